@@ -1,0 +1,136 @@
+//! Streaming Poisson bootstrap.
+//!
+//! Each replicate weighs each row by an independent Poisson(1) draw (Hanley & MacGibbon 2006; Chamandy et al. 2012).
+//! The draw is a pure function of seed, replicate and row key: rows may arrive in any order, on any number of machines.
+
+use crate::error::{Reason, Undefined};
+use crate::hash::{hash_bytes, mix};
+use crate::intervals::Interval;
+use crate::moments::Moments;
+use crate::quantile::quantile_of;
+
+/// Returns how often the row counts in the replicate: a Poisson(1) draw by inversion of the cumulative distribution.
+///
+/// The uniform number behind it has 53 bits, so that weights above 18 do not occur.
+///
+/// ```
+/// use modelwatch_stats::bootstrap::poisson_weight;
+///
+/// assert_eq!(poisson_weight(7, 0, 42), poisson_weight(7, 0, 42));
+/// let total: u32 = (0..10_000).map(|row| poisson_weight(7, 3, row)).sum();
+/// assert!((9_600..10_400).contains(&total));
+/// ```
+pub fn poisson_weight(seed: u64, replicate: u32, row_key: u64) -> u32 {
+    let stream = mix(mix(seed) ^ u64::from(replicate).wrapping_mul(0xd6e8_feb8_6659_fd93));
+    let bits = mix(stream ^ mix(row_key)) >> 11;
+    let uniform = bits as f64 * (1.0 / (1u64 << 53) as f64);
+    let (mut weight, mut term) = (0, (-1.0f64).exp());
+    let mut cumulative = term;
+    while uniform >= cumulative && weight < 18 {
+        weight += 1;
+        term /= f64::from(weight);
+        cumulative += term;
+    }
+    weight
+}
+
+/// Returns a row key for a row that is named by bytes, such as an id column.
+pub fn row_key(bytes: &[u8]) -> u64 {
+    hash_bytes(bytes)
+}
+
+/// Returns the percentile interval (Efron 1981): the `(1 ± level) / 2` quantiles of the replicates.
+///
+/// Undefined for fewer than two replicates, for a NaN or infinity among them, and for a level outside the open (0, 1).
+///
+/// ```
+/// use modelwatch_stats::bootstrap::percentile_interval;
+///
+/// let replicates: Vec<f64> = (0..=100).map(f64::from).collect();
+/// let interval = percentile_interval(&replicates, 0.9).unwrap();
+/// assert!((interval.low - 5.0).abs() < 1e-9 && (interval.high - 95.0).abs() < 1e-9);
+/// ```
+pub fn percentile_interval(replicates: &[f64], level: f64) -> Result<Interval, Undefined> {
+    check(replicates)?;
+    if !(level > 0.0 && level < 1.0) {
+        return Err(Undefined::new(Reason::OutOfRange));
+    }
+    let low = quantile_of(replicates, (1.0 - level) / 2.0)?;
+    let high = quantile_of(replicates, (1.0 + level) / 2.0)?;
+    Ok(Interval { low, high, level })
+}
+
+/// Returns the standard error: the standard deviation of the replicates with `ddof = 1`.
+///
+/// ```
+/// use modelwatch_stats::bootstrap::standard_error;
+/// assert_eq!(standard_error(&[1.0, 2.0, 3.0]), Ok(1.0));
+/// ```
+pub fn standard_error(replicates: &[f64]) -> Result<f64, Undefined> {
+    check(replicates)?;
+    let mut moments = Moments::new();
+    moments.update(replicates);
+    moments.standard_deviation(1)
+}
+
+fn check(replicates: &[f64]) -> Result<(), Undefined> {
+    if replicates.iter().any(|it| it.is_nan()) {
+        Err(Undefined::new(Reason::NotANumber))
+    } else if replicates.iter().any(|it| it.is_infinite()) {
+        Err(Undefined::new(Reason::Infinite))
+    } else if replicates.len() < 2 {
+        Err(Undefined::new(Reason::TooFew))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_follow_the_poisson_distribution() {
+        let n = 200_000;
+        let mut observed = [0u32; 6];
+        for row in 0..n {
+            let weight = poisson_weight(1, (row % 20) as u32, row / 20);
+            observed[(weight as usize).min(5)] += 1;
+        }
+        let mut expected = (-1.0f64).exp() * n as f64;
+        let mut rest = n as f64;
+        for (weight, &count) in observed.iter().enumerate().take(5) {
+            let sd = (expected * (1.0 - expected / n as f64)).sqrt();
+            assert!((f64::from(count) - expected).abs() < 4.0 * sd, "weight {weight}: {count} against {expected}");
+            rest -= expected;
+            expected /= (weight + 1) as f64;
+        }
+        assert!((f64::from(observed[5]) - rest).abs() < 4.0 * rest.sqrt());
+    }
+
+    #[test]
+    fn replicates_are_uncorrelated() {
+        let n = 50_000;
+        let products: Vec<f64> = (0..n)
+            .map(|row| (f64::from(poisson_weight(9, 0, row)) - 1.0) * (f64::from(poisson_weight(9, 1, row)) - 1.0))
+            .collect();
+        let mean = products.iter().sum::<f64>() / n as f64;
+        assert!(mean.abs() < 4.0 / (n as f64).sqrt(), "{mean}");
+    }
+
+    #[test]
+    fn weights_are_pinned() {
+        let weights: Vec<u32> = (0..16).map(|row| poisson_weight(2026, 5, row)).collect();
+        assert_eq!(weights, PINNED);
+    }
+
+    const PINNED: [u32; 16] = [1, 0, 4, 2, 2, 2, 1, 2, 3, 0, 0, 1, 0, 2, 1, 1];
+
+    #[test]
+    fn few_or_bad_replicates_are_undefined() {
+        assert_eq!(standard_error(&[1.0]), Err(Undefined::new(Reason::TooFew)));
+        assert_eq!(percentile_interval(&[1.0, f64::NAN], 0.9), Err(Undefined::new(Reason::NotANumber)));
+        assert_eq!(percentile_interval(&[1.0, f64::INFINITY], 0.9), Err(Undefined::new(Reason::Infinite)));
+        assert_eq!(percentile_interval(&[1.0, 2.0], 1.0), Err(Undefined::new(Reason::OutOfRange)));
+    }
+}

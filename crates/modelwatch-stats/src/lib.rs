@@ -1,0 +1,28 @@
+//! Numeric kernels and mergeable accumulators over slices.
+//!
+//! Kernels take slices and return plain structs.
+//! Accumulators offer `update`, `merge`, `to_bytes` and `from_bytes`; their bytes start with a version byte.
+//! A number that does not exist (an empty sample, one class, a NaN in the input) is [`Undefined`], never NaN.
+//!
+//! There is no input or output here, no threads and no hidden randomness: seeds are parameters.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+mod hash;
+mod state;
+
+pub mod bootstrap;
+pub mod categories;
+pub mod classification;
+pub mod intervals;
+pub mod moments;
+pub mod multiple;
+pub mod quantile;
+pub mod regression;
+pub mod sample;
+pub mod two_sample;
+
+pub use crate::error::{Reason, StateError, Undefined};
+pub use crate::sample::Point;

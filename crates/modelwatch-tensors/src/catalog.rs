@@ -1,0 +1,151 @@
+//! What a format reader hands over: named tensors and where their bytes are.
+
+use std::{borrow::Cow, collections::BTreeSet, io::Cursor};
+
+use prost::bytes::Bytes;
+use zip::ZipArchive;
+
+use crate::{
+    dtype::extent,
+    error::{Site, TensorError},
+    npy::NpyLayout,
+    npz,
+    tensor::TensorInfo,
+    tensorflow::{self, crc32c},
+};
+
+/// Something in a file that is named like a tensor but was not read as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The name, as the file has it.
+    pub name: String,
+    /// Why it is not among the tensors.
+    pub reason: String,
+}
+
+/// The tensors of one file, in any order.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    entries: Vec<(TensorInfo, Data)>,
+    skipped: Vec<Skipped>,
+}
+
+/// Where the bytes of a tensor are and what must happen before they can be used.
+#[derive(Debug)]
+pub(crate) enum Data {
+    /// As they are used.
+    Ready(Bytes),
+    /// As they are used, with a masked CRC-32C.
+    Checked { bytes: Bytes, checksum: u32, offset: u64 },
+    /// In the byte order and element order of an NPY file.
+    Npy { bytes: Bytes, layout: NpyLayout },
+    /// An NPY file in a zip archive.
+    Zipped { archive: ZipArchive<Cursor<Bytes>>, idx: usize, layout: NpyLayout },
+    /// The first values; the rest of the tensor repeats the last one.
+    Repeated(Bytes),
+}
+
+impl Catalog {
+    /// Adds a tensor whose stored bytes must be exactly as many as its shape says.
+    pub(crate) fn add_exact(&mut self, site: Site<'_>, info: TensorInfo, bytes: Bytes) -> Result<(), TensorError> {
+        let n_bytes = checked_len(site, &info)?;
+        if bytes.len() != n_bytes {
+            return Err(length_mismatch(site, &info, n_bytes, bytes.len()));
+        }
+        self.add(info, Data::Ready(bytes));
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, info: TensorInfo, data: Data) {
+        self.entries.push((info, data));
+    }
+
+    pub(crate) fn skip(&mut self, name: impl Into<String>, reason: impl Into<String>) {
+        self.skipped.push(Skipped { name: name.into(), reason: reason.into() });
+    }
+
+    /// Adds all of `other`.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.skipped.extend(other.skipped);
+    }
+
+    /// Returns the names of everything that is listed, read or not.
+    pub(crate) fn names(&self) -> BTreeSet<&str> {
+        let read = self.entries.iter().map(|(info, _)| info.name.as_str());
+        read.chain(self.skipped.iter().map(|it| it.name.as_str())).collect()
+    }
+
+    /// Sorts by name and refuses a name that is there twice.
+    #[expect(clippy::type_complexity, reason = "taken apart by the one caller")]
+    pub(crate) fn finish(mut self, site: Site<'_>) -> Result<(Vec<TensorInfo>, Vec<Data>, Vec<Skipped>), TensorError> {
+        self.entries.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        self.skipped.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(pair) = self.entries.windows(2).find(|pair| pair[0].0.name == pair[1].0.name) {
+            return Err(site.corrupt(tensor(&pair[0].0.name), "is there twice"));
+        }
+        let (infos, data) = self.entries.into_iter().unzip();
+        Ok((infos, data, self.skipped))
+    }
+}
+
+impl Data {
+    /// Returns the elements of `info`, little-endian and row-major.
+    pub(crate) fn read(&self, site: Site<'_>, info: &TensorInfo) -> Result<Cow<'_, [u8]>, TensorError> {
+        match self {
+            Self::Ready(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::Checked { bytes, checksum, offset } => {
+                let found = crc32c::masked(crc32c::checksum(bytes));
+                if found != *checksum {
+                    return Err(site.corrupt(
+                        tensor(&info.name),
+                        format!(
+                            "at offset {offset} of the data file has checksum {found:#010x} instead of {checksum:#010x}"
+                        ),
+                    ));
+                }
+                Ok(Cow::Borrowed(bytes))
+            }
+            Self::Npy { bytes, layout } => Ok(layout.to_row_major(Cow::Borrowed(bytes), info)),
+            Self::Zipped { archive, idx, layout } => {
+                let bytes = npz::read_entry(site, archive.clone(), *idx, *layout, info)?;
+                Ok(layout.to_row_major(Cow::Owned(bytes), info))
+            }
+            Self::Repeated(values) => tensorflow::repeat(site, info, values).map(Cow::Owned),
+        }
+    }
+}
+
+/// Returns the bytes that `info` takes.
+pub(crate) fn checked_len(site: Site<'_>, info: &TensorInfo) -> Result<usize, TensorError> {
+    match extent(info.dtype, &info.shape) {
+        Some((_, n_bytes)) => Ok(n_bytes),
+        None => Err(site.corrupt(tensor(&info.name), format!("has shape {:?}, whose size overflows", info.shape))),
+    }
+}
+
+pub(crate) fn length_mismatch(site: Site<'_>, info: &TensorInfo, want: usize, found: usize) -> TensorError {
+    site.corrupt(
+        tensor(&info.name),
+        format!(
+            "holds {found} bytes where {} elements of {} with shape {:?} take {want}",
+            info.n_elements(),
+            info.dtype,
+            info.shape
+        ),
+    )
+}
+
+/// Returns how errors call the tensor of that name.
+pub(crate) fn tensor(name: &str) -> String {
+    format!("tensor `{}`", name.escape_debug())
+}
+
+/// Converts dimensions that a format keeps signed.
+pub(crate) fn unsigned_shape(site: Site<'_>, name: &str, dims: &[i64]) -> Result<Vec<u64>, TensorError> {
+    dims.iter()
+        .map(|&dim| {
+            u64::try_from(dim).map_err(|_| site.corrupt(tensor(name), format!("has the negative dimension {dim}")))
+        })
+        .collect()
+}

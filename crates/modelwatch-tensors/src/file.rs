@@ -1,0 +1,137 @@
+//! Opens a file or folder and hands out its tensors.
+
+use std::path::{Path, PathBuf};
+
+use prost::bytes::Bytes;
+
+use crate::{
+    catalog::{Catalog, Data, Skipped},
+    error::{Site, TensorError},
+    find::find_weights,
+    format::{Format, SAVED_MODEL_FILE},
+    mmap::map,
+    npy, npz, onnx, safetensors_file,
+    tensor::{Tensor, TensorInfo},
+    tensorflow,
+};
+
+/// The named tensors of a checkpoint or model.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    format: Format,
+    infos: Vec<TensorInfo>,
+    data: Vec<Data>,
+    skipped: Vec<Skipped>,
+}
+
+impl TensorFile {
+    /// Opens a file, or what [`find_weights`] finds in a folder, and checks its structure.
+    ///
+    /// Values are neither read nor, where the format has checksums, verified before [`Self::get`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read, is damaged, names a tensor twice, or has a format that is not read.
+    pub fn open(path: &Path) -> Result<Self, TensorError> {
+        let path = find_weights(path)?;
+        if path.is_dir() {
+            return Self::open_saved_model(&path);
+        }
+        let bytes = map(&path)?;
+        let format = Format::of_bytes(&path, &bytes)?;
+        Self::list(path, format, &bytes)
+    }
+
+    /// Returns the format that was found.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Returns the file that the tensors are listed in; for a folder, the file that was found in it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns what the tensors are, sorted by name.
+    pub fn infos(&self) -> &[TensorInfo] {
+        &self.infos
+    }
+
+    /// Returns what is named like a tensor but was not read, such as strings, sorted by name.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// Returns the number of tensors.
+    pub fn len(&self) -> usize {
+        self.infos.len()
+    }
+
+    /// Returns whether there are no tensors.
+    pub fn is_empty(&self) -> bool {
+        self.infos.is_empty()
+    }
+
+    /// Returns the tensor of that name, verified against the checksum that the format has for it.
+    ///
+    /// `None` means that there is no such tensor.
+    /// Converted data is not kept: a second call converts again.
+    pub fn get(&self, name: &str) -> Option<Result<Tensor<'_>, TensorError>> {
+        let idx = self.infos.binary_search_by(|info| info.name.as_str().cmp(name)).ok()?;
+        Some(self.read(idx))
+    }
+
+    /// Returns all tensors, sorted by name, reading each when it is reached.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Tensor<'_>, TensorError>> {
+        (0..self.infos.len()).map(|idx| self.read(idx))
+    }
+
+    fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
+        let info = &self.infos[idx];
+        let site = Site { path: &self.path, format: self.format };
+        Ok(Tensor { info, bytes: self.data[idx].read(site, info)? })
+    }
+
+    /// The weights are variables in a bundle of their own, or, after freezing, constants of the graph.
+    fn open_saved_model(folder: &Path) -> Result<Self, TensorError> {
+        let index = folder.join("variables").join("variables.index");
+        let is_frozen = !index.exists();
+        let path = if is_frozen { folder.join(SAVED_MODEL_FILE) } else { index };
+        let bytes = map(&path)?;
+        let site = Site { path: &path, format: Format::SavedModel };
+        let catalog = if is_frozen {
+            tensorflow::read_saved_model(site, &bytes)?
+        } else {
+            tensorflow::read_bundle(site, &bytes)?
+        };
+        Self::from_catalog(path, Format::SavedModel, catalog)
+    }
+
+    fn list(path: PathBuf, format: Format, bytes: &Bytes) -> Result<Self, TensorError> {
+        let site = Site { path: &path, format };
+        let later = "export it as ONNX or safetensors";
+        let catalog = match format {
+            Format::Onnx => onnx::read(site, bytes)?,
+            Format::Safetensors => safetensors_file::read(site, bytes)?,
+            Format::ShardedSafetensors => safetensors_file::read_sharded(site, bytes)?,
+            Format::Npz => npz::read(site, bytes)?,
+            Format::Npy => npy::read(site, bytes)?,
+            Format::TensorBundle => tensorflow::read_bundle(site, bytes)?,
+            Format::SavedModel => tensorflow::read_saved_model(site, bytes)?,
+            Format::FrozenGraph => tensorflow::read_frozen(site, bytes)?,
+            Format::TfLite | Format::Hdf5 | Format::KerasZip | Format::Nnef => {
+                return Err(site.unsupported("this format is not read yet", later));
+            }
+            Format::Pickle => {
+                return Err(site.unsupported("reading a pickle executes it", "save the weights as safetensors"));
+            }
+        };
+        Self::from_catalog(path, format, catalog)
+    }
+
+    fn from_catalog(path: PathBuf, format: Format, catalog: Catalog) -> Result<Self, TensorError> {
+        let (infos, data, skipped) = catalog.finish(Site { path: &path, format })?;
+        Ok(Self { path, format, infos, data, skipped })
+    }
+}

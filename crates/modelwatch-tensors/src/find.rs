@@ -1,0 +1,148 @@
+//! Finds the model and the weights in the folder of a checkpoint.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use crate::{
+    error::TensorError,
+    format::{Format, SAVED_MODEL_FILE},
+};
+
+/// Returns the file, or the SavedModel folder, that can be executed.
+///
+/// `wanted` is a path inside the folder and settles the choice.
+///
+/// # Errors
+///
+/// Fails if there is no model, if there is more than one and `wanted` does not say which, or if `wanted`
+/// leaves the folder or is no model.
+pub fn find_model(dir_or_file: &Path, wanted: Option<&str>) -> Result<PathBuf, TensorError> {
+    if let Some(wanted) = wanted {
+        return wanted_model(dir_or_file, wanted);
+    }
+    if let Some(folder) = saved_model_of(dir_or_file) {
+        return Ok(folder);
+    }
+    if !dir_or_file.is_dir() {
+        return if Format::detect(dir_or_file)?.is_model() {
+            Ok(dir_or_file.to_owned())
+        } else {
+            Err(no_model(dir_or_file))
+        };
+    }
+    let mut models = vec![];
+    for path in children(dir_or_file)? {
+        if is_model(&path) {
+            models.push(path);
+        }
+    }
+    single(dir_or_file, models, "set `model = \"…\"` to one of them")?.ok_or_else(|| no_model(dir_or_file))
+}
+
+/// Returns the file, or the SavedModel folder, that holds the named tensors.
+///
+/// A file is returned as it is, but the file of a SavedModel as its folder. In a folder, safetensors come first, then NPZ, a TensorFlow checkpoint,
+/// and last the weights inside a model.
+///
+/// # Errors
+///
+/// Fails if there is nothing with tensors, or more than one of the first kind that is there.
+pub fn find_weights(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
+    if let Some(folder) = saved_model_of(dir_or_file) {
+        return Ok(folder);
+    }
+    if !dir_or_file.is_dir() {
+        dir_or_file.metadata().map_err(TensorError::io(dir_or_file))?;
+        return Ok(dir_or_file.to_owned());
+    }
+    let children = children(dir_or_file)?;
+    let remedy = "name the file itself instead of its folder";
+    for ending in [".safetensors.index.json", ".safetensors", ".npz", ".index"] {
+        let found = children.iter().filter(|path| path.is_file() && ends_with(path, ending)).cloned().collect();
+        if let Some(path) = single(dir_or_file, found, remedy)? {
+            return Ok(path);
+        }
+    }
+    let models = children.into_iter().filter(|path| is_model(path)).collect();
+    single(dir_or_file, models, remedy)?.ok_or_else(|| TensorError::NotFound {
+        path: dir_or_file.to_owned(),
+        wanted: "weights".to_owned(),
+        remedy: "put safetensors, an NPZ, a TensorFlow checkpoint or an ONNX model there",
+    })
+}
+
+fn wanted_model(dir_or_file: &Path, wanted: &str) -> Result<PathBuf, TensorError> {
+    let not_found = |remedy| TensorError::NotFound {
+        path: dir_or_file.to_owned(),
+        wanted: format!("the model `{}`", wanted.escape_debug()),
+        remedy,
+    };
+    let is_inside = Path::new(wanted).components().all(|it| matches!(it, Component::Normal(_) | Component::CurDir));
+    if wanted.is_empty() || !is_inside {
+        return Err(not_found("`model` must be a relative path inside the checkpoint, without `..`"));
+    }
+    if dir_or_file.is_file() {
+        return if dir_or_file.ends_with(wanted) {
+            find_model(dir_or_file, None)
+        } else {
+            Err(not_found("the checkpoint is one file of another name; remove `model`"))
+        };
+    }
+    let path = dir_or_file.join(wanted);
+    if path.exists() { find_model(&path, None) } else { Err(not_found("set `model` to a file of the checkpoint")) }
+}
+
+fn saved_model_of(path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        return path.join(SAVED_MODEL_FILE).is_file().then(|| path.to_owned());
+    }
+    if path.is_file() && path.file_name()? == SAVED_MODEL_FILE {
+        return path.parent().map(|it| if it.as_os_str().is_empty() { PathBuf::from(".") } else { it.to_owned() });
+    }
+    None
+}
+
+fn no_model(path: &Path) -> TensorError {
+    TensorError::NotFound {
+        path: path.to_owned(),
+        wanted: "a model".to_owned(),
+        remedy: "it must be or hold an ONNX file, a SavedModel folder, a frozen graph (.pb), .tflite or .nnef.tgz",
+    }
+}
+
+/// The extension is looked at first, so that a folder of large data files is not read.
+fn is_model(path: &Path) -> bool {
+    if path.is_dir() {
+        return saved_model_of(path).is_some();
+    }
+    let has_extension = [".onnx", ".pb", ".tflite", ".nnef.tgz", ".nnef.tar"].iter().any(|it| ends_with(path, it));
+    has_extension && Format::detect(path).is_ok_and(Format::is_model)
+}
+
+fn ends_with(path: &Path, ending: &str) -> bool {
+    path.file_name().is_some_and(|it| it.to_string_lossy().to_ascii_lowercase().ends_with(ending))
+}
+
+fn children(folder: &Path) -> Result<Vec<PathBuf>, TensorError> {
+    let entries = fs::read_dir(folder).map_err(TensorError::io(folder))?;
+    let mut res = vec![];
+    for entry in entries {
+        res.push(entry.map_err(TensorError::io(folder))?.path());
+    }
+    res.sort();
+    Ok(res)
+}
+
+fn single(folder: &Path, mut found: Vec<PathBuf>, remedy: &'static str) -> Result<Option<PathBuf>, TensorError> {
+    if found.len() < 2 {
+        return Ok(found.pop());
+    }
+    let relative = |it: PathBuf| it.strip_prefix(folder).map(Path::to_owned).unwrap_or(it);
+    Err(TensorError::Ambiguous {
+        path: folder.to_owned(),
+        candidates: found.into_iter().map(relative).collect(),
+        remedy,
+    })
+}

@@ -1,0 +1,43 @@
+//! Checkpoint and model file formats, read as named tensors.
+//!
+//! [`TensorFile::open`] looks at what a file holds, not at what it is called, and lists its tensors.
+//! Bytes come straight from the memory-mapped file wherever the format keeps them as they are used;
+//! compressed, big-endian and column-major data is converted when it is asked for.
+//!
+//! Every file is treated as hostile: no count, length or offset in it is used before it is checked,
+//! and nothing in it is ever executed.
+//! Formats that would need that, such as pickles, are recognized and refused.
+//!
+//! Deliberately not here: running models, writing any format, and judging the values.
+
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod dtype;
+mod error;
+mod tensor;
+
+mod file;
+mod find;
+mod format;
+
+mod catalog;
+mod mmap;
+mod sibling;
+
+mod npy;
+mod npz;
+mod onnx;
+mod safetensors_file;
+mod tensorflow;
+
+pub use crate::{
+    catalog::Skipped,
+    dtype::DType,
+    error::TensorError,
+    file::TensorFile,
+    find::{find_model, find_weights},
+    format::Format,
+    onnx::{Dimension, OnnxModel, OnnxValue},
+    tensor::{Tensor, TensorInfo, TensorRef},
+};

@@ -1,0 +1,230 @@
+//! NPY: one array of NumPy in a file.
+//!
+//! The header is parsed by `npyz`; its data readers are not used, because they decode value by value.
+
+use std::borrow::Cow;
+
+use npyz::{DType as NumpyType, Endianness, NpyHeader, Order, TypeChar};
+use prost::bytes::Bytes;
+
+use crate::{
+    catalog::{Catalog, Data, checked_len, length_mismatch, tensor},
+    dtype::DType,
+    error::{Site, TensorError},
+    tensor::TensorInfo,
+};
+
+/// NumPy itself refuses longer headers, for the same reason: they hold an expression to parse.
+const MAX_HEADER: usize = 10_000;
+/// A plain array needs one dictionary and one tuple.
+const MAX_BRACKETS: usize = 32;
+/// The bytes in which a header of the greatest length ends.
+pub(crate) const PREFIX: usize = MAX_HEADER + 12;
+
+/// How the elements lie after the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NpyLayout {
+    /// The bytes before the first element.
+    pub(crate) data_start: usize,
+    is_big_endian: bool,
+    is_column_major: bool,
+}
+
+/// What an NPY header says.
+#[derive(Debug)]
+pub(crate) enum NpyKind {
+    Tensor { info: TensorInfo, layout: NpyLayout },
+    NotNumeric { reason: String },
+}
+
+/// Lists the one tensor of an NPY file under the file's name.
+pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
+    let name = site.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut catalog = Catalog::default();
+    match parse_header(site, &name, bytes)? {
+        NpyKind::NotNumeric { reason } => catalog.skip(name, reason),
+        NpyKind::Tensor { info, layout } => {
+            let want = checked_len(site, &info)?;
+            let body = bytes.slice(layout.data_start.min(bytes.len())..);
+            if body.len() != want {
+                return Err(length_mismatch(site, &info, want, body.len()));
+            }
+            catalog.add(info, Data::Npy { bytes: body, layout });
+        }
+    }
+    Ok(catalog)
+}
+
+/// Parses the header at the start of `bytes`, which need not hold more than [`PREFIX`] bytes.
+pub(crate) fn parse_header(site: Site<'_>, name: &str, bytes: &[u8]) -> Result<NpyKind, TensorError> {
+    let data_start = check_header(bytes).map_err(|problem| site.corrupt(tensor(name), problem))?;
+    let header = NpyHeader::from_reader(&bytes[..data_start])
+        .map_err(|error| site.corrupt(tensor(name), format!("has a bad NPY header: {error}")))?;
+    let not_numeric = |what: &str| {
+        let reason = format!("holds {what}, not numbers of a known type");
+        Ok(NpyKind::NotNumeric { reason })
+    };
+    let NumpyType::Plain(type_str) = header.dtype() else {
+        return not_numeric("records");
+    };
+    let dtype = match (type_str.type_char(), type_str.size_field()) {
+        (TypeChar::Bool, 1) => DType::Bool,
+        (TypeChar::Int, 1) => DType::I8,
+        (TypeChar::Int, 2) => DType::I16,
+        (TypeChar::Int, 4) => DType::I32,
+        (TypeChar::Int, 8) => DType::I64,
+        (TypeChar::Uint, 1) => DType::U8,
+        (TypeChar::Uint, 2) => DType::U16,
+        (TypeChar::Uint, 4) => DType::U32,
+        (TypeChar::Uint, 8) => DType::U64,
+        (TypeChar::Float, 2) => DType::F16,
+        (TypeChar::Float, 4) => DType::F32,
+        (TypeChar::Float, 8) => DType::F64,
+        (TypeChar::Object, _) => return not_numeric("pickled objects, which are never executed"),
+        _ => return not_numeric(&format!("`{type_str}`")),
+    };
+    let layout = NpyLayout {
+        data_start,
+        is_big_endian: type_str.endianness() == Endianness::Big,
+        is_column_major: header.order() == Order::Fortran && header.shape().len() > 1,
+    };
+    let info = TensorInfo { name: name.to_owned(), dtype, shape: header.shape().to_vec() };
+    Ok(NpyKind::Tensor { info, layout })
+}
+
+/// Returns where the data starts.
+///
+/// The header is a Python expression, parsed by recursive descent and then multiplied out:
+/// nesting and numbers are bounded first, so that no header exhausts the stack or overflows.
+fn check_header(bytes: &[u8]) -> Result<usize, String> {
+    if !bytes.starts_with(b"\x93NUMPY") {
+        return Err("does not start with the NPY magic".to_owned());
+    }
+    let (text_start, text_len) = match *bytes {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => (10, usize::from(u16::from_le_bytes([a, b]))),
+        [_, _, _, _, _, _, 2 | 3, _, a, b, c, d, ..] => {
+            (12, usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX))
+        }
+        _ => return Err("has an unknown NPY version or a cut header".to_owned()),
+    };
+    if text_len > MAX_HEADER {
+        return Err(format!("has an NPY header of {text_len} bytes, over {MAX_HEADER}"));
+    }
+    let data_start = text_start + text_len;
+    let Some(text) = bytes.get(text_start..data_start) else {
+        return Err("ends inside its NPY header".to_owned());
+    };
+    if text.iter().filter(|it| b"([{".contains(it)).count() > MAX_BRACKETS {
+        return Err("has a deeply nested NPY header".to_owned());
+    }
+    let mut product = 1_u64;
+    for digits in text.split(|it| !it.is_ascii_digit()).filter(|it| !it.is_empty()) {
+        let number = std::str::from_utf8(digits).ok().and_then(|it| it.parse::<u64>().ok());
+        match number.and_then(|it| product.checked_mul(it.max(1))) {
+            Some(next) => product = next,
+            None => return Err("has a shape whose size overflows".to_owned()),
+        }
+    }
+    Ok(data_start)
+}
+
+impl NpyLayout {
+    /// Returns the elements little-endian and row-major; `bytes` are as many as `info` says.
+    pub(crate) fn to_row_major<'a>(self, bytes: Cow<'a, [u8]>, info: &TensorInfo) -> Cow<'a, [u8]> {
+        let size = info.dtype.size();
+        let mut res = if self.is_column_major { Cow::Owned(transpose(&bytes, info)) } else { bytes };
+        if self.is_big_endian && size > 1 {
+            for element in res.to_mut().chunks_exact_mut(size) {
+                element.reverse();
+            }
+        }
+        res
+    }
+}
+
+/// Reorders elements from first index fastest to last index fastest.
+fn transpose(bytes: &[u8], info: &TensorInfo) -> Vec<u8> {
+    let size = info.dtype.size();
+    let dims: Vec<usize> = info.shape.iter().map(|&it| usize::try_from(it).unwrap_or(usize::MAX)).collect();
+    let mut strides = Vec::with_capacity(dims.len());
+    let mut stride = size;
+    for &dim in &dims {
+        strides.push(stride);
+        stride = stride.saturating_mul(dim);
+    }
+    let mut res = Vec::with_capacity(bytes.len());
+    let mut index = vec![0_usize; dims.len()];
+    let mut offset = 0;
+    for _ in 0..bytes.len() / size {
+        res.extend_from_slice(&bytes[offset..offset + size]);
+        for axis in (0..dims.len()).rev() {
+            index[axis] += 1;
+            offset += strides[axis];
+            if index[axis] < dims[axis] {
+                break;
+            }
+            offset -= strides[axis] * dims[axis];
+            index[axis] = 0;
+        }
+    }
+    res
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::format::Format;
+
+    fn file(header: &str, data: &[u8]) -> Bytes {
+        let mut res = b"\x93NUMPY\x01\x00".to_vec();
+        res.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+        res.extend(header.as_bytes());
+        res.extend(data);
+        res.into()
+    }
+
+    fn values(header: &str, data: &[u8]) -> Result<Vec<f64>, String> {
+        let site = Site { path: Path::new("it.npy"), format: Format::Npy };
+        let (infos, data, skipped) =
+            read(site, &file(header, data)).and_then(|it| it.finish(site)).map_err(|it| it.to_string())?;
+        if let Some(it) = skipped.first() {
+            return Err(it.reason.clone());
+        }
+        let bytes = data[0].read(site, &infos[0]).map_err(|it| it.to_string())?;
+        Ok(crate::TensorRef { info: &infos[0], bytes: &bytes }.values_f64())
+    }
+
+    #[test]
+    fn column_major_and_big_endian_arrays_become_row_major() {
+        let header = "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }";
+        assert_eq!(values(header, &[1, 4, 2, 5, 3, 6]).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let header = "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 2), }";
+        assert_eq!(values(header, &[0, 1, 0, 3, 0, 2, 0, 4]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        let header = "{'descr': '>f8', 'fortran_order': False, 'shape': (1,), }";
+        assert_eq!(values(header, &0.3_f64.to_be_bytes()).unwrap(), [0.3]);
+        let header = "{'descr': '<i8', 'fortran_order': False, 'shape': (), }";
+        assert_eq!(values(header, &(-9_i64).to_le_bytes()).unwrap(), [-9.0]);
+    }
+
+    #[test]
+    fn bad_headers_say_what_is_wrong() {
+        let shape = |it: &str| format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({it},), }}");
+        let nested = format!("{{'descr': {}", "(".repeat(9_000));
+        let cases = [
+            (shape("3"), "holds 2 bytes where 3 elements"),
+            (shape("18446744073709551616"), "overflows"),
+            (shape("4294967296, 4294967296, 4294967296"), "overflows"),
+            (shape("-1"), "negative"),
+            (nested, "deeply nested"),
+            ("{}".to_owned(), "missing key"),
+            ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".to_owned(), "never executed"),
+            ("{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }".to_owned(), "not numbers"),
+        ];
+        for (header, want) in cases {
+            let error = values(&header, &[1, 2]).unwrap_err();
+            assert!(error.contains(want), "{header}: {error}");
+        }
+    }
+}

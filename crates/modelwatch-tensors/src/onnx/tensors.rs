@@ -1,0 +1,401 @@
+//! The tensors in an ONNX model: initializers and constants, inline or in external files.
+
+use std::collections::HashMap;
+
+use prost::bytes::Bytes;
+
+use super::{
+    model::{decode, graph},
+    proto::{AttributeProto, GraphProto, NodeProto, TensorProto},
+};
+use crate::{
+    catalog::{Catalog, tensor, unsigned_shape},
+    dtype::DType,
+    error::{Site, TensorError},
+    sibling::map_sibling,
+    tensor::TensorInfo,
+};
+
+const EXTERNAL: i32 = 1;
+const MAX_EXTERNAL_FILES: usize = 10_000;
+
+/// Lists all tensors of a model.
+///
+/// An initializer has its own name and a constant that of its output. Inside a subgraph, where names may
+/// repeat, both follow the first output of the node that holds it and the attribute: `y.then_branch/w`.
+/// Inside a function they follow the function: `domain::name/w`.
+pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
+    let model = decode(site, bytes)?;
+    graph(site, &model)?;
+    let mut walk = Walk { site, catalog: Catalog::default(), files: HashMap::new() };
+    if let Some(graph) = model.graph {
+        walk.graph("", graph)?;
+    }
+    for function in model.functions {
+        walk.nodes(&format!("{}::{}/", function.domain, function.name), function.node)?;
+    }
+    Ok(walk.catalog)
+}
+
+/// Returns the element type that a number of `TensorProto.DataType` stands for.
+pub(super) fn dtype(data_type: i32) -> Option<DType> {
+    Some(match data_type {
+        1 => DType::F32,
+        2 => DType::U8,
+        3 => DType::I8,
+        4 => DType::U16,
+        5 => DType::I16,
+        6 => DType::I32,
+        7 => DType::I64,
+        9 => DType::Bool,
+        10 => DType::F16,
+        11 => DType::F64,
+        12 => DType::U32,
+        13 => DType::U64,
+        16 => DType::Bf16,
+        _ => return None,
+    })
+}
+
+struct Walk<'a> {
+    site: Site<'a>,
+    catalog: Catalog,
+    /// External files by location, each mapped once.
+    files: HashMap<String, Bytes>,
+}
+
+impl Walk<'_> {
+    /// Recursion is bounded by the depth that the decoder accepts.
+    fn graph(&mut self, scope: &str, graph: GraphProto) -> Result<(), TensorError> {
+        for tensor in graph.initializer {
+            if tensor.name.is_empty() {
+                return Err(self.site.corrupt("an initializer", "has no name"));
+            }
+            let name = format!("{scope}{}", tensor.name);
+            self.tensor(name, tensor)?;
+        }
+        for sparse in graph.sparse_initializer {
+            let name = sparse.values.map(|it| it.name).unwrap_or_default();
+            self.catalog.skip(format!("{scope}{name}"), "is sparse, which is not supported");
+        }
+        self.nodes(scope, graph.node)
+    }
+
+    fn nodes(&mut self, scope: &str, nodes: Vec<NodeProto>) -> Result<(), TensorError> {
+        for (idx, node) in nodes.into_iter().enumerate() {
+            let is_constant = node.op_type == "Constant" && matches!(node.domain.as_str(), "" | "ai.onnx");
+            let name = match node.output.into_iter().next() {
+                Some(output) if !output.is_empty() => output,
+                _ if !node.name.is_empty() => node.name,
+                _ => format!("{}#{idx}", node.op_type),
+            };
+            for attribute in node.attribute {
+                if is_constant {
+                    self.constant(format!("{scope}{name}"), attribute)?;
+                    continue;
+                }
+                let holder = format!("{scope}{name}.{}", attribute.name);
+                if let Some(graph) = attribute.g {
+                    self.graph(&format!("{holder}/"), graph)?;
+                }
+                for (idx, graph) in attribute.graphs.into_iter().enumerate() {
+                    self.graph(&format!("{holder}[{idx}]/"), graph)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn constant(&mut self, name: String, attribute: AttributeProto) -> Result<(), TensorError> {
+        let list = |n: usize| vec![n as u64];
+        let (dtype, shape, bytes) = match attribute.name.as_str() {
+            "value" => match attribute.t {
+                Some(tensor) => return self.tensor(name, tensor),
+                None => {
+                    return Err(self.site.corrupt(tensor(&name), "is a constant without a value"));
+                }
+            },
+            "value_float" => (DType::F32, vec![], attribute.f.to_le_bytes().to_vec()),
+            "value_int" => (DType::I64, vec![], attribute.i.to_le_bytes().to_vec()),
+            "value_floats" => (
+                DType::F32,
+                list(attribute.floats.len()),
+                attribute.floats.iter().flat_map(|it| it.to_le_bytes()).collect(),
+            ),
+            "value_ints" => (
+                DType::I64,
+                list(attribute.ints.len()),
+                attribute.ints.iter().flat_map(|it| it.to_le_bytes()).collect(),
+            ),
+            other => {
+                self.catalog.skip(name, format!("is a constant given as `{other}`, which is not supported"));
+                return Ok(());
+            }
+        };
+        self.catalog.add_exact(self.site, TensorInfo { name, dtype, shape }, bytes.into())
+    }
+
+    fn tensor(&mut self, name: String, proto: TensorProto) -> Result<(), TensorError> {
+        let Some(dtype) = dtype(proto.data_type) else {
+            let reason = format!("has ONNX element type {}, which is not supported", proto.data_type);
+            self.catalog.skip(name, reason);
+            return Ok(());
+        };
+        if proto.segment.is_some() {
+            return Err(self.site.corrupt(tensor(&name), "is one segment of a tensor"));
+        }
+        let shape = unsigned_shape(self.site, &name, &proto.dims)?;
+        let bytes = if proto.data_location == EXTERNAL {
+            self.external(&name, &proto)?
+        } else if let Some(raw) = proto.raw_data {
+            raw
+        } else {
+            typed_data(dtype, &proto).map_err(|problem| self.site.corrupt(tensor(&name), problem))?.into()
+        };
+        self.catalog.add_exact(self.site, TensorInfo { name, dtype, shape }, bytes)
+    }
+
+    fn external(&mut self, name: &str, proto: &TensorProto) -> Result<Bytes, TensorError> {
+        let place = tensor(name);
+        let field = |key: &str| proto.external_data.iter().find(|it| it.key == key).map(|it| it.value.as_str());
+        let number = |key: &str| match field(key) {
+            None => Ok(None),
+            Some(text) => text.parse::<usize>().map(Some).map_err(|_| {
+                self.site.corrupt(place.as_str(), format!("has `{}` as external {key}", text.escape_debug()))
+            }),
+        };
+        let location = field("location").unwrap_or_default();
+        let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+        let file = match self.files.get(location) {
+            Some(file) => file.clone(),
+            None => {
+                if self.files.len() >= MAX_EXTERNAL_FILES {
+                    let limit = MAX_EXTERNAL_FILES as u64;
+                    return Err(self.site.limit(place, "is in one data file too many", limit));
+                }
+                let file = map_sibling(self.site, &place, location)?;
+                self.files.insert(location.to_owned(), file.clone());
+                file
+            }
+        };
+        let end = length.map_or(Some(file.len()), |length| offset.checked_add(length));
+        match end {
+            Some(end) if offset <= end && end <= file.len() => Ok(file.slice(offset..end)),
+            _ => Err(self
+                .site
+                .corrupt(place, format!("lies past the end of `{location}`, which has {} bytes", file.len()))),
+        }
+    }
+}
+
+/// Returns the little-endian bytes of values that were not stored raw.
+///
+/// Small types are kept one value per `int32`; one that does not fit its type is an error.
+fn typed_data(dtype: DType, proto: &TensorProto) -> Result<Vec<u8>, String> {
+    let narrow = |it: i32, fits: bool, size: usize| {
+        if fits { Ok(it.to_le_bytes().into_iter().take(size)) } else { Err(format!("has the value {it} as {dtype}")) }
+    };
+    let narrowed = |fits: fn(i32) -> bool| -> Result<Vec<u8>, String> {
+        let mut res = Vec::with_capacity(proto.int32_data.len().saturating_mul(dtype.size()));
+        for &it in &proto.int32_data {
+            res.extend(narrow(it, fits(it), dtype.size())?);
+        }
+        Ok(res)
+    };
+    match dtype {
+        DType::F32 => Ok(proto.float_data.iter().flat_map(|it| it.to_le_bytes()).collect()),
+        DType::F64 => Ok(proto.double_data.iter().flat_map(|it| it.to_le_bytes()).collect()),
+        DType::I64 => Ok(proto.int64_data.iter().flat_map(|it| it.to_le_bytes()).collect()),
+        DType::U64 => Ok(proto.uint64_data.iter().flat_map(|it| it.to_le_bytes()).collect()),
+        DType::U32 => {
+            let mut res = Vec::with_capacity(proto.uint64_data.len().saturating_mul(4));
+            for &it in &proto.uint64_data {
+                let it = u32::try_from(it).map_err(|_| format!("has the value {it} as {dtype}"))?;
+                res.extend(it.to_le_bytes());
+            }
+            Ok(res)
+        }
+        DType::I32 => narrowed(|_| true),
+        DType::I16 => narrowed(|it| i16::try_from(it).is_ok()),
+        DType::I8 => narrowed(|it| i8::try_from(it).is_ok()),
+        DType::U16 | DType::F16 | DType::Bf16 => narrowed(|it| u16::try_from(it).is_ok()),
+        DType::U8 => narrowed(|it| u8::try_from(it).is_ok()),
+        DType::Bool => narrowed(|it| matches!(it, 0 | 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use prost::Message;
+
+    use super::{
+        super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto},
+        *,
+    };
+    use crate::TensorFile;
+
+    fn proto(name: &str, data_type: i32, dims: &[i64]) -> TensorProto {
+        TensorProto { name: name.to_owned(), data_type, dims: dims.to_vec(), ..TensorProto::default() }
+    }
+
+    fn open(folder: &Path, graph: GraphProto) -> Result<TensorFile, String> {
+        let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 20 }];
+        let model = ModelProto { ir_version: 8, graph: Some(graph), opset_import, ..ModelProto::default() };
+        let path = folder.join("model.onnx");
+        fs::write(&path, model.encode_to_vec()).unwrap();
+        TensorFile::open(&path).map_err(|it| it.to_string())
+    }
+
+    fn read_one(tensor: TensorProto) -> Result<Vec<f64>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = open(folder.path(), GraphProto { initializer: vec![tensor], ..GraphProto::default() })?;
+        if let Some(it) = file.skipped().first() {
+            return Err(it.reason.clone());
+        }
+        Ok(file.get("w").unwrap().unwrap().values_f64())
+    }
+
+    #[test]
+    fn typed_fields_hold_the_values_of_their_types() {
+        let ints =
+            |data_type, values: &[i32]| TensorProto { int32_data: values.to_vec(), ..proto("w", data_type, &[2]) };
+        let cases = [
+            (TensorProto { float_data: vec![1.5, -2.0], ..proto("w", 1, &[2]) }, [1.5, -2.0]),
+            (TensorProto { double_data: vec![0.1, -2.0], ..proto("w", 11, &[2, 1]) }, [0.1, -2.0]),
+            (TensorProto { int64_data: vec![-1, 1 << 40], ..proto("w", 7, &[2]) }, [-1.0, 1_099_511_627_776.0]),
+            (TensorProto { uint64_data: vec![3, 4], ..proto("w", 13, &[2]) }, [3.0, 4.0]),
+            (TensorProto { uint64_data: vec![3, 4_294_967_295], ..proto("w", 12, &[2]) }, [3.0, 4_294_967_295.0]),
+            (TensorProto { raw_data: Some(vec![5, 0, 6, 0].into()), ..proto("w", 4, &[2]) }, [5.0, 6.0]),
+            (ints(2, &[0, 255]), [0.0, 255.0]),
+            (ints(3, &[-128, 127]), [-128.0, 127.0]),
+            (ints(4, &[0, 65535]), [0.0, 65535.0]),
+            (ints(5, &[-32768, 1]), [-32768.0, 1.0]),
+            (ints(6, &[i32::MIN, 1]), [-2_147_483_648.0, 1.0]),
+            (ints(9, &[0, 1]), [0.0, 1.0]),
+            (ints(10, &[0x3c00, 0xc000]), [1.0, -2.0]),
+            (ints(16, &[0x3fc0, 0xbf80]), [1.5, -1.0]),
+        ];
+        for (tensor, want) in cases {
+            assert_eq!(read_one(tensor.clone()).unwrap(), want, "{tensor:?}");
+        }
+    }
+
+    #[test]
+    fn lying_tensors_are_refused() {
+        let raw = |dims: &[i64]| TensorProto { raw_data: Some(vec![0; 8].into()), ..proto("w", 1, dims) };
+        let cases = [
+            (raw(&[3]), "holds 8 bytes where 3 elements"),
+            (raw(&[-2]), "negative dimension -2"),
+            (raw(&[1 << 62, 1 << 62]), "overflows"),
+            (raw(&[i64::MAX]), "overflows"),
+            (proto("w", 1, &[4]), "holds 0 bytes"),
+            (proto("", 1, &[0]), "has no name"),
+            (proto("w", 8, &[1]), "not supported"),
+            (TensorProto { int32_data: vec![256], ..proto("w", 2, &[1]) }, "has the value 256 as u8"),
+            (TensorProto { int32_data: vec![-1], ..proto("w", 10, &[1]) }, "has the value -1 as f16"),
+        ];
+        for (tensor, want) in cases {
+            let error = read_one(tensor).unwrap_err();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+
+    #[test]
+    fn external_data_stays_inside_the_folder_of_the_model() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("model");
+        fs::create_dir_all(folder.join("data")).unwrap();
+        fs::write(outer.path().join("secret"), [0; 16]).unwrap();
+        fs::write(folder.join("data/w.bin"), [1_u8, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]).unwrap();
+        std::os::unix::fs::symlink("../secret", folder.join("link")).unwrap();
+        std::os::unix::fs::symlink("..", folder.join("up")).unwrap();
+        let read = |location: &str, offset: &str, length: &str| {
+            let entry =
+                |key: &str, value: &str| StringStringEntryProto { key: key.to_owned(), value: value.to_owned() };
+            let external_data = vec![entry("location", location), entry("offset", offset), entry("length", length)];
+            let tensor = TensorProto { external_data, data_location: EXTERNAL, ..proto("w", 6, &[2]) };
+            let file = open(&folder, GraphProto { initializer: vec![tensor], ..GraphProto::default() })?;
+            Ok::<_, String>(file.get("w").unwrap().unwrap().values_f64())
+        };
+        assert_eq!(read("data/w.bin", "4", "8").unwrap(), [2.0, 3.0]);
+        let cases = [
+            ("../secret", "0", "8", "not inside the folder"),
+            ("data/../../secret", "0", "8", "not inside the folder"),
+            ("/etc/passwd", "0", "8", "not inside the folder"),
+            ("link", "0", "8", "symbolic link"),
+            ("up/secret", "0", "8", "symbolic link"),
+            ("", "0", "8", "no file name"),
+            ("absent", "0", "8", "cannot read"),
+            ("data", "0", "8", "cannot read"),
+            ("data/w.bin", "8", "8", "past the end"),
+            ("data/w.bin", "18446744073709551615", "8", "past the end"),
+            ("data/w.bin", "-1", "8", "as external offset"),
+            ("data/w.bin", "0", "4", "holds 4 bytes"),
+        ];
+        for (location, offset, length, want) in cases {
+            let error = read(location, offset, length).unwrap_err();
+            assert!(error.contains(want), "{location}: {error}");
+        }
+    }
+
+    #[test]
+    fn constants_and_subgraphs_are_named_by_where_they_are() {
+        let scalar = |name: &str, value: f32| TensorProto { float_data: vec![value], ..proto(name, 1, &[]) };
+        let constant = |output: &str, attribute: AttributeProto| NodeProto {
+            op_type: "Constant".to_owned(),
+            output: vec![output.to_owned()],
+            attribute: vec![attribute],
+            ..NodeProto::default()
+        };
+        let branch = |value: f32| GraphProto {
+            initializer: vec![scalar("w", value)],
+            node: vec![constant(
+                "c",
+                AttributeProto { name: "value_ints".to_owned(), ints: vec![7, 8], ..AttributeProto::default() },
+            )],
+            ..GraphProto::default()
+        };
+        let attribute = |name: &str, graph: GraphProto| AttributeProto {
+            name: name.to_owned(),
+            g: Some(graph),
+            ..AttributeProto::default()
+        };
+        let graph = GraphProto {
+            initializer: vec![scalar("w", 1.0)],
+            node: vec![
+                constant(
+                    "k",
+                    AttributeProto { name: "value".to_owned(), t: Some(scalar("", 4.0)), ..AttributeProto::default() },
+                ),
+                NodeProto {
+                    op_type: "If".to_owned(),
+                    output: vec!["y".to_owned()],
+                    attribute: vec![attribute("then_branch", branch(2.0)), attribute("else_branch", branch(3.0))],
+                    ..NodeProto::default()
+                },
+            ],
+            ..GraphProto::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = open(folder.path(), graph.clone()).unwrap();
+        let found: Vec<(&str, f64)> = file
+            .infos()
+            .iter()
+            .map(|it| (it.name.as_str(), file.get(&it.name).unwrap().unwrap().values_f64()[0]))
+            .collect();
+        let want = [
+            ("k", 4.0),
+            ("w", 1.0),
+            ("y.else_branch/c", 7.0),
+            ("y.else_branch/w", 3.0),
+            ("y.then_branch/c", 7.0),
+            ("y.then_branch/w", 2.0),
+        ];
+        assert_eq!(found, want);
+
+        let twice = GraphProto { initializer: vec![scalar("w", 1.0), scalar("w", 2.0)], ..graph };
+        assert!(open(folder.path(), twice).unwrap_err().contains("tensor `w` is there twice"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Safetensors, in one file or in shards with an index.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use prost::bytes::Bytes;
+use safetensors::{Dtype, SafeTensors};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::{
+    catalog::{Catalog, tensor},
+    dtype::DType,
+    error::{Site, TensorError},
+    sibling::map_sibling,
+    tensor::TensorInfo,
+};
+
+/// The limit of the format for a header; an index is no larger than the headers it stands for.
+const MAX_INDEX: usize = 100_000_000;
+const LENGTH_FIELD: usize = 8;
+
+/// Lists the tensors of one file.
+pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
+    let (header_len, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| site.corrupt("the header", error))?;
+    let data_start = LENGTH_FIELD.saturating_add(header_len);
+    let header = bytes.get(LENGTH_FIELD..data_start).unwrap_or_default();
+    refuse_duplicates(site, header)?;
+    let mut catalog = Catalog::default();
+    for (name, found) in metadata.tensors() {
+        let Some(dtype) = dtype(found.dtype) else {
+            catalog.skip(name, format!("has element type {:?}, which is not supported", found.dtype));
+            continue;
+        };
+        let (start, end) = found.data_offsets;
+        let range = data_start.checked_add(start).zip(data_start.checked_add(end));
+        let Some((start, end)) = range.filter(|(start, end)| start <= end && *end <= bytes.len()) else {
+            return Err(site.corrupt(tensor(&name), "lies outside the file"));
+        };
+        let shape = found.shape.iter().map(|&dim| dim as u64).collect();
+        catalog.add_exact(site, TensorInfo { name, dtype, shape }, bytes.slice(start..end))?;
+    }
+    Ok(catalog)
+}
+
+/// Lists the tensors of all shards that an index names.
+pub(crate) fn read_sharded(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
+    if bytes.len() > MAX_INDEX {
+        return Err(site.limit("the index", format!("has {} bytes", bytes.len()), MAX_INDEX as u64));
+    }
+    let index: Index = serde_json::from_slice(bytes).map_err(|error| site.corrupt("the index", error))?;
+    let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, shard) in &index.weight_map {
+        shards.entry(shard).or_default().push(name);
+    }
+    let mut catalog = Catalog::default();
+    for (shard, names) in shards {
+        let place = format!("shard `{}`", shard.escape_debug());
+        let path = site.path.with_file_name(shard);
+        let shard_bytes = map_sibling(site, &place, shard)?;
+        let found = read(Site { path: &path, ..site }, &shard_bytes)?;
+        let known = found.names();
+        if let Some(missing) = names.iter().find(|name| !known.contains(**name)) {
+            return Err(site.corrupt(tensor(missing), format!("is not in its shard `{shard}`")));
+        }
+        catalog.extend(found);
+    }
+    Ok(catalog)
+}
+
+#[derive(serde::Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+fn dtype(found: Dtype) -> Option<DType> {
+    Some(match found {
+        Dtype::BOOL => DType::Bool,
+        Dtype::U8 => DType::U8,
+        Dtype::I8 => DType::I8,
+        Dtype::I16 => DType::I16,
+        Dtype::U16 => DType::U16,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::Bf16,
+        Dtype::I32 => DType::I32,
+        Dtype::U32 => DType::U32,
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        Dtype::I64 => DType::I64,
+        Dtype::U64 => DType::U64,
+        _ => return None,
+    })
+}
+
+/// The library keeps the last of two entries of one name; other readers keep the first.
+fn refuse_duplicates(site: Site<'_>, header: &[u8]) -> Result<(), TensorError> {
+    serde_json::from_slice::<UniqueKeys>(header).map(|_| ()).map_err(|error| site.corrupt("the header", error))
+}
+
+struct UniqueKeys;
+
+impl<'de> Deserialize<'de> for UniqueKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UniqueKeysVisitor)
+    }
+}
+
+struct UniqueKeysVisitor;
+
+impl<'de> Visitor<'de> for UniqueKeysVisitor {
+    type Value = UniqueKeys;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueKeys, A::Error> {
+        let mut seen = BTreeSet::new();
+        while let Some((key, IgnoredAny)) = map.next_entry::<String, _>()? {
+            if let Some(twice) = seen.replace(key) {
+                return Err(serde::de::Error::custom(format_args!("tensor `{twice}` is there twice")));
+            }
+        }
+        Ok(UniqueKeys)
+    }
+}

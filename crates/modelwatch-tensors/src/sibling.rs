@@ -1,0 +1,44 @@
+//! Opens the files that a checkpoint file names: shards and external data.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use prost::bytes::Bytes;
+
+use crate::{
+    error::{Site, TensorError},
+    mmap::map,
+};
+
+/// Maps the file that `site` calls `location`.
+///
+/// A location must be relative, stay inside the folder of the file that names it, and pass through
+/// no symbolic link; otherwise a model file from elsewhere could point at any file of this machine.
+pub(crate) fn map_sibling(site: Site<'_>, place: &str, location: &str) -> Result<Bytes, TensorError> {
+    map(&resolve(site, place, location)?)
+}
+
+fn resolve(site: Site<'_>, place: &str, location: &str) -> Result<PathBuf, TensorError> {
+    let refuse = |why: &str| site.corrupt(place, format!("names the data file `{location}`, {why}"));
+    if location.is_empty() || location.contains('\0') {
+        return Err(refuse("which is no file name"));
+    }
+    let mut path = match site.path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    for component in Path::new(location).components() {
+        match component {
+            Component::CurDir => continue,
+            Component::Normal(name) => path.push(name),
+            _ => return Err(refuse("which is not inside the folder of the model")),
+        }
+        let metadata = fs::symlink_metadata(&path).map_err(TensorError::io(&path))?;
+        if metadata.file_type().is_symlink() {
+            return Err(refuse("which goes through a symbolic link"));
+        }
+    }
+    Ok(path)
+}

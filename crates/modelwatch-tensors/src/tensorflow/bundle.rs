@@ -1,0 +1,109 @@
+//! Tensor bundles: the variables of a TensorFlow checkpoint, an index beside data files.
+
+use prost::{Message, bytes::Bytes};
+
+use super::{
+    dtype,
+    proto::{BundleEntryProto, BundleHeaderProto},
+    table, unsupported_type,
+};
+use crate::{
+    catalog::{Catalog, Data, checked_len, length_mismatch, tensor, unsigned_shape},
+    error::{Site, TensorError},
+    sibling::map_sibling,
+    tensor::TensorInfo,
+};
+
+const MAX_SHARDS: u64 = 10_000;
+const BIG_ENDIAN: i32 = 1;
+
+/// Lists the variables of a checkpoint under their full names, from the bytes of its `.index` file.
+///
+/// The checksum of each is verified when it is read.
+pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
+    let entries = table::entries(site, bytes)?;
+    let Some(((_, header), entries)) = entries.split_first().filter(|((key, _), _)| key.is_empty()) else {
+        return Err(site.corrupt("the index", "has no header"));
+    };
+    let header = BundleHeaderProto::decode(*header).map_err(|error| site.corrupt("the header", error))?;
+    if header.endianness == BIG_ENDIAN {
+        return Err(site.unsupported("it is big-endian", "save it again on a little-endian machine"));
+    }
+    let n_shards = u64::try_from(header.num_shards).unwrap_or(0);
+    if n_shards > MAX_SHARDS {
+        return Err(site.limit("the header", format!("names {n_shards} data files"), MAX_SHARDS));
+    }
+    let mut shards = Shards { site, n_shards, files: vec![] };
+    let mut catalog = Catalog::default();
+    for (key, value) in entries {
+        let name = String::from_utf8_lossy(key).into_owned();
+        // Keys of slices are made to sort, not to be read: they start with a zero byte.
+        if key.first() == Some(&0) || name.as_bytes() != key.as_slice() {
+            catalog
+                .skip(name.escape_debug().to_string(), "is a slice of a partitioned variable, which is not supported");
+            continue;
+        }
+        let entry = BundleEntryProto::decode(*value).map_err(|error| site.corrupt(tensor(&name), error))?;
+        add(site, name, &entry, &mut shards, &mut catalog)?;
+    }
+    Ok(catalog)
+}
+
+fn add(
+    site: Site<'_>,
+    name: String,
+    entry: &BundleEntryProto,
+    shards: &mut Shards<'_>,
+    catalog: &mut Catalog,
+) -> Result<(), TensorError> {
+    if !entry.slices.is_empty() {
+        catalog.skip(name, "is a partitioned variable, which is not supported");
+        return Ok(());
+    }
+    let Some(dtype) = dtype(entry.dtype) else {
+        catalog.skip(name, unsupported_type(entry.dtype));
+        return Ok(());
+    };
+    let dims: Vec<i64> = entry.shape.iter().flat_map(|it| &it.dim).map(|it| it.size).collect();
+    let shape = unsigned_shape(site, &name, &dims)?;
+    let info = TensorInfo { name, dtype, shape };
+    let want = checked_len(site, &info)?;
+    let (Ok(offset), Ok(size)) = (usize::try_from(entry.offset), usize::try_from(entry.size)) else {
+        return Err(site.corrupt(tensor(&info.name), "has a negative offset or size"));
+    };
+    if size != want {
+        return Err(length_mismatch(site, &info, want, size));
+    }
+    let file = shards.get(&info.name, entry.shard_id)?;
+    let end = offset.checked_add(size).filter(|&end| end <= file.len());
+    let Some(end) = end else {
+        let problem = format!("ends past the data file, which has {} bytes", file.len());
+        return Err(site.corrupt(tensor(&info.name), problem));
+    };
+    let data = Data::Checked { bytes: file.slice(offset..end), checksum: entry.crc32c, offset: entry.offset as u64 };
+    catalog.add(info, data);
+    Ok(())
+}
+
+struct Shards<'a> {
+    site: Site<'a>,
+    n_shards: u64,
+    files: Vec<(u64, Bytes)>,
+}
+
+impl Shards<'_> {
+    fn get(&mut self, name: &str, shard: i32) -> Result<Bytes, TensorError> {
+        let Some(shard) = u64::try_from(shard).ok().filter(|&it| it < self.n_shards) else {
+            let problem = format!("is in data file {shard} of {}", self.n_shards);
+            return Err(self.site.corrupt(tensor(name), problem));
+        };
+        if let Some((_, file)) = self.files.iter().find(|(it, _)| *it == shard) {
+            return Ok(file.clone());
+        }
+        let stem = self.site.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let location = format!("{stem}.data-{shard:05}-of-{:05}", self.n_shards);
+        let file = map_sibling(self.site, &tensor(name), &location)?;
+        self.files.push((shard, file.clone()));
+        Ok(file)
+    }
+}

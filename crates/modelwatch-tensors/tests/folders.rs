@@ -1,0 +1,108 @@
+//! Which file of a checkpoint folder is the model, and which holds the weights.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use modelwatch_tensors::{Format, TensorFile, find_model, find_weights};
+
+fn digits(path: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits")).join(path)
+}
+
+/// A folder with copies of fixtures under other names.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let res = tempfile::tempdir().unwrap();
+    for (from, to) in files {
+        let to = res.path().join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(digits(from), to).unwrap();
+    }
+    res
+}
+
+fn relative(folder: &Path, found: Result<PathBuf, modelwatch_tensors::TensorError>) -> Result<String, String> {
+    let found = found.map_err(|it| it.to_string())?;
+    Ok(found.strip_prefix(folder).unwrap().to_string_lossy().into_owned())
+}
+
+/// A fixture and its name in the folder.
+type Copy = (&'static str, &'static str);
+/// The path that is found, or a part of the error.
+type Want = Result<&'static str, &'static str>;
+
+const ONNX: Copy = ("cnn/cnn.onnx", "model.onnx");
+const SAFETENSORS: Copy = ("cnn/cnn.safetensors", "weights.safetensors");
+const NPZ: Copy = ("cnn/cnn.npz", "weights.npz");
+const INDEX: Copy = ("cnn/tf_checkpoint/ckpt.index", "ckpt.index");
+const SAVED: Copy = ("cnn/saved_model/saved_model.pb", "saved/saved_model.pb");
+const FROZEN: Copy = ("cnn/cnn_frozen.pb", "frozen.pb");
+
+#[test]
+fn model_is_found_or_the_error_says_what_to_do() {
+    let cases: [(&[Copy], Option<&str>, Want); 12] = [
+        (&[ONNX, SAFETENSORS, NPZ], None, Ok("model.onnx")),
+        (&[SAVED], None, Ok("saved")),
+        (&[FROZEN], None, Ok("frozen.pb")),
+        (&[("cnn/cnn.tflite", "a.tflite")], None, Ok("a.tflite")),
+        (&[ONNX, SAVED], Some("saved"), Ok("saved")),
+        (&[ONNX, SAVED], Some("saved/saved_model.pb"), Ok("saved")),
+        (&[ONNX, SAVED, FROZEN], None, Err("among `frozen.pb`, `model.onnx`, `saved` in")),
+        (&[ONNX, FROZEN], None, Err("set `model = \"…\"`")),
+        (&[SAFETENSORS], None, Err("cannot find a model in")),
+        (&[ONNX], Some("absent.onnx"), Err("set `model` to a file of the checkpoint")),
+        (&[ONNX], Some("../model.onnx"), Err("without `..`")),
+        (&[ONNX, NPZ], Some("weights.npz"), Err("cannot find a model in")),
+    ];
+    for (files, wanted, want) in cases {
+        let folder = folder(files);
+        match (relative(folder.path(), find_model(folder.path(), wanted)), want) {
+            (Ok(found), Ok(want)) => assert_eq!(found, want),
+            (Err(error), Err(want)) => assert!(error.contains(want), "{error}"),
+            (found, want) => panic!("{found:?} instead of {want:?}"),
+        }
+    }
+}
+
+#[test]
+fn file_is_its_own_model() {
+    assert_eq!(find_model(&digits("cnn/cnn.onnx"), None).unwrap(), digits("cnn/cnn.onnx"));
+    assert_eq!(find_model(&digits("cnn/cnn.onnx"), Some("cnn.onnx")).unwrap(), digits("cnn/cnn.onnx"));
+    assert_eq!(find_model(&digits("cnn/saved_model"), None).unwrap(), digits("cnn/saved_model"));
+    assert!(find_model(&digits("cnn/cnn.onnx"), Some("other.onnx")).is_err());
+    assert!(find_model(&digits("cnn/cnn.npz"), None).is_err());
+    assert!(find_model(&digits("cnn/absent.onnx"), None).is_err());
+}
+
+#[test]
+fn weights_come_from_the_best_format() {
+    let cases: [(&[Copy], Want); 8] = [
+        (&[ONNX, SAFETENSORS, NPZ, INDEX], Ok("weights.safetensors")),
+        (&[ONNX, NPZ, INDEX], Ok("weights.npz")),
+        (&[ONNX, INDEX], Ok("ckpt.index")),
+        (&[ONNX], Ok("model.onnx")),
+        (&[SAVED], Ok("saved")),
+        (&[NPZ, ("cnn/ref_outputs.npz", "other.npz")], Err("among `other.npz`, `weights.npz`")),
+        (&[ONNX, FROZEN], Err("name the file itself")),
+        (&[], Err("cannot find weights in")),
+    ];
+    for (files, want) in cases {
+        let folder = folder(files);
+        match (relative(folder.path(), find_weights(folder.path())), want) {
+            (Ok(found), Ok(want)) => assert_eq!(found, want),
+            (Err(error), Err(want)) => assert!(error.contains(want), "{error}"),
+            (found, want) => panic!("{found:?} instead of {want:?}"),
+        }
+    }
+}
+
+#[test]
+fn folder_opens_as_its_weights() {
+    let folder = folder(&[ONNX, SAFETENSORS]);
+    let file = TensorFile::open(folder.path()).unwrap();
+    assert_eq!((file.format(), file.len()), (Format::Safetensors, 12));
+    assert_eq!(file.path(), folder.path().join("weights.safetensors"));
+}

@@ -1,0 +1,204 @@
+//! Damaged and odd files are refused, or read as the reference implementation reads them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use modelwatch_tensors::{Format, TensorError, TensorFile};
+
+fn fixtures(path: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(path)
+}
+
+#[test]
+fn safetensors_conform_to_the_reference_implementation() {
+    let folder = fixtures("conformance/checkpoints");
+    let expected = fs::read_to_string(folder.join("expected.safetensors.json")).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    let mut n_cases = 0;
+    for (name, expected) in expected.as_object().unwrap().iter().filter(|(name, _)| *name != "_meta") {
+        n_cases += 1;
+        let found = TensorFile::open(&folder.join(name));
+        let Some(loads) = expected.get("loads") else {
+            let error = found.unwrap_err();
+            assert!(matches!(&error, TensorError::Corrupt { format: Format::Safetensors, .. }), "{name}: {error}");
+            assert!(error.to_string().contains(name), "{error}");
+            continue;
+        };
+        let file = found.unwrap();
+        let loads = loads.as_object().unwrap();
+        assert_eq!(file.len(), loads.len(), "{name}");
+        for (tensor_name, it) in loads {
+            let tensor = file.get(tensor_name).unwrap().unwrap();
+            let dtype = match it[0].as_str().unwrap() {
+                "torch.int64" => "i64",
+                "torch.float32" => "f32",
+                "torch.float16" => "f16",
+                other => panic!("{other}"),
+            };
+            assert_eq!(tensor.info.dtype.name(), dtype, "{name} {tensor_name}");
+            let shape: Vec<u64> = it[1].as_array().unwrap().iter().map(|it| it.as_u64().unwrap()).collect();
+            assert_eq!(tensor.info.shape, shape, "{name} {tensor_name}");
+            let sum: f64 = tensor.values_f64().iter().sum();
+            match it[2].as_f64() {
+                Some(want) => assert!((sum - want).abs() < 1e-5, "{name} {tensor_name}: {sum} {want}"),
+                None => assert!(sum.is_nan(), "{name} {tensor_name}"),
+            }
+        }
+    }
+    assert_eq!(n_cases, 24);
+}
+
+#[test]
+fn flipped_byte_in_a_tensorflow_checkpoint_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, data) = (folder.path().join("ckpt.index"), folder.path().join("ckpt.data-00000-of-00001"));
+    let source = fixtures("digits/cnn/tf_checkpoint");
+    let index_bytes = fs::read(source.join("ckpt.index")).unwrap();
+    let data_bytes = fs::read(source.join("ckpt.data-00000-of-00001")).unwrap();
+    fs::write(&index, &index_bytes).unwrap();
+
+    // The second kernel fills bytes 300 to 4908.
+    let mut flipped = data_bytes.clone();
+    flipped[400] ^= 0x10;
+    fs::write(&data, &flipped).unwrap();
+    let file = TensorFile::open(&index).unwrap();
+    let errors: Vec<String> = file.iter().filter_map(Result::err).map(|it| it.to_string()).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("_operations/2/_kernel") && errors[0].contains("has checksum"), "{errors:?}");
+    assert_eq!(file.iter().filter(Result::is_ok).count(), 13);
+
+    fs::write(&data, &data_bytes[..30_000]).unwrap();
+    let error = TensorFile::open(&index).unwrap_err().to_string();
+    assert!(error.contains("ends past the data file"), "{error}");
+
+    fs::write(&data, &data_bytes).unwrap();
+    for position in 0..index_bytes.len() - 48 {
+        let mut flipped = index_bytes.clone();
+        flipped[position] ^= 1;
+        fs::write(&index, &flipped).unwrap();
+        assert!(TensorFile::open(&index).is_err(), "{position}");
+    }
+}
+
+#[test]
+fn flipped_byte_in_an_npz_is_found() {
+    let path = fixtures("digits/cnn/cnn.npz");
+    let mut bytes = fs::read(&path).unwrap();
+    // Far inside the compressed data of the largest array.
+    bytes[20_000] ^= 0x10;
+    let folder = tempfile::tempdir().unwrap();
+    let damaged = folder.path().join("cnn.npz");
+    fs::write(&damaged, bytes).unwrap();
+    let file = TensorFile::open(&damaged).unwrap();
+    let error = file.get("digits_cnn.fc1.kernel").unwrap().unwrap_err().to_string();
+    assert!(error.contains("digits_cnn.fc1.kernel") && error.contains("cannot be unpacked"), "{error}");
+    assert!(file.get("digits_cnn.fc1.bias").unwrap().is_ok());
+    assert!(file.get("absent").is_none());
+}
+
+#[test]
+fn pickles_are_never_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [("it.safetensors", &b"\x80\x04\x95"[..]), ("it.pt", b"anything")] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let error = TensorFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains("reading a pickle executes it"), "{error}");
+    }
+}
+
+#[test]
+fn missing_and_irregular_files_are_io_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("absent.onnx"), PathBuf::from("/dev/null")] {
+        let error = TensorFile::open(&path).unwrap_err();
+        assert!(matches!(&error, TensorError::Io { .. }), "{error}");
+    }
+}
+
+/// A safetensors file with one-byte tensors of these names.
+fn safetensors(names: &[&str]) -> Vec<u8> {
+    let entries: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(idx, name)| {
+            format!("\"{name}\":{{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[{idx},{}]}}", idx + 1)
+        })
+        .collect();
+    let header = format!("{{{}}}", entries.join(","));
+    let mut res = (header.len() as u64).to_le_bytes().to_vec();
+    res.extend(header.as_bytes());
+    res.extend((0..names.len()).map(|it| u8::try_from(it).unwrap()));
+    res
+}
+
+#[test]
+fn header_length_that_looks_like_a_pickle_is_safetensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    let mut header = br#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#.to_vec();
+    header.resize(0x0280, b' ');
+    let mut bytes = 0x0280_u64.to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.push(7);
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(Format::detect(&path).unwrap(), Format::Safetensors);
+    let file = TensorFile::open(&path).unwrap();
+    assert_eq!(file.get("a").unwrap().unwrap().values_f64(), [7.0]);
+}
+
+#[test]
+fn duplicate_names_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.safetensors");
+    // The second entry repeats the offsets of the first, which the library alone would accept.
+    let header =
+        br#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.push(7);
+    fs::write(&path, bytes).unwrap();
+    let error = TensorFile::open(&path).unwrap_err().to_string();
+    assert!(error.contains("tensor `a` is there twice"), "{error}");
+}
+
+fn sharded(folder: &Path, weight_map: &str) -> Result<Vec<String>, String> {
+    let index = folder.join("model.safetensors.index.json");
+    fs::write(&index, format!("{{\"metadata\":{{}},\"weight_map\":{{{weight_map}}}}}")).unwrap();
+    let file = TensorFile::open(&index).map_err(|it| it.to_string())?;
+    assert_eq!(file.format(), Format::ShardedSafetensors);
+    Ok(file.infos().iter().map(|it| it.name.clone()).collect())
+}
+
+#[test]
+fn shards_are_read_as_one_and_stay_in_their_folder() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("checkpoint");
+    fs::create_dir(&folder).unwrap();
+    fs::write(outer.path().join("secret.safetensors"), safetensors(&["a"])).unwrap();
+    fs::write(folder.join("1.safetensors"), safetensors(&["a", "c"])).unwrap();
+    fs::write(folder.join("2.safetensors"), safetensors(&["b"])).unwrap();
+    fs::write(folder.join("3.safetensors"), safetensors(&["a"])).unwrap();
+    std::os::unix::fs::symlink("../secret.safetensors", folder.join("link.safetensors")).unwrap();
+
+    let names = sharded(&folder, r#""a":"1.safetensors","b":"2.safetensors","c":"1.safetensors""#).unwrap();
+    assert_eq!(names, ["a", "b", "c"]);
+    let cases = [
+        (r#""a":"../secret.safetensors""#, "not inside the folder"),
+        (r#""a":"/etc/passwd""#, "not inside the folder"),
+        (r#""a":"x/../../secret.safetensors""#, "cannot read"),
+        (r#""a":"link.safetensors""#, "symbolic link"),
+        (r#""a":"" "#, "no file name"),
+        (r#""a":"2.safetensors""#, "is not in its shard"),
+        (r#""c":"1.safetensors","a":"3.safetensors""#, "is there twice"),
+        (r#""a":1"#, "invalid type"),
+    ];
+    for (weight_map, want) in cases {
+        let error = sharded(&folder, weight_map).unwrap_err();
+        assert!(error.contains(want), "{weight_map}: {error}");
+    }
+}

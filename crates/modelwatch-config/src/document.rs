@@ -1,0 +1,290 @@
+//! The text of a pipeline and where each value stands in it.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
+
+use crate::{
+    Component, Override, code,
+    diagnostic::{Diagnostic, Origin},
+    schema_errors::{self, Words},
+    tree::{self, SpanMap, Spans},
+};
+
+/// A pipeline file with the overrides applied: its text, its values as JSON, and where each of them stands.
+///
+/// Values are addressed by JSON pointer, as in `/verify/0/with/bins`.
+#[derive(Debug, Clone)]
+pub struct Document {
+    path: PathBuf,
+    text: String,
+    overrides: Vec<String>,
+    value: Value,
+    spans: SpanMap,
+}
+
+/// A byte range in the file or in an override.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) origin: Origin,
+    pub(crate) range: Range<usize>,
+}
+
+/// What stands before the argument when an override is shown.
+const SET: &str = "--set ";
+
+impl Document {
+    /// Returns the document and all errors of syntax, of values that have no JSON form, and of overrides.
+    pub(crate) fn new(path: &Path, text: &str, overrides: &[Override]) -> (Document, Vec<Diagnostic>) {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let mut diagnostics: Vec<_> = errors.iter().map(syntax_error).collect();
+        let mut spans = SpanMap::new();
+        let value = tree::from_toml(root, &mut spans, &mut diagnostics);
+        let mut res = Document { path: path.to_owned(), text: text.to_owned(), overrides: Vec::new(), value, spans };
+        for it in overrides {
+            res.overrides.push(format!("{SET}{}", it.as_str()));
+            if let Err(error) = res.apply(it, &mut diagnostics) {
+                diagnostics.push(*error);
+            }
+        }
+        (res, diagnostics)
+    }
+
+    /// Returns the path of the pipeline file, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the text of the pipeline file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the values of the file with the overrides applied.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Returns the name to show and the text that spans of this origin point into.
+    pub fn source(&self, origin: Origin) -> (String, &str) {
+        match origin {
+            Origin::Override(idx) if idx < self.overrides.len() => ("command line".to_owned(), &self.overrides[idx]),
+            _ => (self.path.display().to_string(), &self.text),
+        }
+    }
+
+    /// Returns an error at the value that `pointer` addresses, or at the closest table around it if it is not there.
+    ///
+    /// This is how what is found out later is reported: a component nobody offers, a file that is missing, a column
+    /// the data lacks. A `code` that is not one of [`codes`](crate::codes) becomes `E0204`.
+    ///
+    /// ```
+    /// let parsed = modelwatch_config::parse("p.toml".as_ref(), "[store]\nuses = 'lcoal'", &[]);
+    /// let error = parsed.document.at("/store/uses", "E0201", "no store is named `lcoal`", Some("did you mean `local`?"));
+    /// assert_eq!(&parsed.document.text()[error.span.unwrap()], "'lcoal'");
+    /// ```
+    pub fn at(&self, pointer: &str, code: &str, message: impl Into<String>, help: Option<&str>) -> Diagnostic {
+        let mut res = Diagnostic::error(code::listed(code), pointer, message).place(self.place(pointer));
+        res.help = help.map(str::to_owned);
+        res
+    }
+
+    /// Returns an error at the key of a value: the metric of a requirement, the name of a model input.
+    ///
+    /// Elements of arrays have no key and are shown themselves.
+    pub fn at_key(&self, pointer: &str, code: &str, message: impl Into<String>, help: Option<&str>) -> Diagnostic {
+        self.at(pointer, code, message, help).place(self.key_place(pointer))
+    }
+
+    /// Holds the `with` table of a component against the JSON Schema that its plugin handed over.
+    ///
+    /// Options that the schema does not list are errors, unless it says `additionalProperties` itself. Missing options
+    /// are reported at `uses` if there is no `with` table.
+    pub fn component_errors(&self, component: &Component, schema: &Value) -> Vec<Diagnostic> {
+        let words = Words::options_of(&component.uses);
+        let with = format!("{}/with", component.pointer);
+        let validator = match schema_errors::Validator::closed(schema) {
+            Ok(it) => it,
+            Err(reason) => {
+                let pointer = format!("{}/uses", component.pointer);
+                let message = format!("the options of `{}` are not described by a valid JSON Schema", component.uses);
+                let help = format!("report this to the author of the plugin: {reason}");
+                return vec![self.at(&pointer, code::PLUGIN_SCHEMA, message, Some(&help))];
+            }
+        };
+        let mut res: Vec<_> = validator
+            .check(&Value::Object(component.with.clone()))
+            .into_iter()
+            .map(|it| it.into_diagnostic(self, &with, &words))
+            .collect();
+        if !self.contains(&with) {
+            for it in &mut res {
+                *it = it.clone().place(self.place(&format!("{}/uses", component.pointer)));
+            }
+        }
+        res.sort_by_key(sort_key);
+        res
+    }
+
+    /// Returns whether there is a value at `pointer`.
+    pub(crate) fn contains(&self, pointer: &str) -> bool {
+        self.spans.contains_key(pointer)
+    }
+
+    /// Returns the place of a value: its own text, for a table its key. Falls back to what is around it.
+    pub(crate) fn place(&self, pointer: &str) -> Option<Place> {
+        let spans = self.nearest(pointer)?;
+        let is_table = self.value.pointer(pointer).is_none_or(Value::is_object);
+        Some(match &spans.key {
+            Some(key) if is_table => key.clone(),
+            _ => spans.value.clone(),
+        })
+    }
+
+    /// Returns the place of a key, or of the value if it is an element of an array.
+    pub(crate) fn key_place(&self, pointer: &str) -> Option<Place> {
+        let spans = self.nearest(pointer)?;
+        Some(spans.key.as_ref().unwrap_or(&spans.value).clone())
+    }
+
+    /// Returns the place of a part of a string, given as a range in the string after unescaping.
+    pub(crate) fn place_in_string(&self, pointer: &str, part: &Range<usize>) -> Option<Place> {
+        let place = self.place(pointer)?;
+        let text = self.value.pointer(pointer)?.as_str()?;
+        Some(self.narrow(place, text, part))
+    }
+
+    /// Returns the place of a part of a key, given as a range in the key after unescaping.
+    pub(crate) fn place_in_key(&self, pointer: &str, key: &str, part: &Range<usize>) -> Option<Place> {
+        Some(self.narrow(self.key_place(pointer)?, key, part))
+    }
+
+    /// Returns the order in which the values of a table were written.
+    pub(crate) fn written_order(&self, pointer: &str) -> (Origin, usize) {
+        self.key_place(pointer).map_or((Origin::File, 0), |it| (it.origin, it.range.start))
+    }
+
+    fn nearest(&self, pointer: &str) -> Option<&Spans> {
+        let mut pointer = pointer;
+        loop {
+            match self.spans.get(pointer) {
+                Some(res) => return Some(res),
+                None => pointer = &pointer[..pointer.rfind('/')?],
+            }
+        }
+    }
+
+    /// Narrows the place of a string to a part of it. With escapes in the string, the whole of it is shown.
+    fn narrow(&self, place: Place, decoded: &str, part: &Range<usize>) -> Place {
+        let (_, text) = self.source(place.origin);
+        let Some(raw) = text.get(place.range.clone()) else {
+            return place;
+        };
+        let Some(offset) = ["\"\"\"", "'''", "\"", "'", ""].iter().find_map(|quote| {
+            let inner = raw.strip_prefix(quote)?.strip_suffix(quote)?;
+            (inner == decoded).then_some(quote.len())
+        }) else {
+            return place;
+        };
+        let start = place.range.start + offset;
+        Place { origin: place.origin, range: start + part.start..start + part.end }
+    }
+
+    fn apply(&mut self, it: &Override, diagnostics: &mut Vec<Diagnostic>) -> Result<(), Box<Diagnostic>> {
+        let origin = Origin::Override(self.overrides.len() - 1);
+        let shift = |range: &Range<usize>| Place { origin, range: range.start + SET.len()..range.end + SET.len() };
+
+        let (slot, pointer) = self.slot(it, shift)?;
+        let argument = it.as_str();
+        let place = shift(&it.value());
+        let mut spans = SpanMap::new();
+        let value = if it.is_toml() {
+            match DeValue::parse(&argument[it.value()]) {
+                Ok(value) => {
+                    let base = Place { origin, range: place.range.start..place.range.start };
+                    tree::from_toml_value(value, &pointer, &base, &mut spans, diagnostics)
+                }
+                Err(error) => {
+                    let error = Diagnostic::error(code::OVERRIDE, &pointer, error.message());
+                    return Err(Box::new(error.place(Some(place))));
+                }
+            }
+        } else {
+            spans.insert(pointer.clone(), Spans { key: None, value: place.clone() });
+            Value::String(argument[it.value()].to_owned())
+        };
+        *slot = value;
+
+        let below = format!("{pointer}/");
+        self.spans.retain(|it, _| *it != pointer && !it.starts_with(&below));
+        if let (Some(spans), Some((_, range))) = (spans.get_mut(&pointer), it.path().last()) {
+            spans.key = Some(shift(range));
+        }
+        self.spans.extend(spans);
+        // What an earlier problem was reported about is gone.
+        diagnostics.retain(|it| {
+            it.origin == origin || (it.pointer != pointer && !it.pointer.starts_with(&below)) || it.pointer.is_empty()
+        });
+        Ok(())
+    }
+
+    /// Returns the value that an override replaces, and its pointer; adds the tables around it that are not there.
+    fn slot(
+        &mut self,
+        it: &Override,
+        shift: impl Fn(&Range<usize>) -> Place,
+    ) -> Result<(&mut Value, String), Box<Diagnostic>> {
+        let mut node = &mut self.value;
+        let mut pointer = String::new();
+        for (segment, range) in it.path() {
+            let place = shift(range);
+            let child = tree::join(&pointer, segment);
+            node = match node {
+                Value::Object(map) => map.entry(segment.as_str()).or_insert_with(|| Value::Object(Map::new())),
+                Value::Array(items) => {
+                    let n_items = items.len();
+                    match segment.parse::<usize>() {
+                        Ok(idx) if idx < n_items => &mut items[idx],
+                        Ok(idx) if idx == n_items => {
+                            items.push(Value::Object(Map::new()));
+                            &mut items[idx]
+                        }
+                        _ => {
+                            let message = format!("`{}` has no element `{segment}`", tree::dotted(&pointer));
+                            let error = Diagnostic::error(code::OVERRIDE, &child, message)
+                                .place(Some(place))
+                                .label("not an index of this array")
+                                .help(format!("it has {n_items} element(s), counted from 0; {n_items} adds one"));
+                            return Err(Box::new(error));
+                        }
+                    }
+                }
+                other => {
+                    let message = format!("`{}` is {}, not a table", tree::dotted(&pointer), tree::type_name(other));
+                    let error = Diagnostic::error(code::OVERRIDE, &child, message)
+                        .place(Some(place))
+                        .label("there is nothing below it");
+                    return Err(Box::new(error));
+                }
+            };
+            self.spans.entry(child.clone()).or_insert(Spans { key: Some(place.clone()), value: place });
+            pointer = child;
+        }
+        Ok((node, pointer))
+    }
+}
+
+/// Orders diagnostics as a reader meets them: what concerns the whole file, the file from top to bottom, overrides.
+pub(crate) fn sort_key(it: &Diagnostic) -> (Origin, Option<usize>) {
+    (it.origin, it.span.as_ref().map(|span| span.start))
+}
+
+fn syntax_error(error: &toml::de::Error) -> Diagnostic {
+    let mut res = Diagnostic::error(code::SYNTAX, "", error.message().to_owned());
+    res.span = error.span();
+    res
+}

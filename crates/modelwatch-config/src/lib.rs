@@ -1,0 +1,41 @@
+//! Reads a pipeline file: TOML in, validated settings or diagnostics with exact spans out.
+//!
+//! [`parse`] takes text and `--set` overrides and returns a [`Parsed`]: the [`Document`] (source text and where each
+//! value stands in it), every problem found as a [`Diagnostic`], and the [`Pipeline`] if there was no error. What only
+//! the runtime can know, such as whether a plugin or a column exists, is reported later through [`Document::at`] and
+//! [`Document::component_errors`], so that all errors look alike and point into the file.
+//!
+//! Deliberately not here: loading plugins, opening data or stores, environment variables in values. A plugin never
+//! sees TOML; it gets the JSON form of its `with` table.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod checkpoint;
+pub mod code;
+mod diagnostic;
+mod document;
+mod load;
+mod options;
+mod overrides;
+mod pipeline;
+mod render;
+pub mod requirement;
+mod resolve;
+mod schema_errors;
+mod shape;
+mod suggest;
+mod tree;
+
+pub use checkpoint::{CheckpointSpec, CheckpointSpecError, Selector};
+pub use code::{codes, explain};
+pub use diagnostic::{Diagnostic, Location, Origin, Related, Severity, render, to_json};
+pub use document::Document;
+pub use load::{ConfigError, MAX_BYTES, Parsed, load, parse};
+pub use options::schema;
+pub use overrides::{Override, OverrideError};
+pub use pipeline::{
+    Action, Actions, Baseline, BaselineSource, CheckpointSource, Columns, Component, Data, DataFormat, FailOn,
+    Isolation, Pipeline, PluginSettings, Probe, ProbeKind, ProbeSeverity, Report, RunSettings, Source, When,
+};
+pub use requirement::{Bound, LabelMatch, MetricAddress, Op, Operand, Requirement, RequirementError, RequirementPart};
+pub use suggest::did_you_mean;

@@ -1,0 +1,310 @@
+//! A pipeline as the runtime gets it: defaults filled in, paths resolved, nothing left that could be wrong in itself.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use serde_json::{Map, Value};
+
+use crate::{CheckpointSpec, Requirement};
+
+/// A pipeline. Every `pointer` in it is a JSON pointer into the [`Document`](crate::Document), for errors found later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// Name in reports and in the history.
+    pub name: String,
+    /// The pipeline file, as it was given.
+    pub file: PathBuf,
+    /// The folder of the file; relative paths were resolved against it.
+    pub root: PathBuf,
+    /// Where plugins are looked for.
+    pub plugins: PluginSettings,
+    /// The checkpoint store. There is one if anything below needs one.
+    pub store: Option<Component>,
+    /// The checkpoint that is judged.
+    pub checkpoint: Option<CheckpointSource>,
+    /// The checkpoint to compare with. There is one if a requirement or a probe needs one.
+    pub baseline: Option<Baseline>,
+    /// The data to judge on.
+    pub data: Option<Data>,
+    /// Verifiers and then analyzers, in the order in which they were written. At least one.
+    pub probes: Vec<Probe>,
+    /// What is done after the verdict.
+    pub on: Actions,
+    /// Which reports are written.
+    pub report: Report,
+    /// How the run is carried out.
+    pub run: RunSettings,
+    /// From which severity on a finding fails the verdict.
+    pub fail_on: FailOn,
+}
+
+/// Where plugins are looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PluginSettings {
+    /// Folders with plugins.
+    pub dirs: Vec<PathBuf>,
+}
+
+/// A component of a plugin with its options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Component {
+    /// Name of the component; not empty.
+    pub uses: String,
+    /// Its options, not yet held against the plugin's schema.
+    pub with: Map<String, Value>,
+    /// The table with `uses` and `with`: `/store`, `/verify/0`.
+    pub pointer: String,
+}
+
+/// Where the judged checkpoint comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckpointSource {
+    /// A file or folder that joins a lineage.
+    Import {
+        /// The file or folder.
+        path: PathBuf,
+        /// The lineage it joins.
+        lineage: String,
+        /// Which file of it is the model.
+        model: Option<String>,
+        /// The table: `/checkpoint`.
+        pointer: String,
+    },
+    /// A checkpoint in the store.
+    Stored {
+        /// Which one.
+        spec: CheckpointSpec,
+        /// Which file of it is the model.
+        model: Option<String>,
+        /// The table: `/checkpoint`.
+        pointer: String,
+    },
+}
+
+/// The checkpoint that the judged one is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Baseline {
+    /// Where it comes from.
+    pub from: BaselineSource,
+    /// Which file of it is the model.
+    pub model: Option<String>,
+    /// If it does not exist, comparisons with it are not covered rather than failed.
+    pub optional: bool,
+    /// The table: `/baseline`.
+    pub pointer: String,
+}
+
+/// Where the baseline comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaselineSource {
+    /// A checkpoint in the store: `from`.
+    Stored(CheckpointSpec),
+    /// A file or folder: `import`.
+    Path(PathBuf),
+}
+
+/// The data to judge on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Data {
+    /// The data to judge on.
+    pub current: Option<Source>,
+    /// The data to compare with.
+    pub reference: Option<Source>,
+    /// What the columns mean.
+    pub columns: Columns,
+}
+
+/// One set of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// A file, a pattern or a URL (with `://`); files and patterns are resolved against the folder of the pipeline.
+    pub path: String,
+    /// The format; `None` to tell it from the name and the first bytes.
+    pub format: Option<DataFormat>,
+    /// The table: `/data/current`.
+    pub pointer: String,
+}
+
+/// A format of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DataFormat {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated values with a header.
+    Csv,
+    /// Arrow IPC, as a file or a stream.
+    Arrow,
+    /// Several NumPy arrays in a ZIP archive.
+    Npz,
+    /// One NumPy array.
+    Npy,
+}
+
+/// What the columns mean. No column has two roles that exclude each other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// The right answer.
+    pub label: Option<String>,
+    /// What identifies a row.
+    pub id: Option<String>,
+    /// When a row came about.
+    pub timestamp: Option<String>,
+    /// How much a row counts.
+    pub weight: Option<String>,
+    /// Columns by whose values metrics are also computed one by one.
+    pub slices: Vec<String>,
+    /// Input of the model → one column with the whole tensor, or columns with a number each. `*` in a name stands for
+    /// any characters; a pattern picks no column that is label, id, timestamp, weight or ignored.
+    pub inputs: BTreeMap<String, Vec<String>>,
+    /// Number columns whose values are names of categories.
+    pub categorical: Vec<String>,
+    /// Columns to leave out.
+    pub ignore: Vec<String>,
+}
+
+/// A verifier or an analyzer and what is required of its metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// Which table it was written in.
+    pub kind: ProbeKind,
+    /// Unique in the pipeline.
+    pub id: String,
+    /// The component and its options.
+    pub component: Component,
+    /// In the order in which they were written.
+    pub requirements: Vec<Requirement>,
+    /// Whether a failed check fails the run.
+    pub severity: ProbeSeverity,
+    /// When it runs.
+    pub when: When,
+    /// How long it may take; longer than zero.
+    pub timeout: Option<Duration>,
+    /// Where it runs.
+    pub isolation: Isolation,
+}
+
+/// The two kinds of probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProbeKind {
+    /// Is the output right?
+    Verifier,
+    /// Is something wrong, or could it be better?
+    Analyzer,
+}
+
+/// Whether a failed check fails the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ProbeSeverity {
+    /// It does.
+    #[default]
+    Error,
+    /// It is reported only.
+    Warning,
+}
+
+/// When a probe runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum When {
+    /// In every run.
+    #[default]
+    Always,
+    /// If the baseline exists; the pipeline names one.
+    Baseline,
+    /// If there is reference data; the pipeline names some.
+    Reference,
+}
+
+/// Where a plugin runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Isolation {
+    /// In a thread of the run.
+    #[default]
+    Thread,
+    /// In a process of its own.
+    Process,
+}
+
+/// What is done after the verdict. Refs are moved before anybody is told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Actions {
+    /// When every check passed.
+    pub pass: Vec<Action>,
+    /// When a check failed.
+    pub fail: Vec<Action>,
+    /// When there was too little data for the confidence asked for.
+    pub inconclusive: Vec<Action>,
+    /// When nothing was checked.
+    pub not_checked: Vec<Action>,
+    /// When the run could not be carried out.
+    pub error: Vec<Action>,
+}
+
+/// Something that is done after the verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Sets refs of the lineage to the judged checkpoint. The pipeline has a store and a checkpoint.
+    Move {
+        /// Names of the refs; not empty.
+        refs: Vec<String>,
+        /// The value: `/on/pass/move`.
+        pointer: String,
+    },
+    /// Sets a ref back to the last good checkpoint if it points to the judged one.
+    Rollback {
+        /// Name of the ref.
+        ref_name: String,
+        /// The value: `/on/fail/rollback`.
+        pointer: String,
+    },
+    /// Appends one line of JSON to a file.
+    Notify {
+        /// The file.
+        file: PathBuf,
+        /// The value: `/on/fail/notify`.
+        pointer: String,
+    },
+    /// Runs a command with the run's JSON on its standard input.
+    Run {
+        /// The command and its arguments; not empty. The command is not resolved against the folder of the pipeline.
+        command: Vec<String>,
+        /// The value: `/on/fail/run`.
+        pointer: String,
+    },
+}
+
+/// Which reports are written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// One HTML file.
+    pub html: Option<PathBuf>,
+    /// JUnit XML.
+    pub junit: Option<PathBuf>,
+    /// The run as JSON.
+    pub json: Option<PathBuf>,
+    /// A summary in Markdown.
+    pub markdown: Option<PathBuf>,
+}
+
+/// How the run is carried out; results do not depend on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunSettings {
+    /// Number of threads.
+    pub threads: Option<NonZeroUsize>,
+    /// Rows per batch; not zero.
+    pub batch_rows: Option<usize>,
+    /// The database of runs.
+    pub history: Option<PathBuf>,
+}
+
+/// From which severity on a finding fails the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FailOn {
+    /// Findings of severity error do.
+    #[default]
+    Error,
+    /// Warnings do, too.
+    Warning,
+    /// Findings never do.
+    Never,
+}

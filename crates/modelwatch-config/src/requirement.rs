@@ -1,0 +1,234 @@
+//! What is required of a metric: the settings, and how they are written.
+//!
+//! ```text
+//! metric      = name [ "[" label { "," label } "]" ]
+//! label       = key "=" ( "*" | word | quoted )
+//! condition   = ( comparison | range ) [ "with" "confidence" number ]
+//! comparison  = ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) operand
+//! range       = "between" number "and" number                    both ends included
+//! operand     = number | [ percentage "of" ] "baseline" [ ( "+" | "-" ) number ]
+//! number      = decimal [ "%" ]                                  95% is 0.95
+//! ```
+//!
+//! An offset from the baseline is never a percentage: `baseline - 5%` could mean five percent of the baseline or five
+//! percentage points, so that it is refused in favor of `95% of baseline` and `baseline - 0.05`. Equality takes no
+//! confidence, since an interval does not equal a number.
+
+mod number;
+mod parse;
+
+use std::{collections::BTreeMap, fmt, ops::Range};
+
+pub use parse::{parse, parse_metric};
+
+use number::{decimal, percentage};
+
+/// A condition that a metric has to meet.
+///
+/// It shows as it can be written: the metric, a space, and the condition.
+///
+/// ```
+/// use modelwatch_config::requirement;
+/// let it = requirement::parse("recall[ slice = * ]", ">=99 % of baseline with confidence 95%")?;
+/// assert_eq!(it.to_string(), "recall[slice=*] >= 99% of baseline with confidence 95%");
+/// assert_eq!(it.confidence, Some(0.95));
+/// # Ok::<(), modelwatch_config::RequirementError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Requirement {
+    /// The metric, or the metrics if a label is `*`.
+    pub metric: MetricAddress,
+    /// What it is held against.
+    pub bound: Bound,
+    /// If given, the bound of the interval of this confidence is held against it, not the estimate; in (0, 1).
+    pub confidence: Option<f64>,
+    /// The condition as it was written.
+    pub text: String,
+    /// JSON pointer of the condition in the document; empty if it was not read from one.
+    pub pointer: String,
+}
+
+/// The name of a metric and the labels it must have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MetricAddress {
+    /// Name of the metric.
+    pub name: String,
+    /// Labels of the metric.
+    pub labels: BTreeMap<String, LabelMatch>,
+}
+
+/// Which values of a label are meant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LabelMatch {
+    /// This one.
+    Exact(String),
+    /// Each of them: the requirement holds for every metric that has the label.
+    Any,
+}
+
+/// What a metric is held against.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Bound {
+    /// The metric compared with a number or with the baseline.
+    Compare {
+        /// How.
+        op: Op,
+        /// What stands on the right of the metric.
+        right: Operand,
+    },
+    /// From `low` to `high`, both included; `low` is not above `high`.
+    Between {
+        /// The least allowed value.
+        low: f64,
+        /// The greatest allowed value.
+        high: f64,
+    },
+}
+
+/// A comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+/// What a metric is compared with. All numbers are finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Operand {
+    /// A number.
+    Number(f64),
+    /// `factor` × the same metric of the baseline + `offset`.
+    Baseline {
+        /// 1 for plain `baseline`, 0.99 for `99% of baseline`; above zero.
+        factor: f64,
+        /// In the unit of the metric; 0 if not given.
+        offset: f64,
+    },
+}
+
+/// Why a requirement could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RequirementError {
+    /// Which of the two texts `span` points into.
+    pub part: RequirementPart,
+    /// Byte range in that text.
+    pub span: Range<usize>,
+    /// One of [`codes`](crate::codes).
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// The two texts of a requirement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequirementPart {
+    /// The metric.
+    Metric,
+    /// The condition.
+    Condition,
+}
+
+impl Requirement {
+    /// Returns the condition in its plainest spelling, such as `>= 0.95 with confidence 95%`.
+    pub fn condition(&self) -> String {
+        match self.confidence {
+            Some(it) => format!("{} with confidence {}", self.bound, percentage(it)),
+            None => self.bound.to_string(),
+        }
+    }
+
+    /// Returns whether the baseline is needed to decide it.
+    pub fn is_relative(&self) -> bool {
+        matches!(self.bound, Bound::Compare { right: Operand::Baseline { .. }, .. })
+    }
+}
+
+impl Op {
+    /// Returns how it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Op::Less => "<",
+            Op::LessOrEqual => "<=",
+            Op::Greater => ">",
+            Op::GreaterOrEqual => ">=",
+            Op::Equal => "==",
+            Op::NotEqual => "!=",
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.metric, self.condition())
+    }
+}
+
+impl fmt::Display for MetricAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        for (idx, (key, value)) in self.labels.iter().enumerate() {
+            write!(f, "{}{key}={value}", if idx == 0 { "[" } else { ", " })?;
+        }
+        f.write_str(if self.labels.is_empty() { "" } else { "]" })
+    }
+}
+
+impl fmt::Display for LabelMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LabelMatch::Any => f.write_str("*"),
+            LabelMatch::Exact(it) if !it.is_empty() && it.chars().all(parse::is_bare) => f.write_str(it),
+            LabelMatch::Exact(it) => {
+                write!(f, "\"{}\"", it.replace('\\', "\\\\").replace('"', "\\\""))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Compare { op, right } => write!(f, "{op} {right}"),
+            Bound::Between { low, high } => {
+                write!(f, "between {} and {}", decimal(*low), decimal(*high))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Operand::Number(it) => f.write_str(&decimal(it)),
+            Operand::Baseline { factor, offset } => {
+                if factor != 1.0 {
+                    write!(f, "{} of ", percentage(factor))?;
+                }
+                f.write_str("baseline")?;
+                if offset != 0.0 {
+                    write!(f, " {} {}", if offset < 0.0 { '-' } else { '+' }, decimal(offset.abs()))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

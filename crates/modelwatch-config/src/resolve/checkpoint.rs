@@ -1,0 +1,105 @@
+//! Where the judged checkpoint and its baseline come from.
+
+use super::Context;
+use crate::{
+    Baseline, BaselineSource, CheckpointSource, CheckpointSpec,
+    checkpoint::{NAME_RULE, is_name},
+    code,
+    options::{BaselineOptions, CheckpointOptions},
+};
+
+pub(super) fn checkpoint(cx: &mut Context<'_>, options: CheckpointOptions) -> Option<CheckpointSource> {
+    let pointer = "/checkpoint".to_owned();
+    one_source(cx, &pointer);
+    if let Some(name) = &options.name {
+        let place = format!("{pointer}/name");
+        if !is_name(name) {
+            cx.report(
+                cx.error(code::BAD_NAME, &place, format!("`{name}` is not a name for a lineage")).help(NAME_RULE),
+            );
+        }
+        if cx.has("/checkpoint/from") && !cx.has("/checkpoint/import") {
+            cx.report(
+                cx.error(code::CHECKPOINT_SOURCE, &place, "a stored checkpoint has a lineage already")
+                    .related(cx.document.key_place("/checkpoint/from"), "the lineage is named here")
+                    .help("remove `name`"),
+            );
+        }
+    } else if cx.has("/checkpoint/import") && !cx.has("/checkpoint/name") {
+        cx.report(
+            cx.error(code::CHECKPOINT_SOURCE, &pointer, "an imported checkpoint needs a `name`")
+                .label("no `name` in this table")
+                .related(cx.document.key_place("/checkpoint/import"), "imported here")
+                .help("add the lineage it joins, such as `name = \"digits\"`"),
+        );
+    }
+
+    let model = options.model;
+    model.iter().for_each(|it| cx.filled(it, "/checkpoint/model"));
+    let stored = options.from.and_then(|it| spec(cx, &it, "/checkpoint/from"));
+    let path = options.import.map(|it| cx.path(&it, "/checkpoint/import"));
+    match (path, options.name, stored) {
+        (Some(path), Some(lineage), _) => Some(CheckpointSource::Import { path, lineage, model, pointer }),
+        (_, _, Some(spec)) => Some(CheckpointSource::Stored { spec, model, pointer }),
+        _ => None,
+    }
+}
+
+pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option<Baseline> {
+    let pointer = "/baseline".to_owned();
+    one_source(cx, &pointer);
+    options.model.iter().for_each(|it| cx.filled(it, "/baseline/model"));
+    let stored = options.from.and_then(|it| spec(cx, &it, "/baseline/from"));
+    let path = options.import.map(|it| cx.path(&it, "/baseline/import"));
+    let from = match (stored, path) {
+        (Some(it), _) => BaselineSource::Stored(it),
+        (None, Some(it)) => BaselineSource::Path(it),
+        (None, None) => return None,
+    };
+    Some(Baseline { from, model: options.model, optional: options.optional, pointer })
+}
+
+/// Reports a table that has both or neither of `import` and `from`.
+fn one_source(cx: &mut Context<'_>, pointer: &str) {
+    let import = format!("{pointer}/import");
+    let from = format!("{pointer}/from");
+    let table = &pointer[1..];
+    match (cx.has(&import), cx.has(&from)) {
+        (true, true) => cx.report(
+            cx.error(code::CHECKPOINT_SOURCE, pointer, format!("`[{table}]` has both `import` and `from`"))
+                .place(cx.document.key_place(&from))
+                .label("a second source")
+                .related(cx.document.key_place(&import), "the first one")
+                .help("keep one of them"),
+        ),
+        (false, false) => cx.report(
+            cx.error(code::CHECKPOINT_SOURCE, pointer, format!("`[{table}]` has neither `import` nor `from`"))
+                .label("where does it come from?")
+                .help("add `import = \"path\"` for a file or folder, or `from = \"lineage@ref\"` for one in the store"),
+        ),
+        _ => {}
+    }
+}
+
+fn spec(cx: &mut Context<'_>, text: &str, pointer: &str) -> Option<CheckpointSpec> {
+    if !cx.has("/store") {
+        cx.report(
+            cx.error(code::NEEDS_STORE, pointer, "a checkpoint is taken from a store, but there is none")
+                .label("kept in a store")
+                .help("add a `[store]` table, or use `import` for a file or folder"),
+        );
+    }
+    match text.parse::<CheckpointSpec>() {
+        Ok(spec) => Some(spec),
+        Err(error) => {
+            let (code, help) = if error.is_name {
+                (code::BAD_NAME, NAME_RULE)
+            } else {
+                (code::CHECKPOINT_SPEC, "write `lineage@ref`, such as `digits@latest`, or `lineage@b3:` and the digest")
+            };
+            let place = cx.document.place_in_string(pointer, &error.span);
+            cx.report(cx.error(code, pointer, error.message).place(place).help(help));
+            None
+        }
+    }
+}

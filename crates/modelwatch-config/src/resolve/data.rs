@@ -1,0 +1,154 @@
+//! The data and the roles of its columns.
+
+use std::collections::HashMap;
+
+use super::Context;
+use crate::{
+    Columns, Data, DataFormat, Source, code,
+    options::{ColumnOptions, DataFormatOption, DataOptions, SourceOptions},
+    tree,
+};
+
+pub(super) fn data(cx: &mut Context<'_>, options: DataOptions) -> Data {
+    Data {
+        current: options.current.and_then(|it| source(cx, it, "/data/current")),
+        reference: options.reference.and_then(|it| source(cx, it, "/data/reference")),
+        columns: options.columns.map_or_else(Columns::default, |it| columns(cx, it)),
+    }
+}
+
+fn source(cx: &mut Context<'_>, options: SourceOptions, pointer: &str) -> Option<Source> {
+    let path = options.path?;
+    let path = if path.contains("://") { path } else { cx.root.join(path).to_string_lossy().into_owned() };
+    let format = options.format.map(|it| match it {
+        DataFormatOption::Parquet => DataFormat::Parquet,
+        DataFormatOption::Csv => DataFormat::Csv,
+        DataFormatOption::Arrow => DataFormat::Arrow,
+        DataFormatOption::Npz => DataFormat::Npz,
+        DataFormatOption::Npy => DataFormat::Npy,
+    });
+    Some(Source { path, format, pointer: pointer.to_owned() })
+}
+
+/// One mention of a column.
+struct Mention<'a> {
+    column: &'a str,
+    role: Role,
+    pointer: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Label,
+    Ignored,
+    Other(&'static str),
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Label => "the label",
+            Role::Ignored => "ignored",
+            Role::Other(it) => it,
+        }
+    }
+
+    /// Returns whether the label must not have this role, too.
+    fn excludes_label(self) -> bool {
+        !matches!(self, Role::Other("a slice" | "categorical"))
+    }
+}
+
+fn columns(cx: &mut Context<'_>, options: ColumnOptions) -> Columns {
+    let mut mentions = Vec::new();
+    let single = [
+        (&options.label, "label", Role::Label),
+        (&options.id, "id", Role::Other("the id")),
+        (&options.timestamp, "timestamp", Role::Other("the timestamp")),
+        (&options.weight, "weight", Role::Other("the weight")),
+    ];
+    for (column, key, role) in single {
+        mentions.extend(column.iter().map(|column| Mention { column, role, pointer: format!("/data/columns/{key}") }));
+    }
+    let lists = [
+        (&options.slices, "slices", Role::Other("a slice")),
+        (&options.categorical, "categorical", Role::Other("categorical")),
+        (&options.ignore, "ignore", Role::Ignored),
+    ];
+    for (columns, key, role) in lists {
+        let pointer = |idx| format!("/data/columns/{key}/{idx}");
+        mentions.extend(columns.iter().enumerate().map(|(idx, column)| Mention {
+            column,
+            role,
+            pointer: pointer(idx),
+        }));
+    }
+    for (input, columns) in &options.inputs {
+        let base = tree::join("/data/columns/inputs", input);
+        for (idx, column) in columns.as_slice().iter().enumerate() {
+            let pointer = if columns.is_many() { format!("{base}/{idx}") } else { base.clone() };
+            mentions.push(Mention { column, role: Role::Other("an input of the model"), pointer });
+        }
+    }
+
+    conflicts(cx, &mentions);
+    for (input, columns) in &options.inputs {
+        repeated(cx, columns.as_slice(), &tree::join("/data/columns/inputs", input));
+    }
+    Columns {
+        label: options.label,
+        id: options.id,
+        timestamp: options.timestamp,
+        weight: options.weight,
+        slices: options.slices,
+        inputs: options.inputs.into_iter().map(|(input, it)| (input, it.as_slice().to_vec())).collect(),
+        categorical: options.categorical,
+        ignore: options.ignore,
+    }
+}
+
+fn conflicts(cx: &mut Context<'_>, mentions: &[Mention<'_>]) {
+    let mut of_column: HashMap<&str, Vec<&Mention<'_>>> = HashMap::new();
+    for it in mentions {
+        cx.filled(it.column, &it.pointer);
+        of_column.entry(it.column).or_default().push(it);
+    }
+    for it in mentions {
+        // Each conflict is reported where the column is used, and shows where the other role was given.
+        let other = of_column[it.column].iter().find(|other| match other.role {
+            Role::Label => it.role != Role::Label && it.role.excludes_label(),
+            Role::Ignored => it.role != Role::Ignored && it.role != Role::Label,
+            Role::Other(_) => false,
+        });
+        if let Some(other) = other {
+            let help = match (other.role, it.role) {
+                (Role::Label, Role::Other("an input of the model")) => {
+                    "a model that sees the answer has nothing to predict; remove the column from the inputs"
+                }
+                _ => "give the column one of the two roles",
+            };
+            let message = format!("column `{}` is both {} and {}", it.column, other.role.name(), it.role.name());
+            cx.report(
+                cx.error(code::COLUMN_CONFLICT, &it.pointer, message)
+                    .label(it.role.name())
+                    .related(cx.document.place(&other.pointer), other.role.name())
+                    .help(help),
+            );
+        }
+    }
+}
+
+fn repeated(cx: &mut Context<'_>, columns: &[String], pointer: &str) {
+    let mut first = HashMap::new();
+    for (idx, column) in columns.iter().enumerate() {
+        let place = format!("{pointer}/{idx}");
+        if let Some(before) = first.insert(column, place.clone()) {
+            cx.report(
+                cx.error(code::COLUMN_CONFLICT, &place, format!("column `{column}` is listed twice for one input"))
+                    .label("again")
+                    .related(cx.document.place(&before), "first here")
+                    .help("list each column once, in the order in which the model takes them"),
+            );
+        }
+    }
+}

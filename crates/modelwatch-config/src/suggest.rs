@@ -1,0 +1,62 @@
+//! Finds what somebody probably meant.
+
+/// Returns the candidate closest to `given`, if one is close enough to be a slip of the keyboard.
+///
+/// Case and the difference between `-` and `_` do not count. Ties go to the candidate that comes first.
+///
+/// ```
+/// use modelwatch_config::did_you_mean;
+/// assert_eq!(did_you_mean("acuracy", ["accuracy", "recall"]), Some("accuracy"));
+/// assert_eq!(did_you_mean("speed", ["accuracy", "recall"]), None);
+/// ```
+pub fn did_you_mean<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance is quadratic in the length; nobody mistypes a name this long.
+    if given.len() > 256 {
+        return None;
+    }
+    let given = fold(given);
+    let limit = (given.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .filter(|it| it.len() <= 256)
+        .map(|it| (distance(&given, &fold(it)), it))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, it)| it)
+}
+
+fn fold(text: &str) -> String {
+    text.to_lowercase().replace('-', "_")
+}
+
+fn distance(given: &str, candidate: &str) -> usize {
+    // A unit that was left out or added (`path` for `paths`, `dir` for `dirs`) is one slip whatever its length.
+    let (short, long) = if given.len() < candidate.len() { (given, candidate) } else { (candidate, given) };
+    if short.len() >= 4 && long.strip_prefix(short).is_some_and(|rest| rest.starts_with('_')) {
+        return 1;
+    }
+    strsim::damerau_levenshtein(given, candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::did_you_mean;
+
+    #[test]
+    fn slips_are_found_and_other_words_are_not() {
+        let names = ["verify", "analyze", "store", "batch_rows", "fail_on", "threads"];
+        for (given, expected) in [
+            ("verfiy", Some("verify")),
+            ("analyse", Some("analyze")),
+            ("Batch-Rows", Some("batch_rows")),
+            ("batch", Some("batch_rows")),
+            ("fail-on", Some("fail_on")),
+            ("thread", Some("threads")),
+            ("x", None),
+            ("completely_different", None),
+            ("", None),
+        ] {
+            assert_eq!(did_you_mean(given, names), expected, "{given}");
+        }
+    }
+}

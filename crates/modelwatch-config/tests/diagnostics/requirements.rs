@@ -1,0 +1,231 @@
+//! Requirements on metrics.
+
+use crate::{GOOD, errors};
+
+/// Returns what is shown for one requirement of a pipeline with a baseline.
+fn requirement(line: &str) -> String {
+    errors(&format!("{GOOD}require = {{ {line} }}\n[baseline]\nimport = \"b\"\n"))
+}
+
+#[test]
+fn conditions_are_explained_at_the_exact_word() {
+    insta::assert_snapshot!(requirement("a = \"=> 0.9\", b = \">= 99% of basline\", c = \"0.95\", d = \"<= baseline - 5%\", e = \"between 1 or 2\""), @r##"
+    error[E0016]: `=>` is not a comparison
+     --> pipeline.toml:4:18
+      |
+    4 | require = { a = "=> 0.9", b = ">= 99% of basline", c = "0.95", d = "<= baseline - 5%", e = "between 1 or 2" }
+      |                  ^^
+      |
+      = help: did you mean `>=`?
+
+    error[E0016]: expected `baseline` after `of`
+     --> pipeline.toml:4:42
+      |
+    4 | require = { a = "=> 0.9", b = ">= 99% of basline", c = "0.95", d = "<= baseline - 5%", e = "between 1 or 2" }
+      |                                          ^^^^^^^
+      |
+      = help: write `99% of baseline`
+
+    error[E0016]: expected a comparison or `between`
+     --> pipeline.toml:4:57
+      |
+    4 | require = { a = "=> 0.9", b = ">= 99% of basline", c = "0.95", d = "<= baseline - 5%", e = "between 1 or 2" }
+      |                                                         ^
+      |
+      = help: did you mean `>= 0.95`?
+
+    error[E0016]: a percentage added to the baseline can be read in two ways
+     --> pipeline.toml:4:81
+      |
+    4 | require = { a = "=> 0.9", b = ">= 99% of basline", c = "0.95", d = "<= baseline - 5%", e = "between 1 or 2" }
+      |                                                                                 ^^^^
+      |
+      = help: write `95% of baseline`, or `baseline - 0.05` for percentage points
+
+    error[E0016]: expected `and`
+     --> pipeline.toml:4:103
+      |
+    4 | require = { a = "=> 0.9", b = ">= 99% of basline", c = "0.95", d = "<= baseline - 5%", e = "between 1 or 2" }
+      |                                                                                                       ^^
+      |
+      = help: write `between 0.1 and 0.4`
+    "##);
+}
+
+#[test]
+fn more_conditions_are_explained() {
+    insta::assert_snapshot!(requirement("a = \"\", b = '>= .5', c = '>= 1 sure', d = '== 1 with confidence 95%', e = '>= 0.9 with 95% confidence', f = '>= 0.99 of baseline'"), @r##"
+    error[E0016]: expected a comparison or `between`
+     --> pipeline.toml:4:18
+      |
+    4 | require = { a = "", b = '>= .5', c = '>= 1 sure', d = '== 1 with confidence 95%', e = '>= 0.9 with 95% confidence', f = '>= 0.99 of b...
+      |                  ^
+      |
+      = help: write `>= 0.95`, `<= baseline + 0.02` or `between 0.1 and 0.4`
+
+    error[E0016]: expected a number
+     --> pipeline.toml:4:29
+      |
+    4 | require = { a = "", b = '>= .5', c = '>= 1 sure', d = '== 1 with confidence 95%', e = '>= 0.9 with 95% confidence', f = '>= 0.99 of b...
+      |                             ^
+      |
+      = help: write a decimal number with digits on both sides of the point, such as `0.95`
+
+    error[E0016]: unexpected text after the condition
+     --> pipeline.toml:4:44
+      |
+    4 | require = { a = "", b = '>= .5', c = '>= 1 sure', d = '== 1 with confidence 95%', e = '>= 0.9 with 95% confidence', f = '>= 0.99 of b...
+      |                                            ^^^^
+      |
+      = help: only `with confidence 95%` may follow
+
+    error[E0016]: an equality takes no confidence, since an interval does not equal a number
+     --> pipeline.toml:4:56
+      |
+    4 | require = { a = "", b = '>= .5', c = '>= 1 sure', d = '== 1 with confidence 95%', e = '>= 0.9 with 95% confidence', f = '>= 0.99 of b...
+      |                                                        ^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: remove `with confidence`, or compare with `<=` or `>=`
+
+    error[E0016]: expected `confidence` after `with`
+     --> pipeline.toml:4:100
+      |
+    4 | require = { a = "", b = '>= .5', c = '>= 1 sure', d = '== 1 with confidence 95%', e = '>= 0.9 with 95% confidence', f = '>= 0.99 of b...
+      |                                                                                                    ^^^^^^^^^^^^^^
+      |
+      = help: write `with confidence 95%`
+
+    error[E0016]: a share of the baseline is a percentage above zero
+     --> pipeline.toml:4:125
+      |
+    4 | require = { a = "", b = '>= .5', c = '>= 1 sure', d = '== 1 with confidence 95%', e = '>= 0.9 with 95% confidence', f = '>= 0.99 of b...
+      |                                                                                                                             ^^^^
+      |
+      = help: write `99% of baseline`
+    "##);
+}
+
+#[test]
+fn metrics_are_explained_at_the_exact_word() {
+    insta::assert_snapshot!(requirement("\"recall{class=3}\" = \"> 0\", \"recall[class]\" = \"> 0\", \"recall[s=a!b]\" = \"> 0\", \"recall[a=1, a=2]\" = \"> 0\""), @r##"
+    error[E0016]: unexpected text after the metric
+     --> pipeline.toml:4:20
+      |
+    4 | require = { "recall{class=3}" = "> 0", "recall[class]" = "> 0", "recall[s=a!b]" = "> 0", "recall[a=1, a=2]" = "> 0" }
+      |                    ^^^^^^^^^
+      |
+      = help: labels go in square brackets: `recall[class=3]`
+
+    error[E0016]: expected `=` after label `class`
+     --> pipeline.toml:4:53
+      |
+    4 | require = { "recall{class=3}" = "> 0", "recall[class]" = "> 0", "recall[s=a!b]" = "> 0", "recall[a=1, a=2]" = "> 0" }
+      |                                                     ^
+      |
+      = help: write `class=value`, or `class=*` for every value
+
+    error[E0016]: unexpected text in the value of label `s`
+     --> pipeline.toml:4:76
+      |
+    4 | require = { "recall{class=3}" = "> 0", "recall[class]" = "> 0", "recall[s=a!b]" = "> 0", "recall[a=1, a=2]" = "> 0" }
+      |                                                                            ^
+      |
+      = help: quote values with special characters: `s="…"`
+
+    error[E0016]: label `a` is given twice
+     --> pipeline.toml:4:103
+      |
+    4 | require = { "recall{class=3}" = "> 0", "recall[class]" = "> 0", "recall[s=a!b]" = "> 0", "recall[a=1, a=2]" = "> 0" }
+      |                                                                                                       ^
+      |
+      = help: give each label once
+    "##);
+}
+
+#[test]
+fn a_condition_with_escapes_is_shown_whole() {
+    insta::assert_snapshot!(requirement("a = \"\\u003e= x\""), @r##"
+    error[E0016]: expected a number or `baseline`
+     --> pipeline.toml:4:17
+      |
+    4 | require = { a = "\u003e= x" }
+      |                 ^^^^^^^^^^^
+      |
+      = help: compare with a number, `99% of baseline` or `baseline + 0.02`
+    "##);
+}
+
+#[test]
+fn a_confidence_is_between_0_and_1() {
+    insta::assert_snapshot!(requirement("a = \">= 0.9 with confidence 95\", b = \">= 0.9 with confidence 100%\""), @r##"
+    error[E0019]: a confidence lies between 0% and 100%, both excluded
+     --> pipeline.toml:4:41
+      |
+    4 | require = { a = ">= 0.9 with confidence 95", b = ">= 0.9 with confidence 100%" }
+      |                                         ^^
+      |
+      = help: did you mean `95%`?
+
+    error[E0019]: a confidence lies between 0% and 100%, both excluded
+     --> pipeline.toml:4:74
+      |
+    4 | require = { a = ">= 0.9 with confidence 95", b = ">= 0.9 with confidence 100%" }
+      |                                                                          ^^^^
+      |
+      = help: write for instance `with confidence 95%`
+    "##);
+}
+
+#[test]
+fn no_value_is_between_swapped_limits() {
+    insta::assert_snapshot!(requirement("a = \"between 0.4 and 0.1\""), @r##"
+    error[E0026]: no value is in this range
+     --> pipeline.toml:4:18
+      |
+    4 | require = { a = "between 0.4 and 0.1" }
+      |                  ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: swap the limits: `between 0.1 and 0.4`
+    "##);
+}
+
+#[test]
+fn one_metric_has_one_confidence() {
+    insta::assert_snapshot!(requirement("a = [\">= 0.9 with confidence 95%\", \"<= 0.99 with confidence 90%\", \"!= 0.95\"]"), @r##"
+    error[E0018]: `a` is required at two confidences
+     --> pipeline.toml:4:48
+      |
+    4 | require = { a = [">= 0.9 with confidence 95%", "<= 0.99 with confidence 90%", "!= 0.95"] }
+      |                  ----------------------------  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ another confidence than before
+      |                  |
+      |                  first here
+      |
+      = help: use one confidence for the metric, or a second probe with an `id` of its own
+    "##);
+}
+
+#[test]
+fn a_requirement_is_listed_once() {
+    insta::assert_snapshot!(requirement("\"a[x=1]\" = \">= 0.90\", 'a[x=\"1\"]' = \">= 90%\""), @r##"
+    error[E0020]: `a[x=1] >= 0.9` is required twice
+     --> pipeline.toml:4:48
+      |
+    4 | require = { "a[x=1]" = ">= 0.90", 'a[x="1"]' = ">= 90%" }
+      |                        --------- first here    ^^^^^^^^ again
+      |
+      = help: remove one of them
+    "##);
+}
+
+#[test]
+fn a_relative_requirement_needs_a_baseline() {
+    insta::assert_snapshot!(errors(&format!("{GOOD}[verify.require]\nloss = \"<= baseline + 0.02\"\n")), @r##"
+    error[E0017]: `loss` is compared with a baseline, but there is none
+     --> pipeline.toml:5:12
+      |
+    5 | loss = "<= baseline + 0.02"
+      |            ^^^^^^^^ no `[baseline]` in this pipeline
+      |
+      = help: add a `[baseline]` table, such as `from = "digits@good"`, with `optional = true` for a first run
+    "##);
+}

@@ -1,0 +1,270 @@
+//! Columns of a record batch into model inputs.
+
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, GenericListArray, LargeStringArray, OffsetSizeTrait,
+    RecordBatch, StringArray, cast::AsArray, types,
+};
+use arrow_schema::{DataType, Field};
+use serde_json::Value;
+
+use crate::{
+    error::InferError,
+    spec::{ElementType, TensorSpec},
+    tensor::{HostTensor, Values},
+};
+
+/// Returns the tensor for one model input, `[rows, …]` in the model's element type.
+///
+/// The column is the one named after the input: numbers for inputs with one element a row, lists (fixed-size, nested, or of equal
+/// length) for others.
+/// Fails if there is no such column, if it has nulls, if a value does not exist in the input's type, or if the row shapes disagree.
+pub(crate) fn tensor_for(batch: &RecordBatch, spec: &TensorSpec) -> Result<HostTensor, InferError> {
+    let schema = batch.schema_ref();
+    let (idx, field) = schema.column_with_name(&spec.name).ok_or_else(|| InferError::MissingInput {
+        input: spec.name.clone(),
+        columns: schema.fields().iter().map(|it| it.name().clone()).collect(),
+    })?;
+    let flat = flatten(batch.column(idx), spec)?;
+    let n_rows = batch.num_rows();
+    let row_shape = row_shape(spec, declared_shape(field, &flat.row_shape))?;
+    let values = convert(&flat.values, spec)?;
+    let mut shape = vec![n_rows];
+    shape.extend(row_shape);
+    Ok(HostTensor { shape, values })
+}
+
+struct Flat {
+    values: ArrayRef,
+    row_shape: Vec<usize>,
+}
+
+fn flatten(column: &ArrayRef, spec: &TensorSpec) -> Result<Flat, InferError> {
+    let n_rows = column.len();
+    let mut values = column.clone();
+    let mut row_shape = Vec::new();
+    loop {
+        if values.null_count() > 0 {
+            let element = (0..values.len()).find(|&it| values.is_null(it)).unwrap_or(0);
+            let per_row = values.len().checked_div(n_rows).unwrap_or(1).max(1);
+            return Err(InferError::NullInput { input: spec.name.clone(), row: element / per_row });
+        }
+        let (next, len) = if let Some(list) = values.as_any().downcast_ref::<FixedSizeListArray>() {
+            (list.values().clone(), usize::try_from(list.value_length()).unwrap_or(0))
+        } else if let Some(list) = values.as_list_opt::<i32>() {
+            equal_lists(list, spec)?
+        } else if let Some(list) = values.as_list_opt::<i64>() {
+            equal_lists(list, spec)?
+        } else {
+            return Ok(Flat { values, row_shape });
+        };
+        row_shape.push(len);
+        values = next;
+    }
+}
+
+fn equal_lists<O: OffsetSizeTrait>(
+    list: &GenericListArray<O>,
+    spec: &TensorSpec,
+) -> Result<(ArrayRef, usize), InferError> {
+    let offsets = list.value_offsets();
+    let len = |it: &[O]| (it[1] - it[0]).as_usize();
+    let first = offsets.windows(2).next().map_or(0, len);
+    if let Some(other) = offsets.windows(2).map(len).find(|&it| it != first) {
+        return Err(InferError::Shape {
+            input: spec.name.clone(),
+            wanted: show(spec.shape.iter().skip(1).copied()),
+            got: format!("[{first}] in one row and [{other}] in another"),
+        });
+    }
+    let start = offsets.first().map_or(0, |it| it.as_usize());
+    Ok((list.values().slice(start, first * list.len()), first))
+}
+
+/// Returns the shape that `arrow.fixed_shape_tensor` metadata declares if it agrees with the lists, else the lists' own.
+fn declared_shape(field: &Field, lists: &[usize]) -> Vec<usize> {
+    let metadata = field.metadata();
+    let is_tensor = metadata.get("ARROW:extension:name").is_some_and(|it| it == "arrow.fixed_shape_tensor");
+    let parsed = || -> Option<Vec<usize>> {
+        let json: Value = serde_json::from_str(metadata.get("ARROW:extension:metadata")?).ok()?;
+        // A permutation describes how to read the values logically; the physical order, which `shape` gives, is what models take.
+        json.get("shape")?.as_array()?.iter().map(|it| usize::try_from(it.as_u64()?).ok()).collect()
+    };
+    match is_tensor.then(parsed).flatten() {
+        Some(shape) if product(&shape).is_some() && product(&shape) == product(lists) => shape,
+        _ => lists.to_vec(),
+    }
+}
+
+fn product(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |acc, &it| acc.checked_mul(it))
+}
+
+fn row_shape(spec: &TensorSpec, got: Vec<usize>) -> Result<Vec<usize>, InferError> {
+    let wanted = spec.shape.get(1..).unwrap_or_default();
+    let n_got = product(&got);
+    let fits = |dims: &[usize]| {
+        dims.len() == wanted.len() && wanted.iter().zip(dims).all(|(want, it)| want.is_none_or(|w| w == *it))
+    };
+    let fixed: Option<usize> = wanted.iter().flatten().try_fold(1usize, |acc, &it| acc.checked_mul(it));
+    let n_dynamic = wanted.iter().filter(|it| it.is_none()).count();
+    let res = match (n_got, fixed, n_dynamic) {
+        _ if fits(&got) => Some(got.clone()),
+        (Some(n), Some(fixed), 0) if n == fixed => Some(wanted.iter().flatten().copied().collect()),
+        (Some(n), Some(fixed), 1) if fixed > 0 && n % fixed == 0 => {
+            Some(wanted.iter().map(|it| it.unwrap_or(n / fixed)).collect())
+        }
+        _ => None,
+    };
+    res.ok_or_else(|| InferError::Shape {
+        input: spec.name.clone(),
+        wanted: show(wanted.iter().copied()),
+        got: show(got.into_iter().map(Some)),
+    })
+}
+
+fn show(dims: impl Iterator<Item = Option<usize>>) -> String {
+    let dims: Vec<_> = dims.map(|it| it.map_or_else(|| "?".to_string(), |it| it.to_string())).collect();
+    format!("[{}]", dims.join(", "))
+}
+
+/// Numbers widened so that no value is lost on the way.
+enum Wide {
+    Ints(Vec<i128>),
+    Floats(Vec<f64>),
+}
+
+fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
+    if let Some(values) = same_type(array, spec.dtype) {
+        return Ok(values);
+    }
+    let wide = widen(array).filter(|_| spec.dtype != ElementType::Utf8).ok_or_else(|| InferError::ColumnType {
+        input: spec.name.clone(),
+        data_type: array.data_type().to_string(),
+        wanted: spec.dtype,
+    })?;
+    let misfit = |element: usize, value: String| InferError::Inexact {
+        input: spec.name.clone(),
+        element,
+        value,
+        wanted: spec.dtype,
+    };
+    macro_rules! ints {
+        ($variant:ident, $ty:ty) => {
+            Values::$variant(match wide {
+                Wide::Ints(it) => {
+                    let one = |(idx, it): (usize, i128)| <$ty>::try_from(it).map_err(|_| misfit(idx, it.to_string()));
+                    it.into_iter().enumerate().map(one).collect::<Result<_, _>>()?
+                }
+                Wide::Floats(it) => {
+                    let one = |(idx, it): (usize, f64)| {
+                        // Every f64 beyond 2^96 is out of range of the target anyway, and the cast saturates.
+                        let whole = it as i128;
+                        <$ty>::try_from(whole)
+                            .ok()
+                            .filter(|_| whole as f64 == it)
+                            .ok_or_else(|| misfit(idx, it.to_string()))
+                    };
+                    it.into_iter().enumerate().map(one).collect::<Result<_, _>>()?
+                }
+            })
+        };
+    }
+    Ok(match spec.dtype {
+        ElementType::F64 => Values::F64(match wide {
+            Wide::Ints(it) => it.into_iter().map(|it| it as f64).collect(),
+            Wide::Floats(it) => it,
+        }),
+        ElementType::F32 | ElementType::F16 => Values::F32(match wide {
+            Wide::Ints(it) => it.into_iter().map(|it| it as f32).collect(),
+            Wide::Floats(it) => {
+                let one = |(idx, it): (usize, f64)| {
+                    let narrow = it as f32;
+                    if narrow.is_infinite() && it.is_finite() { Err(misfit(idx, it.to_string())) } else { Ok(narrow) }
+                };
+                it.into_iter().enumerate().map(one).collect::<Result<_, _>>()?
+            }
+        }),
+        ElementType::Bool => {
+            let ints = TensorSpec { dtype: ElementType::U8, ..spec.clone() };
+            let Values::U8(bits) = convert(array, &ints)? else {
+                return Err(misfit(0, "?".to_string()));
+            };
+            let one = |(idx, it): (usize, u8)| {
+                if it <= 1 { Ok(it == 1) } else { Err(misfit(idx, it.to_string())) }
+            };
+            Values::Bool(bits.into_iter().enumerate().map(one).collect::<Result<_, _>>()?)
+        }
+        ElementType::I8 => ints!(I8, i8),
+        ElementType::I16 => ints!(I16, i16),
+        ElementType::I32 => ints!(I32, i32),
+        ElementType::I64 => ints!(I64, i64),
+        ElementType::U8 => ints!(U8, u8),
+        ElementType::U16 => ints!(U16, u16),
+        ElementType::U32 => ints!(U32, u32),
+        ElementType::U64 => ints!(U64, u64),
+        ElementType::Utf8 => return Err(misfit(0, "?".to_string())),
+    })
+}
+
+fn same_type(array: &ArrayRef, dtype: ElementType) -> Option<Values> {
+    use ElementType as E;
+    macro_rules! copy {
+        ($variant:ident, $ty:ident) => {
+            array.as_primitive_opt::<types::$ty>().map(|it| Values::$variant(it.values().to_vec()))
+        };
+    }
+    match dtype {
+        E::I8 => copy!(I8, Int8Type),
+        E::I16 => copy!(I16, Int16Type),
+        E::I32 => copy!(I32, Int32Type),
+        E::I64 => copy!(I64, Int64Type),
+        E::U8 => copy!(U8, UInt8Type),
+        E::U16 => copy!(U16, UInt16Type),
+        E::U32 => copy!(U32, UInt32Type),
+        E::U64 => copy!(U64, UInt64Type),
+        E::F32 | E::F16 => copy!(F32, Float32Type),
+        E::F64 => copy!(F64, Float64Type),
+        E::Bool => array.as_boolean_opt().map(|it| Values::Bool(it.values().iter().collect())),
+        E::Utf8 => {
+            let any = array.as_any();
+            if let Some(it) = any.downcast_ref::<StringArray>() {
+                Some(Values::Utf8(it.iter().flatten().map(str::to_string).collect()))
+            } else {
+                any.downcast_ref::<LargeStringArray>()
+                    .map(|it| Values::Utf8(it.iter().flatten().map(str::to_string).collect()))
+            }
+        }
+    }
+}
+
+fn widen(array: &ArrayRef) -> Option<Wide> {
+    macro_rules! ints {
+        ($ty:ident) => {
+            Some(Wide::Ints(
+                array.as_primitive_opt::<types::$ty>()?.values().iter().map(|&it| i128::from(it)).collect(),
+            ))
+        };
+    }
+    match array.data_type() {
+        DataType::Int8 => ints!(Int8Type),
+        DataType::Int16 => ints!(Int16Type),
+        DataType::Int32 => ints!(Int32Type),
+        DataType::Int64 => ints!(Int64Type),
+        DataType::UInt8 => ints!(UInt8Type),
+        DataType::UInt16 => ints!(UInt16Type),
+        DataType::UInt32 => ints!(UInt32Type),
+        DataType::UInt64 => ints!(UInt64Type),
+        DataType::Boolean => {
+            let bits: &BooleanArray = array.as_boolean_opt()?;
+            Some(Wide::Ints(bits.values().iter().map(i128::from).collect()))
+        }
+        DataType::Float16 => Some(Wide::Floats(
+            array.as_primitive_opt::<types::Float16Type>()?.values().iter().map(|it| it.to_f64()).collect(),
+        )),
+        DataType::Float32 => Some(Wide::Floats(
+            array.as_primitive_opt::<types::Float32Type>()?.values().iter().map(|&it| f64::from(it)).collect(),
+        )),
+        DataType::Float64 => Some(Wide::Floats(array.as_primitive_opt::<types::Float64Type>()?.values().to_vec())),
+        _ => None,
+    }
+}

@@ -1,0 +1,178 @@
+//! What can go wrong between a model file and its outputs.
+
+use std::{fmt, io, path::PathBuf};
+
+use arrow_schema::ArrowError;
+
+use crate::spec::{ElementType, ModelFormat};
+
+/// Operators that cannot be run, each with the node that uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operators(pub Vec<(String, String)>);
+
+impl fmt::Display for Operators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        for (idx, (operator, node)) in self.0.iter().take(SHOWN).enumerate() {
+            let separator = if idx == 0 { "" } else { ", " };
+            write!(f, "{separator}{operator} (node `{node}`)")?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Why a model could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InferError {
+    /// The file cannot be opened or read.
+    #[error("cannot read model `{}`", path.display())]
+    Open {
+        /// The model.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file has no bytes.
+    #[error("model `{}` is empty; export or download it again", path.display())]
+    Empty {
+        /// The model.
+        path: PathBuf,
+    },
+    /// The file is over the limit.
+    #[error("model `{}` has {bytes} bytes, more than the {limit} that are read; store large weights as external data", path.display())]
+    TooLarge {
+        /// The model.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The content is none of the formats known here.
+    #[error("`{}` is not a model that can be run: {found}; give an ONNX, frozen TensorFlow, TFLite or NNEF model", path.display())]
+    UnknownFormat {
+        /// The model.
+        path: PathBuf,
+        /// What it looks like instead.
+        found: String,
+    },
+    /// The content starts like its format but cannot be decoded.
+    #[error("cannot decode `{}` as {format}: {reason}; the file is damaged or beyond what tract reads, export it again or to ONNX", path.display())]
+    Malformed {
+        /// The model.
+        path: PathBuf,
+        /// The format its first bytes claim.
+        format: ModelFormat,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// TensorFlow SavedModels keep code in functions and weights in variables, which tract does not execute.
+    #[error("cannot run TensorFlow SavedModel `{}`; export it to ONNX (`python -m tf2onnx.convert --saved-model`) or freeze it into a GraphDef", path.display())]
+    SavedModel {
+        /// The model.
+        path: PathBuf,
+    },
+    /// The model uses operators that are missing, or that the runtime is known to compute wrongly.
+    #[error("cannot run `{}` correctly: {operators}; re-export the model without these operators", path.display())]
+    Unsupported {
+        /// The model.
+        path: PathBuf,
+        /// The operators and nodes.
+        operators: Operators,
+    },
+    /// An input or output does not fit "one row in, one row out".
+    #[error("cannot run `{}` by rows: {reason}; re-export it with the batch as the first axis of every input and output", path.display())]
+    Interface {
+        /// The model.
+        path: PathBuf,
+        /// Which tensor and why.
+        reason: String,
+    },
+    /// The runtime could not turn the graph into a plan.
+    #[error("cannot prepare `{}` for batches of {rows}: {reason}; re-export it with fixed shapes or a simpler operator set", path.display())]
+    Prepare {
+        /// The model.
+        path: PathBuf,
+        /// The number of rows tried.
+        rows: usize,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// A model input has no column.
+    #[error(
+        "no column is named after model input `{input}`; the batch has {columns:?}; rename a column or map it to the input"
+    )]
+    MissingInput {
+        /// The input.
+        input: String,
+        /// The columns there are.
+        columns: Vec<String>,
+    },
+    /// A column has a type that cannot become a tensor.
+    #[error(
+        "column `{input}` has type {data_type}, which cannot feed an input of {wanted}; cast it to numbers or fixed-size lists of numbers"
+    )]
+    ColumnType {
+        /// The input and column.
+        input: String,
+        /// The column's type.
+        data_type: String,
+        /// The input's type.
+        wanted: ElementType,
+    },
+    /// A column has a null where a model needs a number.
+    #[error("column `{input}` has a null in row {row}; fill or drop it before inference")]
+    NullInput {
+        /// The input and column.
+        input: String,
+        /// The first row with a null.
+        row: usize,
+    },
+    /// A column's rows have another shape than the input.
+    #[error("rows of column `{input}` have shape {got}, but the model wants {wanted}; reshape the column")]
+    Shape {
+        /// The input and column.
+        input: String,
+        /// The model's row shape; `?` is dynamic.
+        wanted: String,
+        /// The column's row shape.
+        got: String,
+    },
+    /// A value does not exist in the input's type.
+    #[error(
+        "value {value} of column `{input}` (element {element}) does not fit the model's type {wanted}; convert the column explicitly"
+    )]
+    Inexact {
+        /// The input and column.
+        input: String,
+        /// The position in the flattened column.
+        element: usize,
+        /// The value.
+        value: String,
+        /// The input's type.
+        wanted: ElementType,
+    },
+    /// The runtime failed while computing.
+    #[error("cannot run `{}`: {reason}", path.display())]
+    Run {
+        /// The model.
+        path: PathBuf,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The runtime panicked; the model is not usable.
+    #[error("the runtime panicked on `{}`: {message}; the model file is likely damaged", path.display())]
+    Panicked {
+        /// The model.
+        path: PathBuf,
+        /// The panic's message.
+        message: String,
+    },
+    /// The outputs do not form a record batch.
+    #[error("cannot build a record batch from the model's outputs")]
+    Outputs(#[source] ArrowError),
+}

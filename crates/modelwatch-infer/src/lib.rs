@@ -1,0 +1,31 @@
+//! Models in, batches through.
+//!
+//! [`Model::load`] reads an ONNX, TensorFlow (frozen graph), TFLite or NNEF model, and [`Model::run`] takes a record batch with one
+//! column per model input to one with a column per model output.
+//! This is the only crate that names tract; [`Runtime`] is the small trait it stands behind.
+//!
+//! tract computes some models wrongly without saying so.
+//! What is known of that is either computed another way or refused with [`InferError::Unsupported`]: see the modules under `tract`.
+//!
+//! Deliberately not here: reading data files, weights without a graph (`modelwatch-tensors`), and any judgment of the outputs.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod columns_in;
+mod columns_out;
+mod error;
+mod format;
+mod model;
+mod runtime;
+mod spec;
+mod tensor;
+mod tract;
+
+pub use error::{InferError, Operators};
+pub use format::MAX_MODEL_BYTES;
+pub use model::Model;
+pub use runtime::{Executable, Prepared, Runtime, Worker};
+pub use spec::{ElementType, ModelFormat, ModelInfo, TensorSpec};
+pub use tensor::{HostTensor, Values};
+pub use tract::{MICRO_BATCH, TractRuntime};

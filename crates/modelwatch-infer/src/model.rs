@@ -1,0 +1,157 @@
+//! A model that takes record batches.
+
+use std::{fmt, num::NonZeroUsize, path::Path, sync::Arc, thread};
+
+use arrow_array::RecordBatch;
+
+use crate::{
+    columns_in, columns_out,
+    error::InferError,
+    runtime::{Executable, Prepared, Runtime},
+    spec::ModelInfo,
+    tensor::{HostTensor, Values},
+    tract::TractRuntime,
+};
+
+/// A loaded model. Clones share it, and it can be used from several threads at once.
+#[derive(Clone)]
+pub struct Model {
+    executable: Arc<dyn Executable>,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("path", &self.executable.path()).finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// Loads the model at `path`, a file or a folder whose format is found by content.
+    ///
+    /// Fails if it cannot be read, or if it cannot be computed correctly: then the error names operators and nodes.
+    pub fn load(path: &Path) -> Result<Self, InferError> {
+        Self::load_with(&TractRuntime::default(), path)
+    }
+
+    /// Loads the model at `path` with another runtime.
+    pub fn load_with(runtime: &dyn Runtime, path: &Path) -> Result<Self, InferError> {
+        Ok(Self { executable: runtime.load(path)? })
+    }
+
+    /// Returns the model's inputs, outputs and operators.
+    pub fn info(&self) -> &ModelInfo {
+        self.executable.info()
+    }
+
+    /// Returns the number of rows that are computed together.
+    ///
+    /// Batches cut at multiples of this give bit-identical outputs, whatever the cut and the number of threads.
+    pub fn micro_batch(&self) -> usize {
+        self.executable.micro_batch()
+    }
+
+    /// Runs all rows of `input` and returns one row of outputs for each.
+    ///
+    /// `input` has one column per model input, named after it; further columns are ignored. A model input with one element a row takes
+    /// a primitive column, others take (nested) fixed-size lists or `arrow.fixed_shape_tensor` columns with as many elements.
+    /// The result has one column per model output: `[N]` is a primitive column, `[N, …]` a fixed-size list whose row shape is in
+    /// `arrow.fixed_shape_tensor` metadata.
+    ///
+    /// Rows are computed in micro-batches counted from row 0; the last is filled up by repeating its last row.
+    pub fn run(&self, input: &RecordBatch, threads: NonZeroUsize) -> Result<RecordBatch, InferError> {
+        let info = self.info();
+        let inputs = info.inputs.iter().map(|it| columns_in::tensor_for(input, it)).collect::<Result<Vec<_>, _>>()?;
+        let n_rows = input.num_rows();
+        let outputs = if n_rows == 0 { self.no_rows() } else { self.run_rows(&inputs, n_rows, threads)? };
+        let names = info.outputs.iter().map(|it| it.name.clone());
+        columns_out::batch_of(n_rows, names.zip(outputs).collect())
+    }
+
+    fn no_rows(&self) -> Vec<HostTensor> {
+        let one = |it: &crate::spec::TensorSpec| {
+            let mut shape: Vec<usize> = it.shape.iter().map(|it| it.unwrap_or(0)).collect();
+            if let Some(first) = shape.first_mut() {
+                *first = 0;
+            }
+            HostTensor { shape, values: Values::none_of(it.dtype) }
+        };
+        self.info().outputs.iter().map(one).collect()
+    }
+
+    fn run_rows(
+        &self,
+        inputs: &[HostTensor],
+        n_rows: usize,
+        threads: NonZeroUsize,
+    ) -> Result<Vec<HostTensor>, InferError> {
+        let row_shapes: Vec<Vec<usize>> = inputs.iter().map(|it| it.shape[1..].to_vec()).collect();
+        let plan = self.executable.plan(&row_shapes)?;
+        let n_batches = n_rows.div_ceil(plan.rows());
+        let rows_each = n_batches.div_ceil(threads.get().min(n_batches)) * plan.rows();
+        let starts: Vec<usize> = (0..n_rows).step_by(rows_each).collect();
+        if starts.len() == 1 {
+            return self.run_range(&*plan, inputs, 0, n_rows);
+        }
+        let parts = thread::scope(|scope| {
+            let spawn = |&start: &usize| {
+                let plan = &*plan;
+                scope.spawn(move || self.run_range(plan, inputs, start, n_rows.min(start + rows_each)))
+            };
+            let handles: Vec<_> = starts.iter().map(spawn).collect();
+            handles
+                .into_iter()
+                .map(|it| it.join().unwrap_or_else(|_| Err(self.failed("a worker thread panicked"))))
+                .collect()
+        });
+        let parts: Result<Vec<_>, _> = parts;
+        let mut res = Vec::new();
+        for part in parts? {
+            let n = part.first().and_then(|it: &HostTensor| it.shape.first().copied()).unwrap_or(0);
+            self.append(&mut res, part, n)?;
+        }
+        Ok(res)
+    }
+
+    fn run_range(
+        &self,
+        plan: &dyn Prepared,
+        inputs: &[HostTensor],
+        from: usize,
+        to: usize,
+    ) -> Result<Vec<HostTensor>, InferError> {
+        let rows = plan.rows();
+        let mut worker = plan.worker()?;
+        let mut res = Vec::new();
+        for start in (from..to).step_by(rows) {
+            let n = rows.min(to - start);
+            let outputs = worker.run(inputs.iter().map(|it| it.rows(start, n, rows)).collect())?;
+            self.append(&mut res, outputs, n)?;
+        }
+        Ok(res)
+    }
+
+    /// Appends the first `n` rows of each tensor; all parts must agree on the rows' shape.
+    fn append(&self, res: &mut Vec<HostTensor>, part: Vec<HostTensor>, n: usize) -> Result<(), InferError> {
+        if res.is_empty() {
+            *res = part
+                .iter()
+                .map(|it| HostTensor {
+                    shape: [&[0], &it.shape[1..]].concat(),
+                    values: Values::none_of(it.values.dtype()),
+                })
+                .collect();
+        }
+        for (to, from) in res.iter_mut().zip(part) {
+            let width = to.row_len();
+            if to.shape[1..] != from.shape[1..] || !to.values.append(from.values, n * width) {
+                return Err(self.failed("an output changes its shape or type from row to row"));
+            }
+            to.shape[0] += n;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, reason: &str) -> InferError {
+        InferError::Run { path: self.executable.path().to_path_buf(), reason: reason.to_string() }
+    }
+}

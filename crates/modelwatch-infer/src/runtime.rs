@@ -1,0 +1,39 @@
+//! What a runtime must offer: a model becomes a plan per concrete row shape, and a plan has one worker per thread.
+
+use std::{path::Path, sync::Arc};
+
+use crate::{error::InferError, spec::ModelInfo, tensor::HostTensor};
+
+/// Something that reads model files.
+pub trait Runtime: Send + Sync {
+    /// Returns the runtime's name and version, for records.
+    fn name(&self) -> &str;
+    /// Loads a model from a file or folder.
+    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError>;
+}
+
+/// A loaded model.
+pub trait Executable: Send + Sync {
+    /// Returns the file or folder the model was read from.
+    fn path(&self) -> &Path;
+    /// Returns what is known of the model.
+    fn info(&self) -> &ModelInfo;
+    /// Returns the rows of a micro-batch; every plan's [`Prepared::rows`] divides it.
+    fn micro_batch(&self) -> usize;
+    /// Returns the plan for inputs whose rows have these shapes (the batch axis left out), making it at the first call.
+    fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError>;
+}
+
+/// A model prepared for concrete shapes.
+pub trait Prepared: Send + Sync {
+    /// Returns the number of rows in each run.
+    fn rows(&self) -> usize;
+    /// Returns a worker, which one thread uses for many runs.
+    fn worker(&self) -> Result<Box<dyn Worker + '_>, InferError>;
+}
+
+/// The state of one thread that runs a plan.
+pub trait Worker {
+    /// Runs exactly [`Prepared::rows`] rows; every output has that length along its first axis.
+    fn run(&mut self, inputs: Vec<HostTensor>) -> Result<Vec<HostTensor>, InferError>;
+}

@@ -1,0 +1,110 @@
+//! What a model takes and gives.
+
+use std::{collections::BTreeMap, fmt};
+
+/// The type of one element of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ElementType {
+    /// Boolean.
+    Bool,
+    /// Signed 8-bit integer.
+    I8,
+    /// Signed 16-bit integer.
+    I16,
+    /// Signed 32-bit integer.
+    I32,
+    /// Signed 64-bit integer.
+    I64,
+    /// Unsigned 8-bit integer.
+    U8,
+    /// Unsigned 16-bit integer.
+    U16,
+    /// Unsigned 32-bit integer.
+    U32,
+    /// Unsigned 64-bit integer.
+    U64,
+    /// IEEE half precision. Data passes through as `F32`; only the runtime narrows it.
+    F16,
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision.
+    F64,
+    /// UTF-8 text.
+    Utf8,
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bool => "bool",
+            Self::I8 => "i8",
+            Self::I16 => "i16",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::U8 => "u8",
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Utf8 => "utf8",
+        })
+    }
+}
+
+/// One input or output of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// The name in the model file, which is also the name of the column.
+    pub name: String,
+    /// The element type.
+    pub dtype: ElementType,
+    /// The dimensions; `None` is dynamic, and `[0]` is the batch axis.
+    pub shape: Vec<Option<usize>>,
+}
+
+/// How a model is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ModelFormat {
+    /// An ONNX `ModelProto`.
+    Onnx,
+    /// A TensorFlow `GraphDef` whose variables were frozen into constants.
+    TfFrozen,
+    /// A TensorFlow SavedModel folder.
+    TfSavedModel,
+    /// A TensorFlow Lite flat buffer.
+    TfLite,
+    /// An NNEF folder or archive.
+    Nnef,
+}
+
+impl fmt::Display for ModelFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onnx => "ONNX",
+            Self::TfFrozen => "TensorFlow frozen graph",
+            Self::TfSavedModel => "TensorFlow SavedModel",
+            Self::TfLite => "TFLite",
+            Self::Nnef => "NNEF",
+        })
+    }
+}
+
+/// What is known of a model after loading it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// The format, found by content.
+    pub format: ModelFormat,
+    /// The inputs, in the model's order.
+    pub inputs: Vec<TensorSpec>,
+    /// The outputs, in the model's order.
+    pub outputs: Vec<TensorSpec>,
+    /// How many nodes there are of each operator.
+    pub operators: BTreeMap<String, usize>,
+    /// How many numbers the model holds: floating point and 8-bit constants, coefficients and tree thresholds.
+    /// Shapes, indices and axes are not counted.
+    pub n_parameters: u64,
+}

@@ -1,0 +1,126 @@
+//! Tensors in host memory, the currency between columns and runtimes.
+
+use crate::spec::ElementType;
+
+/// A dense row-major tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    /// The dimensions; their product is the number of values.
+    pub shape: Vec<usize>,
+    /// The elements.
+    pub values: Values,
+}
+
+macro_rules! values {
+    ($($variant:ident($ty:ty) $doc:literal),* $(,)?) => {
+        /// The elements of a tensor. Half precision travels as `F32`.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum Values {
+            $(#[doc = $doc] $variant(Vec<$ty>),)*
+        }
+
+        impl Values {
+            /// Returns the number of elements.
+            pub fn len(&self) -> usize {
+                match self { $(Self::$variant(it) => it.len(),)* }
+            }
+
+            /// Returns the element type.
+            pub fn dtype(&self) -> ElementType {
+                match self { $(Self::$variant(_) => ElementType::$variant,)* }
+            }
+
+            /// Returns no elements of the given type.
+            pub(crate) fn none_of(dtype: ElementType) -> Self {
+                match dtype {
+                    ElementType::F16 => Self::F32(Vec::new()),
+                    $(ElementType::$variant => Self::$variant(Vec::new()),)*
+                }
+            }
+
+            /// Returns `n` elements from `start`, the last `width` of them repeated until there are `total`.
+            fn window(&self, start: usize, n: usize, width: usize, total: usize) -> Self {
+                match self {
+                    $(Self::$variant(it) => {
+                        let mut res = it[start..start + n].to_vec();
+                        while res.len() < total {
+                            res.extend_from_within(n - width..n);
+                        }
+                        Self::$variant(res)
+                    })*
+                }
+            }
+
+            /// Moves the first `n` elements of `other` to the end of `self`; `false` if the types differ.
+            #[must_use]
+            pub(crate) fn append(&mut self, other: Self, n: usize) -> bool {
+                match (self, other) {
+                    $((Self::$variant(to), Self::$variant(mut from)) => {
+                        from.truncate(n);
+                        if to.is_empty() { *to = from } else { to.append(&mut from) }
+                        true
+                    })*
+                    _ => false,
+                }
+            }
+        }
+    };
+}
+
+values! {
+    Bool(bool) "Booleans.",
+    I8(i8) "Signed 8-bit integers.",
+    I16(i16) "Signed 16-bit integers.",
+    I32(i32) "Signed 32-bit integers.",
+    I64(i64) "Signed 64-bit integers.",
+    U8(u8) "Unsigned 8-bit integers.",
+    U16(u16) "Unsigned 16-bit integers.",
+    U32(u32) "Unsigned 32-bit integers.",
+    U64(u64) "Unsigned 64-bit integers.",
+    F32(f32) "Single precision.",
+    F64(f64) "Double precision.",
+    Utf8(String) "Text.",
+}
+
+impl Values {
+    /// Returns whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl HostTensor {
+    /// Returns the number of elements in a row (a slice along the first axis).
+    pub fn row_len(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// Returns `n ≥ 1` rows from `start`, padded to `total` by repeating the last of them.
+    pub(crate) fn rows(&self, start: usize, n: usize, total: usize) -> Self {
+        let width = self.row_len();
+        let mut shape = self.shape.clone();
+        shape[0] = total;
+        // Rows without elements have nothing to repeat.
+        let values = if width == 0 {
+            self.values.clone()
+        } else {
+            self.values.window(start * width, n * width, width, total * width)
+        };
+        Self { shape, values }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_window_repeats_its_last_row() {
+        let tensor = HostTensor { shape: vec![3, 2], values: Values::I32(vec![1, 2, 3, 4, 5, 6]) };
+        let rows = tensor.rows(1, 2, 4);
+        assert_eq!(rows, HostTensor { shape: vec![4, 2], values: Values::I32(vec![3, 4, 5, 6, 5, 6, 5, 6]) });
+        let empty = HostTensor { shape: vec![3, 0], values: Values::I32(vec![]) };
+        assert_eq!(empty.rows(2, 1, 4).shape, [4, 0]);
+    }
+}

@@ -1,0 +1,147 @@
+//! A loaded model with its plans, one per row shape.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{MICRO_BATCH, guard, plan::Plan, source::Source};
+use crate::{
+    error::InferError,
+    runtime::{Executable, Prepared},
+    spec::{ModelInfo, TensorSpec},
+};
+
+/// The most elements of one input in a micro-batch; a larger declared shape is a damaged file.
+const MAX_INPUT_ELEMENTS: usize = 1 << 28;
+
+/// The most plans kept, each with its own packed weights; data with more row shapes than this pays for preparing them again.
+const MAX_PLANS: usize = 32;
+
+pub(super) struct TractExecutable {
+    path: PathBuf,
+    info: ModelInfo,
+    source: Source,
+    micro_batch: usize,
+    /// The batch is part of the model.
+    is_fixed: bool,
+    plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
+}
+
+/// Returns the first reading of a model that can be prepared, or the first one's error.
+pub(super) fn first_that_works(path: &Path, attempts: Vec<Source>) -> Result<TractExecutable, InferError> {
+    let mut first_error = None;
+    for source in attempts {
+        match prepare(path, source) {
+            Ok(it) => return Ok(it),
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    Err(first_error
+        .unwrap_or_else(|| InferError::Interface { path: path.to_path_buf(), reason: "there is no graph".to_string() }))
+}
+
+fn prepare(path: &Path, source: Source) -> Result<TractExecutable, InferError> {
+    let fixed = fixed_batch(path, &source.info)?;
+    let mut res = TractExecutable {
+        path: path.to_path_buf(),
+        info: source.info.clone(),
+        micro_batch: fixed.unwrap_or(if source.row_by_row { 1 } else { MICRO_BATCH }),
+        is_fixed: fixed.is_some(),
+        source,
+        plans: Mutex::default(),
+    };
+    let row_shape = |it: &TensorSpec| it.shape[1..].iter().copied().collect::<Option<Vec<_>>>();
+    // With dynamic rows the first batch decides; what is wrong with the model shows then.
+    if let Some(row_shapes) = res.info.inputs.iter().map(row_shape).collect::<Option<Vec<_>>>() {
+        let plan = res.plan_for(&row_shapes)?;
+        res.micro_batch = plan.rows();
+        for (spec, (dtype, mut shape)) in res.info.outputs.iter_mut().zip(plan.outputs()) {
+            if !res.is_fixed {
+                shape[0] = None;
+            }
+            (spec.dtype, spec.shape) = (dtype, shape);
+        }
+    }
+    Ok(res)
+}
+
+/// Returns the number of rows if the model fixes it.
+fn fixed_batch(path: &Path, info: &ModelInfo) -> Result<Option<usize>, InferError> {
+    let interface = |reason: String| InferError::Interface { path: path.to_path_buf(), reason };
+    if info.inputs.is_empty() {
+        return Err(interface("it has no inputs".to_string()));
+    }
+    let mut res: Option<(usize, &str)> = None;
+    for input in &info.inputs {
+        match (input.shape.first(), res) {
+            (None, _) => return Err(interface(format!("input `{}` is a scalar", input.name))),
+            (Some(Some(0)), _) => {
+                return Err(interface(format!("input `{}` has no rows", input.name)));
+            }
+            (Some(Some(rows)), Some((other, name))) if *rows != other => {
+                return Err(interface(format!(
+                    "input `{name}` has {other} rows and input `{}` has {rows}",
+                    input.name
+                )));
+            }
+            (Some(Some(rows)), _) => res = Some((*rows, &input.name)),
+            (Some(None), _) => (),
+        }
+    }
+    Ok(res.map(|(rows, _)| rows))
+}
+
+impl TractExecutable {
+    fn plan_for(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<Plan>, InferError> {
+        // Held while preparing, so that threads do not prepare the same plan twice. A panic inside is caught below it.
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(row_shapes) {
+            return Ok(plan.clone());
+        }
+        let plan = match self.prepare_rows(self.micro_batch, row_shapes) {
+            Err(error) if self.micro_batch > 1 && !self.is_fixed => {
+                tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");
+                // The error for one row can only be clearer: it is not about batching.
+                self.prepare_rows(1, row_shapes)?
+            }
+            other => other?,
+        };
+        let plan = Arc::new(plan);
+        if plans.len() >= MAX_PLANS {
+            plans.clear();
+        }
+        plans.insert(row_shapes.to_vec(), plan.clone());
+        Ok(plan)
+    }
+
+    fn prepare_rows(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Plan, InferError> {
+        let n_elements = |it: &Vec<usize>| it.iter().try_fold(rows, |acc, &it| acc.checked_mul(it));
+        if row_shapes.iter().any(|it| n_elements(it).is_none_or(|it| it > MAX_INPUT_ELEMENTS)) {
+            let reason = format!("an input has more than {MAX_INPUT_ELEMENTS} elements");
+            return Err(InferError::Prepare { path: self.path.clone(), rows, reason });
+        }
+        guard::guarded(&self.path, || Plan::new(&self.path, &self.source, rows, row_shapes))
+    }
+}
+
+impl Executable for TractExecutable {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn micro_batch(&self) -> usize {
+        self.micro_batch
+    }
+
+    fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
+        Ok(self.plan_for(row_shapes)?)
+    }
+}

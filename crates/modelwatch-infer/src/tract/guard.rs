@@ -1,0 +1,61 @@
+//! Turns tract's panics and error chains into errors with one line.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use tract_onnx::prelude::TractError;
+
+use crate::error::InferError;
+
+/// Runs `f`; a panic inside becomes [`InferError::Panicked`].
+///
+/// tract indexes and unwraps on data from the file, so a damaged model can panic anywhere.
+pub(super) fn guarded<T>(path: &Path, f: impl FnOnce() -> Result<T, InferError>) -> Result<T, InferError> {
+    // What `f` was changing is dropped with it: callers hand over owned state or give up the worker.
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        Err(InferError::Panicked { path: path.to_path_buf(), message: shorten(&message_of(&*payload)) })
+    })
+}
+
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    if let Some(it) = payload.downcast_ref::<String>() {
+        it.clone()
+    } else if let Some(it) = payload.downcast_ref::<&str>() {
+        (*it).to_string()
+    } else {
+        "no message".to_string()
+    }
+}
+
+/// Returns the outermost line, which names the node, and the root line, which says why.
+pub(super) fn reason(error: &TractError) -> String {
+    let outer = shorten(&error.to_string());
+    let root = shorten(&error.root_cause().to_string());
+    if outer == root { root } else { format!("{outer}: {root}") }
+}
+
+fn shorten(text: &str) -> String {
+    const LIMIT: usize = 240;
+    let line = text.lines().find(|it| !it.trim().is_empty()).unwrap_or("no message").trim();
+    match line.char_indices().nth(LIMIT) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_message() {
+        let res: Result<(), _> = guarded(Path::new("m.onnx"), || panic!("index {} out of bounds", 7));
+        assert_eq!(
+            res.unwrap_err().to_string(),
+            "the runtime panicked on `m.onnx`: index 7 out of bounds; the model file is likely damaged"
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Reads ONNX models.
+
+use std::{collections::BTreeMap, path::Path};
+
+use tract_onnx::{
+    Onnx,
+    model::ParseResult,
+    pb::{
+        GraphProto, ModelProto, TensorProto, ValueInfoProto,
+        tensor_proto::DataType,
+        tensor_shape_proto::dimension::Value as Dimension,
+        type_proto::{Tensor as TensorType, Value as TypeValue},
+    },
+    prelude::{DatumType, Framework, InferenceModel},
+};
+
+use super::{
+    audit, convert, guard, ops,
+    source::{Graph, Source},
+};
+use crate::{
+    error::{InferError, Operators},
+    spec::{ElementType, ModelFormat, ModelInfo, TensorSpec},
+};
+
+/// Returns the model twice: without and with the exporter's intermediate shapes.
+///
+/// They are wrong or too general in many files, but a few operators cannot be analyzed without.
+pub(super) fn load(path: &Path) -> Result<Vec<Source>, InferError> {
+    let malformed =
+        |reason: String| InferError::Malformed { path: path.to_path_buf(), format: ModelFormat::Onnx, reason };
+    let onnx = ops::onnx();
+    let proto = onnx.proto_model_for_path(path).map_err(|it| malformed(guard::reason(&it)))?;
+    let graph = proto.graph.as_ref().ok_or_else(|| malformed("there is no graph".to_string()))?;
+    let findings = audit::audit(&proto, &onnx);
+    if !findings.unsupported.is_empty() {
+        return Err(InferError::Unsupported { path: path.to_path_buf(), operators: Operators(findings.unsupported) });
+    }
+    let (info, input_types) = info(path, graph, findings.operators)?;
+    let mut res = Vec::new();
+    for ignore in [true, false] {
+        if !ignore && graph.value_info.is_empty() {
+            break;
+        }
+        let model = parse(&onnx.clone().with_ignore_value_info(ignore), &proto, path).map_err(malformed)?;
+        res.push(Source {
+            graph: Graph::Inference(model),
+            info: info.clone(),
+            input_types: input_types.clone(),
+            skip_optimizer: findings.skip_optimizer,
+            row_by_row: findings.row_by_row,
+        });
+    }
+    Ok(res)
+}
+
+fn parse(onnx: &Onnx, proto: &ModelProto, path: &Path) -> Result<InferenceModel, String> {
+    let folder = path.parent().and_then(Path::to_str);
+    let ParseResult { model, unresolved_inputs, .. } = onnx.parse(proto, folder).map_err(|it| guard::reason(&it))?;
+    if unresolved_inputs.is_empty() { Ok(model) } else { Err(format!("nothing computes {unresolved_inputs:?}")) }
+}
+
+fn info(
+    path: &Path,
+    graph: &GraphProto,
+    operators: BTreeMap<String, usize>,
+) -> Result<(ModelInfo, Vec<DatumType>), InferError> {
+    let mut inputs = Vec::new();
+    let mut input_types = Vec::new();
+    for input in &graph.input {
+        if graph.initializer.iter().any(|it| it.name == input.name) {
+            continue;
+        }
+        let interface = |what: &str| InferError::Interface {
+            path: path.to_path_buf(),
+            reason: format!("input `{}` {what}", input.name),
+        };
+        let tensor = tensor_type(input).ok_or_else(|| interface("is not a tensor"))?;
+        let datum_type = datum_type(tensor).ok_or_else(|| interface("has an unknown element type"))?;
+        let dtype = convert::element_type(datum_type).ok_or_else(|| interface("has an unsupported element type"))?;
+        let shape = dims(tensor).ok_or_else(|| interface("has no declared shape"))?;
+        inputs.push(TensorSpec { name: input.name.clone(), dtype, shape });
+        input_types.push(datum_type);
+    }
+    // Replaced by what the prepared plan says as soon as there is one.
+    let output = |it: &ValueInfoProto| {
+        let tensor = tensor_type(it);
+        let dtype = tensor.and_then(datum_type).and_then(convert::element_type).unwrap_or(ElementType::F32);
+        TensorSpec { name: it.name.clone(), dtype, shape: tensor.and_then(dims).unwrap_or_else(|| vec![None]) }
+    };
+    let outputs = graph.output.iter().map(output).collect();
+    let info = ModelInfo { format: ModelFormat::Onnx, inputs, outputs, operators, n_parameters: n_parameters(graph) };
+    Ok((info, input_types))
+}
+
+fn tensor_type(value: &ValueInfoProto) -> Option<&TensorType> {
+    let TypeValue::TensorType(tensor) = value.r#type.as_ref()?.value.as_ref()?;
+    Some(tensor)
+}
+
+fn datum_type(tensor: &TensorType) -> Option<DatumType> {
+    DataType::try_from(tensor.elem_type).ok()?.try_into().ok()
+}
+
+/// Returns the declared dimensions; skl2onnx writes 0 and others write -1 for a dynamic one.
+fn dims(tensor: &TensorType) -> Option<Vec<Option<usize>>> {
+    let one = |it: &Option<Dimension>| match it {
+        Some(Dimension::DimValue(it)) => usize::try_from(*it).ok().filter(|&it| it > 0),
+        _ => None,
+    };
+    Some(tensor.shape.as_ref()?.dim.iter().map(|it| one(&it.value)).collect())
+}
+
+fn n_parameters(graph: &GraphProto) -> u64 {
+    let initializers = graph.initializer.iter().map(n_numbers);
+    let of_nodes = graph.node.iter().map(|node| {
+        // Classical models keep their numbers in attributes.
+        let is_ml = node.domain == "ai.onnx.ml";
+        let one = |it: &tract_onnx::pb::AttributeProto| {
+            let floats = if is_ml { it.floats.len() as u64 } else { 0 };
+            floats + it.t.as_ref().map_or(0, n_numbers) + it.g.as_ref().map_or(0, n_parameters)
+        };
+        node.attribute.iter().map(one).sum::<u64>()
+    });
+    initializers.chain(of_nodes).fold(0, u64::saturating_add)
+}
+
+fn n_numbers(tensor: &TensorProto) -> u64 {
+    let counts = matches!(
+        DataType::try_from(tensor.data_type),
+        Ok(DataType::Float
+            | DataType::Double
+            | DataType::Float16
+            | DataType::Bfloat16
+            | DataType::Int8
+            | DataType::Uint8)
+    );
+    let dims = tensor.dims.iter().map(|&it| u64::try_from(it).unwrap_or(0));
+    if counts { dims.fold(1, u64::saturating_mul) } else { 0 }
+}

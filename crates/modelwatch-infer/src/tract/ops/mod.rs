@@ -1,0 +1,36 @@
+//! Operators of `ai.onnx.ml` that tract lacks or computes wrongly.
+//!
+//! tract 0.23.9 has no `Scaler` or `TreeEnsembleRegressor`, labels two classes wrongly in `TreeEnsembleClassifier` (and is hundreds of times
+//! slower than a plain walk), and divides by the largest magnitude in `Normalizer` where ONNX divides by the largest value.
+
+mod attributes;
+mod row_op;
+mod scaling;
+mod trees;
+
+use tract_onnx::{Onnx, model::ParsingContext, pb::NodeProto, prelude::TractResult, tract_hir::infer::InferenceOp};
+
+use row_op::{Kernel, RowOp};
+
+type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+
+/// Returns tract's ONNX reader with these operators in place of its own.
+pub(super) fn onnx() -> Onnx {
+    let mut res = tract_onnx::onnx();
+    res.op_register.insert("Scaler", |_, node| built(Kernel::Scaler(scaling::Scaler::parse(node)?)));
+    res.op_register.insert("Normalizer", |_, node| built(Kernel::Normalizer(scaling::Norm::parse(node)?)));
+    res.op_register
+        .insert("TreeEnsembleClassifier", |_, node| built(Kernel::Classifier(trees::Classifier::parse(node)?)));
+    res.op_register.insert("TreeEnsembleRegressor", |_, node| built(Kernel::Regressor(trees::Regressor::parse(node)?)));
+    res.op_register.insert("ZipMap", zip_map);
+    res
+}
+
+fn built(kernel: Kernel) -> Built {
+    Ok((RowOp::expansion(kernel), vec![]))
+}
+
+/// Passes the probabilities through: a column per class map adds nothing to a tensor `[N, classes]`.
+fn zip_map(_context: &ParsingContext, _node: &NodeProto) -> Built {
+    Ok((Box::new(tract_onnx::tract_hir::ops::identity::Identity), vec![]))
+}

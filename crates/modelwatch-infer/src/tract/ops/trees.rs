@@ -1,0 +1,386 @@
+//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`, versions 1 and 3 of `ai.onnx.ml`.
+//!
+//! Where the specification is silent (two classes with one score), this follows what onnxruntime answers.
+
+use std::collections::{HashMap, HashSet};
+
+use tract_onnx::{
+    pb::NodeProto,
+    prelude::TractResult,
+    tract_hir::internal::{TractErrorContext, bail, ensure},
+};
+
+use super::attributes::{floats, indices, int, ints, refuse, text, texts};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Test {
+    Leq,
+    Lt,
+    Gte,
+    Gt,
+    Eq,
+    Neq,
+    Leaf,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    test: Test,
+    feature: usize,
+    threshold: f64,
+    missing_is_true: bool,
+    /// Where to go if the test holds and if not.
+    children: [usize; 2],
+    /// What a leaf adds: target and weight.
+    leaf: Vec<(usize, f32)>,
+}
+
+/// Trees whose leaves carry weights for targets.
+#[derive(Clone, Debug)]
+struct Forest {
+    nodes: Vec<Node>,
+    roots: Vec<usize>,
+}
+
+impl Forest {
+    /// Reads the `nodes_*` attributes and the leaves under `prefix` (`class` or `target`).
+    fn parse(node: &NodeProto, prefix: &str, n_targets: usize) -> TractResult<Self> {
+        refuse(
+            node,
+            &[
+                "nodes_values_as_tensor",
+                "nodes_hitrates_as_tensor",
+                "class_weights_as_tensor",
+                "target_weights_as_tensor",
+                "base_values_as_tensor",
+            ],
+        )?;
+        let n = ints(node, "nodes_nodeids").len();
+        let tree_ids = ints(node, "nodes_treeids");
+        let node_ids = ints(node, "nodes_nodeids");
+        let values = floats(node, "nodes_values");
+        let modes = texts(node, "nodes_modes");
+        let features = indices(node, "nodes_featureids", n)?;
+        ensure!(
+            n > 0 && tree_ids.len() == n && values.len() == n && modes.len() == n,
+            "the `nodes_*` attributes differ in length"
+        );
+        let missing = ints(node, "nodes_missing_value_tracks_true");
+        let (true_ids, false_ids) = (ints(node, "nodes_truenodeids"), ints(node, "nodes_falsenodeids"));
+        ensure!(true_ids.len() == n && false_ids.len() == n, "the `nodes_*` attributes differ in length");
+        let mut positions = HashMap::new();
+        for idx in 0..n {
+            ensure!(
+                positions.insert((tree_ids[idx], node_ids[idx]), idx).is_none(),
+                "a node of a tree is defined twice"
+            );
+        }
+        let mut nodes = Vec::with_capacity(n);
+        let mut is_child = vec![false; n];
+        for idx in 0..n {
+            let test = parse_test(&modes[idx])?;
+            let mut children = [idx; 2];
+            if test != Test::Leaf {
+                for (child, id) in children.iter_mut().zip([true_ids[idx], false_ids[idx]]) {
+                    *child = *positions
+                        .get(&(tree_ids[idx], id))
+                        .context("a tree refers to a node that it does not have")?;
+                    ensure!(!is_child[*child], "a node of a tree has two parents");
+                    is_child[*child] = true;
+                }
+            }
+            nodes.push(Node {
+                test,
+                feature: features[idx],
+                threshold: f64::from(values[idx]),
+                missing_is_true: missing.get(idx).is_some_and(|&it| it != 0),
+                children,
+                leaf: vec![],
+            });
+        }
+        let weights = floats(node, &format!("{prefix}_weights"));
+        let targets = indices(node, &format!("{prefix}_ids"), weights.len())?;
+        let (leaf_trees, leaf_nodes) =
+            (ints(node, &format!("{prefix}_treeids")), ints(node, &format!("{prefix}_nodeids")));
+        ensure!(
+            leaf_trees.len() == weights.len() && leaf_nodes.len() == weights.len(),
+            "the leaf attributes differ in length"
+        );
+        for idx in 0..weights.len() {
+            let at = positions.get(&(leaf_trees[idx], leaf_nodes[idx])).context("a weight belongs to no node")?;
+            ensure!(targets[idx] < n_targets, "a weight is for target {} of {n_targets}", targets[idx]);
+            nodes[*at].leaf.push((targets[idx], weights[idx]));
+        }
+        // The root is the node that is nobody's child; trees are summed in the order of the file.
+        let roots: Vec<usize> = (0..n).filter(|&it| !is_child[it]).collect();
+        let n_trees = tree_ids.iter().collect::<HashSet<_>>().len();
+        ensure!(roots.len() == n_trees, "{n_trees} trees have {} roots", roots.len());
+        // Nodes have one parent each, so whatever a root does not reach is in a cycle.
+        let (mut stack, mut n_reached) = (roots.clone(), 0);
+        while let Some(at) = stack.pop() {
+            n_reached += 1;
+            if nodes[at].test != Test::Leaf {
+                stack.extend(nodes[at].children);
+            }
+        }
+        ensure!(n_reached == n, "{} nodes of the trees are in a cycle", n - n_reached);
+        Ok(Self { nodes, roots })
+    }
+
+    /// Calls `f` with each weight that `row` reaches.
+    fn visit(&self, row: &[f64], mut f: impl FnMut(usize, f32)) -> TractResult<()> {
+        for &root in &self.roots {
+            let mut at = root;
+            loop {
+                let node = &self.nodes[at];
+                if node.test == Test::Leaf {
+                    node.leaf.iter().for_each(|&(target, weight)| f(target, weight));
+                    break;
+                }
+                let Some(&value) = row.get(node.feature) else {
+                    bail!("a tree tests feature {} of {}", node.feature, row.len());
+                };
+                at = node.children[usize::from(!node.holds(value))];
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    fn holds(&self, value: f64) -> bool {
+        let res = match self.test {
+            Test::Leq => value <= self.threshold,
+            Test::Lt => value < self.threshold,
+            Test::Gte => value >= self.threshold,
+            Test::Gt => value > self.threshold,
+            Test::Eq => value == self.threshold,
+            Test::Neq => value != self.threshold,
+            Test::Leaf => false,
+        };
+        res || (self.missing_is_true && value.is_nan())
+    }
+}
+
+fn parse_test(mode: &str) -> TractResult<Test> {
+    Ok(match mode {
+        "BRANCH_LEQ" => Test::Leq,
+        "BRANCH_LT" => Test::Lt,
+        "BRANCH_GTE" => Test::Gte,
+        "BRANCH_GT" => Test::Gt,
+        "BRANCH_EQ" => Test::Eq,
+        "BRANCH_NEQ" => Test::Neq,
+        "LEAF" => Test::Leaf,
+        other => bail!("unknown node mode {other:?}"),
+    })
+}
+
+/// The names of the classes.
+#[derive(Clone, Debug)]
+pub(super) enum Labels {
+    Ints(Vec<i64>),
+    Texts(Vec<String>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Transform {
+    None,
+    Softmax,
+    Logistic,
+}
+
+/// Two classes whose leaves all weigh the same target: one score decides, and the other column is made from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Binary {
+    /// Weights are shares: the score is a probability, and the limit is one half.
+    Share,
+    /// Weights have signs: the limit is zero.
+    Margin,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Classifier {
+    forest: Forest,
+    labels: Labels,
+    base_values: Vec<f32>,
+    transform: Transform,
+    binary: Option<Binary>,
+}
+
+impl Classifier {
+    pub(super) fn parse(node: &NodeProto) -> TractResult<Self> {
+        let (numbers, names) = (ints(node, "classlabels_int64s"), texts(node, "classlabels_strings"));
+        let labels = if numbers.is_empty() { Labels::Texts(names) } else { Labels::Ints(numbers.to_vec()) };
+        let n_classes = labels.len();
+        ensure!(n_classes > 1, "a classifier needs two classes, not {n_classes}");
+        let forest = Forest::parse(node, "class", n_classes)?;
+        let base_values = floats(node, "base_values").to_vec();
+        let transform = match text(node, "post_transform").unwrap_or("NONE") {
+            "NONE" => Transform::None,
+            "SOFTMAX" => Transform::Softmax,
+            "LOGISTIC" => Transform::Logistic,
+            other => bail!(
+                "node `{}` (TreeEnsembleClassifier) uses post_transform {other}, which is not supported",
+                node.name
+            ),
+        };
+        let targets = ints(node, "class_ids");
+        let has_one_target = targets.iter().all(|it| Some(it) == targets.first());
+        let is_positive = floats(node, "class_weights").iter().all(|&it| it >= 0.0);
+        let binary =
+            (n_classes == 2 && has_one_target).then_some(if is_positive { Binary::Share } else { Binary::Margin });
+        let allowed = if binary.is_some() {
+            base_values.len() <= 2
+        } else {
+            matches!(base_values.len(), 0) || base_values.len() == n_classes
+        };
+        ensure!(
+            allowed,
+            "node `{}` (TreeEnsembleClassifier) has {} base values for {n_classes} classes",
+            node.name,
+            base_values.len()
+        );
+        ensure!(
+            binary.is_none() || transform != Transform::Softmax,
+            "node `{}` (TreeEnsembleClassifier) applies SOFTMAX to a single score, which is not supported",
+            node.name
+        );
+        Ok(Self { forest, labels, base_values, transform, binary })
+    }
+
+    pub(super) fn n_classes(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub(super) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Appends one score per class and returns the index of the class.
+    pub(super) fn classify(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<usize> {
+        match self.binary {
+            Some(binary) => self.classify_binary(binary, row, out),
+            None => {
+                let mut scores = vec![0f32; self.n_classes()];
+                self.forest.visit(row, |target, weight| scores[target] += weight)?;
+                scores.iter_mut().zip(&self.base_values).for_each(|(score, base)| *score += base);
+                let mut best = 0;
+                for (idx, &score) in scores.iter().enumerate() {
+                    if score > scores[best] {
+                        best = idx;
+                    }
+                }
+                match self.transform {
+                    Transform::None => (),
+                    Transform::Logistic => scores.iter_mut().for_each(|it| *it = logistic(*it)),
+                    Transform::Softmax => softmax(&mut scores),
+                }
+                out.extend(scores);
+                Ok(best)
+            }
+        }
+    }
+
+    fn classify_binary(&self, binary: Binary, row: &[f64], out: &mut Vec<f32>) -> TractResult<usize> {
+        let mut score = 0f32;
+        self.forest.visit(row, |_, weight| score += weight)?;
+        // With two base values the one of the positive class counts.
+        score += self.base_values.last().copied().unwrap_or(0.0);
+        let is_logistic = self.transform == Transform::Logistic;
+        let (limit, negative, positive) = match binary {
+            Binary::Share if is_logistic => (0.5, logistic(1.0 - score), logistic(score)),
+            Binary::Share => (0.5, 1.0 - score, score),
+            Binary::Margin if is_logistic => (0.0, logistic(-score), logistic(score)),
+            Binary::Margin => (0.0, -score, score),
+        };
+        out.extend([negative, positive]);
+        Ok(usize::from(score > limit))
+    }
+}
+
+impl Labels {
+    fn len(&self) -> usize {
+        match self {
+            Self::Ints(it) => it.len(),
+            Self::Texts(it) => it.len(),
+        }
+    }
+}
+
+fn logistic(value: f32) -> f32 {
+    1.0 / (1.0 + (-value).exp())
+}
+
+fn softmax(scores: &mut [f32]) {
+    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    scores.iter_mut().for_each(|it| *it = (*it - max).exp());
+    let sum: f32 = scores.iter().sum();
+    scores.iter_mut().for_each(|it| *it /= sum);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Aggregate {
+    Sum,
+    Average,
+    Min,
+    Max,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Regressor {
+    forest: Forest,
+    n_targets: usize,
+    aggregate: Aggregate,
+    base_values: Vec<f32>,
+}
+
+impl Regressor {
+    pub(super) fn parse(node: &NodeProto) -> TractResult<Self> {
+        let n_targets = usize::try_from(int(node, "n_targets").unwrap_or(1))?;
+        ensure!((1..=1 << 20).contains(&n_targets), "a regressor with {n_targets} targets is not supported");
+        let aggregate = match text(node, "aggregate_function").unwrap_or("SUM") {
+            "SUM" => Aggregate::Sum,
+            "AVERAGE" => Aggregate::Average,
+            "MIN" => Aggregate::Min,
+            "MAX" => Aggregate::Max,
+            other => {
+                bail!("node `{}` (TreeEnsembleRegressor) uses aggregate {other}, which is not supported", node.name)
+            }
+        };
+        let transform = text(node, "post_transform").unwrap_or("NONE");
+        ensure!(
+            transform == "NONE",
+            "node `{}` (TreeEnsembleRegressor) uses post_transform {transform}, which is not supported",
+            node.name
+        );
+        let base_values = floats(node, "base_values").to_vec();
+        ensure!(
+            base_values.is_empty() || base_values.len() == n_targets,
+            "{} base values for {n_targets} targets",
+            base_values.len()
+        );
+        Ok(Self { forest: Forest::parse(node, "target", n_targets)?, n_targets, aggregate, base_values })
+    }
+
+    pub(super) fn n_targets(&self) -> usize {
+        self.n_targets
+    }
+
+    /// Appends one prediction per target.
+    pub(super) fn predict(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<()> {
+        let mut scores: Vec<Option<f32>> = vec![None; self.n_targets];
+        let aggregate = self.aggregate;
+        self.forest.visit(row, |target, weight| {
+            scores[target] = Some(match (scores[target], aggregate) {
+                (None, _) => weight,
+                (Some(it), Aggregate::Sum | Aggregate::Average) => it + weight,
+                (Some(it), Aggregate::Min) => it.min(weight),
+                (Some(it), Aggregate::Max) => it.max(weight),
+            });
+        })?;
+        let divisor = if aggregate == Aggregate::Average { self.forest.roots.len() as f32 } else { 1.0 };
+        let base = |idx: usize| self.base_values.get(idx).copied().unwrap_or(0.0);
+        out.extend(scores.into_iter().enumerate().map(|(idx, it)| it.unwrap_or(0.0) / divisor + base(idx)));
+        Ok(())
+    }
+}

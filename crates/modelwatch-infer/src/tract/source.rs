@@ -1,0 +1,111 @@
+//! A parsed model, before shapes are known.
+
+use std::collections::HashMap;
+
+use tract_onnx::{
+    prelude::{DatumType, Framework, InferenceModel, InferenceModelExt, ToDim, TractResult, TypedModel},
+    tract_hir::{
+        infer::InferenceFact,
+        internal::{DimLike, Symbol, TDim, TractErrorContext, bail, ensure},
+    },
+};
+use tract_tensorflow::tfpb::tensorflow::{
+    AttrValue, GraphDef, TensorShapeProto, attr_value::Value, tensor_shape_proto::Dim,
+};
+
+use crate::spec::ModelInfo;
+
+/// The graph in the form its reader gives.
+pub(super) enum Graph {
+    /// Any shapes can be set.
+    Inference(InferenceModel),
+    /// Shapes are part of the proto and analyzed while parsing, so it is parsed anew for each.
+    TensorFlow {
+        /// The proto.
+        graph: GraphDef,
+        /// The nodes that are outputs.
+        outputs: Vec<String>,
+    },
+    /// Shapes are fixed, or symbols.
+    Typed(TypedModel),
+}
+
+/// A parsed model and what is known of it.
+pub(super) struct Source {
+    pub graph: Graph,
+    pub info: ModelInfo,
+    /// The types of the inputs in tract's terms.
+    pub input_types: Vec<DatumType>,
+    /// The optimizer is known to miscompile some operator of this model.
+    pub skip_optimizer: bool,
+    /// Rows are cheaper alone, or would influence each other.
+    pub row_by_row: bool,
+}
+
+impl Source {
+    /// Returns the typed graph for `rows` rows of these shapes.
+    pub(super) fn typed(&self, rows: usize, row_shapes: &[Vec<usize>]) -> TractResult<TypedModel> {
+        let shapes: Vec<Vec<usize>> = row_shapes.iter().map(|it| [&[rows], &**it].concat()).collect();
+        ensure!(shapes.len() == self.input_types.len(), "the model has {} inputs", self.input_types.len());
+        match &self.graph {
+            Graph::Inference(model) => {
+                let mut model = model.clone();
+                for (idx, (shape, dtype)) in shapes.iter().zip(&self.input_types).enumerate() {
+                    model.set_input_fact(idx, InferenceFact::dt_shape(*dtype, &**shape))?;
+                }
+                // Exporters name the batch in the outputs, which clashes with a concrete number.
+                for idx in 0..model.outputs.len() {
+                    model.set_output_fact(idx, InferenceFact::default())?;
+                }
+                model.into_typed()
+            }
+            Graph::TensorFlow { graph, outputs } => {
+                let graph = with_shapes(graph.clone(), &shapes)?;
+                let mut model = tract_tensorflow::tensorflow().model_for_proto_model(&graph)?;
+                model.select_outputs_by_name(outputs)?;
+                model.into_typed()
+            }
+            Graph::Typed(model) => with_symbols(model, &shapes),
+        }
+    }
+}
+
+fn with_shapes(mut graph: GraphDef, shapes: &[Vec<usize>]) -> TractResult<GraphDef> {
+    let placeholders = graph.node.iter_mut().filter(|it| it.op == "Placeholder");
+    for (node, shape) in placeholders.zip(shapes) {
+        let dim = |&size: &usize| Ok(Dim { size: i64::try_from(size)?, name: String::new() });
+        let dims = shape.iter().map(dim).collect::<TractResult<_>>()?;
+        let value = Value::Shape(TensorShapeProto { dim: dims, unknown_rank: false });
+        node.attr.insert("shape".to_string(), AttrValue { value: Some(value) });
+    }
+    Ok(graph)
+}
+
+fn with_symbols(model: &TypedModel, shapes: &[Vec<usize>]) -> TractResult<TypedModel> {
+    // Symbols hash by identity, which never changes.
+    #[allow(clippy::mutable_key_type)]
+    let mut bound: HashMap<Symbol, TDim> = HashMap::new();
+    for (idx, shape) in shapes.iter().enumerate() {
+        let fact = model.input_fact(idx)?;
+        ensure!(fact.rank() == shape.len(), "input {idx} has rank {}, not {}", fact.rank(), shape.len());
+        for (dim, &size) in fact.shape.iter().zip(shape) {
+            match dim {
+                TDim::Sym(symbol) => {
+                    bound.insert(symbol.clone(), size.to_dim());
+                }
+                other => {
+                    let fixed = other.to_usize().with_context(|| format!("input {idx} has the dimension {other}"))?;
+                    if fixed != size {
+                        bail!("input {idx} has a dimension fixed to {fixed}, not {size}");
+                    }
+                }
+            }
+        }
+    }
+    if bound.is_empty() { Ok(model.clone()) } else { model.set_symbols(&bound) }
+}
+
+/// Returns the concrete dimensions of a tract shape.
+pub(super) fn known_dims<'a>(dims: impl IntoIterator<Item = &'a TDim>) -> Vec<Option<usize>> {
+    dims.into_iter().map(|it| it.to_usize().ok()).collect()
+}

@@ -1,0 +1,166 @@
+//! Reads the formats whose graphs come with types and shapes: TFLite and NNEF.
+
+use std::{collections::BTreeMap, path::Path};
+
+use tract_onnx::{
+    prelude::{DatumType, Framework, TractResult, TypedModel},
+    tract_core::ops::konst::Const,
+};
+
+use tract_tflite::{internal::TfliteProtoModel, tflite::BuiltinOperator};
+
+use super::{
+    convert, guard,
+    source::{Graph, Source, known_dims},
+};
+use crate::{
+    error::{InferError, Operators},
+    spec::{ModelFormat, ModelInfo, TensorSpec},
+};
+
+/// Reads a TFLite flat buffer.
+pub(super) fn load_tflite(path: &Path) -> Result<Source, InferError> {
+    let malformed = |it| InferError::Malformed {
+        path: path.to_path_buf(),
+        format: ModelFormat::TfLite,
+        reason: guard::reason(&it),
+    };
+    let tflite = tract_tflite::tflite();
+    let proto = tflite.proto_model_for_path(path).map_err(malformed)?;
+    let (operators, unsupported) = audit_tflite(&proto);
+    if !unsupported.is_empty() {
+        return Err(InferError::Unsupported { path: path.to_path_buf(), operators: Operators(unsupported) });
+    }
+    let mut res = source(path, ModelFormat::TfLite, tflite.model_for_proto_model(&proto))?;
+    res.row_by_row = operators.keys().any(|it| it.contains("CONV"));
+    res.info.operators = operators;
+    Ok(res)
+}
+
+/// Operators by count, and the unsupported ones with their nodes.
+type Audit = (BTreeMap<String, usize>, Vec<(String, String)>);
+
+fn audit_tflite(proto: &TfliteProtoModel) -> Audit {
+    let root = proto.root();
+    let (mut operators, mut unsupported) = (BTreeMap::new(), Vec::new());
+    let main = root.subgraphs().filter(|it| !it.is_empty()).map(|it| it.get(0));
+    let nodes = main.and_then(|it| it.operators());
+    for node in nodes.into_iter().flatten() {
+        let mut codes = root.operator_codes().into_iter().flatten();
+        let Some(code) = codes.nth(node.opcode_index() as usize) else {
+            continue;
+        };
+        // Old files have the code in the deprecated field only, new operators in the other one only.
+        let code = code.builtin_code().0.max(i32::from(code.deprecated_builtin_code()));
+        let known = BuiltinOperator(code).variant_name();
+        let operator = known.map_or_else(|| format!("operator {code}"), str::to_string);
+        if let Some(options) = node.builtin_options_as_strided_slice_options() {
+            let masks = [("shrink_axis_mask", options.shrink_axis_mask()), ("new_axis_mask", options.new_axis_mask())];
+            if let Some((mask, _)) = masks.into_iter().find(|&(_, it)| it != 0) {
+                let output = node.outputs().into_iter().flatten().next();
+                let output = output.and_then(|it| usize::try_from(it).ok());
+                let tensors = main.and_then(|it| it.tensors());
+                let tensor = output.zip(tensors).filter(|(idx, it)| *idx < it.len());
+                let name = tensor.and_then(|(idx, it)| it.get(idx).name()).unwrap_or_default();
+                unsupported.push((format!("{operator} with {mask}"), name.to_string()));
+            }
+        }
+        *operators.entry(operator).or_default() += 1;
+    }
+    (operators, unsupported)
+}
+
+/// Reads an NNEF folder or archive.
+pub(super) fn load_nnef(path: &Path) -> Result<Source, InferError> {
+    source(path, ModelFormat::Nnef, tract_nnef::nnef().model_for_path(path))
+}
+
+fn source(path: &Path, format: ModelFormat, model: TractResult<TypedModel>) -> Result<Source, InferError> {
+    let malformed = |it| InferError::Malformed { path: path.to_path_buf(), format, reason: guard::reason(&it) };
+    let model = model.map_err(malformed)?;
+    let mut operators = BTreeMap::new();
+    let mut n_parameters = 0u64;
+    for node in model.nodes() {
+        match node.op_as::<Const>() {
+            Some(it) => n_parameters = n_parameters.saturating_add(n_numbers(it)),
+            None if node.op().name() == "Source" => (),
+            None => *operators.entry(node.op().name().to_string()).or_default() += 1,
+        }
+    }
+    let specs = |outlets: &[tract_onnx::prelude::OutletId]| {
+        let mut res = Vec::new();
+        for &outlet in outlets {
+            let fact = model.outlet_fact(outlet).map_err(malformed)?;
+            let name = model.outlet_label(outlet).unwrap_or(&model.node(outlet.node).name).to_string();
+            let dtype = convert::element_type(fact.datum_type).ok_or_else(|| InferError::Interface {
+                path: path.to_path_buf(),
+                reason: format!("`{name}` has the unsupported element type {:?}", fact.datum_type),
+            })?;
+            res.push((TensorSpec { name, dtype, shape: known_dims(fact.shape.iter()) }, fact.datum_type));
+        }
+        Ok::<(Vec<TensorSpec>, Vec<DatumType>), InferError>(res.into_iter().unzip())
+    };
+    let (inputs, input_types) = specs(&model.inputs)?;
+    let (outputs, _) = specs(&model.outputs)?;
+    let row_by_row = operators.keys().any(|it: &String| it.contains("Conv"));
+    let info = ModelInfo { format, inputs, outputs, operators, n_parameters };
+    Ok(Source { graph: Graph::Typed(model), info, input_types, skip_optimizer: false, row_by_row })
+}
+
+fn n_numbers(constant: &Const) -> u64 {
+    let tensor = constant.val();
+    let dtype = tensor.datum_type();
+    let counts = dtype.is_float() || dtype.is_quantized() || matches!(dtype, DatumType::I8 | DatumType::U8);
+    if counts { tensor.len() as u64 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use arrow_array::{RecordBatch, cast::AsArray, types::Float32Type};
+    use tract_onnx::prelude::{DatumExt, InferenceModelExt};
+
+    use super::*;
+    use crate::{HostTensor, Model, Values, columns_out::batch_of};
+
+    fn typed_mlp(rows: usize) -> TypedModel {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/mlp_series/e08.onnx");
+        let mut model = tract_onnx::onnx().model_for_path(path).unwrap();
+        model.set_input_fact(0, f32::fact([rows, 64]).into()).unwrap();
+        model.set_output_fact(0, Default::default()).unwrap();
+        model.into_typed().unwrap().into_decluttered().unwrap()
+    }
+
+    fn run(model: &Model) -> Vec<f32> {
+        let values = (0..10 * 64).map(|it| ((it * 7) % 17) as f32 / 16.0).collect();
+        let name = model.info().inputs[0].name.clone();
+        let input: RecordBatch =
+            batch_of(10, vec![(name, HostTensor { shape: vec![10, 64], values: Values::F32(values) })]).unwrap();
+        let output = model.run(&input, NonZeroUsize::MIN).unwrap();
+        output.column(0).as_fixed_size_list().values().as_primitive::<Float32Type>().values().to_vec()
+    }
+
+    #[test]
+    fn nnef_and_tflite_equal_the_onnx_model_they_came_from() {
+        let onnx = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/mlp_series/e08.onnx");
+        let wanted = run(&Model::load(Path::new(onnx)).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let nnef = tract_nnef::nnef();
+        let model = typed_mlp(4);
+        nnef.write_to_dir(&model, folder.path().join("nnef")).unwrap();
+        let archive = std::fs::File::create(folder.path().join("archive")).unwrap();
+        nnef.write_to_tar(&model, archive).unwrap();
+        let file = std::fs::File::create(folder.path().join("tflite")).unwrap();
+        tract_tflite::tflite().write(&model, file).unwrap();
+        for (name, format) in
+            [("nnef", ModelFormat::Nnef), ("archive", ModelFormat::Nnef), ("tflite", ModelFormat::TfLite)]
+        {
+            let model = Model::load(&folder.path().join(name)).unwrap();
+            assert_eq!((model.info().format, model.micro_batch()), (format, 4));
+            let got = run(&model);
+            assert_eq!(got.len(), 100);
+            assert!(got.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-5), "{name}: {got:?} {wanted:?}");
+        }
+    }
+}

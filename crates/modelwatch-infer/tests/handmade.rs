@@ -1,0 +1,203 @@
+//! Small ONNX models, each made for one rule.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{Npy, assert_close, batch, numbers, threads};
+use modelwatch_infer::{InferError, Model};
+use prost::Message;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto,
+    tensor_shape_proto::{Dimension, dimension::Value as Dim},
+    type_proto::{Tensor, Value},
+};
+
+fn node(op: &str, domain: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        op_type: op.to_string(),
+        domain: domain.to_string(),
+        name: format!("the_{output}"),
+        input: inputs.iter().map(ToString::to_string).collect(),
+        output: vec![output.to_string()],
+        attribute,
+        ..Default::default()
+    }
+}
+
+fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { name: name.to_string(), r#type: 3, s: value.as_bytes().to_vec(), ..Default::default() }
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.to_string(), r#type: 2, i: value, ..Default::default() }
+}
+
+fn ints(name: &str, value: &[i64]) -> AttributeProto {
+    AttributeProto { name: name.to_string(), r#type: 7, ints: value.to_vec(), ..Default::default() }
+}
+
+fn floats(name: &str, value: &[f32]) -> AttributeProto {
+    AttributeProto { name: name.to_string(), r#type: 6, floats: value.to_vec(), ..Default::default() }
+}
+
+fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
+    let dim = |&it: &i64| Dimension {
+        value: Some(if it < 0 { Dim::DimParam("batch".to_string()) } else { Dim::DimValue(it) }),
+        ..Default::default()
+    };
+    let tensor = Tensor { elem_type: 1, shape: Some(TensorShapeProto { dim: dims.iter().map(dim).collect() }) };
+    let r#type = Some(TypeProto { value: Some(Value::TensorType(tensor)), ..Default::default() });
+    ValueInfoProto { name: name.to_string(), r#type, ..Default::default() }
+}
+
+/// Writes a model from `x` with these dimensions (-1 is the batch) to `y` and returns its path.
+fn write(folder: &tempfile::TempDir, dims: &[i64], nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> PathBuf {
+    let graph = GraphProto {
+        node: nodes,
+        initializer,
+        input: vec![value("x", dims)],
+        output: vec![value("y", &[])],
+        ..Default::default()
+    };
+    let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.to_string(), version };
+    let opset_import = vec![opset("", 13), opset("ai.onnx.ml", 1)];
+    let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() };
+    let path = folder.path().join("model");
+    std::fs::write(&path, model.encode_to_vec()).unwrap();
+    path
+}
+
+#[test]
+fn operators_that_would_run_wrongly_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        (
+            node("DepthToSpace", "", &["x"], "y", vec![text("mode", "CRD"), int("blocksize", 2)]),
+            "DepthToSpace with mode",
+        ),
+        (node("BitShift", "", &["x", "x"], "y", vec![text("direction", "LEFT")]), "BitShift with shifts"),
+        (node("Swish", "", &["x"], "y", vec![AttributeProto { f: 0.5, ..int("alpha", 0) }]), "Swish with alpha = 0.5"),
+        (node("Relu", "com.example", &["x"], "y", vec![]), "com.example.Relu"),
+        (node("Unheard", "", &["x"], "y", vec![]), "Unheard"),
+        (node("GRU", "", &["x", "x", "x"], "y", vec![text("direction", "bidirectional")]), "GRU with direction"),
+        (node("LSTM", "", &["x", "x", "x"], "y", vec![floats("clip", &[1.0])]), "LSTM with attribute `clip`"),
+    ];
+    for (node, operator) in cases {
+        let path = write(&folder, &[-1, 4, 2, 2], vec![node], vec![]);
+        let error = Model::load(&path).unwrap_err();
+        let InferError::Unsupported { operators, .. } = &error else { panic!("{error}") };
+        assert!(operators.0[0].0.starts_with(operator), "{error}");
+        assert_eq!(operators.0[0].1, "the_y");
+    }
+}
+
+#[test]
+fn rows_that_influence_each_other_are_computed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = vec![
+        node("ReduceMean", "", &["x"], "mean", vec![ints("axes", &[0]), int("keepdims", 1)]),
+        node("Sub", "", &["x", "mean"], "y", vec![]),
+    ];
+    let model = Model::load(&write(&folder, &[-1, 2], nodes, vec![])).unwrap();
+    assert_eq!(model.micro_batch(), 1);
+    let independent = node("Neg", "", &["x"], "y", vec![]);
+    let model = Model::load(&write(&folder, &[-1, 2], vec![independent], vec![])).unwrap();
+    assert_eq!(model.micro_batch(), modelwatch_infer::MICRO_BATCH);
+}
+
+#[test]
+fn outputs_without_a_row_axis_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let sum = node("ReduceSum", "", &["x"], "y", vec![int("keepdims", 0)]);
+    let error = Model::load(&write(&folder, &[-1, 2], vec![sum], vec![])).unwrap_err();
+    assert!(error.to_string().contains("output `y` has shape []"), "{error}");
+    let error = Model::load(&write(&folder, &[], vec![node("Neg", "", &["x"], "y", vec![])], vec![])).unwrap_err();
+    assert!(error.to_string().contains("input `x` is a scalar"), "{error}");
+}
+
+#[test]
+fn dynamic_rows_take_their_shape_from_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Model::load(&write(&folder, &[-1, -1], vec![node("Neg", "", &["x"], "y", vec![])], vec![])).unwrap();
+    for width in [3, 5, 3] {
+        let x = Npy { shape: vec![2, width], values: (0..2 * width).map(|it| it as f64).collect() };
+        let outputs = model.run(&batch(&[("x", &x)]), threads(2)).unwrap();
+        let wanted: Vec<f64> = x.values.iter().map(|it| -it).collect();
+        assert_close("negated", &numbers(outputs.column(0)), &wanted);
+    }
+}
+
+fn stumps(op: &str, extra: Vec<AttributeProto>) -> NodeProto {
+    // Two stumps: x0 <= 1 (a missing value counts as true), then x1 < 0.
+    let strings = |name: &str, values: &[&str]| AttributeProto {
+        name: name.to_string(),
+        r#type: 8,
+        strings: values.iter().map(|it| it.as_bytes().to_vec()).collect(),
+        ..Default::default()
+    };
+    let mut attributes = vec![
+        ints("nodes_treeids", &[0, 0, 0, 1, 1, 1]),
+        ints("nodes_nodeids", &[0, 1, 2, 0, 1, 2]),
+        ints("nodes_featureids", &[0, 0, 0, 1, 0, 0]),
+        ints("nodes_truenodeids", &[1, 0, 0, 1, 0, 0]),
+        ints("nodes_falsenodeids", &[2, 0, 0, 2, 0, 0]),
+        ints("nodes_missing_value_tracks_true", &[1, 0, 0, 0, 0, 0]),
+        floats("nodes_values", &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+        strings("nodes_modes", &["BRANCH_LEQ", "LEAF", "LEAF", "BRANCH_LT", "LEAF", "LEAF"]),
+    ];
+    attributes.extend(extra);
+    node(op, "ai.onnx.ml", &["x"], "y", attributes)
+}
+
+#[test]
+fn tree_regressors_follow_their_branches() {
+    let folder = tempfile::tempdir().unwrap();
+    let leaves = |aggregate: &str| {
+        vec![
+            ints("target_treeids", &[0, 0, 1, 1]),
+            ints("target_nodeids", &[1, 2, 1, 2]),
+            ints("target_ids", &[0, 0, 0, 0]),
+            floats("target_weights", &[1.0, 2.0, 10.0, 20.0]),
+            floats("base_values", &[0.5]),
+            text("aggregate_function", aggregate),
+            int("n_targets", 1),
+        ]
+    };
+    let x = Npy { shape: vec![4, 2], values: vec![1.0, -1.0, 1.5, 0.0, f64::NAN, f64::NAN, f64::INFINITY, -0.0] };
+    for (aggregate, wanted) in [
+        ("SUM", [11.5, 22.5, 21.5, 22.5]),
+        ("AVERAGE", [6.0, 11.5, 11.0, 11.5]),
+        ("MIN", [1.5, 2.5, 1.5, 2.5]),
+        ("MAX", [10.5, 20.5, 20.5, 20.5]),
+    ] {
+        let path = write(&folder, &[-1, 2], vec![stumps("TreeEnsembleRegressor", leaves(aggregate))], vec![]);
+        let outputs = Model::load(&path).unwrap().run(&batch(&[("x", &x)]), threads(1)).unwrap();
+        assert_close(aggregate, &numbers(outputs.column(0)), &wanted);
+    }
+}
+
+#[test]
+fn damaged_trees_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let leaf = |node_id| {
+        vec![
+            ints("target_treeids", &[0]),
+            ints("target_nodeids", &[node_id]),
+            ints("target_ids", &[0]),
+            floats("target_weights", &[1.0]),
+        ]
+    };
+    let mut cyclic = stumps("TreeEnsembleRegressor", leaf(1));
+    for attribute in cyclic.attribute.iter_mut().filter(|it| it.name == "nodes_truenodeids") {
+        attribute.ints[0] = 0;
+    }
+    for (node, reason) in
+        [(stumps("TreeEnsembleRegressor", leaf(9)), "a weight belongs to no node"), (cyclic, "are in a cycle")]
+    {
+        let error = Model::load(&write(&folder, &[-1, 2], vec![node], vec![])).unwrap_err().to_string();
+        assert!(error.contains(reason) && error.contains("TreeEnsembleRegressor"), "{error}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The one error type of a component.
+
+use std::fmt;
+
+/// The result of every fallible call between host and component.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure that the host can act on and a person can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What kind of failure it was.
+    pub kind: ErrorKind,
+    /// What was attempted and with what: lower case, no final period.
+    pub message: String,
+    /// A JSON pointer into the component's configuration (`/columns/0`), or empty.
+    pub path: String,
+    /// What to do about it, or empty.
+    pub help: String,
+}
+
+/// The kinds of failure that the host distinguishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// None of the others.
+    Other,
+    /// The configuration is at fault.
+    Config,
+    /// The data, tensor or state that was handed over is at fault.
+    Input,
+    /// A file or device failed.
+    Io,
+    /// What was asked for does not exist.
+    NotFound,
+    /// Another writer was faster.
+    Conflict,
+    /// The host asked for an end.
+    Cancelled,
+    /// The component panicked; the instance must not be used again.
+    Panicked,
+    /// Stored bytes are not what was written.
+    Corrupt,
+}
+
+impl Error {
+    /// Returns an error of `kind`.
+    pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
+        Self { kind, message: message.to_string(), path: String::new(), help: String::new() }
+    }
+
+    /// Returns an error about the configuration value at `path`, a JSON pointer.
+    pub fn config(path: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self { path: path.into(), ..Self::new(ErrorKind::Config, message) }
+    }
+
+    /// Returns an error about data that was handed over.
+    pub fn input(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Input, message)
+    }
+
+    /// Returns an error about a file or device.
+    pub fn io(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Io, message)
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn with_help(mut self, help: impl fmt::Display) -> Self {
+        self.help = help.to_string();
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,177 @@
+//! Probes: verifiers ("is the output right?") and analyzers ("is something wrong or improvable?").
+
+use arrow_array::RecordBatch;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::Result,
+    host::{Host, ModelRole},
+    report::Report,
+    tensor::TensorView,
+};
+
+/// A mergeable fold over rows and tensors.
+///
+/// The host opens one instance per partition of the data, feeds it that partition's batches in
+/// order, takes its [`state`](Probe::state), and merges the states into one instance in partition
+/// order. So that results do not depend on threads or batch sizes, a state must be a function of
+/// the rows alone, never of how they were cut into batches.
+pub trait Probe: Send {
+    /// Returns what the host has to read, infer and map. Nothing else is done.
+    fn needs(&self) -> Needs;
+
+    /// Takes in rows of one role. See [`crate::rows`] for what is in a batch.
+    ///
+    /// # Errors
+    /// When the rows cannot be used; the probe's checks are then `error`.
+    fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        let _ = (host, role, batch);
+        Ok(())
+    }
+
+    /// Takes in one named tensor of a checkpoint.
+    ///
+    /// Tensors come sorted by name; where both have one of that name, the baseline's comes directly
+    /// before the candidate's.
+    ///
+    /// # Errors
+    /// When the tensor cannot be used; the probe's checks are then `error`.
+    fn update_tensor(&mut self, host: &dyn Host, role: ModelRole, tensor: &TensorView<'_>) -> Result<()> {
+        let _ = (host, role, tensor);
+        Ok(())
+    }
+
+    /// Returns the partial state; its first byte is its version. See [`crate::state`].
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    fn state(&mut self) -> Result<Vec<u8>>;
+
+    /// Takes in the partial state of another instance of the same configuration.
+    ///
+    /// # Errors
+    /// When the bytes are not such a state; they may come from another version or a damaged file.
+    fn merge(&mut self, state: &[u8]) -> Result<()>;
+
+    /// Returns metrics, checks, findings, figures and what was not covered.
+    ///
+    /// # Errors
+    /// When nothing can be said. No rows are no error: they are a gap in the report.
+    fn evaluate(&mut self, host: &dyn Host) -> Result<Report>;
+}
+
+/// A probe that says whether outputs are right.
+pub trait Verifier: Probe + Sized + 'static {
+    /// The name that a pipeline uses: lower case, words joined by `-`.
+    const NAME: &'static str;
+    /// The options; use `#[serde(deny_unknown_fields)]`, defaults and doc comments.
+    type Config: DeserializeOwned + JsonSchema;
+    /// Opens an instance. Called once per partition, so it must be cheap.
+    ///
+    /// # Errors
+    /// When the options contradict each other; use [`crate::Error::config`].
+    fn open(config: Self::Config) -> Result<Self>;
+}
+
+/// A probe that looks for what is wrong or could be better.
+pub trait Analyzer: Probe + Sized + 'static {
+    /// The name that a pipeline uses: lower case, words joined by `-`.
+    const NAME: &'static str;
+    /// The options; use `#[serde(deny_unknown_fields)]`, defaults and doc comments.
+    type Config: DeserializeOwned + JsonSchema;
+    /// Opens an instance. Called once per partition, so it must be cheap.
+    ///
+    /// # Errors
+    /// When the options contradict each other; use [`crate::Error::config`].
+    fn open(config: Self::Config) -> Result<Self>;
+}
+
+/// Which data a batch is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The data that the model is judged on.
+    Current,
+    /// The data that it is compared with.
+    Reference,
+}
+
+impl Role {
+    /// Returns the word that names it in pipelines, messages and across the boundary.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Reference => "reference",
+        }
+    }
+
+    /// Returns the role of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "current" => Some(Self::Current),
+            "reference" => Some(Self::Reference),
+            _ => None,
+        }
+    }
+}
+
+/// How much something is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// Not at all.
+    #[default]
+    No,
+    /// It is used where the run has it.
+    Optional,
+    /// Without it the probe says nothing, and the run is told so before it starts.
+    Required,
+}
+
+/// What a probe wants to see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Needs {
+    /// Rows of the current data.
+    pub current: Option<RowNeeds>,
+    /// Rows of the reference data.
+    pub reference: Option<RowNeeds>,
+    /// Named tensors of the checkpoints.
+    pub tensors: TensorNeeds,
+}
+
+/// What a probe wants to see of the rows of one role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RowNeeds {
+    /// Whether the rows themselves are needed, or only used where the run has data of that role.
+    pub optional: bool,
+    /// Every column that is not a label, id, timestamp or weight.
+    pub features: bool,
+    /// Further columns by name.
+    pub columns: Vec<String>,
+    /// The label column.
+    pub label: Need,
+    /// The row id column.
+    pub id: Need,
+    /// The timestamp column.
+    pub timestamp: Need,
+    /// The sample weight column.
+    pub weight: Need,
+    /// The slice columns.
+    pub slices: bool,
+    /// The candidate's outputs.
+    pub predictions: Need,
+    /// The baseline's outputs on the same rows.
+    pub baseline_predictions: Need,
+}
+
+/// What a probe wants to see of the checkpoints' tensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TensorNeeds {
+    /// The candidate's tensors.
+    pub candidate: Need,
+    /// The baseline's tensors.
+    pub baseline: Need,
+}

@@ -1,0 +1,288 @@
+//! What is in a batch of rows.
+//!
+//! A batch has the data's own columns under their own names, and one column per model output under
+//! `candidate:<output>` and `baseline:<output>`. What a column is for stands in its field metadata
+//! under [`USES_KEY`], as words joined by `,`; [`columns`] finds them. A value with more than one
+//! axis is a fixed-size list with the metadata of `arrow.fixed_shape_tensor`.
+
+use std::borrow::Cow;
+
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, RecordBatch,
+    cast::AsArray,
+    types::{
+        ArrowDictionaryKeyType, ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type,
+        Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    },
+};
+use arrow_schema::{DataType, Field};
+
+use crate::{
+    error::{Error, Result},
+    host::ModelRole,
+};
+
+/// The key of the field metadata that says what a column is for.
+pub const USES_KEY: &str = "modelwatch:uses";
+
+/// What a column is for. A column can have several uses, as a slice that is also a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Use {
+    /// The label: what should have been predicted.
+    Label,
+    /// The row's name.
+    Id,
+    /// The row's time.
+    Timestamp,
+    /// The row's weight.
+    Weight,
+    /// It cuts the rows into slices.
+    Slice,
+    /// Data that may drift: every column that is not a label, id, timestamp or weight.
+    Feature,
+    /// Its numbers are names of categories.
+    Categorical,
+    /// An output of the candidate.
+    Candidate,
+    /// An output of the baseline.
+    Baseline,
+}
+
+impl Use {
+    /// Returns the word for it in the metadata.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::Id => "id",
+            Self::Timestamp => "timestamp",
+            Self::Weight => "weight",
+            Self::Slice => "slice",
+            Self::Feature => "feature",
+            Self::Categorical => "categorical",
+            Self::Candidate => "candidate",
+            Self::Baseline => "baseline",
+        }
+    }
+}
+
+/// Returns `field` with its uses written into its metadata.
+pub fn with_uses(field: Field, uses: &[Use]) -> Field {
+    let words: Vec<_> = uses.iter().map(|it| it.as_str()).collect();
+    let mut metadata = field.metadata().clone();
+    metadata.insert(USES_KEY.to_owned(), words.join(","));
+    field.with_metadata(metadata)
+}
+
+/// Returns whether the field has that use.
+pub fn has_use(field: &Field, wanted: Use) -> bool {
+    field.metadata().get(USES_KEY).is_some_and(|it| it.split(',').any(|it| it == wanted.as_str()))
+}
+
+/// Returns the columns with that use, in the order of the batch.
+pub fn columns(batch: &RecordBatch, wanted: Use) -> impl Iterator<Item = (&str, &ArrayRef)> {
+    let fields = batch.schema_ref().fields().iter();
+    fields
+        .zip(batch.columns())
+        .filter(move |(it, _)| has_use(it, wanted))
+        .map(|(it, array)| (it.name().as_str(), array))
+}
+
+/// Returns the outputs of a model by their own names (without `candidate:` or `baseline:`).
+pub fn outputs(batch: &RecordBatch, model: ModelRole) -> impl Iterator<Item = (&str, &ArrayRef)> {
+    let wanted = match model {
+        ModelRole::Candidate => Use::Candidate,
+        ModelRole::Baseline => Use::Baseline,
+    };
+    columns(batch, wanted).map(|(name, array)| (name.split_once(':').map_or(name, |(_, it)| it), array))
+}
+
+/// Numbers of a column as `f64`, a row having `width` of them.
+#[derive(Clone, Debug)]
+pub struct Numbers<'a> {
+    /// `rows * width` numbers, row by row; NaN where a value is missing.
+    pub values: Cow<'a, [f64]>,
+    /// How many numbers a row has: 1 for a plain column.
+    pub width: usize,
+    /// How many rows are null.
+    pub nulls: usize,
+}
+
+impl Numbers<'_> {
+    /// Returns the numbers of a row.
+    pub fn row(&self, row: usize) -> &[f64] {
+        &self.values[row * self.width..(row + 1) * self.width]
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        self.values.len().checked_div(self.width).unwrap_or(0)
+    }
+}
+
+/// Returns whether [`numbers`] can read arrays of that type.
+pub fn is_numeric(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::FixedSizeList(item, _) => is_numeric(item.data_type()),
+        DataType::Boolean => true,
+        it => it.is_integer() || it.is_floating(),
+    }
+}
+
+/// Reads integers, floats, booleans (0 and 1), and fixed-size lists of them, nested or not.
+/// Integers above 2^53 are rounded. A null row is NaN.
+///
+/// # Errors
+/// When the array is of another type.
+pub fn numbers(array: &dyn Array) -> Result<Numbers<'_>> {
+    fn cast<T: ArrowPrimitiveType>(array: &dyn Array, to: impl Fn(T::Native) -> f64) -> Cow<'_, [f64]> {
+        let array = array.as_primitive::<T>();
+        if array.null_count() == 0 {
+            return array.values().iter().map(|&it| to(it)).collect();
+        }
+        array.iter().map(|it| it.map_or(f64::NAN, &to)).collect()
+    }
+    let plain = |values| Numbers { values, width: 1, nulls: array.null_count() };
+    Ok(plain(match array.data_type() {
+        DataType::Float64 if array.null_count() == 0 => Cow::Borrowed(array.as_primitive::<Float64Type>().values()),
+        DataType::Float64 => cast::<Float64Type>(array, |it| it),
+        DataType::Float32 => cast::<Float32Type>(array, f64::from),
+        DataType::Float16 => cast::<Float16Type>(array, f64::from),
+        DataType::Int8 => cast::<Int8Type>(array, f64::from),
+        DataType::Int16 => cast::<Int16Type>(array, f64::from),
+        DataType::Int32 => cast::<Int32Type>(array, f64::from),
+        DataType::Int64 => cast::<Int64Type>(array, |it| it as f64),
+        DataType::UInt8 => cast::<UInt8Type>(array, f64::from),
+        DataType::UInt16 => cast::<UInt16Type>(array, f64::from),
+        DataType::UInt32 => cast::<UInt32Type>(array, f64::from),
+        DataType::UInt64 => cast::<UInt64Type>(array, |it| it as f64),
+        DataType::Boolean => booleans(array.as_boolean()),
+        DataType::FixedSizeList(_, width) => return list(array.as_fixed_size_list(), *width as usize),
+        other => return Err(Error::input(format!("expected numbers, got {other}"))),
+    }))
+}
+
+fn booleans(array: &BooleanArray) -> Cow<'_, [f64]> {
+    array.iter().map(|it| it.map_or(f64::NAN, |it| f64::from(u8::from(it)))).collect()
+}
+
+fn list(array: &FixedSizeListArray, width: usize) -> Result<Numbers<'_>> {
+    let start = array.value_offset(0) as usize;
+    let inner = numbers(array.values().as_ref())?;
+    let per_row = width * inner.width;
+    let end = start * inner.width + array.len() * per_row;
+    let mut values = match inner.values {
+        Cow::Borrowed(it) => Cow::Borrowed(&it[start * inner.width..end]),
+        Cow::Owned(it) => Cow::Owned(it[start * inner.width..end].to_vec()),
+    };
+    if array.null_count() > 0 {
+        let values = values.to_mut();
+        for row in (0..array.len()).filter(|&it| array.is_null(it)) {
+            values[row * per_row..(row + 1) * per_row].fill(f64::NAN);
+        }
+    }
+    Ok(Numbers { values, width: per_row, nulls: array.null_count() })
+}
+
+/// Reads any plain column as text: strings, dictionaries of strings, integers, floats that are
+/// whole (`3` for 3.0), booleans. `None` where a value is missing or NaN.
+///
+/// # Errors
+/// When the array is of another type.
+pub fn texts(array: &dyn Array) -> Result<Vec<Option<Cow<'_, str>>>> {
+    fn integers<T: ArrowPrimitiveType>(array: &dyn Array) -> Vec<Option<Cow<'_, str>>>
+    where
+        T::Native: std::fmt::Display,
+    {
+        array.as_primitive::<T>().iter().map(|it| it.map(|it| Cow::Owned(it.to_string()))).collect()
+    }
+    fn dictionary<K: ArrowDictionaryKeyType>(array: &dyn Array) -> Result<Vec<Option<Cow<'_, str>>>> {
+        let array = array.as_dictionary::<K>();
+        let words = texts(array.values().as_ref())?;
+        Ok(array.keys_iter().map(|it| it.and_then(|it| words[it].clone())).collect())
+    }
+    let borrowed = |it: Option<&'_ str>| it.map(|it| Cow::Owned(it.to_owned()));
+    Ok(match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().iter().map(|it| it.map(Cow::Borrowed)).collect(),
+        DataType::LargeUtf8 => array.as_string::<i64>().iter().map(|it| it.map(Cow::Borrowed)).collect(),
+        DataType::Utf8View => array.as_string_view().iter().map(borrowed).collect(),
+        DataType::Int8 => integers::<Int8Type>(array),
+        DataType::Int16 => integers::<Int16Type>(array),
+        DataType::Int32 => integers::<Int32Type>(array),
+        DataType::Int64 => integers::<Int64Type>(array),
+        DataType::UInt8 => integers::<UInt8Type>(array),
+        DataType::UInt16 => integers::<UInt16Type>(array),
+        DataType::UInt32 => integers::<UInt32Type>(array),
+        DataType::UInt64 => integers::<UInt64Type>(array),
+        DataType::Boolean => array.as_boolean().iter().map(|it| it.map(|it| Cow::Owned(it.to_string()))).collect(),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            let text = |it: &f64| (!it.is_nan()).then(|| Cow::Owned(it.to_string()));
+            numbers(array)?.values.iter().map(text).collect()
+        }
+        DataType::Dictionary(key, _) => match key.as_ref() {
+            DataType::Int8 => dictionary::<Int8Type>(array)?,
+            DataType::Int16 => dictionary::<Int16Type>(array)?,
+            DataType::Int32 => dictionary::<Int32Type>(array)?,
+            DataType::Int64 => dictionary::<Int64Type>(array)?,
+            DataType::UInt8 => dictionary::<UInt8Type>(array)?,
+            DataType::UInt16 => dictionary::<UInt16Type>(array)?,
+            DataType::UInt32 => dictionary::<UInt32Type>(array)?,
+            DataType::UInt64 => dictionary::<UInt64Type>(array)?,
+            other => return Err(Error::input(format!("expected a dictionary with integer keys, got {other}"))),
+        },
+        other => return Err(Error::input(format!("expected text or plain values, got {other}"))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{
+        DictionaryArray, Float32Array, Int64Array, StringArray,
+        builder::{FixedSizeListBuilder, Float32Builder},
+    };
+
+    use super::*;
+
+    #[test]
+    fn slices_of_lists_start_at_their_own_offset() {
+        let mut builder = FixedSizeListBuilder::new(Float32Builder::new(), 2);
+        for row in 0..4 {
+            builder.values().append_slice(&[row as f32, row as f32 + 0.5]);
+            builder.append(row != 2);
+        }
+        let array = builder.finish().slice(1, 2);
+        let numbers = numbers(&array).unwrap();
+        assert_eq!((numbers.rows(), numbers.width, numbers.nulls), (2, 2, 1));
+        assert_eq!(numbers.row(0), [1.0, 1.5]);
+        assert!(numbers.row(1).iter().all(|it| it.is_nan()));
+    }
+
+    #[test]
+    fn plain_values_are_read_as_text() {
+        let check = |array: &dyn Array, expected: &[Option<&str>]| {
+            let got = texts(array).unwrap();
+            assert_eq!(got.iter().map(|it| it.as_deref()).collect::<Vec<_>>(), expected);
+        };
+        check(&Int64Array::from(vec![Some(3), None]), &[Some("3"), None]);
+        check(&Float32Array::from(vec![3.0, f32::NAN, 2.5]), &[Some("3"), None, Some("2.5")]);
+        check(&BooleanArray::from(vec![true]), &[Some("true")]);
+        let dictionary: DictionaryArray<Int8Type> = [Some("a"), None, Some("b"), Some("a")].into_iter().collect();
+        check(&dictionary, &[Some("a"), None, Some("b"), Some("a")]);
+        assert!(
+            texts(&FixedSizeListArray::new_null(Arc::new(Field::new("item", DataType::Int8, true)), 1, 1)).is_err()
+        );
+    }
+
+    #[test]
+    fn uses_are_words_in_the_metadata() {
+        let field = with_uses(Field::new("writer", DataType::Utf8, true), &[Use::Feature, Use::Slice]);
+        let output = with_uses(Field::new("candidate:probs:0", DataType::Utf8, true), &[Use::Candidate]);
+        let array: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let schema = Arc::new(arrow_schema::Schema::new(vec![field, output]));
+        let batch = RecordBatch::try_new(schema, vec![Arc::clone(&array), array]).unwrap();
+        assert_eq!(columns(&batch, Use::Slice).map(|it| it.0).collect::<Vec<_>>(), ["writer"]);
+        assert_eq!(columns(&batch, Use::Label).count(), 0);
+        assert_eq!(outputs(&batch, ModelRole::Candidate).map(|it| it.0).collect::<Vec<_>>(), ["probs:0"]);
+    }
+}

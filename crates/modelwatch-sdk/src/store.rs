@@ -1,0 +1,372 @@
+//! Checkpoint stores: immutable checkpoints, refs that move, and one log per lineage.
+//!
+//! Everything that changes is an entry of a lineage's log, so the list of checkpoints, the refs,
+//! their history and the last known good checkpoint are folds over it. Nothing here deletes.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    host::Host,
+    tensor::TensorView,
+};
+
+mod history;
+
+pub use history::{CheckpointSummary, History, RefMove};
+
+/// A store with a name and a typed configuration.
+pub trait Store: CheckpointStore + Sized + 'static {
+    /// The name that a pipeline uses: lower case, words joined by `-`.
+    const NAME: &'static str;
+    /// The options; use `#[serde(deny_unknown_fields)]`, defaults and doc comments.
+    type Config: DeserializeOwned + JsonSchema;
+    /// Opens the store, creating it where there is none.
+    ///
+    /// # Errors
+    /// When the place cannot be used.
+    fn open(config: Self::Config) -> Result<Self>;
+}
+
+/// Keeps checkpoints and refs.
+pub trait CheckpointStore: Send + Sync {
+    /// Starts a checkpoint of `lineage`. `metadata` is part of its content and so of its id.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn begin(&self, host: &dyn Host, lineage: &str, metadata: &Map<String, Value>)
+    -> Result<Box<dyn CheckpointWriter>>;
+
+    /// Opens a checkpoint.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of that id, `Corrupt` where its manifest does not verify.
+    fn open(&self, host: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>>;
+
+    /// Returns the names of all lineages, sorted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn lineages(&self) -> Result<Vec<String>>;
+
+    /// Returns at most `limit` entries of the log after sequence number `after`, oldest first.
+    /// A lineage without a checkpoint has an empty log.
+    ///
+    /// # Errors
+    /// `Corrupt` where the chain of entries does not verify.
+    fn log(&self, lineage: &str, after: u64, limit: u32) -> Result<Vec<LogEntry>>;
+
+    /// Moves a ref if it is still at `expected` (`None`: does not exist yet).
+    ///
+    /// # Errors
+    /// `Conflict` where it is elsewhere, `NotFound` where the lineage has no such checkpoint.
+    fn set_ref(
+        &self,
+        lineage: &str,
+        name: &str,
+        id: &CheckpointId,
+        expected: Option<&CheckpointId>,
+        reason: &str,
+    ) -> Result<()>;
+
+    /// Records a verdict on a checkpoint of the lineage.
+    ///
+    /// # Errors
+    /// `NotFound` where the lineage has no such checkpoint.
+    fn record_verdict(&self, lineage: &str, id: &CheckpointId, verdict: &VerdictRecord) -> Result<()>;
+
+    /// Marks a checkpoint of the lineage as removed; its bytes go with a later garbage collection.
+    ///
+    /// # Errors
+    /// `Conflict` where a ref points at it.
+    fn remove(&self, lineage: &str, id: &CheckpointId) -> Result<()>;
+
+    /// Reads every stored byte and checks it.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all; damage is in the report.
+    fn scrub(&self, host: &dyn Host) -> Result<ScrubReport>;
+
+    /// Returns the whole log of a lineage as a [`History`].
+    ///
+    /// # Errors
+    /// As [`log`](Self::log).
+    fn history(&self, lineage: &str) -> Result<History> {
+        let mut res = History::default();
+        loop {
+            let entries = self.log(lineage, res.last_seq(), 1024)?;
+            if entries.is_empty() {
+                return Ok(res);
+            }
+            entries.into_iter().for_each(|it| res.push(it));
+        }
+    }
+
+    /// Returns what a ref points at.
+    ///
+    /// # Errors
+    /// As [`log`](Self::log).
+    fn get_ref(&self, lineage: &str, name: &str) -> Result<Option<CheckpointId>> {
+        Ok(self.history(lineage)?.get_ref(name).cloned())
+    }
+}
+
+/// Writes one checkpoint. Dropping it without [`commit`](Self::commit) leaves nothing behind.
+pub trait CheckpointWriter: Send {
+    /// Appends to the file of that name (`weights/model.safetensors`).
+    ///
+    /// # Errors
+    /// When the name is not a plain relative path, or the store cannot be written.
+    fn append(&mut self, file: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Adds a named tensor beside the files.
+    ///
+    /// # Errors
+    /// When the name is taken, or the store cannot be written.
+    fn tensor(&mut self, tensor: &TensorView<'_>) -> Result<()>;
+
+    /// Publishes the checkpoint, atomically and durably, and returns its id. Committing content
+    /// that the lineage already has returns the same id and changes nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be written; nothing is visible then.
+    fn commit(self: Box<Self>) -> Result<CheckpointId>;
+}
+
+/// Reads one checkpoint. No byte is handed out before its digest was checked.
+pub trait CheckpointReader: Send + Sync {
+    /// Returns what is in it.
+    fn manifest(&self) -> &CheckpointManifest;
+
+    /// Fills `out` from `offset` of a file and returns how many bytes were read; 0 at its end.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such file, `Corrupt` where its bytes do not verify.
+    fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize>;
+
+    /// Returns the tensor of that name among those added with [`CheckpointWriter::tensor`].
+    ///
+    /// # Errors
+    /// `Corrupt` where its bytes do not verify.
+    fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>>;
+}
+
+/// The digest of a checkpoint's content: 64 lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct CheckpointId(#[schemars(regex(pattern = "^[0-9a-f]{64}$"))] String);
+
+impl CheckpointId {
+    /// Returns the id that `text` spells.
+    ///
+    /// # Errors
+    /// When it is not 64 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.len() == 64 && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f')) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Error::new(ErrorKind::Input, format!("`{text}` is not a checkpoint id"))
+                .with_help("an id is 64 hexadecimal digits, as `modelwatch store list` shows them"))
+        }
+    }
+
+    /// Returns the whole id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the first twelve digits, for people.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl fmt::Display for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for CheckpointId {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
+    }
+}
+
+impl From<CheckpointId> for String {
+    fn from(id: CheckpointId) -> Self {
+        id.0
+    }
+}
+
+/// What is in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointManifest {
+    /// The digest of its content.
+    pub id: CheckpointId,
+    /// What was given to [`CheckpointStore::begin`].
+    pub metadata: Map<String, Value>,
+    /// The files, sorted by name.
+    pub files: Vec<FileEntry>,
+    /// The tensors that were added beside the files, sorted by name.
+    pub tensors: Vec<TensorEntry>,
+}
+
+/// A file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FileEntry {
+    /// A plain relative path with `/`.
+    pub name: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// The BLAKE3 digest of its bytes, in hexadecimal.
+    pub digest: String,
+}
+
+/// A tensor of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TensorEntry {
+    /// The name.
+    pub name: String,
+    /// The element type: `f32`.
+    pub dtype: String,
+    /// The extent of each axis.
+    pub shape: Vec<u64>,
+    /// The BLAKE3 digest of its bytes, in hexadecimal.
+    pub digest: String,
+}
+
+/// One entry of a lineage's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LogEntry {
+    /// 1 for the first, without gaps.
+    pub seq: u64,
+    /// Seconds since 1970 by the writer's clock. Advisory: order is by `seq`.
+    pub time: u64,
+    /// What happened.
+    pub event: LogEvent,
+}
+
+/// What a log entry says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LogEvent {
+    /// A checkpoint was committed.
+    Commit {
+        /// Its id.
+        id: CheckpointId,
+    },
+    /// A verdict was given.
+    Verdict {
+        /// The checkpoint that was judged.
+        id: CheckpointId,
+        /// The verdict.
+        verdict: VerdictRecord,
+    },
+    /// A ref was moved.
+    SetRef {
+        /// The ref.
+        name: String,
+        /// Where it was.
+        from: Option<CheckpointId>,
+        /// Where it is now.
+        to: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// A checkpoint was removed.
+    Remove {
+        /// Its id.
+        id: CheckpointId,
+    },
+    /// Something that this version does not know and may ignore.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A verdict on a checkpoint, as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerdictRecord {
+    /// `pass`, `fail`, `inconclusive`, `not-checked` or `error`.
+    pub verdict: String,
+    /// The pipeline that gave it.
+    pub pipeline: String,
+    /// The run that gave it.
+    pub run_id: String,
+}
+
+/// What a scrub found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScrubReport {
+    /// Checkpoints that were read whole.
+    pub checkpoints: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Everything that does not verify, one sentence each.
+    pub damage: Vec<String>,
+}
+
+/// Checks the name of a lineage or ref: 1 to 128 of `A-Z a-z 0-9 . _ -`, not starting with `.`.
+///
+/// # Errors
+/// When it is not.
+pub fn check_name(what: &str, name: &str) -> Result<()> {
+    let fits = (1..=128).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'_' | b'-'));
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Input, format!("`{name}` is no name for a {what}"))
+            .with_help("use 1 to 128 letters, digits, `.`, `_` or `-`, not starting with `.`"))
+    }
+}
+
+/// Checks the name of a file in a checkpoint: a relative path of plain components joined by `/`,
+/// at most 512 bytes.
+///
+/// # Errors
+/// When it is not; such a name could leave the folder it is written to.
+pub fn check_file_name(name: &str) -> Result<()> {
+    let plain = |it: &str| !it.is_empty() && it != "." && it != ".." && !it.contains(['\\', '\0', ':']);
+    if name.len() <= 512 && name.split('/').all(plain) && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Input, format!("`{}` is no name for a file in a checkpoint", name.escape_debug()))
+            .with_help("use a relative path without `..`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_escape_are_refused() {
+        for name in ["", ".", "..", "../x", "a/../b", "/etc", "a//b", "a\\b", "a\0b", "C:x", "a\nb"] {
+            assert!(check_file_name(name).is_err(), "{name:?}");
+        }
+        for name in ["model.onnx", "variables/variables.index", "übung.npz"] {
+            check_file_name(name).unwrap();
+        }
+        for name in ["", ".x", "a/b", "a b", &"x".repeat(129)] {
+            assert!(check_name("ref", name).is_err(), "{name:?}");
+        }
+        check_name("ref", "good-2.1_b").unwrap();
+    }
+
+    #[test]
+    fn ids_are_64_hex_digits() {
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(CheckpointId::parse(&id).unwrap().short(), "0123456789ab");
+        for bad in ["", "xyz", &id.to_uppercase(), &id[1..]] {
+            assert!(CheckpointId::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

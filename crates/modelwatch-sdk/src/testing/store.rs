@@ -1,0 +1,318 @@
+//! The suite for checkpoint stores.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use serde_json::{Map, Value};
+
+use super::{good, refused, store_races};
+use crate::{
+    error::{ErrorKind, Result},
+    store::{CheckpointId, CheckpointReader, CheckpointStore, LogEvent, VerdictRecord},
+    tensor::{DType, TensorView},
+};
+
+/// Opens a store in a folder that exists.
+pub(super) type Open<'a> = &'a dyn Fn(&Path) -> Result<Box<dyn CheckpointStore>>;
+
+/// Checks that a checkpoint store keeps its promises.
+///
+/// `open` opens a store in the folder it is given, which is empty at first; it is called again with
+/// the same folder to reopen the store, and must then find everything. The folders are made in the
+/// system's folder for temporary files and removed at the end. A store that keeps nothing on disk
+/// can take the folder's path for a name.
+///
+/// That files, tensors and metadata come back as they were written; that committing is idempotent
+/// and a writer that is dropped leaves nothing; that hostile names are refused; that refs move by
+/// compare-and-swap, also between threads; that the log is ordered, without gaps, and can be paged;
+/// that a checkpoint with a ref is not removed; that a scrub of an undamaged store finds no damage.
+///
+/// # Panics
+/// When a promise is broken; that is how a test fails.
+pub fn store(open: Open<'_>) {
+    for case in [empty, contents, commits, names, refs, log, removal, reopening] {
+        let place = Place::new();
+        case(&place, open);
+    }
+    for case in [store_races::committers, store_races::movers] {
+        let place = Place::new();
+        case(place.path(), open);
+    }
+}
+
+/// An empty folder that is removed with this value.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("modelwatch-conformance-{}-{n}", process::id()));
+        // One of an earlier process with the same id may have been left behind.
+        drop(fs::remove_dir_all(&path));
+        fs::create_dir_all(&path).unwrap_or_else(|e| panic!("cannot create `{}`: {e}", path.display()));
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn open(&self, open: Open<'_>) -> Box<dyn CheckpointStore> {
+        good("opening the store", || open(&self.0))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Commits a checkpoint with one file.
+pub(super) fn commit(store: &dyn CheckpointStore, lineage: &str, text: &str) -> CheckpointId {
+    let mut writer = good("beginning a checkpoint", || store.begin(&(), lineage, &Map::new()));
+    good("appending to a file", || writer.append("model.bin", text.as_bytes()));
+    good("committing", || writer.commit())
+}
+
+fn absent() -> CheckpointId {
+    CheckpointId::parse(&"0123456789abcdef".repeat(4)).expect("64 hexadecimal digits")
+}
+
+fn verdict(word: &str) -> VerdictRecord {
+    VerdictRecord { verdict: word.to_owned(), pipeline: "p".to_owned(), run_id: "r".to_owned() }
+}
+
+fn empty(place: &Place, open: Open<'_>) {
+    let store = place.open(open);
+    assert!(good("lineages of an empty store", || store.lineages()).is_empty(), "an empty store has lineages");
+    assert!(good("the log of an unknown lineage", || store.log("a", 0, 10)).is_empty(), "an empty store has a log");
+    assert_eq!(good("a ref of an unknown lineage", || store.get_ref("a", "good")), None);
+    let id = absent();
+    refused("opening a checkpoint that is not there", ErrorKind::NotFound, || store.open(&(), &id).map(drop));
+    refused("moving a ref to what is not there", ErrorKind::NotFound, || store.set_ref("a", "good", &id, None, ""));
+    refused("a verdict on what is not there", ErrorKind::NotFound, || store.record_verdict("a", &id, &verdict("pass")));
+    assert!(store.remove("a", &id).is_err(), "a checkpoint that is not there can be removed");
+    let report = good("scrubbing an empty store", || store.scrub(&()));
+    assert!(report.damage.is_empty() && report.checkpoints == 0, "an empty store is damaged: {report:?}");
+}
+
+fn contents(place: &Place, open: Open<'_>) {
+    let store = place.open(open);
+    let files = [
+        ("empty", 0),
+        ("one", 1),
+        ("nested/deep/er.bin", 4096),
+        ("übung/模型.onnx", 65_537),
+        ("with space and-dash_.x", 100),
+        ("large", 3 << 20),
+    ];
+    let metadata: Map<String, Value> =
+        [("step".to_owned(), Value::from(1200)), ("loss".to_owned(), Value::from(0.1))].into_iter().collect();
+    let mut writer = good("beginning a checkpoint", || store.begin(&(), "a", &metadata));
+    for (name, size) in files {
+        let bytes = content(name, size);
+        good("appending nothing", || writer.append(name, &[]));
+        for piece in bytes.chunks(100_003) {
+            good(&format!("appending to `{name}`"), || writer.append(name, piece));
+        }
+    }
+    let tensors = tensors();
+    for (name, dtype, shape, bytes) in &tensors {
+        good(&format!("adding the tensor `{name}`"), || {
+            writer.tensor(&TensorView { name, dtype: *dtype, shape, bytes })
+        });
+    }
+    let (name, dtype, shape, bytes) = &tensors[0];
+    let again = TensorView { name, dtype: *dtype, shape, bytes };
+    assert!(writer.tensor(&again).is_err(), "a second tensor of the name `{name}` is accepted");
+    let id = good("committing", || writer.commit());
+    let reader = good("opening what was committed", || store.open(&(), &id));
+    let manifest = reader.manifest();
+    assert_eq!(manifest.id, id, "the manifest has another id");
+    assert_eq!(manifest.metadata, metadata, "the metadata changed");
+    assert!(manifest.files.is_sorted_by(|a, b| a.name < b.name), "the manifest's files are not sorted by name");
+    assert!(manifest.tensors.is_sorted_by(|a, b| a.name < b.name), "the manifest's tensors are not sorted by name");
+    let mut listed: Vec<_> = manifest.files.iter().map(|it| (it.name.as_str(), it.size)).collect();
+    let mut wanted: Vec<_> = files.iter().map(|&(name, size)| (name, size as u64)).collect();
+    listed.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(listed, wanted, "the manifest lists other files");
+    assert_eq!(manifest.tensors.len(), tensors.len(), "the manifest lists another number of tensors");
+    for (name, size) in files {
+        let same = read_all(reader.as_ref(), name, 70_001) == content(name, size);
+        assert!(same, "the file `{name}` is not what was written");
+        let mut out = [0; 8];
+        let n = good("reading past the end", || reader.read(name, size as u64, &mut out));
+        assert_eq!(n, 0, "`{name}` has bytes past its end");
+    }
+    refused("reading a file that is not there", ErrorKind::NotFound, || reader.read("none", 0, &mut [0]));
+    for (name, dtype, shape, bytes) in &tensors {
+        let got = good(&format!("reading the tensor `{name}`"), || reader.tensor(name));
+        let got = got.unwrap_or_else(|| panic!("the tensor `{name}` is gone"));
+        let same = (got.name, got.dtype, got.shape, got.bytes) == (name.as_str(), *dtype, shape, bytes);
+        assert!(same, "the tensor `{name}` is not what was written");
+        let entry = manifest.tensors.iter().find(|it| it.name == *name);
+        let entry = entry.unwrap_or_else(|| panic!("the manifest does not list the tensor `{name}`"));
+        assert_eq!((&entry.dtype, &entry.shape), (&dtype.to_string(), shape), "the manifest's entry of `{name}`");
+    }
+    assert!(good("a tensor that is not there", || reader.tensor("none")).is_none());
+    clean(store.as_ref());
+}
+
+fn content(name: &str, size: usize) -> Vec<u8> {
+    let mut state = name.len() as u32 | 1;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..size).map(|_| next()).collect()
+}
+
+fn tensors() -> Vec<(String, DType, Vec<u64>, Vec<u8>)> {
+    let names = ["f16", "bf16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"];
+    let mut res: Vec<_> = names
+        .into_iter()
+        .filter_map(|it| Some((it, DType::parse(it)?)))
+        .map(|(it, dtype)| (format!("layer.0/{it}:0"), dtype, vec![2, 3], vec![1; 6 * dtype.size()]))
+        .collect();
+    res.push(("scalar".to_owned(), DType::F32, Vec::new(), 1.5f32.to_le_bytes().to_vec()));
+    res.push(("no elements".to_owned(), DType::F64, vec![0, 3], Vec::new()));
+    res
+}
+
+fn read_all(reader: &dyn CheckpointReader, file: &str, step: usize) -> Vec<u8> {
+    let (mut res, mut out) = (Vec::new(), vec![0; step]);
+    loop {
+        match good(&format!("reading `{file}`"), || reader.read(file, res.len() as u64, &mut out)) {
+            0 => return res,
+            n => res.extend_from_slice(&out[..n]),
+        }
+    }
+}
+
+#[track_caller]
+pub(super) fn clean(store: &dyn CheckpointStore) {
+    let report = good("scrubbing", || store.scrub(&()));
+    assert!(report.damage.is_empty(), "an undamaged store is reported as damaged: {:?}", report.damage);
+    assert!(report.checkpoints > 0, "the scrub of a store with checkpoints read none");
+}
+
+fn commits(place: &Place, open: Open<'_>) {
+    let store = place.open(open);
+    let mut dropped = good("beginning a checkpoint", || store.begin(&(), "a", &Map::new()));
+    good("appending", || dropped.append("model.bin", b"never"));
+    drop(dropped);
+    assert!(good("the log", || store.log("a", 0, 10)).is_empty(), "a writer that was dropped left an entry");
+    assert!(good("lineages", || store.lineages()).is_empty(), "a writer that was dropped left a lineage");
+    let first = commit(store.as_ref(), "a", "one");
+    assert_eq!(commit(store.as_ref(), "a", "one"), first, "the same content has another id");
+    let entries = good("the log", || store.log("a", 0, 10));
+    assert_eq!(entries.len(), 1, "committing the same content again changed the log");
+    let second = commit(store.as_ref(), "a", "two");
+    assert_ne!(second, first, "different files have the same id");
+    let metadata = [("step".to_owned(), Value::from(1))].into_iter().collect();
+    let mut writer = good("beginning a checkpoint", || store.begin(&(), "a", &metadata));
+    good("appending", || writer.append("model.bin", b"one"));
+    assert_ne!(good("committing", || writer.commit()), first, "different metadata has the same id");
+    assert_eq!(good("get_ref", || store.get_ref("b", "latest")), None, "a lineage sees another's checkpoints");
+    let other = commit(store.as_ref(), "b", "only here");
+    refused("moving a ref to another lineage's checkpoint", ErrorKind::NotFound, || {
+        store.set_ref("a", "good", &other, None, "")
+    });
+    assert_eq!(good("lineages", || store.lineages()), ["a", "b"], "the lineages are not complete and sorted");
+    clean(store.as_ref());
+}
+
+fn names(place: &Place, open: Open<'_>) {
+    let store = place.open(open);
+    let id = commit(store.as_ref(), "a", "one");
+    for name in
+        ["", ".", "..", "../x", "a/../b", "/etc/x", "a//b", "a/", "a\\b", "a\0b", "C:x", "a\nb", &"x".repeat(513)]
+    {
+        let mut writer = good("beginning a checkpoint", || store.begin(&(), "a", &Map::new()));
+        refused(&format!("a file named {name:?}"), ErrorKind::Input, || writer.append(name, b"x"));
+    }
+    for name in ["", ".", "..", ".x", "a/b", "../a", "a b", "a\0", "ü", &"x".repeat(129)] {
+        refused(&format!("a lineage named {name:?}"), ErrorKind::Input, || {
+            store.begin(&(), name, &Map::new()).map(drop)
+        });
+        refused(&format!("a ref named {name:?}"), ErrorKind::Input, || store.set_ref("a", name, &id, None, ""));
+    }
+}
+
+fn refs(place: &Place, open: Open<'_>) {
+    let store = place.open(open);
+    let (a, b) = (commit(store.as_ref(), "a", "one"), commit(store.as_ref(), "a", "two"));
+    let set = |id, expected, reason| store.set_ref("a", "good", id, expected, reason);
+    let at = || good("get_ref", || store.get_ref("a", "good"));
+    assert_eq!(good("get_ref", || store.get_ref("a", "latest")).as_ref(), Some(&b), "`latest` is not the newest");
+    refused("moving a ref that is not there from somewhere", ErrorKind::Conflict, || set(&a, Some(&b), ""));
+    good("setting a new ref", || set(&a, None, "first"));
+    assert_eq!(at().as_ref(), Some(&a), "the ref is not where it was set");
+    refused("setting a ref as new that is there", ErrorKind::Conflict, || set(&b, None, ""));
+    refused("moving a ref from where it is not", ErrorKind::Conflict, || set(&b, Some(&b), ""));
+    assert_eq!(at().as_ref(), Some(&a), "a move that was refused moved the ref");
+    good("moving a ref", || set(&b, Some(&a), "second"));
+    assert_eq!(at().as_ref(), Some(&b), "the ref is not where it was moved");
+    let history = good("history", || store.history("a"));
+    let moves: Vec<_> = history.moves().iter().map(|it| (it.from.as_ref(), &it.to, it.reason.as_str())).collect();
+    assert_eq!(moves, [(None, &a, "first"), (Some(&a), &b, "second")], "the moves are not in the log as they were");
+}
+
+fn log(place: &Place, open: Open<'_>) {
+    let store = place.open(open);
+    let (a, b) = (commit(store.as_ref(), "a", "one"), commit(store.as_ref(), "a", "two"));
+    for (id, word) in [(&a, "pass"), (&b, "pass"), (&b, "fail")] {
+        good("recording a verdict", || store.record_verdict("a", id, &verdict(word)));
+    }
+    let all = good("the whole log", || store.log("a", 0, 1000));
+    let ops: Vec<_> = all.iter().map(|it| matches!(it.event, LogEvent::Commit { .. })).collect();
+    assert_eq!(ops, [true, true, false, false, false], "the log is not in the order of what happened");
+    assert!(all.iter().map(|it| it.seq).eq(1..=5), "the log's numbers are not 1, 2, 3, …");
+    let mut paged = Vec::new();
+    while let [entry] = good("a page of one entry", || store.log("a", paged.len() as u64, 1)).as_slice() {
+        paged.push(entry.clone());
+        assert!(paged.len() <= all.len(), "the log has no end when it is read in pages");
+    }
+    assert_eq!(paged, all, "the log in pages is not the log");
+    assert!(good("the log after its end", || store.log("a", u64::MAX, 10)).is_empty(), "there is a log after its end");
+    let history = good("history", || store.history("a"));
+    assert!(history.known_good().eq([&a]), "the verdicts do not tell the known good checkpoints");
+}
+
+fn removal(place: &Place, open: Open<'_>) {
+    let store = place.open(open);
+    let (a, b) = (commit(store.as_ref(), "a", "one"), commit(store.as_ref(), "a", "two"));
+    good("setting a ref", || store.set_ref("a", "good", &a, None, ""));
+    refused("removing what a ref points at", ErrorKind::Conflict, || store.remove("a", &a));
+    assert!(good("history", || store.history("a")).contains(&a), "a removal that was refused removed");
+    good("moving the ref", || store.set_ref("a", "good", &b, Some(&a), ""));
+    good("removing", || store.remove("a", &a));
+    assert!(!good("history", || store.history("a")).contains(&a), "what was removed is still there");
+    refused("moving a ref to what was removed", ErrorKind::NotFound, || store.set_ref("a", "good", &a, Some(&b), ""));
+    assert_eq!(commit(store.as_ref(), "a", "one"), a, "what was removed has another id when it comes again");
+    assert!(good("history", || store.history("a")).contains(&a), "what was removed cannot come again");
+    clean(store.as_ref());
+}
+
+fn reopening(place: &Place, open: Open<'_>) {
+    let store = place.open(open);
+    let id = commit(store.as_ref(), "a", "one");
+    good("setting a ref", || store.set_ref("a", "good", &id, None, ""));
+    let before = good("the log", || store.log("a", 0, 10));
+    let beside = place.open(open);
+    let second = commit(beside.as_ref(), "a", "two");
+    assert!(good("history", || store.history("a")).contains(&second), "one handle does not see what another wrote");
+    drop((store, beside));
+    let again = place.open(open);
+    assert_eq!(good("the log", || again.log("a", 0, 2)), before, "the log of a reopened store is another");
+    assert_eq!(good("get_ref", || again.get_ref("a", "good")).as_ref(), Some(&id), "a ref is gone after reopening");
+    let reader = good("opening a checkpoint after reopening", || again.open(&(), &id));
+    assert_eq!(read_all(reader.as_ref(), "model.bin", 100), b"one", "a file changed with reopening");
+}

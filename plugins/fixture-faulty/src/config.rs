@@ -1,0 +1,66 @@
+//! The options.
+
+use modelwatch_sdk::{Error, JsonSchema, Result};
+use serde::Deserialize;
+
+/// Panics where it is told to.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to fail.
+    #[serde(default)]
+    pub fault: Fault,
+    /// Whether the candidate is run on the rows, and the service `double` is called.
+    #[serde(default)]
+    pub services: bool,
+}
+
+/// The place of the fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Fault {
+    /// Nowhere.
+    #[default]
+    None,
+    /// Opening fails with an error that has a path and a remedy; it does not panic.
+    Refuse,
+    /// An update goes on until it is cancelled; it does not panic.
+    Sleep,
+    Open,
+    Needs,
+    Update,
+    UpdateTensor,
+    State,
+    Merge,
+    Evaluate,
+    Drop,
+    Begin,
+    Append,
+    Commit,
+    WriterDrop,
+    Lineages,
+    Log,
+    SetRef,
+    RecordVerdict,
+    Remove,
+    Scrub,
+}
+
+impl Config {
+    /// Panics or refuses where the fault is in opening.
+    pub(crate) fn opened(self) -> Result<Self> {
+        self.fault.at(Fault::Open);
+        if self.fault == Fault::Refuse {
+            return Err(Error::config("/fault", "this fault is refused").with_help("choose another fault"));
+        }
+        Ok(self)
+    }
+}
+
+impl Fault {
+    /// Panics if this is the place of the fault.
+    pub(crate) fn at(self, place: Self) {
+        assert!(self != place, "planted fault in {place:?}");
+    }
+}

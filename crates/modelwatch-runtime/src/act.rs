@@ -1,0 +1,177 @@
+//! What is done about a verdict: refs are moved by compare-and-swap, then others are told.
+
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use modelwatch_config::Action;
+use modelwatch_sdk::{
+    ErrorKind, Host,
+    store::{CheckpointId, CheckpointStore, History},
+};
+use tracing::info;
+
+use crate::{
+    checkpoint::verify,
+    record::{ActionKind, ActionRecord, ActionStatus, RunRecord},
+};
+
+/// Why `latest` is not moved.
+const LATEST: &str = "`latest` is always the newest checkpoint; choose another name";
+
+/// The judged checkpoint and where it is kept.
+pub(crate) struct Judged<'a> {
+    pub(crate) store: &'a dyn CheckpointStore,
+    pub(crate) lineage: &'a str,
+    pub(crate) id: &'a CheckpointId,
+    /// The lineage as it was when the run looked at it: whoever moves a ref after that wins.
+    pub(crate) before: &'a History,
+}
+
+/// Carries out one action on refs.
+pub(crate) fn on_refs(
+    action: &Action,
+    judged: Option<&Judged<'_>>,
+    host: &dyn Host,
+    reason: &str,
+) -> Vec<ActionRecord> {
+    let (kind, refs) = match action {
+        Action::Move { refs, .. } => (ActionKind::Move, refs.clone()),
+        Action::Rollback { ref_name, .. } => (ActionKind::Rollback, vec![ref_name.clone()]),
+        _ => return Vec::new(),
+    };
+    let act = |name: String| match (judged, kind) {
+        (None, _) => record(kind, name, ActionStatus::Failed, "there is no judged checkpoint in a store"),
+        (Some(judged), ActionKind::Move) => move_ref(judged, name, reason),
+        (Some(judged), _) => rollback(judged, host, name, reason),
+    };
+    refs.into_iter().map(act).collect()
+}
+
+/// Carries out one action that tells others. `run` is the record without these actions.
+pub(crate) fn tell(action: &Action, run: &RunRecord, root: &Path) -> Option<ActionRecord> {
+    match action {
+        Action::Notify { file, .. } => Some(notify(file, run)),
+        Action::Run { command, .. } => Some(command_run(command, run, root)),
+        _ => None,
+    }
+}
+
+fn record(kind: ActionKind, target: String, status: ActionStatus, message: impl Into<String>) -> ActionRecord {
+    ActionRecord { kind, target, from: None, to: None, status, message: message.into() }
+}
+
+fn move_ref(judged: &Judged<'_>, name: String, reason: &str) -> ActionRecord {
+    if name == "latest" {
+        return record(ActionKind::Move, name, ActionStatus::Failed, LATEST);
+    }
+    let before = judged.before.get_ref(&name);
+    let now = judged.store.get_ref(judged.lineage, &name);
+    if before == Some(judged.id) && now.is_ok_and(|it| it.as_ref() == before) {
+        let res = record(ActionKind::Move, name, ActionStatus::NotNeeded, "it points at the checkpoint already");
+        return ActionRecord { to: Some(judged.id.to_string()), ..res };
+    }
+    swap(ActionKind::Move, judged, name, before, judged.id, reason)
+}
+
+/// Moves a ref from the judged checkpoint to the last known good one whose bytes verify.
+fn rollback(judged: &Judged<'_>, host: &dyn Host, name: String, reason: &str) -> ActionRecord {
+    let kind = ActionKind::Rollback;
+    let current = match judged.store.get_ref(judged.lineage, &name) {
+        Ok(Some(it)) => it,
+        Ok(None) => return record(kind, name, ActionStatus::NotNeeded, "the ref does not exist"),
+        Err(e) => return record(kind, name, ActionStatus::Failed, e.message),
+    };
+    if current != *judged.id {
+        let res = record(kind, name, ActionStatus::NotNeeded, "it does not point at the judged checkpoint");
+        return ActionRecord { to: Some(current.to_string()), ..res };
+    }
+    let history = match judged.store.history(judged.lineage) {
+        Ok(it) => it,
+        Err(e) => return record(kind, name, ActionStatus::Failed, e.message),
+    };
+    let mut damaged = Vec::new();
+    for id in history.before(&name, judged.id) {
+        match verify(judged.store, host, id) {
+            Ok(()) => {
+                let mut res = swap(kind, judged, name, Some(judged.id), id, reason);
+                if !damaged.is_empty() {
+                    res.message = format!("{}; passed over, because damaged: {}", res.message, damaged.join(", "));
+                }
+                return res;
+            }
+            Err(e) => damaged.push(format!("{} ({e})", id.short())),
+        }
+    }
+    let message = if damaged.is_empty() {
+        "no earlier checkpoint of the lineage is known to be good".to_owned()
+    } else {
+        format!("no checkpoint that passed verifies: {}", damaged.join(", "))
+    };
+    record(kind, name, ActionStatus::Failed, message)
+}
+
+fn swap(
+    kind: ActionKind,
+    judged: &Judged<'_>,
+    name: String,
+    from: Option<&CheckpointId>,
+    to: &CheckpointId,
+    reason: &str,
+) -> ActionRecord {
+    let res = judged.store.set_ref(judged.lineage, &name, to, from, reason);
+    let (status, message) = match res {
+        Ok(()) => {
+            info!(name, to = to.short(), "Ref was moved.");
+            (ActionStatus::Done, format!("`{name}` is at {} now", to.short()))
+        }
+        Err(e) if e.kind == ErrorKind::Conflict => (
+            ActionStatus::Conflict,
+            format!("another writer moved it meanwhile, so nothing was changed: {}", e.message),
+        ),
+        Err(e) => (ActionStatus::Failed, e.message),
+    };
+    let to = (status == ActionStatus::Done).then(|| to.to_string());
+    ActionRecord { from: from.map(ToString::to_string), to, ..record(kind, name, status, message) }
+}
+
+fn notify(file: &Path, run: &RunRecord) -> ActionRecord {
+    let line = || {
+        let mut line = serde_json::to_vec(run)?;
+        line.push(b'\n');
+        // One write, so that lines of several runs do not mix.
+        OpenOptions::new().create(true).append(true).open(file)?.write_all(&line)
+    };
+    let (status, message) = match line() {
+        Ok(()) => (ActionStatus::Done, "one line was appended".to_owned()),
+        Err(e) => (ActionStatus::Failed, format!("cannot append to it: {e}")),
+    };
+    record(ActionKind::Notify, file.display().to_string(), status, message)
+}
+
+fn command_run(command: &[String], run: &RunRecord, root: &Path) -> ActionRecord {
+    let kind = ActionKind::Run;
+    let shown = command.join(" ");
+    let Some((program, arguments)) = command.split_first() else {
+        return record(kind, shown, ActionStatus::Failed, "the command is empty");
+    };
+    let mut it = Command::new(program);
+    // Its output goes to standard error: standard output is the run's own.
+    it.args(arguments).current_dir(root).stdin(Stdio::piped()).stdout(std::io::stderr());
+    let ended = it.spawn().and_then(|mut child| {
+        if let Some(mut input) = child.stdin.take() {
+            // A command that does not read all of it closes the pipe, which is its own affair.
+            let _ = serde_json::to_vec(run).map_err(Into::into).and_then(|it| input.write_all(&it));
+        }
+        child.wait()
+    });
+    let (status, message) = match ended {
+        Ok(it) if it.success() => (ActionStatus::Done, "it ended well".to_owned()),
+        Ok(it) => (ActionStatus::Failed, format!("it ended with {it}")),
+        Err(e) => (ActionStatus::Failed, format!("cannot run it: {e}")),
+    };
+    record(kind, shown, status, message)
+}

@@ -1,0 +1,263 @@
+//! Checkpoints: imported into a store, found in it, and laid out as files for those who read files.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use modelwatch_config::{CheckpointSpec, Selector};
+use modelwatch_sdk::{
+    Error, Host,
+    store::{CheckpointId, CheckpointReader, CheckpointStore, History, check_file_name},
+};
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+use thiserror::Error;
+
+/// How much is read at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Folders deeper than this are taken for a loop.
+const MAX_DEPTH: usize = 16;
+
+/// Why a checkpoint cannot be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The file or folder to import cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder to import has something that is neither a file nor a folder.
+    #[error("`{}` is neither a file nor a folder; checkpoints hold plain files, copy what it points at", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is no file to import.
+    #[error("`{}` has no files", path.display())]
+    NoFiles {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The store failed.
+    #[error("{}{}", .0.message, help(.0))]
+    Store(Error),
+    /// The lineage has no such ref or checkpoint.
+    #[error("there is no checkpoint `{spec}`; {known}")]
+    NotFound {
+        /// What was looked for.
+        spec: String,
+        /// What there is.
+        known: String,
+    },
+    /// More than one checkpoint's id starts like this.
+    #[error("`{spec}` is the start of {n} checkpoint ids; give more digits")]
+    Ambiguous {
+        /// What was looked for.
+        spec: String,
+        /// How many fit.
+        n: usize,
+    },
+}
+
+impl From<Error> for CheckpointError {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn help(error: &Error) -> String {
+    if error.help.is_empty() { String::new() } else { format!("; {}", error.help) }
+}
+
+/// Stores the file or folder at `path` as a checkpoint of `lineage`.
+///
+/// # Errors
+/// When it cannot be read or stored.
+pub fn import(
+    store: &dyn CheckpointStore,
+    host: &dyn Host,
+    lineage: &str,
+    path: &Path,
+    metadata: &Map<String, Value>,
+) -> Result<CheckpointId, CheckpointError> {
+    let files = files(path)?;
+    let mut writer = store.begin(host, lineage, metadata)?;
+    let mut buffer = vec![0; CHUNK];
+    for (name, file) in files {
+        let io = |source| CheckpointError::Io { path: file.clone(), source };
+        let mut handle = File::open(&file).map_err(io)?;
+        // Once for an empty file too, which is a file all the same.
+        let mut first = true;
+        loop {
+            if host.is_cancelled() {
+                return Err(host.cancelled().into());
+            }
+            let n = read_full(&mut handle, &mut buffer).map_err(io)?;
+            if n == 0 && !first {
+                break;
+            }
+            first = false;
+            writer.append(&name, &buffer[..n])?;
+        }
+    }
+    Ok(writer.commit()?)
+}
+
+fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match reader.read(&mut buffer[n..]) {
+            Ok(0) => break,
+            Ok(it) => n += it,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(n)
+}
+
+/// Returns the names and paths of the files that a checkpoint of `path` has, sorted by name.
+///
+/// # Errors
+/// When it cannot be read, or has something that is no plain file.
+pub fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, CheckpointError> {
+    let io = |source| CheckpointError::Io { path: path.to_owned(), source };
+    let metadata = fs::metadata(path).map_err(io)?;
+    let mut res = Vec::new();
+    if metadata.is_file() {
+        let name = path.file_name().and_then(|it| it.to_str()).unwrap_or("checkpoint");
+        res.push((name.to_owned(), path.to_owned()));
+    } else {
+        walk(path, "", 0, &mut res)?;
+    }
+    for (name, _) in &res {
+        check_file_name(name)?;
+    }
+    res.sort();
+    if res.is_empty() { Err(CheckpointError::NoFiles { path: path.to_owned() }) } else { Ok(res) }
+}
+
+fn walk(dir: &Path, prefix: &str, depth: usize, res: &mut Vec<(String, PathBuf)>) -> Result<(), CheckpointError> {
+    let io = |source| CheckpointError::Io { path: dir.to_owned(), source };
+    for entry in fs::read_dir(dir).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let path = entry.path();
+        let name = entry.file_name().to_str().map(|it| format!("{prefix}{it}"));
+        let kind = entry.file_type().map_err(io)?;
+        match name {
+            Some(name) if kind.is_file() => res.push((name, path)),
+            Some(name) if kind.is_dir() && depth < MAX_DEPTH => walk(&path, &format!("{name}/"), depth + 1, res)?,
+            _ => return Err(CheckpointError::NotAFile { path }),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the id that `spec` stands for.
+///
+/// # Errors
+/// When the lineage has no such ref or checkpoint, or more than one.
+pub fn resolve(history: &History, spec: &CheckpointSpec) -> Result<CheckpointId, CheckpointError> {
+    let found = match &spec.selector {
+        Selector::Ref(name) => history.get_ref(name).cloned(),
+        Selector::Id(prefix) => match history.with_prefix(prefix)[..] {
+            [] => None,
+            [id] => Some(id.clone()),
+            ref several => return Err(CheckpointError::Ambiguous { spec: spec.to_string(), n: several.len() }),
+        },
+    };
+    found.ok_or_else(|| {
+        let refs: Vec<_> = history.refs().map(|(name, _)| format!("`{name}`")).collect();
+        let known = match (history.checkpoints().len(), &refs[..]) {
+            (0, _) => format!("the store has none of `{}`", spec.lineage),
+            (n, []) => format!("`{}` has {n} checkpoints and no ref but `latest`", spec.lineage),
+            (n, refs) => format!("`{}` has {n} checkpoints and the refs {}", spec.lineage, refs.join(", ")),
+        };
+        CheckpointError::NotFound { spec: spec.to_string(), known }
+    })
+}
+
+/// A checkpoint's files, verified and laid out in a private folder that goes with this value.
+#[derive(Debug)]
+pub struct Laid {
+    dir: TempDir,
+    /// The number of files.
+    pub files: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+impl Laid {
+    /// Returns the folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// Lays the checkpoint's files out.
+///
+/// # Errors
+/// When a byte does not verify, or the folder cannot be written.
+pub fn lay_out(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Laid, CheckpointError> {
+    let dir = tempfile::Builder::new()
+        .prefix("modelwatch-")
+        .tempdir()
+        .map_err(|source| CheckpointError::Io { path: std::env::temp_dir(), source })?;
+    let mut bytes = 0;
+    let files = &reader.manifest().files;
+    for file in files {
+        check_file_name(&file.name)?;
+        let path = dir.path().join(&file.name);
+        let io = |source| CheckpointError::Io { path: path.clone(), source };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(io)?;
+        }
+        let mut handle = File::create_new(&path).map_err(io)?;
+        bytes += each_chunk(reader, host, &file.name, |chunk| handle.write_all(chunk).map_err(io))?;
+    }
+    Ok(Laid { dir, files: files.len() as u64, bytes })
+}
+
+/// Reads every byte of a checkpoint, which its store verifies.
+///
+/// # Errors
+/// When one does not verify.
+pub fn verify(store: &dyn CheckpointStore, host: &dyn Host, id: &CheckpointId) -> Result<(), CheckpointError> {
+    let reader = store.open(host, id)?;
+    for file in &reader.manifest().files {
+        each_chunk(reader.as_ref(), host, &file.name, |_| Ok(()))?;
+    }
+    for tensor in &reader.manifest().tensors {
+        reader.tensor(&tensor.name)?;
+    }
+    Ok(())
+}
+
+fn each_chunk(
+    reader: &dyn CheckpointReader,
+    host: &dyn Host,
+    file: &str,
+    mut take: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+) -> Result<u64, CheckpointError> {
+    let mut buffer = vec![0; CHUNK];
+    let mut offset = 0;
+    loop {
+        if host.is_cancelled() {
+            return Err(host.cancelled().into());
+        }
+        match reader.read(file, offset, &mut buffer)? {
+            0 => return Ok(offset),
+            n => {
+                take(&buffer[..n])?;
+                offset += n as u64;
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Data files as a stream of partitions.
+//!
+//! A dataset is one or more files of one format with the same columns. It is cut into partitions
+//! that depend on the files alone (a row group of a Parquet file, [`PARTITION_ROWS`] rows of any
+//! other), so that results do not depend on threads or batch sizes.
+
+mod csv;
+mod error;
+mod ipc;
+mod npy;
+mod parquet;
+mod rechunk;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Schema, SchemaRef};
+use modelwatch_config::DataFormat;
+
+pub use error::DataError;
+
+/// The most rows of a partition of a file that has no row groups; wide rows make fewer.
+pub const PARTITION_ROWS: usize = 65_536;
+
+/// The most bytes, roughly, of such a partition, which is held in memory.
+const PARTITION_BYTES: usize = 64 << 20;
+
+/// Batches are cut at multiples of this, so that inference always sees the same micro-batches.
+pub const BATCH_UNIT: usize = 256;
+
+/// Files that are read as one table.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    files: Vec<PathBuf>,
+    format: DataFormat,
+    schema: SchemaRef,
+}
+
+/// Batches of a partition, in order.
+pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch, DataError>> + Send>;
+
+/// Partitions of a dataset, in order.
+pub type Partitions = Box<dyn Iterator<Item = Result<Batches, DataError>> + Send>;
+
+/// What is to be read.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// The columns, all of which the dataset has.
+    pub columns: Vec<String>,
+    /// The rows of a batch: a multiple of [`BATCH_UNIT`].
+    pub batch_rows: usize,
+}
+
+impl Dataset {
+    /// Finds the files behind a path or glob and reads their columns' types.
+    ///
+    /// # Errors
+    /// When nothing matches, the format is unknown, a file cannot be read, or files differ in columns.
+    pub fn open(pattern: &str, format: Option<DataFormat>) -> Result<Self, DataError> {
+        let files = expand(pattern)?;
+        let first = files.first().ok_or_else(|| DataError::NothingMatches { pattern: pattern.to_owned() })?;
+        let format = match format {
+            Some(it) => it,
+            None => detect(first)?,
+        };
+        let schema = read_schema(first, format)?;
+        let mut names: Vec<_> = schema.fields().iter().map(|it| it.name()).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find(|it| it[0] == it[1]) {
+            return Err(DataError::DuplicateColumn { file: first.clone(), column: twice[0].clone() });
+        }
+        for file in &files[1..] {
+            let other = read_schema(file, format)?;
+            if fields(&other) != fields(&schema) {
+                return Err(DataError::ColumnsDiffer { file: file.clone(), first: first.clone() });
+            }
+        }
+        Ok(Self { files, format, schema: schema.into() })
+    }
+
+    /// Returns the columns, in the order of the files.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Returns the files, sorted.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Returns how many partitions can be worked on at once, as far as can be told without reading.
+    pub fn partitions_hint(&self) -> usize {
+        match self.format {
+            DataFormat::Parquet => self.files.iter().map(|it| parquet::row_groups(it)).sum(),
+            // Rows of a few hundred bytes; a wrong guess costs time, never a result.
+            _ => self.files.iter().map(|it| fs::metadata(it).map_or(1, |it| 1 + it.len() / (1 << 24)) as usize).sum(),
+        }
+    }
+
+    /// Returns the partitions, opened one after the other as they are asked for.
+    ///
+    /// # Errors
+    /// When a file cannot be opened.
+    pub fn scan(&self, scan: &Scan) -> Result<Partitions, DataError> {
+        let (schema, format, scan) = (SchemaRef::clone(&self.schema), self.format, scan.clone());
+        let files = self.files.clone().into_iter();
+        let parts = files.map(move |file| match format {
+            DataFormat::Parquet => parquet::partitions(&file, &scan),
+            DataFormat::Csv => csv::partitions(&file, &schema, &scan),
+            DataFormat::Arrow => ipc::partitions(&file, &schema, &scan),
+            DataFormat::Npz | DataFormat::Npy => npy::partitions(&file, format, &schema, &scan),
+            _ => Err(DataError::UnknownFormat { file }),
+        });
+        Ok(Box::new(parts.flat_map(|it| match it {
+            Ok(it) => it,
+            Err(e) => Box::new(std::iter::once(Err(e))) as Partitions,
+        })))
+    }
+}
+
+/// Returns the rows of a partition of a file without row groups: a function of the file's columns, not of
+/// those that are read, so that results do not depend on what else is looked at.
+fn partition_rows(schema: &Schema) -> usize {
+    let row: usize = schema.fields().iter().map(|it| width(it.data_type())).fold(0, usize::saturating_add);
+    let rows = (PARTITION_BYTES / row.max(1)).clamp(BATCH_UNIT, PARTITION_ROWS);
+    rows / BATCH_UNIT * BATCH_UNIT
+}
+
+/// Returns the bytes of a value, guessed where they differ.
+pub(crate) fn width(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::FixedSizeList(item, n) => width(item.data_type()).saturating_mul(usize::try_from(*n).unwrap_or(1)),
+        it => it.primitive_width().unwrap_or(32),
+    }
+}
+
+fn fields(schema: &Schema) -> Vec<(&String, &DataType)> {
+    schema.fields().iter().map(|it| (it.name(), it.data_type())).collect()
+}
+
+/// A path that exists is itself, whatever characters are in its name.
+fn expand(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
+    if fs::metadata(pattern).is_ok_and(|it| it.is_file()) {
+        return Ok(vec![PathBuf::from(pattern)]);
+    }
+    if !pattern.contains(['*', '?', '[']) {
+        let found = fs::metadata(pattern);
+        let folder = found.as_ref().is_ok_and(fs::Metadata::is_dir);
+        return Err(match (folder, found.err()) {
+            (false, Some(e)) => DataError::Io { file: pattern.into(), source: e },
+            _ => DataError::Folder { pattern: pattern.to_owned() },
+        });
+    }
+    let paths = glob::glob(pattern)
+        .map_err(|e| DataError::Pattern { pattern: pattern.to_owned(), reason: e.msg.to_owned() })?;
+    let mut res = Vec::new();
+    for path in paths {
+        let path = path.map_err(|e| DataError::Io { file: e.path().to_owned(), source: e.into() })?;
+        if path.is_file() {
+            res.push(path);
+        }
+    }
+    res.sort();
+    Ok(res)
+}
+
+/// The content decides; the name only where the content says nothing (CSV).
+fn detect(file: &Path) -> Result<DataFormat, DataError> {
+    let head = head(file)?;
+    let extension = file.extension().and_then(|it| it.to_str()).unwrap_or_default().to_ascii_lowercase();
+    match &head[..] {
+        [b'P', b'A', b'R', b'1', ..] => Ok(DataFormat::Parquet),
+        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Ok(DataFormat::Arrow),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(DataFormat::Npy),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(DataFormat::Npz),
+        [] => Err(DataError::Empty { file: file.to_owned() }),
+        _ => match extension.as_str() {
+            "csv" | "tsv" | "txt" => Ok(DataFormat::Csv),
+            "arrows" | "arrow" | "feather" | "ipc" => Ok(DataFormat::Arrow),
+            _ => Err(DataError::UnknownFormat { file: file.to_owned() }),
+        },
+    }
+}
+
+fn head(file: &Path) -> Result<Vec<u8>, DataError> {
+    use std::io::Read;
+    let mut res = Vec::new();
+    let opened = fs::File::open(file).and_then(|it| it.take(8).read_to_end(&mut res));
+    opened.map(|_| res).map_err(|e| DataError::Io { file: file.to_owned(), source: e })
+}
+
+fn read_schema(file: &Path, format: DataFormat) -> Result<Schema, DataError> {
+    match format {
+        DataFormat::Parquet => parquet::schema(file),
+        DataFormat::Csv => csv::schema(file),
+        DataFormat::Arrow => ipc::schema(file),
+        DataFormat::Npz | DataFormat::Npy => npy::schema(file, format),
+        _ => Err(DataError::UnknownFormat { file: file.to_owned() }),
+    }
+}

@@ -1,0 +1,89 @@
+//! What can be wrong with data files.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// Why data cannot be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The file cannot be opened or read.
+    #[error("cannot read the data file `{}`: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No file matches.
+    #[error("no file matches `{pattern}`")]
+    NothingMatches {
+        /// The glob.
+        pattern: String,
+    },
+    /// The path is a folder.
+    #[error("`{pattern}` is a folder; name a file or a glob as `{pattern}/*.parquet`")]
+    Folder {
+        /// The path.
+        pattern: String,
+    },
+    /// The glob is broken.
+    #[error("`{pattern}` is not a glob: {reason}")]
+    Pattern {
+        /// The glob.
+        pattern: String,
+        /// Why.
+        reason: String,
+    },
+    /// The file has no bytes.
+    #[error("the data file `{}` is empty", file.display())]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Neither content nor name tell the format.
+    #[error("cannot tell the format of `{}`; set `format` to parquet, csv, arrow, npz or npy", file.display())]
+    UnknownFormat {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Two files have other columns.
+    #[error("`{}` has other columns or types than `{}`; data files that are read as one must have the same", file.display(), first.display())]
+    ColumnsDiffer {
+        /// The file.
+        file: PathBuf,
+        /// The first file.
+        first: PathBuf,
+    },
+    /// Two columns have one name.
+    #[error("`{}` has two columns named `{column}`; rename one of them", file.display())]
+    DuplicateColumn {
+        /// The file.
+        file: PathBuf,
+        /// The name.
+        column: String,
+    },
+    /// The file's content is broken.
+    #[error("cannot read `{}`{}: {reason}", file.display(), place(place_in_file))]
+    Broken {
+        /// The file.
+        file: PathBuf,
+        /// A row group, line or array.
+        place_in_file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn place(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" at {text}") }
+}
+
+impl DataError {
+    pub(crate) fn broken(file: impl Into<PathBuf>, place: impl Into<String>, reason: impl ToString) -> Self {
+        // Arrow's and the zip reader's messages can run over several lines.
+        let reason = reason.to_string().lines().next().unwrap_or_default().to_owned();
+        Self::Broken { file: file.into(), place_in_file: place.into(), reason }
+    }
+}

@@ -1,0 +1,276 @@
+//! NumPy arrays: one column of an NPY file, or one column per array of an NPZ archive.
+//!
+//! The first axis is the rows; further axes make a fixed-shape tensor column. Each array of an
+//! archive is inflated by a thread of its own, a partition at a time, so that memory is bounded by
+//! the partitions in flight and not by the file.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
+    thread,
+};
+
+use arrow_array::{
+    ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+    Int64Array, RecordBatch, StringArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+};
+use arrow_schema::{DataType, Field, Schema};
+use modelwatch_config::DataFormat;
+use npyz::{DType, NpyFile, NpyHeader, Order, TypeChar};
+use zip::ZipArchive;
+
+use super::{DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
+
+/// The name of the one column of an NPY file.
+const NPY_COLUMN: &str = "x";
+
+/// More elements in a row than this are taken for a damaged head.
+const MAX_ROW: u64 = 1 << 28;
+
+/// An archive with more arrays than this is refused.
+const MAX_ARRAYS: usize = 4096;
+
+pub(super) fn schema(file: &Path, format: DataFormat) -> Result<Schema, DataError> {
+    let mut rows = None;
+    let mut fields = Vec::new();
+    for name in names(file, format)? {
+        let head = with_array(file, format, &name, |npy| head(file, &name, npy.header()))?.0;
+        if *rows.get_or_insert(head.rows) != head.rows {
+            let reason = format!("it has {} rows, arrays before it have {}", head.rows, rows.unwrap_or_default());
+            return Err(DataError::broken(file, format!("array `{name}`"), reason));
+        }
+        fields.push(head.field);
+    }
+    if fields.is_empty() {
+        return Err(DataError::broken(file, "", "the archive has no arrays"));
+    }
+    Ok(Schema::new(fields))
+}
+
+pub(super) fn partitions(
+    file: &Path,
+    format: DataFormat,
+    whole: &Schema,
+    scan: &Scan,
+) -> Result<Partitions, DataError> {
+    let rows = partition_rows(whole);
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    // In the order of the file, as any other format gives them.
+    for name in names(file, format)?.into_iter().filter(|it| scan.columns.contains(it)) {
+        fields.push(with_array(file, format, &name, |npy| head(file, &name, npy.header()))?.0.field);
+        columns.push(spawn(file.to_owned(), format, name, rows));
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let place = file.to_owned();
+    let batches = std::iter::from_fn(move || {
+        let mut parts = Vec::new();
+        for it in columns.iter().filter_map(|it| it.recv().ok()) {
+            match it {
+                Ok(it) => parts.push(it),
+                Err(e) => return Some(Err(e)),
+            }
+        }
+        // All arrays have as many rows, so that all of them end here, or none.
+        (!parts.is_empty())
+            .then(|| RecordBatch::try_new(Arc::clone(&schema), parts).map_err(|e| DataError::broken(&place, "", e)))
+    });
+    Ok(Box::new(Rechunk::new(batches, rows, scan.batch_rows)))
+}
+
+/// Sends the array's rows, a partition at a time, until the receiver is gone.
+fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiver<Result<ArrayRef, DataError>> {
+    let (sender, receiver) = sync_channel(1);
+    thread::spawn(move || {
+        let res = with_array(&file, format, &name, |npy| {
+            let mut array = Array::new(&file, &name, npy)?;
+            while let Some(part) = array.next(rows)? {
+                if sender.send(Ok(part)).is_err() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        });
+        // The archive's checksum is compared where its entry ends.
+        let res = res.and_then(|(whole, rest)| if whole { rest } else { Ok(()) });
+        if let Err(e) = res {
+            // A receiver that is gone has seen an error already.
+            let _ = sender.send(Err(e));
+        }
+    });
+    receiver
+}
+
+fn names(file: &Path, format: DataFormat) -> Result<Vec<String>, DataError> {
+    if format == DataFormat::Npy {
+        return Ok(vec![NPY_COLUMN.to_owned()]);
+    }
+    let archive = archive(file)?;
+    if archive.len() > MAX_ARRAYS {
+        return Err(DataError::broken(file, "", format!("it has more than {MAX_ARRAYS} arrays")));
+    }
+    let names = archive.file_names().collect::<Result<Vec<_>, _>>().map_err(|e| DataError::broken(file, "", e))?;
+    Ok(names.iter().filter_map(|it| it.strip_suffix(".npy")).map(str::to_owned).collect())
+}
+
+fn archive(file: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
+    ZipArchive::new(open(file)?).map_err(|e| DataError::broken(file, "", e))
+}
+
+fn open(file: &Path) -> Result<BufReader<File>, DataError> {
+    File::open(file).map(BufReader::new).map_err(|e| DataError::Io { file: file.to_owned(), source: e })
+}
+
+/// Returns what `use_it` returns, and whether what is left after it can be read to its end.
+fn with_array<T>(
+    file: &Path,
+    format: DataFormat,
+    name: &str,
+    use_it: impl for<'r> FnOnce(NpyFile<&'r mut (dyn Read + 'r)>) -> Result<T, DataError>,
+) -> Result<(T, Result<(), DataError>), DataError> {
+    let broken = |e: &dyn std::fmt::Display| DataError::broken(file, format!("array `{name}`"), e.to_string());
+    let mut handle;
+    let mut archive;
+    let mut entry;
+    let mut reader: &mut dyn Read = if format == DataFormat::Npy {
+        handle = open(file)?;
+        &mut handle
+    } else {
+        archive = self::archive(file)?;
+        entry = archive.by_name(&format!("{name}.npy")).map_err(|e| broken(&e))?;
+        &mut entry
+    };
+    let res = use_it(NpyFile::new(&mut reader as &mut dyn Read).map_err(|e| broken(&e))?)?;
+    let rest = std::io::copy(reader, &mut std::io::sink()).map(drop).map_err(|e| broken(&e));
+    Ok((res, rest))
+}
+
+struct Head {
+    rows: u64,
+    width: Option<usize>,
+    field: Field,
+}
+
+fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
+    let broken = |reason: String| DataError::broken(file, format!("array `{name}`"), reason);
+    let item = item_type(&npy.dtype()).map_err(broken)?;
+    let (rows, axes) = npy.shape().split_first().ok_or_else(|| broken("it is a single number, not rows".to_owned()))?;
+    if npy.order() == Order::Fortran && !axes.is_empty() {
+        return Err(broken("it is in Fortran order; save it with numpy.ascontiguousarray".to_owned()));
+    }
+    if axes.is_empty() {
+        return Ok(Head { rows: *rows, width: None, field: Field::new(name, item, true) });
+    }
+    if item == DataType::Utf8 {
+        return Err(broken("text with more than one axis is not supported".to_owned()));
+    }
+    let width = axes.iter().try_fold(1_u64, |product, &it| product.checked_mul(it)).filter(|&it| it <= MAX_ROW);
+    let width = width.ok_or_else(|| broken(format!("a row of shape {axes:?} is too large")))?;
+    let data_type = DataType::FixedSizeList(Arc::new(Field::new("item", item, true)), width as i32);
+    let metadata = [
+        ("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned()),
+        ("ARROW:extension:metadata".to_owned(), serde_json::json!({ "shape": axes }).to_string()),
+    ];
+    let field = Field::new(name, data_type, true).with_metadata(metadata.into_iter().collect());
+    Ok(Head { rows: *rows, width: Some(width as usize), field })
+}
+
+fn item_type(dtype: &DType) -> Result<DataType, String> {
+    let DType::Plain(it) = dtype else { return Err("records with named fields are not supported".to_owned()) };
+    Ok(match (it.type_char(), it.size_field()) {
+        (TypeChar::Float, 4) => DataType::Float32,
+        (TypeChar::Float, 8) => DataType::Float64,
+        (TypeChar::Int, 1) => DataType::Int8,
+        (TypeChar::Int, 2) => DataType::Int16,
+        (TypeChar::Int, 4) => DataType::Int32,
+        (TypeChar::Int, 8) => DataType::Int64,
+        (TypeChar::Uint, 1) => DataType::UInt8,
+        (TypeChar::Uint, 2) => DataType::UInt16,
+        (TypeChar::Uint, 4) => DataType::UInt32,
+        (TypeChar::Uint, 8) => DataType::UInt64,
+        (TypeChar::Bool, _) => DataType::Boolean,
+        (TypeChar::UnicodeStr, _) => DataType::Utf8,
+        _ => return Err(format!("elements of type {} are not supported; save them as float, int, bool or text", it)),
+    })
+}
+
+/// An array that is read a partition at a time.
+struct Array<'f, 'r> {
+    elements: Elements<'r>,
+    rows_left: u64,
+    width: Option<usize>,
+    item: Arc<Field>,
+    file: &'f Path,
+    name: &'f str,
+}
+
+type Take<'r> = Box<dyn FnMut(usize) -> std::io::Result<ArrayRef> + 'r>;
+
+struct Elements<'r>(Take<'r>);
+
+impl<'f, 'r> Array<'f, 'r> {
+    fn new(file: &'f Path, name: &'f str, npy: NpyFile<&'r mut (dyn Read + 'r)>) -> Result<Self, DataError> {
+        let head = head(file, name, npy.header())?;
+        let item = match head.field.data_type() {
+            DataType::FixedSizeList(it, _) => Arc::clone(it),
+            other => Arc::new(Field::new("item", other.clone(), true)),
+        };
+        let elements =
+            elements(npy, item.data_type()).map_err(|e| DataError::broken(file, format!("array `{name}`"), e))?;
+        Ok(Self { elements, rows_left: head.rows, width: head.width, item, file, name })
+    }
+
+    fn next(&mut self, rows: usize) -> Result<Option<ArrayRef>, DataError> {
+        if self.rows_left == 0 {
+            return Ok(None);
+        }
+        let rows = self.rows_left.min(rows as u64);
+        self.rows_left -= rows;
+        let broken = |e: &dyn std::fmt::Display| {
+            DataError::broken(self.file, format!("array `{}`", self.name), format!("it ends early or is damaged: {e}"))
+        };
+        let width = self.width.unwrap_or(1);
+        let values = (self.elements.0)(rows as usize * width).map_err(|e| broken(&e))?;
+        let Some(width) = self.width else { return Ok(Some(values)) };
+        let list = FixedSizeListArray::try_new(Arc::clone(&self.item), width as i32, values, None);
+        list.map(|it| Some(Arc::new(it) as ArrayRef)).map_err(|e| broken(&e))
+    }
+}
+
+fn elements<'r>(npy: NpyFile<&'r mut (dyn Read + 'r)>, item: &DataType) -> Result<Elements<'r>, String> {
+    macro_rules! take {
+        ($type:ty, $array:ty) => {{
+            let mut data = npy.data::<$type>().map_err(|e| e.to_string())?;
+            Elements(Box::new(move |n| {
+                let mut values = Vec::with_capacity(n.min(1 << 20));
+                for it in data.by_ref().take(n) {
+                    values.push(it?);
+                }
+                if values.len() < n {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+                Ok(Arc::new(<$array>::from(values)) as ArrayRef)
+            }))
+        }};
+    }
+    Ok(match item {
+        DataType::Float32 => take!(f32, Float32Array),
+        DataType::Float64 => take!(f64, Float64Array),
+        DataType::Int8 => take!(i8, Int8Array),
+        DataType::Int16 => take!(i16, Int16Array),
+        DataType::Int32 => take!(i32, Int32Array),
+        DataType::Int64 => take!(i64, Int64Array),
+        DataType::UInt8 => take!(u8, UInt8Array),
+        DataType::UInt16 => take!(u16, UInt16Array),
+        DataType::UInt32 => take!(u32, UInt32Array),
+        DataType::UInt64 => take!(u64, UInt64Array),
+        DataType::Boolean => take!(bool, BooleanArray),
+        DataType::Utf8 => take!(String, StringArray),
+        other => return Err(format!("elements of type {other} are not supported")),
+    })
+}

@@ -1,0 +1,53 @@
+//! Parquet files: a row group is a partition.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use arrow_schema::Schema;
+use parquet::arrow::{
+    ProjectionMask,
+    arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+};
+
+use super::{Batches, DataError, Partitions, Scan};
+
+pub(super) fn schema(file: &Path) -> Result<Schema, DataError> {
+    Ok(metadata(&open(file)?, file)?.schema().as_ref().clone())
+}
+
+/// The number of row groups; 1 where the file cannot be read, which the scan will say.
+pub(super) fn row_groups(file: &Path) -> usize {
+    let groups = || Some(metadata(&open(file).ok()?, file).ok()?.metadata().num_row_groups());
+    groups().unwrap_or(1)
+}
+
+pub(super) fn partitions(file: &Path, scan: &Scan) -> Result<Partitions, DataError> {
+    let handle = open(file)?;
+    let metadata = metadata(&handle, file)?;
+    let (file, scan) = (file.to_owned(), scan.clone());
+    let groups = 0..metadata.metadata().num_row_groups();
+    let non_empty = {
+        let metadata = Arc::clone(metadata.metadata());
+        move |it: &usize| metadata.row_group(*it).num_rows() > 0
+    };
+    Ok(Box::new(groups.filter(non_empty).map(move |group| {
+        let broken = |e: &dyn std::fmt::Display| DataError::broken(&file, format!("row group {group}"), e.to_string());
+        // Opened anew: a cloned handle shares its position, and row groups are read in parallel.
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(open(&file)?, metadata.clone());
+        // By position: a name with a dot in it would be taken for a path.
+        let roots = builder.schema().fields().iter().enumerate().filter(|(_, it)| scan.columns.contains(it.name()));
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots.map(|(at, _)| at).collect::<Vec<_>>());
+        let reader = builder.with_row_groups(vec![group]).with_projection(mask).with_batch_size(scan.batch_rows);
+        let reader = reader.build().map_err(|e| broken(&e))?;
+        let place = file.clone();
+        Ok(Box::new(reader.map(move |it| it.map_err(|e| DataError::broken(&place, format!("row group {group}"), e))))
+            as Batches)
+    })))
+}
+
+fn open(file: &Path) -> Result<File, DataError> {
+    File::open(file).map_err(|e| DataError::Io { file: file.to_owned(), source: e })
+}
+
+fn metadata(handle: &File, file: &Path) -> Result<ArrowReaderMetadata, DataError> {
+    ArrowReaderMetadata::load(handle, ArrowReaderOptions::new()).map_err(|e| DataError::broken(file, "the footer", e))
+}

@@ -1,0 +1,325 @@
+//! Holds requirements against metrics. Nothing passes by accident.
+
+use modelwatch_config::{Bound, FailOn, LabelMatch, MetricAddress, Op, Operand, Requirement};
+use modelwatch_sdk::{
+    Report,
+    report::{Check, Interval, Labels, Metric, MetricRole, Severity, Status},
+};
+
+/// Returns the checks of one requirement: one per metric that it addresses, or one that says why
+/// there is none. `None` where a comparison with a baseline is not covered, because there is no
+/// baseline yet and the pipeline allows for that.
+pub(crate) fn requirement(it: &Requirement, report: &Report, baseline: BaselineState) -> Option<Vec<Check>> {
+    let relative = matches!(it.bound, Bound::Compare { right: Operand::Baseline { .. }, .. });
+    if relative && baseline == BaselineState::NotYet {
+        return None;
+    }
+    let candidates = report.metrics.iter().filter(|it| it.role == MetricRole::Candidate);
+    let addressed: Vec<_> = candidates.filter(|metric| addresses(&it.metric, metric)).collect();
+    if addressed.is_empty() {
+        return Some(vec![absent(it, report)]);
+    }
+    Some(addressed.into_iter().map(|metric| check(it, metric, report)).collect())
+}
+
+/// Whether the run has a baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BaselineState {
+    /// It has one, or should have.
+    Expected,
+    /// It has none, and the pipeline says that this is fine.
+    NotYet,
+}
+
+/// Returns the check that there are no findings from a severity on; `None` where they never fail.
+pub(crate) fn findings(report: &Report, fail_on: FailOn) -> Option<Check> {
+    let (limit, words) = match fail_on {
+        FailOn::Error => (Severity::Error, "no finding of severity error"),
+        FailOn::Warning => (Severity::Warning, "no finding of severity warning or error"),
+        FailOn::Never => return None,
+    };
+    let bad: Vec<_> = report.findings.iter().filter(|it| it.severity >= limit).collect();
+    let looked_at = report.metrics.iter().map(|it| it.n).chain(report.checks.iter().map(|it| it.n)).max().unwrap_or(0);
+    let (status, message) = match (&bad[..], looked_at) {
+        ([], 0) if report.findings.is_empty() => {
+            (Status::NotChecked, "the probe saw nothing that it could judge".to_owned())
+        }
+        ([], _) => (Status::Pass, words.to_owned()),
+        ([only], _) => (Status::Fail, format!("{} at {}: {}", only.code, only.place, only.message)),
+        ([first, rest @ ..], _) => {
+            let n = rest.len();
+            (Status::Fail, format!("{} at {}: {}, and {n} more", first.code, first.place, first.message))
+        }
+    };
+    Some(Check {
+        metric: "findings".to_owned(),
+        labels: Labels::new(),
+        requirement: words.to_owned(),
+        observed: Some(bad.len() as f64),
+        interval: None,
+        n: looked_at,
+        status,
+        message,
+    })
+}
+
+/// A metric is addressed by its name and exactly its labels.
+fn addresses(address: &MetricAddress, metric: &Metric) -> bool {
+    address.name == metric.name
+        && address.labels.len() == metric.labels.len()
+        && address.labels.iter().all(|(key, wanted)| match (wanted, metric.labels.get(key)) {
+            (LabelMatch::Any, Some(_)) => true,
+            (LabelMatch::Exact(wanted), Some(it)) => wanted == it,
+            (_, None) => false,
+        })
+}
+
+/// A name that exists nowhere is a mistake and fails; a slice or data that is not there was not checked.
+fn absent(it: &Requirement, report: &Report) -> Check {
+    let named = report.metrics.iter().any(|metric| metric.name == it.metric.name);
+    let (status, message) = if report.metrics.is_empty() {
+        (Status::NotChecked, "the probe reports no metric at all: it saw nothing that it could measure".to_owned())
+    } else if named {
+        (Status::NotChecked, "no metric of that name has these labels".to_owned())
+    } else {
+        let mut names: Vec<_> = report.metrics.iter().map(|it| it.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        (Status::Fail, format!("there is no such metric; the probe reports {}", names.join(", ")))
+    };
+    let labels = it.metric.labels.iter().map(|(key, value)| match value {
+        LabelMatch::Exact(value) => (key.clone(), value.clone()),
+        LabelMatch::Any => (key.clone(), "*".to_owned()),
+    });
+    Check {
+        metric: it.metric.name.clone(),
+        labels: labels.collect(),
+        requirement: text(it),
+        observed: None,
+        interval: None,
+        n: 0,
+        status,
+        message,
+    }
+}
+
+fn check(it: &Requirement, metric: &Metric, report: &Report) -> Check {
+    let (status, interval, message) = if metric.n == 0 {
+        (Status::NotChecked, metric.interval, "it is computed from nothing".to_owned())
+    } else if metric.value.is_nan() {
+        (Status::Fail, metric.interval, "the metric is not a number".to_owned())
+    } else {
+        decide(it, metric, report)
+    };
+    Check {
+        metric: metric.name.clone(),
+        labels: metric.labels.clone(),
+        requirement: text(it),
+        observed: Some(metric.value),
+        interval,
+        n: metric.n,
+        status,
+        message,
+    }
+}
+
+/// The condition alone, in its normal form.
+fn text(it: &Requirement) -> String {
+    let whole = it.to_string();
+    whole.strip_prefix(&it.metric.to_string()).map_or(whole.clone(), |it| it.trim_start().to_owned())
+}
+
+type Decision = (Status, Option<Interval>, String);
+
+fn decide(it: &Requirement, metric: &Metric, report: &Report) -> Decision {
+    let wanted = it.confidence;
+    match it.bound {
+        Bound::Between { low, high } => match wanted {
+            None => point(metric, low <= metric.value && metric.value <= high),
+            Some(level) => within(metric.interval, level, |it| {
+                let inside = low <= it.low && it.high <= high;
+                let outside = it.high < low || high < it.low;
+                (inside, outside)
+            }),
+        },
+        Bound::Compare { op, right: Operand::Number(right) } => match wanted {
+            None => point(metric, holds(op, metric.value, right)),
+            Some(level) => within(metric.interval, level, |it| bounds(op, it, right)),
+        },
+        Bound::Compare { op, right: Operand::Baseline { factor, offset } } => {
+            relative(op, factor, offset, wanted, metric, report)
+        }
+    }
+}
+
+fn relative(op: Op, factor: f64, offset: f64, level: Option<f64>, metric: &Metric, report: &Report) -> Decision {
+    let same = |role| {
+        let mut all = report.metrics.iter();
+        all.find(|it| it.role == role && it.name == metric.name && it.labels == metric.labels)
+    };
+    let Some(baseline) = same(MetricRole::Baseline) else {
+        return (Status::Fail, metric.interval, "the probe reports no baseline value of it".to_owned());
+    };
+    let limit = factor * baseline.value + offset;
+    if baseline.n == 0 || limit.is_nan() {
+        return (Status::Fail, metric.interval, "the baseline's value is not a number".to_owned());
+    }
+    let say = |(status, interval, message): Decision| {
+        (status, interval, format!("{message} (baseline {:.6})", baseline.value))
+    };
+    let Some(level) = level else { return say(point(metric, holds(op, metric.value, limit))) };
+    // The interval must be that of the paired comparison; the bounds of two intervals compare nothing.
+    if factor == 1.0 {
+        let paired = same(MetricRole::Difference).and_then(|it| it.interval);
+        return say(within(paired, level, |it| bounds(op, it, offset)));
+    }
+    if offset == 0.0 && baseline.value > 0.0 {
+        let paired = same(MetricRole::Ratio).and_then(|it| it.interval);
+        return say(within(paired, level, |it| bounds(op, it, factor)));
+    }
+    let why = "a share of the baseline with an offset, or of a baseline that is not positive, has no paired interval";
+    (Status::Inconclusive, metric.interval, why.to_owned())
+}
+
+fn point(metric: &Metric, holds: bool) -> Decision {
+    let status = if holds { Status::Pass } else { Status::Fail };
+    (status, metric.interval, if holds { "it holds".to_owned() } else { "it does not hold".to_owned() })
+}
+
+/// Passes where the whole interval does, fails where no part of it does.
+fn within(interval: Option<Interval>, level: f64, judge: impl Fn(Interval) -> (bool, bool)) -> Decision {
+    let Some(it) = interval else {
+        return (Status::Inconclusive, None, "the metric has no confidence interval".to_owned());
+    };
+    if it.low.is_nan() || it.high.is_nan() || (it.level - level).abs() > 1e-9 {
+        let message = format!("the metric has no interval at {}", percent(level));
+        return (Status::Inconclusive, interval, message);
+    }
+    let at = percent(level);
+    match judge(it) {
+        (true, _) => (Status::Pass, interval, format!("it holds with confidence {at}")),
+        (_, true) => (Status::Fail, interval, format!("it does not hold, with confidence {at}")),
+        _ => (Status::Inconclusive, interval, format!("too little data to say with confidence {at}")),
+    }
+}
+
+fn percent(level: f64) -> String {
+    format!("{}%", (level * 1e8).round() / 1e6)
+}
+
+fn holds(op: Op, left: f64, right: f64) -> bool {
+    match op {
+        Op::Less => left < right,
+        Op::LessOrEqual => left <= right,
+        Op::Greater => left > right,
+        Op::GreaterOrEqual => left >= right,
+        Op::Equal => left == right,
+        Op::NotEqual => left != right && !left.is_nan(),
+    }
+}
+
+/// Whether all of the interval, and whether none of it, meets the comparison.
+fn bounds(op: Op, it: Interval, right: f64) -> (bool, bool) {
+    let (low, high) = (holds(op, it.low, right), holds(op, it.high, right));
+    (low && high, !low && !high)
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_config::requirement::parse;
+
+    use super::*;
+
+    fn interval(low: f64, high: f64) -> Option<Interval> {
+        Some(Interval { low, high, level: 0.95 })
+    }
+
+    fn report() -> Report {
+        let metrics = vec![
+            Metric::new("accuracy", 0.93).n(100).interval(interval(0.90, 0.95)),
+            Metric::new("accuracy", 0.92).n(100).role(MetricRole::Baseline),
+            Metric::new("accuracy", 0.01).n(100).role(MetricRole::Difference).interval(interval(-0.01, 0.03)),
+            Metric::new("accuracy", 1.01).n(100).role(MetricRole::Ratio).interval(interval(0.985, 1.03)),
+            Metric::new("recall", 0.8).n(50).label("class", "1"),
+            Metric::new("recall", 0.6).n(50).label("class", "2"),
+            Metric::new("log_loss", f64::NAN).n(100),
+            Metric::new("mae", 0.5).n(0),
+            Metric::new("r2", 0.5).n(10),
+        ];
+        Report { metrics, ..Report::default() }
+    }
+
+    fn statuses(metric: &str, condition: &str, report: &Report) -> Vec<Status> {
+        let it = parse(metric, condition).unwrap();
+        let checks = requirement(&it, report, BaselineState::Expected).unwrap();
+        checks.into_iter().map(|it| it.status).collect()
+    }
+
+    #[test]
+    fn requirements_are_held_against_metrics() {
+        use Status::{Fail, Inconclusive, NotChecked, Pass};
+        let report = report();
+        for (metric, condition, expected) in [
+            ("accuracy", ">= 0.9", &[Pass][..]),
+            ("accuracy", "> 0.93", &[Fail]),
+            ("accuracy", "between 0.9 and 0.93", &[Pass]),
+            ("accuracy", ">= 0.9 with confidence 95%", &[Pass]),
+            ("accuracy", ">= 0.91 with confidence 95%", &[Inconclusive]),
+            ("accuracy", ">= 0.96 with confidence 95%", &[Fail]),
+            ("accuracy", "between 0.8 and 0.94 with confidence 95%", &[Inconclusive]),
+            ("accuracy", "between 0.1 and 0.2 with confidence 95%", &[Fail]),
+            ("accuracy", ">= baseline + 0.005", &[Pass]),
+            ("accuracy", ">= baseline + 0.02", &[Fail]),
+            ("accuracy", ">= baseline - 0.02 with confidence 95%", &[Pass]),
+            ("accuracy", ">= baseline with confidence 95%", &[Inconclusive]),
+            ("accuracy", ">= baseline + 0.05 with confidence 95%", &[Fail]),
+            ("accuracy", ">= 98% of baseline with confidence 95%", &[Pass]),
+            ("accuracy", ">= 99% of baseline with confidence 95%", &[Inconclusive]),
+            ("recall[class=1]", ">= 0.7", &[Pass]),
+            ("recall[class=*]", ">= 0.7", &[Pass, Fail]),
+            // What is not there, or not a number, never passes.
+            ("recall", ">= 0", &[NotChecked]),
+            ("recall[class=3]", ">= 0", &[NotChecked]),
+            ("recall[slice=*]", ">= 0", &[NotChecked]),
+            ("log_loss", "<= 1", &[Fail]),
+            ("log_loss", "!= 1", &[Fail]),
+            ("mae", "<= 1", &[NotChecked]),
+            ("acuracy", ">= 0", &[Fail]),
+            ("r2", ">= baseline", &[Fail]),
+            ("r2", ">= 0.1 with confidence 95%", &[Inconclusive]),
+            ("accuracy", ">= 0.1 with confidence 99%", &[Inconclusive]),
+        ] {
+            assert_eq!(statuses(metric, condition, &report), expected, "{metric} {condition}");
+        }
+    }
+
+    #[test]
+    fn a_report_without_metrics_was_not_checked() {
+        assert_eq!(statuses("accuracy", ">= 0", &Report::default()), [Status::NotChecked]);
+        let none = findings(&Report::default(), FailOn::Error).unwrap();
+        assert_eq!(none.status, Status::NotChecked);
+    }
+
+    #[test]
+    fn a_comparison_waits_for_a_baseline_that_is_not_there_yet() {
+        let it = parse("accuracy", ">= baseline").unwrap();
+        assert!(requirement(&it, &report(), BaselineState::NotYet).is_none());
+        let it = parse("accuracy", ">= 0.9").unwrap();
+        assert_eq!(requirement(&it, &report(), BaselineState::NotYet).unwrap()[0].status, Status::Pass);
+    }
+
+    #[test]
+    fn findings_fail_from_their_severity_on() {
+        let finding = |severity| modelwatch_sdk::report::Finding::new("MW-X001", severity, "here", "something");
+        for (severity, fail_on, expected) in [
+            (Severity::Error, FailOn::Error, Some(Status::Fail)),
+            (Severity::Warning, FailOn::Error, Some(Status::Pass)),
+            (Severity::Warning, FailOn::Warning, Some(Status::Fail)),
+            (Severity::Info, FailOn::Warning, Some(Status::Pass)),
+            (Severity::Error, FailOn::Never, None),
+        ] {
+            let report = Report { findings: vec![finding(severity)], ..report() };
+            assert_eq!(findings(&report, fail_on).map(|it| it.status), expected, "{severity:?} {fail_on:?}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The history of runs: one row each in an SQLite database, with the whole record as JSON.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use thiserror::Error;
+
+use crate::record::{RunRecord, Verdict};
+
+/// The version of the tables, kept in `user_version`.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS runs (
+    run_id     TEXT PRIMARY KEY,
+    started    TEXT NOT NULL,
+    pipeline   TEXT NOT NULL,
+    verdict    TEXT NOT NULL,
+    exit_code  INTEGER NOT NULL,
+    lineage    TEXT,
+    checkpoint TEXT,
+    record     TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS runs_by_time ON runs (started);
+CREATE INDEX IF NOT EXISTS runs_by_pipeline ON runs (pipeline, started);
+";
+
+/// Why the history cannot be read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The database failed.
+    #[error("cannot use the history `{}`: {source}", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The folder of the database cannot be made.
+    #[error("cannot make the folder of the history `{}`: {source}", path.display())]
+    Folder {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database was written by a newer version.
+    #[error("the history `{}` has version {found}, this modelwatch knows up to {SCHEMA_VERSION}; use a newer modelwatch", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// A record cannot be read back.
+    #[error("the history `{}` has a record of run `{run_id}` that cannot be read: {reason}", path.display())]
+    Record {
+        /// The database.
+        path: PathBuf,
+        /// The run.
+        run_id: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The history in one database. Several processes may use it at once.
+#[derive(Debug)]
+pub struct History {
+    path: PathBuf,
+    connection: Connection,
+}
+
+/// One run, without its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunSummary {
+    /// The run.
+    pub run_id: String,
+    /// When it started: RFC 3339, UTC.
+    pub started: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// Its verdict, in its word.
+    pub verdict: String,
+    /// The lineage of the judged checkpoint.
+    pub lineage: Option<String>,
+    /// The judged checkpoint.
+    pub checkpoint: Option<String>,
+}
+
+impl History {
+    /// Opens the database, making it where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or was written by a newer version.
+    pub fn open(path: &Path) -> Result<Self, HistoryError> {
+        if let Some(dir) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+            std::fs::create_dir_all(dir).map_err(|source| HistoryError::Folder { path: path.to_owned(), source })?;
+        }
+        let database = |source| HistoryError::Database { path: path.to_owned(), source };
+        let connection = Connection::open(path).map_err(database)?;
+        connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(database)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+        if found > SCHEMA_VERSION {
+            return Err(HistoryError::Newer { path: path.to_owned(), found });
+        }
+        connection.execute_batch(SCHEMA).map_err(database)?;
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(database)?;
+        Ok(Self { path: path.to_owned(), connection })
+    }
+
+    /// Adds a run.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn add(&self, run: &RunRecord) -> Result<(), HistoryError> {
+        let json = serde_json::to_string(run).map_err(|e| self.record_error(&run.run_id, &e))?;
+        let checkpoint = run.checkpoint.as_ref();
+        let row = params![
+            run.run_id,
+            run.timings.started,
+            run.pipeline.name,
+            run.verdict.as_str(),
+            run.exit_code,
+            checkpoint.and_then(|it| it.lineage.as_deref()),
+            checkpoint.and_then(|it| it.id.as_deref()),
+            json,
+        ];
+        self.connection
+            .execute("INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", row)
+            .map(drop)
+            .map_err(|e| self.database(e))
+    }
+
+    /// Returns the newest runs, newest first, of one pipeline or of all, of one verdict or of all.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn list(
+        &self,
+        pipeline: Option<&str>,
+        verdict: Option<Verdict>,
+        limit: u32,
+    ) -> Result<Vec<RunSummary>, HistoryError> {
+        let query = "SELECT run_id, started, pipeline, verdict, lineage, checkpoint FROM runs
+                     WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR verdict = ?2)
+                     ORDER BY started DESC, run_id DESC LIMIT ?3";
+        let mut statement = self.connection.prepare(query).map_err(|e| self.database(e))?;
+        let rows = statement.query_map(params![pipeline, verdict.map(Verdict::as_str), limit], |row| {
+            Ok(RunSummary {
+                run_id: row.get(0)?,
+                started: row.get(1)?,
+                pipeline: row.get(2)?,
+                verdict: row.get(3)?,
+                lineage: row.get(4)?,
+                checkpoint: row.get(5)?,
+            })
+        });
+        rows.and_then(Iterator::collect).map_err(|e| self.database(e))
+    }
+
+    /// Returns the record of a run: of the newest one for `last`, otherwise of the one whose name is,
+    /// or starts with, `run`.
+    ///
+    /// # Errors
+    /// When the database or the record cannot be read.
+    pub fn get(&self, run: &str) -> Result<Option<RunRecord>, HistoryError> {
+        let found: Option<(String, String)> = if run == "last" {
+            let query = "SELECT run_id, record FROM runs ORDER BY started DESC, run_id DESC LIMIT 1";
+            self.connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        } else {
+            let query = "SELECT run_id, record FROM runs WHERE substr(run_id, 1, length(?1)) = ?1
+                         ORDER BY length(run_id) LIMIT 1";
+            self.connection.query_row(query, [run], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        }
+        .map_err(|e| self.database(e))?;
+        found.map(|(run_id, json)| serde_json::from_str(&json).map_err(|e| self.record_error(&run_id, &e))).transpose()
+    }
+
+    fn database(&self, source: rusqlite::Error) -> HistoryError {
+        HistoryError::Database { path: self.path.clone(), source }
+    }
+
+    fn record_error(&self, run_id: &str, reason: &dyn std::fmt::Display) -> HistoryError {
+        HistoryError::Record { path: self.path.clone(), run_id: run_id.to_owned(), reason: reason.to_string() }
+    }
+}

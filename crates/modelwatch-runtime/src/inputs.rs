@@ -1,0 +1,183 @@
+//! From the data's columns to a model's inputs.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use modelwatch_config::Columns;
+use modelwatch_infer::{ModelInfo, TensorSpec};
+use modelwatch_sdk::rows;
+
+/// Which columns make which input.
+#[derive(Clone, Debug)]
+pub(crate) struct InputMap {
+    inputs: Vec<(String, Vec<String>)>,
+}
+
+/// A model's inputs for some rows.
+pub(crate) struct Inputs {
+    pub(crate) batch: RecordBatch,
+    /// Rows with a missing or non-finite number among them.
+    pub(crate) non_finite_rows: u64,
+}
+
+impl InputMap {
+    /// Finds the columns of every input of the model.
+    pub(crate) fn plan(model: &ModelInfo, columns: &Columns, schema: &Schema) -> Result<Self, String> {
+        if let Some(unknown) = columns.inputs.keys().find(|it| !model.inputs.iter().any(|input| input.name == **it)) {
+            let names: Vec<_> = model.inputs.iter().map(|it| format!("`{}`", it.name)).collect();
+            return Err(format!("the model has no input `{unknown}`; its inputs are {}", names.join(", ")));
+        }
+        let inputs = model.inputs.iter().map(|input| {
+            let names = match columns.inputs.get(&input.name) {
+                Some(patterns) => matching(patterns, columns, schema)?,
+                None => guess(input, model, columns, schema)?,
+            };
+            Ok((input.name.clone(), names))
+        });
+        Ok(Self { inputs: inputs.collect::<Result<_, String>>()? })
+    }
+
+    /// Returns the columns that have to be read.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().flat_map(|(_, names)| names).map(String::as_str)
+    }
+
+    /// Makes the inputs for a batch of rows.
+    pub(crate) fn assemble(&self, rows: &RecordBatch) -> Result<Inputs, String> {
+        let mut fields = Vec::new();
+        let mut arrays = Vec::new();
+        let mut bad = vec![false; rows.num_rows()];
+        for (input, names) in &self.inputs {
+            let array = match &names[..] {
+                [name] => Arc::clone(column(rows, name)?),
+                names => interleave(rows, names)?,
+            };
+            mark_non_finite(&array, &mut bad)?;
+            fields.push(Field::new(input, array.data_type().clone(), true));
+            arrays.push(array);
+        }
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| e.to_string())?;
+        Ok(Inputs { batch, non_finite_rows: bad.iter().filter(|&&it| it).count() as u64 })
+    }
+}
+
+fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String> {
+    rows.column_by_name(name).ok_or_else(|| format!("the data has no column `{name}`"))
+}
+
+fn matching(patterns: &[String], columns: &Columns, schema: &Schema) -> Result<Vec<String>, String> {
+    let mut res: Vec<String> = Vec::new();
+    for pattern in patterns {
+        if !pattern.contains('*') {
+            schema.index_of(pattern).map_err(|_| format!("the data has no column `{pattern}`"))?;
+            res.push(pattern.clone());
+            continue;
+        }
+        let before = res.len();
+        let found = candidates(columns, schema).filter(|it| glob(pattern, it.name()));
+        res.extend(found.map(|it| it.name().clone()).collect::<Vec<_>>());
+        if res.len() == before {
+            return Err(format!("no column of the data matches `{pattern}`"));
+        }
+    }
+    Ok(res)
+}
+
+/// The columns that may be inputs: those that have no other part in the data.
+fn candidates<'a>(columns: &'a Columns, schema: &'a Schema) -> impl Iterator<Item = &'a Field> {
+    let taken = [&columns.label, &columns.id, &columns.timestamp, &columns.weight];
+    schema.fields().iter().map(AsRef::as_ref).filter(move |it: &&Field| {
+        !taken.iter().any(|name| name.as_ref() == Some(it.name())) && !columns.ignore.contains(it.name())
+    })
+}
+
+/// Takes the column of the input's name, or the only choice there is.
+fn guess(input: &TensorSpec, model: &ModelInfo, columns: &Columns, schema: &Schema) -> Result<Vec<String>, String> {
+    if schema.index_of(&input.name).is_ok() {
+        return Ok(vec![input.name.clone()]);
+    }
+    let remedy = || format!("say which with `[data.columns] inputs = {{ \"{}\" = … }}`", input.name);
+    if model.inputs.len() > 1 {
+        return Err(format!(
+            "the data has no column `{}` for the model's input of that name; {}",
+            input.name,
+            remedy()
+        ));
+    }
+    let numeric: Vec<_> = candidates(columns, schema).filter(|it| rows::is_numeric(it.data_type())).collect();
+    let tensors: Vec<_> = numeric.iter().filter(|it| matches!(it.data_type(), DataType::FixedSizeList(..))).collect();
+    if let [only] = tensors[..] {
+        return Ok(vec![only.name().clone()]);
+    }
+    let wanted = input.shape.iter().skip(1).try_fold(1, |product, axis| axis.map(|it| product * it));
+    if tensors.is_empty() && wanted == Some(numeric.len()) {
+        return Ok(numeric.iter().map(|it| it.name().clone()).collect());
+    }
+    Err(format!("which columns are the model's input `{}` cannot be told; {}", input.name, remedy()))
+}
+
+fn interleave(rows: &RecordBatch, names: &[String]) -> Result<ArrayRef, String> {
+    let mut values = vec![0.0; rows.num_rows() * names.len()];
+    for (at, name) in names.iter().enumerate() {
+        let numbers = rows::numbers(column(rows, name)?).map_err(|e| format!("column `{name}`: {e}"))?;
+        if numbers.width != 1 && rows.num_rows() > 0 {
+            return Err(format!(
+                "column `{name}` has {} numbers a row; a list of columns takes one each",
+                numbers.width
+            ));
+        }
+        for (row, &it) in numbers.values.iter().enumerate() {
+            values[row * names.len() + at] = it;
+        }
+    }
+    let item = Arc::new(Field::new("item", DataType::Float64, true));
+    let list = FixedSizeListArray::try_new(item, names.len() as i32, Arc::new(Float64Array::from(values)), None);
+    Ok(Arc::new(list.map_err(|e| e.to_string())?))
+}
+
+fn mark_non_finite(array: &ArrayRef, bad: &mut [bool]) -> Result<(), String> {
+    let floating = match array.data_type() {
+        DataType::FixedSizeList(item, _) => item.data_type().is_floating(),
+        it => it.is_floating(),
+    };
+    if !floating {
+        if array.null_count() > 0 {
+            bad.iter_mut().enumerate().filter(|(row, _)| array.is_null(*row)).for_each(|(_, it)| *it = true);
+        }
+        return Ok(());
+    }
+    let numbers = rows::numbers(array).map_err(|e| e.to_string())?;
+    for (row, it) in bad.iter_mut().enumerate() {
+        *it |= numbers.row(row).iter().any(|it| !it.is_finite());
+    }
+    Ok(())
+}
+
+/// `*` stands for any characters.
+fn glob(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
+            (0..=rest.len()).filter(|&at| rest.is_char_boundary(at)).any(|at| glob(tail, &rest[at..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_match_any_characters() {
+        for (pattern, name, expected) in [
+            ("p*", "p12", true),
+            ("*_mean", "a_mean", true),
+            ("a*c", "abd", false),
+            ("*", "ü", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(glob(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

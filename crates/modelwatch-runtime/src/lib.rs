@@ -1,0 +1,30 @@
+//! Loads plugins, plans and runs the pass, decides, acts, and keeps the history.
+//!
+//! [`run`](run::run) is the whole of it: a pipeline in, a [`RunRecord`] out. The way there is in the
+//! order of the modules: [`plugin`]s are found and loaded, the [`checkpoint`] is imported or opened,
+//! `model`s are prepared, [`data`] is streamed past the probes in one `pass`, their metrics are held
+//! against the requirements (`decide`), refs are moved (`act`), and the run is recorded
+//! ([`record`], [`history`]).
+//!
+//! Threads and channels only; no async. The `plugin` module alone is allowed `unsafe`.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod checkpoint;
+pub mod data;
+pub mod history;
+pub mod plugin;
+pub mod record;
+pub mod run;
+
+mod act;
+mod decide;
+mod inputs;
+mod model;
+mod pass;
+mod services;
+
+pub use crate::{
+    record::{RunRecord, Verdict},
+    run::{Event, Options, Outcome, Problem, check, run},
+};

@@ -1,0 +1,274 @@
+//! One streaming pass over the data of a role, for all probes together.
+//!
+//! A worker takes the next partition, opens an instance of every probe for it, runs each model once
+//! per batch, hands the batch to every probe that needs it, and gives the instances' states back.
+//! The states are merged in partition order, so that neither threads nor batch sizes show in a result.
+
+mod layout;
+mod slot;
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread,
+    time::Instant,
+};
+
+use arrow_array::RecordBatch;
+use modelwatch_sdk::{Error, ErrorKind, ModelRole, Probe, Role};
+
+use crate::{
+    data::{Batches, DataError, Dataset, Partitions, Scan},
+    services::Models,
+};
+
+pub(crate) use layout::Layout;
+pub(crate) use slot::Slot;
+
+/// How the pass is carried out; nothing of it shows in a result.
+pub(crate) struct PassSettings<'a> {
+    pub(crate) threads: NonZeroUsize,
+    pub(crate) batch_rows: usize,
+    pub(crate) cancelled: &'a AtomicBool,
+    /// Told the rows that are done, at most ten times a second.
+    pub(crate) progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// What a pass saw.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) rows: u64,
+    /// Rows whose model inputs were missing or not finite.
+    pub(crate) non_finite_inputs: u64,
+    pub(crate) read_seconds: f64,
+    pub(crate) infer_seconds: f64,
+}
+
+/// What a worker gives back for one partition.
+struct Done {
+    index: usize,
+    /// By position among the slots: the state, or why there is none.
+    states: Vec<Option<Result<Vec<u8>, Error>>>,
+    seen: Seen,
+    probe_seconds: Vec<f64>,
+    /// Set where the data or a model failed, which is nobody's fault but concerns everyone.
+    failure: Option<String>,
+}
+
+/// Runs the pass over `dataset` and merges the states into the slots' main instances. A probe that
+/// fails is marked and left out; the error is that of data or a model, and ends the pass.
+pub(crate) fn run(
+    role: Role,
+    dataset: &Dataset,
+    layout: &Layout,
+    models: &Models,
+    slots: &mut [&mut Slot<'_>],
+    settings: &PassSettings<'_>,
+) -> Result<Seen, String> {
+    let scan = Scan { columns: layout.columns(), batch_rows: settings.batch_rows };
+    let partitions = dataset.scan(&scan).map_err(|e| e.to_string())?;
+    let failed: Vec<AtomicBool> = slots.iter().map(|it| AtomicBool::new(it.failure().is_some())).collect();
+    let worker = Worker {
+        role,
+        layout,
+        models,
+        settings,
+        failed: &failed,
+        partitions: Mutex::new((partitions, 0)),
+        stop: AtomicBool::new(false),
+        rows: AtomicU64::new(0),
+        last_progress: Mutex::new(Instant::now()),
+    };
+    let mut merged = Merged::default();
+    let (sender, receiver) = channel();
+    let shared: Vec<_> = slots.iter().map(|it| it.shared()).collect();
+    thread::scope(|scope| {
+        for _ in 0..settings.threads.get() {
+            let (worker, shared, sender) = (&worker, &shared[..], sender.clone());
+            scope.spawn(move || worker.work(shared, &sender));
+        }
+        drop(sender);
+        for done in receiver {
+            merged.waiting.insert(done.index, done);
+            while let Some(done) = merged.waiting.remove(&merged.next) {
+                merged.next += 1;
+                merged.take(done, slots, &worker);
+            }
+        }
+    });
+    (settings.progress)(worker.rows.load(Ordering::Relaxed));
+    match merged.failure {
+        Some(it) => Err(it),
+        None => Ok(merged.seen),
+    }
+}
+
+#[derive(Default)]
+struct Merged {
+    next: usize,
+    waiting: BTreeMap<usize, Done>,
+    seen: Seen,
+    failure: Option<String>,
+}
+
+impl Merged {
+    fn take(&mut self, done: Done, slots: &mut [&mut Slot<'_>], worker: &Worker<'_>) {
+        self.seen.rows += done.seen.rows;
+        self.seen.non_finite_inputs += done.seen.non_finite_inputs;
+        self.seen.read_seconds += done.seen.read_seconds;
+        self.seen.infer_seconds += done.seen.infer_seconds;
+        if self.failure.is_none() {
+            self.failure = done.failure;
+        }
+        for (at, state) in done.states.into_iter().enumerate() {
+            slots[at].seconds += done.probe_seconds[at];
+            let merged = match state {
+                Some(Ok(it)) if self.failure.is_none() => slots[at].merge(&it),
+                Some(Err(e)) => Err(e),
+                _ => Ok(()),
+            };
+            if let Err(e) = merged {
+                slots[at].fail(&e);
+                worker.failed[at].store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+struct Worker<'a> {
+    role: Role,
+    layout: &'a Layout,
+    models: &'a Models,
+    settings: &'a PassSettings<'a>,
+    failed: &'a [AtomicBool],
+    partitions: Mutex<(Partitions, usize)>,
+    stop: AtomicBool,
+    rows: AtomicU64,
+    last_progress: Mutex<Instant>,
+}
+
+impl Worker<'_> {
+    fn work(&self, slots: &[slot::Shared<'_>], sender: &Sender<Done>) {
+        while let Some((index, partition)) = self.next_partition() {
+            let mut done = Done {
+                index,
+                states: Vec::new(),
+                seen: Seen::default(),
+                probe_seconds: vec![0.0; slots.len()],
+                failure: None,
+            };
+            let mut probes: Vec<_> = slots.iter().enumerate().map(|(at, it)| self.open(at, it)).collect();
+            match partition.map_err(|e| e.to_string()).and_then(|it| self.fold(it, slots, &mut probes, &mut done)) {
+                Ok(true) => {}
+                // What stopped it is told by whoever did.
+                Ok(false) => probes.iter_mut().for_each(|it| *it = None),
+                Err(e) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    done.failure = Some(e);
+                }
+            }
+            done.states = probes.into_iter().map(|it| Some(it?.and_then(|mut it| it.state()))).collect();
+            if sender.send(done).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn next_partition(&self) -> Option<(usize, Result<Batches, DataError>)> {
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut guard = self.partitions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let partition = guard.0.next()?;
+        guard.1 += 1;
+        Some((guard.1 - 1, partition))
+    }
+
+    fn open(&self, at: usize, slot: &slot::Shared<'_>) -> Option<Result<Box<dyn Probe>, Error>> {
+        (!self.failed[at].load(Ordering::Relaxed)).then(|| slot.component.open_probe(&slot.config))
+    }
+
+    /// Feeds a partition to the probes. Returns whether it came to its end.
+    fn fold(
+        &self,
+        batches: Batches,
+        slots: &[slot::Shared<'_>],
+        probes: &mut [Option<Result<Box<dyn Probe>, Error>>],
+        done: &mut Done,
+    ) -> Result<bool, String> {
+        let mut batches = batches;
+        loop {
+            if self.settings.cancelled.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let start = Instant::now();
+            let Some(rows) = batches.next() else { return Ok(true) };
+            let rows = rows.map_err(|e| e.to_string())?;
+            done.seen.read_seconds += start.elapsed().as_secs_f64();
+            let start = Instant::now();
+            let (rows, non_finite) = self.predict(&rows)?;
+            done.seen.infer_seconds += start.elapsed().as_secs_f64();
+            done.seen.rows += rows.num_rows() as u64;
+            done.seen.non_finite_inputs += non_finite;
+            for (at, probe) in probes.iter_mut().enumerate() {
+                let start = Instant::now();
+                self.update(at, &slots[at], probe, &rows)?;
+                done.probe_seconds[at] += start.elapsed().as_secs_f64();
+            }
+            self.tell(rows.num_rows() as u64);
+        }
+    }
+
+    /// Gives the rows their uses, and the outputs of every model that some probe wants.
+    fn predict(&self, rows: &RecordBatch) -> Result<(RecordBatch, u64), String> {
+        let mut outputs = Vec::new();
+        let mut non_finite = 0;
+        for (role, map) in self.layout.models() {
+            let model = self.models.get(role).ok_or_else(|| format!("there is no {} model", role.as_str()))?;
+            let inputs = map.assemble(rows)?;
+            if role == ModelRole::Candidate {
+                non_finite = inputs.non_finite_rows;
+            }
+            let output = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| e.to_string())?;
+            outputs.push((role, output));
+        }
+        Ok((self.layout.annotate(rows, outputs)?, non_finite))
+    }
+
+    fn update(
+        &self,
+        at: usize,
+        slot: &slot::Shared<'_>,
+        probe: &mut Option<Result<Box<dyn Probe>, Error>>,
+        rows: &RecordBatch,
+    ) -> Result<(), String> {
+        let Some(Ok(it)) = probe else { return Ok(()) };
+        if self.failed[at].load(Ordering::Relaxed) {
+            *probe = None;
+            return Ok(());
+        }
+        let rows = rows.project(&self.layout.projection(at, rows)).map_err(|e| e.to_string())?;
+        let updated = slot.host.check_deadline().and_then(|()| it.update(slot.host.as_ref(), self.role, &rows));
+        if let Err(e) = updated {
+            // Others need not work for a probe that has failed somewhere.
+            self.failed[at].store(true, Ordering::Relaxed);
+            let e = if e.kind == ErrorKind::Cancelled { slot.host.check_deadline().err().unwrap_or(e) } else { e };
+            *probe = Some(Err(e));
+        }
+        Ok(())
+    }
+
+    fn tell(&self, rows: u64) {
+        let total = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
+        let Ok(mut last) = self.last_progress.try_lock() else { return };
+        if last.elapsed().as_millis() >= 100 {
+            *last = Instant::now();
+            (self.settings.progress)(total);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Which columns are read, what they are for, and who sees them.
+
+use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Field, Schema};
+use modelwatch_config::Columns;
+use modelwatch_sdk::{
+    ModelRole, Need, RowNeeds,
+    rows::{Use, has_use, with_uses},
+};
+
+use crate::{data::width, inputs::InputMap};
+
+/// The bytes of a batch, roughly, unless the pipeline says how many rows it has. A column of a batch
+/// crosses to a plugin in a few microseconds whatever its length, so that small batches would cost a
+/// tenth of a pass (`benches/overhead.rs`), and larger ones only memory.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// The least and the most rows of such a batch.
+const BATCH_ROWS: std::ops::RangeInclusive<usize> = 1024..=262_144;
+
+/// The plan of the columns of one role's data.
+pub(crate) struct Layout {
+    /// The fields of the data with their uses, in the order of the data.
+    fields: Vec<Field>,
+    /// The columns that are read.
+    read: BTreeSet<String>,
+    models: Vec<(ModelRole, InputMap)>,
+    needs: Vec<RowNeeds>,
+    infer_threads: NonZeroUsize,
+}
+
+impl Layout {
+    /// Plans for probes with these needs. The models are those that some probe wants.
+    pub(crate) fn new(
+        schema: &Schema,
+        columns: &Columns,
+        needs: Vec<RowNeeds>,
+        models: Vec<(ModelRole, InputMap)>,
+        infer_threads: NonZeroUsize,
+    ) -> Self {
+        let fields: Vec<_> = schema.fields().iter().map(|it| used(it, columns)).collect();
+        let wanted = fields.iter().filter(|field| needs.iter().any(|it| wants(it, field)));
+        let mut read: BTreeSet<String> = wanted.map(|it| it.name().clone()).collect();
+        read.extend(models.iter().flat_map(|(_, map)| map.columns()).map(str::to_owned));
+        // Rows are counted by reading at least one column.
+        if read.is_empty() {
+            read.extend(fields.first().map(|it| it.name().clone()));
+        }
+        Self { fields, read, models, needs, infer_threads }
+    }
+
+    /// Returns the columns to read, in the order of the data.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        self.fields.iter().map(Field::name).filter(|it| self.read.contains(*it)).cloned().collect()
+    }
+
+    /// Returns how many rows a batch has, unless the pipeline says otherwise.
+    pub(crate) fn batch_rows(&self) -> usize {
+        let read = self.fields.iter().filter(|it| self.read.contains(it.name()));
+        let row: usize = read.map(|it| width(it.data_type())).sum();
+        (BATCH_BYTES / row.max(1)).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end())
+    }
+
+    pub(super) fn models(&self) -> impl Iterator<Item = (ModelRole, &InputMap)> {
+        self.models.iter().map(|(role, map)| (*role, map))
+    }
+
+    pub(super) fn infer_threads(&self) -> NonZeroUsize {
+        self.infer_threads
+    }
+
+    /// Writes the uses into the fields and puts the models' outputs beside the rows.
+    pub(super) fn annotate(
+        &self,
+        rows: &RecordBatch,
+        outputs: Vec<(ModelRole, RecordBatch)>,
+    ) -> Result<RecordBatch, String> {
+        let mut fields = Vec::new();
+        let mut arrays = rows.columns().to_vec();
+        for it in rows.schema_ref().fields() {
+            let known = self.fields.iter().find(|field| field.name() == it.name());
+            fields.push(known.cloned().unwrap_or_else(|| it.as_ref().clone()));
+        }
+        for (role, output) in outputs {
+            let kind = if role == ModelRole::Candidate { Use::Candidate } else { Use::Baseline };
+            for (field, array) in output.schema_ref().fields().iter().zip(output.columns()) {
+                let name = format!("{}:{}", role.as_str(), field.name());
+                fields.push(with_uses(field.as_ref().clone().with_name(name), &[kind]));
+                arrays.push(Arc::clone(array));
+            }
+        }
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| e.to_string())
+    }
+
+    /// Returns the positions of the columns that the probe at `at` sees.
+    pub(super) fn projection(&self, at: usize, rows: &RecordBatch) -> Vec<usize> {
+        let fields = rows.schema_ref().fields().iter().enumerate();
+        fields.filter(|(_, field)| wants(&self.needs[at], field)).map(|(at, _)| at).collect()
+    }
+}
+
+/// Returns the field with the uses that the pipeline gives it.
+fn used(field: &Field, columns: &Columns) -> Field {
+    let is = |name: &Option<String>| name.as_ref() == Some(field.name());
+    let mut uses = Vec::new();
+    let special = [
+        (is(&columns.label), Use::Label),
+        (is(&columns.id), Use::Id),
+        (is(&columns.timestamp), Use::Timestamp),
+        (is(&columns.weight), Use::Weight),
+    ];
+    uses.extend(special.into_iter().filter(|it| it.0).map(|it| it.1));
+    if uses.is_empty() && !columns.ignore.contains(field.name()) {
+        uses.push(Use::Feature);
+    }
+    if columns.slices.contains(field.name()) {
+        uses.push(Use::Slice);
+    }
+    if columns.categorical.contains(field.name()) {
+        uses.push(Use::Categorical);
+    }
+    with_uses(field.clone(), &uses)
+}
+
+fn wants(needs: &RowNeeds, field: &Field) -> bool {
+    let by_use = [
+        (needs.features, Use::Feature),
+        (needs.label != Need::No, Use::Label),
+        (needs.id != Need::No, Use::Id),
+        (needs.timestamp != Need::No, Use::Timestamp),
+        (needs.weight != Need::No, Use::Weight),
+        (needs.slices, Use::Slice),
+        (needs.predictions != Need::No, Use::Candidate),
+        (needs.baseline_predictions != Need::No, Use::Baseline),
+    ];
+    by_use.into_iter().any(|(wanted, it)| wanted && has_use(field, it)) || needs.columns.contains(field.name())
+}

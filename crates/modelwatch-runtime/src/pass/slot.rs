@@ -1,0 +1,89 @@
+//! A probe of the pipeline, through a run.
+
+use std::sync::Arc;
+
+use modelwatch_config as config;
+use modelwatch_sdk::{Error, Host, Needs, Probe, Report};
+use serde_json::Value;
+
+use crate::{plugin::Component, services::ProbeHost};
+
+/// A probe of the pipeline with its main instance, into which all partial states go.
+pub(crate) struct Slot<'a> {
+    pub(crate) settings: &'a config::Probe,
+    pub(crate) needs: Needs,
+    /// Seconds in the probe's own code, over all threads.
+    pub(crate) seconds: f64,
+    shared: Shared<'a>,
+    main: Box<dyn Probe>,
+    failure: Option<String>,
+}
+
+/// What workers need of a slot, while its main instance takes in states.
+#[derive(Clone)]
+pub(super) struct Shared<'a> {
+    pub(super) component: Component<'a>,
+    pub(super) config: Arc<Value>,
+    pub(super) host: Arc<ProbeHost>,
+}
+
+impl<'a> Slot<'a> {
+    /// Opens the main instance.
+    pub(crate) fn open(settings: &'a config::Probe, component: Component<'a>, host: ProbeHost) -> Result<Self, Error> {
+        let config = Value::Object(settings.component.with.clone());
+        let main = component.open_probe(&config)?;
+        let needs = main.needs();
+        let shared = Shared { component, config: Arc::new(config), host: Arc::new(host) };
+        Ok(Self { settings, needs, seconds: 0.0, shared, main, failure: None })
+    }
+
+    /// Returns why the probe has no say any more.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Takes the probe's say away. The first reason stays.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        let help = if error.help.is_empty() { String::new() } else { format!("; {}", error.help) };
+        self.fail_with(format!("{}{help}", error.message));
+    }
+
+    /// Takes the probe's say away. The first reason stays.
+    pub(crate) fn fail_with(&mut self, reason: String) {
+        self.failure.get_or_insert(reason);
+    }
+
+    /// Takes in the state of a partition.
+    pub(super) fn merge(&mut self, state: &[u8]) -> Result<(), Error> {
+        if self.failure.is_some() { Ok(()) } else { self.main.merge(state) }
+    }
+
+    /// Calls the main instance, unless the probe has failed.
+    pub(crate) fn call(&mut self, call: impl FnOnce(&mut dyn Probe, &dyn Host) -> Result<(), Error>) {
+        let host = Arc::clone(&self.shared.host);
+        if self.failure.is_none()
+            && let Err(e) = host.check_deadline().and_then(|()| call(self.main.as_mut(), host.as_ref()))
+        {
+            self.fail(&e);
+        }
+    }
+
+    /// Returns what the probe has to say, or why it has nothing to say.
+    pub(crate) fn evaluate(&mut self) -> Result<Report, String> {
+        let mut report = Report::default();
+        self.call(|main, host| {
+            report = main.evaluate(host)?;
+            Ok(())
+        });
+        if self.failure.is_none()
+            && let Err(e) = self.shared.host.check_deadline()
+        {
+            self.fail(&e);
+        }
+        self.failure.clone().map_or(Ok(report), Err)
+    }
+
+    pub(super) fn shared(&self) -> Shared<'a> {
+        self.shared.clone()
+    }
+}

@@ -1,0 +1,298 @@
+//! Finds plugins and keeps what they offer.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use modelwatch_abi::v1::PluginRef;
+use modelwatch_sdk::{ComponentInfo, Kind, Manifest, Probe, Registry, Result, store::CheckpointStore};
+use serde_json::{Map, Value};
+use tracing::{debug, warn};
+
+use super::{ForeignProbe, ForeignStore, Listing, Refusal, RefusalKind, library};
+
+/// The environment variable with further plugin folders, separated as in `PATH`.
+const PATH_VARIABLE: &str = "MODELWATCH_PLUGIN_PATH";
+
+/// The folders that are searched for plugins, first to last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchPath(Vec<PathBuf>);
+
+impl SearchPath {
+    /// Returns the folders of the command line, of the pipeline, of the environment, and the one
+    /// beside the executable.
+    pub fn new(command_line: &[PathBuf], pipeline: &[PathBuf]) -> Self {
+        let variable = env::var_os(PATH_VARIABLE).unwrap_or_default();
+        let beside = env::current_exe().ok().and_then(|it| Some(it.parent()?.join("plugins")));
+        let listed = command_line.iter().chain(pipeline).cloned();
+        let others =
+            env::split_paths(&variable).filter(|it| !it.as_os_str().is_empty()).chain(beside.filter(|it| it.is_dir()));
+        let mut res = Vec::new();
+        for dir in listed.chain(others) {
+            if !res.contains(&dir) {
+                res.push(dir);
+            }
+        }
+        Self(res)
+    }
+
+    /// Returns exactly these folders.
+    pub fn exactly(dirs: Vec<PathBuf>) -> Self {
+        Self(dirs)
+    }
+
+    /// Returns the folders.
+    pub fn dirs(&self) -> &[PathBuf] {
+        &self.0
+    }
+}
+
+/// What is there to be used.
+#[derive(Default)]
+pub struct Catalog {
+    plugins: Vec<LoadedPlugin>,
+    refusals: Vec<Refusal>,
+}
+
+/// A plugin that was loaded.
+pub struct LoadedPlugin {
+    /// Where it came from; nothing where it is linked in.
+    pub path: Option<PathBuf>,
+    /// What it says about itself.
+    pub manifest: Manifest,
+    /// The digest of its bytes; nothing where it is linked in.
+    digest: Option<String>,
+    source: Source,
+}
+
+enum Source {
+    Linked(Registry),
+    Library(PluginRef),
+}
+
+/// A component of a loaded plugin.
+#[derive(Clone, Copy)]
+pub struct Component<'a> {
+    /// What its plugin says about it.
+    pub info: &'a ComponentInfo,
+    plugin: &'a LoadedPlugin,
+}
+
+/// What became of a search for a component.
+pub enum Lookup<'a> {
+    /// It is there.
+    Found(Component<'a>),
+    /// It would be there, had its library not been refused.
+    Refused(&'a Refusal),
+    /// No plugin offers it; these are the names of that kind.
+    Unknown(Vec<&'a str>),
+}
+
+impl Catalog {
+    /// Loads every plugin in the folders. A library that is refused does not keep others away.
+    pub fn load(path: &SearchPath) -> Self {
+        let mut res = Self::default();
+        for dir in path.dirs() {
+            res.load_dir(dir);
+        }
+        res
+    }
+
+    /// Loads one library.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn load_one(path: &Path) -> std::result::Result<LoadedPlugin, Refusal> {
+        let it = library::load(path, None)?;
+        let (digest, source) = (Some(it.digest), Source::Library(it.root));
+        Ok(LoadedPlugin { path: Some(path.to_owned()), manifest: it.manifest, digest, source })
+    }
+
+    /// Returns the libraries of a folder, sorted.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn libraries(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+        libraries(dir)
+    }
+
+    /// Returns the digest of a library, as a listing has it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn digest(path: &Path) -> std::io::Result<String> {
+        library::hash(&fs::File::open(path)?)
+    }
+
+    /// Adds a plugin that is linked in.
+    pub fn link(&mut self, registry: Registry) {
+        let manifest = registry.manifest().clone();
+        self.add(LoadedPlugin { path: None, manifest, digest: None, source: Source::Linked(registry) });
+    }
+
+    /// Returns the plugins that were loaded.
+    pub fn plugins(&self) -> &[LoadedPlugin] {
+        &self.plugins
+    }
+
+    /// Returns what was refused.
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// Returns every component.
+    pub fn components(&self) -> impl Iterator<Item = Component<'_>> {
+        self.plugins.iter().flat_map(|plugin| plugin.manifest.components.iter().map(|info| Component { info, plugin }))
+    }
+
+    /// Looks for a component.
+    pub fn find(&self, kind: Kind, name: &str) -> Lookup<'_> {
+        if let Some(it) = self.components().find(|it| it.info.kind == kind && it.info.name == name) {
+            return Lookup::Found(it);
+        }
+        let wanted = format!("{kind}/{name}");
+        if let Some(it) = self.refusals.iter().find(|it| it.components.contains(&wanted)) {
+            return Lookup::Refused(it);
+        }
+        Lookup::Unknown(self.components().filter(|it| it.info.kind == kind).map(|it| it.info.name.as_str()).collect())
+    }
+
+    fn load_dir(&mut self, dir: &Path) {
+        let listing = match Listing::read(dir) {
+            Ok(it) => it,
+            Err(e) => return self.refuse(e),
+        };
+        let Some(listing) = listing else {
+            match libraries(dir) {
+                Ok(paths) => paths.iter().for_each(|it| self.load_library(it, None, &[])),
+                Err(e) => {
+                    let message = format!("cannot list the plugin folder: {e}");
+                    self.refuse(Refusal::new(dir, RefusalKind::Unreadable, message));
+                }
+            }
+            return;
+        };
+        for entry in &listing.plugins {
+            let plain = Path::new(&entry.file).file_name().is_some_and(|it| it == entry.file.as_str());
+            if plain {
+                self.load_library(&dir.join(&entry.file), Some(&entry.blake3), &entry.components);
+            } else {
+                let message = format!("the listing names `{}`, which is not a file of its folder", entry.file);
+                self.refuse(Refusal::new(dir, RefusalKind::Unreadable, message));
+            }
+        }
+    }
+
+    fn load_library(&mut self, path: &Path, digest: Option<&str>, components: &[String]) {
+        match library::load(path, digest) {
+            Ok(it) => {
+                debug!(path = %path.display(), name = it.manifest.name, "Plugin was loaded.");
+                let (digest, source) = (Some(it.digest), Source::Library(it.root));
+                self.add(LoadedPlugin { path: Some(path.to_owned()), manifest: it.manifest, digest, source });
+            }
+            Err(e) => self.refuse(Refusal { components: components.to_vec(), ..e }),
+        }
+    }
+
+    /// A name that two plugins claim belongs to neither: which one is meant is not for us to guess.
+    fn add(&mut self, mut plugin: LoadedPlugin) {
+        // The same bytes in two folders are one plugin.
+        if plugin.digest.is_some() && self.plugins.iter().any(|it| it.digest == plugin.digest) {
+            return;
+        }
+        // A name that two have lost, a third one does not win.
+        let lost = |it: &ComponentInfo| {
+            let name = format!("{}/{}", it.kind, it.name);
+            self.refusals.iter().any(|it| it.kind == RefusalKind::Duplicate && it.components.contains(&name))
+        };
+        plugin.manifest.components.retain(|it| !lost(it));
+        let here = plugin.path.clone();
+        let mut clashes = Vec::new();
+        for other in &mut self.plugins {
+            for mine in &plugin.manifest.components {
+                let same = |it: &ComponentInfo| (it.kind, &it.name) == (mine.kind, &mine.name);
+                if other.manifest.components.iter().any(same) {
+                    other.manifest.components.retain(|it| !same(it));
+                    clashes.push((mine.kind, mine.name.clone(), place(other.path.as_deref())));
+                }
+            }
+        }
+        for (kind, name, other) in clashes {
+            plugin.manifest.components.retain(|it| (it.kind, &it.name) != (kind, &name));
+            let message = format!("{kind} `{name}` is in `{other}` too; remove one of them");
+            let path = here.clone().unwrap_or_else(|| PathBuf::from(place(None)));
+            let refusal = Refusal::new(path, RefusalKind::Duplicate, message);
+            self.refuse(Refusal { components: vec![format!("{kind}/{name}")], ..refusal });
+        }
+        self.plugins.push(plugin);
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        warn!("{refusal}");
+        self.refusals.push(refusal);
+    }
+}
+
+impl Component<'_> {
+    /// Returns the plugin that has it.
+    pub fn plugin(&self) -> &LoadedPlugin {
+        self.plugin
+    }
+
+    /// Returns the options with those that the component's schema marks as paths (`"format": "path"`)
+    /// starting at `root`.
+    pub fn resolved(&self, with: &Map<String, Value>, root: &Path) -> Value {
+        let mut with = with.clone();
+        let properties = self.info.config.get("properties");
+        for (name, value) in &mut with {
+            let is_path = properties.and_then(|it| it.get(name)?.get("format")).is_some_and(|it| it == "path");
+            if let (true, Value::String(path)) = (is_path, &mut *value) {
+                *path = root.join(&*path).display().to_string();
+            }
+        }
+        Value::Object(with)
+    }
+
+    /// Opens a verifier or an analyzer.
+    ///
+    /// # Errors
+    /// When the configuration does not fit, or the plugin fails.
+    pub fn open_probe(&self, config: &Value) -> Result<Box<dyn Probe>> {
+        match &self.plugin.source {
+            Source::Linked(it) => it.open_probe(self.info.kind, &self.info.name, config),
+            Source::Library(root) => {
+                let component = format!("{}/{}", self.info.kind, self.info.name);
+                Ok(Box::new(ForeignProbe::open(*root, &component, config)?))
+            }
+        }
+    }
+
+    /// Opens a store.
+    ///
+    /// # Errors
+    /// When the configuration does not fit, or the plugin fails.
+    pub fn open_store(&self, config: &Value) -> Result<Box<dyn CheckpointStore>> {
+        match &self.plugin.source {
+            Source::Linked(it) => it.open_store(&self.info.name, config),
+            Source::Library(root) => Ok(Box::new(ForeignStore::open(*root, &self.info.name, config)?)),
+        }
+    }
+}
+
+fn libraries(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut res = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+        if name.starts_with(env::consts::DLL_PREFIX) && name.ends_with(env::consts::DLL_SUFFIX) && path.is_file() {
+            res.push(path);
+        }
+    }
+    res.sort();
+    Ok(res)
+}
+
+fn place(path: Option<&Path>) -> String {
+    path.map_or_else(|| "this program".to_owned(), |it| it.display().to_string())
+}

@@ -1,0 +1,246 @@
+//! Values of a loaded library as values of the ordinary traits.
+#![allow(unsafe_code)]
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use abi_stable::{
+    sabi_types::RRef,
+    std_types::{ROption, RResult, RStr, RString},
+    type_level::downcasting::TD_Opaque,
+};
+use modelwatch_abi::v1;
+use modelwatch_sdk::{
+    Error, ErrorKind, Host, ModelRole, Needs, Probe, RecordBatch, Report, Result, Role, TensorView, batch,
+    export::{raw_tensor, tensor_view},
+    store::{
+        CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, LogEntry, ScrubReport,
+        VerdictRecord,
+    },
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tracing::{debug, error, info, level_filters::LevelFilter, trace, warn};
+
+/// A probe in a library.
+pub(crate) struct ForeignProbe {
+    raw: v1::ProbeBox,
+    needs: Needs,
+    panicked: bool,
+}
+
+impl ForeignProbe {
+    /// Opens `kind/name`; `config` is a JSON object.
+    pub(crate) fn open(root: v1::PluginRef, component: &str, config: &Value) -> Result<Self> {
+        let raw = root.probe()(component.into(), config.to_string().as_str().into()).into_result()?;
+        let needs = json(raw.needs())?;
+        Ok(Self { raw, needs, panicked: false })
+    }
+
+    /// Calls the library, unless it panicked before: what it would say now cannot be believed.
+    fn call<T>(&mut self, call: impl FnOnce(&mut v1::ProbeBox) -> v1::Fallible<T>) -> Result<T> {
+        if self.panicked {
+            return Err(Error::new(ErrorKind::Panicked, "the plugin panicked before and is not called again"));
+        }
+        let res = call(&mut self.raw).into_result().map_err(Error::from);
+        self.panicked = res.as_ref().is_err_and(|it| it.kind == ErrorKind::Panicked);
+        res
+    }
+}
+
+impl Probe for ForeignProbe {
+    fn needs(&self) -> Needs {
+        self.needs.clone()
+    }
+    fn update(&mut self, host: &dyn Host, role: Role, rows: &RecordBatch) -> Result<()> {
+        let rows = batch::export(rows)?;
+        self.call(|raw| with_host(host, |host| raw.update(host, role.as_str().into(), rows)))
+    }
+    fn update_tensor(&mut self, host: &dyn Host, role: ModelRole, tensor: &TensorView<'_>) -> Result<()> {
+        self.call(|raw| with_host(host, |host| raw.update_tensor(host, role.as_str().into(), raw_tensor(*tensor))))
+    }
+    fn state(&mut self) -> Result<Vec<u8>> {
+        self.call(|raw| raw.state()).map(Into::into)
+    }
+    fn merge(&mut self, state: &[u8]) -> Result<()> {
+        self.call(|raw| raw.merge(state.into()))
+    }
+    fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
+        self.call(|raw| with_host(host, |host| raw.evaluate(host))).and_then(|it| parse(&it))
+    }
+}
+
+/// A store in a library.
+pub(crate) struct ForeignStore {
+    raw: v1::CheckpointStoreBox,
+    panicked: AtomicBool,
+}
+
+impl ForeignStore {
+    /// Opens the store; `config` is a JSON object.
+    pub(crate) fn open(root: v1::PluginRef, name: &str, config: &Value) -> Result<Self> {
+        let raw = root.store()(name.into(), config.to_string().as_str().into()).into_result()?;
+        Ok(Self { raw, panicked: AtomicBool::new(false) })
+    }
+
+    /// Calls the library, unless it panicked before: what it holds now cannot be believed.
+    fn call<T>(&self, call: impl FnOnce(&v1::CheckpointStoreBox) -> v1::Fallible<T>) -> Result<T> {
+        if self.panicked.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Panicked, "the store panicked before and is not called again"));
+        }
+        let res = call(&self.raw).into_result().map_err(Error::from);
+        if res.as_ref().is_err_and(|it| it.kind == ErrorKind::Panicked) {
+            self.panicked.store(true, Ordering::Relaxed);
+        }
+        res
+    }
+}
+
+impl CheckpointStore for ForeignStore {
+    fn begin(
+        &self,
+        host: &dyn Host,
+        lineage: &str,
+        metadata: &Map<String, Value>,
+    ) -> Result<Box<dyn CheckpointWriter>> {
+        let metadata = Value::from(metadata.clone()).to_string();
+        let raw = self.call(|raw| with_host(host, |host| raw.begin(host, lineage.into(), metadata.as_str().into())))?;
+        Ok(Box::new(ForeignWriter(raw)))
+    }
+    fn open(&self, host: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
+        let raw = self.call(|raw| with_host(host, |host| raw.open(host, id.as_str().into())))?;
+        let manifest = json(raw.manifest())?;
+        Ok(Box::new(ForeignReader { raw, manifest }))
+    }
+    fn lineages(&self) -> Result<Vec<String>> {
+        parse(&self.call(|raw| raw.lineages())?)
+    }
+    fn log(&self, lineage: &str, after: u64, limit: u32) -> Result<Vec<LogEntry>> {
+        parse(&self.call(|raw| raw.log(lineage.into(), after, limit))?)
+    }
+    fn set_ref(
+        &self,
+        lineage: &str,
+        name: &str,
+        id: &CheckpointId,
+        expected: Option<&CheckpointId>,
+        reason: &str,
+    ) -> Result<()> {
+        let expected: ROption<RStr<'_>> = expected.map(|it| it.as_str().into()).into();
+        self.call(|raw| raw.set_ref(lineage.into(), name.into(), id.as_str().into(), expected, reason.into()))
+    }
+    fn record_verdict(&self, lineage: &str, id: &CheckpointId, verdict: &VerdictRecord) -> Result<()> {
+        let verdict = serde_json::to_string(verdict).map_err(Error::input)?;
+        self.call(|raw| raw.record_verdict(lineage.into(), id.as_str().into(), verdict.as_str().into()))
+    }
+    fn remove(&self, lineage: &str, id: &CheckpointId) -> Result<()> {
+        self.call(|raw| raw.remove(lineage.into(), id.as_str().into()))
+    }
+    fn scrub(&self, host: &dyn Host) -> Result<ScrubReport> {
+        parse(&self.call(|raw| with_host(host, |host| raw.scrub(host, "{}".into())))?)
+    }
+}
+
+struct ForeignWriter(v1::CheckpointWriterBox);
+
+impl CheckpointWriter for ForeignWriter {
+    fn append(&mut self, file: &str, bytes: &[u8]) -> Result<()> {
+        Ok(self.0.append(file.into(), bytes.into()).into_result()?)
+    }
+    fn tensor(&mut self, tensor: &TensorView<'_>) -> Result<()> {
+        Ok(self.0.tensor(raw_tensor(*tensor)).into_result()?)
+    }
+    fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
+        CheckpointId::parse(&self.0.commit().into_result()?)
+    }
+}
+
+struct ForeignReader {
+    raw: v1::CheckpointReaderBox,
+    manifest: CheckpointManifest,
+}
+
+impl CheckpointReader for ForeignReader {
+    fn manifest(&self) -> &CheckpointManifest {
+        &self.manifest
+    }
+    fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        let room = out.len();
+        let n = self.raw.read(file.into(), offset, out.into()).into_result()?;
+        usize::try_from(n)
+            .ok()
+            .filter(|&it| it <= room)
+            .ok_or_else(|| Error::input(format!("the store says it read {n} bytes into room for {room}")))
+    }
+    fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
+        self.raw.tensor(name.into()).into_result()?.into_option().map(|it| tensor_view(&it)).transpose()
+    }
+}
+
+fn json<T: DeserializeOwned>(raw: v1::Fallible<RString>) -> Result<T> {
+    parse(&raw.into_result()?)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|e| Error::input(format!("the plugin's answer is not what its interface says: {e}")))
+}
+
+fn with_host<T>(host: &dyn Host, call: impl FnOnce(&v1::HostRef<'_>) -> T) -> T {
+    let lent = LentHost(host);
+    call(&v1::Host_TO::from_ptr(RRef::new(&lent), TD_Opaque))
+}
+
+/// The host, as a library sees it for the length of one call.
+struct LentHost<'a>(&'a dyn Host);
+
+impl v1::Host for LentHost<'_> {
+    fn log_level(&self) -> u8 {
+        match LevelFilter::current().into_level() {
+            None => 0,
+            Some(tracing::Level::ERROR) => 1,
+            Some(tracing::Level::WARN) => 2,
+            Some(tracing::Level::INFO) => 3,
+            Some(tracing::Level::DEBUG) => 4,
+            Some(_) => 5,
+        }
+    }
+    fn log(&self, record: v1::LogRecord<'_>) {
+        let (plugin, fields, message) = (record.target.as_str(), record.fields.as_str(), record.message.as_str());
+        match record.level {
+            1 => error!(target: "modelwatch::plugin", plugin, fields, "{message}"),
+            2 => warn!(target: "modelwatch::plugin", plugin, fields, "{message}"),
+            3 => info!(target: "modelwatch::plugin", plugin, fields, "{message}"),
+            4 => debug!(target: "modelwatch::plugin", plugin, fields, "{message}"),
+            _ => trace!(target: "modelwatch::plugin", plugin, fields, "{message}"),
+        }
+    }
+    fn progress(&self, done: u64, total: u64) {
+        self.0.progress(done, total);
+    }
+    fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+    fn infer(&self, model: RStr<'_>, input: v1::Batch) -> v1::Fallible<v1::Batch> {
+        answer(|| {
+            let model = ModelRole::parse(&model)
+                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no model `{model}`")))?;
+            batch::export(&self.0.infer(model, &batch::import(input)?)?)
+        })
+    }
+    fn call(&self, service: RStr<'_>, text: RStr<'_>) -> v1::Fallible<RString> {
+        answer(|| Ok(self.0.call(&service, &parse(&text)?)?.to_string().into()))
+    }
+}
+
+/// Keeps a panic of the host from crossing the boundary the other way.
+fn answer<T>(code: impl FnOnce() -> Result<T>) -> v1::Fallible<T> {
+    let res = catch_unwind(AssertUnwindSafe(code))
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Panicked, "the host panicked in a plugin's call")));
+    match res {
+        Ok(it) => RResult::ROk(it),
+        Err(e) => RResult::RErr(e.into()),
+    }
+}

@@ -1,0 +1,236 @@
+//! Loads one library. Libraries are never unloaded: values whose code lies in them outlive any scope.
+#![allow(unsafe_code)]
+
+use std::{
+    fmt,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use abi_stable::library::AbiHeaderRef;
+use modelwatch_abi::{ABI_VERSION, PROBE_MAGIC, PROBE_PREFIX, ProbeRecord, ROOT_PREFIX, v1::PluginRef};
+use modelwatch_sdk::{Error, Manifest};
+
+/// Why a library was not loaded, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The library, folder or listing.
+    pub path: PathBuf,
+    /// The reason, for programs.
+    pub kind: RefusalKind,
+    /// The reason, for people.
+    pub message: String,
+    /// The components that its listing says it has, as `kind/name`.
+    pub components: Vec<String>,
+}
+
+/// The reasons for a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// The file, folder or listing cannot be read.
+    Unreadable,
+    /// Others may write the file or its folder.
+    Writable,
+    /// The bytes are not those of the listing.
+    Digest,
+    /// It is not a library of this machine, or exports no probe record.
+    NotAPlugin,
+    /// It was built for another interface.
+    Abi,
+    /// It was built with `panic = "abort"`.
+    PanicAbort,
+    /// Its types have another layout.
+    Layout,
+    /// Its manifest cannot be had.
+    Manifest,
+    /// Another plugin has a component of the same name.
+    Duplicate,
+}
+
+impl Refusal {
+    pub(crate) fn new(path: impl Into<PathBuf>, kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { path: path.into(), kind, message: message.into(), components: Vec::new() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused plugin `{}`: {}", self.path.display(), self.message)
+    }
+}
+
+/// A library that was loaded.
+pub(crate) struct Library {
+    pub(crate) digest: String,
+    pub(crate) root: PluginRef,
+    pub(crate) manifest: Manifest,
+}
+
+/// Loads the library at `path`, whose bytes must have `digest` where one is recorded.
+pub(crate) fn load(path: &Path, digest: Option<&str>) -> Result<Library, Refusal> {
+    let refuse = |kind, message: String| Refusal::new(path, kind, message);
+    check_permissions(path)?;
+    let file = File::open(path).map_err(|e| refuse(RefusalKind::Unreadable, format!("cannot open it: {e}")))?;
+    let actual = hash(&file).map_err(|e| refuse(RefusalKind::Unreadable, format!("cannot read it: {e}")))?;
+    if let Some(digest) = digest
+        && actual != digest
+    {
+        return Err(refuse(
+            RefusalKind::Digest,
+            format!("its digest is {}…, the listing says {}…; build and list it again", head(&actual), head(digest)),
+        ));
+    }
+    let crate_name = crate_name(path)
+        .ok_or_else(|| refuse(RefusalKind::NotAPlugin, "its name is not that of a library (lib….so)".to_owned()))?;
+    let library = open(path, file).map_err(|e| {
+        refuse(RefusalKind::NotAPlugin, format!("it is not a library that this machine can load: {}", one_line(&e)))
+    })?;
+    let record = probe_record(&library, &crate_name).ok_or_else(|| {
+        refuse(
+            RefusalKind::NotAPlugin,
+            format!("it is not a modelwatch plugin (it exports no `{PROBE_PREFIX}{crate_name}`)"),
+        )
+    })?;
+    check_record(record).map_err(|(kind, message)| refuse(kind, message))?;
+    let root = root_module(&library, &crate_name).map_err(|e| refuse(RefusalKind::Layout, e))?;
+    std::mem::forget(library);
+    let manifest =
+        manifest(root).map_err(|e| refuse(RefusalKind::Manifest, format!("its manifest cannot be had: {e}")))?;
+    Ok(Library { digest: actual, root, manifest })
+}
+
+/// `libstore_local.so` is the crate `store_local`.
+fn crate_name(path: &Path) -> Option<String> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(std::env::consts::DLL_SUFFIX)?;
+    let name = stem.strip_prefix(std::env::consts::DLL_PREFIX)?;
+    (!name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')).then(|| name.to_owned())
+}
+
+#[cfg(unix)]
+fn check_permissions(path: &Path) -> Result<(), Refusal> {
+    use std::os::unix::fs::MetadataExt;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    for (what, it) in [("its folder", folder), ("it", path)] {
+        let metadata = it.metadata().map_err(|e| {
+            Refusal::new(path, RefusalKind::Unreadable, format!("cannot look at `{}`: {e}", it.display()))
+        })?;
+        if metadata.mode() & 0o002 != 0 {
+            let remedy = format!("run `chmod o-w {}`", it.display());
+            return Err(Refusal::new(path, RefusalKind::Writable, format!("{what} is writable by everyone; {remedy}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_permissions(_: &Path) -> Result<(), Refusal> {
+    Ok(())
+}
+
+/// Returns the BLAKE3 digest of a file, in hexadecimal.
+pub(super) fn hash(mut file: &File) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize().to_hex().to_string()),
+            n => hasher.update(&buffer[..n]),
+        };
+    }
+}
+
+/// Opens what was hashed, not what its name means by now.
+#[cfg(target_os = "linux")]
+fn open(_: &Path, file: File) -> Result<libloading::Library, libloading::Error> {
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: loading runs the library's initializers. Its folder and bytes were checked, and the
+    // person who listed it trusts it.
+    let res = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }?;
+    // The loader knows a library by its path, so that the descriptor must never be reused.
+    std::mem::forget(file);
+    Ok(res.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open(path: &Path, _: File) -> Result<libloading::Library, libloading::Error> {
+    // SAFETY: as on Linux.
+    unsafe { libloading::Library::new(path) }
+}
+
+fn probe_record(library: &libloading::Library, crate_name: &str) -> Option<ProbeRecord> {
+    let symbol = format!("{PROBE_PREFIX}{crate_name}\0");
+    // SAFETY: whatever exports a symbol of this name has the magic first; a record that is shorter
+    // than ours cannot be, because the type has not changed since the name came into use.
+    let record: libloading::Symbol<'_, *const ProbeRecord> = unsafe { library.get(symbol.as_bytes()) }.ok()?;
+    // SAFETY: the address is that of a static of the library, which stays loaded.
+    Some(unsafe { record.read_unaligned() })
+}
+
+fn check_record(record: ProbeRecord) -> Result<(), (RefusalKind, String)> {
+    if record.magic != PROBE_MAGIC {
+        return Err((
+            RefusalKind::NotAPlugin,
+            "it is not a modelwatch plugin (its probe record has another magic)".into(),
+        ));
+    }
+    if record.abi != ABI_VERSION {
+        let message = format!(
+            "it was built for plugin interface {}, this modelwatch has {ABI_VERSION}; build it with this version's SDK",
+            record.abi
+        );
+        return Err((RefusalKind::Abi, message));
+    }
+    if record.panic_unwind != 1 {
+        let message =
+            "it was built with panic = \"abort\", so that its panics would end the run; build it with unwinding";
+        return Err((RefusalKind::PanicAbort, message.into()));
+    }
+    Ok(())
+}
+
+fn root_module(library: &libloading::Library, crate_name: &str) -> Result<PluginRef, String> {
+    let symbol = format!("{ROOT_PREFIX}{crate_name}\0");
+    // SAFETY: the probe record says that the library exports this symbol as `export_plugin!` does:
+    // a static whose address is that of an `AbiHeader`.
+    let header: AbiHeaderRef = *unsafe { library.get::<AbiHeaderRef>(symbol.as_bytes()) }
+        .map_err(|_| format!("it exports no `{ROOT_PREFIX}{crate_name}`; use `export_plugin!`"))?;
+    // `upgrade` and `init_root_module`, not `RootModule::load_from_file`: that keeps one library
+    // per root module type, and would hand back the first one for all.
+    let header = header.upgrade().map_err(|e| format!("it was built with another abi_stable: {}", one_line(&e)))?;
+    header
+        .init_root_module::<PluginRef>()
+        .map_err(|e| format!("its types have another layout; build it with this version's SDK ({})", one_line(&e)))
+}
+
+fn manifest(root: PluginRef) -> Result<Manifest, Error> {
+    let json = root.manifest()().into_result().map_err(Error::from)?;
+    serde_json::from_str(&json).map_err(Error::input)
+}
+
+fn one_line(error: &dyn fmt::Display) -> String {
+    let text = error.to_string();
+    let line = text.lines().map(str::trim).find(|it| !it.is_empty()).unwrap_or("no reason given");
+    line.to_owned()
+}
+
+fn head(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crate_is_named_by_the_file() {
+        for (path, expected) in
+            [("a/libstore_local.so", Some("store_local")), ("store.so", None), ("lib.so", None), ("liba-b.so", None)]
+        {
+            assert_eq!(crate_name(Path::new(path)).as_deref(), expected, "{path}");
+        }
+    }
+}

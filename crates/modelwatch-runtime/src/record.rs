@@ -1,0 +1,261 @@
+//! The record of a run: what `--format json` prints, the history keeps, and reports are made from.
+//!
+//! Its JSON Schema is committed as `configs/run.schema.json`.
+
+use std::collections::BTreeMap;
+
+use modelwatch_sdk::report::{Check, Figure, Finding, Metric, Status};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One execution of a pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// The name of the run: its time and a digest, unique in a history.
+    pub run_id: String,
+    /// The pipeline.
+    pub pipeline: PipelineRecord,
+    /// The sum of the checks.
+    pub verdict: Verdict,
+    /// What the command exits with.
+    pub exit_code: u8,
+    /// What was judged.
+    pub checkpoint: Option<CheckpointRecord>,
+    /// What it must not be worse than.
+    pub baseline: Option<CheckpointRecord>,
+    /// The models that were run.
+    pub models: Vec<ModelRecord>,
+    /// Every decision.
+    pub checks: Vec<Of<Check>>,
+    /// Every number.
+    pub metrics: Vec<Of<Metric>>,
+    /// Everything that was noticed.
+    pub findings: Vec<Of<Finding>>,
+    /// Data for pictures.
+    pub figures: Vec<Of<Figure>>,
+    /// What was done about the verdict.
+    pub actions: Vec<ActionRecord>,
+    /// What was looked at, and what was not.
+    pub coverage: Coverage,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// Something that a probe reported, with the probe's id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Of<T> {
+    /// The id of the probe.
+    pub probe: String,
+    /// What it reported.
+    #[serde(flatten)]
+    pub it: T,
+}
+
+/// Which pipeline it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PipelineRecord {
+    /// Its name.
+    pub name: String,
+    /// Its file, or nothing where there was none.
+    pub file: Option<String>,
+    /// The BLAKE3 digest of its text.
+    pub digest: Option<String>,
+}
+
+/// The sum of the checks, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every check holds.
+    Pass,
+    /// Nothing was checked.
+    NotChecked,
+    /// Too little data for the confidence that was asked for.
+    Inconclusive,
+    /// A check does not hold.
+    Fail,
+    /// A check could not be carried out.
+    Error,
+}
+
+impl Verdict {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        Status::from(self).as_str()
+    }
+
+    /// Returns what the command exits with.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Fail | Self::Inconclusive => 1,
+            Self::Error => 3,
+            Self::NotChecked => 4,
+        }
+    }
+}
+
+impl From<Status> for Verdict {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Pass => Self::Pass,
+            Status::NotChecked => Self::NotChecked,
+            Status::Inconclusive => Self::Inconclusive,
+            Status::Fail => Self::Fail,
+            Status::Error => Self::Error,
+        }
+    }
+}
+
+impl From<Verdict> for Status {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self::Pass,
+            Verdict::NotChecked => Self::NotChecked,
+            Verdict::Inconclusive => Self::Inconclusive,
+            Verdict::Fail => Self::Fail,
+            Verdict::Error => Self::Error,
+        }
+    }
+}
+
+/// A checkpoint of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointRecord {
+    /// Its id; nothing where the run has no store.
+    pub id: Option<String>,
+    /// Its lineage; nothing where it is a plain path.
+    pub lineage: Option<String>,
+    /// Where it came from: a path, or `lineage@ref`.
+    pub source: String,
+    /// How many files it has.
+    pub files: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// A model of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelRecord {
+    /// `candidate` or `baseline`.
+    pub role: String,
+    /// The file in the checkpoint.
+    pub file: String,
+    /// Its format.
+    pub format: String,
+    /// Its inputs: name, element type and shape, `?` for an axis of any extent.
+    pub inputs: Vec<String>,
+    /// Its outputs.
+    pub outputs: Vec<String>,
+    /// How often each operator occurs.
+    pub operators: BTreeMap<String, u64>,
+    /// The number of its parameters.
+    pub parameters: u64,
+}
+
+/// An action that a pipeline asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ActionRecord {
+    /// `move`, `rollback`, `notify` or `run`.
+    pub kind: ActionKind,
+    /// The ref, file or command.
+    #[serde(rename = "ref")]
+    pub target: String,
+    /// Where the ref was.
+    pub from: Option<String>,
+    /// Where the ref is now.
+    pub to: Option<String>,
+    /// What became of it.
+    pub status: ActionStatus,
+    /// One sentence without a final period.
+    pub message: String,
+}
+
+/// The kinds of action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionKind {
+    /// A ref was set to the judged checkpoint.
+    Move,
+    /// A ref was set back to the last known good checkpoint.
+    Rollback,
+    /// A line was appended to a file.
+    Notify,
+    /// A command was run.
+    Run,
+}
+
+/// What became of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionStatus {
+    /// It was carried out.
+    Done,
+    /// There was nothing to do.
+    NotNeeded,
+    /// Another writer was faster; nothing was changed.
+    Conflict,
+    /// It could not be carried out.
+    Failed,
+}
+
+/// What a run looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Coverage {
+    /// Rows by role.
+    pub rows: BTreeMap<String, u64>,
+    /// Tensors by model role.
+    pub tensors: BTreeMap<String, u64>,
+    /// The probes of the pipeline.
+    pub probes: Vec<ProbeCoverage>,
+    /// What was not covered.
+    pub gaps: Vec<GapRecord>,
+}
+
+/// Whether a probe had its say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeCoverage {
+    /// Its id.
+    pub id: String,
+    /// `verifier` or `analyzer`.
+    pub kind: String,
+    /// The component.
+    pub uses: String,
+    /// `pass` where it ran to its end.
+    pub status: Status,
+    /// How many checks it was held to.
+    pub checks: u64,
+    /// Why it did not run to its end, or nothing.
+    pub message: String,
+}
+
+/// Something that was to be looked at and was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GapRecord {
+    /// The probe, or `run`.
+    pub probe: String,
+    /// What was not covered.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Where the time of a run went, in seconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Timings {
+    /// When the run started: RFC 3339, UTC.
+    pub started: String,
+    /// The whole run.
+    pub total: f64,
+    /// Its phases, summed over threads for those that are parallel.
+    pub phases: BTreeMap<String, f64>,
+    /// The probes, summed over threads.
+    pub probes: BTreeMap<String, f64>,
+}
+
+/// Returns the JSON Schema of [`RunRecord`].
+pub fn schema() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<RunRecord>().to_value()
+}

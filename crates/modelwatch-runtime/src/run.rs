@@ -1,0 +1,90 @@
+//! One execution of a pipeline.
+//!
+//! Planning finds everything that the pipeline itself can be blamed for, and returns it as diagnostics
+//! that point into its file. From then on nothing ends the run but an interruption: what goes wrong
+//! is an `error` of the probes that it concerns, and the rest goes on.
+
+mod execute;
+mod outcome;
+mod plan;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use jiff::Timestamp;
+use modelwatch_config::{Diagnostic, Document, Pipeline};
+
+use crate::{history::HistoryError, plugin::Catalog, record::RunRecord};
+
+/// How a run is carried out.
+pub struct Options<'a> {
+    /// The plugins.
+    pub catalog: &'a Catalog,
+    /// Set to end the run.
+    pub cancelled: Arc<AtomicBool>,
+    /// The time, which names the run.
+    pub now: Timestamp,
+    /// Told what is going on.
+    pub on_event: &'a (dyn Fn(Event) + Sync),
+    /// Whether the run goes into the history.
+    pub keep: bool,
+}
+
+/// Something to show while a run goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A phase has begun.
+    Phase(&'static str),
+    /// So many rows of the phase are done.
+    Rows(u64),
+}
+
+/// A run that came to its end.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The record.
+    pub record: RunRecord,
+    /// Why the record is not in the history, although it should be.
+    pub history_error: Option<HistoryError>,
+}
+
+/// Why there is no record.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The pipeline is at fault.
+    Pipeline(Vec<Diagnostic>),
+    /// The run was told to end. No ref was moved.
+    Interrupted,
+}
+
+/// Runs the pipeline.
+///
+/// # Errors
+/// When the pipeline is at fault, or the run was told to end.
+pub fn run(document: &Document, pipeline: &Pipeline, options: &Options<'_>) -> Result<Outcome, Problem> {
+    let plan = plan::plan(document, pipeline, options)?;
+    execute::execute(document, pipeline, plan, options)
+}
+
+/// Returns everything that the pipeline can be blamed for before it runs: components and options that
+/// do not exist, and, if `environment` is set, data and columns that do not either.
+pub fn check(document: &Document, pipeline: &Pipeline, options: &Options<'_>, environment: bool) -> Vec<Diagnostic> {
+    let res = if environment {
+        plan::plan(document, pipeline, options).map(|it| plan::missing(document, pipeline, &it))
+    } else {
+        plan::components(document, pipeline, options).map(|_| Vec::new())
+    };
+    match res {
+        Ok(it) | Err(Problem::Pipeline(it)) => it,
+        Err(Problem::Interrupted) => Vec::new(),
+    }
+}
+
+fn threads(pipeline: &Pipeline) -> NonZeroUsize {
+    let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    pipeline.run.threads.unwrap_or_else(available)
+}

@@ -1,0 +1,498 @@
+//! Carries a planned run out.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use modelwatch_config::{BaselineSource, CheckpointSource, Columns, Document, Pipeline, When};
+use modelwatch_sdk::{
+    DType, ModelRole, Need, Role, TensorView,
+    store::{self, CheckpointId, CheckpointStore},
+};
+use modelwatch_tensors::{Tensor, TensorFile, find_weights};
+
+use super::{Event, Options, Outcome, Problem, outcome, plan, plan::Plan, threads};
+use crate::{
+    checkpoint::{self, Laid},
+    data::{BATCH_UNIT, Dataset},
+    history::History,
+    inputs::InputMap,
+    model::{self, LoadedModel},
+    pass::{self, Layout, PassSettings, Slot},
+    record::{CheckpointRecord, Coverage, GapRecord},
+    services::{Models, PlainHost},
+};
+
+/// A run on its way.
+pub(super) struct Run<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) options: &'a Options<'a>,
+    pub(super) host: PlainHost,
+    pub(super) start: Instant,
+    pub(super) phases: BTreeMap<String, f64>,
+    pub(super) coverage: Coverage,
+    /// What went wrong with the run itself: what, and why.
+    pub(super) failures: Vec<(&'static str, String)>,
+    pub(super) non_finite_inputs: u64,
+    /// The judged checkpoint, also where its bytes turn out to be damaged.
+    pub(super) judged: Option<CheckpointId>,
+}
+
+/// A checkpoint that is there to be looked at.
+pub(super) struct Ready {
+    pub(super) record: CheckpointRecord,
+    files: Files,
+    model: Option<String>,
+}
+
+enum Files {
+    Laid(Laid),
+    Path(PathBuf),
+}
+
+impl Ready {
+    /// Names the checkpoint as its user does, not the private folder that it was laid out in.
+    fn named(&self, message: &str) -> String {
+        message.replace(&self.path().display().to_string(), &self.record.source)
+    }
+
+    fn path(&self) -> &Path {
+        match &self.files {
+            Files::Laid(it) => it.path(),
+            Files::Path(it) => it,
+        }
+    }
+}
+
+pub(super) fn execute(
+    document: &Document,
+    pipeline: &Pipeline,
+    plan: Plan<'_>,
+    options: &Options<'_>,
+) -> Result<Outcome, Problem> {
+    let mut run = Run {
+        pipeline,
+        options,
+        host: PlainHost(Arc::clone(&options.cancelled)),
+        start: Instant::now(),
+        phases: BTreeMap::new(),
+        coverage: Coverage::default(),
+        failures: Vec::new(),
+        non_finite_inputs: 0,
+        judged: None,
+    };
+    if options.keep
+        && let Err(e) = History::open(&outcome::history_path(pipeline))
+    {
+        // Before anything is done: a run that nobody can look up again must not move a ref.
+        run.failures.push(("history", e.to_string()));
+    }
+    let store = run.open_store(&plan);
+    let before = run.history(store.as_deref());
+    let candidate = run.phase("checkpoint", |run| run.candidate(store.as_deref()));
+    let baseline = run.phase("baseline", |run| run.baseline(store.as_deref()));
+    run.check_interrupted()?;
+
+    let (candidate_model, baseline_model) =
+        run.phase("models", |run| run.models(&plan, candidate.as_ref(), baseline.as_ref()));
+    let models = Models {
+        candidate: candidate_model.as_ref().ok().map(|it| it.model.clone()),
+        baseline: baseline_model.as_ref().ok().map(|it| it.model.clone()),
+    };
+    let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
+    let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
+    run.require_models(&mut slots, &candidate_model, &baseline_model);
+    for (role, dataset) in plan.data.iter().rev() {
+        let phase = if *role == Role::Current { "current data" } else { "reference data" };
+        run.phase(phase, |run| run.rows(*role, dataset, &models, &mut slots));
+        run.check_interrupted()?;
+    }
+    run.phase("tensors", |run| run.tensors(&mut slots, candidate.as_ref(), baseline.as_ref()));
+    run.check_interrupted()?;
+
+    let checkpoints = outcome::Checkpoints {
+        store: store.as_deref(),
+        before: before.as_ref(),
+        lineage: pipeline.checkpoint.as_ref().map(plan::lineage),
+        candidate,
+        baseline,
+        models: [candidate_model, baseline_model].into_iter().filter_map(|it| Some(it.ok()?.record)).collect(),
+    };
+    outcome::conclude(run, document, probes, checkpoints)
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn phase<T>(&mut self, name: &'static str, work: impl FnOnce(&mut Self) -> T) -> T {
+        (self.options.on_event)(Event::Phase(name));
+        let start = Instant::now();
+        let res = work(self);
+        *self.phases.entry(name.to_owned()).or_default() += start.elapsed().as_secs_f64();
+        res
+    }
+
+    pub(super) fn check_interrupted(&self) -> Result<(), Problem> {
+        if self.options.cancelled.load(Ordering::Relaxed) { Err(Problem::Interrupted) } else { Ok(()) }
+    }
+
+    pub(super) fn gap(&mut self, probe: &str, what: impl Into<String>, why: impl Into<String>) {
+        self.coverage.gaps.push(GapRecord { probe: probe.to_owned(), what: what.into(), why: why.into() });
+    }
+
+    fn open_store(&mut self, plan: &Plan<'_>) -> Option<Box<dyn CheckpointStore>> {
+        let opened = match plan.store.as_ref()? {
+            Ok(it) => it.component.open_store(&it.config).map_err(|e| e.message),
+            Err(e) => Err(e.clone()),
+        };
+        opened.map_err(|e| self.failures.push(("store", e))).ok()
+    }
+
+    fn history(&mut self, store: Option<&dyn CheckpointStore>) -> Option<store::History> {
+        let lineage = plan::lineage(self.pipeline.checkpoint.as_ref()?);
+        store?.history(lineage).map_err(|e| self.failures.push(("store", e.message))).ok()
+    }
+
+    fn candidate(&mut self, store: Option<&dyn CheckpointStore>) -> Option<Ready> {
+        let source = self.pipeline.checkpoint.as_ref()?;
+        let ready = match (source, store) {
+            (CheckpointSource::Import { path, lineage, model, .. }, Some(store)) => {
+                let id = checkpoint::import(store, &self.host, lineage, path, &serde_json::Map::new());
+                id.and_then(|id| {
+                    self.judged = Some(id.clone());
+                    self.lay_out(store, id, lineage, path.display().to_string(), model.clone())
+                })
+                .map_err(|e| e.to_string())
+            }
+            (CheckpointSource::Import { path, model, .. }, None) if self.pipeline.store.is_none() => {
+                plain(path, model.clone())
+            }
+            (CheckpointSource::Stored { spec, model, .. }, Some(store)) => resolve(store, spec).and_then(|id| {
+                self.judged = Some(id.clone());
+                self.lay_out(store, id, &spec.lineage, spec.to_string(), model.clone()).map_err(|e| e.to_string())
+            }),
+            (_, None) => return None,
+        };
+        ready.map_err(|e| self.failures.push(("checkpoint", e))).ok()
+    }
+
+    fn baseline(&mut self, store: Option<&dyn CheckpointStore>) -> Option<Ready> {
+        let settings = self.pipeline.baseline.as_ref()?;
+        let ready = match (&settings.from, store) {
+            (BaselineSource::Path(path), _) => plain(path, settings.model.clone()),
+            (BaselineSource::Stored(spec), Some(store)) => {
+                let known = store.history(&spec.lineage).map_err(|e| e.message);
+                let missing = known.is_ok_and(|it| {
+                    matches!(checkpoint::resolve(&it, spec), Err(checkpoint::CheckpointError::NotFound { .. }))
+                });
+                if missing && settings.optional {
+                    self.gap("run", "comparison with the baseline", format!("`{spec}` does not exist yet"));
+                    return None;
+                }
+                let model = settings.model.clone();
+                resolve(store, spec).and_then(|id| {
+                    self.lay_out(store, id, &spec.lineage, spec.to_string(), model).map_err(|e| e.to_string())
+                })
+            }
+            (BaselineSource::Stored(_), None) => return None,
+        };
+        ready.map_err(|e| self.failures.push(("baseline", e))).ok()
+    }
+
+    fn lay_out(
+        &self,
+        store: &dyn CheckpointStore,
+        id: CheckpointId,
+        lineage: &str,
+        source: String,
+        model: Option<String>,
+    ) -> Result<Ready, checkpoint::CheckpointError> {
+        let reader = store.open(&self.host, &id)?;
+        let laid = checkpoint::lay_out(reader.as_ref(), &self.host)?;
+        let record = CheckpointRecord {
+            id: Some(id.to_string()),
+            lineage: Some(lineage.to_owned()),
+            source,
+            files: laid.files,
+            bytes: laid.bytes,
+        };
+        Ok(Ready { record, files: Files::Laid(laid), model })
+    }
+
+    /// Loads the models that some probe wants.
+    fn models(
+        &self,
+        plan: &Plan<'_>,
+        candidate: Option<&Ready>,
+        baseline: Option<&Ready>,
+    ) -> (Result<LoadedModel, String>, Result<LoadedModel, String>) {
+        let needs = plan.probes.iter().filter_map(|it| it.found.as_ref().ok()).map(|it| &it.needs);
+        let rows: Vec<_> = needs.flat_map(|it| [&it.current, &it.reference]).flatten().collect();
+        let load = |ready: Option<&Ready>, role, wanted: bool| match ready {
+            None => Err(format!("there is no {} checkpoint", ModelRole::as_str(role))),
+            Some(_) if !wanted => Err("no probe wants it".to_owned()),
+            Some(it) => model::load(it.path(), it.model.as_deref(), role).map_err(|e| it.named(&e.to_string())),
+        };
+        (
+            load(candidate, ModelRole::Candidate, rows.iter().any(|it| it.predictions != Need::No)),
+            load(baseline, ModelRole::Baseline, rows.iter().any(|it| it.baseline_predictions != Need::No)),
+        )
+    }
+
+    /// Opens a probe, unless its `when` keeps it out.
+    fn open<'p>(
+        &mut self,
+        planned: &plan::Planned<'p>,
+        models: &Models,
+        has_baseline: bool,
+    ) -> Option<Result<Slot<'p>, String>> {
+        let settings = planned.settings;
+        let out = match settings.when {
+            When::Baseline if !has_baseline => "it runs only where there is a baseline",
+            When::Reference if self.pipeline.data.as_ref().is_none_or(|it| it.reference.is_none()) => {
+                "it runs only where there is reference data"
+            }
+            _ => return Some(planned.open(models, self.options)),
+        };
+        self.gap(&settings.id, "the whole probe", out);
+        None
+    }
+
+    /// Probes that cannot do without a model that is not there have no say.
+    fn require_models(
+        &mut self,
+        slots: &mut [&mut Slot<'_>],
+        candidate: &Result<LoadedModel, String>,
+        baseline: &Result<LoadedModel, String>,
+    ) {
+        for slot in slots {
+            let rows: Vec<_> = [&slot.needs.current, &slot.needs.reference].into_iter().flatten().cloned().collect();
+            for it in rows {
+                for (need, model, role) in [
+                    (it.predictions, candidate, ModelRole::Candidate),
+                    (it.baseline_predictions, baseline, ModelRole::Baseline),
+                ] {
+                    let Err(why) = model else { continue };
+                    match need {
+                        Need::Required => slot.fail_with(format!("the {} model cannot be run: {why}", role.as_str())),
+                        Need::Optional if self.pipeline_has(role) => {
+                            let what = format!("the {} model's outputs", role.as_str());
+                            let gap = GapRecord { probe: slot.settings.id.clone(), what, why: why.clone() };
+                            if !self.coverage.gaps.contains(&gap) {
+                                self.coverage.gaps.push(gap);
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn pipeline_has(&self, role: ModelRole) -> bool {
+        match role {
+            ModelRole::Candidate => self.pipeline.checkpoint.is_some(),
+            ModelRole::Baseline => self.pipeline.baseline.is_some(),
+        }
+    }
+
+    /// Streams the data of a role past the probes that need it.
+    fn rows(&mut self, role: Role, dataset: &Result<Dataset, String>, models: &Models, slots: &mut [&mut Slot<'_>]) {
+        let mut wanting: Vec<&mut Slot<'_>> = slots
+            .iter_mut()
+            .filter(|it| it.failure().is_none() && row_needs(it, role).is_some())
+            .map(|it| &mut **it)
+            .collect();
+        if wanting.is_empty() {
+            return;
+        }
+        let seen = dataset.as_ref().map_err(Clone::clone).and_then(|it| {
+            let maps = self.input_maps(role, it, models, &mut wanting);
+            wanting.retain(|it| it.failure().is_none());
+            self.pass(role, it, maps, models, &mut wanting)
+        });
+        match seen {
+            Ok(seen) => {
+                self.coverage.rows.insert(role.as_str().to_owned(), seen.rows);
+                *self.phases.entry("inference, over all threads".to_owned()).or_default() += seen.infer_seconds;
+                *self.phases.entry("reading, over all threads".to_owned()).or_default() += seen.read_seconds;
+                self.non_finite_inputs += seen.non_finite_inputs;
+            }
+            Err(e) => wanting.iter_mut().for_each(|it| it.fail_with(format!("the {} data: {e}", role.as_str()))),
+        }
+    }
+
+    /// Finds the inputs of every model that some probe wants. Where they are not in the data, probes that
+    /// cannot do without the model have no say, and the others go on without it.
+    fn input_maps(
+        &mut self,
+        role: Role,
+        dataset: &Dataset,
+        models: &Models,
+        slots: &mut [&mut Slot<'_>],
+    ) -> Vec<(ModelRole, InputMap)> {
+        let columns = self.columns();
+        let mut maps = Vec::new();
+        for model_role in [ModelRole::Candidate, ModelRole::Baseline] {
+            let need = |slot: &Slot<'_>| {
+                row_needs(slot, role).map_or(Need::No, |it| match model_role {
+                    ModelRole::Candidate => it.predictions,
+                    ModelRole::Baseline => it.baseline_predictions,
+                })
+            };
+            let Some(model) = models.get(model_role) else { continue };
+            if slots.iter().all(|it| need(it) == Need::No) {
+                continue;
+            }
+            match InputMap::plan(model.info(), &columns, dataset.schema()) {
+                Ok(it) => maps.push((model_role, it)),
+                Err(e) => {
+                    let why =
+                        format!("the {} model cannot be run on the {} data: {e}", model_role.as_str(), role.as_str());
+                    for slot in slots.iter_mut() {
+                        match need(slot) {
+                            Need::Required => slot.fail_with(why.clone()),
+                            Need::Optional => {
+                                self.gap(
+                                    &slot.settings.id,
+                                    format!("the {} model's outputs", model_role.as_str()),
+                                    &why,
+                                );
+                            }
+                            Need::No => {}
+                        }
+                    }
+                }
+            }
+        }
+        maps
+    }
+
+    fn columns(&self) -> Columns {
+        self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone())
+    }
+
+    fn pass(
+        &self,
+        role: Role,
+        dataset: &Dataset,
+        maps: Vec<(ModelRole, InputMap)>,
+        models: &Models,
+        slots: &mut [&mut Slot<'_>],
+    ) -> Result<pass::Seen, String> {
+        if slots.is_empty() {
+            return Ok(pass::Seen::default());
+        }
+        let columns = self.columns();
+        let needs: Vec<_> = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
+        let threads = threads(self.pipeline);
+        let workers = threads.get().min(dataset.partitions_hint()).max(1);
+        let infer_threads = NonZeroUsize::new(threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
+        let layout = Layout::new(dataset.schema(), &columns, needs, maps, infer_threads);
+        let batch_rows =
+            self.pipeline.run.batch_rows.unwrap_or_else(|| layout.batch_rows()).next_multiple_of(BATCH_UNIT);
+        let settings = PassSettings {
+            threads: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
+            batch_rows,
+            cancelled: &self.options.cancelled,
+            progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
+        };
+        pass::run(role, dataset, &layout, models, slots, &settings)
+    }
+
+    /// Shows the checkpoints' tensors to the probes that need them, sorted by name.
+    fn tensors(&mut self, slots: &mut [&mut Slot<'_>], candidate: Option<&Ready>, baseline: Option<&Ready>) {
+        let mut wanting: Vec<_> = slots.iter_mut().filter(|it| it.needs.tensors.candidate != Need::No).collect();
+        if wanting.is_empty() {
+            return;
+        }
+        let open = |ready: Option<&Ready>, role: ModelRole| {
+            let ready = ready.ok_or_else(|| format!("there is no {} checkpoint", role.as_str()))?;
+            find_weights(ready.path()).and_then(|it| TensorFile::open(&it)).map_err(|e| ready.named(&e.to_string()))
+        };
+        let current = match open(candidate, ModelRole::Candidate) {
+            Ok(it) => it,
+            Err(e) => {
+                for slot in wanting {
+                    match slot.needs.tensors.candidate {
+                        Need::Required => slot.fail_with(format!("the checkpoint's tensors cannot be read: {e}")),
+                        _ => self.gap(&slot.settings.id, "the checkpoint's tensors", e.clone()),
+                    }
+                }
+                return;
+            }
+        };
+        let before = open(baseline, ModelRole::Baseline);
+        for slot in &mut wanting {
+            match (&before, slot.needs.tensors.baseline) {
+                (Err(e), Need::Required) => slot.fail_with(format!("the baseline's tensors cannot be read: {e}")),
+                (Err(e), Need::Optional) if baseline.is_some() => {
+                    self.gap(&slot.settings.id, "the baseline's tensors", e.clone());
+                }
+                _ => {}
+            }
+        }
+        for it in current.skipped() {
+            self.gap("run", format!("tensor `{}`", it.name), it.reason.clone());
+        }
+        self.show(&mut wanting, &current, before.as_ref().ok());
+    }
+
+    fn show(&mut self, slots: &mut [&mut &mut Slot<'_>], current: &TensorFile, before: Option<&TensorFile>) {
+        let mut names: Vec<&str> = current.infos().iter().map(|it| it.name.as_str()).collect();
+        names.extend(before.iter().flat_map(|it| it.infos()).map(|it| it.name.as_str()));
+        names.sort_unstable();
+        names.dedup();
+        let mut counts = [0_u64; 2];
+        for name in names {
+            let files = [(ModelRole::Baseline, before), (ModelRole::Candidate, Some(current))];
+            for (at, (role, file)) in files.into_iter().enumerate() {
+                let Some(tensor) = file.and_then(|it| it.get(name)) else { continue };
+                counts[at] += 1;
+                for slot in slots.iter_mut() {
+                    if role == ModelRole::Baseline && slot.needs.tensors.baseline == Need::No {
+                        continue;
+                    }
+                    match &tensor {
+                        Ok(it) => slot.call(|probe, host| probe.update_tensor(host, role, &view(it)?)),
+                        Err(e) => slot.fail_with(e.to_string()),
+                    }
+                }
+            }
+        }
+        for (role, n) in [ModelRole::Baseline, ModelRole::Candidate].into_iter().zip(counts) {
+            if n > 0 {
+                self.coverage.tensors.insert(role.as_str().to_owned(), n);
+            }
+        }
+    }
+}
+
+fn resolve(store: &dyn CheckpointStore, spec: &modelwatch_config::CheckpointSpec) -> Result<CheckpointId, String> {
+    let history = store.history(&spec.lineage).map_err(|e| e.message)?;
+    checkpoint::resolve(&history, spec).map_err(|e| e.to_string())
+}
+
+fn plain(path: &Path, model: Option<String>) -> Result<Ready, String> {
+    let files = checkpoint::files(path).map_err(|e| e.to_string())?;
+    let bytes = files.iter().filter_map(|(_, it)| it.metadata().ok()).map(|it| it.len()).sum();
+    let source = path.display().to_string();
+    let record = CheckpointRecord { id: None, lineage: None, source, files: files.len() as u64, bytes };
+    Ok(Ready { record, files: Files::Path(path.to_owned()), model })
+}
+
+fn row_needs<'s>(slot: &'s Slot<'_>, role: Role) -> Option<&'s modelwatch_sdk::RowNeeds> {
+    match role {
+        Role::Current => slot.needs.current.as_ref(),
+        Role::Reference => slot.needs.reference.as_ref(),
+    }
+}
+
+fn view<'t>(tensor: &'t Tensor<'_>) -> Result<TensorView<'t>, modelwatch_sdk::Error> {
+    let name = tensor.info.dtype.name();
+    let dtype = DType::parse(name)
+        .ok_or_else(|| modelwatch_sdk::Error::input(format!("tensor `{}` has type {name}", tensor.info.name)))?;
+    Ok(TensorView { name: &tensor.info.name, dtype, shape: &tensor.info.shape, bytes: &tensor.bytes })
+}

@@ -1,0 +1,298 @@
+//! From what the probes say to the record: decide, act, keep.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeKind, ProbeSeverity};
+use modelwatch_sdk::{
+    Report,
+    report::{Check, Finding, Labels, Severity, Status},
+    store::{CheckpointStore, History, VerdictRecord},
+};
+
+use super::{
+    Event, Outcome, Problem,
+    execute::{Ready, Run},
+    plan::Planned,
+};
+use crate::{
+    act::{self, Judged},
+    decide::{self, BaselineState},
+    history,
+    pass::Slot,
+    record::{
+        ActionRecord, ActionStatus, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage, RunRecord, Timings,
+        Verdict,
+    },
+};
+
+/// The probe id of what the run itself has to say.
+const RUN: &str = "run";
+
+/// What was judged and where it is kept.
+pub(super) struct Checkpoints<'a> {
+    pub(super) store: Option<&'a dyn CheckpointStore>,
+    pub(super) before: Option<&'a History>,
+    pub(super) lineage: Option<&'a str>,
+    pub(super) candidate: Option<Ready>,
+    pub(super) baseline: Option<Ready>,
+    pub(super) models: Vec<ModelRecord>,
+}
+
+type Probes<'p, 'a> = Vec<(&'p Planned<'a>, Option<Result<Slot<'a>, String>>)>;
+
+pub(super) fn conclude(
+    mut run: Run<'_>,
+    document: &Document,
+    mut probes: Probes<'_, '_>,
+    checkpoints: Checkpoints<'_>,
+) -> Result<Outcome, Problem> {
+    let baseline = match &run.pipeline.baseline {
+        Some(it) if it.optional && checkpoints.baseline.is_none() => BaselineState::NotYet,
+        _ => BaselineState::Expected,
+    };
+    let mut judgement = Judgement::new(&run);
+    run.phase("verdict", |run| {
+        for (planned, slot) in &mut probes {
+            judgement.probe(run, planned, slot.as_mut(), baseline);
+        }
+    });
+    // From here on the run is carried to its end: refs and their log must agree.
+    run.check_interrupted()?;
+    let mut record = record(&run, document, judgement, &checkpoints);
+    run.phase("actions", |run| act_on(run, &mut record, &checkpoints));
+    record.timings.phases = std::mem::take(&mut run.phases);
+    record.timings.total = run.start.elapsed().as_secs_f64();
+    let history_error = if run.options.keep { keep(run.pipeline, &record).err() } else { None };
+    (run.options.on_event)(Event::Phase("done"));
+    Ok(Outcome { record, history_error })
+}
+
+/// Everything that was said, under the probes' ids.
+struct Judgement {
+    /// The worst status among the checks that count.
+    worst: Option<Status>,
+    checks: Vec<Of<Check>>,
+    findings: Vec<Of<Finding>>,
+    reports: Vec<(String, Report)>,
+    coverage: Vec<ProbeCoverage>,
+    seconds: BTreeMap<String, f64>,
+}
+
+impl Judgement {
+    fn new(run: &Run<'_>) -> Self {
+        let mut res = Self {
+            worst: None,
+            checks: Vec::new(),
+            findings: Vec::new(),
+            reports: Vec::new(),
+            coverage: Vec::new(),
+            seconds: BTreeMap::new(),
+        };
+        for (what, why) in &run.failures {
+            res.check(RUN, true, failed(what, "is there and can be read", why));
+        }
+        if run.non_finite_inputs > 0 {
+            let n = run.non_finite_inputs;
+            let finding = Finding::new(
+                "MW-R001",
+                Severity::Warning,
+                "model inputs",
+                format!("{n} rows have model inputs that are missing or not finite"),
+            )
+            .advice("clean the data, or check that the model is made for missing values; operators may swallow NaN")
+            .evidence("rows", n);
+            res.findings.push(Of { probe: RUN.to_owned(), it: finding });
+            if run.pipeline.fail_on == FailOn::Warning {
+                let check = failed("model inputs", "all finite", "some are not");
+                res.check(RUN, true, Check { status: Status::Fail, ..check });
+            }
+        }
+        res
+    }
+
+    fn check(&mut self, probe: &str, counts: bool, check: Check) {
+        if counts {
+            self.worst = self.worst.max(Some(check.status));
+        }
+        self.checks.push(Of { probe: probe.to_owned(), it: check });
+    }
+
+    fn probe(
+        &mut self,
+        run: &mut Run<'_>,
+        planned: &Planned<'_>,
+        slot: Option<&mut Result<Slot<'_>, String>>,
+        baseline: BaselineState,
+    ) {
+        let settings = planned.settings;
+        let Some(slot) = slot else { return };
+        let counts = settings.severity == ProbeSeverity::Error;
+        let before = self.checks.len();
+        let said = match slot {
+            Ok(slot) => {
+                let said = slot.evaluate();
+                self.seconds.insert(settings.id.clone(), slot.seconds);
+                said
+            }
+            Err(e) => Err(e.clone()),
+        };
+        let mut coverage = ProbeCoverage {
+            id: settings.id.clone(),
+            kind: if settings.kind == ProbeKind::Verifier { "verifier" } else { "analyzer" }.to_owned(),
+            uses: settings.component.uses.clone(),
+            status: Status::Pass,
+            checks: 0,
+            message: String::new(),
+        };
+        match said {
+            Ok(report) => {
+                for it in &settings.requirements {
+                    match decide::requirement(it, &report, baseline) {
+                        Some(checks) => checks.into_iter().for_each(|it| self.check(&settings.id, counts, it)),
+                        None => run.gap(&settings.id, format!("`{it}`"), "there is no baseline yet"),
+                    }
+                }
+                if let Some(it) = decide::findings(&report, run.pipeline.fail_on) {
+                    self.check(&settings.id, counts, it);
+                }
+                for it in &report.checks {
+                    self.check(&settings.id, counts, it.clone());
+                }
+                for it in &report.gaps {
+                    run.gap(&settings.id, it.what.clone(), it.why.clone());
+                }
+                self.reports.push((settings.id.clone(), report));
+            }
+            Err(reason) => {
+                self.check(&settings.id, true, failed(&settings.component.uses, "runs to its end", &reason));
+                run.gap(&settings.id, "the whole probe", reason.clone());
+                coverage.status = Status::Error;
+                coverage.message = reason;
+            }
+        }
+        coverage.checks = (self.checks.len() - before) as u64;
+        self.coverage.push(coverage);
+    }
+}
+
+fn failed(what: &str, requirement: &str, why: &str) -> Check {
+    Check {
+        metric: what.to_owned(),
+        labels: Labels::new(),
+        requirement: requirement.to_owned(),
+        observed: None,
+        interval: None,
+        n: 0,
+        status: Status::Error,
+        message: why.to_owned(),
+    }
+}
+
+fn record(run: &Run<'_>, document: &Document, judgement: Judgement, checkpoints: &Checkpoints<'_>) -> RunRecord {
+    let verdict = judgement.worst.map_or(Verdict::NotChecked, Verdict::from);
+    let digest = blake3::hash(document.text().as_bytes()).to_hex().to_string();
+    let mut res = RunRecord {
+        run_id: run_id(run.options.now, &digest),
+        pipeline: PipelineRecord {
+            name: run.pipeline.name.clone(),
+            file: Some(document.path().display().to_string()),
+            digest: Some(digest),
+        },
+        verdict,
+        exit_code: verdict.exit_code(),
+        checkpoint: checkpoints.candidate.as_ref().map(|it| it.record.clone()),
+        baseline: checkpoints.baseline.as_ref().map(|it| it.record.clone()),
+        models: checkpoints.models.clone(),
+        checks: judgement.checks,
+        metrics: Vec::new(),
+        findings: judgement.findings,
+        figures: Vec::new(),
+        actions: Vec::new(),
+        coverage: run.coverage.clone(),
+        timings: Timings { started: run.options.now.to_string(), probes: judgement.seconds, ..Timings::default() },
+    };
+    for (probe, report) in judgement.reports {
+        fn of<T>(probe: &str, items: Vec<T>) -> impl Iterator<Item = Of<T>> {
+            items.into_iter().map(move |it| Of { probe: probe.to_owned(), it })
+        }
+        res.metrics.extend(of(&probe, report.metrics));
+        res.findings.extend(of(&probe, report.findings));
+        res.figures.extend(of(&probe, report.figures));
+    }
+    res.findings.sort_by_key(|it| std::cmp::Reverse(it.it.severity));
+    res.coverage.probes = judgement.coverage;
+    let refusals = run.options.catalog.refusals().iter();
+    res.coverage.gaps.extend(refusals.map(|it| GapRecord {
+        probe: RUN.to_owned(),
+        what: format!("plugin `{}`", it.path.display()),
+        why: it.message.clone(),
+    }));
+    res
+}
+
+/// The time, for people, and enough of a digest that two runs of one second differ.
+fn run_id(now: Timestamp, digest: &str) -> String {
+    let time = now.strftime("%Y%m%dT%H%M%SZ");
+    let unique = format!("{digest} {} {}", now.as_nanosecond(), std::process::id());
+    format!("{time}-{}", &blake3::hash(unique.as_bytes()).to_hex()[..8])
+}
+
+fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'_>) {
+    let judged = || {
+        let id = run.judged.as_ref()?;
+        Some(Judged { store: checkpoints.store?, lineage: checkpoints.lineage?, id, before: checkpoints.before? })
+    };
+    let mut judged = judged();
+    if let Some(it) = &judged {
+        let verdict = VerdictRecord {
+            verdict: record.verdict.as_str().to_owned(),
+            pipeline: run.pipeline.name.clone(),
+            run_id: record.run_id.clone(),
+        };
+        if let Err(e) = it.store.record_verdict(it.lineage, it.id, &verdict) {
+            // A verdict that the store does not know must not move a ref.
+            let check = failed("store", "takes the verdict", &e.message);
+            record.checks.push(Of { probe: RUN.to_owned(), it: check });
+            record.verdict = Verdict::Error;
+            record.exit_code = Verdict::Error.exit_code();
+            judged = None;
+        }
+    }
+    let on = &run.pipeline.on;
+    let actions: &[Action] = match record.verdict {
+        Verdict::Pass => &on.pass,
+        Verdict::Fail => &on.fail,
+        Verdict::Inconclusive => &on.inconclusive,
+        Verdict::NotChecked => &on.not_checked,
+        Verdict::Error => &on.error,
+    };
+    let reason = format!("{} by run {} of {}", record.verdict.as_str(), record.run_id, run.pipeline.name);
+    for action in actions {
+        // Not the run's host: what has begun is not interrupted.
+        record.actions.extend(act::on_refs(action, judged.as_ref(), &(), &reason));
+    }
+    exit_code(record);
+    let snapshot = record.clone();
+    let told: Vec<ActionRecord> =
+        actions.iter().filter_map(|it| act::tell(it, &snapshot, &run.pipeline.root)).collect();
+    record.actions.extend(told);
+    exit_code(record);
+}
+
+/// A pass whose actions failed is not done.
+fn exit_code(record: &mut RunRecord) {
+    let undone = |it: &ActionRecord| matches!(it.status, ActionStatus::Failed | ActionStatus::Conflict);
+    if record.exit_code == 0 && record.actions.iter().any(undone) {
+        record.exit_code = Verdict::Error.exit_code();
+    }
+}
+
+fn keep(pipeline: &Pipeline, record: &RunRecord) -> Result<(), history::HistoryError> {
+    history::History::open(&history_path(pipeline))?.add(record)
+}
+
+/// Returns where the history of a pipeline is kept.
+pub(crate) fn history_path(pipeline: &Pipeline) -> std::path::PathBuf {
+    pipeline.run.history.clone().unwrap_or_else(|| pipeline.root.join(".modelwatch").join("history.db"))
+}

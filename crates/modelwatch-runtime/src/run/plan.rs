@@ -1,0 +1,359 @@
+//! What has to be read, inferred and mapped; nothing else is done.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use modelwatch_config::{
+    self as config, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean,
+};
+use modelwatch_sdk::{ErrorKind, Kind, Need, Role, RowNeeds};
+use serde_json::Value;
+
+use super::{Options, Problem};
+use crate::{
+    data::Dataset,
+    pass::Slot,
+    plugin::{Component, Lookup},
+    services::{Models, ProbeHost},
+};
+
+/// A pipeline that is ready to run.
+pub(super) struct Plan<'a> {
+    pub(super) probes: Vec<Planned<'a>>,
+    pub(super) store: Option<Result<OpenStore<'a>, String>>,
+    pub(super) data: BTreeMap<Role, Result<Dataset, String>>,
+}
+
+/// The store's component with its paths resolved.
+pub(super) struct OpenStore<'a> {
+    pub(super) component: Component<'a>,
+    pub(super) config: Value,
+}
+
+/// A probe of the pipeline.
+pub(super) struct Planned<'a> {
+    pub(super) settings: &'a config::Probe,
+    /// What is there to be run, or why nothing is.
+    pub(super) found: Result<Found<'a>, String>,
+}
+
+/// A probe's component, and what an instance of it says it needs.
+pub(super) struct Found<'a> {
+    pub(super) component: Component<'a>,
+    pub(super) needs: modelwatch_sdk::Needs,
+}
+
+/// Plans the run, with the data's columns.
+pub(super) fn plan<'a>(
+    document: &Document,
+    pipeline: &'a Pipeline,
+    options: &Options<'a>,
+) -> Result<Plan<'a>, Problem> {
+    let mut plan = components(document, pipeline, options)?;
+    let mut problems = Vec::new();
+    if let Some(data) = &pipeline.data {
+        for (role, source) in [(Role::Current, &data.current), (Role::Reference, &data.reference)] {
+            let Some(source) = source else { continue };
+            let dataset = Dataset::open(&source.path, source.format).map_err(|e| e.to_string());
+            if let Ok(it) = &dataset {
+                check_columns(document, &plan.probes, role, &data.columns, it, &mut problems);
+            }
+            plan.data.insert(role, dataset);
+        }
+    }
+    if problems.is_empty() { Ok(plan) } else { Err(Problem::Pipeline(problems)) }
+}
+
+/// Finds the components, checks their options and what their probes need, but looks at no data.
+pub(super) fn components<'a>(
+    document: &Document,
+    pipeline: &'a Pipeline,
+    options: &Options<'a>,
+) -> Result<Plan<'a>, Problem> {
+    let mut planner = Planner { document, pipeline, options, problems: Vec::new() };
+    let store = pipeline.store.as_ref().and_then(|it| planner.store(it));
+    let probes: Vec<_> = pipeline.probes.iter().filter_map(|it| planner.probe(it)).collect();
+    if planner.problems.is_empty() {
+        Ok(Plan { probes, store, data: BTreeMap::new() })
+    } else {
+        Err(Problem::Pipeline(planner.problems))
+    }
+}
+
+/// Returns what a run would stumble over: data that cannot be read, files that are not there, and
+/// plugins that were refused.
+pub(super) fn missing(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
+    let mut res = Vec::new();
+    for (role, dataset) in &plan.data {
+        if let Err(e) = dataset {
+            res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, e, None));
+        }
+    }
+    let paths = [
+        (
+            "/checkpoint/import",
+            pipeline.checkpoint.as_ref().and_then(|it| match it {
+                CheckpointSource::Import { path, .. } => Some(path),
+                CheckpointSource::Stored { .. } => None,
+            }),
+        ),
+        (
+            "/baseline/import",
+            pipeline.baseline.as_ref().and_then(|it| match &it.from {
+                config::BaselineSource::Path(path) => Some(path),
+                config::BaselineSource::Stored(_) => None,
+            }),
+        ),
+    ];
+    for (pointer, path) in paths {
+        if let Some(path) = path.filter(|it| !it.exists()) {
+            let message = format!("there is no file or folder `{}`", path.display());
+            res.push(document.at(pointer, code::MISSING_FILE, message, None));
+        }
+    }
+    for it in &plan.probes {
+        if let Err(e) = &it.found {
+            res.push(document.at(&format!("{}/uses", it.settings.component.pointer), code::REFUSED, e, None));
+        }
+    }
+    res
+}
+
+struct Planner<'a, 'o> {
+    document: &'o Document,
+    pipeline: &'a Pipeline,
+    options: &'o Options<'a>,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a> Planner<'a, '_> {
+    fn store(&mut self, settings: &'a config::Component) -> Option<Result<OpenStore<'a>, String>> {
+        let component = match self.component(Kind::Store, settings)? {
+            Ok(it) => it,
+            Err(reason) => return Some(Err(reason)),
+        };
+        let config = component.resolved(&settings.with, &self.pipeline.root);
+        Some(Ok(OpenStore { component, config }))
+    }
+
+    fn probe(&mut self, settings: &'a config::Probe) -> Option<Planned<'a>> {
+        let kind = match settings.kind {
+            ProbeKind::Verifier => Kind::Verifier,
+            ProbeKind::Analyzer => Kind::Analyzer,
+        };
+        if settings.isolation == config::Isolation::Process {
+            let pointer = format!("{}/isolation", settings.component.pointer);
+            let message = "this version runs plugins in threads only";
+            self.at(&pointer, code::OUT_OF_RANGE, message, Some("leave `isolation` out, or set it to \"thread\""));
+            return None;
+        }
+        let component = match self.component(kind, &settings.component)? {
+            Ok(it) => it,
+            Err(reason) => return Some(Planned { settings, found: Err(reason) }),
+        };
+        let config = Value::Object(settings.component.with.clone());
+        let needs = match component.open_probe(&config) {
+            Ok(it) => it.needs(),
+            Err(e) if e.kind == ErrorKind::Config => {
+                let with = format!("{}/with", settings.component.pointer);
+                let pointer =
+                    if settings.component.with.is_empty() { settings.component.pointer.clone() } else { with };
+                let help = Some(e.help.as_str()).filter(|it| !it.is_empty());
+                self.at(&format!("{pointer}{}", e.path), code::REFUSED, &e.message, help);
+                return None;
+            }
+            Err(e) => return Some(Planned { settings, found: Err(e.message) }),
+        };
+        self.check_needs(settings, &needs);
+        self.check_confidence(settings);
+        Some(Planned { settings, found: Ok(Found { component, needs }) })
+    }
+
+    /// Looks a component up and checks its options. `None` where the pipeline is at fault, an error
+    /// where the component's library was refused.
+    fn component(&mut self, kind: Kind, settings: &config::Component) -> Option<Result<Component<'a>, String>> {
+        let catalog = self.options.catalog;
+        match catalog.find(kind, &settings.uses) {
+            Lookup::Found(it) => {
+                let errors = self.document.component_errors(settings, &it.info.config);
+                if errors.is_empty() {
+                    return Some(Ok(it));
+                }
+                self.problems.extend(errors);
+                None
+            }
+            Lookup::Refused(it) => Some(Err(it.to_string())),
+            Lookup::Unknown(names) => {
+                let pointer = format!("{}/uses", settings.pointer);
+                let other = catalog.components().find(|it| it.info.name == settings.uses);
+                if let Some(other) = other {
+                    let message = format!("`{}` is of kind {}, not {kind}", settings.uses, other.info.kind);
+                    self.at(&pointer, code::WRONG_KIND, &message, None);
+                    return None;
+                }
+                let help = match did_you_mean(&settings.uses, names.iter().copied()) {
+                    Some(it) => format!("did you mean `{it}`?"),
+                    None if names.is_empty() => {
+                        "build the plugins, or name their folder with `--plugin-dir`".to_owned()
+                    }
+                    None => format!("there is {}", names.join(", ")),
+                };
+                self.at(
+                    &pointer,
+                    code::UNKNOWN_COMPONENT,
+                    &format!("no {kind} is named `{}`", settings.uses),
+                    Some(&help),
+                );
+                None
+            }
+        }
+    }
+
+    /// A probe computes the intervals of a metric at one level, whatever the labels.
+    fn check_confidence(&mut self, settings: &config::Probe) {
+        let mut levels: BTreeMap<&str, f64> = BTreeMap::new();
+        for it in &settings.requirements {
+            let Some(level) = it.confidence else { continue };
+            let first = *levels.entry(&it.metric.name).or_insert(level);
+            if first != level {
+                let message = format!("`{}` is required with two confidences", it.metric.name);
+                self.at(
+                    &it.pointer,
+                    code::TWO_CONFIDENCES,
+                    &message,
+                    Some("use one, or a second probe with its own `id`"),
+                );
+            }
+        }
+    }
+
+    /// What a probe cannot do without, the pipeline must have.
+    fn check_needs(&mut self, settings: &config::Probe, needs: &modelwatch_sdk::Needs) {
+        let data = self.pipeline.data.as_ref();
+        let sources = [
+            (Role::Current, &needs.current, data.and_then(|it| it.current.as_ref())),
+            (Role::Reference, &needs.reference, data.and_then(|it| it.reference.as_ref())),
+        ];
+        for (role, rows, source) in sources {
+            let Some(rows) = rows else { continue };
+            if source.is_none() && !rows.optional {
+                let what = format!("{} data", role.as_str());
+                self.lacks(settings, &what, &format!("add `[data.{}]` with its `path`", role.as_str()));
+                continue;
+            }
+            let columns = data.map(|it| &it.columns);
+            let named = [
+                ("label", rows.label, columns.and_then(|it| it.label.as_ref())),
+                ("id", rows.id, columns.and_then(|it| it.id.as_ref())),
+                ("timestamp", rows.timestamp, columns.and_then(|it| it.timestamp.as_ref())),
+                ("weight", rows.weight, columns.and_then(|it| it.weight.as_ref())),
+            ];
+            for (name, need, column) in named {
+                if need == Need::Required && column.is_none() && source.is_some() {
+                    self.lacks(settings, &format!("a {name} column"), &format!("set `{name}` in `[data.columns]`"));
+                }
+            }
+            if rows.predictions == Need::Required && self.pipeline.checkpoint.is_none() {
+                self.lacks(settings, "a model", "add `[checkpoint]`");
+            }
+            if rows.baseline_predictions == Need::Required && self.pipeline.baseline.is_none() {
+                self.lacks(settings, "a baseline model", "add `[baseline]`");
+            }
+        }
+        if needs.tensors.candidate == Need::Required && self.pipeline.checkpoint.is_none() {
+            self.lacks(settings, "a checkpoint", "add `[checkpoint]`");
+        }
+        if needs.tensors.baseline == Need::Required && self.pipeline.baseline.is_none() {
+            self.lacks(settings, "a baseline", "add `[baseline]`");
+        }
+    }
+
+    fn lacks(&mut self, settings: &config::Probe, what: &str, help: &str) {
+        let message = format!("`{}` needs {what}, which the pipeline does not have", settings.id);
+        self.at(&format!("{}/uses", settings.component.pointer), code::MISSING_KEY, &message, Some(help));
+    }
+
+    fn at(&mut self, pointer: &str, code: &'static str, message: &str, help: Option<&str>) {
+        self.problems.push(self.document.at(pointer, code, message, help));
+    }
+}
+
+/// Every column that the pipeline names and some probe reads must be in the data.
+fn check_columns(
+    document: &Document,
+    probes: &[Planned<'_>],
+    role: Role,
+    columns: &Columns,
+    dataset: &Dataset,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let names: Vec<&str> = dataset.schema().fields().iter().map(|it| it.name().as_str()).collect();
+    let needs: Vec<_> = probes.iter().filter_map(|it| rows_of(it, role).map(|rows| (it.settings, rows))).collect();
+    let any = |wanted: fn(&RowNeeds) -> bool| needs.iter().any(|(_, it)| wanted(it));
+    let mut wanted: Vec<(String, &str)> = Vec::new();
+    let single = [
+        ("label", &columns.label, any(|it| it.label != Need::No)),
+        ("id", &columns.id, any(|it| it.id != Need::No)),
+        ("timestamp", &columns.timestamp, any(|it| it.timestamp != Need::No)),
+        ("weight", &columns.weight, any(|it| it.weight != Need::No)),
+    ];
+    for (key, name, read) in single {
+        if let (Some(name), true) = (name, read) {
+            wanted.push((format!("/data/columns/{key}"), name));
+        }
+    }
+    if any(|it| it.slices) {
+        let slices = columns.slices.iter().enumerate();
+        wanted.extend(slices.map(|(at, name)| (format!("/data/columns/slices/{at}"), name.as_str())));
+    }
+    for (settings, rows) in &needs {
+        let with = format!("{}/with", settings.component.pointer);
+        wanted.extend(rows.columns.iter().map(|name| (with.clone(), name.as_str())));
+    }
+    for (pointer, name) in wanted {
+        if names.contains(&name) {
+            continue;
+        }
+        let message = format!("the {} data has no column `{name}`", role.as_str());
+        let help = match did_you_mean(name, names.iter().copied()) {
+            Some(it) => format!("did you mean `{it}`?"),
+            None => format!("its columns are {}", some(&names)),
+        };
+        problems.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(help.as_str())));
+    }
+}
+
+fn some(names: &[&str]) -> String {
+    match names {
+        [first @ .., _] if names.len() > 12 => format!("{} and {} more", first[..10].join(", "), names.len() - 10),
+        _ => names.join(", "),
+    }
+}
+
+fn rows_of<'p>(planned: &'p Planned<'_>, role: Role) -> Option<&'p RowNeeds> {
+    let needs = &planned.found.as_ref().ok()?.needs;
+    match role {
+        Role::Current => needs.current.as_ref(),
+        Role::Reference => needs.reference.as_ref(),
+    }
+}
+
+impl<'a> Planned<'a> {
+    /// Opens the main instance of the probe for a run with these models.
+    pub(super) fn open(&self, models: &Models, options: &Options<'_>) -> Result<Slot<'a>, String> {
+        let found = self.found.as_ref().map_err(Clone::clone)?;
+        let confidence = self.settings.requirements.iter();
+        let confidence = confidence.filter_map(|it| Some((it.metric.name.clone(), it.confidence?))).collect();
+        let deadline = self.settings.timeout.and_then(|it| Some((Instant::now().checked_add(it)?, it)));
+        let host =
+            ProbeHost { cancelled: Arc::clone(&options.cancelled), deadline, models: models.clone(), confidence };
+        Slot::open(self.settings, found.component, host).map_err(|e| e.message)
+    }
+}
+
+/// Returns the lineage of the judged checkpoint.
+pub(super) fn lineage(source: &CheckpointSource) -> &str {
+    match source {
+        CheckpointSource::Import { lineage, .. } => lineage,
+        CheckpointSource::Stored { spec, .. } => &spec.lineage,
+    }
+}

@@ -1,0 +1,170 @@
+//! The same table in every format, as one file or several, is the same rows.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+    sync::Arc,
+};
+
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, Float64Array, Int64Array, RecordBatch, cast::AsArray, types::Float64Type,
+};
+use arrow_ipc::writer::{FileWriter, StreamWriter};
+use arrow_schema::{DataType, Field};
+use modelwatch_runtime::data::{DataError, Dataset, PARTITION_ROWS, Scan};
+use npyz::WriterBuilder;
+use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+const ROWS: usize = PARTITION_ROWS + 1234;
+
+fn value(row: usize) -> f64 {
+    (row * 7 % 1001) as f64 / 8.0
+}
+
+fn table() -> RecordBatch {
+    let y = Int64Array::from_iter_values((0..ROWS).map(|it| it as i64 % 10));
+    let x = Float64Array::from_iter_values((0..ROWS).map(value));
+    RecordBatch::try_from_iter([("y", Arc::new(y) as ArrayRef), ("x", Arc::new(x) as ArrayRef)]).unwrap()
+}
+
+/// Reads column `x` and says how many rows each partition has.
+fn read(pattern: &Path, batch_rows: usize) -> (Vec<f64>, Vec<usize>) {
+    let dataset = Dataset::open(pattern.to_str().unwrap(), None).unwrap();
+    let scan = Scan { columns: vec!["x".to_owned()], batch_rows };
+    let (mut values, mut partitions) = (Vec::new(), Vec::new());
+    for partition in dataset.scan(&scan).unwrap() {
+        let before = values.len();
+        for batch in partition.unwrap() {
+            let batch = batch.unwrap();
+            assert!(batch.num_rows() <= batch_rows && batch.num_columns() == 1);
+            values.extend(batch.column(0).as_primitive::<Float64Type>().values());
+        }
+        partitions.push(values.len() - before);
+    }
+    (values, partitions)
+}
+
+fn npy<T: npyz::Serialize + npyz::AutoSerialize>(out: &mut dyn Write, shape: &[u64], values: impl Iterator<Item = T>) {
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(out).begin_nd().unwrap();
+    writer.extend(values).unwrap();
+    writer.finish().unwrap();
+}
+
+type Fill<'a> = &'a dyn Fn(&mut dyn Write);
+
+fn npz(path: &Path, arrays: &[(&str, Fill<'_>)]) {
+    let mut archive = ZipWriter::new(File::create(path).unwrap());
+    for (name, write) in arrays {
+        archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+        write(&mut archive);
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn every_format_gives_the_same_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let table = table();
+
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(20_000)).build();
+    let mut writer =
+        ArrowWriter::try_new(File::create(path("t.parquet")).unwrap(), table.schema(), Some(properties)).unwrap();
+    writer.write(&table).unwrap();
+    writer.close().unwrap();
+
+    let mut csv = String::from("y,x\n");
+    (0..ROWS).for_each(|row| csv.push_str(&format!("{},{:?}\n", row % 10, value(row))));
+    fs::write(path("t.csv"), &csv).unwrap();
+    fs::write(path("t.tsv"), csv.replace(',', "\t")).unwrap();
+
+    let mut writer = FileWriter::try_new(File::create(path("t.arrow")).unwrap(), &table.schema()).unwrap();
+    writer.write(&table).unwrap();
+    writer.finish().unwrap();
+    let mut writer = StreamWriter::try_new(File::create(path("t.arrows")).unwrap(), &table.schema()).unwrap();
+    writer.write(&table).unwrap();
+    writer.finish().unwrap();
+
+    npy(&mut File::create(path("t.npy")).unwrap(), &[ROWS as u64], (0..ROWS).map(value));
+    let y = |out: &mut dyn Write| npy(out, &[ROWS as u64], (0..ROWS).map(|it| it as i64 % 10));
+    let x = |out: &mut dyn Write| npy(out, &[ROWS as u64], (0..ROWS).map(value));
+    npz(&path("t.npz"), &[("y", &y), ("x", &x)]);
+
+    let expected: Vec<f64> = (0..ROWS).map(value).collect();
+    for name in ["t.parquet", "t.csv", "t.tsv", "t.arrow", "t.arrows", "t.npy", "t.npz"] {
+        let (values, partitions) = read(&path(name), 4096);
+        assert!(values == expected, "{name}: {} rows", values.len());
+        let wanted = if name == "t.parquet" { vec![20_000, 20_000, 20_000, 6770] } else { vec![PARTITION_ROWS, 1234] };
+        assert_eq!(partitions, wanted, "{name}");
+        assert_eq!(read(&path(name), 256), (values, partitions), "{name}");
+    }
+}
+
+#[test]
+fn a_glob_is_its_files_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, value) in [("b.csv", 2), ("a.csv", 1), ("c.txt", 3)] {
+        fs::write(dir.path().join(name), format!("x\n{value}.5\n")).unwrap();
+    }
+    assert_eq!(read(&dir.path().join("*.csv"), 256).0, [1.5, 2.5]);
+    fs::write(dir.path().join("d.csv"), "z\n1.5\n").unwrap();
+    let error = Dataset::open(dir.path().join("*.csv").to_str().unwrap(), None).unwrap_err();
+    assert!(matches!(error, DataError::ColumnsDiffer { .. }), "{error}");
+}
+
+#[test]
+fn further_axes_are_a_tensor() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.npz");
+    npz(&path, &[("image", &|out| npy(out, &[3, 2, 2], (0..12).map(|it| it as f32)))]);
+    let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+    let field = dataset.schema().field(0);
+    assert_eq!(field.data_type(), &DataType::FixedSizeList(Arc::new(Field::new("item", DataType::Float32, true)), 4));
+    assert_eq!(field.metadata()["ARROW:extension:name"], "arrow.fixed_shape_tensor");
+    assert_eq!(field.metadata()["ARROW:extension:metadata"], r#"{"shape":[2,2]}"#);
+    let scan = Scan { columns: vec!["image".to_owned()], batch_rows: 256 };
+    let batch = dataset.scan(&scan).unwrap().next().unwrap().unwrap().next().unwrap().unwrap();
+    let list: &FixedSizeListArray = batch.column(0).as_fixed_size_list();
+    assert_eq!((list.len(), list.value_length()), (3, 4));
+}
+
+#[test]
+fn files_that_are_damaged_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.npz");
+    let (short, long) =
+        (|out: &mut dyn Write| npy(out, &[3], 0..3_i64), |out: &mut dyn Write| npy(out, &[4], 0..4_i64));
+    npz(&path, &[("a", &short), ("b", &long)]);
+    let error = Dataset::open(path.to_str().unwrap(), None).unwrap_err().to_string();
+    assert!(error.contains("array `b`") && error.contains("4 rows"), "{error}");
+
+    // The head promises more rows than there are.
+    let path = dir.path().join("short.npy");
+    npy(&mut File::create(&path).unwrap(), &[1000], (0..1000).map(value));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.truncate(bytes.len() - 100);
+    fs::write(&path, bytes).unwrap();
+    let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+    let scan = Scan { columns: vec!["x".to_owned()], batch_rows: 256 };
+    let error = dataset.scan(&scan).unwrap().find_map(Result::err).unwrap().to_string();
+    assert!(error.contains("short.npy") && error.contains("array `x`"), "{error}");
+}
+
+#[test]
+fn a_dot_in_a_name_is_a_letter_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let column = |value: f64| Arc::new(Float64Array::from(vec![value])) as ArrayRef;
+    let table = RecordBatch::try_from_iter([("a", column(1.0)), ("a.b", column(2.0)), ("x", column(3.0))]).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), table.schema(), None).unwrap();
+    writer.write(&table).unwrap();
+    writer.close().unwrap();
+    let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+    let scan = Scan { columns: vec!["a.b".to_owned(), "x".to_owned()], batch_rows: 256 };
+    let batch = dataset.scan(&scan).unwrap().next().unwrap().unwrap().next().unwrap().unwrap();
+    let names: Vec<_> = batch.schema().fields().iter().map(|it| it.name().clone()).collect();
+    assert_eq!(names, ["a.b", "x"]);
+}

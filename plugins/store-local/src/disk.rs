@@ -1,0 +1,260 @@
+//! The folder of a store: checked reads, and the one way in which a file gets its name.
+//!
+//! Every change goes through [`Disk::step`], so that a test sees each and can let it fail.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use modelwatch_sdk::{Error, Result};
+
+use crate::errors;
+
+/// One change to the file system.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only those who watch look at the paths"))]
+pub(crate) enum Step<'a> {
+    CreateDir(&'a Path),
+    CreateFile(&'a Path),
+    Write(&'a Path),
+    SyncFile(&'a Path),
+    Link(&'a Path, &'a Path),
+    Rename(&'a Path, &'a Path),
+    SyncDir(&'a Path),
+    Remove(&'a Path),
+}
+
+/// Sees every change before and after it is made.
+pub(crate) trait Watch: Send + Sync {
+    /// An error here takes the place of the change.
+    fn before(&self, step: Step<'_>) -> io::Result<()> {
+        let _ = step;
+        Ok(())
+    }
+
+    fn after(&self, step: Step<'_>) {
+        let _ = step;
+    }
+
+    /// Whether to sync in earnest; a test that plays the disk keeps account itself.
+    fn syncs(&self) -> bool {
+        true
+    }
+}
+
+impl Watch for () {}
+
+pub(crate) struct Disk {
+    root: PathBuf,
+    watch: Arc<dyn Watch>,
+    /// Folders that this process made durable, with all above them.
+    durable: Mutex<BTreeSet<PathBuf>>,
+    /// Set once a folder could not be synced. A later sync may succeed although the earlier change is
+    /// lost, so that nothing this process adds could be believed.
+    degraded: AtomicBool,
+}
+
+impl Disk {
+    /// Opens the folder, making it and what is missing above it if it does not exist.
+    pub(crate) fn open(root: &Path, watch: Arc<dyn Watch>) -> Result<Self> {
+        let mut disk =
+            Self { root: root.to_owned(), watch, durable: Mutex::default(), degraded: AtomicBool::new(false) };
+        let missing: Vec<&Path> =
+            root.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
+        for dir in missing.into_iter().rev() {
+            disk.create_dir(dir)?;
+        }
+        disk.root = fs::canonicalize(root).map_err(|e| errors::io("open the folder", root, &e))?;
+        if disk.root.is_dir() {
+            Ok(disk)
+        } else {
+            Err(Error::input(format!("`{}` is a file, not the folder of a store", root.display()))
+                .with_help("point `path` at a folder, or at a name that is still free"))
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the whole file, or `None` if there is none.
+    pub(crate) fn read(&self, path: &Path, cap: u64) -> Result<Option<Vec<u8>>> {
+        let Some((file, len)) = self.open_file(path)? else {
+            return Ok(None);
+        };
+        if len > cap {
+            return Err(errors::corrupt(path, format_args!("has {len} bytes, more than the {cap} there can be")));
+        }
+        let mut res = Vec::new();
+        // The file may grow meanwhile; the cap holds all the same.
+        file.take(cap).read_to_end(&mut res).map_err(|e| errors::io("read", path, &e))?;
+        Ok(Some(res))
+    }
+
+    /// Returns `len` bytes from `offset` of the file; both were checked by the caller.
+    pub(crate) fn read_range(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let Some((mut file, size)) = self.open_file(path)? else {
+            return Err(errors::corrupt(path, "is missing"));
+        };
+        if offset.checked_add(len as u64).is_none_or(|end| end > size) {
+            return Err(errors::corrupt(path, format_args!("is cut off at {size} bytes")));
+        }
+        let mut res = vec![0; len];
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut res));
+        read.map_err(|e| errors::io("read", path, &e))?;
+        Ok(res)
+    }
+
+    /// Returns the names in a folder, sorted; none if it does not exist. Names that are no UTF-8 are left out.
+    pub(crate) fn list(&self, dir: &Path) -> Result<Vec<String>> {
+        if !self.is_plain(dir)? {
+            return Ok(Vec::new());
+        }
+        let failed = |e: io::Error| errors::io("list", dir, &e);
+        let mut res = Vec::new();
+        for it in fs::read_dir(dir).map_err(failed)? {
+            res.extend(it.map_err(failed)?.file_name().into_string().ok());
+        }
+        res.sort_unstable();
+        Ok(res)
+    }
+
+    /// Returns whether there is something at `path`, without a symbolic link on the way to it.
+    pub(crate) fn is_plain(&self, path: &Path) -> Result<bool> {
+        let mut at = self.root.clone();
+        let below = path.strip_prefix(&self.root).expect("every path is made from the root");
+        for part in below {
+            at.push(part);
+            match fs::symlink_metadata(&at) {
+                Ok(it) if it.file_type().is_symlink() => {
+                    return Err(errors::corrupt(&at, "is a symbolic link, which a store never has"));
+                }
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    return Ok(false);
+                }
+                Err(e) => return Err(errors::io("look at", &at, &e)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes a folder below the root, and sees to it that it survives a power cut.
+    pub(crate) fn ensure_dir(&self, dir: &Path) -> Result<()> {
+        let known = || self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if dir == self.root || known().contains(dir) {
+            return Ok(());
+        }
+        self.ensure_dir(parent(dir))?;
+        self.create_dir(dir)?;
+        if !self.is_plain(dir)? || !dir.is_dir() {
+            return Err(errors::corrupt(dir, "is not a folder"));
+        }
+        known().insert(dir.to_owned());
+        Ok(())
+    }
+
+    /// Gives a staged and synced file its name, durably. Returns whether the name was free.
+    pub(crate) fn publish(&self, staged: &Path, to: &Path) -> Result<bool> {
+        if self.degraded.load(Ordering::Relaxed) {
+            return Err(Error::io(format!(
+                "the store `{}` takes no more writes in this process: a sync failed before",
+                self.root.display()
+            ))
+            .with_help("check the disk and the system's log, then start again; everything acknowledged is intact"));
+        }
+        self.ensure_dir(parent(to))?;
+        let linked = match self.step(Step::Link(staged, to), || fs::hard_link(staged, to)) {
+            Ok(()) => true,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                return Err(errors::io("link", to, &e).with_help("put the store on a file system that has hard links"));
+            }
+            Err(e) => return Err(errors::io("link", to, &e)),
+        };
+        // Also where another writer was faster: its link may not be durable yet.
+        self.sync_dir(parent(to))?;
+        Ok(linked)
+    }
+
+    /// Puts a staged and synced file in the place of a damaged one, durably.
+    pub(crate) fn replace(&self, staged: &Path, to: &Path) -> Result<()> {
+        let renamed = self.step(Step::Rename(staged, to), || fs::rename(staged, to));
+        renamed.map_err(|e| errors::io("replace", to, &e))?;
+        self.sync_dir(parent(to))
+    }
+
+    /// Makes the names in a folder durable.
+    pub(crate) fn sync_dir(&self, dir: &Path) -> Result<()> {
+        // Elsewhere a folder cannot be opened, and the file system orders its own changes.
+        if !cfg!(unix) {
+            return Ok(());
+        }
+        self.sync(Step::SyncDir(dir), || File::open(dir)?.sync_all()).map_err(|e| {
+            self.degraded.store(true, Ordering::Relaxed);
+            errors::io("sync the folder", dir, &e).with_help(
+                "check the disk and the system's log, then start again; whether the last change is kept is unknown until then",
+            )
+        })
+    }
+
+    /// Makes the name of the root durable, where the folder above it may be opened.
+    pub(crate) fn settle_root(&self) {
+        if cfg!(unix) {
+            let above = parent(&self.root);
+            let _ = self.sync(Step::SyncDir(above), || File::open(above)?.sync_all());
+        }
+    }
+
+    /// Makes one change.
+    pub(crate) fn step<T>(&self, step: Step<'_>, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.watch.before(step)?;
+        let res = change()?;
+        self.watch.after(step);
+        Ok(res)
+    }
+
+    /// Makes one change durable.
+    pub(crate) fn sync(&self, step: Step<'_>, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.step(step, || if self.watch.syncs() { sync() } else { Ok(()) })
+    }
+
+    fn create_dir(&self, dir: &Path) -> Result<()> {
+        match self.step(Step::CreateDir(dir), || fs::create_dir(dir)) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(errors::io("create the folder", dir, &e));
+            }
+            _ => {}
+        }
+        // Also where it exists: whoever made it may not have come this far.
+        self.sync_dir(parent(dir))
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Option<(File, u64)>> {
+        if !self.is_plain(path)? {
+            return Ok(None);
+        }
+        let failed = |e: io::Error| errors::io("read", path, &e);
+        // Asked before opening: to open a pipe would wait for its other end.
+        if !fs::symlink_metadata(path).map_err(failed)?.is_file() {
+            return Err(errors::corrupt(path, "is not a file"));
+        }
+        let file = File::open(path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        Ok(Some((file, len)))
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(it) if !it.as_os_str().is_empty() => it,
+        _ => Path::new("."),
+    }
+}

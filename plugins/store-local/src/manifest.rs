@@ -1,0 +1,222 @@
+//! Manifests: what a checkpoint consists of and where its chunks lie.
+
+use std::path::{Path, PathBuf};
+
+use modelwatch_sdk::{
+    DType, Result,
+    store::{CheckpointId, CheckpointManifest, FileEntry, TensorEntry, check_file_name},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    disk::Disk,
+    errors,
+    format::{self, Digest, FORMAT, MAX_MANIFEST, MAX_PACK},
+    pack::{FRAME_HEADER, FrameSpan, unframe},
+};
+
+/// The deepest nesting of metadata; JSON readers stop at 128.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// A manifest as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredManifest {
+    pub(crate) format: u64,
+    pub(crate) id: CheckpointId,
+    pub(crate) metadata: Map<String, Value>,
+    pub(crate) packs: Vec<Digest>,
+    pub(crate) files: Vec<StoredFile>,
+    pub(crate) tensors: Vec<StoredTensor>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) requires: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredFile {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) digest: Digest,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredTensor {
+    pub(crate) name: String,
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) digest: Digest,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// Where a run of bytes is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Chunk {
+    pub(crate) hash: Digest,
+    /// The position in the manifest's list of packs.
+    pub(crate) pack: usize,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    pub(crate) len: u64,
+}
+
+impl StoredManifest {
+    /// Reads the manifest of that digest and checks all of it.
+    pub(crate) fn load(disk: &Disk, digest: Digest, chunk_size: u64) -> Result<Self> {
+        let path = path(disk, digest);
+        let Some(bytes) = disk.read(&path, MAX_MANIFEST)? else {
+            return Err(errors::corrupt(&path, "is missing"));
+        };
+        if Digest::of(&bytes) != digest {
+            return Err(errors::corrupt(&path, "does not verify: its bytes are not what was written"));
+        }
+        Self::parse(&path, &bytes, chunk_size)
+    }
+
+    /// Takes nothing for granted: whoever wrote the bytes could also name the file after them.
+    pub(crate) fn parse(path: &Path, bytes: &[u8], chunk_size: u64) -> Result<Self> {
+        let unclear = |e: serde_json::Error| errors::corrupt(path, format_args!("cannot be understood: {e}"));
+        let head: Head = serde_json::from_slice(bytes).map_err(unclear)?;
+        format::check_format(path, head.format, &head.requires, "")?;
+        let res: Self = serde_json::from_slice(bytes).map_err(unclear)?;
+        if let Err(what) = res.check(chunk_size) {
+            return Err(errors::corrupt(path, what));
+        }
+        if content_id(&res.metadata, &res.files, &res.tensors)? != res.id {
+            return Err(errors::corrupt(path, "has an id that is not that of its content"));
+        }
+        Ok(res)
+    }
+
+    /// Returns what a reader shows of it.
+    pub(crate) fn shown(&self) -> CheckpointManifest {
+        let file = |it: &StoredFile| FileEntry { name: it.name.clone(), size: it.size, digest: it.digest.to_string() };
+        let tensor = |it: &StoredTensor| TensorEntry {
+            name: it.name.clone(),
+            dtype: it.dtype.clone(),
+            shape: it.shape.clone(),
+            digest: it.digest.to_string(),
+        };
+        CheckpointManifest {
+            id: self.id.clone(),
+            metadata: self.metadata.clone(),
+            files: self.files.iter().map(file).collect(),
+            tensors: self.tensors.iter().map(tensor).collect(),
+        }
+    }
+
+    /// Returns the bytes of a chunk of it, checked.
+    pub(crate) fn chunk(&self, disk: &Disk, chunk: &Chunk) -> Result<Vec<u8>> {
+        let span = FrameSpan { offset: chunk.offset, size: chunk.size };
+        read_chunk(disk, self.packs[chunk.pack], span, chunk.hash, chunk.len)
+    }
+
+    fn check(&self, chunk_size: u64) -> std::result::Result<(), String> {
+        if depth_exceeds(&self.metadata, MAX_DEPTH) {
+            return Err("has metadata nested too deeply".to_owned());
+        }
+        let sorted = |names: &mut dyn Iterator<Item = &String>| names.is_sorted_by(|a, b| a < b);
+        if !sorted(&mut self.files.iter().map(|it| &it.name)) || !sorted(&mut self.tensors.iter().map(|it| &it.name)) {
+            return Err("has names twice or out of order".to_owned());
+        }
+        for it in &self.files {
+            check_file_name(&it.name).map_err(|e| format!("is refused: {e}"))?;
+            if self.total(&it.chunks, chunk_size)? != it.size {
+                return Err(format!("has chunks that do not add up to the file `{}`", it.name));
+            }
+        }
+        for it in &self.tensors {
+            check_tensor_name(&it.name)?;
+            let total = self.total(&it.chunks, chunk_size)?;
+            if DType::parse(&it.dtype).is_some_and(|dtype| tensor_bytes(dtype, &it.shape) != Some(total)) {
+                return Err(format!("has chunks that do not add up to the tensor `{}`", it.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn total(&self, chunks: &[Chunk], chunk_size: u64) -> std::result::Result<u64, String> {
+        let mut res = 0u64;
+        for it in chunks {
+            let fits = it.pack < self.packs.len()
+                && (1..=chunk_size).contains(&it.len)
+                && (FRAME_HEADER as u64..=MAX_PACK).contains(&it.size)
+                && it.offset <= MAX_PACK - it.size;
+            if !fits {
+                return Err(format!("has a chunk {} that cannot be", it.hash));
+            }
+            res = res.checked_add(it.len).ok_or("has too many chunks")?;
+        }
+        Ok(res)
+    }
+}
+
+/// What is looked at before anything else, whatever a later version changes.
+#[derive(Deserialize)]
+struct Head {
+    format: u64,
+    #[serde(default)]
+    requires: Vec<String>,
+}
+
+/// Returns the bytes of the chunk in a pack, checked.
+pub(crate) fn read_chunk(disk: &Disk, pack: Digest, span: FrameSpan, hash: Digest, len: u64) -> Result<Vec<u8>> {
+    let path = pack_path(disk, pack);
+    let mut frame = disk.read_range(&path, span.offset, span.size as usize)?;
+    unframe(&path, &frame, hash, len)?;
+    frame.drain(..FRAME_HEADER);
+    Ok(frame)
+}
+
+/// Returns the id of a checkpoint of this content.
+pub(crate) fn content_id(
+    metadata: &Map<String, Value>,
+    files: &[StoredFile],
+    tensors: &[StoredTensor],
+) -> Result<CheckpointId> {
+    let files: Vec<Value> =
+        files.iter().map(|it| json!({"name": it.name, "size": it.size, "digest": it.digest})).collect();
+    let tensor =
+        |it: &StoredTensor| json!({"name": it.name, "dtype": it.dtype, "shape": it.shape, "digest": it.digest});
+    let tensors: Vec<Value> = tensors.iter().map(tensor).collect();
+    let content = json!({"format": FORMAT, "metadata": metadata, "files": files, "tensors": tensors});
+    CheckpointId::parse(&Digest::of(&format::canonical(&content)?).to_string())
+}
+
+/// Returns the bytes that a tensor has, unless they are beyond all bounds.
+pub(crate) fn tensor_bytes(dtype: DType, shape: &[u64]) -> Option<u64> {
+    shape.iter().try_fold(dtype.size() as u64, |res, &it| res.checked_mul(it))
+}
+
+pub(crate) fn check_tensor_name(name: &str) -> std::result::Result<(), String> {
+    if (1..=512).contains(&name.len()) && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(format!("has a tensor named `{}`: use 1 to 512 bytes without control characters", name.escape_debug()))
+    }
+}
+
+/// Returns whether an object is nested more than `max` deep; looks no deeper than that.
+pub(crate) fn depth_exceeds(object: &Map<String, Value>, max: usize) -> bool {
+    fn exceeds(value: &Value, max: usize) -> bool {
+        match value {
+            Value::Array(it) => max == 0 || it.iter().any(|it| exceeds(it, max - 1)),
+            Value::Object(it) => depth_exceeds(it, max),
+            _ => false,
+        }
+    }
+    max == 0 || object.values().any(|it| exceeds(it, max - 1))
+}
+
+pub(crate) fn path(disk: &Disk, digest: Digest) -> PathBuf {
+    sharded(disk, "manifests", digest, "json")
+}
+
+pub(crate) fn pack_path(disk: &Disk, digest: Digest) -> PathBuf {
+    sharded(disk, "packs", digest, "pack")
+}
+
+fn sharded(disk: &Disk, folder: &str, digest: Digest, extension: &str) -> PathBuf {
+    let name = digest.to_string();
+    disk.root().join(folder).join(&name[..2]).join(format!("{name}.{extension}"))
+}

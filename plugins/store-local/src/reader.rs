@@ -1,0 +1,175 @@
+//! Reads one checkpoint; every chunk is checked before a byte of it is handed out.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use modelwatch_sdk::{
+    DType, Error, ErrorKind, Result, TensorView,
+    store::{CheckpointId, CheckpointManifest, CheckpointReader},
+};
+
+use crate::{
+    errors,
+    format::Digest,
+    manifest::{self, Chunk, StoredManifest},
+    store::Shared,
+};
+
+/// How many checked chunks are kept, so that small reads one after the other cost one pass.
+const N_CACHED: usize = 4;
+
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+    digest: Digest,
+    stored: StoredManifest,
+    shown: CheckpointManifest,
+    /// Per file, where each of its chunks ends.
+    ends: Vec<Vec<u64>>,
+    cache: Mutex<VecDeque<(Digest, Arc<Vec<u8>>)>>,
+    /// Per tensor, its bytes once they were asked for. They stay as long as the reader: views borrow them.
+    tensors: Vec<OnceLock<Vec<u8>>>,
+}
+
+impl Reader {
+    /// Opens the manifest of that digest, which is to be that of checkpoint `id`.
+    pub(crate) fn load(shared: &Arc<Shared>, id: &CheckpointId, digest: Digest) -> Result<Self> {
+        let stored = StoredManifest::load(&shared.disk, digest, shared.chunk_size)?;
+        if stored.id != *id {
+            let path = manifest::path(&shared.disk, digest);
+            let what = format_args!("is that of `{}`, although the log calls it `{}`", stored.id.short(), id.short());
+            return Err(errors::corrupt(&path, what));
+        }
+        let ends = |chunks: &[Chunk]| {
+            let next = |end: &mut u64, it: &Chunk| {
+                *end += it.len;
+                Some(*end)
+            };
+            chunks.iter().scan(0, next).collect()
+        };
+        Ok(Self {
+            shared: Arc::clone(shared),
+            digest,
+            shown: stored.shown(),
+            ends: stored.files.iter().map(|it| ends(&it.chunks)).collect(),
+            cache: Mutex::default(),
+            tensors: stored.tensors.iter().map(|_| OnceLock::new()).collect(),
+            stored,
+        })
+    }
+
+    /// Reads everything and holds it against the digests of chunks, files and tensors. `on_bytes` learns how
+    /// many bytes were read and may end it.
+    pub(crate) fn verify(&self, on_bytes: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        for it in &self.stored.files {
+            self.verify_whole("file", &it.name, it.digest, &it.chunks, on_bytes)?;
+        }
+        for it in &self.stored.tensors {
+            self.verify_whole("tensor", &it.name, it.digest, &it.chunks, on_bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the packs that it needs.
+    pub(crate) fn packs(&self) -> &[Digest] {
+        &self.stored.packs
+    }
+
+    fn verify_whole(
+        &self,
+        what: &str,
+        name: &str,
+        digest: Digest,
+        chunks: &[Chunk],
+        on_bytes: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        for it in chunks {
+            hasher.update(&self.stored.chunk(&self.shared.disk, it)?);
+            on_bytes(it.len)?;
+        }
+        if Digest::from(hasher.finalize()) == digest { Ok(()) } else { Err(self.mismatch(what, name)) }
+    }
+
+    fn mismatch(&self, what: &str, name: &str) -> Error {
+        let path = manifest::path(&self.shared.disk, self.digest);
+        errors::corrupt(&path, format_args!("lists chunks that are not the {what} `{name}`"))
+    }
+
+    fn cached(&self, chunk: &Chunk) -> Result<Arc<Vec<u8>>> {
+        let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, it)) = lock().iter().find(|it| it.0 == chunk.hash) {
+            return Ok(Arc::clone(it));
+        }
+        let res = Arc::new(self.stored.chunk(&self.shared.disk, chunk)?);
+        let mut cache = lock();
+        cache.truncate(N_CACHED - 1);
+        cache.push_front((chunk.hash, Arc::clone(&res)));
+        Ok(res)
+    }
+
+    fn load_tensor(&self, at: usize) -> Result<Vec<u8>> {
+        let tensor = &self.stored.tensors[at];
+        let total = tensor.chunks.iter().map(|it| it.len).sum::<u64>();
+        let mut res = Vec::new();
+        // A hostile manifest can ask for much with little: one chunk, listed often.
+        if usize::try_from(total).is_err() || res.try_reserve_exact(total as usize).is_err() {
+            return Err(Error::io(format!("cannot hold the {total} bytes of the tensor `{}` in memory", tensor.name))
+                .with_help("use a machine with more memory"));
+        }
+        for it in &tensor.chunks {
+            res.extend_from_slice(&self.stored.chunk(&self.shared.disk, it)?);
+        }
+        if Digest::of(&res) == tensor.digest { Ok(res) } else { Err(self.mismatch("tensor", &tensor.name)) }
+    }
+}
+
+impl CheckpointReader for Reader {
+    fn manifest(&self) -> &CheckpointManifest {
+        &self.shown
+    }
+
+    fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        let at = self.stored.files.binary_search_by(|it| it.name.as_str().cmp(file)).map_err(|_| {
+            let what = format!("the checkpoint `{}` has no file `{}`", self.shown.id.short(), file.escape_debug());
+            Error::new(ErrorKind::NotFound, what).with_help("its manifest lists the files")
+        })?;
+        let (chunks, ends) = (&self.stored.files[at].chunks, &self.ends[at]);
+        let mut n_read = 0;
+        let first = ends.partition_point(|&end| end <= offset);
+        for (chunk, end) in chunks.iter().zip(ends).skip(first) {
+            if n_read == out.len() {
+                break;
+            }
+            let skip = (offset + n_read as u64) - (end - chunk.len);
+            let bytes = self.cached(chunk)?;
+            let bytes = &bytes[skip as usize..];
+            let n = bytes.len().min(out.len() - n_read);
+            out[n_read..n_read + n].copy_from_slice(&bytes[..n]);
+            n_read += n;
+        }
+        Ok(n_read)
+    }
+
+    fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
+        let Ok(at) = self.shown.tensors.binary_search_by(|it| it.name.as_str().cmp(name)) else {
+            return Ok(None);
+        };
+        let entry = &self.shown.tensors[at];
+        let Some(dtype) = DType::parse(&entry.dtype) else {
+            let path = manifest::path(&self.shared.disk, self.digest);
+            let what =
+                format_args!("has a tensor `{}` of the unknown type `{}`", entry.name, entry.dtype.escape_debug());
+            return Err(errors::too_new(&path, what, ""));
+        };
+        let bytes = match self.tensors[at].get() {
+            Some(it) => it,
+            None => {
+                let bytes = self.load_tensor(at)?;
+                self.tensors[at].get_or_init(|| bytes)
+            }
+        };
+        Ok(Some(TensorView { name: &entry.name, dtype, shape: &entry.shape, bytes }))
+    }
+}

@@ -1,0 +1,116 @@
+//! The folder in `tmp/` in which one writer prepares files, and the removal of those left behind.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use modelwatch_sdk::Result;
+
+use crate::{
+    disk::{Disk, Step},
+    errors, random,
+};
+
+/// A folder that goes when it is dropped. A file in it is locked, which tells [`sweep`] to spare it.
+pub(crate) struct Stage {
+    dir: PathBuf,
+    disk: Arc<Disk>,
+    _lock: File,
+}
+
+/// A file that is being written; it is of no use before [`sync`](Self::sync).
+pub(crate) struct StagedFile {
+    path: PathBuf,
+    file: File,
+    disk: Arc<Disk>,
+}
+
+impl Stage {
+    pub(crate) fn new(disk: &Arc<Disk>) -> Result<Self> {
+        let tmp = disk.root().join("tmp");
+        disk.ensure_dir(&tmp)?;
+        let dir = tmp.join(random::id());
+        let made = disk.step(Step::CreateDir(&dir), || fs::create_dir(&dir));
+        made.map_err(|e| errors::io("create the folder", &dir, &e))?;
+        let path = dir.join("lock");
+        let made = disk.step(Step::CreateFile(&path), || File::create_new(&path));
+        let lock = made.map_err(|e| errors::io("create", &path, &e))?;
+        // A file system without locks leaves the age alone to spare the folder, which is safe as well:
+        // a writer whose files were swept fails to link them.
+        let _ = lock.try_lock();
+        Ok(Self { dir, disk: Arc::clone(disk), _lock: lock })
+    }
+
+    pub(crate) fn create(&self, name: &str) -> Result<StagedFile> {
+        let path = self.dir.join(name);
+        let made = self.disk.step(Step::CreateFile(&path), || File::create_new(&path));
+        let file = made.map_err(|e| errors::io("create", &path, &e))?;
+        Ok(StagedFile { path, file, disk: Arc::clone(&self.disk) })
+    }
+
+    /// Returns the path of a new, synced file of these bytes.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let mut file = self.create(name)?;
+        file.append(bytes)?;
+        file.sync()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        remove(&self.disk, &self.dir);
+    }
+}
+
+impl StagedFile {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let (file, path) = (&mut self.file, &self.path);
+        self.disk.step(Step::Write(path), || file.write_all(bytes)).map_err(|e| errors::io("write", path, &e))
+    }
+
+    /// Makes the bytes durable. The file is closed either way: after a failed sync the system may have
+    /// dropped the bytes, and a second sync would claim success.
+    pub(crate) fn sync(self) -> Result<PathBuf> {
+        let Self { path, file, disk } = self;
+        disk.sync(Step::SyncFile(&path), || file.sync_all()).map_err(|e| errors::io("sync", &path, &e))?;
+        Ok(path)
+    }
+}
+
+/// Removes staged folders that are older than `grace` and whose writer is gone. Failures do no harm.
+pub(crate) fn sweep(disk: &Disk, now: u64, grace: Duration) {
+    let tmp = disk.root().join("tmp");
+    for name in disk.list(&tmp).unwrap_or_default() {
+        let dir = tmp.join(name);
+        let Ok(found) = fs::symlink_metadata(&dir) else {
+            continue;
+        };
+        let age = || Duration::from_secs(now).checked_sub(found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?);
+        if found.is_dir() && age().is_some_and(|it| it > grace) && is_abandoned(&dir.join("lock")) {
+            remove(disk, &dir);
+        }
+    }
+}
+
+fn is_abandoned(lock: &Path) -> bool {
+    match fs::symlink_metadata(lock) {
+        Ok(it) if it.is_file() => {
+            File::open(lock).is_ok_and(|it| !matches!(it.try_lock(), Err(TryLockError::WouldBlock)))
+        }
+        Ok(_) => false,
+        Err(_) => true,
+    }
+}
+
+/// Removes a flat folder; what cannot be removed stays for the next sweep.
+fn remove(disk: &Disk, dir: &Path) {
+    for it in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = it.path();
+        let _ = disk.step(Step::Remove(&path), || fs::remove_file(&path));
+    }
+    let _ = disk.step(Step::Remove(dir), || fs::remove_dir(dir));
+}

@@ -1,0 +1,130 @@
+//! Tests of the store as a whole. They use small chunks and packs, and mostly a disk that skips syncs.
+
+mod concurrency;
+mod crash;
+mod damage;
+mod refs;
+mod round_trip;
+
+use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+use modelwatch_sdk::{
+    DType, ErrorKind, Result, TensorView,
+    store::{CheckpointId, CheckpointReader, CheckpointStore},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    disk::Watch,
+    store::{LocalStore, Settings},
+};
+
+const CHUNK: usize = 4096;
+
+/// A disk that is fast because nothing is synced.
+struct Fast;
+
+impl Watch for Fast {
+    fn syncs(&self) -> bool {
+        false
+    }
+}
+
+fn settings(watch: Arc<dyn Watch>) -> Settings {
+    Settings {
+        watch,
+        clock: || 1_700_000_000,
+        chunk_size: CHUNK as u64,
+        max_pack: 5 * CHUNK as u64,
+        courtesy: Duration::from_secs(60),
+        grace: Duration::from_secs(3600),
+    }
+}
+
+fn open(path: &Path) -> LocalStore {
+    try_open(path).unwrap()
+}
+
+fn try_open(path: &Path) -> Result<LocalStore> {
+    LocalStore::open_with(path, settings(Arc::new(Fast)))
+}
+
+/// Bytes that do not repeat, so that no two chunks are alike.
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut res = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut res);
+    res
+}
+
+fn metadata(step: u64) -> Map<String, Value> {
+    json!({"step": step, "run": {"name": "digits", "rate": 1e-3}}).as_object().unwrap().clone()
+}
+
+/// Commits two files and a tensor of which a part changes with `step`.
+fn commit(store: &dyn CheckpointStore, lineage: &str, step: u64) -> Result<CheckpointId> {
+    let mut writer = store.begin(&(), lineage, &metadata(step))?;
+    for (name, bytes) in content(step) {
+        match name.strip_prefix("tensor:") {
+            Some(name) => writer.tensor(&TensorView { name, dtype: DType::F32, shape: &[5, 300], bytes: &bytes })?,
+            None => writer.append(&name, &bytes)?,
+        }
+    }
+    writer.commit()
+}
+
+fn content(step: u64) -> Vec<(String, Vec<u8>)> {
+    vec![
+        ("config.json".into(), b"{}".to_vec()),
+        ("weights/model.bin".into(), [noise(2 * CHUNK, 0), noise(CHUNK + 10, 1 + step)].concat()),
+        ("tensor:dense/kernel".into(), noise(6000, 1000 + step)),
+    ]
+}
+
+fn check_content(store: &dyn CheckpointStore, id: &CheckpointId, step: u64) -> Result<()> {
+    let reader = store.open(&(), id)?;
+    assert_eq!(reader.manifest().metadata, metadata(step));
+    for (name, bytes) in content(step) {
+        match name.strip_prefix("tensor:") {
+            Some(name) => {
+                let tensor = reader.tensor(name)?.unwrap();
+                assert_eq!((tensor.dtype, tensor.shape), (DType::F32, &[5, 300][..]));
+                assert!(tensor.bytes == bytes, "{name}");
+            }
+            None => assert!(read_file(reader.as_ref(), &name, 1000)? == bytes, "{name}"),
+        }
+    }
+    Ok(())
+}
+
+fn read_file(reader: &dyn CheckpointReader, name: &str, step: usize) -> Result<Vec<u8>> {
+    let mut res = Vec::new();
+    let mut buffer = vec![0; step];
+    loop {
+        match reader.read(name, res.len() as u64, &mut buffer)? {
+            0 => return Ok(res),
+            n => res.extend_from_slice(&buffer[..n]),
+        }
+    }
+}
+
+fn kind<T>(res: Result<T>) -> Option<ErrorKind> {
+    res.err().map(|it| it.kind)
+}
+
+/// All files below a folder whose path there, `/log/…`, has `part` in it, sorted.
+fn files(root: &Path, part: &str) -> Vec<PathBuf> {
+    let mut res = Vec::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for it in fs::read_dir(dir).unwrap() {
+            let path = it.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if format!("/{}", path.strip_prefix(root).unwrap().display()).contains(part) {
+                res.push(path);
+            }
+        }
+    }
+    res.sort();
+    res
+}

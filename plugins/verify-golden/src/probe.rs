@@ -1,0 +1,109 @@
+//! The probe: finds outputs and recorded columns in batches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelwatch_sdk::{
+    Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    rows::{self, Use},
+    state,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    compare::{Compared, Limits},
+    config::Config,
+    output,
+};
+
+const STATE_VERSION: u8 = 1;
+
+/// The verifier `golden`.
+pub struct Golden {
+    config: Config,
+    seen: Seen,
+}
+
+/// What was seen so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seen {
+    pub(crate) rows: u64,
+    pub(crate) outputs: BTreeMap<String, Compared>,
+    /// Outputs that were produced and are not listed.
+    pub(crate) extra: BTreeSet<String>,
+}
+
+impl Verifier for Golden {
+    const NAME: &'static str = "golden";
+    type Config = Config;
+    fn open(config: Config) -> Result<Self> {
+        Ok(Self { config: config.validated()?, seen: Seen::default() })
+    }
+}
+
+impl Probe for Golden {
+    fn needs(&self) -> Needs {
+        let columns: BTreeSet<_> = self.config.outputs.values().cloned().collect();
+        let current = RowNeeds {
+            columns: columns.into_iter().collect(),
+            id: Need::Optional,
+            predictions: Need::Required,
+            ..RowNeeds::default()
+        };
+        Needs { current: Some(current), ..Needs::default() }
+    }
+
+    fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        if role != Role::Current || batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.seen.rows += batch.num_rows() as u64;
+        let ids = rows::columns(batch, Use::Id).next().map(|it| rows::texts(it.1.as_ref())).transpose()?;
+        let produced: BTreeMap<_, _> = rows::outputs(batch, ModelRole::Candidate).collect();
+        for name in produced.keys().filter(|it| !self.config.outputs.contains_key(**it)) {
+            self.seen.extra.insert((*name).to_owned());
+        }
+        for (name, column) in &self.config.outputs {
+            let recorded = batch.column_by_name(column).ok_or_else(|| {
+                Error::input(format!("cannot compare output `{name}`: the data has no column `{column}`"))
+            })?;
+            let Some(output) = produced.get(name.as_str()) else { continue };
+            let read =
+                |array| rows::numbers(array).map_err(|e| Error::input(format!("cannot compare output `{name}`: {e}")));
+            let (new, old) = (read(output.as_ref())?, read(recorded.as_ref())?);
+            let (rtol, atol) = self.config.tolerance(name);
+            let (top_k, max_ulp) = (self.config.top_k.unwrap_or(1), self.config.max_ulp);
+            let limits = Limits { rtol, atol, equal_nan: self.config.equal_nan, top_k, max_ulp };
+            let compared = self.seen.outputs.entry(name.clone()).or_default();
+            for row in 0..batch.num_rows() {
+                let id = ids.as_ref().and_then(|it| it[row].as_deref());
+                compared.add(&limits, new.row(row), old.row(row), id);
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<u8>> {
+        state::encode(STATE_VERSION, &self.seen)
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        let other: Seen = state::decode(STATE_VERSION, bytes)?;
+        if other.outputs.values().any(|it| !it.is_consistent() || it.present > other.rows) {
+            return Err(Error::input("cannot read the state: its counts contradict each other"));
+        }
+        if let Some(name) = other.outputs.keys().find(|it| !self.config.outputs.contains_key(*it)) {
+            return Err(Error::input(format!("cannot merge the state: output `{name}` is not in `outputs`")));
+        }
+        self.seen.rows = self.seen.rows.saturating_add(other.rows);
+        self.seen.extra.extend(other.extra);
+        for (name, it) in other.outputs {
+            self.seen.outputs.entry(name).or_default().merge(it);
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, _: &dyn Host) -> Result<Report> {
+        Ok(output::report(&self.config, &self.seen))
+    }
+}

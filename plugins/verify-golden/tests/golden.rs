@@ -1,0 +1,208 @@
+//! Outputs against recorded ones: what passes, what fails, what is not checked.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    Kind, Probe, RecordBatch, Report, Role, Verifier,
+    arrow::{
+        array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array},
+        schema::{DataType, Field, Schema},
+    },
+    report::{FigureData, Status},
+    rows::{Use, with_uses},
+};
+use serde_json::{Value, json};
+use verify_golden::{Config, Golden};
+
+fn list(values: &[f32], width: i32) -> ArrayRef {
+    let item = Arc::new(Field::new("item", DataType::Float32, true));
+    Arc::new(FixedSizeListArray::new(item, width, Arc::new(Float32Array::from(values.to_vec())), None))
+}
+
+/// A batch with ids, the recorded column `want` and outputs.
+fn batch(want: ArrayRef, outputs: &[(&str, ArrayRef)]) -> RecordBatch {
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..want.len() as i64));
+    let mut columns = vec![
+        (with_uses(Field::new("row", DataType::Int64, true), &[Use::Id]), ids),
+        (Field::new("want", want.data_type().clone(), true), want),
+    ];
+    for (name, it) in outputs {
+        let field = Field::new(format!("candidate:{name}"), it.data_type().clone(), true);
+        columns.push((with_uses(field, &[Use::Candidate]), Arc::clone(it)));
+    }
+    let (fields, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+fn open(config: Value) -> Golden {
+    let mut all = json!({ "outputs": { "y": "want" } });
+    all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    Golden::open(serde_json::from_value::<Config>(all).unwrap()).unwrap()
+}
+
+fn run(config: Value, batch: &RecordBatch) -> Report {
+    let mut probe = open(config);
+    probe.update(&(), Role::Current, batch).unwrap();
+    probe.evaluate(&()).unwrap()
+}
+
+fn failed(report: &Report) -> Vec<&str> {
+    report.checks.iter().filter(|it| it.status != Status::Pass).map(|it| it.metric.as_str()).collect()
+}
+
+fn codes(report: &Report) -> Vec<&str> {
+    report.findings.iter().map(|it| it.code.as_str()).collect()
+}
+
+/// Two rows of width 2; `got` against 0.1 0.9 / 0.8 0.2.
+fn check(config: Value, got: [f32; 4], expected: &[&str], expected_codes: &[&str]) {
+    let report = run(config, &batch(list(&[0.1, 0.9, 0.8, 0.2], 2), &[("y", list(&got, 2))]));
+    assert_eq!(failed(&report), expected, "{:#?}", report.checks);
+    assert_eq!(codes(&report), expected_codes);
+}
+
+#[test]
+fn tolerances_decide() {
+    check(json!({}), [0.1, 0.9, 0.8, 0.2], &[], &[]);
+    check(json!({}), [0.100_001, 0.9, 0.8, 0.2], &[], &[]);
+    check(json!({}), [0.101, 0.9, 0.8, 0.2], &["mismatch_share"], &["MW-G001"]);
+    check(json!({ "atol": 0.01 }), [0.101, 0.9, 0.8, 0.2], &[], &[]);
+    check(json!({ "tolerances": { "y": { "atol": 0.01 } } }), [0.101, 0.9, 0.8, 0.2], &[], &[]);
+    check(json!({ "max_mismatch_share": 0.25 }), [0.101, 0.9, 0.8, 0.2], &[], &[]);
+    check(json!({ "max_mismatch_share": 0.24 }), [0.101, 0.9, 0.8, 0.2], &["mismatch_share"], &["MW-G001"]);
+    check(json!({ "max_ulp": 1, "atol": 0.01 }), [0.101, 0.9, 0.8, 0.2], &["max_ulp"], &[]);
+    check(json!({ "max_ulp": 1 }), [0.1f32.next_up(), 0.9, 0.8, 0.2], &[], &[]);
+    check(
+        json!({ "top_k": 1, "min_cosine": 0.99, "atol": 0.5 }),
+        [0.2, 0.8, 0.4, 0.6],
+        &["min_cosine", "top_k_agreement"],
+        &[],
+    );
+    check(json!({ "top_k": 1, "min_cosine": 0.99 }), [0.1, 0.9, 0.8, 0.2], &[], &[]);
+}
+
+#[test]
+fn values_that_are_not_finite_fail_whatever_share_is_allowed() {
+    let all = ["mismatch_share", "non_finite"];
+    check(json!({}), [f32::NAN, 0.9, 0.8, 0.2], &all, &["MW-G001", "MW-G002"]);
+    check(json!({ "max_mismatch_share": 0.9 }), [f32::INFINITY, 0.9, 0.8, 0.2], &["non_finite"], &["MW-G002"]);
+    let pair = |config, got: f32, want: f32| {
+        failed(&run(config, &batch(list(&[want, 1.0], 2), &[("y", list(&[got, 1.0], 2))]))).len()
+    };
+    assert_eq!(pair(json!({}), f32::NAN, f32::NAN), 2);
+    assert_eq!(pair(json!({ "equal_nan": true }), f32::NAN, f32::NAN), 0);
+    assert_eq!(pair(json!({ "equal_nan": true }), 1.0, f32::NAN), 2);
+    assert_eq!(pair(json!({}), f32::INFINITY, f32::INFINITY), 0);
+    assert_eq!(pair(json!({}), f32::INFINITY, f32::NEG_INFINITY), 2);
+}
+
+#[test]
+fn missing_extra_renamed_and_reshaped_outputs_fail() {
+    let want = || list(&[0.1, 0.9, 0.8, 0.2], 2);
+    let case = |config, outputs: &[(&str, ArrayRef)]| run(config, &batch(want(), outputs));
+    let report = case(json!({}), &[]);
+    assert_eq!(failed(&report), ["missing_rows", "mismatch_share", "non_finite"]);
+    assert_eq!(report.checks[1].status, Status::NotChecked);
+    let report = case(json!({}), &[("z", want())]);
+    assert!(report.checks[0].message.contains("renamed to one of z"), "{}", report.checks[0].message);
+    assert_eq!(codes(&report), ["MW-G003", "MW-G003"]);
+    let report = case(json!({}), &[("y", want()), ("z", want())]);
+    assert_eq!(failed(&report), ["unlisted_outputs"]);
+    assert_eq!(failed(&case(json!({ "ignore_extra": ["z"] }), &[("y", want()), ("z", want())])), [""; 0]);
+    let report = case(json!({}), &[("y", list(&[0.1, 0.8], 1))]);
+    assert_eq!(failed(&report), ["wrong_width_rows", "mismatch_share", "non_finite"]);
+    assert!(report.checks[1].message.contains("1 instead of 2"));
+}
+
+#[test]
+fn nothing_to_compare_is_never_a_pass() {
+    let report = open(json!({ "top_k": 1, "max_ulp": 3, "min_cosine": 0.9 })).evaluate(&()).unwrap();
+    assert!(report.checks.len() == 7 && report.checks.iter().all(|it| it.status == Status::NotChecked));
+    assert!(report.metrics.is_empty() && report.gaps.len() == 1);
+    let empty = batch(list(&[], 2), &[("y", list(&[], 2))]);
+    assert!(run(json!({}), &empty).checks.iter().all(|it| it.status == Status::NotChecked));
+}
+
+/// Twelve rows, of which some differ by little, much or everything.
+fn rows() -> RecordBatch {
+    let want: Vec<f32> = (0..36).map(|it| (it as f32 * 0.7).sin()).collect();
+    let got: Vec<f32> = want
+        .iter()
+        .enumerate()
+        .map(|(idx, it)| if idx == 20 { f32::NAN } else { it * (1.0 + idx as f32 * 1e-3) })
+        .collect();
+    batch(list(&want, 3), &[("y", list(&got, 3))])
+}
+
+#[test]
+fn cuts_and_merges_do_not_change_the_report() {
+    let all = rows();
+    let config = || json!({ "top_k": 2, "max_ulp": 4, "min_cosine": 0.9 });
+    let whole = serde_json::to_string(&run(config(), &all)).unwrap();
+    for size in [1, 3, 5, 12] {
+        let (mut cut, mut merged) = (open(config()), open(config()));
+        for start in (0..12).step_by(size) {
+            let part = all.slice(start, size.min(12 - start));
+            cut.update(&(), Role::Current, &part).unwrap();
+            let mut one = open(config());
+            one.update(&(), Role::Current, &part).unwrap();
+            merged.merge(&one.state().unwrap()).unwrap();
+        }
+        assert_eq!(cut.state().unwrap(), merged.state().unwrap());
+        for mut probe in [cut, merged] {
+            assert_eq!(serde_json::to_string(&probe.evaluate(&()).unwrap()).unwrap(), whole, "{size}");
+        }
+    }
+}
+
+#[test]
+fn worst_rows_and_errors_are_shown() {
+    let report = run(json!({}), &rows());
+    let FigureData::Table { rows, .. } = &report.figures[1].data else { panic!("no table") };
+    assert!(rows.len() == 10 && rows[0][0] == "6" && rows[0][2] == "NaN");
+    let FigureData::Histogram { edges, series } = &report.figures[0].data else { panic!("no histogram") };
+    assert_eq!(edges.len(), series[0].values.len() + 1);
+    assert!(report.findings[0].message.contains("worst in row `6`"), "{}", report.findings[0].message);
+}
+
+#[test]
+fn damaged_states_are_refused() {
+    let mut probe = open(json!({}));
+    probe.update(&(), Role::Current, &rows()).unwrap();
+    let state = probe.state().unwrap();
+    let text = |from: &str, to: &str| {
+        [&[1], std::str::from_utf8(&state[1..]).unwrap().replacen(from, to, 1).as_bytes()].concat()
+    };
+    for bytes in [
+        Vec::new(),
+        state[..state.len() / 2].to_vec(),
+        [&[9], &state[1..]].concat(),
+        b"\x01[]".to_vec(),
+        text("\"rows\":12", "\"rows\":1"),
+        text("\"elements\":36", "\"elements\":0"),
+        text("\"y\"", "\"other\""),
+    ] {
+        assert!(open(json!({})).merge(&bytes).is_err(), "{}", String::from_utf8_lossy(&bytes));
+    }
+}
+
+#[test]
+fn wrong_options_and_columns_are_refused() {
+    for config in [
+        json!({ "outputs": {} }),
+        json!({ "rtol": -1.0 }),
+        json!({ "top_k": 0 }),
+        json!({ "max_mismatch_share": 1.0 }),
+        json!({ "min_cosine": 2.0 }),
+        json!({ "tolerances": { "z": {} } }),
+    ] {
+        let mut all = json!({ "outputs": { "y": "want" } });
+        all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+        assert!(Golden::open(serde_json::from_value(all).unwrap()).is_err(), "{config}");
+    }
+    let mut probe = open(json!({ "outputs": { "y": "absent" } }));
+    assert!(probe.update(&(), Role::Current, &rows()).unwrap_err().message.contains("no column `absent`"));
+    let registry = verify_golden::registry();
+    assert!(registry.open_probe(Kind::Verifier, "golden", &json!({ "outputs": { "y": "want" } })).is_ok());
+}

@@ -1,0 +1,212 @@
+//! The Poisson bootstrap over the kept rows.
+//!
+//! A replicate weighs each row by a Poisson(1) draw, the same for both models, so that differences
+//! are paired. The draw is a function of the seed, the replicate, the row's content and its number
+//! among rows of the same content: neither order nor partitions matter, and no id column is needed.
+
+use modelwatch_sdk::{Host, Result, report::Interval};
+use modelwatch_stats::bootstrap::{percentile_interval, poisson_weight};
+
+use crate::{
+    config::Settings,
+    measure::Measure,
+    ranking::{self, Ranked},
+    row::{Layout, Prediction},
+    sample::Sample,
+    tally::Tally,
+};
+
+/// The count from which on the draws of equal rows are replaced by one normal draw.
+const MANY: u64 = 64;
+/// The share of replicates in which a metric must exist for an interval.
+const MIN_SHARE: f64 = 0.9;
+
+/// The kept rows, prepared to be weighed again and again.
+pub(crate) struct Rows<'a> {
+    layout: &'a Layout,
+    rows: Vec<(u64, &'a [u64], u64)>,
+    labels: Vec<u64>,
+    /// Per model, the ranks of each ranked class's scores, or of the absolute errors; none where rows
+    /// have no usable prediction.
+    ranks: Vec<Vec<Ranked>>,
+}
+
+/// The values of each metric in each replicate, of the candidate and the baseline.
+pub(crate) struct Replicates {
+    values: Vec<Vec<[f64; 2]>>,
+    /// The values over the kept rows.
+    centers: Vec<[f64; 2]>,
+    /// By how much intervals shrink because there are more rows than are kept; none for 1.
+    shrink: Option<f64>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(layout: &'a Layout, sample: &'a Sample) -> Self {
+        let rows: Vec<_> = sample.iter().collect();
+        let labels = rows.iter().map(|it| it.1[0]).collect();
+        let ranks = (0..layout.models.len()).map(|it| ranks(layout, &rows, it)).collect();
+        Self { layout, rows, labels, ranks }
+    }
+
+    /// Returns how often each row was seen.
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        self.rows.iter().map(|it| it.2).collect()
+    }
+
+    /// Returns words and count of each kept row.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u64], u64)> {
+        self.rows.iter().map(|&(_, words, count)| (words, count))
+    }
+
+    /// Returns the value of a ranked metric.
+    pub(crate) fn ranked_value(&self, measure: Measure, model: usize, weights: &[u64]) -> f64 {
+        let ranks = &self.ranks[model];
+        if ranks.is_empty() {
+            return f64::NAN;
+        }
+        match measure {
+            Measure::Medae => ranks[0].median(weights),
+            Measure::AveragePrecision => ranking::average_precision(&self.groups(model, 0, weights)),
+            _ => {
+                (0..ranks.len()).map(|it| ranking::roc_auc(&self.groups(model, it, weights))).sum::<f64>()
+                    / ranks.len() as f64
+            }
+        }
+    }
+
+    /// Returns the groups of a model's scores of its `nth` ranked class; empty where there are none.
+    pub(crate) fn groups(&self, model: usize, nth: usize, weights: &[u64]) -> ranking::Groups {
+        let class = (self.layout.ranked_classes().start + nth) as u64;
+        self.ranks[model].get(nth).map_or_else(Vec::new, |it| it.groups(|row| self.labels[row] == class, weights))
+    }
+
+    /// Returns the values of the metrics in each replicate.
+    ///
+    /// # Errors
+    /// When the host asks for an end.
+    pub(crate) fn replicates(
+        &self,
+        measures: &[Measure],
+        n: u64,
+        settings: &Settings,
+        host: &dyn Host,
+    ) -> Result<Replicates> {
+        let mut values = vec![Vec::with_capacity(settings.intervals.replicates as usize); measures.len()];
+        for replicate in 0..settings.intervals.replicates {
+            if host.is_cancelled() {
+                return Err(host.cancelled());
+            }
+            let draw = |it: &(u64, &[u64], u64)| draw(settings.intervals.seed, replicate, it.0, it.2);
+            let weights: Vec<u64> = self.rows.iter().map(draw).collect();
+            for (values, value) in values.iter_mut().zip(self.values(measures, &weights)) {
+                values.push(value);
+            }
+        }
+        let counts = self.counts();
+        let n_kept: u64 = counts.iter().sum();
+        let shrink = (n_kept < n).then(|| (n_kept as f64 / n as f64).sqrt());
+        Ok(Replicates { values, centers: self.values(measures, &counts), shrink })
+    }
+
+    fn values(&self, measures: &[Measure], weights: &[u64]) -> Vec<[f64; 2]> {
+        let mut tally = Tally::new(self.layout);
+        for (&(_, words, _), &weight) in self.rows.iter().zip(weights) {
+            tally.add(self.layout, words, weight);
+        }
+        let value = |measure: Measure, model: usize| {
+            if model >= self.layout.models.len() {
+                f64::NAN
+            } else if measure.is_ranked() {
+                self.ranked_value(measure, model, weights)
+            } else {
+                measure.value(&tally, model)
+            }
+        };
+        measures.iter().map(|&it| [value(it, 0), value(it, 1)]).collect()
+    }
+}
+
+impl Replicates {
+    /// Returns the percentile interval of a function of the values of the `nth` metric.
+    ///
+    /// Where not all rows are kept it is the interval of the kept ones, moved to `value` and shrunk by
+    /// the root of their share.
+    pub(crate) fn interval(
+        &self,
+        nth: usize,
+        value: f64,
+        of: impl Fn([f64; 2]) -> f64,
+        level: f64,
+    ) -> Option<Interval> {
+        let all = &self.values[nth];
+        let defined: Vec<f64> = all.iter().map(|&it| of(it)).filter(|it| it.is_finite()).collect();
+        if !value.is_finite() || (defined.len() as f64) < MIN_SHARE * all.len() as f64 {
+            return None;
+        }
+        let found = percentile_interval(&defined, level).ok()?;
+        let (low, high) = match self.shrink {
+            None => (found.low, found.high),
+            Some(shrink) => {
+                let center = of(self.centers[nth]);
+                (value + (found.low - center) * shrink, value + (found.high - center) * shrink)
+            }
+        };
+        (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
+    }
+}
+
+fn ranks(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Vec<Ranked> {
+    let n_columns = if layout.is_regression() {
+        1
+    } else if layout.models[model].is_scored {
+        layout.ranked_classes().len()
+    } else {
+        0
+    };
+    let mut columns = vec![Vec::with_capacity(rows.len()); n_columns];
+    for (_, words, _) in rows {
+        match layout.prediction(words, model) {
+            Prediction::Number(value) => columns[0].push((value - Layout::label_number(words)).abs()),
+            Prediction::Scores { kept, .. } => {
+                for (column, &score) in columns.iter_mut().zip(kept) {
+                    column.push(f64::from_bits(score));
+                }
+            }
+            Prediction::Unusable => return Vec::new(),
+            Prediction::Label(_) => {}
+        }
+    }
+    columns.iter().map(|it| Ranked::new(it)).collect()
+}
+
+/// Returns how often `count` rows of one content count in a replicate: a Poisson(`count`) draw.
+fn draw(seed: u64, replicate: u32, hash: u64, count: u64) -> u64 {
+    // Odd, so that the keys of one content are distinct.
+    let one = |nth: u64| {
+        u64::from(poisson_weight(seed, replicate, hash.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
+    };
+    if count <= MANY {
+        return (0..count).map(one).sum();
+    }
+    // The sum of 64 draws has mean 64 and standard deviation 8, and is close to normal.
+    let normal = ((0..MANY).map(one).sum::<u64>() as f64 - 64.0) / 8.0;
+    let mean = count as f64;
+    (mean + mean.sqrt() * normal).round().max(0.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_of_equal_rows_have_the_mean_and_variance_of_their_count() {
+        for count in [1, 10, 64, 65, 5000] {
+            let draws: Vec<f64> = (0..2000).map(|it| draw(1, it, 77, count) as f64).collect();
+            let mean = draws.iter().sum::<f64>() / 2000.0;
+            let variance = draws.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / 1999.0;
+            let count = count as f64;
+            assert!((mean - count).abs() < 4.0 * (count / 2000.0).sqrt(), "{count}: {mean}");
+            assert!((variance / count - 1.0).abs() < 0.2, "{count}: {variance}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! From sums and kept rows to the report.
+
+use modelwatch_sdk::{
+    Host, Report, Result,
+    report::{Check, Gap, Interval, Labels, Metric, MetricRole, Status},
+};
+use modelwatch_stats::intervals::{McNemar, mcnemar};
+
+use crate::{
+    bootstrap::{Replicates, Rows},
+    config::Settings,
+    figures, findings, intervals,
+    measure::{self, Measure, Of},
+    ranking,
+    row::{Layout, MAX_RANKED_CLASSES},
+    slices::MAX_PER_COLUMN,
+    state::State,
+    tally::Tally,
+    totals::{SCORE_BINS, Totals},
+};
+
+/// The most discordant pairs for which McNemar's test is exact.
+const EXACT_PAIRS: u64 = 1000;
+/// The most classes for which differences per class are bootstrapped.
+const MAX_PAIRED_CLASSES: usize = 100;
+
+/// Everything that metrics, findings and figures are made of.
+pub(crate) struct Evaluation<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) settings: &'a Settings,
+    pub(crate) host: &'a dyn Host,
+    pub(crate) totals: Totals,
+    pub(crate) rows: Rows<'a>,
+    /// Whether all rows are kept.
+    pub(crate) is_complete: bool,
+    /// Slices in the data, by key, name and sums.
+    pub(crate) slices: Vec<(String, Tally)>,
+    measures: Vec<Measure>,
+    /// Which of the replicated metrics each one is.
+    slots: Vec<Option<usize>>,
+    replicates: Replicates,
+}
+
+/// Returns the report.
+pub(crate) fn evaluate(state: &State, settings: &Settings, host: &dyn Host) -> Result<Report> {
+    let mut report = Report::default();
+    let n_labeled = state.head.n_rows - state.head.n_unlabeled;
+    let layout = state.head.layout.as_ref().filter(|_| n_labeled > 0);
+    let Some(layout) = layout else {
+        let why = match state.head.n_rows {
+            0 => "there are no rows".to_owned(),
+            n => format!("none of {n} rows has a usable label"),
+        };
+        report.gaps.push(Gap::new("all metrics", why));
+        missing_slices(settings, state.head.layout.as_ref(), &[], &mut report);
+        return Ok(report);
+    };
+    let evaluation = Evaluation::new(layout, state, settings, host)?;
+    evaluation.gaps(state, &mut report);
+    missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
+    evaluation.overall(&mut report);
+    evaluation.per_slice(&mut report);
+    findings::find(&evaluation, &mut report);
+    figures::draw(&evaluation, &mut report);
+    Ok(report)
+}
+
+impl<'a> Evaluation<'a> {
+    fn new(layout: &'a Layout, state: &'a State, settings: &'a Settings, host: &'a dyn Host) -> Result<Self> {
+        let mut totals = state.totals(layout);
+        let rows = Rows::new(layout, &state.sample);
+        let measures = measure::overall(layout);
+        let is_usable = totals.tally.models[0].unusable == 0;
+        let mut replicated = Vec::new();
+        let slots = measures.iter().map(|&it| {
+            (is_usable && is_replicated(it, layout)).then(|| {
+                replicated.push(it);
+                replicated.len() - 1
+            })
+        });
+        let slots = slots.collect();
+        let replicates = rows.replicates(&replicated, totals.tally.n, settings, host)?;
+        let named = state.head.slices.iter().filter_map(|(key, column, value)| {
+            totals.slices.remove(&key).map(|tally| (format!("{column}={value}"), tally))
+        });
+        let slices = named.collect();
+        let is_complete = state.head.totals.is_none();
+        Ok(Self { layout, settings, host, totals, rows, is_complete, slices, measures, slots, replicates })
+    }
+
+    /// Returns the tally over all rows.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.totals.tally
+    }
+
+    /// Returns the value of a metric over all rows.
+    pub(crate) fn value(&self, measure: Measure, model: usize) -> f64 {
+        let tally = self.tally();
+        if !measure.is_ranked() {
+            return measure.value(tally, model);
+        }
+        if tally.models[model].unusable > 0 {
+            return f64::NAN;
+        }
+        if self.is_complete || measure == Measure::Medae {
+            return self.rows.ranked_value(measure, model, &self.rows.counts());
+        }
+        let groups = self.totals.histograms[model].iter().map(ranking::histogram_groups);
+        match measure {
+            Measure::AveragePrecision => groups.map(|it| ranking::average_precision(&it)).sum(),
+            _ => {
+                let areas: Vec<f64> = groups.map(|it| ranking::roc_auc(&it)).collect();
+                areas.iter().sum::<f64>() / areas.len() as f64
+            }
+        }
+    }
+
+    /// Returns the interval of a metric of a model over all rows.
+    pub(crate) fn interval(&self, measure: Measure, model: usize, level: f64) -> Option<Interval> {
+        intervals::closed_form(measure, self.tally(), model, level).or_else(|| {
+            let nth = self.slot(measure)?;
+            self.replicates.interval(nth, self.value(measure, model), |it| it[model], level)
+        })
+    }
+
+    /// Returns the paired interval of a difference over all rows.
+    pub(crate) fn difference_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
+        let tally = self.tally();
+        intervals::paired(measure, self.layout, tally, level).or_else(|| {
+            let values = [self.value(measure, 0), self.value(measure, 1)];
+            match self.slot(measure) {
+                Some(nth) => self.replicates.interval(nth, values[0] - values[1], |it| it[0] - it[1], level),
+                None => {
+                    let of = [0, 1].map(|it| intervals::closed_form(measure, tally, it, level));
+                    intervals::slice_difference(measure, self.layout, tally, values, of, level)
+                }
+            }
+        })
+    }
+
+    fn slot(&self, measure: Measure) -> Option<usize> {
+        // Asked first, because there can be many measures of classes, none of them replicated.
+        if !is_replicated(measure, self.layout) {
+            return None;
+        }
+        self.measures.iter().position(|&it| it == measure).and_then(|it| self.slots[it])
+    }
+
+    fn wants(&self, measure: Measure) -> bool {
+        self.settings.metrics.as_ref().is_none_or(|it| it.contains(measure.name()))
+    }
+
+    fn overall(&self, report: &mut Report) {
+        for &measure in self.measures.iter().filter(|&&it| self.wants(it)) {
+            let level = self.host.confidence(measure.name());
+            let labels = measure.labels(self.layout);
+            let of_model = |it: usize| (self.value(measure, it), self.interval(measure, it, level));
+            self.roles(measure, self.tally(), &labels, of_model, report);
+            if !self.is_paired(measure) {
+                continue;
+            }
+            let [left, right] = [0, 1].map(|it| self.value(measure, it));
+            let n = self.tally().n;
+            let difference =
+                Metric::new(measure.name(), left - right).role(MetricRole::Difference).n(n).labels(&labels);
+            report.metrics.push(difference.interval(self.difference_interval(measure, level)));
+            if !is_of_class(measure) {
+                let value = if right == 0.0 { f64::NAN } else { left / right };
+                let slot = self.slot(measure);
+                let interval = slot.and_then(|it| self.replicates.interval(it, value, |it| it[0] / it[1], level));
+                let ratio = Metric::new(measure.name(), value).role(MetricRole::Ratio).n(n).labels(&labels);
+                report.metrics.push(ratio.interval(interval));
+            }
+        }
+        if self.layout.has_baseline() && !self.layout.is_regression() {
+            self.flips(report);
+        }
+    }
+
+    fn flips(&self, report: &mut Report) {
+        let (tally, pair) = (self.tally(), &self.tally().pair);
+        let is_usable = tally.models.iter().all(|it| it.unusable == 0);
+        let value = |it: f64| if is_usable { it } else { f64::NAN };
+        let metric = |name: &str, it: f64| Metric::new(name, value(it)).role(MetricRole::Difference).n(tally.n);
+        report.metrics.push(metric("flips_right_to_wrong", pair.baseline_only as f64));
+        report.metrics.push(metric("flips_wrong_to_right", pair.candidate_only as f64));
+        report.metrics.push(metric("mcnemar_p", mcnemar_p(tally)));
+    }
+
+    fn per_slice(&self, report: &mut Report) {
+        for (name, tally) in &self.slices {
+            if tally.n < self.settings.min_slice_size {
+                let why = format!("it has {} rows, fewer than {}", tally.n, self.settings.min_slice_size);
+                report.gaps.push(Gap::new(format!("findings about the slice `{name}`"), why));
+            }
+            let labels = Labels::from([("slice".to_owned(), name.clone())]);
+            for measure in measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it)) {
+                let level = self.host.confidence(measure.name());
+                let of_model = |it: usize| (measure.value(tally, it), intervals::of_slice(measure, tally, it, level));
+                self.roles(measure, tally, &labels, of_model, report);
+                if self.is_paired(measure) {
+                    let [left, right] = [of_model(0), of_model(1)];
+                    let values = [left.0, right.0];
+                    let of = [left.1, right.1];
+                    let interval = intervals::slice_difference(measure, self.layout, tally, values, of, level);
+                    let metric = Metric::new(measure.name(), left.0 - right.0).role(MetricRole::Difference);
+                    report.metrics.push(metric.n(tally.n).labels(&labels).interval(interval));
+                }
+            }
+        }
+    }
+
+    fn roles(
+        &self,
+        measure: Measure,
+        tally: &Tally,
+        labels: &Labels,
+        of_model: impl Fn(usize) -> (f64, Option<Interval>),
+        report: &mut Report,
+    ) {
+        for (model, role) in [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate() {
+            if self.has(measure, model) {
+                let (value, interval) = of_model(model);
+                let metric = Metric::new(measure.name(), value).role(role).n(measure.n(tally, model)).labels(labels);
+                report.metrics.push(metric.interval(interval.filter(|_| value.is_finite())));
+            }
+        }
+    }
+
+    fn has(&self, measure: Measure, model: usize) -> bool {
+        self.layout.models.get(model).is_some_and(|it| it.is_scored || !measure.needs_scores())
+    }
+
+    fn is_paired(&self, measure: Measure) -> bool {
+        self.has(measure, 0) && self.has(measure, 1)
+    }
+
+    fn gaps(&self, state: &State, report: &mut Report) {
+        let mut gap = |what: String, why: String| report.gaps.push(Gap::new(what, why));
+        let head = &state.head;
+        if head.n_unlabeled > 0 {
+            let what = format!("{} of {} rows", head.n_unlabeled, head.n_rows);
+            gap(what, "their label is missing or not finite".to_owned());
+        }
+        if head.has_weights {
+            gap("sample weights".to_owned(), "this plugin counts every row once".to_owned());
+        }
+        for (column, n) in &head.n_without_slice {
+            gap(format!("{n} rows in the slices of `{column}`"), "they have no value there".to_owned());
+        }
+        for column in head.slices.crowded() {
+            let why =
+                format!("it has more than {MAX_PER_COLUMN} values; those that come first in byte order are covered");
+            gap(format!("some slices of `{column}`"), why);
+        }
+        if self.layout.is_regression() {
+            if !self.is_complete {
+                gap("rows beyond the budget".to_owned(), self.of_a_sample("medae and intervals"));
+            }
+            return;
+        }
+        for (model, layout) in self.layout.models.iter().enumerate() {
+            let output = &layout.output;
+            if !layout.is_scored {
+                let why = format!("output `{output}` has labels, no scores");
+                gap("metrics of scores".to_owned(), why);
+            }
+            let improper = self.tally().models[model].classes.improper;
+            if improper > 0 {
+                let why = format!(
+                    "{improper} rows of output `{output}` are no probabilities; set `scores = \"logits\"` if they are logits"
+                );
+                gap("log_loss, brier and ece".to_owned(), why);
+            }
+        }
+        if self.layout.ranked_classes().is_empty() {
+            gap("roc_auc".to_owned(), format!("there are more than {MAX_RANKED_CLASSES} classes"));
+        }
+        if !self.is_complete {
+            let histograms = self.totals.histograms.iter().flatten().map(ranking::histogram_groups);
+            let error = histograms.map(|it| ranking::auc_error(&it)).fold(0.0, f64::max);
+            let binned = format!("; areas under curves are of {SCORE_BINS} score bins, roc_auc within {error:.2e}");
+            gap("rows beyond the budget".to_owned(), self.of_a_sample("intervals without a closed form") + &binned);
+        }
+    }
+
+    fn of_a_sample(&self, what: &str) -> String {
+        let n_kept: u64 = self.rows.counts().iter().sum();
+        format!("{what} are of a sample of {n_kept} of {} rows", self.tally().n)
+    }
+}
+
+/// Returns McNemar's p-value of the two models' errors: 1 where they are right on the same rows.
+pub(crate) fn mcnemar_p(tally: &Tally) -> f64 {
+    let (left, right) = (tally.pair.baseline_only, tally.pair.candidate_only);
+    let method = if left + right <= EXACT_PAIRS { McNemar::Exact } else { McNemar::Corrected };
+    mcnemar(left, right, method).map_or(1.0, |it| it.p_value)
+}
+
+fn is_of_class(measure: Measure) -> bool {
+    matches!(measure, Measure::Precision(Of::Class(_)) | Measure::Recall(Of::Class(_)) | Measure::F1(Of::Class(_)))
+}
+
+/// Returns whether a metric is computed in the replicates. The bootstrap of a maximum is not valid.
+fn is_replicated(measure: Measure, layout: &Layout) -> bool {
+    let is_closed = matches!(
+        measure,
+        Measure::Accuracy
+            | Measure::TopK(_)
+            | Measure::Specificity(_)
+            | Measure::Precision(Of::Positive(_))
+            | Measure::Recall(Of::Positive(_))
+            | Measure::F1(Of::Positive(_))
+    );
+    match measure {
+        Measure::MaxError => false,
+        it if is_of_class(it) => layout.has_baseline() && layout.classes.len() <= MAX_PAIRED_CLASSES,
+        _ => layout.has_baseline() || !is_closed,
+    }
+}
+
+fn missing_slices(settings: &Settings, layout: Option<&Layout>, found: &[(String, Tally)], report: &mut Report) {
+    let primary = if layout.is_some_and(Layout::is_regression) { Measure::Mae } else { Measure::Accuracy };
+    for (column, value) in &settings.expected {
+        let name = format!("{column}={value}");
+        if found.iter().any(|it| it.0 == name) {
+            continue;
+        }
+        let why = match layout {
+            Some(it) if !it.slice_columns.contains(column) => format!("`{column}` is not a slice column of the data"),
+            _ => "no labeled row is in it".to_owned(),
+        };
+        report.gaps.push(Gap::new(format!("the expected slice `{name}`"), why.clone()));
+        report.checks.push(Check {
+            metric: primary.name().to_owned(),
+            labels: Labels::from([("slice".to_owned(), name)]),
+            requirement: "the slice is in the data".to_owned(),
+            observed: None,
+            interval: None,
+            n: 0,
+            status: Status::NotChecked,
+            message: why,
+        });
+    }
+}

@@ -1,0 +1,318 @@
+//! What the metrics say about the model, with what to do next.
+//!
+//! | code | severity | what |
+//! |---|---|---|
+//! | `MW-M001` | error (baseline: warning) | rows without a usable prediction: NaN, infinite or missing |
+//! | `MW-M002` | error, or warning where the data is too small to tell | the predictions carry no information about the labels |
+//! | `MW-M003` | error | classes are in the wrong order |
+//! | `MW-M004` | warning, or error where the model is also worse than the baseline | overconfident |
+//! | `MW-M005` | error | worse than the baseline |
+//! | `MW-M006` | error | the same prediction for nearly every row |
+//! | `MW-M007` | warning | a slice is worse than the whole |
+//!
+//! The thresholds are the constants below; they are not tuned per model.
+
+use modelwatch_sdk::{
+    Report,
+    report::{Finding, Interval, Severity, float},
+};
+
+use crate::{
+    config::quoted,
+    evaluate::{Evaluation, mcnemar_p},
+    intervals,
+    measure::Measure,
+    permutation,
+};
+
+/// The fewest rows for findings other than MW-M001.
+const MIN_ROWS: u64 = 30;
+/// The level of the intervals that findings rest on, where no requirement asks for one.
+const LEVEL: f64 = 0.95;
+/// MW-M002: kappa below this is next to no agreement; an upper bound above it leaves the question open.
+const SLIGHT_KAPPA: f64 = 0.2;
+/// MW-M003: the share of the moved classes' rows that the permutation must make right …
+const MOVED_HIGH: f64 = 0.8;
+/// … and the share that may be right without it.
+const MOVED_LOW: f64 = 0.2;
+/// MW-M004: the excess of mean confidence over accuracy that is tolerated.
+const EXCESS: f64 = 0.05;
+/// MW-M006: the share of rows with the same prediction …
+const CONSTANT_SHARE: f64 = 0.99;
+/// … and by how much the share of rows with that label is smaller.
+const CONSTANT_MARGIN: f64 = 0.05;
+
+/// Adds the findings.
+pub(crate) fn find(evaluation: &Evaluation<'_>, report: &mut Report) {
+    let findings = &mut report.findings;
+    unusable(evaluation, findings);
+    let is_usable = evaluation.tally().models[0].unusable == 0;
+    if !is_usable || evaluation.tally().n < MIN_ROWS {
+        return;
+    }
+    let is_worse = worse_than_baseline(evaluation);
+    if evaluation.layout.is_regression() {
+        findings.extend(constant_number(evaluation).or_else(|| no_better_than_the_mean(evaluation)));
+    } else {
+        let order =
+            class_order(evaluation).or_else(|| constant_class(evaluation)).or_else(|| no_information(evaluation));
+        findings.extend(order);
+        findings.extend(overconfident(evaluation, is_worse.is_some()));
+    }
+    findings.extend(is_worse);
+    slices(evaluation, findings);
+}
+
+fn unusable(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
+    let n = evaluation.tally().n;
+    for (model, role) in ["candidate", "baseline"].into_iter().enumerate().take(evaluation.layout.models.len()) {
+        let bad = evaluation.tally().models[model].unusable;
+        if bad > 0 {
+            let severity = if model == 0 { Severity::Error } else { Severity::Warning };
+            let message =
+                format!("{bad} of {n} rows have no usable {role} prediction: NaN, infinite or missing (allowed: 0)");
+            let place = format!("{role}:{}", evaluation.layout.models[model].output);
+            let advice = "look for NaN or infinite weights (the `weights` analyzer names the tensor), then for inputs out of range; \
+                          a training run that diverged needs an earlier checkpoint";
+            findings.push(
+                Finding::new("MW-M001", severity, place, message).advice(advice).evidence("rows", bad).evidence("n", n),
+            );
+        }
+    }
+}
+
+fn no_information(evaluation: &Evaluation<'_>) -> Option<Finding> {
+    let tally = evaluation.tally();
+    let majority = tally.truth.iter().max().copied()?;
+    if majority == tally.n {
+        return None;
+    }
+    let n = tally.n as f64;
+    let classes = &tally.models[0].classes;
+    let by_chance =
+        tally.truth.iter().zip(&classes.predicted).map(|(&it, &predicted)| it as f64 * predicted as f64).sum::<f64>()
+            / (n * n);
+    let accuracy = intervals::share(classes.n_right(), tally.n, LEVEL)?;
+    // Kappa with the shares of labels and predictions taken as given.
+    let kappa = |it: f64| (it - by_chance) / (1.0 - by_chance);
+    let (low, high) = (kappa(accuracy.low), kappa(accuracy.high));
+    // Scores that rank well carry information, whatever the threshold makes of it.
+    let ranks_well = evaluation.interval(Measure::RocAuc, 0, LEVEL).is_some_and(|it| it.low > 0.5);
+    if low > 0.0 || ranks_well {
+        return None;
+    }
+    let (value, share) = (evaluation.value(Measure::Accuracy, 0), majority as f64 / n);
+    let is_sure = high < SLIGHT_KAPPA || value <= share;
+    let message = if is_sure {
+        format!(
+            "the predictions carry no information about the labels: Cohen's kappa is {:.3} [{low:.3}, {high:.3}] (wanted above 0), \
+             accuracy {value:.3} where the most frequent class is {share:.3} of the rows",
+            kappa(value)
+        )
+    } else {
+        format!(
+            "{} rows are too few to tell the predictions from chance: Cohen's kappa is {:.3} [{low:.3}, {high:.3}]",
+            tally.n,
+            kappa(value)
+        )
+    };
+    let advice = if is_sure {
+        "check that the labels belong to the rows (shuffled labels), that the model was trained, that its units are not dead, and \
+         that inputs are scaled as in training"
+    } else {
+        "judge the model on more rows"
+    };
+    let severity = if is_sure { Severity::Error } else { Severity::Warning };
+    let finding = Finding::new("MW-M002", severity, place(evaluation), message).advice(advice);
+    Some(
+        finding
+            .evidence("kappa", float::to_value(kappa(value)))
+            .evidence("accuracy", value)
+            .evidence("majority", share),
+    )
+}
+
+fn no_better_than_the_mean(evaluation: &Evaluation<'_>) -> Option<Finding> {
+    let level = evaluation.interval(Measure::R2, 0, LEVEL)?;
+    if level.high > 0.0 || evaluation.tally().labels.m2() == 0.0 {
+        return None;
+    }
+    let value = evaluation.value(Measure::R2, 0);
+    let message = format!(
+        "the predictions are no better than the mean of the labels: R² is {value:.3} {} (wanted above 0)",
+        shown(level)
+    );
+    let advice = "check that the labels belong to the rows, that labels and predictions have one unit and scale, and that inputs are \
+                  scaled as in training";
+    Some(Finding::new("MW-M002", Severity::Error, place(evaluation), message).advice(advice).evidence("r2", value))
+}
+
+fn class_order(evaluation: &Evaluation<'_>) -> Option<Finding> {
+    let (layout, tally) = (evaluation.layout, evaluation.tally());
+    let n_classes = layout.classes.len();
+    if n_classes > permutation::MAX_CLASSES {
+        return None;
+    }
+    let permutation = permutation::best(&evaluation.totals.confusion, n_classes);
+    let cell = |label: usize, class: usize| {
+        evaluation.totals.confusion.get(&((label * n_classes + class) as u64)).copied().unwrap_or(0)
+    };
+    let moved: Vec<usize> = (0..n_classes).filter(|&it| permutation[it] != it).collect();
+    let n: u64 = moved.iter().map(|&it| tally.truth[it]).sum();
+    let hits: u64 = moved.iter().map(|&it| cell(it, it)).sum();
+    let moved_hits: u64 = moved.iter().map(|&it| cell(it, permutation[it])).sum();
+    let share = |it: u64| it as f64 / n as f64;
+    if n < MIN_ROWS || share(moved_hits) < MOVED_HIGH || share(hits) > MOVED_LOW {
+        return None;
+    }
+    let pairs = moved.iter().map(|&it| format!("{}→{}", layout.classes[it], layout.classes[permutation[it]]));
+    let pairs: Vec<String> = pairs.collect();
+    let how = match permutation::rotation(&permutation) {
+        Some(step) => format!("all classes are rotated by {step}"),
+        None => format!("{} of {n_classes} classes change places", moved.len()),
+    };
+    let accuracy = evaluation.value(Measure::Accuracy, 0);
+    let renamed = (0..n_classes).map(|it| cell(it, permutation[it])).sum::<u64>() as f64 / tally.n as f64;
+    let message = format!(
+        "the classes are in the wrong order: {how} (label→prediction: {}); renaming them would raise accuracy from {accuracy:.3} to \
+         {renamed:.3}",
+        quoted(pairs.iter())
+    );
+    let advice = "compare the order of the classes in training with `classes` and with the label encoding of this data; correct the one \
+                  that is wrong rather than retrain";
+    let finding = Finding::new("MW-M003", Severity::Error, place(evaluation), message).advice(advice);
+    Some(finding.evidence("accuracy", accuracy).evidence("renamed_accuracy", renamed).evidence("permutation", pairs))
+}
+
+fn constant_class(evaluation: &Evaluation<'_>) -> Option<Finding> {
+    let tally = evaluation.tally();
+    let predicted = &tally.models[0].classes.predicted;
+    let class = (0..predicted.len()).max_by_key(|&it| (predicted[it], std::cmp::Reverse(it)))?;
+    let (share, truth) = (predicted[class] as f64 / tally.n as f64, tally.truth[class] as f64 / tally.n as f64);
+    if share < CONSTANT_SHARE || truth > share - CONSTANT_MARGIN {
+        return None;
+    }
+    let name = &evaluation.layout.classes[class];
+    let message = format!(
+        "class `{name}` is predicted for {:.1} % of {} rows (at most {:.0} %), while it is the label of {:.1} %",
+        100.0 * share,
+        tally.n,
+        100.0 * CONSTANT_SHARE,
+        100.0 * truth
+    );
+    let finding = Finding::new("MW-M006", Severity::Error, place(evaluation), message).advice(CONSTANT_ADVICE);
+    Some(finding.evidence("class", name.as_str()).evidence("share", share).evidence("label_share", truth))
+}
+
+const CONSTANT_ADVICE: &str = "look for dead units (a bias far below zero, the `weights` analyzer), inputs that are constant or not scaled as in \
+     training, and a threshold that no score reaches";
+
+fn constant_number(evaluation: &Evaluation<'_>) -> Option<Finding> {
+    let tally = evaluation.tally();
+    let predicted = &tally.models[0].numbers.predicted;
+    if predicted.m2() > 0.0 || tally.labels.m2() == 0.0 {
+        return None;
+    }
+    let message = format!("{} is predicted for all of {} rows, while the labels vary", predicted.mean(), tally.n);
+    let finding = Finding::new("MW-M006", Severity::Error, place(evaluation), message).advice(CONSTANT_ADVICE);
+    Some(finding.evidence("value", predicted.mean()))
+}
+
+fn overconfident(evaluation: &Evaluation<'_>, is_worse: bool) -> Option<Finding> {
+    let classes = &evaluation.tally().models[0].classes;
+    let interval = intervals::mean(&classes.excess, LEVEL)?;
+    if classes.improper > 0 || interval.low <= EXCESS {
+        return None;
+    }
+    let severity = if is_worse { Severity::Error } else { Severity::Warning };
+    let accuracy = evaluation.value(Measure::Accuracy, 0);
+    let message = format!(
+        "mean confidence {:.3} exceeds accuracy {accuracy:.3} by {:.3} {} (tolerated: {EXCESS})",
+        accuracy + classes.excess.mean(),
+        classes.excess.mean(),
+        shown(interval)
+    );
+    let advice = if is_worse {
+        "the model is also worse than the baseline, as after overfitting: stop earlier, or train on more data"
+    } else {
+        "calibrate the scores (temperature scaling on held-out rows), and compare the loss on training and test rows for overfitting"
+    };
+    let finding = Finding::new("MW-M004", severity, place(evaluation), message).advice(advice);
+    Some(finding.evidence("excess", classes.excess.mean()).evidence("accuracy", accuracy))
+}
+
+fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
+    let (layout, tally) = (evaluation.layout, evaluation.tally());
+    if !layout.has_baseline() || tally.models[1].unusable > 0 {
+        return None;
+    }
+    let measure = if layout.is_regression() { Measure::Mae } else { Measure::Accuracy };
+    let level = evaluation.host.confidence(measure.name());
+    let interval = match measure {
+        Measure::Mae => intervals::mean(&tally.pair.loss, level)?,
+        _ => evaluation.difference_interval(measure, level)?,
+    };
+    let is_worse = if layout.is_regression() { interval.low > 0.0 } else { interval.high < 0.0 };
+    if !is_worse {
+        return None;
+    }
+    let [candidate, baseline] = [0, 1].map(|it| evaluation.value(measure, it));
+    let mut message = format!(
+        "{} is worse than the baseline's: {candidate:.4} against {baseline:.4}, a difference of {:.4} {} (which excludes 0)",
+        measure.name(),
+        candidate - baseline,
+        shown(interval)
+    );
+    let advice = "keep the baseline; compare what changed since (data, epochs, conversion, quantization), beginning with the slices and \
+                  classes that lost most";
+    let finding = |message: String| Finding::new("MW-M005", Severity::Error, place(evaluation), message).advice(advice);
+    if layout.is_regression() {
+        return Some(finding(message).evidence("candidate", candidate).evidence("baseline", baseline));
+    }
+    let pair = &tally.pair;
+    message +=
+        &format!("; {} rows went from right to wrong, {} from wrong to right", pair.baseline_only, pair.candidate_only);
+    Some(
+        finding(message)
+            .evidence("candidate", candidate)
+            .evidence("baseline", baseline)
+            .evidence("right_to_wrong", pair.baseline_only)
+            .evidence("wrong_to_right", pair.candidate_only)
+            .evidence("mcnemar_p", mcnemar_p(tally)),
+    )
+}
+
+fn slices(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
+    let is_regression = evaluation.layout.is_regression();
+    let measure = if is_regression { Measure::Mae } else { Measure::Accuracy };
+    let whole = evaluation.value(measure, 0);
+    let least = evaluation.settings.min_slice_size.max(2);
+    let tried: Vec<_> = evaluation.slices.iter().filter(|it| it.1.n >= least).collect();
+    // Bonferroni: one slice of many is always the worst.
+    let level = 1.0 - (1.0 - LEVEL) / tried.len().max(1) as f64;
+    for (name, tally) in &tried {
+        let Some(interval) = intervals::of_slice(measure, tally, 0, level) else { continue };
+        let is_worse = if is_regression { interval.low > whole } else { interval.high < whole };
+        if is_worse {
+            let value = measure.value(tally, 0);
+            let message = format!(
+                "{} of the slice is {value:.3} {} over {} rows, significantly worse than {whole:.3} over all rows",
+                measure.name(),
+                shown(interval),
+                tally.n
+            );
+            let advice =
+                "look at rows of this slice that are wrong; give it more training rows, or a requirement of its own";
+            let finding = Finding::new("MW-M007", Severity::Warning, format!("slice {name}"), message).advice(advice);
+            findings.push(finding.evidence("value", value).evidence("whole", whole).evidence("n", tally.n));
+        }
+    }
+}
+
+fn place(evaluation: &Evaluation<'_>) -> String {
+    format!("candidate:{}", evaluation.layout.models[0].output)
+}
+
+fn shown(it: Interval) -> String {
+    format!("[{:.3}, {:.3}]", it.low, it.high)
+}

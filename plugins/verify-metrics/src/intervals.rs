@@ -1,0 +1,143 @@
+//! Intervals with a closed form.
+
+use modelwatch_sdk::report::Interval;
+use modelwatch_stats::intervals::{PairedCounts, newcombe_paired, student_t_quantile, wilson};
+
+use crate::{
+    measure::{Measure, Of},
+    row::Layout,
+    spread::Spread,
+    tally::Tally,
+};
+
+/// Returns the closed-form interval of a metric over all rows: Wilson's for shares, and for the F1
+/// of a class that of the share of hits among rows that have or are given the class, `J`, of which
+/// F1 is the increasing function `2J / (1 + J)`.
+pub(crate) fn closed_form(measure: Measure, tally: &Tally, model: usize, level: f64) -> Option<Interval> {
+    if tally.models[model].unusable > 0 {
+        return None;
+    }
+    if let Some((hits, n)) = measure.share(tally, model) {
+        return share(hits, n, level);
+    }
+    match measure {
+        Measure::F1(Of::Class(class) | Of::Positive(class)) => f1(tally, model, class, level),
+        _ => None,
+    }
+}
+
+/// Returns the interval of a metric of a slice: in addition to [`closed_form`] that of means (Student's
+/// t) and of averages over classes (MOVER, Zou & Donner 2008, as if classes were independent).
+pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64) -> Option<Interval> {
+    if let Some(found) = closed_form(measure, tally, model, level) {
+        return Some(found);
+    }
+    let of = &tally.models[model];
+    if of.unusable > 0 || (measure.needs_scores() && of.classes.improper > 0) {
+        return None;
+    }
+    match measure {
+        Measure::Precision(Of::Present) => {
+            average(measure, tally, model, level, |it| Measure::Precision(Of::Class(it)))
+        }
+        Measure::Recall(Of::Present) => average(measure, tally, model, level, |it| Measure::Recall(Of::Class(it))),
+        Measure::F1(Of::Present) => average(measure, tally, model, level, |it| Measure::F1(Of::Class(it))),
+        Measure::LogLoss => mean(&of.classes.log_loss, level).map(not_negative),
+        Measure::Brier => mean(&of.classes.brier, level).map(not_negative),
+        Measure::Mae => mean(&of.numbers.absolute, level).map(not_negative),
+        Measure::Mse => mean(&of.numbers.squared, level).map(not_negative),
+        Measure::Rmse => mean(&of.numbers.squared, level).map(not_negative).map(|it| Interval {
+            low: it.low.sqrt(),
+            high: it.high.sqrt(),
+            level,
+        }),
+        Measure::Bias => mean(&of.numbers.error, level),
+        _ => None,
+    }
+}
+
+/// Returns the paired interval of a difference with a closed form: Newcombe's for accuracy.
+pub(crate) fn paired(measure: Measure, layout: &Layout, tally: &Tally, level: f64) -> Option<Interval> {
+    let is_usable = tally.models.iter().all(|it| it.unusable == 0) && layout.has_baseline();
+    if measure != Measure::Accuracy || !is_usable {
+        return None;
+    }
+    let it = &tally.pair;
+    let counts = PairedCounts {
+        both: it.both_right,
+        first_only: it.candidate_only,
+        second_only: it.baseline_only,
+        neither: it.neither,
+    };
+    newcombe_paired(counts, level).ok().map(|it| Interval { low: it.low, high: it.high, level })
+}
+
+/// Returns the interval of a difference in a slice: in addition to [`paired`] Student's t of the
+/// differences of the rows' losses, and else that of two independent estimates (MOVER), which is too
+/// wide where the models agree, never too narrow.
+pub(crate) fn slice_difference(
+    measure: Measure,
+    layout: &Layout,
+    tally: &Tally,
+    values: [f64; 2],
+    intervals: [Option<Interval>; 2],
+    level: f64,
+) -> Option<Interval> {
+    let is_paired_loss = matches!(measure, Measure::LogLoss | Measure::Mae);
+    paired(measure, layout, tally, level).or_else(|| {
+        let [left, right] = [intervals[0]?, intervals[1]?];
+        if is_paired_loss {
+            return mean(&tally.pair.loss, level);
+        }
+        let difference = values[0] - values[1];
+        let low = (values[0] - left.low).hypot(right.high - values[1]);
+        let high = (left.high - values[0]).hypot(values[1] - right.low);
+        Some(Interval { low: difference - low, high: difference + high, level })
+    })
+}
+
+/// Returns Wilson's interval of a share.
+pub(crate) fn share(hits: u64, n: u64, level: f64) -> Option<Interval> {
+    wilson(hits, n, level).ok().map(|it| Interval { low: it.low, high: it.high, level })
+}
+
+/// Returns Student's interval of a mean.
+pub(crate) fn mean(spread: &Spread, level: f64) -> Option<Interval> {
+    let degrees = spread.n.checked_sub(1)? as f64;
+    let half = student_t_quantile((1.0 + level) / 2.0, degrees).ok()? * spread.standard_error();
+    let (low, high) = (spread.mean() - half, spread.mean() + half);
+    (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
+}
+
+fn f1(tally: &Tally, model: usize, class: usize, level: f64) -> Option<Interval> {
+    let hits = tally.models[model].classes.hits[class];
+    let union = tally.truth[class] + tally.models[model].classes.predicted[class] - hits;
+    let of_share = |it: f64| 2.0 * it / (1.0 + it);
+    share(hits, union, level).map(|it| Interval { low: of_share(it.low), high: of_share(it.high), level })
+}
+
+fn average(
+    measure: Measure,
+    tally: &Tally,
+    model: usize,
+    level: f64,
+    of: impl Fn(usize) -> Measure,
+) -> Option<Interval> {
+    let present: Vec<usize> = (0..tally.truth.len()).filter(|&it| tally.truth[it] > 0).collect();
+    let (mut below, mut above) = (0.0f64, 0.0f64);
+    for &class in &present {
+        let value = of(class).value(tally, model);
+        // A class that is never predicted counts as 0 and may be anything.
+        let (low, high) = closed_form(of(class), tally, model, level).map_or((0.0, 1.0), |it| (it.low, it.high));
+        let value = if value.is_nan() { 0.0 } else { value };
+        below += (value - low).powi(2);
+        above += (high - value).powi(2);
+    }
+    let (value, n) = (measure.value(tally, model), present.len() as f64);
+    let (low, high) = ((value - below.sqrt() / n).max(0.0), (value + above.sqrt() / n).min(1.0));
+    (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
+}
+
+fn not_negative(it: Interval) -> Interval {
+    Interval { low: it.low.max(0.0), ..it }
+}

@@ -1,0 +1,58 @@
+//! The verifier `metrics`: classification and regression metrics with slices, baseline and paired
+//! intervals.
+//!
+//! # What it reports
+//! - Metrics of the candidate over all rows; per class for multiclass models (label `class`), and
+//!   averaged over classes (label `average`: `macro`, `weighted`); per slice (label `slice`, as
+//!   `writer=b`). In a slice of a multiclass model, precision, recall and F1 are plain means over the
+//!   classes that have labels there, and carry no other label.
+//! - With a baseline: the same of the baseline, the paired difference, and for metrics over all rows
+//!   the ratio; the number of rows that went from right to wrong and back, and McNemar's p-value.
+//! - Findings `MW-M001` to `MW-M007`; see `findings`.
+//!
+//! # Intervals
+//! Wilson's for shares of rows, a transform of it for the F1 of a class, Newcombe's for the paired
+//! difference of accuracies, Student's t for means in slices, and a Poisson bootstrap for all else.
+//! Their level is what a requirement asks for, else 95 %.
+//!
+//! # Memory
+//! Up to 100 000 distinct rows (fewer of wide ones: 32 MiB) are kept with their counts, and all
+//! numbers are computed from them. Beyond that sums, a confusion matrix and score histograms of 4096
+//! bins are kept, and the rows become a sample that serves the intervals; the report says so.
+//!
+//! Sample weights are not used.
+// `export_plugin!` allows it for the exported symbols alone.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod bootstrap;
+mod config;
+mod evaluate;
+mod figures;
+mod findings;
+mod intervals;
+mod measure;
+mod outputs;
+mod permutation;
+mod probe;
+mod ranking;
+mod read;
+mod row;
+mod sample;
+mod slices;
+mod spread;
+mod state;
+mod tally;
+mod totals;
+
+pub use crate::{
+    config::{Config, Intervals, Scores, Task},
+    probe::Metrics,
+};
+
+/// Returns what this plugin offers.
+pub fn registry() -> modelwatch_sdk::Registry {
+    modelwatch_sdk::Registry::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).verifier::<Metrics>()
+}
+
+modelwatch_sdk::export_plugin!(registry);

@@ -1,0 +1,274 @@
+//! Turns a batch into rows of words.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use modelwatch_sdk::{
+    Error, ModelRole, RecordBatch, Result,
+    rows::{self, Use},
+};
+
+use crate::{
+    config::{MAX_CLASSES, Scores, Settings, Task, quoted},
+    outputs::{self, Output, Values},
+    row::{Layout, Prediction},
+    state::State,
+};
+
+/// Scores that add up to 1 within this are probabilities.
+const SUM_TOLERANCE: f64 = 1e-3;
+
+/// Takes a batch into the state.
+pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) -> Result<()> {
+    let candidate = outputs::choose(batch, ModelRole::Candidate, settings, None)?
+        .ok_or_else(|| Error::input("the rows have no outputs of the candidate model"))?;
+    let baseline = outputs::choose(batch, ModelRole::Baseline, settings, Some(&candidate.name))?;
+    let models: Vec<Output> = [Some(candidate), baseline].into_iter().flatten().collect();
+    let columns: Vec<_> = rows::columns(batch, Use::Slice).collect();
+    let layout = Layout {
+        classes: classes(settings, &models[0])?,
+        positive: settings.positive,
+        slice_columns: columns.iter().map(|it| it.0.to_owned()).collect(),
+        models: models.iter().map(|it| it.layout(settings)).collect(),
+    };
+    state.set_layout(&layout)?;
+    state.head.n_rows += batch.num_rows() as u64;
+    state.head.has_weights |= rows::columns(batch, Use::Weight).next().is_some();
+
+    let values = models.iter().map(|it| it.values(settings, layout.classes.len())).collect::<Result<Vec<_>>>()?;
+    let labels = labels(batch, settings, &layout)?;
+    let mut slices = Vec::with_capacity(columns.len());
+    for (name, array) in columns {
+        slices.push(slice_keys(name, &rows::texts(array.as_ref())?, settings, state));
+    }
+    let readers = values.iter().map(|it| Reader::new(it, settings, &layout)).collect::<Vec<_>>();
+
+    let kept: BTreeSet<u64> = state.kept();
+    let mut words = Vec::with_capacity(layout.width());
+    for (row, label) in labels.into_iter().enumerate() {
+        let Some(label) = label else {
+            state.head.n_unlabeled += 1;
+            continue;
+        };
+        words.clear();
+        words.push(label);
+        words.extend(slices.iter().map(|it| it[row]));
+        for (model, reader) in readers.iter().enumerate() {
+            reader.push(&mut words, &layout, model, row, label)?;
+        }
+        state.add(&layout, &words, &kept);
+    }
+    Ok(())
+}
+
+fn classes(settings: &Settings, candidate: &Output) -> Result<Vec<String>> {
+    match (settings.task, &settings.classes, candidate.n_scores()) {
+        (Task::Regression, ..) => Ok(Vec::new()),
+        (_, Some(classes), _) => Ok(classes.clone()),
+        (_, None, Some(n)) if n <= MAX_CLASSES => Ok((0..n).map(|it| it.to_string()).collect()),
+        (_, None, Some(n)) => {
+            Err(Error::input(format!("output `{}` has {n} scores per row, more than {MAX_CLASSES}", candidate.name)))
+        }
+        (_, None, None) => {
+            let message =
+                format!("output `{}` has labels, so that the classes of the model are not known", candidate.name);
+            Err(Error::config("/classes", message).with_help("list them in `classes`"))
+        }
+    }
+}
+
+/// Returns the labels as words; none where it is missing.
+fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<Vec<Option<u64>>> {
+    let (_, array) =
+        rows::columns(batch, Use::Label).next().ok_or_else(|| Error::input("the rows have no label column"))?;
+    if settings.task == Task::Regression {
+        let numbers = rows::numbers(array.as_ref())?;
+        if numbers.width != 1 {
+            return Err(Error::input(format!("expected one number per label, got {}", numbers.width)));
+        }
+        // Adding 0 turns -0 into 0, so that equal labels are equal words.
+        return Ok(numbers.values.iter().map(|it| it.is_finite().then(|| (it + 0.0).to_bits())).collect());
+    }
+    let names = Names::new(layout);
+    outputs::labels(array.as_ref())?
+        .iter()
+        .map(|it| it.as_deref().map(|it| names.find(it, "label").map(|it| it as u64)).transpose())
+        .collect()
+}
+
+fn slice_keys(column: &str, values: &[Option<Cow<'_, str>>], settings: &Settings, state: &mut State) -> Vec<u64> {
+    let distinct: BTreeSet<&str> = values.iter().flatten().map(|it| &**it).collect();
+    let keys: BTreeMap<&str, u64> =
+        distinct.into_iter().map(|it| (it, state.see_slice(column, it, &settings.expected))).collect();
+    let n_missing = values.iter().filter(|it| it.is_none()).count() as u64;
+    if n_missing > 0 {
+        *state.head.n_without_slice.entry(column.to_owned()).or_default() += n_missing;
+    }
+    values.iter().map(|it| it.as_deref().map_or(0, |it| keys[it])).collect()
+}
+
+/// Finds classes by name.
+struct Names<'a> {
+    classes: &'a [String],
+    indices: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Names<'a> {
+    fn new(layout: &'a Layout) -> Self {
+        let indices = layout.classes.iter().enumerate().map(|(idx, it)| (it.as_str(), idx)).collect();
+        Self { classes: &layout.classes, indices }
+    }
+
+    fn find(&self, name: &str, what: &str) -> Result<usize> {
+        // Booleans are read as words; a model's classes are more often 0 and 1.
+        let number = match name {
+            "true" => "1",
+            "false" => "0",
+            other => other,
+        };
+        self.indices.get(name).or_else(|| self.indices.get(number)).copied().ok_or_else(|| {
+            Error::input(format!("the {what} `{name}` is not one of the classes {}", quoted(self.classes.iter())))
+                .with_help("list every class in `classes`, in the order of the model's scores")
+        })
+    }
+}
+
+/// Reads the predictions of one model.
+struct Reader<'a> {
+    values: &'a Values<'a>,
+    settings: &'a Settings,
+    names: Names<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(values: &'a Values<'a>, settings: &'a Settings, layout: &'a Layout) -> Self {
+        Self { values, settings, names: Names::new(layout) }
+    }
+
+    fn push(&self, words: &mut Vec<u64>, layout: &Layout, model: usize, row: usize, label: u64) -> Result<()> {
+        match self.values {
+            Values::Numbers(numbers) => {
+                let value = numbers.values[row];
+                let prediction = if value.is_finite() { Prediction::Number(value + 0.0) } else { Prediction::Unusable };
+                layout.push(words, model, prediction);
+            }
+            Values::Labels(labels) => {
+                let find = |it: &Cow<'_, str>| self.names.find(it, "predicted label").map(Prediction::Label);
+                let prediction = labels[row].as_ref().map_or(Ok(Prediction::Unusable), find)?;
+                layout.push(words, model, prediction);
+            }
+            Values::Scores(numbers) => {
+                let scores = numbers.row(row);
+                if scores.iter().all(|it| it.is_finite()) {
+                    self.push_scores(words, layout, model, scores, label as usize);
+                } else {
+                    layout.push(words, model, Prediction::Unusable);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push_scores(&self, words: &mut Vec<u64>, layout: &Layout, model: usize, scores: &[f64], label: usize) {
+        let (probabilities, is_proper) = probabilities(numbers_per_class(scores, layout), self.settings.scores);
+        let class = match layout.positive {
+            Some(it) if probabilities[it] >= self.settings.threshold => it,
+            Some(it) => 1 - it,
+            None => first_greatest(&probabilities),
+        };
+        let truth = probabilities[label];
+        let before = |idx: usize, it: f64| it > truth || (it == truth && idx < label);
+        let rank = probabilities.iter().enumerate().filter(|&(idx, &it)| before(idx, it)).count() as u64;
+        let miss = |(idx, it): (usize, &f64)| (it - f64::from(u8::from(idx == label))).powi(2);
+        let squares: f64 = probabilities.iter().enumerate().map(miss).sum();
+        let kept: Vec<u64> = layout.ranked_classes().map(|it| (probabilities[it] + 0.0).to_bits()).collect();
+        let prediction = Prediction::Scores {
+            class,
+            rank,
+            // Clipped as scikit-learn clips: at the distance from 1 to the next number.
+            log_loss: if is_proper { -truth.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln() } else { f64::NAN },
+            brier: if layout.positive.is_some() { squares / 2.0 } else { squares },
+            confidence: probabilities[layout.positive.unwrap_or(class)],
+            kept: &kept,
+        };
+        layout.push(words, model, prediction);
+    }
+}
+
+/// The scores of a row: one per class, or the one of the positive class of two.
+enum PerClass<'a> {
+    All(&'a [f64]),
+    Single { positive: usize, score: f64 },
+}
+
+fn numbers_per_class<'a>(scores: &'a [f64], layout: &Layout) -> PerClass<'a> {
+    match (scores, layout.positive) {
+        (&[score], Some(positive)) => PerClass::Single { positive, score },
+        _ => PerClass::All(scores),
+    }
+}
+
+/// Returns one probability per class, and whether they are probabilities.
+fn probabilities(scores: PerClass<'_>, how: Scores) -> (Vec<f64>, bool) {
+    match scores {
+        PerClass::Single { positive, score } => {
+            let score = if how == Scores::Logits { 1.0 / (1.0 + (-score).exp()) } else { score };
+            let mut res = vec![1.0 - score; 2];
+            res[positive] = score;
+            (res, (0.0..=1.0).contains(&score))
+        }
+        PerClass::All(scores) => {
+            let sum: f64 = scores.iter().sum();
+            let is_distribution = scores.iter().all(|&it| it >= 0.0) && (sum - 1.0).abs() <= SUM_TOLERANCE;
+            // Probabilities of low precision do not quite add up to 1.
+            let scaled = || scores.iter().map(|it| it / sum).collect();
+            match how {
+                Scores::Auto | Scores::Probabilities if is_distribution => (scaled(), true),
+                Scores::Probabilities => (scores.to_vec(), false),
+                Scores::Auto | Scores::Logits => (softmax(scores), true),
+            }
+        }
+    }
+}
+
+fn softmax(scores: &[f64]) -> Vec<f64> {
+    let greatest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut res: Vec<f64> = scores.iter().map(|it| (it - greatest).exp()).collect();
+    let sum: f64 = res.iter().sum();
+    res.iter_mut().for_each(|it| *it /= sum);
+    res
+}
+
+fn first_greatest(scores: &[f64]) -> usize {
+    let mut res = 0;
+    for (idx, &score) in scores.iter().enumerate() {
+        if score > scores[res] {
+            res = idx;
+        }
+    }
+    res
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_read_as_the_options_say() {
+        let check = |scores: PerClass<'_>, how, expected: &[f64], proper| {
+            let (got, is_proper) = probabilities(scores, how);
+            assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{got:?}");
+            assert_eq!(is_proper, proper);
+        };
+        let third = [1.0 / 3.0; 3];
+        check(PerClass::All(&[0.2, 0.3, 0.5]), Scores::Auto, &[0.2, 0.3, 0.5], true);
+        check(PerClass::All(&[2.0, 2.0, 2.0]), Scores::Auto, &third, true);
+        check(PerClass::All(&[2.0, 2.0, 2.0]), Scores::Probabilities, &[2.0, 2.0, 2.0], false);
+        check(PerClass::All(&[1000.0, 0.0]), Scores::Logits, &[1.0, 0.0], true);
+        check(PerClass::Single { positive: 1, score: 0.8 }, Scores::Auto, &[0.2, 0.8], true);
+        check(PerClass::Single { positive: 0, score: 0.0 }, Scores::Logits, &[0.5, 0.5], true);
+        check(PerClass::Single { positive: 1, score: 1.5 }, Scores::Auto, &[-0.5, 1.5], false);
+    }
+}

@@ -1,0 +1,160 @@
+//! One row as a list of words: what is kept of it to compute every metric.
+//!
+//! Words rather than structs, so that equal rows are equal, have one order, one hash and one byte
+//! form, whatever the task.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::MAX_CLASSES;
+
+/// The most classes for which scores are kept to rank them (one-versus-rest AUC).
+pub(crate) const MAX_RANKED_CLASSES: usize = 100;
+/// Stands for the class of a row that has no usable prediction.
+const UNUSABLE: u64 = u64::MAX;
+
+/// What the words of a row mean: `label, slice…, candidate…, baseline…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Layout {
+    /// The classes; none for a regression.
+    pub(crate) classes: Vec<String>,
+    /// The index of the positive class of a binary model.
+    pub(crate) positive: Option<usize>,
+    pub(crate) slice_columns: Vec<String>,
+    /// The candidate, then the baseline if there is one.
+    pub(crate) models: Vec<ModelLayout>,
+}
+
+/// What is kept of one model's prediction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ModelLayout {
+    /// The output that is looked at.
+    pub(crate) output: String,
+    /// Whether it is scores rather than labels or numbers.
+    pub(crate) is_scored: bool,
+}
+
+/// One model's prediction for one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Prediction<'a> {
+    /// Missing or not finite.
+    Unusable,
+    /// A class without scores.
+    Label(usize),
+    /// A class with scores.
+    Scores {
+        class: usize,
+        /// The place of the true class among the scores, from 0.
+        rank: u64,
+        /// NaN where the scores are no probabilities.
+        log_loss: f64,
+        brier: f64,
+        /// The probability of the positive class (binary) or of the predicted class.
+        confidence: f64,
+        /// The bits of the scores that are ranked, one per ranked class.
+        kept: &'a [u64],
+    },
+    /// A number.
+    Number(f64),
+}
+
+impl Layout {
+    /// Returns whether it can be the layout of rows, for one that comes from stored bytes.
+    pub(crate) fn is_valid(&self) -> bool {
+        (1..=2).contains(&self.models.len())
+            && self.classes.len() <= MAX_CLASSES
+            && self.positive.is_none_or(|it| it < 2 && self.classes.len() == 2)
+            && !(self.is_regression() && self.models.iter().any(|it| it.is_scored))
+    }
+
+    pub(crate) fn is_regression(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    pub(crate) fn has_baseline(&self) -> bool {
+        self.models.len() > 1
+    }
+
+    /// Returns the classes whose scores are kept for ranking.
+    pub(crate) fn ranked_classes(&self) -> std::ops::Range<usize> {
+        match self.positive {
+            Some(it) => it..it + 1,
+            None if self.classes.len() <= MAX_RANKED_CLASSES => 0..self.classes.len(),
+            None => 0..0,
+        }
+    }
+
+    /// Returns the number of words of a row.
+    pub(crate) fn width(&self) -> usize {
+        1 + self.slice_columns.len() + self.models.iter().map(|it| self.model_width(it)).sum::<usize>()
+    }
+
+    pub(crate) fn label_class(words: &[u64]) -> usize {
+        words[0] as usize
+    }
+
+    pub(crate) fn label_number(words: &[u64]) -> f64 {
+        f64::from_bits(words[0])
+    }
+
+    /// Returns the keys of the row's slices; 0 where the value is missing.
+    pub(crate) fn slices<'a>(&self, words: &'a [u64]) -> &'a [u64] {
+        &words[1..1 + self.slice_columns.len()]
+    }
+
+    /// Returns the prediction of a model.
+    pub(crate) fn prediction<'a>(&self, words: &'a [u64], model: usize) -> Prediction<'a> {
+        let start =
+            1 + self.slice_columns.len() + self.models[..model].iter().map(|it| self.model_width(it)).sum::<usize>();
+        let layout = &self.models[model];
+        let words = &words[start..start + self.model_width(layout)];
+        if self.is_regression() {
+            let value = f64::from_bits(words[0]);
+            return if value.is_finite() { Prediction::Number(value) } else { Prediction::Unusable };
+        }
+        match words {
+            [UNUSABLE, ..] => Prediction::Unusable,
+            [class, rank, log_loss, brier, confidence, kept @ ..] if layout.is_scored => Prediction::Scores {
+                class: *class as usize,
+                rank: *rank,
+                log_loss: f64::from_bits(*log_loss),
+                brier: f64::from_bits(*brier),
+                confidence: f64::from_bits(*confidence),
+                kept,
+            },
+            _ => Prediction::Label(words[0] as usize),
+        }
+    }
+
+    /// Returns whether the words are a row of this layout, for words that come from stored bytes.
+    pub(crate) fn accepts(&self, words: &[u64]) -> bool {
+        let n_classes = self.classes.len();
+        if words.len() != self.width() {
+            return false;
+        }
+        self.is_regression()
+            || Self::label_class(words) < n_classes
+                && (0..self.models.len()).all(|it| match self.prediction(words, it) {
+                    Prediction::Label(class) | Prediction::Scores { class, .. } => class < n_classes,
+                    Prediction::Unusable | Prediction::Number(_) => true,
+                })
+    }
+
+    /// Appends a prediction of a model.
+    pub(crate) fn push(&self, words: &mut Vec<u64>, model: usize, prediction: Prediction<'_>) {
+        let end = words.len() + self.model_width(&self.models[model]);
+        match prediction {
+            Prediction::Unusable => words.push(if self.is_regression() { f64::NAN.to_bits() } else { UNUSABLE }),
+            Prediction::Label(class) => words.push(class as u64),
+            Prediction::Number(value) => words.push(value.to_bits()),
+            Prediction::Scores { class, rank, log_loss, brier, confidence, kept } => {
+                words.extend([class as u64, rank, log_loss.to_bits(), brier.to_bits(), confidence.to_bits()]);
+                words.extend_from_slice(kept);
+            }
+        }
+        words.resize(end, 0);
+    }
+
+    fn model_width(&self, model: &ModelLayout) -> usize {
+        if model.is_scored { 5 + self.ranked_classes().len() } else { 1 }
+    }
+}

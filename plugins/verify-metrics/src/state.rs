@@ -1,0 +1,217 @@
+//! What a probe has seen, as a value and as bytes.
+//!
+//! Up to a budget of distinct rows the state is these rows with their counts, and everything is
+//! computed from them in the order of their hashes: batches and partitions cannot matter. Beyond it
+//! sums take over, and the kept rows are a sample that serves intervals.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelwatch_sdk::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    row::Layout,
+    sample::{self, Sample},
+    slices::Slices,
+    totals::Totals,
+};
+
+const VERSION: u8 = 1;
+/// The most rows that a state can have; sums of that many counts do not overflow.
+const MAX_N: u64 = 1 << 46;
+
+/// What a probe has seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct State {
+    pub(crate) head: Head,
+    pub(crate) sample: Sample,
+}
+
+/// All but the rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// None before the first batch.
+    pub(crate) layout: Option<Layout>,
+    /// Rows, with or without a label.
+    pub(crate) n_rows: u64,
+    /// Rows that were left out because they have no label.
+    pub(crate) n_unlabeled: u64,
+    /// Whether the data has sample weights, which are not used.
+    pub(crate) has_weights: bool,
+    /// Columns with rows that have no value, and how many.
+    pub(crate) n_without_slice: BTreeMap<String, u64>,
+    pub(crate) slices: Slices,
+    /// The sums over all rows; only where not all rows are kept.
+    pub(crate) totals: Option<Totals>,
+}
+
+impl State {
+    /// Sets the layout, or compares it with the one that was set.
+    pub(crate) fn set_layout(&mut self, layout: &Layout) -> Result<()> {
+        match &self.head.layout {
+            None => self.head.layout = Some(layout.clone()),
+            Some(it) if it == layout => {}
+            Some(it) => {
+                return Err(Error::input(format!(
+                    "batches of different shape: outputs, classes or slice columns changed from {} to {}",
+                    describe(it),
+                    describe(layout)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the value of a slice column, and returns its key.
+    pub(crate) fn see_slice(&mut self, column: &str, value: &str, expected: &BTreeSet<(String, String)>) -> u64 {
+        let (key, dropped) = self.head.slices.see(column, value, expected);
+        self.drop_slices(&dropped);
+        key
+    }
+
+    /// Adds a row.
+    pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], kept: &BTreeSet<u64>) {
+        self.sample.add(words, 1);
+        if let Some(totals) = &mut self.head.totals {
+            totals.add(layout, words, 1, |key| kept.contains(&key));
+        }
+        self.shrink(layout, kept);
+    }
+
+    /// Adds what `other` has seen.
+    pub(crate) fn merge(&mut self, other: Self, expected: &BTreeSet<(String, String)>) -> Result<()> {
+        let Some(layout) = other.head.layout else { return Ok(()) };
+        self.set_layout(&layout)?;
+        self.head.n_rows += other.head.n_rows;
+        self.head.n_unlabeled += other.head.n_unlabeled;
+        self.head.has_weights |= other.head.has_weights;
+        for (column, n) in other.head.n_without_slice {
+            *self.head.n_without_slice.entry(column).or_default() += n;
+        }
+        let dropped = self.head.slices.merge(other.head.slices, expected);
+        self.drop_slices(&dropped);
+        let kept = self.kept();
+        match (&mut self.head.totals, other.head.totals) {
+            (Some(left), Some(mut right)) => {
+                right.slices.retain(|key, _| kept.contains(key));
+                left.merge(&layout, right);
+            }
+            (Some(left), None) => add_sample(left, &layout, &other.sample, &kept),
+            (None, Some(mut right)) => {
+                right.slices.retain(|key, _| kept.contains(key));
+                let mut totals = Totals::new(&layout, true);
+                add_sample(&mut totals, &layout, &self.sample, &kept);
+                totals.merge(&layout, right);
+                self.head.totals = Some(totals);
+            }
+            (None, None) => {}
+        }
+        for (_, words, count) in other.sample.iter() {
+            self.sample.add(words, count);
+        }
+        self.shrink(&layout, &kept);
+        Ok(())
+    }
+
+    /// Returns the keys of the slices that are kept.
+    pub(crate) fn kept(&self) -> BTreeSet<u64> {
+        self.head.slices.iter().map(|it| it.0).collect()
+    }
+
+    /// Returns the sums over all rows.
+    pub(crate) fn totals(&self, layout: &Layout) -> Totals {
+        self.head.totals.clone().unwrap_or_else(|| {
+            let mut res = Totals::new(layout, false);
+            add_sample(&mut res, layout, &self.sample, &self.kept());
+            res
+        })
+    }
+
+    /// Returns the state as bytes: a version, the length of the head, the head as JSON, and the rows
+    /// as words in little-endian order, each followed by its count.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let failed = |e| Error::input(format!("cannot write the state: {e}"));
+        let head = serde_json::to_vec(&self.head).map_err(failed)?;
+        let mut res = vec![VERSION];
+        res.extend((head.len() as u64).to_le_bytes());
+        res.extend(head);
+        for (_, words, count) in self.sample.iter() {
+            res.extend(words.iter().chain([&count]).flat_map(|it| it.to_le_bytes()));
+        }
+        Ok(res)
+    }
+
+    /// Returns the state that [`State::to_bytes`] wrote.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let damaged = |why: &str| {
+            Error::input(format!("cannot read the state of `metrics`: {why}"))
+                .with_help("compute it again with this version of the plugin")
+        };
+        let rest = match bytes.split_first() {
+            Some((&VERSION, rest)) => rest,
+            Some((version, _)) => return Err(damaged(&format!("it has version {version}, expected {VERSION}"))),
+            None => return Err(damaged("it is empty")),
+        };
+        let (length, rest) = rest.split_first_chunk().ok_or_else(|| damaged("it is cut short"))?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged("it is cut short"))?;
+        let (head, body) = rest.split_at_checked(length).ok_or_else(|| damaged("it is cut short"))?;
+        let head: Head = serde_json::from_slice(head).map_err(|e| damaged(&e.to_string()))?;
+        if head.n_rows > MAX_N || head.n_unlabeled > head.n_rows {
+            return Err(damaged("it counts more rows than there can be"));
+        }
+        let mut sample = Sample::default();
+        if let Some(layout) = &head.layout {
+            if !layout.is_valid() {
+                return Err(damaged("its layout is not one"));
+            }
+            let row_bytes = (layout.width() + 1) * 8;
+            if body.len() % row_bytes != 0 || body.len() / row_bytes > sample::limit(layout.width()) {
+                return Err(damaged("its rows are cut short or too many"));
+            }
+            for row in body.chunks_exact(row_bytes) {
+                let words: Vec<u64> = row.as_chunks::<8>().0.iter().map(|it| u64::from_le_bytes(*it)).collect();
+                match words.split_last() {
+                    Some((&count, words)) if (1..=head.n_rows).contains(&count) && layout.accepts(words) => {
+                        sample.add(words, count)
+                    }
+                    _ => return Err(damaged("a row is not of its layout")),
+                }
+            }
+            if head.totals.as_ref().is_some_and(|it| !it.fits(layout)) {
+                return Err(damaged("its sums are not of its layout"));
+            }
+        } else if !body.is_empty() || head.totals.is_some() {
+            return Err(damaged("it has rows without a layout"));
+        }
+        Ok(Self { head, sample })
+    }
+
+    fn shrink(&mut self, layout: &Layout, kept: &BTreeSet<u64>) {
+        let limit = sample::limit(layout.width());
+        if self.sample.len() > limit {
+            if self.head.totals.is_none() {
+                let mut totals = Totals::new(layout, true);
+                add_sample(&mut totals, layout, &self.sample, kept);
+                self.head.totals = Some(totals);
+            }
+            self.sample.shrink(limit);
+        }
+    }
+
+    fn drop_slices(&mut self, dropped: &[u64]) {
+        if let Some(totals) = &mut self.head.totals {
+            totals.slices.retain(|key, _| !dropped.contains(key));
+        }
+    }
+}
+
+fn add_sample(totals: &mut Totals, layout: &Layout, sample: &Sample, kept: &BTreeSet<u64>) {
+    for (_, words, count) in sample.iter() {
+        totals.add(layout, words, count, |key| kept.contains(&key));
+    }
+}
+
+fn describe(layout: &Layout) -> String {
+    let outputs: Vec<_> = layout.models.iter().map(|it| it.output.as_str()).collect();
+    format!("outputs {outputs:?}, {} classes, slice columns {:?}", layout.classes.len(), layout.slice_columns)
+}

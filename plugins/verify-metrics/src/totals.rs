@@ -1,0 +1,104 @@
+//! The sums over many rows: overall, per slice, the confusion matrix, and score histograms.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    row::{Layout, Prediction},
+    tally::Tally,
+};
+
+/// The bins of a score histogram, of equal width over 0..=1.
+pub(crate) const SCORE_BINS: usize = 4096;
+
+/// Sums over rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    pub(crate) tally: Tally,
+    /// The candidate's confusion matrix: counts by `label * classes + prediction`.
+    pub(crate) confusion: BTreeMap<u64, u64>,
+    /// Per key of a slice.
+    pub(crate) slices: BTreeMap<u64, Tally>,
+    /// Per model and ranked class; only where not all rows are kept.
+    pub(crate) histograms: Vec<Vec<ScoreHistogram>>,
+}
+
+/// The scores of one class, of rows that have it as label and of others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ScoreHistogram {
+    pub(crate) positive: Vec<u64>,
+    pub(crate) negative: Vec<u64>,
+}
+
+impl Totals {
+    /// Returns the sums over no rows, with histograms or without.
+    pub(crate) fn new(layout: &Layout, with_histograms: bool) -> Self {
+        let empty = ScoreHistogram { positive: vec![0; SCORE_BINS], negative: vec![0; SCORE_BINS] };
+        let n_ranked = layout.ranked_classes().len();
+        let of_model = |is_scored: bool| vec![empty.clone(); if with_histograms && is_scored { n_ranked } else { 0 }];
+        Self {
+            tally: Tally::new(layout),
+            confusion: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            histograms: layout.models.iter().map(|it| of_model(it.is_scored)).collect(),
+        }
+    }
+
+    /// Adds a row `count` times; `is_kept` says for which keys there are slices.
+    pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], count: u64, is_kept: impl Fn(u64) -> bool) {
+        self.tally.add(layout, words, count);
+        for &key in layout.slices(words) {
+            if key != 0 && is_kept(key) {
+                self.slices.entry(key).or_insert_with(|| Tally::new(layout)).add(layout, words, count);
+            }
+        }
+        if layout.is_regression() {
+            return;
+        }
+        let label = Layout::label_class(words);
+        if let Prediction::Label(class) | Prediction::Scores { class, .. } = layout.prediction(words, 0) {
+            *self.confusion.entry((label * layout.classes.len() + class) as u64).or_default() += count;
+        }
+        for (model, histograms) in self.histograms.iter_mut().enumerate() {
+            if let Prediction::Scores { kept, .. } = layout.prediction(words, model) {
+                for ((class, histogram), &score) in layout.ranked_classes().zip(histograms).zip(kept) {
+                    let side = if class == label { &mut histogram.positive } else { &mut histogram.negative };
+                    // The cast of a negative number is 0.
+                    let bin = (f64::from_bits(score) * SCORE_BINS as f64) as usize;
+                    side[bin.min(SCORE_BINS - 1)] += count;
+                }
+            }
+        }
+    }
+
+    /// Adds what `other` has seen.
+    pub(crate) fn merge(&mut self, layout: &Layout, other: Self) {
+        self.tally.merge(&other.tally);
+        for (cell, count) in other.confusion {
+            *self.confusion.entry(cell).or_default() += count;
+        }
+        for (key, tally) in other.slices {
+            self.slices.entry(key).or_insert_with(|| Tally::new(layout)).merge(&tally);
+        }
+        let pairs = self.histograms.iter_mut().flatten().zip(other.histograms.iter().flatten());
+        for (left, right) in pairs {
+            left.positive.iter_mut().zip(&right.positive).for_each(|(left, right)| *left += right);
+            left.negative.iter_mut().zip(&right.negative).for_each(|(left, right)| *left += right);
+        }
+    }
+
+    /// Returns whether the sums have the sizes that `layout` asks for.
+    pub(crate) fn fits(&self, layout: &Layout) -> bool {
+        let n_ranked = layout.ranked_classes().len();
+        let n_cells = (layout.classes.len() * layout.classes.len()) as u64;
+        self.tally.fits(layout)
+            && self.slices.values().all(|it| it.fits(layout))
+            && self.confusion.keys().all(|&it| it < n_cells)
+            && self.histograms.len() == layout.models.len()
+            && self.histograms.iter().zip(&layout.models).all(|(it, model)| {
+                it.len() == if model.is_scored { n_ranked } else { 0 }
+                    && it.iter().all(|it| it.positive.len() == SCORE_BINS && it.negative.len() == SCORE_BINS)
+            })
+    }
+}

@@ -1,0 +1,326 @@
+//! What reports say: invariance, fail-closed edges, baseline, slices and findings.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    Role,
+    arrow::array::{Float64Array, Int64Array, StringArray},
+    report::{FigureData, MetricRole, Severity, Status},
+    rows::Use,
+};
+use serde_json::{Value, json};
+
+use common::{Table, codes, digits, find, open, random, run, run_cut, try_run, value};
+
+fn multiclass() -> Value {
+    json!({"task": "multiclass"})
+}
+
+/// Rows of three classes of which a share is right; the rest is the next class.
+fn classes(n: usize, right: f64, seed: u64) -> (Vec<i64>, Vec<f64>) {
+    let (draws, hits) = (random(n, seed), random(n, seed + 1));
+    let labels: Vec<i64> = draws.iter().map(|it| (it * 3.0) as i64).collect();
+    let scores = labels.iter().zip(&hits).flat_map(|(&label, &hit)| {
+        let class = if hit < right { label } else { (label + 1) % 3 };
+        (0..3).map(move |it| if it == class { 0.5 + hit / 4.0 } else { 0.25 - hit / 8.0 })
+    });
+    let scores = scores.collect();
+    (labels, scores)
+}
+
+fn binary_table(n: usize) -> Table {
+    let (labels, scores) = (random(n, 1), random(n, 2));
+    let labels: Vec<i64> = labels.iter().map(|&it| i64::from(it < 0.4)).collect();
+    let of = |noise: f64| {
+        labels.iter().zip(&scores).map(|(&label, it)| it * (1.0 - noise) + noise * label as f64).collect::<Vec<_>>()
+    };
+    let writers: Vec<&str> = (0..n).map(|it| ["a", "b", "c"][it % 3]).collect();
+    Table::default().labels(&labels).slice("writer", &writers).candidate(&of(0.3), 1).baseline(&of(0.2), 1)
+}
+
+#[test]
+fn reports_depend_neither_on_batches_nor_on_partitions() {
+    let regression = {
+        let (labels, errors) = (random(200, 5), random(200, 6));
+        let predicted: Vec<f64> = labels.iter().zip(&errors).map(|(a, b)| a + b / 10.0).collect();
+        Table::default().numbers(&labels).candidate(&predicted, 1).baseline(&errors, 1)
+    };
+    let (labels, scores) = classes(200, 0.8, 3);
+    let tables = [
+        (json!({"task": "binary"}), binary_table(200)),
+        (multiclass(), Table::default().labels(&labels).candidate(&scores, 3)),
+        (json!({"task": "regression"}), regression),
+    ];
+    for (options, table) in tables {
+        let whole = serde_json::to_string(&run(&options, &table)).unwrap();
+        for (partitions, step) in [(1, 1), (1, 7), (3, 1000), (5, 3)] {
+            let cut = run_cut(&options, &table.batch(), partitions, step);
+            assert_eq!(
+                serde_json::to_string(&cut).unwrap(),
+                whole,
+                "{options}, {partitions} partitions, batches of {step}"
+            );
+        }
+    }
+}
+
+#[test]
+fn beyond_the_budget_sums_take_over() {
+    let n = 120_000;
+    let (labels, scores) = (random(n, 1), random(n, 2));
+    let labels: Vec<i64> = labels.iter().map(|&it| i64::from(it < 0.4)).collect();
+    let scores: Vec<f64> = labels.iter().zip(&scores).map(|(&label, it)| it * 0.7 + 0.3 * label as f64).collect();
+    let table = Table::default().labels(&labels).candidate(&scores, 1);
+    let options = json!({"task": "binary", "intervals": {"replicates": 20}});
+    let whole = run(&options, &table);
+    let cut = run_cut(&options, &table.batch(), 3, 10_000);
+    assert!(whole.gaps.iter().any(|it| it.what == "rows beyond the budget"), "{:?}", whole.gaps);
+    // The probability that a positive score 0.3 + 0.7 u exceeds a negative one 0.7 v.
+    let auc = 1.0 - (4.0f64 / 7.0).powi(2) / 2.0;
+    assert!((value(&whole, "roc_auc", &[]) - auc).abs() < 0.01);
+    for (left, right) in whole.metrics.iter().zip(&cut.metrics) {
+        assert!((left.value - right.value).abs() <= 1e-12 * left.value.abs(), "{left:?} {right:?}");
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(left.interval.zip(right.interval).is_none_or(|(a, b)| close(a.low, b.low) && close(a.high, b.high)));
+        assert!(left.interval.is_none_or(|it| it.low <= left.value && left.value <= it.high), "{left:?}");
+    }
+}
+
+#[test]
+fn damaged_states_are_refused() {
+    let options = json!({"task": "binary"});
+    let mut probe = open(&options);
+    probe.update(&(), Role::Current, &binary_table(20).batch()).unwrap();
+    let state = probe.state().unwrap();
+    assert!(open(&options).merge(&state).is_ok());
+    for cut in [0, 1, 5, 40, state.len() - 1, state.len() - 8] {
+        assert!(open(&options).merge(&state[..cut]).is_err(), "{cut}");
+    }
+    let mut other = state.clone();
+    other[0] = 9;
+    assert!(open(&options).merge(&other).unwrap_err().message.contains("version 9"));
+}
+
+#[test]
+fn no_rows_are_a_gap() {
+    let report = run(&multiclass(), &Table::default().labels::<i64>(&[]).candidate(&[], 3));
+    assert!(report.metrics.is_empty() && report.checks.is_empty());
+    assert_eq!(report.gaps[0].why, "there are no rows");
+    let missing = Table::default()
+        .with("label", &[Use::Label], Arc::new(Float64Array::from(vec![None, Some(f64::NAN)])))
+        .candidate(&[1.0, 2.0], 1);
+    let report = run(&json!({"task": "regression"}), &missing);
+    assert!(report.metrics.is_empty());
+    assert_eq!(report.gaps[0].why, "none of 2 rows has a usable label");
+}
+
+#[test]
+fn rows_without_a_label_are_left_out_and_counted() {
+    let table = Table::default()
+        .with("label", &[Use::Label], Arc::new(Int64Array::from(vec![Some(0), None, Some(1)])))
+        .candidate(&[0.1, 0.9, 0.8], 1);
+    let report = run(&json!({"task": "binary"}), &table);
+    let accuracy = find(&report, MetricRole::Candidate, "accuracy", &[]).unwrap();
+    assert_eq!((accuracy.value, accuracy.n), (1.0, 2));
+    assert!(report.gaps.iter().any(|it| it.what == "1 of 3 rows"), "{:?}", report.gaps);
+}
+
+#[test]
+fn labels_that_are_no_class_are_named() {
+    let text = |values: Vec<&str>| Arc::new(StringArray::from(values));
+    let table = Table::default().with("label", &[Use::Label], text(vec!["0", "dog"])).candidate(&[0.1, 0.9], 1);
+    let error = try_run(&json!({"task": "binary"}), &table).unwrap_err();
+    assert_eq!(error.message, "the label `dog` is not one of the classes `0`, `1`");
+    let table = Table::default().labels(&[0, 1]).with("candidate:x", &[Use::Candidate], text(vec!["1", "cat"]));
+    let error = try_run(&json!({"task": "binary"}), &table).unwrap_err();
+    assert!(error.message.starts_with("the predicted label `cat`"), "{error}");
+}
+
+#[test]
+fn the_output_that_fits_is_taken() {
+    let (labels, scores) = classes(60, 0.9, 3);
+    let words = Arc::new(Int64Array::from(labels.clone()));
+    let both =
+        Table::default().labels(&labels).with("candidate:word", &[Use::Candidate], words.clone()).candidate(&scores, 3);
+    assert!(value(&run(&multiclass(), &both), "log_loss", &[]) > 0.0);
+    let named = json!({"task": "multiclass", "output": "word", "classes": ["0", "1", "2"]});
+    assert_eq!(value(&run(&named, &both), "accuracy", &[]), 1.0);
+    let error = try_run(&json!({"task": "regression"}), &both).unwrap_err();
+    assert!(error.message.contains("none of the candidate model's outputs fit"), "{error}");
+    assert!(error.message.contains("word (1 × Int64)") && error.message.contains("out (3 × Float64)"), "{error}");
+    let error = try_run(&json!({"task": "multiclass", "output": "nope"}), &both).unwrap_err();
+    assert!(error.message.contains("no output `nope`"), "{error}");
+    let error = try_run(&json!({"task": "multiclass", "output": "out", "classes": ["0", "1"]}), &both).unwrap_err();
+    assert!(error.message.contains("expected 2 scores per row"), "{error}");
+}
+
+#[test]
+fn a_missing_slice_cannot_pass() {
+    let options = json!({"task": "binary", "expect_slices": ["writer=a", "writer=z", "hand=left"]});
+    let report = run(&options, &binary_table(90));
+    let checks: Vec<_> = report.checks.iter().map(|it| (it.labels["slice"].as_str(), it.status)).collect();
+    assert_eq!(checks, [("hand=left", Status::NotChecked), ("writer=z", Status::NotChecked)]);
+    assert!(report.checks[0].message.contains("not a slice column"));
+    let small = run(&json!({"task": "binary", "min_slice_size": 31}), &binary_table(90));
+    assert_eq!(small.gaps.iter().filter(|it| it.why == "it has 30 rows, fewer than 31").count(), 3);
+    let recall = find(&small, MetricRole::Candidate, "recall", &[("slice", "writer=a")]).unwrap();
+    assert!(recall.interval.unwrap().high - recall.interval.unwrap().low > 0.1);
+}
+
+#[test]
+fn differences_are_paired_and_every_interval_holds_its_value() {
+    let report = run(&json!({"task": "binary"}), &binary_table(300));
+    for name in ["accuracy", "f1", "roc_auc", "log_loss", "mcc"] {
+        let of = |role| find(&report, role, name, &[]).unwrap();
+        let (candidate, baseline) = (of(MetricRole::Candidate), of(MetricRole::Baseline));
+        let (difference, ratio) = (of(MetricRole::Difference), of(MetricRole::Ratio));
+        assert_eq!(difference.value, candidate.value - baseline.value, "{name}");
+        assert_eq!(ratio.value, candidate.value / baseline.value, "{name}");
+        for it in [candidate, baseline, difference, ratio] {
+            let interval = it.interval.unwrap_or_else(|| panic!("no interval: {it:?}"));
+            assert!(interval.low <= it.value && it.value <= interval.high && interval.level == 0.95, "{it:?}");
+        }
+        let width = |it: &modelwatch_sdk::report::Metric| it.interval.map(|it| it.high - it.low).unwrap();
+        assert!(width(difference) < width(candidate) + width(baseline), "{name}");
+        assert!(
+            find(&report, MetricRole::Difference, "accuracy", &[("slice", "writer=b")]).unwrap().interval.is_some()
+        );
+    }
+    let flips = |name| find(&report, MetricRole::Difference, name, &[]).unwrap().value;
+    let net = flips("flips_wrong_to_right") - flips("flips_right_to_wrong");
+    let difference = find(&report, MetricRole::Difference, "accuracy", &[]).unwrap().value;
+    assert!((net / 300.0 - difference).abs() < 1e-12);
+    assert!((0.0..=1.0).contains(&flips("mcnemar_p")));
+}
+
+#[test]
+fn equal_models_do_not_differ() {
+    let report = run(&multiclass(), &digits("mlp", "e08", Some("e08")));
+    let differences =
+        report.metrics.iter().filter(|it| it.role == MetricRole::Difference && !it.name.starts_with("mcnemar"));
+    differences.for_each(|it| assert_eq!(it.value, 0.0, "{it:?}"));
+    assert_eq!(find(&report, MetricRole::Difference, "mcnemar_p", &[]).unwrap().value, 1.0);
+    assert!(codes(&report).is_empty(), "{:?}", report.findings);
+}
+
+#[test]
+fn only_the_wanted_metrics_are_reported() {
+    let (labels, scores) = classes(60, 0.9, 3);
+    let table = Table::default().labels(&labels).candidate(&scores, 3);
+    let report = run(&json!({"task": "multiclass", "metrics": ["accuracy", "log_loss"]}), &table);
+    let names: Vec<_> = report.metrics.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["accuracy", "log_loss"]);
+}
+
+#[test]
+fn healthy_digits_have_no_error_and_bad_ones_have() {
+    for kind in ["mlp", "cnn"] {
+        for (tag, before) in [("e02", "e01"), ("e04", "e03"), ("e06", "e05"), ("e08", "e07")] {
+            let report = run(&multiclass(), &digits(kind, tag, Some(before)));
+            assert!(codes(&report).is_empty(), "{kind} {tag}: {:?}", report.findings);
+        }
+        for (tag, code) in [
+            ("bad_diverged", "MW-M001"),
+            ("bad_shuffled_labels", "MW-M002"),
+            ("bad_class_order", "MW-M003"),
+            ("bad_noise_first_layer", "MW-M005"),
+            ("bad_overfit", "MW-M005"),
+            ("bad_dead_relu", "MW-M006"),
+        ] {
+            let report = run(&multiclass(), &digits(kind, tag, Some("e08")));
+            let found = report.findings.iter().find(|it| it.code == code);
+            assert!(found.is_some_and(|it| it.severity == Severity::Error), "{kind} {tag}: {:?}", report.findings);
+        }
+    }
+}
+
+#[test]
+fn the_permutation_of_classes_is_told() {
+    let report = run(&multiclass(), &digits("mlp", "bad_class_order", None));
+    let finding = report.findings.iter().find(|it| it.code == "MW-M003").unwrap();
+    assert!(
+        finding.message.contains("all classes are rotated by") && finding.message.contains("`0→"),
+        "{}",
+        finding.message
+    );
+    let labels: Vec<i64> = (0..100).map(|it| i64::from(it % 2 == 0)).collect();
+    let inverted: Vec<f64> = labels.iter().map(|&it| 0.9 - 0.8 * it as f64).collect();
+    let report = run(&json!({"task": "binary"}), &Table::default().labels(&labels).candidate(&inverted, 1));
+    assert_eq!(codes(&report)[0], "MW-M003");
+}
+
+#[test]
+fn overconfidence_is_a_warning_and_calibrated_scores_are_not() {
+    let labels: Vec<i64> = random(500, 9).iter().map(|&it| i64::from(it < 0.5)).collect();
+    let right = random(500, 10);
+    let of = |confidence: f64| {
+        let score =
+            |(&label, &it): (&i64, &f64)| if (it < 0.75) == (label == 1) { confidence } else { 1.0 - confidence };
+        let scores: Vec<f64> = labels.iter().zip(&right).map(score).collect();
+        run(&json!({"task": "binary"}), &Table::default().labels(&labels).candidate(&scores, 1))
+    };
+    assert!(codes(&of(0.75)).is_empty());
+    let report = of(0.95);
+    assert_eq!(codes(&report), ["MW-M004"]);
+    assert_eq!(report.findings[0].severity, Severity::Warning);
+}
+
+#[test]
+fn a_bad_slice_is_a_warning() {
+    let of = |bad: f64| {
+        let (mut labels, mut scores) = classes(400, 0.95, 3);
+        let (more, worse) = classes(100, bad, 8);
+        labels.extend(more);
+        scores.extend(worse);
+        let hands: Vec<&str> = (0..500).map(|it| if it < 400 { "right" } else { "left" }).collect();
+        run(&multiclass(), &Table::default().labels(&labels).candidate(&scores, 3).slice("hand", &hands))
+    };
+    assert!(codes(&of(0.95)).is_empty());
+    let report = of(0.5);
+    let finding = report.findings.iter().find(|it| it.code == "MW-M007").unwrap();
+    assert_eq!((finding.place.as_str(), finding.severity), ("slice hand=left", Severity::Warning));
+}
+
+#[test]
+fn regressions_have_the_same_findings() {
+    let labels = random(200, 4);
+    let near: Vec<f64> = labels.iter().zip(random(200, 5)).map(|(a, b)| a + b / 20.0 - 0.025).collect();
+    let far: Vec<f64> = labels.iter().zip(random(200, 5)).map(|(a, b)| a + b / 4.0 - 0.125).collect();
+    let options = json!({"task": "regression"});
+    let of = |candidate: &[f64], baseline: &[f64]| {
+        run(&options, &Table::default().numbers(&labels).candidate(candidate, 1).baseline(baseline, 1))
+    };
+    assert!(codes(&of(&near, &far)).is_empty());
+    assert_eq!(codes(&of(&far, &near)), ["MW-M005"]);
+    assert_eq!(codes(&of(&random(200, 77), &near))[0], "MW-M002");
+    assert_eq!(codes(&of(&[0.5; 200], &near))[0], "MW-M006");
+    let mut broken = near.clone();
+    broken[3] = f64::INFINITY;
+    assert_eq!(codes(&of(&broken, &near)), ["MW-M001"]);
+    assert!(value(&of(&broken, &near), "mae", &[]).is_nan());
+}
+
+#[test]
+fn one_class_and_rare_predictions_are_no_findings_by_themselves() {
+    let report = run(&json!({"task": "binary"}), &Table::default().labels(&[1i64; 50]).candidate(&[0.9; 50], 1));
+    assert!(value(&report, "roc_auc", &[]).is_nan());
+    assert!(codes(&report).is_empty(), "{:?}", report.findings);
+}
+
+#[test]
+fn figures_are_bounded() {
+    let n_classes = 60;
+    let labels: Vec<i64> = (0..300).map(|it| it % n_classes).collect();
+    let scores: Vec<f64> = labels
+        .iter()
+        .flat_map(|&label| (0..n_classes).map(move |it| if it == label / 2 * 2 { 3.0 } else { 0.0 }))
+        .collect();
+    let report = run(&multiclass(), &Table::default().labels(&labels).candidate(&scores, n_classes as usize));
+    assert!(matches!(&report.figures[0].data, FigureData::Table { rows, .. } if rows.len() == 20));
+    let report = run(&json!({"task": "binary"}), &binary_table(60));
+    let titles: Vec<_> = report.figures.iter().map(|it| it.title.as_str()).collect();
+    assert_eq!(titles, ["Confusion", "Reliability", "ROC curve", "Slices"]);
+}

@@ -1,0 +1,150 @@
+//! Bins for the shares behind distances, and for pictures.
+
+use modelwatch_stats::{
+    Point, Undefined,
+    quantile::quantile,
+    two_sample::{BinRule, Values, bin_edges, count_into},
+};
+
+use crate::comparison::{Cell, Histogram};
+
+/// Up to so many distinct values, each has a bin of its own.
+const MAX_VALUE_BINS: usize = 20;
+const QUANTILE_BINS: u32 = 10;
+const PICTURE_BINS: u32 = 20;
+
+/// The share of values at either end that does not widen the picture.
+const PICTURE_TAIL: f64 = 0.005;
+
+/// Returns the shares per value where there are few, else per tenth of the reference, whose ends are open.
+pub(crate) fn cells(left: &[Point], right: &[Point]) -> Result<Vec<Cell>, Undefined> {
+    let mut values: Vec<f64> = left.iter().map(|it| it.0).collect();
+    let is_reference_discrete = values.len() <= MAX_VALUE_BINS;
+    values.extend(right.iter().map(|it| it.0));
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    if values.len() > MAX_VALUE_BINS && is_reference_discrete {
+        values = left.iter().map(|it| it.0).collect();
+    }
+    if values.len() <= MAX_VALUE_BINS {
+        let share = |points: &[Point], value: f64| count_of(points, value) as f64 / total(points) as f64;
+        let mut cells: Vec<Cell> = values
+            .iter()
+            .map(|&it| Cell { name: it.to_string(), reference: share(left, it), current: share(right, it) })
+            .collect();
+        let rest = 1.0 - cells.iter().map(|it| it.current).sum::<f64>();
+        if is_reference_discrete && right.iter().any(|it| count_of(left, it.0) == 0 && !values.contains(&it.0)) {
+            cells.push(Cell { name: "other values".to_owned(), reference: 0.0, current: rest.max(0.0) });
+        }
+        return Ok(cells);
+    }
+    let edges = bin_edges(left, BinRule::Quantiles(QUANTILE_BINS), Values::Real)?;
+    let (reference, current) = (shares(left, &edges)?, shares(right, &edges)?);
+    let last = edges.len().saturating_sub(2);
+    let name = |idx: usize| match (idx, idx == last) {
+        (0, true) => "all".to_owned(),
+        (0, false) => format!("below {}", short(edges[1])),
+        (_, true) => format!("from {}", short(edges[idx])),
+        (_, false) => format!("{} to {}", short(edges[idx]), short(edges[idx + 1])),
+    };
+    let shares = reference.into_iter().zip(current).enumerate();
+    Ok(shares.map(|(idx, (reference, current))| Cell { name: name(idx), reference, current }).collect())
+}
+
+/// Returns the number with four significant digits.
+pub(crate) fn short(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let magnitude = value.abs().log10().floor();
+    if !(-4.0..9.0).contains(&magnitude) {
+        return format!("{value:.3e}");
+    }
+    let decimals = (3.0 - magnitude).max(0.0) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// Returns shares between edges of equal distance; the outermost values are in the outermost bins.
+///
+/// There are no edges where there are few distinct values, or no room between them.
+pub(crate) fn histogram(left: &[Point], right: &[Point]) -> Histogram {
+    picture(left, right).unwrap_or_default()
+}
+
+fn picture(left: &[Point], right: &[Point]) -> Option<Histogram> {
+    if left.len() <= MAX_VALUE_BINS && right.len() <= MAX_VALUE_BINS {
+        return None;
+    }
+    let at = |points: &[Point], level: f64| quantile(points, level).ok();
+    let low = at(left, PICTURE_TAIL)?.min(at(right, PICTURE_TAIL)?);
+    let high = at(left, 1.0 - PICTURE_TAIL)?.max(at(right, 1.0 - PICTURE_TAIL)?);
+    let step = high / f64::from(PICTURE_BINS) - low / f64::from(PICTURE_BINS);
+    let edges: Vec<f64> = (0..=PICTURE_BINS).map(|it| low + step * f64::from(it)).collect();
+    if edges.windows(2).any(|it| it[0] >= it[1]) {
+        return None;
+    }
+    Some(Histogram { reference: shares(left, &edges).ok()?, current: shares(right, &edges).ok()?, edges })
+}
+
+fn shares(points: &[Point], edges: &[f64]) -> Result<Vec<f64>, Undefined> {
+    let mut bins = count_into(points, edges)?;
+    if let Some(it) = bins.counts.first_mut() {
+        *it += bins.underflow;
+    }
+    if let Some(it) = bins.counts.last_mut() {
+        *it += bins.overflow;
+    }
+    let total = total(points) as f64;
+    Ok(bins.counts.iter().map(|&it| it as f64 / total).collect())
+}
+
+/// Returns how often the value occurs.
+pub(crate) fn count_of(points: &[Point], value: f64) -> u64 {
+    points.binary_search_by(|it| it.0.total_cmp(&value)).map_or(0, |idx| points[idx].1)
+}
+
+/// Returns the number of values.
+pub(crate) fn total(points: &[Point]) -> u64 {
+    points.iter().fold(0, |sum, it| sum.saturating_add(it.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_cells(left: &[f64], right: &[f64], expected: &[(&str, f64, f64)]) {
+        let points = |it: &[f64]| it.iter().map(|&it| (it, 1)).collect::<Vec<_>>();
+        let cells = cells(&points(left), &points(right)).unwrap();
+        let got: Vec<_> = cells.iter().map(|it| (it.name.as_str(), it.reference, it.current)).collect();
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn few_values_have_a_cell_each_and_strangers_share_one() {
+        check_cells(&[1.0, 2.0], &[2.0, 3.0], &[("1", 0.5, 0.0), ("2", 0.5, 0.5), ("3", 0.0, 0.5)]);
+        let many: Vec<f64> = (0..40).map(|it| f64::from(it) / 4.0).collect();
+        check_cells(&[1.0], &many, &[("1", 1.0, 0.025), ("other values", 0.0, 0.975)]);
+    }
+
+    #[test]
+    fn an_outlier_does_not_widen_the_bins() {
+        let mut left: Vec<Point> = (0..1000).map(|it| (f64::from(it), 1)).collect();
+        let right = left.clone();
+        left.push((1e9, 1));
+        let histogram = histogram(&left, &right);
+        assert_eq!(histogram.edges.len(), 21);
+        assert!(histogram.edges[20] < 1000.0);
+        assert!((histogram.reference.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!(cells(&left, &right).unwrap().iter().all(|it| (it.current - 0.1).abs() < 0.01));
+    }
+
+    #[test]
+    fn numbers_are_shown_with_four_digits() {
+        let cases =
+            [(0.0, "0"), (1234.56, "1235"), (0.012_345, "0.01235"), (2.5, "2.5"), (-1e12, "-1.000e12"), (100.0, "100")];
+        for (value, expected) in cases {
+            assert_eq!(short(value), expected);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Counts the categories of a batch, so that the column's own counts are touched once per category and not once per row.
+
+use std::{collections::HashMap, hash::Hash};
+
+use modelwatch_sdk::{
+    Result,
+    arrow::{
+        array::{
+            Array, ArrowPrimitiveType,
+            cast::AsArray,
+            downcast_dictionary_array,
+            types::{Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type},
+        },
+        schema::DataType,
+    },
+    rows::{numbers, texts},
+};
+use modelwatch_stats::categories::CategoryCounts;
+
+/// How many categories of a column are counted.
+pub(crate) const MAX_CATEGORIES: u64 = 10_000;
+
+/// The longest name that is kept whole, in bytes.
+const MAX_NAME: usize = 256;
+
+/// Returns whether the values of such arrays are names by their type.
+pub(crate) fn is_categorical(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean => true,
+        DataType::Dictionary(_, values) => can_be_categorical(values),
+        _ => false,
+    }
+}
+
+/// Returns whether the values of such arrays can be read as names.
+pub(crate) fn can_be_categorical(data_type: &DataType) -> bool {
+    is_categorical(data_type) || data_type.is_integer() || data_type.is_floating()
+}
+
+/// Adds the categories of an array to `counts`; missing values and NaN are counted as nulls.
+///
+/// # Errors
+/// When the array is neither text, nor a dictionary, nor plain numbers.
+pub(crate) fn count(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()> {
+    match array.data_type() {
+        DataType::Dictionary(_, _) => return count_dictionary(counts, array),
+        DataType::Utf8 => count_names(counts, array.as_string::<i32>().iter()),
+        DataType::LargeUtf8 => count_names(counts, array.as_string::<i64>().iter()),
+        DataType::Utf8View => count_names(counts, array.as_string_view().iter()),
+        DataType::Int8 => count_integers::<Int8Type>(counts, array),
+        DataType::Int16 => count_integers::<Int16Type>(counts, array),
+        DataType::Int32 => count_integers::<Int32Type>(counts, array),
+        DataType::Int64 => count_integers::<Int64Type>(counts, array),
+        DataType::UInt8 => count_integers::<UInt8Type>(counts, array),
+        DataType::UInt16 => count_integers::<UInt16Type>(counts, array),
+        DataType::UInt32 => count_integers::<UInt32Type>(counts, array),
+        DataType::UInt64 => count_integers::<UInt64Type>(counts, array),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => count_floats(counts, array)?,
+        _ => {
+            let names = texts(array)?;
+            count_names(counts, names.iter().map(Option::as_deref));
+        }
+    }
+    Ok(())
+}
+
+/// Counts a category under its name, or under its beginning and a digest where the name is very long.
+pub(crate) fn push(counts: &mut CategoryCounts, name: &str, count: u64) {
+    if name.len() <= MAX_NAME {
+        return counts.push(name, count);
+    }
+    let mut end = MAX_NAME / 2;
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    let digest =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |it, byte| (it ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    counts.push(&format!("{}… ({} bytes, {digest:016x})", &name[..end], name.len()), count);
+}
+
+fn count_dictionary(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()> {
+    let mut nulls = 0;
+    let (values, per_key) = downcast_dictionary_array!(
+        array => {
+            let mut per_key = vec![0u64; array.values().len()];
+            for key in array.keys_iter() {
+                match key {
+                    Some(it) => per_key[it] += 1,
+                    None => nulls += 1,
+                }
+            }
+            (array.values(), per_key)
+        },
+        other => return Err(modelwatch_sdk::Error::input(format!("expected a dictionary, got {other}"))),
+    );
+    for (name, count) in texts(values.as_ref())?.into_iter().zip(per_key) {
+        match name {
+            Some(name) => push(counts, &name, count),
+            None => nulls += count,
+        }
+    }
+    counts.push_nulls(nulls);
+    Ok(())
+}
+
+fn count_names<'a>(counts: &mut CategoryCounts, names: impl Iterator<Item = Option<&'a str>>) {
+    count_with(counts, names, |it, counts, count| push(counts, it, count));
+}
+
+fn count_integers<T: ArrowPrimitiveType>(counts: &mut CategoryCounts, array: &dyn Array)
+where
+    T::Native: Hash + Eq + std::fmt::Display,
+{
+    count_with(counts, array.as_primitive::<T>().iter(), |it, counts, count| push(counts, &it.to_string(), count));
+}
+
+fn count_floats(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()> {
+    let numbers = numbers(array)?;
+    // Adding 0 makes one category of 0 and -0.
+    let bits = numbers.values.iter().map(|it| (!it.is_nan()).then(|| (it + 0.0).to_bits()));
+    count_with(counts, bits, |it, counts, count| push(counts, &f64::from_bits(it).to_string(), count));
+    Ok(())
+}
+
+fn count_with<K: Hash + Eq>(
+    counts: &mut CategoryCounts,
+    keys: impl Iterator<Item = Option<K>>,
+    mut add: impl FnMut(K, &mut CategoryCounts, u64),
+) {
+    let mut per_key: HashMap<K, u64> = HashMap::new();
+    let mut nulls = 0;
+    for key in keys {
+        match key {
+            Some(it) => *per_key.entry(it).or_insert(0) += 1,
+            None => nulls += 1,
+        }
+    }
+    // The order of the map does not matter: the counts are those of a multiset.
+    for (key, count) in per_key {
+        add(key, counts, count);
+    }
+    counts.push_nulls(nulls);
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_sdk::arrow::array::{
+        ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, StringArray, StringViewArray,
+    };
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn every_type_of_name_is_counted() {
+        let dictionary: DictionaryArray<Int8Type> = [Some("a"), None, Some("b"), Some("a")].into_iter().collect();
+        type Case = (ArrayRef, Vec<(&'static str, u64)>, u64);
+        let cases: Vec<Case> = vec![
+            (Arc::new(StringArray::from(vec![Some("a"), None, Some("a")])), vec![("a", 2)], 1),
+            (Arc::new(StringViewArray::from(vec![Some("a"), Some("nan")])), vec![("a", 1), ("nan", 1)], 0),
+            (Arc::new(dictionary), vec![("a", 2), ("b", 1)], 1),
+            (
+                Arc::new(Int64Array::from(vec![i64::MAX, i64::MAX - 1])),
+                vec![("9223372036854775806", 1), ("9223372036854775807", 1)],
+                0,
+            ),
+            (
+                Arc::new(Float64Array::from(vec![0.1 + 0.2, 0.3, -0.0, 0.0, f64::NAN])),
+                vec![("0", 2), ("0.3", 1), ("0.30000000000000004", 1)],
+                1,
+            ),
+            (Arc::new(BooleanArray::from(vec![Some(true), None])), vec![("true", 1)], 1),
+        ];
+        for (array, expected, nulls) in cases {
+            let mut counts = CategoryCounts::new(MAX_CATEGORIES);
+            count(&mut counts, array.as_ref()).unwrap();
+            assert_eq!(counts.counts().into_iter().collect::<Vec<_>>(), expected, "{:?}", array.data_type());
+            assert_eq!(counts.n_null(), nulls, "{:?}", array.data_type());
+        }
+    }
+
+    #[test]
+    fn very_long_names_stay_apart_and_short() {
+        let mut counts = CategoryCounts::new(MAX_CATEGORIES);
+        push(&mut counts, &"é".repeat(1000), 1);
+        push(&mut counts, &format!("{}x", "é".repeat(1000)), 1);
+        assert_eq!(counts.n_kept(), 2);
+        assert!(counts.counts().keys().all(|it| it.len() < 300));
+    }
+}

@@ -1,0 +1,234 @@
+//! What is kept of one column in one role.
+
+use std::collections::BTreeSet;
+
+use modelwatch_sdk::{
+    Result,
+    arrow::{array::Array, schema::DataType},
+    rows::{is_numeric, numbers},
+};
+use modelwatch_stats::categories::CategoryCounts;
+
+use crate::{
+    categories::{self, MAX_CATEGORIES, can_be_categorical, is_categorical},
+    codec::{Reader, Writer, damaged},
+    config::Config,
+    numeric::Numeric,
+    profile::Group,
+    tensor::Tensor,
+};
+
+/// The most kinds that are told apart in one column.
+const MAX_KINDS: usize = 8;
+
+/// Whole numbers beyond it are rounded when read as floats.
+const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+
+/// One column's rows and values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Column {
+    rows: u64,
+    nulls: u64,
+    has_rounded: bool,
+    /// What the column is made of, in words. More than one means that the values cannot be put together.
+    kinds: BTreeSet<String>,
+    body: Body,
+}
+
+/// The values of a column, by kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Body {
+    /// No values that could be used.
+    #[default]
+    Empty,
+    /// Plain numbers.
+    Numeric(Numeric),
+    /// Names.
+    Categorical(CategoryCounts),
+    /// Lists of numbers.
+    Tensor(Tensor),
+}
+
+impl Column {
+    /// Takes in the values of a batch.
+    ///
+    /// # Errors
+    /// When an array is not what its type says.
+    pub(crate) fn update(&mut self, config: &Config, group: Group, is_declared: bool, array: &dyn Array) -> Result<()> {
+        self.rows = self.rows.saturating_add(array.len() as u64);
+        self.nulls = self.nulls.saturating_add(array.logical_null_count() as u64);
+        let data_type = array.data_type();
+        if matches!(data_type, DataType::Null) {
+            return Ok(());
+        }
+        if is_categorical(data_type) || (is_declared && can_be_categorical(data_type)) {
+            self.add_kind("categories", || Body::Categorical(CategoryCounts::new(MAX_CATEGORIES)));
+            if let Body::Categorical(counts) = &mut self.body {
+                categories::count(counts, array)?;
+            }
+            return Ok(());
+        }
+        if !is_numeric(data_type) {
+            self.add_kind(&format!("values of type {data_type}"), || Body::Empty);
+            return Ok(());
+        }
+        let numbers = numbers(array)?;
+        if numbers.width == 1 {
+            self.add_kind("numbers", || Body::Numeric(Numeric::new(config.budget)));
+        } else {
+            let (width, max_elements, budget) = (numbers.width, config.max_elements, config.budget);
+            self.add_kind(&format!("lists of {width} numbers"), || {
+                if width == 0 { Body::Empty } else { Body::Tensor(Tensor::new(group, width, max_elements, budget)) }
+            });
+        }
+        if matches!(data_type, DataType::Int64 | DataType::UInt64) {
+            self.has_rounded |= numbers.values.iter().any(|it| it.abs() > EXACT_INTEGERS);
+        }
+        match &mut self.body {
+            Body::Numeric(it) => it.update(&numbers.values),
+            Body::Tensor(it) => it.update(&numbers),
+            Body::Empty | Body::Categorical(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Adds what `other` has seen.
+    ///
+    /// # Errors
+    /// When the two are of different configurations.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
+        self.rows = self.rows.saturating_add(other.rows);
+        self.nulls = self.nulls.saturating_add(other.nulls);
+        self.has_rounded |= other.has_rounded;
+        let was_new = self.kinds.is_empty();
+        for kind in &other.kinds {
+            self.add_kind(kind, || Body::Empty);
+        }
+        match (&mut self.body, &other.body) {
+            (Body::Numeric(mine), Body::Numeric(theirs)) => mine.merge(theirs),
+            (Body::Categorical(mine), Body::Categorical(theirs)) => mine.merge(theirs),
+            (Body::Tensor(mine), Body::Tensor(theirs)) => mine.merge(theirs)?,
+            (mine @ Body::Empty, theirs) if was_new => *mine = theirs.clone(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Returns the number of rows.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Returns the number of null rows.
+    pub(crate) fn nulls(&self) -> u64 {
+        self.nulls
+    }
+
+    /// Returns the number of rows that are null, NaN or infinite, or have an element that is.
+    pub(crate) fn n_unusable(&self) -> u64 {
+        match &self.body {
+            Body::Empty => self.nulls,
+            Body::Numeric(it) => it.n_nan().saturating_add(it.n_infinite()),
+            Body::Categorical(it) => it.n_null(),
+            Body::Tensor(it) => it.n_unusable(),
+        }
+    }
+
+    /// Returns the number of rows that are infinite.
+    pub(crate) fn n_infinite(&self) -> u64 {
+        match &self.body {
+            Body::Numeric(it) => it.n_infinite(),
+            _ => 0,
+        }
+    }
+
+    /// Returns the number of rows that can be compared.
+    pub(crate) fn n_usable(&self) -> u64 {
+        match &self.body {
+            Body::Empty => 0,
+            Body::Numeric(it) => it.n_finite(),
+            Body::Categorical(it) => it.n(),
+            Body::Tensor(it) => it.n_usable(),
+        }
+    }
+
+    /// Returns whether whole numbers beyond 2^53 were rounded.
+    pub(crate) fn has_rounded(&self) -> bool {
+        self.has_rounded
+    }
+
+    /// Returns what the column is made of, in words.
+    pub(crate) fn kind(&self) -> String {
+        self.kinds.iter().cloned().collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Returns whether batches of different kinds came, so that there are no values.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.kinds.len() > 1
+    }
+
+    /// Returns the values.
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Returns whether every row is null.
+    pub(crate) fn is_all_null(&self) -> bool {
+        self.nulls == self.rows
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.u64(self.rows);
+        writer.u64(self.nulls);
+        writer.u8(u8::from(self.has_rounded));
+        writer.u64(self.kinds.len() as u64);
+        self.kinds.iter().for_each(|it| writer.bytes(it.as_bytes()));
+        match &self.body {
+            Body::Empty => writer.u8(0),
+            Body::Numeric(it) => {
+                writer.u8(1);
+                it.write(writer);
+            }
+            Body::Categorical(it) => {
+                writer.u8(2);
+                writer.bytes(&it.to_bytes());
+            }
+            Body::Tensor(it) => {
+                writer.u8(3);
+                it.write(writer);
+            }
+        }
+    }
+
+    pub(crate) fn read(group: Group, reader: &mut Reader<'_>) -> Result<Self> {
+        let (rows, nulls) = (reader.u64()?, reader.u64()?);
+        let has_rounded = reader.u8()? != 0;
+        let mut kinds = BTreeSet::new();
+        for _ in 0..reader.u64()? {
+            kinds.insert(reader.text()?.to_owned());
+            if kinds.len() > MAX_KINDS {
+                return Err(damaged("a column has too many kinds"));
+            }
+        }
+        let body = match reader.u8()? {
+            0 => Body::Empty,
+            1 => Body::Numeric(Numeric::read(reader)?),
+            2 => Body::Categorical(CategoryCounts::from_bytes(reader.bytes()?).map_err(damaged)?),
+            3 => Body::Tensor(Tensor::read(group, reader)?),
+            _ => return Err(damaged("a column has an unknown form")),
+        };
+        Ok(Self { rows, nulls, has_rounded, kinds, body })
+    }
+
+    /// Notes the kind; the first one decides the body, a second one ends it, so that the order does not matter.
+    fn add_kind(&mut self, kind: &str, body: impl FnOnce() -> Body) {
+        if self.kinds.contains(kind) {
+            return;
+        }
+        self.body = if self.kinds.is_empty() { body() } else { Body::Empty };
+        self.kinds.insert(kind.to_owned());
+        if self.kinds.len() > MAX_KINDS {
+            self.kinds.pop_last();
+        }
+    }
+}

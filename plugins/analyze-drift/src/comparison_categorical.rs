@@ -1,0 +1,187 @@
+//! The comparison of categories.
+
+use modelwatch_stats::{
+    categories::{AlignedCounts, CategoryCounts, align},
+    two_sample::{LogBase, Yates, chi2_contingency_with, jensen_shannon, psi, total_variation},
+};
+
+use crate::{
+    comparison::{Cell, Constant, Detail, Part, PartName, Unseen},
+    comparison_numeric::ZERO_FILL,
+    config::{CategoricalMethod, Config},
+};
+
+/// A category of which fewer rows are expected in the smaller role goes into a common cell of the table.
+const MIN_EXPECTED: f64 = 5.0;
+
+const MAX_NAMES: usize = 10;
+
+/// Returns the comparison of categories, of which both roles have some.
+///
+/// # Errors
+/// Why the two cannot be compared.
+pub(crate) fn compare_categories(
+    config: &Config,
+    name: Option<PartName>,
+    reference: &CategoryCounts,
+    current: &CategoryCounts,
+) -> Result<Part, String> {
+    let aligned = align(reference, current);
+    let (left, right) = table(&aligned);
+    let test = chi2_contingency_with(&left, &right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
+    let floats = |it: &[u64]| it.iter().map(|&it| it as f64).collect::<Vec<_>>();
+    let cells = cells(&aligned, reference.n(), current.n());
+    let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
+    let psi = psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN);
+    let jensen_shannon = jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN);
+    let (effect, effect_name, min_effect) = match config.categorical_method {
+        CategoricalMethod::Auto | CategoricalMethod::Chi2 => {
+            let distance = total_variation(&floats(&left), &floats(&right)).unwrap_or(f64::NAN);
+            (distance, "total variation distance", config.min_effect.chi2)
+        }
+        CategoricalMethod::Psi => (psi, "population stability index", config.min_effect.psi),
+        CategoricalMethod::JensenShannon => {
+            (jensen_shannon, "Jensen-Shannon distance", config.min_effect.jensen_shannon)
+        }
+    };
+    Ok(Part {
+        name,
+        statistic: test.statistic,
+        p_value: test.p_value,
+        effect,
+        effect_name,
+        min_effect,
+        psi,
+        jensen_shannon,
+        constant: constant(reference, current),
+        detail: Detail::Categorical {
+            unseen: unseen(&aligned, reference, current),
+            is_untested: left.len() < 2 && cells.len() > 1,
+        },
+        cells,
+    })
+}
+
+/// Returns the table that is tested: the frequent categories, and all others in one cell.
+///
+/// Rare categories would make the statistic far from chi-squared distributed, and call columns drifted that are not.
+fn table(aligned: &AlignedCounts) -> (Vec<u64>, Vec<u64>) {
+    let sum = |it: &[u64], other: u64| it.iter().fold(other, |sum, &it| sum.saturating_add(it)) as f64;
+    let (n, m) = (sum(&aligned.reference, aligned.reference_other), sum(&aligned.current, aligned.current_other));
+    let share = n.min(m) / (n + m);
+    let expected = |it: (u64, u64)| (it.0 as f64 + it.1 as f64) * share;
+    let mut rest = (aligned.reference_other, aligned.current_other);
+    let mut frequent = Vec::new();
+    for row in aligned.reference.iter().copied().zip(aligned.current.iter().copied()) {
+        if expected(row) >= MIN_EXPECTED {
+            frequent.push(row);
+        } else {
+            rest = (rest.0.saturating_add(row.0), rest.1.saturating_add(row.1));
+        }
+    }
+    if expected(rest) >= MIN_EXPECTED || frequent.is_empty() {
+        frequent.push(rest);
+    } else if let Some(least) = frequent.iter_mut().min_by_key(|it| it.0.saturating_add(it.1)) {
+        *least = (least.0.saturating_add(rest.0), least.1.saturating_add(rest.1));
+    }
+    frequent.into_iter().unzip()
+}
+
+fn cells(aligned: &AlignedCounts, n: u64, m: u64) -> Vec<Cell> {
+    let cell = |name: &str, left: u64, right: u64| Cell {
+        name: name.to_owned(),
+        reference: left as f64 / n as f64,
+        current: right as f64 / m as f64,
+    };
+    let rows = aligned.keys.iter().zip(aligned.reference.iter().zip(&aligned.current));
+    let mut cells: Vec<_> = rows.map(|(name, (&left, &right))| cell(name, left, right)).collect();
+    if aligned.reference_other > 0 || aligned.current_other > 0 {
+        cells.push(cell("(further categories)", aligned.reference_other, aligned.current_other));
+    }
+    cells
+}
+
+fn unseen(aligned: &AlignedCounts, reference: &CategoryCounts, current: &CategoryCounts) -> Option<Unseen> {
+    // Of a reference with too many categories it is not known which ones it lacks.
+    if reference.is_overflowed() {
+        return None;
+    }
+    let rows = aligned.keys.iter().zip(aligned.reference.iter().zip(&aligned.current));
+    let mut new: Vec<_> =
+        rows.filter(|(_, (left, right))| **left == 0 && **right > 0).map(|it| (it.0, *it.1.1)).collect();
+    let n_rows = new.iter().fold(0u64, |sum, it| sum.saturating_add(it.1));
+    if new.is_empty() {
+        return None;
+    }
+    new.sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(right.0)));
+    // Good and Turing: the unseen mass is about the share of categories seen once; three deviations on top.
+    let (n, m) = (reference.n() as f64, current.n() as f64);
+    let once = aligned.reference.iter().filter(|it| **it == 1).count() as f64;
+    let expected = (once + 3.0 * once.sqrt()) / n + 3.0 * (once / n / m).sqrt();
+    Some(Unseen {
+        names: new.iter().take(MAX_NAMES).map(|it| it.0.clone()).collect(),
+        count: new.len() as u64,
+        share: n_rows as f64 / m,
+        expected,
+    })
+}
+
+fn constant(reference: &CategoryCounts, current: &CategoryCounts) -> Option<Constant> {
+    let only = |it: &CategoryCounts| {
+        (it.n_kept() == 1 && !it.is_overflowed())
+            .then(|| it.counts().keys().next().map(|it| (*it).to_owned()))
+            .flatten()
+    };
+    let (is_current, value, own, other) = match (only(reference), only(current)) {
+        (Some(it), None) => (false, it, reference, current),
+        (None, Some(it)) => (true, it, current, reference),
+        _ => return None,
+    };
+    let share = other.counts().get(value.as_str()).copied().unwrap_or(0) as f64 / other.n() as f64;
+    Some(Constant { is_current, value, chance: share.powf(own.n() as f64) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(counts: &[(&str, u64)]) -> CategoryCounts {
+        let mut res = CategoryCounts::default();
+        counts.iter().for_each(|(name, count)| res.push(name, *count));
+        res
+    }
+
+    fn compare(reference: &[(&str, u64)], current: &[(&str, u64)]) -> Part {
+        compare_categories(&Config::default(), None, &of(reference), &of(current)).unwrap()
+    }
+
+    #[test]
+    fn rare_categories_share_a_cell() {
+        let aligned = align(&of(&[("a", 90), ("b", 7), ("c", 3)]), &of(&[("a", 80), ("d", 20)]));
+        assert_eq!(table(&aligned), (vec![90, 0, 10], vec![80, 20, 0]));
+    }
+
+    #[test]
+    fn new_categories_are_news_unless_rare_ones_are_common() {
+        let part = compare(&[("a", 990), ("b", 10)], &[("a", 97), ("z", 3)]);
+        let Detail::Categorical { unseen: Some(unseen), .. } = part.detail else { panic!("no unseen category") };
+        assert_eq!((unseen.names, unseen.count, unseen.expected), (vec!["z".to_owned()], 1, 0.0));
+        let names: Vec<String> = (0..100).map(|it| format!("id{it}")).collect();
+        let ids: Vec<(&str, u64)> = names.iter().map(|it| (it.as_str(), 1)).collect();
+        let part = compare(&ids[..50], &ids[50..]);
+        let Detail::Categorical { unseen: Some(unseen), is_untested } = part.detail else {
+            panic!("no unseen category")
+        };
+        assert!(unseen.expected >= unseen.share && is_untested);
+    }
+
+    #[test]
+    fn a_constant_is_weighed_by_its_share_in_the_other_role() {
+        let part = compare(&[("a", 50), ("b", 50)], &[("a", 30)]);
+        assert_eq!(
+            part.constant,
+            Some(Constant { is_current: true, value: "a".to_owned(), chance: 0.5f64.powf(30.0) })
+        );
+        assert_eq!(compare(&[("a", 50)], &[("a", 30)]).constant, None);
+    }
+}

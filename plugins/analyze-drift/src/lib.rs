@@ -1,0 +1,41 @@
+//! Drift: whether columns and predictions of the current rows are distributed as those of the reference.
+//!
+//! A column is called drifted only where the difference is both significant, after a correction for
+//! the number of columns, and large enough to matter. What cannot be compared (too few rows, another
+//! type, a sketch that is too coarse) is a gap or a finding, never "no drift".
+//!
+//! There is no multivariate drift here, and no drift over time within one role.
+
+// The macro at the end allows itself the two exported symbols; `forbid` would not let it.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod config;
+mod select;
+
+mod categories;
+mod codec;
+mod column;
+mod numeric;
+mod profile;
+mod tensor;
+
+mod bins;
+mod comparison;
+mod comparison_categorical;
+mod comparison_numeric;
+mod decision;
+mod proportions;
+
+mod probe;
+mod report;
+mod report_figures;
+mod report_findings;
+mod report_metrics;
+
+pub use crate::{
+    config::{CategoricalMethod, Config, Correction, MinEffect, NumericMethod},
+    probe::{Drift, registry},
+};
+
+modelwatch_sdk::export_plugin!(registry);

@@ -1,0 +1,88 @@
+//! The report: metrics, findings, figures, and what could not be compared.
+
+use modelwatch_sdk::{
+    Report,
+    report::{Gap, Labels},
+};
+
+use crate::{
+    comparison::Outcome,
+    config::Config,
+    decision::Decision,
+    profile::{Group, Key, Profile},
+    report_figures::figures,
+    report_findings::findings,
+    report_metrics::metrics,
+    select::matches,
+};
+
+/// Returns everything that is to be said.
+pub(crate) fn write(config: &Config, reference: &Profile, current: &Profile, decisions: &[Decision]) -> Report {
+    let has_rows = reference.rows() > 0 && current.rows() > 0;
+    // Without rows in one role there is nothing to say about any column, and one gap says so.
+    let decisions = if has_rows { decisions } else { &[] };
+    Report {
+        metrics: metrics(config, reference, current, decisions),
+        checks: Vec::new(),
+        findings: findings(config, decisions),
+        figures: figures(decisions),
+        gaps: gaps(config, reference, current, decisions),
+    }
+}
+
+/// Returns the labels that name a column or output.
+pub(crate) fn labels(key: &Key) -> Labels {
+    let kind = match key.0 {
+        Group::Feature => "column",
+        Group::Output => "output",
+    };
+    Labels::from([(kind.to_owned(), key.1.clone())])
+}
+
+/// Returns the column or output as a person would name it.
+pub(crate) fn place(key: &Key) -> String {
+    match key.0 {
+        Group::Feature => format!("column `{}`", key.1),
+        Group::Output => format!("output `{}`", key.1),
+    }
+}
+
+fn gaps(config: &Config, reference: &Profile, current: &Profile, decisions: &[Decision]) -> Vec<Gap> {
+    let mut res = Vec::new();
+    for (role, profile) in [("reference", reference), ("current", current)] {
+        if profile.rows() == 0 {
+            res.push(Gap::new("drift", format!("there are no {role} rows")));
+        }
+    }
+    if !res.is_empty() {
+        return res;
+    }
+    let names = || reference.columns().keys().chain(current.columns().keys()).filter(|it| it.0 == Group::Feature);
+    if names().next().is_none() {
+        res.push(Gap::new("drift", "there is no column to compare"));
+    }
+    for pattern in config.columns.iter().filter(|pattern| !names().any(|it| matches(pattern, &it.1))) {
+        res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column"));
+    }
+    if config.predictions {
+        let missing = match (reference.has(Group::Output), current.has(Group::Output)) {
+            (true, true) => None,
+            (false, false) => Some("neither role has predictions"),
+            (false, true) => Some("the reference rows have no predictions"),
+            (true, false) => Some("the current rows have no predictions"),
+        };
+        res.extend(missing.map(|why| Gap::new("prediction drift", why)));
+    }
+    for Decision { comparison, .. } in decisions {
+        let place = place(&comparison.key);
+        if let Outcome::Gap(why) = &comparison.outcome {
+            res.push(Gap::new(place.clone(), why.clone()));
+        }
+        if comparison.reference.has_rounded || comparison.current.has_rounded {
+            let why =
+                "whole numbers beyond 2^53 were rounded; name the column in `categorical` or `exclude` if it is an id";
+            res.push(Gap::new(format!("{place}, last digits"), why));
+        }
+    }
+    res
+}

@@ -1,0 +1,121 @@
+//! The pictures of the report.
+
+use modelwatch_sdk::report::{Figure, FigureData, Series};
+
+use crate::{
+    comparison::{Cell, Detail, Outcome, Part},
+    decision::Decision,
+    report::place,
+};
+
+const MAX_PICTURES: usize = 20;
+const MAX_TABLE_ROWS: usize = 500;
+const MAX_BARS: usize = 10;
+
+/// Returns a table of all columns, and a picture of each of the most drifted ones.
+pub(crate) fn figures(decisions: &[Decision]) -> Vec<Figure> {
+    if decisions.is_empty() {
+        return Vec::new();
+    }
+    let mut order: Vec<_> = decisions.iter().collect();
+    // The sort is stable, so that equal columns stay in the order of their names.
+    order.sort_by(|left, right| rank(left).0.cmp(&rank(right).0).then(rank(left).1.total_cmp(&rank(right).1)));
+    let drifted = order.iter().filter(|it| it.has_drifted_values).take(MAX_PICTURES);
+    let pictures = drifted.filter_map(|it| it.leading_part().map(|part| picture(it, part)));
+    std::iter::once(table(&order)).chain(pictures).collect()
+}
+
+/// Drifted columns come first, then those that could not be compared, then by falling effect.
+fn rank(decision: &Decision) -> (u8, f64) {
+    let class = match (&decision.comparison.outcome, decision.is_drifted()) {
+        (Outcome::Mismatch(_), _) => 0,
+        (_, true) => 1,
+        (Outcome::Gap(_), _) => 2,
+        (Outcome::Compared(_), false) => 3,
+    };
+    (class, decision.leading_part().map_or(0.0, |it| -it.effect))
+}
+
+fn table(order: &[&Decision]) -> Figure {
+    let number = |it: f64| format!("{it:.4}");
+    let row = |it: &&Decision| {
+        let state = match (&it.comparison.outcome, it.is_drifted()) {
+            (Outcome::Mismatch(_), _) => "mismatch",
+            (_, true) => "drifted",
+            (Outcome::Gap(_), _) => "not compared",
+            (Outcome::Compared(_), false) => "no drift",
+        };
+        let part = it.leading_part();
+        vec![
+            place(&it.comparison.key),
+            state.to_owned(),
+            part.map(|it| number(it.effect)).unwrap_or_default(),
+            it.p_value.map(|it| format!("{it:.2e}")).unwrap_or_default(),
+            part.map(|it| number(it.psi)).unwrap_or_default(),
+            part.map(|it| number(it.jensen_shannon)).unwrap_or_default(),
+            number(it.comparison.reference.missing_share()),
+            number(it.comparison.current.missing_share()),
+        ]
+    };
+    let heads =
+        ["column", "result", "effect", "p-value", "PSI", "JS distance", "missing (reference)", "missing (current)"];
+    let left_out = order.len().saturating_sub(MAX_TABLE_ROWS);
+    Figure {
+        title: "Drift of all columns".to_owned(),
+        caption: match left_out {
+            0 => "P-values are corrected for the number of columns.".to_owned(),
+            n => format!(
+                "P-values are corrected for the number of columns. {n} columns with smaller effects are left out."
+            ),
+        },
+        data: FigureData::Table {
+            columns: heads.iter().map(|&it| it.to_owned()).collect(),
+            rows: order.iter().take(MAX_TABLE_ROWS).map(row).collect(),
+        },
+    }
+}
+
+fn picture(decision: &Decision, part: &Part) -> Figure {
+    let title = match &part.name {
+        Some(name) => format!("Drift of {}, {name}", place(&decision.comparison.key)),
+        None => format!("Drift of {}", place(&decision.comparison.key)),
+    };
+    let caption = "Shares of the values that are not missing.".to_owned();
+    let data = match &part.detail {
+        Detail::Numeric { histogram, .. } if histogram.edges.len() > 1 => FigureData::Histogram {
+            edges: histogram.edges.clone(),
+            series: series(histogram.reference.clone(), histogram.current.clone()),
+        },
+        Detail::Numeric { .. } => bars(part.cells.clone()),
+        Detail::Categorical { .. } => bars(most_frequent(&part.cells)),
+    };
+    Figure { title, caption, data }
+}
+
+fn bars(cells: Vec<Cell>) -> FigureData {
+    let (reference, current) = cells.iter().map(|it| (it.reference, it.current)).unzip();
+    FigureData::Bars { categories: cells.into_iter().map(|it| it.name).collect(), series: series(reference, current) }
+}
+
+fn series(reference: Vec<f64>, current: Vec<f64>) -> Vec<Series> {
+    vec![
+        Series { name: "reference".to_owned(), values: reference },
+        Series { name: "current".to_owned(), values: current },
+    ]
+}
+
+/// Returns the most frequent categories and the sum of all others.
+fn most_frequent(cells: &[Cell]) -> Vec<Cell> {
+    let mut cells = cells.to_vec();
+    cells.sort_by(|left, right| (right.reference + right.current).total_cmp(&(left.reference + left.current)));
+    let rest = cells.split_off(cells.len().min(MAX_BARS));
+    if !rest.is_empty() {
+        let sum = |side: fn(&Cell) -> f64| rest.iter().map(side).sum();
+        cells.push(Cell {
+            name: "(other categories)".to_owned(),
+            reference: sum(|it| it.reference),
+            current: sum(|it| it.current),
+        });
+    }
+    cells
+}

@@ -1,0 +1,302 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use modelwatch_config::Override;
+
+/// Guards machine-learning models: keeps checkpoints, verifies outputs, analyzes model and data, and
+/// promotes, holds or rolls back.
+#[derive(Debug, Parser)]
+#[command(name = "modelwatch", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 pass · 1 a check failed or was inconclusive · 2 the command or the pipeline is \
+    wrong · 3 it could not be carried out · 4 nothing was checked · 130 interrupted")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Say more on standard error; twice for what plugins say in detail.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing on standard error but errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a pipeline: verify, analyze, decide, act, record.
+    Run(Run),
+    /// Find everything that is wrong with a pipeline, without running it.
+    Check(Check),
+    /// Run one verifier or analyzer without a pipeline file.
+    Probe(Probe),
+    /// Look into a checkpoint store.
+    Store(Store),
+    /// List, check and make plugins.
+    Plugin(Plugin),
+    /// Show earlier runs.
+    History(History),
+    /// Write the report of an earlier run.
+    Report(Report),
+    /// Print the JSON Schema of pipeline files, for editors.
+    Schema(Schema),
+    /// Explain an error code, or the options of a component.
+    Explain(Explain),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a result is printed on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A summary for people.
+    #[default]
+    Human,
+    /// The whole record as one JSON object.
+    Json,
+    /// Annotations for GitHub Actions; the summary goes to the job's page.
+    Github,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginDirs {
+    /// A folder with plugins; searched before all others. May be given more than once.
+    #[arg(long = "plugin-dir", value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The pipeline file.
+    pub(crate) pipeline: PathBuf,
+    /// Set a value of the pipeline, as `verify.0.with.task="binary"`. May be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<Override>,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t, env = "MODELWATCH_FORMAT")]
+    pub(crate) format: Format,
+    /// End with 0 where nothing was checked.
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
+    #[command(flatten)]
+    pub(crate) plugins: PluginDirs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The pipeline file.
+    pub(crate) pipeline: PathBuf,
+    /// Set a value of the pipeline, as `verify.0.with.task="binary"`. May be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<Override>,
+    /// Do not look at data files.
+    #[arg(long)]
+    pub(crate) no_environment: bool,
+    /// How problems are printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) plugins: PluginDirs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// The component: `drift`, or `verifier/metrics` where a name is both.
+    pub(crate) component: String,
+    /// The data to look at: a file or glob.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) current: Option<PathBuf>,
+    /// The data to compare with.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) reference: Option<PathBuf>,
+    /// The model, or a checkpoint's folder.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: Option<PathBuf>,
+    /// The model or checkpoint to compare with.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// An option of the component, as `task="multiclass"`. May be given more than once.
+    #[arg(long = "with", value_name = "KEY=VALUE")]
+    pub(crate) with: Vec<String>,
+    /// What a column is for: `label=y`, `id=row`, `slices=["site"]`, `inputs.image="x"`. May be given more than once.
+    #[arg(long = "column", value_name = "USE=NAME")]
+    pub(crate) columns: Vec<String>,
+    /// A requirement: `accuracy=">= 0.9"`. May be given more than once.
+    #[arg(long = "require", value_name = "METRIC=CONDITION")]
+    pub(crate) require: Vec<String>,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t, env = "MODELWATCH_FORMAT")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) plugins: PluginDirs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Store {
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+    /// The folder of a local store.
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "pipeline")]
+    pub(crate) store: Option<PathBuf>,
+    /// A pipeline whose `[store]` is meant.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) pipeline: Option<PathBuf>,
+    /// A folder with plugins.
+    #[arg(long = "plugin-dir", global = true, value_name = "DIR")]
+    pub(crate) plugin_dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// List lineages, or the checkpoints and refs of one.
+    List {
+        /// The lineage.
+        lineage: Option<String>,
+    },
+    /// Show the whole history of a lineage.
+    Log {
+        /// The lineage.
+        lineage: String,
+    },
+    /// Show what is in a checkpoint.
+    Show {
+        /// As `digits@good`, or `digits@b3:4fa1c2`.
+        checkpoint: String,
+    },
+    /// Store a file or folder as a checkpoint of a lineage.
+    Put {
+        /// The file or folder.
+        path: PathBuf,
+        /// The lineage.
+        lineage: String,
+    },
+    /// Write a checkpoint's files, byte for byte as they came, into a new folder.
+    Get {
+        /// As `digits@good`.
+        checkpoint: String,
+        /// The folder; must not exist.
+        into: PathBuf,
+    },
+    /// Point a ref at a checkpoint.
+    Set {
+        /// The ref, as `digits@production`.
+        target: String,
+        /// The checkpoint, as `digits@good`.
+        checkpoint: String,
+        /// Why; kept in the log.
+        #[arg(long, default_value = "set by hand")]
+        reason: String,
+    },
+    /// Set a ref back to the last known good checkpoint whose bytes verify.
+    Rollback {
+        /// The ref, as `digits@production`.
+        target: String,
+        /// Why; kept in the log.
+        #[arg(long, default_value = "rolled back by hand")]
+        reason: String,
+    },
+    /// Read every stored byte and check it.
+    Scrub,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plugin {
+    #[command(subcommand)]
+    pub(crate) command: PluginCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// List what is there to be used, and what was refused.
+    List {
+        #[command(flatten)]
+        plugins: PluginDirs,
+    },
+    /// Load one library and say what is in it, or why it is refused.
+    Check {
+        /// The library.
+        library: PathBuf,
+    },
+    /// List the plugins of a folder in its `plugins.toml`, with their digests.
+    Index {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Make a new plugin crate that builds and passes the conformance suite.
+    New(NewPlugin),
+}
+
+/// The kinds of plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NewKind {
+    /// Says whether outputs are right.
+    Verifier,
+    /// Looks for what is wrong or could be better.
+    Analyzer,
+    /// Keeps checkpoints and refs.
+    Store,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewPlugin {
+    /// The kind of component.
+    pub(crate) kind: NewKind,
+    /// Its name in pipelines: lower case, words joined by `-`.
+    pub(crate) name: String,
+    /// Where the crate goes.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The SDK's folder in a checkout of modelwatch.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sdk: Option<PathBuf>,
+    /// Make it a member of modelwatch's own workspace.
+    #[arg(long, hide = true)]
+    pub(crate) workspace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Only runs of this pipeline.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// The database.
+    #[arg(long, value_name = "FILE", default_value = ".modelwatch/history.db", env = "MODELWATCH_HISTORY")]
+    pub(crate) history: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The run, the start of its name, or `last`.
+    #[arg(default_value = "last")]
+    pub(crate) run: String,
+    /// Write it as HTML into this file, instead of a summary to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// The database.
+    #[arg(long, value_name = "FILE", default_value = ".modelwatch/history.db", env = "MODELWATCH_HISTORY")]
+    pub(crate) history: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// The schema of the record that `run --format json` prints, instead.
+    #[arg(long)]
+    pub(crate) run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A code, as `E0016`, or the name of a component, as `drift`.
+    pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) plugins: PluginDirs,
+}

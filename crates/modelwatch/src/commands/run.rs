@@ -1,0 +1,194 @@
+//! `modelwatch run`.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use anyhow::Context;
+use comfy_table::{Table, presets::NOTHING};
+use jiff::Timestamp;
+use modelwatch_config::{self as config, Diagnostic, Document, Parsed, Pipeline};
+use modelwatch_runtime::{
+    Options, Outcome, Problem, RunRecord, Verdict,
+    plugin::{Catalog, SearchPath},
+    record::{ActionRecord, ActionStatus},
+};
+use modelwatch_sdk::report::MetricRole;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::{Code, Wrong};
+use crate::{
+    cli::{self, Format, PluginDirs},
+    output,
+    progress::Progress,
+    report,
+};
+
+pub(crate) fn run(arguments: &cli::Run, quiet: bool) -> anyhow::Result<Code> {
+    let Some((document, pipeline)) = load(&arguments.pipeline, &arguments.overrides)? else {
+        return Ok(Code::WRONG);
+    };
+    let catalog = catalog(&arguments.plugins, Some(&pipeline))?;
+    let how = How { format: arguments.format, quiet, keep: true, allow_empty: arguments.allow_empty };
+    execute(&document, &pipeline, &catalog, how)
+}
+
+/// How a run is shown and kept.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    pub(super) format: Format,
+    pub(super) quiet: bool,
+    pub(super) keep: bool,
+    pub(super) allow_empty: bool,
+}
+
+/// Reads a pipeline; prints what is wrong with it and returns `None` where something is.
+pub(super) fn load(path: &Path, overrides: &[config::Override]) -> anyhow::Result<Option<(Document, Pipeline)>> {
+    let parsed = config::load(path, overrides).map_err(|e| Wrong(e.to_string()))?;
+    Ok(accept(parsed))
+}
+
+pub(super) fn accept(parsed: Parsed) -> Option<(Document, Pipeline)> {
+    let Parsed { document, pipeline, diagnostics } = parsed;
+    if !diagnostics.is_empty() {
+        complain(&document, &diagnostics);
+    }
+    pipeline.map(|it| (document, it))
+}
+
+pub(super) fn complain(document: &Document, diagnostics: &[Diagnostic]) {
+    let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    output::note(&config::render(diagnostics, document, color));
+}
+
+pub(super) fn catalog(plugins: &PluginDirs, pipeline: Option<&Pipeline>) -> anyhow::Result<Catalog> {
+    if let Some(it) = plugins.dirs.iter().find(|it| !it.is_dir()) {
+        return Err(Wrong(format!("there is no plugin folder `{}`", it.display())).into());
+    }
+    let listed = pipeline.map_or(&[][..], |it| &it.plugins.dirs);
+    Ok(Catalog::load(&SearchPath::new(&plugins.dirs, listed)))
+}
+
+/// A flag that is set by an interruption. A second one ends the process at once.
+pub(super) fn cancel_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+            .context("cannot listen for signals")?;
+    }
+    Ok(flag)
+}
+
+pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalog, how: How) -> anyhow::Result<Code> {
+    let progress = Progress::new(how.quiet);
+    let options = Options {
+        catalog,
+        cancelled: cancel_on_signals()?,
+        now: Timestamp::now(),
+        on_event: &|it| progress.show(&it),
+        keep: how.keep,
+    };
+    let res = modelwatch_runtime::run(document, pipeline, &options);
+    progress.end();
+    match res {
+        Ok(outcome) => conclude(pipeline, &outcome, how),
+        Err(Problem::Pipeline(it)) => {
+            complain(document, &it);
+            Ok(Code::WRONG)
+        }
+        Err(_) => {
+            output::error("interrupted; no ref was moved");
+            Ok(Code::INTERRUPTED)
+        }
+    }
+}
+
+fn conclude(pipeline: &Pipeline, outcome: &Outcome, how: How) -> anyhow::Result<Code> {
+    let record = &outcome.record;
+    let written = write_reports(pipeline, record);
+    show(record, how.format)?;
+    if how.format == Format::Human && !how.keep {
+        output::print(&measured(record))?;
+    }
+    for (path, _) in written.iter().filter(|it| it.1.is_ok()) {
+        output::note(&format!("report: {}", path.display()));
+    }
+    let mut code = Code(record.exit_code);
+    let undone = |it: &ActionRecord| matches!(it.status, ActionStatus::Failed | ActionStatus::Conflict);
+    if record.verdict == Verdict::NotChecked && how.allow_empty && !record.actions.iter().any(undone) {
+        code = Code::OK;
+    }
+    for (path, e) in written.iter().filter_map(|(path, it)| Some((path, it.as_ref().err()?))) {
+        output::error(&format!("cannot write the report `{}`: {e:#}", path.display()));
+        code = if code == Code::OK { Code::NOT_DONE } else { code };
+    }
+    if let Some(e) = &outcome.history_error {
+        output::error(&e.to_string());
+        code = if code == Code::OK { Code::NOT_DONE } else { code };
+    }
+    Ok(code)
+}
+
+/// The overall metrics of a run without a pipeline file, where the numbers are what was asked for.
+fn measured(record: &RunRecord) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["METRIC", "CANDIDATE", "BASELINE", "N"]);
+    let overall = |role| record.metrics.iter().filter(move |it| it.it.labels.is_empty() && it.it.role == role);
+    for it in overall(MetricRole::Candidate) {
+        let metric = &it.it;
+        let baseline = overall(MetricRole::Baseline).find(|it| it.it.name == metric.name);
+        let baseline = baseline.map(|it| format!("{:.6}", it.it.value)).unwrap_or_default();
+        table.add_row([metric.name.clone(), format!("{:.6}", metric.value), baseline, metric.n.to_string()]);
+    }
+    table.to_string()
+}
+
+/// Prints a record.
+pub(super) fn show(record: &RunRecord, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Human => output::print(&report::human(record, output::width())),
+        Format::Json => output::print(&serde_json::to_string(record)?),
+        Format::Github => {
+            if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
+                let appended = fs::OpenOptions::new().create(true).append(true).open(&path);
+                appended
+                    .and_then(|mut it| it.write_all(report::markdown(record).as_bytes()))
+                    .with_context(|| format!("cannot append to `{}`", Path::new(&path).display()))?;
+            }
+            output::print(&report::github(record))
+        }
+    }
+}
+
+type Written = Vec<(PathBuf, anyhow::Result<()>)>;
+
+fn write_reports(pipeline: &Pipeline, record: &RunRecord) -> Written {
+    let wanted = &pipeline.report;
+    let mut res = Vec::new();
+    let mut write = |path: &Option<PathBuf>, text: &dyn Fn() -> anyhow::Result<String>| {
+        if let Some(path) = path {
+            res.push((path.clone(), text().and_then(|it| write_file(path, &it))));
+        }
+    };
+    write(&wanted.html, &|| report::html(record));
+    write(&wanted.junit, &|| report::junit(record));
+    write(&wanted.json, &|| Ok(serde_json::to_string_pretty(record)?));
+    write(&wanted.markdown, &|| Ok(report::markdown(record)));
+    res
+}
+
+/// Writes a file whole or not at all.
+pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)?;
+    let name = path.file_name().context("the path names no file")?.to_string_lossy();
+    // Not a temporary file of the system's kind: others may read a report.
+    let staged = dir.join(format!(".{name}.{}", std::process::id()));
+    fs::write(&staged, text)?;
+    fs::rename(&staged, path)?;
+    Ok(())
+}

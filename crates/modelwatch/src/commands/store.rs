@@ -1,0 +1,261 @@
+//! `modelwatch store`.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use comfy_table::{Table, presets::NOTHING};
+use jiff::Timestamp;
+use modelwatch_config::{CheckpointSpec, Selector};
+use modelwatch_runtime::{
+    checkpoint,
+    plugin::{Catalog, Lookup, SearchPath},
+};
+use modelwatch_sdk::{
+    Kind,
+    store::{CheckpointId, CheckpointStore, History, LogEvent},
+};
+use serde_json::{Map, json};
+
+use super::{Code, Wrong, run};
+use crate::{
+    cli::{self, StoreCommand},
+    output,
+};
+
+pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
+    let Some(store) = open(arguments)? else { return Ok(Code::WRONG) };
+    let store = store.as_ref();
+    match &arguments.command {
+        StoreCommand::List { lineage: None } => lineages(store),
+        StoreCommand::List { lineage: Some(it) } => list(store, it),
+        StoreCommand::Log { lineage } => log(store, lineage),
+        StoreCommand::Show { checkpoint } => show(store, checkpoint),
+        StoreCommand::Put { path, lineage } => put(store, path, lineage),
+        StoreCommand::Get { checkpoint, into } => get(store, checkpoint, into),
+        StoreCommand::Set { target, checkpoint, reason } => set(store, target, checkpoint, reason),
+        StoreCommand::Rollback { target, reason } => rollback(store, target, reason),
+        StoreCommand::Scrub => scrub(store),
+    }
+}
+
+/// Opens the store of the pipeline, or the local one in a folder.
+fn open(arguments: &cli::Store) -> anyhow::Result<Option<Box<dyn CheckpointStore>>> {
+    let (uses, with, root, dirs) = match (&arguments.store, &arguments.pipeline) {
+        (Some(path), _) => {
+            if !path.join("store.json").is_file() && !matches!(arguments.command, StoreCommand::Put { .. }) {
+                return Err(Wrong(format!("there is no store in `{}`", path.display())).into());
+            }
+            let with = Map::from_iter([("path".to_owned(), json!(path))]);
+            ("local".to_owned(), with, std::env::current_dir()?, Vec::new())
+        }
+        (None, Some(path)) => {
+            let Some((_, pipeline)) = run::load(path, &[])? else { return Ok(None) };
+            let Some(store) = pipeline.store else {
+                return Err(Wrong(format!("`{}` has no [store]", path.display())).into());
+            };
+            (store.uses, store.with, pipeline.root, pipeline.plugins.dirs)
+        }
+        (None, None) => {
+            return Err(Wrong("say which store: `--store DIR` or `--pipeline FILE`".to_owned()).into());
+        }
+    };
+    let catalog = Catalog::load(&SearchPath::new(&arguments.plugin_dirs, &dirs));
+    match catalog.find(Kind::Store, &uses) {
+        Lookup::Found(it) => Ok(Some(it.open_store(&it.resolved(&with, &root)).map_err(explained)?)),
+        Lookup::Refused(it) => bail!("{it}"),
+        Lookup::Unknown(_) => {
+            Err(Wrong(format!("no store is named `{uses}`; name its folder with `--plugin-dir`")).into())
+        }
+    }
+}
+
+fn explained(error: modelwatch_sdk::Error) -> anyhow::Error {
+    if error.help.is_empty() {
+        anyhow::anyhow!(error.message)
+    } else {
+        anyhow::anyhow!("{}; {}", error.message, error.help)
+    }
+}
+
+fn history(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<History> {
+    let res = store.history(lineage).map_err(explained)?;
+    if res.last_seq() == 0 {
+        let known = store.lineages().map_err(explained)?;
+        let known =
+            if known.is_empty() { "the store is empty".to_owned() } else { format!("there is {}", known.join(", ")) };
+        return Err(Wrong(format!("the store has no lineage `{lineage}`; {known}")).into());
+    }
+    Ok(res)
+}
+
+fn spec(text: &str) -> anyhow::Result<CheckpointSpec> {
+    Ok(text.parse::<CheckpointSpec>().map_err(|e| Wrong(format!("{e}; write it as `digits@good`")))?)
+}
+
+/// A ref, as `digits@production`.
+fn reference(text: &str) -> anyhow::Result<(String, String)> {
+    match spec(text)? {
+        CheckpointSpec { lineage, selector: Selector::Ref(name) } => Ok((lineage, name)),
+        _ => Err(Wrong(format!("`{text}` is a checkpoint, not a ref")).into()),
+    }
+}
+
+fn resolve(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<(String, CheckpointId)> {
+    let spec = spec(text)?;
+    let id = checkpoint::resolve(&history(store, &spec.lineage)?, &spec).map_err(|e| Wrong(e.to_string()))?;
+    Ok((spec.lineage, id))
+}
+
+fn table() -> Table {
+    let mut res = Table::new();
+    res.load_style(NOTHING);
+    res
+}
+
+fn lineages(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
+    let mut rows = table();
+    rows.set_header(["LINEAGE", "CHECKPOINTS", "REFS"]);
+    for name in store.lineages().map_err(explained)? {
+        let history = store.history(&name).map_err(explained)?;
+        let refs: Vec<_> = history.refs().map(|(name, id)| format!("{name} → {}", id.short())).collect();
+        rows.add_row([name, history.checkpoints().len().to_string(), refs.join(", ")]);
+    }
+    output::print(&rows.to_string())?;
+    Ok(Code::OK)
+}
+
+fn list(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<Code> {
+    let history = history(store, lineage)?;
+    let mut rows = table();
+    rows.set_header(["CHECKPOINT", "STORED", "VERDICT", "REFS"]);
+    for it in history.checkpoints().iter().rev() {
+        let refs: Vec<_> = history.refs().filter(|(_, id)| **id == it.id).map(|it| it.0).collect();
+        let verdict = it.verdicts.last().map_or("", |it| it.verdict.as_str());
+        rows.add_row([it.id.short().to_owned(), time(it.time), verdict.to_owned(), refs.join(", ")]);
+    }
+    output::print(&rows.to_string())?;
+    Ok(Code::OK)
+}
+
+fn log(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<Code> {
+    history(store, lineage)?;
+    let mut rows = table();
+    rows.set_header(["SEQ", "TIME", "WHAT"]);
+    let mut after = 0;
+    loop {
+        let entries = store.log(lineage, after, 1000).map_err(explained)?;
+        let Some(last) = entries.last() else { break };
+        after = last.seq;
+        for it in &entries {
+            rows.add_row([it.seq.to_string(), time(it.time), event(&it.event)]);
+        }
+    }
+    output::print(&rows.to_string())?;
+    Ok(Code::OK)
+}
+
+fn event(event: &LogEvent) -> String {
+    match event {
+        LogEvent::Commit { id } => format!("{} was stored", id.short()),
+        LogEvent::Verdict { id, verdict } => {
+            format!("{}: {} by {} (run {})", id.short(), verdict.verdict, verdict.pipeline, verdict.run_id)
+        }
+        LogEvent::SetRef { name, from, to, reason } => {
+            let from = from.as_ref().map_or_else(|| "nothing".to_owned(), |it| it.short().to_owned());
+            format!("{name}: {from} → {} ({reason})", to.short())
+        }
+        LogEvent::Remove { id } => format!("{} was removed", id.short()),
+        _ => "something that this version does not know".to_owned(),
+    }
+}
+
+fn show(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
+    let (_, id) = resolve(store, text)?;
+    let reader = store.open(&(), &id).map_err(explained)?;
+    output::print(&serde_json::to_string_pretty(reader.manifest())?)?;
+    Ok(Code::OK)
+}
+
+fn put(store: &dyn CheckpointStore, path: &Path, lineage: &str) -> anyhow::Result<Code> {
+    let id = checkpoint::import(store, &(), lineage, path, &Map::new())?;
+    output::print(id.as_str())?;
+    Ok(Code::OK)
+}
+
+fn get(store: &dyn CheckpointStore, text: &str, into: &Path) -> anyhow::Result<Code> {
+    let (_, id) = resolve(store, text)?;
+    let reader = store.open(&(), &id).map_err(explained)?;
+    if into.exists() {
+        return Err(Wrong(format!("`{}` exists already; name a new folder", into.display())).into());
+    }
+    let laid = checkpoint::lay_out(reader.as_ref(), &())?;
+    for file in &reader.manifest().files {
+        let target = into.join(&file.name);
+        fs::create_dir_all(target.parent().unwrap_or(into))?;
+        let mut source = File::open(laid.path().join(&file.name))?;
+        let mut out = File::create_new(&target).with_context(|| format!("cannot write `{}`", target.display()))?;
+        std::io::copy(&mut source, &mut out)?;
+        out.flush()?;
+        out.sync_all()?;
+    }
+    output::print(&format!("{} files of {} are in {}", laid.files, id.short(), into.display()))?;
+    Ok(Code::OK)
+}
+
+fn set(store: &dyn CheckpointStore, target: &str, text: &str, reason: &str) -> anyhow::Result<Code> {
+    let (lineage, name) = reference(target)?;
+    let (other, id) = resolve(store, text)?;
+    if other != lineage {
+        return Err(Wrong(format!("`{text}` is of lineage `{other}`, `{target}` of `{lineage}`")).into());
+    }
+    if name == "latest" {
+        return Err(Wrong("`latest` is always the newest checkpoint; choose another name".to_owned()).into());
+    }
+    checkpoint::verify(store, &(), &id)?;
+    let before = history(store, &lineage)?;
+    let expected = before.refs().find(|it| it.0 == name).map(|it| it.1);
+    if expected != Some(&id) {
+        store.set_ref(&lineage, &name, &id, expected, reason).map_err(explained)?;
+    }
+    output::print(&format!("{target} is at {}", id.short()))?;
+    Ok(Code::OK)
+}
+
+fn rollback(store: &dyn CheckpointStore, target: &str, reason: &str) -> anyhow::Result<Code> {
+    let (lineage, name) = reference(target)?;
+    let history = history(store, &lineage)?;
+    let current = history.get_ref(&name).ok_or_else(|| Wrong(format!("there is no ref `{target}`")))?;
+    for id in history.before(&name, current) {
+        match checkpoint::verify(store, &(), id) {
+            Ok(()) => {
+                store.set_ref(&lineage, &name, id, Some(current), reason).map_err(explained)?;
+                output::print(&format!("{target} went from {} to {}", current.short(), id.short()))?;
+                return Ok(Code::OK);
+            }
+            Err(e) => output::error(&format!("passed over {}: {e}", id.short())),
+        }
+    }
+    bail!(
+        "no earlier checkpoint of `{lineage}` is known to be good and verifies, so that `{target}` stays at {}",
+        current.short()
+    )
+}
+
+fn scrub(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
+    let report = store.scrub(&()).map_err(explained)?;
+    let mut text = format!("{} checkpoints, {} bytes were read and checked\n", report.checkpoints, report.bytes);
+    for it in &report.damage {
+        text.push_str(&format!("damaged: {it}\n"));
+    }
+    output::print(&text)?;
+    Ok(if report.damage.is_empty() { Code::OK } else { Code::FAILED })
+}
+
+fn time(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok());
+    time.map_or_else(|| "?".to_owned(), |it| it.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+}

@@ -1,0 +1,57 @@
+//! Where words go: results to standard output, everything else to standard error.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+/// Logs go to standard error: warnings, unless asked for more or less, or as `MODELWATCH_LOG` says.
+pub(crate) fn init_logs(verbose: u8, quiet: bool) {
+    let default = match (quiet, verbose) {
+        (true, _) => "error",
+        (_, 0) => "warn",
+        (_, 1) => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_env("MODELWATCH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let ansi = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// Prints a result. That its reader has gone, as `head` does, changes nothing about the result.
+///
+/// # Errors
+/// When standard output is full.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// Prints an error. That standard error is closed is nobody's to hear.
+pub(crate) fn error(message: &str) {
+    let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {message}");
+}
+
+/// Prints a line for people, beside the result.
+pub(crate) fn note(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{message}");
+}
+
+/// Returns the width of the terminal, or 100 where there is none.
+pub(crate) fn width() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok());
+    let terminal = comfy_table::Table::new().width().map(usize::from);
+    columns.or(terminal).unwrap_or(100).clamp(40, 200)
+}

@@ -1,0 +1,21 @@
+//! Reports of a run: for the terminal, for CI, and as one self-contained page.
+//!
+//! All of them are functions of the record alone, and everything in it is taken for hostile:
+//! names and messages come from data files, models and plugins. Their size depends on what the
+//! record lists, never on rows, and is bounded; what is left out is said.
+
+mod github;
+mod html;
+mod human;
+mod junit;
+mod markdown;
+mod svg;
+mod text;
+mod view;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{github::github, html::html, human::human, junit::junit, markdown::markdown};

@@ -1,0 +1,337 @@
+//! One page that needs nothing else: no script, no network, inline SVG, light and dark, printable.
+
+use askama::Template;
+use modelwatch_runtime::{
+    RunRecord,
+    record::{ActionStatus, ModelRecord, Of, ProbeCoverage},
+};
+use modelwatch_sdk::report::{Check, FigureData, Finding, Severity, Status};
+
+use self::tables::{Table, metric_tables};
+use super::{
+    svg,
+    text::{bytes, clip, count, counted, digits, interval, message, name, observed, plain, seconds, short},
+    view,
+};
+
+mod tables;
+
+/// A page is never larger.
+const MAX_BYTES: usize = 1_000_000;
+
+/// Returns the run as a page of less than 1 MB.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub(crate) fn html(record: &RunRecord) -> anyhow::Result<String> {
+    let mut limits = Limits { checks: 400, findings: 150, metrics: 1500, figures: 60, rows: 500, text: 1000 };
+    loop {
+        let page = page(record, &limits).render()?;
+        if page.len() < MAX_BYTES || limits.text < 20 {
+            return Ok(page);
+        }
+        limits = limits.halved();
+    }
+}
+
+/// How much is shown.
+struct Limits {
+    /// Checks of a status.
+    checks: usize,
+    findings: usize,
+    /// Rows of all tables of metrics.
+    metrics: usize,
+    figures: usize,
+    /// Rows of a table among the figures, and of a list.
+    rows: usize,
+    /// Characters of a text.
+    text: usize,
+}
+
+impl Limits {
+    fn halved(&self) -> Self {
+        Self {
+            checks: self.checks / 2,
+            findings: self.findings / 2,
+            metrics: self.metrics / 2,
+            figures: self.figures / 2,
+            rows: self.rows / 2,
+            text: self.text / 2,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    verdict: &'static str,
+    pipeline: String,
+    digest: Option<(String, String)>,
+    run_id: String,
+    started: String,
+    total: String,
+    checkpoints: Vec<[String; 5]>,
+    tiles: Vec<(String, String)>,
+    groups: Vec<Group>,
+    n_checks: usize,
+    findings: Vec<FindingView>,
+    n_findings: usize,
+    metrics: Vec<(String, Vec<Table>)>,
+    n_metrics: usize,
+    metrics_left_out: usize,
+    figures: Vec<FigureView>,
+    n_figures: usize,
+    actions: Vec<(&'static str, String)>,
+    probes: Vec<ProbeView>,
+    gaps: Vec<[String; 3]>,
+    gaps_left_out: usize,
+    models: Vec<ModelView>,
+    timings: Vec<Timing>,
+}
+
+struct Group {
+    status: &'static str,
+    title: &'static str,
+    open: bool,
+    left_out: usize,
+    n: usize,
+    rows: Vec<CheckView>,
+}
+
+struct CheckView {
+    probe: String,
+    metric: String,
+    observed: String,
+    interval: String,
+    requirement: String,
+    n: String,
+    message: String,
+}
+
+struct FindingView {
+    severity: &'static str,
+    code: String,
+    probe: String,
+    place: String,
+    message: String,
+    advice: String,
+    evidence: Vec<(String, String)>,
+}
+
+struct FigureView {
+    probe: String,
+    title: String,
+    caption: String,
+    svg: String,
+    table: Option<Table>,
+    note: String,
+}
+
+struct ProbeView {
+    id: String,
+    kind: String,
+    uses: String,
+    status: &'static str,
+    checks: String,
+    message: String,
+}
+
+struct ModelView {
+    role: String,
+    file: String,
+    format: String,
+    parameters: String,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    operators: String,
+}
+
+struct Timing {
+    kind: &'static str,
+    name: String,
+    time: String,
+    percent: String,
+}
+
+fn page(record: &RunRecord, limits: &Limits) -> Page {
+    let (metrics, metrics_left_out) = metric_tables(record, limits.metrics, limits.text);
+    let gaps = record.coverage.gaps.iter().take(limits.rows);
+    Page {
+        verdict: record.verdict.as_str(),
+        pipeline: clip(&record.pipeline.name, 200),
+        digest: record.pipeline.digest.as_ref().map(|it| (clip(it, 100), short(it))),
+        run_id: clip(&record.run_id, 200),
+        started: clip(&record.timings.started, 60),
+        total: seconds(record.timings.total),
+        checkpoints: checkpoints(record),
+        tiles: tiles(record),
+        groups: view::WORST_FIRST.iter().filter_map(|it| group(record, *it, limits)).collect(),
+        n_checks: record.checks.len(),
+        findings: view::findings(record).into_iter().take(limits.findings).map(|it| finding(it, limits)).collect(),
+        n_findings: record.findings.len(),
+        metrics,
+        n_metrics: record.metrics.len(),
+        metrics_left_out,
+        figures: figures(record, limits),
+        n_figures: record.figures.len(),
+        actions: record
+            .actions
+            .iter()
+            .take(limits.rows)
+            .map(|it| (action_class(it.status), view::action_text(it)))
+            .collect(),
+        probes: record.coverage.probes.iter().take(limits.rows).map(|it| probe(it, limits)).collect(),
+        gaps: gaps.map(|it| [clip(&it.probe, 100), clip(&it.what, limits.text), clip(&it.why, limits.text)]).collect(),
+        gaps_left_out: record.coverage.gaps.len().saturating_sub(limits.rows),
+        models: record.models.iter().take(20).map(|it| model(it, limits)).collect(),
+        timings: timings(record, limits),
+    }
+}
+
+fn checkpoints(record: &RunRecord) -> Vec<[String; 5]> {
+    let all = [("candidate", &record.checkpoint), ("baseline", &record.baseline)];
+    let known = all.into_iter().filter_map(|(role, it)| Some((role, it.as_ref()?)));
+    let view = |(role, it): (&str, &modelwatch_runtime::record::CheckpointRecord)| {
+        let id = it.id.as_deref().unwrap_or("not stored");
+        let size = format!("{}, {}", counted(usize::try_from(it.files).unwrap_or(usize::MAX), "file"), bytes(it.bytes));
+        let lineage = it.lineage.as_deref().unwrap_or("–");
+        [role.to_owned(), clip(id, 80), clip(lineage, 100), clip(&it.source, 300), size]
+    };
+    known.map(view).collect()
+}
+
+fn tiles(record: &RunRecord) -> Vec<(String, String)> {
+    let passed = view::checks(record, Status::Pass).len();
+    let mut res = vec![(format!("{passed} / {}", record.checks.len()), "checks passed".to_owned())];
+    for severity in [Severity::Error, Severity::Warning] {
+        let n = record.findings.iter().filter(|it| it.it.severity == severity).count();
+        res.push((n.to_string(), format!("findings of severity {}", severity.as_str())));
+    }
+    res.extend(record.coverage.rows.iter().map(|(role, n)| (count(*n), format!("{} rows", clip(role, 40)))));
+    res.extend(record.coverage.tensors.iter().map(|(role, n)| (count(*n), format!("{} tensors", clip(role, 40)))));
+    res.truncate(10);
+    res
+}
+
+fn group(record: &RunRecord, status: Status, limits: &Limits) -> Option<Group> {
+    let checks = view::checks(record, status);
+    let view = |it: &&Of<Check>| CheckView {
+        probe: clip(&it.probe, 100),
+        metric: name(&it.it.metric, &it.it.labels),
+        observed: observed(&it.it),
+        interval: it.it.interval.map(interval).unwrap_or_default(),
+        requirement: clip(&it.it.requirement, 200),
+        n: count(it.it.n),
+        message: clip(message(&it.it), limits.text),
+    };
+    (!checks.is_empty()).then(|| Group {
+        status: status.as_str(),
+        title: match status {
+            Status::Error => "Could not be carried out",
+            Status::Fail => "Failed",
+            Status::Inconclusive => "Inconclusive",
+            Status::NotChecked => "Not checked",
+            Status::Pass => "Passed",
+        },
+        open: status != Status::Pass || checks.len() == record.checks.len() || checks.len() <= 12,
+        left_out: checks.len().saturating_sub(limits.checks),
+        n: checks.len(),
+        rows: checks.iter().take(limits.checks).map(view).collect(),
+    })
+}
+
+fn finding(it: &Of<Finding>, limits: &Limits) -> FindingView {
+    let evidence = it.it.evidence.iter().take(16).map(|(key, value)| {
+        let value = match (value.as_str(), value.as_f64()) {
+            (Some(text), _) => text.to_owned(),
+            (_, Some(number)) => digits(number, 6),
+            _ => value.to_string(),
+        };
+        (clip(key, 60), clip(&value, limits.text.min(200)))
+    });
+    FindingView {
+        severity: it.it.severity.as_str(),
+        code: clip(&it.it.code, 40),
+        probe: clip(&it.probe, 100),
+        place: clip(&it.it.place, 200),
+        message: clip(&it.it.message, limits.text),
+        advice: clip(&it.it.advice, limits.text),
+        evidence: evidence.collect(),
+    }
+}
+
+fn figures(record: &RunRecord, limits: &Limits) -> Vec<FigureView> {
+    let view = |(idx, figure): (usize, &Of<modelwatch_sdk::report::Figure>)| {
+        let mut res = FigureView {
+            probe: clip(&figure.probe, 100),
+            title: clip(&figure.it.title, 200),
+            caption: clip(&figure.it.caption, limits.text),
+            svg: String::new(),
+            table: None,
+            note: String::new(),
+        };
+        match (svg::draw(&figure.it, idx), &figure.it.data) {
+            (Some(Ok(drawing)), _) => (res.svg, res.note) = (drawing.svg, drawing.note),
+            (Some(Err(note)), _) => res.note = note,
+            (None, FigureData::Table { columns, rows }) => {
+                if rows.is_empty() {
+                    res.note = "the table is empty".to_owned();
+                } else if rows.len() > limits.rows {
+                    res.note = format!("the first {} of {} rows are shown", limits.rows, rows.len());
+                }
+                res.table = Some(Table::of_text(columns, &rows[..rows.len().min(limits.rows)]));
+            }
+            (None, _) => {}
+        }
+        res
+    };
+    record.figures.iter().take(limits.figures).enumerate().map(view).collect()
+}
+
+fn action_class(it: ActionStatus) -> &'static str {
+    match it {
+        ActionStatus::Done => "pass",
+        ActionStatus::NotNeeded => "info",
+        ActionStatus::Conflict | ActionStatus::Failed => "fail",
+    }
+}
+
+fn probe(it: &ProbeCoverage, limits: &Limits) -> ProbeView {
+    ProbeView {
+        id: clip(&it.id, 100),
+        kind: clip(&it.kind, 40),
+        uses: clip(&it.uses, 100),
+        status: it.status.as_str(),
+        checks: count(it.checks),
+        message: clip(&it.message, limits.text),
+    }
+}
+
+fn model(it: &ModelRecord, limits: &Limits) -> ModelView {
+    let operators = it.operators.iter().take(limits.rows).map(|(name, n)| format!("{} ×{n}", clip(name, 60)));
+    let list = |it: &[String]| it.iter().take(50).map(|it| clip(it, 200)).collect();
+    ModelView {
+        role: clip(&it.role, 40),
+        file: clip(&it.file, 200),
+        format: clip(&it.format, 40),
+        parameters: count(it.parameters),
+        inputs: list(&it.inputs),
+        outputs: list(&it.outputs),
+        operators: operators.collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn timings(record: &RunRecord, limits: &Limits) -> Vec<Timing> {
+    let all = || {
+        let phases = record.timings.phases.iter().map(|it| ("phase", it));
+        phases.chain(record.timings.probes.iter().map(|it| ("probe", it)))
+    };
+    let longest = all().map(|it| *it.1.1).filter(|it| it.is_finite()).fold(1e-9, f64::max);
+    let view = |(kind, (name, time)): (&'static str, (&String, &f64))| Timing {
+        kind,
+        name: plain(&clip(name, 100)),
+        time: seconds(*time),
+        percent: digits(if time.is_finite() { (100.0 * time / longest).clamp(0.0, 100.0) } else { 0.0 }, 3),
+    };
+    all().take(limits.rows).map(view).collect()
+}

@@ -1,0 +1,252 @@
+//! What a person reads in five seconds, on a terminal.
+//!
+//! The text carries ANSI styles; the stream it is printed on removes them where they are not wanted.
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, Table, presets};
+use modelwatch_runtime::{
+    RunRecord, Verdict,
+    record::{ActionStatus, Of},
+};
+use modelwatch_sdk::report::{Check, Severity, Status};
+
+use super::{
+    text::{clip, count, interval, message, name, observed, plain, seconds},
+    view,
+};
+
+const MAX_CHECKS: usize = 20;
+const MAX_PASSED: usize = 30;
+const MAX_FINDINGS: usize = 10;
+const MAX_GAPS: usize = 10;
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+
+/// Returns the run in words for a terminal of `width` columns.
+pub(crate) fn human(record: &RunRecord, width: usize) -> String {
+    let mut out = Out { text: String::new(), width: width.max(20) };
+    verdict(&mut out, record);
+    for status in &view::WORST_FIRST[..4] {
+        failed(&mut out, record, *status);
+    }
+    if record.verdict == Verdict::Pass {
+        passed(&mut out, record);
+    }
+    findings(&mut out, record);
+    actions(&mut out, record);
+    gaps(&mut out, record);
+    out.blank();
+    out.item("", "", DIM, &view::counts(record));
+    out.text
+}
+
+/// Collects lines, wrapped with a hanging indent.
+struct Out {
+    text: String,
+    width: usize,
+}
+
+impl Out {
+    fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    fn head(&mut self, text: &str) {
+        self.text.push_str(&format!("\n{BOLD}{text}{BOLD:#}\n"));
+    }
+
+    /// Writes `text` after `lead`, which is already styled and as wide as `shown`.
+    fn item(&mut self, lead: &str, shown: &str, style: Style, text: &str) {
+        let indent = shown.chars().count();
+        for (idx, line) in wrap(text, self.width.saturating_sub(indent).max(10)).iter().enumerate() {
+            let start = if idx == 0 { lead.to_owned() } else { " ".repeat(indent) };
+            self.text.push_str(&format!("{start}{style}{line}{style:#}\n"));
+        }
+    }
+}
+
+fn color(it: Status) -> Style {
+    let color = match it {
+        Status::Pass => AnsiColor::Green,
+        Status::Fail | Status::Error => AnsiColor::Red,
+        Status::Inconclusive | Status::NotChecked => AnsiColor::Yellow,
+    };
+    BOLD.fg_color(Some(color.into()))
+}
+
+fn mark(it: Status) -> &'static str {
+    match it {
+        Status::Pass => "✓",
+        Status::Fail => "✗",
+        Status::Error => "!",
+        Status::Inconclusive => "?",
+        Status::NotChecked => "–",
+    }
+}
+
+fn verdict(out: &mut Out, record: &RunRecord) {
+    let word = record.verdict.as_str().to_uppercase();
+    let style = color(record.verdict.into());
+    let mut parts = vec![plain(&record.pipeline.name)];
+    parts.extend(record.checkpoint.iter().map(view::checkpoint));
+    parts.push(seconds(record.timings.total));
+    out.item(&format!("{style}{word}{style:#}  "), &format!("{word}  "), BOLD, &parts.join(" · "));
+    if let Some(baseline) = &record.baseline {
+        out.item("", "", DIM, &format!("against {}", view::checkpoint(baseline)));
+    }
+}
+
+fn failed(out: &mut Out, record: &RunRecord, status: Status) {
+    let checks = view::checks(record, status);
+    if checks.is_empty() {
+        return;
+    }
+    out.head(match status {
+        Status::Error => "Could not be carried out",
+        Status::Fail => "Failed",
+        Status::Inconclusive => "Inconclusive",
+        _ => "Not checked",
+    });
+    for check in checks.iter().take(MAX_CHECKS) {
+        one(out, record, check);
+    }
+    more(out, checks.len(), MAX_CHECKS);
+}
+
+fn one(out: &mut Out, record: &RunRecord, check: &Of<Check>) {
+    let (style, mark) = (color(check.it.status), mark(check.it.status));
+    let title = format!("{} · {}", plain(&check.probe), name(&check.it.metric, &check.it.labels));
+    let mut facts = Vec::new();
+    if check.it.observed.is_some() {
+        let range = check.it.interval.map(|it| format!(" {}", interval(it))).unwrap_or_default();
+        facts.push(format!("observed {}{range}", observed(&check.it)));
+    }
+    if !check.it.requirement.is_empty() {
+        facts.push(format!("required {}", clip(&check.it.requirement, 200)));
+    }
+    facts.push(format!("n = {}", count(check.it.n)));
+    out.item(&format!("  {style}{mark}{style:#} "), "  ✗ ", BOLD, &title);
+    out.item("    ", "    ", Style::new(), &facts.join(", "));
+    let message = message(&check.it);
+    if !message.is_empty() && !view::is_told_by_findings(record, check) {
+        out.item("    ", "    ", DIM, &clip(message, 400));
+    }
+}
+
+fn passed(out: &mut Out, record: &RunRecord) {
+    let checks = view::checks(record, Status::Pass);
+    if checks.is_empty() {
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(u16::try_from(out.width).unwrap_or(u16::MAX)).force_no_tty();
+    table.set_header(["", "probe", "metric", "observed", "required", "n"]);
+    for check in checks.iter().take(MAX_PASSED) {
+        let range = check.it.interval.map(|it| format!(" {}", interval(it))).unwrap_or_default();
+        table.add_row([
+            "✓".to_owned(),
+            plain(&check.probe),
+            name(&check.it.metric, &check.it.labels),
+            format!("{}{range}", observed(&check.it)),
+            clip(&check.it.requirement, 200),
+            count(check.it.n),
+        ]);
+    }
+    out.blank();
+    for line in table.lines() {
+        out.text.push_str(line.trim_end());
+        out.blank();
+    }
+    more(out, checks.len(), MAX_PASSED);
+}
+
+fn findings(out: &mut Out, record: &RunRecord) {
+    let findings = view::findings(record);
+    if findings.is_empty() {
+        return;
+    }
+    out.head("Findings");
+    for finding in findings.iter().take(MAX_FINDINGS) {
+        let it = &finding.it;
+        let style = color(match it.severity {
+            Severity::Error => Status::Fail,
+            Severity::Warning => Status::Inconclusive,
+            Severity::Info => Status::Pass,
+        });
+        let lead = format!("{:<7}", it.severity.as_str());
+        let place = if it.place.is_empty() { &finding.probe } else { &it.place };
+        let title = format!("{}  {}", clip(&it.code, 40), clip(place, 200));
+        out.item(&format!("  {style}{lead}{style:#} "), "          ", BOLD, &title);
+        out.item("          ", "          ", Style::new(), &clip(&it.message, 400));
+        if !it.advice.is_empty() {
+            out.item("        → ", "        → ", DIM, &clip(&it.advice, 400));
+        }
+    }
+    more(out, findings.len(), MAX_FINDINGS);
+}
+
+fn actions(out: &mut Out, record: &RunRecord) {
+    if record.actions.is_empty() {
+        return;
+    }
+    out.head("Actions");
+    for action in &record.actions {
+        let (style, mark) = match action.status {
+            ActionStatus::Done => (color(Status::Pass), "✓"),
+            ActionStatus::NotNeeded => (DIM, "–"),
+            ActionStatus::Conflict | ActionStatus::Failed => (color(Status::Fail), "✗"),
+        };
+        out.item(&format!("  {style}{mark}{style:#} "), "  ✓ ", Style::new(), &view::action_text(action));
+    }
+}
+
+fn gaps(out: &mut Out, record: &RunRecord) {
+    let gaps = &record.coverage.gaps;
+    if gaps.is_empty() {
+        return;
+    }
+    out.head("Not covered");
+    for gap in gaps.iter().take(MAX_GAPS) {
+        let text = format!("{} · {}: {}", plain(&gap.probe), clip(&gap.what, 200), clip(&gap.why, 400));
+        out.item("  – ", "  – ", Style::new(), &text);
+    }
+    more(out, gaps.len(), MAX_GAPS);
+}
+
+fn more(out: &mut Out, all: usize, shown: usize) {
+    if all > shown {
+        out.item("    ", "    ", DIM, &format!("{} more in the report", all - shown));
+    }
+}
+
+/// Cuts a text into lines of at most `width` characters, between words where that is possible.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut res = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > width {
+            res.push(String::new());
+            used = 0;
+        }
+        let mut rest: Vec<char> = word.chars().collect();
+        if let Some(line) = res.last_mut().filter(|_| used > 0) {
+            line.push(' ');
+            used += 1;
+        }
+        while used + rest.len() > width {
+            let tail = rest.split_off(width.saturating_sub(used).max(1).min(rest.len()));
+            if let Some(line) = res.last_mut() {
+                line.extend(rest);
+            }
+            res.push(String::new());
+            (rest, used) = (tail, 0);
+        }
+        used += rest.len();
+        if let Some(line) = res.last_mut() {
+            line.extend(rest);
+        }
+    }
+    res
+}

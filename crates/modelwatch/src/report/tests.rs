@@ -1,0 +1,251 @@
+//! Snapshots of every report, and what must hold for all of them.
+
+use modelwatch_runtime::{RunRecord, Verdict};
+use modelwatch_sdk::report::{Figure, FigureData, Finding, Severity, Status};
+
+use super::{
+    fixture::{self, check, figure, of, series},
+    *,
+};
+
+const HOSTILE: &str = "<script>alert(1)</script>]]>\"'|`\n::error::x\u{1b}[31m\u{0}\u{202e}";
+
+/// A record in which every text is hostile.
+fn hostile() -> RunRecord {
+    let mut res = fixture::fail();
+    let bad = || HOSTILE.to_owned();
+    (res.run_id, res.pipeline.name, res.pipeline.file, res.timings.started) = (bad(), bad(), Some(bad()), bad());
+    for it in &mut res.checks {
+        (it.probe, it.it.metric, it.it.requirement, it.it.message) = (bad(), bad(), bad(), bad());
+        it.it.labels.insert(bad(), bad());
+    }
+    for it in &mut res.metrics {
+        (it.probe, it.it.name, it.it.unit) = (bad(), bad(), Some(bad()));
+        it.it.labels.insert(bad(), bad());
+    }
+    for it in &mut res.figures {
+        (it.probe, it.it.title, it.it.caption) = (bad(), bad(), bad());
+        match &mut it.it.data {
+            FigureData::Histogram { series, .. } => series.iter_mut().for_each(|it| it.name = bad()),
+            FigureData::Bars { categories, .. } => categories.iter_mut().for_each(|it| *it = bad()),
+            FigureData::Lines { x_label, y_label, .. } => (*x_label, *y_label) = (bad(), bad()),
+            FigureData::HeatMap { rows, .. } => rows.iter_mut().for_each(|it| *it = bad()),
+            FigureData::Table { rows, .. } => rows.iter_mut().flatten().for_each(|it| *it = bad()),
+            _ => {}
+        }
+    }
+    let finding = Finding::new(HOSTILE, Severity::Error, HOSTILE, HOSTILE).advice(HOSTILE).evidence(HOSTILE, HOSTILE);
+    res.findings = vec![of(HOSTILE, finding)];
+    for it in &mut res.actions {
+        (it.target, it.message) = (bad(), bad());
+    }
+    for it in &mut res.coverage.gaps {
+        (it.probe, it.what, it.why) = (bad(), bad(), bad());
+    }
+    for it in &mut res.coverage.probes {
+        (it.id, it.kind, it.uses, it.message) = (bad(), bad(), bad(), bad());
+    }
+    for it in &mut res.models {
+        (it.role, it.file, it.inputs) = (bad(), bad(), vec![bad()]);
+        it.operators.insert(bad(), 1);
+    }
+    if let Some(it) = &mut res.checkpoint {
+        (it.id, it.lineage, it.source) = (Some(bad()), Some(bad()), bad());
+    }
+    res
+}
+
+fn uncolored(record: &RunRecord, width: usize) -> String {
+    anstream::adapter::strip_str(&human(record, width)).to_string()
+}
+
+fn page_of(figure: Figure) -> String {
+    let mut record = fixture::pass();
+    record.figures = vec![of("probe", figure)];
+    html(&record).unwrap()
+}
+
+#[test]
+fn reports_of_a_pass() {
+    let record = fixture::pass();
+    insta::assert_snapshot!("human_pass", uncolored(&record, 100));
+    insta::assert_snapshot!("markdown_pass", markdown(&record));
+    insta::assert_snapshot!("github_pass", github(&record));
+    insta::assert_snapshot!("junit_pass", junit(&record).unwrap());
+}
+
+#[test]
+fn reports_of_trouble() {
+    let record = fixture::fail();
+    insta::assert_snapshot!("human_fail", uncolored(&record, 80));
+    insta::assert_snapshot!("markdown_fail", markdown(&record));
+    insta::assert_snapshot!("github_fail", github(&record));
+    insta::assert_snapshot!("junit_fail", junit(&record).unwrap());
+}
+
+#[test]
+fn lines_keep_to_the_width() {
+    for width in [40, 80, 120] {
+        for record in [fixture::pass(), fixture::fail(), fixture::wide(), hostile()] {
+            for line in uncolored(&record, width).lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_of_200_columns_is_small_and_says_what_is_left_out() {
+    let page = html(&fixture::wide()).unwrap();
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    assert!(page.contains("more figures are in the record of the run"));
+    assert!(page.contains("less severe findings are in the record of the run"));
+}
+
+#[test]
+fn a_page_of_huge_texts_is_small() {
+    let mut record = fixture::wide();
+    for it in &mut record.checks {
+        it.it.message = "&".repeat(100_000);
+    }
+    for it in &mut record.findings {
+        (it.it.message, it.it.advice) = ("<".repeat(100_000), "\"".repeat(100_000));
+    }
+    assert!(html(&record).unwrap().len() < 1_000_000);
+    assert!(markdown(&record).len() <= 1 << 20);
+}
+
+#[test]
+fn a_page_needs_nothing_else() {
+    for record in [fixture::pass(), fixture::fail(), fixture::wide(), hostile()] {
+        let page = html(&record).unwrap();
+        for bad in ["<script", "http://", "https://", "<link", "<img", "url(", "@import", " onload", " src="] {
+            assert!(!page.contains(bad), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let record = hostile();
+    let page = html(&record).unwrap();
+    assert!(page.contains("&#60;script&#62;") && page.contains("&lt;script&gt;"));
+    for text in [page, uncolored(&record, 80), markdown(&record), junit(&record).unwrap(), github(&record)] {
+        assert!(!text.contains(['\u{1b}', '\u{0}', '\u{202e}']));
+    }
+    for line in github(&record).lines() {
+        assert!(["::error ", "::warning ", "::notice "].iter().any(|it| line.starts_with(it)), "{line}");
+        assert_eq!(
+            line.matches("::error::").count(),
+            line.splitn(3, "::").nth(2).unwrap().matches("::error::").count()
+        );
+    }
+    assert!(!junit(&record).unwrap().contains("<script"));
+}
+
+#[test]
+fn annotations_are_ten_of_a_level() {
+    let text = github(&fixture::wide());
+    for level in ["::error ", "::warning "] {
+        let lines: Vec<_> = text.lines().filter(|it| it.starts_with(level)).collect();
+        assert_eq!(lines.len(), 10, "{level}");
+        assert!(lines[9].contains("more in the summary"), "{}", lines[9]);
+    }
+}
+
+#[test]
+fn a_run_without_checks_does_not_look_well() {
+    let mut record = fixture::pass();
+    (record.verdict, record.exit_code) = (Verdict::NotChecked, 4);
+    (record.checks, record.metrics, record.figures) = (Vec::new(), Vec::new(), Vec::new());
+    (record.coverage, record.actions) = (Default::default(), Vec::new());
+    assert!(junit(&record).unwrap().contains("type=\"not-checked\""));
+    assert!(github(&record).starts_with("::error "));
+    assert!(uncolored(&record, 80).starts_with("NOT-CHECKED"));
+    assert!(html(&record).unwrap().contains("Nothing was checked."));
+}
+
+#[test]
+fn what_is_not_checked_is_an_error_in_junit() {
+    let mut record = fixture::pass();
+    record.checks = vec![of("metrics", check("recall", &[], ">= 0.5", None, Status::NotChecked, "no rows"))];
+    let text = junit(&record).unwrap();
+    assert!(text.contains("type=\"not-checked\"") && !text.contains("<skipped"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_drawn_is_said() {
+    let nan = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    let empty = [
+        FigureData::Histogram { edges: vec![], series: vec![] },
+        FigureData::Histogram { edges: vec![1.0], series: vec![series("a", [])] },
+        FigureData::Bars { categories: vec![], series: vec![] },
+        FigureData::Bars { categories: vec!["a".to_owned()], series: vec![series("a", nan)] },
+        FigureData::Lines { x_label: String::new(), y_label: String::new(), x: vec![], series: vec![] },
+        FigureData::Lines {
+            x_label: String::new(),
+            y_label: String::new(),
+            x: nan.into(),
+            series: vec![series("a", nan)],
+        },
+        FigureData::HeatMap {
+            y_label: String::new(),
+            x_label: String::new(),
+            rows: vec![],
+            columns: vec![],
+            values: vec![],
+        },
+        FigureData::Reliability { confidence: nan.into(), accuracy: vec![], counts: vec![] },
+    ];
+    for data in empty {
+        let page = page_of(figure("empty", data.clone()));
+        assert!(page.contains("there is nothing to draw"), "{data:?}");
+    }
+}
+
+#[test]
+fn odd_numbers_do_not_get_into_the_geometry() {
+    let huge = [f64::MAX, f64::MIN, f64::NAN, 5e-324, 0.0, f64::INFINITY];
+    let odd = [
+        FigureData::Histogram {
+            edges: vec![f64::NEG_INFINITY, 0.0, 1.0, f64::INFINITY],
+            series: vec![series("a", [1.0, 2.0])],
+        },
+        FigureData::Histogram { edges: vec![0.0, 1.0, 1e9], series: vec![series("a", huge)] },
+        FigureData::Bars { categories: vec!["a".to_owned(); 60], series: vec![series("a", huge); 9] },
+        FigureData::Lines {
+            x_label: "x".to_owned(),
+            y_label: "y".to_owned(),
+            x: (0..6).map(f64::from).collect(),
+            series: vec![series("a", huge)],
+        },
+        FigureData::Lines {
+            x_label: "x".to_owned(),
+            y_label: "y".to_owned(),
+            x: huge.into(),
+            series: vec![series("a", [1.0; 6])],
+        },
+        FigureData::HeatMap {
+            y_label: "y".to_owned(),
+            x_label: "x".to_owned(),
+            rows: vec!["a".to_owned(); 90],
+            columns: vec!["b".to_owned(); 90],
+            values: vec![huge.into()],
+        },
+        FigureData::Reliability {
+            confidence: vec![0.5, f64::NAN, 9.0],
+            accuracy: vec![0.4, 0.1, -3.0],
+            counts: vec![u64::MAX],
+        },
+        FigureData::Table { columns: vec!["a".to_owned()], rows: vec![vec![], vec!["1".to_owned(), "2".to_owned()]] },
+    ];
+    for data in odd {
+        let page = page_of(figure("odd", data.clone()));
+        let svg = page.split("<svg").nth(1).and_then(|it| it.split("</svg>").next()).unwrap_or_default();
+        for attribute in ["x=\"", "y=\"", "d=\"", "width=\"", "height=\"", "cx=\"", "cy=\""] {
+            for value in svg.split(attribute).skip(1).filter_map(|it| it.split('"').next()) {
+                assert!(!value.contains("NaN") && !value.contains("inf") && !value.contains('∞'), "{data:?}: {value}");
+            }
+        }
+    }
+}

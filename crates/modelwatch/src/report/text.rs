@@ -1,0 +1,189 @@
+//! Numbers and names as people read them.
+
+use modelwatch_sdk::report::{Check, Interval, Labels};
+
+/// Returns the text on one line, without characters that a terminal or browser would act on.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|it| match it {
+            '\n' | '\r' | '\t' => ' ',
+            // Overrides of the writing direction can make a text read as another.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            it if it.is_control() => '\u{fffd}',
+            it => it,
+        })
+        .collect()
+}
+
+/// Returns at most `limit` characters of the plain text; where it is cut it ends in `…`.
+pub(crate) fn clip(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        None => plain(text),
+        Some(_) => plain(&text.chars().take(limit.saturating_sub(1)).collect::<String>()) + "…",
+    }
+}
+
+/// Returns a number with six significant digits at most.
+pub(crate) fn number(value: f64) -> String {
+    digits(value, 6)
+}
+
+/// Returns a number with its sign, for differences.
+pub(crate) fn signed(value: f64) -> String {
+    if value > 0.0 { format!("+{}", number(value)) } else { number(value) }
+}
+
+/// Returns a number with five significant digits at most, for the bounds of an interval.
+pub(crate) fn interval(it: Interval) -> String {
+    format!("[{}, {}]", digits(it.low, 5), digits(it.high, 5))
+}
+
+/// Returns what a check observed, with as many digits as it takes to tell it from its limit.
+pub(crate) fn observed(check: &Check) -> String {
+    let Some(value) = check.observed else { return "–".to_owned() };
+    let limits: Vec<f64> = check
+        .requirement
+        .split(|it: char| !(it.is_ascii_digit() || matches!(it, '.' | '-' | '+' | 'e')))
+        .filter_map(|it| it.parse().ok())
+        .collect();
+    let differs = |text: &String| limits.iter().all(|&limit| limit == value || text.parse() != Ok(limit));
+    (6..=17).map(|it| digits(value, it)).find(differs).unwrap_or_else(|| number(value))
+}
+
+/// Returns a count with its thousands set apart.
+pub(crate) fn count(value: u64) -> String {
+    let text = value.to_string();
+    let mut res = String::with_capacity(text.len() + text.len() / 3);
+    for (idx, digit) in text.chars().enumerate() {
+        if idx > 0 && (text.len() - idx).is_multiple_of(3) {
+            res.push(',');
+        }
+        res.push(digit);
+    }
+    res
+}
+
+/// Returns `1 check`, `2 checks`.
+pub(crate) fn counted(value: usize, one: &str) -> String {
+    format!("{} {one}{}", count(value as u64), if value == 1 { "" } else { "s" })
+}
+
+/// Returns a length of time.
+pub(crate) fn seconds(value: f64) -> String {
+    match value {
+        it if !it.is_finite() || it < 0.0 => "–".to_owned(),
+        it if it < 0.000_001 => "0 s".to_owned(),
+        it if it < 1.0 => format!("{} ms", digits(it * 1e3, 3)),
+        it if it < 120.0 => format!("{} s", digits(it, 3)),
+        it => format!("{} min {:02} s", (it / 60.0).floor(), (it % 60.0).floor()),
+    }
+}
+
+/// Returns a size.
+pub(crate) fn bytes(value: u64) -> String {
+    let mut rest = value as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if rest < 1000.0 {
+            return format!("{} {unit}", digits(rest, 3));
+        }
+        rest /= 1000.0;
+    }
+    format!("{} TB", digits(rest, 3))
+}
+
+/// Returns a name with its labels: `recall[class=3, slice=writer=b]`.
+pub(crate) fn name(metric: &str, labels: &Labels) -> String {
+    if labels.is_empty() {
+        return clip(metric, 200);
+    }
+    let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    clip(&format!("{metric}[{}]", labels.join(", ")), 300)
+}
+
+/// Returns the first twelve digits of a digest.
+pub(crate) fn short(id: &str) -> String {
+    plain(&id.chars().take(12).collect::<String>())
+}
+
+/// Returns the message of a check, or nothing where it only repeats the status.
+pub(crate) fn message(check: &Check) -> &str {
+    match check.message.as_str() {
+        "it holds" | "it does not hold" => "",
+        it => it,
+    }
+}
+
+/// Returns a number with `n` significant digits at most, without trailing zeros.
+pub(crate) fn digits(value: f64, n: usize) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "∞" } else { "-∞" }.to_owned();
+    }
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", count(value.abs() as u64));
+    }
+    let scientific = format!("{value:.*e}", n.saturating_sub(1));
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if !(-5..9).contains(&exponent) {
+        return format!("{}e{exponent}", trim(mantissa));
+    }
+    let decimals = (n as i32 - 1 - exponent).max(0) as usize;
+    trim(&format!("{value:.decimals$}")).to_owned()
+}
+
+fn trim(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_sdk::report::Status;
+
+    use super::*;
+
+    #[test]
+    fn numbers_have_no_noise() {
+        let cases = [
+            (0.1 + 0.2, "0.3"),
+            (0.931_234_567, "0.931235"),
+            (1_234_567.0, "1,234,567"),
+            (1.5e-9, "1.5e-9"),
+            (-2.5e12, "-2,500,000,000,000"),
+            (1.25e300, "1.25e300"),
+            (0.0, "0"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-∞"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(number(value), expected);
+        }
+    }
+
+    #[test]
+    fn an_observation_is_told_from_its_limit() {
+        let check = Check {
+            metric: "accuracy".to_owned(),
+            labels: Labels::new(),
+            requirement: ">= 0.95".to_owned(),
+            observed: Some(0.949_999_99),
+            interval: None,
+            n: 1,
+            status: Status::Fail,
+            message: String::new(),
+        };
+        assert_eq!(observed(&check), "0.94999999");
+    }
+
+    #[test]
+    fn plain_text_cannot_act() {
+        assert_eq!(plain("a\u{1b}[31mb\nc\u{202e}d"), "a\u{fffd}[31mb c\u{fffd}d");
+        assert_eq!(clip("abcdef", 4), "abc…");
+    }
+}

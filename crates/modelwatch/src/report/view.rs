@@ -1,0 +1,102 @@
+//! What all reports ask of a record.
+
+use modelwatch_runtime::{
+    RunRecord,
+    record::{ActionKind, ActionRecord, ActionStatus, CheckpointRecord, Of},
+};
+use modelwatch_sdk::report::{Check, Finding, Severity, Status};
+
+use super::text::{clip, count, counted, plain, short};
+
+/// The statuses from worst to best.
+pub(crate) const WORST_FIRST: [Status; 5] =
+    [Status::Error, Status::Fail, Status::Inconclusive, Status::NotChecked, Status::Pass];
+
+/// Returns the checks of a status, in their order.
+pub(crate) fn checks(record: &RunRecord, status: Status) -> Vec<&Of<Check>> {
+    record.checks.iter().filter(|it| it.it.status == status).collect()
+}
+
+/// Returns the findings, the most severe first.
+pub(crate) fn findings(record: &RunRecord) -> Vec<&Of<Finding>> {
+    let mut res: Vec<_> = record.findings.iter().collect();
+    res.sort_by_key(|it| std::cmp::Reverse(it.it.severity));
+    res
+}
+
+/// Returns whether the check only says that its probe has findings, which the findings say better.
+pub(crate) fn is_told_by_findings(record: &RunRecord, check: &Of<Check>) -> bool {
+    check.it.metric == "findings"
+        && check.it.status == Status::Fail
+        && record.findings.iter().any(|it| it.probe == check.probe && it.it.severity >= Severity::Warning)
+}
+
+/// Returns the short id of a checkpoint, or where it came from, with its lineage.
+pub(crate) fn checkpoint(it: &CheckpointRecord) -> String {
+    match (&it.id, &it.lineage) {
+        (Some(id), Some(lineage)) => format!("{} {}", plain(lineage), short(id)),
+        (Some(id), None) => short(id),
+        (None, _) => plain(&it.source),
+    }
+}
+
+/// Returns the ids of all probes, in the order of the pipeline.
+pub(crate) fn probes(record: &RunRecord) -> Vec<&str> {
+    let mut res: Vec<&str> = Vec::new();
+    let reported = record.checks.iter().map(|it| &it.probe).chain(record.metrics.iter().map(|it| &it.probe));
+    let reported = reported.chain(record.findings.iter().map(|it| &it.probe));
+    let reported = reported.chain(record.figures.iter().map(|it| &it.probe));
+    for probe in record.coverage.probes.iter().map(|it| &it.id).chain(reported) {
+        if !res.contains(&probe.as_str()) {
+            res.push(probe);
+        }
+    }
+    res
+}
+
+/// Returns one line with what was looked at.
+pub(crate) fn counts(record: &RunRecord) -> String {
+    let passed = checks(record, Status::Pass).len();
+    let mut parts = vec![format!("{passed} of {} passed", counted(record.checks.len(), "check"))];
+    parts.push(counted(record.metrics.len(), "metric"));
+    parts.extend(record.coverage.rows.iter().map(|(role, n)| format!("{} rows ({})", count(*n), plain(role))));
+    parts.extend(record.coverage.tensors.iter().map(|(role, n)| format!("{} tensors ({})", count(*n), plain(role))));
+    parts.join(" · ")
+}
+
+/// Returns the word for a kind of action.
+pub(crate) fn kind(it: ActionKind) -> &'static str {
+    match it {
+        ActionKind::Move => "move",
+        ActionKind::Rollback => "rollback",
+        ActionKind::Notify => "notify",
+        ActionKind::Run => "run",
+    }
+}
+
+/// Returns the word for what became of an action.
+pub(crate) fn action_status(it: ActionStatus) -> &'static str {
+    match it {
+        ActionStatus::Done => "done",
+        ActionStatus::NotNeeded => "not needed",
+        ActionStatus::Conflict => "conflict",
+        ActionStatus::Failed => "failed",
+    }
+}
+
+/// Returns an action as one sentence.
+pub(crate) fn action_text(it: &ActionRecord) -> String {
+    let target = clip(&it.target, 200);
+    let kind = kind(it.kind);
+    let moved = match (&it.from, &it.to) {
+        (Some(from), Some(to)) => format!(": {} → {}", short(from), short(to)),
+        (None, Some(to)) => format!(" → {}", short(to)),
+        _ => String::new(),
+    };
+    let status = match it.status {
+        ActionStatus::Done => "",
+        other => &format!(", {}", action_status(other)),
+    };
+    let message = if it.message.is_empty() { String::new() } else { format!(" ({})", clip(&it.message, 400)) };
+    format!("{kind} {target}{moved}{status}{message}")
+}

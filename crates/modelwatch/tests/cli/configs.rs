@@ -1,0 +1,43 @@
+//! Every example pipeline does what it says.
+
+use std::fs;
+
+use crate::support::{Project, repository};
+
+#[test]
+fn every_example_passes_on_a_fresh_store() {
+    let configs = repository().join("configs");
+    let mut n = 0;
+    for entry in fs::read_dir(&configs).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|it| it != "toml") {
+            continue;
+        }
+        n += 1;
+        let project = Project::new();
+        let here = project.path().display();
+        let sets = [
+            format!("store.with.path='{here}/store'"),
+            format!("run.history='{here}/history.db'"),
+            format!("report.html='{here}/report.html'"),
+            format!("report.junit='{here}/report.xml'"),
+        ];
+        let mut arguments = vec!["run", path.to_str().unwrap(), "--format", "json"];
+        sets.iter().for_each(|it| arguments.extend(["--set", it]));
+        let ended = project.modelwatch(&arguments);
+        assert_eq!(ended.code, 0, "{}: {}{}", path.display(), ended.out, ended.err);
+        let html = fs::read_to_string(project.path().join("report.html")).unwrap();
+        assert!(html.len() < 1_000_000 && html.contains("</html>"), "{}: {} bytes", path.display(), html.len());
+        assert!(fs::read_to_string(project.path().join("report.xml")).unwrap().contains("<testsuites"));
+    }
+    assert!(n >= 4, "{n} examples");
+}
+
+#[test]
+fn the_planted_fault_trial_has_no_problems() {
+    let trial =
+        std::process::Command::new(env!("CARGO")).args(["xtask", "trial"]).current_dir(repository()).output().unwrap();
+    let out = String::from_utf8_lossy(&trial.stdout);
+    assert!(trial.status.success(), "{out}{}", String::from_utf8_lossy(&trial.stderr));
+    assert!(out.contains("24 healthy checkpoints, 14 planted faults, 0 problems"), "{out}");
+}

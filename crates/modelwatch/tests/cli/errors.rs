@@ -1,0 +1,184 @@
+//! What a person reads who made a mistake.
+
+use crate::support::{Project, digits, fixtures};
+
+/// Runs a pipeline that is wrong; every one of these ends with 2 and one clear error.
+fn wrong(pipeline: &str, expected: &[&str]) {
+    let project = Project::new();
+    project.write("pipeline.toml", pipeline);
+    for command in ["check", "run"] {
+        let ended = project.modelwatch(&[command, "pipeline.toml"]);
+        assert_eq!(ended.code, 2, "{command}: {}{}", ended.out, ended.err);
+        assert_eq!(ended.out, "", "{command}");
+        for it in expected {
+            assert!(ended.err.contains(it), "{command}: no `{it}` in\n{}", ended.err);
+        }
+        assert!(!ended.err.contains("panicked"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn mistakes_are_shown_at_their_place() {
+    let digits = digits("e08");
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    wrong(
+        &format!("{digits}[[verify]]\nuses = 'metrcs'\n"),
+        &["E0201", "metrcs", "did you mean `metrics`?", "pipeline.toml:8:8"],
+    );
+    wrong(&format!("{digits}[[analyze]]\nuses = 'metrics'\n"), &["E0202", "is of kind verifier, not analyzer"]);
+    wrong(
+        &format!("{digits}[[verify]]\nuses = 'metrics'\nwith = {{ tsak = 'x' }}\n"),
+        &["tsak", "did you mean `task`?"],
+    );
+    wrong(&format!("{}{metrics}", digits.replace("'y'", "'Y'")), &["E0206", "no column `Y`", "did you mean `y`?"]);
+    wrong(&format!("{}{metrics}", digits.replace("label = 'y'\n", "")), &["needs a label column"]);
+    wrong(&format!("name = 'x'\n{metrics}"), &["needs current data"]);
+    wrong("name = 'x'\n[[verify]\n", &["E0001", "pipeline.toml:2"]);
+    wrong(&format!("{digits}{metrics}isolation = 'process'\n"), &["threads only"]);
+}
+
+#[test]
+fn a_pipeline_that_is_not_there_is_named() {
+    let ended = Project::new().modelwatch(&["run", "none.toml"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("none.toml"), "{}", ended.err);
+}
+
+#[test]
+fn data_that_cannot_be_read_is_an_error_that_names_the_file() {
+    let project = Project::new();
+    let data = fixtures().join("digits/data/test.parquet");
+    let mut bytes = std::fs::read(data).unwrap();
+    let half = bytes.len() / 2;
+    bytes.truncate(half);
+    std::fs::write(project.path().join("cut.parquet"), bytes).unwrap();
+    project.write("broken.csv", "a,b\n1,2\n3\n");
+    project.write("nothing.csv", "");
+    for (file, words) in
+        [("cut.parquet", "the footer"), ("broken.csv", "line 3"), ("nothing.csv", "is empty"), ("none.csv", "none.csv")]
+    {
+        let ended = project.modelwatch(&["probe", "drift", "--current", file, "--reference", file, "--format", "json"]);
+        assert_eq!(ended.code, 3, "{file}: {}{}", ended.out, ended.err);
+        let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        let message = record["checks"][0]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(file) && message.contains(words), "{file}: {message}");
+    }
+}
+
+#[test]
+fn a_record_has_exactly_these_keys() {
+    let (_, record) = Project::new().run(&format!("{}[[analyze]]\nuses = 'weights'\n", digits("e08")));
+    let mut keys: Vec<_> = record.as_object().unwrap().keys().cloned().collect();
+    keys.sort();
+    let mut expected = [
+        "run_id",
+        "pipeline",
+        "verdict",
+        "exit_code",
+        "checkpoint",
+        "baseline",
+        "models",
+        "checks",
+        "metrics",
+        "findings",
+        "figures",
+        "actions",
+        "coverage",
+        "timings",
+    ];
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+    let keys =
+        |it: &serde_json::Value| it.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    let set = |it: &[&str]| it.iter().map(|&it| it.to_owned()).collect();
+    let check = ["probe", "metric", "labels", "requirement", "observed", "interval", "n", "status", "message"];
+    assert_eq!(keys(&record["checks"][0]), set(&check));
+    assert_eq!(
+        keys(&record["metrics"][0]),
+        set(&["probe", "name", "labels", "value", "unit", "interval", "n", "role"])
+    );
+}
+
+#[test]
+fn a_probe_runs_without_a_pipeline_file() {
+    let fixtures = fixtures();
+    let model = fixtures.join("digits/cnn_series/e08.onnx");
+    let data = fixtures.join("digits/data/test.npz");
+    let project = Project::new();
+    let common = ["probe", "metrics", "--current", data.to_str().unwrap(), "--model", model.to_str().unwrap()];
+    let options = ["--with", "task=multiclass", "--column", "label=y", "--require", "accuracy=>= 0.97"];
+    let ended = project.modelwatch(&[&common[..], &options[..]].concat());
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("METRIC") && ended.out.contains("log_loss"), "{}", ended.out);
+    let options = ["--with", "task=multiclass", "--column", "label=y", "--require", "accuracy=>= 0.99"];
+    assert_eq!(project.modelwatch(&[&common[..], &options[..]].concat()).code, 1);
+    assert!(std::fs::read_dir(project.path()).unwrap().next().is_none(), "a probe leaves nothing behind");
+}
+
+#[test]
+fn codes_and_components_are_explained() {
+    let project = Project::new();
+    let code = project.modelwatch(&["explain", "e0016"]);
+    assert!(code.code == 0 && code.out.contains("requirement"), "{}", code.out);
+    let component = project.modelwatch(&["explain", "drift"]);
+    assert!(component.code == 0 && component.out.contains("alpha"), "{}", component.out);
+    let unknown = project.modelwatch(&["explain", "drft"]);
+    assert!(unknown.code == 2 && unknown.err.contains("did you mean `drift`?"), "{}", unknown.err);
+}
+
+#[test]
+fn check_finds_files_that_are_not_there() {
+    let project = Project::new();
+    let pipeline = digits("none").replace("data/test.npz", "data/none.npz");
+    project.write("pipeline.toml", &format!("{pipeline}[[analyze]]\nuses = 'drift'\nwhen = 'always'\n"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 2);
+    let pipeline = digits("none").replace("data/test.npz", "data/none.npz");
+    project.write("pipeline.toml", &format!("{pipeline}[[analyze]]\nuses = 'weights'\n"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    assert!(ended.err.contains("none.npz") && ended.err.contains("none.onnx"), "{}", ended.err);
+    assert_eq!(project.modelwatch(&["check", "pipeline.toml", "--no-environment"]).code, 0);
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_no_exit_code() {
+    let project = Project::new();
+    project.write("pipeline.toml", &format!("{}[[analyze]]\nuses = 'weights'\n", digits("bad_diverged")));
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_modelwatch"))
+        .args(["run", "pipeline.toml", "--format", "json", "--quiet"])
+        .current_dir(project.path())
+        .env("MODELWATCH_PLUGIN_PATH", crate::support::plugins())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn two_columns_of_one_name_are_refused() {
+    let project = Project::new();
+    project.write("twice.csv", "a,a\n1,2\n");
+    let ended = project.modelwatch(&["probe", "drift", "--current", "twice.csv", "--reference", "twice.csv"]);
+    assert_eq!(ended.code, 3);
+    assert!(ended.out.contains("two columns named `a`"), "{}", ended.out);
+}
+
+#[test]
+fn every_condition_of_a_probe_counts() {
+    let project = Project::new();
+    project.write("a.csv", "x\n1\n");
+    let model = fixtures().join("digits/cnn_series/e08.onnx");
+    let model = model.to_str().unwrap();
+    let arguments =
+        ["probe", "weights", "--model", model, "--require", "non_finite=> 5", "--require", "non_finite=== 0"];
+    assert_eq!(project.modelwatch(&arguments).code, 1);
+}
+
+#[test]
+fn a_plugin_folder_that_is_not_there_is_a_mistake() {
+    let ended = Project::new().modelwatch(&["plugin", "list", "--plugin-dir", "none"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("no plugin folder `none`"), "{}", ended.err);
+}

@@ -1,0 +1,229 @@
+//! Nothing passes by accident.
+
+use std::fs;
+
+use crate::support::{Project, check, digits, fixtures, plugins};
+
+const METRICS: &str = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+
+#[test]
+fn a_metric_that_is_nan_fails() {
+    let (code, record) =
+        Project::new().run(&format!("{}{METRICS}require = {{ log_loss = '<= 1000' }}", digits("bad_diverged")));
+    assert_eq!((code, &record["verdict"]), (1, &"fail".into()));
+    assert_eq!(check(&record, "log_loss", "fail")["observed"], "nan");
+}
+
+#[test]
+fn a_metric_that_does_not_exist_fails() {
+    let (code, record) = Project::new().run(&format!("{}{METRICS}require = {{ acuracy = '>= 0' }}", digits("e08")));
+    assert_eq!(code, 1);
+    let message = check(&record, "acuracy", "fail")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("there is no such metric") && message.contains("accuracy"), "{message}");
+}
+
+#[test]
+fn no_rows_are_not_checked() {
+    let project = Project::new();
+    let head = fs::read_to_string(fixtures().join("tabular/breast_cancer/test.csv")).unwrap();
+    project.write("empty.csv", head.lines().next().unwrap());
+    let (code, record) = project.run(&format!(
+        "name = 'test'\n\
+         checkpoint = {{ import = '{}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
+         [data.current]\npath = 'empty.csv'\n\
+         [data.columns]\nlabel = 'label'\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
+         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities' }}\nrequire = {{ accuracy = '>= 0' }}",
+        fixtures().display()
+    ));
+    assert_eq!((code, &record["verdict"]), (4, &"not-checked".into()));
+    check(&record, "accuracy", "not-checked");
+    check(&record, "findings", "not-checked");
+}
+
+#[test]
+fn an_empty_table_is_fine_only_where_the_caller_says_so() {
+    let project = Project::new();
+    project.write("x.csv", "a,b\n");
+    project.write("r.csv", "a,b\n1,2\n");
+    let arguments = ["probe", "drift", "--current", "x.csv", "--reference", "r.csv"];
+    assert_eq!(project.modelwatch(&arguments).code, 4);
+}
+
+#[test]
+fn a_slice_that_is_not_there_is_not_checked() {
+    let pipeline = |slice: &str| {
+        format!(
+            "name = 'test'\n\
+             checkpoint = {{ import = '{0}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
+             [data.current]\npath = '{0}/tabular/breast_cancer/test_sized.csv'\n\
+             [data.columns]\nlabel = 'label'\nslices = ['size']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
+             [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities' }}\n\
+             [verify.require]\n'accuracy[slice=size={slice}]' = '>= 0.5'\n",
+            fixtures().display()
+        )
+    };
+    assert_eq!(Project::new().run(&pipeline("small")).0, 0);
+    let (code, record) = Project::new().run(&pipeline("huge"));
+    assert_eq!(code, 4);
+    check(&record, "accuracy", "not-checked");
+}
+
+#[test]
+fn an_output_that_is_not_there_fails() {
+    let golden = "[[verify]]\nuses = 'golden'\nwith = { outputs = { other = 'expected' } }\n";
+    let pipeline = digits("e08").replace("data/test.npz", "data/test_golden.npz");
+    let pipeline = pipeline.replace("label = 'y'", "ignore = ['expected', 'y']\ninputs = { x = 'x' }");
+    let (code, record) = Project::new().run(&format!("{pipeline}{golden}"));
+    assert_eq!((code, &record["verdict"]), (1, &"fail".into()), "{record:#}");
+    let codes: Vec<_> = record["findings"].as_array().unwrap().iter().map(|it| &it["code"]).collect();
+    assert!(codes.contains(&&"MW-G003".into()), "{codes:?}");
+}
+
+#[test]
+fn a_glob_without_files_is_an_error() {
+    let pipeline = digits("e08").replace("data/test.npz", "data/none-*.npz");
+    let (code, record) = Project::new().run(&format!("{pipeline}{METRICS}"));
+    assert_eq!((code, &record["verdict"]), (3, &"error".into()));
+    let message = check(&record, "metrics", "error")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("no file matches"), "{message}");
+}
+
+#[test]
+fn a_refused_plugin_is_an_error_and_the_rest_goes_on() {
+    let project = Project::new();
+    let dir = project.path().join("plugins");
+    fs::create_dir(&dir).unwrap();
+    for entry in fs::read_dir(plugins()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, dir.join(path.file_name().unwrap())).unwrap();
+    }
+    let library = dir.join("libverify_metrics.so");
+    let mut bytes = fs::read(&library).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&library, bytes).unwrap();
+    // A program elsewhere, so that the good copies beside the built one do not stand in.
+    let program = project.path().join("modelwatch");
+    fs::copy(env!("CARGO_BIN_EXE_modelwatch"), &program).unwrap();
+    project.write("pipeline.toml", &format!("{}{METRICS}[[analyze]]\nuses = 'weights'\n", digits("e08")));
+    let ended = project.call(&program, &dir, &["run", "pipeline.toml", "--format", "json"]);
+    let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+    assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()), "{record:#}");
+    let message = check(&record, "metrics", "error")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("digest"), "{message}");
+    check(&record, "findings", "pass");
+    assert!(ended.err.contains("refused plugin") && ended.err.contains("digest"), "{}", ended.err);
+}
+
+#[test]
+fn a_model_that_cannot_be_run_is_an_error_that_names_why() {
+    let pipeline = digits("e08").replace("cnn_series/e08.onnx", "cnn/cnn_int8_qop.onnx");
+    let (code, record) = Project::new().run(&format!("{pipeline}{METRICS}"));
+    assert_eq!(code, 3);
+    let message = check(&record, "metrics", "error")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("QGemm"), "{message}");
+}
+
+#[test]
+fn a_probe_that_panicked_is_an_error_and_the_rest_goes_on() {
+    let dir = crate::support::fixture_plugins();
+    for fault in ["open", "needs", "update", "state", "merge", "evaluate"] {
+        let project = Project::new();
+        let faulty = format!("[[analyze]]\nuses = 'faulty'\nwith = {{ fault = '{fault}' }}\n");
+        project.write("pipeline.toml", &format!("{}{METRICS}{faulty}", digits("e08")));
+        let arguments = ["run", "pipeline.toml", "--format", "json", "--plugin-dir", dir.to_str().unwrap()];
+        let ended = project.modelwatch(&arguments);
+        let record: serde_json::Value =
+            serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+        assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()), "{fault}: {record:#}");
+        let message = check(&record, "faulty", "error")["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("the plugin panicked at") && !message.contains('\n'), "{fault}: {message}");
+        assert_eq!(check(&record, "findings", "pass")["probe"], "metrics", "{fault}");
+        assert!(ended.err.contains("its manifest cannot be had"), "{fault}: {}", ended.err);
+    }
+}
+
+#[test]
+fn a_probe_that_takes_longer_than_its_timeout_is_an_error() {
+    let dir = crate::support::fixture_plugins();
+    let project = Project::new();
+    let faulty = "[[analyze]]\nuses = 'faulty'\nwith = { fault = 'sleep' }\ntimeout = '200ms'\n";
+    project.write("pipeline.toml", &format!("{}{METRICS}{faulty}", digits("e08")));
+    let ended =
+        project.modelwatch(&["run", "pipeline.toml", "--format", "json", "--plugin-dir", dir.to_str().unwrap()]);
+    let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+    assert_eq!(ended.code, 3);
+    let message = check(&record, "faulty", "error")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("timeout of 200ms"), "{message}");
+    assert_eq!(check(&record, "findings", "pass")["probe"], "metrics");
+}
+
+#[test]
+fn a_probe_of_severity_warning_is_reported_only() {
+    let require = "severity = 'warning'\nrequire = { accuracy = '>= 0.999' }\n";
+    let weights = "[[analyze]]\nuses = 'weights'\n";
+    let (code, record) = Project::new().run(&format!("{}{METRICS}{require}{weights}", digits("e08")));
+    assert_eq!((code, &record["verdict"]), (0, &"pass".into()));
+    check(&record, "accuracy", "fail");
+}
+
+#[test]
+fn model_inputs_that_are_missing_are_noticed() {
+    let project = Project::new();
+    let text = fs::read_to_string(fixtures().join("tabular/breast_cancer/test.csv")).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[3] = lines[3].split_once(',').map(|it| format!(",{}", it.1)).unwrap();
+    project.write("holes.csv", &lines.join("\n"));
+    let (_, record) = project.run(&format!(
+        "name = 'test'\n\
+         checkpoint = {{ import = '{}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
+         [data.current]\npath = 'holes.csv'\n[data.columns]\nlabel = 'label'\n\
+         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities' }}\n",
+        fixtures().display()
+    ));
+    let finding = record["findings"].as_array().unwrap().iter().find(|it| it["code"] == "MW-R001").unwrap();
+    assert_eq!((&finding["probe"], &finding["evidence"]["rows"]), (&"run".into(), &1.into()));
+}
+
+#[test]
+fn an_archive_with_a_flipped_bit_is_an_error() {
+    let project = Project::new();
+    let bytes = fs::read(fixtures().join("digits/data/test.npz")).unwrap();
+    for at in [3_000, 7_000, 11_000] {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 4;
+        fs::write(project.path().join("flipped.npz"), bytes).unwrap();
+        let old = fixtures().join("digits/data/test.npz").display().to_string();
+        let pipeline = digits("e08").replace(&old, "flipped.npz");
+        let (code, record) = project.run(&format!("{pipeline}{METRICS}"));
+        assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{at}: {record:#}");
+        let message = check(&record, "metrics", "error")["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("flipped.npz") && message.contains("array `x`"), "{at}: {message}");
+    }
+}
+
+#[test]
+fn drift_that_compares_nothing_is_not_checked() {
+    let project = Project::new();
+    let data = fixtures().join("tabular/breast_cancer/test.csv");
+    let data = data.to_str().unwrap();
+    let options = ["--with", "exclude=[\"*\"]"];
+    let ended =
+        project.modelwatch(&[&["probe", "drift", "--current", data, "--reference", data][..], &options[..]].concat());
+    assert_eq!(ended.code, 4, "{}", ended.out);
+}
+
+#[test]
+fn a_history_that_cannot_be_written_stops_promotion() {
+    let project = Project::new();
+    project.write("history", "this is no database");
+    let gate = format!(
+        "{}store = {{ uses = 'local', with = {{ path = 'store' }} }}\nrun = {{ history = 'history' }}\n{}\n\
+         [[analyze]]\nuses = 'weights'\n[on.pass]\nmove = ['good']\n",
+        &digits("e08")[..digits("e08").find("[data").unwrap()],
+        &digits("e08")[digits("e08").find("[data").unwrap()..]
+    );
+    let (code, record) = project.run(&gate);
+    assert_eq!((code, &record["verdict"], &record["actions"]), (3, &"error".into(), &serde_json::json!([])));
+    check(&record, "history", "error");
+}

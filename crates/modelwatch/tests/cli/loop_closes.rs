@@ -1,0 +1,139 @@
+//! From import to promotion, refusal and rollback.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Project, check, digits};
+
+const GATE: &str = "store = { uses = 'local', with = { path = 'store' } }\n\
+                    baseline = { from = 'digits@good', optional = true }\n";
+
+const PROBES: &str = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n\
+                      require = { accuracy = ['>= 0.5', '>= baseline - 0.02'] }\n\
+                      [[analyze]]\nuses = 'weights'\n\
+                      [on.pass]\nmove = ['good', 'production']\n[on.fail]\nrollback = 'production'\n\
+                      [on.error]\nrollback = 'production'\n";
+
+fn gate(model: &str) -> String {
+    format!("{}{PROBES}", digits(model).replacen('\n', &format!("\n{GATE}"), 1))
+}
+
+fn action<'r>(record: &'r Value, kind: &str, target: &str) -> &'r Value {
+    let mut actions = record["actions"].as_array().unwrap().iter();
+    actions.find(|it| it["kind"] == kind && it["ref"] == target).unwrap()
+}
+
+#[test]
+fn a_good_checkpoint_is_promoted_and_a_bad_one_is_rolled_back() {
+    let project = Project::new();
+    let (code, good) = project.run(&gate("e08"));
+    assert_eq!(code, 0, "{good:#}");
+    assert_eq!(action(&good, "move", "good")["status"], "done");
+    assert_eq!(action(&good, "move", "production")["to"], good["checkpoint"]["id"]);
+
+    // The same again changes nothing.
+    let (code, again) = project.run(&gate("e08"));
+    assert_eq!((code, &again["checkpoint"]["id"]), (0, &good["checkpoint"]["id"]));
+    assert_eq!(action(&again, "move", "good")["status"], "not-needed");
+
+    // Somebody deploys a checkpoint that is not good; the gate takes it out again.
+    let file = crate::support::fixtures().join("digits/cnn_series/bad_bitflip.onnx");
+    let put = project.modelwatch(&["store", "--store", "store", "put", file.to_str().unwrap(), "digits"]);
+    let spec = format!("digits@b3:{}", put.out.trim());
+    let set = project.modelwatch(&["store", "--store", "store", "set", "digits@production", &spec]);
+    assert_eq!(set.code, 0, "{}", set.err);
+    let (code, bad) = project.run(&gate("bad_bitflip"));
+    assert_eq!((code, &bad["verdict"]), (1, &"fail".into()));
+    assert_eq!(bad["baseline"]["id"], good["checkpoint"]["id"]);
+    let rollback = action(&bad, "rollback", "production");
+    assert_eq!((&rollback["status"], &rollback["to"]), (&"done".into(), &good["checkpoint"]["id"]));
+    let codes: Vec<_> = bad["findings"].as_array().unwrap().iter().map(|it| it["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"MW-W003"), "{codes:?}");
+
+    // It is not needed a second time.
+    let (_, bad) = project.run(&gate("bad_bitflip"));
+    assert_eq!(action(&bad, "rollback", "production")["status"], "not-needed");
+
+    let log = project.modelwatch(&["store", "--store", "store", "log", "digits"]);
+    assert!(log.out.contains("production") && log.out.contains("fail by test"), "{}", log.out);
+    let history = project.modelwatch(&["history"]);
+    assert_eq!(history.out.lines().count(), 5, "{}", history.out);
+    let report = project.modelwatch(&["report", "last", "--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&report.out).unwrap(), bad);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_an_error_and_is_rolled_back() {
+    let project = Project::new();
+    let (_, first) = project.run(&gate("e07"));
+    let (code, second) = project.run(&gate("e08"));
+    assert_eq!(code, 0, "{second:#}");
+    // One byte of the newest pack flips on the disk.
+    let id = second["checkpoint"]["id"].as_str().unwrap();
+    let mut packs: Vec<_> = walk(&project.path().join("store/packs"));
+    packs.sort_by_key(|it| it.metadata().unwrap().modified().unwrap());
+    let newest = packs.last().unwrap();
+    let mut bytes = fs::read(newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    let mut permissions = newest.metadata().unwrap().permissions();
+    #[expect(clippy::permissions_set_readonly_false)]
+    permissions.set_readonly(false);
+    fs::set_permissions(newest, permissions).unwrap();
+    fs::write(newest, bytes).unwrap();
+
+    let stored = gate("e08").replacen("checkpoint = {", &format!("checkpoint = {{ from = 'digits@b3:{id}' }}\n#"), 1);
+    let (code, record) = project.run(&stored);
+    assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{record:#}");
+    check(&record, "checkpoint", "error");
+    let rollback = action(&record, "rollback", "production");
+    assert_eq!((&rollback["status"], &rollback["to"]), (&"done".into(), &first["checkpoint"]["id"]), "{rollback}");
+    let scrub = project.modelwatch(&["store", "--store", "store", "scrub"]);
+    assert_eq!(scrub.code, 1, "{}", scrub.out);
+    let list = project.modelwatch(&["store", "--store", "store", "list", "digits"]);
+    assert!(list.out.contains("good") && list.out.contains("production"), "{}", list.out);
+    // By hand, too: the damaged one cannot be deployed again.
+    let spec = format!("digits@b3:{id}");
+    let set = project.modelwatch(&["store", "--store", "store", "set", "digits@production", &spec]);
+    assert_eq!(set.code, 3, "{}", set.out);
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut res = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { res.extend(walk(&path)) } else { res.push(path) }
+    }
+    res
+}
+
+#[test]
+fn a_checkpoint_comes_back_as_it_went_in() {
+    let project = Project::new();
+    let folder = crate::support::fixtures().join("digits/cnn/saved_model");
+    let put = project.modelwatch(&["store", "--store", "store", "put", folder.to_str().unwrap(), "saved"]);
+    assert_eq!(put.code, 0, "{}", put.err);
+    let get = project.modelwatch(&["store", "--store", "store", "get", "saved@latest", "out"]);
+    assert_eq!(get.code, 0, "{}", get.err);
+    for file in walk(&folder) {
+        let name = file.strip_prefix(&folder).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), fs::read(project.path().join("out").join(name)).unwrap(), "{name:?}");
+    }
+}
+
+#[test]
+fn actions_tell_others() {
+    let project = Project::new();
+    let told = gate("e08")
+        .replace("[on.fail]", "notify = { file = 'told.jsonl' }\nrun = ['sh', '-c', 'cat > told.json']\n[on.fail]");
+    let (code, record) = project.run(&told);
+    assert_eq!(code, 0, "{record:#}");
+    for file in ["told.jsonl", "told.json"] {
+        let text = fs::read_to_string(project.path().join(file)).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["run_id"], record["run_id"]);
+    }
+    // A pass whose action failed is not done.
+    let failing = gate("e08").replace("[on.fail]", "run = ['false']\n[on.fail]");
+    assert_eq!(project.run(&failing).0, 3);
+}

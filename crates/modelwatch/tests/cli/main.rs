@@ -1,0 +1,9 @@
+//! The command as its users call it: pipelines in, exit codes, records and messages out.
+#![allow(clippy::unwrap_used)]
+
+mod configs;
+mod determinism;
+mod errors;
+mod fail_closed;
+mod loop_closes;
+mod support;

@@ -1,0 +1,115 @@
+//! Runs the command in a folder of its own.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Returns the folder of the fixtures.
+pub(crate) fn fixtures() -> PathBuf {
+    repository().join("tests/fixtures")
+}
+
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Returns the folder of the built plugins, building them where `cargo xtask ci` has not.
+pub(crate) fn plugins() -> PathBuf {
+    built("MODELWATCH_TEST_PLUGINS", "plugins")
+}
+
+/// Returns the folder of the plugins that fail on purpose.
+pub(crate) fn fixture_plugins() -> PathBuf {
+    built("MODELWATCH_TEST_FIXTURE_PLUGINS", "fixture-plugins")
+}
+
+fn built(variable: &str, folder: &str) -> PathBuf {
+    if let Some(dir) = env::var_os(variable) {
+        return dir.into();
+    }
+    let mut xtask = Command::new(env!("CARGO"));
+    let ended = xtask.args(["xtask", "plugins", "--fixtures"]).current_dir(repository()).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    Path::new(env!("CARGO_BIN_EXE_modelwatch")).parent().unwrap().join(folder)
+}
+
+/// A folder with pipelines and what they leave behind.
+pub(crate) struct Project {
+    dir: TempDir,
+}
+
+/// What a command left.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Project {
+    pub(crate) fn new() -> Self {
+        Self { dir: TempDir::new().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs the command here, with the built plugins.
+    pub(crate) fn modelwatch(&self, arguments: &[&str]) -> Ended {
+        self.call(Path::new(env!("CARGO_BIN_EXE_modelwatch")), &plugins(), arguments)
+    }
+
+    /// Runs that program here, with those plugins.
+    pub(crate) fn call(&self, program: &Path, plugins: &Path, arguments: &[&str]) -> Ended {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(self.path())
+            .env("MODELWATCH_PLUGIN_PATH", plugins)
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        Ended {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs a pipeline and returns its record.
+    pub(crate) fn run(&self, pipeline: &str) -> (i32, Value) {
+        self.write("pipeline.toml", pipeline);
+        let ended = self.modelwatch(&["run", "pipeline.toml", "--format", "json", "--quiet"]);
+        let record = serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+        (ended.code, record)
+    }
+}
+
+/// Returns the first check of that metric and status.
+pub(crate) fn check<'r>(record: &'r Value, metric: &str, status: &str) -> &'r Value {
+    let mut checks = record["checks"].as_array().unwrap().iter();
+    let found = checks.find(|it| it["metric"] == metric && it["status"] == status);
+    found.unwrap_or_else(|| panic!("no check of {metric} is {status}: {:#}", record["checks"]))
+}
+
+/// The beginning of a pipeline that judges the digits network at `model` with labels.
+pub(crate) fn digits(model: &str) -> String {
+    let fixtures = fixtures();
+    let fixtures = fixtures.display();
+    format!(
+        "name = 'test'\n\
+         checkpoint = {{ import = '{fixtures}/digits/cnn_series/{model}.onnx', name = 'digits' }}\n\
+         [data.current]\npath = '{fixtures}/digits/data/test.npz'\n\
+         [data.columns]\nlabel = 'y'\n"
+    )
+}

@@ -1,0 +1,285 @@
+//! Plugins behind the boundary: as good as linked ones, and unable to take the process with them.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use common::{faulty, features, matrix_rows, object, probe_of, weights};
+use modelwatch_runtime::plugin::{Catalog, SearchPath};
+use modelwatch_sdk::{
+    Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role,
+    store::CheckpointId,
+    testing::{self, OwnedTensor, ProbeCase},
+};
+use modelwatch_tests::plugins_dir;
+use serde_json::{Map, Value, json};
+
+/// The built-in plugins: linked in, and from their libraries.
+fn lanes() -> [(&'static str, Catalog); 2] {
+    let mut linked = Catalog::default();
+    for it in [
+        analyze_drift::registry(),
+        analyze_weights::registry(),
+        store_local::registry(),
+        verify_golden::registry(),
+        verify_metrics::registry(),
+    ] {
+        linked.link(it);
+    }
+    let loaded = Catalog::load(&SearchPath::exactly(vec![plugins_dir()]));
+    assert_eq!(loaded.refusals(), []);
+    let names = |it: &Catalog| {
+        let mut res: Vec<_> = it.components().map(|it| (it.info.kind, it.info.name.clone())).collect();
+        res.sort();
+        res
+    };
+    assert_eq!(names(&linked), names(&loaded));
+    [("linked", linked), ("loaded", loaded)]
+}
+
+fn conforms(
+    kind: Kind,
+    name: &str,
+    config: &Value,
+    rows: &[(Role, RecordBatch)],
+    tensors: &[(ModelRole, OwnedTensor)],
+) {
+    let reports: Vec<_> = lanes()
+        .iter()
+        .map(|(_, catalog)| {
+            let open = || probe_of(catalog, kind, name, config);
+            testing::probe(&ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec() });
+            let mut probe = open().unwrap();
+            rows.iter().for_each(|(role, batch)| probe.update(&(), *role, batch).unwrap());
+            tensors.iter().for_each(|(role, it)| probe.update_tensor(&(), *role, &it.view()).unwrap());
+            serde_json::to_string(&probe.evaluate(&()).unwrap()).unwrap()
+        })
+        .collect();
+    assert_eq!(reports[0], reports[1], "{name}: the linked and the loaded plugin disagree");
+}
+
+#[test]
+fn metrics_conforms_linked_and_loaded() {
+    let rows = [(Role::Current, matrix_rows())];
+    conforms(Kind::Verifier, "metrics", &json!({"task": "multiclass"}), &rows, &[]);
+}
+
+#[test]
+fn golden_conforms_linked_and_loaded() {
+    let rows = [(Role::Current, matrix_rows())];
+    conforms(Kind::Verifier, "golden", &json!({"outputs": {"probs": "expected"}}), &rows, &[]);
+}
+
+#[test]
+fn drift_conforms_linked_and_loaded() {
+    let rows = [(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
+    conforms(Kind::Analyzer, "drift", &json!({}), &rows, &[]);
+}
+
+#[test]
+fn weights_conforms_linked_and_loaded() {
+    conforms(Kind::Analyzer, "weights", &json!({}), &[], &weights());
+}
+
+#[test]
+fn the_fixture_conforms_without_a_fault() {
+    let catalog = faulty();
+    let open = || probe_of(&catalog, Kind::Analyzer, "faulty", &json!({}));
+    let rows = vec![(Role::Current, features(0.0))];
+    testing::probe(&ProbeCase { open: &open, rows, tensors: weights() });
+}
+
+#[test]
+fn the_local_store_conforms_linked_and_loaded() {
+    for (_, catalog) in &lanes() {
+        testing::store(&|path| {
+            let config = json!({"path": path.display().to_string()});
+            common::component(catalog, Kind::Store, "local").open_store(&config)
+        });
+    }
+}
+
+/// A host that answers, and remembers what it was told.
+#[derive(Default)]
+struct Answers {
+    cancelled: AtomicBool,
+    done: AtomicU64,
+    asked: AtomicU64,
+}
+
+impl Host for Answers {
+    fn progress(&self, done: u64, _: u64) {
+        self.done.store(done, Ordering::Relaxed);
+    }
+    fn is_cancelled(&self) -> bool {
+        // The first question is answered with no, so that a loop is entered.
+        self.asked.fetch_add(1, Ordering::Relaxed) > 0 && self.cancelled.load(Ordering::Relaxed)
+    }
+    fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
+        assert_eq!(model, ModelRole::Candidate);
+        Ok(input.slice(0, input.num_rows() / 2))
+    }
+    fn call(&self, service: &str, argument: &Value) -> Result<Value> {
+        match service {
+            "double" => Ok((2 * argument.as_u64().unwrap()).into()),
+            other => Err(Error::new(ErrorKind::NotFound, other)),
+        }
+    }
+}
+
+#[test]
+fn services_of_the_host_are_reached_from_a_library() {
+    let catalog = faulty();
+    let mut probe = probe_of(&catalog, Kind::Verifier, "faulty", &json!({"services": true})).unwrap();
+    let host = Answers::default();
+    let rows = features(0.0);
+    let n = rows.num_rows() as u64;
+    probe.update(&host, Role::Current, &rows).unwrap();
+    assert_eq!(host.done.load(Ordering::Relaxed), n);
+    let report = probe.evaluate(&host).unwrap();
+    let value = |name: &str| report.metrics.iter().find(|it| it.name == name).unwrap().value;
+    assert_eq!((value("rows"), value("inferred"), value("doubled")), (n as f64, (n / 2) as f64, (2 * n) as f64));
+    // What the host refuses comes back as the error that it gave.
+    let error = probe.update(&(), Role::Current, &rows).unwrap_err();
+    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::NotFound, "there is no candidate model in this run"));
+}
+
+#[test]
+fn a_cancelled_call_ends() {
+    let catalog = faulty();
+    let mut probe = probe_of(&catalog, Kind::Analyzer, "faulty", &json!({"fault": "sleep"})).unwrap();
+    let host = Answers { cancelled: true.into(), ..Answers::default() };
+    assert_eq!(probe.update(&host, Role::Current, &features(0.0)).unwrap_err().kind, ErrorKind::Cancelled);
+    assert!(host.asked.load(Ordering::Relaxed) > 1);
+}
+
+#[test]
+fn errors_keep_their_path_and_remedy() {
+    let catalog = faulty();
+    let open = |config| probe_of(&catalog, Kind::Analyzer, "faulty", &config).map(drop).unwrap_err();
+    let error = open(json!({"fault": "refuse"}));
+    assert_eq!(error, Error::config("/fault", "this fault is refused").with_help("choose another fault"));
+    assert_eq!(open(json!({"fault": "nonsense"})).kind, ErrorKind::Config);
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn events_of_a_library_arrive_at_the_hosts_subscriber() {
+    let catalog = faulty();
+    for (level, arrives) in [(tracing::Level::INFO, true), (tracing::Level::WARN, false)] {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(level)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut probe = probe_of(&catalog, Kind::Analyzer, "faulty", &json!({})).unwrap();
+            probe.update(&(), Role::Current, &features(0.0)).unwrap();
+        });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        let has = |it: &str| text.contains(it);
+        let whole = has("Rows were counted.") && has("fixture_faulty::probe") && has(r#"{\"rows\":60}"#) && has("INFO");
+        assert_eq!((whole, text.is_empty()), (arrives, !arrives), "{level}: {text}");
+    }
+}
+
+#[track_caller]
+fn panicked<T>(place: &str, file: &str, res: Result<T>) {
+    let Err(error) = res else { panic!("{place}: it did not fail") };
+    assert_eq!(error.kind, ErrorKind::Panicked, "{place}: {error}");
+    let words = ["the plugin panicked at ", file, "planted fault in "];
+    assert!(words.iter().all(|it| error.message.contains(it)), "{place}: {error}");
+    assert!(!error.help.is_empty(), "{place}: it has no remedy");
+}
+
+#[test]
+fn a_panic_in_a_probe_is_an_error_and_the_last_call() {
+    let catalog = faulty();
+    let open = |fault: &str| probe_of(&catalog, Kind::Analyzer, "faulty", &json!({ "fault": fault }));
+    panicked("open", "config.rs:", open("open").map(drop));
+    panicked("needs", "config.rs:", open("needs").map(drop));
+    type Call = fn(&mut dyn Probe) -> Result<()>;
+    let calls: [(&str, Call); 5] = [
+        ("update", |it| it.update(&(), Role::Current, &features(0.0))),
+        ("update_tensor", |it| it.update_tensor(&(), ModelRole::Candidate, &weights()[0].1.view())),
+        ("state", |it| it.state().map(drop)),
+        ("merge", |it| it.merge(b"\x01[0,0,0]")),
+        ("evaluate", |it| it.evaluate(&()).map(drop)),
+    ];
+    for (place, call) in calls {
+        let mut probe = open(place).unwrap();
+        panicked(place, "config.rs:", call(probe.as_mut()));
+        for (other, call) in calls {
+            let error = call(probe.as_mut()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Panicked, "{other} after a panic in {place}");
+            assert!(error.message.contains("not called again"), "{other} after a panic in {place}: {error}");
+        }
+    }
+    drop(open("drop").unwrap());
+    // The library goes on to serve others.
+    open("none").unwrap().update(&(), Role::Current, &features(0.0)).unwrap();
+}
+
+#[test]
+fn a_panic_in_a_store_is_an_error() {
+    let catalog = faulty();
+    let open = |fault: &str| common::component(&catalog, Kind::Store, "faulty").open_store(&json!({ "fault": fault }));
+    panicked("open", "config.rs:", open("open").map(drop));
+    let id = CheckpointId::parse(&"0".repeat(64)).unwrap();
+    let check = |place: &str| {
+        let store = open(place).unwrap();
+        let begin = || store.begin(&(), "a", &Map::new());
+        let res = match place {
+            "begin" => begin().map(drop),
+            "append" => begin().unwrap().append("x", b"x"),
+            "update_tensor" => begin().unwrap().tensor(&weights()[0].1.view()),
+            "commit" => begin().unwrap().commit().map(drop),
+            "lineages" => store.lineages().map(drop),
+            "log" => store.log("a", 0, 1).map(drop),
+            "set_ref" => store.set_ref("a", "good", &id, None, ""),
+            "record_verdict" => {
+                store.record_verdict("a", &id, &object(json!({"verdict": "pass", "pipeline": "p", "run_id": "r"})))
+            }
+            "remove" => store.remove("a", &id),
+            _ => store.scrub(&()).map(drop),
+        };
+        panicked(place, "config.rs:", res);
+    };
+    for it in [
+        "begin",
+        "append",
+        "update_tensor",
+        "commit",
+        "lineages",
+        "log",
+        "set_ref",
+        "record_verdict",
+        "remove",
+        "scrub",
+    ] {
+        check(it);
+    }
+    drop(open("drop").unwrap());
+    drop(open("writer_drop").unwrap().begin(&(), "a", &Map::new()).unwrap());
+    assert!(open("none").unwrap().lineages().unwrap().is_empty());
+}

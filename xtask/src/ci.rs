@@ -1,0 +1,22 @@
+//! Everything that CI checks. The tests come last, so that the log ends with their summary.
+
+use anyhow::Result;
+
+use crate::{codegen, plugins, tidy, workspace};
+
+pub(crate) fn ci() -> Result<()> {
+    let cargo = workspace::cargo;
+    workspace::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    tidy::tidy()?;
+    plugins::plugins(true)?;
+    codegen::codegen(true)?;
+    workspace::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    workspace::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
+    workspace::run(&mut cargo(&["test", "--workspace", "--doc"]))?;
+    let built = workspace::built();
+    workspace::run(
+        cargo(&["nextest", "run", "--workspace"])
+            .env("MODELWATCH_TEST_PLUGINS", built.join("plugins"))
+            .env("MODELWATCH_TEST_FIXTURE_PLUGINS", built.join("fixture-plugins")),
+    )
+}

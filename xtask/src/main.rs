@@ -1,0 +1,92 @@
+//! Automation of this repository: `cargo xtask <command>`.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)] // What it does is meant to be seen.
+
+mod bench;
+mod ci;
+mod codegen;
+mod dist;
+mod new_plugin;
+mod pipeline;
+mod plugins;
+mod tidy;
+mod trial;
+mod workspace;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Automation of this repository")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build what is needed and run a pipeline.
+    Pipeline {
+        /// The pipeline file.
+        #[arg(default_value = "configs/digits.toml")]
+        config: PathBuf,
+        /// Further arguments of `modelwatch run`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build the program and its plugins, and list the plugins beside it.
+    Plugins {
+        /// Build the plugins that tests need, too.
+        #[arg(long)]
+        fixtures: bool,
+    },
+    /// Everything that CI checks. This is the test command.
+    Ci,
+    /// Check what the compiler does not: edges between crates, module docs, orphaned files, machine paths.
+    Tidy,
+    /// Write generated files: JSON Schemas and the list of components.
+    Codegen {
+        /// Only say whether they are up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Judge every planted fault of the fixtures and say which signal caught it.
+    Trial,
+    /// Make a new plugin in `plugins/`.
+    NewPlugin {
+        /// `verifier`, `analyzer` or `store`.
+        kind: String,
+        /// The component's name.
+        name: String,
+    },
+    /// Run the benchmarks.
+    Bench {
+        /// Arguments of the benchmarks.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build what is given to users into `target/dist`, with link-time optimization.
+    Dist,
+}
+
+fn main() -> ExitCode {
+    let res = match Cli::parse().command {
+        Command::Pipeline { config, arguments } => return pipeline::pipeline(&config, &arguments),
+        Command::Plugins { fixtures } => plugins::plugins(fixtures).map(drop),
+        Command::Ci => ci::ci(),
+        Command::Tidy => tidy::tidy(),
+        Command::Codegen { check } => codegen::codegen(check),
+        Command::Trial => trial::trial(),
+        Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),
+        Command::Bench { arguments } => bench::bench(&arguments),
+        Command::Dist => dist::dist(),
+    };
+    match res {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Builds what is needed, says so, and runs a pipeline.
+
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+use crate::{plugins, workspace};
+
+/// Returns what `modelwatch run` ended with.
+pub(crate) fn pipeline(config: &Path, arguments: &[String]) -> ExitCode {
+    match plugins::plugins(false) {
+        Ok(it) => eprintln!("built modelwatch and the plugins {}", it.join(", ")),
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            return ExitCode::from(3);
+        }
+    }
+    let mut command = Command::new(workspace::program("modelwatch"));
+    command.arg("run").arg(config).args(arguments);
+    // Relative paths are the caller's, except for the default, which is the repository's.
+    if config == Path::new("configs/digits.toml") && !config.exists() {
+        command.current_dir(workspace::root());
+    }
+    match command.status() {
+        Ok(it) => ExitCode::from(it.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(3)),
+        Err(e) => {
+            eprintln!("error: cannot run modelwatch: {e}");
+            ExitCode::from(3)
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The planted-fault trial: every checkpoint of the fixtures goes through the gate, with the last good
+//! one as its baseline. Healthy ones must pass and become the last good one; planted faults must fail,
+//! be named, and be rolled back from production.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{plugins, workspace};
+
+/// A series of checkpoints that share a lineage.
+struct Series {
+    lineage: &'static str,
+    /// The folder of the checkpoints, below the fixtures.
+    folder: &'static str,
+    /// What differs from the gate's own file.
+    set: &'static [&'static str],
+    /// Checkpoints that truth.json does not list, all of them healthy.
+    healthy: &'static [&'static str],
+}
+
+const SERIES: [Series; 4] = [
+    Series { lineage: "digits-cnn", folder: "digits/cnn_series", set: &[], healthy: &[] },
+    Series { lineage: "digits-mlp", folder: "digits/mlp_series", set: &[], healthy: &[] },
+    Series {
+        lineage: "breast-cancer",
+        folder: "tabular/breast_cancer",
+        set: &[
+            "data.current.path=../tests/fixtures/tabular/breast_cancer/test.csv",
+            "data.columns.label=label",
+            "verify.0.with.task=binary",
+            "verify.0.with.output=probabilities",
+            "analyze.0.severity=warning",
+        ],
+        healthy: &["gboost", "rforest", "mlp", "logreg"],
+    },
+    Series {
+        lineage: "wine",
+        folder: "tabular/wine",
+        set: &[
+            "data.current.path=../tests/fixtures/tabular/wine/test.csv",
+            "data.columns.label=label",
+            "verify.0.with.output=probabilities",
+            "analyze.0.severity=warning",
+        ],
+        healthy: &["gboost", "mlp", "rforest", "logreg"],
+    },
+];
+
+/// The finding that names the cause of each planted fault. Nothing in data that a gate has tells an
+/// over-fitted network from one that is merely worse: that one is caught by the comparison alone.
+const CAUSES: [(&str, &[&str]); 7] = [
+    ("bad_bitflip", &["MW-W003"]),
+    ("bad_class_order", &["MW-M003", "MW-W009"]),
+    ("bad_dead_relu", &["MW-W005", "MW-W006"]),
+    ("bad_diverged", &["MW-W001"]),
+    ("bad_noise_first_layer", &["MW-W006"]),
+    ("bad_overfit", &["MW-M005"]),
+    ("bad_shuffled_labels", &["MW-M002"]),
+];
+
+/// What came of one checkpoint.
+struct Row {
+    series: &'static str,
+    tag: String,
+    bad: bool,
+    verdict: String,
+    /// The failed checks and the findings of severity error.
+    signals: Vec<String>,
+    /// What is wrong with this row, if anything is.
+    problem: Option<String>,
+}
+
+pub(crate) fn trial() -> Result<()> {
+    plugins::plugins(false)?;
+    let truth = fs::read_to_string(fixtures().join("truth.json")).context("cannot read truth.json")?;
+    // Python wrote it, with numbers that JSON does not have.
+    let truth: Value = serde_json::from_str(&truth.replace(": NaN", ": null").replace(": Infinity", ": null"))?;
+    let mut rows = Vec::new();
+    for series in &SERIES {
+        rows.extend(run_series(series, &truth)?);
+    }
+    let problems = rows.iter().filter(|it| it.problem.is_some()).count();
+    for it in &rows {
+        let mark = if it.problem.is_some() { "✗" } else { "✓" };
+        let kind = if it.bad { "planted fault" } else { "healthy" };
+        println!("{mark} {:<14} {:<24} {:<14} {:<6} {}", it.series, it.tag, kind, it.verdict, it.signals.join(" · "));
+        if let Some(problem) = &it.problem {
+            println!("    {problem}");
+        }
+    }
+    let bad = rows.iter().filter(|it| it.bad).count();
+    println!("{} healthy checkpoints, {bad} planted faults, {problems} problems", rows.len() - bad);
+    if problems > 0 {
+        bail!("the trial has {problems} problems");
+    }
+    Ok(())
+}
+
+fn fixtures() -> PathBuf {
+    workspace::root().join("tests/fixtures")
+}
+
+fn run_series(series: &'static Series, truth: &Value) -> Result<Vec<Row>> {
+    let store = workspace::target().join("trial").join(series.lineage);
+    if store.exists() {
+        fs::remove_dir_all(&store)?;
+    }
+    let listed = truth["checkpoints"].as_array().into_iter().flatten();
+    let mut checkpoints: Vec<(String, bool)> = listed
+        .filter(|it| it["file"].as_str().is_some_and(|it| Path::new(it).parent() == Some(Path::new(series.folder))))
+        .map(|it| (it["tag"].as_str().unwrap_or_default().to_owned(), it["label"] == "bad"))
+        .collect();
+    checkpoints.extend(series.healthy.iter().map(|it| ((*it).to_owned(), false)));
+    ensure!(!checkpoints.is_empty(), "truth.json lists nothing in `{}`", series.folder);
+    let mut rows = Vec::new();
+    let mut last_good = None;
+    for (tag, bad) in checkpoints {
+        let file = fixtures().join(series.folder).join(format!("{tag}.onnx"));
+        // The fault is in production already: the gate has to get it out again.
+        let id = if bad { Some(deploy(&store, series.lineage, &file)?) } else { None };
+        let record = gate(series, &store, &file)?;
+        let problem = if bad {
+            check_bad(&record, &tag, id.as_deref(), last_good.as_deref())
+        } else {
+            check_healthy(&record, &mut last_good)
+        };
+        let verdict = record["verdict"].as_str().unwrap_or_default().to_owned();
+        rows.push(Row { series: series.lineage, tag, bad, verdict, signals: signals(&record), problem });
+    }
+    Ok(rows)
+}
+
+fn modelwatch(arguments: &[&str]) -> Result<(Vec<u8>, String)> {
+    let output = Command::new(workspace::program("modelwatch"))
+        .args(arguments)
+        .current_dir(workspace::root())
+        .output()
+        .context("cannot run modelwatch")?;
+    Ok((output.stdout, String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+fn deploy(store: &Path, lineage: &str, file: &Path) -> Result<String> {
+    let (store, file) = (store.display().to_string(), file.display().to_string());
+    let (out, err) = modelwatch(&["store", "--store", &store, "put", &file, lineage])?;
+    let id = String::from_utf8(out)?.trim().to_owned();
+    ensure!(id.len() == 64, "cannot store `{file}`: {err}");
+    let (target, spec) = (format!("{lineage}@production"), format!("{lineage}@b3:{id}"));
+    let (out, err) = modelwatch(&["store", "--store", &store, "set", &target, &spec])?;
+    ensure!(!out.is_empty(), "cannot deploy `{file}`: {err}");
+    Ok(id)
+}
+
+fn gate(series: &Series, store: &Path, file: &Path) -> Result<Value> {
+    let mut arguments = vec!["run".to_owned(), "configs/training-series.toml".to_owned()];
+    let own = [
+        format!("store.with.path={:?}", store.display().to_string()),
+        format!("run.history={:?}", store.join("history.db").display().to_string()),
+        format!("checkpoint.import={:?}", file.display().to_string()),
+        format!("checkpoint.name={}", series.lineage),
+        format!("baseline.from={}@good", series.lineage),
+    ];
+    for it in own.into_iter().chain(series.set.iter().map(|it| (*it).to_owned())) {
+        arguments.extend(["--set".to_owned(), it]);
+    }
+    arguments.extend(["--format".to_owned(), "json".to_owned(), "--quiet".to_owned()]);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (out, err) = modelwatch(&arguments)?;
+    serde_json::from_slice(&out).with_context(|| format!("no record for `{}`: {err}", file.display()))
+}
+
+fn actions<'r>(record: &'r Value, kind: &str, target: &str) -> Option<&'r Value> {
+    record["actions"].as_array()?.iter().find(|it| it["kind"] == kind && it["ref"] == target)
+}
+
+fn check_healthy(record: &Value, last_good: &mut Option<String>) -> Option<String> {
+    let id = record["checkpoint"]["id"].as_str().map(str::to_owned);
+    if record["verdict"] != "pass" || record["exit_code"] != 0 {
+        return Some(format!("a healthy checkpoint must pass: {}", failed(record).join("; ")));
+    }
+    let moved =
+        actions(record, "move", "good").is_some_and(|it| it["status"] == "done" && it["to"].as_str() == id.as_deref());
+    *last_good = id;
+    if moved { None } else { Some("`good` was not moved".to_owned()) }
+}
+
+fn check_bad(record: &Value, tag: &str, id: Option<&str>, last_good: Option<&str>) -> Option<String> {
+    if record["verdict"] != "fail" || record["exit_code"] != 1 {
+        return Some(format!("a planted fault must fail, the verdict is {}", record["verdict"]));
+    }
+    if record["checkpoint"]["id"].as_str() != id {
+        return Some("another checkpoint was judged".to_owned());
+    }
+    let Some((_, causes)) = CAUSES.iter().find(|it| it.0 == tag) else {
+        return Some("nobody said which finding names its cause".to_owned());
+    };
+    let named = |it: &Value| it["severity"] == "error" && causes.contains(&text(&it["code"]));
+    if !record["findings"].as_array().is_some_and(|it| it.iter().any(named)) {
+        return Some(format!("none of {} names the cause", causes.join(", ")));
+    }
+    let rollback = actions(record, "rollback", "production");
+    let back = rollback.is_some_and(|it| it["status"] == "done" && it["to"].as_str() == last_good);
+    if back { None } else { Some(format!("production was not rolled back to the last good one: {rollback:?}")) }
+}
+
+fn failed(record: &Value) -> Vec<String> {
+    let checks = record["checks"].as_array().into_iter().flatten().filter(|it| it["status"] != "pass");
+    checks
+        .map(|it| {
+            format!(
+                "{} {} {}: {}",
+                text(&it["probe"]),
+                text(&it["metric"]),
+                text(&it["requirement"]),
+                text(&it["message"])
+            )
+        })
+        .collect()
+}
+
+fn signals(record: &Value) -> Vec<String> {
+    let checks = record["checks"].as_array().into_iter().flatten();
+    let failed = checks.filter(|it| it["status"] == "fail" && it["metric"] != "findings");
+    let mut res: Vec<_> = failed.map(|it| format!("{} {}", text(&it["metric"]), text(&it["requirement"]))).collect();
+    let findings = record["findings"].as_array().into_iter().flatten().filter(|it| it["severity"] == "error");
+    res.extend(findings.map(|it| format!("{} {}", text(&it["code"]), text(&it["where"]))));
+    res
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

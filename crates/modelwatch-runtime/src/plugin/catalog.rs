@@ -114,7 +114,16 @@ impl Catalog {
     /// # Errors
     /// When the folder cannot be read.
     pub fn libraries(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-        libraries(dir)
+        let mut res = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+            if name.starts_with(env::consts::DLL_PREFIX) && name.ends_with(env::consts::DLL_SUFFIX) && path.is_file() {
+                res.push(path);
+            }
+        }
+        res.sort();
+        Ok(res)
     }
 
     /// Returns the digest of a library, as a listing has it.
@@ -164,7 +173,7 @@ impl Catalog {
             Err(e) => return self.refuse(e),
         };
         let Some(listing) = listing else {
-            match libraries(dir) {
+            match Self::libraries(dir) {
                 Ok(paths) => paths.iter().for_each(|it| self.load_library(it, None, &[])),
                 Err(e) => {
                     let message = format!("cannot list the plugin folder: {e}");
@@ -278,19 +287,6 @@ impl Component<'_> {
             Source::Library(root) => Ok(Box::new(ForeignStore::open(*root, &self.info.name, config)?)),
         }
     }
-}
-
-fn libraries(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut res = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
-        if name.starts_with(env::consts::DLL_PREFIX) && name.ends_with(env::consts::DLL_SUFFIX) && path.is_file() {
-            res.push(path);
-        }
-    }
-    res.sort();
-    Ok(res)
 }
 
 fn place(path: Option<&Path>) -> String {

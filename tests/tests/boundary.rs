@@ -260,8 +260,8 @@ fn a_panic_in_a_store_is_an_error() {
             "record_verdict" => {
                 store.record_verdict("a", &id, &object(json!({"verdict": "pass", "pipeline": "p", "run_id": "r"})))
             }
-            "remove" => store.remove("a", &id),
-            _ => store.scrub(&()).map(drop),
+            "remove" => store.remove("a", std::slice::from_ref(&id), ""),
+            _ => store.scrub(&(), Default::default()).map(drop),
         };
         panicked(place, "config.rs:", res);
     };

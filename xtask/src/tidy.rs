@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-abi", &["abi_stable"]),
     ("modelwatch-sdk", &["abi_stable", "arrow-array", "arrow-data", "arrow-schema", "modelwatch-abi", "schemars"]),
     ("modelwatch-stats", &["statrs", "faer"]),
+    ("modelwatch-store", &["blake3", "modelwatch-sdk", "zstd"]),
     ("modelwatch-tensors", &["memmap2", "npyz", "prost", "safetensors", "zip"]),
     ("modelwatch-config", &["annotate-snippets", "jsonschema", "schemars", "strsim", "toml"]),
     (
@@ -87,7 +88,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// What a plugin may depend on: never the runtime, the configuration, inference or tract.
 const PLUGIN_EDGES: &[&str] =
-    &["blake3", "modelwatch-sdk", "modelwatch-stats", "modelwatch-tensors", "object_store", "schemars"];
+    &["modelwatch-sdk", "modelwatch-stats", "modelwatch-store", "modelwatch-tensors", "object_store", "schemars"];
 
 /// Parts of paths that name one person's machine.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/Users/", "/work/", "C:\\Users"];

@@ -40,6 +40,8 @@ impl ErrorKind {
     pub const PANICKED: Self = Self(7);
     /// Stored bytes are not what was written.
     pub const CORRUPT: Self = Self(8);
+    /// It may have happened or not; looking again tells.
+    pub const UNCERTAIN: Self = Self(9);
 }
 
 /// A failure, as it crosses the boundary.
@@ -211,10 +213,13 @@ pub trait CheckpointStore: Send + Sync {
     ) -> Fallible<()>;
     /// Appends a verdict (JSON) on a checkpoint to the log.
     fn record_verdict(&self, lineage: RStr<'_>, id: RStr<'_>, verdict: RStr<'_>) -> Fallible<()>;
-    fn remove(&self, lineage: RStr<'_>, id: RStr<'_>) -> Fallible<()>;
-    /// Checks what is stored and returns a report (JSON).
+    /// Compare and swap: `CONFLICT` unless the ref is at `expected`.
+    fn unset_ref(&self, lineage: RStr<'_>, name: RStr<'_>, expected: RStr<'_>, reason: RStr<'_>) -> Fallible<()>;
+    /// Marks checkpoints (JSON: a list of ids) as removed, all or none.
+    fn remove(&self, lineage: RStr<'_>, ids: RStr<'_>, reason: RStr<'_>) -> Fallible<()>;
+    /// `scrub`, `collect`, `repair`, `stats` or `doctor`, with options and a report in JSON.
     #[sabi(last_prefix_field)]
-    fn scrub(&self, host: &HostRef<'_>, options: RStr<'_>) -> Fallible<RString>;
+    fn care(&self, host: &HostRef<'_>, task: RStr<'_>, options: RStr<'_>) -> Fallible<RString>;
 }
 
 /// An owned [`CheckpointStore`].

@@ -40,6 +40,9 @@ pub enum ErrorKind {
     Panicked,
     /// Stored bytes are not what was written.
     Corrupt,
+    /// It may have happened or not, since the answer did not come; looking again tells. Nothing may be
+    /// cleaned up on the strength of it.
+    Uncertain,
 }
 
 impl Error {

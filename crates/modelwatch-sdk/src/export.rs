@@ -12,6 +12,7 @@ use abi_stable::{
 };
 use arrow_array::RecordBatch;
 use modelwatch_abi::v1;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -108,7 +109,7 @@ fn probe(component: RStr<'_>, config: RStr<'_>) -> v1::Fallible<v1::ProbeBox> {
     guard(open, |it| v1::Probe_TO::from_value(Exported::new(it), TD_Opaque))
 }
 
-fn parse(json: &str) -> Result<Value> {
+fn parse<T: DeserializeOwned>(json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(Error::input)
 }
 
@@ -218,11 +219,22 @@ impl v1::CheckpointStore for Exported<Box<dyn CheckpointStore>> {
         };
         guard(record, |()| ())
     }
-    fn remove(&self, lineage: RStr<'_>, id: RStr<'_>) -> v1::Fallible<()> {
-        guard(|| self.0.remove(&lineage, &CheckpointId::parse(&id)?), |()| ())
+    fn unset_ref(&self, lineage: RStr<'_>, name: RStr<'_>, expected: RStr<'_>, reason: RStr<'_>) -> v1::Fallible<()> {
+        guard(|| self.0.unset_ref(&lineage, &name, &CheckpointId::parse(&expected)?, &reason), |()| ())
     }
-    fn scrub(&self, host: &v1::HostRef<'_>, _options: RStr<'_>) -> v1::Fallible<RString> {
-        called(host, |host| to_json(&self.0.scrub(host)?), RString::from)
+    fn remove(&self, lineage: RStr<'_>, ids: RStr<'_>, reason: RStr<'_>) -> v1::Fallible<()> {
+        guard(|| self.0.remove(&lineage, &parse::<Vec<_>>(&ids)?, &reason), |()| ())
+    }
+    fn care(&self, host: &v1::HostRef<'_>, task: RStr<'_>, options: RStr<'_>) -> v1::Fallible<RString> {
+        let care = |host: &dyn Host| match task.as_str() {
+            "scrub" => to_json(&self.0.scrub(host, parse(&options)?)?),
+            "collect" => to_json(&self.0.collect(host, &parse(&options)?)?),
+            "repair" => to_json(&self.0.repair(host)?),
+            "stats" => to_json(&self.0.stats(host)?),
+            "doctor" => to_json(&self.0.doctor(host)?),
+            it => Err(Error::new(ErrorKind::NotFound, format!("a store does not know how to `{}`", it.escape_debug()))),
+        };
+        called(host, care, RString::from)
     }
 }
 

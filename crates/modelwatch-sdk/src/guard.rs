@@ -77,6 +77,7 @@ impl From<Error> for v1::Error {
             ErrorKind::Cancelled => v1::ErrorKind::CANCELLED,
             ErrorKind::Panicked => v1::ErrorKind::PANICKED,
             ErrorKind::Corrupt => v1::ErrorKind::CORRUPT,
+            ErrorKind::Uncertain => v1::ErrorKind::UNCERTAIN,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }
     }
@@ -93,6 +94,7 @@ impl From<v1::Error> for Error {
             v1::ErrorKind::CANCELLED => ErrorKind::Cancelled,
             v1::ErrorKind::PANICKED => ErrorKind::Panicked,
             v1::ErrorKind::CORRUPT => ErrorKind::Corrupt,
+            v1::ErrorKind::UNCERTAIN => ErrorKind::Uncertain,
             _ => ErrorKind::Other,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }

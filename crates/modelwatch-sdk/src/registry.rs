@@ -108,7 +108,7 @@ impl Registry {
     #[must_use]
     pub fn store<S: Store>(mut self) -> Self {
         self.describe::<S::Config>(Kind::Store, S::NAME);
-        self.stores.push((S::NAME, |it| Ok(Box::new(<S as Store>::open(config(it)?)?))));
+        self.stores.push((S::NAME, |it| S::open(config(it)?)));
         self
     }
 

@@ -3,10 +3,13 @@
 //! Everything that changes is an entry of a lineage's log, so the list of checkpoints, the refs,
 //! their history and the last known good checkpoint are folds over it. Nothing here deletes.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -15,12 +18,16 @@ use crate::{
     tensor::TensorView,
 };
 
+mod care;
 mod history;
 
+pub use care::{
+    CollectOptions, CollectReport, Collected, DoctorReport, RepairReport, ScrubDepth, ScrubReport, StoreStats,
+};
 pub use history::{CheckpointSummary, History, RefMove};
 
-/// A store with a name and a typed configuration.
-pub trait Store: CheckpointStore + Sized + 'static {
+/// A kind of store with a name and a typed configuration.
+pub trait Store: 'static {
     /// The name that a pipeline uses: lower case, words joined by `-`.
     const NAME: &'static str;
     /// The options; use `#[serde(deny_unknown_fields)]`, defaults and doc comments.
@@ -29,7 +36,7 @@ pub trait Store: CheckpointStore + Sized + 'static {
     ///
     /// # Errors
     /// When the place cannot be used.
-    fn open(config: Self::Config) -> Result<Self>;
+    fn open(config: Self::Config) -> Result<Box<dyn CheckpointStore>>;
 }
 
 /// Keeps checkpoints and refs.
@@ -79,17 +86,61 @@ pub trait CheckpointStore: Send + Sync {
     /// `NotFound` where the lineage has no such checkpoint.
     fn record_verdict(&self, lineage: &str, id: &CheckpointId, verdict: &VerdictRecord) -> Result<()>;
 
-    /// Marks a checkpoint of the lineage as removed; its bytes go with a later garbage collection.
+    /// Takes a ref away if it is at `expected`. What it pinned may go with the next pruning.
     ///
     /// # Errors
-    /// `Conflict` where a ref points at it.
-    fn remove(&self, lineage: &str, id: &CheckpointId) -> Result<()>;
+    /// `NotFound` where there is no such ref, `Conflict` where it is elsewhere.
+    fn unset_ref(&self, lineage: &str, name: &str, expected: &CheckpointId, reason: &str) -> Result<()>;
 
-    /// Reads every stored byte and checks it.
+    /// Marks checkpoints of the lineage as removed, all or none; their bytes go with a later
+    /// [`collect`](Self::collect).
+    ///
+    /// # Errors
+    /// `NotFound` where one is not there, `Conflict` where a ref points at one.
+    fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()>;
+
+    /// Reads what is stored, as deep as asked, and checks it.
     ///
     /// # Errors
     /// When the store cannot be read at all; damage is in the report.
-    fn scrub(&self, host: &dyn Host) -> Result<ScrubReport>;
+    fn scrub(&self, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport>;
+
+    /// Frees the space of what was removed, in two phases: marks what nothing leads to, and sweeps what an
+    /// earlier call marked at least the grace period ago and nothing has led to since.
+    ///
+    /// # Errors
+    /// When anything is damaged or unclear: nothing is deleted on doubt.
+    fn collect(&self, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
+        let _ = (host, options);
+        Err(unsupported("free space"))
+    }
+
+    /// Mends what does not verify from what does: replicas, or the same bytes stored elsewhere. Deletes nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all; what cannot be mended is in the report.
+    fn repair(&self, host: &dyn Host) -> Result<RepairReport> {
+        let _ = host;
+        Err(unsupported("repair itself"))
+    }
+
+    /// Returns how much is stored and how much space that takes.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn stats(&self, host: &dyn Host) -> Result<StoreStats> {
+        let _ = host;
+        Err(unsupported("tell its size"))
+    }
+
+    /// Tries whether the place where it keeps its files does what the store relies on.
+    ///
+    /// # Errors
+    /// When the place cannot be tried; what it gets wrong is in the report.
+    fn doctor(&self, host: &dyn Host) -> Result<DoctorReport> {
+        let _ = host;
+        Err(unsupported("examine the place it is in"))
+    }
 
     /// Returns the whole log of a lineage as a [`History`].
     ///
@@ -280,18 +331,59 @@ pub enum LogEvent {
         /// Why.
         reason: String,
     },
-    /// A checkpoint was removed.
+    /// A ref was taken away.
+    UnsetRef {
+        /// The ref.
+        name: String,
+        /// Where it was.
+        from: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// Checkpoints were removed.
     Remove {
+        /// Their ids.
+        #[serde(alias = "id", deserialize_with = "one_or_many")]
+        ids: Vec<CheckpointId>,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
+    /// The bytes of a checkpoint are to be found in another place from here on.
+    Relocate {
         /// Its id.
         id: CheckpointId,
+    },
+    /// In the store's own log only: a lineage is about to get its first checkpoint.
+    Lineage {
+        /// Its name.
+        name: String,
+    },
+    /// What nothing leads to was marked for deletion.
+    Mark {
+        /// What names the list of it.
+        list: String,
+    },
+    /// What was marked is deleted: what is added to the log from here on does not lead to it.
+    Sweep {
+        /// What names the list of it.
+        list: String,
     },
     /// Something that this version does not know and may ignore.
     #[serde(other)]
     Unknown,
 }
 
+/// Early logs have one id where there can be several.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<CheckpointId>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(it) => CheckpointId::parse(&it).map(|it| vec![it]).map_err(D::Error::custom),
+        several => serde_json::from_value(several).map_err(D::Error::custom),
+    }
+}
+
 /// A verdict on a checkpoint, as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VerdictRecord {
     /// `pass`, `fail`, `inconclusive`, `not-checked` or `error`.
     pub verdict: String,
@@ -299,17 +391,14 @@ pub struct VerdictRecord {
     pub pipeline: String,
     /// The run that gave it.
     pub run_id: String,
+    /// What the run measured of the checkpoint as a whole, by which the best ones can be kept. Only finite numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
 }
 
-/// What a scrub found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ScrubReport {
-    /// Checkpoints that were read whole.
-    pub checkpoints: u64,
-    /// Bytes that were read.
-    pub bytes: u64,
-    /// Everything that does not verify, one sentence each.
-    pub damage: Vec<String>,
+fn unsupported(what: &str) -> Error {
+    Error::new(ErrorKind::Other, format!("this kind of store does not know how to {what}"))
+        .with_help("use the store `local`, or ask the plugin's author")
 }
 
 /// Checks the name of a lineage or ref: 1 to 128 of `A-Z a-z 0-9 . _ -`, not starting with `.`.

@@ -198,8 +198,34 @@ pub(crate) enum StoreCommand {
         #[arg(long, default_value = "rolled back by hand")]
         reason: String,
     },
-    /// Read every stored byte and check it.
-    Scrub,
+    /// Take a ref away; what it pinned may go with the next pruning.
+    Unset {
+        /// The ref, as `digits@candidate-7`.
+        target: String,
+        /// Why; kept in the log.
+        #[arg(long, default_value = "unset by hand")]
+        reason: String,
+    },
+    /// Read what is stored and check it: every byte, unless said otherwise.
+    #[command(visible_alias = "fsck")]
+    Scrub {
+        /// Read logs, manifests and indexes only; of everything else, whether it is there and whole.
+        #[arg(long)]
+        fast: bool,
+        /// As `--fast`, and this share of the bytes, another one each time.
+        #[arg(long, value_name = "PERCENT", conflicts_with = "fast")]
+        sample: Option<f64>,
+    },
+    /// Mend damage from replicas or the same bytes elsewhere. Deletes nothing.
+    Repair,
+    /// Show how much is stored and how much space that takes.
+    Stats {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try whether the place of the store does what a store relies on.
+    Doctor,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,10 @@
 
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Result, Store, TensorView,
-    store::{CheckpointId, CheckpointReader, CheckpointStore, CheckpointWriter, LogEntry, ScrubReport, VerdictRecord},
+    store::{
+        CheckpointId, CheckpointReader, CheckpointStore, CheckpointWriter, LogEntry, ScrubDepth, ScrubReport,
+        VerdictRecord,
+    },
 };
 use serde_json::{Map, Value};
 
@@ -16,8 +19,8 @@ struct Writer(Fault);
 impl Store for FaultyStore {
     const NAME: &'static str = "faulty";
     type Config = Config;
-    fn open(config: Config) -> Result<Self> {
-        Ok(Self(config.opened()?.fault))
+    fn open(config: Config) -> Result<Box<dyn CheckpointStore>> {
+        Ok(Box::new(Self(config.opened()?.fault)))
     }
 }
 
@@ -45,11 +48,15 @@ impl CheckpointStore for FaultyStore {
         self.0.at(Fault::RecordVerdict);
         Ok(())
     }
-    fn remove(&self, _: &str, _: &CheckpointId) -> Result<()> {
+    fn unset_ref(&self, _: &str, _: &str, _: &CheckpointId, _: &str) -> Result<()> {
+        self.0.at(Fault::SetRef);
+        Ok(())
+    }
+    fn remove(&self, _: &str, _: &[CheckpointId], _: &str) -> Result<()> {
         self.0.at(Fault::Remove);
         Ok(())
     }
-    fn scrub(&self, _: &dyn Host) -> Result<ScrubReport> {
+    fn scrub(&self, _: &dyn Host, _: ScrubDepth) -> Result<ScrubReport> {
         self.0.at(Fault::Scrub);
         Ok(ScrubReport::default())
     }

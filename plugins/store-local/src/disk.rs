@@ -98,18 +98,16 @@ impl Disk {
         Ok(Some(res))
     }
 
-    /// Returns `len` bytes from `offset` of the file; both were checked by the caller.
-    pub(crate) fn read_range(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>> {
+    /// Fills `out` from `offset` of the file.
+    pub(crate) fn read_at(&self, path: &Path, offset: u64, out: &mut [u8]) -> Result<()> {
         let Some((mut file, size)) = self.open_file(path)? else {
             return Err(errors::corrupt(path, "is missing"));
         };
-        if offset.checked_add(len as u64).is_none_or(|end| end > size) {
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > size) {
             return Err(errors::corrupt(path, format_args!("is cut off at {size} bytes")));
         }
-        let mut res = vec![0; len];
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut res));
-        read.map_err(|e| errors::io("read", path, &e))?;
-        Ok(res)
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out));
+        read.map_err(|e| errors::io("read", path, &e))
     }
 
     /// Returns the names in a folder, sorted; none if it does not exist. Names that are no UTF-8 are left out.

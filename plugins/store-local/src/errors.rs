@@ -1,8 +1,8 @@
-//! The wording of failures: what was attempted, on which path, and what to do about it.
+//! The wording of failed system calls: what was attempted, on which path, and what to do about it.
 
 use std::{io, path::Path};
 
-use modelwatch_sdk::{Error, ErrorKind};
+use modelwatch_sdk::Error;
 
 /// Returns the error for a system call that failed; `attempt` completes "cannot …".
 pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
@@ -22,13 +22,5 @@ pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
 
 /// Returns the error for stored bytes that are not what was written.
 pub(crate) fn corrupt(path: &Path, what: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("`{}` {what}", path.display()))
-        .with_help("put the file back from a copy of the store, or commit the checkpoint again")
-}
-
-/// Returns the error for something that a newer version wrote.
-pub(crate) fn too_new(path: &Path, what: impl std::fmt::Display, writer: &str) -> Error {
-    let by = if writer.is_empty() { String::new() } else { format!(", written by {writer}") };
-    Error::new(ErrorKind::Input, format!("`{}` {what}{by}", path.display()))
-        .with_help("use a version of modelwatch at least as new as the one that wrote it")
+    modelwatch_store::corrupt(path.display(), what)
 }

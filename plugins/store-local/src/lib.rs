@@ -1,37 +1,90 @@
-//! The local checkpoint store: a folder that keeps every acknowledged checkpoint through crashes,
-//! power cuts and concurrent writers, and that never hands out a byte it did not check.
+//! The local checkpoint store: the engine of `modelwatch-store` in a folder.
 //!
-//! Three promises, in the order in which the modules keep them:
-//!
-//! 1. *Acknowledged means durable.* Whatever is written is staged, synced, hard-linked into place and
-//!    its folder synced before the next thing refers to it ([`disk`]); the log entry comes last ([`log`]).
-//! 2. *Verified means verified.* Everything that is read is held against a BLAKE3 digest first ([`reader`]).
-//! 3. *Nothing is overwritten.* The one way to change anything is to add the next entry to a lineage's
-//!    log, which succeeds for exactly one of several writers. There are no locks to get stuck on.
-//!
-//! [`mod@format`] specifies every byte on disk. Deliberately not here: deletion of anything but this
-//! crate's own staged leftovers (garbage collection is a later reader of the same format).
+//! What the engine wants durable is staged, synced, hard-linked into place and its folder synced
+//! before the call returns ([`disk`]). Several processes may use the folder at once.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(rustdoc::private_intra_doc_links)]
 
-pub mod format;
-
+mod blobs;
 mod disk;
 mod errors;
-mod log;
-mod manifest;
-mod pack;
-mod random;
-mod reader;
-mod scrub;
 mod stage;
-mod store;
-mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::store::{Config, LocalStore, registry};
+use std::{path::Path, sync::Arc};
+
+use modelwatch_sdk::{Error, JsonSchema, Registry, Result, store::CheckpointStore};
+use modelwatch_store::{Blobs, Engine, Settings};
+use serde::Deserialize;
+
+use crate::{
+    blobs::{Folder, Manners},
+    disk::Watch,
+};
+
+/// Keeps checkpoints in a folder: immutable, deduplicated, verified on every read, and durable once
+/// acknowledged. Several processes may use it at once.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The folder of the store; it is created if it does not exist.
+    #[schemars(extend("format" = "path"))]
+    pub path: String,
+    /// Whether bytes are compressed where a sample of them shows that it is worth it.
+    #[serde(default = "yes")]
+    pub compress: bool,
+    /// Whether tensors may be stored as differences to those of an earlier checkpoint: less space for checkpoints that
+    /// follow each other closely, more time to read them. Every eighth checkpoint stands for itself.
+    #[serde(default)]
+    pub delta: bool,
+    /// Folders with copies of the store, from which `modelwatch store repair` mends damage.
+    #[serde(default)]
+    #[schemars(extend("format" = "path"))]
+    pub replicas: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The store in a folder.
+pub struct LocalStore;
+
+/// Returns what this plugin offers.
+pub fn registry() -> Registry {
+    Registry::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).store::<LocalStore>()
+}
+
+impl modelwatch_sdk::Store for LocalStore {
+    const NAME: &'static str = "local";
+    type Config = Config;
+
+    fn open(config: Config) -> Result<Box<dyn CheckpointStore>> {
+        if config.path.is_empty() {
+            return Err(Error::config("/path", "the path of the store is empty").with_help("name a folder"));
+        }
+        let mut settings = Settings::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
+        settings.compresses = config.compress;
+        settings.uses_delta = config.delta;
+        for (at, it) in config.replicas.iter().enumerate() {
+            let pointer = || format!("/replicas/{at}");
+            if !Path::new(it).join(modelwatch_store::STORE_FILE).is_file() {
+                return Err(Error::config(pointer(), format!("there is no store in `{it}`"))
+                    .with_help("name the folder of a copy of this store, or leave it out"));
+            }
+            let replica = Folder::open(Path::new(it), Arc::new(()), Manners::default(), settings.clock)?;
+            settings.replicas.push(Arc::new(replica));
+        }
+        Ok(Box::new(open_with(Path::new(&config.path), Arc::new(()), Manners::default(), settings)?))
+    }
+}
+
+fn open_with(path: &Path, watch: Arc<dyn Watch>, manners: Manners, settings: Settings) -> Result<Engine> {
+    let folder: Arc<dyn Blobs> = Arc::new(Folder::open(path, watch, manners, settings.clock)?);
+    Engine::open(folder, settings)
+}
 
 modelwatch_sdk::export_plugin!(registry);

@@ -9,31 +9,35 @@ use std::{
 };
 
 use modelwatch_sdk::Result;
+use modelwatch_store::{Draft, Published, Stage, random_id};
 
 use crate::{
     disk::{Disk, Step},
-    errors, random,
+    errors,
 };
 
+/// A staged file is at most as long as a pack.
+const MAX_STAGED: u64 = modelwatch_store::format::MAX_PACK;
+
 /// A folder that goes when it is dropped. A file in it is locked, which tells [`sweep`] to spare it.
-pub(crate) struct Stage {
+pub(crate) struct Staging {
     dir: PathBuf,
     disk: Arc<Disk>,
     _lock: File,
 }
 
-/// A file that is being written; it is of no use before [`sync`](Self::sync).
-pub(crate) struct StagedFile {
+/// A file that is being written; it is of no use before it is finished.
+struct StagedFile {
     path: PathBuf,
     file: File,
     disk: Arc<Disk>,
 }
 
-impl Stage {
+impl Staging {
     pub(crate) fn new(disk: &Arc<Disk>) -> Result<Self> {
         let tmp = disk.root().join("tmp");
         disk.ensure_dir(&tmp)?;
-        let dir = tmp.join(random::id());
+        let dir = tmp.join(random_id());
         let made = disk.step(Step::CreateDir(&dir), || fs::create_dir(&dir));
         made.map_err(|e| errors::io("create the folder", &dir, &e))?;
         let path = dir.join("lock");
@@ -44,40 +48,49 @@ impl Stage {
         let _ = lock.try_lock();
         Ok(Self { dir, disk: Arc::clone(disk), _lock: lock })
     }
+}
 
-    pub(crate) fn create(&self, name: &str) -> Result<StagedFile> {
+impl Stage for Staging {
+    fn create(&self, name: &str) -> Result<Box<dyn Draft>> {
         let path = self.dir.join(name);
         let made = self.disk.step(Step::CreateFile(&path), || File::create_new(&path));
         let file = made.map_err(|e| errors::io("create", &path, &e))?;
-        Ok(StagedFile { path, file, disk: Arc::clone(&self.disk) })
+        Ok(Box::new(StagedFile { path, file, disk: Arc::clone(&self.disk) }))
     }
 
-    /// Returns the path of a new, synced file of these bytes.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-        let mut file = self.create(name)?;
-        file.append(bytes)?;
-        file.sync()
+    fn publish(&self, name: &str, key: &str) -> Result<Published> {
+        let is_new = self.disk.publish(&self.dir.join(name), &self.disk.root().join(key))?;
+        Ok(if is_new { Published::Created } else { Published::Taken })
+    }
+
+    fn replace(&self, name: &str, key: &str) -> Result<()> {
+        let to = self.disk.root().join(key);
+        self.disk.ensure_dir(to.parent().expect("a key is below the root"))?;
+        self.disk.replace(&self.dir.join(name), &to)
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.disk.read(&self.dir.join(name), MAX_STAGED)
     }
 }
 
-impl Drop for Stage {
+impl Drop for Staging {
     fn drop(&mut self) {
         remove(&self.disk, &self.dir);
     }
 }
 
-impl StagedFile {
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+impl Draft for StagedFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let (file, path) = (&mut self.file, &self.path);
         self.disk.step(Step::Write(path), || file.write_all(bytes)).map_err(|e| errors::io("write", path, &e))
     }
 
     /// Makes the bytes durable. The file is closed either way: after a failed sync the system may have
     /// dropped the bytes, and a second sync would claim success.
-    pub(crate) fn sync(self) -> Result<PathBuf> {
-        let Self { path, file, disk } = self;
-        disk.sync(Step::SyncFile(&path), || file.sync_all()).map_err(|e| errors::io("sync", &path, &e))?;
-        Ok(path)
+    fn finish(self: Box<Self>) -> Result<()> {
+        let Self { path, file, disk } = *self;
+        disk.sync(Step::SyncFile(&path), || file.sync_all()).map_err(|e| errors::io("sync", &path, &e))
     }
 }
 

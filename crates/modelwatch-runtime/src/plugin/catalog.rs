@@ -249,15 +249,22 @@ impl Component<'_> {
         self.plugin
     }
 
-    /// Returns the options with those that the component's schema marks as paths (`"format": "path"`)
-    /// starting at `root`.
+    /// Returns the options with those that the component's schema marks as paths (`"format": "path"`,
+    /// also of a list) starting at `root`.
     pub fn resolved(&self, with: &Map<String, Value>, root: &Path) -> Value {
         let mut with = with.clone();
         let properties = self.info.config.get("properties");
         for (name, value) in &mut with {
             let is_path = properties.and_then(|it| it.get(name)?.get("format")).is_some_and(|it| it == "path");
-            if let (true, Value::String(path)) = (is_path, &mut *value) {
-                *path = root.join(&*path).display().to_string();
+            let paths = match value {
+                _ if !is_path => &mut [],
+                Value::Array(it) => it.as_mut_slice(),
+                it => std::slice::from_mut(it),
+            };
+            for it in paths {
+                if let Value::String(path) = it {
+                    *path = root.join(&*path).display().to_string();
+                }
             }
         }
         Value::Object(with)

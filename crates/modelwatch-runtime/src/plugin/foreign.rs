@@ -16,11 +16,11 @@ use modelwatch_sdk::{
     Error, ErrorKind, Host, ModelRole, Needs, Probe, RecordBatch, Report, Result, Role, TensorView, batch,
     export::{raw_tensor, tensor_view},
     store::{
-        CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, LogEntry, ScrubReport,
-        VerdictRecord,
+        CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, CollectOptions,
+        CollectReport, DoctorReport, LogEntry, RepairReport, ScrubDepth, ScrubReport, StoreStats, VerdictRecord,
     },
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tracing::{debug, error, info, level_filters::LevelFilter, trace, warn};
 
@@ -98,6 +98,13 @@ impl ForeignStore {
     }
 }
 
+impl ForeignStore {
+    fn care<T: DeserializeOwned>(&self, host: &dyn Host, task: &str, options: &impl Serialize) -> Result<T> {
+        let options = serde_json::to_string(options).map_err(Error::input)?;
+        parse(&self.call(|raw| with_host(host, |host| raw.care(host, task.into(), options.as_str().into())))?)
+    }
+}
+
 impl CheckpointStore for ForeignStore {
     fn begin(
         &self,
@@ -135,11 +142,27 @@ impl CheckpointStore for ForeignStore {
         let verdict = serde_json::to_string(verdict).map_err(Error::input)?;
         self.call(|raw| raw.record_verdict(lineage.into(), id.as_str().into(), verdict.as_str().into()))
     }
-    fn remove(&self, lineage: &str, id: &CheckpointId) -> Result<()> {
-        self.call(|raw| raw.remove(lineage.into(), id.as_str().into()))
+    fn unset_ref(&self, lineage: &str, name: &str, expected: &CheckpointId, reason: &str) -> Result<()> {
+        self.call(|raw| raw.unset_ref(lineage.into(), name.into(), expected.as_str().into(), reason.into()))
     }
-    fn scrub(&self, host: &dyn Host) -> Result<ScrubReport> {
-        parse(&self.call(|raw| with_host(host, |host| raw.scrub(host, "{}".into())))?)
+    fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
+        let ids = serde_json::to_string(ids).map_err(Error::input)?;
+        self.call(|raw| raw.remove(lineage.into(), ids.as_str().into(), reason.into()))
+    }
+    fn scrub(&self, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {
+        self.care(host, "scrub", &depth)
+    }
+    fn collect(&self, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
+        self.care(host, "collect", options)
+    }
+    fn repair(&self, host: &dyn Host) -> Result<RepairReport> {
+        self.care(host, "repair", &())
+    }
+    fn stats(&self, host: &dyn Host) -> Result<StoreStats> {
+        self.care(host, "stats", &())
+    }
+    fn doctor(&self, host: &dyn Host) -> Result<DoctorReport> {
+        self.care(host, "doctor", &())
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeKind, ProbeSeverity};
 use modelwatch_sdk::{
     Report,
-    report::{Check, Finding, Labels, Severity, Status},
+    report::{Check, Finding, Labels, MetricRole, Severity, Status},
     store::{CheckpointStore, History, VerdictRecord},
 };
 
@@ -238,6 +238,18 @@ fn run_id(now: Timestamp, digest: &str) -> String {
     format!("{time}-{}", &blake3::hash(unique.as_bytes()).to_hex()[..8])
 }
 
+/// Returns what was measured of the candidate over all rows, by which a store can tell the best checkpoints.
+/// What is not finite is no measure of anything, and a name that two probes give counts for neither.
+fn overall(record: &RunRecord) -> BTreeMap<String, f64> {
+    let mut res: BTreeMap<String, Option<f64>> = BTreeMap::new();
+    for Of { it, .. } in &record.metrics {
+        if it.labels.is_empty() && it.role == MetricRole::Candidate && it.value.is_finite() {
+            res.entry(it.name.clone()).and_modify(|before| *before = None).or_insert(Some(it.value));
+        }
+    }
+    res.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
 fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'_>) {
     let judged = || {
         let id = run.judged.as_ref()?;
@@ -249,6 +261,7 @@ fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'
             verdict: record.verdict.as_str().to_owned(),
             pipeline: run.pipeline.name.clone(),
             run_id: record.run_id.clone(),
+            metrics: overall(record),
         };
         if let Err(e) = it.store.record_verdict(it.lineage, it.id, &verdict) {
             // A verdict that the store does not know must not move a ref.

@@ -1,6 +1,6 @@
 //! The fold of a lineage's log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{CheckpointId, LogEntry, LogEvent, VerdictRecord};
 
@@ -9,6 +9,8 @@ use super::{CheckpointId, LogEntry, LogEvent, VerdictRecord};
 pub struct History {
     last_seq: u64,
     checkpoints: Vec<CheckpointSummary>,
+    /// Where each id is in `checkpoints`: a log of ten thousand entries is folded on every open.
+    positions: HashMap<CheckpointId, usize>,
     refs: BTreeMap<String, CheckpointId>,
     moves: Vec<RefMove>,
 }
@@ -37,8 +39,8 @@ pub struct RefMove {
     pub name: String,
     /// Where it was.
     pub from: Option<CheckpointId>,
-    /// Where it went.
-    pub to: CheckpointId,
+    /// Where it went; nowhere where it was taken away.
+    pub to: Option<CheckpointId>,
     /// Why.
     pub reason: String,
 }
@@ -50,20 +52,42 @@ impl History {
         let LogEntry { seq, time, event } = entry;
         match event {
             LogEvent::Commit { id } => {
-                self.checkpoints.retain(|it| it.id != id);
+                self.forget(std::slice::from_ref(&id));
+                self.positions.insert(id.clone(), self.checkpoints.len());
                 self.checkpoints.push(CheckpointSummary { id, seq, time, verdicts: Vec::new() });
             }
             LogEvent::Verdict { id, verdict } => {
-                if let Some(it) = self.checkpoints.iter_mut().find(|it| it.id == id) {
-                    it.verdicts.push(verdict);
+                if let Some(&at) = self.positions.get(&id) {
+                    self.checkpoints[at].verdicts.push(verdict);
                 }
             }
             LogEvent::SetRef { name, from, to, reason } => {
                 self.refs.insert(name.clone(), to.clone());
-                self.moves.push(RefMove { seq, time, name, from, to, reason });
+                self.moves.push(RefMove { seq, time, name, from, to: Some(to), reason });
             }
-            LogEvent::Remove { id } => self.checkpoints.retain(|it| it.id != id),
-            LogEvent::Unknown => {}
+            LogEvent::UnsetRef { name, from, reason } => {
+                self.refs.remove(&name);
+                self.moves.push(RefMove { seq, time, name, from: Some(from), to: None, reason });
+            }
+            LogEvent::Remove { ids, .. } => self.forget(&ids),
+            LogEvent::Relocate { .. }
+            | LogEvent::Lineage { .. }
+            | LogEvent::Mark { .. }
+            | LogEvent::Sweep { .. }
+            | LogEvent::Unknown => {}
+        }
+    }
+
+    fn forget(&mut self, ids: &[CheckpointId]) {
+        let mut found = false;
+        for it in ids {
+            found |= self.positions.remove(it).is_some();
+        }
+        if found {
+            self.checkpoints.retain(|it| self.positions.contains_key(&it.id));
+            self.positions.clear();
+            let positions = self.checkpoints.iter().enumerate().map(|(at, it)| (it.id.clone(), at));
+            self.positions.extend(positions);
         }
     }
 
@@ -79,7 +103,12 @@ impl History {
 
     /// Returns whether the lineage has that checkpoint.
     pub fn contains(&self, id: &CheckpointId) -> bool {
-        self.checkpoints.iter().any(|it| it.id == *id)
+        self.positions.contains_key(id)
+    }
+
+    /// Returns what is known of that checkpoint.
+    pub fn checkpoint(&self, id: &CheckpointId) -> Option<&CheckpointSummary> {
+        self.positions.get(id).map(|&at| &self.checkpoints[at])
     }
 
     /// Returns what a ref points at. `latest` is the newest commit unless it was set.
@@ -117,9 +146,9 @@ impl History {
     /// one whose bytes verify is the last known good one.
     pub fn before(&self, name: &str, current: &CheckpointId) -> Vec<&CheckpointId> {
         let good: Vec<_> = self.known_good().filter(|it| *it != current).collect();
-        let seq = |id: &CheckpointId| self.checkpoints.iter().find(|it| it.id == *id).map(|it| it.seq);
+        let seq = |id: &CheckpointId| self.checkpoint(id).map(|it| it.seq);
         let mut res: Vec<&CheckpointId> = Vec::new();
-        let moves = self.moves.iter().rev().filter(|it| it.name == name).map(|it| &it.to);
+        let moves = self.moves.iter().rev().filter(|it| it.name == name).filter_map(|it| it.to.as_ref());
         let earlier = good.iter().copied().filter(|it| seq(it) < seq(current));
         for it in moves.filter(|it| good.contains(it)).chain(earlier) {
             if !res.contains(&it) {
@@ -144,7 +173,7 @@ mod tests {
     }
 
     fn verdict(word: &str) -> VerdictRecord {
-        VerdictRecord { verdict: word.into(), pipeline: "p".into(), run_id: "r".into() }
+        VerdictRecord { verdict: word.into(), pipeline: "p".into(), run_id: "r".into(), metrics: BTreeMap::new() }
     }
 
     #[test]
@@ -161,7 +190,7 @@ mod tests {
         }
         assert_eq!(history.known_good().collect::<Vec<_>>(), [&id('c'), &id('b'), &id('a')]);
         push(&mut history, LogEvent::Verdict { id: id('c'), verdict: verdict("fail") });
-        push(&mut history, LogEvent::Remove { id: id('b') });
+        push(&mut history, LogEvent::Remove { ids: vec![id('b')], reason: String::new() });
         push(&mut history, LogEvent::Unknown);
         assert_eq!(history.known_good().collect::<Vec<_>>(), [&id('a')]);
         // Another pipeline's pass does not undo a fail, and an error says nothing.

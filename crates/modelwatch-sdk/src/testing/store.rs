@@ -1,9 +1,10 @@
 //! The suite for checkpoint stores.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
-    process,
+    process, slice,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 use super::{good, refused, store_races};
 use crate::{
     error::{ErrorKind, Result},
-    store::{CheckpointId, CheckpointReader, CheckpointStore, LogEvent, VerdictRecord},
+    store::{CheckpointId, CheckpointReader, CheckpointStore, LogEvent, ScrubDepth, VerdictRecord},
     tensor::{DType, TensorView},
 };
 
@@ -85,7 +86,12 @@ fn absent() -> CheckpointId {
 }
 
 fn verdict(word: &str) -> VerdictRecord {
-    VerdictRecord { verdict: word.to_owned(), pipeline: "p".to_owned(), run_id: "r".to_owned() }
+    VerdictRecord {
+        verdict: word.to_owned(),
+        pipeline: "p".to_owned(),
+        run_id: "r".to_owned(),
+        metrics: BTreeMap::new(),
+    }
 }
 
 fn empty(place: &Place, open: Open<'_>) {
@@ -97,8 +103,8 @@ fn empty(place: &Place, open: Open<'_>) {
     refused("opening a checkpoint that is not there", ErrorKind::NotFound, || store.open(&(), &id).map(drop));
     refused("moving a ref to what is not there", ErrorKind::NotFound, || store.set_ref("a", "good", &id, None, ""));
     refused("a verdict on what is not there", ErrorKind::NotFound, || store.record_verdict("a", &id, &verdict("pass")));
-    assert!(store.remove("a", &id).is_err(), "a checkpoint that is not there can be removed");
-    let report = good("scrubbing an empty store", || store.scrub(&()));
+    assert!(store.remove("a", slice::from_ref(&id), "").is_err(), "a checkpoint that is not there can be removed");
+    let report = good("scrubbing an empty store", || store.scrub(&(), ScrubDepth::Full));
     assert!(report.damage.is_empty() && report.checkpoints == 0, "an empty store is damaged: {report:?}");
 }
 
@@ -198,7 +204,7 @@ fn read_all(reader: &dyn CheckpointReader, file: &str, step: usize) -> Vec<u8> {
 
 #[track_caller]
 pub(super) fn clean(store: &dyn CheckpointStore) {
-    let report = good("scrubbing", || store.scrub(&()));
+    let report = good("scrubbing", || store.scrub(&(), ScrubDepth::Full));
     assert!(report.damage.is_empty(), "an undamaged store is reported as damaged: {:?}", report.damage);
     assert!(report.checkpoints > 0, "the scrub of a store with checkpoints read none");
 }
@@ -261,8 +267,17 @@ fn refs(place: &Place, open: Open<'_>) {
     good("moving a ref", || set(&b, Some(&a), "second"));
     assert_eq!(at().as_ref(), Some(&b), "the ref is not where it was moved");
     let history = good("history", || store.history("a"));
-    let moves: Vec<_> = history.moves().iter().map(|it| (it.from.as_ref(), &it.to, it.reason.as_str())).collect();
-    assert_eq!(moves, [(None, &a, "first"), (Some(&a), &b, "second")], "the moves are not in the log as they were");
+    let moves: Vec<_> =
+        history.moves().iter().map(|it| (it.from.as_ref(), it.to.as_ref(), it.reason.as_str())).collect();
+    let wanted = [(None, Some(&a), "first"), (Some(&a), Some(&b), "second")];
+    assert_eq!(moves, wanted, "the moves are not in the log as they were");
+    let unset = |expected, reason| store.unset_ref("a", "good", expected, reason);
+    refused("taking a ref away from where it is not", ErrorKind::Conflict, || unset(&a, ""));
+    good("taking a ref away", || unset(&b, "third"));
+    assert_eq!(at(), None, "a ref that was taken away is still there");
+    refused("taking a ref away twice", ErrorKind::NotFound, || unset(&b, ""));
+    good("setting a ref that was taken away", || set(&a, None, "fourth"));
+    assert_eq!(at().as_ref(), Some(&a), "a ref that was taken away cannot come again");
 }
 
 fn log(place: &Place, open: Open<'_>) {
@@ -290,11 +305,14 @@ fn removal(place: &Place, open: Open<'_>) {
     let store = place.open(open);
     let (a, b) = (commit(store.as_ref(), "a", "one"), commit(store.as_ref(), "a", "two"));
     good("setting a ref", || store.set_ref("a", "good", &a, None, ""));
-    refused("removing what a ref points at", ErrorKind::Conflict, || store.remove("a", &a));
+    refused("removing what a ref points at", ErrorKind::Conflict, || store.remove("a", slice::from_ref(&a), ""));
     assert!(good("history", || store.history("a")).contains(&a), "a removal that was refused removed");
     good("moving the ref", || store.set_ref("a", "good", &b, Some(&a), ""));
-    good("removing", || store.remove("a", &a));
+    good("removing", || store.remove("a", slice::from_ref(&a), ""));
     assert!(!good("history", || store.history("a")).contains(&a), "what was removed is still there");
+    let pair = [b.clone(), absent()];
+    refused("removing one that is there and one that is not", ErrorKind::NotFound, || store.remove("a", &pair, ""));
+    assert!(good("history", || store.history("a")).contains(&b), "a removal that failed removed a part");
     refused("moving a ref to what was removed", ErrorKind::NotFound, || store.set_ref("a", "good", &a, Some(&b), ""));
     assert_eq!(commit(store.as_ref(), "a", "one"), a, "what was removed has another id when it comes again");
     assert!(good("history", || store.history("a")).contains(&a), "what was removed cannot come again");

@@ -1,5 +1,7 @@
 //! `modelwatch store`.
 
+mod care;
+
 use std::{
     fs::{self, File},
     io::Write,
@@ -38,7 +40,11 @@ pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
         StoreCommand::Get { checkpoint, into } => get(store, checkpoint, into),
         StoreCommand::Set { target, checkpoint, reason } => set(store, target, checkpoint, reason),
         StoreCommand::Rollback { target, reason } => rollback(store, target, reason),
-        StoreCommand::Scrub => scrub(store),
+        StoreCommand::Unset { target, reason } => unset(store, target, reason),
+        StoreCommand::Scrub { fast, sample } => care::scrub(store, *fast, *sample),
+        StoreCommand::Repair => care::repair(store),
+        StoreCommand::Stats { json } => care::stats(store, *json),
+        StoreCommand::Doctor => care::doctor(store),
     }
 }
 
@@ -168,7 +174,13 @@ fn event(event: &LogEvent) -> String {
             let from = from.as_ref().map_or_else(|| "nothing".to_owned(), |it| it.short().to_owned());
             format!("{name}: {from} → {} ({reason})", to.short())
         }
-        LogEvent::Remove { id } => format!("{} was removed", id.short()),
+        LogEvent::UnsetRef { name, from, reason } => format!("{name}: {} → nothing ({reason})", from.short()),
+        LogEvent::Remove { ids, reason } => {
+            let ids: Vec<_> = ids.iter().map(CheckpointId::short).collect();
+            format!("{} removed ({reason})", ids.join(", "))
+        }
+        LogEvent::Relocate { id } => format!("{} was mended", id.short()),
+        LogEvent::Sweep { .. } => "what nothing leads to was deleted".to_owned(),
         _ => "something that this version does not know".to_owned(),
     }
 }
@@ -245,14 +257,15 @@ fn rollback(store: &dyn CheckpointStore, target: &str, reason: &str) -> anyhow::
     )
 }
 
-fn scrub(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
-    let report = store.scrub(&()).map_err(explained)?;
-    let mut text = format!("{} checkpoints, {} bytes were read and checked\n", report.checkpoints, report.bytes);
-    for it in &report.damage {
-        text.push_str(&format!("damaged: {it}\n"));
-    }
-    output::print(&text)?;
-    Ok(if report.damage.is_empty() { Code::OK } else { Code::FAILED })
+fn unset(store: &dyn CheckpointStore, target: &str, reason: &str) -> anyhow::Result<Code> {
+    let (lineage, name) = reference(target)?;
+    let history = history(store, &lineage)?;
+    let Some((_, at)) = history.refs().find(|it| it.0 == name) else {
+        return Err(Wrong(format!("there is no ref `{target}`")).into());
+    };
+    store.unset_ref(&lineage, &name, at, reason).map_err(explained)?;
+    output::print(&format!("{target} was at {} and is gone", at.short()))?;
+    Ok(Code::OK)
 }
 
 fn time(seconds: u64) -> String {

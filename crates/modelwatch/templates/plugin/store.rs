@@ -16,7 +16,7 @@ use modelwatch_sdk::{
     DType, Error, ErrorKind, Host, JsonSchema, Registry, Result, Store, TensorView,
     store::{
         CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, FileEntry, History,
-        LogEntry, LogEvent, ScrubReport, TensorEntry, VerdictRecord, check_file_name, check_name,
+        LogEntry, LogEvent, ScrubDepth, ScrubReport, TensorEntry, VerdictRecord, check_file_name, check_name,
     },
 };
 use serde::Deserialize;
@@ -72,8 +72,8 @@ impl Store for Component {
     const NAME: &'static str = "{{name}}";
     type Config = Config;
 
-    fn open(config: Config) -> Result<Self> {
-        Ok(Self(Arc::clone(lock(&STORES).entry(config.name).or_default())))
+    fn open(config: Config) -> Result<Box<dyn CheckpointStore>> {
+        Ok(Box::new(Self(Arc::clone(lock(&STORES).entry(config.name).or_default()))))
     }
 }
 
@@ -136,18 +136,39 @@ impl CheckpointStore for Component {
         Ok(())
     }
 
-    fn remove(&self, lineage: &str, id: &CheckpointId) -> Result<()> {
+    fn unset_ref(&self, lineage: &str, name: &str, expected: &CheckpointId, reason: &str) -> Result<()> {
         let mut memory = lock(&self.0);
-        let history = memory.with(lineage, id)?;
-        if let Some((name, _)) = history.refs().find(|it| it.1 == id) {
-            return Err(Error::new(ErrorKind::Conflict, format!("cannot remove `{}`: `{name}` is at it", id.short()))
-                .with_help("move the ref elsewhere first"));
+        let history = memory.with(lineage, expected)?;
+        match history.refs().find(|it| it.0 == name) {
+            None => {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no ref `{lineage}@{name}`"))
+                    .with_help("look at the refs that there are"));
+            }
+            Some((_, at)) if at != expected => {
+                return Err(Error::new(ErrorKind::Conflict, format!("`{lineage}@{name}` was moved meanwhile"))
+                    .with_help("look where it is now and decide again"));
+            }
+            Some(_) => {}
         }
-        memory.push(lineage, LogEvent::Remove { id: id.clone() });
+        let (name, from, reason) = (name.into(), expected.clone(), reason.into());
+        memory.push(lineage, LogEvent::UnsetRef { name, from, reason });
         Ok(())
     }
 
-    fn scrub(&self, host: &dyn Host) -> Result<ScrubReport> {
+    fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
+        let mut memory = lock(&self.0);
+        for id in ids {
+            let history = memory.with(lineage, id)?;
+            if let Some((name, _)) = history.refs().find(|it| it.1 == id) {
+                return Err(Error::new(ErrorKind::Conflict, format!("cannot remove `{}`: `{name}` is at it", id.short()))
+                    .with_help("move the ref elsewhere first"));
+            }
+        }
+        memory.push(lineage, LogEvent::Remove { ids: ids.to_vec(), reason: reason.into() });
+        Ok(())
+    }
+
+    fn scrub(&self, host: &dyn Host, _: ScrubDepth) -> Result<ScrubReport> {
         let checkpoints: Vec<_> = lock(&self.0).checkpoints.values().cloned().collect();
         let mut res = ScrubReport::default();
         for it in checkpoints {

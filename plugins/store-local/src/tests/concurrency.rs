@@ -12,7 +12,7 @@ const N_THREADS: u64 = 8;
 const N_COMMITS: u64 = 3;
 
 /// Every thread commits, and moves one ref of its own and one that all share.
-fn race(path: &Path, stores: &[LocalStore]) {
+fn race(path: &Path, stores: &[Engine]) {
     thread::scope(|scope| {
         for thread in 0..N_THREADS {
             let store = &stores[thread as usize % stores.len()];
@@ -40,12 +40,12 @@ fn race(path: &Path, stores: &[LocalStore]) {
     let history = store.history("digits").unwrap();
     assert_eq!(history.checkpoints().len() as u64, N_THREADS * N_COMMITS);
     let shared: Vec<_> = history.moves().iter().filter(|it| it.name == "shared").collect();
-    assert!(shared.windows(2).all(|it| it[1].from.as_ref() == Some(&it[0].to)), "a move was lost");
+    assert!(shared.windows(2).all(|it| it[1].from == it[0].to), "a move was lost");
     for thread in 0..N_THREADS {
         let id = store.get_ref("digits", &format!("own-{thread}")).unwrap().unwrap();
         check_content(&store, &id, thread * 100 + N_COMMITS - 1).unwrap();
     }
-    let report = store.scrub(&()).unwrap();
+    let report = store.scrub(&(), ScrubDepth::Full).unwrap();
     assert_eq!((report.checkpoints, report.damage), (N_THREADS * N_COMMITS, vec![]));
     assert!(files(path, "/tmp/").is_empty());
 }
@@ -53,14 +53,13 @@ fn race(path: &Path, stores: &[LocalStore]) {
 #[test]
 fn threads_on_one_store_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    race(dir.path(), &[LocalStore::open_with(dir.path(), settings(Arc::new(()))).unwrap()]);
+    race(dir.path(), &[open_watched(dir.path(), Arc::new(())).unwrap()]);
 }
 
 #[test]
 fn writers_on_separate_stores_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let stores: Vec<_> =
-        (0..N_THREADS).map(|_| LocalStore::open_with(dir.path(), settings(Arc::new(()))).unwrap()).collect();
+    let stores: Vec<_> = (0..N_THREADS).map(|_| open_watched(dir.path(), Arc::new(())).unwrap()).collect();
     race(dir.path(), &stores);
 }
 
@@ -89,9 +88,8 @@ impl Watch for Overtake {
             && to.parent().is_some_and(|it| it.ends_with("log/digits"))
             && (self.always || !self.done.swap(true, Ordering::Relaxed))
         {
-            let other =
-                LocalStore::open_with(&self.path, Settings { courtesy: Duration::ZERO, ..settings(Arc::new(Fast)) });
-            let other = other.unwrap();
+            let manners = Manners { courtesy: Duration::ZERO, ..MANNERS };
+            let other = open_with(&self.path, Arc::new(Fast), manners, settings()).unwrap();
             let id = other.history("digits").unwrap().checkpoints()[0].id.clone();
             let at = other.get_ref("digits", "good").unwrap();
             other.set_ref("digits", "good", &id, at.as_ref(), "overtaken").unwrap();
@@ -110,7 +108,7 @@ fn whoever_is_overtaken_looks_again_before_the_next_try() {
     let id = commit(&open(dir.path()), "digits", 0).unwrap();
     let overtaken = |always| {
         let watch = Overtake { path: dir.path().to_owned(), always, done: AtomicBool::new(false) };
-        LocalStore::open_with(dir.path(), settings(Arc::new(watch))).unwrap()
+        open_watched(dir.path(), Arc::new(watch)).unwrap()
     };
     // A commit fits wherever it comes.
     let second = commit(&overtaken(false), "digits", 1).unwrap();
@@ -123,7 +121,7 @@ fn whoever_is_overtaken_looks_again_before_the_next_try() {
     assert_eq!(kind(moved), Some(ErrorKind::Conflict));
     // Nobody tries forever.
     let before = open(dir.path()).history("digits").unwrap().last_seq();
-    let tried = overtaken(true).remove("digits", &second);
+    let tried = overtaken(true).remove("digits", std::slice::from_ref(&second), "");
     assert!(tried.unwrap_err().message.contains("16 times"));
     assert_eq!(open(dir.path()).history("digits").unwrap().last_seq(), before + 16);
 }

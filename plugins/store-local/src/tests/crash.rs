@@ -143,7 +143,12 @@ const OPERATIONS: [Operation; 6] = [
     |store| store.set_ref("digits", "good", &id_of(1), None, "first"),
     |store| commit(store, "digits", 2).map(drop),
     |store| {
-        let verdict = VerdictRecord { verdict: "pass".into(), pipeline: "gate".into(), run_id: "1".into() };
+        let verdict = VerdictRecord {
+            verdict: "pass".into(),
+            pipeline: "gate".into(),
+            run_id: "1".into(),
+            metrics: Default::default(),
+        };
         store.record_verdict("digits", &id_of(2), &verdict)
     },
     |store| store.set_ref("digits", "good", &id_of(2), Some(&id_of(1)), "second"),
@@ -165,7 +170,7 @@ fn check(path: &Path, n_acked: usize, case: &str) {
     }
     let good = [None, None, Some(1), Some(1), Some(1), Some(2)][last as usize];
     assert_eq!(history.get_ref("good").cloned(), good.map(id_of), "{case}");
-    let report = store.scrub(&()).unwrap();
+    let report = store.scrub(&(), ScrubDepth::Full).unwrap();
     assert_eq!((report.checkpoints as usize, report.damage), (n_checkpoints, vec![]), "{case}");
     for it in &OPERATIONS[last as usize..] {
         it(&store).unwrap_or_else(|e| panic!("{case}: afterwards: {e}"));
@@ -175,7 +180,7 @@ fn check(path: &Path, n_acked: usize, case: &str) {
 
 fn run(path: &Path, machine: &Arc<Machine>) -> usize {
     let watch: Arc<dyn Watch> = Arc::<Machine>::clone(machine);
-    let Ok(store) = LocalStore::open_with(path, settings(watch)) else {
+    let Ok(store) = open_watched(path, watch) else {
         return 0;
     };
     OPERATIONS.iter().take_while(|it| it(&store).is_ok()).count()
@@ -218,10 +223,10 @@ fn a_single_failure_is_an_error_with_a_remedy_and_what_follows_works() {
         let path = dir.path().join("store");
         let machine = Machine::new(fail_at, false, || io::ErrorKind::StorageFull.into());
         let watch: Arc<dyn Watch> = Arc::<Machine>::clone(&machine);
-        let mut store = LocalStore::open_with(&path, settings(Arc::clone(&watch)));
+        let mut store = open_watched(&path, Arc::clone(&watch));
         if let Err(e) = &store {
             assert_eq!((e.kind, e.help.is_empty()), (ErrorKind::Io, false), "{e}");
-            store = LocalStore::open_with(&path, settings(Arc::clone(&watch)));
+            store = open_watched(&path, Arc::clone(&watch));
         }
         let mut store = store.unwrap();
         for (at, it) in OPERATIONS.iter().enumerate() {
@@ -231,7 +236,7 @@ fn a_single_failure_is_an_error_with_a_remedy_and_what_follows_works() {
             if was_sync {
                 // No more is believed to this process; what it did may have come through.
                 assert_eq!(kind(commit(&store, "digits", 50)), Some(ErrorKind::Io));
-                store = LocalStore::open_with(&path, settings(Arc::clone(&watch))).unwrap();
+                store = open_watched(&path, Arc::clone(&watch)).unwrap();
             } else {
                 assert!(e.help.contains("free space"), "{e}: {}", e.help);
             }

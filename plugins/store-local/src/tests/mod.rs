@@ -10,14 +10,12 @@ use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use modelwatch_sdk::{
     DType, ErrorKind, Result, TensorView,
-    store::{CheckpointId, CheckpointReader, CheckpointStore},
+    store::{CheckpointId, CheckpointReader, CheckpointStore, ScrubDepth},
 };
+use modelwatch_store::{Engine, Settings};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    disk::Watch,
-    store::{LocalStore, Settings},
-};
+use crate::{blobs::Manners, disk::Watch, open_with};
 
 const CHUNK: usize = 4096;
 
@@ -30,23 +28,26 @@ impl Watch for Fast {
     }
 }
 
-fn settings(watch: Arc<dyn Watch>) -> Settings {
-    Settings {
-        watch,
-        clock: || 1_700_000_000,
-        chunk_size: CHUNK as u64,
-        max_pack: 5 * CHUNK as u64,
-        courtesy: Duration::from_secs(60),
-        grace: Duration::from_secs(3600),
-    }
+const MANNERS: Manners = Manners { courtesy: Duration::from_secs(60), grace: Duration::from_secs(3600) };
+
+fn settings() -> Settings {
+    let mut res = Settings::of("store-local/0");
+    res.clock = || 1_700_000_000;
+    res.chunk_size = CHUNK as u64;
+    res.max_pack = 5 * CHUNK as u64;
+    res
 }
 
-fn open(path: &Path) -> LocalStore {
+fn open(path: &Path) -> Engine {
     try_open(path).unwrap()
 }
 
-fn try_open(path: &Path) -> Result<LocalStore> {
-    LocalStore::open_with(path, settings(Arc::new(Fast)))
+fn try_open(path: &Path) -> Result<Engine> {
+    open_watched(path, Arc::new(Fast))
+}
+
+fn open_watched(path: &Path, watch: Arc<dyn Watch>) -> Result<Engine> {
+    open_with(path, watch, MANNERS, settings())
 }
 
 /// Bytes that do not repeat, so that no two chunks are alike.

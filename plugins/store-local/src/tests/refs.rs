@@ -27,9 +27,9 @@ fn refs_move_by_compare_and_swap_and_keep_their_history() {
     assert_eq!(
         moves,
         [
-            (None, a.clone(), "first"),
-            (Some(a.clone()), b.clone(), "better"),
-            (Some(b.clone()), a.clone(), "rolled back")
+            (None, Some(a.clone()), "first"),
+            (Some(a.clone()), Some(b.clone()), "better"),
+            (Some(b.clone()), Some(a.clone()), "rolled back")
         ]
     );
     assert_eq!(store.get_ref("digits", "latest").unwrap(), Some(b.clone()));
@@ -43,15 +43,15 @@ fn a_checkpoint_with_a_ref_is_not_removed_and_a_removed_one_can_come_back() {
     let store = open(dir.path());
     let [a, b] = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
     store.set_ref("digits", "good", &a, None, "").unwrap();
-    assert_eq!(kind(store.remove("digits", &a)), Some(ErrorKind::Conflict));
+    assert_eq!(kind(store.remove("digits", std::slice::from_ref(&a), "")), Some(ErrorKind::Conflict));
     store.set_ref("digits", "good", &b, Some(&a), "").unwrap();
-    store.remove("digits", &a).unwrap();
-    assert_eq!(kind(store.remove("digits", &a)), Some(ErrorKind::NotFound));
+    store.remove("digits", std::slice::from_ref(&a), "").unwrap();
+    assert_eq!(kind(store.remove("digits", std::slice::from_ref(&a), "")), Some(ErrorKind::NotFound));
     assert_eq!(kind(store.open(&(), &a)), Some(ErrorKind::NotFound));
     assert_eq!(kind(store.set_ref("digits", "old", &a, None, "")), Some(ErrorKind::NotFound));
     assert_eq!(commit(&store, "digits", 1).unwrap(), a);
     check_content(&store, &a, 1).unwrap();
-    assert_eq!(store.scrub(&()).unwrap().checkpoints, 2);
+    assert_eq!(store.scrub(&(), ScrubDepth::Full).unwrap().checkpoints, 2);
 }
 
 #[test]
@@ -59,7 +59,12 @@ fn the_log_is_read_in_pages_and_keeps_verdicts() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let a = commit(&store, "digits", 1).unwrap();
-    let verdict = VerdictRecord { verdict: "pass".into(), pipeline: "gate".into(), run_id: "r1".into() };
+    let verdict = VerdictRecord {
+        verdict: "pass".into(),
+        pipeline: "gate".into(),
+        run_id: "r1".into(),
+        metrics: Default::default(),
+    };
     store.record_verdict("digits", &a, &verdict).unwrap();
     let unknown = CheckpointId::parse(&"0".repeat(64)).unwrap();
     assert_eq!(kind(store.record_verdict("digits", &unknown, &verdict)), Some(ErrorKind::NotFound));

@@ -6,19 +6,31 @@ use std::{
 };
 
 use modelwatch_sdk::{Store, store::History};
+use modelwatch_store::{
+    Stage,
+    format::{Digest, MAX_PACK},
+};
 
 use super::*;
 use crate::{
-    format::{Digest, MAX_PACK},
-    stage::{Stage, sweep},
-    store::Config,
+    Config, LocalStore,
+    disk::Disk,
+    stage::{Staging, sweep},
 };
+
+fn config(path: &str) -> Config {
+    Config { path: path.to_owned(), compress: true, delta: false, replicas: vec![] }
+}
+
+fn open_sized(path: &Path, chunk_size: u64) -> Engine {
+    open_with(path, Arc::new(Fast), MANNERS, Settings { chunk_size, max_pack: MAX_PACK, ..settings() }).unwrap()
+}
 
 #[test]
 fn files_of_every_size_come_back_bit_exact() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new/store").to_str().unwrap().to_owned();
-    let store: Box<dyn CheckpointStore> = Box::new(<LocalStore as Store>::open(Config { path: path.clone() }).unwrap());
+    let store = LocalStore::open(config(&path)).unwrap();
     let mib = 1 << 20;
     let sizes = [0, 1, mib - 1, mib, mib + 1, 3 * mib + 17];
     let mut writer = store.begin(&(), "digits", &Map::new()).unwrap();
@@ -43,7 +55,7 @@ fn files_of_every_size_come_back_bit_exact() {
         assert_eq!(reader.read("5", u64::MAX, &mut tail).unwrap(), 0);
         assert_eq!(kind(reader.read("6", 0, &mut tail)), Some(ErrorKind::NotFound));
     }
-    let report = store.scrub(&()).unwrap();
+    let report = store.scrub(&(), ScrubDepth::Full).unwrap();
     assert_eq!((report.checkpoints, report.damage), (1, vec![]));
     assert!(report.bytes > 6 * mib as u64);
     assert!(files(Path::new(&path), "/tmp/").is_empty());
@@ -52,11 +64,7 @@ fn files_of_every_size_come_back_bit_exact() {
 #[test]
 fn a_pack_is_never_larger_than_its_bound() {
     let dir = tempfile::tempdir().unwrap();
-    let store = LocalStore::open_with(
-        dir.path(),
-        Settings { chunk_size: 1 << 20, max_pack: MAX_PACK, ..settings(Arc::new(Fast)) },
-    )
-    .unwrap();
+    let store = open_sized(dir.path(), 1 << 20);
     let mut writer = store.begin(&(), "x", &Map::new()).unwrap();
     for it in 0..66 {
         writer.append("f", &noise(1 << 20, it)).unwrap();
@@ -104,8 +112,7 @@ fn tensors_of_every_type_come_back_bit_exact() {
 fn the_id_is_that_of_the_content_alone() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let small = open(dirs[0].path());
-    let large =
-        LocalStore::open_with(dirs[1].path(), Settings { chunk_size: 1 << 20, ..settings(Arc::new(Fast)) }).unwrap();
+    let large = open_sized(dirs[1].path(), 1 << 20);
     let id = commit(&small, "digits", 1).unwrap();
     assert_eq!(commit(&large, "other", 1).unwrap(), id);
     let entries = small.log("digits", 0, 10).unwrap();
@@ -146,11 +153,7 @@ fn bytes_that_are_there_already_are_not_stored_again() {
 #[test]
 fn interleaved_files_with_bounded_buffers_come_back() {
     let dir = tempfile::tempdir().unwrap();
-    let store = LocalStore::open_with(
-        dir.path(),
-        Settings { chunk_size: 16 << 20, max_pack: MAX_PACK, ..settings(Arc::new(Fast)) },
-    )
-    .unwrap();
+    let store = open_sized(dir.path(), 16 << 20);
     let mut writer = store.begin(&(), "x", &Map::new()).unwrap();
     for round in 0..3 {
         for file in 0..8u64 {
@@ -207,8 +210,8 @@ fn names_that_could_escape_or_clash_are_refused() {
 #[test]
 fn abandoned_staged_files_are_swept_and_others_are_not() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let running = Stage::new(&store.shared.disk).unwrap();
+    let disk = Arc::new(Disk::open(dir.path(), Arc::new(Fast)).unwrap());
+    let running = Staging::new(&disk).unwrap();
     running.write("a", b"1").unwrap();
     let abandoned = dir.path().join("tmp/gone");
     fs::create_dir(&abandoned).unwrap();
@@ -216,9 +219,9 @@ fn abandoned_staged_files_are_swept_and_others_are_not() {
         fs::write(abandoned.join(it), it).unwrap();
     }
     File::open(&abandoned).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(1000)).unwrap();
-    sweep(&store.shared.disk, 4599, Duration::from_secs(3600));
+    sweep(&disk, 4599, Duration::from_secs(3600));
     assert!(abandoned.exists());
-    sweep(&store.shared.disk, u64::MAX / 4, Duration::from_secs(3600));
+    sweep(&disk, u64::MAX / 4, Duration::from_secs(3600));
     assert!(!abandoned.exists());
     assert_eq!(files(dir.path(), "/tmp/").len(), 2, "the running writer's");
 }
@@ -230,7 +233,7 @@ fn a_path_that_is_no_folder_is_refused_with_a_remedy() {
     fs::write(&file, "x").unwrap();
     assert_eq!(kind(try_open(&file)), Some(ErrorKind::Input));
     assert_eq!(kind(try_open(&file.join("below"))), Some(ErrorKind::Io));
-    assert_eq!(kind(<LocalStore as Store>::open(Config { path: String::new() })), Some(ErrorKind::Config));
+    assert_eq!(kind(LocalStore::open(config(""))), Some(ErrorKind::Config));
     let registry = crate::registry();
     let options = json!({"path": dir.path().join("s"), "color": 1});
     assert_eq!(kind(registry.open_store("local", &options)), Some(ErrorKind::Config));

@@ -7,16 +7,20 @@
 //! packs/<aa>/<digest>.pack            the bytes of checkpoints, in frames; at most 64 MiB each
 //! manifests/<aa>/<digest>.json        what a checkpoint consists of and where its chunks lie
 //! log/<lineage>/<seq: 20 digits>.json the log of a lineage; the only place where anything happens
-//! tmp/<random>/                       staged files of a running writer, with a locked file `lock`
+//! log/<lineage>/<seq>.segment         128 entries up to that one once more, in one file; optional
+//! log/.store/                         the log of the store itself: lineages, and what garbage collections do
+//! gc/<aa>/<digest>.json               what a garbage collection condemns
+//! quarantine/                         damaged files that were replaced
+//! tmp/<random>/                       staged files of a running writer, with a locked file `lock`; local only
 //! ```
 //!
 //! A *digest* is BLAKE3 with 32 bytes of output, written as 64 lower-case hexadecimal digits; `<aa>` are
-//! its first two. Packs and manifests are named by the digest of the whole file. All folders and
+//! its first two. Packs, manifests and lists of garbage are named by the digest of the whole file. All folders and
 //! files are plain: a symbolic link is damage. Files with other names are ignored.
 //!
-//! Every file is written once, by: a file in `tmp/`, fsync, hard link to its name (which fails where
-//! the name exists), fsync of the folder and of every folder that was made for it. So a name either
-//! does not exist or has its final bytes. A pack or manifest whose bytes are damaged may be replaced
+//! Every file is written once, by put-if-absent. In a folder that is: a file in `tmp/`, fsync, hard link to its
+//! name (which fails where the name exists), fsync of the folder and of every folder that was made for it. So a
+//! name either does not exist or has its final bytes. A pack or manifest whose bytes are damaged may be replaced
 //! by the right ones, by rename. A checkpoint exists from the moment its log entry does; packs and
 //! manifests that no entry leads to are leftovers.
 //!
@@ -51,12 +55,22 @@
 //! | `op_id` | 32 random hexadecimal digits: by them a writer knows its own entry again |
 //! | `writer` | name, version and process of the writer; advisory |
 //! | `time` | seconds since 1970 by the writer's clock; advisory, order is by `seq` |
-//! | `event` | `{"op":"commit","id":…}`, `{"op":"verdict","id":…,"verdict":{…}}`, `{"op":"set-ref","name":…,"from":…,"reason":…,"to":…}`, `{"op":"remove","id":…}`; others are ignored unless `requires` says no |
-//! | `manifest` | with `commit`: the digest of the manifest |
+//! | `event` | `{"op":"commit","id":…}`, `{"op":"verdict","id":…,"verdict":{…}}`, `{"op":"set-ref","name":…,"from":…,"reason":…,"to":…}`, `{"op":"unset-ref","name":…,"from":…,"reason":…}`, `{"op":"remove","ids":[…],"reason":…}`, `{"op":"relocate","id":…}`, `{"op":"sweep","list":…}`, and in the store's own log `{"op":"lineage","name":…}` and `{"op":"mark","list":…}`; others are ignored unless `requires` says no |
+//! | `manifest` | with `commit` and `relocate`: the digest of the manifest |
 //! | `requires` | features, optional |
 //!
-//! An entry with an `op` that a reader does not know counts for the chain and for nothing else. Marks of a
-//! garbage collection, tags and relocations are such entries.
+//! An entry with an `op` that a reader does not know counts for the chain and for nothing else. Early logs have
+//! `remove` with one `id`. A segment is the bytes of its entries, joined by line feeds: a reader holds them
+//! against the chain like the entries themselves, and reads those where anything is wrong.
+//!
+//! ## Garbage
+//!
+//! A list is `{"format":1,"manifests":[…],"packs":[…]}` and says what nothing leads to. Its digest is first
+//! marked in the store's own log. Before anything on it is deleted, a sweep of it is added to the store's own
+//! log, then to that of every lineage that has one or is named in the store's own. Then goes what no commit
+//! before the sweep needs. A writer adds a lineage to the store's own log before its first commit there, and
+//! no commit uses a pack or manifest of a list that was swept before it, in its lineage or in the store's own log:
+//! the same bytes then get a pack with a random frame in front, or a manifest with a `nonce`.
 //!
 //! ## Manifest (named by its digest, at most 64 MiB)
 //!
@@ -68,7 +82,7 @@
 //! | `packs` | digests of packs, in the order of first use |
 //! | `files` | `{"name","size","digest","chunks"}`, strictly sorted by name; `digest` is that of the file's bytes |
 //! | `tensors` | `{"name","dtype","shape","digest","chunks"}`, strictly sorted by name; little-endian, row-major |
-//! | `chunks` | `{"hash","pack","offset","size","len"}`: the digest of the chunk's bytes, the position in `packs`, where its frame starts and how long it is, how long the chunk is |
+//! | `chunks` | `{"hash","pack","offset","size","len"}`: the digest of the chunk's bytes, the position in `packs`, where its frame starts and how long it is, how long the chunk is; with codec 3 also `base`: `{"hash","pack","offset","size"}` |
 //! | `requires` | features, optional |
 //!
 //! Chunks follow each other in the file or tensor. All but the last have `chunk_size` bytes as a rule;
@@ -86,12 +100,14 @@
 //! | part | bytes |
 //! |---|---|
 //! | header | `MWPK`, version `u8` = 1, three zeros |
-//! | frame | `MWFR`, version `u8` = 1, codec `u8`, flags `u16` = 0, raw length `u32`, encoded length `u32`, digest of the raw bytes (32), the encoded bytes |
+//! | frame | `MWFR`, version `u8` = 1, codec `u8`, width `u16`, raw length `u32`, encoded length `u32`, digest of the raw bytes (32), the encoded bytes |
 //! | index | per frame: offset `u32`, size `u32`, raw length `u32`, zero `u32`, digest of the raw bytes (32) |
 //! | trailer | number of frames `u32`, offset of the index `u32`, digest of header and index and these two numbers (32), `MWPE`, version `u8` = 1, three zeros |
 //!
-//! Codec 0 stores the raw bytes. 1 (zstd), 2 (byte shuffle, zstd) and 3 (xor with a base, whose digest then
-//! precedes the bytes, byte shuffle, zstd) are reserved. Unknown codecs, versions and flags are refused.
+//! Codec 0 stores the raw bytes, 1 compresses them with zstd, 2 (width 2 to 16) shuffles the bytes of elements of
+//! that width and compresses, 3 (width 1 to 16) takes the exclusive or with a base first, whose digest precedes the
+//! encoded bytes. A base is never a difference itself. Encoded bytes are never more than the raw ones. Unknown
+//! codecs, widths and versions are refused.
 //! A chunk's raw length never exceeds `chunk_size`, whatever a frame says.
 //!
 //! # What it cannot tell
@@ -99,7 +115,7 @@
 //! The newest entries of a log can be taken away without a trace inside the store, and whoever can write the
 //! folder can write a whole new chain: against that helps a copy of the last digest, or a signature.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use modelwatch_sdk::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -117,8 +133,11 @@ pub const CHUNK_SIZE: u64 = 1 << 20;
 pub const MAX_MANIFEST: u64 = 64 << 20;
 /// The greatest size of a log entry.
 pub const MAX_ENTRY: u64 = 1 << 20;
+/// How many entries of a log a segment repeats.
+pub const SEGMENT: u64 = 128;
 
-pub(crate) const MAX_STORE_FILE: u64 = 64 << 10;
+/// The greatest size of `store.json`.
+pub const MAX_STORE_FILE: u64 = 64 << 10;
 const SEAL_LEN: usize = r#","digest":"""#.len() + 64 + "}".len();
 
 /// A BLAKE3 digest.
@@ -180,34 +199,34 @@ pub(crate) struct StoreFile {
 }
 
 impl StoreFile {
-    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let sealed: Result<Self> = unseal(path, bytes);
+    pub(crate) fn parse(place: &str, bytes: &[u8]) -> Result<Self> {
+        let sealed: Result<Self> = unseal(place, bytes);
         // The version comes before the seal, so that someone with an old program learns why.
         if let Ok(Value::Object(it)) = serde_json::from_slice(bytes)
             && let Some(version) = it.get("format_version").and_then(Value::as_u64)
         {
-            check_format(path, version, &[], "")?;
+            check_format(place, version, &[], "")?;
         }
         let res = sealed?;
-        check_format(path, res.format_version, &res.requires, "")?;
+        check_format(place, res.format_version, &res.requires, "")?;
         if (4 << 10..=16 << 20).contains(&res.chunk_size) {
             Ok(res)
         } else {
-            Err(errors::corrupt(path, format_args!("has the chunk size {}", res.chunk_size)))
+            Err(errors::corrupt(place, format_args!("has the chunk size {}", res.chunk_size)))
         }
     }
 }
 
 /// Refuses what a newer version wrote and this one must not guess at.
-pub(crate) fn check_format(path: &Path, format: u64, requires: &[String], writer: &str) -> Result<()> {
+pub(crate) fn check_format(place: &str, format: u64, requires: &[String], writer: &str) -> Result<()> {
     if format != FORMAT {
         let what = format_args!("is of format version {format}, and this version reads version {FORMAT}");
-        return Err(errors::too_new(path, what, writer));
+        return Err(errors::too_new(place, what, writer));
     }
     match requires.first() {
         Some(it) => {
             let what = format!("requires `{}`, which format version {FORMAT} here does not know", it.escape_debug());
-            Err(errors::too_new(path, what, writer))
+            Err(errors::too_new(place, what, writer))
         }
         None => Ok(()),
     }
@@ -232,13 +251,13 @@ pub(crate) fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 }
 
 /// Returns the value in sealed bytes.
-pub(crate) fn unseal<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
-    let end = bytes.len().checked_sub(SEAL_LEN).ok_or_else(|| errors::corrupt(path, "is cut off"))?;
+pub(crate) fn unseal<T: DeserializeOwned>(place: &str, bytes: &[u8]) -> Result<T> {
+    let end = bytes.len().checked_sub(SEAL_LEN).ok_or_else(|| errors::corrupt(place, "is cut off"))?;
     let (body, end) = bytes.split_at(end);
     if end != format!(r#","digest":"{}"}}"#, Digest::of(body)).as_bytes() {
-        return Err(errors::corrupt(path, "does not verify: its bytes are not what was written"));
+        return Err(errors::corrupt(place, "does not verify: its bytes are not what was written"));
     }
-    serde_json::from_slice(bytes).map_err(|e| errors::corrupt(path, format_args!("cannot be understood: {e}")))
+    serde_json::from_slice(bytes).map_err(|e| errors::corrupt(place, format_args!("cannot be understood: {e}")))
 }
 
 #[cfg(test)]
@@ -247,25 +266,25 @@ mod tests {
 
     #[test]
     fn every_change_to_sealed_bytes_is_noticed() {
-        let path = Path::new("x");
+        let place = "x";
         let bytes = seal(&serde_json::json!({"b": 1, "a": [true, "ü"]})).unwrap();
         assert!(bytes.starts_with(r#"{"a":[true,"ü"],"b":1,"digest":""#.as_bytes()));
-        assert_eq!(unseal::<Value>(path, &bytes).unwrap()["b"], 1);
+        assert_eq!(unseal::<Value>(place, &bytes).unwrap()["b"], 1);
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut bad = bytes.clone();
                 bad[at] ^= 1 << bit;
-                assert!(unseal::<Value>(path, &bad).is_err(), "bit {bit} of byte {at}");
+                assert!(unseal::<Value>(place, &bad).is_err(), "bit {bit} of byte {at}");
             }
-            assert!(unseal::<Value>(path, &bytes[..at]).is_err(), "cut at {at}");
+            assert!(unseal::<Value>(place, &bytes[..at]).is_err(), "cut at {at}");
         }
     }
 
     #[test]
     fn newer_stores_are_refused_by_version() {
-        let path = Path::new("store.json");
+        let place = "store.json";
         let check = |text: &str, part: &str| {
-            let message = StoreFile::parse(path, text.as_bytes()).unwrap_err().message;
+            let message = StoreFile::parse(place, text.as_bytes()).unwrap_err().message;
             assert!(message.contains(part), "{message}");
         };
         check(r#"{"format_version":7,"anything":{}}"#, "is of format version 7");
@@ -278,6 +297,6 @@ mod tests {
         file = StoreFile { chunk_size: CHUNK_SIZE, requires: vec![], ..file };
         let mut more = serde_json::to_value(&file).unwrap();
         more["later"] = Value::from("ignored");
-        StoreFile::parse(path, &seal(&more).unwrap()).unwrap();
+        StoreFile::parse(place, &seal(&more).unwrap()).unwrap();
     }
 }

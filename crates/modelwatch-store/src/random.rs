@@ -10,7 +10,7 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 /// Returns a number that is different in every process and call.
 ///
 /// The keys of [`RandomState`] come from the operating system.
-pub(crate) fn number() -> u64 {
+pub fn number() -> u64 {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u64(COUNT.fetch_add(1, Ordering::Relaxed));
     hasher.write_u32(std::process::id());
@@ -18,6 +18,6 @@ pub(crate) fn number() -> u64 {
 }
 
 /// Returns 32 hexadecimal digits that nothing else has.
-pub(crate) fn id() -> String {
+pub fn id() -> String {
     format!("{:016x}{:016x}", number(), number())
 }

@@ -11,10 +11,11 @@ use modelwatch_sdk::{
 };
 
 use crate::{
+    engine::Shared,
     errors,
     format::Digest,
-    manifest::{self, Chunk, StoredManifest},
-    store::Shared,
+    keys,
+    manifest::{Chunk, StoredManifest},
 };
 
 /// How many checked chunks are kept, so that small reads one after the other cost one pass.
@@ -35,11 +36,11 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens the manifest of that digest, which is to be that of checkpoint `id`.
     pub(crate) fn load(shared: &Arc<Shared>, id: &CheckpointId, digest: Digest) -> Result<Self> {
-        let stored = StoredManifest::load(&shared.disk, digest, shared.chunk_size)?;
+        let stored = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size)?;
         if stored.id != *id {
-            let path = manifest::path(&shared.disk, digest);
+            let place = shared.blobs.locate(&keys::manifest(digest));
             let what = format_args!("is that of `{}`, although the log calls it `{}`", stored.id.short(), id.short());
-            return Err(errors::corrupt(&path, what));
+            return Err(errors::corrupt(place, what));
         }
         let ends = |chunks: &[Chunk]| {
             let next = |end: &mut u64, it: &Chunk| {
@@ -71,9 +72,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns the packs that it needs.
-    pub(crate) fn packs(&self) -> &[Digest] {
-        &self.stored.packs
+    pub(crate) fn stored(&self) -> &StoredManifest {
+        &self.stored
     }
 
     fn verify_whole(
@@ -85,16 +85,19 @@ impl Reader {
         on_bytes: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let mut hasher = blake3::Hasher::new();
+        let mut bytes = Vec::new();
         for it in chunks {
-            hasher.update(&self.stored.chunk(&self.shared.disk, it)?);
+            bytes.resize(it.len as usize, 0);
+            self.stored.read_chunk(self.shared.blobs.as_ref(), it, &mut bytes)?;
+            hasher.update(&bytes);
             on_bytes(it.len)?;
         }
         if Digest::from(hasher.finalize()) == digest { Ok(()) } else { Err(self.mismatch(what, name)) }
     }
 
     fn mismatch(&self, what: &str, name: &str) -> Error {
-        let path = manifest::path(&self.shared.disk, self.digest);
-        errors::corrupt(&path, format_args!("lists chunks that are not the {what} `{name}`"))
+        let place = self.shared.blobs.locate(&keys::manifest(self.digest));
+        errors::corrupt(place, format_args!("lists chunks that are not the {what} `{name}`"))
     }
 
     fn cached(&self, chunk: &Chunk) -> Result<Arc<Vec<u8>>> {
@@ -102,7 +105,9 @@ impl Reader {
         if let Some((_, it)) = lock().iter().find(|it| it.0 == chunk.hash) {
             return Ok(Arc::clone(it));
         }
-        let res = Arc::new(self.stored.chunk(&self.shared.disk, chunk)?);
+        let mut bytes = vec![0; chunk.len as usize];
+        self.stored.read_chunk(self.shared.blobs.as_ref(), chunk, &mut bytes)?;
+        let res = Arc::new(bytes);
         let mut cache = lock();
         cache.truncate(N_CACHED - 1);
         cache.push_front((chunk.hash, Arc::clone(&res)));
@@ -118,8 +123,12 @@ impl Reader {
             return Err(Error::io(format!("cannot hold the {total} bytes of the tensor `{}` in memory", tensor.name))
                 .with_help("use a machine with more memory"));
         }
+        res.resize(total as usize, 0);
+        let mut rest = &mut res[..];
         for it in &tensor.chunks {
-            res.extend_from_slice(&self.stored.chunk(&self.shared.disk, it)?);
+            let (head, tail) = rest.split_at_mut(it.len as usize);
+            self.stored.read_chunk(self.shared.blobs.as_ref(), it, head)?;
+            rest = tail;
         }
         if Digest::of(&res) == tensor.digest { Ok(res) } else { Err(self.mismatch("tensor", &tensor.name)) }
     }
@@ -158,10 +167,10 @@ impl CheckpointReader for Reader {
         };
         let entry = &self.shown.tensors[at];
         let Some(dtype) = DType::parse(&entry.dtype) else {
-            let path = manifest::path(&self.shared.disk, self.digest);
+            let place = self.shared.blobs.locate(&keys::manifest(self.digest));
             let what =
                 format_args!("has a tensor `{}` of the unknown type `{}`", entry.name, entry.dtype.escape_debug());
-            return Err(errors::too_new(&path, what, ""));
+            return Err(errors::too_new(place, what, ""));
         };
         let bytes = match self.tensors[at].get() {
             Some(it) => it,

@@ -1,7 +1,5 @@
 //! Manifests: what a checkpoint consists of and where its chunks lie.
 
-use std::path::{Path, PathBuf};
-
 use modelwatch_sdk::{
     DType, Result,
     store::{CheckpointId, CheckpointManifest, FileEntry, TensorEntry, check_file_name},
@@ -10,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    disk::Disk,
+    blobs::Blobs,
     errors,
     format::{self, Digest, FORMAT, MAX_MANIFEST, MAX_PACK},
-    pack::{FRAME_HEADER, FrameSpan, unframe},
+    frame::{self, FRAME_HEADER, FrameSpan},
+    keys,
 };
 
 /// The deepest nesting of metadata; JSON readers stop at 128.
@@ -30,6 +29,9 @@ pub(crate) struct StoredManifest {
     pub(crate) tensors: Vec<StoredTensor>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) requires: Vec<String>,
+    /// Makes the digest another one where that of the same content without it was swept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,34 +60,53 @@ pub(crate) struct Chunk {
     pub(crate) offset: u64,
     pub(crate) size: u64,
     pub(crate) len: u64,
+    /// Where the chunk is that this one is stored as a difference to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<Base>,
+}
+
+/// Where the base of a difference is stored, which is never a difference itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Base {
+    pub(crate) hash: Digest,
+    pub(crate) pack: usize,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
 }
 
 impl StoredManifest {
     /// Reads the manifest of that digest and checks all of it.
-    pub(crate) fn load(disk: &Disk, digest: Digest, chunk_size: u64) -> Result<Self> {
-        let path = path(disk, digest);
-        let Some(bytes) = disk.read(&path, MAX_MANIFEST)? else {
-            return Err(errors::corrupt(&path, "is missing"));
+    pub(crate) fn load(blobs: &dyn Blobs, digest: Digest, chunk_size: u64) -> Result<Self> {
+        let key = keys::manifest(digest);
+        let Some(bytes) = blobs.read(&key, MAX_MANIFEST)? else {
+            return Err(errors::corrupt(blobs.locate(&key), "is missing"));
         };
         if Digest::of(&bytes) != digest {
-            return Err(errors::corrupt(&path, "does not verify: its bytes are not what was written"));
+            let what = "does not verify: its bytes are not what was written";
+            return Err(errors::corrupt(blobs.locate(&key), what));
         }
-        Self::parse(&path, &bytes, chunk_size)
+        Self::parse(&blobs.locate(&key), &bytes, chunk_size)
     }
 
     /// Takes nothing for granted: whoever wrote the bytes could also name the file after them.
-    pub(crate) fn parse(path: &Path, bytes: &[u8], chunk_size: u64) -> Result<Self> {
-        let unclear = |e: serde_json::Error| errors::corrupt(path, format_args!("cannot be understood: {e}"));
+    pub(crate) fn parse(place: &str, bytes: &[u8], chunk_size: u64) -> Result<Self> {
+        let unclear = |e: serde_json::Error| errors::corrupt(place, format_args!("cannot be understood: {e}"));
         let head: Head = serde_json::from_slice(bytes).map_err(unclear)?;
-        format::check_format(path, head.format, &head.requires, "")?;
+        format::check_format(place, head.format, &head.requires, "")?;
         let res: Self = serde_json::from_slice(bytes).map_err(unclear)?;
         if let Err(what) = res.check(chunk_size) {
-            return Err(errors::corrupt(path, what));
+            return Err(errors::corrupt(place, what));
         }
         if content_id(&res.metadata, &res.files, &res.tensors)? != res.id {
-            return Err(errors::corrupt(path, "has an id that is not that of its content"));
+            return Err(errors::corrupt(place, "has an id that is not that of its content"));
         }
         Ok(res)
+    }
+
+    /// Returns all chunks, of files first.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        let files = self.files.iter().flat_map(|it| &it.chunks);
+        files.chain(self.tensors.iter().flat_map(|it| &it.chunks))
     }
 
     /// Returns what a reader shows of it.
@@ -105,10 +126,20 @@ impl StoredManifest {
         }
     }
 
-    /// Returns the bytes of a chunk of it, checked.
-    pub(crate) fn chunk(&self, disk: &Disk, chunk: &Chunk) -> Result<Vec<u8>> {
+    /// Fills `out`, which is as long as the chunk, with the chunk's bytes, checked.
+    pub(crate) fn read_chunk(&self, blobs: &dyn Blobs, chunk: &Chunk, out: &mut [u8]) -> Result<()> {
+        frame::read(blobs, &self.located(chunk), out)
+    }
+
+    /// Returns where a chunk of it is stored.
+    pub(crate) fn located(&self, chunk: &Chunk) -> frame::Located {
+        let base = chunk.base.map(|it| frame::Source {
+            hash: it.hash,
+            pack: self.packs[it.pack],
+            span: FrameSpan { offset: it.offset, size: it.size },
+        });
         let span = FrameSpan { offset: chunk.offset, size: chunk.size };
-        read_chunk(disk, self.packs[chunk.pack], span, chunk.hash, chunk.len)
+        frame::Located { source: frame::Source { hash: chunk.hash, pack: self.packs[chunk.pack], span }, base }
     }
 
     fn check(&self, chunk_size: u64) -> std::result::Result<(), String> {
@@ -136,12 +167,14 @@ impl StoredManifest {
     }
 
     fn total(&self, chunks: &[Chunk], chunk_size: u64) -> std::result::Result<u64, String> {
+        let is_frame = |pack: usize, offset: u64, size: u64| {
+            pack < self.packs.len() && (FRAME_HEADER as u64..=MAX_PACK).contains(&size) && offset <= MAX_PACK - size
+        };
         let mut res = 0u64;
         for it in chunks {
-            let fits = it.pack < self.packs.len()
+            let fits = is_frame(it.pack, it.offset, it.size)
                 && (1..=chunk_size).contains(&it.len)
-                && (FRAME_HEADER as u64..=MAX_PACK).contains(&it.size)
-                && it.offset <= MAX_PACK - it.size;
+                && it.base.is_none_or(|it| is_frame(it.pack, it.offset, it.size));
             if !fits {
                 return Err(format!("has a chunk {} that cannot be", it.hash));
             }
@@ -157,15 +190,6 @@ struct Head {
     format: u64,
     #[serde(default)]
     requires: Vec<String>,
-}
-
-/// Returns the bytes of the chunk in a pack, checked.
-pub(crate) fn read_chunk(disk: &Disk, pack: Digest, span: FrameSpan, hash: Digest, len: u64) -> Result<Vec<u8>> {
-    let path = pack_path(disk, pack);
-    let mut frame = disk.read_range(&path, span.offset, span.size as usize)?;
-    unframe(&path, &frame, hash, len)?;
-    frame.drain(..FRAME_HEADER);
-    Ok(frame)
 }
 
 /// Returns the id of a checkpoint of this content.
@@ -206,17 +230,4 @@ pub(crate) fn depth_exceeds(object: &Map<String, Value>, max: usize) -> bool {
         }
     }
     max == 0 || object.values().any(|it| exceeds(it, max - 1))
-}
-
-pub(crate) fn path(disk: &Disk, digest: Digest) -> PathBuf {
-    sharded(disk, "manifests", digest, "json")
-}
-
-pub(crate) fn pack_path(disk: &Disk, digest: Digest) -> PathBuf {
-    sharded(disk, "packs", digest, "pack")
-}
-
-fn sharded(disk: &Disk, folder: &str, digest: Digest, extension: &str) -> PathBuf {
-    let name = digest.to_string();
-    disk.root().join(folder).join(&name[..2]).join(format!("{name}.{extension}"))
 }

@@ -1,0 +1,215 @@
+//! Frees the space of what nothing leads to, in two phases that are log entries. [`crate::condemned`] says why
+//! that is safe whatever clocks say and however long a writer sleeps.
+
+use std::collections::{BTreeSet, HashSet};
+
+use modelwatch_sdk::{
+    Error, ErrorKind, Host, Result,
+    store::{CollectOptions, CollectReport, Collected, LogEvent},
+};
+
+use crate::{
+    blobs::Published,
+    condemned::List,
+    engine::Shared,
+    format::{self, Digest, FORMAT, MAX_MANIFEST},
+    keys, random,
+    sink::publish_named,
+    survey::{Folder, Needed},
+};
+
+/// How far the clocks of this machine and of the store may be apart, in seconds.
+const MAX_SKEW: u64 = 300;
+
+pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
+    let mut res = CollectReport::default();
+    let waiting = marks(shared)?;
+    let condemned = condemn(shared, host, &waiting, options, &mut res)?;
+    if options.dry_run {
+        for (_, list) in &waiting {
+            count(shared, list, &mut res.waiting)?;
+        }
+        return Ok(res);
+    }
+    for (time, list) in waiting {
+        // A mark from the future is as young as can be.
+        let is_due = (shared.clock)().checked_sub(time).is_some_and(|it| it >= options.grace);
+        if is_due {
+            sweep(shared, host, &list, &mut res)?;
+        } else {
+            count(shared, &list, &mut res.waiting)?;
+        }
+    }
+    if let Some(list) = condemned {
+        let list = mark(shared, &list)?;
+        if options.grace == 0 {
+            sweep(shared, host, &list, &mut res)?;
+        }
+    }
+    Ok(res)
+}
+
+/// Returns the lists that were marked and not swept yet, with the times of their marks.
+fn marks(shared: &Shared) -> Result<Vec<(u64, String)>> {
+    shared.log.with(keys::STORE_LOG, |chain| {
+        let swept: HashSet<&str> = chain.sweeps().map(|it| it.1).collect();
+        let marks = chain.entries_after(0, u32::MAX).iter().filter_map(|it| match &it.event {
+            LogEvent::Mark { list } if !swept.contains(list.as_str()) => Some((it.time, list.clone())),
+            _ => None,
+        });
+        Ok(marks.collect())
+    })
+}
+
+/// Returns what nothing leads to, is old enough and is not marked yet. Fails where anything is damaged: what
+/// cannot be read could lead to everything.
+fn condemn(
+    shared: &Shared,
+    host: &dyn Host,
+    waiting: &[(u64, String)],
+    options: &CollectOptions,
+    res: &mut CollectReport,
+) -> Result<Option<List>> {
+    let mut spared: HashSet<Digest> = HashSet::new();
+    for (_, list) in waiting {
+        let list = shared.lists.get(shared.blobs.as_ref(), list)?;
+        spared.extend(list.packs.iter().chain(&list.manifests));
+    }
+    // First what there is, then what is needed: what is added in between is not looked at.
+    let (packs, manifests) = (shared.named(Folder::Packs, |_| ())?, shared.named(Folder::Manifests, |_| ())?);
+    let mut needed = Needed::default();
+    for lineage in shared.all_lineages()? {
+        for (_, manifest) in shared.log.with(&lineage, |it| Ok(it.live_manifests().collect::<Vec<_>>()))? {
+            cancelled(host)?;
+            needed.add(shared, manifest).map_err(doubt)?;
+        }
+    }
+    let now = (shared.clock)();
+    let mut choose = |folder: Folder, all: Vec<Digest>, needed: &HashSet<Digest>| -> Result<Vec<Digest>> {
+        let mut chosen = Vec::new();
+        for it in all.into_iter().filter(|it| !needed.contains(it) && !spared.contains(it)) {
+            cancelled(host)?;
+            if let Some(stat) = shared.blobs.stat(&folder.key(it))?
+                && now.checked_sub(stat.modified).is_some_and(|it| it >= options.grace)
+            {
+                res.marked.add(stat.size);
+                chosen.push(it);
+            }
+        }
+        Ok(chosen)
+    };
+    let packs = choose(Folder::Packs, packs, &needed.packs)?;
+    let manifests = choose(Folder::Manifests, manifests, &needed.manifests)?;
+    if packs.is_empty() && manifests.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(List { format: FORMAT, packs, manifests }))
+}
+
+/// Writes a list down and marks it. Returns its name.
+fn mark(shared: &Shared, list: &List) -> Result<String> {
+    let bytes = format::canonical(list)?;
+    let digest = Digest::of(&bytes);
+    check_clock(shared)?;
+    let stage = shared.blobs.stage()?;
+    stage.write("condemned", &bytes)?;
+    publish_named(shared, stage.as_ref(), "condemned", &keys::condemned(digest), digest, MAX_MANIFEST)?;
+    let name = digest.to_string();
+    shared.log.append(keys::STORE_LOG, |it| {
+        let is_marked = it.entries_after(0, u32::MAX).iter().any(|it| match &it.event {
+            LogEvent::Mark { list } => *list == name,
+            _ => false,
+        });
+        Ok((!is_marked).then(|| LogEvent::Mark { list: name.clone() }.into()))
+    })?;
+    Ok(name)
+}
+
+/// Refuses where the clock by which files are dated is another one: who measures ages must agree with it.
+fn check_clock(shared: &Shared) -> Result<()> {
+    let key = format!("gc/clock-{}", random::id());
+    let stage = shared.blobs.stage()?;
+    stage.write("clock", b"")?;
+    if let Published::Unknown(e) = stage.publish("clock", &key)? {
+        return Err(e);
+    }
+    let modified = shared.blobs.stat(&key)?.map_or(0, |it| it.modified);
+    shared.blobs.remove(&key)?;
+    let skew = (shared.clock)().abs_diff(modified);
+    if skew <= MAX_SKEW {
+        return Ok(());
+    }
+    let what = format!("the clocks of this machine and of the store are {skew} s apart");
+    Err(Error::new(ErrorKind::Other, what)
+        .with_help("set them right: ages cannot be told apart until then; nothing was marked or deleted"))
+}
+
+/// Announces in every log that the list is deleted, then deletes what no commit before that needs.
+fn sweep(shared: &Shared, host: &dyn Host, name: &str, res: &mut CollectReport) -> Result<()> {
+    let list = shared.lists.get(shared.blobs.as_ref(), name)?;
+    let mut needed = Needed::default();
+    announce(shared, keys::STORE_LOG, name)?;
+    // A lineage that is registered from here on sees the sweep in the store's own log.
+    let lineages: BTreeSet<String> = shared.all_lineages()?;
+    for lineage in &lineages {
+        let at = announce(shared, lineage, name)?;
+        let before = shared
+            .log
+            .with(lineage, |it| Ok(it.live_manifests().filter(|it| it.0 < at).map(|it| it.1).collect::<Vec<_>>()))?;
+        for it in before {
+            cancelled(host)?;
+            needed.add(shared, it).map_err(doubt)?;
+        }
+    }
+    let listed = list.packs.iter().map(|it| (Folder::Packs, *it));
+    for (folder, digest) in listed.chain(list.manifests.iter().map(|it| (Folder::Manifests, *it))) {
+        cancelled(host)?;
+        let key = folder.key(digest);
+        let Some(stat) = shared.blobs.stat(&key)? else {
+            continue;
+        };
+        let is_needed = match folder {
+            Folder::Packs => needed.packs.contains(&digest),
+            Folder::Manifests => needed.manifests.contains(&digest),
+        };
+        if is_needed {
+            res.spared.add(stat.size);
+        } else {
+            shared.blobs.remove(&key)?;
+            res.swept.add(stat.size);
+        }
+    }
+    Ok(())
+}
+
+/// Adds the sweep to a log unless it is there. Returns the number of its entry.
+fn announce(shared: &Shared, log: &str, name: &str) -> Result<u64> {
+    let find = |chain: &crate::log::Chain| chain.sweeps().find(|it| it.1 == name).map(|it| it.0);
+    let added = shared
+        .log
+        .append(log, |it| Ok(find(it).is_none().then(|| LogEvent::Sweep { list: name.to_owned() }.into())))?;
+    match added {
+        Some(it) => Ok(it),
+        None => Ok(shared.log.with(log, |it| Ok(find(it)))?.unwrap_or(u64::MAX)),
+    }
+}
+
+fn count(shared: &Shared, name: &str, res: &mut Collected) -> Result<()> {
+    let list = shared.lists.get(shared.blobs.as_ref(), name)?;
+    let keys = list.packs.iter().map(|it| keys::pack(*it)).chain(list.manifests.iter().map(|it| keys::manifest(*it)));
+    for it in keys {
+        if let Some(stat) = shared.blobs.stat(&it)? {
+            res.add(stat.size);
+        }
+    }
+    Ok(())
+}
+
+fn doubt(e: Error) -> Error {
+    let message = format!("nothing is deleted on doubt: {}", e.message);
+    Error { message, ..e }.with_help("run `modelwatch store repair`, then collect again")
+}
+
+pub(crate) fn cancelled(host: &dyn Host) -> Result<()> {
+    if host.is_cancelled() { Err(host.cancelled()) } else { Ok(()) }
+}

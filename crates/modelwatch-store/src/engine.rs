@@ -1,0 +1,282 @@
+//! The store: what it shares with readers and writers, and the changes that are one log entry each.
+
+use std::{sync::Arc, time::SystemTime};
+
+use modelwatch_sdk::{
+    Error, ErrorKind, Host, Result,
+    store::{
+        CheckpointId, CheckpointReader, CheckpointStore, CheckpointWriter, CollectOptions, CollectReport, DoctorReport,
+        History, LogEntry, LogEvent, RepairReport, ScrubDepth, ScrubReport, StoreStats, VerdictRecord, check_name,
+    },
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    blobs::{Blobs, Published},
+    collect,
+    condemned::Lists,
+    doctor, errors,
+    format::{self, CHUNK_SIZE, Digest, FORMAT, MAX_MANIFEST, MAX_PACK, MAX_STORE_FILE, StoreFile},
+    keys,
+    log::{Change, Log},
+    manifest, random,
+    reader::Reader,
+    repair, scrub, stats,
+    writer::Writer,
+};
+
+/// A checkpoint store, wherever its files are.
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What a store is opened with.
+#[derive(Clone)]
+pub struct Settings {
+    /// Name and version of the plugin, for the log.
+    pub writer: &'static str,
+    /// Returns seconds since 1970.
+    pub clock: fn() -> u64,
+    /// The chunk size of a store that is created.
+    pub chunk_size: u64,
+    /// The greatest size of a pack.
+    pub max_pack: u64,
+    /// Whether chunks are stored smaller where that is worth it.
+    pub compresses: bool,
+    /// Whether a tensor may be stored as a difference to that of an earlier checkpoint.
+    pub uses_delta: bool,
+    /// Other copies of the store, from which damage is mended.
+    pub replicas: Vec<Arc<dyn Blobs>>,
+}
+
+/// What the store shares with its readers and writers.
+pub(crate) struct Shared {
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) log: Log,
+    pub(crate) lists: Lists,
+    pub(crate) clock: fn() -> u64,
+    pub(crate) chunk_size: u64,
+    pub(crate) max_pack: u64,
+    pub(crate) compresses: bool,
+    pub(crate) uses_delta: bool,
+    pub(crate) replicas: Vec<Arc<dyn Blobs>>,
+}
+
+impl Settings {
+    /// Returns the ordinary settings of a plugin of that name and version.
+    pub fn of(writer: &'static str) -> Self {
+        Self {
+            writer,
+            clock: || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs()),
+            chunk_size: CHUNK_SIZE,
+            max_pack: MAX_PACK,
+            compresses: true,
+            uses_delta: false,
+            replicas: Vec::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Opens the store, making one where there is none.
+    ///
+    /// # Errors
+    /// When the place cannot be used, or was written by a newer version.
+    pub fn open(blobs: Arc<dyn Blobs>, settings: Settings) -> Result<Self> {
+        let Settings { writer, clock, chunk_size, max_pack, compresses, uses_delta, replicas } = settings;
+        let place = blobs.locate(keys::STORE_FILE);
+        let file = match blobs.read(keys::STORE_FILE, MAX_STORE_FILE)? {
+            Some(bytes) => StoreFile::parse(&place, &bytes)?,
+            None => create(blobs.as_ref(), clock(), chunk_size)?,
+        };
+        let log = Log::new(Arc::clone(&blobs), clock, writer);
+        let chunk_size = file.chunk_size;
+        let lists = Lists::default();
+        let shared = Shared { blobs, log, lists, clock, chunk_size, max_pack, compresses, uses_delta, replicas };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    fn no_such(&self, lineage: &str, id: &CheckpointId) -> Error {
+        let short = id.short();
+        Error::new(ErrorKind::NotFound, format!("the lineage `{lineage}` has no checkpoint `{short}`"))
+            .with_help("`modelwatch store list` shows what there is")
+    }
+
+    fn append(&self, lineage: &str, decide: impl FnMut(&crate::log::Chain) -> Result<Option<Change>>) -> Result<()> {
+        self.shared.log.append(lineage, decide).map(drop)
+    }
+}
+
+impl Shared {
+    /// Returns the manifests under which a checkpoint can be found, the most promising first.
+    fn find(&self, id: &CheckpointId) -> Result<Vec<Digest>> {
+        let mut res = Vec::new();
+        let mut damaged = None;
+        for lineage in self.log.lineages()? {
+            // A damaged lineage is no reason to refuse a checkpoint of another one.
+            match self.log.with(&lineage, |it| Ok(it.manifests(id))) {
+                Ok(it) => res.extend(it),
+                Err(e) => damaged = Some(e),
+            }
+        }
+        match damaged {
+            Some(e) if res.is_empty() => Err(e),
+            _ => Ok(res),
+        }
+    }
+}
+
+impl CheckpointStore for Engine {
+    fn begin(&self, _: &dyn Host, lineage: &str, metadata: &Map<String, Value>) -> Result<Box<dyn CheckpointWriter>> {
+        check_name("lineage", lineage)?;
+        if manifest::depth_exceeds(metadata, manifest::MAX_DEPTH) {
+            return Err(Error::input("the metadata of the checkpoint is nested too deeply")
+                .with_help(format!("use at most {} levels", manifest::MAX_DEPTH)));
+        }
+        let size = format::canonical(metadata)?.len() as u64;
+        if size > MAX_MANIFEST / 4 {
+            return Err(Error::input(format!("the metadata of the checkpoint has {size} bytes"))
+                .with_help(format!("use at most {} bytes, and a file for the rest", MAX_MANIFEST / 4)));
+        }
+        Ok(Box::new(Writer::new(Arc::clone(&self.shared), lineage, metadata.clone())?))
+    }
+
+    fn open(&self, _: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
+        let root = self.shared.blobs.locate("");
+        let mut res =
+            Err(Error::new(ErrorKind::NotFound, format!("the store `{root}` has no checkpoint `{}`", id.short()))
+                .with_help("`modelwatch store list` shows what there is"));
+        for it in self.shared.find(id)? {
+            res = Reader::load(&self.shared, id, it);
+            if res.is_ok() {
+                break;
+            }
+        }
+        Ok(Box::new(res?))
+    }
+
+    fn lineages(&self) -> Result<Vec<String>> {
+        self.shared.log.lineages()
+    }
+
+    fn log(&self, lineage: &str, after: u64, limit: u32) -> Result<Vec<LogEntry>> {
+        self.shared.log.with(lineage, |it| Ok(it.entries_after(after, limit).to_vec()))
+    }
+
+    fn set_ref(
+        &self,
+        lineage: &str,
+        name: &str,
+        id: &CheckpointId,
+        expected: Option<&CheckpointId>,
+        reason: &str,
+    ) -> Result<()> {
+        check_name("ref", name)?;
+        self.append(lineage, |it| {
+            let history = it.history();
+            if !history.contains(id) {
+                return Err(self.no_such(lineage, id));
+            }
+            let current = history.get_ref(name);
+            // `latest` moves by itself until it is set for the first time, so that "does not exist yet" and
+            // "is the newest" are both true of it.
+            let is_implied = history.refs().all(|it| it.0 != name);
+            if current != expected && !(is_implied && expected.is_none()) {
+                return Err(moved(lineage, name, current));
+            }
+            let (name, from) = (name.to_owned(), expected.cloned());
+            Ok(Some(LogEvent::SetRef { name, from, to: id.clone(), reason: reason.to_owned() }.into()))
+        })
+    }
+
+    fn unset_ref(&self, lineage: &str, name: &str, expected: &CheckpointId, reason: &str) -> Result<()> {
+        check_name("ref", name)?;
+        self.append(lineage, |it| {
+            let Some((_, current)) = it.history().refs().find(|it| it.0 == name) else {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no ref `{lineage}@{name}`"))
+                    .with_help("`modelwatch store list` shows the refs"));
+            };
+            if current != expected {
+                return Err(moved(lineage, name, Some(current)));
+            }
+            let (name, from, reason) = (name.to_owned(), current.clone(), reason.to_owned());
+            Ok(Some(LogEvent::UnsetRef { name, from, reason }.into()))
+        })
+    }
+
+    fn record_verdict(&self, lineage: &str, id: &CheckpointId, verdict: &VerdictRecord) -> Result<()> {
+        self.append(lineage, |it| {
+            if !it.history().contains(id) {
+                return Err(self.no_such(lineage, id));
+            }
+            Ok(Some(LogEvent::Verdict { id: id.clone(), verdict: verdict.clone() }.into()))
+        })
+    }
+
+    fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
+        self.append(lineage, |it| {
+            for id in ids {
+                if !it.history().contains(id) {
+                    return Err(self.no_such(lineage, id));
+                }
+                if let Some((name, _)) = it.history().refs().find(|it| it.1 == id) {
+                    let what = format!("cannot remove `{}`: `{lineage}@{name}` points at it", id.short());
+                    return Err(Error::new(ErrorKind::Conflict, what).with_help("move the ref elsewhere first"));
+                }
+            }
+            let event = || LogEvent::Remove { ids: ids.to_vec(), reason: reason.to_owned() }.into();
+            Ok((!ids.is_empty()).then(event))
+        })
+    }
+
+    fn scrub(&self, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {
+        scrub::scrub(&self.shared, host, depth)
+    }
+
+    fn collect(&self, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
+        collect::collect(&self.shared, host, options)
+    }
+
+    fn repair(&self, host: &dyn Host) -> Result<RepairReport> {
+        repair::repair(&self.shared, host)
+    }
+
+    fn stats(&self, host: &dyn Host) -> Result<StoreStats> {
+        stats::stats(&self.shared, host)
+    }
+
+    fn doctor(&self, host: &dyn Host) -> Result<DoctorReport> {
+        doctor::examine(self.shared.blobs.as_ref(), host)
+    }
+
+    fn history(&self, lineage: &str) -> Result<History> {
+        self.shared.log.with(lineage, |it| Ok(it.history().clone()))
+    }
+}
+
+fn moved(lineage: &str, name: &str, current: Option<&CheckpointId>) -> Error {
+    let at = current.map_or("not set".to_owned(), |it| format!("at `{}`", it.short()));
+    Error::new(ErrorKind::Conflict, format!("cannot move `{lineage}@{name}`: it is {at} now"))
+        .with_help("look at what moved it, then try again; nothing was changed")
+}
+
+/// Makes the place a store; returns the winner's file where several try at once.
+fn create(blobs: &dyn Blobs, created: u64, chunk_size: u64) -> Result<StoreFile> {
+    let place = blobs.locate(keys::STORE_FILE);
+    for it in ["log", "manifests", "packs"] {
+        if !blobs.list(it)?.is_empty() {
+            return Err(errors::corrupt(place, format_args!("is missing, although there is a folder `{it}`"))
+                .with_help("put the file back from a copy of the store, or point `path` at an empty folder"));
+        }
+    }
+    let file = StoreFile { format_version: FORMAT, store_id: random::id(), chunk_size, created, requires: Vec::new() };
+    let stage = blobs.stage()?;
+    stage.write(keys::STORE_FILE, &format::seal(&file)?)?;
+    if let Published::Unknown(e) = stage.publish(keys::STORE_FILE, keys::STORE_FILE)? {
+        return Err(e);
+    }
+    match blobs.read(keys::STORE_FILE, MAX_STORE_FILE)? {
+        Some(bytes) => StoreFile::parse(&place, &bytes),
+        None => Err(errors::corrupt(place, "is missing, although it was just written")),
+    }
+}

@@ -1,0 +1,18 @@
+//! The wording of failures: which file, what is wrong with it, and what to do about it.
+
+use std::fmt::Display;
+
+use modelwatch_sdk::{Error, ErrorKind};
+
+/// Returns the error for stored bytes that are not what was written; `place` is the file's path or address.
+pub fn corrupt(place: impl Display, what: impl Display) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("`{place}` {what}"))
+        .with_help("put the file back from a copy of the store, or commit the checkpoint again")
+}
+
+/// Returns the error for something that a newer version wrote.
+pub(crate) fn too_new(place: impl Display, what: impl Display, writer: &str) -> Error {
+    let by = if writer.is_empty() { String::new() } else { format!(", written by {writer}") };
+    Error::new(ErrorKind::Input, format!("`{place}` {what}{by}"))
+        .with_help("use a version of modelwatch at least as new as the one that wrote it")
+}

@@ -1,0 +1,343 @@
+//! The log of a lineage: a chain of entries to which exactly one writer adds the next.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use modelwatch_sdk::{
+    Error, ErrorKind, Result,
+    store::{CheckpointId, History, LogEntry, LogEvent, check_name},
+};
+
+use crate::{
+    blobs::{Blobs, Published, Stage},
+    entry::{EntryFile, Link, parse_entry},
+    errors,
+    format::{self, Digest, FORMAT, MAX_ENTRY, SEGMENT},
+    keys, random,
+};
+
+const MAX_TRIES: u32 = 16;
+const HELP: &str = "put the file back from a copy of the store; nothing can be added to this lineage until then";
+
+/// What an append is to record.
+pub(crate) struct Change {
+    pub(crate) event: LogEvent,
+    pub(crate) manifest: Option<Digest>,
+}
+
+/// What is to be done about the log as it is.
+enum Decided {
+    /// The entry of that number is the one that was to be added.
+    Done(u64),
+    Add((u64, Digest), Change),
+    Nothing,
+}
+
+impl From<LogEvent> for Change {
+    fn from(event: LogEvent) -> Self {
+        Self { event, manifest: None }
+    }
+}
+
+/// The verified entries of a lineage and what they come to. Entries never change, so they are read once.
+#[derive(Default)]
+pub(crate) struct Chain {
+    entries: Vec<LogEntry>,
+    last_hash: Option<Digest>,
+    history: History,
+    /// The manifests of each checkpoint, with the numbers of their entries.
+    manifests: HashMap<CheckpointId, Vec<(u64, Digest)>>,
+    is_complete: bool,
+}
+
+impl Chain {
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(crate) fn entries_after(&self, seq: u64, limit: u32) -> &[LogEntry] {
+        let from = usize::try_from(seq).unwrap_or(usize::MAX).min(self.entries.len());
+        let rest = &self.entries[from..];
+        &rest[..rest.len().min(limit as usize)]
+    }
+
+    /// Returns the manifests of a checkpoint that is there, the one that counts first.
+    pub(crate) fn manifests(&self, id: &CheckpointId) -> Vec<Digest> {
+        let found = self.manifests.get(id).filter(|_| self.history.contains(id));
+        found.map(|it| it.iter().rev().map(|it| it.1).collect()).unwrap_or_default()
+    }
+
+    /// Returns the manifests that some checkpoint needs, each with the number of its entry.
+    pub(crate) fn live_manifests(&self) -> impl Iterator<Item = (u64, Digest)> {
+        self.history.checkpoints().iter().filter_map(|it| self.manifests.get(&it.id)).flatten().copied()
+    }
+
+    /// Returns the lists of what was swept, with the numbers of their entries.
+    pub(crate) fn sweeps(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.entries.iter().filter_map(|it| match &it.event {
+            LogEvent::Sweep { list } => Some((it.seq, list.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Returns the lineages that are known to the store's own log.
+    pub(crate) fn lineages(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter_map(|it| match &it.event {
+            LogEvent::Lineage { name } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Reads what was added since the last time. Does not trust a listing to be complete, only to be true.
+    fn refresh(&mut self, blobs: &dyn Blobs, lineage: &str) -> Result<()> {
+        let listed = if self.is_complete { 0 } else { last_listed(blobs, lineage)? };
+        while self.entries.len() as u64 + SEGMENT <= listed && self.take_segment(blobs, lineage) {}
+        while let Some(link) = read_entry(blobs, lineage, self.entries.len() as u64 + 1)? {
+            if link.prev_hash != self.last_hash.unwrap_or(Digest::ZERO) {
+                let place = blobs.locate(&keys::entry(lineage, link.entry.seq));
+                return Err(errors::corrupt(place, "does not follow from the entry before it").with_help(HELP));
+            }
+            self.push(link);
+        }
+        if (self.entries.len() as u64) < listed {
+            let place = blobs.locate(&keys::entry(lineage, self.entries.len() as u64 + 1));
+            return Err(errors::corrupt(place, "is missing, although later entries exist").with_help(HELP));
+        }
+        self.is_complete = true;
+        Ok(())
+    }
+
+    /// Takes in the next segment, if it is there and every entry in it follows from the one before. Whatever
+    /// is wrong with it, the entries themselves are still there to be read.
+    fn take_segment(&mut self, blobs: &dyn Blobs, lineage: &str) -> bool {
+        let first = self.entries.len() as u64 + 1;
+        if !(first - 1).is_multiple_of(SEGMENT) {
+            return false;
+        }
+        let key = keys::segment(lineage, first - 1 + SEGMENT);
+        let Ok(Some(bytes)) = blobs.read(&key, SEGMENT * (MAX_ENTRY + 1)) else {
+            return false;
+        };
+        let mut links = Vec::new();
+        let mut before = self.last_hash.unwrap_or(Digest::ZERO);
+        for (line, seq) in bytes.split(|it| *it == b'\n').zip(first..) {
+            match parse_entry(&key, lineage, seq, line) {
+                Ok(link) if link.prev_hash == before => {
+                    before = link.hash;
+                    links.push(link);
+                }
+                _ => return false,
+            }
+        }
+        let is_whole = links.len() as u64 == SEGMENT;
+        if is_whole {
+            links.into_iter().for_each(|it| self.push(it));
+        }
+        is_whole
+    }
+
+    fn push(&mut self, link: Link) {
+        match (&link.entry.event, link.manifest) {
+            (LogEvent::Commit { id } | LogEvent::Relocate { id }, Some(manifest)) => {
+                self.manifests.entry(id.clone()).or_default().push((link.entry.seq, manifest));
+            }
+            // What comes again after its removal has manifests of its own.
+            (LogEvent::Remove { ids, .. }, _) => ids.iter().for_each(|it| drop(self.manifests.remove(it))),
+            _ => {}
+        }
+        self.history.push(link.entry.clone());
+        self.last_hash = Some(link.hash);
+        self.entries.push(link.entry);
+    }
+}
+
+/// The logs of a store.
+pub(crate) struct Log {
+    blobs: Arc<dyn Blobs>,
+    clock: fn() -> u64,
+    writer: String,
+    chains: Mutex<BTreeMap<String, Arc<Mutex<Chain>>>>,
+}
+
+impl Log {
+    pub(crate) fn new(blobs: Arc<dyn Blobs>, clock: fn() -> u64, writer: &str) -> Self {
+        Self { blobs, clock, writer: format!("{writer} {}", std::process::id()), chains: Mutex::default() }
+    }
+
+    /// Returns the lineages that have an entry, sorted.
+    pub(crate) fn lineages(&self) -> Result<Vec<String>> {
+        let mut res = Vec::new();
+        for it in self.blobs.list("log")? {
+            if check_name("lineage", &it).is_ok() && last_listed(self.blobs.as_ref(), &it)? > 0 {
+                res.push(it);
+            }
+        }
+        Ok(res)
+    }
+
+    /// Calls `f` with the log as it is now.
+    pub(crate) fn with<T>(&self, lineage: &str, f: impl FnOnce(&Chain) -> Result<T>) -> Result<T> {
+        if lineage != keys::STORE_LOG {
+            check_name("lineage", lineage)?;
+        }
+        let chain = {
+            let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(chains.entry(lineage.to_owned()).or_default())
+        };
+        let mut chain = chain.lock().unwrap_or_else(PoisonError::into_inner);
+        chain.refresh(self.blobs.as_ref(), lineage)?;
+        f(&chain)
+    }
+
+    /// Adds what `decide` makes of the log as it is, durably; nothing if it returns `None`. It is asked
+    /// again whenever another writer was faster. Returns the number of the entry that was added.
+    ///
+    /// The key of the entry alone decides who was first. Waiting in line is a courtesy that saves retries: it
+    /// times out, and where there are no locks it is not missed.
+    pub(crate) fn append(
+        &self,
+        lineage: &str,
+        mut decide: impl FnMut(&Chain) -> Result<Option<Change>>,
+    ) -> Result<Option<u64>> {
+        let blobs = self.blobs.as_ref();
+        let folder = keys::log(lineage);
+        let op_id = random::id();
+        let mut stage = None;
+        let mut turn = None;
+        // An entry that was tried and may yet come to be.
+        let mut uncertain = None;
+        for attempt in 0..MAX_TRIES {
+            let decided = self.with(lineage, |it| {
+                if let Some(seq) = uncertain.take()
+                    && it.history.last_seq() >= seq
+                    && read_entry(blobs, lineage, seq)?.is_some_and(|it| it.op_id == op_id)
+                {
+                    return Ok(Decided::Done(seq));
+                }
+                let next = (it.history.last_seq() + 1, it.last_hash.unwrap_or(Digest::ZERO));
+                Ok(decide(it)?.map_or(Decided::Nothing, |change| Decided::Add(next, change)))
+            })?;
+            let ((seq, prev_hash), change) = match decided {
+                Decided::Done(seq) => return Ok(Some(seq)),
+                Decided::Add(next, change) => (next, change),
+                // What is already there may be another writer's, whose sync is still to come.
+                Decided::Nothing => return blobs.settle(&folder).map(|()| None),
+            };
+            if turn.is_none() {
+                turn = Some(blobs.wait_in_line(&folder)?);
+                if self.with(lineage, |it| Ok(it.history.last_seq() + 1 != seq))? {
+                    continue;
+                }
+            }
+            let entry = EntryFile {
+                format: FORMAT,
+                lineage: lineage.to_owned(),
+                seq,
+                prev_hash,
+                op_id: op_id.clone(),
+                writer: self.writer.clone(),
+                time: (self.clock)(),
+                event: change.event,
+                manifest: change.manifest,
+                requires: Vec::new(),
+            };
+            let bytes = format::seal(&entry)?;
+            if bytes.len() as u64 > MAX_ENTRY {
+                return Err(Error::input(format!("an entry of {} bytes is too long for the log", bytes.len()))
+                    .with_help("use a shorter text; 1 MiB is the most"));
+            }
+            let stage = match &mut stage {
+                Some(it) => it,
+                None => stage.insert(blobs.stage()?),
+            };
+            let name = format!("entry-{attempt}");
+            stage.write(&name, &bytes)?;
+            let published = stage.publish(&name, &keys::entry(lineage, seq))?;
+            uncertain = matches!(published, Published::Unknown(_)).then_some(seq);
+            if self.is_ours(lineage, seq, &op_id, published)? {
+                if seq.is_multiple_of(SEGMENT) {
+                    // It only saves time later; without it the entries are read one by one.
+                    let _ = self.write_segment(lineage, seq, stage.as_ref());
+                }
+                return Ok(Some(seq));
+            }
+            thread::sleep(Duration::from_millis(random::number() % (1 << attempt.min(7))));
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            format!("cannot add to the log of `{lineage}`: other writers were faster {MAX_TRIES} times"),
+        )
+        .with_help("try again; nothing was changed"))
+    }
+
+    /// Returns whether the entry of that number is the one that was just tried. A reply can be lost, and a
+    /// network file system may do what it was asked and report that it could not: then only looking tells.
+    fn is_ours(&self, lineage: &str, seq: u64, op_id: &str, published: Published) -> Result<bool> {
+        let looked = || read_entry(self.blobs.as_ref(), lineage, seq);
+        match published {
+            Published::Created => Ok(true),
+            Published::Taken => Ok(looked()?.is_some_and(|it| it.op_id == op_id)),
+            Published::Unknown(why) => match looked() {
+                Ok(found) => Ok(found.is_some_and(|it| it.op_id == op_id)),
+                Err(_) => {
+                    let key = self.blobs.locate(&keys::entry(lineage, seq));
+                    Err(Error::new(
+                        ErrorKind::Uncertain,
+                        format!("whether `{key}` was written is not known yet: {}", why.message),
+                    )
+                    .with_help(format!(
+                        "nothing was lost; once the store can be reached, it is there if the entry has the op_id {op_id}"
+                    )))
+                }
+            },
+        }
+    }
+
+    /// Writes the entries up to `seq` once more, in one file that is read faster.
+    fn write_segment(&self, lineage: &str, seq: u64, stage: &dyn Stage) -> Result<()> {
+        let mut bytes = Vec::new();
+        for it in seq + 1 - SEGMENT..=seq {
+            let entry = self.blobs.read(&keys::entry(lineage, it), MAX_ENTRY)?.unwrap_or_default();
+            if !bytes.is_empty() {
+                bytes.push(b'\n');
+            }
+            bytes.extend_from_slice(&entry);
+        }
+        stage.write("segment", &bytes)?;
+        match stage.publish("segment", &keys::segment(lineage, seq))? {
+            Published::Created | Published::Taken => Ok(()),
+            Published::Unknown(e) => Err(e),
+        }
+    }
+}
+
+/// Reads and checks one entry, but for its place in the chain.
+pub(crate) fn read_entry(blobs: &dyn Blobs, lineage: &str, seq: u64) -> Result<Option<Link>> {
+    let key = keys::entry(lineage, seq);
+    let Some(bytes) = blobs.read(&key, MAX_ENTRY)? else {
+        return Ok(None);
+    };
+    parse_entry(&blobs.locate(&key), lineage, seq, &bytes).map(Some).map_err(|e| match e.kind {
+        ErrorKind::Corrupt => e.with_help(HELP),
+        _ => e,
+    })
+}
+
+/// Returns the numbers of the entries that the folder lists, in order.
+pub(crate) fn listed(blobs: &dyn Blobs, lineage: &str) -> Result<Vec<u64>> {
+    let number = |it: &String| {
+        let digits = it.strip_suffix(".json")?;
+        let is_number = digits.len() == 20 && digits.bytes().all(|it| it.is_ascii_digit());
+        is_number.then(|| digits.parse().ok()).flatten().filter(|&it| it > 0)
+    };
+    Ok(blobs.list(&keys::log(lineage))?.iter().filter_map(number).collect())
+}
+
+/// Returns the number of the last entry that the folder lists, 0 for none.
+pub(crate) fn last_listed(blobs: &dyn Blobs, lineage: &str) -> Result<u64> {
+    Ok(listed(blobs, lineage)?.last().copied().unwrap_or(0))
+}

@@ -1,0 +1,52 @@
+//! How much is stored and how much space that takes.
+
+use std::collections::HashSet;
+
+use modelwatch_sdk::{Host, Result, store::StoreStats};
+
+use crate::{
+    collect::cancelled,
+    engine::Shared,
+    keys, log,
+    manifest::StoredManifest,
+    survey::{self, Folder},
+};
+
+pub(crate) fn stats(shared: &Shared, host: &dyn Host) -> Result<StoreStats> {
+    let blobs = shared.blobs.as_ref();
+    let mut res = StoreStats::default();
+    let (mut chunks, mut needed, mut loaded) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for lineage in shared.log.lineages()? {
+        res.lineages += 1;
+        for seq in log::listed(blobs, &lineage)? {
+            res.metadata_bytes += blobs.stat(&keys::entry(&lineage, seq))?.map_or(0, |it| it.size);
+        }
+        for (_, manifests) in survey::checkpoints(shared, &lineage)? {
+            cancelled(host)?;
+            res.checkpoints += 1;
+            for (at, &it) in manifests.iter().enumerate() {
+                let stored = StoredManifest::load(blobs, it, shared.chunk_size)?;
+                needed.extend(stored.packs.iter().copied());
+                if at == 0 {
+                    res.logical_bytes += stored.chunks().map(|it| it.len).sum::<u64>();
+                }
+                if loaded.insert(it) {
+                    for it in stored.chunks().filter(|it| chunks.insert(it.hash)) {
+                        res.unique_bytes += it.len;
+                    }
+                }
+            }
+        }
+    }
+    for it in shared.named(Folder::Packs, |_| ())? {
+        let size = blobs.stat(&keys::pack(it))?.map_or(0, |it| it.size);
+        res.pack_bytes += size;
+        if !needed.contains(&it) {
+            res.spare_bytes += size;
+        }
+    }
+    for it in shared.named(Folder::Manifests, |_| ())? {
+        res.metadata_bytes += blobs.stat(&keys::manifest(it))?.map_or(0, |it| it.size);
+    }
+    Ok(res)
+}

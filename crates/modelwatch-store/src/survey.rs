@@ -1,0 +1,107 @@
+//! What is in a store: its lineages, the files that are named by digests, and what checkpoints need of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use modelwatch_sdk::{
+    Result,
+    store::{CheckpointId, check_name},
+};
+
+use crate::{engine::Shared, errors, format::Digest, keys, manifest::StoredManifest};
+
+/// A folder of files that are named by digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Folder {
+    Packs,
+    Manifests,
+}
+
+impl Folder {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Packs => "packs",
+            Self::Manifests => "manifests",
+        }
+    }
+
+    pub(crate) fn key(self, digest: Digest) -> String {
+        match self {
+            Self::Packs => keys::pack(digest),
+            Self::Manifests => keys::manifest(digest),
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Packs => ".pack",
+            Self::Manifests => ".json",
+        }
+    }
+}
+
+impl Shared {
+    /// Returns the lineages that have a log or are about to get one.
+    pub(crate) fn all_lineages(&self) -> Result<BTreeSet<String>> {
+        let mut res = self.log.with(keys::STORE_LOG, |it| {
+            Ok(it.lineages().map(str::to_owned).filter(|it| check_name("lineage", it).is_ok()).collect::<BTreeSet<_>>())
+        })?;
+        res.extend(self.log.lineages()?);
+        Ok(res)
+    }
+
+    /// Returns the digests that name the files of a folder. `on_stray` learns of files with other names.
+    pub(crate) fn named(&self, folder: Folder, mut on_stray: impl FnMut(modelwatch_sdk::Error)) -> Result<Vec<Digest>> {
+        let mut res = Vec::new();
+        for shard in self.blobs.list(folder.name())? {
+            let dir = format!("{}/{shard}", folder.name());
+            // A plain file beside the folders is nobody's.
+            let names = match self.blobs.list(&dir) {
+                Ok(it) => it,
+                Err(e) => {
+                    on_stray(e);
+                    continue;
+                }
+            };
+            for name in names {
+                let Some(stem) = name.strip_suffix(folder.extension()) else {
+                    continue;
+                };
+                match Digest::parse(stem).filter(|_| stem.starts_with(&shard) && shard.len() == 2) {
+                    Some(it) => res.push(it),
+                    None => {
+                        let place = self.blobs.locate(&format!("{dir}/{name}"));
+                        let e = errors::corrupt(place, "has a name that is not the digest of anything");
+                        on_stray(e.with_help("move it out of the store"));
+                    }
+                }
+            }
+        }
+        Ok(res)
+    }
+}
+
+/// What the checkpoints that are there need.
+#[derive(Default)]
+pub(crate) struct Needed {
+    pub(crate) packs: HashSet<Digest>,
+    pub(crate) manifests: HashSet<Digest>,
+}
+
+impl Needed {
+    /// Adds what a manifest needs, which is read and checked.
+    pub(crate) fn add(&mut self, shared: &Shared, manifest: Digest) -> Result<()> {
+        if self.manifests.insert(manifest) {
+            let stored = StoredManifest::load(shared.blobs.as_ref(), manifest, shared.chunk_size)?;
+            self.packs.extend(&stored.packs);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the checkpoints of a lineage with the manifests under which they can be found, the one that counts first.
+pub(crate) fn checkpoints(shared: &Shared, lineage: &str) -> Result<BTreeMap<CheckpointId, Vec<Digest>>> {
+    shared.log.with(lineage, |it| {
+        let ids = it.history().checkpoints().iter().map(|it| it.id.clone());
+        Ok(ids.map(|id| (id.clone(), it.manifests(&id))).collect())
+    })
+}

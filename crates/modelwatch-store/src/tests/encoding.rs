@@ -1,0 +1,113 @@
+//! Chunks are stored smaller where that is worth it, and come back bit by bit.
+
+use super::*;
+
+/// Weights of a training run: numbers around one, of which every step changes the low bits of some.
+fn weights(step: u64) -> Vec<u8> {
+    let random = noise(8 * CHUNK, 7);
+    let changed = noise(8 * CHUNK / 4, 100 + step);
+    let number = |(it, changed): (&[u8], &u8)| {
+        let it = f32::from_bits((0.5 + f32::from(it[0]) / 512.0 + f32::from(it[1]) / 131_072.0).to_bits());
+        f32::from_bits(it.to_bits() ^ u32::from(changed & 1 & changed >> 3))
+    };
+    random.chunks_exact(4).zip(&changed).flat_map(|it| number(it).to_le_bytes()).collect()
+}
+
+fn save(store: &Engine, step: u64) -> CheckpointId {
+    let mut writer = store.begin(&(), "run", &metadata(step)).unwrap();
+    let bytes = weights(step);
+    let shape = [bytes.len() as u64 / 4];
+    writer.tensor(&TensorView { name: "w", dtype: DType::F32, shape: &shape, bytes: &bytes }).unwrap();
+    writer.append("model.bin", &weights(step + 1000)).unwrap();
+    writer.commit().unwrap()
+}
+
+fn saved(store: &Engine, id: &CheckpointId, step: u64) {
+    let reader = store.open(&(), id).unwrap();
+    assert!(reader.tensor("w").unwrap().unwrap().bytes == weights(step));
+    assert!(read_file(reader.as_ref(), "model.bin").unwrap() == weights(step + 1000));
+}
+
+fn size_of_ten_steps(change: impl Fn(&mut Settings)) -> (Memory, Engine, Vec<CheckpointId>) {
+    let memory = Memory::new(true);
+    let mut settings = settings();
+    change(&mut settings);
+    let store = open_with(&memory, settings);
+    let ids: Vec<_> = (0..10).map(|it| save(&store, it)).collect();
+    // A reader needs no settings.
+    let fresh = open(&memory);
+    for (id, step) in ids.iter().zip(0..) {
+        saved(&fresh, id, step);
+    }
+    is_sound(&fresh);
+    (memory, fresh, ids)
+}
+
+#[test]
+fn compression_and_differences_save_space_and_lose_no_bit() {
+    let raw = size_of_ten_steps(|it| it.compresses = false).0.size("packs/");
+    let shuffled = size_of_ten_steps(|_| ()).0.size("packs/");
+    let (memory, store, ids) = size_of_ten_steps(|it| it.uses_delta = true);
+    let delta = memory.size("packs/");
+    assert!(shuffled < raw * 9 / 10, "{shuffled} of {raw}");
+    assert!(delta < shuffled * 6 / 10, "{delta} of {shuffled}");
+    // Differences are to one keyframe, never to a difference, and every eighth checkpoint is a keyframe.
+    let mut keyframes = Vec::new();
+    for id in &ids {
+        let manifest = store.shared.log.with("run", |it| Ok(it.manifests(id)[0])).unwrap();
+        let stored = crate::manifest::StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap();
+        keyframes.push(stored.chunks().all(|it| it.base.is_none()));
+    }
+    assert_eq!(keyframes.iter().filter(|it| **it).count(), 2, "{keyframes:?}");
+    assert!(keyframes[0]);
+    // The base of what is kept is kept.
+    store.remove("run", &ids[..7], "").unwrap();
+    collect(&store, 0);
+    saved(&open(&memory), &ids[7], 7);
+    saved(&open(&memory), &ids[9], 9);
+    is_sound(&open(&memory));
+}
+
+#[test]
+fn every_flipped_bit_of_an_encoded_pack_is_noticed() {
+    let (memory, _, ids) = size_of_ten_steps(|it| it.uses_delta = true);
+    for key in memory.keys("packs/").into_iter().take(4) {
+        let bytes = memory.get(&key);
+        for at in (0..bytes.len()).step_by(97) {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            memory.put(&key, bad);
+            let store = open(&memory);
+            for (id, step) in ids.iter().zip(0..) {
+                let read = store.open(&(), id).and_then(|it| {
+                    let tensor = it.tensor("w")?.unwrap().bytes.to_vec();
+                    Ok((tensor, read_file(it.as_ref(), "model.bin")?))
+                });
+                match read {
+                    Ok(it) => assert!(it == (weights(step), weights(step + 1000)), "{key} {at}"),
+                    Err(e) => assert_eq!(e.kind, ErrorKind::Corrupt, "{key} {at}"),
+                }
+            }
+            let report = store.scrub(&(), ScrubDepth::Sampled { share: 1.0, seed: 1 }).unwrap();
+            assert!(report.damage.iter().any(|it| it.contains(&key)), "{key} {at}: {report:?}");
+        }
+        memory.put(&key, bytes);
+    }
+}
+
+#[test]
+fn an_unchanged_checkpoint_adds_nothing_and_a_changed_one_what_changed() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let id = commit(&store, "digits", 1).unwrap();
+    let before = (memory.keys(""), memory.size("packs/"));
+    assert_eq!(commit(&open(&memory), "digits", 1).unwrap(), id);
+    assert_eq!((memory.keys(""), memory.size("packs/")), before);
+    commit(&store, "digits", 2).unwrap();
+    let stats = store.stats(&()).unwrap();
+    assert_eq!((stats.lineages, stats.checkpoints, stats.spare_bytes), (1, 2, 0));
+    assert_eq!(stats.logical_bytes, 2 * (2 + 3 * CHUNK as u64 + 10 + 6000));
+    assert_eq!(stats.unique_bytes, stats.logical_bytes - 2 * CHUNK as u64 - 2);
+    assert_eq!(stats.pack_bytes, memory.size("packs/"));
+    assert!(stats.ratio() > 1.2 && stats.ratio() < 1.7, "{}", stats.ratio());
+}

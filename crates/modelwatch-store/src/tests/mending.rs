@@ -1,0 +1,91 @@
+//! Damage is mended from replicas and from the same bytes elsewhere.
+
+use super::*;
+
+fn damaged(memory: &Memory, part: &str) -> Vec<String> {
+    let keys = memory.keys(part);
+    for it in &keys {
+        let mut bytes = memory.get(it);
+        let at = bytes.len() / 2;
+        bytes[at] ^= 16;
+        memory.put(it, bytes);
+    }
+    keys
+}
+
+#[test]
+fn a_replica_mends_every_kind_of_file() {
+    for part in ["packs/", "manifests/", "log/digits/", "log/.store/"] {
+        for is_missing in [false, true] {
+            let memory = Memory::new(true);
+            let store = open(&memory);
+            let ids = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
+            store.set_ref("digits", "good", &ids[0], None, "").unwrap();
+            let replica = memory.copy();
+            let keys = damaged(&memory, part);
+            if is_missing {
+                // The last entry of a log can be taken away without a trace.
+                keys.iter().rev().skip(1).for_each(|it| drop(memory.take(it)));
+            }
+            let alone = open(&memory);
+            assert!(!alone.repair(&()).unwrap().lost.is_empty(), "{part}");
+            let settings = Settings { replicas: vec![Arc::new(replica.clone())], ..settings() };
+            let report = open_with(&memory, settings.clone()).repair(&()).unwrap();
+            assert_eq!(report.lost, [""; 0], "{part}");
+            assert_eq!(report.mended.len(), keys.len(), "{part}: {report:?}");
+            for it in &keys {
+                assert!(memory.get(it) == replica.get(it), "{it}");
+            }
+            let store = open_with(&memory, settings);
+            is_sound(&store);
+            check_content(&store, &ids[0], 1).unwrap();
+            check_content(&store, &ids[1], 2).unwrap();
+            assert_eq!(store.repair(&()).unwrap(), Default::default());
+            if !is_missing {
+                assert_eq!(memory.keys("quarantine/").len(), keys.len(), "damaged bytes are kept");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_replica_is_not_believed() {
+    let memory = Memory::new(true);
+    let id = commit(&open(&memory), "digits", 1).unwrap();
+    damaged(&memory, "packs/");
+    let settings = Settings { replicas: vec![Arc::new(memory.copy())], ..settings() };
+    let store = open_with(&memory, settings);
+    let report = store.repair(&()).unwrap();
+    assert_eq!(report.mended, [""; 0]);
+    assert!(report.lost[0].contains(id.short()) && report.lost[0].contains("only copy"), "{report:?}");
+    assert_eq!(memory.keys("quarantine/"), [""; 0]);
+}
+
+#[test]
+fn the_same_bytes_elsewhere_mend_a_checkpoint_and_its_verdicts_stay() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let id = commit(&store, "digits", 1).unwrap();
+    let verdict = modelwatch_sdk::store::VerdictRecord {
+        verdict: "pass".into(),
+        pipeline: "gate".into(),
+        run_id: "1".into(),
+        metrics: Default::default(),
+    };
+    store.record_verdict("digits", &id, &verdict).unwrap();
+    // Other packs with the same chunks, since the settings differ.
+    let other = open_with(&memory, Settings { max_pack: 3 * CHUNK as u64, ..settings() });
+    assert_eq!(commit(&other, "letters", 1).unwrap(), id);
+    let manifest = store.shared.log.with("digits", |it| Ok(it.manifests(&id)[0])).unwrap();
+    let stored = crate::manifest::StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap();
+    memory.take(&crate::keys::pack(stored.packs[0]));
+    let store = open(&memory);
+    let report = store.repair(&()).unwrap();
+    assert_eq!((report.mended.len(), report.lost), (1, vec![]));
+    let store = open(&memory);
+    check_content(&store, &id, 1).unwrap();
+    let history = store.history("digits").unwrap();
+    assert_eq!(history.checkpoints().len(), 1);
+    assert_eq!(history.known_good().collect::<Vec<_>>(), [&id]);
+    is_sound(&store);
+}

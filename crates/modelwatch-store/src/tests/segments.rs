@@ -1,0 +1,57 @@
+//! Logs that are read in segments.
+
+use super::*;
+use crate::format::SEGMENT;
+
+fn long_log(n: u64) -> (Memory, CheckpointId) {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let id = commit(&store, "digits", 1).unwrap();
+    let mut at = None;
+    for it in 1..n {
+        store.set_ref("digits", "good", &id, at, &format!("move {it}")).unwrap();
+        at = Some(&id);
+    }
+    (memory, id)
+}
+
+#[test]
+fn a_long_log_is_read_in_segments_that_are_believed_only_where_the_chain_holds() {
+    let n = 2 * SEGMENT + 40;
+    let (memory, _) = long_log(n);
+    let segments = memory.keys(".segment");
+    assert_eq!(segments.len(), 2);
+    let reads = |memory: &Memory| {
+        let before = memory.n_reads();
+        let log = open(memory).log("digits", 0, u32::MAX).unwrap();
+        assert!(log.iter().zip(1..).all(|(it, seq)| it.seq == seq));
+        assert_eq!(log.len() as u64, n);
+        (memory.n_reads() - before) as u64
+    };
+    let few = reads(&memory);
+    assert!(few < 40 + 10, "{few}");
+    let whole = memory.get(&segments[0]);
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let damages: [Damage<'_>; 5] =
+        [&|it| it[1000] ^= 1, &|it| it.truncate(5000), &|it| it.clear(), &|it| it.extend_from_slice(b"\n{}"), &|it| {
+            *it = memory.get(&segments[1])
+        }];
+    for damage in damages {
+        let mut bytes = whole.clone();
+        damage(&mut bytes);
+        memory.put(&segments[0], bytes);
+        // The entries themselves are read instead.
+        assert!(reads(&memory) > SEGMENT);
+    }
+    memory.take(&segments[0]);
+    assert!(reads(&memory) > SEGMENT);
+}
+
+#[test]
+fn a_segment_does_not_hide_that_entries_are_gone() {
+    let (memory, id) = long_log(SEGMENT + 3);
+    memory.take(&crate::keys::entry("digits", SEGMENT + 2));
+    assert_eq!(kind(open(&memory).log("digits", 0, 10)), Some(ErrorKind::Corrupt));
+    assert_ne!(open(&memory).scrub(&(), ScrubDepth::Fast).unwrap().damage, [""; 0]);
+    assert_eq!(kind(open(&memory).open(&(), &id)), Some(ErrorKind::Corrupt));
+}

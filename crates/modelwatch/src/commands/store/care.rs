@@ -1,0 +1,97 @@
+//! Checking, mending and measuring a store.
+
+use jiff::Timestamp;
+use modelwatch_sdk::store::{CheckpointStore, ScrubDepth};
+
+use super::{explained, table};
+use crate::{
+    commands::{Code, Wrong},
+    output,
+};
+
+pub(super) fn scrub(store: &dyn CheckpointStore, fast: bool, sample: Option<f64>) -> anyhow::Result<Code> {
+    let depth = match sample {
+        Some(percent) if percent > 0.0 && percent <= 100.0 => {
+            // Another part each time.
+            let seed = Timestamp::now().as_nanosecond() as u64;
+            ScrubDepth::Sampled { share: percent / 100.0, seed }
+        }
+        Some(it) => return Err(Wrong(format!("a share of {it} % is not above 0 and at most 100")).into()),
+        None if fast => ScrubDepth::Fast,
+        None => ScrubDepth::Full,
+    };
+    let report = store.scrub(&(), depth).map_err(explained)?;
+    let mut text =
+        format!("{} checkpoints without damage; {} bytes were read and checked\n", report.checkpoints, report.bytes);
+    for it in &report.damage {
+        text.push_str(&format!("damaged: {it}\n"));
+    }
+    output::print(&text)?;
+    Ok(if report.damage.is_empty() { Code::OK } else { Code::FAILED })
+}
+
+pub(super) fn repair(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
+    let report = store.repair(&()).map_err(explained)?;
+    let mut text = String::new();
+    for it in &report.mended {
+        text.push_str(&format!("mended: {it}\n"));
+    }
+    for it in &report.lost {
+        text.push_str(&format!("lost: {it}\n"));
+    }
+    if text.is_empty() {
+        text.push_str("nothing is damaged\n");
+    }
+    output::print(&text)?;
+    Ok(if report.lost.is_empty() { Code::OK } else { Code::FAILED })
+}
+
+pub(super) fn stats(store: &dyn CheckpointStore, json: bool) -> anyhow::Result<Code> {
+    let stats = store.stats(&()).map_err(explained)?;
+    if json {
+        output::print(&serde_json::to_string_pretty(&stats)?)?;
+        return Ok(Code::OK);
+    }
+    let mut rows = table();
+    rows.add_row(["lineages", &stats.lineages.to_string()]);
+    rows.add_row(["checkpoints", &stats.checkpoints.to_string()]);
+    for (name, bytes) in [
+        ("their size", stats.logical_bytes),
+        ("without repetitions", stats.unique_bytes),
+        ("on disk", stats.pack_bytes),
+        ("of that, not needed", stats.spare_bytes),
+        ("logs and manifests", stats.metadata_bytes),
+    ] {
+        rows.add_row([name, &size(bytes)]);
+    }
+    rows.add_row(["ratio", &format!("{:.2}", stats.ratio())]);
+    output::print(&rows.to_string())?;
+    Ok(Code::OK)
+}
+
+pub(super) fn doctor(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
+    let report = store.doctor(&()).map_err(explained)?;
+    let mut text = String::new();
+    for it in &report.sound {
+        text.push_str(&format!("sound: {it}\n"));
+    }
+    for it in &report.unsound {
+        text.push_str(&format!("unsound: {it}\n"));
+    }
+    if !report.unsound.is_empty() {
+        text.push_str("do not keep a store there\n");
+    }
+    output::print(&text)?;
+    Ok(if report.unsound.is_empty() { Code::OK } else { Code::FAILED })
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} bytes") } else { format!("{value:.1} {}", UNITS[unit]) }
+}

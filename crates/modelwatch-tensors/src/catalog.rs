@@ -1,13 +1,16 @@
 //! What a format reader hands over: named tensors and where their bytes are.
 
-use std::{borrow::Cow, collections::BTreeSet, io::Cursor};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use prost::bytes::Bytes;
-use zip::ZipArchive;
+use serde_json::{Map, Value};
 
 use crate::{
+    archive::{Checksum, Zip},
     dtype::extent,
     error::{Site, TensorError},
+    hdf5,
+    metadata::Metadata,
     npy::NpyLayout,
     npz,
     tensor::TensorInfo,
@@ -28,6 +31,17 @@ pub struct Skipped {
 pub(crate) struct Catalog {
     entries: Vec<(TensorInfo, Data)>,
     skipped: Vec<Skipped>,
+    metadata: Metadata,
+}
+
+/// What a [`TensorFile`](crate::TensorFile) keeps: the entries of a catalog, sorted by name.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) infos: Vec<TensorInfo>,
+    /// One for each of `infos`.
+    pub(crate) data: Vec<Data>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) metadata: Map<String, Value>,
 }
 
 /// Where the bytes of a tensor are and what must happen before they can be used.
@@ -40,7 +54,11 @@ pub(crate) enum Data {
     /// In the byte order and element order of an NPY file.
     Npy { bytes: Bytes, layout: NpyLayout },
     /// An NPY file in a zip archive.
-    Zipped { archive: ZipArchive<Cursor<Bytes>>, idx: usize, layout: NpyLayout },
+    Zipped { archive: Zip, idx: usize, layout: NpyLayout },
+    /// An HDF5 dataset that is not one run of bytes, in the byte order of the file.
+    Hdf5 { dataset: hdf5::Stored, layout: NpyLayout },
+    /// Anything inside a stored entry of an archive, whose checksum is verified first.
+    Guarded { checksum: Arc<Checksum>, inner: Box<Data> },
     /// The first values; the rest of the tensor repeats the last one.
     Repeated(Bytes),
 }
@@ -64,10 +82,27 @@ impl Catalog {
         self.skipped.push(Skipped { name: name.into(), reason: reason.into() });
     }
 
+    /// Adds what the file says of itself; of two notes with one key the first is kept.
+    pub(crate) fn note(&mut self, key: &str, value: impl Into<Value>) {
+        if let Err(reason) = self.metadata.add(key, value.into()) {
+            self.skip(key, reason);
+        }
+    }
+
+    /// Has the checksum verified before any of the tensors that were added so far is read.
+    pub(crate) fn guard(&mut self, checksum: &Arc<Checksum>) {
+        let guard = |inner| Data::Guarded { checksum: Arc::clone(checksum), inner: Box::new(inner) };
+        let entries = std::mem::take(&mut self.entries);
+        self.entries = entries.into_iter().map(|(info, data)| (info, guard(data))).collect();
+    }
+
     /// Adds all of `other`.
     pub(crate) fn extend(&mut self, other: Self) {
         self.entries.extend(other.entries);
         self.skipped.extend(other.skipped);
+        for (key, value) in other.metadata.into_entries() {
+            self.note(&key, value);
+        }
     }
 
     /// Returns the names of everything that is listed, read or not.
@@ -77,15 +112,14 @@ impl Catalog {
     }
 
     /// Sorts by name and refuses a name that is there twice.
-    #[expect(clippy::type_complexity, reason = "taken apart by the one caller")]
-    pub(crate) fn finish(mut self, site: Site<'_>) -> Result<(Vec<TensorInfo>, Vec<Data>, Vec<Skipped>), TensorError> {
+    pub(crate) fn finish(mut self, site: Site<'_>) -> Result<Listing, TensorError> {
         self.entries.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         self.skipped.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(pair) = self.entries.windows(2).find(|pair| pair[0].0.name == pair[1].0.name) {
             return Err(site.corrupt(tensor(&pair[0].0.name), "is there twice"));
         }
         let (infos, data) = self.entries.into_iter().unzip();
-        Ok((infos, data, self.skipped))
+        Ok(Listing { infos, data, skipped: self.skipped, metadata: self.metadata.into_entries() })
     }
 }
 
@@ -110,6 +144,14 @@ impl Data {
             Self::Zipped { archive, idx, layout } => {
                 let bytes = npz::read_entry(site, archive.clone(), *idx, *layout, info)?;
                 Ok(layout.to_row_major(Cow::Owned(bytes), info))
+            }
+            Self::Hdf5 { dataset, layout } => {
+                let bytes = dataset.read(site, info)?;
+                Ok(layout.to_row_major(Cow::Owned(bytes), info))
+            }
+            Self::Guarded { checksum, inner } => {
+                checksum.verify(site, &tensor(&info.name))?;
+                inner.read(site, info)
             }
             Self::Repeated(values) => tensorflow::repeat(site, info, values).map(Cow::Owned),
         }

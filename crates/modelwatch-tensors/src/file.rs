@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use prost::bytes::Bytes;
+use serde_json::{Map, Value};
 
 use crate::{
-    catalog::{Catalog, Data, Skipped},
+    catalog::{Catalog, Listing, Skipped},
     error::{Site, TensorError},
     find::find_weights,
     format::{Format, SAVED_MODEL_FILE},
+    hdf5, keras,
     mmap::map,
     npy, npz, onnx, safetensors_file,
     tensor::{Tensor, TensorInfo},
@@ -20,9 +22,7 @@ use crate::{
 pub struct TensorFile {
     path: PathBuf,
     format: Format,
-    infos: Vec<TensorInfo>,
-    data: Vec<Data>,
-    skipped: Vec<Skipped>,
+    listing: Listing,
 }
 
 impl TensorFile {
@@ -55,22 +55,31 @@ impl TensorFile {
 
     /// Returns what the tensors are, sorted by name.
     pub fn infos(&self) -> &[TensorInfo] {
-        &self.infos
+        &self.listing.infos
     }
 
     /// Returns what is named like a tensor but was not read, such as strings, sorted by name.
     pub fn skipped(&self) -> &[Skipped] {
-        &self.skipped
+        &self.listing.skipped
+    }
+
+    /// Returns what the checkpoint says of itself: step, epoch, metrics, versions of the tools, whatever its format keeps.
+    ///
+    /// Keys are the file's own; `framework` is added where the format or the file tells it.
+    /// At most 10 000 entries and 1 MiB are kept; what is past that is among [`Self::skipped`].
+    /// Nobody checked it: it is a claim of the file.
+    pub fn metadata(&self) -> &Map<String, Value> {
+        &self.listing.metadata
     }
 
     /// Returns the number of tensors.
     pub fn len(&self) -> usize {
-        self.infos.len()
+        self.listing.infos.len()
     }
 
     /// Returns whether there are no tensors.
     pub fn is_empty(&self) -> bool {
-        self.infos.is_empty()
+        self.listing.infos.is_empty()
     }
 
     /// Returns the tensor of that name, verified against the checksum that the format has for it.
@@ -78,19 +87,19 @@ impl TensorFile {
     /// `None` means that there is no such tensor.
     /// Converted data is not kept: a second call converts again.
     pub fn get(&self, name: &str) -> Option<Result<Tensor<'_>, TensorError>> {
-        let idx = self.infos.binary_search_by(|info| info.name.as_str().cmp(name)).ok()?;
+        let idx = self.listing.infos.binary_search_by(|info| info.name.as_str().cmp(name)).ok()?;
         Some(self.read(idx))
     }
 
     /// Returns all tensors, sorted by name, reading each when it is reached.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Tensor<'_>, TensorError>> {
-        (0..self.infos.len()).map(|idx| self.read(idx))
+        (0..self.listing.infos.len()).map(|idx| self.read(idx))
     }
 
     fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
-        let info = &self.infos[idx];
+        let info = &self.listing.infos[idx];
         let site = Site { path: &self.path, format: self.format };
-        Ok(Tensor { info, bytes: self.data[idx].read(site, info)? })
+        Ok(Tensor { info, bytes: self.listing.data[idx].read(site, info)? })
     }
 
     /// The weights are variables in a bundle of their own, or, after freezing, constants of the graph.
@@ -120,7 +129,9 @@ impl TensorFile {
             Format::TensorBundle => tensorflow::read_bundle(site, bytes)?,
             Format::SavedModel => tensorflow::read_saved_model(site, bytes)?,
             Format::FrozenGraph => tensorflow::read_frozen(site, bytes)?,
-            Format::TfLite | Format::Hdf5 | Format::KerasZip | Format::Nnef => {
+            Format::Hdf5 => hdf5::read(site, bytes)?,
+            Format::KerasZip => keras::read(site, bytes)?,
+            Format::TfLite | Format::Nnef => {
                 return Err(site.unsupported("this format is not read yet", later));
             }
             Format::Pickle => {
@@ -131,7 +142,7 @@ impl TensorFile {
     }
 
     fn from_catalog(path: PathBuf, format: Format, catalog: Catalog) -> Result<Self, TensorError> {
-        let (infos, data, skipped) = catalog.finish(Site { path: &path, format })?;
-        Ok(Self { path, format, infos, data, skipped })
+        let listing = catalog.finish(Site { path: &path, format })?;
+        Ok(Self { path, format, listing })
     }
 }

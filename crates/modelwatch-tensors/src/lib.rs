@@ -21,10 +21,14 @@ mod file;
 mod find;
 mod format;
 
+mod archive;
 mod catalog;
+mod metadata;
 mod mmap;
 mod sibling;
 
+mod hdf5;
+mod keras;
 mod npy;
 mod npz;
 mod onnx;

@@ -129,6 +129,11 @@ fn check_header(bytes: &[u8]) -> Result<usize, String> {
 }
 
 impl NpyLayout {
+    /// Rows first, from the first byte on.
+    pub(crate) fn row_major(is_big_endian: bool) -> Self {
+        Self { data_start: 0, is_big_endian, is_column_major: false }
+    }
+
     /// Returns the elements little-endian and row-major; `bytes` are as many as `info` says.
     pub(crate) fn to_row_major<'a>(self, bytes: Cow<'a, [u8]>, info: &TensorInfo) -> Cow<'a, [u8]> {
         let size = info.dtype.size();
@@ -187,13 +192,12 @@ mod tests {
 
     fn values(header: &str, data: &[u8]) -> Result<Vec<f64>, String> {
         let site = Site { path: Path::new("it.npy"), format: Format::Npy };
-        let (infos, data, skipped) =
-            read(site, &file(header, data)).and_then(|it| it.finish(site)).map_err(|it| it.to_string())?;
-        if let Some(it) = skipped.first() {
+        let found = read(site, &file(header, data)).and_then(|it| it.finish(site)).map_err(|it| it.to_string())?;
+        if let Some(it) = found.skipped.first() {
             return Err(it.reason.clone());
         }
-        let bytes = data[0].read(site, &infos[0]).map_err(|it| it.to_string())?;
-        Ok(crate::TensorRef { info: &infos[0], bytes: &bytes }.values_f64())
+        let bytes = found.data[0].read(site, &found.infos[0]).map_err(|it| it.to_string())?;
+        Ok(crate::TensorRef { info: &found.infos[0], bytes: &bytes }.values_f64())
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
     let header = bytes.get(LENGTH_FIELD..data_start).unwrap_or_default();
     refuse_duplicates(site, header)?;
     let mut catalog = Catalog::default();
+    for (key, value) in metadata.metadata().iter().flatten() {
+        catalog.note(key, value.as_str());
+    }
     for (name, found) in metadata.tensors() {
         let Some(dtype) = dtype(found.dtype) else {
             catalog.skip(name, format!("has element type {:?}, which is not supported", found.dtype));

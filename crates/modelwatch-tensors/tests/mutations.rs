@@ -11,7 +11,7 @@ use modelwatch_tensors::{OnnxModel, TensorFile};
 use proptest::prelude::*;
 
 /// Small files of every format that is read, by extension.
-const SEEDS: [(&str, &str); 9] = [
+const SEEDS: [(&str, &str); 13] = [
     ("digits/cnn/cnn.safetensors", "safetensors"),
     ("conformance/checkpoints/ok.safetensors", "safetensors"),
     ("digits/cnn/cnn.npz", "npz"),
@@ -21,6 +21,10 @@ const SEEDS: [(&str, &str); 9] = [
     ("digits/cnn/cnn_frozen_b1.pb", "pb"),
     ("digits/cnn/tf_checkpoint/ckpt.index", "index"),
     ("digits/cnn/saved_model/saved_model.pb", "pb"),
+    ("digits/cnn/cnn.h5", "h5"),
+    ("digits/cnn/cnn.weights.h5", "h5"),
+    ("digits/cnn/cnn.keras", "keras"),
+    ("hdf5/variety.h5", "h5"),
 ];
 
 #[derive(Clone, Debug)]
@@ -104,7 +108,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_read_or_refused(
-        extension in prop::sample::select(vec!["safetensors", "npz", "npy", "onnx", "pb", "index", "safetensors.index.json"]),
+        extension in prop::sample::select(vec!["safetensors", "npz", "npy", "onnx", "pb", "index", "safetensors.index.json", "h5", "keras"]),
         bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let folder = tempfile::tempdir().unwrap();

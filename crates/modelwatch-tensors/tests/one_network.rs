@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use modelwatch_tensors::{Dimension, Format, OnnxModel, TensorFile};
+use serde_json::json;
 
 struct Weight {
     name: String,
@@ -153,10 +154,38 @@ fn content_tells_the_format_whatever_the_name() {
 }
 
 #[test]
-fn formats_to_come_are_refused_with_a_remedy() {
-    for path in ["cnn/cnn.tflite", "cnn/cnn.h5", "cnn/cnn.weights.h5", "cnn/cnn.keras"] {
-        let error = TensorFile::open(&digits(path)).unwrap_err().to_string();
-        assert!(error.contains("not read yet; export it as ONNX or safetensors"), "{error}");
+fn keras_files_hold_the_safetensors_weights() {
+    // With the optimizer's state: its counters, and after training its moments too.
+    let cases = [
+        ("cnn/cnn", "cnn/cnn.h5", 14),
+        ("cnn/cnn", "cnn/cnn.weights.h5", 14),
+        ("cnn/cnn", "cnn/cnn.keras", 14),
+        ("cnn_series/e01", "cnn_series/e01.weights.h5", 34),
+        ("cnn_series/e04", "cnn_series/e04.weights.h5", 34),
+        ("cnn_series/e08", "cnn_series/e08.weights.h5", 34),
+    ];
+    for (reference, path, n_tensors) in cases {
+        let found = weights(path);
+        assert_eq!(found.len(), n_tensors, "{path}");
+        for weight in weights(&format!("{reference}.safetensors")) {
+            assert_holds(path, &weight, &found);
+        }
+    }
+}
+
+#[test]
+fn metadata_is_what_each_file_says_of_itself() {
+    let cases = [
+        (
+            "cnn/cnn.keras",
+            json!({"date_saved": "2026-11-23@08:19:02", "framework": "keras 3.15.1", "keras_version": "3.15.1"}),
+        ),
+        ("cnn/cnn.h5", json!({"backend": "tensorflow", "framework": "keras 3.15.1", "keras_version": "3.15.1"})),
+        ("cnn/cnn.onnx", json!({"framework": "tf2onnx 1.17.0 None", "ir_version": 8})),
+        ("cnn/cnn.npz", json!({})),
+    ];
+    for (path, want) in cases {
+        assert_eq!(json!(TensorFile::open(&digits(path)).unwrap().metadata()), want, "{path}");
     }
 }
 

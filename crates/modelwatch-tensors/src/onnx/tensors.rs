@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 
 use super::{
     model::{decode, graph},
-    proto::{AttributeProto, GraphProto, NodeProto, TensorProto},
+    proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto},
 };
 use crate::{
     catalog::{Catalog, tensor, unsigned_shape},
@@ -28,6 +28,7 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
     let model = decode(site, bytes)?;
     graph(site, &model)?;
     let mut walk = Walk { site, catalog: Catalog::default(), files: HashMap::new() };
+    note(&model, &mut walk.catalog);
     if let Some(graph) = model.graph {
         walk.graph("", graph)?;
     }
@@ -55,6 +56,16 @@ pub(super) fn dtype(data_type: i32) -> Option<DType> {
         16 => DType::Bf16,
         _ => return None,
     })
+}
+
+fn note(model: &ModelProto, catalog: &mut Catalog) {
+    for entry in &model.metadata_props {
+        catalog.note(&entry.key, entry.value.as_str());
+    }
+    if !model.producer_name.is_empty() {
+        catalog.note("framework", format!("{} {}", model.producer_name, model.producer_version).trim_end());
+    }
+    catalog.note("ir_version", model.ir_version);
 }
 
 struct Walk<'a> {
@@ -231,7 +242,7 @@ mod tests {
     use prost::Message;
 
     use super::{
-        super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto},
+        super::proto::{OperatorSetIdProto, StringStringEntryProto},
         *,
     };
     use crate::TensorFile;

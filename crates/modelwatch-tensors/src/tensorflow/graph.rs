@@ -145,7 +145,7 @@ mod tests {
         super::proto::{AttrValue, Dim, TensorShapeProto},
         *,
     };
-    use crate::{TensorInfo, TensorRef, format::Format};
+    use crate::{TensorRef, format::Format};
 
     fn read(tensor: TensorProto, dims: &[i64]) -> Result<Vec<f64>, String> {
         let dim = dims.iter().map(|&size| Dim { size }).collect();
@@ -154,13 +154,12 @@ mod tests {
         let node = vec![NodeDef { name: "w".to_owned(), op: "Const".to_owned(), attr }];
         let site = Site { path: Path::new("it.pb"), format: Format::FrozenGraph };
         let bytes = GraphDef { node, library: None }.encode_to_vec().into();
-        let (infos, data, skipped): (Vec<TensorInfo>, _, _) =
-            read_frozen(site, &bytes).and_then(|it| it.finish(site)).map_err(|it| it.to_string())?;
-        if let Some(it) = skipped.first() {
+        let found = read_frozen(site, &bytes).and_then(|it| it.finish(site)).map_err(|it| it.to_string())?;
+        if let Some(it) = found.skipped.first() {
             return Err(it.reason.clone());
         }
-        let bytes = data[0].read(site, &infos[0]).map_err(|it| it.to_string())?;
-        Ok(TensorRef { info: &infos[0], bytes: &bytes }.values_f64())
+        let bytes = found.data[0].read(site, &found.infos[0]).map_err(|it| it.to_string())?;
+        Ok(TensorRef { info: &found.infos[0], bytes: &bytes }.values_f64())
     }
 
     fn proto(dtype: i32) -> TensorProto {

@@ -69,22 +69,37 @@ pub(crate) fn check_sizes(site: Site<'_>, place: &str, packed: u64, unpacked: u6
     Ok(())
 }
 
+/// Returns a slice of the archive and its checksum for an entry that is stored as it is, and `None` for others.
+pub(crate) fn stored_content(
+    site: Site<'_>,
+    zip: &mut Zip,
+    idx: usize,
+    place: &str,
+) -> Result<Option<(Bytes, Arc<Checksum>)>, TensorError> {
+    let archive = zip.clone().into_inner().into_inner();
+    let entry = zip.by_index(idx).map_err(|error| site.corrupt(place, format!("cannot be unpacked: {error}")))?;
+    let size = entry.size();
+    if entry.compression() != CompressionMethod::Stored || entry.encrypted() {
+        return Ok(None);
+    }
+    let range = entry.data_start().and_then(|start| {
+        let end = usize::try_from(start.checked_add(size)?).ok()?;
+        (size == entry.compressed_size() && end <= archive.len()).then_some(usize::try_from(start).ok()?..end)
+    });
+    let range = range.ok_or_else(|| site.corrupt(place, "lies outside the archive"))?;
+    let bytes = archive.slice(range);
+    let checksum = Checksum { bytes: bytes.clone(), expected: entry.crc32(), found: OnceLock::new() };
+    Ok(Some((bytes, Arc::new(checksum))))
+}
+
 /// Returns the content of an entry: a slice of the archive if it is stored, and otherwise unpacked.
 pub(crate) fn content(site: Site<'_>, zip: &mut Zip, idx: usize, place: &str) -> Result<Content, TensorError> {
+    if let Some((bytes, checksum)) = stored_content(site, zip, idx, place)? {
+        return Ok(Content { bytes, checksum: Some(checksum) });
+    }
     let damaged = |error: &dyn fmt::Display| site.corrupt(place, format!("cannot be unpacked: {error}"));
-    let archive = zip.clone().into_inner().into_inner();
     let entry = zip.by_index(idx).map_err(|error| damaged(&error))?;
     let size = entry.size();
-    if entry.compression() == CompressionMethod::Stored && !entry.encrypted() {
-        let range = entry.data_start().and_then(|start| {
-            let end = usize::try_from(start.checked_add(size)?).ok()?;
-            (size == entry.compressed_size() && end <= archive.len()).then_some(usize::try_from(start).ok()?..end)
-        });
-        let range = range.ok_or_else(|| site.corrupt(place, "lies outside the archive"))?;
-        let bytes = archive.slice(range);
-        let checksum = Checksum { bytes: bytes.clone(), expected: entry.crc32(), found: OnceLock::new() };
-        return Ok(Content { bytes, checksum: Some(Arc::new(checksum)) });
-    }
     check_sizes(site, place, entry.compressed_size(), size)?;
     let want = usize::try_from(size).map_err(|error| damaged(&error))?;
     let bytes = unpack(entry, want).map_err(|error| damaged(&error))?;

@@ -13,6 +13,7 @@ use crate::{
     metadata::Metadata,
     npy::NpyLayout,
     npz,
+    strided::Strides,
     tensor::TensorInfo,
     tensorflow::{self, crc32c},
 };
@@ -53,6 +54,8 @@ pub(crate) enum Data {
     Checked { bytes: Bytes, checksum: u32, offset: u64 },
     /// In the byte order and element order of an NPY file.
     Npy { bytes: Bytes, layout: NpyLayout },
+    /// Elements that lie apart in a storage.
+    Strided { bytes: Bytes, strides: Strides, layout: NpyLayout },
     /// An NPY file in a zip archive.
     Zipped { archive: Zip, idx: usize, layout: NpyLayout },
     /// An HDF5 dataset that is not one run of bytes, in the byte order of the file.
@@ -141,6 +144,10 @@ impl Data {
                 Ok(Cow::Borrowed(bytes))
             }
             Self::Npy { bytes, layout } => Ok(layout.to_row_major(Cow::Borrowed(bytes), info)),
+            Self::Strided { bytes, strides, layout } => {
+                let gathered = strides.gather(bytes, info.dtype.size(), &info.shape);
+                Ok(layout.to_row_major(Cow::Owned(gathered), info))
+            }
             Self::Zipped { archive, idx, layout } => {
                 let bytes = npz::read_entry(site, archive.clone(), *idx, *layout, info)?;
                 Ok(layout.to_row_major(Cow::Owned(bytes), info))

@@ -62,7 +62,7 @@ pub enum TensorError {
     },
     /// Neither the content nor the extension says what the file is.
     #[error(
-        "cannot tell the format of `{}`; known are ONNX, safetensors, NPZ, NPY, TensorFlow checkpoints, SavedModels and frozen graphs",
+        "cannot tell the format of `{}`; known are safetensors, NPZ, NPY, PyTorch, Keras and HDF5, ONNX, TensorFlow Lite, TensorFlow checkpoints, SavedModels and frozen graphs",
         path.display()
     )]
     UnknownFormat {

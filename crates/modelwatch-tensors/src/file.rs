@@ -12,7 +12,7 @@ use crate::{
     format::{Format, SAVED_MODEL_FILE},
     hdf5, keras,
     mmap::map,
-    npy, npz, onnx, safetensors_file,
+    npy, npz, onnx, pytorch, safetensors_file, sharded,
     tensor::{Tensor, TensorInfo},
     tensorflow,
 };
@@ -123,7 +123,7 @@ impl TensorFile {
         let catalog = match format {
             Format::Onnx => onnx::read(site, bytes)?,
             Format::Safetensors => safetensors_file::read(site, bytes)?,
-            Format::ShardedSafetensors => safetensors_file::read_sharded(site, bytes)?,
+            Format::ShardedSafetensors => sharded::read(site, bytes, safetensors_file::read)?,
             Format::Npz => npz::read(site, bytes)?,
             Format::Npy => npy::read(site, bytes)?,
             Format::TensorBundle => tensorflow::read_bundle(site, bytes)?,
@@ -134,8 +134,11 @@ impl TensorFile {
             Format::TfLite | Format::Nnef => {
                 return Err(site.unsupported("this format is not read yet", later));
             }
+            Format::PyTorch => pytorch::read(site, bytes)?,
+            Format::ShardedPyTorch => sharded::read(site, bytes, pytorch::read)?,
             Format::Pickle => {
-                return Err(site.unsupported("reading a pickle executes it", "save the weights as safetensors"));
+                let reason = "it is a pickle outside a zip archive, as PyTorch wrote before 1.6";
+                return Err(site.unsupported(reason, "save it again with a newer torch.save, or as safetensors"));
             }
         };
         Self::from_catalog(path, format, catalog)

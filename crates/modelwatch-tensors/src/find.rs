@@ -10,6 +10,21 @@ use crate::{
     format::{Format, SAVED_MODEL_FILE},
 };
 
+/// Endings of files that hold weights, the best first: what is read without a copy and says the most of itself.
+const WEIGHTS: [&str; 11] = [
+    ".safetensors.index.json",
+    ".safetensors",
+    ".npz",
+    ".keras",
+    ".h5",
+    ".hdf5",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+    ".pt",
+    ".pth",
+    ".index",
+];
+
 /// Returns the file, or the SavedModel folder, that can be executed.
 ///
 /// `wanted` is a path inside the folder and settles the choice.
@@ -43,8 +58,8 @@ pub fn find_model(dir_or_file: &Path, wanted: Option<&str>) -> Result<PathBuf, T
 
 /// Returns the file, or the SavedModel folder, that holds the named tensors.
 ///
-/// A file is returned as it is, but the file of a SavedModel as its folder. In a folder, safetensors come first, then NPZ, a TensorFlow checkpoint,
-/// and last the weights inside a model.
+/// A file is returned as it is, but the file of a SavedModel as its folder. In a folder, safetensors come first,
+/// then NPZ, Keras, PyTorch, a TensorFlow checkpoint, and last the weights inside a model.
 ///
 /// # Errors
 ///
@@ -59,7 +74,7 @@ pub fn find_weights(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
     }
     let children = children(dir_or_file)?;
     let remedy = "name the file itself instead of its folder";
-    for ending in [".safetensors.index.json", ".safetensors", ".npz", ".index"] {
+    for ending in WEIGHTS {
         let found = children.iter().filter(|path| path.is_file() && ends_with(path, ending)).cloned().collect();
         if let Some(path) = single(dir_or_file, found, remedy)? {
             return Ok(path);
@@ -69,7 +84,7 @@ pub fn find_weights(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
     single(dir_or_file, models, remedy)?.ok_or_else(|| TensorError::NotFound {
         path: dir_or_file.to_owned(),
         wanted: "weights".to_owned(),
-        remedy: "put safetensors, an NPZ, a TensorFlow checkpoint or an ONNX model there",
+        remedy: "put safetensors, an NPZ, a Keras, PyTorch or TensorFlow checkpoint, or an ONNX model there",
     })
 }
 

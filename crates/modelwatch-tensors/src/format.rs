@@ -38,7 +38,11 @@ pub enum Format {
     KerasZip,
     /// An NNEF model archive.
     Nnef,
-    /// Python's pickle, as in PyTorch checkpoints; reading it means executing it.
+    /// A PyTorch checkpoint: a zip archive of storages and a pickle that is read, but never executed.
+    PyTorch,
+    /// The index of a PyTorch checkpoint in several files.
+    ShardedPyTorch,
+    /// Python's pickle on its own, as in PyTorch checkpoints before 1.6; it is not read.
     Pickle,
 }
 
@@ -82,6 +86,8 @@ impl Format {
             Self::Hdf5 => "HDF5",
             Self::KerasZip => "Keras archive",
             Self::Nnef => "NNEF",
+            Self::PyTorch => "PyTorch checkpoint",
+            Self::ShardedPyTorch => "sharded PyTorch checkpoint",
             Self::Pickle => "pickle",
         }
     }
@@ -132,8 +138,9 @@ fn zip_kind(bytes: &[u8]) -> Option<Format> {
     if first_name.ends_with(b".npy") {
         return Some(Format::Npz);
     }
-    if first_name.ends_with(b"data.pkl") || first_name.ends_with(b"/.format_version") {
-        return Some(Format::Pickle);
+    let torch: [&[u8]; 4] = [b"/data.pkl", b"/.format_version", b"/byteorder", b"/version"];
+    if torch.iter().any(|it| first_name.ends_with(it)) {
+        return Some(Format::PyTorch);
     }
     let keras: [&[u8]; 3] = [b"metadata.json", b"config.json", b"model.weights.h5"];
     keras.contains(&first_name).then_some(Format::KerasZip)
@@ -143,6 +150,7 @@ fn by_extension(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let known = [
         (".safetensors.index.json", Format::ShardedSafetensors),
+        (".bin.index.json", Format::ShardedPyTorch),
         (".safetensors", Format::Safetensors),
         (".onnx", Format::Onnx),
         (".npz", Format::Npz),

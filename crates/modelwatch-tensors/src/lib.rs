@@ -6,7 +6,10 @@
 //!
 //! Every file is treated as hostile: no count, length or offset in it is used before it is checked,
 //! and nothing in it is ever executed.
-//! Formats that would need that, such as pickles, are recognized and refused.
+//! The pickle of a PyTorch checkpoint is read by a machine that cannot call anything; whatever it wants
+//! beside tensors and plain values is refused by its name.
+//!
+//! [`TensorFile::metadata`] has what a file says of itself beside its tensors.
 //!
 //! Deliberately not here: running models, writing any format, and judging the values.
 
@@ -26,13 +29,16 @@ mod catalog;
 mod metadata;
 mod mmap;
 mod sibling;
+mod strided;
 
 mod hdf5;
 mod keras;
 mod npy;
 mod npz;
 mod onnx;
+mod pytorch;
 mod safetensors_file;
+mod sharded;
 mod tensorflow;
 
 pub use crate::{

@@ -11,6 +11,7 @@ use crate::{
     catalog::{Catalog, Data, checked_len, length_mismatch, tensor},
     dtype::DType,
     error::{Site, TensorError},
+    strided::Strides,
     tensor::TensorInfo,
 };
 
@@ -149,30 +150,13 @@ impl NpyLayout {
 
 /// Reorders elements from first index fastest to last index fastest.
 fn transpose(bytes: &[u8], info: &TensorInfo) -> Vec<u8> {
-    let size = info.dtype.size();
-    let dims: Vec<usize> = info.shape.iter().map(|&it| usize::try_from(it).unwrap_or(usize::MAX)).collect();
-    let mut strides = Vec::with_capacity(dims.len());
-    let mut stride = size;
-    for &dim in &dims {
-        strides.push(stride);
-        stride = stride.saturating_mul(dim);
+    let mut steps = Vec::with_capacity(info.shape.len());
+    let mut step = 1_usize;
+    for &dim in &info.shape {
+        steps.push(step);
+        step = step.saturating_mul(usize::try_from(dim).unwrap_or(usize::MAX));
     }
-    let mut res = Vec::with_capacity(bytes.len());
-    let mut index = vec![0_usize; dims.len()];
-    let mut offset = 0;
-    for _ in 0..bytes.len() / size {
-        res.extend_from_slice(&bytes[offset..offset + size]);
-        for axis in (0..dims.len()).rev() {
-            index[axis] += 1;
-            offset += strides[axis];
-            if index[axis] < dims[axis] {
-                break;
-            }
-            offset -= strides[axis] * dims[axis];
-            index[axis] = 0;
-        }
-    }
-    res
+    Strides { offset: 0, steps }.gather(bytes, info.dtype.size(), &info.shape)
 }
 
 #[cfg(test)]

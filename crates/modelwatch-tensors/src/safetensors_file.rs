@@ -1,9 +1,6 @@
-//! Safetensors, in one file or in shards with an index.
+//! Safetensors, one file.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
 use prost::bytes::Bytes;
 use safetensors::{Dtype, SafeTensors};
@@ -13,12 +10,9 @@ use crate::{
     catalog::{Catalog, tensor},
     dtype::DType,
     error::{Site, TensorError},
-    sibling::map_sibling,
     tensor::TensorInfo,
 };
 
-/// The limit of the format for a header; an index is no larger than the headers it stands for.
-const MAX_INDEX: usize = 100_000_000;
 const LENGTH_FIELD: usize = 8;
 
 /// Lists the tensors of one file.
@@ -46,36 +40,6 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
         catalog.add_exact(site, TensorInfo { name, dtype, shape }, bytes.slice(start..end))?;
     }
     Ok(catalog)
-}
-
-/// Lists the tensors of all shards that an index names.
-pub(crate) fn read_sharded(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
-    if bytes.len() > MAX_INDEX {
-        return Err(site.limit("the index", format!("has {} bytes", bytes.len()), MAX_INDEX as u64));
-    }
-    let index: Index = serde_json::from_slice(bytes).map_err(|error| site.corrupt("the index", error))?;
-    let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, shard) in &index.weight_map {
-        shards.entry(shard).or_default().push(name);
-    }
-    let mut catalog = Catalog::default();
-    for (shard, names) in shards {
-        let place = format!("shard `{}`", shard.escape_debug());
-        let path = site.path.with_file_name(shard);
-        let shard_bytes = map_sibling(site, &place, shard)?;
-        let found = read(Site { path: &path, ..site }, &shard_bytes)?;
-        let known = found.names();
-        if let Some(missing) = names.iter().find(|name| !known.contains(**name)) {
-            return Err(site.corrupt(tensor(missing), format!("is not in its shard `{shard}`")));
-        }
-        catalog.extend(found);
-    }
-    Ok(catalog)
-}
-
-#[derive(serde::Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
 }
 
 fn dtype(found: Dtype) -> Option<DType> {

@@ -38,6 +38,9 @@ const ONNX: Copy = ("cnn/cnn.onnx", "model.onnx");
 const SAFETENSORS: Copy = ("cnn/cnn.safetensors", "weights.safetensors");
 const NPZ: Copy = ("cnn/cnn.npz", "weights.npz");
 const INDEX: Copy = ("cnn/tf_checkpoint/ckpt.index", "ckpt.index");
+const KERAS: Copy = ("cnn/cnn.keras", "model.keras");
+const H5: Copy = ("cnn/cnn.weights.h5", "model.weights.h5");
+const TORCH: Copy = ("../torch/cnn.pt", "model.pt");
 const SAVED: Copy = ("cnn/saved_model/saved_model.pb", "saved/saved_model.pb");
 const FROZEN: Copy = ("cnn/cnn_frozen.pb", "frozen.pb");
 
@@ -79,10 +82,13 @@ fn file_is_its_own_model() {
 
 #[test]
 fn weights_come_from_the_best_format() {
-    let cases: [(&[Copy], Want); 8] = [
+    let cases: [(&[Copy], Want); 11] = [
         (&[ONNX, SAFETENSORS, NPZ, INDEX], Ok("weights.safetensors")),
         (&[ONNX, NPZ, INDEX], Ok("weights.npz")),
         (&[ONNX, INDEX], Ok("ckpt.index")),
+        (&[ONNX, INDEX, TORCH, H5, KERAS], Ok("model.keras")),
+        (&[ONNX, INDEX, TORCH, H5], Ok("model.weights.h5")),
+        (&[ONNX, INDEX, TORCH], Ok("model.pt")),
         (&[ONNX], Ok("model.onnx")),
         (&[SAVED], Ok("saved")),
         (&[NPZ, ("cnn/ref_outputs.npz", "other.npz")], Err("among `other.npz`, `weights.npz`")),

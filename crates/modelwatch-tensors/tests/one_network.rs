@@ -51,10 +51,11 @@ fn to_onnx_layout(weight: &Weight) -> Weight {
 }
 
 #[test]
-fn npz_equals_safetensors() {
-    for pair in ["cnn/cnn", "cnn_series/e01", "cnn_series/e04", "cnn_series/e08"] {
+fn npz_and_pytorch_equal_safetensors() {
+    let npz = ["cnn/cnn", "cnn_series/e01", "cnn_series/e04", "cnn_series/e08"].map(|it| (it, format!("{it}.npz")));
+    for (pair, path) in npz.into_iter().chain([("cnn/cnn", "../torch/cnn.pt".to_owned())]) {
         let expected = weights(&format!("{pair}.safetensors"));
-        let found = weights(&format!("{pair}.npz"));
+        let found = weights(&path);
         assert_eq!(expected.len(), 12);
         assert_eq!(found.len(), expected.len(), "{pair}");
         for (a, b) in expected.iter().zip(&found) {
@@ -142,6 +143,8 @@ fn content_tells_the_format_whatever_the_name() {
         ("cnn/cnn.tflite", Format::TfLite),
         ("cnn/cnn.h5", Format::Hdf5),
         ("cnn/cnn.keras", Format::KerasZip),
+        ("../torch/cnn.pt", Format::PyTorch),
+        ("../torch/legacy.pt", Format::Pickle),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (path, want) in cases {

@@ -14,7 +14,7 @@ use crate::{
     mmap::map,
     npy, npz, onnx, pytorch, safetensors_file, sharded,
     tensor::{Tensor, TensorInfo},
-    tensorflow,
+    tensorflow, tflite,
 };
 
 /// The named tensors of a checkpoint or model.
@@ -119,7 +119,6 @@ impl TensorFile {
 
     fn list(path: PathBuf, format: Format, bytes: &Bytes) -> Result<Self, TensorError> {
         let site = Site { path: &path, format };
-        let later = "export it as ONNX or safetensors";
         let catalog = match format {
             Format::Onnx => onnx::read(site, bytes)?,
             Format::Safetensors => safetensors_file::read(site, bytes)?,
@@ -131,8 +130,10 @@ impl TensorFile {
             Format::FrozenGraph => tensorflow::read_frozen(site, bytes)?,
             Format::Hdf5 => hdf5::read(site, bytes)?,
             Format::KerasZip => keras::read(site, bytes)?,
-            Format::TfLite | Format::Nnef => {
-                return Err(site.unsupported("this format is not read yet", later));
+            Format::TfLite => tflite::read(site, bytes)?,
+            Format::Nnef => {
+                let remedy = "export it as ONNX or safetensors";
+                return Err(site.unsupported("NNEF is only executed here, its weights are not read", remedy));
             }
             Format::PyTorch => pytorch::read(site, bytes)?,
             Format::ShardedPyTorch => sharded::read(site, bytes, pytorch::read)?,

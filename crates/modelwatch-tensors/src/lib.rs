@@ -40,6 +40,7 @@ mod pytorch;
 mod safetensors_file;
 mod sharded;
 mod tensorflow;
+mod tflite;
 
 pub use crate::{
     catalog::Skipped,

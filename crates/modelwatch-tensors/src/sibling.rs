@@ -20,6 +20,22 @@ pub(crate) fn map_sibling(site: Site<'_>, place: &str, location: &str) -> Result
     map(&resolve(site, place, location)?)
 }
 
+/// The same for a file that must have no other name, as the ONNX specification asks of external data:
+/// a hard link is a way out of the folder that a path does not show.
+pub(crate) fn map_lone_sibling(site: Site<'_>, place: &str, location: &str) -> Result<Bytes, TensorError> {
+    let path = resolve(site, place, location)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = fs::symlink_metadata(&path).map_err(TensorError::io(&path))?;
+        if metadata.is_file() && metadata.nlink() != 1 {
+            let problem = format!("names the data file `{location}`, which has another name as a hard link; copy it");
+            return Err(site.corrupt(place, problem));
+        }
+    }
+    map(&path)
+}
+
 fn resolve(site: Site<'_>, place: &str, location: &str) -> Result<PathBuf, TensorError> {
     let refuse = |why: &str| site.corrupt(place, format!("names the data file `{location}`, {why}"));
     if location.is_empty() || location.contains('\0') {

@@ -11,7 +11,7 @@ use modelwatch_tensors::{OnnxModel, TensorFile};
 use proptest::prelude::*;
 
 /// Small files of every format that is read, by extension.
-const SEEDS: [(&str, &str); 16] = [
+const SEEDS: [(&str, &str); 17] = [
     ("digits/cnn/cnn.safetensors", "safetensors"),
     ("conformance/checkpoints/ok.safetensors", "safetensors"),
     ("digits/cnn/cnn.npz", "npz"),
@@ -25,6 +25,7 @@ const SEEDS: [(&str, &str); 16] = [
     ("digits/cnn/cnn.weights.h5", "h5"),
     ("digits/cnn/cnn.keras", "keras"),
     ("hdf5/variety.h5", "h5"),
+    ("digits/cnn/cnn.tflite", "tflite"),
     ("torch/training.pt", "pt"),
     ("torch/variety.pt", "pt"),
     ("torch/variety_protocol4.pt", "pt"),
@@ -111,7 +112,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_read_or_refused(
-        extension in prop::sample::select(vec!["safetensors", "npz", "npy", "onnx", "pb", "index", "safetensors.index.json", "h5", "keras", "pt"]),
+        extension in prop::sample::select(vec!["safetensors", "npz", "npy", "onnx", "pb", "index", "safetensors.index.json", "h5", "keras", "pt", "tflite"]),
         bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let folder = tempfile::tempdir().unwrap();

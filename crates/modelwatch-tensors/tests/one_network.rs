@@ -177,6 +177,40 @@ fn keras_files_hold_the_safetensors_weights() {
 }
 
 #[test]
+fn tflite_holds_the_safetensors_weights() {
+    let found = weights("cnn/cnn.tflite");
+    // The converter turns matrices around, and folds batch normalization into the convolution before it.
+    for weight in weights("cnn/cnn.safetensors") {
+        let weight = match weight.shape[..] {
+            [.., _, _, _, _] => to_tflite_layout(&weight),
+            [rows, columns] => transposed(&weight, rows, columns),
+            _ => weight,
+        };
+        if !weight.name.contains(".bn.") && !weight.name.contains(".conv2.") {
+            assert_holds("cnn/cnn.tflite", &weight, &found);
+        }
+    }
+}
+
+/// Converts a kernel of shape height, width, in, out to out, height, width, in.
+fn to_tflite_layout(weight: &Weight) -> Weight {
+    let &[h, w, i, o] = &weight.shape[..] else { panic!("{:?}", weight.shape) };
+    let turned = transposed(weight, h * w * i, o);
+    Weight { shape: vec![o, h, w, i], ..turned }
+}
+
+fn transposed(weight: &Weight, rows: u64, columns: u64) -> Weight {
+    let mut bytes = vec![];
+    for column in 0..columns {
+        for row in 0..rows {
+            let start = usize::try_from((row * columns + column) * 4).unwrap();
+            bytes.extend_from_slice(&weight.bytes[start..start + 4]);
+        }
+    }
+    Weight { name: weight.name.clone(), shape: vec![columns, rows], bytes }
+}
+
+#[test]
 fn metadata_is_what_each_file_says_of_itself() {
     let cases = [
         (

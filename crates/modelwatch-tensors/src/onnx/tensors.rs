@@ -12,7 +12,7 @@ use crate::{
     catalog::{Catalog, tensor, unsigned_shape},
     dtype::DType,
     error::{Site, TensorError},
-    sibling::map_sibling,
+    sibling::map_lone_sibling,
     tensor::TensorInfo,
 };
 
@@ -184,7 +184,7 @@ impl Walk<'_> {
                     let limit = MAX_EXTERNAL_FILES as u64;
                     return Err(self.site.limit(place, "is in one data file too many", limit));
                 }
-                let file = map_sibling(self.site, &place, location)?;
+                let file = map_lone_sibling(self.site, &place, location)?;
                 self.files.insert(location.to_owned(), file.clone());
                 file
             }
@@ -322,6 +322,7 @@ mod tests {
         fs::write(folder.join("data/w.bin"), [1_u8, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]).unwrap();
         std::os::unix::fs::symlink("../secret", folder.join("link")).unwrap();
         std::os::unix::fs::symlink("..", folder.join("up")).unwrap();
+        fs::hard_link(outer.path().join("secret"), folder.join("twin")).unwrap();
         let read = |location: &str, offset: &str, length: &str| {
             let entry =
                 |key: &str, value: &str| StringStringEntryProto { key: key.to_owned(), value: value.to_owned() };
@@ -337,6 +338,7 @@ mod tests {
             ("/etc/passwd", "0", "8", "not inside the folder"),
             ("link", "0", "8", "symbolic link"),
             ("up/secret", "0", "8", "symbolic link"),
+            ("twin", "0", "8", "another name as a hard link"),
             ("", "0", "8", "no file name"),
             ("absent", "0", "8", "cannot read"),
             ("data", "0", "8", "cannot read"),

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-sdk", &["abi_stable", "arrow-array", "arrow-data", "arrow-schema", "modelwatch-abi", "schemars"]),
     ("modelwatch-stats", &["statrs", "faer"]),
     ("modelwatch-store", &["blake3", "modelwatch-sdk", "zstd"]),
-    ("modelwatch-tensors", &["crc32fast", "hdf5-pure", "memmap2", "npyz", "prost", "safetensors", "zip"]),
+    ("modelwatch-tensors", &["crc32fast", "hdf5-pure", "memmap2", "npyz", "prost", "safetensors", "serde-saphyr", "sha2", "zip"]),
     ("modelwatch-config", &["annotate-snippets", "jsonschema", "schemars", "strsim", "toml"]),
     (
         "modelwatch-infer",

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::format::Format;
+use crate::{format::Format, mlmodel::MlModelError};
 
 /// Why a file could not be read as tensors.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +89,9 @@ pub enum TensorError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The folder says of itself that it is an MLflow model, but not in a way that can be followed.
+    #[error(transparent)]
+    MlModel(#[from] MlModelError),
 }
 
 impl TensorError {

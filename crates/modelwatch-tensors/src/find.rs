@@ -8,6 +8,7 @@ use std::{
 use crate::{
     error::TensorError,
     format::{Format, SAVED_MODEL_FILE},
+    mlmodel::{MLMODEL_FILE, MlModel},
 };
 
 /// Endings of files that hold weights, the best first: what is read without a copy and says the most of itself.
@@ -27,7 +28,7 @@ const WEIGHTS: [&str; 11] = [
 
 /// Returns the file, or the SavedModel folder, that can be executed.
 ///
-/// `wanted` is a path inside the folder and settles the choice.
+/// `wanted` is a path inside the folder and settles the choice; without it, an `MLmodel` file does.
 ///
 /// # Errors
 ///
@@ -37,6 +38,13 @@ pub fn find_model(dir_or_file: &Path, wanted: Option<&str>) -> Result<PathBuf, T
     if let Some(wanted) = wanted {
         return wanted_model(dir_or_file, wanted);
     }
+    if let Some(path) = mlflow_path(dir_or_file)? {
+        return model_in(&path);
+    }
+    model_in(dir_or_file)
+}
+
+fn model_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
     if let Some(folder) = saved_model_of(dir_or_file) {
         return Ok(folder);
     }
@@ -58,13 +66,20 @@ pub fn find_model(dir_or_file: &Path, wanted: Option<&str>) -> Result<PathBuf, T
 
 /// Returns the file, or the SavedModel folder, that holds the named tensors.
 ///
-/// A file is returned as it is, but the file of a SavedModel as its folder. In a folder, safetensors come first,
-/// then NPZ, Keras, PyTorch, a TensorFlow checkpoint, and last the weights inside a model.
+/// A file is returned as it is, but the file of a SavedModel as its folder. In a folder an `MLmodel` file decides;
+/// else safetensors come first, then NPZ, Keras, PyTorch, a TensorFlow checkpoint, and last the weights inside a model.
 ///
 /// # Errors
 ///
 /// Fails if there is nothing with tensors, or more than one of the first kind that is there.
 pub fn find_weights(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
+    match mlflow_path(dir_or_file)? {
+        Some(path) => weights_in(&path),
+        None => weights_in(dir_or_file),
+    }
+}
+
+fn weights_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
     if let Some(folder) = saved_model_of(dir_or_file) {
         return Ok(folder);
     }
@@ -86,6 +101,14 @@ pub fn find_weights(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
         wanted: "weights".to_owned(),
         remedy: "put safetensors, an NPZ, a Keras, PyTorch or TensorFlow checkpoint, or an ONNX model there",
     })
+}
+
+/// Returns what the `MLmodel` file of a folder names, if there is one and it names something that can be read.
+fn mlflow_path(folder: &Path) -> Result<Option<PathBuf>, TensorError> {
+    if !folder.join(MLMODEL_FILE).is_file() {
+        return Ok(None);
+    }
+    Ok(MlModel::open(folder)?.path.map(|it| folder.join(it)))
 }
 
 fn wanted_model(dir_or_file: &Path, wanted: &str) -> Result<PathBuf, TensorError> {

@@ -1,4 +1,4 @@
-//! Checkpoint and model file formats, read as named tensors.
+//! Checkpoint and model file formats, read as named tensors, and what comes with them.
 //!
 //! [`TensorFile::open`] looks at what a file holds, not at what it is called, and lists its tensors.
 //! Bytes come straight from the memory-mapped file wherever the format keeps them as they are used;
@@ -9,6 +9,8 @@
 //! The pickle of a PyTorch checkpoint is read by a machine that cannot call anything; whatever it wants
 //! beside tensors and plain values is refused by its name.
 //!
+//! [`Handoff`] holds a folder that a training loop published against its manifest, and [`MlModel`] reads what
+//! MLflow says of a model.
 //! [`TensorFile::metadata`] has what a file says of itself beside its tensors.
 //!
 //! Deliberately not here: running models, writing any format, and judging the values.
@@ -23,6 +25,8 @@ mod tensor;
 mod file;
 mod find;
 mod format;
+mod handoff;
+mod mlmodel;
 
 mod archive;
 mod catalog;
@@ -49,6 +53,8 @@ pub use crate::{
     file::TensorFile,
     find::{find_model, find_weights},
     format::Format,
+    handoff::{HANDOFF_FILE, Handoff, HandoffError, HandoffFile},
+    mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},
     onnx::{Dimension, OnnxModel, OnnxValue},
     tensor::{Tensor, TensorInfo, TensorRef},
 };

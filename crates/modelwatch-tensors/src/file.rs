@@ -96,7 +96,7 @@ impl TensorFile {
         (0..self.listing.infos.len()).map(|idx| self.read(idx))
     }
 
-    fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
+    pub(crate) fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
         let info = &self.listing.infos[idx];
         let site = Site { path: &self.path, format: self.format };
         Ok(Tensor { info, bytes: self.listing.data[idx].read(site, info)? })

@@ -13,7 +13,9 @@
 //! MLflow says of a model.
 //! [`TensorFile::metadata`] has what a file says of itself beside its tensors.
 //!
-//! Deliberately not here: running models, writing any format, and judging the values.
+//! [`write_safetensors`] and [`write_npz`] write what was read, the two formats that hold nothing but tensors.
+//!
+//! Deliberately not here: running models, writing any other format, and judging the values.
 
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -27,6 +29,7 @@ mod find;
 mod format;
 mod handoff;
 mod mlmodel;
+mod write;
 
 mod archive;
 mod catalog;
@@ -57,4 +60,5 @@ pub use crate::{
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},
     onnx::{Dimension, OnnxModel, OnnxValue},
     tensor::{Tensor, TensorInfo, TensorRef},
+    write::{TensorSource, WriteError, write_npz, write_safetensors},
 };

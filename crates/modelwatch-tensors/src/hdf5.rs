@@ -130,7 +130,7 @@ impl Walk<'_> {
                 return Err(length_mismatch(site, &info, want, usize::try_from(size).unwrap_or(usize::MAX)));
             }
             Layout::Compact { .. } => {}
-            Layout::Chunked { chunk_shape, .. } => check_chunks(site, &info, &dataset, &chunk_shape)?,
+            Layout::Chunked { chunk_shape, .. } => self.check_chunks(&info, &dataset, &chunk_shape)?,
             // Neither has values in this file. A virtual dataset would have them in others.
             Layout::Contiguous { address: None, .. } if want > 0 => {
                 self.catalog.skip(info.name, "was never written");
@@ -143,6 +143,44 @@ impl Walk<'_> {
             }
         }
         self.catalog.add(info, Data::Hdf5 { dataset: Stored(dataset), layout: order });
+        Ok(())
+    }
+
+    /// Refuses what would unpack to more than the stored bytes can hold.
+    fn check_chunks(&self, info: &TensorInfo, dataset: &Dataset, chunk_shape: &[u64]) -> Result<(), TensorError> {
+        let site = self.site;
+        let place = tensor(&info.name);
+        let filters = dataset.filters();
+        if let Some(filter) = filters.iter().find(|it| !FILTERS.contains(it)) {
+            let reason = format!("{place} is packed with filter {filter}");
+            return Err(site.unsupported(reason, "write it with gzip or without compression"));
+        }
+        if filters.iter().filter(|it| PACKING.contains(it)).count() > 1 {
+            return Err(site.corrupt(place, "is packed twice"));
+        }
+        let ratio = if filters.iter().any(|it| PACKING.contains(it)) { MAX_RATIO } else { 1 };
+        let chunks = dataset.chunks().map_err(|error| site.corrupt(&*place, Clean(&error)))?;
+        let element = info.dtype.size() as u64;
+        let chunk_size = chunk_shape.iter().try_fold(element, |product, &dim| product.checked_mul(dim));
+        let chunk_size = chunk_size.ok_or_else(|| site.corrupt(&*place, "has chunks whose size overflows"))?;
+        let mut n_stored = 0_u64;
+        for chunk in &chunks {
+            n_stored = n_stored.saturating_add(chunk.storage_size);
+            if chunk_size / ratio > chunk.storage_size.saturating_add(64) {
+                let problem = format!("claims to unpack {} bytes to {chunk_size}", chunk.storage_size);
+                return Err(site.limit(place, problem, ratio.saturating_mul(chunk.storage_size)));
+            }
+        }
+        // Chunks that share bytes, or lie outside, are how a small file claims to hold a large dataset.
+        if n_stored > self.bytes.len() as u64 {
+            let problem = format!("has chunks of {n_stored} bytes in a file of {}", self.bytes.len());
+            return Err(site.corrupt(place, problem));
+        }
+        let want = checked_len(site, info)? as u64;
+        if want / ratio > n_stored {
+            let problem = format!("claims to unpack {n_stored} bytes to {want}");
+            return Err(site.limit(place, problem, ratio.saturating_mul(n_stored)));
+        }
         Ok(())
     }
 
@@ -162,38 +200,6 @@ impl Walk<'_> {
         }
         Ok(())
     }
-}
-
-/// Refuses what would unpack to more than the stored bytes can hold.
-fn check_chunks(site: Site<'_>, info: &TensorInfo, dataset: &Dataset, chunk_shape: &[u64]) -> Result<(), TensorError> {
-    let place = tensor(&info.name);
-    let filters = dataset.filters();
-    if let Some(filter) = filters.iter().find(|it| !FILTERS.contains(it)) {
-        let reason = format!("{place} is packed with filter {filter}");
-        return Err(site.unsupported(reason, "write it with gzip or without compression"));
-    }
-    if filters.iter().filter(|it| PACKING.contains(it)).count() > 1 {
-        return Err(site.corrupt(place, "is packed twice"));
-    }
-    let ratio = if filters.iter().any(|it| PACKING.contains(it)) { MAX_RATIO } else { 1 };
-    let chunks = dataset.chunks().map_err(|error| site.corrupt(&*place, Clean(&error)))?;
-    let element = info.dtype.size() as u64;
-    let chunk_size = chunk_shape.iter().try_fold(element, |product, &dim| product.checked_mul(dim));
-    let chunk_size = chunk_size.ok_or_else(|| site.corrupt(&*place, "has chunks whose size overflows"))?;
-    let mut n_stored = 0_u64;
-    for chunk in &chunks {
-        n_stored = n_stored.saturating_add(chunk.storage_size);
-        if chunk_size / ratio > chunk.storage_size.saturating_add(64) {
-            let problem = format!("claims to unpack {} bytes to {chunk_size}", chunk.storage_size);
-            return Err(site.limit(place, problem, ratio.saturating_mul(chunk.storage_size)));
-        }
-    }
-    let want = checked_len(site, info)? as u64;
-    if want / ratio > n_stored {
-        let problem = format!("claims to unpack {n_stored} bytes to {want}");
-        return Err(site.limit(place, problem, ratio.saturating_mul(n_stored)));
-    }
-    Ok(())
 }
 
 /// Returns the element type and whether it is big-endian.

@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod codegen;
 mod dist;
+mod fuzz;
 mod new_plugin;
 mod pipeline;
 mod plugins;
@@ -66,6 +67,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Throw bytes at everything that reads files; needs cargo-fuzz.
+    Fuzz {
+        /// One target of `fuzz/`; all of them without it.
+        target: Option<String>,
+        /// How long each runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Build what is given to users into `target/dist`, with link-time optimization.
     Dist,
 }
@@ -80,6 +89,7 @@ fn main() -> ExitCode {
         Command::Trial => trial::trial(),
         Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),
         Command::Bench { arguments } => bench::bench(&arguments),
+        Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Command::Dist => dist::dist(),
     };
     match res {

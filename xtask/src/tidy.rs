@@ -19,7 +19,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-sdk", &["abi_stable", "arrow-array", "arrow-data", "arrow-schema", "modelwatch-abi", "schemars"]),
     ("modelwatch-stats", &["statrs", "faer"]),
     ("modelwatch-store", &["blake3", "modelwatch-sdk", "zstd"]),
-    ("modelwatch-tensors", &["crc32fast", "hdf5-pure", "memmap2", "npyz", "prost", "safetensors", "serde-saphyr", "sha2", "zip"]),
+    (
+        "modelwatch-tensors",
+        &["crc32fast", "hdf5-pure", "memmap2", "npyz", "prost", "safetensors", "serde-saphyr", "sha2", "zip"],
+    ),
     ("modelwatch-config", &["annotate-snippets", "jsonschema", "schemars", "strsim", "toml"]),
     (
         "modelwatch-infer",
@@ -204,7 +207,10 @@ fn module(file: &Path) -> Option<(String, Vec<&Path>)> {
     let dir = file.parent()?;
     let stem = file.file_stem()?.to_str()?;
     let dir_name = dir.file_name()?.to_str()?;
-    let is_root = matches!((dir_name, stem), ("src", "lib" | "main") | ("tests" | "benches" | "examples" | "bin", _));
+    let is_root = matches!(
+        (dir_name, stem),
+        ("src", "lib" | "main") | ("tests" | "benches" | "examples" | "bin" | "fuzz_targets", _)
+    );
     let is_template = dir.ends_with("templates/plugin");
     // `tests/cli/main.rs` is a root too.
     if (is_root && !file.to_string_lossy().contains("/src/tests/")) || is_template || stem == "main" || stem == "build"

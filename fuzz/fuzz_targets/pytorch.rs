@@ -1,0 +1,8 @@
+//! PyTorch archives.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use modelwatch_fuzz::read_file;
+
+fuzz_target!(|bytes: &[u8]| read_file("it.pt", bytes));

@@ -1,0 +1,8 @@
+//! Frozen graphs and SavedModels.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use modelwatch_fuzz::read_file;
+
+fuzz_target!(|bytes: &[u8]| read_file("it.pb", bytes));

@@ -187,10 +187,12 @@ pub(crate) struct ProbeOptions {
     pub(crate) severity: Option<SeverityOption>,
     /// When the probe runs. By default `always`.
     pub(crate) when: Option<WhenOption>,
-    /// How long the probe may take: `"30s"`, `"1h30m"`, or seconds. By default as long as it needs.
+    /// How long the probe may take: `"30s"`, `"1h30m"`, or seconds. By default as long as it needs. In a thread it is asked to end, in a process it is killed.
     pub(crate) timeout: Option<DurationOption>,
     /// Where the plugin runs. By default `thread`.
     pub(crate) isolation: Option<IsolationOption>,
+    /// The most memory that a process of the probe may take: `"2GiB"`, `"512MiB"`, or bytes. Only with `isolation = "process"`. By default as much as there is.
+    pub(crate) memory: Option<MemoryOption>,
 }
 
 /// Whether a failed check fails the run.
@@ -221,7 +223,7 @@ pub(crate) enum WhenOption {
 pub(crate) enum IsolationOption {
     /// In a thread of the run: fast.
     Thread,
-    /// In a process of its own: a crash ends the probe, not the run.
+    /// In processes of its own, on Unix: a crash, an endless loop or a lack of memory ends the probe, not the run.
     Process,
 }
 
@@ -321,6 +323,13 @@ pub(crate) enum DurationOption {
     Seconds(f64),
 }
 
+/// An amount of memory as text, or bytes.
+#[derive(Debug)]
+pub(crate) enum MemoryOption {
+    Text(String),
+    Bytes(f64),
+}
+
 impl OneOrMany {
     pub(crate) fn is_many(&self) -> bool {
         matches!(self, OneOrMany::Many(_))
@@ -396,6 +405,29 @@ impl<'de> Deserialize<'de> for DurationOption {
         match Value::deserialize(deserializer)? {
             Value::String(it) => Ok(DurationOption::Text(it)),
             Value::Number(it) => Ok(DurationOption::Seconds(it.as_f64().unwrap_or(f64::NAN))),
+            _ => Err(de::Error::custom("expected a string or a number")),
+        }
+    }
+}
+
+impl JsonSchema for MemoryOption {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Memory".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number with a unit (`512MiB`, `2GiB`, `1GB`), or bytes.",
+            "type": ["string", "number"],
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for MemoryOption {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MemoryOption, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(it) => Ok(MemoryOption::Text(it)),
+            Value::Number(it) => Ok(MemoryOption::Bytes(it.as_f64().unwrap_or(f64::NAN))),
             _ => Err(de::Error::custom("expected a string or a number")),
         }
     }

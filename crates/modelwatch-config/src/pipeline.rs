@@ -181,6 +181,8 @@ pub struct Probe {
     pub timeout: Option<Duration>,
     /// Where it runs.
     pub isolation: Isolation,
+    /// The bytes that a process of it may take.
+    pub memory: Option<u64>,
 }
 
 /// The two kinds of probe.
@@ -220,7 +222,7 @@ pub enum Isolation {
     /// In a thread of the run.
     #[default]
     Thread,
-    /// In a process of its own.
+    /// In processes of its own.
     Process,
 }
 

@@ -4,6 +4,7 @@ mod actions;
 mod checkpoint;
 mod data;
 mod duration;
+mod memory;
 mod probes;
 
 use std::{

@@ -48,6 +48,7 @@ with = { task = "multiclass", top = [1, 5], eps = 1e-3 }
 severity = "warning"
 timeout = "1m30s"
 isolation = "process"
+memory = "2GiB"
 [verify.require]
 log_loss = "<= baseline + 0.02"
 accuracy = [">= 0.95", ">= 99% of baseline with confidence 95%"]
@@ -121,6 +122,7 @@ fn every_key_arrives() {
     let [metrics, golden, second, drift] = it.probes.as_slice() else { panic!("{:?}", it.probes) };
     assert_eq!((metrics.kind, metrics.severity), (ProbeKind::Verifier, ProbeSeverity::Warning));
     assert_eq!((metrics.timeout, metrics.isolation), (Some(Duration::from_secs(90)), Isolation::Process));
+    assert_eq!(metrics.memory, Some(2 << 30));
     assert_eq!(
         Value::Object(metrics.component.with.clone()),
         json!({ "task": "multiclass", "top": [1, 5], "eps": 0.001 })

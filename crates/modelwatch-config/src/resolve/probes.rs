@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Context, duration::duration};
+use super::{Context, duration::duration, memory::memory};
 use crate::{
     Component, Diagnostic, Isolation, Probe, ProbeKind, ProbeSeverity, Requirement, RequirementError, When,
     checkpoint::{NAME_RULE, is_name},
@@ -67,6 +67,23 @@ fn probe(
             })
             .ok()
     });
+    let isolation = match options.isolation {
+        None | Some(IsolationOption::Thread) => Isolation::Thread,
+        Some(IsolationOption::Process) => Isolation::Process,
+    };
+    let memory = options.memory.and_then(|it| {
+        let place = format!("{pointer}/memory");
+        if isolation == Isolation::Thread {
+            let help = "add `isolation = \"process\"`, or remove it";
+            let message = "`memory` limits a process, but the probe runs in a thread";
+            cx.report(cx.error(code::OUT_OF_RANGE, &place, message).help(help));
+            return None;
+        }
+        let help = "write a number with a unit, such as `\"2GiB\"` or `\"512MiB\"`, or bytes";
+        let res = memory(&it);
+        res.map_err(|reason| cx.report(cx.error(code::OUT_OF_RANGE, &place, format!("`memory` {reason}")).help(help)))
+            .ok()
+    });
     let uses = options.uses?;
     Some(Probe {
         kind,
@@ -79,10 +96,8 @@ fn probe(
         },
         when,
         timeout,
-        isolation: match options.isolation {
-            None | Some(IsolationOption::Thread) => Isolation::Thread,
-            Some(IsolationOption::Process) => Isolation::Process,
-        },
+        isolation,
+        memory,
     })
 }
 

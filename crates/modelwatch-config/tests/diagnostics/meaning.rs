@@ -253,6 +253,28 @@ fn durations_have_a_unit() {
 }
 
 #[test]
+fn memory_has_a_unit_and_a_process() {
+    let process = "isolation = \"process\"\nmemory = \"2\"\n";
+    insta::assert_snapshot!(errors(&format!("{GOOD}{process}[[verify]]\nuses = \"b\"\nmemory = \"2GiB\"\n")), @r##"
+    error[E0006]: `memory` has no unit
+     --> pipeline.toml:5:10
+      |
+    5 | memory = "2"
+      |          ^^^
+      |
+      = help: write a number with a unit, such as `"2GiB"` or `"512MiB"`, or bytes
+
+    error[E0006]: `memory` limits a process, but the probe runs in a thread
+     --> pipeline.toml:8:10
+      |
+    8 | memory = "2GiB"
+      |          ^^^^^^
+      |
+      = help: add `isolation = "process"`, or remove it
+    "##);
+}
+
+#[test]
 fn empty_values_are_refused() {
     insta::assert_snapshot!(errors(&format!("{GOOD}[report]\nhtml = \"\"\n[data.columns]\nlabel = \"\"\n[on.fail]\nrun = [\"\"]\n")), @r##"
     error[E0025]: `report.html` is empty

@@ -10,6 +10,8 @@ mod probe;
 mod rows;
 mod store;
 mod store_races;
+#[cfg(test)]
+mod wrong_stores;
 
 pub use probe::{OwnedTensor, ProbeCase, probe};
 pub use store::store;

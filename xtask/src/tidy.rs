@@ -58,6 +58,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "npyz",
             "parquet",
             "rusqlite",
+            "rustix",
             "schemars",
             "tempfile",
             "toml",

@@ -190,7 +190,7 @@ impl Worker<'_> {
     }
 
     fn open(&self, at: usize, slot: &slot::Shared<'_>) -> Option<Result<Box<dyn Probe>, Error>> {
-        (!self.failed[at].load(Ordering::Relaxed)).then(|| slot.component.open_probe(&slot.config))
+        (!self.failed[at].load(Ordering::Relaxed)).then(|| slot.opener.open_probe(&slot.config))
     }
 
     /// Feeds a partition to the probes. Returns whether it came to its end.

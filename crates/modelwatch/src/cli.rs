@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Schema(Schema),
     /// Explain an error code, or the options of a component.
     Explain(Explain),
+    /// Run a plugin for a run of this program, which starts it by itself.
+    #[command(hide = true)]
+    Worker,
     /// Print completions for a shell.
     Completions {
         /// The shell.

@@ -8,6 +8,7 @@ mod plugin_new;
 mod probe;
 mod run;
 mod store;
+mod worker;
 
 use clap::CommandFactory;
 
@@ -66,6 +67,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<Code> {
             Ok(Code::OK)
         }
         Command::Explain(it) => explain::explain(&it),
+        Command::Worker => worker::worker(),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "modelwatch", &mut text);

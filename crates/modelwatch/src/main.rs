@@ -18,7 +18,10 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    output::init_logs(cli.verbose, cli.quiet);
+    // A worker sends what its plugin logs to the run.
+    if !matches!(cli.command, cli::Command::Worker) {
+        output::init_logs(cli.verbose, cli.quiet);
+    }
     match commands::dispatch(cli) {
         Ok(code) => code.into(),
         Err(e) => {

@@ -6,7 +6,7 @@ use modelwatch_config as config;
 use modelwatch_sdk::{Error, Host, Needs, Probe, Report};
 use serde_json::Value;
 
-use crate::{plugin::Component, services::ProbeHost};
+use crate::{plugin::Opener, services::ProbeHost};
 
 /// A probe of the pipeline with its main instance, into which all partial states go.
 pub(crate) struct Slot<'a> {
@@ -22,18 +22,18 @@ pub(crate) struct Slot<'a> {
 /// What workers need of a slot, while its main instance takes in states.
 #[derive(Clone)]
 pub(super) struct Shared<'a> {
-    pub(super) component: Component<'a>,
+    pub(super) opener: Opener<'a>,
     pub(super) config: Arc<Value>,
     pub(super) host: Arc<ProbeHost>,
 }
 
 impl<'a> Slot<'a> {
     /// Opens the main instance.
-    pub(crate) fn open(settings: &'a config::Probe, component: Component<'a>, host: ProbeHost) -> Result<Self, Error> {
+    pub(crate) fn open(settings: &'a config::Probe, opener: Opener<'a>, host: ProbeHost) -> Result<Self, Error> {
         let config = Value::Object(settings.component.with.clone());
-        let main = component.open_probe(&config)?;
+        let main = opener.open_probe(&config)?;
         let needs = main.needs();
-        let shared = Shared { component, config: Arc::new(config), host: Arc::new(host) };
+        let shared = Shared { opener, config: Arc::new(config), host: Arc::new(host) };
         Ok(Self { settings, needs, seconds: 0.0, shared, main, failure: None })
     }
 

@@ -10,7 +10,7 @@ use modelwatch_sdk::{ComponentInfo, Kind, Manifest, Probe, Registry, Result, sto
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
-use super::{ForeignProbe, ForeignStore, Listing, Refusal, RefusalKind, library};
+use super::{ForeignProbe, ForeignStore, Listing, Refusal, RefusalKind, WorkerProgram, library};
 
 /// The environment variable with further plugin folders, separated as in `PATH`.
 const PATH_VARIABLE: &str = "MODELWATCH_PLUGIN_PATH";
@@ -51,6 +51,8 @@ impl SearchPath {
 /// What is there to be used.
 #[derive(Default)]
 pub struct Catalog {
+    /// What runs plugins in processes of their own; nothing where this program cannot.
+    pub worker: Option<WorkerProgram>,
     plugins: Vec<LoadedPlugin>,
     refusals: Vec<Refusal>,
 }
@@ -268,6 +270,12 @@ impl Component<'_> {
             }
         }
         Value::Object(with)
+    }
+
+    /// Returns the library that has it, with its digest, unless it is linked in.
+    #[cfg(unix)]
+    pub(super) fn library(&self) -> Option<(&Path, &str)> {
+        self.plugin.path.as_deref().zip(self.plugin.digest.as_deref())
     }
 
     /// Opens a verifier or an analyzer.

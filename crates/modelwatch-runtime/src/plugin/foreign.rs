@@ -24,6 +24,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tracing::{debug, error, info, level_filters::LevelFilter, trace, warn};
 
+/// The target of the events of plugins.
+pub(super) const TARGET: &str = "modelwatch::plugin";
+
 /// A probe in a library.
 pub(crate) struct ForeignProbe {
     raw: v1::ProbeBox,
@@ -206,7 +209,7 @@ fn json<T: DeserializeOwned>(raw: v1::Fallible<RString>) -> Result<T> {
     parse(&raw.into_result()?)
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text)
         .map_err(|e| Error::input(format!("the plugin's answer is not what its interface says: {e}")))
 }
@@ -221,24 +224,10 @@ struct LentHost<'a>(&'a dyn Host);
 
 impl v1::Host for LentHost<'_> {
     fn log_level(&self) -> u8 {
-        match LevelFilter::current().into_level() {
-            None => 0,
-            Some(tracing::Level::ERROR) => 1,
-            Some(tracing::Level::WARN) => 2,
-            Some(tracing::Level::INFO) => 3,
-            Some(tracing::Level::DEBUG) => 4,
-            Some(_) => 5,
-        }
+        log_level()
     }
     fn log(&self, record: v1::LogRecord<'_>) {
-        let (plugin, fields, message) = (record.target.as_str(), record.fields.as_str(), record.message.as_str());
-        match record.level {
-            1 => error!(target: "modelwatch::plugin", plugin, fields, "{message}"),
-            2 => warn!(target: "modelwatch::plugin", plugin, fields, "{message}"),
-            3 => info!(target: "modelwatch::plugin", plugin, fields, "{message}"),
-            4 => debug!(target: "modelwatch::plugin", plugin, fields, "{message}"),
-            _ => trace!(target: "modelwatch::plugin", plugin, fields, "{message}"),
-        }
+        emit(record.level, &record.target, &record.fields, &record.message);
     }
     fn progress(&self, done: u64, total: u64) {
         self.0.progress(done, total);
@@ -255,6 +244,29 @@ impl v1::Host for LentHost<'_> {
     }
     fn call(&self, service: RStr<'_>, text: RStr<'_>) -> v1::Fallible<RString> {
         answer(|| Ok(self.0.call(&service, &parse(&text)?)?.to_string().into()))
+    }
+}
+
+/// Returns up to which level somebody wants to hear events: 0 for none, 1 for errors, 5 for all.
+pub(super) fn log_level() -> u8 {
+    match LevelFilter::current().into_level() {
+        None => 0,
+        Some(tracing::Level::ERROR) => 1,
+        Some(tracing::Level::WARN) => 2,
+        Some(tracing::Level::INFO) => 3,
+        Some(tracing::Level::DEBUG) => 4,
+        Some(_) => 5,
+    }
+}
+
+/// Passes an event of a plugin on; `fields` is a JSON object.
+pub(super) fn emit(level: u8, plugin: &str, fields: &str, message: &str) {
+    match level {
+        1 => error!(target: TARGET, plugin, fields, "{message}"),
+        2 => warn!(target: TARGET, plugin, fields, "{message}"),
+        3 => info!(target: TARGET, plugin, fields, "{message}"),
+        4 => debug!(target: TARGET, plugin, fields, "{message}"),
+        _ => trace!(target: TARGET, plugin, fields, "{message}"),
     }
 }
 

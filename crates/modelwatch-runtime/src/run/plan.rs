@@ -12,7 +12,7 @@ use super::{Options, Problem};
 use crate::{
     data::Dataset,
     pass::Slot,
-    plugin::{Component, Lookup},
+    plugin::{Component, Lookup, Opener, WorkerLimits},
     services::{Models, ProbeHost},
 };
 
@@ -36,9 +36,9 @@ pub(super) struct Planned<'a> {
     pub(super) found: Result<Found<'a>, String>,
 }
 
-/// A probe's component, and what an instance of it says it needs.
+/// What opens a probe's instances, and what one of them says it needs.
 pub(super) struct Found<'a> {
-    pub(super) component: Component<'a>,
+    pub(super) opener: Opener<'a>,
     pub(super) needs: modelwatch_sdk::Needs,
 }
 
@@ -140,18 +140,13 @@ impl<'a> Planner<'a, '_> {
             ProbeKind::Verifier => Kind::Verifier,
             ProbeKind::Analyzer => Kind::Analyzer,
         };
-        if settings.isolation == config::Isolation::Process {
-            let pointer = format!("{}/isolation", settings.component.pointer);
-            let message = "this version runs plugins in threads only";
-            self.at(&pointer, code::OUT_OF_RANGE, message, Some("leave `isolation` out, or set it to \"thread\""));
-            return None;
-        }
         let component = match self.component(kind, &settings.component)? {
             Ok(it) => it,
             Err(reason) => return Some(Planned { settings, found: Err(reason) }),
         };
+        let opener = self.opener(settings, component)?;
         let config = Value::Object(settings.component.with.clone());
-        let needs = match component.open_probe(&config) {
+        let needs = match opener.open_probe(&config) {
             Ok(it) => it.needs(),
             Err(e) if e.kind == ErrorKind::Config => {
                 let with = format!("{}/with", settings.component.pointer);
@@ -165,7 +160,24 @@ impl<'a> Planner<'a, '_> {
         };
         self.check_needs(settings, &needs);
         self.check_confidence(settings);
-        Some(Planned { settings, found: Ok(Found { component, needs }) })
+        Some(Planned { settings, found: Ok(Found { opener, needs }) })
+    }
+
+    /// Returns what opens instances where the pipeline wants them.
+    fn opener(&mut self, settings: &config::Probe, component: Component<'a>) -> Option<Opener<'a>> {
+        if settings.isolation == config::Isolation::Thread {
+            return Some(Opener::in_thread(component));
+        }
+        let limits = WorkerLimits {
+            name: settings.id.clone(),
+            timeout: settings.timeout,
+            memory: settings.memory,
+            cancelled: Arc::clone(&self.options.cancelled),
+        };
+        let opener = Opener::in_process(component, self.options.catalog.worker.as_ref(), limits);
+        let help = "leave `isolation` out, or set it to \"thread\"";
+        let pointer = format!("{}/isolation", settings.component.pointer);
+        opener.map_err(|e| self.at(&pointer, code::OUT_OF_RANGE, &e, Some(help))).ok()
     }
 
     /// Looks a component up and checks its options. `None` where the pipeline is at fault, an error
@@ -344,9 +356,12 @@ impl<'a> Planned<'a> {
         let confidence = self.settings.requirements.iter();
         let confidence = confidence.filter_map(|it| Some((it.metric.name.clone(), it.confidence?))).collect();
         let deadline = self.settings.timeout.and_then(|it| Some((Instant::now().checked_add(it)?, it)));
+        if let Some((deadline, _)) = deadline {
+            found.opener.set_deadline(deadline);
+        }
         let host =
             ProbeHost { cancelled: Arc::clone(&options.cancelled), deadline, models: models.clone(), confidence };
-        Slot::open(self.settings, found.component, host).map_err(|e| e.message)
+        Slot::open(self.settings, found.opener.clone(), host).map_err(|e| e.message)
     }
 }
 

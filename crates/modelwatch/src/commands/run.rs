@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use modelwatch_config::{self as config, Diagnostic, Document, Parsed, Pipeline};
 use modelwatch_runtime::{
     Options, Outcome, Problem, RunRecord, Verdict,
-    plugin::{Catalog, SearchPath},
+    plugin::{Catalog, SearchPath, WorkerProgram},
     record::{ActionRecord, ActionStatus},
 };
 use modelwatch_sdk::report::MetricRole;
@@ -69,7 +69,9 @@ pub(super) fn catalog(plugins: &PluginDirs, pipeline: Option<&Pipeline>) -> anyh
         return Err(Wrong(format!("there is no plugin folder `{}`", it.display())).into());
     }
     let listed = pipeline.map_or(&[][..], |it| &it.plugins.dirs);
-    Ok(Catalog::load(&SearchPath::new(&plugins.dirs, listed)))
+    let mut res = Catalog::load(&SearchPath::new(&plugins.dirs, listed));
+    res.worker = WorkerProgram::this(vec!["worker".into()]).ok();
+    Ok(res)
 }
 
 /// A flag that is set by an interruption. A second one ends the process at once.

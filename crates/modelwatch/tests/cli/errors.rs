@@ -34,7 +34,7 @@ fn mistakes_are_shown_at_their_place() {
     wrong(&format!("{}{metrics}", digits.replace("label = 'y'\n", "")), &["needs a label column"]);
     wrong(&format!("name = 'x'\n{metrics}"), &["needs current data"]);
     wrong("name = 'x'\n[[verify]\n", &["E0001", "pipeline.toml:2"]);
-    wrong(&format!("{digits}{metrics}isolation = 'process'\n"), &["threads only"]);
+    wrong(&format!("{digits}{metrics}memory = '2GiB'\n"), &["E0006", "runs in a thread", "isolation = \"process\""]);
 }
 
 #[test]

@@ -35,6 +35,26 @@ pub enum Fault {
     Merge,
     Evaluate,
     Drop,
+    /// Opening ends the process, as if all were well.
+    ExitInOpen,
+    /// An update ends the process by `abort`.
+    Abort,
+    /// An update writes where nothing is.
+    Segfault,
+    /// An update calls itself without end.
+    StackOverflow,
+    /// An update ends the process, as if all were well.
+    Exit,
+    /// An update allocates without end.
+    Allocate,
+    /// An update, and nothing else, goes on for ever without asking whether it is to end.
+    Spin,
+    /// As `spin`, asleep.
+    Hang,
+    /// Everything is as it should be, but an update prints what looks like an answer.
+    Print,
+    /// Everything is as it should be, and a metric says which process it is.
+    Process,
     Begin,
     Append,
     Commit,
@@ -51,6 +71,9 @@ impl Config {
     /// Panics or refuses where the fault is in opening.
     pub(crate) fn opened(self) -> Result<Self> {
         self.fault.at(Fault::Open);
+        if self.fault == Fault::ExitInOpen {
+            std::process::exit(0);
+        }
         if self.fault == Fault::Refuse {
             return Err(Error::config("/fault", "this fault is refused").with_help("choose another fault"));
         }

@@ -1,9 +1,10 @@
-//! A plugin for tests, which panics where its configuration says.
+//! A plugin for tests, which panics or worse where its configuration says.
 //!
 //! With the fault `none` its components are correct, and use every service of the host.
 #![deny(unsafe_code)]
 
 mod config;
+mod crash;
 mod probe;
 mod store;
 

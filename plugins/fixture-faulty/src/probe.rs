@@ -6,7 +6,10 @@ use modelwatch_sdk::{
 };
 use tracing::info;
 
-use crate::config::{Config, Fault};
+use crate::{
+    config::{Config, Fault},
+    crash::crash,
+};
 
 /// The verifier and analyzer `faulty`.
 pub struct Faulty {
@@ -47,6 +50,7 @@ impl Probe for Faulty {
 
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {
         self.config.fault.at(Fault::Update);
+        crash(self.config.fault);
         while self.config.fault == Fault::Sleep && !host.is_cancelled() {
             std::thread::yield_now();
         }
@@ -93,6 +97,9 @@ impl Probe for Faulty {
         if self.config.services {
             let answer = host.call("double", &self.rows.into())?;
             metrics.push(Metric::new("doubled", answer.as_f64().unwrap_or(f64::NAN)).n(self.rows));
+        }
+        if self.config.fault == Fault::Process {
+            metrics.push(Metric::new("process", f64::from(std::process::id())).n(1));
         }
         Ok(Report { metrics, ..Report::default() })
     }

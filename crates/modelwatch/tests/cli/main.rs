@@ -5,5 +5,6 @@ mod configs;
 mod determinism;
 mod errors;
 mod fail_closed;
+mod isolation;
 mod loop_closes;
 mod support;

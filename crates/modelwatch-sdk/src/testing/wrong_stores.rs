@@ -15,7 +15,7 @@ use crate::{
     host::Host,
     store::{
         CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, FileEntry, History,
-        LogEntry, LogEvent, ScrubReport, TensorEntry, VerdictRecord, check_file_name, check_name,
+        LogEntry, LogEvent, ScrubDepth, ScrubReport, TensorEntry, VerdictRecord, check_file_name, check_name,
     },
     tensor::{DType, TensorView},
 };
@@ -33,7 +33,9 @@ enum Fault {
     SetRefTakesAnyCheckpoint,
     LogHasAGap,
     LogIgnoresItsLimit,
+    UnsetRefIgnoresExpected,
     RemovesWhatARefPointsAt,
+    RemovesAPart,
     RemovesForGood,
     IdDependsOnTime,
     IdForgetsMetadata,
@@ -122,7 +124,7 @@ impl MemoryStore {
         drop(disk);
         self.append(lineage, |history, disk| {
             disk.contents.insert(id.clone(), content.clone());
-            let gone = |it: &LogEntry| matches!(&it.event, LogEvent::Remove { id: gone } if *gone == id);
+            let gone = |it: &LogEntry| matches!(&it.event, LogEvent::Remove { ids, .. } if ids.contains(&id));
             let removed = self.fault == Fault::RemovesForGood && disk.logs.values().flatten().any(gone);
             let known = self.fault != Fault::CommitsAgain && history.contains(&id);
             Ok((!known && !removed).then(|| LogEvent::Commit { id: id.clone() }))
@@ -229,19 +231,32 @@ impl CheckpointStore for MemoryStore {
         })
     }
 
-    fn remove(&self, lineage: &str, id: &CheckpointId) -> Result<()> {
+    fn unset_ref(&self, lineage: &str, name: &str, expected: &CheckpointId, reason: &str) -> Result<()> {
         self.append(lineage, |history, _| {
-            if !history.contains(id) {
-                return Err(not_found(id));
+            let Some(from) = history.refs().find(|it| it.0 == name).map(|it| it.1.clone()) else {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no ref `{name}`")));
+            };
+            if from != *expected && self.fault != Fault::UnsetRefIgnoresExpected {
+                return Err(Error::new(ErrorKind::Conflict, format!("`{name}` is elsewhere")));
             }
-            if history.refs().any(|it| it.1 == id) && self.fault != Fault::RemovesWhatARefPointsAt {
-                return Err(Error::new(ErrorKind::Conflict, "a ref points at it"));
-            }
-            Ok(Some(LogEvent::Remove { id: id.clone() }))
+            Ok(Some(LogEvent::UnsetRef { name: name.to_owned(), from, reason: reason.to_owned() }))
         })
     }
 
-    fn scrub(&self, _: &dyn Host) -> Result<ScrubReport> {
+    fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
+        self.append(lineage, |history, _| {
+            let there: Vec<_> = ids.iter().filter(|it| history.contains(it)).cloned().collect();
+            if there.len() < ids.len() && (there.is_empty() || self.fault != Fault::RemovesAPart) {
+                return Err(not_found(&ids[0]));
+            }
+            if history.refs().any(|it| there.contains(it.1)) && self.fault != Fault::RemovesWhatARefPointsAt {
+                return Err(Error::new(ErrorKind::Conflict, "a ref points at it"));
+            }
+            Ok(Some(LogEvent::Remove { ids: there, reason: reason.to_owned() }))
+        })
+    }
+
+    fn scrub(&self, _: &dyn Host, _: ScrubDepth) -> Result<ScrubReport> {
         let disk = lock(&self.disk);
         let damage = if self.fault == Fault::ScrubFindsDamage { vec!["it looks bad".to_owned()] } else { Vec::new() };
         let checkpoints = if self.fault == Fault::ScrubReadsNothing { 0 } else { disk.contents.len() as u64 };
@@ -336,6 +351,8 @@ fn each_broken_promise_is_caught() {
         (Fault::LogHasAGap, "the log's numbers are not 1, 2, 3"),
         (Fault::LogIgnoresItsLimit, "the log in pages is not the log"),
         (Fault::RemovesWhatARefPointsAt, "removing what a ref points at: it was accepted"),
+        (Fault::UnsetRefIgnoresExpected, "taking a ref away from where it is not: it was accepted"),
+        (Fault::RemovesAPart, "removing one that is there and one that is not: it was accepted"),
         (Fault::RemovesForGood, "what was removed cannot come again"),
         (Fault::IdDependsOnTime, "the same content has another id"),
         (Fault::IdForgetsMetadata, "different metadata has the same id"),

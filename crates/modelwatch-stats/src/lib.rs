@@ -15,6 +15,7 @@ mod state;
 
 pub mod bootstrap;
 pub mod categories;
+pub mod change;
 pub mod classification;
 pub mod intervals;
 pub mod moments;

@@ -1,6 +1,7 @@
 //! What changed between the baseline's tensor and the candidate's of the same name.
 
 use modelwatch_sdk::{DType, Host, Result, TensorView, report::float};
+use modelwatch_stats::change::{self, ChangeSums};
 use serde::{Deserialize, Serialize};
 
 use crate::{config::KEPT_FLIPS, decode, permutation::Permutation, units::Axis};
@@ -44,7 +45,7 @@ impl Change {
     /// Compares two tensors of one shape.
     pub(crate) fn between(host: &dyn Host, old: &TensorView<'_>, new: &TensorView<'_>) -> Result<Self> {
         let same_type = old.dtype == new.dtype;
-        let mut sums = Sums::default();
+        let mut sums = ChangeSums::default();
         let mut first = Vec::new();
         decode::chunk_pairs(host, old, new, |start, old_values, new_values| {
             for (offset, (&before, &after)) in old_values.iter().zip(new_values).enumerate() {
@@ -58,20 +59,13 @@ impl Change {
             }
         })?;
         let axes: &[Axis] = if old.shape.len() < 2 { &[Axis::First] } else { &Axis::BOTH };
-        let permutations = if same_type && sums.changed > 1 {
+        let permutations = if same_type && sums.changed() > 1 {
             axes.iter().filter_map(|&axis| Permutation::find(axis, old, new)).collect()
         } else {
             Vec::new()
         };
-        Ok(Self {
-            changed: sums.changed,
-            delta_l2: sums.delta.sqrt(),
-            old_l2: sums.old.sqrt(),
-            max_delta: sums.max_delta,
-            cosine: sums.dot / (sums.old.sqrt() * sums.new.sqrt()),
-            first,
-            permutations,
-        })
+        let change::Change { changed, delta_l2, old_l2, max_delta, cosine, .. } = sums.finish();
+        Ok(Self { changed, delta_l2, old_l2, max_delta, cosine, first, permutations })
     }
 
     /// Returns ‖Δ‖ / ‖w‖; 0 for an unchanged tensor, infinite for one that was all zero,
@@ -97,32 +91,5 @@ pub(crate) fn is_high_bit(dtype: &str, bit: u32) -> bool {
         Some(DType::F32) => bit >= 23,
         Some(DType::F64) => bit >= 52,
         _ => false,
-    }
-}
-
-#[derive(Default)]
-struct Sums {
-    changed: u64,
-    delta: f64,
-    old: f64,
-    new: f64,
-    dot: f64,
-    max_delta: f64,
-}
-
-impl Sums {
-    fn add(&mut self, old: f64, new: f64, is_changed: bool) {
-        self.changed += u64::from(is_changed);
-        // An unchanged infinity is no difference.
-        let delta = if is_changed { new - old } else { 0.0 };
-        self.delta += delta * delta;
-        self.old += old * old;
-        self.new += new * new;
-        self.dot += old * new;
-        if delta.is_nan() || self.max_delta.is_nan() {
-            self.max_delta = f64::NAN;
-        } else {
-            self.max_delta = self.max_delta.max(delta.abs());
-        }
     }
 }

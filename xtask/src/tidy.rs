@@ -54,6 +54,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "modelwatch-config",
             "modelwatch-infer",
             "modelwatch-sdk",
+            "modelwatch-stats",
             "modelwatch-tensors",
             "npyz",
             "parquet",

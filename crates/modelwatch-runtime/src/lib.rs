@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod checkpoint;
+pub mod contents;
 pub mod data;
 pub mod history;
 pub mod plugin;

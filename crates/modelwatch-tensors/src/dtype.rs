@@ -64,6 +64,26 @@ impl DType {
         }
     }
 
+    /// Returns the type of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        const ALL: [DType; 13] = [
+            DType::F16,
+            DType::Bf16,
+            DType::F32,
+            DType::F64,
+            DType::I8,
+            DType::I16,
+            DType::I32,
+            DType::I64,
+            DType::U8,
+            DType::U16,
+            DType::U32,
+            DType::U64,
+            DType::Bool,
+        ];
+        ALL.into_iter().find(|it| it.name() == name)
+    }
+
     /// Returns whether this is a floating-point type.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)

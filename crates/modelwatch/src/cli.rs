@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use modelwatch_config::Override;
+use modelwatch_runtime::contents::WrittenFormat;
 
 /// Guards machine-learning models: keeps checkpoints, verifies outputs, analyzes model and data, and
 /// promotes, holds or rolls back.
@@ -62,6 +63,24 @@ pub(crate) enum Format {
     Json,
     /// Annotations for GitHub Actions; the summary goes to the job's page.
     Github,
+}
+
+/// A format in which tensors are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TensorFormat {
+    /// Safetensors.
+    Safetensors,
+    /// A NumPy archive.
+    Npz,
+}
+
+impl From<TensorFormat> for WrittenFormat {
+    fn from(format: TensorFormat) -> Self {
+        match format {
+            TensorFormat::Safetensors => Self::Safetensors,
+            TensorFormat::Npz => Self::Npz,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -180,8 +199,24 @@ pub(crate) enum StoreCommand {
     Get {
         /// As `digits@good`.
         checkpoint: String,
-        /// The folder; must not exist.
+        /// The folder, or with `--as` the file; must not exist.
         into: PathBuf,
+        /// Write its tensors in this format instead, where that is without loss.
+        #[arg(long = "as", value_enum)]
+        format: Option<TensorFormat>,
+    },
+    /// Say which tensors changed between two checkpoints, and by how much.
+    Diff {
+        /// The first, as `digits@good`.
+        a: String,
+        /// The second, as `digits@latest`.
+        b: String,
+        /// Also list tensors that are the same.
+        #[arg(long)]
+        all: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Point a ref at a checkpoint.
     Set {

@@ -1,6 +1,7 @@
 //! `modelwatch store`.
 
 mod care;
+mod diff;
 
 use std::{
     fs::{self, File},
@@ -37,7 +38,9 @@ pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
         StoreCommand::Log { lineage } => log(store, lineage),
         StoreCommand::Show { checkpoint } => show(store, checkpoint),
         StoreCommand::Put { path, lineage } => put(store, path, lineage),
-        StoreCommand::Get { checkpoint, into } => get(store, checkpoint, into),
+        StoreCommand::Get { checkpoint, into, format: None } => get(store, checkpoint, into),
+        StoreCommand::Get { checkpoint, into, format: Some(it) } => diff::write(store, checkpoint, (*it).into(), into),
+        StoreCommand::Diff { a, b, all, json } => diff::diff(store, a, b, *all, *json),
         StoreCommand::Set { target, checkpoint, reason } => set(store, target, checkpoint, reason),
         StoreCommand::Rollback { target, reason } => rollback(store, target, reason),
         StoreCommand::Unset { target, reason } => unset(store, target, reason),

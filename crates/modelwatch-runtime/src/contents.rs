@@ -1,0 +1,276 @@
+//! The tensors of stored checkpoints: compared with each other, and written in another format.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufWriter},
+    path::{Path, PathBuf},
+};
+
+use modelwatch_sdk::{Host, report::float, store::CheckpointReader};
+use modelwatch_stats::change::ChangeSums;
+use modelwatch_tensors::{
+    DType, TensorError, TensorFile, TensorInfo, TensorRef, TensorSource, WriteError, write_npz, write_safetensors,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::checkpoint::{CheckpointError, Laid, lay_out};
+
+/// The tensors of a checkpoint: those that were stored beside its files, and those of its weights file.
+pub struct Contents<'a> {
+    reader: &'a dyn CheckpointReader,
+    beside: Vec<TensorInfo>,
+    file: Option<TensorFile>,
+    /// Where the file is, for as long as this value.
+    _laid: Option<Laid>,
+}
+
+/// Why the tensors of a checkpoint cannot be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ContentsError {
+    /// The checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Its weights file cannot be read.
+    #[error("cannot read the tensors of the checkpoint: {0}")]
+    Tensors(#[from] TensorError),
+    /// A tensor is of a type that a newer version knows.
+    #[error("the tensor `{name}` is of the type `{dtype}`, which this version does not know; use a newer one")]
+    UnknownType {
+        /// The tensor.
+        name: String,
+        /// Its type.
+        dtype: String,
+    },
+    /// A tensor is stored beside the files and in a file.
+    #[error("the checkpoint has two tensors `{0}`: one stored beside its files and one in a file")]
+    Twice(String),
+    /// The tensors cannot be written.
+    #[error("{0}")]
+    Write(#[from] WriteError),
+    /// The file cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A format in which tensors are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrittenFormat {
+    /// Safetensors; holds every type.
+    Safetensors,
+    /// A NumPy archive; has no bfloat16.
+    Npz,
+}
+
+/// How a tensor differs between two checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TensorDifference {
+    /// The tensor.
+    pub name: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub what: Difference,
+}
+
+/// What became of a tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum Difference {
+    /// It is the same, bit by bit.
+    Same,
+    /// Only the second checkpoint has it.
+    Added {
+        /// Its type and shape.
+        form: String,
+    },
+    /// Only the first checkpoint has it.
+    Removed {
+        /// Its type and shape.
+        form: String,
+    },
+    /// Its type or shape is another.
+    Reshaped {
+        /// Type and shape before.
+        from: String,
+        /// Type and shape after.
+        to: String,
+    },
+    /// Values changed.
+    Changed {
+        /// The number of elements.
+        elements: u64,
+        /// The share of elements that differ in a bit.
+        share: f64,
+        /// ‖b − a‖₂ / ‖a‖₂.
+        #[serde(with = "float")]
+        #[schemars(with = "float::Number")]
+        relative: f64,
+        /// max |b − a|.
+        #[serde(with = "float")]
+        #[schemars(with = "float::Number")]
+        max_delta: f64,
+        /// ‖a‖₂.
+        #[serde(with = "float")]
+        #[schemars(with = "float::Number")]
+        from_l2: f64,
+        /// ‖b‖₂.
+        #[serde(with = "float")]
+        #[schemars(with = "float::Number")]
+        to_l2: f64,
+        /// The cosine of the two.
+        #[serde(with = "float")]
+        #[schemars(with = "float::Number")]
+        cosine: f64,
+    },
+}
+
+impl<'a> Contents<'a> {
+    /// Reads what tensors a checkpoint has; their values are read when they are asked for.
+    ///
+    /// # Errors
+    /// When its files do not verify, or none of them is of a format whose tensors are read.
+    pub fn of(reader: &'a dyn CheckpointReader, host: &dyn Host) -> Result<Self, ContentsError> {
+        let mut beside = Vec::new();
+        for it in &reader.manifest().tensors {
+            let unknown = || ContentsError::UnknownType { name: it.name.clone(), dtype: it.dtype.clone() };
+            let dtype = DType::parse(&it.dtype).ok_or_else(unknown)?;
+            beside.push(TensorInfo { name: it.name.clone(), dtype, shape: it.shape.clone() });
+        }
+        // What was stored tensor by tensor needs no weights file among its files.
+        let (file, laid) = match &beside[..] {
+            [] => {
+                let laid = lay_out(reader, host)?;
+                (Some(TensorFile::open(laid.path())?), Some(laid))
+            }
+            _ => match lay_out(reader, host) {
+                Ok(laid) => (TensorFile::open(laid.path()).ok(), Some(laid)),
+                Err(e) => return Err(e.into()),
+            },
+        };
+        let res = Self { reader, beside, file, _laid: laid };
+        match res.beside.iter().find(|it| res.file.as_ref().is_some_and(|file| file.get(&it.name).is_some())) {
+            Some(it) => Err(ContentsError::Twice(it.name.clone())),
+            None => Ok(res),
+        }
+    }
+
+    /// Writes all tensors into a new file.
+    ///
+    /// # Errors
+    /// When the format cannot hold one of them without loss, or the file exists or cannot be written.
+    pub fn write(&self, format: WrittenFormat, path: &Path) -> Result<(), ContentsError> {
+        let io = |source| ContentsError::Io { path: path.to_owned(), source };
+        let file = File::create_new(path).map_err(io)?;
+        let mut to = BufWriter::new(&file);
+        let written = match format {
+            WrittenFormat::Safetensors => write_safetensors(&mut to, self, &BTreeMap::new()),
+            WrittenFormat::Npz => write_npz(&mut to, self),
+        };
+        drop(to);
+        match written {
+            Ok(()) => file.sync_all().map_err(io),
+            Err(e) => {
+                // Half a file helps nobody.
+                drop(file);
+                let _ = std::fs::remove_file(path);
+                Err(e.into())
+            }
+        }
+    }
+}
+
+impl TensorSource for Contents<'_> {
+    fn n_tensors(&self) -> usize {
+        self.beside.len() + self.file.as_ref().map_or(0, TensorFile::len)
+    }
+
+    fn info(&self, idx: usize) -> &TensorInfo {
+        match (self.beside.get(idx), &self.file) {
+            (Some(it), _) => it,
+            (None, Some(file)) => file.info(idx - self.beside.len()),
+            (None, None) => unreachable!("there are no tensors but those beside the files"),
+        }
+    }
+
+    fn bytes(&self, idx: usize) -> Result<Cow<'_, [u8]>, TensorError> {
+        let Some(info) = self.beside.get(idx) else {
+            let file = self.file.as_ref().expect("it is counted only where there is one");
+            return file.bytes(idx - self.beside.len());
+        };
+        let stored = self.reader.tensor(&info.name).map_err(|e| io::Error::other(e.message));
+        let found = stored.and_then(|it| it.ok_or_else(|| io::ErrorKind::NotFound.into()));
+        let it = found.map_err(|source| TensorError::Io { path: PathBuf::from(&info.name), source })?;
+        Ok(Cow::Borrowed(it.bytes))
+    }
+}
+
+/// Compares the tensors of two checkpoints by name, sorted by name.
+///
+/// # Errors
+/// When a tensor cannot be read.
+pub fn compare(
+    from: &Contents<'_>,
+    to: &Contents<'_>,
+    host: &dyn Host,
+) -> Result<Vec<TensorDifference>, ContentsError> {
+    let numbers = |it: &Contents<'_>| -> BTreeMap<String, usize> {
+        (0..it.n_tensors()).map(|idx| (it.info(idx).name.clone(), idx)).collect()
+    };
+    let (old, new) = (numbers(from), numbers(to));
+    let mut res = Vec::new();
+    let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    for name in names {
+        if host.is_cancelled() {
+            return Err(CheckpointError::from(host.cancelled()).into());
+        }
+        let what = match (old.get(name), new.get(name)) {
+            (Some(&a), Some(&b)) => difference(from, a, to, b)?,
+            (Some(&a), None) => Difference::Removed { form: form(from.info(a)) },
+            (None, Some(&b)) => Difference::Added { form: form(to.info(b)) },
+            (None, None) => continue,
+        };
+        res.push(TensorDifference { name: name.clone(), what });
+    }
+    Ok(res)
+}
+
+fn difference(from: &Contents<'_>, a: usize, to: &Contents<'_>, b: usize) -> Result<Difference, ContentsError> {
+    let (before, after) = (from.info(a), to.info(b));
+    if (before.dtype, &before.shape) != (after.dtype, &after.shape) {
+        return Ok(Difference::Reshaped { from: form(before), to: form(after) });
+    }
+    let (old, new) = (from.bytes(a)?, to.bytes(b)?);
+    if old == new {
+        return Ok(Difference::Same);
+    }
+    let size = before.dtype.size();
+    let values = |info, bytes| TensorRef { info, bytes }.to_f64_iter();
+    let mut sums = ChangeSums::default();
+    let bits = old.chunks_exact(size).zip(new.chunks_exact(size));
+    for ((a, b), (old, new)) in values(before, &old).zip(values(after, &new)).zip(bits) {
+        sums.add(a, b, old != new);
+    }
+    let it = sums.finish();
+    Ok(Difference::Changed {
+        elements: it.n,
+        share: it.changed as f64 / it.n as f64,
+        relative: it.relative(),
+        max_delta: it.max_delta,
+        from_l2: it.old_l2,
+        to_l2: it.new_l2,
+        cosine: it.cosine,
+    })
+}
+
+fn form(info: &TensorInfo) -> String {
+    format!("{} {:?}", info.dtype, info.shape)
+}

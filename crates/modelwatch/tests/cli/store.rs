@@ -1,0 +1,165 @@
+//! The store by hand: what goes in comes out, is compared, checked and mended.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Ended, Project, fixtures};
+
+fn store(project: &Project, arguments: &[&str]) -> Ended {
+    project.modelwatch(&[&["store", "--store", "store"], arguments].concat())
+}
+
+fn ok(project: &Project, arguments: &[&str]) -> String {
+    let ended = store(project, arguments);
+    assert_eq!(ended.code, 0, "{arguments:?}: {}{}", ended.out, ended.err);
+    ended.out
+}
+
+/// Stores a fixture; returns how to call it.
+fn put(project: &Project, fixture: &str, lineage: &str) -> String {
+    let path = fixtures().join(fixture);
+    format!("{lineage}@b3:{}", ok(project, &["put", path.to_str().unwrap(), lineage]).trim())
+}
+
+/// Files below a folder by their relative names.
+fn files(dir: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut res = Vec::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(it) = todo.pop() {
+        for entry in fs::read_dir(&it).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else {
+                let name = path.strip_prefix(dir).unwrap().display().to_string();
+                res.push((name, fs::read(&path).unwrap()));
+            }
+        }
+    }
+    res.sort();
+    res
+}
+
+#[test]
+fn every_format_is_given_back_byte_for_byte_and_its_tensors_as_safetensors_and_npz() {
+    let project = Project::new();
+    let formats = [
+        "cnn.onnx",
+        "cnn.safetensors",
+        "cnn.npz",
+        "cnn.h5",
+        "cnn.weights.h5",
+        "cnn.keras",
+        "cnn.tflite",
+        "cnn_frozen.pb",
+        "tf_checkpoint",
+        "saved_model",
+    ];
+    for (at, format) in formats.iter().enumerate() {
+        let lineage = format!("l{at}");
+        let spec = put(&project, &format!("digits/cnn/{format}"), &lineage);
+        let out = format!("out-{at}");
+        ok(&project, &["get", &spec, &out]);
+        let original = fixtures().join("digits/cnn").join(format);
+        let came = files(&project.path().join(&out));
+        if original.is_dir() {
+            assert!(came == files(&original), "{format}");
+        } else {
+            assert!(came == [((*format).to_owned(), fs::read(&original).unwrap())], "{format}");
+        }
+        let kinds = if format.ends_with(".keras") { &["safetensors", "npz"][..] } else { &["safetensors"] };
+        for kind in kinds {
+            let file = format!("as-{at}.{kind}");
+            ok(&project, &["get", &spec, &file, "--as", kind]);
+            // What was written has the same tensors, bit by bit, under the same names.
+            let path = project.path().join(&file);
+            let again = ok(&project, &["put", path.to_str().unwrap(), &lineage]);
+            let again = format!("{lineage}@b3:{}", again.trim());
+            let diff = store(&project, &["diff", &spec, &again]);
+            assert_eq!(diff.code, 0, "{format} as {kind}: {}{}", diff.out, diff.err);
+        }
+        let again = store(&project, &["get", &spec, &out]);
+        assert_eq!(again.code, 2, "it does not write over what is there");
+    }
+}
+
+#[test]
+fn a_diff_says_which_tensors_changed_and_by_how_much() {
+    let project = Project::new();
+    let good = put(&project, "digits/cnn_series/e08.safetensors", "digits");
+    let bad = put(&project, "digits/cnn_series/bad_bitflip.safetensors", "digits");
+    let same = store(&project, &["diff", &good, &good]);
+    assert_eq!(same.code, 0);
+    let diff = store(&project, &["diff", &good, &bad]);
+    assert_eq!(diff.code, 1, "{}", diff.err);
+    let json = store(&project, &["diff", &good, &bad, "--json"]);
+    let diff: Value = serde_json::from_str(&json.out).unwrap();
+    let tensors = diff["tensors"].as_array().unwrap();
+    // One bit of one weight; it became 6.9e37.
+    assert_eq!(tensors.len(), 1, "{diff:#}");
+    let it = &tensors[0];
+    assert_eq!(it["change"], "changed");
+    let elements = it["elements"].as_f64().unwrap();
+    assert_eq!(it["share"].as_f64().unwrap() * elements, 1.0);
+    assert!(it["max_delta"].as_f64().unwrap() > 1e37, "{it}");
+    let all = store(&project, &["diff", &good, &bad, "--json", "--all"]);
+    let all: Value = serde_json::from_str(&all.out).unwrap();
+    let n_same = diff["same"].as_u64().unwrap();
+    assert_eq!(all["tensors"].as_array().unwrap().len() as u64, n_same + 1);
+
+    // Another network has other tensors.
+    let other = put(&project, "digits/mlp_series/e08.safetensors", "digits");
+    let diff = store(&project, &["diff", &good, &other]);
+    assert!(diff.code == 1 && (diff.out.contains("gone: ") || diff.out.contains(" → ")), "{}", diff.out);
+}
+
+#[test]
+fn a_store_is_measured_examined_and_mended_from_a_replica() {
+    let project = Project::new();
+    let spec = put(&project, "digits/cnn/cnn.onnx", "digits");
+    put(&project, "digits/cnn_series/e07.onnx", "digits");
+    let stats: Value = serde_json::from_str(&ok(&project, &["stats", "--json"])).unwrap();
+    assert_eq!((stats["checkpoints"].as_u64(), stats["spare_bytes"].as_u64()), (Some(2), Some(0)));
+    assert!(ok(&project, &["stats"]).contains("ratio"));
+    assert_eq!(ok(&project, &["doctor"]).lines().filter(|it| it.starts_with("sound: ")).count(), 6);
+
+    let copy = project.path().join("copy");
+    for (name, bytes) in files(&project.path().join("store")) {
+        let to = copy.join(name);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, bytes).unwrap();
+    }
+    let packs = files(&project.path().join("store/packs"));
+    let path = project.path().join("store/packs").join(&packs[0].0);
+    let mut bytes = packs[0].1.clone();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let scrub = store(&project, &["fsck"]);
+    assert!(scrub.code == 1 && scrub.out.contains("damaged: "), "{}{}", scrub.out, scrub.err);
+    assert_eq!(store(&project, &["repair"]).code, 1, "nothing to mend it from");
+
+    let pipeline = "name = 'x'\n[store]\nuses = 'local'\nwith = { path = 'store', replicas = ['copy'] }\n\
+                    [checkpoint]\nfrom = 'digits@latest'\n[[analyze]]\nuses = 'weights'\n";
+    project.write("x.toml", pipeline);
+    let mended = project.modelwatch(&["store", "--pipeline", "x.toml", "repair"]);
+    assert!(mended.code == 0 && mended.out.contains("mended: "), "{}{}", mended.out, mended.err);
+    ok(&project, &["scrub"]);
+    ok(&project, &["scrub", "--fast"]);
+    ok(&project, &["scrub", "--sample", "50"]);
+    assert_eq!(store(&project, &["scrub", "--sample", "0"]).code, 2);
+    ok(&project, &["get", &spec, "out"]);
+    assert_eq!(files(&project.path().join("store/quarantine")).len(), 1);
+}
+
+#[test]
+fn a_ref_that_is_taken_away_leaves_its_history() {
+    let project = Project::new();
+    let spec = put(&project, "digits/cnn/cnn.onnx", "digits");
+    ok(&project, &["set", "digits@pinned", &spec]);
+    assert!(ok(&project, &["list", "digits"]).contains("pinned"));
+    ok(&project, &["unset", "digits@pinned", "--reason", "no longer compared with"]);
+    assert!(!ok(&project, &["list", "digits"]).contains("pinned"));
+    assert!(ok(&project, &["log", "digits"]).contains("no longer compared with"));
+    assert_eq!(store(&project, &["unset", "digits@pinned"]).code, 2);
+}

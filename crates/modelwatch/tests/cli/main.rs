@@ -6,5 +6,7 @@ mod determinism;
 mod errors;
 mod fail_closed;
 mod isolation;
+mod keras;
 mod loop_closes;
+mod store;
 mod support;

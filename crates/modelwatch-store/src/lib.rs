@@ -30,6 +30,7 @@ mod pack;
 
 mod manifest;
 mod reader;
+mod saver;
 mod sink;
 mod writer;
 
@@ -53,4 +54,5 @@ pub use crate::{
     errors::corrupt,
     keys::STORE_FILE,
     random::{id as random_id, number as random_number},
+    saver::{OwnedTensor, Saver, Snapshot},
 };

@@ -6,6 +6,7 @@ mod hostile;
 mod lost_replies;
 mod memory;
 mod mending;
+mod saving;
 mod segments;
 
 use std::sync::Arc;

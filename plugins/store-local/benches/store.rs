@@ -1,0 +1,259 @@
+//! What the store costs, against the limits of this machine measured in the same run: `dd` with fdatasync for
+//! writing, a copy in memory, BLAKE3 and zstd, and a plain safetensors load for reading.
+//!
+//! `cargo xtask bench store [MIB]`; 1024 MiB of weights unless said otherwise.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::{
+    env, fs,
+    hint::black_box,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use modelwatch_sdk::{
+    DType, Store, TensorView,
+    store::{CheckpointId, CheckpointStore, CollectOptions},
+};
+use serde_json::{Map, Value, json};
+use store_local::{Config, LocalStore};
+
+const N_TENSORS: usize = 64;
+
+type Weights = Vec<(String, Vec<u8>)>;
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
+    if let [what, dir, mib] = &arguments[..] {
+        return measure(what, Path::new(dir), mib.parse().unwrap());
+    }
+    let mib: usize = arguments.first().and_then(|it| it.parse().ok()).unwrap_or(1024);
+    let place = Place::new("disk", &PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
+    println!("{mib} MiB of float32 weights in {N_TENSORS} tensors\n");
+    let weights = weights(mib, 0);
+    let all: Vec<u8> = weights.iter().flat_map(|it| it.1.iter().copied()).collect();
+    limits(&all, mib);
+    let dd = seconds(|| {
+        let of = format!("of={}", place.0.join("dd").display());
+        let count = format!("count={mib}");
+        let run = Command::new("dd").args(["if=/dev/zero", &of, "bs=1M", &count, "conv=fdatasync"]).output();
+        assert!(run.unwrap().status.success());
+    });
+    row("dd conv=fdatasync", mib, dd, "");
+    fs::remove_file(place.0.join("dd")).unwrap();
+
+    let store = open(&place.0.join("store"));
+    let mut id = None;
+    let first = seconds(|| id = Some(save(store.as_ref(), &weights, 0)));
+    row("save, durable", mib, first, &format!("{:.2} × dd's speed; at least 0.8 is wanted", dd / first));
+    let again = seconds(|| {
+        save(open(&place.0.join("store")).as_ref(), &weights, 0);
+    });
+    row("save of the same again", mib, again, &format!("{:.2} × the first; under 0.25 is wanted", again / first));
+
+    let file = place.0.join("weights.safetensors");
+    write_safetensors(&file, &weights);
+    let plain = seconds(|| {
+        let bytes = fs::read(&file).unwrap();
+        let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let copied: Vec<Vec<u8>> = read.tensors().iter().map(|it| it.1.data().to_vec()).collect();
+        black_box(copied);
+    });
+    row("safetensors, plain load", mib, plain, "");
+    let reader = store.open(&(), id.as_ref().unwrap()).unwrap();
+    let restore = seconds(|| {
+        for (name, bytes) in &weights {
+            assert!(reader.tensor(name).unwrap().unwrap().bytes.len() == bytes.len());
+        }
+    });
+    let note = format!("{:.2} × safetensors' time; at most 1 is wanted", restore / plain);
+    row("restore, every byte verified", mib, restore, &note);
+    drop((reader, all));
+
+    five_checkpoints(&place, mib / 4);
+    memory(&place, mib / 4);
+    ten_thousand();
+    let peers = env::var("MODELWATCH_PEERS").ok().filter(|_| Command::new("python3").arg("-V").output().is_ok());
+    match peers {
+        Some(script) => drop(Command::new("python3").arg(script).status()),
+        None => {
+            println!("\nSKIPPED the peers (Orbax, TensorFlow, safetensors in Python): MODELWATCH_PEERS names no script")
+        }
+    }
+}
+
+fn limits(all: &[u8], mib: usize) {
+    let mut copy = vec![0; all.len()];
+    row("copy in memory", mib, seconds(|| copy.copy_from_slice(black_box(all))), "");
+    row("BLAKE3, one thread", mib, seconds(|| drop(black_box(blake3::hash(all)))), "");
+    let sample = &all[..all.len().min(64 << 20)];
+    let took = seconds(|| drop(black_box(zstd::bulk::compress(sample, 1).unwrap())));
+    row("zstd -1, one thread", sample.len() >> 20, took, "");
+}
+
+/// A fifth of the time the whole, four times a tenth of the tensors.
+fn five_checkpoints(place: &Place, mib: usize) {
+    let dir = place.0.join("five");
+    let store = open(&dir);
+    let mut weights = weights(mib, 1);
+    save(store.as_ref(), &weights, 0);
+    let one = size(&dir.join("packs"));
+    for step in 1..5 {
+        let n = N_TENSORS / 10;
+        for it in weights.iter_mut().skip(step * n).take(n) {
+            it.1 = noise(it.1.len() / 4, step as u64 * 1000 + 7);
+        }
+        save(store.as_ref(), &weights, step as u64);
+    }
+    let ratio = size(&dir.join("packs")) as f64 / one as f64;
+    println!("five checkpoints, 10 % of the tensors changed each time: {ratio:.2} × one; at most 1.45 is wanted");
+}
+
+/// Saves or restores in a process of its own, which says how much memory it took at most.
+fn memory(place: &Place, mib: usize) {
+    for what in ["save", "restore"] {
+        let dir = place.0.join("memory");
+        let mut child = Command::new(env::current_exe().unwrap());
+        let output = child.args([what, dir.to_str().unwrap(), &mib.to_string()]).output().unwrap();
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+fn measure(what: &str, dir: &Path, mib: usize) {
+    let store = open(dir);
+    let weights = weights(mib, 3);
+    let caller = resident();
+    let held = match what {
+        "save" => {
+            save(store.as_ref(), &weights, 0);
+            0
+        }
+        _ => {
+            let names: Vec<String> = weights.into_iter().map(|it| it.0).collect();
+            let id = store.history("bench").unwrap().checkpoints()[0].id.clone();
+            let reader = store.open(&(), &id).unwrap();
+            names.iter().for_each(|it| drop(black_box(reader.tensor(it).unwrap())));
+            0
+        }
+    };
+    println!(
+        "{what}: {} MiB beyond the caller's tensors at most; under 200 is wanted",
+        (peak() - caller) / 1024 + held
+    );
+}
+
+fn ten_thousand() {
+    let shm = Path::new("/dev/shm");
+    if !shm.is_dir() {
+        println!("SKIPPED ten thousand checkpoints: there is no /dev/shm, and on a disk they take minutes to make");
+        return;
+    }
+    let place = Place::new("many", shm);
+    let store = open(&place.0);
+    let ids: Vec<CheckpointId> =
+        (0..10_000).map(|step| save(store.as_ref(), &[("w".into(), vec![1; 64])], step)).collect();
+    drop(store);
+    let mut n = 0;
+    let opened = seconds(|| n = open(&place.0).history("bench").unwrap().checkpoints().len());
+    println!("open of a store with {n} checkpoints: {:.0} ms; under 200 is wanted", opened * 1000.0);
+    let store = open(&place.0);
+    let pruned = seconds(|| {
+        store.remove("bench", &ids[..9_900], "bench").unwrap();
+        let report = store.collect(&(), &CollectOptions { grace: 0, dry_run: false }).unwrap();
+        n = report.swept.files as usize;
+    });
+    println!("prune of it to 100 checkpoints: {pruned:.1} s, {n} files deleted; under 10 s is wanted");
+}
+
+fn open(dir: &Path) -> Box<dyn CheckpointStore> {
+    let options = json!({"path": dir});
+    LocalStore::open(serde_json::from_value::<Config>(options).unwrap()).unwrap()
+}
+
+fn save(store: &dyn CheckpointStore, weights: &[(String, Vec<u8>)], step: u64) -> CheckpointId {
+    let metadata: Map<String, Value> = [("step".to_owned(), Value::from(step))].into_iter().collect();
+    let mut writer = store.begin(&(), "bench", &metadata).unwrap();
+    for (name, bytes) in weights {
+        let shape = [bytes.len() as u64 / 4];
+        writer.tensor(&TensorView { name, dtype: DType::F32, shape: &shape, bytes }).unwrap();
+    }
+    writer.commit().unwrap()
+}
+
+fn weights(mib: usize, seed: u64) -> Weights {
+    let n = (mib << 20) / 4 / N_TENSORS;
+    (0..N_TENSORS).map(|it| (format!("layer.{it:02}.kernel"), noise(n, seed * 100 + it as u64))).collect()
+}
+
+/// Float32 numbers that are distributed about normally, as weights are: sums of four uniform ones.
+fn noise(n: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut res = Vec::with_capacity(4 * n);
+    for _ in 0..n {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let sum: f32 = (0..4).map(|it| (state >> (16 * it) & 0xffff) as f32 / 65_536.0 - 0.5).sum();
+        res.extend_from_slice(&(sum * 0.05).to_le_bytes());
+    }
+    res
+}
+
+fn write_safetensors(path: &Path, weights: &Weights) {
+    let view = |it: &'_ (String, Vec<u8>)| {
+        let shape = vec![it.1.len() / 4];
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &it.1).unwrap()
+    };
+    let views: Vec<_> = weights.iter().map(|it| (it.0.clone(), view(it))).collect();
+    let bytes = safetensors::serialize(views, None).unwrap();
+    fs::File::create(path).unwrap().write_all(&bytes).unwrap();
+}
+
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str, below: &Path) -> Self {
+        let path = below.join(format!("modelwatch-bench-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn seconds(what: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    what();
+    start.elapsed().as_secs_f64()
+}
+
+fn row(what: &str, mib: usize, seconds: f64, note: &str) {
+    println!("{what:<30} {seconds:>8.2} s {:>8.0} MiB/s  {note}", mib as f64 / seconds);
+}
+
+fn size(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).unwrap().map(|it| it.unwrap().path());
+    entries.map(|it| if it.is_dir() { size(&it) } else { it.metadata().unwrap().len() }).sum()
+}
+
+/// KiB of this process that are in memory now.
+fn resident() -> u64 {
+    status("VmRSS:")
+}
+
+/// KiB that were in memory at most.
+fn peak() -> u64 {
+    status("VmHWM:")
+}
+
+fn status(key: &str) -> u64 {
+    let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|it| it.strip_prefix(key)).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}

@@ -24,7 +24,7 @@ mod history;
 pub use care::{
     CollectOptions, CollectReport, Collected, DoctorReport, RepairReport, ScrubDepth, ScrubReport, StoreStats,
 };
-pub use history::{CheckpointSummary, History, RefMove};
+pub use history::{CheckpointSummary, History, ROLLBACK, RefMove};
 
 /// A kind of store with a name and a typed configuration.
 pub trait Store: 'static {

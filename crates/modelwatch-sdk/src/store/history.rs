@@ -1,6 +1,6 @@
 //! The fold of a lineage's log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{CheckpointId, LogEntry, LogEvent, VerdictRecord};
 
@@ -43,6 +43,30 @@ pub struct RefMove {
     pub to: Option<CheckpointId>,
     /// Why.
     pub reason: String,
+}
+
+/// What the reason of a ref's move starts with where it goes back to a checkpoint that is known to be good.
+pub const ROLLBACK: &str = "rollback: ";
+
+impl RefMove {
+    /// Returns whether it is a rollback.
+    pub fn is_rollback(&self) -> bool {
+        self.reason.starts_with(ROLLBACK)
+    }
+}
+
+impl CheckpointSummary {
+    /// Returns whether some pipeline passed the checkpoint and none has failed it since.
+    ///
+    /// Each pipeline's last word counts. Only `pass` and `fail` are words about a checkpoint: a run that
+    /// could not be carried out says nothing about it.
+    pub fn is_known_good(&self) -> bool {
+        let mut last: BTreeMap<&str, bool> = BTreeMap::new();
+        for it in self.verdicts.iter().filter(|it| matches!(it.verdict.as_str(), "pass" | "fail")) {
+            last.insert(&it.pipeline, it.verdict == "pass");
+        }
+        !last.is_empty() && last.values().all(|&it| it)
+    }
 }
 
 impl History {
@@ -127,18 +151,8 @@ impl History {
     }
 
     /// Returns the checkpoints that some pipeline passed and none has failed since, newest first.
-    ///
-    /// Each pipeline's last word counts. Only `pass` and `fail` are words about a checkpoint: a run that
-    /// could not be carried out says nothing about it.
     pub fn known_good(&self) -> impl Iterator<Item = &CheckpointId> {
-        let good = |it: &&CheckpointSummary| {
-            let mut last: BTreeMap<&str, bool> = BTreeMap::new();
-            for it in it.verdicts.iter().filter(|it| matches!(it.verdict.as_str(), "pass" | "fail")) {
-                last.insert(&it.pipeline, it.verdict == "pass");
-            }
-            !last.is_empty() && last.values().all(|&it| it)
-        };
-        self.checkpoints.iter().rev().filter(good).map(|it| &it.id)
+        self.checkpoints.iter().rev().filter(|it| it.is_known_good()).map(|it| &it.id)
     }
 
     /// Returns where a ref that is at `current` can go back to, best first: known good checkpoints that
@@ -146,16 +160,12 @@ impl History {
     /// one whose bytes verify is the last known good one.
     pub fn before(&self, name: &str, current: &CheckpointId) -> Vec<&CheckpointId> {
         let good: Vec<_> = self.known_good().filter(|it| *it != current).collect();
+        let is_good: HashSet<_> = good.iter().copied().collect();
         let seq = |id: &CheckpointId| self.checkpoint(id).map(|it| it.seq);
-        let mut res: Vec<&CheckpointId> = Vec::new();
         let moves = self.moves.iter().rev().filter(|it| it.name == name).filter_map(|it| it.to.as_ref());
         let earlier = good.iter().copied().filter(|it| seq(it) < seq(current));
-        for it in moves.filter(|it| good.contains(it)).chain(earlier) {
-            if !res.contains(&it) {
-                res.push(it);
-            }
-        }
-        res
+        let mut seen = HashSet::new();
+        moves.filter(|it| is_good.contains(it)).chain(earlier).filter(|it| seen.insert(*it)).collect()
     }
 
     /// Returns the checkpoints whose id starts with `prefix`.

@@ -63,6 +63,7 @@ table! {
     DURATION = "E0024" "A duration is a number with a unit, `500ms`, `30s`, `5m` or `2h`, several of those in a row such as `1h30m`, or a plain number of seconds. It is longer than zero and at most 365 days.";
     EMPTY = "E0025" "The value is empty where something is needed: a path, the name of a component, of a column or of a command.";
     IMPOSSIBLE = "E0026" "No value can meet the requirement, because its lower limit is above its upper limit. Swap the two.";
+    POLICY = "E0027" "A rule about what is stored cannot do what it says. `[checkpoint.keep]` needs at least one of `last`, `best`, `every_steps` and `within`: with none of them pruning would remove everything that it may. `[checkpoint.save]` needs a rule too, or nothing would ever be stored. It and `refuse_nonfinite` are about an `import`: what is taken `from` a store is in it already. `[refs.latest]` could hold nothing: that ref is the newest checkpoint, whatever it is. The metrics by which checkpoints are compared are those over all rows, without labels.";
 
     OPTION_UNKNOWN = "E0101" "The component has no such option. Options are those of the plugin's own JSON Schema; `modelwatch explain` followed by the name of the component lists them all.";
     OPTION_MISSING = "E0102" "The component has an option without a default, and it is not given. Add it to the `with` table of the component.";

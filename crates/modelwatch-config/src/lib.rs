@@ -18,6 +18,7 @@ mod load;
 mod options;
 mod overrides;
 mod pipeline;
+mod policy;
 mod render;
 pub mod requirement;
 mod resolve;
@@ -37,5 +38,7 @@ pub use pipeline::{
     Action, Actions, Baseline, BaselineSource, CheckpointSource, Columns, Component, Data, DataFormat, FailOn,
     Isolation, Pipeline, PluginSettings, Probe, ProbeKind, ProbeSeverity, Report, RunSettings, Source, When,
 };
+pub use policy::{Best, Improved, Keep, Mode, RefRules, Save};
 pub use requirement::{Bound, LabelMatch, MetricAddress, Op, Operand, Requirement, RequirementError, RequirementPart};
+pub use resolve::parse_span;
 pub use suggest::did_you_mean;

@@ -98,13 +98,14 @@ pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Parsed {
 
 /// Drops what may only follow from a syntax error: the part of the file around it is not there.
 fn drop_consequences(document: &Document, diagnostics: &mut Vec<Diagnostic>) {
-    const OF_ABSENCE: [&str; 7] = [
+    const OF_ABSENCE: [&str; 8] = [
         code::WRONG_TYPE,
         code::MISSING_KEY,
         code::NO_PROBE,
         code::CHECKPOINT_SOURCE,
         code::NEEDS_STORE,
         code::NEEDS_BASELINE,
+        code::POLICY,
         code::WHEN,
     ];
     let lines = |it: &Diagnostic| it.location(document).map(|it| it.line..=it.end_line);

@@ -1,5 +1,7 @@
 //! The pipeline file as it is written: every key optional. Its doc comments are what editors show.
 
+mod policy;
+
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
@@ -8,6 +10,8 @@ use serde::{
     de::{self, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
+
+pub(crate) use policy::{BestList, BestOptions, KeepOptions, ModeOption, RefOptions, SaveOptions};
 
 /// Returns the JSON Schema (draft 2020-12) of the pipeline file, for editors.
 pub fn schema() -> Value {
@@ -48,6 +52,9 @@ pub(crate) struct PipelineOptions {
     pub(crate) verify: Option<Vec<ProbeOptions>>,
     /// Analyzers: is something wrong, or could it be better?
     pub(crate) analyze: Option<Vec<ProbeOptions>>,
+    /// What holds for refs of the lineage, by name.
+    #[serde(default)]
+    pub(crate) refs: BTreeMap<String, RefOptions>,
     /// What is done, by verdict.
     pub(crate) on: Option<OnOptions>,
     /// Which reports are written, and where.
@@ -91,6 +98,13 @@ pub(crate) struct CheckpointOptions {
     pub(crate) name: Option<String>,
     /// Which file of the checkpoint is the model to run, if there are several.
     pub(crate) model: Option<String>,
+    /// Whether an import is refused in which a weight is NaN or infinite. By default such weights are stored and judged.
+    #[serde(default)]
+    pub(crate) refuse_nonfinite: bool,
+    /// When an import is worth a checkpoint. Without this table every import is stored.
+    pub(crate) save: Option<SaveOptions>,
+    /// Which checkpoints of the lineage stay when it is pruned.
+    pub(crate) keep: Option<KeepOptions>,
 }
 
 /// The checkpoint that the judged one is compared with.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duratio
 
 use serde_json::{Map, Value};
 
-use crate::{CheckpointSpec, Requirement};
+use crate::{CheckpointSpec, Keep, RefRules, Requirement, Save};
 
 /// A pipeline. Every `pointer` in it is a JSON pointer into the [`Document`](crate::Document), for errors found later.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,12 +21,20 @@ pub struct Pipeline {
     pub store: Option<Component>,
     /// The checkpoint that is judged.
     pub checkpoint: Option<CheckpointSource>,
+    /// Whether an import in which a weight is not finite is refused.
+    pub refuse_nonfinite: bool,
+    /// When an import is worth a checkpoint; `None` for always.
+    pub save: Option<Save>,
+    /// Which checkpoints of its lineage stay when it is pruned; `None` to remove nothing.
+    pub keep: Option<Keep>,
     /// The checkpoint to compare with. There is one if a requirement or a probe needs one.
     pub baseline: Option<Baseline>,
     /// The data to judge on.
     pub data: Option<Data>,
     /// Verifiers and then analyzers, in the order in which they were written. At least one.
     pub probes: Vec<Probe>,
+    /// What holds for refs of the lineage, by name.
+    pub refs: BTreeMap<String, RefRules>,
     /// What is done after the verdict.
     pub on: Actions,
     /// Which reports are written.
@@ -35,6 +43,13 @@ pub struct Pipeline {
     pub run: RunSettings,
     /// From which severity on a finding fails the verdict.
     pub fail_on: FailOn,
+}
+
+impl Pipeline {
+    /// Returns what holds for a ref.
+    pub fn ref_rules(&self, name: &str) -> RefRules {
+        self.refs.get(name).copied().unwrap_or_default()
+    }
 }
 
 /// Where plugins are looked for.

@@ -5,6 +5,7 @@ mod checkpoint;
 mod data;
 mod duration;
 mod memory;
+mod policy;
 mod probes;
 
 use std::{
@@ -16,6 +17,8 @@ use crate::{
     Component, Diagnostic, Document, FailOn, Pipeline, PluginSettings, Report, RunSettings, code,
     options::{ComponentOptions, FailOnOption, PipelineOptions, ReportOptions, RunOptions},
 };
+
+pub use duration::parse_span;
 
 /// Returns the settings, or `None` if what cannot be left out is missing; reports everything that is wrong.
 pub(crate) fn pipeline(
@@ -29,10 +32,18 @@ pub(crate) fn pipeline(
     let store = options.store.and_then(|it| cx.component(it, "/store"));
     let dirs = options.plugins.unwrap_or_default().dirs;
     let dirs = dirs.iter().enumerate().map(|(idx, it)| cx.path(it, &format!("/plugins/dirs/{idx}"))).collect();
-    let checkpoint = options.checkpoint.and_then(|it| checkpoint::checkpoint(&mut cx, it));
+    let mut checkpoint = options.checkpoint;
+    let keep = checkpoint.as_mut().and_then(|it| it.keep.take()).map(|it| policy::keep(&mut cx, it));
+    let save = checkpoint.as_mut().and_then(|it| it.save.take()).map(|it| policy::save(&mut cx, it));
+    let refuse_nonfinite = checkpoint.as_ref().is_some_and(|it| it.refuse_nonfinite);
+    if refuse_nonfinite {
+        policy::imports(&mut cx, "/checkpoint/refuse_nonfinite");
+    }
+    let checkpoint = checkpoint.and_then(|it| checkpoint::checkpoint(&mut cx, it));
     let baseline = options.baseline.and_then(|it| checkpoint::baseline(&mut cx, it));
     let data = options.data.map(|it| data::data(&mut cx, it));
     let probes = probes::probes(&mut cx, options.verify, options.analyze);
+    let refs = policy::refs(&mut cx, options.refs);
     let on = actions::actions(&mut cx, options.on.unwrap_or_default());
     let report = cx.report_settings(options.report.unwrap_or_default());
     let run = cx.run_settings(options.run.unwrap_or_default());
@@ -43,9 +54,13 @@ pub(crate) fn pipeline(
         plugins: PluginSettings { dirs },
         store,
         checkpoint,
+        refuse_nonfinite,
+        save,
+        keep,
         baseline,
         data,
         probes,
+        refs,
         on,
         report,
         run,

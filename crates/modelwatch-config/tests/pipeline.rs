@@ -4,8 +4,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use modelwatch_config::{
-    Action, BaselineSource, Bound, CheckpointSource, ConfigError, DataFormat, Diagnostic, FailOn, Isolation, MAX_BYTES,
-    Op, Operand, Override, Pipeline, ProbeKind, ProbeSeverity, Selector, When, load, parse, to_json,
+    Action, BaselineSource, Best, Bound, CheckpointSource, ConfigError, DataFormat, Diagnostic, FailOn, Improved,
+    Isolation, Keep, MAX_BYTES, Mode, Op, Operand, Override, Pipeline, ProbeKind, ProbeSeverity, RefRules, Save,
+    Selector, When, load, parse, to_json,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +27,19 @@ with = { path = "../.modelwatch/store" }
 import = "../ckpt-0006"
 name = "digits"
 model = "model.onnx"
+refuse_nonfinite = true
+[checkpoint.save]
+every_steps = 500
+every = "10m"
+improved = { metric = "loss", mode = "min", min_delta = 0.5 }
+changed = 0.01
+on_signal = true
+[checkpoint.keep]
+last = 5
+best = [{ metric = "accuracy", mode = "max", n = 3 }, { metric = "loss", mode = "min" }]
+every_steps = 1000
+within = "7d"
+grace = 0
 
 [baseline]
 from = "digits@good"
@@ -66,6 +80,12 @@ when = "baseline"
 uses = "drift"
 when = "reference"
 
+[refs.production]
+require = "verified"
+window = "30m"
+[refs.good]
+max_rollbacks = 1
+
 [on.pass]
 run = ["notify", "ok"]
 move = ["good", "latest"]
@@ -95,6 +115,11 @@ fn every_key_arrives() {
     assert_eq!(it.root, PathBuf::from("configs"));
     assert_eq!(it.fail_on, FailOn::Warning);
     assert_eq!(it.plugins.dirs, [PathBuf::from("configs/../plugins"), PathBuf::from("/abs")]);
+    let minutes = |n: u64| Duration::from_secs(n * 60);
+    let production = RefRules { require_verified: true, max_rollbacks: 3, window: minutes(30) };
+    assert_eq!(it.ref_rules("production"), production);
+    let good = RefRules { require_verified: false, max_rollbacks: 1, window: minutes(60) };
+    assert_eq!((it.ref_rules("good"), it.ref_rules("other")), (good, RefRules::default()));
     let store = it.store.unwrap();
     assert_eq!((store.uses.as_str(), store.pointer.as_str()), ("local", "/store"));
     assert_eq!(Value::Object(store.with), json!({ "path": "../.modelwatch/store" }));
@@ -105,6 +130,31 @@ fn every_key_arrives() {
             lineage: "digits".to_owned(),
             model: Some("model.onnx".to_owned()),
             pointer: "/checkpoint".to_owned(),
+        }
+    );
+    assert!(it.refuse_nonfinite);
+    assert_eq!(
+        it.save,
+        Some(Save {
+            every_steps: Some(500),
+            every: Some(Duration::from_secs(600)),
+            improved: Some(Improved { metric: "loss".to_owned(), mode: Mode::Min, min_delta: 0.5 }),
+            changed: Some(0.01),
+            on_signal: true,
+        })
+    );
+    assert_eq!(
+        it.keep.unwrap(),
+        Keep {
+            last: Some(5),
+            best: vec![
+                Best { metric: "accuracy".to_owned(), mode: Mode::Max, n: 3 },
+                Best { metric: "loss".to_owned(), mode: Mode::Min, n: 1 },
+            ],
+            every_steps: Some(1000),
+            within: Some(Duration::from_secs(7 * 86_400)),
+            grace: Duration::ZERO,
+            prune: false,
         }
     );
     let baseline = it.baseline.unwrap();

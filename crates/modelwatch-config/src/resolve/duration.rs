@@ -7,19 +7,40 @@ use crate::options::DurationOption;
 /// The longest timeout: 365 days.
 const MAX_SECONDS: f64 = 365.0 * 86_400.0;
 
+/// Returns the duration that a text spells, which may be no time at all, or what is wrong with it.
+///
+/// # Errors
+/// When it is none, or is longer than 365 days.
+///
+/// ```
+/// assert_eq!(modelwatch_config::parse_span("1h30m").map(|it| it.as_secs()), Ok(5400));
+/// assert_eq!(modelwatch_config::parse_span("5"), Err("has no unit"));
+/// ```
+pub fn parse_span(text: &str) -> Result<Duration, &'static str> {
+    of_seconds(seconds(text)?)
+}
+
+/// Returns the duration, which may be no time at all, or what is wrong with it.
+pub(super) fn span(option: &DurationOption) -> Result<Duration, &'static str> {
+    match option {
+        DurationOption::Seconds(it) => of_seconds(*it),
+        DurationOption::Text(it) => parse_span(it),
+    }
+}
+
 /// Returns the duration, or what is wrong with it.
 pub(super) fn duration(option: &DurationOption) -> Result<Duration, &'static str> {
-    let seconds = match option {
-        DurationOption::Seconds(it) => *it,
-        DurationOption::Text(it) => seconds(it)?,
-    };
-    if seconds.is_nan() || seconds <= 0.0 {
+    span(option).and_then(|it| if it.is_zero() { Err("must be longer than zero") } else { Ok(it) })
+}
+
+fn of_seconds(seconds: f64) -> Result<Duration, &'static str> {
+    if seconds.is_nan() || seconds < 0.0 {
         return Err("must be longer than zero");
     }
     if seconds > MAX_SECONDS {
         return Err("is longer than 365 days");
     }
-    Duration::try_from_secs_f64(seconds).ok().filter(|it| !it.is_zero()).ok_or("must be longer than zero")
+    Duration::try_from_secs_f64(seconds).map_err(|_| "must be longer than zero")
 }
 
 fn seconds(text: &str) -> Result<f64, &'static str> {

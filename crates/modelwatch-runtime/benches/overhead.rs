@@ -48,6 +48,7 @@ fn pass(catalog: &Catalog, text: &str, dir: &Path) {
     let options = Options {
         catalog,
         cancelled: Arc::new(AtomicBool::new(false)),
+        preempted: Arc::default(),
         now: Timestamp::UNIX_EPOCH,
         on_event: &|_| {},
         keep: false,

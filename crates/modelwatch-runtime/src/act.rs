@@ -7,16 +7,18 @@ use std::{
     process::{Command, Stdio},
 };
 
-use modelwatch_config::Action;
+use modelwatch_config::{Action, Keep, Pipeline};
 use modelwatch_sdk::{
     ErrorKind, Host,
-    store::{CheckpointId, CheckpointStore, History},
+    store::{CheckpointId, CheckpointStore, CollectOptions, History, ROLLBACK},
 };
 use tracing::info;
 
 use crate::{
-    checkpoint::verify,
+    checkpoint::{CheckpointError, verify},
+    prune,
     record::{ActionKind, ActionRecord, ActionStatus, RunRecord},
+    refs,
 };
 
 /// Why `latest` is not moved.
@@ -29,6 +31,10 @@ pub(crate) struct Judged<'a> {
     pub(crate) id: &'a CheckpointId,
     /// The lineage as it was when the run looked at it: whoever moves a ref after that wins.
     pub(crate) before: &'a History,
+    /// What the pipeline says about refs.
+    pub(crate) pipeline: &'a Pipeline,
+    /// Seconds since 1970.
+    pub(crate) now: u64,
 }
 
 /// Carries out one action on refs.
@@ -49,6 +55,25 @@ pub(crate) fn on_refs(
         (Some(judged), _) => rollback(judged, host, name, reason),
     };
     refs.into_iter().map(act).collect()
+}
+
+/// Prunes the lineage of the judged checkpoint.
+pub(crate) fn prune(judged: &Judged<'_>, policy: &Keep, reason: &str) -> ActionRecord {
+    let pruned = || {
+        let history = judged.store.history(judged.lineage)?;
+        let plan = prune::plan(judged.store, &(), &history, policy, judged.now)?;
+        let n = prune::remove(judged.store, judged.lineage, &plan, reason)?;
+        // What an earlier run removed and marked is freed now, also where this one removes nothing.
+        judged.store.collect(&(), &CollectOptions { grace: policy.grace.as_secs(), dry_run: false })?;
+        Ok::<_, CheckpointError>((n, plan.len()))
+    };
+    let (status, message) = match pruned() {
+        Ok((0, all)) => (ActionStatus::NotNeeded, format!("all of {all} checkpoints are kept")),
+        Ok((n, all)) => (ActionStatus::Done, format!("{n} of {all} checkpoints were removed")),
+        Err(CheckpointError::Store(e)) if e.kind == ErrorKind::Conflict => (ActionStatus::Conflict, e.message),
+        Err(e) => (ActionStatus::Failed, e.to_string()),
+    };
+    record(ActionKind::Prune, judged.lineage.to_owned(), status, message)
 }
 
 /// Carries out one action that tells others. `run` is the record without these actions.
@@ -74,6 +99,16 @@ fn move_ref(judged: &Judged<'_>, name: String, reason: &str) -> ActionRecord {
         let res = record(ActionKind::Move, name, ActionStatus::NotNeeded, "it points at the checkpoint already");
         return ActionRecord { to: Some(judged.id.to_string()), ..res };
     }
+    let rules = judged.pipeline.ref_rules(&name);
+    if rules.require_verified {
+        // Not the lineage as it was: this run's verdict counts, and so does another pipeline's meanwhile.
+        let refused = judged.store.history(judged.lineage).map(|it| refs::refuses(&rules, &it, &name, judged.id));
+        match refused {
+            Ok(None) => {}
+            Ok(Some(why)) => return record(ActionKind::Move, name, ActionStatus::Failed, why),
+            Err(e) => return record(ActionKind::Move, name, ActionStatus::Failed, e.message),
+        }
+    }
     swap(ActionKind::Move, judged, name, before, judged.id, reason)
 }
 
@@ -93,11 +128,15 @@ fn rollback(judged: &Judged<'_>, host: &dyn Host, name: String, reason: &str) ->
         Ok(it) => it,
         Err(e) => return record(kind, name, ActionStatus::Failed, e.message),
     };
+    if let Some(why) = refs::flaps(&judged.pipeline.ref_rules(&name), &history, &name, judged.now) {
+        return record(kind, name, ActionStatus::Failed, why);
+    }
+    let reason = format!("{ROLLBACK}{reason}");
     let mut damaged = Vec::new();
     for id in history.before(&name, judged.id) {
         match verify(judged.store, host, id) {
             Ok(()) => {
-                let mut res = swap(kind, judged, name, Some(judged.id), id, reason);
+                let mut res = swap(kind, judged, name, Some(judged.id), id, &reason);
                 if !damaged.is_empty() {
                     res.message = format!("{}; passed over, because damaged: {}", res.message, damaged.join(", "));
                 }

@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use thiserror::Error;
 
+use crate::arrival::{VERDICT_FILE, is_handoff};
+
 /// How much is read at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -45,6 +47,41 @@ pub enum CheckpointError {
         /// The path.
         path: PathBuf,
     },
+    /// The files of a hand-off are not what its manifest lists.
+    #[error("the hand-off `{}` is not what it says, so that nothing was stored: {}", path.display(), problems.join("; "))]
+    Handoff {
+        /// The folder.
+        path: PathBuf,
+        /// Everything that is wrong, one sentence each.
+        problems: Vec<String>,
+    },
+    /// A weight is NaN or infinite, and that is to be refused.
+    #[error(
+        "tensor `{tensor}` of `{}` is {value} at element {index}, so that nothing was stored; `refuse_nonfinite` is set",
+        path.display()
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Which of its elements, in row-major order.
+        index: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// Whether all weights are finite cannot be told.
+    #[error(
+        "whether the weights of `{}` are finite cannot be told, so that nothing was stored: {reason}; \
+         `refuse_nonfinite` is set",
+        path.display()
+    )]
+    NotExamined {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The store failed.
     #[error("{}{}", .0.message, help(.0))]
     Store(Error),
@@ -55,6 +92,14 @@ pub enum CheckpointError {
         spec: String,
         /// What there is.
         known: String,
+    },
+    /// Nothing can stand in for the checkpoint.
+    #[error("no checkpoint can be given out for `{spec}`: {}", skipped.join("; "))]
+    NoneToServe {
+        /// What was asked for.
+        spec: String,
+        /// What was passed over and why, one sentence each.
+        skipped: Vec<String>,
     },
     /// More than one checkpoint's id starts like this.
     #[error("`{spec}` is the start of {n} checkpoint ids; give more digits")]
@@ -76,7 +121,8 @@ fn help(error: &Error) -> String {
     if error.help.is_empty() { String::new() } else { format!("; {}", error.help) }
 }
 
-/// Stores the file or folder at `path` as a checkpoint of `lineage`.
+/// Stores the file or folder at `path` as a checkpoint of `lineage`, with the metadata that
+/// [`examine`](crate::arrival::examine) returned.
 ///
 /// # Errors
 /// When it cannot be read or stored.
@@ -136,6 +182,10 @@ pub fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, CheckpointError> {
         res.push((name.to_owned(), path.to_owned()));
     } else {
         walk(path, "", 0, &mut res)?;
+        if is_handoff(path) {
+            // Written afterwards, for the training loop: with it the same hand-off would be another checkpoint.
+            res.retain(|(name, _)| name != VERDICT_FILE);
+        }
     }
     for (name, _) in &res {
         check_file_name(name)?;

@@ -10,12 +10,18 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod arrival;
 pub mod checkpoint;
 pub mod contents;
 pub mod data;
+pub mod due;
 pub mod history;
+pub mod load;
 pub mod plugin;
+pub mod prune;
 pub mod record;
+pub mod refs;
+pub mod retain;
 pub mod run;
 
 mod act;

@@ -158,9 +158,9 @@ pub struct ModelRecord {
 /// An action that a pipeline asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionRecord {
-    /// `move`, `rollback`, `notify` or `run`.
+    /// `move`, `rollback`, `prune`, `notify` or `run`.
     pub kind: ActionKind,
-    /// The ref, file or command.
+    /// The ref, lineage, file or command.
     #[serde(rename = "ref")]
     pub target: String,
     /// Where the ref was.
@@ -185,6 +185,8 @@ pub enum ActionKind {
     Notify,
     /// A command was run.
     Run,
+    /// The lineage was pruned.
+    Prune,
 }
 
 /// What became of an action.

@@ -14,7 +14,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use modelwatch_config::{Diagnostic, Document, Pipeline};
+use modelwatch_config::{CheckpointSource, Diagnostic, Document, Pipeline};
+use modelwatch_sdk::store::CheckpointId;
 
 use crate::{history::HistoryError, plugin::Catalog, record::RunRecord};
 
@@ -24,6 +25,8 @@ pub struct Options<'a> {
     pub catalog: &'a Catalog,
     /// Set to end the run.
     pub cancelled: Arc<AtomicBool>,
+    /// Set before `cancelled` where the machine is about to be taken away: the run may still import.
+    pub preempted: Arc<AtomicBool>,
     /// The time, which names the run.
     pub now: Timestamp,
     /// Told what is going on.
@@ -58,7 +61,10 @@ pub enum Problem {
     /// The pipeline is at fault.
     Pipeline(Vec<Diagnostic>),
     /// The run was told to end. No ref was moved.
-    Interrupted,
+    Interrupted {
+        /// What was imported all the same, since the pipeline says so.
+        stored: Option<CheckpointId>,
+    },
 }
 
 /// Runs the pipeline.
@@ -80,7 +86,15 @@ pub fn check(document: &Document, pipeline: &Pipeline, options: &Options<'_>, en
     };
     match res {
         Ok(it) | Err(Problem::Pipeline(it)) => it,
-        Err(Problem::Interrupted) => Vec::new(),
+        Err(Problem::Interrupted { .. }) => Vec::new(),
+    }
+}
+
+/// Returns the lineage of the judged checkpoint.
+pub fn lineage_of(source: &CheckpointSource) -> &str {
+    match source {
+        CheckpointSource::Import { lineage, .. } => lineage,
+        CheckpointSource::Stored { spec, .. } => &spec.lineage,
     }
 }
 

@@ -10,19 +10,22 @@ use std::{
 
 use modelwatch_config::{BaselineSource, CheckpointSource, Columns, Document, Pipeline, When};
 use modelwatch_sdk::{
-    DType, ModelRole, Need, Role, TensorView,
+    DType, Host, ModelRole, Need, Role, TensorView,
     store::{self, CheckpointId, CheckpointStore},
 };
 use modelwatch_tensors::{Tensor, TensorFile, find_weights};
 
-use super::{Event, Options, Outcome, Problem, outcome, plan, plan::Plan, threads};
+use super::{Event, Options, Outcome, Problem, lineage_of, outcome, plan, plan::Plan, threads};
 use crate::{
+    arrival,
     checkpoint::{self, Laid},
     data::{BATCH_UNIT, Dataset},
+    due,
     history::History,
     inputs::InputMap,
     model::{self, LoadedModel},
     pass::{self, Layout, PassSettings, Slot},
+    prune,
     record::{CheckpointRecord, Coverage, GapRecord},
     services::{Models, PlainHost},
 };
@@ -40,6 +43,24 @@ pub(super) struct Run<'a> {
     pub(super) non_finite_inputs: u64,
     /// The judged checkpoint, also where its bytes turn out to be damaged.
     pub(super) judged: Option<CheckpointId>,
+    /// Why what there was to import was not stored.
+    pub(super) not_saved: Option<String>,
+}
+
+/// What became of what there was to import.
+enum Import {
+    Stored(CheckpointId),
+    /// No rule says that it is to be stored; why.
+    NotDue(String),
+}
+
+/// The host of an import, which a preemption does not end: it is the reason to import.
+struct ImportHost<'r, 'a>(&'r Run<'a>);
+
+impl Host for ImportHost<'_, '_> {
+    fn is_cancelled(&self) -> bool {
+        self.0.host.is_cancelled() && !self.0.is_preempted()
+    }
 }
 
 /// A checkpoint that is there to be looked at.
@@ -84,6 +105,7 @@ pub(super) fn execute(
         failures: Vec::new(),
         non_finite_inputs: 0,
         judged: None,
+        not_saved: None,
     };
     if options.keep
         && let Err(e) = History::open(&outcome::history_path(pipeline))
@@ -94,6 +116,19 @@ pub(super) fn execute(
     let store = run.open_store(&plan);
     let before = run.history(store.as_deref());
     let candidate = run.phase("checkpoint", |run| run.candidate(store.as_deref()));
+    run.check_interrupted()?;
+    if run.not_saved.is_some() {
+        // There is nothing to judge: no data is read, and no probe has a say.
+        let nothing = outcome::Checkpoints {
+            store: None,
+            before: None,
+            lineage: None,
+            candidate: None,
+            baseline: None,
+            models: Vec::new(),
+        };
+        return outcome::conclude(run, document, Vec::new(), nothing);
+    }
     let baseline = run.phase("baseline", |run| run.baseline(store.as_deref()));
     run.check_interrupted()?;
 
@@ -117,7 +152,7 @@ pub(super) fn execute(
     let checkpoints = outcome::Checkpoints {
         store: store.as_deref(),
         before: before.as_ref(),
-        lineage: pipeline.checkpoint.as_ref().map(plan::lineage),
+        lineage: pipeline.checkpoint.as_ref().map(lineage_of),
         candidate,
         baseline,
         models: [candidate_model, baseline_model].into_iter().filter_map(|it| Some(it.ok()?.record)).collect(),
@@ -135,7 +170,18 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn check_interrupted(&self) -> Result<(), Problem> {
-        if self.options.cancelled.load(Ordering::Relaxed) { Err(Problem::Interrupted) } else { Ok(()) }
+        let stored = || self.judged.clone().filter(|_| self.is_preempted());
+        if self.options.cancelled.load(Ordering::Relaxed) {
+            Err(Problem::Interrupted { stored: stored() })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Returns whether the run was told to end and is to import before it does.
+    fn is_preempted(&self) -> bool {
+        let on_signal = self.pipeline.save.as_ref().is_some_and(|it| it.on_signal);
+        on_signal && self.options.preempted.load(Ordering::Relaxed)
     }
 
     pub(super) fn gap(&mut self, probe: &str, what: impl Into<String>, why: impl Into<String>) {
@@ -151,7 +197,7 @@ impl<'a> Run<'a> {
     }
 
     fn history(&mut self, store: Option<&dyn CheckpointStore>) -> Option<store::History> {
-        let lineage = plan::lineage(self.pipeline.checkpoint.as_ref()?);
+        let lineage = lineage_of(self.pipeline.checkpoint.as_ref()?);
         store?.history(lineage).map_err(|e| self.failures.push(("store", e.message))).ok()
     }
 
@@ -159,12 +205,20 @@ impl<'a> Run<'a> {
         let source = self.pipeline.checkpoint.as_ref()?;
         let ready = match (source, store) {
             (CheckpointSource::Import { path, lineage, model, .. }, Some(store)) => {
-                let id = checkpoint::import(store, &self.host, lineage, path, &serde_json::Map::new());
-                id.and_then(|id| {
-                    self.judged = Some(id.clone());
-                    self.lay_out(store, id, lineage, path.display().to_string(), model.clone())
-                })
-                .map_err(|e| e.to_string())
+                let imported = match self.import(store, lineage, path, model.as_deref()) {
+                    Ok(Import::Stored(id)) => Ok(id),
+                    Ok(Import::NotDue(why)) => {
+                        self.not_saved = Some(why);
+                        return None;
+                    }
+                    Err(e) => Err(e),
+                };
+                imported
+                    .and_then(|id| {
+                        self.judged = Some(id.clone());
+                        self.lay_out(store, id, lineage, path.display().to_string(), model.clone())
+                    })
+                    .map_err(|e| e.to_string())
             }
             (CheckpointSource::Import { path, model, .. }, None) if self.pipeline.store.is_none() => {
                 plain(path, model.clone())
@@ -176,6 +230,32 @@ impl<'a> Run<'a> {
             (_, None) => return None,
         };
         ready.map_err(|e| self.failures.push(("checkpoint", e))).ok()
+    }
+
+    fn import(
+        &self,
+        store: &dyn CheckpointStore,
+        lineage: &str,
+        path: &Path,
+        model: Option<&str>,
+    ) -> Result<Import, checkpoint::CheckpointError> {
+        let host = ImportHost(self);
+        let metadata = arrival::examine(path)?;
+        if let Some(rules) = &self.pipeline.save {
+            let arriving = due::Arriving {
+                path,
+                facts: &prune::of_metadata(&metadata),
+                preempted: self.is_preempted(),
+                now: u64::try_from(self.options.now.as_second()).unwrap_or(0),
+            };
+            if let Some(why) = due::why_not(rules, store, &host, &store.history(lineage)?, &arriving)? {
+                return Ok(Import::NotDue(why));
+            }
+        }
+        if self.pipeline.refuse_nonfinite {
+            arrival::refuse_nonfinite(path, model)?;
+        }
+        checkpoint::import(store, &host, lineage, path, &metadata).map(Import::Stored)
     }
 
     fn baseline(&mut self, store: Option<&dyn CheckpointStore>) -> Option<Ready> {

@@ -92,6 +92,10 @@ impl Judgement {
         for (what, why) in &run.failures {
             res.check(RUN, true, failed(what, "is there and can be read", why));
         }
+        if let Some(why) = &run.not_saved {
+            let check = failed("checkpoint", "is to be stored", why);
+            res.check(RUN, true, Check { status: Status::NotChecked, ..check });
+        }
         if run.non_finite_inputs > 0 {
             let n = run.non_finite_inputs;
             let finding = Finding::new(
@@ -253,7 +257,14 @@ fn overall(record: &RunRecord) -> BTreeMap<String, f64> {
 fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'_>) {
     let judged = || {
         let id = run.judged.as_ref()?;
-        Some(Judged { store: checkpoints.store?, lineage: checkpoints.lineage?, id, before: checkpoints.before? })
+        Some(Judged {
+            store: checkpoints.store?,
+            lineage: checkpoints.lineage?,
+            id,
+            before: checkpoints.before?,
+            pipeline: run.pipeline,
+            now: u64::try_from(run.options.now.as_second()).unwrap_or(0),
+        })
     };
     let mut judged = judged();
     if let Some(it) = &judged {
@@ -281,9 +292,18 @@ fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'
         Verdict::Error => &on.error,
     };
     let reason = format!("{} by run {} of {}", record.verdict.as_str(), record.run_id, run.pipeline.name);
-    for action in actions {
+    // Where nothing was stored there is nothing to move a ref to or away from.
+    let on_refs = if run.not_saved.is_some() { &[][..] } else { actions };
+    for action in on_refs {
         // Not the run's host: what has begun is not interrupted.
         record.actions.extend(act::on_refs(action, judged.as_ref(), &(), &reason));
+    }
+    // Nothing is removed on the strength of a run that could not be carried out.
+    if let (Some(policy), Some(judged)) = (&run.pipeline.keep, &judged)
+        && policy.prune
+        && record.verdict != Verdict::Error
+    {
+        record.actions.push(act::prune(judged, policy, &reason));
     }
     exit_code(record);
     let snapshot = record.clone();

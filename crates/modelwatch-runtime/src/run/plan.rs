@@ -364,11 +364,3 @@ impl<'a> Planned<'a> {
         Slot::open(self.settings, found.opener.clone(), host).map_err(|e| e.message)
     }
 }
-
-/// Returns the lineage of the judged checkpoint.
-pub(super) fn lineage(source: &CheckpointSource) -> &str {
-    match source {
-        CheckpointSource::Import { lineage, .. } => lineage,
-        CheckpointSource::Stored { spec, .. } => &spec.lineage,
-    }
-}

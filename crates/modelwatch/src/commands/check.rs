@@ -20,6 +20,7 @@ pub(crate) fn check(arguments: &cli::Check) -> anyhow::Result<Code> {
         let options = Options {
             catalog: &catalog,
             cancelled: Arc::new(AtomicBool::new(false)),
+            preempted: Arc::default(),
             now: Timestamp::now(),
             on_event: &|_| {},
             keep: false,

@@ -74,22 +74,26 @@ pub(super) fn catalog(plugins: &PluginDirs, pipeline: Option<&Pipeline>) -> anyh
     Ok(res)
 }
 
-/// A flag that is set by an interruption. A second one ends the process at once.
-pub(super) fn cancel_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
+/// A flag that is set by an interruption, and one that is set before it where that is a preemption. A second
+/// interruption ends the process at once.
+pub(super) fn cancel_on_signals() -> anyhow::Result<(Arc<AtomicBool>, Arc<AtomicBool>)> {
+    let (flag, preempted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    signal_hook::flag::register(SIGTERM, Arc::clone(&preempted)).context("cannot listen for signals")?;
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
             .context("cannot listen for signals")?;
     }
-    Ok(flag)
+    Ok((flag, preempted))
 }
 
 pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalog, how: How) -> anyhow::Result<Code> {
     let progress = Progress::new(how.quiet);
+    let (cancelled, preempted) = cancel_on_signals()?;
     let options = Options {
         catalog,
-        cancelled: cancel_on_signals()?,
+        cancelled,
+        preempted,
         now: Timestamp::now(),
         on_event: &|it| progress.show(&it),
         keep: how.keep,
@@ -101,6 +105,10 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
         Err(Problem::Pipeline(it)) => {
             complain(document, &it);
             Ok(Code::WRONG)
+        }
+        Err(Problem::Interrupted { stored: Some(id) }) => {
+            output::error(&format!("interrupted; {} was stored before, no ref was moved", id.short()));
+            Ok(Code::INTERRUPTED)
         }
         Err(_) => {
             output::error("interrupted; no ref was moved");

@@ -71,6 +71,7 @@ pub(crate) fn kind(it: ActionKind) -> &'static str {
         ActionKind::Rollback => "rollback",
         ActionKind::Notify => "notify",
         ActionKind::Run => "run",
+        ActionKind::Prune => "prune",
     }
 }
 

@@ -1,0 +1,224 @@
+//! Whether what is to be imported is worth a checkpoint of its own.
+//!
+//! Any rule that says so is enough. A rule that lacks what it compares says nothing: it never counts as met.
+
+use std::{path::Path, time::Duration};
+
+use modelwatch_config::{Improved, Save};
+use modelwatch_sdk::{
+    Host,
+    store::{CheckpointStore, CheckpointSummary, History},
+};
+use modelwatch_tensors::TensorFile;
+
+use crate::{
+    checkpoint::{CheckpointError, lay_out},
+    prune,
+    retain::{Facts, metric},
+};
+
+/// What is to be imported.
+pub struct Arriving<'a> {
+    /// The file or folder.
+    pub path: &'a Path,
+    /// What it says of itself.
+    pub facts: &'a Facts,
+    /// The run was told to end, and this may be the last chance.
+    pub preempted: bool,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+/// Returns `None` where it is to be stored, else why it is not, rule by rule.
+///
+/// # Errors
+/// When the store cannot be read, or the caller was told to stop.
+pub fn why_not(
+    rules: &Save,
+    store: &dyn CheckpointStore,
+    host: &dyn Host,
+    history: &History,
+    arriving: &Arriving<'_>,
+) -> Result<Option<String>, CheckpointError> {
+    let Some(newest) = history.checkpoints().last() else { return Ok(None) };
+    if rules.on_signal && arriving.preempted {
+        return Ok(None);
+    }
+    let mut reasons = Vec::new();
+    let mut is_met = |it: Result<(), String>| it.map_err(|why| reasons.push(why)).is_ok();
+    if rules.every.is_some_and(|every| is_met(old_enough(every, newest.time, arriving.now))) {
+        return Ok(None);
+    }
+    if let Some(every) = rules.every_steps {
+        let before = store.open(host, &newest.id).ok().map(|it| prune::of_metadata(&it.manifest().metadata));
+        if is_met(far_enough(every, before.and_then(|it| it.step), arriving.facts.step)) {
+            return Ok(None);
+        }
+    }
+    if let Some(rule) = &rules.improved {
+        let facts = prune::facts(store, host, history)?;
+        let none = Facts::default();
+        let all = history.checkpoints().iter();
+        let values = all.filter_map(|it| training_metric(it, facts.get(&it.id).unwrap_or(&none), &rule.metric));
+        if is_met(improved(rule, values, arriving.facts.metrics.get(&rule.metric).copied())) {
+            return Ok(None);
+        }
+    }
+    if let Some(least) = rules.changed {
+        let reader = store.open(host, &newest.id)?;
+        let laid = lay_out(reader.as_ref(), host)?;
+        let opened = TensorFile::open(laid.path()).and_then(|old| Ok((old, TensorFile::open(arriving.path)?)));
+        let change = opened.and_then(|(old, new)| change(&old, &new)).map_err(|e| e.to_string());
+        if is_met(changed(least, change)) {
+            return Ok(None);
+        }
+    }
+    if rules.on_signal {
+        reasons.push("the run was not told to end".to_owned());
+    }
+    Ok(Some(format!("no rule of `[checkpoint.save]` says that it is to be stored: {}", reasons.join("; "))))
+}
+
+/// The training loop's own number first, since that is what the arriving one has.
+fn training_metric(checkpoint: &CheckpointSummary, facts: &Facts, name: &str) -> Option<f64> {
+    let said = facts.metrics.get(name).copied().filter(|it| it.is_finite());
+    said.or_else(|| metric(checkpoint, facts, name))
+}
+
+fn old_enough(every: Duration, before: u64, now: u64) -> Result<(), String> {
+    // A clock that was set back must not hold checkpoints off.
+    if before > now || Duration::from_secs(now - before) >= every {
+        return Ok(());
+    }
+    let (age, every) = (now - before, every.as_secs_f64());
+    Err(format!("the newest checkpoint is {age} seconds old, less than {every}"))
+}
+
+fn far_enough(every: u64, before: Option<u64>, now: Option<u64>) -> Result<(), String> {
+    match (before, now) {
+        (_, None) => Err("it does not say its step".to_owned()),
+        // Training that went back and goes on from there is as far from the newest checkpoint.
+        (Some(before), Some(now)) if before.abs_diff(now) < every => {
+            Err(format!("step {now} is {} steps from step {before}, less than {every}", before.abs_diff(now)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn improved(rule: &Improved, before: impl Iterator<Item = f64>, now: Option<f64>) -> Result<(), String> {
+    let name = &rule.metric;
+    let Some(now) = now.filter(|it| it.is_finite()) else {
+        return Err(format!("it has no finite `{name}`"));
+    };
+    let best = before.reduce(|best, it| if rule.mode.is_better(it, best) { it } else { best });
+    let Some(best) = best else { return Ok(()) };
+    if rule.mode.is_better(now, best) && (now - best).abs() > rule.min_delta {
+        return Ok(());
+    }
+    let (mode, delta) = (rule.mode.as_str(), rule.min_delta);
+    Err(format!("`{name}` is {now} where the best is {best} ({mode}, by more than {delta})"))
+}
+
+fn changed(least: f64, change: Result<f64, String>) -> Result<(), String> {
+    match change {
+        Ok(change) if change > least => Ok(()),
+        Ok(change) => Err(format!("the weights changed by {change:.3e} of their norm, not more than {least}")),
+        Err(why) => Err(format!("how much the weights changed cannot be told: {why}")),
+    }
+}
+
+/// Returns `‖new − old‖ / ‖old‖` over all float tensors; infinite where one is new, gone, of another shape or, in
+/// another place than before, not a number.
+fn change(old: &TensorFile, new: &TensorFile) -> Result<f64, modelwatch_tensors::TensorError> {
+    let floats = |it: &TensorFile| it.infos().iter().filter(|it| it.dtype.is_float()).cloned().collect::<Vec<_>>();
+    let (before, after) = (floats(old), floats(new));
+    let same = |(a, b): (&modelwatch_tensors::TensorInfo, &modelwatch_tensors::TensorInfo)| {
+        a.name == b.name && a.shape == b.shape
+    };
+    if before.len() != after.len() || !before.iter().zip(&after).all(same) {
+        return Ok(f64::INFINITY);
+    }
+    let (mut difference, mut norm) = (0.0, 0.0);
+    for it in &before {
+        let (Some(old), Some(new)) = (old.get(&it.name), new.get(&it.name)) else { continue };
+        let (old, new) = (old?, new?);
+        for (a, b) in old.view().to_f64_iter().zip(new.view().to_f64_iter()) {
+            if a == b || (a.is_nan() && b.is_nan()) {
+                norm += if a.is_finite() { a * a } else { 0.0 };
+            } else if !(a.is_finite() && b.is_finite()) {
+                return Ok(f64::INFINITY);
+            } else {
+                norm += a * a;
+                difference += (b - a) * (b - a);
+            }
+        }
+    }
+    Ok(if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() })
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_config::Mode;
+
+    use super::*;
+
+    fn rule(mode: Mode, min_delta: f64) -> Improved {
+        Improved { metric: "loss".to_owned(), mode, min_delta }
+    }
+
+    #[test]
+    fn nan_never_improves_on_anything() {
+        let min = rule(Mode::Min, 0.1);
+        for bad in [None, Some(f64::NAN), Some(f64::NEG_INFINITY)] {
+            assert_eq!(improved(&min, [1.0].into_iter(), bad).unwrap_err(), "it has no finite `loss`");
+        }
+        assert_eq!(improved(&min, [].into_iter(), Some(5.0)), Ok(()));
+        assert_eq!(improved(&min, [1.0, 0.5].into_iter(), Some(0.3)), Ok(()));
+        let why = improved(&min, [1.0, 0.5].into_iter(), Some(0.45)).unwrap_err();
+        assert_eq!(why, "`loss` is 0.45 where the best is 0.5 (min, by more than 0.1)");
+        assert!(improved(&rule(Mode::Max, 0.0), [0.5].into_iter(), Some(0.5)).is_err());
+        assert!(improved(&rule(Mode::Max, 0.0), [0.5].into_iter(), Some(0.6)).is_ok());
+    }
+
+    #[test]
+    fn steps_and_times_that_went_back_hold_nothing_off() {
+        assert_eq!(
+            far_enough(100, Some(1000), Some(1050)).unwrap_err(),
+            "step 1050 is 50 steps from step 1000, less than 100"
+        );
+        for (before, now) in [(Some(1000), 1100), (Some(1000), 10), (None, 5)] {
+            assert_eq!(far_enough(100, before, Some(now)), Ok(()));
+        }
+        assert!(far_enough(100, None, None).is_err());
+        let minute = Duration::from_secs(60);
+        assert_eq!(old_enough(minute, 100, 130).unwrap_err(), "the newest checkpoint is 30 seconds old, less than 60");
+        assert_eq!((old_enough(minute, 100, 160), old_enough(minute, 100, 99)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn change_is_relative_and_compares_like_with_like() {
+        let write = |name: &str, values: &[f32]| {
+            let path = std::env::temp_dir().join(format!("modelwatch-due-{}-{name}.npy", std::process::id()));
+            let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}", values.len());
+            let mut bytes = b"\x93NUMPY\x01\0\x76\0".to_vec();
+            bytes.extend(format!("{header:<117}\n").bytes());
+            values.iter().for_each(|it| bytes.extend(it.to_le_bytes()));
+            std::fs::write(&path, bytes).unwrap();
+            let res = TensorFile::open(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            res
+        };
+        let nan = f32::NAN;
+        for (old, new, expected) in [
+            (&[3.0, 4.0][..], &[3.0, 4.0][..], 0.0),
+            (&[3.0, 4.0], &[3.0, 4.5], 0.1),
+            (&[0.0, 0.0], &[0.0, 1.0], f64::INFINITY),
+            (&[1.0], &[1.0, 2.0], f64::INFINITY),
+            (&[1.0, nan], &[1.0, nan], 0.0),
+            (&[1.0, 2.0], &[1.0, nan], f64::INFINITY),
+        ] {
+            assert_eq!(change(&write("it", old), &write("it", new)).unwrap(), expected, "{old:?} {new:?}");
+        }
+        assert!(changed(0.01, Ok(f64::NAN)).is_err() && changed(0.01, Ok(f64::INFINITY)).is_ok());
+    }
+}

@@ -1,0 +1,108 @@
+//! Takes out of a lineage what its policy does not keep.
+//!
+//! What is removed is only marked so: its bytes go with a later collection, in two phases.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelwatch_config::Keep;
+use modelwatch_sdk::{
+    ErrorKind, Host,
+    store::{CheckpointId, CheckpointStore, History},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    checkpoint::{CheckpointError, verify},
+    retain::{Facts, Retention, retain},
+};
+
+/// One entry of the log names at most so many.
+const MAX_REMOVED: usize = 10_000;
+
+/// Returns what would become of every checkpoint of the lineage, oldest first.
+///
+/// Where something would go, the checkpoints that refs could go back to are read and verified, since one that is
+/// damaged must not be the reason to let another one go.
+///
+/// # Errors
+/// When the store cannot be read, or the caller was told to stop.
+pub fn plan(
+    store: &dyn CheckpointStore,
+    host: &dyn Host,
+    history: &History,
+    policy: &Keep,
+    now: u64,
+) -> Result<Vec<Retention>, CheckpointError> {
+    let needs_metadata = policy.every_steps.is_some() || !policy.best.is_empty();
+    let mut facts = if needs_metadata { facts(store, host, history)? } else { BTreeMap::new() };
+    let mut verified = BTreeSet::new();
+    loop {
+        let res = retain(history, &facts, policy, now);
+        if res.iter().all(Retention::stays) {
+            return Ok(res);
+        }
+        let targets: Vec<_> = res.iter().filter(|it| it.is_target() && !verified.contains(&it.id)).collect();
+        if targets.is_empty() {
+            return Ok(res);
+        }
+        for it in targets {
+            verified.insert(it.id.clone());
+            let res = verify(store, host, &it.id);
+            if host.is_cancelled() {
+                return Err(host.cancelled().into());
+            }
+            facts.entry(it.id.clone()).or_default().damaged = res.is_err();
+        }
+    }
+}
+
+/// Removes what the plan does not keep and returns how many that were.
+///
+/// # Errors
+/// When the store refuses: a ref may have been moved to one of them since the plan was made.
+pub fn remove(
+    store: &dyn CheckpointStore,
+    lineage: &str,
+    plan: &[Retention],
+    reason: &str,
+) -> Result<usize, CheckpointError> {
+    let ids: Vec<CheckpointId> = plan.iter().filter(|it| !it.stays()).map(|it| it.id.clone()).collect();
+    for part in ids.chunks(MAX_REMOVED) {
+        store.remove(lineage, part, reason)?;
+    }
+    Ok(ids.len())
+}
+
+/// Reads what the checkpoints of a lineage say of themselves.
+///
+/// # Errors
+/// When the store cannot be read, or the caller was told to stop. One checkpoint that cannot is no error.
+pub fn facts(
+    store: &dyn CheckpointStore,
+    host: &dyn Host,
+    history: &History,
+) -> Result<BTreeMap<CheckpointId, Facts>, CheckpointError> {
+    let mut res = BTreeMap::new();
+    for it in history.checkpoints() {
+        if host.is_cancelled() {
+            return Err(host.cancelled().into());
+        }
+        let facts = match store.open(host, &it.id) {
+            Ok(reader) => of_metadata(&reader.manifest().metadata),
+            Err(e) if e.kind == ErrorKind::Cancelled => return Err(e.into()),
+            Err(_) => Facts { unreadable: true, ..Facts::default() },
+        };
+        res.insert(it.id.clone(), facts);
+    }
+    Ok(res)
+}
+
+/// Returns what the metadata of a checkpoint says about its training.
+pub fn of_metadata(metadata: &Map<String, Value>) -> Facts {
+    let metrics = metadata.get("metrics").and_then(Value::as_object).into_iter().flatten();
+    Facts {
+        step: metadata.get("step").and_then(Value::as_u64),
+        metrics: metrics.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect(),
+        ..Facts::default()
+    }
+}

@@ -1,9 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use modelwatch_config::Override;
+use modelwatch_config::{Override, parse_span};
 use modelwatch_runtime::contents::WrittenFormat;
 
 /// Guards machine-learning models: keeps checkpoints, verifies outputs, analyzes model and data, and
@@ -178,9 +178,9 @@ pub(crate) enum StoreCommand {
         /// The lineage.
         lineage: Option<String>,
     },
-    /// Show the whole history of a lineage.
+    /// Show the whole history of a lineage or of one ref.
     Log {
-        /// The lineage.
+        /// The lineage, or a ref of it, as `digits@production`.
         lineage: String,
     },
     /// Show what is in a checkpoint.
@@ -188,12 +188,15 @@ pub(crate) enum StoreCommand {
         /// As `digits@good`, or `digits@b3:4fa1c2`.
         checkpoint: String,
     },
-    /// Store a file or folder as a checkpoint of a lineage.
+    /// Store a file or folder as a checkpoint of a lineage, if a pipeline's `[checkpoint.save]` has nothing against it.
     Put {
         /// The file or folder.
         path: PathBuf,
         /// The lineage.
         lineage: String,
+        /// End with 0 where no rule of the pipeline says that it is to be stored.
+        #[arg(long)]
+        allow_empty: bool,
     },
     /// Write a checkpoint's files, byte for byte as they came, into a new folder.
     Get {
@@ -202,8 +205,14 @@ pub(crate) enum StoreCommand {
         /// The folder, or with `--as` the file; must not exist.
         into: PathBuf,
         /// Write its tensors in this format instead, where that is without loss.
-        #[arg(long = "as", value_enum)]
+        #[arg(long = "as", value_enum, conflicts_with = "policy")]
         format: Option<TensorFormat>,
+        /// What is given out where that checkpoint cannot be; what it was, and why, is said.
+        #[arg(long, value_enum, default_value_t)]
+        policy: Serve,
+        /// Say it as JSON.
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
     },
     /// Say which tensors changed between two checkpoints, and by how much.
     Diff {
@@ -235,6 +244,9 @@ pub(crate) enum StoreCommand {
         /// Why; kept in the log.
         #[arg(long, default_value = "rolled back by hand")]
         reason: String,
+        /// Also where the ref was rolled back too often of late.
+        #[arg(long)]
+        force: bool,
     },
     /// Take a ref away; what it pinned may go with the next pruning.
     Unset {
@@ -243,6 +255,33 @@ pub(crate) enum StoreCommand {
         /// Why; kept in the log.
         #[arg(long, default_value = "unset by hand")]
         reason: String,
+    },
+    /// Remove the checkpoints that the pipeline's `[checkpoint.keep]` does not keep, and say why each stays or goes.
+    Prune {
+        /// The lineage; by default that of the pipeline's checkpoint.
+        lineage: Option<String>,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Keep what is younger, as `24h`; by default as the pipeline says.
+        #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+        grace: Option<Duration>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Free the space of what was removed: mark what nothing leads to, and delete what was marked long enough ago.
+    #[command(visible_alias = "gc")]
+    Collect {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Time between mark and deletion, as `24h`, which is the default.
+        #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+        grace: Option<Duration>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Read what is stored and check it: every byte, unless said otherwise.
     #[command(visible_alias = "fsck")]
@@ -264,6 +303,18 @@ pub(crate) enum StoreCommand {
     },
     /// Try whether the place of the store does what a store relies on.
     Doctor,
+}
+
+/// What is given out where a checkpoint cannot be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Serve {
+    /// Nothing: it, or an error.
+    #[default]
+    Exact,
+    /// The newest before it whose bytes verify.
+    Latest,
+    /// It only if it is known to be good, else what a rollback would go to.
+    LastKnownGood,
 }
 
 #[derive(Debug, Args)]

@@ -26,6 +26,7 @@ impl Code {
     pub(crate) const FAILED: Self = Self(1);
     pub(crate) const WRONG: Self = Self(2);
     pub(crate) const NOT_DONE: Self = Self(3);
+    pub(crate) const NOTHING: Self = Self(4);
     pub(crate) const INTERRUPTED: Self = Self(130);
 }
 

@@ -2,24 +2,23 @@
 
 mod care;
 mod diff;
+mod get;
+mod prune;
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::Path,
-};
+use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
-use modelwatch_config::{CheckpointSpec, Selector};
+use modelwatch_config::{CheckpointSpec, Pipeline, RefRules, Selector};
 use modelwatch_runtime::{
-    checkpoint,
+    arrival, checkpoint, due,
     plugin::{Catalog, Lookup, SearchPath},
+    prune as runtime_prune, refs,
 };
 use modelwatch_sdk::{
     Kind,
-    store::{CheckpointId, CheckpointStore, History, LogEvent},
+    store::{CheckpointId, CheckpointStore, History, LogEvent, ROLLBACK},
 };
 use serde_json::{Map, json};
 
@@ -30,20 +29,31 @@ use crate::{
 };
 
 pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
-    let Some(store) = open(arguments)? else { return Ok(Code::WRONG) };
-    let store = store.as_ref();
+    let Some((store, pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
+    let (store, pipeline) = (store.as_ref(), pipeline.as_ref());
     match &arguments.command {
         StoreCommand::List { lineage: None } => lineages(store),
         StoreCommand::List { lineage: Some(it) } => list(store, it),
         StoreCommand::Log { lineage } => log(store, lineage),
         StoreCommand::Show { checkpoint } => show(store, checkpoint),
-        StoreCommand::Put { path, lineage } => put(store, path, lineage),
-        StoreCommand::Get { checkpoint, into, format: None } => get(store, checkpoint, into),
-        StoreCommand::Get { checkpoint, into, format: Some(it) } => diff::write(store, checkpoint, (*it).into(), into),
+        StoreCommand::Put { path, lineage, allow_empty } => put(store, pipeline, path, lineage, *allow_empty),
+        StoreCommand::Get { checkpoint, into, format: Some(it), .. } => {
+            diff::write(store, checkpoint, (*it).into(), into)
+        }
+        StoreCommand::Get { checkpoint, into, format: None, policy, json } => {
+            get::get(store, checkpoint, into, *policy, *json)
+        }
         StoreCommand::Diff { a, b, all, json } => diff::diff(store, a, b, *all, *json),
-        StoreCommand::Set { target, checkpoint, reason } => set(store, target, checkpoint, reason),
-        StoreCommand::Rollback { target, reason } => rollback(store, target, reason),
+        StoreCommand::Set { target, checkpoint, reason } => set(store, pipeline, target, checkpoint, reason),
+        StoreCommand::Rollback { target, reason, force } => rollback(store, pipeline, target, reason, *force),
         StoreCommand::Unset { target, reason } => unset(store, target, reason),
+        StoreCommand::Prune { lineage, dry_run, grace, json } => {
+            let how = prune::How { dry_run: *dry_run, grace: *grace, json: *json };
+            prune::prune(store, pipeline, lineage.as_deref(), how)
+        }
+        StoreCommand::Collect { dry_run, grace, json } => {
+            prune::collect(store, prune::How { dry_run: *dry_run, grace: *grace, json: *json })
+        }
         StoreCommand::Scrub { fast, sample } => care::scrub(store, *fast, *sample),
         StoreCommand::Repair => care::repair(store),
         StoreCommand::Stats { json } => care::stats(store, *json),
@@ -51,8 +61,11 @@ pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
     }
 }
 
+type Opened = (Box<dyn CheckpointStore>, Option<Pipeline>);
+
 /// Opens the store of the pipeline, or the local one in a folder.
-fn open(arguments: &cli::Store) -> anyhow::Result<Option<Box<dyn CheckpointStore>>> {
+fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
+    let mut of_pipeline = None;
     let (uses, with, root, dirs) = match (&arguments.store, &arguments.pipeline) {
         (Some(path), _) => {
             if !path.join("store.json").is_file() && !matches!(arguments.command, StoreCommand::Put { .. }) {
@@ -63,10 +76,11 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Box<dyn CheckpointStore
         }
         (None, Some(path)) => {
             let Some((_, pipeline)) = run::load(path, &[])? else { return Ok(None) };
-            let Some(store) = pipeline.store else {
+            let Some(store) = pipeline.store.clone() else {
                 return Err(Wrong(format!("`{}` has no [store]", path.display())).into());
             };
-            (store.uses, store.with, pipeline.root, pipeline.plugins.dirs)
+            let pipeline = of_pipeline.insert(pipeline);
+            (store.uses, store.with, pipeline.root.clone(), pipeline.plugins.dirs.clone())
         }
         (None, None) => {
             return Err(Wrong("say which store: `--store DIR` or `--pipeline FILE`".to_owned()).into());
@@ -74,7 +88,10 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Box<dyn CheckpointStore
     };
     let catalog = Catalog::load(&SearchPath::new(&arguments.plugin_dirs, &dirs));
     match catalog.find(Kind::Store, &uses) {
-        Lookup::Found(it) => Ok(Some(it.open_store(&it.resolved(&with, &root)).map_err(explained)?)),
+        Lookup::Found(it) => {
+            let store = it.open_store(&it.resolved(&with, &root)).map_err(explained)?;
+            Ok(Some((store, of_pipeline)))
+        }
         Lookup::Refused(it) => bail!("{it}"),
         Lookup::Unknown(_) => {
             Err(Wrong(format!("no store is named `{uses}`; name its folder with `--plugin-dir`")).into())
@@ -150,8 +167,24 @@ fn list(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<Code> {
     Ok(Code::OK)
 }
 
-fn log(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<Code> {
-    history(store, lineage)?;
+/// Shows the log of a lineage, or what of it is about one ref.
+fn log(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
+    let (lineage, of_ref) = if text.contains('@') {
+        let (lineage, name) = reference(text)?;
+        (lineage, Some(name))
+    } else {
+        (text.to_owned(), None)
+    };
+    let lineage = lineage.as_str();
+    let history = history(store, lineage)?;
+    if let Some(name) = of_ref.as_ref().filter(|name| !history.moves().iter().any(|it| it.name == **name)) {
+        return Err(Wrong(format!("no ref `{name}` of `{lineage}` was ever set")).into());
+    }
+    let is_wanted = |event: &LogEvent| match (&of_ref, event) {
+        (None, _) => true,
+        (Some(wanted), LogEvent::SetRef { name, .. } | LogEvent::UnsetRef { name, .. }) => name == wanted,
+        (Some(_), _) => false,
+    };
     let mut rows = table();
     rows.set_header(["SEQ", "TIME", "WHAT"]);
     let mut after = 0;
@@ -159,7 +192,7 @@ fn log(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<Code> {
         let entries = store.log(lineage, after, 1000).map_err(explained)?;
         let Some(last) = entries.last() else { break };
         after = last.seq;
-        for it in &entries {
+        for it in entries.iter().filter(|it| is_wanted(&it.event)) {
             rows.add_row([it.seq.to_string(), time(it.time), event(&it.event)]);
         }
     }
@@ -195,33 +228,38 @@ fn show(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
     Ok(Code::OK)
 }
 
-fn put(store: &dyn CheckpointStore, path: &Path, lineage: &str) -> anyhow::Result<Code> {
-    let id = checkpoint::import(store, &(), lineage, path, &Map::new())?;
+fn put(
+    store: &dyn CheckpointStore,
+    pipeline: Option<&Pipeline>,
+    path: &Path,
+    lineage: &str,
+    allow_empty: bool,
+) -> anyhow::Result<Code> {
+    let metadata = arrival::examine(path)?;
+    if let Some(rules) = pipeline.and_then(|it| it.save.as_ref()) {
+        let facts = runtime_prune::of_metadata(&metadata);
+        let arriving = due::Arriving { path, facts: &facts, preempted: false, now: prune::seconds_now() };
+        let before = store.history(lineage).map_err(explained)?;
+        if let Some(why) = due::why_not(rules, store, &(), &before, &arriving)? {
+            output::note(&format!("nothing was stored: {why}"));
+            return Ok(if allow_empty { Code::OK } else { Code::NOTHING });
+        }
+    }
+    if pipeline.is_some_and(|it| it.refuse_nonfinite) {
+        arrival::refuse_nonfinite(path, None)?;
+    }
+    let id = checkpoint::import(store, &(), lineage, path, &metadata)?;
     output::print(id.as_str())?;
     Ok(Code::OK)
 }
 
-fn get(store: &dyn CheckpointStore, text: &str, into: &Path) -> anyhow::Result<Code> {
-    let (_, id) = resolve(store, text)?;
-    let reader = store.open(&(), &id).map_err(explained)?;
-    if into.exists() {
-        return Err(Wrong(format!("`{}` exists already; name a new folder", into.display())).into());
-    }
-    let laid = checkpoint::lay_out(reader.as_ref(), &())?;
-    for file in &reader.manifest().files {
-        let target = into.join(&file.name);
-        fs::create_dir_all(target.parent().unwrap_or(into))?;
-        let mut source = File::open(laid.path().join(&file.name))?;
-        let mut out = File::create_new(&target).with_context(|| format!("cannot write `{}`", target.display()))?;
-        std::io::copy(&mut source, &mut out)?;
-        out.flush()?;
-        out.sync_all()?;
-    }
-    output::print(&format!("{} files of {} are in {}", laid.files, id.short(), into.display()))?;
-    Ok(Code::OK)
-}
-
-fn set(store: &dyn CheckpointStore, target: &str, text: &str, reason: &str) -> anyhow::Result<Code> {
+fn set(
+    store: &dyn CheckpointStore,
+    pipeline: Option<&Pipeline>,
+    target: &str,
+    text: &str,
+    reason: &str,
+) -> anyhow::Result<Code> {
     let (lineage, name) = reference(target)?;
     let (other, id) = resolve(store, text)?;
     if other != lineage {
@@ -232,6 +270,10 @@ fn set(store: &dyn CheckpointStore, target: &str, text: &str, reason: &str) -> a
     }
     checkpoint::verify(store, &(), &id)?;
     let before = history(store, &lineage)?;
+    let refused = pipeline.and_then(|it| refs::refuses(&it.ref_rules(&name), &before, &name, &id));
+    if let Some(why) = refused {
+        bail!("{why}");
+    }
     let expected = before.refs().find(|it| it.0 == name).map(|it| it.1);
     if expected != Some(&id) {
         store.set_ref(&lineage, &name, &id, expected, reason).map_err(explained)?;
@@ -240,14 +282,25 @@ fn set(store: &dyn CheckpointStore, target: &str, text: &str, reason: &str) -> a
     Ok(Code::OK)
 }
 
-fn rollback(store: &dyn CheckpointStore, target: &str, reason: &str) -> anyhow::Result<Code> {
+fn rollback(
+    store: &dyn CheckpointStore,
+    pipeline: Option<&Pipeline>,
+    target: &str,
+    reason: &str,
+    force: bool,
+) -> anyhow::Result<Code> {
     let (lineage, name) = reference(target)?;
     let history = history(store, &lineage)?;
+    let rules = pipeline.map_or_else(RefRules::default, |it| it.ref_rules(&name));
+    if let Some(why) = refs::flaps(&rules, &history, &name, prune::seconds_now()).filter(|_| !force) {
+        bail!("{why}; then say `--force`");
+    }
+    let reason = format!("{ROLLBACK}{reason}");
     let current = history.get_ref(&name).ok_or_else(|| Wrong(format!("there is no ref `{target}`")))?;
     for id in history.before(&name, current) {
         match checkpoint::verify(store, &(), id) {
             Ok(()) => {
-                store.set_ref(&lineage, &name, id, Some(current), reason).map_err(explained)?;
+                store.set_ref(&lineage, &name, id, Some(current), &reason).map_err(explained)?;
                 output::print(&format!("{target} went from {} to {}", current.short(), id.short()))?;
                 return Ok(Code::OK);
             }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Project, check, digits};
+use crate::support::{Project, check, digits, flip_a_bit, walk};
 
 const GATE: &str = "store = { uses = 'local', with = { path = 'store' } }\n\
                     baseline = { from = 'digits@good', optional = true }\n";
@@ -74,14 +74,7 @@ fn a_damaged_checkpoint_is_an_error_and_is_rolled_back() {
     let mut packs: Vec<_> = walk(&project.path().join("store/packs"));
     packs.sort_by_key(|it| it.metadata().unwrap().modified().unwrap());
     let newest = packs.last().unwrap();
-    let mut bytes = fs::read(newest).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x10;
-    let mut permissions = newest.metadata().unwrap().permissions();
-    #[expect(clippy::permissions_set_readonly_false)]
-    permissions.set_readonly(false);
-    fs::set_permissions(newest, permissions).unwrap();
-    fs::write(newest, bytes).unwrap();
+    flip_a_bit(newest);
 
     let stored = gate("e08").replacen("checkpoint = {", &format!("checkpoint = {{ from = 'digits@b3:{id}' }}\n#"), 1);
     let (code, record) = project.run(&stored);
@@ -97,15 +90,6 @@ fn a_damaged_checkpoint_is_an_error_and_is_rolled_back() {
     let spec = format!("digits@b3:{id}");
     let set = project.modelwatch(&["store", "--store", "store", "set", "digits@production", &spec]);
     assert_eq!(set.code, 3, "{}", set.out);
-}
-
-fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut res = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { res.extend(walk(&path)) } else { res.push(path) }
-    }
-    res
 }
 
 #[test]

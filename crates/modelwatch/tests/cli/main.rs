@@ -8,5 +8,6 @@ mod fail_closed;
 mod isolation;
 mod keras;
 mod loop_closes;
+mod policies;
 mod store;
 mod support;

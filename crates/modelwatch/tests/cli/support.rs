@@ -113,3 +113,25 @@ pub(crate) fn digits(model: &str) -> String {
          [data.columns]\nlabel = 'y'\n"
     )
 }
+
+/// Returns the files of a folder and of those in it.
+pub(crate) fn walk(dir: &Path) -> Vec<PathBuf> {
+    let mut res = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { res.extend(walk(&path)) } else { res.push(path) }
+    }
+    res
+}
+
+/// Damages a file in its middle.
+pub(crate) fn flip_a_bit(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    let mut permissions = path.metadata().unwrap().permissions();
+    #[expect(clippy::permissions_set_readonly_false)]
+    permissions.set_readonly(false);
+    fs::set_permissions(path, permissions).unwrap();
+    fs::write(path, bytes).unwrap();
+}

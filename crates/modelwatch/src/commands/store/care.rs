@@ -85,7 +85,7 @@ pub(super) fn doctor(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
     Ok(if report.unsound.is_empty() { Code::OK } else { Code::FAILED })
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;

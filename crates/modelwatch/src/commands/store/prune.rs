@@ -1,0 +1,107 @@
+//! Removing checkpoints by policy, and freeing their space.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use modelwatch_config::{Keep, Pipeline};
+use modelwatch_runtime::{prune, retain::Retention, run::lineage_of};
+use modelwatch_sdk::store::{CheckpointStore, CollectOptions, CollectReport, Collected};
+use serde_json::{Value, json};
+
+use super::{care::size, explained, history, table, time};
+use crate::{
+    commands::{Code, Wrong},
+    output,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How a lineage is pruned.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    pub(super) dry_run: bool,
+    pub(super) grace: Option<Duration>,
+    pub(super) json: bool,
+}
+
+pub(super) fn prune(
+    store: &dyn CheckpointStore,
+    pipeline: Option<&Pipeline>,
+    lineage: Option<&str>,
+    how: How,
+) -> anyhow::Result<Code> {
+    let policy = pipeline.and_then(|it| it.keep.as_ref());
+    let Some(policy) = policy else {
+        let message =
+            "nothing is pruned without a policy: name a pipeline with `[checkpoint.keep]` by `--pipeline FILE`";
+        return Err(Wrong(message.to_owned()).into());
+    };
+    let checkpoint = pipeline.and_then(|it| it.checkpoint.as_ref());
+    let lineage = lineage.or_else(|| checkpoint.map(lineage_of)).context("the pipeline names no lineage")?;
+    let policy = Keep { grace: how.grace.unwrap_or(policy.grace), ..policy.clone() };
+    let history = history(store, lineage)?;
+    let plan = prune::plan(store, &(), &history, &policy, seconds_now())?;
+    let n_going = plan.iter().filter(|it| !it.stays()).count();
+    let collected = if how.dry_run {
+        None
+    } else {
+        prune::remove(store, lineage, &plan, "pruned by hand")?;
+        let options = CollectOptions { grace: policy.grace.as_secs(), dry_run: false };
+        Some(store.collect(&(), &options).map_err(explained).context("what is not kept was removed, but not freed")?)
+    };
+    if how.json {
+        let checkpoints: Vec<Value> = plan.iter().map(entry).collect();
+        let res = json!({
+            "lineage": lineage, "dry_run": how.dry_run, "checkpoints": checkpoints,
+            "removed": if how.dry_run { 0 } else { n_going }, "collected": collected,
+        });
+        output::print(&serde_json::to_string_pretty(&res)?)?;
+        return Ok(Code::OK);
+    }
+    let mut rows = table();
+    rows.set_header(["CHECKPOINT", "STORED", "", "WHY"]);
+    for it in plan.iter().rev() {
+        let why: Vec<_> = it.reasons.iter().map(ToString::to_string).collect();
+        let (what, why) = if it.stays() { ("stays", why.join(", ")) } else { ("goes", "no rule keeps it".to_owned()) };
+        rows.add_row([it.id.short(), &time(it.time), what, &why]);
+    }
+    output::print(&rows.to_string())?;
+    let (n_all, verb) = (plan.len(), if how.dry_run { "would be" } else { "were" });
+    output::print(&format!("{n_going} of {n_all} checkpoints {verb} removed"))?;
+    collected.map_or(Ok(()), |it| output::print(&summary(&it, false)))?;
+    Ok(Code::OK)
+}
+
+pub(super) fn collect(store: &dyn CheckpointStore, how: How) -> anyhow::Result<Code> {
+    let options = CollectOptions { grace: how.grace.unwrap_or(DAY).as_secs(), dry_run: how.dry_run };
+    let report = store.collect(&(), &options).map_err(explained)?;
+    let text = if how.json { serde_json::to_string_pretty(&report)? } else { summary(&report, how.dry_run) };
+    output::print(&text)?;
+    Ok(Code::OK)
+}
+
+/// Returns the time, which no clock of a user's machine puts before 1970.
+pub(super) fn seconds_now() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
+}
+
+fn entry(it: &Retention) -> Value {
+    let why: Vec<_> = it.reasons.iter().map(ToString::to_string).collect();
+    json!({
+        "id": it.id, "seq": it.seq, "time": it.time, "stays": it.stays(), "reasons": it.reasons, "why": why,
+    })
+}
+
+fn summary(report: &CollectReport, dry_run: bool) -> String {
+    let of = |it: &Collected| format!("{} files, {}", it.files, size(it.bytes));
+    let verb = if dry_run { "would be " } else { "" };
+    let mut res = format!("{verb}deleted: {}\n{verb}marked for deletion: {}\n", of(&report.swept), of(&report.marked));
+    if report.waiting.files > 0 {
+        res.push_str(&format!("marked before, waiting for the grace period: {}\n", of(&report.waiting)));
+    }
+    if report.spared.files > 0 {
+        res.push_str(&format!("marked before, needed again: {}\n", of(&report.spared)));
+    }
+    res
+}

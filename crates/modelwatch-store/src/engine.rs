@@ -215,10 +215,10 @@ impl CheckpointStore for Engine {
 
     fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
         self.append(lineage, |it| {
+            if let Some(id) = ids.iter().find(|id| !it.history().contains(id)) {
+                return Err(self.no_such(lineage, id));
+            }
             for id in ids {
-                if !it.history().contains(id) {
-                    return Err(self.no_such(lineage, id));
-                }
                 if let Some((name, _)) = it.history().refs().find(|it| it.1 == id) {
                     let what = format!("cannot remove `{}`: `{lineage}@{name}` points at it", id.short());
                     return Err(Error::new(ErrorKind::Conflict, what).with_help("move the ref elsewhere first"));

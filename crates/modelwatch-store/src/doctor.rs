@@ -15,7 +15,11 @@ use crate::{
 const N_WRITERS: usize = 8;
 const N_KEYS: usize = 20;
 
-pub(crate) fn examine(blobs: &dyn Blobs, host: &dyn Host) -> Result<DoctorReport> {
+/// Returns what a place does right and wrong, as far as trying tells. What was written for it is removed again.
+///
+/// # Errors
+/// When the place cannot be read or written.
+pub fn examine(blobs: &dyn Blobs, host: &dyn Host) -> Result<DoctorReport> {
     let folder = format!("doctor/{}", random::id());
     let mut res = DoctorReport::default();
     let tried = examine_in(blobs, host, &folder, &mut res);

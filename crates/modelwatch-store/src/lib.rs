@@ -50,6 +50,7 @@ mod tests;
 
 pub use crate::{
     blobs::{Blobs, Draft, Published, Stage, Stat},
+    doctor::examine,
     engine::{Engine, Settings},
     errors::corrupt,
     keys::STORE_FILE,

@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use crate::{plugins, workspace};
+use crate::{
+    plugins::{self, OnDemand, Scope},
+    workspace,
+};
 
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     // That of the store has no samples to take: it reports throughputs beside the limits of the machine.
@@ -12,7 +15,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         let mut command = workspace::cargo(&["bench", "--profile", "dev", "--package", "store-local", "--"]);
         return workspace::run(command.args(rest));
     }
-    plugins::plugins(true)?;
+    plugins::plugins(Scope { fixtures: true, on_demand: OnDemand::None })?;
     let mut command = workspace::cargo(&["bench", "--profile", "dev", "--package", "modelwatch-runtime", "--"]);
     command.env("MODELWATCH_TEST_FIXTURE_PLUGINS", workspace::built().join("fixture-plugins"));
     workspace::run(command.args(arguments))

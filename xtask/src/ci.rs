@@ -2,13 +2,17 @@
 
 use anyhow::Result;
 
-use crate::{codegen, plugins, tidy, workspace};
+use crate::{
+    codegen,
+    plugins::{self, OnDemand, Scope},
+    tidy, workspace,
+};
 
 pub(crate) fn ci() -> Result<()> {
     let cargo = workspace::cargo;
     workspace::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     tidy::tidy()?;
-    plugins::plugins(true)?;
+    plugins::plugins(Scope { fixtures: true, on_demand: OnDemand::All })?;
     codegen::codegen(true)?;
     workspace::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     workspace::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;

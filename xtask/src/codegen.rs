@@ -4,7 +4,10 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{plugins, workspace};
+use crate::{
+    plugins::{self, OnDemand, Scope},
+    workspace,
+};
 
 /// Each file and the arguments of `modelwatch` that print it.
 const FILES: [(&str, &[&str]); 2] =
@@ -12,7 +15,7 @@ const FILES: [(&str, &[&str]); 2] =
 
 pub(crate) fn codegen(check: bool) -> Result<()> {
     if !check {
-        plugins::plugins(false)?;
+        plugins::plugins(Scope { fixtures: false, on_demand: OnDemand::None })?;
     }
     for (file, arguments) in FILES {
         let program = workspace::program("modelwatch");

@@ -7,7 +7,8 @@ use anyhow::Result;
 use crate::{plugins::file_name, workspace};
 
 pub(crate) fn dist() -> Result<()> {
-    let packages: Vec<_> = workspace::plugin_packages()?.into_iter().filter(|it| !it.starts_with("fixture-")).collect();
+    let plugins = workspace::plugins()?.into_iter().filter(|it| !it.is_fixture());
+    let packages: Vec<String> = plugins.map(|it| it.package).collect();
     let mut arguments = vec!["build", "--release", "--package", "modelwatch"];
     for it in &packages {
         arguments.extend(["--package", it]);

@@ -18,6 +18,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::plugins::{OnDemand, Scope};
+
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Automation of this repository")]
 struct Cli {
@@ -41,6 +43,9 @@ enum Command {
         /// Build the plugins that tests need, too.
         #[arg(long)]
         fixtures: bool,
+        /// Build also those that take long and are otherwise built when a pipeline names them.
+        #[arg(long)]
+        all: bool,
     },
     /// Everything that CI checks. This is the test command.
     Ci,
@@ -82,7 +87,10 @@ enum Command {
 fn main() -> ExitCode {
     let res = match Cli::parse().command {
         Command::Pipeline { config, arguments } => return pipeline::pipeline(&config, &arguments),
-        Command::Plugins { fixtures } => plugins::plugins(fixtures).map(drop),
+        Command::Plugins { fixtures, all } => {
+            let on_demand = if all { OnDemand::All } else { OnDemand::None };
+            plugins::plugins(Scope { fixtures, on_demand }).map(drop)
+        }
         Command::Ci => ci::ci(),
         Command::Tidy => tidy::tidy(),
         Command::Codegen { check } => codegen::codegen(check),

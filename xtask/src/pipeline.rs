@@ -1,15 +1,21 @@
 //! Builds what is needed, says so, and runs a pipeline.
 
 use std::{
+    fs,
     path::Path,
     process::{Command, ExitCode},
 };
 
-use crate::{plugins, workspace};
+use crate::{
+    plugins::{self, OnDemand, Scope},
+    workspace,
+};
 
 /// Returns what `modelwatch run` ended with.
 pub(crate) fn pipeline(config: &Path, arguments: &[String]) -> ExitCode {
-    match plugins::plugins(false) {
+    // A file that cannot be read is what `modelwatch run` tells about. Its options may name a component, too.
+    let text = format!("{} {}", fs::read_to_string(config).unwrap_or_default(), arguments.join(" "));
+    match plugins::plugins(Scope { fixtures: false, on_demand: OnDemand::Named(&text) }) {
         Ok(it) => eprintln!("built modelwatch and the plugins {}", it.join(", ")),
         Err(e) => {
             eprintln!("error: {e:#}");

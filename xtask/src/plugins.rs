@@ -4,12 +4,30 @@ use std::{env::consts, fs, io, path::Path};
 
 use anyhow::{Context, Result};
 
-use crate::workspace;
+use crate::workspace::{self, Plugin};
+
+/// Which plugins are built besides the usual ones.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    /// Those that are there for tests.
+    pub(crate) fixtures: bool,
+    pub(crate) on_demand: OnDemand<'a>,
+}
+
+/// Which of the plugins whose dependencies are too much for a first build.
+#[derive(Clone, Copy)]
+pub(crate) enum OnDemand<'a> {
+    None,
+    /// Those whose component a text names, such as a pipeline.
+    Named(&'a str),
+    All,
+}
 
 /// Builds everything that a pipeline needs. Returns the packages that were built.
-pub(crate) fn plugins(fixtures: bool) -> Result<Vec<String>> {
-    let mut packages = workspace::plugin_packages()?;
-    packages.retain(|it| fixtures || !it.starts_with("fixture-"));
+pub(crate) fn plugins(scope: Scope<'_>) -> Result<Vec<String>> {
+    let mut plugins = workspace::plugins()?;
+    plugins.retain(|it| (scope.fixtures || !it.is_fixture()) && (!it.is_on_demand || is_wanted(it, scope.on_demand)));
+    let packages: Vec<String> = plugins.into_iter().map(|it| it.package).collect();
     let mut arguments = vec!["build", "--package", "modelwatch"];
     for it in &packages {
         arguments.extend(["--package", it]);
@@ -17,10 +35,21 @@ pub(crate) fn plugins(fixtures: bool) -> Result<Vec<String>> {
     workspace::run(&mut workspace::cargo(&arguments))?;
     let (test, user): (Vec<_>, Vec<_>) = packages.iter().partition(|it| it.starts_with("fixture-"));
     list("plugins", &user, true)?;
-    if fixtures {
+    if scope.fixtures {
         list("fixture-plugins", &test, false)?;
     }
     Ok(packages)
+}
+
+/// A word too many builds a plugin too many, which does no harm.
+fn is_wanted(plugin: &Plugin, on_demand: OnDemand<'_>) -> bool {
+    match on_demand {
+        OnDemand::None => false,
+        OnDemand::Named(text) => {
+            text.split(|it: char| !(it.is_alphanumeric() || it == '-' || it == '_')).any(|it| it == plugin.component())
+        }
+        OnDemand::All => true,
+    }
 }
 
 /// Puts libraries into a folder beside the program, with a listing. A folder of fixtures has none,

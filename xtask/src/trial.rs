@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::{plugins, workspace};
+use crate::{
+    plugins::{self, OnDemand, Scope},
+    workspace,
+};
 
 /// A series of checkpoints that share a lineage.
 struct Series {
@@ -77,7 +80,7 @@ struct Row {
 }
 
 pub(crate) fn trial() -> Result<()> {
-    plugins::plugins(false)?;
+    plugins::plugins(Scope { fixtures: false, on_demand: OnDemand::None })?;
     let truth = fs::read_to_string(fixtures().join("truth.json")).context("cannot read truth.json")?;
     // Python wrote it, with numbers that JSON does not have.
     let truth: Value = serde_json::from_str(&truth.replace(": NaN", ": null").replace(": Infinity", ": null"))?;

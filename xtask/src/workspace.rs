@@ -1,12 +1,13 @@
 //! Where things are, and how programs are run.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -52,17 +53,38 @@ fn shown(command: &Command) -> String {
     std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the names of the packages below `plugins/`, sorted; those of tests start with `fixture-`.
-pub(crate) fn plugin_packages() -> Result<Vec<String>> {
+/// A package below `plugins/`.
+pub(crate) struct Plugin {
+    pub(crate) package: String,
+    /// Whether it is built only where it is asked for, because that takes long.
+    pub(crate) is_on_demand: bool,
+}
+
+impl Plugin {
+    /// Whether it is there for tests only.
+    pub(crate) fn is_fixture(&self) -> bool {
+        self.package.starts_with("fixture-")
+    }
+
+    /// Returns what pipelines call its component: that of `store-object` is `object`.
+    pub(crate) fn component(&self) -> &str {
+        self.package.split_once('-').map_or(&self.package, |it| it.1)
+    }
+}
+
+/// Returns the packages below `plugins/`, sorted.
+pub(crate) fn plugins() -> Result<Vec<Plugin>> {
+    let output = cargo(&["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("cannot read `cargo metadata`")?;
     let mut res = Vec::new();
-    for entry in fs::read_dir(root().join("plugins"))? {
-        let path = entry?.path();
-        if path.join("Cargo.toml").is_file()
-            && let Some(name) = path.file_name().and_then(|it| it.to_str())
-        {
-            res.push(name.to_owned());
+    for it in metadata["packages"].as_array().into_iter().flatten() {
+        let manifest = Path::new(it["manifest_path"].as_str().unwrap_or_default());
+        if manifest.parent().and_then(Path::parent).is_some_and(|it| it.ends_with("plugins")) {
+            let package = it["name"].as_str().unwrap_or_default().to_owned();
+            let is_on_demand = it["metadata"]["modelwatch"]["on-demand"].as_bool().unwrap_or(false);
+            res.push(Plugin { package, is_on_demand });
         }
     }
-    res.sort();
+    res.sort_by(|a, b| a.package.cmp(&b.package));
     Ok(res)
 }

@@ -88,12 +88,16 @@ const EDGES: &[(&str, &[&str])] = &[
             "tracing-subscriber",
         ],
     ),
+    (
+        "store-object",
+        &["futures-util", "modelwatch-sdk", "modelwatch-store", "object_store", "schemars", "tokio", "url"],
+    ),
     ("xtask", &["anyhow", "clap", "modelwatch-config"]),
 ];
 
 /// What a plugin may depend on: never the runtime, the configuration, inference or tract.
 const PLUGIN_EDGES: &[&str] =
-    &["modelwatch-sdk", "modelwatch-stats", "modelwatch-store", "modelwatch-tensors", "object_store", "schemars"];
+    &["modelwatch-sdk", "modelwatch-stats", "modelwatch-store", "modelwatch-tensors", "schemars"];
 
 /// Parts of paths that name one person's machine.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/Users/", "/work/", "C:\\Users"];

@@ -1,5 +1,6 @@
 //! Tests of the engine on a place in memory, where replies get lost and others come between.
 
+mod bits;
 mod encoding;
 mod garbage;
 mod hostile;

@@ -1,0 +1,131 @@
+//! Every bit of what describes checkpoints, and many of what they consist of: a changed one is noticed, and what
+//! is handed out is right or nothing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::*;
+
+/// How many bits of packs are flipped.
+const N_PACK_BITS: u64 = 10_000;
+
+/// A store with everything in it that there can be: refs, and garbage that was marked and swept.
+fn store() -> (Memory, [CheckpointId; 2]) {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let ids = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
+    let gone = commit(&store, "digits", 3).unwrap();
+    store.set_ref("digits", "good", &ids[0], None, "ok").unwrap();
+    store.remove("digits", &[gone], "").unwrap();
+    assert!(collect(&open(&memory), 0).swept.files > 0);
+    (memory, ids)
+}
+
+/// What became of one changed bit.
+#[derive(Default)]
+struct Count {
+    flipped: u64,
+    detected: u64,
+    wrong: u64,
+}
+
+impl Count {
+    fn flip(&mut self, memory: &Memory, ids: &[CheckpointId; 2], key: &str, bit: usize) {
+        let bytes = memory.get(key);
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        memory.put(key, changed);
+        self.flipped += 1;
+        match catch_unwind(AssertUnwindSafe(|| is_noticed(memory, ids))) {
+            Ok(it) => self.detected += u64::from(it),
+            // Other content than was committed, or a panic of the engine.
+            Err(_) => self.wrong += 1,
+        }
+        memory.put(key, bytes);
+    }
+
+    #[allow(clippy::print_stdout)]
+    fn row(&self, what: &str) {
+        let Self { flipped, detected, wrong } = self;
+        println!("ROW 8 | {what}: {detected} detected, {wrong} wrong values | SIM | {flipped} | ok");
+        assert_eq!((*detected, *wrong), (*flipped, 0), "{what}");
+    }
+}
+
+/// Reads everything, and whatever can be read must be right. Returns whether anything was said to be damaged.
+fn is_noticed(memory: &Memory, ids: &[CheckpointId; 2]) -> bool {
+    let Ok(store) = Engine::open(Arc::new(memory.clone()), settings()) else {
+        return true;
+    };
+    let mut is_noticed = false;
+    for (id, step) in ids.iter().zip(1..) {
+        is_noticed |= check_content(&store, id, step).is_err();
+    }
+    is_noticed
+        || !store.scrub(&(), ScrubDepth::Full).is_ok_and(|it| it.damage.is_empty())
+        // What was condemned is read when something is collected or written.
+        || store.begin(&(), "digits", &metadata(9)).is_err()
+}
+
+#[test]
+fn every_changed_bit_of_metadata_is_noticed() {
+    let (memory, ids) = store();
+    let mut count = Count::default();
+    let keys: Vec<String> = memory.keys("").into_iter().filter(|it| !it.starts_with("packs/")).collect();
+    for part in ["store.json", "log/.store/", "log/digits/", "manifests/", "gc/"] {
+        assert!(keys.iter().any(|it| it.starts_with(part)), "{part} is missing");
+    }
+    for key in keys {
+        for bit in 0..memory.get(&key).len() * 8 {
+            count.flip(&memory, &ids, &key, bit);
+        }
+    }
+    count.row("every bit of every metadata object");
+}
+
+#[test]
+fn changed_bits_of_packs_are_noticed() {
+    let (memory, ids) = store();
+    let mut count = Count::default();
+    let keys = memory.keys("packs/");
+    let total: usize = keys.iter().map(|it| memory.get(it).len() * 8).sum();
+    for seed in 0..N_PACK_BITS {
+        let draw = u64::from_le_bytes(noise(8, seed).try_into().unwrap());
+        let mut bit = (draw % total as u64) as usize;
+        for key in &keys {
+            let n_bits = memory.get(key).len() * 8;
+            if bit < n_bits {
+                count.flip(&memory, &ids, key, bit);
+                break;
+            }
+            bit -= n_bits;
+        }
+    }
+    count.row("random bits of packs");
+}
+
+/// Order is that of the log, whatever clocks say.
+#[test]
+fn clocks_order_nothing() {
+    const YEARS: u64 = 5 * 365 * 24 * 60 * 60;
+    let memory = Memory::new(true);
+    // Three writers that disagree; the last one's clock jumped back.
+    let clocks: [fn() -> u64; 4] = [|| NOW, || NOW + YEARS, || NOW - YEARS, || 0];
+    let ids: Vec<_> = clocks
+        .iter()
+        .zip(1..)
+        .map(|(&clock, step)| commit(&open_with(&memory, Settings { clock, ..settings() }), "digits", step).unwrap())
+        .collect();
+    for clock in clocks {
+        let store = open_with(&memory, Settings { clock, ..settings() });
+        let found: Vec<_> = store.history("digits").unwrap().checkpoints().iter().map(|it| it.id.clone()).collect();
+        assert_eq!(found, ids);
+        assert_eq!(store.get_ref("digits", "latest").unwrap().as_ref(), ids.last());
+        // Nothing recent goes: whoever measures ages by another clock than the store's is refused or finds nothing.
+        let removed = memory.copy();
+        let store = open_with(&removed, Settings { clock, ..settings() });
+        store.remove("digits", &ids[3..], "").unwrap();
+        let before = removed.keys("packs/");
+        let _ = store.collect(&(), &CollectOptions { grace: 24 * 60 * 60, dry_run: false });
+        assert_eq!(removed.keys("packs/"), before);
+    }
+}

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod refs;
 mod round_trip;
+mod tape;
 
 use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,9 +16,19 @@ use modelwatch_sdk::{
 use modelwatch_store::{Engine, Settings};
 use serde_json::{Map, Value, json};
 
-use crate::{blobs::Manners, disk::Watch, open_with};
+use crate::{
+    blobs::{Folder, Manners},
+    disk::Watch,
+    open_with,
+};
 
 const CHUNK: usize = 4096;
+
+/// Returns a folder in memory where there is one: nothing here is about the disk below.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
 
 /// A disk that is fast because nothing is synced.
 struct Fast;

@@ -1,0 +1,228 @@
+//! A store, the worker on it, and what the worker said.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// Set by `cargo xtask crash`: how many minutes the soak lasts, and that rows may take their time.
+const MINUTES: &str = "MODELWATCH_CRASH_MINUTES";
+
+/// Returns how many minutes the soak lasts, nothing in an ordinary run of the tests.
+pub(crate) fn minutes() -> Option<u64> {
+    env::var(MINUTES).ok()?.parse().ok()
+}
+
+/// Says what became of a row; `cargo xtask crash` makes a table of these lines.
+pub(crate) fn row(number: &str, fault: &str, harness: &str, n_states: usize) {
+    println!("ROW {number} | {fault} | {harness} | {n_states} | ok");
+}
+
+/// Says that a row is skipped, and why.
+pub(crate) fn skipped(number: &str, harness: &str, why: &str) {
+    eprintln!("SKIPPED row {number} ({harness}): {why}");
+}
+
+/// Returns whether all programs are there and the process is root's, and says what is missing otherwise.
+pub(crate) fn is_root_with(number: &str, harness: &str, programs: &[&str]) -> bool {
+    if run("id", ["-u"]).1.trim() != "0" {
+        skipped(number, harness, "needs root");
+        return false;
+    }
+    has(number, harness, programs)
+}
+
+/// Returns whether all programs are there, and says which is missing otherwise.
+pub(crate) fn has(number: &str, harness: &str, programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|it| !run("sh", ["-c", &format!("command -v {it}")]).0.success());
+    if let Some(it) = missing {
+        skipped(number, harness, &format!("no `{it}`"));
+    }
+    missing.is_none()
+}
+
+/// Returns whether processes can be traced, and says so otherwise.
+pub(crate) fn can_trace(number: &str) -> bool {
+    if !has(number, "SYS", &["strace"]) {
+        return false;
+    }
+    let traced = run("strace", ["-f", "-qq", "-o", "/dev/null", "true"]).0.success();
+    if !traced {
+        skipped(number, "SYS", "`strace` may not trace processes here");
+    }
+    traced
+}
+
+/// Runs a program. Returns how it ended and all that it said.
+pub(crate) fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> (ExitStatus, String) {
+    // The tools of an administrator are not on everyone's path.
+    let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
+    let output = Command::new(program).args(arguments).env("PATH", path).output();
+    let output = output.unwrap_or_else(|e| panic!("cannot run `{program}`: {e}"));
+    let said = [output.stdout, output.stderr].concat();
+    (output.status, String::from_utf8_lossy(&said).into_owned())
+}
+
+/// As [`run`], for what must succeed.
+pub(crate) fn must<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> String {
+    let (status, said) = run(program, arguments);
+    assert!(status.success(), "`{program}` ended with {status}: {said}");
+    said
+}
+
+/// A folder for one row, with a store in it or mounted below it.
+pub(crate) struct Ground {
+    pub(crate) dir: TempDir,
+    pub(crate) store: PathBuf,
+    said: PathBuf,
+}
+
+/// How a worker ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: ExitStatus,
+    pub(crate) error: String,
+}
+
+impl Outcome {
+    /// Returns whether it ended well; anything but that or an error with a remedy is a failure of the test.
+    pub(crate) fn is_success_or_error(&self, case: &str) -> bool {
+        match self.status.code() {
+            Some(0) => true,
+            Some(1) if self.error.starts_with("error: ") && self.error.contains("; help: ") => {
+                assert!(!self.error.trim_end().ends_with("help:"), "{case}: no remedy: {}", self.error);
+                false
+            }
+            _ => panic!("{case}: ended with {}: {}", self.status, self.error),
+        }
+    }
+
+    pub(crate) fn was_killed(&self) -> bool {
+        // `strace` ends as what it traced, or says so by its code.
+        self.status.signal().is_some() || self.status.code() == Some(137)
+    }
+}
+
+impl Ground {
+    /// Returns an empty folder, in which the store is to be `store`.
+    pub(crate) fn new() -> Self {
+        Self::in_dir(tempfile::tempdir().unwrap())
+    }
+
+    /// As [`Self::new`], in memory: where processes and not disks are tried, waiting for a disk is of no use.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        Self::in_dir(if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap())
+    }
+
+    fn in_dir(dir: TempDir) -> Self {
+        // Others look into it too, where a row is about permissions.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (store, said) = (dir.path().join("store"), dir.path().join("said"));
+        File::create(&said).unwrap();
+        Self { dir, store, said }
+    }
+
+    /// Returns a folder with a copy of the store and of what was said.
+    pub(crate) fn copy(&self) -> Self {
+        let res = Self::new();
+        if self.store.exists() {
+            must("cp", [OsStr::new("-a"), self.store.as_os_str(), res.store.as_os_str()]);
+        }
+        fs::copy(&self.said, &res.said).unwrap();
+        res
+    }
+
+    /// Returns the worker's call; `before` runs it, such as `strace`.
+    pub(crate) fn command(&self, before: &[&str], arguments: &[&str]) -> Command {
+        let worker = env!("CARGO_BIN_EXE_store-worker");
+        let mut all = before.iter().copied().chain([worker, "--store", self.store.to_str().unwrap()]);
+        let mut res = Command::new(all.next().unwrap());
+        let said = OpenOptions::new().append(true).open(&self.said).unwrap();
+        res.args(all).args(arguments).stdin(Stdio::null()).stdout(said).stderr(Stdio::piped());
+        res
+    }
+
+    /// Runs the worker and keeps what it says for [`Self::check`].
+    pub(crate) fn work(&self, before: &[&str], arguments: &[&str]) -> Outcome {
+        ended(self.command(before, arguments).spawn().unwrap())
+    }
+
+    /// Runs the worker, which must succeed.
+    pub(crate) fn must(&self, arguments: &[&str]) {
+        let outcome = self.work(&[], arguments);
+        assert!(outcome.status.success(), "{arguments:?}: {}", outcome.error);
+    }
+
+    /// Checks that what was acknowledged is there, that what is there is whole, and that the store works.
+    #[track_caller]
+    pub(crate) fn check(&self, case: &str) {
+        self.check_with(case, &[]);
+    }
+
+    /// As [`Self::check`], and changes nothing.
+    #[track_caller]
+    pub(crate) fn check_read_only(&self, case: &str) {
+        self.check_with(case, &["--read-only"]);
+    }
+
+    #[track_caller]
+    fn check_with(&self, case: &str, more: &[&str]) {
+        let arguments = [&["check", "--said", self.said.to_str().unwrap()], more].concat();
+        let mut command = self.command(&[], &arguments);
+        let outcome = ended(command.stdout(Stdio::null()).spawn().unwrap());
+        assert!(outcome.status.success(), "{case}: {}", outcome.error);
+    }
+
+    /// Returns the lines that were said so far.
+    pub(crate) fn said(&self) -> Vec<String> {
+        fs::read_to_string(&self.said).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Returns how often a worker said something that starts with `what`.
+    pub(crate) fn n_said(&self, what: &str) -> usize {
+        self.said().iter().filter(|it| it.starts_with(what)).count()
+    }
+}
+
+/// Waits for a worker's end.
+pub(crate) fn ended(child: Child) -> Outcome {
+    let output = child.wait_with_output().unwrap();
+    Outcome { status: output.status, error: String::from_utf8_lossy(&output.stderr).into_owned() }
+}
+
+/// Waits until something is so, for as long as a loaded machine may take.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(120), "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(name: &str, process: u32) {
+    // It may be gone already.
+    let _ = run("kill", [format!("-{name}"), process.to_string()]);
+}
+
+/// Draws numbers from a seed (splitmix64).
+pub(crate) struct Draws(pub(crate) u64);
+
+impl Draws {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let it = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (it ^ (it >> 31)) % end
+    }
+}

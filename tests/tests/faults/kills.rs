@@ -1,0 +1,58 @@
+//! Signals at random times.
+
+use std::{
+    process,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{Draws, Ground, ended, minutes, row, signal, wait_until};
+
+/// Lets a worker run and sends it a signal after a random number of further lines and microseconds. Returns how
+/// it ended.
+fn interrupted(ground: &Ground, draws: &mut Draws, name: &str, arguments: &[&str]) -> crate::harness::Outcome {
+    let n_before = ground.said().len();
+    let n_lines = draws.below(4) as usize;
+    let mut child = ground.command(&[], arguments).spawn().unwrap();
+    wait_until("the worker says something", || {
+        ground.said().len() >= n_before + n_lines || child.try_wait().unwrap().is_some()
+    });
+    std::thread::sleep(Duration::from_micros(draws.below(30_000)));
+    signal(name, child.id());
+    ended(child)
+}
+
+#[test]
+fn row_01_killed_at_random_times() {
+    // The processes are many, so that the seed is printed and the store is one that grows old.
+    let seed = u64::from(process::id());
+    println!("seed {seed}");
+    let mut draws = Draws(seed);
+    let (n_kills, until) = match minutes() {
+        None => (60, Instant::now()),
+        Some(it) => (1000, Instant::now() + Duration::from_secs(60 * it)),
+    };
+    let ground = Ground::new();
+    let mut n_done = 0;
+    while n_done < n_kills || Instant::now() < until {
+        let step = (n_done as u64 * 1000 + 1).to_string();
+        let outcome = interrupted(&ground, &mut draws, "KILL", &["loop", "--step", &step]);
+        assert!(outcome.was_killed(), "seed {seed}: {outcome:?}");
+        ground.check(&format!("seed {seed}, kill {n_done}"));
+        n_done += 1;
+    }
+    row("1", "SIGKILL of a saving and collecting process at random times", "KILL", n_done);
+}
+
+#[test]
+fn row_25_terminated_at_random_times() {
+    let mut draws = Draws(u64::from(process::id()));
+    let ground = Ground::new();
+    let n_signals = if minutes().is_some() { 200 } else { 15 };
+    for at in 0..n_signals {
+        let step = (at as u64 * 1000 + 1).to_string();
+        let outcome = interrupted(&ground, &mut draws, "TERM", &["loop", "--step", &step]);
+        assert!(!outcome.status.success(), "how it ended must tell: {outcome:?}");
+        ground.check(&format!("signal {at}"));
+    }
+    row("25", "SIGTERM of a saving process at random times", "KILL", n_signals);
+}

@@ -1,0 +1,147 @@
+//! Several processes on one store.
+
+use std::{fs, path::PathBuf, process::Child};
+
+use crate::{
+    calls::{CALLS, inject},
+    harness::{Ground, can_trace, ended, minutes, row, signal, wait_until},
+};
+
+const N_PROCESSES: usize = 8;
+
+/// Runs processes that commit at once, and counts how often one of them was overtaken.
+fn race(ground: &Ground, traced: bool, arguments: impl Fn(usize) -> Vec<String>) -> Vec<(Vec<String>, usize)> {
+    let log = |at: usize| ground.dir.path().join(format!("links-{at}"));
+    let start = |at: usize| -> Child {
+        let log = log(at);
+        // Only links that fail because the name is taken; the rest runs at its own speed.
+        let strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=?link,?linkat", "-e", "status=failed", "-o"];
+        let before: Vec<&str> = if traced { [&strace[..], &[log.to_str().unwrap()]].concat() } else { Vec::new() };
+        let arguments = arguments(at);
+        ground.command(&before, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap()
+    };
+    let children: Vec<_> = (0..N_PROCESSES).map(start).collect();
+    for it in children {
+        let outcome = ended(it);
+        assert!(outcome.status.success(), "{}", outcome.error);
+    }
+    let overtaken = |at| {
+        let log = fs::read_to_string(log(at)).unwrap_or_default();
+        log.lines().filter(|it| it.contains("EEXIST") && it.contains("/log/")).count()
+    };
+    (0..N_PROCESSES).map(|at| (arguments(at), overtaken(at))).collect()
+}
+
+#[test]
+fn row_12_many_writers_of_different_steps() {
+    const N_COMMITS: usize = 200;
+    let ground = Ground::in_memory();
+    let traced = can_trace("12");
+    let result = race(&ground, traced, |at| {
+        let step = (at * 1000 + 1).to_string();
+        ["commit", "--size", "2000", "--count", &N_COMMITS.to_string(), "--step", &step].map(str::to_owned).to_vec()
+    });
+    assert_eq!(ground.n_said("acked"), N_PROCESSES * N_COMMITS);
+    let entries = fs::read_dir(ground.store.join("log/digits")).unwrap();
+    let is_entry = |it: &PathBuf| it.extension().is_some_and(|it| it == "json");
+    let n_entries = entries.map(|it| it.unwrap().path()).filter(is_entry).count();
+    assert_eq!(n_entries, N_PROCESSES * N_COMMITS, "each commit is one entry");
+    ground.check("8 writers");
+    let n_overtaken: usize = result.iter().map(|it| it.1).sum();
+    let fault = format!("8 processes, 200 commits each, overtaken {n_overtaken} times");
+    row("12", &fault, "processes", N_PROCESSES * N_COMMITS);
+}
+
+#[test]
+fn row_11_many_writers_of_the_same_steps() {
+    const N_COMMITS: usize = 40;
+    let ground = Ground::in_memory();
+    race(&ground, false, |_| {
+        ["commit", "--size", "2000", "--count", &N_COMMITS.to_string(), "--step", "1"].map(str::to_owned).to_vec()
+    });
+    // Everybody is told the truth: the checkpoint is there, once.
+    assert_eq!(ground.n_said("acked"), N_PROCESSES * N_COMMITS);
+    let is_entry = |it: &fs::DirEntry| it.path().extension().is_some_and(|it| it == "json");
+    let entries = fs::read_dir(ground.store.join("log/digits")).unwrap();
+    assert_eq!(entries.filter(|it| is_entry(it.as_ref().unwrap())).count(), N_COMMITS);
+    ground.check("8 writers of the same");
+    row("11", "8 processes, the same 40 commits each", "processes", N_PROCESSES * N_COMMITS);
+}
+
+/// Lets a writer stop after a system call, collects what it may need, and lets it go on.
+fn frozen(base: &Ground, calls: &str, at: usize) -> bool {
+    let ground = base.copy();
+    let case = format!("stopped at call {at} of {calls}");
+    let log = ground.dir.path().join("calls");
+    let strace = inject(log.to_str().unwrap(), calls, "signal=STOP", at);
+    let before: Vec<&str> = strace.iter().map(String::as_str).collect();
+    let mut child = ground.command(&before, &["commit", "--step", "3"]).spawn().unwrap();
+    let stopped = || -> Option<u32> {
+        let log = fs::read_to_string(&log).ok()?;
+        let line = log.lines().find(|it| it.contains("--- stopped by SIGSTOP ---"))?;
+        line.split(' ').next()?.parse().ok()
+    };
+    let mut is_over = false;
+    wait_until(&case, || {
+        is_over = child.try_wait().unwrap().is_some();
+        is_over || stopped().is_some()
+    });
+    let Some(process) = stopped() else {
+        assert!(ended(child).status.success(), "{case}");
+        return false;
+    };
+    ground.must(&["gc", "--count", "2"]);
+    signal("CONT", process);
+    let outcome = ended(child);
+    // Whatever became of it, it is the truth: what it shared may be gone, and then it says so.
+    if !outcome.is_success_or_error(&case) {
+        assert!(outcome.error.contains("Conflict"), "{case}: {}", outcome.error);
+    }
+    ground.check(&case);
+    true
+}
+
+#[test]
+fn row_13_writer_that_is_frozen_while_garbage_is_collected() {
+    if !can_trace("13") {
+        return;
+    }
+    let base = Ground::new();
+    base.must(&["commit", "--step", "1", "--count", "2"]);
+    // Links are the phases: packs, manifest, entry. Where it has its turn at a log, others wait for ten seconds
+    // before they go on without it, so that the phases are tried at once.
+    let points: Vec<(&str, usize)> = if minutes().is_some() {
+        CALLS.iter().flat_map(|it| (1..=12).map(|at| (*it, at))).collect()
+    } else {
+        [(CALLS[2], 1), (CALLS[2], 2), (CALLS[2], 3), (CALLS[1], 2), (CALLS[1], 6), (CALLS[4], 2)].into()
+    };
+    let mut n_points = 0;
+    for some in points.chunks(6) {
+        std::thread::scope(|scope| {
+            let base = &base;
+            let threads: Vec<_> = some.iter().map(|it| scope.spawn(|| frozen(base, it.0, it.1))).collect();
+            n_points += threads.into_iter().map(|it| usize::from(it.join().unwrap())).sum::<usize>();
+        });
+    }
+    assert!(n_points > 3, "only {n_points} points");
+    row("13", "writer frozen through mark and sweep", "SIGSTOP", n_points);
+}
+
+#[test]
+fn row_14_reader_while_garbage_is_collected() {
+    let ground = Ground::in_memory();
+    ground.must(&["commit", "--step", "1", "--count", "3"]);
+    let writer = ground.command(&[], &["loop", "--step", "100"]).spawn().unwrap();
+    let count = if minutes().is_some() { "2000" } else { "150" };
+    let readers = [0, 1].map(|_| ground.command(&[], &["read", "--count", count]).spawn().unwrap());
+    let outcomes = readers.map(ended);
+    signal("KILL", writer.id());
+    ended(writer);
+    for it in outcomes {
+        assert!(it.status.success(), "{}", it.error);
+    }
+    assert!(ground.said().iter().any(|it| it.starts_with("swept") && !it.ends_with(" 0")), "nothing was collected");
+    let (n_read, n_gone) = (ground.n_said("read"), ground.n_said("gone"));
+    ground.check("readers");
+    row("14", &format!("readers while garbage is collected, {n_gone} told that it is gone"), "processes", n_read);
+}

@@ -5,6 +5,7 @@
 mod bench;
 mod ci;
 mod codegen;
+mod crash;
 mod dist;
 mod fuzz;
 mod new_plugin;
@@ -80,6 +81,15 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Run the fault matrix of the store: crashes, power cuts, full and failing disks; most of it needs root.
+    Crash {
+        /// How long processes are killed at random times.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+        /// One row of the matrix; all of them without it.
+        #[arg(long)]
+        only: Option<u32>,
+    },
     /// Build what is given to users into `target/dist`, with link-time optimization.
     Dist,
 }
@@ -98,6 +108,7 @@ fn main() -> ExitCode {
         Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
+        Command::Crash { minutes, only } => crash::crash(minutes, only),
         Command::Dist => dist::dist(),
     };
     match res {

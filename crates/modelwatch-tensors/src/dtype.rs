@@ -35,6 +35,23 @@ pub enum DType {
 }
 
 impl DType {
+    /// All types.
+    pub const ALL: [Self; 13] = [
+        Self::F16,
+        Self::Bf16,
+        Self::F32,
+        Self::F64,
+        Self::I8,
+        Self::I16,
+        Self::I32,
+        Self::I64,
+        Self::U8,
+        Self::U16,
+        Self::U32,
+        Self::U64,
+        Self::Bool,
+    ];
+
     /// Returns the bytes that one element takes.
     pub fn size(self) -> usize {
         match self {
@@ -66,22 +83,7 @@ impl DType {
 
     /// Returns the type of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        const ALL: [DType; 13] = [
-            DType::F16,
-            DType::Bf16,
-            DType::F32,
-            DType::F64,
-            DType::I8,
-            DType::I16,
-            DType::I32,
-            DType::I64,
-            DType::U8,
-            DType::U16,
-            DType::U32,
-            DType::U64,
-            DType::Bool,
-        ];
-        ALL.into_iter().find(|it| it.name() == name)
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 
     /// Returns whether this is a floating-point type.

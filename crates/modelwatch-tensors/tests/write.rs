@@ -7,22 +7,6 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use modelwatch_tensors::{DType, Format, TensorFile, TensorInfo, TensorRef, write_npz, write_safetensors};
 use proptest::prelude::*;
 
-const TYPES: [DType; 13] = [
-    DType::F16,
-    DType::Bf16,
-    DType::F32,
-    DType::F64,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-    DType::Bool,
-];
-
 fn fixture(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(path)
 }
@@ -104,11 +88,11 @@ proptest! {
 
     #[test]
     fn any_tensors_survive_the_round_trip(
-        tensors in prop::collection::btree_map("[a-z/.\u{e9}\" ]{0,8}", (0..TYPES.len(), prop::collection::vec(0..4_u64, 0..4), any::<u8>()), 0..6)
+        tensors in prop::collection::btree_map("[a-z/.\u{e9}\" ]{0,8}", (0..DType::ALL.len(), prop::collection::vec(0..4_u64, 0..4), any::<u8>()), 0..6)
     ) {
         let infos: Vec<TensorInfo> = tensors
             .iter()
-            .map(|(name, (dtype, shape, _))| TensorInfo { name: name.clone(), dtype: TYPES[*dtype], shape: shape.clone() })
+            .map(|(name, (dtype, shape, _))| TensorInfo { name: name.clone(), dtype: DType::ALL[*dtype], shape: shape.clone() })
             .collect();
         let data: Vec<Vec<u8>> = infos
             .iter()

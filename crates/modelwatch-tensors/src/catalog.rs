@@ -127,6 +127,16 @@ impl Catalog {
 }
 
 impl Data {
+    /// Returns the stored bytes, if they are one run of a file.
+    pub(crate) fn stored(&self) -> Option<&[u8]> {
+        match self {
+            Self::Ready(it) | Self::Repeated(it) => Some(it),
+            Self::Checked { bytes, .. } | Self::Npy { bytes, .. } | Self::Strided { bytes, .. } => Some(bytes),
+            Self::Guarded { inner, .. } => inner.stored(),
+            Self::Zipped { .. } | Self::Hdf5 { .. } => None,
+        }
+    }
+
     /// Returns the elements of `info`, little-endian and row-major.
     pub(crate) fn read(&self, site: Site<'_>, info: &TensorInfo) -> Result<Cow<'_, [u8]>, TensorError> {
         match self {

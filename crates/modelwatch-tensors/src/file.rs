@@ -1,12 +1,15 @@
 //! Opens a file or folder and hands out its tensors.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use prost::bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::{
-    catalog::{Catalog, Listing, Skipped},
+    catalog::{Catalog, Data, Listing, Skipped},
     error::{Site, TensorError},
     find::find_weights,
     format::{Format, SAVED_MODEL_FILE},
@@ -23,6 +26,8 @@ pub struct TensorFile {
     path: PathBuf,
     format: Format,
     listing: Listing,
+    /// See [`Self::extents`].
+    extents: Vec<Range<u64>>,
 }
 
 impl TensorFile {
@@ -82,6 +87,12 @@ impl TensorFile {
         self.listing.infos.is_empty()
     }
 
+    /// Returns where in the file of [`Self::path`] the bytes of tensors are, in order, as far as they are stored as
+    /// they are: neither compressed nor in another file.
+    pub fn extents(&self) -> &[Range<u64>] {
+        &self.extents
+    }
+
     /// Returns the tensor of that name, verified against the checksum that the format has for it.
     ///
     /// `None` means that there is no such tensor.
@@ -114,7 +125,7 @@ impl TensorFile {
         } else {
             tensorflow::read_bundle(site, &bytes)?
         };
-        Self::from_catalog(path, Format::SavedModel, catalog)
+        Self::from_catalog(path, Format::SavedModel, &bytes, catalog)
     }
 
     fn list(path: PathBuf, format: Format, bytes: &Bytes) -> Result<Self, TensorError> {
@@ -142,11 +153,22 @@ impl TensorFile {
                 return Err(site.unsupported(reason, "save it again with a newer torch.save, or as safetensors"));
             }
         };
-        Self::from_catalog(path, format, catalog)
+        Self::from_catalog(path, format, bytes, catalog)
     }
 
-    fn from_catalog(path: PathBuf, format: Format, catalog: Catalog) -> Result<Self, TensorError> {
+    fn from_catalog(path: PathBuf, format: Format, bytes: &Bytes, catalog: Catalog) -> Result<Self, TensorError> {
         let listing = catalog.finish(Site { path: &path, format })?;
-        Ok(Self { path, format, listing })
+        let stored = listing.data.iter().filter_map(Data::stored);
+        let mut extents: Vec<_> = stored.filter_map(|it| position(bytes, it)).collect();
+        extents.sort_unstable_by_key(|it| (it.start, it.end));
+        extents.dedup();
+        Ok(Self { path, format, listing, extents })
     }
+}
+
+/// Returns where in `whole` the bytes of `part` are, if they are a part of it.
+fn position(whole: &[u8], part: &[u8]) -> Option<Range<u64>> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let end = start.checked_add(part.len()).filter(|&it| it <= whole.len() && !part.is_empty())?;
+    Some(start as u64..end as u64)
 }

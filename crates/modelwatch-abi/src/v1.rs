@@ -42,6 +42,10 @@ impl ErrorKind {
     pub const CORRUPT: Self = Self(8);
     /// It may have happened or not; looking again tells.
     pub const UNCERTAIN: Self = Self(9);
+    /// The device is full.
+    pub const NO_SPACE: Self = Self(10);
+    /// It was removed while it was used.
+    pub const GONE: Self = Self(11);
 }
 
 /// A failure, as it crosses the boundary.

@@ -43,6 +43,10 @@ pub enum ErrorKind {
     /// It may have happened or not, since the answer did not come; looking again tells. Nothing may be
     /// cleaned up on the strength of it.
     Uncertain,
+    /// A file system is full; the message says what was to be written and what is free.
+    NoSpace,
+    /// It was removed, as its log says, while it was used.
+    Gone,
 }
 
 impl Error {

@@ -78,6 +78,8 @@ impl From<Error> for v1::Error {
             ErrorKind::Panicked => v1::ErrorKind::PANICKED,
             ErrorKind::Corrupt => v1::ErrorKind::CORRUPT,
             ErrorKind::Uncertain => v1::ErrorKind::UNCERTAIN,
+            ErrorKind::NoSpace => v1::ErrorKind::NO_SPACE,
+            ErrorKind::Gone => v1::ErrorKind::GONE,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }
     }
@@ -95,6 +97,8 @@ impl From<v1::Error> for Error {
             v1::ErrorKind::PANICKED => ErrorKind::Panicked,
             v1::ErrorKind::CORRUPT => ErrorKind::Corrupt,
             v1::ErrorKind::UNCERTAIN => ErrorKind::Uncertain,
+            v1::ErrorKind::NO_SPACE => ErrorKind::NoSpace,
+            v1::ErrorKind::GONE => ErrorKind::Gone,
             _ => ErrorKind::Other,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }

@@ -170,6 +170,9 @@ pub trait CheckpointStore: Send + Sync {
 pub trait CheckpointWriter: Send {
     /// Appends to the file of that name (`weights/model.safetensors`).
     ///
+    /// No bytes at all are a hint that something begins here, such as a tensor: a store that shares equal pieces
+    /// among checkpoints may then find it again where it comes at another offset.
+    ///
     /// # Errors
     /// When the name is not a plain relative path, or the store cannot be written.
     fn append(&mut self, file: &str, bytes: &[u8]) -> Result<()>;

@@ -5,7 +5,7 @@
 //! all second bytes, and so on, so that exponents meet exponents. The difference of two training steps is
 //! taken by exclusive or, which is its own inverse, has no rounding and leaves equal bits zero.
 
-use std::io::Write;
+use zstd::{bulk::Compressor, zstd_safe::CParameter};
 
 /// The level of zstd. Higher ones gain about a percent on weights and take many times longer.
 const LEVEL: i32 = 1;
@@ -63,89 +63,163 @@ impl Codec {
 /// Encodes chunks, with buffers that are used again.
 #[derive(Default)]
 pub(crate) struct Encoder {
+    compressors: Compressors,
     shuffled: Vec<u8>,
     difference: Vec<u8>,
-    out: Vec<u8>,
+    sample: Vec<u8>,
 }
 
 impl Encoder {
-    /// Encodes `raw` with what does best on its first bytes. `width` is that of its elements, 0 where that is
-    /// not known; `base` is what it may be stored as a difference to.
-    pub(crate) fn encode<'a>(&'a mut self, raw: &'a [u8], width: usize, base: Option<&[u8]>) -> (Codec, &'a [u8]) {
+    /// Appends what stands for `raw` to `out`, encoded with what does best on its first bytes. `width` is that of
+    /// its elements, 0 where that is not known; `base` is what it may be stored as a difference to.
+    pub(crate) fn encode(&mut self, raw: &[u8], width: usize, base: Option<&[u8]>, out: &mut Vec<u8>) -> Codec {
+        let start = out.len();
+        let (codec, lanes) = self.choose(raw, width, base);
+        let encoded = match (codec, base) {
+            (Codec::Raw, _) | (Codec::Delta { .. }, None) => None,
+            (Codec::Zstd | Codec::Shuffle { .. }, _) => self.squeeze(raw, &lanes, out),
+            (Codec::Delta { .. }, Some(base)) => {
+                out.extend_from_slice(blake3::hash(base).as_bytes());
+                self.squeeze_difference(raw, base, &lanes, out)
+            }
+        };
+        if encoded.is_some() && out.len() - start < raw.len() {
+            return codec;
+        }
+        out.truncate(start);
+        out.extend_from_slice(raw);
+        Codec::Raw
+    }
+
+    /// Returns the codec that does best on a sample, and which of its lanes are worth compressing.
+    fn choose(&mut self, raw: &[u8], width: usize, base: Option<&[u8]>) -> (Codec, Vec<bool>) {
         let sample = &raw[..raw.len().min(SAMPLE)];
-        let mut best = (Codec::Raw, sample.len() * WORTH / 100);
+        let mut best = (Codec::Raw, Vec::new());
+        let mut least = sample.len() * WORTH / 100;
         let widths: &[usize] = match width {
             0 => &[1, 2, 4],
             1 => &[1],
             _ => &[width],
         };
         for &width in widths {
-            let len = self.squeeze(sample, width).map_or(usize::MAX, <[u8]>::len);
             let codec = if width == 1 { Codec::Zstd } else { Codec::Shuffle { width: width as u16 } };
-            if len < best.1 {
-                best = (codec, len);
+            if let Some((lanes, len)) = self.try_out(sample, width)
+                && len < least
+            {
+                (best, least) = ((codec, lanes), len);
             }
         }
         if let Some(base) = base.filter(|it| it.len() == raw.len()) {
             let width = if width == 0 { best.0.width().max(1) as usize } else { width };
-            exclusive_or(sample, base, &mut self.difference);
-            let difference = std::mem::take(&mut self.difference);
-            let len = self.squeeze(&difference, width).map_or(usize::MAX, <[u8]>::len);
+            let mut difference = std::mem::take(&mut self.difference);
+            exclusive_or(sample, base, &mut difference);
+            if let Some((lanes, len)) = self.try_out(&difference, width)
+                && len < least * WORTH / 100
+            {
+                best = (Codec::Delta { width: width as u16 }, lanes);
+            }
             self.difference = difference;
-            if len < best.1 * WORTH / 100 {
-                best = (Codec::Delta { width: width as u16 }, len);
-            }
         }
-        match self.encode_with(best.0, raw, base) {
-            Some(codec) if self.out.len() < raw.len() => (codec, &self.out),
-            _ => (Codec::Raw, raw),
-        }
+        best
     }
 
-    fn encode_with(&mut self, codec: Codec, raw: &[u8], base: Option<&[u8]>) -> Option<Codec> {
-        match codec {
-            Codec::Raw => return None,
-            Codec::Zstd => drop(self.squeeze(raw, 1)?),
-            Codec::Shuffle { width } => drop(self.squeeze(raw, width.into())?),
-            Codec::Delta { width } => {
-                let base = base?;
-                exclusive_or(raw, base, &mut self.difference);
-                let difference = std::mem::take(&mut self.difference);
-                let squeezed = self.squeeze(&difference, width.into()).is_some();
-                self.difference = difference;
-                if !squeezed {
-                    return None;
-                }
-                self.out.splice(..0, *blake3::hash(base).as_bytes());
-            }
+    /// Returns for each lane of the sample whether it is worth compressing, and what remains of all of them.
+    fn try_out(&mut self, sample: &[u8], width: usize) -> Option<(Vec<bool>, usize)> {
+        let (mut lanes, mut total) = (Vec::with_capacity(width), 0);
+        let mut scratch = std::mem::take(&mut self.sample);
+        let shuffled = shuffled(sample, width, &mut self.shuffled);
+        for lane in split(shuffled, width) {
+            scratch.clear();
+            deflate(self.compressors.of(width)?, lane, &mut scratch)?;
+            let is_worth_it = scratch.len() < lane.len() * WORTH / 100;
+            total += if is_worth_it { scratch.len() } else { lane.len() };
+            lanes.push(is_worth_it);
         }
-        Some(codec)
+        self.sample = scratch;
+        Some((lanes, total))
     }
 
-    fn squeeze(&mut self, raw: &[u8], width: usize) -> Option<&[u8]> {
-        let plain = if width > 1 {
-            shuffle(raw, width, &mut self.shuffled);
-            &self.shuffled
-        } else {
-            raw
-        };
-        self.out.clear();
-        let mut encoder = zstd::stream::write::Encoder::new(&mut self.out, LEVEL).ok()?;
-        encoder.write_all(plain).ok()?;
-        encoder.finish().ok()?;
-        Some(&self.out)
+    fn squeeze_difference(&mut self, raw: &[u8], base: &[u8], lanes: &[bool], out: &mut Vec<u8>) -> Option<()> {
+        let mut difference = std::mem::take(&mut self.difference);
+        exclusive_or(raw, base, &mut difference);
+        let res = self.squeeze(&difference, lanes, out);
+        self.difference = difference;
+        res
+    }
+
+    /// Appends one zstd frame for each lane, which zstd reads as one stream. What is as good as random is only
+    /// copied into its frame: trying to compress it would take most of the time.
+    fn squeeze(&mut self, raw: &[u8], lanes: &[bool], out: &mut Vec<u8>) -> Option<()> {
+        let shuffled = shuffled(raw, lanes.len(), &mut self.shuffled);
+        for (lane, &is_worth_it) in split(shuffled, lanes.len()).zip(lanes) {
+            if is_worth_it {
+                deflate(self.compressors.of(lanes.len())?, lane, out)?;
+            } else {
+                store(lane, out);
+            }
+        }
+        Some(())
+    }
+}
+
+/// One for bytes as they are and one for lanes.
+#[derive(Default)]
+struct Compressors([Option<Compressor<'static>>; 2]);
+
+impl Compressors {
+    fn of(&mut self, width: usize) -> Option<&mut Compressor<'static>> {
+        let is_lane = width > 1;
+        let slot = &mut self.0[usize::from(is_lane)];
+        if slot.is_none() {
+            let mut res = Compressor::new(LEVEL).ok()?;
+            if is_lane {
+                // What repeats in a lane is a few values, not runs of them: the entropy coder gets those. To look
+                // for short matches too takes most of the time of compressing, and of decompressing.
+                res.set_parameter(CParameter::MinMatch(7)).ok()?;
+            }
+            *slot = Some(res);
+        }
+        slot.as_mut()
+    }
+}
+
+/// Appends a zstd frame.
+fn deflate(compressor: &mut Compressor<'static>, raw: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let start = out.len();
+    out.resize(start + zstd::zstd_safe::compress_bound(raw.len()), 0);
+    let n = compressor.compress_to_buffer(raw, &mut out[start..]).ok()?;
+    out.truncate(start + n);
+    Some(())
+}
+
+/// Appends a zstd frame of blocks that are not compressed (RFC 8878, sections 3.1.1.1 and 3.1.1.2).
+fn store(raw: &[u8], out: &mut Vec<u8>) {
+    const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+    /// A single segment whose length takes four bytes.
+    const DESCRIPTOR: u8 = 0b1010_0000;
+    const MAX_BLOCK: usize = 128 << 10;
+    out.extend_from_slice(&MAGIC);
+    out.push(DESCRIPTOR);
+    out.extend_from_slice(&(raw.len() as u32).to_le_bytes());
+    let n_blocks = raw.len().div_ceil(MAX_BLOCK).max(1);
+    for at in 0..n_blocks {
+        let block = &raw[at * MAX_BLOCK..raw.len().min((at + 1) * MAX_BLOCK)];
+        let header = (block.len() as u32) << 3 | u32::from(at + 1 == n_blocks);
+        out.extend_from_slice(&header.to_le_bytes()[..3]);
+        out.extend_from_slice(block);
     }
 }
 
 /// Fills `out` with what `encoded` stands for. Returns nothing if it stands for anything of another length.
-pub(crate) fn decode(codec: Codec, encoded: &[u8], out: &mut [u8]) -> Option<()> {
+/// `scratch` is any buffer.
+pub(crate) fn decode(codec: Codec, encoded: &[u8], out: &mut [u8], scratch: &mut Vec<u8>) -> Option<()> {
     match codec {
         Codec::Raw => (encoded.len() == out.len()).then(|| out.copy_from_slice(encoded)),
         Codec::Zstd => inflate(encoded, out),
         Codec::Shuffle { width } => {
-            let mut shuffled = vec![0; out.len()];
-            inflate(encoded, &mut shuffled)?;
-            unshuffle(&shuffled, width.into(), out);
+            scratch.resize(out.len(), 0);
+            inflate(encoded, scratch)?;
+            unshuffle(scratch, width.into(), out);
             Some(())
         }
         Codec::Delta { .. } => None,
@@ -155,7 +229,7 @@ pub(crate) fn decode(codec: Codec, encoded: &[u8], out: &mut [u8]) -> Option<()>
 /// Fills `out` with what `encoded` makes of `base`.
 pub(crate) fn decode_delta(encoded: &[u8], width: u16, base: &[u8], out: &mut [u8]) -> Option<()> {
     let codec = if width > 1 { Codec::Shuffle { width } } else { Codec::Zstd };
-    decode(codec, encoded, out)?;
+    decode(codec, encoded, out, &mut Vec::new())?;
     out.iter_mut().zip(base).for_each(|(it, base)| *it ^= base);
     (base.len() == out.len()).then_some(())
 }
@@ -171,30 +245,81 @@ fn exclusive_or(a: &[u8], b: &[u8], out: &mut Vec<u8>) {
     out.extend(a.iter().zip(b).map(|(a, b)| a ^ b));
 }
 
+/// Returns the bytes in the order of their lanes, in `scratch` where that is another one than it was.
+fn shuffled<'a>(raw: &'a [u8], width: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    if width <= 1 {
+        return raw;
+    }
+    // All of it is written below.
+    scratch.resize(raw.len(), 0);
+    shuffle(raw, width, scratch);
+    scratch
+}
+
+/// Splits shuffled bytes into their lanes. The last one has also what is no whole element.
+fn split(shuffled: &[u8], width: usize) -> impl Iterator<Item = &[u8]> {
+    let n = shuffled.len() / width.max(1);
+    (0..width).map(move |lane| if lane + 1 == width { &shuffled[lane * n..] } else { &shuffled[lane * n..][..n] })
+}
+
 /// A rest that is no whole element stays as it is, at the end.
-fn shuffle(raw: &[u8], width: usize, out: &mut Vec<u8>) {
-    let n = raw.len() / width;
-    out.clear();
-    out.resize(raw.len(), 0);
-    let (elements, rest) = raw.split_at(n * width);
-    for (lane, out) in out.chunks_exact_mut(n.max(1)).take(if n > 0 { width } else { 0 }).enumerate() {
-        for (out, element) in out.iter_mut().zip(elements.chunks_exact(width)) {
+fn shuffle(raw: &[u8], width: usize, out: &mut [u8]) {
+    match width {
+        2 => shuffle_known::<2>(raw, out),
+        4 => shuffle_known::<4>(raw, out),
+        8 => shuffle_known::<8>(raw, out),
+        _ => {
+            let n = raw.len() / width;
+            let (elements, rest) = raw.split_at(n * width);
+            for (lane, out) in out.chunks_exact_mut(n.max(1)).take(if n > 0 { width } else { 0 }).enumerate() {
+                for (out, element) in out.iter_mut().zip(elements.chunks_exact(width)) {
+                    *out = element[lane];
+                }
+            }
+            out[n * width..].copy_from_slice(rest);
+        }
+    }
+}
+
+/// The same with a width that the compiler knows, which is several times faster.
+fn shuffle_known<const WIDTH: usize>(raw: &[u8], out: &mut [u8]) {
+    let (elements, rest) = raw.as_chunks::<WIDTH>();
+    let n = elements.len();
+    for lane in 0..WIDTH {
+        for (out, element) in out[lane * n..][..n].iter_mut().zip(elements) {
             *out = element[lane];
         }
     }
-    out[n * width..].copy_from_slice(rest);
+    out[n * WIDTH..].copy_from_slice(rest);
 }
 
 fn unshuffle(shuffled: &[u8], width: usize, out: &mut [u8]) {
-    let n = shuffled.len() / width;
-    let (lanes, rest) = shuffled.split_at(n * width);
-    let (elements, tail) = out.split_at_mut(n * width);
-    for (at, element) in elements.chunks_exact_mut(width).enumerate() {
-        for (lane, byte) in element.iter_mut().enumerate() {
-            *byte = lanes[lane * n + at];
+    match width {
+        2 => unshuffle_known::<2>(shuffled, out),
+        4 => unshuffle_known::<4>(shuffled, out),
+        8 => unshuffle_known::<8>(shuffled, out),
+        _ => {
+            let n = shuffled.len() / width;
+            let (lanes, rest) = shuffled.split_at(n * width);
+            let (elements, tail) = out.split_at_mut(n * width);
+            for (at, element) in elements.chunks_exact_mut(width).enumerate() {
+                for (lane, byte) in element.iter_mut().enumerate() {
+                    *byte = lanes[lane * n + at];
+                }
+            }
+            tail.copy_from_slice(rest);
         }
     }
-    tail.copy_from_slice(rest);
+}
+
+fn unshuffle_known<const WIDTH: usize>(shuffled: &[u8], out: &mut [u8]) {
+    let (elements, tail) = out.as_chunks_mut::<WIDTH>();
+    let n = elements.len();
+    let lanes: [&[u8]; WIDTH] = std::array::from_fn(|lane| &shuffled[lane * n..][..n]);
+    for (at, element) in elements.iter_mut().enumerate() {
+        *element = std::array::from_fn(|lane| lanes[lane][at]);
+    }
+    tail.copy_from_slice(&shuffled[n * WIDTH..]);
 }
 
 #[cfg(test)]
@@ -215,8 +340,8 @@ mod tests {
     }
 
     fn round_trip(raw: &[u8], width: usize, base: Option<&[u8]>) -> Codec {
-        let mut encoder = Encoder::default();
-        let (codec, encoded) = encoder.encode(raw, width, base);
+        let mut encoded = Vec::new();
+        let codec = Encoder::default().encode(raw, width, base, &mut encoded);
         assert!(codec.may_encode(raw.len() as u32, encoded.len() as u32) || raw.is_empty());
         let mut out = vec![1; raw.len()];
         match (codec, base) {
@@ -224,7 +349,7 @@ mod tests {
                 assert_eq!(encoded[..32], *blake3::hash(base).as_bytes());
                 decode_delta(&encoded[32..], width, base, &mut out).unwrap();
             }
-            _ => decode(codec, encoded, &mut out).unwrap(),
+            _ => decode(codec, &encoded, &mut out, &mut Vec::new()).unwrap(),
         }
         assert!(out == raw);
         assert_eq!(Codec::parse(codec.number(), codec.width()), Some(codec));
@@ -252,25 +377,25 @@ mod tests {
                 let raw = vec![7; len];
                 round_trip(&raw, width, None);
                 round_trip(&raw, width, Some(&vec![9; len]));
-                let mut shuffled = Vec::new();
                 let raw = noise(len, 3);
-                shuffle(&raw, width, &mut shuffled);
-                let mut out = vec![0; len];
-                unshuffle(&shuffled, width, &mut out);
+                let (mut scratch, mut out, mut encoded) = (Vec::new(), vec![0; len], Vec::new());
+                let shuffled = shuffled(&raw, width, &mut scratch);
+                unshuffle(shuffled, width, &mut out);
                 assert!(out == raw, "{width} {len}");
+                split(shuffled, width).for_each(|it| store(it, &mut encoded));
+                assert!(inflate(&encoded, &mut out).is_some() && out == shuffled, "{width} {len}");
             }
         }
     }
 
     #[test]
     fn a_frame_that_stands_for_more_than_it_says_is_refused() {
-        let mut encoder = Encoder::default();
-        let (codec, bomb) = encoder.encode(&[0; 1 << 20], 1, None);
-        assert_eq!(codec, Codec::Zstd);
+        let mut bomb = Vec::new();
+        assert_eq!(Encoder::default().encode(&[0; 1 << 20], 1, None, &mut bomb), Codec::Zstd);
         for len in [0, 1, (1 << 20) - 1, (1 << 20) + 1] {
-            assert!(decode(Codec::Zstd, bomb, &mut vec![0; len]).is_none(), "{len}");
+            assert!(decode(Codec::Zstd, &bomb, &mut vec![0; len], &mut Vec::new()).is_none(), "{len}");
         }
-        assert!(decode(Codec::Zstd, b"no zstd", &mut [0; 4]).is_none());
-        assert!(decode(Codec::Raw, b"abc", &mut [0; 4]).is_none());
+        assert!(decode(Codec::Zstd, b"no zstd", &mut [0; 4], &mut Vec::new()).is_none());
+        assert!(decode(Codec::Raw, b"abc", &mut [0; 4], &mut Vec::new()).is_none());
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     engine::Shared,
     format::{self, Digest, FORMAT, MAX_MANIFEST},
     keys, random,
+    repack::repack,
     sink::publish_named,
     survey::{Folder, Needed},
 };
@@ -23,6 +24,7 @@ const MAX_SKEW: u64 = 300;
 
 pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
     let mut res = CollectReport::default();
+    repack(shared, host, options.dry_run, &mut res.repacked)?;
     let waiting = marks(shared)?;
     let condemned = condemn(shared, host, &waiting, options, &mut res)?;
     if options.dry_run {
@@ -205,7 +207,7 @@ fn count(shared: &Shared, name: &str, res: &mut Collected) -> Result<()> {
     Ok(())
 }
 
-fn doubt(e: Error) -> Error {
+pub(crate) fn doubt(e: Error) -> Error {
     let message = format!("nothing is deleted on doubt: {}", e.message);
     Error { message, ..e }.with_help("run `modelwatch store repair`, then collect again")
 }

@@ -9,7 +9,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use modelwatch_sdk::{Result, store::LogEvent};
+use modelwatch_sdk::{
+    Result,
+    store::{LogEntry, LogEvent},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -116,6 +119,24 @@ impl Shared {
             res.add(name, &list);
         }
         Ok(res)
+    }
+
+    /// Returns the entry of the store's own log with the sweep of any such files, if there is one.
+    pub(crate) fn swept_at(&self, is_it: impl Fn(&List) -> bool) -> Result<Option<u64>> {
+        let sweeps = self.log.with(keys::STORE_LOG, |it| {
+            let entries = it.entries_after(0, u32::MAX).iter();
+            let sweep = |it: &LogEntry| match &it.event {
+                LogEvent::Sweep { list } => Some((it.seq, list.clone())),
+                _ => None,
+            };
+            Ok(entries.filter_map(sweep).collect::<Vec<_>>())
+        })?;
+        for (seq, list) in sweeps.iter().rev() {
+            if is_it(&*self.lists.get(self.blobs.as_ref(), list)?) {
+                return Ok(Some(*seq));
+            }
+        }
+        Ok(None)
     }
 
     /// Makes the lineage known to the store's own log, so that no sweep can overlook it.

@@ -109,7 +109,7 @@ impl Engine {
 
 impl Shared {
     /// Returns the manifests under which a checkpoint can be found, the most promising first.
-    fn find(&self, id: &CheckpointId) -> Result<Vec<Digest>> {
+    pub(crate) fn find(&self, id: &CheckpointId) -> Result<Vec<Digest>> {
         let mut res = Vec::new();
         let mut damaged = None;
         for lineage in self.log.lineages()? {

@@ -85,13 +85,13 @@
 //! | `chunks` | `{"hash","pack","offset","size","len"}`: the digest of the chunk's bytes, the position in `packs`, where its frame starts and how long it is, how long the chunk is; with codec 3 also `base`: `{"hash","pack","offset","size"}` |
 //! | `requires` | features, optional |
 //!
-//! Chunks follow each other in the file or tensor. All but the last have `chunk_size` bytes as a rule;
-//! readers rely only on `1 ≤ len ≤ chunk_size`. A frame may serve many chunks of many checkpoints.
+//! Chunks follow each other in the file or tensor. They have `chunk_size` bytes, but for the last, and those in
+//! front of a place in a file where the writer said that something begins; readers rely only on `1 ≤ len ≤ chunk_size`. A frame may serve many chunks of many checkpoints.
 //!
 //! The *id* of a checkpoint is the digest of the canonical JSON of
 //! `{"files":[{"digest","name","size"}…],"format":1,"metadata":{…},"tensors":[{"digest","dtype","name","shape"}…]}`:
-//! its content alone, not where, when or by whom it was stored. Two manifests may have the same id; the
-//! newest commit of the id counts, the others serve when it is damaged.
+//! its content alone, not where, when or by whom it was stored. Two manifests may have the same id; that of the
+//! newest commit or relocation counts. The others are garbage, which serves for as long as it is there.
 //!
 //! # Pack
 //!
@@ -104,8 +104,8 @@
 //! | index | per frame: offset `u32`, size `u32`, raw length `u32`, zero `u32`, digest of the raw bytes (32) |
 //! | trailer | number of frames `u32`, offset of the index `u32`, digest of header and index and these two numbers (32), `MWPE`, version `u8` = 1, three zeros |
 //!
-//! Codec 0 stores the raw bytes, 1 compresses them with zstd, 2 (width 2 to 16) shuffles the bytes of elements of
-//! that width and compresses, 3 (width 1 to 16) takes the exclusive or with a base first, whose digest precedes the
+//! Codec 0 stores the raw bytes, 1 compresses them into zstd frames, one or several in a row, 2 (width 2 to 16)
+//! shuffles the bytes of elements of that width and compresses, 3 (width 1 to 16) takes the exclusive or with a base first, whose digest precedes the
 //! encoded bytes. A base is never a difference itself. Encoded bytes are never more than the raw ones. Unknown
 //! codecs, widths and versions are refused.
 //! A chunk's raw length never exceeds `chunk_size`, whatever a frame says.

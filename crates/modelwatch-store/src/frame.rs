@@ -77,35 +77,84 @@ impl Header {
     }
 }
 
+/// A frame that is not stored yet.
+pub(crate) struct Frame {
+    pub(crate) header: Header,
+    /// The header and the payload.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Frame {
+    /// Encodes a chunk into `buffer`, which is empty.
+    pub(crate) fn new(
+        hash: Digest,
+        raw: &[u8],
+        mut buffer: Vec<u8>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Codec,
+    ) -> Self {
+        buffer.resize(FRAME_HEADER, 0);
+        let codec = encode(&mut buffer);
+        let encoded_len = (buffer.len() - FRAME_HEADER) as u32;
+        let header = Header { codec, raw_len: raw.len() as u32, encoded_len, hash };
+        buffer[..FRAME_HEADER].copy_from_slice(&header.to_bytes());
+        Self { header, bytes: buffer }
+    }
+}
+
+/// Buffers for reading, used again because fresh memory costs about as much as decoding.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    encoded: Vec<u8>,
+    decoded: Vec<u8>,
+}
+
 /// Fills `out`, which is as long as the chunk, with the chunk's bytes, checked.
 pub(crate) fn read(blobs: &dyn Blobs, located: &Located, out: &mut [u8]) -> Result<()> {
-    read_unchecked(blobs, located, out)?;
+    read_with(&mut Scratch::default(), blobs, located, out)
+}
+
+/// As [`read`], with buffers.
+pub(crate) fn read_with(scratch: &mut Scratch, blobs: &dyn Blobs, located: &Located, out: &mut [u8]) -> Result<()> {
+    read_unchecked(scratch, blobs, located, out)?;
     if Digest::of(out) == located.source.hash {
         return Ok(());
     }
     Err(bad(blobs, &located.source, "does not verify: its bytes are not what was written"))
 }
 
-/// As [`read`], for a caller that compares the bytes with what they are to be.
-pub(crate) fn read_unchecked(blobs: &dyn Blobs, located: &Located, out: &mut [u8]) -> Result<()> {
+/// As [`read_with`], for a caller that compares the bytes with what they are to be.
+pub(crate) fn read_unchecked(
+    scratch: &mut Scratch,
+    blobs: &dyn Blobs,
+    located: &Located,
+    out: &mut [u8],
+) -> Result<()> {
     let Source { hash, pack, span } = located.source;
     let key = keys::pack(pack);
-    let mut header = [0; FRAME_HEADER];
-    blobs.read_at(&key, span.offset, &mut header)?;
-    let header = Header::parse(&header).map_err(|what| errors::corrupt(blobs.locate(&key), what))?;
+    let Scratch { encoded, decoded: buffer } = scratch;
+    // What is stored as it is is read into place, all else at once.
+    let payload_len = span.size.saturating_sub(FRAME_HEADER as u64);
+    let is_raw = payload_len == out.len() as u64;
+    if payload_len > out.len() as u64 {
+        return Err(bad(blobs, &located.source, "has other numbers"));
+    }
+    encoded.resize(if is_raw { FRAME_HEADER } else { span.size as usize }, 0);
+    blobs.read_at(&key, span.offset, encoded)?;
+    let Some((header, encoded)) = encoded.split_first_chunk() else {
+        return Err(bad(blobs, &located.source, "has other numbers"));
+    };
+    let header = Header::parse(header).map_err(|what| errors::corrupt(blobs.locate(&key), what))?;
     let fits = header.hash == hash
         && header.raw_len as usize == out.len()
-        && u64::from(header.encoded_len) + FRAME_HEADER as u64 == span.size
+        && u64::from(header.encoded_len) == payload_len
+        && (header.codec == Codec::Raw) == is_raw
         && header.codec.may_encode(header.raw_len, header.encoded_len);
     if !fits {
         return Err(bad(blobs, &located.source, "has other numbers"));
     }
-    let payload = span.offset + FRAME_HEADER as u64;
-    if header.codec == Codec::Raw {
-        return blobs.read_at(&key, payload, out);
+    if is_raw {
+        return blobs.read_at(&key, span.offset + FRAME_HEADER as u64, out);
     }
-    let mut encoded = vec![0; header.encoded_len as usize];
-    blobs.read_at(&key, payload, &mut encoded)?;
     let decoded = match (header.codec, &located.base) {
         (Codec::Delta { width }, Some(base)) => {
             if encoded.get(..32) != Some(&base.hash.0[..]) {
@@ -116,7 +165,7 @@ pub(crate) fn read_unchecked(blobs: &dyn Blobs, located: &Located, out: &mut [u8
             codec::decode_delta(&encoded[32..], width, &of, out)
         }
         (Codec::Delta { .. }, None) => return Err(bad(blobs, &located.source, "has a base that no manifest names")),
-        (codec, _) => codec::decode(codec, &encoded, out),
+        (codec, _) => codec::decode(codec, encoded, out, buffer),
     };
     decoded.ok_or_else(|| bad(blobs, &located.source, "cannot be decoded"))
 }

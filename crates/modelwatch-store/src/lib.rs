@@ -27,7 +27,9 @@ mod random;
 mod codec;
 mod frame;
 mod pack;
+mod parallel;
 
+mod known;
 mod manifest;
 mod reader;
 mod saver;
@@ -37,6 +39,8 @@ mod writer;
 mod condemned;
 mod entry;
 mod log;
+mod relocate;
+mod repack;
 
 mod collect;
 mod doctor;

@@ -71,9 +71,9 @@ impl Chain {
         found.map(|it| it.iter().rev().map(|it| it.1).collect()).unwrap_or_default()
     }
 
-    /// Returns the manifests that some checkpoint needs, each with the number of its entry.
+    /// Returns the manifests that count, one for each checkpoint, each with the number of its entry.
     pub(crate) fn live_manifests(&self) -> impl Iterator<Item = (u64, Digest)> {
-        self.history.checkpoints().iter().filter_map(|it| self.manifests.get(&it.id)).flatten().copied()
+        self.history.checkpoints().iter().filter_map(|it| self.manifests.get(&it.id)?.last()).copied()
     }
 
     /// Returns the lists of what was swept, with the numbers of their entries.

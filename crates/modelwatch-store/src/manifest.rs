@@ -11,7 +11,7 @@ use crate::{
     blobs::Blobs,
     errors,
     format::{self, Digest, FORMAT, MAX_MANIFEST, MAX_PACK},
-    frame::{self, FRAME_HEADER, FrameSpan},
+    frame::{self, FRAME_HEADER, FrameSpan, Scratch},
     keys,
 };
 
@@ -127,8 +127,14 @@ impl StoredManifest {
     }
 
     /// Fills `out`, which is as long as the chunk, with the chunk's bytes, checked.
-    pub(crate) fn read_chunk(&self, blobs: &dyn Blobs, chunk: &Chunk, out: &mut [u8]) -> Result<()> {
-        frame::read(blobs, &self.located(chunk), out)
+    pub(crate) fn read_chunk(
+        &self,
+        scratch: &mut Scratch,
+        blobs: &dyn Blobs,
+        chunk: &Chunk,
+        out: &mut [u8],
+    ) -> Result<()> {
+        frame::read_with(scratch, blobs, &self.located(chunk), out)
     }
 
     /// Returns where a chunk of it is stored.

@@ -2,16 +2,19 @@
 //!
 //! The layout is in [`crate::format`].
 
-use std::thread::JoinHandle;
+use std::{
+    sync::mpsc::{self, Receiver, Sender, SyncSender},
+    thread::{self, JoinHandle},
+};
 
 use modelwatch_sdk::{Error, ErrorKind, Result};
 
 use crate::{
-    blobs::{Blobs, Draft, Stage},
+    blobs::{Blobs, Stage},
     codec::{self, Codec},
     errors,
     format::{Digest, MAX_PACK},
-    frame::{FRAME_HEADER, FrameSpan, Header},
+    frame::{FRAME_HEADER, Frame, FrameSpan, Header},
     keys, random,
 };
 
@@ -20,12 +23,19 @@ const END: [u8; 8] = *b"MWPE\x01\0\0\0";
 const INDEX_ENTRY: usize = 48;
 const TRAILER: usize = 48;
 
-/// The packs that one writer fills. While one is filled, the one before is synced.
+/// How many frames may wait to be written.
+const N_WAITING: usize = 8;
+
+/// The packs that one writer fills. Each is hashed and written by a thread of its own, so that the next chunks
+/// are encoded meanwhile, and while one is filled, the one before is synced.
 pub(crate) struct PackWriter {
     max: u64,
     current: Option<Current>,
+    /// A complete pack that is being written and synced.
+    closing: Option<(String, JoinHandle<Result<Digest>>)>,
     finished: Vec<FinishedPack>,
-    syncing: Option<JoinHandle<Result<()>>>,
+    /// Buffers that were written out.
+    spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
 }
 
 /// A pack that is complete.
@@ -38,40 +48,47 @@ pub(crate) struct FinishedPack {
 
 struct Current {
     name: String,
-    file: Box<dyn Draft>,
-    hasher: blake3::Hasher,
+    pieces: SyncSender<Piece>,
+    thread: JoinHandle<Result<Digest>>,
     len: u64,
     index: Vec<u8>,
+}
+
+enum Piece {
+    Bytes(Vec<u8>),
+    End,
 }
 
 impl PackWriter {
     /// Returns a writer of packs of at most `max` bytes (unless one chunk alone takes more).
     pub(crate) fn new(max: u64) -> Self {
-        Self { max, current: None, finished: Vec::new(), syncing: None }
+        Self { max, current: None, closing: None, finished: Vec::new(), spare: mpsc::channel() }
     }
 
-    /// Appends a chunk. Returns which of the packs has it, and where.
-    pub(crate) fn add(&mut self, stage: &dyn Stage, header: Header, payload: &[u8]) -> Result<(usize, FrameSpan)> {
-        let size = (FRAME_HEADER + payload.len()) as u64;
+    /// Returns an empty buffer for a frame.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        let mut res = self.spare.1.try_recv().unwrap_or_default();
+        res.clear();
+        res
+    }
+
+    /// Appends a frame. Returns which of the packs has it, and where.
+    pub(crate) fn add(&mut self, stage: &dyn Stage, frame: Frame) -> Result<(usize, FrameSpan)> {
+        let size = frame.bytes.len() as u64;
         if self.current.as_ref().is_some_and(|it| it.size_with(size) > self.max) {
             self.complete()?;
         }
+        let position = self.n_complete();
         let current = match &mut self.current {
             Some(it) => it,
-            None => {
-                let name = format!("{}.pack", self.finished.len());
-                let mut file = stage.create(&name)?;
-                file.append(&HEADER)?;
-                let mut hasher = blake3::Hasher::new();
-                hasher.update(&HEADER);
-                self.current.insert(Current { name, file, hasher, len: HEADER.len() as u64, index: Vec::new() })
-            }
+            None => self.current.insert(Current::start(stage, position, self.spare.0.clone())?),
         };
         let span = FrameSpan { offset: current.len, size };
-        current.append(&header.to_bytes())?;
-        current.append(payload)?;
-        current.index.extend_from_slice(&index_entry(span, header.raw_len, header.hash));
-        Ok((self.finished.len(), span))
+        current.index.extend_from_slice(&index_entry(span, frame.header.raw_len, frame.header.hash));
+        match current.send(Piece::Bytes(frame.bytes), size) {
+            true => Ok((position, span)),
+            false => Err(self.failure()),
+        }
     }
 
     /// Returns the packs that are complete and synced, in order.
@@ -82,7 +99,7 @@ impl PackWriter {
 
     /// Returns how many packs are complete.
     pub(crate) fn n_complete(&self) -> usize {
-        self.finished.len()
+        self.finished.len() + usize::from(self.closing.is_some())
     }
 
     /// Completes and syncs the last pack. Returns all packs in order.
@@ -92,47 +109,89 @@ impl PackWriter {
     }
 
     fn complete(&mut self) -> Result<()> {
-        let Some(mut current) = self.current.take() else {
-            return Ok(());
-        };
-        let trailer = trailer(&current.index, current.len as u32);
-        let index = std::mem::take(&mut current.index);
-        current.append(&index)?;
-        current.append(&trailer)?;
-        let Current { name, file, hasher, .. } = current;
         // One sync at a time: more would only fill the system's buffers.
         self.wait()?;
-        self.syncing = Some(std::thread::spawn(move || file.finish()));
-        self.finished.push(FinishedPack { name, digest: hasher.finalize().into() });
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        let mut end = std::mem::take(&mut current.index);
+        end.extend_from_slice(&trailer(&end, current.len as u32));
+        let size = end.len() as u64;
+        if !(current.send(Piece::Bytes(end), size) && current.send(Piece::End, 0)) {
+            return Err(self.failure());
+        }
+        self.closing = self.current.take().map(|it| (it.name, it.thread));
         Ok(())
     }
 
+    /// Returns why the thread of the current pack ended before it was told to.
+    fn failure(&mut self) -> Error {
+        let ended = self.current.take().map(|it| joined(it.thread));
+        ended.and_then(Result::err).unwrap_or_else(|| Error::io("a pack was not written to its end"))
+    }
+
     fn wait(&mut self) -> Result<()> {
-        let Some(it) = self.syncing.take() else {
-            return Ok(());
-        };
-        it.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Panicked, "a sync in the background panicked")))
+        if let Some((name, thread)) = self.closing.take() {
+            let digest = joined(thread)?;
+            self.finished.push(FinishedPack { name, digest });
+        }
+        Ok(())
     }
 }
 
 impl Drop for PackWriter {
     fn drop(&mut self) {
-        // The stage must not go while a file of it is being synced.
+        // The stage must not go while a file of it is being written.
+        if let Some(Current { pieces, thread, .. }) = self.current.take() {
+            drop(pieces);
+            let _ = thread.join();
+        }
         let _ = self.wait();
     }
 }
 
 impl Current {
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.append(bytes)?;
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        Ok(())
+    fn start(stage: &dyn Stage, position: usize, spare: Sender<Vec<u8>>) -> Result<Self> {
+        let name = format!("{position}.pack");
+        let mut file = stage.create(&name)?;
+        let (pieces, incoming) = mpsc::sync_channel(N_WAITING);
+        let write = move || {
+            let mut hasher = blake3::Hasher::new();
+            for it in incoming {
+                let Piece::Bytes(bytes) = it else {
+                    file.finish()?;
+                    return Ok(hasher.finalize().into());
+                };
+                hasher.update(&bytes);
+                file.append(&bytes)?;
+                // Nobody may want it anymore.
+                let _ = spare.send(bytes);
+            }
+            Err(Error::io("a pack was not written to its end"))
+        };
+        let thread = thread::Builder::new().name("pack".to_owned()).spawn(write);
+        let thread = thread.map_err(|e| {
+            Error::io(format!("cannot start a thread: {e}")).with_help("raise the limit of processes and try again")
+        })?;
+        let mut res = Self { name, pieces, thread, len: 0, index: Vec::new() };
+        // A failure comes back with the first frame.
+        res.send(Piece::Bytes(HEADER.to_vec()), HEADER.len() as u64);
+        Ok(res)
+    }
+
+    /// Returns whether the thread still takes anything.
+    fn send(&mut self, piece: Piece, size: u64) -> bool {
+        self.len += size;
+        self.pieces.send(piece).is_ok()
     }
 
     fn size_with(&self, frame: u64) -> u64 {
         self.len + frame + (self.index.len() + INDEX_ENTRY + TRAILER) as u64
     }
+}
+
+fn joined(thread: JoinHandle<Result<Digest>>) -> Result<Digest> {
+    thread.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Panicked, "the thread that writes a pack panicked")))
 }
 
 /// A frame in the index of a pack.
@@ -141,6 +200,11 @@ pub(crate) struct Indexed {
     pub(crate) span: FrameSpan,
     pub(crate) raw_len: u32,
     pub(crate) hash: Digest,
+}
+
+/// Returns the size of a pack that has frames of these sizes.
+pub(crate) fn size_of(frames: impl Iterator<Item = u64>) -> u64 {
+    frames.map(|it| it + INDEX_ENTRY as u64).sum::<u64>() + (HEADER.len() + TRAILER) as u64
 }
 
 /// Checks a whole pack: its name, its index, and every frame that needs no other pack.
@@ -260,7 +324,7 @@ fn check_frame(place: &str, pack: &[u8], it: &Indexed) -> Result<()> {
         return Ok(());
     }
     let mut raw = vec![0; header.raw_len as usize];
-    if codec::decode(header.codec, payload, &mut raw).is_none() || Digest::of(&raw) != it.hash {
+    if codec::decode(header.codec, payload, &mut raw, &mut Vec::new()).is_none() || Digest::of(&raw) != it.hash {
         return bad("does not verify: its bytes are not what was written");
     }
     Ok(())

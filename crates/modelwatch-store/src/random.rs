@@ -17,6 +17,9 @@ pub fn number() -> u64 {
     hasher.finish()
 }
 
+/// The length of an [`id`].
+pub(crate) const ID: usize = 32;
+
 /// Returns 32 hexadecimal digits that nothing else has.
 pub fn id() -> String {
     format!("{:016x}{:016x}", number(), number())

@@ -1,7 +1,7 @@
 //! Reads one checkpoint; every chunk is checked before a byte of it is handed out.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -11,11 +11,14 @@ use modelwatch_sdk::{
 };
 
 use crate::{
+    condemned::List,
     engine::Shared,
     errors,
     format::Digest,
+    frame::{self, Located, Scratch},
     keys,
     manifest::{Chunk, StoredManifest},
+    parallel::{self, share},
 };
 
 /// How many checked chunks are kept, so that small reads one after the other cost one pass.
@@ -31,12 +34,15 @@ pub(crate) struct Reader {
     cache: Mutex<VecDeque<(Digest, Arc<Vec<u8>>)>>,
     /// Per tensor, its bytes once they were asked for. They stay as long as the reader: views borrow them.
     tensors: Vec<OnceLock<Vec<u8>>>,
+    /// See [`Self::moved`].
+    moved: OnceLock<HashMap<(Digest, u64), Located>>,
 }
 
 impl Reader {
     /// Opens the manifest of that digest, which is to be that of checkpoint `id`.
     pub(crate) fn load(shared: &Arc<Shared>, id: &CheckpointId, digest: Digest) -> Result<Self> {
-        let stored = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size)?;
+        let stored = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size)
+            .map_err(|e| unless_gone(shared, id, e, |it| it.manifests.contains(&digest)))?;
         if stored.id != *id {
             let place = shared.blobs.locate(&keys::manifest(digest));
             let what = format_args!("is that of `{}`, although the log calls it `{}`", stored.id.short(), id.short());
@@ -56,6 +62,7 @@ impl Reader {
             ends: stored.files.iter().map(|it| ends(&it.chunks)).collect(),
             cache: Mutex::default(),
             tensors: stored.tensors.iter().map(|_| OnceLock::new()).collect(),
+            moved: OnceLock::new(),
             stored,
         })
     }
@@ -85,10 +92,11 @@ impl Reader {
         on_bytes: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let mut hasher = blake3::Hasher::new();
-        let mut bytes = Vec::new();
+        let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
         for it in chunks {
             bytes.resize(it.len as usize, 0);
-            self.stored.read_chunk(self.shared.blobs.as_ref(), it, &mut bytes)?;
+            // Whoever verifies may hold a log, in which nothing can be looked up then.
+            self.stored.read_chunk(&mut scratch, self.shared.blobs.as_ref(), it, &mut bytes)?;
             hasher.update(&bytes);
             on_bytes(it.len)?;
         }
@@ -100,13 +108,40 @@ impl Reader {
         errors::corrupt(place, format_args!("lists chunks that are not the {what} `{name}`"))
     }
 
+    fn read_chunk(&self, scratch: &mut Scratch, chunk: &Chunk, out: &mut [u8]) -> Result<()> {
+        let packs = || {
+            let located = self.stored.located(chunk);
+            [Some(located.source), located.base].into_iter().flatten().map(|it| it.pack)
+        };
+        self.stored.read_chunk(scratch, self.shared.blobs.as_ref(), chunk, out).or_else(|e| {
+            let e = unless_gone(&self.shared, &self.shown.id, e, |it| packs().any(|pack| it.packs.contains(&pack)));
+            match self.moved().get(&(chunk.hash, chunk.len)) {
+                Some(it) if e.kind == ErrorKind::Gone => frame::read(self.shared.blobs.as_ref(), it, out),
+                _ => Err(e),
+            }
+        })
+    }
+
+    /// Returns where the chunks of the checkpoint are by now, by digest and length, if it is still there.
+    fn moved(&self) -> &HashMap<(Digest, u64), Located> {
+        self.moved.get_or_init(|| {
+            let newer =
+                self.shared.find(&self.shown.id).unwrap_or_default().into_iter().filter(|it| *it != self.digest);
+            let load = |it| StoredManifest::load(self.shared.blobs.as_ref(), it, self.shared.chunk_size).ok();
+            let chunks = |it: StoredManifest| {
+                it.chunks().map(|chunk| ((chunk.hash, chunk.len), it.located(chunk))).collect::<Vec<_>>()
+            };
+            newer.filter_map(load).flat_map(|it| chunks(it)).collect()
+        })
+    }
+
     fn cached(&self, chunk: &Chunk) -> Result<Arc<Vec<u8>>> {
         let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, it)) = lock().iter().find(|it| it.0 == chunk.hash) {
             return Ok(Arc::clone(it));
         }
         let mut bytes = vec![0; chunk.len as usize];
-        self.stored.read_chunk(self.shared.blobs.as_ref(), chunk, &mut bytes)?;
+        self.read_chunk(&mut Scratch::default(), chunk, &mut bytes)?;
         let res = Arc::new(bytes);
         let mut cache = lock();
         cache.truncate(N_CACHED - 1);
@@ -125,12 +160,31 @@ impl Reader {
         }
         res.resize(total as usize, 0);
         let mut rest = &mut res[..];
+        let mut parts = Vec::with_capacity(tensor.chunks.len());
         for it in &tensor.chunks {
             let (head, tail) = rest.split_at_mut(it.len as usize);
-            self.stored.read_chunk(self.shared.blobs.as_ref(), it, head)?;
+            parts.push((it, head));
             rest = tail;
         }
+        let read = |scratch: &mut Scratch, (chunk, out): (&Chunk, &mut [u8])| self.read_chunk(scratch, chunk, out);
+        share(&mut parallel::workers(), parts, read).into_iter().collect::<Result<()>>()?;
         if Digest::of(&res) == tensor.digest { Ok(res) } else { Err(self.mismatch("tensor", &tensor.name)) }
+    }
+}
+
+/// Returns the error with which something could not be read, or one that says since when it is no longer there.
+fn unless_gone(shared: &Shared, id: &CheckpointId, error: Error, is_it: impl Fn(&List) -> bool) -> Error {
+    if error.kind != ErrorKind::Corrupt {
+        return error;
+    }
+    match shared.swept_at(is_it) {
+        Ok(Some(seq)) => {
+            let (short, log) = (id.short(), shared.blobs.locate(&keys::log(keys::STORE_LOG)));
+            let what =
+                format!("the checkpoint `{short}` was removed while it was read: entry {seq} of `{log}` swept it");
+            Error::new(ErrorKind::Gone, what).with_help("open another one; `modelwatch store list` shows what there is")
+        }
+        _ => error,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Result,
-    store::{CheckpointId, LogEvent, RepairReport},
+    store::{CheckpointId, RepairReport},
 };
 
 use crate::{
@@ -12,13 +12,12 @@ use crate::{
     collect::cancelled,
     engine::Shared,
     entry, errors,
-    format::{self, Digest, MAX_ENTRY, MAX_MANIFEST, MAX_PACK},
-    frame::{self, Located, Source},
+    format::{Digest, MAX_ENTRY, MAX_MANIFEST, MAX_PACK},
+    frame::{self, Located, Scratch, Source},
     keys, log,
-    log::Change,
-    manifest::StoredManifest,
+    manifest::{Chunk, StoredManifest},
     pack,
-    sink::publish_named,
+    relocate::relocate,
     survey::{self, Folder},
 };
 
@@ -110,7 +109,7 @@ fn mend_checkpoint(
         for it in stored.chunks() {
             cancelled(host)?;
             bytes.resize(it.len as usize, 0);
-            if stored.read_chunk(blobs, it, &mut bytes).is_err() {
+            if stored.read_chunk(&mut Scratch::default(), blobs, it, &mut bytes).is_err() {
                 res.push(stored.packs[it.pack]);
                 res.extend(it.base.map(|it| stored.packs[it.pack]));
             }
@@ -133,7 +132,12 @@ fn mend_checkpoint(
         Some(it) => it,
         None => elsewhere.insert(index_all(shared, host)?),
     };
-    relocate(shared, lineage, id, stored, elsewhere)?;
+    let banned = shared.banned(lineage, false)?;
+    let moved = stored.moved(|chunk, it| find(blobs, chunk, it, elsewhere))?;
+    if !relocate(shared, lineage, manifest, &moved, &banned)? {
+        let what = format!("`{}` was removed or moved meanwhile, or garbage collected", id.short());
+        return Err(Error::new(ErrorKind::Conflict, what).with_help("run it again"));
+    }
     res.mended.push(format!(
         "the checkpoint `{}` of `{lineage}` is read from other packs that hold the same bytes.",
         id.short()
@@ -185,48 +189,15 @@ fn index_all(shared: &Shared, host: &dyn Host) -> Result<Elsewhere> {
     Ok(res)
 }
 
-/// Writes a manifest of the same content that leads to bytes that verify.
-fn relocate(
-    shared: &Shared,
-    lineage: &str,
-    id: &CheckpointId,
-    mut stored: StoredManifest,
-    elsewhere: &Elsewhere,
-) -> Result<()> {
-    let blobs = shared.blobs.as_ref();
-    let mut packs = stored.packs.clone();
-    let mut bytes = Vec::new();
-    let before = stored.clone();
-    let files = stored.files.iter_mut().flat_map(|it| &mut it.chunks);
-    for chunk in files.chain(stored.tensors.iter_mut().flat_map(|it| &mut it.chunks)) {
-        bytes.resize(chunk.len as usize, 0);
-        if before.read_chunk(blobs, chunk, &mut bytes).is_ok() {
-            continue;
-        }
-        let mut others = elsewhere.get(&chunk.hash).into_iter().flatten();
-        let found = others.find(|it| frame::read(blobs, &Located { source: **it, base: None }, &mut bytes).is_ok());
-        let Some(found) = found else {
-            let place = blobs.locate(&keys::pack(before.packs[chunk.pack]));
-            return Err(errors::corrupt(place, format_args!("held the only copy of chunk {}", chunk.hash)));
-        };
-        chunk.pack = packs.iter().position(|it| *it == found.pack).unwrap_or_else(|| {
-            packs.push(found.pack);
-            packs.len() - 1
-        });
-        (chunk.offset, chunk.size, chunk.base) = (found.span.offset, found.span.size, None);
+/// Returns where a chunk can be read.
+fn find(blobs: &dyn Blobs, chunk: &Chunk, located: Located, elsewhere: &Elsewhere) -> Result<Located> {
+    let mut bytes = vec![0; chunk.len as usize];
+    if frame::read(blobs, &located, &mut bytes).is_ok() {
+        return Ok(located);
     }
-    stored.packs = packs;
-    let bytes = format::canonical(&stored)?;
-    let digest = Digest::of(&bytes);
-    let stage = blobs.stage()?;
-    stage.write("manifest", &bytes)?;
-    publish_named(shared, stage.as_ref(), "manifest", &keys::manifest(digest), digest, MAX_MANIFEST)?;
-    let moved = shared.log.append(lineage, |it| {
-        if it.history().contains(id) {
-            return Ok(Some(Change { event: LogEvent::Relocate { id: id.clone() }, manifest: Some(digest) }));
-        }
-        Err(Error::new(ErrorKind::Conflict, format!("`{}` was removed meanwhile", id.short())))
-    })?;
-    debug_assert!(moved.is_some(), "an entry was asked for");
-    Ok(())
+    let others = elsewhere.get(&chunk.hash).into_iter().flatten().map(|&source| Located { source, base: None });
+    others.into_iter().find(|it| frame::read(blobs, it, &mut bytes).is_ok()).ok_or_else(|| {
+        let place = blobs.locate(&keys::pack(located.source.pack));
+        errors::corrupt(place, format_args!("held the only copy of chunk {}", chunk.hash))
+    })
 }

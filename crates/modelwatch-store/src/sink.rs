@@ -14,24 +14,25 @@ use crate::{
     engine::Shared,
     errors,
     format::{Digest, MAX_PACK},
-    frame::{self, FrameSpan, Header, Located, Source},
+    frame::{self, Frame, FrameSpan, Located, Scratch, Source},
     keys,
-    manifest::StoredManifest,
+    known::Known,
     pack::{self, PackWriter},
+    parallel::{self, share},
 };
 
-/// How many of the lineage's newest checkpoints are looked through for chunks that are there already.
-const N_DEDUPLICATE: usize = 8;
+/// How many chunks a worker gets at a time, which bounds the memory.
+const N_CHUNKS_EACH: usize = 4;
 
 pub(crate) struct Sink {
     shared: Arc<Shared>,
     packs: PackWriter,
     /// The packs that were finished, under the keys that they have or get.
     ready: Vec<Ready>,
-    known: HashMap<Digest, Placed>,
-    bases: HashMap<String, Vec<(Source, u64)>>,
-    encoder: Encoder,
-    scratch: Vec<u8>,
+    known: Known,
+    /// What this sink placed already.
+    placed: HashMap<Digest, Placed>,
+    workers: Vec<Worker>,
     pub(crate) stage: Box<dyn Stage>,
 }
 
@@ -69,105 +70,107 @@ pub(crate) struct Part<'a> {
     pub(crate) width: usize,
 }
 
+/// The buffers of one thread.
+#[derive(Default)]
+struct Worker {
+    encoder: Encoder,
+    found: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// A chunk that is to be stored unless it is, and the buffer for that.
+struct Task<'a> {
+    bytes: &'a [u8],
+    hash: Digest,
+    part: Part<'a>,
+    buffer: Vec<u8>,
+}
+
+/// What becomes of a chunk.
+enum Fate {
+    Stored(Located),
+    New(Frame, Option<Source>),
+}
+
 impl Sink {
     pub(crate) fn new(shared: &Arc<Shared>, lineage: &str) -> Result<Self> {
-        let mut res = Self {
+        Ok(Self {
             shared: Arc::clone(shared),
             packs: PackWriter::new(shared.max_pack),
             ready: Vec::new(),
-            known: HashMap::new(),
-            bases: HashMap::new(),
-            encoder: Encoder::default(),
-            scratch: Vec::new(),
+            known: Known::new(shared, lineage)?,
+            placed: HashMap::new(),
+            workers: parallel::workers(),
             stage: shared.blobs.stage()?,
-        };
-        res.look_around(lineage)?;
+        })
+    }
+
+    /// Returns the digests of chunks.
+    pub(crate) fn digests(&mut self, chunks: &[&[u8]]) -> Vec<Digest> {
+        share(&mut self.workers, chunks.to_vec(), |_, it| Digest::of(it))
+    }
+
+    /// Returns the digest of a tensor that consists of just these chunks, if one is known.
+    pub(crate) fn whole(&self, chunks: &[Digest]) -> Option<Digest> {
+        self.known.whole(chunks)
+    }
+
+    /// Stores the chunks with these digests, which follow one another from `first` on, unless they are stored
+    /// already.
+    pub(crate) fn put(&mut self, chunks: &[&[u8]], digests: &[Digest], first: Part<'_>) -> Result<Vec<Placed>> {
+        let mut res = Vec::with_capacity(chunks.len());
+        let n_round = N_CHUNKS_EACH * self.workers.len();
+        for (chunks, digests) in chunks.chunks(n_round).zip(digests.chunks(n_round)) {
+            self.put_round(chunks, digests, Part { at: first.at + res.len(), ..first }, &mut res)?;
+        }
         Ok(res)
     }
 
-    /// Remembers the chunks of the lineage's newest checkpoints. Damaged ones are left out; reading them reports
-    /// it. What a garbage collection has marked is left out too, since it may go at any time.
-    fn look_around(&mut self, lineage: &str) -> Result<()> {
-        let shared = Arc::clone(&self.shared);
-        let banned = shared.banned(lineage, true)?;
-        let newest = shared.log.with(lineage, |it| {
-            let ids = it.history().checkpoints().iter().rev().take(N_DEDUPLICATE);
-            Ok(ids.filter_map(|checkpoint| it.manifests(&checkpoint.id).first().copied()).collect::<Vec<_>>())
-        })?;
-        let mut has_keyframe = !shared.uses_delta;
-        for (n_newer, digest) in newest.into_iter().enumerate() {
-            let Ok(stored) = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size) else {
-                continue;
-            };
-            if !has_keyframe && stored.chunks().all(|it| it.base.is_none()) {
-                has_keyframe = true;
-                // Every eighth checkpoint stands for itself, so that damage to one never reaches far.
-                if n_newer + 1 < N_DEDUPLICATE {
-                    self.bases = bases(&stored);
-                }
-            }
-            for it in stored.chunks() {
-                let Located { source: Source { hash, pack, span }, base } = stored.located(it);
-                if !banned.has_pack(pack) && base.is_none_or(|it| !banned.has_pack(it.pack)) {
-                    // The newest comes first and stays.
-                    let placed = Placed { hash, pack: Pack::Stored(pack), span, len: it.len, base };
-                    self.known.entry(hash).or_insert(placed);
-                }
+    fn put_round(
+        &mut self,
+        chunks: &[&[u8]],
+        digests: &[Digest],
+        first: Part<'_>,
+        out: &mut Vec<Placed>,
+    ) -> Result<()> {
+        let mut tasks = Vec::with_capacity(chunks.len());
+        for (at, (&bytes, &hash)) in chunks.iter().zip(digests).enumerate() {
+            if !self.placed.contains_key(&hash) {
+                let part = Part { at: first.at + at, ..first };
+                tasks.push(Task { bytes, hash, part, buffer: self.packs.buffer() });
             }
         }
-        self.bases.values_mut().for_each(|it| it.retain(|it| !banned.has_pack(it.0.pack)));
+        let (known, compresses) = (&self.known, self.shared.compresses);
+        let decide =
+            |worker: &mut Worker, it: Task<'_>| (it.hash, it.bytes.len() as u64, worker.decide(known, it, compresses));
+        for (hash, len, fate) in share(&mut self.workers, tasks, decide) {
+            // The same chunk can be there twice in one round.
+            if !self.placed.contains_key(&hash) {
+                let placed = self.place(hash, len, fate)?;
+                self.placed.insert(hash, placed);
+            }
+        }
+        out.extend(digests.iter().map(|it| self.placed[it]));
         Ok(())
     }
 
-    /// Stores a chunk unless it is stored already. What the store claims to have is compared first, so
-    /// that a checkpoint never comes to rest on damaged bytes.
-    pub(crate) fn put(&mut self, bytes: &[u8], part: Part<'_>) -> Result<Placed> {
-        let hash = Digest::of(bytes);
-        if let Some(&known) = self.known.get(&hash)
-            && self.is_there(&known, bytes)
-        {
-            return Ok(known);
+    fn place(&mut self, hash: Digest, len: u64, fate: Fate) -> Result<Placed> {
+        match fate {
+            Fate::Stored(Located { source: Source { pack, span, .. }, base }) => {
+                Ok(Placed { hash, len, base, pack: Pack::Stored(pack), span })
+            }
+            Fate::New(frame, base) => self.add(frame, base),
         }
-        self.add(hash, bytes, part)
     }
 
-    fn is_there(&mut self, known: &Placed, bytes: &[u8]) -> bool {
-        let Some(located) = known.located() else {
-            return true;
-        };
-        self.scratch.resize(bytes.len(), 0);
-        let read = frame::read_unchecked(self.shared.blobs.as_ref(), &located, &mut self.scratch);
-        read.is_ok() && self.scratch == bytes
-    }
-
-    fn add(&mut self, hash: Digest, bytes: &[u8], part: Part<'_>) -> Result<Placed> {
-        let base = self.base(part, bytes.len());
-        let base_bytes = base.as_ref().map(|it| it.1.as_slice());
-        let (codec, payload) = if self.shared.compresses {
-            self.encoder.encode(bytes, part.width, base_bytes)
-        } else {
-            (Codec::Raw, bytes)
-        };
-        let header = Header { codec, raw_len: bytes.len() as u32, encoded_len: payload.len() as u32, hash };
-        let (pack, span) = self.packs.add(self.stage.as_ref(), header, payload)?;
-        let base = base.filter(|_| matches!(codec, Codec::Delta { .. })).map(|it| it.0);
-        let res = Placed { hash, pack: Pack::Staged(pack), span, len: bytes.len() as u64, base };
-        self.known.insert(hash, res);
+    fn add(&mut self, frame: Frame, base: Option<Source>) -> Result<Placed> {
+        let (hash, len) = (frame.header.hash, u64::from(frame.header.raw_len));
+        let (pack, span) = self.packs.add(self.stage.as_ref(), frame)?;
         if !self.stage.is_roomy() && self.packs.n_complete() > self.ready.len() {
             self.take_finished()?;
             self.publish_packs()?;
         }
-        Ok(res)
-    }
-
-    fn base(&self, part: Part<'_>, len: usize) -> Option<(Source, Vec<u8>)> {
-        let (source, base_len) = *self.bases.get(part.of)?.get(part.at)?;
-        if base_len != len as u64 {
-            return None;
-        }
-        let mut bytes = vec![0; len];
-        frame::read(self.shared.blobs.as_ref(), &Located { source, base: None }, &mut bytes).ok()?;
-        Some((source, bytes))
+        Ok(Placed { hash, pack: Pack::Staged(pack), span, len, base })
     }
 
     /// Completes the last pack.
@@ -227,7 +230,10 @@ impl Sink {
                     let located = it.located().expect("it is stored");
                     let mut bytes = vec![0; it.len as usize];
                     frame::read(self.shared.blobs.as_ref(), &located, &mut bytes).map_err(|_| overtaken())?;
-                    *it = self.add(it.hash, &bytes, Part { of: "", at: 0, width: 0 })?;
+                    let part = Part { of: "", at: 0, width: 0 };
+                    let task = Task { bytes: &bytes, hash: it.hash, part, buffer: self.packs.buffer() };
+                    let frame = Worker::default().frame(task, None, self.shared.compresses);
+                    *it = self.add(frame, None)?;
                 }
                 _ => {}
             }
@@ -256,13 +262,28 @@ fn overtaken() -> Error {
     Error::new(ErrorKind::Conflict, what).with_help("write the checkpoint again; nothing was lost")
 }
 
-fn bases(stored: &StoredManifest) -> HashMap<String, Vec<(Source, u64)>> {
-    let chunks = |of: String, chunks: &[_]| {
-        let source = |it: &crate::manifest::Chunk| (stored.located(it).source, it.len);
-        (of, chunks.iter().map(source).collect())
-    };
-    let files = stored.files.iter().map(|it| chunks(format!("file:{}", it.name), &it.chunks));
-    files.chain(stored.tensors.iter().map(|it| chunks(format!("tensor:{}", it.name), &it.chunks))).collect()
+impl Worker {
+    fn decide(&mut self, known: &Known, task: Task<'_>, compresses: bool) -> Fate {
+        let Task { bytes, hash, part, .. } = task;
+        if let Some(it) = known.find(hash, bytes, &mut self.found, &mut self.scratch) {
+            return Fate::Stored(it);
+        }
+        let base = if compresses { known.base(part, bytes.len()) } else { None };
+        let frame = self.frame(task, base.as_ref().map(|it| it.1.as_slice()), compresses);
+        let base = base.filter(|_| matches!(frame.header.codec, Codec::Delta { .. })).map(|it| it.0);
+        Fate::New(frame, base)
+    }
+
+    fn frame(&mut self, task: Task<'_>, base: Option<&[u8]>, compresses: bool) -> Frame {
+        let Task { bytes, hash, part, buffer } = task;
+        Frame::new(hash, bytes, buffer, |out| {
+            if compresses {
+                return self.encoder.encode(bytes, part.width, base, out);
+            }
+            out.extend_from_slice(bytes);
+            Codec::Raw
+        })
+    }
 }
 
 /// Gives a file the name that its bytes have. Where the name is taken, its owner must have the same bytes.

@@ -24,16 +24,14 @@ pub(crate) fn stats(shared: &Shared, host: &dyn Host) -> Result<StoreStats> {
         for (_, manifests) in survey::checkpoints(shared, &lineage)? {
             cancelled(host)?;
             res.checkpoints += 1;
-            for (at, &it) in manifests.iter().enumerate() {
-                let stored = StoredManifest::load(blobs, it, shared.chunk_size)?;
+            // The others are garbage.
+            let Some(&it) = manifests.first() else { continue };
+            let stored = StoredManifest::load(blobs, it, shared.chunk_size)?;
+            res.logical_bytes += stored.chunks().map(|it| it.len).sum::<u64>();
+            if loaded.insert(it) {
                 needed.extend(stored.packs.iter().copied());
-                if at == 0 {
-                    res.logical_bytes += stored.chunks().map(|it| it.len).sum::<u64>();
-                }
-                if loaded.insert(it) {
-                    for it in stored.chunks().filter(|it| chunks.insert(it.hash)) {
-                        res.unique_bytes += it.len;
-                    }
+                for it in stored.chunks().filter(|it| chunks.insert(it.hash)) {
+                    res.unique_bytes += it.len;
                 }
             }
         }

@@ -98,19 +98,32 @@ impl Writer {
             chunks: Vec::new(),
         });
         draft.size += bytes.len() as u64;
+        if bytes.is_empty() && !draft.buffer.is_empty() {
+            return self.end_chunk(file);
+        }
         self.n_pending -= draft.buffer.len();
         let FileDraft { part, hasher, buffer, chunks, .. } = draft;
         let sink = &mut self.sink;
-        beside(bytes.len(), || _ = hasher.update(bytes), || put_all(sink, part, buffer, chunks, bytes, chunk_size))?;
+        beside(bytes.len(), || _ = hasher.update(bytes), || put_whole(sink, part, buffer, chunks, bytes, chunk_size))?;
         self.n_pending += draft.buffer.len();
+        Ok(())
+    }
+
+    /// Ends the current chunk of a file, so that what comes next starts one, wherever that is in the file.
+    fn end_chunk(&mut self, file: &str) -> Result<()> {
+        let Some(FileDraft { part, buffer, chunks, .. }) = self.files.get_mut(file) else {
+            return Ok(());
+        };
+        put_all(&mut self.sink, part, chunks, &[&buffer[..]])?;
+        self.n_pending -= buffer.len();
+        buffer.clear();
         Ok(())
     }
 
     /// Ends the current chunk of every file.
     fn flush(&mut self) -> Result<()> {
         for it in self.files.values_mut().filter(|it| !it.buffer.is_empty()) {
-            let part = Part { of: &it.part, at: it.chunks.len(), width: 0 };
-            it.chunks.push(self.sink.put(&it.buffer, part)?);
+            put_all(&mut self.sink, &it.part, &mut it.chunks, &[&it.buffer])?;
             it.buffer = Vec::new();
         }
         self.n_pending = 0;
@@ -252,13 +265,15 @@ impl CheckpointWriter for Writer {
         }
         let chunk_size = self.shared.chunk_size as usize;
         self.guarded(|it| {
-            let (of, width, sink) = (format!("tensor:{name}"), dtype.size(), &mut it.sink);
-            let mut digest = Digest::ZERO;
-            let put = || {
-                let chunks = bytes.chunks(chunk_size).enumerate();
-                chunks.map(|(at, it)| sink.put(it, Part { of: &of, at, width })).collect::<Result<_>>()
-            };
-            let chunks = beside(bytes.len(), || digest = Digest::of(bytes), put)?;
+            let (of, sink) = (format!("tensor:{name}"), &mut it.sink);
+            let chunks: Vec<&[u8]> = bytes.chunks(chunk_size).collect();
+            let digests = sink.digests(&chunks);
+            let mut digest = sink.whole(&digests);
+            let n_unknown = if digest.is_some() { 0 } else { bytes.len() };
+            let hash = || _ = digest.get_or_insert_with(|| Digest::of(bytes));
+            let first = Part { of: &of, at: 0, width: dtype.size() };
+            let chunks = beside(n_unknown, hash, || sink.put(&chunks, &digests, first))?;
+            let digest = digest.expect("it was known, or hashed");
             let draft = TensorDraft { dtype: dtype.to_string(), shape: shape.to_vec(), digest, chunks };
             it.tensors.insert(name.to_owned(), draft);
             Ok(())
@@ -274,7 +289,7 @@ impl CheckpointWriter for Writer {
 }
 
 /// Puts `buffer` and `bytes` into the sink, but for what does not fill a chunk and stays in the buffer.
-fn put_all(
+fn put_whole(
     sink: &mut Sink,
     of: &str,
     buffer: &mut Vec<u8>,
@@ -288,15 +303,19 @@ fn put_all(
         buffer.extend_from_slice(head);
         rest = tail;
         if buffer.len() == chunk_size {
-            chunks.push(sink.put(buffer, Part { of, at: chunks.len(), width: 0 })?);
+            put_all(sink, of, chunks, &[buffer])?;
             buffer.clear();
         }
     }
     let (whole, rest) = rest.split_at(rest.len() - rest.len() % chunk_size);
-    for it in whole.chunks_exact(chunk_size) {
-        chunks.push(sink.put(it, Part { of, at: chunks.len(), width: 0 })?);
-    }
+    put_all(sink, of, chunks, &whole.chunks_exact(chunk_size).collect::<Vec<_>>())?;
     buffer.extend_from_slice(rest);
+    Ok(())
+}
+
+fn put_all(sink: &mut Sink, of: &str, chunks: &mut Vec<Placed>, new: &[&[u8]]) -> Result<()> {
+    let digests = sink.digests(new);
+    chunks.extend(sink.put(new, &digests, Part { of, at: chunks.len(), width: 0 })?);
     Ok(())
 }
 

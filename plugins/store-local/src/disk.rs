@@ -240,11 +240,20 @@ impl Disk {
             return Ok(None);
         }
         let failed = |e: io::Error| errors::io("read", path, &e);
+        // It may go meanwhile, by a garbage collection.
+        let if_there = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(failed(e)) };
         // Asked before opening: to open a pipe would wait for its other end.
-        if !fs::symlink_metadata(path).map_err(failed)?.is_file() {
+        let found = match fs::symlink_metadata(path) {
+            Ok(it) => it,
+            Err(e) => return if_there(e),
+        };
+        if !found.is_file() {
             return Err(errors::corrupt(path, "is not a file"));
         }
-        let file = File::open(path).map_err(failed)?;
+        let file = match File::open(path) {
+            Ok(it) => it,
+            Err(e) => return if_there(e),
+        };
         let len = file.metadata().map_err(failed)?.len();
         Ok(Some((file, len)))
     }

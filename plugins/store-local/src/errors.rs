@@ -2,12 +2,13 @@
 
 use std::{io, path::Path};
 
-use modelwatch_sdk::Error;
+use modelwatch_sdk::{Error, ErrorKind};
 
 /// Returns the error for a system call that failed; `attempt` completes "cannot …".
 pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
+    let kind = if is_full(error) { ErrorKind::NoSpace } else { ErrorKind::Io };
     let help = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        _ if kind == ErrorKind::NoSpace => {
             "free space on that file system and try again; everything committed before is intact"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -17,10 +18,37 @@ pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::NotFound => "check that nothing else removes files of the store or of its `tmp` folder",
         _ => "check the disk and the system's log; everything committed before is intact",
     };
-    Error::io(format!("cannot {attempt} `{}`: {error}", path.display())).with_help(help)
+    Error::new(kind, format!("cannot {attempt} `{}`: {error}", path.display())).with_help(help)
+}
+
+/// Returns the error for bytes that could not be written.
+pub(crate) fn write(path: &Path, needed: usize, error: &io::Error) -> Error {
+    let mut res = io("write", path, error);
+    if is_full(error) {
+        let free = free(path).map_or_else(String::new, |it| format!(", {it} are free"));
+        res.message = format!("{} ({needed} bytes were to be written{free})", res.message);
+    }
+    res
 }
 
 /// Returns the error for stored bytes that are not what was written.
 pub(crate) fn corrupt(path: &Path, what: impl std::fmt::Display) -> Error {
     modelwatch_store::corrupt(path.display(), what)
+}
+
+/// A file system has no room, or this user none on it. `RLIMIT_FSIZE` counts as well.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// Returns the bytes that this user may still write to the file system of `path`.
+#[cfg(unix)]
+fn free(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free(_: &Path) -> Option<u64> {
+    None
 }

@@ -83,7 +83,7 @@ impl Drop for Staging {
 impl Draft for StagedFile {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let (file, path) = (&mut self.file, &self.path);
-        self.disk.step(Step::Write(path), || file.write_all(bytes)).map_err(|e| errors::io("write", path, &e))
+        self.disk.step(Step::Write(path), || file.write_all(bytes)).map_err(|e| errors::write(path, bytes.len(), &e))
     }
 
     /// Makes the bytes durable. The file is closed either way: after a failed sync the system may have

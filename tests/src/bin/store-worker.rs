@@ -76,7 +76,9 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {:?}: {}; help: {}", e.kind, e.message, e.help);
+            let message = format!("error: {:?}: {}; help: {}\n", e.kind, e.message, e.help);
+            // Whoever lets a call of each thread fail may mean this one too.
+            let _ = (0..3).any(|_| io::stderr().write_all(message.as_bytes()).is_ok());
             ExitCode::FAILURE
         }
     }
@@ -209,8 +211,13 @@ fn read_all(store: &dyn CheckpointStore) -> Result<()> {
         for it in store.history(&lineage)?.checkpoints() {
             match read(store, &it.id) {
                 Ok(step) => say("read", &lineage, step)?,
-                // It was removed meanwhile.
-                Err(_) if !store.history(&lineage)?.contains(&it.id) => say("gone", &lineage, 0)?,
+                // It was removed meanwhile: before it was opened, or while it was read.
+                Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::Gone) => {
+                    if store.history(&lineage)?.contains(&it.id) {
+                        return Err(e);
+                    }
+                    say("gone", &lineage, 0)?;
+                }
                 Err(e) => return Err(e),
             }
         }

@@ -53,6 +53,9 @@ pub struct CollectReport {
     pub swept: Collected,
     /// What had been marked and is needed again.
     pub spared: Collected,
+    /// What was mostly garbage, so that the rest of it was moved; it is marked in its turn.
+    #[serde(default)]
+    pub repacked: Collected,
 }
 
 /// A number of files and what they take.

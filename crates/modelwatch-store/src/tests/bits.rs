@@ -4,6 +4,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
+use crate::{
+    format::{Digest, canonical, seal},
+    keys,
+    manifest::{self, StoredManifest},
+};
 
 /// How many bits of packs are flipped.
 const N_PACK_BITS: u64 = 10_000;
@@ -128,4 +133,36 @@ fn clocks_order_nothing() {
         let _ = store.collect(&(), &CollectOptions { grace: 24 * 60 * 60, dry_run: false });
         assert_eq!(removed.keys("packs/"), before);
     }
+    println!("ROW 16 | writers with clocks years apart, one jumps back | SIM | {} | ok", clocks.len());
+}
+
+/// Whoever may write to the place can put every digest right, but not the one that the next entry has of this one.
+/// Of the newest entry nothing can tell: to write that is what every writer may do.
+#[test]
+fn an_edit_with_its_digests_put_right_breaks_the_chain() {
+    let memory = Memory::new(true);
+    let ids = [1, 2, 3].map(|it| commit(&open(&memory), "digits", it).unwrap());
+    let entries = memory.keys("log/digits/");
+    for (at, key) in entries[..2].iter().enumerate() {
+        let edited = memory.copy();
+        let mut entry: Value = serde_json::from_slice(&edited.get(key)).unwrap();
+        let digest = Digest::parse(entry["manifest"].as_str().unwrap()).unwrap();
+        let mut stored = StoredManifest::load(&edited, digest, CHUNK as u64).unwrap();
+        stored.metadata = metadata(99);
+        stored.id = manifest::content_id(&stored.metadata, &stored.files, &stored.tensors).unwrap();
+        let bytes = canonical(&stored).unwrap();
+        edited.put(&keys::manifest(Digest::of(&bytes)), bytes.clone());
+        entry.as_object_mut().unwrap().remove("digest");
+        entry["manifest"] = Value::from(Digest::of(&bytes).to_string());
+        entry["event"]["id"] = Value::from(stored.id.to_string());
+        edited.put(key, seal(&entry).unwrap());
+        for id in &ids {
+            let e = open(&edited).open(&(), id).map(drop).unwrap_err();
+            assert_eq!(e.kind, ErrorKind::Corrupt, "{e}");
+            assert!(e.message.contains("does not follow from the entry before it"), "entry {at}: {e}");
+        }
+        let damage = open(&edited).scrub(&(), ScrubDepth::Fast).unwrap().damage;
+        assert!(damage.iter().any(|it| it.contains("does not follow")), "{damage:?}");
+    }
+    println!("ROW 27 | manifest and entry edited, their digests put right | SIM | 2 | ok");
 }

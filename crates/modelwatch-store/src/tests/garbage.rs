@@ -50,6 +50,45 @@ fn what_nothing_leads_to_is_marked_and_swept_a_grace_period_later() {
 }
 
 #[test]
+fn a_reader_learns_that_its_checkpoint_is_gone() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let [_, id] = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
+    let reader = store.open(&(), &id).unwrap();
+    store.remove("digits", &[id], "no longer needed").unwrap();
+    collect(&open(&memory), 0);
+    collect(&open(&memory), 0);
+    let e = reader.tensor("dense/kernel").unwrap_err();
+    assert_eq!(e.kind, ErrorKind::Gone, "{e}");
+    assert!(e.message.contains("log/.store") && e.help.contains("store list"), "{e}");
+}
+
+#[test]
+fn what_is_needed_of_a_pack_that_is_mostly_garbage_is_moved() {
+    for is_roomy in [true, false] {
+        let memory = Memory::new(is_roomy);
+        let store = open(&memory);
+        let [first, second] = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
+        let reader = store.open(&(), &second).unwrap();
+        store.remove("digits", &[first], "no longer needed").unwrap();
+        let before = store.stats(&()).unwrap().pack_bytes;
+        let keys = memory.keys("");
+        let plan = store.collect(&(), &CollectOptions { grace: 0, dry_run: true }).unwrap();
+        assert_eq!((plan.repacked.files, memory.keys("")), (1, keys), "two of its five chunks are shared");
+        assert_eq!(collect(&store, 0).repacked, plan.repacked);
+        let after = store.stats(&()).unwrap();
+        assert!(after.pack_bytes + 2 * CHUNK as u64 <= before, "{after:?} {before}");
+        check_content(&open(&memory), &second, 2).unwrap();
+        is_sound(&open(&memory));
+        assert_eq!(collect(&store, 0), Default::default(), "that was all");
+        // Who opened it before reads on.
+        assert!(read_file(reader.as_ref(), "weights/model.bin").unwrap() == content(2)[1].1);
+        assert_eq!(commit(&store, "digits", 2).unwrap(), second);
+        check_content(&open(&memory), &second, 2).unwrap();
+    }
+}
+
+#[test]
 fn a_writer_that_slept_through_mark_and_sweep_loses_nothing() {
     for is_roomy in [true, false] {
         for lineage in ["digits", "new"] {

@@ -337,13 +337,13 @@ fn a_single_failure_is_an_error_with_a_remedy_and_what_follows_works() {
         let watch: Arc<dyn Watch> = Arc::<Machine>::clone(&machine);
         let mut store = open_watched(&path, Arc::clone(&watch));
         if let Err(e) = &store {
-            assert_eq!((e.kind, e.help.is_empty()), (ErrorKind::Io, false), "{e}");
+            assert_eq!((e.kind, e.help.is_empty()), (ErrorKind::NoSpace, false), "{e}");
             store = open_watched(&path, Arc::clone(&watch));
         }
         let mut store = store.unwrap();
         for (at, it) in OPERATIONS.iter().enumerate() {
             let Err(e) = it(&store) else { continue };
-            assert_eq!((e.kind, e.help.is_empty()), (ErrorKind::Io, false), "{e}");
+            assert_eq!((e.kind, e.help.is_empty()), (ErrorKind::NoSpace, false), "{e}");
             let was_sync = e.message.contains("sync the folder");
             if was_sync {
                 // No more is believed to this process; what it did may have come through.

@@ -100,6 +100,9 @@ fn summary(report: &CollectReport, dry_run: bool) -> String {
     if report.waiting.files > 0 {
         res.push_str(&format!("marked before, waiting for the grace period: {}\n", of(&report.waiting)));
     }
+    if report.repacked.files > 0 {
+        res.push_str(&format!("{verb}emptied, since most of it is garbage: {}\n", of(&report.repacked)));
+    }
     if report.spared.files > 0 {
         res.push_str(&format!("marked before, needed again: {}\n", of(&report.spared)));
     }

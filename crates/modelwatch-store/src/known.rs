@@ -1,0 +1,112 @@
+//! What a writer finds in the store already: the chunks of the lineage's newest checkpoints.
+
+use std::{collections::HashMap, sync::Arc};
+
+use modelwatch_sdk::Result;
+
+use crate::{
+    condemned::Banned,
+    engine::Shared,
+    format::Digest,
+    frame::{self, Located, Scratch, Source},
+    manifest::{Chunk, StoredManifest},
+    sink::Part,
+};
+
+/// How many of the lineage's newest checkpoints are looked through for chunks that are there already.
+const N_DEDUPLICATE: usize = 8;
+
+/// The stored chunks that a new checkpoint may share or be a difference to.
+pub(crate) struct Known {
+    shared: Arc<Shared>,
+    chunks: HashMap<Digest, (Located, u64)>,
+    bases: HashMap<String, Vec<(Source, u64)>>,
+    /// The digest of what consists of just these chunks.
+    wholes: HashMap<Vec<Digest>, Digest>,
+}
+
+impl Known {
+    /// Looks through the lineage's newest checkpoints. Damaged ones are left out; reading them reports it. What a
+    /// garbage collection has marked is left out too, since it may go at any time.
+    pub(crate) fn new(shared: &Arc<Shared>, lineage: &str) -> Result<Self> {
+        let mut res =
+            Self { shared: Arc::clone(shared), chunks: HashMap::new(), bases: HashMap::new(), wholes: HashMap::new() };
+        let banned = shared.banned(lineage, true)?;
+        let newest = shared.log.with(lineage, |it| {
+            let ids = it.history().checkpoints().iter().rev().take(N_DEDUPLICATE);
+            Ok(ids.filter_map(|checkpoint| it.manifests(&checkpoint.id).first().copied()).collect::<Vec<_>>())
+        })?;
+        let mut has_keyframe = !shared.uses_delta;
+        for (n_newer, digest) in newest.into_iter().enumerate() {
+            let Ok(stored) = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size) else {
+                continue;
+            };
+            if !has_keyframe && stored.chunks().all(|it| it.base.is_none()) {
+                has_keyframe = true;
+                // Every eighth checkpoint stands for itself, so that damage to one never reaches far.
+                if n_newer + 1 < N_DEDUPLICATE {
+                    res.bases = bases(&stored);
+                }
+            }
+            res.learn(&stored, &banned);
+        }
+        res.bases.retain(|_, it| it.iter().all(|it| !banned.has_pack(it.0.pack)));
+        Ok(res)
+    }
+
+    fn learn(&mut self, stored: &StoredManifest, banned: &Banned) {
+        for it in stored.chunks() {
+            let located = stored.located(it);
+            if !banned.has_pack(located.source.pack) && located.base.is_none_or(|it| !banned.has_pack(it.pack)) {
+                // The newest comes first and stays.
+                self.chunks.entry(it.hash).or_insert((located, it.len));
+            }
+        }
+        for it in &stored.tensors {
+            self.wholes.insert(it.chunks.iter().map(|it| it.hash).collect(), it.digest);
+        }
+    }
+
+    /// Returns where the chunk is stored, if it is and its bytes are these. The store's claim to have it is not
+    /// enough: a checkpoint must never come to rest on damaged bytes.
+    pub(crate) fn find(
+        &self,
+        hash: Digest,
+        bytes: &[u8],
+        found: &mut Vec<u8>,
+        scratch: &mut Scratch,
+    ) -> Option<Located> {
+        let &(located, len) = self.chunks.get(&hash)?;
+        if len != bytes.len() as u64 {
+            return None;
+        }
+        found.resize(bytes.len(), 0);
+        frame::read_unchecked(scratch, self.shared.blobs.as_ref(), &located, found).ok()?;
+        (found == bytes).then_some(located)
+    }
+
+    /// Returns the chunk that one at that place may be stored as a difference to, and its bytes.
+    pub(crate) fn base(&self, part: Part<'_>, len: usize) -> Option<(Source, Vec<u8>)> {
+        let (source, base_len) = *self.bases.get(part.of)?.get(part.at)?;
+        if base_len != len as u64 {
+            return None;
+        }
+        let mut bytes = vec![0; len];
+        frame::read(self.shared.blobs.as_ref(), &Located { source, base: None }, &mut bytes).ok()?;
+        Some((source, bytes))
+    }
+
+    /// Returns the digest of a tensor that consists of just these chunks, if one is known.
+    pub(crate) fn whole(&self, chunks: &[Digest]) -> Option<Digest> {
+        self.wholes.get(chunks).copied()
+    }
+}
+
+fn bases(stored: &StoredManifest) -> HashMap<String, Vec<(Source, u64)>> {
+    let chunks = |of: String, chunks: &[Chunk]| {
+        let source = |it: &Chunk| (stored.located(it).source, it.len);
+        (of, chunks.iter().map(source).collect())
+    };
+    let files = stored.files.iter().map(|it| chunks(format!("file:{}", it.name), &it.chunks));
+    files.chain(stored.tensors.iter().map(|it| chunks(format!("tensor:{}", it.name), &it.chunks))).collect()
+}

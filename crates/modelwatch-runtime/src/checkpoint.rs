@@ -11,6 +11,7 @@ use modelwatch_sdk::{
     Error, Host,
     store::{CheckpointId, CheckpointReader, CheckpointStore, History, check_file_name},
 };
+use modelwatch_tensors::TensorFile;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use thiserror::Error;
@@ -19,6 +20,10 @@ use crate::arrival::{VERDICT_FILE, is_handoff};
 
 /// How much is read at a time.
 const CHUNK: usize = 1 << 20;
+/// How much is read at a time of what is stored: some pieces for each of several threads.
+const IMPORTED: usize = 8 << 20;
+/// The bytes from which a tensor is worth pieces of its own.
+const SEAMED: u64 = 64 << 10;
 
 /// Folders deeper than this are taken for a loop.
 const MAX_DEPTH: usize = 16;
@@ -135,25 +140,44 @@ pub fn import(
 ) -> Result<CheckpointId, CheckpointError> {
     let files = files(path)?;
     let mut writer = store.begin(host, lineage, metadata)?;
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; IMPORTED];
     for (name, file) in files {
         let io = |source| CheckpointError::Io { path: file.clone(), source };
         let mut handle = File::open(&file).map_err(io)?;
-        // Once for an empty file too, which is a file all the same.
-        let mut first = true;
-        loop {
-            if host.is_cancelled() {
-                return Err(host.cancelled().into());
+        // No bytes for an empty file too, which is a file all the same, and where a tensor begins or ends.
+        writer.append(&name, &[])?;
+        let mut offset = 0;
+        for end in seams(&file).into_iter().chain([u64::MAX]) {
+            loop {
+                if host.is_cancelled() {
+                    return Err(host.cancelled().into());
+                }
+                let wanted = buffer.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
+                let n = read_full(&mut handle, &mut buffer[..wanted]).map_err(io)?;
+                writer.append(&name, &buffer[..n])?;
+                offset += n as u64;
+                if n == 0 || offset == end {
+                    break;
+                }
             }
-            let n = read_full(&mut handle, &mut buffer).map_err(io)?;
-            if n == 0 && !first {
-                break;
-            }
-            first = false;
-            writer.append(&name, &buffer[..n])?;
+            writer.append(&name, &[])?;
         }
     }
     Ok(writer.commit()?)
+}
+
+/// Returns the offsets in a file at which a tensor begins or ends, in order, so that it is stored once however
+/// often it comes, whatever is before it in the file.
+fn seams(file: &Path) -> Vec<u64> {
+    // Whether the file is sound is nothing that matters here.
+    let Some(tensors) = TensorFile::open(file).ok().filter(|it| it.path() == file) else {
+        return Vec::new();
+    };
+    let large = tensors.extents().iter().filter(|it| it.end - it.start >= SEAMED);
+    let mut res: Vec<u64> = large.flat_map(|it| [it.start, it.end]).filter(|&it| it > 0).collect();
+    res.sort_unstable();
+    res.dedup();
+    res
 }
 
 fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {

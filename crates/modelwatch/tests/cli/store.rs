@@ -114,6 +114,37 @@ fn a_diff_says_which_tensors_changed_and_by_how_much() {
     assert!(diff.code == 1 && (diff.out.contains("gone: ") || diff.out.contains(" → ")), "{}", diff.out);
 }
 
+/// A safetensors file of one tensor; what it says of itself moves the tensor in it.
+fn with_note(note: &str, values: &[u8]) -> Vec<u8> {
+    let header = serde_json::json!({
+        "__metadata__": {"note": note},
+        "kernel": {"dtype": "F32", "shape": [values.len() / 4], "data_offsets": [0, values.len()]},
+    });
+    let header = header.to_string().into_bytes();
+    [&(header.len() as u64).to_le_bytes()[..], &header, values].concat()
+}
+
+#[test]
+fn a_tensor_that_moved_in_its_file_is_stored_once() {
+    let project = Project::new();
+    // Nothing that compresses, and no piece of it twice.
+    let value = |it: u32| it.wrapping_mul(0x9e37_79b9).rotate_left(it % 31) | 1;
+    let values: Vec<u8> = (0..700_000).flat_map(|it| value(it).to_le_bytes()).collect();
+    let file = project.path().join("weights.safetensors");
+    let mut sizes = Vec::new();
+    for note in ["step 1", "step 2, and much more to say than before"] {
+        fs::write(&file, with_note(note, &values)).unwrap();
+        let id = ok(&project, &["put", file.to_str().unwrap(), "moved"]);
+        let out = format!("out-{}", sizes.len());
+        ok(&project, &["get", &format!("moved@b3:{}", id.trim()), &out]);
+        assert!(files(&project.path().join(out))[0].1 == with_note(note, &values), "{note}");
+        let packs = files(&project.path().join("store/packs"));
+        sizes.push(packs.iter().map(|it| it.1.len()).sum::<usize>());
+    }
+    let added = sizes[1] - sizes[0];
+    assert!(added < 10_000, "{added} bytes more for another header");
+}
+
 #[test]
 fn a_store_is_measured_examined_and_mended_from_a_replica() {
     let project = Project::new();

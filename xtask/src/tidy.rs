@@ -30,6 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "arrow-array",
             "arrow-schema",
             "modelwatch-tensors",
+            "prost",
             "tract-nnef",
             "tract-onnx",
             "tract-tensorflow",

@@ -53,7 +53,7 @@ pub enum InferError {
         limit: u64,
     },
     /// The content is none of the formats known here.
-    #[error("`{}` is not a model that can be run: {found}; give an ONNX, frozen TensorFlow, TFLite or NNEF model", path.display())]
+    #[error("`{}` is not a model that can be run: {found}; give an ONNX, TensorFlow, TFLite or NNEF model", path.display())]
     UnknownFormat {
         /// The model.
         path: PathBuf,
@@ -70,11 +70,31 @@ pub enum InferError {
         /// What the decoder said.
         reason: String,
     },
-    /// TensorFlow SavedModels keep code in functions and weights in variables, which tract does not execute.
-    #[error("cannot run TensorFlow SavedModel `{}`; export it to ONNX (`python -m tf2onnx.convert --saved-model`) or freeze it into a GraphDef", path.display())]
-    SavedModel {
+    /// A limit that protects memory is passed.
+    #[error("cannot load `{}`: it has {what}, more than the {limit} that are read; export only what inference needs", path.display())]
+    Limit {
         /// The model.
         path: PathBuf,
+        /// How many of what.
+        what: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A file with several entry points does not say which one serves.
+    #[error("cannot choose what to run of `{}`: {reason}; export it with a signature `serving_default`", path.display())]
+    Signature {
+        /// The model.
+        path: PathBuf,
+        /// What there is instead.
+        reason: String,
+    },
+    /// The weights beside the graph are missing or damaged.
+    #[error("cannot load the weights of `{}`: {reason}", path.display())]
+    Weights {
+        /// The model.
+        path: PathBuf,
+        /// Which and why.
+        reason: String,
     },
     /// The model uses operators that are missing, or that the runtime is known to compute wrongly.
     #[error("cannot run `{}` correctly: {operators}; re-export the model without these operators", path.display())]

@@ -1,7 +1,8 @@
 //! Models in, batches through.
 //!
-//! [`Model::load`] reads an ONNX, TensorFlow (frozen graph), TFLite or NNEF model, and [`Model::run`] takes a record batch with one
+//! [`Model::load`] reads an ONNX, TensorFlow (SavedModel or frozen graph), TFLite or NNEF model, and [`Model::run`] takes a record batch with one
 //! column per model input to one with a column per model output.
+//! [`inspect`] tells what is in a model file, and of one that cannot be run all that stands in the way.
 //! This is the only crate that names tract; [`Runtime`] is the small trait it stands behind.
 //!
 //! tract computes some models wrongly without saying so.
@@ -16,6 +17,7 @@ mod columns_in;
 mod columns_out;
 mod error;
 mod format;
+mod inspect;
 mod model;
 mod runtime;
 mod spec;
@@ -24,6 +26,7 @@ mod tract;
 
 pub use error::{InferError, Operators};
 pub use format::MAX_MODEL_BYTES;
+pub use inspect::{Inspection, inspect};
 pub use model::Model;
 pub use runtime::{Executable, Prepared, Runtime, Worker};
 pub use spec::{ElementType, ModelFormat, ModelInfo, TensorSpec};

@@ -107,4 +107,8 @@ pub struct ModelInfo {
     /// How many numbers the model holds: floating point and 8-bit constants, coefficients and tree thresholds.
     /// Shapes, indices and axes are not counted.
     pub n_parameters: u64,
+    /// The signature that is run, in formats that name their entry points.
+    pub signature: Option<String>,
+    /// The names of all signatures, sorted.
+    pub signatures: Vec<String>,
 }

@@ -5,27 +5,40 @@ mod careful;
 mod convert;
 mod executable;
 mod guard;
+mod limits;
+mod nnef;
 mod onnx;
 mod ops;
 mod plan;
 mod probe;
+mod saved_model;
 mod source;
 mod tensorflow;
-mod typed;
+mod tf_ops;
+mod tflite;
+mod wire;
 
 use std::{path::Path, sync::Arc};
 
+use self::source::Examined;
 use crate::{
-    error::InferError,
+    error::{InferError, Operators},
     format,
     runtime::{Executable, Runtime},
-    spec::ModelFormat,
+    spec::{ModelFormat, ModelInfo},
 };
 
 /// The rows computed together by models that gain from it; convolutions and a few others run row by row.
 pub const MICRO_BATCH: usize = 32;
 
-/// tract: runs ONNX, frozen TensorFlow, TFLite and NNEF models on the CPU.
+/// What is known of a model, whether it can be run or not.
+pub(crate) struct Known {
+    pub(crate) info: ModelInfo,
+    pub(crate) obstacles: Operators,
+    pub(crate) refusal: Option<InferError>,
+}
+
+/// tract: runs ONNX, TensorFlow, TFLite and NNEF models on the CPU.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TractRuntime {}
@@ -37,20 +50,37 @@ impl Runtime for TractRuntime {
 
     fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
         let format = format::detect(path)?;
-        let executable = guard::guarded(path, || {
-            let attempts = match format {
-                ModelFormat::Onnx => onnx::load(path)?,
-                ModelFormat::TfFrozen => vec![tensorflow::load(path)?],
-                ModelFormat::TfLite => vec![typed::load_tflite(path)?],
-                ModelFormat::Nnef => vec![typed::load_nnef(path)?],
-                ModelFormat::TfSavedModel => {
-                    return Err(InferError::SavedModel { path: path.to_path_buf() });
-                }
-            };
-            executable::first_that_works(path, attempts)
-        })?;
+        let executable = guard::guarded(path, || executable::first_that_works(path, examine(path, format)?.attempts?))?;
         let info = executable.info();
         tracing::debug!(path = %path.display(), %format, n_parameters = info.n_parameters, "Loaded a model.");
         Ok(Arc::new(executable))
+    }
+}
+
+/// Reads a model and tries to prepare it.
+pub(crate) fn inspect(path: &Path) -> Result<Known, InferError> {
+    let format = format::detect(path)?;
+    let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format))?;
+    let obstacles = Operators(obstacles);
+    match guard::guarded(path, || executable::first_that_works(path, attempts?)) {
+        Ok(it) => Ok(Known { info: it.info().clone(), obstacles, refusal: None }),
+        Err(refusal) => Ok(Known { info, obstacles, refusal: Some(refusal) }),
+    }
+}
+
+fn examine(path: &Path, format: ModelFormat) -> Result<Examined, InferError> {
+    match format {
+        ModelFormat::TfFrozen => tensorflow::examine(path),
+        ModelFormat::TfSavedModel => saved_model::examine(path),
+        ModelFormat::TfLite => tflite::examine(path),
+        ModelFormat::Nnef => nnef::examine(path),
+        ModelFormat::Onnx => {
+            let attempts = onnx::load(path);
+            let known = attempts.as_ref().ok().and_then(|it| Some((it.first()?.info.clone(), Vec::new())));
+            match known.map_or_else(|| onnx::describe(path), Ok) {
+                Ok((info, obstacles)) => Ok(Examined { info, obstacles, attempts }),
+                Err(error) => Err(attempts.err().unwrap_or(error)),
+            }
+        }
     }
 }

@@ -54,6 +54,18 @@ pub(super) fn load(path: &Path) -> Result<Vec<Source>, InferError> {
     Ok(res)
 }
 
+/// Returns what is known of a model that is not loaded, and the operators and nodes that cannot be run.
+pub(super) fn describe(path: &Path) -> Result<(ModelInfo, Vec<(String, String)>), InferError> {
+    let malformed =
+        |reason: String| InferError::Malformed { path: path.to_path_buf(), format: ModelFormat::Onnx, reason };
+    let onnx = ops::onnx();
+    let proto = onnx.proto_model_for_path(path).map_err(|it| malformed(guard::reason(&it)))?;
+    let graph = proto.graph.as_ref().ok_or_else(|| malformed("there is no graph".to_string()))?;
+    let findings = audit::audit(&proto, &onnx);
+    let (info, _) = info(path, graph, findings.operators)?;
+    Ok((info, findings.unsupported))
+}
+
 fn parse(onnx: &Onnx, proto: &ModelProto, path: &Path) -> Result<InferenceModel, String> {
     let folder = path.parent().and_then(Path::to_str);
     let ParseResult { model, unresolved_inputs, .. } = onnx.parse(proto, folder).map_err(|it| guard::reason(&it))?;
@@ -89,7 +101,9 @@ fn info(
         TensorSpec { name: it.name.clone(), dtype, shape: tensor.and_then(dims).unwrap_or_else(|| vec![None]) }
     };
     let outputs = graph.output.iter().map(output).collect();
-    let info = ModelInfo { format: ModelFormat::Onnx, inputs, outputs, operators, n_parameters: n_parameters(graph) };
+    let n_parameters = n_parameters(graph);
+    let (signature, signatures) = (None, Vec::new());
+    let info = ModelInfo { format: ModelFormat::Onnx, inputs, outputs, operators, n_parameters, signature, signatures };
     Ok((info, input_types))
 }
 

@@ -13,7 +13,17 @@ use tract_tensorflow::tfpb::tensorflow::{
     AttrValue, GraphDef, TensorShapeProto, attr_value::Value, tensor_shape_proto::Dim,
 };
 
-use crate::spec::ModelInfo;
+use super::{tf_ops, tflite::TfLite};
+use crate::{error::InferError, spec::ModelInfo};
+
+/// What can be told of a model without running it.
+pub(super) struct Examined {
+    pub info: ModelInfo,
+    /// The operators that cannot be run, each with its node.
+    pub obstacles: Vec<(String, String)>,
+    /// The ways to read the model, the best first.
+    pub attempts: Result<Vec<Source>, InferError>,
+}
 
 /// The graph in the form its reader gives.
 pub(super) enum Graph {
@@ -26,6 +36,8 @@ pub(super) enum Graph {
         /// The nodes that are outputs.
         outputs: Vec<String>,
     },
+    /// Shapes are part of the file, which is changed and parsed anew for each.
+    TfLite(TfLite),
     /// Shapes are fixed, or symbols.
     Typed(TypedModel),
 }
@@ -61,10 +73,11 @@ impl Source {
             }
             Graph::TensorFlow { graph, outputs } => {
                 let graph = with_shapes(graph.clone(), &shapes)?;
-                let mut model = tract_tensorflow::tensorflow().model_for_proto_model(&graph)?;
+                let mut model = tf_ops::tensorflow().model_for_proto_model(&graph)?;
                 model.select_outputs_by_name(outputs)?;
                 model.into_typed()
             }
+            Graph::TfLite(file) => file.typed(&shapes),
             Graph::Typed(model) => with_symbols(model, &shapes),
         }
     }

@@ -5,41 +5,41 @@ use std::{
     path::Path,
 };
 
+use tract_onnx::prelude::DatumType;
 use tract_tensorflow::tfpb::tensorflow::{DataType, GraphDef, NodeDef, attr_value::Value};
 
 use super::{
-    convert, guard,
-    source::{Graph, Source},
+    convert, limits,
+    source::{Examined, Graph, Source},
+    tf_ops, wire,
 };
 use crate::{
     error::{InferError, Operators},
     spec::{ElementType, ModelFormat, ModelInfo, TensorSpec},
 };
 
+/// What goes into a graph and comes out of it.
+pub(super) struct Ports {
+    /// What is known of the model apart from its nodes.
+    pub(super) info: ModelInfo,
+    /// One for each placeholder, in order.
+    pub(super) input_types: Vec<DatumType>,
+    /// One for each output.
+    pub(super) output_nodes: Vec<String>,
+}
+
 /// Reads a `GraphDef`: inputs are its placeholders, outputs the nodes that nobody consumes.
-pub(super) fn load(path: &Path) -> Result<Source, InferError> {
+pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let malformed =
         |reason: String| InferError::Malformed { path: path.to_path_buf(), format: ModelFormat::TfFrozen, reason };
-    let tensorflow = tract_tensorflow::tensorflow();
-    let mut graph = tensorflow.read_frozen_from_path(path).map_err(|it| malformed(guard::reason(&it)))?;
-    graph.node.iter_mut().for_each(unpack_constant);
-    let mut operators = BTreeMap::new();
-    let mut unsupported = Vec::new();
-    for node in &graph.node {
-        *operators.entry(node.op.clone()).or_default() += 1;
-        // Nodes that compute nothing are dropped with everything else that no output needs.
-        if node.op != "NoOp" && node.op != "NextIteration" && !tensorflow.op_register.0.contains_key(&node.op) {
-            unsupported.push((node.op.clone(), node.name.clone()));
-        }
-    }
-    if !unsupported.is_empty() {
-        return Err(InferError::Unsupported { path: path.to_path_buf(), operators: Operators(unsupported) });
-    }
     let interface = |reason: String| InferError::Interface { path: path.to_path_buf(), reason };
+    let graph: GraphDef = limits::decode(path, ModelFormat::TfFrozen, &wire::GRAPH)?;
     let mut inputs = Vec::new();
     let mut input_types = Vec::new();
     for node in graph.node.iter().filter(|it| it.op == "Placeholder") {
-        let datum_type = node.get_attr_datum_type("dtype").map_err(|it| malformed(guard::reason(&it)))?;
+        let datum_type = tf_ops::data_type(node, "dtype").and_then(|it| DatumType::try_from(it).ok());
+        let datum_type =
+            datum_type.ok_or_else(|| malformed(format!("placeholder `{}` has no known type", node.name)))?;
         let dtype = convert::element_type(datum_type)
             .ok_or_else(|| interface(format!("input `{}` has an unsupported element type", node.name)))?;
         let shape =
@@ -47,48 +47,49 @@ pub(super) fn load(path: &Path) -> Result<Source, InferError> {
         inputs.push(TensorSpec { name: node.name.clone(), dtype, shape });
         input_types.push(datum_type);
     }
-    let outputs = output_nodes(&graph);
-    if outputs.is_empty() {
+    let output_nodes = output_nodes(&graph);
+    if output_nodes.is_empty() {
         return Err(interface("no node is an output".to_string()));
     }
-    let n_parameters = graph.node.iter().map(n_numbers).fold(0, u64::saturating_add);
     let spec = |name: &String| TensorSpec { name: name.clone(), dtype: ElementType::F32, shape: vec![None] };
-    let row_by_row = operators.keys().any(|it: &String| it.contains("Conv"));
     let info = ModelInfo {
         format: ModelFormat::TfFrozen,
         inputs,
-        outputs: outputs.iter().map(spec).collect(),
-        operators,
-        n_parameters,
+        outputs: output_nodes.iter().map(spec).collect(),
+        operators: BTreeMap::new(),
+        n_parameters: 0,
+        signature: None,
+        signatures: Vec::new(),
     };
-    Ok(Source { graph: Graph::TensorFlow { graph, outputs }, info, input_types, skip_optimizer: false, row_by_row })
+    Ok(examined(path, graph, Ports { info, input_types, output_nodes }))
 }
 
-/// Writes out the values that TensorFlow leaves out at the end of a constant, which repeat the last one, or zero if there is none.
-///
-/// tract does so only for exactly one value, and fails to parse every graph with a dynamic batch for it.
-fn unpack_constant(node: &mut NodeDef) {
-    const LIMIT: i64 = 1 << 24;
-    let Some(Value::Tensor(tensor)) = node.attr.get_mut("value").and_then(|it| it.value.as_mut()) else {
-        return;
+/// Returns what there is to say of a flat graph, and the graph itself if it can be run.
+pub(super) fn examined(path: &Path, graph: GraphDef, ports: Ports) -> Examined {
+    let Ports { mut info, input_types, output_nodes } = ports;
+    info.operators = operators(&graph.node);
+    info.n_parameters = graph.node.iter().map(n_numbers).fold(0, u64::saturating_add);
+    let obstacles = tf_ops::obstacles(&graph.node);
+    let row_by_row = info.operators.keys().any(|it| it.contains("Conv"));
+    let attempts = if !obstacles.is_empty() {
+        let operators = Operators(obstacles.clone());
+        Err(InferError::Unsupported { path: path.to_path_buf(), operators })
+    } else if let Err((what, limit)) = tf_ops::check_sizes(&graph.node) {
+        Err(InferError::Limit { path: path.to_path_buf(), what, limit })
+    } else {
+        let graph = Graph::TensorFlow { graph, outputs: output_nodes };
+        Ok(vec![Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row }])
     };
-    let mut dims = tensor.tensor_shape.iter().flat_map(|it| &it.dim);
-    let n = dims.try_fold(1i64, |acc, it| acc.checked_mul(it.size)).filter(|it| (1..=LIMIT).contains(it));
-    let Some(n) = n.and_then(|it| usize::try_from(it).ok()).filter(|_| tensor.tensor_content.is_empty()) else {
-        return;
-    };
-    fn fill<T: Copy + Default>(values: &mut Vec<T>, n: usize) {
-        if values.len() != 1 && values.len() < n {
-            values.resize(n, values.last().copied().unwrap_or_default());
-        }
+    Examined { info, obstacles, attempts }
+}
+
+/// Returns how many nodes there are of each operator.
+pub(super) fn operators<'a>(nodes: impl IntoIterator<Item = &'a NodeDef>) -> BTreeMap<String, usize> {
+    let mut res = BTreeMap::new();
+    for node in nodes {
+        *res.entry(node.op.clone()).or_default() += 1;
     }
-    match DataType::try_from(tensor.dtype) {
-        Ok(DataType::DtInt32) => fill(&mut tensor.int_val, n),
-        Ok(DataType::DtInt64) => fill(&mut tensor.int64_val, n),
-        Ok(DataType::DtFloat) => fill(&mut tensor.float_val, n),
-        Ok(DataType::DtDouble) => fill(&mut tensor.double_val, n),
-        _ => (),
-    }
+    res
 }
 
 fn placeholder_shape(node: &NodeDef) -> Option<Vec<Option<usize>>> {

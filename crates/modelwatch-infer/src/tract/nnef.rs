@@ -1,83 +1,26 @@
-//! Reads the formats whose graphs come with types and shapes: TFLite and NNEF.
+//! Reads NNEF models, whose graphs come with types and shapes.
 
 use std::{collections::BTreeMap, path::Path};
 
 use tract_onnx::{
-    prelude::{DatumType, Framework, TractResult, TypedModel},
+    prelude::{DatumType, Framework},
     tract_core::ops::konst::Const,
 };
 
-use tract_tflite::{internal::TfliteProtoModel, tflite::BuiltinOperator};
-
 use super::{
     convert, guard,
-    source::{Graph, Source, known_dims},
+    source::{Examined, Graph, Source, known_dims},
 };
 use crate::{
-    error::{InferError, Operators},
+    error::InferError,
     spec::{ModelFormat, ModelInfo, TensorSpec},
 };
 
-/// Reads a TFLite flat buffer.
-pub(super) fn load_tflite(path: &Path) -> Result<Source, InferError> {
-    let malformed = |it| InferError::Malformed {
-        path: path.to_path_buf(),
-        format: ModelFormat::TfLite,
-        reason: guard::reason(&it),
-    };
-    let tflite = tract_tflite::tflite();
-    let proto = tflite.proto_model_for_path(path).map_err(malformed)?;
-    let (operators, unsupported) = audit_tflite(&proto);
-    if !unsupported.is_empty() {
-        return Err(InferError::Unsupported { path: path.to_path_buf(), operators: Operators(unsupported) });
-    }
-    let mut res = source(path, ModelFormat::TfLite, tflite.model_for_proto_model(&proto))?;
-    res.row_by_row = operators.keys().any(|it| it.contains("CONV"));
-    res.info.operators = operators;
-    Ok(res)
-}
-
-/// Operators by count, and the unsupported ones with their nodes.
-type Audit = (BTreeMap<String, usize>, Vec<(String, String)>);
-
-fn audit_tflite(proto: &TfliteProtoModel) -> Audit {
-    let root = proto.root();
-    let (mut operators, mut unsupported) = (BTreeMap::new(), Vec::new());
-    let main = root.subgraphs().filter(|it| !it.is_empty()).map(|it| it.get(0));
-    let nodes = main.and_then(|it| it.operators());
-    for node in nodes.into_iter().flatten() {
-        let mut codes = root.operator_codes().into_iter().flatten();
-        let Some(code) = codes.nth(node.opcode_index() as usize) else {
-            continue;
-        };
-        // Old files have the code in the deprecated field only, new operators in the other one only.
-        let code = code.builtin_code().0.max(i32::from(code.deprecated_builtin_code()));
-        let known = BuiltinOperator(code).variant_name();
-        let operator = known.map_or_else(|| format!("operator {code}"), str::to_string);
-        if let Some(options) = node.builtin_options_as_strided_slice_options() {
-            let masks = [("shrink_axis_mask", options.shrink_axis_mask()), ("new_axis_mask", options.new_axis_mask())];
-            if let Some((mask, _)) = masks.into_iter().find(|&(_, it)| it != 0) {
-                let output = node.outputs().into_iter().flatten().next();
-                let output = output.and_then(|it| usize::try_from(it).ok());
-                let tensors = main.and_then(|it| it.tensors());
-                let tensor = output.zip(tensors).filter(|(idx, it)| *idx < it.len());
-                let name = tensor.and_then(|(idx, it)| it.get(idx).name()).unwrap_or_default();
-                unsupported.push((format!("{operator} with {mask}"), name.to_string()));
-            }
-        }
-        *operators.entry(operator).or_default() += 1;
-    }
-    (operators, unsupported)
-}
-
 /// Reads an NNEF folder or archive.
-pub(super) fn load_nnef(path: &Path) -> Result<Source, InferError> {
-    source(path, ModelFormat::Nnef, tract_nnef::nnef().model_for_path(path))
-}
-
-fn source(path: &Path, format: ModelFormat, model: TractResult<TypedModel>) -> Result<Source, InferError> {
+pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
+    let format = ModelFormat::Nnef;
     let malformed = |it| InferError::Malformed { path: path.to_path_buf(), format, reason: guard::reason(&it) };
-    let model = model.map_err(malformed)?;
+    let model = tract_nnef::nnef().model_for_path(path).map_err(malformed)?;
     let mut operators = BTreeMap::new();
     let mut n_parameters = 0u64;
     for node in model.nodes() {
@@ -103,8 +46,11 @@ fn source(path: &Path, format: ModelFormat, model: TractResult<TypedModel>) -> R
     let (inputs, input_types) = specs(&model.inputs)?;
     let (outputs, _) = specs(&model.outputs)?;
     let row_by_row = operators.keys().any(|it: &String| it.contains("Conv"));
-    let info = ModelInfo { format, inputs, outputs, operators, n_parameters };
-    Ok(Source { graph: Graph::Typed(model), info, input_types, skip_optimizer: false, row_by_row })
+    let (signature, signatures) = (None, Vec::new());
+    let info = ModelInfo { format, inputs, outputs, operators, n_parameters, signature, signatures };
+    let graph = Graph::Typed(model);
+    let source = Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row };
+    Ok(Examined { info, obstacles: Vec::new(), attempts: Ok(vec![source]) })
 }
 
 fn n_numbers(constant: &Const) -> u64 {
@@ -119,7 +65,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use arrow_array::{RecordBatch, cast::AsArray, types::Float32Type};
-    use tract_onnx::prelude::{DatumExt, InferenceModelExt};
+    use tract_onnx::prelude::{DatumExt, InferenceModelExt, TypedModel};
 
     use super::*;
     use crate::{HostTensor, Model, Values, columns_out::batch_of};

@@ -1,0 +1,60 @@
+//! Tells what a model file holds, whether it can be run or not.
+
+use std::{fs, io, path::Path};
+
+use crate::{
+    error::{InferError, Operators},
+    spec::ModelInfo,
+    tract,
+};
+
+/// What a model file holds.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// What is known of the model; of one that cannot be run, what its file declares.
+    pub info: ModelInfo,
+    /// The bytes of the file, or of all files of a folder.
+    pub bytes: u64,
+    /// The operators that cannot be run, all of them, each with its node.
+    pub obstacles: Operators,
+    /// Why the model cannot be run, if so.
+    pub refusal: Option<InferError>,
+}
+
+/// Returns what the model at `path` holds. That it cannot be run is part of the answer.
+///
+/// Fails if its interface cannot be read.
+pub fn inspect(path: &Path) -> Result<Inspection, InferError> {
+    let open = |source| InferError::Open { path: path.to_path_buf(), source };
+    let bytes = n_bytes(path).map_err(open)?;
+    let tract::Known { info, obstacles, refusal } = tract::inspect(path)?;
+    Ok(Inspection { info, bytes, obstacles, refusal })
+}
+
+/// Adds up a folder without following links out of it.
+fn n_bytes(path: &Path) -> io::Result<u64> {
+    /// No model has as many files; what is beyond is not counted.
+    const MAX_ENTRIES: usize = 100_000;
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let (mut n_seen, mut total, mut folders) = (0, 0_u64, vec![path.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            n_seen += 1;
+            if n_seen > MAX_ENTRIES {
+                return Ok(total);
+            }
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else if metadata.is_file() {
+                total = total.saturating_add(metadata.len());
+            }
+        }
+    }
+    Ok(total)
+}

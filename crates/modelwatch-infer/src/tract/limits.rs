@@ -1,0 +1,47 @@
+//! What a graph may cost before it is refused, well above what the largest known models need.
+
+use std::path::Path;
+
+use prost::Message;
+
+use super::wire::{self, Schema};
+use crate::{error::InferError, spec::ModelFormat};
+
+/// Nodes in a file, and after functions are put in place of their calls.
+pub(super) const MAX_NODES: u64 = 400_000;
+/// Fields of protobuf messages on all levels.
+pub(super) const MAX_FIELDS: u64 = 10_000_000;
+/// Functions that are open at once.
+pub(super) const MAX_FUNCTION_DEPTH: usize = 64;
+/// Bytes of names and attributes that inlining may copy.
+pub(super) const MAX_COPIED_BYTES: usize = 256 << 20;
+/// Elements of all constants that a file gives by fewer values than they have elements.
+pub(super) const MAX_REPEATED: usize = 1 << 26;
+/// Elements of one tensor that a graph describes by its shape alone.
+pub(super) const MAX_ELEMENTS: u64 = 1 << 30;
+/// Bytes of one protobuf message, a limit of protobuf itself.
+const MAX_MESSAGE_BYTES: u64 = 2 << 30;
+
+/// Reads and decodes a protobuf file, if what it would allocate is within the limits.
+pub(super) fn decode<M: Message + Default>(
+    path: &Path,
+    format: ModelFormat,
+    schema: &'static Schema,
+) -> Result<M, InferError> {
+    let open = |source| InferError::Open { path: path.to_path_buf(), source };
+    let malformed = |reason| InferError::Malformed { path: path.to_path_buf(), format, reason };
+    let bytes = std::fs::metadata(path).map_err(open)?.len();
+    check(path, bytes, "bytes in one protobuf message", MAX_MESSAGE_BYTES)?;
+    let bytes = std::fs::read(path).map_err(open)?;
+    let counts = wire::count(&bytes, schema).map_err(malformed)?;
+    check(path, counts.nodes, "nodes", MAX_NODES)?;
+    check(path, counts.fields, "fields", MAX_FIELDS)?;
+    M::decode(&*bytes).map_err(|it| malformed(it.to_string()))
+}
+
+fn check(path: &Path, n: u64, what: &str, limit: u64) -> Result<(), InferError> {
+    if n <= limit {
+        return Ok(());
+    }
+    Err(InferError::Limit { path: path.to_path_buf(), what: format!("{n} {what}"), limit })
+}

@@ -1,0 +1,182 @@
+//! Operators that move numbers around, or take their axes from a constant input.
+//!
+//! tract reads an axis that is counted from the end as a huge one, in `ConcatV2` until memory runs out.
+
+use std::sync::Arc;
+
+use tract_onnx::{
+    prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tvec},
+    tract_core::ops::{
+        array::{Gather, MultiBroadcastTo, Pad, PadMode, Slice, TypedConcat},
+        cast::{cast, wire_cast},
+        change_axes::AxisOp,
+    },
+    tract_hir::{
+        infer::InferenceOp,
+        internal::{Expansion, ToDim, TractErrorContext, bail, ensure, expand},
+        ops::{
+            logic::Iff,
+            nn::{Reduce, Reducer},
+        },
+    },
+};
+use tract_tensorflow::{
+    model::{ParsingContext, TfOpRegister},
+    tfpb::tensorflow::NodeDef,
+};
+
+use super::{
+    data_type, int,
+    wired::{axis, integers, several, wired},
+};
+
+type Built = TractResult<Box<dyn InferenceOp>>;
+
+pub(super) fn register(register: &mut TfOpRegister) {
+    register.insert("ConcatV2", |_, _| Ok(wired("ConcatV2", &[-1], concat)));
+    register.insert("GatherV2", |_, _| Ok(wired("GatherV2", &[2], gather)));
+    register.insert("Pad", |_, _| Ok(wired("Pad", &[1], pad)));
+    register.insert("PadV2", |_, _| Ok(wired("PadV2", &[1, 2], pad)));
+    register.insert("BroadcastTo", |_, _| Ok(wired("BroadcastTo", &[1], broadcast)));
+    register.insert("Max", |_, node| reduce(node, Reducer::Max));
+    register.insert("Mean", |_, node| reduce(node, Reducer::Mean));
+    register.insert("Min", |_, node| reduce(node, Reducer::Min));
+    register.insert("Prod", |_, node| reduce(node, Reducer::Prod));
+    register.insert("Sum", |_, node| reduce(node, Reducer::Sum));
+    register.insert("ArgMax", |_, node| arg(node, Reducer::ArgMax(false)));
+    register.insert("ArgMin", |_, node| arg(node, Reducer::ArgMin(false)));
+    register.insert("SelectV2", |_, _| Ok(expand(Iff)));
+    register.insert("Split", split);
+    register.insert("Unpack", unpack);
+}
+
+fn concat(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    let Some((&last, inputs)) = inputs.split_last().filter(|(_, it)| !it.is_empty()) else {
+        bail!("nothing to concatenate");
+    };
+    let facts = inputs.iter().map(|it| model.outlet_fact(*it)).collect::<TractResult<Vec<_>>>()?;
+    let dtype = DatumType::super_type_for(facts.iter().map(|it| it.datum_type)).context("types do not mix")?;
+    let rank = facts[0].rank();
+    let axis = axis(one(model, last)?, rank)?;
+    let inputs = wire_cast(prefix, model, inputs, dtype)?;
+    model.wire_node(prefix, TypedConcat::new(axis), &inputs)
+}
+
+fn gather(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    ensure!(inputs.len() == 3, "GatherV2 has {} inputs", inputs.len());
+    let axis = axis(one(model, inputs[2])?, model.outlet_fact(inputs[0])?.rank())?;
+    let indices = model.wire_node(format!("{prefix}.indices"), cast(DatumType::I64), &inputs[1..2])?;
+    model.wire_node(prefix, Gather { axis, output_type: None }, &[inputs[0], indices[0]])
+}
+
+fn pad(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    ensure!(inputs.len() > 1, "a pad has {} inputs", inputs.len());
+    let fact = model.outlet_fact(inputs[0])?.clone();
+    let value = match inputs.get(2) {
+        Some(it) => model.outlet_fact(*it)?.konst.clone().context("the padding must be a constant")?,
+        None => Arc::new(Tensor::zero_scalar_dt(fact.datum_type)?),
+    };
+    let amounts = integers(model, inputs[1])?;
+    ensure!(amounts.len() == 2 * fact.rank(), "a pad has {} amounts for rank {}", amounts.len(), fact.rank());
+    let pair = |it: &[i64; 2]| Ok((usize::try_from(it[0])?, usize::try_from(it[1])?));
+    let pads = amounts.as_chunks::<2>().0.iter().map(pair).collect::<TractResult<_>>()?;
+    model.wire_node(prefix, Pad { pads, mode: PadMode::Constant(value) }, &inputs[..1])
+}
+
+fn broadcast(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    ensure!(inputs.len() == 2, "BroadcastTo has {} inputs", inputs.len());
+    let shape = integers(model, inputs[1])?;
+    let mut wire = tvec!(inputs[0]);
+    for idx in model.outlet_fact(inputs[0])?.rank()..shape.len() {
+        wire = model.wire_node(format!("{prefix}.axis-{idx}"), AxisOp::Add(0), &wire)?;
+    }
+    let shape = shape.iter().map(|it| it.to_dim()).collect();
+    model.wire_node(prefix, MultiBroadcastTo { shape }, &wire)
+}
+
+fn reduce(node: &NodeDef, reducer: Reducer) -> Built {
+    let keeps = node.get_attr_opt_bool("keep_dims")?.unwrap_or(false);
+    Ok(wired(node.op.clone(), &[1], move |prefix, model, inputs| {
+        ensure!(inputs.len() == 2, "a reduction has {} inputs", inputs.len());
+        let axes = integers(model, inputs[1])?;
+        let mut input = inputs[0];
+        // Shapes are numbers here.
+        if model.outlet_fact(input)?.datum_type == DatumType::TDim {
+            input = model.wire_node(format!("{prefix}.numbers"), cast(DatumType::I64), &[input])?[0];
+        }
+        if axes.is_empty() {
+            return Ok(tvec!(input));
+        }
+        Reduce::new(Some(axes), keeps, reducer).wire(prefix, model, &[input])
+    }))
+}
+
+fn arg(node: &NodeDef, reducer: Reducer) -> Built {
+    let dtype = data_type(node, "output_type").and_then(|it| DatumType::try_from(it).ok()).unwrap_or(DatumType::I64);
+    Ok(wired(node.op.clone(), &[1], move |prefix, model, inputs| {
+        ensure!(inputs.len() == 2, "a reduction has {} inputs", inputs.len());
+        let axes = integers(model, inputs[1])?;
+        let found = Reduce::new(Some(axes), false, reducer).wire(&format!("{prefix}.found"), model, &inputs[..1])?;
+        model.wire_node(prefix, cast(dtype), &found)
+    }))
+}
+
+/// Returns how many tensors a node gives; what nobody asks for is no tensor.
+fn count(context: &ParsingContext, node: &NodeDef, attribute: &str) -> TractResult<usize> {
+    const MAX: i64 = 1 << 16;
+    let n = int(node, attribute).unwrap_or(0);
+    ensure!((1..=MAX).contains(&n), "node `{}` ({}) gives {n} tensors", node.name, node.op);
+    let asked = context.node_output_arities.get(&node.name).copied().unwrap_or(1);
+    let n = usize::try_from(n)?;
+    ensure!(asked <= n, "output {asked} of node `{}` ({}) is used, but it has {n}", node.name, node.op);
+    Ok(n)
+}
+
+fn split(context: &ParsingContext, node: &NodeDef) -> Built {
+    let n = count(context, node, "num_split")?;
+    Ok(several("Split", n, &[0], move |prefix, model, inputs| {
+        ensure!(inputs.len() == 2, "Split has {} inputs", inputs.len());
+        let fact = model.outlet_fact(inputs[1])?.clone();
+        let axis = axis(one(model, inputs[0])?, fact.rank())?;
+        let len = fact.shape[axis].clone() / n as u64;
+        slices(prefix, model, inputs[1], axis, n, &len)
+    }))
+}
+
+fn unpack(context: &ParsingContext, node: &NodeDef) -> Built {
+    let n = count(context, node, "num")?;
+    let along = int(node, "axis").unwrap_or(0);
+    Ok(several("Unpack", n, &[], move |prefix, model, inputs| {
+        ensure!(inputs.len() == 1, "Unpack has {} inputs", inputs.len());
+        let axis = axis(along, model.outlet_fact(inputs[0])?.rank())?;
+        let parts = slices(prefix, model, inputs[0], axis, n, &1.to_dim())?;
+        let remove = |(idx, part): (usize, OutletId)| {
+            Ok(model.wire_node(format!("{prefix}.{idx}.flat"), AxisOp::Rm(axis), &[part])?[0])
+        };
+        parts.into_iter().enumerate().map(remove).collect()
+    }))
+}
+
+fn slices(
+    prefix: &str,
+    model: &mut TypedModel,
+    input: OutletId,
+    axis: usize,
+    n: usize,
+    len: &tract_onnx::prelude::TDim,
+) -> TractResult<TVec<OutletId>> {
+    let total = model.outlet_fact(input)?.shape[axis].clone();
+    ensure!(len.clone() * n == total, "an axis of {total} does not split into {n} parts");
+    let mut slice = |idx: usize| {
+        let op = Slice { axis, start: len.clone() * idx, end: len.clone() * (idx + 1) };
+        Ok(model.wire_node(format!("{prefix}.{idx}"), op, &[input])?[0])
+    };
+    (0..n).map(&mut slice).collect()
+}
+
+fn one(model: &TypedModel, outlet: OutletId) -> TractResult<i64> {
+    match &*integers(model, outlet)? {
+        [it] => Ok(*it),
+        other => bail!("an axis is given by {} numbers", other.len()),
+    }
+}

@@ -1,0 +1,124 @@
+//! Operators given by how they are wired in tract's typed graphs.
+//!
+//! tract infers types and shapes with rules of its own for each operator; here they are read off the wired graph instead.
+
+use std::{fmt, sync::Arc};
+
+use tract_onnx::{
+    prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedFact, TypedModel},
+    tract_hir::{
+        infer::{InferenceOp, InferenceResult, Solver, TensorProxy},
+        internal::{Expansion, StaticName, TDim, TractErrorContext, bail, expand},
+    },
+};
+
+type Wire = dyn Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync;
+
+#[derive(Clone)]
+struct Wired {
+    name: StaticName,
+    n_outputs: usize,
+    /// The inputs whose values must be known, counted from the end if negative.
+    constants: Vec<isize>,
+    wire: Arc<Wire>,
+}
+
+impl fmt::Debug for Wired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// Returns an operator with one output, of whose inputs these must be constants.
+pub(super) fn wired(
+    name: impl Into<StaticName>,
+    constants: &[isize],
+    wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync + 'static,
+) -> Box<dyn InferenceOp> {
+    several(name, 1, constants, wire)
+}
+
+/// Returns an operator with several outputs.
+pub(super) fn several(
+    name: impl Into<StaticName>,
+    n_outputs: usize,
+    constants: &[isize],
+    wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync + 'static,
+) -> Box<dyn InferenceOp> {
+    expand(Wired { name: name.into(), n_outputs, constants: constants.to_vec(), wire: Arc::new(wire) })
+}
+
+/// Returns a constant input as integers.
+pub(super) fn integers(model: &TypedModel, outlet: OutletId) -> TractResult<Vec<i64>> {
+    let constant = model.outlet_fact(outlet)?.konst.clone().context("an input must be a constant")?;
+    let values = constant.cast_to::<i64>()?;
+    Ok(values.to_plain_array_view::<i64>()?.iter().copied().collect())
+}
+
+/// Returns an axis of a tensor, which may be counted from the end.
+pub(super) fn axis(axis: i64, rank: usize) -> TractResult<usize> {
+    let from_end = i64::try_from(rank)?;
+    let res = if axis < 0 { axis.checked_add(from_end) } else { Some(axis) };
+    match res.and_then(|it| usize::try_from(it).ok()).filter(|&it| it < rank) {
+        Some(it) => Ok(it),
+        None => bail!("there is no axis {axis} among {rank}"),
+    }
+}
+
+impl Wired {
+    fn is_constant(&self, idx: usize, n_inputs: usize) -> bool {
+        let from_end = idx as isize - n_inputs as isize;
+        self.constants.iter().any(|&it| it == idx as isize || it == from_end)
+    }
+}
+
+impl Expansion for Wired {
+    fn name(&self) -> StaticName {
+        self.name.clone()
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(self.n_outputs)
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        let n_inputs = inputs.len();
+        s.given_all(inputs.iter().map(|it| &it.datum_type), move |s, types: Vec<DatumType>| {
+            let types = types.clone();
+            s.given_all(inputs.iter().map(|it| &it.shape), move |s, shapes: Vec<TVec<TDim>>| {
+                let (types, shapes) = (types.clone(), shapes.clone());
+                let constants = inputs.iter().enumerate().filter(|(idx, _)| self.is_constant(*idx, n_inputs));
+                let constants: Vec<_> = constants.map(|(_, it)| &it.value).collect();
+                s.given_all(constants, move |s, values| {
+                    let mut values = values.into_iter();
+                    let mut scratch = TypedModel::default();
+                    let mut wires = TVec::new();
+                    for (idx, (dtype, shape)) in types.iter().zip(&shapes).enumerate() {
+                        let name = format!("input-{idx}");
+                        let value = if self.is_constant(idx, n_inputs) { values.next() } else { None };
+                        wires.push(match value {
+                            Some(it) => scratch.add_const(name, it)?,
+                            None => scratch.add_source(name, TypedFact::dt_shape(*dtype, &**shape))?,
+                        });
+                    }
+                    let results = (self.wire)("it", &mut scratch, &wires)?;
+                    for (output, result) in outputs.iter().zip(results) {
+                        let fact = scratch.outlet_fact(result)?;
+                        s.equals(&output.datum_type, fact.datum_type)?;
+                        s.equals(&output.shape, fact.shape.to_tvec())?;
+                    }
+                    Ok(())
+                })
+            })
+        })
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        (self.wire)(prefix, model, inputs)
+    }
+}

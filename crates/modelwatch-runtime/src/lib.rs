@@ -16,6 +16,7 @@ pub mod contents;
 pub mod data;
 pub mod due;
 pub mod history;
+pub mod inspect;
 pub mod load;
 pub mod plugin;
 pub mod prune;

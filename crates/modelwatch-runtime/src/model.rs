@@ -44,7 +44,7 @@ pub(crate) fn load(path: &Path, wanted: Option<&str>, role: ModelRole) -> Result
     Ok(LoadedModel { model, record })
 }
 
-fn format_name(format: ModelFormat) -> &'static str {
+pub(crate) fn format_name(format: ModelFormat) -> &'static str {
     match format {
         ModelFormat::Onnx => "onnx",
         ModelFormat::TfFrozen => "tensorflow-frozen-graph",

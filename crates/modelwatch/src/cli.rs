@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Run one verifier or analyzer without a pipeline file.
     Probe(Probe),
+    /// Look into a model file.
+    Model(Model),
     /// Look into a checkpoint store.
     Store(Store),
     /// List, check and make plugins.
@@ -154,6 +156,35 @@ pub(crate) struct Probe {
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) plugins: PluginDirs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Model {
+    #[command(subcommand)]
+    pub(crate) command: ModelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Show format, signature, inputs, outputs, parameters and operators, and what cannot be run.
+    Show {
+        /// The model: a file, a SavedModel, or the folder of a checkpoint.
+        #[arg(value_name = "FILE")]
+        model: PathBuf,
+        /// How it is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: ShowFormat,
+    },
+}
+
+/// How what was found is printed on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object.
+    Json,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod history;
+mod model;
 mod plugin;
 mod plugin_new;
 mod probe;
@@ -58,6 +59,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<Code> {
         Command::Run(it) => run::run(&it, cli.quiet),
         Command::Check(it) => check::check(&it),
         Command::Probe(it) => probe::probe(&it, cli.quiet),
+        Command::Model(it) => model::model(&it),
         Command::Store(it) => store::store(&it),
         Command::Plugin(it) => plugin::plugin(&it),
         Command::History(it) => history::history(&it),

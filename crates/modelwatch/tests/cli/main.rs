@@ -8,6 +8,7 @@ mod fail_closed;
 mod isolation;
 mod keras;
 mod loop_closes;
+mod model;
 mod policies;
 mod store;
 mod support;

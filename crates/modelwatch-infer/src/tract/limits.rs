@@ -45,3 +45,23 @@ fn check(path: &Path, n: u64, what: &str, limit: u64) -> Result<(), InferError> 
     }
     Err(InferError::Limit { path: path.to_path_buf(), what: format!("{n} {what}"), limit })
 }
+
+#[cfg(test)]
+mod tests {
+    use tract_tensorflow::tfpb::tensorflow::GraphDef;
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_empty_nodes_is_refused_before_it_is_decoded() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Two bytes each.
+        let decode = |n: u64| {
+            std::fs::write(file.path(), b"\x0a\x00".repeat(usize::try_from(n).unwrap())).unwrap();
+            decode::<GraphDef>(file.path(), ModelFormat::TfFrozen, &wire::GRAPH)
+        };
+        assert_eq!(decode(3).unwrap().node.len(), 3);
+        let error = decode(MAX_NODES + 1).unwrap_err().to_string();
+        assert!(error.contains("400001 nodes, more than the 400000 that are read"), "{error}");
+    }
+}

@@ -160,3 +160,35 @@ fn pairwise(a: &Integers, b: &Integers, f: fn(i64, i64) -> Option<i64>) -> Optio
     let values = (0..n).map(|idx| f(at(a, idx), at(b, idx))).collect::<Option<_>>()?;
     Some(Integers { is_scalar: a.is_scalar && b.is_scalar, values })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_read_and_written_in_their_type() {
+        let bytes = [1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+        let list = Integers::read(TensorType::INT32, 1, &bytes).unwrap();
+        assert_eq!(list, Integers::list(vec![1, -1]));
+        assert_eq!((list.write(TensorType::INT32).unwrap(), list.shape()), (bytes.to_vec(), vec![2]));
+        let scalar = Integers::read(TensorType::INT64, 0, &7_i64.to_le_bytes()).unwrap();
+        assert_eq!((scalar.clone(), scalar.shape()), (Integers::scalar(7), vec![]));
+    }
+
+    #[test]
+    fn what_is_no_shape_is_left_alone() {
+        assert_eq!(Integers::read(TensorType::FLOAT32, 1, &[0; 8]), None);
+        assert_eq!(Integers::read(TensorType::INT32, 2, &[0; 8]), None);
+        assert_eq!(Integers::read(TensorType::INT32, 0, &[0; 8]), None);
+        assert_eq!(Integers::read(TensorType::INT32, 1, &[0; 4 * (MAX_LEN + 1)]), None);
+        assert_eq!(Integers::list(vec![1 << 40]).write(TensorType::INT32), None);
+    }
+
+    #[test]
+    fn arithmetic_spreads_a_single_number_and_never_overflows() {
+        let list = Integers::list(vec![2, 3]);
+        assert_eq!(pairwise(&list, &Integers::scalar(4), i64::checked_mul), Some(Integers::list(vec![8, 12])));
+        assert_eq!(pairwise(&list, &Integers::list(vec![1, 2, 3]), i64::checked_add), None);
+        assert_eq!(pairwise(&list, &Integers::scalar(i64::MAX), i64::checked_add), None);
+    }
+}

@@ -16,6 +16,7 @@
 mod columns_in;
 mod columns_out;
 mod error;
+mod exact;
 mod format;
 mod inspect;
 mod model;
@@ -25,6 +26,7 @@ mod tensor;
 mod tract;
 
 pub use error::{InferError, Operators};
+pub use exact::{ExactModel, ExactValue, Way};
 pub use format::MAX_MODEL_BYTES;
 pub use inspect::{Inspection, inspect};
 pub use model::Model;

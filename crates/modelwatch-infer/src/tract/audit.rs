@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use tract_onnx::{
     Onnx,
-    pb::{GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, tensor_proto::DataType, type_proto::Value},
+    pb::{AttributeProto, GraphProto, ModelProto, NodeProto},
 };
+
+use super::interpreter;
 
 /// The result of looking at every node, those of nested graphs included.
 #[derive(Default)]
@@ -15,6 +17,8 @@ pub(super) struct Findings {
     /// Operator (with the attribute at fault) and node.
     pub unsupported: Vec<(String, String)>,
     pub operators: BTreeMap<String, usize>,
+    /// Some operator is computed by this project only, node by node.
+    pub needs_interpreter: bool,
     /// See [`Source::skip_optimizer`](super::source::Source).
     pub skip_optimizer: bool,
     /// See [`Source::row_by_row`](super::source::Source).
@@ -31,28 +35,35 @@ pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
     let Some(graph) = &proto.graph else {
         return res;
     };
-    let has_f16 = has_half_precision(graph);
     visit(graph, &mut |node| {
         *res.operators.entry(node.op_type.clone()).or_default() += 1;
-        let known_domain = matches!(&*node.domain, "" | "ai.onnx" | "ai.onnx.ml");
-        let fault = if !known_domain {
-            Some(format!("{}.{}", node.domain, node.op_type))
-        } else if !onnx.op_register.0.contains_key(&node.op_type) {
-            Some(node.op_type.clone())
-        } else {
-            wrong(node, has_f16).map(|why| format!("{} with {why}", node.op_type))
+        let Some(fault) = fault(node, onnx) else {
+            return;
         };
-        if let Some(operator) = fault {
-            let name =
-                if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() };
-            res.unsupported.push((operator, name));
+        if interpreter::is_known(&node.domain, &node.op_type) {
+            res.needs_interpreter = true;
+            return;
         }
+        let name =
+            if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() };
+        res.unsupported.push((fault, name));
     });
     let has = |it: &str| res.operators.contains_key(it);
     // Declutter folds any operator between the two into a 256-entry table if its axes map one to one; Softmax's do, its values do not.
     res.skip_optimizer = has("DequantizeLinear") && has("QuantizeLinear");
     res.row_by_row = ROW_BY_ROW.into_iter().any(has);
     res
+}
+
+/// Returns what of this node tract lacks or computes wrongly.
+fn fault(node: &NodeProto, onnx: &Onnx) -> Option<String> {
+    if !matches!(&*node.domain, "" | "ai.onnx" | "ai.onnx.ml") {
+        return Some(format!("{}.{}", node.domain, node.op_type));
+    }
+    if !onnx.op_register.0.contains_key(&node.op_type) {
+        return Some(node.op_type.clone());
+    }
+    wrong(node).map(|why| format!("{}: {why}", node.op_type))
 }
 
 fn visit<'a>(graph: &'a GraphProto, f: &mut impl FnMut(&'a NodeProto)) {
@@ -66,46 +77,62 @@ fn visit<'a>(graph: &'a GraphProto, f: &mut impl FnMut(&'a NodeProto)) {
     }
 }
 
+/// Whether a node is one of those that are wrong.
+type Condition = fn(&NodeProto) -> bool;
+
+/// Operators that are wrong under some condition, and what that is.
+///
+/// A model with a node for which the condition holds is interpreted if there is a kernel for the operator, else refused.
+const WRONG: [(&str, Condition, &str); 16] = [
+    ("BitShift", always, "shifts by the width or more give anything"),
+    ("Bernoulli", always, "random outputs cannot be compared"),
+    ("Celu", always, "half precision and an alpha other than 1 are wrong"),
+    ("DFT", always, "single precision leaves 1e-6 where there is nothing"),
+    ("DepthToSpace", is_crd, "mode CRD is taken for DCR"),
+    ("GRU", always, "the tangent is off by 1e-6, and `direction`, `clip` and activations are ignored"),
+    (
+        "LSTM",
+        is_unusual_recurrence,
+        "`direction`, `clip`, activations, `input_forget` and sequence lengths are ignored",
+    ),
+    ("Multinomial", always, "random outputs cannot be compared"),
+    ("RNN", is_unusual_recurrence, "`direction`, `clip`, activations and sequence lengths are ignored"),
+    ("RandomNormal", always, "random outputs cannot be compared"),
+    ("RandomNormalLike", always, "random outputs cannot be compared"),
+    ("RandomUniform", always, "random outputs cannot be compared"),
+    ("RandomUniformLike", always, "random outputs cannot be compared"),
+    ("SpaceToDepth", is_crd, "mode CRD is taken for DCR"),
+    ("Swish", |node| float(node, "alpha").is_some_and(|it| it != 1.0), "`alpha` is ignored"),
+    ("Attention", always, "masks and caches are combined wrongly"),
+];
+
 /// Returns what about this node is computed wrongly.
-fn wrong(node: &NodeProto, has_f16: bool) -> Option<String> {
-    match &*node.op_type {
-        "RNN" | "LSTM" | "GRU" => wrong_recurrence(node),
-        "BitShift" => Some("shifts by the width or more".to_string()),
-        "DepthToSpace" | "SpaceToDepth" => {
-            text(node, "mode").filter(|it| it == "CRD").map(|_| "mode = \"CRD\"".to_string())
-        }
-        "Celu" if has_f16 => Some("half precision".to_string()),
-        "Swish" => float(node, "alpha").filter(|&it| it != 1.0).map(|it| format!("alpha = {it}")),
-        "Attention" => Some("masks and caches".to_string()),
-        _ => None,
-    }
+fn wrong(node: &NodeProto) -> Option<&'static str> {
+    let (_, applies, why) = WRONG.iter().find(|(op_type, ..)| *op_type == node.op_type)?;
+    applies(node).then_some(*why)
+}
+
+fn always(_node: &NodeProto) -> bool {
+    true
+}
+
+fn is_crd(node: &NodeProto) -> bool {
+    text(node, "mode").is_some_and(|it| it == "CRD")
 }
 
 /// tract reads the weights' shapes, `hidden_size` and `layout` only.
-fn wrong_recurrence(node: &NodeProto) -> Option<String> {
-    if let Some(direction) = text(node, "direction").filter(|it| it != "forward") {
-        return Some(format!("direction = {direction:?}"));
-    }
-    if let Some(attribute) =
-        node.attribute.iter().find(|it| matches!(&*it.name, "clip" | "activation_alpha" | "activation_beta"))
-    {
-        return Some(format!("attribute `{}`", attribute.name));
-    }
-    if node.attribute.iter().any(|it| it.name == "input_forget" && it.i != 0) {
-        return Some("attribute `input_forget`".to_string());
-    }
-    if node.input.get(4).is_some_and(|it| !it.is_empty()) {
-        return Some("sequence lengths".to_string());
-    }
-    let usual: &[&str] = match &*node.op_type {
-        "RNN" => &["Tanh"],
-        "LSTM" => &["Sigmoid", "Tanh", "Tanh"],
-        _ => &["Sigmoid", "Tanh"],
+fn is_unusual_recurrence(node: &NodeProto) -> bool {
+    let is_named = |it: &AttributeProto| matches!(&*it.name, "clip" | "activation_alpha" | "activation_beta");
+    let usual: &[&str] = if node.op_type == "RNN" { &["Tanh"] } else { &["Sigmoid", "Tanh", "Tanh"] };
+    let is_usual = |it: &AttributeProto| {
+        it.strings.len() == usual.len()
+            && it.strings.iter().zip(usual).all(|(it, usual)| it.eq_ignore_ascii_case(usual.as_bytes()))
     };
-    let activations = node.attribute.iter().find(|it| it.name == "activations")?;
-    let same = activations.strings.len() == usual.len()
-        && activations.strings.iter().zip(usual).all(|(it, usual)| it.eq_ignore_ascii_case(usual.as_bytes()));
-    (!same).then(|| "unusual activations".to_string())
+    text(node, "direction").is_some_and(|it| it != "forward")
+        || node.attribute.iter().any(is_named)
+        || node.attribute.iter().any(|it| it.name == "input_forget" && it.i != 0)
+        || node.input.get(4).is_some_and(|it| !it.is_empty())
+        || node.attribute.iter().any(|it| it.name == "activations" && !is_usual(it))
 }
 
 fn text(node: &NodeProto, name: &str) -> Option<String> {
@@ -115,13 +142,4 @@ fn text(node: &NodeProto, name: &str) -> Option<String> {
 
 fn float(node: &NodeProto, name: &str) -> Option<f32> {
     node.attribute.iter().find(|it| it.name == name).map(|it| it.f)
-}
-
-fn has_half_precision(graph: &GraphProto) -> bool {
-    let half = DataType::Float16 as i32;
-    let is_half = |it: &ValueInfoProto| match &it.r#type {
-        Some(TypeProto { value: Some(Value::TensorType(it)), .. }) => it.elem_type == half,
-        _ => false,
-    };
-    graph.initializer.iter().any(|it| it.data_type == half) || graph.input.iter().chain(&graph.value_info).any(is_half)
 }

@@ -7,30 +7,25 @@
 use tract_onnx::{
     prelude::{DatumType, IntoTValue, IntoTensor, TValue, TVec, Tensor, TractResult, TypedModel, tvec},
     tract_core::{
-        internal::{EvalContext, EvalOp, OpState},
+        internal::{EvalContext, OpState},
         model::typed::TypedSimpleState,
-        ops::{
-            binary::TypedBinOp,
-            cnn::MaxPool,
-            element_wise::ElementWiseOp,
-            konst::Const,
-            nn::{Reduce, Reducer},
-        },
+        ops::{binary::TypedBinOp, cnn::MaxPool, element_wise::ElementWiseOp, konst::Const},
         plan,
     },
     tract_hir::internal::TypedNode,
 };
 
-use crate::tensor::{HostTensor, Values};
-
 /// The square of anything smaller is finite in single precision, with room for a sum.
 const EXTREME: f64 = 1e18;
 
 /// Returns whether a tensor has NaN, an infinity, or a number that overflows when multiplied.
-pub(super) fn is_extreme(tensor: &HostTensor) -> bool {
-    match &tensor.values {
-        Values::F32(it) => it.iter().any(|&it| extreme(it)),
-        Values::F64(it) => it.iter().any(|it| it.is_nan() || it.abs() > EXTREME),
+pub(super) fn is_extreme(tensor: &Tensor) -> bool {
+    match tensor.datum_type() {
+        DatumType::F32 => tensor.to_plain_array_view::<f32>().is_ok_and(|it| it.iter().any(|&it| extreme(it))),
+        DatumType::F64 => {
+            let is_extreme = |it: &f64| it.is_nan() || it.abs() > EXTREME;
+            tensor.to_plain_array_view::<f64>().is_ok_and(|it| it.iter().any(is_extreme))
+        }
         _ => false,
     }
 }
@@ -69,8 +64,7 @@ fn eval(
 ) -> TractResult<TVec<TValue>> {
     let may_swallow = node.op_is::<ElementWiseOp>()
         || node.op_is::<MaxPool>()
-        || node.op_as::<TypedBinOp>().is_some_and(|it| matches!(it.0.name(), "Max" | "Min"))
-        || node.op_as::<Reduce>().is_some_and(|it| matches!(it.reducer, Reducer::Max | Reducer::Min));
+        || node.op_as::<TypedBinOp>().is_some_and(|it| matches!(it.0.name(), "Max" | "Min"));
     let marks = if may_swallow { inputs.iter().map(|it| marks(it)).collect::<TractResult<_>>()? } else { vec![] };
     let mut outputs = plan::eval(context, state, node, inputs)?;
     if marks.iter().all(Option::is_none) || outputs[0].datum_type() != DatumType::F32 {
@@ -81,9 +75,6 @@ fn eval(
         let mark = if node.op_is::<MaxPool>() {
             // A window with a mark in it has the maximum 1.
             plan::eval(context, None, node, tvec!(mark.into_tvalue()))?.remove(0)
-        } else if let Some(reduce) = node.op_as::<Reduce>() {
-            let largest = Reduce { axes: reduce.axes.clone(), reducer: Reducer::Max };
-            largest.eval(context, tvec!(mark.into_tvalue()))?.remove(0)
         } else {
             mark.into_tvalue()
         };

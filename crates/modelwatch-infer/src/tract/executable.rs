@@ -6,7 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{MICRO_BATCH, guard, plan::Plan, source::Source};
+use super::{
+    MICRO_BATCH, guard,
+    onnx::Uncompiled,
+    plan::Plan,
+    source::{Attempts, Graph, Source},
+};
 use crate::{
     error::InferError,
     runtime::{Executable, Prepared},
@@ -23,6 +28,8 @@ pub(super) struct TractExecutable {
     path: PathBuf,
     info: ModelInfo,
     source: Source,
+    /// What is run where the source cannot be compiled.
+    uncompiled: Option<Uncompiled>,
     micro_batch: usize,
     /// The batch is part of the model.
     is_fixed: bool,
@@ -30,34 +37,67 @@ pub(super) struct TractExecutable {
 }
 
 /// Returns the first reading of a model that can be prepared, or the first one's error.
-pub(super) fn first_that_works(path: &Path, attempts: Vec<Source>) -> Result<TractExecutable, InferError> {
+///
+/// Only a model that cannot be compiled in any reading is interpreted.
+pub(super) fn first_that_works(
+    path: &Path,
+    Attempts { sources, uncompiled }: Attempts,
+) -> Result<TractExecutable, InferError> {
     let mut first_error = None;
-    for source in attempts {
-        match prepare(path, source) {
-            Ok(it) => return Ok(it),
-            Err(error) => {
+    let mut last = None;
+    for source in sources {
+        if matches!(source.graph, Graph::Uncompiled) {
+            last = Some(source);
+            continue;
+        }
+        match prepare(path, source, None) {
+            Ok(mut it) => {
+                it.uncompiled = uncompiled.filter(|_| it.info.inputs.iter().any(|it| it.shape[1..].contains(&None)));
+                return Ok(it);
+            }
+            Err(failed) => {
+                let (error, source) = *failed;
                 first_error.get_or_insert(error);
+                last = Some(source);
             }
         }
+    }
+    if let (Some(mut source), Some(uncompiled)) = (last, uncompiled) {
+        source.graph = Graph::Uncompiled;
+        match prepare(path, source, Some(uncompiled)) {
+            Ok(it) => return Ok(it),
+            Err(failed) => first_error.get_or_insert(failed.0),
+        };
     }
     Err(first_error
         .unwrap_or_else(|| InferError::Interface { path: path.to_path_buf(), reason: "there is no graph".to_string() }))
 }
 
-fn prepare(path: &Path, source: Source) -> Result<TractExecutable, InferError> {
-    let fixed = fixed_batch(path, &source.info)?;
+fn prepare(
+    path: &Path,
+    source: Source,
+    uncompiled: Option<Uncompiled>,
+) -> Result<TractExecutable, Box<(InferError, Source)>> {
+    let fixed = match fixed_batch(path, &source.info) {
+        Ok(it) => it,
+        Err(error) => return Err(Box::new((error, source))),
+    };
     let mut res = TractExecutable {
         path: path.to_path_buf(),
         info: source.info.clone(),
         micro_batch: fixed.unwrap_or(if source.row_by_row { 1 } else { MICRO_BATCH }),
         is_fixed: fixed.is_some(),
         source,
+        uncompiled,
         plans: Mutex::default(),
     };
     let row_shape = |it: &TensorSpec| it.shape[1..].iter().copied().collect::<Option<Vec<_>>>();
     // With dynamic rows the first batch decides; what is wrong with the model shows then.
     if let Some(row_shapes) = res.info.inputs.iter().map(row_shape).collect::<Option<Vec<_>>>() {
-        let plan = res.plan_for(&row_shapes)?;
+        let plan = match res.plan_for(&row_shapes) {
+            Ok(it) => it,
+            Err(error) => return Err(Box::new((error, res.source))),
+        };
         res.micro_batch = plan.rows();
         for (spec, (dtype, mut shape)) in res.info.outputs.iter_mut().zip(plan.outputs()) {
             if !res.is_fixed {
@@ -102,13 +142,21 @@ impl TractExecutable {
         if let Some(plan) = plans.get(row_shapes) {
             return Ok(plan.clone());
         }
-        let plan = match self.prepare_rows(self.micro_batch, row_shapes) {
-            Err(error) if self.micro_batch > 1 && !self.is_fixed => {
-                tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");
-                // The error for one row can only be clearer: it is not about batching.
-                self.prepare_rows(1, row_shapes)?
+        let compiled = self.prepare_rows(row_shapes, |rows| Plan::new(&self.path, &self.source, rows, row_shapes));
+        let plan = match (compiled, &self.uncompiled) {
+            (Ok(it), _) => it,
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(uncompiled)) => {
+                let interpreter = match uncompiled.interpreter(&self.path) {
+                    Ok(it) => it,
+                    Err(_) if !matches!(self.source.graph, Graph::Uncompiled) => return Err(error),
+                    Err(other) => return Err(other),
+                };
+                tracing::debug!(path = %self.path.display(), %error, "The model is interpreted.");
+                self.prepare_rows(row_shapes, |rows| {
+                    Plan::interpreted(&self.path, &self.source, interpreter.clone(), rows, row_shapes)
+                })?
             }
-            other => other?,
         };
         let plan = Arc::new(plan);
         if plans.len() >= MAX_PLANS {
@@ -118,13 +166,28 @@ impl TractExecutable {
         Ok(plan)
     }
 
-    fn prepare_rows(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Plan, InferError> {
-        let n_elements = |it: &Vec<usize>| it.iter().try_fold(rows, |acc, &it| acc.checked_mul(it));
-        if row_shapes.iter().any(|it| n_elements(it).is_none_or(|it| it > MAX_INPUT_ELEMENTS)) {
-            let reason = format!("an input has more than {MAX_INPUT_ELEMENTS} elements");
-            return Err(InferError::Prepare { path: self.path.clone(), rows, reason });
+    /// Prepares for a micro-batch, or for single rows if that is not possible.
+    fn prepare_rows(
+        &self,
+        row_shapes: &[Vec<usize>],
+        prepare: impl Fn(usize) -> Result<Plan, InferError>,
+    ) -> Result<Plan, InferError> {
+        let prepare = |rows: usize| {
+            let n_elements = |it: &Vec<usize>| it.iter().try_fold(rows, |acc, &it| acc.checked_mul(it));
+            if row_shapes.iter().any(|it| n_elements(it).is_none_or(|it| it > MAX_INPUT_ELEMENTS)) {
+                let reason = format!("an input has more than {MAX_INPUT_ELEMENTS} elements");
+                return Err(InferError::Prepare { path: self.path.clone(), rows, reason });
+            }
+            guard::guarded(&self.path, || prepare(rows))
+        };
+        match prepare(self.micro_batch) {
+            Err(error) if self.micro_batch > 1 && !self.is_fixed => {
+                tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");
+                // The error for one row can only be clearer: it is not about batching.
+                prepare(1)
+            }
+            other => other,
         }
-        guard::guarded(&self.path, || Plan::new(&self.path, &self.source, rows, row_shapes))
     }
 }
 

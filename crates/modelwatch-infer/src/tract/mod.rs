@@ -1,18 +1,24 @@
 //! The runtime behind [`Model`](crate::Model): tract, pinned, because everything below its facade is outside semver.
 
+mod attributes;
 mod audit;
 mod careful;
 mod convert;
+pub(crate) mod exact;
 mod executable;
 mod guard;
+mod interpreter;
 mod limits;
 mod nnef;
 mod onnx;
 mod ops;
 mod plan;
 mod probe;
+mod repair;
+mod rewrite;
 mod saved_model;
 mod source;
+mod stages;
 mod tensorflow;
 mod tf_ops;
 mod tflite;
@@ -74,13 +80,6 @@ fn examine(path: &Path, format: ModelFormat) -> Result<Examined, InferError> {
         ModelFormat::TfSavedModel => saved_model::examine(path),
         ModelFormat::TfLite => tflite::examine(path),
         ModelFormat::Nnef => nnef::examine(path),
-        ModelFormat::Onnx => {
-            let attempts = onnx::load(path);
-            let known = attempts.as_ref().ok().and_then(|it| Some((it.first()?.info.clone(), Vec::new())));
-            match known.map_or_else(|| onnx::describe(path), Ok) {
-                Ok((info, obstacles)) => Ok(Examined { info, obstacles, attempts }),
-                Err(error) => Err(attempts.err().unwrap_or(error)),
-            }
-        }
+        ModelFormat::Onnx => onnx::examine(path),
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let info = ModelInfo { format, inputs, outputs, operators, n_parameters, signature, signatures };
     let graph = Graph::Typed(model);
     let source = Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row };
-    Ok(Examined { info, obstacles: Vec::new(), attempts: Ok(vec![source]) })
+    Ok(Examined { info, obstacles: Vec::new(), attempts: Ok(source.into()) })
 }
 
 fn n_numbers(constant: &Const) -> u64 {

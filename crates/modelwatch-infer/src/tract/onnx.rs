@@ -1,6 +1,10 @@
 //! Reads ONNX models.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use tract_onnx::{
     Onnx,
@@ -15,55 +19,112 @@ use tract_onnx::{
 };
 
 use super::{
-    audit, convert, guard, ops,
-    source::{Graph, Source},
+    audit::{self, Findings},
+    convert, guard,
+    interpreter::Interpreter,
+    ops, rewrite,
+    source::{Attempts, Examined, Graph, Source},
 };
 use crate::{
     error::{InferError, Operators},
     spec::{ElementType, ModelFormat, ModelInfo, TensorSpec},
 };
 
-/// Returns the model twice: without and with the exporter's intermediate shapes.
-///
-/// They are wrong or too general in many files, but a few operators cannot be analyzed without.
-pub(super) fn load(path: &Path) -> Result<Vec<Source>, InferError> {
-    let malformed =
-        |reason: String| InferError::Malformed { path: path.to_path_buf(), format: ModelFormat::Onnx, reason };
-    let onnx = ops::onnx();
-    let proto = onnx.proto_model_for_path(path).map_err(|it| malformed(guard::reason(&it)))?;
-    let graph = proto.graph.as_ref().ok_or_else(|| malformed("there is no graph".to_string()))?;
-    let findings = audit::audit(&proto, &onnx);
-    if !findings.unsupported.is_empty() {
-        return Err(InferError::Unsupported { path: path.to_path_buf(), operators: Operators(findings.unsupported) });
-    }
-    let (info, input_types) = info(path, graph, findings.operators)?;
-    let mut res = Vec::new();
-    for ignore in [true, false] {
-        if !ignore && graph.value_info.is_empty() {
-            break;
-        }
-        let model = parse(&onnx.clone().with_ignore_value_info(ignore), &proto, path).map_err(malformed)?;
-        res.push(Source {
-            graph: Graph::Inference(model),
-            info: info.clone(),
-            input_types: input_types.clone(),
-            skip_optimizer: findings.skip_optimizer,
-            row_by_row: findings.row_by_row,
-        });
-    }
-    Ok(res)
+/// A model kept in case that it has to be interpreted.
+pub(super) struct Uncompiled {
+    onnx: Arc<Onnx>,
+    proto: ModelProto,
+    interpreter: OnceLock<Arc<Interpreter>>,
 }
 
-/// Returns what is known of a model that is not loaded, and the operators and nodes that cannot be run.
-pub(super) fn describe(path: &Path) -> Result<(ModelInfo, Vec<(String, String)>), InferError> {
-    let malformed =
-        |reason: String| InferError::Malformed { path: path.to_path_buf(), format: ModelFormat::Onnx, reason };
+impl Uncompiled {
+    /// Returns the interpreter, made at the first call.
+    pub(super) fn interpreter(&self, path: &Path) -> Result<Arc<Interpreter>, InferError> {
+        if let Some(it) = self.interpreter.get() {
+            return Ok(it.clone());
+        }
+        let made =
+            Interpreter::new(self.onnx.clone(), &self.proto, path).map_err(|it| malformed(path, guard::reason(&it)))?;
+        Ok(self.interpreter.get_or_init(|| Arc::new(made)).clone())
+    }
+}
+
+pub(super) fn malformed(path: &Path, reason: String) -> InferError {
+    InferError::Malformed { path: path.to_path_buf(), format: ModelFormat::Onnx, reason }
+}
+
+/// Decodes the file and looks at its operators; those that nobody computes are an error.
+pub(super) fn open(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
+    let (onnx, proto, findings) = read(path)?;
+    if findings.unsupported.is_empty() {
+        return Ok((onnx, proto, findings));
+    }
+    Err(InferError::Unsupported { path: path.to_path_buf(), operators: Operators(findings.unsupported) })
+}
+
+fn read(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
     let onnx = ops::onnx();
-    let proto = onnx.proto_model_for_path(path).map_err(|it| malformed(guard::reason(&it)))?;
-    let graph = proto.graph.as_ref().ok_or_else(|| malformed("there is no graph".to_string()))?;
+    let mut proto = onnx.proto_model_for_path(path).map_err(|it| malformed(path, guard::reason(&it)))?;
+    if let Some(graph) = &mut proto.graph {
+        rewrite::rewrite(graph);
+    }
     let findings = audit::audit(&proto, &onnx);
-    let (info, _) = info(path, graph, findings.operators)?;
-    Ok((info, findings.unsupported))
+    Ok((onnx, proto, findings))
+}
+
+/// Returns what is known of the model, and the ways to read it if every operator can be computed.
+pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
+    let (onnx, proto, findings) = read(path)?;
+    let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
+    let (info, input_types) = info(path, graph, findings.operators.clone())?;
+    if !findings.unsupported.is_empty() {
+        let operators = Operators(findings.unsupported.clone());
+        let error = InferError::Unsupported { path: path.to_path_buf(), operators };
+        return Ok(Examined { info, obstacles: findings.unsupported, attempts: Err(error) });
+    }
+    let attempts = attempts(path, onnx, proto, &findings, &info, &input_types);
+    Ok(Examined { info, obstacles: Vec::new(), attempts })
+}
+
+/// Returns the readings of the model for tract, without and with the exporter's intermediate shapes, and the model itself.
+///
+/// The shapes are wrong or too general in many files, but a few operators cannot be analyzed without.
+fn attempts(
+    path: &Path,
+    onnx: Onnx,
+    proto: ModelProto,
+    findings: &Findings,
+    info: &ModelInfo,
+    input_types: &[DatumType],
+) -> Result<Attempts, InferError> {
+    let source = |graph| Source {
+        graph,
+        info: info.clone(),
+        input_types: input_types.to_vec(),
+        skip_optimizer: findings.skip_optimizer,
+        row_by_row: findings.row_by_row,
+    };
+    let has_shapes = proto.graph.as_ref().is_some_and(|it| !it.value_info.is_empty());
+    let mut sources = Vec::new();
+    let mut first_error = None;
+    for ignore in [true, false] {
+        if findings.needs_interpreter || !(ignore || has_shapes) {
+            break;
+        }
+        match parse(&onnx.clone().with_ignore_value_info(ignore), &proto, path) {
+            Ok(it) => sources.push(source(Graph::Inference(it))),
+            Err(reason) => _ = first_error.get_or_insert(reason),
+        }
+    }
+    let uncompiled = Uncompiled { onnx: Arc::new(onnx), interpreter: OnceLock::new(), proto };
+    if sources.is_empty() {
+        // An error about the file is the same for both; what only tract lacks does not matter any more.
+        if let Err(error) = uncompiled.interpreter(path) {
+            return Err(first_error.map_or(error, |it| malformed(path, it)));
+        }
+        sources.push(source(Graph::Uncompiled));
+    }
+    Ok(Attempts { sources, uncompiled: Some(uncompiled) })
 }
 
 fn parse(onnx: &Onnx, proto: &ModelProto, path: &Path) -> Result<InferenceModel, String> {

@@ -5,15 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use tract_onnx::{
-    prelude::{DatumType, IntoRunnable, IntoTValue, TVec, TractResult, TypedRunnableModel},
-    tract_core::model::typed::TypedSimpleState,
-};
+use tract_onnx::prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, TractResult, TypedModel};
 
 use super::{
-    careful, convert, guard,
+    convert, guard,
+    interpreter::{Interpreter, Value},
     probe::Probe,
     source::{Source, known_dims},
+    stages::{StageStates, Stages},
 };
 use crate::{
     error::InferError,
@@ -26,12 +25,28 @@ pub(super) struct Plan {
     path: PathBuf,
     rows: usize,
     input_types: Vec<DatumType>,
-    outputs: Vec<(ElementType, Vec<Option<usize>>)>,
-    /// Optimized, for finite numbers.
-    fast: Arc<TypedRunnableModel>,
-    /// As written, for numbers that are or may become NaN: see [`careful`].
-    careful: Arc<TypedRunnableModel>,
-    always_careful: bool,
+    outputs: Outputs,
+    engine: Engine,
+}
+
+/// The types and shapes of the outputs; empty if they are not known before data is run.
+type Outputs = Vec<(ElementType, Vec<Option<usize>>)>;
+
+enum Engine {
+    Compiled(Stages),
+    Interpreted(Arc<Interpreter>),
+}
+
+impl Engine {
+    fn run(&self, states: &mut StageStates, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        match self {
+            Self::Compiled(it) => it.run_with(states, inputs),
+            Self::Interpreted(it) => {
+                let inputs = inputs.into_iter().map(|it| Value::Tensor(it.into_arc_tensor())).collect();
+                it.run(inputs)?.iter().map(|it| Ok(it.tensor()?.clone().into_tvalue())).collect()
+            }
+        }
+    }
 }
 
 impl Plan {
@@ -44,53 +59,88 @@ impl Plan {
     ) -> Result<Self, InferError> {
         let failed = |it| InferError::Prepare { path: path.to_path_buf(), rows, reason: guard::reason(&it) };
         let typed = source.typed(rows, row_shapes).map_err(failed)?;
-        let always_careful = careful::has_extreme_constants(&typed);
-        let careful = typed.clone().into_runnable().map_err(failed)?;
-        let mut fast = if source.skip_optimizer {
-            careful.clone()
-        } else {
-            typed.into_optimized().and_then(|it| it.into_runnable()).map_err(failed)?
-        };
-        let mut outputs = Vec::new();
-        for (idx, spec) in source.info.outputs.iter().enumerate() {
-            let fact = careful.model().output_fact(idx).map_err(failed)?;
-            let interface = |what: String| InferError::Interface {
-                path: path.to_path_buf(),
-                reason: format!("output `{}` {what}", spec.name),
-            };
-            let dtype = match convert::element_type(fact.datum_type) {
-                Some(ElementType::F16) => ElementType::F32,
-                Some(it) => it,
-                None => {
-                    return Err(interface(format!("has the unsupported element type {:?}", fact.datum_type)));
-                }
-            };
-            let shape = known_dims(fact.shape.iter());
-            if shape.first().is_none_or(|it| it.is_some_and(|it| it != rows)) {
-                let dims: Vec<_> = fact.shape.iter().map(ToString::to_string).collect();
-                return Err(interface(format!("has shape [{}] for {rows} rows", dims.join(", "))));
-            }
-            outputs.push((dtype, shape));
+        let names = || source.info.outputs.iter().map(|it| &*it.name);
+        let outputs = compiled_outputs(path, names(), &typed, rows)?;
+        let mut stages = Stages::new(typed, source.skip_optimizer).map_err(failed)?;
+        let probe = Probe { rows, row_shapes, types: &source.input_types };
+        let (fast, written) = (stages.fast.clone(), stages.careful.clone());
+        if stages.is_optimized() && !probe.stages_agree(&|it| fast.run(it), &|it| written.run(it)) {
+            tracing::warn!(path = %path.display(), "The optimizer changed the model's answers; it runs as written, slower.");
+            stages.run_as_written();
+        }
+        let fast = stages.fast.clone();
+        if rows > 1 && !probe.rows_are_independent(&|it| fast.run(it)) {
+            return Err(mixed_rows(path));
         }
         let input_types = source.input_types.clone();
-        let probe = Probe { rows, row_shapes, types: &input_types };
-        if !Arc::ptr_eq(&fast, &careful) && !probe.stages_agree(&fast, &careful) {
-            tracing::warn!(path = %path.display(), "The optimizer changed the model's answers; it runs as written, slower.");
-            fast = careful.clone();
+        Ok(Self { path: path.to_path_buf(), rows, input_types, outputs, engine: Engine::Compiled(stages) })
+    }
+
+    /// Takes the model as it is, to be interpreted for `rows` rows of these shapes.
+    pub(super) fn interpreted(
+        path: &Path,
+        source: &Source,
+        interpreter: Arc<Interpreter>,
+        rows: usize,
+        row_shapes: &[Vec<usize>],
+    ) -> Result<Self, InferError> {
+        let probe = Probe { rows, row_shapes, types: &source.input_types };
+        let engine = Engine::Interpreted(interpreter);
+        let run = |it| engine.run(&mut StageStates::default(), it);
+        // Nothing was compiled, so that this is the first time that the attributes of the nodes are looked at.
+        let failed = |it| InferError::Prepare { path: path.to_path_buf(), rows, reason: guard::reason(&it) };
+        let answer = probe.ask(&run, 0).map_err(failed)?;
+        let mut outputs = Vec::new();
+        for (spec, tensor) in source.info.outputs.iter().zip(&answer) {
+            if tensor.shape.first() != Some(&rows) {
+                return Err(interface(path, &spec.name, format!("has shape {:?} for {rows} rows", tensor.shape)));
+            }
+            outputs.push((tensor.values.dtype(), tensor.shape.iter().copied().map(Some).collect()));
         }
-        if rows > 1 && !probe.rows_are_independent(&fast) {
-            return Err(InferError::Interface {
-                path: path.to_path_buf(),
-                reason: "its rows influence each other".to_string(),
-            });
+        if rows > 1 && !probe.rows_are_independent(&run) {
+            return Err(mixed_rows(path));
         }
-        Ok(Self { path: path.to_path_buf(), rows, input_types, outputs, fast, careful, always_careful })
+        Ok(Self { path: path.to_path_buf(), rows, input_types: source.input_types.clone(), outputs, engine })
     }
 
     /// Returns the types and shapes of the outputs.
-    pub(super) fn outputs(&self) -> Vec<(ElementType, Vec<Option<usize>>)> {
+    pub(super) fn outputs(&self) -> Outputs {
         self.outputs.clone()
     }
+}
+
+fn interface(path: &Path, output: &str, what: String) -> InferError {
+    InferError::Interface { path: path.to_path_buf(), reason: format!("output `{output}` {what}") }
+}
+
+fn mixed_rows(path: &Path) -> InferError {
+    InferError::Interface { path: path.to_path_buf(), reason: "its rows influence each other".to_string() }
+}
+
+fn compiled_outputs<'a>(
+    path: &Path,
+    names: impl Iterator<Item = &'a str>,
+    typed: &TypedModel,
+    rows: usize,
+) -> Result<Outputs, InferError> {
+    let mut res = Vec::new();
+    for (idx, name) in names.enumerate() {
+        let fact = typed.output_fact(idx).map_err(|it| interface(path, name, guard::reason(&it)))?;
+        let dtype = match convert::element_type(fact.datum_type) {
+            Some(ElementType::F16) => ElementType::F32,
+            Some(it) => it,
+            None => {
+                return Err(interface(path, name, format!("has the unsupported element type {:?}", fact.datum_type)));
+            }
+        };
+        let shape = known_dims(fact.shape.iter());
+        if shape.first().is_none_or(|it| it.is_some_and(|it| it != rows)) {
+            let dims: Vec<_> = fact.shape.iter().map(ToString::to_string).collect();
+            return Err(interface(path, name, format!("has shape [{}] for {rows} rows", dims.join(", "))));
+        }
+        res.push((dtype, shape));
+    }
+    Ok(res)
 }
 
 impl Prepared for Plan {
@@ -99,29 +149,21 @@ impl Prepared for Plan {
     }
 
     fn worker(&self) -> Result<Box<dyn Worker + '_>, InferError> {
-        Ok(Box::new(PlanWorker { plan: self, fast: None, careful: None }))
+        Ok(Box::new(PlanWorker { plan: self, states: StageStates::default() }))
     }
 }
 
 struct PlanWorker<'a> {
     plan: &'a Plan,
-    fast: Option<TypedSimpleState>,
-    careful: Option<TypedSimpleState>,
+    states: StageStates,
 }
 
 impl PlanWorker<'_> {
     fn try_run(&mut self, inputs: Vec<HostTensor>) -> TractResult<Vec<HostTensor>> {
-        let be_careful = self.plan.always_careful || inputs.iter().any(careful::is_extreme);
         let tensors = inputs.into_iter().zip(&self.plan.input_types);
         let tensors: TVec<_> =
             tensors.map(|(it, &dtype)| Ok(convert::to_tract(it, dtype)?.into_tvalue())).collect::<TractResult<_>>()?;
-        let (slot, model) =
-            if be_careful { (&mut self.careful, &self.plan.careful) } else { (&mut self.fast, &self.plan.fast) };
-        let state = match slot {
-            Some(it) => it,
-            None => slot.insert(model.spawn()?),
-        };
-        let outputs = if be_careful { careful::run(state, tensors)? } else { state.run(tensors)? };
+        let outputs = self.plan.engine.run(&mut self.states, tensors)?;
         outputs.iter().map(|it| convert::from_tract(it)).collect()
     }
 }
@@ -133,7 +175,7 @@ impl Worker for PlanWorker<'_> {
         let outputs = guard::guarded(&plan.path, || self.try_run(inputs).map_err(|it| failed(guard::reason(&it))));
         if outputs.is_err() {
             // A state that was interrupted holds values of the failed run.
-            (self.fast, self.careful) = (None, None);
+            self.states = StageStates::default();
         }
         let outputs = outputs?;
         match outputs.iter().position(|it| it.shape.first() != Some(&plan.rows)) {

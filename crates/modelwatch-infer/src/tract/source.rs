@@ -13,7 +13,7 @@ use tract_tensorflow::tfpb::tensorflow::{
     AttrValue, GraphDef, TensorShapeProto, attr_value::Value, tensor_shape_proto::Dim,
 };
 
-use super::{tf_ops, tflite::TfLite};
+use super::{onnx::Uncompiled, tf_ops, tflite::TfLite};
 use crate::{error::InferError, spec::ModelInfo};
 
 /// What can be told of a model without running it.
@@ -21,8 +21,21 @@ pub(super) struct Examined {
     pub info: ModelInfo,
     /// The operators that cannot be run, each with its node.
     pub obstacles: Vec<(String, String)>,
-    /// The ways to read the model, the best first.
-    pub attempts: Result<Vec<Source>, InferError>,
+    pub attempts: Result<Attempts, InferError>,
+}
+
+/// The ways to read a model.
+pub(super) struct Attempts {
+    /// The best first.
+    pub sources: Vec<Source>,
+    /// What is run where none of them can be compiled.
+    pub uncompiled: Option<Uncompiled>,
+}
+
+impl From<Source> for Attempts {
+    fn from(source: Source) -> Self {
+        Self { sources: vec![source], uncompiled: None }
+    }
 }
 
 /// The graph in the form its reader gives.
@@ -40,6 +53,8 @@ pub(super) enum Graph {
     TfLite(TfLite),
     /// Shapes are fixed, or symbols.
     Typed(TypedModel),
+    /// tract cannot compile it.
+    Uncompiled,
 }
 
 /// A parsed model and what is known of it.
@@ -79,6 +94,7 @@ impl Source {
             }
             Graph::TfLite(file) => file.typed(&shapes),
             Graph::Typed(model) => with_symbols(model, &shapes),
+            Graph::Uncompiled => bail!("some operator is not computed by tract"),
         }
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn examined(path: &Path, graph: GraphDef, ports: Ports) -> Examined {
         Err(InferError::Limit { path: path.to_path_buf(), what, limit })
     } else {
         let graph = Graph::TensorFlow { graph, outputs: output_nodes };
-        Ok(vec![Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row }])
+        Ok(Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row }.into())
     };
     Examined { info, obstacles, attempts }
 }

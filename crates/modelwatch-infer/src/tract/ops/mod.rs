@@ -1,9 +1,9 @@
-//! Operators of `ai.onnx.ml` that tract lacks or computes wrongly.
+//! Operators that tract lacks or computes wrongly, in a form that compiles: most are of `ai.onnx.ml`.
 //!
 //! tract 0.23.9 has no `Scaler` or `TreeEnsembleRegressor`, labels two classes wrongly in `TreeEnsembleClassifier` (and is hundreds of times
 //! slower than a plain walk), and divides by the largest magnitude in `Normalizer` where ONNX divides by the largest value.
 
-mod attributes;
+mod extreme;
 mod row_op;
 mod scaling;
 mod trees;
@@ -23,6 +23,8 @@ pub(super) fn onnx() -> Onnx {
         .insert("TreeEnsembleClassifier", |_, node| built(Kernel::Classifier(trees::Classifier::parse(node)?)));
     res.op_register.insert("TreeEnsembleRegressor", |_, node| built(Kernel::Regressor(trees::Regressor::parse(node)?)));
     res.op_register.insert("ZipMap", zip_map);
+    res.op_register.insert("ReduceMax", |context, node| extreme::parse(context, node, true));
+    res.op_register.insert("ReduceMin", |context, node| extreme::parse(context, node, false));
     res
 }
 

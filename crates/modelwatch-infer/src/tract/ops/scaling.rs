@@ -2,7 +2,7 @@
 
 use tract_onnx::{pb::NodeProto, prelude::TractResult, tract_hir::internal::bail};
 
-use super::attributes::{floats, text};
+use crate::tract::attributes::{floats, text};
 
 /// `(x - offset) * scale`, with one pair for all features or one for each.
 #[derive(Clone, Debug)]

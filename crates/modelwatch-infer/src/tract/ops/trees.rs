@@ -10,7 +10,7 @@ use tract_onnx::{
     tract_hir::internal::{TractErrorContext, bail, ensure},
 };
 
-use super::attributes::{floats, indices, int, ints, refuse, text, texts};
+use crate::tract::attributes::{floats, indices, int, ints, refuse, text, texts};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Test {

@@ -76,7 +76,7 @@ fn read(model: &SavedModel) -> Result<Source, String> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("saved_model.pb"), model.encode_to_vec()).unwrap();
     let found = examine(folder.path()).and_then(|it| it.attempts).map_err(|it| it.to_string())?;
-    Ok(found.into_iter().next().unwrap())
+    Ok(found.sources.into_iter().next().unwrap())
 }
 
 /// Returns what the operators of a model that was read are.

@@ -92,7 +92,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let row_by_row = info.operators.keys().any(|it| it.contains("CONV"));
     let attempts = if obstacles.is_empty() {
         let graph = Graph::TfLite(file.clone());
-        Ok(vec![Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row }])
+        Ok(Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row }.into())
     } else {
         let operators = Operators(obstacles.clone());
         Err(InferError::Unsupported { path: path.to_path_buf(), operators })

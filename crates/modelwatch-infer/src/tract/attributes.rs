@@ -10,29 +10,29 @@ fn find<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|it| it.name == name)
 }
 
-pub(super) fn floats<'a>(node: &'a NodeProto, name: &str) -> &'a [f32] {
+pub(in crate::tract) fn floats<'a>(node: &'a NodeProto, name: &str) -> &'a [f32] {
     find(node, name).map_or(&[], |it| &it.floats)
 }
 
-pub(super) fn ints<'a>(node: &'a NodeProto, name: &str) -> &'a [i64] {
+pub(in crate::tract) fn ints<'a>(node: &'a NodeProto, name: &str) -> &'a [i64] {
     find(node, name).map_or(&[], |it| &it.ints)
 }
 
-pub(super) fn int(node: &NodeProto, name: &str) -> Option<i64> {
+pub(in crate::tract) fn int(node: &NodeProto, name: &str) -> Option<i64> {
     find(node, name).map(|it| it.i)
 }
 
-pub(super) fn text<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
+pub(in crate::tract) fn text<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
     find(node, name).and_then(|it| std::str::from_utf8(&it.s).ok())
 }
 
-pub(super) fn texts(node: &NodeProto, name: &str) -> Vec<String> {
+pub(in crate::tract) fn texts(node: &NodeProto, name: &str) -> Vec<String> {
     let strings = find(node, name).map_or(&[][..], |it| &it.strings);
     strings.iter().map(|it| String::from_utf8_lossy(it).into_owned()).collect()
 }
 
 /// Returns integers as indices, `n` of them.
-pub(super) fn indices(node: &NodeProto, name: &str, n: usize) -> TractResult<Vec<usize>> {
+pub(in crate::tract) fn indices(node: &NodeProto, name: &str, n: usize) -> TractResult<Vec<usize>> {
     let res: Vec<usize> = ints(node, name).iter().map(|&it| usize::try_from(it)).collect::<Result<_, _>>()?;
     if res.len() != n {
         bail!("node `{}` ({}) has {} values in `{name}` where {n} are needed", node.name, node.op_type, res.len());
@@ -41,7 +41,7 @@ pub(super) fn indices(node: &NodeProto, name: &str, n: usize) -> TractResult<Vec
 }
 
 /// Refuses attributes that this project's operators do not read, by their names.
-pub(super) fn refuse(node: &NodeProto, names: &[&str]) -> TractResult<()> {
+pub(in crate::tract) fn refuse(node: &NodeProto, names: &[&str]) -> TractResult<()> {
     match node.attribute.iter().find(|it| names.contains(&&*it.name)) {
         Some(it) => Err(format_err!(
             "node `{}` ({}) uses attribute `{}`, which is not supported",

@@ -1,0 +1,131 @@
+//! `If`, `Loop` and `Scan`.
+
+use std::sync::Arc;
+
+use tract_onnx::{
+    prelude::{DatumType, Tensor, TractResult, tensor0},
+    tract_hir::internal::{TractErrorContext, bail, ensure},
+};
+
+use super::arrays::{at, stack};
+use crate::tract::interpreter::{
+    call::{Call, resolve_axis},
+    graph::Graph,
+    value::Value,
+};
+
+/// The most iterations of a loop; what does not end by then is taken for endless.
+const MAX_ITERATIONS: i64 = 1 << 24;
+
+pub(super) fn choose(call: &Call<'_>) -> TractResult<Vec<Value>> {
+    let condition = call.maybe_scalar::<bool>(0)?.context("the condition is missing")?;
+    call.run(call.graph(if condition { "then_branch" } else { "else_branch" })?, vec![])
+}
+
+pub(super) fn repeat(call: &Call<'_>) -> TractResult<Vec<Value>> {
+    let body = call.graph("body")?;
+    let limit = call.maybe_scalar::<i64>(0)?.unwrap_or(i64::MAX);
+    let mut goes_on = call.maybe_scalar::<bool>(1)?.unwrap_or(true);
+    let mut carried: Vec<Value> =
+        (2..call.inputs.len()).map(|idx| call.value(idx).cloned()).collect::<TractResult<_>>()?;
+    let n_carried = carried.len();
+    ensure!(body.outputs.len() > n_carried, "the body has {} outputs", body.outputs.len());
+    let mut collected: Vec<Vec<Value>> = vec![vec![]; body.outputs.len() - 1 - n_carried];
+    let mut iteration = 0;
+    while goes_on && iteration < limit {
+        ensure!(iteration < MAX_ITERATIONS, "the loop does not end after {MAX_ITERATIONS} iterations");
+        let mut inputs = vec![tensor0(iteration).into(), tensor0(goes_on).into()];
+        inputs.append(&mut carried);
+        inputs.truncate(body.inputs.len());
+        let mut outputs = call.run(body, inputs)?.into_iter();
+        let condition = outputs.next().context("the body has no outputs")?;
+        goes_on = condition.tensor()?.cast_to_scalar::<bool>()?;
+        carried = outputs.by_ref().take(n_carried).collect();
+        for (all, one) in collected.iter_mut().zip(outputs) {
+            all.push(one);
+        }
+        iteration += 1;
+    }
+    for all in collected {
+        carried.push(join(&all, 0)?);
+    }
+    Ok(carried)
+}
+
+/// Returns what iterations gave, side by side along a new axis.
+fn join(all: &[Value], axis: usize) -> TractResult<Value> {
+    let tensors: Vec<&Arc<Tensor>> = all.iter().map(Value::tensor).collect::<TractResult<_>>()?;
+    // Without an iteration nothing says what the rows would have been.
+    let Some(first) = tensors.first() else {
+        return Ok(Tensor::zero_dt(DatumType::F32, &[0])?.into());
+    };
+    let fits = |it: &&Arc<Tensor>| it.shape() == first.shape() && it.datum_type() == first.datum_type();
+    ensure!(tensors.iter().all(fits), "an output changes its shape or type from iteration to iteration");
+    let tensors: Vec<&Tensor> = tensors.into_iter().map(|it| &**it).collect();
+    Ok(stack(&tensors, axis)?.into())
+}
+
+pub(super) fn scan(call: &Call<'_>) -> TractResult<Vec<Value>> {
+    let inputs = |skip: usize| -> TractResult<Vec<Arc<Tensor>>> {
+        (skip..call.inputs.len()).map(|idx| call.tensor(idx).cloned()).collect()
+    };
+    if call.version() >= 9 {
+        return scan_once(call, inputs(0)?);
+    }
+    // Version 8 has a batch as the first axis of everything, and optional lengths.
+    ensure!(call.maybe_value(0).is_none(), "sequence lengths are not supported");
+    let inputs = inputs(1)?;
+    let n = inputs.first().and_then(|it| it.shape().first().copied()).context("there is no batch")?;
+    ensure!(inputs.iter().all(|it| it.shape().first() == Some(&n)), "the inputs differ in their batch");
+    let mut rows: Vec<Vec<Value>> = Vec::new();
+    for row in 0..n {
+        let inputs = inputs.iter().map(|it| Ok(Arc::new(at(it, 0, row)?))).collect::<TractResult<_>>()?;
+        rows.push(scan_once(call, inputs)?);
+    }
+    let n_outputs = rows.first().map_or(0, Vec::len);
+    (0..n_outputs).map(|idx| join(&rows.iter().map(|it| it[idx].clone()).collect::<Vec<_>>(), 0)).collect()
+}
+
+fn scan_once(call: &Call<'_>, mut inputs: Vec<Arc<Tensor>>) -> TractResult<Vec<Value>> {
+    let body: &Graph = call.graph("body")?;
+    let n_scanned = usize::try_from(call.int("num_scan_inputs", 0))?;
+    ensure!((1..=inputs.len()).contains(&n_scanned), "{n_scanned} of {} inputs are scanned", inputs.len());
+    let scanned = inputs.split_off(inputs.len() - n_scanned);
+    let n_states = inputs.len();
+    let mut states: Vec<Value> = inputs.into_iter().map(Value::Tensor).collect();
+    ensure!(body.outputs.len() >= n_states, "the body has {} outputs", body.outputs.len());
+    let n_collected = body.outputs.len() - n_states;
+
+    let setting = |name: &str, idx: usize| call.int_list(name).and_then(|it| it.get(idx).copied()).unwrap_or(0);
+    // Version 8 names the directions of the inputs only.
+    let direction = if call.version() >= 9 { "scan_input_directions" } else { "directions" };
+    let mut axes = Vec::new();
+    for (idx, it) in scanned.iter().enumerate() {
+        axes.push(resolve_axis(setting("scan_input_axes", idx), it.rank())?);
+    }
+    let length = scanned[0].shape()[axes[0]];
+    if scanned.iter().zip(&axes).any(|(it, &axis)| it.shape()[axis] != length) {
+        bail!("the scanned inputs differ in length");
+    }
+    let mut collected: Vec<Vec<Value>> = vec![vec![]; n_collected];
+    for step in 0..length {
+        let mut inputs = states;
+        for (idx, (it, &axis)) in scanned.iter().zip(&axes).enumerate() {
+            let from = if setting(direction, idx) == 0 { step } else { length - 1 - step };
+            inputs.push(at(it, axis, from)?.into());
+        }
+        let mut outputs = call.run(body, inputs)?.into_iter();
+        states = outputs.by_ref().take(n_states).collect();
+        for (all, one) in collected.iter_mut().zip(outputs) {
+            all.push(one);
+        }
+    }
+    for (idx, mut all) in collected.into_iter().enumerate() {
+        if setting("scan_output_directions", idx) != 0 {
+            all.reverse();
+        }
+        let rank = all.first().map_or(Ok(0), |it| it.shape().map(<[usize]>::len))? + 1;
+        states.push(join(&all, resolve_axis(setting("scan_output_axes", idx), rank)?)?);
+    }
+    Ok(states)
+}

@@ -1,0 +1,115 @@
+//! Runs graphs node by node.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tract_onnx::{
+    prelude::{DatumType, TractResult},
+    tract_hir::internal::{TractErrorContext, bail, ensure},
+};
+
+use super::{
+    call::Call,
+    graph::{Context, Graph, Node, Route},
+    narrow::{Narrow, Overflow},
+    value::Value,
+};
+
+/// The values of a graph that is running, and of those around it.
+pub(super) struct Scope<'a> {
+    constants: &'a HashMap<String, Value>,
+    values: HashMap<&'a str, Value>,
+    parent: Option<&'a Scope<'a>>,
+}
+
+impl Scope<'_> {
+    /// Returns a value, and whether it is the same in every run.
+    fn find(&self, name: &str) -> Option<(&Value, bool)> {
+        if let Some(value) = self.values.get(name) {
+            return Some((value, false));
+        }
+        match self.constants.get(name) {
+            Some(value) => Some((value, true)),
+            None => self.parent?.find(name),
+        }
+    }
+}
+
+/// Returns the outputs of `graph`; `parent` is what is around a nested one.
+pub(super) fn run(
+    context: &Context,
+    graph: &Graph,
+    inputs: Vec<Value>,
+    parent: Option<&Scope<'_>>,
+) -> TractResult<Vec<Value>> {
+    ensure!(inputs.len() <= graph.inputs.len(), "{} inputs are given, {} taken", inputs.len(), graph.inputs.len());
+    let values = graph.inputs.iter().map(String::as_str).zip(inputs).collect();
+    let mut scope = Scope { constants: &graph.constants, values, parent };
+    for node in &graph.nodes {
+        let outputs = run_node(context, node, &scope).with_context(|| node.label())?;
+        for name in &node.last_uses {
+            scope.values.remove(name.as_str());
+        }
+        let names = node.proto.output.iter().map(String::as_str);
+        scope.values.extend(names.zip(outputs).filter(|(name, _)| !name.is_empty()));
+    }
+    let output = |name: &String| {
+        let found = scope.find(name).with_context(|| format!("nothing computes output `{name}`"))?;
+        Ok(found.0.clone())
+    };
+    graph.outputs.iter().map(output).collect()
+}
+
+fn run_node(context: &Context, node: &Node, scope: &Scope<'_>) -> TractResult<Vec<Value>> {
+    let mut inputs = Vec::with_capacity(node.proto.input.len());
+    let mut are_constant = Vec::with_capacity(node.proto.input.len());
+    for name in &node.proto.input {
+        if name.is_empty() {
+            inputs.push(None);
+            are_constant.push(true);
+            continue;
+        }
+        let (value, is_constant) = scope.find(name).with_context(|| format!("nothing computes `{name}`"))?;
+        inputs.push(Some(value.clone()));
+        are_constant.push(is_constant);
+    }
+    let takes_narrow = matches!(&node.route, Route::Own(kernel) if kernel.takes_narrow);
+    let is_widened = !takes_narrow && widen(&mut inputs)?;
+    let outputs = match &node.route {
+        Route::Own(kernel) => (kernel.run)(&Call { context, node, inputs, scope })?,
+        Route::Tract(it, None) => it.run(context, &node.proto, &inputs, &are_constant)?,
+        Route::Tract(it, Some(fallback)) => match it.run(context, &node.proto, &inputs, &are_constant) {
+            Ok(it) => it,
+            Err(error) => fallback(&Call { context, node, inputs, scope }).map_err(|_| error)?,
+        },
+    };
+    let n_named = node.proto.output.iter().filter(|it| !it.is_empty()).count();
+    ensure!(outputs.len() >= n_named.min(1), "it has {} outputs, not {n_named}", outputs.len());
+    if is_widened { outputs.into_iter().map(narrow).collect() } else { Ok(outputs) }
+}
+
+/// Replaces bfloat16 by single precision, in which tract and most kernels compute it.
+fn widen(inputs: &mut [Option<Value>]) -> TractResult<bool> {
+    let mut res = false;
+    for input in inputs.iter_mut().flatten() {
+        match input {
+            Value::Narrow(Narrow::Bfloat16, tensor) => {
+                *input = Value::Tensor(tensor.clone());
+                res = true;
+            }
+            Value::Narrow(other, _) => bail!("an input of {other:?} is not supported"),
+            _ => (),
+        }
+    }
+    Ok(res)
+}
+
+fn narrow(output: Value) -> TractResult<Value> {
+    match output {
+        Value::Tensor(tensor) if tensor.datum_type() == DatumType::F32 => {
+            let values = tensor.to_plain_array_view::<f32>()?;
+            let rounded = values.mapv(|it| Narrow::Bfloat16.nearest(it, Overflow::Infinite));
+            Ok(Value::Narrow(Narrow::Bfloat16, Arc::new(rounded.into())))
+        }
+        other => Ok(other),
+    }
+}

@@ -1,0 +1,88 @@
+//! Replaces operators in compiled graphs that tract computes wrongly.
+//!
+//! `Reduce` with the maximum or minimum starts from the largest finite numbers, so that it never answers with an infinity (a mask over
+//! nothing but hidden positions is not recognized any more), and drops NaN.
+
+use tract_onnx::{
+    prelude::{
+        Datum, DatumType, IntoTValue, IntoTensor, TValue, TVec, Tensor, TractResult, TypedFact, TypedModel,
+        tract_ndarray::Axis, tvec,
+    },
+    tract_core::ops::nn::{Reduce, Reducer},
+    tract_hir::internal::{EvalContext, EvalOp, Op, StaticName, ToDim, TypedOp, as_op, op_as_typed_op, op_out_of_plan},
+};
+
+/// Replaces what is known to be wrong.
+pub(super) fn repair(model: &mut TypedModel) {
+    for node in &mut model.nodes {
+        let Some(reduce) = node.op_as::<Reduce>() else {
+            continue;
+        };
+        let largest = match reduce.reducer {
+            Reducer::Max => true,
+            Reducer::Min => false,
+            _ => continue,
+        };
+        if node.outputs[0].fact.datum_type.is_float() {
+            node.op = Box::new(Extreme { axes: reduce.axes.to_vec(), largest });
+        }
+    }
+}
+
+/// The largest or smallest element along axes, which stay with length 1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Extreme {
+    pub axes: Vec<usize>,
+    pub largest: bool,
+}
+
+impl Extreme {
+    fn of<T: Datum + Copy + PartialOrd>(&self, tensor: &Tensor, start: T) -> TractResult<Tensor> {
+        let mut res = tensor.to_plain_array_view::<T>()?.to_owned();
+        for &axis in &self.axes {
+            let largest = self.largest;
+            // A number that is not equal to itself is a NaN, which stays.
+            let better = move |a: T, b: T| a.partial_cmp(&a).is_none() || if largest { a > b } else { a < b };
+            let pick = |&a: &T, &b: &T| if better(a, b) { a } else { b };
+            res = res.fold_axis(Axis(axis), start, pick).insert_axis(Axis(axis));
+        }
+        Ok(res.into_tensor())
+    }
+}
+
+impl Op for Extreme {
+    fn name(&self) -> StaticName {
+        if self.largest { "Largest" } else { "Smallest" }.into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Extreme {
+    op_out_of_plan!();
+
+    fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let start = if self.largest { f64::NEG_INFINITY } else { f64::INFINITY };
+        let res = match inputs[0].datum_type() {
+            DatumType::F32 => self.of::<f32>(&inputs[0], start as f32)?,
+            DatumType::F64 => self.of::<f64>(&inputs[0], start)?,
+            other => {
+                let wide = inputs[0].cast_to::<f32>()?;
+                self.of::<f32>(&wide, start as f32)?.cast_to_dt(other)?.into_owned()
+            }
+        };
+        Ok(tvec!(res.into_tvalue()))
+    }
+}
+
+impl TypedOp for Extreme {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let mut shape = inputs[0].shape.to_tvec();
+        for &axis in &self.axes {
+            shape[axis] = 1.to_dim();
+        }
+        Ok(tvec!(TypedFact::dt_shape(inputs[0].datum_type, shape)))
+    }
+
+    as_op!();
+}

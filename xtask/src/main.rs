@@ -9,6 +9,7 @@ mod crash;
 mod dist;
 mod fuzz;
 mod new_plugin;
+mod onnx_conformance;
 mod pipeline;
 mod plugins;
 mod tidy;
@@ -60,6 +61,15 @@ enum Command {
     },
     /// Judge every planted fault of the fixtures and say which signal caught it.
     Trial,
+    /// Run ONNX's backend test cases and write the table of operators; needs Python and the network the first time.
+    OnnxConformance {
+        /// Only say whether the table is up to date.
+        #[arg(long)]
+        check: bool,
+        /// Only the cases whose path contains this; the table is left alone.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Make a new plugin in `plugins/`.
     NewPlugin {
         /// `verifier`, `analyzer` or `store`.
@@ -105,6 +115,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::tidy(),
         Command::Codegen { check } => codegen::codegen(check),
         Command::Trial => trial::trial(),
+        Command::OnnxConformance { check, only } => onnx_conformance::onnx_conformance(check, only.as_deref()),
         Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

@@ -1,0 +1,73 @@
+//! Runs ONNX's backend test cases through `modelwatch-infer` and writes what passes, by operator.
+//!
+//! The cases come from the Python package `onnx`, at development time only. They run in processes that are given one case at a time, so
+//! that a case that hangs or crashes is one failed case.
+
+mod cases;
+mod runners;
+mod table;
+
+use std::fs;
+
+use anyhow::{Result, bail};
+
+use crate::workspace;
+
+/// The table, relative to the root.
+const TABLE: &str = "docs/onnx-operators.md";
+
+/// How often each result occurred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    pass: usize,
+    refused: usize,
+    failed: usize,
+    wrong: usize,
+}
+
+/// What became of one case.
+struct Outcome {
+    /// Its folder's name below that of its set.
+    name: String,
+    /// The operator of a model with one node.
+    operator: String,
+    result: String,
+    reason: String,
+}
+
+/// Runs all cases, or those whose names contain `only`, and writes the table or compares it.
+pub(crate) fn onnx_conformance(check: bool, only: Option<&str>) -> Result<()> {
+    let build = ["build", "--package", "modelwatch-infer", "--example", "onnx_conformance"];
+    workspace::run(&mut workspace::cargo(&build))?;
+    let mut folders = cases::folders()?;
+    folders.retain(|it| only.is_none_or(|only| it.to_string_lossy().contains(only)));
+    let mut outcomes = runners::run_all(folders)?;
+    outcomes.sort_by(|a, b| a.name.cmp(&b.name));
+    let counts = table::count(&outcomes);
+    for it in outcomes.iter().filter(|it| it.result != "pass") {
+        println!("{:8} {}: {}", it.result, it.name, it.reason);
+    }
+    println!(
+        "{} cases: {} pass, {} refused, {} failed, {} wrong",
+        outcomes.len(),
+        counts.pass,
+        counts.refused,
+        counts.failed,
+        counts.wrong
+    );
+    if only.is_none() {
+        let text = table::render(&outcomes);
+        let path = workspace::root().join(TABLE);
+        if !check {
+            fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            fs::write(&path, text)?;
+            println!("wrote {TABLE}");
+        } else if fs::read_to_string(&path).unwrap_or_default() != text {
+            bail!("`{TABLE}` is not up to date; run `cargo xtask onnx-conformance`");
+        }
+    }
+    if counts.wrong > 0 {
+        bail!("{} cases are computed wrongly; compute them another way or refuse them by name", counts.wrong);
+    }
+    Ok(())
+}

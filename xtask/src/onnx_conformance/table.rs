@@ -1,0 +1,76 @@
+//! The table that is committed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+
+use super::{Counts, Outcome, cases};
+
+/// Where models of several nodes are counted that are not the written-out form of one operator.
+const SEVERAL: &str = "(several operators)";
+
+/// Returns how often each result occurred.
+pub(super) fn count<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Counts {
+    let mut res = Counts::default();
+    for it in outcomes {
+        match &*it.result {
+            "pass" => res.pass += 1,
+            "refused" => res.refused += 1,
+            "wrong" => res.wrong += 1,
+            _ => res.failed += 1,
+        }
+    }
+    res
+}
+
+/// Returns the table as Markdown.
+pub(super) fn render(outcomes: &[Outcome]) -> String {
+    let by_name: BTreeMap<&str, &str> =
+        outcomes.iter().filter(|it| !it.operator.is_empty()).map(|it| (&*it.name, &*it.operator)).collect();
+    let mut by_operator: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
+    for it in outcomes {
+        let short = it.name.split_once("_expanded").map_or(&*it.name, |it| it.0);
+        let operator =
+            if it.operator.is_empty() { by_name.get(short).copied().unwrap_or(SEVERAL) } else { &it.operator };
+        by_operator.entry(operator).or_default().push(it);
+    }
+    let Counts { pass, refused, failed, wrong } = count(outcomes);
+    let mut res = String::new();
+    let _ = write!(
+        res,
+        "# ONNX operators\n\n\
+         Written by `cargo xtask onnx-conformance`; do not edit.\n\n\
+         Of the {} backend test cases of ONNX {}, {pass} pass, {refused} are refused by name before anything runs, {failed} end \
+         with an error, and {wrong} are computed wrongly.\n\
+         An operator that is not in the table has no case.\n\n\
+         | operator | pass | refused | error | wrong | of | reasons |\n\
+         |---|---:|---:|---:|---:|---:|---|\n",
+        outcomes.len(),
+        cases::VERSION,
+    );
+    for (operator, outcomes) in by_operator {
+        let Counts { pass, refused, failed, wrong } = count(outcomes.iter().copied());
+        let reasons: BTreeSet<String> =
+            outcomes.iter().filter(|it| it.result != "pass").map(|it| cell(&it.reason)).collect();
+        let shown: Vec<String> = reasons.iter().take(3).cloned().collect();
+        let more = if reasons.len() > 3 { "; …" } else { "" };
+        let _ = writeln!(
+            res,
+            "| {operator} | {pass} | {refused} | {failed} | {wrong} | {} | {}{more} |",
+            outcomes.len(),
+            shown.join("; ")
+        );
+    }
+    res
+}
+
+/// Returns text that fits a cell of a Markdown table.
+fn cell(text: &str) -> String {
+    const LIMIT: usize = 100;
+    let text = text.replace('|', "\\|").replace('\n', " ");
+    match text.char_indices().nth(LIMIT) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}

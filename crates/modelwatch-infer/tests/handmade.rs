@@ -226,3 +226,27 @@ fn the_largest_of_infinities_is_infinite() {
     let outputs = model.run(&batch(&[("x", &x)]), threads(1)).unwrap();
     assert_close("largest", &numbers(outputs.column(0)), &[infinite, 1.0, f64::NAN]);
 }
+
+#[test]
+fn two_classes_are_decided_by_one_margin() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machine = node(
+        "SVMClassifier",
+        "ai.onnx.ml",
+        &["x"],
+        "label",
+        vec![
+            text("kernel_type", "LINEAR"),
+            floats("support_vectors", &[1.0, 0.0, 0.0, 1.0]),
+            floats("coefficients", &[1.0, -1.0]),
+            floats("rho", &[0.5]),
+            ints("vectors_per_class", &[1, 1]),
+            ints("classlabels_ints", &[7, 8]),
+        ],
+    );
+    machine.output.push("y".to_string());
+    let model = Model::load(&write(&folder, &[-1, 2], vec![machine], vec![])).unwrap();
+    let x = Npy { shape: vec![2, 2], values: vec![2.0, 1.0, 0.0, 3.0] };
+    let outputs = model.run(&batch(&[("x", &x)]), threads(1)).unwrap();
+    assert_close("margins", &numbers(outputs.column(0)), &[-1.5, 1.5, 2.5, -2.5]);
+}

@@ -288,7 +288,7 @@ impl Classifier {
         score += self.base_values.last().copied().unwrap_or(0.0);
         let is_logistic = self.transform == Transform::Logistic;
         let (limit, negative, positive) = match binary {
-            Binary::Share if is_logistic => (0.5, logistic(1.0 - score), logistic(score)),
+            Binary::Share if is_logistic => (0.5, logistic(-score), logistic(score)),
             Binary::Share => (0.5, 1.0 - score, score),
             Binary::Margin if is_logistic => (0.0, logistic(-score), logistic(score)),
             Binary::Margin => (0.0, -score, score),

@@ -240,8 +240,8 @@ pub(super) fn classifier(call: &Call<'_>) -> TractResult<Vec<Value>> {
             let votes: Vec<f64> = model.votes(&decisions).into_iter().map(|it| it as f64).collect();
             let scores = match (model.prob_a.is_empty(), &*decisions) {
                 (false, _) => model.probabilities(&decisions),
-                // The negative score is the second class's, as onnxruntime writes it.
-                (true, &[one]) => vec![one, -one],
+                // The decision is for the first class; scores grow with the second, as onnxruntime writes them.
+                (true, &[one]) => vec![-one, one],
                 (true, _) => decisions,
             };
             (first_max(&votes), scores)

@@ -229,8 +229,9 @@ impl Classifier {
         let is_positive = floats(node, "class_weights").iter().all(|&it| it >= 0.0);
         let binary =
             (n_classes == 2 && has_one_target).then_some(if is_positive { Binary::Share } else { Binary::Margin });
+        // With two, onnxruntime takes the classes apart again, and what it answers is not specified.
         let allowed = if binary.is_some() {
-            base_values.len() <= 2
+            base_values.len() <= 1
         } else {
             matches!(base_values.len(), 0) || base_values.len() == n_classes
         };
@@ -284,7 +285,6 @@ impl Classifier {
     fn classify_binary(&self, binary: Binary, row: &[f64], out: &mut Vec<f32>) -> TractResult<usize> {
         let mut score = 0f32;
         self.forest.visit(row, |_, weight| score += weight)?;
-        // With two base values the one of the positive class counts.
         score += self.base_values.last().copied().unwrap_or(0.0);
         let is_logistic = self.transform == Transform::Logistic;
         let (limit, negative, positive) = match binary {

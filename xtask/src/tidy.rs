@@ -97,6 +97,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "uuid",
         ],
     ),
+    ("store-local", &["modelwatch-sdk", "modelwatch-store", "rustix", "schemars"]),
     (
         "store-object",
         &["futures-util", "modelwatch-sdk", "modelwatch-store", "object_store", "schemars", "tokio", "url"],

@@ -131,7 +131,7 @@ impl Reader {
             let chunks = |it: StoredManifest| {
                 it.chunks().map(|chunk| ((chunk.hash, chunk.len), it.located(chunk))).collect::<Vec<_>>()
             };
-            newer.filter_map(load).flat_map(|it| chunks(it)).collect()
+            newer.filter_map(load).flat_map(chunks).collect()
         })
     }
 

@@ -56,6 +56,12 @@ impl Count {
     }
 }
 
+/// Says what became of a row of the fault matrix.
+#[allow(clippy::print_stdout)]
+fn say_row(number: u32, what: &str, n_states: usize) {
+    println!("ROW {number} | {what} | SIM | {n_states} | ok");
+}
+
 /// Reads everything, and whatever can be read must be right. Returns whether anything was said to be damaged.
 fn is_noticed(memory: &Memory, ids: &[CheckpointId; 2]) -> bool {
     let Ok(store) = Engine::open(Arc::new(memory.clone()), settings()) else {
@@ -133,7 +139,7 @@ fn clocks_order_nothing() {
         let _ = store.collect(&(), &CollectOptions { grace: 24 * 60 * 60, dry_run: false });
         assert_eq!(removed.keys("packs/"), before);
     }
-    println!("ROW 16 | writers with clocks years apart, one jumps back | SIM | {} | ok", clocks.len());
+    say_row(16, "writers with clocks years apart, one jumps back", clocks.len());
 }
 
 /// Whoever may write to the place can put every digest right, but not the one that the next entry has of this one.
@@ -164,5 +170,5 @@ fn an_edit_with_its_digests_put_right_breaks_the_chain() {
         let damage = open(&edited).scrub(&(), ScrubDepth::Fast).unwrap().damage;
         assert!(damage.iter().any(|it| it.contains("does not follow")), "{damage:?}");
     }
-    println!("ROW 27 | manifest and entry edited, their digests put right | SIM | 2 | ok");
+    say_row(27, "manifest and entry edited, their digests put right", 2);
 }

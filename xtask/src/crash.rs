@@ -11,9 +11,10 @@ use crate::workspace;
 
 /// The tests that say `ROW …`: where they are, how their names begin, and which rows they are where the names do
 /// not tell.
-const SUITES: [(&[&str], &str, &[u32]); 3] = [
+const SUITES: [(&[&str], &str, &[u32]); 4] = [
     (&["--package", "modelwatch-store", "--lib"], "tests::bits", &[8, 16, 27]),
     (&["--package", "store-local", "--lib"], "tests::crash", &[3, 4, 11, 15]),
+    (&["--package", "store-object", "--lib"], "tests::sharing", &[12]),
     (&["--package", "modelwatch-tests", "--test", "faults"], "row_", &[]),
 ];
 

@@ -7,19 +7,24 @@ use modelwatch_sdk::store::{CollectOptions, ScrubDepth};
 use super::*;
 
 const N_WRITERS: u64 = 8;
-const N_COMMITS: u64 = 25;
+/// How many commits each of the writers makes: more in `cargo xtask crash`.
+fn n_commits() -> u64 {
+    if std::env::var_os("MODELWATCH_CRASH_MINUTES").is_some() { 200 } else { 25 }
+}
 
 /// Each writer has a connection of its own, as in a process of its own.
 #[test]
+#[allow(clippy::print_stdout)]
 fn writers_lose_nothing() {
+    let n_commits = n_commits();
     let server = Server::start(false);
     thread::scope(|scope| {
         for writer in 0..N_WRITERS {
             let server = &server;
             scope.spawn(move || {
                 let store = open(server);
-                for it in 0..N_COMMITS {
-                    let step = writer * 100 + it;
+                for it in 0..n_commits {
+                    let step = writer * 1000 + it;
                     // Whoever is overtaken too often is told so, and that nothing was changed.
                     while let Err(e) = commit(&store, step) {
                         assert_eq!(e.kind, ErrorKind::Conflict, "{e}");
@@ -29,12 +34,13 @@ fn writers_lose_nothing() {
         }
     });
     let store = open(&server);
-    let entries = store.log("digits", 0, 1000).unwrap();
-    assert_eq!(entries.len() as u64, N_WRITERS * N_COMMITS);
+    let entries = store.log("digits", 0, 10_000).unwrap();
+    assert_eq!(entries.len() as u64, N_WRITERS * n_commits);
     assert!(entries.iter().zip(1..).all(|(it, seq)| it.seq == seq));
-    assert_eq!(store.history("digits").unwrap().checkpoints().len() as u64, N_WRITERS * N_COMMITS);
+    assert_eq!(store.history("digits").unwrap().checkpoints().len() as u64, N_WRITERS * n_commits);
     let report = store.scrub(&(), ScrubDepth::Full).unwrap();
-    assert_eq!((report.checkpoints, report.damage), (N_WRITERS * N_COMMITS, vec![]));
+    assert_eq!((report.checkpoints, report.damage), (N_WRITERS * n_commits, vec![]));
+    println!("ROW 12 | {N_WRITERS} writers, {n_commits} commits each, on S3 | S3F | {} | ok", N_WRITERS * n_commits);
 }
 
 /// F4: s3s-fs looks whether the key is free, and writes later.

@@ -1,6 +1,9 @@
 //! What can go wrong between a model file and its outputs.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use arrow_schema::ArrowError;
 
@@ -9,6 +12,13 @@ use crate::spec::{ElementType, ModelFormat};
 /// Operators that cannot be run, each with the node that uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operators(pub Vec<(String, String)>);
+
+impl InferError {
+    /// Returns the refusal of the model at `path` for operators, each with its node.
+    pub(crate) fn unsupported(path: &Path, operators: Vec<(String, String)>) -> Self {
+        Self::Unsupported { path: path.to_path_buf(), operators: Operators(operators) }
+    }
+}
 
 impl fmt::Display for Operators {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

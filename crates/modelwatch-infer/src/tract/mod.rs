@@ -2,6 +2,7 @@
 
 mod attributes;
 mod audit;
+mod axes;
 mod careful;
 mod convert;
 pub(crate) mod exact;

@@ -26,7 +26,7 @@ use super::{
     source::{Attempts, Examined, Graph, Source},
 };
 use crate::{
-    error::{InferError, Operators},
+    error::InferError,
     spec::{ElementType, ModelFormat, ModelInfo, TensorSpec},
 };
 
@@ -59,7 +59,7 @@ pub(super) fn open(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferErr
     if findings.unsupported.is_empty() {
         return Ok((onnx, proto, findings));
     }
-    Err(InferError::Unsupported { path: path.to_path_buf(), operators: Operators(findings.unsupported) })
+    Err(InferError::unsupported(path, findings.unsupported))
 }
 
 fn read(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
@@ -78,8 +78,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
     let (info, input_types) = info(path, graph, findings.operators.clone())?;
     if !findings.unsupported.is_empty() {
-        let operators = Operators(findings.unsupported.clone());
-        let error = InferError::Unsupported { path: path.to_path_buf(), operators };
+        let error = InferError::unsupported(path, findings.unsupported.clone());
         return Ok(Examined { info, obstacles: findings.unsupported, attempts: Err(error) });
     }
     let attempts = attempts(path, onnx, proto, &findings, &info, &input_types);

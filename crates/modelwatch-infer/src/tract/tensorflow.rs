@@ -14,7 +14,7 @@ use super::{
     tf_ops, wire,
 };
 use crate::{
-    error::{InferError, Operators},
+    error::InferError,
     spec::{ElementType, ModelFormat, ModelInfo, TensorSpec},
 };
 
@@ -72,8 +72,7 @@ pub(super) fn examined(path: &Path, graph: GraphDef, ports: Ports) -> Examined {
     let obstacles = tf_ops::obstacles(&graph.node);
     let row_by_row = info.operators.keys().any(|it| it.contains("Conv"));
     let attempts = if !obstacles.is_empty() {
-        let operators = Operators(obstacles.clone());
-        Err(InferError::Unsupported { path: path.to_path_buf(), operators })
+        Err(InferError::unsupported(path, obstacles.clone()))
     } else if let Err((what, limit)) = tf_ops::check_sizes(&graph.node) {
         Err(InferError::Limit { path: path.to_path_buf(), what, limit })
     } else {

@@ -13,6 +13,7 @@ use super::{
     run::{self, Scope},
     value::Value,
 };
+use crate::tract::axes::resolve_axis;
 
 /// A node with the values of its inputs.
 pub(super) struct Call<'a> {
@@ -145,16 +146,6 @@ impl Call<'_> {
     /// Returns `axis` counted from the front.
     pub(super) fn axis(&self, axis: i64, rank: usize) -> TractResult<usize> {
         resolve_axis(axis, rank)
-    }
-}
-
-/// Returns `axis` counted from the front.
-pub(super) fn resolve_axis(axis: i64, rank: usize) -> TractResult<usize> {
-    let signed_rank = i64::try_from(rank)?;
-    let res = if axis < 0 { axis.checked_add(signed_rank).unwrap_or(-1) } else { axis };
-    match usize::try_from(res) {
-        Ok(it) if it < rank => Ok(it),
-        _ => bail!("axis {axis} does not exist in a tensor of rank {rank}"),
     }
 }
 

@@ -10,13 +10,14 @@ use tract_onnx::{
     },
     tract_hir::{
         infer::{InferenceResult, Solver, TensorProxy, check_output_arity},
-        internal::{Expansion, ShapeFactoid, SpecialOps, StaticName, TDim, ToDim, TractErrorContext, ensure, expand},
+        internal::{Expansion, ShapeFactoid, SpecialOps, StaticName, TDim, ToDim, ensure, expand},
     },
 };
 
 use super::Built;
 use crate::tract::{
     attributes::{int, ints},
+    axes::{constant_integers, integers, resolve_axis},
     repair::Extreme,
 };
 
@@ -48,12 +49,7 @@ impl ReduceExtreme {
         if axes.is_empty() {
             return Ok(if self.all_without_axes { (0..rank).collect() } else { vec![] });
         }
-        let one = |&axis: &i64| {
-            let res = if axis < 0 { axis.checked_add(i64::try_from(rank)?).unwrap_or(-1) } else { axis };
-            let res = usize::try_from(res).ok().filter(|&it| it < rank);
-            res.with_context(|| format!("axis {axis} does not exist in a tensor of rank {rank}"))
-        };
-        let mut res: Vec<usize> = axes.iter().map(one).collect::<TractResult<_>>()?;
+        let mut res: Vec<usize> = axes.iter().map(|&it| resolve_axis(it, rank)).collect::<TractResult<_>>()?;
         res.sort_unstable();
         res.dedup();
         Ok(res)
@@ -85,8 +81,7 @@ impl Expansion for ReduceExtreme {
         s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         if self.axes_are_input {
             return s.given_2(&inputs[0].shape, &inputs[1].value, move |s, shape, axes| {
-                let axes: Vec<i64> = axes.cast_to::<i64>()?.to_plain_array_view::<i64>()?.iter().copied().collect();
-                s.equals(&outputs[0].shape, self.shape(&self.resolved(&axes, shape.len())?, &shape))
+                s.equals(&outputs[0].shape, self.shape(&self.resolved(&integers(&axes)?, shape.len())?, &shape))
             });
         }
         s.given(&inputs[0].shape, move |s, shape| {
@@ -96,12 +91,7 @@ impl Expansion for ReduceExtreme {
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let fact = model.outlet_fact(inputs[0])?.clone();
-        let axes = if self.axes_are_input {
-            let axes = model.outlet_fact(inputs[1])?.konst.clone().context("the axes are no constant")?;
-            axes.cast_to::<i64>()?.to_plain_array_view::<i64>()?.iter().copied().collect()
-        } else {
-            self.axes.clone()
-        };
+        let axes = if self.axes_are_input { constant_integers(model, inputs[1])? } else { self.axes.clone() };
         let axes = self.resolved(&axes, fact.rank())?;
         let mut wire = if fact.datum_type.is_float() {
             model.wire_node(prefix, Extreme { axes: axes.clone(), largest: self.largest }, &inputs[..1])?

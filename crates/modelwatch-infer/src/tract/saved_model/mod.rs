@@ -26,7 +26,7 @@ use super::{
     wire,
 };
 use crate::{
-    error::{InferError, Operators},
+    error::InferError,
     spec::{ModelFormat, ModelInfo},
 };
 
@@ -109,7 +109,7 @@ fn refused(path: &Path, signature: &str, refusal: Refusal) -> (InferError, Vec<(
         }
         Refusal::Unsupported(operator, node) => {
             let obstacles = vec![(operator, node)];
-            (InferError::Unsupported { path, operators: Operators(obstacles.clone()) }, obstacles)
+            (InferError::unsupported(&path, obstacles.clone()), obstacles)
         }
         Refusal::Limit(what, limit) => (InferError::Limit { path, what, limit }, Vec::new()),
         Refusal::Unfed(node) => {

@@ -27,8 +27,9 @@ use tract_tensorflow::{
 
 use super::{
     data_type, int,
-    wired::{axis, integers, several, wired},
+    wired::{several, wired},
 };
+use crate::tract::axes::{constant_integers, resolve_axis};
 
 type Built = TractResult<Box<dyn InferenceOp>>;
 
@@ -57,14 +58,14 @@ fn concat(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractRes
     let facts = inputs.iter().map(|it| model.outlet_fact(*it)).collect::<TractResult<Vec<_>>>()?;
     let dtype = DatumType::super_type_for(facts.iter().map(|it| it.datum_type)).context("types do not mix")?;
     let rank = facts[0].rank();
-    let axis = axis(one(model, last)?, rank)?;
+    let axis = resolve_axis(one(model, last)?, rank)?;
     let inputs = wire_cast(prefix, model, inputs, dtype)?;
     model.wire_node(prefix, TypedConcat::new(axis), &inputs)
 }
 
 fn gather(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     ensure!(inputs.len() == 3, "GatherV2 has {} inputs", inputs.len());
-    let axis = axis(one(model, inputs[2])?, model.outlet_fact(inputs[0])?.rank())?;
+    let axis = resolve_axis(one(model, inputs[2])?, model.outlet_fact(inputs[0])?.rank())?;
     let indices = model.wire_node(format!("{prefix}.indices"), cast(DatumType::I64), &inputs[1..2])?;
     model.wire_node(prefix, Gather { axis, output_type: None }, &[inputs[0], indices[0]])
 }
@@ -76,7 +77,7 @@ fn pad(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult
         Some(it) => model.outlet_fact(*it)?.konst.clone().context("the padding must be a constant")?,
         None => Arc::new(Tensor::zero_scalar_dt(fact.datum_type)?),
     };
-    let amounts = integers(model, inputs[1])?;
+    let amounts = constant_integers(model, inputs[1])?;
     ensure!(amounts.len() == 2 * fact.rank(), "a pad has {} amounts for rank {}", amounts.len(), fact.rank());
     let pair = |it: &[i64; 2]| Ok((usize::try_from(it[0])?, usize::try_from(it[1])?));
     let pads = amounts.as_chunks::<2>().0.iter().map(pair).collect::<TractResult<_>>()?;
@@ -85,7 +86,7 @@ fn pad(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult
 
 fn broadcast(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     ensure!(inputs.len() == 2, "BroadcastTo has {} inputs", inputs.len());
-    let shape = integers(model, inputs[1])?;
+    let shape = constant_integers(model, inputs[1])?;
     let mut wire = tvec!(inputs[0]);
     for idx in model.outlet_fact(inputs[0])?.rank()..shape.len() {
         wire = model.wire_node(format!("{prefix}.axis-{idx}"), AxisOp::Add(0), &wire)?;
@@ -98,7 +99,7 @@ fn reduce(node: &NodeDef, reducer: Reducer) -> Built {
     let keeps = node.get_attr_opt_bool("keep_dims")?.unwrap_or(false);
     Ok(wired(node.op.clone(), &[1], move |prefix, model, inputs| {
         ensure!(inputs.len() == 2, "a reduction has {} inputs", inputs.len());
-        let axes = integers(model, inputs[1])?;
+        let axes = constant_integers(model, inputs[1])?;
         let mut input = inputs[0];
         // Shapes are numbers here.
         if model.outlet_fact(input)?.datum_type == DatumType::TDim {
@@ -115,7 +116,7 @@ fn arg(node: &NodeDef, reducer: Reducer) -> Built {
     let dtype = data_type(node, "output_type").and_then(|it| DatumType::try_from(it).ok()).unwrap_or(DatumType::I64);
     Ok(wired(node.op.clone(), &[1], move |prefix, model, inputs| {
         ensure!(inputs.len() == 2, "a reduction has {} inputs", inputs.len());
-        let axes = integers(model, inputs[1])?;
+        let axes = constant_integers(model, inputs[1])?;
         let found = Reduce::new(Some(axes), false, reducer).wire(&format!("{prefix}.found"), model, &inputs[..1])?;
         model.wire_node(prefix, cast(dtype), &found)
     }))
@@ -137,7 +138,7 @@ fn split(context: &ParsingContext, node: &NodeDef) -> Built {
     Ok(several("Split", n, &[0], move |prefix, model, inputs| {
         ensure!(inputs.len() == 2, "Split has {} inputs", inputs.len());
         let fact = model.outlet_fact(inputs[1])?.clone();
-        let axis = axis(one(model, inputs[0])?, fact.rank())?;
+        let axis = resolve_axis(one(model, inputs[0])?, fact.rank())?;
         let len = fact.shape[axis].clone() / n as u64;
         slices(prefix, model, inputs[1], axis, n, &len)
     }))
@@ -148,7 +149,7 @@ fn unpack(context: &ParsingContext, node: &NodeDef) -> Built {
     let along = int(node, "axis").unwrap_or(0);
     Ok(several("Unpack", n, &[], move |prefix, model, inputs| {
         ensure!(inputs.len() == 1, "Unpack has {} inputs", inputs.len());
-        let axis = axis(along, model.outlet_fact(inputs[0])?.rank())?;
+        let axis = resolve_axis(along, model.outlet_fact(inputs[0])?.rank())?;
         let parts = slices(prefix, model, inputs[0], axis, n, &1.to_dim())?;
         let remove = |(idx, part): (usize, OutletId)| {
             Ok(model.wire_node(format!("{prefix}.{idx}.flat"), AxisOp::Rm(axis), &[part])?[0])
@@ -175,7 +176,7 @@ fn slices(
 }
 
 fn one(model: &TypedModel, outlet: OutletId) -> TractResult<i64> {
-    match &*integers(model, outlet)? {
+    match &*constant_integers(model, outlet)? {
         [it] => Ok(*it),
         other => bail!("an axis is given by {} numbers", other.len()),
     }

@@ -8,7 +8,7 @@ use tract_onnx::{
     prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedFact, TypedModel},
     tract_hir::{
         infer::{InferenceOp, InferenceResult, Solver, TensorProxy},
-        internal::{Expansion, StaticName, TDim, TractErrorContext, bail, expand},
+        internal::{Expansion, StaticName, TDim, expand},
     },
 };
 
@@ -46,23 +46,6 @@ pub(super) fn several(
     wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync + 'static,
 ) -> Box<dyn InferenceOp> {
     expand(Wired { name: name.into(), n_outputs, constants: constants.to_vec(), wire: Arc::new(wire) })
-}
-
-/// Returns a constant input as integers.
-pub(super) fn integers(model: &TypedModel, outlet: OutletId) -> TractResult<Vec<i64>> {
-    let constant = model.outlet_fact(outlet)?.konst.clone().context("an input must be a constant")?;
-    let values = constant.cast_to::<i64>()?;
-    Ok(values.to_plain_array_view::<i64>()?.iter().copied().collect())
-}
-
-/// Returns an axis of a tensor, which may be counted from the end.
-pub(super) fn axis(axis: i64, rank: usize) -> TractResult<usize> {
-    let from_end = i64::try_from(rank)?;
-    let res = if axis < 0 { axis.checked_add(from_end) } else { Some(axis) };
-    match res.and_then(|it| usize::try_from(it).ok()).filter(|&it| it < rank) {
-        Some(it) => Ok(it),
-        None => bail!("there is no axis {axis} among {rank}"),
-    }
 }
 
 impl Wired {

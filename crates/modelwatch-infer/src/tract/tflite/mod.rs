@@ -29,7 +29,7 @@ use super::{
     source::{Examined, Graph, Source},
 };
 use crate::{
-    error::{InferError, Operators},
+    error::InferError,
     format::MAX_MODEL_BYTES,
     spec::{ModelFormat, ModelInfo, TensorSpec},
 };
@@ -94,8 +94,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
         let graph = Graph::TfLite(file.clone());
         Ok(Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row }.into())
     } else {
-        let operators = Operators(obstacles.clone());
-        Err(InferError::Unsupported { path: path.to_path_buf(), operators })
+        Err(InferError::unsupported(path, obstacles.clone()))
     };
     Ok(Examined { info, obstacles, attempts })
 }

@@ -8,10 +8,9 @@ use tract_onnx::{
 };
 
 use super::arrays::{at, stack};
-use crate::tract::interpreter::{
-    call::{Call, resolve_axis},
-    graph::Graph,
-    value::Value,
+use crate::tract::{
+    axes::resolve_axis,
+    interpreter::{call::Call, graph::Graph, value::Value},
 };
 
 /// The most iterations of a loop; what does not end by then is taken for endless.

@@ -1,0 +1,27 @@
+//! Axes, and the integers that give them, as all formats write them.
+
+use tract_onnx::{
+    prelude::{OutletId, Tensor, TractResult, TypedModel},
+    tract_hir::internal::{TractErrorContext, bail},
+};
+
+/// Returns `axis` counted from the front.
+pub(super) fn resolve_axis(axis: i64, rank: usize) -> TractResult<usize> {
+    let signed_rank = i64::try_from(rank)?;
+    let res = if axis < 0 { axis.checked_add(signed_rank).unwrap_or(-1) } else { axis };
+    match usize::try_from(res) {
+        Ok(it) if it < rank => Ok(it),
+        _ => bail!("axis {axis} does not exist in a tensor of rank {rank}"),
+    }
+}
+
+/// Returns the elements as integers.
+pub(super) fn integers(tensor: &Tensor) -> TractResult<Vec<i64>> {
+    Ok(tensor.cast_to::<i64>()?.to_plain_array_view::<i64>()?.iter().copied().collect())
+}
+
+/// Returns a constant of a graph as integers.
+pub(super) fn constant_integers(model: &TypedModel, outlet: OutletId) -> TractResult<Vec<i64>> {
+    let constant = model.outlet_fact(outlet)?.konst.clone().context("an input must be a constant")?;
+    integers(&constant)
+}

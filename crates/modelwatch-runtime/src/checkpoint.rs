@@ -144,22 +144,21 @@ pub fn import(
     for (name, file) in files {
         let io = |source| CheckpointError::Io { path: file.clone(), source };
         let mut handle = File::open(&file).map_err(io)?;
-        // No bytes for an empty file too, which is a file all the same, and where a tensor begins or ends.
-        writer.append(&name, &[])?;
         let mut offset = 0;
         for end in seams(&file).into_iter().chain([u64::MAX]) {
-            loop {
+            while offset < end {
                 if host.is_cancelled() {
                     return Err(host.cancelled().into());
                 }
                 let wanted = buffer.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
                 let n = read_full(&mut handle, &mut buffer[..wanted]).map_err(io)?;
-                writer.append(&name, &buffer[..n])?;
-                offset += n as u64;
-                if n == 0 || offset == end {
+                if n == 0 {
                     break;
                 }
+                writer.append(&name, &buffer[..n])?;
+                offset += n as u64;
             }
+            // No bytes where a tensor begins or ends, and once for an empty file too, which is a file all the same.
             writer.append(&name, &[])?;
         }
     }

@@ -74,6 +74,13 @@ pub(crate) struct Base {
     pub(crate) size: u64,
 }
 
+impl Base {
+    /// Returns the base that is stored there; `pack` is the position of its pack.
+    pub(crate) fn new(source: &frame::Source, pack: usize) -> Self {
+        Self { hash: source.hash, pack, offset: source.span.offset, size: source.span.size }
+    }
+}
+
 impl StoredManifest {
     /// Reads the manifest of that digest and checks all of it.
     pub(crate) fn load(blobs: &dyn Blobs, digest: Digest, chunk_size: u64) -> Result<Self> {

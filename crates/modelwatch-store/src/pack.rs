@@ -22,6 +22,8 @@ const HEADER: [u8; 8] = *b"MWPK\x01\0\0\0";
 const END: [u8; 8] = *b"MWPE\x01\0\0\0";
 const INDEX_ENTRY: usize = 48;
 const TRAILER: usize = 48;
+/// The size of a [`salt`].
+pub(crate) const SALT_FRAME: u64 = (FRAME_HEADER + random::ID) as u64;
 
 /// How many frames may wait to be written.
 const N_WAITING: usize = 8;
@@ -280,20 +282,23 @@ pub(crate) fn read_index(blobs: &dyn Blobs, digest: Digest) -> Result<(u64, Vec<
     Ok((stat.size, parse_index(&place, start, &index, &last)?))
 }
 
+/// Returns a frame of random bytes, which makes a pack like no other.
+pub(crate) fn salt() -> Frame {
+    let salt = random::id().into_bytes();
+    Frame::new(Digest::of(&salt), &salt, Vec::new(), |out| {
+        out.extend_from_slice(&salt);
+        Codec::Raw
+    })
+}
+
 /// Returns the pack with one more frame of random bytes in front, so that it gets another name, and by how
 /// much that moved the frames.
 pub(crate) fn salted(pack: &[u8]) -> Result<(Vec<u8>, u64)> {
     let frames = index("a staged pack", pack)?;
-    let salt = random::id().into_bytes();
-    let header = Header {
-        codec: Codec::Raw,
-        raw_len: salt.len() as u32,
-        encoded_len: salt.len() as u32,
-        hash: Digest::of(&salt),
-    };
-    let size = (FRAME_HEADER + salt.len()) as u64;
+    let Frame { header, bytes: salt } = salt();
+    let size = SALT_FRAME;
     let span = FrameSpan { offset: HEADER.len() as u64, size };
-    let mut res = [&HEADER[..], &header.to_bytes(), &salt].concat();
+    let mut res = [&HEADER[..], &salt].concat();
     let mut new_index = index_entry(span, header.raw_len, header.hash).to_vec();
     for it in &frames {
         res.extend_from_slice(&pack[it.span.offset as usize..][..it.span.size as usize]);

@@ -29,12 +29,7 @@ impl StoredManifest {
             let Located { source, base } = place(chunk, self.located(chunk))?;
             (chunk.offset, chunk.size) = (source.span.offset, source.span.size);
             chunk.pack = position(source.pack);
-            chunk.base = base.map(|it| Base {
-                hash: it.hash,
-                pack: position(it.pack),
-                offset: it.span.offset,
-                size: it.span.size,
-            });
+            chunk.base = base.map(|it| Base::new(&it, position(it.pack)));
         }
         Ok(res)
     }

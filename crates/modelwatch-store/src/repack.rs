@@ -1,11 +1,10 @@
 //! Moves what is still needed out of packs that are mostly garbage, so that those can be collected.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use modelwatch_sdk::{Host, Result, store::Collected};
 
 use crate::{
-    codec::Codec,
     collect::{cancelled, doubt},
     condemned::Banned,
     engine::Shared,
@@ -15,16 +14,12 @@ use crate::{
     keys,
     manifest::StoredManifest,
     pack::{self, PackWriter},
-    random,
     relocate::relocate,
     sink::publish_named,
 };
 
 /// The percentage of a pack that must be needed for it to stay as it is.
 const MIN_NEEDED: u64 = 50;
-
-/// The size of the frame that makes a pack like no other.
-const SALT_FRAME: u64 = (FRAME_HEADER + random::ID) as u64;
 
 /// A frame that some checkpoint needs, and the length of its chunk.
 type Frames = BTreeMap<u64, (Located, u64)>;
@@ -45,13 +40,15 @@ pub(crate) fn repack(shared: &Shared, host: &dyn Host, dry_run: bool, res: &mut 
             sizes.insert(it, stat.size);
         }
     }
-    let needed = |frames: &Frames| pack::size_of(frames.values().map(|it| it.0.source.span.size).chain([SALT_FRAME]));
+    let needed =
+        |frames: &Frames| pack::size_of(frames.values().map(|it| it.0.source.span.size).chain([pack::SALT_FRAME]));
     packs.retain(|pack, frames| sizes.get(pack).is_some_and(|it| needed(frames) * 100 < it * MIN_NEEDED));
     packs.keys().for_each(|it| res.add(sizes[it]));
     if packs.is_empty() || dry_run {
         return Ok(());
     }
-    let banned = manifests.iter().map(|(lineage, _)| Ok((lineage.as_str(), shared.banned(lineage, false)?)));
+    let lineages: BTreeSet<&str> = manifests.iter().map(|it| it.0.as_str()).collect();
+    let banned = lineages.into_iter().map(|it| Ok((it, shared.banned(it, false)?)));
     let banned: HashMap<&str, Banned> = banned.collect::<Result<_>>()?;
     let moved = rewrite(shared, host, &packs)?;
     for (lineage, digest) in &manifests {
@@ -102,7 +99,7 @@ fn rewrite(shared: &Shared, host: &dyn Host, packs: &Packs) -> Result<HashMap<(D
         let stage = shared.blobs.stage()?;
         let mut writer = PackWriter::new(u64::MAX);
         // The same frames may have been in a pack that was swept, whose name must not come again.
-        writer.add(stage.as_ref(), salt())?;
+        writer.add(stage.as_ref(), pack::salt())?;
         let (mut len, mut placed) = (0, Vec::new());
         while let Some((located, raw_len)) =
             frames.next_if(|it| len == 0 || len + it.0.source.span.size <= shared.max_pack / 2)
@@ -119,14 +116,6 @@ fn rewrite(shared: &Shared, host: &dyn Host, packs: &Packs) -> Result<HashMap<(D
         }
     }
     Ok(res)
-}
-
-fn salt() -> Frame {
-    let salt = random::id().into_bytes();
-    Frame::new(Digest::of(&salt), &salt, Vec::new(), |out| {
-        out.extend_from_slice(&salt);
-        Codec::Raw
-    })
 }
 
 /// Reads a frame as it is stored, once it is known to be sound.

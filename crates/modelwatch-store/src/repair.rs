@@ -105,11 +105,11 @@ fn mend_checkpoint(
     };
     let unreadable = |stored: &StoredManifest| -> Result<Vec<Digest>> {
         let mut res = Vec::new();
-        let mut bytes = Vec::new();
+        let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
         for it in stored.chunks() {
             cancelled(host)?;
             bytes.resize(it.len as usize, 0);
-            if stored.read_chunk(&mut Scratch::default(), blobs, it, &mut bytes).is_err() {
+            if stored.read_chunk(&mut scratch, blobs, it, &mut bytes).is_err() {
                 res.push(stored.packs[it.pack]);
                 res.extend(it.base.map(|it| stored.packs[it.pack]));
             }

@@ -200,12 +200,7 @@ impl Writer {
                 offset: it.span().offset,
                 size: it.span().size,
                 len: it.len,
-                base: it.base.map(|it| Base {
-                    hash: it.hash,
-                    pack: position(it.pack),
-                    offset: it.span.offset,
-                    size: it.span.size,
-                }),
+                base: it.base.map(|it| Base::new(&it, position(it.pack))),
             };
             placed.iter().map(chunk).collect()
         };

@@ -26,10 +26,16 @@ pub struct Inspection {
 ///
 /// Fails if its interface cannot be read.
 pub fn inspect(path: &Path) -> Result<Inspection, InferError> {
-    let open = |source| InferError::Open { path: path.to_path_buf(), source };
-    let bytes = n_bytes(path).map_err(open)?;
+    let bytes = model_bytes(path)?;
     let tract::Known { info, obstacles, refusal } = tract::inspect(path)?;
     Ok(Inspection { info, bytes, obstacles, refusal })
+}
+
+/// Returns the bytes of a model file, or of all files of a folder.
+///
+/// Fails if they cannot be looked at.
+pub fn model_bytes(path: &Path) -> Result<u64, InferError> {
+    n_bytes(path).map_err(|source| InferError::Open { path: path.to_path_buf(), source })
 }
 
 /// Adds up a folder without following links out of it.

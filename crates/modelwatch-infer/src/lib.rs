@@ -28,7 +28,7 @@ mod tract;
 pub use error::{InferError, Operators};
 pub use exact::{ExactModel, ExactValue, Way};
 pub use format::MAX_MODEL_BYTES;
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, inspect, model_bytes};
 pub use model::Model;
 pub use runtime::{Executable, Prepared, Runtime, Worker};
 pub use spec::{ElementType, ModelFormat, ModelInfo, TensorSpec};

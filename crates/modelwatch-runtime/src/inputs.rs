@@ -43,6 +43,14 @@ impl InputMap {
         self.inputs.iter().flat_map(|(_, names)| names).map(String::as_str)
     }
 
+    /// Returns the inputs that the column is a part of.
+    pub(crate) fn inputs_of<'m>(&'m self, column: &str) -> impl Iterator<Item = &'m str> {
+        self.inputs
+            .iter()
+            .filter(move |(_, names)| names.iter().any(|it| it == column))
+            .map(|(input, _)| input.as_str())
+    }
+
     /// Makes the inputs for a batch of rows.
     pub(crate) fn assemble(&self, rows: &RecordBatch) -> Result<Inputs, String> {
         let mut fields = Vec::new();

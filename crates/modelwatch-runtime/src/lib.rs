@@ -27,6 +27,7 @@ pub mod run;
 
 mod act;
 mod decide;
+mod describe;
 mod inputs;
 mod model;
 mod pass;

@@ -1,6 +1,9 @@
 //! The models of a run.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use modelwatch_infer::{InferError, Model, ModelFormat, TensorSpec};
 use modelwatch_sdk::ModelRole;
@@ -24,12 +27,27 @@ pub(crate) enum ModelError {
 pub(crate) struct LoadedModel {
     pub(crate) model: Model,
     pub(crate) record: ModelRecord,
+    pub(crate) origin: Origin,
+}
+
+/// Where a model came from.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    /// The folder or file of the checkpoint.
+    pub(crate) checkpoint: PathBuf,
+    /// The file or folder of the model.
+    pub(crate) file: PathBuf,
+    /// Its name in the checkpoint.
+    pub(crate) name: String,
+    pub(crate) load_seconds: f64,
 }
 
 /// Loads the model of the checkpoint whose files are at `path`.
 pub(crate) fn load(path: &Path, wanted: Option<&str>, role: ModelRole) -> Result<LoadedModel, ModelError> {
     let file = find_model(path, wanted)?;
+    let start = Instant::now();
     let model = Model::load(&file)?;
+    let load_seconds = start.elapsed().as_secs_f64();
     let info = model.info();
     let name = file.strip_prefix(path).ok().filter(|it| !it.as_os_str().is_empty()).unwrap_or(&file);
     let record = ModelRecord {
@@ -41,7 +59,8 @@ pub(crate) fn load(path: &Path, wanted: Option<&str>, role: ModelRole) -> Result
         operators: info.operators.iter().map(|(name, &n)| (name.clone(), n as u64)).collect(),
         parameters: info.n_parameters,
     };
-    Ok(LoadedModel { model, record })
+    let origin = Origin { checkpoint: path.to_owned(), file, name: record.file.clone(), load_seconds };
+    Ok(LoadedModel { model, record, origin })
 }
 
 pub(crate) fn format_name(format: ModelFormat) -> &'static str {

@@ -234,7 +234,7 @@ impl Worker<'_> {
             if role == ModelRole::Candidate {
                 non_finite = inputs.non_finite_rows;
             }
-            let output = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| e.to_string())?;
+            let output = model.model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| e.to_string())?;
             outputs.push((role, output));
         }
         Ok((self.layout.annotate(rows, outputs)?, non_finite))

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -14,19 +14,58 @@ use modelwatch_infer::Model;
 use modelwatch_sdk::{Error, ErrorKind, Host, ModelRole, RecordBatch, Result};
 use serde_json::Value;
 
-/// The models that a probe may run by itself.
+use crate::{
+    describe,
+    inputs::InputMap,
+    model::{LoadedModel, Origin},
+};
+
+/// The models of a run, shared by all who run them.
 #[derive(Clone, Default)]
 pub(crate) struct Models {
-    pub(crate) candidate: Option<Model>,
-    pub(crate) baseline: Option<Model>,
+    pub(crate) candidate: Option<Arc<RunModel>>,
+    pub(crate) baseline: Option<Arc<RunModel>>,
 }
 
 impl Models {
-    pub(crate) fn get(&self, role: ModelRole) -> Option<&Model> {
+    pub(crate) fn get(&self, role: ModelRole) -> Option<&RunModel> {
         match role {
-            ModelRole::Candidate => self.candidate.as_ref(),
-            ModelRole::Baseline => self.baseline.as_ref(),
+            ModelRole::Candidate => self.candidate.as_deref(),
+            ModelRole::Baseline => self.baseline.as_deref(),
         }
+    }
+
+    fn required(&self, role: ModelRole) -> Result<&RunModel> {
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no {} model in this run", role.as_str()));
+        self.get(role).ok_or_else(missing)
+    }
+}
+
+/// A model of a run.
+pub(crate) struct RunModel {
+    pub(crate) model: Model,
+    origin: Origin,
+    /// What its inputs are made of in the data that is being read, or was last.
+    inputs: RwLock<Option<InputMap>>,
+}
+
+impl RunModel {
+    pub(crate) fn new(loaded: &LoadedModel) -> Self {
+        Self { model: loaded.model.clone(), origin: loaded.origin.clone(), inputs: RwLock::default() }
+    }
+
+    /// Takes note of what the inputs are made of from now on.
+    pub(crate) fn set_inputs(&self, inputs: InputMap) {
+        *self.inputs.write().unwrap_or_else(PoisonError::into_inner) = Some(inputs);
+    }
+
+    /// Returns the model's inputs for rows with the columns of the data; none where they lack one of them.
+    fn assemble(&self, rows: &RecordBatch) -> Result<Option<RecordBatch>> {
+        let inputs = self.inputs.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(map) = inputs.as_ref().filter(|it| it.columns().all(|it| rows.column_by_name(it).is_some())) else {
+            return Ok(None);
+        };
+        map.assemble(rows).map(|it| Some(it.batch)).map_err(Error::input)
     }
 }
 
@@ -47,6 +86,8 @@ pub(crate) struct ProbeHost {
     pub(crate) models: Models,
     /// The confidence levels that requirements name, by metric.
     pub(crate) confidence: BTreeMap<String, f64>,
+    /// How long each model was busy the last time that this probe ran it.
+    pub(crate) seconds: Mutex<BTreeMap<ModelRole, f64>>,
 }
 
 impl ProbeHost {
@@ -67,19 +108,34 @@ impl Host for ProbeHost {
         self.cancelled.load(Ordering::Relaxed) || self.check_deadline().is_err()
     }
 
-    fn infer(&self, role: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
-        let model = self.models.get(role).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("there is no {} model in this run", role.as_str()))
-        })?;
-        model.run(input, NonZeroUsize::MIN).map_err(Error::input)
+    fn infer(&self, role: ModelRole, rows: &RecordBatch) -> Result<RecordBatch> {
+        let it = self.models.required(role)?;
+        let assembled = it.assemble(rows)?;
+        let start = Instant::now();
+        let res = it.model.run(assembled.as_ref().unwrap_or(rows), NonZeroUsize::MIN).map_err(Error::input);
+        let seconds = start.elapsed().as_secs_f64();
+        self.seconds.lock().unwrap_or_else(PoisonError::into_inner).insert(role, seconds);
+        res
     }
 
     fn call(&self, service: &str, argument: &Value) -> Result<Value> {
+        let text = |what: &str| argument.as_str().ok_or_else(|| Error::input(format!("`{service}` takes {what}")));
+        let role = || {
+            let name = text("the name of a model")?;
+            ModelRole::parse(name).ok_or_else(|| Error::input(format!("there is no model `{name}`")))
+        };
         match service {
-            "confidence" => {
-                let metric =
-                    argument.as_str().ok_or_else(|| Error::input("`confidence` takes the name of a metric"))?;
-                Ok(self.confidence.get(metric).copied().unwrap_or(0.95).into())
+            "confidence" => Ok(self.confidence.get(text("the name of a metric")?).copied().unwrap_or(0.95).into()),
+            "model" => {
+                let it = self.models.required(role()?)?;
+                serde_json::to_value(describe::model(&it.model, &it.origin)?).map_err(Error::input)
+            }
+            "machine" => serde_json::to_value(describe::machine()).map_err(Error::input),
+            "inference_seconds" => {
+                let role = role()?;
+                let seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner).get(&role).copied();
+                let never = || Error::new(ErrorKind::NotFound, format!("the {} has not run yet", role.as_str()));
+                Ok(seconds.ok_or_else(never)?.into())
             }
             other => Err(Error::new(ErrorKind::NotFound, format!("the host offers no service `{other}`"))),
         }

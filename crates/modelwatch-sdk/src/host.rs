@@ -3,7 +3,10 @@
 use arrow_array::RecordBatch;
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    about::{MachineDescription, ModelDescription},
+    error::{Error, ErrorKind, Result},
+};
 
 /// The services of the host, lent for the length of one call.
 ///
@@ -19,10 +22,14 @@ pub trait Host: Send + Sync {
         false
     }
 
-    /// Runs a model on a batch of its inputs, one column per input, and returns one column per output.
+    /// Runs a model on rows and returns one column per output, under its own name.
+    ///
+    /// The rows have the columns of the data that the pipeline makes the model's inputs of, which a probe sees
+    /// where it asks for them ([`crate::RowNeeds::inputs`]), with any values; further columns are ignored.
+    /// Where one of those is missing they have one column per input, named after it.
     ///
     /// # Errors
-    /// When the model is not part of the run, or cannot run the batch.
+    /// When the model is not part of the run, or cannot run the rows.
     fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
         let _ = input;
         Err(Error::new(ErrorKind::NotFound, format!("there is no {} model in this run", model.as_str())))
@@ -43,6 +50,31 @@ pub trait Host: Send + Sync {
         self.call("confidence", &Value::from(metric)).ok().and_then(|it| it.as_f64()).unwrap_or(0.95)
     }
 
+    /// Returns what is known of a model.
+    ///
+    /// # Errors
+    /// When the model is not part of the run, or its file cannot be read.
+    fn model(&self, model: ModelRole) -> Result<ModelDescription> {
+        read("model", self.call("model", &Value::from(model.as_str()))?)
+    }
+
+    /// Returns what is known of the machine.
+    ///
+    /// # Errors
+    /// When the host does not say.
+    fn machine(&self) -> Result<MachineDescription> {
+        read("machine", self.call("machine", &Value::Null)?)
+    }
+
+    /// Returns the seconds that the model was busy in the last [`Host::infer`] of this probe, without what it
+    /// costs to get there and back. The only clock that a probe has.
+    ///
+    /// # Errors
+    /// When the model has not run yet.
+    fn inference_seconds(&self, model: ModelRole) -> Result<f64> {
+        read("inference_seconds", self.call("inference_seconds", &Value::from(model.as_str()))?)
+    }
+
     /// Returns the error with which a component ends a call that was cancelled.
     fn cancelled(&self) -> Error {
         Error::new(ErrorKind::Cancelled, "cancelled")
@@ -50,6 +82,11 @@ pub trait Host: Send + Sync {
 }
 
 impl Host for () {}
+
+fn read<T: serde::de::DeserializeOwned>(service: &str, answer: Value) -> Result<T> {
+    serde_json::from_value(answer)
+        .map_err(|e| Error::new(ErrorKind::Other, format!("cannot read the host's answer of service `{service}`: {e}")))
+}
 
 /// Which of the two models of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -57,12 +57,14 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod about;
 mod error;
 mod host;
 mod probe;
 mod registry;
 pub mod report;
 pub mod rows;
+pub mod sample;
 pub mod state;
 pub mod store;
 mod tensor;

@@ -164,6 +164,34 @@ pub struct RowNeeds {
     pub predictions: Need,
     /// The baseline's outputs on the same rows.
     pub baseline_predictions: Need,
+    /// The columns that the candidate's inputs are made of, whatever else they are for, so that the probe can run
+    /// the candidate by itself; see [`Host::infer`] and [`crate::rows::inputs_of`].
+    pub inputs: Need,
+    /// The same of the baseline.
+    pub baseline_inputs: Need,
+}
+
+impl RowNeeds {
+    /// Returns how much the model's outputs are needed.
+    pub fn outputs_of(&self, model: ModelRole) -> Need {
+        match model {
+            ModelRole::Candidate => self.predictions,
+            ModelRole::Baseline => self.baseline_predictions,
+        }
+    }
+
+    /// Returns how much the columns of the model's inputs are needed.
+    pub fn inputs_of(&self, model: ModelRole) -> Need {
+        match model {
+            ModelRole::Candidate => self.inputs,
+            ModelRole::Baseline => self.baseline_inputs,
+        }
+    }
+
+    /// Returns how much the model itself is needed: to have its outputs, or to be run by the probe.
+    pub fn model(&self, model: ModelRole) -> Need {
+        self.outputs_of(model).max(self.inputs_of(model))
+    }
 }
 
 /// What a probe wants to see of the checkpoints' tensors.

@@ -2,10 +2,11 @@
 //!
 //! A batch has the data's own columns under their own names, and one column per model output under
 //! `candidate:<output>` and `baseline:<output>`. What a column is for stands in its field metadata
-//! under [`USES_KEY`], as words joined by `,`; [`columns`] finds them. A value with more than one
+//! under [`USES_KEY`], as words joined by `,`; [`columns`] finds them. Which inputs of a model it is a part of
+//! stands there too, where a probe asks for them; [`only_inputs`] finds those. A value with more than one
 //! axis is a fixed-size list with the metadata of `arrow.fixed_shape_tensor`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use arrow_array::{
     Array, ArrayRef, BooleanArray, FixedSizeListArray, RecordBatch,
@@ -24,6 +25,9 @@ use crate::{
 
 /// The key of the field metadata that says what a column is for.
 pub const USES_KEY: &str = "modelwatch:uses";
+
+/// The key of the field metadata that says which inputs of which model a column is a part of.
+pub const INPUTS_KEY: &str = "modelwatch:inputs";
 
 /// What a column is for. A column can have several uses, as a slice that is also a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +82,35 @@ pub fn has_use(field: &Field, wanted: Use) -> bool {
     field.metadata().get(USES_KEY).is_some_and(|it| it.split(',').any(|it| it == wanted.as_str()))
 }
 
+/// Returns `field` as a part of that input of the model.
+pub fn with_input(field: Field, model: ModelRole, input: &str) -> Field {
+    let mut all: BTreeMap<String, Vec<String>> = inputs_in(&field);
+    all.entry(model.as_str().to_owned()).or_default().push(input.to_owned());
+    let mut metadata = field.metadata().clone();
+    metadata.insert(INPUTS_KEY.to_owned(), serde_json::json!(all).to_string());
+    field.with_metadata(metadata)
+}
+
+/// Returns the names of the model's inputs that the field is a part of.
+pub fn inputs_of(field: &Field, model: ModelRole) -> Vec<String> {
+    inputs_in(field).remove(model.as_str()).unwrap_or_default()
+}
+
+fn inputs_in(field: &Field) -> BTreeMap<String, Vec<String>> {
+    field.metadata().get(INPUTS_KEY).and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default()
+}
+
+/// Returns the rows with those columns alone that the inputs of some of these models are made of.
+///
+/// # Errors
+/// When the batch contradicts itself.
+pub fn only_inputs(batch: &RecordBatch, models: &[ModelRole]) -> Result<RecordBatch> {
+    let fields = batch.schema_ref().fields().iter().enumerate();
+    let is_input = |it: &Field| models.iter().any(|model| !inputs_of(it, *model).is_empty());
+    let places: Vec<_> = fields.filter(|(_, it)| is_input(it)).map(|(place, _)| place).collect();
+    batch.project(&places).map_err(Error::input)
+}
+
 /// Returns the columns with that use, in the order of the batch.
 pub fn columns(batch: &RecordBatch, wanted: Use) -> impl Iterator<Item = (&str, &ArrayRef)> {
     let fields = batch.schema_ref().fields().iter();
@@ -94,6 +127,23 @@ pub fn outputs(batch: &RecordBatch, model: ModelRole) -> impl Iterator<Item = (&
         ModelRole::Baseline => Use::Baseline,
     };
     columns(batch, wanted).map(|(name, array)| (name.split_once(':').map_or(name, |(_, it)| it), array))
+}
+
+/// Returns the extents of a row's value, as of an image's height, width and channels; empty for a plain value.
+///
+/// Those of `arrow.fixed_shape_tensor`, else the lengths of nested fixed-size lists.
+pub fn row_shape(field: &Field) -> Vec<usize> {
+    let metadata = field.metadata().get("ARROW:extension:metadata");
+    let declared = metadata.and_then(|it| serde_json::from_str::<serde_json::Value>(it).ok());
+    let declared = declared.and_then(|it| serde_json::from_value::<Vec<usize>>(it.get("shape")?.clone()).ok());
+    let mut lengths = Vec::new();
+    let mut data_type = field.data_type();
+    while let DataType::FixedSizeList(item, length) = data_type {
+        lengths.push(*length as usize);
+        data_type = item.data_type();
+    }
+    let size = |it: &[usize]| it.iter().try_fold(1_usize, |size, it| size.checked_mul(*it));
+    declared.filter(|it| size(it) == size(&lengths)).unwrap_or(lengths)
 }
 
 /// Numbers of a column as `f64`, a row having `width` of them.
@@ -259,6 +309,20 @@ mod tests {
     }
 
     #[test]
+    fn shapes_are_declared_or_nested() {
+        let list = |item: DataType, n| DataType::FixedSizeList(Arc::new(Field::new("item", item, true)), n);
+        let flat = Field::new("x", list(DataType::Float32, 6), true);
+        let declared = |shape: &str| {
+            let metadata = [("ARROW:extension:metadata".to_owned(), format!("{{\"shape\":{shape}}}"))];
+            row_shape(&flat.clone().with_metadata(metadata.into()))
+        };
+        assert_eq!(row_shape(&flat), [6]);
+        assert_eq!((declared("[2,3]"), declared("[2,2]"), declared("7")), (vec![2, 3], vec![6], vec![6]));
+        assert_eq!(row_shape(&Field::new("x", list(list(DataType::Int8, 3), 2), true)), [2, 3]);
+        assert_eq!(row_shape(&Field::new("x", DataType::Utf8, true)), [0; 0]);
+    }
+
+    #[test]
     fn plain_values_are_read_as_text() {
         let check = |array: &dyn Array, expected: &[Option<&str>]| {
             let got = texts(array).unwrap();
@@ -272,6 +336,23 @@ mod tests {
         assert!(
             texts(&FixedSizeListArray::new_null(Arc::new(Field::new("item", DataType::Int8, true)), 1, 1)).is_err()
         );
+    }
+
+    #[test]
+    fn a_column_can_be_a_part_of_several_inputs() {
+        let field = Field::new("pixels", DataType::Float64, true);
+        let field = with_input(with_uses(field, &[Use::Feature]), ModelRole::Candidate, "x,y");
+        let field = with_input(with_input(field, ModelRole::Candidate, "mask"), ModelRole::Baseline, "X");
+        assert_eq!(inputs_of(&field, ModelRole::Candidate), ["x,y", "mask"]);
+        assert_eq!(inputs_of(&field, ModelRole::Baseline), ["X"]);
+        assert!(has_use(&field, Use::Feature));
+        let schema = Arc::new(arrow_schema::Schema::new(vec![Field::new("id", DataType::Int64, true), field]));
+        let batch = RecordBatch::new_empty(schema);
+        for role in [ModelRole::Candidate, ModelRole::Baseline] {
+            let inputs = only_inputs(&batch, &[role]).unwrap();
+            assert_eq!(inputs.schema().fields().iter().map(|it| it.name().as_str()).collect::<Vec<_>>(), ["pixels"]);
+        }
+        assert_eq!(only_inputs(&batch, &[]).unwrap().num_columns(), 0);
     }
 
     #[test]

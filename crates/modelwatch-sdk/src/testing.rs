@@ -1,11 +1,12 @@
 //! Conformance suites: what the host relies on, as tests that any author can run.
 //!
-//! [`probe`](fn@probe) takes verifiers and analyzers, [`store`](fn@store) takes checkpoint stores. Both see only
+//! [`probe`](fn@probe) takes verifiers and analyzers ([`probe_on`] with a host that has models, as [`ModelHost`]), [`store`](fn@store) takes checkpoint stores. Both see only
 //! the ordinary traits, so that they judge a component that is linked in and one that was loaded
 //! from a library alike. This is test support: a violation panics, with a message that says which
 //! promise was broken. What a component computes is not judged here; its own tests know that.
 
 mod hygiene;
+mod models;
 mod probe;
 mod rows;
 mod store;
@@ -13,7 +14,8 @@ mod store_races;
 #[cfg(test)]
 mod wrong_stores;
 
-pub use probe::{OwnedTensor, ProbeCase, probe};
+pub use models::{ModelHost, TestModel};
+pub use probe::{OwnedTensor, ProbeCase, probe, probe_on};
 pub use store::store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -7,7 +7,7 @@ use arrow_schema::{Field, Schema};
 use modelwatch_config::Columns;
 use modelwatch_sdk::{
     ModelRole, Need, RowNeeds,
-    rows::{Use, has_use, with_uses},
+    rows::{Use, has_use, inputs_of, with_input, with_uses},
 };
 
 use crate::{data::width, inputs::InputMap};
@@ -26,13 +26,14 @@ pub(crate) struct Layout {
     fields: Vec<Field>,
     /// The columns that are read.
     read: BTreeSet<String>,
+    /// The models whose outputs are wanted.
     models: Vec<(ModelRole, InputMap)>,
     needs: Vec<RowNeeds>,
     infer_threads: NonZeroUsize,
 }
 
 impl Layout {
-    /// Plans for probes with these needs. The models are those that some probe wants.
+    /// Plans for probes with these needs. The models are those that some probe wants, to have outputs or to run it.
     pub(crate) fn new(
         schema: &Schema,
         columns: &Columns,
@@ -40,9 +41,12 @@ impl Layout {
         models: Vec<(ModelRole, InputMap)>,
         infer_threads: NonZeroUsize,
     ) -> Self {
-        let fields: Vec<_> = schema.fields().iter().map(|it| used(it, columns)).collect();
+        let fields = schema.fields().iter().map(|it| used(it, columns));
+        let fields: Vec<_> = fields.map(|it| fed(it, &models)).collect();
         let wanted = fields.iter().filter(|field| needs.iter().any(|it| wants(it, field)));
         let mut read: BTreeSet<String> = wanted.map(|it| it.name().clone()).collect();
+        let mut models = models;
+        models.retain(|(role, _)| needs.iter().any(|it| it.outputs_of(*role) != Need::No));
         read.extend(models.iter().flat_map(|(_, map)| map.columns()).map(str::to_owned));
         // Rows are counted by reading at least one column.
         if read.is_empty() {
@@ -124,6 +128,14 @@ fn used(field: &Field, columns: &Columns) -> Field {
     with_uses(field.clone(), &uses)
 }
 
+/// Returns the field with the models' inputs that it is a part of.
+fn fed(field: Field, models: &[(ModelRole, InputMap)]) -> Field {
+    models.iter().fold(field, |res, (role, map)| {
+        let inputs: Vec<_> = map.inputs_of(res.name()).map(str::to_owned).collect();
+        inputs.iter().fold(res, |res, input| with_input(res, *role, input))
+    })
+}
+
 fn wants(needs: &RowNeeds, field: &Field) -> bool {
     let by_use = [
         (needs.features, Use::Feature),
@@ -135,5 +147,9 @@ fn wants(needs: &RowNeeds, field: &Field) -> bool {
         (needs.predictions != Need::No, Use::Candidate),
         (needs.baseline_predictions != Need::No, Use::Baseline),
     ];
-    by_use.into_iter().any(|(wanted, it)| wanted && has_use(field, it)) || needs.columns.contains(field.name())
+    by_use.into_iter().any(|(wanted, it)| wanted && has_use(field, it))
+        || needs.columns.contains(field.name())
+        || [ModelRole::Candidate, ModelRole::Baseline]
+            .into_iter()
+            .any(|it| needs.inputs_of(it) != Need::No && !inputs_of(field, it).is_empty())
 }

@@ -27,7 +27,7 @@ use crate::{
     pass::{self, Layout, PassSettings, Slot},
     prune,
     record::{CheckpointRecord, Coverage, GapRecord},
-    services::{Models, PlainHost},
+    services::{Models, PlainHost, RunModel},
 };
 
 /// A run on its way.
@@ -135,8 +135,8 @@ pub(super) fn execute(
     let (candidate_model, baseline_model) =
         run.phase("models", |run| run.models(&plan, candidate.as_ref(), baseline.as_ref()));
     let models = Models {
-        candidate: candidate_model.as_ref().ok().map(|it| it.model.clone()),
-        baseline: baseline_model.as_ref().ok().map(|it| it.model.clone()),
+        candidate: candidate_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
+        baseline: baseline_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
     };
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
     let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
@@ -310,15 +310,12 @@ impl<'a> Run<'a> {
     ) -> (Result<LoadedModel, String>, Result<LoadedModel, String>) {
         let needs = plan.probes.iter().filter_map(|it| it.found.as_ref().ok()).map(|it| &it.needs);
         let rows: Vec<_> = needs.flat_map(|it| [&it.current, &it.reference]).flatten().collect();
-        let load = |ready: Option<&Ready>, role, wanted: bool| match ready {
+        let load = |ready: Option<&Ready>, role| match ready {
             None => Err(format!("there is no {} checkpoint", ModelRole::as_str(role))),
-            Some(_) if !wanted => Err("no probe wants it".to_owned()),
+            Some(_) if rows.iter().all(|it| it.model(role) == Need::No) => Err("no probe wants it".to_owned()),
             Some(it) => model::load(it.path(), it.model.as_deref(), role).map_err(|e| it.named(&e.to_string())),
         };
-        (
-            load(candidate, ModelRole::Candidate, rows.iter().any(|it| it.predictions != Need::No)),
-            load(baseline, ModelRole::Baseline, rows.iter().any(|it| it.baseline_predictions != Need::No)),
-        )
+        (load(candidate, ModelRole::Candidate), load(baseline, ModelRole::Baseline))
     }
 
     /// Opens a probe, unless its `when` keeps it out.
@@ -350,12 +347,9 @@ impl<'a> Run<'a> {
         for slot in slots {
             let rows: Vec<_> = [&slot.needs.current, &slot.needs.reference].into_iter().flatten().cloned().collect();
             for it in rows {
-                for (need, model, role) in [
-                    (it.predictions, candidate, ModelRole::Candidate),
-                    (it.baseline_predictions, baseline, ModelRole::Baseline),
-                ] {
+                for (model, role) in [(candidate, ModelRole::Candidate), (baseline, ModelRole::Baseline)] {
                     let Err(why) = model else { continue };
-                    match need {
+                    match it.model(role) {
                         Need::Required => slot.fail_with(format!("the {} model cannot be run: {why}", role.as_str())),
                         Need::Optional if self.pipeline_has(role) => {
                             let what = format!("the {} model's outputs", role.as_str());
@@ -416,18 +410,16 @@ impl<'a> Run<'a> {
         let columns = self.columns();
         let mut maps = Vec::new();
         for model_role in [ModelRole::Candidate, ModelRole::Baseline] {
-            let need = |slot: &Slot<'_>| {
-                row_needs(slot, role).map_or(Need::No, |it| match model_role {
-                    ModelRole::Candidate => it.predictions,
-                    ModelRole::Baseline => it.baseline_predictions,
-                })
-            };
+            let need = |slot: &Slot<'_>| row_needs(slot, role).map_or(Need::No, |it| it.model(model_role));
             let Some(model) = models.get(model_role) else { continue };
             if slots.iter().all(|it| need(it) == Need::No) {
                 continue;
             }
-            match InputMap::plan(model.info(), &columns, dataset.schema()) {
-                Ok(it) => maps.push((model_role, it)),
+            match InputMap::plan(model.model.info(), &columns, dataset.schema()) {
+                Ok(it) => {
+                    model.set_inputs(it.clone());
+                    maps.push((model_role, it));
+                }
                 Err(e) => {
                     let why =
                         format!("the {} model cannot be run on the {} data: {e}", model_role.as_str(), role.as_str());

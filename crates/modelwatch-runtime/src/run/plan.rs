@@ -1,11 +1,15 @@
 //! What has to be read, inferred and mapped; nothing else is done.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
 use modelwatch_config::{
     self as config, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean,
 };
-use modelwatch_sdk::{ErrorKind, Kind, Need, Role, RowNeeds};
+use modelwatch_sdk::{ErrorKind, Kind, ModelRole, Need, Role, RowNeeds};
 use serde_json::Value;
 
 use super::{Options, Problem};
@@ -264,10 +268,10 @@ impl<'a> Planner<'a, '_> {
                     self.lacks(settings, &format!("a {name} column"), &format!("set `{name}` in `[data.columns]`"));
                 }
             }
-            if rows.predictions == Need::Required && self.pipeline.checkpoint.is_none() {
+            if rows.model(ModelRole::Candidate) == Need::Required && self.pipeline.checkpoint.is_none() {
                 self.lacks(settings, "a model", "add `[checkpoint]`");
             }
-            if rows.baseline_predictions == Need::Required && self.pipeline.baseline.is_none() {
+            if rows.model(ModelRole::Baseline) == Need::Required && self.pipeline.baseline.is_none() {
                 self.lacks(settings, "a baseline model", "add `[baseline]`");
             }
         }
@@ -359,8 +363,13 @@ impl<'a> Planned<'a> {
         if let Some((deadline, _)) = deadline {
             found.opener.set_deadline(deadline);
         }
-        let host =
-            ProbeHost { cancelled: Arc::clone(&options.cancelled), deadline, models: models.clone(), confidence };
+        let host = ProbeHost {
+            cancelled: Arc::clone(&options.cancelled),
+            deadline,
+            models: models.clone(),
+            confidence,
+            seconds: Mutex::default(),
+        };
         Slot::open(self.settings, found.opener.clone(), host).map_err(|e| e.message)
     }
 }

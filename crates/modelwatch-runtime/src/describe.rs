@@ -1,0 +1,69 @@
+//! What probes are told about models and the machine.
+
+use std::{env::consts, fs, thread};
+
+use modelwatch_infer::{Model, ModelFormat, Runtime, TensorSpec, TractRuntime, model_bytes};
+use modelwatch_sdk::{
+    Error, Result,
+    about::{MachineDescription, MlflowField, MlflowSignature, ModelDescription, Port},
+};
+use modelwatch_tensors::{MLMODEL_FILE, MlModel, OnnxModel, SignatureField};
+
+use crate::model::{Origin, format_name};
+
+/// Returns what is known of a model that was loaded.
+pub(crate) fn model(model: &Model, origin: &Origin) -> Result<ModelDescription> {
+    let info = model.info();
+    let bytes = model_bytes(&origin.file).map_err(Error::io)?;
+    // Read again rather than kept: few probes ask, and only the file says it.
+    let onnx = match info.format {
+        ModelFormat::Onnx => Some(OnnxModel::open(&origin.file).map_err(Error::io)?),
+        _ => None,
+    };
+    let operators = match &onnx {
+        Some(it) => it.op_counts.clone(),
+        None => info.operators.iter().map(|(name, &n)| (name.clone(), n as u64)).collect(),
+    };
+    let mlflow = match MlModel::open(&origin.checkpoint) {
+        Ok(it) => Some(MlflowSignature { inputs: fields(it.inputs), outputs: fields(it.outputs) }),
+        Err(_) if !origin.checkpoint.join(MLMODEL_FILE).exists() => None,
+        Err(e) => return Err(Error::io(e)),
+    };
+    Ok(ModelDescription {
+        format: format_name(info.format).to_owned(),
+        file: origin.name.clone(),
+        bytes,
+        parameters: info.n_parameters,
+        inputs: info.inputs.iter().map(port).collect(),
+        outputs: info.outputs.iter().map(port).collect(),
+        operators,
+        opsets: onnx.map(|it| it.opset_imports),
+        signature: info.signature.clone(),
+        mlflow,
+        load_seconds: origin.load_seconds,
+    })
+}
+
+fn port(spec: &TensorSpec) -> Port {
+    let shape = spec.shape.iter().map(|it| it.map(|it| it as u64)).collect();
+    Port { name: spec.name.clone(), dtype: spec.dtype.to_string(), shape }
+}
+
+fn fields(fields: Vec<SignatureField>) -> Vec<MlflowField> {
+    let one =
+        |it: SignatureField| MlflowField { name: it.name, dtype: it.dtype, shape: it.shape, optional: !it.is_required };
+    fields.into_iter().map(one).collect()
+}
+
+/// Returns what is known of this machine.
+pub(crate) fn machine() -> MachineDescription {
+    let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu_info.lines().find_map(|it| it.strip_prefix("model name")?.split_once(':')).map(|it| it.1.trim());
+    MachineDescription {
+        os: consts::OS.to_owned(),
+        arch: consts::ARCH.to_owned(),
+        cpu: cpu.unwrap_or_default().to_owned(),
+        threads: thread::available_parallelism().map_or(1, |it| it.get() as u64),
+        runtime: TractRuntime::default().name().to_owned(),
+    }
+}

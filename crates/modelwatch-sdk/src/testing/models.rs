@@ -1,0 +1,93 @@
+//! A host whose models are functions.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use arrow_array::RecordBatch;
+use serde_json::Value;
+
+use crate::{
+    about::{MachineDescription, ModelDescription},
+    error::{Error, ErrorKind, Result},
+    host::{Host, ModelRole},
+};
+
+type Run = dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync;
+type Seconds = dyn Fn(u64, usize) -> f64 + Send + Sync;
+
+/// A model that is a function.
+pub struct TestModel {
+    /// Returns the outputs for rows, one column per output.
+    pub run: Box<Run>,
+    /// What the host tells about it.
+    pub description: ModelDescription,
+    /// Returns the seconds that a run takes, by how many there were before and how many rows there are.
+    pub seconds: Box<Seconds>,
+}
+
+impl TestModel {
+    /// Returns a model that nothing is known of, and that takes a millisecond for a row.
+    pub fn new(run: impl Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync + 'static) -> Self {
+        Self {
+            run: Box::new(run),
+            description: ModelDescription::default(),
+            seconds: Box::new(|_, rows| rows as f64 * 1e-3),
+        }
+    }
+}
+
+/// A host with models, for tests of probes that run them.
+#[derive(Default)]
+pub struct ModelHost {
+    models: BTreeMap<&'static str, TestModel>,
+    /// By model: how often it ran, and how long the last time.
+    runs: Mutex<BTreeMap<&'static str, (u64, f64)>>,
+}
+
+impl ModelHost {
+    /// Returns a host whose candidate is `model`.
+    pub fn new(model: TestModel) -> Self {
+        Self { models: BTreeMap::from([(ModelRole::Candidate.as_str(), model)]), runs: Mutex::default() }
+    }
+
+    /// Adds a baseline.
+    #[must_use]
+    pub fn with_baseline(mut self, model: TestModel) -> Self {
+        self.models.insert(ModelRole::Baseline.as_str(), model);
+        self
+    }
+
+    fn get(&self, name: &str) -> Result<&TestModel> {
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no {name} model in this run"));
+        self.models.get(name).ok_or_else(missing)
+    }
+}
+
+impl Host for ModelHost {
+    fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
+        let it = self.get(model.as_str())?;
+        let outputs = (it.run)(input)?;
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, last) = runs.entry(model.as_str()).or_default();
+        *last = (it.seconds)(*before, input.num_rows());
+        *before += 1;
+        Ok(outputs)
+    }
+
+    fn call(&self, service: &str, argument: &Value) -> Result<Value> {
+        let name = argument.as_str().unwrap_or_default();
+        let written = match service {
+            "model" => serde_json::to_value(&self.get(name)?.description),
+            "machine" => serde_json::to_value(MachineDescription { os: "test".to_owned(), ..Default::default() }),
+            "inference_seconds" => {
+                let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+                let (_, last) = runs.get(name).ok_or_else(|| Error::input(format!("{name} has not run yet")))?;
+                Ok((*last).into())
+            }
+            other => return Err(Error::new(ErrorKind::NotFound, format!("the host offers no service `{other}`"))),
+        };
+        written.map_err(Error::input)
+    }
+}

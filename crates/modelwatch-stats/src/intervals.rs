@@ -182,6 +182,55 @@ pub fn newcombe_paired(counts: PairedCounts, level: f64) -> Result<Interval, Und
     })
 }
 
+/// The ranks, counted from 1, of the sorted values between which a quantile lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ranks {
+    /// The lower one; none where there are too few values for a lower bound.
+    pub low: Option<u64>,
+    /// The upper one; none where there are too few values for an upper bound.
+    pub high: Option<u64>,
+}
+
+/// Returns the ranks of `n` sorted values that enclose the `quantile` of what they were drawn from.
+///
+/// Distribution-free (Conover 1999, section 3.2): the number of values below the quantile is binomial, so that
+/// P(B < low) and P(B ≥ high) are at most half of 1 - `level` each. Never covers less than the level.
+///
+/// ```
+/// use modelwatch_stats::intervals::{Ranks, quantile_ranks};
+///
+/// // The median of 10: P(B < 2) = 11 / 1024 = 0.011, P(B < 3) = 56 / 1024 = 0.055, and the same from above.
+/// assert_eq!(quantile_ranks(10, 0.5, 0.95), Ok(Ranks { low: Some(2), high: Some(9) }));
+/// // All of 100 values lie below the 99th percentile in 0.99^100 = 37 % of all samples.
+/// assert_eq!(quantile_ranks(100, 0.99, 0.95).unwrap().high, None);
+/// ```
+pub fn quantile_ranks(n: u64, quantile: f64, level: f64) -> Result<Ranks, Undefined> {
+    if n == 0 {
+        return Err(Undefined::new(Reason::Empty));
+    }
+    open_unit(quantile)?;
+    open_unit(level)?;
+    let tail = (1.0 - level) / 2.0;
+    // P(B < k) = P(B ≤ k - 1) = I_{1-q}(n - k + 1, k), which grows with k.
+    let below = |k: u64| match k {
+        0 => 0.0,
+        k if k > n => 1.0,
+        k => beta_reg((n - k + 1) as f64, k as f64, 1.0 - quantile),
+    };
+    let first = |holds: &dyn Fn(u64) -> bool| {
+        let (mut low, mut high) = (0, n + 1);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if holds(middle) { high = middle } else { low = middle }
+        }
+        high
+    };
+    // The last k of which P(B < k) is at most the tail, and the first of which P(B ≥ k) is.
+    let low = first(&|k| below(k) > tail) - 1;
+    let high = first(&|k| 1.0 - below(k) <= tail);
+    Ok(Ranks { low: (low >= 1).then_some(low), high: (high <= n).then_some(high) })
+}
+
 /// Returns the z such that a standard normal value lies within ±z with probability `level`.
 pub fn two_sided_z(level: f64) -> Result<f64, Undefined> {
     open_unit(level)?;
@@ -234,6 +283,38 @@ mod tests {
         assert_eq!(student_t_quantile(0.5, 3.0), Ok(0.0));
         assert_eq!(student_t_quantile(0.9, 0.0), Err(Undefined::new(Reason::OutOfRange)));
         assert_eq!(normal_quantile(f64::NAN), Err(Undefined::new(Reason::OutOfRange)));
+    }
+
+    #[test]
+    fn quantile_ranks_cover_what_they_say() {
+        let binomial = |n: u64, q: f64| {
+            let mut all = vec![1.0];
+            for _ in 0..n {
+                let mut next = vec![0.0; all.len() + 1];
+                for (k, it) in all.iter().enumerate() {
+                    next[k] += it * (1.0 - q);
+                    next[k + 1] += it * q;
+                }
+                all = next;
+            }
+            all
+        };
+        for (n, q, level) in [(10, 0.5, 0.95), (60, 0.95, 0.9), (400, 0.99, 0.95), (5, 0.5, 0.99), (37, 0.1, 0.8)] {
+            let masses = binomial(n, q);
+            let tail = (1.0 - level) / 2.0 + 1e-12;
+            let below = |k: u64| masses[..k as usize].iter().sum::<f64>();
+            let Ranks { low, high } = quantile_ranks(n, q, level).unwrap();
+            let lowest = low.unwrap_or(0);
+            assert!(below(lowest) <= tail && below(lowest + 1) > tail, "{n} {q}: {low:?}");
+            let highest = high.unwrap_or(n + 1);
+            assert!(high.is_none() || 1.0 - below(highest) <= tail, "{n} {q}: {high:?}");
+            assert!(1.0 - below(highest - 1) > tail, "{n} {q}: {high:?}");
+        }
+        // 0.99^n is at most 2.5 % from 368 on.
+        assert_eq!(quantile_ranks(367, 0.99, 0.95).unwrap().high, None);
+        assert_eq!(quantile_ranks(368, 0.99, 0.95).unwrap().high, Some(368));
+        assert_eq!(quantile_ranks(0, 0.5, 0.95), Err(Undefined::new(Reason::Empty)));
+        assert_eq!(quantile_ranks(9, 1.0, 0.95), Err(Undefined::new(Reason::OutOfRange)));
     }
 
     #[test]

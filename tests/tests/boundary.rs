@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use common::{faulty, features, matrix_rows, object, probe_of, weights};
+use common::{behavior, faulty, features, matrix_rows, model_rows, models, object, probe_of, weights};
 use modelwatch_runtime::plugin::{Catalog, SearchPath};
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role,
@@ -28,6 +28,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
         analyze_drift::registry(),
         analyze_weights::registry(),
         store_local::registry(),
+        verify_behavior::registry(),
         verify_golden::registry(),
         verify_metrics::registry(),
     ] {
@@ -51,15 +52,26 @@ fn conforms(
     rows: &[(Role, RecordBatch)],
     tensors: &[(ModelRole, OwnedTensor)],
 ) {
+    conforms_on(&(), kind, name, config, rows, tensors);
+}
+
+fn conforms_on(
+    host: &dyn Host,
+    kind: Kind,
+    name: &str,
+    config: &Value,
+    rows: &[(Role, RecordBatch)],
+    tensors: &[(ModelRole, OwnedTensor)],
+) {
     let reports: Vec<_> = lanes()
         .iter()
         .map(|(_, catalog)| {
             let open = || probe_of(catalog, kind, name, config);
-            testing::probe(&ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec() });
+            testing::probe_on(host, &ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec() });
             let mut probe = open().unwrap();
-            rows.iter().for_each(|(role, batch)| probe.update(&(), *role, batch).unwrap());
-            tensors.iter().for_each(|(role, it)| probe.update_tensor(&(), *role, &it.view()).unwrap());
-            serde_json::to_string(&probe.evaluate(&()).unwrap()).unwrap()
+            rows.iter().for_each(|(role, batch)| probe.update(host, *role, batch).unwrap());
+            tensors.iter().for_each(|(role, it)| probe.update_tensor(host, *role, &it.view()).unwrap());
+            serde_json::to_string(&probe.evaluate(host).unwrap()).unwrap()
         })
         .collect();
     assert_eq!(reports[0], reports[1], "{name}: the linked and the loaded plugin disagree");
@@ -75,6 +87,12 @@ fn metrics_conforms_linked_and_loaded() {
 fn golden_conforms_linked_and_loaded() {
     let rows = [(Role::Current, matrix_rows())];
     conforms(Kind::Verifier, "golden", &json!({"outputs": {"probs": "expected"}}), &rows, &[]);
+}
+
+#[test]
+fn behavior_conforms_linked_and_loaded() {
+    let rows = [(Role::Current, model_rows())];
+    conforms_on(&models(), Kind::Verifier, "behavior", &behavior(), &rows, &[]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use common::{component, faulty, features, matrix_rows, weights};
+use common::{behavior, component, faulty, features, matrix_rows, model_rows, models, weights};
 use modelwatch_runtime::plugin::{Catalog, Opener, SearchPath, WorkerLimits, WorkerProgram};
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role,
@@ -38,6 +38,17 @@ fn conforms(
     rows: &[(Role, RecordBatch)],
     tensors: &[(ModelRole, OwnedTensor)],
 ) {
+    conforms_on(&(), kind, name, config, rows, tensors);
+}
+
+fn conforms_on(
+    host: &dyn Host,
+    kind: Kind,
+    name: &str,
+    config: &Value,
+    rows: &[(Role, RecordBatch)],
+    tensors: &[(ModelRole, OwnedTensor)],
+) {
     let catalog = Catalog::load(&SearchPath::exactly(vec![plugins_dir()]));
     let openers = [
         Opener::in_thread(component(&catalog, kind, name)),
@@ -45,13 +56,13 @@ fn conforms(
     ];
     let [thread, process] = openers.map(|it| {
         let open = || it.open_probe(config);
-        testing::probe(&ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec() });
+        testing::probe_on(host, &ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec() });
         let mut probe = open().unwrap();
-        rows.iter().for_each(|(role, batch)| probe.update(&(), *role, batch).unwrap());
-        tensors.iter().for_each(|(role, it)| probe.update_tensor(&(), *role, &it.view()).unwrap());
+        rows.iter().for_each(|(role, batch)| probe.update(host, *role, batch).unwrap());
+        tensors.iter().for_each(|(role, it)| probe.update_tensor(host, *role, &it.view()).unwrap());
         let needs = serde_json::to_string(&probe.needs()).unwrap();
         let state = probe.state().unwrap();
-        (needs, state, serde_json::to_string(&probe.evaluate(&()).unwrap()).unwrap())
+        (needs, state, serde_json::to_string(&probe.evaluate(host).unwrap()).unwrap())
     });
     assert_eq!(thread, process, "{name}: the thread and the process disagree");
 }
@@ -66,6 +77,12 @@ fn metrics_conforms_in_a_process() {
 fn golden_conforms_in_a_process() {
     let rows = [(Role::Current, matrix_rows())];
     conforms(Kind::Verifier, "golden", &json!({"outputs": {"probs": "expected"}}), &rows, &[]);
+}
+
+#[test]
+fn behavior_conforms_in_a_process() {
+    let rows = [(Role::Current, model_rows())];
+    conforms_on(&models(), Kind::Verifier, "behavior", &behavior(), &rows, &[]);
 }
 
 #[test]

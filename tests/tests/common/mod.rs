@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use modelwatch_runtime::plugin::{Catalog, Component, Lookup, SearchPath};
 use modelwatch_sdk::{
-    Kind, ModelRole, Probe, RecordBatch, Result,
+    Error, Kind, ModelRole, Probe, RecordBatch, Result,
+    about::{ModelDescription, Port},
     arrow::{
-        array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
+        array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
-    rows::{Use, with_uses},
-    testing::OwnedTensor,
+    rows::{self, Use, with_input, with_uses},
+    testing::{ModelHost, OwnedTensor, TestModel},
 };
 use modelwatch_tests::fixture_plugins_dir;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A component that must be there.
 pub(crate) fn component<'a>(catalog: &'a Catalog, kind: Kind, name: &str) -> Component<'a> {
@@ -73,6 +74,68 @@ pub(crate) fn matrix_rows() -> RecordBatch {
         (Field::new("expected", list(), true), scores(0.0)),
         (with_uses(Field::new("candidate:probs", list(), true), &[Use::Candidate]), scores(1e-8)),
     ])
+}
+
+/// A model of three numbers: their shares.
+fn shares() -> TestModel {
+    TestModel::new(|rows| {
+        let column = rows.column_by_name("numbers").ok_or_else(|| Error::input("there is no column `numbers`"))?;
+        let numbers = rows::numbers(column.as_ref())?;
+        let share = |row: usize| {
+            let sum: f64 = numbers.row(row).iter().map(|it| it.exp()).sum();
+            numbers.row(row).iter().map(move |it| (it.exp() / sum) as f32)
+        };
+        let probs: Float32Array = (0..rows.num_rows()).flat_map(share).map(Some).collect();
+        let item = Arc::new(Field::new("item", DataType::Float32, true));
+        let probs = FixedSizeListArray::try_new(item, 3, Arc::new(probs), None).map_err(Error::input)?;
+        RecordBatch::try_from_iter([("probs", Arc::new(probs) as ArrayRef)]).map_err(Error::input)
+    })
+}
+
+/// A host whose candidate and baseline are the same model, which takes the column `numbers` as its input `x`.
+pub(crate) fn models() -> ModelHost {
+    let described = || {
+        let mut res = shares();
+        res.description = ModelDescription {
+            format: "onnx".to_owned(),
+            inputs: vec![Port { name: "x".to_owned(), dtype: "f32".to_owned(), shape: vec![None, Some(3)] }],
+            outputs: vec![Port { name: "probs".to_owned(), dtype: "f32".to_owned(), shape: vec![None, Some(3)] }],
+            operators: [("Softmax".to_owned(), 1)].into(),
+            ..ModelDescription::default()
+        };
+        res
+    };
+    ModelHost::new(described()).with_baseline(described())
+}
+
+/// Sixty rows for that model, with its outputs.
+pub(crate) fn model_rows() -> RecordBatch {
+    let numbers: Float32Array = (0..180).map(|it| Some((it * 37 % 60) as f32 / 60.0)).collect();
+    let item = Arc::new(Field::new("item", DataType::Float32, true));
+    let numbers = FixedSizeListArray::new(item, 3, Arc::new(numbers), None);
+    let field = with_uses(Field::new("numbers", numbers.data_type().clone(), true), &[Use::Feature]);
+    let field = with_input(with_input(field, ModelRole::Candidate, "x"), ModelRole::Baseline, "x");
+    let inputs = batch(vec![(field.clone(), Arc::new(numbers.clone()))]);
+    let probs = Arc::clone((shares().run)(&inputs).unwrap().column(0));
+    batch(vec![
+        (
+            with_uses(Field::new("row", DataType::Int64, true), &[Use::Id]),
+            Arc::new(Int64Array::from_iter_values(0..60)),
+        ),
+        (field, Arc::new(numbers)),
+        (with_uses(Field::new("candidate:probs", probs.data_type().clone(), true), &[Use::Candidate]), probs),
+    ])
+}
+
+/// Options of `behavior` with a test of each kind.
+pub(crate) fn behavior() -> Value {
+    json!({
+        "invariance": [{ "name": "noise", "change": { "noise": 0.1 }, "tolerance": 0.05, "share": 0.5 }],
+        "directional": [
+            { "name": "all", "change": { "scale": 2 }, "columns": ["numbers"], "expect": "not-lower", "element": 2 },
+        ],
+        "cases": [{ "name": "last", "inputs": { "numbers": [0, 0, 1] }, "class": 2 }],
+    })
 }
 
 /// Two layers, of a candidate and of its baseline.

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::support::{Project, repository};
 
 #[test]
@@ -31,6 +33,29 @@ fn every_example_passes_on_a_fresh_store() {
         assert!(fs::read_to_string(project.path().join("report.xml")).unwrap().contains("<testsuites"));
     }
     assert!(n >= 4, "{n} examples");
+}
+
+/// Each example that fails, and the errors that it is there for.
+const FAILING: [(&str, &[&str]); 1] = [("behavior", &["MW-B001", "MW-B004"])];
+
+#[test]
+fn every_failing_example_fails_as_it_says() {
+    let configs = repository().join("configs/failing");
+    assert_eq!(fs::read_dir(&configs).unwrap().count(), FAILING.len());
+    for (name, codes) in FAILING {
+        let project = Project::new();
+        let here = project.path().display();
+        let (store, history) = (format!("store.with.path='{here}/store'"), format!("run.history='{here}/history.db'"));
+        let path = configs.join(name).with_extension("toml");
+        let arguments = ["run", path.to_str().unwrap(), "--format", "json", "--set", &store, "--set", &history];
+        let ended = project.modelwatch(&arguments);
+        assert_eq!(ended.code, 1, "{name}: {}{}", ended.out, ended.err);
+        let record: Value = serde_json::from_str(&ended.out).unwrap();
+        // Warnings may depend on the machine.
+        let errors = record["findings"].as_array().unwrap().iter().filter(|it| it["severity"] == "error");
+        let found: Vec<_> = errors.map(|it| it["code"].as_str().unwrap()).collect();
+        assert_eq!(found, codes, "{name}");
+    }
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! What a model answers: numbers, and the class that they say.
+
+use modelwatch_sdk::{
+    Error, Result,
+    arrow::{
+        array::{Array, ArrayRef},
+        schema::DataType,
+    },
+    rows::{self, Numbers},
+};
+
+/// The answers for the rows of a batch.
+pub(crate) enum Answers<'a> {
+    /// One number per class, or one score.
+    Scores { numbers: Numbers<'a>, threshold: f64 },
+    /// One integer, which is the class.
+    Whole(Numbers<'a>),
+    /// One text, which is the class.
+    Texts(Vec<Option<String>>),
+}
+
+impl<'a> Answers<'a> {
+    pub(crate) fn of(array: &'a ArrayRef, threshold: f64) -> Result<Self> {
+        if !rows::is_numeric(array.data_type()) {
+            let texts = rows::texts(array.as_ref())?;
+            return Ok(Self::Texts(texts.into_iter().map(|it| it.map(|it| it.into_owned())).collect()));
+        }
+        let numbers = rows::numbers(array.as_ref())?;
+        Ok(if numbers.width == 1 && is_whole(array.data_type()) {
+            Self::Whole(numbers)
+        } else {
+            Self::Scores { numbers, threshold }
+        })
+    }
+
+    /// Returns the numbers of a row; none where the answer is a text.
+    pub(crate) fn numbers(&self, row: usize) -> Option<&[f64]> {
+        match self {
+            Self::Scores { numbers, .. } | Self::Whole(numbers) => Some(numbers.row(row)),
+            Self::Texts(_) => None,
+        }
+    }
+
+    /// Returns whether a number of the row is missing or not finite.
+    pub(crate) fn is_broken(&self, row: usize) -> bool {
+        match self {
+            Self::Texts(it) => it[row].is_none(),
+            _ => self.numbers(row).is_none_or(|it| it.iter().any(|it| !it.is_finite())),
+        }
+    }
+
+    /// Returns the class that the answer says.
+    pub(crate) fn class(&self, row: usize) -> String {
+        match self {
+            Self::Texts(it) => it[row].clone().unwrap_or_default(),
+            Self::Whole(it) => it.row(row)[0].to_string(),
+            Self::Scores { numbers, threshold } => match numbers.row(row) {
+                [score] => u8::from(score >= threshold).to_string(),
+                scores => highest(scores).to_string(),
+            },
+        }
+    }
+
+    /// Returns the answer as a person reads it.
+    pub(crate) fn text(&self, row: usize) -> String {
+        match self.numbers(row) {
+            None => self.class(row),
+            Some([it]) => it.to_string(),
+            Some(it) => {
+                let class = highest(it);
+                format!("class {class} ({})", it.get(class).copied().unwrap_or(f64::NAN))
+            }
+        }
+    }
+}
+
+/// Returns the first index of the highest value; NaN is lowest.
+fn highest(values: &[f64]) -> usize {
+    let mut res = 0;
+    for (idx, &it) in values.iter().enumerate() {
+        if it > values[res] || values[res].is_nan() {
+            res = idx;
+        }
+    }
+    res
+}
+
+/// Returns the output of that name, or the only one.
+pub(crate) fn choose<'b>(outputs: &[(&'b str, &'b ArrayRef)], wanted: Option<&str>) -> Result<(&'b str, &'b ArrayRef)> {
+    let names: Vec<_> = outputs.iter().map(|it| it.0).collect();
+    match (wanted, outputs) {
+        (None, [only]) => Ok(*only),
+        (None, _) => Err(Error::config("/output", format!("the model has the outputs {}", names.join(", ")))
+            .with_help("name one of them in `output`")),
+        (Some(wanted), _) => outputs.iter().find(|it| it.0 == wanted).copied().ok_or_else(|| {
+            Error::config("/output", format!("the model has no output `{wanted}`"))
+                .with_help(format!("name one of {} in `output`", names.join(", ")))
+        }),
+    }
+}
+
+fn is_whole(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::FixedSizeList(item, _) => is_whole(item.data_type()),
+        it => it.is_integer() || *it == DataType::Boolean,
+    }
+}

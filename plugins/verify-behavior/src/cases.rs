@@ -1,0 +1,74 @@
+//! Cases with known answers, one row each.
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    Error, Host, ModelRole, RecordBatch, Result,
+    arrow::{
+        array::{ArrayRef, FixedSizeListArray, Float64Array, StringArray},
+        schema::{DataType, Field},
+    },
+};
+
+use crate::{
+    answers::{self, Answers},
+    config::{Case, Known},
+    settings::Settings,
+};
+
+/// What became of a case.
+pub(crate) enum Outcome {
+    Right,
+    /// What was answered instead.
+    Wrong(String),
+    /// The answer is not finite.
+    Broken(String),
+    /// Why there is no answer.
+    NoAnswer(String),
+}
+
+/// Runs every case.
+pub(crate) fn run<'s>(settings: &'s Settings, host: &dyn Host) -> Vec<(&'s Case, Outcome)> {
+    let outcome = |it: &Case| outcome(settings, it, host).unwrap_or_else(|e| Outcome::NoAnswer(e.message));
+    settings.cases.iter().map(|it| (it, outcome(it))).collect()
+}
+
+fn outcome(settings: &Settings, case: &Case, host: &dyn Host) -> Result<Outcome> {
+    let columns = case.inputs.iter().map(|(name, value)| Ok((name, array(value)?, true)));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let row = RecordBatch::try_from_iter_with_nullable(columns).map_err(Error::input)?;
+    let outputs = host.infer(ModelRole::Candidate, &row)?;
+    let schema = outputs.schema();
+    let named: Vec<_> = schema.fields().iter().map(|it| it.name().as_str()).zip(outputs.columns()).collect();
+    let (_, output) = answers::choose(&named, settings.output.as_deref())?;
+    let answers = Answers::of(output, settings.threshold)?;
+    if answers.is_broken(0) {
+        return Ok(Outcome::Broken(answers.text(0)));
+    }
+    let holds = match (&case.class, &case.output) {
+        (Some(Known::Number(it)), _) => answers.class(0) == it.to_string(),
+        (Some(Known::Text(it)), _) => answers.class(0) == *it,
+        (_, Some(Known::Number(it))) => near(&answers, &[*it], case.tolerance),
+        (_, Some(Known::Numbers(it))) => near(&answers, it, case.tolerance),
+        _ => false,
+    };
+    Ok(if holds { Outcome::Right } else { Outcome::Wrong(answers.text(0)) })
+}
+
+fn near(answers: &Answers<'_>, expected: &[f64], tolerance: f64) -> bool {
+    let got = answers.numbers(0).unwrap_or_default();
+    got.len() == expected.len() && got.iter().zip(expected).all(|(a, b)| (a - b).abs() <= tolerance)
+}
+
+fn array(value: &Known) -> Result<ArrayRef> {
+    Ok(match value {
+        Known::Number(it) => Arc::new(Float64Array::from(vec![*it])),
+        Known::Text(it) => Arc::new(StringArray::from(vec![it.as_str()])),
+        Known::Numbers(it) => {
+            let item = Arc::new(Field::new("item", DataType::Float64, true));
+            let width = i32::try_from(it.len()).map_err(Error::input)?;
+            let values = Arc::new(Float64Array::from(it.clone()));
+            Arc::new(FixedSizeListArray::try_new_with_length(item, width, values, None, 1).map_err(Error::input)?)
+        }
+    })
+}

@@ -29,6 +29,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
         analyze_weights::registry(),
         store_local::registry(),
         verify_behavior::registry(),
+        verify_contract::registry(),
         verify_golden::registry(),
         verify_metrics::registry(),
     ] {
@@ -93,6 +94,12 @@ fn golden_conforms_linked_and_loaded() {
 fn behavior_conforms_linked_and_loaded() {
     let rows = [(Role::Current, model_rows())];
     conforms_on(&models(), Kind::Verifier, "behavior", &behavior(), &rows, &[]);
+}
+
+#[test]
+fn contract_conforms_linked_and_loaded() {
+    let rows = [(Role::Current, model_rows())];
+    conforms_on(&models(), Kind::Verifier, "contract", &json!({"mode": "baseline"}), &rows, &[]);
 }
 
 #[test]

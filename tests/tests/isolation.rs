@@ -86,6 +86,12 @@ fn behavior_conforms_in_a_process() {
 }
 
 #[test]
+fn contract_conforms_in_a_process() {
+    let rows = [(Role::Current, model_rows())];
+    conforms_on(&models(), Kind::Verifier, "contract", &json!({"mode": "baseline"}), &rows, &[]);
+}
+
+#[test]
 fn drift_conforms_in_a_process() {
     let rows = [(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
     conforms(Kind::Analyzer, "drift", &json!({}), &rows, &[]);

@@ -54,6 +54,9 @@ fn results_are_the_same_for_any_threads_and_batches() {
              [data.columns]\nlabel = 'label'\nslices = ['site']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
              [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities' }}\n\
              require = {{ accuracy = '>= 0.5', log_loss = '<= baseline + 10 with confidence 99%' }}\n\
+             [[verify]]\nuses = 'behavior'\n[verify.with]\noutput = 'probabilities'\n\
+             invariance = [{{ name = 'noise', change = {{ noise = 0.5 }}, tolerance = 0.1, share = 0.1 }}]\n\
+             [[verify]]\nuses = 'contract'\nwith = {{ rows = 40 }}\n\
              [[analyze]]\nuses = 'drift'\n"
         )
     };

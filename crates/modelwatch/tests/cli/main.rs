@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod configs;
+mod contract;
 mod determinism;
 mod errors;
 mod fail_closed;

@@ -1,0 +1,84 @@
+//! What a model promises, through a whole run.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Project, check, digits, fixtures};
+
+/// The findings of a record: code and place.
+fn findings(record: &Value) -> Vec<String> {
+    let all = record["findings"].as_array().unwrap().iter();
+    all.map(|it| format!("{} {}", it["code"].as_str().unwrap(), it["where"].as_str().unwrap())).collect()
+}
+
+/// Judges the digits network beside an `MLmodel` file with that signature.
+fn logged(inputs: &str, outputs: &str) -> (i32, Value) {
+    let project = Project::new();
+    let folder = project.path().join("logged");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(fixtures().join("digits/cnn/cnn.onnx"), folder.join("model.onnx")).unwrap();
+    let text = format!(
+        "flavors:\n  onnx:\n    data: model.onnx\nsignature:\n  inputs: '[{inputs}]'\n  outputs: '[{outputs}]'\n"
+    );
+    fs::write(folder.join("MLmodel"), text).unwrap();
+    let data = fixtures().join("digits/data/test.npz");
+    project.run(&format!(
+        "name = 'test'\ncheckpoint = {{ import = 'logged', name = 'digits' }}\n\
+         data = {{ current = {{ path = '{}' }}, columns = {{ label = 'y' }} }}\n[[verify]]\nuses = 'contract'\n",
+        data.display()
+    ))
+}
+
+#[test]
+fn an_mlmodel_signature_is_held_to() {
+    let tensor = |dtype: &str, shape: &str| {
+        format!("{{\"type\": \"tensor\", \"tensor-spec\": {{\"dtype\": \"{dtype}\", \"shape\": {shape}}}}}")
+    };
+    let (code, record) = logged(&tensor("float32", "[-1, 8, 8, 1]"), &tensor("float32", "[-1, 10]"));
+    assert_eq!((code, findings(&record)), (0, vec![]), "{record:#}");
+    check(&record, "mlflow_signature", "pass");
+    let (code, record) = logged(&tensor("float64", "[-1, 8, 8, 1]"), &tensor("float32", "[-1, 2]"));
+    assert_eq!((code, findings(&record)), (1, vec!["MW-C008 x".to_owned(), "MW-C008 probs".to_owned()]), "{record:#}");
+}
+
+#[test]
+fn an_input_that_the_data_does_not_have_is_a_finding() {
+    let project = Project::new();
+    let pipeline = format!("{}inputs = {{ image = 'x' }}\n[[verify]]\nuses = 'contract'\n", digits("e08"));
+    let (code, record) = project.run(&pipeline);
+    assert_eq!((code, findings(&record)), (1, vec!["MW-C006 x".to_owned()]), "{record:#}");
+    let gaps = record["coverage"]["gaps"].to_string();
+    assert!(gaps.contains("the model has no input `image`"), "{gaps}");
+}
+
+#[test]
+fn a_baseline_that_does_not_exist_yet_was_not_compared() {
+    let project = Project::new();
+    let pipeline = format!(
+        "{}[store]\nuses = 'local'\nwith = {{ path = 'store' }}\n\
+         [baseline]\nfrom = 'digits@good'\noptional = true\n\
+         [[verify]]\nuses = 'contract'\nwith = {{ mode = 'baseline' }}\n",
+        digits("e08")
+    );
+    let (code, record) = project.run(&pipeline);
+    check(&record, "baseline_interface", "not-checked");
+    assert_eq!(code, 4, "{record:#}");
+}
+
+#[test]
+fn changing_what_is_no_input_is_an_error() {
+    let project = Project::new();
+    let pipeline = format!(
+        "{}[[verify]]\nuses = 'behavior'\n[[verify.with.invariance]]\nname = 'label'\ncolumns = ['y']\n\
+         change = {{ add = 1 }}\nsame_class = true\n",
+        digits("e08")
+    );
+    let (code, record) = project.run(&pipeline);
+    let error = check(&record, "behavior", "error")["message"].as_str().unwrap();
+    assert!(
+        error.contains("column `y` is no part of the model's input") && error.contains("choose among x"),
+        "{error}"
+    );
+    assert_eq!(code, 3);
+}

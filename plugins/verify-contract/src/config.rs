@@ -1,0 +1,163 @@
+//! The options.
+
+use modelwatch_sdk::{Error, JsonSchema, Result};
+use serde::Deserialize;
+
+use crate::dtype;
+
+/// Holds the model's inputs, outputs, operators and sizes against a contract, the baseline and the data, and sees to it
+/// that neither batches nor order nor repetition change its answers.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What the interface is held against besides what is declared here.
+    pub mode: Mode,
+    /// All inputs of the model, each as `{ name = "x", dtype = "float32", shape = ["batch", 8, 8, 1] }`.
+    pub inputs: Option<Vec<PortContract>>,
+    /// The outputs that callers rely on, written in the same way; another one is a warning.
+    pub outputs: Option<Vec<PortContract>>,
+    /// The formats that are allowed: `onnx`, `tensorflow-saved-model`, `tensorflow-frozen-graph`, `tflite`, `nnef`.
+    pub formats: Option<Vec<String>>,
+    /// The versions of ONNX's operator set that are allowed: `{ min = 13, max = 21 }`.
+    pub opset: Option<Opset>,
+    /// Which operators are allowed: `{ allow = ["Conv", "Relu"], deny = ["Loop*"], custom = false }`.
+    pub operators: Operators,
+    /// The most bytes of the model's file or folder.
+    pub max_bytes: Option<u64>,
+    /// The most numbers that the model has learned.
+    pub max_parameters: Option<u64>,
+    /// Whether an `MLmodel` file of the checkpoint must agree with the model and the data.
+    pub mlflow: bool,
+    /// How many rows of the data the model is run on; 0 leaves these tests out.
+    pub rows: usize,
+    /// The sizes of the batches that must make no difference.
+    pub batch_sizes: Vec<usize>,
+    /// How often the model is run on the same rows.
+    pub repeats: usize,
+    /// The relative tolerance between batches and orders: |a − b| ≤ atol + rtol · |b|. Repetitions must be equal.
+    pub rtol: f64,
+    /// The absolute tolerance.
+    pub atol: f64,
+    /// Another seed chooses other rows and another order.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Declared,
+            inputs: None,
+            outputs: None,
+            formats: None,
+            opset: None,
+            operators: Operators::default(),
+            max_bytes: None,
+            max_parameters: None,
+            mlflow: true,
+            rows: 64,
+            batch_sizes: vec![1, 7, 32],
+            repeats: 3,
+            rtol: 1e-4,
+            atol: 1e-5,
+            seed: 0,
+        }
+    }
+}
+
+/// What the interface is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// What the pipeline declares.
+    Declared,
+    /// That too, and the baseline's interface: what its callers rely on must stay.
+    Baseline,
+}
+
+/// An input or output that callers rely on.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PortContract {
+    /// Its name.
+    pub name: String,
+    /// The type of its elements: `f32` or `float32`, `i64` or `int64`, `utf8` or `string`, …
+    pub dtype: Option<String>,
+    /// Its dimensions, the batch first: a number for a size that is fixed, a word for one that the data decides.
+    pub shape: Option<Vec<Axis>>,
+}
+
+/// A dimension.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Axis {
+    /// Fixed.
+    Size(u64),
+    /// Decided by the data; what the word is does not matter.
+    Dynamic(String),
+}
+
+/// Versions of ONNX's operator set.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Opset {
+    /// The lowest.
+    pub min: Option<i64>,
+    /// The highest.
+    pub max: Option<i64>,
+}
+
+/// Which operators are allowed. A word ending in `*` stands for all that begin so.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Operators {
+    /// No others than these.
+    pub allow: Option<Vec<String>>,
+    /// None of these.
+    pub deny: Vec<String>,
+    /// Whether operators outside of the standard sets (`ai.onnx`, `ai.onnx.ml`) are allowed.
+    pub custom: Option<bool>,
+}
+
+impl Config {
+    pub(crate) fn validated(self) -> Result<Self> {
+        for (key, ports) in [("inputs", &self.inputs), ("outputs", &self.outputs)] {
+            for (at, it) in ports.iter().flatten().enumerate() {
+                let path = format!("/{key}/{at}");
+                if ports.iter().flatten().take(at).any(|other| other.name == it.name) {
+                    return Err(Error::config(format!("{path}/name"), format!("`{key}` names `{}` twice", it.name)));
+                }
+                if let Some(unknown) = it.dtype.as_deref().filter(|it| dtype::normal(it).is_none()) {
+                    return Err(Error::config(format!("{path}/dtype"), format!("there is no type `{unknown}`"))
+                        .with_help(format!("it is one of {}", dtype::NAMES.join(", "))));
+                }
+            }
+        }
+        if self.outputs.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Error::config("/outputs", "`outputs` must name at least one output, or be left out"));
+        }
+        if let Some(Opset { min: Some(min), max: Some(max) }) = self.opset
+            && min > max
+        {
+            return Err(Error::config("/opset", format!("no version is at least {min} and at most {max}")));
+        }
+        if self.operators.allow.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Error::config("/operators/allow", "`allow` must name at least one operator, or be left out"));
+        }
+        if self.rows > 0 && self.repeats < 2 {
+            return Err(Error::config("/repeats", "`repeats` must be at least 2")
+                .with_help("to leave the tests on rows out, set `rows = 0`"));
+        }
+        if self.batch_sizes.contains(&0) {
+            return Err(Error::config("/batch_sizes", "`batch_sizes` must be at least 1"));
+        }
+        for (name, value) in [("rtol", self.rtol), ("atol", self.atol)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::config(
+                    format!("/{name}"),
+                    format!("`{name}` is {value}, expected a finite number that is not negative"),
+                ));
+            }
+        }
+        Ok(self)
+    }
+}

@@ -1,0 +1,175 @@
+//! The probe: keeps a sample of the rows, and judges the model at the end.
+
+use modelwatch_sdk::{
+    Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    about::{ModelDescription, Port},
+    report::{Metric, MetricRole},
+    rows,
+    sample::{RowSample, SampleLimits},
+};
+
+use crate::{
+    config::{Config, Mode, PortContract},
+    data,
+    interface::{Side, breaks, contract_of},
+    limits,
+    outputs::Outputs,
+    runs,
+    sheet::{Clause, Sheet},
+};
+
+const STATE_VERSION: u8 = 1;
+
+/// The most bytes of the rows that are kept.
+const SAMPLE_BYTES: usize = 64 << 20;
+
+/// The verifier `contract`.
+pub struct Contract {
+    config: Config,
+    sample: RowSample,
+}
+
+impl Contract {
+    fn limits(&self) -> SampleLimits {
+        // One row is kept for its columns where no row is to be run.
+        SampleLimits { rows: self.config.rows.max(1), bytes: SAMPLE_BYTES, seed: self.config.seed }
+    }
+}
+
+impl Verifier for Contract {
+    const NAME: &'static str = "contract";
+    type Config = Config;
+    fn open(config: Config) -> Result<Self> {
+        let config = config.validated()?;
+        let sample = RowSample::new(SampleLimits { rows: 0, bytes: 0, seed: 0 });
+        let mut res = Self { config, sample };
+        res.sample = RowSample::new(res.limits());
+        Ok(res)
+    }
+}
+
+impl Probe for Contract {
+    fn needs(&self) -> Needs {
+        // Optional: an input that no column makes is a finding, not the end of the probe.
+        let baseline_inputs = if self.config.mode == Mode::Baseline { Need::Optional } else { Need::No };
+        let rows = RowNeeds { optional: true, inputs: Need::Optional, baseline_inputs, ..RowNeeds::default() };
+        Needs { current: Some(rows), ..Needs::default() }
+    }
+
+    fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        if role != Role::Current {
+            return Ok(());
+        }
+        self.sample.add(&rows::only_inputs(batch, &[ModelRole::Candidate, ModelRole::Baseline])?)
+    }
+
+    fn state(&mut self) -> Result<Vec<u8>> {
+        let mut res = vec![STATE_VERSION];
+        res.extend(self.sample.to_bytes()?);
+        Ok(res)
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        match bytes.split_first() {
+            Some((&STATE_VERSION, rest)) => self.sample.merge(RowSample::from_bytes(self.limits(), rest)?),
+            Some((it, _)) => Err(Error::input(format!("the state has version {it}, expected {STATE_VERSION}"))),
+            None => Err(Error::input("the state is empty")),
+        }
+    }
+
+    fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        let model = host.model(ModelRole::Candidate)?;
+        let mut sheet = Sheet::default();
+        limits::judge(&mut sheet, &self.config, &model);
+        let rows = self.sample.batch()?;
+        let is_fed = rows.as_ref().is_none_or(|it| data::judge(&mut sheet, &model, it.schema_ref()));
+        if self.config.mlflow {
+            data::mlflow(&mut sheet, &model, rows.as_ref().map(|it| it.schema_ref().as_ref()));
+        }
+        let rows = rows.filter(|it| it.num_rows() > 0 && self.config.rows > 0);
+        let outputs = match &rows {
+            Some(it) if is_fed => runs::judge(&mut sheet, &self.config, host, &model, it)?,
+            None if self.config.rows == 0 => None,
+            not_run => {
+                let clause = Clause::new("produced_outputs", "are as the model declares them", 0);
+                let why = if not_run.is_some() {
+                    "the data has no columns for some of the model's inputs"
+                } else {
+                    "there are no rows to run the model on; without data, set `rows = 0`"
+                };
+                sheet.not_checked(clause, why);
+                None
+            }
+        };
+        let given = resolved(&model, outputs.as_ref());
+        for (side, expected, ports, name) in [
+            (Side::Input, &self.config.inputs, &model.inputs, "inputs"),
+            (Side::Output, &self.config.outputs, &given, "outputs"),
+        ] {
+            let Some(expected) = expected else { continue };
+            let clause = Clause::new(name, "are those of the contract", expected.len().max(ports.len()));
+            sheet.judge(clause, breaks(side, expected, ports, "the contract"));
+        }
+        let baseline = host.model(ModelRole::Baseline);
+        if self.config.mode == Mode::Baseline {
+            self.against_baseline(&mut sheet, host, (&model, &given), &baseline, rows.as_ref());
+        }
+        metrics(&mut sheet.report, &model, baseline.as_ref().ok());
+        Ok(sheet.report)
+    }
+}
+
+impl Contract {
+    fn against_baseline(
+        &self,
+        sheet: &mut Sheet,
+        host: &dyn Host,
+        (model, given): (&ModelDescription, &[Port]),
+        baseline: &Result<ModelDescription>,
+        rows: Option<&RecordBatch>,
+    ) {
+        let clause = |name, n| Clause::new(name, "are those of the baseline", n);
+        let baseline = match baseline {
+            Ok(it) => it,
+            Err(e) => {
+                let why = format!("{}; add `[baseline]`, or run this probe `when = \"baseline\"`", e.message);
+                sheet.not_checked(clause("baseline_interface", 0), &why);
+                return;
+            }
+        };
+        let answered = rows.map(|it| host.infer(ModelRole::Baseline, it).and_then(|it| Outputs::of(&it)));
+        let answered = answered.and_then(Result::ok);
+        let before: Vec<PortContract> = contract_of(&resolved(baseline, answered.as_ref()));
+        let found = breaks(Side::Input, &contract_of(&baseline.inputs), &model.inputs, "the baseline");
+        sheet.judge(clause("baseline_inputs", baseline.inputs.len()), found);
+        let found = breaks(Side::Output, &before, given, "the baseline");
+        sheet.judge(clause("baseline_outputs", before.len()), found);
+    }
+}
+
+/// Returns the outputs with what the model leaves open as it is given.
+fn resolved(model: &ModelDescription, outputs: Option<&Outputs>) -> Vec<Port> {
+    outputs.map_or_else(|| model.outputs.clone(), |it| it.resolve(&model.outputs))
+}
+
+fn metrics(report: &mut Report, model: &ModelDescription, baseline: Option<&ModelDescription>) {
+    let values = |it: &ModelDescription| [it.bytes, it.parameters, it.operators.values().sum()].map(|it| it as f64);
+    let before = baseline.map(values);
+    for (at, (name, value)) in ["file_bytes", "parameters", "nodes"].into_iter().zip(values(model)).enumerate() {
+        let metric = |role, value: f64| {
+            let res = Metric::new(name, value).n(1).role(role);
+            if name == "file_bytes" && role != MetricRole::Ratio { res.unit("B") } else { res }
+        };
+        report.metrics.push(metric(MetricRole::Candidate, value));
+        if let Some(before) = before.map(|it| it[at]) {
+            report.metrics.push(metric(MetricRole::Baseline, before));
+            report.metrics.push(metric(MetricRole::Ratio, value / before));
+        }
+    }
+}

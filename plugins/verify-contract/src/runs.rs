@@ -1,0 +1,173 @@
+//! Runs the model on the same rows again and again: repeated, in other batches, in another order.
+
+use modelwatch_sdk::{
+    Host, ModelRole, RecordBatch, Result,
+    about::ModelDescription,
+    report::{Metric, float},
+    sample::take,
+};
+
+use crate::{
+    config::Config,
+    outputs::{Difference, Outputs, Tolerance},
+    sheet::{Clause, Sheet, error},
+};
+
+/// Repetitions are equal to the bit.
+const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
+
+/// Judges the candidate on rows and returns its outputs for them; none where it does not run.
+pub(crate) fn judge(
+    sheet: &mut Sheet,
+    config: &Config,
+    host: &dyn Host,
+    model: &ModelDescription,
+    rows: &RecordBatch,
+) -> Result<Option<Outputs>> {
+    let n = rows.num_rows();
+    let clause = || Clause::new("produced_outputs", "are as the model declares them", n);
+    let first = match infer(host, rows) {
+        Ok(it) => it,
+        Err(e) => {
+            sheet.failed(clause(), format!("the model does not run on rows of the data: {}", e.message));
+            return Ok(None);
+        }
+    };
+    sheet.judge(clause(), first.breaks(&model.outputs));
+    let mut subject = Subject { sheet, host, rows, first: &first };
+    subject.repeats(config.repeats)?;
+    let allowed = Tolerance { rtol: config.rtol, atol: config.atol };
+    for &size in &config.batch_sizes {
+        subject.batches(size, allowed)?;
+    }
+    for (word, order) in [("reversed", (0..n).rev().collect()), ("shuffled", shuffled(n, config.seed))] {
+        subject.order(word, order, allowed)?;
+    }
+    Ok(Some(first))
+}
+
+struct Subject<'a> {
+    sheet: &'a mut Sheet,
+    host: &'a dyn Host,
+    rows: &'a RecordBatch,
+    first: &'a Outputs,
+}
+
+impl Subject<'_> {
+    fn repeats(&mut self, repeats: usize) -> Result<()> {
+        let clause = Clause::new("repeats", format!("{repeats} runs give the same"), self.rows.num_rows());
+        let order: Vec<_> = (0..self.rows.num_rows()).collect();
+        let mut worst = Difference::default();
+        for _ in 1..repeats {
+            self.check_cancelled()?;
+            match infer(self.host, self.rows).and_then(|it| it.compare(self.first, &order, EXACT)) {
+                Ok(it) if it.off > worst.off || worst.rows == 0 => worst = it,
+                Ok(_) => {}
+                Err(e) => {
+                    self.sheet.failed(clause, e.message);
+                    return Ok(());
+                }
+            }
+        }
+        let metric = Metric::new("repeat_difference", worst.greatest);
+        self.conclude(
+            clause,
+            metric,
+            &worst,
+            "MW-C010",
+            "in another run of the same rows",
+            "remove dropout, random operators and unordered sums from the export",
+        );
+        Ok(())
+    }
+
+    fn batches(&mut self, size: usize, allowed: Tolerance) -> Result<()> {
+        let n = self.rows.num_rows();
+        let size_text = size.to_string();
+        let clause = Clause::new("batch_size", "makes no difference", n).label("batch_size", size_text.clone());
+        // A batch that is larger than the sample has its rows several times.
+        let order: Vec<usize> = if size <= n { (0..n).collect() } else { (0..size).map(|it| (it + 1) % n).collect() };
+        let compared = if size <= n { self.in_pieces(size) } else { self.in_order(&order) };
+        self.check_cancelled()?;
+        match compared.and_then(|it| it.compare(self.first, &order, allowed)) {
+            Ok(it) => {
+                let metric = Metric::new("batch_difference", it.greatest).label("batch_size", size_text);
+                let what = format!("in batches of {size}");
+                self.conclude(clause, metric, &it, "MW-C009", &what, "look for operators that mix rows: normalization in training mode, reductions or reshapes over the batch");
+            }
+            Err(e) => self.sheet.failed(clause, e.message),
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, word: &str, order: Vec<usize>, allowed: Tolerance) -> Result<()> {
+        let clause = Clause::new("row_order", "makes no difference", order.len()).label("order", word);
+        if order.len() < 2 {
+            self.sheet.not_checked(clause, "one row has only one order");
+            return Ok(());
+        }
+        self.check_cancelled()?;
+        match self.in_order(&order).and_then(|it| it.compare(self.first, &order, allowed)) {
+            Ok(it) => {
+                let metric = Metric::new("order_difference", it.greatest).label("order", word);
+                let what = format!("when they are {word}");
+                self.conclude(
+                    clause,
+                    metric,
+                    &it,
+                    "MW-C009",
+                    &what,
+                    "look for state that is carried from row to row, and for operators that mix rows",
+                );
+            }
+            Err(e) => self.sheet.failed(clause, e.message),
+        }
+        Ok(())
+    }
+
+    fn in_pieces(&self, size: usize) -> Result<Outputs> {
+        let n = self.rows.num_rows();
+        let piece = |start: usize| infer(self.host, &self.rows.slice(start, size.min(n - start)));
+        let mut res = piece(0)?;
+        for start in (size..n).step_by(size) {
+            res.append(piece(start)?)?;
+        }
+        Ok(res)
+    }
+
+    fn in_order(&self, order: &[usize]) -> Result<Outputs> {
+        infer(self.host, &take(self.rows, order)?)
+    }
+
+    fn conclude(&mut self, clause: Clause<'_>, metric: Metric, it: &Difference, code: &str, what: &str, advice: &str) {
+        self.sheet.report.metrics.push(metric.n(it.rows));
+        let findings = (it.off > 0).then(|| {
+            let message = format!("{} of {} rows have other answers {what}, by up to {}", it.off, it.rows, it.greatest);
+            error(code, &it.place, message, advice)
+                .evidence("rows", it.off)
+                .evidence("greatest_difference", float::to_value(it.greatest))
+        });
+        self.sheet.judge(Clause { n: it.rows, ..clause }.observed(it.off as f64), findings.into_iter().collect());
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        if self.host.is_cancelled() { Err(self.host.cancelled()) } else { Ok(()) }
+    }
+}
+
+fn infer(host: &dyn Host, rows: &RecordBatch) -> Result<Outputs> {
+    Outputs::of(&host.infer(ModelRole::Candidate, rows)?)
+}
+
+/// Returns the rows in an order that depends on the seed alone (Fisher & Yates).
+fn shuffled(n: usize, seed: u64) -> Vec<usize> {
+    let mut res: Vec<_> = (0..n).collect();
+    let mut random = seed ^ 0x9e37_79b9_7f4a_7c15;
+    for last in (1..n).rev() {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        res.swap(last, (random % (last as u64 + 1)) as usize);
+    }
+    res
+}

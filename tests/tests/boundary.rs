@@ -31,6 +31,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
         verify_behavior::registry(),
         verify_contract::registry(),
         verify_golden::registry(),
+        verify_latency::registry(),
         verify_metrics::registry(),
     ] {
         linked.link(it);
@@ -100,6 +101,13 @@ fn behavior_conforms_linked_and_loaded() {
 fn contract_conforms_linked_and_loaded() {
     let rows = [(Role::Current, model_rows())];
     conforms_on(&models(), Kind::Verifier, "contract", &json!({"mode": "baseline"}), &rows, &[]);
+}
+
+#[test]
+fn latency_conforms_linked_and_loaded() {
+    let rows = [(Role::Current, model_rows())];
+    let config = json!({"budget_seconds": 0.5, "limits": [{"batch_size": 1, "p50_ms": 5, "p50_of_baseline": 1}]});
+    conforms_on(&models(), Kind::Verifier, "latency", &config, &rows, &[]);
 }
 
 #[test]

@@ -92,6 +92,13 @@ fn contract_conforms_in_a_process() {
 }
 
 #[test]
+fn latency_conforms_in_a_process() {
+    let rows = [(Role::Current, model_rows())];
+    let config = json!({"budget_seconds": 0.5, "limits": [{"batch_size": 1, "p50_ms": 5, "p50_of_baseline": 1}]});
+    conforms_on(&models(), Kind::Verifier, "latency", &config, &rows, &[]);
+}
+
+#[test]
 fn drift_conforms_in_a_process() {
     let rows = [(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
     conforms(Kind::Analyzer, "drift", &json!({}), &rows, &[]);

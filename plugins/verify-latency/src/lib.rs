@@ -1,0 +1,32 @@
+//! The verifier `latency`: how long a model takes for batches of a size, against budgets and the baseline.
+//!
+//! Candidate and baseline run in turns, so that what the machine does besides hits both. Percentiles are of all runs:
+//! a slow run is what a percentile is about, so outliers are counted, not dropped. A budget is missed where the whole
+//! confidence interval is beyond it, kept where none of it is, and else inconclusive.
+//!
+//! Numbers are those of one thread of one machine at one time: two runs do not agree to the bit. What rows are used
+//! and how numbers become a verdict is reproducible; time itself comes from the host.
+// Not `forbid`: `export_plugin!` writes the two exported statics.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod budget;
+mod config;
+mod measure;
+mod probe;
+mod report;
+mod series;
+
+pub use crate::{
+    config::{Config, Limits},
+    probe::Latency,
+};
+
+use modelwatch_sdk::Registry;
+
+/// Returns what the plugin offers.
+pub fn registry() -> Registry {
+    Registry::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).verifier::<Latency>()
+}
+
+modelwatch_sdk::export_plugin!(registry);

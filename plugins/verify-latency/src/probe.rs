@@ -1,0 +1,95 @@
+//! The probe: keeps rows to measure with, and measures at the end.
+
+use modelwatch_sdk::{
+    Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    report::Gap,
+    rows,
+    sample::{RowSample, SampleLimits},
+};
+
+use crate::{config::Config, measure, report};
+
+const STATE_VERSION: u8 = 1;
+
+/// The most bytes of the rows that are kept.
+const SAMPLE_BYTES: usize = 64 << 20;
+
+/// The verifier `latency`.
+pub struct Latency {
+    config: Config,
+    sample: RowSample,
+}
+
+fn limits(config: &Config) -> SampleLimits {
+    SampleLimits { rows: config.rows, bytes: SAMPLE_BYTES, seed: config.seed }
+}
+
+impl Verifier for Latency {
+    const NAME: &'static str = "latency";
+    type Config = Config;
+    fn open(config: Config) -> Result<Self> {
+        let config = config.validated()?;
+        let sample = RowSample::new(limits(&config));
+        Ok(Self { config, sample })
+    }
+}
+
+impl Probe for Latency {
+    fn needs(&self) -> Needs {
+        let rows = RowNeeds { inputs: Need::Required, baseline_inputs: Need::Optional, ..RowNeeds::default() };
+        Needs { current: Some(rows), ..Needs::default() }
+    }
+
+    fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        if role != Role::Current {
+            return Ok(());
+        }
+        self.sample.add(&rows::only_inputs(batch, &[ModelRole::Candidate, ModelRole::Baseline])?)
+    }
+
+    fn state(&mut self) -> Result<Vec<u8>> {
+        let mut res = vec![STATE_VERSION];
+        res.extend(self.sample.to_bytes()?);
+        Ok(res)
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        match bytes.split_first() {
+            Some((&STATE_VERSION, rest)) => self.sample.merge(RowSample::from_bytes(limits(&self.config), rest)?),
+            Some((it, _)) => Err(Error::input(format!("the state has version {it}, expected {STATE_VERSION}"))),
+            None => Err(Error::input("the state is empty")),
+        }
+    }
+
+    fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        let rows = self.sample.batch()?.filter(|it| it.num_rows() > 0);
+        let Some(rows) = rows else {
+            let mut res = Report::default();
+            res.gaps.push(Gap::new("latency", "there are no rows to measure with"));
+            report::not_measured(&mut res, &self.config, "there are no rows to measure with");
+            return Ok(res);
+        };
+        let candidate = host.model(ModelRole::Candidate)?;
+        let mut gaps = Vec::new();
+        // A baseline that cannot be run on these rows is not measured; limits that are relative to it say so.
+        let baseline = host.model(ModelRole::Baseline).ok();
+        let baseline = baseline.filter(|_| match host.infer(ModelRole::Baseline, &rows.slice(0, 1)) {
+            Ok(_) => true,
+            Err(e) => {
+                gaps.push(Gap::new("the baseline's latency", e.message));
+                false
+            }
+        });
+        let measured = measure::measure(&self.config, host, &rows, baseline.is_some())?;
+        let mut res = report::report(&self.config, host, &measured, (&candidate, baseline.as_ref()));
+        res.gaps.extend(gaps);
+        res.gaps.extend(report::few_rows(&self.config, rows.num_rows()));
+        Ok(res)
+    }
+}

@@ -1,0 +1,326 @@
+//! Metrics, checks, findings and figures.
+
+use modelwatch_sdk::{
+    Host, Report,
+    about::ModelDescription,
+    report::{Check, Figure, FigureData, Finding, Gap, Interval, Labels, Metric, MetricRole, Severity, Status, float},
+};
+
+use crate::{
+    budget::{self, Wanted},
+    config::{Config, Limits},
+    measure::Measured,
+    series::{Estimate, Series, ratio},
+};
+
+/// The percentiles, by the names of their metrics.
+const PERCENTILES: [(&str, f64); 3] = [("latency_p50", 0.5), ("latency_p95", 0.95), ("latency_p99", 0.99)];
+
+/// The share of outliers from which on the machine is called noisy.
+const NOISY: f64 = 0.05;
+
+/// A budget and what it is held against.
+struct Budget<'a> {
+    metric: &'a str,
+    limit: f64,
+    wanted: Wanted,
+    /// The limit in words.
+    requirement: String,
+    relative: bool,
+}
+
+/// Returns what is to be said of the measurements.
+pub(crate) fn report(
+    config: &Config,
+    host: &dyn Host,
+    measured: &[Measured],
+    (candidate, baseline): (&ModelDescription, Option<&ModelDescription>),
+) -> Report {
+    let mut res = Report::default();
+    let mut table = Vec::new();
+    for it in measured {
+        size(&mut res, host, it);
+        noise(&mut res, it);
+        table.push(row(it));
+        let limits = config.limits.iter().filter(|limits| limits.batch_size == it.batch_size);
+        limits.for_each(|limits| budgets(limits).iter().for_each(|budget| check(&mut res, host, it, budget)));
+    }
+    for (role, model) in [(MetricRole::Candidate, Some(candidate)), (MetricRole::Baseline, baseline)] {
+        let Some(model) = model else { continue };
+        res.metrics.push(Metric::new("load_seconds", model.load_seconds).n(1).unit("s").role(role));
+    }
+    if let Some(limit) = config.max_load_seconds {
+        load(&mut res, candidate, limit);
+    }
+    res.figures.push(Figure {
+        title: "Latency".to_owned(),
+        caption: "Milliseconds for a batch on one thread; the first run is before warm-up.".to_owned(),
+        data: FigureData::Table {
+            columns: ["batch size", "model", "runs", "first", "p50", "p95", "p99", "rows/s", "outliers"]
+                .map(str::to_owned)
+                .into(),
+            rows: table.concat(),
+        },
+    });
+    machine(&mut res, host);
+    res
+}
+
+fn labels(batch_size: usize) -> Labels {
+    Labels::from([("batch_size".to_owned(), batch_size.to_string())])
+}
+
+/// Returns the rows a second that a median says.
+fn rate(batch_size: usize, median: &Estimate) -> Estimate {
+    let of = |seconds: f64| batch_size as f64 / seconds;
+    let Interval { low, high, level } = median.interval;
+    Estimate { value: of(median.value), interval: Interval { low: of(high), high: of(low), level } }
+}
+
+fn size(res: &mut Report, host: &dyn Host, it: &Measured) {
+    let labels = labels(it.batch_size);
+    let mut add = |name: &str, role, estimate: &Estimate, n: usize, unit: &str| {
+        let metric = Metric::new(name, estimate.value).n(n as u64).labels(&labels).role(role);
+        let metric = metric.interval(Some(estimate.interval));
+        res.metrics.push(if unit.is_empty() { metric } else { metric.unit(unit) });
+    };
+    for (role, seconds) in [(MetricRole::Candidate, Some(&it.candidate)), (MetricRole::Baseline, it.baseline.as_ref())]
+    {
+        let Some(seconds) = seconds else { continue };
+        let series = Series::new(seconds.clone());
+        for (name, quantile) in PERCENTILES {
+            let Some(estimate) = series.percentile(quantile, host.confidence(name)) else { continue };
+            add(name, role, &estimate, series.len(), "s");
+        }
+        if let Some(median) = series.percentile(0.5, host.confidence("rows_per_second")) {
+            add("rows_per_second", role, &rate(it.batch_size, &median), series.len(), "");
+        }
+    }
+    let pairs = pairs(it);
+    for (name, quantile) in PERCENTILES {
+        if let Some(estimate) = ratio(&pairs, quantile, host.confidence(name)) {
+            add(name, MetricRole::Ratio, &estimate, pairs.len(), "");
+        }
+    }
+    let first = Metric::new("first_run_seconds", it.first.0).n(1).labels(&labels).unit("s");
+    res.metrics.push(first);
+    let n = it.candidate.len();
+    if n > 0 {
+        let outliers = Series::new(it.candidate.clone()).outliers() as f64;
+        res.metrics.push(Metric::new("outliers", outliers).n(n as u64).labels(&labels));
+    }
+}
+
+fn pairs(it: &Measured) -> Vec<(f64, f64)> {
+    it.baseline.iter().flatten().zip(&it.candidate).map(|(baseline, candidate)| (*candidate, *baseline)).collect()
+}
+
+fn noise(res: &mut Report, it: &Measured) {
+    let (n, outliers) = (it.candidate.len(), Series::new(it.candidate.clone()).outliers());
+    if n == 0 || outliers as f64 / n as f64 <= NOISY {
+        return;
+    }
+    let message =
+        format!("{outliers} of {n} runs with batches of {} took far longer or shorter than the others", it.batch_size);
+    let finding = Finding::new("MW-L003", Severity::Warning, format!("batches of {}", it.batch_size), message);
+    let advice = "leave the machine to the measurement alone, and fix its clock rate";
+    res.findings.push(finding.advice(advice).evidence("outliers", outliers).evidence("runs", n));
+}
+
+fn budgets(it: &Limits) -> Vec<Budget<'static>> {
+    let absolute = [("latency_p50", it.p50_ms), ("latency_p95", it.p95_ms), ("latency_p99", it.p99_ms)];
+    let relative =
+        [("latency_p50", it.p50_of_baseline), ("latency_p95", it.p95_of_baseline), ("latency_p99", it.p99_of_baseline)];
+    let mut res = Vec::new();
+    for (metric, ms) in absolute {
+        let Some(ms) = ms else { continue };
+        let requirement = format!("<= {ms} ms");
+        res.push(Budget { metric, limit: ms / 1e3, wanted: Wanted::AtMost, requirement, relative: false });
+    }
+    if let Some(limit) = it.min_rows_per_second {
+        let requirement = format!(">= {limit} rows/s");
+        res.push(Budget { metric: "rows_per_second", limit, wanted: Wanted::AtLeast, requirement, relative: false });
+    }
+    for (metric, limit) in relative {
+        let Some(limit) = limit else { continue };
+        let requirement = format!("<= {limit} times the baseline's");
+        res.push(Budget { metric, limit, wanted: Wanted::AtMost, requirement, relative: true });
+    }
+    res
+}
+
+fn estimate(it: &Measured, budget: &Budget<'_>, level: f64) -> Option<Estimate> {
+    let quantile = PERCENTILES.iter().find(|it| it.0 == budget.metric).map_or(0.5, |it| it.1);
+    if budget.relative {
+        return ratio(&pairs(it), quantile, level);
+    }
+    let found = Series::new(it.candidate.clone()).percentile(quantile, level)?;
+    Some(if budget.metric == "rows_per_second" { rate(it.batch_size, &found) } else { found })
+}
+
+fn check(res: &mut Report, host: &dyn Host, it: &Measured, budget: &Budget<'_>) {
+    if budget.relative && it.baseline.is_none() {
+        let why = "there is no baseline to compare with; add `[baseline]`, or run this probe `when = \"baseline\"`";
+        res.gaps.push(Gap::new(what(budget, it.batch_size), why));
+        res.checks.push(not_checked(budget, it.batch_size, why));
+        return;
+    }
+    let level = host.confidence(budget.metric);
+    let found = estimate(it, budget, level);
+    let n = it.candidate.len();
+    let status = budget::judge(found.as_ref(), n, budget.wanted, budget.limit);
+    let message = match &found {
+        None => "no run fits in `budget_seconds`".to_owned(),
+        Some(found) => format!(
+            "{} is {}, between {} and {} with confidence {}%, over {n} runs",
+            what(budget, it.batch_size),
+            shown(budget, found.value),
+            shown(budget, found.interval.low),
+            shown(budget, found.interval.high),
+            (level * 1e4).round() / 1e2,
+        ),
+    };
+    match status {
+        Status::Fail => {
+            let (code, advice) = if budget.relative {
+                ("MW-L002", "compare the operators and sizes of both models; if the price is worth it, raise the limit")
+            } else {
+                (
+                    "MW-L001",
+                    "prune, quantize or simplify the model, or raise the limit; compare on the machine that serves",
+                )
+            };
+            let finding = Finding::new(code, Severity::Error, format!("batches of {}", it.batch_size), message.clone());
+            let value = found.as_ref().map_or(f64::NAN, |it| it.value);
+            let finding = finding.advice(advice).evidence("runs", n).evidence("limit", budget.limit);
+            res.findings.push(finding.evidence("value", float::to_value(value)));
+        }
+        Status::Inconclusive => {
+            let why =
+                format!("{message}: too noisy or too few runs to say; give it more `budget_seconds` and `max_runs`");
+            res.gaps.push(Gap::new(what(budget, it.batch_size), why));
+        }
+        _ => {}
+    }
+    res.checks.push(Check {
+        observed: found.as_ref().map(|it| it.value),
+        interval: found.map(|it| it.interval),
+        n: n as u64,
+        status,
+        message,
+        ..not_checked(budget, it.batch_size, "")
+    });
+}
+
+fn what(budget: &Budget<'_>, batch_size: usize) -> String {
+    let of = if budget.relative { " relative to the baseline's" } else { "" };
+    format!("{}{of} for batches of {batch_size}", budget.metric)
+}
+
+fn shown(budget: &Budget<'_>, value: f64) -> String {
+    match (budget.relative, budget.metric) {
+        (true, _) => format!("{value:.3}"),
+        (_, "rows_per_second") => format!("{value:.0} rows/s"),
+        _ => format!("{} ms", ms(value)),
+    }
+}
+
+fn not_checked(budget: &Budget<'_>, batch_size: usize, why: &str) -> Check {
+    Check {
+        metric: budget.metric.to_owned(),
+        labels: labels(batch_size),
+        requirement: budget.requirement.clone(),
+        observed: None,
+        interval: None,
+        n: 0,
+        status: Status::NotChecked,
+        message: why.to_owned(),
+    }
+}
+
+/// Reports that nothing was measured.
+pub(crate) fn not_measured(res: &mut Report, config: &Config, why: &str) {
+    for it in &config.limits {
+        res.checks.extend(budgets(it).iter().map(|budget| not_checked(budget, it.batch_size, why)));
+    }
+}
+
+/// Returns which batches had the same rows several times.
+pub(crate) fn few_rows(config: &Config, rows: usize) -> Option<Gap> {
+    let largest = config.batch_sizes.iter().copied().max().filter(|&it| it > rows)?;
+    let why = format!("only {rows} different rows are used, so that batches of {largest} have them several times");
+    Some(Gap::new("batches of different rows", why))
+}
+
+/// One loading is no distribution: what is too long may be chance.
+fn load(res: &mut Report, model: &ModelDescription, limit: f64) {
+    let seconds = model.load_seconds;
+    let status = if seconds <= limit { Status::Pass } else { Status::Inconclusive };
+    let message = format!("the model was loaded in {} ms", ms(seconds));
+    if status == Status::Inconclusive {
+        let finding = Finding::new("MW-L004", Severity::Warning, "load", format!("{message}, allowed are {limit} s"));
+        let advice = "run it again; if it stays, make the model smaller";
+        res.findings.push(finding.advice(advice).evidence("load_seconds", float::to_value(seconds)));
+        res.gaps.push(Gap::new("load_seconds", "the model is loaded once, and once is too few to call it slow"));
+    }
+    res.checks.push(Check {
+        metric: "load_seconds".to_owned(),
+        labels: Labels::new(),
+        requirement: format!("<= {limit} s"),
+        observed: Some(seconds),
+        interval: None,
+        n: 1,
+        status,
+        message,
+    });
+}
+
+fn row(it: &Measured) -> Vec<Vec<String>> {
+    let one = |model: &str, first: f64, seconds: &[f64]| {
+        let series = Series::new(seconds.to_vec());
+        let at = |quantile| series.percentile(quantile, 0.95).map(|it| it.value);
+        let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), ms);
+        let rate = at(0.5).map_or_else(|| "–".to_owned(), |median| format!("{:.0}", it.batch_size as f64 / median));
+        vec![
+            it.batch_size.to_string(),
+            model.to_owned(),
+            series.len().to_string(),
+            ms(first),
+            cell(at(0.5)),
+            cell(at(0.95)),
+            cell(at(0.99)),
+            rate,
+            series.outliers().to_string(),
+        ]
+    };
+    let mut res = vec![one("candidate", it.first.0, &it.candidate)];
+    if let (Some(first), Some(seconds)) = (it.first.1, &it.baseline) {
+        res.push(one("baseline", first, seconds));
+    }
+    res
+}
+
+fn ms(seconds: f64) -> String {
+    format!("{:.3}", seconds * 1e3)
+}
+
+fn machine(res: &mut Report, host: &dyn Host) {
+    let it = match host.machine() {
+        Ok(it) => it,
+        Err(e) => return res.gaps.push(Gap::new("the machine", e.message)),
+    };
+    let rows = [
+        ("system", format!("{} {}", it.os, it.arch)),
+        ("processor", it.cpu),
+        ("threads", it.threads.to_string()),
+        ("runtime", it.runtime),
+    ];
+    res.figures.push(Figure {
+        title: "Machine".to_owned(),
+        caption: "Where the times were measured; on another machine they are others.".to_owned(),
+        data: FigureData::Table {
+            columns: ["", "value"].map(str::to_owned).into(),
+            rows: rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect(),
+        },
+    });
+}

@@ -1,0 +1,252 @@
+//! Times that a test scripts: what passes, what fails, and what is noise.
+#![allow(clippy::unwrap_used)]
+
+use std::{sync::Arc, sync::Mutex};
+
+use modelwatch_sdk::{
+    Error, Host, Kind, ModelRole, Probe, RecordBatch, Report, Result, Role, Verifier,
+    about::ModelDescription,
+    arrow::{
+        array::{ArrayRef, Float64Array},
+        schema::{DataType, Field, Schema},
+    },
+    report::{FigureData, MetricRole, Status},
+    rows::with_input,
+    testing::{self, ModelHost, ProbeCase, TestModel},
+};
+use serde_json::{Value, json};
+use verify_latency::{Config, Latency};
+
+/// A model that takes so many seconds, by how often it ran and for how many rows.
+fn model(seconds: impl Fn(u64, usize) -> f64 + Send + Sync + 'static) -> TestModel {
+    let description = ModelDescription { load_seconds: 0.2, ..ModelDescription::default() };
+    TestModel { description, seconds: Box::new(seconds), ..TestModel::new(|rows| Ok(rows.clone())) }
+}
+
+/// Between 0 and 1, without a pattern.
+fn jitter(n: u64) -> f64 {
+    let it = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((it ^ (it >> 27)) >> 40) as f64 / (1_u64 << 24) as f64
+}
+
+fn rows() -> RecordBatch {
+    let field = with_input(Field::new("x", DataType::Float64, true), ModelRole::Candidate, "x");
+    let values: ArrayRef = Arc::new(Float64Array::from_iter_values((0..40).map(f64::from)));
+    RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values]).unwrap()
+}
+
+fn open(config: &Value) -> Result<Latency> {
+    Latency::open(serde_json::from_value::<Config>(config.clone()).unwrap())
+}
+
+fn run(config: &Value, host: &dyn Host) -> Report {
+    let mut probe = open(config).unwrap();
+    probe.update(host, Role::Current, &rows()).unwrap();
+    probe.evaluate(host).unwrap()
+}
+
+fn value(report: &Report, name: &str, role: MetricRole, batch_size: usize) -> f64 {
+    let size = batch_size.to_string();
+    let found = report.metrics.iter().find(|it| it.name == name && it.role == role && it.labels["batch_size"] == size);
+    found.unwrap().value
+}
+
+/// Runs with one limit on batches of one row: the status of its check, and the codes of the findings.
+#[track_caller]
+fn check(limit: Value, host: &dyn Host, status: Status, codes: &[&str]) -> Report {
+    let mut limits = json!({ "batch_size": 1 });
+    limits.as_object_mut().unwrap().extend(limit.as_object().unwrap().clone());
+    let report = run(&json!({ "batch_sizes": [1], "budget_seconds": 100, "limits": [limits] }), host);
+    assert_eq!(report.checks.len(), 1);
+    assert_eq!(report.checks[0].status, status, "{}", report.checks[0].message);
+    assert_eq!(report.findings.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), codes);
+    assert_eq!(report.gaps.is_empty(), matches!(status, Status::Pass | Status::Fail), "{:?}", report.gaps);
+    report
+}
+
+#[test]
+fn numbers_are_those_of_the_definition() {
+    let report =
+        run(&json!({ "batch_sizes": [1, 8], "max_runs": 100 }), &ModelHost::new(model(|_, n| n as f64 * 2e-3)));
+    for (size, seconds) in [(1, 2e-3), (8, 16e-3)] {
+        for name in ["latency_p50", "latency_p95", "latency_p99"] {
+            assert_eq!(value(&report, name, MetricRole::Candidate, size), seconds);
+        }
+        assert!((value(&report, "rows_per_second", MetricRole::Candidate, size) - 500.0).abs() < 1e-9);
+        assert_eq!(value(&report, "first_run_seconds", MetricRole::Candidate, size), seconds);
+        assert_eq!(value(&report, "outliers", MetricRole::Candidate, size), 0.0);
+    }
+    assert!(report.metrics.iter().filter(|it| it.name == "latency_p50").all(|it| it.n == 100));
+    assert!(report.metrics.iter().any(|it| it.name == "load_seconds" && it.value == 0.2));
+    let FigureData::Table { rows, .. } = &report.figures[0].data else { panic!("no table") };
+    assert_eq!(rows[1][..6], ["8", "candidate", "100", "16.000", "16.000", "16.000"]);
+    assert_eq!(report.figures[1].title, "Machine");
+}
+
+#[test]
+fn budgets_are_held_against_intervals() {
+    let host = || ModelHost::new(model(|n, _| 10e-3 + 2e-3 * jitter(n)));
+    check(json!({ "p50_ms": 12 }), &host(), Status::Pass, &[]);
+    check(json!({ "p99_ms": 12 }), &host(), Status::Pass, &[]);
+    check(json!({ "p50_ms": 10 }), &host(), Status::Fail, &["MW-L001"]);
+    check(json!({ "min_rows_per_second": 80 }), &host(), Status::Pass, &[]);
+    check(json!({ "min_rows_per_second": 110 }), &host(), Status::Fail, &["MW-L001"]);
+    // The limit is the median, within what the runs can tell.
+    let report = check(json!({ "p50_ms": 11 }), &host(), Status::Inconclusive, &[]);
+    assert!(report.gaps[0].why.contains("too noisy or too few runs"), "{}", report.gaps[0].why);
+    let interval = report.checks[0].interval.unwrap();
+    assert!(interval.low < 11e-3 && 11e-3 < interval.high && interval.level == 0.95);
+}
+
+#[test]
+fn what_slows_both_down_is_no_difference() {
+    // The machine is three times slower in every second stretch of a hundred turns.
+    let slow = |n: u64| if (n / 100).is_multiple_of(2) { 1.0 } else { 3.0 };
+    let host = |factor: f64| {
+        let time = move |n: u64| slow(n) * (10e-3 + 1e-3 * jitter(n));
+        ModelHost::new(model(move |n, _| factor * time(n))).with_baseline(model(move |n, _| time(n + 1_000_000)))
+    };
+    let limit = json!({ "p50_of_baseline": 1.2 });
+    // Such a machine is called noisy all the same.
+    let noisy = ["MW-L003"];
+    let report = check(limit.clone(), &host(1.0), Status::Pass, &noisy);
+    assert!((value(&report, "latency_p50", MetricRole::Ratio, 1) - 1.0).abs() < 0.02);
+    assert!(value(&report, "latency_p50", MetricRole::Baseline, 1) > 10e-3);
+    check(limit.clone(), &host(1.2), Status::Inconclusive, &noisy);
+    check(limit, &host(1.4), Status::Fail, &["MW-L003", "MW-L002"]);
+    check(json!({ "p99_of_baseline": 1.2 }), &host(1.5), Status::Fail, &["MW-L003", "MW-L002"]);
+    // Without a baseline there is nothing to compare with.
+    let alone = ModelHost::new(model(|_, _| 1e-3));
+    let report = check(json!({ "p50_of_baseline": 1.2 }), &alone, Status::NotChecked, &[]);
+    assert!(report.gaps[0].why.contains("`when = \"baseline\"`"));
+}
+
+#[test]
+fn outliers_are_counted_and_kept() {
+    let rare = |n: u64, _: usize| if n % 50 == 3 { 1.0 } else { 1e-3 + 1e-5 * jitter(n) };
+    let host = ModelHost::new(model(rare));
+    let config = json!({ "batch_sizes": [1], "budget_seconds": 100 });
+    let report = run(&config, &host);
+    assert_eq!(value(&report, "outliers", MetricRole::Candidate, 1), 10.0);
+    assert!(value(&report, "latency_p50", MetricRole::Candidate, 1) < 2e-3);
+    assert_eq!(value(&report, "latency_p99", MetricRole::Candidate, 1), 1.0);
+    assert!(report.findings.is_empty());
+    let often = |n: u64, _: usize| if n % 10 == 3 { 1.0 } else { 1e-3 + 1e-5 * jitter(n) };
+    let report = run(&config, &ModelHost::new(model(often)));
+    assert_eq!(report.findings[0].code, "MW-L003");
+}
+
+#[test]
+fn the_budget_ends_the_measurement() {
+    // The large batch gets what the small one leaves.
+    let host = ModelHost::new(model(|_, n| n as f64 * 10e-3));
+    let report = run(&json!({ "batch_sizes": [1, 2], "budget_seconds": 1.0, "max_runs": 20 }), &host);
+    let n = |size: &str| {
+        let found = report.metrics.iter().find(|it| it.name == "latency_p50" && it.labels["batch_size"] == size);
+        found.unwrap().n
+    };
+    assert_eq!((n("1"), n("2")), (20, 20));
+    // A hundred runs have no upper bound of a 99th percentile, whatever the limit.
+    let few = json!({ "batch_sizes": [1], "max_runs": 100, "limits": [{ "batch_size": 1, "p99_ms": 1e6 }] });
+    assert_eq!(run(&few, &ModelHost::new(model(|_, _| 1e-3))).checks[0].status, Status::Inconclusive);
+    // A batch that takes longer than the budget is run once, and decides nothing.
+    let slow = ModelHost::new(model(|_, _| 600.0));
+    let report = check(json!({ "p50_ms": 1 }), &slow, Status::Inconclusive, &[]);
+    assert!(report.gaps[0].why.contains("no run fits in `budget_seconds`"), "{}", report.gaps[0].why);
+    assert_eq!(value(&report, "first_run_seconds", MetricRole::Candidate, 1), 600.0);
+}
+
+#[test]
+fn models_run_in_turns_and_change_places() {
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<ModelRole>>);
+    impl Host for Recorder {
+        fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
+            self.0.lock().unwrap().push(model);
+            Ok(input.clone())
+        }
+        fn call(&self, service: &str, _: &Value) -> Result<Value> {
+            match service {
+                "model" => Ok(serde_json::to_value(ModelDescription::default()).unwrap()),
+                "inference_seconds" => Ok(json!(1e-3)),
+                other => Err(Error::input(other)),
+            }
+        }
+    }
+    let host = Recorder::default();
+    run(&json!({ "batch_sizes": [1], "warm_up": 0, "max_runs": 4 }), &host);
+    let order = host.0.into_inner().unwrap();
+    let (c, b) = (ModelRole::Candidate, ModelRole::Baseline);
+    // One run shows that the baseline runs, one of each is the first.
+    assert_eq!(order, [b, c, b, c, b, b, c, c, b, b, c]);
+}
+
+#[test]
+fn loading_once_is_no_distribution() {
+    let of = |limit: f64| {
+        let report = run(&json!({ "max_load_seconds": limit }), &ModelHost::new(model(|_, _| 1e-3)));
+        (report.checks[0].status, report.findings.len())
+    };
+    assert_eq!(of(0.3), (Status::Pass, 0));
+    assert_eq!(of(0.1), (Status::Inconclusive, 1));
+}
+
+#[test]
+fn nothing_to_measure_is_never_a_pass() {
+    let config = json!({ "limits": [{ "batch_size": 1, "p50_ms": 1, "p50_of_baseline": 1 }] });
+    let report = open(&config).unwrap().evaluate(&ModelHost::new(model(|_, _| 0.0))).unwrap();
+    assert!(report.checks.len() == 2 && report.checks.iter().all(|it| it.status == Status::NotChecked));
+    assert!(report.metrics.is_empty() && report.gaps.len() == 1);
+    // A clock that stands still says nothing of a ratio, and one that says nothing is an error.
+    let still = ModelHost::new(model(|_, _| 0.0)).with_baseline(model(|_, _| 0.0));
+    let report = run(&json!({ "limits": [{ "batch_size": 1, "p50_of_baseline": 1 }] }), &still);
+    assert_ne!(report.checks[0].status, Status::Pass);
+    let mut probe = open(&json!({})).unwrap();
+    let broken = ModelHost::new(model(|_, _| f64::NAN));
+    probe.update(&broken, Role::Current, &rows()).unwrap();
+    assert!(probe.evaluate(&broken).is_err());
+    // Batches of more rows than there are have them several times, which is said.
+    let report = run(&json!({ "batch_sizes": [64] }), &ModelHost::new(model(|_, _| 1e-3)));
+    assert!(report.gaps[0].why.contains("only 40 different rows"));
+}
+
+#[test]
+fn conforms() {
+    let host = ModelHost::new(model(|_, n| n as f64 * 1e-3)).with_baseline(model(|_, n| n as f64 * 2e-3));
+    let config = json!({ "budget_seconds": 0.5, "rows": 16, "limits": [
+        { "batch_size": 1, "p50_ms": 5, "p95_ms": 5, "p50_of_baseline": 1 },
+    ] });
+    let registry = verify_latency::registry();
+    testing::probe_on(
+        &host,
+        &ProbeCase {
+            open: &|| registry.open_probe(Kind::Verifier, "latency", &config),
+            rows: vec![(Role::Current, rows())],
+            tensors: Vec::new(),
+        },
+    );
+}
+
+#[test]
+fn wrong_options_are_refused_with_their_place() {
+    for (config, path, words) in [
+        (json!({ "batch_sizes": [] }), "/batch_sizes", "at least one size"),
+        (json!({ "batch_sizes": [1, 1] }), "/batch_sizes", "has 1 twice"),
+        (json!({ "budget_seconds": 0 }), "/budget_seconds", "above 0"),
+        (json!({ "max_runs": 0 }), "/max_runs", "at least 1"),
+        (json!({ "rows": 0 }), "/rows", "at least 1"),
+        (json!({ "limits": [{ "batch_size": 7, "p50_ms": 1 }] }), "/limits/0/batch_size", "not measured"),
+        (json!({ "limits": [{ "batch_size": 1 }] }), "/limits/0", "no limit"),
+        (json!({ "limits": [{ "batch_size": 1, "p95_ms": -1 }] }), "/limits/0/p95_ms", "above 0"),
+        (
+            json!({ "limits": [{ "batch_size": 1, "p50_ms": 1 }, { "batch_size": 1, "p95_ms": 1 }] }),
+            "/limits/1/batch_size",
+            "limits twice",
+        ),
+    ] {
+        let error = open(&config).err().unwrap();
+        assert_eq!(error.path, path);
+        assert!(error.message.contains(words), "{error}");
+    }
+}

@@ -18,10 +18,6 @@ const SUITES: [(&[&str], &str, &[u32]); 4] = [
     (&["--package", "modelwatch-tests", "--test", "faults"], "row_", &[]),
 ];
 
-/// Rows of the matrix that nothing here runs.
-const NOT_BUILT: [(&str, &str); 1] =
-    [("3", "the block recorder (BLK) is not built; power cuts with reordered blocks are played by SIM")];
-
 /// Runs all rows, or one, with a soak of some minutes, and prints a table.
 pub(crate) fn crash(minutes: u64, only: Option<u32>) -> Result<()> {
     let mut rows = Vec::new();
@@ -56,9 +52,6 @@ pub(crate) fn crash(minutes: u64, only: Option<u32>) -> Result<()> {
     rows.sort_by_key(number);
     println!("\nrow | fault | harness | states | last result");
     rows.iter().for_each(|it| println!("{it}"));
-    for (row, why) in NOT_BUILT {
-        println!("{row} | {why} | - | 0 | not run");
-    }
     ensure!(failed.is_empty(), "the fault matrix has failures, in `cargo {}`", failed.join("`, `cargo "));
     if rows.is_empty() {
         bail!("no row was run; the lines above that begin with SKIPPED say why");

@@ -123,6 +123,13 @@ impl Ground {
         Self::in_dir(if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap())
     }
 
+    /// As [`Self::in_memory`], where the worker said something before.
+    pub(crate) fn resumed(said: &str) -> Self {
+        let res = Self::in_memory();
+        fs::write(&res.said, said).unwrap();
+        res
+    }
+
     fn in_dir(dir: TempDir) -> Self {
         // Others look into it too, where a row is about permissions.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -176,15 +183,33 @@ impl Ground {
 
     #[track_caller]
     fn check_with(&self, case: &str, more: &[&str]) {
-        let arguments = [&["check", "--said", self.said.to_str().unwrap()], more].concat();
-        let mut command = self.command(&[], &arguments);
-        let outcome = ended(command.stdout(Stdio::null()).spawn().unwrap());
+        let outcome = self.checked(more);
         assert!(outcome.status.success(), "{case}: {}", outcome.error);
+    }
+
+    /// Returns whether a check that changes nothing finds nothing wrong.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.checked(&["--read-only"]).status.success()
+    }
+
+    fn checked(&self, more: &[&str]) -> Outcome {
+        let arguments = [&["check", "--said", self.said.to_str().unwrap()], more].concat();
+        ended(self.command(&[], &arguments).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Returns the file in which the worker says what it did.
+    pub(crate) fn said_in(&self) -> &Path {
+        &self.said
+    }
+
+    /// Returns all that was said so far.
+    pub(crate) fn said_so_far(&self) -> String {
+        fs::read_to_string(&self.said).unwrap()
     }
 
     /// Returns the lines that were said so far.
     pub(crate) fn said(&self) -> Vec<String> {
-        fs::read_to_string(&self.said).unwrap().lines().map(str::to_owned).collect()
+        self.said_so_far().lines().map(str::to_owned).collect()
     }
 
     /// Returns how often a worker said something that starts with `what`.

@@ -6,11 +6,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod blocks;
 mod calls;
 mod harness;
 mod kills;
 mod limits;
 mod mounts;
 mod power;
+mod recorder;
 mod versions;
 mod writers;

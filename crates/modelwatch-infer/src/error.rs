@@ -122,6 +122,24 @@ pub enum InferError {
         /// Which tensor and why.
         reason: String,
     },
+    /// The model can be run, but not node by node.
+    #[error("cannot run `{}` node by node: {reason}; compare the outputs alone, or re-export it with operators that tract compiles", path.display())]
+    Nodes {
+        /// The model.
+        path: PathBuf,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// Two models cannot be compared node by node.
+    #[error("cannot compare `{}` with `{}` node by node: {reason}; give two models of one interface, and rows that both can run", candidate.display(), reference.display())]
+    Comparison {
+        /// The model that is compared with.
+        reference: PathBuf,
+        /// The model that is compared.
+        candidate: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The runtime could not turn the graph into a plan.
     #[error("cannot prepare `{}` for batches of {rows}: {reason}; re-export it with fixed shapes or a simpler operator set", path.display())]
     Prepare {

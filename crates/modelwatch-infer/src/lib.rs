@@ -15,6 +15,7 @@
 
 mod columns_in;
 mod columns_out;
+mod compare;
 mod error;
 mod exact;
 mod format;
@@ -25,6 +26,9 @@ mod spec;
 mod tensor;
 mod tract;
 
+pub use compare::{
+    Comparison, Counterpart, Difference, MatchedBy, NodeDifference, OutputDifference, Tolerance, ValueRange,
+};
 pub use error::{InferError, Operators};
 pub use exact::{ExactModel, ExactValue, Way};
 pub use format::MAX_MODEL_BYTES;
@@ -33,4 +37,4 @@ pub use model::Model;
 pub use runtime::{Executable, Prepared, Runtime, Worker};
 pub use spec::{ElementType, ModelFormat, ModelInfo, TensorSpec};
 pub use tensor::{HostTensor, Values};
-pub use tract::{MICRO_BATCH, TractRuntime};
+pub use tract::{MICRO_BATCH, NodeGraph, TractRuntime};

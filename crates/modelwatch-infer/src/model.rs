@@ -16,7 +16,7 @@ use crate::{
 /// A loaded model. Clones share it, and it can be used from several threads at once.
 #[derive(Clone)]
 pub struct Model {
-    executable: Arc<dyn Executable>,
+    pub(crate) executable: Arc<dyn Executable>,
 }
 
 impl fmt::Debug for Model {

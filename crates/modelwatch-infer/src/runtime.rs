@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::{error::InferError, spec::ModelInfo, tensor::HostTensor};
+use crate::{error::InferError, spec::ModelInfo, tensor::HostTensor, tract::NodeGraph};
 
 /// Something that reads model files.
 pub trait Runtime: Send + Sync {
@@ -22,6 +22,8 @@ pub trait Executable: Send + Sync {
     fn micro_batch(&self) -> usize;
     /// Returns the plan for inputs whose rows have these shapes (the batch axis left out), making it at the first call.
     fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError>;
+    /// Returns the graph as written, to be run node by node on inputs whose rows have these shapes.
+    fn nodes(&self, row_shapes: &[Vec<usize>]) -> Result<NodeGraph, InferError>;
 }
 
 /// A model prepared for concrete shapes.

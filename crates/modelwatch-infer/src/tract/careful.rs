@@ -56,7 +56,7 @@ pub(super) fn run(state: &mut TypedSimpleState, inputs: TVec<TValue>) -> TractRe
     state.run_plan_with_eval(inputs, eval)
 }
 
-fn eval(
+pub(super) fn eval(
     context: &EvalContext,
     state: Option<&mut (dyn OpState + 'static)>,
     node: &TypedNode,

@@ -8,8 +8,10 @@ use std::{
 
 use super::{
     MICRO_BATCH, guard,
+    nodes::NodeGraph,
     onnx::Uncompiled,
     plan::Plan,
+    repair,
     source::{Attempts, Graph, Source},
 };
 use crate::{
@@ -206,5 +208,15 @@ impl Executable for TractExecutable {
 
     fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
         Ok(self.plan_for(row_shapes)?)
+    }
+
+    fn nodes(&self, row_shapes: &[Vec<usize>]) -> Result<NodeGraph, InferError> {
+        let rows = if self.is_fixed { self.micro_batch } else { 1 };
+        let failed = |it| InferError::Nodes { path: self.path.clone(), reason: guard::reason(&it) };
+        guard::guarded(&self.path, || {
+            let mut typed = self.source.typed(rows, row_shapes).map_err(failed)?;
+            repair::repair(&mut typed);
+            NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)
+        })
     }
 }

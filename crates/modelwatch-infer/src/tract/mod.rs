@@ -4,6 +4,7 @@ mod attributes;
 mod audit;
 mod axes;
 mod careful;
+pub(crate) mod compare;
 mod convert;
 pub(crate) mod exact;
 mod executable;
@@ -11,6 +12,7 @@ mod guard;
 mod interpreter;
 mod limits;
 mod nnef;
+mod nodes;
 mod onnx;
 mod ops;
 mod plan;
@@ -27,6 +29,7 @@ mod wire;
 
 use std::{path::Path, sync::Arc};
 
+pub use self::nodes::NodeGraph;
 use self::source::Examined;
 use crate::{
     error::{InferError, Operators},

@@ -1,0 +1,246 @@
+//! Runs two graphs in lockstep.
+
+mod fingerprint;
+mod pairing;
+mod values;
+
+use std::collections::HashMap;
+
+use tract_onnx::{
+    prelude::TractResult,
+    tract_hir::internal::{TractErrorContext, TypedNode},
+};
+
+use self::{
+    pairing::Pairing,
+    values::{Range, add_difference},
+};
+use super::{
+    guard,
+    nodes::{NodeGraph, Outputs, Values, is_source},
+};
+use crate::{
+    compare::{Counterpart, Difference, NodeDifference, Tolerance},
+    tensor::HostTensor,
+};
+
+/// Two graphs and what is known of how they differ.
+pub(crate) struct Lockstep {
+    reference: NodeGraph,
+    candidate: NodeGraph,
+    pairing: Pairing,
+    tolerance: Tolerance,
+    /// By node of the candidate.
+    seen: HashMap<usize, Seen>,
+    /// By node of the reference.
+    reference_ranges: HashMap<usize, Range>,
+    outputs: Vec<Difference>,
+}
+
+#[derive(Default)]
+struct Seen {
+    cumulative: Difference,
+    isolated: Difference,
+    range: Range,
+}
+
+/// The values of one run.
+struct Run {
+    reference: Values,
+    /// The next position in the reference's order.
+    next: usize,
+    /// What the candidate's nodes gave.
+    own: Values,
+    /// What they gave where they were fed the reference's values; only where they have no counterpart to take instead.
+    fed: Values,
+}
+
+impl Lockstep {
+    /// Puts two graphs side by side, or says why they cannot be compared.
+    pub(crate) fn new(reference: NodeGraph, candidate: NodeGraph, tolerance: Tolerance) -> Result<Self, String> {
+        if reference.rows != candidate.rows {
+            return Err(format!("one takes {} rows at once, the other {}", reference.rows, candidate.rows));
+        }
+        if reference.row_shapes != candidate.row_shapes {
+            let (left, right) = (&reference.row_shapes, &candidate.row_shapes);
+            return Err(format!("the rows of their inputs have the shapes {left:?} and {right:?}"));
+        }
+        let n_outputs = [&reference, &candidate].map(|it| it.model.outputs.len());
+        if n_outputs[0] != n_outputs[1] {
+            return Err(format!("the reference has {} outputs, the candidate {}", n_outputs[0], n_outputs[1]));
+        }
+        let pairing = Pairing::default();
+        let outputs = vec![Difference::default(); n_outputs[0]];
+        let (seen, reference_ranges) = (HashMap::new(), HashMap::new());
+        Ok(Self { reference, candidate, pairing, tolerance, seen, reference_ranges, outputs })
+    }
+
+    /// Pairs the nodes by what they make of some rows, or says what failed.
+    pub(crate) fn pair(&mut self, reference: Vec<HostTensor>, candidate: Vec<HostTensor>) -> Result<(), String> {
+        let pairing = Pairing::new(&self.reference, &self.candidate, reference, candidate);
+        self.pairing = pairing.map_err(|it| guard::reason(&it))?;
+        Ok(())
+    }
+
+    /// Returns the number of rows in each run.
+    pub(crate) fn rows(&self) -> usize {
+        self.reference.rows
+    }
+
+    /// Returns whether the graphs are made for rows of these shapes.
+    pub(crate) fn takes(&self, reference: &[Vec<usize>], candidate: &[Vec<usize>]) -> bool {
+        self.reference.row_shapes == reference && self.candidate.row_shapes == candidate
+    }
+
+    /// Runs both graphs, or says what failed.
+    pub(crate) fn run(&mut self, reference: Vec<HostTensor>, candidate: Vec<HostTensor>) -> Result<(), String> {
+        self.try_run(reference, candidate).map_err(|it| guard::reason(&it))
+    }
+
+    fn try_run(&mut self, reference: Vec<HostTensor>, candidate: Vec<HostTensor>) -> TractResult<()> {
+        let mut run = Run {
+            reference: Values::new(self.reference.n_uses.clone()),
+            next: 0,
+            own: Values::new(self.candidate.n_uses.clone()),
+            fed: Values::new(self.candidate.n_uses.clone()),
+        };
+        for (&id, &other) in &self.pairing.by_candidate {
+            // It is compared, and it is what the candidate's consumers are fed.
+            run.reference.add_uses(other, 1 + self.candidate.n_uses[id]);
+        }
+        let sources = self.reference.sources(reference)?;
+        for (id, values) in sources {
+            self.see_reference(id, &values)?;
+            run.reference.put(id, values);
+        }
+        for (id, values) in self.candidate.sources(candidate)? {
+            self.seen.entry(id).or_default().range.add(&values)?;
+            run.fed.put(id, values.clone());
+            run.own.put(id, values);
+        }
+        for at in 0..self.candidate.order.len() {
+            self.step(&mut run, self.candidate.order[at])?;
+        }
+        // An output may need nodes that no pair needed.
+        self.advance(&mut run, None)?;
+        let outlets = [&self.reference, &self.candidate].map(|it| it.model.outputs.clone());
+        for (idx, (left, right)) in outlets[0].iter().zip(&outlets[1]).enumerate() {
+            let reference = run.reference.take(*left)?;
+            let candidate = run.own.take(*right)?;
+            add_difference(&mut self.outputs[idx], &reference, &candidate, &self.tolerance)
+                .with_context(|| format!("output {idx}"))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the reference until it has the values of a node, or to its end.
+    fn advance(&mut self, run: &mut Run, until: Option<usize>) -> TractResult<()> {
+        while run.next < self.reference.order.len() && until.is_none_or(|it| !run.reference.has(it)) {
+            let id = self.reference.order[run.next];
+            run.next += 1;
+            let node = self.reference.model.node(id);
+            if is_source(node) {
+                continue;
+            }
+            let inputs = node.inputs.iter().map(|it| run.reference.take(*it)).collect::<TractResult<_>>()?;
+            let outputs = self.reference.eval(node, inputs)?;
+            self.see_reference(id, &outputs)?;
+            run.reference.put(id, outputs);
+        }
+        Ok(())
+    }
+
+    fn see_reference(&mut self, id: usize, values: &Outputs) -> TractResult<()> {
+        self.reference_ranges.entry(id).or_default().add(values)
+    }
+
+    /// Runs a node of the candidate, on its own values and on the reference's.
+    fn step(&mut self, run: &mut Run, id: usize) -> TractResult<()> {
+        if is_source(self.candidate.model.node(id)) {
+            return Ok(());
+        }
+        let counterpart = self.pairing.by_candidate.get(&id).copied();
+        if counterpart.is_some() {
+            self.advance(run, counterpart)?;
+        }
+        let node = self.candidate.model.node(id);
+        let own_inputs: Outputs = node.inputs.iter().map(|it| run.own.take(*it)).collect::<TractResult<_>>()?;
+        let fed_inputs = self.fed_inputs(run, node, &own_inputs)?;
+        let own = self.candidate.eval(node, own_inputs)?;
+        if self.candidate.is_constant(id) {
+            run.own.put(id, own);
+            return Ok(());
+        }
+        let fed = match fed_inputs {
+            Some(inputs) => self.candidate.eval(node, inputs)?,
+            None => own.clone(),
+        };
+        let seen = self.seen.entry(id).or_default();
+        seen.range.add(&own)?;
+        if let Some(other) = counterpart {
+            let reference = run.reference.use_all(other)?;
+            let named = || format!("comparing node `{}`", node.name);
+            for ((reference, own), fed) in reference.iter().zip(&own).zip(&fed) {
+                add_difference(&mut seen.cumulative, reference, own, &self.tolerance).with_context(named)?;
+                add_difference(&mut seen.isolated, reference, fed, &self.tolerance).with_context(named)?;
+            }
+        }
+        run.own.put(id, own);
+        run.fed.put(id, fed);
+        Ok(())
+    }
+
+    /// Returns what the reference gives a node of the candidate; nothing where it is what the candidate itself has.
+    fn fed_inputs(&self, run: &mut Run, node: &TypedNode, own: &Outputs) -> TractResult<Option<Outputs>> {
+        let mut is_other = false;
+        let mut res = Outputs::new();
+        for (outlet, own) in node.inputs.iter().zip(own) {
+            if self.candidate.is_constant(outlet.node) {
+                res.push(own.clone());
+                continue;
+            }
+            let fed = run.fed.take(*outlet)?;
+            let reference = match self.pairing.by_candidate.get(&outlet.node) {
+                Some(&other) => run.reference.use_all(other)?.get(outlet.slot).cloned(),
+                None => None,
+            };
+            let fits =
+                |it: &tract_onnx::prelude::TValue| it.datum_type() == own.datum_type() && it.shape() == own.shape();
+            let value = reference.filter(fits).unwrap_or(fed);
+            is_other |= value.as_bytes() != own.as_bytes();
+            res.push(value);
+        }
+        Ok(is_other.then_some(res))
+    }
+
+    /// Returns the candidate's computing nodes in the order in which they run.
+    pub(crate) fn nodes(&self) -> Vec<NodeDifference> {
+        self.candidate.computing().map(|it| self.node(it)).collect()
+    }
+
+    fn node(&self, node: &TypedNode) -> NodeDifference {
+        let producers = node.inputs.iter().map(|it| it.node).filter(|it| !self.candidate.is_constant(*it));
+        let producers: Vec<usize> = producers.collect();
+        let range = |id: &usize| self.seen.get(id).and_then(|it| it.range.0);
+        let counterpart = |(&other, seen): (&usize, &Seen)| Counterpart {
+            name: self.reference.model.node(other).name.clone(),
+            matched_by: self.pairing.matched_by(node.id),
+            cumulative: seen.cumulative.clone(),
+            isolated: seen.isolated.clone(),
+            range: self.reference_ranges.get(&other).and_then(|it| it.0),
+        };
+        NodeDifference {
+            name: node.name.clone(),
+            operator: node.op.name().into_owned(),
+            inputs: producers.iter().map(|&it| self.candidate.model.node(it).name.clone()).collect(),
+            input_ranges: producers.iter().map(range).collect(),
+            counterpart: self.pairing.by_candidate.get(&node.id).zip(self.seen.get(&node.id)).map(counterpart),
+            range: range(&node.id),
+        }
+    }
+
+    /// Returns the differences of the outputs.
+    pub(crate) fn outputs(&self) -> Vec<Difference> {
+        self.outputs.clone()
+    }
+}

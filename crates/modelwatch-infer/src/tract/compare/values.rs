@@ -1,0 +1,55 @@
+//! What is kept of the values of a node.
+
+use tract_onnx::{
+    prelude::{DatumType, TValue, TractResult},
+    tract_hir::internal::ensure,
+};
+
+use super::super::nodes::Outputs;
+use crate::compare::{Difference, Tolerance, ValueRange};
+
+/// The range of all finite values so far.
+#[derive(Default)]
+pub(super) struct Range(pub(super) Option<ValueRange>);
+
+impl Range {
+    pub(super) fn add(&mut self, values: &Outputs) -> TractResult<()> {
+        for value in values.iter().filter(|it| it.datum_type() != DatumType::String) {
+            let numbers = value.cast_to::<f64>()?;
+            for &it in numbers.to_plain_array_view::<f64>()?.iter().filter(|it| it.is_finite()) {
+                let range = self.0.get_or_insert(ValueRange { least: it, greatest: it });
+                (range.least, range.greatest) = (range.least.min(it), range.greatest.max(it));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes in the elements of two values. Quantized ones are compared as the numbers that they stand for.
+pub(super) fn add_difference(
+    difference: &mut Difference,
+    reference: &TValue,
+    candidate: &TValue,
+    tolerance: &Tolerance,
+) -> TractResult<()> {
+    ensure!(
+        reference.shape() == candidate.shape(),
+        "the shape is {:?}, the reference's {:?}",
+        candidate.shape(),
+        reference.shape()
+    );
+    if [reference, candidate].iter().any(|it| it.datum_type() == DatumType::String) {
+        let texts = [reference, candidate].map(|it| it.cast_to::<String>());
+        let [reference, candidate] = texts;
+        let (reference, candidate) = (reference?, candidate?);
+        let pairs =
+            reference.to_plain_array_view::<String>()?.into_iter().zip(candidate.to_plain_array_view::<String>()?);
+        // Words are equal or not: as far apart as 0 and 1, or beyond any tolerance.
+        pairs.for_each(|(left, right)| difference.add(0.0, if left == right { 0.0 } else { f64::INFINITY }, tolerance));
+        return Ok(());
+    }
+    let (reference, candidate) = (reference.cast_to::<f64>()?, candidate.cast_to::<f64>()?);
+    let pairs = reference.to_plain_array_view::<f64>()?.into_iter().zip(candidate.to_plain_array_view::<f64>()?);
+    pairs.for_each(|(&left, &right)| difference.add(left, right, tolerance));
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! A model as nodes that are run one by one.
+
+use std::collections::HashMap;
+
+use tract_onnx::{
+    prelude::{DatumType, IntoTValue, TValue, TVec, TractResult, TypedModel},
+    tract_core::{internal::SessionId, ops::konst::Const, ops::source::TypedSource, plan::TurnState},
+    tract_hir::internal::{OutletId, TractErrorContext, TypedNode, bail},
+};
+
+use super::{careful, convert};
+use crate::tensor::HostTensor;
+
+/// A graph as written, for one number of rows of concrete shapes.
+pub struct NodeGraph {
+    pub(super) model: TypedModel,
+    pub(super) rows: usize,
+    pub(super) row_shapes: Vec<Vec<usize>>,
+    input_types: Vec<DatumType>,
+    /// The nodes that the outputs need, each after what it needs itself.
+    pub(super) order: Vec<usize>,
+    /// By node: whether it does not depend on the inputs.
+    is_constant: Vec<bool>,
+    /// By node: how many inputs of needed nodes its values are, and how many outputs of the model.
+    pub(super) n_uses: Vec<usize>,
+}
+
+/// The values of one node.
+pub(super) type Outputs = TVec<TValue>;
+
+impl NodeGraph {
+    pub(super) fn new(
+        model: TypedModel,
+        rows: usize,
+        row_shapes: &[Vec<usize>],
+        input_types: &[DatumType],
+    ) -> TractResult<Self> {
+        let order = model.eval_order()?;
+        let mut is_constant = vec![false; model.nodes().len()];
+        let mut n_uses = vec![0; model.nodes().len()];
+        for &id in &order {
+            let node = model.node(id);
+            // A source has no inputs either.
+            is_constant[id] = !node.op_is::<TypedSource>() && node.inputs.iter().all(|it| is_constant[it.node]);
+            node.inputs.iter().for_each(|it| n_uses[it.node] += 1);
+        }
+        model.output_outlets()?.iter().for_each(|it| n_uses[it.node] += 1);
+        let (row_shapes, input_types) = (row_shapes.to_vec(), input_types.to_vec());
+        Ok(Self { model, rows, row_shapes, input_types, order, is_constant, n_uses })
+    }
+
+    /// Returns the nodes that compute something from the inputs, in the order in which they run.
+    pub(super) fn computing(&self) -> impl Iterator<Item = &TypedNode> {
+        self.order.iter().map(|&id| self.model.node(id)).filter(|it| !self.is_constant(it.id) && !is_source(it))
+    }
+
+    pub(super) fn is_constant(&self, id: usize) -> bool {
+        self.is_constant[id]
+    }
+
+    /// Returns the values of the inputs by node.
+    pub(super) fn sources(&self, inputs: Vec<HostTensor>) -> TractResult<HashMap<usize, Outputs>> {
+        let sources = self.model.input_outlets()?;
+        if inputs.len() != sources.len() {
+            bail!("the graph has {} inputs, {} are given", sources.len(), inputs.len());
+        }
+        let source = |((it, tensor), &dtype): ((&OutletId, _), _)| {
+            let value = convert::to_tract(tensor, dtype)?.into_tvalue();
+            Ok((it.node, [value].into_iter().collect()))
+        };
+        sources.iter().zip(inputs).zip(&self.input_types).map(source).collect()
+    }
+
+    /// Runs all nodes and shows the values of each.
+    pub(super) fn run(
+        &self,
+        inputs: Vec<HostTensor>,
+        mut see: impl FnMut(usize, &Outputs) -> TractResult<()>,
+    ) -> TractResult<()> {
+        let mut values = Values::new(self.n_uses.clone());
+        self.sources(inputs)?.into_iter().for_each(|(id, it)| values.put(id, it));
+        for node in self.order.iter().map(|&id| self.model.node(id)).filter(|it| !is_source(it)) {
+            let inputs = node.inputs.iter().map(|it| values.take(*it)).collect::<TractResult<_>>()?;
+            let outputs = self.eval(node, inputs)?;
+            see(node.id, &outputs)?;
+            values.put(node.id, outputs);
+        }
+        Ok(())
+    }
+
+    /// Runs a node.
+    pub(super) fn eval(&self, node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {
+        if let Some(it) = node.op_as::<Const>() {
+            return Ok([it.val().clone().into_tvalue()].into_iter().collect());
+        }
+        let turn = TurnState::default();
+        let context = turn.context(SessionId::NONE, node.id);
+        let mut state = node.op.state(&context)?;
+        careful::eval(&context, state.as_deref_mut(), node, inputs)
+    }
+}
+
+pub(super) fn is_source(node: &TypedNode) -> bool {
+    node.op_is::<TypedSource>()
+}
+
+/// The values that somebody still needs, by node.
+pub(super) struct Values {
+    values: Vec<Option<Outputs>>,
+    n_uses: Vec<usize>,
+}
+
+impl Values {
+    /// Returns no values, of nodes that are used so often.
+    pub(super) fn new(n_uses: Vec<usize>) -> Self {
+        Self { values: vec![None; n_uses.len()], n_uses }
+    }
+
+    pub(super) fn add_uses(&mut self, id: usize, n: usize) {
+        self.n_uses[id] += n;
+    }
+
+    pub(super) fn put(&mut self, id: usize, values: Outputs) {
+        if self.n_uses[id] > 0 {
+            self.values[id] = Some(values);
+        }
+    }
+
+    pub(super) fn has(&self, id: usize) -> bool {
+        self.values[id].is_some()
+    }
+
+    /// Uses all values of a node once.
+    pub(super) fn use_all(&mut self, id: usize) -> TractResult<Outputs> {
+        self.n_uses[id] = self.n_uses[id].saturating_sub(1);
+        let slot = &mut self.values[id];
+        let value = if self.n_uses[id] == 0 { slot.take() } else { slot.clone() };
+        value.with_context(|| format!("node {id} has no value"))
+    }
+
+    /// Uses one value of a node once.
+    pub(super) fn take(&mut self, outlet: OutletId) -> TractResult<TValue> {
+        self.use_all(outlet.node)?.get(outlet.slot).cloned().with_context(|| format!("{outlet:?} has no value"))
+    }
+}

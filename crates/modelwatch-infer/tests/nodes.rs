@@ -1,0 +1,125 @@
+//! Two models compared node by node.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::{Npy, batch, fixture, npz};
+use modelwatch_infer::{Comparison, InferError, MatchedBy, Model, NodeDifference, Tolerance};
+
+const CNN: &str = "digits/cnn/cnn.onnx";
+
+/// The nodes, and the greatest difference of the output.
+fn compare(reference: &Path, candidate: &Path, tolerance: Tolerance) -> (Vec<NodeDifference>, f64) {
+    let test = npz("digits/data/test.npz")["x"].head(16);
+    let [reference, candidate] = [reference, candidate].map(|it| Model::load(it).unwrap());
+    let mut comparison = Comparison::new(&reference, &candidate, tolerance);
+    for rows in [test.head(7), test] {
+        comparison.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
+    }
+    assert_eq!(comparison.n_rows(), 7 + 16);
+    (comparison.nodes(), comparison.outputs()[0].difference.max_absolute)
+}
+
+fn rows_for(model: &Model, rows: &Npy) -> arrow_array::RecordBatch {
+    batch(&[(&model.info().inputs[0].name, rows)])
+}
+
+/// The names of the nodes that do something else with the same inputs.
+fn culprits(nodes: &[NodeDifference]) -> Vec<&str> {
+    let is_culprit = |it: &&NodeDifference| it.counterpart.as_ref().is_some_and(|it| it.isolated.n_beyond > 0);
+    nodes.iter().filter(is_culprit).map(|it| &*it.name).collect()
+}
+
+/// Returns the fixture with one number of a kernel changed.
+fn with_changed_weight(kernel: &str) -> tempfile::NamedTempFile {
+    let mut model = fs::read(fixture(CNN)).unwrap();
+    let weights = &npz("digits/cnn/cnn.npz")[&format!("digits_cnn.{kernel}.kernel")].values;
+    // The kernel's first numbers stand there in the order that ONNX wants.
+    let first = (weights[0] as f32).to_le_bytes();
+    let places: Vec<_> = (0..model.len() - 4).filter(|&it| model[it..it + 4] == first).collect();
+    let [place] = places[..] else { panic!("{places:?}") };
+    model[place..place + 4].copy_from_slice(&(weights[0] as f32 + 0.5).to_le_bytes());
+    let res = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    fs::write(res.path(), model).unwrap();
+    res
+}
+
+#[test]
+fn a_model_does_not_differ_from_itself() {
+    let (nodes, output) = compare(&fixture(CNN), &fixture(CNN), Tolerance { absolute: 0.0, relative: 0.0 });
+    assert_eq!(output, 0.0);
+    assert!(nodes.len() > 10, "{nodes:?}");
+    for node in nodes {
+        let counterpart = node.counterpart.unwrap();
+        assert_eq!((counterpart.name, counterpart.matched_by), (node.name, MatchedBy::Name));
+        assert_eq!((counterpart.cumulative.max_absolute, counterpart.isolated.max_absolute), (0.0, 0.0));
+        assert!(counterpart.cumulative.n >= 23 * 10 && counterpart.range == node.range);
+    }
+}
+
+#[test]
+fn one_changed_weight_is_found_in_its_node() {
+    for (kernel, node) in [("conv1", "conv1_1/BiasAdd"), ("conv2", "conv2_1/BiasAdd"), ("fc1", "fc1_1/MatMul")] {
+        let changed = with_changed_weight(kernel);
+        let (nodes, output) = compare(&fixture(CNN), changed.path(), Tolerance::default());
+        assert!(output > 0.0, "{kernel}");
+        let culprits = culprits(&nodes);
+        assert!(culprits.len() == 1 && culprits[0].contains(node), "{kernel}: {culprits:?}");
+        let further: Vec<_> = nodes.iter().skip_while(|it| it.name != culprits[0]).skip(1).collect();
+        let cumulative = further.iter().filter_map(|it| it.counterpart.as_ref()).map(|it| it.cumulative.n_beyond);
+        assert!(cumulative.sum::<u64>() > 0, "{kernel}: what follows differs too");
+    }
+}
+
+#[test]
+fn a_model_in_eight_bits_is_paired_with_the_one_it_was_made_from() {
+    let (nodes, output) = compare(&fixture(CNN), &fixture("digits/cnn/cnn_int8_qdq.onnx"), Tolerance::default());
+    assert!(output > 1e-3 && output < 0.05, "{output}");
+    let counterpart = |name: &str| {
+        let node = nodes.iter().find(|it| it.name.ends_with(name)).unwrap();
+        node.counterpart.as_ref().map(|it| (it.name.as_str(), it.matched_by))
+    };
+    // The quantizer keeps the tensor's name.
+    let (name, matched_by) = counterpart("relu_1/Relu:0_DequantizeLinear").unwrap();
+    assert!(name.contains("relu_1/Relu") && matched_by == MatchedBy::Name, "{name}");
+    // The normalization was fused into the convolution, which is what it was called before.
+    let (name, matched_by) = counterpart("conv2_1/BiasAdd").unwrap();
+    assert!(name.ends_with("bn_1/batchnorm/add_1") && matched_by == MatchedBy::Value, "{name}");
+    // Half a step of eight bits in each node, and no node that does something else.
+    let worst =
+        nodes.iter().filter_map(|it| Some(it.counterpart.as_ref()?.isolated.relative_norm())).fold(0.0, f64::max);
+    assert!(worst > 1e-3 && worst < 0.02, "{worst}");
+    assert!(culprits(&nodes)[0].contains("DequantizeLinear"), "{nodes:?}");
+}
+
+#[test]
+fn exports_of_one_network_are_paired_by_value() {
+    let saved_model = fixture("digits/cnn/saved_model");
+    for (form, at_least) in [("cnn_frozen.pb", 10), ("cnn.tflite", 6), ("cnn_keras_export.onnx", 5)] {
+        let (nodes, output) = compare(&saved_model, &fixture(&format!("digits/cnn/{form}")), Tolerance::default());
+        assert!(output < 1e-5, "{form}: {output}");
+        let n_paired = nodes.iter().filter(|it| it.counterpart.is_some()).count();
+        assert!(n_paired >= at_least, "{form}: {n_paired}");
+        assert!(culprits(&nodes).is_empty(), "{form}: {:?}", culprits(&nodes));
+    }
+}
+
+#[test]
+fn models_that_cannot_be_compared_say_why() {
+    let test = npz("digits/data/test.npz")["x"].head(4);
+    let [cnn, other] = [CNN, "digits/cnn/cnn_int8_qop.onnx"].map(|it| Model::load(&fixture(it)).unwrap());
+    let error =
+        Comparison::new(&cnn, &other, Tolerance::default()).run(&rows_for(&cnn, &test), &rows_for(&other, &test));
+    let error = error.unwrap_err();
+    assert!(matches!(error, InferError::Nodes { .. }), "{error}");
+    assert!(error.to_string().contains("compare the outputs alone"), "{error}");
+
+    let mut comparison = Comparison::new(&cnn, &cnn, Tolerance::default());
+    let rows = rows_for(&cnn, &test);
+    let error = comparison.run(&rows, &rows.slice(0, 2)).unwrap_err().to_string();
+    assert!(error.contains("one is given 4 rows, the other 2"), "{error}");
+    comparison.run(&rows.slice(0, 0), &rows.slice(0, 0)).unwrap();
+    assert!(comparison.nodes().is_empty() && comparison.outputs().is_empty() && comparison.n_rows() == 0);
+}

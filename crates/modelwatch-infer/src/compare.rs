@@ -8,9 +8,17 @@
 //! Both run as written, without tract's optimizer, so that nodes keep their names. What is kept is a few numbers per node;
 //! a value is dropped as soon as its last consumer ran.
 
+use std::num::NonZeroUsize;
+
 use arrow_array::RecordBatch;
 
-use crate::{columns_in, error::InferError, model::Model, tensor::HostTensor, tract::compare::Lockstep};
+use crate::{
+    columns_in,
+    error::InferError,
+    model::Model,
+    tensor::{HostTensor, Values},
+    tract::compare::Lockstep,
+};
 
 /// How far apart two numbers may be: `|candidate − reference| ≤ absolute + relative · |reference|`, as in NumPy's `allclose`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +68,24 @@ impl Difference {
         self.max_absolute = self.max_absolute.max(distance);
         self.sum_squares += distance * distance;
         self.reference_squares += reference * reference;
+    }
+
+    /// Takes in the elements of two tensors. Words are equal or beyond any tolerance.
+    fn add_all(&mut self, reference: &Values, candidate: &Values, tolerance: &Tolerance) {
+        match (reference, candidate) {
+            (Values::Utf8(left), Values::Utf8(right)) => {
+                left.iter().zip(right).for_each(|(left, right)| self.add_words(left, right, tolerance));
+            }
+            _ => {
+                let (left, right) = (reference.to_f64(), candidate.to_f64());
+                left.iter().zip(&right).for_each(|(&left, &right)| self.add(left, right, tolerance));
+            }
+        }
+    }
+
+    /// Takes in two words, which are as far apart as can be if they are not equal.
+    pub(crate) fn add_words(&mut self, reference: &str, candidate: &str, tolerance: &Tolerance) {
+        self.add(0.0, if reference == candidate { 0.0 } else { f64::INFINITY }, tolerance);
     }
 
     /// Returns the norm of the difference over that of the reference, `‖candidate − reference‖₂ / ‖reference‖₂`; the inverse
@@ -134,60 +160,118 @@ pub struct OutputDifference {
     pub difference: Difference,
 }
 
-/// Two models that are compared node by node.
+/// Two models that are compared node by node, or by their outputs where one of them is not run node by node.
 pub struct Comparison<'a> {
     reference: &'a Model,
     candidate: &'a Model,
     tolerance: Tolerance,
-    lockstep: Option<Lockstep>,
+    /// None before the first row.
+    engine: Option<Engine>,
     n_rows: u64,
+}
+
+/// How the models are run.
+enum Engine {
+    Nodes(Box<Lockstep>),
+    Outputs { differences: Vec<Difference>, obstacle: InferError },
 }
 
 impl<'a> Comparison<'a> {
     /// Returns the comparison of no rows.
     pub fn new(reference: &'a Model, candidate: &'a Model, tolerance: Tolerance) -> Self {
-        Self { reference, candidate, tolerance, lockstep: None, n_rows: 0 }
+        Self { reference, candidate, tolerance, engine: None, n_rows: 0 }
     }
 
     /// Runs both models on the same rows, given as each model names its inputs (see [`Model::run`]).
     ///
     /// # Errors
-    /// Where a model cannot be run node by node, or where the models do not take the same inputs or give as many outputs.
+    /// Where a model cannot be run on the rows, or where the models do not take the same inputs or give as many outputs.
     pub fn run(&mut self, reference_rows: &RecordBatch, candidate_rows: &RecordBatch) -> Result<(), InferError> {
         let n_rows = reference_rows.num_rows();
-        let failed = |reason: String| InferError::Comparison {
-            reference: self.reference.executable.path().to_path_buf(),
-            candidate: self.candidate.executable.path().to_path_buf(),
-            reason,
-        };
         if candidate_rows.num_rows() != n_rows {
-            return Err(failed(format!("one is given {n_rows} rows, the other {}", candidate_rows.num_rows())));
+            return Err(self.failed(format!("one is given {n_rows} rows, the other {}", candidate_rows.num_rows())));
         }
         if n_rows == 0 {
             return Ok(());
         }
-        let reference = inputs(self.reference, reference_rows)?;
-        let candidate = inputs(self.candidate, candidate_rows)?;
-        let lockstep = match &mut self.lockstep {
-            Some(it) if it.takes(&row_shapes(&reference), &row_shapes(&candidate)) => it,
-            Some(_) => return Err(failed("the inputs of some rows have another shape".to_owned())),
-            slot => {
-                let reference_nodes = self.reference.executable.nodes(&row_shapes(&reference))?;
-                let candidate_nodes = self.candidate.executable.nodes(&row_shapes(&candidate))?;
-                let mut lockstep = Lockstep::new(reference_nodes, candidate_nodes, self.tolerance).map_err(failed)?;
-                let first = |it| cut(it, 0, n_rows, lockstep.rows());
-                let (reference, candidate) = (first(&reference), first(&candidate));
-                lockstep.pair(reference, candidate).map_err(failed)?;
-                slot.insert(lockstep)
-            }
+        let rows = [inputs(self.reference, reference_rows)?, inputs(self.candidate, candidate_rows)?];
+        let mut engine = match self.engine.take() {
+            Some(it) => it,
+            None => self.engine_for(&rows, n_rows)?,
         };
+        match &mut engine {
+            Engine::Nodes(lockstep) => self.run_nodes(lockstep, &rows, n_rows)?,
+            Engine::Outputs { differences, .. } => self.run_outputs(differences, &rows, n_rows)?,
+        }
+        self.engine = Some(engine);
+        self.n_rows += n_rows as u64;
+        Ok(())
+    }
+
+    fn engine_for(&self, rows: &[Vec<HostTensor>; 2], n_rows: usize) -> Result<Engine, InferError> {
+        let n_outputs = [self.reference, self.candidate].map(|it| it.info().outputs.len());
+        if n_outputs[0] != n_outputs[1] {
+            return Err(
+                self.failed(format!("the reference has {} outputs, the candidate {}", n_outputs[0], n_outputs[1]))
+            );
+        }
+        let nodes = |model: &Model, rows: &[HostTensor]| model.executable.nodes(&row_shapes(rows));
+        let pair = nodes(self.reference, &rows[0]).and_then(|it| Ok((it, nodes(self.candidate, &rows[1])?)));
+        let (reference, candidate) = match pair {
+            Ok(it) => it,
+            Err(obstacle @ InferError::Nodes { .. }) => {
+                return Ok(Engine::Outputs { differences: vec![Difference::default(); n_outputs[0]], obstacle });
+            }
+            Err(other) => return Err(other),
+        };
+        let mut lockstep = Lockstep::new(reference, candidate, self.tolerance).map_err(|it| self.failed(it))?;
+        let first = |it| cut(it, 0, n_rows, lockstep.rows());
+        let (reference, candidate) = (first(&rows[0]), first(&rows[1]));
+        lockstep.pair(reference, candidate).map_err(|it| self.failed(it))?;
+        Ok(Engine::Nodes(Box::new(lockstep)))
+    }
+
+    fn run_nodes(
+        &self,
+        lockstep: &mut Lockstep,
+        [reference, candidate]: &[Vec<HostTensor>; 2],
+        n_rows: usize,
+    ) -> Result<(), InferError> {
+        if !lockstep.takes(&row_shapes(reference), &row_shapes(candidate)) {
+            return Err(self.failed("the inputs of some rows have another shape".to_owned()));
+        }
         let rows = lockstep.rows();
         for start in (0..n_rows).step_by(rows) {
             let rows = |it| cut(it, start, n_rows, rows);
-            lockstep.run(rows(&reference), rows(&candidate)).map_err(failed)?;
+            lockstep.run(rows(reference), rows(candidate)).map_err(|it| self.failed(it))?;
         }
-        self.n_rows += n_rows as u64;
         Ok(())
+    }
+
+    fn run_outputs(
+        &self,
+        differences: &mut [Difference],
+        [reference, candidate]: &[Vec<HostTensor>; 2],
+        n_rows: usize,
+    ) -> Result<(), InferError> {
+        let reference = self.reference.run_rows(reference, n_rows, NonZeroUsize::MIN)?;
+        let candidate = self.candidate.run_rows(candidate, n_rows, NonZeroUsize::MIN)?;
+        for ((difference, reference), candidate) in differences.iter_mut().zip(&reference).zip(&candidate) {
+            if reference.shape != candidate.shape {
+                let (left, right) = (&reference.shape, &candidate.shape);
+                return Err(self.failed(format!("an output has the shapes {left:?} and {right:?}")));
+            }
+            difference.add_all(&reference.values, &candidate.values, &self.tolerance);
+        }
+        Ok(())
+    }
+
+    fn failed(&self, reason: String) -> InferError {
+        InferError::Comparison {
+            reference: self.reference.executable.path().to_path_buf(),
+            candidate: self.candidate.executable.path().to_path_buf(),
+            reason,
+        }
     }
 
     /// Returns the number of rows that were compared.
@@ -195,16 +279,31 @@ impl<'a> Comparison<'a> {
         self.n_rows
     }
 
+    /// Returns why only the outputs are compared, if so.
+    pub fn obstacle(&self) -> Option<&InferError> {
+        match &self.engine {
+            Some(Engine::Outputs { obstacle, .. }) => Some(obstacle),
+            _ => None,
+        }
+    }
+
     /// Returns the candidate's nodes in the order in which they run; none before the first row.
     pub fn nodes(&self) -> Vec<NodeDifference> {
-        self.lockstep.as_ref().map_or_else(Vec::new, Lockstep::nodes)
+        match &self.engine {
+            Some(Engine::Nodes(it)) => it.nodes(),
+            _ => Vec::new(),
+        }
     }
 
     /// Returns the outputs in the candidate's order; none before the first row.
     pub fn outputs(&self) -> Vec<OutputDifference> {
         let names = |it: &Model| it.info().outputs.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
         let names = names(self.candidate).into_iter().zip(names(self.reference));
-        let differences = self.lockstep.as_ref().map_or_else(Vec::new, Lockstep::outputs);
+        let differences = match &self.engine {
+            Some(Engine::Nodes(it)) => it.outputs(),
+            Some(Engine::Outputs { differences, .. }) => differences.clone(),
+            None => Vec::new(),
+        };
         let output = |((name, reference), difference)| OutputDifference { name, reference, difference };
         names.zip(differences).map(output).collect()
     }

@@ -50,6 +50,12 @@ impl Model {
         self.executable.micro_batch()
     }
 
+    /// Returns what was noticed while the model was prepared and run: that it cannot be run in its fast form, and from which
+    /// node on that form is wrong.
+    pub fn warnings(&self) -> Vec<String> {
+        self.executable.warnings()
+    }
+
     /// Runs all rows of `input` and returns one row of outputs for each.
     ///
     /// `input` has one column per model input, named after it; further columns are ignored. A model input with one element a row takes
@@ -78,7 +84,7 @@ impl Model {
         self.info().outputs.iter().map(one).collect()
     }
 
-    fn run_rows(
+    pub(crate) fn run_rows(
         &self,
         inputs: &[HostTensor],
         n_rows: usize,

@@ -22,6 +22,8 @@ pub trait Executable: Send + Sync {
     fn micro_batch(&self) -> usize;
     /// Returns the plan for inputs whose rows have these shapes (the batch axis left out), making it at the first call.
     fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError>;
+    /// Returns what was noticed while the model was prepared and run, that whoever relies on its outputs should know.
+    fn warnings(&self) -> Vec<String>;
     /// Returns the graph as written, to be run node by node on inputs whose rows have these shapes.
     fn nodes(&self, row_shapes: &[Vec<usize>]) -> Result<NodeGraph, InferError>;
 }

@@ -84,6 +84,24 @@ values! {
 }
 
 impl Values {
+    /// Returns the elements as numbers; what is no number is NaN.
+    pub(crate) fn to_f64(&self) -> Vec<f64> {
+        match self {
+            Self::Bool(it) => it.iter().map(|&it| f64::from(u8::from(it))).collect(),
+            Self::I8(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::I16(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::I32(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::I64(it) => it.iter().map(|&it| it as f64).collect(),
+            Self::U8(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::U16(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::U32(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::U64(it) => it.iter().map(|&it| it as f64).collect(),
+            Self::F32(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::F64(it) => it.clone(),
+            Self::Utf8(it) => vec![f64::NAN; it.len()],
+        }
+    }
+
     /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -109,17 +109,30 @@ fn exports_of_one_network_are_paired_by_value() {
 #[test]
 fn models_that_cannot_be_compared_say_why() {
     let test = npz("digits/data/test.npz")["x"].head(4);
-    let [cnn, other] = [CNN, "digits/cnn/cnn_int8_qop.onnx"].map(|it| Model::load(&fixture(it)).unwrap());
-    let error =
-        Comparison::new(&cnn, &other, Tolerance::default()).run(&rows_for(&cnn, &test), &rows_for(&other, &test));
-    let error = error.unwrap_err();
-    assert!(matches!(error, InferError::Nodes { .. }), "{error}");
-    assert!(error.to_string().contains("compare the outputs alone"), "{error}");
+    let [cnn, wine] = [CNN, "tabular/wine/logreg.onnx"].map(|it| Model::load(&fixture(it)).unwrap());
+    let rows = rows_for(&cnn, &test);
+    let narrow = Npy { shape: vec![4, 13], values: vec![0.5; 4 * 13] };
+    let error = Comparison::new(&cnn, &wine, Tolerance::default()).run(&rows, &rows_for(&wine, &narrow)).unwrap_err();
+    assert!(matches!(error, InferError::Comparison { .. }), "{error}");
+    assert!(error.to_string().contains("the reference has 1 outputs, the candidate 2"), "{error}");
 
     let mut comparison = Comparison::new(&cnn, &cnn, Tolerance::default());
-    let rows = rows_for(&cnn, &test);
     let error = comparison.run(&rows, &rows.slice(0, 2)).unwrap_err().to_string();
     assert!(error.contains("one is given 4 rows, the other 2"), "{error}");
     comparison.run(&rows.slice(0, 0), &rows.slice(0, 0)).unwrap();
     assert!(comparison.nodes().is_empty() && comparison.outputs().is_empty() && comparison.n_rows() == 0);
+}
+
+#[test]
+fn of_a_model_that_is_interpreted_only_the_outputs_are_compared() {
+    let test = npz("digits/data/test.npz")["x"].head(4);
+    let [cnn, other] = [CNN, "digits/cnn/cnn_int8_qop.onnx"].map(|it| Model::load(&fixture(it)).unwrap());
+    let mut comparison = Comparison::new(&cnn, &other, Tolerance::default());
+    comparison.run(&rows_for(&cnn, &test), &rows_for(&other, &test)).unwrap();
+    let why = comparison.obstacle().unwrap().to_string();
+    assert!(why.contains("cnn_int8_qop.onnx") && why.contains("node by node"), "{why}");
+    let outputs = comparison.outputs();
+    let difference = &outputs[0].difference;
+    assert!(difference.n == 40 && difference.n_beyond > 0 && difference.max_absolute < 0.05, "{outputs:?}");
+    assert!(comparison.nodes().is_empty());
 }

@@ -210,6 +210,15 @@ impl Executable for TractExecutable {
         Ok(self.plan_for(row_shapes)?)
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut res: Vec<_> = plans.values().filter_map(|it| it.given_up()).map(ToString::to_string).collect();
+        res.sort();
+        res.dedup();
+        let warning = |it| format!("the runtime's optimizer changes what the model answers {it}; it is run as written");
+        res.into_iter().map(warning).collect()
+    }
+
     fn nodes(&self, row_shapes: &[Vec<usize>]) -> Result<NodeGraph, InferError> {
         let rows = if self.is_fixed { self.micro_batch } else { 1 };
         let failed = |it| InferError::Nodes { path: self.path.clone(), reason: guard::reason(&it) };

@@ -12,7 +12,7 @@ use super::{
     interpreter::{Interpreter, Value},
     probe::Probe,
     source::{Source, known_dims},
-    stages::{StageStates, Stages},
+    stages::{Fallback, StageStates, Stages},
 };
 use crate::{
     error::InferError,
@@ -61,15 +61,12 @@ impl Plan {
         let typed = source.typed(rows, row_shapes).map_err(failed)?;
         let names = || source.info.outputs.iter().map(|it| &*it.name);
         let outputs = compiled_outputs(path, names(), &typed, rows)?;
-        let mut stages = Stages::new(typed, source.skip_optimizer).map_err(failed)?;
+        let stages = Stages::new(typed, source.skip_optimizer).map_err(failed)?;
         let probe = Probe { rows, row_shapes, types: &source.input_types };
-        let (fast, written) = (stages.fast.clone(), stages.careful.clone());
-        if stages.is_optimized() && !probe.stages_agree(&|it| fast.run(it), &|it| written.run(it)) {
-            tracing::warn!(path = %path.display(), "The optimizer changed the model's answers; it runs as written, slower.");
-            stages.run_as_written();
+        if let Some(it) = probe.question().ok().and_then(|it| stages.test(&it)) {
+            tracing::warn!(path = %path.display(), "The optimizer changes the model's answers {it}; it runs as written, slower.");
         }
-        let fast = stages.fast.clone();
-        if rows > 1 && !probe.rows_are_independent(&|it| fast.run(it)) {
+        if rows > 1 && !probe.rows_are_independent(&|it| stages.run(it)) {
             return Err(mixed_rows(path));
         }
         let input_types = source.input_types.clone();
@@ -101,6 +98,14 @@ impl Plan {
             return Err(mixed_rows(path));
         }
         Ok(Self { path: path.to_path_buf(), rows, input_types: source.input_types.clone(), outputs, engine })
+    }
+
+    /// Returns why the optimized form is not run, if so.
+    pub(super) fn given_up(&self) -> Option<&Fallback> {
+        match &self.engine {
+            Engine::Compiled(it) => it.given_up(),
+            Engine::Interpreted(_) => None,
+        }
     }
 
     /// Returns the types and shapes of the outputs.

@@ -20,14 +20,6 @@ pub(super) struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Returns whether the optimized plan answers like the unoptimized one, which finds miscompilations without a second runtime.
-    pub(super) fn stages_agree(&self, fast: &Answer<'_>, written: &Answer<'_>) -> bool {
-        match (self.ask(fast, 0), self.ask(written, 0)) {
-            (Ok(fast), Ok(written)) => self.agree(&fast, &written, 0),
-            _ => true,
-        }
-    }
-
     /// Returns whether rows keep their answers when they trade places.
     pub(super) fn rows_are_independent(&self, plan: &Answer<'_>) -> bool {
         match (self.ask(plan, 0), self.ask(plan, 1)) {
@@ -52,6 +44,15 @@ impl Probe<'_> {
     }
 
     fn ask_with(&self, plan: &Answer<'_>, row_at: impl Fn(usize) -> usize) -> TractResult<Vec<HostTensor>> {
+        plan(self.rows_as(row_at)?)?.iter().map(|it| convert::from_tract(it)).collect()
+    }
+
+    /// Returns rows 0, 1, ….
+    pub(super) fn question(&self) -> TractResult<TVec<TValue>> {
+        self.rows_as(|position| position)
+    }
+
+    fn rows_as(&self, row_at: impl Fn(usize) -> usize) -> TractResult<TVec<TValue>> {
         let mut inputs = TVec::new();
         for (row_shape, &dtype) in self.row_shapes.iter().zip(self.types) {
             let width: usize = row_shape.iter().product();
@@ -73,7 +74,7 @@ impl Probe<'_> {
             };
             inputs.push(convert::to_tract(HostTensor { shape, values }, dtype)?.into_tvalue());
         }
-        plan(inputs)?.iter().map(|it| convert::from_tract(it)).collect()
+        Ok(inputs)
     }
 
     /// Compares row `i` of `left` with row `i + shift` of `right`. Classes may flip at a tie; scores may not.
@@ -86,8 +87,23 @@ impl Probe<'_> {
             a.len() == b.len()
                 && a.iter().enumerate().all(|(idx, a)| {
                     let b = b[(idx + shift * width) % b.len()];
-                    (a - b).abs() <= TOLERANCE * (1.0 + b.abs()) || *a == b || (a.is_nan() && b.is_nan())
+                    is_close(*a, b)
                 })
         })
     }
+}
+
+fn is_close(a: f32, b: f32) -> bool {
+    (a - b).abs() <= TOLERANCE * (1.0 + b.abs()) || a == b || (a.is_nan() && b.is_nan())
+}
+
+/// Returns whether two answers to one question are nearly the same. Classes may flip at a tie; scores may not.
+pub(super) fn all_close(left: &TVec<TValue>, right: &TVec<TValue>) -> bool {
+    left.len() == right.len()
+        && left.iter().zip(right).all(|(left, right)| {
+            match (left.to_plain_array_view::<f32>(), right.to_plain_array_view::<f32>()) {
+                (Ok(a), Ok(b)) => a.shape() == b.shape() && a.iter().zip(&b).all(|(a, b)| is_close(*a, *b)),
+                _ => left.datum_type() == right.datum_type() && left.shape() == right.shape(),
+            }
+        })
 }

@@ -126,6 +126,7 @@ pub(super) fn execute(
             candidate: None,
             baseline: None,
             models: Vec::new(),
+            running: Models::default(),
         };
         return outcome::conclude(run, document, Vec::new(), nothing);
     }
@@ -156,6 +157,7 @@ pub(super) fn execute(
         candidate,
         baseline,
         models: [candidate_model, baseline_model].into_iter().filter_map(|it| Some(it.ok()?.record)).collect(),
+        running: models,
     };
     outcome::conclude(run, document, probes, checkpoints)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeKind, ProbeSeverity};
 use modelwatch_sdk::{
-    Report,
+    ModelRole, Report,
     report::{Check, Finding, Labels, MetricRole, Severity, Status},
     store::{CheckpointStore, History, VerdictRecord},
 };
@@ -24,6 +24,7 @@ use crate::{
         ActionRecord, ActionStatus, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage, RunRecord, Timings,
         Verdict,
     },
+    services::Models,
 };
 
 /// The probe id of what the run itself has to say.
@@ -37,6 +38,8 @@ pub(super) struct Checkpoints<'a> {
     pub(super) candidate: Option<Ready>,
     pub(super) baseline: Option<Ready>,
     pub(super) models: Vec<ModelRecord>,
+    /// The models that were run.
+    pub(super) running: Models,
 }
 
 type Probes<'p, 'a> = Vec<(&'p Planned<'a>, Option<Result<Slot<'a>, String>>)>;
@@ -56,6 +59,7 @@ pub(super) fn conclude(
         for (planned, slot) in &mut probes {
             judgement.probe(run, planned, slot.as_mut(), baseline);
         }
+        judgement.models(run, &checkpoints.running);
     });
     // From here on the run is carried to its end: refs and their log must agree.
     run.check_interrupted()?;
@@ -106,13 +110,33 @@ impl Judgement {
             )
             .advice("clean the data, or check that the model is made for missing values; operators may swallow NaN")
             .evidence("rows", n);
-            res.findings.push(Of { probe: RUN.to_owned(), it: finding });
-            if run.pipeline.fail_on == FailOn::Warning {
-                let check = failed("model inputs", "all finite", "some are not");
-                res.check(RUN, true, Check { status: Status::Fail, ..check });
-            }
+            res.warn(run.pipeline.fail_on, finding, failed("model inputs", "all finite", "some are not"));
         }
         res
+    }
+
+    /// Passes on what the runtime noticed about the models by the time that all probes are done with them.
+    fn models(&mut self, run: &Run<'_>, models: &Models) {
+        for role in [ModelRole::Candidate, ModelRole::Baseline] {
+            for warning in models.get(role).map(|it| it.model.warnings()).unwrap_or_default() {
+                self.model_warning(run.pipeline.fail_on, role, &warning);
+            }
+        }
+    }
+
+    fn model_warning(&mut self, fail_on: FailOn, role: ModelRole, warning: &str) {
+        let finding = Finding::new("MW-R002", Severity::Warning, format!("{} model", role.as_str()), warning).advice(
+            "its outputs are right, and slower; export it again with another version or operator set to run it fast",
+        );
+        self.warn(fail_on, finding, failed("model", "runs in its fast form", warning));
+    }
+
+    /// Adds a finding of the run itself, and a check that fails where warnings are to fail.
+    fn warn(&mut self, fail_on: FailOn, finding: Finding, check: Check) {
+        self.findings.push(Of { probe: RUN.to_owned(), it: finding });
+        if fail_on == FailOn::Warning {
+            self.check(RUN, true, Check { status: Status::Fail, ..check });
+        }
     }
 
     fn check(&mut self, probe: &str, counts: bool, check: Check) {

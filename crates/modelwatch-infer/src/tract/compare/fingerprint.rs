@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::{
-    prelude::{DatumType, TractResult},
-    tract_hir::internal::TractErrorContext,
-};
+use tract_onnx::{prelude::TractResult, tract_hir::internal::TractErrorContext};
 
-use super::super::nodes::{NodeGraph, Outputs};
+use super::{
+    super::nodes::{NodeGraph, Outputs},
+    values::is_number,
+};
 use crate::tensor::HostTensor;
 
 /// How many random projections there are. The estimate of a squared distance is off by a factor of about `1 ± √(2/n)`.
@@ -43,7 +43,7 @@ impl Fingerprint {
         let mut res = Self::default();
         for value in values {
             res.shapes.push(value.shape().to_vec());
-            if value.datum_type() == DatumType::String {
+            if !is_number(value) {
                 continue;
             }
             let numbers = value.cast_to::<f64>()?;

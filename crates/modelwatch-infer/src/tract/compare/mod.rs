@@ -7,7 +7,7 @@ mod values;
 use std::collections::HashMap;
 
 use tract_onnx::{
-    prelude::TractResult,
+    prelude::{TValue, TVec, TractResult, TypedModel},
     tract_hir::internal::{TractErrorContext, TypedNode},
 };
 
@@ -16,13 +16,44 @@ use self::{
     values::{Range, add_difference},
 };
 use super::{
-    guard,
+    convert, guard,
     nodes::{NodeGraph, Outputs, Values, is_source},
 };
 use crate::{
     compare::{Counterpart, Difference, NodeDifference, Tolerance},
     tensor::HostTensor,
 };
+
+/// Beyond this share of the norm, an optimized node does something else; rounding stays far below.
+const MISCOMPILED: f64 = 1e-3;
+
+/// Returns the first node of `optimized` that does something else than its counterpart in `written`, and its operator.
+///
+/// Nothing is returned where no node can be told, such as where the graph cannot be run node by node.
+pub(super) fn first_difference(
+    written: &TypedModel,
+    optimized: &TypedModel,
+    inputs: &TVec<TValue>,
+) -> Option<(String, String)> {
+    let tensors: Vec<HostTensor> = inputs.iter().map(|it| convert::from_tract(it)).collect::<TractResult<_>>().ok()?;
+    let types: Vec<_> = inputs.iter().map(|it| it.datum_type()).collect();
+    let rows = tensors.first()?.shape.first().copied()?;
+    let shapes: Vec<_> = tensors.iter().map(|it| it.shape.get(1..).unwrap_or_default().to_vec()).collect();
+    let graph = |model: &TypedModel| NodeGraph::new(model.clone(), rows, &shapes, &types).ok();
+    let mut lockstep = Lockstep::new(graph(written)?, graph(optimized)?, Tolerance::default()).ok()?;
+    lockstep.pair(tensors.clone(), tensors.clone()).ok()?;
+    lockstep.run(tensors.clone(), tensors).ok()?;
+    let nodes = lockstep.nodes();
+    let of = |it: &NodeDifference| (it.name.clone(), it.operator.clone());
+    let differs =
+        |it: &&NodeDifference| it.counterpart.as_ref().is_some_and(|it| it.isolated.relative_norm() > MISCOMPILED);
+    if let Some(it) = nodes.iter().find(differs) {
+        return Some(of(it));
+    }
+    // What is wrong has no counterpart: the first node after the last that agrees.
+    let last = nodes.iter().rposition(|it| it.counterpart.is_some())?;
+    nodes.get(last + 1).map(of)
+}
 
 /// Two graphs and what is known of how they differ.
 pub(crate) struct Lockstep {

@@ -8,13 +8,19 @@ use tract_onnx::{
 use super::super::nodes::Outputs;
 use crate::compare::{Difference, Tolerance, ValueRange};
 
+/// Whether a value is made of numbers; an optimized graph has values that are packed for one operator alone.
+pub(super) fn is_number(value: &TValue) -> bool {
+    let it = value.datum_type();
+    it.is_number() || it == DatumType::Bool || it.is_tdim()
+}
+
 /// The range of all finite values so far.
 #[derive(Default)]
 pub(super) struct Range(pub(super) Option<ValueRange>);
 
 impl Range {
     pub(super) fn add(&mut self, values: &Outputs) -> TractResult<()> {
-        for value in values.iter().filter(|it| it.datum_type() != DatumType::String) {
+        for value in values.iter().filter(|it| is_number(it)) {
             let numbers = value.cast_to::<f64>()?;
             for &it in numbers.to_plain_array_view::<f64>()?.iter().filter(|it| it.is_finite()) {
                 let range = self.0.get_or_insert(ValueRange { least: it, greatest: it });
@@ -38,14 +44,16 @@ pub(super) fn add_difference(
         candidate.shape(),
         reference.shape()
     );
+    if ![reference, candidate].iter().all(|it| is_number(it) || it.datum_type() == DatumType::String) {
+        return Ok(());
+    }
     if [reference, candidate].iter().any(|it| it.datum_type() == DatumType::String) {
         let texts = [reference, candidate].map(|it| it.cast_to::<String>());
         let [reference, candidate] = texts;
         let (reference, candidate) = (reference?, candidate?);
         let pairs =
             reference.to_plain_array_view::<String>()?.into_iter().zip(candidate.to_plain_array_view::<String>()?);
-        // Words are equal or not: as far apart as 0 and 1, or beyond any tolerance.
-        pairs.for_each(|(left, right)| difference.add(0.0, if left == right { 0.0 } else { f64::INFINITY }, tolerance));
+        pairs.for_each(|(left, right)| difference.add_words(left, right, tolerance));
         return Ok(());
     }
     let (reference, candidate) = (reference.cast_to::<f64>()?, candidate.cast_to::<f64>()?);

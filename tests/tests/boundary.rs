@@ -30,6 +30,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
         store_local::registry(),
         verify_behavior::registry(),
         verify_contract::registry(),
+        verify_differential::registry(),
         verify_golden::registry(),
         verify_latency::registry(),
         verify_metrics::registry(),
@@ -101,6 +102,12 @@ fn behavior_conforms_linked_and_loaded() {
 fn contract_conforms_linked_and_loaded() {
     let rows = [(Role::Current, model_rows())];
     conforms_on(&models(), Kind::Verifier, "contract", &json!({"mode": "baseline"}), &rows, &[]);
+}
+
+#[test]
+fn differential_conforms_linked_and_loaded() {
+    let rows = [(Role::Current, model_rows())];
+    conforms_on(&models(), Kind::Verifier, "differential", &json!({"rows": 20}), &rows, &[]);
 }
 
 #[test]

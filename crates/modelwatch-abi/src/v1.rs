@@ -139,7 +139,7 @@ pub trait Host: Send + Sync {
     fn log(&self, record: LogRecord<'_>);
     fn progress(&self, done: u64, total: u64);
     fn is_cancelled(&self) -> bool;
-    /// Runs `candidate` or `baseline` on a batch of model inputs.
+    /// Runs `candidate` or `baseline` on a batch of model inputs, or gives the batch to another named service.
     fn infer(&self, model: RStr<'_>, input: Batch) -> Fallible<Batch>;
     /// Room to grow: a named service that takes and returns JSON.
     #[sabi(last_prefix_field)]

@@ -12,6 +12,7 @@
 
 pub mod arrival;
 pub mod checkpoint;
+mod compare;
 pub mod contents;
 pub mod data;
 pub mod due;

@@ -11,11 +11,14 @@ use std::{
 };
 
 use modelwatch_infer::Model;
-use modelwatch_sdk::{Error, ErrorKind, Host, ModelRole, RecordBatch, Result};
+use modelwatch_sdk::{
+    Error, ErrorKind, Host, ModelRole, RecordBatch, Result,
+    nodes::{self, NodeComparison},
+};
 use serde_json::Value;
 
 use crate::{
-    describe,
+    compare, describe,
     inputs::InputMap,
     model::{LoadedModel, Origin},
 };
@@ -60,7 +63,7 @@ impl RunModel {
     }
 
     /// Returns the model's inputs for rows with the columns of the data; none where they lack one of them.
-    fn assemble(&self, rows: &RecordBatch) -> Result<Option<RecordBatch>> {
+    pub(crate) fn assemble(&self, rows: &RecordBatch) -> Result<Option<RecordBatch>> {
         let inputs = self.inputs.read().unwrap_or_else(PoisonError::into_inner);
         let Some(map) = inputs.as_ref().filter(|it| it.columns().all(|it| rows.column_by_name(it).is_some())) else {
             return Ok(None);
@@ -103,12 +106,9 @@ impl ProbeHost {
     }
 }
 
-impl Host for ProbeHost {
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed) || self.check_deadline().is_err()
-    }
-
-    fn infer(&self, role: ModelRole, rows: &RecordBatch) -> Result<RecordBatch> {
+impl ProbeHost {
+    /// Runs one of the models, and takes the time.
+    fn run(&self, role: ModelRole, rows: &RecordBatch) -> Result<RecordBatch> {
         let it = self.models.required(role)?;
         let assembled = it.assemble(rows)?;
         let start = Instant::now();
@@ -116,6 +116,28 @@ impl Host for ProbeHost {
         let seconds = start.elapsed().as_secs_f64();
         self.seconds.lock().unwrap_or_else(PoisonError::into_inner).insert(role, seconds);
         res
+    }
+
+    /// Runs both models node by node.
+    fn compare(&self, rows: &RecordBatch) -> Result<NodeComparison> {
+        let tolerance = nodes::tolerance_of(rows)?;
+        let baseline = self.models.required(ModelRole::Baseline)?;
+        let candidate = self.models.required(ModelRole::Candidate)?;
+        compare::compare(baseline, candidate, rows, tolerance, &|| self.is_cancelled())
+    }
+}
+
+impl Host for ProbeHost {
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.check_deadline().is_err()
+    }
+
+    fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        match ModelRole::parse(service) {
+            Some(role) => self.run(role, rows),
+            None if service == nodes::SERVICE => nodes::to_rows(&self.compare(rows)?),
+            None => ().exchange(service, rows),
+        }
     }
 
     fn call(&self, service: &str, argument: &Value) -> Result<Value> {

@@ -318,8 +318,8 @@ impl Host for ForeignHost<'_, '_> {
     fn is_cancelled(&self) -> bool {
         self.0.is_cancelled()
     }
-    fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
-        match self.0.infer(model.as_str().into(), batch::export(input)?) {
+    fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        match self.0.infer(service.into(), batch::export(rows)?) {
             RResult::ROk(it) => batch::import(it),
             RResult::RErr(e) => Err(e.into()),
         }

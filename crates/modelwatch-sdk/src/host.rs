@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     about::{MachineDescription, ModelDescription},
     error::{Error, ErrorKind, Result},
+    nodes::{self, NodeComparison, Tolerance},
 };
 
 /// The services of the host, lent for the length of one call.
@@ -31,8 +32,28 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When the model is not part of the run, or cannot run the rows.
     fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
-        let _ = input;
-        Err(Error::new(ErrorKind::NotFound, format!("there is no {} model in this run", model.as_str())))
+        self.exchange(model.as_str(), input)
+    }
+
+    /// Gives rows to a named service of the host and returns the rows that it answers with. Both models are such services.
+    ///
+    /// # Errors
+    /// When the host does not offer the service, or the service fails.
+    fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        let _ = rows;
+        Err(match ModelRole::parse(service) {
+            Some(_) => Error::new(ErrorKind::NotFound, format!("there is no {service} model in this run")),
+            None => Error::new(ErrorKind::NotFound, format!("the host offers no service `{service}` for rows")),
+        })
+    }
+
+    /// Runs the baseline and the candidate node by node on the same rows, which have the columns of both models' inputs
+    /// as in [`Host::infer`].
+    ///
+    /// # Errors
+    /// When one of them is not part of the run, cannot run the rows, or has other inputs or outputs than the other.
+    fn compare_nodes(&self, rows: &RecordBatch, tolerance: Tolerance) -> Result<NodeComparison> {
+        nodes::from_rows(&self.exchange(nodes::SERVICE, &nodes::question(rows, tolerance)?)?)
     }
 
     /// Calls a named service of the host with a JSON value.

@@ -60,6 +60,7 @@
 pub mod about;
 mod error;
 mod host;
+pub mod nodes;
 mod probe;
 mod registry;
 pub mod report;

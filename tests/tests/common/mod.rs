@@ -11,6 +11,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
+    nodes::{Difference, NodeComparison, OutputDifference},
     rows::{self, Use, with_input, with_uses},
     testing::{ModelHost, OwnedTensor, TestModel},
 };
@@ -105,7 +106,16 @@ pub(crate) fn models() -> ModelHost {
         };
         res
     };
-    ModelHost::new(described()).with_baseline(described())
+    ModelHost::new(described()).with_baseline(described()).with_comparison(|rows, tolerance| {
+        let difference = Difference {
+            n: rows.num_rows() as u64,
+            n_beyond: 1,
+            max_absolute: 2.0 * tolerance.absolute,
+            relative_norm: 0.01,
+        };
+        let output = OutputDifference { name: "probs".to_owned(), baseline: "probs".to_owned(), difference };
+        Ok(NodeComparison { rows: rows.num_rows() as u64, outputs: vec![output], ..NodeComparison::default() })
+    })
 }
 
 /// Sixty rows for that model, with its outputs.

@@ -236,11 +236,7 @@ impl v1::Host for LentHost<'_> {
         self.0.is_cancelled()
     }
     fn infer(&self, model: RStr<'_>, input: v1::Batch) -> v1::Fallible<v1::Batch> {
-        answer(|| {
-            let model = ModelRole::parse(&model)
-                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no model `{model}`")))?;
-            batch::export(&self.0.infer(model, &batch::import(input)?)?)
-        })
+        answer(|| batch::export(&self.0.exchange(&model, &batch::import(input)?)?))
     }
     fn call(&self, service: RStr<'_>, text: RStr<'_>) -> v1::Fallible<RString> {
         answer(|| Ok(self.0.call(&service, &parse(&text)?)?.to_string().into()))

@@ -140,7 +140,7 @@ impl Shared {
                     continue;
                 }
                 Reply::IsCancelled => Ok(Value::from(host.is_cancelled()).to_string().into_bytes()),
-                Reply::Infer { model } => infer(host, &model, payload),
+                Reply::Exchange { service } => exchange(host, &service, payload),
                 Reply::Call { service } => parse(&String::from_utf8_lossy(&payload))
                     .and_then(|argument| host.call(&service, &argument))
                     .map(|it| it.to_string().into_bytes()),
@@ -154,10 +154,8 @@ impl Shared {
     }
 }
 
-fn infer(host: &dyn Host, model: &str, rows: Vec<u8>) -> Result<Vec<u8>> {
-    let model = ModelRole::parse(model)
-        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no model `{model}`")))?;
-    wire::rows_to_bytes(&host.infer(model, &wire::rows_from_bytes(rows)?)?)
+fn exchange(host: &dyn Host, service: &str, rows: Vec<u8>) -> Result<Vec<u8>> {
+    wire::rows_to_bytes(&host.exchange(service, &wire::rows_from_bytes(rows)?)?)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

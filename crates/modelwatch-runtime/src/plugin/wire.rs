@@ -69,8 +69,8 @@ pub(super) enum Reply {
     Progress { done: u64, total: u64 },
     /// Whether to end; answered with JSON.
     IsCancelled,
-    /// Rows for a model; answered with rows.
-    Infer { model: String },
+    /// Rows for a model or another service; answered with rows.
+    Exchange { service: String },
     /// A service with its argument as JSON; answered with JSON.
     Call { service: String },
 }
@@ -216,7 +216,7 @@ mod tests {
         vec![
             (Reply::Done, b"state".to_vec()),
             (Reply::Failed(failure), Vec::new()),
-            (Reply::Infer { model: "candidate".into() }, rows_to_bytes(&rows()).unwrap()),
+            (Reply::Exchange { service: "candidate".into() }, rows_to_bytes(&rows()).unwrap()),
             (Reply::Log { level: 3, plugin: "p".into(), fields: "{}".into(), message: "ü\n".into() }, Vec::new()),
         ]
     }
@@ -301,7 +301,7 @@ mod tests {
                     let at = next() % bytes.len();
                     bytes[at] = next() as u8;
                 }
-                if let Ok((Reply::Infer { .. }, payload)) = parse(&bytes) {
+                if let Ok((Reply::Exchange { .. }, payload)) = parse(&bytes) {
                     drop(rows_from_bytes(payload));
                 }
             }

@@ -210,9 +210,9 @@ impl Host for Run {
     fn is_cancelled(&self) -> bool {
         self.ask(&Reply::IsCancelled, &[]).is_ok_and(|it| it == b"true")
     }
-    fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
-        let question = Reply::Infer { model: model.as_str().to_owned() };
-        wire::rows_from_bytes(self.ask(&question, &wire::rows_to_bytes(input)?)?)
+    fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        let question = Reply::Exchange { service: service.to_owned() };
+        wire::rows_from_bytes(self.ask(&question, &wire::rows_to_bytes(rows)?)?)
     }
     fn call(&self, service: &str, argument: &Value) -> Result<Value> {
         let question = Reply::Call { service: service.to_owned() };

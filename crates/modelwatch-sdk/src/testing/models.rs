@@ -12,9 +12,11 @@ use crate::{
     about::{MachineDescription, ModelDescription},
     error::{Error, ErrorKind, Result},
     host::{Host, ModelRole},
+    nodes::{self, NodeComparison, Tolerance},
 };
 
 type Run = dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync;
+type Compare = dyn Fn(&RecordBatch, Tolerance) -> Result<NodeComparison> + Send + Sync;
 type Seconds = dyn Fn(u64, usize) -> f64 + Send + Sync;
 
 /// A model that is a function.
@@ -42,14 +44,15 @@ impl TestModel {
 #[derive(Default)]
 pub struct ModelHost {
     models: BTreeMap<&'static str, TestModel>,
+    compare: Option<Box<Compare>>,
     /// By model: how often it ran, and how long the last time.
-    runs: Mutex<BTreeMap<&'static str, (u64, f64)>>,
+    runs: Mutex<BTreeMap<String, (u64, f64)>>,
 }
 
 impl ModelHost {
     /// Returns a host whose candidate is `model`.
     pub fn new(model: TestModel) -> Self {
-        Self { models: BTreeMap::from([(ModelRole::Candidate.as_str(), model)]), runs: Mutex::default() }
+        Self { models: BTreeMap::from([(ModelRole::Candidate.as_str(), model)]), ..Self::default() }
     }
 
     /// Adds a baseline.
@@ -59,6 +62,21 @@ impl ModelHost {
         self
     }
 
+    /// Says what comes out where the models are compared node by node.
+    #[must_use]
+    pub fn with_comparison(
+        mut self,
+        compare: impl Fn(&RecordBatch, Tolerance) -> Result<NodeComparison> + Send + Sync + 'static,
+    ) -> Self {
+        self.compare = Some(Box::new(compare));
+        self
+    }
+
+    fn comparison(&self, rows: &RecordBatch) -> Result<NodeComparison> {
+        let compare = self.compare.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
+        compare(rows, nodes::tolerance_of(rows)?)
+    }
+
     fn get(&self, name: &str) -> Result<&TestModel> {
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no {name} model in this run"));
         self.models.get(name).ok_or_else(missing)
@@ -66,12 +84,15 @@ impl ModelHost {
 }
 
 impl Host for ModelHost {
-    fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
-        let it = self.get(model.as_str())?;
-        let outputs = (it.run)(input)?;
+    fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        if service == nodes::SERVICE {
+            return nodes::to_rows(&self.comparison(rows)?);
+        }
+        let it = self.get(service)?;
+        let outputs = (it.run)(rows)?;
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, last) = runs.entry(model.as_str()).or_default();
-        *last = (it.seconds)(*before, input.num_rows());
+        let (before, last) = runs.entry(service.to_owned()).or_default();
+        *last = (it.seconds)(*before, rows.num_rows());
         *before += 1;
         Ok(outputs)
     }

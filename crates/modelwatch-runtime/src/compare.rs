@@ -1,0 +1,73 @@
+//! Both models of a run, node by node, as probes are told of it.
+
+use modelwatch_infer::{Comparison, Difference, MatchedBy, NodeDifference, ValueRange};
+use modelwatch_sdk::{Error, ErrorKind, RecordBatch, Result, nodes};
+
+use crate::services::RunModel;
+
+/// How many rows are run before somebody may end it.
+const ROWS_AT_ONCE: usize = 8;
+
+/// Runs both models on rows with the columns of the data, or of the models' inputs.
+pub(crate) fn compare(
+    baseline: &RunModel,
+    candidate: &RunModel,
+    rows: &RecordBatch,
+    tolerance: nodes::Tolerance,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<nodes::NodeComparison> {
+    let tolerance = modelwatch_infer::Tolerance { absolute: tolerance.absolute, relative: tolerance.relative };
+    let mut comparison = Comparison::new(&baseline.model, &candidate.model, tolerance);
+    for start in (0..rows.num_rows()).step_by(ROWS_AT_ONCE) {
+        if is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+        }
+        let part = rows.slice(start, ROWS_AT_ONCE.min(rows.num_rows() - start));
+        let inputs = |model: &RunModel| Ok::<_, Error>(model.assemble(&part)?.unwrap_or_else(|| part.clone()));
+        comparison.run(&inputs(baseline)?, &inputs(candidate)?).map_err(Error::input)?;
+    }
+    let outputs = comparison.outputs().into_iter().map(|it| nodes::OutputDifference {
+        name: it.name,
+        baseline: it.reference,
+        difference: difference(&it.difference),
+    });
+    Ok(nodes::NodeComparison {
+        rows: comparison.n_rows(),
+        outputs: outputs.collect(),
+        nodes: comparison.nodes().into_iter().map(node).collect(),
+        obstacle: comparison.obstacle().map(ToString::to_string),
+    })
+}
+
+fn node(node: NodeDifference) -> nodes::NodeDifference {
+    let inputs = node.inputs.into_iter().zip(node.input_ranges);
+    nodes::NodeDifference {
+        name: node.name,
+        operator: node.operator,
+        inputs: inputs.map(|(node, it)| nodes::NodeInput { node, range: it.map(range) }).collect(),
+        range: node.range.map(range),
+        counterpart: node.counterpart.map(|it| nodes::Counterpart {
+            name: it.name,
+            matched_by: match it.matched_by {
+                MatchedBy::Name => nodes::MatchedBy::Name,
+                MatchedBy::Value => nodes::MatchedBy::Value,
+            },
+            cumulative: difference(&it.cumulative),
+            isolated: difference(&it.isolated),
+            range: it.range.map(range),
+        }),
+    }
+}
+
+fn difference(it: &Difference) -> nodes::Difference {
+    nodes::Difference {
+        n: it.n,
+        n_beyond: it.n_beyond,
+        max_absolute: it.max_absolute,
+        relative_norm: it.relative_norm(),
+    }
+}
+
+fn range(it: ValueRange) -> nodes::ValueRange {
+    nodes::ValueRange { least: it.least, greatest: it.greatest }
+}

@@ -1,0 +1,187 @@
+//! Two models side by side, node by node: what [`Host::compare_nodes`](crate::Host::compare_nodes) tells.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, cast::AsArray};
+use arrow_schema::{DataType, Field, Schema};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    report::float,
+};
+
+/// What the service is called, beside the models; see [`Host::exchange`](crate::Host::exchange).
+pub const SERVICE: &str = "nodes";
+/// The key of the schema metadata in which the tolerance goes to the host.
+const TOLERANCE_KEY: &str = "modelwatch:tolerance";
+/// The column in which the answer comes back.
+const ANSWER: &str = "comparison";
+
+/// How far apart two numbers may be: `|candidate − baseline| ≤ absolute + relative · |baseline|`, as in NumPy's `allclose`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// The part that does not depend on the number.
+    pub absolute: f64,
+    /// The part that does.
+    pub relative: f64,
+}
+
+/// The candidate beside the baseline.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeComparison {
+    /// The number of rows.
+    pub rows: u64,
+    /// The candidate's outputs, in its order.
+    pub outputs: Vec<OutputDifference>,
+    /// The candidate's nodes, each after those whose values it takes. None where a model cannot be run node by node.
+    pub nodes: Vec<NodeDifference>,
+    /// Why there are no nodes, if so.
+    pub obstacle: Option<String>,
+}
+
+/// An output of the candidate beside the baseline's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutputDifference {
+    /// The name in the candidate.
+    pub name: String,
+    /// The name in the baseline.
+    pub baseline: String,
+    /// How far apart they are.
+    pub difference: Difference,
+}
+
+/// A node of the candidate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeDifference {
+    /// Its name.
+    pub name: String,
+    /// Its operator.
+    pub operator: String,
+    /// The nodes whose values it takes, constants left out.
+    pub inputs: Vec<NodeInput>,
+    /// The range of its own values.
+    pub range: Option<ValueRange>,
+    /// The baseline's node, where one was found.
+    pub counterpart: Option<Counterpart>,
+}
+
+/// A value that a node takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeInput {
+    /// The node that gives it.
+    pub node: String,
+    /// Its range.
+    pub range: Option<ValueRange>,
+}
+
+/// The baseline's node beside a node of the candidate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counterpart {
+    /// Its name.
+    pub name: String,
+    /// How it was found.
+    pub matched_by: MatchedBy,
+    /// How far apart the values are that both models have there.
+    pub cumulative: Difference,
+    /// How far apart they are where the candidate's node is fed the baseline's values.
+    pub isolated: Difference,
+    /// The range of the baseline's values.
+    pub range: Option<ValueRange>,
+}
+
+/// How a node found its counterpart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MatchedBy {
+    /// By name.
+    #[default]
+    Name,
+    /// By shape and by what both made of the first rows.
+    Value,
+}
+
+/// How far values are apart, over all rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The number of elements.
+    pub n: u64,
+    /// The number of elements beyond the tolerance. One that is not finite in one model alone is beyond any.
+    pub n_beyond: u64,
+    /// The greatest `|candidate − baseline|`; infinite where one of both is not finite.
+    #[serde(with = "float")]
+    pub max_absolute: f64,
+    /// `‖candidate − baseline‖₂ / ‖baseline‖₂`; the inverse of the signal-to-noise ratio.
+    #[serde(with = "float")]
+    pub relative_norm: f64,
+}
+
+/// The least and the greatest finite number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ValueRange {
+    /// The least.
+    pub least: f64,
+    /// The greatest.
+    pub greatest: f64,
+}
+
+/// Returns the rows with the tolerance, as a question to the host.
+pub(crate) fn question(rows: &RecordBatch, tolerance: Tolerance) -> Result<RecordBatch> {
+    let schema = rows.schema_ref();
+    let mut metadata = schema.metadata().clone();
+    metadata.insert(TOLERANCE_KEY.to_owned(), serde_json::to_string(&tolerance).map_err(Error::input)?);
+    let schema = Schema::new_with_metadata(schema.fields().clone(), metadata);
+    rows.clone().with_schema(Arc::new(schema)).map_err(Error::input)
+}
+
+/// Returns the tolerance in a question.
+///
+/// # Errors
+/// When there is none.
+pub fn tolerance_of(question: &RecordBatch) -> Result<Tolerance> {
+    let metadata: &HashMap<_, _> = question.schema_ref().metadata();
+    let text = metadata.get(TOLERANCE_KEY).ok_or_else(|| Error::input("the question has no tolerance"))?;
+    serde_json::from_str(text).map_err(|e| Error::input(format!("cannot read the tolerance: {e}")))
+}
+
+/// Returns the comparison as rows, the host's answer.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn to_rows(comparison: &NodeComparison) -> Result<RecordBatch> {
+    let text: ArrayRef = Arc::new(StringArray::from(vec![serde_json::to_string(comparison).map_err(Error::input)?]));
+    let schema = Schema::new(vec![Field::new(ANSWER, DataType::Utf8, false)]);
+    RecordBatch::try_new(Arc::new(schema), vec![text]).map_err(Error::input)
+}
+
+/// Reads an answer.
+pub(crate) fn from_rows(answer: &RecordBatch) -> Result<NodeComparison> {
+    let text = answer.column_by_name(ANSWER).and_then(|it| it.as_string_opt::<i32>()).filter(|it| it.len() == 1);
+    let text = text.ok_or_else(|| Error::input("the host's answer is no comparison"))?;
+    serde_json::from_str(text.value(0)).map_err(|e| Error::input(format!("cannot read the host's answer: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comparisons_come_back_as_they_were() {
+        let difference = Difference { n: 3, n_beyond: 1, max_absolute: f64::INFINITY, relative_norm: f64::INFINITY };
+        let counterpart = Counterpart { name: "b".to_owned(), isolated: difference.clone(), ..Counterpart::default() };
+        let node = NodeDifference { name: "a".to_owned(), counterpart: Some(counterpart), ..NodeDifference::default() };
+        let output = OutputDifference { name: "y".to_owned(), baseline: "z".to_owned(), difference };
+        let all = NodeComparison { rows: 2, outputs: vec![output], nodes: vec![node], obstacle: None };
+        assert_eq!(from_rows(&to_rows(&all).unwrap()).unwrap(), all);
+        assert!(from_rows(&RecordBatch::new_empty(Arc::new(Schema::empty()))).is_err());
+    }
+
+    #[test]
+    fn a_question_carries_its_tolerance() {
+        let rows = RecordBatch::try_from_iter([("x", Arc::new(StringArray::from(vec!["a"])) as ArrayRef)]).unwrap();
+        let tolerance = Tolerance { absolute: 0.1, relative: 1e-300 };
+        let asked = question(&rows, tolerance).unwrap();
+        assert_eq!((tolerance_of(&asked).unwrap(), asked.columns()), (tolerance, rows.columns()));
+        assert!(tolerance_of(&rows).is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! The verifier `differential`: holds the candidate against the baseline on the same inputs, output by output and node by node.
+//!
+//! For models that should agree: a quantized one and the one it was made from, two formats of one network, two versions of
+//! an exporter. Both run on a sample of the rows, or on random inputs. Where the outputs part, the report names the first node
+//! that does something else with the same values, its operator and the ranges that it works in.
+//!
+//! Nothing passes by accident: no rows, an output that is missing and a value that is finite in one model alone never pass.
+//!
+//! # What a node's difference is
+//! The *cumulative* difference is between what both models have there, the *isolated* one between the baseline's values and
+//! what the candidate's node makes of the baseline's inputs. Quantization adds up over nodes; only the isolated difference
+//! says which of them adds much. Nodes find their counterparts by name, where their values are used alike, and otherwise by
+//! value, so that fused operators do not count as differences.
+// Not `forbid`: `export_plugin!` writes the two exported statics.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod config;
+mod figures;
+mod judge;
+mod probe;
+mod random;
+mod report;
+
+pub use crate::{
+    config::{Config, Inputs},
+    probe::Differential,
+};
+
+use modelwatch_sdk::Registry;
+
+/// Returns what the plugin offers.
+pub fn registry() -> Registry {
+    Registry::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).verifier::<Differential>()
+}
+
+modelwatch_sdk::export_plugin!(registry);

@@ -1,0 +1,249 @@
+//! Two models that agree, that part, and of which nothing can be said.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    Error, Kind, ModelRole, Probe, RecordBatch, Report, Role, Verifier,
+    about::{ModelDescription, Port},
+    arrow::{
+        array::{Array, ArrayRef, Float64Array, Int64Array, StringArray},
+        schema::{DataType, Field, Schema},
+    },
+    nodes::{
+        Counterpart, Difference, MatchedBy, NodeComparison, NodeDifference, NodeInput, OutputDifference, ValueRange,
+    },
+    report::{FigureData, Severity, Status},
+    rows::with_input,
+    testing::{self, ModelHost, ProbeCase, TestModel},
+};
+use serde_json::{Value, json};
+use verify_differential::{Config, Differential};
+
+/// Forty rows as the host hands them over.
+fn rows() -> RecordBatch {
+    let x: ArrayRef = Arc::new(Float64Array::from_iter_values((0..40).map(f64::from)));
+    let name: ArrayRef = Arc::new(StringArray::from_iter_values((0..40).map(|it| format!("row {it}"))));
+    let input = |role| with_input(Field::new("x", DataType::Float64, true), role, "input");
+    let field = with_input(input(ModelRole::Candidate), ModelRole::Baseline, "input");
+    let fields = vec![field, Field::new("name", DataType::Utf8, true)];
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![x, name]).unwrap()
+}
+
+fn difference(max_absolute: f64, relative_norm: f64, n_beyond: u64) -> Difference {
+    Difference { n: 100, n_beyond, max_absolute, relative_norm }
+}
+
+fn node(name: &str, cumulative: Difference, isolated: Difference) -> NodeDifference {
+    let range = Some(ValueRange { least: -1.0, greatest: 2.5 });
+    NodeDifference {
+        name: name.to_owned(),
+        operator: "Conv".to_owned(),
+        inputs: vec![NodeInput { node: "x".to_owned(), range }],
+        range,
+        counterpart: Some(Counterpart {
+            name: name.to_owned(),
+            matched_by: MatchedBy::Name,
+            cumulative,
+            isolated,
+            range,
+        }),
+    }
+}
+
+fn output(difference: Difference) -> Vec<OutputDifference> {
+    vec![OutputDifference { name: "probs".to_owned(), baseline: "y".to_owned(), difference }]
+}
+
+/// A comparison in which the second of three nodes is wrong.
+fn parted() -> NodeComparison {
+    let same = || difference(1e-7, 1e-7, 0);
+    let unpaired = NodeDifference { name: "quantize".to_owned(), ..NodeDifference::default() };
+    let nodes = vec![
+        node("first", same(), same()),
+        unpaired,
+        node("second", difference(0.5, 0.2, 30), difference(0.5, 0.2, 30)),
+        node("third", difference(0.9, 0.3, 60), same()),
+    ];
+    NodeComparison { rows: 32, outputs: output(difference(0.4, 0.1, 7)), nodes, obstacle: None }
+}
+
+fn host(comparison: NodeComparison) -> ModelHost {
+    let port = |name: &str| Port { name: name.to_owned(), dtype: "f32".to_owned(), shape: vec![None, Some(3)] };
+    let model = |input: &str| {
+        let mut res = TestModel::new(|_| Err(Error::input("only compared here")));
+        res.description = ModelDescription { inputs: vec![port(input)], ..ModelDescription::default() };
+        res
+    };
+    ModelHost::new(model("x")).with_baseline(model("input")).with_comparison(move |rows, tolerance| {
+        assert!(tolerance.absolute >= 0.0 && rows.num_rows() > 0);
+        Ok(NodeComparison { rows: rows.num_rows() as u64, ..comparison.clone() })
+    })
+}
+
+fn open(options: Value) -> Differential {
+    Differential::open(serde_json::from_value::<Config>(options).unwrap()).unwrap()
+}
+
+fn run(options: Value, comparison: NodeComparison) -> Report {
+    let mut probe = open(options);
+    let host = host(comparison);
+    probe.update(&host, Role::Current, &rows()).unwrap();
+    probe.evaluate(&host).unwrap()
+}
+
+fn codes(report: &Report) -> Vec<&str> {
+    report.findings.iter().map(|it| it.code.as_str()).collect()
+}
+
+#[test]
+fn it_keeps_the_rules_of_probes() {
+    let open = || Ok(Box::new(open(json!({"rows": 8}))) as Box<dyn Probe>);
+    testing::probe_on(
+        &host(parted()),
+        &ProbeCase { open: &open, rows: vec![(Role::Current, rows())], tensors: vec![] },
+    );
+}
+
+#[test]
+fn the_first_node_that_does_something_else_is_named() {
+    let report = run(json!({}), parted());
+    assert_eq!(report.checks.len(), 1);
+    assert_eq!((report.checks[0].status, report.checks[0].observed), (Status::Fail, Some(0.07)));
+    assert_eq!(codes(&report), ["MW-N001"]);
+    let finding = &report.findings[0];
+    assert_eq!((&*finding.place, finding.severity), ("second", Severity::Error));
+    assert_eq!(finding.evidence["operator"], "Conv");
+    assert_eq!(finding.evidence["inputs"], "x: -1.000 … 2.500");
+    let metric = |name: &str| report.metrics.iter().find(|it| it.name == name).unwrap().value;
+    assert_eq!((metric("nodes"), metric("nodes_without_counterpart"), metric("nodes_that_differ")), (4.0, 1.0, 1.0));
+    assert!(matches!(&report.figures[0].data, FigureData::Lines { x, .. } if *x == [1.0, 3.0, 4.0]));
+    assert!(matches!(&report.figures[1].data, FigureData::Table { rows, .. } if rows[0][1] == "second"));
+}
+
+#[test]
+fn limits_decide_what_passes() {
+    let status = |options| run(options, parted()).checks[0].status;
+    assert_eq!(status(json!({"max_mismatch_share": 0.08})), Status::Pass);
+    assert_eq!(status(json!({"max_mismatch_share": 0.06})), Status::Fail);
+    assert_eq!(status(json!({"max_relative_norm": 0.1})), Status::Pass);
+    assert_eq!(status(json!({"max_relative_norm": 0.09})), Status::Fail);
+    // What agrees all the same is said, and no reason to fail.
+    let report = run(json!({"max_relative_norm": 0.15}), parted());
+    assert_eq!((codes(&report), report.findings[0].severity), (vec!["MW-N002"], Severity::Info));
+    assert_eq!(codes(&run(json!({"max_relative_norm": 0.25}), parted())), [""; 0]);
+}
+
+#[test]
+fn outputs_that_part_between_nodes_without_counterparts_are_said_to() {
+    let mut comparison = parted();
+    comparison.nodes.drain(2..);
+    let report = run(json!({}), comparison);
+    assert_eq!((codes(&report), &*report.findings[0].place), (vec!["MW-N003"], "first"));
+    assert!(report.findings[0].message.contains("one of 1 without"), "{}", report.findings[0].message);
+}
+
+#[test]
+fn a_value_that_is_finite_in_one_model_alone_never_passes() {
+    let broken = || difference(f64::INFINITY, f64::INFINITY, 1);
+    let mut comparison = parted();
+    comparison.nodes[2] = node("second", broken(), broken());
+    comparison.outputs = output(broken());
+    for options in [json!({}), json!({"max_relative_norm": 1e300})] {
+        let report = run(options, comparison.clone());
+        assert_eq!(report.checks[0].status, Status::Fail);
+        assert_eq!(codes(&report), ["MW-N001", "MW-N004"]);
+        assert_eq!(report.findings[1].place, "second");
+    }
+}
+
+#[test]
+fn nothing_compared_is_nothing_passed() {
+    let host = host(parted());
+    let mut probe = open(json!({}));
+    probe.update(&host, Role::Current, &rows().slice(0, 0)).unwrap();
+    probe.update(&host, Role::Reference, &rows()).unwrap();
+    let report = probe.evaluate(&host).unwrap();
+    assert_eq!((report.checks[0].status, report.gaps.len()), (Status::NotChecked, 1));
+    let empty = OutputDifference { name: "y".to_owned(), ..OutputDifference::default() };
+    let report = run(json!({}), NodeComparison { outputs: vec![empty], ..parted() });
+    assert_eq!(report.checks[0].status, Status::NotChecked);
+    let mut probe = open(json!({}));
+    probe.update(&(), Role::Current, &rows()).unwrap();
+    assert!(probe.evaluate(&()).unwrap_err().message.contains("no service `nodes`"));
+}
+
+#[test]
+fn a_model_without_nodes_is_compared_by_its_outputs_and_says_so() {
+    let obstacle = Some("it is interpreted".to_owned());
+    let report = run(json!({}), NodeComparison { nodes: vec![], obstacle, ..parted() });
+    assert_eq!((report.checks[0].status, &*report.gaps[0].what), (Status::Fail, "nodes"));
+    assert!(report.gaps[0].why.contains("interpreted") && report.figures.is_empty());
+}
+
+#[test]
+fn random_inputs_have_the_declared_shapes_and_the_range() {
+    let asked = Arc::new(std::sync::Mutex::new(None));
+    let kept = Arc::clone(&asked);
+    let port = |name: &str, dtype: &str, shape: Vec<Option<u64>>| Port {
+        name: name.to_owned(),
+        dtype: dtype.to_owned(),
+        shape,
+    };
+    let model = |inputs: Vec<Port>| {
+        let mut res = TestModel::new(|_| Err(Error::input("only compared here")));
+        res.description = ModelDescription { inputs, ..ModelDescription::default() };
+        res
+    };
+    let candidate = vec![port("image", "f32", vec![None, Some(2), Some(2)]), port("n", "i64", vec![None])];
+    let baseline = vec![port("x", "f32", vec![None, Some(2), Some(2)]), port("n", "i64", vec![None])];
+    let host = ModelHost::new(model(candidate)).with_baseline(model(baseline)).with_comparison(move |rows, _| {
+        *kept.lock().unwrap() = Some(rows.clone());
+        Ok(parted())
+    });
+    let options = json!({"inputs": "random", "rows": 50, "range": [-3.0, 5.0]});
+    open(options.clone()).evaluate(&host).unwrap();
+    let first = asked.lock().unwrap().take().unwrap();
+    let names: Vec<_> = first.schema().fields().iter().map(|it| it.name().clone()).collect();
+    assert_eq!((names, first.num_rows()), (vec!["image".to_owned(), "x".to_owned(), "n".to_owned()], 50));
+    assert_eq!(first.column(0), first.column(1));
+    let integers = first.column(2).as_any().downcast_ref::<Int64Array>().unwrap();
+    assert!(integers.iter().flatten().all(|it| (-3..5).contains(&it)) && integers.null_count() == 0);
+    let numbers = modelwatch_sdk::rows::numbers(first.column(0).as_ref()).unwrap();
+    let all: Vec<f64> = (0..50).flat_map(|it| numbers.row(it).to_vec()).collect();
+    assert!(
+        all.iter().all(|it| (-3.0..5.0).contains(it))
+            && all.iter().any(|it| *it < -2.0)
+            && all.iter().any(|it| *it > 4.0)
+    );
+    open(options).evaluate(&host).unwrap();
+    assert_eq!(asked.lock().unwrap().take().unwrap(), first);
+    open(json!({"inputs": "random", "rows": 50, "range": [-3.0, 5.0], "seed": 1})).evaluate(&host).unwrap();
+    assert_ne!(asked.lock().unwrap().take().unwrap(), first);
+}
+
+#[test]
+fn inputs_that_cannot_be_drawn_say_why() {
+    let check = |dtype: &str, shape: Vec<Option<u64>>, others: Vec<Option<u64>>, words: &str| {
+        let model = |shape| {
+            let mut res = TestModel::new(|_| Err(Error::input("not run")));
+            let port = Port { name: "x".to_owned(), dtype: dtype.to_owned(), shape };
+            res.description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
+            res
+        };
+        let host = ModelHost::new(model(shape)).with_baseline(model(others));
+        let error = open(json!({"inputs": "random"})).evaluate(&host).unwrap_err();
+        assert!(error.message.contains(words), "{}", error.message);
+    };
+    check("f32", vec![None, None], vec![None, None], "only the data decides");
+    check("utf8", vec![None], vec![None], "is text");
+    check("f32", vec![None, Some(2)], vec![None, Some(3)], "the baseline's [[3]]");
+    check("f32", vec![None, Some(1 << 40)], vec![None, Some(1 << 40)], "too many");
+    check("f32", vec![None, Some(0)], vec![None, Some(0)], "no elements");
+}
+
+#[test]
+fn it_is_offered_by_name() {
+    let registry = verify_differential::registry();
+    assert!(registry.open_probe(Kind::Verifier, "differential", &json!({})).is_ok());
+}

@@ -34,6 +34,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
         verify_golden::registry(),
         verify_latency::registry(),
         verify_metrics::registry(),
+        verify_numerics::registry(),
     ] {
         linked.link(it);
     }
@@ -108,6 +109,12 @@ fn contract_conforms_linked_and_loaded() {
 fn differential_conforms_linked_and_loaded() {
     let rows = [(Role::Current, model_rows())];
     conforms_on(&models(), Kind::Verifier, "differential", &json!({"rows": 20}), &rows, &[]);
+}
+
+#[test]
+fn numerics_conforms_linked_and_loaded() {
+    let rows = [(Role::Current, model_rows())];
+    conforms_on(&models(), Kind::Verifier, "numerics", &json!({"edges": ["zeros"]}), &rows, &[]);
 }
 
 #[test]

@@ -98,6 +98,12 @@ fn differential_conforms_in_a_process() {
 }
 
 #[test]
+fn numerics_conforms_in_a_process() {
+    let rows = [(Role::Current, model_rows())];
+    conforms_on(&models(), Kind::Verifier, "numerics", &json!({"edges": ["zeros"]}), &rows, &[]);
+}
+
+#[test]
 fn latency_conforms_in_a_process() {
     let rows = [(Role::Current, model_rows())];
     let config = json!({"budget_seconds": 0.5, "limits": [{"batch_size": 1, "p50_ms": 5, "p50_of_baseline": 1}]});

@@ -314,11 +314,11 @@ fn inputs(model: &Model, rows: &RecordBatch) -> Result<Vec<HostTensor>, InferErr
 }
 
 /// Returns as many rows as are run at once, from `start` on.
-fn cut(inputs: &[HostTensor], start: usize, n_rows: usize, rows: usize) -> Vec<HostTensor> {
+pub(crate) fn cut(inputs: &[HostTensor], start: usize, n_rows: usize, rows: usize) -> Vec<HostTensor> {
     inputs.iter().map(|it| it.rows(start, rows.min(n_rows - start), rows)).collect()
 }
 
-fn row_shapes(inputs: &[HostTensor]) -> Vec<Vec<usize>> {
+pub(crate) fn row_shapes(inputs: &[HostTensor]) -> Vec<Vec<usize>> {
     inputs.iter().map(|it| it.shape[1..].to_vec()).collect()
 }
 

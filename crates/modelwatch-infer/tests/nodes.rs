@@ -136,3 +136,27 @@ fn of_a_model_that_is_interpreted_only_the_outputs_are_compared() {
     assert!(difference.n == 40 && difference.n_beyond > 0 && difference.max_absolute < 0.05, "{outputs:?}");
     assert!(comparison.nodes().is_empty());
 }
+
+#[test]
+fn the_numbers_of_every_node_are_told() {
+    let test = npz("digits/data/test.npz")["x"].head(16);
+    let model = Model::load(&fixture(CNN)).unwrap();
+    let nodes = model.numerics(&rows_for(&model, &test)).unwrap();
+    assert_eq!((&*nodes[0].operator, nodes[0].n), ("", 16 * 64));
+    let range = nodes[0].range.unwrap();
+    assert!(range.least == 0.0 && range.greatest == 1.0 && (0.1..0.5).contains(&nodes[0].mean_square()), "{nodes:?}");
+    let output = nodes.iter().find(|it| !it.outputs.is_empty()).unwrap();
+    assert_eq!((output.outputs.as_slice(), output.n), (["probs".to_owned()].as_slice(), 16 * 10));
+    assert!(output.range.unwrap().greatest <= 1.0);
+    assert!(nodes.iter().all(|it| it.n_nan + it.n_infinite == 0));
+    assert!(model.numerics(&rows_for(&model, &test).slice(0, 0)).unwrap().is_empty());
+}
+
+#[test]
+fn a_weight_that_is_not_finite_shows_in_its_node_first() {
+    let test = npz("digits/data/test.npz")["x"].head(4);
+    let model = Model::load(&fixture("digits/cnn_series/bad_diverged.onnx")).unwrap();
+    let nodes = model.numerics(&rows_for(&model, &test)).unwrap();
+    let first = nodes.iter().find(|it| it.n_nan > 0).unwrap();
+    assert!(first.name.contains("conv1") && !first.operator.is_empty(), "{first:?}");
+}

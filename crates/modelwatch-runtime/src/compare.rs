@@ -1,7 +1,7 @@
-//! Both models of a run, node by node, as probes are told of it.
+//! The models of a run, node by node, as probes are told of it.
 
-use modelwatch_infer::{Comparison, Difference, MatchedBy, NodeDifference, ValueRange};
-use modelwatch_sdk::{Error, ErrorKind, RecordBatch, Result, nodes};
+use modelwatch_infer::{Comparison, Difference, MatchedBy, NodeDifference, NodeNumbers, ValueRange};
+use modelwatch_sdk::{Error, ErrorKind, RecordBatch, Result, nodes, numerics};
 
 use crate::services::RunModel;
 
@@ -37,6 +37,24 @@ pub(crate) fn compare(
         nodes: comparison.nodes().into_iter().map(node).collect(),
         obstacle: comparison.obstacle().map(ToString::to_string),
     })
+}
+
+/// Runs a model on rows with the columns of the data, or of the model's inputs.
+pub(crate) fn numerics(model: &RunModel, rows: &RecordBatch) -> Result<numerics::Numerics> {
+    let assembled = model.assemble(rows)?;
+    let found = model.model.numerics(assembled.as_ref().unwrap_or(rows)).map_err(Error::input)?;
+    let node = |it: NodeNumbers| numerics::NodeNumbers {
+        mean_square: it.mean_square(),
+        name: it.name,
+        operator: it.operator,
+        outputs: it.outputs,
+        n: it.n,
+        n_nan: it.n_nan,
+        n_infinite: it.n_infinite,
+        n_subnormal: it.n_subnormal,
+        range: it.range.map(range),
+    };
+    Ok(numerics::Numerics { rows: rows.num_rows() as u64, nodes: found.into_iter().map(node).collect() })
 }
 
 fn node(node: NodeDifference) -> nodes::NodeDifference {

@@ -12,8 +12,9 @@ use std::{
 
 use modelwatch_infer::Model;
 use modelwatch_sdk::{
-    Error, ErrorKind, Host, ModelRole, RecordBatch, Result,
-    nodes::{self, NodeComparison},
+    Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
+    nodes::{self, NodeComparison, Tolerance},
+    numerics,
 };
 use serde_json::Value;
 
@@ -119,8 +120,7 @@ impl ProbeHost {
     }
 
     /// Runs both models node by node.
-    fn compare(&self, rows: &RecordBatch) -> Result<NodeComparison> {
-        let tolerance = nodes::tolerance_of(rows)?;
+    fn compare(&self, rows: &RecordBatch, tolerance: Tolerance) -> Result<NodeComparison> {
         let baseline = self.models.required(ModelRole::Baseline)?;
         let candidate = self.models.required(ModelRole::Candidate)?;
         compare::compare(baseline, candidate, rows, tolerance, &|| self.is_cancelled())
@@ -133,10 +133,14 @@ impl Host for ProbeHost {
     }
 
     fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
-        match ModelRole::parse(service) {
-            Some(role) => self.run(role, rows),
-            None if service == nodes::SERVICE => nodes::to_rows(&self.compare(rows)?),
-            None => ().exchange(service, rows),
+        if let Some(role) = ModelRole::parse(service) {
+            self.run(role, rows)
+        } else if let Some(tolerance) = nodes::tolerance_of(service) {
+            answer::to_rows(&self.compare(rows, tolerance?)?)
+        } else if let Some((_, role)) = numerics::SERVICES.iter().find(|it| it.0 == service) {
+            answer::to_rows(&compare::numerics(self.models.required(*role)?, rows)?)
+        } else {
+            ().exchange(service, rows)
         }
     }
 

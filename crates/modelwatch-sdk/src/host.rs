@@ -5,8 +5,10 @@ use serde_json::Value;
 
 use crate::{
     about::{MachineDescription, ModelDescription},
+    answer,
     error::{Error, ErrorKind, Result},
     nodes::{self, NodeComparison, Tolerance},
+    numerics::{self, Numerics},
 };
 
 /// The services of the host, lent for the length of one call.
@@ -53,7 +55,16 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When one of them is not part of the run, cannot run the rows, or has other inputs or outputs than the other.
     fn compare_nodes(&self, rows: &RecordBatch, tolerance: Tolerance) -> Result<NodeComparison> {
-        nodes::from_rows(&self.exchange(nodes::SERVICE, &nodes::question(rows, tolerance)?)?)
+        answer::from_rows(&self.exchange(&nodes::service(tolerance)?, rows)?)
+    }
+
+    /// Runs a model node by node, on rows as in [`Host::infer`], and returns what numbers its nodes gave.
+    ///
+    /// # Errors
+    /// When the model is not part of the run, cannot run the rows, or cannot be run node by node.
+    fn numerics(&self, model: ModelRole, rows: &RecordBatch) -> Result<Numerics> {
+        let (service, _) = numerics::SERVICES[usize::from(model == ModelRole::Baseline)];
+        answer::from_rows(&self.exchange(service, rows)?)
     }
 
     /// Calls a named service of the host with a JSON value.

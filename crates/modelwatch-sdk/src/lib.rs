@@ -58,9 +58,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod about;
+pub mod answer;
 mod error;
 mod host;
+pub mod inputs;
 pub mod nodes;
+pub mod numerics;
 mod probe;
 mod registry;
 pub mod report;

@@ -1,9 +1,5 @@
 //! Two models side by side, node by node: what [`Host::compare_nodes`](crate::Host::compare_nodes) tells.
 
-use std::{collections::HashMap, sync::Arc};
-
-use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, cast::AsArray};
-use arrow_schema::{DataType, Field, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,12 +7,8 @@ use crate::{
     report::float,
 };
 
-/// What the service is called, beside the models; see [`Host::exchange`](crate::Host::exchange).
-pub const SERVICE: &str = "nodes";
-/// The key of the schema metadata in which the tolerance goes to the host.
-const TOLERANCE_KEY: &str = "modelwatch:tolerance";
-/// The column in which the answer comes back.
-const ANSWER: &str = "comparison";
+/// What the service is called, beside the models and before the tolerance.
+const SERVICE: &str = "nodes:";
 
 /// How far apart two numbers may be: `|candidate − baseline| ≤ absolute + relative · |baseline|`, as in NumPy's `allclose`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -125,45 +117,30 @@ pub struct ValueRange {
     pub greatest: f64,
 }
 
-/// Returns the rows with the tolerance, as a question to the host.
-pub(crate) fn question(rows: &RecordBatch, tolerance: Tolerance) -> Result<RecordBatch> {
-    let schema = rows.schema_ref();
-    let mut metadata = schema.metadata().clone();
-    metadata.insert(TOLERANCE_KEY.to_owned(), serde_json::to_string(&tolerance).map_err(Error::input)?);
-    let schema = Schema::new_with_metadata(schema.fields().clone(), metadata);
-    rows.clone().with_schema(Arc::new(schema)).map_err(Error::input)
+/// Returns the name of the service with the tolerance; see [`Host::exchange`](crate::Host::exchange).
+pub(crate) fn service(tolerance: Tolerance) -> Result<String> {
+    let tolerance = serde_json::to_string(&tolerance).map_err(Error::input)?;
+    Ok(format!("{SERVICE}{tolerance}"))
 }
 
-/// Returns the tolerance in a question.
+/// Returns the tolerance where the service is this one.
 ///
 /// # Errors
-/// When there is none.
-pub fn tolerance_of(question: &RecordBatch) -> Result<Tolerance> {
-    let metadata: &HashMap<_, _> = question.schema_ref().metadata();
-    let text = metadata.get(TOLERANCE_KEY).ok_or_else(|| Error::input("the question has no tolerance"))?;
-    serde_json::from_str(text).map_err(|e| Error::input(format!("cannot read the tolerance: {e}")))
-}
-
-/// Returns the comparison as rows, the host's answer.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn to_rows(comparison: &NodeComparison) -> Result<RecordBatch> {
-    let text: ArrayRef = Arc::new(StringArray::from(vec![serde_json::to_string(comparison).map_err(Error::input)?]));
-    let schema = Schema::new(vec![Field::new(ANSWER, DataType::Utf8, false)]);
-    RecordBatch::try_new(Arc::new(schema), vec![text]).map_err(Error::input)
-}
-
-/// Reads an answer.
-pub(crate) fn from_rows(answer: &RecordBatch) -> Result<NodeComparison> {
-    let text = answer.column_by_name(ANSWER).and_then(|it| it.as_string_opt::<i32>()).filter(|it| it.len() == 1);
-    let text = text.ok_or_else(|| Error::input("the host's answer is no comparison"))?;
-    serde_json::from_str(text.value(0)).map_err(|e| Error::input(format!("cannot read the host's answer: {e}")))
+/// When it cannot be read.
+pub fn tolerance_of(service: &str) -> Option<Result<Tolerance>> {
+    let tolerance = serde_json::from_str(service.strip_prefix(SERVICE)?);
+    Some(tolerance.map_err(|e| Error::input(format!("cannot read the tolerance: {e}"))))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::RecordBatch;
+    use arrow_schema::Schema;
+
     use super::*;
+    use crate::answer;
 
     #[test]
     fn comparisons_come_back_as_they_were() {
@@ -172,16 +149,14 @@ mod tests {
         let node = NodeDifference { name: "a".to_owned(), counterpart: Some(counterpart), ..NodeDifference::default() };
         let output = OutputDifference { name: "y".to_owned(), baseline: "z".to_owned(), difference };
         let all = NodeComparison { rows: 2, outputs: vec![output], nodes: vec![node], obstacle: None };
-        assert_eq!(from_rows(&to_rows(&all).unwrap()).unwrap(), all);
-        assert!(from_rows(&RecordBatch::new_empty(Arc::new(Schema::empty()))).is_err());
+        assert_eq!(answer::from_rows::<NodeComparison>(&answer::to_rows(&all).unwrap()).unwrap(), all);
+        assert!(answer::from_rows::<NodeComparison>(&RecordBatch::new_empty(Arc::new(Schema::empty()))).is_err());
     }
 
     #[test]
-    fn a_question_carries_its_tolerance() {
-        let rows = RecordBatch::try_from_iter([("x", Arc::new(StringArray::from(vec!["a"])) as ArrayRef)]).unwrap();
+    fn the_service_carries_its_tolerance() {
         let tolerance = Tolerance { absolute: 0.1, relative: 1e-300 };
-        let asked = question(&rows, tolerance).unwrap();
-        assert_eq!((tolerance_of(&asked).unwrap(), asked.columns()), (tolerance, rows.columns()));
-        assert!(tolerance_of(&rows).is_err());
+        assert_eq!(tolerance_of(&service(tolerance).unwrap()).unwrap().unwrap(), tolerance);
+        assert!(tolerance_of("candidate").is_none() && tolerance_of("nodes:{}").unwrap().is_err());
     }
 }

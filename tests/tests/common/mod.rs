@@ -11,7 +11,8 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
-    nodes::{Difference, NodeComparison, OutputDifference},
+    nodes::{Difference, NodeComparison, OutputDifference, ValueRange},
+    numerics::{NodeNumbers, Numerics},
     rows::{self, Use, with_input, with_uses},
     testing::{ModelHost, OwnedTensor, TestModel},
 };
@@ -106,7 +107,7 @@ pub(crate) fn models() -> ModelHost {
         };
         res
     };
-    ModelHost::new(described()).with_baseline(described()).with_comparison(|rows, tolerance| {
+    let host = ModelHost::new(described()).with_baseline(described()).with_comparison(|rows, tolerance| {
         let difference = Difference {
             n: rows.num_rows() as u64,
             n_beyond: 1,
@@ -115,6 +116,18 @@ pub(crate) fn models() -> ModelHost {
         };
         let output = OutputDifference { name: "probs".to_owned(), baseline: "probs".to_owned(), difference };
         Ok(NodeComparison { rows: rows.num_rows() as u64, outputs: vec![output], ..NodeComparison::default() })
+    });
+    host.with_numerics(|rows| {
+        let node = NodeNumbers {
+            name: "probs".to_owned(),
+            operator: "Softmax".to_owned(),
+            outputs: vec!["probs".to_owned()],
+            n: 3 * rows.num_rows() as u64,
+            range: Some(ValueRange { least: 0.0, greatest: 1.0 }),
+            mean_square: 0.2,
+            ..NodeNumbers::default()
+        };
+        Ok(Numerics { rows: rows.num_rows() as u64, nodes: vec![node] })
     })
 }
 

@@ -1,6 +1,6 @@
 //! A model as nodes that are run one by one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tract_onnx::{
     prelude::{DatumType, IntoTValue, TValue, TVec, TractResult, TypedModel},
@@ -8,8 +8,8 @@ use tract_onnx::{
     tract_hir::internal::{OutletId, TractErrorContext, TypedNode, bail},
 };
 
-use super::{careful, convert};
-use crate::tensor::HostTensor;
+use super::{careful, convert, guard};
+use crate::{numerics::NodeNumbers, tensor::HostTensor};
 
 /// A graph as written, for one number of rows of concrete shapes.
 pub struct NodeGraph {
@@ -58,6 +58,43 @@ impl NodeGraph {
         self.is_constant[id]
     }
 
+    /// Returns the number of rows in each run.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns the inputs and the nodes that compute something from them, by position, before anything was run. `outputs`
+    /// are the names of the model's outputs.
+    pub(crate) fn unseen(&self, outputs: &[String]) -> BTreeMap<usize, NodeNumbers> {
+        let kept = self.order.iter().enumerate().filter(|(_, id)| !self.is_constant[**id]);
+        let one = |(at, &id): (usize, &usize)| {
+            let node = self.model.node(id);
+            let its_outputs = self.model.outputs.iter().zip(outputs).filter(|it| it.0.node == id);
+            let operator = if is_source(node) { String::new() } else { node.op.name().into_owned() };
+            let outputs = its_outputs.map(|it| it.1.clone()).collect();
+            (at, NodeNumbers { name: node.name.clone(), operator, outputs, ..NodeNumbers::default() })
+        };
+        kept.map(one).collect()
+    }
+
+    /// Runs all nodes and adds their numbers, or says what failed.
+    pub(crate) fn add_numbers(
+        &self,
+        inputs: Vec<HostTensor>,
+        numbers: &mut BTreeMap<usize, NodeNumbers>,
+    ) -> Result<(), String> {
+        let places: HashMap<usize, usize> = self.order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
+        let mut see = |id: usize, values: &Outputs| {
+            let Some(numbers) = places.get(&id).and_then(|at| numbers.get_mut(at)) else { return Ok(()) };
+            for value in values.iter().filter(|it| is_number(it)) {
+                let value = value.cast_to::<f64>()?;
+                value.to_plain_array_view::<f64>()?.iter().for_each(|it| numbers.add(*it));
+            }
+            Ok(())
+        };
+        self.run(inputs, &mut see).map_err(|it| guard::reason(&it))
+    }
+
     /// Returns the values of the inputs by node.
     pub(super) fn sources(&self, inputs: Vec<HostTensor>) -> TractResult<HashMap<usize, Outputs>> {
         let sources = self.model.input_outlets()?;
@@ -78,7 +115,10 @@ impl NodeGraph {
         mut see: impl FnMut(usize, &Outputs) -> TractResult<()>,
     ) -> TractResult<()> {
         let mut values = Values::new(self.n_uses.clone());
-        self.sources(inputs)?.into_iter().for_each(|(id, it)| values.put(id, it));
+        for (id, it) in self.sources(inputs)? {
+            see(id, &it)?;
+            values.put(id, it);
+        }
         for node in self.order.iter().map(|&id| self.model.node(id)).filter(|it| !is_source(it)) {
             let inputs = node.inputs.iter().map(|it| values.take(*it)).collect::<TractResult<_>>()?;
             let outputs = self.eval(node, inputs)?;
@@ -142,4 +182,10 @@ impl Values {
     pub(super) fn take(&mut self, outlet: OutletId) -> TractResult<TValue> {
         self.use_all(outlet.node)?.get(outlet.slot).cloned().with_context(|| format!("{outlet:?} has no value"))
     }
+}
+
+/// Whether a value is made of numbers; an optimized graph has values that are packed for one operator alone.
+pub(super) fn is_number(value: &TValue) -> bool {
+    let it = value.datum_type();
+    it.is_number() || it == DatumType::Bool || it.is_tdim()
 }

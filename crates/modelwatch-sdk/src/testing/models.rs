@@ -10,13 +10,16 @@ use serde_json::Value;
 
 use crate::{
     about::{MachineDescription, ModelDescription},
+    answer,
     error::{Error, ErrorKind, Result},
     host::{Host, ModelRole},
     nodes::{self, NodeComparison, Tolerance},
+    numerics::{self, Numerics},
 };
 
 type Run = dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync;
 type Compare = dyn Fn(&RecordBatch, Tolerance) -> Result<NodeComparison> + Send + Sync;
+type Numbers = dyn Fn(&RecordBatch) -> Result<Numerics> + Send + Sync;
 type Seconds = dyn Fn(u64, usize) -> f64 + Send + Sync;
 
 /// A model that is a function.
@@ -45,6 +48,7 @@ impl TestModel {
 pub struct ModelHost {
     models: BTreeMap<&'static str, TestModel>,
     compare: Option<Box<Compare>>,
+    numerics: Option<Box<Numbers>>,
     /// By model: how often it ran, and how long the last time.
     runs: Mutex<BTreeMap<String, (u64, f64)>>,
 }
@@ -72,9 +76,14 @@ impl ModelHost {
         self
     }
 
-    fn comparison(&self, rows: &RecordBatch) -> Result<NodeComparison> {
-        let compare = self.compare.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
-        compare(rows, nodes::tolerance_of(rows)?)
+    /// Says what numbers the models' nodes give.
+    #[must_use]
+    pub fn with_numerics(
+        mut self,
+        numerics: impl Fn(&RecordBatch) -> Result<Numerics> + Send + Sync + 'static,
+    ) -> Self {
+        self.numerics = Some(Box::new(numerics));
+        self
     }
 
     fn get(&self, name: &str) -> Result<&TestModel> {
@@ -85,8 +94,13 @@ impl ModelHost {
 
 impl Host for ModelHost {
     fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
-        if service == nodes::SERVICE {
-            return nodes::to_rows(&self.comparison(rows)?);
+        if let Some(tolerance) = nodes::tolerance_of(service) {
+            let compare = self.compare.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
+            return answer::to_rows(&compare(rows, tolerance?)?);
+        }
+        if numerics::SERVICES.iter().any(|it| it.0 == service) {
+            let numerics = self.numerics.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
+            return answer::to_rows(&numerics(rows)?);
         }
         let it = self.get(service)?;
         let outputs = (it.run)(rows)?;

@@ -4,10 +4,7 @@ use std::collections::HashMap;
 
 use tract_onnx::{prelude::TractResult, tract_hir::internal::TractErrorContext};
 
-use super::{
-    super::nodes::{NodeGraph, Outputs},
-    values::is_number,
-};
+use super::super::nodes::{NodeGraph, Outputs, is_number};
 use crate::tensor::HostTensor;
 
 /// How many random projections there are. The estimate of a squared distance is off by a factor of about `1 ± √(2/n)`.

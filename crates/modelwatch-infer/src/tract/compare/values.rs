@@ -5,14 +5,8 @@ use tract_onnx::{
     tract_hir::internal::ensure,
 };
 
-use super::super::nodes::Outputs;
+use super::super::nodes::{Outputs, is_number};
 use crate::compare::{Difference, Tolerance, ValueRange};
-
-/// Whether a value is made of numbers; an optimized graph has values that are packed for one operator alone.
-pub(super) fn is_number(value: &TValue) -> bool {
-    let it = value.datum_type();
-    it.is_number() || it == DatumType::Bool || it.is_tdim()
-}
 
 /// The range of all finite values so far.
 #[derive(Default)]

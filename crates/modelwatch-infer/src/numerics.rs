@@ -1,0 +1,76 @@
+//! What numbers a model computes with, node by node.
+
+use arrow_array::RecordBatch;
+
+use crate::{
+    columns_in,
+    compare::{self, ValueRange},
+    error::InferError,
+    model::Model,
+};
+
+/// The numbers of a node, over all rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeNumbers {
+    /// The node, or the input.
+    pub name: String,
+    /// The operator; empty for an input.
+    pub operator: String,
+    /// Which outputs of the model are values of the node.
+    pub outputs: Vec<String>,
+    /// The number of elements.
+    pub n: u64,
+    /// Elements that are NaN.
+    pub n_nan: u64,
+    /// Elements that are infinite.
+    pub n_infinite: u64,
+    /// Elements that are smaller than the least normal number of single precision, and not 0.
+    pub n_subnormal: u64,
+    /// The range of the finite elements.
+    pub range: Option<ValueRange>,
+    pub(crate) sum_squares: f64,
+}
+
+impl NodeNumbers {
+    /// Takes in one element.
+    pub(crate) fn add(&mut self, it: f64) {
+        self.n += 1;
+        self.n_nan += u64::from(it.is_nan());
+        self.n_infinite += u64::from(it.is_infinite());
+        self.n_subnormal += u64::from(it != 0.0 && it.abs() < f64::from(f32::MIN_POSITIVE));
+        if it.is_finite() {
+            self.sum_squares += it * it;
+            let range = self.range.get_or_insert(ValueRange { least: it, greatest: it });
+            (range.least, range.greatest) = (range.least.min(it), range.greatest.max(it));
+        }
+    }
+
+    /// Returns the mean of the squares of the finite elements; NaN without any.
+    pub fn mean_square(&self) -> f64 {
+        self.sum_squares / (self.n - self.n_nan - self.n_infinite) as f64
+    }
+}
+
+impl Model {
+    /// Runs all rows of `input` (see [`Model::run`]) node by node, as written, and returns the numbers of the inputs and of
+    /// the nodes in the order in which they run.
+    ///
+    /// # Errors
+    /// Where the model cannot be run on the rows, or not node by node.
+    pub fn numerics(&self, input: &RecordBatch) -> Result<Vec<NodeNumbers>, InferError> {
+        let n_rows = input.num_rows();
+        let info = self.info();
+        let inputs = info.inputs.iter().map(|it| columns_in::tensor_for(input, it)).collect::<Result<Vec<_>, _>>()?;
+        if n_rows == 0 {
+            return Ok(Vec::new());
+        }
+        let graph = self.executable.nodes(&compare::row_shapes(&inputs))?;
+        let names: Vec<_> = info.outputs.iter().map(|it| it.name.clone()).collect();
+        let mut res = graph.unseen(&names);
+        for start in (0..n_rows).step_by(graph.rows()) {
+            let failed = |reason| InferError::Run { path: self.executable.path().to_path_buf(), reason };
+            graph.add_numbers(compare::cut(&inputs, start, n_rows, graph.rows()), &mut res).map_err(failed)?;
+        }
+        Ok(res.into_values().collect())
+    }
+}

@@ -1,0 +1,42 @@
+//! What numbers a model computes with, node by node: what [`Host::numerics`](crate::Host::numerics) tells.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{nodes::ValueRange, report::float};
+
+/// What the services are called, by model; see [`Host::exchange`](crate::Host::exchange).
+pub const SERVICES: [(&str, crate::ModelRole); 2] =
+    [("numerics:candidate", crate::ModelRole::Candidate), ("numerics:baseline", crate::ModelRole::Baseline)];
+
+/// The numbers of a model's nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Numerics {
+    /// The number of rows.
+    pub rows: u64,
+    /// The inputs, then the nodes, each after those whose values it takes.
+    pub nodes: Vec<NodeNumbers>,
+}
+
+/// The numbers of a node, over all rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeNumbers {
+    /// The node, or the input.
+    pub name: String,
+    /// The operator; empty for an input.
+    pub operator: String,
+    /// Which outputs of the model are values of the node.
+    pub outputs: Vec<String>,
+    /// The number of elements.
+    pub n: u64,
+    /// Elements that are NaN.
+    pub n_nan: u64,
+    /// Elements that are infinite.
+    pub n_infinite: u64,
+    /// Elements that are smaller than the least normal number of single precision, and not 0.
+    pub n_subnormal: u64,
+    /// The range of the finite elements.
+    pub range: Option<ValueRange>,
+    /// The mean of the squares of the finite elements.
+    #[serde(with = "float")]
+    pub mean_square: f64,
+}

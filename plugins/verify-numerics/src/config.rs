@@ -1,0 +1,138 @@
+//! The options.
+
+use std::collections::BTreeSet;
+
+use modelwatch_sdk::{Error, JsonSchema, Result, sample::SampleLimits};
+use serde::Deserialize;
+
+/// The most rows: they are run node by node, which is slow, and more of them say little more.
+const MAX_ROWS: usize = 10_000;
+
+/// Looks at the numbers of every node of the candidate, on a sample of the data and on inputs at the edges.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The number of rows: a sample of the data that depends on its rows alone.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub rows: usize,
+    /// The most bytes that the sample may have.
+    #[schemars(range(min = 1))]
+    pub max_bytes: usize,
+    /// The seed of the sample.
+    pub seed: u64,
+    /// Inputs beside the data's that the model is run on.
+    pub edges: BTreeSet<Edge>,
+    /// The greatest size of any number on the data. Without it any finite number will do.
+    #[schemars(range(min = 0.0))]
+    pub max_abs: Option<f64>,
+    /// The share of a node's elements that may be subnormal: they are slow, and flushed to 0 on much hardware.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_subnormal_share: f64,
+    /// A precision that no number on the data may overflow, as when the model is to be converted to it.
+    pub fits: Option<Precision>,
+    /// How many nodes the report lists, those with the greatest numbers.
+    #[schemars(range(max = 1000))]
+    pub listed_nodes: usize,
+}
+
+/// An input at the edge of what numbers are, the same in every element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Edge {
+    /// All 0: every number must be finite.
+    Zeros,
+    /// All 1e-40, which is subnormal: every number must be finite.
+    Subnormal,
+    /// The greatest number of single precision: what overflows must be infinite or NaN at the outputs too, or stay out of them
+    /// because an operator bounds it, as a sigmoid does. It is told, and never fails.
+    Greatest,
+    /// The least number of single precision; told as the greatest is.
+    Least,
+    /// All NaN: every floating-point output must be NaN, as anything else hides missing values.
+    Nan,
+}
+
+/// A precision that a model may be converted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE half precision, up to 65504.
+    F16,
+    /// Brain floating point, up to 3.39e38.
+    Bf16,
+}
+
+impl Precision {
+    /// Returns the greatest finite number.
+    pub(crate) fn greatest(self) -> f64 {
+        match self {
+            Self::F16 => 65504.0,
+            // 2^127 × (2 − 2^-7).
+            Self::Bf16 => 3.389_531_389_251_535_5e38,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rows: 64,
+            max_bytes: 64 << 20,
+            seed: 0,
+            edges: BTreeSet::new(),
+            max_abs: None,
+            max_subnormal_share: 0.5,
+            fits: None,
+            listed_nodes: 20,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn validated(self) -> Result<Self> {
+        if !(1..=MAX_ROWS).contains(&self.rows) {
+            return Err(Error::config("/rows", format!("`rows` must be from 1 to {MAX_ROWS}")));
+        }
+        if self.max_bytes == 0 {
+            return Err(Error::config("/max_bytes", "`max_bytes` must be at least 1"));
+        }
+        if self.max_abs.is_some_and(|it| !(it.is_finite() && it > 0.0)) {
+            return Err(Error::config("/max_abs", "`max_abs` must be finite and greater than 0"));
+        }
+        if !(0.0..=1.0).contains(&self.max_subnormal_share) {
+            return Err(Error::config("/max_subnormal_share", "`max_subnormal_share` must be from 0 to 1"));
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn limits(&self) -> SampleLimits {
+        SampleLimits { rows: self.rows, bytes: self.max_bytes, seed: self.seed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn contradicting_options_are_named() {
+        let check = |options: Value, path: &str| {
+            let error = serde_json::from_value::<Config>(options).unwrap().validated().unwrap_err();
+            assert_eq!(error.path, path, "{}", error.message);
+        };
+        check(json!({"rows": 0}), "/rows");
+        check(json!({"max_bytes": 0}), "/max_bytes");
+        check(json!({"max_abs": 0.0}), "/max_abs");
+        check(json!({"max_subnormal_share": 1.5}), "/max_subnormal_share");
+        assert!(serde_json::from_value::<Config>(json!({"edges": ["ones"]})).is_err());
+    }
+}

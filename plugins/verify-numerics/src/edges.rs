@@ -1,0 +1,54 @@
+//! Inputs at the edges of what numbers are.
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    Error, RecordBatch, Result,
+    about::ModelDescription,
+    arrow::{
+        array::ArrayRef,
+        schema::{Field, Schema},
+    },
+    inputs,
+};
+
+use crate::config::Edge;
+
+impl Edge {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Zeros => "zeros",
+            Self::Subnormal => "subnormal",
+            Self::Greatest => "greatest",
+            Self::Least => "least",
+            Self::Nan => "nan",
+        }
+    }
+
+    fn value(self) -> f64 {
+        match self {
+            Self::Zeros => 0.0,
+            Self::Subnormal => 1e-40,
+            Self::Greatest => f64::from(f32::MAX),
+            Self::Least => f64::from(f32::MIN),
+            Self::Nan => f64::NAN,
+        }
+    }
+}
+
+/// Returns one row for the model, all of whose numbers are at the edge.
+///
+/// # Errors
+/// When an input is not of floating-point numbers, or its shape is not known.
+pub(crate) fn row(edge: Edge, model: &ModelDescription) -> Result<RecordBatch> {
+    let column = |port: &modelwatch_sdk::about::Port| {
+        if !matches!(port.dtype.as_str(), "f16" | "f32" | "f64") {
+            return Err(Error::input(format!("input `{}` is of {}, which has no such edge", port.name, port.dtype)));
+        }
+        let values = inputs::column(port, 1, |_| edge.value())?;
+        Ok((Field::new(&port.name, values.data_type().clone(), false), values))
+    };
+    let columns: Vec<(Field, ArrayRef)> = model.inputs.iter().map(column).collect::<Result<_>>()?;
+    let (fields, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(Error::input)
+}

@@ -1,0 +1,30 @@
+//! The verifier `numerics`: looks at the numbers that a model computes with, node by node.
+//!
+//! A NaN that is born in the middle of a network can be gone at its end: a maximum, a comparison or a clip makes a plausible
+//! number of it. This looks at every node, on a sample of the data and on inputs at the edges of what numbers are: all 0, all
+//! subnormal, the greatest, the least, and NaN. It also says which nodes would overflow in half precision.
+//!
+//! Nothing passes by accident: without rows, or where a model cannot be run node by node, nothing is checked and the report
+//! says so.
+// Not `forbid`: `export_plugin!` writes the two exported statics.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod config;
+mod edges;
+mod probe;
+mod report;
+
+pub use crate::{
+    config::{Config, Edge, Precision},
+    probe::Numerics,
+};
+
+use modelwatch_sdk::Registry;
+
+/// Returns what the plugin offers.
+pub fn registry() -> Registry {
+    Registry::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).verifier::<Numerics>()
+}
+
+modelwatch_sdk::export_plugin!(registry);

@@ -1,0 +1,77 @@
+//! The probe: keeps a sample of rows, and has the model run on it node by node at the end.
+
+use modelwatch_sdk::{
+    Error, ErrorKind, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier, rows,
+    sample::RowSample,
+};
+
+use crate::{config::Config, edges, report};
+
+const STATE_VERSION: u8 = 1;
+
+/// The verifier `numerics`.
+pub struct Numerics {
+    config: Config,
+    sample: RowSample,
+}
+
+impl Verifier for Numerics {
+    const NAME: &'static str = "numerics";
+    type Config = Config;
+    fn open(config: Config) -> Result<Self> {
+        let config = config.validated()?;
+        let sample = RowSample::new(config.limits());
+        Ok(Self { config, sample })
+    }
+}
+
+impl Probe for Numerics {
+    fn needs(&self) -> Needs {
+        Needs { current: Some(RowNeeds { inputs: Need::Required, ..RowNeeds::default() }), ..Needs::default() }
+    }
+
+    fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        if role != Role::Current || batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let schema = batch.schema();
+        let is_input = |at: &usize| !rows::inputs_of(schema.field(*at), ModelRole::Candidate).is_empty();
+        let places: Vec<_> = (0..schema.fields().len()).filter(is_input).collect();
+        self.sample.add(&batch.project(&places).map_err(Error::input)?)
+    }
+
+    fn state(&mut self) -> Result<Vec<u8>> {
+        Ok([&[STATE_VERSION], &*self.sample.to_bytes()?].concat())
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some((&STATE_VERSION, sample)) = bytes.split_first() else {
+            return Err(Error::input("cannot read the state: it is of another version")
+                .with_help("compute it again with this version of the plugin"));
+        };
+        self.sample.merge(RowSample::from_bytes(self.config.limits(), sample)?)
+    }
+
+    fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        let mut res = Report::default();
+        match self.sample.batch()?.filter(|it| it.num_rows() > 0) {
+            Some(rows) => report::data(&mut res, &self.config, &host.numerics(ModelRole::Candidate, &rows)?),
+            None => report::no_rows(&mut res),
+        }
+        for edge in &self.config.edges {
+            let numbers = host
+                .model(ModelRole::Candidate)
+                .and_then(|it| edges::row(*edge, &it))
+                .and_then(|it| host.numerics(ModelRole::Candidate, &it));
+            match numbers {
+                Ok(it) => report::edge(&mut res, *edge, &it),
+                Err(e) if e.kind == ErrorKind::Cancelled => return Err(e),
+                Err(e) => report::unknown_edge(&mut res, *edge, &e.message),
+            }
+        }
+        Ok(res)
+    }
+}

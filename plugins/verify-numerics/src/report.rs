@@ -1,0 +1,260 @@
+//! Checks, metrics, findings and figures.
+
+use modelwatch_sdk::{
+    Report,
+    nodes::ValueRange,
+    numerics::{NodeNumbers, Numerics},
+    report::{Check, Figure, FigureData, Finding, Gap, Labels, Metric, Severity, Status, float},
+};
+
+use crate::config::{Config, Edge};
+
+/// What stands for the data where edges have their names.
+const DATA: &str = "data";
+
+/// Says that there was nothing to look at.
+pub(crate) fn no_rows(res: &mut Report) {
+    let why = "there are no rows";
+    res.checks.push(check("non_finite_nodes", DATA, "== 0", None, 0, Status::NotChecked, why.to_owned()));
+    res.gaps.push(Gap::new(DATA, why));
+}
+
+/// Says that the model could not be run at an edge.
+pub(crate) fn unknown_edge(res: &mut Report, edge: Edge, why: &str) {
+    let message = format!("the model cannot be run on {} inputs: {why}", edge.name());
+    res.checks.push(check("non_finite_nodes", edge.name(), "== 0", None, 0, Status::NotChecked, message));
+    res.gaps.push(Gap::new(format!("{} inputs", edge.name()), why.to_owned()));
+}
+
+fn n_non_finite(it: &NodeNumbers) -> u64 {
+    it.n_nan + it.n_infinite
+}
+
+/// Returns the greatest size of a node's finite numbers; 0 without any.
+fn size(range: Option<ValueRange>) -> f64 {
+    range.map_or(0.0, |it| it.least.abs().max(it.greatest.abs()))
+}
+
+fn subnormal_share(it: &NodeNumbers) -> f64 {
+    if it.n == 0 { 0.0 } else { it.n_subnormal as f64 / it.n as f64 }
+}
+
+/// The nodes, without the inputs.
+fn computed(numbers: &Numerics) -> impl Iterator<Item = &NodeNumbers> {
+    numbers.nodes.iter().filter(|it| !it.operator.is_empty())
+}
+
+/// Reports on a sample of the data.
+pub(crate) fn data(res: &mut Report, config: &Config, numbers: &Numerics) {
+    non_finite(res, DATA, numbers);
+    let n_nodes = computed(numbers).count() as u64;
+    let greatest = computed(numbers).map(|it| size(it.range)).fold(0.0, f64::max);
+    let subnormal = computed(numbers).map(subnormal_share).fold(0.0, f64::max);
+    for (name, value) in [("nodes", n_nodes as f64), ("max_abs", greatest), ("max_subnormal_share", subnormal)] {
+        res.metrics.push(Metric::new(name, value).n(numbers.rows).label("inputs", DATA));
+    }
+    if let Some(limit) = config.max_abs {
+        too_large(res, numbers, limit, "max_abs", "MW-F002", "out of the range that `max_abs` allows");
+    }
+    if let Some(precision) = config.fits {
+        let what = format!("that overflow in {}", precision.name());
+        too_large(res, numbers, precision.greatest(), &format!("max_abs_{}", precision.name()), "MW-F003", &what);
+    }
+    let limit = config.max_subnormal_share;
+    let worst = computed(numbers).filter(|it| subnormal_share(it) > limit).max_by(|a, b| {
+        // Of equal ones the first.
+        subnormal_share(a).total_cmp(&subnormal_share(b)).then(std::cmp::Ordering::Greater)
+    });
+    let status = judged(n_nodes, worst.is_none());
+    let message = format!("up to {subnormal:.3} of the elements of a node are subnormal, allowed {limit}");
+    res.checks.push(check(
+        "max_subnormal_share",
+        DATA,
+        &format!("<= {limit}"),
+        Some(subnormal),
+        numbers.rows,
+        status,
+        message,
+    ));
+    if let Some(it) = worst {
+        let message = format!(
+            "{:.0} % of the numbers of `{}` ({}) are subnormal: slow, and 0 on much hardware",
+            100.0 * subnormal_share(it),
+            it.name,
+            it.operator
+        );
+        res.findings.push(
+            Finding::new("MW-F004", Severity::Warning, &*it.name, message)
+                .advice("look for weights that faded away, or scale the layer; where such numbers do not matter, raise `max_subnormal_share`"),
+        );
+    }
+    res.figures.extend(figure(config, numbers));
+}
+
+/// Reports on inputs at an edge.
+pub(crate) fn edge(res: &mut Report, edge: Edge, numbers: &Numerics) {
+    match edge {
+        Edge::Zeros | Edge::Subnormal => non_finite(res, edge.name(), numbers),
+        Edge::Greatest | Edge::Least => {
+            let bad: Vec<_> = computed(numbers).filter(|it| n_non_finite(it) > 0).collect();
+            let n = bad.len() as f64;
+            res.metrics.push(Metric::new("non_finite_nodes", n).n(numbers.rows).label("inputs", edge.name()));
+            if let Some(first) = bad.first() {
+                let hidden = computed(numbers).all(|it| it.outputs.is_empty() || n_non_finite(it) == 0);
+                let ending = if hidden { ", and the outputs do not show it" } else { "" };
+                let message = format!(
+                    "on {} inputs `{}` ({}) is the first node to overflow{ending}",
+                    edge.name(),
+                    first.name,
+                    first.operator
+                );
+                res.findings.push(
+                    Finding::new("MW-F005", Severity::Info, &*first.name, message)
+                        .advice("bound the inputs before the model, as by clipping, where such values can come"),
+                );
+            }
+        }
+        Edge::Nan => nan(res, numbers),
+    }
+}
+
+/// Checks that NaN inputs are NaN at every output of floating-point numbers.
+fn nan(res: &mut Report, numbers: &Numerics) {
+    let outputs: Vec<_> = computed(numbers).filter(|it| !it.outputs.is_empty()).collect();
+    let swallowed: Vec<_> = outputs.iter().filter(|it| it.n_nan < it.n).collect();
+    let n = outputs.iter().map(|it| it.outputs.len()).sum::<usize>() as u64;
+    let names: Vec<_> = swallowed.iter().flat_map(|it| it.outputs.iter().map(String::as_str)).collect();
+    let message = match (n, names.is_empty()) {
+        (0, _) => "the model computes no output".to_owned(),
+        (_, true) => "NaN inputs are NaN at every output".to_owned(),
+        (_, false) => format!("NaN inputs are plausible numbers at output {}", names.join(", ")),
+    };
+    let observed = (n > 0).then_some(names.len() as f64);
+    res.checks.push(check("outputs_that_hide_nan", "nan", "== 0", observed, n, judged(n, names.is_empty()), message));
+    if swallowed.is_empty() {
+        return;
+    }
+    let first = computed(numbers).find(|it| it.n > 0 && it.n_nan < it.n);
+    let place = first.map_or("outputs", |it| &it.name);
+    let operator = first.map_or("", |it| &it.operator);
+    let message =
+        format!("`{place}` ({operator}) makes numbers of NaN, so that a missing value looks like a prediction");
+    res.findings.push(
+        Finding::new("MW-F006", Severity::Error, place, message)
+            .advice("check inputs for NaN before they reach the model; leave `nan` out of `edges` if the model is made for missing values"),
+    );
+}
+
+/// Checks that every number is finite.
+fn non_finite(res: &mut Report, inputs: &str, numbers: &Numerics) {
+    let bad: Vec<_> = computed(numbers).filter(|it| n_non_finite(it) > 0).collect();
+    let n_nodes = computed(numbers).count() as u64;
+    let n = bad.len() as f64;
+    res.metrics.push(Metric::new("non_finite_nodes", n).n(numbers.rows).label("inputs", inputs));
+    let message = match bad.first() {
+        None => format!("every number of {n_nodes} nodes is finite"),
+        Some(it) => {
+            format!("{n} of {n_nodes} nodes have numbers that are not finite, `{}` ({}) first", it.name, it.operator)
+        }
+    };
+    let observed = (n_nodes > 0).then_some(n);
+    let status = judged(n_nodes, bad.is_empty());
+    res.checks.push(check("non_finite_nodes", inputs, "== 0", observed, numbers.rows, status, message));
+    let Some(first) = bad.first() else { return };
+    let was_bad = numbers.nodes.iter().any(|it| it.operator.is_empty() && n_non_finite(it) > 0);
+    let source = if was_bad { ", as are some of the inputs" } else { ", though all inputs are finite" };
+    let hidden = computed(numbers).all(|it| it.outputs.is_empty() || n_non_finite(it) == 0);
+    let ending = if hidden { "; the outputs do not show it" } else { "" };
+    let message = format!(
+        "{} NaN and {} infinite of {} numbers of `{}` ({}) on {inputs}{source}{ending}",
+        first.n_nan, first.n_infinite, first.n, first.name, first.operator
+    );
+    res.findings.push(
+        Finding::new("MW-F001", Severity::Error, &*first.name, message)
+            .advice("look at the node's weights and at what it divides by, exponentiates or takes the logarithm of")
+            .evidence("inputs", inputs)
+            .evidence("nan", first.n_nan)
+            .evidence("infinite", first.n_infinite)
+            .evidence("range", float::to_value(size(first.range))),
+    );
+}
+
+/// Checks that no number is larger than `limit`. Inputs count: they are converted as well.
+fn too_large(res: &mut Report, numbers: &Numerics, limit: f64, metric: &str, code: &str, what: &str) {
+    let greatest = numbers.nodes.iter().map(|it| size(it.range)).fold(0.0, f64::max);
+    let first = numbers.nodes.iter().find(|it| size(it.range) > limit);
+    let n = numbers.nodes.len() as u64;
+    let message = format!("the greatest number is {greatest:.3e}, allowed {limit:.3e}");
+    let requirement = format!("<= {limit}");
+    let status = judged(n, first.is_none());
+    res.checks.push(check(metric, DATA, &requirement, (n > 0).then_some(greatest), numbers.rows, status, message));
+    if let Some(it) = first {
+        let others = numbers.nodes.iter().filter(|it| size(it.range) > limit).count() - 1;
+        let message = format!(
+            "`{}` ({}) has numbers {what}: up to {:.3e}, more than {limit:.3e}; {others} later nodes too",
+            it.name,
+            if it.operator.is_empty() { "input" } else { &it.operator },
+            size(it.range)
+        );
+        res.findings.push(
+            Finding::new(code, Severity::Error, &*it.name, message)
+                .advice("normalize in front of the node, or keep it in single precision"),
+        );
+    }
+}
+
+fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {
+    let mut nodes: Vec<(usize, &NodeNumbers)> = numbers.nodes.iter().enumerate().collect();
+    nodes.sort_by(|a, b| {
+        let key = |it: &NodeNumbers| (n_non_finite(it) > 0, size(it.range));
+        let (left, right) = (key(a.1), key(b.1));
+        right.0.cmp(&left.0).then(right.1.total_cmp(&left.1)).then(a.0.cmp(&b.0))
+    });
+    nodes.truncate(config.listed_nodes);
+    let row = |(at, it): (usize, &NodeNumbers)| {
+        let range = it.range.map_or_else(String::new, |it| format!("{:.3e} … {:.3e}", it.least, it.greatest));
+        let operator = if it.operator.is_empty() { "input" } else { &it.operator };
+        let counts = [it.n_nan, it.n_infinite, it.n_subnormal].map(|it| it.to_string());
+        let root = format!("{:.3e}", it.mean_square.sqrt());
+        [vec![(at + 1).to_string(), it.name.clone(), operator.to_owned(), range, root], counts.to_vec()].concat()
+    };
+    let columns = ["#", "node", "operator", "range", "root mean square", "NaN", "infinite", "subnormal"];
+    let table =
+        FigureData::Table { columns: columns.map(str::to_owned).into(), rows: nodes.into_iter().map(row).collect() };
+    let caption =
+        "Inputs and nodes on the data: those that are not finite first, then those with the greatest numbers.";
+    (!numbers.nodes.is_empty()).then(|| Figure {
+        title: "Numbers by node".to_owned(),
+        caption: caption.to_owned(),
+        data: table,
+    })
+}
+
+fn judged(n: u64, holds: bool) -> Status {
+    match (n, holds) {
+        (0, _) => Status::NotChecked,
+        (_, true) => Status::Pass,
+        (_, false) => Status::Fail,
+    }
+}
+
+fn check(
+    metric: &str,
+    inputs: &str,
+    requirement: &str,
+    observed: Option<f64>,
+    n: u64,
+    status: Status,
+    message: String,
+) -> Check {
+    Check {
+        metric: metric.to_owned(),
+        labels: Labels::from([("inputs".to_owned(), inputs.to_owned())]),
+        requirement: requirement.to_owned(),
+        observed,
+        interval: None,
+        n,
+        status,
+        message,
+    }
+}

@@ -1,0 +1,179 @@
+//! Numbers that are fine, that are not, and of which nothing can be said.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    Error, Kind, ModelRole, Probe, RecordBatch, Report, Role, Verifier,
+    about::{ModelDescription, Port},
+    arrow::{
+        array::{ArrayRef, Float64Array},
+        schema::{DataType, Field, Schema},
+    },
+    nodes::ValueRange,
+    numerics::{NodeNumbers, Numerics as Numbers},
+    report::{FigureData, Severity, Status},
+    rows::{self, with_input},
+    testing::{self, ModelHost, ProbeCase, TestModel},
+};
+use serde_json::{Value, json};
+use verify_numerics::{Config, Numerics};
+
+/// Forty rows as the host hands them over.
+fn rows() -> RecordBatch {
+    let x: ArrayRef = Arc::new(Float64Array::from_iter_values((0..40).map(f64::from)));
+    let field = with_input(Field::new("x", DataType::Float64, true), ModelRole::Candidate, "x");
+    RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![x]).unwrap()
+}
+
+/// The numbers of a node that gave these.
+fn numbers(name: &str, operator: &str, values: &[f64]) -> NodeNumbers {
+    let finite = || values.iter().copied().filter(|it| it.is_finite());
+    let least = finite().fold(f64::INFINITY, f64::min);
+    let count = |is: fn(f64) -> bool| values.iter().filter(|it| is(**it)).count() as u64;
+    NodeNumbers {
+        name: name.to_owned(),
+        operator: operator.to_owned(),
+        outputs: if name == "y" { vec!["y".to_owned()] } else { vec![] },
+        n: values.len() as u64,
+        n_nan: count(f64::is_nan),
+        n_infinite: count(f64::is_infinite),
+        n_subnormal: count(|it| it != 0.0 && it.abs() < 1.1e-38),
+        range: least.is_finite().then(|| ValueRange { least, greatest: finite().fold(least, f64::max) }),
+        mean_square: finite().map(|it| it * it).sum::<f64>() / finite().count() as f64,
+    }
+}
+
+/// A model that squares, and then does what it is told to.
+fn host(then: fn(f64) -> f64) -> ModelHost {
+    let mut model = TestModel::new(|_| Err(Error::input("only run node by node here")));
+    let port = Port { name: "x".to_owned(), dtype: "f32".to_owned(), shape: vec![None] };
+    model.description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
+    ModelHost::new(model).with_numerics(move |batch| {
+        let column = rows::numbers(batch.column(0).as_ref())?;
+        let x: Vec<f64> = (0..batch.num_rows()).map(|it| column.row(it)[0]).collect();
+        let square: Vec<f64> = x.iter().map(|it| f64::from((it * it) as f32)).collect();
+        let y: Vec<f64> = square.iter().map(|it| then(*it)).collect();
+        let nodes = vec![numbers("x", "", &x), numbers("square", "Mul", &square), numbers("y", "Relu", &y)];
+        Ok(Numbers { rows: batch.num_rows() as u64, nodes })
+    })
+}
+
+fn open(options: Value) -> Numerics {
+    Numerics::open(serde_json::from_value::<Config>(options).unwrap()).unwrap()
+}
+
+fn run(options: Value, then: fn(f64) -> f64) -> Report {
+    let (mut probe, host) = (open(options), host(then));
+    probe.update(&host, Role::Current, &rows()).unwrap();
+    probe.evaluate(&host).unwrap()
+}
+
+fn codes(report: &Report) -> Vec<&str> {
+    report.findings.iter().map(|it| it.code.as_str()).collect()
+}
+
+fn status(report: &Report, metric: &str, inputs: &str) -> Status {
+    report.checks.iter().find(|it| it.metric == metric && it.labels["inputs"] == inputs).unwrap().status
+}
+
+#[test]
+fn it_keeps_the_rules_of_probes() {
+    let open = || Ok(Box::new(open(json!({"rows": 8, "edges": ["zeros"]}))) as Box<dyn Probe>);
+    testing::probe_on(&host(|it| it), &ProbeCase { open: &open, rows: vec![(Role::Current, rows())], tensors: vec![] });
+}
+
+#[test]
+fn finite_numbers_pass() {
+    let report = run(json!({"max_abs": 1521.0, "fits": "f16"}), |it| it);
+    assert!(report.checks.iter().all(|it| it.status == Status::Pass), "{:?}", report.checks);
+    assert_eq!((codes(&report), report.checks.len()), (vec![], 4));
+    let FigureData::Table { rows, .. } = &report.figures[0].data else { panic!("{:?}", report.figures) };
+    assert_eq!(rows.iter().map(|it| it[1].as_str()).collect::<Vec<_>>(), ["square", "y", "x"]);
+}
+
+#[test]
+fn the_first_node_that_is_not_finite_is_named_even_where_the_output_is() {
+    let report = run(json!({}), |it| if it == 4.0 { f64::NAN } else { it });
+    assert_eq!((status(&report, "non_finite_nodes", "data"), codes(&report)), (Status::Fail, vec!["MW-F001"]));
+    assert_eq!(report.findings[0].place, "y");
+    // One whose NaN another node swallows.
+    let (mut probe, inner) = (open(json!({})), |batch: &RecordBatch| {
+        let n = batch.num_rows();
+        let nodes = vec![
+            numbers("x", "", &vec![1.0; n]),
+            numbers("log", "Log", &vec![f64::NAN; n]),
+            numbers("y", "Relu", &vec![0.0; n]),
+        ];
+        Ok(Numbers { rows: n as u64, nodes })
+    });
+    let host = ModelHost::new(TestModel::new(|_| Err(Error::input("not run")))).with_numerics(inner);
+    probe.update(&host, Role::Current, &rows()).unwrap();
+    let report = probe.evaluate(&host).unwrap();
+    assert_eq!(status(&report, "non_finite_nodes", "data"), Status::Fail);
+    let message = &report.findings[0].message;
+    assert!(message.contains("`log` (Log)") && message.contains("the outputs do not show it"), "{message}");
+    assert!(message.contains("though all inputs are finite"), "{message}");
+}
+
+#[test]
+fn ranges_and_precisions_are_kept() {
+    let report = run(json!({"max_abs": 1520.0}), |it| it);
+    assert_eq!((status(&report, "max_abs", "data"), codes(&report)), (Status::Fail, vec!["MW-F002"]));
+    let report = run(json!({"fits": "f16"}), |it| 100.0 * it);
+    assert_eq!((status(&report, "max_abs_f16", "data"), codes(&report)), (Status::Fail, vec!["MW-F003"]));
+    assert_eq!(report.findings[0].place, "y");
+    assert_eq!(codes(&run(json!({"fits": "bf16"}), |it| 100.0 * it)), [""; 0]);
+    let report = run(json!({}), |it| it * 1e-42);
+    assert_eq!((status(&report, "max_subnormal_share", "data"), codes(&report)), (Status::Fail, vec!["MW-F004"]));
+    assert_eq!(report.findings[0].severity, Severity::Warning);
+}
+
+#[test]
+fn edges_are_judged_by_what_they_are_for() {
+    let zeros = run(json!({"edges": ["zeros"]}), |it| if it == 0.0 { f64::INFINITY } else { it });
+    assert_eq!(status(&zeros, "non_finite_nodes", "zeros"), Status::Fail);
+    let subnormal = run(json!({"edges": ["subnormal"]}), |it| it);
+    assert_eq!(status(&subnormal, "non_finite_nodes", "subnormal"), Status::Pass);
+    // A square overflows; it is told, and no reason to fail.
+    let greatest = run(json!({"edges": ["greatest", "least"]}), |it| it.min(1.0));
+    assert_eq!(codes(&greatest), ["MW-F005", "MW-F005"]);
+    assert!(greatest.findings[0].message.contains("the outputs do not show it"), "{:?}", greatest.findings);
+    assert!(greatest.checks.iter().all(|it| it.status == Status::Pass));
+}
+
+#[test]
+fn nan_must_come_out_as_nan() {
+    let kept = run(json!({"edges": ["nan"]}), |it| it);
+    assert_eq!((status(&kept, "outputs_that_hide_nan", "nan"), codes(&kept)), (Status::Pass, vec![]));
+    let swallowed = run(json!({"edges": ["nan"]}), |it| if it.is_nan() { 0.0 } else { it });
+    assert_eq!(status(&swallowed, "outputs_that_hide_nan", "nan"), Status::Fail);
+    assert_eq!((codes(&swallowed), &*swallowed.findings[0].place), (vec!["MW-F006"], "y"));
+}
+
+#[test]
+fn nothing_seen_is_nothing_passed() {
+    let host = host(|it| it);
+    let mut probe = open(json!({}));
+    probe.update(&host, Role::Reference, &rows()).unwrap();
+    let report = probe.evaluate(&host).unwrap();
+    assert_eq!((status(&report, "non_finite_nodes", "data"), report.gaps.len()), (Status::NotChecked, 1));
+    // An edge that an input does not have.
+    let mut model = TestModel::new(|_| Err(Error::input("not run")));
+    let port = Port { name: "x".to_owned(), dtype: "i64".to_owned(), shape: vec![None] };
+    model.description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
+    let integers = ModelHost::new(model).with_numerics(|_| Ok(Numbers::default()));
+    let mut probe = open(json!({"edges": ["nan"]}));
+    probe.update(&integers, Role::Current, &rows()).unwrap();
+    let report = probe.evaluate(&integers).unwrap();
+    assert_eq!(status(&report, "non_finite_nodes", "nan"), Status::NotChecked);
+    assert!(report.gaps.iter().any(|it| it.why.contains("is of i64")), "{:?}", report.gaps);
+    let mut probe = open(json!({}));
+    probe.update(&(), Role::Current, &rows()).unwrap();
+    assert!(probe.evaluate(&()).unwrap_err().message.contains("no service `numerics:candidate`"));
+}
+
+#[test]
+fn it_is_offered_by_name() {
+    assert!(verify_numerics::registry().open_probe(Kind::Verifier, "numerics", &json!({})).is_ok());
+}

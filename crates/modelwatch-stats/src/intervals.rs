@@ -87,9 +87,26 @@ pub fn student_t_quantile(probability: f64, degrees_of_freedom: f64) -> Result<f
 /// assert!((interval.low - 0.4038315).abs() < 1e-7 && (interval.high - 0.5961685).abs() < 1e-7);
 /// ```
 pub fn wilson(successes: u64, n: u64, level: f64) -> Result<Interval, Undefined> {
-    let p = share(successes, n)?;
+    wilson_share(share(successes, n)?, n as f64, level)
+}
+
+/// Returns [`wilson`]'s interval for a share among an effective number of trials, such as Kish's for rows with weights.
+///
+/// Undefined for no trials, and for a share or a level out of range.
+///
+/// ```
+/// use modelwatch_stats::intervals::{wilson, wilson_share};
+/// assert_eq!(wilson_share(0.5, 100.0, 0.95), wilson(50, 100, 0.95));
+/// ```
+pub fn wilson_share(p: f64, n: f64, level: f64) -> Result<Interval, Undefined> {
+    if !(n > 0.0 && n.is_finite()) {
+        return Err(Undefined::new(Reason::Empty));
+    }
+    if !(0.0..=1.0).contains(&p) {
+        return Err(Undefined::new(Reason::OutOfRange));
+    }
     let z = two_sided_z(level)?;
-    let (n, z2) = (n as f64, z * z);
+    let z2 = z * z;
     let center = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
     let low = if p == 0.0 { 0.0 } else { (center - half).max(0.0) };

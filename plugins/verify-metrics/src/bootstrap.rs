@@ -1,6 +1,6 @@
 //! The Poisson bootstrap over the kept rows.
 //!
-//! A replicate weighs each row by a Poisson(1) draw, the same for both models, so that differences
+//! A replicate counts each row as often as a Poisson(1) draw says, the same for both models, so that differences
 //! are paired. The draw is a function of the seed, the replicate, the row's content and its number
 //! among rows of the same content: neither order nor partitions matter, and no id column is needed.
 
@@ -11,7 +11,7 @@ use crate::{
     config::Settings,
     measure::Measure,
     ranking::{self, Ranked},
-    row::{Layout, Prediction},
+    row::{Layout, Prediction, RowScores},
     sample::Sample,
     tally::Tally,
 };
@@ -26,6 +26,8 @@ pub(crate) struct Rows<'a> {
     layout: &'a Layout,
     rows: Vec<(u64, &'a [u64], u64)>,
     labels: Vec<u64>,
+    /// The sample weight of each row.
+    weights: Vec<f64>,
     /// Per model, the ranks of each ranked class's scores, or of the absolute errors; none where rows
     /// have no usable prediction.
     ranks: Vec<Vec<Ranked>>,
@@ -44,13 +46,19 @@ impl<'a> Rows<'a> {
     pub(crate) fn new(layout: &'a Layout, sample: &'a Sample) -> Self {
         let rows: Vec<_> = sample.iter().collect();
         let labels = rows.iter().map(|it| it.1[0]).collect();
+        let weights = rows.iter().map(|it| layout.weight(it.1)).collect();
         let ranks = (0..layout.models.len()).map(|it| ranks(layout, &rows, it)).collect();
-        Self { layout, rows, labels, ranks }
+        Self { layout, rows, labels, weights, ranks }
     }
 
-    /// Returns how often each row was seen.
-    pub(crate) fn counts(&self) -> Vec<u64> {
-        self.rows.iter().map(|it| it.2).collect()
+    /// Returns how many rows are kept.
+    pub(crate) fn n(&self) -> u64 {
+        self.rows.iter().map(|it| it.2).sum()
+    }
+
+    /// Returns what each row weighs: its sample weight as often as it was seen.
+    pub(crate) fn masses(&self) -> Vec<f64> {
+        self.rows.iter().zip(&self.weights).map(|(it, weight)| it.2 as f64 * weight).collect()
     }
 
     /// Returns words and count of each kept row.
@@ -59,7 +67,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Returns the value of a ranked metric.
-    pub(crate) fn ranked_value(&self, measure: Measure, model: usize, weights: &[u64]) -> f64 {
+    pub(crate) fn ranked_value(&self, measure: Measure, model: usize, weights: &[f64]) -> f64 {
         let ranks = &self.ranks[model];
         if ranks.is_empty() {
             return f64::NAN;
@@ -75,7 +83,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Returns the groups of a model's scores of its `nth` ranked class; empty where there are none.
-    pub(crate) fn groups(&self, model: usize, nth: usize, weights: &[u64]) -> ranking::Groups {
+    pub(crate) fn groups(&self, model: usize, nth: usize, weights: &[f64]) -> ranking::Groups {
         let class = (self.layout.ranked_classes().start + nth) as u64;
         self.ranks[model].get(nth).map_or_else(Vec::new, |it| it.groups(|row| self.labels[row] == class, weights))
     }
@@ -97,27 +105,28 @@ impl<'a> Rows<'a> {
                 return Err(host.cancelled());
             }
             let draw = |it: &(u64, &[u64], u64)| draw(settings.intervals.seed, replicate, it.0, it.2);
-            let weights: Vec<u64> = self.rows.iter().map(draw).collect();
-            for (values, value) in values.iter_mut().zip(self.values(measures, &weights)) {
+            let draws: Vec<u64> = self.rows.iter().map(draw).collect();
+            for (values, value) in values.iter_mut().zip(self.values(measures, &draws)) {
                 values.push(value);
             }
         }
-        let counts = self.counts();
-        let n_kept: u64 = counts.iter().sum();
+        let counts: Vec<u64> = self.rows.iter().map(|it| it.2).collect();
+        let n_kept = self.n();
         let shrink = (n_kept < n).then(|| (n_kept as f64 / n as f64).sqrt());
         Ok(Replicates { values, centers: self.values(measures, &counts), shrink })
     }
 
-    fn values(&self, measures: &[Measure], weights: &[u64]) -> Vec<[f64; 2]> {
+    fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<[f64; 2]> {
         let mut tally = Tally::new(self.layout);
-        for (&(_, words, _), &weight) in self.rows.iter().zip(weights) {
-            tally.add(self.layout, words, weight);
+        for (&(_, words, _), &times) in self.rows.iter().zip(times) {
+            tally.add(self.layout, words, times);
         }
+        let weights: Vec<f64> = times.iter().zip(&self.weights).map(|(&it, weight)| it as f64 * weight).collect();
         let value = |measure: Measure, model: usize| {
             if model >= self.layout.models.len() {
                 f64::NAN
             } else if measure.is_ranked() {
-                self.ranked_value(measure, model, weights)
+                self.ranked_value(measure, model, &weights)
             } else {
                 measure.value(&tally, model)
             }
@@ -167,7 +176,7 @@ fn ranks(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Vec<Rank
     for (_, words, _) in rows {
         match layout.prediction(words, model) {
             Prediction::Number(value) => columns[0].push((value - Layout::label_number(words)).abs()),
-            Prediction::Scores { kept, .. } => {
+            Prediction::Scores(RowScores { kept, .. }) => {
                 for (column, &score) in columns.iter_mut().zip(kept) {
                     column.push(f64::from_bits(score));
                 }

@@ -79,7 +79,7 @@ impl<'a> Evaluation<'a> {
             })
         });
         let slots = slots.collect();
-        let replicates = rows.replicates(&replicated, totals.tally.n, settings, host)?;
+        let replicates = rows.replicates(&replicated, totals.tally.all.n, settings, host)?;
         let named = state.head.slices.iter().filter_map(|(key, column, value)| {
             totals.slices.remove(&key).map(|tally| (format!("{column}={value}"), tally))
         });
@@ -103,7 +103,7 @@ impl<'a> Evaluation<'a> {
             return f64::NAN;
         }
         if self.is_complete || measure == Measure::Medae {
-            return self.rows.ranked_value(measure, model, &self.rows.counts());
+            return self.rows.ranked_value(measure, model, &self.rows.masses());
         }
         let groups = self.totals.histograms[model].iter().map(ranking::histogram_groups);
         match measure {
@@ -117,10 +117,12 @@ impl<'a> Evaluation<'a> {
 
     /// Returns the interval of a metric of a model over all rows.
     pub(crate) fn interval(&self, measure: Measure, model: usize, level: f64) -> Option<Interval> {
-        intervals::closed_form(measure, self.tally(), model, level).or_else(|| {
+        let closed = || intervals::closed_form(measure, self.tally(), model, level);
+        let replicated = || {
             let nth = self.slot(measure)?;
             self.replicates.interval(nth, self.value(measure, model), |it| it[model], level)
-        })
+        };
+        if self.layout.has_weights { replicated().or_else(closed) } else { closed().or_else(replicated) }
     }
 
     /// Returns the paired interval of a difference over all rows.
@@ -160,7 +162,7 @@ impl<'a> Evaluation<'a> {
                 continue;
             }
             let [left, right] = [0, 1].map(|it| self.value(measure, it));
-            let n = self.tally().n;
+            let n = self.tally().all.n;
             let difference =
                 Metric::new(measure.name(), left - right).role(MetricRole::Difference).n(n).labels(&labels);
             report.metrics.push(difference.interval(self.difference_interval(measure, level)));
@@ -181,16 +183,16 @@ impl<'a> Evaluation<'a> {
         let (tally, pair) = (self.tally(), &self.tally().pair);
         let is_usable = tally.models.iter().all(|it| it.unusable == 0);
         let value = |it: f64| if is_usable { it } else { f64::NAN };
-        let metric = |name: &str, it: f64| Metric::new(name, value(it)).role(MetricRole::Difference).n(tally.n);
-        report.metrics.push(metric("flips_right_to_wrong", pair.baseline_only as f64));
-        report.metrics.push(metric("flips_wrong_to_right", pair.candidate_only as f64));
+        let metric = |name: &str, it: f64| Metric::new(name, value(it)).role(MetricRole::Difference).n(tally.all.n);
+        report.metrics.push(metric("flips_right_to_wrong", pair.baseline_only.n as f64));
+        report.metrics.push(metric("flips_wrong_to_right", pair.candidate_only.n as f64));
         report.metrics.push(metric("mcnemar_p", mcnemar_p(tally)));
     }
 
     fn per_slice(&self, report: &mut Report) {
         for (name, tally) in &self.slices {
-            if tally.n < self.settings.min_slice_size {
-                let why = format!("it has {} rows, fewer than {}", tally.n, self.settings.min_slice_size);
+            if tally.all.n < self.settings.min_slice_size {
+                let why = format!("it has {} rows, fewer than {}", tally.all.n, self.settings.min_slice_size);
                 report.gaps.push(Gap::new(format!("findings about the slice `{name}`"), why));
             }
             let labels = Labels::from([("slice".to_owned(), name.clone())]);
@@ -204,7 +206,7 @@ impl<'a> Evaluation<'a> {
                     let of = [left.1, right.1];
                     let interval = intervals::slice_difference(measure, self.layout, tally, values, of, level);
                     let metric = Metric::new(measure.name(), left.0 - right.0).role(MetricRole::Difference);
-                    report.metrics.push(metric.n(tally.n).labels(&labels).interval(interval));
+                    report.metrics.push(metric.n(tally.all.n).labels(&labels).interval(interval));
                 }
             }
         }
@@ -242,8 +244,8 @@ impl<'a> Evaluation<'a> {
             let what = format!("{} of {} rows", head.n_unlabeled, head.n_rows);
             gap(what, "their label is missing or not finite".to_owned());
         }
-        if head.has_weights {
-            gap("sample weights".to_owned(), "this plugin counts every row once".to_owned());
+        if self.tally().all.weight == 0.0 {
+            gap("all metrics".to_owned(), format!("the weights of {} rows are all 0", self.tally().all.n));
         }
         for (column, n) in &head.n_without_slice {
             gap(format!("{n} rows in the slices of `{column}`"), "they have no value there".to_owned());
@@ -285,14 +287,14 @@ impl<'a> Evaluation<'a> {
     }
 
     fn of_a_sample(&self, what: &str) -> String {
-        let n_kept: u64 = self.rows.counts().iter().sum();
-        format!("{what} are of a sample of {n_kept} of {} rows", self.tally().n)
+        let n_kept = self.rows.n();
+        format!("{what} are of a sample of {n_kept} of {} rows", self.tally().all.n)
     }
 }
 
-/// Returns McNemar's p-value of the two models' errors: 1 where they are right on the same rows.
+/// Returns McNemar's p-value of the two models' errors: 1 where they are right on the same rows. It counts rows, whatever they weigh.
 pub(crate) fn mcnemar_p(tally: &Tally) -> f64 {
-    let (left, right) = (tally.pair.baseline_only, tally.pair.candidate_only);
+    let (left, right) = (tally.pair.baseline_only.n, tally.pair.candidate_only.n);
     let method = if left + right <= EXACT_PAIRS { McNemar::Exact } else { McNemar::Corrected };
     mcnemar(left, right, method).map_or(1.0, |it| it.p_value)
 }
@@ -314,8 +316,10 @@ fn is_replicated(measure: Measure, layout: &Layout) -> bool {
     );
     match measure {
         Measure::MaxError => false,
-        it if is_of_class(it) => layout.has_baseline() && layout.classes.len() <= MAX_PAIRED_CLASSES,
-        _ => layout.has_baseline() || !is_closed,
+        it if is_of_class(it) => {
+            (layout.has_baseline() || layout.has_weights) && layout.classes.len() <= MAX_PAIRED_CLASSES
+        }
+        _ => layout.has_baseline() || layout.has_weights || !is_closed,
     }
 }
 

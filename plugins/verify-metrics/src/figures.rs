@@ -42,7 +42,7 @@ fn confusion(evaluation: &Evaluation<'_>) -> Figure {
     let cells = &evaluation.totals.confusion;
     let data = if n_classes <= MAX_MATRIX {
         let value =
-            |label: usize, class: usize| cells.get(&((label * n_classes + class) as u64)).map_or(0.0, |&it| it as f64);
+            |label: usize, class: usize| cells.get(&((label * n_classes + class) as u64)).map_or(0.0, |it| it.weight);
         FigureData::HeatMap {
             y_label: "label".to_owned(),
             x_label: "prediction".to_owned(),
@@ -53,7 +53,7 @@ fn confusion(evaluation: &Evaluation<'_>) -> Figure {
     } else {
         let split = |cell: u64| (cell as usize / n_classes, cell as usize % n_classes);
         let mut wrong: Vec<_> =
-            cells.iter().map(|(&cell, &n)| (split(cell), n)).filter(|((label, class), _)| label != class).collect();
+            cells.iter().map(|(&cell, it)| (split(cell), it.n)).filter(|((label, class), _)| label != class).collect();
         wrong.sort_by_key(|&(cell, n)| (std::cmp::Reverse(n), cell));
         wrong.truncate(MAX_CONFUSIONS);
         FigureData::Table {
@@ -64,16 +64,21 @@ fn confusion(evaluation: &Evaluation<'_>) -> Figure {
                 .collect(),
         }
     };
-    Figure { title: "Confusion".to_owned(), caption: "Rows by label and prediction of the candidate".to_owned(), data }
+    let caption = if evaluation.layout.has_weights {
+        "Weight of the rows by label and prediction of the candidate"
+    } else {
+        "Rows by label and prediction of the candidate"
+    };
+    Figure { title: "Confusion".to_owned(), caption: caption.to_owned(), data }
 }
 
 fn reliability(evaluation: &Evaluation<'_>) -> Option<Figure> {
     let classes: &ClassTally = &evaluation.tally().models[0].classes;
-    let bins: Vec<_> = classes.bins.iter().filter(|it| it.n > 0).collect();
+    let bins: Vec<_> = classes.bins.iter().filter(|it| it.rows.weight > 0.0).collect();
     let data = FigureData::Reliability {
-        confidence: bins.iter().map(|it| it.confidence / it.n as f64).collect(),
-        accuracy: bins.iter().map(|it| it.hits as f64 / it.n as f64).collect(),
-        counts: bins.iter().map(|it| it.n).collect(),
+        confidence: bins.iter().map(|it| it.confidence / it.rows.weight).collect(),
+        accuracy: bins.iter().map(|it| it.hits / it.rows.weight).collect(),
+        counts: bins.iter().map(|it| it.rows.n).collect(),
     };
     let caption = "Mean confidence against the share of rows that are right, per bin of confidence".to_owned();
     (!bins.is_empty()).then(|| Figure { title: "Reliability".to_owned(), caption, data })
@@ -84,7 +89,7 @@ fn roc(evaluation: &Evaluation<'_>) -> Option<Figure> {
     let rates: Vec<f64> = (0..=CURVE_STEPS).map(|it| it as f64 / CURVE_STEPS as f64).collect();
     let series = (0..evaluation.layout.models.len()).filter_map(|model| {
         let groups: Groups = if evaluation.is_complete {
-            evaluation.rows.groups(model, 0, &evaluation.rows.counts())
+            evaluation.rows.groups(model, 0, &evaluation.rows.masses())
         } else {
             evaluation.totals.histograms[model].first().map(ranking::histogram_groups).unwrap_or_default()
         };

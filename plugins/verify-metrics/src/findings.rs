@@ -47,7 +47,7 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, report: &mut Report) {
     let findings = &mut report.findings;
     unusable(evaluation, findings);
     let is_usable = evaluation.tally().models[0].unusable == 0;
-    if !is_usable || evaluation.tally().n < MIN_ROWS {
+    if !is_usable || evaluation.tally().all.n < MIN_ROWS {
         return;
     }
     let is_worse = worse_than_baseline(evaluation);
@@ -64,7 +64,7 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, report: &mut Report) {
 }
 
 fn unusable(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
-    let n = evaluation.tally().n;
+    let n = evaluation.tally().all.n;
     for (model, role) in ["candidate", "baseline"].into_iter().enumerate().take(evaluation.layout.models.len()) {
         let bad = evaluation.tally().models[model].unusable;
         if bad > 0 {
@@ -83,16 +83,16 @@ fn unusable(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
 
 fn no_information(evaluation: &Evaluation<'_>) -> Option<Finding> {
     let tally = evaluation.tally();
-    let majority = tally.truth.iter().max().copied()?;
-    if majority == tally.n {
+    let n = tally.all.weight;
+    let majority = tally.truth.iter().map(|it| it.weight).max_by(f64::total_cmp)?;
+    if majority == n {
         return None;
     }
-    let n = tally.n as f64;
     let classes = &tally.models[0].classes;
     let by_chance =
-        tally.truth.iter().zip(&classes.predicted).map(|(&it, &predicted)| it as f64 * predicted as f64).sum::<f64>()
+        tally.truth.iter().zip(&classes.predicted).map(|(it, predicted)| it.weight * predicted.weight).sum::<f64>()
             / (n * n);
-    let accuracy = intervals::share(classes.n_right(), tally.n, LEVEL)?;
+    let accuracy = intervals::share(classes.right(), tally.all, LEVEL)?;
     // Kappa with the shares of labels and predictions taken as given.
     let kappa = |it: f64| (it - by_chance) / (1.0 - by_chance);
     let (low, high) = (kappa(accuracy.low), kappa(accuracy.high));
@@ -101,7 +101,7 @@ fn no_information(evaluation: &Evaluation<'_>) -> Option<Finding> {
     if low > 0.0 || ranks_well {
         return None;
     }
-    let (value, share) = (evaluation.value(Measure::Accuracy, 0), majority as f64 / n);
+    let (value, share) = (evaluation.value(Measure::Accuracy, 0), majority / n);
     let is_sure = high < SLIGHT_KAPPA || value <= share;
     let message = if is_sure {
         format!(
@@ -112,7 +112,7 @@ fn no_information(evaluation: &Evaluation<'_>) -> Option<Finding> {
     } else {
         format!(
             "{} rows are too few to tell the predictions from chance: Cohen's kappa is {:.3} [{low:.3}, {high:.3}]",
-            tally.n,
+            tally.all.n,
             kappa(value)
         )
     };
@@ -155,10 +155,10 @@ fn class_order(evaluation: &Evaluation<'_>) -> Option<Finding> {
     }
     let permutation = permutation::best(&evaluation.totals.confusion, n_classes);
     let cell = |label: usize, class: usize| {
-        evaluation.totals.confusion.get(&((label * n_classes + class) as u64)).copied().unwrap_or(0)
+        evaluation.totals.confusion.get(&((label * n_classes + class) as u64)).map_or(0, |it| it.n)
     };
     let moved: Vec<usize> = (0..n_classes).filter(|&it| permutation[it] != it).collect();
-    let n: u64 = moved.iter().map(|&it| tally.truth[it]).sum();
+    let n: u64 = moved.iter().map(|&it| tally.truth[it].n).sum();
     let hits: u64 = moved.iter().map(|&it| cell(it, it)).sum();
     let moved_hits: u64 = moved.iter().map(|&it| cell(it, permutation[it])).sum();
     let share = |it: u64| it as f64 / n as f64;
@@ -172,7 +172,7 @@ fn class_order(evaluation: &Evaluation<'_>) -> Option<Finding> {
         None => format!("{} of {n_classes} classes change places", moved.len()),
     };
     let accuracy = evaluation.value(Measure::Accuracy, 0);
-    let renamed = (0..n_classes).map(|it| cell(it, permutation[it])).sum::<u64>() as f64 / tally.n as f64;
+    let renamed = (0..n_classes).map(|it| cell(it, permutation[it])).sum::<u64>() as f64 / tally.all.n as f64;
     let message = format!(
         "the classes are in the wrong order: {how} (label→prediction: {}); renaming them would raise accuracy from {accuracy:.3} to \
          {renamed:.3}",
@@ -187,8 +187,8 @@ fn class_order(evaluation: &Evaluation<'_>) -> Option<Finding> {
 fn constant_class(evaluation: &Evaluation<'_>) -> Option<Finding> {
     let tally = evaluation.tally();
     let predicted = &tally.models[0].classes.predicted;
-    let class = (0..predicted.len()).max_by_key(|&it| (predicted[it], std::cmp::Reverse(it)))?;
-    let (share, truth) = (predicted[class] as f64 / tally.n as f64, tally.truth[class] as f64 / tally.n as f64);
+    let class = (0..predicted.len()).max_by_key(|&it| (predicted[it].n, std::cmp::Reverse(it)))?;
+    let (share, truth) = (predicted[class].share_of(tally.all), tally.truth[class].share_of(tally.all));
     if share < CONSTANT_SHARE || truth > share - CONSTANT_MARGIN {
         return None;
     }
@@ -196,7 +196,7 @@ fn constant_class(evaluation: &Evaluation<'_>) -> Option<Finding> {
     let message = format!(
         "class `{name}` is predicted for {:.1} % of {} rows (at most {:.0} %), while it is the label of {:.1} %",
         100.0 * share,
-        tally.n,
+        tally.all.n,
         100.0 * CONSTANT_SHARE,
         100.0 * truth
     );
@@ -213,7 +213,7 @@ fn constant_number(evaluation: &Evaluation<'_>) -> Option<Finding> {
     if predicted.m2() > 0.0 || tally.labels.m2() == 0.0 {
         return None;
     }
-    let message = format!("{} is predicted for all of {} rows, while the labels vary", predicted.mean(), tally.n);
+    let message = format!("{} is predicted for all of {} rows, while the labels vary", predicted.mean(), tally.all.n);
     let finding = Finding::new("MW-M006", Severity::Error, place(evaluation), message).advice(CONSTANT_ADVICE);
     Some(finding.evidence("value", predicted.mean()))
 }
@@ -270,14 +270,16 @@ fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
         return Some(finding(message).evidence("candidate", candidate).evidence("baseline", baseline));
     }
     let pair = &tally.pair;
-    message +=
-        &format!("; {} rows went from right to wrong, {} from wrong to right", pair.baseline_only, pair.candidate_only);
+    message += &format!(
+        "; {} rows went from right to wrong, {} from wrong to right",
+        pair.baseline_only.n, pair.candidate_only.n
+    );
     Some(
         finding(message)
             .evidence("candidate", candidate)
             .evidence("baseline", baseline)
-            .evidence("right_to_wrong", pair.baseline_only)
-            .evidence("wrong_to_right", pair.candidate_only)
+            .evidence("right_to_wrong", pair.baseline_only.n)
+            .evidence("wrong_to_right", pair.candidate_only.n)
             .evidence("mcnemar_p", mcnemar_p(tally)),
     )
 }
@@ -287,7 +289,7 @@ fn slices(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
     let measure = if is_regression { Measure::Mae } else { Measure::Accuracy };
     let whole = evaluation.value(measure, 0);
     let least = evaluation.settings.min_slice_size.max(2);
-    let tried: Vec<_> = evaluation.slices.iter().filter(|it| it.1.n >= least).collect();
+    let tried: Vec<_> = evaluation.slices.iter().filter(|it| it.1.all.n >= least).collect();
     // Bonferroni: one slice of many is always the worst.
     let level = 1.0 - (1.0 - LEVEL) / tried.len().max(1) as f64;
     for (name, tally) in &tried {
@@ -299,12 +301,12 @@ fn slices(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
                 "{} of the slice is {value:.3} {} over {} rows, significantly worse than {whole:.3} over all rows",
                 measure.name(),
                 shown(interval),
-                tally.n
+                tally.all.n
             );
             let advice =
                 "look at rows of this slice that are wrong; give it more training rows, or a requirement of its own";
             let finding = Finding::new("MW-M007", Severity::Warning, format!("slice {name}"), message).advice(advice);
-            findings.push(finding.evidence("value", value).evidence("whole", whole).evidence("n", tally.n));
+            findings.push(finding.evidence("value", value).evidence("whole", whole).evidence("n", tally.all.n));
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Intervals with a closed form.
 
 use modelwatch_sdk::report::Interval;
-use modelwatch_stats::intervals::{PairedCounts, newcombe_paired, student_t_quantile, wilson};
+use modelwatch_stats::intervals::{PairedCounts, newcombe_paired, student_t_quantile, wilson_share};
 
 use crate::{
+    mass::Mass,
     measure::{Measure, Of},
     row::Layout,
     spread::Spread,
@@ -59,15 +60,15 @@ pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64
 /// Returns the paired interval of a difference with a closed form: Newcombe's for accuracy.
 pub(crate) fn paired(measure: Measure, layout: &Layout, tally: &Tally, level: f64) -> Option<Interval> {
     let is_usable = tally.models.iter().all(|it| it.unusable == 0) && layout.has_baseline();
-    if measure != Measure::Accuracy || !is_usable {
+    if measure != Measure::Accuracy || !is_usable || layout.has_weights {
         return None;
     }
     let it = &tally.pair;
     let counts = PairedCounts {
-        both: it.both_right,
-        first_only: it.candidate_only,
-        second_only: it.baseline_only,
-        neither: it.neither,
+        both: it.both_right.n,
+        first_only: it.candidate_only.n,
+        second_only: it.baseline_only.n,
+        neither: it.neither.n,
     };
     newcombe_paired(counts, level).ok().map(|it| Interval { low: it.low, high: it.high, level })
 }
@@ -96,14 +97,18 @@ pub(crate) fn slice_difference(
     })
 }
 
-/// Returns Wilson's interval of a share.
-pub(crate) fn share(hits: u64, n: u64, level: f64) -> Option<Interval> {
-    wilson(hits, n, level).ok().map(|it| Interval { low: it.low, high: it.high, level })
+/// Returns Wilson's interval of a share, for the effective number of rows.
+pub(crate) fn share(hits: Mass, all: Mass, level: f64) -> Option<Interval> {
+    wilson_share(hits.share_of(all), all.effective(), level).ok().map(|it| Interval {
+        low: it.low,
+        high: it.high,
+        level,
+    })
 }
 
 /// Returns Student's interval of a mean.
 pub(crate) fn mean(spread: &Spread, level: f64) -> Option<Interval> {
-    let degrees = spread.n.checked_sub(1)? as f64;
+    let degrees = spread.mass.effective() - 1.0;
     let half = student_t_quantile((1.0 + level) / 2.0, degrees).ok()? * spread.standard_error();
     let (low, high) = (spread.mean() - half, spread.mean() + half);
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
@@ -123,7 +128,7 @@ fn average(
     level: f64,
     of: impl Fn(usize) -> Measure,
 ) -> Option<Interval> {
-    let present: Vec<usize> = (0..tally.truth.len()).filter(|&it| tally.truth[it] > 0).collect();
+    let present: Vec<usize> = (0..tally.truth.len()).filter(|&it| tally.truth[it].weight > 0.0).collect();
     let (mut below, mut above) = (0.0f64, 0.0f64);
     for &class in &present {
         let value = of(class).value(tally, model);

@@ -20,7 +20,12 @@
 //! numbers are computed from them. Beyond that sums, a confusion matrix and score histograms of 4096
 //! bins are kept, and the rows become a sample that serves the intervals; the report says so.
 //!
-//! Sample weights are not used.
+//! # Weights
+//! Where the data has a weight column every metric is the weighted one, as scikit-learn's under
+//! `sample_weight`; a row of weight 0 counts as if it were not there, save that its prediction must be
+//! usable. `n` stays the number of rows. Intervals over all rows are then all of the bootstrap, those of
+//! slices take the effective number of rows (Kish 1965) for the number of rows. A weight that is
+//! negative, missing or not finite is an error.
 // `export_plugin!` allows it for the exported symbols alone.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -31,6 +36,7 @@ mod evaluate;
 mod figures;
 mod findings;
 mod intervals;
+mod mass;
 mod measure;
 mod outputs;
 mod permutation;

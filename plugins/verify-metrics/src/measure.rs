@@ -8,6 +8,7 @@ use modelwatch_sdk::report::Labels;
 
 use crate::{
     config::Task,
+    mass::Mass,
     row::Layout,
     tally::{ClassTally, NumberTally, TOP_K, Tally},
 };
@@ -199,11 +200,13 @@ impl Measure {
     pub(crate) fn n(self, tally: &Tally, model: usize) -> u64 {
         let classes = &tally.models[model].classes;
         match self {
-            Self::Precision(Of::Class(it) | Of::Positive(it)) => classes.predicted[it],
-            Self::Recall(Of::Class(it) | Of::Positive(it)) => tally.truth[it],
-            Self::F1(Of::Class(it) | Of::Positive(it)) => tally.truth[it] + classes.predicted[it] - classes.hits[it],
-            Self::Specificity(negative) => tally.truth[negative],
-            _ => tally.n,
+            Self::Precision(Of::Class(it) | Of::Positive(it)) => classes.predicted[it].n,
+            Self::Recall(Of::Class(it) | Of::Positive(it)) => tally.truth[it].n,
+            Self::F1(Of::Class(it) | Of::Positive(it)) => {
+                (tally.truth[it] + classes.predicted[it] - classes.hits[it]).n
+            }
+            Self::Specificity(negative) => tally.truth[negative].n,
+            _ => tally.all.n,
         }
     }
 
@@ -211,7 +214,7 @@ impl Measure {
     /// and for metrics that [are ranked](Self::is_ranked).
     pub(crate) fn value(self, tally: &Tally, model: usize) -> f64 {
         let model = &tally.models[model];
-        if model.unusable > 0 || tally.n == 0 {
+        if model.unusable > 0 || tally.all.weight == 0.0 {
             return f64::NAN;
         }
         let value = self.of_classes(tally, &model.classes).unwrap_or_else(|| self.of_numbers(tally, &model.numbers));
@@ -219,12 +222,11 @@ impl Measure {
     }
 
     /// Returns the numerator and denominator of a metric that is a share of rows.
-    pub(crate) fn share(self, tally: &Tally, model: usize) -> Option<(u64, u64)> {
+    pub(crate) fn share(self, tally: &Tally, model: usize) -> Option<(Mass, Mass)> {
         let classes = &tally.models[model].classes;
-        let n = tally.n;
         match self {
-            Self::Accuracy => Some((classes.n_right(), n)),
-            Self::TopK(idx) => Some((classes.top[idx], n)),
+            Self::Accuracy => Some((classes.right(), tally.all)),
+            Self::TopK(idx) => Some((classes.top[idx], tally.all)),
             Self::Precision(Of::Class(it) | Of::Positive(it)) => Some((classes.hits[it], classes.predicted[it])),
             Self::Recall(Of::Class(it) | Of::Positive(it)) | Self::Specificity(it) => {
                 Some((classes.hits[it], tally.truth[it]))
@@ -234,11 +236,10 @@ impl Measure {
     }
 
     fn of_classes(self, tally: &Tally, classes: &ClassTally) -> Option<f64> {
-        let n = tally.n as f64;
         let proper = |value: f64| if classes.improper > 0 { f64::NAN } else { value };
         let averaged = |of, part: fn(&Tally, &ClassTally, usize) -> f64| average(tally, classes, of, part);
         Some(match self {
-            Self::Accuracy => classes.n_right() as f64 / n,
+            Self::Accuracy => classes.right().share_of(tally.all),
             Self::BalancedAccuracy => averaged(Of::Present, recall),
             Self::Precision(of) => averaged(of, precision),
             Self::Recall(of) => averaged(of, recall),
@@ -248,7 +249,7 @@ impl Measure {
             Self::CohenKappa => cohen_kappa(tally, classes),
             Self::LogLoss => proper(classes.log_loss.mean()),
             Self::Brier => proper(classes.brier.mean()),
-            Self::TopK(idx) => classes.top[idx] as f64 / n,
+            Self::TopK(idx) => classes.top[idx].share_of(tally.all),
             Self::Ece => proper(ece(classes)),
             _ => return None,
         })
@@ -259,8 +260,8 @@ impl Measure {
             Self::Mae => numbers.absolute.mean(),
             Self::Mse => numbers.squared.mean(),
             Self::Rmse => numbers.squared.mean().sqrt(),
-            Self::R2 if tally.n < 2 => f64::NAN,
-            Self::R2 => explained(numbers.squared.mean() * tally.n as f64, tally.labels.m2()),
+            Self::R2 if tally.all.n < 2 => f64::NAN,
+            Self::R2 => explained(numbers.squared.mean() * tally.all.weight, tally.labels.m2()),
             Self::Mape => numbers.percentage.mean(),
             Self::MaxError => numbers.max_error,
             Self::ExplainedVariance => explained(numbers.error.m2(), tally.labels.m2()),
@@ -271,30 +272,30 @@ impl Measure {
 }
 
 fn precision(_: &Tally, classes: &ClassTally, class: usize) -> f64 {
-    classes.hits[class] as f64 / classes.predicted[class] as f64
+    classes.hits[class].share_of(classes.predicted[class])
 }
 
 fn recall(tally: &Tally, classes: &ClassTally, class: usize) -> f64 {
-    classes.hits[class] as f64 / tally.truth[class] as f64
+    classes.hits[class].share_of(tally.truth[class])
 }
 
 fn f1(tally: &Tally, classes: &ClassTally, class: usize) -> f64 {
-    2.0 * classes.hits[class] as f64 / (tally.truth[class] + classes.predicted[class]) as f64
+    2.0 * classes.hits[class].weight / (tally.truth[class].weight + classes.predicted[class].weight)
 }
 
 fn average(tally: &Tally, classes: &ClassTally, of: Of, part: fn(&Tally, &ClassTally, usize) -> f64) -> f64 {
     let weight = |class: usize| match of {
-        Of::Positive(it) | Of::Class(it) => u64::from(it == class),
-        Of::Macro => u64::from(tally.truth[class] > 0 || classes.predicted[class] > 0),
-        Of::Present => u64::from(tally.truth[class] > 0),
-        Of::Weighted => tally.truth[class],
+        Of::Positive(it) | Of::Class(it) => one_if(it == class),
+        Of::Macro => one_if(tally.truth[class].weight > 0.0 || classes.predicted[class].weight > 0.0),
+        Of::Present => one_if(tally.truth[class].weight > 0.0),
+        Of::Weighted => tally.truth[class].weight,
     };
     if let Of::Positive(it) | Of::Class(it) = of {
         return part(tally, classes, it);
     }
     let (mut sum, mut total) = (0.0, 0.0);
     for class in 0..tally.truth.len() {
-        let weight = weight(class) as f64;
+        let weight = weight(class);
         if weight > 0.0 {
             let value = part(tally, classes, class);
             sum += weight * if value.is_nan() { 0.0 } else { value };
@@ -304,33 +305,41 @@ fn average(tally: &Tally, classes: &ClassTally, of: Of, part: fn(&Tally, &ClassT
     sum / total
 }
 
+fn one_if(it: bool) -> f64 {
+    f64::from(u8::from(it))
+}
+
 /// The multiclass correlation coefficient R_K (Gorodkin 2004); 0 where it is 0/0.
 fn mcc(tally: &Tally, classes: &ClassTally) -> f64 {
-    let n = tally.n as f64;
-    let right = classes.n_right() as f64;
+    let n = tally.all.weight;
+    let right = classes.right().weight;
     let (mut cross, mut labels, mut predictions) = (0.0, 0.0, 0.0);
-    for (&label, &predicted) in tally.truth.iter().zip(&classes.predicted) {
-        let (label, predicted) = (label as f64, predicted as f64);
+    for (label, predicted) in tally.truth.iter().zip(&classes.predicted) {
+        let (label, predicted) = (label.weight, predicted.weight);
         cross += label * predicted;
         labels += label * label;
         predictions += predicted * predicted;
     }
-    let scale = (n * n - predictions) * (n * n - labels);
-    if scale == 0.0 { 0.0 } else { (right * n - cross) / scale.sqrt() }
+    // Asked of the classes, because fractional weights may leave a tiny number where 0 should be.
+    let is_constant = |side: &[Mass]| side.iter().filter(|it| it.weight > 0.0).count() < 2;
+    if is_constant(&tally.truth) || is_constant(&classes.predicted) {
+        return 0.0;
+    }
+    (right * n - cross) / ((n * n - predictions) * (n * n - labels)).sqrt()
 }
 
 /// Cohen's kappa (1960): `(observed - expected) / (1 - expected)` agreement.
 fn cohen_kappa(tally: &Tally, classes: &ClassTally) -> f64 {
-    let n = tally.n as f64;
+    let n = tally.all.weight;
     let cross: f64 =
-        tally.truth.iter().zip(&classes.predicted).map(|(&it, &predicted)| it as f64 * predicted as f64).sum();
-    (n * classes.n_right() as f64 - cross) / (n * n - cross)
+        tally.truth.iter().zip(&classes.predicted).map(|(it, predicted)| it.weight * predicted.weight).sum();
+    (n * classes.right().weight - cross) / (n * n - cross)
 }
 
 /// The expected calibration error (Naeini et al. 2015) over bins of equal width.
 fn ece(classes: &ClassTally) -> f64 {
-    let n: u64 = classes.bins.iter().map(|it| it.n).sum();
-    classes.bins.iter().map(|it| (it.confidence - it.hits as f64).abs()).sum::<f64>() / n as f64
+    let all: f64 = classes.bins.iter().map(|it| it.rows.weight).sum();
+    classes.bins.iter().map(|it| (it.confidence - it.hits).abs()).sum::<f64>() / all
 }
 
 /// `1 - left / all`; without spread in the labels 1 if nothing is left, else 0.

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use crate::mass::Mass;
+
 /// The most classes for which the best permutation is searched (the search is cubic).
 pub(crate) const MAX_CLASSES: usize = 200;
 
 /// Returns, for each class, the prediction that it is best renamed from: the assignment of
 /// predictions to labels with the most hits (Kuhn 1955, in the form of Jonker & Volgenant 1987).
 /// Of equal ones that with the most classes left alone.
-pub(crate) fn best(confusion: &BTreeMap<u64, u64>, n_classes: usize) -> Vec<usize> {
+pub(crate) fn best(confusion: &BTreeMap<u64, Mass>, n_classes: usize) -> Vec<usize> {
     let size = n_classes as i128;
     // Hits dominate; the diagonal breaks ties.
     let gain = |label: usize, class: usize| {
-        let count = confusion.get(&((label * n_classes + class) as u64)).copied().unwrap_or(0);
+        let count = confusion.get(&((label * n_classes + class) as u64)).map_or(0, |it| it.n);
         i128::from(count) * (size + 1) + i128::from(label == class)
     };
     assign(n_classes, |label, class| -gain(label, class))
@@ -80,8 +82,9 @@ pub(crate) fn rotation(permutation: &[usize]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn confusion(rows: &[&[u64]]) -> BTreeMap<u64, u64> {
-        rows.concat().iter().enumerate().map(|(cell, &count)| (cell as u64, count)).collect()
+    fn confusion(rows: &[&[u64]]) -> BTreeMap<u64, Mass> {
+        let mass = |n: u64| Mass { n, ..Mass::default() };
+        rows.concat().iter().enumerate().map(|(cell, &count)| (cell as u64, mass(count))).collect()
     }
 
     #[test]

@@ -30,7 +30,6 @@ impl Probe for Metrics {
             label: Need::Required,
             predictions: Need::Required,
             baseline_predictions: Need::Optional,
-            // Not used, but the report says so.
             weight: Need::Optional,
             slices: true,
             ..RowNeeds::default()

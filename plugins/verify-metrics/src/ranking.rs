@@ -1,4 +1,4 @@
-//! Metrics of ranks: areas under curves and the median error, for rows with whole weights.
+//! Metrics of ranks: areas under curves and the median error, for rows with weights.
 
 use crate::totals::ScoreHistogram;
 
@@ -10,7 +10,7 @@ pub(crate) struct Ranked {
 }
 
 /// The weight of positive and of negative rows at each distinct score, in ascending order of scores.
-pub(crate) type Groups = Vec<(u64, u64)>;
+pub(crate) type Groups = Vec<(f64, f64)>;
 
 impl Ranked {
     /// Returns the ranks of values without a NaN.
@@ -23,8 +23,8 @@ impl Ranked {
     }
 
     /// Returns the groups of rows whose weights are given.
-    pub(crate) fn groups(&self, is_positive: impl Fn(usize) -> bool, weights: &[u64]) -> Groups {
-        let mut res = vec![(0, 0); self.values.len()];
+    pub(crate) fn groups(&self, is_positive: impl Fn(usize) -> bool, weights: &[f64]) -> Groups {
+        let mut res = vec![(0.0, 0.0); self.values.len()];
         for (row, (&place, &weight)) in self.place.iter().zip(weights).enumerate() {
             let group = &mut res[place as usize];
             if is_positive(row) { group.0 += weight } else { group.1 += weight }
@@ -32,22 +32,21 @@ impl Ranked {
         res
     }
 
-    /// Returns the weighted median: the mean of the two middle values for an even weight.
-    pub(crate) fn median(&self, weights: &[u64]) -> f64 {
+    /// Returns the weighted median: the value at which half of the weight is reached, or the mean of it and
+    /// the next where it is reached exactly (the averaged inverted distribution function of Hyndman & Fan 1996).
+    pub(crate) fn median(&self, weights: &[f64]) -> f64 {
         let groups = self.groups(|_| true, weights);
-        let total: u64 = groups.iter().map(|it| it.0).sum();
-        if total == 0 {
+        let half = groups.iter().map(|it| it.0).sum::<f64>() / 2.0;
+        let mut seen = 0.0;
+        let mut places = groups.iter().enumerate().filter(|it| it.1.0 > 0.0);
+        let Some((place, _)) = places.find(|it| {
+            seen += it.1.0;
+            seen >= half
+        }) else {
             return f64::NAN;
-        }
-        let at = |rank: u64| {
-            let mut seen = 0;
-            let found = groups.iter().position(|it| {
-                seen += it.0;
-                seen > rank
-            });
-            found.map_or(f64::NAN, |it| self.values[it])
         };
-        f64::midpoint(at((total - 1) / 2), at(total / 2))
+        let next = if seen - half > f64::EPSILON { place } else { places.next().map_or(place, |it| it.0) };
+        f64::midpoint(self.values[place], self.values[next])
     }
 }
 
@@ -61,7 +60,6 @@ pub(crate) fn histogram_groups(histogram: &ScoreHistogram) -> Groups {
 pub(crate) fn roc_auc(groups: &Groups) -> f64 {
     let (mut above, mut positives, mut negatives) = (0.0, 0.0, 0.0);
     for &(positive, negative) in groups {
-        let (positive, negative) = (positive as f64, negative as f64);
         above += positive * (negatives + negative / 2.0);
         positives += positive;
         negatives += negative;
@@ -72,37 +70,34 @@ pub(crate) fn roc_auc(groups: &Groups) -> f64 {
 /// Returns the average precision `Σ (R_i - R_{i-1}) P_i` over descending scores; NaN without
 /// positive rows.
 pub(crate) fn average_precision(groups: &Groups) -> f64 {
-    let positives: u64 = groups.iter().map(|it| it.0).sum();
-    let (mut hits, mut all, mut sum) = (0, 0, 0.0);
+    let (mut hits, mut all, mut sum) = (0.0, 0.0, 0.0);
     for &(positive, negative) in groups.iter().rev() {
         hits += positive;
         all += positive + negative;
-        if positive > 0 {
-            sum += positive as f64 * (hits as f64 / all as f64);
+        if positive > 0.0 {
+            sum += positive * (hits / all);
         }
     }
-    sum / positives as f64
+    sum / hits
 }
 
 /// Returns how far [`roc_auc`] of a histogram can be from that of the scores: half the share of pairs
 /// that fall into one bin.
 pub(crate) fn auc_error(groups: &Groups) -> f64 {
-    let tied: f64 = groups.iter().map(|&(positive, negative)| positive as f64 * negative as f64).sum();
-    let positives: u64 = groups.iter().map(|it| it.0).sum();
-    let negatives: u64 = groups.iter().map(|it| it.1).sum();
-    tied / 2.0 / (positives as f64 * negatives as f64)
+    let tied: f64 = groups.iter().map(|it| it.0 * it.1).sum();
+    let (positives, negatives) = totals(groups);
+    tied / 2.0 / (positives * negatives)
 }
 
 /// Returns the true positive rate at the given ascending false positive rates.
 pub(crate) fn roc_curve(groups: &Groups, rates: &[f64]) -> Vec<f64> {
-    let positives = groups.iter().map(|it| it.0).sum::<u64>() as f64;
-    let negatives = groups.iter().map(|it| it.1).sum::<u64>() as f64;
+    let (positives, negatives) = totals(groups);
     let mut points = vec![(0.0, 0.0)];
-    let (mut hits, mut alarms) = (0, 0);
+    let (mut hits, mut alarms) = (0.0, 0.0);
     for &(positive, negative) in groups.iter().rev() {
         hits += positive;
         alarms += negative;
-        points.push((alarms as f64 / negatives, hits as f64 / positives));
+        points.push((alarms / negatives, hits / positives));
     }
     let at = |rate: f64| {
         let after = points.partition_point(|it| it.0 <= rate);
@@ -110,6 +105,10 @@ pub(crate) fn roc_curve(groups: &Groups, rates: &[f64]) -> Vec<f64> {
         points.get(after).map_or(1.0, |&(x1, y1)| y0 + (y1 - y0) * (rate - x0) / (x1 - x0))
     };
     rates.iter().map(|&it| at(it)).collect()
+}
+
+fn totals(groups: &Groups) -> (f64, f64) {
+    groups.iter().fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1))
 }
 
 #[cfg(test)]
@@ -120,19 +119,19 @@ mod tests {
     fn ties_count_half_and_weights_are_repetitions() {
         let scores = [0.1, 0.4, 0.4, 0.8];
         let labels = [false, false, true, true];
-        let groups = Ranked::new(&scores).groups(|it| labels[it], &[1, 1, 1, 1]);
-        assert_eq!(groups, [(0, 1), (1, 1), (1, 0)]);
+        let groups = Ranked::new(&scores).groups(|it| labels[it], &[1.0; 4]);
+        assert_eq!(groups, [(0.0, 1.0), (1.0, 1.0), (1.0, 0.0)]);
         assert_eq!(roc_auc(&groups), 3.5 / 4.0);
         assert_eq!(average_precision(&groups), 0.5 + 0.5 * 2.0 / 3.0);
         assert_eq!(roc_curve(&groups, &[0.0, 0.25, 0.5, 1.0]), [0.5, 0.75, 1.0, 1.0]);
-        let weighted = Ranked::new(&scores).groups(|it| labels[it], &[2, 1, 3, 0]);
-        let repeated = Ranked::new(&[0.1, 0.1, 0.4, 0.4, 0.4, 0.4]).groups(|it| it > 2, &[1; 6]);
+        let weighted = Ranked::new(&scores).groups(|it| labels[it], &[2.0, 1.0, 3.0, 0.0]);
+        let repeated = Ranked::new(&[0.1, 0.1, 0.4, 0.4, 0.4, 0.4]).groups(|it| it > 2, &[1.0; 6]);
         assert_eq!(roc_auc(&weighted), roc_auc(&repeated));
     }
 
     #[test]
     fn one_class_is_undefined() {
-        let groups = Ranked::new(&[0.1, 0.2]).groups(|_| true, &[1, 1]);
+        let groups = Ranked::new(&[0.1, 0.2]).groups(|_| true, &[1.0, 1.0]);
         assert!(roc_auc(&groups).is_nan());
         assert_eq!(average_precision(&groups), 1.0);
         assert!(average_precision(&Vec::new()).is_nan());
@@ -141,9 +140,9 @@ mod tests {
     #[test]
     fn medians_are_weighted() {
         let ranked = Ranked::new(&[3.0, 1.0, 2.0]);
-        assert_eq!(ranked.median(&[1, 1, 1]), 2.0);
-        assert_eq!(ranked.median(&[1, 1, 0]), 2.0);
-        assert_eq!(ranked.median(&[5, 1, 1]), 3.0);
-        assert!(ranked.median(&[0, 0, 0]).is_nan());
+        assert_eq!(ranked.median(&[1.0, 1.0, 1.0]), 2.0);
+        assert_eq!(ranked.median(&[1.0, 1.0, 0.0]), 2.0);
+        assert_eq!(ranked.median(&[5.0, 1.0, 1.0]), 3.0);
+        assert!(ranked.median(&[0.0; 3]).is_nan());
     }
 }

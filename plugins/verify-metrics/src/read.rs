@@ -13,7 +13,7 @@ use modelwatch_sdk::{
 use crate::{
     config::{MAX_CLASSES, Scores, Settings, Task, quoted},
     outputs::{self, Output, Values},
-    row::{Layout, Prediction},
+    row::{Layout, Prediction, RowScores},
     state::State,
 };
 
@@ -30,15 +30,16 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
     let layout = Layout {
         classes: classes(settings, &models[0])?,
         positive: settings.positive,
+        has_weights: rows::columns(batch, Use::Weight).next().is_some(),
         slice_columns: columns.iter().map(|it| it.0.to_owned()).collect(),
         models: models.iter().map(|it| it.layout(settings)).collect(),
     };
     state.set_layout(&layout)?;
     state.head.n_rows += batch.num_rows() as u64;
-    state.head.has_weights |= rows::columns(batch, Use::Weight).next().is_some();
 
     let values = models.iter().map(|it| it.values(settings, layout.classes.len())).collect::<Result<Vec<_>>>()?;
     let labels = labels(batch, settings, &layout)?;
+    let weights = weights(batch)?;
     let mut slices = Vec::with_capacity(columns.len());
     for (name, array) in columns {
         slices.push(slice_keys(name, &rows::texts(array.as_ref())?, settings, state));
@@ -54,6 +55,7 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
         };
         words.clear();
         words.push(label);
+        words.extend(weights.as_ref().map(|it| it[row]));
         words.extend(slices.iter().map(|it| it[row]));
         for (model, reader) in readers.iter().enumerate() {
             reader.push(&mut words, &layout, model, row, label)?;
@@ -96,6 +98,23 @@ fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<V
         .iter()
         .map(|it| it.as_deref().map(|it| names.find(it, "label").map(|it| it as u64)).transpose())
         .collect()
+}
+
+/// Returns the weights as words; none where the rows have no weights.
+fn weights(batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
+    let Some((name, array)) = rows::columns(batch, Use::Weight).next() else { return Ok(None) };
+    let numbers = rows::numbers(array.as_ref())?;
+    if numbers.width != 1 {
+        return Err(Error::input(format!("expected one number per weight, got {}", numbers.width)));
+    }
+    let word = |&it: &f64| {
+        // Adding 0 turns -0 into 0.
+        (0.0..f64::INFINITY).contains(&it).then(|| (it + 0.0).to_bits()).ok_or_else(|| {
+            Error::input(format!("the weight {it} in `{name}` is not a finite number from 0 on"))
+                .with_help("leave out rows that must not count, or give them the weight 0")
+        })
+    };
+    numbers.values.iter().map(word).collect::<Result<_>>().map(Some)
 }
 
 fn slice_keys(column: &str, values: &[Option<Cow<'_, str>>], settings: &Settings, state: &mut State) -> Vec<u64> {
@@ -184,7 +203,7 @@ impl<'a> Reader<'a> {
         let miss = |(idx, it): (usize, &f64)| (it - f64::from(u8::from(idx == label))).powi(2);
         let squares: f64 = probabilities.iter().enumerate().map(miss).sum();
         let kept: Vec<u64> = layout.ranked_classes().map(|it| (probabilities[it] + 0.0).to_bits()).collect();
-        let prediction = Prediction::Scores {
+        let prediction = Prediction::Scores(RowScores {
             class,
             rank,
             // Clipped as scikit-learn clips: at the distance from 1 to the next number.
@@ -192,7 +211,7 @@ impl<'a> Reader<'a> {
             brier: if layout.positive.is_some() { squares / 2.0 } else { squares },
             confidence: probabilities[layout.positive.unwrap_or(class)],
             kept: &kept,
-        };
+        });
         layout.push(words, model, prediction);
     }
 }

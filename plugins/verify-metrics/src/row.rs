@@ -12,13 +12,15 @@ pub(crate) const MAX_RANKED_CLASSES: usize = 100;
 /// Stands for the class of a row that has no usable prediction.
 const UNUSABLE: u64 = u64::MAX;
 
-/// What the words of a row mean: `label, slice…, candidate…, baseline…`.
+/// What the words of a row mean: `label, weight?, slice…, candidate…, baseline…`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Layout {
     /// The classes; none for a regression.
     pub(crate) classes: Vec<String>,
     /// The index of the positive class of a binary model.
     pub(crate) positive: Option<usize>,
+    /// Whether rows have sample weights.
+    pub(crate) has_weights: bool,
     pub(crate) slice_columns: Vec<String>,
     /// The candidate, then the baseline if there is one.
     pub(crate) models: Vec<ModelLayout>,
@@ -41,20 +43,25 @@ pub(crate) enum Prediction<'a> {
     /// A class without scores.
     Label(usize),
     /// A class with scores.
-    Scores {
-        class: usize,
-        /// The place of the true class among the scores, from 0.
-        rank: u64,
-        /// NaN where the scores are no probabilities.
-        log_loss: f64,
-        brier: f64,
-        /// The probability of the positive class (binary) or of the predicted class.
-        confidence: f64,
-        /// The bits of the scores that are ranked, one per ranked class.
-        kept: &'a [u64],
-    },
+    Scores(RowScores<'a>),
     /// A number.
     Number(f64),
+}
+
+/// What is kept of the scores of one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowScores<'a> {
+    /// The predicted class.
+    pub(crate) class: usize,
+    /// The place of the true class among the scores, from 0.
+    pub(crate) rank: u64,
+    /// NaN where the scores are no probabilities.
+    pub(crate) log_loss: f64,
+    pub(crate) brier: f64,
+    /// The probability of the positive class (binary) or of the predicted class.
+    pub(crate) confidence: f64,
+    /// The bits of the scores that are ranked, one per ranked class.
+    pub(crate) kept: &'a [u64],
 }
 
 impl Layout {
@@ -85,7 +92,12 @@ impl Layout {
 
     /// Returns the number of words of a row.
     pub(crate) fn width(&self) -> usize {
-        1 + self.slice_columns.len() + self.models.iter().map(|it| self.model_width(it)).sum::<usize>()
+        self.start_of_models() + self.models.iter().map(|it| self.model_width(it)).sum::<usize>()
+    }
+
+    /// Returns the weight of a row.
+    pub(crate) fn weight(&self, words: &[u64]) -> f64 {
+        if self.has_weights { f64::from_bits(words[1]) } else { 1.0 }
     }
 
     pub(crate) fn label_class(words: &[u64]) -> usize {
@@ -98,13 +110,12 @@ impl Layout {
 
     /// Returns the keys of the row's slices; 0 where the value is missing.
     pub(crate) fn slices<'a>(&self, words: &'a [u64]) -> &'a [u64] {
-        &words[1..1 + self.slice_columns.len()]
+        &words[1 + usize::from(self.has_weights)..self.start_of_models()]
     }
 
     /// Returns the prediction of a model.
     pub(crate) fn prediction<'a>(&self, words: &'a [u64], model: usize) -> Prediction<'a> {
-        let start =
-            1 + self.slice_columns.len() + self.models[..model].iter().map(|it| self.model_width(it)).sum::<usize>();
+        let start = self.start_of_models() + self.models[..model].iter().map(|it| self.model_width(it)).sum::<usize>();
         let layout = &self.models[model];
         let words = &words[start..start + self.model_width(layout)];
         if self.is_regression() {
@@ -113,14 +124,16 @@ impl Layout {
         }
         match words {
             [UNUSABLE, ..] => Prediction::Unusable,
-            [class, rank, log_loss, brier, confidence, kept @ ..] if layout.is_scored => Prediction::Scores {
-                class: *class as usize,
-                rank: *rank,
-                log_loss: f64::from_bits(*log_loss),
-                brier: f64::from_bits(*brier),
-                confidence: f64::from_bits(*confidence),
-                kept,
-            },
+            [class, rank, log_loss, brier, confidence, kept @ ..] if layout.is_scored => {
+                Prediction::Scores(RowScores {
+                    class: *class as usize,
+                    rank: *rank,
+                    log_loss: f64::from_bits(*log_loss),
+                    brier: f64::from_bits(*brier),
+                    confidence: f64::from_bits(*confidence),
+                    kept,
+                })
+            }
             _ => Prediction::Label(words[0] as usize),
         }
     }
@@ -128,13 +141,13 @@ impl Layout {
     /// Returns whether the words are a row of this layout, for words that come from stored bytes.
     pub(crate) fn accepts(&self, words: &[u64]) -> bool {
         let n_classes = self.classes.len();
-        if words.len() != self.width() {
+        if words.len() != self.width() || !(0.0..f64::INFINITY).contains(&self.weight(words)) {
             return false;
         }
         self.is_regression()
             || Self::label_class(words) < n_classes
                 && (0..self.models.len()).all(|it| match self.prediction(words, it) {
-                    Prediction::Label(class) | Prediction::Scores { class, .. } => class < n_classes,
+                    Prediction::Label(class) | Prediction::Scores(RowScores { class, .. }) => class < n_classes,
                     Prediction::Unusable | Prediction::Number(_) => true,
                 })
     }
@@ -146,12 +159,18 @@ impl Layout {
             Prediction::Unusable => words.push(if self.is_regression() { f64::NAN.to_bits() } else { UNUSABLE }),
             Prediction::Label(class) => words.push(class as u64),
             Prediction::Number(value) => words.push(value.to_bits()),
-            Prediction::Scores { class, rank, log_loss, brier, confidence, kept } => {
-                words.extend([class as u64, rank, log_loss.to_bits(), brier.to_bits(), confidence.to_bits()]);
-                words.extend_from_slice(kept);
+            Prediction::Scores(it) => {
+                let numbers = [it.log_loss, it.brier, it.confidence].map(f64::to_bits);
+                words.extend([it.class as u64, it.rank]);
+                words.extend(numbers);
+                words.extend_from_slice(it.kept);
             }
         }
         words.resize(end, 0);
+    }
+
+    fn start_of_models(&self) -> usize {
+        1 + usize::from(self.has_weights) + self.slice_columns.len()
     }
 
     fn model_width(&self, model: &ModelLayout) -> usize {

@@ -3,13 +3,15 @@
 use modelwatch_sdk::report::float;
 use serde::{Deserialize, Serialize};
 
-/// The total weight, mean, and sum of squared deviations of values with whole weights.
+use crate::mass::Mass;
+
+/// The mass, mean, and sum of squared deviations of values with weights.
 ///
 /// Welford's update with weights (West 1979); merging after Chan, Golub & LeVeque (1983).
 /// It stands beside `modelwatch_stats::moments` because the bootstrap needs weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
-    pub(crate) n: u64,
+    pub(crate) mass: Mass,
     #[serde(with = "float")]
     mean: f64,
     #[serde(with = "float")]
@@ -17,36 +19,37 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Adds `value` as if it came `weight` times; a NaN makes everything NaN.
-    pub(crate) fn add(&mut self, value: f64, weight: u64) {
-        if weight == 0 {
+    /// Adds `value` as if it came `times` times, each of a weight; a NaN makes everything NaN.
+    pub(crate) fn add(&mut self, value: f64, times: u64, weight: f64) {
+        let added = times as f64 * weight;
+        self.mass.add(times, weight);
+        if added == 0.0 {
             return;
         }
-        self.n += weight;
         let delta = value - self.mean;
-        self.mean += delta * (weight as f64 / self.n as f64);
-        self.m2 += weight as f64 * delta * (value - self.mean);
+        self.mean += delta * (added / self.mass.weight);
+        self.m2 += added * delta * (value - self.mean);
     }
 
     /// Adds what `other` has seen.
     pub(crate) fn merge(&mut self, other: &Self) {
-        if self.n == 0 || other.n == 0 {
-            if self.n == 0 {
-                *self = other.clone();
+        let (left, right) = (self.mass.weight, other.mass.weight);
+        self.mass += other.mass;
+        if left == 0.0 || right == 0.0 {
+            if left == 0.0 {
+                (self.mean, self.m2) = (other.mean, other.m2);
             }
             return;
         }
-        let (left, right) = (self.n as f64, other.n as f64);
         let total = left + right;
         let delta = other.mean - self.mean;
-        self.n += other.n;
         self.mean += delta * (right / total);
         self.m2 += other.m2 + delta * delta * (left * right / total);
     }
 
-    /// Returns the mean, NaN for no values.
+    /// Returns the mean, NaN for no values or no weight.
     pub(crate) fn mean(&self) -> f64 {
-        if self.n == 0 { f64::NAN } else { self.mean }
+        if self.mass.weight > 0.0 { self.mean } else { f64::NAN }
     }
 
     /// Returns the sum of squared deviations from the mean.
@@ -54,9 +57,11 @@ impl Spread {
         self.m2
     }
 
-    /// Returns the standard error of the mean, NaN for fewer than two values.
+    /// Returns the standard error of the mean, NaN for fewer than two values. With weights it is that of the
+    /// [effective number](Mass::effective) of rows.
     pub(crate) fn standard_error(&self) -> f64 {
-        if self.n < 2 { f64::NAN } else { (self.m2 / (self.n - 1) as f64 / self.n as f64).sqrt() }
+        let n = self.mass.effective();
+        if n <= 1.0 { f64::NAN } else { (self.m2 / self.mass.weight / (n - 1.0)).sqrt() }
     }
 }
 
@@ -65,28 +70,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_are_repetitions_and_merging_agrees() {
+    fn repetitions_and_whole_weights_agree_and_merge() {
         let values = [(1.5, 1), (4.0, 3), (-2.0, 2), (9.0, 0)];
-        let (mut weighted, mut repeated) = (Spread::default(), Spread::default());
+        let (mut times, mut weighted, mut repeated) = (Spread::default(), Spread::default(), Spread::default());
         let (mut left, mut right) = (Spread::default(), Spread::default());
-        for (idx, &(value, weight)) in values.iter().enumerate() {
-            weighted.add(value, weight);
-            (0..weight).for_each(|_| repeated.add(value, 1));
-            if idx < 2 { left.add(value, weight) } else { right.add(value, weight) }
+        for (idx, &(value, count)) in values.iter().enumerate() {
+            times.add(value, count, 1.0);
+            weighted.add(value, 1, count as f64);
+            (0..count).for_each(|_| repeated.add(value, 1, 1.0));
+            if idx < 2 { left.add(value, count, 1.0) } else { right.add(value, count, 1.0) }
         }
         left.merge(&right);
-        for it in [&weighted, &repeated, &left] {
-            assert_eq!(it.n, 6);
+        for it in [&times, &weighted, &repeated, &left] {
+            assert_eq!(it.mass.weight, 6.0);
             assert!((it.mean() - 9.5 / 6.0).abs() < 1e-15);
             assert!((it.m2() - (58.25 - 9.5 * 9.5 / 6.0)).abs() < 1e-12);
         }
+        assert_eq!(times.standard_error(), repeated.standard_error());
     }
 
     #[test]
     fn too_few_values_are_undefined() {
         let mut spread = Spread::default();
         assert!(spread.mean().is_nan());
-        spread.add(1.0, 1);
+        spread.add(3.0, 1, 0.0);
+        assert!(spread.mean().is_nan());
+        spread.add(1.0, 1, 1.0);
+        assert_eq!(spread.mean(), 1.0);
         assert!(spread.standard_error().is_nan());
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     totals::Totals,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The most rows that a state can have; sums of that many counts do not overflow.
 const MAX_N: u64 = 1 << 46;
 
@@ -36,8 +36,6 @@ pub(crate) struct Head {
     pub(crate) n_rows: u64,
     /// Rows that were left out because they have no label.
     pub(crate) n_unlabeled: u64,
-    /// Whether the data has sample weights, which are not used.
-    pub(crate) has_weights: bool,
     /// Columns with rows that have no value, and how many.
     pub(crate) n_without_slice: BTreeMap<String, u64>,
     pub(crate) slices: Slices,
@@ -53,7 +51,7 @@ impl State {
             Some(it) if it == layout => {}
             Some(it) => {
                 return Err(Error::input(format!(
-                    "batches of different shape: outputs, classes or slice columns changed from {} to {}",
+                    "batches of different shape: outputs, classes, weights or slice columns changed from {} to {}",
                     describe(it),
                     describe(layout)
                 )));
@@ -84,7 +82,6 @@ impl State {
         self.set_layout(&layout)?;
         self.head.n_rows += other.head.n_rows;
         self.head.n_unlabeled += other.head.n_unlabeled;
-        self.head.has_weights |= other.head.has_weights;
         for (column, n) in other.head.n_without_slice {
             *self.head.n_without_slice.entry(column).or_default() += n;
         }
@@ -213,5 +210,10 @@ fn add_sample(totals: &mut Totals, layout: &Layout, sample: &Sample, kept: &BTre
 
 fn describe(layout: &Layout) -> String {
     let outputs: Vec<_> = layout.models.iter().map(|it| it.output.as_str()).collect();
-    format!("outputs {outputs:?}, {} classes, slice columns {:?}", layout.classes.len(), layout.slice_columns)
+    let weights = if layout.has_weights { "with" } else { "without" };
+    format!(
+        "outputs {outputs:?}, {} classes, {weights} weights, slice columns {:?}",
+        layout.classes.len(),
+        layout.slice_columns
+    )
 }

@@ -1,11 +1,13 @@
-//! The sums that metrics are functions of, over rows with whole weights.
+//! The sums that metrics are functions of.
 //!
-//! A weight is how often a row counts: its multiplicity, or its draw in a bootstrap replicate.
+//! A row counts `times` times, which is its multiplicity or its draw in a bootstrap replicate, and each
+//! time with its sample weight.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    row::{Layout, Prediction},
+    mass::Mass,
+    row::{Layout, Prediction, RowScores},
     spread::Spread,
 };
 
@@ -17,9 +19,9 @@ pub(crate) const TOP_K: [usize; 2] = [2, 3];
 /// The sums over rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tally {
-    pub(crate) n: u64,
-    /// How many rows have each class as label.
-    pub(crate) truth: Vec<u64>,
+    pub(crate) all: Mass,
+    /// The rows that have each class as label.
+    pub(crate) truth: Vec<Mass>,
     /// The labels of a regression.
     pub(crate) labels: Spread,
     /// The candidate, then the baseline if there is one.
@@ -40,13 +42,13 @@ pub(crate) struct ModelTally {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ClassTally {
     /// Per class, the rows of which it is both label and prediction.
-    pub(crate) hits: Vec<u64>,
+    pub(crate) hits: Vec<Mass>,
     /// Per class, the rows for which it is predicted.
-    pub(crate) predicted: Vec<u64>,
+    pub(crate) predicted: Vec<Mass>,
     /// Rows whose scores are no probabilities.
     pub(crate) improper: u64,
     /// Rows whose true class is among the first [`TOP_K`].
-    pub(crate) top: [u64; TOP_K.len()],
+    pub(crate) top: [Mass; TOP_K.len()],
     pub(crate) log_loss: Spread,
     pub(crate) brier: Spread,
     /// Confidence in the predicted class minus whether it is right.
@@ -57,8 +59,8 @@ pub(crate) struct ClassTally {
 /// One bin of the calibration curve.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Bin {
-    pub(crate) n: u64,
-    pub(crate) hits: u64,
+    pub(crate) rows: Mass,
+    pub(crate) hits: f64,
     pub(crate) confidence: f64,
 }
 
@@ -77,10 +79,10 @@ pub(crate) struct NumberTally {
 /// The sums over pairs of predictions for the same row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pair {
-    pub(crate) both_right: u64,
-    pub(crate) candidate_only: u64,
-    pub(crate) baseline_only: u64,
-    pub(crate) neither: u64,
+    pub(crate) both_right: Mass,
+    pub(crate) candidate_only: Mass,
+    pub(crate) baseline_only: Mass,
+    pub(crate) neither: Mass,
     /// Candidate minus baseline: log loss of scores, absolute error of numbers.
     pub(crate) loss: Spread,
 }
@@ -89,94 +91,94 @@ impl Tally {
     pub(crate) fn new(layout: &Layout) -> Self {
         let n_classes = layout.classes.len();
         let classes = ClassTally {
-            hits: vec![0; n_classes],
-            predicted: vec![0; n_classes],
+            hits: vec![Mass::default(); n_classes],
+            predicted: vec![Mass::default(); n_classes],
             bins: if n_classes > 0 { vec![Bin::default(); CALIBRATION_BINS] } else { Vec::new() },
             ..ClassTally::default()
         };
         let model = ModelTally { classes, ..ModelTally::default() };
         Self {
-            n: 0,
-            truth: vec![0; n_classes],
+            all: Mass::default(),
+            truth: vec![Mass::default(); n_classes],
             labels: Spread::default(),
             models: vec![model; layout.models.len()],
             pair: Pair::default(),
         }
     }
 
-    /// Adds a row `weight` times.
-    pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], weight: u64) {
-        if weight == 0 {
+    /// Adds a row `times` times.
+    pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], times: u64) {
+        if times == 0 {
             return;
         }
-        self.n += weight;
+        let weight = layout.weight(words);
+        self.all.add(times, weight);
         if layout.is_regression() {
-            self.add_number(layout, words, weight);
+            self.add_number(layout, words, times, weight);
         } else {
-            self.add_class(layout, words, weight);
+            self.add_class(layout, words, times, weight);
         }
     }
 
-    fn add_class(&mut self, layout: &Layout, words: &[u64], weight: u64) {
+    fn add_class(&mut self, layout: &Layout, words: &[u64], times: u64, weight: f64) {
         let label = Layout::label_class(words);
-        self.truth[label] += weight;
+        self.truth[label].add(times, weight);
         // Per model: whether the prediction is right, and its log loss.
         let mut seen = [None; 2];
         for (idx, model) in self.models.iter_mut().enumerate() {
-            let tally = &mut model.classes;
             let (class, log_loss) = match layout.prediction(words, idx) {
                 Prediction::Label(class) => (class, None),
-                Prediction::Scores { class, rank, log_loss, brier, confidence, .. } => {
-                    tally.add_scores(layout, label, class, (rank, log_loss, brier, confidence), weight);
-                    (class, Some(log_loss))
+                Prediction::Scores(scores) => {
+                    model.classes.add_scores(layout, label, &scores, times, weight);
+                    (scores.class, Some(scores.log_loss))
                 }
                 Prediction::Unusable | Prediction::Number(_) => {
-                    model.unusable += weight;
+                    model.unusable += times;
                     continue;
                 }
             };
-            tally.predicted[class] += weight;
+            model.classes.predicted[class].add(times, weight);
             if class == label {
-                tally.hits[class] += weight;
+                model.classes.hits[class].add(times, weight);
             }
             seen[idx.min(1)] = Some((class == label, log_loss));
         }
         if let [Some((candidate, left)), Some((baseline, right))] = seen {
-            *self.pair.count(candidate, baseline) += weight;
+            self.pair.of(candidate, baseline).add(times, weight);
             if let (Some(left), Some(right)) = (left, right) {
-                self.pair.loss.add(left - right, weight);
+                self.pair.loss.add(left - right, times, weight);
             }
         }
     }
 
-    fn add_number(&mut self, layout: &Layout, words: &[u64], weight: u64) {
+    fn add_number(&mut self, layout: &Layout, words: &[u64], times: u64, weight: f64) {
         let label = Layout::label_number(words);
-        self.labels.add(label, weight);
+        self.labels.add(label, times, weight);
         let mut seen = [None; 2];
         for (idx, model) in self.models.iter_mut().enumerate() {
             let Prediction::Number(value) = layout.prediction(words, idx) else {
-                model.unusable += weight;
+                model.unusable += times;
                 continue;
             };
             let error = value - label;
             let tally = &mut model.numbers;
-            tally.predicted.add(value, weight);
-            tally.error.add(error, weight);
-            tally.absolute.add(error.abs(), weight);
-            tally.squared.add(error * error, weight);
+            tally.predicted.add(value, times, weight);
+            tally.error.add(error, times, weight);
+            tally.absolute.add(error.abs(), times, weight);
+            tally.squared.add(error * error, times, weight);
             // scikit-learn's guard against a label of 0.
-            tally.percentage.add(error.abs() / label.abs().max(f64::EPSILON), weight);
+            tally.percentage.add(error.abs() / label.abs().max(f64::EPSILON), times, weight);
             tally.max_error = tally.max_error.max(error.abs());
             seen[idx.min(1)] = Some(error.abs());
         }
         if let [Some(left), Some(right)] = seen {
-            self.pair.loss.add(left - right, weight);
+            self.pair.loss.add(left - right, times, weight);
         }
     }
 
     /// Adds what `other` has seen; both must be of one layout.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.n += other.n;
+        self.all += other.all;
         add_all(&mut self.truth, &other.truth);
         self.labels.merge(&other.labels);
         for (left, right) in self.models.iter_mut().zip(&other.models) {
@@ -206,39 +208,36 @@ impl Tally {
 }
 
 impl ClassTally {
-    /// Returns how many rows are right.
-    pub(crate) fn n_right(&self) -> u64 {
-        self.hits.iter().sum()
+    /// Returns the rows that are right.
+    pub(crate) fn right(&self) -> Mass {
+        let mut res = Mass::default();
+        self.hits.iter().for_each(|&it| res += it);
+        res
     }
 
-    fn add_scores(
-        &mut self,
-        layout: &Layout,
-        label: usize,
-        class: usize,
-        (rank, log_loss, brier, confidence): (u64, f64, f64, f64),
-        weight: u64,
-    ) {
-        for (count, k) in self.top.iter_mut().zip(TOP_K) {
-            if rank < k as u64 {
-                *count += weight;
+    fn add_scores(&mut self, layout: &Layout, label: usize, scores: &RowScores<'_>, times: u64, weight: f64) {
+        for (top, k) in self.top.iter_mut().zip(TOP_K) {
+            if scores.rank < k as u64 {
+                top.add(times, weight);
             }
         }
-        if log_loss.is_nan() {
-            self.improper += weight;
+        if scores.log_loss.is_nan() {
+            self.improper += times;
             return;
         }
-        self.log_loss.add(log_loss, weight);
-        self.brier.add(brier, weight);
+        let (class, confidence) = (scores.class, scores.confidence);
+        self.log_loss.add(scores.log_loss, times, weight);
+        self.brier.add(scores.brier, times, weight);
         let (observed, in_class) = match layout.positive {
             Some(positive) => (label == positive, if class == positive { confidence } else { 1.0 - confidence }),
             None => (label == class, confidence),
         };
-        self.excess.add(in_class - f64::from(u8::from(label == class)), weight);
+        self.excess.add(in_class - f64::from(u8::from(label == class)), times, weight);
+        let added = times as f64 * weight;
         let bin = &mut self.bins[bin_of(confidence)];
-        bin.n += weight;
-        bin.hits += if observed { weight } else { 0 };
-        bin.confidence += confidence * weight as f64;
+        bin.rows.add(times, weight);
+        bin.hits += if observed { added } else { 0.0 };
+        bin.confidence += confidence * added;
     }
 
     fn merge(&mut self, other: &Self) {
@@ -250,7 +249,7 @@ impl ClassTally {
         self.brier.merge(&other.brier);
         self.excess.merge(&other.excess);
         for (left, right) in self.bins.iter_mut().zip(&other.bins) {
-            left.n += right.n;
+            left.rows += right.rows;
             left.hits += right.hits;
             left.confidence += right.confidence;
         }
@@ -269,7 +268,7 @@ impl NumberTally {
 }
 
 impl Pair {
-    fn count(&mut self, candidate: bool, baseline: bool) -> &mut u64 {
+    fn of(&mut self, candidate: bool, baseline: bool) -> &mut Mass {
         match (candidate, baseline) {
             (true, true) => &mut self.both_right,
             (true, false) => &mut self.candidate_only,
@@ -279,8 +278,8 @@ impl Pair {
     }
 }
 
-fn add_all(left: &mut [u64], right: &[u64]) {
-    for (left, right) in left.iter_mut().zip(right) {
+fn add_all(left: &mut [Mass], right: &[Mass]) {
+    for (left, &right) in left.iter_mut().zip(right) {
         *left += right;
     }
 }

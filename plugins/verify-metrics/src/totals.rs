@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    row::{Layout, Prediction},
+    mass::Mass,
+    row::{Layout, Prediction, RowScores},
     tally::Tally,
 };
 
@@ -16,25 +17,25 @@ pub(crate) const SCORE_BINS: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Totals {
     pub(crate) tally: Tally,
-    /// The candidate's confusion matrix: counts by `label * classes + prediction`.
-    pub(crate) confusion: BTreeMap<u64, u64>,
+    /// The candidate's confusion matrix: rows by `label * classes + prediction`.
+    pub(crate) confusion: BTreeMap<u64, Mass>,
     /// Per key of a slice.
     pub(crate) slices: BTreeMap<u64, Tally>,
     /// Per model and ranked class; only where not all rows are kept.
     pub(crate) histograms: Vec<Vec<ScoreHistogram>>,
 }
 
-/// The scores of one class, of rows that have it as label and of others.
+/// The weight of the scores of one class, of rows that have it as label and of others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ScoreHistogram {
-    pub(crate) positive: Vec<u64>,
-    pub(crate) negative: Vec<u64>,
+    pub(crate) positive: Vec<f64>,
+    pub(crate) negative: Vec<f64>,
 }
 
 impl Totals {
     /// Returns the sums over no rows, with histograms or without.
     pub(crate) fn new(layout: &Layout, with_histograms: bool) -> Self {
-        let empty = ScoreHistogram { positive: vec![0; SCORE_BINS], negative: vec![0; SCORE_BINS] };
+        let empty = ScoreHistogram { positive: vec![0.0; SCORE_BINS], negative: vec![0.0; SCORE_BINS] };
         let n_ranked = layout.ranked_classes().len();
         let of_model = |is_scored: bool| vec![empty.clone(); if with_histograms && is_scored { n_ranked } else { 0 }];
         Self {
@@ -45,28 +46,28 @@ impl Totals {
         }
     }
 
-    /// Adds a row `count` times; `is_kept` says for which keys there are slices.
-    pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], count: u64, is_kept: impl Fn(u64) -> bool) {
-        self.tally.add(layout, words, count);
+    /// Adds a row `times` times; `is_kept` says for which keys there are slices.
+    pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], times: u64, is_kept: impl Fn(u64) -> bool) {
+        self.tally.add(layout, words, times);
         for &key in layout.slices(words) {
             if key != 0 && is_kept(key) {
-                self.slices.entry(key).or_insert_with(|| Tally::new(layout)).add(layout, words, count);
+                self.slices.entry(key).or_insert_with(|| Tally::new(layout)).add(layout, words, times);
             }
         }
         if layout.is_regression() {
             return;
         }
-        let label = Layout::label_class(words);
-        if let Prediction::Label(class) | Prediction::Scores { class, .. } = layout.prediction(words, 0) {
-            *self.confusion.entry((label * layout.classes.len() + class) as u64).or_default() += count;
+        let (label, weight) = (Layout::label_class(words), layout.weight(words));
+        if let Prediction::Label(class) | Prediction::Scores(RowScores { class, .. }) = layout.prediction(words, 0) {
+            self.confusion.entry((label * layout.classes.len() + class) as u64).or_default().add(times, weight);
         }
         for (model, histograms) in self.histograms.iter_mut().enumerate() {
-            if let Prediction::Scores { kept, .. } = layout.prediction(words, model) {
+            if let Prediction::Scores(RowScores { kept, .. }) = layout.prediction(words, model) {
                 for ((class, histogram), &score) in layout.ranked_classes().zip(histograms).zip(kept) {
                     let side = if class == label { &mut histogram.positive } else { &mut histogram.negative };
                     // The cast of a negative number is 0.
                     let bin = (f64::from_bits(score) * SCORE_BINS as f64) as usize;
-                    side[bin.min(SCORE_BINS - 1)] += count;
+                    side[bin.min(SCORE_BINS - 1)] += times as f64 * weight;
                 }
             }
         }

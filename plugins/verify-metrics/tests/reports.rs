@@ -49,8 +49,11 @@ fn reports_depend_neither_on_batches_nor_on_partitions() {
         Table::default().numbers(&labels).candidate(&predicted, 1).baseline(&errors, 1)
     };
     let (labels, scores) = classes(200, 0.8, 3);
+    let weights = Arc::new(Float64Array::from(random(200, 7)));
     let tables = [
         (json!({"task": "binary"}), binary_table(200)),
+        (json!({"task": "binary"}), binary_table(200).with("w", &[Use::Weight], weights.clone())),
+        (json!({"task": "regression"}), regression.clone().with("w", &[Use::Weight], weights)),
         (multiclass(), Table::default().labels(&labels).candidate(&scores, 3)),
         (json!({"task": "regression"}), regression),
     ];
@@ -155,6 +158,82 @@ fn the_output_that_fits_is_taken() {
     assert!(error.message.contains("no output `nope`"), "{error}");
     let error = try_run(&json!({"task": "multiclass", "output": "out", "classes": ["0", "1"]}), &both).unwrap_err();
     assert!(error.message.contains("expected 2 scores per row"), "{error}");
+}
+
+fn weighted(table: Table, weights: Vec<Option<f64>>) -> Table {
+    table.with("w", &[Use::Weight], Arc::new(Float64Array::from(weights)))
+}
+
+#[test]
+fn whole_weights_are_repetitions() {
+    let regression = |rows: &[usize]| {
+        let (labels, errors) = (random(40, 5), random(40, 6));
+        let of = |scale: f64| rows.iter().map(|&it| labels[it] + errors[it] / scale).collect::<Vec<_>>();
+        let truth: Vec<f64> = rows.iter().map(|&it| labels[it]).collect();
+        Table::default().numbers(&truth).candidate(&of(10.0), 1).baseline(&of(7.0), 1)
+    };
+    let of_classes = |rows: &[usize]| {
+        let (labels, scores) = classes(40, 0.7, 3);
+        let truth: Vec<i64> = rows.iter().map(|&it| labels[it]).collect();
+        let all: Vec<f64> = rows.iter().flat_map(|&it| scores[it * 3..it * 3 + 3].to_vec()).collect();
+        Table::default().labels(&truth).candidate(&all, 3)
+    };
+    let counts: Vec<usize> = (0..40).map(|it| it % 4).collect();
+    let repeated: Vec<usize> = (0..40).flat_map(|it| vec![it; counts[it]]).collect();
+    let once: Vec<usize> = (0..40).collect();
+    let weights: Vec<_> = counts.iter().map(|&it| Some(it as f64)).collect();
+    for (task, table) in [("regression", &regression as &dyn Fn(&[usize]) -> Table), ("multiclass", &of_classes)] {
+        let options = json!({"task": task, "intervals": {"replicates": 0}});
+        let left = run(&options, &weighted(table(&once), weights.clone()));
+        let right = run(&options, &table(&repeated));
+        assert_eq!(left.metrics.len(), right.metrics.len());
+        for (left, right) in left.metrics.iter().zip(&right.metrics) {
+            // The tests of counts and the extremes look at rows, whatever they weigh.
+            if !["flips", "mcnemar", "max_error"].iter().any(|it| left.name.starts_with(it)) {
+                let is_close = (left.value - right.value).abs() <= 1e-12 * right.value.abs().max(1.0);
+                assert!(is_close || (left.value.is_nan() && right.value.is_nan()), "{left:?} {right:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_none_are_refused() {
+    for bad in [Some(-1.0), Some(f64::NAN), Some(f64::INFINITY), None] {
+        let mut weights = vec![Some(1.0); 60];
+        weights[30] = bad;
+        let error = try_run(&json!({"task": "binary"}), &weighted(binary_table(60), weights)).unwrap_err();
+        assert!(error.message.contains("is not a finite number from 0 on"), "{error}");
+    }
+    let report = run(&json!({"task": "binary"}), &weighted(binary_table(60), vec![Some(0.0); 60]));
+    let candidates = report.metrics.iter().filter(|it| it.role == MetricRole::Candidate);
+    assert!(candidates.clone().count() > 10);
+    candidates.for_each(|it| assert!(it.value.is_nan() && it.interval.is_none(), "{it:?}"));
+    assert!(report.gaps.iter().any(|it| it.why == "the weights of 60 rows are all 0"));
+}
+
+#[test]
+fn a_row_without_weight_still_needs_a_prediction() {
+    let table = Table::default().labels(&[0, 1, 1]).candidate(&[0.1, 0.8, f64::NAN], 1);
+    let report = run(&json!({"task": "binary"}), &weighted(table, vec![Some(1.0), Some(1.0), Some(0.0)]));
+    assert!(value(&report, "accuracy", &[]).is_nan());
+    assert_eq!(codes(&report), ["MW-M001"]);
+}
+
+#[test]
+fn intervals_of_weighted_rows_are_wider_than_of_as_many_equal_ones() {
+    let weights: Vec<_> = (0..300).map(|it| Some(if it % 10 == 0 { 20.0 } else { 1.0 })).collect();
+    let (plain, heavy) = (
+        run(&json!({"task": "binary"}), &binary_table(300)),
+        run(&json!({"task": "binary"}), &weighted(binary_table(300), weights)),
+    );
+    for labels in [&[][..], &[("slice", "writer=a")]] {
+        let width = |report: &modelwatch_sdk::Report| {
+            let interval = find(report, MetricRole::Candidate, "accuracy", labels).unwrap().interval.unwrap();
+            interval.high - interval.low
+        };
+        assert!(width(&heavy) > 1.3 * width(&plain), "{labels:?}: {} {}", width(&heavy), width(&plain));
+    }
 }
 
 #[test]

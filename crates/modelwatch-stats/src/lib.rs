@@ -22,6 +22,7 @@ pub mod moments;
 pub mod multiple;
 pub mod quantile;
 pub mod regression;
+pub mod residuals;
 pub mod sample;
 pub mod two_sample;
 

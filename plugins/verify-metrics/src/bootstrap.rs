@@ -9,8 +9,9 @@ use modelwatch_stats::bootstrap::{percentile_interval, poisson_weight};
 
 use crate::{
     config::Settings,
-    measure::Measure,
-    ranking::{self, Ranked},
+    curves::{self, Groups},
+    measure::{Areas, Measure},
+    ranking::Ranked,
     row::{Layout, Prediction, RowScores},
     sample::Sample,
     tally::Tally,
@@ -66,24 +67,52 @@ impl<'a> Rows<'a> {
         self.rows.iter().map(|&(_, words, count)| (words, count))
     }
 
-    /// Returns the value of a ranked metric.
-    pub(crate) fn ranked_value(&self, measure: Measure, model: usize, weights: &[f64]) -> f64 {
+    /// Returns the values of metrics that are ranked, in their order.
+    pub(crate) fn ranked_values(&self, measures: &[Measure], model: usize, weights: &[f64]) -> Vec<f64> {
         let ranks = &self.ranks[model];
         if ranks.is_empty() {
-            return f64::NAN;
+            return vec![f64::NAN; measures.len()];
         }
-        match measure {
-            Measure::Medae => ranks[0].median(weights),
-            Measure::AveragePrecision => ranking::average_precision(&self.groups(model, 0, weights)),
-            _ => {
-                (0..ranks.len()).map(|it| ranking::roc_auc(&self.groups(model, it, weights))).sum::<f64>()
-                    / ranks.len() as f64
+        if self.layout.is_regression() {
+            return measures.iter().map(|it| ranks[0].quantile(weights, it.error_level())).collect();
+        }
+        let groups: Vec<Groups> = (0..ranks.len()).map(|it| self.groups(model, it, weights)).collect();
+        let pairs = measures.iter().any(|it| it.is_of_pairs()).then(|| self.pairs(model, weights));
+        let value = |it: &Measure| match it {
+            Measure::RocAuc(Areas::PairsMacro) => pairs.map_or(f64::NAN, |it| it.0),
+            Measure::RocAuc(Areas::PairsWeighted) => pairs.map_or(f64::NAN, |it| it.1),
+            it => of_groups(*it, &groups),
+        };
+        measures.iter().map(value).collect()
+    }
+
+    /// Returns the mean area under the curve over pairs of classes, plain and weighted; NaN with sample weights,
+    /// for which it has no accepted definition.
+    fn pairs(&self, model: usize, weights: &[f64]) -> (f64, f64) {
+        let n_classes = self.layout.classes.len();
+        if self.layout.has_weights {
+            return (f64::NAN, f64::NAN);
+        }
+        let mut truth = vec![0.0; n_classes];
+        self.labels.iter().zip(weights).for_each(|(&label, weight)| truth[label as usize] += weight);
+        let ranks = self.ranks[model].iter().enumerate();
+        let wins: Vec<Vec<f64>> = ranks.map(|(it, ranks)| ranks.wins(it, &self.labels, weights, n_classes)).collect();
+        let (mut sum, mut count, mut weighted, mut total) = (0.0, 0.0, 0.0, 0.0);
+        for left in (0..n_classes).filter(|&it| truth[it] > 0.0) {
+            for right in (left + 1..n_classes).filter(|&it| truth[it] > 0.0) {
+                let area = (wins[left][right] + wins[right][left]) / 2.0 / (truth[left] * truth[right]);
+                let prevalence = truth[left] + truth[right];
+                sum += area;
+                count += 1.0;
+                weighted += prevalence * area;
+                total += prevalence;
             }
         }
+        (sum / count, weighted / total)
     }
 
     /// Returns the groups of a model's scores of its `nth` ranked class; empty where there are none.
-    pub(crate) fn groups(&self, model: usize, nth: usize, weights: &[f64]) -> ranking::Groups {
+    pub(crate) fn groups(&self, model: usize, nth: usize, weights: &[f64]) -> Groups {
         let class = (self.layout.ranked_classes().start + nth) as u64;
         self.ranks[model].get(nth).map_or_else(Vec::new, |it| it.groups(|row| self.labels[row] == class, weights))
     }
@@ -122,16 +151,53 @@ impl<'a> Rows<'a> {
             tally.add(self.layout, words, times);
         }
         let weights: Vec<f64> = times.iter().zip(&self.weights).map(|(&it, weight)| it as f64 * weight).collect();
-        let value = |measure: Measure, model: usize| {
-            if model >= self.layout.models.len() {
-                f64::NAN
-            } else if measure.is_ranked() {
-                self.ranked_value(measure, model, &weights)
-            } else {
-                measure.value(&tally, model)
-            }
+        let ranked: Vec<Measure> = measures.iter().copied().filter(|it| it.is_ranked()).collect();
+        let of_ranks: Vec<Vec<f64>> = (0..self.layout.models.len())
+            .map(|it| if ranked.is_empty() { Vec::new() } else { self.ranked_values(&ranked, it, &weights) })
+            .collect();
+        let mut nth = 0;
+        let value = |measure: Measure| {
+            let of_model = |it: usize| match of_ranks.get(it) {
+                None => f64::NAN,
+                Some(values) if measure.is_ranked() => values[nth],
+                Some(_) => measure.value(&tally, it),
+            };
+            let res = [of_model(0), of_model(1)];
+            nth += usize::from(measure.is_ranked());
+            res
         };
-        measures.iter().map(|&it| [value(it, 0), value(it, 1)]).collect()
+        measures.iter().copied().map(value).collect()
+    }
+}
+
+/// Returns the value of a metric of the ranks of scores, of each class against the rest.
+pub(crate) fn of_groups(measure: Measure, groups: &[Groups]) -> f64 {
+    let first = groups.first().map_or(&[][..], Vec::as_slice);
+    match measure {
+        Measure::RocAuc(Areas::One) => curves::roc_auc(first),
+        Measure::RocAuc(Areas::RestMacro) => {
+            groups.iter().map(|it| curves::roc_auc(it)).sum::<f64>() / groups.len() as f64
+        }
+        Measure::RocAuc(Areas::RestWeighted) => {
+            let (mut sum, mut total) = (0.0, 0.0);
+            for groups in groups {
+                let positives: f64 = groups.iter().map(|it| it.0).sum();
+                // A class without labels has no area and no weight.
+                if positives > 0.0 {
+                    sum += positives * curves::roc_auc(groups);
+                    total += positives;
+                }
+            }
+            sum / total
+        }
+        Measure::Gini => 2.0 * curves::roc_auc(first) - 1.0,
+        Measure::AveragePrecision => curves::average_precision(first),
+        Measure::PrAuc => curves::pr_auc(first),
+        Measure::Ks => curves::ks(first),
+        Measure::Lift(share) => curves::lift(first, share),
+        Measure::PrecisionAtRecall(level) => curves::precision_at_recall(first, level),
+        Measure::RecallAtPrecision(level) => curves::recall_at_precision(first, level),
+        _ => f64::NAN,
     }
 }
 

@@ -9,6 +9,10 @@ use crate::measure;
 
 /// The most classes that a model can have here; the state grows with them.
 pub(crate) const MAX_CLASSES: usize = 10_000;
+/// The most bins of the calibration error.
+pub(crate) const MAX_CALIBRATION_BINS: usize = 1000;
+/// The most values of an option that asks for a metric at several levels.
+pub(crate) const MAX_LEVELS: usize = 20;
 
 /// Compares the candidate's outputs with the labels: classification and regression metrics over all
 /// rows and per slice, with confidence intervals, and paired differences to the baseline.
@@ -38,6 +42,32 @@ pub struct Config {
     /// The metrics to report. Without it: all of the task.
     #[serde(default)]
     pub metrics: Option<Vec<String>>,
+    /// The weight of recall against precision in the metric `fbeta`, which is reported where this is given: 2
+    /// weighs recall higher, 0.5 precision.
+    #[serde(default)]
+    pub beta: Option<f64>,
+    /// The `k` of top-k accuracy of a multiclass model; those that are not below the number of classes are left out.
+    #[serde(default = "default_top_k")]
+    pub top_k: Vec<u32>,
+    /// The number of bins, of equal width, of the expected calibration error and the reliability curve.
+    #[serde(default = "default_calibration_bins")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub calibration_bins: u32,
+    /// The share of rows with the highest scores of which the metric `lift` of a binary model is.
+    #[serde(default = "default_lift_share")]
+    pub lift_share: f64,
+    /// The recalls at which a binary model's greatest precision is reported, as `precision_at_recall[recall=0.9]`.
+    #[serde(default)]
+    pub at_recall: Vec<f64>,
+    /// The precisions at which a binary model's greatest recall is reported, as `recall_at_precision[precision=0.9]`.
+    #[serde(default)]
+    pub at_precision: Vec<f64>,
+    /// The quantiles that a regression predicts, for its `pinball_loss[quantile=0.9]` (Koenker & Bassett 1978).
+    #[serde(default)]
+    pub pinball_quantiles: Vec<f64>,
+    /// The quantiles of the absolute errors of a regression to report, as `absolute_error_quantile[quantile=0.95]`.
+    #[serde(default)]
+    pub error_quantiles: Vec<f64>,
     /// The number of rows below which a slice is noted as too small. Its metrics are reported all
     /// the same, with their wide intervals, but it gives no finding.
     #[serde(default = "default_min_slice_size")]
@@ -105,6 +135,14 @@ pub(crate) struct Settings {
     pub(crate) scores: Scores,
     pub(crate) threshold: f64,
     pub(crate) metrics: Option<BTreeSet<String>>,
+    pub(crate) beta: Option<f64>,
+    pub(crate) top_k: Vec<u64>,
+    pub(crate) calibration_bins: usize,
+    pub(crate) lift_share: f64,
+    pub(crate) at_recall: Vec<f64>,
+    pub(crate) at_precision: Vec<f64>,
+    pub(crate) pinball_quantiles: Vec<f64>,
+    pub(crate) error_quantiles: Vec<f64>,
     pub(crate) min_slice_size: u64,
     pub(crate) expected: BTreeSet<(String, String)>,
     pub(crate) intervals: Intervals,
@@ -132,6 +170,19 @@ impl Settings {
                 format!("the threshold {} is not between 0 and 1", config.threshold),
             ));
         }
+        if let Some(beta) = config.beta.filter(|it| !(*it > 0.0 && it.is_finite())) {
+            return Err(Error::config("/beta", format!("beta is {beta}, expected a number above 0")));
+        }
+        check_top_k(&config.top_k)?;
+        if !(1..=MAX_CALIBRATION_BINS).contains(&(config.calibration_bins as usize)) {
+            let message = format!("expected 1 to {MAX_CALIBRATION_BINS} bins, got {}", config.calibration_bins);
+            return Err(Error::config("/calibration_bins", message));
+        }
+        check_levels("/lift_share", &[config.lift_share])?;
+        check_levels("/at_recall", &config.at_recall)?;
+        check_levels("/at_precision", &config.at_precision)?;
+        check_levels("/pinball_quantiles", &config.pinball_quantiles)?;
+        check_levels("/error_quantiles", &config.error_quantiles)?;
         if config.intervals.replicates > 10_000 {
             return Err(Error::config("/intervals/replicates", "more than 10000 replicates were asked for"));
         }
@@ -143,6 +194,14 @@ impl Settings {
             scores: config.scores,
             threshold: config.threshold,
             metrics: config.metrics.map(|it| check_metrics(config.task, it)).transpose()?,
+            beta: config.beta,
+            top_k: config.top_k.iter().map(|&it| u64::from(it)).collect(),
+            calibration_bins: config.calibration_bins as usize,
+            lift_share: config.lift_share,
+            at_recall: config.at_recall,
+            at_precision: config.at_precision,
+            pinball_quantiles: config.pinball_quantiles,
+            error_quantiles: config.error_quantiles,
             min_slice_size: config.min_slice_size,
             expected: expected(&config.expect_slices)?,
             intervals: config.intervals,
@@ -152,6 +211,18 @@ impl Settings {
 
 fn default_threshold() -> f64 {
     0.5
+}
+
+fn default_top_k() -> Vec<u32> {
+    vec![2, 3]
+}
+
+fn default_calibration_bins() -> u32 {
+    15
+}
+
+fn default_lift_share() -> f64 {
+    0.1
 }
 
 fn default_min_slice_size() -> u64 {
@@ -174,6 +245,36 @@ fn check_classes(task: Task, classes: &[String]) -> Result<()> {
         if let Some(first) = seen.insert(name, idx) {
             let message = format!("the class `{name}` is listed twice, at {first} and {idx}");
             return Err(Error::config(format!("/classes/{idx}"), message));
+        }
+    }
+    Ok(())
+}
+
+fn check_top_k(top_k: &[u32]) -> Result<()> {
+    if top_k.len() > MAX_LEVELS {
+        return Err(Error::config("/top_k", format!("expected at most {MAX_LEVELS} numbers, got {}", top_k.len())));
+    }
+    for (idx, &k) in top_k.iter().enumerate() {
+        if k == 0 || top_k[..idx].contains(&k) {
+            let why = if k == 0 { "0 is not a number of classes to look at" } else { "it is listed twice" };
+            return Err(Error::config(format!("/top_k/{idx}"), why));
+        }
+    }
+    Ok(())
+}
+
+/// Checks shares that are asked for: each above 0 and at most 1, none twice.
+fn check_levels(path: &str, levels: &[f64]) -> Result<()> {
+    if levels.len() > MAX_LEVELS {
+        return Err(Error::config(path, format!("expected at most {MAX_LEVELS} numbers, got {}", levels.len())));
+    }
+    for (idx, &level) in levels.iter().enumerate() {
+        let path = if path == "/lift_share" { path.to_owned() } else { format!("{path}/{idx}") };
+        if !(level > 0.0 && level <= 1.0) {
+            return Err(Error::config(path, format!("{level} is not above 0 and at most 1")));
+        }
+        if levels[..idx].contains(&level) {
+            return Err(Error::config(path, format!("{level} is listed twice")));
         }
     }
     Ok(())
@@ -244,6 +345,12 @@ mod tests {
         check(json!({"task": "binary", "threshold": 1.0}), "/threshold", "not between 0 and 1");
         check(json!({"task": "binary", "metrics": ["accuracy", "mae"]}), "/metrics/1", "no metric `mae`");
         check(json!({"task": "binary", "expect_slices": ["a"]}), "/expect_slices/0", "`column=value`");
+        check(json!({"task": "binary", "beta": 0.0}), "/beta", "above 0");
+        check(json!({"task": "multiclass", "top_k": [2, 0]}), "/top_k/1", "not a number of classes");
+        check(json!({"task": "multiclass", "calibration_bins": 0}), "/calibration_bins", "1 to 1000 bins, got 0");
+        check(json!({"task": "binary", "lift_share": 1.5}), "/lift_share", "at most 1");
+        check(json!({"task": "binary", "at_recall": [0.5, 0.5]}), "/at_recall/1", "listed twice");
+        check(json!({"task": "regression", "pinball_quantiles": [0.0]}), "/pinball_quantiles/0", "above 0");
         check(json!({"task": "binary", "intervals": {"replicates": 10001}}), "/intervals/replicates", "10000");
     }
 

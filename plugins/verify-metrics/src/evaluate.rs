@@ -7,11 +7,13 @@ use modelwatch_sdk::{
 use modelwatch_stats::intervals::{McNemar, mcnemar};
 
 use crate::{
-    bootstrap::{Replicates, Rows},
+    bootstrap::{Replicates, Rows, of_groups},
     config::Settings,
+    curves::{self, Groups},
     figures, findings, intervals,
+    magnitudes::RELATIVE_ERROR,
     measure::{self, Measure, Of},
-    ranking,
+    residuals,
     row::{Layout, MAX_RANKED_CLASSES},
     slices::MAX_PER_COLUMN,
     state::State,
@@ -36,6 +38,8 @@ pub(crate) struct Evaluation<'a> {
     /// Slices in the data, by key, name and sums.
     pub(crate) slices: Vec<(String, Tally)>,
     measures: Vec<Measure>,
+    /// The values of those that are ranked, per model.
+    ranked: Vec<(Measure, Vec<f64>)>,
     /// Which of the replicated metrics each one is.
     slots: Vec<Option<usize>>,
     replicates: Replicates,
@@ -69,7 +73,7 @@ impl<'a> Evaluation<'a> {
     fn new(layout: &'a Layout, state: &'a State, settings: &'a Settings, host: &'a dyn Host) -> Result<Self> {
         let mut totals = state.totals(layout);
         let rows = Rows::new(layout, &state.sample);
-        let measures = measure::overall(layout);
+        let measures = measure::overall(layout, settings);
         let is_usable = totals.tally.models[0].unusable == 0;
         let mut replicated = Vec::new();
         let slots = measures.iter().map(|&it| {
@@ -85,7 +89,11 @@ impl<'a> Evaluation<'a> {
         });
         let slices = named.collect();
         let is_complete = state.head.totals.is_none();
-        Ok(Self { layout, settings, host, totals, rows, is_complete, slices, measures, slots, replicates })
+        let ranked = Vec::new();
+        let mut res =
+            Self { layout, settings, host, totals, rows, is_complete, slices, measures, ranked, slots, replicates };
+        res.ranked = res.ranked_values();
+        Ok(res)
     }
 
     /// Returns the tally over all rows.
@@ -95,24 +103,33 @@ impl<'a> Evaluation<'a> {
 
     /// Returns the value of a metric over all rows.
     pub(crate) fn value(&self, measure: Measure, model: usize) -> f64 {
-        let tally = self.tally();
         if !measure.is_ranked() {
-            return measure.value(tally, model);
+            return measure.value(self.tally(), model);
         }
-        if tally.models[model].unusable > 0 {
-            return f64::NAN;
-        }
-        if self.is_complete || measure == Measure::Medae {
-            return self.rows.ranked_value(measure, model, &self.rows.masses());
-        }
-        let groups = self.totals.histograms[model].iter().map(ranking::histogram_groups);
-        match measure {
-            Measure::AveragePrecision => groups.map(|it| ranking::average_precision(&it)).sum(),
-            _ => {
-                let areas: Vec<f64> = groups.map(|it| ranking::roc_auc(&it)).collect();
-                areas.iter().sum::<f64>() / areas.len() as f64
+        self.ranked.iter().find(|it| it.0 == measure).map_or(f64::NAN, |it| it.1[model])
+    }
+
+    fn ranked_values(&self) -> Vec<(Measure, Vec<f64>)> {
+        let ranked: Vec<Measure> = self.measures.iter().copied().filter(|it| it.is_ranked()).collect();
+        let of_model = |model: usize| -> Vec<f64> {
+            if self.tally().models[model].unusable > 0 {
+                return vec![f64::NAN; ranked.len()];
             }
-        }
+            let of_rows = self.rows.ranked_values(&ranked, model, &self.rows.masses());
+            if self.is_complete {
+                return of_rows;
+            }
+            let groups: Vec<Groups> = self.totals.histograms[model].iter().map(curves::histogram_groups).collect();
+            let value = |(measure, of_rows): (&Measure, f64)| match measure {
+                it if it.is_of_pairs() => of_rows,
+                it if it.is_of_errors_ranked() => self.totals.errors[model].quantile(it.error_level()),
+                it => of_groups(*it, &groups),
+            };
+            ranked.iter().zip(of_rows).map(value).collect()
+        };
+        let values: Vec<Vec<f64>> = (0..self.layout.models.len()).map(of_model).collect();
+        let of = |nth: usize| values.iter().map(|it| it[nth]).collect();
+        ranked.iter().enumerate().map(|(nth, &it)| (it, of(nth))).collect()
     }
 
     /// Returns the interval of a metric of a model over all rows.
@@ -166,7 +183,7 @@ impl<'a> Evaluation<'a> {
             let difference =
                 Metric::new(measure.name(), left - right).role(MetricRole::Difference).n(n).labels(&labels);
             report.metrics.push(difference.interval(self.difference_interval(measure, level)));
-            if !is_of_class(measure) {
+            if !measure.is_of_class() {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
                 let slot = self.slot(measure);
                 let interval = slot.and_then(|it| self.replicates.interval(it, value, |it| it[0] / it[1], level));
@@ -174,8 +191,22 @@ impl<'a> Evaluation<'a> {
                 report.metrics.push(ratio.interval(interval));
             }
         }
-        if self.layout.has_baseline() && !self.layout.is_regression() {
+        if self.layout.is_regression() {
+            self.residual_tests(report);
+        } else if self.layout.has_baseline() {
             self.flips(report);
+        }
+    }
+
+    fn residual_tests(&self, report: &mut Report) {
+        for (model, role) in [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate() {
+            if model < self.layout.models.len() {
+                for (name, p_value) in residuals::tests(self.layout, &self.rows, model) {
+                    if self.settings.metrics.as_ref().is_none_or(|it| it.contains(name)) {
+                        report.metrics.push(Metric::new(name, p_value).role(role).n(self.rows.n()));
+                    }
+                }
+            }
         }
     }
 
@@ -257,7 +288,11 @@ impl<'a> Evaluation<'a> {
         }
         if self.layout.is_regression() {
             if !self.is_complete {
-                gap("rows beyond the budget".to_owned(), self.of_a_sample("medae and intervals"));
+                gap(
+                    "rows beyond the budget".to_owned(),
+                    self.of_a_sample("intervals and tests of residuals")
+                        + &format!("; quantiles of errors are within {RELATIVE_ERROR:.2e} of theirs, relatively"),
+                );
             }
             return;
         }
@@ -279,11 +314,29 @@ impl<'a> Evaluation<'a> {
             gap("roc_auc".to_owned(), format!("there are more than {MAX_RANKED_CLASSES} classes"));
         }
         if !self.is_complete {
-            let histograms = self.totals.histograms.iter().flatten().map(ranking::histogram_groups);
-            let error = histograms.map(|it| ranking::auc_error(&it)).fold(0.0, f64::max);
-            let binned = format!("; areas under curves are of {SCORE_BINS} score bins, roc_auc within {error:.2e}");
+            let binned = self.curve_errors();
             gap("rows beyond the budget".to_owned(), self.of_a_sample("intervals without a closed form") + &binned);
         }
+    }
+
+    /// Returns how far each metric of the candidate's ranks can be from that of the scores, as a text.
+    fn curve_errors(&self) -> String {
+        let groups: Vec<Groups> = self.totals.histograms[0].iter().map(curves::histogram_groups).collect();
+        let mut res = format!("; metrics of ranks are of {SCORE_BINS} score bins");
+        for &measure in self.measures.iter().filter(|it| it.is_ranked() && self.wants(**it)) {
+            if measure.is_of_pairs() {
+                res += ", roc_auc[multi_class=ovo] of the sample";
+                continue;
+            }
+            // A mean over classes is as close as the one that is farthest off.
+            let error = groups.iter().map(|it| curves::error(it, |it| of_groups(measure, &[it.to_vec()])));
+            let error = match measure {
+                Measure::RocAuc(_) => groups.iter().map(|it| curves::error(it, curves::roc_auc)).fold(0.0, f64::max),
+                _ => error.fold(0.0, f64::max),
+            };
+            res += &format!(", {} within {error:.2e}", measure.name());
+        }
+        res
     }
 
     fn of_a_sample(&self, what: &str) -> String {
@@ -299,10 +352,6 @@ pub(crate) fn mcnemar_p(tally: &Tally) -> f64 {
     mcnemar(left, right, method).map_or(1.0, |it| it.p_value)
 }
 
-fn is_of_class(measure: Measure) -> bool {
-    matches!(measure, Measure::Precision(Of::Class(_)) | Measure::Recall(Of::Class(_)) | Measure::F1(Of::Class(_)))
-}
-
 /// Returns whether a metric is computed in the replicates. The bootstrap of a maximum is not valid.
 fn is_replicated(measure: Measure, layout: &Layout) -> bool {
     let is_closed = matches!(
@@ -310,13 +359,19 @@ fn is_replicated(measure: Measure, layout: &Layout) -> bool {
         Measure::Accuracy
             | Measure::TopK(_)
             | Measure::Specificity(_)
+            | Measure::Npv(_)
+            | Measure::Fpr(_)
+            | Measure::Fnr(_)
+            | Measure::Precision(Of::Micro)
+            | Measure::Recall(Of::Micro)
+            | Measure::F1(Of::Micro)
             | Measure::Precision(Of::Positive(_))
             | Measure::Recall(Of::Positive(_))
             | Measure::F1(Of::Positive(_))
     );
     match measure {
         Measure::MaxError => false,
-        it if is_of_class(it) => {
+        it if it.is_of_class() => {
             (layout.has_baseline() || layout.has_weights) && layout.classes.len() <= MAX_PAIRED_CLASSES
         }
         _ => layout.has_baseline() || layout.has_weights || !is_closed,

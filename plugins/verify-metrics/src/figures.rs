@@ -6,9 +6,9 @@ use modelwatch_sdk::{
 };
 
 use crate::{
+    curves::{self, Groups},
     evaluate::Evaluation,
     measure::Measure,
-    ranking::{self, Groups},
     row::{Layout, Prediction},
     tally::ClassTally,
 };
@@ -32,6 +32,7 @@ pub(crate) fn draw(evaluation: &Evaluation<'_>, report: &mut Report) {
         report.figures.push(confusion(evaluation));
         report.figures.extend(reliability(evaluation));
         report.figures.extend(roc(evaluation));
+        report.figures.extend(thresholds(evaluation));
     }
     report.figures.extend(slices(evaluation));
 }
@@ -91,10 +92,10 @@ fn roc(evaluation: &Evaluation<'_>) -> Option<Figure> {
         let groups: Groups = if evaluation.is_complete {
             evaluation.rows.groups(model, 0, &evaluation.rows.masses())
         } else {
-            evaluation.totals.histograms[model].first().map(ranking::histogram_groups).unwrap_or_default()
+            evaluation.totals.histograms[model].first().map(curves::histogram_groups).unwrap_or_default()
         };
         let name = ["candidate", "baseline"][model].to_owned();
-        ranking::roc_auc(&groups).is_finite().then(|| Series { name, values: ranking::roc_curve(&groups, &rates) })
+        curves::roc_auc(&groups).is_finite().then(|| Series { name, values: curves::roc_curve(&groups, &rates) })
     });
     let series: Vec<_> = series.collect();
     let data = FigureData::Lines {
@@ -105,6 +106,40 @@ fn roc(evaluation: &Evaluation<'_>) -> Option<Figure> {
     };
     let caption = "The share of positive rows found, against the share of negative rows taken for positive".to_owned();
     (!series.is_empty()).then(|| Figure { title: "ROC curve".to_owned(), caption, data })
+}
+
+fn thresholds(evaluation: &Evaluation<'_>) -> Option<Figure> {
+    let positive = evaluation.layout.positive?;
+    let steps: Vec<f64> = (0..=CURVE_STEPS).map(|it| it as f64 / CURVE_STEPS as f64).collect();
+    let (mut scored, mut all) = (Vec::new(), 0.0);
+    for (words, count) in evaluation.rows.iter() {
+        let Prediction::Scores(it) = evaluation.layout.prediction(words, 0) else { return None };
+        let is_positive = Layout::label_class(words) == positive;
+        let weight = count as f64 * evaluation.layout.weight(words);
+        scored.push((f64::from_bits(it.kept[0]), is_positive, weight));
+        all += if is_positive { weight } else { 0.0 };
+    }
+    let sums = |threshold: f64| {
+        let found = scored.iter().filter(|it| it.0 >= threshold);
+        found.fold((0.0, 0.0), |sum, it| if it.1 { (sum.0 + it.2, sum.1) } else { (sum.0, sum.1 + it.2) })
+    };
+    let points: Vec<(f64, f64)> = steps.iter().map(|&it| sums(it)).collect();
+    let series = |name: &str, of: &dyn Fn(f64, f64) -> f64| Series {
+        name: name.to_owned(),
+        values: points.iter().map(|&(hits, alarms)| of(hits, alarms)).collect(),
+    };
+    let data = FigureData::Lines {
+        x_label: "threshold".to_owned(),
+        y_label: "share".to_owned(),
+        series: vec![
+            series("precision", &|hits, alarms| hits / (hits + alarms)),
+            series("recall", &|hits, _| hits / all),
+            series("f1", &|hits, alarms| 2.0 * hits / (hits + alarms + all)),
+        ],
+        x: steps,
+    };
+    let caption = "What the candidate would score at other thresholds".to_owned();
+    (all > 0.0).then(|| Figure { title: "Thresholds".to_owned(), caption, data })
 }
 
 fn errors(evaluation: &Evaluation<'_>) -> Option<Figure> {

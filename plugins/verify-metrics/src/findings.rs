@@ -21,7 +21,7 @@ use crate::{
     config::quoted,
     evaluate::{Evaluation, mcnemar_p},
     intervals,
-    measure::Measure,
+    measure::{Areas, Measure},
     permutation,
 };
 
@@ -97,7 +97,7 @@ fn no_information(evaluation: &Evaluation<'_>) -> Option<Finding> {
     let kappa = |it: f64| (it - by_chance) / (1.0 - by_chance);
     let (low, high) = (kappa(accuracy.low), kappa(accuracy.high));
     // Scores that rank well carry information, whatever the threshold makes of it.
-    let ranks_well = evaluation.interval(Measure::RocAuc, 0, LEVEL).is_some_and(|it| it.low > 0.5);
+    let ranks_well = roc_auc(evaluation).is_some_and(|it| it.low > 0.5);
     if low > 0.0 || ranks_well {
         return None;
     }
@@ -130,6 +130,11 @@ fn no_information(evaluation: &Evaluation<'_>) -> Option<Finding> {
             .evidence("accuracy", value)
             .evidence("majority", share),
     )
+}
+
+fn roc_auc(evaluation: &Evaluation<'_>) -> Option<Interval> {
+    let areas = if evaluation.layout.positive.is_some() { Areas::One } else { Areas::RestMacro };
+    evaluation.interval(Measure::RocAuc(areas), 0, LEVEL)
 }
 
 fn no_better_than_the_mean(evaluation: &Evaluation<'_>) -> Option<Finding> {

@@ -9,6 +9,7 @@ use crate::{
     row::Layout,
     spread::Spread,
     tally::Tally,
+    value::union,
 };
 
 /// Returns the closed-form interval of a metric over all rows: Wilson's for shares, and for the F1
@@ -115,8 +116,8 @@ pub(crate) fn mean(spread: &Spread, level: f64) -> Option<Interval> {
 }
 
 fn f1(tally: &Tally, model: usize, class: usize, level: f64) -> Option<Interval> {
-    let hits = tally.models[model].classes.hits[class];
-    let union = tally.truth[class] + tally.models[model].classes.predicted[class] - hits;
+    let classes = &tally.models[model].classes;
+    let (hits, union) = (classes.hits[class], union(tally, classes, class));
     let of_share = |it: f64| 2.0 * it / (1.0 + it);
     share(hits, union, level).map(|it| Interval { low: of_share(it.low), high: of_share(it.high), level })
 }

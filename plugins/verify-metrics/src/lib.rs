@@ -32,10 +32,12 @@
 
 mod bootstrap;
 mod config;
+mod curves;
 mod evaluate;
 mod figures;
 mod findings;
 mod intervals;
+mod magnitudes;
 mod mass;
 mod measure;
 mod outputs;
@@ -43,6 +45,7 @@ mod permutation;
 mod probe;
 mod ranking;
 mod read;
+mod residuals;
 mod row;
 mod sample;
 mod slices;
@@ -50,6 +53,7 @@ mod spread;
 mod state;
 mod tally;
 mod totals;
+mod value;
 
 pub use crate::{
     config::{Config, Intervals, Scores, Task},

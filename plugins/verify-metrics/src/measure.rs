@@ -1,49 +1,66 @@
-//! The metrics: their names and labels, and their values as functions of a [`Tally`].
+//! The metrics: their names, labels, and which of them a task has.
 //!
-//! Definitions and edge cases are scikit-learn's, save that what scikit-learn sets to 0 with a
-//! warning (the precision of a class that is never predicted) is NaN where it stands alone, because
-//! NaN never meets a requirement.
+//! Their values are functions of sums (`value`) or of ranks (`curves`).
 
 use modelwatch_sdk::report::Labels;
 
 use crate::{
-    config::Task,
-    mass::Mass,
+    config::{Settings, Task},
     row::Layout,
-    tally::{ClassTally, NumberTally, TOP_K, Tally},
 };
 
 /// A metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Measure {
     Accuracy,
     BalancedAccuracy,
     Precision(Of),
     Recall(Of),
     F1(Of),
+    /// With its beta.
+    FBeta(Of, f64),
     /// The recall of the negative class.
     Specificity(usize),
+    /// The precision of the negative class.
+    Npv(usize),
+    /// The share of the negative class that is taken for positive.
+    Fpr(usize),
+    /// The share of the positive class that is missed.
+    Fnr(usize),
     Mcc,
     CohenKappa,
     LogLoss,
     Brier,
-    /// The index into [`TOP_K`].
+    /// The index into the layout's `top_k`.
     TopK(usize),
     Ece,
-    RocAuc,
+    Hinge,
+    RocAuc(Areas),
+    Gini,
     AveragePrecision,
+    PrAuc,
+    Ks,
+    /// Of the share of rows with the highest scores.
+    Lift(f64),
+    PrecisionAtRecall(f64),
+    RecallAtPrecision(f64),
     Mae,
     Mse,
     Rmse,
     R2,
     Medae,
+    ErrorQuantile(f64),
     Mape,
+    Smape,
+    Msle,
+    Rmsle,
+    Pinball(f64),
     MaxError,
     ExplainedVariance,
     Bias,
 }
 
-/// What a precision, recall or F1 is of.
+/// What a precision, recall or F is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Of {
     /// The positive class of a binary model.
@@ -51,10 +68,27 @@ pub(crate) enum Of {
     Class(usize),
     /// The plain mean over the classes that are labels or predictions.
     Macro,
+    /// Of all classes' hits together: the accuracy, as every row has one label.
+    Micro,
     /// The mean weighted by the number of labels.
     Weighted,
     /// In a slice: the plain mean over the classes that are labels.
     Present,
+}
+
+/// How areas under the curve are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Areas {
+    /// The one of a binary model.
+    One,
+    /// The plain mean of each class against the rest.
+    RestMacro,
+    /// The mean of each class against the rest, weighted by its labels.
+    RestWeighted,
+    /// The plain mean over pairs of classes (Hand & Till 2001).
+    PairsMacro,
+    /// The mean over pairs of classes, weighted by their labels.
+    PairsWeighted,
 }
 
 /// Returns the names of the metrics of a task.
@@ -66,14 +100,25 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "precision",
             "recall",
             "f1",
+            "fbeta",
             "specificity",
+            "npv",
+            "fpr",
+            "fnr",
             "mcc",
             "cohen_kappa",
             "log_loss",
             "brier",
             "ece",
+            "hinge_loss",
             "roc_auc",
+            "gini",
             "average_precision",
+            "pr_auc",
+            "ks_statistic",
+            "lift",
+            "precision_at_recall",
+            "recall_at_precision",
         ],
         Task::Multiclass => &[
             "accuracy",
@@ -81,50 +126,98 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "precision",
             "recall",
             "f1",
+            "fbeta",
             "mcc",
             "cohen_kappa",
             "log_loss",
             "brier",
             "top_k_accuracy",
             "ece",
+            "hinge_loss",
             "roc_auc",
         ],
-        Task::Regression => &["mae", "mse", "rmse", "r2", "medae", "mape", "max_error", "explained_variance", "bias"],
+        Task::Regression => &[
+            "mae",
+            "mse",
+            "rmse",
+            "r2",
+            "medae",
+            "absolute_error_quantile",
+            "mape",
+            "smape",
+            "msle",
+            "rmsle",
+            "pinball_loss",
+            "max_error",
+            "explained_variance",
+            "bias",
+            "residual_bias_p",
+            "residual_normality_p",
+            "residual_heteroscedasticity_p",
+        ],
     }
 }
 
 /// Returns the metrics over all rows.
-pub(crate) fn overall(layout: &Layout) -> Vec<Measure> {
+pub(crate) fn overall(layout: &Layout, settings: &Settings) -> Vec<Measure> {
     use Measure::*;
     if layout.is_regression() {
-        return vec![Mae, Mse, Rmse, R2, Medae, Mape, MaxError, ExplainedVariance, Bias];
+        let mut res = vec![Mae, Mse, Rmse, R2, Medae];
+        res.extend(settings.error_quantiles.iter().map(|&it| ErrorQuantile(it)));
+        res.extend([Mape, Smape, Msle, Rmsle]);
+        res.extend(settings.pinball_quantiles.iter().map(|&it| Pinball(it)));
+        res.extend([MaxError, ExplainedVariance, Bias]);
+        return res;
     }
     let mut res = vec![Accuracy, BalancedAccuracy];
-    let families: [fn(Of) -> Measure; 3] = [Precision, Recall, F1];
-    if let Some(positive) = layout.positive {
-        res.extend(families.map(|it| it(Of::Positive(positive))));
-        res.push(Specificity(1 - positive));
-    } else {
-        for family in families {
-            res.extend([Of::Macro, Of::Weighted].map(family));
+    for family in families(settings) {
+        res.extend(layout.positive.map(|it| family(Of::Positive(it))));
+        res.extend([Of::Macro, Of::Micro, Of::Weighted].map(&family));
+        if layout.positive.is_none() {
             res.extend((0..layout.classes.len()).map(|it| family(Of::Class(it))));
         }
+    }
+    if let Some(positive) = layout.positive {
+        let negative = 1 - positive;
+        res.extend([Specificity(negative), Npv(negative), Fpr(negative), Fnr(positive)]);
     }
     res.extend([Mcc, CohenKappa]);
     if layout.models.iter().any(|it| it.is_scored) {
         res.extend([LogLoss, Brier]);
         if layout.positive.is_none() {
-            res.extend((0..TOP_K.len()).filter(|&it| TOP_K[it] < layout.classes.len()).map(TopK));
+            let n_classes = layout.classes.len() as u64;
+            res.extend((0..layout.top_k.len()).filter(|&it| layout.top_k[it] < n_classes).map(TopK));
         }
         res.push(Ece);
-        if !layout.ranked_classes().is_empty() {
-            res.push(RocAuc);
+        if layout.has_margin {
+            res.push(Hinge);
         }
-        if layout.positive.is_some() {
-            res.push(AveragePrecision);
-        }
+        res.extend(of_ranks(layout, settings));
     }
     res
+}
+
+fn families(settings: &Settings) -> Vec<Box<dyn Fn(Of) -> Measure>> {
+    let mut res: Vec<Box<dyn Fn(Of) -> Measure>> =
+        vec![Box::new(Measure::Precision), Box::new(Measure::Recall), Box::new(Measure::F1)];
+    if let Some(beta) = settings.beta {
+        res.push(Box::new(move |of| Measure::FBeta(of, beta)));
+    }
+    res
+}
+
+fn of_ranks(layout: &Layout, settings: &Settings) -> Vec<Measure> {
+    use Measure::*;
+    if layout.positive.is_some() {
+        let mut res = vec![RocAuc(Areas::One), Gini, AveragePrecision, PrAuc, Ks, Lift(settings.lift_share)];
+        res.extend(settings.at_recall.iter().map(|&it| PrecisionAtRecall(it)));
+        res.extend(settings.at_precision.iter().map(|&it| RecallAtPrecision(it)));
+        return res;
+    }
+    if layout.ranked_classes().is_empty() {
+        return Vec::new();
+    }
+    [Areas::RestMacro, Areas::RestWeighted, Areas::PairsMacro, Areas::PairsWeighted].map(RocAuc).to_vec()
 }
 
 /// Returns the metrics of a slice.
@@ -135,6 +228,9 @@ pub(crate) fn per_slice(layout: &Layout) -> Vec<Measure> {
     }
     let of = layout.positive.map_or(Of::Present, Of::Positive);
     let mut res = vec![Accuracy, Precision(of), Recall(of), F1(of)];
+    if let Some(positive) = layout.positive {
+        res.extend([Fpr(1 - positive), Fnr(positive)]);
+    }
     if layout.models.iter().any(|it| it.is_scored) {
         res.extend([LogLoss, Brier]);
     }
@@ -149,21 +245,37 @@ impl Measure {
             Self::Precision(_) => "precision",
             Self::Recall(_) => "recall",
             Self::F1(_) => "f1",
+            Self::FBeta(..) => "fbeta",
             Self::Specificity(_) => "specificity",
+            Self::Npv(_) => "npv",
+            Self::Fpr(_) => "fpr",
+            Self::Fnr(_) => "fnr",
             Self::Mcc => "mcc",
             Self::CohenKappa => "cohen_kappa",
             Self::LogLoss => "log_loss",
             Self::Brier => "brier",
             Self::TopK(_) => "top_k_accuracy",
             Self::Ece => "ece",
-            Self::RocAuc => "roc_auc",
+            Self::Hinge => "hinge_loss",
+            Self::RocAuc(_) => "roc_auc",
+            Self::Gini => "gini",
             Self::AveragePrecision => "average_precision",
+            Self::PrAuc => "pr_auc",
+            Self::Ks => "ks_statistic",
+            Self::Lift(_) => "lift",
+            Self::PrecisionAtRecall(_) => "precision_at_recall",
+            Self::RecallAtPrecision(_) => "recall_at_precision",
             Self::Mae => "mae",
             Self::Mse => "mse",
             Self::Rmse => "rmse",
             Self::R2 => "r2",
             Self::Medae => "medae",
+            Self::ErrorQuantile(_) => "absolute_error_quantile",
             Self::Mape => "mape",
+            Self::Smape => "smape",
+            Self::Msle => "msle",
+            Self::Rmsle => "rmsle",
+            Self::Pinball(_) => "pinball_loss",
             Self::MaxError => "max_error",
             Self::ExplainedVariance => "explained_variance",
             Self::Bias => "bias",
@@ -171,182 +283,75 @@ impl Measure {
     }
 
     pub(crate) fn labels(self, layout: &Layout) -> Labels {
-        let label = |key: &str, value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
+        let mut res = Labels::new();
+        let mut label = |key: &str, value: String| res.insert(key.to_owned(), value);
         match self {
-            Self::Precision(of) | Self::Recall(of) | Self::F1(of) => match of {
-                Of::Positive(_) | Of::Present => Labels::new(),
-                Of::Class(class) => label("class", &layout.classes[class]),
-                Of::Macro => label("average", "macro"),
-                Of::Weighted => label("average", "weighted"),
+            Self::TopK(idx) => label("k", layout.top_k[idx].to_string()),
+            Self::FBeta(_, beta) => label("beta", beta.to_string()),
+            Self::Lift(share) => label("top", share.to_string()),
+            Self::PrecisionAtRecall(level) => label("recall", level.to_string()),
+            Self::RecallAtPrecision(level) => label("precision", level.to_string()),
+            Self::ErrorQuantile(level) | Self::Pinball(level) => label("quantile", level.to_string()),
+            Self::RocAuc(Areas::PairsMacro | Areas::PairsWeighted) => label("multi_class", "ovo".to_owned()),
+            _ => None,
+        };
+        match self {
+            Self::Precision(of) | Self::Recall(of) | Self::F1(of) | Self::FBeta(of, _) => match of {
+                Of::Positive(_) | Of::Present => None,
+                Of::Class(class) => label("class", layout.classes[class].clone()),
+                Of::Macro => label("average", "macro".to_owned()),
+                Of::Micro => label("average", "micro".to_owned()),
+                Of::Weighted => label("average", "weighted".to_owned()),
             },
-            Self::TopK(idx) => label("k", &TOP_K[idx].to_string()),
-            Self::RocAuc if layout.positive.is_none() => label("average", "macro"),
-            _ => Labels::new(),
-        }
+            Self::RocAuc(Areas::RestMacro | Areas::PairsMacro) => label("average", "macro".to_owned()),
+            Self::RocAuc(Areas::RestWeighted | Areas::PairsWeighted) => label("average", "weighted".to_owned()),
+            _ => None,
+        };
+        res
     }
 
     /// Returns whether it needs scores rather than labels.
     pub(crate) fn needs_scores(self) -> bool {
-        use Measure::{AveragePrecision, Brier, Ece, LogLoss, RocAuc, TopK};
-        matches!(self, LogLoss | Brier | TopK(_) | Ece | RocAuc | AveragePrecision)
+        use Measure::{Brier, Ece, Hinge, LogLoss, TopK};
+        matches!(self, LogLoss | Brier | TopK(_) | Ece | Hinge) || self.is_of_scores_ranked()
     }
 
     /// Returns whether it is computed from ranks or order statistics, not from a tally.
     pub(crate) fn is_ranked(self) -> bool {
-        matches!(self, Self::RocAuc | Self::AveragePrecision | Self::Medae)
+        self.is_of_scores_ranked() || self.is_of_errors_ranked()
     }
 
-    /// Returns how many rows it is computed from.
-    pub(crate) fn n(self, tally: &Tally, model: usize) -> u64 {
-        let classes = &tally.models[model].classes;
-        match self {
-            Self::Precision(Of::Class(it) | Of::Positive(it)) => classes.predicted[it].n,
-            Self::Recall(Of::Class(it) | Of::Positive(it)) => tally.truth[it].n,
-            Self::F1(Of::Class(it) | Of::Positive(it)) => {
-                (tally.truth[it] + classes.predicted[it] - classes.hits[it]).n
-            }
-            Self::Specificity(negative) => tally.truth[negative].n,
-            _ => tally.all.n,
-        }
+    /// Returns whether it is an order statistic of the errors.
+    pub(crate) fn is_of_errors_ranked(self) -> bool {
+        matches!(self, Self::Medae | Self::ErrorQuantile(_))
     }
 
-    /// Returns the value for a model; NaN where it is undefined, where a row has no usable prediction,
-    /// and for metrics that [are ranked](Self::is_ranked).
-    pub(crate) fn value(self, tally: &Tally, model: usize) -> f64 {
-        let model = &tally.models[model];
-        if model.unusable > 0 || tally.all.weight == 0.0 {
-            return f64::NAN;
-        }
-        let value = self.of_classes(tally, &model.classes).unwrap_or_else(|| self.of_numbers(tally, &model.numbers));
-        if value.is_finite() { value } else { f64::NAN }
+    /// Returns which quantile of the absolute errors it is.
+    pub(crate) fn error_level(self) -> f64 {
+        if let Self::ErrorQuantile(level) = self { level } else { 0.5 }
     }
 
-    /// Returns the numerator and denominator of a metric that is a share of rows.
-    pub(crate) fn share(self, tally: &Tally, model: usize) -> Option<(Mass, Mass)> {
-        let classes = &tally.models[model].classes;
-        match self {
-            Self::Accuracy => Some((classes.right(), tally.all)),
-            Self::TopK(idx) => Some((classes.top[idx], tally.all)),
-            Self::Precision(Of::Class(it) | Of::Positive(it)) => Some((classes.hits[it], classes.predicted[it])),
-            Self::Recall(Of::Class(it) | Of::Positive(it)) | Self::Specificity(it) => {
-                Some((classes.hits[it], tally.truth[it]))
-            }
-            _ => None,
-        }
+    /// Returns whether it compares classes pair by pair.
+    pub(crate) fn is_of_pairs(self) -> bool {
+        matches!(self, Self::RocAuc(Areas::PairsMacro | Areas::PairsWeighted))
     }
 
-    fn of_classes(self, tally: &Tally, classes: &ClassTally) -> Option<f64> {
-        let proper = |value: f64| if classes.improper > 0 { f64::NAN } else { value };
-        let averaged = |of, part: fn(&Tally, &ClassTally, usize) -> f64| average(tally, classes, of, part);
-        Some(match self {
-            Self::Accuracy => classes.right().share_of(tally.all),
-            Self::BalancedAccuracy => averaged(Of::Present, recall),
-            Self::Precision(of) => averaged(of, precision),
-            Self::Recall(of) => averaged(of, recall),
-            Self::F1(of) => averaged(of, f1),
-            Self::Specificity(negative) => recall(tally, classes, negative),
-            Self::Mcc => mcc(tally, classes),
-            Self::CohenKappa => cohen_kappa(tally, classes),
-            Self::LogLoss => proper(classes.log_loss.mean()),
-            Self::Brier => proper(classes.brier.mean()),
-            Self::TopK(idx) => classes.top[idx].share_of(tally.all),
-            Self::Ece => proper(ece(classes)),
-            _ => return None,
-        })
+    /// Returns whether it is of one class of a multiclass model.
+    pub(crate) fn is_of_class(self) -> bool {
+        matches!(
+            self,
+            Self::Precision(Of::Class(_))
+                | Self::Recall(Of::Class(_))
+                | Self::F1(Of::Class(_))
+                | Self::FBeta(Of::Class(_), _)
+        )
     }
 
-    fn of_numbers(self, tally: &Tally, numbers: &NumberTally) -> f64 {
-        match self {
-            Self::Mae => numbers.absolute.mean(),
-            Self::Mse => numbers.squared.mean(),
-            Self::Rmse => numbers.squared.mean().sqrt(),
-            Self::R2 if tally.all.n < 2 => f64::NAN,
-            Self::R2 => explained(numbers.squared.mean() * tally.all.weight, tally.labels.m2()),
-            Self::Mape => numbers.percentage.mean(),
-            Self::MaxError => numbers.max_error,
-            Self::ExplainedVariance => explained(numbers.error.m2(), tally.labels.m2()),
-            Self::Bias => numbers.error.mean(),
-            _ => f64::NAN,
-        }
-    }
-}
-
-fn precision(_: &Tally, classes: &ClassTally, class: usize) -> f64 {
-    classes.hits[class].share_of(classes.predicted[class])
-}
-
-fn recall(tally: &Tally, classes: &ClassTally, class: usize) -> f64 {
-    classes.hits[class].share_of(tally.truth[class])
-}
-
-fn f1(tally: &Tally, classes: &ClassTally, class: usize) -> f64 {
-    2.0 * classes.hits[class].weight / (tally.truth[class].weight + classes.predicted[class].weight)
-}
-
-fn average(tally: &Tally, classes: &ClassTally, of: Of, part: fn(&Tally, &ClassTally, usize) -> f64) -> f64 {
-    let weight = |class: usize| match of {
-        Of::Positive(it) | Of::Class(it) => one_if(it == class),
-        Of::Macro => one_if(tally.truth[class].weight > 0.0 || classes.predicted[class].weight > 0.0),
-        Of::Present => one_if(tally.truth[class].weight > 0.0),
-        Of::Weighted => tally.truth[class].weight,
-    };
-    if let Of::Positive(it) | Of::Class(it) = of {
-        return part(tally, classes, it);
-    }
-    let (mut sum, mut total) = (0.0, 0.0);
-    for class in 0..tally.truth.len() {
-        let weight = weight(class);
-        if weight > 0.0 {
-            let value = part(tally, classes, class);
-            sum += weight * if value.is_nan() { 0.0 } else { value };
-            total += weight;
-        }
-    }
-    sum / total
-}
-
-fn one_if(it: bool) -> f64 {
-    f64::from(u8::from(it))
-}
-
-/// The multiclass correlation coefficient R_K (Gorodkin 2004); 0 where it is 0/0.
-fn mcc(tally: &Tally, classes: &ClassTally) -> f64 {
-    let n = tally.all.weight;
-    let right = classes.right().weight;
-    let (mut cross, mut labels, mut predictions) = (0.0, 0.0, 0.0);
-    for (label, predicted) in tally.truth.iter().zip(&classes.predicted) {
-        let (label, predicted) = (label.weight, predicted.weight);
-        cross += label * predicted;
-        labels += label * label;
-        predictions += predicted * predicted;
-    }
-    // Asked of the classes, because fractional weights may leave a tiny number where 0 should be.
-    let is_constant = |side: &[Mass]| side.iter().filter(|it| it.weight > 0.0).count() < 2;
-    if is_constant(&tally.truth) || is_constant(&classes.predicted) {
-        return 0.0;
-    }
-    (right * n - cross) / ((n * n - predictions) * (n * n - labels)).sqrt()
-}
-
-/// Cohen's kappa (1960): `(observed - expected) / (1 - expected)` agreement.
-fn cohen_kappa(tally: &Tally, classes: &ClassTally) -> f64 {
-    let n = tally.all.weight;
-    let cross: f64 =
-        tally.truth.iter().zip(&classes.predicted).map(|(it, predicted)| it.weight * predicted.weight).sum();
-    (n * classes.right().weight - cross) / (n * n - cross)
-}
-
-/// The expected calibration error (Naeini et al. 2015) over bins of equal width.
-fn ece(classes: &ClassTally) -> f64 {
-    let all: f64 = classes.bins.iter().map(|it| it.rows.weight).sum();
-    classes.bins.iter().map(|it| (it.confidence - it.hits).abs()).sum::<f64>() / all
-}
-
-/// `1 - left / all`; without spread in the labels 1 if nothing is left, else 0.
-fn explained(left: f64, all: f64) -> f64 {
-    match (left == 0.0, all == 0.0) {
-        (true, true) => 1.0,
-        (false, true) => 0.0,
-        _ => 1.0 - left / all,
+    fn is_of_scores_ranked(self) -> bool {
+        use Measure::*;
+        matches!(
+            self,
+            RocAuc(_) | Gini | AveragePrecision | PrAuc | Ks | Lift(_) | PrecisionAtRecall(_) | RecallAtPrecision(_)
+        )
     }
 }

@@ -31,6 +31,9 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
         classes: classes(settings, &models[0])?,
         positive: settings.positive,
         has_weights: rows::columns(batch, Use::Weight).next().is_some(),
+        has_margin: settings.scores == Scores::Logits,
+        top_k: settings.top_k.clone(),
+        calibration_bins: if settings.task == Task::Regression { 0 } else { settings.calibration_bins },
         slice_columns: columns.iter().map(|it| it.0.to_owned()).collect(),
         models: models.iter().map(|it| it.layout(settings)).collect(),
     };
@@ -198,7 +201,8 @@ impl<'a> Reader<'a> {
             None => first_greatest(&probabilities),
         };
         let truth = probabilities[label];
-        let before = |idx: usize, it: f64| it > truth || (it == truth && idx < label);
+        // Of equal scores the last class comes first, as in scikit-learn's top-k accuracy.
+        let before = |idx: usize, it: f64| it > truth || (it == truth && idx > label);
         let rank = probabilities.iter().enumerate().filter(|&(idx, &it)| before(idx, it)).count() as u64;
         let miss = |(idx, it): (usize, &f64)| (it - f64::from(u8::from(idx == label))).powi(2);
         let squares: f64 = probabilities.iter().enumerate().map(miss).sum();
@@ -210,9 +214,28 @@ impl<'a> Reader<'a> {
             log_loss: if is_proper { -truth.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln() } else { f64::NAN },
             brier: if layout.positive.is_some() { squares / 2.0 } else { squares },
             confidence: probabilities[layout.positive.unwrap_or(class)],
+            margin: if layout.has_margin { margin(scores, layout, label) } else { 0.0 },
             kept: &kept,
         });
         layout.push(words, model, prediction);
+    }
+}
+
+/// Returns by how much the raw score of the true class exceeds the greatest other (Crammer & Singer 2001); of a
+/// single score, how far it is on the right side of 0.
+fn margin(scores: &[f64], layout: &Layout, label: usize) -> f64 {
+    match (scores, layout.positive) {
+        (&[score], Some(positive)) => {
+            if label == positive {
+                score
+            } else {
+                -score
+            }
+        }
+        _ => {
+            let others = scores.iter().enumerate().filter(|it| it.0 != label).map(|it| *it.1);
+            scores[label] - others.fold(f64::NEG_INFINITY, f64::max)
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::MAX_CLASSES;
+use crate::config::{MAX_CALIBRATION_BINS, MAX_CLASSES, MAX_LEVELS};
 
 /// The most classes for which scores are kept to rank them (one-versus-rest AUC).
 pub(crate) const MAX_RANKED_CLASSES: usize = 100;
@@ -21,6 +21,12 @@ pub(crate) struct Layout {
     pub(crate) positive: Option<usize>,
     /// Whether rows have sample weights.
     pub(crate) has_weights: bool,
+    /// Whether the distance of the true class's raw score from the next is kept.
+    pub(crate) has_margin: bool,
+    /// The `k` of top-k accuracy.
+    pub(crate) top_k: Vec<u64>,
+    /// The bins of the calibration error and the reliability curve.
+    pub(crate) calibration_bins: usize,
     pub(crate) slice_columns: Vec<String>,
     /// The candidate, then the baseline if there is one.
     pub(crate) models: Vec<ModelLayout>,
@@ -60,6 +66,8 @@ pub(crate) struct RowScores<'a> {
     pub(crate) brier: f64,
     /// The probability of the positive class (binary) or of the predicted class.
     pub(crate) confidence: f64,
+    /// By how much the raw score of the true class exceeds the greatest other; only where the layout has margins.
+    pub(crate) margin: f64,
     /// The bits of the scores that are ranked, one per ranked class.
     pub(crate) kept: &'a [u64],
 }
@@ -69,6 +77,9 @@ impl Layout {
     pub(crate) fn is_valid(&self) -> bool {
         (1..=2).contains(&self.models.len())
             && self.classes.len() <= MAX_CLASSES
+            && self.calibration_bins <= MAX_CALIBRATION_BINS
+            && self.top_k.len() <= MAX_LEVELS
+            && (self.is_regression() || self.calibration_bins > 0)
             && self.positive.is_none_or(|it| it < 2 && self.classes.len() == 2)
             && !(self.is_regression() && self.models.iter().any(|it| it.is_scored))
     }
@@ -124,13 +135,14 @@ impl Layout {
         }
         match words {
             [UNUSABLE, ..] => Prediction::Unusable,
-            [class, rank, log_loss, brier, confidence, kept @ ..] if layout.is_scored => {
+            [class, rank, log_loss, brier, confidence, margin, kept @ ..] if layout.is_scored => {
                 Prediction::Scores(RowScores {
                     class: *class as usize,
                     rank: *rank,
                     log_loss: f64::from_bits(*log_loss),
                     brier: f64::from_bits(*brier),
                     confidence: f64::from_bits(*confidence),
+                    margin: f64::from_bits(*margin),
                     kept,
                 })
             }
@@ -160,7 +172,7 @@ impl Layout {
             Prediction::Label(class) => words.push(class as u64),
             Prediction::Number(value) => words.push(value.to_bits()),
             Prediction::Scores(it) => {
-                let numbers = [it.log_loss, it.brier, it.confidence].map(f64::to_bits);
+                let numbers = [it.log_loss, it.brier, it.confidence, it.margin].map(f64::to_bits);
                 words.extend([it.class as u64, it.rank]);
                 words.extend(numbers);
                 words.extend_from_slice(it.kept);
@@ -174,6 +186,6 @@ impl Layout {
     }
 
     fn model_width(&self, model: &ModelLayout) -> usize {
-        if model.is_scored { 5 + self.ranked_classes().len() } else { 1 }
+        if model.is_scored { 6 + self.ranked_classes().len() } else { 1 }
     }
 }

@@ -11,11 +11,6 @@ use crate::{
     spread::Spread,
 };
 
-/// The bins of the calibration error and the reliability curve: `(i/15, (i+1)/15]`, the first with 0.
-pub(crate) const CALIBRATION_BINS: usize = 15;
-/// The `k` of top-k accuracy.
-pub(crate) const TOP_K: [usize; 2] = [2, 3];
-
 /// The sums over rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tally {
@@ -47,12 +42,13 @@ pub(crate) struct ClassTally {
     pub(crate) predicted: Vec<Mass>,
     /// Rows whose scores are no probabilities.
     pub(crate) improper: u64,
-    /// Rows whose true class is among the first [`TOP_K`].
-    pub(crate) top: [Mass; TOP_K.len()],
+    /// Rows whose true class is among the first `k`, for each `k` of the layout.
+    pub(crate) top: Vec<Mass>,
     pub(crate) log_loss: Spread,
     pub(crate) brier: Spread,
     /// Confidence in the predicted class minus whether it is right.
     pub(crate) excess: Spread,
+    pub(crate) hinge: Spread,
     pub(crate) bins: Vec<Bin>,
 }
 
@@ -72,6 +68,10 @@ pub(crate) struct NumberTally {
     pub(crate) absolute: Spread,
     pub(crate) squared: Spread,
     pub(crate) percentage: Spread,
+    pub(crate) symmetric_percentage: Spread,
+    pub(crate) squared_logarithm: Spread,
+    /// Rows whose label or prediction has no `ln(1 + x)`.
+    pub(crate) no_logarithm: u64,
     #[serde(with = "modelwatch_sdk::report::float")]
     pub(crate) max_error: f64,
 }
@@ -93,7 +93,8 @@ impl Tally {
         let classes = ClassTally {
             hits: vec![Mass::default(); n_classes],
             predicted: vec![Mass::default(); n_classes],
-            bins: if n_classes > 0 { vec![Bin::default(); CALIBRATION_BINS] } else { Vec::new() },
+            top: vec![Mass::default(); layout.top_k.len()],
+            bins: vec![Bin::default(); layout.calibration_bins],
             ..ClassTally::default()
         };
         let model = ModelTally { classes, ..ModelTally::default() };
@@ -168,6 +169,14 @@ impl Tally {
             tally.squared.add(error * error, times, weight);
             // scikit-learn's guard against a label of 0.
             tally.percentage.add(error.abs() / label.abs().max(f64::EPSILON), times, weight);
+            // Both 0 is no error.
+            let size = (value.abs() + label.abs()).max(f64::MIN_POSITIVE);
+            tally.symmetric_percentage.add(2.0 * error.abs() / size, times, weight);
+            if value > -1.0 && label > -1.0 {
+                tally.squared_logarithm.add((value.ln_1p() - label.ln_1p()).powi(2), times, weight);
+            } else {
+                tally.no_logarithm += times;
+            }
             tally.max_error = tally.max_error.max(error.abs());
             seen[idx.min(1)] = Some(error.abs());
         }
@@ -197,11 +206,11 @@ impl Tally {
     /// Returns whether the sums have the sizes that `layout` asks for.
     pub(crate) fn fits(&self, layout: &Layout) -> bool {
         let n_classes = layout.classes.len();
-        let n_bins = if n_classes > 0 { CALIBRATION_BINS } else { 0 };
         let fits = |it: &ModelTally| {
             it.classes.hits.len() == n_classes
                 && it.classes.predicted.len() == n_classes
-                && it.classes.bins.len() == n_bins
+                && it.classes.bins.len() == layout.calibration_bins
+                && it.classes.top.len() == layout.top_k.len()
         };
         self.truth.len() == n_classes && self.models.len() == layout.models.len() && self.models.iter().all(fits)
     }
@@ -216,8 +225,11 @@ impl ClassTally {
     }
 
     fn add_scores(&mut self, layout: &Layout, label: usize, scores: &RowScores<'_>, times: u64, weight: f64) {
-        for (top, k) in self.top.iter_mut().zip(TOP_K) {
-            if scores.rank < k as u64 {
+        if layout.has_margin {
+            self.hinge.add((1.0 - scores.margin).max(0.0), times, weight);
+        }
+        for (top, &k) in self.top.iter_mut().zip(&layout.top_k) {
+            if scores.rank < k {
                 top.add(times, weight);
             }
         }
@@ -234,7 +246,7 @@ impl ClassTally {
         };
         self.excess.add(in_class - f64::from(u8::from(label == class)), times, weight);
         let added = times as f64 * weight;
-        let bin = &mut self.bins[bin_of(confidence)];
+        let bin = &mut self.bins[bin_of(confidence, layout.calibration_bins)];
         bin.rows.add(times, weight);
         bin.hits += if observed { added } else { 0.0 };
         bin.confidence += confidence * added;
@@ -248,6 +260,7 @@ impl ClassTally {
         self.log_loss.merge(&other.log_loss);
         self.brier.merge(&other.brier);
         self.excess.merge(&other.excess);
+        self.hinge.merge(&other.hinge);
         for (left, right) in self.bins.iter_mut().zip(&other.bins) {
             left.rows += right.rows;
             left.hits += right.hits;
@@ -263,6 +276,9 @@ impl NumberTally {
         self.absolute.merge(&other.absolute);
         self.squared.merge(&other.squared);
         self.percentage.merge(&other.percentage);
+        self.symmetric_percentage.merge(&other.symmetric_percentage);
+        self.squared_logarithm.merge(&other.squared_logarithm);
+        self.no_logarithm += other.no_logarithm;
         self.max_error = self.max_error.max(other.max_error);
     }
 }
@@ -284,15 +300,15 @@ fn add_all(left: &mut [Mass], right: &[Mass]) {
     }
 }
 
-/// Returns the bin `(i/b, (i+1)/b]` of a probability.
-fn bin_of(probability: f64) -> usize {
-    let edge = |idx: usize| idx as f64 / CALIBRATION_BINS as f64;
-    let mut idx = ((probability * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1);
+/// Returns the bin `(i/b, (i+1)/b]` of a probability, the first with 0.
+fn bin_of(probability: f64, n_bins: usize) -> usize {
+    let edge = |idx: usize| idx as f64 / n_bins as f64;
+    let mut idx = ((probability * n_bins as f64) as usize).min(n_bins - 1);
     // The product may round across an edge.
     while idx > 0 && probability <= edge(idx) {
         idx -= 1;
     }
-    while idx + 1 < CALIBRATION_BINS && probability > edge(idx + 1) {
+    while idx + 1 < n_bins && probability > edge(idx + 1) {
         idx += 1;
     }
     idx
@@ -305,7 +321,7 @@ mod tests {
     #[test]
     fn bins_are_closed_above() {
         for (probability, bin) in [(0.0, 0), (1.0 / 15.0, 0), (0.07, 1), (0.2, 2), (0.6, 8), (1.0, 14)] {
-            assert_eq!(bin_of(probability), bin, "{probability}");
+            assert_eq!(bin_of(probability, 15), bin, "{probability}");
         }
     }
 }

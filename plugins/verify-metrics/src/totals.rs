@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    magnitudes::Magnitudes,
     mass::Mass,
     row::{Layout, Prediction, RowScores},
     tally::Tally,
@@ -23,6 +24,8 @@ pub(crate) struct Totals {
     pub(crate) slices: BTreeMap<u64, Tally>,
     /// Per model and ranked class; only where not all rows are kept.
     pub(crate) histograms: Vec<Vec<ScoreHistogram>>,
+    /// Per model the absolute errors of a regression; only where not all rows are kept.
+    pub(crate) errors: Vec<Magnitudes>,
 }
 
 /// The weight of the scores of one class, of rows that have it as label and of others.
@@ -43,6 +46,11 @@ impl Totals {
             confusion: BTreeMap::new(),
             slices: BTreeMap::new(),
             histograms: layout.models.iter().map(|it| of_model(it.is_scored)).collect(),
+            errors: if with_histograms && layout.is_regression() {
+                vec![Magnitudes::default(); layout.models.len()]
+            } else {
+                Vec::new()
+            },
         }
     }
 
@@ -54,10 +62,16 @@ impl Totals {
                 self.slices.entry(key).or_insert_with(|| Tally::new(layout)).add(layout, words, times);
             }
         }
+        let weight = layout.weight(words);
         if layout.is_regression() {
+            for (model, errors) in self.errors.iter_mut().enumerate() {
+                if let Prediction::Number(value) = layout.prediction(words, model) {
+                    errors.add((value - Layout::label_number(words)).abs(), times as f64 * weight);
+                }
+            }
             return;
         }
-        let (label, weight) = (Layout::label_class(words), layout.weight(words));
+        let label = Layout::label_class(words);
         if let Prediction::Label(class) | Prediction::Scores(RowScores { class, .. }) = layout.prediction(words, 0) {
             self.confusion.entry((label * layout.classes.len() + class) as u64).or_default().add(times, weight);
         }
@@ -82,6 +96,7 @@ impl Totals {
         for (key, tally) in other.slices {
             self.slices.entry(key).or_insert_with(|| Tally::new(layout)).merge(&tally);
         }
+        self.errors.iter_mut().zip(other.errors).for_each(|(left, right)| left.merge(right));
         let pairs = self.histograms.iter_mut().flatten().zip(other.histograms.iter().flatten());
         for (left, right) in pairs {
             left.positive.iter_mut().zip(&right.positive).for_each(|(left, right)| *left += right);
@@ -95,6 +110,8 @@ impl Totals {
         let n_cells = (layout.classes.len() * layout.classes.len()) as u64;
         self.tally.fits(layout)
             && self.slices.values().all(|it| it.fits(layout))
+            && self.errors.len() == if layout.is_regression() { layout.models.len() } else { 0 }
+            && self.errors.iter().all(Magnitudes::is_valid)
             && self.confusion.keys().all(|&it| it < n_cells)
             && self.histograms.len() == layout.models.len()
             && self.histograms.iter().zip(&layout.models).all(|(it, model)| {

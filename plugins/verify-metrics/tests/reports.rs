@@ -93,6 +93,35 @@ fn beyond_the_budget_sums_take_over() {
 }
 
 #[test]
+fn beyond_the_budget_quantiles_and_areas_stay_within_their_stated_error() {
+    let n = 120_000;
+    let (labels, noise) = (random(n, 1), random(n, 2));
+    let predicted: Vec<f64> = labels.iter().zip(&noise).map(|(a, b)| a + b * b).collect();
+    let options = json!({"task": "regression", "intervals": {"replicates": 0}, "error_quantiles": [0.9]});
+    let report = run(&options, &Table::default().numbers(&labels).candidate(&predicted, 1));
+    let mut errors: Vec<f64> = labels.iter().zip(&predicted).map(|(a, b)| (b - a).abs()).collect();
+    errors.sort_by(f64::total_cmp);
+    let medae = f64::midpoint(errors[n / 2 - 1], errors[n / 2]);
+    assert!((value(&report, "medae", &[]) / medae - 1.0).abs() < 1.0 / 1024.0);
+    let high = value(&report, "absolute_error_quantile", &[("quantile", "0.9")]);
+    assert!((high / errors[n / 10 * 9] - 1.0).abs() < 1.1 / 1024.0);
+    assert!(report.gaps.iter().any(|it| it.why.contains("quantiles of errors are within")), "{:?}", report.gaps);
+
+    let truth: Vec<i64> = labels.iter().map(|&it| i64::from(it < 0.4)).collect();
+    let scores: Vec<f64> = truth.iter().zip(&noise).map(|(&label, it)| it * 0.7 + 0.3 * label as f64).collect();
+    let options = json!({"task": "binary", "intervals": {"replicates": 0}});
+    let report = run(&options, &Table::default().labels(&truth).candidate(&scores, 1));
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    let (mut below, mut above) = (0.0, 0.0);
+    order.iter().for_each(|&it| if truth[it] == 1 { above += below } else { below += 1.0 });
+    let gap = report.gaps.iter().find(|it| it.why.contains("metrics of ranks are of 4096 score bins")).unwrap();
+    let stated = gap.why.split("roc_auc within ").nth(1).unwrap().split([',', ' ']).next().unwrap();
+    let difference = (value(&report, "roc_auc", &[]) - above / below / (n as f64 - below)).abs();
+    assert!(difference <= stated.parse::<f64>().unwrap() && difference < 1e-4, "{difference}, stated {stated}");
+}
+
+#[test]
 fn damaged_states_are_refused() {
     let options = json!({"task": "binary"});
     let mut probe = open(&options);
@@ -188,8 +217,10 @@ fn whole_weights_are_repetitions() {
         let right = run(&options, &table(&repeated));
         assert_eq!(left.metrics.len(), right.metrics.len());
         for (left, right) in left.metrics.iter().zip(&right.metrics) {
-            // The tests of counts and the extremes look at rows, whatever they weigh.
-            if !["flips", "mcnemar", "max_error"].iter().any(|it| left.name.starts_with(it)) {
+            // The tests of counts and the extremes look at rows, whatever they weigh; pairs of classes have no weights.
+            let is_of_pairs = left.labels.contains_key("multi_class");
+            if !is_of_pairs && !["flips", "mcnemar", "max_error", "residual"].iter().any(|it| left.name.starts_with(it))
+            {
                 let is_close = (left.value - right.value).abs() <= 1e-12 * right.value.abs().max(1.0);
                 assert!(is_close || (left.value.is_nan() && right.value.is_nan()), "{left:?} {right:?}");
             }
@@ -401,5 +432,5 @@ fn figures_are_bounded() {
     assert!(matches!(&report.figures[0].data, FigureData::Table { rows, .. } if rows.len() == 20));
     let report = run(&json!({"task": "binary"}), &binary_table(60));
     let titles: Vec<_> = report.figures.iter().map(|it| it.title.as_str()).collect();
-    assert_eq!(titles, ["Confusion", "Reliability", "ROC curve", "Slices"]);
+    assert_eq!(titles, ["Confusion", "Reliability", "ROC curve", "Thresholds", "Slices"]);
 }

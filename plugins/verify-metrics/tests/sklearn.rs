@@ -48,21 +48,6 @@ enum Expected {
 const DIFFERENCES: &[(&str, &str, Expected, &str)] = &[
     ("*", "ece_count_10", Expected::Nothing, "bins of equal count depend on how ties are sorted"),
     ("*", "roc_curve_points", Expected::Nothing, "it describes scikit-learn's thinning of the curve, not the model"),
-    ("*", "precision_micro", Expected::Nothing, "not reported yet"),
-    ("*", "recall_micro", Expected::Nothing, "not reported yet"),
-    ("*", "f1_micro", Expected::Nothing, "not reported yet"),
-    ("*", "ks_statistic_pos_neg", Expected::Nothing, "not reported yet"),
-    ("*", "gini", Expected::Nothing, "not reported yet"),
-    ("*", "ece_width_10", Expected::Nothing, "not reported yet"),
-    ("*", "roc_auc_ovo_macro", Expected::Nothing, "not reported yet"),
-    ("*", "msle", Expected::Nothing, "not reported yet"),
-    ("*", "pinball_0.9", Expected::Nothing, "not reported yet"),
-    ("bin_*", "precision_macro", Expected::Nothing, "not reported yet"),
-    ("bin_*", "recall_macro", Expected::Nothing, "not reported yet"),
-    ("bin_*", "f1_macro", Expected::Nothing, "not reported yet"),
-    ("bin_*", "precision_weighted", Expected::Nothing, "not reported yet"),
-    ("bin_*", "recall_weighted", Expected::Nothing, "not reported yet"),
-    ("bin_*", "f1_weighted", Expected::Nothing, "not reported yet"),
     ("bin_nan_score", "confusion", Expected::Nothing, "the picture counts the rows that have a prediction"),
     (
         "bin_nan_score",
@@ -101,6 +86,14 @@ fn ours(key: &str) -> Ours {
         "precision_weighted" => Metric("precision", &[("average", "weighted")]),
         "recall_weighted" => Metric("recall", &[("average", "weighted")]),
         "f1_weighted" => Metric("f1", &[("average", "weighted")]),
+        "precision_micro" => Metric("precision", &[("average", "micro")]),
+        "recall_micro" => Metric("recall", &[("average", "micro")]),
+        "f1_micro" => Metric("f1", &[("average", "micro")]),
+        "gini" => Metric("gini", &[]),
+        "ks_statistic_pos_neg" => Metric("ks_statistic", &[]),
+        "msle" => Metric("msle", &[]),
+        "pinball_0.9" => Metric("pinball_loss", &[("quantile", "0.9")]),
+        "roc_auc_ovo_macro" => Metric("roc_auc", &[("average", "macro"), ("multi_class", "ovo")]),
         "mcc" => Metric("mcc", &[]),
         "cohen_kappa" => Metric("cohen_kappa", &[]),
         "roc_auc" => Metric("roc_auc", &[]),
@@ -108,7 +101,7 @@ fn ours(key: &str) -> Ours {
         "average_precision" => Metric("average_precision", &[]),
         "log_loss" | "log_loss_labels01" => Metric("log_loss", &[]),
         "brier" | "brier_multiclass_sum" => Metric("brier", &[]),
-        "ece_width_15" | "ece_top_label_width_15" => Metric("ece", &[]),
+        "ece_width_10" | "ece_width_15" | "ece_top_label_width_15" => Metric("ece", &[]),
         "top2_accuracy" => Metric("top_k_accuracy", &[("k", "2")]),
         "mae" => Metric("mae", &[]),
         "mse" => Metric("mse", &[]),
@@ -164,25 +157,30 @@ fn every_metric_of_every_case_is_scikit_learns_or_a_listed_difference() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// The reports on one case: with its weights, if it has some, and without.
+/// The reports on one case: with its weights, if it has some, without, and with ten bins of calibration.
 struct Reports {
     weighted: Report,
     plain: Report,
+    ten_bins: Report,
 }
 
 impl Reports {
     fn of(case: &str, task: &str) -> Self {
-        let report = |has_weights: bool| {
-            let (options, table) = probe_input(case, task, has_weights);
+        let report = |has_weights: bool, bins: u32| {
+            let (mut options, table) = probe_input(case, task, has_weights);
+            options["calibration_bins"] = json!(bins);
             run_cut(&options, &table.batch(), 3, 97)
         };
-        Self { weighted: report(true), plain: report(false) }
+        Self { weighted: report(true, 15), plain: report(false, 15), ten_bins: report(false, 10) }
     }
 
     fn get(&self, key: &str) -> Vec<f64> {
         // The expectations of these count every row once, whatever it weighs.
-        let is_plain = key.starts_with("ece_") || key.starts_with("ks_");
-        let report = if is_plain { &self.plain } else { &self.weighted };
+        let report = match key {
+            "ece_width_10" => &self.ten_bins,
+            it if it.starts_with("ece_") || it.starts_with("ks_") => &self.plain,
+            _ => &self.weighted,
+        };
         match ours(key) {
             Ours::Metric(name, labels) => {
                 find(report, MetricRole::Candidate, name, labels).map(|it| it.value).into_iter().collect()
@@ -201,7 +199,7 @@ fn probe_input(case: &str, task: &str, has_weights: bool) -> (Value, Table) {
         Some(weights) => table.with("w", &[Use::Weight], weights.clone()),
         None => table,
     };
-    let mut options = json!({"task": task, "intervals": {"replicates": 0}});
+    let mut options = json!({"task": task, "intervals": {"replicates": 0}, "pinball_quantiles": [0.9]});
     let mut predictions = columns["y_pred"].clone();
     if task == "binary" {
         let is_signed = texts(columns["y_true"].as_ref()).unwrap().iter().flatten().any(|it| it == "-1");

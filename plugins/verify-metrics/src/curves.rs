@@ -1,0 +1,212 @@
+//! Metrics of how scores rank two kinds of rows: areas under curves, and points on them.
+//!
+//! All take the weight of positive and negative rows at each distinct score. Of a histogram the true
+//! value lies between those of two orders within each bin: see [`error`].
+
+use crate::totals::ScoreHistogram;
+
+/// The weight of positive and of negative rows at each distinct score, in ascending order of scores.
+pub(crate) type Groups = Vec<(f64, f64)>;
+
+/// Returns the groups of a histogram.
+pub(crate) fn histogram_groups(histogram: &ScoreHistogram) -> Groups {
+    histogram.positive.iter().copied().zip(histogram.negative.iter().copied()).collect()
+}
+
+/// Returns the probability that a positive row scores above a negative one, ties counting half
+/// (Hanley & McNeil 1982); NaN without positive or without negative rows.
+pub(crate) fn roc_auc(groups: &[(f64, f64)]) -> f64 {
+    let (mut above, mut positives, mut negatives) = (0.0, 0.0, 0.0);
+    for &(positive, negative) in groups {
+        above += positive * (negatives + negative / 2.0);
+        positives += positive;
+        negatives += negative;
+    }
+    above / (positives * negatives)
+}
+
+/// Returns the average precision `Σ (R_i - R_{i-1}) P_i` over descending scores; NaN without
+/// positive rows.
+pub(crate) fn average_precision(groups: &[(f64, f64)]) -> f64 {
+    let (mut hits, mut sum) = (0.0, 0.0);
+    for it in sweep(groups) {
+        sum += (it.hits - hits) * it.precision();
+        hits = it.hits;
+    }
+    sum / hits
+}
+
+/// Returns the area under the precision-recall curve by the trapezoid rule, from precision 1 at recall 0
+/// (scikit-learn's `auc` of its `precision_recall_curve`). It is too high where few scores are distinct (Davis &
+/// Goadrich 2006): the average precision is the metric to judge by.
+pub(crate) fn pr_auc(groups: &[(f64, f64)]) -> f64 {
+    let (mut hits, mut precision, mut sum) = (0.0, 1.0, 0.0);
+    for it in sweep(groups) {
+        sum += (it.hits - hits) * (it.precision() + precision) / 2.0;
+        (hits, precision) = (it.hits, it.precision());
+    }
+    sum / hits
+}
+
+/// Returns the greatest distance between the distributions of the scores of positive and of negative rows
+/// (Kolmogorov & Smirnov), which is also the greatest `TPR - FPR`.
+pub(crate) fn ks(groups: &[(f64, f64)]) -> f64 {
+    let (positives, negatives) = totals(groups);
+    if positives == 0.0 || negatives == 0.0 {
+        return f64::NAN;
+    }
+    sweep(groups).map(|it| (it.hits / positives - it.alarms / negatives).abs()).fold(0.0, f64::max)
+}
+
+/// Returns how much more frequent positive rows are among the `share` of rows with the highest scores than among
+/// all (Berry & Linoff 1999); rows of one score are taken in equal parts.
+pub(crate) fn lift(groups: &[(f64, f64)], share: f64) -> f64 {
+    let (positives, negatives) = totals(groups);
+    let wanted = share * (positives + negatives);
+    let (mut hits, mut left) = (0.0, wanted);
+    for &(positive, negative) in groups.iter().rev() {
+        let all = positive + negative;
+        if all > 0.0 {
+            let taken = (left / all).min(1.0);
+            hits += positive * taken;
+            left -= all * taken;
+        }
+    }
+    if positives == 0.0 { f64::NAN } else { hits / wanted / (positives / (positives + negatives)) }
+}
+
+/// Returns the greatest precision of a threshold whose recall is at least `level`; NaN without positive rows.
+pub(crate) fn precision_at_recall(groups: &[(f64, f64)], level: f64) -> f64 {
+    let positives = totals(groups).0;
+    // The order of summation must not lose a recall of 1.
+    let enough = level * positives * (1.0 - 1e-12);
+    let found = sweep(groups).filter(|it| it.hits >= enough).map(Point::precision).fold(0.0, f64::max);
+    if positives == 0.0 { f64::NAN } else { found }
+}
+
+/// Returns the greatest recall of a threshold whose precision is at least `level`, 0 where there is none; NaN
+/// without positive rows.
+pub(crate) fn recall_at_precision(groups: &[(f64, f64)], level: f64) -> f64 {
+    let positives = totals(groups).0;
+    let found = sweep(groups).filter(|it| it.precision() >= level).map(|it| it.hits).fold(0.0, f64::max);
+    if positives == 0.0 { f64::NAN } else { (found / positives).min(1.0) }
+}
+
+/// Returns how far a metric of a histogram's groups can be from that of the scores.
+///
+/// The true order of the rows within a bin is unknown. All metrics here are greatest where the positive rows of
+/// each bin score highest, and least where they score lowest; ties lie between.
+pub(crate) fn error(groups: &[(f64, f64)], metric: impl Fn(&[(f64, f64)]) -> f64) -> f64 {
+    let split = |is_best: bool| -> Groups {
+        let halves = |&(positive, negative): &(f64, f64)| {
+            if is_best { [(0.0, negative), (positive, 0.0)] } else { [(positive, 0.0), (0.0, negative)] }
+        };
+        groups.iter().flat_map(halves).collect()
+    };
+    let value = metric(groups);
+    (metric(&split(true)) - value).abs().max((metric(&split(false)) - value).abs())
+}
+
+/// Returns the true positive rate at the given ascending false positive rates.
+pub(crate) fn roc_curve(groups: &[(f64, f64)], rates: &[f64]) -> Vec<f64> {
+    let (positives, negatives) = totals(groups);
+    let mut points = vec![(0.0, 0.0)];
+    points.extend(sweep(groups).map(|it| (it.alarms / negatives, it.hits / positives)));
+    let at = |rate: f64| {
+        let after = points.partition_point(|it| it.0 <= rate);
+        let (x0, y0) = points[after.max(1) - 1];
+        points.get(after).map_or(1.0, |&(x1, y1)| y0 + (y1 - y0) * (rate - x0) / (x1 - x0))
+    };
+    rates.iter().map(|&it| at(it)).collect()
+}
+
+/// What a threshold finds.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    hits: f64,
+    alarms: f64,
+}
+
+impl Point {
+    fn precision(self) -> f64 {
+        self.hits / (self.hits + self.alarms)
+    }
+}
+
+/// Returns what each distinct score finds as a threshold, from the highest on.
+fn sweep(groups: &[(f64, f64)]) -> impl Iterator<Item = Point> {
+    let mut sums = Point { hits: 0.0, alarms: 0.0 };
+    groups.iter().rev().filter_map(move |&(positive, negative)| {
+        sums.hits += positive;
+        sums.alarms += negative;
+        (positive > 0.0 || negative > 0.0).then_some(sums)
+    })
+}
+
+fn totals(groups: &[(f64, f64)]) -> (f64, f64) {
+    // From the highest on, as the sweep does, so that the last recall is 1.
+    groups.iter().rev().fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scores 0.1 (negative), 0.4 (one of each), 0.8 (positive).
+    const GROUPS: [(f64, f64); 3] = [(0.0, 1.0), (1.0, 1.0), (1.0, 0.0)];
+
+    #[test]
+    fn ties_count_half() {
+        assert_eq!(roc_auc(&GROUPS), 3.5 / 4.0);
+        assert_eq!(average_precision(&GROUPS), 0.5 + 0.5 * 2.0 / 3.0);
+        assert_eq!(pr_auc(&GROUPS), 0.5 + 0.5 * (1.0 + 2.0 / 3.0) / 2.0);
+        assert_eq!(ks(&GROUPS), 0.5);
+        assert_eq!(roc_curve(&GROUPS, &[0.0, 0.25, 0.5, 1.0]), [0.5, 0.75, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn points_on_the_curve() {
+        assert_eq!((precision_at_recall(&GROUPS, 0.5), precision_at_recall(&GROUPS, 0.51)), (1.0, 2.0 / 3.0));
+        assert_eq!((recall_at_precision(&GROUPS, 1.0), recall_at_precision(&GROUPS, 0.6)), (0.5, 1.0));
+        assert_eq!(recall_at_precision(&[(1.0, 0.0), (0.0, 1.0)], 0.9), 0.0);
+        // The upper quarter is the positive at 0.8; the upper half has half of the tied pair besides.
+        assert_eq!((lift(&GROUPS, 0.25), lift(&GROUPS, 0.5), lift(&GROUPS, 1.0)), (2.0, 1.5, 1.0));
+    }
+
+    #[test]
+    fn one_class_is_undefined() {
+        let positives = [(1.0, 0.0), (1.0, 0.0)];
+        assert!(roc_auc(&positives).is_nan() && ks(&positives).is_nan());
+        assert_eq!((average_precision(&positives), pr_auc(&positives)), (1.0, 1.0));
+        let metrics: [fn(&[(f64, f64)]) -> f64; 5] = [
+            average_precision,
+            pr_auc,
+            |it| lift(it, 0.1),
+            |it| precision_at_recall(it, 0.9),
+            |it| recall_at_precision(it, 0.9),
+        ];
+        for metric in metrics {
+            assert!(metric(&[(0.0, 1.0)]).is_nan() && metric(&[]).is_nan());
+        }
+    }
+
+    #[test]
+    fn bins_bound_the_error() {
+        let fine: Groups = (0..64).map(|it| (f64::from(it * 7 % 11), f64::from((64 - it) * 5 % 13))).collect();
+        let coarse: Groups =
+            fine.chunks(8).map(|it| it.iter().fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1))).collect();
+        let metrics: [fn(&[(f64, f64)]) -> f64; 7] = [
+            roc_auc,
+            average_precision,
+            pr_auc,
+            ks,
+            |it| lift(it, 0.1),
+            |it| precision_at_recall(it, 0.9),
+            |it| recall_at_precision(it, 0.55),
+        ];
+        for (nth, metric) in metrics.into_iter().enumerate() {
+            let bound = error(&coarse, metric);
+            assert!((metric(&fine) - metric(&coarse)).abs() <= bound && bound > 0.0, "{nth}: {bound}");
+        }
+    }
+}

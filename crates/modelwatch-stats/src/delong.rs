@@ -1,54 +1,71 @@
-//! The variance of areas under the ROC curve, of one score and of two on the same rows.
+//! The variance of areas under the ROC curve, of one score and of two on the same rows; not for rows with weights.
 //!
 //! The method is that of DeLong, DeLong & Clarke-Pearson (1988), computed from ranks as Sun & Xu (2014) do.
 
 use crate::error::{Reason, Undefined};
 use crate::intervals::{Interval, two_sided_z};
 
+/// A score, whether its rows are positive, and how many rows have it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// The score.
+    pub score: f64,
+    /// Whether the rows are positive.
+    pub is_positive: bool,
+    /// How many rows there are.
+    pub count: u64,
+}
+
 /// How far each row of a class is above the rows of the other: the placements of one score.
 ///
 /// ```
-/// use modelwatch_stats::delong::Placements;
+/// use modelwatch_stats::delong::{Placements, Scored};
 ///
-/// // Positives 0.35 and 0.8, negatives 0.1 and 0.4.
-/// let placements = Placements::new(&[(0.35, true), (0.8, true), (0.1, false), (0.4, false)]).unwrap();
+/// let rows = [(0.35, true), (0.8, true), (0.1, false), (0.4, false)];
+/// let rows = rows.map(|(score, is_positive)| Scored { score, is_positive, count: 1 });
+/// let placements = Placements::new(&rows).unwrap();
 /// assert_eq!(placements.area(), 0.75);
 /// // Placements ½, 1 of positives and 1, ½ of negatives: 0.125 / 2 + 0.125 / 2.
 /// assert_eq!(placements.variance(), Ok(0.125));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placements {
-    /// Per row, in the order given.
-    rows: Vec<(f64, bool)>,
+    /// Per row, in the order given, with the number of such rows.
+    rows: Vec<(f64, bool, f64)>,
     n_positive: f64,
     n_negative: f64,
     area: f64,
 }
 
 impl Placements {
-    /// Returns the placements of rows with their scores and whether they are positive.
+    /// Returns the placements of rows.
     ///
     /// Undefined if a class is missing, and for a NaN.
-    pub fn new(scores: &[(f64, bool)]) -> Result<Self, Undefined> {
-        if scores.iter().any(|it| it.0.is_nan()) {
+    pub fn new(scores: &[Scored]) -> Result<Self, Undefined> {
+        if scores.iter().any(|it| it.score.is_nan()) {
             return Err(Undefined::new(Reason::NotANumber));
         }
-        let n_positive = scores.iter().filter(|it| it.1).count() as f64;
-        let n_negative = scores.len() as f64 - n_positive;
+        let count = |is_positive: bool| {
+            scores.iter().filter(|it| it.is_positive == is_positive).map(|it| it.count as f64).sum::<f64>()
+        };
+        let (n_positive, n_negative) = (count(true), count(false));
         if n_positive == 0.0 || n_negative == 0.0 {
-            return Err(Undefined::new(if scores.is_empty() { Reason::Empty } else { Reason::OneClass }));
+            return Err(Undefined::new(if n_positive == n_negative { Reason::Empty } else { Reason::OneClass }));
         }
         let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|&left, &right| scores[left].0.total_cmp(&scores[right].0));
-        let mut rows = vec![(0.0, false); scores.len()];
+        order.sort_by(|&left, &right| scores[left].score.total_cmp(&scores[right].score));
+        let mut rows = vec![(0.0, false, 0.0); scores.len()];
         let (mut positives, mut negatives, mut area) = (0.0, 0.0, 0.0);
-        for run in order.chunk_by(|&left, &right| scores[left].0 == scores[right].0) {
-            let positive = run.iter().filter(|&&it| scores[it].1).count() as f64;
-            let negative = run.len() as f64 - positive;
+        for run in order.chunk_by(|&left, &right| scores[left].score == scores[right].score) {
+            let (mut positive, mut negative) = (0.0, 0.0);
+            for it in run.iter().map(|&it| scores[it]) {
+                *(if it.is_positive { &mut positive } else { &mut negative }) += it.count as f64;
+            }
             let above = (negatives + negative / 2.0) / n_negative;
             let below = 1.0 - (positives + positive / 2.0) / n_positive;
             for &row in run {
-                rows[row] = if scores[row].1 { (above, true) } else { (below, false) };
+                let it = scores[row];
+                rows[row] = (if it.is_positive { above } else { below }, it.is_positive, it.count as f64);
             }
             area += positive * above;
             positives += positive;
@@ -71,7 +88,8 @@ impl Placements {
     ///
     /// Undefined for fewer than two rows of a class, and for other rows.
     pub fn covariance(&self, other: &Self) -> Result<f64, Undefined> {
-        let is_same = self.rows.len() == other.rows.len() && self.rows.iter().zip(&other.rows).all(|(a, b)| a.1 == b.1);
+        let is_same = self.rows.len() == other.rows.len()
+            && self.rows.iter().zip(&other.rows).all(|(a, b)| (a.1, a.2) == (b.1, b.2));
         if !is_same {
             return Err(Undefined::new(Reason::LengthMismatch));
         }
@@ -80,61 +98,62 @@ impl Placements {
         }
         let (mut positive, mut negative) = (0.0, 0.0);
         for (left, right) in self.rows.iter().zip(&other.rows) {
-            let product = (left.0 - self.area) * (right.0 - other.area);
+            let product = left.2 * (left.0 - self.area) * (right.0 - other.area);
             if left.1 { positive += product } else { negative += product }
         }
         Ok(positive / (self.n_positive - 1.0) / self.n_positive + negative / (self.n_negative - 1.0) / self.n_negative)
     }
 
-    /// Returns the interval of the area, symmetric on the scale of its logit, which keeps its level for few rows and
-    /// areas near 1 (Qin & Hotilovac 2008).
-    ///
-    /// Of an area of 0 or 1, and of any variance of 0, it is the interval of Hanley & McNeil's (1982) variance for
-    /// the area `1 - 1 / (2 m)`, `m` being the number of rows of the smaller class: there the estimate is of no use.
+    /// Returns the interval of the area; see [`area_interval`].
     ///
     /// ```
-    /// use modelwatch_stats::delong::Placements;
+    /// use modelwatch_stats::delong::{Placements, Scored};
     ///
-    /// let rows: Vec<(f64, bool)> = (0..20).map(|it| (f64::from(it * 7 % 20), it % 2 == 0 || it > 16)).collect();
+    /// let rows: Vec<Scored> =
+    ///     (0..20).map(|it| Scored { score: f64::from(it * 7 % 20), is_positive: it % 2 == 0, count: 1 }).collect();
     /// let placements = Placements::new(&rows).unwrap();
     /// let interval = placements.interval(0.95).unwrap();
     /// assert!(0.0 < interval.low && interval.low < placements.area() && placements.area() < interval.high);
     /// ```
     pub fn interval(&self, level: f64) -> Result<Interval, Undefined> {
-        self.shrunk_interval(level, 1.0)
+        area_interval(self.area, self.variance()?, (self.n_positive, self.n_negative), level)
     }
 
-    /// Returns [`Placements::interval`] with the variance multiplied by `share`, for rows that are a sample of more.
-    pub fn shrunk_interval(&self, level: f64, share: f64) -> Result<Interval, Undefined> {
-        let z = two_sided_z(level)?;
-        let variance = self.variance()? * share;
-        if variance > 0.0 && self.area > 0.0 && self.area < 1.0 {
-            let (low, high) = on_logits(self.area, variance, z);
-            return Ok(Interval { low, high, level });
-        }
-        let step = 0.5 / self.n_positive.min(self.n_negative);
-        let area = self.area.clamp(step, 1.0 - step);
-        let (low, high) = on_logits(area, hanley_mcneil(area, self.n_positive, self.n_negative) * share, z);
-        Ok(Interval { low: low.min(self.area), high: high.max(self.area), level })
-    }
-
-    /// Returns the interval of the difference of two areas on the same rows, first minus second.
+    /// Returns the variance of the difference of two areas on the same rows.
     ///
     /// ```
-    /// use modelwatch_stats::delong::Placements;
+    /// use modelwatch_stats::delong::{Placements, Scored};
     ///
-    /// let rows: Vec<(f64, bool)> = (0..20).map(|it| (f64::from(it * 7 % 20), it % 3 == 0)).collect();
+    /// let rows: Vec<Scored> =
+    ///     (0..20).map(|it| Scored { score: f64::from(it * 7 % 20), is_positive: it % 3 == 0, count: 1 }).collect();
     /// let placements = Placements::new(&rows).unwrap();
-    /// let interval = placements.difference_interval(&placements, 0.95, 1.0).unwrap();
-    /// assert_eq!((interval.low, interval.high), (0.0, 0.0));
+    /// assert_eq!(placements.difference_variance(&placements), Ok(0.0));
     /// ```
-    pub fn difference_interval(&self, other: &Self, level: f64, share: f64) -> Result<Interval, Undefined> {
-        let z = two_sided_z(level)?;
-        // Rounding may leave a negative variance where the scores agree.
-        let variance = (self.variance()? + other.variance()? - 2.0 * self.covariance(other)?).max(0.0) * share;
-        let (difference, half) = (self.area - other.area, z * variance.sqrt());
-        Ok(Interval { low: (difference - half).max(-1.0), high: (difference + half).min(1.0), level })
+    pub fn difference_variance(&self, other: &Self) -> Result<f64, Undefined> {
+        let variance = self.variance()? + other.variance()? - 2.0 * self.covariance(other)?;
+        // Rounding may leave a negative number where the scores agree.
+        Ok(variance.max(0.0))
     }
+}
+
+/// Returns the interval of an area with its variance, symmetric on the scale of its logit, which keeps its level for few
+/// rows and areas near 1 (Qin & Hotilovac 2008). `n` is the number of positive and of negative rows.
+///
+/// Of an area of 0 or 1, and of a variance of 0, it rests on Hanley & McNeil's variance (1982) of the area `1 - 1 / (2 m)`, `m`
+/// being the number of rows of the smaller class: there the estimated variance is of no use.
+pub fn area_interval(area: f64, variance: f64, n: (f64, f64), level: f64) -> Result<Interval, Undefined> {
+    let z = two_sided_z(level)?;
+    if !(0.0..=1.0).contains(&area) || variance.is_nan() {
+        return Err(Undefined::new(Reason::OutOfRange));
+    }
+    if variance > 0.0 && area > 0.0 && area < 1.0 {
+        let (low, high) = on_logits(area, variance, z);
+        return Ok(Interval { low, high, level });
+    }
+    let step = 0.5 / n.0.min(n.1);
+    let inner = area.clamp(step, 1.0 - step);
+    let (low, high) = on_logits(inner, hanley_mcneil(inner, n.0, n.1), z);
+    Ok(Interval { low: low.min(area), high: high.max(area), level })
 }
 
 fn on_logits(area: f64, variance: f64, z: f64) -> (f64, f64) {
@@ -155,19 +174,33 @@ fn hanley_mcneil(area: f64, n_positive: f64, n_negative: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn rows(rows: &[(f64, bool)]) -> Vec<Scored> {
+        rows.iter().map(|&(score, is_positive)| Scored { score, is_positive, count: 1 }).collect()
+    }
+
     fn placements(positives: &[f64], negatives: &[f64]) -> Placements {
-        let rows = positives.iter().map(|&it| (it, true)).chain(negatives.iter().map(|&it| (it, false)));
-        Placements::new(&rows.collect::<Vec<_>>()).unwrap()
+        let all = positives.iter().map(|&it| (it, true)).chain(negatives.iter().map(|&it| (it, false)));
+        Placements::new(&rows(&all.collect::<Vec<_>>())).unwrap()
     }
 
     #[test]
     fn too_little_and_bad_input_is_undefined() {
-        assert_eq!(Placements::new(&[(0.1, true)]), Err(Undefined::new(Reason::OneClass)));
+        assert_eq!(Placements::new(&rows(&[(0.1, true)])), Err(Undefined::new(Reason::OneClass)));
         assert_eq!(Placements::new(&[]), Err(Undefined::new(Reason::Empty)));
-        assert_eq!(Placements::new(&[(f64::NAN, true), (0.1, false)]), Err(Undefined::new(Reason::NotANumber)));
+        assert_eq!(Placements::new(&rows(&[(f64::NAN, true), (0.1, false)])), Err(Undefined::new(Reason::NotANumber)));
         assert_eq!(placements(&[0.3], &[0.1, 0.2]).variance(), Err(Undefined::new(Reason::TooFew)));
         let (left, right) = (placements(&[0.3, 0.4], &[0.1, 0.2]), placements(&[0.3, 0.4, 0.5], &[0.1, 0.2]));
         assert_eq!(left.covariance(&right), Err(Undefined::new(Reason::LengthMismatch)));
+    }
+
+    #[test]
+    fn counts_are_repetitions() {
+        let once = rows(&[(0.3, true), (0.3, true), (0.2, false), (0.9, false), (0.9, false), (0.8, true)]);
+        let counted = [(0.3, true, 2), (0.2, false, 1), (0.9, false, 2), (0.8, true, 1)];
+        let counted = counted.map(|(score, is_positive, count)| Scored { score, is_positive, count });
+        let (left, right) = (Placements::new(&once).unwrap(), Placements::new(&counted).unwrap());
+        assert!((left.area() - right.area()).abs() < 1e-15);
+        assert!((left.variance().unwrap() - right.variance().unwrap()).abs() < 1e-15);
     }
 
     #[test]
@@ -181,7 +214,15 @@ mod tests {
     #[test]
     fn the_variance_is_that_of_the_pairs() {
         let (positives, negatives) = ([0.3, 0.5, 0.5, 0.9], [0.1, 0.5, 0.4]);
-        let wins = |p: f64, n: f64| if p > n { 1.0 } else if p == n { 0.5 } else { 0.0 };
+        let wins = |p: f64, n: f64| {
+            if p > n {
+                1.0
+            } else if p == n {
+                0.5
+            } else {
+                0.0
+            }
+        };
         let spread = |values: Vec<f64>| {
             let n = values.len() as f64;
             let mean = values.iter().sum::<f64>() / n;

@@ -17,6 +17,7 @@ pub mod bootstrap;
 pub mod categories;
 pub mod change;
 pub mod classification;
+pub mod delong;
 pub mod intervals;
 pub mod moments;
 pub mod multiple;

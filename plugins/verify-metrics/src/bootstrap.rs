@@ -1,15 +1,16 @@
-//! The Poisson bootstrap over the kept rows.
+//! The Poisson bootstrap over the kept rows, and the jackknife in its place.
 //!
 //! A replicate counts each row as often as a Poisson(1) draw says, the same for both models, so that differences
 //! are paired. The draw is a function of the seed, the replicate, the row's content and its number
 //! among rows of the same content: neither order nor partitions matter, and no id column is needed.
 
 use modelwatch_sdk::{Host, Result, report::Interval};
-use modelwatch_stats::bootstrap::{percentile_interval, poisson_weight};
+use modelwatch_stats::bootstrap::{expanded_percentile_interval, jackknife_interval, poisson_weight, row_key};
 
 use crate::{
-    config::Settings,
+    config::{Intervals, Method, Settings},
     curves::{self, Groups},
+    mass::Mass,
     measure::{Areas, Measure},
     ranking::Ranked,
     row::{Layout, Prediction, RowScores},
@@ -21,6 +22,9 @@ use crate::{
 const MANY: u64 = 64;
 /// The share of replicates in which a metric must exist for an interval.
 const MIN_SHARE: f64 = 0.9;
+
+/// The buckets of the jackknife, as in TensorFlow Model Analysis.
+const BUCKETS: usize = 20;
 
 /// The kept rows, prepared to be weighed again and again.
 pub(crate) struct Rows<'a> {
@@ -41,6 +45,9 @@ pub(crate) struct Replicates {
     centers: Vec<[f64; 2]>,
     /// By how much intervals shrink because there are more rows than are kept; none for 1.
     shrink: Option<f64>,
+    /// The effective number of kept rows.
+    effective: f64,
+    method: Method,
 }
 
 impl<'a> Rows<'a> {
@@ -128,21 +135,34 @@ impl<'a> Rows<'a> {
         settings: &Settings,
         host: &dyn Host,
     ) -> Result<Replicates> {
-        let mut values = vec![Vec::with_capacity(settings.intervals.replicates as usize); measures.len()];
-        for replicate in 0..settings.intervals.replicates {
+        let Intervals { method, replicates, seed } = settings.intervals;
+        let left_out: Vec<[u64; BUCKETS]> = match method {
+            Method::Bootstrap => Vec::new(),
+            Method::Jackknife => self.rows.iter().map(|it| buckets(seed, it.0, it.2)).collect(),
+        };
+        let n_replicates = if method == Method::Jackknife { BUCKETS as u32 } else { replicates };
+        let mut values = vec![Vec::with_capacity(n_replicates as usize); measures.len()];
+        for replicate in 0..n_replicates {
             if host.is_cancelled() {
                 return Err(host.cancelled());
             }
-            let draw = |it: &(u64, &[u64], u64)| draw(settings.intervals.seed, replicate, it.0, it.2);
-            let draws: Vec<u64> = self.rows.iter().map(draw).collect();
-            for (values, value) in values.iter_mut().zip(self.values(measures, &draws)) {
+            let times: Vec<u64> = match method {
+                Method::Bootstrap => self.rows.iter().map(|it| draw(seed, replicate, it.0, it.2)).collect(),
+                Method::Jackknife => {
+                    self.rows.iter().zip(&left_out).map(|(it, out)| it.2 - out[replicate as usize]).collect()
+                }
+            };
+            for (values, value) in values.iter_mut().zip(self.values(measures, &times)) {
                 values.push(value);
             }
         }
         let counts: Vec<u64> = self.rows.iter().map(|it| it.2).collect();
         let n_kept = self.n();
         let shrink = (n_kept < n).then(|| (n_kept as f64 / n as f64).sqrt());
-        Ok(Replicates { values, centers: self.values(measures, &counts), shrink })
+        let mut mass = Mass::default();
+        self.rows.iter().zip(&self.weights).for_each(|(it, &weight)| mass.add(it.2, weight));
+        let centers = self.values(measures, &counts);
+        Ok(Replicates { values, centers, shrink, effective: mass.effective(), method })
     }
 
     fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<[f64; 2]> {
@@ -202,7 +222,7 @@ pub(crate) fn of_groups(measure: Measure, groups: &[Groups]) -> f64 {
 }
 
 impl Replicates {
-    /// Returns the percentile interval of a function of the values of the `nth` metric.
+    /// Returns the interval of a function of the values of the `nth` metric.
     ///
     /// Where not all rows are kept it is the interval of the kept ones, moved to `value` and shrunk by
     /// the root of their share.
@@ -215,10 +235,15 @@ impl Replicates {
     ) -> Option<Interval> {
         let all = &self.values[nth];
         let defined: Vec<f64> = all.iter().map(|&it| of(it)).filter(|it| it.is_finite()).collect();
-        if !value.is_finite() || (defined.len() as f64) < MIN_SHARE * all.len() as f64 {
+        let least = if self.method == Method::Jackknife { 1.0 } else { MIN_SHARE };
+        if !value.is_finite() || (defined.len() as f64) < least * all.len() as f64 {
             return None;
         }
-        let found = percentile_interval(&defined, level).ok()?;
+        let found = match self.method {
+            Method::Bootstrap => expanded_percentile_interval(&defined, self.effective, level),
+            Method::Jackknife => jackknife_interval(of(self.centers[nth]), &defined, level),
+        };
+        let found = found.ok()?;
         let (low, high) = match self.shrink {
             None => (found.low, found.high),
             Some(shrink) => {
@@ -228,6 +253,19 @@ impl Replicates {
         };
         (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
     }
+}
+
+/// Returns how many of `count` rows of one content are in each bucket of the jackknife.
+fn buckets(seed: u64, hash: u64, count: u64) -> [u64; BUCKETS] {
+    let mut res = [0; BUCKETS];
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&hash.to_le_bytes());
+    for nth in 0..count {
+        bytes[16..].copy_from_slice(&nth.to_le_bytes());
+        res[(row_key(&bytes) % BUCKETS as u64) as usize] += 1;
+    }
+    res
 }
 
 fn ranks(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Vec<Ranked> {
@@ -272,6 +310,15 @@ fn draw(seed: u64, replicate: u32, hash: u64, count: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_row_is_in_one_bucket() {
+        for (hash, count) in [(3, 1), (4, 19), (5, 10_000)] {
+            let found = buckets(7, hash, count);
+            assert_eq!(found.iter().sum::<u64>(), count);
+            assert!(count < 1000 || found.iter().all(|it| (400..600).contains(it)), "{found:?}");
+        }
+    }
 
     #[test]
     fn draws_of_equal_rows_have_the_mean_and_variance_of_their_count() {

@@ -107,10 +107,12 @@ pub enum Scores {
     Logits,
 }
 
-/// The Poisson bootstrap.
+/// How intervals without a closed form are computed.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Intervals {
+    /// The method.
+    pub method: Method,
     /// The number of replicates; 0 turns the bootstrap off, so that only closed-form intervals are given.
     #[schemars(range(max = 10_000))]
     pub replicates: u32,
@@ -118,9 +120,21 @@ pub struct Intervals {
     pub seed: u64,
 }
 
+/// The method of intervals over all rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// The Poisson bootstrap with expanded percentiles (Hesterberg 2015), where there is no closed form.
+    #[default]
+    Bootstrap,
+    /// The jackknife of TensorFlow Model Analysis over 20 random buckets of rows, for every metric over all rows but
+    /// the greatest error; `replicates` has no say.
+    Jackknife,
+}
+
 impl Default for Intervals {
     fn default() -> Self {
-        Self { replicates: 200, seed: 0 }
+        Self { method: Method::Bootstrap, replicates: 200, seed: 0 }
     }
 }
 

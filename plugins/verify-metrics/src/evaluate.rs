@@ -7,12 +7,14 @@ use modelwatch_sdk::{
 use modelwatch_stats::intervals::{McNemar, mcnemar};
 
 use crate::{
+    areas::AreaVariances,
     bootstrap::{Replicates, Rows, of_groups},
-    config::Settings,
+    config::{Method, Settings},
     curves::{self, Groups},
     figures, findings, intervals,
     magnitudes::RELATIVE_ERROR,
-    measure::{self, Measure, Of},
+    mass::Mass,
+    measure::{self, Areas, Measure, Of},
     residuals,
     row::{Layout, MAX_RANKED_CLASSES},
     slices::MAX_PER_COLUMN,
@@ -42,6 +44,7 @@ pub(crate) struct Evaluation<'a> {
     ranked: Vec<(Measure, Vec<f64>)>,
     /// Which of the replicated metrics each one is.
     slots: Vec<Option<usize>>,
+    areas: AreaVariances,
     replicates: Replicates,
 }
 
@@ -77,7 +80,7 @@ impl<'a> Evaluation<'a> {
         let is_usable = totals.tally.models[0].unusable == 0;
         let mut replicated = Vec::new();
         let slots = measures.iter().map(|&it| {
-            (is_usable && is_replicated(it, layout)).then(|| {
+            (is_usable && is_replicated(it, layout, settings)).then(|| {
                 replicated.push(it);
                 replicated.len() - 1
             })
@@ -90,8 +93,21 @@ impl<'a> Evaluation<'a> {
         let slices = named.collect();
         let is_complete = state.head.totals.is_none();
         let ranked = Vec::new();
-        let mut res =
-            Self { layout, settings, host, totals, rows, is_complete, slices, measures, ranked, slots, replicates };
+        let areas = AreaVariances::new(&rows, layout, totals.tally.all.n);
+        let mut res = Self {
+            layout,
+            settings,
+            host,
+            totals,
+            rows,
+            is_complete,
+            slices,
+            measures,
+            ranked,
+            slots,
+            areas,
+            replicates,
+        };
         res.ranked = res.ranked_values();
         Ok(res)
     }
@@ -134,32 +150,49 @@ impl<'a> Evaluation<'a> {
 
     /// Returns the interval of a metric of a model over all rows.
     pub(crate) fn interval(&self, measure: Measure, model: usize, level: f64) -> Option<Interval> {
-        let closed = || intervals::closed_form(measure, self.tally(), model, level);
+        let closed = || {
+            intervals::closed_form(measure, self.tally(), model, level).or_else(|| {
+                let scale = area_scale(measure)?;
+                self.areas.interval(self.value(Measure::RocAuc(Areas::One), model), model, level, scale)
+            })
+        };
         let replicated = || {
             let nth = self.slot(measure)?;
             self.replicates.interval(nth, self.value(measure, model), |it| it[model], level)
         };
-        if self.layout.has_weights { replicated().or_else(closed) } else { closed().or_else(replicated) }
+        if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) }
+    }
+
+    /// Closed forms are for rows of equal weight.
+    fn prefers_replicates(&self) -> bool {
+        self.layout.has_weights || self.settings.intervals.method == Method::Jackknife
     }
 
     /// Returns the paired interval of a difference over all rows.
     pub(crate) fn difference_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
         let tally = self.tally();
-        intervals::paired(measure, self.layout, tally, level).or_else(|| {
-            let values = [self.value(measure, 0), self.value(measure, 1)];
-            match self.slot(measure) {
-                Some(nth) => self.replicates.interval(nth, values[0] - values[1], |it| it[0] - it[1], level),
-                None => {
-                    let of = [0, 1].map(|it| intervals::closed_form(measure, tally, it, level));
-                    intervals::slice_difference(measure, self.layout, tally, values, of, level)
-                }
+        let values = [self.value(measure, 0), self.value(measure, 1)];
+        let closed = || {
+            intervals::paired(measure, self.layout, tally, level).or_else(|| {
+                let scale = area_scale(measure)?;
+                self.areas.difference(values[0] - values[1], level, scale)
+            })
+        };
+        match self.slot(measure) {
+            Some(nth) => {
+                let replicated = || self.replicates.interval(nth, values[0] - values[1], |it| it[0] - it[1], level);
+                if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) }
             }
-        })
+            None => closed().or_else(|| {
+                let of = [0, 1].map(|it| intervals::closed_form(measure, tally, it, level));
+                intervals::slice_difference(measure, self.layout, tally, values, of, level)
+            }),
+        }
     }
 
     fn slot(&self, measure: Measure) -> Option<usize> {
         // Asked first, because there can be many measures of classes, none of them replicated.
-        if !is_replicated(measure, self.layout) {
+        if !is_replicated(measure, self.layout, self.settings) {
             return None;
         }
         self.measures.iter().position(|&it| it == measure).and_then(|it| self.slots[it])
@@ -218,6 +251,10 @@ impl<'a> Evaluation<'a> {
         report.metrics.push(metric("flips_right_to_wrong", pair.baseline_only.n as f64));
         report.metrics.push(metric("flips_wrong_to_right", pair.candidate_only.n as f64));
         report.metrics.push(metric("mcnemar_p", mcnemar_p(tally)));
+        for (name, part, all) in flip_rates(self.layout, tally) {
+            let interval = intervals::share(part, all, self.host.confidence(name)).filter(|_| is_usable);
+            report.metrics.push(Metric::new(name, value(part.share_of(all))).n(all.n).interval(interval));
+        }
     }
 
     fn per_slice(&self, report: &mut Report) {
@@ -352,8 +389,25 @@ pub(crate) fn mcnemar_p(tally: &Tally) -> f64 {
     mcnemar(left, right, method).map_or(1.0, |it| it.p_value)
 }
 
+/// Returns name, numerator and denominator of the rates at which predictions flip between the models.
+fn flip_rates(layout: &Layout, tally: &Tally) -> Vec<(&'static str, Mass, Mass)> {
+    let pair = &tally.pair;
+    let mut res = vec![
+        ("symmetric_flip_rate", pair.changed, tally.all),
+        ("negative_flip_rate", pair.baseline_only, tally.all),
+        ("positive_flip_rate", pair.candidate_only, tally.all),
+    ];
+    if let Some(positive) = layout.positive {
+        let before = &tally.models[1].classes.predicted;
+        res.push(("neg_to_pos_flip_rate", pair.to_positive, before[1 - positive]));
+        res.push(("pos_to_neg_flip_rate", pair.changed - pair.to_positive, before[positive]));
+    }
+    res
+}
+
 /// Returns whether a metric is computed in the replicates. The bootstrap of a maximum is not valid.
-fn is_replicated(measure: Measure, layout: &Layout) -> bool {
+fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool {
+    let is_all = layout.has_baseline() || layout.has_weights || settings.intervals.method == Method::Jackknife;
     let is_closed = matches!(
         measure,
         Measure::Accuracy
@@ -368,13 +422,22 @@ fn is_replicated(measure: Measure, layout: &Layout) -> bool {
             | Measure::Precision(Of::Positive(_))
             | Measure::Recall(Of::Positive(_))
             | Measure::F1(Of::Positive(_))
+            | Measure::RocAuc(Areas::One)
+            | Measure::Gini
     );
     match measure {
         Measure::MaxError => false,
-        it if it.is_of_class() => {
-            (layout.has_baseline() || layout.has_weights) && layout.classes.len() <= MAX_PAIRED_CLASSES
-        }
-        _ => layout.has_baseline() || layout.has_weights || !is_closed,
+        it if it.is_of_class() => is_all && layout.classes.len() <= MAX_PAIRED_CLASSES,
+        _ => is_all || !is_closed,
+    }
+}
+
+/// Returns by how much a metric moves with the area under the ROC curve, if it is a linear function of it.
+fn area_scale(measure: Measure) -> Option<f64> {
+    match measure {
+        Measure::RocAuc(Areas::One) => Some(1.0),
+        Measure::Gini => Some(2.0),
+        _ => None,
     }
 }
 

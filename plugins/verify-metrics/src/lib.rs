@@ -12,7 +12,10 @@
 //!
 //! # Intervals
 //! Wilson's for shares of rows, a transform of it for the F1 of a class, Newcombe's for the paired
-//! difference of accuracies, Student's t for means in slices, and a Poisson bootstrap for all else.
+//! difference of accuracies, DeLong's for areas under the ROC curve (on the scale of the logit) and their
+//! paired difference, Student's t for means in slices, and a Poisson bootstrap with expanded percentiles
+//! for all else. `intervals.method = "jackknife"` replaces them over all rows by TensorFlow Model
+//! Analysis's bucketed jackknife.
 //! Their level is what a requirement asks for, else 95 %.
 //!
 //! # Memory
@@ -30,6 +33,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod areas;
 mod bootstrap;
 mod config;
 mod curves;
@@ -56,7 +60,7 @@ mod totals;
 mod value;
 
 pub use crate::{
-    config::{Config, Intervals, Scores, Task},
+    config::{Config, Intervals, Method, Scores, Task},
     probe::Metrics,
 };
 

@@ -83,6 +83,10 @@ pub(crate) struct Pair {
     pub(crate) candidate_only: Mass,
     pub(crate) baseline_only: Mass,
     pub(crate) neither: Mass,
+    /// Rows for which the models predict different classes.
+    pub(crate) changed: Mass,
+    /// Of a binary model, those for which the candidate alone predicts the positive class.
+    pub(crate) to_positive: Mass,
     /// Candidate minus baseline: log loss of scores, absolute error of numbers.
     pub(crate) loss: Spread,
 }
@@ -124,7 +128,7 @@ impl Tally {
     fn add_class(&mut self, layout: &Layout, words: &[u64], times: u64, weight: f64) {
         let label = Layout::label_class(words);
         self.truth[label].add(times, weight);
-        // Per model: whether the prediction is right, and its log loss.
+        // Per model: the predicted class and its log loss.
         let mut seen = [None; 2];
         for (idx, model) in self.models.iter_mut().enumerate() {
             let (class, log_loss) = match layout.prediction(words, idx) {
@@ -142,10 +146,16 @@ impl Tally {
             if class == label {
                 model.classes.hits[class].add(times, weight);
             }
-            seen[idx.min(1)] = Some((class == label, log_loss));
+            seen[idx.min(1)] = Some((class, log_loss));
         }
         if let [Some((candidate, left)), Some((baseline, right))] = seen {
-            self.pair.of(candidate, baseline).add(times, weight);
+            self.pair.of(candidate == label, baseline == label).add(times, weight);
+            if candidate != baseline {
+                self.pair.changed.add(times, weight);
+                if layout.positive == Some(candidate) {
+                    self.pair.to_positive.add(times, weight);
+                }
+            }
             if let (Some(left), Some(right)) = (left, right) {
                 self.pair.loss.add(left - right, times, weight);
             }
@@ -200,6 +210,8 @@ impl Tally {
         left.candidate_only += right.candidate_only;
         left.baseline_only += right.baseline_only;
         left.neither += right.neither;
+        left.changed += right.changed;
+        left.to_positive += right.to_positive;
         left.loss.merge(&right.loss);
     }
 

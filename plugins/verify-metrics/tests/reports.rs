@@ -304,6 +304,32 @@ fn differences_are_paired_and_every_interval_holds_its_value() {
     let difference = find(&report, MetricRole::Difference, "accuracy", &[]).unwrap().value;
     assert!((net / 300.0 - difference).abs() < 1e-12);
     assert!((0.0..=1.0).contains(&flips("mcnemar_p")));
+    let rate = |name| value(&report, name, &[]);
+    assert_eq!(rate("negative_flip_rate"), flips("flips_right_to_wrong") / 300.0);
+    assert_eq!(rate("positive_flip_rate"), flips("flips_wrong_to_right") / 300.0);
+    assert_eq!(rate("symmetric_flip_rate"), rate("negative_flip_rate") + rate("positive_flip_rate"));
+    let of = |name| find(&report, MetricRole::Candidate, name, &[]).unwrap();
+    let (up, down) = (of("neg_to_pos_flip_rate"), of("pos_to_neg_flip_rate"));
+    assert_eq!(up.n + down.n, 300);
+    let flipped = up.value * up.n as f64 + down.value * down.n as f64;
+    assert!((flipped / 300.0 - rate("symmetric_flip_rate")).abs() < 1e-12 && up.interval.is_some());
+}
+
+#[test]
+fn the_jackknife_stands_for_every_interval() {
+    let options = json!({"task": "binary", "intervals": {"method": "jackknife"}});
+    let table = binary_table(300);
+    let report = run(&options, &table);
+    for name in ["accuracy", "roc_auc", "mcc", "pr_auc"] {
+        let of = |report: &modelwatch_sdk::Report| {
+            find(report, MetricRole::Candidate, name, &[]).unwrap().interval.unwrap_or_else(|| panic!("{name}"))
+        };
+        let (jackknife, other) = (of(&report), of(&run(&json!({"task": "binary"}), &table)));
+        let ratio = (jackknife.high - jackknife.low) / (other.high - other.low);
+        assert!(jackknife != other && (0.5..2.0).contains(&ratio), "{name}: {jackknife:?} {other:?}");
+    }
+    let cut = run_cut(&options, &table.batch(), 4, 11);
+    assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&report).unwrap());
 }
 
 #[test]

@@ -13,6 +13,10 @@ pub(crate) const MAX_CLASSES: usize = 10_000;
 pub(crate) const MAX_CALIBRATION_BINS: usize = 1000;
 /// The most values of an option that asks for a metric at several levels.
 pub(crate) const MAX_LEVELS: usize = 20;
+/// The most crosses of slice columns, and the most columns of a cross.
+const MAX_CROSSES: usize = 20;
+/// The most edges of bins.
+const MAX_EDGES: usize = 99;
 
 /// Compares the candidate's outputs with the labels: classification and regression metrics over all
 /// rows and per slice, with confidence intervals, and paired differences to the baseline.
@@ -72,9 +76,18 @@ pub struct Config {
     /// the same, with their wide intervals, but it gives no finding.
     #[serde(default = "default_min_slice_size")]
     pub min_slice_size: u64,
-    /// Slices that must be in the data, as `column=value`. A missing one is a check that cannot pass.
+    /// Slices that must be in the data, as `column=value`, or `a=x,b=y` of a cross. A missing one is a check that
+    /// cannot pass.
     #[serde(default)]
     pub expect_slices: Vec<String>,
+    /// Crosses of slice columns: `[["country", "device"]]` gives a slice for each pair of values that occurs, named
+    /// `country=se,device=tv`.
+    #[serde(default)]
+    pub cross_slices: Vec<Vec<String>>,
+    /// The ascending inner edges of bins for slice columns of numbers: `{ age = [18, 65] }` gives the slices
+    /// `age=..18`, `age=18..65` and `age=65..`, each with its lower edge and without its upper one.
+    #[serde(default)]
+    pub slice_bins: BTreeMap<String, Vec<f64>>,
     /// How intervals without a closed form are computed.
     #[serde(default)]
     pub intervals: Intervals,
@@ -158,7 +171,10 @@ pub(crate) struct Settings {
     pub(crate) pinball_quantiles: Vec<f64>,
     pub(crate) error_quantiles: Vec<f64>,
     pub(crate) min_slice_size: u64,
-    pub(crate) expected: BTreeSet<(String, String)>,
+    /// Names of slices that must be there.
+    pub(crate) expected: BTreeSet<String>,
+    pub(crate) cross_slices: Vec<Vec<String>>,
+    pub(crate) slice_bins: BTreeMap<String, Vec<f64>>,
     pub(crate) intervals: Intervals,
 }
 
@@ -217,7 +233,9 @@ impl Settings {
             pinball_quantiles: config.pinball_quantiles,
             error_quantiles: config.error_quantiles,
             min_slice_size: config.min_slice_size,
-            expected: expected(&config.expect_slices)?,
+            expected: expected(config.expect_slices)?,
+            cross_slices: check_crosses(config.cross_slices)?,
+            slice_bins: check_bins(config.slice_bins)?,
             intervals: config.intervals,
         })
     }
@@ -314,12 +332,46 @@ fn check_metrics(task: Task, wanted: Vec<String>) -> Result<BTreeSet<String>> {
     Ok(wanted.into_iter().collect())
 }
 
-fn expected(slices: &[String]) -> Result<BTreeSet<(String, String)>> {
-    let parse = |(idx, text): (usize, &String)| match text.split_once('=') {
-        Some((column, value)) if !column.is_empty() => Ok((column.to_owned(), value.to_owned())),
+fn expected(slices: Vec<String>) -> Result<BTreeSet<String>> {
+    let check = |(idx, text): (usize, String)| match text.split_once('=') {
+        Some((column, _)) if !column.is_empty() => Ok(text),
         _ => Err(Error::config(format!("/expect_slices/{idx}"), format!("`{text}` is not of the form `column=value`"))),
     };
-    slices.iter().enumerate().map(parse).collect()
+    slices.into_iter().enumerate().map(check).collect()
+}
+
+fn check_crosses(crosses: Vec<Vec<String>>) -> Result<Vec<Vec<String>>> {
+    if crosses.len() > MAX_CROSSES {
+        let message = format!("expected at most {MAX_CROSSES} crosses, got {}", crosses.len());
+        return Err(Error::config("/cross_slices", message));
+    }
+    for (idx, columns) in crosses.iter().enumerate() {
+        let path = format!("/cross_slices/{idx}");
+        if !(2..=MAX_CROSSES).contains(&columns.len()) {
+            return Err(Error::config(path, format!("expected at least two columns, got {}", columns.len())));
+        }
+        if let Some(twice) = columns.iter().enumerate().find(|it| columns[..it.0].contains(it.1)) {
+            return Err(Error::config(path, format!("the column `{}` is listed twice", twice.1)));
+        }
+        if crosses[..idx].contains(columns) {
+            return Err(Error::config(path, "the cross is listed twice"));
+        }
+    }
+    Ok(crosses)
+}
+
+fn check_bins(bins: BTreeMap<String, Vec<f64>>) -> Result<BTreeMap<String, Vec<f64>>> {
+    for (column, edges) in &bins {
+        let path = format!("/slice_bins/{column}");
+        if edges.is_empty() || edges.len() > MAX_EDGES {
+            return Err(Error::config(path, format!("expected 1 to {MAX_EDGES} edges, got {}", edges.len())));
+        }
+        let is_ascending = edges.windows(2).all(|it| it[0] < it[1]);
+        if !is_ascending || edges.iter().any(|it| !it.is_finite()) {
+            return Err(Error::config(path, "the edges are not finite and ascending"));
+        }
+    }
+    Ok(bins)
 }
 
 /// Returns the names between backticks; of many only the first ones.
@@ -359,6 +411,9 @@ mod tests {
         check(json!({"task": "binary", "threshold": 1.0}), "/threshold", "not between 0 and 1");
         check(json!({"task": "binary", "metrics": ["accuracy", "mae"]}), "/metrics/1", "no metric `mae`");
         check(json!({"task": "binary", "expect_slices": ["a"]}), "/expect_slices/0", "`column=value`");
+        check(json!({"task": "binary", "cross_slices": [["a"]]}), "/cross_slices/0", "at least two columns, got 1");
+        check(json!({"task": "binary", "cross_slices": [["a", "a"]]}), "/cross_slices/0", "`a` is listed twice");
+        check(json!({"task": "binary", "slice_bins": {"age": [2.0, 1.0]}}), "/slice_bins/age", "ascending");
         check(json!({"task": "binary", "beta": 0.0}), "/beta", "above 0");
         check(json!({"task": "multiclass", "top_k": [2, 0]}), "/top_k/1", "not a number of classes");
         check(json!({"task": "multiclass", "calibration_bins": 0}), "/calibration_bins", "1 to 1000 bins, got 0");

@@ -17,10 +17,11 @@ use crate::{
     measure::{self, Areas, Measure, Of},
     residuals,
     row::{Layout, MAX_RANKED_CLASSES},
-    slices::MAX_PER_COLUMN,
+    slices::MAX_PER_GROUP,
     state::State,
     tally::Tally,
     totals::{SCORE_BINS, Totals},
+    trivial,
 };
 
 /// The most discordant pairs for which McNemar's test is exact.
@@ -67,6 +68,8 @@ pub(crate) fn evaluate(state: &State, settings: &Settings, host: &dyn Host) -> R
     missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
     evaluation.overall(&mut report);
     evaluation.per_slice(&mut report);
+    evaluation.worst_slices(&mut report);
+    trivial::compare(&evaluation, &mut report);
     findings::find(&evaluation, &mut report);
     figures::draw(&evaluation, &mut report);
     Ok(report)
@@ -87,9 +90,8 @@ impl<'a> Evaluation<'a> {
         });
         let slots = slots.collect();
         let replicates = rows.replicates(&replicated, totals.tally.all.n, settings, host)?;
-        let named = state.head.slices.iter().filter_map(|(key, column, value)| {
-            totals.slices.remove(&key).map(|tally| (format!("{column}={value}"), tally))
-        });
+        let named = state.head.slices.iter();
+        let named = named.filter_map(|(key, name)| totals.slices.remove(&key).map(|tally| (name.to_owned(), tally)));
         let slices = named.collect();
         let is_complete = state.head.totals.is_none();
         let ranked = Vec::new();
@@ -198,12 +200,12 @@ impl<'a> Evaluation<'a> {
         self.measures.iter().position(|&it| it == measure).and_then(|it| self.slots[it])
     }
 
-    fn wants(&self, measure: Measure) -> bool {
-        self.settings.metrics.as_ref().is_none_or(|it| it.contains(measure.name()))
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.settings.metrics.as_ref().is_none_or(|it| it.contains(name))
     }
 
     fn overall(&self, report: &mut Report) {
-        for &measure in self.measures.iter().filter(|&&it| self.wants(it)) {
+        for &measure in self.measures.iter().filter(|&&it| self.wants(it.name())) {
             let level = self.host.confidence(measure.name());
             let labels = measure.labels(self.layout);
             let of_model = |it: usize| (self.value(measure, it), self.interval(measure, it, level));
@@ -235,7 +237,7 @@ impl<'a> Evaluation<'a> {
         for (model, role) in [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate() {
             if model < self.layout.models.len() {
                 for (name, p_value) in residuals::tests(self.layout, &self.rows, model) {
-                    if self.settings.metrics.as_ref().is_none_or(|it| it.contains(name)) {
+                    if self.wants(name) {
                         report.metrics.push(Metric::new(name, p_value).role(role).n(self.rows.n()));
                     }
                 }
@@ -264,7 +266,7 @@ impl<'a> Evaluation<'a> {
                 report.gaps.push(Gap::new(format!("findings about the slice `{name}`"), why));
             }
             let labels = Labels::from([("slice".to_owned(), name.clone())]);
-            for measure in measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it)) {
+            for measure in measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name())) {
                 let level = self.host.confidence(measure.name());
                 let of_model = |it: usize| (measure.value(tally, it), intervals::of_slice(measure, tally, it, level));
                 self.roles(measure, tally, &labels, of_model, report);
@@ -277,6 +279,32 @@ impl<'a> Evaluation<'a> {
                     report.metrics.push(metric.n(tally.all.n).labels(&labels).interval(interval));
                 }
             }
+        }
+    }
+
+    /// Reports the worst slice of each metric, among those with enough rows, under the label `worst_slice`. Its
+    /// interval holds for all slices at once (Bonferroni), because the worst of many looks worse than it is.
+    fn worst_slices(&self, report: &mut Report) {
+        let tried: Vec<_> = self.slices.iter().filter(|it| it.1.all.n >= self.settings.min_slice_size).collect();
+        for measure in
+            measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name()) && self.has(it, 0))
+        {
+            let Some(is_loss) = measure.is_loss() else { continue };
+            // A metric that is undefined is worse than any number.
+            let badness = |tally: &Tally| match measure.value(tally, 0) {
+                it if it.is_nan() => f64::INFINITY,
+                it if is_loss => it,
+                it => -it,
+            };
+            let worst = tried.iter().rev().max_by(|left, right| badness(&left.1).total_cmp(&badness(&right.1)));
+            let Some((name, tally)) = worst else { continue };
+            let level = self.host.confidence(measure.name());
+            let joint = 1.0 - (1.0 - level) / tried.len() as f64;
+            let interval = intervals::of_slice(measure, tally, 0, joint).map(|it| Interval { level, ..it });
+            let value = measure.value(tally, 0);
+            let labels = Labels::from([("worst_slice".to_owned(), name.clone())]);
+            let metric = Metric::new(measure.name(), value).n(measure.n(tally, 0)).labels(&labels);
+            report.metrics.push(metric.interval(interval.filter(|_| value.is_finite())));
         }
     }
 
@@ -320,7 +348,7 @@ impl<'a> Evaluation<'a> {
         }
         for column in head.slices.crowded() {
             let why =
-                format!("it has more than {MAX_PER_COLUMN} values; those that come first in byte order are covered");
+                format!("it has more than {MAX_PER_GROUP} values; those that come first in byte order are covered");
             gap(format!("some slices of `{column}`"), why);
         }
         if self.layout.is_regression() {
@@ -360,7 +388,7 @@ impl<'a> Evaluation<'a> {
     fn curve_errors(&self) -> String {
         let groups: Vec<Groups> = self.totals.histograms[0].iter().map(curves::histogram_groups).collect();
         let mut res = format!("; metrics of ranks are of {SCORE_BINS} score bins");
-        for &measure in self.measures.iter().filter(|it| it.is_ranked() && self.wants(**it)) {
+        for &measure in self.measures.iter().filter(|it| it.is_ranked() && self.wants(it.name())) {
             if measure.is_of_pairs() {
                 res += ", roc_auc[multi_class=ovo] of the sample";
                 continue;
@@ -443,19 +471,19 @@ fn area_scale(measure: Measure) -> Option<f64> {
 
 fn missing_slices(settings: &Settings, layout: Option<&Layout>, found: &[(String, Tally)], report: &mut Report) {
     let primary = if layout.is_some_and(Layout::is_regression) { Measure::Mae } else { Measure::Accuracy };
-    for (column, value) in &settings.expected {
-        let name = format!("{column}={value}");
-        if found.iter().any(|it| it.0 == name) {
+    for name in &settings.expected {
+        if found.iter().any(|it| it.0 == *name) {
             continue;
         }
+        let column = name.split('=').next().unwrap_or(name).to_owned();
         let why = match layout {
-            Some(it) if !it.slice_columns.contains(column) => format!("`{column}` is not a slice column of the data"),
+            Some(it) if !it.slice_columns.contains(&column) => format!("`{column}` is not a slice column of the data"),
             _ => "no labeled row is in it".to_owned(),
         };
         report.gaps.push(Gap::new(format!("the expected slice `{name}`"), why.clone()));
         report.checks.push(Check {
             metric: primary.name().to_owned(),
-            labels: Labels::from([("slice".to_owned(), name)]),
+            labels: Labels::from([("slice".to_owned(), name.clone())]),
             requirement: "the slice is in the data".to_owned(),
             observed: None,
             interval: None,

@@ -9,6 +9,7 @@
 //! | `MW-M005` | error | worse than the baseline |
 //! | `MW-M006` | error | the same prediction for nearly every row |
 //! | `MW-M007` | warning | a slice is worse than the whole |
+//! | `MW-M008` | warning | no better than a trivial model by any measure, though not without information |
 //!
 //! The thresholds are the constants below; they are not tuned per model.
 
@@ -22,7 +23,7 @@ use crate::{
     evaluate::{Evaluation, mcnemar_p},
     intervals,
     measure::{Areas, Measure},
-    permutation,
+    permutation, trivial,
 };
 
 /// The fewest rows for findings other than MW-M001.
@@ -52,11 +53,12 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, report: &mut Report) {
     }
     let is_worse = worse_than_baseline(evaluation);
     if evaluation.layout.is_regression() {
-        findings.extend(constant_number(evaluation).or_else(|| no_better_than_the_mean(evaluation)));
+        let found = constant_number(evaluation).or_else(|| no_better_than_the_mean(evaluation));
+        findings.extend(found.or_else(|| no_skill(evaluation)));
     } else {
         let order =
             class_order(evaluation).or_else(|| constant_class(evaluation)).or_else(|| no_information(evaluation));
-        findings.extend(order);
+        findings.extend(order.or_else(|| no_skill(evaluation)));
         findings.extend(overconfident(evaluation, is_worse.is_some()));
     }
     findings.extend(is_worse);
@@ -150,6 +152,28 @@ fn no_better_than_the_mean(evaluation: &Evaluation<'_>) -> Option<Finding> {
     let advice = "check that the labels belong to the rows, that labels and predictions have one unit and scale, and that inputs are \
                   scaled as in training";
     Some(Finding::new("MW-M002", Severity::Error, place(evaluation), message).advice(advice).evidence("r2", value))
+}
+
+fn no_skill(evaluation: &Evaluation<'_>) -> Option<Finding> {
+    let skills: Vec<_> = trivial::skills(evaluation).into_iter().filter(|it| it.skill().is_finite()).collect();
+    // Scores that rank well are of use at another threshold.
+    let ranks_well = roc_auc(evaluation).is_some_and(|it| it.low > 0.5);
+    if skills.is_empty() || ranks_well || skills.iter().any(|it| it.skill() > 0.0) {
+        return None;
+    }
+    let parts = skills.iter().map(|it| format!("{} {:.4} against {:.4}", it.measure.name(), it.value, it.trivial));
+    let parts: Vec<String> = parts.collect();
+    let message = format!(
+        "a model that knows only how often each label occurs would do as well: {} (wanted better in one of them)",
+        parts.join(", ")
+    );
+    let advice = "compare with the baseline and look at more rows; where one label is frequent choose another threshold, or weigh the \
+                  rare labels in training";
+    let mut finding = Finding::new("MW-M008", Severity::Warning, place(evaluation), message).advice(advice);
+    for it in &skills {
+        finding = finding.evidence(it.measure.name(), it.skill());
+    }
+    Some(finding)
 }
 
 fn class_order(evaluation: &Evaluation<'_>) -> Option<Finding> {

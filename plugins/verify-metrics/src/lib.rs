@@ -8,7 +8,8 @@
 //!   classes that have labels there, and carry no other label.
 //! - With a baseline: the same of the baseline, the paired difference, and for metrics over all rows
 //!   the ratio; the number of rows that went from right to wrong and back, and McNemar's p-value.
-//! - Findings `MW-M001` to `MW-M007`; see `findings`.
+//! - The worst slice of each metric (label `worst_slice`), and the skill over a trivial model (`skill`, label `metric`).
+//! - Findings `MW-M001` to `MW-M008`; see `findings`.
 //!
 //! # Intervals
 //! Wilson's for shares of rows, a transform of it for the F1 of a class, Newcombe's for the paired
@@ -37,6 +38,7 @@ mod areas;
 mod bootstrap;
 mod config;
 mod curves;
+mod cuts;
 mod evaluate;
 mod figures;
 mod findings;
@@ -57,6 +59,7 @@ mod spread;
 mod state;
 mod tally;
 mod totals;
+mod trivial;
 mod value;
 
 pub use crate::{

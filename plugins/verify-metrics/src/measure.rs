@@ -119,6 +119,7 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "lift",
             "precision_at_recall",
             "recall_at_precision",
+            "skill",
         ],
         Task::Multiclass => &[
             "accuracy",
@@ -135,6 +136,7 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "ece",
             "hinge_loss",
             "roc_auc",
+            "skill",
         ],
         Task::Regression => &[
             "mae",
@@ -154,6 +156,7 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "residual_bias_p",
             "residual_normality_p",
             "residual_heteroscedasticity_p",
+            "skill",
         ],
     }
 }
@@ -345,6 +348,17 @@ impl Measure {
                 | Self::F1(Of::Class(_))
                 | Self::FBeta(Of::Class(_), _)
         )
+    }
+
+    /// Returns whether smaller is better; none for a bias, of which 0 is best.
+    pub(crate) fn is_loss(self) -> Option<bool> {
+        use Measure::*;
+        match self {
+            Bias => None,
+            LogLoss | Brier | Ece | Hinge | Fpr(_) | Fnr(_) | Mae | Mse | Rmse | Medae | ErrorQuantile(_) | Mape
+            | Smape | Msle | Rmsle | Pinball(_) | MaxError => Some(true),
+            _ => Some(false),
+        }
     }
 
     fn is_of_scores_ranked(self) -> bool {

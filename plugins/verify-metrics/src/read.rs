@@ -12,6 +12,7 @@ use modelwatch_sdk::{
 
 use crate::{
     config::{MAX_CLASSES, Scores, Settings, Task, quoted},
+    cuts::{self, Cut},
     outputs::{self, Output, Values},
     row::{Layout, Prediction, RowScores},
     state::State,
@@ -26,7 +27,7 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
         .ok_or_else(|| Error::input("the rows have no outputs of the candidate model"))?;
     let baseline = outputs::choose(batch, ModelRole::Baseline, settings, Some(&candidate.name))?;
     let models: Vec<Output> = [Some(candidate), baseline].into_iter().flatten().collect();
-    let columns: Vec<_> = rows::columns(batch, Use::Slice).collect();
+    let cuts = cuts::cuts(batch, settings)?;
     let layout = Layout {
         classes: classes(settings, &models[0])?,
         positive: settings.positive,
@@ -34,7 +35,7 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
         has_margin: settings.scores == Scores::Logits,
         top_k: settings.top_k.clone(),
         calibration_bins: if settings.task == Task::Regression { 0 } else { settings.calibration_bins },
-        slice_columns: columns.iter().map(|it| it.0.to_owned()).collect(),
+        slice_columns: cuts.iter().map(|it| it.group.clone()).collect(),
         models: models.iter().map(|it| it.layout(settings)).collect(),
     };
     state.set_layout(&layout)?;
@@ -43,10 +44,7 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
     let values = models.iter().map(|it| it.values(settings, layout.classes.len())).collect::<Result<Vec<_>>>()?;
     let labels = labels(batch, settings, &layout)?;
     let weights = weights(batch)?;
-    let mut slices = Vec::with_capacity(columns.len());
-    for (name, array) in columns {
-        slices.push(slice_keys(name, &rows::texts(array.as_ref())?, settings, state));
-    }
+    let slices: Vec<Vec<u64>> = cuts.iter().map(|it| slice_keys(it, settings, state)).collect();
     let readers = values.iter().map(|it| Reader::new(it, settings, &layout)).collect::<Vec<_>>();
 
     let kept: BTreeSet<u64> = state.kept();
@@ -120,15 +118,13 @@ fn weights(batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
     numbers.values.iter().map(word).collect::<Result<_>>().map(Some)
 }
 
-fn slice_keys(column: &str, values: &[Option<Cow<'_, str>>], settings: &Settings, state: &mut State) -> Vec<u64> {
-    let distinct: BTreeSet<&str> = values.iter().flatten().map(|it| &**it).collect();
-    let keys: BTreeMap<&str, u64> =
-        distinct.into_iter().map(|it| (it, state.see_slice(column, it, &settings.expected))).collect();
-    let n_missing = values.iter().filter(|it| it.is_none()).count() as u64;
+fn slice_keys(cut: &Cut, settings: &Settings, state: &mut State) -> Vec<u64> {
+    let keys: Vec<u64> = cut.names.iter().map(|it| state.see_slice(&cut.group, it, &settings.expected)).collect();
+    let n_missing = cut.rows.iter().filter(|it| it.is_none()).count() as u64;
     if n_missing > 0 {
-        *state.head.n_without_slice.entry(column.to_owned()).or_default() += n_missing;
+        *state.head.n_without_slice.entry(cut.group.clone()).or_default() += n_missing;
     }
-    values.iter().map(|it| it.as_deref().map_or(0, |it| keys[it])).collect()
+    cut.rows.iter().map(|it| it.map_or(0, |it| keys[it])).collect()
 }
 
 /// Finds classes by name.

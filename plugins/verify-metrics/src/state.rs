@@ -60,9 +60,9 @@ impl State {
         Ok(())
     }
 
-    /// Takes in the value of a slice column, and returns its key.
-    pub(crate) fn see_slice(&mut self, column: &str, value: &str, expected: &BTreeSet<(String, String)>) -> u64 {
-        let (key, dropped) = self.head.slices.see(column, value, expected);
+    /// Takes in the name of a slice, and returns its key.
+    pub(crate) fn see_slice(&mut self, group: &str, name: &str, expected: &BTreeSet<String>) -> u64 {
+        let (key, dropped) = self.head.slices.see(group, name, expected);
         self.drop_slices(&dropped);
         key
     }
@@ -77,7 +77,7 @@ impl State {
     }
 
     /// Adds what `other` has seen.
-    pub(crate) fn merge(&mut self, other: Self, expected: &BTreeSet<(String, String)>) -> Result<()> {
+    pub(crate) fn merge(&mut self, other: Self, expected: &BTreeSet<String>) -> Result<()> {
         let Some(layout) = other.head.layout else { return Ok(()) };
         self.set_layout(&layout)?;
         self.head.n_rows += other.head.n_rows;

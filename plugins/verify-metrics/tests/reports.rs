@@ -281,6 +281,90 @@ fn a_missing_slice_cannot_pass() {
 }
 
 #[test]
+fn crosses_and_bins_are_slices() {
+    let ages: Vec<f64> = (0..120).map(|it| if it == 7 { f64::NAN } else { f64::from(it % 60) }).collect();
+    let table = binary_table(120).with("age", &[Use::Slice], Arc::new(Float64Array::from(ages)));
+    let options = json!({
+        "task": "binary", "slice_bins": {"age": [18, 40.5]}, "cross_slices": [["writer", "age"]], "min_slice_size": 5,
+        "expect_slices": ["age=18..40.5", "writer=a,age=..18", "writer=z,age=..18"], "intervals": {"replicates": 0},
+    });
+    let report = run(&options, &table);
+    let n = |name: &str| find(&report, MetricRole::Candidate, "accuracy", &[("slice", name)]).map(|it| it.n);
+    assert_eq!(
+        [n("age=..18"), n("age=18..40.5"), n("age=40.5.."), n("writer=a")],
+        [Some(35), Some(46), Some(38), Some(40)]
+    );
+    assert_eq!(n("writer=a,age=..18"), Some(12));
+    let missing: Vec<_> = report.checks.iter().map(|it| it.labels["slice"].as_str()).collect();
+    assert_eq!(missing, ["writer=z,age=..18"]);
+    assert!(report.gaps.iter().any(|it| it.what == "1 rows in the slices of `writer,age`"), "{:?}", report.gaps);
+    let cut = run_cut(&options, &table.batch(), 5, 9);
+    assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&report).unwrap());
+
+    let check = |options: Value, path: &str, words: &str| {
+        let error = try_run(&options, &table).unwrap_err();
+        assert!(error.path == path && error.message.contains(words), "{}: {}", error.path, error.message);
+    };
+    let unknown = "`size` is not a slice column";
+    check(json!({"task": "binary", "slice_bins": {"size": [1]}}), "/slice_bins/size", unknown);
+    check(json!({"task": "binary", "cross_slices": [["writer", "size"]]}), "/cross_slices/0/1", unknown);
+    check(json!({"task": "binary", "slice_bins": {"writer": [1]}}), "/slice_bins/writer", "has no numbers");
+}
+
+#[test]
+fn the_worst_slice_is_named_for_each_metric() {
+    let report = run(&json!({"task": "binary"}), &binary_table(300));
+    for (name, is_loss) in [("accuracy", false), ("log_loss", true), ("fpr", true)] {
+        let slices: Vec<_> = report
+            .metrics
+            .iter()
+            .filter(|it| it.name == name && it.role == MetricRole::Candidate && it.labels.contains_key("slice"))
+            .collect();
+        let worst = report.metrics.iter().find(|it| it.name == name && it.labels.contains_key("worst_slice")).unwrap();
+        let badness = |it: f64| if is_loss { it } else { -it };
+        assert!(slices.len() == 3 && slices.iter().all(|it| badness(it.value) <= badness(worst.value)), "{name}");
+        let same = slices.iter().find(|it| it.labels["slice"] == worst.labels["worst_slice"]).unwrap();
+        let (joint, own) = (worst.interval.unwrap(), same.interval.unwrap());
+        assert!(same.value == worst.value && joint.low < own.low && joint.level == own.level, "{name}");
+    }
+    let small = run(&json!({"task": "binary", "min_slice_size": 101}), &binary_table(300));
+    assert!(small.metrics.iter().all(|it| !it.labels.contains_key("worst_slice")));
+}
+
+#[test]
+fn skill_is_over_a_trivial_model() {
+    let labels: Vec<i64> = (0..100).map(|it| i64::from(it < 20)).collect();
+    let scores: Vec<f64> = (0..100).map(|it| if it < 10 { 0.9 } else { 0.2 }).collect();
+    let report = run(&json!({"task": "binary"}), &Table::default().labels(&labels).candidate(&scores, 1));
+    // 90 of 100 are right, where always predicting 0 gets 80.
+    assert!((value(&report, "skill", &[("metric", "accuracy")]) - 0.5).abs() < 1e-12);
+    let entropy = -(0.2f64 * 0.2f64.ln() + 0.8 * 0.8f64.ln());
+    let skill = value(&report, "skill", &[("metric", "log_loss")]);
+    assert!((skill - (1.0 - value(&report, "log_loss", &[]) / entropy)).abs() < 1e-12);
+    assert!(
+        (value(&report, "skill", &[("metric", "brier")]) - (1.0 - value(&report, "brier", &[]) / 0.16)).abs() < 1e-12
+    );
+
+    let numbers = [1.0, 2.0, 9.0];
+    let report =
+        run(&json!({"task": "regression"}), &Table::default().numbers(&numbers).candidate(&[2.0, 2.0, 2.0], 1));
+    assert!(value(&report, "skill", &[("metric", "mae")]).abs() < 1e-12);
+    assert!((value(&report, "skill", &[("metric", "mse")]) - value(&report, "r2", &[])).abs() < 1e-12);
+}
+
+#[test]
+fn a_model_without_skill_is_a_warning() {
+    // Informative, but worse than always predicting the frequent class, and ranking badly.
+    let labels: Vec<i64> = (0..200).map(|it| i64::from(it % 20 == 0)).collect();
+    let predicted: Vec<i64> = (0..200).map(|it| i64::from(it % 20 == 0 || it % 5 == 1)).collect();
+    let table = Table::default().labels(&labels);
+    let table = table.with("candidate:out", &[Use::Candidate], Arc::new(Int64Array::from(predicted)));
+    let report = run(&json!({"task": "binary"}), &table);
+    assert_eq!(codes(&report), ["MW-M008"], "{:?}", report.findings);
+    assert_eq!(report.findings[0].severity, Severity::Warning);
+}
+
+#[test]
 fn differences_are_paired_and_every_interval_holds_its_value() {
     let report = run(&json!({"task": "binary"}), &binary_table(300));
     for name in ["accuracy", "f1", "roc_auc", "log_loss", "mcc"] {

@@ -1,0 +1,123 @@
+//! How the rows are cut into slices: by the values of a column, by bins of its numbers, by crosses of columns.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use modelwatch_sdk::{
+    Error, RecordBatch, Result,
+    arrow::array::ArrayRef,
+    rows::{self, Use},
+};
+
+use crate::config::{Settings, quoted};
+
+/// One way to cut the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Cut {
+    /// The column, or the columns of a cross joined by `,`.
+    pub(crate) group: String,
+    /// The names of the slices that occur: `column=value`, or `a=x,b=y` of a cross.
+    pub(crate) names: Vec<String>,
+    /// Which of them each row is in; none where a value is missing.
+    pub(crate) rows: Vec<Option<usize>>,
+}
+
+/// Returns the cuts of a batch: its slice columns, then the crosses.
+///
+/// # Errors
+/// When an option names a column that is none of the slice columns, or bins are asked of a column that has no numbers.
+pub(crate) fn cuts(batch: &RecordBatch, settings: &Settings) -> Result<Vec<Cut>> {
+    let columns: Vec<(&str, &ArrayRef)> = rows::columns(batch, Use::Slice).collect();
+    let unknown = |path: String, name: &str| {
+        let help = if columns.is_empty() {
+            "the data has no slice columns; list some in `data.columns.slices`".to_owned()
+        } else {
+            format!("the slice columns are {}", quoted(columns.iter().map(|it| it.0)))
+        };
+        Error::config(path, format!("`{name}` is not a slice column of the data")).with_help(help)
+    };
+    if let Some(name) = settings.slice_bins.keys().find(|it| columns.iter().all(|column| column.0 != **it)) {
+        return Err(unknown(format!("/slice_bins/{name}"), name));
+    }
+    let mut res = Vec::with_capacity(columns.len() + settings.cross_slices.len());
+    for (name, array) in &columns {
+        res.push(match settings.slice_bins.get(*name) {
+            Some(edges) => bins(name, array, edges)?,
+            None => values(name, &rows::texts(array.as_ref())?),
+        });
+    }
+    for (nth, columns) in settings.cross_slices.iter().enumerate() {
+        let mut parts = Vec::with_capacity(columns.len());
+        for (idx, column) in columns.iter().enumerate() {
+            let found = res.iter().find(|it| it.group == *column);
+            parts.push(found.ok_or_else(|| unknown(format!("/cross_slices/{nth}/{idx}"), column))?);
+        }
+        let crossed = cross(&parts, batch.num_rows());
+        res.push(crossed);
+    }
+    Ok(res)
+}
+
+fn values(column: &str, values: &[Option<Cow<'_, str>>]) -> Cut {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut names = Vec::new();
+    let row = |it: &str, names: &mut Vec<String>| names.push(format!("{column}={it}"));
+    let mut rows = Vec::with_capacity(values.len());
+    for value in values {
+        rows.push(value.as_deref().map(|it| {
+            let next = seen.len();
+            *seen.entry(it).or_insert_with(|| {
+                row(it, &mut names);
+                next
+            })
+        }));
+    }
+    Cut { group: column.to_owned(), names, rows }
+}
+
+fn bins(column: &str, array: &ArrayRef, edges: &[f64]) -> Result<Cut> {
+    let numbers = rows::numbers(array.as_ref()).map_err(|e| {
+        Error::config(format!("/slice_bins/{column}"), format!("`{column}` has no numbers: {}", e.message))
+    })?;
+    if numbers.width != 1 {
+        let message = format!("`{column}` has {} numbers per row, expected one", numbers.width);
+        return Err(Error::config(format!("/slice_bins/{column}"), message));
+    }
+    let name = |bin: usize| {
+        let edge = |it: Option<&f64>| it.map_or_else(String::new, f64::to_string);
+        let low = bin.checked_sub(1).and_then(|it| edges.get(it));
+        format!("{column}={}..{}", edge(low), edge(edges.get(bin)))
+    };
+    let bin = |it: &f64| (!it.is_nan()).then(|| edges.partition_point(|edge| edge <= it));
+    let found: Vec<Option<usize>> = numbers.values.iter().map(bin).collect();
+    let mut place = vec![None; edges.len() + 1];
+    let mut names = Vec::new();
+    let rows = found.into_iter().map(|bin| {
+        bin.map(|bin| {
+            *place[bin].get_or_insert_with(|| {
+                names.push(name(bin));
+                names.len() - 1
+            })
+        })
+    });
+    let rows = rows.collect();
+    Ok(Cut { group: column.to_owned(), names, rows })
+}
+
+fn cross(parts: &[&Cut], n_rows: usize) -> Cut {
+    let mut seen: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+    let mut names = Vec::new();
+    let mut rows = Vec::with_capacity(n_rows);
+    for row in 0..n_rows {
+        let places: Option<Vec<usize>> = parts.iter().map(|it| it.rows[row]).collect();
+        rows.push(places.map(|places| {
+            let next = seen.len();
+            *seen.entry(places).or_insert_with_key(|places| {
+                let part = |(part, place): (&&Cut, &usize)| part.names[*place].clone();
+                names.push(parts.iter().zip(places).map(part).collect::<Vec<_>>().join(","));
+                next
+            })
+        }));
+    }
+    let groups: Vec<&str> = parts.iter().map(|it| it.group.as_str()).collect();
+    Cut { group: groups.join(","), names, rows }
+}

@@ -18,13 +18,16 @@ pub mod categories;
 pub mod change;
 pub mod classification;
 pub mod delong;
+pub mod detection;
 pub mod intervals;
 pub mod moments;
 pub mod multiple;
 pub mod quantile;
 pub mod regression;
 pub mod residuals;
+pub mod retrieval;
 pub mod sample;
+pub mod sequences;
 pub mod two_sample;
 
 pub use crate::error::{Reason, StateError, Undefined};

@@ -15,7 +15,9 @@ use crate::{
     ranking::Ranked,
     row::{Layout, Prediction, RowScores},
     sample::Sample,
+    summed::Kind,
     tally::Tally,
+    tasks::detection::Detections,
 };
 
 /// The count from which on the draws of equal rows are replaced by one normal draw.
@@ -36,6 +38,8 @@ pub(crate) struct Rows<'a> {
     /// Per model, the ranks of each ranked class's scores, or of the absolute errors; none where rows
     /// have no usable prediction.
     ranks: Vec<Vec<Ranked>>,
+    /// Per model, the detections; none for other tasks, and where rows have no usable prediction.
+    detections: Vec<Option<Detections>>,
 }
 
 /// The values of each metric in each replicate, of the candidate and the baseline.
@@ -56,7 +60,8 @@ impl<'a> Rows<'a> {
         let labels = rows.iter().map(|it| it.1[0]).collect();
         let weights = rows.iter().map(|it| layout.weight(it.1)).collect();
         let ranks = (0..layout.models.len()).map(|it| ranks(layout, &rows, it)).collect();
-        Self { layout, rows, labels, weights, ranks }
+        let detections = (0..layout.models.len()).map(|it| detections(layout, &rows, it)).collect();
+        Self { layout, rows, labels, weights, ranks, detections }
     }
 
     /// Returns how many rows are kept.
@@ -76,6 +81,11 @@ impl<'a> Rows<'a> {
 
     /// Returns the values of metrics that are ranked, in their order.
     pub(crate) fn ranked_values(&self, measures: &[Measure], model: usize, weights: &[f64]) -> Vec<f64> {
+        if let Some(found) = &self.detections[model] {
+            let metrics =
+                measures.iter().filter_map(|it| if let Measure::Summed(_, it) = it { Some(*it) } else { None });
+            return found.values(metrics, weights);
+        }
         let ranks = &self.ranks[model];
         if ranks.is_empty() {
             return vec![f64::NAN; measures.len()];
@@ -286,10 +296,21 @@ fn ranks(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Vec<Rank
                 }
             }
             Prediction::Unusable => return Vec::new(),
-            Prediction::Label(_) => {}
+            Prediction::Label(_) | Prediction::Summed(_) => {}
         }
     }
     columns.iter().map(|it| Ranked::new(it)).collect()
+}
+
+fn detections(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Option<Detections> {
+    let sums = layout.sums.as_ref().filter(|it| it.kind == Kind::Detection)?;
+    let mut res = Detections::new(sums);
+    for (_, words, _) in rows {
+        let Prediction::Summed(found) = layout.prediction(words, model) else { return None };
+        res.push(found);
+    }
+    res.sort();
+    Some(res)
 }
 
 /// Returns how often `count` rows of one content count in a replicate: a Poisson(`count`) draw.

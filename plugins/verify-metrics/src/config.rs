@@ -57,6 +57,15 @@ pub struct Config {
     #[serde(default = "default_calibration_bins")]
     #[schemars(range(min = 1, max = 1000))]
     pub calibration_bins: u32,
+    /// The places at which `ndcg` and `hit_rate` of a ranking are cut off.
+    #[serde(default = "default_at_k")]
+    pub at_k: Vec<u32>,
+    /// The column that says to which query a row of a ranking belongs.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// The label of pixels that a segmentation is not judged by, such as 255.
+    #[serde(default)]
+    pub ignore_label: Option<i64>,
     /// The share of rows with the highest scores of which the metric `lift` of a binary model is.
     #[serde(default = "default_lift_share")]
     pub lift_share: f64,
@@ -103,6 +112,20 @@ pub enum Task {
     Multiclass,
     /// It predicts a number.
     Regression,
+    /// It gives a row any number of the classes. Label and output have a value per class: 0 or 1 in the label, a score
+    /// in the output.
+    MultiLabel,
+    /// It ranks the documents of a query. A row is a document; the label says how relevant it is, the output is its
+    /// score.
+    Ranking,
+    /// It writes text: label and output are strings.
+    Sequences,
+    /// It gives a class to each pixel. The label has a class index per pixel; the output has the same, or scores of
+    /// classes × pixels.
+    Segmentation,
+    /// It finds objects. The label has `x1, y1, x2, y2, class` for each object of a row, the output `x1, y1, x2, y2,
+    /// score, class` for each detection; entries whose class is negative are padding.
+    Detection,
 }
 
 /// How to read the scores of a classifier.
@@ -166,6 +189,9 @@ pub(crate) struct Settings {
     pub(crate) top_k: Vec<u64>,
     pub(crate) calibration_bins: usize,
     pub(crate) lift_share: f64,
+    pub(crate) at_k: Vec<u64>,
+    pub(crate) query: Option<String>,
+    pub(crate) ignore_label: Option<i64>,
     pub(crate) at_recall: Vec<f64>,
     pub(crate) at_precision: Vec<f64>,
     pub(crate) pinball_quantiles: Vec<f64>,
@@ -203,7 +229,24 @@ impl Settings {
         if let Some(beta) = config.beta.filter(|it| !(*it > 0.0 && it.is_finite())) {
             return Err(Error::config("/beta", format!("beta is {beta}, expected a number above 0")));
         }
-        check_top_k(&config.top_k)?;
+        check_places("/top_k", &config.top_k)?;
+        check_places("/at_k", &config.at_k)?;
+        match (config.task, &config.query) {
+            (Task::Ranking, None) => {
+                return Err(Error::config(
+                    "/query",
+                    "a ranking needs the column that says to which query a row belongs",
+                ));
+            }
+            (Task::Ranking, Some(_)) | (_, None) => {}
+            (_, Some(_)) => return Err(Error::config("/query", "only a ranking has queries")),
+        }
+        if config.task == Task::Detection && classes.is_none() {
+            return Err(Error::config("/classes", "a detection needs its classes").with_help("list them in `classes`"));
+        }
+        if config.ignore_label.is_some() && config.task != Task::Segmentation {
+            return Err(Error::config("/ignore_label", "only a segmentation has pixels to ignore"));
+        }
         if !(1..=MAX_CALIBRATION_BINS).contains(&(config.calibration_bins as usize)) {
             let message = format!("expected 1 to {MAX_CALIBRATION_BINS} bins, got {}", config.calibration_bins);
             return Err(Error::config("/calibration_bins", message));
@@ -228,6 +271,9 @@ impl Settings {
             top_k: config.top_k.iter().map(|&it| u64::from(it)).collect(),
             calibration_bins: config.calibration_bins as usize,
             lift_share: config.lift_share,
+            at_k: config.at_k.iter().map(|&it| u64::from(it)).collect(),
+            query: config.query,
+            ignore_label: config.ignore_label,
             at_recall: config.at_recall,
             at_precision: config.at_precision,
             pinball_quantiles: config.pinball_quantiles,
@@ -241,12 +287,23 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Returns whether the task is to find one of some classes.
+    pub(crate) fn is_of_classes(&self) -> bool {
+        matches!(self.task, Task::Binary | Task::Multiclass)
+    }
+}
+
 fn default_threshold() -> f64 {
     0.5
 }
 
 fn default_top_k() -> Vec<u32> {
     vec![2, 3]
+}
+
+fn default_at_k() -> Vec<u32> {
+    vec![1, 5, 10]
 }
 
 fn default_calibration_bins() -> u32 {
@@ -263,7 +320,12 @@ fn default_min_slice_size() -> u64 {
 
 fn check_classes(task: Task, classes: &[String]) -> Result<()> {
     let wanted = match task {
-        Task::Regression => return Err(Error::config("/classes", "a regression has no classes")),
+        Task::Regression | Task::Ranking | Task::Sequences => {
+            return Err(Error::config("/classes", "a task of numbers, texts or rankings has no classes"));
+        }
+        Task::MultiLabel => 1..=1000,
+        Task::Segmentation => 2..=256,
+        Task::Detection => 1..=1000,
         Task::Binary => 2..=2,
         Task::Multiclass => 2..=MAX_CLASSES,
     };
@@ -282,14 +344,14 @@ fn check_classes(task: Task, classes: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn check_top_k(top_k: &[u32]) -> Result<()> {
-    if top_k.len() > MAX_LEVELS {
-        return Err(Error::config("/top_k", format!("expected at most {MAX_LEVELS} numbers, got {}", top_k.len())));
+fn check_places(path: &str, places: &[u32]) -> Result<()> {
+    if places.len() > MAX_LEVELS {
+        return Err(Error::config(path, format!("expected at most {MAX_LEVELS} numbers, got {}", places.len())));
     }
-    for (idx, &k) in top_k.iter().enumerate() {
-        if k == 0 || top_k[..idx].contains(&k) {
-            let why = if k == 0 { "0 is not a number of classes to look at" } else { "it is listed twice" };
-            return Err(Error::config(format!("/top_k/{idx}"), why));
+    for (idx, &k) in places.iter().enumerate() {
+        if k == 0 || places[..idx].contains(&k) {
+            let why = if k == 0 { "0 leaves nothing to look at" } else { "it is listed twice" };
+            return Err(Error::config(format!("{path}/{idx}"), why));
         }
     }
     Ok(())
@@ -405,7 +467,7 @@ mod tests {
         };
         check(json!({"task": "binary", "classes": ["a"]}), "/classes", "expected 2 classes, got 1");
         check(json!({"task": "multiclass", "classes": ["a", "b", "a"]}), "/classes/2", "`a` is listed twice");
-        check(json!({"task": "regression", "classes": ["a"]}), "/classes", "no classes");
+        check(json!({"task": "regression", "classes": ["a"]}), "/classes", "has no classes");
         check(json!({"task": "binary", "positive": "yes"}), "/positive", "`yes` is not one of the classes `0`, `1`");
         check(json!({"task": "multiclass", "positive": "1"}), "/positive", "only a binary task");
         check(json!({"task": "binary", "threshold": 1.0}), "/threshold", "not between 0 and 1");
@@ -414,8 +476,13 @@ mod tests {
         check(json!({"task": "binary", "cross_slices": [["a"]]}), "/cross_slices/0", "at least two columns, got 1");
         check(json!({"task": "binary", "cross_slices": [["a", "a"]]}), "/cross_slices/0", "`a` is listed twice");
         check(json!({"task": "binary", "slice_bins": {"age": [2.0, 1.0]}}), "/slice_bins/age", "ascending");
+        check(json!({"task": "detection"}), "/classes", "needs its classes");
+        check(json!({"task": "ranking"}), "/query", "needs the column");
+        check(json!({"task": "binary", "query": "q"}), "/query", "only a ranking");
+        check(json!({"task": "sequences", "ignore_label": 1}), "/ignore_label", "only a segmentation");
+        check(json!({"task": "ranking", "query": "q", "at_k": [5, 5]}), "/at_k/1", "listed twice");
         check(json!({"task": "binary", "beta": 0.0}), "/beta", "above 0");
-        check(json!({"task": "multiclass", "top_k": [2, 0]}), "/top_k/1", "not a number of classes");
+        check(json!({"task": "multiclass", "top_k": [2, 0]}), "/top_k/1", "nothing to look at");
         check(json!({"task": "multiclass", "calibration_bins": 0}), "/calibration_bins", "1 to 1000 bins, got 0");
         check(json!({"task": "binary", "lift_share": 1.5}), "/lift_share", "at most 1");
         check(json!({"task": "binary", "at_recall": [0.5, 0.5]}), "/at_recall/1", "listed twice");
@@ -425,7 +492,7 @@ mod tests {
 
     #[test]
     fn unknown_options_are_refused() {
-        for options in [json!({"task": "binary", "thresold": 0.5}), json!({}), json!({"task": "ranking"})] {
+        for options in [json!({"task": "binary", "thresold": 0.5}), json!({}), json!({"task": "guessing"})] {
             assert!(serde_json::from_value::<Config>(options.clone()).is_err(), "{options}");
         }
     }

@@ -152,6 +152,8 @@ fn totals(groups: &[(f64, f64)]) -> (f64, f64) {
 mod tests {
     use super::*;
 
+    type Metric = fn(&[(f64, f64)]) -> f64;
+
     /// Scores 0.1 (negative), 0.4 (one of each), 0.8 (positive).
     const GROUPS: [(f64, f64); 3] = [(0.0, 1.0), (1.0, 1.0), (1.0, 0.0)];
 
@@ -178,7 +180,7 @@ mod tests {
         let positives = [(1.0, 0.0), (1.0, 0.0)];
         assert!(roc_auc(&positives).is_nan() && ks(&positives).is_nan());
         assert_eq!((average_precision(&positives), pr_auc(&positives)), (1.0, 1.0));
-        let metrics: [fn(&[(f64, f64)]) -> f64; 5] = [
+        let metrics: [Metric; 5] = [
             average_precision,
             pr_auc,
             |it| lift(it, 0.1),
@@ -195,7 +197,7 @@ mod tests {
         let fine: Groups = (0..64).map(|it| (f64::from(it * 7 % 11), f64::from((64 - it) * 5 % 13))).collect();
         let coarse: Groups =
             fine.chunks(8).map(|it| it.iter().fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1))).collect();
-        let metrics: [fn(&[(f64, f64)]) -> f64; 7] = [
+        let metrics: [Metric; 7] = [
             roc_auc,
             average_precision,
             pr_auc,

@@ -19,7 +19,9 @@ use crate::{
     row::{Layout, MAX_RANKED_CLASSES},
     slices::MAX_PER_GROUP,
     state::State,
+    summed::Kind,
     tally::Tally,
+    tasks::queries,
     totals::{SCORE_BINS, Totals},
     trivial,
 };
@@ -63,7 +65,16 @@ pub(crate) fn evaluate(state: &State, settings: &Settings, host: &dyn Host) -> R
         missing_slices(settings, state.head.layout.as_ref(), &[], &mut report);
         return Ok(report);
     };
-    let evaluation = Evaluation::new(layout, state, settings, host)?;
+    let joined;
+    let (layout, of_rows) = if layout.is_of_documents() {
+        let (state, gaps) = queries::join(state, layout)?;
+        report.gaps.extend(gaps);
+        joined = state;
+        (joined.head.layout.as_ref().unwrap_or(layout), &joined)
+    } else {
+        (layout, state)
+    };
+    let evaluation = Evaluation::new(layout, of_rows, settings, host)?;
     evaluation.gaps(state, &mut report);
     missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
     evaluation.overall(&mut report);
@@ -139,7 +150,7 @@ impl<'a> Evaluation<'a> {
             }
             let groups: Vec<Groups> = self.totals.histograms[model].iter().map(curves::histogram_groups).collect();
             let value = |(measure, of_rows): (&Measure, f64)| match measure {
-                it if it.is_of_pairs() => of_rows,
+                it if it.is_of_pairs() || self.layout.sums.is_some() => of_rows,
                 it if it.is_of_errors_ranked() => self.totals.errors[model].quantile(it.error_level()),
                 it => of_groups(*it, &groups),
             };
@@ -160,7 +171,9 @@ impl<'a> Evaluation<'a> {
         };
         let replicated = || {
             let nth = self.slot(measure)?;
-            self.replicates.interval(nth, self.value(measure, model), |it| it[model], level)
+            let found = self.replicates.interval(nth, self.value(measure, model), |it| it[model], level);
+            // Replicates that never vary, as of a perfect model, say nothing about how much the metric could.
+            found.filter(|it| it.low < it.high)
         };
         if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) }
     }
@@ -228,7 +241,7 @@ impl<'a> Evaluation<'a> {
         }
         if self.layout.is_regression() {
             self.residual_tests(report);
-        } else if self.layout.has_baseline() {
+        } else if self.layout.has_baseline() && self.layout.sums.is_none() {
             self.flips(report);
         }
     }
@@ -265,8 +278,9 @@ impl<'a> Evaluation<'a> {
                 let why = format!("it has {} rows, fewer than {}", tally.all.n, self.settings.min_slice_size);
                 report.gaps.push(Gap::new(format!("findings about the slice `{name}`"), why));
             }
-            let labels = Labels::from([("slice".to_owned(), name.clone())]);
             for measure in measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name())) {
+                let mut labels = measure.labels(self.layout);
+                labels.insert("slice".to_owned(), name.clone());
                 let level = self.host.confidence(measure.name());
                 let of_model = |it: usize| (measure.value(tally, it), intervals::of_slice(measure, tally, it, level));
                 self.roles(measure, tally, &labels, of_model, report);
@@ -302,7 +316,8 @@ impl<'a> Evaluation<'a> {
             let joint = 1.0 - (1.0 - level) / tried.len() as f64;
             let interval = intervals::of_slice(measure, tally, 0, joint).map(|it| Interval { level, ..it });
             let value = measure.value(tally, 0);
-            let labels = Labels::from([("worst_slice".to_owned(), name.clone())]);
+            let mut labels = measure.labels(self.layout);
+            labels.insert("worst_slice".to_owned(), name.clone());
             let metric = Metric::new(measure.name(), value).n(measure.n(tally, 0)).labels(&labels);
             report.metrics.push(metric.interval(interval.filter(|_| value.is_finite())));
         }
@@ -350,6 +365,17 @@ impl<'a> Evaluation<'a> {
             let why =
                 format!("it has more than {MAX_PER_GROUP} values; those that come first in byte order are covered");
             gap(format!("some slices of `{column}`"), why);
+        }
+        if let Some(sums) = &self.layout.sums {
+            let is_detection = sums.kind == Kind::Detection;
+            if !self.is_complete {
+                let what = if is_detection { "all metrics and intervals" } else { "intervals" };
+                gap("rows beyond the budget".to_owned(), self.of_a_sample(what));
+            }
+            if is_detection && !self.slices.is_empty() {
+                gap("the slices".to_owned(), "detections have no metrics of slices".to_owned());
+            }
+            return;
         }
         if self.layout.is_regression() {
             if !self.is_complete {
@@ -470,7 +496,7 @@ fn area_scale(measure: Measure) -> Option<f64> {
 }
 
 fn missing_slices(settings: &Settings, layout: Option<&Layout>, found: &[(String, Tally)], report: &mut Report) {
-    let primary = if layout.is_some_and(Layout::is_regression) { Measure::Mae } else { Measure::Accuracy };
+    let primary = layout.map_or(Measure::Accuracy, measure::primary);
     for name in &settings.expected {
         if found.iter().any(|it| it.0 == *name) {
             continue;

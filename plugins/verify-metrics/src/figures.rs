@@ -8,8 +8,9 @@ use modelwatch_sdk::{
 use crate::{
     curves::{self, Groups},
     evaluate::Evaluation,
-    measure::Measure,
+    measure,
     row::{Layout, Prediction},
+    summed::Kind,
     tally::ClassTally,
 };
 
@@ -26,6 +27,10 @@ const ERROR_BINS: usize = 30;
 
 /// Adds the figures.
 pub(crate) fn draw(evaluation: &Evaluation<'_>, report: &mut Report) {
+    if let Some(sums) = &evaluation.layout.sums {
+        report.figures.extend((sums.kind != Kind::Detection).then(|| slices(evaluation)).flatten());
+        return;
+    }
     if evaluation.layout.is_regression() {
         report.figures.extend(errors(evaluation));
     } else {
@@ -174,7 +179,7 @@ fn errors(evaluation: &Evaluation<'_>) -> Option<Figure> {
 }
 
 fn slices(evaluation: &Evaluation<'_>) -> Option<Figure> {
-    let measure = if evaluation.layout.is_regression() { Measure::Mae } else { Measure::Accuracy };
+    let measure = measure::primary(evaluation.layout);
     let shown = &evaluation.slices[..evaluation.slices.len().min(MAX_BARS)];
     let values = |model: usize| shown.iter().map(|it| measure.value(&it.1, model)).collect();
     let names = ["candidate", "baseline"].into_iter().take(evaluation.layout.models.len()).enumerate();

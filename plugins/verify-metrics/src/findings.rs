@@ -22,7 +22,7 @@ use crate::{
     config::quoted,
     evaluate::{Evaluation, mcnemar_p},
     intervals,
-    measure::{Areas, Measure},
+    measure::{self, Areas, Measure},
     permutation, trivial,
 };
 
@@ -52,7 +52,9 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, report: &mut Report) {
         return;
     }
     let is_worse = worse_than_baseline(evaluation);
-    if evaluation.layout.is_regression() {
+    if evaluation.layout.sums.is_some() {
+        // What is below is about classes and numbers.
+    } else if evaluation.layout.is_regression() {
         let found = constant_number(evaluation).or_else(|| no_better_than_the_mean(evaluation));
         findings.extend(found.or_else(|| no_skill(evaluation)));
     } else {
@@ -275,13 +277,13 @@ fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
     if !layout.has_baseline() || tally.models[1].unusable > 0 {
         return None;
     }
-    let measure = if layout.is_regression() { Measure::Mae } else { Measure::Accuracy };
+    let measure = measure::primary(layout);
     let level = evaluation.host.confidence(measure.name());
     let interval = match measure {
         Measure::Mae => intervals::mean(&tally.pair.loss, level)?,
         _ => evaluation.difference_interval(measure, level)?,
     };
-    let is_worse = if layout.is_regression() { interval.low > 0.0 } else { interval.high < 0.0 };
+    let is_worse = if measure.is_loss() == Some(true) { interval.low > 0.0 } else { interval.high < 0.0 };
     if !is_worse {
         return None;
     }
@@ -295,7 +297,7 @@ fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
     let advice = "keep the baseline; compare what changed since (data, epochs, conversion, quantization), beginning with the slices and \
                   classes that lost most";
     let finding = |message: String| Finding::new("MW-M005", Severity::Error, place(evaluation), message).advice(advice);
-    if layout.is_regression() {
+    if measure != Measure::Accuracy {
         return Some(finding(message).evidence("candidate", candidate).evidence("baseline", baseline));
     }
     let pair = &tally.pair;
@@ -314,8 +316,7 @@ fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
 }
 
 fn slices(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
-    let is_regression = evaluation.layout.is_regression();
-    let measure = if is_regression { Measure::Mae } else { Measure::Accuracy };
+    let measure = measure::primary(evaluation.layout);
     let whole = evaluation.value(measure, 0);
     let least = evaluation.settings.min_slice_size.max(2);
     let tried: Vec<_> = evaluation.slices.iter().filter(|it| it.1.all.n >= least).collect();
@@ -323,7 +324,7 @@ fn slices(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
     let level = 1.0 - (1.0 - LEVEL) / tried.len().max(1) as f64;
     for (name, tally) in &tried {
         let Some(interval) = intervals::of_slice(measure, tally, 0, level) else { continue };
-        let is_worse = if is_regression { interval.low > whole } else { interval.high < whole };
+        let is_worse = if measure.is_loss() == Some(true) { interval.low > whole } else { interval.high < whole };
         if is_worse {
             let value = measure.value(tally, 0);
             let message = format!(

@@ -9,6 +9,7 @@ use crate::{
     row::Layout,
     spread::Spread,
     tally::Tally,
+    tasks,
     value::union,
 };
 
@@ -23,6 +24,12 @@ pub(crate) fn closed_form(measure: Measure, tally: &Tally, model: usize, level: 
         return share(hits, n, level);
     }
     match measure {
+        Measure::Summed(kind, metric) => {
+            let (hits, all) = tasks::of(kind).share(metric, &tally.models[model].sums, tally.all.weight)?;
+            let effective = tally.all.effective() * all / tally.all.weight;
+            let found = wilson_share((hits / all).clamp(0.0, 1.0), effective, level).ok()?;
+            Some(Interval { low: found.low, high: found.high, level })
+        }
         Measure::F1(Of::Class(class) | Of::Positive(class)) => f1(tally, model, class, level),
         _ => None,
     }

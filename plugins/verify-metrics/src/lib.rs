@@ -1,9 +1,9 @@
-//! The verifier `metrics`: classification and regression metrics with slices, baseline and paired
-//! intervals.
+//! The verifier `metrics`: metrics of classification, regression, label sets, rankings, texts,
+//! segmentation and detection, with slices, baseline and paired intervals.
 //!
 //! # What it reports
 //! - Metrics of the candidate over all rows; per class for multiclass models (label `class`), and
-//!   averaged over classes (label `average`: `macro`, `weighted`); per slice (label `slice`, as
+//!   averaged over classes (label `average`: `macro`, `micro`, `weighted`); per slice (label `slice`, as
 //!   `writer=b`). In a slice of a multiclass model, precision, recall and F1 are plain means over the
 //!   classes that have labels there, and carry no other label.
 //! - With a baseline: the same of the baseline, the paired difference, and for metrics over all rows
@@ -19,10 +19,22 @@
 //! Analysis's bucketed jackknife.
 //! Their level is what a requirement asks for, else 95 %.
 //!
+//! Where all replicates agree, as of a perfect model, a metric without a closed form has no interval,
+//! so that a requirement with a confidence is inconclusive rather than met. Slices of tasks of sums
+//! have intervals for shares of rows only.
+//!
+//! # Tasks of sums
+//! `multi-label`, `ranking`, `sequences`, `segmentation` and `detection` are modules of `tasks`: each says what it
+//! keeps of a row, what that adds to sums, and what its metrics are of the sums; slices, baseline,
+//! weights and bootstrap come with that. Of a ranking, the rows of a query count as one.
+//! The metrics of detections are of all boxes in the order of their scores, and have no slices.
+//!
 //! # Memory
 //! Up to 100 000 distinct rows (fewer of wide ones: 32 MiB) are kept with their counts, and all
 //! numbers are computed from them. Beyond that sums, a confusion matrix and score histograms of 4096
-//! bins are kept, and the rows become a sample that serves the intervals; the report says so.
+//! bins are kept, and the rows become a sample that serves the intervals; the report says so, with
+//! the greatest error that the bins allow. Quantiles of errors then come from bins of bounded relative
+//! error. Of a ranking whole queries are kept up to 32 MiB, and beyond it the metrics are of these.
 //!
 //! # Weights
 //! Where the data has a weight column every metric is the weighted one, as scikit-learn's under
@@ -57,7 +69,9 @@ mod sample;
 mod slices;
 mod spread;
 mod state;
+mod summed;
 mod tally;
+mod tasks;
 mod totals;
 mod trivial;
 mod value;

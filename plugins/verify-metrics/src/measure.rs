@@ -7,6 +7,8 @@ use modelwatch_sdk::report::Labels;
 use crate::{
     config::{Settings, Task},
     row::Layout,
+    summed::{Kind, SumMetric, SumOf},
+    tasks,
 };
 
 /// A metric.
@@ -58,6 +60,7 @@ pub(crate) enum Measure {
     MaxError,
     ExplainedVariance,
     Bias,
+    Summed(Kind, SumMetric),
 }
 
 /// What a precision, recall or F is of.
@@ -94,6 +97,7 @@ pub(crate) enum Areas {
 /// Returns the names of the metrics of a task.
 pub(crate) fn names(task: Task) -> &'static [&'static str] {
     match task {
+        Task::MultiLabel | Task::Ranking | Task::Sequences | Task::Segmentation | Task::Detection => tasks::names(task),
         Task::Binary => &[
             "accuracy",
             "balanced_accuracy",
@@ -164,6 +168,9 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
 /// Returns the metrics over all rows.
 pub(crate) fn overall(layout: &Layout, settings: &Settings) -> Vec<Measure> {
     use Measure::*;
+    if let Some(sums) = &layout.sums {
+        return sums.metrics().into_iter().map(|it| Summed(sums.kind, it)).collect();
+    }
     if layout.is_regression() {
         let mut res = vec![Mae, Mse, Rmse, R2, Medae];
         res.extend(settings.error_quantiles.iter().map(|&it| ErrorQuantile(it)));
@@ -223,9 +230,26 @@ fn of_ranks(layout: &Layout, settings: &Settings) -> Vec<Measure> {
     [Areas::RestMacro, Areas::RestWeighted, Areas::PairsMacro, Areas::PairsWeighted].map(RocAuc).to_vec()
 }
 
+/// Returns the metric by which slices, and candidate and baseline, are compared first.
+pub(crate) fn primary(layout: &Layout) -> Measure {
+    match &layout.sums {
+        Some(sums) => sums.metrics().into_iter().next().map_or(Measure::Accuracy, |it| Measure::Summed(sums.kind, it)),
+        None if layout.is_regression() => Measure::Mae,
+        None => Measure::Accuracy,
+    }
+}
+
 /// Returns the metrics of a slice.
 pub(crate) fn per_slice(layout: &Layout) -> Vec<Measure> {
     use Measure::*;
+    if let Some(sums) = &layout.sums {
+        if sums.kind == Kind::Detection {
+            return Vec::new();
+        }
+        // Classes within slices would be too many.
+        let metrics = sums.metrics().into_iter().filter(|it| !matches!(it.of, SumOf::Class(_)));
+        return metrics.map(|it| Summed(sums.kind, it)).collect();
+    }
     if layout.is_regression() {
         return vec![Mae, Mse, Rmse, Bias];
     }
@@ -282,10 +306,14 @@ impl Measure {
             Self::MaxError => "max_error",
             Self::ExplainedVariance => "explained_variance",
             Self::Bias => "bias",
+            Self::Summed(_, it) => it.name,
         }
     }
 
     pub(crate) fn labels(self, layout: &Layout) -> Labels {
+        if let (Self::Summed(_, it), Some(sums)) = (self, &layout.sums) {
+            return sums.labels(it);
+        }
         let mut res = Labels::new();
         let mut label = |key: &str, value: String| res.insert(key.to_owned(), value);
         match self {
@@ -321,7 +349,7 @@ impl Measure {
 
     /// Returns whether it is computed from ranks or order statistics, not from a tally.
     pub(crate) fn is_ranked(self) -> bool {
-        self.is_of_scores_ranked() || self.is_of_errors_ranked()
+        self.is_of_scores_ranked() || self.is_of_errors_ranked() || matches!(self, Self::Summed(Kind::Detection, _))
     }
 
     /// Returns whether it is an order statistic of the errors.
@@ -344,6 +372,7 @@ impl Measure {
         matches!(
             self,
             Self::Precision(Of::Class(_))
+                | Self::Summed(_, SumMetric { of: SumOf::Class(_), .. })
                 | Self::Recall(Of::Class(_))
                 | Self::F1(Of::Class(_))
                 | Self::FBeta(Of::Class(_), _)
@@ -355,6 +384,7 @@ impl Measure {
         use Measure::*;
         match self {
             Bias => None,
+            Summed(_, it) => Some(it.is_loss),
             LogLoss | Brier | Ece | Hinge | Fpr(_) | Fnr(_) | Mae | Mse | Rmse | Medae | ErrorQuantile(_) | Mape
             | Smape | Msle | Rmsle | Pinball(_) | MaxError => Some(true),
             _ => Some(false),

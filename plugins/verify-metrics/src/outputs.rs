@@ -91,9 +91,9 @@ impl Output {
     /// Returns what is kept of it.
     pub(crate) fn layout(&self, settings: &Settings) -> ModelLayout {
         let is_scored = match settings.task {
-            Task::Regression => false,
             Task::Binary => self.width > 1 || self.leaf.is_floating(),
             Task::Multiclass => self.width > 1,
+            _ => false,
         };
         ModelLayout { output: self.name.clone(), is_scored }
     }
@@ -126,10 +126,18 @@ impl Output {
         labels(array).map(Values::Labels)
     }
 
+    /// Returns the values as they came.
+    pub(crate) fn array(&self) -> &ArrayRef {
+        &self.array
+    }
+
     fn fits(&self, settings: &Settings) -> bool {
         let n_classes = settings.classes.as_ref().map(Vec::len);
         match settings.task {
-            Task::Regression => self.width == 1 && self.leaf.is_floating(),
+            Task::Regression | Task::Ranking => self.width == 1 && self.leaf.is_floating(),
+            Task::MultiLabel => n_classes.map_or(self.width > 1, |it| it == self.width) && self.leaf.is_numeric(),
+            Task::Segmentation | Task::Detection => self.width > 1 && self.leaf.is_numeric(),
+            Task::Sequences => matches!(self.leaf, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
             Task::Binary => self.width <= 2 && self.leaf.is_floating(),
             Task::Multiclass => {
                 self.width > 1 && self.leaf.is_floating() && n_classes.is_none_or(|it| it == self.width)

@@ -32,6 +32,7 @@ impl Probe for Metrics {
             baseline_predictions: Need::Optional,
             weight: Need::Optional,
             slices: true,
+            columns: self.settings.query.iter().cloned().collect(),
             ..RowNeeds::default()
         };
         Needs { current: Some(rows), ..Needs::default() }

@@ -16,6 +16,8 @@ use crate::{
     outputs::{self, Output, Values},
     row::{Layout, Prediction, RowScores},
     state::State,
+    summed::{Judged, SumLayout},
+    tasks::queries,
 };
 
 /// Scores that add up to 1 within this are probabilities.
@@ -28,42 +30,70 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
     let baseline = outputs::choose(batch, ModelRole::Baseline, settings, Some(&candidate.name))?;
     let models: Vec<Output> = [Some(candidate), baseline].into_iter().flatten().collect();
     let cuts = cuts::cuts(batch, settings)?;
+    let sums = SumLayout::of(settings, batch, models[0].array())?;
     let layout = Layout {
-        classes: classes(settings, &models[0])?,
+        classes: if sums.is_some() { Vec::new() } else { classes(settings, &models[0])? },
         positive: settings.positive,
         has_weights: rows::columns(batch, Use::Weight).next().is_some(),
         has_margin: settings.scores == Scores::Logits,
         top_k: settings.top_k.clone(),
-        calibration_bins: if settings.task == Task::Regression { 0 } else { settings.calibration_bins },
+        calibration_bins: if settings.is_of_classes() { settings.calibration_bins } else { 0 },
+        sums,
         slice_columns: cuts.iter().map(|it| it.group.clone()).collect(),
         models: models.iter().map(|it| it.layout(settings)).collect(),
     };
     state.set_layout(&layout)?;
     state.head.n_rows += batch.num_rows() as u64;
 
-    let values = models.iter().map(|it| it.values(settings, layout.classes.len())).collect::<Result<Vec<_>>>()?;
-    let labels = labels(batch, settings, &layout)?;
     let weights = weights(batch)?;
     let slices: Vec<Vec<u64>> = cuts.iter().map(|it| slice_keys(it, settings, state)).collect();
-    let readers = values.iter().map(|it| Reader::new(it, settings, &layout)).collect::<Vec<_>>();
-
     let kept: BTreeSet<u64> = state.kept();
     let mut words = Vec::with_capacity(layout.width());
+    let start = |words: &mut Vec<u64>, label: u64, row: usize| {
+        words.clear();
+        words.push(label);
+        words.extend(weights.as_ref().map(|it| it[row]));
+        words.extend(slices.iter().map(|it| it[row]));
+    };
+    if let Some(sums) = &layout.sums {
+        let judged = judge(batch, settings, sums, &models)?;
+        let keys = if layout.is_of_documents() { Some(queries::keys(batch, settings)?) } else { None };
+        for row in 0..batch.num_rows() {
+            if judged.iter().any(|it| it[row] == Judged::Unlabeled) {
+                state.head.n_unlabeled += 1;
+                continue;
+            }
+            start(&mut words, keys.as_ref().map_or(0, |it| it[row]), row);
+            for it in &judged {
+                layout.push_judged(&mut words, if let Judged::Words(it) = &it[row] { Some(it) } else { None });
+            }
+            state.add(&layout, &words, &kept);
+        }
+        return Ok(());
+    }
+
+    let values = models.iter().map(|it| it.values(settings, layout.classes.len())).collect::<Result<Vec<_>>>()?;
+    let labels = labels(batch, settings, &layout)?;
+    let readers = values.iter().map(|it| Reader::new(it, settings, &layout)).collect::<Vec<_>>();
     for (row, label) in labels.into_iter().enumerate() {
         let Some(label) = label else {
             state.head.n_unlabeled += 1;
             continue;
         };
-        words.clear();
-        words.push(label);
-        words.extend(weights.as_ref().map(|it| it[row]));
-        words.extend(slices.iter().map(|it| it[row]));
+        start(&mut words, label, row);
         for (model, reader) in readers.iter().enumerate() {
             reader.push(&mut words, &layout, model, row, label)?;
         }
         state.add(&layout, &words, &kept);
     }
     Ok(())
+}
+
+/// Returns what a task of sums keeps of each model's predictions.
+fn judge(batch: &RecordBatch, settings: &Settings, sums: &SumLayout, models: &[Output]) -> Result<Vec<Vec<Judged>>> {
+    let (_, label) =
+        rows::columns(batch, Use::Label).next().ok_or_else(|| Error::input("the rows have no label column"))?;
+    models.iter().map(|it| sums.task().judge(sums, settings, label, it.array())).collect()
 }
 
 fn classes(settings: &Settings, candidate: &Output) -> Result<Vec<String>> {

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAX_CALIBRATION_BINS, MAX_CLASSES, MAX_LEVELS};
+use crate::{
+    config::{MAX_CALIBRATION_BINS, MAX_CLASSES, MAX_LEVELS},
+    summed::{Kind, SumLayout},
+};
 
 /// The most classes for which scores are kept to rank them (one-versus-rest AUC).
 pub(crate) const MAX_RANKED_CLASSES: usize = 100;
@@ -28,6 +31,8 @@ pub(crate) struct Layout {
     /// The bins of the calibration error and the reliability curve.
     pub(crate) calibration_bins: usize,
     pub(crate) slice_columns: Vec<String>,
+    /// What the task sums; none for classes and numbers.
+    pub(crate) sums: Option<SumLayout>,
     /// The candidate, then the baseline if there is one.
     pub(crate) models: Vec<ModelLayout>,
 }
@@ -52,6 +57,8 @@ pub(crate) enum Prediction<'a> {
     Scores(RowScores<'a>),
     /// A number.
     Number(f64),
+    /// The words of a task of sums.
+    Summed(&'a [u64]),
 }
 
 /// What is kept of the scores of one row.
@@ -79,13 +86,19 @@ impl Layout {
             && self.classes.len() <= MAX_CLASSES
             && self.calibration_bins <= MAX_CALIBRATION_BINS
             && self.top_k.len() <= MAX_LEVELS
-            && (self.is_regression() || self.calibration_bins > 0)
+            && (self.classes.is_empty() || self.calibration_bins > 0)
+            && self.sums.as_ref().is_none_or(|it| self.classes.is_empty() && it.is_valid())
             && self.positive.is_none_or(|it| it < 2 && self.classes.len() == 2)
             && !(self.is_regression() && self.models.iter().any(|it| it.is_scored))
     }
 
     pub(crate) fn is_regression(&self) -> bool {
-        self.classes.is_empty()
+        self.classes.is_empty() && self.sums.is_none()
+    }
+
+    /// Returns whether rows are documents that are to be joined to queries.
+    pub(crate) fn is_of_documents(&self) -> bool {
+        self.sums.as_ref().is_some_and(|it| it.kind == Kind::Documents)
     }
 
     pub(crate) fn has_baseline(&self) -> bool {
@@ -129,6 +142,9 @@ impl Layout {
         let start = self.start_of_models() + self.models[..model].iter().map(|it| self.model_width(it)).sum::<usize>();
         let layout = &self.models[model];
         let words = &words[start..start + self.model_width(layout)];
+        if self.sums.is_some() {
+            return if words[0] == 1 { Prediction::Summed(&words[1..]) } else { Prediction::Unusable };
+        }
         if self.is_regression() {
             let value = f64::from_bits(words[0]);
             return if value.is_finite() { Prediction::Number(value) } else { Prediction::Unusable };
@@ -157,10 +173,11 @@ impl Layout {
             return false;
         }
         self.is_regression()
+            || self.sums.is_some()
             || Self::label_class(words) < n_classes
                 && (0..self.models.len()).all(|it| match self.prediction(words, it) {
                     Prediction::Label(class) | Prediction::Scores(RowScores { class, .. }) => class < n_classes,
-                    Prediction::Unusable | Prediction::Number(_) => true,
+                    Prediction::Unusable | Prediction::Number(_) | Prediction::Summed(_) => true,
                 })
     }
 
@@ -171,6 +188,10 @@ impl Layout {
             Prediction::Unusable => words.push(if self.is_regression() { f64::NAN.to_bits() } else { UNUSABLE }),
             Prediction::Label(class) => words.push(class as u64),
             Prediction::Number(value) => words.push(value.to_bits()),
+            Prediction::Summed(found) => {
+                words.push(1);
+                words.extend_from_slice(found);
+            }
             Prediction::Scores(it) => {
                 let numbers = [it.log_loss, it.brier, it.confidence, it.margin].map(f64::to_bits);
                 words.extend([it.class as u64, it.rank]);
@@ -181,11 +202,22 @@ impl Layout {
         words.resize(end, 0);
     }
 
+    /// Appends the words of a task of sums; none for an unusable prediction.
+    pub(crate) fn push_judged(&self, words: &mut Vec<u64>, judged: Option<&[u64]>) {
+        let end = words.len() + 1 + self.sums.as_ref().map_or(0, SumLayout::n_words);
+        words.push(u64::from(judged.is_some()));
+        words.extend_from_slice(judged.unwrap_or_default());
+        words.resize(end, 0);
+    }
+
     fn start_of_models(&self) -> usize {
         1 + usize::from(self.has_weights) + self.slice_columns.len()
     }
 
     fn model_width(&self, model: &ModelLayout) -> usize {
+        if let Some(sums) = &self.sums {
+            return 1 + sums.n_words();
+        }
         if model.is_scored { 6 + self.ranked_classes().len() } else { 1 }
     }
 }

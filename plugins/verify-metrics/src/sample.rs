@@ -24,11 +24,38 @@ pub(crate) fn limit(width: usize) -> usize {
     (MAX_WORDS / width.max(1)).clamp(1, MAX_ROWS)
 }
 
+/// Returns how many distinct rows of `width` words are kept where no sums take over beyond them.
+pub(crate) fn wide_limit(width: usize) -> usize {
+    (MAX_WORDS / width.max(1)).max(1)
+}
+
 impl Sample {
     /// Adds a row `count` times. May exceed the budget until [`Sample::shrink`] is called.
     pub(crate) fn add(&mut self, words: &[u64], count: u64) {
         let bytes: Vec<u8> = words.iter().flat_map(|it| it.to_le_bytes()).collect();
         *self.rows.entry((row_key(&bytes), words.into())).or_default() += count;
+    }
+
+    /// Adds a row `count` times under a key other than its hash, by which it is kept or evicted.
+    pub(crate) fn add_under(&mut self, key: u64, words: &[u64], count: u64) {
+        *self.rows.entry((key, words.into())).or_default() += count;
+    }
+
+    /// Evicts all rows of the greatest keys until at most `limit` rows are left, and returns the least key that was
+    /// evicted.
+    pub(crate) fn shrink_keys(&mut self, limit: usize) -> Option<u64> {
+        let mut res = None;
+        while self.rows.len() > limit {
+            let ((key, _), _) = self.rows.pop_last()?;
+            self.evict_from(key);
+            res = Some(key);
+        }
+        res
+    }
+
+    /// Evicts the rows of `key` and of greater ones.
+    pub(crate) fn evict_from(&mut self, key: u64) {
+        self.rows.split_off(&(key, Box::default()));
     }
 
     /// Evicts the rows with the greatest hashes beyond `limit`.
@@ -52,6 +79,25 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_keys_are_evicted_and_do_not_come_back() {
+        let rows: Vec<(u64, u64)> = (0..60).map(|it| (it * 7 % 10, it)).collect();
+        let of = |rows: &[(u64, u64)]| {
+            let (mut res, mut bound) = (Sample::default(), u64::MAX);
+            for &(key, word) in rows {
+                if key < bound {
+                    res.add_under(key, &[word], 1);
+                    bound = res.shrink_keys(25).unwrap_or(bound);
+                }
+            }
+            (res, bound)
+        };
+        let mut reversed = rows.clone();
+        reversed.reverse();
+        let (kept, bound) = of(&rows);
+        assert_eq!((of(&reversed), bound, kept.len()), ((kept.clone(), bound), 4, 24));
+    }
 
     #[test]
     fn what_is_kept_does_not_depend_on_the_order() {

@@ -39,6 +39,8 @@ pub(crate) struct Head {
     /// Columns with rows that have no value, and how many.
     pub(crate) n_without_slice: BTreeMap<String, u64>,
     pub(crate) slices: Slices,
+    /// The least key of the queries that were dropped for the budget.
+    pub(crate) bound: Option<u64>,
     /// The sums over all rows; only where not all rows are kept.
     pub(crate) totals: Option<Totals>,
 }
@@ -69,6 +71,10 @@ impl State {
 
     /// Adds a row.
     pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], kept: &BTreeSet<u64>) {
+        if layout.is_of_documents() {
+            self.add_document(layout, words, 1);
+            return;
+        }
         self.sample.add(words, 1);
         if let Some(totals) = &mut self.head.totals {
             totals.add(layout, words, 1, |key| kept.contains(&key));
@@ -87,6 +93,11 @@ impl State {
         }
         let dropped = self.head.slices.merge(other.head.slices, expected);
         self.drop_slices(&dropped);
+        if layout.is_of_documents() {
+            self.lower_bound(other.head.bound);
+            other.sample.iter().for_each(|(_, words, count)| self.add_document(&layout, words, count));
+            return Ok(());
+        }
         let kept = self.kept();
         match (&mut self.head.totals, other.head.totals) {
             (Some(left), Some(mut right)) => {
@@ -108,6 +119,23 @@ impl State {
         }
         self.shrink(&layout, &kept);
         Ok(())
+    }
+
+    /// Adds a document, unless its query was dropped.
+    fn add_document(&mut self, layout: &Layout, words: &[u64], count: u64) {
+        if self.head.bound.is_none_or(|it| words[0] < it) {
+            self.sample.add_under(words[0], words, count);
+            let bound = self.sample.shrink_keys(sample::wide_limit(layout.width()));
+            self.lower_bound(bound);
+        }
+    }
+
+    fn lower_bound(&mut self, bound: Option<u64>) {
+        if let Some(bound) = bound {
+            let bound = self.head.bound.map_or(bound, |it| it.min(bound));
+            self.head.bound = Some(bound);
+            self.sample.evict_from(bound);
+        }
     }
 
     /// Returns the keys of the slices that are kept.
@@ -162,14 +190,18 @@ impl State {
                 return Err(damaged("its layout is not one"));
             }
             let row_bytes = (layout.width() + 1) * 8;
-            if body.len() % row_bytes != 0 || body.len() / row_bytes > sample::limit(layout.width()) {
+            if body.len() % row_bytes != 0 || body.len() / row_bytes > limit(layout) {
                 return Err(damaged("its rows are cut short or too many"));
             }
             for row in body.chunks_exact(row_bytes) {
                 let words: Vec<u64> = row.as_chunks::<8>().0.iter().map(|it| u64::from_le_bytes(*it)).collect();
                 match words.split_last() {
                     Some((&count, words)) if (1..=head.n_rows).contains(&count) && layout.accepts(words) => {
-                        sample.add(words, count)
+                        if layout.is_of_documents() {
+                            sample.add_under(words[0], words, count);
+                        } else {
+                            sample.add(words, count);
+                        }
                     }
                     _ => return Err(damaged("a row is not of its layout")),
                 }
@@ -200,6 +232,10 @@ impl State {
             totals.slices.retain(|key, _| !dropped.contains(key));
         }
     }
+}
+
+fn limit(layout: &Layout) -> usize {
+    if layout.is_of_documents() { sample::wide_limit(layout.width()) } else { sample::limit(layout.width()) }
 }
 
 fn add_sample(totals: &mut Totals, layout: &Layout, sample: &Sample, kept: &BTreeSet<u64>) {

@@ -9,6 +9,7 @@ use crate::{
     mass::Mass,
     row::{Layout, Prediction, RowScores},
     spread::Spread,
+    summed::SumLayout,
 };
 
 /// The sums over rows.
@@ -31,6 +32,8 @@ pub(crate) struct ModelTally {
     pub(crate) unusable: u64,
     pub(crate) classes: ClassTally,
     pub(crate) numbers: NumberTally,
+    /// The sums of a task of sums.
+    pub(crate) sums: Vec<f64>,
 }
 
 /// The sums over predicted classes.
@@ -101,7 +104,8 @@ impl Tally {
             bins: vec![Bin::default(); layout.calibration_bins],
             ..ClassTally::default()
         };
-        let model = ModelTally { classes, ..ModelTally::default() };
+        let sums = vec![0.0; layout.sums.as_ref().map_or(0, SumLayout::n_sums)];
+        let model = ModelTally { classes, sums, ..ModelTally::default() };
         Self {
             all: Mass::default(),
             truth: vec![Mass::default(); n_classes],
@@ -118,10 +122,21 @@ impl Tally {
         }
         let weight = layout.weight(words);
         self.all.add(times, weight);
-        if layout.is_regression() {
+        if let Some(sums) = &layout.sums {
+            self.add_sums(layout, sums, words, times, weight);
+        } else if layout.is_regression() {
             self.add_number(layout, words, times, weight);
         } else {
             self.add_class(layout, words, times, weight);
+        }
+    }
+
+    fn add_sums(&mut self, layout: &Layout, sums: &SumLayout, words: &[u64], times: u64, weight: f64) {
+        for (idx, model) in self.models.iter_mut().enumerate() {
+            match layout.prediction(words, idx) {
+                Prediction::Summed(found) => sums.task().add(sums, found, times as f64 * weight, &mut model.sums),
+                _ => model.unusable += times,
+            }
         }
     }
 
@@ -137,7 +152,7 @@ impl Tally {
                     model.classes.add_scores(layout, label, &scores, times, weight);
                     (scores.class, Some(scores.log_loss))
                 }
-                Prediction::Unusable | Prediction::Number(_) => {
+                Prediction::Unusable | Prediction::Number(_) | Prediction::Summed(_) => {
                     model.unusable += times;
                     continue;
                 }
@@ -204,6 +219,7 @@ impl Tally {
             left.unusable += right.unusable;
             left.classes.merge(&right.classes);
             left.numbers.merge(&right.numbers);
+            left.sums.iter_mut().zip(&right.sums).for_each(|(left, right)| *left += right);
         }
         let (left, right) = (&mut self.pair, &other.pair);
         left.both_right += right.both_right;
@@ -223,6 +239,7 @@ impl Tally {
                 && it.classes.predicted.len() == n_classes
                 && it.classes.bins.len() == layout.calibration_bins
                 && it.classes.top.len() == layout.top_k.len()
+                && it.sums.len() == layout.sums.as_ref().map_or(0, SumLayout::n_sums)
         };
         self.truth.len() == n_classes && self.models.len() == layout.models.len() && self.models.iter().all(fits)
     }

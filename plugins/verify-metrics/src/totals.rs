@@ -63,6 +63,9 @@ impl Totals {
             }
         }
         let weight = layout.weight(words);
+        if layout.sums.is_some() {
+            return;
+        }
         if layout.is_regression() {
             for (model, errors) in self.errors.iter_mut().enumerate() {
                 if let Prediction::Number(value) = layout.prediction(words, model) {

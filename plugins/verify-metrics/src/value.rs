@@ -8,6 +8,7 @@ use crate::{
     mass::Mass,
     measure::{Measure, Of},
     tally::{ClassTally, NumberTally, Tally},
+    tasks,
 };
 
 impl Measure {
@@ -28,6 +29,10 @@ impl Measure {
         let model = &tally.models[model];
         if model.unusable > 0 || tally.all.weight == 0.0 {
             return f64::NAN;
+        }
+        if let Self::Summed(kind, metric) = self {
+            let value = tasks::of(kind).value(metric, &model.sums, tally.all.weight);
+            return if value.is_finite() { value } else { f64::NAN };
         }
         let value = self.of_classes(tally, &model.classes).unwrap_or_else(|| self.of_numbers(tally, &model.numbers));
         if value.is_finite() { value } else { f64::NAN }

@@ -1,5 +1,5 @@
 //! Weights, options and further tasks: small tables with what scikit-learn says of them.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
@@ -74,10 +74,11 @@ fn table(case: &Case) -> Table {
             "label" => Use::Label,
             "weight" => Use::Weight,
             "candidate" => Use::Candidate,
-            "id" => Use::Id,
+            "query" => Use::Feature,
             other => panic!("{other}"),
         };
-        let is_whole = is_for == Use::Label && column.values.iter().all(|it| it.fract() == 0.0);
+        let is_whole =
+            is_for != Use::Candidate && is_for != Use::Weight && column.values.iter().all(|it| it.fract() == 0.0);
         let array: ArrayRef = if is_whole && column.width == 1 {
             Arc::new(Int64Array::from(column.values.iter().map(|&it| it as i64).collect::<Vec<_>>()))
         } else {

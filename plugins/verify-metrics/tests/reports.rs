@@ -417,6 +417,17 @@ fn the_jackknife_stands_for_every_interval() {
 }
 
 #[test]
+fn a_perfect_model_of_few_rows_is_not_certain() {
+    let labels: Vec<i64> = (0..12).map(|it| it % 2).collect();
+    let scores: Vec<f64> = (0..12).map(|it| f64::from(it % 2) * 0.8 + 0.1).collect();
+    let report = run(&json!({"task": "binary"}), &Table::default().labels(&labels).candidate(&scores, 1));
+    for name in ["accuracy", "roc_auc", "f1", "mcc", "average_precision", "balanced_accuracy"] {
+        let metric = find(&report, MetricRole::Candidate, name, &[]).unwrap();
+        assert!(metric.value == 1.0 && metric.interval.is_none_or(|it| it.low < 0.95), "{metric:?}");
+    }
+}
+
+#[test]
 fn equal_models_do_not_differ() {
     let report = run(&multiclass(), &digits("mlp", "e08", Some("e08")));
     let differences =

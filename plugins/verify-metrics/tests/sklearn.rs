@@ -2,7 +2,7 @@
 //!
 //! The cases go through the probe as Arrow batches, in partitions that are merged; the table of all
 //! comparisons is printed.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 

@@ -1,0 +1,84 @@
+//! Sequences: predicted text against the text that should have been predicted.
+//!
+//! The edit distance is Levenshtein's (1966). The character and word error rates are the edits of all rows over the
+//! characters or words of all labels, as NIST's `sclite` and `jiwer` count them; they can exceed 1. Characters are Unicode
+//! scalar values, words what white space separates; nothing is normalized.
+
+use std::borrow::Cow;
+
+use modelwatch_sdk::{Error, Result, arrow::array::ArrayRef};
+use modelwatch_stats::sequences::edit_distance;
+
+use crate::{
+    config::Settings,
+    outputs,
+    summed::{Judged, SumLayout, SumMetric, SumOf, Summed},
+};
+
+pub(crate) const NAMES: &[&str] = &["exact_match", "edit_distance", "cer", "wer"];
+
+/// The most characters of a text; the distance takes their square in time.
+const MAX_LENGTH: usize = 20_000;
+
+/// The words are: whether the text is right, edits and number of characters, edits and number of words.
+pub(crate) struct Sequences;
+
+impl Summed for Sequences {
+    fn n_words(&self, _: &SumLayout) -> usize {
+        5
+    }
+
+    fn n_sums(&self, _: &SumLayout) -> usize {
+        5
+    }
+
+    fn metrics(&self, _: &SumLayout) -> Vec<SumMetric> {
+        vec![
+            SumMetric::gain("exact_match", SumOf::All),
+            SumMetric::loss("edit_distance", SumOf::All),
+            SumMetric::loss("cer", SumOf::All),
+            SumMetric::loss("wer", SumOf::All),
+        ]
+    }
+
+    fn add(&self, _: &SumLayout, words: &[u64], mass: f64, sums: &mut [f64]) {
+        sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum += mass * word as f64);
+    }
+
+    fn value(&self, metric: SumMetric, sums: &[f64], mass: f64) -> f64 {
+        match metric.name {
+            "exact_match" => sums[0] / mass,
+            "edit_distance" => sums[1] / mass,
+            "cer" => sums[1] / sums[2],
+            _ => sums[3] / sums[4],
+        }
+    }
+
+    fn share(&self, metric: SumMetric, sums: &[f64], mass: f64) -> Option<(f64, f64)> {
+        (metric.name == "exact_match").then_some((sums[0], mass))
+    }
+
+    fn judge(&self, _: &SumLayout, _: &Settings, label: &ArrayRef, output: &ArrayRef) -> Result<Vec<Judged>> {
+        let (labels, texts) = (outputs::labels(label.as_ref())?, outputs::labels(output.as_ref())?);
+        let judge = |(label, output): (&Option<Cow<'_, str>>, &Option<Cow<'_, str>>)| {
+            let (label, output): (&str, &str) = match (label, output) {
+                (None, _) => return Ok(Judged::Unlabeled),
+                (_, None) => return Ok(Judged::Unusable),
+                (Some(label), Some(output)) => (&**label, &**output),
+            };
+            let characters = [label, output].map(|it| it.chars().collect::<Vec<char>>());
+            if let Some(long) = characters.iter().map(Vec::len).find(|it| *it > MAX_LENGTH) {
+                return Err(Error::input(format!("a text has {long} characters, more than {MAX_LENGTH}")));
+            }
+            let words = [label, output].map(|it| it.split_whitespace().collect::<Vec<&str>>());
+            Ok(Judged::Words(vec![
+                u64::from(label == output),
+                edit_distance(&characters[0], &characters[1]) as u64,
+                characters[0].len() as u64,
+                edit_distance(&words[0], &words[1]) as u64,
+                words[0].len() as u64,
+            ]))
+        };
+        labels.iter().zip(&texts).map(judge).collect()
+    }
+}

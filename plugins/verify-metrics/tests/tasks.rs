@@ -1,0 +1,232 @@
+//! Tasks of texts, rankings, label sets and pixels: values, invariance and what is refused.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    arrow::array::{ArrayRef, Int64Array, StringArray},
+    report::{MetricRole, Status},
+    rows::Use,
+};
+use serde_json::{Value, json};
+
+use common::{Table, codes, find, open, random, run, run_cut, scored, try_run, value};
+
+fn texts(values: &[Option<&str>]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+fn spoken(labels: &[Option<&str>], candidate: &[Option<&str>]) -> Table {
+    Table::default().with("text", &[Use::Label], texts(labels)).with(
+        "candidate:text",
+        &[Use::Candidate],
+        texts(candidate),
+    )
+}
+
+#[test]
+fn error_rates_are_edits_over_all_labels() {
+    let labels = [Some("the cat sat"), Some("on the mat"), None];
+    let table = spoken(&labels, &[Some("the cat sat"), Some("on that mat"), Some("left out")]);
+    let report = run(&json!({"task": "sequences"}), &table);
+    assert_eq!(value(&report, "exact_match", &[]), 0.5);
+    // `the` → `that`: one substitution and one insertion among 21 characters, one word of six.
+    assert_eq!(value(&report, "edit_distance", &[]), 1.0);
+    assert!((value(&report, "cer", &[]) - 2.0 / 21.0).abs() < 1e-15);
+    assert!((value(&report, "wer", &[]) - 1.0 / 6.0).abs() < 1e-15);
+    assert!(report.gaps.iter().any(|it| it.what == "1 of 3 rows"), "{:?}", report.gaps);
+    let empty = run(&json!({"task": "sequences"}), &spoken(&[Some("")], &[Some("a")]));
+    assert!(value(&empty, "cer", &[]).is_nan() && value(&empty, "wer", &[]).is_nan());
+}
+
+#[test]
+fn a_missing_prediction_leaves_nothing_defined() {
+    let report = run(&json!({"task": "sequences"}), &spoken(&[Some("a"), Some("b")], &[Some("a"), None]));
+    assert!(report.metrics.iter().all(|it| it.value.is_nan()));
+    assert_eq!(codes(&report), ["MW-M001"]);
+    let labels = scored(&[1.0, 0.0, 0.0, 1.0], 2);
+    let table = Table::default().with("y", &[Use::Label], labels).candidate(&[0.9, f64::NAN, 0.1, 0.8], 2);
+    let report = run(&json!({"task": "multi-label"}), &table);
+    assert!(report.metrics.len() > 10 && report.metrics.iter().all(|it| it.value.is_nan()));
+}
+
+fn ranked(n: usize, seed: u64) -> Table {
+    let (noise, other) = (random(n, seed), random(n, seed + 1));
+    let relevance: Vec<i64> =
+        random(n, seed + 2).iter().map(|it| (it * 6.0 - 3.0) as i64).map(|it| it.max(0)).collect();
+    let of =
+        |noise: &[f64]| relevance.iter().zip(noise).map(|(&it, noise)| it as f64 + 3.0 * noise).collect::<Vec<_>>();
+    let queries: Vec<i64> = (0..n as i64).map(|it| it * 7 % (n as i64 / 5)).collect();
+    let hands: Vec<&str> = queries.iter().map(|it| if it % 3 == 0 { "left" } else { "right" }).collect();
+    Table::default()
+        .with("q", &[Use::Feature], Arc::new(Int64Array::from(queries)))
+        .labels(&relevance)
+        .slice("hand", &hands)
+        .candidate(&of(&noise), 1)
+        .baseline(&of(&other), 1)
+}
+
+#[test]
+fn tasks_depend_neither_on_batches_nor_on_partitions() {
+    let n = 60;
+    let bits = |seed: u64, threshold: f64| {
+        random(3 * n, seed).iter().map(|&it| f64::from(u8::from(it < threshold))).collect::<Vec<_>>()
+    };
+    let words = ["a b", "a c", "b", "a b c"];
+    let said = |seed: u64| random(n, seed).iter().map(|it| Some(words[(it * 4.0) as usize])).collect::<Vec<_>>();
+    let hands: Vec<&str> = (0..n).map(|it| if it % 3 == 0 { "left" } else { "right" }).collect();
+    let tables = [
+        (json!({"task": "ranking", "query": "q"}), ranked(200, 3)),
+        (
+            json!({"task": "multi-label"}),
+            Table::default()
+                .with("y", &[Use::Label], scored(&bits(1, 0.5), 3))
+                .candidate(&bits(2, 0.5), 3)
+                .slice("hand", &hands),
+        ),
+        (json!({"task": "sequences"}), spoken(&said(5), &said(6)).slice("hand", &hands)),
+        (
+            json!({"task": "segmentation", "classes": ["0", "1"]}),
+            Table::default()
+                .with("y", &[Use::Label], scored(&bits(1, 0.5), 3))
+                .candidate(&bits(2, 0.4), 3)
+                .slice("hand", &hands),
+        ),
+    ];
+    let (objects, found): (Vec<f64>, Vec<f64>) = (random(5 * n, 8), random(12 * n, 9));
+    let boxes = |numbers: &[f64], width: usize| -> Vec<f64> {
+        let of = |it: &[f64]| {
+            let mut res = vec![it[0], it[1], it[0] + 0.5 + it[2] / 2.0, it[1] + 0.5 + it[3] / 2.0];
+            res.extend((width == 6).then(|| (it[4] * 4.0).floor()));
+            res.push((it[width - 1] * 2.0).floor());
+            res
+        };
+        numbers.chunks(width).flat_map(of).collect()
+    };
+    let images = Table::default()
+        .with("objects", &[Use::Label], scored(&boxes(&objects, 5), 5))
+        .candidate(&boxes(&found, 6), 12)
+        .slice("hand", &hands);
+    let options = json!({"task": "detection", "classes": ["a", "b"]});
+    let whole = run(&options, &images);
+    assert!((1e-4..0.9).contains(&value(&whole, "map", &[])));
+    assert!(find(&whole, MetricRole::Candidate, "map", &[]).unwrap().interval.is_some());
+    assert!(whole.gaps.iter().any(|it| it.what == "the slices"));
+    let cut = run_cut(&options, &images.batch(), 5, 3);
+    assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&whole).unwrap());
+    for (options, table) in tables {
+        let report = run(&options, &table);
+        let whole = serde_json::to_string(&report).unwrap();
+        assert!(report.metrics.iter().any(|it| it.interval.is_some()), "{options}");
+        assert!(report.metrics.iter().any(|it| it.labels.contains_key("slice")), "{options}");
+        for (partitions, step) in [(1, 1), (3, 1000), (5, 3)] {
+            let cut = run_cut(&options, &table.batch(), partitions, step);
+            assert_eq!(
+                serde_json::to_string(&cut).unwrap(),
+                whole,
+                "{options}, {partitions} partitions, batches of {step}"
+            );
+        }
+        let mut probe = open(&options);
+        probe.update(&(), modelwatch_sdk::Role::Current, &table.batch()).unwrap();
+        let state = probe.state().unwrap();
+        for cut in [0, 1, 5, 40, state.len() - 1, state.len() - 8] {
+            assert!(open(&options).merge(&state[..cut]).is_err(), "{options} {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_ranking_is_compared_query_by_query() {
+    let report = run(&json!({"task": "ranking", "query": "q", "at_k": [3]}), &ranked(1000, 9));
+    for (name, labels) in
+        [("ndcg", &[][..]), ("ndcg", &[("k", "3")]), ("map", &[]), ("mrr", &[]), ("hit_rate", &[("k", "3")])]
+    {
+        let of = |role| find(&report, role, name, labels).unwrap();
+        let (candidate, difference) = (of(MetricRole::Candidate), of(MetricRole::Difference));
+        assert_eq!(candidate.n, 200);
+        assert_eq!(difference.value, candidate.value - of(MetricRole::Baseline).value);
+        let interval = candidate.interval.unwrap_or_else(|| panic!("{candidate:?}"));
+        let is_inside =
+            interval.low <= candidate.value && candidate.value <= interval.high && interval.low < interval.high;
+        assert!(is_inside && difference.interval.is_some(), "{name} {labels:?} {interval:?}");
+    }
+    let slice = find(&report, MetricRole::Candidate, "ndcg", &[("slice", "hand=left")]).unwrap();
+    assert_eq!(slice.n, 67);
+}
+
+#[test]
+fn queries_without_an_order_or_a_hit_are_named() {
+    let table = Table::default()
+        .with("q", &[Use::Feature], texts(&[Some("a"), Some("b"), Some("b"), Some("c"), Some("c")]))
+        .labels(&[1, 0, 0, 1, 0])
+        .candidate(&[0.5, 0.5, 0.4, 0.9, 0.1], 1);
+    let report = run(&json!({"task": "ranking", "query": "q"}), &table);
+    // Query b has no hit: 0 for the NDCG, as in scikit-learn, and no say in the others.
+    assert_eq!((value(&report, "ndcg", &[]), value(&report, "map", &[])), (0.5, 1.0));
+    let gaps: Vec<&str> = report.gaps.iter().map(|it| it.what.as_str()).collect();
+    assert_eq!(gaps, ["1 queries", "map, mrr and hit_rate of 1 queries"]);
+}
+
+#[test]
+fn input_that_does_not_fit_a_task_is_refused() {
+    let check = |options: Value, table: Table, words: &str| {
+        let error = try_run(&options, &table).unwrap_err();
+        assert!(error.message.contains(words), "{options}: {error}");
+    };
+    let pair = |labels: &[f64], scores: &[f64], widths: [usize; 2]| {
+        Table::default().with("y", &[Use::Label], scored(labels, widths[0])).candidate(scores, widths[1])
+    };
+    check(json!({"task": "multi-label"}), pair(&[1.0, 2.0], &[0.1, 0.2], [2, 2]), "is 2, expected 0 or 1");
+    check(
+        json!({"task": "multi-label"}),
+        pair(&[1.0, 0.0, 1.0], &[0.1, 0.2], [3, 2]),
+        "3 values per row and the output 2",
+    );
+    check(json!({"task": "segmentation", "classes": ["a", "b"]}), pair(&[1.0, 2.0], &[0.0, 1.0], [2, 2]), "label is 2");
+    check(
+        json!({"task": "segmentation", "classes": ["a", "b"]}),
+        pair(&[1.0, 0.0], &[0.0, 0.5], [2, 2]),
+        "prediction is 0.5",
+    );
+    check(json!({"task": "segmentation"}), pair(&[1.0, 0.0], &[0.0, 1.0], [2, 2]), "how many classes");
+    let boxes = json!({"task": "detection", "classes": ["a"]});
+    check(boxes.clone(), pair(&[0.0; 5], &[0.0; 5], [5, 5]), "expected 6 for each");
+    check(boxes.clone(), pair(&[0.0; 6], &[0.0; 6], [6, 6]), "expected 5 for each object");
+    check(boxes, pair(&[0.0, 0.0, 1.0, 1.0, 3.0], &[0.0; 6], [5, 6]), "class of an object is 3");
+    check(json!({"task": "ranking", "query": "nope"}), ranked(20, 1), "no column `nope`");
+    let negative = Table::default().with("q", &[Use::Feature], texts(&[Some("a")])).labels(&[-1]).candidate(&[0.5], 1);
+    check(json!({"task": "ranking", "query": "q"}), negative, "a relevance is -1");
+}
+
+/// Two objects of one class and as many detections, the second of which is off by `shift`.
+fn detected(shift: f64, score: f64) -> Table {
+    let objects = [0.0, 0.0, 10.0, 10.0, 0.0, 20.0, 0.0, 30.0, 10.0, 0.0];
+    let found = [0.0, 0.0, 10.0, 10.0, 0.9, 0.0, 20.0 + shift, 0.0, 30.0 + shift, 10.0, score, 0.0];
+    Table::default().with("objects", &[Use::Label], scored(&objects, 10)).candidate(&found, 12)
+}
+
+#[test]
+fn boxes_are_found_up_to_a_threshold() {
+    let options = json!({"task": "detection", "classes": ["cat", "dog"], "intervals": {"replicates": 0}});
+    let report = run(&options, &detected(0.0, 0.8));
+    assert_eq!((value(&report, "map", &[]), value(&report, "mar", &[])), (1.0, 1.0));
+    assert!(value(&report, "ap", &[("class", "dog")]).is_nan());
+    // An overlap of 8/12: found at 0.50 to 0.65, and half of the objects beyond.
+    let report = run(&options, &detected(2.0, 0.8));
+    assert_eq!(value(&report, "map", &[("iou", "0.5")]), 1.0);
+    assert!((value(&report, "map", &[("iou", "0.75")]) - 51.0 / 101.0).abs() < 1e-12);
+    assert!((value(&report, "map", &[]) - (4.0 + 6.0 * 51.0 / 101.0) / 10.0).abs() < 1e-12);
+    let report = run(&options, &detected(0.0, f64::NAN));
+    assert!(value(&report, "map", &[]).is_nan());
+    assert_eq!(codes(&report), ["MW-M001"]);
+}
+
+#[test]
+fn an_expected_slice_of_a_task_is_checked() {
+    let options = json!({"task": "sequences", "expect_slices": ["hand=both"]});
+    let report = run(&options, &spoken(&[Some("a")], &[Some("a")]).slice("hand", &["left"]));
+    assert_eq!((report.checks[0].metric.as_str(), report.checks[0].status), ("exact_match", Status::NotChecked));
+}

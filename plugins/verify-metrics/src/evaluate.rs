@@ -94,7 +94,7 @@ impl<'a> Evaluation<'a> {
         let is_usable = totals.tally.models[0].unusable == 0;
         let mut replicated = Vec::new();
         let slots = measures.iter().map(|&it| {
-            (is_usable && is_replicated(it, layout, settings)).then(|| {
+            (is_usable && is_replicated(it, layout, settings) && is_needed(it, layout, settings)).then(|| {
                 replicated.push(it);
                 replicated.len() - 1
             })
@@ -483,6 +483,22 @@ fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool
         Measure::MaxError => false,
         it if it.is_of_class() => is_all && layout.classes.len() <= MAX_PAIRED_CLASSES,
         _ => is_all || !is_closed,
+    }
+}
+
+/// Returns whether a metric is reported, or findings and skills rest on it.
+fn is_needed(measure: Measure, layout: &Layout, settings: &Settings) -> bool {
+    let is_for_findings = matches!(measure, Measure::R2 | Measure::RocAuc(Areas::One | Areas::RestMacro));
+    let is_for_skill =
+        matches!(measure, Measure::Accuracy | Measure::LogLoss | Measure::Brier | Measure::Mse | Measure::Mae);
+    match &settings.metrics {
+        None => true,
+        Some(names) => {
+            names.contains(measure.name())
+                || is_for_findings
+                || measure == measure::primary(layout)
+                || (is_for_skill && names.contains("skill"))
+        }
     }
 }
 

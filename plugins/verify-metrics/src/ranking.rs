@@ -43,14 +43,13 @@ impl Ranked {
     pub(crate) fn wins(&self, class: usize, labels: &[u64], weights: &[f64], n_classes: usize) -> Vec<f64> {
         let (mut below, mut won) = (vec![0.0; n_classes], vec![0.0; n_classes]);
         for run in self.order.chunk_by(|&left, &right| self.place[left as usize] == self.place[right as usize]) {
-            let mut tied = vec![0.0; n_classes];
-            run.iter().for_each(|&row| tied[labels[row as usize] as usize] += weights[row as usize]);
-            if tied[class] > 0.0 {
-                for (won, (below, tied_other)) in won.iter_mut().zip(below.iter().zip(&tied)) {
-                    *won += tied[class] * (below + tied_other / 2.0);
-                }
+            let rows = || run.iter().map(|&it| (labels[it as usize] as usize, weights[it as usize]));
+            let own: f64 = rows().filter(|it| it.0 == class).map(|it| it.1).sum();
+            if own > 0.0 {
+                won.iter_mut().zip(&below).for_each(|(won, below)| *won += own * below);
+                rows().for_each(|(other, weight)| won[other] += own * weight / 2.0);
             }
-            below.iter_mut().zip(tied).for_each(|(below, tied)| *below += tied);
+            rows().for_each(|(other, weight)| below[other] += weight);
         }
         won
     }

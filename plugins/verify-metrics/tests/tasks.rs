@@ -6,9 +6,11 @@ mod common;
 use std::sync::Arc;
 
 use modelwatch_sdk::{
+    Kind, Role,
     arrow::array::{ArrayRef, Int64Array, StringArray},
     report::{MetricRole, Status},
     rows::Use,
+    testing::{self, ProbeCase},
 };
 use serde_json::{Value, json};
 
@@ -68,6 +70,12 @@ fn ranked(n: usize, seed: u64) -> Table {
         .baseline(&of(&other), 1)
 }
 
+/// Runs the suite that every probe must pass.
+fn conforms(options: &Value, table: &Table) {
+    let open = || verify_metrics::registry().open_probe(Kind::Verifier, "metrics", options);
+    testing::probe(&ProbeCase { open: &open, rows: vec![(Role::Current, table.batch())], tensors: Vec::new() });
+}
+
 #[test]
 fn tasks_depend_neither_on_batches_nor_on_partitions() {
     let n = 60;
@@ -110,6 +118,7 @@ fn tasks_depend_neither_on_batches_nor_on_partitions() {
         .candidate(&boxes(&found, 6), 12)
         .slice("hand", &hands);
     let options = json!({"task": "detection", "classes": ["a", "b"]});
+    conforms(&options, &images);
     let whole = run(&options, &images);
     assert!((1e-4..0.9).contains(&value(&whole, "map", &[])));
     assert!(find(&whole, MetricRole::Candidate, "map", &[]).unwrap().interval.is_some());
@@ -117,6 +126,7 @@ fn tasks_depend_neither_on_batches_nor_on_partitions() {
     let cut = run_cut(&options, &images.batch(), 5, 3);
     assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&whole).unwrap());
     for (options, table) in tables {
+        conforms(&options, &table);
         let report = run(&options, &table);
         let whole = serde_json::to_string(&report).unwrap();
         assert!(report.metrics.iter().any(|it| it.interval.is_some()), "{options}");
@@ -130,7 +140,7 @@ fn tasks_depend_neither_on_batches_nor_on_partitions() {
             );
         }
         let mut probe = open(&options);
-        probe.update(&(), modelwatch_sdk::Role::Current, &table.batch()).unwrap();
+        probe.update(&(), Role::Current, &table.batch()).unwrap();
         let state = probe.state().unwrap();
         for cut in [0, 1, 5, 40, state.len() - 1, state.len() - 8] {
             assert!(open(&options).merge(&state[..cut]).is_err(), "{options} {cut}");

@@ -31,7 +31,7 @@ pub struct Config {
     pub output: Option<String>,
     /// The names of the classes in the order of the score columns, as they stand in the label
     /// column. Without it they are `0`, `1`, …; needed where the output is a predicted label of a
-    /// multiclass model.
+    /// multiclass model or of pixels, and for detections. Pixels and boxes name them by index.
     #[serde(default)]
     pub classes: Option<Vec<String>>,
     /// The positive class of a binary model. Without it: the second class.
@@ -40,7 +40,8 @@ pub struct Config {
     /// How to read the scores.
     #[serde(default)]
     pub scores: Scores,
-    /// The probability from which on a binary model's prediction is the positive class.
+    /// The probability from which on a binary model's prediction is the positive class, and from which on a multi-label
+    /// model gives a row a class.
     #[serde(default = "default_threshold")]
     pub threshold: f64,
     /// The metrics to report. Without it: all of the task.

@@ -71,6 +71,33 @@ fn reports_depend_neither_on_batches_nor_on_partitions() {
 }
 
 #[test]
+fn states_are_the_same_bytes_in_any_order_of_partitions() {
+    let weights = Arc::new(Float64Array::from(random(200, 7)));
+    for table in [binary_table(200), binary_table(200).with("w", &[Use::Weight], weights)] {
+        let batch = table.batch();
+        let options = json!({"task": "binary"});
+        let parts: Vec<Vec<u8>> = (0..4)
+            .map(|it| {
+                let mut probe = open(&options);
+                probe.update(&(), Role::Current, &batch.slice(it * 50, 50)).unwrap();
+                probe.state().unwrap()
+            })
+            .collect();
+        let merged = |order: [usize; 4]| {
+            let mut probe = open(&options);
+            order.iter().for_each(|&it| probe.merge(&parts[it]).unwrap());
+            probe.state().unwrap()
+        };
+        let mut whole = open(&options);
+        whole.update(&(), Role::Current, &batch).unwrap();
+        let whole = whole.state().unwrap();
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+            assert!(merged(order) == whole, "{order:?}");
+        }
+    }
+}
+
+#[test]
 fn beyond_the_budget_sums_take_over() {
     let n = 120_000;
     let (labels, scores) = (random(n, 1), random(n, 2));

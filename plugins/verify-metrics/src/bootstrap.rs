@@ -150,7 +150,11 @@ impl<'a> Rows<'a> {
             Method::Bootstrap => Vec::new(),
             Method::Jackknife => self.rows.iter().map(|it| buckets(seed, it.0, it.2)).collect(),
         };
-        let n_replicates = if method == Method::Jackknife { BUCKETS as u32 } else { replicates };
+        let n_replicates = match method {
+            _ if measures.is_empty() => 0,
+            Method::Jackknife => BUCKETS as u32,
+            Method::Bootstrap => replicates,
+        };
         let mut values = vec![Vec::with_capacity(n_replicates as usize); measures.len()];
         for replicate in 0..n_replicates {
             if host.is_cancelled() {
@@ -177,8 +181,10 @@ impl<'a> Rows<'a> {
 
     fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<[f64; 2]> {
         let mut tally = Tally::new(self.layout);
-        for (&(_, words, _), &times) in self.rows.iter().zip(times) {
-            tally.add(self.layout, words, times);
+        if measures.iter().any(|it| !it.is_ranked()) {
+            for (&(_, words, _), &times) in self.rows.iter().zip(times) {
+                tally.add(self.layout, words, times);
+            }
         }
         let weights: Vec<f64> = times.iter().zip(&self.weights).map(|(&it, weight)| it as f64 * weight).collect();
         let ranked: Vec<Measure> = measures.iter().copied().filter(|it| it.is_ranked()).collect();

@@ -266,7 +266,7 @@ impl<'a> Evaluation<'a> {
         report.metrics.push(metric("flips_right_to_wrong", pair.baseline_only.n as f64));
         report.metrics.push(metric("flips_wrong_to_right", pair.candidate_only.n as f64));
         report.metrics.push(metric("mcnemar_p", mcnemar_p(tally)));
-        for (name, part, all) in flip_rates(self.layout, tally) {
+        for (name, part, all) in flip_rates(self.layout, tally).into_iter().filter(|it| self.wants(it.0)) {
             let interval = intervals::share(part, all, self.host.confidence(name)).filter(|_| is_usable);
             report.metrics.push(Metric::new(name, value(part.share_of(all))).n(all.n).interval(interval));
         }

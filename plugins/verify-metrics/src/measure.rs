@@ -124,6 +124,11 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "precision_at_recall",
             "recall_at_precision",
             "skill",
+            "symmetric_flip_rate",
+            "negative_flip_rate",
+            "positive_flip_rate",
+            "neg_to_pos_flip_rate",
+            "pos_to_neg_flip_rate",
         ],
         Task::Multiclass => &[
             "accuracy",
@@ -141,6 +146,9 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "hinge_loss",
             "roc_auc",
             "skill",
+            "symmetric_flip_rate",
+            "negative_flip_rate",
+            "positive_flip_rate",
         ],
         Task::Regression => &[
             "mae",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Kind, Role,
-    arrow::array::{ArrayRef, Int64Array, StringArray},
+    arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
     report::{MetricRole, Status},
     rows::Use,
     testing::{self, ProbeCase},
@@ -74,6 +74,24 @@ fn ranked(n: usize, seed: u64) -> Table {
 fn conforms(options: &Value, table: &Table) {
     let open = || verify_metrics::registry().open_probe(Kind::Verifier, "metrics", options);
     testing::probe(&ProbeCase { open: &open, rows: vec![(Role::Current, table.batch())], tensors: Vec::new() });
+}
+
+#[test]
+fn classes_and_numbers_conform_with_weights_and_a_baseline() {
+    let n = 60;
+    let weights = || -> ArrayRef { Arc::new(Float64Array::from(random(n, 4))) };
+    let hands: Vec<&str> = (0..n).map(|it| if it % 3 == 0 { "left" } else { "right" }).collect();
+    let labels: Vec<i64> = random(n, 1).iter().map(|it| (it * 3.0) as i64).collect();
+    let dress = |table: Table, width: usize| {
+        let table = table.candidate(&random(n * width, 2), width).baseline(&random(n * width, 3), width);
+        table.slice("hand", &hands).with("w", &[Use::Weight], weights())
+    };
+    conforms(&json!({"task": "multiclass", "scores": "logits"}), &dress(Table::default().labels(&labels), 3));
+    let labels: Vec<i64> = labels.iter().map(|it| it % 2).collect();
+    let options = json!({"task": "binary", "at_recall": [0.5], "slice_bins": {}, "intervals": {"method": "jackknife"}});
+    conforms(&options, &dress(Table::default().labels(&labels), 1));
+    let options = json!({"task": "regression", "pinball_quantiles": [0.5], "error_quantiles": [0.9]});
+    conforms(&options, &dress(Table::default().numbers(&random(n, 5)), 1));
 }
 
 #[test]

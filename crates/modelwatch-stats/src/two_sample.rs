@@ -4,19 +4,39 @@
 //! Weights need not sum to one: every distance scales them first.
 //! Empty input, NaN and unsorted points are [`Undefined`](crate::Undefined); infinities are allowed in rank statistics only.
 
+mod anderson_darling;
 mod binning;
 mod contingency;
+mod cramer_von_mises;
 mod distances;
+mod effect;
+mod epps_singleton;
 mod kolmogorov;
 mod ks;
+mod kuiper;
+mod levels;
+mod ranks;
+mod student;
+pub(crate) mod tails;
+mod two_by_two;
 
+pub use anderson_darling::anderson_darling;
 pub use binning::{BinCounts, BinRule, Values, bin_edges, count_into};
-pub use contingency::{ChiSquared, Yates, chi2_contingency, chi2_contingency_with, cramers_v};
+pub use contingency::{ChiSquared, Yates, chi2_contingency, chi2_contingency_with, cramers_v, g_test, homogeneity};
+pub(crate) use cramer_von_mises::RankSquares;
+pub use cramer_von_mises::{CramerVonMises, cramer_von_mises};
 pub use distances::{
-    LogBase, ZeroFill, fill_zeros, hellinger, jensen_shannon, kl, linf, proportions, psi, total_variation, wasserstein,
+    LogBase, ZeroFill, energy, fill_zeros, hellinger, jensen_shannon, kl, linf, proportions, psi, standard_deviation,
+    total_variation, wasserstein, wasserstein_normed,
 };
+pub use effect::{CellDistance, Effect, cell_effect, ks_effect, wasserstein_effect};
+pub use epps_singleton::epps_singleton;
 pub use kolmogorov::kolmogorov_sf;
 pub use ks::{EXACT_LIMIT, ks, ks_asymptotic, ks_statistic};
+pub use kuiper::kuiper;
+pub use ranks::{Alternative, MannWhitney, mann_whitney, mood};
+pub use student::{student_t, welch_t};
+pub use two_by_two::{Shares, fisher_exact, z_test};
 
 /// A statistic and its p-value.
 #[derive(Clone, Copy, Debug, PartialEq)]

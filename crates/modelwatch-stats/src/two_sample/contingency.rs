@@ -1,7 +1,6 @@
-//! The χ² test of homogeneity for two rows of counts.
+//! The χ² and G tests of homogeneity for two rows of counts.
 
-use statrs::function::gamma::gamma_ur;
-
+use super::tails::chi_squared_sf;
 use crate::error::{Reason, Undefined};
 
 /// Whether a table of two categories is corrected for continuity (Yates 1934).
@@ -50,6 +49,62 @@ pub fn chi2_contingency(reference: &[u64], current: &[u64]) -> Result<ChiSquared
 /// assert!((test.statistic - 4.0 * 4.5f64.powi(2) / 15.0).abs() < 1e-12);
 /// ```
 pub fn chi2_contingency_with(reference: &[u64], current: &[u64], yates: Yates) -> Result<ChiSquared, Undefined> {
+    power_divergence(reference, current, yates, |observed, expected| (observed - expected).powi(2) / expected)
+}
+
+/// Returns the two-sample G test, the likelihood ratio (Wilks 1938): `2 Σ observed ln(observed / expected)` over both rows.
+///
+/// Undefined as [`chi2_contingency`].
+///
+/// ```
+/// use modelwatch_stats::two_sample::{Yates, g_test};
+///
+/// let test = g_test(&[10, 20], &[20, 10], Yates::Off).unwrap();
+/// let expected = 4.0 * (10.0 * (10.0f64 / 15.0).ln() + 20.0 * (20.0f64 / 15.0).ln());
+/// assert!((test.statistic - expected).abs() < 1e-12);
+/// ```
+pub fn g_test(reference: &[u64], current: &[u64], yates: Yates) -> Result<ChiSquared, Undefined> {
+    power_divergence(reference, current, yates, |observed, expected| {
+        if observed > 0.0 { 2.0 * observed * (observed / expected).ln() } else { 0.0 }
+    })
+}
+
+/// Returns the test for large tables: the greater p-value of Pearson's statistic and of G over Williams' factor (1976).
+///
+/// Pearson's is too small far in the tail where counts are low, G's in the middle; neither is trusted alone. The statistic is
+/// Pearson's, uncorrected.
+///
+/// ```
+/// use modelwatch_stats::two_sample::{chi2_contingency, homogeneity};
+///
+/// let (left, right) = ([90, 5, 5], [70, 20, 10]);
+/// assert!(homogeneity(&left, &right).unwrap().p_value >= chi2_contingency(&left, &right).unwrap().p_value);
+/// ```
+pub fn homogeneity(reference: &[u64], current: &[u64]) -> Result<ChiSquared, Undefined> {
+    let pearson = chi2_contingency(reference, current)?;
+    let ratio = g_test(reference, current, Yates::Off)?;
+    if pearson.degrees_of_freedom == 0 {
+        return Ok(pearson);
+    }
+    let total = |counts: &[u64]| counts.iter().map(|&it| it as f64).sum::<f64>();
+    let (m, n) = (total(reference), total(current));
+    let rows = m + n;
+    let inverse = |counts: f64| rows / counts - 1.0;
+    let columns: f64 =
+        reference.iter().zip(current).filter(|it| *it.0 > 0 || *it.1 > 0).map(|it| rows / (*it.0 + *it.1) as f64).sum();
+    let of_sides = inverse(m) + inverse(n) + 1.0;
+    let degrees_of_freedom = pearson.degrees_of_freedom as f64;
+    let factor = 1.0 + of_sides * (columns - 1.0) / (6.0 * rows * degrees_of_freedom);
+    let p_value = chi_squared_sf(ratio.statistic / factor, degrees_of_freedom);
+    Ok(ChiSquared { p_value: pearson.p_value.max(p_value), ..pearson })
+}
+
+fn power_divergence(
+    reference: &[u64],
+    current: &[u64],
+    yates: Yates,
+    term: impl Fn(f64, f64) -> f64,
+) -> Result<ChiSquared, Undefined> {
     if reference.len() != current.len() {
         return Err(Undefined::new(Reason::LengthMismatch));
     }
@@ -71,8 +126,8 @@ pub fn chi2_contingency_with(reference: &[u64], current: &[u64], yates: Yates) -
         let (left, right) = (left as f64, right as f64);
         for (observed, share) in [(left, share_reference), (right, share_current)] {
             let expected = (left + right) * share;
-            let deviation = (observed - expected).abs();
-            statistic += (deviation - deviation.min(correction)).powi(2) / expected;
+            let deviation = expected - observed;
+            statistic += term(observed + deviation.signum() * deviation.abs().min(correction), expected);
         }
     }
     Ok(ChiSquared { statistic, p_value: chi_squared_sf(statistic, degrees_of_freedom as f64), degrees_of_freedom })
@@ -93,10 +148,6 @@ pub fn cramers_v(reference: &[u64], current: &[u64]) -> Result<f64, Undefined> {
     }
     let n: f64 = reference.iter().chain(current).map(|&it| it as f64).sum();
     Ok((test.statistic / n).sqrt())
-}
-
-fn chi_squared_sf(statistic: f64, degrees_of_freedom: f64) -> f64 {
-    if statistic <= 0.0 { 1.0 } else { gamma_ur(degrees_of_freedom / 2.0, statistic / 2.0).clamp(0.0, 1.0) }
 }
 
 #[cfg(test)]

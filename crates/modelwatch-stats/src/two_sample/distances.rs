@@ -1,5 +1,6 @@
 //! Distances between two distributions.
 
+use super::levels::Levels;
 use crate::error::{Reason, Undefined, finite};
 use crate::sample::{Point, total_count};
 
@@ -59,30 +60,76 @@ pub fn fill_zeros(proportions: &[f64], fill: ZeroFill) -> Vec<f64> {
 /// assert_eq!(wasserstein(&[(0.0, 2)], &[(0.0, 1), (2.0, 1)]), Ok(1.0));
 /// ```
 pub fn wasserstein(reference: &[Point], current: &[Point]) -> Result<f64, Undefined> {
-    let (m, n) = (total_count(reference)? as f64, total_count(current)? as f64);
-    if reference.iter().chain(current).any(|it| it.0.is_infinite()) {
+    let levels = Levels::new(reference, current)?.refuse_infinities()?;
+    finite(area(&levels, |gap| gap))
+}
+
+/// Returns the energy distance `√(2 ∫ (F - G)² dx)` (Székely 2003), in units of the square root of the values.
+///
+/// Undefined for infinities.
+///
+/// ```
+/// use modelwatch_stats::two_sample::energy;
+/// // 2 E|X - Y| - E|X - X'| - E|Y - Y'| = 2 * 1 - 0 - 1.
+/// assert_eq!(energy(&[(0.0, 2)], &[(0.0, 1), (2.0, 1)]), Ok(1.0));
+/// ```
+pub fn energy(reference: &[Point], current: &[Point]) -> Result<f64, Undefined> {
+    let levels = Levels::new(reference, current)?.refuse_infinities()?;
+    finite((2.0 * area(&levels, |gap| gap * gap)).sqrt())
+}
+
+/// Returns the Wasserstein distance in standard deviations (of the whole, not of a sample) of the reference, or in units of
+/// `least_deviation` where that is greater.
+///
+/// Undefined for infinities, and for a distance from a constant with a `least_deviation` of 0.
+///
+/// ```
+/// use modelwatch_stats::two_sample::wasserstein_normed;
+/// assert_eq!(wasserstein_normed(&[(0.0, 1), (2.0, 1)], &[(2.0, 1), (4.0, 1)], 0.0), Ok(2.0));
+/// ```
+pub fn wasserstein_normed(reference: &[Point], current: &[Point], least_deviation: f64) -> Result<f64, Undefined> {
+    let distance = wasserstein(reference, current)?;
+    if distance == 0.0 {
+        return Ok(0.0);
+    }
+    let deviation = standard_deviation(reference)?.max(least_deviation);
+    if deviation > 0.0 { finite(distance / deviation) } else { Err(Undefined::new(Reason::NoSpread)) }
+}
+
+/// Returns the standard deviation (of the whole, not of a sample), scaled so that squares neither overflow nor vanish.
+///
+/// ```
+/// use modelwatch_stats::two_sample::standard_deviation;
+/// assert_eq!(standard_deviation(&[(-1e300, 1), (1e300, 1)]), Ok(1e300));
+/// ```
+pub fn standard_deviation(points: &[Point]) -> Result<f64, Undefined> {
+    let n = total_count(points)? as f64;
+    let occurring = || points.iter().filter(|it| it.1 > 0).map(|it| it.0);
+    let (min, max) = (occurring().fold(f64::INFINITY, f64::min), occurring().fold(f64::NEG_INFINITY, f64::max));
+    let scale = max / 2.0 - min / 2.0;
+    if scale.is_infinite() || scale.is_nan() {
         return Err(Undefined::new(Reason::Infinite));
     }
-    let (mut left, mut right) = (reference, current);
-    let (mut seen_left, mut seen_right, mut res) = (0u64, 0u64, 0.0);
-    let mut last = None;
-    loop {
-        let value = match (left.first(), right.first()) {
-            (None, None) => return finite(res),
-            (Some(it), None) | (None, Some(it)) => it.0,
-            (Some(l), Some(r)) => l.0.min(r.0),
-        };
-        if let Some(last) = last {
-            res += (seen_left as f64 / m - seen_right as f64 / n).abs() * (value - last);
-        }
-        while let Some((it, rest)) = left.split_first().filter(|it| it.0.0 <= value) {
-            (seen_left, left) = (seen_left + it.1, rest);
-        }
-        while let Some((it, rest)) = right.split_first().filter(|it| it.0.0 <= value) {
-            (seen_right, right) = (seen_right + it.1, rest);
-        }
-        last = Some(value);
+    if scale == 0.0 {
+        return Ok(0.0);
     }
+    let scaled = |it: &Point| ((it.0 / 2.0 - min / 2.0) / scale, it.1 as f64);
+    let mean = points.iter().map(scaled).map(|(value, count)| value * count).sum::<f64>() / n;
+    let squares = points.iter().map(scaled).map(|(value, count)| (value - mean).powi(2) * count).sum::<f64>();
+    // Twice, because both bounds were halved.
+    finite(2.0 * (squares / n).sqrt() * scale)
+}
+
+/// `∫ weigh(|F - G|) dx`.
+fn area(levels: &Levels, weigh: impl Fn(f64) -> f64) -> f64 {
+    let (m, n) = (levels.m as f64, levels.n as f64);
+    let (mut left, mut right, mut res) = (0u64, 0u64, 0.0);
+    for pair in levels.levels.windows(2) {
+        left += pair[0].reference;
+        right += pair[0].current;
+        res += weigh((left as f64 / m - right as f64 / n).abs()) * (pair[1].value - pair[0].value);
+    }
+    res
 }
 
 /// Returns the Jensen–Shannon distance, the square root of the divergence (Endres & Schindelin 2003): 0 to 1 in base 2.

@@ -33,7 +33,7 @@ pub fn ks(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
     Ok(Test { statistic, p_value: exact_p_value(m, n, gap as u64) })
 }
 
-/// Returns the test with the p-value of the one-sample statistic at `round(m n / (m + n))` rows.
+/// Returns the test with the p-value of the one-sample statistic at `round(m n / (m + n))` rows; undefined where that is none.
 ///
 /// ```
 /// use modelwatch_stats::two_sample::ks_asymptotic;
@@ -45,7 +45,10 @@ pub fn ks_asymptotic(reference: &[Point], current: &[Point]) -> Result<Test, Und
     let statistic = ks_statistic(reference, current)?;
     let (m, n) = (total_count(reference)? as f64, total_count(current)? as f64);
     // Half to even, as NumPy rounds; m / (m + n) first, so that nothing overflows.
-    let effective = (m.max(n) * (m.min(n) / (m + n))).round_ties_even().max(1.0);
+    let effective = (m.max(n) * (m.min(n) / (m + n))).round_ties_even();
+    if effective < 1.0 {
+        return Err(Undefined::new(Reason::TooFew));
+    }
     Ok(Test { statistic, p_value: kolmogorov_sf(effective as u64, statistic) })
 }
 

@@ -1,9 +1,11 @@
-//! Agreement with SciPy, scikit-learn, Evidently and NannyML on the conformance fixtures.
+//! Agreement with SciPy, scikit-learn and the drift tools on the conformance fixtures.
 //!
 //! Every answer that differs is listed with its reason, and nothing else may differ.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // The tables are meant to be seen.
 
 mod fixtures;
+mod peers;
 mod predictions;
+mod table;
 mod univariate;

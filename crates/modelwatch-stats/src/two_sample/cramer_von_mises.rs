@@ -1,0 +1,148 @@
+//! The two-sample Cramér–von Mises test.
+
+use std::collections::BTreeMap;
+
+use super::{Test, levels::Levels, tails::cramer_von_mises_sf};
+use crate::error::{Reason, Undefined};
+use crate::sample::Point;
+
+/// The greatest sample size for which [`cramer_von_mises`] counts orders exactly.
+const EXACT_LIMIT: u64 = 20;
+
+/// The greatest number of rows whose squares of ranks are summed exactly.
+const MAX_ROWS: u64 = 1 << 31;
+
+/// How the p-value is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CramerVonMises {
+    /// Exact for up to 20 rows in the larger sample, else asymptotic.
+    Auto,
+    /// From the limit distribution, with its mean and variance fitted to the sizes.
+    Asymptotic,
+}
+
+/// Returns the two-sample Cramér–von Mises test (Anderson 1962), with average ranks for ties.
+///
+/// `T = U / (mn (m + n)) - (4mn - 1) / (6 (m + n))` with `U = m Σ (rank - i)² + n Σ (rank - j)²`.
+/// A single level shared by all rows is statistic 0 and p-value 1: nothing differs.
+/// Undefined beyond 2^31 rows.
+///
+/// ```
+/// use modelwatch_stats::two_sample::{CramerVonMises, cramer_von_mises};
+///
+/// // {1, 2} against {3, 4}: U = 2 (0 + 0) + 2 (4 + 4), T = 16 / 16 - 15 / 24.
+/// let test = cramer_von_mises(&[(1.0, 1), (2.0, 1)], &[(3.0, 1), (4.0, 1)], CramerVonMises::Auto).unwrap();
+/// assert!((test.statistic - 0.375).abs() < 1e-15);
+/// assert!((test.p_value - 1.0 / 3.0).abs() < 1e-15);
+/// ```
+pub fn cramer_von_mises(reference: &[Point], current: &[Point], method: CramerVonMises) -> Result<Test, Undefined> {
+    let ranks = RankSquares::new(reference, current)?;
+    if ranks.is_one_level {
+        return Ok(Test { statistic: 0.0, p_value: 1.0 });
+    }
+    let is_exact = method == CramerVonMises::Auto && ranks.m.max(ranks.n) <= EXACT_LIMIT;
+    let p_value = if is_exact { ranks.exact_p_value() } else { cramer_von_mises_sf(ranks.standardized()) };
+    Ok(Test { statistic: ranks.statistic(), p_value })
+}
+
+/// The squared differences of ranks behind the statistic.
+pub(crate) struct RankSquares {
+    pub(crate) m: u64,
+    pub(crate) n: u64,
+    pub(crate) is_one_level: bool,
+    /// Four times `U`, a whole number.
+    u4: i128,
+}
+
+impl RankSquares {
+    pub(crate) fn new(reference: &[Point], current: &[Point]) -> Result<Self, Undefined> {
+        let levels = Levels::new(reference, current)?;
+        if levels.total() > MAX_ROWS {
+            return Err(Undefined::new(Reason::Overflow));
+        }
+        let (mut u4, mut before_left, mut before_right) = (0i128, 0i128, 0i128);
+        for level in &levels.levels {
+            let (left, right) = (i128::from(level.reference), i128::from(level.current));
+            // Σ over i = 1..=count of (2 shift - 2i)², where the average rank minus the place is `shift - i`.
+            let squares = |count: i128, others_before: i128| {
+                let shift2 = 2 * others_before + left + right + 1;
+                count * shift2 * shift2 - 2 * shift2 * count * (count + 1)
+                    + 2 * count * (count + 1) * (2 * count + 1) / 3
+            };
+            u4 += i128::from(levels.m) * squares(left, before_right);
+            u4 += i128::from(levels.n) * squares(right, before_left);
+            before_left += left;
+            before_right += right;
+        }
+        Ok(Self { m: levels.m, n: levels.n, is_one_level: levels.levels.len() == 1, u4 })
+    }
+
+    pub(crate) fn statistic(&self) -> f64 {
+        let (k, rows) = (i128::from(self.m) * i128::from(self.n), i128::from(self.m + self.n));
+        // One subtraction of whole numbers, so that nothing cancels.
+        (6 * self.u4 - 4 * k * (4 * k - 1)) as f64 / (24 * k * rows) as f64
+    }
+
+    /// Returns the statistic with the mean and variance of its limit.
+    pub(crate) fn standardized(&self) -> f64 {
+        let (m, n) = (self.m as f64, self.n as f64);
+        let (k, rows) = (m * n, m + n);
+        let mean = (1.0 + 1.0 / rows) / 6.0;
+        let variance =
+            (rows + 1.0) * (4.0 * k * rows - 3.0 * (m * m + n * n) - 2.0 * k) / (45.0 * rows * rows * 4.0 * k);
+        1.0 / 6.0 + (self.statistic() - mean) / (45.0 * variance).sqrt()
+    }
+
+    /// Returns the share of all orders whose statistic is at least as great (Xiao, Gordon & Yakovlev 2006).
+    pub(crate) fn exact_p_value(&self) -> f64 {
+        let (m, n) = (i128::from(self.m), i128::from(self.n));
+        let lcm = m / gcd(m, n) * n;
+        let (step_left, step_right, k) = (lcm / m, lcm / n, m * n);
+        let least = (lcm * lcm * (m + n) * (6 * self.u4 - 4 * k * (4 * k - 1))).div_euclid(24 * k * k);
+        // Per number of reference rows so far: how many paths have which sum of squared differences.
+        let mut columns: Vec<BTreeMap<i128, f64>> = vec![BTreeMap::new(); m as usize + 1];
+        for right in 0..=n {
+            let mut below: BTreeMap<i128, f64> = BTreeMap::new();
+            for (left, column) in columns.iter_mut().enumerate() {
+                if right == 0 && left == 0 {
+                    column.insert(0, 1.0);
+                }
+                for (sum, count) in below {
+                    *column.entry(sum).or_insert(0.0) += count;
+                }
+                let square = (step_left * left as i128 - step_right * right).pow(2);
+                *column = column.iter().map(|(sum, count)| (sum + square, *count)).collect();
+                below = column.clone();
+            }
+        }
+        let last = &columns[m as usize];
+        last.range(least..).map(|it| it.1).sum::<f64>() / last.values().sum::<f64>()
+    }
+}
+
+fn gcd(a: i128, b: i128) -> i128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn degenerate_samples_are_answered_or_undefined() {
+        let test = |left: &[Point], right: &[Point]| cramer_von_mises(left, right, CramerVonMises::Auto);
+        assert_eq!(test(&[(2.0, 500)], &[(2.0, 400)]), Ok(Test { statistic: 0.0, p_value: 1.0 }));
+        assert_eq!(test(&[], &[(2.0, 1)]), Err(Undefined::new(Reason::Empty)));
+        assert_eq!(test(&[(f64::NAN, 1)], &[(2.0, 1)]), Err(Undefined::new(Reason::NotANumber)));
+        assert_eq!(test(&[(1.0, 1 << 32)], &[(2.0, 1)]), Err(Undefined::new(Reason::Overflow)));
+        assert!(test(&[(1.0, 1 << 29)], &[(2.0, 1 << 29)]).unwrap().p_value < 1e-300);
+    }
+
+    #[test]
+    fn the_limit_is_near_the_exact_distribution() {
+        let points = |offset: f64| (0..20).map(|it| (f64::from(it) + offset, 1)).collect::<Vec<_>>();
+        let exact = cramer_von_mises(&points(0.0), &points(5.5), CramerVonMises::Auto).unwrap().p_value;
+        let limit = cramer_von_mises(&points(0.0), &points(5.5), CramerVonMises::Asymptotic).unwrap().p_value;
+        assert!((exact / limit - 1.0).abs() < 0.1, "{exact} {limit}");
+    }
+}

@@ -1,0 +1,146 @@
+//! The Epps–Singleton test on empirical characteristic functions.
+
+use super::{
+    Test,
+    levels::{Level, Levels},
+    tails::chi_squared_sf,
+};
+use crate::error::{Reason, Undefined};
+use crate::quantile::quantile;
+use crate::sample::Point;
+
+/// Where the characteristic functions are compared, in units of half the interquartile range.
+const PLACES: [f64; 2] = [0.4, 0.8];
+
+const SIZE: usize = 4;
+
+type Vector = [f64; SIZE];
+type Matrix = [Vector; SIZE];
+
+/// Returns the Epps–Singleton test (1986; Goerg & Kaiser 2009), which sees differences of any kind, also in discrete data.
+///
+/// The statistic is the squared Mahalanobis distance of the means of `cos` and `sin` at two places, χ² distributed with as
+/// many degrees of freedom as their covariance has rank; below 25 rows it is shrunk by Epps and Singleton's factor.
+/// Undefined for fewer than five rows in a sample, for an interquartile range of 0, and for infinities.
+///
+/// ```
+/// use modelwatch_stats::two_sample::epps_singleton;
+///
+/// let same: Vec<_> = (0..50).map(|it| (f64::from(it), 1)).collect();
+/// assert!(epps_singleton(&same, &same).unwrap().p_value > 0.999);
+/// ```
+pub fn epps_singleton(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
+    let levels = Levels::new(reference, current)?.refuse_infinities()?;
+    if levels.m.min(levels.n) < 5 {
+        return Err(Undefined::new(Reason::TooFew));
+    }
+    let both: Vec<Point> = levels.levels.iter().map(|it| (it.value, it.both())).collect();
+    let spread = quantile(&both, 0.75)? / 2.0 - quantile(&both, 0.25)? / 2.0;
+    if spread <= 0.0 {
+        return Err(Undefined::new(Reason::NoSpread));
+    }
+    let (m, n) = (levels.m as f64, levels.n as f64);
+    let rows = m + n;
+    let (left_mean, left_covariance) = moments(&levels, m, spread, |it| it.reference);
+    let (right_mean, right_covariance) = moments(&levels, n, spread, |it| it.current);
+    let mut covariance: Matrix = [[0.0; SIZE]; SIZE];
+    let mut difference: Vector = [0.0; SIZE];
+    for row in 0..SIZE {
+        difference[row] = left_mean[row] - right_mean[row];
+        for column in 0..SIZE {
+            covariance[row][column] =
+                rows / m * left_covariance[row][column] + rows / n * right_covariance[row][column];
+        }
+    }
+    let (distance, rank) = mahalanobis(covariance, difference);
+    let is_small = m.max(n) < 25.0;
+    let shrink = if is_small { 1.0 / (1.0 + rows.powf(-0.45) + 10.1 * (m.powf(-1.7) + n.powf(-1.7))) } else { 1.0 };
+    let statistic = rows * distance * shrink;
+    Ok(Test { statistic, p_value: chi_squared_sf(statistic, rank as f64) })
+}
+
+fn moments(levels: &Levels, n: f64, spread: f64, count: impl Fn(&Level) -> u64) -> (Vector, Matrix) {
+    let waves = |value: f64| {
+        let [first, second] = PLACES.map(|it| it / spread * value);
+        [first.cos(), second.cos(), first.sin(), second.sin()]
+    };
+    let rows = || levels.levels.iter().map(|it| (waves(it.value), count(it) as f64)).filter(|it| it.1 > 0.0);
+    let mut mean = [0.0; SIZE];
+    for (wave, weight) in rows() {
+        mean.iter_mut().zip(wave).for_each(|(sum, it)| *sum += it * weight / n);
+    }
+    let mut covariance = [[0.0; SIZE]; SIZE];
+    for (wave, weight) in rows() {
+        for row in 0..SIZE {
+            for column in 0..SIZE {
+                covariance[row][column] += (wave[row] - mean[row]) * (wave[column] - mean[column]) * weight / n;
+            }
+        }
+    }
+    (mean, covariance)
+}
+
+/// `d' S⁺ d` with the pseudo-inverse of S, and the rank of S.
+fn mahalanobis(mut matrix: Matrix, difference: Vector) -> (f64, usize) {
+    let vectors = diagonalize(&mut matrix);
+    let greatest = (0..SIZE).map(|it| matrix[it][it].abs()).fold(0.0, f64::max);
+    let (mut distance, mut rank) = (0.0, 0);
+    for idx in 0..SIZE {
+        let eigenvalue = matrix[idx][idx];
+        if eigenvalue.abs() > 1e-15 * greatest {
+            let along: f64 = (0..SIZE).map(|it| vectors[it][idx] * difference[it]).sum();
+            distance += along * along / eigenvalue;
+            rank += 1;
+        }
+    }
+    (distance, rank)
+}
+
+/// Jacobi's rotations: leaves the eigenvalues on the diagonal and returns the eigenvectors in columns.
+fn diagonalize(matrix: &mut Matrix) -> Matrix {
+    let mut vectors = [[0.0; SIZE]; SIZE];
+    (0..SIZE).for_each(|it| vectors[it][it] = 1.0);
+    for _ in 0..50 {
+        for p in 0..SIZE {
+            for q in p + 1..SIZE {
+                if matrix[p][q] == 0.0 {
+                    continue;
+                }
+                let theta = (matrix[q][q] - matrix[p][p]) / (2.0 * matrix[p][q]);
+                let tangent = theta.signum() / (theta.abs() + theta.hypot(1.0));
+                let cosine = 1.0 / tangent.hypot(1.0);
+                let sine = tangent * cosine;
+                let turn = |a: f64, b: f64| (cosine * a - sine * b, sine * a + cosine * b);
+                for row in matrix.iter_mut().chain(&mut vectors) {
+                    (row[p], row[q]) = turn(row[p], row[q]);
+                }
+                let (upper, lower) = (matrix[p], matrix[q]);
+                for it in 0..SIZE {
+                    (matrix[p][it], matrix[q][it]) = turn(upper[it], lower[it]);
+                }
+            }
+        }
+    }
+    vectors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_input_is_undefined() {
+        let few = [(1.0, 1), (2.0, 3)];
+        let flat = [(1.0, 100), (2.0, 3)];
+        assert_eq!(epps_singleton(&few, &flat), Err(Undefined::new(Reason::TooFew)));
+        assert_eq!(epps_singleton(&flat, &flat), Err(Undefined::new(Reason::NoSpread)));
+        assert_eq!(epps_singleton(&flat, &[(f64::INFINITY, 9)]), Err(Undefined::new(Reason::Infinite)));
+        assert_eq!(epps_singleton(&flat, &[]), Err(Undefined::new(Reason::Empty)));
+    }
+
+    #[test]
+    fn a_change_of_scale_alone_is_seen() {
+        let points = |scale: f64| (-100..=100).map(|it| (f64::from(it) * scale, 1)).collect::<Vec<_>>();
+        assert!(epps_singleton(&points(1.0), &points(2.0)).unwrap().p_value < 1e-9);
+    }
+}

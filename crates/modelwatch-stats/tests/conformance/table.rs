@@ -1,0 +1,141 @@
+//! A printed table of our answers beside those of the peers.
+
+use std::collections::BTreeSet;
+
+use modelwatch_stats::Undefined;
+use serde_json::Value;
+
+/// How near an answer has to be.
+#[derive(Clone, Copy)]
+pub(crate) enum Tolerance {
+    /// A relative 1e-9.
+    Statistic,
+    /// A relative 1e-6; below 1e-300 only the size counts.
+    PValue,
+    /// A relative 1e-6, what `f32` holds; below 1e-37 only the size counts.
+    Single,
+    /// An absolute 0.02, what a sketch of quantiles promises.
+    Sketch,
+}
+
+/// An answer that differs on purpose.
+pub(crate) struct Exception {
+    /// The case, `*` standing for any text.
+    pub(crate) case: &'static str,
+    /// The peer's methods.
+    pub(crate) methods: &'static [&'static str],
+    /// Why ours is another.
+    pub(crate) reason: &'static str,
+}
+
+struct Row {
+    case: String,
+    method: String,
+    ours: Result<f64, Undefined>,
+    theirs: Value,
+    /// The relative difference where both are numbers.
+    difference: Option<f64>,
+    agrees: bool,
+}
+
+/// Answers to one peer.
+pub(crate) struct Table {
+    peer: &'static str,
+    rows: Vec<Row>,
+}
+
+impl Table {
+    pub(crate) fn new(peer: &'static str) -> Self {
+        Self { peer, rows: Vec::new() }
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        case: &str,
+        method: &str,
+        tolerance: Tolerance,
+        theirs: &Value,
+        ours: Result<f64, Undefined>,
+    ) {
+        let number = theirs.as_f64().or(match theirs.as_str() {
+            Some("inf") => Some(f64::INFINITY),
+            Some("-inf") => Some(f64::NEG_INFINITY),
+            _ => None,
+        });
+        let is_undefined = theirs.get("error").is_some() || theirs == "nan" || theirs.is_null();
+        let difference = match (&ours, number) {
+            (Ok(ours), Some(theirs)) if *ours == theirs => Some(0.0),
+            (Ok(ours), Some(theirs)) => Some((ours - theirs).abs() / theirs.abs()),
+            _ => None,
+        };
+        let (limit, negligible) = match tolerance {
+            Tolerance::Statistic => (1e-9, 0.0),
+            Tolerance::PValue => (1e-6, 1e-300),
+            Tolerance::Single => (1e-6, 1e-37),
+            Tolerance::Sketch => (0.02 / number.unwrap_or(1.0).abs(), 0.02),
+        };
+        let agrees = match (&ours, number) {
+            (Ok(ours), Some(theirs)) => {
+                difference.is_some_and(|it| it <= limit) || (ours.abs() < negligible && theirs.abs() < negligible)
+            }
+            (Err(_), None) => is_undefined,
+            _ => false,
+        };
+        let (case, method) = (case.to_owned(), method.to_owned());
+        self.rows.push(Row { case, method, ours, theirs: theirs.clone(), difference, agrees });
+    }
+
+    /// Prints the table, and fails where an answer differs without a reason or a reason has no answer.
+    pub(crate) fn check(&self, exceptions: &[Exception]) {
+        let mut used = BTreeSet::new();
+        let (mut unlisted, mut deliberate, mut greatest) = (Vec::new(), 0, 0.0f64);
+        println!("{:<28} {:<22} {:>24} {:>24} {:>9}", "case", self.peer, "ours", "theirs", "differ by");
+        for row in &self.rows {
+            let ours = row.ours.map_or_else(|e| e.reason.to_string(), |it| format!("{it:e}"));
+            let theirs = match (&row.theirs, row.theirs["error"].as_str()) {
+                (_, Some(it)) => it.split(':').next().unwrap_or(it).to_owned(),
+                (Value::Number(it), _) => format!("{:e}", it.as_f64().unwrap_or(f64::NAN)),
+                (other, _) => other.to_string(),
+            };
+            let difference = row.difference.map_or_else(|| "-".to_owned(), |it| format!("{it:.1e}"));
+            let found = exceptions.iter().position(|it| {
+                matches(it.case, &row.case) && it.methods.iter().any(|method| matches(method, &row.method))
+            });
+            let mark = match (row.agrees, found) {
+                (true, _) => {
+                    greatest = greatest.max(row.difference.unwrap_or(0.0));
+                    String::new()
+                }
+                (false, Some(idx)) => {
+                    used.insert(idx);
+                    deliberate += 1;
+                    exceptions[idx].reason.to_owned()
+                }
+                (false, None) => {
+                    unlisted.push(format!("{} {}: ours {ours}, theirs {theirs}", row.case, row.method));
+                    "DIFFERS".to_owned()
+                }
+            };
+            println!("{:<28} {:<22} {ours:>24} {theirs:>24} {difference:>9} {mark}", row.case, row.method);
+        }
+        println!(
+            "{}: {} answers, {} agree (greatest relative difference {greatest:.1e}), {deliberate} differ on purpose",
+            self.peer,
+            self.rows.len(),
+            self.rows.len() - deliberate - unlisted.len(),
+        );
+        let stale: Vec<_> = exceptions.iter().enumerate().filter(|it| !used.contains(&it.0)).collect();
+        let stale: Vec<_> = stale.iter().map(|it| (it.1.case, it.1.methods)).collect();
+        assert!(unlisted.is_empty() && stale.is_empty(), "{unlisted:#?}\nlisted but nothing differs: {stale:#?}");
+    }
+}
+
+/// Whether `text` is what `pattern` describes; a `*` at either end stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(""), _) => true,
+        (Some(end), _) => text.ends_with(end),
+        (None, Some(start)) => text.starts_with(start),
+        (None, None) => pattern == text,
+    }
+}

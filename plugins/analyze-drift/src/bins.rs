@@ -16,8 +16,40 @@ const PICTURE_BINS: u32 = 20;
 /// The share of values at either end that does not widen the picture.
 const PICTURE_TAIL: f64 = 0.005;
 
-/// Returns the shares per value where there are few, else per tenth of the reference, whose ends are open.
-pub(crate) fn cells(left: &[Point], right: &[Point]) -> Result<Vec<Cell>, Undefined> {
+/// Counts of both samples per cell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cells {
+    /// The range or value of each cell.
+    pub(crate) names: Vec<String>,
+    /// How many reference values each cell has.
+    pub(crate) reference: Vec<u64>,
+    /// How many current values each cell has.
+    pub(crate) current: Vec<u64>,
+}
+
+impl Cells {
+    /// Returns the cells with their shares.
+    pub(crate) fn shares(&self) -> Vec<Cell> {
+        let total = |counts: &[u64]| counts.iter().fold(0u64, |sum, &it| sum.saturating_add(it)) as f64;
+        let (m, n) = (total(&self.reference), total(&self.current));
+        let counts = self.reference.iter().zip(&self.current);
+        let cell = |(name, (left, right)): (&String, (&u64, &u64))| Cell {
+            name: name.clone(),
+            reference: *left as f64 / m,
+            current: *right as f64 / n,
+        };
+        self.names.iter().zip(counts).map(cell).collect()
+    }
+
+    fn push(&mut self, name: String, reference: u64, current: u64) {
+        self.names.push(name);
+        self.reference.push(reference);
+        self.current.push(current);
+    }
+}
+
+/// Returns the counts per value where there are few, else per tenth of the reference, whose ends are open.
+pub(crate) fn cells(left: &[Point], right: &[Point], offset: i128) -> Result<Cells, Undefined> {
     let mut values: Vec<f64> = left.iter().map(|it| it.0).collect();
     let is_reference_discrete = values.len() <= MAX_VALUE_BINS;
     values.extend(right.iter().map(|it| it.0));
@@ -26,29 +58,36 @@ pub(crate) fn cells(left: &[Point], right: &[Point]) -> Result<Vec<Cell>, Undefi
     if values.len() > MAX_VALUE_BINS && is_reference_discrete {
         values = left.iter().map(|it| it.0).collect();
     }
+    let mut res = Cells::default();
     if values.len() <= MAX_VALUE_BINS {
-        let share = |points: &[Point], value: f64| count_of(points, value) as f64 / total(points) as f64;
-        let mut cells: Vec<Cell> = values
-            .iter()
-            .map(|&it| Cell { name: it.to_string(), reference: share(left, it), current: share(right, it) })
-            .collect();
-        let rest = 1.0 - cells.iter().map(|it| it.current).sum::<f64>();
-        if is_reference_discrete && right.iter().any(|it| count_of(left, it.0) == 0 && !values.contains(&it.0)) {
-            cells.push(Cell { name: "other values".to_owned(), reference: 0.0, current: rest.max(0.0) });
+        for &it in &values {
+            res.push(whole(it, offset).unwrap_or_else(|| it.to_string()), count_of(left, it), count_of(right, it));
         }
-        return Ok(cells);
+        let rest = total(right) - res.current.iter().sum::<u64>();
+        if is_reference_discrete && rest > 0 {
+            res.push("other values".to_owned(), 0, rest);
+        }
+        return Ok(res);
     }
     let edges = bin_edges(left, BinRule::Quantiles(QUANTILE_BINS), Values::Real)?;
-    let (reference, current) = (shares(left, &edges)?, shares(right, &edges)?);
+    let (reference, current) = (counts(left, &edges)?, counts(right, &edges)?);
     let last = edges.len().saturating_sub(2);
+    let shown = |idx: usize| whole(edges[idx], offset).unwrap_or_else(|| short(edges[idx]));
     let name = |idx: usize| match (idx, idx == last) {
         (0, true) => "all".to_owned(),
-        (0, false) => format!("below {}", short(edges[1])),
-        (_, true) => format!("from {}", short(edges[idx])),
-        (_, false) => format!("{} to {}", short(edges[idx]), short(edges[idx + 1])),
+        (0, false) => format!("below {}", shown(1)),
+        (_, true) => format!("from {}", shown(idx)),
+        (_, false) => format!("{} to {}", shown(idx), shown(idx + 1)),
     };
-    let shares = reference.into_iter().zip(current).enumerate();
-    Ok(shares.map(|(idx, (reference, current))| Cell { name: name(idx), reference, current }).collect())
+    for (idx, (reference, current)) in reference.into_iter().zip(current).enumerate() {
+        res.push(name(idx), reference, current);
+    }
+    Ok(res)
+}
+
+/// Returns a whole number in full, where it was moved by an offset.
+pub(crate) fn whole(value: f64, offset: i128) -> Option<String> {
+    (offset != 0).then(|| (offset + value.round() as i128).to_string())
 }
 
 /// Returns the number with four significant digits.
@@ -88,6 +127,11 @@ fn picture(left: &[Point], right: &[Point]) -> Option<Histogram> {
 }
 
 fn shares(points: &[Point], edges: &[f64]) -> Result<Vec<f64>, Undefined> {
+    let total = total(points) as f64;
+    Ok(counts(points, edges)?.into_iter().map(|it| it as f64 / total).collect())
+}
+
+fn counts(points: &[Point], edges: &[f64]) -> Result<Vec<u64>, Undefined> {
     let mut bins = count_into(points, edges)?;
     if let Some(it) = bins.counts.first_mut() {
         *it += bins.underflow;
@@ -95,8 +139,7 @@ fn shares(points: &[Point], edges: &[f64]) -> Result<Vec<f64>, Undefined> {
     if let Some(it) = bins.counts.last_mut() {
         *it += bins.overflow;
     }
-    let total = total(points) as f64;
-    Ok(bins.counts.iter().map(|&it| it as f64 / total).collect())
+    Ok(bins.counts)
 }
 
 /// Returns how often the value occurs.
@@ -115,7 +158,7 @@ mod tests {
 
     fn check_cells(left: &[f64], right: &[f64], expected: &[(&str, f64, f64)]) {
         let points = |it: &[f64]| it.iter().map(|&it| (it, 1)).collect::<Vec<_>>();
-        let cells = cells(&points(left), &points(right)).unwrap();
+        let cells = cells(&points(left), &points(right), 0).unwrap().shares();
         let got: Vec<_> = cells.iter().map(|it| (it.name.as_str(), it.reference, it.current)).collect();
         assert_eq!(got, expected);
     }
@@ -136,7 +179,7 @@ mod tests {
         assert_eq!(histogram.edges.len(), 21);
         assert!(histogram.edges[20] < 1000.0);
         assert!((histogram.reference.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        assert!(cells(&left, &right).unwrap().iter().all(|it| (it.current - 0.1).abs() < 0.01));
+        assert!(cells(&left, &right, 0).unwrap().shares().iter().all(|it| (it.current - 0.1).abs() < 0.01));
     }
 
     #[test]

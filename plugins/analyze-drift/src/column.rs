@@ -13,6 +13,7 @@ use crate::{
     categories::{self, MAX_CATEGORIES, can_be_categorical, is_categorical},
     codec::{Reader, Writer, damaged},
     config::Config,
+    decimals,
     numeric::Numeric,
     profile::Group,
     tensor::Tensor,
@@ -21,8 +22,8 @@ use crate::{
 /// The most kinds that are told apart in one column.
 const MAX_KINDS: usize = 8;
 
-/// Whole numbers beyond it are rounded when read as floats.
-const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+/// The word for dates, times and durations.
+const TIMES: &str = "times";
 
 /// One column's rows and values.
 #[derive(Clone, Debug, Default)]
@@ -68,10 +69,19 @@ impl Column {
             }
             return Ok(());
         }
+        if let Some((floats, has_rounded)) = decimals::floats(array) {
+            self.has_rounded |= has_rounded;
+            return self.update_numbers(config, group, &floats);
+        }
         if !is_numeric(data_type) {
-            self.add_kind(&format!("values of type {data_type}"), || Body::Empty);
+            let what = if data_type.is_temporal() { TIMES } else { "values" };
+            self.add_kind(&format!("{what} of type {data_type}"), || Body::Empty);
             return Ok(());
         }
+        self.update_numbers(config, group, array)
+    }
+
+    fn update_numbers(&mut self, config: &Config, group: Group, array: &dyn Array) -> Result<()> {
         let numbers = numbers(array)?;
         if numbers.width == 1 {
             self.add_kind("numbers", || Body::Numeric(Numeric::new(config.budget)));
@@ -81,11 +91,11 @@ impl Column {
                 if width == 0 { Body::Empty } else { Body::Tensor(Tensor::new(group, width, max_elements, budget)) }
             });
         }
-        if matches!(data_type, DataType::Int64 | DataType::UInt64) {
-            self.has_rounded |= numbers.values.iter().any(|it| it.abs() > EXACT_INTEGERS);
-        }
         match &mut self.body {
-            Body::Numeric(it) => it.update(&numbers.values),
+            Body::Numeric(it) => {
+                it.update(&numbers.values);
+                it.note(array);
+            }
             Body::Tensor(it) => it.update(&numbers),
             Body::Empty | Body::Categorical(_) => {}
         }
@@ -152,7 +162,20 @@ impl Column {
         }
     }
 
-    /// Returns whether whole numbers beyond 2^53 were rounded.
+    /// Returns what is in the values but is not looked at one by one, if anything.
+    pub(crate) fn left_out(&self) -> Option<String> {
+        match &self.body {
+            Body::Tensor(it) if it.n_left_out() > 0 => {
+                Some(format!("{} elements are compared in summaries only; raise `max_elements`", it.n_left_out()))
+            }
+            Body::Categorical(it) if it.is_overflowed() => {
+                Some(format!("there are more than {MAX_CATEGORIES} categories, and all others share one cell"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns whether decimals have more digits than are kept.
     pub(crate) fn has_rounded(&self) -> bool {
         self.has_rounded
     }
@@ -160,6 +183,11 @@ impl Column {
     /// Returns what the column is made of, in words.
     pub(crate) fn kind(&self) -> String {
         self.kinds.iter().cloned().collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Returns whether the values are dates, times or durations.
+    pub(crate) fn is_temporal(&self) -> bool {
+        self.kinds.iter().any(|it| it.starts_with(TIMES))
     }
 
     /// Returns whether batches of different kinds came, so that there are no values.

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use modelwatch_stats::two_sample::{Shares, fisher_exact};
+
 use crate::{
     column::{Body, Column},
-    comparison_categorical::compare_categories,
+    comparison_categorical::{compare_categories, unseen},
     comparison_numeric::{Origin, compare_numbers},
     config::Config,
+    method::{Kind, Method},
     profile::{Group, Key, Profile},
-    proportions::two_proportions,
+    scores::{PeerScore, Score},
 };
 
 /// What came of one column.
@@ -24,6 +27,8 @@ pub(crate) struct Comparison {
     pub(crate) outcome: Outcome,
     /// The p-value for a difference of the shares of unusable rows, where both roles have enough rows.
     pub(crate) missing_p: Option<f64>,
+    /// Categories that the reference does not have, which are counted also where nothing can be tested.
+    pub(crate) unseen: Option<Unseen>,
 }
 
 /// Rows of one column in one role.
@@ -59,16 +64,14 @@ pub(crate) enum Outcome {
 pub(crate) struct Part {
     /// Its name within a column of lists.
     pub(crate) name: Option<PartName>,
-    /// The statistic of the test.
-    pub(crate) statistic: f64,
-    /// The p-value of the test.
-    pub(crate) p_value: f64,
-    /// The distance that the method asks for.
-    pub(crate) effect: f64,
-    /// What that distance is.
-    pub(crate) effect_name: &'static str,
-    /// The least effect that matters.
-    pub(crate) min_effect: f64,
+    /// How it was compared.
+    pub(crate) method: Method,
+    /// The p-value and the size of the difference.
+    pub(crate) score: Score,
+    /// The number of another tool, which then decides alone.
+    pub(crate) peer: Option<PeerScore>,
+    /// Whether all rows of both roles have one and the same value, so that no difference is possible.
+    pub(crate) has_one_value: bool,
     /// The population stability index.
     pub(crate) psi: f64,
     /// The Jensen-Shannon distance in base 2.
@@ -128,19 +131,27 @@ pub(crate) struct Constant {
 pub(crate) enum Detail {
     /// Of numbers.
     Numeric {
+        /// The Kolmogorov-Smirnov statistic.
+        ks_statistic: f64,
+        /// Its p-value.
+        ks_p_value: f64,
         /// The Wasserstein distance, in units of the column.
         wasserstein: f64,
         /// The same in standard deviations of the reference.
         wasserstein_normed: f64,
         /// Whether the histogram had too few buckets to see most differences.
         is_coarse: bool,
+        /// Whether whole numbers beyond 2^53 were rounded.
+        is_rounded: bool,
         /// Shares for a picture.
         histogram: Histogram,
     },
     /// Of categories.
     Categorical {
-        /// Categories that the reference does not have.
-        unseen: Option<Unseen>,
+        /// The statistic of the chi-squared test.
+        chi2_statistic: f64,
+        /// Its p-value.
+        chi2_p_value: f64,
         /// Whether all rows fell into one cell, so that nothing was tested.
         is_untested: bool,
     },
@@ -162,7 +173,18 @@ pub(crate) struct Unseen {
 impl Part {
     /// Returns whether the difference is large enough to matter; one that cannot be measured is.
     pub(crate) fn is_large(&self) -> bool {
-        self.effect.is_nan() || self.effect >= self.min_effect
+        let effect = self.score.effect;
+        self.peer.map_or(effect.value.is_nan() || effect.value >= effect.least, PeerScore::is_drift)
+    }
+
+    /// Returns the p-value by which the part is judged; `None` where another tool's rule decides.
+    pub(crate) fn p_value(&self) -> Option<f64> {
+        self.peer.is_none().then_some(self.score.p_value)
+    }
+
+    /// Returns whether whole numbers beyond 2^53 were rounded.
+    pub(crate) fn is_rounded(&self) -> bool {
+        matches!(self.detail, Detail::Numeric { is_rounded: true, .. })
     }
 }
 
@@ -182,17 +204,27 @@ fn compare_column(config: &Config, key: &Key, reference: Option<&Column>, curren
     let side = |it: Option<&Column>| it.map(Side::of).unwrap_or_default();
     let (left, right) = (side(reference), side(current));
     let outcome = match (reference, current) {
-        (Some(reference), Some(current)) => compare_values(config, reference, current),
+        (Some(reference), Some(current)) => compare_values(config, &key.1, reference, current),
         (Some(_), None) => Outcome::Mismatch("is only in the reference rows".to_owned()),
         _ => Outcome::Mismatch("is only in the current rows".to_owned()),
     };
     let has_enough = left.rows.min(right.rows) >= config.min_rows && !matches!(outcome, Outcome::Mismatch(_));
-    let missing_p =
-        has_enough.then(|| two_proportions((left.unusable, right.unusable), (left.rows, right.rows))).flatten();
-    Comparison { key: key.clone(), reference: left, current: right, outcome, missing_p }
+    let shares = Shares {
+        reference_hits: left.unusable,
+        reference_rows: left.rows,
+        current_hits: right.unusable,
+        current_rows: right.rows,
+    };
+    let missing_p = if has_enough { fisher_exact(shares).ok() } else { None };
+    let unseen = reference.zip(current).and_then(|(reference, current)| match (reference.body(), current.body()) {
+        (Body::Categorical(left), Body::Categorical(right)) => unseen(left, right),
+        (Body::Tensor(left), Body::Tensor(right)) => unseen(left.argmax()?, right.argmax()?),
+        _ => None,
+    });
+    Comparison { key: key.clone(), reference: left, current: right, outcome, missing_p, unseen }
 }
 
-fn compare_values(config: &Config, reference: &Column, current: &Column) -> Outcome {
+fn compare_values(config: &Config, name: &str, reference: &Column, current: &Column) -> Outcome {
     for (role, column) in [("reference", reference), ("current", current)] {
         if column.is_mixed() {
             return Outcome::Mismatch(format!("has {} in the {role} rows", column.kind()));
@@ -204,45 +236,62 @@ fn compare_values(config: &Config, reference: &Column, current: &Column) -> Outc
     }
     for (role, column) in [("reference", reference), ("current", current)] {
         if matches!(column.body(), Body::Empty) && !column.is_all_null() {
-            return Outcome::Gap(format!(
-                "{} cannot be compared; convert the column to numbers or text",
-                column.kind()
-            ));
+            let advice = if column.is_temporal() {
+                "they move on by themselves; give what should not, as the hour or the weekday, a column of its own"
+            } else {
+                "convert the column to numbers or text"
+            };
+            return Outcome::Gap(format!("{} cannot be compared; {advice}", column.kind()));
         }
         if column.n_usable() < config.min_rows {
             let (n, rows, least) = (column.n_usable(), column.rows(), config.min_rows);
             return Outcome::Gap(format!("{n} of {rows} {role} rows have a usable value, and {least} are needed"));
         }
     }
-    let parts = match (reference.body(), current.body()) {
-        (Body::Numeric(left), Body::Numeric(right)) => {
-            vec![compare_numbers(config, None, Origin::Data, left, right)]
-        }
-        (Body::Categorical(left), Body::Categorical(right)) => vec![compare_categories(config, None, left, right)],
-        (Body::Tensor(left), Body::Tensor(right)) => {
-            let summaries = left.summaries().zip(right.summaries()).map(|((name, left), (_, right))| {
-                compare_numbers(config, Some(PartName::Summary(name)), Origin::Computed, left, right)
-            });
-            let elements = left.elements().zip(right.elements()).map(|((place, left), (_, right))| {
-                compare_numbers(config, Some(PartName::Element(place)), Origin::Data, left, right)
-            });
-            let argmax = left.argmax().zip(right.argmax());
-            let argmax =
-                argmax.map(|(left, right)| compare_categories(config, Some(PartName::Summary("argmax")), left, right));
-            summaries.chain(argmax).chain(elements).collect()
-        }
-        _ => return Outcome::Gap("the values are of different kinds".to_owned()),
-    };
-    match parts.into_iter().collect::<Result<Vec<_>, String>>() {
+    match compare_bodies(config, name, reference.body(), current.body()) {
         Ok(parts) => check_resolution(parts),
         Err(why) => Outcome::Gap(why),
+    }
+}
+
+fn compare_bodies(config: &Config, name: &str, reference: &Body, current: &Body) -> Result<Vec<Part>, String> {
+    match (reference, current) {
+        (Body::Numeric(left), Body::Numeric(right)) => {
+            let method = config.method_of(name, Kind::Numbers)?;
+            Ok(vec![compare_numbers(config, method, (None, Origin::Data), left, right)?])
+        }
+        (Body::Categorical(left), Body::Categorical(right)) => {
+            let method = config.method_of(name, Kind::Categories)?;
+            Ok(vec![compare_categories(config, method, None, left, right)?])
+        }
+        (Body::Tensor(left), Body::Tensor(right)) => {
+            let method = config.method_of(name, Kind::Numbers)?;
+            if method.rule().is_some() {
+                return Err(format!("`{}` compares plain columns, and this one has lists", method.name()));
+            }
+            let mut res = Vec::new();
+            for ((name, left), (_, right)) in left.summaries().zip(right.summaries()) {
+                let part = (Some(PartName::Summary(name)), Origin::Computed);
+                res.push(compare_numbers(config, method, part, left, right)?);
+            }
+            if let Some((left, right)) = left.argmax().zip(right.argmax()) {
+                let name = Some(PartName::Summary("argmax"));
+                res.push(compare_categories(config, Method::Auto, name, left, right)?);
+            }
+            for ((place, left), (_, right)) in left.elements().zip(right.elements()) {
+                let part = (Some(PartName::Element(place)), Origin::Data);
+                res.push(compare_numbers(config, method, part, left, right)?);
+            }
+            Ok(res)
+        }
+        _ => Err("the values are of different kinds".to_owned()),
     }
 }
 
 /// Turns a comparison that could not have seen a difference into a gap.
 fn check_resolution(parts: Vec<Part>) -> Outcome {
     let untested = |it: &Part| match &it.detail {
-        Detail::Numeric { is_coarse, .. } if *is_coarse && !it.is_large() => {
+        Detail::Numeric { is_coarse: true, .. } if !it.is_large() => {
             Some("the values differ too little for their magnitude to be told apart beyond the `budget`; raise it")
         }
         Detail::Categorical { is_untested: true, .. } => {
@@ -285,6 +334,12 @@ impl Comparison {
     /// Returns how much greater the share of missing values is in the current rows.
     pub(crate) fn missing_difference(&self) -> f64 {
         self.current.missing_share() - self.reference.missing_share()
+    }
+
+    /// Returns whether the column was compared as categories, or has new ones.
+    pub(crate) fn is_categorical(&self) -> bool {
+        let is_one = |it: &Part| it.name.is_none() && matches!(it.detail, Detail::Categorical { .. });
+        self.unseen.is_some() || self.parts().iter().any(is_one)
     }
 
     /// Returns the parts that were compared.

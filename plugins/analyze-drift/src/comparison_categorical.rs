@@ -2,13 +2,16 @@
 
 use modelwatch_stats::{
     categories::{AlignedCounts, CategoryCounts, align},
-    two_sample::{LogBase, Yates, chi2_contingency_with, jensen_shannon, psi, total_variation},
+    peers::Categories,
+    two_sample::{LogBase, Yates, chi2_contingency_with, jensen_shannon, psi},
 };
 
 use crate::{
     comparison::{Cell, Constant, Detail, Part, PartName, Unseen},
     comparison_numeric::ZERO_FILL,
-    config::{CategoricalMethod, Config},
+    config::Config,
+    method::Method,
+    scores::{PeerScore, peer_score_of_categories, score_categories},
 };
 
 /// A category of which fewer rows are expected in the smaller role goes into a common cell of the table.
@@ -22,44 +25,67 @@ const MAX_NAMES: usize = 10;
 /// Why the two cannot be compared.
 pub(crate) fn compare_categories(
     config: &Config,
+    method: Method,
     name: Option<PartName>,
     reference: &CategoryCounts,
     current: &CategoryCounts,
 ) -> Result<Part, String> {
     let aligned = align(reference, current);
     let (left, right) = table(&aligned);
-    let test = chi2_contingency_with(&left, &right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
-    let floats = |it: &[u64]| it.iter().map(|&it| it as f64).collect::<Vec<_>>();
+    let chi2 = chi2_contingency_with(&left, &right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
+    let all = with_others(&aligned);
+    let score = score_categories(method, &config.min_effect, (&left, &right), (&all.0, &all.1))?;
     let cells = cells(&aligned, reference.n(), current.n());
     let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
-    let psi = psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN);
-    let jensen_shannon = jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN);
-    let (effect, effect_name, min_effect) = match config.categorical_method {
-        CategoricalMethod::Auto | CategoricalMethod::Chi2 => {
-            let distance = total_variation(&floats(&left), &floats(&right)).unwrap_or(f64::NAN);
-            (distance, "total variation distance", config.min_effect.chi2)
-        }
-        CategoricalMethod::Psi => (psi, "population stability index", config.min_effect.psi),
-        CategoricalMethod::JensenShannon => {
-            (jensen_shannon, "Jensen-Shannon distance", config.min_effect.jensen_shannon)
-        }
-    };
     Ok(Part {
         name,
-        statistic: test.statistic,
-        p_value: test.p_value,
-        effect,
-        effect_name,
-        min_effect,
-        psi,
-        jensen_shannon,
+        method,
+        peer: peer(config, method, reference, current, &aligned)?,
+        psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
+        jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
         constant: constant(reference, current),
+        has_one_value: cells.len() == 1,
+        score,
         detail: Detail::Categorical {
-            unseen: unseen(&aligned, reference, current),
+            chi2_statistic: chi2.statistic,
+            chi2_p_value: chi2.p_value,
             is_untested: left.len() < 2 && cells.len() > 1,
         },
         cells,
     })
+}
+
+fn peer(
+    config: &Config,
+    method: Method,
+    reference: &CategoryCounts,
+    current: &CategoryCounts,
+    aligned: &AlignedCounts,
+) -> Result<Option<PeerScore>, String> {
+    if method.rule().is_none() {
+        return Ok(None);
+    }
+    if reference.is_overflowed() || current.is_overflowed() {
+        return Err(format!("`{}` needs every category, and there are too many to keep", method.name()));
+    }
+    let (mut left, mut right) = (aligned.reference.clone(), aligned.current.clone());
+    // alibi-detect was given missing values as one more category.
+    if method == Method::AlibiChi2 && (reference.n_null() > 0 || current.n_null() > 0) {
+        left.push(reference.n_null());
+        right.push(current.n_null());
+    }
+    let score = peer_score_of_categories(method, Categories { reference: &left, current: &right })?;
+    Ok(score.map(|it| it.with_threshold(config, method)))
+}
+
+/// The counts of all categories, those that one side does not know in one cell.
+fn with_others(aligned: &AlignedCounts) -> (Vec<u64>, Vec<u64>) {
+    let (mut left, mut right) = (aligned.reference.clone(), aligned.current.clone());
+    if aligned.reference_other > 0 || aligned.current_other > 0 {
+        left.push(aligned.reference_other);
+        right.push(aligned.current_other);
+    }
+    (left, right)
 }
 
 /// Returns the table that is tested: the frequent categories, and all others in one cell.
@@ -101,11 +127,13 @@ fn cells(aligned: &AlignedCounts, n: u64, m: u64) -> Vec<Cell> {
     cells
 }
 
-fn unseen(aligned: &AlignedCounts, reference: &CategoryCounts, current: &CategoryCounts) -> Option<Unseen> {
+/// Returns the categories that the reference lacks, if it is known to lack any.
+pub(crate) fn unseen(reference: &CategoryCounts, current: &CategoryCounts) -> Option<Unseen> {
     // Of a reference with too many categories it is not known which ones it lacks.
-    if reference.is_overflowed() {
+    if reference.is_overflowed() || reference.n() == 0 {
         return None;
     }
+    let aligned = align(reference, current);
     let rows = aligned.keys.iter().zip(aligned.reference.iter().zip(&aligned.current));
     let mut new: Vec<_> =
         rows.filter(|(_, (left, right))| **left == 0 && **right > 0).map(|it| (it.0, *it.1.1)).collect();
@@ -152,7 +180,7 @@ mod tests {
     }
 
     fn compare(reference: &[(&str, u64)], current: &[(&str, u64)]) -> Part {
-        compare_categories(&Config::default(), None, &of(reference), &of(current)).unwrap()
+        compare_categories(&Config::default(), Method::Auto, None, &of(reference), &of(current)).unwrap()
     }
 
     #[test]
@@ -163,16 +191,14 @@ mod tests {
 
     #[test]
     fn new_categories_are_news_unless_rare_ones_are_common() {
-        let part = compare(&[("a", 990), ("b", 10)], &[("a", 97), ("z", 3)]);
-        let Detail::Categorical { unseen: Some(unseen), .. } = part.detail else { panic!("no unseen category") };
-        assert_eq!((unseen.names, unseen.count, unseen.expected), (vec!["z".to_owned()], 1, 0.0));
+        let found = unseen(&of(&[("a", 990), ("b", 10)]), &of(&[("a", 97), ("z", 3)])).unwrap();
+        assert_eq!((found.names, found.count, found.expected), (vec!["z".to_owned()], 1, 0.0));
         let names: Vec<String> = (0..100).map(|it| format!("id{it}")).collect();
         let ids: Vec<(&str, u64)> = names.iter().map(|it| (it.as_str(), 1)).collect();
+        let found = unseen(&of(&ids[..50]), &of(&ids[50..])).unwrap();
+        assert!(found.expected >= found.share);
         let part = compare(&ids[..50], &ids[50..]);
-        let Detail::Categorical { unseen: Some(unseen), is_untested } = part.detail else {
-            panic!("no unseen category")
-        };
-        assert!(unseen.expected >= unseen.share && is_untested);
+        assert!(matches!(part.detail, Detail::Categorical { is_untested: true, .. }));
     }
 
     #[test]

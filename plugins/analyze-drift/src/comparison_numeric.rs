@@ -1,22 +1,22 @@
 //! The comparison of numbers.
 
 use modelwatch_stats::{
-    Point, Undefined,
-    two_sample::{LogBase, Test, ZeroFill, jensen_shannon, ks, ks_asymptotic, psi, wasserstein},
+    Point,
+    peers::Numbers,
+    two_sample::{LogBase, Values, ZeroFill, jensen_shannon, psi, standard_deviation, wasserstein},
 };
 
 use crate::{
-    bins::{cells, count_of, histogram, total},
+    bins::{cells, count_of, histogram, total, whole},
     comparison::{Constant, Detail, Part, PartName},
-    config::{Config, NumericMethod},
+    config::Config,
+    method::Method,
     numeric::{Numeric, Paired, pair},
+    scores::{LEAST_SHARE, NumberPair, PeerScore, peer_score_of_numbers, score_numbers},
 };
 
 /// What takes the place of an empty bin's share in the population stability index.
-pub(crate) const ZERO_FILL: ZeroFill = ZeroFill::Floor(1e-4);
-
-/// Up to so many pairs of rows, the exact p-value is worth its time; it is within a few percent of the other there.
-const MAX_EXACT_PAIRS: u64 = 4_000_000;
+pub(crate) const ZERO_FILL: ZeroFill = ZeroFill::Floor(LEAST_SHARE);
 
 /// With fewer occupied buckets, a histogram hides most differences.
 const MIN_BUCKETS: usize = 12;
@@ -39,57 +39,63 @@ pub(crate) enum Origin {
 /// Why the samples cannot be compared.
 pub(crate) fn compare_numbers(
     config: &Config,
-    name: Option<PartName>,
-    origin: Origin,
+    method: Method,
+    part: (Option<PartName>, Origin),
     reference: &Numeric,
     current: &Numeric,
 ) -> Result<Part, String> {
+    let (name, origin) = part;
     let mut paired = pair(reference, current);
     if origin == Origin::Computed {
         paired = without_noise(paired, reference, current);
     }
-    let Paired { reference: left, current: right, is_exact } = &paired;
-    let test = kolmogorov_smirnov(left, right).map_err(|e| e.to_string())?;
-    let cells = cells(left, right).map_err(|e| e.to_string())?;
-    let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
-    let psi = psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN);
-    let jensen_shannon = jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN);
+    let Paired { reference: left, current: right, is_exact, is_rounded, offset } = &paired;
+    let cells = cells(left, right, *offset).map_err(|e| e.to_string())?;
+    let samples = NumberPair { reference: left, current: right, cells: (&cells.reference, &cells.current) };
+    let score = score_numbers(method, &config.min_effect, &samples)
+        .map_err(|e| format!("`{}` has no answer: {}", method.name(), e.reason))?;
+    let ks = score_numbers(Method::Ks, &config.min_effect, &samples).map_err(|e| e.to_string())?;
+    let shares = cells.shares();
+    let (p, q): (Vec<f64>, Vec<f64>) = shares.iter().map(|it| (it.reference, it.current)).unzip();
     let wasserstein = wasserstein(left, right).unwrap_or(f64::NAN);
-    let wasserstein_normed = if wasserstein == 0.0 { 0.0 } else { wasserstein / standard_deviation(left) };
-    let (effect, effect_name, min_effect) = match config.numeric_method {
-        NumericMethod::Auto | NumericMethod::Ks => {
-            (test.statistic, "Kolmogorov-Smirnov statistic", config.min_effect.ks)
-        }
-        NumericMethod::Wasserstein => {
-            (wasserstein_normed, "normed Wasserstein distance", config.min_effect.wasserstein)
-        }
-        NumericMethod::Psi => (psi, "population stability index", config.min_effect.psi),
-        NumericMethod::JensenShannon => (jensen_shannon, "Jensen-Shannon distance", config.min_effect.jensen_shannon),
-    };
+    let deviation = standard_deviation(left).unwrap_or(f64::NAN);
     let buckets = left.len().max(right.len());
     Ok(Part {
         name,
-        statistic: test.statistic,
-        p_value: test.p_value,
-        effect,
-        effect_name,
-        min_effect,
-        psi,
-        jensen_shannon,
-        cells,
+        method,
+        peer: peer(config, method, reference, current)?,
+        psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
+        jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
+        cells: shares,
         constant: constant(&paired, reference, current),
+        has_one_value: left.len() == 1 && right.len() == 1 && left[0].0 == right[0].0,
+        score,
         detail: Detail::Numeric {
+            ks_statistic: ks.statistic,
+            ks_p_value: ks.p_value,
             wasserstein,
-            wasserstein_normed,
+            wasserstein_normed: if wasserstein == 0.0 { 0.0 } else { wasserstein / deviation },
             is_coarse: !is_exact && buckets < MIN_BUCKETS,
+            is_rounded: *is_rounded,
             histogram: histogram(left, right),
         },
     })
 }
 
-fn kolmogorov_smirnov(left: &[Point], right: &[Point]) -> Result<Test, Undefined> {
-    let pairs = total(left).saturating_mul(total(right));
-    if pairs <= MAX_EXACT_PAIRS { ks(left, right) } else { ks_asymptotic(left, right) }
+fn peer(config: &Config, method: Method, reference: &Numeric, current: &Numeric) -> Result<Option<PeerScore>, String> {
+    if method.rule().is_none() {
+        return Ok(None);
+    }
+    let (Some(left), Some(right)) = (reference.all_points(), current.all_points()) else {
+        let n = reference.n_finite().max(current.n_finite());
+        let (name, budget) = (method.name(), reference.budget());
+        return Err(format!("`{name}` needs every value: raise `budget` from {budget} to at least {n}"));
+    };
+    let is_whole = reference.is_whole() && current.is_whole();
+    let values = if is_whole { Values::Whole } else { Values::Real };
+    let numbers = Numbers { reference: &left, current: &right, values };
+    let score = peer_score_of_numbers(method, numbers, reference.n_nan().saturating_add(current.n_nan()))?;
+    Ok(score.map(|it| it.with_threshold(config, method)))
 }
 
 fn constant(paired: &Paired, reference: &Numeric, current: &Numeric) -> Option<Constant> {
@@ -105,9 +111,10 @@ fn constant(paired: &Paired, reference: &Numeric, current: &Numeric) -> Option<C
     };
     let share = count_of(other, value) as f64 / total(other) as f64;
     let shown = if is_current { current.range() } else { reference.range() };
+    let in_full = whole(value, paired.offset);
     Some(Constant {
         is_current,
-        value: shown.map_or(value, |it| it.0).to_string(),
+        value: in_full.unwrap_or_else(|| shown.map_or(value, |it| it.0).to_string()),
         chance: share.powf(total(own) as f64),
     })
 }
@@ -120,35 +127,12 @@ fn without_noise(paired: Paired, reference: &Numeric, current: &Numeric) -> Pair
         return paired;
     }
     let one = |points: &[Point]| vec![(min, total(points))];
-    Paired { reference: one(&paired.reference), current: one(&paired.current), is_exact: true }
-}
-
-/// Returns the standard deviation (of the whole, not of a sample), scaled so that squares neither overflow nor vanish.
-fn standard_deviation(points: &[Point]) -> f64 {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return f64::NAN };
-    let scale = last.0 / 2.0 - first.0 / 2.0;
-    if scale == 0.0 {
-        return 0.0;
-    }
-    let n = total(points) as f64;
-    let scaled = |it: &Point| (it.0 / scale - first.0 / scale, it.1 as f64);
-    let mean = points.iter().map(scaled).map(|(value, count)| value * count).sum::<f64>() / n;
-    let squares = points.iter().map(scaled).map(|(value, count)| (value - mean).powi(2) * count).sum::<f64>();
-    (squares / n).sqrt() * scale
+    Paired { reference: one(&paired.reference), current: one(&paired.current), is_exact: true, ..paired }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn deviations_of_huge_and_tiny_values_exist() {
-        for scale in [1.0, 1e300, 1e-300] {
-            let std = standard_deviation(&[(-scale, 1), (scale, 1)]);
-            assert!((std / scale - 1.0).abs() < 1e-12, "{scale}: {std}");
-        }
-        assert_eq!(standard_deviation(&[(3.0, 5)]), 0.0);
-    }
 
     #[test]
     fn rounding_noise_of_computed_numbers_is_no_difference() {
@@ -157,8 +141,11 @@ mod tests {
             (0..200).for_each(|it| res.push(0.1 + offset + f64::from(it) * 1e-12));
             res
         };
-        let part = |origin| compare_numbers(&Config::default(), None, origin, &of(0.0), &of(1e-9)).unwrap();
-        assert_eq!(part(Origin::Computed).p_value, 1.0);
-        assert!(part(Origin::Data).p_value < 1e-9);
+        let p_value = |origin| {
+            let part = compare_numbers(&Config::default(), Method::Auto, (None, origin), &of(0.0), &of(1e-9));
+            part.unwrap().score.p_value
+        };
+        assert_eq!(p_value(Origin::Computed), 1.0);
+        assert!(p_value(Origin::Data) < 1e-9);
     }
 }

@@ -1,7 +1,17 @@
 //! The options of the analyzer.
 
+use std::collections::BTreeMap;
+
 use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity};
 use serde::Deserialize;
+
+use crate::{
+    method::{Kind, Method},
+    select::matches,
+};
+
+/// The share of false alarms per run where the options say nothing.
+const DEFAULT_ALPHA: f64 = 0.01;
 
 /// Compares the distribution of every column, and of the model's outputs, between the current and the reference rows.
 ///
@@ -16,15 +26,26 @@ pub struct Config {
     pub exclude: Vec<String>,
     /// Columns whose numbers are names of categories, `*` standing for any text.
     pub categorical: Vec<String>,
-    /// Which distance decides whether a numeric column's difference is large enough.
-    pub numeric_method: NumericMethod,
-    /// Which distance decides whether a categorical column's difference is large enough.
-    pub categorical_method: CategoricalMethod,
+    /// How columns are compared whose values the method can compare; others are compared by `auto`.
+    pub method: Method,
+    /// How numeric columns are compared, in place of `method`.
+    pub numeric_method: Option<Method>,
+    /// How categorical columns are compared, in place of `method`.
+    pub categorical_method: Option<Method>,
+    /// How single columns are compared, by name, `*` standing for any text: `{ "price_*" = "wasserstein" }`. A full name goes before
+    /// a pattern, and a longer pattern before a shorter one.
+    pub methods: BTreeMap<String, Method>,
+    /// From which number on the methods of other tools call a column drifted, in place of the tool's own: `{ "evidently:psi" = 0.2 }`.
+    pub thresholds: BTreeMap<Method, f64>,
     /// The least differences that matter.
     pub min_effect: MinEffect,
-    /// The share of false alarms that is accepted over all columns together (per column with correction `none`).
+    /// The share of false alarms that is accepted over all columns, outputs and missing values together (for each of them with
+    /// correction `none`); 0.01 where neither this nor `false_alarm_budget` is given.
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub alpha: f64,
+    pub alpha: Option<f64>,
+    /// The share of false alarms that is accepted over a time with many runs, in place of `alpha`:
+    /// `{ rate = 0.01, per = "week", checks = 168 }`.
+    pub false_alarm_budget: Option<FalseAlarmBudget>,
     /// How p-values are corrected for the number of columns.
     pub correction: Correction,
     /// How many values a role must have in a column for it to be compared.
@@ -43,14 +64,48 @@ pub struct Config {
     pub severity: Severity,
 }
 
+/// How often all runs of a time may raise a false alarm, together.
+///
+/// Each run gets an equal part of the rate. The chance that any run of the time calls anything drifted by accident is then at most
+/// the rate, if there are at most as many runs as `checks` says, whatever the runs have to do with each other: a shared
+/// reference or overlapping rows do no harm. The rows of a run must be independent of each other, as for every test.
+/// Methods of other tools have their own rules and are outside of the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FalseAlarmBudget {
+    /// The greatest chance of a false alarm over the time.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub rate: f64,
+    /// The time.
+    pub per: Period,
+    /// How many runs there are in that time.
+    #[schemars(range(min = 1))]
+    pub checks: u64,
+}
+
+/// The time that a budget is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Period {
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+    /// A week.
+    Week,
+    /// A month.
+    Month,
+}
+
 /// The least differences that matter; a smaller one is no drift, however significant.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MinEffect {
-    /// The Kolmogorov-Smirnov statistic: the greatest difference of the two cumulative shares.
+    /// The Kolmogorov-Smirnov statistic: the greatest difference of the two cumulative shares. It is the size of a difference for
+    /// every test of numbers.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ks: f64,
-    /// The total variation distance behind a chi-squared test: the share of rows in other categories.
+    /// The total variation distance, the share of rows in other categories. It is the size of a difference for every test of categories.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub chi2: f64,
     /// The population stability index.
@@ -59,44 +114,24 @@ pub struct MinEffect {
     /// The Jensen-Shannon distance in base 2.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub jensen_shannon: f64,
+    /// The Kullback-Leibler divergence.
+    #[schemars(range(min = 0.0))]
+    pub kl: f64,
+    /// The Hellinger distance.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub hellinger: f64,
+    /// The greatest difference of two shares.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub chebyshev: f64,
     /// The Wasserstein distance in standard deviations of the reference.
     #[schemars(range(min = 0.0))]
     pub wasserstein: f64,
+    /// The energy distance over the root of the standard deviation of the reference.
+    #[schemars(range(min = 0.0))]
+    pub energy: f64,
     /// The difference of the shares of missing values.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub missing: f64,
-}
-
-/// The distance that a numeric column is judged by. The p-value is that of the Kolmogorov-Smirnov test for all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum NumericMethod {
-    /// As `ks`.
-    #[default]
-    Auto,
-    /// The Kolmogorov-Smirnov statistic.
-    Ks,
-    /// The Wasserstein distance in standard deviations of the reference.
-    Wasserstein,
-    /// The population stability index over the tenths of the reference.
-    Psi,
-    /// The Jensen-Shannon distance over the tenths of the reference.
-    JensenShannon,
-}
-
-/// The distance that a categorical column is judged by. The p-value is that of the two-sample chi-squared test for all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CategoricalMethod {
-    /// As `chi2`.
-    #[default]
-    Auto,
-    /// The total variation distance of the table that the chi-squared test looks at.
-    Chi2,
-    /// The population stability index.
-    Psi,
-    /// The Jensen-Shannon distance.
-    JensenShannon,
 }
 
 /// How p-values are corrected for the number of columns.
@@ -118,10 +153,14 @@ impl Default for Config {
             columns: Vec::new(),
             exclude: Vec::new(),
             categorical: Vec::new(),
-            numeric_method: NumericMethod::default(),
-            categorical_method: CategoricalMethod::default(),
+            method: Method::default(),
+            numeric_method: None,
+            categorical_method: None,
+            methods: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
             min_effect: MinEffect::default(),
-            alpha: 0.01,
+            alpha: None,
+            false_alarm_budget: None,
             correction: Correction::default(),
             min_rows: 20,
             predictions: true,
@@ -134,19 +173,72 @@ impl Default for Config {
 
 impl Default for MinEffect {
     fn default() -> Self {
-        Self { ks: 0.1, chi2: 0.1, psi: 0.1, jensen_shannon: 0.1, wasserstein: 0.1, missing: 0.02 }
+        Self {
+            ks: 0.1,
+            chi2: 0.1,
+            psi: 0.1,
+            jensen_shannon: 0.1,
+            kl: 0.1,
+            hellinger: 0.1,
+            chebyshev: 0.1,
+            wasserstein: 0.1,
+            energy: 0.1,
+            missing: 0.02,
+        }
     }
 }
 
 impl Config {
     /// Returns the options if no value is outside its domain.
     pub(crate) fn validated(self) -> Result<Self> {
+        self.check_numbers()?;
+        self.check_error_rate()?;
+        self.check_methods()?;
+        Ok(self)
+    }
+
+    /// Returns the error rate of one run.
+    pub(crate) fn alpha(&self) -> f64 {
+        match self.false_alarm_budget {
+            Some(it) => it.rate / it.checks as f64,
+            None => self.alpha.unwrap_or(DEFAULT_ALPHA),
+        }
+    }
+
+    /// Returns how a column of that name and kind is compared.
+    ///
+    /// # Errors
+    /// When the column was given a method that cannot compare such values.
+    pub(crate) fn method_of(&self, name: &str, kind: Kind) -> std::result::Result<Method, String> {
+        let by_name = self.methods.get(name).or_else(|| {
+            let fitting = self.methods.iter().filter(|it| matches(it.0, name));
+            // The first of equally long ones, in the order of their text.
+            fitting.rev().max_by_key(|it| it.0.len()).map(|it| it.1)
+        });
+        if let Some(method) = by_name {
+            if !method.fits(kind) {
+                return Err(format!("`{}` cannot compare {}", method.name(), kind.word()));
+            }
+            return Ok(*method);
+        }
+        let by_kind = match kind {
+            Kind::Numbers => self.numeric_method,
+            Kind::Categories => self.categorical_method,
+        };
+        Ok(by_kind.unwrap_or(if self.method.fits(kind) { self.method } else { Method::Auto }))
+    }
+
+    fn check_numbers(&self) -> Result<()> {
         let effects = [
             ("ks", self.min_effect.ks, 1.0),
             ("chi2", self.min_effect.chi2, 1.0),
             ("psi", self.min_effect.psi, f64::MAX),
             ("jensen_shannon", self.min_effect.jensen_shannon, 1.0),
+            ("kl", self.min_effect.kl, f64::MAX),
+            ("hellinger", self.min_effect.hellinger, 1.0),
+            ("chebyshev", self.min_effect.chebyshev, 1.0),
             ("wasserstein", self.min_effect.wasserstein, f64::MAX),
+            ("energy", self.min_effect.energy, f64::MAX),
             ("missing", self.min_effect.missing, 1.0),
         ];
         for (name, value, greatest) in effects {
@@ -159,10 +251,6 @@ impl Config {
                     }));
             }
         }
-        if !(self.alpha > 0.0 && self.alpha < 1.0) {
-            return Err(Error::config("/alpha", format!("`{}` is no error rate", self.alpha))
-                .with_help("use a number between 0 and 1, as 0.01"));
-        }
         let lengths = [
             ("min_rows", self.min_rows, 1, u64::MAX),
             ("budget", self.budget, 100, 10_000_000),
@@ -174,6 +262,73 @@ impl Config {
                     .with_help(format!("use a whole number from {least} to {greatest}")));
             }
         }
-        Ok(self)
+        Ok(())
+    }
+
+    fn check_error_rate(&self) -> Result<()> {
+        let check = |path: &str, rate: f64| {
+            if rate > 0.0 && rate < 1.0 {
+                return Ok(());
+            }
+            Err(Error::config(path, format!("`{rate}` is no error rate"))
+                .with_help("use a number between 0 and 1, as 0.01"))
+        };
+        if let Some(alpha) = self.alpha {
+            check("/alpha", alpha)?;
+        }
+        let Some(budget) = self.false_alarm_budget else { return Ok(()) };
+        check("/false_alarm_budget/rate", budget.rate)?;
+        if budget.checks == 0 {
+            return Err(Error::config("/false_alarm_budget/checks", "a budget for no runs cannot be divided")
+                .with_help("say how many runs there are in that time"));
+        }
+        if self.alpha.is_some() {
+            return Err(Error::config("/alpha", "both `alpha` and `false_alarm_budget` are given")
+                .with_help("leave out `alpha`: each run gets `rate / checks`"));
+        }
+        if self.correction != Correction::Holm {
+            return Err(Error::config("/correction", "this correction does not bound the chance of a false alarm")
+                .with_help("use `holm` with `false_alarm_budget`"));
+        }
+        Ok(())
+    }
+
+    fn check_methods(&self) -> Result<()> {
+        let by_kind = [
+            ("numeric_method", self.numeric_method, Kind::Numbers),
+            ("categorical_method", self.categorical_method, Kind::Categories),
+        ];
+        for (name, method, kind) in by_kind {
+            if let Some(method) = method.filter(|it| !it.fits(kind)) {
+                let why = format!("`{}` cannot compare {}", method.name(), kind.word());
+                return Err(Error::config(format!("/{name}"), why)
+                    .with_help("see the description of `method` for what each can compare"));
+            }
+        }
+        for (method, threshold) in &self.thresholds {
+            let path = format!("/thresholds/{}", method.name());
+            if method.rule().is_none() {
+                return Err(Error::config(path, format!("`{}` is judged by p-value and effect", method.name()))
+                    .with_help("use `alpha` and `min_effect`; thresholds are for methods of other tools"));
+            }
+            if !threshold.is_finite() || *threshold < 0.0 {
+                return Err(Error::config(path, format!("`{threshold}` is no threshold"))
+                    .with_help("use a number of at least 0"));
+            }
+        }
+        let named = [("method".to_owned(), self.method)];
+        let by_kind = by_kind.iter().filter_map(|it| Some((it.0.to_owned(), it.1?)));
+        // A slash in a pattern is escaped, as in every JSON pointer.
+        let by_name =
+            self.methods.iter().map(|it| (format!("methods/{}", it.0.replace('~', "~0").replace('/', "~1")), *it.1));
+        for (place, method) in named.into_iter().chain(by_kind).chain(by_name) {
+            let has_none = method.rule().is_some_and(|it| it.threshold().is_nan());
+            if has_none && !self.thresholds.contains_key(&method) {
+                let why = format!("`{}` has no threshold of its own", method.name());
+                return Err(Error::config(format!("/{place}"), why)
+                    .with_help(format!("give one, as in `thresholds = {{ \"{}\" = 0.1 }}`", method.name())));
+            }
+        }
+        Ok(())
     }
 }

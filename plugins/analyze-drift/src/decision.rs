@@ -5,7 +5,7 @@ use modelwatch_stats::multiple::{benjamini_hochberg, holm};
 use crate::{
     comparison::{Comparison, Constant, Outcome, Part, compare},
     config::{Config, Correction},
-    profile::{Group, Profile},
+    profile::Profile,
 };
 
 /// A column with what was decided about it.
@@ -52,53 +52,63 @@ impl Decision {
     }
 }
 
-/// Returns the decisions in the order of groups and names. Features and outputs are families of their own, and so are values
-/// and missing values: the chance of a false alarm is bounded in each.
+/// Returns the decisions in the order of groups and names.
+///
+/// The values and the missing values of all columns and outputs are one family, so that `alpha` bounds the chance of any false alarm
+/// of the run. What cannot differ, as a column without missing values, does not count: given the values of both roles together, no
+/// way of dealing them out would make it significant (Tarone 1990).
 pub(crate) fn decide(config: &Config, reference: &Profile, current: &Profile) -> Vec<Decision> {
+    let comparisons = compare(config, reference, current);
+    let leading: Vec<_> = comparisons.iter().map(leading_part).collect();
+    let values = comparisons.iter().zip(&leading).map(|(comparison, leading)| {
+        let p_value = leading.as_ref()?.1?;
+        let can_differ = !comparison.parts().iter().all(|it| it.has_one_value);
+        Some((p_value, can_differ))
+    });
+    let missing = comparisons.iter().map(|it| Some((it.missing_p?, it.reference.unusable + it.current.unusable > 0)));
+    let mut corrected = correct(config, values.chain(missing).collect());
+    let missing = corrected.split_off(comparisons.len());
     let mut res = Vec::new();
-    let (features, outputs): (Vec<_>, Vec<_>) =
-        compare(config, reference, current).into_iter().partition(|it| it.key.0 == Group::Feature);
-    for family in [features, outputs] {
-        let leading: Vec<_> = family.iter().map(leading_part).collect();
-        let values = correct(config, leading.iter().map(|it| it.map(|it| it.1)));
-        let missing = correct(config, family.iter().map(|it| it.missing_p));
-        let n = family.len() as f64;
-        for (((comparison, leading), p_value), missing_p) in family.into_iter().zip(leading).zip(values).zip(missing) {
-            let leading = leading.map_or(0, |it| it.0);
-            let is_significant = |p: Option<f64>| p.is_some_and(|it| it <= config.alpha);
-            let is_large = comparison.parts().get(leading).is_some_and(Part::is_large);
-            let is_missing_large = comparison.missing_difference().abs() >= config.min_effect.missing;
-            let mut decision = Decision {
-                p_value,
-                leading,
-                has_drifted_values: is_significant(p_value) && is_large,
-                missing_p,
-                has_drifted_missing: is_significant(missing_p) && is_missing_large,
-                has_new_constant: false,
-                comparison,
-            };
-            decision.has_new_constant = decision.constant().is_some_and(|it| it.chance * n <= config.alpha);
-            res.push(decision);
-        }
+    for (((comparison, leading), p_value), missing_p) in
+        comparisons.into_iter().zip(leading).zip(corrected).zip(missing)
+    {
+        let leading = leading.map_or(0, |it| it.0);
+        let is_significant = |p: Option<f64>| p.is_some_and(|it| it <= config.alpha());
+        let is_missing_large = comparison.missing_difference().abs() >= config.min_effect.missing;
+        let part = comparison.parts().get(leading);
+        let is_constant_news = is_significant(p_value);
+        let mut decision = Decision {
+            p_value,
+            leading,
+            // Another tool's rule decides alone.
+            has_drifted_values: part.is_some_and(|it| it.is_large() && (it.peer.is_some() || is_significant(p_value))),
+            missing_p,
+            has_drifted_missing: is_significant(missing_p) && is_missing_large,
+            has_new_constant: false,
+            comparison,
+        };
+        decision.has_new_constant =
+            is_constant_news && decision.constant().is_some_and(|it| it.chance <= config.alpha());
+        res.push(decision);
     }
     res
 }
 
 /// Returns the part with the least p-value among those with a large effect, else among all, with its p-value corrected
-/// for the number of parts.
-fn leading_part(comparison: &Comparison) -> Option<(usize, f64)> {
+/// for the number of parts; without a p-value where another tool's rule decides.
+fn leading_part(comparison: &Comparison) -> Option<(usize, Option<f64>)> {
     let parts = comparison.parts();
-    let rank = |part: &Part| (!part.is_large(), part.p_value, -part.effect);
+    let rank = |part: &Part| (!part.is_large(), part.score.p_value, -part.score.effect.value);
     let (idx, part) = parts.iter().enumerate().min_by(|left, right| {
         let (left, right) = (rank(left.1), rank(right.1));
         left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)).then(left.2.total_cmp(&right.2))
     })?;
-    Some((idx, (part.p_value * parts.len() as f64).min(1.0)))
+    Some((idx, part.p_value().map(|it| (it * parts.len() as f64).min(1.0))))
 }
 
-fn correct(config: &Config, p_values: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
-    let p_values: Vec<_> = p_values.collect();
-    let known: Vec<f64> = p_values.iter().flatten().copied().collect();
+/// Returns the corrected p-values, given each with whether it could be small.
+fn correct(config: &Config, p_values: Vec<Option<(f64, bool)>>) -> Vec<Option<f64>> {
+    let known: Vec<f64> = p_values.iter().flatten().filter(|it| it.1).map(|it| it.0).collect();
     let corrected = match config.correction {
         Correction::Holm => holm(&known),
         Correction::BenjaminiHochberg => benjamini_hochberg(&known),
@@ -106,5 +116,8 @@ fn correct(config: &Config, p_values: impl Iterator<Item = Option<f64>>) -> Vec<
     };
     // Every p-value is from 0 to 1, so there is always an answer; without one nothing counts as compared.
     let mut corrected = corrected.unwrap_or_default().into_iter();
-    p_values.into_iter().map(|it| it.and_then(|_| corrected.next())).collect()
+    p_values
+        .into_iter()
+        .map(|it| it.and_then(|(p, can_differ)| if can_differ { corrected.next() } else { Some(p) }))
+        .collect()
 }

@@ -11,21 +11,24 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod config;
+mod method;
 mod select;
 
 mod categories;
 mod codec;
 mod column;
+mod decimals;
 mod numeric;
 mod profile;
 mod tensor;
+mod wide;
 
 mod bins;
 mod comparison;
 mod comparison_categorical;
 mod comparison_numeric;
 mod decision;
-mod proportions;
+mod scores;
 
 mod probe;
 mod report;
@@ -34,7 +37,8 @@ mod report_findings;
 mod report_metrics;
 
 pub use crate::{
-    config::{CategoricalMethod, Config, Correction, MinEffect, NumericMethod},
+    config::{Config, Correction, FalseAlarmBudget, MinEffect, Period},
+    method::Method,
     probe::{Drift, registry},
 };
 

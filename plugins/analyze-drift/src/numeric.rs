@@ -1,12 +1,15 @@
 //! What is kept of one numeric column in one role.
 
-use modelwatch_sdk::Result;
+use modelwatch_sdk::{Result, arrow::array::Array};
 use modelwatch_stats::{
     Point,
     sample::{NumericSample, paired_points},
 };
 
-use crate::codec::{Reader, Writer, damaged};
+use crate::{
+    codec::{Reader, Writer, damaged},
+    wide::{Wide, from_least},
+};
 
 /// How many distinct values are counted exactly, however many rows there are.
 const MAX_LEVELS: usize = 256;
@@ -19,6 +22,10 @@ pub(crate) struct Numeric {
     sample: NumericSample,
     /// The distinct values in ascending order with their counts, until there are more than [`MAX_LEVELS`].
     levels: Option<Vec<Point>>,
+    /// Those whole numbers that are rounded in the sample.
+    wide: Wide,
+    /// Whether some values were not integers by their type.
+    is_real: bool,
 }
 
 /// The values of both roles on a common footing.
@@ -28,13 +35,17 @@ pub(crate) struct Paired {
     pub(crate) reference: Vec<Point>,
     /// The current points in ascending order.
     pub(crate) current: Vec<Point>,
-    /// Whether the points are the values themselves.
+    /// Whether the points are the values themselves, less the offset.
     pub(crate) is_exact: bool,
+    /// Whether whole numbers beyond 2^53 were rounded.
+    pub(crate) is_rounded: bool,
+    /// What has been subtracted from every value, so that none was rounded.
+    pub(crate) offset: i128,
 }
 
 impl Numeric {
     pub(crate) fn new(budget: u64) -> Self {
-        Self { sample: NumericSample::new(budget), levels: Some(Vec::new()) }
+        Self { sample: NumericSample::new(budget), levels: Some(Vec::new()), wide: Wide::default(), is_real: false }
     }
 
     /// Takes in values; NaN stands for nulls, too, and is counted once for both.
@@ -42,6 +53,12 @@ impl Numeric {
         for &value in values {
             self.push(value);
         }
+    }
+
+    /// Takes in the array that values came from, for what floats cannot hold of it.
+    pub(crate) fn note(&mut self, array: &dyn Array) {
+        self.is_real |= !array.data_type().is_integer();
+        self.wide.update(array, self.sample.budget());
     }
 
     #[inline]
@@ -58,6 +75,31 @@ impl Numeric {
             None => self.levels = None,
         }
         self.sample.merge(&other.sample);
+        self.wide.merge(&other.wide, self.sample.budget());
+        self.is_real |= other.is_real;
+    }
+
+    /// Returns whether every row was an integer by its type, none missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.is_real && self.sample.n_nan() == 0
+    }
+
+    /// Returns how many values are kept exactly.
+    pub(crate) fn budget(&self) -> u64 {
+        self.sample.budget()
+    }
+
+    /// Returns the points with infinities at the ends, where every value is kept.
+    pub(crate) fn all_points(&self) -> Option<Vec<Point>> {
+        let inner = match &self.levels {
+            Some(levels) => levels.clone(),
+            None if self.sample.is_exact() => self.sample.points(),
+            None => return None,
+        };
+        let end = |value: f64, count: u64| (count > 0).then_some((value, count));
+        let first = end(f64::NEG_INFINITY, self.sample.n_negative_infinity());
+        let last = end(f64::INFINITY, self.sample.n_positive_infinity());
+        Some(first.into_iter().chain(inner).chain(last).collect())
     }
 
     /// Returns the number of finite values.
@@ -93,6 +135,8 @@ impl Numeric {
             None => writer.u8(0),
         }
         writer.bytes(&self.sample.to_bytes());
+        self.wide.write(writer);
+        writer.u8(u8::from(self.is_real));
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
@@ -106,7 +150,8 @@ impl Numeric {
         {
             return Err(damaged("a column's counts contradict each other"));
         }
-        Ok(Self { sample, levels })
+        let (wide, is_real) = (Wide::read(reader)?, reader.u8()? != 0);
+        Ok(Self { sample, levels, wide, is_real })
     }
 
     fn count_level(&mut self, value: f64, count: u64) {
@@ -121,12 +166,30 @@ impl Numeric {
 
 /// Returns the values of both roles, exactly where that is known of both.
 pub(crate) fn pair(reference: &Numeric, current: &Numeric) -> Paired {
+    let has_wide = !reference.wide.is_empty() || !current.wide.is_empty();
+    if has_wide && let Some(paired) = pair_wide(reference, current) {
+        return paired;
+    }
+    let plain = |reference: Vec<Point>, current: Vec<Point>, is_exact: bool| {
+        // Beyond the budget, the buckets are wider than what was rounded.
+        Paired { reference, current, is_exact, is_rounded: has_wide && is_exact, offset: 0 }
+    };
     if let (Some(left), Some(right)) = (&reference.levels, &current.levels) {
-        return Paired { reference: left.clone(), current: right.clone(), is_exact: true };
+        return plain(left.clone(), right.clone(), true);
     }
     let is_exact = reference.sample.is_exact() && current.sample.is_exact();
     let (reference, current) = paired_points(&reference.sample, &current.sample);
-    Paired { reference, current, is_exact }
+    plain(reference, current, is_exact)
+}
+
+fn pair_wide(reference: &Numeric, current: &Numeric) -> Option<Paired> {
+    if !reference.sample.is_exact() || !current.sample.is_exact() {
+        return None;
+    }
+    let (left, right) =
+        (reference.wide.exact(&reference.sample.points())?, current.wide.exact(&current.sample.points())?);
+    let (reference, current, offset) = from_least(&left, &right)?;
+    Some(Paired { reference, current, is_exact: true, is_rounded: false, offset })
 }
 
 fn read_levels(reader: &mut Reader<'_>) -> Result<Vec<Point>> {

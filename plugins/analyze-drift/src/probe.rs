@@ -11,7 +11,7 @@ use crate::{
     select::named_columns,
 };
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {

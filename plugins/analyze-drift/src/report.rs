@@ -6,7 +6,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    comparison::Outcome,
+    comparison::{Outcome, Part},
     config::Config,
     decision::Decision,
     profile::{Group, Key, Profile},
@@ -78,10 +78,16 @@ fn gaps(config: &Config, reference: &Profile, current: &Profile, decisions: &[De
         if let Outcome::Gap(why) = &comparison.outcome {
             res.push(Gap::new(place.clone(), why.clone()));
         }
-        if comparison.reference.has_rounded || comparison.current.has_rounded {
-            let why =
-                "whole numbers beyond 2^53 were rounded; name the column in `categorical` or `exclude` if it is an id";
+        let columns = [reference, current].map(|it| it.columns().get(&comparison.key));
+        if let Some(why) = columns.into_iter().flatten().find_map(|it| it.left_out()) {
+            res.push(Gap::new(format!("{place}, in part"), why));
+        }
+        if comparison.parts().iter().any(Part::is_rounded) {
+            let why = "whole numbers further apart than 2^53 were rounded; name the column in `categorical` or `exclude` if it is an id";
             res.push(Gap::new(format!("{place}, last digits"), why));
+        }
+        if comparison.reference.has_rounded || comparison.current.has_rounded {
+            res.push(Gap::new(format!("{place}, last digits"), "decimals with more than 15 digits were rounded"));
         }
     }
     res

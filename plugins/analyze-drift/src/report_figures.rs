@@ -33,7 +33,7 @@ fn rank(decision: &Decision) -> (u8, f64) {
         (Outcome::Gap(_), _) => 2,
         (Outcome::Compared(_), false) => 3,
     };
-    (class, decision.leading_part().map_or(0.0, |it| -it.effect))
+    (class, decision.leading_part().map_or(0.0, |it| -it.score.effect.value))
 }
 
 fn table(order: &[&Decision]) -> Figure {
@@ -49,7 +49,8 @@ fn table(order: &[&Decision]) -> Figure {
         vec![
             place(&it.comparison.key),
             state.to_owned(),
-            part.map(|it| number(it.effect)).unwrap_or_default(),
+            part.map(|it| it.method.name().to_owned()).unwrap_or_default(),
+            part.map(|it| number(it.peer.map_or(it.score.effect.value, |it| it.value))).unwrap_or_default(),
             it.p_value.map(|it| format!("{it:.2e}")).unwrap_or_default(),
             part.map(|it| number(it.psi)).unwrap_or_default(),
             part.map(|it| number(it.jensen_shannon)).unwrap_or_default(),
@@ -57,8 +58,17 @@ fn table(order: &[&Decision]) -> Figure {
             number(it.comparison.current.missing_share()),
         ]
     };
-    let heads =
-        ["column", "result", "effect", "p-value", "PSI", "JS distance", "missing (reference)", "missing (current)"];
+    let heads = [
+        "column",
+        "result",
+        "method",
+        "effect",
+        "p-value",
+        "PSI",
+        "JS distance",
+        "missing (reference)",
+        "missing (current)",
+    ];
     let left_out = order.len().saturating_sub(MAX_TABLE_ROWS);
     Figure {
         title: "Drift of all columns".to_owned(),

@@ -4,7 +4,7 @@ use modelwatch_sdk::report::{Finding, Severity, float};
 
 use crate::{
     bins::short,
-    comparison::{Cell, Constant, Detail, Outcome, Part, Unseen},
+    comparison::{Cell, Constant, Outcome, Part, Unseen},
     config::Config,
     decision::Decision,
     profile::Group,
@@ -27,11 +27,7 @@ pub(crate) fn findings(config: &Config, decisions: &[Decision]) -> Vec<Finding> 
         if decision.has_drifted_missing {
             res.push(drifted_missing(config, decision));
         }
-        let unseen = decision.comparison.parts().iter().find_map(|it| match &it.detail {
-            Detail::Categorical { unseen, .. } => unseen.as_ref(),
-            Detail::Numeric { .. } => None,
-        });
-        res.extend(unseen.map(|it| unseen_categories(decision, it)));
+        res.extend(decision.comparison.unseen.as_ref().map(|it| unseen_categories(decision, it)));
         if let Some(constant) = decision.constant().filter(|_| decision.has_new_constant) {
             res.push(new_constant(config, decision, constant));
         }
@@ -41,17 +37,11 @@ pub(crate) fn findings(config: &Config, decisions: &[Decision]) -> Vec<Finding> 
 
 fn drifted_values(config: &Config, decision: &Decision, part: &Part) -> Finding {
     let comparison = &decision.comparison;
-    let p_value = decision.p_value.unwrap_or(f64::NAN);
     let part_name = part.name.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
-    let effect = |value: f64| short_or_word(value);
     let message = format!(
-        "{}{part_name} is distributed differently: {} {} (at least {} matters), corrected p-value {:.2e} (at most {}); {}",
+        "{}{part_name} is distributed differently: {}; {}",
         place(&comparison.key),
-        part.effect_name,
-        effect(part.effect),
-        effect(part.min_effect),
-        p_value,
-        config.alpha,
+        grounds(config, decision, part),
         largest_changes(part).join("; "),
     );
     let (code, advice) = match comparison.key.0 {
@@ -65,15 +55,25 @@ fn drifted_values(config: &Config, decision: &Decision, part: &Part) -> Finding 
         ),
     };
     let finding = Finding::new(code, config.severity, comparison.name(), message).advice(advice);
-    let finding = number(finding, "effect", part.effect);
-    let finding = number(finding, "threshold", part.min_effect);
-    let finding = number(finding, "score", part.statistic);
-    let finding = number(finding, "p_value", p_value);
+    let finding = match part.peer {
+        Some(it) => number(number(finding, "score", it.value), "threshold", it.rule.threshold()),
+        None => {
+            let finding = number(finding, "effect", part.score.effect.value);
+            let finding = number(finding, "threshold", part.score.effect.least);
+            let finding = match part.score.effect.interval {
+                Some(it) => number(number(finding, "effect_low", it.low), "effect_high", it.high),
+                None => finding,
+            };
+            let finding = number(finding, "score", part.score.statistic);
+            number(finding, "p_value", decision.p_value.unwrap_or(f64::NAN))
+                .evidence("effect_name", part.score.effect.name)
+                .evidence("alpha", config.alpha())
+        }
+    };
     let finding = number(finding, "psi", part.psi);
     let finding = number(finding, "jensen_shannon", part.jensen_shannon);
     let finding = finding
-        .evidence("method", part.effect_name)
-        .evidence("alpha", config.alpha)
+        .evidence("method", part.method.name())
         .evidence("n_reference", comparison.reference.usable)
         .evidence("n_current", comparison.current.usable)
         .evidence("largest_changes", largest_changes(part));
@@ -81,6 +81,28 @@ fn drifted_values(config: &Config, decision: &Decision, part: &Part) -> Finding 
         0 | 1 => finding,
         n => finding.evidence("part", part_name.trim()).evidence("n_parts", n as u64),
     }
+}
+
+/// Returns why the difference counts, in words.
+fn grounds(config: &Config, decision: &Decision, part: &Part) -> String {
+    if let Some(peer) = part.peer {
+        let what = if peer.rule.is_of_p_value() { "p-value" } else { "distance" };
+        let (value, threshold) = (short_or_word(peer.value), short_or_word(peer.rule.threshold()));
+        return format!("`{}` gives {what} {value} ({} {threshold} is drift)", part.method.name(), peer.rule.words());
+    }
+    let effect = part.score.effect;
+    let interval = match effect.interval {
+        Some(it) => format!(" ({} to {} with confidence 95 %)", short_or_word(it.low), short_or_word(it.high)),
+        None => String::new(),
+    };
+    format!(
+        "{} {}{interval}, at least {} matters, corrected p-value {:.2e}, at most {}",
+        effect.name,
+        short_or_word(effect.value),
+        short_or_word(effect.least),
+        decision.p_value.unwrap_or(f64::NAN),
+        config.alpha(),
+    )
 }
 
 fn drifted_missing(config: &Config, decision: &Decision) -> Finding {
@@ -95,7 +117,7 @@ fn drifted_missing(config: &Config, decision: &Decision) -> Finding {
     );
     let finding = Finding::new("MW-D003", config.severity, comparison.name(), message)
         .advice("look for a join, a parser or a source that stopped filling this column (or started to), and for divisions by zero")
-        .evidence("alpha", config.alpha)
+        .evidence("alpha", config.alpha())
         .evidence("threshold", config.min_effect.missing)
         .evidence("n_reference", reference.rows)
         .evidence("n_current", current.rows)
@@ -151,7 +173,7 @@ fn new_constant(config: &Config, decision: &Decision, constant: &Constant) -> Fi
     let finding = Finding::new("MW-D006", config.severity, comparison.name(), message)
         .advice(advice)
         .evidence("value", constant.value.as_str())
-        .evidence("alpha", config.alpha)
+        .evidence("alpha", config.alpha())
         .evidence("n_reference", comparison.reference.usable)
         .evidence("n_current", comparison.current.usable);
     number(finding, "p_value", constant.chance)

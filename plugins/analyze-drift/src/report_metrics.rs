@@ -1,6 +1,6 @@
 //! The numbers of the report.
 
-use modelwatch_sdk::report::{Labels, Metric};
+use modelwatch_sdk::report::{Interval, Labels, Metric};
 
 use crate::{
     comparison::{Detail, Outcome, Part, PartName},
@@ -50,6 +50,9 @@ fn column_metrics(config: &Config, decision: &Decision, res: &mut Vec<Metric>) {
     if let Some(it) = decision.missing_p {
         push("missing_p_value", it);
     }
+    if comparison.is_categorical() {
+        push("unseen_share", comparison.unseen.as_ref().map_or(0.0, |it| it.share));
+    }
     let Some(part) = decision.leading_part().filter(|_| decision.is_compared()) else { return };
     push("drifted", f64::from(u8::from(decision.is_drifted())));
     if let Some(it) = decision.p_value {
@@ -61,7 +64,7 @@ fn column_metrics(config: &Config, decision: &Decision, res: &mut Vec<Metric>) {
         return;
     }
     let is_element = |it: &&Part| matches!(it.name, Some(PartName::Element(_)));
-    let is_drifted = |it: &&Part| it.is_large() && it.p_value * parts.len() as f64 <= config.alpha;
+    let is_drifted = |it: &&Part| it.is_large() && it.score.p_value * parts.len() as f64 <= config.alpha();
     let n_drifted = parts.iter().filter(is_element).filter(is_drifted).count();
     res.push(Metric::new("drifted_elements", n_drifted as f64).n(current.usable).labels(&labels));
     for part in parts.iter().filter(|it| !is_element(it)) {
@@ -75,19 +78,23 @@ fn column_metrics(config: &Config, decision: &Decision, res: &mut Vec<Metric>) {
 fn part_metrics(part: &Part, labels: &Labels, n: u64, res: &mut Vec<Metric>) {
     let mut push = |name: &str, value: f64| res.push(Metric::new(name, value).n(n).labels(labels));
     match &part.detail {
-        Detail::Numeric { wasserstein, wasserstein_normed, .. } => {
-            push("ks_statistic", part.statistic);
-            push("ks_p_value", part.p_value);
+        Detail::Numeric { ks_statistic, ks_p_value, wasserstein, wasserstein_normed, .. } => {
+            push("ks_statistic", *ks_statistic);
+            push("ks_p_value", *ks_p_value);
             push("wasserstein", *wasserstein);
             push("wasserstein_normed", *wasserstein_normed);
         }
-        Detail::Categorical { unseen, .. } => {
-            push("chi2_statistic", part.statistic);
-            push("chi2_p_value", part.p_value);
-            push("unseen_share", unseen.as_ref().map_or(0.0, |it| it.share));
+        Detail::Categorical { chi2_statistic, chi2_p_value, .. } => {
+            push("chi2_statistic", *chi2_statistic);
+            push("chi2_p_value", *chi2_p_value);
         }
     }
     push("psi", part.psi);
     push("jensen_shannon", part.jensen_shannon);
-    push("effect", part.effect);
+    if let Some(peer) = part.peer {
+        push("score", peer.value);
+    }
+    let effect = part.score.effect;
+    let interval = effect.interval.map(|it| Interval { low: it.low, high: it.high, level: it.level });
+    res.push(Metric::new("effect", effect.value).n(n).labels(labels).interval(interval));
 }

@@ -105,6 +105,11 @@ impl Tensor {
         self.positions().zip(&self.elements)
     }
 
+    /// Returns how many elements are not looked at one by one.
+    pub(crate) fn n_left_out(&self) -> usize {
+        self.width - self.elements.len()
+    }
+
     /// Returns where the greatest element is, for outputs of more than one.
     pub(crate) fn argmax(&self) -> Option<&CategoryCounts> {
         (self.group == Group::Output).then_some(&self.argmax)

@@ -330,10 +330,115 @@ fn a_histogram_that_is_too_coarse_is_no_proof_of_equality() {
 }
 
 #[test]
-fn rounded_whole_numbers_are_admitted() {
-    let ids = || -> ArrayRef { Arc::new(Int64Array::from_iter_values((0..100).map(|it| i64::MAX - it))) };
-    let report = run(json!({ "predictions": false }), &x(ids()), &x(ids()));
-    assert!(report.gaps.iter().any(|it| it.why.contains("2^53")), "{:?}", report.gaps);
+fn the_method_is_chosen_by_name_pattern_and_kind() {
+    let text = |n: usize| names((0..400).map(move |it| if it < n { "a" } else { "b" }));
+    let table = |shift: f64| {
+        let number = || normals(3, 400, shift, 1.0);
+        features(vec![("price", number()), ("price_old", number()), ("size", number()), ("kind", text(200))])
+    };
+    let methods = json!({ "price*": "wasserstein", "price_old": "t", "*": "psi" });
+    let report = run(json!({ "methods": methods, "method": "hellinger" }), &table(0.0), &table(1.0));
+    let used = |column: &str| {
+        let finding = report.findings.iter().find(|it| it.place == column).unwrap();
+        finding.evidence["method"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((used("price"), used("price_old"), used("size")), ("wasserstein".into(), "t".into(), "psi".into()));
+    let wrong = json!({ "methods": { "kind": "wasserstein" }, "predictions": false });
+    let report = run(wrong, &table(0.0), &table(0.0));
+    assert_eq!(report.gaps.len(), 1);
+    assert_eq!(report.gaps[0].why, "`wasserstein` cannot compare categories");
+    // A method for all columns leaves those alone that it cannot compare.
+    let report = run(json!({ "method": "wasserstein" }), &table(0.0), &table(0.0));
+    assert_eq!(overall(&report, "compared_columns"), 4.0);
+}
+
+#[test]
+fn every_effect_has_an_interval_that_holds_it() {
+    let of = |seed: u64, shift: f64| x(normals(seed, 1000, shift, 1.0));
+    for method in ["auto", "wasserstein", "psi", "jensen-shannon", "kl", "hellinger", "total-variation", "chebyshev"] {
+        let report = run(json!({ "method": method }), &of(1, 0.0), &of(2, 1.0));
+        let effect = report.metrics.iter().find(|it| it.name == "effect").unwrap();
+        let interval = effect.interval.unwrap();
+        assert!(0.0 < interval.low && interval.low < effect.value && effect.value < interval.high, "{method}");
+        let evidence = &finding(&report, "MW-D001").evidence;
+        assert_eq!(evidence["effect_low"], json!(interval.low), "{method}");
+        assert_eq!(evidence["largest_changes"].as_array().unwrap().len(), 3, "{method}");
+    }
+}
+
+#[test]
+fn tests_of_numbers_find_what_they_are_for() {
+    let of = |seed: u64, shift: f64, std: f64| x(normals(seed, 800, shift, std));
+    let shift = [
+        "ks",
+        "cramer-von-mises",
+        "anderson-darling",
+        "mann-whitney",
+        "t",
+        "welch",
+        "epps-singleton",
+        "kuiper",
+        "energy",
+    ];
+    for method in shift {
+        let config = json!({ "method": method });
+        assert_eq!(codes(&run(config.clone(), &of(1, 0.0, 1.0), &of(2, 0.8, 1.0))), [("MW-D001", "x")], "{method}");
+        assert_eq!(codes(&run(config, &of(1, 0.0, 1.0), &of(2, 0.0, 1.0))), [], "{method}");
+    }
+    for method in ["auto", "ks", "epps-singleton", "kuiper"] {
+        let config = json!({ "method": method });
+        assert_eq!(codes(&run(config, &of(1, 0.0, 1.0), &of(2, 0.0, 2.0))), [("MW-D001", "x")], "{method}");
+    }
+}
+
+#[test]
+fn other_tools_numbers_are_judged_by_their_own_rules() {
+    let report = |config: serde_json::Value, id: &str| {
+        let mut probe = open(config);
+        for (role, name) in [(Role::Reference, "reference"), (Role::Current, "current")] {
+            for batch in fixture(&format!("conformance/univariate/{id}.{name}.parquet")) {
+                probe.update(&(), role, &batch).unwrap();
+            }
+        }
+        probe.evaluate(&()).unwrap()
+    };
+    // The numbers are those of the conformance set.
+    for (method, id, score, is_drift) in [
+        ("evidently:psi", "num_normal_shift", 0.1042378670484341, true),
+        ("evidently:kl_div", "num_normal_shift", 0.05161462983763249, false),
+        ("evidently:mannw", "num_normal_shift", 4.815633494422549e-10, true),
+        ("evidently:auto", "cat_50_zipf", 0.11014481098929713, true),
+        ("nannyml:chi2", "cat_5", 0.044410057274448494, true),
+        ("alibi:ks", "num_normal_same", f64::NAN, false),
+    ] {
+        let report = report(json!({ "method": method }), id);
+        let drifted = of_column(&report, "drifted", "x").unwrap();
+        assert_eq!(drifted, f64::from(u8::from(is_drift)), "{method}");
+        let found = of_column(&report, "score", "x").unwrap();
+        assert!(score.is_nan() || (found / score - 1.0).abs() < 1e-6, "{method}: {found}");
+        assert_eq!(of_column(&report, "p_value", "x"), None, "{method}");
+    }
+    let higher = json!({ "method": "evidently:psi", "thresholds": { "evidently:psi": 0.2 } });
+    assert_eq!(codes(&report(higher, "num_normal_shift")), []);
+    let nannyml = json!({ "method": "nannyml:wasserstein", "thresholds": { "nannyml:wasserstein": 0.1 } });
+    assert_eq!(codes(&report(nannyml, "num_normal_shift")), [("MW-D001", "x")]);
+    let too_many = report(json!({ "method": "evidently:ks", "budget": 500, "predictions": false }), "num_normal_shift");
+    assert_eq!(too_many.gaps[0].why, "`evidently:ks` needs every value: raise `budget` from 500 to at least 1000");
+    let missing = report(json!({ "method": "alibi:ks", "predictions": false }), "num_null5");
+    assert!(missing.gaps[0].why.contains("missing values"), "{:?}", missing.gaps);
+}
+
+#[test]
+fn a_budget_over_time_is_divided_among_the_runs() {
+    let of = |seed: u64, shift: f64| x(normals(seed, 300, shift, 1.0));
+    let budget = json!({ "rate": 0.05, "per": "week", "checks": 50_000 });
+    let report = run(json!({ "false_alarm_budget": budget }), &of(1, 0.0), &of(2, 0.3));
+    assert_eq!(codes(&report), []);
+    let p_value = of_column(&report, "p_value", "x").unwrap();
+    assert!(1e-6 < p_value && p_value < 0.05, "{p_value}");
+    let once = json!({ "rate": 0.05, "per": "week", "checks": 1 });
+    let report = run(json!({ "false_alarm_budget": once }), &of(1, 0.0), &of(2, 0.3));
+    assert_eq!(finding(&report, "MW-D001").evidence["alpha"], json!(0.05));
 }
 
 #[test]
@@ -417,6 +522,17 @@ fn impossible_options_are_refused_with_their_place() {
     check(json!({ "min_rows": 0 }), "/min_rows");
     check(json!({ "budget": 1 }), "/budget");
     check(json!({ "allpha": 0.1 }), "");
+    check(json!({ "numeric_method": "chi2" }), "/numeric_method");
+    check(json!({ "categorical_method": "t" }), "/categorical_method");
+    check(json!({ "method": "nannyml:jensen_shannon" }), "/method");
+    check(json!({ "methods": { "a/b": "tfdv:l_infinity" } }), "/methods/a~1b");
+    check(json!({ "thresholds": { "psi": 0.1 } }), "/thresholds/psi");
+    check(json!({ "thresholds": { "evidently:psi": -0.1 } }), "/thresholds/evidently:psi");
+    let budget = |rate: f64, checks: u64| json!({ "rate": rate, "per": "day", "checks": checks });
+    check(json!({ "false_alarm_budget": budget(0.0, 1) }), "/false_alarm_budget/rate");
+    check(json!({ "false_alarm_budget": budget(0.1, 0) }), "/false_alarm_budget/checks");
+    check(json!({ "false_alarm_budget": budget(0.1, 9), "alpha": 0.1 }), "/alpha");
+    check(json!({ "false_alarm_budget": budget(0.1, 9), "correction": "none" }), "/correction");
 }
 
 #[test]

@@ -1,0 +1,298 @@
+//! What each method says of two samples.
+
+use modelwatch_stats::{
+    Point, Undefined,
+    intervals::Interval,
+    peers::{Categories, Numbers, alibi, evidently, nannyml, scipy, tfdv},
+    two_sample::{
+        Alternative, CellDistance, CramerVonMises, Effect, MannWhitney, Shares, Test, Yates, anderson_darling,
+        cell_effect, chi2_contingency_with, cramer_von_mises, energy, epps_singleton, fisher_exact, g_test,
+        homogeneity, ks_effect, kuiper, mann_whitney, omnibus, standard_deviation, student_t, wasserstein_effect,
+        welch_t, z_test,
+    },
+};
+
+use crate::{
+    config::{Config, MinEffect},
+    method::{Kind, Method, Rule},
+};
+
+/// What takes the place of an empty cell's share in logarithms.
+pub(crate) const LEAST_SHARE: f64 = 1e-4;
+
+/// The confidence of the interval around an effect.
+const LEVEL: f64 = 0.95;
+
+/// A p-value and the size of the difference.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Score {
+    /// The statistic of the test.
+    pub(crate) statistic: f64,
+    /// The p-value of the test.
+    pub(crate) p_value: f64,
+    /// How large the difference is.
+    pub(crate) effect: Size,
+}
+
+/// The size of a difference.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// The size.
+    pub(crate) value: f64,
+    /// What it is.
+    pub(crate) name: &'static str,
+    /// Where it lies, where that is known.
+    pub(crate) interval: Option<Interval>,
+    /// The least size that matters.
+    pub(crate) least: f64,
+}
+
+/// The number of another tool and the rule by which it means drift.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct PeerScore {
+    /// The number.
+    pub(crate) value: f64,
+    /// The rule.
+    pub(crate) rule: Rule,
+}
+
+/// Two numeric samples, and the counts of both in common cells.
+pub(crate) struct NumberPair<'a> {
+    /// The reference's points.
+    pub(crate) reference: &'a [Point],
+    /// The current points.
+    pub(crate) current: &'a [Point],
+    /// The counts of both in each cell.
+    pub(crate) cells: (&'a [u64], &'a [u64]),
+}
+
+/// Returns what one of our methods says of numbers.
+///
+/// # Errors
+/// Why the statistic does not exist.
+pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair<'_>) -> Result<Score, Undefined> {
+    let (left, right) = (pair.reference, pair.current);
+    let test = match method {
+        Method::CramerVonMises => cramer_von_mises(left, right, CramerVonMises::Auto)?,
+        Method::AndersonDarling => anderson_darling(left, right)?,
+        Method::MannWhitney => mann_whitney(left, right, Alternative::TwoSided, MannWhitney::Auto)?,
+        Method::T => student_t(left, right)?,
+        Method::Welch => welch_t(left, right)?,
+        Method::EppsSingleton => epps_singleton(left, right)?,
+        Method::Kuiper => kuiper(left, right)?,
+        Method::Ks => omnibus(left, right)?.ks,
+        _ => {
+            let test = omnibus(left, right)?;
+            Test { statistic: test.ks.statistic, p_value: test.p_value }
+        }
+    };
+    let effect = match method {
+        Method::Wasserstein => {
+            let unit = standard_deviation(left)?;
+            let effect = if unit > 0.0 { wasserstein_effect(left, right, unit, LEVEL).ok() } else { None };
+            // From a constant, every distance is infinitely many standard deviations.
+            Size::new("normed Wasserstein distance", effect, test.statistic, least.wasserstein)
+        }
+        Method::Energy => {
+            let unit = standard_deviation(left)?.sqrt();
+            let value = energy(left, right)?;
+            let value = if value == 0.0 { 0.0 } else { value / unit };
+            Size { value, name: "normed energy distance", interval: None, least: least.energy }
+        }
+        _ => match cell_size(method, least, pair.cells)? {
+            Some(it) => it,
+            None => {
+                let effect = ks_effect(left, right, LEVEL)?;
+                Size::new("Kolmogorov-Smirnov statistic", Some(effect), test.statistic, least.ks)
+            }
+        },
+    };
+    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect })
+}
+
+/// Returns what one of our methods says of a table of categories, in which rare ones share a cell, and of all categories.
+///
+/// # Errors
+/// Why the statistic does not exist.
+pub(crate) fn score_categories(
+    method: Method,
+    least: &MinEffect,
+    table: (&[u64], &[u64]),
+    all: (&[u64], &[u64]),
+) -> Result<Score, String> {
+    let (left, right) = table;
+    let text = |e: Undefined| e.to_string();
+    let shares = || match (left, right) {
+        (&[a, b], &[c, d]) => Ok(Shares {
+            reference_hits: a,
+            reference_rows: a.saturating_add(b),
+            current_hits: c,
+            current_rows: c.saturating_add(d),
+        }),
+        _ => Err(format!("`{}` compares two categories, and there are {}", method.name(), left.len())),
+    };
+    let plain = |statistic: f64, p_value: f64| Test { statistic, p_value };
+    let test = match method {
+        _ if left.len() < 2 => plain(0.0, 1.0),
+        Method::Chi2 => {
+            let test = chi2_contingency_with(left, right, Yates::TwoByTwo).map_err(text)?;
+            plain(test.statistic, test.p_value)
+        }
+        Method::G => {
+            let test = g_test(left, right, Yates::TwoByTwo).map_err(text)?;
+            plain(test.statistic, test.p_value)
+        }
+        Method::Z => z_test(shares()?).map_err(text)?,
+        Method::Fisher => plain(f64::NAN, fisher_exact(shares()?).map_err(text)?),
+        _ => {
+            let test = homogeneity(left, right).map_err(text)?;
+            let p_value = if left.len() == 2 { fisher_exact(shares()?).map_err(text)? } else { test.p_value };
+            plain(test.statistic, p_value)
+        }
+    };
+    let effect = match cell_size(method, least, all).map_err(text)? {
+        Some(it) => it,
+        None => {
+            let effect = cell_effect(CellDistance::TotalVariation, left, right, LEVEL).map_err(text)?;
+            Size::new("total variation distance", Some(effect), effect.value, least.chi2)
+        }
+    };
+    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect })
+}
+
+/// Returns what another tool says of numbers, judged by its rule.
+///
+/// # Errors
+/// Why that tool has no answer.
+pub(crate) fn peer_score_of_numbers(
+    method: Method,
+    numbers: Numbers<'_>,
+    n_missing: u64,
+) -> Result<Option<PeerScore>, String> {
+    let Some(rule) = method.rule() else { return Ok(None) };
+    let (left, right) = (numbers.reference, numbers.current);
+    let is_raw = matches!(method, Method::AlibiKs | Method::AlibiCvm);
+    if is_raw && n_missing > 0 {
+        return Err(format!("`{}` has no answer for a column with missing values", method.name()));
+    }
+    let p = |test: Result<Test, Undefined>| test.map(|it| it.p_value);
+    let auto = CramerVonMises::Auto;
+    let value = match method {
+        Method::EvidentlyAuto => return evidently_default(evidently::default_of_numbers(numbers)),
+        Method::EvidentlyAnderson => evidently::anderson(numbers),
+        Method::EvidentlyCramerVonMises => evidently::cramer_von_mises(numbers),
+        Method::EvidentlyEd => evidently::ed(numbers),
+        Method::EvidentlyEs => evidently::es(numbers),
+        Method::EvidentlyKs => evidently::ks(numbers),
+        Method::EvidentlyMannw => evidently::mannw(numbers),
+        Method::EvidentlyTTest => evidently::t_test(numbers),
+        Method::EvidentlyWasserstein => evidently::wasserstein(numbers),
+        Method::EvidentlyPsi => evidently::psi(numbers),
+        Method::EvidentlyJensenshannon => evidently::jensenshannon(numbers),
+        Method::EvidentlyKlDiv => evidently::kl_div(numbers),
+        Method::EvidentlyHellinger => evidently::hellinger(numbers),
+        Method::NannymlJensenShannon => nannyml::jensen_shannon(numbers),
+        Method::NannymlHellinger => nannyml::hellinger(numbers),
+        Method::NannymlKolmogorovSmirnov => nannyml::kolmogorov_smirnov(numbers),
+        Method::NannymlWasserstein => nannyml::wasserstein(numbers),
+        Method::AlibiKs => p(alibi::ks(numbers)),
+        Method::AlibiCvm => p(alibi::cvm(numbers)),
+        Method::TfdvJensenShannonDivergence => tfdv::jensen_shannon_divergence(numbers),
+        Method::ScipyKs2samp => p(modelwatch_stats::two_sample::ks(left, right)),
+        Method::ScipyCramervonmises2samp => p(scipy::cramervonmises_2samp(left, right, auto)),
+        Method::ScipyAndersonKsamp => p(scipy::anderson_ksamp(left, right)),
+        Method::ScipyMannwhitneyu => p(mann_whitney(left, right, Alternative::TwoSided, MannWhitney::Auto)),
+        Method::ScipyTtestInd => p(student_t(left, right)),
+        Method::ScipyEppsSingleton2samp => p(epps_singleton(left, right)),
+        Method::ScipyWassersteinDistance => modelwatch_stats::two_sample::wasserstein(left, right),
+        Method::ScipyEnergyDistance => energy(left, right),
+        _ => return Err(format!("`{}` cannot compare {}", method.name(), Kind::Numbers.word())),
+    };
+    judged(method, rule, value)
+}
+
+/// Returns what another tool says of categories, judged by its rule.
+///
+/// # Errors
+/// Why that tool has no answer.
+pub(crate) fn peer_score_of_categories(
+    method: Method,
+    categories: Categories<'_>,
+) -> Result<Option<PeerScore>, String> {
+    let Some(rule) = method.rule() else { return Ok(None) };
+    let value = match method {
+        Method::EvidentlyAuto => return evidently_default(evidently::default_of_categories(categories)),
+        Method::EvidentlyPsi => evidently::psi_of_categories(categories),
+        Method::EvidentlyJensenshannon => evidently::jensenshannon_of_categories(categories),
+        Method::EvidentlyKlDiv => evidently::kl_div_of_categories(categories),
+        Method::EvidentlyHellinger => evidently::hellinger_of_categories(categories),
+        Method::EvidentlyChisquare => evidently::chisquare(categories),
+        Method::EvidentlyFisherExact => evidently::fisher_exact(categories),
+        Method::EvidentlyGTest => evidently::g_test(categories),
+        Method::EvidentlyZ => evidently::z(categories),
+        Method::NannymlJensenShannon => nannyml::jensen_shannon_of_categories(categories),
+        Method::NannymlHellinger => nannyml::hellinger_of_categories(categories),
+        Method::NannymlChi2 | Method::ScipyChi2Contingency => nannyml::chi2(categories).map(|it| it.p_value),
+        Method::NannymlLInfinity => nannyml::l_infinity(categories),
+        Method::AlibiChi2 => alibi::chi2(categories).map(|it| it.p_value),
+        Method::TfdvLInfinity => tfdv::l_infinity(categories),
+        Method::TfdvJensenShannonDivergence => tfdv::jensen_shannon_divergence_of_categories(categories),
+        _ => return Err(format!("`{}` cannot compare {}", method.name(), Kind::Categories.word())),
+    };
+    judged(method, rule, value)
+}
+
+impl PeerScore {
+    /// Returns the score with the threshold that the options give, if they do.
+    pub(crate) fn with_threshold(self, config: &Config, method: Method) -> Self {
+        match config.thresholds.get(&method) {
+            Some(it) => Self { rule: self.rule.with(*it), ..self },
+            None => self,
+        }
+    }
+
+    /// Returns whether that tool would call it drift.
+    pub(crate) fn is_drift(self) -> bool {
+        self.rule.is_drift(self.value)
+    }
+}
+
+impl Size {
+    /// Without an effect the difference is infinite, unless there is none at all.
+    fn new(name: &'static str, effect: Option<Effect>, statistic: f64, least: f64) -> Self {
+        match effect {
+            Some(it) => Self { value: it.value, name, interval: Some(it.interval), least },
+            None => Self { value: if statistic == 0.0 { 0.0 } else { f64::INFINITY }, name, interval: None, least },
+        }
+    }
+}
+
+/// Returns the distance of two rows of counts that the method is, if it is one.
+fn cell_size(method: Method, least: &MinEffect, cells: (&[u64], &[u64])) -> Result<Option<Size>, Undefined> {
+    let (distance, name, least) = match method {
+        Method::Psi => (CellDistance::Psi(LEAST_SHARE), "population stability index", least.psi),
+        Method::JensenShannon => (CellDistance::JensenShannon, "Jensen-Shannon distance", least.jensen_shannon),
+        Method::Kl => (CellDistance::Kl(LEAST_SHARE), "Kullback-Leibler divergence", least.kl),
+        Method::Hellinger => (CellDistance::Hellinger, "Hellinger distance", least.hellinger),
+        Method::TotalVariation => (CellDistance::TotalVariation, "total variation distance", least.chi2),
+        Method::Chebyshev => (CellDistance::Chebyshev, "greatest difference of shares", least.chebyshev),
+        _ => return Ok(None),
+    };
+    let effect = cell_effect(distance, cells.0, cells.1, LEVEL)?;
+    Ok(Some(Size { value: effect.value, name, interval: Some(effect.interval), least }))
+}
+
+fn evidently_default(answer: Result<(evidently::Choice, f64), Undefined>) -> Result<Option<PeerScore>, String> {
+    let (choice, value) = answer.map_err(|e| format!("Evidently has no answer: {}", e.reason))?;
+    let rule = match choice {
+        evidently::Choice::Ks => Rule::AtMost(0.05),
+        it if it.is_p_value() => Rule::Below(0.05),
+        _ => Rule::AtLeast(0.1),
+    };
+    Ok(Some(PeerScore { value, rule }))
+}
+
+fn judged(method: Method, rule: Rule, value: Result<f64, Undefined>) -> Result<Option<PeerScore>, String> {
+    let value = value.map_err(|e| format!("`{}` has no answer: {}", method.name(), e.reason))?;
+    Ok(Some(PeerScore { value, rule }))
+}

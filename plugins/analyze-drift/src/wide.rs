@@ -1,0 +1,168 @@
+//! Whole numbers that a float cannot hold.
+
+use std::collections::BTreeMap;
+
+use modelwatch_sdk::{
+    Result,
+    arrow::{
+        array::{
+            Array,
+            cast::AsArray,
+            types::{Int64Type, UInt64Type},
+        },
+        schema::DataType,
+    },
+};
+use modelwatch_stats::Point;
+
+use crate::codec::{Reader, Writer, damaged};
+
+/// From this magnitude on, neighbouring whole numbers fall together as floats.
+const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+
+/// The whole numbers of a column from 2^53 on, in magnitude: exact up to the budget, none of them beyond it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wide {
+    values: Vec<i128>,
+    is_overflowed: bool,
+}
+
+impl Wide {
+    /// Takes in the wide values of an array; other types than 64-bit integers have none.
+    pub(crate) fn update(&mut self, array: &dyn Array, budget: u64) {
+        match array.data_type() {
+            DataType::Int64 => self.extend(array.as_primitive::<Int64Type>().iter().flatten().map(i128::from), budget),
+            DataType::UInt64 => {
+                self.extend(array.as_primitive::<UInt64Type>().iter().flatten().map(i128::from), budget);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self, budget: u64) {
+        self.is_overflowed |= other.is_overflowed;
+        self.extend(other.values.iter().copied(), budget);
+    }
+
+    /// Returns whether there were any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty() && !self.is_overflowed
+    }
+
+    /// Returns all whole numbers of the column exactly, given its points as floats; `None` beyond the budget or where a number is
+    /// not whole.
+    pub(crate) fn exact(&self, points: &[Point]) -> Option<BTreeMap<i128, u64>> {
+        if self.is_overflowed {
+            return None;
+        }
+        let mut res = BTreeMap::new();
+        for &(value, count) in points.iter().filter(|it| it.0.abs() < EXACT_INTEGERS) {
+            if value.fract() != 0.0 {
+                return None;
+            }
+            res.insert(value as i128, count);
+        }
+        for value in &self.values {
+            *res.entry(*value).or_insert(0) += 1;
+        }
+        Some(res)
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.u8(u8::from(self.is_overflowed));
+        let mut sorted = self.values.clone();
+        sorted.sort_unstable();
+        writer.u64(sorted.len() as u64);
+        for value in sorted {
+            // All of them are 64-bit integers, signed or not.
+            writer.u8(u8::from(value < 0));
+            writer.u64(value.unsigned_abs() as u64);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let is_overflowed = reader.u8()? != 0;
+        let mut values: Vec<i128> = Vec::new();
+        for _ in 0..reader.u64()? {
+            let is_negative = reader.u8()? != 0;
+            let magnitude = i128::from(reader.u64()?);
+            let value = if is_negative { -magnitude } else { magnitude };
+            if (magnitude as f64) < EXACT_INTEGERS || values.last().is_some_and(|last| *last > value) || is_overflowed {
+                return Err(damaged("a column's whole numbers are out of order"));
+            }
+            values.push(value);
+        }
+        Ok(Self { values, is_overflowed })
+    }
+
+    fn extend(&mut self, values: impl Iterator<Item = i128>, budget: u64) {
+        let wide = values.filter(|it| it.unsigned_abs() as f64 >= EXACT_INTEGERS);
+        for value in wide {
+            if self.is_overflowed {
+                break;
+            }
+            self.values.push(value);
+            self.is_overflowed = self.values.len() as u64 > budget;
+        }
+        if self.is_overflowed {
+            self.values = Vec::new();
+        }
+    }
+}
+
+/// Returns both samples as distances from the smallest number of either, and that number; `None` where a distance is not exact.
+pub(crate) fn from_least(
+    reference: &BTreeMap<i128, u64>,
+    current: &BTreeMap<i128, u64>,
+) -> Option<(Vec<Point>, Vec<Point>, i128)> {
+    let least = *reference.keys().chain(current.keys()).min()?;
+    let greatest = *reference.keys().chain(current.keys()).max()?;
+    if (greatest - least) as f64 >= EXACT_INTEGERS {
+        return None;
+    }
+    let side = |it: &BTreeMap<i128, u64>| it.iter().map(|(value, count)| ((value - least) as f64, *count)).collect();
+    Some((side(reference), side(current), least))
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_sdk::arrow::array::{Int64Array, UInt64Array};
+
+    use super::*;
+
+    fn of(values: &[i64]) -> Wide {
+        let mut res = Wide::default();
+        res.update(&Int64Array::from(values.to_vec()), 10);
+        res
+    }
+
+    #[test]
+    fn neighbours_stay_apart_and_bytes_do_not_depend_on_the_order() {
+        let base = (1i64 << 53) + 1;
+        let (left, right) = (of(&[base, 3]), of(&[base + 1, -base]));
+        let (mut forward, mut backward) = (left.clone(), right.clone());
+        forward.merge(&right, 10);
+        backward.merge(&left, 10);
+        let bytes = |it: &Wide| {
+            let mut writer = Writer(Vec::new());
+            it.write(&mut writer);
+            writer.0
+        };
+        assert_eq!(bytes(&forward), bytes(&backward));
+        assert_eq!(bytes(&Wide::read(&mut Reader(&bytes(&forward))).unwrap()), bytes(&forward));
+        let exact = forward.exact(&[(3.0, 1), (base as f64, 3)]).unwrap();
+        assert_eq!(exact.keys().copied().collect::<Vec<_>>(), [-base, 3, base, base + 1].map(i128::from));
+        let narrow = exact.into_iter().filter(|it| it.0 > 3).collect();
+        assert_eq!(from_least(&narrow, &narrow).unwrap().0, [(0.0, 1), (1.0, 1)]);
+        assert_eq!(from_least(&narrow, &BTreeMap::from([(0, 1)])), None);
+    }
+
+    #[test]
+    fn beyond_the_budget_none_is_kept() {
+        let mut wide = of(&[i64::MAX; 11]);
+        assert_eq!(wide.exact(&[]), None);
+        assert!(!wide.is_empty());
+        wide.update(&UInt64Array::from(vec![u64::MAX]), 10);
+        assert_eq!(wide.exact(&[]), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! Inputs that broke other drift tools, each with the answer that it gets here.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    RecordBatch, Report, Role,
+    arrow::{
+        array::{
+            ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array,
+            Int64Array, ListArray, NullArray, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+            types::{Float64Type, Int8Type},
+        },
+        schema::{DataType, Field},
+    },
+};
+use serde_json::{Value, json};
+
+use common::{Random, codes, features, finding, fixture, of_column, open, overall, run};
+
+fn x(array: ArrayRef) -> RecordBatch {
+    features(vec![("x", array)])
+}
+
+fn case(config: Value, id: &str) -> Report {
+    let mut probe = open(config);
+    for (role, name) in [(Role::Reference, "reference"), (Role::Current, "current")] {
+        for batch in fixture(&format!("conformance/univariate/{id}.{name}.parquet")) {
+            probe.update(&(), role, &batch).unwrap();
+        }
+    }
+    probe.evaluate(&()).unwrap()
+}
+
+fn floats(values: impl IntoIterator<Item = f64>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(values))
+}
+
+#[test]
+fn equal_categories_do_not_alarm_however_many_there_are() {
+    // Evidently's default alarms on 18 % of such columns with 3 categories, and on all of them with 100.
+    let mut random = Random(11);
+    for n_categories in [3, 5, 20, 100] {
+        let mut column = |rows: usize| -> ArrayRef {
+            let name =
+                |random: &mut Random| format!("c{}", (f64::from(n_categories) * random.uniform().powi(2)) as u32);
+            Arc::new(StringArray::from_iter_values((0..rows).map(|_| name(&mut random))))
+        };
+        let config = json!({ "alpha": 0.05, "min_effect": { "chi2": 0.0 } });
+        let mut n_alarms = 0;
+        for rows in [1000, 200].repeat(100) {
+            let report = run(config.clone(), &x(column(1000)), &x(column(rows)));
+            assert_eq!(overall(&report, "compared_columns"), 1.0);
+            n_alarms += u32::from(overall(&report, "drifted_columns") > 0.0);
+        }
+        // 5 % of 200, and three standard errors.
+        assert!(n_alarms <= 19, "{n_categories} categories: {n_alarms} of 200");
+    }
+}
+
+#[test]
+fn an_unseen_category_is_counted_and_no_proof() {
+    let report = case(json!({ "min_rows": 1 }), "cat_tiny_3_4");
+    assert_eq!(codes(&report), [("MW-D005", "x")]);
+    assert_eq!(finding(&report, "MW-D005").evidence["n_categories"], json!(1));
+    let p_value = of_column(&report, "p_value", "x");
+    assert!(p_value.is_none_or(|it| it > 0.1), "{p_value:?}");
+}
+
+#[test]
+fn one_outlier_does_not_hide_a_shift() {
+    for method in ["auto", "ks", "psi", "jensen-shannon", "hellinger"] {
+        let report = case(json!({ "method": method }), "num_outlier_1e9");
+        assert_eq!(codes(&report), [("MW-D001", "x")], "{method}");
+        assert!((of_column(&report, "ks_statistic", "x").unwrap() - 0.385).abs() < 0.01);
+    }
+}
+
+#[test]
+fn values_that_go_missing_are_drift() {
+    for id in ["num_null_only_cur", "num_nan_not_null"] {
+        let report = case(json!({ "min_effect": { "missing": 0.0 } }), id);
+        assert!(codes(&report).contains(&("MW-D003", "x")), "{id}: {:?}", codes(&report));
+    }
+    let report = case(json!({}), "num_all_null_cur");
+    assert_eq!(codes(&report), [("MW-D003", "x")]);
+}
+
+#[test]
+fn no_current_rows_are_no_answer() {
+    for id in ["num_empty_cur", "num_empty_ref", "cat_empty_cur"] {
+        let report = case(json!({ "predictions": false }), id);
+        assert!(overall(&report, "drifted_share").is_nan(), "{id}");
+        assert!(report.gaps.iter().any(|it| it.why.contains("there are no")), "{id}");
+    }
+}
+
+#[test]
+fn equal_constants_are_no_drift_by_any_method() {
+    let constant = || x(floats(vec![3.0; 500]));
+    for method in ["auto", "ks", "cramer-von-mises", "mann-whitney", "kuiper", "wasserstein", "energy", "psi"] {
+        let report = run(json!({ "method": method, "predictions": false }), &constant(), &constant());
+        assert_eq!((codes(&report), report.gaps.len()), (vec![], 0), "{method}");
+    }
+    for method in ["t", "welch", "epps-singleton", "anderson-darling"] {
+        let report = run(json!({ "method": method, "predictions": false }), &constant(), &constant());
+        assert!(codes(&report).is_empty() && report.gaps[0].why.contains("no answer"), "{method}: {:?}", report.gaps);
+    }
+}
+
+#[test]
+fn distances_see_zeros_and_ones_and_huge_values() {
+    let report = case(json!({ "method": "hellinger" }), "num_binary01");
+    assert!((of_column(&report, "effect", "x").unwrap() - 0.0573).abs() < 1e-3);
+    let report = case(json!({ "method": "wasserstein" }), "num_huge");
+    assert!((of_column(&report, "effect", "x").unwrap() - 0.495).abs() < 1e-3);
+    assert_eq!(codes(&report), [("MW-D001", "x")]);
+}
+
+#[test]
+fn whole_numbers_beyond_floats_are_exact() {
+    let report = case(json!({ "predictions": false }), "num_int64_big");
+    assert_eq!(of_column(&report, "ks_statistic", "x"), Some(0.16225));
+    assert!(report.gaps.is_empty(), "{:?}", report.gaps);
+    let ids = |from: u64| -> ArrayRef { Arc::new(UInt64Array::from_iter_values((0..1000).map(|it| from + it % 4))) };
+    let report = run(json!({}), &x(ids(u64::MAX - 9)), &x(ids(u64::MAX - 5)));
+    assert_eq!(of_column(&report, "ks_statistic", "x"), Some(1.0));
+    let changes = finding(&report, "MW-D001").evidence["largest_changes"].as_array().unwrap();
+    assert!(changes[0].as_str().unwrap().starts_with("1844674407370955160"), "{changes:?}");
+    // Numbers further apart than floats can hold are compared, and it is said that they were rounded.
+    let spread =
+        |sign: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values((0..100).map(|it| sign * (i64::MAX - it)))) };
+    let report = run(json!({ "predictions": false }), &x(spread(1)), &x(spread(-1)));
+    assert_eq!(codes(&report)[0], ("MW-D001", "x"));
+    assert!(report.gaps.iter().any(|it| it.why.contains("2^53")), "{:?}", report.gaps);
+}
+
+/// Columns of every kind that aborted a report or vanished from one.
+fn odd_columns(n: usize) -> Vec<(&'static str, ArrayRef)> {
+    let fields = vec![(Arc::new(Field::new("a", DataType::Float64, true)), floats((0..n).map(|it| it as f64)))];
+    let lists = (0..n).map(|it| Some(vec![Some(1.0); it % 3]));
+    let dictionary: DictionaryArray<Int8Type> = (0..n).map(|it| Some(["a", "b"][it % 2])).collect();
+    let decimals = Decimal128Array::from_iter_values((0..n).map(|it| it as i128 % 50));
+    vec![
+        ("all_null", Arc::new(Float64Array::new_null(n))),
+        ("binary", Arc::new(BinaryArray::from_iter_values((0..n).map(|_| [1u8])))),
+        ("bool", Arc::new(BooleanArray::from_iter((0..n).map(|it| (it % 5 != 0).then_some(it % 2 == 0))))),
+        ("constant", floats(vec![7.0; n])),
+        ("date", Arc::new(Date32Array::from_iter_values((0..n).map(|it| it as i32)))),
+        ("decimal", Arc::new(decimals.with_precision_and_scale(10, 2).unwrap())),
+        ("dictionary", Arc::new(dictionary)),
+        ("infinite", floats((0..n).map(|it| if it % 2 == 0 { f64::INFINITY } else { it as f64 }))),
+        ("near_constant", floats((0..n).map(|it| if it == 0 { 1.0 + f64::EPSILON } else { 1.0 }))),
+        ("nullable_int", Arc::new(Int64Array::from_iter((0..n as i64).map(|it| (it % 3 != 0).then_some(it % 20))))),
+        ("ragged", Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(lists))),
+        ("struct", Arc::new(StructArray::from(fields))),
+        ("text", Arc::new(StringArray::from_iter_values((0..n).map(|it| format!("{}", it % 3))))),
+        ("timestamp", Arc::new(TimestampMicrosecondArray::from_iter_values((0..n).map(|it| it as i64)))),
+        ("untyped", Arc::new(NullArray::new(n))),
+    ]
+}
+
+#[test]
+fn every_column_gets_its_own_answer_beside_the_good_ones() {
+    let compared =
+        ["bool", "constant", "decimal", "dictionary", "good", "infinite", "near_constant", "nullable_int", "text"];
+    let noted = ["all_null", "binary", "date", "ragged", "struct", "timestamp", "untyped"];
+    let table = |n: usize| {
+        let mut columns = odd_columns(n);
+        columns.push(("good", floats((0..n).map(|it| it as f64 / n as f64))));
+        features(columns)
+    };
+    let report = run(json!({ "predictions": false }), &table(200), &table(150));
+    let found: Vec<_> =
+        report.metrics.iter().filter(|it| it.name == "drifted").map(|it| it.labels["column"].as_str()).collect();
+    assert_eq!(found, compared);
+    let gaps: Vec<_> = report.gaps.iter().map(|it| it.what.trim_start_matches("column ").trim_matches('`')).collect();
+    assert_eq!(gaps, noted);
+    // What cannot be compared is still looked at for missing values.
+    for column in noted {
+        assert!(of_column(&report, "missing_share_difference", column).is_some(), "{column}");
+    }
+    assert_eq!(overall(&report, "n_columns"), 16.0);
+}
+
+#[test]
+fn a_column_that_changes_its_type_between_batches_is_an_error_of_its_own() {
+    let mut probe = open(json!({ "predictions": false }));
+    let good = || floats((0..100).map(f64::from));
+    let text: ArrayRef = Arc::new(StringArray::from_iter_values((0..100).map(|it| it.to_string())));
+    for (role, mixed) in [(Role::Reference, good()), (Role::Current, good()), (Role::Current, text)] {
+        probe.update(&(), role, &features(vec![("good", good()), ("mixed", mixed)])).unwrap();
+    }
+    let report = probe.evaluate(&()).unwrap();
+    assert_eq!(codes(&report), [("MW-D004", "mixed")]);
+    assert_eq!(of_column(&report, "drifted", "good"), Some(0.0));
+}
+
+#[test]
+fn nothing_is_left_out_in_silence() {
+    let many: ArrayRef = Arc::new(StringArray::from_iter_values((0..20_000).map(|it| format!("id{}", it % 10_050))));
+    let report = run(json!({ "predictions": false }), &x(Arc::clone(&many)), &x(many));
+    assert!(report.gaps.iter().any(|it| it.why.contains("more than 10000 categories")), "{:?}", report.gaps);
+    let item = Arc::new(Field::new("item", DataType::Float64, true));
+    let values = floats((0..3000).map(|it| f64::from(it % 71)));
+    let wide: ArrayRef = Arc::new(modelwatch_sdk::arrow::array::FixedSizeListArray::new(item, 30, values, None));
+    let report = run(json!({ "predictions": false, "max_elements": 10 }), &x(Arc::clone(&wide)), &x(wide));
+    assert_eq!(report.gaps.len(), 1);
+    assert!(report.gaps[0].why.starts_with("20 elements are compared in summaries only"), "{:?}", report.gaps);
+}

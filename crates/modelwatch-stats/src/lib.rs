@@ -22,6 +22,7 @@ pub mod detection;
 pub mod intervals;
 pub mod moments;
 pub mod multiple;
+pub mod online;
 pub mod peers;
 pub mod quantile;
 pub mod regression;

@@ -1,0 +1,75 @@
+//! The early drift detection method on a stream of errors.
+
+use super::{Change, Detector};
+
+/// How many values, and how many errors, come before the first decision.
+const WARM_UP: u64 = 30;
+
+/// EDDM (Baena-García et al. 2006): the mean distance between errors and twice its deviation, held against their greatest sum so far. Below
+/// 95 % of it it warns, below 90 % it is drift.
+///
+/// Values are 1 for an error and anything else for none. As published, it alarms often where nothing changes.
+///
+/// ```
+/// use modelwatch_stats::online::{Change, Detector, Eddm};
+/// let mut detector = Eddm::default();
+/// assert!((0..30).all(|_| detector.update(1.0) == Change::None));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Eddm {
+    n: u64,
+    n_errors: u64,
+    last_error: u64,
+    mean: f64,
+    squares: f64,
+    greatest: f64,
+    /// What the last error led to, which holds until the next one.
+    state: Option<Change>,
+}
+
+impl Detector for Eddm {
+    fn update(&mut self, value: f64) -> Change {
+        if value.is_nan() {
+            return Change::None;
+        }
+        self.n += 1;
+        if value == 1.0 {
+            self.state = self.error();
+            self.last_error = self.n;
+        }
+        match self.state {
+            Some(Change::Drift) => {
+                *self = Self::default();
+                Change::Drift
+            }
+            other => other.unwrap_or(Change::None),
+        }
+    }
+}
+
+impl Eddm {
+    fn error(&mut self) -> Option<Change> {
+        self.n_errors += 1;
+        let distance = (self.n - self.last_error) as f64;
+        let step = distance - self.mean;
+        self.mean += step / self.n_errors as f64;
+        self.squares += step * (distance - self.mean);
+        if self.n <= WARM_UP {
+            return self.state;
+        }
+        let degrees_of_freedom = (self.n_errors - 1).max(1) as f64;
+        let sum = self.mean + 2.0 * (self.squares / degrees_of_freedom).sqrt();
+        if sum > self.greatest {
+            self.greatest = sum;
+            return self.state;
+        }
+        if self.n_errors <= WARM_UP {
+            return self.state;
+        }
+        Some(match sum / self.greatest {
+            level if level < 0.9 => Change::Drift,
+            level if level < 0.95 => Change::Warning,
+            _ => Change::None,
+        })
+    }
+}

@@ -8,11 +8,14 @@ use crate::{
 };
 
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
-    // That of the store has no samples to take: it reports throughputs beside the limits of the machine.
+    // Those of one plugin have no samples to take: they report throughputs beside the limits of the machine.
+    const OF_PLUGINS: [(&str, &str); 2] = [("store", "store-local"), ("drift", "analyze-drift")];
     if let Some((first, rest)) = arguments.split_first()
-        && first == "store"
+        && let Some((_, package)) = OF_PLUGINS.iter().find(|it| it.0 == first)
     {
-        let mut command = workspace::cargo(&["bench", "--profile", "dev", "--package", "store-local", "--"]);
+        // By its name, so that the tests of the library are not run as well.
+        let mut command =
+            workspace::cargo(&["bench", "--profile", "dev", "--package", package, "--bench", first, "--"]);
         return workspace::run(command.args(rest));
     }
     plugins::plugins(Scope { fixtures: true, on_demand: OnDemand::None })?;

@@ -14,6 +14,7 @@ mod pipeline;
 mod plugins;
 mod tidy;
 mod trial;
+mod trial_drift;
 mod workspace;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -60,7 +61,11 @@ enum Command {
         check: bool,
     },
     /// Judge every planted fault of the fixtures and say which signal caught it.
-    Trial,
+    Trial {
+        /// Another trial: `drift` counts false alarms and what is found, next to other tests.
+        #[command(subcommand)]
+        other: Option<OtherTrial>,
+    },
     /// Run ONNX's backend test cases and write the table of operators; needs Python and the network the first time.
     OnnxConformance {
         /// Only say whether the table is up to date.
@@ -104,6 +109,16 @@ enum Command {
     Dist,
 }
 
+#[derive(Subcommand)]
+enum OtherTrial {
+    /// How often the drift analyzer alarms without drift, and how often it finds a difference; takes minutes.
+    Drift {
+        /// How often the smallest tables are made.
+        #[arg(long, default_value_t = 1_000)]
+        runs: u32,
+    },
+}
+
 fn main() -> ExitCode {
     let res = match Cli::parse().command {
         Command::Pipeline { config, arguments } => return pipeline::pipeline(&config, &arguments),
@@ -114,7 +129,8 @@ fn main() -> ExitCode {
         Command::Ci => ci::ci(),
         Command::Tidy => tidy::tidy(),
         Command::Codegen { check } => codegen::codegen(check),
-        Command::Trial => trial::trial(),
+        Command::Trial { other: None } => trial::trial(),
+        Command::Trial { other: Some(OtherTrial::Drift { runs }) } => trial_drift::trial_drift(runs),
         Command::OnnxConformance { check, only } => onnx_conformance::onnx_conformance(check, only.as_deref()),
         Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),
         Command::Bench { arguments } => bench::bench(&arguments),

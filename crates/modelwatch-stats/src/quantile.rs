@@ -15,26 +15,46 @@ use crate::sample::{Point, total_count};
 /// assert_eq!(quantile(&[(1.0, 2), (2.0, 1), (4.0, 1)], 0.5), Ok(1.5));
 /// ```
 pub fn quantile(points: &[Point], level: f64) -> Result<f64, Undefined> {
+    quantiles(points, &[level])?.pop().ok_or(Undefined::new(Reason::Empty))
+}
+
+/// Returns several quantiles in one pass, as [`quantile`]; the levels are in ascending order.
+///
+/// ```
+/// use modelwatch_stats::quantile::quantiles;
+/// assert_eq!(quantiles(&[(1.0, 2), (2.0, 1), (4.0, 1)], &[0.0, 0.5, 1.0]), Ok(vec![1.0, 1.5, 4.0]));
+/// ```
+pub fn quantiles(points: &[Point], levels: &[f64]) -> Result<Vec<f64>, Undefined> {
     let n = total_count(points)?;
-    if !(0.0..=1.0).contains(&level) {
+    if !levels.iter().all(|it| (0.0..=1.0).contains(it)) {
         return Err(Undefined::new(Reason::OutOfRange));
     }
-    let position = level * (n - 1) as f64;
-    let lower_rank = position.floor();
-    let fraction = position - lower_rank;
-    let lower_rank = (lower_rank as u64).min(n - 1);
-    let upper_rank = (lower_rank + 1).min(n - 1);
-    let (mut seen, mut lower) = (0, None);
-    for &(value, count) in points {
-        seen += count;
-        if seen > lower_rank && lower.is_none() {
-            lower = Some(value);
-        }
-        if seen > upper_rank {
-            return Ok(interpolate(lower.unwrap_or(value), value, fraction));
-        }
+    if !levels.is_sorted() {
+        return Err(Undefined::new(Reason::NotSorted));
     }
-    Err(Undefined::new(Reason::Empty))
+    // Ranks only grow, so that each point is looked at once per rank that it has.
+    let (mut idx, mut seen) = (0, 0);
+    let mut value_of = |rank: u64| {
+        while seen + points[idx].1 <= rank {
+            seen += points[idx].1;
+            idx += 1;
+        }
+        // The next of them, without moving on: the following level may start at this one.
+        let (mut next, mut after) = (idx, seen);
+        while after + points[next].1 <= (rank + 1).min(n - 1) {
+            after += points[next].1;
+            next += 1;
+        }
+        (points[idx].0, points[next].0)
+    };
+    let mut res = Vec::with_capacity(levels.len());
+    for level in levels {
+        let position = level * (n - 1) as f64;
+        let rank = (position.floor() as u64).min(n - 1);
+        let (lower, upper) = value_of(rank);
+        res.push(interpolate(lower, upper, position - position.floor()));
+    }
+    Ok(res)
 }
 
 /// Returns the `level` quantile of values in any order; type 7, as [`quantile`].

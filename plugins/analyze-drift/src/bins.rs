@@ -2,7 +2,7 @@
 
 use modelwatch_stats::{
     Point, Undefined,
-    quantile::quantile,
+    quantile::quantiles,
     two_sample::{BinRule, Values, bin_edges, count_into},
 };
 
@@ -115,9 +115,9 @@ fn picture(left: &[Point], right: &[Point]) -> Option<Histogram> {
     if left.len() <= MAX_VALUE_BINS && right.len() <= MAX_VALUE_BINS {
         return None;
     }
-    let at = |points: &[Point], level: f64| quantile(points, level).ok();
-    let low = at(left, PICTURE_TAIL)?.min(at(right, PICTURE_TAIL)?);
-    let high = at(left, 1.0 - PICTURE_TAIL)?.max(at(right, 1.0 - PICTURE_TAIL)?);
+    let ends = |points: &[Point]| quantiles(points, &[PICTURE_TAIL, 1.0 - PICTURE_TAIL]).ok();
+    let (left_ends, right_ends) = (ends(left)?, ends(right)?);
+    let (low, high) = (left_ends[0].min(right_ends[0]), left_ends[1].max(right_ends[1]));
     let step = high / f64::from(PICTURE_BINS) - low / f64::from(PICTURE_BINS);
     let edges: Vec<f64> = (0..=PICTURE_BINS).map(|it| low + step * f64::from(it)).collect();
     if edges.windows(2).any(|it| it[0] >= it[1]) {

@@ -131,10 +131,6 @@ pub(crate) struct Constant {
 pub(crate) enum Detail {
     /// Of numbers.
     Numeric {
-        /// The Kolmogorov-Smirnov statistic.
-        ks_statistic: f64,
-        /// Its p-value.
-        ks_p_value: f64,
         /// The Wasserstein distance, in units of the column.
         wasserstein: f64,
         /// The same in standard deviations of the reference.
@@ -294,9 +290,9 @@ fn check_resolution(parts: Vec<Part>) -> Outcome {
         Detail::Numeric { is_coarse: true, .. } if !it.is_large() => {
             Some("the values differ too little for their magnitude to be told apart beyond the `budget`; raise it")
         }
-        Detail::Categorical { is_untested: true, .. } => {
-            Some("almost every category is rare, as in a column of names or ids; leave it out with `exclude`")
-        }
+        Detail::Categorical { is_untested: true, .. } => Some(
+            "there are too few rows per category for any difference to be significant; compare more rows, or leave out a column of names or ids with `exclude`",
+        ),
         _ => None,
     };
     let first = parts.iter().find_map(untested);

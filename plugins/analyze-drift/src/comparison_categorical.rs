@@ -3,7 +3,7 @@
 use modelwatch_stats::{
     categories::{AlignedCounts, CategoryCounts, align},
     peers::Categories,
-    two_sample::{LogBase, Yates, chi2_contingency_with, jensen_shannon, psi},
+    two_sample::{LogBase, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon, psi},
 };
 
 use crate::{
@@ -49,7 +49,7 @@ pub(crate) fn compare_categories(
         detail: Detail::Categorical {
             chi2_statistic: chi2.statistic,
             chi2_p_value: chi2.p_value,
-            is_untested: left.len() < 2 && cells.len() > 1,
+            is_untested: cells.len() > 1 && is_hopeless(config, &left, &right),
         },
         cells,
     })
@@ -105,12 +105,35 @@ fn table(aligned: &AlignedCounts) -> (Vec<u64>, Vec<u64>) {
             rest = (rest.0.saturating_add(row.0), rest.1.saturating_add(row.1));
         }
     }
+    let both = |it: &(u64, u64)| it.0.saturating_add(it.1);
     if expected(rest) >= MIN_EXPECTED || frequent.is_empty() {
         frequent.push(rest);
-    } else if let Some(least) = frequent.iter_mut().min_by_key(|it| it.0.saturating_add(it.1)) {
+    } else if let Some(least) = frequent.iter_mut().min_by_key(|it| both(it)) {
         *least = (least.0.saturating_add(rest.0), least.1.saturating_add(rest.1));
     }
+    if let [all] = frequent[..] {
+        // The most frequent category against all others, which Fisher's test can take however few they are.
+        let known = aligned.reference.iter().copied().zip(aligned.current.iter().copied());
+        let most = known.max_by_key(both).unwrap_or(all);
+        let others = (all.0 - most.0, all.1 - most.1);
+        if both(&others) > 0 {
+            frequent = vec![most, others];
+        }
+    }
     frequent.into_iter().unzip()
+}
+
+/// Returns whether no counts of two categories with the same sums could be significant.
+fn is_hopeless(config: &Config, left: &[u64], right: &[u64]) -> bool {
+    let (&[a, b], &[c, d]) = (left, right) else { return left.len() < 2 };
+    let (reference_rows, current_rows) = (a + b, c + d);
+    let hits = (a + c).min(b + d);
+    let p_value = |reference_hits: u64| {
+        let current_hits = hits - reference_hits;
+        fisher_exact(Shares { reference_hits, reference_rows, current_hits, current_rows })
+    };
+    let extremes = [hits.min(reference_rows), hits - hits.min(current_rows)];
+    extremes.into_iter().filter_map(|it| p_value(it).ok()).all(|it| it > config.alpha())
 }
 
 fn cells(aligned: &AlignedCounts, n: u64, m: u64) -> Vec<Cell> {
@@ -187,6 +210,8 @@ mod tests {
     fn rare_categories_share_a_cell() {
         let aligned = align(&of(&[("a", 90), ("b", 7), ("c", 3)]), &of(&[("a", 80), ("d", 20)]));
         assert_eq!(table(&aligned), (vec![90, 0, 10], vec![80, 20, 0]));
+        let aligned = align(&of(&[("a", 990), ("b", 7), ("c", 3)]), &of(&[("a", 95), ("b", 5)]));
+        assert_eq!(table(&aligned), (vec![990, 10], vec![95, 5]));
     }
 
     #[test]

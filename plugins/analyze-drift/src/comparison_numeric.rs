@@ -54,7 +54,6 @@ pub(crate) fn compare_numbers(
     let samples = NumberPair { reference: left, current: right, cells: (&cells.reference, &cells.current) };
     let score = score_numbers(method, &config.min_effect, &samples)
         .map_err(|e| format!("`{}` has no answer: {}", method.name(), e.reason))?;
-    let ks = score_numbers(Method::Ks, &config.min_effect, &samples).map_err(|e| e.to_string())?;
     let shares = cells.shares();
     let (p, q): (Vec<f64>, Vec<f64>) = shares.iter().map(|it| (it.reference, it.current)).unzip();
     let wasserstein = wasserstein(left, right).unwrap_or(f64::NAN);
@@ -71,8 +70,6 @@ pub(crate) fn compare_numbers(
         has_one_value: left.len() == 1 && right.len() == 1 && left[0].0 == right[0].0,
         score,
         detail: Detail::Numeric {
-            ks_statistic: ks.statistic,
-            ks_p_value: ks.p_value,
             wasserstein,
             wasserstein_normed: if wasserstein == 0.0 { 0.0 } else { wasserstein / deviation },
             is_coarse: !is_exact && buckets < MIN_BUCKETS,

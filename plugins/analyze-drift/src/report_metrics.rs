@@ -77,10 +77,12 @@ fn column_metrics(config: &Config, decision: &Decision, res: &mut Vec<Metric>) {
 
 fn part_metrics(part: &Part, labels: &Labels, n: u64, res: &mut Vec<Metric>) {
     let mut push = |name: &str, value: f64| res.push(Metric::new(name, value).n(n).labels(labels));
+    if let Some(ks) = part.score.ks {
+        push("ks_statistic", ks.statistic);
+        push("ks_p_value", ks.p_value);
+    }
     match &part.detail {
-        Detail::Numeric { ks_statistic, ks_p_value, wasserstein, wasserstein_normed, .. } => {
-            push("ks_statistic", *ks_statistic);
-            push("ks_p_value", *ks_p_value);
+        Detail::Numeric { wasserstein, wasserstein_normed, .. } => {
             push("wasserstein", *wasserstein);
             push("wasserstein_normed", *wasserstein_normed);
         }

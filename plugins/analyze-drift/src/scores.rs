@@ -32,6 +32,8 @@ pub(crate) struct Score {
     pub(crate) p_value: f64,
     /// How large the difference is.
     pub(crate) effect: Size,
+    /// The Kolmogorov-Smirnov test of numbers.
+    pub(crate) ks: Option<Test>,
 }
 
 /// The size of a difference.
@@ -72,6 +74,7 @@ pub(crate) struct NumberPair<'a> {
 /// Why the statistic does not exist.
 pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair<'_>) -> Result<Score, Undefined> {
     let (left, right) = (pair.reference, pair.current);
+    let omnibus = omnibus(left, right)?;
     let test = match method {
         Method::CramerVonMises => cramer_von_mises(left, right, CramerVonMises::Auto)?,
         Method::AndersonDarling => anderson_darling(left, right)?,
@@ -80,18 +83,15 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
         Method::Welch => welch_t(left, right)?,
         Method::EppsSingleton => epps_singleton(left, right)?,
         Method::Kuiper => kuiper(left, right)?,
-        Method::Ks => omnibus(left, right)?.ks,
-        _ => {
-            let test = omnibus(left, right)?;
-            Test { statistic: test.ks.statistic, p_value: test.p_value }
-        }
+        Method::Ks => omnibus.ks,
+        _ => Test { statistic: omnibus.ks.statistic, p_value: omnibus.p_value },
     };
     let effect = match method {
         Method::Wasserstein => {
             let unit = standard_deviation(left)?;
             let effect = if unit > 0.0 { wasserstein_effect(left, right, unit, LEVEL).ok() } else { None };
             // From a constant, every distance is infinitely many standard deviations.
-            Size::new("normed Wasserstein distance", effect, test.statistic, least.wasserstein)
+            Size::new("normed Wasserstein distance", effect, omnibus.ks.statistic, least.wasserstein)
         }
         Method::Energy => {
             let unit = standard_deviation(left)?.sqrt();
@@ -103,11 +103,11 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
             Some(it) => it,
             None => {
                 let effect = ks_effect(left, right, LEVEL)?;
-                Size::new("Kolmogorov-Smirnov statistic", Some(effect), test.statistic, least.ks)
+                Size::new("Kolmogorov-Smirnov statistic", Some(effect), effect.value, least.ks)
             }
         },
     };
-    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect })
+    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: Some(omnibus.ks) })
 }
 
 /// Returns what one of our methods says of a table of categories, in which rare ones share a cell, and of all categories.
@@ -157,7 +157,7 @@ pub(crate) fn score_categories(
             Size::new("total variation distance", Some(effect), effect.value, least.chi2)
         }
     };
-    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect })
+    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: None })
 }
 
 /// Returns what another tool says of numbers, judged by its rule.

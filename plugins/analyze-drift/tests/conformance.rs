@@ -61,7 +61,7 @@ fn numbers_agree_with_scipy() {
         let n = cleaned["n"].as_array().unwrap();
         let is_many = n.iter().any(|it| it.as_u64().unwrap() > 10_000);
         let pairs = n[0].as_u64().unwrap() * n[1].as_u64().unwrap();
-        let p_value = if pairs <= 4_000_000 { exact.1 } else { asymptotic.1 };
+        let p_value = if pairs <= 250_000 { exact.1 } else { asymptotic.1 };
         let get = |name: &str| of_column(&report, name, "x");
         // Beyond the budget of values the histogram answers.
         let tolerance = if is_many { 0.02 } else { 1e-9 };

@@ -22,14 +22,18 @@ const MAX_TERMS: u64 = 100_000;
 /// assert!(test.statistic < -1.2 && test.p_value > 0.99);
 /// ```
 pub fn anderson_darling(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
-    let levels = Levels::new(reference, current)?;
+    anderson_darling_of(&Levels::new(reference, current)?)
+}
+
+/// [`anderson_darling`] of merged samples.
+pub(crate) fn anderson_darling_of(levels: &Levels) -> Result<Test, Undefined> {
     if levels.levels.len() < 2 {
         return Err(Undefined::new(Reason::NoSpread));
     }
     if levels.total() < 4 {
         return Err(Undefined::new(Reason::TooFew));
     }
-    let statistic = (squares(&levels) - 1.0) / deviation(&levels);
+    let statistic = (squares(levels) - 1.0) / deviation(levels);
     Ok(Test { statistic, p_value: anderson_darling_sf(1.0 + LIMIT_DEVIATION * statistic) })
 }
 

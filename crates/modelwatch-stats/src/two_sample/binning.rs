@@ -1,7 +1,7 @@
 //! Bin edges and counting into them.
 
 use crate::error::{Reason, Undefined, finite};
-use crate::quantile::quantile;
+use crate::quantile::quantiles;
 use crate::sample::{Point, total_count};
 
 /// How the number and place of bins is chosen.
@@ -133,10 +133,8 @@ fn quantile_edges(points: &[Point], n_bins: u32) -> Result<Vec<f64>, Undefined> 
     if f64::from(n_bins) > MAX_BINS {
         return Err(Undefined::new(Reason::TooManyBins));
     }
-    let mut edges = Vec::new();
-    for idx in 0..=n_bins {
-        edges.push(quantile(points, f64::from(idx) / f64::from(n_bins))?);
-    }
+    let levels: Vec<f64> = (0..=n_bins).map(|it| f64::from(it) / f64::from(n_bins)).collect();
+    let mut edges = quantiles(points, &levels)?;
     edges.dedup();
     Ok(edges)
 }

@@ -45,7 +45,11 @@ pub fn mann_whitney(
     alternative: Alternative,
     method: MannWhitney,
 ) -> Result<Test, Undefined> {
-    let levels = Levels::new(reference, current)?;
+    Ok(mann_whitney_of(&Levels::new(reference, current)?, alternative, method))
+}
+
+/// [`mann_whitney`] of merged samples.
+pub(crate) fn mann_whitney_of(levels: &Levels, alternative: Alternative, method: MannWhitney) -> Test {
     let (m, n) = (levels.m as f64, levels.n as f64);
     let (mut rank_sum, mut ties) = (0.0, 0.0);
     for it in levels.ranked() {
@@ -67,7 +71,7 @@ pub fn mann_whitney(
         let excess = u - m * n / 2.0 - 0.5;
         if deviation > 0.0 { normal_sf(excess / deviation) } else { 1.0 }
     };
-    Ok(Test { statistic, p_value: (tail * sides).min(1.0) })
+    Test { statistic, p_value: (tail * sides).min(1.0) }
 }
 
 /// Returns Mood's test for a difference of spread (Mood 1954), two-sided; the statistic is standard normal.
@@ -84,7 +88,11 @@ pub fn mann_whitney(
 /// assert!(mood(&narrow, &wide).unwrap().p_value < 1e-6);
 /// ```
 pub fn mood(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
-    let levels = Levels::new(reference, current)?;
+    Ok(mood_of(&Levels::new(reference, current)?))
+}
+
+/// [`mood`] of merged samples.
+pub(crate) fn mood_of(levels: &Levels) -> Test {
     let rows = levels.total() as f64;
     let middle = (rows + 1.0) / 2.0;
     // The average of (rank - middle)² over the ranks of a level, in units of rows².
@@ -99,10 +107,10 @@ pub fn mood(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
     let (m, n) = (levels.m as f64, levels.n as f64);
     let variance = squares / (rows - 1.0) * (m * n / rows);
     if variance.is_nan() || variance <= 0.0 {
-        return Ok(Test { statistic: 0.0, p_value: 1.0 });
+        return Test { statistic: 0.0, p_value: 1.0 };
     }
     let statistic = sum / variance.sqrt();
-    Ok(Test { statistic, p_value: (2.0 * normal_sf(statistic.abs())).min(1.0) })
+    Test { statistic, p_value: (2.0 * normal_sf(statistic.abs())).min(1.0) }
 }
 
 /// The share of orders with `U >= u`, by counting partitions into at most `m` parts of at most `n`.

@@ -1,0 +1,99 @@
+//! How often a difference is found, by the default and by every single test, at an equal rate of false alarms.
+
+use modelwatch_stats::{
+    Point,
+    sample::NumericSample,
+    two_sample::{
+        Alternative, CramerVonMises, MannWhitney, Test, anderson_darling, cramer_von_mises, epps_singleton,
+        ks_asymptotic, kuiper, mann_whitney, omnibus, student_t, welch_t,
+    },
+};
+
+use crate::data::{Kind, Random};
+
+/// The rate of false alarms, per column.
+pub(crate) const ALPHA: f64 = 0.01;
+
+/// The tests, the default first.
+pub(crate) const TESTS: [&str; 9] =
+    ["auto", "ks", "cvm", "ad", "mann-whitney", "t", "welch", "epps-singleton", "kuiper"];
+
+/// A difference between the two roles.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The distribution of the reference.
+    pub(crate) kind: Kind,
+    /// Draws a current value, given how large the difference is.
+    pub(crate) draw: fn(&mut Random, f64) -> f64,
+    /// How large it is for as many current as reference rows, and for few current rows.
+    pub(crate) sizes: [f64; 2],
+}
+
+/// All differences.
+#[rustfmt::skip] // It is a table.
+pub(crate) const CELLS: [Cell; 10] = {
+    use Kind::{HeavyTailed, Normal, RareEvent, Skewed, Tied, ZeroInflated};
+    [
+        Cell { name: "normal, shifted", kind: Normal, draw: |it, by| it.normal() + by, sizes: [0.125, 0.3] },
+        Cell { name: "normal, spread", kind: Normal, draw: |it, by| it.normal() * by, sizes: [1.12, 1.35] },
+        Cell { name: "heavy-tailed, shifted", kind: HeavyTailed, draw: |it, by| it.number(HeavyTailed) + by, sizes: [0.16, 0.38] },
+        Cell { name: "heavy-tailed, spread", kind: HeavyTailed, draw: |it, by| it.number(HeavyTailed) * by, sizes: [1.2, 1.6] },
+        Cell { name: "skewed, scaled", kind: Skewed, draw: |it, by| it.number(Skewed) * by, sizes: [1.13, 1.35] },
+        Cell { name: "skewed, shifted", kind: Skewed, draw: |it, by| it.number(Skewed) + by, sizes: [0.08, 0.2] },
+        Cell { name: "tied, shifted", kind: Tied, draw: |it, by| (2.0 * (it.normal() + by)).round() / 2.0, sizes: [0.125, 0.3] },
+        Cell { name: "tied, spread", kind: Tied, draw: |it, by| (2.0 * it.normal() * by).round() / 2.0, sizes: [1.12, 1.35] },
+        Cell { name: "zero-inflated, scaled", kind: ZeroInflated, draw: |it, by| it.number(ZeroInflated) * by, sizes: [1.5, 3.0] },
+        Cell { name: "rare event, more often", kind: RareEvent, draw: |it, by| f64::from(u8::from(it.uniform() < 0.02 * by)), sizes: [2.0, 3.5] },
+    ]
+};
+
+/// Returns the share of runs in which each test finds the difference, its threshold being the quantile of its own p-values without a
+/// difference.
+pub(crate) fn run(cell: Cell, size: usize, rows: (usize, usize), runs: u32) -> Vec<f64> {
+    let mut random = Random(u64::from(runs) + size as u64 * 7 + cell.kind as u64 * 1009);
+    let mut p_values = |by: Option<f64>| -> Vec<[f64; TESTS.len()]> {
+        (0..runs)
+            .map(|_| {
+                let left: Vec<f64> = (0..rows.0).map(|_| random.number(cell.kind)).collect();
+                let draw = |_| match by {
+                    Some(by) => (cell.draw)(&mut random, by),
+                    None => random.number(cell.kind),
+                };
+                let right: Vec<f64> = (0..rows.1).map(draw).collect();
+                let (left, right) = (points(left.into_iter()), points(right.into_iter()));
+                tests(&left, &right)
+            })
+            .collect()
+    };
+    let (without, with) = (p_values(None), p_values(Some(cell.sizes[size])));
+    let power = |test: usize| {
+        let mut null: Vec<f64> = without.iter().map(|it| it[test]).collect();
+        null.sort_by(f64::total_cmp);
+        let threshold = null[(f64::from(runs) * ALPHA) as usize];
+        with.iter().filter(|it| it[test] < threshold).count() as f64 / f64::from(runs)
+    };
+    (0..TESTS.len()).map(power).collect()
+}
+
+fn tests(left: &[Point], right: &[Point]) -> [f64; TESTS.len()] {
+    let p = |it: Result<Test, modelwatch_stats::Undefined>| it.map_or(1.0, |it| it.p_value);
+    [
+        omnibus(left, right).map_or(1.0, |it| it.p_value),
+        p(ks_asymptotic(left, right)),
+        p(cramer_von_mises(left, right, CramerVonMises::Asymptotic)),
+        p(anderson_darling(left, right)),
+        p(mann_whitney(left, right, Alternative::TwoSided, MannWhitney::Asymptotic)),
+        p(student_t(left, right)),
+        p(welch_t(left, right)),
+        p(epps_singleton(left, right)),
+        p(kuiper(left, right)),
+    ]
+}
+
+fn points(values: impl Iterator<Item = f64>) -> Vec<Point> {
+    let mut sample = NumericSample::new(u64::MAX);
+    values.for_each(|it| sample.push(it));
+    sample.points()
+}

@@ -116,6 +116,9 @@ enum OtherTrial {
         /// How often the smallest tables are made.
         #[arg(long, default_value_t = 1_000)]
         runs: u32,
+        /// Only `alarms` or only `power`.
+        #[arg(long, value_parser = ["alarms", "power"])]
+        only: Option<String>,
     },
 }
 
@@ -130,7 +133,9 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::tidy(),
         Command::Codegen { check } => codegen::codegen(check),
         Command::Trial { other: None } => trial::trial(),
-        Command::Trial { other: Some(OtherTrial::Drift { runs }) } => trial_drift::trial_drift(runs),
+        Command::Trial { other: Some(OtherTrial::Drift { runs, only }) } => {
+            trial_drift::trial_drift(runs, only.as_deref())
+        }
         Command::OnnxConformance { check, only } => onnx_conformance::onnx_conformance(check, only.as_deref()),
         Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),
         Command::Bench { arguments } => bench::bench(&arguments),

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::workspace;
 
-pub(crate) fn trial_drift(runs: u32) -> Result<()> {
+pub(crate) fn trial_drift(runs: u32, only: Option<&str>) -> Result<()> {
     let mut command = workspace::cargo(&["run", "--quiet", "--package", "analyze-drift", "--example", "trial", "--"]);
-    workspace::run(command.arg(runs.to_string()))
+    workspace::run(command.arg(runs.to_string()).args(only))
 }

@@ -8,7 +8,7 @@ use modelwatch_stats::{
 
 use crate::{
     bins::{cells, count_of, histogram, total, whole},
-    comparison::{Constant, Detail, Part, PartName},
+    comparison::{Constant, Detail, Histogram, Part, PartName},
     config::Config,
     method::Method,
     numeric::{Numeric, Paired, pair},
@@ -59,10 +59,13 @@ pub(crate) fn compare_numbers(
     let wasserstein = wasserstein(left, right).unwrap_or(f64::NAN);
     let deviation = standard_deviation(left).unwrap_or(f64::NAN);
     let buckets = left.len().max(right.len());
+    let peer = peer(config, method, reference, current)?;
+    // Nothing else can be drifted, whatever the other columns are, and only what is drifted has a picture.
+    let may_be_drifted = peer.map_or(score.p_value <= config.alpha(), PeerScore::is_drift);
     Ok(Part {
         name,
         method,
-        peer: peer(config, method, reference, current)?,
+        peer,
         psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
         jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
         cells: shares,
@@ -74,7 +77,7 @@ pub(crate) fn compare_numbers(
             wasserstein_normed: if wasserstein == 0.0 { 0.0 } else { wasserstein / deviation },
             is_coarse: !is_exact && buckets < MIN_BUCKETS,
             is_rounded: *is_rounded,
-            histogram: histogram(left, right),
+            histogram: if may_be_drifted { histogram(left, right) } else { Histogram::default() },
         },
     })
 }

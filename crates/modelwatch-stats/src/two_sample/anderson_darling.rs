@@ -49,13 +49,14 @@ fn squares(levels: &Levels) -> f64 {
         let (own_left, own_right) = (level.reference as f64, level.current as f64);
         let both = own_left + own_right;
         let middle = left + right + both / 2.0;
-        let weight = both / rows / (middle * (rows - middle) - rows * both / 4.0);
-        let deviation = |mine: f64, own: f64, size: f64| (rows * (mine + own / 2.0) - middle * size).powi(2) / size;
-        res += weight * (deviation(left, own_left, m) + deviation(right, own_right, n));
+        let weight = both / (rows * (middle * (rows - middle) - rows * both / 4.0));
+        // The other sample deviates as much in the other direction: 1/m + 1/n is (m + n) / mn.
+        let deviation = rows * (left + own_left / 2.0) - middle * m;
+        res += weight * deviation * deviation;
         left += own_left;
         right += own_right;
     }
-    res * (rows - 1.0) / rows
+    res * (rows - 1.0) / (m * n)
 }
 
 /// The standard deviation of `A²` for two samples (Scholz & Stephens 1987, eq. 4).

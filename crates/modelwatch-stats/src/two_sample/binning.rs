@@ -106,14 +106,21 @@ pub fn count_into(points: &[Point], edges: &[f64]) -> Result<BinCounts, Undefine
         return Err(Undefined::new(Reason::NotSorted));
     }
     let mut res = BinCounts { underflow: 0, counts: vec![0; edges.len() - 1], overflow: 0 };
+    // Points mostly come in ascending order, and then the bin of the last one is near.
+    let mut idx = 0;
     for &(value, count) in points {
         let slot = if value < first {
             &mut res.underflow
         } else if value > last {
             &mut res.overflow
         } else {
-            let idx = edges.partition_point(|&edge| edge <= value) - 1;
-            &mut res.counts[idx.min(edges.len() - 2)]
+            if value < edges[idx] {
+                idx = 0;
+            }
+            while idx < edges.len() - 2 && edges[idx + 1] <= value {
+                idx += 1;
+            }
+            &mut res.counts[idx]
         };
         *slot = slot.saturating_add(count);
     }

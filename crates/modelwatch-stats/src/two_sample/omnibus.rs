@@ -19,6 +19,9 @@ const MAX_EXACT_PAIRS: u64 = 250_000;
 /// With fewer rows of the smaller sample beside the most frequent level, ranks are too lumpy for the normal distribution.
 const MIN_SPREAD_ROWS: f64 = 20.0;
 
+/// With fewer rows of either sample beside a dominant level, they tell nothing among themselves.
+const MIN_REST: u64 = 5;
+
 /// From this share on, the most frequent level is a matter of its own.
 const DOMINANT: f64 = 0.5;
 
@@ -64,9 +67,9 @@ type Vote = (Leading, f64, f64);
 /// spread is seen almost as well as by the best test for it alone.
 ///
 /// - One level is p-value 1, and two are compared by Fisher's exact test.
+/// - A level with half of all rows is compared by its share, the other rows among themselves, with equal weights.
 /// - Where the smaller sample has fewer than 20 rows beside the most frequent level, Kolmogorov–Smirnov, which ties make conservative,
 ///   answers alone.
-/// - A level with half of all rows is compared by its share, the other rows among themselves, with equal weights.
 /// - With a level of more than a tenth, the share of Anderson–Darling, whose limit is for continuous samples, goes to Mann–Whitney.
 ///
 /// ```
@@ -80,10 +83,14 @@ type Vote = (Leading, f64, f64);
 /// ```
 pub fn omnibus(reference: &[Point], current: &[Point]) -> Result<Omnibus, Undefined> {
     let levels = Levels::new(reference, current)?;
-    let is_small = levels.m.saturating_mul(levels.n) <= MAX_EXACT_PAIRS;
-    let ks = if is_small { ks(reference, current)? } else { ks_asymptotic(reference, current)? };
+    let ks = ks_of(reference, current, &levels)?;
     let (p_value, leading) = combined(&votes(levels, ks.p_value)?);
     Ok(Omnibus { p_value, leading, ks })
+}
+
+fn ks_of(reference: &[Point], current: &[Point], levels: &Levels) -> Result<Test, Undefined> {
+    let is_small = levels.m.saturating_mul(levels.n) <= MAX_EXACT_PAIRS;
+    if is_small { ks(reference, current) } else { ks_asymptotic(reference, current) }
 }
 
 fn votes(levels: Levels, ks: f64) -> Result<Vec<Vote>, Undefined> {
@@ -97,18 +104,18 @@ fn votes(levels: Levels, ks: f64) -> Result<Vec<Vote>, Undefined> {
     if levels.levels.len() == 2 {
         return Ok(vec![(Leading::Share, 1.0, share_p_value(&levels, most)?)]);
     }
-    if levels.m.min(levels.n) as f64 * (1.0 - share) < MIN_SPREAD_ROWS {
-        return Ok(vec![(Leading::Any, 1.0, ks)]);
-    }
     if share >= DOMINANT
         && let Some(rest) = without(&levels, most)
     {
         let mut res = vec![(Leading::Share, 0.5, share_p_value(&levels, most)?)];
         let (own, other): (Vec<Point>, Vec<Point>) =
             rest.levels.iter().map(|it| ((it.value, it.reference), (it.value, it.current))).unzip();
-        let ks = ks_asymptotic(&own, &other)?.p_value;
+        let ks = ks_of(&own, &other, &rest)?.p_value;
         res.extend(votes(rest, ks)?.into_iter().map(|it| (it.0, it.1 / 2.0, it.2)));
         return Ok(res);
+    }
+    if levels.m.min(levels.n) as f64 * (1.0 - share) < MIN_SPREAD_ROWS {
+        return Ok(vec![(Leading::Any, 1.0, ks)]);
     }
     let shift = mann_whitney_of(&levels, Alternative::TwoSided, MannWhitney::Asymptotic).p_value;
     let spread = mood_of(&levels).p_value;
@@ -126,7 +133,7 @@ fn votes(levels: Levels, ks: f64) -> Result<Vec<Vote>, Undefined> {
 fn without(levels: &Levels, level: Level) -> Option<Levels> {
     let (m, n) = (levels.m - level.reference, levels.n - level.current);
     let rest = levels.levels.iter().copied().filter(|it| it.value != level.value).collect();
-    (m.min(n) as f64 >= MIN_SPREAD_ROWS / 2.0).then_some(Levels { levels: rest, m, n })
+    (m.min(n) >= MIN_REST).then_some(Levels { levels: rest, m, n })
 }
 
 fn share_p_value(levels: &Levels, level: Level) -> Result<f64, Undefined> {

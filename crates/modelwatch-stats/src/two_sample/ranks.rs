@@ -96,7 +96,8 @@ pub(crate) fn mood_of(levels: &Levels) -> Test {
     let rows = levels.total() as f64;
     let middle = (rows + 1.0) / 2.0;
     // The average of (rank - middle)² over the ranks of a level, in units of rows².
-    let score = |rank: f64, both: f64| ((rank - middle).powi(2) + (both * both - 1.0) / 12.0) / (rows * rows);
+    let unit = 1.0 / (rows * rows);
+    let score = |rank: f64, both: f64| ((rank - middle).powi(2) + (both * both - 1.0) * (1.0 / 12.0)) * unit;
     let mean = levels.ranked().map(|it| score(it.rank, it.both) * it.both).sum::<f64>() / rows;
     let (mut sum, mut squares) = (0.0, 0.0);
     for it in levels.ranked() {

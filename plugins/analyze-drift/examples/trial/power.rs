@@ -49,11 +49,14 @@ pub(crate) const CELLS: [Cell; 10] = {
     ]
 };
 
-/// Returns the share of runs in which each test finds the difference, its threshold being the quantile of its own p-values without a
-/// difference.
+/// How many times more runs without a difference there are, from which the thresholds come.
+const NULL_RUNS: u32 = 4;
+
+/// Returns the share of runs in which each test finds the difference, at the quantile of its own p-values without one. Where several
+/// p-values are equal to that quantile, as many of them count as the rate leaves room for.
 pub(crate) fn run(cell: Cell, size: usize, rows: (usize, usize), runs: u32) -> Vec<f64> {
     let mut random = Random(u64::from(runs) + size as u64 * 7 + cell.kind as u64 * 1009);
-    let mut p_values = |by: Option<f64>| -> Vec<[f64; TESTS.len()]> {
+    let mut p_values = |runs: u32, by: Option<f64>| -> Vec<[f64; TESTS.len()]> {
         (0..runs)
             .map(|_| {
                 let left: Vec<f64> = (0..rows.0).map(|_| random.number(cell.kind)).collect();
@@ -62,17 +65,21 @@ pub(crate) fn run(cell: Cell, size: usize, rows: (usize, usize), runs: u32) -> V
                     None => random.number(cell.kind),
                 };
                 let right: Vec<f64> = (0..rows.1).map(draw).collect();
-                let (left, right) = (points(left.into_iter()), points(right.into_iter()));
-                tests(&left, &right)
+                tests(&points(left.into_iter()), &points(right.into_iter()))
             })
             .collect()
     };
-    let (without, with) = (p_values(None), p_values(Some(cell.sizes[size])));
+    let (without, with) = (p_values(runs * NULL_RUNS, None), p_values(runs, Some(cell.sizes[size])));
     let power = |test: usize| {
+        let share = |of: &[[f64; TESTS.len()]], is: &dyn Fn(f64) -> bool| {
+            of.iter().filter(|it| is(it[test])).count() as f64 / of.len() as f64
+        };
         let mut null: Vec<f64> = without.iter().map(|it| it[test]).collect();
         null.sort_by(f64::total_cmp);
-        let threshold = null[(f64::from(runs) * ALPHA) as usize];
-        with.iter().filter(|it| it[test] < threshold).count() as f64 / f64::from(runs)
+        let threshold = null[(null.len() as f64 * ALPHA) as usize];
+        let (below, at) = (share(&without, &|it| it < threshold), share(&without, &|it| it == threshold));
+        let part = (ALPHA - below) / at;
+        share(&with, &|it| it < threshold) + part * share(&with, &|it| it == threshold)
     };
     (0..TESTS.len()).map(power).collect()
 }

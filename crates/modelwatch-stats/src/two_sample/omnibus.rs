@@ -211,6 +211,28 @@ mod tests {
     }
 
     #[test]
+    fn buckets_of_a_sketch_do_not_alarm() {
+        let mut state = 5u64;
+        let mut uniform = || {
+            state = crate::hash::mix(state);
+            ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        };
+        // Sums of uniform numbers, positive and negative, in a few hundred buckets.
+        let mut sketch = |rows: u32| {
+            let mut res = crate::sample::NumericSample::new(0);
+            (0..rows).for_each(|_| res.push(uniform() + uniform() + uniform() - 1.5));
+            res
+        };
+        let mut alarms = 0;
+        for rows in [2_000, 300].repeat(200) {
+            let (left, right) = crate::sample::paired_points(&sketch(2_000), &sketch(rows));
+            alarms += u32::from(omnibus(&left, &right).unwrap().p_value <= 0.05);
+        }
+        // 5 % of 400, and three standard errors.
+        assert!(alarms <= 33, "{alarms} of 400");
+    }
+
+    #[test]
     fn degenerate_samples_are_answered_or_undefined() {
         assert_eq!(omnibus(&[(1.0, 5)], &[(1.0, 9)]).unwrap().p_value, 1.0);
         assert_eq!(omnibus(&[(1.0, 5)], &[]), Err(Undefined::new(Reason::Empty)));

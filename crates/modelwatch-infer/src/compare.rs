@@ -17,7 +17,7 @@ use crate::{
     error::InferError,
     model::Model,
     tensor::{HostTensor, Values},
-    tract::compare::Lockstep,
+    tract::{NodeGraph, compare::Lockstep, guard},
 };
 
 /// How far apart two numbers may be: `|candidate − reference| ≤ absolute + relative · |reference|`, as in NumPy's `allclose`.
@@ -76,10 +76,21 @@ impl Difference {
             (Values::Utf8(left), Values::Utf8(right)) => {
                 left.iter().zip(right).for_each(|(left, right)| self.add_words(left, right, tolerance));
             }
+            // Words are no numbers.
+            (Values::Utf8(_), _) | (_, Values::Utf8(_)) => self.add_beyond(reference.len()),
             _ => {
                 let (left, right) = (reference.to_f64(), candidate.to_f64());
                 left.iter().zip(&right).for_each(|(&left, &right)| self.add(left, right, tolerance));
             }
+        }
+    }
+
+    /// Takes in elements that have nothing in common.
+    pub(crate) fn add_beyond(&mut self, n: usize) {
+        self.n += n as u64;
+        self.n_beyond += n as u64;
+        if n > 0 {
+            self.max_absolute = f64::INFINITY;
         }
     }
 
@@ -215,9 +226,7 @@ impl<'a> Comparison<'a> {
                 self.failed(format!("the reference has {} outputs, the candidate {}", n_outputs[0], n_outputs[1]))
             );
         }
-        let nodes = |model: &Model, rows: &[HostTensor]| model.executable.nodes(&row_shapes(rows));
-        let pair = nodes(self.reference, &rows[0]).and_then(|it| Ok((it, nodes(self.candidate, &rows[1])?)));
-        let (reference, candidate) = match pair {
+        let (reference, candidate) = match self.graphs(rows) {
             Ok(it) => it,
             Err(obstacle @ InferError::Nodes { .. }) => {
                 return Ok(Engine::Outputs { differences: vec![Difference::default(); n_outputs[0]], obstacle });
@@ -227,8 +236,20 @@ impl<'a> Comparison<'a> {
         let mut lockstep = Lockstep::new(reference, candidate, self.tolerance).map_err(|it| self.failed(it))?;
         let first = |it| cut(it, 0, n_rows, lockstep.rows());
         let (reference, candidate) = (first(&rows[0]), first(&rows[1]));
-        lockstep.pair(reference, candidate).map_err(|it| self.failed(it))?;
+        self.guarded(|| lockstep.pair(reference, candidate))?;
         Ok(Engine::Nodes(Box::new(lockstep)))
+    }
+
+    /// Returns both graphs for the same number of rows.
+    fn graphs(&self, rows: &[Vec<HostTensor>; 2]) -> Result<(NodeGraph, NodeGraph), InferError> {
+        let graph = |model: &Model, rows: &[HostTensor], wanted| model.executable.nodes(&row_shapes(rows), wanted);
+        let reference = graph(self.reference, &rows[0], None)?;
+        let candidate = graph(self.candidate, &rows[1], Some(reference.rows()))?;
+        // The candidate may have a batch of its own, to which the reference can be made to fit.
+        if candidate.rows() == reference.rows() {
+            return Ok((reference, candidate));
+        }
+        Ok((graph(self.reference, &rows[0], Some(candidate.rows()))?, candidate))
     }
 
     fn run_nodes(
@@ -242,10 +263,15 @@ impl<'a> Comparison<'a> {
         }
         let rows = lockstep.rows();
         for start in (0..n_rows).step_by(rows) {
-            let rows = |it| cut(it, start, n_rows, rows);
-            lockstep.run(rows(reference), rows(candidate)).map_err(|it| self.failed(it))?;
+            let cut = |it| cut(it, start, n_rows, rows);
+            self.guarded(|| lockstep.run(cut(reference), cut(candidate), rows.min(n_rows - start)))?;
         }
         Ok(())
+    }
+
+    /// Runs something that may panic on data from the files.
+    fn guarded<T>(&self, run: impl FnOnce() -> Result<T, String>) -> Result<T, InferError> {
+        guard::guarded(self.candidate.executable.path(), || run().map_err(|it| self.failed(it)))
     }
 
     fn run_outputs(

@@ -73,6 +73,26 @@ impl Model {
         columns_out::batch_of(n_rows, names.zip(outputs).collect())
     }
 
+    /// Runs all rows of `input` in one call of the model, as [`Model::run`] does in micro-batches, so that what depends on the
+    /// size of a batch shows. A model whose batch is part of it takes that many rows at once all the same.
+    ///
+    /// # Errors
+    /// As [`Model::run`], and where the rows influence each other.
+    pub fn run_at_once(&self, input: &RecordBatch) -> Result<RecordBatch, InferError> {
+        let info = self.info();
+        let inputs = info.inputs.iter().map(|it| columns_in::tensor_for(input, it)).collect::<Result<Vec<_>, _>>()?;
+        let n_rows = input.num_rows();
+        let outputs = match n_rows {
+            0 => self.no_rows(),
+            _ => {
+                let row_shapes: Vec<Vec<usize>> = inputs.iter().map(|it| it.shape[1..].to_vec()).collect();
+                self.run_range(&*self.executable.plan_at(n_rows, &row_shapes)?, &inputs, 0, n_rows)?
+            }
+        };
+        let names = info.outputs.iter().map(|it| it.name.clone());
+        columns_out::batch_of(n_rows, names.zip(outputs).collect())
+    }
+
     fn no_rows(&self) -> Vec<HostTensor> {
         let one = |it: &crate::spec::TensorSpec| {
             let mut shape: Vec<usize> = it.shape.iter().map(|it| it.unwrap_or(0)).collect();

@@ -7,6 +7,7 @@ use crate::{
     compare::{self, ValueRange},
     error::InferError,
     model::Model,
+    tract::guard,
 };
 
 /// The numbers of a node, over all rows.
@@ -18,6 +19,8 @@ pub struct NodeNumbers {
     pub operator: String,
     /// Which outputs of the model are values of the node.
     pub outputs: Vec<String>,
+    /// Whether its values are floating-point numbers.
+    pub is_float: bool,
     /// The number of elements.
     pub n: u64,
     /// Elements that are NaN.
@@ -56,20 +59,31 @@ impl Model {
     /// the nodes in the order in which they run.
     ///
     /// # Errors
-    /// Where the model cannot be run on the rows, or not node by node.
-    pub fn numerics(&self, input: &RecordBatch) -> Result<Vec<NodeNumbers>, InferError> {
+    /// Where the model cannot be run on the rows, or not node by node, and when `is_cancelled`, which is asked again and again.
+    pub fn numerics(
+        &self,
+        input: &RecordBatch,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<NodeNumbers>, InferError> {
         let n_rows = input.num_rows();
         let info = self.info();
         let inputs = info.inputs.iter().map(|it| columns_in::tensor_for(input, it)).collect::<Result<Vec<_>, _>>()?;
         if n_rows == 0 {
             return Ok(Vec::new());
         }
-        let graph = self.executable.nodes(&compare::row_shapes(&inputs))?;
+        let graph = self.executable.nodes(&compare::row_shapes(&inputs), None)?;
+        let rows = graph.rows();
         let names: Vec<_> = info.outputs.iter().map(|it| it.name.clone()).collect();
         let mut res = graph.unseen(&names);
-        for start in (0..n_rows).step_by(graph.rows()) {
-            let failed = |reason| InferError::Run { path: self.executable.path().to_path_buf(), reason };
-            graph.add_numbers(compare::cut(&inputs, start, n_rows, graph.rows()), &mut res).map_err(failed)?;
+        for start in (0..n_rows).step_by(rows) {
+            let path = self.executable.path();
+            let failed = |reason| InferError::Run { path: path.to_path_buf(), reason };
+            if is_cancelled() {
+                return Err(failed("it was interrupted".to_owned()));
+            }
+            let rows_here = compare::cut(&inputs, start, n_rows, rows);
+            let add = || graph.add_numbers(rows_here, rows.min(n_rows - start), &mut res).map_err(failed);
+            guard::guarded(path, add)?;
         }
         Ok(res.into_values().collect())
     }

@@ -24,8 +24,11 @@ pub trait Executable: Send + Sync {
     fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError>;
     /// Returns what was noticed while the model was prepared and run, that whoever relies on its outputs should know.
     fn warnings(&self) -> Vec<String>;
-    /// Returns the graph as written, to be run node by node on inputs whose rows have these shapes.
-    fn nodes(&self, row_shapes: &[Vec<usize>]) -> Result<NodeGraph, InferError>;
+    /// Returns a plan that runs this many rows at once; one for another number where the batch is part of the model.
+    fn plan_at(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError>;
+    /// Returns the graph as written, to be run node by node on inputs whose rows have these shapes: for as many rows as are
+    /// wanted, or for as few as can be, save where the batch is part of the model.
+    fn nodes(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError>;
 }
 
 /// A model prepared for concrete shapes.

@@ -103,6 +103,34 @@ fn rows_that_influence_each_other_are_computed_alone() {
 }
 
 #[test]
+fn all_rows_at_once_show_what_depends_on_the_size_of_a_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each row is divided by the number of rows.
+    let nodes = vec![
+        node("Shape", "", &["x"], "shape", vec![]),
+        node("Gather", "", &["shape", "zero"], "n", vec![int("axis", 0)]),
+        node("Cast", "", &["n"], "divisor", vec![int("to", 1)]),
+        node("Div", "", &["x", "divisor"], "y", vec![]),
+    ];
+    let zero = TensorProto { name: "zero".to_owned(), data_type: 7, int64_data: vec![0], ..Default::default() };
+    let model = Model::load(&write(&folder, &[-1, 2], nodes, vec![zero])).unwrap();
+    for n in [1, 3, 40] {
+        let rows = Npy { shape: vec![n, 2], values: vec![1.0; 2 * n] };
+        let outputs = model.run_at_once(&batch(&[("x", &rows)])).unwrap();
+        assert_close("shares", &numbers(outputs.column(0)), &vec![1.0 / n as f64; 2 * n]);
+    }
+    // Rows that influence each other cannot be run so.
+    let nodes = vec![
+        node("ReduceMean", "", &["x"], "mean", vec![ints("axes", &[0]), int("keepdims", 1)]),
+        node("Sub", "", &["x", "mean"], "y", vec![]),
+    ];
+    let model = Model::load(&write(&folder, &[-1, 2], nodes, vec![])).unwrap();
+    let rows = Npy { shape: vec![4, 2], values: (0..8).map(f64::from).collect() };
+    let error = model.run_at_once(&batch(&[("x", &rows)])).unwrap_err();
+    assert!(error.to_string().contains("its rows influence each other"), "{error}");
+}
+
+#[test]
 fn outputs_without_a_row_axis_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let sum = node("ReduceSum", "", &["x"], "y", vec![int("keepdims", 0)]);

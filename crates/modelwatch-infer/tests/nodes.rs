@@ -141,7 +141,7 @@ fn of_a_model_that_is_interpreted_only_the_outputs_are_compared() {
 fn the_numbers_of_every_node_are_told() {
     let test = npz("digits/data/test.npz")["x"].head(16);
     let model = Model::load(&fixture(CNN)).unwrap();
-    let nodes = model.numerics(&rows_for(&model, &test)).unwrap();
+    let nodes = model.numerics(&rows_for(&model, &test), &|| false).unwrap();
     assert_eq!((&*nodes[0].operator, nodes[0].n), ("", 16 * 64));
     let range = nodes[0].range.unwrap();
     assert!(range.least == 0.0 && range.greatest == 1.0 && (0.1..0.5).contains(&nodes[0].mean_square()), "{nodes:?}");
@@ -149,14 +149,30 @@ fn the_numbers_of_every_node_are_told() {
     assert_eq!((output.outputs.as_slice(), output.n), (["probs".to_owned()].as_slice(), 16 * 10));
     assert!(output.range.unwrap().greatest <= 1.0);
     assert!(nodes.iter().all(|it| it.n_nan + it.n_infinite == 0));
-    assert!(model.numerics(&rows_for(&model, &test).slice(0, 0)).unwrap().is_empty());
+    assert!(model.numerics(&rows_for(&model, &test).slice(0, 0), &|| false).unwrap().is_empty());
 }
 
 #[test]
 fn a_weight_that_is_not_finite_shows_in_its_node_first() {
     let test = npz("digits/data/test.npz")["x"].head(4);
     let model = Model::load(&fixture("digits/cnn_series/bad_diverged.onnx")).unwrap();
-    let nodes = model.numerics(&rows_for(&model, &test)).unwrap();
+    let nodes = model.numerics(&rows_for(&model, &test), &|| false).unwrap();
     let first = nodes.iter().find(|it| it.n_nan > 0).unwrap();
     assert!(first.name.contains("conv1") && !first.operator.is_empty(), "{first:?}");
+}
+
+#[test]
+fn a_batch_that_is_part_of_a_model_is_filled_up_and_the_filling_does_not_count() {
+    let test = npz("digits/data/test.npz")["x"].head(5);
+    let [any, fixed] =
+        ["digits/cnn/cnn.onnx", "digits/cnn/cnn_frozen_b1.pb"].map(|it| Model::load(&fixture(it)).unwrap());
+    let mut comparison = Comparison::new(&any, &fixed, Tolerance::default());
+    comparison.run(&rows_for(&any, &test), &rows_for(&fixed, &test)).unwrap();
+    assert_eq!((comparison.n_rows(), comparison.outputs()[0].difference.n), (5, 50));
+    assert!(model_is_interrupted(&any, &test));
+}
+
+fn model_is_interrupted(model: &Model, rows: &Npy) -> bool {
+    let error = model.numerics(&rows_for(model, rows), &|| true).unwrap_err();
+    error.to_string().contains("interrupted")
 }

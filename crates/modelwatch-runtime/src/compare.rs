@@ -5,9 +5,6 @@ use modelwatch_sdk::{Error, ErrorKind, RecordBatch, Result, nodes, numerics};
 
 use crate::services::RunModel;
 
-/// How many rows are run before somebody may end it.
-const ROWS_AT_ONCE: usize = 8;
-
 /// Runs both models on rows with the columns of the data, or of the models' inputs.
 pub(crate) fn compare(
     baseline: &RunModel,
@@ -18,11 +15,13 @@ pub(crate) fn compare(
 ) -> Result<nodes::NodeComparison> {
     let tolerance = modelwatch_infer::Tolerance { absolute: tolerance.absolute, relative: tolerance.relative };
     let mut comparison = Comparison::new(&baseline.model, &candidate.model, tolerance);
-    for start in (0..rows.num_rows()).step_by(ROWS_AT_ONCE) {
+    // Whole batches of models that have one, so that little has to be filled up.
+    let rows_at_once = baseline.model.micro_batch().max(candidate.model.micro_batch());
+    for start in (0..rows.num_rows()).step_by(rows_at_once) {
         if is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
         }
-        let part = rows.slice(start, ROWS_AT_ONCE.min(rows.num_rows() - start));
+        let part = rows.slice(start, rows_at_once.min(rows.num_rows() - start));
         let inputs = |model: &RunModel| Ok::<_, Error>(model.assemble(&part)?.unwrap_or_else(|| part.clone()));
         comparison.run(&inputs(baseline)?, &inputs(candidate)?).map_err(Error::input)?;
     }
@@ -40,14 +39,23 @@ pub(crate) fn compare(
 }
 
 /// Runs a model on rows with the columns of the data, or of the model's inputs.
-pub(crate) fn numerics(model: &RunModel, rows: &RecordBatch) -> Result<numerics::Numerics> {
+pub(crate) fn numerics(
+    model: &RunModel,
+    rows: &RecordBatch,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<numerics::Numerics> {
     let assembled = model.assemble(rows)?;
-    let found = model.model.numerics(assembled.as_ref().unwrap_or(rows)).map_err(Error::input)?;
+    let found = model.model.numerics(assembled.as_ref().unwrap_or(rows), is_cancelled);
+    let found = found.map_err(|e| match is_cancelled() {
+        true => Error::new(ErrorKind::Cancelled, "cancelled"),
+        false => Error::input(e),
+    })?;
     let node = |it: NodeNumbers| numerics::NodeNumbers {
         mean_square: it.mean_square(),
         name: it.name,
         operator: it.operator,
         outputs: it.outputs,
+        is_float: it.is_float,
         n: it.n,
         n_nan: it.n_nan,
         n_infinite: it.n_infinite,

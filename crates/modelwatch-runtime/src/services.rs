@@ -12,7 +12,7 @@ use std::{
 
 use modelwatch_infer::Model;
 use modelwatch_sdk::{
-    Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
+    AT_ONCE, Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
     nodes::{self, NodeComparison, Tolerance},
     numerics,
 };
@@ -109,11 +109,13 @@ impl ProbeHost {
 
 impl ProbeHost {
     /// Runs one of the models, and takes the time.
-    fn run(&self, role: ModelRole, rows: &RecordBatch) -> Result<RecordBatch> {
+    fn run(&self, role: ModelRole, rows: &RecordBatch, at_once: bool) -> Result<RecordBatch> {
         let it = self.models.required(role)?;
         let assembled = it.assemble(rows)?;
+        let input = assembled.as_ref().unwrap_or(rows);
         let start = Instant::now();
-        let res = it.model.run(assembled.as_ref().unwrap_or(rows), NonZeroUsize::MIN).map_err(Error::input);
+        let res = if at_once { it.model.run_at_once(input) } else { it.model.run(input, NonZeroUsize::MIN) };
+        let res = res.map_err(Error::input);
         let seconds = start.elapsed().as_secs_f64();
         self.seconds.lock().unwrap_or_else(PoisonError::into_inner).insert(role, seconds);
         res
@@ -134,11 +136,13 @@ impl Host for ProbeHost {
 
     fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
         if let Some(role) = ModelRole::parse(service) {
-            self.run(role, rows)
+            self.run(role, rows, false)
+        } else if let Some(role) = service.strip_suffix(AT_ONCE).and_then(ModelRole::parse) {
+            self.run(role, rows, true)
         } else if let Some(tolerance) = nodes::tolerance_of(service) {
             answer::to_rows(&self.compare(rows, tolerance?)?)
         } else if let Some((_, role)) = numerics::SERVICES.iter().find(|it| it.0 == service) {
-            answer::to_rows(&compare::numerics(self.models.required(*role)?, rows)?)
+            answer::to_rows(&compare::numerics(self.models.required(*role)?, rows, &|| self.is_cancelled())?)
         } else {
             ().exchange(service, rows)
         }

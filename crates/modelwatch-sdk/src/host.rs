@@ -11,6 +11,9 @@ use crate::{
     numerics::{self, Numerics},
 };
 
+/// Behind the name of a model: that it takes all rows in one call; see [`Host::infer_at_once`].
+pub const AT_ONCE: &str = ":at-once";
+
 /// The services of the host, lent for the length of one call.
 ///
 /// The defaults do nothing, so that a test can pass `&()`.
@@ -35,6 +38,15 @@ pub trait Host: Send + Sync {
     /// When the model is not part of the run, or cannot run the rows.
     fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
         self.exchange(model.as_str(), input)
+    }
+
+    /// As [`Host::infer`], in one call of the model, so that what depends on the size of a batch shows. A model whose batch is
+    /// part of it takes that many rows at once all the same.
+    ///
+    /// # Errors
+    /// As [`Host::infer`], and when the rows influence each other.
+    fn infer_at_once(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
+        self.exchange(&format!("{}{AT_ONCE}", model.as_str()), input)
     }
 
     /// Gives rows to a named service of the host and returns the rows that it answers with. Both models are such services.

@@ -86,7 +86,7 @@ pub use schemars::JsonSchema;
 
 pub use crate::{
     error::{Error, ErrorKind, Result},
-    host::{Host, ModelRole},
+    host::{AT_ONCE, Host, ModelRole},
     probe::{Analyzer, Need, Needs, Probe, Role, RowNeeds, TensorNeeds, Verifier},
     registry::{ComponentInfo, Kind, Manifest, Registry},
     report::Report,

@@ -26,6 +26,8 @@ pub struct NodeNumbers {
     pub operator: String,
     /// Which outputs of the model are values of the node.
     pub outputs: Vec<String>,
+    /// Whether its values are floating-point numbers.
+    pub is_float: bool,
     /// The number of elements.
     pub n: u64,
     /// Elements that are NaN.

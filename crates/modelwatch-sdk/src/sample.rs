@@ -34,12 +34,14 @@ pub struct RowSample {
     /// The hash and the values of each row, lowest first.
     rows: BTreeSet<(u64, Vec<u8>)>,
     bytes: usize,
+    /// The lowest row that was dropped: from it on none is kept, also where a later one would fit.
+    bound: Option<(u64, Vec<u8>)>,
 }
 
 impl RowSample {
     /// Returns an empty sample.
     pub fn new(limits: SampleLimits) -> Self {
-        Self { limits, schema: None, rows: BTreeSet::new(), bytes: 0 }
+        Self { limits, schema: None, rows: BTreeSet::new(), bytes: 0, bound: None }
     }
 
     /// Returns the number of rows that are held.
@@ -85,6 +87,9 @@ impl RowSample {
         if let Some(it) = &other.schema {
             self.agree(it)?;
         }
+        if let Some(it) = other.bound {
+            self.bound_by(it);
+        }
         other.rows.into_iter().for_each(|(hash, values)| self.insert(hash, values));
         Ok(())
     }
@@ -121,6 +126,10 @@ impl RowSample {
         };
         let mut res = Vec::new();
         put(&mut res, schema.as_bytes());
+        // Whether something was dropped, and the lowest of it.
+        let bound: Vec<_> = self.bound.iter().map(|it| it.1.as_slice()).collect();
+        put(&mut res, &[bound.len() as u8]);
+        bound.iter().for_each(|it| put(&mut res, it));
         self.rows.iter().for_each(|(_, values)| put(&mut res, values));
         Ok(res)
     }
@@ -136,6 +145,14 @@ impl RowSample {
         if !schema.is_empty() {
             let schema: Schema = serde_json::from_slice(schema).map_err(|_| cells::damaged())?;
             res.schema = Some(Arc::new(schema));
+        }
+        match pull(&mut rest)? {
+            [0] => {}
+            [1] => {
+                let values = pull(&mut rest)?.to_vec();
+                res.bound = Some((hash(limits.seed, &values), values));
+            }
+            _ => return Err(cells::damaged()),
         }
         while !rest.is_empty() {
             let values = pull(&mut rest)?.to_vec();
@@ -166,13 +183,26 @@ impl RowSample {
     /// Keeps the lowest rows that fit. What is dropped from a part would be dropped from the whole, too.
     fn insert(&mut self, hash: u64, values: Vec<u8>) {
         let n_bytes = values.len();
-        if self.rows.insert((hash, values)) {
+        let row = (hash, values);
+        if self.bound.as_ref().is_some_and(|it| row >= *it) {
+            return;
+        }
+        if self.rows.insert(row) {
             self.bytes += n_bytes;
         }
         while self.rows.len() > self.limits.rows || (self.bytes > self.limits.bytes && self.rows.len() > 1) {
-            if let Some((_, values)) = self.rows.pop_last() {
-                self.bytes -= values.len();
-            }
+            let Some(row) = self.rows.pop_last() else { return };
+            self.bytes -= row.1.len();
+            self.bound_by(row);
+        }
+    }
+
+    /// Drops this row and all above it, for good.
+    fn bound_by(&mut self, row: (u64, Vec<u8>)) {
+        let dropped = self.rows.split_off(&row);
+        self.bytes -= dropped.iter().map(|it| it.1.len()).sum::<usize>();
+        if self.bound.as_ref().is_none_or(|it| row < *it) {
+            self.bound = Some(row);
         }
     }
 }
@@ -310,6 +340,32 @@ mod tests {
         }
         assert_eq!(take(&all, &[]).unwrap().num_rows(), 0);
         assert!(take(&all, &[40]).is_err());
+    }
+
+    #[test]
+    fn rows_of_different_sizes_are_the_same_in_any_order() {
+        let batch = |order: &[usize]| {
+            let texts = order.iter().map(|it| format!("{it} {}", "x".repeat(it * 7 % 40)));
+            let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+            RecordBatch::try_from_iter([("t", texts)]).unwrap()
+        };
+        let limits = SampleLimits { rows: 20, bytes: 200, seed: 3 };
+        let bytes = |parts: &[Vec<usize>]| {
+            let mut all = RowSample::new(limits);
+            for part in parts {
+                let mut sample = RowSample::new(limits);
+                sample.add(&batch(part)).unwrap();
+                all.merge(RowSample::from_bytes(limits, &sample.to_bytes().unwrap()).unwrap()).unwrap();
+            }
+            all.to_bytes().unwrap()
+        };
+        let up: Vec<usize> = (0..60).collect();
+        let down: Vec<usize> = (0..60).rev().collect();
+        let mixed: Vec<usize> = (0..60).map(|it| it * 37 % 60).collect();
+        let expected = bytes(std::slice::from_ref(&up));
+        assert_eq!(bytes(&[down]), expected);
+        assert_eq!(bytes(&[up[30..].to_vec(), up[..30].to_vec()]), expected);
+        assert_eq!(bytes(&mixed.chunks(7).map(<[usize]>::to_vec).collect::<Vec<_>>()), expected);
     }
 
     #[test]

@@ -69,6 +69,11 @@ pub(crate) fn mlflow(sheet: &mut Sheet, model: &ModelDescription, schema: Option
         sheet.report.gaps.push(Gap::new("MLflow signature", "the `MLmodel` file of the checkpoint has none"));
         return;
     }
+    if schema.is_none() && signature.inputs.iter().any(|it| it.shape.is_none()) {
+        let clause = Clause::new("mlflow_signature", "is what the model and the data are", 0);
+        sheet.not_checked(clause, "the signature is of columns, and there are no rows");
+        return;
+    }
     let mut findings = Vec::new();
     for (side, fields, ports) in
         [(Side::Input, &signature.inputs, &model.inputs), (Side::Output, &signature.outputs, &model.outputs)]

@@ -144,10 +144,19 @@ impl Contract {
             }
         };
         let answered = rows.map(|it| host.infer(ModelRole::Baseline, it).and_then(|it| Outputs::of(&it)));
-        let answered = answered.and_then(Result::ok);
+        let (answered, failed) = match answered.transpose() {
+            Ok(it) => (it, None),
+            Err(e) => (None, Some(e.message)),
+        };
         let before: Vec<PortContract> = contract_of(&resolved(baseline, answered.as_ref()));
         let found = breaks(Side::Input, &contract_of(&baseline.inputs), &model.inputs, "the baseline");
         sheet.judge(clause("baseline_inputs", baseline.inputs.len()), found);
+        let is_open = baseline.outputs.iter().any(|it| it.shape.iter().skip(1).any(Option::is_none));
+        if let Some(why) = failed.filter(|_| is_open) {
+            let why = format!("the baseline leaves axes open and cannot be run: {why}");
+            sheet.not_checked(clause("baseline_outputs", 0), &why);
+            return;
+        }
         let found = breaks(Side::Output, &before, given, "the baseline");
         sheet.judge(clause("baseline_outputs", before.len()), found);
     }

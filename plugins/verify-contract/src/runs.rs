@@ -125,9 +125,10 @@ impl Subject<'_> {
         Ok(())
     }
 
+    /// The answers in batches of a size, each in one call of the model: what the host cuts for itself has one size always.
     fn in_pieces(&self, size: usize) -> Result<Outputs> {
         let n = self.rows.num_rows();
-        let piece = |start: usize| infer(self.host, &self.rows.slice(start, size.min(n - start)));
+        let piece = |start: usize| at_once(self.host, &self.rows.slice(start, size.min(n - start)));
         let mut res = piece(0)?;
         for start in (size..n).step_by(size) {
             res.append(piece(start)?)?;
@@ -136,7 +137,7 @@ impl Subject<'_> {
     }
 
     fn in_order(&self, order: &[usize]) -> Result<Outputs> {
-        infer(self.host, &take(self.rows, order)?)
+        at_once(self.host, &take(self.rows, order)?)
     }
 
     fn conclude(&mut self, clause: Clause<'_>, metric: Metric, it: &Difference, code: &str, what: &str, advice: &str) {
@@ -157,6 +158,10 @@ impl Subject<'_> {
 
 fn infer(host: &dyn Host, rows: &RecordBatch) -> Result<Outputs> {
     Outputs::of(&host.infer(ModelRole::Candidate, rows)?)
+}
+
+fn at_once(host: &dyn Host, rows: &RecordBatch) -> Result<Outputs> {
+    Outputs::of(&host.infer_at_once(ModelRole::Candidate, rows)?)
 }
 
 /// Returns the rows in an order that depends on the seed alone (Fisher & Yates).

@@ -27,17 +27,9 @@ pub(crate) fn nodes(config: &Config, comparison: &NodeComparison) -> Vec<Figure>
     let mut worst = compared;
     worst.sort_by(|a, b| b.2.isolated.relative_norm.total_cmp(&a.2.isolated.relative_norm).then(a.0.cmp(&b.0)));
     worst.truncate(config.listed_nodes);
-    let columns = [
-        "#",
-        "node",
-        "operator",
-        "baseline's node",
-        "isolated",
-        "isolated max",
-        "cumulative",
-        "range",
-        "baseline's range",
-    ];
+    // Names are long; the numbers stand where one need not scroll for them.
+    let columns =
+        ["#", "isolated", "at most", "cumulative", "operator", "node", "baseline's node", "range", "baseline's range"];
     let table = FigureData::Table {
         columns: columns.map(str::to_owned).into(),
         rows: worst.into_iter().map(|it| cells(it.0, it.1, it.2)).collect(),
@@ -61,12 +53,12 @@ fn cells(at: usize, node: &NodeDifference, it: &Counterpart) -> Vec<String> {
     };
     vec![
         (at + 1).to_string(),
-        node.name.clone(),
-        node.operator.clone(),
-        name,
         format!("{:.1e}", it.isolated.relative_norm),
         format!("{:.1e}", it.isolated.max_absolute),
         format!("{:.1e}", it.cumulative.relative_norm),
+        node.operator.clone(),
+        node.name.clone(),
+        name,
         range(node.range),
         range(it.range),
     ]

@@ -58,8 +58,12 @@ impl Probe for Numerics {
         }
         let mut res = Report::default();
         match self.sample.batch()?.filter(|it| it.num_rows() > 0) {
-            Some(rows) => report::data(&mut res, &self.config, &host.numerics(ModelRole::Candidate, &rows)?),
-            None => report::no_rows(&mut res),
+            Some(rows) => match host.numerics(ModelRole::Candidate, &rows) {
+                Ok(it) => report::data(&mut res, &self.config, &it),
+                Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => return Err(e),
+                Err(e) => report::nothing(&mut res, &e.message),
+            },
+            None => report::nothing(&mut res, "there are no rows"),
         }
         for edge in &self.config.edges {
             let numbers = host

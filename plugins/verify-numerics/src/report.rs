@@ -12,9 +12,8 @@ use crate::config::{Config, Edge};
 /// What stands for the data where edges have their names.
 const DATA: &str = "data";
 
-/// Says that there was nothing to look at.
-pub(crate) fn no_rows(res: &mut Report) {
-    let why = "there are no rows";
+/// Says why there was nothing to look at.
+pub(crate) fn nothing(res: &mut Report, why: &str) {
     res.checks.push(check("non_finite_nodes", DATA, "== 0", None, 0, Status::NotChecked, why.to_owned()));
     res.gaps.push(Gap::new(DATA, why));
 }
@@ -120,12 +119,12 @@ pub(crate) fn edge(res: &mut Report, edge: Edge, numbers: &Numerics) {
 
 /// Checks that NaN inputs are NaN at every output of floating-point numbers.
 fn nan(res: &mut Report, numbers: &Numerics) {
-    let outputs: Vec<_> = computed(numbers).filter(|it| !it.outputs.is_empty()).collect();
+    let outputs: Vec<_> = computed(numbers).filter(|it| !it.outputs.is_empty() && it.is_float && it.n > 0).collect();
     let swallowed: Vec<_> = outputs.iter().filter(|it| it.n_nan < it.n).collect();
     let n = outputs.iter().map(|it| it.outputs.len()).sum::<usize>() as u64;
     let names: Vec<_> = swallowed.iter().flat_map(|it| it.outputs.iter().map(String::as_str)).collect();
     let message = match (n, names.is_empty()) {
-        (0, _) => "the model computes no output".to_owned(),
+        (0, _) => "the model has no output of floating-point numbers".to_owned(),
         (_, true) => "NaN inputs are NaN at every output".to_owned(),
         (_, false) => format!("NaN inputs are plausible numbers at output {}", names.join(", ")),
     };
@@ -134,7 +133,7 @@ fn nan(res: &mut Report, numbers: &Numerics) {
     if swallowed.is_empty() {
         return;
     }
-    let first = computed(numbers).find(|it| it.n > 0 && it.n_nan < it.n);
+    let first = computed(numbers).find(|it| it.is_float && it.n > 0 && it.n_nan < it.n);
     let place = first.map_or("outputs", |it| &it.name);
     let operator = first.map_or("", |it| &it.operator);
     let message =
@@ -184,17 +183,18 @@ fn too_large(res: &mut Report, numbers: &Numerics, limit: f64, metric: &str, cod
     let greatest = numbers.nodes.iter().map(|it| size(it.range)).fold(0.0, f64::max);
     let first = numbers.nodes.iter().find(|it| size(it.range) > limit);
     let n = numbers.nodes.len() as u64;
-    let message = format!("the greatest number is {greatest:.3e}, allowed {limit:.3e}");
+    let message = format!("the greatest number is {}, allowed {}", shown(greatest), shown(limit));
     let requirement = format!("<= {limit}");
     let status = judged(n, first.is_none());
     res.checks.push(check(metric, DATA, &requirement, (n > 0).then_some(greatest), numbers.rows, status, message));
     if let Some(it) = first {
         let others = numbers.nodes.iter().filter(|it| size(it.range) > limit).count() - 1;
         let message = format!(
-            "`{}` ({}) has numbers {what}: up to {:.3e}, more than {limit:.3e}; {others} later nodes too",
+            "`{}` ({}) has numbers {what}: up to {}, more than {}; {others} later nodes too",
             it.name,
             if it.operator.is_empty() { "input" } else { &it.operator },
-            size(it.range)
+            shown(size(it.range)),
+            shown(limit)
         );
         res.findings.push(
             Finding::new(code, Severity::Error, &*it.name, message)
@@ -212,10 +212,10 @@ fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {
     });
     nodes.truncate(config.listed_nodes);
     let row = |(at, it): (usize, &NodeNumbers)| {
-        let range = it.range.map_or_else(String::new, |it| format!("{:.3e} … {:.3e}", it.least, it.greatest));
+        let range = it.range.map_or_else(String::new, |it| format!("{} … {}", shown(it.least), shown(it.greatest)));
         let operator = if it.operator.is_empty() { "input" } else { &it.operator };
         let counts = [it.n_nan, it.n_infinite, it.n_subnormal].map(|it| it.to_string());
-        let root = format!("{:.3e}", it.mean_square.sqrt());
+        let root = shown(it.mean_square.sqrt());
         [vec![(at + 1).to_string(), it.name.clone(), operator.to_owned(), range, root], counts.to_vec()].concat()
     };
     let columns = ["#", "node", "operator", "range", "root mean square", "NaN", "infinite", "subnormal"];
@@ -228,6 +228,15 @@ fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {
         caption: caption.to_owned(),
         data: table,
     })
+}
+
+/// Returns a number in four digits, without an exponent where it needs none.
+fn shown(it: f64) -> String {
+    match it.abs() {
+        0.0 => "0".to_owned(),
+        1e-3..1e6 => format!("{it:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        _ => format!("{it:.3e}"),
+    }
 }
 
 fn judged(n: u64, holds: bool) -> Status {
@@ -256,5 +265,16 @@ fn check(
         n,
         status,
         message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let all = [0.0, 1.0, -3.245_82, 65504.0, 0.001, 1e-7, -2.5e9].map(shown);
+        assert_eq!(all, ["0", "1", "-3.2458", "65504", "0.001", "1.000e-7", "-2.500e9"]);
     }
 }

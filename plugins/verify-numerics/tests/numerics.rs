@@ -35,6 +35,7 @@ fn numbers(name: &str, operator: &str, values: &[f64]) -> NodeNumbers {
         name: name.to_owned(),
         operator: operator.to_owned(),
         outputs: if name == "y" { vec!["y".to_owned()] } else { vec![] },
+        is_float: true,
         n: values.len() as u64,
         n_nan: count(f64::is_nan),
         n_infinite: count(f64::is_infinite),
@@ -149,6 +150,30 @@ fn nan_must_come_out_as_nan() {
     let swallowed = run(json!({"edges": ["nan"]}), |it| if it.is_nan() { 0.0 } else { it });
     assert_eq!(status(&swallowed, "outputs_that_hide_nan", "nan"), Status::Fail);
     assert_eq!((codes(&swallowed), &*swallowed.findings[0].place), (vec!["MW-F006"], "y"));
+}
+
+#[test]
+fn outputs_that_are_no_floating_point_numbers_say_nothing_of_nan() {
+    let label = NodeNumbers { is_float: false, ..numbers("y", "ArgMax", &[0.0]) };
+    let mut model = TestModel::new(|_| Err(Error::input("only run node by node here")));
+    let port = Port { name: "x".to_owned(), dtype: "f32".to_owned(), shape: vec![None] };
+    model.description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
+    let host = ModelHost::new(model).with_numerics(move |_| Ok(Numbers { rows: 1, nodes: vec![label.clone()] }));
+    let mut probe = open(json!({"edges": ["nan"]}));
+    probe.update(&host, Role::Current, &rows()).unwrap();
+    let report = probe.evaluate(&host).unwrap();
+    assert_eq!(status(&report, "outputs_that_hide_nan", "nan"), Status::NotChecked);
+}
+
+#[test]
+fn a_model_that_is_not_run_node_by_node_is_not_checked() {
+    let host = ModelHost::new(TestModel::new(|_| Err(Error::input("not run"))))
+        .with_numerics(|_| Err(Error::input("it is interpreted")));
+    let mut probe = open(json!({}));
+    probe.update(&host, Role::Current, &rows()).unwrap();
+    let report = probe.evaluate(&host).unwrap();
+    assert_eq!(status(&report, "non_finite_nodes", "data"), Status::NotChecked);
+    assert!(report.gaps[0].why.contains("it is interpreted"), "{:?}", report.gaps);
 }
 
 #[test]

@@ -122,6 +122,7 @@ pub(crate) fn models() -> ModelHost {
             name: "probs".to_owned(),
             operator: "Softmax".to_owned(),
             outputs: vec!["probs".to_owned()],
+            is_float: true,
             n: 3 * rows.num_rows() as u64,
             range: Some(ValueRange { least: 0.0, greatest: 1.0 }),
             mean_square: 0.2,

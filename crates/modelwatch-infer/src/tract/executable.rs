@@ -36,6 +36,8 @@ pub(super) struct TractExecutable {
     /// The batch is part of the model.
     is_fixed: bool,
     plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
+    /// Plans for a number of rows that was asked for.
+    plans_at: Mutex<HashMap<(usize, Vec<Vec<usize>>), Arc<Plan>>>,
 }
 
 /// Returns the first reading of a model that can be prepared, or the first one's error.
@@ -92,6 +94,7 @@ fn prepare(
         source,
         uncompiled,
         plans: Mutex::default(),
+        plans_at: Mutex::default(),
     };
     let row_shape = |it: &TensorSpec| it.shape[1..].iter().copied().collect::<Option<Vec<_>>>();
     // With dynamic rows the first batch decides; what is wrong with the model shows then.
@@ -219,8 +222,31 @@ impl Executable for TractExecutable {
         res.into_iter().map(warning).collect()
     }
 
-    fn nodes(&self, row_shapes: &[Vec<usize>]) -> Result<NodeGraph, InferError> {
-        let rows = if self.is_fixed { self.micro_batch } else { 1 };
+    fn plan_at(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
+        if self.is_fixed {
+            return self.plan(row_shapes);
+        }
+        let mut plans = self.plans_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (rows, row_shapes.to_vec());
+        if let Some(plan) = plans.get(&key) {
+            return Ok(plan.clone());
+        }
+        let prepare = || match &self.uncompiled {
+            Some(it) if matches!(self.source.graph, Graph::Uncompiled) => {
+                Plan::interpreted(&self.path, &self.source, it.interpreter(&self.path)?, rows, row_shapes)
+            }
+            _ => Plan::new(&self.path, &self.source, rows, row_shapes),
+        };
+        let plan = Arc::new(guard::guarded(&self.path, prepare)?);
+        if plans.len() >= MAX_PLANS {
+            plans.clear();
+        }
+        plans.insert(key, plan.clone());
+        Ok(plan)
+    }
+
+    fn nodes(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError> {
+        let rows = if self.is_fixed { self.micro_batch } else { rows.unwrap_or(1) };
         let failed = |it| InferError::Nodes { path: self.path.clone(), reason: guard::reason(&it) };
         guard::guarded(&self.path, || {
             let mut typed = self.source.typed(rows, row_shapes).map_err(failed)?;

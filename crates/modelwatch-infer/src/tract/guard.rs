@@ -13,7 +13,7 @@ use crate::error::InferError;
 /// Runs `f`; a panic inside becomes [`InferError::Panicked`].
 ///
 /// tract indexes and unwraps on data from the file, so a damaged model can panic anywhere.
-pub(super) fn guarded<T>(path: &Path, f: impl FnOnce() -> Result<T, InferError>) -> Result<T, InferError> {
+pub(crate) fn guarded<T>(path: &Path, f: impl FnOnce() -> Result<T, InferError>) -> Result<T, InferError> {
     // What `f` was changing is dropped with it: callers hand over owned state or give up the worker.
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
         Err(InferError::Panicked { path: path.to_path_buf(), message: shorten(&message_of(&*payload)) })

@@ -8,7 +8,7 @@ pub(crate) mod compare;
 mod convert;
 pub(crate) mod exact;
 mod executable;
-mod guard;
+pub(crate) mod guard;
 mod interpreter;
 mod limits;
 mod nnef;

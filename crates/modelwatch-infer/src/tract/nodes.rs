@@ -66,33 +66,46 @@ impl NodeGraph {
     /// Returns the inputs and the nodes that compute something from them, by position, before anything was run. `outputs`
     /// are the names of the model's outputs.
     pub(crate) fn unseen(&self, outputs: &[String]) -> BTreeMap<usize, NodeNumbers> {
-        let kept = self.order.iter().enumerate().filter(|(_, id)| !self.is_constant[**id]);
+        // An output that does not depend on the inputs is one all the same.
+        let is_output = |id: usize| self.model.outputs.iter().any(|it| it.node == id);
+        let kept = self.order.iter().enumerate().filter(|(_, id)| !self.is_constant[**id] || is_output(**id));
         let one = |(at, &id): (usize, &usize)| {
             let node = self.model.node(id);
             let its_outputs = self.model.outputs.iter().zip(outputs).filter(|it| it.0.node == id);
             let operator = if is_source(node) { String::new() } else { node.op.name().into_owned() };
             let outputs = its_outputs.map(|it| it.1.clone()).collect();
-            (at, NodeNumbers { name: node.name.clone(), operator, outputs, ..NodeNumbers::default() })
+            let is_float = node.outputs.iter().all(|it| it.fact.datum_type.is_float());
+            (at, NodeNumbers { name: node.name.clone(), operator, outputs, is_float, ..NodeNumbers::default() })
         };
         kept.map(one).collect()
     }
 
-    /// Runs all nodes and adds their numbers, or says what failed.
+    /// Runs all nodes and adds the numbers of the first `n_rows` rows, or says what failed.
     pub(crate) fn add_numbers(
         &self,
         inputs: Vec<HostTensor>,
+        n_rows: usize,
         numbers: &mut BTreeMap<usize, NodeNumbers>,
     ) -> Result<(), String> {
         let places: HashMap<usize, usize> = self.order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let mut see = |id: usize, values: &Outputs| {
             let Some(numbers) = places.get(&id).and_then(|at| numbers.get_mut(at)) else { return Ok(()) };
             for value in values.iter().filter(|it| is_number(it)) {
+                let value = self.head(value, n_rows)?;
                 let value = value.cast_to::<f64>()?;
                 value.to_plain_array_view::<f64>()?.iter().for_each(|it| numbers.add(*it));
             }
             Ok(())
         };
         self.run(inputs, &mut see).map_err(|it| guard::reason(&it))
+    }
+
+    /// Returns the first rows of a value, where rows are its first axis: the rest only fills a batch up.
+    pub(super) fn head(&self, value: &TValue, n_rows: usize) -> TractResult<TValue> {
+        if n_rows >= self.rows || value.shape().first() != Some(&self.rows) {
+            return Ok(value.clone());
+        }
+        Ok(value.slice(0, 0, n_rows)?.into_tvalue())
     }
 
     /// Returns the values of the inputs by node.

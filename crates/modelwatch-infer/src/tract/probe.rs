@@ -8,7 +8,7 @@ use super::convert;
 use crate::tensor::{HostTensor, Values};
 
 /// Two orders of magnitude above what rounding did to the models this was tried on.
-const TOLERANCE: f32 = 1e-3;
+const TOLERANCE: f64 = 1e-3;
 
 /// Something that can be asked.
 pub(super) type Answer<'a> = dyn Fn(TVec<TValue>) -> TractResult<TVec<TValue>> + 'a;
@@ -87,13 +87,13 @@ impl Probe<'_> {
             a.len() == b.len()
                 && a.iter().enumerate().all(|(idx, a)| {
                     let b = b[(idx + shift * width) % b.len()];
-                    is_close(*a, b)
+                    is_close(f64::from(*a), f64::from(b))
                 })
         })
     }
 }
 
-fn is_close(a: f32, b: f32) -> bool {
+fn is_close(a: f64, b: f64) -> bool {
     (a - b).abs() <= TOLERANCE * (1.0 + b.abs()) || a == b || (a.is_nan() && b.is_nan())
 }
 
@@ -101,9 +101,16 @@ fn is_close(a: f32, b: f32) -> bool {
 pub(super) fn all_close(left: &TVec<TValue>, right: &TVec<TValue>) -> bool {
     left.len() == right.len()
         && left.iter().zip(right).all(|(left, right)| {
-            match (left.to_plain_array_view::<f32>(), right.to_plain_array_view::<f32>()) {
-                (Ok(a), Ok(b)) => a.shape() == b.shape() && a.iter().zip(&b).all(|(a, b)| is_close(*a, *b)),
-                _ => left.datum_type() == right.datum_type() && left.shape() == right.shape(),
+            if left.datum_type() != right.datum_type() || left.shape() != right.shape() {
+                return false;
+            }
+            if !left.datum_type().is_float() {
+                return true;
+            }
+            let (Ok(a), Ok(b)) = (left.cast_to::<f64>(), right.cast_to::<f64>()) else { return false };
+            match (a.to_plain_array_view::<f64>(), b.to_plain_array_view::<f64>()) {
+                (Ok(a), Ok(b)) => a.iter().zip(&b).all(|(a, b)| is_close(*a, *b)),
+                _ => false,
             }
         })
 }

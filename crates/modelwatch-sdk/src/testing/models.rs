@@ -12,7 +12,7 @@ use crate::{
     about::{MachineDescription, ModelDescription},
     answer,
     error::{Error, ErrorKind, Result},
-    host::{Host, ModelRole},
+    host::{AT_ONCE, Host, ModelRole},
     nodes::{self, NodeComparison, Tolerance},
     numerics::{self, Numerics},
 };
@@ -102,6 +102,7 @@ impl Host for ModelHost {
             let numerics = self.numerics.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
             return answer::to_rows(&numerics(rows)?);
         }
+        let service = service.strip_suffix(AT_ONCE).unwrap_or(service);
         let it = self.get(service)?;
         let outputs = (it.run)(rows)?;
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);

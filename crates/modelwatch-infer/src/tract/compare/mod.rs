@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use tract_onnx::{
     prelude::{TValue, TVec, TractResult, TypedModel},
-    tract_hir::internal::{TractErrorContext, TypedNode},
+    tract_hir::internal::{TractErrorContext, TypedNode, bail},
 };
 
 use self::{
@@ -42,7 +42,7 @@ pub(super) fn first_difference(
     let graph = |model: &TypedModel| NodeGraph::new(model.clone(), rows, &shapes, &types).ok();
     let mut lockstep = Lockstep::new(graph(written)?, graph(optimized)?, Tolerance::default()).ok()?;
     lockstep.pair(tensors.clone(), tensors.clone()).ok()?;
-    lockstep.run(tensors.clone(), tensors).ok()?;
+    lockstep.run(tensors.clone(), tensors, rows).ok()?;
     let nodes = lockstep.nodes();
     let of = |it: &NodeDifference| (it.name.clone(), it.operator.clone());
     let differs =
@@ -66,6 +66,8 @@ pub(crate) struct Lockstep {
     /// By node of the reference.
     reference_ranges: HashMap<usize, Range>,
     outputs: Vec<Difference>,
+    /// How many rows of the run count.
+    n_rows: usize,
 }
 
 #[derive(Default)]
@@ -103,7 +105,7 @@ impl Lockstep {
         let pairing = Pairing::default();
         let outputs = vec![Difference::default(); n_outputs[0]];
         let (seen, reference_ranges) = (HashMap::new(), HashMap::new());
-        Ok(Self { reference, candidate, pairing, tolerance, seen, reference_ranges, outputs })
+        Ok(Self { reference, candidate, pairing, tolerance, seen, reference_ranges, outputs, n_rows: 0 })
     }
 
     /// Pairs the nodes by what they make of some rows, or says what failed.
@@ -123,8 +125,14 @@ impl Lockstep {
         self.reference.row_shapes == reference && self.candidate.row_shapes == candidate
     }
 
-    /// Runs both graphs, or says what failed.
-    pub(crate) fn run(&mut self, reference: Vec<HostTensor>, candidate: Vec<HostTensor>) -> Result<(), String> {
+    /// Runs both graphs and compares the first `n_rows` rows, or says what failed.
+    pub(crate) fn run(
+        &mut self,
+        reference: Vec<HostTensor>,
+        candidate: Vec<HostTensor>,
+        n_rows: usize,
+    ) -> Result<(), String> {
+        self.n_rows = n_rows;
         self.try_run(reference, candidate).map_err(|it| guard::reason(&it))
     }
 
@@ -145,7 +153,8 @@ impl Lockstep {
             run.reference.put(id, values);
         }
         for (id, values) in self.candidate.sources(candidate)? {
-            self.seen.entry(id).or_default().range.add(&values)?;
+            let heads = values.iter().map(|it| self.head(it)).collect::<TractResult<_>>()?;
+            self.seen.entry(id).or_default().range.add(&heads)?;
             run.fed.put(id, values.clone());
             run.own.put(id, values);
         }
@@ -158,8 +167,11 @@ impl Lockstep {
         for (idx, (left, right)) in outlets[0].iter().zip(&outlets[1]).enumerate() {
             let reference = run.reference.take(*left)?;
             let candidate = run.own.take(*right)?;
-            add_difference(&mut self.outputs[idx], &reference, &candidate, &self.tolerance)
-                .with_context(|| format!("output {idx}"))?;
+            if reference.shape() != candidate.shape() {
+                bail!("output {idx} has the shape {:?}, the reference's {:?}", candidate.shape(), reference.shape());
+            }
+            let (reference, candidate) = (self.head(&reference)?, self.head(&candidate)?);
+            add_difference(&mut self.outputs[idx], &reference, &candidate, &self.tolerance)?;
         }
         Ok(())
     }
@@ -182,7 +194,16 @@ impl Lockstep {
     }
 
     fn see_reference(&mut self, id: usize, values: &Outputs) -> TractResult<()> {
-        self.reference_ranges.entry(id).or_default().add(values)
+        if !self.reference.is_constant(id) {
+            let values = values.iter().map(|it| self.head(it)).collect::<TractResult<_>>()?;
+            self.reference_ranges.entry(id).or_default().add(&values)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the rows of a value that count.
+    fn head(&self, value: &TValue) -> TractResult<TValue> {
+        self.reference.head(value, self.n_rows)
     }
 
     /// Runs a node of the candidate, on its own values and on the reference's.
@@ -206,12 +227,17 @@ impl Lockstep {
             Some(inputs) => self.candidate.eval(node, inputs)?,
             None => own.clone(),
         };
+        let heads = |it: &Outputs| it.iter().map(|it| self.head(it)).collect::<TractResult<Outputs>>();
+        let own_head = heads(&own)?;
+        let reference = match counterpart {
+            Some(other) => Some((heads(&run.reference.use_all(other)?)?, heads(&fed)?)),
+            None => None,
+        };
         let seen = self.seen.entry(id).or_default();
-        seen.range.add(&own)?;
-        if let Some(other) = counterpart {
-            let reference = run.reference.use_all(other)?;
+        seen.range.add(&own_head)?;
+        if let Some((reference, fed)) = reference {
             let named = || format!("comparing node `{}`", node.name);
-            for ((reference, own), fed) in reference.iter().zip(&own).zip(&fed) {
+            for ((reference, own), fed) in reference.iter().zip(&own_head).zip(&fed) {
                 add_difference(&mut seen.cumulative, reference, own, &self.tolerance).with_context(named)?;
                 add_difference(&mut seen.isolated, reference, fed, &self.tolerance).with_context(named)?;
             }

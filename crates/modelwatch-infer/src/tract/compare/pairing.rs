@@ -41,7 +41,7 @@ impl Pairing {
             let quantized = node.name.strip_suffix(DEQUANTIZED).and_then(|it| by_tensor.get(it));
             // What is done with a value tells what it is.
             let same = by_name.get(&*node.name).filter(|it| consumers(reference, it) == consumers(candidate, node));
-            if let Some(other) = quantized.or(same).filter(|it| shapes(it) == shapes(node)) {
+            if let Some(other) = quantized.or(same).filter(|it| shapes(it).is_some() && shapes(it) == shapes(node)) {
                 by_candidate.insert(node.id, other.id);
             }
         }

@@ -58,13 +58,28 @@ impl AreaVariances {
         Some(Interval { low: moved(found.low), high: moved(found.high), level })
     }
 
-    /// Returns the interval of the difference of `scale` times the areas.
+    /// Returns the interval of the difference of `scale` times the areas; none where its variance is 0.
     pub(crate) fn difference(&self, value: f64, level: f64, scale: f64) -> Option<Interval> {
-        let half = two_sided_z(level).ok()? * self.difference?.sqrt() * scale;
+        let variance = self.difference.filter(|&it| it > 0.0)?;
+        let half = two_sided_z(level).ok()? * variance.sqrt() * scale;
         value.is_finite().then_some(Interval {
             low: (value - half).max(-scale),
             high: (value + half).min(scale),
             level,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_without_variance_has_no_interval() {
+        let of = |difference: Option<f64>| {
+            AreaVariances { models: Vec::new(), difference, n: (2.0, 2.0) }.difference(0.0, 0.95, 1.0)
+        };
+        assert!(of(None).is_none() && of(Some(0.0)).is_none());
+        assert!(of(Some(1e-4)).is_some_and(|it| it.low < -0.019 && it.high > 0.019));
     }
 }

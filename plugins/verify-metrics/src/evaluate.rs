@@ -172,8 +172,7 @@ impl<'a> Evaluation<'a> {
         let replicated = || {
             let nth = self.slot(measure)?;
             let found = self.replicates.interval(nth, self.value(measure, model), |it| it[model], level);
-            // Replicates that never vary, as of a perfect model, say nothing about how much the metric could.
-            found.filter(|it| it.low < it.high)
+            found.filter(intervals::has_width)
         };
         if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) }
     }
@@ -183,8 +182,18 @@ impl<'a> Evaluation<'a> {
         self.layout.has_weights || self.settings.intervals.method == Method::Jackknife
     }
 
-    /// Returns the paired interval of a difference over all rows.
+    /// Returns the paired interval of a difference over all rows; none where it has no width.
     pub(crate) fn difference_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
+        self.paired_interval(measure, level, intervals::has_width)
+    }
+
+    /// Returns as [`Self::difference_interval`], but also an interval without width: a candidate that loses as much in every
+    /// replicate is a finding, though no proof of a requirement.
+    pub(crate) fn loss_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
+        self.paired_interval(measure, level, |_| true)
+    }
+
+    fn paired_interval(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
         let tally = self.tally();
         let values = [self.value(measure, 0), self.value(measure, 1)];
         let closed = || {
@@ -195,7 +204,8 @@ impl<'a> Evaluation<'a> {
         };
         match self.slot(measure) {
             Some(nth) => {
-                let replicated = || self.replicates.interval(nth, values[0] - values[1], |it| it[0] - it[1], level);
+                let found = || self.replicates.interval(nth, values[0] - values[1], |it| it[0] - it[1], level);
+                let replicated = || found().filter(is_kept);
                 if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) }
             }
             None => closed().or_else(|| {
@@ -235,6 +245,7 @@ impl<'a> Evaluation<'a> {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
                 let slot = self.slot(measure);
                 let interval = slot.and_then(|it| self.replicates.interval(it, value, |it| it[0] / it[1], level));
+                let interval = interval.filter(intervals::has_width);
                 let ratio = Metric::new(measure.name(), value).role(MetricRole::Ratio).n(n).labels(&labels);
                 report.metrics.push(ratio.interval(interval));
             }

@@ -281,7 +281,7 @@ fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
     let level = evaluation.host.confidence(measure.name());
     let interval = match measure {
         Measure::Mae => intervals::mean(&tally.pair.loss, level)?,
-        _ => evaluation.difference_interval(measure, level)?,
+        _ => evaluation.loss_interval(measure, level)?,
     };
     let is_worse = if measure.is_loss() == Some(true) { interval.low > 0.0 } else { interval.high < 0.0 };
     if !is_worse {

@@ -13,6 +13,12 @@ use crate::{
     value::union,
 };
 
+/// Returns whether an interval has a width. Values that never vary, as of a perfect model or between equal ones, say nothing
+/// about how much they could.
+pub(crate) fn has_width(it: &Interval) -> bool {
+    it.low < it.high
+}
+
 /// Returns the closed-form interval of a metric over all rows: Wilson's for shares, and for the F1
 /// of a class that of the share of hits among rows that have or are given the class, `J`, of which
 /// F1 is the increasing function `2J / (1 + J)`.
@@ -83,7 +89,7 @@ pub(crate) fn paired(measure: Measure, layout: &Layout, tally: &Tally, level: f6
 
 /// Returns the interval of a difference in a slice: in addition to [`paired`] Student's t of the
 /// differences of the rows' losses, and else that of two independent estimates (MOVER), which is too
-/// wide where the models agree, never too narrow.
+/// wide where the models agree, never too narrow. None where it has no width.
 pub(crate) fn slice_difference(
     measure: Measure,
     layout: &Layout,
@@ -93,7 +99,7 @@ pub(crate) fn slice_difference(
     level: f64,
 ) -> Option<Interval> {
     let is_paired_loss = matches!(measure, Measure::LogLoss | Measure::Mae);
-    paired(measure, layout, tally, level).or_else(|| {
+    let unpaired = || {
         let [left, right] = [intervals[0]?, intervals[1]?];
         if is_paired_loss {
             return mean(&tally.pair.loss, level);
@@ -102,7 +108,8 @@ pub(crate) fn slice_difference(
         let low = (values[0] - left.low).hypot(right.high - values[1]);
         let high = (left.high - values[0]).hypot(values[1] - right.low);
         Some(Interval { low: difference - low, high: difference + high, level })
-    })
+    };
+    paired(measure, layout, tally, level).or_else(unpaired).filter(has_width)
 }
 
 /// Returns Wilson's interval of a share, for the effective number of rows.

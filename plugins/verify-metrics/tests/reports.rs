@@ -455,6 +455,49 @@ fn a_perfect_model_of_few_rows_is_not_certain() {
 }
 
 #[test]
+fn equal_models_of_few_rows_are_not_certain_to_be_equal() {
+    let labels = [0i64, 0, 1, 1];
+    let scores = [0.1, 0.3, 0.8, 0.9];
+    let table = Table::default().labels(&labels).slice("writer", &["a"; 4]).candidate(&scores, 1).baseline(&scores, 1);
+    let weighted = table.clone().with("w", &[Use::Weight], Arc::new(Float64Array::from(vec![1.0, 2.0, 1.0, 2.0])));
+    for (options, table) in [
+        (json!({"task": "binary"}), &table),
+        (json!({"task": "binary", "intervals": {"method": "jackknife"}}), &table),
+        (json!({"task": "binary"}), &weighted),
+    ] {
+        let report = run(&options, table);
+        for metric in report.metrics.iter().filter(|it| matches!(it.role, MetricRole::Difference | MetricRole::Ratio)) {
+            assert!(metric.interval.is_none_or(|it| it.low < it.high), "{options}: {metric:?}");
+        }
+        for name in ["roc_auc", "gini", "log_loss"] {
+            let metric = find(&report, MetricRole::Difference, name, &[]).unwrap();
+            assert!(metric.value == 0.0 && metric.interval.is_none(), "{options}: {metric:?}");
+        }
+    }
+}
+
+#[test]
+fn an_equal_model_of_many_rows_keeps_its_accuracy_with_confidence() {
+    let (labels, scores) = classes(2000, 0.9, 3);
+    let table = Table::default().labels(&labels).candidate(&scores, 3).baseline(&scores, 3);
+    let report = run(&json!({"task": "multiclass", "metrics": ["accuracy"]}), &table);
+    let interval = find(&report, MetricRole::Difference, "accuracy", &[]).unwrap().interval.unwrap();
+    assert!(-0.01 < interval.low && interval.low < 0.0 && 0.0 < interval.high, "{interval:?}");
+    assert_eq!(find(&report, MetricRole::Ratio, "accuracy", &[]).unwrap().interval, None);
+}
+
+#[test]
+fn a_candidate_that_loses_every_row_is_an_error_though_nothing_varies() {
+    let labels: Vec<i64> = (0..100).map(|it| it % 2).collect();
+    let of = |right: bool| labels.iter().map(|&it| f64::from((it == 1) == right) * 0.8 + 0.1).collect::<Vec<_>>();
+    let table = Table::default().labels(&labels).candidate(&of(false), 1).baseline(&of(true), 1);
+    let weights = Arc::new(Float64Array::from(vec![2.0; 100]));
+    let report = run(&json!({"task": "binary"}), &table.with("w", &[Use::Weight], weights));
+    assert!(codes(&report).contains(&"MW-M005"), "{:?}", report.findings);
+    assert_eq!(find(&report, MetricRole::Difference, "accuracy", &[]).unwrap().interval, None);
+}
+
+#[test]
 fn equal_models_do_not_differ() {
     let report = run(&multiclass(), &digits("mlp", "e08", Some("e08")));
     let differences =

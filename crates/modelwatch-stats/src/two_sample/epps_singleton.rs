@@ -14,14 +14,38 @@ const PLACES: [f64; 2] = [0.4, 0.8];
 
 const SIZE: usize = 4;
 
+/// Eigenvalues below this share of the greatest are 0, as in SciPy's pseudo-inverse.
+const CUTOFF: f64 = 1e-15;
+
+/// A part of a vector that is this much shorter than the whole may be rounding.
+const ROUNDING: f64 = 1e-9;
+
+/// From this χ² on, p is 0 in floats for up to [`SIZE`] degrees of freedom.
+const CERTAIN: f64 = 1e4;
+
 type Vector = [f64; SIZE];
 type Matrix = [Vector; SIZE];
+
+/// How far a difference is from 0 for its covariance S.
+struct Distance {
+    /// `d' S⁺ d` with the pseudo-inverse of S.
+    squared: f64,
+    rank: usize,
+    /// The squared length of the part of d outside the range of S.
+    outside: f64,
+    /// The squared length of d.
+    length: f64,
+    /// The eigenvalue up to which S was taken for singular.
+    cutoff: f64,
+}
 
 /// Returns the Epps–Singleton test (1986; Goerg & Kaiser 2009), which sees differences of any kind, also in discrete data.
 ///
 /// The statistic is the squared Mahalanobis distance of the means of `cos` and `sin` at two places, χ² distributed with as
 /// many degrees of freedom as their covariance has rank; below 25 rows it is shrunk by Epps and Singleton's factor.
-/// Undefined for fewer than five rows in a sample, for an interquartile range of 0, and for infinities.
+/// A difference along which neither sample varies, as of differing constants, is an infinite statistic and p-value 0.
+/// Undefined for fewer than five rows in a sample, for an interquartile range of 0 or so small that values in its units
+/// overflow, and for infinities.
 ///
 /// ```
 /// use modelwatch_stats::two_sample::epps_singleton;
@@ -52,11 +76,20 @@ pub fn epps_singleton(reference: &[Point], current: &[Point]) -> Result<Test, Un
                 rows / m * left_covariance[row][column] + rows / n * right_covariance[row][column];
         }
     }
-    let (distance, rank) = mahalanobis(covariance, difference);
+    if !covariance.iter().flatten().chain(&difference).all(|it| it.is_finite()) {
+        return Err(Undefined::new(Reason::NoSpread));
+    }
+    let distance = mahalanobis(covariance, difference);
+    if distance.is_infinite(rows) {
+        return Ok(Test { statistic: f64::INFINITY, p_value: 0.0 });
+    }
+    if distance.rank == 0 {
+        return Err(Undefined::new(Reason::NoSpread));
+    }
     let is_small = m.max(n) < 25.0;
     let shrink = if is_small { 1.0 / (1.0 + rows.powf(-0.45) + 10.1 * (m.powf(-1.7) + n.powf(-1.7))) } else { 1.0 };
-    let statistic = rows * distance * shrink;
-    Ok(Test { statistic, p_value: chi_squared_sf(statistic, rank as f64) })
+    let statistic = rows * distance.squared * shrink;
+    Ok(Test { statistic, p_value: chi_squared_sf(statistic, distance.rank as f64) })
 }
 
 fn moments(levels: &Levels, n: f64, spread: f64, count: impl Fn(&Level) -> u64) -> (Vector, Matrix) {
@@ -80,20 +113,32 @@ fn moments(levels: &Levels, n: f64, spread: f64, count: impl Fn(&Level) -> u64) 
     (mean, covariance)
 }
 
-/// `d' S⁺ d` with the pseudo-inverse of S, and the rank of S.
-fn mahalanobis(mut matrix: Matrix, difference: Vector) -> (f64, usize) {
+impl Distance {
+    /// Whether the difference leaves the range of the covariance by more than rounding explains.
+    ///
+    /// An eigenvalue that was cut off need not be 0, as of clusters much narrower than their distance. So the part outside
+    /// has to be beyond doubt even for an eigenvalue as great as the cutoff.
+    fn is_infinite(&self, rows: f64) -> bool {
+        self.outside > ROUNDING * ROUNDING * self.length && rows * self.outside > CERTAIN * self.cutoff
+    }
+}
+
+fn mahalanobis(mut matrix: Matrix, difference: Vector) -> Distance {
     let vectors = diagonalize(&mut matrix);
     let greatest = (0..SIZE).map(|it| matrix[it][it].abs()).fold(0.0, f64::max);
-    let (mut distance, mut rank) = (0.0, 0);
+    let length = difference.iter().map(|it| it * it).sum();
+    let mut res = Distance { squared: 0.0, rank: 0, outside: 0.0, length, cutoff: CUTOFF * greatest };
     for idx in 0..SIZE {
         let eigenvalue = matrix[idx][idx];
-        if eigenvalue.abs() > 1e-15 * greatest {
-            let along: f64 = (0..SIZE).map(|it| vectors[it][idx] * difference[it]).sum();
-            distance += along * along / eigenvalue;
-            rank += 1;
+        let along: f64 = (0..SIZE).map(|it| vectors[it][idx] * difference[it]).sum();
+        if eigenvalue.abs() > res.cutoff {
+            res.squared += along * along / eigenvalue;
+            res.rank += 1;
+        } else {
+            res.outside += along * along;
         }
     }
-    (distance, rank)
+    res
 }
 
 /// Jacobi's rotations: leaves the eigenvalues on the diagonal and returns the eigenvectors in columns.
@@ -142,5 +187,35 @@ mod tests {
     fn a_change_of_scale_alone_is_seen() {
         let points = |scale: f64| (-100..=100).map(|it| (f64::from(it) * scale, 1)).collect::<Vec<_>>();
         assert!(epps_singleton(&points(1.0), &points(2.0)).unwrap().p_value < 1e-9);
+    }
+
+    #[test]
+    fn a_difference_along_which_nothing_varies_is_certain() {
+        let certain: Result<Test, Undefined> = Ok(Test { statistic: f64::INFINITY, p_value: 0.0 });
+        assert_eq!(epps_singleton(&[(0.0, 100)], &[(1.0, 100)]), certain);
+        assert_eq!(epps_singleton(&[(0.0, 50), (1.0, 50)], &[(2.0, 50), (3.0, 50)]), certain);
+    }
+
+    #[test]
+    fn values_that_overflow_in_units_of_their_spread_are_undefined() {
+        let tiny = [(1e-310, 50), (2e-310, 50)];
+        assert_eq!(epps_singleton(&tiny, &tiny), Err(Undefined::new(Reason::NoSpread)));
+        let far = [(0.0, 50), (1e-200, 50), (1e200, 1)];
+        assert_eq!(epps_singleton(&far, &far), Err(Undefined::new(Reason::NoSpread)));
+    }
+
+    #[test]
+    fn a_singular_covariance_alone_is_no_difference() {
+        // Means of equal shares of two values differ by rounding.
+        let test = epps_singleton(&[(0.3, 30), (1.7, 60)], &[(0.3, 20), (1.7, 40)]).unwrap();
+        assert!(test.p_value > 0.999, "{test:?}");
+        // The variance within the clusters is cut off, which would make them differ for certain.
+        let clusters = |from: u32| -> Vec<Point> {
+            let at =
+                move |center: u32| (0..40u32).map(move |it| (f64::from(center) + f64::from(it * 2 + from) * 1e-10, 1));
+            (0..3).flat_map(at).collect()
+        };
+        let test = epps_singleton(&clusters(0), &clusters(1)).unwrap();
+        assert!(test.p_value > 0.9, "{test:?}");
     }
 }

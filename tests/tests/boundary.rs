@@ -71,7 +71,8 @@ fn conforms_on(
         .iter()
         .map(|(_, catalog)| {
             let open = || probe_of(catalog, kind, name, config);
-            testing::probe_on(host, &ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec() });
+            let codes = &common::component(catalog, kind, name).info.codes;
+            testing::probe_on(host, &ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec(), codes });
             let mut probe = open().unwrap();
             rows.iter().for_each(|(role, batch)| probe.update(host, *role, batch).unwrap());
             tensors.iter().for_each(|(role, it)| probe.update_tensor(host, *role, &it.view()).unwrap());
@@ -140,7 +141,8 @@ fn the_fixture_conforms_without_a_fault() {
     let catalog = faulty();
     let open = || probe_of(&catalog, Kind::Analyzer, "faulty", &json!({}));
     let rows = vec![(Role::Current, features(0.0))];
-    testing::probe(&ProbeCase { open: &open, rows, tensors: weights() });
+    let codes = &common::component(&catalog, Kind::Analyzer, "faulty").info.codes;
+    testing::probe(&ProbeCase { open: &open, rows, tensors: weights(), codes });
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn conforms_on(
     ];
     let [thread, process] = openers.map(|it| {
         let open = || it.open_probe(config);
-        testing::probe_on(host, &ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec() });
+        let codes = &component(&catalog, kind, name).info.codes;
+        testing::probe_on(host, &ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec(), codes });
         let mut probe = open().unwrap();
         rows.iter().for_each(|(role, batch)| probe.update(host, *role, batch).unwrap());
         tensors.iter().for_each(|(role, it)| probe.update_tensor(host, *role, &it.view()).unwrap());

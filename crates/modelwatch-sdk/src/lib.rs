@@ -59,6 +59,7 @@
 
 pub mod about;
 pub mod answer;
+mod codes;
 mod error;
 mod host;
 pub mod inputs;
@@ -85,6 +86,7 @@ pub use arrow_array::RecordBatch;
 pub use schemars::JsonSchema;
 
 pub use crate::{
+    codes::{CodeInfo, FindingCode},
     error::{Error, ErrorKind, Result},
     host::{AT_ONCE, Host, ModelRole},
     probe::{Analyzer, Need, Needs, Probe, Role, RowNeeds, TensorNeeds, Verifier},

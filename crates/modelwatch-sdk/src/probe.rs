@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    codes::FindingCode,
     error::Result,
     host::{Host, ModelRole},
     report::Report,
@@ -67,6 +68,8 @@ pub trait Verifier: Probe + Sized + 'static {
     const NAME: &'static str;
     /// The options; use `#[serde(deny_unknown_fields)]`, defaults and doc comments.
     type Config: DeserializeOwned + JsonSchema;
+    /// Every code that its findings can have; `modelwatch explain` tells about them.
+    const CODES: &'static [FindingCode] = &[];
     /// Opens an instance. Called once per partition, so it must be cheap.
     ///
     /// # Errors
@@ -80,6 +83,8 @@ pub trait Analyzer: Probe + Sized + 'static {
     const NAME: &'static str;
     /// The options; use `#[serde(deny_unknown_fields)]`, defaults and doc comments.
     type Config: DeserializeOwned + JsonSchema;
+    /// Every code that its findings can have; `modelwatch explain` tells about them.
+    const CODES: &'static [FindingCode] = &[];
     /// Opens an instance. Called once per partition, so it must be cheap.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
+    codes::{CodeInfo, FindingCode},
     error::{Error, ErrorKind, Result},
     probe::{Analyzer, Probe, Verifier},
     store::{CheckpointStore, Store},
@@ -54,6 +55,14 @@ pub struct Manifest {
     pub components: Vec<ComponentInfo>,
 }
 
+impl Manifest {
+    /// Returns the codes that the findings of a component can have; none where there is no such component.
+    pub fn codes(&self, kind: Kind, name: &str) -> &[CodeInfo] {
+        let found = self.components.iter().find(|it| it.kind == kind && it.name == name);
+        found.map(|it| &it.codes[..]).unwrap_or_default()
+    }
+}
+
 /// What a plugin says about one of its components.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComponentInfo {
@@ -65,6 +74,9 @@ pub struct ComponentInfo {
     pub docs: String,
     /// The JSON Schema (draft 2020-12) of its configuration.
     pub config: Value,
+    /// The codes that its findings can have; none in the manifests of old plugins, and of stores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<CodeInfo>,
 }
 
 /// The components of a plugin.
@@ -91,7 +103,7 @@ impl Registry {
     /// Adds a verifier.
     #[must_use]
     pub fn verifier<V: Verifier>(mut self) -> Self {
-        self.describe::<V::Config>(Kind::Verifier, V::NAME);
+        self.describe::<V::Config>(Kind::Verifier, V::NAME, V::CODES);
         self.probes.push((Kind::Verifier, V::NAME, |it| Ok(Box::new(V::open(config(it)?)?))));
         self
     }
@@ -99,7 +111,7 @@ impl Registry {
     /// Adds an analyzer.
     #[must_use]
     pub fn analyzer<A: Analyzer>(mut self) -> Self {
-        self.describe::<A::Config>(Kind::Analyzer, A::NAME);
+        self.describe::<A::Config>(Kind::Analyzer, A::NAME, A::CODES);
         self.probes.push((Kind::Analyzer, A::NAME, |it| Ok(Box::new(A::open(config(it)?)?))));
         self
     }
@@ -107,7 +119,7 @@ impl Registry {
     /// Adds a store.
     #[must_use]
     pub fn store<S: Store>(mut self) -> Self {
-        self.describe::<S::Config>(Kind::Store, S::NAME);
+        self.describe::<S::Config>(Kind::Store, S::NAME, &[]);
         self.stores.push((S::NAME, |it| S::open(config(it)?)));
         self
     }
@@ -135,10 +147,11 @@ impl Registry {
         found.ok_or_else(|| self.no_such(Kind::Store, name)).and_then(|(_, open)| open(options))
     }
 
-    fn describe<C: JsonSchema>(&mut self, kind: Kind, name: &str) {
+    fn describe<C: JsonSchema>(&mut self, kind: Kind, name: &str, codes: &[FindingCode]) {
         let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<C>().to_value();
         let docs = schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
-        self.manifest.components.push(ComponentInfo { kind, name: name.to_owned(), docs, config: schema });
+        let codes = codes.iter().copied().map(CodeInfo::from).collect();
+        self.manifest.components.push(ComponentInfo { kind, name: name.to_owned(), docs, config: schema, codes });
     }
 
     fn no_such(&self, kind: Kind, name: &str) -> Error {
@@ -148,4 +161,20 @@ impl Registry {
 
 fn config<C: DeserializeOwned>(options: &Value) -> Result<C> {
     C::deserialize(options).map_err(|e| Error::config("", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_of_old_plugins_have_no_codes() {
+        let text = r#"{ "name": "p", "version": "0.1.0", "sdk": "0.1.0", "components": [
+            { "kind": "analyzer", "name": "old", "docs": "", "config": {} }
+        ] }"#;
+        let manifest: Manifest = serde_json::from_str(text).unwrap();
+        assert_eq!(manifest.codes(Kind::Analyzer, "old"), []);
+        // And what declares none looks to an old host as it always did.
+        assert!(!serde_json::to_string(&manifest).unwrap().contains("codes"));
+    }
 }

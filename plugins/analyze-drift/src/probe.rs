@@ -1,9 +1,12 @@
 //! The analyzer itself: two profiles, merged and then compared.
 
-use modelwatch_sdk::{Analyzer, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds};
+use modelwatch_sdk::{
+    Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+};
 
 use crate::{
     codec::{Reader, Writer, damaged},
+    codes::CODES,
     config::Config,
     decision::decide,
     profile::Profile,
@@ -29,6 +32,7 @@ pub struct Drift {
 impl Analyzer for Drift {
     const NAME: &'static str = "drift";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
 
     fn open(config: Config) -> Result<Self> {
         Ok(Self { config: config.validated()?, reference: Profile::default(), current: Profile::default() })

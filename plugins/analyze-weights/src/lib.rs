@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod change;
+mod codes;
 mod config;
 mod decode;
 mod layer;

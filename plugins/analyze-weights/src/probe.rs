@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, btree_map};
 
 use modelwatch_sdk::{
-    Analyzer, DType, Error, Host, ModelRole, Need, Needs, Probe, Report, Result, TensorNeeds, TensorView, state,
+    Analyzer, DType, Error, FindingCode, Host, ModelRole, Need, Needs, Probe, Report, Result, TensorNeeds, TensorView,
+    state,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{change::Change, config::Config, model::Model, output, rules, summary::Summary};
+use crate::{change::Change, codes::CODES, config::Config, model::Model, output, rules, summary::Summary};
 
 const STATE_VERSION: u8 = 1;
 
@@ -41,6 +42,7 @@ struct Held {
 impl Analyzer for Weights {
     const NAME: &'static str = "weights";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         Ok(Self { config: config.validated()?, tensors: Tensors::new(), held: None })
     }

@@ -13,6 +13,7 @@
 mod answers;
 mod cases;
 mod change;
+mod codes;
 mod config;
 mod noise;
 mod probe;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use modelwatch_sdk::{
-    Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
     arrow::schema::Field,
     rows::{self, Use},
     state,
@@ -16,6 +16,7 @@ use modelwatch_sdk::{
 use crate::{
     answers::{self, Answers},
     cases, change,
+    codes::CODES,
     config::Config,
     noise, report,
     settings::{Settings, Test},
@@ -34,6 +35,7 @@ pub struct Behavior {
 impl Verifier for Behavior {
     const NAME: &'static str = "behavior";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         let settings = Settings::of(config)?;
         let seen = vec![Tally::default(); settings.tests.len()];

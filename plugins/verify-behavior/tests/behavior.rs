@@ -257,6 +257,7 @@ fn conforms() {
             open: &|| registry.open_probe(Kind::Verifier, "behavior", &config),
             rows: vec![(Role::Current, rows())],
             tensors: Vec::new(),
+            codes: registry.manifest().codes(Kind::Verifier, "behavior"),
         },
     );
 }

@@ -1,7 +1,7 @@
 //! The probe: keeps a sample of the rows, and judges the model at the end.
 
 use modelwatch_sdk::{
-    Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
     about::{ModelDescription, Port},
     report::{Metric, MetricRole},
     rows,
@@ -9,6 +9,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
+    codes::CODES,
     config::{Config, Mode, PortContract},
     data,
     interface::{Side, breaks, contract_of},
@@ -39,6 +40,7 @@ impl Contract {
 impl Verifier for Contract {
     const NAME: &'static str = "contract";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let sample = RowSample::new(SampleLimits { rows: 0, bytes: 0, seed: 0 });

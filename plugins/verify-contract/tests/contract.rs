@@ -303,6 +303,7 @@ fn conforms() {
             open: &|| registry.open_probe(Kind::Verifier, "contract", &config),
             rows: vec![(Role::Current, rows())],
             tensors: Vec::new(),
+            codes: registry.manifest().codes(Kind::Verifier, "contract"),
         },
     );
 }

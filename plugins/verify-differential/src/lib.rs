@@ -15,6 +15,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod codes;
 mod config;
 mod figures;
 mod judge;

@@ -1,11 +1,12 @@
 //! The probe: keeps a sample of rows, and has both models run on it at the end.
 
 use modelwatch_sdk::{
-    Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier, rows,
-    sample::RowSample,
+    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    rows, sample::RowSample,
 };
 
 use crate::{
+    codes::CODES,
     config::{Config, Inputs},
     random, report,
 };
@@ -21,6 +22,7 @@ pub struct Differential {
 impl Verifier for Differential {
     const NAME: &'static str = "differential";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let sample = RowSample::new(config.limits());

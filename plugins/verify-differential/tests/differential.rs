@@ -101,7 +101,12 @@ fn it_keeps_the_rules_of_probes() {
     let open = || Ok(Box::new(open(json!({"rows": 8}))) as Box<dyn Probe>);
     testing::probe_on(
         &host(parted()),
-        &ProbeCase { open: &open, rows: vec![(Role::Current, rows())], tensors: vec![] },
+        &ProbeCase {
+            open: &open,
+            rows: vec![(Role::Current, rows())],
+            tensors: vec![],
+            codes: verify_differential::registry().manifest().codes(Kind::Verifier, "differential"),
+        },
     );
 }
 

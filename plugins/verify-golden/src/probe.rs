@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::{
-    Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
     rows::{self, Use},
     state,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    codes::CODES,
     compare::{Compared, Limits},
     config::Config,
     output,
@@ -36,6 +37,7 @@ pub(crate) struct Seen {
 impl Verifier for Golden {
     const NAME: &'static str = "golden";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         Ok(Self { config: config.validated()?, seen: Seen::default() })
     }

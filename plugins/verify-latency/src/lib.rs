@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod budget;
+mod codes;
 mod config;
 mod measure;
 mod probe;

@@ -1,13 +1,13 @@
 //! The probe: keeps rows to measure with, and measures at the end.
 
 use modelwatch_sdk::{
-    Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
     report::Gap,
     rows,
     sample::{RowSample, SampleLimits},
 };
 
-use crate::{config::Config, measure, report};
+use crate::{codes::CODES, config::Config, measure, report};
 
 const STATE_VERSION: u8 = 1;
 
@@ -27,6 +27,7 @@ fn limits(config: &Config) -> SampleLimits {
 impl Verifier for Latency {
     const NAME: &'static str = "latency";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let sample = RowSample::new(limits(&config));

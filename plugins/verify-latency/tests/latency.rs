@@ -224,6 +224,7 @@ fn conforms() {
             open: &|| registry.open_probe(Kind::Verifier, "latency", &config),
             rows: vec![(Role::Current, rows())],
             tensors: Vec::new(),
+            codes: registry.manifest().codes(Kind::Verifier, "latency"),
         },
     );
 }

@@ -48,6 +48,7 @@
 
 mod areas;
 mod bootstrap;
+mod codes;
 mod config;
 mod curves;
 mod cuts;

@@ -1,8 +1,9 @@
 //! The verifier.
 
-use modelwatch_sdk::{Host, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier};
+use modelwatch_sdk::{FindingCode, Host, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier};
 
 use crate::{
+    codes::CODES,
     config::{Config, Settings},
     evaluate::evaluate,
     read::read,
@@ -18,6 +19,7 @@ pub struct Metrics {
 impl Verifier for Metrics {
     const NAME: &'static str = "metrics";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
 
     fn open(config: Config) -> Result<Self> {
         Ok(Self { settings: Settings::new(config)?, state: State::default() })

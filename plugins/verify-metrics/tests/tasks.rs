@@ -73,7 +73,12 @@ fn ranked(n: usize, seed: u64) -> Table {
 /// Runs the suite that every probe must pass.
 fn conforms(options: &Value, table: &Table) {
     let open = || verify_metrics::registry().open_probe(Kind::Verifier, "metrics", options);
-    testing::probe(&ProbeCase { open: &open, rows: vec![(Role::Current, table.batch())], tensors: Vec::new() });
+    testing::probe(&ProbeCase {
+        open: &open,
+        rows: vec![(Role::Current, table.batch())],
+        tensors: Vec::new(),
+        codes: verify_metrics::registry().manifest().codes(modelwatch_sdk::Kind::Verifier, "metrics"),
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod codes;
 mod config;
 mod edges;
 mod probe;

@@ -1,11 +1,11 @@
 //! The probe: keeps a sample of rows, and has the model run on it node by node at the end.
 
 use modelwatch_sdk::{
-    Error, ErrorKind, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier, rows,
-    sample::RowSample,
+    Error, ErrorKind, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
+    Verifier, rows, sample::RowSample,
 };
 
-use crate::{config::Config, edges, report};
+use crate::{codes::CODES, config::Config, edges, report};
 
 const STATE_VERSION: u8 = 1;
 
@@ -18,6 +18,7 @@ pub struct Numerics {
 impl Verifier for Numerics {
     const NAME: &'static str = "numerics";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let sample = RowSample::new(config.limits());

@@ -81,7 +81,15 @@ fn status(report: &Report, metric: &str, inputs: &str) -> Status {
 #[test]
 fn it_keeps_the_rules_of_probes() {
     let open = || Ok(Box::new(open(json!({"rows": 8, "edges": ["zeros"]}))) as Box<dyn Probe>);
-    testing::probe_on(&host(|it| it), &ProbeCase { open: &open, rows: vec![(Role::Current, rows())], tensors: vec![] });
+    testing::probe_on(
+        &host(|it| it),
+        &ProbeCase {
+            open: &open,
+            rows: vec![(Role::Current, rows())],
+            tensors: vec![],
+            codes: verify_numerics::registry().manifest().codes(Kind::Verifier, "numerics"),
+        },
+    );
 }
 
 #[test]

@@ -2,11 +2,28 @@
 
 use serde_json::Value;
 
-use crate::report::{Interval, Labels, Report};
+use crate::{
+    codes::CodeInfo,
+    report::{Interval, Labels, Report},
+};
+
+/// Checks what a component says about its codes.
+#[track_caller]
+pub(super) fn check_codes(codes: &[CodeInfo]) {
+    for (idx, it) in codes.iter().enumerate() {
+        let code = &it.code;
+        assert!(is_code(code), "the code `{code}` is not like `XX-X000`");
+        assert!(codes[..idx].iter().all(|other| other.code != *code), "the code `{code}` is declared twice");
+        check_sentence(code, &it.title);
+        for text in [&it.meaning, &it.advice] {
+            assert!(text.ends_with('.'), "`{code}`: its meaning and advice are sentences with a period: {text}");
+        }
+    }
+}
 
 /// Checks names, codes, labels, intervals and texts, and that the report survives JSON.
 #[track_caller]
-pub(super) fn check(report: &Report) {
+pub(super) fn check(report: &Report, codes: &[CodeInfo]) {
     for it in &report.metrics {
         assert!(is_snake_case(&it.name), "metric `{}`: its name is not snake_case", it.name);
         check_labels(&it.name, &it.labels);
@@ -22,6 +39,8 @@ pub(super) fn check(report: &Report) {
     }
     for it in &report.findings {
         assert!(is_code(&it.code), "finding `{}`: its code is not like `XX-X000`", it.code);
+        let is_declared = codes.iter().any(|known| known.code == it.code);
+        assert!(is_declared, "finding `{}`: its code is not among the component's `CODES`", it.code);
         assert!(!it.place.is_empty(), "finding `{}`: it does not say where", it.code);
         assert!(!it.advice.is_empty(), "finding `{}`: it has no advice", it.code);
         check_sentence(&it.code, &it.message);
@@ -61,8 +80,8 @@ fn check_interval(owner: &str, interval: Option<Interval>) {
 
 #[track_caller]
 fn check_sentence(owner: &str, text: &str) {
-    assert!(!text.is_empty(), "`{owner}`: its message is empty");
-    assert!(!text.ends_with('.') || text.ends_with("..."), "`{owner}`: its message ends with a period: {text}");
+    assert!(!text.is_empty(), "`{owner}`: its text is empty");
+    assert!(!text.ends_with('.') || text.ends_with("..."), "`{owner}`: its text ends with a period: {text}");
 }
 
 fn is_snake_case(name: &str) -> bool {
@@ -80,7 +99,10 @@ fn is_code(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Finding, Metric, Severity};
+    use crate::{
+        codes::FindingCode,
+        report::{Finding, Metric, Severity},
+    };
 
     #[test]
     fn codes_and_names_have_a_form() {
@@ -99,19 +121,42 @@ mod tests {
 
     #[test]
     fn careless_reports_are_caught() {
+        let codes = [code("MW-W003")];
         let metric = |it| Report { metrics: vec![it], ..Report::default() };
         let finding = |it| Report { findings: vec![it], ..Report::default() };
         let wrong = [
             metric(Metric::new("Accuracy", 1.0)),
             metric(Metric::new("accuracy", 1.0).label("class", "")),
             metric(Metric::new("x", 1.0).interval(Some(Interval { low: 2.0, high: 1.0, level: 0.95 }))),
+            finding(Finding::new("MW-W004", Severity::Info, "a", "b").advice("c")),
             finding(Finding::new("W3", Severity::Info, "a", "b").advice("c")),
             finding(Finding::new("MW-W003", Severity::Info, "a", "b")),
             finding(Finding::new("MW-W003", Severity::Info, "a", "b.").advice("c")),
         ];
         for it in wrong {
-            assert!(std::panic::catch_unwind(|| check(&it)).is_err(), "{it:?}");
+            assert!(std::panic::catch_unwind(|| check(&it, &codes)).is_err(), "{it:?}");
         }
-        check(&metric(Metric::new("accuracy", f64::NAN)));
+        check(&metric(Metric::new("accuracy", f64::NAN)), &[]);
+        check(&finding(Finding::new("MW-W003", Severity::Info, "a", "b").advice("c")), &codes);
+    }
+
+    #[test]
+    fn careless_codes_are_caught() {
+        let wrong = [
+            vec![code("W3")],
+            vec![code("MW-W003"), code("MW-W003")],
+            vec![CodeInfo { title: "A flip.".to_owned(), ..code("MW-W003") }],
+            vec![CodeInfo { meaning: String::new(), ..code("MW-W003") }],
+            vec![CodeInfo { advice: "look".to_owned(), ..code("MW-W003") }],
+        ];
+        for it in wrong {
+            assert!(std::panic::catch_unwind(|| check_codes(&it)).is_err(), "{it:?}");
+        }
+        check_codes(&[code("MW-W003"), code("MW-W004")]);
+    }
+
+    fn code(code: &'static str) -> CodeInfo {
+        let (title, meaning, advice) = ("a flip", "A bit flipped.", "Copy it again.");
+        FindingCode { code, severity: Severity::Info, title, meaning, advice }.into()
     }
 }

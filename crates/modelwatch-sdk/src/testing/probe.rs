@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{calm, good, hygiene, rows};
 use crate::{
+    codes::CodeInfo,
     error::{ErrorKind, Result},
     host::{Host, ModelRole},
     probe::{Need, Probe, Role, RowNeeds},
@@ -47,6 +48,8 @@ pub struct ProbeCase<'a> {
     pub rows: Vec<(Role, RecordBatch)>,
     /// Tensors, sorted by name, a baseline's before the candidate's of the same name.
     pub tensors: Vec<(ModelRole, OwnedTensor)>,
+    /// The codes that the component declares; see [`Manifest::codes`](crate::Manifest::codes).
+    pub codes: &'a [CodeInfo],
 }
 
 /// Checks that a probe keeps its promises.
@@ -54,7 +57,8 @@ pub struct ProbeCase<'a> {
 /// That its needs are stable; that an instance that saw nothing reports nothing as measured or passed; that
 /// its state is a function of the rows, not of how they were cut into batches; that states restore,
 /// merge associatively and add up to what one instance sees; that damaged states, missing values,
-/// empty batches and cancellation are survived; that its report is well-formed.
+/// empty batches and cancellation are survived; that its report is well-formed, and
+/// its findings have codes that it declares.
 ///
 /// Between one instance and several that were merged, numbers may differ by rounding (1e-9, relative);
 /// everything else is compared exactly.
@@ -72,6 +76,7 @@ pub fn probe(case: &ProbeCase<'_>) {
 /// When a promise is broken; that is how a test fails.
 pub fn probe_on(host: &dyn Host, case: &ProbeCase<'_>) {
     let case = &Suite { host, case };
+    hygiene::check_codes(case.codes);
     needs(case);
     untouched(case);
     batches(case);
@@ -207,7 +212,7 @@ fn untouched(case: &Suite<'_>) {
     for it in &report.checks {
         assert_ne!(it.status, Status::Pass, "an untouched instance passes the check of `{}`", it.metric);
     }
-    hygiene::check(&report);
+    hygiene::check(&report, case.codes);
 }
 
 type Cut<'a> = &'a dyn Fn(&RecordBatch) -> Vec<RecordBatch>;
@@ -217,7 +222,7 @@ fn batches(case: &Suite<'_>) {
     let expected = state("all rows at once", once.as_mut());
     assert!(!expected.is_empty(), "the state is empty; its first byte is to be its version");
     let report_once = report(case, "all rows at once", once.as_mut());
-    hygiene::check(&report_once);
+    hygiene::check(&report_once, case.codes);
     let with_empty = |it: &RecordBatch| vec![it.slice(0, 0), it.clone(), it.slice(it.num_rows(), 0)];
     let cuts: [(&str, Cut<'_>); 4] = [
         ("the same rows again", &whole),
@@ -347,7 +352,7 @@ fn nasty_rows(case: &Suite<'_>) {
                 good(&format!("{what}: merging its own state"), || open(case).merge(&bytes));
             }
             if let Ok(it) = calm(what, || probe.evaluate(case.host)) {
-                hygiene::check(&it);
+                hygiene::check(&it, case.codes);
             }
         }
     }
@@ -379,7 +384,11 @@ mod tests {
     use arrow_array::{ArrayRef, Float64Array};
 
     use super::*;
-    use crate::{probe::Needs, report::Metric};
+    use crate::{
+        codes::FindingCode,
+        probe::Needs,
+        report::{Finding, Metric, Severity},
+    };
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Fault {
@@ -393,6 +402,7 @@ mod tests {
         PanicsOnNull,
         ErrsWhenCancelled,
         NamesBadly,
+        KeepsACodeToItself,
     }
 
     struct Sum {
@@ -441,7 +451,10 @@ mod tests {
         fn evaluate(&mut self, _: &dyn Host) -> Result<Report> {
             let n = self.n + u64::from(self.fault == Fault::PassesUntouched);
             let name = if self.fault == Fault::NamesBadly { "The Sum" } else { "total" };
-            Ok(Report { metrics: vec![Metric::new(name, self.sum).n(n)], ..Report::default() })
+            let code = if self.fault == Fault::KeepsACodeToItself { "XX-A002" } else { "XX-A001" };
+            let finding = Finding::new(code, Severity::Info, "total", "there is a sum").advice("none");
+            let findings = if n > 0 { vec![finding] } else { Vec::new() };
+            Ok(Report { metrics: vec![Metric::new(name, self.sum).n(n)], findings, ..Report::default() })
         }
     }
 
@@ -449,7 +462,15 @@ mod tests {
         let column: ArrayRef = Arc::new(Float64Array::from_iter_values((0..20).map(f64::from)));
         let batch = RecordBatch::try_from_iter_with_nullable([("x", column, true)]).unwrap();
         let open = || Ok(Box::new(Sum { fault, sum: 0.0, n: 0 }) as Box<dyn Probe>);
-        probe(&ProbeCase { open: &open, rows: vec![(Role::Current, batch)], tensors: Vec::new() });
+        let declared = FindingCode {
+            code: "XX-A001",
+            severity: Severity::Info,
+            title: "there is a sum",
+            meaning: "Rows were added up.",
+            advice: "Nothing.",
+        };
+        let codes = &[declared.into()];
+        probe(&ProbeCase { open: &open, rows: vec![(Role::Current, batch)], tensors: Vec::new(), codes });
     }
 
     #[test]
@@ -469,6 +490,7 @@ mod tests {
             (Fault::PanicsOnNull, "value null: it panicked"),
             (Fault::ErrsWhenCancelled, "a cancelled call ends with another error"),
             (Fault::NamesBadly, "not snake_case"),
+            (Fault::KeepsACodeToItself, "not among the component's `CODES`"),
         ] {
             let payload = catch_unwind(AssertUnwindSafe(|| run(fault))).expect_err("the suite notices");
             let text = payload.downcast_ref::<String>().map(String::as_str);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
-    Analyzer, Error, Host, JsonSchema, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    Analyzer, Error, FindingCode, Host, JsonSchema, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
     arrow::array::Array,
     report::{Finding, Gap, Metric, Severity},
     rows::{self, Use},
@@ -51,9 +51,20 @@ impl Counts {
     }
 }
 
+/// What `modelwatch explain` tells about the findings. Choose letters of your own; a code is stable once people filter
+/// by it.
+const CODES: &[FindingCode] = &[FindingCode {
+    code: "XX-A001",
+    severity: Severity::Warning,
+    title: "a column has too many missing values",
+    meaning: "The share of missing values in the column is above `max_share`.",
+    advice: "Look at where the column comes from.",
+}];
+
 impl Analyzer for Component {
     const NAME: &'static str = "{{name}}";
     type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
 
     fn open(config: Config) -> Result<Self> {
         if !(0.0..=1.0).contains(&config.max_share) {
@@ -110,7 +121,6 @@ impl Probe for Component {
             res.metrics.push(Metric::new("missing_share", share).label("column", name).n(rows));
             if share > self.config.max_share {
                 let message = format!("{missing} of {rows} values are missing, more than {}", self.config.max_share);
-                // Choose letters of your own; a code is stable once people filter by it.
                 res.findings.push(
                     Finding::new("XX-A001", Severity::Warning, name, message)
                         .advice("look at where the column comes from")

@@ -34,5 +34,6 @@ fn conforms() {
         open: &|| registry.open_probe(Kind::{{Kind}}, "{{name}}", &testing::no_options()),
         rows: vec![(Role::Current, rows())],
         tensors: Vec::new(),
+        codes: registry.manifest().codes(Kind::{{Kind}}, "{{name}}"),
     });
 }

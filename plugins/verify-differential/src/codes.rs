@@ -1,0 +1,35 @@
+//! The codes of its findings, for `modelwatch explain`.
+
+use modelwatch_sdk::{FindingCode, report::Severity};
+
+/// Every code that a finding can have.
+pub(crate) const CODES: &[FindingCode] = &[
+    FindingCode {
+        code: "MW-N001",
+        severity: Severity::Error,
+        title: "the outputs part at a node",
+        meaning: "An output differs by more than is allowed, and this is the first node that makes something else of the same values as its counterpart. Nodes are compared with the values of the other model fed to them, so that an error is not blamed on what comes after it.",
+        advice: "Compare the node's weights and attributes in both files. Of a quantized model look at the ranges: a value far outside of what calibration saw, or one scale for channels of different size.",
+    },
+    FindingCode {
+        code: "MW-N002",
+        severity: Severity::Info,
+        title: "the outputs agree, but a node does not",
+        meaning: "A node makes something else of the same values as its counterpart, which later nodes hide on these rows.",
+        advice: "Compare the node's weights and attributes in both files; other rows may show it.",
+    },
+    FindingCode {
+        code: "MW-N003",
+        severity: Severity::Error,
+        title: "the outputs part where no node can be compared",
+        meaning: "An output differs by more than is allowed, and no node that has a counterpart is the reason.",
+        advice: "Export both models by one exporter, or without fusing operators, so that more nodes find a counterpart.",
+    },
+    FindingCode {
+        code: "MW-N004",
+        severity: Severity::Error,
+        title: "a value is finite in one model alone",
+        meaning: "This is the first node with a NaN or an infinity where its counterpart has a number.",
+        advice: "Look for NaN or infinite weights in the node, and for inputs that overflow its type.",
+    },
+];

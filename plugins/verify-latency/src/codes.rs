@@ -1,0 +1,35 @@
+//! The codes of its findings, for `modelwatch explain`.
+
+use modelwatch_sdk::{FindingCode, report::Severity};
+
+/// Every code that a finding can have.
+pub(crate) const CODES: &[FindingCode] = &[
+    FindingCode {
+        code: "MW-L001",
+        severity: Severity::Error,
+        title: "the model is too slow",
+        meaning: "A percentile of the time, or the rows per second, misses its limit with the whole of its confidence interval.",
+        advice: "Prune, quantize or simplify the model, or raise the limit. Compare on the machine that serves.",
+    },
+    FindingCode {
+        code: "MW-L002",
+        severity: Severity::Error,
+        title: "the model is slower than the baseline allows",
+        meaning: "Measured in turns with the baseline, a percentile of the time over that of the baseline misses its limit with the whole of its confidence interval.",
+        advice: "Compare the operators and sizes of both models. If the price is worth it, raise the limit.",
+    },
+    FindingCode {
+        code: "MW-L003",
+        severity: Severity::Warning,
+        title: "the measurement is noisy",
+        meaning: "Many runs took far longer or shorter than the others, so that intervals are wide and limits may be inconclusive.",
+        advice: "Leave the machine to the measurement alone, and fix its clock rate.",
+    },
+    FindingCode {
+        code: "MW-L004",
+        severity: Severity::Warning,
+        title: "the model takes long to load",
+        meaning: "Loading took longer than its limit. A model is loaded once, and once is too few to call it slow, so that the check is inconclusive.",
+        advice: "Run it again. If it stays, make the model smaller.",
+    },
+];

@@ -1,0 +1,63 @@
+//! The codes of its findings, for `modelwatch explain`.
+
+use modelwatch_sdk::{FindingCode, report::Severity};
+
+/// Every code that a finding can have.
+pub(crate) const CODES: &[FindingCode] = &[
+    FindingCode {
+        code: "MW-M001",
+        severity: Severity::Error,
+        title: "rows have no usable prediction",
+        meaning: "Predictions are NaN, infinite or missing. None is allowed; all metrics of the model are then NaN and meet no requirement. Those of the baseline are a warning.",
+        advice: "Look for NaN or infinite weights (the analyzer `weights` names the tensor), then for inputs out of range. A training run that diverged needs an earlier checkpoint.",
+    },
+    FindingCode {
+        code: "MW-M002",
+        severity: Severity::Error,
+        title: "the predictions carry no information about the labels",
+        meaning: "The interval of Cohen's kappa reaches to zero, or that of R² does not get above it: the model does no better than chance or the mean. It is a warning where the rows are too few to tell.",
+        advice: "Check that the labels belong to the rows, that the model was trained, that its units are not dead, and that inputs are scaled as in training. Where the rows are too few, judge the model on more.",
+    },
+    FindingCode {
+        code: "MW-M003",
+        severity: Severity::Error,
+        title: "classes are in the wrong order",
+        meaning: "Nearly all rows of some classes are predicted as another class each, so that renaming the classes would make most of them right. The message has the pairs and the accuracy that renaming would give.",
+        advice: "Compare the order of the classes in training with `classes` and with the label encoding of this data. Correct the one that is wrong rather than retrain.",
+    },
+    FindingCode {
+        code: "MW-M004",
+        severity: Severity::Warning,
+        title: "the model is overconfident",
+        meaning: "Mean confidence exceeds accuracy by more than is tolerated, even at the lower end of its interval. It is an error where the model is also worse than the baseline, as after overfitting.",
+        advice: "Calibrate the scores (temperature scaling on held-out rows), and compare the loss on training and test rows. If it is also worse than the baseline, stop training earlier or train on more data.",
+    },
+    FindingCode {
+        code: "MW-M005",
+        severity: Severity::Error,
+        title: "the model is worse than the baseline",
+        meaning: "On the same rows, the paired interval of the difference in accuracy, or in the mean absolute error of a regression, excludes zero on the bad side.",
+        advice: "Keep the baseline. Compare what changed since (data, epochs, conversion, quantization), beginning with the slices and classes that lost most.",
+    },
+    FindingCode {
+        code: "MW-M006",
+        severity: Severity::Error,
+        title: "nearly all rows have the same prediction",
+        meaning: "One class is predicted for nearly every row although clearly fewer have that label, or a regression predicts one number while the labels vary.",
+        advice: "Look for dead units (a bias far below zero; see the analyzer `weights`), for inputs that are constant or not scaled as in training, and for a threshold that no score reaches.",
+    },
+    FindingCode {
+        code: "MW-M007",
+        severity: Severity::Warning,
+        title: "a slice is worse than the whole",
+        meaning: "The accuracy or mean absolute error of a slice is worse than over all rows, at a level that is corrected for the number of slices.",
+        advice: "Look at rows of this slice that are wrong. Give it more training rows, or a requirement of its own.",
+    },
+    FindingCode {
+        code: "MW-M008",
+        severity: Severity::Warning,
+        title: "the model is no better than a trivial one",
+        meaning: "By no measure does it beat a model that always gives the most frequent class, the share of the classes, or the mean or median of the labels, though its scores are not without information.",
+        advice: "Look at the threshold, at how the scores are read, and at the balance of the classes; then at the training.",
+    },
+];

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::workspace;
 
+mod finding_codes;
+
 /// Which crates may depend on which: DESIGN says why. Development dependencies are not looked at,
 /// and these may be used by all.
 const EVERYWHERE: &[&str] = &["thiserror", "tracing", "serde", "serde_json"];
@@ -118,6 +120,7 @@ pub(crate) fn tidy() -> Result<()> {
         problems.extend(check_file(&file)?);
     }
     problems.extend(orphans()?);
+    problems.extend(finding_codes::problems(&tracked()?)?);
     if problems.is_empty() {
         println!("tidy: fine");
         return Ok(());

@@ -12,6 +12,7 @@
 
 pub mod arrival;
 pub mod checkpoint;
+pub mod codes;
 mod compare;
 pub mod contents;
 pub mod data;

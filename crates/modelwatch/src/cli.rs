@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Report(Report),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema(Schema),
-    /// Explain an error code, or the options of a component.
+    /// Explain an error or finding code, or the options and codes of a component.
     Explain(Explain),
     /// Run a plugin for a run of this program, which starts it by itself.
     #[command(hide = true)]
@@ -441,7 +441,7 @@ pub(crate) struct Schema {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A code, as `E0016`, or the name of a component, as `drift`.
+    /// A code, as `E0016` or `MW-W003`, or the name of a component, as `drift`.
     pub(crate) what: String,
     #[command(flatten)]
     pub(crate) plugins: PluginDirs,

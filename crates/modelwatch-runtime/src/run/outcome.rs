@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeKind, ProbeSeverity};
 use modelwatch_sdk::{
-    ModelRole, Report,
-    report::{Check, Finding, Labels, MetricRole, Severity, Status},
+    FindingCode, ModelRole, Report,
+    report::{Check, Finding, Labels, MetricRole, Status},
     store::{CheckpointStore, History, VerdictRecord},
 };
 
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     act::{self, Judged},
+    codes,
     decide::{self, BaselineState},
     history,
     pass::Slot,
@@ -103,8 +104,8 @@ impl Judgement {
         if run.non_finite_inputs > 0 {
             let n = run.non_finite_inputs;
             let finding = Finding::new(
-                "MW-R001",
-                Severity::Warning,
+                codes::NON_FINITE_INPUTS.code,
+                codes::NON_FINITE_INPUTS.severity,
                 "model inputs",
                 format!("{n} rows have model inputs that are missing or not finite"),
             )
@@ -125,7 +126,8 @@ impl Judgement {
     }
 
     fn model_warning(&mut self, fail_on: FailOn, role: ModelRole, warning: &str) {
-        let finding = Finding::new("MW-R002", Severity::Warning, format!("{} model", role.as_str()), warning).advice(
+        let FindingCode { code, severity, .. } = codes::SLOW_FORM;
+        let finding = Finding::new(code, severity, format!("{} model", role.as_str()), warning).advice(
             "its outputs are right, and slower; export it again with another version or operator set to run it fast",
         );
         self.warn(fail_on, finding, failed("model", "runs in its fast form", warning));

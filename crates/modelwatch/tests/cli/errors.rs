@@ -127,6 +127,37 @@ fn codes_and_components_are_explained() {
 }
 
 #[test]
+fn codes_of_findings_are_explained() {
+    let project = Project::new();
+    let explain = |what: &str| project.modelwatch(&["explain", what]);
+    let order = explain("mw-m003");
+    assert_eq!(order.code, 0, "{}", order.err);
+    for text in
+        ["MW-M003: classes are in the wrong order", "What to do: Compare", "the verifier `metrics`; usually an error"]
+    {
+        assert!(order.out.contains(text), "{text}: {}", order.out);
+    }
+    for what in ["metrics", "golden", "behavior", "contract", "differential", "latency", "drift", "weights"] {
+        let all = explain(what);
+        assert!(all.code == 0 && all.out.contains("\nFindings:\n  MW-"), "{what}: {}", all.out);
+    }
+    let unknown = explain("MW-M099");
+    assert!(unknown.code == 2 && unknown.err.contains("`MW-M001` to `MW-M0"), "{}", unknown.err);
+    let slip = explain("MWW001");
+    assert!(slip.code == 2 && slip.err.contains("did you mean `MW-W001`?"), "{}", slip.err);
+}
+
+#[test]
+fn codes_of_a_run_are_explained_without_plugins() {
+    let project = Project::new();
+    std::fs::create_dir(project.path().join("none")).unwrap();
+    for code in ["MW-R001", "MW-R002"] {
+        let ended = project.modelwatch(&["explain", code, "--plugin-dir", "none"]);
+        assert!(ended.code == 0 && ended.out.contains("Given by the run itself; usually a warning."), "{}", ended.out);
+    }
+}
+
+#[test]
 fn check_finds_files_that_are_not_there() {
     let project = Project::new();
     let pipeline = digits("none").replace("data/test.npz", "data/none.npz");

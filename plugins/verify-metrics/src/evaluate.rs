@@ -330,7 +330,7 @@ impl<'a> Evaluation<'a> {
             let mut labels = measure.labels(self.layout);
             labels.insert("worst_slice".to_owned(), name.clone());
             let metric = Metric::new(measure.name(), value).n(measure.n(tally, 0)).labels(&labels);
-            report.metrics.push(metric.interval(interval.filter(|_| value.is_finite())));
+            report.metrics.push(metric.interval(interval.filter(|it| value.is_finite() && intervals::has_width(it))));
         }
     }
 
@@ -346,7 +346,9 @@ impl<'a> Evaluation<'a> {
             if self.has(measure, model) {
                 let (value, interval) = of_model(model);
                 let metric = Metric::new(measure.name(), value).role(role).n(measure.n(tally, model)).labels(labels);
-                report.metrics.push(metric.interval(interval.filter(|_| value.is_finite())));
+                report
+                    .metrics
+                    .push(metric.interval(interval.filter(|it| value.is_finite() && intervals::has_width(it))));
             }
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    plugins::{self, OnDemand, Scope},
+    plugins::{self, Others, Scope},
     workspace,
 };
 
@@ -18,7 +18,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
             workspace::cargo(&["bench", "--profile", "dev", "--package", package, "--bench", first, "--"]);
         return workspace::run(command.args(rest));
     }
-    plugins::plugins(Scope { fixtures: true, on_demand: OnDemand::None })?;
+    plugins::plugins(Scope { fixtures: true, others: Others::Usual })?;
     let mut command = workspace::cargo(&["bench", "--profile", "dev", "--package", "modelwatch-runtime", "--"]);
     command.env("MODELWATCH_TEST_FIXTURE_PLUGINS", workspace::built().join("fixture-plugins"));
     workspace::run(command.args(arguments))

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     codegen,
-    plugins::{self, OnDemand, Scope},
+    plugins::{self, Others, Scope},
     tidy, workspace,
 };
 
@@ -12,7 +12,7 @@ pub(crate) fn ci() -> Result<()> {
     let cargo = workspace::cargo;
     workspace::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     tidy::tidy()?;
-    plugins::plugins(Scope { fixtures: true, on_demand: OnDemand::All })?;
+    plugins::plugins(Scope { fixtures: true, others: Others::All })?;
     codegen::codegen(true)?;
     workspace::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     workspace::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    plugins::{self, OnDemand, Scope},
+    plugins::{self, Others, Scope},
     workspace,
 };
 
@@ -15,7 +15,7 @@ const FILES: [(&str, &[&str]); 2] =
 
 pub(crate) fn codegen(check: bool) -> Result<()> {
     if !check {
-        plugins::plugins(Scope { fixtures: false, on_demand: OnDemand::None })?;
+        plugins::plugins(Scope { fixtures: false, others: Others::Usual })?;
     }
     for (file, arguments) in FILES {
         let program = workspace::program("modelwatch");

@@ -21,7 +21,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::plugins::{OnDemand, Scope};
+use crate::plugins::{Others, Scope};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Automation of this repository")]
@@ -126,8 +126,8 @@ fn main() -> ExitCode {
     let res = match Cli::parse().command {
         Command::Pipeline { config, arguments } => return pipeline::pipeline(&config, &arguments),
         Command::Plugins { fixtures, all } => {
-            let on_demand = if all { OnDemand::All } else { OnDemand::None };
-            plugins::plugins(Scope { fixtures, on_demand }).map(drop)
+            let others = if all { Others::All } else { Others::Usual };
+            plugins::plugins(Scope { fixtures, others }).map(drop)
         }
         Command::Ci => ci::ci(),
         Command::Tidy => tidy::tidy(),

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::{
-    plugins::{self, OnDemand, Scope},
+    plugins::{self, Others, Scope},
     workspace,
 };
 
@@ -21,7 +21,7 @@ pub(crate) fn new_plugin(kind: &str, name: &str) -> Result<()> {
     workspace::run(&mut workspace::cargo(&["build", "--package", "modelwatch"]))?;
     let mut make = Command::new(workspace::program("modelwatch"));
     workspace::run(make.args(["plugin", "new", kind, name, "--workspace", "--dir"]).arg(&dir))?;
-    plugins::plugins(Scope { fixtures: false, on_demand: OnDemand::None })?;
+    plugins::plugins(Scope { fixtures: false, others: Others::Usual })?;
     workspace::run(&mut workspace::cargo(&["test", "--package", &package]))?;
     let mut list = Command::new(workspace::program("modelwatch"));
     workspace::run(list.args(["plugin", "list"]))

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    plugins::{self, OnDemand, Scope},
+    plugins::{self, Others, Scope},
     workspace,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) fn pipeline(config: &Path, arguments: &[String]) -> ExitCode {
     // A file that cannot be read is what `modelwatch run` tells about. Its options may name a component, too.
     let text = format!("{} {}", fs::read_to_string(config).unwrap_or_default(), arguments.join(" "));
-    match plugins::plugins(Scope { fixtures: false, on_demand: OnDemand::Named(&text) }) {
+    match plugins::plugins(Scope { fixtures: false, others: Others::Named(&text) }) {
         Ok(it) => eprintln!("built modelwatch and the plugins {}", it.join(", ")),
         Err(e) => {
             eprintln!("error: {e:#}");

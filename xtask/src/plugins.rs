@@ -6,19 +6,20 @@ use anyhow::{Context, Result};
 
 use crate::workspace::{self, Plugin};
 
-/// Which plugins are built besides the usual ones.
+/// Which plugins are built.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     /// Those that are there for tests.
     pub(crate) fixtures: bool,
-    pub(crate) on_demand: OnDemand<'a>,
+    pub(crate) others: Others<'a>,
 }
 
-/// Which of the plugins whose dependencies are too much for a first build.
+/// Which of the plugins that are not there for tests.
 #[derive(Clone, Copy)]
-pub(crate) enum OnDemand<'a> {
-    None,
-    /// Those whose component a text names, such as a pipeline.
+pub(crate) enum Others<'a> {
+    /// All but those whose dependencies are too much for a first build.
+    Usual,
+    /// Those whose component a text names, such as a pipeline, and those that were built before.
     Named(&'a str),
     All,
 }
@@ -26,7 +27,7 @@ pub(crate) enum OnDemand<'a> {
 /// Builds everything that a pipeline needs. Returns the packages that were built.
 pub(crate) fn plugins(scope: Scope<'_>) -> Result<Vec<String>> {
     let mut plugins = workspace::plugins()?;
-    plugins.retain(|it| (scope.fixtures || !it.is_fixture()) && (!it.is_on_demand || is_wanted(it, scope.on_demand)));
+    plugins.retain(|it| if it.is_fixture() { scope.fixtures } else { is_wanted(it, scope.others) });
     let packages: Vec<String> = plugins.into_iter().map(|it| it.package).collect();
     let mut arguments = vec!["build", "--package", "modelwatch"];
     for it in &packages {
@@ -42,13 +43,15 @@ pub(crate) fn plugins(scope: Scope<'_>) -> Result<Vec<String>> {
 }
 
 /// A word too many builds a plugin too many, which does no harm.
-fn is_wanted(plugin: &Plugin, on_demand: OnDemand<'_>) -> bool {
-    match on_demand {
-        OnDemand::None => false,
-        OnDemand::Named(text) => {
-            text.split(|it: char| !(it.is_alphanumeric() || it == '-' || it == '_')).any(|it| it == plugin.component())
+fn is_wanted(plugin: &Plugin, others: Others<'_>) -> bool {
+    match others {
+        Others::Usual => !plugin.is_on_demand,
+        Others::Named(text) => {
+            let mut words = text.split(|it: char| !(it.is_alphanumeric() || it == '-' || it == '_'));
+            let is_there = || workspace::built().join("plugins").join(file_name(&plugin.package)).is_file();
+            words.any(|it| it == plugin.component()) || is_there()
         }
-        OnDemand::All => true,
+        Others::All => true,
     }
 }
 

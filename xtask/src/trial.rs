@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
-    plugins::{self, OnDemand, Scope},
+    plugins::{self, Others, Scope},
     workspace,
 };
 
@@ -80,7 +80,7 @@ struct Row {
 }
 
 pub(crate) fn trial() -> Result<()> {
-    plugins::plugins(Scope { fixtures: false, on_demand: OnDemand::None })?;
+    plugins::plugins(Scope { fixtures: false, others: Others::Usual })?;
     let truth = fs::read_to_string(fixtures().join("truth.json")).context("cannot read truth.json")?;
     // Python wrote it, with numbers that JSON does not have.
     let truth: Value = serde_json::from_str(&truth.replace(": NaN", ": null").replace(": Infinity", ": null"))?;

@@ -26,6 +26,9 @@ const MAX_INPUT_ELEMENTS: usize = 1 << 28;
 /// The most plans kept, each with its own packed weights; data with more row shapes than this pays for preparing them again.
 const MAX_PLANS: usize = 32;
 
+/// Plans by number of rows and their shapes.
+type PlansAt = HashMap<(usize, Vec<Vec<usize>>), Arc<Plan>>;
+
 pub(super) struct TractExecutable {
     path: PathBuf,
     info: ModelInfo,
@@ -37,7 +40,7 @@ pub(super) struct TractExecutable {
     is_fixed: bool,
     plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
     /// Plans for a number of rows that was asked for.
-    plans_at: Mutex<HashMap<(usize, Vec<Vec<usize>>), Arc<Plan>>>,
+    plans_at: Mutex<PlansAt>,
 }
 
 /// Returns the first reading of a model that can be prepared, or the first one's error.

@@ -171,9 +171,9 @@ impl Host for Answers {
         // The first question is answered with no, so that a loop is entered.
         self.asked.fetch_add(1, Ordering::Relaxed) > 0 && self.cancelled.load(Ordering::Relaxed)
     }
-    fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
-        assert_eq!(model, ModelRole::Candidate);
-        Ok(input.slice(0, input.num_rows() / 2))
+    fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        assert_eq!(service, ModelRole::Candidate.as_str());
+        Ok(rows.slice(0, rows.num_rows() / 2))
     }
     fn call(&self, service: &str, argument: &Value) -> Result<Value> {
         match service {

@@ -132,9 +132,9 @@ impl Host for Answers {
     fn progress(&self, done: u64, _: u64) {
         self.done.store(done, Ordering::Relaxed);
     }
-    fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
-        assert_eq!(model, ModelRole::Candidate);
-        Ok(input.slice(0, input.num_rows() / 2))
+    fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        assert_eq!(service, ModelRole::Candidate.as_str());
+        Ok(rows.slice(0, rows.num_rows() / 2))
     }
     fn call(&self, service: &str, argument: &Value) -> Result<Value> {
         match service {

@@ -1,6 +1,6 @@
 //! Several processes on one store.
 
-use std::{fs, path::PathBuf, process::Child};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Child};
 
 use crate::{
     calls::{CALLS, inject},
@@ -32,15 +32,33 @@ fn race(ground: &Ground, traced: bool, arguments: impl Fn(usize) -> Vec<String>)
 fn tries(calls: &str) -> Vec<usize> {
     let mut res = Vec::new();
     let mut n_taken = 0;
-    for call in calls.lines().filter(|it| it.contains("/log/")) {
-        if call.contains("EEXIST") {
+    // Threads whose link into the log was told in two halves, the first without its result.
+    let mut halves = BTreeSet::new();
+    for call in calls.lines() {
+        let thread = call.split(' ').next().unwrap_or_default();
+        if call.contains("<unfinished") {
+            if call.contains("/log/") {
+                halves.insert(thread);
+            }
+            continue;
+        }
+        let is_link = if call.contains("resumed>") { halves.remove(thread) } else { call.contains("/log/") };
+        if is_link && call.contains("EEXIST") {
             n_taken += 1;
-        } else if call.ends_with("= 0") {
+        } else if is_link && call.ends_with("= 0") {
             res.push(n_taken + 1);
             n_taken = 0;
         }
     }
     res
+}
+
+#[test]
+fn tries_are_told_in_one_line_or_in_two() {
+    let calls = "7 link(\"a\", \"s/packs/1\") = 0\n7 link(\"a\", \"s/log/1\") = -1 EEXIST (File exists)\n\
+                 8 link(\"b\", \"s/log/2\" <unfinished ...>\n9 link(\"c\", \"s/packs/2\" <unfinished ...>\n\
+                 9 <... link resumed>) = 0\n8 <... link resumed>) = 0\n7 link(\"d\", \"s/log/3\") = 0\n";
+    assert_eq!(tries(calls), [2, 1]);
 }
 
 #[test]

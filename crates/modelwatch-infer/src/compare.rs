@@ -13,9 +13,8 @@ use std::num::NonZeroUsize;
 use arrow_array::RecordBatch;
 
 use crate::{
-    columns_in,
     error::InferError,
-    model::Model,
+    model::{Model, row_shapes},
     tensor::{HostTensor, Values},
     tract::{NodeGraph, compare::Lockstep, guard},
 };
@@ -205,7 +204,7 @@ impl<'a> Comparison<'a> {
         if n_rows == 0 {
             return Ok(());
         }
-        let rows = [inputs(self.reference, reference_rows)?, inputs(self.candidate, candidate_rows)?];
+        let rows = [self.reference.inputs(reference_rows)?, self.candidate.inputs(candidate_rows)?];
         let mut engine = match self.engine.take() {
             Some(it) => it,
             None => self.engine_for(&rows, n_rows)?,
@@ -335,17 +334,9 @@ impl<'a> Comparison<'a> {
     }
 }
 
-fn inputs(model: &Model, rows: &RecordBatch) -> Result<Vec<HostTensor>, InferError> {
-    model.info().inputs.iter().map(|it| columns_in::tensor_for(rows, it)).collect()
-}
-
 /// Returns as many rows as are run at once, from `start` on.
 pub(crate) fn cut(inputs: &[HostTensor], start: usize, n_rows: usize, rows: usize) -> Vec<HostTensor> {
     inputs.iter().map(|it| it.rows(start, rows.min(n_rows - start), rows)).collect()
-}
-
-pub(crate) fn row_shapes(inputs: &[HostTensor]) -> Vec<Vec<usize>> {
-    inputs.iter().map(|it| it.shape[1..].to_vec()).collect()
 }
 
 #[cfg(test)]

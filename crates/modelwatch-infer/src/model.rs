@@ -65,12 +65,7 @@ impl Model {
     ///
     /// Rows are computed in micro-batches counted from row 0; the last is filled up by repeating its last row.
     pub fn run(&self, input: &RecordBatch, threads: NonZeroUsize) -> Result<RecordBatch, InferError> {
-        let info = self.info();
-        let inputs = info.inputs.iter().map(|it| columns_in::tensor_for(input, it)).collect::<Result<Vec<_>, _>>()?;
-        let n_rows = input.num_rows();
-        let outputs = if n_rows == 0 { self.no_rows() } else { self.run_rows(&inputs, n_rows, threads)? };
-        let names = info.outputs.iter().map(|it| it.name.clone());
-        columns_out::batch_of(n_rows, names.zip(outputs).collect())
+        self.run_with(input, |inputs, n_rows| self.run_rows(inputs, n_rows, threads))
     }
 
     /// Runs all rows of `input` in one call of the model, as [`Model::run`] does in micro-batches, so that what depends on the
@@ -79,18 +74,26 @@ impl Model {
     /// # Errors
     /// As [`Model::run`], and where the rows influence each other.
     pub fn run_at_once(&self, input: &RecordBatch) -> Result<RecordBatch, InferError> {
-        let info = self.info();
-        let inputs = info.inputs.iter().map(|it| columns_in::tensor_for(input, it)).collect::<Result<Vec<_>, _>>()?;
+        self.run_with(input, |inputs, n_rows| {
+            self.run_range(&*self.executable.plan_at(n_rows, &row_shapes(inputs))?, inputs, 0, n_rows)
+        })
+    }
+
+    fn run_with(
+        &self,
+        input: &RecordBatch,
+        run: impl FnOnce(&[HostTensor], usize) -> Result<Vec<HostTensor>, InferError>,
+    ) -> Result<RecordBatch, InferError> {
+        let inputs = self.inputs(input)?;
         let n_rows = input.num_rows();
-        let outputs = match n_rows {
-            0 => self.no_rows(),
-            _ => {
-                let row_shapes: Vec<Vec<usize>> = inputs.iter().map(|it| it.shape[1..].to_vec()).collect();
-                self.run_range(&*self.executable.plan_at(n_rows, &row_shapes)?, &inputs, 0, n_rows)?
-            }
-        };
-        let names = info.outputs.iter().map(|it| it.name.clone());
+        let outputs = if n_rows == 0 { self.no_rows() } else { run(&inputs, n_rows)? };
+        let names = self.info().outputs.iter().map(|it| it.name.clone());
         columns_out::batch_of(n_rows, names.zip(outputs).collect())
+    }
+
+    /// Returns the model's inputs in its order.
+    pub(crate) fn inputs(&self, input: &RecordBatch) -> Result<Vec<HostTensor>, InferError> {
+        self.info().inputs.iter().map(|it| columns_in::tensor_for(input, it)).collect()
     }
 
     fn no_rows(&self) -> Vec<HostTensor> {
@@ -110,8 +113,7 @@ impl Model {
         n_rows: usize,
         threads: NonZeroUsize,
     ) -> Result<Vec<HostTensor>, InferError> {
-        let row_shapes: Vec<Vec<usize>> = inputs.iter().map(|it| it.shape[1..].to_vec()).collect();
-        let plan = self.executable.plan(&row_shapes)?;
+        let plan = self.executable.plan(&row_shapes(inputs))?;
         let n_batches = n_rows.div_ceil(plan.rows());
         let rows_each = n_batches.div_ceil(threads.get().min(n_batches)) * plan.rows();
         let starts: Vec<usize> = (0..n_rows).step_by(rows_each).collect();
@@ -180,4 +182,9 @@ impl Model {
     fn failed(&self, reason: &str) -> InferError {
         InferError::Run { path: self.executable.path().to_path_buf(), reason: reason.to_string() }
     }
+}
+
+/// Returns the shapes of the rows of each input.
+pub(crate) fn row_shapes(inputs: &[HostTensor]) -> Vec<Vec<usize>> {
+    inputs.iter().map(|it| it.shape[1..].to_vec()).collect()
 }

@@ -3,10 +3,9 @@
 use arrow_array::RecordBatch;
 
 use crate::{
-    columns_in,
     compare::{self, ValueRange},
     error::InferError,
-    model::Model,
+    model::{Model, row_shapes},
     tract::guard,
 };
 
@@ -66,14 +65,13 @@ impl Model {
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Vec<NodeNumbers>, InferError> {
         let n_rows = input.num_rows();
-        let info = self.info();
-        let inputs = info.inputs.iter().map(|it| columns_in::tensor_for(input, it)).collect::<Result<Vec<_>, _>>()?;
+        let inputs = self.inputs(input)?;
         if n_rows == 0 {
             return Ok(Vec::new());
         }
-        let graph = self.executable.nodes(&compare::row_shapes(&inputs), None)?;
+        let graph = self.executable.nodes(&row_shapes(&inputs), None)?;
         let rows = graph.rows();
-        let names: Vec<_> = info.outputs.iter().map(|it| it.name.clone()).collect();
+        let names: Vec<_> = self.info().outputs.iter().map(|it| it.name.clone()).collect();
         let mut res = graph.unseen(&names);
         for start in (0..n_rows).step_by(rows) {
             let path = self.executable.path();
@@ -85,6 +83,6 @@ impl Model {
             let add = || graph.add_numbers(rows_here, rows.min(n_rows - start), &mut res).map_err(failed);
             guard::guarded(path, add)?;
         }
-        Ok(res.into_values().collect())
+        Ok(graph.in_order(res))
     }
 }

@@ -26,8 +26,8 @@ const MAX_INPUT_ELEMENTS: usize = 1 << 28;
 /// The most plans kept, each with its own packed weights; data with more row shapes than this pays for preparing them again.
 const MAX_PLANS: usize = 32;
 
-/// Plans by number of rows and their shapes.
-type PlansAt = HashMap<(usize, Vec<Vec<usize>>), Arc<Plan>>;
+/// What a plan is for: how many rows at once, where that was asked for, and their shapes.
+type Wanted = (Option<usize>, Vec<Vec<usize>>);
 
 pub(super) struct TractExecutable {
     path: PathBuf,
@@ -38,9 +38,7 @@ pub(super) struct TractExecutable {
     micro_batch: usize,
     /// The batch is part of the model.
     is_fixed: bool,
-    plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
-    /// Plans for a number of rows that was asked for.
-    plans_at: Mutex<PlansAt>,
+    plans: Mutex<HashMap<Wanted, Arc<Plan>>>,
 }
 
 /// Returns the first reading of a model that can be prepared, or the first one's error.
@@ -97,12 +95,11 @@ fn prepare(
         source,
         uncompiled,
         plans: Mutex::default(),
-        plans_at: Mutex::default(),
     };
     let row_shape = |it: &TensorSpec| it.shape[1..].iter().copied().collect::<Option<Vec<_>>>();
     // With dynamic rows the first batch decides; what is wrong with the model shows then.
     if let Some(row_shapes) = res.info.inputs.iter().map(row_shape).collect::<Option<Vec<_>>>() {
-        let plan = match res.plan_for(&row_shapes) {
+        let plan = match res.plan_for(None, &row_shapes) {
             Ok(it) => it,
             Err(error) => return Err(Box::new((error, res.source))),
         };
@@ -144,13 +141,16 @@ fn fixed_batch(path: &Path, info: &ModelInfo) -> Result<Option<usize>, InferErro
 }
 
 impl TractExecutable {
-    fn plan_for(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<Plan>, InferError> {
+    /// Returns the plan for as many rows as were asked for, or for a micro-batch.
+    fn plan_for(&self, rows: Option<usize>, row_shapes: &[Vec<usize>]) -> Result<Arc<Plan>, InferError> {
+        let wanted = (rows, row_shapes.to_vec());
         // Held while preparing, so that threads do not prepare the same plan twice. A panic inside is caught below it.
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(row_shapes) {
+        if let Some(plan) = plans.get(&wanted) {
             return Ok(plan.clone());
         }
-        let compiled = self.prepare_rows(row_shapes, |rows| Plan::new(&self.path, &self.source, rows, row_shapes));
+        let compiled =
+            self.prepare_rows(rows, row_shapes, |rows| Plan::new(&self.path, &self.source, rows, row_shapes));
         let plan = match (compiled, &self.uncompiled) {
             (Ok(it), _) => it,
             (Err(error), None) => return Err(error),
@@ -161,7 +161,7 @@ impl TractExecutable {
                     Err(other) => return Err(other),
                 };
                 tracing::debug!(path = %self.path.display(), %error, "The model is interpreted.");
-                self.prepare_rows(row_shapes, |rows| {
+                self.prepare_rows(rows, row_shapes, |rows| {
                     Plan::interpreted(&self.path, &self.source, interpreter.clone(), rows, row_shapes)
                 })?
             }
@@ -170,13 +170,14 @@ impl TractExecutable {
         if plans.len() >= MAX_PLANS {
             plans.clear();
         }
-        plans.insert(row_shapes.to_vec(), plan.clone());
+        plans.insert(wanted, plan.clone());
         Ok(plan)
     }
 
-    /// Prepares for a micro-batch, or for single rows if that is not possible.
+    /// Prepares for as many rows as were asked for; else for a micro-batch, or for single rows if that is not possible.
     fn prepare_rows(
         &self,
+        wanted: Option<usize>,
         row_shapes: &[Vec<usize>],
         prepare: impl Fn(usize) -> Result<Plan, InferError>,
     ) -> Result<Plan, InferError> {
@@ -188,8 +189,8 @@ impl TractExecutable {
             }
             guard::guarded(&self.path, || prepare(rows))
         };
-        match prepare(self.micro_batch) {
-            Err(error) if self.micro_batch > 1 && !self.is_fixed => {
+        match prepare(wanted.unwrap_or(self.micro_batch)) {
+            Err(error) if wanted.is_none() && self.micro_batch > 1 && !self.is_fixed => {
                 tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");
                 // The error for one row can only be clearer: it is not about batching.
                 prepare(1)
@@ -213,7 +214,7 @@ impl Executable for TractExecutable {
     }
 
     fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
-        Ok(self.plan_for(row_shapes)?)
+        Ok(self.plan_for(None, row_shapes)?)
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -226,26 +227,7 @@ impl Executable for TractExecutable {
     }
 
     fn plan_at(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
-        if self.is_fixed {
-            return self.plan(row_shapes);
-        }
-        let mut plans = self.plans_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (rows, row_shapes.to_vec());
-        if let Some(plan) = plans.get(&key) {
-            return Ok(plan.clone());
-        }
-        let prepare = || match &self.uncompiled {
-            Some(it) if matches!(self.source.graph, Graph::Uncompiled) => {
-                Plan::interpreted(&self.path, &self.source, it.interpreter(&self.path)?, rows, row_shapes)
-            }
-            _ => Plan::new(&self.path, &self.source, rows, row_shapes),
-        };
-        let plan = Arc::new(guard::guarded(&self.path, prepare)?);
-        if plans.len() >= MAX_PLANS {
-            plans.clear();
-        }
-        plans.insert(key, plan.clone());
-        Ok(plan)
+        Ok(self.plan_for(Some(rows).filter(|_| !self.is_fixed), row_shapes)?)
     }
 
     fn nodes(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError> {

@@ -1,9 +1,9 @@
 //! A model as nodes that are run one by one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::HashMap, sync::Arc};
 
 use tract_onnx::{
-    prelude::{DatumType, IntoTValue, TValue, TVec, TractResult, TypedModel},
+    prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, Tensor, TractResult, TypedModel},
     tract_core::{internal::SessionId, ops::konst::Const, ops::source::TypedSource, plan::TurnState},
     tract_hir::internal::{OutletId, TractErrorContext, TypedNode, bail},
 };
@@ -19,8 +19,8 @@ pub struct NodeGraph {
     input_types: Vec<DatumType>,
     /// The nodes that the outputs need, each after what it needs itself.
     pub(super) order: Vec<usize>,
-    /// By node: whether it does not depend on the inputs.
-    is_constant: Vec<bool>,
+    /// By node: its values, where they do not depend on the inputs.
+    constants: Vec<Option<TVec<Arc<Tensor>>>>,
     /// By node: how many inputs of needed nodes its values are, and how many outputs of the model.
     pub(super) n_uses: Vec<usize>,
 }
@@ -36,17 +36,28 @@ impl NodeGraph {
         input_types: &[DatumType],
     ) -> TractResult<Self> {
         let order = model.eval_order()?;
-        let mut is_constant = vec![false; model.nodes().len()];
-        let mut n_uses = vec![0; model.nodes().len()];
-        for &id in &order {
-            let node = model.node(id);
-            // A source has no inputs either.
-            is_constant[id] = !node.op_is::<TypedSource>() && node.inputs.iter().all(|it| is_constant[it.node]);
-            node.inputs.iter().for_each(|it| n_uses[it.node] += 1);
-        }
-        model.output_outlets()?.iter().for_each(|it| n_uses[it.node] += 1);
+        let n_nodes = model.nodes().len();
         let (row_shapes, input_types) = (row_shapes.to_vec(), input_types.to_vec());
-        Ok(Self { model, rows, row_shapes, input_types, order, is_constant, n_uses })
+        let (constants, n_uses) = (vec![None; n_nodes], vec![0; n_nodes]);
+        let mut res = Self { model, rows, row_shapes, input_types, order, constants, n_uses };
+        for &id in &res.order {
+            let node = res.model.node(id);
+            node.inputs.iter().for_each(|it| res.n_uses[it.node] += 1);
+            // A source has no inputs either.
+            if !is_source(node) && node.inputs.iter().all(|it| res.is_constant(it.node)) {
+                let inputs = node.inputs.iter().map(|it| res.constant(*it)).collect::<TractResult<_>>()?;
+                let values = eval(node, inputs)?;
+                res.constants[id] = Some(values.into_iter().map(IntoArcTensor::into_arc_tensor).collect());
+            }
+        }
+        res.model.output_outlets()?.iter().for_each(|it| res.n_uses[it.node] += 1);
+        Ok(res)
+    }
+
+    fn constant(&self, outlet: OutletId) -> TractResult<TValue> {
+        let values = self.constants[outlet.node].as_ref();
+        let value = values.and_then(|it| it.get(outlet.slot)).with_context(|| format!("{outlet:?} is no constant"))?;
+        Ok(value.clone().into_tvalue())
     }
 
     /// Returns the nodes that compute something from the inputs, in the order in which they run.
@@ -55,7 +66,7 @@ impl NodeGraph {
     }
 
     pub(super) fn is_constant(&self, id: usize) -> bool {
-        self.is_constant[id]
+        self.constants[id].is_some()
     }
 
     /// Returns the number of rows in each run.
@@ -63,21 +74,26 @@ impl NodeGraph {
         self.rows
     }
 
-    /// Returns the inputs and the nodes that compute something from them, by position, before anything was run. `outputs`
-    /// are the names of the model's outputs.
-    pub(crate) fn unseen(&self, outputs: &[String]) -> BTreeMap<usize, NodeNumbers> {
+    /// Returns the inputs and the nodes that compute something from them, before anything was run. `outputs` are the names
+    /// of the model's outputs.
+    pub(crate) fn unseen(&self, outputs: &[String]) -> HashMap<usize, NodeNumbers> {
         // An output that does not depend on the inputs is one all the same.
         let is_output = |id: usize| self.model.outputs.iter().any(|it| it.node == id);
-        let kept = self.order.iter().enumerate().filter(|(_, id)| !self.is_constant[**id] || is_output(**id));
-        let one = |(at, &id): (usize, &usize)| {
+        let kept = self.order.iter().copied().filter(|id| !self.is_constant(*id) || is_output(*id));
+        let one = |id: usize| {
             let node = self.model.node(id);
             let its_outputs = self.model.outputs.iter().zip(outputs).filter(|it| it.0.node == id);
             let operator = if is_source(node) { String::new() } else { node.op.name().into_owned() };
             let outputs = its_outputs.map(|it| it.1.clone()).collect();
             let is_float = node.outputs.iter().all(|it| it.fact.datum_type.is_float());
-            (at, NodeNumbers { name: node.name.clone(), operator, outputs, is_float, ..NodeNumbers::default() })
+            (id, NodeNumbers { name: node.name.clone(), operator, outputs, is_float, ..NodeNumbers::default() })
         };
         kept.map(one).collect()
+    }
+
+    /// Returns the numbers in the order in which the nodes run.
+    pub(crate) fn in_order(&self, mut numbers: HashMap<usize, NodeNumbers>) -> Vec<NodeNumbers> {
+        self.order.iter().filter_map(|id| numbers.remove(id)).collect()
     }
 
     /// Runs all nodes and adds the numbers of the first `n_rows` rows, or says what failed.
@@ -85,11 +101,10 @@ impl NodeGraph {
         &self,
         inputs: Vec<HostTensor>,
         n_rows: usize,
-        numbers: &mut BTreeMap<usize, NodeNumbers>,
+        numbers: &mut HashMap<usize, NodeNumbers>,
     ) -> Result<(), String> {
-        let places: HashMap<usize, usize> = self.order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
-        let mut see = |id: usize, values: &Outputs| {
-            let Some(numbers) = places.get(&id).and_then(|at| numbers.get_mut(at)) else { return Ok(()) };
+        let see = |id: usize, values: &Outputs| {
+            let Some(numbers) = numbers.get_mut(&id) else { return Ok(()) };
             for value in values.iter().filter(|it| is_number(it)) {
                 let value = self.head(value, n_rows)?;
                 let value = value.cast_to::<f64>()?;
@@ -97,7 +112,7 @@ impl NodeGraph {
             }
             Ok(())
         };
-        self.run(inputs, &mut see).map_err(|it| guard::reason(&it))
+        self.run(inputs, see).map_err(|it| guard::reason(&it))
     }
 
     /// Returns the first rows of a value, where rows are its first axis: the rest only fills a batch up.
@@ -141,16 +156,23 @@ impl NodeGraph {
         Ok(())
     }
 
-    /// Runs a node.
+    /// Runs a node, or returns what it always gives.
     pub(super) fn eval(&self, node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {
-        if let Some(it) = node.op_as::<Const>() {
-            return Ok([it.val().clone().into_tvalue()].into_iter().collect());
+        match &self.constants[node.id] {
+            Some(it) => Ok(it.iter().map(|it| it.clone().into_tvalue()).collect()),
+            None => eval(node, inputs),
         }
-        let turn = TurnState::default();
-        let context = turn.context(SessionId::NONE, node.id);
-        let mut state = node.op.state(&context)?;
-        careful::eval(&context, state.as_deref_mut(), node, inputs)
     }
+}
+
+fn eval(node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {
+    if let Some(it) = node.op_as::<Const>() {
+        return Ok([it.val().clone().into_tvalue()].into_iter().collect());
+    }
+    let turn = TurnState::default();
+    let context = turn.context(SessionId::NONE, node.id);
+    let mut state = node.op.state(&context)?;
+    careful::eval(&context, state.as_deref_mut(), node, inputs)
 }
 
 pub(super) fn is_source(node: &TypedNode) -> bool {

@@ -14,7 +14,7 @@ use modelwatch_infer::Model;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
     nodes::{self, NodeComparison, Tolerance},
-    numerics,
+    numerics::NUMERICS,
 };
 use serde_json::Value;
 
@@ -135,14 +135,15 @@ impl Host for ProbeHost {
     }
 
     fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
-        if let Some(role) = ModelRole::parse(service) {
+        let model = |suffix: &str| service.strip_suffix(suffix).and_then(ModelRole::parse);
+        if let Some(role) = model("") {
             self.run(role, rows, false)
-        } else if let Some(role) = service.strip_suffix(AT_ONCE).and_then(ModelRole::parse) {
+        } else if let Some(role) = model(AT_ONCE) {
             self.run(role, rows, true)
+        } else if let Some(role) = model(NUMERICS) {
+            answer::to_rows(&compare::numerics(self.models.required(role)?, rows, &|| self.is_cancelled())?)
         } else if let Some(tolerance) = nodes::tolerance_of(service) {
             answer::to_rows(&self.compare(rows, tolerance?)?)
-        } else if let Some((_, role)) = numerics::SERVICES.iter().find(|it| it.0 == service) {
-            answer::to_rows(&compare::numerics(self.models.required(*role)?, rows, &|| self.is_cancelled())?)
         } else {
             ().exchange(service, rows)
         }

@@ -8,7 +8,7 @@ use crate::{
     answer,
     error::{Error, ErrorKind, Result},
     nodes::{self, NodeComparison, Tolerance},
-    numerics::{self, Numerics},
+    numerics::{NUMERICS, Numerics},
 };
 
 /// Behind the name of a model: that it takes all rows in one call; see [`Host::infer_at_once`].
@@ -75,8 +75,7 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When the model is not part of the run, cannot run the rows, or cannot be run node by node.
     fn numerics(&self, model: ModelRole, rows: &RecordBatch) -> Result<Numerics> {
-        let (service, _) = numerics::SERVICES[usize::from(model == ModelRole::Baseline)];
-        answer::from_rows(&self.exchange(service, rows)?)
+        answer::from_rows(&self.exchange(&format!("{}{NUMERICS}", model.as_str()), rows)?)
     }
 
     /// Calls a named service of the host with a JSON value.

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{nodes::ValueRange, report::float};
 
-/// What the services are called, by model; see [`Host::exchange`](crate::Host::exchange).
-pub const SERVICES: [(&str, crate::ModelRole); 2] =
-    [("numerics:candidate", crate::ModelRole::Candidate), ("numerics:baseline", crate::ModelRole::Baseline)];
+/// Behind the name of a model: that its numbers are told; see [`Host::exchange`](crate::Host::exchange).
+pub const NUMERICS: &str = ":numerics";
 
 /// The numbers of a model's nodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -130,6 +130,15 @@ pub enum Status {
 }
 
 impl Status {
+    /// Returns whether something holds that was looked at `n` times; what was never looked at is not checked.
+    pub fn of(n: u64, holds: bool) -> Self {
+        match (n, holds) {
+            (0, _) => Self::NotChecked,
+            (_, true) => Self::Pass,
+            (_, false) => Self::Fail,
+        }
+    }
+
     /// Returns the word for it.
     pub fn as_str(self) -> &'static str {
         match self {

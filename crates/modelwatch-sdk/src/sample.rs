@@ -11,7 +11,10 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    state,
+};
 
 use self::cells::{Cells, Collector};
 
@@ -163,6 +166,22 @@ impl RowSample {
             return Err(cells::damaged());
         }
         Ok(res)
+    }
+
+    /// Returns the sample as the state of a probe that keeps nothing else; see [`crate::state`].
+    ///
+    /// # Errors
+    /// When the columns cannot be written.
+    pub fn to_state(&self, version: u8) -> Result<Vec<u8>> {
+        Ok([&[version], &*self.to_bytes()?].concat())
+    }
+
+    /// Takes in what [`RowSample::to_state`] wrote of a sample with the same limits.
+    ///
+    /// # Errors
+    /// When the bytes are of another version or damaged, or the columns are others.
+    pub fn merge_state(&mut self, version: u8, bytes: &[u8]) -> Result<()> {
+        self.merge(Self::from_bytes(self.limits, state::content(version, bytes)?)?)
     }
 
     fn agree(&mut self, schema: &SchemaRef) -> Result<()> {

@@ -22,10 +22,17 @@ pub fn encode<T: Serialize>(version: u8, value: &T) -> Result<Vec<u8>> {
 /// # Errors
 /// When the bytes are empty, of another version, or damaged.
 pub fn decode<T: DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<T> {
+    let json = content(version, bytes)?;
+    serde_json::from_slice(json).map_err(|e| Error::input(format!("cannot read the state: {e}")))
+}
+
+/// Returns what is behind the version.
+///
+/// # Errors
+/// When the bytes are empty or of another version.
+pub(crate) fn content(version: u8, bytes: &[u8]) -> Result<&[u8]> {
     match bytes.split_first() {
-        Some((&it, json)) if it == version => {
-            serde_json::from_slice(json).map_err(|e| Error::input(format!("cannot read the state: {e}")))
-        }
+        Some((&it, content)) if it == version => Ok(content),
         Some((&it, _)) => Err(Error::input(format!("the state has version {it}, expected {version}"))
             .with_help("compute it again with this version of the plugin")),
         None => Err(Error::input("the state is empty")),

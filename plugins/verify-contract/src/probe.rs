@@ -1,7 +1,7 @@
 //! The probe: keeps a sample of the rows, and judges the model at the end.
 
 use modelwatch_sdk::{
-    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
     about::{ModelDescription, Port},
     report::{Metric, MetricRole},
     rows,
@@ -30,23 +30,15 @@ pub struct Contract {
     sample: RowSample,
 }
 
-impl Contract {
-    fn limits(&self) -> SampleLimits {
-        // One row is kept for its columns where no row is to be run.
-        SampleLimits { rows: self.config.rows.max(1), bytes: SAMPLE_BYTES, seed: self.config.seed }
-    }
-}
-
 impl Verifier for Contract {
     const NAME: &'static str = "contract";
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
-        let sample = RowSample::new(SampleLimits { rows: 0, bytes: 0, seed: 0 });
-        let mut res = Self { config, sample };
-        res.sample = RowSample::new(res.limits());
-        Ok(res)
+        // One row is kept for its columns where no row is to be run.
+        let limits = SampleLimits { rows: config.rows.max(1), bytes: SAMPLE_BYTES, seed: config.seed };
+        Ok(Self { config, sample: RowSample::new(limits) })
     }
 }
 
@@ -69,17 +61,11 @@ impl Probe for Contract {
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        let mut res = vec![STATE_VERSION];
-        res.extend(self.sample.to_bytes()?);
-        Ok(res)
+        self.sample.to_state(STATE_VERSION)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
-        match bytes.split_first() {
-            Some((&STATE_VERSION, rest)) => self.sample.merge(RowSample::from_bytes(self.limits(), rest)?),
-            Some((it, _)) => Err(Error::input(format!("the state has version {it}, expected {STATE_VERSION}"))),
-            None => Err(Error::input("the state is empty")),
-        }
+        self.sample.merge_state(STATE_VERSION, bytes)
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {

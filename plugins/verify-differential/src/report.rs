@@ -77,11 +77,7 @@ fn output(res: &mut Report, config: &Config, it: &OutputDifference) -> bool {
         observed: Some(observed),
         interval: None,
         n,
-        status: match (n, agrees) {
-            (0, _) => Status::NotChecked,
-            (_, true) => Status::Pass,
-            (_, false) => Status::Fail,
-        },
+        status: Status::of(n, agrees),
         message: match n {
             0 => format!("output `{}` has no elements", it.name),
             _ => format!("{metric} of output `{}`{beside} is {observed:.3e}, allowed {limit}", it.name),

@@ -22,7 +22,7 @@ pub(crate) fn report(config: &Config, seen: &Seen) -> Report {
         findings(&mut res, config, (name, column), it);
         figures(&mut res, name, it);
     }
-    let status = verdict(seen.rows, extra.is_empty());
+    let status = Status::of(seen.rows, extra.is_empty());
     let message = match status {
         Status::Fail => format!("the model also produces {}", extra.join(", ")),
         Status::Pass => "every output that the model produces is listed".to_owned(),
@@ -43,14 +43,6 @@ pub(crate) fn report(config: &Config, seen: &Seen) -> Report {
         );
     }
     res
-}
-
-fn verdict(n: u64, holds: bool) -> Status {
-    match (n, holds) {
-        (0, _) => Status::NotChecked,
-        (_, true) => Status::Pass,
-        (_, false) => Status::Fail,
-    }
 }
 
 fn labels(output: &str) -> Labels {
@@ -82,7 +74,7 @@ fn check(
 
 fn presence(res: &mut Report, seen: &Seen, (name, it): (&str, &Compared), extra: &[&str]) {
     let absent = seen.rows.saturating_sub(it.present);
-    let status = verdict(seen.rows, absent == 0);
+    let status = Status::of(seen.rows, absent == 0);
     let renamed =
         if extra.is_empty() { String::new() } else { format!("; was it renamed to one of {}?", extra.join(", ")) };
     let message = match status {
@@ -142,7 +134,7 @@ fn cosine(it: &Compared) -> f64 {
 
 fn checks(res: &mut Report, config: &Config, name: &str, it: &Compared) {
     let mut add = |metric: &str, requirement: String, observed: f64, n: u64, holds: bool| {
-        let status = verdict(n, holds);
+        let status = Status::of(n, holds);
         let message = match status {
             Status::NotChecked => "there was nothing to compare".to_owned(),
             _ => format!("{metric} of output `{name}` is {observed}, required {requirement}"),

@@ -1,7 +1,7 @@
 //! The probe: keeps rows to measure with, and measures at the end.
 
 use modelwatch_sdk::{
-    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
     report::Gap,
     rows,
     sample::{RowSample, SampleLimits},
@@ -20,18 +20,14 @@ pub struct Latency {
     sample: RowSample,
 }
 
-fn limits(config: &Config) -> SampleLimits {
-    SampleLimits { rows: config.rows, bytes: SAMPLE_BYTES, seed: config.seed }
-}
-
 impl Verifier for Latency {
     const NAME: &'static str = "latency";
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
-        let sample = RowSample::new(limits(&config));
-        Ok(Self { config, sample })
+        let limits = SampleLimits { rows: config.rows, bytes: SAMPLE_BYTES, seed: config.seed };
+        Ok(Self { config, sample: RowSample::new(limits) })
     }
 }
 
@@ -52,17 +48,11 @@ impl Probe for Latency {
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        let mut res = vec![STATE_VERSION];
-        res.extend(self.sample.to_bytes()?);
-        Ok(res)
+        self.sample.to_state(STATE_VERSION)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
-        match bytes.split_first() {
-            Some((&STATE_VERSION, rest)) => self.sample.merge(RowSample::from_bytes(limits(&self.config), rest)?),
-            Some((it, _)) => Err(Error::input(format!("the state has version {it}, expected {STATE_VERSION}"))),
-            None => Err(Error::input("the state is empty")),
-        }
+        self.sample.merge_state(STATE_VERSION, bytes)
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {

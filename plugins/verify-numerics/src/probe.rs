@@ -1,8 +1,8 @@
 //! The probe: keeps a sample of rows, and has the model run on it node by node at the end.
 
 use modelwatch_sdk::{
-    Error, ErrorKind, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
-    Verifier, rows, sample::RowSample,
+    ErrorKind, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    rows, sample::RowSample,
 };
 
 use crate::{codes::CODES, config::Config, edges, report};
@@ -35,22 +35,15 @@ impl Probe for Numerics {
         if role != Role::Current || batch.num_rows() == 0 {
             return Ok(());
         }
-        let schema = batch.schema();
-        let is_input = |at: &usize| !rows::inputs_of(schema.field(*at), ModelRole::Candidate).is_empty();
-        let places: Vec<_> = (0..schema.fields().len()).filter(is_input).collect();
-        self.sample.add(&batch.project(&places).map_err(Error::input)?)
+        self.sample.add(&rows::only_inputs(batch, &[ModelRole::Candidate])?)
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        Ok([&[STATE_VERSION], &*self.sample.to_bytes()?].concat())
+        self.sample.to_state(STATE_VERSION)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
-        let Some((&STATE_VERSION, sample)) = bytes.split_first() else {
-            return Err(Error::input("cannot read the state: it is of another version")
-                .with_help("compute it again with this version of the plugin"));
-        };
-        self.sample.merge(RowSample::from_bytes(self.config.limits(), sample)?)
+        self.sample.merge_state(STATE_VERSION, bytes)
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {

@@ -64,7 +64,7 @@ pub(crate) fn data(res: &mut Report, config: &Config, numbers: &Numerics) {
         // Of equal ones the first.
         subnormal_share(a).total_cmp(&subnormal_share(b)).then(std::cmp::Ordering::Greater)
     });
-    let status = judged(n_nodes, worst.is_none());
+    let status = Status::of(n_nodes, worst.is_none());
     let message = format!("up to {subnormal:.3} of the elements of a node are subnormal, allowed {limit}");
     res.checks.push(check(
         "max_subnormal_share",
@@ -129,7 +129,15 @@ fn nan(res: &mut Report, numbers: &Numerics) {
         (_, false) => format!("NaN inputs are plausible numbers at output {}", names.join(", ")),
     };
     let observed = (n > 0).then_some(names.len() as f64);
-    res.checks.push(check("outputs_that_hide_nan", "nan", "== 0", observed, n, judged(n, names.is_empty()), message));
+    res.checks.push(check(
+        "outputs_that_hide_nan",
+        "nan",
+        "== 0",
+        observed,
+        n,
+        Status::of(n, names.is_empty()),
+        message,
+    ));
     if swallowed.is_empty() {
         return;
     }
@@ -157,7 +165,7 @@ fn non_finite(res: &mut Report, inputs: &str, numbers: &Numerics) {
         }
     };
     let observed = (n_nodes > 0).then_some(n);
-    let status = judged(n_nodes, bad.is_empty());
+    let status = Status::of(n_nodes, bad.is_empty());
     res.checks.push(check("non_finite_nodes", inputs, "== 0", observed, numbers.rows, status, message));
     let Some(first) = bad.first() else { return };
     let was_bad = numbers.nodes.iter().any(|it| it.operator.is_empty() && n_non_finite(it) > 0);
@@ -185,7 +193,7 @@ fn too_large(res: &mut Report, numbers: &Numerics, limit: f64, metric: &str, cod
     let n = numbers.nodes.len() as u64;
     let message = format!("the greatest number is {}, allowed {}", shown(greatest), shown(limit));
     let requirement = format!("<= {limit}");
-    let status = judged(n, first.is_none());
+    let status = Status::of(n, first.is_none());
     res.checks.push(check(metric, DATA, &requirement, (n > 0).then_some(greatest), numbers.rows, status, message));
     if let Some(it) = first {
         let others = numbers.nodes.iter().filter(|it| size(it.range) > limit).count() - 1;
@@ -236,14 +244,6 @@ fn shown(it: f64) -> String {
         0.0 => "0".to_owned(),
         1e-3..1e6 => format!("{it:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
         _ => format!("{it:.3e}"),
-    }
-}
-
-fn judged(n: u64, holds: bool) -> Status {
-    match (n, holds) {
-        (0, _) => Status::NotChecked,
-        (_, true) => Status::Pass,
-        (_, false) => Status::Fail,
     }
 }
 

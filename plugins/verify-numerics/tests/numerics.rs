@@ -203,7 +203,7 @@ fn nothing_seen_is_nothing_passed() {
     assert!(report.gaps.iter().any(|it| it.why.contains("is of i64")), "{:?}", report.gaps);
     let mut probe = open(json!({}));
     probe.update(&(), Role::Current, &rows()).unwrap();
-    assert!(probe.evaluate(&()).unwrap_err().message.contains("no service `numerics:candidate`"));
+    assert!(probe.evaluate(&()).unwrap_err().message.contains("no service `candidate:numerics`"));
 }
 
 #[test]

@@ -10,7 +10,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
-mod hash;
 mod state;
 
 pub mod bootstrap;
@@ -19,6 +18,7 @@ pub mod change;
 pub mod classification;
 pub mod delong;
 pub mod detection;
+pub mod hash;
 pub mod intervals;
 pub mod moments;
 pub mod multiple;

@@ -2,6 +2,8 @@
 
 use std::f64::consts::TAU;
 
+use modelwatch_stats::hash::mix;
+
 /// Takes bytes into a hash (FNV-1a).
 pub(crate) fn hash(start: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(start, |it, &byte| (it ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -12,14 +14,6 @@ pub(crate) fn normal(key: u64, place: u64) -> f64 {
     let first = uniform(mix(key ^ mix(place.wrapping_mul(2))));
     let second = uniform(mix(key ^ mix(place.wrapping_mul(2) + 1)));
     (-2.0 * first.ln()).sqrt() * (TAU * second).cos()
-}
-
-/// The finalizer of SplitMix64.
-fn mix(it: u64) -> u64 {
-    let it = it.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    it ^ (it >> 31)
 }
 
 /// A number in (0, 1].

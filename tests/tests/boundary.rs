@@ -11,12 +11,12 @@ use std::{
     },
 };
 
-use common::{behavior, faulty, features, matrix_rows, model_rows, models, object, probe_of, weights};
+use common::{BuiltIn, built_in, faulty, features, object, probe_of, weights};
 use modelwatch_runtime::plugin::{Catalog, SearchPath};
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role,
     store::CheckpointId,
-    testing::{self, OwnedTensor, ProbeCase},
+    testing::{self, ProbeCase},
 };
 use modelwatch_tests::plugins_dir;
 use serde_json::{Map, Value, json};
@@ -49,91 +49,66 @@ fn lanes() -> [(&'static str, Catalog); 2] {
     [("linked", linked), ("loaded", loaded)]
 }
 
-fn conforms(
-    kind: Kind,
-    name: &str,
-    config: &Value,
-    rows: &[(Role, RecordBatch)],
-    tensors: &[(ModelRole, OwnedTensor)],
-) {
-    conforms_on(&(), kind, name, config, rows, tensors);
-}
-
-fn conforms_on(
-    host: &dyn Host,
-    kind: Kind,
-    name: &str,
-    config: &Value,
-    rows: &[(Role, RecordBatch)],
-    tensors: &[(ModelRole, OwnedTensor)],
-) {
+fn conforms(it: &BuiltIn) {
     let reports: Vec<_> = lanes()
         .iter()
         .map(|(_, catalog)| {
-            let open = || probe_of(catalog, kind, name, config);
-            let codes = &common::component(catalog, kind, name).info.codes;
-            testing::probe_on(host, &ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec(), codes });
+            let open = || probe_of(catalog, it.kind, it.name, &it.config);
+            let codes = &common::component(catalog, it.kind, it.name).info.codes;
+            let (rows, tensors) = (it.rows.clone(), it.tensors.clone());
+            testing::probe_on(&it.host, &ProbeCase { open: &open, rows, tensors, codes });
             let mut probe = open().unwrap();
-            rows.iter().for_each(|(role, batch)| probe.update(host, *role, batch).unwrap());
-            tensors.iter().for_each(|(role, it)| probe.update_tensor(host, *role, &it.view()).unwrap());
-            serde_json::to_string(&probe.evaluate(host).unwrap()).unwrap()
+            it.rows.iter().for_each(|(role, batch)| probe.update(&it.host, *role, batch).unwrap());
+            it.tensors.iter().for_each(|(role, one)| probe.update_tensor(&it.host, *role, &one.view()).unwrap());
+            serde_json::to_string(&probe.evaluate(&it.host).unwrap()).unwrap()
         })
         .collect();
-    assert_eq!(reports[0], reports[1], "{name}: the linked and the loaded plugin disagree");
+    assert_eq!(reports[0], reports[1], "{}: the linked and the loaded plugin disagree", it.name);
 }
 
 #[test]
 fn metrics_conforms_linked_and_loaded() {
-    let rows = [(Role::Current, matrix_rows())];
-    conforms(Kind::Verifier, "metrics", &json!({"task": "multiclass"}), &rows, &[]);
+    conforms(&built_in("metrics"));
 }
 
 #[test]
 fn golden_conforms_linked_and_loaded() {
-    let rows = [(Role::Current, matrix_rows())];
-    conforms(Kind::Verifier, "golden", &json!({"outputs": {"probs": "expected"}}), &rows, &[]);
+    conforms(&built_in("golden"));
 }
 
 #[test]
 fn behavior_conforms_linked_and_loaded() {
-    let rows = [(Role::Current, model_rows())];
-    conforms_on(&models(), Kind::Verifier, "behavior", &behavior(), &rows, &[]);
+    conforms(&built_in("behavior"));
 }
 
 #[test]
 fn contract_conforms_linked_and_loaded() {
-    let rows = [(Role::Current, model_rows())];
-    conforms_on(&models(), Kind::Verifier, "contract", &json!({"mode": "baseline"}), &rows, &[]);
+    conforms(&built_in("contract"));
 }
 
 #[test]
 fn differential_conforms_linked_and_loaded() {
-    let rows = [(Role::Current, model_rows())];
-    conforms_on(&models(), Kind::Verifier, "differential", &json!({"rows": 20}), &rows, &[]);
+    conforms(&built_in("differential"));
 }
 
 #[test]
 fn numerics_conforms_linked_and_loaded() {
-    let rows = [(Role::Current, model_rows())];
-    conforms_on(&models(), Kind::Verifier, "numerics", &json!({"edges": ["zeros"]}), &rows, &[]);
+    conforms(&built_in("numerics"));
 }
 
 #[test]
 fn latency_conforms_linked_and_loaded() {
-    let rows = [(Role::Current, model_rows())];
-    let config = json!({"budget_seconds": 0.5, "limits": [{"batch_size": 1, "p50_ms": 5, "p50_of_baseline": 1}]});
-    conforms_on(&models(), Kind::Verifier, "latency", &config, &rows, &[]);
+    conforms(&built_in("latency"));
 }
 
 #[test]
 fn drift_conforms_linked_and_loaded() {
-    let rows = [(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
-    conforms(Kind::Analyzer, "drift", &json!({}), &rows, &[]);
+    conforms(&built_in("drift"));
 }
 
 #[test]
 fn weights_conforms_linked_and_loaded() {
-    conforms(Kind::Analyzer, "weights", &json!({}), &[], &weights());
+    conforms(&built_in("weights"));
 }
 
 #[test]

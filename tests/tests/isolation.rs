@@ -13,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-use common::{behavior, component, faulty, features, matrix_rows, model_rows, models, weights};
+use common::{BuiltIn, built_in, component, faulty, features};
 use modelwatch_runtime::plugin::{Catalog, Opener, SearchPath, WorkerLimits, WorkerProgram};
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role,
-    testing::{self, OwnedTensor, ProbeCase},
+    testing::{self, ProbeCase},
 };
 use modelwatch_tests::{binary, plugins_dir};
 use serde_json::{Value, json};
@@ -31,95 +31,70 @@ fn opener<'a>(catalog: &'a Catalog, kind: Kind, name: &str, limits: WorkerLimits
     Opener::in_process(component(catalog, kind, name), Some(&program), limits).unwrap()
 }
 
-fn conforms(
-    kind: Kind,
-    name: &str,
-    config: &Value,
-    rows: &[(Role, RecordBatch)],
-    tensors: &[(ModelRole, OwnedTensor)],
-) {
-    conforms_on(&(), kind, name, config, rows, tensors);
-}
-
-fn conforms_on(
-    host: &dyn Host,
-    kind: Kind,
-    name: &str,
-    config: &Value,
-    rows: &[(Role, RecordBatch)],
-    tensors: &[(ModelRole, OwnedTensor)],
-) {
+fn conforms(it: &BuiltIn) {
     let catalog = Catalog::load(&SearchPath::exactly(vec![plugins_dir()]));
     let openers = [
-        Opener::in_thread(component(&catalog, kind, name)),
-        opener(&catalog, kind, name, WorkerLimits { memory: Some(4 << 30), ..limits() }),
+        Opener::in_thread(component(&catalog, it.kind, it.name)),
+        opener(&catalog, it.kind, it.name, WorkerLimits { memory: Some(4 << 30), ..limits() }),
     ];
-    let [thread, process] = openers.map(|it| {
-        let open = || it.open_probe(config);
-        let codes = &component(&catalog, kind, name).info.codes;
-        testing::probe_on(host, &ProbeCase { open: &open, rows: rows.to_vec(), tensors: tensors.to_vec(), codes });
+    let [thread, process] = openers.map(|opener| {
+        let open = || opener.open_probe(&it.config);
+        let codes = &component(&catalog, it.kind, it.name).info.codes;
+        let (rows, tensors) = (it.rows.clone(), it.tensors.clone());
+        testing::probe_on(&it.host, &ProbeCase { open: &open, rows, tensors, codes });
         let mut probe = open().unwrap();
-        rows.iter().for_each(|(role, batch)| probe.update(host, *role, batch).unwrap());
-        tensors.iter().for_each(|(role, it)| probe.update_tensor(host, *role, &it.view()).unwrap());
+        it.rows.iter().for_each(|(role, batch)| probe.update(&it.host, *role, batch).unwrap());
+        it.tensors.iter().for_each(|(role, one)| probe.update_tensor(&it.host, *role, &one.view()).unwrap());
         let needs = serde_json::to_string(&probe.needs()).unwrap();
         let state = probe.state().unwrap();
-        (needs, state, serde_json::to_string(&probe.evaluate(host).unwrap()).unwrap())
+        (needs, state, serde_json::to_string(&probe.evaluate(&it.host).unwrap()).unwrap())
     });
-    assert_eq!(thread, process, "{name}: the thread and the process disagree");
+    assert_eq!(thread, process, "{}: the thread and the process disagree", it.name);
 }
 
 #[test]
 fn metrics_conforms_in_a_process() {
-    let rows = [(Role::Current, matrix_rows())];
-    conforms(Kind::Verifier, "metrics", &json!({"task": "multiclass"}), &rows, &[]);
+    conforms(&built_in("metrics"));
 }
 
 #[test]
 fn golden_conforms_in_a_process() {
-    let rows = [(Role::Current, matrix_rows())];
-    conforms(Kind::Verifier, "golden", &json!({"outputs": {"probs": "expected"}}), &rows, &[]);
+    conforms(&built_in("golden"));
 }
 
 #[test]
 fn behavior_conforms_in_a_process() {
-    let rows = [(Role::Current, model_rows())];
-    conforms_on(&models(), Kind::Verifier, "behavior", &behavior(), &rows, &[]);
+    conforms(&built_in("behavior"));
 }
 
 #[test]
 fn contract_conforms_in_a_process() {
-    let rows = [(Role::Current, model_rows())];
-    conforms_on(&models(), Kind::Verifier, "contract", &json!({"mode": "baseline"}), &rows, &[]);
+    conforms(&built_in("contract"));
 }
 
 #[test]
 fn differential_conforms_in_a_process() {
-    let rows = [(Role::Current, model_rows())];
-    conforms_on(&models(), Kind::Verifier, "differential", &json!({"rows": 20}), &rows, &[]);
+    conforms(&built_in("differential"));
 }
 
 #[test]
 fn numerics_conforms_in_a_process() {
-    let rows = [(Role::Current, model_rows())];
-    conforms_on(&models(), Kind::Verifier, "numerics", &json!({"edges": ["zeros"]}), &rows, &[]);
+    conforms(&built_in("numerics"));
 }
 
 #[test]
 fn latency_conforms_in_a_process() {
-    let rows = [(Role::Current, model_rows())];
-    let config = json!({"budget_seconds": 0.5, "limits": [{"batch_size": 1, "p50_ms": 5, "p50_of_baseline": 1}]});
-    conforms_on(&models(), Kind::Verifier, "latency", &config, &rows, &[]);
+    conforms(&built_in("latency"));
 }
 
 #[test]
 fn drift_conforms_in_a_process() {
-    let rows = [(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
-    conforms(Kind::Analyzer, "drift", &json!({}), &rows, &[]);
+    conforms(&built_in("drift"));
 }
 
 #[test]
 fn weights_conforms_in_a_process() {
-    conforms(Kind::Analyzer, "weights", &json!({}), &[], &weights());
+    conforms(&built_in("weights"));
 }
 
 /// A host that answers, and remembers what it was told.

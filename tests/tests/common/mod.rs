@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use modelwatch_runtime::plugin::{Catalog, Component, Lookup, SearchPath};
 use modelwatch_sdk::{
-    Error, Kind, ModelRole, Probe, RecordBatch, Result,
+    Error, Kind, ModelRole, Probe, RecordBatch, Result, Role,
     about::{ModelDescription, Port},
     arrow::{
         array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
@@ -175,4 +175,39 @@ pub(crate) fn weights() -> Vec<(ModelRole, OwnedTensor)> {
         }
     }
     res
+}
+
+/// A built-in probe with something to look at.
+pub(crate) struct BuiltIn {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'static str,
+    pub(crate) config: Value,
+    pub(crate) rows: Vec<(Role, RecordBatch)>,
+    pub(crate) tensors: Vec<(ModelRole, OwnedTensor)>,
+    /// What it may ask; of no use to those that ask nothing.
+    pub(crate) host: ModelHost,
+}
+
+/// Returns a probe by name, for the conformance suite.
+pub(crate) fn built_in(name: &'static str) -> BuiltIn {
+    let labeled = |config| (Kind::Verifier, config, vec![(Role::Current, matrix_rows())], ModelHost::default());
+    let running = |config| (Kind::Verifier, config, vec![(Role::Current, model_rows())], models());
+    let limit = || json!({"batch_size": 1, "p50_ms": 5, "p50_of_baseline": 1});
+    let (kind, config, rows, host) = match name {
+        "metrics" => labeled(json!({"task": "multiclass"})),
+        "golden" => labeled(json!({"outputs": {"probs": "expected"}})),
+        "behavior" => running(behavior()),
+        "contract" => running(json!({"mode": "baseline"})),
+        "differential" => running(json!({"rows": 20})),
+        "numerics" => running(json!({"edges": ["zeros"]})),
+        "latency" => running(json!({"budget_seconds": 0.5, "limits": [limit()]})),
+        "drift" => {
+            let rows = vec![(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
+            (Kind::Analyzer, json!({}), rows, ModelHost::default())
+        }
+        "weights" => (Kind::Analyzer, json!({}), Vec::new(), ModelHost::default()),
+        other => panic!("there is no probe `{other}`"),
+    };
+    let tensors = if name == "weights" { weights() } else { Vec::new() };
+    BuiltIn { kind, name, config, rows, tensors, host }
 }

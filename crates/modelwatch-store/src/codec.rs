@@ -91,8 +91,8 @@ impl Encoder {
         Codec::Raw
     }
 
-    /// Returns the codec that does best on a sample, and which of its lanes are worth compressing.
-    fn choose(&mut self, raw: &[u8], width: usize, base: Option<&[u8]>) -> (Codec, Vec<bool>) {
+    /// Returns the codec that does best on a sample, and what becomes of its lanes.
+    fn choose(&mut self, raw: &[u8], width: usize, base: Option<&[u8]>) -> (Codec, Vec<Lane>) {
         let sample = &raw[..raw.len().min(SAMPLE)];
         let mut best = (Codec::Raw, Vec::new());
         let mut least = sample.len() * WORTH / 100;
@@ -123,23 +123,28 @@ impl Encoder {
         best
     }
 
-    /// Returns for each lane of the sample whether it is worth compressing, and what remains of all of them.
-    fn try_out(&mut self, sample: &[u8], width: usize) -> Option<(Vec<bool>, usize)> {
+    /// Returns what becomes of each lane of the sample, and what remains of all of them.
+    fn try_out(&mut self, sample: &[u8], width: usize) -> Option<(Vec<Lane>, usize)> {
         let (mut lanes, mut total) = (Vec::with_capacity(width), 0);
         let mut scratch = std::mem::take(&mut self.sample);
         let shuffled = shuffled(sample, width, &mut self.shuffled);
         for lane in split(shuffled, width) {
-            scratch.clear();
-            deflate(self.compressors.of(width)?, lane, &mut scratch)?;
-            let is_worth_it = scratch.len() < lane.len() * WORTH / 100;
-            total += if is_worth_it { scratch.len() } else { lane.len() };
-            lanes.push(is_worth_it);
+            let (mut best, mut least) = (Lane::Copied, lane.len());
+            for coder in [Coder::Entropy, Coder::Matches] {
+                scratch.clear();
+                deflate(self.compressors.of(coder)?, lane, &mut scratch)?;
+                if scratch.len() < least * WORTH / 100 {
+                    (best, least) = (Lane::Coded(coder), scratch.len());
+                }
+            }
+            total += least;
+            lanes.push(best);
         }
         self.sample = scratch;
         Some((lanes, total))
     }
 
-    fn squeeze_difference(&mut self, raw: &[u8], base: &[u8], lanes: &[bool], out: &mut Vec<u8>) -> Option<()> {
+    fn squeeze_difference(&mut self, raw: &[u8], base: &[u8], lanes: &[Lane], out: &mut Vec<u8>) -> Option<()> {
         let mut difference = std::mem::take(&mut self.difference);
         exclusive_or(raw, base, &mut difference);
         let res = self.squeeze(&difference, lanes, out);
@@ -149,32 +154,47 @@ impl Encoder {
 
     /// Appends one zstd frame for each lane, which zstd reads as one stream. What is as good as random is only
     /// copied into its frame: trying to compress it would take most of the time.
-    fn squeeze(&mut self, raw: &[u8], lanes: &[bool], out: &mut Vec<u8>) -> Option<()> {
+    fn squeeze(&mut self, raw: &[u8], lanes: &[Lane], out: &mut Vec<u8>) -> Option<()> {
         let shuffled = shuffled(raw, lanes.len(), &mut self.shuffled);
-        for (lane, &is_worth_it) in split(shuffled, lanes.len()).zip(lanes) {
-            if is_worth_it {
-                deflate(self.compressors.of(lanes.len())?, lane, out)?;
-            } else {
-                store(lane, out);
+        for (lane, fate) in split(shuffled, lanes.len()).zip(lanes) {
+            match *fate {
+                Lane::Coded(coder) => deflate(self.compressors.of(coder)?, lane, out)?,
+                Lane::Copied => store(lane, out),
             }
         }
         Some(())
     }
 }
 
-/// One for bytes as they are and one for lanes.
+/// What becomes of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Copied,
+    Coded(Coder),
+}
+
+/// What zstd looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coder {
+    /// Which bytes are frequent. What repeats in the exponents of weights is a few values, not runs of them, and
+    /// the short matches that are found by chance take most of the time of compressing and of decompressing.
+    Entropy,
+    /// Runs of bytes that were there before, too.
+    Matches,
+}
+
+/// One for each coder, made when it is needed.
 #[derive(Default)]
 struct Compressors([Option<Compressor<'static>>; 2]);
 
 impl Compressors {
-    fn of(&mut self, width: usize) -> Option<&mut Compressor<'static>> {
-        let is_lane = width > 1;
-        let slot = &mut self.0[usize::from(is_lane)];
+    fn of(&mut self, coder: Coder) -> Option<&mut Compressor<'static>> {
+        let slot = &mut self.0[coder as usize];
         if slot.is_none() {
             let mut res = Compressor::new(LEVEL).ok()?;
-            if is_lane {
-                // What repeats in a lane is a few values, not runs of them: the entropy coder gets those. To look
-                // for short matches too takes most of the time of compressing, and of decompressing.
+            if coder == Coder::Entropy {
+                // The least that zstd has: a table of 64 places, and matches of 7 bytes. Runs of one byte are found.
+                res.set_parameter(CParameter::HashLog(6)).ok()?;
                 res.set_parameter(CParameter::MinMatch(7)).ok()?;
             }
             *slot = Some(res);
@@ -368,6 +388,18 @@ mod tests {
         // A base of another length, or one that does not help, is not used.
         assert_eq!(round_trip(&step, 4, Some(&floats(49_999, 1))), Codec::Shuffle { width: 4 });
         assert_eq!(round_trip(&step, 4, Some(&noise(200_000, 1))), Codec::Shuffle { width: 4 });
+    }
+
+    #[test]
+    fn exponents_are_coded_by_their_frequency_and_words_by_where_they_were() {
+        let lanes = |raw: &[u8], width| Encoder::default().choose(raw, width, None).1;
+        let [.., exponents] = lanes(&floats(50_000, 1), 4)[..] else { panic!("there are four lanes") };
+        assert_eq!(exponents, Lane::Coded(Coder::Entropy));
+        // Words of 32 bytes, of which none is more frequent than another.
+        let words: Vec<u8> = noise(2000, 1).iter().flat_map(|it| noise(32, u64::from(*it))).collect();
+        assert_eq!(lanes(&words, 1), [Lane::Coded(Coder::Matches)]);
+        // Runs of one byte are found with the small table as well.
+        assert_eq!(lanes(&[0; 1 << 16], 1), [Lane::Coded(Coder::Entropy)]);
     }
 
     #[test]

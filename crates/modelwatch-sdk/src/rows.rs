@@ -23,6 +23,12 @@ use crate::{
     host::ModelRole,
 };
 
+mod decimals;
+mod pattern;
+
+pub use decimals::decimals;
+pub use pattern::name_matches;
+
 /// The key of the field metadata that says what a column is for.
 pub const USES_KEY: &str = "modelwatch:uses";
 

@@ -1,11 +1,15 @@
 //! Partial states as bytes: a version, then JSON.
 //!
-//! A probe whose state is large writes its own bytes; one whose state is a few counters uses these
-//! two functions. JSON keeps every finite `f64` exactly; for others see [`crate::report::float`].
+//! A probe whose state is large writes its own bytes with [`Writer`]; one whose state is a few counters uses
+//! [`encode`] and [`decode`]. JSON keeps every finite `f64` exactly; for others see [`crate::report::float`].
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
+
+mod bytes;
+
+pub use bytes::{Reader, Writer, damaged};
 
 /// Returns `value` as state bytes of `version`.
 ///

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use modelwatch_sdk::{
     Result,
     arrow::{array::Array, schema::DataType},
-    rows::{is_numeric, numbers},
+    rows::{decimals, is_numeric, numbers},
 };
 use modelwatch_stats::categories::CategoryCounts;
 
@@ -13,7 +13,6 @@ use crate::{
     categories::{self, MAX_CATEGORIES, can_be_categorical, is_categorical},
     codec::{Reader, Writer, damaged},
     config::Config,
-    decimals,
     numeric::Numeric,
     profile::Group,
     tensor::Tensor,
@@ -69,7 +68,7 @@ impl Column {
             }
             return Ok(());
         }
-        if let Some((floats, has_rounded)) = decimals::floats(array) {
+        if let Some((floats, has_rounded)) = decimals(array) {
             self.has_rounded |= has_rounded;
             return self.update_numbers(config, group, &floats);
         }

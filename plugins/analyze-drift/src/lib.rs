@@ -18,7 +18,6 @@ mod select;
 mod categories;
 mod codec;
 mod column;
-mod decimals;
 mod numeric;
 mod profile;
 mod tensor;

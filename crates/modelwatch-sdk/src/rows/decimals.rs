@@ -1,19 +1,17 @@
 //! Decimals as floats.
 
-use modelwatch_sdk::arrow::{
-    array::{
-        Array, Float64Array, PrimitiveArray,
-        cast::AsArray,
-        types::{Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType},
-    },
-    schema::DataType,
+use arrow_array::{
+    Array, Float64Array, PrimitiveArray,
+    cast::AsArray,
+    types::{Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType},
 };
+use arrow_schema::DataType;
 
 /// So many digits are always kept by a float.
 const KEPT_DIGITS: usize = 15;
 
 /// Returns a decimal array as floats, and whether any has more digits than floats keep; `None` for other types.
-pub(crate) fn floats(array: &dyn Array) -> Option<(Float64Array, bool)> {
+pub fn decimals(array: &dyn Array) -> Option<(Float64Array, bool)> {
     fn read<T: DecimalType>(array: &PrimitiveArray<T>) -> (Float64Array, bool) {
         let mut has_rounded = false;
         let mut float = |row: usize| {
@@ -36,20 +34,20 @@ pub(crate) fn floats(array: &dyn Array) -> Option<(Float64Array, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use modelwatch_sdk::arrow::array::Decimal128Array;
+    use arrow_array::Decimal128Array;
 
     use super::*;
 
     #[test]
     fn decimals_are_read_with_their_scale() {
         let of = |values: Vec<Option<i128>>, scale: i8| {
-            floats(&Decimal128Array::from(values).with_precision_and_scale(38, scale).unwrap()).unwrap()
+            decimals(&Decimal128Array::from(values).with_precision_and_scale(38, scale).unwrap()).unwrap()
         };
         let (values, has_rounded) = of(vec![Some(12345), None, Some(-5)], 2);
         assert_eq!(values, Float64Array::from(vec![Some(123.45), None, Some(-0.05)]));
         assert!(!has_rounded);
         assert!(of(vec![Some(1_234_567_890_123_456)], 3).1);
         assert!(!of(vec![Some(123_456_789_012_345)], 20).1);
-        assert!(floats(&Float64Array::from(vec![1.0])).is_none());
+        assert!(decimals(&Float64Array::from(vec![1.0])).is_none());
     }
 }

@@ -1,10 +1,13 @@
 //! Counts of categories, bounded in memory and independent of the order of merges.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::error::StateError;
-use crate::hash::hash_bytes;
+use crate::hash::{fnv, hash_bytes};
 use crate::state::{Reader, Writer};
+
+/// The longest name that is kept whole, in bytes.
+const MAX_NAME: usize = 256;
 
 /// Exact counts of the categories of one column, for at most `cap` of them.
 ///
@@ -259,6 +262,22 @@ pub fn align(reference: &CategoryCounts, current: &CategoryCounts) -> AlignedCou
         reference_other: reference.n.saturating_sub(sum(|it| it.0)),
         current_other: current.n.saturating_sub(sum(|it| it.1)),
     }
+}
+
+/// Returns a name that is at most some 256 bytes long: itself, or its beginning and a digest.
+///
+/// ```
+/// use modelwatch_stats::categories::short_name;
+/// assert_eq!(short_name("red"), "red");
+/// assert!(short_name(&"a".repeat(10_000)).len() < 256);
+/// ```
+pub fn short_name(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_NAME {
+        return Cow::Borrowed(name);
+    }
+    let beginning = &name[..name.floor_char_boundary(MAX_NAME / 2)];
+    // Not mixed, so that names in states that were written before stay what they are.
+    Cow::Owned(format!("{beginning}… ({} bytes, {:016x})", name.len(), fnv(name.as_bytes())))
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ pub fn mix(value: u64) -> u64 {
 }
 
 /// FNV-1a over the bytes, then [`mix`], because FNV alone leaves the high bits of short keys alike.
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
-    let fnv = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    mix(fnv)
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
+    mix(fnv(bytes))
+}
+
+/// FNV-1a.
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

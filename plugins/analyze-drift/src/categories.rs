@@ -15,13 +15,10 @@ use modelwatch_sdk::{
     },
     rows::{numbers, texts},
 };
-use modelwatch_stats::categories::CategoryCounts;
+use modelwatch_stats::categories::{CategoryCounts, short_name};
 
 /// How many categories of a column are counted.
 pub(crate) const MAX_CATEGORIES: u64 = 10_000;
-
-/// The longest name that is kept whole, in bytes.
-const MAX_NAME: usize = 256;
 
 /// Returns whether the values of such arrays are names by their type.
 pub(crate) fn is_categorical(data_type: &DataType) -> bool {
@@ -66,16 +63,7 @@ pub(crate) fn count(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()
 
 /// Counts a category under its name, or under its beginning and a digest where the name is very long.
 pub(crate) fn push(counts: &mut CategoryCounts, name: &str, count: u64) {
-    if name.len() <= MAX_NAME {
-        return counts.push(name, count);
-    }
-    let mut end = MAX_NAME / 2;
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    let digest =
-        name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |it, byte| (it ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    counts.push(&format!("{}… ({} bytes, {digest:016x})", &name[..end], name.len()), count);
+    counts.push(&short_name(name), count);
 }
 
 fn count_dictionary(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()> {

@@ -26,6 +26,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
     let mut linked = Catalog::default();
     for it in [
         analyze_drift::registry(),
+        analyze_quality::registry(),
         analyze_weights::registry(),
         store_local::registry(),
         verify_behavior::registry(),
@@ -104,6 +105,11 @@ fn latency_conforms_linked_and_loaded() {
 #[test]
 fn drift_conforms_linked_and_loaded() {
     conforms(&built_in("drift"));
+}
+
+#[test]
+fn quality_conforms_linked_and_loaded() {
+    conforms(&built_in("quality"));
 }
 
 #[test]

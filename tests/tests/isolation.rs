@@ -93,6 +93,11 @@ fn drift_conforms_in_a_process() {
 }
 
 #[test]
+fn quality_conforms_in_a_process() {
+    conforms(&built_in("quality"));
+}
+
+#[test]
 fn weights_conforms_in_a_process() {
     conforms(&built_in("weights"));
 }

@@ -99,6 +99,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "uuid",
         ],
     ),
+    ("analyze-quality", &["jiff", "modelwatch-sdk", "modelwatch-stats", "regex", "schemars"]),
     ("store-local", &["modelwatch-sdk", "modelwatch-store", "rustix", "schemars"]),
     (
         "store-object",

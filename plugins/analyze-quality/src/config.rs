@@ -1,0 +1,90 @@
+//! The options of the analyzer.
+
+use std::collections::BTreeMap;
+
+use modelwatch_sdk::{JsonSchema, report::Severity};
+use serde::Deserialize;
+
+use crate::{limits::Limits, rule::ColumnRule};
+
+/// Looks for what is wrong with data: columns, rows and labels of the current rows, alone and against the reference rows.
+///
+/// What the options write about a column is a contract, and breaking it is an error. Everything else is held against `limits` and
+/// against the reference rows, where there are any, and is a finding of `severity`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What columns have to be, by name, `*` standing for any text:
+    /// `{ age = { type = "integer", min = 0, max = 120 }, "price_*" = { max_missing = 0.01 } }`.
+    pub columns: BTreeMap<String, ColumnRule>,
+    /// Whether there may be no other columns than those of `columns`.
+    pub only_these: bool,
+    /// Columns to leave out, `*` standing for any text.
+    pub exclude: Vec<String>,
+    /// From which numbers on something is a finding.
+    pub limits: Limits,
+    /// The least number of current rows.
+    pub min_rows: Option<u64>,
+    /// The greatest number of current rows.
+    pub max_rows: Option<u64>,
+    /// How young the rows have to be.
+    pub freshness: Option<Freshness>,
+    /// What stands for a missing value in texts, beside null; upper and lower case and spaces around do not matter.
+    pub null_words: Vec<String>,
+    /// The severity of findings that are held against `limits` or the reference rows.
+    pub severity: Severity,
+    /// How many values of a column are kept exactly, per role; beyond it a histogram with a relative error of 1/256 is kept.
+    #[schemars(range(min = 100, max = 10_000_000))]
+    pub budget: u64,
+    /// How many categories of a column are counted, per role.
+    #[schemars(range(min = 10, max = 1_000_000))]
+    pub max_categories: u64,
+    /// How many different values of a column are counted exactly, per role; beyond it they are estimated.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub max_distinct: u64,
+    /// How many different rows are told apart, per role; beyond it shares of rows are estimated.
+    #[schemars(range(min = 1000, max = 10_000_000))]
+    pub max_keys: u64,
+    /// How many different rows correlations and predictive power are computed from, per role; a million values at most.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub sample_rows: u64,
+}
+
+/// How young the rows have to be. No clock is read: the time is that of the data, and of the options.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Freshness {
+    /// The column with the times; the one that the pipeline calls its timestamp if it is not given.
+    pub column: Option<String>,
+    /// The time that the youngest row has to reach: `2026-11-01T00:00:00Z`.
+    pub newest: Option<String>,
+    /// The time at which the data is judged; no row may be younger.
+    pub as_of: Option<String>,
+    /// How much older than `as_of` the youngest row may be: `36h`, `7d`.
+    pub max_age: Option<String>,
+}
+
+/// What stands for a missing value in texts.
+const NULL_WORDS: [&str; 13] =
+    ["", "null", "none", "nan", "na", "n/a", "#n/a", "nil", "-", "--", "?", "undefined", "missing"];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            columns: BTreeMap::new(),
+            only_these: false,
+            exclude: Vec::new(),
+            limits: Limits::default(),
+            min_rows: None,
+            max_rows: None,
+            freshness: None,
+            null_words: NULL_WORDS.map(str::to_owned).to_vec(),
+            severity: Severity::Warning,
+            budget: 10_000,
+            max_categories: 10_000,
+            max_distinct: 2048,
+            max_keys: 65_536,
+            sample_rows: 10_000,
+        }
+    }
+}

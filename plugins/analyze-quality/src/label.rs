@@ -1,0 +1,94 @@
+//! Labels: how many there are of each class, and whether they contradict each other.
+
+use std::collections::BTreeMap;
+
+use modelwatch_sdk::{
+    Report,
+    report::{Metric, Severity},
+    rows::Use,
+};
+
+use crate::{
+    column::{Body, Column},
+    context::{Context, finding, measure, number, percent},
+    profile::Profile,
+};
+
+/// Up to so many different whole numbers are classes.
+const MAX_CLASSES: usize = 30;
+
+/// Judges the label, where there is one.
+pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
+    let Some((name, column)) = context.current.column_for(Use::Label) else { return };
+    let Some(classes) = classes(column) else { return };
+    imbalance(context, name, &classes, report);
+    conflicts(context, name, report);
+}
+
+/// Returns how many rows each class has, by name; none where the label is no class.
+pub(crate) fn classes(label: &Column) -> Option<BTreeMap<String, u64>> {
+    match label.body() {
+        Body::Names(it) if !it.categories().is_overflowed() => {
+            Some(it.categories().counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect())
+        }
+        Body::Numbers(it) => {
+            let points = it.points();
+            let is_whole = points.iter().all(|it| it.0.fract() == 0.0);
+            let is_class =
+                points.len() <= MAX_CLASSES && is_whole && it.sample().is_exact() || label.has_use(Use::Categorical);
+            is_class.then(|| points.into_iter().map(|(value, count)| (value.to_string(), count)).collect())
+        }
+        _ => None,
+    }
+}
+
+fn imbalance(context: &Context<'_>, name: &str, classes: &BTreeMap<String, u64>, report: &mut Report) {
+    let n = classes.values().copied().fold(0, u64::saturating_add);
+    for (class, count) in classes.iter().take(MAX_CLASSES) {
+        let class = if class.is_empty() { "(empty)" } else { class };
+        report.metrics.push(Metric::new("class_share", *count as f64 / n as f64).n(n).label("class", class));
+    }
+    let Some((ratio, rarest)) = ratio(classes) else { return };
+    measure(report, "class_ratio", ratio, n);
+    let limit = context.settings.config.limits.class_ratio;
+    if ratio < limit {
+        let known = context.reference.and_then(|it| it.columns().get(name)).and_then(self::classes);
+        let is_usual = known.and_then(|it| self::ratio(&it).map(|it| it.0)).is_some_and(|it| it < limit);
+        let severity = if is_usual { Severity::Info } else { context.severity() };
+        let message = format!(
+            "the class `{rarest}` of `{name}` has {} of the rows of the most frequent one, less than {}",
+            percent(ratio),
+            percent(limit),
+        );
+        let finding = number(finding("MW-Q033", severity, name, message), "ratio", ratio);
+        report.findings.push(number(finding, "limit", limit).evidence("n", n));
+    }
+}
+
+/// Returns the rows of the rarest class over those of the most frequent one, and the name of the former.
+fn ratio(classes: &BTreeMap<String, u64>) -> Option<(f64, &str)> {
+    let rarest = classes.iter().min_by_key(|it| it.1)?;
+    let greatest = classes.values().max()?;
+    Some((*rarest.1 as f64 / *greatest as f64, rarest.0))
+}
+
+fn conflicts(context: &Context<'_>, name: &str, report: &mut Report) {
+    let keys = context.current.feature_keys();
+    if keys.n() == 0 {
+        return;
+    }
+    let share = keys.conflicting_share();
+    measure(report, "conflicting_label_share", share, keys.n());
+    let limit = context.settings.config.limits.conflicting_labels;
+    if share > limit {
+        let usual = |it: &Profile| it.feature_keys().conflicting_share();
+        let with = context.reference.map(|it| format!(" (reference: {})", percent(usual(it)))).unwrap_or_default();
+        let message = format!(
+            "{} of the rows have features that occur with another `{name}`, too, more than {}{with}",
+            percent(share),
+            percent(limit),
+        );
+        let finding = finding("MW-Q032", context.severity(), name, message);
+        report.findings.push(number(number(finding, "share", share), "limit", limit).evidence("n", keys.n()));
+    }
+}

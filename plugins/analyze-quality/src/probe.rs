@@ -1,0 +1,116 @@
+//! The analyzer itself: two profiles, merged and then judged.
+
+use modelwatch_sdk::{
+    Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    report::Gap,
+    state::{Reader, Writer, damaged},
+};
+
+use crate::{
+    codes::CODES, config::Config, context::Context, figures, label, leakage, pairs, profile::Profile, repeated, schema,
+    settings::Settings, table, values,
+};
+
+const STATE_VERSION: u8 = 1;
+
+/// Returns what this plugin offers.
+pub fn registry() -> Registry {
+    Registry::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).analyzer::<Quality>()
+}
+
+/// Looks for what is wrong with data.
+#[derive(Clone, Debug)]
+pub struct Quality {
+    settings: Settings,
+    reference: Profile,
+    current: Profile,
+}
+
+impl Analyzer for Quality {
+    const NAME: &'static str = "quality";
+    type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
+
+    fn open(config: Config) -> Result<Self> {
+        let settings = Settings::new(config)?;
+        Ok(Self { reference: Profile::new(&settings), current: Profile::new(&settings), settings })
+    }
+}
+
+impl Probe for Quality {
+    fn needs(&self) -> Needs {
+        let rows = RowNeeds {
+            features: true,
+            label: Need::Optional,
+            id: Need::Optional,
+            timestamp: Need::Optional,
+            weight: Need::Optional,
+            ..RowNeeds::default()
+        };
+        let reference = RowNeeds { optional: true, ..rows.clone() };
+        Needs { current: Some(rows), reference: Some(reference), ..Needs::default() }
+    }
+
+    fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        match role {
+            Role::Reference => self.reference.update(&self.settings, batch),
+            Role::Current => self.current.update(&self.settings, batch),
+        }
+    }
+
+    fn state(&mut self) -> Result<Vec<u8>> {
+        let mut writer = Writer(vec![STATE_VERSION]);
+        self.reference.write(&mut writer);
+        self.current.write(&mut writer);
+        Ok(writer.0)
+    }
+
+    fn merge(&mut self, state: &[u8]) -> Result<()> {
+        let mut reader = Reader(state);
+        match reader.u8()? {
+            STATE_VERSION => {}
+            other => return Err(damaged(format!("it has version {other}, expected {STATE_VERSION}"))),
+        }
+        let reference = Profile::read(&self.settings, &mut reader)?;
+        let current = Profile::read(&self.settings, &mut reader)?;
+        reader.finish()?;
+        self.reference.merge(reference);
+        self.current.merge(current);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        let has_reference = self.reference.rows() > 0;
+        let context = Context {
+            host,
+            settings: &self.settings,
+            reference: has_reference.then_some(&self.reference),
+            current: &self.current,
+        };
+        let mut report = Report::default();
+        if self.current.rows() == 0 {
+            report.gaps.push(Gap::new("quality", "there are no current rows"));
+        }
+        table::volume(&context, &mut report);
+        // Without a batch it is not known which columns there are.
+        if self.current.columns().is_empty() {
+            return Ok(report);
+        }
+        schema::judge(&context, &mut report);
+        if self.current.rows() == 0 {
+            return Ok(report);
+        }
+        table::freshness(&context, &mut report);
+        values::judge(&context, &mut report);
+        repeated::rows(&context, &mut report);
+        repeated::columns(&context, &mut report);
+        label::judge(&context, &mut report);
+        leakage::judge(&context, &mut report);
+        pairs::judge(&context, &mut report)?;
+        report.figures.splice(0..0, figures::of_columns(&context));
+        Ok(report)
+    }
+}

@@ -1,0 +1,195 @@
+//! What is kept of one role.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use modelwatch_sdk::{
+    RecordBatch, Result,
+    arrow::schema::Field,
+    rows::{Use, has_use},
+    state::{Reader, Writer},
+};
+use modelwatch_stats::{hash::mix, keys::KeyTallies};
+
+use crate::{
+    column::Column,
+    identity::{MISSING, identities, of_name},
+    rows::{RowSample, cells},
+    settings::Settings,
+};
+
+/// How many columns are looked at in pairs, beside label and identifier.
+pub(crate) const MAX_PAIRED: usize = 60;
+
+/// Rows and columns of one role.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    rows: u64,
+    columns: BTreeMap<String, Column>,
+    /// By features and label.
+    row_keys: KeyTallies,
+    /// By features alone, with the label as value.
+    feature_keys: KeyTallies,
+    sample: RowSample,
+}
+
+/// A column of a batch with the identities of its values.
+struct Read<'a> {
+    field: &'a Field,
+    at: usize,
+    identities: Option<Vec<u64>>,
+}
+
+impl Profile {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            rows: 0,
+            columns: BTreeMap::new(),
+            row_keys: KeyTallies::new(settings.config.max_keys),
+            feature_keys: KeyTallies::new(settings.config.max_keys),
+            sample: RowSample::new(settings.config.sample_rows),
+        }
+    }
+
+    /// Takes in a batch.
+    ///
+    /// # Errors
+    /// When an array is not what its type says.
+    pub(crate) fn update(&mut self, settings: &Settings, batch: &RecordBatch) -> Result<()> {
+        self.rows = self.rows.saturating_add(batch.num_rows() as u64);
+        let columns = read(settings, batch)?;
+        let all = row_hashes(&columns, batch.num_rows(), |_| true);
+        for it in &columns {
+            let column = self.columns.entry(it.field.name().clone()).or_insert_with(|| Column::new(settings));
+            column.update(settings, it.field, batch.column(it.at).as_ref(), it.identities.as_deref(), &all)?;
+        }
+        self.update_keys(&columns, batch.num_rows());
+        let sampled = sampled(&columns, batch)?;
+        self.sample.update(&all, &sampled);
+        Ok(())
+    }
+
+    /// Adds what `other` has seen.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.rows = self.rows.saturating_add(other.rows);
+        for (name, column) in other.columns {
+            match self.columns.entry(name) {
+                Entry::Vacant(it) => {
+                    it.insert(column);
+                }
+                Entry::Occupied(mut it) => it.get_mut().merge(&column),
+            }
+        }
+        self.row_keys.merge(&other.row_keys);
+        self.feature_keys.merge(&other.feature_keys);
+        self.sample.merge(&other.sample);
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Returns the columns in the order of their names.
+    pub(crate) fn columns(&self) -> &BTreeMap<String, Column> {
+        &self.columns
+    }
+
+    /// Returns the first column with that use.
+    pub(crate) fn column_for(&self, wanted: Use) -> Option<(&str, &Column)> {
+        self.columns.iter().find(|it| it.1.has_use(wanted)).map(|it| (it.0.as_str(), it.1))
+    }
+
+    /// Returns the tallies of rows by features and label.
+    pub(crate) fn row_keys(&self) -> &KeyTallies {
+        &self.row_keys
+    }
+
+    /// Returns the tallies of rows by features, with their labels.
+    pub(crate) fn feature_keys(&self) -> &KeyTallies {
+        &self.feature_keys
+    }
+
+    pub(crate) fn sample(&self) -> &RowSample {
+        &self.sample
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.u64(self.rows);
+        writer.u64(self.columns.len() as u64);
+        for (name, column) in &self.columns {
+            writer.bytes(name.as_bytes());
+            column.write(writer);
+        }
+        writer.bytes(&self.row_keys.to_bytes());
+        writer.bytes(&self.feature_keys.to_bytes());
+        self.sample.write(writer);
+    }
+
+    pub(crate) fn read(settings: &Settings, reader: &mut Reader<'_>) -> Result<Self> {
+        let mut res = Self::new(settings);
+        res.rows = reader.u64()?;
+        for _ in 0..reader.u64()? {
+            let name = reader.text()?.to_owned();
+            res.columns.insert(name, Column::read(reader)?);
+        }
+        let mut keys = || KeyTallies::from_bytes(reader.bytes()?).map_err(modelwatch_sdk::state::damaged);
+        (res.row_keys, res.feature_keys) = (keys()?, keys()?);
+        res.sample = RowSample::read(settings.config.sample_rows, reader)?;
+        Ok(res)
+    }
+
+    fn update_keys(&mut self, columns: &[Read<'_>], n_rows: usize) {
+        let is_feature = |it: &Read<'_>| has_use(it.field, Use::Feature) && it.identities.is_some();
+        if !columns.iter().any(is_feature) {
+            return;
+        }
+        let features = row_hashes(columns, n_rows, is_feature);
+        let label = columns.iter().find(|it| has_use(it.field, Use::Label)).and_then(|it| it.identities.as_ref());
+        for (row, key) in features.into_iter().enumerate() {
+            let label = label.map_or(MISSING, |it| it[row]);
+            self.row_keys.push(mix(key ^ label), None);
+            // A row without a label contradicts none.
+            self.feature_keys.push(key, Some(label).filter(|it| *it != MISSING));
+        }
+    }
+}
+
+fn read<'a>(settings: &Settings, batch: &'a RecordBatch) -> Result<Vec<Read<'a>>> {
+    let is_output = |it: &Field| has_use(it, Use::Candidate) || has_use(it, Use::Baseline);
+    let fields = batch.schema_ref().fields().iter().enumerate();
+    let wanted = fields.filter(|(_, it)| !is_output(it) && !settings.is_excluded(it.name()));
+    let mut res = wanted
+        .map(|(at, field)| Ok(Read { field, at, identities: identities(batch.column(at).as_ref())? }))
+        .collect::<Result<Vec<_>>>()?;
+    res.sort_by(|left, right| left.field.name().cmp(right.field.name()));
+    Ok(res)
+}
+
+/// Returns a hash of each row over some of its columns, which does not depend on their order.
+fn row_hashes(columns: &[Read<'_>], n_rows: usize, is_wanted: impl Fn(&Read<'_>) -> bool) -> Vec<u64> {
+    let mut res = vec![0u64; n_rows];
+    for it in columns.iter().filter(|it| is_wanted(it)) {
+        let name = of_name(it.field.name());
+        for (sum, identity) in res.iter_mut().zip(it.identities.iter().flatten()) {
+            *sum = sum.wrapping_add(mix(identity ^ name));
+        }
+    }
+    res.iter_mut().for_each(|it| *it = mix(*it));
+    res
+}
+
+/// Returns the columns that are looked at in pairs, with their cells.
+fn sampled<'a>(columns: &[Read<'a>], batch: &RecordBatch) -> Result<Vec<(&'a str, Vec<u64>)>> {
+    let mut n_features = 0;
+    let mut res = Vec::new();
+    for it in columns {
+        let Some(identities) = &it.identities else { continue };
+        if !has_use(it.field, Use::Label) && !has_use(it.field, Use::Id) {
+            n_features += 1;
+            if n_features > MAX_PAIRED {
+                continue;
+            }
+        }
+        res.push((it.field.name().as_str(), cells(batch.column(it.at).as_ref(), identities)?));
+    }
+    Ok(res)
+}

@@ -1,0 +1,103 @@
+//! Whether the columns are those that are written, and those of the reference.
+
+use modelwatch_sdk::{
+    Report,
+    report::{Finding, Gap, Severity},
+    rows::name_matches,
+};
+
+use crate::{
+    column::Column,
+    context::{Context, finding, measure},
+    kind::Kind,
+    settings::Rule,
+};
+
+/// Judges which columns there are and what their types are.
+pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
+    let before = report.findings.len();
+    missing_columns(context, report);
+    new_columns(context, report);
+    for (name, column) in context.current.columns() {
+        report.findings.extend(wrong_type(context, name, column));
+        if column.is_opaque() {
+            let why = format!("values of type {} cannot be told apart; missing ones are counted", column.types());
+            report.gaps.push(Gap::new(format!("column `{name}`, its values"), why));
+        }
+    }
+    measure(report, "schema_changes", (report.findings.len() - before) as f64, context.current.rows());
+}
+
+fn missing_columns(context: &Context<'_>, report: &mut Report) {
+    let current = context.current.columns();
+    for name in context.settings.required().filter(|it| !current.contains_key(*it)) {
+        let message = format!("the column `{name}` is required, and the current rows do not have it");
+        report.findings.push(finding("MW-Q003", Severity::Error, name, message));
+    }
+    for pattern in context.settings.required_patterns().filter(|it| !current.keys().any(|name| name_matches(it, name)))
+    {
+        let message = format!("columns `{pattern}` are required, and the current rows have none");
+        report.findings.push(finding("MW-Q003", Severity::Error, pattern, message));
+    }
+    let Some(reference) = context.reference else { return };
+    for (name, column) in reference.columns().iter().filter(|it| !current.contains_key(it.0)) {
+        let is_required = context.settings.required().any(|it| it == name);
+        // Labels come later, and where they are needed, the pipeline or another probe asks for them.
+        if is_required || column.has_use(modelwatch_sdk::rows::Use::Label) {
+            continue;
+        }
+        let is_optional = context.settings.rule(name).is_some_and(|it| it.written.required == Some(false));
+        let severity = if is_optional { Severity::Info } else { Severity::Error };
+        let message =
+            format!("the reference rows have the column `{name}` ({}), the current rows do not", column.types());
+        report.findings.push(finding("MW-Q003", severity, name, message));
+    }
+}
+
+fn new_columns(context: &Context<'_>, report: &mut Report) {
+    for (name, column) in context.current.columns() {
+        let is_written = context.settings.rule(name).is_some();
+        if context.settings.config.only_these && !is_written {
+            let message = format!("the column `{name}` ({}) is not among those that are written", column.types());
+            report.findings.push(finding("MW-Q004", Severity::Error, name, message));
+        } else if context.reference.is_some_and(|it| !it.columns().contains_key(name)) && !is_written {
+            let message = format!("the column `{name}` ({}) is new: the reference rows do not have it", column.types());
+            report.findings.push(finding("MW-Q004", context.severity(), name, message));
+        }
+    }
+}
+
+fn wrong_type(context: &Context<'_>, name: &str, column: &Column) -> Option<Finding> {
+    if column.is_mixed() {
+        let message =
+            format!("the column `{name}` has values of types {}, which cannot be put together", column.types());
+        return Some(finding("MW-Q006", Severity::Error, name, message));
+    }
+    let kind = column.kind();
+    if let Some(wanted) = context.settings.rule(name).and_then(|it: &Rule| it.written.kind) {
+        if kind.is_none_or(|it| it.fits(wanted)) {
+            return None;
+        }
+        let message = format!("the column `{name}` is to be of type {}, and it is {}", wanted.as_str(), column.types());
+        return Some(finding("MW-Q005", Severity::Error, name, message));
+    }
+    let reference = context.reference?.columns().get(name)?;
+    // Without a single value there is no type to speak of; that it has no values is another finding.
+    if column.n_present() == 0 || reference.n_present() == 0 || column.types() == reference.types() {
+        return None;
+    }
+    let (before, now) = (reference.kind()?, kind?);
+    let severity = match (before, now) {
+        _ if before == now => Severity::Info,
+        (Kind::Integer, Kind::Float) | (Kind::Float, Kind::Integer) => Severity::Warning,
+        _ => Severity::Error,
+    };
+    let message = format!(
+        "the column `{name}` has {} ({}), and the reference rows have {} ({})",
+        now.as_str(),
+        column.types(),
+        before.as_str(),
+        reference.types(),
+    );
+    Some(finding("MW-Q005", severity, name, message))
+}

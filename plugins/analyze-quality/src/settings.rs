@@ -1,0 +1,182 @@
+//! The options once they are known to make sense.
+
+use std::collections::BTreeSet;
+
+use modelwatch_sdk::{Error, Result, rows::name_matches};
+use regex::Regex;
+
+use crate::{
+    config::{Config, Freshness},
+    rule::{Bound, ColumnRule},
+    time::{parse_span, parse_time},
+};
+
+/// The options with what they spell read.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) null_words: BTreeSet<String>,
+    pub(crate) freshness: Option<Expected>,
+    /// By the names that are written, in their order.
+    rules: Vec<(String, Rule)>,
+}
+
+/// What is written about a column, read.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) written: ColumnRule,
+    pub(crate) categories: Option<BTreeSet<String>>,
+    pub(crate) pattern: Option<Regex>,
+    pub(crate) min: Option<Limit>,
+    pub(crate) max: Option<Limit>,
+}
+
+/// A bound of values, read. Times are whole numbers of nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Limit {
+    Integer(i128),
+    Number(f64),
+    Time(i128),
+}
+
+/// How young the rows have to be, read.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    pub(crate) column: Option<String>,
+    pub(crate) newest: Option<i128>,
+    pub(crate) as_of: Option<i128>,
+    pub(crate) max_age: Option<i128>,
+}
+
+impl Settings {
+    /// Returns the settings if no option is outside of its domain.
+    pub(crate) fn new(config: Config) -> Result<Self> {
+        config.limits.check()?;
+        check_numbers(&config)?;
+        let rules = config.columns.iter().map(|(name, it)| Ok((name.clone(), rule(name, it)?)));
+        let rules = rules.collect::<Result<_>>()?;
+        let freshness = config.freshness.as_ref().map(expected).transpose()?;
+        let null_words = config.null_words.iter().map(|it| it.trim().to_lowercase()).collect();
+        Ok(Self { rules, freshness, null_words, config })
+    }
+
+    /// Returns the rule of a column: that of its full name, else of the longest pattern.
+    pub(crate) fn rule(&self, name: &str) -> Option<&Rule> {
+        let exact = self.rules.iter().find(|it| it.0 == name);
+        let fitting = || self.rules.iter().filter(|it| name_matches(&it.0, name)).max_by_key(|it| it.0.len());
+        exact.or_else(fitting).map(|it| &it.1)
+    }
+
+    /// Returns the names of columns that have to be there.
+    pub(crate) fn required(&self) -> impl Iterator<Item = &str> {
+        let is_required = |it: &&(String, Rule)| it.1.written.required.unwrap_or(true) && !it.0.contains('*');
+        self.rules.iter().filter(is_required).map(|it| it.0.as_str())
+    }
+
+    /// Returns the patterns of columns of which one has to be there.
+    pub(crate) fn required_patterns(&self) -> impl Iterator<Item = &str> {
+        let is_required = |it: &&(String, Rule)| it.1.written.required == Some(true) && it.0.contains('*');
+        self.rules.iter().filter(is_required).map(|it| it.0.as_str())
+    }
+
+    /// Returns whether the column is to be left out.
+    pub(crate) fn is_excluded(&self, name: &str) -> bool {
+        self.config.exclude.iter().any(|it| name_matches(it, name))
+    }
+}
+
+fn rule(name: &str, written: &ColumnRule) -> Result<Rule> {
+    let path = |part: &str| format!("/columns/{}/{part}", name.replace('~', "~0").replace('/', "~1"));
+    let limit = |part: &str, bound: &Option<Bound>| bound.as_ref().map(|it| limit(&path(part), it)).transpose();
+    let (min, max) = (limit("min", &written.min)?, limit("max", &written.max)?);
+    let pattern = written.pattern.as_ref().map(|it| {
+        Regex::new(&format!("^(?:{it})$")).map_err(|e| {
+            Error::config(path("pattern"), format!("`{it}` is no regular expression: {e}"))
+                .with_help("write it as in the crate regex, without look-around and back-references")
+        })
+    });
+    if let Some(share) = written.max_missing.filter(|it| !(0.0..=1.0).contains(it)) {
+        return Err(
+            Error::config(path("max_missing"), format!("`{share}` is no share")).with_help("use a number from 0 to 1")
+        );
+    }
+    if min.zip(max).is_some_and(|(min, max)| min.value() > max.value()) {
+        return Err(Error::config(path("min"), "the least value is above the greatest").with_help("exchange them"));
+    }
+    let categories = written.categories.as_ref().map(|it| it.iter().cloned().collect());
+    Ok(Rule { written: written.clone(), categories, pattern: pattern.transpose()?, min, max })
+}
+
+fn limit(path: &str, bound: &Bound) -> Result<Limit> {
+    match bound {
+        Bound::Integer(it) => Ok(Limit::Integer((*it).into())),
+        Bound::Number(it) => Ok(Limit::Number(*it)),
+        Bound::Time(it) => Ok(Limit::Time(time(path, it)?)),
+    }
+}
+
+fn expected(written: &Freshness) -> Result<Expected> {
+    let at =
+        |part: &str, it: &Option<String>| it.as_ref().map(|it| time(&format!("/freshness/{part}"), it)).transpose();
+    let max_age = written.max_age.as_ref().map(|it| {
+        parse_span(it).ok_or_else(|| {
+            Error::config("/freshness/max_age", format!("`{it}` is no span of time"))
+                .with_help("write it as `36h` or `7d`")
+        })
+    });
+    let res = Expected {
+        column: written.column.clone(),
+        newest: at("newest", &written.newest)?,
+        as_of: at("as_of", &written.as_of)?,
+        max_age: max_age.transpose()?,
+    };
+    if res.max_age.is_some() && res.as_of.is_none() {
+        return Err(Error::config("/freshness/max_age", "an age needs a time from which it is counted")
+            .with_help("give `as_of`, as with `--set`; no clock is read"));
+    }
+    if res.newest.is_none() && res.as_of.is_none() {
+        return Err(
+            Error::config("/freshness", "nothing is expected of the times").with_help("give `newest` or `as_of`")
+        );
+    }
+    Ok(res)
+}
+
+fn time(path: &str, text: &str) -> Result<i128> {
+    let unread = || {
+        Error::config(path, format!("`{text}` is no time"))
+            .with_help("write it as `2026-11-01T00:00:00Z` or `2026-11-01`")
+    };
+    parse_time(text).ok_or_else(unread)
+}
+
+fn check_numbers(config: &Config) -> Result<()> {
+    let numbers = [
+        ("budget", config.budget, 100, 10_000_000),
+        ("max_categories", config.max_categories, 10, 1_000_000),
+        ("max_distinct", config.max_distinct, 100, 1_000_000),
+        ("max_keys", config.max_keys, 1000, 10_000_000),
+        ("sample_rows", config.sample_rows, 100, 1_000_000),
+    ];
+    for (name, value, least, greatest) in numbers {
+        if !(least..=greatest).contains(&value) {
+            return Err(Error::config(format!("/{name}"), format!("`{value}` is out of range"))
+                .with_help(format!("use a whole number from {least} to {greatest}")));
+        }
+    }
+    if config.min_rows.zip(config.max_rows).is_some_and(|(min, max)| min > max) {
+        return Err(
+            Error::config("/min_rows", "the least number of rows is above the greatest").with_help("exchange them")
+        );
+    }
+    Ok(())
+}
+
+impl Limit {
+    fn value(self) -> f64 {
+        match self {
+            Self::Integer(it) | Self::Time(it) => it as f64,
+            Self::Number(it) => it,
+        }
+    }
+}

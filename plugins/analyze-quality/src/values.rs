@@ -1,0 +1,443 @@
+//! The values of single columns: missing, equal, out of range, unknown, far from the others.
+
+use modelwatch_sdk::{
+    Report,
+    report::{Finding, Gap, Severity},
+    rows::Use,
+};
+use modelwatch_stats::{
+    categories::{CategoryCounts, align},
+    outliers::{Fences, ROBUST_Z, TUKEY_FACTOR, count_outside, robust_fences, tukey_fences},
+    quantile::quantiles,
+};
+
+use crate::{
+    column::{Body, Column},
+    context::{Context, chance, finding, measure_column, number, percent, some},
+    numbers::{Exact, Numbers, Outside},
+    texts,
+    time::show_time,
+};
+
+/// How often values beyond the reference's range may be called out of range by accident, over all columns.
+const RANGE_ALPHA: f64 = 0.01;
+
+/// How many times the width of the reference's range a single value has to be away from it to count.
+const FAR: f64 = 10.0;
+
+/// Judges each column.
+pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
+    for (name, column) in context.current.columns() {
+        let known = context.reference.and_then(|it| it.columns().get(name));
+        let it = Judged { context, name, column, known };
+        it.missing(report);
+        it.equal(report);
+        it.unexpected(report);
+        match column.body() {
+            Body::Numbers(numbers) => it.numbers(numbers, report),
+            Body::Names(names) => {
+                it.categories(names.categories(), report);
+                texts::judge(&it, names, report);
+            }
+            Body::Times(times) => {
+                let range = times.range().map(|it| (Exact::Whole(it.0), Exact::Whole(it.1)));
+                it.written_range(times.outside(), range.map(|(least, greatest)| (time(least), time(greatest))), report);
+            }
+            Body::Empty => {}
+        }
+    }
+}
+
+/// A column of the current rows, and what the reference has under that name.
+pub(crate) struct Judged<'a> {
+    pub(crate) context: &'a Context<'a>,
+    pub(crate) name: &'a str,
+    pub(crate) column: &'a Column,
+    pub(crate) known: Option<&'a Column>,
+}
+
+impl Judged<'_> {
+    /// Adds a number about this column.
+    pub(crate) fn measure(&self, report: &mut Report, name: &str, value: f64, n: u64) {
+        measure_column(report, self.name, name, value, n);
+    }
+
+    /// Returns a finding about this column of the severity for what is not written.
+    pub(crate) fn finding(&self, code: &'static str, message: String) -> Finding {
+        finding(code, self.context.severity(), self.name, message)
+    }
+
+    /// Returns a finding about what is written of this column.
+    fn breach(&self, code: &'static str, message: String) -> Finding {
+        finding(code, Severity::Error, self.name, message)
+    }
+
+    /// Returns whether its values are meant to be new: identifiers and the times of rows.
+    fn grows(&self) -> bool {
+        self.column.has_use(Use::Id) || self.column.has_use(Use::Timestamp)
+    }
+
+    fn missing(&self, report: &mut Report) {
+        let (column, name) = (self.column, self.name);
+        let (rows, share) = (column.rows(), column.missing_share());
+        self.measure(report, "missing_share", share, rows);
+        if let Body::Numbers(it) = column.body() {
+            self.measure(report, "nan_share", it.sample().n_nan() as f64 / rows as f64, rows);
+            self.measure(report, "infinite_share", it.n_infinite() as f64 / rows as f64, rows);
+        }
+        if rows == 0 {
+            return;
+        }
+        let written = self.context.settings.rule(name).and_then(|it| it.written.max_missing);
+        if let Some(limit) = written.filter(|it| share > *it) {
+            let message =
+                format!("{} of `{name}` is missing, more than `max_missing`, {}", percent(share), percent(limit));
+            report.findings.push(self.missing_finding(self.breach("MW-Q010", message), share, limit));
+        }
+        let usual = self.known.filter(|it| it.rows() > 0).map(|it| (it.missing_share(), it.rows()));
+        if column.n_present() == 0 {
+            let is_usual = self.known.is_some_and(|it| it.n_present() == 0);
+            let severity = if is_usual { Severity::Info } else { self.context.severity() };
+            let message = format!("every value of `{name}` is missing, in all {rows} rows");
+            report.findings.push(finding("MW-Q011", severity, name, message).evidence("n", rows));
+        } else if written.is_none() {
+            let least = self.context.settings.config.limits.missing;
+            let limit = usual.map_or(least, |(usual, n)| least.max(usual + chance(usual, rows) + chance(usual, n)));
+            if share > limit {
+                let message = format!("{} of `{name}` is missing, more than {}", percent(share), percent(limit));
+                report.findings.push(self.missing_finding(self.finding("MW-Q010", message), share, limit));
+            }
+        }
+        self.not_finite(report);
+    }
+
+    fn missing_finding(&self, finding: Finding, share: f64, limit: f64) -> Finding {
+        let finding = number(number(finding, "share", share), "limit", limit);
+        let finding = finding.evidence("n", self.column.rows()).evidence("nulls", self.column.nulls());
+        finding.evidence("nan", self.column.n_nan())
+    }
+
+    fn not_finite(&self, report: &mut Report) {
+        let Body::Numbers(it) = self.column.body() else { return };
+        let known = match self.known.map(Column::body) {
+            Some(Body::Numbers(it)) => (it.sample().n_nan(), it.n_infinite()),
+            _ => (0, 0),
+        };
+        let found =
+            [("MW-Q012", "NaN", it.sample().n_nan(), known.0), ("MW-Q013", "infinite", it.n_infinite(), known.1)];
+        for (code, word, count, known) in found {
+            if count > 0 && known == 0 {
+                let than = if self.known.is_some() { ", and none of the reference rows is" } else { "" };
+                let message = format!("{count} values of `{}` are {word}{than}", self.name);
+                report
+                    .findings
+                    .push(self.finding(code, message).evidence("count", count).evidence("n", self.column.rows()));
+            }
+        }
+    }
+
+    fn equal(&self, report: &mut Report) {
+        let (column, n) = (self.column, self.column.n_present());
+        if column.is_opaque() {
+            return;
+        }
+        let values = column.values();
+        self.measure(report, "distinct", values.distinct().round(), n);
+        if !values.is_overflowed() && n > 0 {
+            self.measure(report, "top_share", values.greatest_count() as f64 / n as f64, n);
+        }
+        if values.is_overflowed() {
+            let why = format!(
+                "there are more than {} different values, so that their number is estimated with a relative error of {}",
+                self.context.settings.config.max_distinct,
+                percent(values.relative_error()),
+            );
+            report.gaps.push(Gap::new(format!("column `{}`, number of different values", self.name), why));
+        }
+        if column.is_constant() {
+            let is_usual = self.known.is_some_and(Column::is_constant);
+            let severity = if is_usual { Severity::Info } else { self.context.severity() };
+            let message = format!("`{}` has one value in all {n} rows that have any", self.name);
+            report.findings.push(finding("MW-Q015", severity, self.name, message).evidence("n", n));
+        }
+        if self.context.settings.rule(self.name).is_some_and(|it| it.written.unique) {
+            match column.n_repeated() {
+                Some(0) => {}
+                Some(count) => {
+                    let message =
+                        format!("{count} values of `{}` repeat another one, and all are to be unique", self.name);
+                    report.findings.push(self.breach("MW-Q016", message).evidence("count", count).evidence("n", n));
+                }
+                None if values.repeated_share() > 0.0 => {
+                    let share = values.repeated_share();
+                    let message = format!(
+                        "about {} of `{}` repeats another value, and all are to be unique",
+                        percent(share),
+                        self.name
+                    );
+                    report.findings.push(number(self.breach("MW-Q016", message), "share", share).evidence("n", n));
+                }
+                None => {
+                    let why = "too many different values to be sure that none repeats; raise `max_distinct`";
+                    report.gaps.push(Gap::new(format!("column `{}`, uniqueness", self.name), why));
+                }
+            }
+        }
+    }
+
+    fn unexpected(&self, report: &mut Report) {
+        let (n, found) = (self.column.n_present(), self.column.unexpected());
+        let Some(rule) = self.context.settings.rule(self.name) else { return };
+        let is_named = !matches!(self.column.body(), Body::Times(_) | Body::Empty);
+        let written = [
+            (
+                "MW-Q021",
+                "unexpected_category_share",
+                found.category,
+                rule.categories.is_some(),
+                "are none of `categories`",
+            ),
+            ("MW-Q022", "pattern_mismatch_share", found.pattern, rule.pattern.is_some(), "do not match `pattern`"),
+        ];
+        for (code, metric, count, _, words) in written.into_iter().filter(|it| it.3) {
+            if !is_named && n > 0 {
+                let why = format!("values of type {} are not held against {words}", self.column.types());
+                report.gaps.push(Gap::new(format!("column `{}`, its rule", self.name), why));
+                continue;
+            }
+            self.measure(report, metric, count as f64 / n as f64, n);
+            if count > 0 {
+                let examples = self.examples(code);
+                let message = format!("{count} values of `{}` {words}{examples}", self.name);
+                report.findings.push(self.breach(code, message).evidence("count", count).evidence("n", n));
+            }
+        }
+    }
+
+    /// Returns some categories that break the rule, in words.
+    fn examples(&self, code: &str) -> String {
+        let (Body::Names(names), Some(rule)) = (self.column.body(), self.context.settings.rule(self.name)) else {
+            return String::new();
+        };
+        let breaks = |it: &&str| match code {
+            "MW-Q021" => rule.categories.as_ref().is_some_and(|known| !known.contains(*it)),
+            _ => rule.pattern.as_ref().is_some_and(|known| !known.is_match(it)),
+        };
+        let counts = names.categories().counts();
+        let examples: Vec<_> = counts.keys().copied().filter(breaks).collect();
+        if examples.is_empty() { String::new() } else { format!(": {}", some(&examples)) }
+    }
+
+    fn categories(&self, categories: &CategoryCounts, report: &mut Report) {
+        if categories.is_overflowed() {
+            let why = format!(
+                "there are more than {} categories, of which as many are told apart",
+                self.context.settings.config.max_categories
+            );
+            report.gaps.push(Gap::new(format!("column `{}`, in part", self.name), why));
+        }
+        let Some(Body::Names(known)) = self.known.map(Column::body) else { return };
+        let n = categories.n();
+        if n == 0 || known.n() == 0 {
+            return;
+        }
+        let aligned = align(known.categories(), categories);
+        let pairs = || aligned.keys.iter().zip(aligned.reference.iter().zip(&aligned.current));
+        let unseen: Vec<_> = pairs().filter(|it| *it.1.0 == 0).map(|it| it.0.as_str()).collect();
+        let count = pairs().filter(|it| *it.1.0 == 0).map(|it| *it.1.1).fold(0, u64::saturating_add);
+        let n_known = pairs().map(|it| *it.1.1).fold(0, u64::saturating_add);
+        let share = if n_known == 0 { f64::NAN } else { count as f64 / n_known as f64 };
+        self.measure(report, "unseen_share", share, n_known);
+        let is_written = self.context.settings.rule(self.name).is_some_and(|it| it.categories.is_some());
+        if count == 0 || is_written || self.grows() {
+            return;
+        }
+        // Of the next rows, as many are expected to be new as categories of the reference occurred once (Good 1953).
+        let n_once = pairs().filter(|it| *it.1.0 == 1).count() as f64;
+        let n_reference = aligned.reference.iter().copied().fold(0, u64::saturating_add);
+        let usual = n_once / n_reference.max(1) as f64;
+        let expected = usual + chance(usual, n_known) + chance(usual, n_reference);
+        // Where every category is expected to be new, as for texts that are all different, none is news.
+        if expected >= 1.0 {
+            return;
+        }
+        let severity = if share <= expected { Severity::Info } else { self.context.severity() };
+        let message = format!(
+            "{} of `{}` has {} categories that the reference lacks (up to {} is to be expected): {}",
+            percent(share),
+            self.name,
+            unseen.len(),
+            percent(expected),
+            some(&unseen),
+        );
+        let finding = finding("MW-Q021", severity, self.name, message).evidence("n_categories", unseen.len() as u64);
+        report.findings.push(number(number(finding, "share", share), "expected", expected).evidence("n", n_known));
+    }
+
+    fn numbers(&self, numbers: &Numbers, report: &mut Report) {
+        let (points, n) = (numbers.points(), numbers.sample().n_finite());
+        let range = numbers.range();
+        self.written_range(numbers.outside(), range.map(|it| (it.0.to_string(), it.1.to_string())), report);
+        let Some((least, greatest)) = range.filter(|_| n > 0) else { return };
+        self.measure(report, "min", least.to_f64(), n);
+        self.measure(report, "max", greatest.to_f64(), n);
+        if let Some(shape) = numbers.shape() {
+            self.measure(report, "mean", shape.mean, n);
+            self.measure(report, "standard_deviation", shape.variance.sqrt(), n);
+            shape.skewness.into_iter().for_each(|it| self.measure(report, "skewness", it, n));
+            shape.kurtosis.into_iter().for_each(|it| self.measure(report, "kurtosis", it, n));
+        }
+        // Infinities are the ends of the values, not missing ones.
+        if let Ok(values) = quantiles(&numbers.sample().points_with_infinities(), &[0.25, 0.5, 0.75]) {
+            for (name, value) in ["quartile_1", "median", "quartile_3"].into_iter().zip(values) {
+                self.measure(report, name, value, numbers.sample().n());
+            }
+        }
+        self.measure(report, "zero_share", numbers.n_zero() as f64 / n as f64, n);
+        self.measure(report, "negative_share", numbers.n_negative() as f64 / n as f64, n);
+        self.range(numbers, report);
+        self.outliers(numbers, &points, report);
+        self.inexact(numbers, report);
+    }
+
+    /// Says what is not exact about the numbers.
+    fn inexact(&self, numbers: &Numbers, report: &mut Report) {
+        let mut why = Vec::new();
+        if !numbers.sample().is_exact() {
+            let rest = if numbers.is_whole() { "quantiles" } else { "quantiles, mean and spread" };
+            why.push(format!(
+                "beyond {} values {rest} are those of a histogram with a relative error of 1/256",
+                numbers.sample().budget()
+            ));
+        }
+        if numbers.has_wide() {
+            why.push(
+                "quantiles of whole numbers beyond 2^53 are rounded; counts, range, mean and spread are exact"
+                    .to_owned(),
+            );
+        }
+        if numbers.has_rounded_decimals() {
+            why.push("decimals with more than 15 digits were rounded, but for telling them apart".to_owned());
+        }
+        report.gaps.extend(why.into_iter().map(|it| Gap::new(format!("column `{}`, last digits", self.name), it)));
+    }
+
+    /// Judges bounds that are written, exactly.
+    fn written_range(&self, outside: Outside, range: Option<(String, String)>, report: &mut Report) {
+        let Some(rule) = self.context.settings.rule(self.name) else { return };
+        if rule.min.is_none() && rule.max.is_none() {
+            return;
+        }
+        let (n, count) = (self.column.n_present(), outside.below.saturating_add(outside.above));
+        self.measure(report, "out_of_bounds_share", count as f64 / n as f64, n);
+        if let (true, Some((least, greatest))) = (count > 0, range) {
+            let message = format!(
+                "{} values of `{}` are below `min` and {} above `max`; they are from {least} to {greatest}",
+                outside.below, self.name, outside.above
+            );
+            let finding =
+                self.breach("MW-Q020", message).evidence("below", outside.below).evidence("above", outside.above);
+            report.findings.push(finding.evidence("n", n));
+        }
+    }
+
+    /// Judges the range against that of the reference.
+    fn range(&self, numbers: &Numbers, report: &mut Report) {
+        let Some(Body::Numbers(known)) = self.known.map(Column::body) else { return };
+        let (Some((low, high)), Some((least, greatest))) = (known.range(), numbers.range()) else { return };
+        let points = numbers.points();
+        let count =
+            |is: &dyn Fn(f64) -> bool| points.iter().filter(|it| is(it.0)).map(|it| it.1).fold(0, u64::saturating_add);
+        // Whether there is one at all is known exactly, also where the points are those of a histogram.
+        let is_below = least.is_less(low);
+        let is_above = high.is_less(greatest);
+        let below = if is_below { count(&|it| it < low.to_f64()).max(1) } else { 0 };
+        let above = if is_above { count(&|it| it > high.to_f64()).max(1) } else { 0 };
+        let (n, m) = (known.sample().n_finite(), numbers.sample().n_finite());
+        self.measure(report, "out_of_range_share", below.saturating_add(above) as f64 / m as f64, m);
+        let rule = self.context.settings.rule(self.name);
+        let is_written = rule.is_some_and(|it| it.min.is_some() || it.max.is_some());
+        let alpha = RANGE_ALPHA / (2 * self.context.current.columns().len().max(1)) as f64;
+        let width = (high.to_f64() - low.to_f64()).abs();
+        let is_far = width > 0.0
+            && (low.to_f64() - least.to_f64() > FAR * width || greatest.to_f64() - high.to_f64() > FAR * width);
+        let is_many = chance_beyond(below, n, m) <= alpha || chance_beyond(above, n, m) <= alpha;
+        if below.max(above) == 0 || is_written || self.grows() || !(is_many || is_far) {
+            return;
+        }
+        let message = format!(
+            "{} of `{}` is outside of the reference's range, {low} to {high}: the values are from {least} to {greatest}",
+            percent(below.saturating_add(above) as f64 / m as f64),
+            self.name,
+        );
+        let finding = self.finding("MW-Q020", message).evidence("below", below).evidence("above", above);
+        report.findings.push(finding.evidence("n", m).evidence("n_reference", n));
+    }
+
+    fn outliers(&self, numbers: &Numbers, points: &[modelwatch_stats::Point], report: &mut Report) {
+        let reference = match self.known.map(Column::body) {
+            Some(Body::Numbers(it)) if it.sample().n_finite() > 0 => Some(it.points()),
+            _ => None,
+        };
+        let usual = reference.as_deref().unwrap_or(points);
+        let n = numbers.sample().n_finite();
+        let share = |fences: Fences| count_outside(points, fences) as f64 / n as f64;
+        if let Ok(fences) = tukey_fences(usual, TUKEY_FACTOR) {
+            self.measure(report, "outlier_share_iqr", share(fences), n);
+        }
+        let Ok(fences) = robust_fences(usual, ROBUST_Z) else { return };
+        self.measure(report, "outlier_share", share(fences), n);
+        let limit = self.context.settings.config.limits.outliers;
+        if let Some(limit) = limit.filter(|it| share(fences) > *it) {
+            let message = format!(
+                "{} of `{}` is outside of {:.4} to {:.4}, more than {}",
+                percent(share(fences)),
+                self.name,
+                fences.low,
+                fences.high,
+                percent(limit),
+            );
+            let finding = number(self.finding("MW-Q027", message), "share", share(fences));
+            report.findings.push(number(finding, "limit", limit).evidence("n", n));
+        }
+    }
+}
+
+fn time(it: Exact) -> String {
+    match it {
+        Exact::Whole(it) => show_time(it),
+        Exact::Real(it) => it.to_string(),
+    }
+}
+
+/// Returns the chance that `k` or more of `m` rows are beyond the greatest of `n` rows of the same distribution: with all orders of the
+/// `n + m` rows equally likely, the `k` greatest of them all have to be among the `m`.
+fn chance_beyond(k: u64, n: u64, m: u64) -> f64 {
+    // C(n + m - k, n) / C(n + m, n) is the product of as many fractions as the smaller of k and n.
+    let (steps, other) = (k.min(n), k.max(n) as f64);
+    let total = n as f64 + m as f64;
+    let mut res = 1.0;
+    for it in 0..steps {
+        let left = total - it as f64;
+        res *= (1.0 - other / left).max(0.0);
+        if res < 1e-300 {
+            break;
+        }
+    }
+    res
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chance_of_greater_values_is_that_of_their_order() {
+        // Of one row against one, half are greater.
+        assert_eq!(chance_beyond(1, 1, 1), 0.5);
+        // Of two and two rows, both are the greatest in one of six orders.
+        assert!((chance_beyond(2, 2, 2) - 1.0 / 6.0).abs() < 1e-15);
+        assert_eq!(chance_beyond(0, 5, 5), 1.0);
+        assert!(chance_beyond(1_000_000, 1000, 1_000_000) < 1e-200);
+    }
+}

@@ -1,0 +1,10 @@
+//! The analyzer as a host uses it.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+mod conformance;
+mod hard_columns;
+mod rows;
+mod schema;
+mod state;
+mod texts;

@@ -1,0 +1,158 @@
+//! What a pipeline writes about columns, and what the reference says of them.
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    ErrorKind, Kind,
+    arrow::array::{Float64Array, Int32Array, TimestampSecondArray},
+    report::Severity,
+    rows::Use,
+};
+use serde_json::{Value, json};
+
+use crate::common::{alone, batch_of, codes, features, finding, floats, integers, of_column, quiet, run, texts, x};
+
+/// Runs one rule on a column of ages, and returns the codes.
+#[track_caller]
+fn check_rule(rule: Value, expected: &[&str]) {
+    let ages = || integers((0..100).map(|it| it * 37 % 100));
+    let report = alone(json!({ "columns": { "x": rule } }), &x(ages()));
+    let found: Vec<_> =
+        report.findings.iter().filter(|it| it.severity == Severity::Error).map(|it| it.code.as_str()).collect();
+    assert_eq!(found, expected, "{:#?}", report.findings);
+}
+
+#[test]
+fn rules_are_kept_or_broken() {
+    check_rule(json!({ "type": "integer", "min": 0, "max": 99, "unique": true, "max_missing": 0 }), &[]);
+    check_rule(json!({ "type": "number", "min": -0.5, "max": 99.5 }), &[]);
+    check_rule(json!({ "type": "text" }), &["MW-Q005"]);
+    check_rule(json!({ "min": 1 }), &["MW-Q020"]);
+    check_rule(json!({ "max": 98.5 }), &["MW-Q020"]);
+    check_rule(json!({ "pattern": "[0-9]{1,2}" }), &[]);
+    check_rule(json!({ "pattern": "[0-9]" }), &["MW-Q022"]);
+    check_rule(json!({ "categories": ["1", "2"] }), &["MW-Q021"]);
+}
+
+#[test]
+fn texts_times_and_missing_values_have_rules_too() {
+    let config = json!({ "columns": { "code": { "pattern": "[A-Z]{2}-\\d+", "categories": ["AB-1", "AB-2"], "max_missing": 0.1 } } });
+    let of = |codes: Vec<Option<&str>>| x_named("code", codes);
+    let good = [Some("AB-1"), Some("AB-2")].repeat(20);
+    assert_eq!(errors(&alone(config.clone(), &of(good.clone()))), [] as [&str; 0]);
+    let bad = [good, vec![Some("ab-1"), Some("AB-3"), None, None, None, None, None]].concat();
+    let report = alone(config, &of(bad));
+    assert_eq!(errors(&report), ["MW-Q010", "MW-Q021", "MW-Q022"]);
+    assert!(finding(&report, "MW-Q021").message.ends_with("are none of `categories`: `AB-3`, `ab-1`"));
+    let times = x(Arc::new(TimestampSecondArray::from_iter_values((0..50).map(|it| it * 86_400))));
+    let bounds = |min: &str| json!({ "columns": { "x": { "type": "time", "min": min } } });
+    assert_eq!(errors(&alone(bounds("1970-01-01"), &times)), [] as [&str; 0]);
+    let report = alone(bounds("1970-01-01T00:00:01Z"), &times);
+    assert_eq!(finding(&report, "MW-Q020").evidence["below"], json!(1));
+}
+
+fn x_named(name: &str, values: Vec<Option<&str>>) -> modelwatch_sdk::RecordBatch {
+    features(vec![(name, Arc::new(modelwatch_sdk::arrow::array::StringArray::from(values)))])
+}
+
+fn errors(report: &modelwatch_sdk::Report) -> Vec<&str> {
+    report.findings.iter().filter(|it| it.severity == Severity::Error).map(|it| it.code.as_str()).collect()
+}
+
+#[test]
+fn columns_come_and_go() {
+    let table = |names: &[&str]| features(names.iter().map(|it| (*it, floats((0..60).map(f64::from)))).collect());
+    let config = json!({ "limits": { "samples_mix": 1.0, "feature_feature": 1.0 } });
+    let report = run(config, &table(&["a", "b"]), &table(&["b", "c"]));
+    let changed: Vec<_> = codes(&report).into_iter().filter(|it| it.0 < "MW-Q005").collect();
+    assert_eq!(changed, [("MW-Q003", "a"), ("MW-Q004", "c")]);
+    let report = alone(
+        json!({ "columns": { "a": {}, "b": { "required": false }, "x_*": { "required": true } }, "only_these": true }),
+        &table(&["c"]),
+    );
+    assert_eq!(codes(&report), [("MW-Q003", "a"), ("MW-Q003", "x_*"), ("MW-Q004", "c")]);
+}
+
+#[test]
+fn types_change() {
+    let before = x(integers((0..80).map(|it| it % 20)));
+    let cases: [(modelwatch_sdk::RecordBatch, Option<Severity>); 5] = [
+        (x(integers((0..80).map(|it| it % 20))), None),
+        (x(Arc::new(Int32Array::from_iter_values((0..80).map(|it| it % 20)))), Some(Severity::Info)),
+        (x(floats((0..80).map(|it| f64::from(it % 20)))), Some(Severity::Warning)),
+        (x(texts((0..80).map(|it| (it % 20).to_string()))), Some(Severity::Error)),
+        // That nothing is left is not a matter of types.
+        (x(Arc::new(Float64Array::new_null(80))), None),
+    ];
+    for (current, expected) in cases {
+        let report = run(json!({}), &before, &current);
+        let found = report.findings.iter().find(|it| it.code == "MW-Q005").map(|it| it.severity);
+        assert_eq!(found, expected, "{:?}", current.schema().field(0).data_type());
+    }
+}
+
+#[test]
+fn ranges_are_those_of_the_reference() {
+    let of = |from: i64, to: i64| x(integers((0..2000).map(move |it| from + it * 7919 % (to - from))));
+    assert_eq!(codes(&run(quiet(), &of(0, 500), &of(0, 500))), []);
+    // A few rows beyond the greatest of as many are chance.
+    let report = run(quiet(), &of(0, 500), &of(0, 501));
+    assert!(of_column(&report, "out_of_range_share", "x").unwrap() > 0.0);
+    assert_eq!(codes(&report), []);
+    let report = run(quiet(), &of(0, 500), &of(0, 600));
+    assert_eq!(codes(&report), [("MW-Q020", "x")]);
+    assert!(finding(&report, "MW-Q020").message.contains("0 to 499: the values are from 0 to 599"));
+}
+
+#[test]
+fn volume_and_freshness_are_held_against_the_data_and_the_options() {
+    let rows = |n: i64| {
+        let times = Arc::new(TimestampSecondArray::from_iter_values((0..n).map(|it| 1_000_000_000 + it)));
+        batch_of(vec![("at", &[Use::Timestamp], times), ("x", &[Use::Feature], floats((0..n).map(|it| it as f64)))])
+    };
+    // The last of 100 rows is of 2001-09-09T01:48:19Z.
+    let cases = [
+        (json!({ "min_rows": 100, "max_rows": 100 }), vec![]),
+        (json!({ "min_rows": 101 }), vec!["MW-Q001"]),
+        (json!({ "max_rows": 99 }), vec!["MW-Q001"]),
+        (json!({ "freshness": { "newest": "2001-09-09T01:48:19Z" } }), vec![]),
+        (json!({ "freshness": { "newest": "2001-09-10" } }), vec!["MW-Q002"]),
+        (json!({ "freshness": { "as_of": "2001-09-09T03:00:00Z", "max_age": "2h" } }), vec![]),
+        (json!({ "freshness": { "as_of": "2001-09-09T03:00:00Z", "max_age": "1h" } }), vec!["MW-Q002"]),
+        (json!({ "freshness": { "as_of": "2001-09-09T01:48:00Z", "max_age": "1h" } }), vec!["MW-Q002"]),
+        (json!({ "freshness": { "column": "at", "newest": "2001-09-09" } }), vec![]),
+    ];
+    for (config, expected) in cases {
+        let report = alone(config.clone(), &rows(100));
+        assert_eq!(codes(&report).into_iter().map(|it| it.0).collect::<Vec<_>>(), expected, "{config}");
+    }
+    for column in ["x", "y"] {
+        let report = alone(json!({ "freshness": { "column": column, "newest": "2001-09-09" } }), &rows(100));
+        assert!(report.gaps.iter().any(|it| it.what == "freshness"), "{column}");
+    }
+    let quiet = json!({ "limits": { "samples_mix": 1.0, "time_overlap": 1.0 } });
+    assert_eq!(codes(&run(quiet.clone(), &rows(1000), &rows(10))), [("MW-Q001", "rows")]);
+    assert_eq!(codes(&run(quiet, &rows(1000), &rows(11))), []);
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_with_their_place() {
+    let cases = [
+        (json!({ "columns": { "a/b": { "pattern": "[" } } }), "/columns/a~1b/pattern"),
+        (json!({ "columns": { "a": { "min": 2, "max": 1 } } }), "/columns/a/min"),
+        (json!({ "columns": { "a": { "max": "soon" } } }), "/columns/a/max"),
+        (json!({ "columns": { "a": { "max_missing": 2 } } }), "/columns/a/max_missing"),
+        (json!({ "limits": { "missing": -1.0 } }), "/limits/missing"),
+        (json!({ "limits": { "size_ratio": -1.0 } }), "/limits/size_ratio"),
+        (json!({ "freshness": {} }), "/freshness"),
+        (json!({ "freshness": { "max_age": "2h" } }), "/freshness/max_age"),
+        (json!({ "freshness": { "as_of": "2001-09-09", "max_age": "2 moons" } }), "/freshness/max_age"),
+        (json!({ "min_rows": 2, "max_rows": 1 }), "/min_rows"),
+        (json!({ "budget": 1 }), "/budget"),
+    ];
+    for (config, path) in cases {
+        let error = analyze_quality::registry().open_probe(Kind::Analyzer, "quality", &config).map(drop).unwrap_err();
+        assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Config, path), "{config}: {error}");
+        assert!(!error.help.is_empty(), "{config}");
+    }
+}

@@ -80,6 +80,16 @@ pub enum InferError {
         /// What the decoder said.
         reason: String,
     },
+    /// The model is not built as a sound model is, or asks for more than a model for inference needs. Nothing of it was run.
+    #[error("cannot load `{}`: {reason}; {remedy}", path.display())]
+    Unsound {
+        /// The model.
+        path: PathBuf,
+        /// Which node or tensor, and what about it.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A limit that protects memory is passed.
     #[error("cannot load `{}`: it has {what}, more than the {limit} that are read; export only what inference needs", path.display())]
     Limit {

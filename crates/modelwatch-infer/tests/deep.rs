@@ -9,15 +9,14 @@ use std::{
     process::Command,
 };
 
-use common::{Npy, batch, threads};
+use common::{
+    Npy, batch,
+    proto::{ints, model, value},
+    threads,
+};
 use modelwatch_infer::{Comparison, Model, Tolerance};
 use prost::Message;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto,
-    tensor_shape_proto::{Dimension, dimension::Value as Dim},
-    type_proto::{Tensor, Value},
-};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 /// Set for the process that is measured: what it does, and the folder with the models.
 const TASK: &str = "MODELWATCH_TEST_TASK";
@@ -121,24 +120,8 @@ impl Network {
             output: vec![value("y", &[-1, 1000])],
             ..Default::default()
         };
-        let opset_import = vec![OperatorSetIdProto { version: 17, ..Default::default() }];
-        let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() };
-        fs::write(path, model.encode_to_vec()).unwrap();
+        fs::write(path, model(17, graph).encode_to_vec()).unwrap();
     }
-}
-
-fn ints(name: &str, value: &[i64]) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), r#type: 7, ints: value.to_vec(), ..Default::default() }
-}
-
-fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
-    let dim = |&it: &i64| Dimension {
-        value: Some(if it < 0 { Dim::DimParam("batch".to_owned()) } else { Dim::DimValue(it) }),
-        ..Default::default()
-    };
-    let tensor = Tensor { elem_type: 1, shape: Some(TensorShapeProto { dim: dims.iter().map(dim).collect() }) };
-    let r#type = Some(TypeProto { value: Some(Value::TensorType(tensor)), ..Default::default() });
-    ValueInfoProto { name: name.to_owned(), r#type, ..Default::default() }
 }
 
 fn images() -> Npy {

@@ -5,53 +5,14 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Npy, assert_close, batch, numbers, threads};
+use common::{
+    Npy, assert_close, batch, numbers,
+    proto::{floats, int, ints, model, node, strings, text, value},
+    threads,
+};
 use modelwatch_infer::{InferError, Model};
 use prost::Message;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto,
-    tensor_shape_proto::{Dimension, dimension::Value as Dim},
-    type_proto::{Tensor, Value},
-};
-
-fn node(op: &str, domain: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
-    NodeProto {
-        op_type: op.to_string(),
-        domain: domain.to_string(),
-        name: format!("the_{output}"),
-        input: inputs.iter().map(ToString::to_string).collect(),
-        output: vec![output.to_string()],
-        attribute,
-        ..Default::default()
-    }
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    AttributeProto { name: name.to_string(), r#type: 3, s: value.as_bytes().to_vec(), ..Default::default() }
-}
-
-fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { name: name.to_string(), r#type: 2, i: value, ..Default::default() }
-}
-
-fn ints(name: &str, value: &[i64]) -> AttributeProto {
-    AttributeProto { name: name.to_string(), r#type: 7, ints: value.to_vec(), ..Default::default() }
-}
-
-fn floats(name: &str, value: &[f32]) -> AttributeProto {
-    AttributeProto { name: name.to_string(), r#type: 6, floats: value.to_vec(), ..Default::default() }
-}
-
-fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
-    let dim = |&it: &i64| Dimension {
-        value: Some(if it < 0 { Dim::DimParam("batch".to_string()) } else { Dim::DimValue(it) }),
-        ..Default::default()
-    };
-    let tensor = Tensor { elem_type: 1, shape: Some(TensorShapeProto { dim: dims.iter().map(dim).collect() }) };
-    let r#type = Some(TypeProto { value: Some(Value::TensorType(tensor)), ..Default::default() });
-    ValueInfoProto { name: name.to_string(), r#type, ..Default::default() }
-}
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 /// Writes a model from `x` with these dimensions (-1 is the batch) to `y` and returns its path.
 fn write(folder: &tempfile::TempDir, dims: &[i64], nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> PathBuf {
@@ -62,11 +23,8 @@ fn write(folder: &tempfile::TempDir, dims: &[i64], nodes: Vec<NodeProto>, initia
         output: vec![value("y", &[])],
         ..Default::default()
     };
-    let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.to_string(), version };
-    let opset_import = vec![opset("", 13), opset("ai.onnx.ml", 1)];
-    let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() };
     let path = folder.path().join("model");
-    std::fs::write(&path, model.encode_to_vec()).unwrap();
+    std::fs::write(&path, model(13, graph).encode_to_vec()).unwrap();
     path
 }
 
@@ -154,12 +112,6 @@ fn dynamic_rows_take_their_shape_from_the_batch() {
 
 fn stumps(op: &str, extra: Vec<AttributeProto>) -> NodeProto {
     // Two stumps: x0 <= 1 (a missing value counts as true), then x1 < 0.
-    let strings = |name: &str, values: &[&str]| AttributeProto {
-        name: name.to_string(),
-        r#type: 8,
-        strings: values.iter().map(|it| it.as_bytes().to_vec()).collect(),
-        ..Default::default()
-    };
     let mut attributes = vec![
         ints("nodes_treeids", &[0, 0, 0, 1, 1, 1]),
         ints("nodes_nodeids", &[0, 1, 2, 0, 1, 2]),

@@ -59,6 +59,7 @@ pub use crate::{
     handoff::{HANDOFF_FILE, Handoff, HandoffError, HandoffFile},
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},
     onnx::{Dimension, OnnxModel, OnnxValue},
+    sibling::map_external_data,
     tensor::{Tensor, TensorInfo, TensorRef},
     write::{TensorSource, WriteError, write_npz, write_safetensors},
 };

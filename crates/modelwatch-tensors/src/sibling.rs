@@ -9,6 +9,7 @@ use prost::bytes::Bytes;
 
 use crate::{
     error::{Site, TensorError},
+    format::Format,
     mmap::map,
 };
 
@@ -34,6 +35,14 @@ pub(crate) fn map_lone_sibling(site: Site<'_>, place: &str, location: &str) -> R
         }
     }
     map(&path)
+}
+
+/// Maps a file of external data that `place` of the ONNX model at `model` names by its location.
+///
+/// # Errors
+/// Unless that is a file beneath the folder of the model: relative, through no symbolic link, and with no other name.
+pub fn map_external_data(model: &Path, place: &str, location: &str) -> Result<Bytes, TensorError> {
+    map_lone_sibling(Site { path: model, format: Format::Onnx }, place, location)
 }
 
 fn resolve(site: Site<'_>, place: &str, location: &str) -> Result<PathBuf, TensorError> {

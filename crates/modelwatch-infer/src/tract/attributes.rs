@@ -1,7 +1,7 @@
 //! Access to the attributes of an ONNX node.
 
 use tract_onnx::{
-    pb::{AttributeProto, NodeProto},
+    pb::{AttributeProto, NodeProto, TensorProto},
     prelude::TractResult,
     tract_hir::internal::{bail, format_err},
 };
@@ -20,6 +20,10 @@ pub(in crate::tract) fn ints<'a>(node: &'a NodeProto, name: &str) -> &'a [i64] {
 
 pub(in crate::tract) fn int(node: &NodeProto, name: &str) -> Option<i64> {
     find(node, name).map(|it| it.i)
+}
+
+pub(in crate::tract) fn tensor<'a>(node: &'a NodeProto, name: &str) -> Option<&'a TensorProto> {
+    find(node, name).and_then(|it| it.t.as_ref())
 }
 
 pub(in crate::tract) fn text<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {

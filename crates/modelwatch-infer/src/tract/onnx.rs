@@ -15,15 +15,16 @@ use tract_onnx::{
         tensor_shape_proto::dimension::Value as Dimension,
         type_proto::{Tensor as TensorType, Value as TypeValue},
     },
-    prelude::{DatumType, Framework, InferenceModel},
+    prelude::{DatumType, InferenceModel},
 };
 
 use super::{
     audit::{self, Findings},
     convert, guard,
     interpreter::Interpreter,
-    ops, rewrite,
+    limits, ops, preflight, rewrite,
     source::{Attempts, Examined, Graph, Source},
+    wire,
 };
 use crate::{
     error::InferError,
@@ -63,8 +64,10 @@ pub(super) fn open(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferErr
 }
 
 fn read(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
-    let onnx = ops::onnx();
-    let mut proto = onnx.proto_model_for_path(path).map_err(|it| malformed(path, guard::reason(&it)))?;
+    let mut proto: ModelProto = limits::decode(path, ModelFormat::Onnx, &wire::ONNX)?;
+    let external = preflight::check(path, &mut proto)?;
+    let mut onnx = ops::onnx();
+    onnx.provider = Arc::new(external);
     if let Some(graph) = &mut proto.graph {
         rewrite::rewrite(graph);
     }

@@ -8,7 +8,7 @@ use std::{
 use tract_onnx::prelude::{IntoRunnable, TValue, TVec, TractResult, TypedModel, TypedRunnableModel};
 use tract_onnx::tract_core::model::typed::TypedSimpleState;
 
-use super::{careful, compare, probe, repair};
+use super::{careful, compare, memory, probe, repair};
 
 pub(super) struct Stages {
     /// Optimized, for finite numbers.
@@ -45,6 +45,7 @@ pub(super) struct StageStates {
 
 impl Stages {
     pub(super) fn new(mut typed: TypedModel, skip_optimizer: bool) -> TractResult<Self> {
+        memory::check(&typed)?;
         repair::repair(&mut typed);
         let always_careful = careful::has_extreme_constants(&typed);
         let careful = typed.clone().into_runnable()?;

@@ -1,6 +1,6 @@
 //! Runs graphs node by node.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::Cell, collections::HashMap, sync::Arc};
 
 use tract_onnx::{
     prelude::{DatumType, TractResult},
@@ -14,11 +14,16 @@ use super::{
     value::Value,
 };
 
+/// The most nodes that are run for one answer, those of loops each time; what is not done by then is taken for endless.
+const MAX_STEPS: u64 = 1 << 26;
+
 /// The values of a graph that is running, and of those around it.
 pub(super) struct Scope<'a> {
     constants: &'a HashMap<String, Value>,
     values: HashMap<&'a str, Value>,
     parent: Option<&'a Scope<'a>>,
+    /// Nodes that were run, in all graphs.
+    n_steps: &'a Cell<u64>,
 }
 
 impl Scope<'_> {
@@ -43,8 +48,12 @@ pub(super) fn run(
 ) -> TractResult<Vec<Value>> {
     ensure!(inputs.len() <= graph.inputs.len(), "{} inputs are given, {} taken", inputs.len(), graph.inputs.len());
     let values = graph.inputs.iter().map(String::as_str).zip(inputs).collect();
-    let mut scope = Scope { constants: &graph.constants, values, parent };
+    let first_step = Cell::new(0);
+    let n_steps = parent.map_or(&first_step, |it| it.n_steps);
+    let mut scope = Scope { constants: &graph.constants, values, parent, n_steps };
     for node in &graph.nodes {
+        n_steps.set(n_steps.get() + 1);
+        ensure!(n_steps.get() <= MAX_STEPS, "{} is not done after {MAX_STEPS} steps", node.label());
         let outputs = run_node(context, node, &scope).with_context(|| node.label())?;
         for name in &node.last_uses {
             scope.values.remove(name.as_str());

@@ -4,6 +4,7 @@
 //! `Flatten` or `Reshape`. So for each batch the file is changed before tract sees it: the inputs have their shapes, and what follows from
 //! shapes alone is a constant.
 
+mod data;
 mod shapes;
 mod surgery;
 
@@ -54,6 +55,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     }
     let file = TfLite(std::fs::read(path).map_err(open)?.into());
     let view = file.view().map_err(|it| malformed(guard::reason(&it)))?;
+    data::check(view).map_err(malformed)?;
     let (names, signature, signatures) = view.names();
     let mut info = ModelInfo {
         format: ModelFormat::TfLite,

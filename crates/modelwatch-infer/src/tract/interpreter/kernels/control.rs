@@ -11,6 +11,7 @@ use super::arrays::{at, stack};
 use crate::tract::{
     axes::resolve_axis,
     interpreter::{call::Call, graph::Graph, value::Value},
+    memory::MAX_TENSOR_BYTES,
 };
 
 /// The most iterations of a loop; what does not end by then is taken for endless.
@@ -29,7 +30,7 @@ pub(super) fn repeat(call: &Call<'_>) -> TractResult<Vec<Value>> {
         (2..call.inputs.len()).map(|idx| call.value(idx).cloned()).collect::<TractResult<_>>()?;
     let n_carried = carried.len();
     ensure!(body.outputs.len() > n_carried, "the body has {} outputs", body.outputs.len());
-    let mut collected: Vec<Vec<Value>> = vec![vec![]; body.outputs.len() - 1 - n_carried];
+    let mut collected = Collected::new(body.outputs.len() - 1 - n_carried);
     let mut iteration = 0;
     while goes_on && iteration < limit {
         ensure!(iteration < MAX_ITERATIONS, "the loop does not end after {MAX_ITERATIONS} iterations");
@@ -40,15 +41,35 @@ pub(super) fn repeat(call: &Call<'_>) -> TractResult<Vec<Value>> {
         let condition = outputs.next().context("the body has no outputs")?;
         goes_on = condition.tensor()?.cast_to_scalar::<bool>()?;
         carried = outputs.by_ref().take(n_carried).collect();
-        for (all, one) in collected.iter_mut().zip(outputs) {
-            all.push(one);
-        }
+        collected.push(outputs)?;
         iteration += 1;
     }
-    for all in collected {
+    for all in collected.of_outputs {
         carried.push(join(&all, 0)?);
     }
     Ok(carried)
+}
+
+/// What iterations give beside what they carry on.
+struct Collected {
+    of_outputs: Vec<Vec<Value>>,
+    n_bytes: u64,
+}
+
+impl Collected {
+    fn new(n_outputs: usize) -> Self {
+        Self { of_outputs: vec![vec![]; n_outputs], n_bytes: 0 }
+    }
+
+    fn push(&mut self, outputs: impl Iterator<Item = Value>) -> TractResult<()> {
+        for (all, one) in self.of_outputs.iter_mut().zip(outputs) {
+            let tensor = one.tensor()?;
+            self.n_bytes += (tensor.len() * tensor.datum_type().size_of()) as u64;
+            ensure!(self.n_bytes <= MAX_TENSOR_BYTES, "its iterations give more than {MAX_TENSOR_BYTES} bytes");
+            all.push(one);
+        }
+        Ok(())
+    }
 }
 
 /// Returns what iterations gave, side by side along a new axis.
@@ -106,7 +127,7 @@ fn scan_once(call: &Call<'_>, mut inputs: Vec<Arc<Tensor>>) -> TractResult<Vec<V
     if scanned.iter().zip(&axes).any(|(it, &axis)| it.shape()[axis] != length) {
         bail!("the scanned inputs differ in length");
     }
-    let mut collected: Vec<Vec<Value>> = vec![vec![]; n_collected];
+    let mut collected = Collected::new(n_collected);
     for step in 0..length {
         let mut inputs = states;
         for (idx, (it, &axis)) in scanned.iter().zip(&axes).enumerate() {
@@ -115,11 +136,9 @@ fn scan_once(call: &Call<'_>, mut inputs: Vec<Arc<Tensor>>) -> TractResult<Vec<V
         }
         let mut outputs = call.run(body, inputs)?.into_iter();
         states = outputs.by_ref().take(n_states).collect();
-        for (all, one) in collected.iter_mut().zip(outputs) {
-            all.push(one);
-        }
+        collected.push(outputs)?;
     }
-    for (idx, mut all) in collected.into_iter().enumerate() {
+    for (idx, mut all) in collected.of_outputs.into_iter().enumerate() {
         if setting("scan_output_directions", idx) != 0 {
             all.reverse();
         }

@@ -28,7 +28,7 @@ pub(super) fn empty(_call: &Call<'_>) -> TractResult<Vec<Value>> {
 }
 
 pub(super) fn construct(call: &Call<'_>) -> TractResult<Vec<Value>> {
-    Ok(vec![Value::Sequence(call.inputs.iter().flatten().cloned().collect())])
+    Ok(vec![Value::Sequence(call.inputs.iter().flatten().map(element_of).collect::<TractResult<_>>()?)])
 }
 
 pub(super) fn length(call: &Call<'_>) -> TractResult<Vec<Value>> {
@@ -42,6 +42,15 @@ pub(super) fn element(call: &Call<'_>) -> TractResult<Vec<Value>> {
     Ok(vec![element.with_context(|| format!("a sequence of {} has no position {idx}", all.len()))?.clone()])
 }
 
+/// The most elements of a sequence that grows one by one: each step copies those before it.
+const MAX_LENGTH: usize = 1 << 16;
+
+/// Returns a value as an element; sequences of sequences, which could double at every node, do not exist.
+fn element_of(value: &Value) -> TractResult<Value> {
+    ensure!(!matches!(value, Value::Sequence(_)), "a sequence is no element of a sequence");
+    Ok(value.clone())
+}
+
 pub(super) fn insert(call: &Call<'_>) -> TractResult<Vec<Value>> {
     let mut all = sequence(call, 0)?.clone();
     let at = match call.maybe_scalar::<i64>(2)? {
@@ -49,7 +58,8 @@ pub(super) fn insert(call: &Call<'_>) -> TractResult<Vec<Value>> {
         None => all.len(),
     };
     ensure!(at <= all.len(), "a sequence of {} has no position {at}", all.len());
-    all.insert(at, call.value(1)?.clone());
+    ensure!(all.len() < MAX_LENGTH, "a sequence of more than {MAX_LENGTH} elements is not supported");
+    all.insert(at, element_of(call.value(1)?)?);
     Ok(vec![Value::Sequence(all)])
 }
 

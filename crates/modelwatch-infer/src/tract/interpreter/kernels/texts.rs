@@ -18,8 +18,19 @@ fn texts(call: &Call<'_>, idx: usize) -> TractResult<ArrayD<String>> {
     Ok(ArrayD::from_shape_vec(tensor.shape(), elements::<String>(tensor)?)?)
 }
 
+/// Bytes of all texts of a tensor that is made here.
+const MAX_TEXT_BYTES: usize = 1 << 28;
+
 pub(super) fn concatenate(call: &Call<'_>) -> TractResult<Vec<Value>> {
-    Ok(vec![zip(&texts(call, 0)?, &texts(call, 1)?, |a, b| format!("{a}{b}"))?.into()])
+    let (a, b) = (texts(call, 0)?, texts(call, 1)?);
+    // Each text of one side meets each of the other at most.
+    let n_bytes = |of: &ArrayD<String>, n: usize| of.iter().map(String::len).sum::<usize>().saturating_mul(n.max(1));
+    ensure!(
+        n_bytes(&a, if a.len() < b.len() { b.len() } else { 1 }) <= MAX_TEXT_BYTES
+            && n_bytes(&b, if b.len() < a.len() { a.len() } else { 1 }) <= MAX_TEXT_BYTES,
+        "its texts have more than {MAX_TEXT_BYTES} bytes"
+    );
+    Ok(vec![zip(&a, &b, |a, b| format!("{a}{b}"))?.into()])
 }
 
 pub(super) fn split(call: &Call<'_>) -> TractResult<Vec<Value>> {

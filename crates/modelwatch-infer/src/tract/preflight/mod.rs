@@ -1,0 +1,60 @@
+//! Holds an ONNX model against what every sound model is, before tract sees it.
+//!
+//! tract believes what a file says: it allocates what a shape asks for, evaluates what is constant while it reads, and panics on
+//! much of what is damaged.
+//! So whatever can be told of a model without running any of it is looked at first: the number, names and order of its nodes
+//! ([`structure`]), the data of its constants ([`constants`]), and how large the results of its operators are at least ([`sizes`]).
+//! Each refusal names the node or tensor and what to do.
+//!
+//! Deliberately not here: how long a sound model takes. What a graph needs for concrete inputs is looked at when it is prepared,
+//! see [`memory`](super::memory).
+
+mod constants;
+mod sizes;
+mod structure;
+
+use std::path::Path;
+
+use tract_onnx::pb::{ModelProto, NodeProto};
+
+pub(super) use self::{
+    constants::ExternalData,
+    sizes::{Known, node_outputs},
+};
+use crate::error::InferError;
+
+/// Why a model is refused.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Which node or tensor, and what about it.
+    pub(super) what: String,
+    /// What to do.
+    pub(super) remedy: &'static str,
+}
+
+impl Fault {
+    fn damaged(what: String) -> Self {
+        Self { what, remedy: "the file is damaged, export it again" }
+    }
+}
+
+/// Puts the nodes of the model in the order in which they run, and returns the files beside it, opened.
+///
+/// # Errors
+/// [`InferError::Unsound`] where the model is damaged, or asks for more than a model for inference needs.
+pub(super) fn check(path: &Path, proto: &mut ModelProto) -> Result<ExternalData, InferError> {
+    let unsound = |it: Fault| InferError::Unsound { path: path.to_path_buf(), reason: it.what, remedy: it.remedy };
+    let Some(graph) = &mut proto.graph else {
+        return Err(unsound(Fault::damaged("there is no graph".to_owned())));
+    };
+    structure::sort(graph).map_err(unsound)?;
+    let external = constants::check(path, graph).map_err(unsound)?;
+    sizes::check(graph).map_err(unsound)?;
+    Ok(external)
+}
+
+/// Returns what messages call a node.
+fn label(node: &NodeProto) -> String {
+    let name = if node.name.is_empty() { node.output.first().map_or("", |it| it) } else { &*node.name };
+    format!("node `{name}` ({})", node.op_type)
+}

@@ -1,0 +1,595 @@
+//! What operators make of what is known of their inputs.
+
+use tract_onnx::pb::NodeProto;
+
+use super::value::{Known, MAX_NUMBERS, is_exact};
+use crate::tract::{
+    attributes::{floats, int, ints, tensor, text},
+    preflight::constants::bits,
+};
+
+type Shape = Vec<Option<u64>>;
+
+/// Returns what is known of the outputs of a node; what is left out may be anything.
+pub(in crate::tract) fn node_outputs(node: &NodeProto, inputs: &[Option<Known>]) -> Vec<Known> {
+    if !matches!(&*node.domain, "" | "ai.onnx") {
+        return vec![];
+    }
+    let Some(mut res) = (Operator { node, inputs }).output() else { return vec![] };
+    res.is_constant = inputs.iter().flatten().all(|it| it.is_constant);
+    vec![res]
+}
+
+struct Operator<'a> {
+    node: &'a NodeProto,
+    inputs: &'a [Option<Known>],
+}
+
+impl Operator<'_> {
+    fn input(&self, idx: usize) -> Option<&Known> {
+        self.inputs.get(idx)?.as_ref()
+    }
+
+    fn shape(&self, idx: usize) -> Option<&Shape> {
+        self.input(idx)?.shape.as_ref()
+    }
+
+    fn numbers(&self, idx: usize) -> Option<&[f64]> {
+        self.input(idx)?.numbers.as_deref()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.input(0).map_or(1, |it| it.element_bytes)
+    }
+
+    /// Returns what was an attribute in one version and is an input in another.
+    fn integers(&self, name: &str, idx: usize) -> Option<Vec<i64>> {
+        match self.input(idx) {
+            Some(it) => it.integers(),
+            None => Some(ints(self.node, name).to_vec()).filter(|it| !it.is_empty()),
+        }
+    }
+
+    fn axis(&self, name: &str, default: i64, rank: usize) -> Option<usize> {
+        resolve(int(self.node, name).unwrap_or(default), rank)
+    }
+
+    fn output(&self) -> Option<Known> {
+        Some(match &*self.node.op_type {
+            "Constant" => return self.constant(),
+            "Identity" => self.input(0)?.clone(),
+            "Cast" => self.cast()?,
+            "Shape" => self.shape_of()?,
+            "Size" => self.size()?,
+            "Concat" => self.concat()?,
+            "Gather" => self.gather()?,
+            "Slice" => self.slice()?,
+            "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" => self.reshaped()?,
+            "Transpose" => self.transpose()?,
+            "ConstantOfShape" => self.constant_of_shape()?,
+            "Expand" => self.of_shape(broadcast(self.shape(0)?, &known(self.input(1)?.dims()?))?),
+            "Tile" => self.tile()?,
+            "Range" => self.range()?,
+            "Pad" => self.pad()?,
+            "Resize" | "Upsample" => self.resize()?,
+            "OneHot" => self.one_hot()?,
+            "HannWindow" | "HammingWindow" | "BlackmanWindow" => Known::of_shape(4, known(self.input(0)?.dims()?)),
+            "MatMul" => self.of_shape(matmul(self.shape(0)?, self.shape(1)?)?),
+            "Gemm" => self.gemm()?,
+            "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool" => self.window()?,
+            "Add" | "Sub" | "Mul" | "Div" | "Max" | "Min" => self.arithmetic()?,
+            "And" | "Or" | "Xor" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => {
+                Known::of_shape(1, self.broadcast_all()?)
+            }
+            "Mod" | "Pow" | "Sum" | "Mean" | "BitShift" => self.of_shape(self.broadcast_all()?),
+            "Where" => Known::of_shape(self.input(1)?.element_bytes, self.broadcast_all()?),
+            it if KEEPS_SHAPE.contains(&it) => self.of_shape(self.shape(0)?.clone()),
+            _ => return None,
+        })
+    }
+
+    fn of_shape(&self, shape: Shape) -> Known {
+        Known::of_shape(self.bytes(), shape)
+    }
+
+    fn constant(&self) -> Option<Known> {
+        let attribute = self.node.attribute.first()?;
+        let flat = |bytes, numbers: Vec<f64>| Known::of_numbers(bytes, vec![numbers.len() as u64], numbers);
+        Some(match &*attribute.name {
+            "value" => Known::of_tensor(attribute.t.as_ref()?),
+            "value_int" => Known::of_numbers(8, vec![], vec![attribute.i as f64]),
+            "value_float" => Known::of_numbers(4, vec![], vec![attribute.f.into()]),
+            "value_ints" => flat(8, attribute.ints.iter().map(|&it| it as f64).collect()),
+            "value_floats" => flat(4, attribute.floats.iter().map(|&it| it.into()).collect()),
+            _ => return None,
+        })
+    }
+
+    fn cast(&self) -> Option<Known> {
+        let to = i32::try_from(int(self.node, "to")?).ok()?;
+        let element_bytes = bits(to)?.div_ceil(8);
+        let is_float = matches!(to, 1 | 10 | 11 | 16);
+        let mut res = self.input(0)?.clone();
+        if !is_float {
+            res.numbers.iter_mut().flatten().for_each(|it| *it = it.trunc());
+        }
+        Some(Known { element_bytes, ..res })
+    }
+
+    fn shape_of(&self) -> Option<Known> {
+        let shape = self.shape(0)?;
+        let at = |name, default| {
+            let it = int(self.node, name).unwrap_or(default);
+            let rank = shape.len() as i64;
+            (if it < 0 { it + rank } else { it }).clamp(0, rank) as usize
+        };
+        let part = shape.get(at("start", 0)..at("end", i64::MAX))?;
+        let n = part.len() as u64;
+        Some(match part.iter().map(|it| it.map(|it| it as f64)).collect() {
+            Some(numbers) => Known::of_numbers(8, vec![n], numbers),
+            None => Known::of_shape(8, vec![Some(n)]),
+        })
+    }
+
+    fn size(&self) -> Option<Known> {
+        let n: Option<Vec<f64>> = self.shape(0)?.iter().map(|it| it.map(|it| it as f64)).collect();
+        Some(match n {
+            Some(dims) => Known::of_numbers(8, vec![], vec![dims.iter().product()]),
+            None => Known::of_shape(8, vec![]),
+        })
+    }
+
+    fn concat(&self) -> Option<Known> {
+        let mut res = self.shape(0)?.clone();
+        let axis = self.axis("axis", 1, res.len())?;
+        let mut numbers = Some(vec![]);
+        for idx in 0..self.inputs.len() {
+            let shape = self.shape(idx)?;
+            if shape.len() != res.len() {
+                return None;
+            }
+            if idx > 0 {
+                res[axis] = add(res[axis], shape[axis]);
+            }
+            numbers = numbers.zip(self.numbers(idx)).map(|(mut all, it): (Vec<f64>, _)| {
+                all.extend(it);
+                all
+            });
+        }
+        let is_flat = res.len() == 1;
+        let numbers = numbers.filter(|it| is_flat && it.len() <= MAX_NUMBERS);
+        Some(Known { numbers, ..self.of_shape(res) })
+    }
+
+    fn gather(&self) -> Option<Known> {
+        let (data, indices) = (self.shape(0)?, self.shape(1)?);
+        let axis = self.axis("axis", 0, data.len())?;
+        let shape = [&data[..axis], indices, &data[axis + 1..]].concat();
+        let pick = |at: &f64| {
+            let numbers = self.numbers(0)?;
+            numbers.get(resolve(*at as i64, numbers.len())?).copied()
+        };
+        let numbers = if data.len() == 1 { self.numbers(1).and_then(|it| it.iter().map(pick).collect()) } else { None };
+        Some(Known { numbers, ..self.of_shape(shape) })
+    }
+
+    fn slice(&self) -> Option<Known> {
+        let mut shape = self.shape(0)?.clone();
+        let (starts, ends) = (self.integers("starts", 1), self.integers("ends", 2));
+        let usual = || Some((0..starts.as_ref()?.len() as i64).collect());
+        let axes = self.integers("axes", 3).or_else(|| self.input(3).is_none().then(usual)?);
+        let steps = self.input(4).map_or_else(|| Some(vec![1; starts.as_ref()?.len()]), Known::integers);
+        let (Some(starts), Some(ends), Some(axes), Some(steps)) = (starts, ends, axes, steps) else {
+            return Some(self.of_shape(vec![None; shape.len()]));
+        };
+        let mut numbers = self.numbers(0).filter(|_| shape.len() == 1).map(<[f64]>::to_vec);
+        for (((axis, start), end), step) in axes.iter().zip(&starts).zip(&ends).zip(&steps) {
+            let axis = resolve(*axis, shape.len())?;
+            let (Some(size), 1) = (shape[axis], step) else {
+                (shape[axis], numbers) = (None, None);
+                continue;
+            };
+            let size = i64::try_from(size).ok()?;
+            let at = |it: i64| (if it < 0 { it.saturating_add(size) } else { it }).clamp(0, size);
+            let (start, end) = (at(*start), at(*end));
+            shape[axis] = Some(u64::try_from(end - start).unwrap_or(0));
+            numbers = numbers.and_then(|it| Some(it.get(start as usize..end.max(start) as usize)?.to_vec()));
+        }
+        Some(Known { numbers, ..self.of_shape(shape) })
+    }
+
+    /// The same elements in another shape.
+    fn reshaped(&self) -> Option<Known> {
+        let numbers = self.input(0)?.numbers.clone();
+        let shape = match &*self.node.op_type {
+            "Squeeze" => self.squeezed(),
+            "Unsqueeze" => self.unsqueezed(),
+            "Flatten" => self.flattened(),
+            _ => self.asked_for(),
+        };
+        match shape {
+            Some(shape) => Some(Known { numbers, ..self.of_shape(shape) }),
+            None => Some(Known { numbers, shape: None, ..self.of_shape(vec![]) }),
+        }
+    }
+
+    fn squeezed(&self) -> Option<Shape> {
+        let shape = self.shape(0)?;
+        let Some(axes) = self.integers("axes", 1) else {
+            return shape
+                .iter()
+                .all(Option::is_some)
+                .then(|| shape.iter().copied().filter(|it| *it != Some(1)).collect());
+        };
+        let axes: Vec<usize> = axes.iter().map(|&it| resolve(it, shape.len())).collect::<Option<_>>()?;
+        Some(shape.iter().enumerate().filter(|(idx, _)| !axes.contains(idx)).map(|(_, it)| *it).collect())
+    }
+
+    fn unsqueezed(&self) -> Option<Shape> {
+        let (shape, axes) = (self.shape(0)?, self.integers("axes", 1)?);
+        let rank = shape.len() + axes.len();
+        let axes: Vec<usize> = axes.iter().map(|&it| resolve(it, rank)).collect::<Option<_>>()?;
+        let mut rest = shape.iter();
+        (0..rank).map(|it| if axes.contains(&it) { Some(Some(1)) } else { rest.next().copied() }).collect()
+    }
+
+    fn flattened(&self) -> Option<Shape> {
+        let shape = self.shape(0)?;
+        let axis = int(self.node, "axis").unwrap_or(1);
+        let axis = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok()?;
+        Some(vec![product(shape.get(..axis)?), product(&shape[axis..])])
+    }
+
+    fn asked_for(&self) -> Option<Shape> {
+        let asked = self.integers("shape", 1)?;
+        let dim = |(idx, it): (usize, &i64)| match it {
+            0 if int(self.node, "allowzero") != Some(1) => self.shape(0)?.get(idx).copied(),
+            -1 => Some(None),
+            _ => Some(u64::try_from(*it).ok()),
+        };
+        let mut res: Shape = asked.iter().enumerate().map(dim).collect::<Option<_>>()?;
+        if let (Some(free), Some(n)) = (asked.iter().position(|it| *it == -1), self.shape(0).and_then(|it| product(it)))
+        {
+            let others = res.iter().enumerate().filter(|(idx, _)| *idx != free).map(|(_, it)| *it).collect::<Vec<_>>();
+            res[free] = product(&others).filter(|&it| it > 0).map(|it| n / it);
+        }
+        Some(res)
+    }
+
+    fn transpose(&self) -> Option<Known> {
+        let shape = self.shape(0)?;
+        let order = ints(self.node, "perm");
+        if order.is_empty() {
+            return Some(self.of_shape(shape.iter().rev().copied().collect()));
+        }
+        let at = |it: &i64| shape.get(usize::try_from(*it).ok()?).copied();
+        Some(self.of_shape(order.iter().map(at).collect::<Option<_>>()?))
+    }
+
+    fn constant_of_shape(&self) -> Option<Known> {
+        let shape = self.input(0)?.dims()?;
+        let value = tensor(self.node, "value").map(Known::of_tensor);
+        let element_bytes = value.as_ref().map_or(4, |it| it.element_bytes);
+        let n = shape.iter().try_fold(1u64, |acc, &it| acc.checked_mul(it)).filter(|&it| it <= MAX_NUMBERS as u64);
+        let fill = value.and_then(|it| it.numbers?.first().copied());
+        Some(match n.zip(fill) {
+            Some((n, fill)) => Known::of_numbers(element_bytes, shape, vec![fill; n as usize]),
+            None => Known::of_shape(element_bytes, known(shape)),
+        })
+    }
+
+    fn tile(&self) -> Option<Known> {
+        let repeats = self.input(1)?.dims()?;
+        let shape = self.shape(0)?;
+        (repeats.len() == shape.len()).then_some(())?;
+        Some(self.of_shape(shape.iter().zip(&repeats).map(|(it, by)| it.map(|it| it.saturating_mul(*by))).collect()))
+    }
+
+    fn range(&self) -> Option<Known> {
+        let (start, limit, step) = (*self.numbers(0)?.first()?, *self.numbers(1)?.first()?, *self.numbers(2)?.first()?);
+        let n = ((limit - start) / step).ceil().max(0.0);
+        if n.is_nan() {
+            return None;
+        }
+        let n = n as u64;
+        Some(if n <= MAX_NUMBERS as u64 {
+            Known::of_numbers(self.bytes(), vec![n], (0..n).map(|it| start + it as f64 * step).collect())
+        } else {
+            self.of_shape(vec![Some(n)])
+        })
+    }
+
+    fn pad(&self) -> Option<Known> {
+        let shape = self.shape(0)?;
+        let pads = self.integers("pads", 1).or_else(|| self.integers("paddings", 1))?;
+        let axes = match self.input(3) {
+            Some(it) => it.integers()?.iter().map(|&it| resolve(it, shape.len())).collect::<Option<_>>()?,
+            None => (0..shape.len()).collect::<Vec<_>>(),
+        };
+        let mut res = shape.clone();
+        for (idx, axis) in axes.iter().enumerate() {
+            let by = pads.get(idx)?.saturating_add(*pads.get(idx + axes.len())?);
+            res[*axis] = res[*axis].map(|it| it.saturating_add_signed(by));
+        }
+        Some(self.of_shape(res))
+    }
+
+    fn resize(&self) -> Option<Known> {
+        let shape = self.shape(0)?;
+        let is_first = self.node.op_type == "Upsample" || self.inputs.len() == 2;
+        let given = floats(self.node, "scales");
+        let scales: Vec<f64> = match self.numbers(if is_first { 1 } else { 2 }) {
+            Some(it) => it.to_vec(),
+            None => given.iter().map(|&it| it.into()).collect(),
+        };
+        let sizes = self.input(3).and_then(Known::dims).map(known);
+        let axes = ints(self.node, "axes");
+        let axes: Vec<usize> = if axes.is_empty() {
+            (0..shape.len()).collect()
+        } else {
+            axes.iter().map(|&it| resolve(it, shape.len())).collect::<Option<_>>()?
+        };
+        let mut res = shape.clone();
+        for (idx, axis) in axes.iter().enumerate() {
+            res[*axis] = match &sizes {
+                Some(sizes) => *sizes.get(idx)?,
+                None => res[*axis].zip(scales.get(idx)).map(|(it, by)| (it as f64 * by) as u64),
+            };
+        }
+        Some(self.of_shape(res))
+    }
+
+    fn one_hot(&self) -> Option<Known> {
+        let mut shape = self.shape(0)?.clone();
+        let depth = self.input(1)?.dims()?.first().copied();
+        let axis = self.axis("axis", -1, shape.len() + 1)?;
+        shape.insert(axis, depth);
+        Some(Known::of_shape(self.input(2).map_or(1, |it| it.element_bytes), shape))
+    }
+
+    fn gemm(&self) -> Option<Known> {
+        let at = |idx: usize, flag: &str, which: usize| {
+            let is_flipped = int(self.node, flag).unwrap_or(0) != 0;
+            Some(*self.shape(idx)?.get(if is_flipped { 1 - which } else { which })?)
+        };
+        Some(self.of_shape(vec![at(0, "transA", 0)?, at(1, "transB", 1)?]))
+    }
+
+    /// Convolutions and pooling, as far as pads, strides and the kernel say how large an image is.
+    fn window(&self) -> Option<Known> {
+        let image = self.shape(0)?;
+        let n = image.len().checked_sub(2)?;
+        let is_convolution = self.node.op_type.starts_with("Conv");
+        let is_transposed = self.node.op_type == "ConvTranspose";
+        let group = u64::try_from(int(self.node, "group").unwrap_or(1)).ok()?;
+        let channels = match self.shape(1) {
+            Some(it) if is_transposed => it.get(1)?.map(|it| it.saturating_mul(group)),
+            Some(it) if is_convolution => *it.first()?,
+            _ => image[1],
+        };
+        let is_given = text(self.node, "auto_pad").is_none_or(|it| it == "NOTSET");
+        let of = |name: &str, idx: usize, default: i64| ints(self.node, name).get(idx).copied().unwrap_or(default);
+        let size = |idx: usize| -> Option<u64> {
+            let size = i64::try_from(image[2 + idx]?).ok()?;
+            let declared = ints(self.node, "kernel_shape").get(idx).copied();
+            let kernel = match declared {
+                Some(it) => it,
+                None => i64::try_from((*self.shape(1)?.get(2 + idx)?)?).ok()?,
+            };
+            let reach = kernel.checked_sub(1)?.checked_mul(of("dilations", idx, 1))?.checked_add(1)?;
+            let pads = of("pads", idx, 0).checked_add(of("pads", n + idx, 0))?;
+            let stride = of("strides", idx, 1);
+            let res = if is_transposed {
+                let room = size.checked_sub(1)?.checked_mul(stride)?.checked_add(reach)?;
+                match ints(self.node, "output_shape").get(idx) {
+                    Some(it) => *it,
+                    None => room.checked_add(of("output_padding", idx, 0))?.checked_sub(pads)?,
+                }
+            } else {
+                size.checked_add(pads)?.checked_sub(reach)?.checked_div(stride)?.checked_add(1)?
+            };
+            u64::try_from(res).ok()
+        };
+        let sizes = (0..n).map(|idx| if is_given { size(idx) } else { None });
+        Some(self.of_shape([image[0], channels].into_iter().chain(sizes).collect()))
+    }
+
+    fn broadcast_all(&self) -> Option<Shape> {
+        let mut res = vec![];
+        for idx in 0..self.inputs.len() {
+            res = broadcast(&res, self.shape(idx)?)?;
+        }
+        Some(res)
+    }
+
+    fn arithmetic(&self) -> Option<Known> {
+        let shape = self.broadcast_all()?;
+        // Integers are 4 or 8 bytes, and so are scales; both are divided as shapes are where everything is whole.
+        let (numbers_of, n) = (|idx| self.numbers(idx), self.inputs.len());
+        let numbers = match (n, numbers_of(0), numbers_of(1)) {
+            (2, Some(a), Some(b)) if a.len() == b.len() || a.len() == 1 || b.len() == 1 => {
+                let len = if a.is_empty() || b.is_empty() { 0 } else { a.len().max(b.len()) };
+                let is_whole = a.iter().chain(b).all(|it| it.fract() == 0.0);
+                let one = |idx: usize| {
+                    let (a, b) = (a[idx % a.len()], b[idx % b.len()]);
+                    match &*self.node.op_type {
+                        "Add" => a + b,
+                        "Sub" => a - b,
+                        "Mul" => a * b,
+                        "Max" => a.max(b),
+                        "Min" => a.min(b),
+                        _ if is_whole && self.bytes() == 8 => (a / b).trunc(),
+                        _ => a / b,
+                    }
+                };
+                Some((0..len).map(one).collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        let dims: Option<Vec<u64>> = shape.iter().copied().collect();
+        Some(match numbers.zip(dims) {
+            Some((numbers, dims)) if dims.len() <= 1 && numbers.iter().all(|it| is_exact(*it)) => {
+                Known::of_numbers(self.bytes(), dims, numbers)
+            }
+            _ => self.of_shape(shape),
+        })
+    }
+}
+
+fn known(dims: Vec<u64>) -> Shape {
+    dims.into_iter().map(Some).collect()
+}
+
+fn resolve(axis: i64, rank: usize) -> Option<usize> {
+    let rank_signed = i64::try_from(rank).ok()?;
+    usize::try_from(if axis < 0 { axis.checked_add(rank_signed)? } else { axis }).ok().filter(|&it| it < rank)
+}
+
+fn add(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    Some(a?.saturating_add(b?))
+}
+
+fn product(dims: &[Option<u64>]) -> Option<u64> {
+    dims.iter().try_fold(1u64, |acc, it| Some(acc.saturating_mul((*it)?)))
+}
+
+/// Returns the shape that both broadcast to, as NumPy says.
+fn broadcast(a: &[Option<u64>], b: &[Option<u64>]) -> Option<Shape> {
+    let rank = a.len().max(b.len());
+    let at = |shape: &[Option<u64>], idx: usize| (idx + shape.len()).checked_sub(rank).map_or(Some(1), |it| shape[it]);
+    let one = |idx: usize| match (at(a, idx), at(b, idx)) {
+        (Some(1), it) | (it, Some(1)) => Some(it),
+        // A dimension that is not known is the other one, or 1.
+        (None, it) | (it, None) => Some(it),
+        (a, b) => (a == b).then_some(a),
+    };
+    (0..rank).map(one).collect()
+}
+
+fn matmul(a: &[Option<u64>], b: &[Option<u64>]) -> Option<Shape> {
+    if a.len() < 2 || b.len() < 2 {
+        return None;
+    }
+    let (a_stack, a_matrix) = a.split_at(a.len() - 2);
+    let (b_stack, b_matrix) = b.split_at(b.len() - 2);
+    Some([broadcast(a_stack, b_stack)?, vec![a_matrix[0], b_matrix[1]]].concat())
+}
+
+/// Operators whose output has the type and shape of their first input.
+const KEEPS_SHAPE: [&str; 41] = [
+    "Abs",
+    "Acos",
+    "Asin",
+    "Atan",
+    "BatchNormalization",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "CumSum",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "InstanceNormalization",
+    "LRN",
+    "LayerNormalization",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "LpNormalization",
+    "Mish",
+    "Neg",
+    "PRelu",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Softmax",
+    "Softplus",
+    "Sqrt",
+    "Tan",
+    "Tanh",
+    "Trilu",
+];
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::AttributeProto;
+
+    use super::*;
+
+    fn numbers(values: &[i64]) -> Option<Known> {
+        Some(Known::of_numbers(8, vec![values.len() as u64], values.iter().map(|&it| it as f64).collect()))
+    }
+
+    fn floats_of(dims: &[u64]) -> Option<Known> {
+        Some(Known::of_shape(4, known(dims.to_vec())))
+    }
+
+    fn shape(op_type: &str, attribute: Vec<AttributeProto>, inputs: &[Option<Known>]) -> String {
+        let node = NodeProto { op_type: op_type.to_owned(), attribute, ..Default::default() };
+        node_outputs(&node, inputs)[0].shape_text()
+    }
+
+    fn ints_of(name: &str, values: &[i64]) -> AttributeProto {
+        AttributeProto { name: name.to_owned(), ints: values.to_vec(), ..Default::default() }
+    }
+
+    fn int_of(name: &str, value: i64) -> AttributeProto {
+        AttributeProto { name: name.to_owned(), i: value, ..Default::default() }
+    }
+
+    #[test]
+    fn shapes_follow_the_operators() {
+        let image = || floats_of(&[1, 3, 8, 8]);
+        let check = |op_type: &str, attributes, inputs: &[Option<Known>], wanted: &str| {
+            assert_eq!(shape(op_type, attributes, inputs), wanted, "{op_type}");
+        };
+        check("ConstantOfShape", vec![], &[numbers(&[2, 3])], "[2, 3]");
+        check("Expand", vec![], &[floats_of(&[3, 1]), numbers(&[2, 1, 6])], "[2, 3, 6]");
+        check("Tile", vec![], &[floats_of(&[3, 2]), numbers(&[2, 5])], "[6, 10]");
+        check("Range", vec![], &[numbers(&[0]), numbers(&[10]), numbers(&[3])], "[4]");
+        check("Pad", vec![], &[floats_of(&[3, 2]), numbers(&[0, 1, 2, 3])], "[5, 6]");
+        check("Gather", vec![int_of("axis", 1)], &[floats_of(&[3, 2]), numbers(&[0, 1, 1])], "[3, 3]");
+        check("Concat", vec![int_of("axis", -1)], &[floats_of(&[3, 2]), floats_of(&[3, 5])], "[3, 7]");
+        check("OneHot", vec![], &[numbers(&[1, 2]), numbers(&[9]), numbers(&[0, 1])], "[2, 9]");
+        check("Resize", vec![], &[image(), None, None, numbers(&[1, 3, 5, 6])], "[1, 3, 5, 6]");
+        check("MatMul", vec![], &[floats_of(&[7, 1, 2]), floats_of(&[2, 9])], "[7, 1, 9]");
+        check("Reshape", vec![], &[floats_of(&[4, 6]), numbers(&[0, -1, 2])], "[4, 3, 2]");
+        check("Squeeze", vec![ints_of("axes", &[0])], &[floats_of(&[1, 6])], "[6]");
+        check("Unsqueeze", vec![], &[floats_of(&[6]), numbers(&[0, -1])], "[1, 6, 1]");
+        let weights = floats_of(&[16, 3, 3, 3]);
+        check(
+            "Conv",
+            vec![ints_of("pads", &[1; 4]), ints_of("strides", &[2, 2])],
+            &[image(), weights],
+            "[1, 16, 4, 4]",
+        );
+        let weights = floats_of(&[3, 16, 2, 2]);
+        check("ConvTranspose", vec![ints_of("strides", &[2, 2])], &[image(), weights], "[1, 16, 16, 16]");
+        let dynamic = Some(Known::of_shape(4, vec![None, Some(4)]));
+        check("Add", vec![], &[dynamic, floats_of(&[4])], "[?, 4]");
+    }
+
+    #[test]
+    fn numbers_are_followed_as_shapes_are_computed() {
+        let of = |op_type: &str, inputs: &[Option<Known>]| {
+            let node = NodeProto { op_type: op_type.to_owned(), ..Default::default() };
+            Some(node_outputs(&node, inputs)[0].clone())
+        };
+        let shape = of("Shape", &[floats_of(&[2, 3, 4])]);
+        let picked = of("Gather", &[shape, numbers(&[2, -3])]);
+        let doubled = of("Mul", &[picked, numbers(&[2])]);
+        assert_eq!(doubled.clone().unwrap().numbers.unwrap(), [8.0, 4.0]);
+        let tail = of("Slice", &[doubled, numbers(&[1]), numbers(&[i64::MAX]), numbers(&[0])]);
+        assert_eq!(tail.unwrap().numbers.unwrap(), [4.0]);
+    }
+}

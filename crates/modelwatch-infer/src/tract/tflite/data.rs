@@ -1,0 +1,48 @@
+//! Holds the data of constants against their shapes, before tract reads it.
+
+use tract_tflite::tflite::{Tensor, TensorType};
+
+use super::View;
+use crate::tract::memory::MAX_TENSOR_BYTES;
+
+/// Fails with the first tensor whose data is not that of its shape, or whose shape is that of no tensor.
+pub(super) fn check(view: View<'_>) -> Result<(), String> {
+    for tensor in view.graph.tensors().into_iter().flatten() {
+        let fault = |what: String| Err(format!("tensor `{}` {what}", tensor.name().unwrap_or_default()));
+        let dims: Vec<i32> = tensor.shape().into_iter().flatten().collect();
+        let Some(n_bits) = n_bits(&dims, tensor) else {
+            return fault(format!("has the shape {dims:?}, which no tensor has"));
+        };
+        let n_bytes = n_bits.div_ceil(8);
+        match view.data(tensor) {
+            // Text and sparse tensors say themselves how long they are.
+            Some(data) if n_bits > 0 && tensor.sparsity().is_none() && data.len() as u64 != n_bytes => {
+                return fault(format!("has {} bytes of data, not the {n_bytes} of {dims:?}", data.len()));
+            }
+            None if n_bytes > MAX_TENSOR_BYTES => {
+                return fault(format!("of shape {dims:?} has {n_bytes} bytes, more than {MAX_TENSOR_BYTES}"));
+            }
+            _ => (),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the bits of all elements, 0 where that is not known of the type, or nothing if no tensor has the shape.
+fn n_bits(dims: &[i32], tensor: Tensor<'_>) -> Option<u64> {
+    let of_element = match tensor.type_() {
+        TensorType::FLOAT64 | TensorType::INT64 | TensorType::UINT64 => 64,
+        TensorType::FLOAT32 | TensorType::INT32 | TensorType::UINT32 => 32,
+        TensorType::FLOAT16 | TensorType::INT16 | TensorType::UINT16 => 16,
+        TensorType::INT8 | TensorType::UINT8 | TensorType::BOOL => 8,
+        TensorType::INT4 => 4,
+        _ => 0,
+    };
+    let mut n_elements = 1_u64;
+    for &dim in dims {
+        // A zero must not hide an overflow in what multiplies only some of the dimensions.
+        n_elements = n_elements.checked_mul(u64::try_from(dim).ok()?.max(1))?;
+    }
+    let n_bits = n_elements.checked_mul(of_element)?;
+    Some(if dims.contains(&0) { 0 } else { n_bits })
+}

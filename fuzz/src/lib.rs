@@ -3,7 +3,9 @@
 use std::{
     fs,
     io::{Cursor, Write},
+    panic,
     path::Path,
+    sync::Once,
 };
 
 use modelwatch_tensors::{
@@ -50,6 +52,15 @@ pub fn read_mlmodel(bytes: &[u8]) {
         let _ = MlModel::open(folder);
         let _ = (find_model(folder, None), find_weights(folder));
     });
+}
+
+/// Prepares a model, whatever its format, and runs what it is tested with.
+pub fn load_model(bytes: &[u8]) {
+    static QUIET: Once = Once::new();
+    // A panic of the runtime is an error of the model; libFuzzer's hook would end the process before it is one.
+    // What is not caught ends it all the same.
+    QUIET.call_once(|| panic::set_hook(Box::new(|_| ())));
+    in_folder("model", bytes, |folder| _ = modelwatch_infer::inspect(&folder.join("model")));
 }
 
 fn read_all(path: &Path) {

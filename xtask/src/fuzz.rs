@@ -25,6 +25,17 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("pickle", &["torch/training.pkl", "torch/variety_protocol4.pkl"]),
     ("handoff", &["handoff/checkpoint.json"]),
     ("mlmodel", &["mlflow/MLmodel"]),
+    (
+        "model",
+        &[
+            "traps/lstm_reverse/model.onnx",
+            "traps/softmax_qdq/model.onnx",
+            "tabular/wine/pca.onnx",
+            "tabular/wine/svc.onnx",
+            "tensorflow/two.tflite",
+            "digits/cnn/cnn_frozen_b1.pb",
+        ],
+    ),
 ];
 const MAX_LEN: usize = 100_000;
 const MEMORY_MB: usize = 2048;

@@ -5,9 +5,10 @@ mod common;
 
 use std::path::PathBuf;
 
+use arrow_array::{ArrayRef, cast::AsArray};
 use common::{
     Npy, assert_close, batch, numbers,
-    proto::{floats, int, ints, model, node, strings, text, value},
+    proto::{float_tensor, floats, int, ints, model, node, strings, text, value},
     threads,
 };
 use modelwatch_infer::{InferError, Model};
@@ -229,4 +230,134 @@ fn two_classes_are_decided_by_one_margin() {
     let x = Npy { shape: vec![2, 2], values: vec![2.0, 1.0, 0.0, 3.0] };
     let outputs = model.run(&batch(&[("x", &x)]), threads(1)).unwrap();
     assert_close("margins", &numbers(outputs.column(0)), &[-1.5, 1.5, 2.5, -2.5]);
+}
+
+/// Returns the labels and scores that a classifier gives.
+fn classified(classifier: NodeProto, x: &Npy) -> (Vec<String>, Vec<f64>) {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = GraphProto {
+        node: vec![NodeProto { output: vec!["label".into(), "y".into()], ..classifier }],
+        input: vec![value("x", &[-1, x.shape[1] as i64])],
+        output: vec![value("label", &[]), value("y", &[])],
+        ..Default::default()
+    };
+    let path = folder.path().join("model");
+    std::fs::write(&path, model(13, graph).encode_to_vec()).unwrap();
+    let outputs = Model::load(&path).unwrap().run(&batch(&[("x", x)]), threads(1)).unwrap();
+    let labels = texts(outputs.column(0));
+    (labels, numbers(outputs.column(1)))
+}
+
+fn texts(column: &ArrayRef) -> Vec<String> {
+    match column.as_string_opt::<i32>() {
+        Some(it) => it.iter().map(|it| it.unwrap().to_owned()).collect(),
+        None => numbers(column).iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn linear_classifiers_name_their_classes() {
+    let three = |transform: &str| {
+        let attributes = vec![
+            floats("coefficients", &[1.0, 0.0, 0.0, 1.0, -1.0, -1.0]),
+            floats("intercepts", &[0.0, 0.0, 0.5]),
+            strings("classlabels_strings", &["left", "up", "back"]),
+            text("post_transform", transform),
+        ];
+        node("LinearClassifier", "ai.onnx.ml", &["x"], "y", attributes)
+    };
+    let x = Npy { shape: vec![2, 2], values: vec![2.0, 1.0, -2.0, -1.0] };
+    let (labels, scores) = classified(three("NONE"), &x);
+    assert_eq!(labels, ["left", "back"]);
+    assert_close("sums", &scores, &[2.0, 1.0, -2.5, -2.0, -1.0, 3.5]);
+    let (labels, scores) = classified(three("SOFTMAX_ZERO"), &x);
+    assert_eq!(labels, ["left", "back"]);
+    let shares = |sums: [f64; 3]| sums.map(|it| it.exp() / sums.iter().map(|it| it.exp()).sum::<f64>());
+    assert_close("shares", &scores, &[shares([2.0, 1.0, -2.5]), shares([-2.0, -1.0, 3.5])].concat());
+    // One sum for two classes: the other score is what is left of 1, as onnxruntime writes it.
+    let one = |transform: &str| {
+        let attributes = vec![
+            floats("coefficients", &[1.0, 0.5]),
+            floats("intercepts", &[-1.0]),
+            ints("classlabels_ints", &[7, 8]),
+            text("post_transform", transform),
+        ];
+        node("LinearClassifier", "ai.onnx.ml", &["x"], "y", attributes)
+    };
+    let (labels, scores) = classified(one("NONE"), &x);
+    assert_eq!(labels, ["8", "7"]);
+    assert_close("one sum", &scores, &[-0.5, 1.5, 4.5, -3.5]);
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProto { output: vec!["label".into(), "y".into()], ..one("LOGISTIC") };
+    let error = Model::load(&write(&folder, &[-1, 2], vec![node], vec![])).unwrap_err().to_string();
+    assert!(error.contains("node `the_y` (LinearClassifier) applies Logistic to a single score"), "{error}");
+}
+
+#[test]
+fn regressions_are_transformed_where_it_is_clear_how() {
+    let folder = tempfile::tempdir().unwrap();
+    let linear = |targets: i64, transform: &str| {
+        let attributes = vec![
+            floats("coefficients", &[0.1, 0.0, 0.0, 0.1][..2 * targets as usize]),
+            floats("intercepts", &[0.2, 0.3][..targets as usize]),
+            int("targets", targets),
+            text("post_transform", transform),
+        ];
+        node("LinearRegressor", "ai.onnx.ml", &["x"], "y", attributes)
+    };
+    let x = Npy { shape: vec![1, 2], values: vec![3.0, 4.0] };
+    let answer = |node| {
+        let model = Model::load(&write(&folder, &[-1, 2], vec![node], vec![])).unwrap();
+        numbers(model.run(&batch(&[("x", &x)]), threads(1)).unwrap().column(0))
+    };
+    assert_close("none", &answer(linear(2, "NONE")), &[0.5, 0.7]);
+    let logistic = |it: f64| 1.0 / (1.0 + (-it).exp());
+    assert_close("logistic", &answer(linear(2, "LOGISTIC")), &[logistic(0.5), logistic(0.7)]);
+    // The median of the normal distribution.
+    assert_close("probit", &answer(linear(1, "PROBIT")), &[0.0]);
+    let error = Model::load(&write(&folder, &[-1, 2], vec![linear(1, "LOGISTIC")], vec![])).unwrap_err().to_string();
+    assert!(error.contains("node `the_y` (LinearRegressor) applies Logistic to a single target"), "{error}");
+}
+
+#[test]
+fn a_class_that_no_leaf_speaks_for_is_not_chosen() {
+    let leaves = |base: &[f32]| {
+        vec![
+            ints("class_treeids", &[0, 0, 1, 1]),
+            ints("class_nodeids", &[1, 2, 1, 2]),
+            ints("class_ids", &[0, 1, 0, 1]),
+            floats("class_weights", &[-1.0, -2.0, -3.0, -1.0]),
+            strings("classlabels_strings", &["a", "b", "c"]),
+            floats("base_values", base),
+        ]
+    };
+    let x = Npy { shape: vec![2, 2], values: vec![1.0, -1.0, 2.0, 0.0] };
+    // The two stumps reach leaves of one class each; of `c` there is none.
+    let (labels, scores) = classified(stumps("TreeEnsembleClassifier", leaves(&[])), &x);
+    assert_eq!(labels, ["a", "b"]);
+    assert_close("sums", &scores, &[-4.0, 0.0, 0.0, 0.0, -3.0, 0.0]);
+    let (labels, scores) = classified(stumps("TreeEnsembleClassifier", leaves(&[0.5, 0.5, 0.5])), &x);
+    assert_eq!(labels, ["b", "a"]);
+    assert_close("with base values", &scores, &[-3.5, 0.5, 0.5, 0.5, -2.5, 0.5]);
+}
+
+#[test]
+fn an_activation_without_a_usual_parameter_needs_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let recurrent = |attributes: Vec<AttributeProto>| {
+        let attributes = [vec![int("hidden_size", 1), strings("activations", &["Affine"])], attributes].concat();
+        let nodes = vec![
+            node("Transpose", "", &["x"], "steps", vec![ints("perm", &[1, 0, 2])]),
+            node("RNN", "", &["steps", "w", "r"], "states", attributes),
+            node("Transpose", "", &["states"], "y", vec![ints("perm", &[2, 0, 1, 3])]),
+        ];
+        let weight = |name: &str| float_tensor(name, &[1, 1, 1], &[1.0]);
+        write(&folder, &[-1, 3, 1], nodes, vec![weight("w"), weight("r")])
+    };
+    let error = Model::load(&recurrent(vec![])).unwrap_err().to_string();
+    assert!(error.contains("the activation \"Affine\" has no `activation_alpha`"), "{error}");
+    let model = Model::load(&recurrent(vec![floats("activation_alpha", &[2.0])])).unwrap();
+    let x = Npy { shape: vec![1, 3, 1], values: vec![1.0, 2.0, 3.0] };
+    let outputs = model.run(&batch(&[("x", &x)]), threads(1)).unwrap();
+    assert_close("states", &numbers(outputs.column(0)), &[2.0, 8.0, 22.0]);
 }

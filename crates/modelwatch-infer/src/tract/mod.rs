@@ -17,6 +17,7 @@ mod nodes;
 mod onnx;
 mod ops;
 mod plan;
+mod post_transform;
 mod preflight;
 mod probe;
 mod repair;

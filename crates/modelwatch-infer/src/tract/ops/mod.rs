@@ -2,8 +2,11 @@
 //!
 //! tract 0.23.9 has no `Scaler` or `TreeEnsembleRegressor`, labels two classes wrongly in `TreeEnsembleClassifier` (and is hundreds of times
 //! slower than a plain walk), and divides by the largest magnitude in `Normalizer` where ONNX divides by the largest value.
+//! Its linear models lack transforms and text labels.
 
 mod extreme;
+mod labels;
+mod linear;
 mod row_op;
 mod scaling;
 mod trees;
@@ -22,6 +25,10 @@ pub(super) fn onnx() -> Onnx {
     res.op_register
         .insert("TreeEnsembleClassifier", |_, node| built(Kernel::Classifier(trees::Classifier::parse(node)?)));
     res.op_register.insert("TreeEnsembleRegressor", |_, node| built(Kernel::Regressor(trees::Regressor::parse(node)?)));
+    res.op_register
+        .insert("LinearClassifier", |_, node| built(Kernel::LinearClassifier(linear::LinearClassifier::parse(node)?)));
+    res.op_register
+        .insert("LinearRegressor", |_, node| built(Kernel::LinearRegressor(linear::LinearRegressor::parse(node)?)));
     res.op_register.insert("ZipMap", zip_map);
     res.op_register.insert("ReduceMax", |context, node| extreme::parse(context, node, true));
     res.op_register.insert("ReduceMin", |context, node| extreme::parse(context, node, false));

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use tract_onnx::{
-    prelude::{
-        DatumType, IntoTValue, OutletId, TValue, TVec, Tensor, TractResult, TypedFact, TypedModel, tensor1, tvec,
-    },
+    prelude::{DatumType, IntoTValue, OutletId, TValue, TVec, Tensor, TractResult, TypedFact, TypedModel, tvec},
     tract_hir::{
         infer::{InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
         internal::{
@@ -16,8 +14,10 @@ use tract_onnx::{
 };
 
 use super::{
+    labels::Labels,
+    linear::{LinearClassifier, LinearRegressor},
     scaling::{Norm, Scaler},
-    trees::{Classifier, Labels, Regressor},
+    trees::{Classifier, Regressor},
 };
 
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) enum Kernel {
     Normalizer(Norm),
     Classifier(Classifier),
     Regressor(Regressor),
+    LinearClassifier(LinearClassifier),
+    LinearRegressor(LinearRegressor),
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ impl RowOp {
             Kernel::Normalizer(_) => "Normalizer",
             Kernel::Classifier(_) => "TreeEnsembleClassifier",
             Kernel::Regressor(_) => "TreeEnsembleRegressor",
+            Kernel::LinearClassifier(_) => "LinearClassifier",
+            Kernel::LinearRegressor(_) => "LinearRegressor",
         }
         .into()
     }
@@ -60,15 +64,16 @@ impl RowOp {
             Kernel::Scaler(_) | Kernel::Normalizer(_) => None,
             Kernel::Classifier(it) => Some(it.n_classes()),
             Kernel::Regressor(it) => Some(it.n_targets()),
+            Kernel::LinearClassifier(it) => Some(it.labels().len()),
+            Kernel::LinearRegressor(it) => Some(it.n_targets()),
         }
     }
 
-    fn label_type(&self) -> Option<DatumType> {
+    /// Returns the names of the classes of what gives labels, too.
+    fn labels(&self) -> Option<&Labels> {
         match &*self.0 {
-            Kernel::Classifier(it) => Some(match it.labels() {
-                Labels::Ints(_) => DatumType::I64,
-                Labels::Texts(_) => DatumType::String,
-            }),
+            Kernel::Classifier(it) => Some(it.labels()),
+            Kernel::LinearClassifier(it) => Some(it.labels()),
             _ => None,
         }
     }
@@ -80,7 +85,7 @@ impl Expansion for RowOp {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(if self.label_type().is_some() { 2 } else { 1 })
+        Ok(if self.labels().is_some() { 2 } else { 1 })
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -102,8 +107,8 @@ impl Expansion for RowOp {
                 s.equals(&scores.shape[1], width.to_dim())?;
             }
         }
-        if let Some(label_type) = self.label_type() {
-            s.equals(&outputs[0].datum_type, label_type)?;
+        if let Some(labels) = self.labels() {
+            s.equals(&outputs[0].datum_type, labels.datum_type())?;
             s.equals(&outputs[0].rank, 1)?;
             s.equals(&outputs[0].shape[0], &inputs[0].shape[0])?;
         }
@@ -144,21 +149,17 @@ impl EvalOp for RowOp {
                 Kernel::Normalizer(it) => it.apply(row, &mut scores),
                 Kernel::Classifier(it) => labels.push(it.classify(row, &mut scores)?),
                 Kernel::Regressor(it) => it.predict(row, &mut scores)?,
+                Kernel::LinearClassifier(it) => labels.push(it.classify(row, &mut scores)?),
+                Kernel::LinearRegressor(it) => it.predict(row, &mut scores)?,
             }
         }
         if let Some(width) = self.width() {
             shape = vec![shape[0], width];
         }
         let scores = Tensor::from_shape(&shape, &scores)?.into_tvalue();
-        Ok(match &*self.0 {
-            Kernel::Classifier(it) => {
-                let labels = match it.labels() {
-                    Labels::Ints(names) => tensor1(&labels.iter().map(|&it| names[it]).collect::<Vec<_>>()),
-                    Labels::Texts(names) => tensor1(&labels.iter().map(|&it| names[it].clone()).collect::<Vec<_>>()),
-                };
-                tvec!(labels.into_tvalue(), scores)
-            }
-            _ => tvec!(scores),
+        Ok(match self.labels() {
+            Some(names) => tvec!(names.named(&labels).into_tvalue(), scores),
+            None => tvec!(scores),
         })
     }
 }
@@ -170,8 +171,8 @@ impl TypedOp for RowOp {
             None => TypedFact::dt_shape(DatumType::F32, inputs[0].shape.clone()),
             Some(width) => TypedFact::dt_shape(DatumType::F32, [rows.clone(), width.to_dim()]),
         };
-        Ok(match self.label_type() {
-            Some(it) => tvec!(TypedFact::dt_shape(it, [rows]), scores),
+        Ok(match self.labels() {
+            Some(it) => tvec!(TypedFact::dt_shape(it.datum_type(), [rows]), scores),
             None => tvec!(scores),
         })
     }

@@ -10,7 +10,11 @@ use tract_onnx::{
     tract_hir::internal::{TractErrorContext, bail, ensure},
 };
 
-use crate::tract::attributes::{floats, indices, int, ints, refuse, text, texts};
+use super::labels::Labels;
+use crate::tract::{
+    attributes::{floats, indices, int, ints, refuse, text, texts},
+    post_transform::PostTransform,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Test {
@@ -175,20 +179,6 @@ fn parse_test(mode: &str) -> TractResult<Test> {
     })
 }
 
-/// The names of the classes.
-#[derive(Clone, Debug)]
-pub(super) enum Labels {
-    Ints(Vec<i64>),
-    Texts(Vec<String>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Transform {
-    None,
-    Softmax,
-    Logistic,
-}
-
 /// Two classes whose leaves all weigh the same target: one score decides, and the other column is made from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Binary {
@@ -203,27 +193,18 @@ pub(super) struct Classifier {
     forest: Forest,
     labels: Labels,
     base_values: Vec<f32>,
-    transform: Transform,
+    transform: PostTransform,
     binary: Option<Binary>,
 }
 
 impl Classifier {
     pub(super) fn parse(node: &NodeProto) -> TractResult<Self> {
-        let (numbers, names) = (ints(node, "classlabels_int64s"), texts(node, "classlabels_strings"));
-        let labels = if numbers.is_empty() { Labels::Texts(names) } else { Labels::Ints(numbers.to_vec()) };
+        let labels = Labels::parse(node, "classlabels_int64s", "classlabels_strings");
         let n_classes = labels.len();
         ensure!(n_classes > 1, "a classifier needs two classes, not {n_classes}");
         let forest = Forest::parse(node, "class", n_classes)?;
         let base_values = floats(node, "base_values").to_vec();
-        let transform = match text(node, "post_transform").unwrap_or("NONE") {
-            "NONE" => Transform::None,
-            "SOFTMAX" => Transform::Softmax,
-            "LOGISTIC" => Transform::Logistic,
-            other => bail!(
-                "node `{}` (TreeEnsembleClassifier) uses post_transform {other}, which is not supported",
-                node.name
-            ),
-        };
+        let transform = PostTransform::parse(text(node, "post_transform").unwrap_or("NONE"))?;
         let targets = ints(node, "class_ids");
         let has_one_target = targets.iter().all(|it| Some(it) == targets.first());
         let is_positive = floats(node, "class_weights").iter().all(|&it| it >= 0.0);
@@ -241,9 +222,10 @@ impl Classifier {
             node.name,
             base_values.len()
         );
+        // onnxruntime leaves these out, or writes one column of the two.
         ensure!(
-            binary.is_none() || transform != Transform::Softmax,
-            "node `{}` (TreeEnsembleClassifier) applies SOFTMAX to a single score, which is not supported",
+            binary.is_none() || matches!(transform, PostTransform::None | PostTransform::Logistic),
+            "node `{}` (TreeEnsembleClassifier) applies {transform:?} to a single score, which is not supported",
             node.name
         );
         Ok(Self { forest, labels, base_values, transform, binary })
@@ -262,21 +244,20 @@ impl Classifier {
         match self.binary {
             Some(binary) => self.classify_binary(binary, row, out),
             None => {
-                let mut scores = vec![0f32; self.n_classes()];
-                self.forest.visit(row, |target, weight| scores[target] += weight)?;
-                scores.iter_mut().zip(&self.base_values).for_each(|(score, base)| *score += base);
-                let mut best = 0;
-                for (idx, &score) in scores.iter().enumerate() {
-                    if score > scores[best] {
-                        best = idx;
+                let mut scores: Vec<Option<f32>> = vec![None; self.n_classes()];
+                let mut add = |target: usize, weight| scores[target] = Some(scores[target].unwrap_or(0.0) + weight);
+                self.forest.visit(row, &mut add)?;
+                self.base_values.iter().enumerate().for_each(|(target, base)| add(target, *base));
+                // Only a class that a leaf or a base value speaks for is chosen, as onnxruntime does: where weights are
+                // negative, silence would win.
+                let mut best: Option<(usize, f32)> = None;
+                for (idx, score) in scores.iter().enumerate() {
+                    if let Some(score) = score.filter(|it| best.is_none_or(|(_, most)| *it > most)) {
+                        best = Some((idx, score));
                     }
                 }
-                match self.transform {
-                    Transform::None => (),
-                    Transform::Logistic => scores.iter_mut().for_each(|it| *it = logistic(*it)),
-                    Transform::Softmax => softmax(&mut scores),
-                }
-                out.extend(scores);
+                let best = best.map_or(0, |it| it.0);
+                write(self.transform, scores.into_iter().map(|it| it.unwrap_or(0.0)), out);
                 Ok(best)
             }
         }
@@ -286,7 +267,7 @@ impl Classifier {
         let mut score = 0f32;
         self.forest.visit(row, |_, weight| score += weight)?;
         score += self.base_values.last().copied().unwrap_or(0.0);
-        let is_logistic = self.transform == Transform::Logistic;
+        let is_logistic = self.transform == PostTransform::Logistic;
         let (limit, negative, positive) = match binary {
             Binary::Share if is_logistic => (0.5, logistic(-score), logistic(score)),
             Binary::Share => (0.5, 1.0 - score, score),
@@ -298,24 +279,18 @@ impl Classifier {
     }
 }
 
-impl Labels {
-    fn len(&self) -> usize {
-        match self {
-            Self::Ints(it) => it.len(),
-            Self::Texts(it) => it.len(),
-        }
-    }
-}
-
 fn logistic(value: f32) -> f32 {
     1.0 / (1.0 + (-value).exp())
 }
 
-fn softmax(scores: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|it| *it = (*it - max).exp());
-    let sum: f32 = scores.iter().sum();
-    scores.iter_mut().for_each(|it| *it /= sum);
+/// Appends scores as the transform leaves them.
+fn write(transform: PostTransform, scores: impl Iterator<Item = f32>, out: &mut Vec<f32>) {
+    if transform == PostTransform::None {
+        return out.extend(scores);
+    }
+    let mut wide: Vec<f64> = scores.map(f64::from).collect();
+    transform.apply(&mut wide);
+    out.extend(wide.iter().map(|&it| it as f32));
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -332,6 +307,7 @@ pub(super) struct Regressor {
     n_targets: usize,
     aggregate: Aggregate,
     base_values: Vec<f32>,
+    transform: PostTransform,
 }
 
 impl Regressor {
@@ -347,19 +323,16 @@ impl Regressor {
                 bail!("node `{}` (TreeEnsembleRegressor) uses aggregate {other}, which is not supported", node.name)
             }
         };
-        let transform = text(node, "post_transform").unwrap_or("NONE");
-        ensure!(
-            transform == "NONE",
-            "node `{}` (TreeEnsembleRegressor) uses post_transform {transform}, which is not supported",
-            node.name
-        );
+        let transform = PostTransform::parse(text(node, "post_transform").unwrap_or("NONE"))?;
+        transform.check_for_regression(node, n_targets)?;
         let base_values = floats(node, "base_values").to_vec();
         ensure!(
             base_values.is_empty() || base_values.len() == n_targets,
             "{} base values for {n_targets} targets",
             base_values.len()
         );
-        Ok(Self { forest: Forest::parse(node, "target", n_targets)?, n_targets, aggregate, base_values })
+        let forest = Forest::parse(node, "target", n_targets)?;
+        Ok(Self { forest, n_targets, aggregate, base_values, transform })
     }
 
     pub(super) fn n_targets(&self) -> usize {
@@ -380,7 +353,8 @@ impl Regressor {
         })?;
         let divisor = if aggregate == Aggregate::Average { self.forest.roots.len() as f32 } else { 1.0 };
         let base = |idx: usize| self.base_values.get(idx).copied().unwrap_or(0.0);
-        out.extend(scores.into_iter().enumerate().map(|(idx, it)| it.unwrap_or(0.0) / divisor + base(idx)));
+        let scores = scores.into_iter().enumerate().map(|(idx, it)| it.unwrap_or(0.0) / divisor + base(idx));
+        write(self.transform, scores, out);
         Ok(())
     }
 }

@@ -11,7 +11,6 @@ mod losses;
 mod ml;
 mod normalization;
 mod ordering;
-mod post_transform;
 mod quantized;
 mod recurrent;
 mod sequences;

@@ -52,20 +52,32 @@ impl Activation {
     }
 }
 
-/// Returns the function and the defaults of alpha and beta, as far as it has them.
-fn activation(name: &str) -> TractResult<(Function, Option<f64>, Option<f64>)> {
+/// A parameter of an activation.
+#[derive(Clone, Copy)]
+enum Parameter {
+    /// It has none.
+    No,
+    /// That of the operator of this name, where none is given.
+    Usual(f64),
+    /// There is no operator of this name, or onnxruntime takes 0 where none is given, and its value otherwise.
+    Needed,
+}
+
+/// Returns the function and its parameters alpha and beta.
+fn activation(name: &str) -> TractResult<(Function, Parameter, Parameter)> {
+    use Parameter::{Needed, No, Usual};
     Ok(match &*name.to_ascii_lowercase() {
-        "relu" => (|x, _, _| if x < 0.0 { 0.0 } else { x }, None, None),
-        "tanh" => (|x, _, _| x.tanh(), None, None),
-        "sigmoid" => (|x, _, _| 1.0 / (1.0 + (-x).exp()), None, None),
-        "affine" => (|x, a, b| a * x + b, Some(1.0), Some(0.0)),
-        "leakyrelu" => (|x, a, _| if x < 0.0 { a * x } else { x }, Some(0.01), None),
-        "thresholdedrelu" => (|x, a, _| if x < a { 0.0 } else { x }, Some(1.0), None),
-        "scaledtanh" => (|x, a, b| a * (b * x).tanh(), Some(1.0), Some(1.0)),
-        "hardsigmoid" => (|x, a, b| (a * x + b).clamp(0.0, 1.0), Some(0.2), Some(0.5)),
-        "elu" => (|x, a, _| if x < 0.0 { a * (x.exp() - 1.0) } else { x }, Some(1.0), None),
-        "softsign" => (|x, _, _| x / (1.0 + x.abs()), None, None),
-        "softplus" => (|x, _, _| x.exp().ln_1p(), None, None),
+        "relu" => (|x, _, _| if x < 0.0 { 0.0 } else { x }, No, No),
+        "tanh" => (|x, _, _| x.tanh(), No, No),
+        "sigmoid" => (|x, _, _| 1.0 / (1.0 + (-x).exp()), No, No),
+        "affine" => (|x, a, b| a * x + b, Needed, Usual(0.0)),
+        "leakyrelu" => (|x, a, _| if x < 0.0 { a * x } else { x }, Usual(0.01), No),
+        "thresholdedrelu" => (|x, a, _| if x < a { 0.0 } else { x }, Needed, No),
+        "scaledtanh" => (|x, a, b| a * (b * x).tanh(), Needed, Needed),
+        "hardsigmoid" => (|x, a, b| (a * x + b).clamp(0.0, 1.0), Usual(0.2), Usual(0.5)),
+        "elu" => (|x, a, _| if x < 0.0 { a * (x.exp() - 1.0) } else { x }, Usual(1.0), No),
+        "softsign" => (|x, _, _| x / (1.0 + x.abs()), No, No),
+        "softplus" => (|x, _, _| x.exp().ln_1p(), No, No),
         other => bail!("the activation {other:?} is not known"),
     })
 }
@@ -83,10 +95,19 @@ fn activations(call: &Call<'_>, cell: Cell, n_directions: usize) -> TractResult<
     let mut all = Vec::new();
     for name in &names {
         let (function, alpha, beta) = activation(name)?;
-        let given = |default: Option<f64>, values: &mut std::slice::Iter<'_, f32>| {
-            default.map_or(0.0, |default| values.next().map_or(default, |&it| f64::from(it)))
+        let given = |parameter: Parameter, which: &str, values: &mut std::slice::Iter<'_, f32>| {
+            Ok(match (parameter, values.as_slice().first()) {
+                (Parameter::No, _) => 0.0,
+                (_, Some(&it)) => {
+                    values.next();
+                    f64::from(it)
+                }
+                (Parameter::Usual(it), None) => it,
+                (Parameter::Needed, None) => bail!("the activation {name:?} has no `activation_{which}`"),
+            })
         };
-        all.push(Activation { function, alpha: given(alpha, &mut alphas), beta: given(beta, &mut betas) });
+        let (alpha, beta) = (given(alpha, "alpha", &mut alphas)?, given(beta, "beta", &mut betas)?);
+        all.push(Activation { function, alpha, beta });
     }
     Ok(all.chunks(usual.len()).map(<[Activation]>::to_vec).collect())
 }

@@ -8,8 +8,11 @@ use tract_onnx::{
     tract_hir::internal::{TractErrorContext, bail, ensure},
 };
 
-use super::{arrays::full, post_transform::PostTransform};
-use crate::tract::interpreter::{call::Call, value::Value};
+use super::arrays::full;
+use crate::tract::{
+    interpreter::{call::Call, value::Value},
+    post_transform::PostTransform,
+};
 
 /// A kernel with gamma, the constant and the degree.
 enum Kernel {

@@ -5,10 +5,13 @@ use tract_onnx::{
     tract_hir::internal::{TractErrorContext, bail, ensure},
 };
 
-use super::{arrays::full, post_transform::PostTransform};
-use crate::tract::interpreter::{
-    call::{Call, array},
-    value::Value,
+use super::arrays::full;
+use crate::tract::{
+    interpreter::{
+        call::{Call, array},
+        value::Value,
+    },
+    post_transform::PostTransform,
 };
 
 /// Where a branch leads.

@@ -1,6 +1,10 @@
 //! What `ai.onnx.ml` operators do with their scores at the end.
 
-use tract_onnx::{prelude::TractResult, tract_hir::internal::bail};
+use tract_onnx::{
+    pb::NodeProto,
+    prelude::TractResult,
+    tract_hir::internal::{bail, ensure},
+};
 
 /// See `post_transform` in the specifications.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +36,17 @@ impl PostTransform {
             Some(it) => Ok(*it),
             None => bail!("post transform {number} is not known"),
         }
+    }
+
+    /// Fails where the specification and onnxruntime disagree: it transforms a single prediction only by PROBIT.
+    pub(super) fn check_for_regression(self, node: &NodeProto, n_targets: usize) -> TractResult<()> {
+        ensure!(
+            n_targets != 1 || matches!(self, Self::None | Self::Probit),
+            "node `{}` ({}) applies {self:?} to a single target, which is not supported",
+            node.name,
+            node.op_type
+        );
+        Ok(())
     }
 
     pub(super) fn apply(self, scores: &mut [f64]) {

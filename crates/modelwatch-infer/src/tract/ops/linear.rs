@@ -1,0 +1,120 @@
+//! `LinearClassifier` and `LinearRegressor`.
+//!
+//! tract reads neither every transform nor labels that are text, and gives a single score of two classes another complement than
+//! onnxruntime.
+
+use tract_onnx::{pb::NodeProto, prelude::TractResult, tract_hir::internal::ensure};
+
+use super::labels::Labels;
+use crate::tract::{
+    attributes::{floats, int, text},
+    post_transform::PostTransform,
+};
+
+/// One sum for each row of coefficients.
+#[derive(Clone, Debug)]
+struct Sums {
+    coefficients: Vec<f32>,
+    intercepts: Vec<f32>,
+    n_sums: usize,
+}
+
+impl Sums {
+    fn parse(node: &NodeProto, n_sums: usize) -> TractResult<Self> {
+        let (coefficients, intercepts) = (floats(node, "coefficients").to_vec(), floats(node, "intercepts").to_vec());
+        ensure!(
+            n_sums > 0 && !coefficients.is_empty() && coefficients.len().is_multiple_of(n_sums),
+            "{} coefficients are not for {n_sums} sums",
+            coefficients.len()
+        );
+        ensure!(
+            intercepts.is_empty() || intercepts.len() == n_sums,
+            "there are {} intercepts for {n_sums} sums",
+            intercepts.len()
+        );
+        Ok(Self { coefficients, intercepts, n_sums })
+    }
+
+    fn of(&self, row: &[f64]) -> TractResult<Vec<f64>> {
+        let width = self.coefficients.len() / self.n_sums;
+        ensure!(row.len() == width, "there are coefficients for {width} features, and {} features", row.len());
+        let sum = |(idx, weights): (usize, &[f32])| {
+            let products = weights.iter().zip(row).map(|(weight, value)| f64::from(*weight) * value);
+            products.sum::<f64>() + f64::from(self.intercepts.get(idx).copied().unwrap_or(0.0))
+        };
+        Ok(self.coefficients.chunks_exact(width).enumerate().map(sum).collect())
+    }
+}
+
+fn transform_of(node: &NodeProto) -> TractResult<PostTransform> {
+    PostTransform::parse(text(node, "post_transform").unwrap_or("NONE"))
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct LinearClassifier {
+    sums: Sums,
+    labels: Labels,
+    transform: PostTransform,
+}
+
+impl LinearClassifier {
+    pub(super) fn parse(node: &NodeProto) -> TractResult<Self> {
+        let labels = Labels::parse(node, "classlabels_ints", "classlabels_strings");
+        let n_intercepts = floats(node, "intercepts").len();
+        let n_sums = if n_intercepts > 0 { n_intercepts } else { labels.len() };
+        let transform = transform_of(node)?;
+        let is_single = n_sums == 1 && labels.len() == 2;
+        ensure!(is_single || (n_sums == labels.len() && n_sums > 1), "{n_sums} scores are for {} labels", labels.len());
+        // The specification has it applied, onnxruntime leaves it out.
+        ensure!(
+            !is_single || transform == PostTransform::None,
+            "node `{}` (LinearClassifier) applies {transform:?} to a single score, which is not supported",
+            node.name
+        );
+        Ok(Self { sums: Sums::parse(node, n_sums)?, labels, transform })
+    }
+
+    pub(super) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Appends one score per class and returns the index of the class, which is that of the sums as they are.
+    pub(super) fn classify(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<usize> {
+        let mut sums = self.sums.of(row)?;
+        if let &[sum] = &*sums {
+            out.extend([(1.0 - sum) as f32, sum as f32]);
+            return Ok(usize::from(sum > 0.0));
+        }
+        let best = (0..sums.len()).fold(0, |best, idx| if sums[idx] > sums[best] { idx } else { best });
+        self.transform.apply(&mut sums);
+        out.extend(sums.iter().map(|&it| it as f32));
+        Ok(best)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct LinearRegressor {
+    sums: Sums,
+    transform: PostTransform,
+}
+
+impl LinearRegressor {
+    pub(super) fn parse(node: &NodeProto) -> TractResult<Self> {
+        let n_targets = usize::try_from(int(node, "targets").unwrap_or(1))?;
+        let transform = transform_of(node)?;
+        transform.check_for_regression(node, n_targets)?;
+        Ok(Self { sums: Sums::parse(node, n_targets)?, transform })
+    }
+
+    pub(super) fn n_targets(&self) -> usize {
+        self.sums.n_sums
+    }
+
+    /// Appends one prediction per target.
+    pub(super) fn predict(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<()> {
+        let mut sums = self.sums.of(row)?;
+        self.transform.apply(&mut sums);
+        out.extend(sums.iter().map(|&it| it as f32));
+        Ok(())
+    }
+}

@@ -8,10 +8,11 @@ use crate::{
 };
 
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
-    // Those of one plugin have no samples to take: they report throughputs beside the limits of the machine.
-    const OF_PLUGINS: [(&str, &str); 2] = [("store", "store-local"), ("drift", "analyze-drift")];
+    // Those of one package have no samples to take: they report what they cost beside the machine or a peer.
+    const OF_PACKAGES: [(&str, &str); 3] =
+        [("store", "store-local"), ("drift", "analyze-drift"), ("inference", "modelwatch-infer")];
     if let Some((first, rest)) = arguments.split_first()
-        && let Some((_, package)) = OF_PLUGINS.iter().find(|it| it.0 == first)
+        && let Some((_, package)) = OF_PACKAGES.iter().find(|it| it.0 == first)
     {
         // By its name, so that the tests of the library are not run as well.
         let mut command =

@@ -1,6 +1,7 @@
 //! Fixture access shared by the tests of this crate.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub(crate) mod networks;
 pub(crate) mod proto;
 
 use std::{

@@ -1,0 +1,160 @@
+//! What inference costs beside onnxruntime; `cargo xtask bench inference` runs it.
+//!
+//! A case is a model, a number of rows and of threads. Each side loads the model in a process of its own, and the two run in turns, so
+//! that what else the machine does falls on both; the ratio is the median of those of the turns.
+//! Processor time is the number to trust, not the clock on the wall.
+//! Without the Python package `onnxruntime` only this side is measured, and what takes too long is skipped by name.
+#![allow(clippy::print_stdout, clippy::unwrap_used)] // The numbers are what it is for.
+
+#[path = "../../tests/common/networks.rs"]
+mod networks;
+#[path = "../../tests/common/proto.rs"]
+mod proto;
+
+mod side;
+mod worker;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use networks::{Network, SIZE, TOKENS, WIDTH};
+use side::Side;
+
+/// Turns of each case.
+const N_TURNS: usize = 5;
+/// Rows of a run.
+const BATCHES: [usize; 3] = [1, 32, 256];
+
+/// Models of the fixtures: all sizes of networks that were trained for them, and what scikit-learn exports.
+const FIXTURES: [&str; 11] = [
+    "digits/mlp_series/e08.onnx",
+    "digits/cnn/cnn.onnx",
+    "digits/cnn/mlp_int8_dynamic.onnx",
+    "digits/cnn/cnn_int8_qdq.onnx",
+    "digits/cnn/cnn_int8_qop.onnx",
+    "tabular/wine/rforest.onnx",
+    "tabular/wine/gboost.onnx",
+    "tabular/wine/logreg.onnx",
+    "tabular/wine/svc.onnx",
+    "tabular/wine/mlp.onnx",
+    "tabular/breast_cancer/rforest.onnx",
+];
+
+struct Options {
+    /// Only cases with this in their name.
+    only: Option<String>,
+    /// A case whose first run takes longer is skipped.
+    most_seconds: f64,
+}
+
+fn options() -> Options {
+    let mut res = Options { only: None, most_seconds: 10.0 };
+    let mut arguments = env::args().skip(1);
+    while let Some(it) = arguments.next() {
+        match &*it {
+            "--only" => res.only = arguments.next(),
+            "--seconds" => res.most_seconds = arguments.next().unwrap().parse().unwrap(),
+            // Cargo says so to what has no samples to take.
+            "--bench" => (),
+            other => panic!("`{other}` is unknown; there are `--only TEXT` and `--seconds NUMBER`"),
+        }
+    }
+    res
+}
+
+/// Makes a standard network.
+type Maker = fn() -> Network;
+
+/// The names and files of all models; the standard ones are written to `folder`.
+fn models(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<(String, PathBuf)> {
+    let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures"));
+    let mut res: Vec<_> =
+        FIXTURES.iter().map(|it| (it.trim_end_matches(".onnx").to_owned(), fixtures.join(it))).collect();
+    let image = &[3, SIZE, SIZE][..];
+    let standard: [(&str, Maker, &[usize]); 3] = [
+        ("resnet-50", Network::resnet_50, image),
+        ("mobilenet-v2", Network::mobilenet_v2, image),
+        ("transformer", Network::transformer, &[TOKENS, WIDTH]),
+    ];
+    for (name, make, row) in standard.into_iter().filter(|it| is_wanted(it.0)) {
+        let path = folder.join(format!("{name}.onnx"));
+        make().write(&path, row);
+        res.push((name.to_owned(), path));
+    }
+    res.retain(|it| is_wanted(&it.0));
+    res
+}
+
+fn main() {
+    if worker::is_asked_for() {
+        return worker::work();
+    }
+    let options = options();
+    let folder = tempfile::tempdir().unwrap();
+    let is_wanted = |name: &str| options.only.as_ref().is_none_or(|it| name.contains(&**it));
+    let has_peer = side::has_onnxruntime();
+    if !has_peer {
+        println!("onnxruntime: skipped, `python3` has no such package");
+    }
+    println!(
+        "{:36} {:>5} {:>7} {:>10} {:>10} {:>6} {:>16}",
+        "model", "rows", "threads", "ms", "peer ms", "ratio", "peak MB / peer"
+    );
+    let mut ratios = Vec::new();
+    for (name, path) in models(folder.path(), is_wanted) {
+        for batch in BATCHES {
+            for threads in [1, 2] {
+                ratios.extend(case(&name, &path, batch, threads, has_peer, options.most_seconds));
+            }
+        }
+    }
+    if !ratios.is_empty() {
+        let mean = (ratios.iter().map(|it: &f64| it.ln()).sum::<f64>() / ratios.len() as f64).exp();
+        let worst = ratios.iter().copied().fold(0.0, f64::max);
+        println!("{} cases: geometric mean of the ratios {mean:.2}, worst {worst:.2}", ratios.len());
+    }
+}
+
+/// Measures a case and returns the ratio of processor time, if there is a peer.
+fn case(name: &str, path: &Path, batch: usize, threads: usize, has_peer: bool, most_seconds: f64) -> Option<f64> {
+    let skipped = |why: &str| {
+        println!("{name:36} {batch:5} {threads:7} skipped: {why}");
+        None
+    };
+    let mut own = match Side::own(path, batch, threads) {
+        Ok(it) => it,
+        Err(why) => return skipped(&why),
+    };
+    if own.first_run > most_seconds {
+        return skipped(&format!("a run takes {:.1} s, more than {most_seconds} s", own.first_run));
+    }
+    let mut peer = None;
+    if has_peer {
+        match Side::onnxruntime(path, batch, threads) {
+            Ok(it) => peer = Some(it),
+            Err(why) => println!("{name:36} {batch:5} {threads:7} onnxruntime: {why}"),
+        }
+    }
+    let mut turns = Vec::new();
+    for _ in 0..N_TURNS {
+        turns.push((own.turn(), peer.as_mut().map(Side::turn)));
+    }
+    let own_ms = median(turns.iter().map(|it| it.0).collect());
+    let peer_ms = peer.is_some().then(|| median(turns.iter().filter_map(|it| it.1).collect()));
+    let ratio = peer.is_some().then(|| median(turns.iter().filter_map(|it| Some(it.0 / it.1?)).collect()));
+    let peak = own.finish();
+    let peer_peak = peer.map(Side::finish);
+    let number = |it: Option<f64>| it.map_or_else(|| "–".to_owned(), |it| format!("{it:.3}"));
+    let (peer_ms, ratio_text) = (number(peer_ms), ratio.map_or_else(|| "–".to_owned(), |it| format!("{it:.2}")));
+    let peer_peak = peer_peak.map_or_else(|| "–".to_owned(), |it| format!("{:.0}", it / 1024.0));
+    let peaks = format!("{:.0} / {peer_peak}", peak / 1024.0);
+    println!("{name:36} {batch:5} {threads:7} {own_ms:10.3} {peer_ms:>10} {ratio_text:>6} {peaks:>16}");
+    ratio
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -63,7 +63,8 @@ impl Model {
     /// The result has one column per model output: `[N]` is a primitive column, `[N, …]` a fixed-size list whose row shape is in
     /// `arrow.fixed_shape_tensor` metadata.
     ///
-    /// Rows are computed in micro-batches counted from row 0; the last is filled up by repeating its last row.
+    /// Rows are computed in micro-batches counted from row 0; the last is filled up by repeating its last row, unless it is a
+    /// single row, which is computed as such.
     pub fn run(&self, input: &RecordBatch, threads: NonZeroUsize) -> Result<RecordBatch, InferError> {
         self.run_with(input, |inputs, n_rows| self.run_rows(inputs, n_rows, threads))
     }
@@ -113,7 +114,29 @@ impl Model {
         n_rows: usize,
         threads: NonZeroUsize,
     ) -> Result<Vec<HostTensor>, InferError> {
-        let plan = self.executable.plan(&row_shapes(inputs))?;
+        let shapes = row_shapes(inputs);
+        let plan = self.executable.plan(&shapes)?;
+        // A request of one row, as a service gets them, must not cost a whole micro-batch.
+        let single = (n_rows % plan.rows() == 1).then(|| self.executable.plan_at(1, &shapes).ok()).flatten();
+        let Some(single) = single.filter(|it| it.rows() == 1) else {
+            return self.run_batches(plan, inputs, n_rows, threads);
+        };
+        let mut res = self.run_batches(plan, inputs, n_rows - 1, threads)?;
+        self.append(&mut res, self.run_range(&*single, inputs, n_rows - 1, n_rows)?, 1)?;
+        Ok(res)
+    }
+
+    /// Computes the first `n_rows` rows with one plan.
+    fn run_batches(
+        &self,
+        plan: Arc<dyn Prepared>,
+        inputs: &[HostTensor],
+        n_rows: usize,
+        threads: NonZeroUsize,
+    ) -> Result<Vec<HostTensor>, InferError> {
+        if n_rows == 0 {
+            return Ok(Vec::new());
+        }
         let n_batches = n_rows.div_ceil(plan.rows());
         let rows_each = n_batches.div_ceil(threads.get().min(n_batches)) * plan.rows();
         let starts: Vec<usize> = (0..n_rows).step_by(rows_each).collect();

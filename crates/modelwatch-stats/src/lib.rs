@@ -12,6 +12,7 @@
 mod error;
 mod state;
 
+pub mod boosting;
 pub mod bootstrap;
 pub mod categories;
 pub mod change;

@@ -23,6 +23,7 @@ pub mod detection;
 pub mod hash;
 pub mod intervals;
 pub mod keys;
+pub mod isotonic;
 pub mod moments;
 pub mod multiple;
 pub mod online;

@@ -10,6 +10,7 @@
 pub mod alibi;
 pub mod evidently;
 pub mod nannyml;
+mod numpy;
 pub mod scipy;
 pub mod tfdv;
 

@@ -1,6 +1,10 @@
-//! NannyML 0.13.1: its univariate drift methods for one chunk.
+//! NannyML 0.13.1: its univariate drift methods for one chunk, and when it calibrates.
 //!
 //! It takes its thresholds from the spread of the metric over chunks of the reference; only `chi2` has a fixed one, p < 0.05.
+
+mod calibration;
+
+pub use calibration::{CalibrationTrial, calibration_trial};
 
 use super::{Categories, Numbers, weights};
 use crate::error::{Reason, Undefined, finite};

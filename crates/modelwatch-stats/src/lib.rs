@@ -20,6 +20,7 @@ pub mod classification;
 pub mod correlation;
 pub mod delong;
 pub mod detection;
+pub mod estimation;
 pub mod hash;
 pub mod intervals;
 pub mod keys;

@@ -305,9 +305,13 @@ fn check_columns(
     let names: Vec<&str> = dataset.schema().fields().iter().map(|it| it.name().as_str()).collect();
     let needs: Vec<_> = probes.iter().filter_map(|it| rows_of(it, role).map(|rows| (it.settings, rows))).collect();
     let any = |wanted: fn(&RowNeeds) -> bool| needs.iter().any(|(_, it)| wanted(it));
+    // The labels of current rows may come later; that their name is right shows in the reference.
+    let references = || probes.iter().filter_map(|it| rows_of(it, Role::Reference));
+    let may_lack_label = role == Role::Current && references().any(|it| it.label == Need::Required);
+    let reads_label = any(|it| it.label == Need::Required) || (any(|it| it.label != Need::No) && !may_lack_label);
     let mut wanted: Vec<(String, &str)> = Vec::new();
     let single = [
-        ("label", &columns.label, any(|it| it.label != Need::No)),
+        ("label", &columns.label, reads_label),
         ("id", &columns.id, any(|it| it.id != Need::No)),
         ("timestamp", &columns.timestamp, any(|it| it.timestamp != Need::No)),
         ("weight", &columns.weight, any(|it| it.weight != Need::No)),

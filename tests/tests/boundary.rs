@@ -28,6 +28,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
         analyze_drift::registry(),
         analyze_quality::registry(),
         analyze_weights::registry(),
+        estimate_performance::registry(),
         store_local::registry(),
         verify_behavior::registry(),
         verify_contract::registry(),
@@ -115,6 +116,11 @@ fn quality_conforms_linked_and_loaded() {
 #[test]
 fn weights_conforms_linked_and_loaded() {
     conforms(&built_in("weights"));
+}
+
+#[test]
+fn performance_conforms_linked_and_loaded() {
+    conforms(&built_in("performance"));
 }
 
 #[test]

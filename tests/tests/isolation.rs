@@ -102,6 +102,11 @@ fn weights_conforms_in_a_process() {
     conforms(&built_in("weights"));
 }
 
+#[test]
+fn performance_conforms_in_a_process() {
+    conforms(&built_in("performance"));
+}
+
 /// A host that answers, and remembers what it was told.
 #[derive(Default)]
 struct Answers {

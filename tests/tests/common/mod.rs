@@ -205,6 +205,11 @@ pub(crate) fn built_in(name: &'static str) -> BuiltIn {
             let rows = vec![(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
             (Kind::Analyzer, json!({}), rows, ModelHost::default())
         }
+        "performance" => {
+            let config = json!({"task": "multiclass", "chunk": {"count": 3}, "min_chunk_rows": 5});
+            let rows = vec![(Role::Reference, matrix_rows()), (Role::Current, matrix_rows())];
+            (Kind::Analyzer, config, rows, ModelHost::default())
+        }
         "weights" => (Kind::Analyzer, json!({}), Vec::new(), ModelHost::default()),
         other => panic!("there is no probe `{other}`"),
     };

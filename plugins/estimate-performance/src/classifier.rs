@@ -1,0 +1,293 @@
+//! Expected confusion matrices and rankings of a classifier (confidence-based performance estimation).
+
+use std::collections::BTreeMap;
+
+use modelwatch_stats::{
+    Reason, Undefined,
+    classification::{CalibrationBins, CalibrationPoint},
+    estimation::{
+        ExpectedCounts, Spread, average_precision_spread, expected_average_precision, expected_roc_auc, macro_error,
+        roc_auc_spread,
+    },
+    isotonic::Isotonic,
+    peers::nannyml::calibration_trial,
+};
+
+use crate::{
+    config::{Calibration, Config, Task},
+    metric::Metric,
+    rows::Rows,
+};
+
+/// What NannyML multiplies the error of a mean of areas by, as those of several classes depend on each other.
+const DEPENDENCE: f64 = 1.2;
+/// Average precisions are resampled with it; no other would be better.
+const SEED: u64 = 0;
+
+/// What was learned from the reference.
+pub(crate) struct Classifier<'a> {
+    config: &'a Config,
+    pub(crate) calibrations: Vec<ClassCalibration>,
+    spreads: BTreeMap<Metric, Vec<Spread>>,
+}
+
+/// How far the scores of a class are from chances, and what makes them ones.
+pub(crate) struct ClassCalibration {
+    pub(crate) class: String,
+    /// The expected calibration error over ten bins of equal width; none where scores are no chances.
+    pub(crate) error: Option<f64>,
+    pub(crate) curve: Vec<CalibrationPoint>,
+    /// What the scores are mapped by; none where they stay as they are.
+    function: Option<Isotonic>,
+}
+
+impl ClassCalibration {
+    pub(crate) fn is_calibrated(&self) -> bool {
+        self.function.is_some()
+    }
+}
+
+/// Rows, each class against all others: the positive class alone where there are two.
+pub(crate) struct Classified {
+    classes: Vec<Class>,
+    is_usable: Vec<bool>,
+    is_labeled: Vec<bool>,
+}
+
+#[derive(Default)]
+struct Class {
+    scores: Vec<f64>,
+    chances: Vec<f64>,
+    is_called: Vec<bool>,
+    /// Of no meaning where the row is not labeled.
+    is_true: Vec<bool>,
+}
+
+/// Some of the rows, with chances, or with labels in their place.
+pub(crate) struct Sample {
+    classes: Vec<Class>,
+    n_rows: usize,
+}
+
+impl<'a> Classifier<'a> {
+    /// Learns from the labeled rows of the reference.
+    ///
+    /// # Errors
+    /// When nothing can be learned from them.
+    pub(crate) fn fit(config: &'a Config, reference: &Rows) -> Result<Self, String> {
+        let classes: Vec<Class> = (0..reference.scores.len()).map(|it| Class::of(config, reference, it)).collect();
+        let is_kept = |row: usize| is_labeled(reference, row) && classes.iter().all(|it| it.scores[row].is_finite());
+        let kept: Vec<usize> = (0..reference.len()).filter(|it| is_kept(*it)).collect();
+        if kept.is_empty() {
+            return Err("no row of the reference has both a label and scores".to_owned());
+        }
+        let names = config.class_names();
+        let name = |at: usize| match (&names, config.task) {
+            (Some(names), Task::Binary) => names[config.positive_class()].clone(),
+            (Some(names), _) => names[at].clone(),
+            (None, _) => at.to_string(),
+        };
+        let mut res = Self { config, calibrations: Vec::new(), spreads: BTreeMap::new() };
+        for (at, class) in classes.iter().enumerate() {
+            res.calibrations.push(calibrate(config, name(at), &class.at(&kept))?);
+        }
+        let labeled = res.judge(reference).labeled(&(0..reference.len()).collect::<Vec<_>>());
+        for metric in Metric::wanted(config) {
+            // Without a spread the metric has no error, and the report says so by a NaN.
+            res.spreads.extend(labeled.spreads(metric, config).ok().map(|it| (metric, it)));
+        }
+        Ok(res)
+    }
+
+    /// Returns the chances of rows.
+    pub(crate) fn judge(&self, rows: &Rows) -> Classified {
+        let mut classes: Vec<Class> = (0..rows.scores.len()).map(|it| Class::of(self.config, rows, it)).collect();
+        for (class, calibration) in classes.iter_mut().zip(&self.calibrations) {
+            let chance = |it: &f64| calibration.function.as_ref().map_or(*it, |function| function.value(*it));
+            class.chances = class.scores.iter().map(chance).collect();
+        }
+        let mut is_usable: Vec<bool> = (0..rows.len()).map(|row| rows.called.0[row].is_finite()).collect();
+        for (row, is_usable) in is_usable.iter_mut().enumerate() {
+            *is_usable &= classes.iter().all(|it| (0.0..=1.0).contains(&it.chances[row]));
+            if classes.len() > 1 {
+                share(&mut classes, row);
+            }
+        }
+        let is_labeled = (0..rows.len()).map(|it| is_labeled(rows, it)).collect();
+        Classified { classes, is_usable, is_labeled }
+    }
+
+    /// Returns the standard error of a metric over that many rows.
+    pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> f64 {
+        self.spreads.get(&metric).map_or(f64::NAN, |it| error(metric, it, n_rows))
+    }
+}
+
+/// Returns the standard error of a metric from how it spreads for each class.
+fn error(metric: Metric, spreads: &[Spread], n_rows: u64) -> f64 {
+    match spreads {
+        [only] => only.error(n_rows),
+        several if metric == Metric::RocAuc => DEPENDENCE * macro_error(several, n_rows),
+        several => macro_error(several, n_rows),
+    }
+}
+
+fn is_labeled(rows: &Rows, row: usize) -> bool {
+    rows.labels.0[row].is_finite()
+}
+
+/// Makes the chances of a row's classes add up to 1; equal ones where they are all 0.
+fn share(classes: &mut [Class], row: usize) {
+    let sum: f64 = classes.iter().map(|it| it.chances[row]).sum();
+    let n_classes = classes.len() as f64;
+    for it in classes {
+        it.chances[row] = if sum == 0.0 { 1.0 / n_classes } else { it.chances[row] / sum };
+    }
+}
+
+fn calibrate(config: &Config, class: String, rows: &Class) -> Result<ClassCalibration, String> {
+    let targets: Vec<f64> = rows.is_true.iter().map(|it| f64::from(u8::from(*it))).collect();
+    let are_chances = rows.scores.iter().all(|it| (0.0..=1.0).contains(it));
+    let is_wanted = match config.calibration {
+        Calibration::Never => false,
+        Calibration::Always => true,
+        // Too few rows to try it are too few to calibrate on.
+        Calibration::Auto => {
+            !are_chances
+                || calibration_trial(&rows.scores, &rows.is_true).is_ok_and(|it| it.is_some_and(|it| it.helps()))
+        }
+    };
+    let function = if is_wanted { Isotonic::fit(&rows.scores, &targets).ok() } else { None };
+    if function.is_none() && !are_chances {
+        return Err(format!("scores of class `{class}` are not between 0 and 1 and are not to be calibrated"));
+    }
+    let mut bins = CalibrationBins::default();
+    rows.scores.iter().zip(&rows.is_true).for_each(|(score, is_true)| bins.push(*is_true, *score, 1.0));
+    let curve = if are_chances { bins.curve().into_iter().flatten().collect() } else { Vec::new() };
+    Ok(ClassCalibration { class, error: bins.ece().ok(), curve, function })
+}
+
+impl Class {
+    /// Returns the rows as they are for the class whose scores are there at `at`, without chances.
+    fn of(config: &Config, rows: &Rows, at: usize) -> Self {
+        let index = if config.task == Task::Binary { config.positive_class() } else { at } as f64;
+        Self {
+            scores: rows.scores[at].0.clone(),
+            chances: Vec::new(),
+            is_called: rows.called.0.iter().map(|it| *it == index).collect(),
+            is_true: rows.labels.0.iter().map(|it| *it == index).collect(),
+        }
+    }
+
+    fn at(&self, rows: &[usize]) -> Self {
+        fn pick<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().filter_map(|it| values.get(*it).copied()).collect()
+        }
+        Self {
+            scores: pick(&self.scores, rows),
+            chances: pick(&self.chances, rows),
+            is_called: pick(&self.is_called, rows),
+            is_true: pick(&self.is_true, rows),
+        }
+    }
+}
+
+impl Classified {
+    /// Returns those of the rows that can be used, with their chances.
+    pub(crate) fn expected(&self, rows: &[usize]) -> Sample {
+        self.sample(rows.iter().copied().filter(|it| self.is_usable[*it]))
+    }
+
+    /// Returns those that have labels, which are chances of 0 and 1.
+    pub(crate) fn labeled(&self, rows: &[usize]) -> Sample {
+        let mut res = self.sample(rows.iter().copied().filter(|it| self.is_usable[*it] && self.is_labeled[*it]));
+        for it in &mut res.classes {
+            it.chances = it.is_true.iter().map(|it| f64::from(u8::from(*it))).collect();
+        }
+        res
+    }
+
+    fn sample(&self, rows: impl Iterator<Item = usize>) -> Sample {
+        let rows: Vec<usize> = rows.collect();
+        Sample { classes: self.classes.iter().map(|it| it.at(&rows)).collect(), n_rows: rows.len() }
+    }
+}
+
+impl Sample {
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.n_rows as u64
+    }
+
+    /// Returns the metric of these rows.
+    pub(crate) fn value(&self, metric: Metric, config: &Config) -> Result<f64, Undefined> {
+        let counts = self.counts()?;
+        if self.n_rows == 0 {
+            return Err(Undefined::new(Reason::Empty));
+        }
+        if let Some(values) = metric.cell_values(config) {
+            return Ok(counts[0].value(values) / counts[0].total());
+        }
+        let mean_of = |of: fn(ExpectedCounts) -> Result<f64, Undefined>| match &counts[..] {
+            [only] => of(*only),
+            // As scikit-learn has it, a class that nothing can be said of counts as 0.
+            several => Ok(several.iter().map(|it| of(*it).unwrap_or(0.0)).sum::<f64>() / several.len() as f64),
+        };
+        let mean_over_rankings = |of: fn(&[f64], &[f64]) -> Result<f64, Undefined>| {
+            let found = self.classes.iter().map(|it| of(&it.scores, &it.chances)).collect::<Result<Vec<_>, _>>()?;
+            Ok(found.iter().sum::<f64>() / found.len() as f64)
+        };
+        match metric {
+            Metric::Precision => mean_of(ExpectedCounts::precision),
+            Metric::Recall => mean_of(ExpectedCounts::recall),
+            Metric::Specificity => mean_of(ExpectedCounts::specificity),
+            Metric::F1 => mean_of(ExpectedCounts::f1),
+            Metric::RocAuc => mean_over_rankings(expected_roc_auc),
+            Metric::AveragePrecision => mean_over_rankings(expected_average_precision),
+            _ => right_or_wrong(&counts).accuracy(),
+        }
+    }
+
+    /// Returns the standard error that so many rows like these have by their own chances; none for a ranking, whose
+    /// spread takes labels.
+    pub(crate) fn error(&self, metric: Metric, config: &Config, n_rows: u64) -> Option<f64> {
+        let is_ranking = matches!(metric, Metric::RocAuc | Metric::AveragePrecision);
+        let spreads = if is_ranking { None } else { self.spreads(metric, config).ok() };
+        spreads.map(|it| error(metric, &it, n_rows))
+    }
+
+    /// Returns how the metric spreads over samples like these rows, for each class.
+    fn spreads(&self, metric: Metric, config: &Config) -> Result<Vec<Spread>, Undefined> {
+        let counts = self.counts()?;
+        if let Some(values) = metric.cell_values(config) {
+            return counts[0].value_spread(values).map(|it| vec![it]);
+        }
+        let of_counts = |of: fn(ExpectedCounts) -> Result<Spread, Undefined>| counts.iter().map(|it| of(*it)).collect();
+        match metric {
+            Metric::Precision => of_counts(ExpectedCounts::precision_spread),
+            Metric::Recall => of_counts(ExpectedCounts::recall_spread),
+            Metric::Specificity => of_counts(ExpectedCounts::specificity_spread),
+            Metric::F1 => of_counts(ExpectedCounts::f1_spread),
+            Metric::RocAuc => self.classes.iter().map(|it| roc_auc_spread(&it.scores, &it.is_true)).collect(),
+            Metric::AveragePrecision => {
+                self.classes.iter().map(|it| average_precision_spread(&it.scores, &it.is_true, SEED)).collect()
+            }
+            _ => right_or_wrong(&counts).accuracy_spread().map(|it| vec![it]),
+        }
+    }
+
+    fn counts(&self) -> Result<Vec<ExpectedCounts>, Undefined> {
+        self.classes.iter().map(|it| ExpectedCounts::of(&it.chances, &it.is_called)).collect()
+    }
+}
+
+/// Returns the counts whose accuracy is that of the model: of several classes, rows that are of the called one or not.
+fn right_or_wrong(counts: &[ExpectedCounts]) -> ExpectedCounts {
+    match counts {
+        [only] => *only,
+        several => {
+            let true_positive: f64 = several.iter().map(|it| it.true_positive).sum();
+            let false_positive: f64 = several.iter().map(|it| it.false_positive).sum();
+            ExpectedCounts { true_positive, false_positive, ..ExpectedCounts::default() }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! One face for classifiers and regressions.
+
+use crate::{
+    classifier::{self, ClassCalibration, Classified, Classifier},
+    config::{Config, Task},
+    metric::Metric,
+    regressor::{self, Predicted, Regressor},
+    rows::Rows,
+};
+
+/// What was learned from the reference.
+pub(crate) enum Estimator<'a> {
+    Classifier(Classifier<'a>),
+    Regressor(Regressor),
+}
+
+/// Rows of which metrics can be estimated, and computed where they have labels.
+pub(crate) enum Judged {
+    Classified(Classified),
+    Predicted(Predicted),
+}
+
+/// Some of them.
+pub(crate) enum Sample {
+    Classes(classifier::Sample),
+    Errors(regressor::Sample),
+}
+
+impl<'a> Estimator<'a> {
+    /// Learns from the labeled rows of the reference.
+    ///
+    /// # Errors
+    /// When nothing can be learned from them.
+    pub(crate) fn fit(config: &'a Config, reference: &Rows) -> Result<Self, String> {
+        match config.task {
+            Task::Regression => Regressor::fit(config, reference).map(Self::Regressor),
+            _ => Classifier::fit(config, reference).map(Self::Classifier),
+        }
+    }
+
+    pub(crate) fn judge(&self, rows: &Rows) -> Judged {
+        match self {
+            Self::Classifier(it) => Judged::Classified(it.judge(rows)),
+            Self::Regressor(it) => Judged::Predicted(it.judge(rows)),
+        }
+    }
+
+    /// Returns the standard error of a metric over that many rows; NaN where it is not known.
+    pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> f64 {
+        match self {
+            Self::Classifier(it) => it.error(metric, n_rows),
+            Self::Regressor(it) => it.error(metric, n_rows),
+        }
+    }
+
+    /// Returns how each class was calibrated; none for a regression.
+    pub(crate) fn into_calibrations(self) -> Vec<ClassCalibration> {
+        match self {
+            Self::Classifier(it) => it.calibrations,
+            Self::Regressor(_) => Vec::new(),
+        }
+    }
+}
+
+impl Judged {
+    /// Returns those of the rows that can be used, with what is expected of them.
+    pub(crate) fn expected(&self, rows: &[usize]) -> Sample {
+        match self {
+            Self::Classified(it) => Sample::Classes(it.expected(rows)),
+            Self::Predicted(it) => Sample::Errors(it.expected(rows)),
+        }
+    }
+
+    /// Returns those that have labels, with what came of them.
+    pub(crate) fn labeled(&self, rows: &[usize]) -> Sample {
+        match self {
+            Self::Classified(it) => Sample::Classes(it.labeled(rows)),
+            Self::Predicted(it) => Sample::Errors(it.labeled(rows)),
+        }
+    }
+}
+
+impl Sample {
+    pub(crate) fn n_rows(&self) -> u64 {
+        match self {
+            Self::Classes(it) => it.n_rows(),
+            Self::Errors(it) => it.n_rows(),
+        }
+    }
+
+    /// Returns the standard error that so many rows like these have, as far as their estimates say.
+    pub(crate) fn error(&self, metric: Metric, config: &Config, n_rows: u64) -> Option<f64> {
+        match self {
+            Self::Classes(it) => it.error(metric, config, n_rows),
+            Self::Errors(_) => None,
+        }
+    }
+
+    /// Returns the metric of these rows; none where it does not exist.
+    pub(crate) fn value(&self, metric: Metric, config: &Config) -> Option<f64> {
+        match self {
+            Self::Classes(it) => it.value(metric, config).ok(),
+            Self::Errors(it) => it.value(metric).ok(),
+        }
+    }
+}

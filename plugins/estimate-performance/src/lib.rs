@@ -1,0 +1,57 @@
+//! The analyzer `performance`: how well the model does on current rows, before anyone knows their labels.
+//!
+//! # Classification
+//! The scores of the reference are calibrated where that makes them better chances, and the chances of the current rows
+//! give an expected confusion matrix and an expected ranking (`modelwatch_stats::estimation`), chunk by chunk. Definitions,
+//! sampling errors and the decision to calibrate are those of NannyML's CBPE; where not, the tests list it.
+//!
+//! # Regression
+//! Boosted trees learn from the labeled reference how large the error of a row is, from its features and its prediction, and
+//! the mean of what they say of current rows is the estimate ("direct loss estimation"). NannyML does the same with
+//! LightGBM, whose trees are others, so that its numbers are near and not equal.
+//!
+//! # What it cannot see
+//! Both rest on the reference: where the same row means something else now, the estimate stays as it was. Once labels come,
+//! the realized metric stands beside the estimate, and a difference beyond chance is a finding.
+//!
+//! # Memory
+//! Every row is kept: a number for each score, 8 bytes for the called class, the label and the time, and for a
+//! regression 8 bytes for each feature; up to `max_rows` of each role, and more is an error rather than a sample.
+//! Chunks by size and count follow the order of the rows, so that partial states are put together in that order.
+//!
+//! Weights of rows and slices are not here.
+
+// The macro at the end allows itself the two exported symbols; `forbid` would not let it.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod codes;
+mod config;
+mod metric;
+
+mod read;
+mod rows;
+
+mod chunk;
+mod time;
+
+mod classifier;
+mod estimator;
+mod regressor;
+
+mod evaluation;
+mod probe;
+mod report;
+mod report_figures;
+mod report_findings;
+mod report_metrics;
+
+pub use crate::{
+    chunk::Chunks,
+    config::{Calibration, CellValues, Config, Limits, Task},
+    metric::Metric,
+    probe::{Performance, registry},
+    time::Period,
+};
+
+modelwatch_sdk::export_plugin!(registry);

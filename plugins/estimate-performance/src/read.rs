@@ -1,0 +1,202 @@
+//! Turns a batch into rows.
+
+use std::collections::BTreeMap;
+
+use modelwatch_sdk::{
+    Error, ModelRole, RecordBatch, Result,
+    arrow::{
+        array::{Array, ArrayRef},
+        schema::{DataType, Field},
+    },
+    rows::{self as batches, Use, has_use},
+};
+
+use crate::{
+    chunk::Chunks,
+    config::{Config, Task},
+    rows::{Feature, NO_NAME, Numbers, Rows},
+    time,
+};
+
+/// Returns what is kept of a batch.
+pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
+    let scores = scores(config, batch)?;
+    let classes = match config.task {
+        Task::Regression => Vec::new(),
+        _ => config.class_names().unwrap_or_else(|| (0..scores.len()).map(|it| it.to_string()).collect()),
+    };
+    let called = called(config, batch, &classes, &scores)?;
+    let (features, left_out) = match config.task {
+        Task::Regression => features(config, batch)?,
+        _ => Default::default(),
+    };
+    Ok(Rows {
+        labels: labels(config, batch, &classes)?,
+        called,
+        seconds: seconds(config, batch)?,
+        features,
+        left_out: left_out.into_iter().collect(),
+        scores: scores.into_iter().map(Numbers).collect(),
+    })
+}
+
+/// Returns the scores, one column per class, or of the positive class alone, or the predicted numbers.
+fn scores(config: &Config, batch: &RecordBatch) -> Result<Vec<Vec<f64>>> {
+    let mut res = Vec::new();
+    for (name, array) in score_arrays(config, batch)? {
+        let numbers = batches::numbers(array).map_err(|e| Error::input(format!("scores `{name}`: {e}")))?;
+        // A batch without rows has a width all the same.
+        res.extend((0..numbers.width).map(|at| (0..array.len()).map(|row| numbers.row(row)[at]).collect::<Vec<_>>()));
+    }
+    let (is_fine, expected) = match config.task {
+        Task::Binary => ((1..=2).contains(&res.len()), "one or two scores".to_owned()),
+        Task::Regression => (res.len() == 1, "one number".to_owned()),
+        Task::Multiclass => match config.class_names() {
+            Some(names) => (res.len() == names.len(), format!("{} scores", names.len())),
+            None => (res.len() > 2, "three or more scores".to_owned()),
+        },
+    };
+    if !is_fine {
+        return Err(Error::input(format!("a row has {} scores, expected {expected}", res.len()))
+            .with_help("name the right column or output, or correct `task` or `classes`"));
+    }
+    if config.task == Task::Binary && res.len() == 2 {
+        res = vec![res.swap_remove(config.positive_class())];
+    }
+    Ok(res)
+}
+
+/// Returns the columns that have the scores: those that the options name, or an output of the candidate.
+fn score_arrays<'a>(config: &'a Config, batch: &'a RecordBatch) -> Result<Vec<(&'a str, &'a ArrayRef)>> {
+    let named = config.score_columns();
+    if !named.is_empty() {
+        return named.into_iter().map(|it| Ok((it, column(batch, it)?))).collect();
+    }
+    let all: Vec<_> = batches::outputs(batch, ModelRole::Candidate).collect();
+    let names = || all.iter().map(|it| format!("`{}`", it.0)).collect::<Vec<_>>().join(", ");
+    match (&config.output, &all[..]) {
+        (Some(wanted), _) => {
+            let found = all.iter().find(|it| it.0 == wanted).copied().map(|it| vec![it]);
+            let message = format!("the candidate model has no output `{wanted}`");
+            found.ok_or_else(|| Error::config("/output", message).with_help(format!("its outputs are {}", names())))
+        }
+        (None, [only]) => Ok(vec![*only]),
+        (None, []) => Err(Error::input("the rows have no outputs of the candidate model")),
+        (None, _) => Err(Error::config("/output", format!("the candidate model has several outputs: {}", names()))
+            .with_help("name one of them in `output`")),
+    }
+}
+
+/// Returns the class that was called, by its index.
+fn called(config: &Config, batch: &RecordBatch, classes: &[String], scores: &[Vec<f64>]) -> Result<Numbers> {
+    if config.task == Task::Regression {
+        return Ok(Numbers::default());
+    }
+    if let Some(name) = config.called_column() {
+        return class_indices(column(batch, name)?, classes, name);
+    }
+    let positive = config.positive_class() as f64;
+    let index = |row: usize| match scores {
+        [only] if only[row].is_nan() => f64::NAN,
+        [only] if only[row] >= config.threshold => positive,
+        [_] => 1.0 - positive,
+        all if all.iter().any(|it| it[row].is_nan()) => f64::NAN,
+        // The first of equal ones.
+        all => (1..all.len()).fold(0, |best, it| if all[it][row] > all[best][row] { it } else { best }) as f64,
+    };
+    Ok(Numbers((0..batch.num_rows()).map(index).collect()))
+}
+
+fn labels(config: &Config, batch: &RecordBatch, classes: &[String]) -> Result<Numbers> {
+    let Some((name, array)) = batches::columns(batch, Use::Label).next() else {
+        return Ok(Numbers(vec![f64::NAN; batch.num_rows()]));
+    };
+    if config.task == Task::Regression { plain_numbers(name, array) } else { class_indices(array, classes, name) }
+}
+
+fn class_indices(array: &ArrayRef, classes: &[String], column: &str) -> Result<Numbers> {
+    let indices: BTreeMap<&str, usize> = classes.iter().enumerate().map(|(at, it)| (it.as_str(), at)).collect();
+    let find = |name: &str| {
+        // Booleans are read as words; a model's classes are more often 0 and 1.
+        let number = match name {
+            "true" => "1",
+            "false" => "0",
+            other => other,
+        };
+        indices.get(name).or_else(|| indices.get(number)).copied()
+    };
+    let texts = batches::texts(array.as_ref()).map_err(|e| Error::input(format!("column `{column}`: {e}")))?;
+    let index = |it: &Option<std::borrow::Cow<'_, str>>| match it.as_deref() {
+        None => Ok(f64::NAN),
+        Some(name) => find(name).map(|it| it as f64).ok_or_else(|| {
+            Error::input(format!("`{name}` in column `{column}` is none of the classes {}", classes.join(", ")))
+                .with_help("list every class in `classes`, in the order of the scores")
+        }),
+    };
+    texts.iter().map(index).collect::<Result<_>>().map(Numbers)
+}
+
+fn seconds(config: &Config, batch: &RecordBatch) -> Result<Numbers> {
+    if !matches!(config.chunk, Chunks::Period(_)) {
+        return Ok(Numbers::default());
+    }
+    let (name, array) = batches::columns(batch, Use::Timestamp)
+        .next()
+        .ok_or_else(|| Error::input("the rows have no timestamp column, which chunks by time need"))?;
+    time::seconds(array).map(Numbers).map_err(|e| Error::input(format!("column `{name}`: {e}")))
+}
+
+/// Returns the features that errors can be learned from, and the names of those that cannot be used.
+fn features(config: &Config, batch: &RecordBatch) -> Result<(BTreeMap<String, Feature>, Vec<String>)> {
+    let mut found = BTreeMap::new();
+    let mut left_out = Vec::new();
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let name = field.name();
+        let is_prediction = config.prediction.as_ref() == Some(name);
+        if !has_use(field, Use::Feature) || is_prediction || config.exclude.contains(name) {
+            continue;
+        }
+        match feature(field, array)? {
+            Some(it) => drop(found.insert(name.clone(), it)),
+            None => left_out.push(name.clone()),
+        }
+    }
+    Ok((found, left_out))
+}
+
+fn feature(field: &Field, array: &ArrayRef) -> Result<Option<Feature>> {
+    let is_plain = !matches!(field.data_type(), DataType::FixedSizeList(..));
+    if is_plain && batches::is_numeric(field.data_type()) && !has_use(field, Use::Categorical) {
+        return plain_numbers(field.name(), array).map(|it| Some(Feature::Numbers(it)));
+    }
+    let Ok(texts) = batches::texts(array.as_ref()) else { return Ok(None) };
+    let mut names: Vec<String> = Vec::new();
+    let mut known: BTreeMap<String, u32> = BTreeMap::new();
+    let mut codes = Vec::with_capacity(texts.len());
+    for text in &texts {
+        let Some(text) = text.as_deref() else {
+            codes.push(NO_NAME);
+            continue;
+        };
+        let code = known.get(text).copied().unwrap_or_else(|| {
+            names.push(text.to_owned());
+            let code = names.len() as u32 - 1;
+            known.insert(text.to_owned(), code);
+            code
+        });
+        codes.push(code);
+    }
+    Ok(Some(Feature::Names { names, codes }))
+}
+
+fn plain_numbers(name: &str, array: &ArrayRef) -> Result<Numbers> {
+    let numbers = batches::numbers(array.as_ref()).map_err(|e| Error::input(format!("column `{name}`: {e}")))?;
+    if numbers.width != 1 {
+        return Err(Error::input(format!("column `{name}` has {} numbers a row, expected one", numbers.width)));
+    }
+    Ok(Numbers(numbers.values.into_owned()))
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+    batch.column_by_name(name).ok_or_else(|| Error::input(format!("the rows have no column `{name}`")))
+}

@@ -1,0 +1,248 @@
+//! The errors of a regression, learned from the reference (direct loss estimation).
+
+use std::collections::BTreeMap;
+
+use modelwatch_stats::{
+    Reason, Undefined,
+    boosting::{BoostedTrees, BoostingOptions, TrainingRows},
+    estimation::Spread,
+};
+
+use crate::{
+    config::Config,
+    metric::Metric,
+    rows::{Feature, Rows},
+};
+
+/// Deeper trees than usual, as errors are where several features meet.
+const TREES: BoostingOptions = BoostingOptions { max_depth: 5, ..BoostingOptions::SHALLOW };
+
+/// What is learned of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Absolute,
+    Relative,
+    Squared,
+    SquaredLogarithm,
+}
+
+impl Target {
+    /// Returns what the metric is the mean of, and whether it is the root of that mean.
+    fn of(metric: Metric) -> (Self, bool) {
+        match metric {
+            Metric::Mape => (Self::Relative, false),
+            Metric::Mse => (Self::Squared, false),
+            Metric::Rmse => (Self::Squared, true),
+            Metric::Msle => (Self::SquaredLogarithm, false),
+            Metric::Rmsle => (Self::SquaredLogarithm, true),
+            _ => (Self::Absolute, false),
+        }
+    }
+
+    /// Returns the error of a prediction; none where it does not exist.
+    fn error(self, label: f64, prediction: f64) -> Option<f64> {
+        let res = match self {
+            Self::Absolute => (prediction - label).abs(),
+            Self::Relative => ((prediction - label) / label).abs(),
+            Self::Squared => (prediction - label).powi(2),
+            Self::SquaredLogarithm => (prediction.ln_1p() - label.ln_1p()).powi(2),
+        };
+        res.is_finite().then_some(res)
+    }
+}
+
+/// What was learned from the reference.
+pub(crate) struct Regressor {
+    errors: BTreeMap<Target, Learned>,
+    columns: Vec<Source>,
+}
+
+struct Learned {
+    trees: BoostedTrees,
+    mean: f64,
+    spread: Spread,
+}
+
+/// Where a column that the trees see comes from.
+enum Source {
+    Prediction,
+    Numbers(String),
+    /// Each name stands for the mean absolute error of the reference rows that have it.
+    Names(String, BTreeMap<String, f64>),
+}
+
+/// Rows with the errors that they have, or are expected to have.
+pub(crate) struct Predicted {
+    expected: BTreeMap<Target, Vec<f64>>,
+    realized: BTreeMap<Target, Vec<Option<f64>>>,
+    is_usable: Vec<bool>,
+    is_labeled: Vec<bool>,
+}
+
+/// Some of the rows: the errors of those where they exist.
+pub(crate) struct Sample {
+    errors: BTreeMap<Target, Vec<f64>>,
+    n_rows: u64,
+}
+
+impl Regressor {
+    /// Learns from the labeled rows of the reference.
+    ///
+    /// # Errors
+    /// When nothing can be learned from them.
+    pub(crate) fn fit(config: &Config, reference: &Rows) -> Result<Self, String> {
+        let columns = sources(reference);
+        let values = columns.iter().map(|it| it.values(reference)).collect::<Vec<_>>();
+        let mut res = Self { errors: BTreeMap::new(), columns };
+        for metric in Metric::wanted(config) {
+            let (target, _) = Target::of(metric);
+            if res.errors.contains_key(&target) {
+                continue;
+            }
+            let errors: Vec<Option<f64>> = (0..reference.len()).map(|it| error(target, reference, it)).collect();
+            let known: Vec<usize> = (0..errors.len()).filter(|it| errors[*it].is_some()).collect();
+            let errors: Vec<f64> = errors.into_iter().flatten().collect();
+            // A metric that no row has is undefined later on.
+            let Some((mean, deviation)) = mean_and_deviation(&errors) else { continue };
+            let picked: Vec<Vec<f64>> = values.iter().map(|it| known.iter().map(|row| it[*row]).collect()).collect();
+            let columns: Vec<&[f64]> = picked.iter().map(Vec::as_slice).collect();
+            let rows = TrainingRows { columns: &columns, target: &errors, weights: None };
+            let trees = BoostedTrees::fit(rows, &TREES).map_err(|e| format!("errors cannot be learned: {e}"))?;
+            let share = errors.len() as f64 / n_labeled(reference) as f64;
+            res.errors.insert(target, Learned { trees, mean, spread: Spread { deviation, share } });
+        }
+        if res.errors.is_empty() {
+            return Err("no row of the reference has both a label and a prediction".to_owned());
+        }
+        Ok(res)
+    }
+
+    /// Returns what errors rows have, and are expected to have.
+    pub(crate) fn judge(&self, rows: &Rows) -> Predicted {
+        let values: Vec<Vec<f64>> = self.columns.iter().map(|it| it.values(rows)).collect();
+        let columns: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
+        let (mut expected, mut realized) = (BTreeMap::new(), BTreeMap::new());
+        for (target, learned) in &self.errors {
+            // Trees take as many columns as they grew from, which these are.
+            let found = learned.trees.predict(&columns).unwrap_or_default();
+            expected.insert(*target, found.iter().map(|it| it.max(0.0)).collect());
+            realized.insert(*target, (0..rows.len()).map(|it| error(*target, rows, it)).collect());
+        }
+        Predicted {
+            expected,
+            realized,
+            is_usable: (0..rows.len()).map(|it| prediction(rows, it).is_finite()).collect(),
+            is_labeled: (0..rows.len()).map(|it| rows.labels.0[it].is_finite()).collect(),
+        }
+    }
+
+    /// Returns the standard error of a metric over that many rows; of a root by the delta method, `σ / (2 √mean)`.
+    pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> f64 {
+        let (target, is_root) = Target::of(metric);
+        let Some(it) = self.errors.get(&target) else { return f64::NAN };
+        match it.spread.error(n_rows) {
+            error if is_root && it.mean > 0.0 => error / (2.0 * it.mean.sqrt()),
+            error => error,
+        }
+    }
+}
+
+impl Predicted {
+    /// Returns the errors that are to be expected of those of the rows that have a prediction.
+    pub(crate) fn expected(&self, rows: &[usize]) -> Sample {
+        let rows: Vec<usize> = rows.iter().copied().filter(|it| self.is_usable[*it]).collect();
+        let errors = self.expected.iter().map(|(target, of)| (*target, rows.iter().map(|it| of[*it]).collect()));
+        Sample { errors: errors.collect(), n_rows: rows.len() as u64 }
+    }
+
+    /// Returns the errors of those that have a label, too.
+    pub(crate) fn labeled(&self, rows: &[usize]) -> Sample {
+        let is_known = |it: &usize| self.is_usable[*it] && self.is_labeled[*it];
+        let rows: Vec<usize> = rows.iter().copied().filter(is_known).collect();
+        let errors = self.realized.iter().map(|(target, of)| (*target, rows.iter().filter_map(|it| of[*it]).collect()));
+        Sample { errors: errors.collect(), n_rows: rows.len() as u64 }
+    }
+}
+
+impl Sample {
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.n_rows
+    }
+
+    /// Returns the metric of these rows.
+    pub(crate) fn value(&self, metric: Metric) -> Result<f64, Undefined> {
+        let (target, is_root) = Target::of(metric);
+        let errors = self.errors.get(&target).map(Vec::as_slice).unwrap_or_default();
+        let (mean, _) = mean_and_deviation(errors).ok_or(Undefined::new(Reason::Empty))?;
+        Ok(if is_root { mean.sqrt() } else { mean })
+    }
+}
+
+/// Returns the columns that the trees see: the prediction, and the features of the reference.
+fn sources(reference: &Rows) -> Vec<Source> {
+    let mut res = vec![Source::Prediction];
+    for (name, feature) in &reference.features {
+        res.push(match feature {
+            Feature::Numbers(_) => Source::Numbers(name.clone()),
+            Feature::Names { names, codes } => Source::Names(name.clone(), encoding(reference, names, codes)),
+        });
+    }
+    res
+}
+
+/// Returns the mean absolute error of the rows of each name.
+fn encoding(reference: &Rows, names: &[String], codes: &[u32]) -> BTreeMap<String, f64> {
+    let mut sums = vec![(0.0, 0.0); names.len()];
+    for (row, code) in codes.iter().enumerate() {
+        if let (Some(sum), Some(error)) = (sums.get_mut(*code as usize), error(Target::Absolute, reference, row)) {
+            *sum = (sum.0 + error, sum.1 + 1.0);
+        }
+    }
+    let known = names.iter().zip(sums).filter(|it| it.1.1 > 0.0);
+    known.map(|(name, (sum, n))| (name.clone(), sum / n)).collect()
+}
+
+impl Source {
+    /// Returns the column of those rows; missing values where they have none of that name and kind.
+    fn values(&self, rows: &Rows) -> Vec<f64> {
+        let found = match self {
+            Self::Prediction => rows.scores.first().map(|it| it.0.clone()),
+            Self::Numbers(name) => match rows.features.get(name) {
+                Some(Feature::Numbers(it)) => Some(it.0.clone()),
+                _ => None,
+            },
+            Self::Names(name, means) => match rows.features.get(name) {
+                Some(Feature::Names { names, codes }) => {
+                    let means: Vec<f64> = names.iter().map(|it| means.get(it).copied().unwrap_or(f64::NAN)).collect();
+                    let value = |it: &u32| means.get(*it as usize).copied().unwrap_or(f64::NAN);
+                    Some(codes.iter().map(value).collect())
+                }
+                _ => None,
+            },
+        };
+        found.unwrap_or_else(|| vec![f64::NAN; rows.len()])
+    }
+}
+
+fn prediction(rows: &Rows, row: usize) -> f64 {
+    rows.scores.first().map_or(f64::NAN, |it| it.0[row])
+}
+
+fn error(target: Target, rows: &Rows, row: usize) -> Option<f64> {
+    let (label, prediction) = (rows.labels.0[row], prediction(rows, row));
+    if label.is_finite() && prediction.is_finite() { target.error(label, prediction) } else { None }
+}
+
+fn n_labeled(rows: &Rows) -> usize {
+    (0..rows.len()).filter(|it| rows.labels.0[*it].is_finite() && prediction(rows, *it).is_finite()).count()
+}
+
+fn mean_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
+    if values.is_empty() {
+        return None;
+    }
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / n;
+    (mean.is_finite() && variance.is_finite()).then(|| (mean, variance.sqrt()))
+}

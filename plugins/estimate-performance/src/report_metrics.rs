@@ -1,0 +1,70 @@
+//! The numbers of the report.
+
+use modelwatch_sdk::{
+    Host,
+    report::{Interval, Metric as Number},
+};
+use modelwatch_stats::intervals::normal_quantile;
+
+use crate::{
+    evaluation::{Assessment, Estimate, Evaluation, is_outside},
+    metric::Metric,
+};
+
+/// Returns the numbers of all rows together, then those of each chunk.
+pub(crate) fn metrics(host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {
+    let mut res = Vec::new();
+    let n_rows = evaluation.chunks.iter().map(|it| it.n_rows).sum();
+    res.push(Number::new("chunks", evaluation.chunks.len() as f64).n(n_rows));
+    let judged = evaluation.chunks.iter().filter(|it| !it.is_small).count();
+    res.push(Number::new("judged_chunks", judged as f64).n(n_rows));
+    for it in &evaluation.calibrations {
+        let labeled = |name: &str, value: f64| Number::new(name, value).n(n_rows).label("class", it.class.as_str());
+        res.push(labeled("calibration_error", it.error.unwrap_or(f64::NAN)));
+        res.push(labeled("calibrated", f64::from(u8::from(it.is_calibrated()))));
+    }
+    evaluation.metrics.iter().for_each(|it| of_metric(host, evaluation, it, &mut res));
+    res
+}
+
+fn of_metric(host: &dyn Host, evaluation: &Evaluation, it: &Assessment, res: &mut Vec<Number>) {
+    let name = it.metric.name();
+    let estimated = format!("estimated_{name}");
+    let level = host.confidence(&estimated);
+    // Half the width of an interval in standard errors.
+    let width = normal_quantile(0.5 + level / 2.0).unwrap_or(f64::NAN);
+    let interval = |estimate: &Estimate| interval(it.metric, estimate, width, level);
+    let overall = &it.overall;
+    let value = |of: Option<f64>| of.unwrap_or(f64::NAN);
+    res.push(Number::new(&estimated, value(overall.value)).n(overall.n_rows).interval(interval(overall)));
+    res.push(Number::new(format!("sampling_error_{name}"), overall.error).n(overall.n_rows));
+    if overall.n_labeled > 0 {
+        res.push(Number::new(format!("realized_{name}"), value(overall.realized)).n(overall.n_labeled));
+    }
+    if let Some(reference) = it.reference {
+        res.push(Number::new(format!("reference_{name}"), reference).n(overall.n_rows));
+    }
+    for (bound, limit) in [("lower", it.limits.lower), ("upper", it.limits.upper)] {
+        if let Some(limit) = limit {
+            res.push(Number::new(format!("limit_{name}"), limit).n(overall.n_rows).label("bound", bound));
+        }
+    }
+    let judged = || it.chunks.iter().zip(&evaluation.chunks).filter(|(_, chunk)| !chunk.is_small);
+    let n_outside = judged().filter(|(estimate, _)| is_outside(estimate.limits, estimate.value)).count();
+    let n_judged: u64 = judged().map(|(estimate, _)| estimate.n_rows).sum();
+    res.push(Number::new(format!("chunks_outside_{name}"), n_outside as f64).n(n_judged));
+    for (estimate, chunk) in it.chunks.iter().zip(&evaluation.chunks) {
+        let number = |name: String, value: f64| Number::new(name, value).label("chunk", chunk.name.as_str());
+        res.push(number(estimated.clone(), value(estimate.value)).n(estimate.n_rows).interval(interval(estimate)));
+        res.push(number(format!("sampling_error_{name}"), estimate.error).n(estimate.n_rows));
+        if estimate.n_labeled > 0 {
+            res.push(number(format!("realized_{name}"), value(estimate.realized)).n(estimate.n_labeled));
+        }
+    }
+}
+
+fn interval(metric: Metric, estimate: &Estimate, width: f64, level: f64) -> Option<Interval> {
+    let (value, error) = (estimate.value?, Some(estimate.error).filter(|it| it.is_finite())?);
+    let (low, high) = (metric.clamped(value - width * error), metric.clamped(value + width * error));
+    Some(Interval { low, high, level })
+}

@@ -1,0 +1,140 @@
+//! What is kept of the rows of one role, in the order in which they came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelwatch_sdk::{Error, Result, report::float};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Task};
+
+/// The code of a missing name.
+pub(crate) const NO_NAME: u32 = u32::MAX;
+
+/// Numbers, NaN where one is missing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Numbers(#[serde(with = "float::list")] pub(crate) Vec<f64>);
+
+/// A feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Feature {
+    Numbers(Numbers),
+    Names {
+        /// The names in the order in which they came.
+        names: Vec<String>,
+        /// The index of each row's name.
+        codes: Vec<u32>,
+    },
+}
+
+/// Rows, column by column.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rows {
+    /// The scores of each class, of the positive class alone where there are two; the predicted number of a regression.
+    pub(crate) scores: Vec<Numbers>,
+    /// The index of the class that was called; nothing for a regression.
+    pub(crate) called: Numbers,
+    /// The index of the right class, or the right number; all missing where the data has no labels.
+    pub(crate) labels: Numbers,
+    /// Seconds since 1970; nothing where chunks are not by time.
+    pub(crate) seconds: Numbers,
+    /// What the errors of a regression are learned from.
+    pub(crate) features: BTreeMap<String, Feature>,
+    /// Features that nothing can be learned from here.
+    pub(crate) left_out: BTreeSet<String>,
+}
+
+impl Rows {
+    /// Returns how many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.labels.0.len()
+    }
+
+    /// Appends rows.
+    ///
+    /// # Errors
+    /// When they have other columns, or are too many.
+    pub(crate) fn append(&mut self, other: Self, max_rows: u64) -> Result<()> {
+        if other.len() == 0 {
+            return Ok(());
+        }
+        if (self.len() + other.len()) as u64 > max_rows {
+            return Err(Error::input(format!(
+                "there are more than {max_rows} rows of one role, all of which are kept"
+            ))
+            .with_help("give fewer rows at once, or raise `max_rows`"));
+        }
+        if self.len() == 0 {
+            *self = other;
+            return Ok(());
+        }
+        let has_same_features = self.features.keys().eq(other.features.keys());
+        let is_alike = self.scores.len() == other.scores.len()
+            && self.called.0.is_empty() == other.called.0.is_empty()
+            && self.seconds.0.is_empty() == other.seconds.0.is_empty();
+        if !has_same_features || !is_alike {
+            return Err(Error::input("the rows of one role do not all have the same columns"));
+        }
+        for (ours, theirs) in self.scores.iter_mut().zip(other.scores) {
+            ours.0.extend(theirs.0);
+        }
+        self.called.0.extend(other.called.0);
+        self.labels.0.extend(other.labels.0);
+        self.seconds.0.extend(other.seconds.0);
+        self.left_out.extend(other.left_out);
+        for ((name, ours), theirs) in self.features.iter_mut().zip(other.features.into_values()) {
+            ours.append(name, theirs)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the columns fit each other and the options, for rows that come from stored bytes.
+    pub(crate) fn is_valid(&self, config: &Config) -> bool {
+        let n_rows = self.len();
+        let is_full = |it: &Numbers| it.0.len() == n_rows;
+        let n_scores = self.scores.len();
+        let has_scores = match (config.task, config.class_names()) {
+            (Task::Binary | Task::Regression, _) => n_scores == 1,
+            (Task::Multiclass, Some(names)) => n_scores == names.len(),
+            (Task::Multiclass, None) => n_scores > 2,
+        };
+        (n_rows == 0 || has_scores)
+            && self.scores.iter().all(is_full)
+            && (is_full(&self.called) || config.task == Task::Regression && self.called.0.is_empty())
+            && (is_full(&self.seconds) || self.seconds.0.is_empty())
+            && self.features.values().all(|it| it.is_valid(n_rows))
+    }
+}
+
+impl Feature {
+    fn append(&mut self, column: &str, other: Self) -> Result<()> {
+        match (self, other) {
+            (Self::Numbers(ours), Self::Numbers(theirs)) => ours.0.extend(theirs.0),
+            (Self::Names { names, codes }, Self::Names { names: other_names, codes: other_codes }) => {
+                let known: BTreeMap<String, u32> = names.iter().cloned().zip(0..).collect();
+                let translated: Vec<u32> = other_names
+                    .into_iter()
+                    .map(|it| {
+                        known.get(&it).copied().unwrap_or_else(|| {
+                            names.push(it);
+                            names.len() as u32 - 1
+                        })
+                    })
+                    .collect();
+                codes.extend(other_codes.iter().map(|it| translated.get(*it as usize).copied().unwrap_or(NO_NAME)));
+            }
+            _ => return Err(Error::input(format!("column `{column}` has numbers in some rows and names in others"))),
+        }
+        Ok(())
+    }
+
+    fn is_valid(&self, n_rows: usize) -> bool {
+        match self {
+            Self::Numbers(it) => it.0.len() == n_rows,
+            Self::Names { names, codes } => {
+                codes.len() == n_rows && codes.iter().all(|it| *it == NO_NAME || (*it as usize) < names.len())
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! What the analyzer says of rows whose truth is known here.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    ErrorKind, Kind, RecordBatch, Role,
+    arrow::{
+        array::{ArrayRef, FixedSizeListArray, Float64Array, StringArray, TimestampSecondArray},
+        schema::{DataType, Field},
+    },
+    rows::Use,
+    testing::{self, ProbeCase},
+};
+use serde_json::{Value, json};
+
+use common::{Random, batch, by_chunk, codes, finding, labeled, numbers, open, overall, run};
+
+/// What labels a batch has.
+#[derive(Clone, Copy, PartialEq)]
+enum Labels {
+    AsScored,
+    /// The score says nothing any more.
+    Random,
+    None,
+}
+
+/// Rows whose scores are calibrated chances, and nearer to one half the greater `doubt` is.
+fn scored(seed: u64, n_rows: usize, doubt: f64, labels: Labels) -> RecordBatch {
+    let mut random = Random(seed);
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for row in 0..n_rows {
+        let chance = 1.0 / (1.0 + (-3.0 * random.normal() / (1.0 + doubt)).exp());
+        let truth = match labels {
+            Labels::AsScored => f64::from(u8::from(random.uniform() < chance)),
+            Labels::Random => f64::from(u8::from(random.uniform() < 0.5)),
+            Labels::None => f64::NAN,
+        };
+        columns.0.push(chance);
+        columns.1.push(truth);
+        columns.2.push(row as i64 * 3600);
+    }
+    let times: ArrayRef = Arc::new(TimestampSecondArray::from(columns.2));
+    let mut all = vec![("score", Use::Feature, numbers(columns.0)), ("time", Use::Timestamp, times)];
+    if labels != Labels::None {
+        all.push(("label", Use::Label, numbers(columns.1)));
+    }
+    batch(all)
+}
+
+fn binary() -> Value {
+    json!({ "task": "binary", "score": "score", "chunk": { "count": 5 } })
+}
+
+#[test]
+fn estimates_meet_what_labels_give_later() {
+    let reference = scored(1, 10_000, 0.0, Labels::AsScored);
+    let report = run(&binary(), &reference, &scored(2, 10_000, 1.0, Labels::AsScored));
+    for metric in ["accuracy", "roc_auc", "average_precision", "f1", "precision", "recall", "specificity"] {
+        let (estimated, realized) =
+            (overall(&report, &format!("estimated_{metric}")), overall(&report, &format!("realized_{metric}")));
+        let error = overall(&report, &format!("sampling_error_{metric}")).value;
+        assert!((estimated.value - realized.value).abs() < 4.0 * error, "{metric}: {estimated:?}, {realized:?}");
+        assert!(error > 0.0 && error < 0.02, "{metric}: {error}");
+        let interval = estimated.interval.unwrap();
+        assert!(interval.low < estimated.value && estimated.value < interval.high && interval.level == 0.95);
+        assert_eq!(by_chunk(&report, &format!("estimated_{metric}")).len(), 5);
+    }
+    // The rows are harder than those of the reference, and both sides say so.
+    assert!(codes(&report).contains(&("MW-P001", "accuracy")) && codes(&report).contains(&("MW-P002", "accuracy")));
+    assert!(
+        !report.findings.iter().any(|it| ["MW-P003", "MW-P005"].contains(&it.code.as_str())),
+        "{:?}",
+        codes(&report)
+    );
+}
+
+#[test]
+fn rows_like_the_reference_give_no_finding_and_no_labels_are_needed() {
+    let config = json!({ "task": "binary", "score": "score", "chunk": { "count": 10 }, "deviations": 5 });
+    let report = run(&config, &scored(1, 20_000, 0.0, Labels::AsScored), &scored(3, 20_000, 0.0, Labels::None));
+    assert_eq!(codes(&report), [("", ""); 0]);
+    assert!(!report.metrics.iter().any(|it| it.name.starts_with("realized_")));
+    assert_eq!((overall(&report, "chunks").value, overall(&report, "judged_chunks").value), (10.0, 10.0));
+    assert_eq!(overall(&report, "chunks_outside_accuracy").value, 0.0);
+    assert_eq!(report.gaps, []);
+}
+
+#[test]
+fn harder_rows_leave_the_limits_before_labels_are_there() {
+    let report = run(&binary(), &scored(1, 10_000, 0.0, Labels::AsScored), &scored(2, 5_000, 2.0, Labels::None));
+    let finding = finding(&report, "MW-P001", "accuracy");
+    assert_eq!(finding.evidence["n_chunks"], 5);
+    assert_eq!(finding.evidence["chunks"][0], "0-999");
+    assert!(finding.message.starts_with("estimated `accuracy` is outside of 0.8"), "{}", finding.message);
+    assert_eq!(overall(&report, "chunks_outside_accuracy").value, 5.0);
+}
+
+#[test]
+fn chunks_smaller_than_those_of_the_reference_have_wider_limits() {
+    let width = |n_rows: usize| {
+        let mut config = binary();
+        config["metrics"] = json!(["accuracy"]);
+        let report = run(&config, &scored(1, 10_000, 0.0, Labels::AsScored), &scored(2, n_rows, 0.0, Labels::None));
+        let modelwatch_sdk::report::FigureData::Lines { series, .. } = &report.figures[0].data else { panic!() };
+        let limit = |name: &str| series.iter().find(|it| it.name == name).unwrap().values[0];
+        let lower = labeled(&report, "limit_accuracy", "bound", "lower").unwrap();
+        assert!(limit("lower limit") <= lower, "{} and {lower}", limit("lower limit"));
+        limit("upper limit") - limit("lower limit")
+    };
+    assert_eq!(width(10_000), width(20_000));
+    assert!(width(1000) > 1.5 * width(10_000), "{} and {}", width(1000), width(10_000));
+}
+
+#[test]
+fn limits_that_are_given_replace_those_of_the_reference() {
+    let mut config = binary();
+    config["metrics"] = json!(["accuracy", "roc_auc"]);
+    config["limits"] = json!({ "accuracy": { "lower": 0.5 }, "roc_auc": { "upper": 0.6 } });
+    config["severity"] = json!("error");
+    let report = run(&config, &scored(1, 5000, 0.0, Labels::AsScored), &scored(2, 5000, 0.0, Labels::None));
+    assert_eq!(codes(&report), [("MW-P001", "roc_auc")]);
+    assert_eq!(report.findings[0].severity, modelwatch_sdk::report::Severity::Error);
+    assert_eq!(labeled(&report, "limit_accuracy", "bound", "lower"), Some(0.5));
+    assert_eq!(labeled(&report, "limit_accuracy", "bound", "upper"), None);
+}
+
+#[test]
+fn labels_that_mean_something_else_refute_the_estimate() {
+    let report = run(&binary(), &scored(1, 10_000, 0.0, Labels::AsScored), &scored(2, 5_000, 0.0, Labels::Random));
+    let found = codes(&report);
+    assert!(found.contains(&("MW-P005", "roc_auc")) && found.contains(&("MW-P002", "roc_auc")), "{found:?}");
+    let finding = finding(&report, "MW-P005", "roc_auc");
+    assert!(finding.evidence["differences"][0].as_f64().unwrap() < -0.3, "{:?}", finding.evidence);
+}
+
+/// Calibrated scores, squared: they order the rows as before and are chances no more.
+fn squared(batch_of: &RecordBatch) -> RecordBatch {
+    let scores = modelwatch_sdk::rows::numbers(batch_of.column(0)).unwrap();
+    let squares = numbers(scores.values.iter().map(|it| it * it));
+    batch(vec![
+        ("score", Use::Feature, squares),
+        ("time", Use::Timestamp, Arc::clone(batch_of.column(1))),
+        ("label", Use::Label, Arc::clone(batch_of.column(2))),
+    ])
+}
+
+#[test]
+fn bad_calibration_is_told_and_repaired() {
+    let (reference, current) = (scored(1, 10_000, 0.0, Labels::AsScored), scored(2, 10_000, 1.0, Labels::AsScored));
+    let report = run(&binary(), &squared(&reference), &squared(&current));
+    let finding = finding(&report, "MW-P003", "class `1`");
+    assert_eq!(finding.evidence["is_calibrated_here"], true);
+    assert_eq!(labeled(&report, "calibrated", "class", "1"), Some(1.0));
+    let (estimated, realized) =
+        (overall(&report, "estimated_accuracy").value, overall(&report, "realized_accuracy").value);
+    assert!((estimated - realized).abs() < 0.02, "{estimated} and {realized}");
+    let mut config = binary();
+    config["calibration"] = json!("never");
+    let report = run(&config, &squared(&reference), &squared(&current));
+    let estimated = overall(&report, "estimated_accuracy").value;
+    assert!((estimated - realized).abs() > 0.03, "{estimated} and {realized}");
+}
+
+#[test]
+fn scores_that_are_no_chances_are_calibrated() {
+    let logits = |it: RecordBatch| {
+        let scores = modelwatch_sdk::rows::numbers(it.column(0)).unwrap();
+        let logits = numbers(scores.values.iter().map(|it| (it / (1.0 - it)).ln()));
+        batch(vec![("score", Use::Feature, logits), ("label", Use::Label, Arc::clone(it.column(2)))])
+    };
+    let (reference, current) = (scored(1, 5000, 0.0, Labels::AsScored), scored(2, 5000, 1.0, Labels::AsScored));
+    let mut config = binary();
+    config["threshold"] = json!(0.0);
+    let report = run(&config, &logits(reference.clone()), &logits(current.clone()));
+    assert!(codes(&report).contains(&("MW-P003", "class `1`")));
+    let of_chances = run(&binary(), &reference, &current);
+    let difference = overall(&report, "estimated_accuracy").value - overall(&of_chances, "estimated_accuracy").value;
+    assert!(difference.abs() < 0.02, "{difference}");
+    config["calibration"] = json!("never");
+    let report = run(&config, &logits(reference), &logits(current));
+    assert_eq!(report.metrics, []);
+    assert!(report.gaps[0].why.contains("not between 0 and 1"), "{:?}", report.gaps);
+}
+
+#[test]
+fn chunks_by_time_and_small_ones() {
+    let mut config = binary();
+    config["chunk"] = json!({ "period": "month" });
+    config["metrics"] = json!(["accuracy"]);
+    // 1000 hours: January of 1970 and eleven days.
+    let report = run(&config, &scored(1, 5000, 0.0, Labels::AsScored), &scored(2, 800, 0.0, Labels::None));
+    let chunks: Vec<_> = report.metrics.iter().filter(|it| it.name == "estimated_accuracy").collect();
+    let names: Vec<_> = chunks.iter().filter_map(|it| it.labels.get("chunk")).collect();
+    assert_eq!(names, ["1970-01", "1970-02"]);
+    assert_eq!(chunks.iter().map(|it| it.n).collect::<Vec<_>>(), [800, 744, 56]);
+    let finding = finding(&report, "MW-P004", "chunks");
+    assert_eq!(finding.evidence["chunks"], json!(["1970-02"]));
+    assert_eq!(overall(&report, "judged_chunks").value, 1.0);
+}
+
+#[test]
+fn what_cannot_be_estimated_is_a_gap() {
+    let reference = scored(1, 1000, 0.0, Labels::AsScored);
+    let spoiled = batch(vec![
+        ("score", Use::Feature, numbers([0.5, f64::NAN, 1.5, 0.2])),
+        ("time", Use::Timestamp, Arc::new(TimestampSecondArray::from(vec![0; 4]))),
+    ]);
+    let config = json!({ "task": "binary", "score": "score", "calibration": "never", "min_chunk_rows": 1 });
+    let report = run(&config, &reference, &spoiled);
+    assert_eq!(overall(&report, "estimated_accuracy").n, 2);
+    assert!(
+        report.gaps.iter().any(|it| it.why.starts_with("scores or predictions of 2 of 4 current rows")),
+        "{:?}",
+        report.gaps
+    );
+    let without_labels = scored(1, 1000, 0.0, Labels::None);
+    let report = run(&config, &without_labels, &reference);
+    assert_eq!(
+        (report.metrics.len(), report.gaps[0].why.as_str()),
+        (0, "no row of the reference has both a label and scores")
+    );
+    // One class in all of the reference: no area, and the rest all the same.
+    let one_class = batch(vec![
+        ("score", Use::Feature, numbers((0..500).map(|it| f64::from(it) / 500.0))),
+        ("label", Use::Label, numbers(vec![1.0; 500])),
+    ]);
+    let report = run(&config, &one_class, &reference);
+    assert!(overall(&report, "sampling_error_roc_auc").value.is_nan());
+    assert!(overall(&report, "estimated_accuracy").value > 0.5);
+}
+
+#[test]
+fn values_of_cells_add_up() {
+    let mut config = binary();
+    config["values"] = json!({ "true_positive": 10, "false_positive": -5, "false_negative": -1, "true_negative": 0 });
+    let report = run(&config, &scored(1, 5000, 0.0, Labels::AsScored), &scored(2, 5000, 0.0, Labels::AsScored));
+    let value = |name: &str| overall(&report, name).value;
+    for side in ["estimated", "realized"] {
+        let share = |cell: &str| value(&format!("{side}_{cell}_share"));
+        let expected = 10.0 * share("true_positive") - 5.0 * share("false_positive") - share("false_negative");
+        assert!((value(&format!("{side}_business_value")) - expected).abs() < 1e-12);
+        let all = share("true_positive") + share("false_positive") + share("false_negative") + share("true_negative");
+        assert!((all - 1.0).abs() < 1e-12);
+    }
+    let difference = value("estimated_business_value") - value("realized_business_value");
+    assert!(difference.abs() < 4.0 * value("sampling_error_business_value"), "{difference}");
+}
+
+/// Rows of three classes with the outputs of a model, whose class `b` has the features of a number.
+fn outputs(seed: u64, n_rows: usize, sharpness: f64) -> RecordBatch {
+    let mut random = Random(seed);
+    let (mut scores, mut labels) = (Vec::new(), Vec::new());
+    for _ in 0..n_rows {
+        let raw: Vec<f64> = (0..3).map(|_| (sharpness * random.normal()).exp()).collect();
+        let sum: f64 = raw.iter().sum();
+        let mut rest = random.uniform();
+        let label = raw.iter().position(|it| {
+            rest -= it / sum;
+            rest < 0.0
+        });
+        labels.push(["a", "b", "c"][label.unwrap_or(2)]);
+        scores.extend(raw.iter().map(|it| it / sum));
+    }
+    let item = Arc::new(Field::new("item", DataType::Float64, true));
+    let scores = FixedSizeListArray::new(item, 3, Arc::new(Float64Array::from(scores)), None);
+    let labels: ArrayRef = Arc::new(StringArray::from(labels));
+    batch(vec![("label", Use::Label, labels), ("candidate:probs", Use::Candidate, Arc::new(scores))])
+}
+
+fn multiclass() -> Value {
+    json!({ "task": "multiclass", "classes": ["a", "b", "c"], "chunk": { "count": 4 } })
+}
+
+#[test]
+fn several_classes_of_a_models_output() {
+    let report = run(&multiclass(), &outputs(1, 6000, 2.0), &outputs(2, 6000, 1.0));
+    for metric in ["accuracy", "roc_auc", "average_precision", "f1", "precision", "recall", "specificity"] {
+        let value = |what: &str| overall(&report, &format!("{what}_{metric}")).value;
+        assert!((value("estimated") - value("realized")).abs() < 5.0 * value("sampling_error"), "{metric}");
+    }
+    assert!(codes(&report).contains(&("MW-P001", "accuracy")));
+    assert_eq!(labeled(&report, "calibrated", "class", "c").map(|it| it <= 1.0), Some(true));
+}
+
+/// A regression whose errors grow with one feature, differ by a name, and where the current rows can be of the worse kind.
+fn predicted(seed: u64, n_rows: usize, least: f64, has_labels: bool) -> RecordBatch {
+    let mut random = Random(seed);
+    let (mut widths, mut names, mut predictions, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in 0..n_rows {
+        let width = least + (3.0 - least) * random.uniform();
+        let is_loud = row % 3 == 0;
+        let prediction = 60.0 + 5.0 * random.normal();
+        let error = width * if is_loud { 2.0 } else { 1.0 } * random.normal();
+        widths.push(width);
+        names.push(if is_loud { "loud" } else { "calm" });
+        predictions.push(prediction);
+        labels.push(prediction + error);
+    }
+    let names: ArrayRef = Arc::new(StringArray::from(names));
+    let mut all = vec![
+        ("width", Use::Feature, numbers(widths)),
+        ("kind", Use::Feature, names),
+        ("predicted", Use::Feature, numbers(predictions)),
+    ];
+    if has_labels {
+        all.push(("label", Use::Label, numbers(labels)));
+    }
+    batch(all)
+}
+
+fn regression() -> Value {
+    json!({ "task": "regression", "prediction": "predicted", "chunk": { "count": 5 } })
+}
+
+#[test]
+fn errors_of_a_regression_are_learned() {
+    let reference = predicted(1, 9000, 0.0, true);
+    let report = run(&regression(), &reference, &predicted(2, 9000, 2.0, true));
+    // Without the trees the estimate would be that of the reference.
+    for metric in ["mae", "mape", "mse", "rmse", "msle", "rmsle"] {
+        let value = |what: &str| overall(&report, &format!("{what}_{metric}")).value;
+        let (estimated, realized, reference) = (value("estimated"), value("realized"), value("reference"));
+        assert!((estimated - realized).abs() < 0.1 * realized, "{metric}: {estimated} and {realized}");
+        assert!(realized > 1.4 * reference, "{metric}: {realized} and {reference}");
+        assert!(value("sampling_error") > 0.0);
+    }
+    // The mean width is 2.5, a normal number's mean size is √(2/π), and every third row is twice as loud.
+    let truth = 2.5 * (2.0 / std::f64::consts::PI).sqrt() * 4.0 / 3.0;
+    let estimated = overall(&report, "estimated_mae").value;
+    assert!((estimated - truth).abs() < 0.05 * truth, "{estimated} and {truth}");
+    assert!(codes(&report).contains(&("MW-P001", "mae")) && codes(&report).contains(&("MW-P002", "mae")));
+    let report = run(&regression(), &reference, &predicted(3, 9000, 0.0, false));
+    assert_eq!(codes(&report), [("", ""); 0]);
+}
+
+#[test]
+fn rows_of_which_errors_do_not_exist_are_left_out_of_their_metrics() {
+    let rows = batch(vec![
+        ("predicted", Use::Feature, numbers((0..400).map(|it| f64::from(it % 4) - 1.5))),
+        ("label", Use::Label, numbers((0..400).map(|it| f64::from(it % 5)))),
+    ]);
+    let report = run(&regression(), &rows, &rows);
+    // A prediction below -1 has no logarithm, and a label of 0 nothing that an error could be relative to.
+    assert!(overall(&report, "realized_rmsle").value.is_finite());
+    assert!(overall(&report, "realized_mape").value.is_finite());
+}
+
+#[test]
+fn the_suite_is_kept() {
+    let registry = estimate_performance::registry();
+    let codes = registry.manifest().codes(Kind::Analyzer, "performance");
+    let cases = [
+        (binary(), scored(1, 600, 0.0, Labels::AsScored), scored(2, 300, 1.0, Labels::AsScored)),
+        (multiclass(), outputs(1, 600, 2.0), outputs(2, 300, 1.0)),
+        (regression(), predicted(1, 600, 0.0, true), predicted(2, 300, 2.0, true)),
+    ];
+    for (mut config, reference, current) in cases {
+        config["min_chunk_rows"] = json!(10);
+        let open = || registry.open_probe(Kind::Analyzer, "performance", &config);
+        let rows = vec![(Role::Reference, reference), (Role::Current, current)];
+        testing::probe(&ProbeCase { open: &open, rows, tensors: Vec::new(), codes });
+    }
+}
+
+#[test]
+fn rows_of_the_wrong_kind_are_refused() {
+    let refused = |config: Value, rows: RecordBatch| {
+        let error = open(&config).update(&(), Role::Current, &rows).unwrap_err();
+        assert!([ErrorKind::Input, ErrorKind::Config].contains(&error.kind), "{error:?}");
+        error.message
+    };
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let word =
+        |of: &str| refused(json!({"task": "binary", "score": of}), batch(vec![("s", Use::Feature, texts.clone())]));
+    assert!(word("s").contains("scores `s`: expected numbers"), "{}", word("s"));
+    assert!(word("t").contains("no column `t`"));
+    let rows = batch(vec![("s", Use::Feature, numbers([0.5])), ("label", Use::Label, texts.clone())]);
+    let message = refused(json!({"task": "binary", "score": "s"}), rows);
+    assert_eq!(message, "`x` in column `label` is none of the classes 0, 1");
+    let message = refused(json!({"task": "multiclass", "classes": ["a", "b", "c", "d"]}), outputs(1, 1, 1.0));
+    assert_eq!(message, "a row has 3 scores, expected 4 scores");
+    let message =
+        refused(json!({"task": "binary", "score": "score", "max_rows": 10}), scored(1, 20, 0.0, Labels::None));
+    assert!(message.contains("more than 10 rows"), "{message}");
+    let two = json!({"task": "binary"});
+    assert!(refused(two, scored(1, 20, 0.0, Labels::None)).contains("no outputs of the candidate"));
+}

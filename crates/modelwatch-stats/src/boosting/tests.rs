@@ -1,3 +1,5 @@
+//! What trees find on made-up rows, what does not show in them, and what they refuse.
+
 use super::*;
 use crate::hash::mix;
 

@@ -1,11 +1,15 @@
 //! A sample of rows for probes that run models: it depends on the rows alone, not on their order or on batches.
 //!
 //! Of all different rows those stay whose hash is lowest, as many as the limits allow. So samples of parts merge
-//! into the sample of the whole. A row that occurs twice is in it once.
+//! into the sample of the whole. A row that occurs twice is in it once, with how often it came: whether a row stays depends
+//! on its hash alone, so that of those that stay none was missed.
 
 mod cells;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
@@ -34,8 +38,8 @@ pub struct SampleLimits {
 pub struct RowSample {
     limits: SampleLimits,
     schema: Option<SchemaRef>,
-    /// The hash and the values of each row, lowest first.
-    rows: BTreeSet<(u64, Vec<u8>)>,
+    /// The hash and the values of each row, lowest first, and how often it came.
+    rows: BTreeMap<(u64, Vec<u8>), u64>,
     bytes: usize,
     /// The lowest row that was dropped: from it on none is kept, also where a later one would fit.
     bound: Option<(u64, Vec<u8>)>,
@@ -44,7 +48,7 @@ pub struct RowSample {
 impl RowSample {
     /// Returns an empty sample.
     pub fn new(limits: SampleLimits) -> Self {
-        Self { limits, schema: None, rows: BTreeSet::new(), bytes: 0, bound: None }
+        Self { limits, schema: None, rows: BTreeMap::new(), bytes: 0, bound: None }
     }
 
     /// Returns the number of rows that are held.
@@ -55,6 +59,28 @@ impl RowSample {
     /// Returns whether no row is held.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Returns how often each row came, in the order of [`RowSample::batch`].
+    pub fn counts(&self) -> impl Iterator<Item = u64> {
+        self.rows.values().copied()
+    }
+
+    /// Returns whether every row that was added is held.
+    pub fn is_complete(&self) -> bool {
+        self.bound.is_none()
+    }
+
+    /// Returns how many of the first rows lie where neither this sample nor the other one dropped any: of such rows both
+    /// hold all that they were given.
+    pub fn n_in_common_range(&self, other: &Self) -> usize {
+        let bound = self.bound.iter().chain(&other.bound).min();
+        bound.map_or(self.rows.len(), |bound| self.rows.range(..bound.clone()).count())
+    }
+
+    /// Returns the share of all hashes below which no row was dropped. Of many different rows about that share is held.
+    pub fn hash_range(&self) -> f64 {
+        self.bound.as_ref().map_or(1.0, |it| it.0 as f64 / 2_f64.powi(64))
     }
 
     /// Returns the columns of the rows, with their metadata; none if no batch came yet.
@@ -74,9 +100,10 @@ impl RowSample {
             values.clear();
             columns.iter().for_each(|it| it.write(row, &mut values));
             let hash = hash(self.limits.seed, &values);
-            let is_late = self.is_full() && self.rows.last().is_some_and(|it| hash > it.0);
+            // The lowest row that is dropped has to be known, so that equal samples are equal bytes.
+            let is_late = self.bound.as_ref().is_some_and(|it| hash > it.0);
             if !is_late {
-                self.insert(hash, values.clone());
+                self.insert(hash, values.clone(), 1);
             }
         }
         Ok(())
@@ -93,7 +120,7 @@ impl RowSample {
         if let Some(it) = other.bound {
             self.bound_by(it);
         }
-        other.rows.into_iter().for_each(|(hash, values)| self.insert(hash, values));
+        other.rows.into_iter().for_each(|((hash, values), count)| self.insert(hash, values, count));
         Ok(())
     }
 
@@ -105,7 +132,7 @@ impl RowSample {
         let Some(schema) = &self.schema else { return Ok(None) };
         let mut columns =
             schema.fields().iter().map(|it| Collector::new(it.data_type())).collect::<Result<Vec<_>>>()?;
-        for (_, values) in &self.rows {
+        for (_, values) in self.rows.keys() {
             let mut rest = &values[..];
             columns.iter_mut().try_for_each(|it| it.read(&mut rest))?;
             if !rest.is_empty() {
@@ -133,7 +160,10 @@ impl RowSample {
         let bound: Vec<_> = self.bound.iter().map(|it| it.1.as_slice()).collect();
         put(&mut res, &[bound.len() as u8]);
         bound.iter().for_each(|it| put(&mut res, it));
-        self.rows.iter().for_each(|(_, values)| put(&mut res, values));
+        for ((_, values), count) in &self.rows {
+            put(&mut res, values);
+            res.extend(count.to_le_bytes());
+        }
         Ok(res)
     }
 
@@ -159,7 +189,12 @@ impl RowSample {
         }
         while !rest.is_empty() {
             let values = pull(&mut rest)?.to_vec();
-            res.insert(hash(limits.seed, &values), values);
+            let (count, after) = rest.split_first_chunk::<8>().ok_or_else(cells::damaged)?;
+            rest = after;
+            match u64::from_le_bytes(*count) {
+                0 => return Err(cells::damaged()),
+                count => res.insert(hash(limits.seed, &values), values, count),
+            }
         }
         // Damage is told now, not when the rows are wanted.
         if res.batch()?.is_none() && !res.is_empty() {
@@ -195,22 +230,22 @@ impl RowSample {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.rows.len() >= self.limits.rows || self.bytes >= self.limits.bytes
-    }
-
     /// Keeps the lowest rows that fit. What is dropped from a part would be dropped from the whole, too.
-    fn insert(&mut self, hash: u64, values: Vec<u8>) {
+    fn insert(&mut self, hash: u64, values: Vec<u8>, count: u64) {
         let n_bytes = values.len();
         let row = (hash, values);
         if self.bound.as_ref().is_some_and(|it| row >= *it) {
             return;
         }
-        if self.rows.insert(row) {
-            self.bytes += n_bytes;
+        match self.rows.entry(row) {
+            Entry::Occupied(mut it) => *it.get_mut() = it.get().saturating_add(count),
+            Entry::Vacant(it) => {
+                it.insert(count);
+                self.bytes += n_bytes;
+            }
         }
         while self.rows.len() > self.limits.rows || (self.bytes > self.limits.bytes && self.rows.len() > 1) {
-            let Some(row) = self.rows.pop_last() else { return };
+            let Some((row, _)) = self.rows.pop_last() else { return };
             self.bytes -= row.1.len();
             self.bound_by(row);
         }
@@ -219,7 +254,7 @@ impl RowSample {
     /// Drops this row and all above it, for good.
     fn bound_by(&mut self, row: (u64, Vec<u8>)) {
         let dropped = self.rows.split_off(&row);
-        self.bytes -= dropped.iter().map(|it| it.1.len()).sum::<usize>();
+        self.bytes -= dropped.keys().map(|it| it.1.len()).sum::<usize>();
         if self.bound.as_ref().is_none_or(|it| row < *it) {
             self.bound = Some(row);
         }
@@ -330,9 +365,33 @@ mod tests {
         assert_eq!(of(&pieces).to_bytes().unwrap(), whole.to_bytes().unwrap());
         let mut merged = of(&pieces[..13]);
         merged.merge(of(&pieces[13..])).unwrap();
-        merged.merge(of(&pieces[..2])).unwrap();
         assert_eq!(merged.to_bytes().unwrap(), whole.to_bytes().unwrap());
         assert_eq!(merged.bytes, whole.bytes);
+    }
+
+    #[test]
+    fn rows_that_come_again_are_counted() {
+        let all = rows();
+        let mut sample = of(&[all.clone(), all.slice(0, 20)]);
+        sample.merge(of(&[all.slice(20, 20)])).unwrap();
+        assert_eq!(sample.counts().collect::<Vec<_>>(), [2; 7]);
+        assert_eq!(sample.batch().unwrap(), of(std::slice::from_ref(&all)).batch().unwrap());
+        let back = RowSample::from_bytes(LIMITS, &sample.to_bytes().unwrap()).unwrap();
+        assert_eq!(back.counts().sum::<u64>(), 14);
+    }
+
+    #[test]
+    fn the_common_range_is_where_nothing_was_dropped() {
+        let all = rows();
+        let (few, many) = (of(&[all.slice(0, 5)]), of(&[all]));
+        assert!(few.is_complete() && !many.is_complete());
+        assert_eq!(few.hash_range(), 1.0);
+        // Seven of forty are held.
+        assert!((0.05..0.4).contains(&many.hash_range()), "{}", many.hash_range());
+        assert_eq!((few.n_in_common_range(&few), many.n_in_common_range(&few)), (5, 7));
+        let common = few.n_in_common_range(&many);
+        let of_many: Vec<_> = many.rows.keys().collect();
+        assert!(few.rows.keys().enumerate().all(|(idx, it)| of_many.contains(&it) == (idx < common)));
     }
 
     #[test]

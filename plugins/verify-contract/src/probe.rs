@@ -19,7 +19,7 @@ use crate::{
     sheet::{Clause, Sheet},
 };
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// The most bytes of the rows that are kept.
 const SAMPLE_BYTES: usize = 64 << 20;

@@ -11,7 +11,7 @@ use crate::{
     random, report,
 };
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// The verifier `differential`.
 pub struct Differential {

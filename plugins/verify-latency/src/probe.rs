@@ -9,7 +9,7 @@ use modelwatch_sdk::{
 
 use crate::{codes::CODES, config::Config, measure, report};
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// The most bytes of the rows that are kept.
 const SAMPLE_BYTES: usize = 64 << 20;

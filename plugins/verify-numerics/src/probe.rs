@@ -7,7 +7,7 @@ use modelwatch_sdk::{
 
 use crate::{codes::CODES, config::Config, edges, report};
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// The verifier `numerics`.
 pub struct Numerics {

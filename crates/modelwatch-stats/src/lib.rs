@@ -27,6 +27,7 @@ pub mod keys;
 pub mod isotonic;
 pub mod moments;
 pub mod multiple;
+pub mod multivariate;
 pub mod online;
 pub mod outliers;
 pub mod peers;

@@ -27,6 +27,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
     for it in [
         analyze_drift::registry(),
         analyze_quality::registry(),
+        analyze_multivariate::registry(),
         analyze_weights::registry(),
         estimate_performance::registry(),
         store_local::registry(),
@@ -111,6 +112,11 @@ fn drift_conforms_linked_and_loaded() {
 #[test]
 fn quality_conforms_linked_and_loaded() {
     conforms(&built_in("quality"));
+}
+
+#[test]
+fn multivariate_conforms_linked_and_loaded() {
+    conforms(&built_in("multivariate"));
 }
 
 #[test]

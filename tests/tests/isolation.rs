@@ -98,6 +98,11 @@ fn quality_conforms_in_a_process() {
 }
 
 #[test]
+fn multivariate_conforms_in_a_process() {
+    conforms(&built_in("multivariate"));
+}
+
+#[test]
 fn weights_conforms_in_a_process() {
     conforms(&built_in("weights"));
 }

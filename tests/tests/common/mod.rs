@@ -201,7 +201,7 @@ pub(crate) fn built_in(name: &'static str) -> BuiltIn {
         "differential" => running(json!({"rows": 20})),
         "numerics" => running(json!({"edges": ["zeros"]})),
         "latency" => running(json!({"budget_seconds": 0.5, "limits": [limit()]})),
-        "drift" | "quality" => {
+        "drift" | "multivariate" | "quality" => {
             let rows = vec![(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
             (Kind::Analyzer, json!({}), rows, ModelHost::default())
         }

@@ -137,9 +137,18 @@ fn codes_of_findings_are_explained() {
     {
         assert!(order.out.contains(text), "{text}: {}", order.out);
     }
-    for what in
-        ["metrics", "golden", "behavior", "contract", "differential", "latency", "drift", "performance", "weights"]
-    {
+    for what in [
+        "metrics",
+        "golden",
+        "behavior",
+        "contract",
+        "differential",
+        "latency",
+        "drift",
+        "multivariate",
+        "performance",
+        "weights",
+    ] {
         let all = explain(what);
         assert!(all.code == 0 && all.out.contains("\nFindings:\n  MW-"), "{what}: {}", all.out);
     }

@@ -1,0 +1,197 @@
+//! The options of the analyzer.
+
+use std::ops::RangeInclusive;
+
+use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity};
+use serde::Deserialize;
+
+/// Compares whole rows of the current data with those of the reference: features, columns of lists, outputs, labels and calibration.
+///
+/// Each question is answered by several tests together, and all questions of a run share `alpha`. A sample of the rows is compared,
+/// which depends on the rows alone; the report says how many of how many.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The columns to compare, `*` standing for any text; all features where it is empty.
+    pub columns: Vec<String>,
+    /// Columns to leave out, `*` standing for any text.
+    pub exclude: Vec<String>,
+    /// Columns whose numbers are names of categories, `*` standing for any text.
+    pub categorical: Vec<String>,
+    /// The tests that answer together; `auto` where it is empty.
+    pub tests: Vec<Test>,
+    /// How numbers are brought to one scale.
+    pub scale: Scale,
+    /// The share of false alarms that is accepted over all questions of a run together.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub alpha: f64,
+    /// How many random dealings of the rows a p-value comes from. It is never below 1 / (`permutations` + 1).
+    #[schemars(range(min = 99, max = 99_999))]
+    pub permutations: usize,
+    /// The most rows of a role that are compared; the time grows with its square.
+    #[schemars(range(min = 20, max = 20_000))]
+    pub rows: usize,
+    /// How many rows a role must have.
+    #[schemars(range(min = 2))]
+    pub min_rows: usize,
+    /// How many categories of a column are told apart, the most frequent ones; the others count as one.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_categories: usize,
+    /// Lists of more numbers than this are projected onto as many random directions.
+    #[schemars(range(min = 1, max = 512))]
+    pub dimensions: usize,
+    /// How many nearest neighbors `neighbors` looks at.
+    #[schemars(range(min = 1, max = 100))]
+    pub neighbors: usize,
+    /// How many folds `classifier` learns and judges in.
+    #[schemars(range(min = 2, max = 20))]
+    pub folds: usize,
+    /// Whether the model's outputs are compared, where both roles have them.
+    pub predictions: bool,
+    /// Whether labels are compared, where both roles have them.
+    pub label: bool,
+    /// Whether calibration is compared, where both roles have labels and probabilities.
+    pub calibration: bool,
+    /// Another seed samples, projects and deals otherwise.
+    pub seed: u64,
+    /// The severity of the findings.
+    pub severity: Severity,
+}
+
+/// A two-sample test of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Test {
+    /// `energy`, `classifier`, and for two columns of numbers or more `correlation`.
+    Auto,
+    /// The energy distance: any difference, large ones in the middle of the rows best.
+    Energy,
+    /// The maximum mean discrepancy with a Gaussian kernel as wide as the median distance.
+    Mmd,
+    /// Whether rows have their nearest neighbors in their own sample: differences in few places.
+    Neighbors,
+    /// Whether a logistic model can tell the samples apart: shifts, and which columns.
+    Classifier,
+    /// Whether boosted trees can tell the samples apart: any difference of a few columns together. It takes minutes for thousands of
+    /// rows; lower `rows` or `permutations`.
+    Trees,
+    /// The greatest change of a correlation: columns that no longer go together.
+    Correlation,
+    /// The change of what the principal components of the reference do not restore, as NannyML measures it.
+    Reconstruction,
+}
+
+/// How numbers are brought to one scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    /// By their ranks among the rows of both samples, so that no outlier hides anything.
+    #[default]
+    Ranks,
+    /// By the mean and the standard deviation of both samples. An infinity counts as missing.
+    Standard,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            columns: Vec::new(),
+            exclude: Vec::new(),
+            categorical: Vec::new(),
+            tests: Vec::new(),
+            scale: Scale::default(),
+            alpha: 0.01,
+            permutations: 999,
+            rows: 1000,
+            min_rows: 20,
+            max_categories: 20,
+            dimensions: 32,
+            neighbors: 5,
+            folds: 5,
+            predictions: true,
+            label: true,
+            calibration: true,
+            seed: 0,
+            severity: Severity::Warning,
+        }
+    }
+}
+
+impl Config {
+    /// Returns the options if no value is outside its domain.
+    pub(crate) fn validated(self) -> Result<Self> {
+        if !(self.alpha > 0.0 && self.alpha < 1.0) {
+            return Err(Error::config("/alpha", format!("`{}` is no share of false alarms", self.alpha))
+                .with_help("use a number above 0 and below 1, as 0.01"));
+        }
+        let numbers: [(&str, usize, RangeInclusive<usize>); 7] = [
+            ("permutations", self.permutations, 99..=99_999),
+            ("rows", self.rows, 20..=20_000),
+            ("min_rows", self.min_rows, 2..=usize::MAX),
+            ("max_categories", self.max_categories, 1..=1000),
+            ("dimensions", self.dimensions, 1..=512),
+            ("neighbors", self.neighbors, 1..=100),
+            ("folds", self.folds, 2..=20),
+        ];
+        for (name, value, domain) in numbers {
+            if !domain.contains(&value) {
+                let (least, greatest) = (domain.start(), domain.end());
+                let help = match *greatest {
+                    usize::MAX => format!("use a number of at least {least}"),
+                    greatest => format!("use a number from {least} to {greatest}"),
+                };
+                return Err(Error::config(format!("/{name}"), format!("`{value}` is out of range")).with_help(help));
+            }
+        }
+        if self.min_rows > self.rows {
+            return Err(Error::config("/min_rows", "more rows are needed than are compared at most")
+                .with_help(format!("use at most {}, or raise `rows`", self.rows)));
+        }
+        Ok(self)
+    }
+
+    /// Returns the tests that answer for rows of which so many columns are numbers.
+    pub(crate) fn tests(&self, n_numbers: usize) -> Vec<Test> {
+        let mut res = self.tests.clone();
+        if res.is_empty() || res.contains(&Test::Auto) {
+            res.retain(|it| *it != Test::Auto);
+            res.extend([Test::Energy, Test::Classifier]);
+            if n_numbers >= 2 {
+                res.push(Test::Correlation);
+            }
+        }
+        res.sort();
+        res.dedup();
+        res
+    }
+}
+
+impl Test {
+    /// Returns the word that names it in options and reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Energy => "energy",
+            Self::Mmd => "mmd",
+            Self::Neighbors => "neighbors",
+            Self::Classifier => "classifier",
+            Self::Trees => "trees",
+            Self::Correlation => "correlation",
+            Self::Reconstruction => "reconstruction",
+        }
+    }
+
+    /// Returns what its statistic is.
+    pub(crate) fn statistic(self) -> &'static str {
+        match self {
+            Self::Auto => "",
+            Self::Energy => "energy distance",
+            Self::Mmd => "MMD²",
+            Self::Neighbors => "share of neighbors in the own sample",
+            Self::Classifier => "area under the ROC curve of a logistic model",
+            Self::Trees => "area under the ROC curve of boosted trees",
+            Self::Correlation => "greatest change of a correlation, by Fisher's z",
+            Self::Reconstruction => "change of the reconstruction error",
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What is drifted, given the answers to all questions.
+
+use modelwatch_sdk::{Host, Result, report::Gap};
+use modelwatch_stats::{multiple::holm, multivariate::CalibrationChange};
+
+use crate::{
+    calibration,
+    config::Config,
+    draw::{Draw, draw},
+    question::{Asked, Topic, asked},
+    scores::{Scores, scores},
+    side::Side,
+};
+
+/// What one run has to say.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// How many rows of each role there are, how many of them are compared, and whether that is in a part of them.
+    pub(crate) sampled: [Sampled; 2],
+    /// The questions that were answered.
+    pub(crate) answers: Vec<Answer>,
+    /// What became of calibration, if it was asked.
+    pub(crate) calibration: Option<Calibration>,
+    /// The features that only one role has, or that have different types, with what is wrong.
+    pub(crate) mismatches: Vec<(String, String)>,
+    /// What could not be compared.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// The rows of one role.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sampled {
+    /// How many there are.
+    pub(crate) of: u64,
+    /// How many are compared.
+    pub(crate) rows: u64,
+}
+
+/// The answer to one question.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// What was asked.
+    pub(crate) topic: Topic,
+    /// What the tests said.
+    pub(crate) scores: Scores,
+    /// The p-value, corrected for the tests and the questions.
+    pub(crate) p_value: f64,
+    /// Whether it is at most `alpha`.
+    pub(crate) is_drifted: bool,
+}
+
+/// The answer about calibration.
+#[derive(Debug)]
+pub(crate) struct Calibration {
+    /// What changed.
+    pub(crate) change: CalibrationChange,
+    /// How many rows of each role have a label and a probability.
+    pub(crate) rows: [usize; 2],
+    /// The p-value, corrected for the questions.
+    pub(crate) p_value: f64,
+    /// Whether it is at most `alpha`.
+    pub(crate) is_drifted: bool,
+}
+
+/// Returns the answers to all questions that the rows allow.
+///
+/// The tests of one question are a family of their own, corrected by their common dealings; the questions are one by Holm. So `alpha` bounds
+/// the chance of any false alarm of the run.
+///
+/// # Errors
+/// When the run is cancelled, or a sample was read from damaged bytes.
+pub(crate) fn decide(config: &Config, host: &dyn Host, reference: &Side, current: &Side) -> Result<Outcome> {
+    let of = [reference.rows(), current.rows()];
+    let mut outcome = Outcome {
+        sampled: of.map(|of| Sampled { of, rows: 0 }),
+        answers: Vec::new(),
+        calibration: None,
+        mismatches: Vec::new(),
+        gaps: Vec::new(),
+    };
+    for (role, _) in ["reference", "current"].into_iter().zip(of).filter(|it| it.1 == 0) {
+        outcome.gaps.push(Gap::new("multivariate drift", format!("there are no {role} rows")));
+    }
+    let draws = if outcome.gaps.is_empty() { draw(config, reference, current)? } else { None };
+    let Some(draws) = draws else { return Ok(outcome) };
+    for (sampled, draw) in outcome.sampled.iter_mut().zip(&draws) {
+        sampled.rows = draw.rows.num_rows() as u64;
+    }
+    outcome.gaps.extend(sampling_gaps(config, &draws));
+    let n = draws.each_ref().map(|it| it.rows.num_rows());
+    if n.iter().any(|it| *it < config.min_rows) {
+        return Ok(outcome);
+    }
+    let Asked { questions, mismatches, gaps } = asked(config, &draws)?;
+    outcome.mismatches = mismatches;
+    outcome.gaps.extend(gaps);
+    if !questions.contains_key(&Topic::Features) && !questions.keys().any(|it| matches!(it, Topic::List(_))) {
+        outcome.gaps.push(Gap::new("features", "there is no column to compare"));
+    }
+    let n_questions = questions.len() as u64;
+    for (done, (topic, encoded)) in (0..).zip(questions) {
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        host.progress(done, n_questions);
+        if encoded.width() == 0 {
+            outcome.gaps.push(Gap::new(topic.name(), "every column is constant, the same in both roles"));
+            continue;
+        }
+        match scores(config, &encoded, n[0], n[1]) {
+            Ok(scores) => {
+                let untested = scores.untested.iter();
+                let gap = |test: &str, why: &str| Gap::new(format!("{}, test `{test}`", topic.name()), why);
+                outcome.gaps.extend(untested.map(|(test, why)| gap(test.name(), why)));
+                if let Some(p_value) = scores.p_value() {
+                    outcome.answers.push(Answer { topic, scores, p_value, is_drifted: false });
+                }
+            }
+            Err(e) => outcome.gaps.push(Gap::new(topic.name(), e.reason.to_string())),
+        }
+    }
+    if config.calibration && calibration::is_asked(&draws) {
+        match calibration::change(config, &draws)? {
+            Ok((change, rows)) => {
+                let p_value = change.p_value;
+                outcome.calibration = Some(Calibration { change, rows, p_value, is_drifted: false });
+            }
+            Err(why) => outcome.gaps.push(Gap::new("calibration", why)),
+        }
+    }
+    correct(config, &mut outcome);
+    Ok(outcome)
+}
+
+/// Corrects the p-values for the number of questions, and decides.
+fn correct(config: &Config, outcome: &mut Outcome) {
+    let mut known: Vec<f64> = outcome.answers.iter().map(|it| it.p_value).collect();
+    known.extend(outcome.calibration.iter().map(|it| it.p_value));
+    let least = known.len() as f64 / (config.permutations + 1) as f64;
+    if least > config.alpha {
+        let enough = (known.len() as f64 / config.alpha).ceil();
+        let why = format!(
+            "no p-value of {} questions can be below {least} with {} permutations, and `alpha` is {}; use at least {enough}",
+            known.len(),
+            config.permutations,
+            config.alpha,
+        );
+        outcome.gaps.push(Gap::new("multivariate drift", why));
+        outcome.answers.clear();
+        outcome.calibration = None;
+        return;
+    }
+    // Shares of dealings are from 0 to 1, so that there is always an answer.
+    let mut corrected = holm(&known).unwrap_or_default().into_iter();
+    for answer in &mut outcome.answers {
+        answer.p_value = corrected.next().unwrap_or(1.0);
+        answer.is_drifted = answer.p_value <= config.alpha;
+    }
+    if let Some(it) = &mut outcome.calibration {
+        it.p_value = corrected.next().unwrap_or(1.0);
+        it.is_drifted = it.p_value <= config.alpha;
+    }
+}
+
+fn sampling_gaps(config: &Config, draws: &[Draw; 2]) -> Vec<Gap> {
+    let mut res = Vec::new();
+    for (draw, role) in draws.iter().zip(["reference", "current"]) {
+        let (n, of) = (draw.rows.num_rows(), draw.of);
+        if n < config.min_rows {
+            let why = format!("{n} of {of} {role} rows can be compared, and {} are needed", config.min_rows);
+            res.push(Gap::new("multivariate drift", why));
+        } else if (n as u64) < of {
+            let how = if draw.is_partial {
+                "; rows come more than once and are too many to be kept, so that it is of those whose hash is lowest in both roles, and how often the others come is not compared"
+            } else {
+                ""
+            };
+            res.push(Gap::new(format!("{role} rows, in part"), format!("a sample of {n} of {of} is compared{how}")));
+        }
+    }
+    res
+}

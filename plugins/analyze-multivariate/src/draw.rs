@@ -1,0 +1,104 @@
+//! Which of the rows that were kept are compared.
+//!
+//! Two samples can be compared only if each is a fair draw. Where all different rows of a table were kept, with how often each came, rows
+//! are drawn from that. Where there were too many, those stayed whose hash is lowest: as good as a draw if rows are different, and not
+//! if one row may stand for half of the table. Then both roles are compared in the range of hashes of which both kept everything.
+
+use std::collections::BTreeSet;
+
+use modelwatch_sdk::{RecordBatch, Result, sample::take};
+use modelwatch_stats::hash::mix;
+
+use crate::{config::Config, side::Side};
+
+/// From this share of repeated rows on it matters how often a row comes.
+const REPEATED: f64 = 0.01;
+
+/// The rows of one role that are compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Draw {
+    /// The rows.
+    pub(crate) rows: RecordBatch,
+    /// Of how many they are.
+    pub(crate) of: u64,
+    /// Whether rows outside of the common range of both roles could not be drawn.
+    pub(crate) is_partial: bool,
+}
+
+/// Returns the rows of the reference and of the current data; none where a role has no batch.
+///
+/// # Errors
+/// When a sample was read from damaged bytes.
+pub(crate) fn draw(config: &Config, reference: &Side, current: &Side) -> Result<Option<[Draw; 2]>> {
+    let samples = [reference.sample(), current.sample()];
+    let is_whole = samples.iter().all(|it| it.is_complete());
+    let is_partial = !is_whole && [reference, current].into_iter().any(repeats);
+    let mut res = Vec::with_capacity(2);
+    for (side, other) in [(reference, current), (current, reference)] {
+        let sample = side.sample();
+        let Some(rows) = sample.batch()? else { return Ok(None) };
+        let counts: Vec<u64> = match (is_partial, sample.is_complete()) {
+            (true, _) => sample.counts().take(sample.n_in_common_range(other.sample())).collect(),
+            (false, true) => sample.counts().collect(),
+            (false, false) => vec![1; sample.len().min(config.rows)],
+        };
+        let rows = take(&rows, &occurrences(&counts, config.rows, config.seed))?;
+        res.push(Draw { rows, of: side.rows(), is_partial });
+    }
+    Ok(res.try_into().ok())
+}
+
+/// Returns whether it matters how often rows come: of those that are held, or of those that are not.
+fn repeats(side: &Side) -> bool {
+    let sample = side.sample();
+    let n_held = sample.len().max(1) as f64;
+    let total = sample.counts().fold(0_u64, u64::saturating_add).max(1) as f64;
+    // So many different rows there are, by the share of hashes that is held; give or take three standard errors.
+    let n_different = n_held / sample.hash_range();
+    let is_short = n_different * (1.0 + 3.0 / n_held.sqrt()) < side.rows() as f64 * (1.0 - REPEATED);
+    1.0 - n_held / total > REPEATED || (!sample.is_complete() && is_short)
+}
+
+/// Returns at most `n` of the rows, each as often as it is drawn: all of them, or a simple random sample by Floyd's algorithm
+/// (Bentley & Floyd 1987).
+fn occurrences(counts: &[u64], n: usize, seed: u64) -> Vec<usize> {
+    let ends: Vec<u64> = counts
+        .iter()
+        .scan(0_u64, |sum, it| {
+            *sum = sum.saturating_add(*it);
+            Some(*sum)
+        })
+        .collect();
+    let total = ends.last().copied().unwrap_or(0);
+    let n = total.min(n as u64);
+    let mut places = BTreeSet::new();
+    for last in total - n..total {
+        let random = (u128::from(mix(seed ^ mix(last))) * u128::from(last + 1)) >> 64;
+        // It is at most `last`.
+        let place = random as u64;
+        if !places.insert(place) {
+            places.insert(last);
+        }
+    }
+    places.into_iter().map(|place| ends.partition_point(|end| *end <= place)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_rows_are_drawn_where_there_are_few() {
+        assert_eq!(occurrences(&[2, 1, 3], 10, 1), [0, 0, 1, 2, 2, 2]);
+        assert_eq!(occurrences(&[], 10, 1), [0; 0]);
+    }
+
+    #[test]
+    fn rows_are_drawn_in_proportion() {
+        let drawn = occurrences(&[900_000, 50_000, 50_000], 1000, 7);
+        let count = |row: usize| drawn.iter().filter(|it| **it == row).count();
+        assert_eq!(drawn.len(), 1000);
+        // The standard deviations are 9.5 and 6.9.
+        assert!((860..940).contains(&count(0)) && (20..80).contains(&count(1)), "{}", count(0));
+    }
+}

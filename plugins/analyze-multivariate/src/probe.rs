@@ -1,0 +1,91 @@
+//! The analyzer itself: two samples of rows, compared at the end.
+
+use modelwatch_sdk::{
+    Analyzer, Error, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+};
+
+use crate::{
+    codes::CODES,
+    config::Config,
+    decision::decide,
+    report,
+    side::{Side, damaged},
+    table::named_columns,
+};
+
+const STATE_VERSION: u8 = 1;
+
+/// Returns what this plugin offers.
+pub fn registry() -> Registry {
+    Registry::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).analyzer::<Multivariate>()
+}
+
+/// Compares whole rows of the current data with those of the reference.
+#[derive(Clone, Debug)]
+pub struct Multivariate {
+    config: Config,
+    reference: Side,
+    current: Side,
+}
+
+impl Analyzer for Multivariate {
+    const NAME: &'static str = "multivariate";
+    type Config = Config;
+    const CODES: &'static [FindingCode] = CODES;
+
+    fn open(config: Config) -> Result<Self> {
+        let config = config.validated()?;
+        let (reference, current) = (Side::new(&config), Side::new(&config));
+        Ok(Self { config, reference, current })
+    }
+}
+
+impl Probe for Multivariate {
+    fn needs(&self) -> Needs {
+        let optional = |is_wanted: bool| if is_wanted { Need::Optional } else { Need::No };
+        let rows = RowNeeds {
+            features: true,
+            columns: named_columns(&self.config),
+            label: optional(self.config.label || self.config.calibration),
+            predictions: optional(self.config.predictions || self.config.calibration),
+            ..RowNeeds::default()
+        };
+        Needs { current: Some(rows.clone()), reference: Some(rows), ..Needs::default() }
+    }
+
+    fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        match role {
+            Role::Reference => self.reference.update(&self.config, batch),
+            Role::Current => self.current.update(&self.config, batch),
+        }
+    }
+
+    fn state(&mut self) -> Result<Vec<u8>> {
+        let mut res = vec![STATE_VERSION];
+        self.reference.write(&mut res)?;
+        self.current.write(&mut res)?;
+        Ok(res)
+    }
+
+    fn merge(&mut self, state: &[u8]) -> Result<()> {
+        let mut rest = match state.split_first() {
+            Some((&STATE_VERSION, rest)) => rest,
+            Some((other, _)) => {
+                return Err(Error::input(format!("the state has version {other}, expected {STATE_VERSION}"))
+                    .with_help("compute it again with this version of the plugin"));
+            }
+            None => return Err(damaged()),
+        };
+        self.reference.merge(&mut rest)?;
+        self.current.merge(&mut rest)?;
+        if rest.is_empty() { Ok(()) } else { Err(damaged()) }
+    }
+
+    fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
+        let outcome = decide(&self.config, host, &self.reference, &self.current)?;
+        Ok(report::write(&self.config, &outcome))
+    }
+}

@@ -1,0 +1,117 @@
+//! What is asked of the rows: features together, each column of lists, the outputs, the label.
+
+use std::collections::BTreeMap;
+
+use modelwatch_sdk::{
+    Result,
+    arrow::{array::ArrayRef, schema::DataType},
+    report::Gap,
+    rows::{Use, has_use},
+};
+
+use crate::{config::Config, draw::Draw, encode::Encoded, table::unused};
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    /// All features of one value a row.
+    Features,
+    /// A feature that is a list.
+    List(String),
+    /// The model's outputs.
+    Predictions,
+    /// The labels.
+    Label,
+}
+
+impl Topic {
+    /// Returns the word for it in the labels of metrics.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Features => "features",
+            Self::List(name) => name,
+            Self::Predictions => "predictions",
+            Self::Label => "label",
+        }
+    }
+
+    /// Returns what a person would call it, with its verb.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Features => "the rows of the features are".to_owned(),
+            Self::List(name) => format!("the lists of column `{name}` are"),
+            Self::Predictions => "the outputs of the model are".to_owned(),
+            Self::Label => "the labels are".to_owned(),
+        }
+    }
+}
+
+/// The questions, and what can be no part of one.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// The rows of each as numbers.
+    pub(crate) questions: BTreeMap<Topic, Encoded>,
+    /// The features that only one role has, or that have different types, with what is wrong.
+    pub(crate) mismatches: Vec<(String, String)>,
+    /// The columns that say nothing, with why.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Returns what is asked of these rows.
+///
+/// # Errors
+/// When an array is not what its type says.
+pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
+    let [left, right] = draws.each_ref().map(|it| &it.rows);
+    let mut res = Asked::default();
+    for (name, why) in unused(&left.schema()).into_iter().chain(unused(&right.schema())) {
+        let gap = Gap::new(format!("column `{name}`"), why);
+        if !res.gaps.contains(&gap) {
+            res.gaps.push(gap);
+        }
+    }
+    let mut columns: BTreeMap<&String, [Option<(Use, &ArrayRef)>; 2]> = BTreeMap::new();
+    for (side, batch) in [left, right].into_iter().enumerate() {
+        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            let uses = [Use::Feature, Use::Candidate, Use::Label].into_iter();
+            if let Some(what_for) = uses.into_iter().find(|it| has_use(field, *it)) {
+                columns.entry(field.name()).or_default()[side] = Some((what_for, array));
+            }
+        }
+    }
+    for (name, sides) in columns {
+        let Some(what_for) = sides.iter().flatten().map(|it| it.0).next() else { continue };
+        let is_wanted = match what_for {
+            Use::Candidate => config.predictions,
+            Use::Label => config.label,
+            _ => true,
+        };
+        if !is_wanted {
+            continue;
+        }
+        let [Some((_, left)), Some((_, right))] = sides else {
+            let side = if sides[0].is_some() { "reference" } else { "current" };
+            match what_for {
+                Use::Feature => res.mismatches.push((name.clone(), format!("is only in the {side} rows"))),
+                _ => res.gaps.push(Gap::new(format!("column `{name}`"), format!("it is only in the {side} rows"))),
+            }
+            continue;
+        };
+        if left.data_type() != right.data_type() {
+            let why = "has another type in the reference rows than in the current rows".to_owned();
+            res.mismatches.push((name.clone(), why));
+            continue;
+        }
+        let topic = match (what_for, left.data_type()) {
+            (Use::Candidate, _) => Topic::Predictions,
+            (Use::Label, _) => Topic::Label,
+            (_, DataType::FixedSizeList(..)) => Topic::List(name.clone()),
+            _ => Topic::Features,
+        };
+        res.questions.entry(topic).or_default().add(config, name, [left, right])?;
+    }
+    for name in res.questions.values().flat_map(|it| &it.constants) {
+        res.gaps.push(Gap::new(format!("column `{name}`"), "it is constant, the same in both roles"));
+    }
+    Ok(res)
+}

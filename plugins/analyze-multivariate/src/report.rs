@@ -1,0 +1,195 @@
+//! The report: numbers, findings, pictures, and what could not be compared.
+
+use modelwatch_sdk::{
+    Report,
+    report::{Figure, FigureData, Finding, Metric, Series, Severity, float},
+};
+
+use crate::{
+    config::{Config, Test},
+    decision::{Answer, Calibration, Outcome, Sampled},
+    question::Topic,
+    scores::Score,
+};
+
+/// Returns everything that is to be said.
+pub(crate) fn write(config: &Config, outcome: &Outcome) -> Report {
+    let mut findings: Vec<Finding> = outcome.mismatches.iter().map(mismatch).collect();
+    findings.extend(outcome.answers.iter().filter(|it| it.is_drifted).map(|it| drifted(config, outcome, it)));
+    findings.extend(outcome.calibration.iter().filter(|it| it.is_drifted).map(|it| uncalibrated(config, it)));
+    Report {
+        metrics: metrics(outcome),
+        checks: Vec::new(),
+        findings,
+        figures: figures(outcome),
+        gaps: outcome.gaps.clone(),
+    }
+}
+
+fn metrics(outcome: &Outcome) -> Vec<Metric> {
+    let [reference, current] = outcome.sampled;
+    let n_answers = outcome.answers.len() + usize::from(outcome.calibration.is_some());
+    let n_drifted = outcome.answers.iter().filter(|it| it.is_drifted).count()
+        + usize::from(outcome.calibration.as_ref().is_some_and(|it| it.is_drifted));
+    // What is computed from nothing has an n of nothing, and no requirement on it is met.
+    let n = if n_answers > 0 { current.rows } else { 0 };
+    let drifted = if n_answers > 0 { n_drifted as f64 } else { f64::NAN };
+    let mut res = vec![Metric::new("drifted_questions", drifted).n(n)];
+    res.push(Metric::new("answered_questions", n_answers as f64).n(n));
+    for (data, Sampled { of, rows }) in [("reference", reference), ("current", current)] {
+        res.push(Metric::new("compared_rows", rows as f64).n(if n > 0 { of } else { 0 }).label("data", data));
+    }
+    for answer in &outcome.answers {
+        let of = |name: &str, value: f64| Metric::new(name, value).n(n).label("question", answer.topic.name());
+        res.push(of("drifted", f64::from(u8::from(answer.is_drifted))));
+        res.push(of("p_value", answer.p_value));
+        for score in &answer.scores.scores {
+            res.push(of(metric_name(score.test), score.statistic));
+            res.push(of("test_p_value", score.p_value).label("test", score.test.name()));
+        }
+    }
+    if let Some(it) = &outcome.calibration {
+        let of =
+            |name: &str, value: f64, n: usize| Metric::new(name, value).n(n as u64).label("question", "calibration");
+        let [n_reference, n_current] = it.rows;
+        res.push(of("drifted", f64::from(u8::from(it.is_drifted)), n_current));
+        res.push(of("p_value", it.p_value, n_current));
+        res.push(of("ece", it.change.reference_ece, n_reference).label("data", "reference"));
+        res.push(of("ece", it.change.current_ece, n_current).label("data", "current"));
+        res.push(of("calibration_gap_change", it.change.gap_change, n_current));
+    }
+    res
+}
+
+fn metric_name(test: Test) -> &'static str {
+    match test {
+        Test::Auto => "statistic",
+        Test::Energy => "energy_distance",
+        Test::Mmd => "mmd",
+        Test::Neighbors => "neighbors_in_own_sample",
+        Test::Classifier => "classifier_auc",
+        Test::Trees => "trees_auc",
+        Test::Correlation => "correlation_change",
+        Test::Reconstruction => "reconstruction_error_change",
+    }
+}
+
+fn mismatch((name, why): &(String, String)) -> Finding {
+    Finding::new("MW-J005", Severity::Error, name, format!("column `{name}` {why}"))
+        .advice("give both roles the same columns with the same types, or leave the column out with `exclude`")
+}
+
+fn drifted(config: &Config, outcome: &Outcome, answer: &Answer) -> Finding {
+    let (code, advice) = match answer.topic {
+        Topic::Features | Topic::List(_) => (
+            "MW-J001",
+            "see which columns and pairs of columns contribute most; if the change is real, check the metrics on recent labels and train again",
+        ),
+        Topic::Predictions => (
+            "MW-J002",
+            "see whether the features drifted; if they did not, compare the checkpoint and the preprocessing with those that made the reference",
+        ),
+        Topic::Label => (
+            "MW-J003",
+            "look for a change of what is labeled and how; if it is real, check probabilities and thresholds that were fitted to the old shares",
+        ),
+    };
+    let scores = &answer.scores.scores;
+    let words = scores.first().map(in_words).unwrap_or_default();
+    let message = format!(
+        "{} distributed differently: {words}; corrected p-value {:.2e}, at most {}{}",
+        answer.topic.words(),
+        answer.p_value,
+        config.alpha,
+        why(answer),
+    );
+    let [reference, current] = outcome.sampled;
+    let tests: Vec<_> = scores.iter().map(|it| format!("{}: p-value {:.2e}", in_words(it), it.p_value)).collect();
+    let columns: Vec<_> = answer.scores.columns.iter().map(|it| format!("{} ({:.0} %)", it.0, it.1 * 100.0)).collect();
+    Finding::new(code, config.severity, answer.topic.name(), message)
+        .advice(advice)
+        .evidence("p_value", float::to_value(answer.p_value))
+        .evidence("alpha", config.alpha)
+        .evidence("tests", tests)
+        .evidence("columns", columns)
+        .evidence("pairs", pairs(answer))
+        .evidence("n_reference", reference.rows)
+        .evidence("n_current", current.rows)
+}
+
+/// Returns what a test measured, and what chance gives.
+fn in_words(score: &Score) -> String {
+    format!("{} {:.3} ({:.3} by chance)", score.test.statistic(), score.statistic, score.by_chance)
+}
+
+/// Returns the column or the pair that the leading test points to.
+fn why(answer: &Answer) -> String {
+    let is_pair = answer.scores.scores.first().is_some_and(|it| it.test == Test::Correlation);
+    match (is_pair, pairs(answer).first(), answer.scores.columns.first()) {
+        (true, Some(it), _) => format!("; {it}"),
+        (_, _, Some((name, _))) if answer.topic == Topic::Features => format!("; most by column `{name}`"),
+        _ => String::new(),
+    }
+}
+
+fn pairs(answer: &Answer) -> Vec<String> {
+    let words = |(left, right, change): &(String, String, modelwatch_stats::multivariate::PairChange)| {
+        format!("the correlation of `{left}` and `{right}` went from {:.2} to {:.2}", change.reference, change.current)
+    };
+    answer.scores.pairs.iter().map(words).collect()
+}
+
+fn uncalibrated(config: &Config, it: &Calibration) -> Finding {
+    let change = it.change;
+    let direction = if change.gap_change < 0.0 { "less" } else { "more" };
+    let message = format!(
+        "probabilities come true {direction} often than they did, by {:.3} on average; the calibration error is {:.3} and was {:.3}, corrected p-value {:.2e}, at most {}",
+        change.gap_change.abs(),
+        change.current_ece,
+        change.reference_ece,
+        it.p_value,
+        config.alpha,
+    );
+    Finding::new("MW-J004", config.severity, "calibration", message)
+        .advice("calibrate the model again on recent labels, or train it again")
+        .evidence("p_value", float::to_value(it.p_value))
+        .evidence("alpha", config.alpha)
+        .evidence("gap_change", float::to_value(change.gap_change))
+        .evidence("n_reference", it.rows[0] as u64)
+        .evidence("n_current", it.rows[1] as u64)
+}
+
+fn figures(outcome: &Outcome) -> Vec<Figure> {
+    if outcome.answers.is_empty() {
+        return Vec::new();
+    }
+    let row = |answer: &Answer, score: &Score| {
+        vec![
+            answer.topic.name().to_owned(),
+            score.test.name().to_owned(),
+            format!("{:.4}", score.statistic),
+            format!("{:.4}", score.by_chance),
+            format!("{:.2e}", score.p_value),
+            format!("{:.2e}", answer.p_value),
+        ]
+    };
+    let rows = outcome.answers.iter().flat_map(|it| it.scores.scores.iter().map(move |score| row(it, score)));
+    let heads = ["question", "test", "statistic", "by chance", "p-value", "p-value of all questions"];
+    let table = Figure {
+        title: "Drift of rows".to_owned(),
+        caption: "P-values are corrected for the tests of a question, and in the last column for all questions."
+            .to_owned(),
+        data: FigureData::Table { columns: heads.map(str::to_owned).to_vec(), rows: rows.collect() },
+    };
+    let drifted = outcome.answers.iter().filter(|it| it.is_drifted && it.topic == Topic::Features);
+    std::iter::once(table).chain(drifted.map(contributions)).collect()
+}
+
+fn contributions(answer: &Answer) -> Figure {
+    let (categories, values) = answer.scores.columns.iter().cloned().unzip();
+    Figure {
+        title: "Columns that tell the samples apart".to_owned(),
+        caption: "Shares of what a logistic model of all rows sees.".to_owned(),
+        data: FigureData::Bars { categories, series: vec![Series { name: "share".to_owned(), values }] },
+    }
+}

@@ -1,0 +1,125 @@
+//! Which columns are kept of a batch, and as what: numbers, names, or short lists of numbers.
+
+use std::{collections::HashMap, sync::Arc};
+
+use modelwatch_sdk::{
+    Error, RecordBatch, Result,
+    arrow::{
+        array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatchOptions, StringArray},
+        schema::{DataType, Field, Schema},
+    },
+    rows::{Numbers, Use, decimals, has_use, is_numeric, name_matches, numbers, texts, with_uses},
+};
+use modelwatch_stats::multivariate::Projection;
+
+use crate::config::Config;
+
+/// Before the name of a column that is not compared, in the metadata of the schema; behind it stands why.
+const UNUSED: &str = "unused:";
+
+/// Returns the columns that the options name in full.
+pub(crate) fn named_columns(config: &Config) -> Vec<String> {
+    config.columns.iter().filter(|it| !it.contains('*')).cloned().collect()
+}
+
+/// Returns the batch with the columns that are compared, in the form in which they are kept.
+///
+/// What it does to a row depends on the row and the schema alone.
+///
+/// # Errors
+/// When an array is not what its type says.
+pub(crate) fn prepared(config: &Config, batch: &RecordBatch) -> Result<RecordBatch> {
+    let (mut fields, mut columns, mut unused) = (Vec::new(), Vec::new(), HashMap::new());
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let Some(what_for) = purpose(config, field) else { continue };
+        match kept(config, field, what_for, array.as_ref())? {
+            Ok(array) => {
+                fields.push(with_uses(Field::new(field.name(), array.data_type().clone(), true), &[what_for]));
+                columns.push(array);
+            }
+            Err(why) => {
+                unused.insert(format!("{UNUSED}{}", field.name()), why);
+            }
+        }
+    }
+    let schema = Arc::new(Schema::new_with_metadata(fields, unused));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema, columns, &options).map_err(Error::input)
+}
+
+/// Returns the columns that are not compared, in the order of their names, with why.
+pub(crate) fn unused(schema: &Schema) -> Vec<(String, String)> {
+    let entries = schema.metadata().iter();
+    let mut res: Vec<_> =
+        entries.filter_map(|(key, why)| Some((key.strip_prefix(UNUSED)?.to_owned(), why.clone()))).collect();
+    res.sort();
+    res
+}
+
+/// Returns what a column is compared as.
+fn purpose(config: &Config, field: &Field) -> Option<Use> {
+    let name = field.name();
+    let is_any = |patterns: &[String]| patterns.iter().any(|it| name_matches(it, name));
+    if has_use(field, Use::Candidate) {
+        return (config.predictions || config.calibration).then_some(Use::Candidate);
+    }
+    if has_use(field, Use::Baseline) {
+        return None;
+    }
+    if has_use(field, Use::Label) {
+        return (config.label || config.calibration).then_some(Use::Label);
+    }
+    // A pattern means features; a name means that column, whatever it is for.
+    let is_feature = has_use(field, Use::Feature);
+    let is_selected = match config.columns.is_empty() {
+        true => is_feature,
+        false => config.columns.iter().any(|it| it == name || (is_feature && name_matches(it, name))),
+    };
+    (is_selected && !is_any(&config.exclude)).then_some(Use::Feature)
+}
+
+/// Returns the values as numbers, names or lists of numbers, or why they are not compared.
+fn kept(
+    config: &Config,
+    field: &Field,
+    what_for: Use,
+    array: &dyn Array,
+) -> Result<std::result::Result<ArrayRef, String>> {
+    let data_type = array.data_type();
+    let is_declared = has_use(field, Use::Categorical) || config.categorical.iter().any(|it| name_matches(it, field.name()));
+    if matches!(data_type, DataType::FixedSizeList(..)) && is_numeric(data_type) {
+        return Ok(list(config, &numbers(array)?));
+    }
+    if let Some((floats, _)) = decimals(array) {
+        return Ok(Ok(Arc::new(floats)));
+    }
+    let is_plain = is_numeric(data_type);
+    // A label of integers names classes, one of fractions is a quantity.
+    let is_name = data_type == &DataType::Boolean || (what_for == Use::Label && data_type.is_integer()) || is_declared;
+    if is_plain && !is_name {
+        return Ok(Ok(Arc::new(Float64Array::from(numbers(array)?.values.into_owned()))));
+    }
+    match texts(array) {
+        Ok(it) => Ok(Ok(Arc::new(it.iter().map(Option::as_deref).collect::<StringArray>()))),
+        Err(_) if data_type.is_temporal() => {
+            Ok(Err("it holds times, which move on by themselves; give what should not a column of its own".to_owned()))
+        }
+        Err(_) => Ok(Err(format!("values of type {data_type} are not compared; convert them to numbers or text"))),
+    }
+}
+
+fn list(config: &Config, numbers: &Numbers<'_>) -> std::result::Result<ArrayRef, String> {
+    let (width, values) = match numbers.width {
+        0 => return Err("its lists are empty".to_owned()),
+        width if width <= config.dimensions => (width, numbers.values.to_vec()),
+        _ => {
+            let projection = Projection::new(config.dimensions, config.seed);
+            let rows = (0..numbers.rows()).flat_map(|it| projection.apply(numbers.row(it)));
+            (config.dimensions, rows.collect())
+        }
+    };
+    let item = Arc::new(Field::new("item", DataType::Float64, true));
+    let size = i32::try_from(width).map_err(|e| e.to_string())?;
+    let list = FixedSizeListArray::try_new(item, size, Arc::new(Float64Array::from(values)), None);
+    list.map(|it| Arc::new(it) as ArrayRef).map_err(|e| e.to_string())
+}

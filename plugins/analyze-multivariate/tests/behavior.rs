@@ -1,0 +1,291 @@
+//! What the analyzer says about rows that drifted, did not, or cannot be compared.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    ErrorKind, Kind, RecordBatch, Role,
+    arrow::array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, NullArray},
+    rows::Use,
+    testing::{self, ProbeCase},
+};
+use serde_json::json;
+
+use common::{Random, batch_of, codes, features, floats, gap, integers, lists, names, of_question, open, overall, run};
+
+/// Two columns of normal numbers that go together by `correlation`.
+fn pair(seed: u64, n: usize, correlation: f64) -> RecordBatch {
+    let mut random = Random(seed << 32);
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for _ in 0..n {
+        let (a, b) = (random.normal(), random.normal());
+        left.push(a);
+        right.push(correlation * a + (1.0 - correlation * correlation).sqrt() * b);
+    }
+    features(vec![("a", floats(left)), ("b", floats(right))])
+}
+
+/// Columns of several types, the number shifted by `shift`.
+fn mixed(seed: u64, n: usize, shift: f64) -> RecordBatch {
+    let mut random = Random(seed << 32);
+    let number: Vec<f64> = (0..n).map(|_| random.normal() + shift).collect();
+    let name: Vec<&str> = (0..n).map(|_| ["a", "b", "c"][(3.0 * random.uniform()) as usize]).collect();
+    let flag: Vec<bool> = (0..n).map(|_| random.uniform() < 0.3).collect();
+    let holes: Vec<Option<f64>> = (0..n).map(|_| (random.uniform() < 0.8).then(|| random.normal())).collect();
+    features(vec![
+        ("flag", Arc::new(BooleanArray::from(flag))),
+        ("holes", Arc::new(Float64Array::from(holes))),
+        ("name", names(name)),
+        ("number", floats(number)),
+    ])
+}
+
+#[test]
+fn columns_that_no_longer_go_together_are_found_where_each_looks_the_same() {
+    let report = run(&json!({}), &pair(1, 200, 0.7), &pair(2, 150, -0.7));
+    assert_eq!(codes(&report), [("MW-J001", "features")]);
+    assert!(
+        report.findings[0].message.contains("the correlation of `a` and `b` went from 0."),
+        "{}",
+        report.findings[0].message
+    );
+    assert_eq!(of_question(&report, "drifted", "features"), Some(1.0));
+    assert_eq!(codes(&run(&json!({}), &pair(1, 200, 0.7), &pair(2, 150, 0.7))), []);
+}
+
+#[test]
+fn a_shift_is_found_and_its_column_is_named() {
+    let report = run(&json!({}), &mixed(1, 400, 0.0), &mixed(2, 300, 0.5));
+    assert_eq!(codes(&report), [("MW-J001", "features")]);
+    let columns = report.findings[0].evidence["columns"].as_array().unwrap();
+    assert!(columns[0].as_str().unwrap().starts_with("number ("), "{columns:?}");
+    assert_eq!(overall(&report, "drifted_questions"), 1.0);
+    assert!(of_question(&report, "classifier_auc", "features").unwrap() > 0.55);
+}
+
+#[test]
+fn every_test_finds_a_shift_and_none_finds_one_in_equal_rows() {
+    for test in ["energy", "mmd", "neighbors", "classifier", "trees", "correlation", "reconstruction"] {
+        let config = json!({ "tests": [test], "permutations": 199 });
+        let found = match test {
+            "correlation" | "reconstruction" => run(&config, &pair(1, 300, 0.9), &pair(2, 200, 0.0)),
+            _ => run(&config, &mixed(1, 400, 0.0), &mixed(2, 300, 1.0)),
+        };
+        assert_eq!(codes(&found), [("MW-J001", "features")], "{test}");
+        assert_eq!(codes(&run(&config, &pair(1, 300, 0.5), &pair(2, 200, 0.5))), [], "{test}");
+    }
+}
+
+#[test]
+fn one_outlier_hides_nothing() {
+    let with_outlier = |seed: u64, shift: f64| {
+        let mut random = Random(seed << 32);
+        let values = (0..300).map(|it| if it == 0 { 1e300 } else { random.normal() + shift });
+        features(vec![("x", floats(values))])
+    };
+    assert_eq!(codes(&run(&json!({}), &with_outlier(1, 0.0), &with_outlier(2, 0.7))), [("MW-J001", "features")]);
+}
+
+#[test]
+fn values_that_go_missing_together_are_drift() {
+    let holes = |together: bool| {
+        let column = |offset: usize| -> ArrayRef {
+            let is_missing = |it: usize| (it + if together { 0 } else { offset }).is_multiple_of(4);
+            Arc::new((0..400).map(|it| (!is_missing(it)).then_some((it * 7919 % 400) as f64)).collect::<Float64Array>())
+        };
+        features(vec![("x", column(0)), ("y", column(1))])
+    };
+    // Each is missing in every fourth row either way.
+    assert_eq!(codes(&run(&json!({}), &holes(false), &holes(true))), [("MW-J001", "features")]);
+}
+
+#[test]
+fn images_are_projected_and_compared_as_a_question_of_their_own() {
+    let images = |seed: u64, bright: f64| {
+        let mut random = Random(seed << 32);
+        features(vec![("image", lists(64, (0..200 * 64).map(|_| random.uniform() + bright).collect()))])
+    };
+    let report = run(&json!({ "dimensions": 16 }), &images(1, 0.0), &images(2, 0.3));
+    assert_eq!(codes(&report), [("MW-J001", "image")]);
+    assert_eq!(codes(&run(&json!({ "dimensions": 16 }), &images(1, 0.0), &images(2, 0.0))), []);
+}
+
+/// Rows with a label and the probability of its class 1, which comes true as often as `truth` says.
+fn predicted(seed: u64, n: usize, truth: impl Fn(f64) -> f64) -> RecordBatch {
+    let mut random = Random(seed << 32);
+    let scores: Vec<f64> = (0..n).map(|_| random.uniform()).collect();
+    let labels: Vec<i64> = scores.iter().map(|it| i64::from(random.uniform() < truth(*it))).collect();
+    let numbers: Vec<f64> = (0..n).map(|_| random.normal()).collect();
+    batch_of(vec![
+        ("x", Use::Feature, floats(numbers)),
+        ("candidate:p", Use::Candidate, floats(scores)),
+        ("y", Use::Label, integers(labels)),
+    ])
+}
+
+#[test]
+fn outputs_labels_and_calibration_are_questions() {
+    let report = run(&json!({}), &predicted(1, 500, |it| it), &predicted(2, 400, |it| it));
+    assert_eq!((codes(&report), overall(&report, "answered_questions")), (vec![], 4.0));
+    // As often true, and no longer where it is predicted.
+    let report = run(&json!({}), &predicted(1, 500, |it| it), &predicted(2, 400, |it| 1.0 - it));
+    assert_eq!(codes(&report), [("MW-J004", "calibration")]);
+    assert!(of_question(&report, "calibration_gap_change", "calibration").unwrap().abs() < 0.1);
+    let report = run(&json!({}), &predicted(1, 500, |it| it), &predicted(2, 400, |it| it / 4.0));
+    assert_eq!(codes(&report), [("MW-J003", "label"), ("MW-J004", "calibration")]);
+}
+
+#[test]
+fn other_outputs_are_prediction_drift() {
+    let rows = |seed: u64, power: f64| {
+        let mut random = Random(seed << 32);
+        let scores: Vec<f64> = (0..300).map(|_| random.uniform().powf(power)).collect();
+        batch_of(vec![
+            ("x", Use::Feature, floats((0..300).map(|_| random.normal()))),
+            ("candidate:p", Use::Candidate, lists(2, scores.iter().flat_map(|it| [*it, 1.0 - it]).collect())),
+        ])
+    };
+    assert_eq!(codes(&run(&json!({}), &rows(1, 1.0), &rows(2, 3.0))), [("MW-J002", "predictions")]);
+    assert_eq!(codes(&run(&json!({ "predictions": false }), &rows(1, 1.0), &rows(2, 3.0))), []);
+}
+
+#[test]
+fn every_column_gets_an_answer() {
+    let n = 60;
+    let table = |seed: u64| {
+        let mut random = Random(seed << 32);
+        let decimals = Decimal128Array::from_iter_values((0..n).map(|it| i128::from(it) * 100));
+        features(vec![
+            ("all_null", Arc::new(NullArray::new(n as usize))),
+            ("all_nan", floats((0..n).map(|_| f64::NAN))),
+            ("constant", floats((0..n).map(|_| 3.0))),
+            ("date", Arc::new(Date32Array::from_iter_values(0..n))),
+            ("decimal", Arc::new(decimals.with_precision_and_scale(20, 2).unwrap())),
+            ("infinite", floats((0..n).map(|it| if it % 9 == 0 { f64::INFINITY } else { f64::from(it) }))),
+            ("one_name", names((0..n).map(|_| "a"))),
+            ("number", floats((0..n).map(|_| random.normal()))),
+            ("ids", names((0..n).map(|it| format!("{seed}-{it}")))),
+        ])
+    };
+    let report = run(&json!({}), &table(1), &table(2));
+    assert_eq!(overall(&report, "answered_questions"), 1.0);
+    for name in ["all_nan", "constant", "one_name"] {
+        assert_eq!(gap(&report, &format!("column `{name}`")), "it is constant, the same in both roles", "{name}");
+    }
+    assert!(gap(&report, "column `date`").starts_with("it holds times"));
+    assert!(gap(&report, "column `all_null`").starts_with("values of type Null"));
+    for scale in ["ranks", "standard"] {
+        for test in ["energy", "mmd", "neighbors", "classifier", "correlation", "reconstruction"] {
+            let report = run(&json!({ "scale": scale, "tests": [test] }), &table(1), &table(2));
+            assert_eq!(overall(&report, "answered_questions"), 1.0, "{scale} {test}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_missing_are_gaps_and_no_pass() {
+    let rows = pair(1, 100, 0.0);
+    let report = run(&json!({}), &rows, &rows.slice(0, 0));
+    assert_eq!(gap(&report, "multivariate drift"), "there are no current rows");
+    assert!(overall(&report, "drifted_questions").is_nan());
+    let report = run(&json!({}), &rows, &rows.slice(0, 1));
+    assert_eq!(gap(&report, "multivariate drift"), "1 of 1 current rows can be compared, and 20 are needed");
+    assert!(overall(&report, "drifted_questions").is_nan());
+    let other = features(vec![("c", floats((0..100).map(f64::from)))]);
+    let report = run(&json!({}), &rows, &other);
+    assert_eq!(codes(&report), [("MW-J005", "a"), ("MW-J005", "b"), ("MW-J005", "c")]);
+    assert_eq!(report.findings[0].message, "column `a` is only in the reference rows");
+    assert!(report.metrics.iter().all(|it| it.n == 0));
+    assert_eq!(gap(&report, "features"), "there is no column to compare");
+    let text = features(vec![("a", names((0..100).map(|it| it.to_string()))), ("b", floats((0..100).map(f64::from)))]);
+    let report = run(&json!({}), &rows, &text);
+    assert_eq!(codes(&report)[0], ("MW-J005", "a"));
+    let same = features(vec![("a", floats((0..100).map(|_| 1.0)))]);
+    let report = run(&json!({}), &same, &same);
+    assert!(gap(&report, "features").starts_with("every column is constant"));
+    assert!(overall(&report, "drifted_questions").is_nan());
+}
+
+#[test]
+fn a_constant_in_one_role_is_drift() {
+    let of = |value: Option<f64>| features(vec![("a", floats((0..50).map(|it| value.unwrap_or(f64::from(it)))))]);
+    assert_eq!(codes(&run(&json!({}), &of(None), &of(Some(25.0)))), [("MW-J001", "features")]);
+    assert_eq!(codes(&run(&json!({}), &of(Some(1.0)), &of(Some(2.0)))), [("MW-J001", "features")]);
+}
+
+#[test]
+fn samples_are_never_silent() {
+    let report = run(&json!({ "rows": 100 }), &pair(1, 3000, 0.5), &pair(2, 150, 0.5));
+    assert_eq!(gap(&report, "reference rows, in part"), "a sample of 100 of 3000 is compared");
+    assert_eq!(gap(&report, "current rows, in part"), "a sample of 100 of 150 is compared");
+}
+
+#[test]
+fn rows_that_come_often_are_counted() {
+    // Two kinds of rows: as a set of different rows both tables are the same.
+    let table = |n: usize, ones: usize| features(vec![("a", floats((0..n).map(|it| f64::from(u8::from(it < ones)))))]);
+    assert_eq!(codes(&run(&json!({}), &table(5000, 500), &table(1000, 400))), [("MW-J001", "features")]);
+    assert_eq!(codes(&run(&json!({}), &table(5000, 500), &table(1000, 100))), []);
+    // Too many different rows to keep, and one that is half of all.
+    let table = |seed: u64, n: usize, zeros: usize| {
+        let mut random = Random(seed << 32);
+        features(vec![("a", floats((0..n).map(|it| if it < zeros { 0.0 } else { random.normal() })))])
+    };
+    let config = json!({ "rows": 100 });
+    let report = run(&config, &table(1, 4000, 2000), &table(2, 4000, 2000));
+    assert_eq!(codes(&report), []);
+    assert!(gap(&report, "current rows, in part").contains("hash is lowest"), "{:?}", report.gaps);
+}
+
+#[test]
+fn too_few_permutations_for_the_budget_are_a_gap() {
+    let report = run(&json!({ "permutations": 99, "alpha": 0.001 }), &pair(1, 100, 0.0), &pair(2, 100, 0.9));
+    assert!(gap(&report, "multivariate drift").ends_with("use at least 1000"), "{:?}", report.gaps);
+    assert!(overall(&report, "drifted_questions").is_nan());
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    for (config, path) in [
+        (json!({ "alpha": 0.0 }), "/alpha"),
+        (json!({ "alpha": 1.0 }), "/alpha"),
+        (json!({ "permutations": 10 }), "/permutations"),
+        (json!({ "rows": 30, "min_rows": 40 }), "/min_rows"),
+        (json!({ "folds": 1 }), "/folds"),
+        (json!({ "dimensions": 0 }), "/dimensions"),
+    ] {
+        let error = analyze_multivariate::registry().open_probe(Kind::Analyzer, "multivariate", &config).err().unwrap();
+        assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Config, path), "{config}");
+        assert!(!error.help.is_empty());
+    }
+}
+
+#[test]
+fn the_order_of_rows_does_not_show() {
+    let (left, right) = (mixed(1, 300, 0.0), mixed(2, 200, 0.3));
+    let expected = run(&json!({ "rows": 100 }), &left, &right);
+    let mut probe = open(&json!({ "rows": 100 }));
+    for (role, batch) in [(Role::Current, &right), (Role::Reference, &left)] {
+        for row in (0..batch.num_rows()).rev() {
+            probe.update(&(), role, &batch.slice(row, 1)).unwrap();
+        }
+    }
+    assert_eq!(serde_json::to_value(probe.evaluate(&()).unwrap()).unwrap(), serde_json::to_value(expected).unwrap());
+}
+
+#[test]
+fn the_analyzer_keeps_its_promises() {
+    let config = json!({ "permutations": 99, "alpha": 0.05 });
+    let rows = vec![(Role::Reference, predicted(1, 80, |it| it)), (Role::Current, predicted(2, 60, |it| 1.0 - it))];
+    let registry = analyze_multivariate::registry();
+    let manifest = registry.manifest();
+    let codes = &manifest.components.iter().find(|it| it.name == "multivariate").unwrap().codes;
+    testing::probe(&ProbeCase {
+        open: &|| registry.open_probe(Kind::Analyzer, "multivariate", &config),
+        rows,
+        tensors: Vec::new(),
+        codes,
+    });
+}

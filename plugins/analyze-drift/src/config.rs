@@ -37,6 +37,9 @@ pub struct Config {
     pub methods: BTreeMap<String, Method>,
     /// From which number on the methods of other tools call a column drifted, in place of the tool's own: `{ "evidently:psi" = 0.2 }`.
     pub thresholds: BTreeMap<Method, f64>,
+    /// How much single columns count in the metric `weighted_drifted_share`, by name, `*` standing for any text, as feature importances
+    /// are: `{ income = 0.6, "age*" = 0.1 }`. The rules for names are those of `methods`; a column that has no entry counts nothing.
+    pub importance: BTreeMap<String, f64>,
     /// The least differences that matter.
     pub min_effect: MinEffect,
     /// The share of false alarms that is accepted over all columns, outputs and missing values together (for each of them with
@@ -158,6 +161,7 @@ impl Default for Config {
             categorical_method: None,
             methods: BTreeMap::new(),
             thresholds: BTreeMap::new(),
+            importance: BTreeMap::new(),
             min_effect: MinEffect::default(),
             alpha: None,
             false_alarm_budget: None,
@@ -210,12 +214,7 @@ impl Config {
     /// # Errors
     /// When the column was given a method that cannot compare such values.
     pub(crate) fn method_of(&self, name: &str, kind: Kind) -> std::result::Result<Method, String> {
-        let by_name = self.methods.get(name).or_else(|| {
-            let fitting = self.methods.iter().filter(|it| matches(it.0, name));
-            // The first of equally long ones, in the order of their text.
-            fitting.rev().max_by_key(|it| it.0.len()).map(|it| it.1)
-        });
-        if let Some(method) = by_name {
+        if let Some(method) = by_name(&self.methods, name) {
             if !method.fits(kind) {
                 return Err(format!("`{}` cannot compare {}", method.name(), kind.word()));
             }
@@ -228,7 +227,18 @@ impl Config {
         Ok(by_kind.unwrap_or(if self.method.fits(kind) { self.method } else { Method::Auto }))
     }
 
+    /// Returns how much a column counts in the weighted share.
+    pub(crate) fn importance_of(&self, name: &str) -> f64 {
+        by_name(&self.importance, name).copied().unwrap_or(0.0)
+    }
+
     fn check_numbers(&self) -> Result<()> {
+        for (name, value) in &self.importance {
+            if !(value.is_finite() && *value >= 0.0) {
+                return Err(Error::config(format!("/importance/{name}"), format!("`{value}` is no importance"))
+                    .with_help("use a number of at least 0"));
+            }
+        }
         let effects = [
             ("ks", self.min_effect.ks, 1.0),
             ("chi2", self.min_effect.chi2, 1.0),
@@ -331,4 +341,13 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Returns the entry of a name: of the full one, else of the longest pattern that fits.
+fn by_name<'a, T>(entries: &'a BTreeMap<String, T>, name: &str) -> Option<&'a T> {
+    entries.get(name).or_else(|| {
+        let fitting = entries.iter().filter(|it| matches(it.0, name));
+        // The first of equally long ones, in the order of their text.
+        fitting.rev().max_by_key(|it| it.0.len()).map(|it| it.1)
+    })
 }

@@ -27,6 +27,15 @@ pub(crate) fn metrics(config: &Config, reference: &Profile, current: &Profile, d
         Metric::new("compared_columns", compared).n(rows),
         Metric::new("n_columns", features.len() as f64).n(rows),
     ];
+    if !config.importance.is_empty() {
+        let weigh = |is: fn(&Decision) -> bool| -> f64 {
+            let counted = features.iter().filter(|it| it.is_compared() && is(it));
+            counted.map(|it| config.importance_of(it.comparison.name())).sum()
+        };
+        // Where no column that counts was compared it is 0/0, too.
+        let share = weigh(Decision::is_drifted) / weigh(|_| true);
+        res.push(Metric::new("weighted_drifted_share", share).n(rows));
+    }
     if !outputs.is_empty() {
         let share = count(&outputs, |it| it.is_compared() && it.is_drifted()) / count(&outputs, Decision::is_compared);
         res.push(Metric::new("prediction_drift", share).n(rows));

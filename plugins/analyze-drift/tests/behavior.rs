@@ -56,6 +56,24 @@ fn shifts_and_changes_of_scale_are_found() {
 }
 
 #[test]
+fn columns_count_as_much_as_their_importance() {
+    let table = |seed: u64, shift: f64| {
+        let column = |idx: u64, shift| normals(10 * seed + idx, 500, shift, 1.0);
+        features(vec![("income", column(1, shift)), ("age_now", column(2, 0.0)), ("other", column(3, shift))])
+    };
+    let share = |importance: serde_json::Value| {
+        let report = run(json!({ "importance": importance }), &table(1, 0.0), &table(2, 1.0));
+        overall(&report, "weighted_drifted_share")
+    };
+    assert_eq!(share(json!({ "income": 3, "age*": 1 })), 0.75);
+    assert_eq!(share(json!({ "age*": 1 })), 0.0);
+    assert!(share(json!({ "nothing": 1 })).is_nan());
+    let config = json!({ "importance": { "income": -1 } });
+    let error = analyze_drift::registry().open_probe(Kind::Analyzer, "drift", &config).err().unwrap();
+    assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Config, "/importance/income"));
+}
+
+#[test]
 fn trifles_in_large_samples_are_no_drift() {
     let report = run(json!({}), &x(normals(1, 60_000, 0.0, 1.0)), &x(normals(2, 60_000, 0.05, 1.0)));
     assert_eq!(overall(&report, "drifted_columns"), 0.0);

@@ -86,7 +86,8 @@ fn kept(
     array: &dyn Array,
 ) -> Result<std::result::Result<ArrayRef, String>> {
     let data_type = array.data_type();
-    let is_declared = has_use(field, Use::Categorical) || config.categorical.iter().any(|it| name_matches(it, field.name()));
+    let is_declared =
+        has_use(field, Use::Categorical) || config.categorical.iter().any(|it| name_matches(it, field.name()));
     if matches!(data_type, DataType::FixedSizeList(..)) && is_numeric(data_type) {
         return Ok(list(config, &numbers(array)?));
     }

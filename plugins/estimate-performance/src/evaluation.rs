@@ -19,8 +19,6 @@ pub(crate) struct Evaluation {
     pub(crate) calibrations: Vec<ClassCalibration>,
     pub(crate) metrics: Vec<Assessment>,
     pub(crate) chunks: Vec<ChunkSize>,
-    /// How many chunks of the reference the limits are from.
-    pub(crate) n_reference_chunks: usize,
     /// Current rows whose scores or prediction cannot be used.
     pub(crate) n_unusable: u64,
 }
@@ -133,7 +131,6 @@ pub(crate) fn evaluate(
         calibrations: estimator.into_calibrations(),
         metrics,
         chunks: chunks.iter().zip(&samples).map(size).collect(),
-        n_reference_chunks: reference_samples.len(),
         n_unusable: current.len() as u64 - overall.expected.n_rows(),
     }))
 }

@@ -62,8 +62,7 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
         }
         if !config.limits.contains_key(&it.metric) && it.limits.lower.is_none() {
             let why = format!(
-                "the reference has {} chunks of at least {} labeled rows in which the metric exists, two are needed",
-                evaluation.n_reference_chunks.min(1),
+                "fewer than two chunks of the reference have {} labeled rows and the metric",
                 config.min_chunk_rows
             );
             res.push(Gap::new(format!("limits of `{name}`"), why));

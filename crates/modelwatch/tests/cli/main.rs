@@ -10,6 +10,7 @@ mod isolation;
 mod keras;
 mod loop_closes;
 mod model;
+mod performance;
 mod policies;
 mod store;
 mod support;

@@ -157,7 +157,7 @@ impl CategoryCounts {
         writer.u64(self.n_kept);
         for (name, count) in self.kept.values().flatten() {
             writer.bytes(name.as_bytes());
-            writer.u64(*count);
+            writer.varint(*count);
         }
         writer.finish()
     }
@@ -173,14 +173,14 @@ impl CategoryCounts {
             1 => true,
             _ => return Err(reader.invalid("is_overflowed")),
         };
-        let len = reader.len(16)?;
+        let len = reader.len(2)?;
         if len as u64 > res.cap || (res.is_overflowed && len as u64 != res.cap) {
             return Err(reader.invalid("categories"));
         }
         let (mut total, mut last) = (0u64, None);
         for _ in 0..len {
             let name = std::str::from_utf8(reader.bytes()?).map_err(|_| reader.invalid("category"))?;
-            let count = reader.u64()?;
+            let count = reader.varint()?;
             let key = (hash_bytes(name.as_bytes()), name);
             if count == 0 || last.is_some_and(|it| it >= key) {
                 return Err(reader.invalid("categories"));

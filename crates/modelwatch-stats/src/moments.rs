@@ -2,8 +2,12 @@
 //!
 //! Higher moments are not here; binning rules that need skewness compute it from points.
 
+mod exact;
+
 use crate::error::{Reason, StateError, Undefined, finite};
 use crate::state::{Reader, Writer};
+
+pub use exact::ExactMoments;
 
 /// Running count, mean, sum of squared deviations, minimum and maximum of the finite values.
 ///

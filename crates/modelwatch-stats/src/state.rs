@@ -27,8 +27,18 @@ impl Writer {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// Seven bits a byte, the lowest first; small numbers are short.
+    pub(crate) fn varint(&mut self, value: u64) {
+        let mut rest = value;
+        while rest >= 0x80 {
+            self.u8(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.u8(rest as u8);
+    }
+
     pub(crate) fn bytes(&mut self, value: &[u8]) {
-        self.u64(value.len() as u64);
+        self.varint(value.len() as u64);
         self.0.extend_from_slice(value);
     }
 
@@ -67,6 +77,23 @@ impl<'a> Reader<'a> {
         self.array().map(f64::from_le_bytes)
     }
 
+    /// Reads what was written by `varint`, in its only form.
+    pub(crate) fn varint(&mut self) -> Result<u64, StateError> {
+        let mut res = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                return Err(self.invalid("number"));
+            }
+            res |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(res);
+            }
+        }
+        Err(self.invalid("number"))
+    }
+
     /// Reads a length and checks that as many elements of at least `element_size` bytes can follow.
     pub(crate) fn len(&mut self, element_size: usize) -> Result<usize, StateError> {
         let what = self.what;
@@ -78,8 +105,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], StateError> {
-        let len = self.len(1)?;
-        let (head, tail) = self.rest.split_at(len);
+        let what = self.what;
+        let len = usize::try_from(self.varint()?).map_err(|_| StateError::Truncated { what })?;
+        let (head, tail) = self.rest.split_at_checked(len).ok_or(StateError::Truncated { what })?;
         self.rest = tail;
         Ok(head)
     }

@@ -28,14 +28,15 @@ pub(crate) use cramer_von_mises::RankSquares;
 pub use cramer_von_mises::{CramerVonMises, cramer_von_mises};
 pub use distances::{
     LogBase, ZeroFill, energy, fill_zeros, hellinger, jensen_shannon, kl, linf, proportions, psi, standard_deviation,
-    total_variation, wasserstein, wasserstein_normed,
+    total_variation, wasserstein, wasserstein_normed, wasserstein_of,
 };
-pub use effect::{CellDistance, Effect, cell_effect, ks_effect, wasserstein_effect};
+pub use effect::{CellDistance, Effect, cell_effect, ks_effect, ks_effect_of, wasserstein_effect};
 pub use epps_singleton::epps_singleton;
 pub use kolmogorov::kolmogorov_sf;
 pub use ks::{EXACT_LIMIT, ks, ks_asymptotic, ks_statistic};
 pub use kuiper::kuiper;
-pub use omnibus::{Leading, Omnibus, omnibus};
+pub use levels::Levels;
+pub use omnibus::{Leading, Omnibus, omnibus, omnibus_of};
 pub use ranks::{Alternative, MannWhitney, mann_whitney, mood};
 pub use student::{student_t, welch_t};
 pub use two_by_two::{Shares, fisher_exact, z_test};

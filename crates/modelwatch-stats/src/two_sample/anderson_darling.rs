@@ -1,11 +1,13 @@
 //! The Anderson–Darling test for two samples.
 
+use std::f64::consts::PI;
+
 use super::{Test, levels::Levels, tails::anderson_darling_sf};
 use crate::error::{Reason, Undefined};
 use crate::sample::Point;
 
-/// The greatest number of rows for which the sums over whole numbers are taken term by term.
-const MAX_TERMS: u64 = 100_000;
+/// The greatest number of rows for which the sums over whole numbers are taken term by term; the expansions have all digits beyond it.
+const MAX_TERMS: u64 = 200;
 
 /// Returns the two-sample Anderson–Darling test with average ranks for ties (Scholz & Stephens 1987, eq. 7).
 ///
@@ -73,21 +75,23 @@ fn deviation(levels: &Levels) -> f64 {
     variance.sqrt()
 }
 
-/// `Σ 1/i` for `i < rows`, and `Σ_i Σ_{j > i} 1 / ((rows - i) j)`.
+/// `H = Σ 1/i` for `i < rows`, and `Σ_i Σ_{j > i} 1 / ((rows - i) j)`.
+///
+/// With `Σ 1/i²` over all rows the second is `Σ 1/i² - (2 H + 1/rows) / rows`, since `Σ_{j < n} H_{n - j} / j` is the square of the
+/// n-th harmonic number less the sum of inverse squares.
 fn harmonic_sums(rows: u64) -> (f64, f64) {
-    if rows > MAX_TERMS {
-        // Euler's constant and π²/6, with the first terms of their expansions.
-        let n = rows as f64;
-        let h = n.ln() + 0.577_215_664_901_532_9 - 1.0 / (2.0 * n);
-        return (h, std::f64::consts::PI.powi(2) / 6.0 - (2.0 * h + 1.0) / n);
-    }
-    let (mut harmonic, mut g) = (0.0, 0.0);
-    for it in 2..rows {
-        // SciPy's order: 1/(rows-1), 1/(rows-2), …, 1/2, each partial sum over 2, 3, ….
-        harmonic += 1.0 / (rows + 1 - it) as f64;
-        g += harmonic / it as f64;
-    }
-    (harmonic + 1.0, g)
+    let n = rows as f64;
+    let (harmonic, squares) = if rows > MAX_TERMS {
+        let (inverse, square) = (1.0 / n, 1.0 / (n * n));
+        let harmonic = n.ln() + 0.577_215_664_901_532_9 - inverse * (0.5 + inverse / 12.0 * (1.0 - square / 10.0));
+        let squares = PI * PI / 6.0 - inverse * (1.0 - inverse * (0.5 - inverse / 6.0 * (1.0 - square / 5.0)));
+        (harmonic, squares)
+    } else {
+        let below = (1..rows).map(|it| it as f64);
+        let harmonic = below.clone().map(|it| 1.0 / it).sum::<f64>();
+        (harmonic, below.map(|it| 1.0 / (it * it)).sum::<f64>() + 1.0 / (n * n))
+    };
+    (harmonic, squares - (2.0 * harmonic + 1.0 / n) / n)
 }
 
 #[cfg(test)]
@@ -95,10 +99,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_for_many_rows_continue_those_for_few() {
-        let (h, g) = harmonic_sums(MAX_TERMS);
-        let (h_next, g_next) = harmonic_sums(MAX_TERMS + 1);
-        assert!((h - h_next).abs() < 2e-5 && (g - g_next).abs() < 1e-6, "{h} {h_next} {g} {g_next}");
+    fn sums_are_those_of_their_terms() {
+        for rows in [4, 10, MAX_TERMS, MAX_TERMS + 1, 2000] {
+            let inner = |it: u64| (it + 1..rows).map(|j| 1.0 / ((rows - it) * j) as f64).sum::<f64>();
+            let expected = ((1..rows).map(|it| 1.0 / it as f64).sum::<f64>(), (1..rows - 1).map(inner).sum::<f64>());
+            let (h, g) = harmonic_sums(rows);
+            assert!(
+                (h - expected.0).abs() < 1e-13 * h && (g - expected.1).abs() < 1e-12,
+                "{rows}: {h} {g} {expected:?}"
+            );
+        }
     }
 
     #[test]

@@ -60,8 +60,12 @@ pub fn fill_zeros(proportions: &[f64], fill: ZeroFill) -> Vec<f64> {
 /// assert_eq!(wasserstein(&[(0.0, 2)], &[(0.0, 1), (2.0, 1)]), Ok(1.0));
 /// ```
 pub fn wasserstein(reference: &[Point], current: &[Point]) -> Result<f64, Undefined> {
-    let levels = Levels::new(reference, current)?.refuse_infinities()?;
-    finite(area(&levels, |gap| gap))
+    wasserstein_of(&Levels::new(reference, current)?)
+}
+
+/// [`wasserstein`] of merged samples.
+pub fn wasserstein_of(levels: &Levels) -> Result<f64, Undefined> {
+    finite(area(levels.refuse_infinities()?, |gap| gap))
 }
 
 /// Returns the energy distance `√(2 ∫ (F - G)² dx)` (Székely 2003), in units of the square root of the values.
@@ -74,8 +78,8 @@ pub fn wasserstein(reference: &[Point], current: &[Point]) -> Result<f64, Undefi
 /// assert_eq!(energy(&[(0.0, 2)], &[(0.0, 1), (2.0, 1)]), Ok(1.0));
 /// ```
 pub fn energy(reference: &[Point], current: &[Point]) -> Result<f64, Undefined> {
-    let levels = Levels::new(reference, current)?.refuse_infinities()?;
-    finite((2.0 * area(&levels, |gap| gap * gap)).sqrt())
+    let levels = Levels::new(reference, current)?;
+    finite((2.0 * area(levels.refuse_infinities()?, |gap| gap * gap)).sqrt())
 }
 
 /// Returns the Wasserstein distance in standard deviations (of the whole, not of a sample) of the reference, or in units of

@@ -44,7 +44,11 @@ pub enum CellDistance {
 /// assert!((effect.value - 0.3).abs() < 1e-15 && (effect.interval.low - 0.174_501_3).abs() < 1e-6);
 /// ```
 pub fn ks_effect(reference: &[Point], current: &[Point], level: f64) -> Result<Effect, Undefined> {
-    let levels = Levels::new(reference, current)?;
+    ks_effect_of(&Levels::new(reference, current)?, level)
+}
+
+/// [`ks_effect`] of merged samples.
+pub fn ks_effect_of(levels: &Levels, level: f64) -> Result<Effect, Undefined> {
     let (m, n) = (levels.m as f64, levels.n as f64);
     let (mut left, mut right, mut best) = (0u64, 0u64, (0.0f64, 0.0f64, 0.0f64));
     for it in &levels.levels {
@@ -75,7 +79,8 @@ pub fn wasserstein_effect(reference: &[Point], current: &[Point], unit: f64, lev
     if unit.is_nan() || unit <= 0.0 {
         return Err(Undefined::new(Reason::OutOfRange));
     }
-    let levels = Levels::new(reference, current)?.refuse_infinities()?;
+    let levels = Levels::new(reference, current)?;
+    levels.refuse_infinities()?;
     let (m, n) = (levels.m as f64, levels.n as f64);
     let (mut left, mut right, mut value, mut potential) = (0u64, 0u64, 0.0, 0.0);
     let (mut sums, mut squares) = ([0.0; 2], [0.0; 2]);

@@ -54,7 +54,8 @@ struct Distance {
 /// assert!(epps_singleton(&same, &same).unwrap().p_value > 0.999);
 /// ```
 pub fn epps_singleton(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
-    let levels = Levels::new(reference, current)?.refuse_infinities()?;
+    let levels = Levels::new(reference, current)?;
+    levels.refuse_infinities()?;
     if levels.m.min(levels.n) < 5 {
         return Err(Undefined::new(Reason::TooFew));
     }

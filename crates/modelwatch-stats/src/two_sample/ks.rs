@@ -1,10 +1,8 @@
 //! The two-sample Kolmogorov–Smirnov test.
 
-use std::cmp::Ordering;
-
-use super::{Test, kolmogorov_sf};
+use super::{Test, kolmogorov_sf, levels::Levels};
 use crate::error::{Reason, Undefined};
-use crate::sample::{Point, total_count};
+use crate::sample::Point;
 
 /// The greatest sample size for which [`ks`] counts paths exactly.
 pub const EXACT_LIMIT: u64 = 10_000;
@@ -24,11 +22,16 @@ pub const EXACT_LIMIT: u64 = 10_000;
 /// assert!((test.p_value - 1.0 / 3.0).abs() < 1e-15);
 /// ```
 pub fn ks(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
-    let (m, n) = (total_count(reference)?, total_count(current)?);
+    ks_exact_of(&Levels::new(reference, current)?)
+}
+
+/// [`ks`] of merged samples.
+pub(crate) fn ks_exact_of(levels: &Levels) -> Result<Test, Undefined> {
+    let (m, n) = (levels.m, levels.n);
     if m.max(n) > EXACT_LIMIT {
-        return ks_asymptotic(reference, current);
+        return ks_asymptotic_of(levels);
     }
-    let gap = greatest_gap(reference, current, m, n);
+    let gap = greatest_gap(levels);
     let statistic = gap as f64 / (m * n) as f64;
     Ok(Test { statistic, p_value: exact_p_value(m, n, gap as u64) })
 }
@@ -42,8 +45,13 @@ pub fn ks(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
 /// assert_eq!(ks_asymptotic(&same, &same).unwrap().p_value, 1.0);
 /// ```
 pub fn ks_asymptotic(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
-    let statistic = ks_statistic(reference, current)?;
-    let (m, n) = (total_count(reference)? as f64, total_count(current)? as f64);
+    ks_asymptotic_of(&Levels::new(reference, current)?)
+}
+
+/// [`ks_asymptotic`] of merged samples.
+pub(crate) fn ks_asymptotic_of(levels: &Levels) -> Result<Test, Undefined> {
+    let statistic = statistic_of(levels);
+    let (m, n) = (levels.m as f64, levels.n as f64);
     // Half to even, as NumPy rounds; m / (m + n) first, so that nothing overflows.
     let effective = (m.max(n) * (m.min(n) / (m + n))).round_ties_even();
     if effective < 1.0 {
@@ -59,34 +67,23 @@ pub fn ks_asymptotic(reference: &[Point], current: &[Point]) -> Result<Test, Und
 /// assert_eq!(ks_statistic(&[(0.0, 1), (1.0, 1)], &[(1.0, 4)]), Ok(0.5));
 /// ```
 pub fn ks_statistic(reference: &[Point], current: &[Point]) -> Result<f64, Undefined> {
-    let (m, n) = (total_count(reference)?, total_count(current)?);
-    if m.checked_add(n).is_none() {
-        return Err(Undefined::new(Reason::Overflow));
-    }
-    Ok(greatest_gap(reference, current, m, n) as f64 / (u128::from(m) * u128::from(n)) as f64)
+    Ok(statistic_of(&Levels::new(reference, current)?))
+}
+
+fn statistic_of(levels: &Levels) -> f64 {
+    greatest_gap(levels) as f64 / (u128::from(levels.m) * u128::from(levels.n)) as f64
 }
 
 /// `m n sup |F - G|`, in whole numbers so that equal distributions give exactly 0.
-fn greatest_gap(reference: &[Point], current: &[Point], m: u64, n: u64) -> u128 {
-    let (mut left, mut right) = (reference.iter().peekable(), current.iter().peekable());
-    let (mut seen_left, mut seen_right, mut res) = (0u128, 0u128, 0u128);
-    loop {
-        let value = match (left.peek(), right.peek()) {
-            (None, None) => return res,
-            (Some(it), None) | (None, Some(it)) => it.0,
-            (Some(l), Some(r)) => match l.0.partial_cmp(&r.0) {
-                Some(Ordering::Greater) => r.0,
-                _ => l.0,
-            },
-        };
-        while let Some(it) = left.next_if(|it| it.0 <= value) {
-            seen_left += u128::from(it.1);
-        }
-        while let Some(it) = right.next_if(|it| it.0 <= value) {
-            seen_right += u128::from(it.1);
-        }
-        res = res.max((seen_left * u128::from(n)).abs_diff(seen_right * u128::from(m)));
-    }
+fn greatest_gap(levels: &Levels) -> u128 {
+    let (m, n) = (u128::from(levels.m), u128::from(levels.n));
+    let (mut left, mut right) = (0u128, 0u128);
+    let gaps = levels.levels.iter().map(|it| {
+        left += u128::from(it.reference);
+        right += u128::from(it.current);
+        (left * n).abs_diff(right * m)
+    });
+    gaps.max().unwrap_or(0)
 }
 
 /// The share of lattice paths from (0, 0) to (m, n) that reach a point with `|i n - j m| >= gap`.

@@ -11,9 +11,9 @@ pub(crate) struct Level {
     pub(crate) current: u64,
 }
 
-/// Two samples as their distinct values in ascending order.
+/// Two samples as their distinct values in ascending order, for several statistics of the same two samples.
 #[derive(Clone, Debug)]
-pub(crate) struct Levels {
+pub struct Levels {
     pub(crate) levels: Vec<Level>,
     pub(crate) m: u64,
     pub(crate) n: u64,
@@ -38,23 +38,25 @@ impl Level {
 
 impl Levels {
     /// Merges two samples; undefined where either is none or their sizes do not add up.
-    pub(crate) fn new(reference: &[Point], current: &[Point]) -> Result<Self, Undefined> {
+    pub fn new(reference: &[Point], current: &[Point]) -> Result<Self, Undefined> {
         let (m, n) = (total_count(reference)?, total_count(current)?);
         m.checked_add(n).ok_or(Undefined::new(Reason::Overflow))?;
-        let mut levels: Vec<Level> = Vec::with_capacity(reference.len().max(current.len()));
-        let (mut left, mut right) = (reference.iter().peekable(), current.iter().peekable());
+        let mut levels: Vec<Level> = Vec::with_capacity(reference.len() + current.len());
+        let (mut left, mut right) = (0, 0);
         loop {
-            let value = match (left.peek(), right.peek()) {
+            let value = match (reference.get(left), current.get(right)) {
                 (None, None) => return Ok(Self { levels, m, n }),
                 (Some(it), None) | (None, Some(it)) => it.0,
                 (Some(l), Some(r)) => l.0.min(r.0),
             };
             let mut level = Level { value, reference: 0, current: 0 };
-            while let Some(it) = left.next_if(|it| it.0 <= value) {
+            while let Some(it) = reference.get(left).filter(|it| it.0 <= value) {
                 level.reference += it.1;
+                left += 1;
             }
-            while let Some(it) = right.next_if(|it| it.0 <= value) {
+            while let Some(it) = current.get(right).filter(|it| it.0 <= value) {
                 level.current += it.1;
+                right += 1;
             }
             if level.both() > 0 {
                 levels.push(level);
@@ -80,7 +82,7 @@ impl Levels {
         self.levels.iter().any(|it| it.both() > 1)
     }
 
-    pub(crate) fn refuse_infinities(self) -> Result<Self, Undefined> {
+    pub(crate) fn refuse_infinities(&self) -> Result<&Self, Undefined> {
         let is_infinite = |it: Option<&Level>| it.is_some_and(|it| it.value.is_infinite());
         if is_infinite(self.levels.first()) || is_infinite(self.levels.last()) {
             return Err(Undefined::new(Reason::Infinite));

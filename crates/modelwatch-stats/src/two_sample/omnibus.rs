@@ -5,7 +5,8 @@ use std::f64::consts::PI;
 use super::{
     Alternative, MannWhitney, Shares, Test,
     anderson_darling::anderson_darling_of,
-    fisher_exact, ks, ks_asymptotic,
+    fisher_exact,
+    ks::{ks_asymptotic_of, ks_exact_of},
     levels::{Level, Levels},
     ranks::{mann_whitney_of, mood_of},
 };
@@ -82,18 +83,22 @@ type Vote = (Leading, f64, f64);
 /// assert!(test.p_value < 1e-5 && test.p_value < test.ks.p_value);
 /// ```
 pub fn omnibus(reference: &[Point], current: &[Point]) -> Result<Omnibus, Undefined> {
-    let levels = Levels::new(reference, current)?;
-    let ks = ks_of(reference, current, &levels)?;
+    omnibus_of(&Levels::new(reference, current)?)
+}
+
+/// [`omnibus`] of merged samples.
+pub fn omnibus_of(levels: &Levels) -> Result<Omnibus, Undefined> {
+    let ks = ks_of(levels)?;
     let (p_value, leading) = combined(&votes(levels, ks.p_value)?);
     Ok(Omnibus { p_value, leading, ks })
 }
 
-fn ks_of(reference: &[Point], current: &[Point], levels: &Levels) -> Result<Test, Undefined> {
+fn ks_of(levels: &Levels) -> Result<Test, Undefined> {
     let is_small = levels.m.saturating_mul(levels.n) <= MAX_EXACT_PAIRS;
-    if is_small { ks(reference, current) } else { ks_asymptotic(reference, current) }
+    if is_small { ks_exact_of(levels) } else { ks_asymptotic_of(levels) }
 }
 
-fn votes(levels: Levels, ks: f64) -> Result<Vec<Vote>, Undefined> {
+fn votes(levels: &Levels, ks: f64) -> Result<Vec<Vote>, Undefined> {
     if levels.levels.len() < 2 {
         return Ok(vec![(Leading::Any, 1.0, 1.0)]);
     }
@@ -102,26 +107,24 @@ fn votes(levels: Levels, ks: f64) -> Result<Vec<Vote>, Undefined> {
     };
     let share = most.both() as f64 / levels.total() as f64;
     if levels.levels.len() == 2 {
-        return Ok(vec![(Leading::Share, 1.0, share_p_value(&levels, most)?)]);
+        return Ok(vec![(Leading::Share, 1.0, share_p_value(levels, most)?)]);
     }
     if share >= DOMINANT
-        && let Some(rest) = without(&levels, most)
+        && let Some(rest) = without(levels, most)
     {
-        let mut res = vec![(Leading::Share, 0.5, share_p_value(&levels, most)?)];
-        let (own, other): (Vec<Point>, Vec<Point>) =
-            rest.levels.iter().map(|it| ((it.value, it.reference), (it.value, it.current))).unzip();
-        let ks = ks_of(&own, &other, &rest)?.p_value;
-        res.extend(votes(rest, ks)?.into_iter().map(|it| (it.0, it.1 / 2.0, it.2)));
+        let mut res = vec![(Leading::Share, 0.5, share_p_value(levels, most)?)];
+        let ks = ks_of(&rest)?.p_value;
+        res.extend(votes(&rest, ks)?.into_iter().map(|it| (it.0, it.1 / 2.0, it.2)));
         return Ok(res);
     }
     if levels.m.min(levels.n) as f64 * (1.0 - share) < MIN_SPREAD_ROWS {
         return Ok(vec![(Leading::Any, 1.0, ks)]);
     }
-    let shift = mann_whitney_of(&levels, Alternative::TwoSided, MannWhitney::Asymptotic).p_value;
-    let spread = mood_of(&levels).p_value;
+    let shift = mann_whitney_of(levels, Alternative::TwoSided, MannWhitney::Asymptotic).p_value;
+    let spread = mood_of(levels).p_value;
     let mut res = vec![(Leading::Spread, 0.25, spread), (Leading::Any, 0.1, ks)];
     if share <= NEARLY_CONTINUOUS {
-        res.push((Leading::Tails, 0.4, anderson_darling_of(&levels)?.p_value));
+        res.push((Leading::Tails, 0.4, anderson_darling_of(levels)?.p_value));
         res.push((Leading::Shift, 0.25, shift));
     } else {
         res.push((Leading::Shift, 0.65, shift));

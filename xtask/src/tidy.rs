@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-abi", &["abi_stable"]),
     ("modelwatch-sdk", &["abi_stable", "arrow-array", "arrow-data", "arrow-schema", "modelwatch-abi", "schemars"]),
     ("modelwatch-stats", &["statrs", "faer"]),
+    ("modelwatch-profile", &["blake3", "modelwatch-sdk", "modelwatch-stats"]),
     ("modelwatch-store", &["blake3", "modelwatch-sdk", "zstd"]),
     (
         "modelwatch-tensors",
@@ -56,6 +57,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "modelwatch-abi",
             "modelwatch-config",
             "modelwatch-infer",
+            "modelwatch-profile",
             "modelwatch-sdk",
             "modelwatch-stats",
             "modelwatch-tensors",
@@ -110,7 +112,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// What a plugin may depend on: never the runtime, the configuration, inference or tract.
 const PLUGIN_EDGES: &[&str] =
-    &["modelwatch-sdk", "modelwatch-stats", "modelwatch-store", "modelwatch-tensors", "schemars"];
+    &["modelwatch-profile", "modelwatch-sdk", "modelwatch-stats", "modelwatch-store", "modelwatch-tensors", "schemars"];
 
 /// Parts of paths that name one person's machine.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/Users/", "/work/", "C:\\Users"];

@@ -151,6 +151,8 @@ pub struct Needs {
 pub struct RowNeeds {
     /// Whether the rows themselves are needed, or only used where the run has data of that role.
     pub optional: bool,
+    /// Whether a stored profile of the data can stand in for the rows; see [`crate::rows`].
+    pub profile: bool,
     /// Every column that is not a label, id, timestamp or weight.
     pub features: bool,
     /// Further columns by name.

@@ -5,6 +5,9 @@
 //! under [`USES_KEY`], as words joined by `,`; [`columns`] finds them. Which inputs of a model it is a part of
 //! stands there too, where a probe asks for them; [`only_inputs`] finds those. A value with more than one
 //! axis is a fixed-size list with the metadata of `arrow.fixed_shape_tensor`.
+//!
+//! A probe that says so ([`crate::RowNeeds::profile`]) is given the stored profile of the reference in place of rows that are not there
+//! any more: a batch of one row, each cell of which is the state of a whole column ([`profiled_rows`]).
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -34,6 +37,9 @@ pub const USES_KEY: &str = "modelwatch:uses";
 
 /// The key of the field metadata that says which inputs of which model a column is a part of.
 pub const INPUTS_KEY: &str = "modelwatch:inputs";
+
+/// The key of the field metadata that says of how many rows a cell is the state, where it is no value.
+pub const PROFILE_KEY: &str = "modelwatch:profile";
 
 /// What a column is for. A column can have several uses, as a slice that is also a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +92,18 @@ pub fn with_uses(field: Field, uses: &[Use]) -> Field {
 /// Returns whether the field has that use.
 pub fn has_use(field: &Field, wanted: Use) -> bool {
     field.metadata().get(USES_KEY).is_some_and(|it| it.split(',').any(|it| it == wanted.as_str()))
+}
+
+/// Returns `field` as that of a column whose only cell is the state of a column of so many rows.
+pub fn with_profile(field: Field, rows: u64) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(PROFILE_KEY.to_owned(), rows.to_string());
+    field.with_metadata(metadata)
+}
+
+/// Returns of how many rows the column's only cell is the state; `None` for a column of values.
+pub fn profiled_rows(field: &Field) -> Option<u64> {
+    field.metadata().get(PROFILE_KEY)?.parse().ok()
 }
 
 /// Returns `field` as a part of that input of the model.

@@ -50,21 +50,19 @@ impl Cells {
 
 /// Returns the counts per value where there are few, else per tenth of the reference, whose ends are open.
 pub(crate) fn cells(left: &[Point], right: &[Point], offset: i128) -> Result<Cells, Undefined> {
-    let mut values: Vec<f64> = left.iter().map(|it| it.0).collect();
-    let is_reference_discrete = values.len() <= MAX_VALUE_BINS;
-    values.extend(right.iter().map(|it| it.0));
-    values.sort_by(f64::total_cmp);
-    values.dedup();
-    if values.len() > MAX_VALUE_BINS && is_reference_discrete {
-        values = left.iter().map(|it| it.0).collect();
-    }
     let mut res = Cells::default();
-    if values.len() <= MAX_VALUE_BINS {
+    if left.len() <= MAX_VALUE_BINS {
+        let mut values: Vec<f64> = left.iter().chain(right).map(|it| it.0).collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        if values.len() > MAX_VALUE_BINS {
+            values = left.iter().map(|it| it.0).collect();
+        }
         for &it in &values {
             res.push(whole(it, offset).unwrap_or_else(|| it.to_string()), count_of(left, it), count_of(right, it));
         }
         let rest = total(right) - res.current.iter().sum::<u64>();
-        if is_reference_discrete && rest > 0 {
+        if rest > 0 {
             res.push("other values".to_owned(), 0, rest);
         }
         return Ok(res);

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use modelwatch_profile::{Body, Column, Group, Key, Numeric, Profile, Tensor};
 use modelwatch_stats::two_sample::{Shares, fisher_exact};
 
 use crate::{
-    column::{Body, Column},
     comparison_categorical::{compare_categories, unseen},
     comparison_numeric::{Origin, compare_numbers},
     config::Config,
     method::{Kind, Method},
-    profile::{Group, Key, Profile},
     scores::{PeerScore, Score},
 };
 
@@ -135,8 +134,6 @@ pub(crate) enum Detail {
         wasserstein: f64,
         /// The same in standard deviations of the reference.
         wasserstein_normed: f64,
-        /// Whether the histogram had too few buckets to see most differences.
-        is_coarse: bool,
         /// Whether whole numbers beyond 2^53 were rounded.
         is_rounded: bool,
         /// Shares for a picture.
@@ -274,7 +271,7 @@ fn compare_bodies(config: &Config, name: &str, reference: &Body, current: &Body)
                 let name = Some(PartName::Summary("argmax"));
                 res.push(compare_categories(config, Method::Auto, name, left, right)?);
             }
-            for ((place, left), (_, right)) in left.elements().zip(right.elements()) {
+            for (place, left, right) in common_elements(left, right) {
                 let part = (Some(PartName::Element(place)), Origin::Data);
                 res.push(compare_numbers(config, method, part, left, right)?);
             }
@@ -284,12 +281,18 @@ fn compare_bodies(config: &Config, name: &str, reference: &Body, current: &Body)
     }
 }
 
+/// The elements that both roles look at: a stored profile keeps fewer of them.
+fn common_elements<'a>(left: &'a Tensor, right: &'a Tensor) -> impl Iterator<Item = (usize, &'a Numeric, &'a Numeric)> {
+    let mut others = right.elements().peekable();
+    left.elements().filter_map(move |(place, left)| {
+        while others.next_if(|it| it.0 < place).is_some() {}
+        others.next_if(|it| it.0 == place).map(|(_, right)| (place, left, right))
+    })
+}
+
 /// Turns a comparison that could not have seen a difference into a gap.
 fn check_resolution(parts: Vec<Part>) -> Outcome {
     let untested = |it: &Part| match &it.detail {
-        Detail::Numeric { is_coarse: true, .. } if !it.is_large() => {
-            Some("the values differ too little for their magnitude to be told apart beyond the `budget`; raise it")
-        }
         Detail::Categorical { is_untested: true, .. } => Some(
             "there are too few rows per category for any difference to be significant; compare more rows, or leave out a column of names or ids with `exclude`",
         ),

@@ -1,9 +1,10 @@
 //! The comparison of numbers.
 
+use modelwatch_profile::{Numeric, Paired, pair};
 use modelwatch_stats::{
     Point,
     peers::Numbers,
-    two_sample::{LogBase, Values, ZeroFill, jensen_shannon, psi, standard_deviation, wasserstein},
+    two_sample::{Levels, LogBase, Values, ZeroFill, jensen_shannon, psi, standard_deviation, wasserstein_of},
 };
 
 use crate::{
@@ -11,15 +12,11 @@ use crate::{
     comparison::{Constant, Detail, Histogram, Part, PartName},
     config::Config,
     method::Method,
-    numeric::{Numeric, Paired, pair},
     scores::{LEAST_SHARE, NumberPair, PeerScore, peer_score_of_numbers, score_numbers},
 };
 
 /// What takes the place of an empty bin's share in the population stability index.
 pub(crate) const ZERO_FILL: ZeroFill = ZeroFill::Floor(LEAST_SHARE);
-
-/// With fewer occupied buckets, a histogram hides most differences.
-const MIN_BUCKETS: usize = 12;
 
 /// Sums of floats that should be equal differ by less than this share of their size.
 const NOISE: f64 = 1e-6;
@@ -49,16 +46,17 @@ pub(crate) fn compare_numbers(
     if origin == Origin::Computed {
         paired = without_noise(paired, reference, current);
     }
-    let Paired { reference: left, current: right, is_exact, is_rounded, offset } = &paired;
+    let Paired { reference: left, current: right, is_rounded, offset, .. } = &paired;
     let cells = cells(left, right, *offset).map_err(|e| e.to_string())?;
-    let samples = NumberPair { reference: left, current: right, cells: (&cells.reference, &cells.current) };
+    let levels = Levels::new(left, right).map_err(|e| e.to_string())?;
+    let samples =
+        NumberPair { reference: left, current: right, levels: &levels, cells: (&cells.reference, &cells.current) };
     let score = score_numbers(method, &config.min_effect, &samples)
         .map_err(|e| format!("`{}` has no answer: {}", method.name(), e.reason))?;
     let shares = cells.shares();
     let (p, q): (Vec<f64>, Vec<f64>) = shares.iter().map(|it| (it.reference, it.current)).unzip();
-    let wasserstein = wasserstein(left, right).unwrap_or(f64::NAN);
+    let wasserstein = wasserstein_of(&levels).unwrap_or(f64::NAN);
     let deviation = standard_deviation(left).unwrap_or(f64::NAN);
-    let buckets = left.len().max(right.len());
     let peer = peer(config, method, reference, current)?;
     // Nothing else can be drifted, whatever the other columns are, and only what is drifted has a picture.
     let may_be_drifted = peer.map_or(score.p_value <= config.alpha(), PeerScore::is_drift);
@@ -75,7 +73,6 @@ pub(crate) fn compare_numbers(
         detail: Detail::Numeric {
             wasserstein,
             wasserstein_normed: if wasserstein == 0.0 { 0.0 } else { wasserstein / deviation },
-            is_coarse: !is_exact && buckets < MIN_BUCKETS,
             is_rounded: *is_rounded,
             histogram: if may_be_drifted { histogram(left, right) } else { Histogram::default() },
         },
@@ -87,15 +84,26 @@ fn peer(config: &Config, method: Method, reference: &Numeric, current: &Numeric)
         return Ok(None);
     }
     let (Some(left), Some(right)) = (reference.all_points(), current.all_points()) else {
-        let n = reference.n_finite().max(current.n_finite());
-        let (name, budget) = (method.name(), reference.budget());
-        return Err(format!("`{name}` needs every value: raise `budget` from {budget} to at least {n}"));
+        return Err(needs_every_value(config, method, reference, current));
     };
     let is_whole = reference.is_whole() && current.is_whole();
     let values = if is_whole { Values::Whole } else { Values::Real };
     let numbers = Numbers { reference: &left, current: &right, values };
     let score = peer_score_of_numbers(method, numbers, reference.n_nan().saturating_add(current.n_nan()))?;
     Ok(score.map(|it| it.with_threshold(config, method)))
+}
+
+/// What to do about a method for which too little is kept.
+fn needs_every_value(config: &Config, method: Method, reference: &Numeric, current: &Numeric) -> String {
+    let name = method.name();
+    if reference.all_points().is_none() && reference.budget() < config.budget {
+        let kept = reference.budget();
+        return format!(
+            "`{name}` needs every value, and the stored profile of the reference keeps {kept} different ones of a column: make the profile with a greater `--budget`, or give the reference's rows"
+        );
+    }
+    let n = reference.n_finite().max(current.n_finite());
+    format!("`{name}` needs every value: raise `budget` from {} to at least {n}", config.budget)
 }
 
 fn constant(paired: &Paired, reference: &Numeric, current: &Numeric) -> Option<Constant> {

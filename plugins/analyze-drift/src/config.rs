@@ -56,7 +56,7 @@ pub struct Config {
     pub min_rows: u64,
     /// Whether the model's outputs are compared as well, where both roles have them.
     pub predictions: bool,
-    /// How many values of a column are kept exactly, per role; beyond it a histogram with a relative error of 1/256 is kept.
+    /// How many different numbers of a column are kept exactly, per role; beyond it as many of their leading bits as fit.
     #[schemars(range(min = 100, max = 10_000_000))]
     pub budget: u64,
     /// How many elements of a column of lists are compared one by one, evenly spaced; the mean, standard deviation,

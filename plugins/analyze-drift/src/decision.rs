@@ -1,11 +1,11 @@
 //! Which columns are drifted, given all of them.
 
+use modelwatch_profile::Profile;
 use modelwatch_stats::multiple::{benjamini_hochberg, holm};
 
 use crate::{
     comparison::{Comparison, Constant, Outcome, Part, compare},
     config::{Config, Correction},
-    profile::Profile,
 };
 
 /// A column with what was decided about it.

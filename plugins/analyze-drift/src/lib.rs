@@ -2,7 +2,7 @@
 //!
 //! A column is called drifted only where the difference is both significant, after a correction for
 //! the number of columns, and large enough to matter. What cannot be compared (too few rows, another
-//! type, a sketch that is too coarse) is a gap or a finding, never "no drift".
+//! type, a method that needs more than a stored profile has) is a gap or a finding, never "no drift".
 //!
 //! There is no multivariate drift here, and no drift over time within one role.
 
@@ -15,13 +15,7 @@ mod config;
 mod method;
 mod select;
 
-mod categories;
-mod codec;
-mod column;
-mod numeric;
-mod profile;
-mod tensor;
-mod wide;
+mod side;
 
 mod bins;
 mod comparison;

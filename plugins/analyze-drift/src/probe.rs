@@ -1,20 +1,14 @@
 //! The analyzer itself: two profiles, merged and then compared.
 
+use modelwatch_profile::Profile;
 use modelwatch_sdk::{
-    Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
+    RowNeeds,
 };
 
-use crate::{
-    codec::{Reader, Writer, damaged},
-    codes::CODES,
-    config::Config,
-    decision::decide,
-    profile::Profile,
-    report,
-    select::named_columns,
-};
+use crate::{codes::CODES, config::Config, decision::decide, report, select::named_columns, side};
 
-const STATE_VERSION: u8 = 2;
+const STATE_VERSION: u8 = 3;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -44,31 +38,34 @@ impl Probe for Drift {
         let predictions = if self.config.predictions { Need::Optional } else { Need::No };
         let rows =
             RowNeeds { features: true, columns: named_columns(&self.config), predictions, ..RowNeeds::default() };
-        Needs { current: Some(rows.clone()), reference: Some(rows), ..Needs::default() }
+        let reference = RowNeeds { profile: true, ..rows.clone() };
+        Needs { current: Some(rows), reference: Some(reference), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
-        match role {
-            Role::Reference => self.reference.update(&self.config, batch),
-            Role::Current => self.current.update(&self.config, batch),
-        }
+        let side = match role {
+            Role::Reference => &mut self.reference,
+            Role::Current => &mut self.current,
+        };
+        side::update(side, &self.config, batch)
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        let mut writer = Writer(vec![STATE_VERSION]);
-        self.reference.write(&mut writer);
-        self.current.write(&mut writer);
-        Ok(writer.0)
+        let mut bytes = vec![STATE_VERSION];
+        self.reference.write(&mut bytes);
+        self.current.write(&mut bytes);
+        Ok(bytes)
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        let mut reader = Reader(state);
-        match reader.u8()? {
-            STATE_VERSION => {}
-            other => return Err(damaged(format!("it has version {other}, expected {STATE_VERSION}"))),
+        let Some((&STATE_VERSION, mut rest)) = state.split_first() else {
+            let found = state.first().map_or("none".to_owned(), u8::to_string);
+            return Err(damaged(&format!("it has version {found}, expected {STATE_VERSION}")));
+        };
+        let (reference, current) = (Profile::read(&mut rest)?, Profile::read(&mut rest)?);
+        if !rest.is_empty() {
+            return Err(damaged("bytes follow its end"));
         }
-        let (reference, current) = (Profile::read(&mut reader)?, Profile::read(&mut reader)?);
-        reader.finish()?;
         self.reference.merge(reference)?;
         self.current.merge(current)
     }
@@ -80,4 +77,9 @@ impl Probe for Drift {
         let decisions = decide(&self.config, &self.reference, &self.current);
         Ok(report::write(&self.config, &self.reference, &self.current, &decisions))
     }
+}
+
+fn damaged(why: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("cannot read the state of the drift analyzer: {why}"))
+        .with_help("compute it again from the rows")
 }

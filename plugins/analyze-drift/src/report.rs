@@ -1,5 +1,6 @@
 //! The report: metrics, findings, figures, and what could not be compared.
 
+use modelwatch_profile::{Group, Key, Profile};
 use modelwatch_sdk::{
     Report,
     report::{Gap, Labels},
@@ -9,7 +10,6 @@ use crate::{
     comparison::{Outcome, Part},
     config::Config,
     decision::Decision,
-    profile::{Group, Key, Profile},
     report_figures::figures,
     report_findings::findings,
     report_metrics::metrics,

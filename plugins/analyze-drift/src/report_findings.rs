@@ -1,5 +1,6 @@
 //! What the report says in words.
 
+use modelwatch_profile::Group;
 use modelwatch_sdk::report::{Finding, Severity, float};
 
 use crate::{
@@ -7,7 +8,6 @@ use crate::{
     comparison::{Cell, Constant, Outcome, Part, Unseen},
     config::Config,
     decision::Decision,
-    profile::Group,
     report::place,
 };
 

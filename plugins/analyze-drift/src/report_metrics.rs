@@ -1,12 +1,12 @@
 //! The numbers of the report.
 
+use modelwatch_profile::{Group, Profile};
 use modelwatch_sdk::report::{Interval, Labels, Metric};
 
 use crate::{
     comparison::{Detail, Outcome, Part, PartName},
     config::Config,
     decision::Decision,
-    profile::{Group, Profile},
     report::labels,
 };
 

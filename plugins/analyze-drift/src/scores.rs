@@ -5,9 +5,9 @@ use modelwatch_stats::{
     intervals::Interval,
     peers::{Categories, Numbers, alibi, evidently, nannyml, scipy, tfdv},
     two_sample::{
-        Alternative, CellDistance, CramerVonMises, Effect, MannWhitney, Shares, Test, Yates, anderson_darling,
+        Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, Shares, Test, Yates, anderson_darling,
         cell_effect, chi2_contingency_with, cramer_von_mises, energy, epps_singleton, fisher_exact, g_test,
-        homogeneity, ks_effect, kuiper, mann_whitney, omnibus, standard_deviation, student_t, wasserstein_effect,
+        homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, standard_deviation, student_t, wasserstein_effect,
         welch_t, z_test,
     },
 };
@@ -64,6 +64,8 @@ pub(crate) struct NumberPair<'a> {
     pub(crate) reference: &'a [Point],
     /// The current points.
     pub(crate) current: &'a [Point],
+    /// Both, merged.
+    pub(crate) levels: &'a Levels,
     /// The counts of both in each cell.
     pub(crate) cells: (&'a [u64], &'a [u64]),
 }
@@ -74,7 +76,7 @@ pub(crate) struct NumberPair<'a> {
 /// Why the statistic does not exist.
 pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair<'_>) -> Result<Score, Undefined> {
     let (left, right) = (pair.reference, pair.current);
-    let omnibus = omnibus(left, right)?;
+    let omnibus = omnibus_of(pair.levels)?;
     let test = match method {
         Method::CramerVonMises => cramer_von_mises(left, right, CramerVonMises::Auto)?,
         Method::AndersonDarling => anderson_darling(left, right)?,
@@ -102,7 +104,7 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
         _ => match cell_size(method, least, pair.cells)? {
             Some(it) => it,
             None => {
-                let effect = ks_effect(left, right, LEVEL)?;
+                let effect = ks_effect_of(pair.levels, LEVEL)?;
                 Size::new("Kolmogorov-Smirnov statistic", Some(effect), effect.value, least.ks)
             }
         },

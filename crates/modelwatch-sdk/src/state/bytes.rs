@@ -21,6 +21,11 @@ impl Writer {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// Appends a wide whole number.
+    pub fn i128(&mut self, value: i128) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// Appends a float, bit by bit.
     pub fn f64(&mut self, value: f64) {
         self.0.extend_from_slice(&value.to_le_bytes());
@@ -42,12 +47,32 @@ impl<'a> Reader<'a> {
         self.array::<1>().map(|it| it[0])
     }
 
+    /// Takes a byte that is 0 or 1.
+    ///
+    /// # Errors
+    /// When it is another one, or the bytes end before.
+    pub fn flag(&mut self) -> Result<bool> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(damaged("a flag is neither set nor clear")),
+        }
+    }
+
     /// Takes a whole number.
     ///
     /// # Errors
     /// When the bytes end before.
     pub fn u64(&mut self) -> Result<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    /// Takes a wide whole number.
+    ///
+    /// # Errors
+    /// When the bytes end before.
+    pub fn i128(&mut self) -> Result<i128> {
+        self.array().map(i128::from_le_bytes)
     }
 
     /// Takes a float.

@@ -1,4 +1,4 @@
-//! What is kept of one column in one role.
+//! What is kept of one column.
 
 use std::collections::BTreeSet;
 
@@ -10,34 +10,39 @@ use modelwatch_sdk::{
 use modelwatch_stats::categories::CategoryCounts;
 
 use crate::{
-    categories::{self, MAX_CATEGORIES, can_be_categorical, is_categorical},
+    categories::{self, can_be_categorical, is_categorical},
     codec::{Reader, Writer, damaged},
-    config::Config,
+    description::Description,
     numeric::Numeric,
     profile::Group,
+    settings::Settings,
     tensor::Tensor,
 };
 
 /// The most kinds that are told apart in one column.
 const MAX_KINDS: usize = 8;
 
+/// The word for names.
+const CATEGORIES: &str = "categories";
+
 /// The word for dates, times and durations.
 const TIMES: &str = "times";
 
 /// One column's rows and values.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Column {
+pub struct Column {
     rows: u64,
     nulls: u64,
     has_rounded: bool,
     /// What the column is made of, in words. More than one means that the values cannot be put together.
     kinds: BTreeSet<String>,
     body: Body,
+    description: Option<Box<Description>>,
 }
 
 /// The values of a column, by kind.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Body {
+pub enum Body {
     /// No values that could be used.
     #[default]
     Empty,
@@ -54,46 +59,61 @@ impl Column {
     ///
     /// # Errors
     /// When an array is not what its type says.
-    pub(crate) fn update(&mut self, config: &Config, group: Group, is_declared: bool, array: &dyn Array) -> Result<()> {
+    pub(crate) fn update(
+        &mut self,
+        settings: &Settings,
+        group: Group,
+        is_declared: bool,
+        array: &dyn Array,
+    ) -> Result<()> {
         self.rows = self.rows.saturating_add(array.len() as u64);
         self.nulls = self.nulls.saturating_add(array.logical_null_count() as u64);
+        if settings.describe {
+            self.description.get_or_insert_default();
+        }
         let data_type = array.data_type();
         if matches!(data_type, DataType::Null) {
             return Ok(());
         }
         if is_categorical(data_type) || (is_declared && can_be_categorical(data_type)) {
-            self.add_kind("categories", || Body::Categorical(CategoryCounts::new(MAX_CATEGORIES)));
+            self.add_kind(CATEGORIES, || Body::Categorical(CategoryCounts::new(settings.max_categories)));
             if let Body::Categorical(counts) = &mut self.body {
                 categories::count(counts, array)?;
             }
-            return Ok(());
+            return self.described().map_or(Ok(()), |it| it.add_texts(array));
         }
         if let Some((floats, has_rounded)) = decimals(array) {
             self.has_rounded |= has_rounded;
-            return self.update_numbers(config, group, &floats);
+            return self.update_numbers(settings, group, &floats);
         }
         if !is_numeric(data_type) {
             let what = if data_type.is_temporal() { TIMES } else { "values" };
             self.add_kind(&format!("{what} of type {data_type}"), || Body::Empty);
+            if let Some(it) = self.described() {
+                it.add_times(array);
+            }
             return Ok(());
         }
-        self.update_numbers(config, group, array)
+        self.update_numbers(settings, group, array)
     }
 
-    fn update_numbers(&mut self, config: &Config, group: Group, array: &dyn Array) -> Result<()> {
+    fn update_numbers(&mut self, settings: &Settings, group: Group, array: &dyn Array) -> Result<()> {
         let numbers = numbers(array)?;
         if numbers.width == 1 {
-            self.add_kind("numbers", || Body::Numeric(Numeric::new(config.budget)));
+            self.add_kind("numbers", || Body::Numeric(Numeric::new(settings.budget)));
         } else {
-            let (width, max_elements, budget) = (numbers.width, config.max_elements, config.budget);
+            let width = numbers.width;
             self.add_kind(&format!("lists of {width} numbers"), || {
-                if width == 0 { Body::Empty } else { Body::Tensor(Tensor::new(group, width, max_elements, budget)) }
+                if width == 0 { Body::Empty } else { Body::Tensor(Tensor::new(group, width, settings)) }
             });
         }
         match &mut self.body {
             Body::Numeric(it) => {
                 it.update(&numbers.values);
                 it.note(array);
+                if let Some(it) = self.described() {
+                    it.add_numbers(&numbers.values);
+                }
             }
             Body::Tensor(it) => it.update(&numbers),
             Body::Empty | Body::Categorical(_) => {}
@@ -106,6 +126,12 @@ impl Column {
     /// # Errors
     /// When the two are of different configurations.
     pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
+        match (&mut self.description, &other.description) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+            (mine @ None, theirs) if self.rows == 0 => mine.clone_from(theirs),
+            // Half of a description describes nothing.
+            (mine, _) => *mine = None,
+        }
         self.rows = self.rows.saturating_add(other.rows);
         self.nulls = self.nulls.saturating_add(other.nulls);
         self.has_rounded |= other.has_rounded;
@@ -124,17 +150,17 @@ impl Column {
     }
 
     /// Returns the number of rows.
-    pub(crate) fn rows(&self) -> u64 {
+    pub fn rows(&self) -> u64 {
         self.rows
     }
 
     /// Returns the number of null rows.
-    pub(crate) fn nulls(&self) -> u64 {
+    pub fn nulls(&self) -> u64 {
         self.nulls
     }
 
     /// Returns the number of rows that are null, NaN or infinite, or have an element that is.
-    pub(crate) fn n_unusable(&self) -> u64 {
+    pub fn n_unusable(&self) -> u64 {
         match &self.body {
             Body::Empty => self.nulls,
             Body::Numeric(it) => it.n_nan().saturating_add(it.n_infinite()),
@@ -144,7 +170,7 @@ impl Column {
     }
 
     /// Returns the number of rows that are infinite.
-    pub(crate) fn n_infinite(&self) -> u64 {
+    pub fn n_infinite(&self) -> u64 {
         match &self.body {
             Body::Numeric(it) => it.n_infinite(),
             _ => 0,
@@ -152,7 +178,7 @@ impl Column {
     }
 
     /// Returns the number of rows that can be compared.
-    pub(crate) fn n_usable(&self) -> u64 {
+    pub fn n_usable(&self) -> u64 {
         match &self.body {
             Body::Empty => 0,
             Body::Numeric(it) => it.n_finite(),
@@ -162,45 +188,62 @@ impl Column {
     }
 
     /// Returns what is in the values but is not looked at one by one, if anything.
-    pub(crate) fn left_out(&self) -> Option<String> {
+    pub fn left_out(&self) -> Option<String> {
         match &self.body {
             Body::Tensor(it) if it.n_left_out() > 0 => {
                 Some(format!("{} elements are compared in summaries only; raise `max_elements`", it.n_left_out()))
             }
             Body::Categorical(it) if it.is_overflowed() => {
-                Some(format!("there are more than {MAX_CATEGORIES} categories, and all others share one cell"))
+                Some(format!("there are more than {} categories, and all others share one cell", it.n_kept()))
             }
             _ => None,
         }
     }
 
     /// Returns whether decimals have more digits than are kept.
-    pub(crate) fn has_rounded(&self) -> bool {
+    pub fn has_rounded(&self) -> bool {
         self.has_rounded
     }
 
     /// Returns what the column is made of, in words.
-    pub(crate) fn kind(&self) -> String {
+    pub fn kind(&self) -> String {
         self.kinds.iter().cloned().collect::<Vec<_>>().join(" and ")
     }
 
     /// Returns whether the values are dates, times or durations.
-    pub(crate) fn is_temporal(&self) -> bool {
+    pub fn is_temporal(&self) -> bool {
         self.kinds.iter().any(|it| it.starts_with(TIMES))
     }
 
     /// Returns whether batches of different kinds came, so that there are no values.
-    pub(crate) fn is_mixed(&self) -> bool {
+    pub fn is_mixed(&self) -> bool {
         self.kinds.len() > 1
     }
 
+    /// Returns what describes the column, where that was asked for.
+    pub fn description(&self) -> Option<&Description> {
+        self.description.as_deref()
+    }
+
+    /// Returns the column with its numbers taken for names of categories, where all of them are kept.
+    pub fn with_names(mut self) -> Self {
+        let Body::Numeric(numbers) = &self.body else { return self };
+        let Some(names) = numbers.names() else { return self };
+        let mut counts = CategoryCounts::new(numbers.budget());
+        names.iter().for_each(|(name, count)| counts.push(name, *count));
+        counts.push_nulls(numbers.n_nan());
+        self.kinds = BTreeSet::from([CATEGORIES.to_owned()]);
+        self.body = Body::Categorical(counts);
+        self
+    }
+
     /// Returns the values.
-    pub(crate) fn body(&self) -> &Body {
+    pub fn body(&self) -> &Body {
         &self.body
     }
 
     /// Returns whether every row is null.
-    pub(crate) fn is_all_null(&self) -> bool {
+    pub fn is_all_null(&self) -> bool {
         self.nulls == self.rows
     }
 
@@ -225,11 +268,26 @@ impl Column {
                 it.write(writer);
             }
         }
+        // By its length, so that who does not need it need not read it.
+        let mut description = Writer::default();
+        self.description.iter().for_each(|it| it.write(&mut description));
+        writer.bytes(&description.0);
     }
 
     pub(crate) fn read(group: Group, reader: &mut Reader<'_>) -> Result<Self> {
+        let (mut res, description) = Self::read_plain(group, reader)?;
+        if !description.is_empty() {
+            let mut reader = Reader(description);
+            res.description = Some(Box::new(Description::read(&mut reader)?));
+            reader.finish()?;
+        }
+        Ok(res)
+    }
+
+    /// Reads a column, and leaves what describes it as bytes.
+    pub(crate) fn read_plain<'a>(group: Group, reader: &mut Reader<'a>) -> Result<(Self, &'a [u8])> {
         let (rows, nulls) = (reader.u64()?, reader.u64()?);
-        let has_rounded = reader.u8()? != 0;
+        let has_rounded = reader.flag()?;
         let mut kinds = BTreeSet::new();
         for _ in 0..reader.u64()? {
             kinds.insert(reader.text()?.to_owned());
@@ -244,7 +302,12 @@ impl Column {
             3 => Body::Tensor(Tensor::read(group, reader)?),
             _ => return Err(damaged("a column has an unknown form")),
         };
-        Ok(Self { rows, nulls, has_rounded, kinds, body })
+        Ok((Self { rows, nulls, has_rounded, kinds, body, description: None }, reader.bytes()?))
+    }
+
+    /// What describes the values, unless those that came before were of another kind, so that the order does not matter.
+    fn described(&mut self) -> Option<&mut Description> {
+        self.description.as_deref_mut().filter(|_| self.kinds.len() == 1)
     }
 
     /// Notes the kind; the first one decides the body, a second one ends it, so that the order does not matter.
@@ -254,6 +317,11 @@ impl Column {
         }
         self.body = if self.kinds.is_empty() { body() } else { Body::Empty };
         self.kinds.insert(kind.to_owned());
+        if self.kinds.len() > 1
+            && let Some(it) = &mut self.description
+        {
+            **it = Description::default();
+        }
         if self.kinds.len() > MAX_KINDS {
             self.kinds.pop_last();
         }

@@ -17,9 +17,6 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::categories::{CategoryCounts, short_name};
 
-/// How many categories of a column are counted.
-pub(crate) const MAX_CATEGORIES: u64 = 10_000;
-
 /// Returns whether the values of such arrays are names by their type.
 pub(crate) fn is_categorical(data_type: &DataType) -> bool {
     match data_type {
@@ -160,7 +157,7 @@ mod tests {
             (Arc::new(BooleanArray::from(vec![Some(true), None])), vec![("true", 1)], 1),
         ];
         for (array, expected, nulls) in cases {
-            let mut counts = CategoryCounts::new(MAX_CATEGORIES);
+            let mut counts = CategoryCounts::default();
             count(&mut counts, array.as_ref()).unwrap();
             assert_eq!(counts.counts().into_iter().collect::<Vec<_>>(), expected, "{:?}", array.data_type());
             assert_eq!(counts.n_null(), nulls, "{:?}", array.data_type());
@@ -169,7 +166,7 @@ mod tests {
 
     #[test]
     fn very_long_names_stay_apart_and_short() {
-        let mut counts = CategoryCounts::new(MAX_CATEGORIES);
+        let mut counts = CategoryCounts::default();
         push(&mut counts, &"é".repeat(1000), 1);
         push(&mut counts, &format!("{}x", "é".repeat(1000)), 1);
         assert_eq!(counts.n_kept(), 2);

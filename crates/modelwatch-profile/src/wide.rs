@@ -17,13 +17,14 @@ use modelwatch_stats::Point;
 
 use crate::codec::{Reader, Writer, damaged};
 
-/// From this magnitude on, neighbouring whole numbers fall together as floats.
-const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+/// From this magnitude on, neighboring whole numbers fall together as floats.
+const FIRST_WIDE: u64 = 1 << 53;
 
-/// The whole numbers of a column from 2^53 on, in magnitude: exact up to the budget, none of them beyond it.
+/// The whole numbers of a column from 2^53 on, in magnitude, with their counts: exact while there are no more different ones
+/// than the budget says, none of them beyond it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wide {
-    values: Vec<i128>,
+    values: BTreeMap<i128, u64>,
     is_overflowed: bool,
 }
 
@@ -31,9 +32,14 @@ impl Wide {
     /// Takes in the wide values of an array; other types than 64-bit integers have none.
     pub(crate) fn update(&mut self, array: &dyn Array, budget: u64) {
         match array.data_type() {
-            DataType::Int64 => self.extend(array.as_primitive::<Int64Type>().iter().flatten().map(i128::from), budget),
+            DataType::Int64 => {
+                let values = array.as_primitive::<Int64Type>().iter().flatten();
+                let wide = values.filter(|it| it.unsigned_abs() >= FIRST_WIDE);
+                wide.for_each(|it| self.add(i128::from(it), 1, budget));
+            }
             DataType::UInt64 => {
-                self.extend(array.as_primitive::<UInt64Type>().iter().flatten().map(i128::from), budget);
+                let wide = array.as_primitive::<UInt64Type>().iter().flatten().filter(|it| *it >= FIRST_WIDE);
+                wide.for_each(|it| self.add(i128::from(it), 1, budget));
             }
             _ => {}
         }
@@ -41,7 +47,9 @@ impl Wide {
 
     pub(crate) fn merge(&mut self, other: &Self, budget: u64) {
         self.is_overflowed |= other.is_overflowed;
-        self.extend(other.values.iter().copied(), budget);
+        other.values.iter().for_each(|(&value, &count)| self.add(value, count, budget));
+        // The budget may have become smaller.
+        self.fit(budget);
     }
 
     /// Returns whether there were any.
@@ -56,56 +64,56 @@ impl Wide {
             return None;
         }
         let mut res = BTreeMap::new();
-        for &(value, count) in points.iter().filter(|it| it.0.abs() < EXACT_INTEGERS) {
+        for &(value, count) in points.iter().filter(|it| it.0.abs() < FIRST_WIDE as f64) {
             if value.fract() != 0.0 {
                 return None;
             }
             res.insert(value as i128, count);
         }
-        for value in &self.values {
-            *res.entry(*value).or_insert(0) += 1;
-        }
+        res.extend(&self.values);
         Some(res)
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.u8(u8::from(self.is_overflowed));
-        let mut sorted = self.values.clone();
-        sorted.sort_unstable();
-        writer.u64(sorted.len() as u64);
-        for value in sorted {
+        writer.u64(self.values.len() as u64);
+        for (value, count) in &self.values {
             // All of them are 64-bit integers, signed or not.
-            writer.u8(u8::from(value < 0));
+            writer.u8(u8::from(*value < 0));
             writer.u64(value.unsigned_abs() as u64);
+            writer.u64(*count);
         }
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        let is_overflowed = reader.u8()? != 0;
-        let mut values: Vec<i128> = Vec::new();
+        let is_overflowed = reader.flag()?;
+        let mut values: BTreeMap<i128, u64> = BTreeMap::new();
         for _ in 0..reader.u64()? {
-            let is_negative = reader.u8()? != 0;
+            let is_negative = reader.flag()?;
             let magnitude = i128::from(reader.u64()?);
             let value = if is_negative { -magnitude } else { magnitude };
-            if (magnitude as f64) < EXACT_INTEGERS || values.last().is_some_and(|last| *last > value) || is_overflowed {
+            let is_ascending = values.last_key_value().is_none_or(|it| *it.0 < value);
+            let count = reader.u64()?;
+            if magnitude < i128::from(FIRST_WIDE) || !is_ascending || count == 0 || is_overflowed {
                 return Err(damaged("a column's whole numbers are out of order"));
             }
-            values.push(value);
+            values.insert(value, count);
         }
         Ok(Self { values, is_overflowed })
     }
 
-    fn extend(&mut self, values: impl Iterator<Item = i128>, budget: u64) {
-        let wide = values.filter(|it| it.unsigned_abs() as f64 >= EXACT_INTEGERS);
-        for value in wide {
-            if self.is_overflowed {
-                break;
-            }
-            self.values.push(value);
-            self.is_overflowed = self.values.len() as u64 > budget;
+    fn add(&mut self, value: i128, count: u64, budget: u64) {
+        if !self.is_overflowed {
+            let slot = self.values.entry(value).or_insert(0);
+            *slot = slot.saturating_add(count);
+            self.fit(budget);
         }
+    }
+
+    fn fit(&mut self, budget: u64) {
+        self.is_overflowed |= self.values.len() as u64 > budget;
         if self.is_overflowed {
-            self.values = Vec::new();
+            self.values = BTreeMap::new();
         }
     }
 }
@@ -117,7 +125,7 @@ pub(crate) fn from_least(
 ) -> Option<(Vec<Point>, Vec<Point>, i128)> {
     let least = *reference.keys().chain(current.keys()).min()?;
     let greatest = *reference.keys().chain(current.keys()).max()?;
-    if (greatest - least) as f64 >= EXACT_INTEGERS {
+    if greatest - least >= i128::from(FIRST_WIDE) {
         return None;
     }
     let side = |it: &BTreeMap<i128, u64>| it.iter().map(|(value, count)| ((value - least) as f64, *count)).collect();
@@ -137,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_stay_apart_and_bytes_do_not_depend_on_the_order() {
+    fn neighbors_stay_apart_and_bytes_do_not_depend_on_the_order() {
         let base = (1i64 << 53) + 1;
         let (left, right) = (of(&[base, 3]), of(&[base + 1, -base]));
         let (mut forward, mut backward) = (left.clone(), right.clone());
         forward.merge(&right, 10);
         backward.merge(&left, 10);
         let bytes = |it: &Wide| {
-            let mut writer = Writer(Vec::new());
+            let mut writer = Writer::default();
             it.write(&mut writer);
             writer.0
         };
@@ -159,7 +167,7 @@ mod tests {
 
     #[test]
     fn beyond_the_budget_none_is_kept() {
-        let mut wide = of(&[i64::MAX; 11]);
+        let mut wide = of(&(0..11).map(|it| i64::MAX - it).collect::<Vec<_>>());
         assert_eq!(wide.exact(&[]), None);
         assert!(!wide.is_empty());
         wide.update(&UInt64Array::from(vec![u64::MAX]), 10);

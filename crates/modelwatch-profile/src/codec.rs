@@ -5,6 +5,6 @@ use modelwatch_sdk::{Error, ErrorKind};
 
 /// Returns the error for bytes that are no state.
 pub(crate) fn damaged(why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("cannot read the state of the drift analyzer: {why}"))
-        .with_help("compute it again from the rows")
+    Error::new(ErrorKind::Corrupt, format!("cannot read the state of a profile: {why}"))
+        .with_help("make it again from the rows")
 }

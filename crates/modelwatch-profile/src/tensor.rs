@@ -4,10 +4,10 @@ use modelwatch_sdk::{Result, rows::Numbers};
 use modelwatch_stats::categories::CategoryCounts;
 
 use crate::{
-    categories::MAX_CATEGORIES,
     codec::{Reader, Writer, damaged},
     numeric::Numeric,
     profile::Group,
+    settings::Settings,
 };
 
 /// Lists as a few numbers per row, plus single elements.
@@ -15,7 +15,7 @@ use crate::{
 /// Of a feature the mean, standard deviation, minimum and maximum of each row are kept. Of an output it is the
 /// maximum and where it is, because the mean of probabilities is the same for every row.
 #[derive(Clone, Debug)]
-pub(crate) struct Tensor {
+pub struct Tensor {
     group: Group,
     width: usize,
     /// Rows with a value that is null, NaN or infinite.
@@ -27,7 +27,8 @@ pub(crate) struct Tensor {
 
 impl Tensor {
     /// Returns the profile of no rows of `width` numbers each.
-    pub(crate) fn new(group: Group, width: usize, max_elements: usize, budget: u64) -> Self {
+    pub(crate) fn new(group: Group, width: usize, settings: &Settings) -> Self {
+        let budget = settings.budget;
         // Elements are many and alike, so that each gets a part of what a plain column gets.
         let element_budget = (budget / 8).max(budget.min(1000));
         Self {
@@ -35,8 +36,8 @@ impl Tensor {
             width,
             n_unusable: 0,
             summaries: vec![Numeric::new(budget); summary_names(group).len()],
-            elements: vec![Numeric::new(element_budget); width.min(max_elements)],
-            argmax: CategoryCounts::new(MAX_CATEGORIES),
+            elements: vec![Numeric::new(element_budget); width.min(settings.max_elements)],
+            argmax: CategoryCounts::new(settings.max_categories),
         }
     }
 
@@ -86,32 +87,32 @@ impl Tensor {
     }
 
     /// Returns how many rows have a value that is null, NaN or infinite.
-    pub(crate) fn n_unusable(&self) -> u64 {
+    pub fn n_unusable(&self) -> u64 {
         self.n_unusable
     }
 
     /// Returns how many rows every part is made of.
-    pub(crate) fn n_usable(&self) -> u64 {
+    pub fn n_usable(&self) -> u64 {
         self.summaries.first().map_or(0, Numeric::n_finite)
     }
 
     /// Returns the numbers per row with their names.
-    pub(crate) fn summaries(&self) -> impl Iterator<Item = (&'static str, &Numeric)> {
+    pub fn summaries(&self) -> impl Iterator<Item = (&'static str, &Numeric)> {
         summary_names(self.group).iter().copied().zip(&self.summaries)
     }
 
     /// Returns the elements with their positions in the flattened list.
-    pub(crate) fn elements(&self) -> impl Iterator<Item = (usize, &Numeric)> {
+    pub fn elements(&self) -> impl Iterator<Item = (usize, &Numeric)> {
         self.positions().zip(&self.elements)
     }
 
     /// Returns how many elements are not looked at one by one.
-    pub(crate) fn n_left_out(&self) -> usize {
+    pub fn n_left_out(&self) -> usize {
         self.width - self.elements.len()
     }
 
     /// Returns where the greatest element is, for outputs of more than one.
-    pub(crate) fn argmax(&self) -> Option<&CategoryCounts> {
+    pub fn argmax(&self) -> Option<&CategoryCounts> {
         (self.group == Group::Output).then_some(&self.argmax)
     }
 
@@ -174,17 +175,21 @@ mod tests {
 
     use super::*;
 
+    fn settings(max_elements: usize) -> Settings {
+        Settings { budget: 100, max_elements, ..Settings::STORED }
+    }
+
     #[test]
     fn features_are_summarized_and_outputs_have_a_greatest_element() {
         let values = [0.0, 2.0, 4.0, 1.0, 1.0, 7.0, f64::NAN, 0.0, 0.0];
         let numbers = Numbers { values: Cow::Borrowed(&values), width: 3, nulls: 0 };
-        let mut feature = Tensor::new(Group::Feature, 3, 2, 100);
+        let mut feature = Tensor::new(Group::Feature, 3, &settings(2));
         feature.update(&numbers);
         assert_eq!((feature.n_usable(), feature.n_unusable()), (2, 1));
         let ranges: Vec<_> = feature.summaries().map(|(name, it)| (name, it.range().unwrap())).collect();
         assert_eq!((ranges[0], ranges[2], ranges[3]), (("mean", (2.0, 3.0)), ("min", (0.0, 1.0)), ("max", (4.0, 7.0))));
         assert_eq!(feature.elements().map(|it| it.0).collect::<Vec<_>>(), [0, 1]);
-        let mut output = Tensor::new(Group::Output, 3, 64, 100);
+        let mut output = Tensor::new(Group::Output, 3, &settings(64));
         output.update(&numbers);
         assert_eq!(output.argmax().unwrap().counts().into_iter().collect::<Vec<_>>(), [("2", 2)]);
         assert!(feature.argmax().is_none());
@@ -192,8 +197,8 @@ mod tests {
 
     #[test]
     fn wide_lists_are_looked_at_in_evenly_spaced_places() {
-        let tensor = Tensor::new(Group::Feature, 1000, 4, 100);
+        let tensor = Tensor::new(Group::Feature, 1000, &settings(4));
         assert_eq!(tensor.elements().map(|it| it.0).collect::<Vec<_>>(), [0, 250, 500, 750]);
-        assert_eq!(Tensor::new(Group::Feature, 3, 0, 100).elements().count(), 0);
+        assert_eq!(Tensor::new(Group::Feature, 3, &settings(0)).elements().count(), 0);
     }
 }

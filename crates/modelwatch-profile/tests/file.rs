@@ -1,0 +1,99 @@
+//! Files that are profiles, and others.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use insta::assert_snapshot;
+use modelwatch_profile::{
+    Group, Profile, Settings,
+    file::{Stored, read, write},
+};
+use modelwatch_sdk::arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+
+fn stored(columns: impl IntoIterator<Item = (String, ArrayRef)>) -> Stored {
+    let mut profile = Profile::default();
+    for (name, array) in columns {
+        profile.update(&Settings::STORED, (Group::Feature, name), false, &array).unwrap();
+    }
+    Stored { settings: Settings::STORED, profile }
+}
+
+fn small() -> Vec<u8> {
+    let numbers: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 2.5]));
+    write(&stored([("x".to_owned(), numbers)]))
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    read("ref.mwp", bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let bytes = small();
+    let read = read("ref.mwp", &bytes).unwrap();
+    assert_eq!(read.settings, Settings::STORED);
+    assert_eq!(write(&read), bytes);
+}
+
+#[test]
+fn other_files_are_refused() {
+    let expected = "`ref.mwp` is no profile; make one with `modelwatch profile DATA --output FILE`";
+    for it in [b"PAR1....".as_slice(), b"", b"\x89MW", b"a,b\n1,2\n"] {
+        assert_eq!(refusal(it), expected);
+    }
+}
+
+#[test]
+fn a_later_version_is_named() {
+    let mut bytes = small();
+    bytes[8] = 7;
+    assert_snapshot!(refusal(&bytes), @"`ref.mwp` is a profile of version 7, and this program reads version 1; make it again from the rows with this program, or read it with the one that wrote it");
+}
+
+#[test]
+fn a_file_that_was_cut_says_what_is_missing() {
+    let bytes = small();
+    let n = bytes.len();
+    assert_eq!(
+        refusal(&bytes[..n - 5]),
+        format!(
+            "the profile `ref.mwp` has {} bytes where {n} belong; copy it again from where it was written, or make it again from the rows",
+            n - 5
+        )
+    );
+    assert!(refusal(&bytes[..20]).contains("has 20 bytes"));
+}
+
+#[test]
+fn a_flipped_bit_is_damage() {
+    let mut bytes = small();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    assert_snapshot!(refusal(&bytes), @"the profile `ref.mwp` is damaged: its bytes do not have the digest that it names; copy it again from where it was written, or make it again from the rows");
+}
+
+#[test]
+fn two_hundred_columns_take_less_than_a_megabyte() {
+    let rows = 20_000;
+    let mut state = 5u64;
+    let mut random = || {
+        state = modelwatch_stats::hash::mix(state);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let mut normal = || (-2.0 * (1.0 - random()).ln()).sqrt() * (std::f64::consts::TAU * random()).cos();
+    // 120 normal and 20 heavy-tailed columns, 30 of whole numbers, 25 of names and 5 of ids.
+    let columns = (0..200).map(|at| {
+        let array: ArrayRef = match at {
+            0..120 => Arc::new(Float64Array::from_iter_values((0..rows).map(|_| normal()))),
+            120..140 => Arc::new(Float64Array::from_iter_values((0..rows).map(|_| normal() / normal()))),
+            140..170 => Arc::new(Int64Array::from_iter_values((0..rows).map(|_| (normal() * 1e5) as i64))),
+            170..195 => {
+                Arc::new(StringArray::from_iter_values((0..rows).map(|_| format!("name {}", (normal() * 20.0) as i64))))
+            }
+            _ => Arc::new(StringArray::from_iter_values((0..rows).map(|it| format!("customer-{it:08}")))),
+        };
+        (format!("column {at}"), array)
+    });
+    let bytes = write(&stored(columns));
+    assert!(bytes.len() < 1_000_000, "{}", bytes.len());
+}

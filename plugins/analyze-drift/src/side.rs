@@ -1,0 +1,51 @@
+//! The columns of one role, as rows or as a stored profile of them.
+
+use modelwatch_profile::{Group, Profile, Settings, stored};
+use modelwatch_sdk::{
+    ModelRole, RecordBatch, Result,
+    rows::{outputs, profiled_rows},
+};
+
+use crate::{
+    config::Config,
+    select::{is_declared_categorical, is_selected},
+};
+
+/// How many categories of a column are counted.
+const MAX_CATEGORIES: u64 = 10_000;
+
+/// Takes in those columns of a batch that are to be compared.
+///
+/// # Errors
+/// When an array is not what its type says, or no state that it should be.
+pub(crate) fn update(side: &mut Profile, config: &Config, batch: &RecordBatch) -> Result<()> {
+    let settings = settings(config);
+    let profiled = batch.schema_ref().fields().iter().find_map(|it| profiled_rows(it));
+    side.add_rows(profiled.unwrap_or(batch.num_rows() as u64));
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if !is_selected(config, field) {
+            continue;
+        }
+        let key = (Group::Feature, field.name().clone());
+        let is_declared = is_declared_categorical(config, field);
+        match stored::column(field, array)? {
+            Some((_, it)) => side.merge_column(key, if is_declared { it.with_names() } else { it })?,
+            None => side.update(&settings, key, is_declared, array)?,
+        }
+    }
+    if config.predictions {
+        for (name, array) in outputs(batch, ModelRole::Candidate) {
+            side.update(&settings, (Group::Output, name.to_owned()), false, array)?;
+        }
+    }
+    Ok(())
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        budget: config.budget,
+        max_categories: MAX_CATEGORIES,
+        max_elements: config.max_elements,
+        describe: false,
+    }
+}

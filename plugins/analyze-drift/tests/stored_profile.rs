@@ -1,0 +1,139 @@
+//! A stored profile in place of the reference's rows.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use modelwatch_profile::{Group, Profile, Settings, stored};
+use modelwatch_sdk::{
+    RecordBatch, Report, Role,
+    arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
+    rows::{Use, with_uses},
+};
+use serde_json::{Value, json};
+
+use crate::common::{Random, batch_of, codes, features, of_column, open, overall, run};
+
+/// The profile of a batch as a host shows it.
+fn profiled(batch: &RecordBatch) -> RecordBatch {
+    let mut profile = Profile::default();
+    profile.add_rows(batch.num_rows() as u64);
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        profile.update(&Settings::STORED, (Group::Feature, field.name().clone()), false, array).unwrap();
+    }
+    let states = stored::batch(&profile).unwrap();
+    let fields: Vec<_> =
+        states.schema_ref().fields().iter().map(|it| with_uses(it.as_ref().clone(), &[Use::Feature])).collect();
+    let schema = modelwatch_sdk::arrow::schema::Schema::new(fields);
+    RecordBatch::try_new(Arc::new(schema), states.columns().to_vec()).unwrap()
+}
+
+/// A table of numbers, whole numbers, names and missing values, `shift` deviations away.
+fn table(seed: u64, rows: usize, shift: f64) -> RecordBatch {
+    let mut random = Random(seed);
+    let mut normal = || random.normal() + shift;
+    let numbers: Vec<f64> = (0..rows).map(|_| normal()).collect();
+    let whole: Vec<i64> = (0..rows).map(|_| (normal() * 1e4) as i64).collect();
+    let names: Vec<String> = (0..rows).map(|_| format!("name {}", normal().round())).collect();
+    let holes: Vec<Option<f64>> = (0..rows).map(|_| Some(normal()).filter(|it| *it > -1.0)).collect();
+    let ids: Vec<i64> = (0..rows).map(|_| (1 << 60) + (normal() * 1e3) as i64).collect();
+    features(vec![
+        ("holes", Arc::new(Float64Array::from(holes)) as ArrayRef),
+        ("ids", Arc::new(Int64Array::from(ids))),
+        ("names", Arc::new(StringArray::from(names))),
+        ("number", Arc::new(Float64Array::from(numbers))),
+        ("whole", Arc::new(Int64Array::from(whole))),
+    ])
+}
+
+fn both(config: Value, reference: &RecordBatch, current: &RecordBatch) -> (Report, Report) {
+    (run(config.clone(), reference, current), run(config, &profiled(reference), current))
+}
+
+#[test]
+fn while_exact_the_report_is_that_of_the_rows_bit_by_bit() {
+    for shift in [0.0, 0.4] {
+        let (raw, stored) = both(json!({}), &table(1, 1000, 0.0), &table(2, 700, shift));
+        assert_eq!(stored, raw);
+    }
+    let (raw, stored) = both(json!({ "method": "evidently:ks" }), &table(1, 1000, 0.0), &table(2, 700, 0.1));
+    assert_eq!(stored, raw);
+}
+
+#[test]
+fn beyond_the_budget_effects_are_within_the_mass_of_a_bucket() {
+    for shift in [0.0, 0.05, 0.5] {
+        let (raw, stored) = both(json!({}), &table(3, 10_000, 0.0), &table(4, 5000, shift));
+        assert_eq!(codes(&stored), codes(&raw), "{shift}");
+        for column in ["holes", "number", "whole"] {
+            for metric in ["ks_statistic", "wasserstein_normed", "psi"] {
+                let of = |report: &Report| of_column(report, metric, column).unwrap();
+                let (raw, stored) = (of(&raw), of(&stored));
+                assert!((raw - stored).abs() < 0.01, "{column} {metric} at {shift}: {raw} and {stored}");
+            }
+        }
+        // What is counted is counted in both; only the correction knows of the other columns.
+        for (metric, column) in [("missing_share_difference", "holes"), ("chi2_p_value", "names")] {
+            assert_eq!(of_column(&stored, metric, column), of_column(&raw, metric, column));
+        }
+    }
+}
+
+#[test]
+fn a_method_that_needs_every_value_says_what_to_do() {
+    let report = run(json!({ "method": "evidently:ks" }), &profiled(&table(5, 5000, 0.0)), &table(6, 500, 0.0));
+    let gap = report.gaps.iter().find(|it| it.what == "column `number`").unwrap();
+    assert_eq!(
+        gap.why,
+        "`evidently:ks` needs every value, and the stored profile of the reference keeps 1024 different ones of a column: make the profile with a greater `--budget`, or give the reference's rows"
+    );
+    assert!(overall(&report, "compared_columns").is_finite());
+}
+
+#[test]
+fn numbers_of_a_profile_can_be_declared_categories() {
+    let codes_of = |seed: u64, shift: f64| -> RecordBatch {
+        let mut random = Random(seed);
+        let codes = (0..2000).map(|_| (random.uniform() * 8.0 + shift) as i64);
+        features(vec![("code", Arc::new(Int64Array::from_iter_values(codes)))])
+    };
+    let (raw, stored) = both(json!({ "categorical": ["code"] }), &codes_of(1, 0.0), &codes_of(2, 1.0));
+    assert_eq!(stored, raw);
+    assert_eq!(codes(&stored), [("MW-D001", "code"), ("MW-D005", "code")]);
+}
+
+#[test]
+fn columns_of_lists_are_compared_in_the_places_that_the_profile_keeps() {
+    use modelwatch_sdk::arrow::{
+        array::FixedSizeListArray,
+        schema::{DataType, Field},
+    };
+    let lists = |seed: u64, shift: f64| {
+        let mut random = Random(seed);
+        let values: Vec<f64> = (0..400 * 64).map(|_| random.normal() + shift).collect();
+        let item = Arc::new(Field::new("item", DataType::Float64, true));
+        let array = FixedSizeListArray::try_new(item, 64, Arc::new(Float64Array::from(values)), None).unwrap();
+        features(vec![("image", Arc::new(array) as ArrayRef)])
+    };
+    let report = run(json!({}), &profiled(&lists(1, 0.0)), &lists(2, 0.0));
+    assert_eq!(codes(&report), []);
+    assert!(report.gaps.iter().any(|it| it.what == "column `image`, in part"), "{:?}", report.gaps);
+    let report = run(json!({}), &profiled(&lists(1, 0.0)), &lists(2, 0.5));
+    assert_eq!(codes(&report), [("MW-D001", "image")]);
+    assert_eq!(of_column(&report, "drifted_elements", "image"), Some(16.0));
+}
+
+#[test]
+fn what_is_no_state_is_refused() {
+    let states = profiled(&table(1, 100, 0.0));
+    let cut: ArrayRef = Arc::new(modelwatch_sdk::arrow::array::BinaryArray::from(vec![b"abc".as_slice()]));
+    let schema = states.schema();
+    let columns = vec![cut; states.num_columns()];
+    let damaged = RecordBatch::try_new(schema, columns).unwrap();
+    let error = open(json!({})).update(&(), Role::Reference, &damaged).unwrap_err();
+    assert_eq!(error.message, "cannot read the state of a profile: it is cut short");
+    // A column that is not one of the features is not looked at.
+    let label = batch_of(vec![("label", &[Use::Label], Arc::new(Float64Array::from(vec![1.0])) as ArrayRef)]);
+    open(json!({})).update(&(), Role::Reference, &label).unwrap();
+}

@@ -21,6 +21,7 @@ pub mod history;
 pub mod inspect;
 pub mod load;
 pub mod plugin;
+pub mod profile;
 pub mod prune;
 pub mod record;
 pub mod refs;

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Run one verifier or analyzer without a pipeline file.
     Probe(Probe),
+    /// Keep what is needed of data to compare other data with it, or look into what was kept.
+    Profile(Profile),
     /// Look into a model file.
     Model(Model),
     /// Look into a checkpoint store.
@@ -156,6 +158,55 @@ pub(crate) struct Probe {
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) plugins: PluginDirs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Profile {
+    #[command(subcommand)]
+    pub(crate) command: Option<ProfileCommand>,
+    #[command(flatten)]
+    pub(crate) make: Option<MakeProfile>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Show what a profile says of each column.
+    Show {
+        /// The profile.
+        file: PathBuf,
+        /// How it is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: ShowFormat,
+    },
+    /// Put profiles of several parts of the data together, as those of days into that of a week.
+    Merge {
+        /// The profiles.
+        #[arg(required = true, num_args = 2..)]
+        files: Vec<PathBuf>,
+        /// The file that is written.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MakeProfile {
+    /// The data: a file or glob.
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    /// The file that is written, as `reference.mwp`.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// A column whose numbers are names of categories. May be given more than once.
+    #[arg(long = "categorical", value_name = "COLUMN")]
+    pub(crate) categorical: Vec<String>,
+    /// How many different numbers of a column are kept exactly; of more, as many leading bits as fit.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
+    pub(crate) budget: u64,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ShowFormat,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod model;
 mod plugin;
 mod plugin_new;
 mod probe;
+mod profile;
 mod run;
 mod store;
 mod worker;
@@ -59,6 +60,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<Code> {
         Command::Run(it) => run::run(&it, cli.quiet),
         Command::Check(it) => check::check(&it),
         Command::Probe(it) => probe::probe(&it, cli.quiet),
+        Command::Profile(it) => profile::profile(&it, cli.quiet),
         Command::Model(it) => model::model(&it),
         Command::Store(it) => store::store(&it),
         Command::Plugin(it) => plugin::plugin(&it),

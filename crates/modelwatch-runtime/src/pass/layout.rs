@@ -76,7 +76,7 @@ impl Layout {
     }
 
     /// Writes the uses into the fields and puts the models' outputs beside the rows.
-    pub(super) fn annotate(
+    pub(crate) fn annotate(
         &self,
         rows: &RecordBatch,
         outputs: Vec<(ModelRole, RecordBatch)>,
@@ -99,7 +99,7 @@ impl Layout {
     }
 
     /// Returns the positions of the columns that the probe at `at` sees.
-    pub(super) fn projection(&self, at: usize, rows: &RecordBatch) -> Vec<usize> {
+    pub(crate) fn projection(&self, at: usize, rows: &RecordBatch) -> Vec<usize> {
         let fields = rows.schema_ref().fields().iter().enumerate();
         fields.filter(|(_, field)| wants(&self.needs[at], field)).map(|(at, _)| at).collect()
     }

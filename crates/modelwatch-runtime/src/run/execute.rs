@@ -25,6 +25,7 @@ use crate::{
     inputs::InputMap,
     model::{self, LoadedModel},
     pass::{self, Layout, PassSettings, Slot},
+    profile::{Source, StandIn},
     prune,
     record::{CheckpointRecord, Coverage, GapRecord},
     services::{Models, PlainHost, RunModel},
@@ -142,9 +143,11 @@ pub(super) fn execute(
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
     let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
     run.require_models(&mut slots, &candidate_model, &baseline_model);
-    for (role, dataset) in plan.data.iter().rev() {
+    for (role, source) in plan.data.iter().rev() {
         let phase = if *role == Role::Current { "current data" } else { "reference data" };
-        run.phase(phase, |run| run.rows(*role, dataset, &models, &mut slots));
+        let kept = kept(source, candidate.as_ref(), baseline.as_ref());
+        let source = kept.as_ref().unwrap_or(source);
+        run.phase(phase, |run| run.rows(*role, source, &models, &mut slots));
         run.check_interrupted()?;
     }
     run.phase("tensors", |run| run.tensors(&mut slots, candidate.as_ref(), baseline.as_ref()));
@@ -375,7 +378,7 @@ impl<'a> Run<'a> {
     }
 
     /// Streams the data of a role past the probes that need it.
-    fn rows(&mut self, role: Role, dataset: &Result<Dataset, String>, models: &Models, slots: &mut [&mut Slot<'_>]) {
+    fn rows(&mut self, role: Role, source: &Result<Source, String>, models: &Models, slots: &mut [&mut Slot<'_>]) {
         let mut wanting: Vec<&mut Slot<'_>> = slots
             .iter_mut()
             .filter(|it| it.failure().is_none() && row_needs(it, role).is_some())
@@ -384,7 +387,12 @@ impl<'a> Run<'a> {
         if wanting.is_empty() {
             return;
         }
-        let seen = dataset.as_ref().map_err(Clone::clone).and_then(|it| {
+        let seen = source.as_ref().map_err(Clone::clone).and_then(|it| {
+            let it = match it {
+                Source::Rows(it) => it,
+                Source::Profile(it) => return self.profile(role, it, &mut wanting),
+                Source::Kept { .. } => return Err("its checkpoint is not there".to_owned()),
+            };
             let maps = self.input_maps(role, it, models, &mut wanting);
             wanting.retain(|it| it.failure().is_none());
             self.pass(role, it, maps, models, &mut wanting)
@@ -398,6 +406,27 @@ impl<'a> Run<'a> {
             }
             Err(e) => wanting.iter_mut().for_each(|it| it.fail_with(format!("the {} data: {e}", role.as_str()))),
         }
+    }
+
+    /// Shows the profile that stands in for the rows of a role to the probes that can do with it.
+    fn profile(&mut self, role: Role, profile: &StandIn, slots: &mut Vec<&mut Slot<'_>>) -> Result<pass::Seen, String> {
+        slots.retain(|slot| {
+            let can = row_needs(slot, role).is_some_and(|it| it.profile);
+            if !can {
+                let what = format!("the {} data", role.as_str());
+                self.gap(&slot.settings.id, what, "it needs rows, of which there is only a profile");
+            }
+            can
+        });
+        let needs = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
+        let schema = profile.states.schema_ref();
+        let layout = Layout::new(schema, &self.columns(), needs, Vec::new(), NonZeroUsize::MIN);
+        let states = layout.annotate(&profile.states, Vec::new())?;
+        for (at, slot) in slots.iter_mut().enumerate() {
+            let seen = states.project(&layout.projection(at, &states)).map_err(|e| e.to_string())?;
+            slot.call(|probe, host| probe.update(host, role, &seen));
+        }
+        Ok(pass::Seen { rows: profile.rows, ..pass::Seen::default() })
     }
 
     /// Finds the inputs of every model that some probe wants. Where they are not in the data, probes that
@@ -542,6 +571,24 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// The profile that is kept with a checkpoint, where the source is such a one.
+fn kept(
+    source: &Result<Source, String>,
+    candidate: Option<&Ready>,
+    baseline: Option<&Ready>,
+) -> Option<Result<Source, String>> {
+    let Ok(Source::Kept { model, file }) = source else { return None };
+    let ready = match model {
+        ModelRole::Candidate => candidate,
+        ModelRole::Baseline => baseline,
+    };
+    let ready = ready.ok_or_else(|| format!("there is no {} checkpoint", model.as_str()));
+    Some(ready.and_then(|it| {
+        let opened = StandIn::open(&it.path().join(file)).map_err(|e| it.named(&e));
+        opened.map(Source::Profile)
+    }))
 }
 
 fn resolve(store: &dyn CheckpointStore, spec: &modelwatch_config::CheckpointSpec) -> Result<CheckpointId, String> {

@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use arrow_schema::Schema;
 use modelwatch_config::{
     self as config, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean,
 };
@@ -14,9 +15,9 @@ use serde_json::Value;
 
 use super::{Options, Problem};
 use crate::{
-    data::Dataset,
     pass::Slot,
     plugin::{Component, Lookup, Opener, WorkerLimits},
+    profile::Source,
     services::{Models, ProbeHost},
 };
 
@@ -24,7 +25,7 @@ use crate::{
 pub(super) struct Plan<'a> {
     pub(super) probes: Vec<Planned<'a>>,
     pub(super) store: Option<Result<OpenStore<'a>, String>>,
-    pub(super) data: BTreeMap<Role, Result<Dataset, String>>,
+    pub(super) data: BTreeMap<Role, Result<Source, String>>,
 }
 
 /// The store's component with its paths resolved.
@@ -57,11 +58,17 @@ pub(super) fn plan<'a>(
     if let Some(data) = &pipeline.data {
         for (role, source) in [(Role::Current, &data.current), (Role::Reference, &data.reference)] {
             let Some(source) = source else { continue };
-            let dataset = Dataset::open(&source.path, source.format).map_err(|e| e.to_string());
-            if let Ok(it) = &dataset {
-                check_columns(document, &plan.probes, role, &data.columns, it, &mut problems);
+            let opened = Source::open(source);
+            if let Some(schema) = opened.as_ref().ok().and_then(Source::schema) {
+                check_columns(document, &plan.probes, role, &data.columns, schema, &mut problems);
             }
-            plan.data.insert(role, dataset);
+            if matches!(opened, Ok(Source::Profile(_) | Source::Kept { .. })) {
+                check_profile(document, &plan.probes, role, &mut problems);
+            }
+            if let Ok(Source::Kept { model, .. }) = &opened {
+                check_kept(document, pipeline, *model, role, &mut problems);
+            }
+            plan.data.insert(role, opened);
         }
     }
     if problems.is_empty() { Ok(plan) } else { Err(Problem::Pipeline(problems)) }
@@ -299,10 +306,10 @@ fn check_columns(
     probes: &[Planned<'_>],
     role: Role,
     columns: &Columns,
-    dataset: &Dataset,
+    schema: &Schema,
     problems: &mut Vec<Diagnostic>,
 ) {
-    let names: Vec<&str> = dataset.schema().fields().iter().map(|it| it.name().as_str()).collect();
+    let names: Vec<&str> = schema.fields().iter().map(|it| it.name().as_str()).collect();
     let needs: Vec<_> = probes.iter().filter_map(|it| rows_of(it, role).map(|rows| (it.settings, rows))).collect();
     let any = |wanted: fn(&RowNeeds) -> bool| needs.iter().any(|(_, it)| wanted(it));
     // The labels of current rows may come later; that their name is right shows in the reference.
@@ -339,6 +346,39 @@ fn check_columns(
             None => format!("its columns are {}", some(&names)),
         };
         problems.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(help.as_str())));
+    }
+}
+
+/// A profile stands in for the reference's rows, and only where the probes that need those can do with it.
+fn check_profile(document: &Document, probes: &[Planned<'_>], role: Role, problems: &mut Vec<Diagnostic>) {
+    if role == Role::Current {
+        let help = "name the rows themselves; a profile is for `[data.reference]`";
+        problems.push(document.at("/data/current/path", code::PROFILE, "the current data is a profile", Some(help)));
+        return;
+    }
+    for it in probes {
+        let Some(needs) = rows_of(it, role).filter(|it| !it.profile && !it.optional) else { continue };
+        let settings = it.settings;
+        let message = format!("`{}` needs the rows of the reference, of which there is only a profile", settings.id);
+        let help = if needs.model(ModelRole::Candidate) == Need::Required {
+            "it runs the model on them; name the rows in `[data.reference] path`"
+        } else {
+            "name the rows in `[data.reference] path`"
+        };
+        problems.push(document.at(&format!("{}/uses", settings.component.pointer), code::PROFILE, message, Some(help)));
+    }
+}
+
+/// A profile that is kept with a checkpoint needs the checkpoint.
+fn check_kept(document: &Document, pipeline: &Pipeline, model: ModelRole, role: Role, problems: &mut Vec<Diagnostic>) {
+    let (is_there, table) = match model {
+        ModelRole::Candidate => (pipeline.checkpoint.is_some(), "checkpoint"),
+        ModelRole::Baseline => (pipeline.baseline.is_some(), "baseline"),
+    };
+    if !is_there {
+        let message = format!("`{table}://` names a file of the {table}, and the pipeline has none");
+        let help = format!("add `[{table}]`, or name a file beside the pipeline");
+        problems.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_KEY, message, Some(&help)));
     }
 }
 

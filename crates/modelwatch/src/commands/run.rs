@@ -192,13 +192,13 @@ fn write_reports(pipeline: &Pipeline, record: &RunRecord) -> Written {
 }
 
 /// Writes a file whole or not at all.
-pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn write_file(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir)?;
     let name = path.file_name().context("the path names no file")?.to_string_lossy();
     // Not a temporary file of the system's kind: others may read a report.
     let staged = dir.join(format!(".{name}.{}", std::process::id()));
-    fs::write(&staged, text)?;
+    fs::write(&staged, content)?;
     fs::rename(&staged, path)?;
     Ok(())
 }

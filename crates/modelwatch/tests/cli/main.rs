@@ -12,5 +12,6 @@ mod loop_closes;
 mod model;
 mod performance;
 mod policies;
+mod profile;
 mod store;
 mod support;

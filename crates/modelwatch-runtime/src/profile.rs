@@ -1,0 +1,256 @@
+//! Profiles: made of data, kept as files, and read in place of reference rows.
+
+mod contents;
+
+use std::{
+    fs, io,
+    num::NonZeroUsize,
+    path::{Component, Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use arrow_array::RecordBatch;
+use modelwatch_profile::{
+    Group, Profile,
+    file::{self, FileError},
+    stored,
+};
+use modelwatch_sdk::ModelRole;
+use thiserror::Error;
+
+use crate::data::{BATCH_UNIT, Batches, DataError, Dataset, Scan};
+
+pub use contents::{ColumnContents, Distinct, ProfileContents, describe};
+pub use modelwatch_profile::{Settings, file::Stored};
+
+/// The rows of a batch.
+const BATCH_ROWS: usize = 32 * BATCH_UNIT;
+
+/// Why there is no profile.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A column cannot be read.
+    #[error("cannot read column `{column}`")]
+    Column {
+        /// The column.
+        column: String,
+        /// Why.
+        source: modelwatch_sdk::Error,
+    },
+    /// A column that is said to have names is not there.
+    #[error("the data has no column `{column}`")]
+    NoColumn {
+        /// The column.
+        column: String,
+    },
+    /// Two parts of the data do not fit together.
+    #[error("cannot put the parts of the profile together")]
+    Merge(#[source] modelwatch_sdk::Error),
+    /// The file of the profile cannot be read.
+    #[error("cannot read the profile `{}`", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file holds no profile.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The work was told to end.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// How a profile is made.
+pub struct Request<'a> {
+    /// How much of each column is kept.
+    pub settings: Settings,
+    /// Columns whose numbers are names of categories.
+    pub categorical: &'a [String],
+    /// How many threads read; nothing of it shows in the result.
+    pub threads: NonZeroUsize,
+    /// Set to end the work.
+    pub cancelled: &'a AtomicBool,
+    /// Told the rows that are done.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// Returns the profile of all columns of a dataset.
+///
+/// # Errors
+/// When the data cannot be read, or the work was told to end.
+pub fn make(dataset: &Dataset, request: &Request<'_>) -> Result<Stored, ProfileError> {
+    let columns: Vec<_> = dataset.schema().fields().iter().map(|it| it.name().clone()).collect();
+    if let Some(column) = request.categorical.iter().find(|it| !columns.contains(it)) {
+        return Err(ProfileError::NoColumn { column: column.clone() });
+    }
+    let partitions = Mutex::new(dataset.scan(&Scan { columns, batch_rows: BATCH_ROWS })?);
+    let next = || partitions.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let (stop, rows) = (AtomicBool::new(false), AtomicU64::new(0));
+    let work = || {
+        let mut res = Profile::default();
+        while !stop.load(Ordering::Relaxed)
+            && let Some(batches) = next()
+        {
+            let added = batches.map_err(ProfileError::from).and_then(|it| add(&mut res, it, request, &rows));
+            if added.is_err() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            added?;
+        }
+        Ok::<_, ProfileError>(res)
+    };
+    let workers = request.threads.get().min(dataset.partitions_hint()).max(1);
+    // A profile does not depend on the order of merges, so that whoever has time takes the next partition.
+    let parts: Vec<_> = thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().map(|it| it.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    });
+    let mut profile = Profile::default();
+    for part in parts {
+        profile.merge(part?).map_err(ProfileError::Merge)?;
+    }
+    Ok(Stored { settings: request.settings, profile })
+}
+
+fn add(profile: &mut Profile, batches: Batches, request: &Request<'_>, rows: &AtomicU64) -> Result<(), ProfileError> {
+    for batch in batches {
+        if request.cancelled.load(Ordering::Relaxed) {
+            return Err(ProfileError::Interrupted);
+        }
+        let batch = batch?;
+        add_batch(profile, &batch, request)?;
+        let n = batch.num_rows() as u64;
+        (request.progress)(rows.fetch_add(n, Ordering::Relaxed) + n);
+    }
+    Ok(())
+}
+
+fn add_batch(profile: &mut Profile, batch: &RecordBatch, request: &Request<'_>) -> Result<(), ProfileError> {
+    profile.add_rows(batch.num_rows() as u64);
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let key = (Group::Feature, field.name().clone());
+        let is_declared = request.categorical.contains(field.name());
+        let added = profile.update(&request.settings, key, is_declared, array);
+        added.map_err(|source| ProfileError::Column { column: field.name().clone(), source })?;
+    }
+    Ok(())
+}
+
+/// Puts profiles together; of settings that differ, those that keep less hold.
+///
+/// # Errors
+/// When columns of lists keep other elements.
+pub fn merge(parts: impl IntoIterator<Item = Stored>) -> Result<Stored, ProfileError> {
+    let whole = parts.into_iter().map(Ok).reduce(|left, right| {
+        let (mut left, right): (Stored, Stored) = (left?, right?);
+        left.merge(right).map_err(ProfileError::Merge)?;
+        Ok(left)
+    });
+    whole.unwrap_or_else(|| Ok(Stored { settings: Settings::STORED, profile: Profile::default() }))
+}
+
+/// Returns the bytes of a profile's file.
+pub fn to_bytes(stored: &Stored) -> Vec<u8> {
+    file::write(stored)
+}
+
+/// Reads a profile.
+///
+/// # Errors
+/// When the file cannot be read, or holds no profile that this program can read.
+pub fn open(path: &Path) -> Result<Stored, ProfileError> {
+    let bytes = fs::read(path).map_err(|source| ProfileError::Io { file: path.to_owned(), source })?;
+    Ok(file::read(path, &bytes)?)
+}
+
+/// Data of a run: rows, or what was kept of them.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Rows(Dataset),
+    Profile(StandIn),
+    /// A profile among the files of a checkpoint, which is not there yet when the run is planned.
+    Kept {
+        model: ModelRole,
+        file: PathBuf,
+    },
+}
+
+/// A profile that stands in for rows.
+#[derive(Debug)]
+pub(crate) struct StandIn {
+    pub(crate) rows: u64,
+    /// One row of states, under the names of the columns.
+    pub(crate) states: RecordBatch,
+}
+
+impl Source {
+    /// Opens data, or a profile of data.
+    pub(crate) fn open(settings: &modelwatch_config::Source) -> Result<Self, String> {
+        if let Some((scheme, file)) = settings.path.split_once("://")
+            && let Some(model) = model_of(scheme)
+        {
+            let file = PathBuf::from(file);
+            // Nothing but a file of the checkpoint, however the path is written.
+            let is_within = file.components().all(|it| matches!(it, Component::Normal(_)));
+            let wrong =
+                || format!("`{}` names no file of a checkpoint; write it as `{scheme}://reference.mwp`", settings.path);
+            return if is_within && file.file_name().is_some() { Ok(Self::Kept { model, file }) } else { Err(wrong()) };
+        }
+        if settings.format.is_none() && is_profile(Path::new(&settings.path)) {
+            return StandIn::open(Path::new(&settings.path)).map(Self::Profile);
+        }
+        Dataset::open(&settings.path, settings.format).map(Self::Rows).map_err(|e| e.to_string())
+    }
+
+    /// Returns the columns, as far as they are known.
+    pub(crate) fn schema(&self) -> Option<&arrow_schema::Schema> {
+        match self {
+            Self::Rows(it) => Some(it.schema()),
+            Self::Profile(it) => Some(it.states.schema_ref()),
+            Self::Kept { .. } => None,
+        }
+    }
+}
+
+impl StandIn {
+    /// Opens a profile.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let stored = open(path).map_err(|e| with_cause(&e))?;
+        let states = stored::batch(&stored.profile).map_err(|e| e.message)?;
+        Ok(Self { rows: stored.profile.rows(), states })
+    }
+}
+
+/// The checkpoint that a path such as `checkpoint://reference.mwp` starts at.
+fn model_of(scheme: &str) -> Option<ModelRole> {
+    match scheme {
+        "checkpoint" => Some(ModelRole::Candidate),
+        "baseline" => Some(ModelRole::Baseline),
+        _ => None,
+    }
+}
+
+/// Returns whether the file is a profile by its first bytes, or was meant to be one by its name.
+fn is_profile(path: &Path) -> bool {
+    use io::Read;
+    let mut head = Vec::new();
+    let begins = fs::File::open(path).and_then(|it| it.take(file::MAGIC.len() as u64).read_to_end(&mut head));
+    begins.is_ok() && (head == file::MAGIC || path.extension().is_some_and(|it| it == "mwp"))
+}
+
+fn with_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

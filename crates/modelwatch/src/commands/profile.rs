@@ -1,0 +1,172 @@
+//! `modelwatch profile`.
+
+use std::{
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::Context;
+use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
+use modelwatch_runtime::{
+    Event,
+    data::Dataset,
+    profile::{self, ColumnContents, ProfileContents, ProfileError, Request, Settings, Stored},
+};
+
+use super::{
+    Code, Wrong,
+    run::{cancel_on_signals, write_file},
+};
+use crate::{
+    cli::{self, MakeProfile, ProfileCommand, ShowFormat},
+    output,
+    progress::Progress,
+};
+
+/// Longer names of categories are cut.
+const MAX_NAME: usize = 24;
+
+pub(crate) fn profile(arguments: &cli::Profile, quiet: bool) -> anyhow::Result<Code> {
+    match (&arguments.command, &arguments.make) {
+        (Some(ProfileCommand::Show { file, format }), _) => {
+            let stored = open(file)?;
+            show(file, fs::metadata(file)?.len(), &stored, *format)
+        }
+        (Some(ProfileCommand::Merge { files, output }), _) => merge(files, output),
+        (None, Some(it)) => make(it, quiet),
+        (None, None) => Err(Wrong("name the data, as in `modelwatch profile DATA --output FILE`".to_owned()).into()),
+    }
+}
+
+fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
+    let pattern = arguments.data.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", arguments.data.display())))?;
+    let dataset = Dataset::open(pattern, None).map_err(|e| Wrong(e.to_string()))?;
+    let progress = Progress::new(quiet);
+    let (cancelled, _) = cancel_on_signals()?;
+    progress.show(&Event::Phase("profile"));
+    let request = Request {
+        settings: Settings { budget: arguments.budget, ..Settings::STORED },
+        categorical: &arguments.categorical,
+        threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        cancelled: &cancelled,
+        progress: &|rows| progress.show(&Event::Rows(rows)),
+    };
+    let made = profile::make(&dataset, &request);
+    progress.end();
+    let stored = match made {
+        Ok(it) => it,
+        Err(ProfileError::Interrupted) => {
+            output::error("interrupted; nothing was written");
+            return Ok(Code::INTERRUPTED);
+        }
+        Err(e @ ProfileError::NoColumn { .. }) => return Err(Wrong(e.to_string()).into()),
+        Err(e) => return Err(e.into()),
+    };
+    let bytes = write(&arguments.output, &stored)?;
+    show(&arguments.output, bytes, &stored, arguments.format)
+}
+
+fn merge(files: &[PathBuf], into: &Path) -> anyhow::Result<Code> {
+    let parts: Vec<_> = files.iter().map(|it| open(it)).collect::<anyhow::Result<_>>()?;
+    let stored = profile::merge(parts)?;
+    let bytes = write(into, &stored)?;
+    show(into, bytes, &stored, ShowFormat::Human)
+}
+
+fn open(file: &Path) -> anyhow::Result<Stored> {
+    // The file is named on the command line, so that whatever is wrong with it is the command's fault.
+    profile::open(file).map_err(|e| match &e {
+        ProfileError::File(_) => Wrong(e.to_string()).into(),
+        _ => anyhow::Error::new(e),
+    })
+}
+
+fn write(file: &Path, stored: &Stored) -> anyhow::Result<u64> {
+    let bytes = profile::to_bytes(stored);
+    write_file(file, &bytes).with_context(|| format!("cannot write the profile `{}`", file.display()))?;
+    Ok(bytes.len() as u64)
+}
+
+fn show(file: &Path, bytes: u64, stored: &Stored, format: ShowFormat) -> anyhow::Result<Code> {
+    let contents = profile::describe(file, bytes, stored);
+    match format {
+        ShowFormat::Json => output::print(&serde_json::to_string_pretty(&contents)?)?,
+        ShowFormat::Human => output::print(&human(&contents))?,
+    }
+    Ok(Code::OK)
+}
+
+fn human(profile: &ProfileContents) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_header(["COLUMN", "KIND", "MISSING", "DISTINCT", "MEAN", "STD", "MIN", "MEDIAN", "MAX", "MOSTLY"]);
+    for it in &profile.columns {
+        table.add_row(row(it));
+    }
+    for at in 2..9 {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let kept = format!(
+        "{}: {} rows, {} columns, {} bytes; up to {} different numbers and {} categories of a column are exact",
+        profile.file,
+        profile.rows,
+        profile.columns.len(),
+        profile.bytes,
+        profile.budget,
+        profile.max_categories,
+    );
+    let lines = table.to_string();
+    let lines: Vec<_> = lines.lines().map(str::trim_end).collect();
+    format!("{}\n\n{kept}", lines.join("\n"))
+}
+
+fn row(column: &ColumnContents) -> Vec<Cell> {
+    let number = |it: Option<f64>| Cell::new(it.map(short).unwrap_or_default());
+    let quartile = |at: usize| column.quartiles.map(|it| it[at]);
+    let distinct = column.distinct.map(|it| {
+        let about = if it.relative_error > 0.0 { "~" } else { "" };
+        format!("{about}{}", it.value)
+    });
+    let (first, last) = match &column.times {
+        Some([first, last]) => (Cell::new(first), Cell::new(last)),
+        None => (number(quartile(0)), number(quartile(4))),
+    };
+    let missing = column.missing + column.not_a_number + column.infinite;
+    vec![
+        Cell::new(&column.name),
+        Cell::new(if column.kind.is_empty() { "nothing" } else { &column.kind }),
+        Cell::new(if missing == 0 { String::new() } else { share(missing, column.rows) }),
+        Cell::new(distinct.unwrap_or_default()),
+        number(column.mean),
+        number(column.standard_deviation),
+        first,
+        number(quartile(2)),
+        last,
+        Cell::new(column.categories.first().map(|it| mostly(it, column.rows)).unwrap_or_default()),
+    ]
+}
+
+fn mostly((name, count): &(String, u64), rows: u64) -> String {
+    let cut: String = name.chars().take(MAX_NAME).collect();
+    let more = if cut.len() < name.len() { "…" } else { "" };
+    format!("{cut}{more} {}", share(*count, rows))
+}
+
+fn share(count: u64, rows: u64) -> String {
+    format!("{} %", short(100.0 * count as f64 / rows as f64))
+}
+
+/// A number with four significant digits.
+fn short(value: f64) -> String {
+    let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    if !(-4.0..9.0).contains(&magnitude) {
+        return format!("{value:.3e}");
+    }
+    let text = format!("{value:.0$}", (3.0 - magnitude).max(0.0) as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}

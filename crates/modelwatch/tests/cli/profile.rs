@@ -1,0 +1,151 @@
+//! Profiles: made, shown, put together, and in place of the reference's rows.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::support::{Ended, Project, check, fixtures, flip_a_bit};
+
+/// Runs the command without plugins, which it does not need.
+fn call(project: &Project, arguments: &[&str]) -> Ended {
+    project.call(Path::new(env!("CARGO_BIN_EXE_modelwatch")), Path::new("none"), arguments)
+}
+
+/// Twelve rows of each type: a number with a hole, a whole number, a name, and a date.
+fn csv(from: u32) -> String {
+    let rows = (from..from + 12).map(|it| {
+        let number = if it % 6 == 5 { String::new() } else { format!("{}", f64::from(it) / 4.0) };
+        format!("{number},{},{},2024-05-{:02}\n", it % 3, ["north", "south"][it as usize % 2], it + 1)
+    });
+    format!("number,code,side,day\n{}", rows.collect::<String>())
+}
+
+#[test]
+fn a_profile_is_made_and_shown() {
+    let project = Project::new();
+    project.write("data.csv", &csv(0));
+    let made = call(&project, &["profile", "data.csv", "-o", "ref.mwp", "--categorical", "code", "--quiet"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let words = |it: &str| it.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<_> = made.out.lines().map(words).collect();
+    assert_eq!(
+        lines[..5],
+        [
+            "COLUMN KIND MISSING DISTINCT MEAN STD MIN MEDIAN MAX MOSTLY",
+            "code categories 3 0 33.33 %",
+            "day times of type Date32 2024-05-01T00:00:00Z 2024-05-12T00:00:00Z",
+            "number numbers 16.67 % 10 1.25 0.874 0 1.25 2.5",
+            "side categories 2 north 50 %",
+        ]
+    );
+    assert!(lines[6].starts_with("ref.mwp: 12 rows, 4 columns, "), "{}", lines[6]);
+    let shown = call(&project, &["profile", "show", "ref.mwp"]);
+    assert_eq!((shown.code, &shown.out), (0, &made.out));
+    let shown = call(&project, &["profile", "show", "ref.mwp", "--format", "json"]);
+    let contents: Value = serde_json::from_str(&shown.out).unwrap();
+    let day = contents["columns"].as_array().unwrap().iter().find(|it| it["name"] == "day").unwrap();
+    assert_eq!(day["times"], serde_json::json!(["2024-05-01T00:00:00Z", "2024-05-12T00:00:00Z"]));
+}
+
+#[test]
+fn parts_merge_to_the_profile_of_the_whole() {
+    let project = Project::new();
+    let (first, second) = (csv(0), csv(12));
+    project.write("first.csv", &first);
+    project.write("second.csv", &second);
+    project.write("whole.csv", &format!("{first}{}", second.split_once('\n').unwrap().1));
+    for it in ["first", "second", "whole"] {
+        let ended = call(&project, &["profile", &format!("{it}.csv"), "-o", &format!("{it}.mwp")]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+    }
+    let ended = call(&project, &["profile", "merge", "second.mwp", "first.mwp", "-o", "merged.mwp"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let read = |it: &str| fs::read(project.path().join(it)).unwrap();
+    assert_eq!(read("merged.mwp"), read("whole.mwp"));
+}
+
+#[test]
+fn what_is_no_profile_is_refused_with_a_remedy() {
+    let project = Project::new();
+    project.write("data.csv", &csv(0));
+    let ended = call(&project, &["profile", "show", "data.csv"]);
+    assert_eq!(ended.code, 2);
+    let expected = "error: `data.csv` is no profile; make one with `modelwatch profile DATA --output FILE`";
+    assert_eq!(ended.err.trim(), expected);
+    call(&project, &["profile", "data.csv", "-o", "ref.mwp"]);
+    flip_a_bit(&project.path().join("ref.mwp"));
+    let ended = call(&project, &["profile", "show", "ref.mwp"]);
+    assert_eq!(ended.code, 2);
+    let expected = "error: the profile `ref.mwp` is damaged: its bytes do not have the digest that it names; copy it again from where it was written, or make it again from the rows";
+    assert_eq!(ended.err.trim(), expected);
+    let ended = call(&project, &["profile", "data.csv", "-o", "ref.mwp", "--categorical", "cod"]);
+    assert_eq!((ended.code, ended.err.contains("the data has no column `cod`")), (2, true), "{}", ended.err);
+}
+
+fn pipeline(reference: &str) -> String {
+    let current = fixtures().join("tabular/breast_cancer/test.parquet");
+    format!(
+        "name = 'stored'\n\
+         [data.current]\npath = '{}'\n\
+         [data.reference]\npath = '{reference}'\n\
+         [data.columns]\nlabel = 'label'\n\
+         [[analyze]]\nuses = 'drift'\nwith = {{ predictions = false }}\n\
+         require = {{ drifted_share = '<= 0.2' }}\n",
+        current.display()
+    )
+}
+
+#[test]
+fn a_profile_stands_in_for_the_rows_of_the_reference() {
+    let project = Project::new();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    let made = call(&project, &["profile", train.to_str().unwrap(), "-o", "train.mwp", "--quiet"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let (code, raw) = project.run(&pipeline(train.to_str().unwrap()));
+    let (stored_code, stored) = project.run(&pipeline("train.mwp"));
+    assert_eq!(stored_code, code);
+    for it in ["metrics", "findings", "coverage"] {
+        assert_eq!(stored[it], raw[it], "{it}");
+    }
+    check(&stored, "drifted_share", "pass");
+
+    flip_a_bit(&project.path().join("train.mwp"));
+    let (code, record) = project.run(&pipeline("train.mwp"));
+    assert_eq!(code, 3, "{record:#}");
+    assert!(record.to_string().contains("is damaged"), "{record:#}");
+}
+
+#[test]
+fn a_profile_where_rows_are_needed_is_the_pipelines_fault() {
+    let project = Project::new();
+    project.write("data.csv", &csv(0));
+    call(&project, &["profile", "data.csv", "-o", "ref.mwp"]);
+    let pipeline = "name = 'x'\n[data.current]\npath = 'ref.mwp'\n[data.reference]\npath = 'ref.mwp'\n[[analyze]]\nuses = 'drift'\n";
+    project.write("pipeline.toml", pipeline);
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--quiet"]);
+    assert_eq!(ended.code, 2);
+    let expected = "error[E0208]: the current data is a profile\n --> pipeline.toml:3:8\n";
+    assert!(ended.err.starts_with(expected), "{}", ended.err);
+}
+
+#[test]
+fn a_profile_that_came_with_the_checkpoint_is_its_reference() {
+    let project = Project::new();
+    let drop = project.path().join("drop");
+    fs::create_dir(&drop).unwrap();
+    fs::copy(fixtures().join("tabular/breast_cancer/logreg.onnx"), drop.join("model.onnx")).unwrap();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    let made = call(&project, &["profile", train.to_str().unwrap(), "-o", "drop/reference.mwp", "--quiet"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let with = |reference: &str| format!("checkpoint = {{ import = 'drop', name = 'c' }}\n{}", pipeline(reference));
+    let (code, raw) = project.run(&with(train.to_str().unwrap()));
+    let (stored_code, stored) = project.run(&with("checkpoint://reference.mwp"));
+    assert_eq!((stored_code, &stored["metrics"]), (code, &raw["metrics"]));
+
+    let (code, record) = project.run(&with("checkpoint://other.mwp"));
+    assert_eq!(code, 3, "{record:#}");
+    project.write("pipeline.toml", &pipeline("checkpoint://reference.mwp"));
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--quiet"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("the pipeline has none"), "{}", ended.err);
+}

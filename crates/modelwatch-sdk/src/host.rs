@@ -7,6 +7,7 @@ use crate::{
     about::{MachineDescription, ModelDescription},
     answer,
     error::{Error, ErrorKind, Result},
+    memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Tolerance},
     numerics::{NUMERICS, Numerics},
 };
@@ -76,6 +77,14 @@ pub trait Host: Send + Sync {
     /// When the model is not part of the run, cannot run the rows, or cannot be run node by node.
     fn numerics(&self, model: ModelRole, rows: &RecordBatch) -> Result<Numerics> {
         answer::from_rows(&self.exchange(&format!("{}{NUMERICS}", model.as_str()), rows)?)
+    }
+
+    /// Runs a model once, as [`Host::infer`], and returns how much memory the process that ran it had meanwhile.
+    ///
+    /// # Errors
+    /// When the model is not part of the run or cannot run the rows, and `NotFound` where the system does not tell.
+    fn inference_memory(&self, model: ModelRole, rows: &RecordBatch) -> Result<InferenceMemory> {
+        answer::from_rows(&self.exchange(&format!("{}{MEMORY}", model.as_str()), rows)?)
     }
 
     /// Calls a named service of the host with a JSON value.

@@ -63,6 +63,7 @@ mod codes;
 mod error;
 mod host;
 pub mod inputs;
+pub mod memory;
 pub mod nodes;
 pub mod numerics;
 mod probe;

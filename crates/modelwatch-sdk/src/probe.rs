@@ -143,6 +143,9 @@ pub struct Needs {
     pub reference: Option<RowNeeds>,
     /// Named tensors of the checkpoints.
     pub tensors: TensorNeeds,
+    /// The names of all metrics that its report can have, so that a requirement on another one is refused before the run;
+    /// empty where that depends on what it sees.
+    pub metrics: Vec<String>,
 }
 
 /// What a probe wants to see of the rows of one role.

@@ -13,6 +13,7 @@ use crate::{
     answer,
     error::{Error, ErrorKind, Result},
     host::{AT_ONCE, Host, ModelRole},
+    memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Tolerance},
     numerics::{NUMERICS, Numerics},
 };
@@ -20,6 +21,7 @@ use crate::{
 type Run = dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync;
 type Compare = dyn Fn(&RecordBatch, Tolerance) -> Result<NodeComparison> + Send + Sync;
 type Numbers = dyn Fn(&RecordBatch) -> Result<Numerics> + Send + Sync;
+type Memory = dyn Fn(&str, usize) -> Option<InferenceMemory> + Send + Sync;
 type Seconds = dyn Fn(u64, usize) -> f64 + Send + Sync;
 
 /// A model that is a function.
@@ -49,6 +51,7 @@ pub struct ModelHost {
     models: BTreeMap<&'static str, TestModel>,
     compare: Option<Box<Compare>>,
     numerics: Option<Box<Numbers>>,
+    memory: Option<Box<Memory>>,
     /// By model: how often it ran, and how long the last time.
     runs: Mutex<BTreeMap<String, (u64, f64)>>,
 }
@@ -86,6 +89,16 @@ impl ModelHost {
         self
     }
 
+    /// Says how much memory a model takes for so many rows; none where the system does not tell.
+    #[must_use]
+    pub fn with_memory(
+        mut self,
+        memory: impl Fn(&str, usize) -> Option<InferenceMemory> + Send + Sync + 'static,
+    ) -> Self {
+        self.memory = Some(Box::new(memory));
+        self
+    }
+
     fn get(&self, name: &str) -> Result<&TestModel> {
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no {name} model in this run"));
         self.models.get(name).ok_or_else(missing)
@@ -101,6 +114,12 @@ impl Host for ModelHost {
         if service.ends_with(NUMERICS) {
             let numerics = self.numerics.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
             return answer::to_rows(&numerics(rows)?);
+        }
+        if let Some(model) = service.strip_suffix(MEMORY) {
+            (self.get(model)?.run)(rows)?;
+            let told = self.memory.as_ref().and_then(|it| it(model, rows.num_rows()));
+            let untold = || Error::new(ErrorKind::NotFound, "this system does not tell how much memory a process has");
+            return answer::to_rows(&told.ok_or_else(untold)?);
         }
         let service = service.strip_suffix(AT_ONCE).unwrap_or(service);
         let it = self.get(service)?;

@@ -138,7 +138,12 @@ fn state(what: &str, of: &mut dyn Probe) -> Vec<u8> {
 }
 
 fn report(case: &Suite<'_>, what: &str, of: &mut dyn Probe) -> Report {
-    good(&format!("{what}: evaluating"), || of.evaluate(case.host))
+    let res = good(&format!("{what}: evaluating"), || of.evaluate(case.host));
+    let listed = of.needs().metrics;
+    for it in res.metrics.iter().filter(|_| !listed.is_empty()) {
+        assert!(listed.contains(&it.name), "{what}: the metric `{}` is not among those that `needs` lists", it.name);
+    }
+    res
 }
 
 /// Returns an instance into which the states were merged in order.
@@ -403,6 +408,7 @@ mod tests {
         ErrsWhenCancelled,
         NamesBadly,
         KeepsACodeToItself,
+        KeepsAMetricToItself,
     }
 
     struct Sum {
@@ -413,7 +419,9 @@ mod tests {
 
     impl Probe for Sum {
         fn needs(&self) -> Needs {
-            Needs { current: Some(RowNeeds::default()), ..Needs::default() }
+            let listed = if self.fault == Fault::KeepsAMetricToItself { "mean" } else { "total" };
+            let metrics = if self.fault == Fault::NamesBadly { Vec::new() } else { vec![listed.to_owned()] };
+            Needs { current: Some(RowNeeds::default()), metrics, ..Needs::default() }
         }
         fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {
             if self.fault == Fault::ErrsWhenCancelled && host.is_cancelled() {
@@ -491,6 +499,7 @@ mod tests {
             (Fault::ErrsWhenCancelled, "a cancelled call ends with another error"),
             (Fault::NamesBadly, "not snake_case"),
             (Fault::KeepsACodeToItself, "not among the component's `CODES`"),
+            (Fault::KeepsAMetricToItself, "not among those that `needs` lists"),
         ] {
             let payload = catch_unwind(AssertUnwindSafe(|| run(fault))).expect_err("the suite notices");
             let text = payload.downcast_ref::<String>().map(String::as_str);

@@ -38,7 +38,7 @@ pub use pipeline::{
     Action, Actions, Baseline, BaselineSource, CheckpointSource, Columns, Component, Data, DataFormat, FailOn,
     Isolation, Pipeline, PluginSettings, Probe, ProbeKind, ProbeSeverity, Report, RunSettings, Source, When,
 };
-pub use policy::{Best, Improved, Keep, Mode, RefRules, Save};
+pub use policy::{Best, Improved, Keep, Mode, RefRules, Require, Save};
 pub use requirement::{Bound, LabelMatch, MetricAddress, Op, Operand, Requirement, RequirementError, RequirementPart};
 pub use resolve::parse_span;
 pub use suggest::did_you_mean;

@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-pub(crate) use policy::{BestList, BestOptions, KeepOptions, ModeOption, RefOptions, SaveOptions};
+pub(crate) use policy::{BestList, BestOptions, KeepOptions, ModeOption, RefOptions, RefRequirement, SaveOptions};
 
 /// Returns the JSON Schema (draft 2020-12) of the pipeline file, for editors.
 pub fn schema() -> Value {

@@ -59,8 +59,8 @@ pub struct Best {
 /// What holds for one ref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefRules {
-    /// It moves only to checkpoints that are known to be good.
-    pub require_verified: bool,
+    /// What a checkpoint must be for it to move there; `None` for anything.
+    pub require: Option<Require>,
     /// How many times within the window it may be rolled back; not zero.
     pub max_rollbacks: u64,
     /// The time in which rollbacks are counted.
@@ -70,8 +70,17 @@ pub struct RefRules {
 /// What holds for a ref that the pipeline says nothing about.
 impl Default for RefRules {
     fn default() -> Self {
-        RefRules { require_verified: false, max_rollbacks: 3, window: Duration::from_secs(3600) }
+        RefRules { require: None, max_rollbacks: 3, window: Duration::from_secs(3600) }
     }
+}
+
+/// What a checkpoint must be for a ref to move to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Require {
+    /// Known to be good, by a verdict that is about that checkpoint.
+    Verified,
+    /// That, and the verdict was given with the settings that this pipeline has.
+    VerifiedByThisPipeline,
 }
 
 /// Which end of a metric is the good one.

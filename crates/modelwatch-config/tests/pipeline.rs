@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 
 use modelwatch_config::{
     Action, BaselineSource, Best, Bound, CheckpointSource, ConfigError, DataFormat, Diagnostic, FailOn, Improved,
-    Isolation, Keep, MAX_BYTES, Mode, Op, Operand, Override, Pipeline, ProbeKind, ProbeSeverity, RefRules, Save,
-    Selector, When, load, parse, to_json,
+    Isolation, Keep, MAX_BYTES, Mode, Op, Operand, Override, Pipeline, ProbeKind, ProbeSeverity, RefRules, Require,
+    Save, Selector, When, load, parse, to_json,
 };
 use serde_json::{Value, json};
 
@@ -116,9 +116,9 @@ fn every_key_arrives() {
     assert_eq!(it.fail_on, FailOn::Warning);
     assert_eq!(it.plugins.dirs, [PathBuf::from("configs/../plugins"), PathBuf::from("/abs")]);
     let minutes = |n: u64| Duration::from_secs(n * 60);
-    let production = RefRules { require_verified: true, max_rollbacks: 3, window: minutes(30) };
+    let production = RefRules { require: Some(Require::Verified), max_rollbacks: 3, window: minutes(30) };
     assert_eq!(it.ref_rules("production"), production);
-    let good = RefRules { require_verified: false, max_rollbacks: 1, window: minutes(60) };
+    let good = RefRules { require: None, max_rollbacks: 1, window: minutes(60) };
     assert_eq!((it.ref_rules("good"), it.ref_rules("other")), (good, RefRules::default()));
     let store = it.store.unwrap();
     assert_eq!((store.uses.as_str(), store.pointer.as_str()), ("local", "/store"));

@@ -33,6 +33,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) before: &'a History,
     /// What the pipeline says about refs.
     pub(crate) pipeline: &'a Pipeline,
+    /// The digest of what it says about judging.
+    pub(crate) config: &'a str,
     /// Seconds since 1970.
     pub(crate) now: u64,
 }
@@ -100,9 +102,10 @@ fn move_ref(judged: &Judged<'_>, name: String, reason: &str) -> ActionRecord {
         return ActionRecord { to: Some(judged.id.to_string()), ..res };
     }
     let rules = judged.pipeline.ref_rules(&name);
-    if rules.require_verified {
+    if rules.require.is_some() {
         // Not the lineage as it was: this run's verdict counts, and so does another pipeline's meanwhile.
-        let refused = judged.store.history(judged.lineage).map(|it| refs::refuses(&rules, &it, &name, judged.id));
+        let refused =
+            judged.store.history(judged.lineage).map(|it| refs::refuses(&rules, &it, &name, judged.id, judged.config));
         match refused {
             Ok(None) => {}
             Ok(Some(why)) => return record(ActionKind::Move, name, ActionStatus::Failed, why),

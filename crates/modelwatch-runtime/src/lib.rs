@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod arrival;
+pub mod blessing;
 pub mod checkpoint;
 pub mod codes;
 mod compare;

@@ -6,6 +6,7 @@ use std::{
     fs, io,
     num::NonZeroUsize,
     path::{Component, Path, PathBuf},
+    slice,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -188,6 +189,7 @@ pub(crate) enum Source {
 /// A profile that stands in for rows.
 #[derive(Debug)]
 pub(crate) struct StandIn {
+    file: PathBuf,
     pub(crate) rows: u64,
     /// One row of states, under the names of the columns.
     pub(crate) states: RecordBatch,
@@ -212,6 +214,15 @@ impl Source {
         Dataset::open(&settings.path, settings.format).map(Self::Rows).map_err(|e| e.to_string())
     }
 
+    /// Returns the files; what is kept with a checkpoint is none of its own, but one of the checkpoint's.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Rows(it) => it.files(),
+            Self::Profile(it) => slice::from_ref(&it.file),
+            Self::Kept { .. } => &[],
+        }
+    }
+
     /// Returns the columns, as far as they are known.
     pub(crate) fn schema(&self) -> Option<&arrow_schema::Schema> {
         match self {
@@ -227,7 +238,7 @@ impl StandIn {
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let stored = open(path).map_err(|e| with_cause(&e))?;
         let states = stored::batch(&stored.profile).map_err(|e| e.message)?;
-        Ok(Self { rows: stored.profile.rows(), states })
+        Ok(Self { file: path.to_owned(), rows: stored.profile.rows(), states })
     }
 }
 

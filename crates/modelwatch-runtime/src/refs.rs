@@ -1,19 +1,44 @@
 //! What holds for a ref before it is moved.
 
-use modelwatch_config::RefRules;
+use modelwatch_config::{RefRules, Require};
 use modelwatch_sdk::store::{CheckpointId, History};
 
-use crate::retain::{is_within, settled};
+use crate::{
+    blessing::{problem, short},
+    retain::{is_within, settled},
+};
 
-/// Returns why a ref must not move to that checkpoint, if it must not.
-pub fn refuses(rules: &RefRules, history: &History, name: &str, to: &CheckpointId) -> Option<String> {
-    let is_good = history.checkpoint(to).is_some_and(|it| it.is_known_good());
-    (rules.require_verified && !is_good).then(|| {
-        format!(
-            "`{name}` requires verified checkpoints, and {} is not known to be good; judge it with a pipeline first",
+/// Returns why a ref must not move to that checkpoint, if it must not. `config` is the digest of what the pipeline with the rules
+/// says about judging; see [`config_digest`](crate::blessing::config_digest).
+///
+/// What the last words on the checkpoint say is not enough: they must be about it. A blessing that is of another checkpoint, or
+/// not what its digest says, is refused even where another one holds.
+pub fn refuses(rules: &RefRules, history: &History, name: &str, to: &CheckpointId, config: &str) -> Option<String> {
+    let require = rules.require?;
+    let because = |why: &str| Some(format!("`{name}` requires verified checkpoints, and {why}"));
+    let Some(judged) = history.checkpoint(to).filter(|it| it.is_known_good()) else {
+        return because(&format!("{} is not known to be good; judge it with a pipeline first", to.short()));
+    };
+    let blessings: Vec<_> = judged.standing().filter_map(|it| it.blessing.as_deref()).collect();
+    if let Some(why) = blessings.iter().find_map(|it| problem(it, to)) {
+        return because(&format!("{why}; judge it again"));
+    }
+    let Some(last) = blessings.last() else {
+        return because(&format!(
+            "no verdict on {} says what it is about, as those of early versions; judge it again",
             to.short()
-        )
-    })
+        ));
+    };
+    let is_ours = blessings.iter().any(|it| it.config == config);
+    if require == Require::VerifiedByThisPipeline && !is_ours {
+        return because(&format!(
+            "{} was passed with other settings ({}) than this pipeline has now ({}); judge it with this pipeline first",
+            to.short(),
+            short(&last.config),
+            short(config)
+        ));
+    }
+    None
 }
 
 /// Returns why a ref must not be rolled back once more, if it must not: it was too often of late.
@@ -41,9 +66,10 @@ pub fn flaps(rules: &RefRules, history: &History, name: &str, now: u64) -> Optio
 mod tests {
     use std::time::Duration;
 
-    use modelwatch_sdk::store::{LogEntry, LogEvent, ROLLBACK, VerdictRecord};
+    use modelwatch_sdk::store::{Blessing, LogEntry, LogEvent, ROLLBACK, VerdictRecord};
 
     use super::*;
+    use crate::blessing::testing::blessing;
 
     const NOW: u64 = 1_000_000;
 
@@ -90,17 +116,38 @@ mod tests {
     fn a_ref_that_requires_verified_checkpoints_takes_no_others() {
         let mut history = History::default();
         history.push(LogEntry { seq: 1, time: 0, event: LogEvent::Commit { id: id('a') } });
-        let strict = RefRules { require_verified: true, ..RefRules::default() };
-        assert_eq!(refuses(&RefRules::default(), &history, "production", &id('a')), None);
-        let why = refuses(&strict, &history, "production", &id('a')).unwrap();
+        let rules = |require| RefRules { require: Some(require), ..RefRules::default() };
+        let refused = |history: &History, require| refuses(&rules(require), history, "production", &id('a'), "ours");
+        assert_eq!(refuses(&RefRules::default(), &history, "production", &id('a'), "ours"), None);
+        let why = refused(&history, Require::Verified).unwrap();
         assert!(why.contains("aaaaaaaaaaaa is not known to be good"), "{why}");
-        let verdict = VerdictRecord {
-            verdict: "pass".to_owned(),
-            pipeline: "p".to_owned(),
-            run_id: "r".to_owned(),
-            metrics: Default::default(),
+        let mut judge = |pipeline: &str, blessing: Option<Blessing>| {
+            let verdict = VerdictRecord {
+                verdict: "pass".to_owned(),
+                pipeline: pipeline.to_owned(),
+                run_id: "r".to_owned(),
+                metrics: Default::default(),
+                blessing: blessing.map(Box::new),
+            };
+            let seq = history.last_seq() + 1;
+            history.push(LogEntry { seq, time: 0, event: LogEvent::Verdict { id: id('a'), verdict } });
+            history.clone()
         };
-        history.push(LogEntry { seq: 2, time: 0, event: LogEvent::Verdict { id: id('a'), verdict } });
-        assert_eq!(refuses(&strict, &history, "production", &id('a')), None);
+        // A verdict of an early version is still read, and says too little.
+        let history = judge("p", None);
+        assert!(refused(&history, Require::Verified).unwrap().contains("says what it is about"));
+        let history = judge("p", Some(blessing('a', "theirs")));
+        assert_eq!(refused(&history, Require::Verified), None);
+        let why = refused(&history, Require::VerifiedByThisPipeline).unwrap();
+        assert!(why.contains("with other settings (theirs) than this pipeline has now (ours)"), "{why}");
+        let history = judge("q", Some(blessing('a', "ours")));
+        assert_eq!(refused(&history, Require::VerifiedByThisPipeline), None);
+        // One that is wrong is not outvoted.
+        let history = judge("r", Some(blessing('b', "ours")));
+        assert!(refused(&history, Require::Verified).unwrap().contains("is of bbbbbbbbbbbb, not of aaaaaaaaaaaa"));
+        let history = judge("r", Some(Blessing { n_checks: 7, ..blessing('a', "ours") }));
+        assert!(refused(&history, Require::Verified).unwrap().contains("not what its digest"));
+        let history = judge("r", Some(blessing('a', "ours")));
+        assert_eq!(refused(&history, Require::Verified), None);
     }
 }

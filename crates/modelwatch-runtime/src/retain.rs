@@ -273,6 +273,7 @@ mod tests {
             pipeline: "p".to_owned(),
             run_id: "r".to_owned(),
             metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            blessing: None,
         };
         push(history, LogEvent::Verdict { id: id(at), verdict });
     }

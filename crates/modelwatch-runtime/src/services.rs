@@ -58,6 +58,15 @@ impl RunModel {
         Self { model: loaded.model.clone(), origin: loaded.origin.clone(), inputs: RwLock::default() }
     }
 
+    /// Returns the file or folder of the model in its checkpoint; empty where it is all of it.
+    pub(crate) fn name_in_checkpoint(&self) -> String {
+        let Origin { checkpoint, file, .. } = &self.origin;
+        match file.strip_prefix(checkpoint) {
+            Ok(it) => it.display().to_string(),
+            Err(_) => String::new(),
+        }
+    }
+
     /// Takes note of what the inputs are made of from now on.
     pub(crate) fn set_inputs(&self, inputs: InputMap) {
         *self.inputs.write().unwrap_or_else(PoisonError::into_inner) = Some(inputs);

@@ -18,9 +18,11 @@ use crate::{
     tensor::TensorView,
 };
 
+mod blessing;
 mod care;
 mod history;
 
+pub use blessing::{BlessedCheck, Blessing, DataSeal, PluginSeal};
 pub use care::{
     CollectOptions, CollectReport, Collected, DoctorReport, RepairReport, ScrubDepth, ScrubReport, StoreStats,
 };
@@ -397,6 +399,9 @@ pub struct VerdictRecord {
     /// What the run measured of the checkpoint as a whole, by which the best ones can be kept. Only finite numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
+    /// What the verdict is about. Verdicts of early versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blessing: Option<Box<Blessing>>,
 }
 
 fn unsupported(what: &str) -> Error {

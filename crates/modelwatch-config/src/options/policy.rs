@@ -108,10 +108,12 @@ pub(crate) struct RefOptions {
 
 /// What a checkpoint must be for a ref to move to it.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum RefRequirement {
-    /// Some pipeline passed it, and the last word of none is that it failed.
+    /// Some pipeline passed it, the last word of none is that it failed, and the record of the verdict names this very checkpoint.
     Verified,
+    /// That, and the verdict was given with the data, probes, options and requirements that this pipeline has now.
+    VerifiedByThisPipeline,
 }
 
 /// One table of [`BestOptions`] or a list of them.

@@ -7,10 +7,12 @@ use super::{
     duration::{duration, span},
 };
 use crate::{
-    Best, Improved, Keep, Mode, RefRules, Save,
+    Best, Improved, Keep, Mode, RefRules, Require, Save,
     checkpoint::{NAME_RULE, is_name},
     code,
-    options::{BestList, BestOptions, DurationOption, KeepOptions, ModeOption, RefOptions, SaveOptions},
+    options::{
+        BestList, BestOptions, DurationOption, KeepOptions, ModeOption, RefOptions, RefRequirement, SaveOptions,
+    },
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -66,7 +68,10 @@ pub(super) fn refs(cx: &mut Context<'_>, options: BTreeMap<String, RefOptions>) 
         let default = RefRules::default();
         let window = options.window.and_then(|it| positive(cx, &it, &format!("{pointer}/window")));
         let rules = RefRules {
-            require_verified: options.require.is_some(),
+            require: options.require.map(|it| match it {
+                RefRequirement::Verified => Require::Verified,
+                RefRequirement::VerifiedByThisPipeline => Require::VerifiedByThisPipeline,
+            }),
             max_rollbacks: options.max_rollbacks.unwrap_or(default.max_rollbacks),
             window: window.unwrap_or(default.window),
         };

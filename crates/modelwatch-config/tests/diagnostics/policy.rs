@@ -167,7 +167,7 @@ fn rules_for_refs_can_do_what_they_say() {
       |
       = help: use 1 to 128 letters, digits, `.`, `_` or `-`, and begin with none of `.` and `-`
 
-    error[E0005]: `require` cannot be "signed"; accepted: "verified"
+    error[E0005]: `require` cannot be "signed"; accepted: "verified", "verified-by-this-pipeline"
      --> pipeline.toml:7:11
       |
     7 | require = "signed"

@@ -91,6 +91,13 @@ pub enum Lookup<'a> {
     Unknown(Vec<&'a str>),
 }
 
+impl LoadedPlugin {
+    /// Returns the digest of the library; nothing where the plugin is linked in.
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+}
+
 impl Catalog {
     /// Loads every plugin in the folders. A library that is refused does not keep others away.
     pub fn load(path: &SearchPath) -> Self {

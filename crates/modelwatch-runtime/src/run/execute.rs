@@ -18,6 +18,7 @@ use modelwatch_tensors::{Tensor, TensorFile, find_weights};
 use super::{Event, Options, Outcome, Problem, lineage_of, outcome, plan, plan::Plan, threads};
 use crate::{
     arrival,
+    blessing::SealedData,
     checkpoint::{self, Laid},
     data::{BATCH_UNIT, Dataset},
     due,
@@ -46,6 +47,8 @@ pub(super) struct Run<'a> {
     pub(super) judged: Option<CheckpointId>,
     /// Why what there was to import was not stored.
     pub(super) not_saved: Option<String>,
+    /// What the data was when the run began; empty where there is no store to keep it in.
+    pub(super) sealed: BTreeMap<Role, SealedData>,
 }
 
 /// What became of what there was to import.
@@ -82,7 +85,7 @@ impl Ready {
         message.replace(&self.path().display().to_string(), &self.record.source)
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match &self.files {
             Files::Laid(it) => it.path(),
             Files::Path(it) => it,
@@ -107,6 +110,7 @@ pub(super) fn execute(
         non_finite_inputs: 0,
         judged: None,
         not_saved: None,
+        sealed: BTreeMap::new(),
     };
     if options.keep
         && let Err(e) = History::open(&outcome::history_path(pipeline))
@@ -143,6 +147,9 @@ pub(super) fn execute(
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
     let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
     run.require_models(&mut slots, &candidate_model, &baseline_model);
+    if store.is_some() {
+        run.phase("digests", |run| run.seal(&plan));
+    }
     for (role, source) in plan.data.iter().rev() {
         let phase = if *role == Role::Current { "current data" } else { "reference data" };
         let kept = kept(source, candidate.as_ref(), baseline.as_ref());
@@ -150,6 +157,7 @@ pub(super) fn execute(
         run.phase(phase, |run| run.rows(*role, source, &models, &mut slots));
         run.check_interrupted()?;
     }
+    run.check_sealed();
     run.phase("tensors", |run| run.tensors(&mut slots, candidate.as_ref(), baseline.as_ref()));
     run.check_interrupted()?;
 
@@ -374,6 +382,34 @@ impl<'a> Run<'a> {
         match role {
             ModelRole::Candidate => self.pipeline.checkpoint.is_some(),
             ModelRole::Baseline => self.pipeline.baseline.is_some(),
+        }
+    }
+
+    /// Takes note of what the data is that some probe looks at.
+    fn seal(&mut self, plan: &Plan<'_>) {
+        for (role, source) in &plan.data {
+            let is_read = plan.probes.iter().filter_map(|it| it.found.as_ref().ok()).any(|it| match role {
+                Role::Current => it.needs.current.is_some(),
+                Role::Reference => it.needs.reference.is_some(),
+            });
+            let files = source.as_ref().map_or(&[][..], Source::files);
+            if files.is_empty() || !is_read {
+                continue;
+            }
+            match SealedData::read(files) {
+                Ok(it) => drop(self.sealed.insert(*role, it)),
+                Err(e) => self.failures.push(("data", format!("the {} data cannot be read: {e}", role.as_str()))),
+            }
+        }
+    }
+
+    /// A verdict on data that was changed meanwhile is one on nobody knows what.
+    fn check_sealed(&mut self) {
+        for (role, it) in &self.sealed {
+            if let Some(path) = it.changed() {
+                let why = format!("the {} data `{}` was changed during the run", role.as_str(), path.display());
+                self.failures.push(("data", why));
+            }
         }
     }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeKind, ProbeSeverity};
 use modelwatch_sdk::{
-    FindingCode, ModelRole, Report,
+    FindingCode, Kind, ModelRole, Report,
     report::{Check, Finding, Labels, MetricRole, Status},
-    store::{CheckpointStore, History, VerdictRecord},
+    store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
 
 use super::{
@@ -17,10 +17,11 @@ use super::{
 };
 use crate::{
     act::{self, Judged},
-    codes,
+    blessing, codes,
     decide::{self, BaselineState},
     history,
     pass::Slot,
+    plugin::Lookup,
     record::{
         ActionRecord, ActionStatus, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage, RunRecord, Timings,
         Verdict,
@@ -65,7 +66,8 @@ pub(super) fn conclude(
     // From here on the run is carried to its end: refs and their log must agree.
     run.check_interrupted()?;
     let mut record = record(&run, document, judgement, &checkpoints);
-    run.phase("actions", |run| act_on(run, &mut record, &checkpoints));
+    let config = blessing::config_digest(document);
+    run.phase("actions", |run| act_on(run, &mut record, &checkpoints, &config));
     record.timings.phases = std::mem::take(&mut run.phases);
     record.timings.total = run.start.elapsed().as_secs_f64();
     let history_error = if run.options.keep { keep(run.pipeline, &record).err() } else { None };
@@ -280,7 +282,49 @@ fn overall(record: &RunRecord) -> BTreeMap<String, f64> {
     res.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'_>) {
+/// Returns what the verdict on a checkpoint is about.
+fn bless(
+    run: &Run<'_>,
+    record: &RunRecord,
+    checkpoints: &Checkpoints<'_>,
+    id: &CheckpointId,
+    config: &str,
+) -> Blessing {
+    let model = || {
+        let name = checkpoints.running.get(ModelRole::Candidate)?.name_in_checkpoint();
+        let reader = checkpoints.store?.open(&(), id).ok()?;
+        Some(blessing::model_files(&reader.manifest().files, &name))
+    };
+    let baseline = checkpoints.baseline.as_ref().and_then(|it| match &it.record.id {
+        Some(id) => Some(id.clone()),
+        None => blessing::digest_of_path(it.path()).ok(),
+    });
+    let kind = |it: ProbeKind| if it == ProbeKind::Verifier { Kind::Verifier } else { Kind::Analyzer };
+    let probes = run.pipeline.probes.iter().map(|it| (kind(it.kind), it.component.uses.as_str()));
+    let store = run.pipeline.store.iter().map(|it| (Kind::Store, it.uses.as_str()));
+    let plugin = |(kind, uses): (Kind, &str)| {
+        let Lookup::Found(component) = run.options.catalog.find(kind, uses) else { return None };
+        let plugin = component.plugin();
+        let (name, version) = (&plugin.manifest.name, &plugin.manifest.version);
+        let seal = PluginSeal { plugin: format!("{name} {version}"), digest: plugin.digest().map(str::to_owned) };
+        Some((format!("{kind}/{uses}"), seal))
+    };
+    let plain = Blessing {
+        digest: String::new(),
+        program: concat!("modelwatch ", env!("CARGO_PKG_VERSION")).to_owned(),
+        checkpoint: id.clone(),
+        model: model().unwrap_or_default(),
+        baseline,
+        data: run.sealed.iter().map(|(role, it)| (role.as_str().to_owned(), it.seal.clone())).collect(),
+        plugins: probes.chain(store).filter_map(plugin).collect(),
+        config: config.to_owned(),
+        checks: Vec::new(),
+        n_checks: 0,
+    };
+    blessing::sealed(plain, record)
+}
+
+fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'_>, config: &str) {
     let judged = || {
         let id = run.judged.as_ref()?;
         Some(Judged {
@@ -289,6 +333,7 @@ fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'
             id,
             before: checkpoints.before?,
             pipeline: run.pipeline,
+            config,
             now: u64::try_from(run.options.now.as_second()).unwrap_or(0),
         })
     };
@@ -299,6 +344,7 @@ fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'
             pipeline: run.pipeline.name.clone(),
             run_id: record.run_id.clone(),
             metrics: overall(record),
+            blessing: Some(Box::new(bless(run, record, checkpoints, it.id, config))),
         };
         if let Err(e) = it.store.record_verdict(it.lineage, it.id, &verdict) {
             // A verdict that the store does not know must not move a ref.

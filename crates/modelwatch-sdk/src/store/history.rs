@@ -56,16 +56,19 @@ impl RefMove {
 }
 
 impl CheckpointSummary {
-    /// Returns whether some pipeline passed the checkpoint and none has failed it since.
+    /// Returns the last word of each pipeline about the checkpoint, by the pipeline's name.
     ///
-    /// Each pipeline's last word counts. Only `pass` and `fail` are words about a checkpoint: a run that
-    /// could not be carried out says nothing about it.
+    /// Only `pass` and `fail` are words about a checkpoint: a run that could not be carried out says nothing about it.
+    pub fn standing(&self) -> impl Iterator<Item = &VerdictRecord> {
+        let words = self.verdicts.iter().filter(|it| matches!(it.verdict.as_str(), "pass" | "fail"));
+        let last: BTreeMap<&str, &VerdictRecord> = words.map(|it| (it.pipeline.as_str(), it)).collect();
+        last.into_values()
+    }
+
+    /// Returns whether some pipeline passed the checkpoint and none has failed it since.
     pub fn is_known_good(&self) -> bool {
-        let mut last: BTreeMap<&str, bool> = BTreeMap::new();
-        for it in self.verdicts.iter().filter(|it| matches!(it.verdict.as_str(), "pass" | "fail")) {
-            last.insert(&it.pipeline, it.verdict == "pass");
-        }
-        !last.is_empty() && last.values().all(|&it| it)
+        let mut standing = self.standing().peekable();
+        standing.peek().is_some() && standing.all(|it| it.verdict == "pass")
     }
 }
 
@@ -183,7 +186,13 @@ mod tests {
     }
 
     fn verdict(word: &str) -> VerdictRecord {
-        VerdictRecord { verdict: word.into(), pipeline: "p".into(), run_id: "r".into(), metrics: BTreeMap::new() }
+        VerdictRecord {
+            verdict: word.into(),
+            pipeline: "p".into(),
+            run_id: "r".into(),
+            metrics: BTreeMap::new(),
+            blessing: None,
+        }
     }
 
     #[test]

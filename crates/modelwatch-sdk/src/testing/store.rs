@@ -91,6 +91,7 @@ fn verdict(word: &str) -> VerdictRecord {
         pipeline: "p".to_owned(),
         run_id: "r".to_owned(),
         metrics: BTreeMap::new(),
+        blessing: None,
     }
 }
 

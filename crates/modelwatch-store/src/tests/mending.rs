@@ -71,6 +71,7 @@ fn the_same_bytes_elsewhere_mend_a_checkpoint_and_its_verdicts_stay() {
         pipeline: "gate".into(),
         run_id: "1".into(),
         metrics: Default::default(),
+        blessing: None,
     };
     store.record_verdict("digits", &id, &verdict).unwrap();
     // Other packs with the same chunks, since the settings differ.

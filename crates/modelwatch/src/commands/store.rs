@@ -4,15 +4,16 @@ mod care;
 mod diff;
 mod get;
 mod prune;
+mod show;
 
 use std::path::Path;
 
 use anyhow::bail;
 use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
-use modelwatch_config::{CheckpointSpec, Pipeline, RefRules, Selector};
+use modelwatch_config::{CheckpointSpec, Document, Pipeline, RefRules, Selector};
 use modelwatch_runtime::{
-    arrival, checkpoint, due,
+    arrival, blessing, checkpoint, due,
     plugin::{Catalog, Lookup, SearchPath},
     prune as runtime_prune, refs,
 };
@@ -29,13 +30,13 @@ use crate::{
 };
 
 pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
-    let Some((store, pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
-    let (store, pipeline) = (store.as_ref(), pipeline.as_ref());
+    let Some((store, of_pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
+    let (store, pipeline) = (store.as_ref(), of_pipeline.as_ref().map(|it| &it.1));
     match &arguments.command {
         StoreCommand::List { lineage: None } => lineages(store),
         StoreCommand::List { lineage: Some(it) } => list(store, it),
         StoreCommand::Log { lineage } => log(store, lineage),
-        StoreCommand::Show { checkpoint } => show(store, checkpoint),
+        StoreCommand::Show { checkpoint } => show::show(store, checkpoint),
         StoreCommand::Put { path, lineage, allow_empty } => put(store, pipeline, path, lineage, *allow_empty),
         StoreCommand::Get { checkpoint, into, format: Some(it), .. } => {
             diff::write(store, checkpoint, (*it).into(), into)
@@ -44,7 +45,9 @@ pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
             get::get(store, checkpoint, into, *policy, *json)
         }
         StoreCommand::Diff { a, b, all, json } => diff::diff(store, a, b, *all, *json),
-        StoreCommand::Set { target, checkpoint, reason } => set(store, pipeline, target, checkpoint, reason),
+        StoreCommand::Set { target, checkpoint, reason } => {
+            set(store, of_pipeline.as_ref(), target, checkpoint, reason)
+        }
         StoreCommand::Rollback { target, reason, force } => rollback(store, pipeline, target, reason, *force),
         StoreCommand::Unset { target, reason } => unset(store, target, reason),
         StoreCommand::Prune { lineage, dry_run, grace, json } => {
@@ -61,7 +64,7 @@ pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
     }
 }
 
-type Opened = (Box<dyn CheckpointStore>, Option<Pipeline>);
+type Opened = (Box<dyn CheckpointStore>, Option<(Document, Pipeline)>);
 
 /// Opens the store of the pipeline, or the local one in a folder.
 fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
@@ -75,11 +78,11 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
             ("local".to_owned(), with, std::env::current_dir()?, Vec::new())
         }
         (None, Some(path)) => {
-            let Some((_, pipeline)) = run::load(path, &[])? else { return Ok(None) };
-            let Some(store) = pipeline.store.clone() else {
+            let Some(loaded) = run::load(path, &[])? else { return Ok(None) };
+            let Some(store) = loaded.1.store.clone() else {
                 return Err(Wrong(format!("`{}` has no [store]", path.display())).into());
             };
-            let pipeline = of_pipeline.insert(pipeline);
+            let (_, pipeline) = of_pipeline.insert(loaded);
             (store.uses, store.with, pipeline.root.clone(), pipeline.plugins.dirs.clone())
         }
         (None, None) => {
@@ -204,7 +207,8 @@ fn event(event: &LogEvent) -> String {
     match event {
         LogEvent::Commit { id } => format!("{} was stored", id.short()),
         LogEvent::Verdict { id, verdict } => {
-            format!("{}: {} by {} (run {})", id.short(), verdict.verdict, verdict.pipeline, verdict.run_id)
+            let about = verdict.blessing.as_deref().map(show::about).unwrap_or_default();
+            format!("{}: {} by {} (run {}){about}", id.short(), verdict.verdict, verdict.pipeline, verdict.run_id)
         }
         LogEvent::SetRef { name, from, to, reason } => {
             let from = from.as_ref().map_or_else(|| "nothing".to_owned(), |it| it.short().to_owned());
@@ -219,13 +223,6 @@ fn event(event: &LogEvent) -> String {
         LogEvent::Sweep { .. } => "what nothing leads to was deleted".to_owned(),
         _ => "something that this version does not know".to_owned(),
     }
-}
-
-fn show(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
-    let (_, id) = resolve(store, text)?;
-    let reader = store.open(&(), &id).map_err(explained)?;
-    output::print(&serde_json::to_string_pretty(reader.manifest())?)?;
-    Ok(Code::OK)
 }
 
 fn put(
@@ -255,7 +252,7 @@ fn put(
 
 fn set(
     store: &dyn CheckpointStore,
-    pipeline: Option<&Pipeline>,
+    of_pipeline: Option<&(Document, Pipeline)>,
     target: &str,
     text: &str,
     reason: &str,
@@ -270,7 +267,10 @@ fn set(
     }
     checkpoint::verify(store, &(), &id)?;
     let before = history(store, &lineage)?;
-    let refused = pipeline.and_then(|it| refs::refuses(&it.ref_rules(&name), &before, &name, &id));
+    let refused = of_pipeline.and_then(|(document, pipeline)| {
+        let config = blessing::config_digest(document);
+        refs::refuses(&pipeline.ref_rules(&name), &before, &name, &id, &config)
+    });
     if let Some(why) = refused {
         bail!("{why}");
     }

@@ -1,6 +1,7 @@
 //! The command as its users call it: pipelines in, exit codes, records and messages out.
 #![allow(clippy::unwrap_used)]
 
+mod blessing;
 mod configs;
 mod contract;
 mod determinism;

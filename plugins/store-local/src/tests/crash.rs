@@ -85,6 +85,7 @@ const OPERATIONS: [Operation; 6] = [
             pipeline: "gate".into(),
             run_id: "1".into(),
             metrics: Default::default(),
+            blessing: None,
         };
         store.record_verdict("digits", &id_of(2), &verdict)
     },

@@ -64,6 +64,7 @@ fn the_log_is_read_in_pages_and_keeps_verdicts() {
         pipeline: "gate".into(),
         run_id: "r1".into(),
         metrics: Default::default(),
+        blessing: None,
     };
     store.record_verdict("digits", &a, &verdict).unwrap();
     let unknown = CheckpointId::parse(&"0".repeat(64)).unwrap();

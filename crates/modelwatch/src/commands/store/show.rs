@@ -1,0 +1,41 @@
+//! `modelwatch store show`: what is in a checkpoint, and what was said about it.
+
+use modelwatch_runtime::blessing::{problem, short};
+use modelwatch_sdk::store::{Blessing, CheckpointStore};
+use serde_json::{Value, json};
+
+use super::{Code, explained, history, resolve};
+use crate::output;
+
+/// Prints the manifest, and the verdicts under `verdicts`, oldest first; a blessing that does not hold has its `problem`.
+pub(super) fn show(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
+    let (lineage, id) = resolve(store, text)?;
+    let history = history(store, &lineage)?;
+    let reader = store.open(&(), &id).map_err(explained)?;
+    let mut shown = serde_json::to_value(reader.manifest())?;
+    let mut verdicts = Vec::new();
+    for it in history.checkpoint(&id).map(|it| it.verdicts.as_slice()).unwrap_or_default() {
+        let mut verdict = serde_json::to_value(it)?;
+        if let Some(why) = it.blessing.as_deref().and_then(|it| problem(it, &id)) {
+            verdict["problem"] = why.into();
+        }
+        verdicts.push(verdict);
+    }
+    if let Value::Object(it) = &mut shown {
+        it.insert("verdicts".to_owned(), json!(verdicts));
+    }
+    output::print(&serde_json::to_string_pretty(&shown)?)?;
+    Ok(Code::OK)
+}
+
+/// Returns what a verdict is about, in short, for the line of a log.
+pub(super) fn about(blessing: &Blessing) -> String {
+    let data = blessing.data.iter().map(|(role, it)| format!(", {role} data {}", short(&it.digest)));
+    let (digest, config) = (short(&blessing.digest), short(&blessing.config));
+    let data: String = data.collect();
+    format!(
+        " · blessing {digest}: {} checks, settings {config}{data}, {} plugins",
+        blessing.n_checks,
+        blessing.plugins.len()
+    )
+}

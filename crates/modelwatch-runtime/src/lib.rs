@@ -33,6 +33,7 @@ mod act;
 mod decide;
 mod describe;
 mod inputs;
+mod memory;
 mod model;
 mod pass;
 mod services;

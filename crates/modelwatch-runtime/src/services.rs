@@ -13,6 +13,7 @@ use std::{
 use modelwatch_infer::Model;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
+    memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Tolerance},
     numerics::NUMERICS,
 };
@@ -21,6 +22,7 @@ use serde_json::Value;
 use crate::{
     compare, describe,
     inputs::InputMap,
+    memory,
     model::{LoadedModel, Origin},
 };
 
@@ -130,6 +132,15 @@ impl ProbeHost {
         res
     }
 
+    /// Runs one of the models as [`Host::infer_at_once`] where it can be run so, and looks at the memory.
+    fn watch(&self, role: ModelRole, rows: &RecordBatch) -> Result<InferenceMemory> {
+        let (ran, memory) = memory::watch(|| self.run(role, rows, true).or_else(|_| self.run(role, rows, false)));
+        ran?;
+        memory.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "this system does not tell how much memory a process had at most")
+        })
+    }
+
     /// Runs both models node by node.
     fn compare(&self, rows: &RecordBatch, tolerance: Tolerance) -> Result<NodeComparison> {
         let baseline = self.models.required(ModelRole::Baseline)?;
@@ -149,6 +160,8 @@ impl Host for ProbeHost {
             self.run(role, rows, false)
         } else if let Some(role) = model(AT_ONCE) {
             self.run(role, rows, true)
+        } else if let Some(role) = model(MEMORY) {
+            answer::to_rows(&self.watch(role, rows)?)
         } else if let Some(role) = model(NUMERICS) {
             answer::to_rows(&compare::numerics(self.models.required(role)?, rows, &|| self.is_cancelled())?)
         } else if let Some(tolerance) = nodes::tolerance_of(service) {

@@ -32,4 +32,11 @@ pub(crate) const CODES: &[FindingCode] = &[
         meaning: "Loading took longer than its limit. A model is loaded once, and once is too few to call it slow, so that the check is inconclusive.",
         advice: "Run it again. If it stays, make the model smaller.",
     },
+    FindingCode {
+        code: "MW-L005",
+        severity: Severity::Error,
+        title: "the process takes too much memory",
+        meaning: "While the model ran on a batch of that size, the resident memory of the process was above its limit. It counts everything in the process: weights, activations, the rest of the run, and what the allocator has kept.",
+        advice: "Prune or quantize the model, or use smaller batches. If the model is not the reason, raise the limit: compare with a small model in the same pipeline.",
+    },
 ];

@@ -39,6 +39,8 @@ pub struct Limits {
     pub p99_ms: Option<f64>,
     /// The least rows a second, at the median.
     pub min_rows_per_second: Option<f64>,
+    /// The most memory that the process may have while the model runs, in MiB: with weights and all that a run takes besides.
+    pub peak_memory_mib: Option<f64>,
     /// The most times the baseline's median: 1.2 allows a fifth more.
     pub p50_of_baseline: Option<f64>,
     /// The most times the baseline's 95th percentile.
@@ -93,7 +95,7 @@ impl Config {
             }
             if it.named().iter().all(|it| it.1.is_none()) {
                 return Err(Error::config(path, format!("batches of {} have no limit", it.batch_size)).with_help(
-                    "give at least one of `p50_ms`, `p95_ms`, `p99_ms`, `min_rows_per_second`, `p50_of_baseline`",
+                    "give at least one of `p50_ms`, `p95_ms`, `p99_ms`, `min_rows_per_second`, `peak_memory_mib`, `p50_of_baseline`",
                 ));
             }
         }
@@ -102,12 +104,13 @@ impl Config {
 }
 
 impl Limits {
-    fn named(&self) -> [(&'static str, Option<f64>); 7] {
+    fn named(&self) -> [(&'static str, Option<f64>); 8] {
         [
             ("p50_ms", self.p50_ms),
             ("p95_ms", self.p95_ms),
             ("p99_ms", self.p99_ms),
             ("min_rows_per_second", self.min_rows_per_second),
+            ("peak_memory_mib", self.peak_memory_mib),
             ("p50_of_baseline", self.p50_of_baseline),
             ("p95_of_baseline", self.p95_of_baseline),
             ("p99_of_baseline", self.p99_of_baseline),

@@ -4,6 +4,9 @@
 //! a slow run is what a percentile is about, so outliers are counted, not dropped. A budget is missed where the whole
 //! confidence interval is beyond it, kept where none of it is, and else inconclusive.
 //!
+//! The memory is what the process had at most while the model ran once more: the weights, the rest of the run, and what the
+//! allocator has kept are part of it, since whoever serves the model has to have that too.
+//!
 //! Numbers are those of one thread of one machine at one time: two runs do not agree to the bit. What rows are used
 //! and how numbers become a verdict is reproducible; time itself comes from the host.
 // Not `forbid`: `export_plugin!` writes the two exported statics.
@@ -14,6 +17,7 @@ mod budget;
 mod codes;
 mod config;
 mod measure;
+mod memory;
 mod probe;
 mod report;
 mod series;

@@ -1,6 +1,6 @@
 //! Runs the models in turns.
 
-use modelwatch_sdk::{Host, ModelRole, RecordBatch, Result, sample::take};
+use modelwatch_sdk::{Host, ModelRole, RecordBatch, Result, memory::InferenceMemory, sample::take};
 
 use crate::config::Config;
 
@@ -13,6 +13,8 @@ pub(crate) struct Measured {
     pub(crate) candidate: Vec<f64>,
     /// The seconds of the baseline's runs, each next to the candidate's of the same place.
     pub(crate) baseline: Option<Vec<f64>>,
+    /// The memory of one more run of the candidate, or why it is not known.
+    pub(crate) memory: std::result::Result<InferenceMemory, String>,
 }
 
 /// Measures every batch size. `rows` are not empty.
@@ -53,6 +55,7 @@ impl Clock<'_> {
             first: (first, first_baseline),
             candidate: Vec::new(),
             baseline: with_baseline.then(Vec::new),
+            memory: Err(String::new()),
         };
         for turn in 0..config.warm_up + config.max_runs {
             if self.left <= 0.0 {
@@ -75,6 +78,8 @@ impl Clock<'_> {
                 res.baseline.iter_mut().for_each(|it| it.extend(baseline));
             }
         }
+        // Last, so that looking at the memory makes no run slower that is timed.
+        res.memory = self.host.inference_memory(ModelRole::Candidate, self.batch).map_err(|e| e.message);
         Ok(res)
     }
 

@@ -10,11 +10,24 @@ use crate::{
     budget::{self, Wanted},
     config::{Config, Limits},
     measure::Measured,
+    memory,
     series::{Estimate, Series, ratio},
 };
 
 /// The percentiles, by the names of their metrics.
 const PERCENTILES: [(&str, f64); 3] = [("latency_p50", 0.5), ("latency_p95", 0.95), ("latency_p99", 0.99)];
+
+/// The names of all metrics.
+pub(crate) const METRICS: [&str; 8] = [
+    "latency_p50",
+    "latency_p95",
+    "latency_p99",
+    "rows_per_second",
+    "first_run_seconds",
+    "outliers",
+    "load_seconds",
+    "peak_memory_bytes",
+];
 
 /// The share of outliers from which on the machine is called noisy.
 const NOISY: f64 = 0.05;
@@ -43,7 +56,10 @@ pub(crate) fn report(
         noise(&mut res, it);
         table.push(row(it));
         let limits = config.limits.iter().filter(|limits| limits.batch_size == it.batch_size);
-        limits.for_each(|limits| budgets(limits).iter().for_each(|budget| check(&mut res, host, it, budget)));
+        for limits in limits {
+            budgets(limits).iter().for_each(|budget| check(&mut res, host, it, budget));
+            memory::check(&mut res, it, limits);
+        }
     }
     for (role, model) in [(MetricRole::Candidate, Some(candidate)), (MetricRole::Baseline, baseline)] {
         let Some(model) = model else { continue };
@@ -66,7 +82,7 @@ pub(crate) fn report(
     res
 }
 
-fn labels(batch_size: usize) -> Labels {
+pub(crate) fn labels(batch_size: usize) -> Labels {
     Labels::from([("batch_size".to_owned(), batch_size.to_string())])
 }
 
@@ -102,6 +118,7 @@ fn size(res: &mut Report, host: &dyn Host, it: &Measured) {
             add(name, MetricRole::Ratio, &estimate, pairs.len(), "");
         }
     }
+    memory::metric(res, it);
     let first = Metric::new("first_run_seconds", it.first.0).n(1).labels(&labels).unit("s");
     res.metrics.push(first);
     let n = it.candidate.len();
@@ -242,6 +259,7 @@ fn not_checked(budget: &Budget<'_>, batch_size: usize, why: &str) -> Check {
 pub(crate) fn not_measured(res: &mut Report, config: &Config, why: &str) {
     for it in &config.limits {
         res.checks.extend(budgets(it).iter().map(|budget| not_checked(budget, it.batch_size, why)));
+        res.checks.extend(memory::not_checked(it, why));
     }
 }
 

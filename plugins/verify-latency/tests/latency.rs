@@ -10,6 +10,7 @@ use modelwatch_sdk::{
         array::{ArrayRef, Float64Array},
         schema::{DataType, Field, Schema},
     },
+    memory::InferenceMemory,
     report::{FigureData, MetricRole, Status},
     rows::with_input,
     testing::{self, ModelHost, ProbeCase, TestModel},
@@ -250,4 +251,20 @@ fn wrong_options_are_refused_with_their_place() {
         assert_eq!(error.path, path);
         assert!(error.message.contains(words), "{error}");
     }
+}
+
+#[test]
+fn memory_is_held_against_its_limit_and_unknown_memory_never_passes() {
+    let host = || {
+        let memory = |_: &str, rows: usize| Some(InferenceMemory { before: 40 << 20, peak: (50 + rows as u64) << 20 });
+        ModelHost::new(model(|_, _| 1e-3)).with_memory(memory)
+    };
+    let report = check(json!({ "peak_memory_mib": 51 }), &host(), Status::Pass, &[]);
+    assert_eq!(value(&report, "peak_memory_bytes", MetricRole::Candidate, 1), f64::from(51 << 20));
+    let report = check(json!({ "peak_memory_mib": 50.9 }), &host(), Status::Fail, &["MW-L005"]);
+    assert!(report.checks[0].message.contains("had 51.0 MiB"), "{}", report.checks[0].message);
+    let silent = ModelHost::new(model(|_, _| 1e-3));
+    let report = check(json!({ "peak_memory_mib": 1e6 }), &silent, Status::NotChecked, &[]);
+    assert!(report.gaps[0].why.contains("does not tell"), "{}", report.gaps[0].why);
+    assert!(report.metrics.iter().all(|it| it.name != "peak_memory_bytes"));
 }

@@ -106,6 +106,19 @@ fn presence(res: &mut Report, seen: &Seen, (name, it): (&str, &Compared), extra:
     }
 }
 
+/// The names of all metrics, in the order of their values.
+pub(crate) const METRICS: [&str; 9] = [
+    "max_abs_error",
+    "max_rel_error",
+    "mean_abs_error",
+    "mismatched",
+    "mismatch_share",
+    "non_finite",
+    "max_ulp",
+    "min_cosine",
+    "top1_agreement",
+];
+
 fn metrics(res: &mut Report, name: &str, it: &Compared) {
     if it.elements == 0 {
         return;
@@ -113,18 +126,18 @@ fn metrics(res: &mut Report, name: &str, it: &Compared) {
     let known = |value: f64| if it.finite == 0 { f64::NAN } else { value };
     let top = if it.wide_rows == 0 { f64::NAN } else { it.same_top as f64 / it.wide_rows as f64 };
     let values = [
-        ("max_abs_error", known(it.max_abs), it.finite),
-        ("max_rel_error", known(it.max_rel), it.finite),
-        ("mean_abs_error", known(it.sum_error.value() / it.finite as f64), it.finite),
-        ("mismatched", it.mismatched as f64, it.elements),
-        ("mismatch_share", it.mismatched as f64 / it.elements as f64, it.elements),
-        ("non_finite", it.non_finite as f64, it.elements),
-        ("max_ulp", known(it.max_ulp as f64), it.finite),
-        ("min_cosine", cosine(it), it.wide_rows),
-        ("top1_agreement", top, it.wide_rows),
+        (known(it.max_abs), it.finite),
+        (known(it.max_rel), it.finite),
+        (known(it.sum_error.value() / it.finite as f64), it.finite),
+        (it.mismatched as f64, it.elements),
+        (it.mismatched as f64 / it.elements as f64, it.elements),
+        (it.non_finite as f64, it.elements),
+        (known(it.max_ulp as f64), it.finite),
+        (cosine(it), it.wide_rows),
+        (top, it.wide_rows),
     ];
-    let known = values.into_iter().filter(|it| it.2 > 0);
-    res.metrics.extend(known.map(|(metric, value, n)| Metric::new(metric, value).n(n).label("output", name)));
+    let known = METRICS.into_iter().zip(values).filter(|it| it.1.1 > 0);
+    res.metrics.extend(known.map(|(metric, (value, n))| Metric::new(metric, value).n(n).label("output", name)));
 }
 
 /// The least cosine; NaN where a row that differs has none.

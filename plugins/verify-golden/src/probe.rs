@@ -52,7 +52,7 @@ impl Probe for Golden {
             predictions: Need::Required,
             ..RowNeeds::default()
         };
-        Needs { current: Some(current), ..Needs::default() }
+        Needs { current: Some(current), metrics: output::METRICS.map(str::to_owned).into(), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

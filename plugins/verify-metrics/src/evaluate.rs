@@ -273,10 +273,14 @@ impl<'a> Evaluation<'a> {
         let (tally, pair) = (self.tally(), &self.tally().pair);
         let is_usable = tally.models.iter().all(|it| it.unusable == 0);
         let value = |it: f64| if is_usable { it } else { f64::NAN };
-        let metric = |name: &str, it: f64| Metric::new(name, value(it)).role(MetricRole::Difference).n(tally.all.n);
-        report.metrics.push(metric("flips_right_to_wrong", pair.baseline_only.n as f64));
-        report.metrics.push(metric("flips_wrong_to_right", pair.candidate_only.n as f64));
-        report.metrics.push(metric("mcnemar_p", mcnemar_p(tally)));
+        let counts = [
+            ("flips_right_to_wrong", pair.baseline_only.n as f64),
+            ("flips_wrong_to_right", pair.candidate_only.n as f64),
+            ("mcnemar_p", mcnemar_p(tally)),
+        ];
+        // Of the candidate, although they are of both: a requirement addresses the candidate's metrics.
+        let wanted = counts.into_iter().filter(|it| self.wants(it.0));
+        report.metrics.extend(wanted.map(|(name, it)| Metric::new(name, value(it)).n(tally.all.n)));
         for (name, part, all) in flip_rates(self.layout, tally).into_iter().filter(|it| self.wants(it.0)) {
             let interval = intervals::share(part, all, self.host.confidence(name)).filter(|_| is_usable);
             report.metrics.push(Metric::new(name, value(part.share_of(all))).n(all.n).interval(interval));

@@ -6,6 +6,7 @@ use crate::{
     codes::CODES,
     config::{Config, Settings},
     evaluate::evaluate,
+    measure,
     read::read,
     state::State,
 };
@@ -37,7 +38,9 @@ impl Probe for Metrics {
             columns: self.settings.query.iter().cloned().collect(),
             ..RowNeeds::default()
         };
-        Needs { current: Some(rows), ..Needs::default() }
+        let all = measure::names(self.settings.task).iter().map(|it| (*it).to_owned());
+        let metrics = all.filter(|it| self.settings.metrics.as_ref().is_none_or(|wanted| wanted.contains(it)));
+        Needs { current: Some(rows), metrics: metrics.collect(), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -170,6 +170,7 @@ impl<'a> Planner<'a, '_> {
             Err(e) => return Some(Planned { settings, found: Err(e.message) }),
         };
         self.check_needs(settings, &needs);
+        self.check_metrics(settings, &needs.metrics);
         self.check_confidence(settings);
         Some(Planned { settings, found: Ok(Found { opener, needs }) })
     }
@@ -228,6 +229,20 @@ impl<'a> Planner<'a, '_> {
                 );
                 None
             }
+        }
+    }
+
+    /// A metric that the probe never reports is a slip of the pen, which a run would find out too late.
+    fn check_metrics(&mut self, settings: &config::Probe, listed: &[String]) {
+        for it in settings.requirements.iter().filter(|it| !listed.is_empty() && !listed.contains(&it.metric.name)) {
+            let message = format!("`{}` reports no metric `{}`", settings.component.uses, it.metric.name);
+            let names = || listed.iter().map(String::as_str);
+            let help = match did_you_mean(&it.metric.name, names()) {
+                Some(it) => format!("did you mean `{it}`?"),
+                None => format!("it reports {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            let problem = self.document.at_key(&it.pointer, code::UNKNOWN_METRIC, message, Some(&help));
+            self.problems.push(problem);
         }
     }
 

@@ -15,11 +15,34 @@ fn a_metric_that_is_nan_fails() {
 }
 
 #[test]
-fn a_metric_that_does_not_exist_fails() {
-    let (code, record) = Project::new().run(&format!("{}{METRICS}require = {{ acuracy = '>= 0' }}", digits("e08")));
+fn a_metric_that_does_not_exist_is_found_before_the_run_or_fails() {
+    let project = Project::new();
+    project.write("pipeline.toml", &format!("{}{METRICS}require = {{ acuracy = '>= 0' }}", digits("e08")));
+    for command in ["run", "check"] {
+        let ended = project.modelwatch(&[command, "pipeline.toml"]);
+        assert_eq!(ended.code, 2, "{}", ended.out);
+        assert!(ended.err.contains("error[E0205]: `metrics` reports no metric `acuracy`"), "{}", ended.err);
+        assert!(ended.err.contains("did you mean `accuracy`?"), "{}", ended.err);
+    }
+    // Some probes know only afterwards what they report.
+    let drift = "[data.reference]\npath = 'REFERENCE'\n[[analyze]]\nuses = 'drift'\nrequire = { acuracy = '>= 0' }";
+    let reference = fixtures().join("digits/data/train.npz");
+    let drift = drift.replace("REFERENCE", reference.to_str().unwrap());
+    let (code, record) = project.run(&format!("{}{drift}", digits("e08")));
     assert_eq!(code, 1);
     let message = check(&record, "acuracy", "fail")["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("there is no such metric") && message.contains("accuracy"), "{message}");
+    assert!(message.contains("there is no such metric") && message.contains("drifted_share"), "{message}");
+}
+
+#[test]
+fn flips_and_the_test_of_them_can_be_required() {
+    let baseline = format!("[baseline]\nimport = '{}/digits/cnn_series/e07.onnx'\n", fixtures().display());
+    let require = "require = { flips_right_to_wrong = '<= 1000', mcnemar_p = '>= 0', negative_flip_rate = '<= 1' }";
+    let (code, record) = Project::new().run(&format!("{}{baseline}{METRICS}{require}", digits("e08")));
+    assert_eq!(code, 0, "{record:#}");
+    for metric in ["flips_right_to_wrong", "mcnemar_p", "negative_flip_rate"] {
+        check(&record, metric, "pass");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub mod plugin;
 pub mod profile;
 pub mod prune;
 pub mod record;
+pub mod recording;
 pub mod refs;
 pub mod retain;
 pub mod run;

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Probe(Probe),
     /// Keep what is needed of data to compare other data with it, or look into what was kept.
     Profile(Profile),
+    /// Record a model's outputs, for the verifier `golden` to hold later ones against.
+    Golden(Golden),
     /// Look into a model file.
     Model(Model),
     /// Look into a checkpoint store.
@@ -207,6 +209,26 @@ pub(crate) struct MakeProfile {
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ShowFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Golden {
+    /// The pipeline file, whose `golden` verifiers say which outputs go into which columns.
+    pub(crate) pipeline: PathBuf,
+    /// The file that gets the rows of the current data and the outputs: `.parquet` or `.arrow`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) into: PathBuf,
+    /// Where the file exists, say what would change.
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Accept what changes, and replace the file.
+    #[arg(long, requires = "update")]
+    pub(crate) yes: bool,
+    /// Set a value of the pipeline, as `verify.0.with.task="binary"`. May be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<Override>,
+    #[command(flatten)]
+    pub(crate) plugins: PluginDirs,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod golden;
 mod history;
 mod model;
 mod plugin;
@@ -61,6 +62,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<Code> {
         Command::Check(it) => check::check(&it),
         Command::Probe(it) => probe::probe(&it, cli.quiet),
         Command::Profile(it) => profile::profile(&it, cli.quiet),
+        Command::Golden(it) => golden::golden(&it),
         Command::Model(it) => model::model(&it),
         Command::Store(it) => store::store(&it),
         Command::Plugin(it) => plugin::plugin(&it),

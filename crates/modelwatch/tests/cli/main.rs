@@ -7,6 +7,7 @@ mod contract;
 mod determinism;
 mod errors;
 mod fail_closed;
+mod golden;
 mod isolation;
 mod keras;
 mod loop_closes;

@@ -1,0 +1,274 @@
+//! Records a model's outputs beside the rows that they are of, so that `golden` can hold later ones against them.
+//!
+//! The rows go through the model as in a run, in the same micro-batches, so that a run of the same model on what was recorded
+//! agrees to the last bit. The file is written beside its place and renamed, so that there is never half of one.
+
+mod review;
+mod write;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema};
+use modelwatch_config::{CheckpointSource, Data, Pipeline};
+use modelwatch_infer::InferError;
+use modelwatch_sdk::{Error, ModelRole, rows, store::CheckpointStore};
+use thiserror::Error;
+
+pub use review::{OutputReview, Review, WorstRow};
+
+use crate::{
+    checkpoint::{self, CheckpointError, Laid},
+    data::{DataError, Dataset, Scan},
+    inputs::InputMap,
+    model::{self, LoadedModel},
+};
+use review::Reviewer;
+use write::Writer;
+
+/// A multiple of the rows at which a run cuts its batches.
+const BATCH_ROWS: usize = 4096;
+
+/// What is recorded, and where.
+pub struct Settings<'a> {
+    /// The column of each output.
+    pub columns: &'a BTreeMap<String, String>,
+    /// Whether NaN may be recorded, since it will be held equal to itself.
+    pub with_nan: bool,
+    /// The file.
+    pub into: &'a Path,
+    /// What happens where the file exists.
+    pub existing: Existing,
+    /// Set to end it.
+    pub cancelled: &'a AtomicBool,
+}
+
+/// What happens where something was recorded already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing is recorded.
+    Refuse,
+    /// What would change is told, and nothing is written.
+    Review,
+    /// What changes is told, and the file is replaced.
+    Replace,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// How many rows there are.
+    pub rows: u64,
+    /// What was there before, held against what is there now; nothing where nothing was.
+    pub review: Option<Review>,
+    /// Whether the file was written.
+    pub is_written: bool,
+}
+
+/// Why nothing was recorded. Whatever was there is as it was.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The pipeline lacks something.
+    #[error("the pipeline has no {what}, so that there is nothing to record")]
+    Lacks {
+        /// What.
+        what: &'static str,
+    },
+    /// Something was recorded already.
+    #[error("`{}` exists; say `--update` to see what would change", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The format is not one that is written.
+    #[error("outputs are recorded into `.parquet` or `.arrow` files, and `{}` is neither", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The checkpoint cannot be had.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model cannot be run.
+    #[error("the model cannot be run: {0}")]
+    Model(String),
+    /// What it gives cannot be recorded.
+    #[error("output `{output}` cannot be recorded: {reason}")]
+    Output {
+        /// The output.
+        output: String,
+        /// Why.
+        reason: String,
+    },
+    /// The rows are not those that were recorded.
+    #[error("the rows are not those of `{}`: {reason}; record into another file", path.display())]
+    OtherRows {
+        /// The file.
+        path: PathBuf,
+        /// The first difference.
+        reason: String,
+    },
+    /// The file cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It was told to end.
+    #[error("interrupted; nothing was recorded")]
+    Interrupted,
+}
+
+impl From<Error> for RecordError {
+    fn from(error: Error) -> Self {
+        CheckpointError::from(error).into()
+    }
+}
+
+impl From<InferError> for RecordError {
+    fn from(error: InferError) -> Self {
+        Self::Model(error.to_string())
+    }
+}
+
+/// Runs the pipeline's model on its current data, and records its outputs with all columns of the data.
+///
+/// # Errors
+/// When the model cannot be run on all rows, gives NaN, or the file exists and is not to be replaced.
+pub fn record(
+    pipeline: &Pipeline,
+    store: Option<&dyn CheckpointStore>,
+    settings: &Settings<'_>,
+) -> Result<Recorded, RecordError> {
+    let exists = settings.into.exists();
+    if exists && settings.existing == Existing::Refuse {
+        return Err(RecordError::Exists { path: settings.into.to_owned() });
+    }
+    let data = pipeline.data.as_ref().ok_or(RecordError::Lacks { what: "data" })?;
+    let source = data.current.as_ref().ok_or(RecordError::Lacks { what: "current data" })?;
+    let (_laid, model) = candidate(pipeline, store)?;
+    let dataset = Dataset::open(&source.path, source.format)?;
+    let mut rows = Rows::new(&dataset, data, &model, settings)?;
+    let mut reviewer = match exists {
+        true => Some(Reviewer::open(settings.into, settings.columns, data.columns.id.as_deref())?),
+        false => None,
+    };
+    let is_written = !exists || settings.existing == Existing::Replace;
+    let mut writer = if is_written { Some(Writer::new(settings.into)?) } else { None };
+    let mut n_rows = 0;
+    while let Some(batch) = rows.next()? {
+        if settings.cancelled.load(Ordering::Relaxed) {
+            return Err(RecordError::Interrupted);
+        }
+        n_rows += batch.num_rows() as u64;
+        if let Some(it) = &mut reviewer {
+            it.add(&batch)?;
+        }
+        if let Some(it) = &mut writer {
+            it.add(&batch)?;
+        }
+    }
+    if n_rows == 0 {
+        return Err(RecordError::Lacks { what: "rows" });
+    }
+    let review = reviewer.map(Reviewer::finish).transpose()?;
+    if let Some(it) = writer {
+        it.finish(settings.existing == Existing::Replace)?;
+    }
+    Ok(Recorded { rows: n_rows, review, is_written })
+}
+
+fn candidate(
+    pipeline: &Pipeline,
+    store: Option<&dyn CheckpointStore>,
+) -> Result<(Option<Laid>, LoadedModel), RecordError> {
+    let load = |path: &Path, model: &Option<String>| {
+        let loaded = model::load(path, model.as_deref(), ModelRole::Candidate);
+        loaded.map_err(|e| RecordError::Model(e.to_string()))
+    };
+    match pipeline.checkpoint.as_ref().ok_or(RecordError::Lacks { what: "checkpoint" })? {
+        CheckpointSource::Import { path, model, .. } => Ok((None, load(path, model)?)),
+        CheckpointSource::Stored { spec, model, .. } => {
+            let store = store.ok_or(RecordError::Lacks { what: "store" })?;
+            let id = checkpoint::resolve(&store.history(&spec.lineage)?, spec)?;
+            let laid = checkpoint::lay_out(store.open(&(), &id)?.as_ref(), &())?;
+            let model = load(laid.path(), model)?;
+            Ok((Some(laid), model))
+        }
+    }
+}
+
+/// The rows of the data with the outputs beside them.
+struct Rows<'a> {
+    batches: Box<dyn Iterator<Item = Result<RecordBatch, DataError>>>,
+    inputs: InputMap,
+    model: &'a LoadedModel,
+    settings: &'a Settings<'a>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(
+        dataset: &Dataset,
+        data: &Data,
+        model: &'a LoadedModel,
+        settings: &'a Settings<'a>,
+    ) -> Result<Self, RecordError> {
+        let inputs = InputMap::plan(model.model.info(), &data.columns, dataset.schema()).map_err(RecordError::Model)?;
+        let columns = dataset.schema().fields().iter().map(|it| it.name().clone()).collect();
+        let partitions = dataset.scan(&Scan { columns, batch_rows: BATCH_ROWS })?;
+        let batches = partitions.flat_map(|it| match it {
+            Ok(it) => it,
+            Err(e) => Box::new(std::iter::once(Err(e))),
+        });
+        Ok(Self { batches: Box::new(batches), inputs, model, settings })
+    }
+
+    fn next(&mut self) -> Result<Option<RecordBatch>, RecordError> {
+        let Some(rows) = self.batches.next().transpose()? else { return Ok(None) };
+        let inputs = self.inputs.assemble(&rows).map_err(RecordError::Model)?;
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let outputs = self.model.model.run(&inputs.batch, threads)?;
+        let recorded: Vec<&String> = self.settings.columns.values().collect();
+        let mut fields: Vec<Arc<Field>> = Vec::new();
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        for (field, array) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+            // What was recorded before, in the same file, makes room.
+            if !recorded.contains(&field.name()) {
+                fields.push(Arc::clone(field));
+                arrays.push(Arc::clone(array));
+            }
+        }
+        for (output, column) in self.settings.columns {
+            let wrong = |reason: String| RecordError::Output { output: output.clone(), reason };
+            let Some((at, field)) = outputs.schema_ref().column_with_name(output) else {
+                let names: Vec<_> = outputs.schema_ref().fields().iter().map(|it| it.name().clone()).collect();
+                return Err(wrong(format!("the model has none of that name, only {}", names.join(", "))));
+            };
+            let array = outputs.column(at);
+            let nan = rows::numbers(array).map_err(|e| wrong(e.message))?;
+            if !self.settings.with_nan && nan.values.iter().any(|it| it.is_nan()) {
+                let reason = "it has NaN, which no output equals; mend the model or the data, or set `equal_nan`";
+                return Err(wrong(reason.to_owned()));
+            }
+            fields.push(Arc::new(field.clone().with_name(column)));
+            arrays.push(Arc::clone(array));
+        }
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
+        batch.map(Some).map_err(|e| RecordError::Model(e.to_string()))
+    }
+}

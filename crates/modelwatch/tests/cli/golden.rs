@@ -1,0 +1,136 @@
+//! Outputs are recorded whole, updated by review, and hold right afterwards.
+
+use std::fs;
+
+use crate::support::{Ended, Project, fixtures};
+
+/// A pipeline of a digits network whose outputs are recorded.
+fn pipeline(model: &str, data: &str) -> String {
+    let fixtures = fixtures();
+    let fixtures = fixtures.display();
+    format!(
+        "name = 'golden'\ncheckpoint = {{ import = '{fixtures}/digits/cnn_series/{model}.onnx', name = 'digits' }}\n\
+         [data.current]\npath = '{data}'\n[data.columns]\nlabel = 'y'\ninputs = {{ x = 'x' }}\n\
+         [[verify]]\nuses = 'golden'\nwith = {{ outputs = {{ probs = 'expected' }} }}\n"
+    )
+}
+
+fn plain() -> String {
+    fixtures().join("digits/data/test.npz").display().to_string()
+}
+
+fn golden(project: &Project, arguments: &[&str]) -> Ended {
+    project.modelwatch(&[&["golden", "pipeline.toml", "--into"], arguments].concat())
+}
+
+#[test]
+fn what_was_recorded_holds_right_afterwards() {
+    for file in ["expected.arrow", "expected.parquet"] {
+        let project = Project::new();
+        project.write("pipeline.toml", &pipeline("e08", &plain()));
+        let recorded = golden(&project, &[file]);
+        assert_eq!(recorded.code, 0, "{file}: {}", recorded.err);
+        assert!(recorded.out.contains("rows of probs were recorded"), "{}", recorded.out);
+        // To the last bit: no tolerance at all.
+        let exact = pipeline("e08", file).replace("'expected' }", "'expected' }, rtol = 0, atol = 0");
+        let (code, record) = project.run(&exact);
+        assert_eq!(code, 0, "{file}: {record:#}");
+        let (code, _) = project.run(&exact.replace("e08.onnx", "e07.onnx"));
+        assert_eq!(code, 1, "{file}");
+        let left: Vec<_> = fs::read_dir(project.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|it| it.to_string_lossy().starts_with(".recording")), "{left:?}");
+    }
+}
+
+#[test]
+fn nothing_is_replaced_before_somebody_has_accepted_it() {
+    let project = Project::new();
+    project.write("pipeline.toml", &pipeline("e08", &plain()));
+    assert_eq!(golden(&project, &["expected.arrow"]).code, 0);
+    let path = project.path().join("expected.arrow");
+    let before = fs::read(&path).unwrap();
+    let same = golden(&project, &["expected.arrow", "--update"]);
+    assert_eq!(same.code, 0, "{}", same.err);
+    assert!(same.out.contains("are as recorded"), "{}", same.out);
+
+    project.write("pipeline.toml", &pipeline("e07", &plain()));
+    let refused = golden(&project, &["expected.arrow"]);
+    assert_eq!(refused.code, 2, "{}", refused.out);
+    assert!(refused.err.contains("exists; say `--update`"), "{}", refused.err);
+    let review = golden(&project, &["expected.arrow", "--update"]);
+    assert_eq!(review.code, 1, "{}", review.err);
+    assert!(review.out.contains("CHANGED") && review.out.contains("probs of row "), "{}", review.out);
+    assert!(review.err.contains("nothing was written"), "{}", review.err);
+    assert!(fs::read(&path).unwrap() == before);
+    assert_eq!(golden(&project, &["expected.arrow", "--yes"]).code, 2);
+
+    let accepted = golden(&project, &["expected.arrow", "--update", "--yes"]);
+    assert_eq!(accepted.code, 0, "{}", accepted.err);
+    let (code, record) = project.run(&pipeline("e07", "expected.arrow"));
+    assert_eq!(code, 0, "{record:#}");
+    // The file can be its own data.
+    project.write("pipeline.toml", &pipeline("e08", "expected.arrow"));
+    assert_eq!(golden(&project, &["expected.arrow", "--update", "--yes"]).code, 0);
+    let (code, record) = project.run(&pipeline("e08", "expected.arrow"));
+    assert_eq!(code, 0, "{record:#}");
+}
+
+#[test]
+fn a_review_names_rows_by_their_ids_and_takes_no_others() {
+    let project = Project::new();
+    let source = fixtures().join("tabular/breast_cancer/test.csv");
+    let text = fs::read_to_string(&source).unwrap();
+    let mut lines = text.lines();
+    let head = format!("row,{}", lines.next().unwrap());
+    let rows = |first: usize| {
+        let numbered = text.lines().skip(1).take(20).enumerate();
+        let rows: Vec<_> = numbered.map(|(at, it)| format!("case-{},{it}", at + first)).collect();
+        format!("{head}\n{}\n", rows.join("\n"))
+    };
+    project.write("data.csv", &rows(100));
+    project.write("other.csv", &rows(101));
+    let of = |data: &str| {
+        let fixtures = fixtures();
+        format!(
+            "name = 'golden'\ncheckpoint = {{ import = '{}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
+             [data.current]\npath = '{data}'\n[data.columns]\nlabel = 'label'\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\nid = 'row'\n\
+             [[verify]]\nuses = 'golden'\nwith = {{ outputs = {{ probabilities = 'expected' }} }}\n",
+            fixtures.display()
+        )
+    };
+    project.write("pipeline.toml", &of("data.csv"));
+    let recorded = golden(&project, &["expected.parquet"]);
+    assert_eq!(recorded.code, 0, "{}", recorded.err);
+    project.write("pipeline.toml", &of("other.csv"));
+    let refused = golden(&project, &["expected.parquet", "--update", "--yes"]);
+    assert_eq!(refused.code, 3, "{}", refused.out);
+    assert!(refused.err.contains("row 0 has the id `case-101`, recorded is `case-100`"), "{}", refused.err);
+}
+
+#[test]
+fn what_cannot_be_recorded_leaves_nothing_behind() {
+    let project = Project::new();
+    let without = pipeline("e08", &plain()).replace("uses = 'golden'", "uses = 'metrics'");
+    project.write("pipeline.toml", &without);
+    let refused = golden(&project, &["expected.arrow"]);
+    assert_eq!(refused.code, 2, "{}", refused.out);
+    assert!(refused.err.contains("no verifier `golden`"), "{}", refused.err);
+
+    project.write("pipeline.toml", &pipeline("e08", &plain()));
+    let format = golden(&project, &["expected.npz"]);
+    assert_eq!(format.code, 2, "{}", format.out);
+    assert!(format.err.contains("`.parquet` or `.arrow`"), "{}", format.err);
+
+    let named = pipeline("e08", &plain()).replace("probs", "prob");
+    project.write("pipeline.toml", &named);
+    let output = golden(&project, &["expected.arrow"]);
+    assert_eq!(output.code, 3, "{}", output.out);
+    assert!(output.err.contains("the model has none of that name, only"), "{}", output.err);
+
+    project.write("pipeline.toml", &pipeline("bad_diverged", &plain()));
+    let nan = golden(&project, &["expected.arrow"]);
+    assert_eq!(nan.code, 3, "{}", nan.out);
+    assert!(nan.err.contains("it has NaN, which no output equals"), "{}", nan.err);
+    let files: Vec<_> = fs::read_dir(project.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(files, ["pipeline.toml"]);
+}

@@ -20,7 +20,7 @@ pub struct Config {
     pub max_bytes: usize,
     /// The seed of the sample, or of random inputs.
     pub seed: u64,
-    /// The least and the greatest random input.
+    /// The least and the greatest random input of `inputs = "random"`.
     pub range: [f64; 2],
     /// The relative tolerance: |a − b| ≤ atol + rtol · |b|, b being the baseline's value.
     #[schemars(range(min = 0.0))]
@@ -49,6 +49,9 @@ pub enum Inputs {
     Data,
     /// Numbers drawn evenly from `range`, in the shapes that the model declares.
     Random,
+    /// Numbers drawn evenly between the least and the greatest that the data has for the input, in the shapes that the model
+    /// declares: further from what the models were made for than rows of the data, and never beyond it.
+    DataRange,
 }
 
 impl Default for Config {

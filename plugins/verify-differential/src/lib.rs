@@ -21,6 +21,7 @@ mod figures;
 mod judge;
 mod probe;
 mod random;
+mod ranges;
 mod report;
 
 pub use crate::{

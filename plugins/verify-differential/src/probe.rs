@@ -8,15 +8,20 @@ use modelwatch_sdk::{
 use crate::{
     codes::CODES,
     config::{Config, Inputs},
-    random, report,
+    random,
+    ranges::Ranges,
+    report,
 };
 
 const STATE_VERSION: u8 = 2;
+/// Of the state where it is ranges instead of rows.
+const RANGES_VERSION: u8 = 3;
 
 /// The verifier `differential`.
 pub struct Differential {
     config: Config,
     sample: RowSample,
+    ranges: Ranges,
 }
 
 impl Verifier for Differential {
@@ -26,7 +31,7 @@ impl Verifier for Differential {
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let sample = RowSample::new(config.limits());
-        Ok(Self { config, sample })
+        Ok(Self { config, sample, ranges: Ranges::default() })
     }
 }
 
@@ -38,33 +43,47 @@ impl Probe for Differential {
             baseline_inputs: Need::Required,
             ..RowNeeds::default()
         };
-        Needs { current: Some(rows), ..Needs::default() }
+        Needs { current: Some(rows), metrics: report::METRICS.map(str::to_owned).into(), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
-        if role != Role::Current || self.config.inputs != Inputs::Data || batch.num_rows() == 0 {
+        if role != Role::Current || batch.num_rows() == 0 {
             return Ok(());
         }
-        self.sample.add(&rows::only_inputs(batch, &[ModelRole::Candidate, ModelRole::Baseline])?)
+        match self.config.inputs {
+            Inputs::Random => Ok(()),
+            Inputs::DataRange => self.ranges.add(batch),
+            Inputs::Data => self.sample.add(&rows::only_inputs(batch, &[ModelRole::Candidate, ModelRole::Baseline])?),
+        }
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        self.sample.to_state(STATE_VERSION)
+        match self.config.inputs {
+            Inputs::DataRange => self.ranges.to_state(RANGES_VERSION),
+            _ => self.sample.to_state(STATE_VERSION),
+        }
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
-        self.sample.merge_state(STATE_VERSION, bytes)
+        match self.config.inputs {
+            Inputs::DataRange => self.ranges.merge_state(RANGES_VERSION, bytes),
+            _ => self.sample.merge_state(STATE_VERSION, bytes),
+        }
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
         if host.is_cancelled() {
             return Err(host.cancelled());
         }
+        let made_up = |range: &dyn Fn(&str) -> Result<[f64; 2]>| {
+            let models = (&host.model(ModelRole::Baseline)?, &host.model(ModelRole::Candidate)?);
+            random::rows(&self.config, range, models).map(Some)
+        };
         let rows = match self.config.inputs {
             Inputs::Data => self.sample.batch()?,
-            Inputs::Random => {
-                Some(random::rows(&self.config, &host.model(ModelRole::Baseline)?, &host.model(ModelRole::Candidate)?)?)
-            }
+            Inputs::Random => made_up(&|_| Ok(self.config.range))?,
+            Inputs::DataRange if self.ranges.is_empty() => None,
+            Inputs::DataRange => made_up(&|input| self.ranges.of(input))?,
         };
         let Some(rows) = rows.filter(|it| it.num_rows() > 0) else {
             return Ok(report::of_nothing("there are no rows"));

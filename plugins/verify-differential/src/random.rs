@@ -14,11 +14,16 @@ use modelwatch_sdk::{
 
 use crate::config::Config;
 
-/// Returns one column for each input of both models. Inputs at the same position get the same values.
+/// Returns one column for each input of both models, with numbers from the range of the candidate's input. Inputs at the same
+/// position get the same values.
 ///
 /// # Errors
 /// When the models do not take the same, or an input's shape or type says too little.
-pub(crate) fn rows(config: &Config, baseline: &ModelDescription, candidate: &ModelDescription) -> Result<RecordBatch> {
+pub(crate) fn rows(
+    config: &Config,
+    range: impl Fn(&str) -> Result<[f64; 2]>,
+    (baseline, candidate): (&ModelDescription, &ModelDescription),
+) -> Result<RecordBatch> {
     let shapes = |it: &ModelDescription| it.inputs.iter().map(inputs::row_shape).collect::<Result<Vec<_>>>();
     let (shapes, others) = (shapes(candidate)?, shapes(baseline)?);
     if shapes != others {
@@ -26,9 +31,9 @@ pub(crate) fn rows(config: &Config, baseline: &ModelDescription, candidate: &Mod
             format!("the rows of the candidate's inputs have the shapes {shapes:?}, the baseline's {others:?}");
         return Err(Error::input(message).with_help("compare models of one interface"));
     }
-    let [least, greatest] = config.range;
     let mut columns: Vec<(Field, ArrayRef)> = Vec::new();
     for (at, (port, other)) in candidate.inputs.iter().zip(&baseline.inputs).enumerate() {
+        let [least, greatest] = range(&port.name)?;
         let seed = config.seed ^ (at as u64).wrapping_mul(0xd134_2543_de82_ef95);
         let values = inputs::column(port, config.rows, |it| least + inputs::uniform(seed, it) * (greatest - least))?;
         for name in [&port.name, &other.name] {

@@ -12,6 +12,10 @@ use crate::{
     judge::{self, Where},
 };
 
+/// The names of all metrics.
+pub(crate) const METRICS: [&str; 6] =
+    ["max_abs_error", "relative_norm", "mismatch_share", "nodes", "nodes_without_counterpart", "nodes_that_differ"];
+
 /// Returns what is said of no rows at all.
 pub(crate) fn of_nothing(why: &str) -> Report {
     let check = Check {

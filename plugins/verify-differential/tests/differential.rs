@@ -252,3 +252,53 @@ fn it_is_offered_by_name() {
     let registry = verify_differential::registry();
     assert!(registry.open_probe(Kind::Verifier, "differential", &json!({})).is_ok());
 }
+
+#[test]
+fn random_inputs_can_stay_within_the_data() {
+    // The rows have 0 to 39 for the input `input` of the candidate.
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = Arc::clone(&seen);
+    let port = || Port { name: "input".to_owned(), dtype: "f32".to_owned(), shape: vec![None, Some(3)] };
+    let model = || {
+        let mut res = TestModel::new(|_| Err(Error::input("only compared here")));
+        res.description = ModelDescription { inputs: vec![port()], ..ModelDescription::default() };
+        res
+    };
+    let host = ModelHost::new(model()).with_baseline(model()).with_comparison(move |rows, _| {
+        let numbers = modelwatch_sdk::rows::numbers(rows.column(0).as_ref())?;
+        heard.lock().unwrap().push(numbers.values.to_vec());
+        Ok(NodeComparison { rows: rows.num_rows() as u64, ..parted() })
+    });
+    let options = json!({"inputs": "data-range", "rows": 50, "seed": 3});
+    let (mut whole, mut halves) = (open(options.clone()), open(options.clone()));
+    whole.update(&host, Role::Current, &rows()).unwrap();
+    for start in [20, 0] {
+        let mut half = open(options.clone());
+        half.update(&host, Role::Current, &rows().slice(start, 20)).unwrap();
+        halves.merge(&half.state().unwrap()).unwrap();
+    }
+    assert_eq!(whole.state().unwrap(), halves.state().unwrap());
+    whole.evaluate(&host).unwrap();
+    halves.evaluate(&host).unwrap();
+    // Taken out: the suite below makes the host hear more.
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    let (least, greatest) = seen[0].iter().fold((f64::MAX, f64::MIN), |it, &value| (it.0.min(value), it.1.max(value)));
+    assert!(
+        seen[0].len() == 150 && (0.0..4.0).contains(&least) && (35.0..=39.0).contains(&greatest),
+        "{least} {greatest}"
+    );
+    assert_eq!(seen[0], seen[1]);
+    // A probe that saw nothing has no ranges, and says nothing.
+    let report = open(options.clone()).evaluate(&host).unwrap();
+    assert_eq!(report.checks[0].status, Status::NotChecked);
+    let cases = || Ok(Box::new(open(options.clone())) as Box<dyn Probe>);
+    testing::probe_on(
+        &host,
+        &ProbeCase {
+            open: &cases,
+            rows: vec![(Role::Current, rows())],
+            tensors: vec![],
+            codes: verify_differential::registry().manifest().codes(Kind::Verifier, "differential"),
+        },
+    );
+}

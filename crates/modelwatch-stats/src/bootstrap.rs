@@ -3,7 +3,7 @@
 //! Each replicate weighs each row by an independent Poisson(1) draw (Hanley & MacGibbon 2006; Chamandy et al. 2012).
 //! The draw is a pure function of seed, replicate and row key: rows may arrive in any order, on any number of machines.
 
-use statrs::function::erf::erfc;
+use statrs::function::{erf::erfc, gamma::ln_gamma};
 
 use crate::error::{Reason, Undefined};
 use crate::hash::{hash_bytes, mix};
@@ -23,9 +23,8 @@ use crate::quantile::quantile_of;
 /// assert!((9_600..10_400).contains(&total));
 /// ```
 pub fn poisson_weight(seed: u64, replicate: u32, row_key: u64) -> u32 {
-    let stream = mix(mix(seed) ^ u64::from(replicate).wrapping_mul(0xd6e8_feb8_6659_fd93));
-    let bits = mix(stream ^ mix(row_key)) >> 11;
-    let uniform = bits as f64 * (1.0 / (1u64 << 53) as f64);
+    let bits = mix(stream(seed, replicate) ^ mix(row_key)) >> 11;
+    let uniform = bits as f64 * UNIT;
     let (mut weight, mut term) = (0, (-1.0f64).exp());
     let mut cumulative = term;
     while uniform >= cumulative && weight < 18 {
@@ -34,6 +33,63 @@ pub fn poisson_weight(seed: u64, replicate: u32, row_key: u64) -> u32 {
         cumulative += term;
     }
     weight
+}
+
+/// The count up to which [`poisson_count`] adds up the draws of single rows.
+const FEW: u64 = 64;
+
+/// Returns how often `count` rows of one kind count in the replicate together: a Poisson(`count`) draw.
+///
+/// That is exactly the distribution of the sum of their Poisson(1) draws, so that a metric that only depends on how many rows
+/// of each kind there are can be replicated by kinds instead of rows. Few rows are drawn one by one, many by Hörmann's
+/// transformed rejection (1993, algorithm PTRS), whose uniform numbers are a pure function of the arguments too.
+///
+/// ```
+/// use modelwatch_stats::bootstrap::{poisson_count, poisson_weight};
+///
+/// assert_eq!(poisson_count(7, 0, 42, 1), u64::from(poisson_weight(7, 0, 42)));
+/// let draws: Vec<f64> = (0..2_000).map(|it| poisson_count(7, it, 42, 1_000_000) as f64).collect();
+/// let mean = draws.iter().sum::<f64>() / 2_000.0;
+/// // The standard error of the mean is 1000 / √2000, which is 22.4.
+/// assert!((mean - 1_000_000.0).abs() < 90.0);
+/// ```
+pub fn poisson_count(seed: u64, replicate: u32, key: u64, count: u64) -> u64 {
+    if count <= FEW {
+        // Odd, so that the keys of one kind are distinct.
+        let row = |nth: u64| key.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        return (0..count).map(|it| u64::from(poisson_weight(seed, replicate, row(it)))).sum();
+    }
+    let stream = mix(stream(seed, replicate) ^ mix(key) ^ count.wrapping_mul(0xa24b_aed4_963e_e407));
+    let uniform = |nth: u64| (mix(stream.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64 * UNIT;
+    let mean = count as f64;
+    let b = 0.931 + 2.53 * mean.sqrt();
+    let a = -0.059 + 0.02483 * b;
+    let inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
+    let v_r = 0.9277 - 3.6224 / (b - 2.0);
+    let mut nth = 0;
+    loop {
+        let (u, v) = (uniform(nth) - 0.5, uniform(nth + 1));
+        nth += 2;
+        let us = 0.5 - u.abs();
+        let k = ((2.0 * a / us + b) * u + mean + 0.43).floor();
+        if us >= 0.07 && v <= v_r {
+            return k as u64;
+        }
+        if !(k >= 0.0 && k.is_finite()) || (us < 0.013 && v > us) {
+            continue;
+        }
+        let density = k * mean.ln() - mean - ln_gamma(k + 1.0);
+        if (v * inverse_alpha / (a / (us * us) + b)).ln() <= density {
+            return k as u64;
+        }
+    }
+}
+
+/// 2⁻⁵³, by which 53 bits become a number below 1.
+const UNIT: f64 = 1.0 / (1u64 << 53) as f64;
+
+fn stream(seed: u64, replicate: u32) -> u64 {
+    mix(mix(seed) ^ u64::from(replicate).wrapping_mul(0xd6e8_feb8_6659_fd93))
 }
 
 /// Returns a row key for a row that is named by bytes, such as an id column.
@@ -161,6 +217,39 @@ mod tests {
             expected /= (weight + 1) as f64;
         }
         assert!((f64::from(observed[5]) - rest).abs() < 4.0 * rest.sqrt());
+    }
+
+    /// Compares draws with the distribution function of Poisson, at its deciles.
+    #[test]
+    fn counts_follow_the_poisson_distribution() {
+        for count in [65, 200, 5_000, 1_000_000, 10_000_000_000] {
+            let n = 40_000;
+            let mean = count as f64;
+            let draws: Vec<f64> = (0..n).map(|it| poisson_count(3, it, 99, count) as f64).collect();
+            let average = draws.iter().sum::<f64>() / f64::from(n);
+            let variance = draws.iter().map(|it| (it - average).powi(2)).sum::<f64>() / f64::from(n - 1);
+            let skewness =
+                draws.iter().map(|it| (it - average).powi(3)).sum::<f64>() / f64::from(n) / variance.powf(1.5);
+            let root = f64::from(n).sqrt();
+            assert!((average - mean).abs() < 4.0 * mean.sqrt() / root, "{count}: mean {average}");
+            // Var(s²) ≈ 2 σ⁴ / n, and the standard error of skewness is √(6 / n).
+            assert!((variance / mean - 1.0).abs() < 4.0 * 2f64.sqrt() / root, "{count}: variance {variance}");
+            assert!((skewness - mean.sqrt().recip()).abs() < 4.0 * 6f64.sqrt() / root, "{count}: skewness {skewness}");
+            let below = draws.iter().filter(|&&it| it <= mean).count() as f64 / f64::from(n);
+            // P(X ≤ λ) = ½ + 2 / (3 √(2πλ)) + O(λ^-1) for whole λ.
+            let expected = 0.5 + 2.0 / (3.0 * (2.0 * std::f64::consts::PI * mean).sqrt());
+            assert!((below - expected).abs() < 4.0 * 0.5 / root, "{count}: {below} against {expected}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_rows_are_drawn_for_themselves() {
+        assert_eq!(poisson_count(1, 0, 5, 0), 0);
+        assert_eq!(poisson_count(1, 7, 5, 1000), poisson_count(1, 7, 5, 1000));
+        let n = 20_000;
+        let centered = |key: u64, it: u32| (poisson_count(9, it, key, 400) as f64 - 400.0) / 20.0;
+        let product = (0..n).map(|it| centered(1, it) * centered(2, it)).sum::<f64>() / f64::from(n);
+        assert!(product.abs() < 4.0 / f64::from(n).sqrt(), "{product}");
     }
 
     #[test]

@@ -3,14 +3,19 @@
 //! A replicate counts each row as often as a Poisson(1) draw says, the same for both models, so that differences
 //! are paired. The draw is a function of the seed, the replicate, the row's content and its number
 //! among rows of the same content: neither order nor partitions matter, and no id column is needed.
+//!
+//! Metrics of classes alone are replicated by [cells](Cells) of equal rows, averages of scores by their [columns](Means); only
+//! the others need the sums over all rows anew.
 
 use modelwatch_sdk::{Host, Result, report::Interval};
-use modelwatch_stats::bootstrap::{expanded_percentile_interval, jackknife_interval, poisson_weight, row_key};
+use modelwatch_stats::bootstrap::{expanded_percentile_interval, jackknife_interval, poisson_count, row_key};
 
 use crate::{
+    cells::Cells,
     config::{Intervals, Method, Settings},
     curves::{self, Groups},
     mass::Mass,
+    means::Means,
     measure::{Areas, Measure},
     ranking::Ranked,
     row::{Layout, Prediction, RowScores},
@@ -20,8 +25,6 @@ use crate::{
     tasks::detection::Detections,
 };
 
-/// The count from which on the draws of equal rows are replaced by one normal draw.
-const MANY: u64 = 64;
 /// The share of replicates in which a metric must exist for an interval.
 const MIN_SHARE: f64 = 0.9;
 
@@ -40,6 +43,8 @@ pub(crate) struct Rows<'a> {
     ranks: Vec<Vec<Ranked>>,
     /// Per model, the detections; none for other tasks, and where rows have no usable prediction.
     detections: Vec<Option<Detections>>,
+    /// Per model, what is averaged; none where rows have no usable scores, and for other tasks.
+    means: Vec<Option<Means>>,
 }
 
 /// The values of each metric in each replicate, of the candidate and the baseline.
@@ -61,7 +66,10 @@ impl<'a> Rows<'a> {
         let weights = rows.iter().map(|it| layout.weight(it.1)).collect();
         let ranks = (0..layout.models.len()).map(|it| ranks(layout, &rows, it)).collect();
         let detections = (0..layout.models.len()).map(|it| detections(layout, &rows, it)).collect();
-        Self { layout, rows, labels, weights, ranks, detections }
+        let is_scored = |it: usize| layout.models[it].is_scored && layout.sums.is_none();
+        let of_model = |it: usize| Means::new(layout, rows.iter().map(|it| it.1), it).filter(|_| is_scored(it));
+        let means = (0..layout.models.len()).map(of_model).collect();
+        Self { layout, rows, labels, weights, ranks, detections, means }
     }
 
     /// Returns how many rows are kept.
@@ -155,19 +163,37 @@ impl<'a> Rows<'a> {
             Method::Jackknife => BUCKETS as u32,
             Method::Bootstrap => replicates,
         };
+        // Where rows are drawn; a jackknife leaves out rows, which cells do not have.
+        let by_cells = |it: &Measure| method == Method::Bootstrap && it.is_of_classes_alone();
+        let (counted, others): (Vec<Measure>, Vec<Measure>) = measures.iter().copied().partition(by_cells);
+        let cells = (!counted.is_empty()).then(|| Cells::new(self.layout, self.iter()));
         let mut values = vec![Vec::with_capacity(n_replicates as usize); measures.len()];
         for replicate in 0..n_replicates {
             if host.is_cancelled() {
                 return Err(host.cancelled());
             }
-            let times: Vec<u64> = match method {
-                Method::Bootstrap => self.rows.iter().map(|it| draw(seed, replicate, it.0, it.2)).collect(),
-                Method::Jackknife => {
-                    self.rows.iter().zip(&left_out).map(|(it, out)| it.2 - out[replicate as usize]).collect()
-                }
+            let tally = cells.as_ref().map(|it| it.replicate(self.layout, seed, replicate));
+            let of_cells = |measure: &Measure| match &tally {
+                Some(tally) => self.of_models(|it| measure.value(tally, it)),
+                None => [f64::NAN; 2],
             };
-            for (values, value) in values.iter_mut().zip(self.values(measures, &times)) {
-                values.push(value);
+            let of_rows = if others.is_empty() {
+                Vec::new()
+            } else {
+                let times: Vec<u64> = match method {
+                    Method::Bootstrap => {
+                        self.rows.iter().map(|it| poisson_count(seed, replicate, it.0, it.2)).collect()
+                    }
+                    Method::Jackknife => {
+                        self.rows.iter().zip(&left_out).map(|(it, out)| it.2 - out[replicate as usize]).collect()
+                    }
+                };
+                self.values(&others, &times)
+            };
+            let mut of_rows = of_rows.into_iter();
+            for (values, measure) in values.iter_mut().zip(measures) {
+                let found = if by_cells(measure) { Some(of_cells(measure)) } else { of_rows.next() };
+                values.push(found.unwrap_or([f64::NAN; 2]));
             }
         }
         let counts: Vec<u64> = self.rows.iter().map(|it| it.2).collect();
@@ -181,7 +207,9 @@ impl<'a> Rows<'a> {
 
     fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<[f64; 2]> {
         let mut tally = Tally::new(self.layout);
-        if measures.iter().any(|it| !it.is_ranked()) {
+        // Averages of scores take no sums, where all rows have scores.
+        let is_averaged = |it: Measure| Means::has(it) && self.means.iter().all(Option::is_some);
+        if measures.iter().any(|&it| !it.is_ranked() && !is_averaged(it)) {
             for (&(_, words, _), &times) in self.rows.iter().zip(times) {
                 tally.add(self.layout, words, times);
             }
@@ -193,16 +221,20 @@ impl<'a> Rows<'a> {
             .collect();
         let mut nth = 0;
         let value = |measure: Measure| {
-            let of_model = |it: usize| match of_ranks.get(it) {
-                None => f64::NAN,
-                Some(values) if measure.is_ranked() => values[nth],
-                Some(_) => measure.value(&tally, it),
-            };
-            let res = [of_model(0), of_model(1)];
+            let res = self.of_models(|it| match &self.means[it] {
+                _ if measure.is_ranked() => of_ranks[it][nth],
+                Some(means) if is_averaged(measure) => means.value(measure, &weights),
+                _ => measure.value(&tally, it),
+            });
             nth += usize::from(measure.is_ranked());
             res
         };
         measures.iter().copied().map(value).collect()
+    }
+
+    /// Returns a value for each of two models; NaN for one that is not there.
+    fn of_models(&self, value: impl Fn(usize) -> f64) -> [f64; 2] {
+        [0, 1].map(|it| if it < self.layout.models.len() { value(it) } else { f64::NAN })
     }
 }
 
@@ -319,21 +351,6 @@ fn detections(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Opt
     Some(res)
 }
 
-/// Returns how often `count` rows of one content count in a replicate: a Poisson(`count`) draw.
-fn draw(seed: u64, replicate: u32, hash: u64, count: u64) -> u64 {
-    // Odd, so that the keys of one content are distinct.
-    let one = |nth: u64| {
-        u64::from(poisson_weight(seed, replicate, hash.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
-    };
-    if count <= MANY {
-        return (0..count).map(one).sum();
-    }
-    // The sum of 64 draws has mean 64 and standard deviation 8, and is close to normal.
-    let normal = ((0..MANY).map(one).sum::<u64>() as f64 - 64.0) / 8.0;
-    let mean = count as f64;
-    (mean + mean.sqrt() * normal).round().max(0.0) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,18 +361,6 @@ mod tests {
             let found = buckets(7, hash, count);
             assert_eq!(found.iter().sum::<u64>(), count);
             assert!(count < 1000 || found.iter().all(|it| (400..600).contains(it)), "{found:?}");
-        }
-    }
-
-    #[test]
-    fn draws_of_equal_rows_have_the_mean_and_variance_of_their_count() {
-        for count in [1, 10, 64, 65, 5000] {
-            let draws: Vec<f64> = (0..2000).map(|it| draw(1, it, 77, count) as f64).collect();
-            let mean = draws.iter().sum::<f64>() / 2000.0;
-            let variance = draws.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / 1999.0;
-            let count = count as f64;
-            assert!((mean - count).abs() < 4.0 * (count / 2000.0).sqrt(), "{count}: {mean}");
-            assert!((variance / count - 1.0).abs() < 0.2, "{count}: {variance}");
         }
     }
 }

@@ -48,6 +48,7 @@
 
 mod areas;
 mod bootstrap;
+mod cells;
 mod codes;
 mod config;
 mod curves;
@@ -58,6 +59,7 @@ mod findings;
 mod intervals;
 mod magnitudes;
 mod mass;
+mod means;
 mod measure;
 mod outputs;
 mod permutation;

@@ -361,6 +361,27 @@ impl Measure {
         matches!(self, LogLoss | Brier | TopK(_) | Ece | Hinge) || self.is_of_scores_ranked()
     }
 
+    /// Returns whether it is a function of how many rows there are of each label and predicted classes.
+    pub(crate) fn is_of_classes_alone(self) -> bool {
+        use Measure::*;
+        matches!(
+            self,
+            Accuracy
+                | BalancedAccuracy
+                | Precision(_)
+                | Recall(_)
+                | F1(_)
+                | FBeta(..)
+                | Specificity(_)
+                | Npv(_)
+                | Fpr(_)
+                | Fnr(_)
+                | Mcc
+                | CohenKappa
+                | TopK(_)
+        )
+    }
+
     /// Returns whether it is computed from ranks or order statistics, not from a tally.
     pub(crate) fn is_ranked(self) -> bool {
         self.is_of_scores_ranked() || self.is_of_errors_ranked() || matches!(self, Self::Summed(Kind::Detection, _))

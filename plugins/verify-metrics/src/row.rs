@@ -181,6 +181,30 @@ impl Layout {
                 })
     }
 
+    /// Returns the words of a row without all that metrics of classes alone do not look at: its slices, and its scores but for
+    /// the place of the true class, as far as it matters.
+    pub(crate) fn classes_alone(&self, words: &[u64]) -> Vec<u64> {
+        let last_k = self.top_k.iter().copied().max().unwrap_or_default();
+        let mut res = words[..1 + usize::from(self.has_weights)].to_vec();
+        res.resize(self.start_of_models(), 0);
+        for model in 0..self.models.len() {
+            let prediction = match self.prediction(words, model) {
+                Prediction::Scores(it) => Prediction::Scores(RowScores {
+                    class: it.class,
+                    rank: it.rank.min(last_k),
+                    log_loss: 0.0,
+                    brier: 0.0,
+                    confidence: 0.0,
+                    margin: 0.0,
+                    kept: &[],
+                }),
+                other => other,
+            };
+            self.push(&mut res, model, prediction);
+        }
+        res
+    }
+
     /// Appends a prediction of a model.
     pub(crate) fn push(&self, words: &mut Vec<u64>, model: usize, prediction: Prediction<'_>) {
         let end = words.len() + self.model_width(&self.models[model]);

@@ -32,8 +32,18 @@ pub(crate) fn wide_limit(width: usize) -> usize {
 impl Sample {
     /// Adds a row `count` times. May exceed the budget until [`Sample::shrink`] is called.
     pub(crate) fn add(&mut self, words: &[u64], count: u64) {
-        let bytes: Vec<u8> = words.iter().flat_map(|it| it.to_le_bytes()).collect();
-        *self.rows.entry((row_key(&bytes), words.into())).or_default() += count;
+        *self.rows.entry((hash(words), words.into())).or_default() += count;
+    }
+
+    /// Adds a row `count` times to a sample that has as many rows as may be kept, unless it would be evicted again.
+    ///
+    /// Nearly all of many rows are: they cost a hash, not a place.
+    pub(crate) fn add_to_full(&mut self, words: &[u64], count: u64) {
+        let hash = hash(words);
+        let is_beyond = |last: &(u64, Box<[u64]>)| (last.0, &*last.1) < (hash, words);
+        if !self.rows.last_key_value().is_some_and(|(last, _)| is_beyond(last)) {
+            *self.rows.entry((hash, words.into())).or_default() += count;
+        }
     }
 
     /// Adds a row `count` times under a key other than its hash, by which it is kept or evicted.
@@ -76,6 +86,20 @@ impl Sample {
     }
 }
 
+/// The words that are hashed without a list on the heap.
+const SHORT: usize = 32;
+
+fn hash(words: &[u64]) -> u64 {
+    let mut bytes = [0; 8 * SHORT];
+    if words.len() > SHORT {
+        return row_key(&words.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
+    }
+    row_key(&bytes[..8 * words.len()])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +129,11 @@ mod tests {
         let of = |rows: &[u64], limit| {
             let mut res = Sample::default();
             for &row in rows {
-                res.add(&[row, 7], 1);
+                if res.len() < limit {
+                    res.add(&[row, 7], 1)
+                } else {
+                    res.add_to_full(&[row, 7], 1)
+                }
                 res.shrink(limit);
             }
             res

@@ -75,7 +75,7 @@ impl State {
             self.add_document(layout, words, 1);
             return;
         }
-        self.sample.add(words, 1);
+        self.keep(layout, words, 1);
         if let Some(totals) = &mut self.head.totals {
             totals.add(layout, words, 1, |key| kept.contains(&key));
         }
@@ -115,10 +115,19 @@ impl State {
             (None, None) => {}
         }
         for (_, words, count) in other.sample.iter() {
-            self.sample.add(words, count);
+            self.keep(&layout, words, count);
         }
         self.shrink(&layout, &kept);
         Ok(())
+    }
+
+    /// Adds a row to those that are kept. Once there are sums, the sample is full and only takes what it will keep.
+    fn keep(&mut self, layout: &Layout, words: &[u64], count: u64) {
+        if self.head.totals.is_some() && self.sample.len() >= sample::limit(layout.width()) {
+            self.sample.add_to_full(words, count);
+        } else {
+            self.sample.add(words, count);
+        }
     }
 
     /// Adds a document, unless its query was dropped.

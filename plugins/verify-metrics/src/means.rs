@@ -1,0 +1,73 @@
+//! Metrics of scores that are averages over rows, for many weightings of the same rows.
+//!
+//! The sums of a [`Tally`](crate::tally::Tally) are exact in many ways that a replicate does not need; here a weighting costs
+//! one multiplication and addition for each row and metric.
+
+use crate::{
+    measure::Measure,
+    row::{Layout, Prediction},
+    tally::bin_of,
+};
+
+/// What is averaged, row by row, of one model.
+pub(crate) struct Means {
+    log_loss: Vec<f64>,
+    brier: Vec<f64>,
+    /// Empty where the layout has no margins.
+    hinge: Vec<f64>,
+    /// The bin of the calibration curve, and confidence minus whether it was justified.
+    calibration: Vec<(usize, f64)>,
+    n_bins: usize,
+}
+
+impl Means {
+    /// Returns the columns of a model; none where a row has no usable scores, which have no averages.
+    pub(crate) fn new<'a>(layout: &Layout, rows: impl Iterator<Item = &'a [u64]>, model: usize) -> Option<Self> {
+        let n_bins = layout.calibration_bins;
+        let mut res =
+            Self { log_loss: Vec::new(), brier: Vec::new(), hinge: Vec::new(), calibration: Vec::new(), n_bins };
+        for words in rows {
+            let Prediction::Scores(scores) = layout.prediction(words, model) else { return None };
+            if scores.log_loss.is_nan() {
+                return None;
+            }
+            res.log_loss.push(scores.log_loss);
+            res.brier.push(scores.brier);
+            if layout.has_margin {
+                res.hinge.push((1.0 - scores.margin).max(0.0));
+            }
+            let label = Layout::label_class(words);
+            let observed = label == layout.positive.unwrap_or(scores.class);
+            let excess = scores.confidence - f64::from(u8::from(observed));
+            res.calibration.push((bin_of(scores.confidence, n_bins), excess));
+        }
+        Some(res)
+    }
+
+    /// Returns whether a metric is one of these.
+    pub(crate) fn has(measure: Measure) -> bool {
+        matches!(measure, Measure::LogLoss | Measure::Brier | Measure::Hinge | Measure::Ece)
+    }
+
+    /// Returns the metric of rows with these weights; NaN where they weigh nothing.
+    pub(crate) fn value(&self, measure: Measure, weights: &[f64]) -> f64 {
+        let sum = match measure {
+            Measure::LogLoss => dot(&self.log_loss, weights),
+            Measure::Brier => dot(&self.brier, weights),
+            Measure::Hinge if !self.hinge.is_empty() => dot(&self.hinge, weights),
+            Measure::Ece => {
+                let mut bins = vec![0.0; self.n_bins];
+                for (&(bin, excess), weight) in self.calibration.iter().zip(weights) {
+                    bins[bin] += excess * weight;
+                }
+                bins.iter().map(|it: &f64| it.abs()).sum()
+            }
+            _ => f64::NAN,
+        };
+        sum / weights.iter().sum::<f64>()
+    }
+}
+
+fn dot(values: &[f64], weights: &[f64]) -> f64 {
+    values.iter().zip(weights).map(|(value, weight)| value * weight).sum()
+}

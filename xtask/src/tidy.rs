@@ -86,6 +86,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "digest",
             "indicatif",
             "jiff",
+            "libc",
             "modelwatch-config",
             "modelwatch-runtime",
             "modelwatch-sdk",

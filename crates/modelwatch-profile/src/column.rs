@@ -6,12 +6,12 @@ use modelwatch_sdk::{
     Result,
     arrow::{array::Array, schema::DataType},
     rows::{decimals, is_numeric, numbers},
+    state::{Reader, Writer, damaged},
 };
 use modelwatch_stats::categories::CategoryCounts;
 
 use crate::{
     categories::{self, can_be_categorical, is_categorical},
-    codec::{Reader, Writer, damaged},
     description::Description,
     numeric::Numeric,
     profile::Group,

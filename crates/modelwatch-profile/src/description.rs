@@ -1,13 +1,14 @@
 //! What describes a column beyond what comparisons need.
 
-use modelwatch_sdk::{Result, arrow::array::Array, rows::texts};
+use modelwatch_sdk::{
+    Result,
+    arrow::array::Array,
+    rows::texts,
+    state::{Reader, Writer, damaged},
+};
 use modelwatch_stats::{categories::CategoryCounts, distinct::Distinct, moments::ExactMoments, prefix::PrefixCounts};
 
-use crate::{
-    codec::{Reader, Writer, damaged},
-    pattern::pattern,
-    times,
-};
+use crate::{pattern::pattern, times};
 
 /// How many different lengths of texts are counted exactly.
 const MAX_LENGTHS: u64 = 64;

@@ -12,14 +12,13 @@
 
 use std::path::PathBuf;
 
-use modelwatch_sdk::Result;
+use modelwatch_sdk::{
+    Result,
+    state::{Reader, Writer, damaged},
+};
 use thiserror::Error;
 
-use crate::{
-    codec::{Reader, Writer, damaged},
-    profile::Profile,
-    settings::Settings,
-};
+use crate::{profile::Profile, settings::Settings};
 
 /// What a profile begins with.
 pub const MAGIC: &[u8; 8] = b"\x89MWP\r\n\x1a\n";

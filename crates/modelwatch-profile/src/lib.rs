@@ -23,7 +23,6 @@ mod description;
 mod pattern;
 mod times;
 
-mod codec;
 pub mod file;
 pub mod stored;
 

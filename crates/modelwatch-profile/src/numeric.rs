@@ -1,15 +1,16 @@
 //! What is kept of numbers.
 
-use modelwatch_sdk::{Result, arrow::array::Array};
+use modelwatch_sdk::{
+    Result,
+    arrow::array::Array,
+    state::{Reader, Writer, damaged},
+};
 use modelwatch_stats::{
     Point,
     prefix::{PrefixCounts, paired_points},
 };
 
-use crate::{
-    codec::{Reader, Writer, damaged},
-    wide::{Wide, from_least},
-};
+use crate::wide::{Wide, from_least};
 
 /// Numbers of one column: exact while there are few different ones, as fine as fits beyond that.
 #[derive(Clone, Debug)]

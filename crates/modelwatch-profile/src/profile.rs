@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use modelwatch_sdk::{Result, arrow::array::Array};
-
-use crate::{
-    codec::{Reader, Writer, damaged},
-    column::Column,
-    settings::Settings,
+use modelwatch_sdk::{
+    Result,
+    arrow::array::Array,
+    state::{Reader, Writer, damaged},
 };
+
+use crate::{column::Column, settings::Settings};
 
 /// What a column is a column of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

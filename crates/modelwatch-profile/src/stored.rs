@@ -13,10 +13,10 @@ use modelwatch_sdk::{
         schema::{DataType, Field, Schema},
     },
     rows::{profiled_rows, with_profile},
+    state::{Reader, Writer, damaged},
 };
 
 use crate::{
-    codec::{Reader, Writer, damaged},
     column::Column,
     profile::{Group, Profile},
 };

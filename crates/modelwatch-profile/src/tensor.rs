@@ -1,14 +1,13 @@
 //! What is kept of one column of fixed-size lists in one role: numbers per row, and elements.
 
-use modelwatch_sdk::{Result, rows::Numbers};
+use modelwatch_sdk::{
+    Result,
+    rows::Numbers,
+    state::{Reader, Writer, damaged},
+};
 use modelwatch_stats::categories::CategoryCounts;
 
-use crate::{
-    codec::{Reader, Writer, damaged},
-    numeric::Numeric,
-    profile::Group,
-    settings::Settings,
-};
+use crate::{numeric::Numeric, profile::Group, settings::Settings};
 
 /// Lists as a few numbers per row, plus single elements.
 ///

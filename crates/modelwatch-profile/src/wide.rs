@@ -12,10 +12,9 @@ use modelwatch_sdk::{
         },
         schema::DataType,
     },
+    state::{Reader, Writer, damaged},
 };
 use modelwatch_stats::Point;
-
-use crate::codec::{Reader, Writer, damaged};
 
 /// From this magnitude on, neighboring whole numbers fall together as floats.
 const FIRST_WIDE: u64 = 1 << 53;

@@ -132,7 +132,7 @@ fn what_is_no_state_is_refused() {
     let columns = vec![cut; states.num_columns()];
     let damaged = RecordBatch::try_new(schema, columns).unwrap();
     let error = open(json!({})).update(&(), Role::Reference, &damaged).unwrap_err();
-    assert_eq!(error.message, "cannot read the state of a profile: it is cut short");
+    assert_eq!(error.message, "cannot read the state: it is cut short");
     // A column that is not one of the features is not looked at.
     let label = batch_of(vec![("label", &[Use::Label], Arc::new(Float64Array::from(vec![1.0])) as ArrayRef)]);
     open(json!({})).update(&(), Role::Reference, &label).unwrap();

@@ -163,6 +163,7 @@ fn what_the_runtime_finds_points_into_the_file() {
         document.at("/verify/0/with/k", "E0204", "`k` must be even", None),
         document.at("/verify/0/with/absent", "E0204", "shown at the table around it", None),
         document.at_key("/verify/0/require/acuracy", "E0205", "`metrics` reports no `acuracy`", None),
+        document.at("/data/current/path", "E0208", "the current data is a profile", Some("name the rows themselves")),
     ];
     insta::assert_snapshot!(render(&found, document, false), @r##"
     error[E0201]: no plugin offers a store named `lcoal`
@@ -178,6 +179,14 @@ fn what_the_runtime_finds_points_into_the_file() {
       |
     5 | path = "x.parquet"
       |        ^^^^^^^^^^^
+
+    error[E0208]: the current data is a profile
+     --> pipeline.toml:5:8
+      |
+    5 | path = "x.parquet"
+      |        ^^^^^^^^^^^
+      |
+      = help: name the rows themselves
 
     error[E0206]: the data has no column `lable`
      --> pipeline.toml:7:9

@@ -2,7 +2,7 @@
 //!
 //! A [`Profile`] is made of batches, merges with others, and is written as bytes that depend on the rows alone, not on their order, on
 //! how they were cut into parts, or on the order of merges. Everything about a column that compares it with others reads
-//! this: an analyzer that sees rows makes one of them, and one that is given a stored profile ([`file`]) in place of reference rows
+//! this: an analyzer that sees rows makes one of them, and one that is given a stored profile ([`file`](mod@file)) in place of reference rows
 //! reads it ([`stored`]) and cannot tell the two apart, but for what the stored one does not keep.
 //!
 //! No file is opened here, and nothing is compared.

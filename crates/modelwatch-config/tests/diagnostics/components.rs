@@ -152,6 +152,7 @@ fn what_the_runtime_finds_points_into_the_file() {
     let found = [
         document.at("/store/uses", "E0201", "no plugin offers a store named `lcoal`", Some("did you mean `local`?")),
         document.at("/data/current/path", "E0203", "cannot find `x.parquet`", None),
+        document.at("/data/current/path", "E0208", "the current data is a profile", Some("name the rows themselves")),
         document.at("/data/columns/label", "E0206", "the data has no column `lable`", Some("did you mean `label`?")),
         document.at_key(
             "/data/columns/inputs/imgae",
@@ -163,7 +164,6 @@ fn what_the_runtime_finds_points_into_the_file() {
         document.at("/verify/0/with/k", "E0204", "`k` must be even", None),
         document.at("/verify/0/with/absent", "E0204", "shown at the table around it", None),
         document.at_key("/verify/0/require/acuracy", "E0205", "`metrics` reports no `acuracy`", None),
-        document.at("/data/current/path", "E0208", "the current data is a profile", Some("name the rows themselves")),
     ];
     insta::assert_snapshot!(render(&found, document, false), @r##"
     error[E0201]: no plugin offers a store named `lcoal`

@@ -1,5 +1,7 @@
 //! What describes a column beyond what comparisons need.
 
+use std::collections::HashMap;
+
 use modelwatch_sdk::{
     Result,
     arrow::array::Array,
@@ -52,10 +54,16 @@ impl Description {
 
     /// Takes in names, whatever their type.
     pub(crate) fn add_texts(&mut self, array: &dyn Array) -> Result<()> {
-        for text in texts(array)?.iter().flatten() {
+        let texts = texts(array)?;
+        let mut counts: HashMap<&str, u64> = HashMap::new();
+        for text in texts.iter().flatten() {
+            *counts.entry(text).or_default() += 1;
+        }
+        // In any order: each of the three states depends on the multiset of texts alone.
+        for (text, count) in counts {
             self.distinct.add_text(text);
-            self.lengths.push(text.chars().count() as f64, 1);
-            self.patterns.push(&pattern(text), 1);
+            self.lengths.push(text.chars().count() as f64, count);
+            self.patterns.push(&pattern(text), count);
         }
         Ok(())
     }

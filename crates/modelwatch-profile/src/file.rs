@@ -117,7 +117,7 @@ pub fn write(stored: &Stored) -> Vec<u8> {
     writer.u64(max_categories);
     writer.u64(max_elements as u64);
     writer.u8(u8::from(describe));
-    stored.profile.write(&mut writer.0);
+    stored.profile.write(&mut writer);
     let body = writer.0;
     let (digest, length) = (blake3::hash(&body), body.len() as u64);
     [MAGIC.as_slice(), &VERSION.to_le_bytes(), digest.as_bytes(), &length.to_le_bytes(), &body].concat()
@@ -156,8 +156,7 @@ fn content(body: &[u8]) -> Result<Stored> {
         max_elements: usize::try_from(reader.u64()?).map_err(damaged)?,
         describe: reader.flag()?,
     };
-    let mut rest = reader.0;
-    let profile = Profile::read(&mut rest)?;
-    Reader(rest).finish()?;
+    let profile = Profile::read(&mut reader)?;
+    reader.finish()?;
     Ok(Stored { settings, profile })
 }

@@ -8,6 +8,7 @@ const MAX_PATTERN: usize = 40;
 /// `2024-05-17T08:00Z` becomes `9-9-9a9:9a`.
 pub(crate) fn pattern(text: &str) -> String {
     let mut res = String::new();
+    let mut len = 0;
     let mut last = None;
     for it in text.chars() {
         let class = match it {
@@ -20,11 +21,12 @@ pub(crate) fn pattern(text: &str) -> String {
         if is_run && last == Some(class) {
             continue;
         }
-        if res.chars().count() == MAX_PATTERN {
+        if len == MAX_PATTERN {
             res.push('…');
             break;
         }
         res.push(class);
+        len += 1;
         last = Some(class);
     }
     res

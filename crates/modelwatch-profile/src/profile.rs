@@ -82,25 +82,22 @@ impl Profile {
         self.columns.keys().any(|it| it.0 == group)
     }
 
-    /// Appends the profile to `bytes`; equal rows give equal bytes.
-    pub fn write(&self, bytes: &mut Vec<u8>) {
-        let mut writer = Writer(std::mem::take(bytes));
+    /// Appends the profile; equal rows give equal bytes.
+    pub fn write(&self, writer: &mut Writer) {
         writer.u64(self.rows);
         writer.u64(self.columns.len() as u64);
         for ((group, name), column) in &self.columns {
             writer.u8(*group as u8);
             writer.bytes(name.as_bytes());
-            column.write(&mut writer);
+            column.write(writer);
         }
-        *bytes = writer.0;
     }
 
-    /// Reads a profile from the beginning of `bytes`, and leaves what follows.
+    /// Takes a profile, and leaves what follows.
     ///
     /// # Errors
     /// When the bytes are no profile.
-    pub fn read(bytes: &mut &[u8]) -> Result<Self> {
-        let mut reader = Reader(bytes);
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let mut res = Self { rows: reader.u64()?, columns: BTreeMap::new() };
         for _ in 0..reader.u64()? {
             let group = match reader.u8()? {
@@ -112,9 +109,8 @@ impl Profile {
             if res.columns.last_key_value().is_some_and(|it| *it.0 >= key) {
                 return Err(damaged("its columns are out of order"));
             }
-            res.columns.insert(key, Column::read(group, &mut reader)?);
+            res.columns.insert(key, Column::read(group, reader)?);
         }
-        *bytes = reader.0;
         Ok(res)
     }
 }

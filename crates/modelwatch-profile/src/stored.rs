@@ -39,16 +39,18 @@ pub fn batch(profile: &Profile) -> Result<RecordBatch> {
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), cells, &options).map_err(Error::input)
 }
 
-/// Returns the rows behind a column and its state, without what describes it, where its only cell is a state and no value.
+/// Returns the state of a column, without what describes it, where its only cell is a state and no value.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn column(field: &Field, array: &dyn Array) -> Result<Option<(u64, Column)>> {
-    let Some(rows) = profiled_rows(field) else { return Ok(None) };
+pub fn column(field: &Field, array: &dyn Array) -> Result<Option<Column>> {
+    if profiled_rows(field).is_none() {
+        return Ok(None);
+    }
     let cell = array.as_binary_opt::<i32>().filter(|it| it.len() == 1);
     let cell = cell.ok_or_else(|| damaged("its cell is no state"))?;
     let mut reader = Reader(cell.value(0));
     let (column, _) = Column::read_plain(Group::Feature, &mut reader)?;
     reader.finish()?;
-    Ok(Some((rows, column)))
+    Ok(Some(column))
 }

@@ -167,7 +167,8 @@ fn base(target: &[f64], weights: &[f64], loss: Loss) -> Result<f64, Undefined> {
     })
 }
 
-fn logistic(score: f64) -> f64 {
+/// Returns the chance of log-odds.
+pub(crate) fn logistic(score: f64) -> f64 {
     1.0 / (1.0 + (-score).exp())
 }
 

@@ -168,11 +168,7 @@ impl CategoryCounts {
         let mut res = Self::new(reader.u64()?);
         res.n = reader.u64()?;
         res.n_null = reader.u64()?;
-        res.is_overflowed = match reader.u8()? {
-            0 => false,
-            1 => true,
-            _ => return Err(reader.invalid("is_overflowed")),
-        };
+        res.is_overflowed = reader.flag("is_overflowed")?;
         let len = reader.len(2)?;
         if len as u64 > res.cap || (res.is_overflowed && len as u64 != res.cap) {
             return Err(reader.invalid("categories"));

@@ -51,17 +51,18 @@ pub fn pearson(left: &[f64], right: &[f64], weights: &[f64]) -> Result<f64, Unde
         y_squares += weight * y * y;
     }
     // A mean of equal values may be rounded, which is no spread.
-    let is_constant = |mut values: Box<dyn Iterator<Item = f64> + '_>| {
-        let first = values.next();
-        values.all(|it| Some(it) == first)
-    };
-    if is_constant(Box::new(rows().map(|it| *it.0.0))) || is_constant(Box::new(rows().map(|it| *it.0.1))) {
+    if is_constant(rows().map(|it| *it.0.0)) || is_constant(rows().map(|it| *it.0.1)) {
         return Err(Undefined::new(Reason::NoSpread));
     }
     // One root rounds less than two, but its argument may leave the range of floats.
     let product = x_squares * y_squares;
     let spread = if product.is_normal() { product.sqrt() } else { x_squares.sqrt() * y_squares.sqrt() };
     Ok((finite(both)? / finite(spread)?).clamp(-1.0, 1.0))
+}
+
+fn is_constant(mut values: impl Iterator<Item = f64>) -> bool {
+    let first = values.next();
+    values.all(|it| Some(it) == first)
 }
 
 /// Returns the rank of each value among all, from 1; equal values share the mean of their ranks, and NaN has none.

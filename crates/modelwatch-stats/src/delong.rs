@@ -2,6 +2,7 @@
 //!
 //! The method is that of DeLong, DeLong & Clarke-Pearson (1988), computed from ranks as Sun & Xu (2014) do.
 
+use crate::boosting::logistic;
 use crate::error::{Reason, Undefined};
 use crate::intervals::{Interval, two_sided_z};
 
@@ -159,8 +160,7 @@ pub fn area_interval(area: f64, variance: f64, n: (f64, f64), level: f64) -> Res
 fn on_logits(area: f64, variance: f64, z: f64) -> (f64, f64) {
     let logit = (area / (1.0 - area)).ln();
     let half = z * variance.sqrt() / (area * (1.0 - area));
-    let back = |it: f64| 1.0 / (1.0 + (-it).exp());
-    (back(logit - half), back(logit + half))
+    (logistic(logit - half), logistic(logit + half))
 }
 
 fn hanley_mcneil(area: f64, n_positive: f64, n_negative: f64) -> f64 {

@@ -163,8 +163,8 @@ impl KeyTallies {
         let cap = reader.u64()?;
         let mut res = Self::new(cap);
         res.n = reader.u64()?;
-        res.is_overflowed = flag(&mut reader, "is_overflowed")?;
-        let has_values = flag(&mut reader, "has_values")?;
+        res.is_overflowed = reader.flag("is_overflowed")?;
+        let has_values = reader.flag("has_values")?;
         let len = reader.len(if has_values { 32 } else { 16 })?;
         if cap != res.cap || len as u64 > cap || (res.is_overflowed && len as u64 != cap) {
             return Err(reader.invalid("cap"));
@@ -223,14 +223,6 @@ impl KeyTallies {
             self.kept.pop_last();
             self.is_overflowed = true;
         }
-    }
-}
-
-fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, StateError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(reader.invalid(field)),
     }
 }
 

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Reason, Undefined};
+use crate::prefix::{key_of, middle};
 
 /// How many parts of the rows are held out in turn.
 const N_FOLDS: u64 = 4;
@@ -112,10 +113,15 @@ fn power_for_names(rows: &[Row]) -> Result<f64, Undefined> {
             *pairs.entry((label, said)).or_insert(0.0) += row.weight / total;
         }
     });
+    let (mut labels, mut answers): (BTreeMap<u32, f64>, BTreeMap<u32, f64>) = (BTreeMap::new(), BTreeMap::new());
+    for (&(label, said), &weight) in &pairs {
+        *labels.entry(label).or_insert(0.0) += weight;
+        *answers.entry(said).or_insert(0.0) += weight;
+    }
     let f1 = |class: u32| {
         let right = pairs.get(&(class, class)).copied().unwrap_or(0.0);
-        let of = |is: &dyn Fn(&(u32, u32)) -> bool| pairs.iter().filter(|it| is(it.0)).map(|it| it.1).sum::<f64>();
-        let all = of(&|it| it.0 == class) + of(&|it| it.1 == class);
+        let of = |it: &BTreeMap<u32, f64>| it.get(&class).copied().unwrap_or(0.0);
+        let all = of(&labels) + of(&answers);
         if all > 0.0 { 2.0 * right / all } else { 0.0 }
     };
     let reached: f64 = shares.iter().map(|(class, share)| share * f1(*class)).sum();
@@ -154,7 +160,8 @@ fn for_held_out(rows: &[Row], mut call: impl FnMut(&Tree, &Row)) {
 impl Tree {
     fn learn(&mut self, row: &Row) {
         let leaf = match row.feature {
-            Cell::Number(it) => self.numbers.entry(order(it)).or_default(),
+            // Adding 0 turns -0 into 0.
+            Cell::Number(it) => self.numbers.entry(key_of(it + 0.0)).or_default(),
             Cell::Name(it) => self.names.entry(it).or_default(),
             Cell::Missing => return,
         };
@@ -166,12 +173,13 @@ impl Tree {
     fn leaf(&self, feature: Cell) -> &Leaf {
         match feature {
             Cell::Number(it) => {
-                let below = self.numbers.range(..=order(it)).next_back();
-                let above = self.numbers.range(order(it)..).next();
+                let key = key_of(it + 0.0);
+                let below = self.numbers.range(..=key).next_back();
+                let above = self.numbers.range(key..).next();
                 match (below, above) {
                     (Some(below), Some(above)) => {
                         // A tree splits halfway, and takes what is there to the left.
-                        let is_below = it - value(*below.0) <= value(*above.0) - it;
+                        let is_below = it - middle(*below.0, 0) <= middle(*above.0, 0) - it;
                         if is_below { below.1 } else { above.1 }
                     }
                     (Some(one), None) | (None, Some(one)) => one.1,
@@ -222,16 +230,6 @@ fn weighted_median(mut values: Vec<(f64, f64)>) -> f64 {
     }
 }
 
-/// Numbers as integers of the same order, so that they can be keys.
-fn order(value: f64) -> u64 {
-    let bits = (value + 0.0).to_bits();
-    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
-}
-
-fn value(order: u64) -> f64 {
-    f64::from_bits(if order >> 63 == 1 { order & !(1 << 63) } else { !order })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +249,7 @@ mod tests {
 
     #[test]
     fn keys_keep_the_order_of_numbers() {
+        let (order, value) = (|it: f64| key_of(it + 0.0), |it: u64| middle(it, 0));
         let values = [f64::NEG_INFINITY, -2.0, -1e-300, 0.0, 1e-300, 5.0, f64::INFINITY];
         assert!(values.windows(2).all(|it| order(it[0]) < order(it[1])));
         assert!(values.iter().all(|it| value(order(*it)) == *it));

@@ -135,11 +135,6 @@ impl PrefixCounts {
         self.forgotten_bits == 0
     }
 
-    /// Returns how many of the 64 bits of each value are forgotten.
-    pub const fn forgotten_bits(&self) -> u32 {
-        self.forgotten_bits
-    }
-
     /// Returns the greatest relative error of a point; infinite where not even the order of magnitude is kept.
     ///
     /// Subnormal numbers have an absolute error below 2e-308 instead.
@@ -332,13 +327,14 @@ impl Hasher for MixHasher {
 }
 
 /// Returns the bits as an integer that is ordered as the numbers are.
-fn key_of(value: f64) -> u64 {
+pub(crate) fn key_of(value: f64) -> u64 {
     let bits = value.to_bits();
     if value.is_sign_negative() { !bits } else { bits | 1 << 63 }
 }
 
-/// Returns the middle of a bucket, which is the same up to the sign for buckets of opposite sign.
-fn middle(key: u64, forgotten_bits: u32) -> f64 {
+/// Returns the middle of a bucket, which is the same up to the sign for buckets of opposite sign; with no bits forgotten, it is the number
+/// of the key.
+pub(crate) fn middle(key: u64, forgotten_bits: u32) -> f64 {
     let key = key << forgotten_bits;
     let is_negative = key >> 63 == 0;
     let magnitude = if is_negative { !key & !(1 << 63) } else { key & !(1 << 63) };

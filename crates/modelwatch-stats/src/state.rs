@@ -65,6 +65,15 @@ impl<'a> Reader<'a> {
         self.array::<1>().map(|it| it[0])
     }
 
+    /// Reads a byte that is 0 or 1; `field` is named where it is another one.
+    pub(crate) fn flag(&mut self, field: &'static str) -> Result<bool, StateError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.invalid(field)),
+        }
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, StateError> {
         self.array().map(u32::from_le_bytes)
     }

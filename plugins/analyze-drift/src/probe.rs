@@ -4,6 +4,7 @@ use modelwatch_profile::Profile;
 use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
     RowNeeds,
+    state::{Reader, Writer},
 };
 
 use crate::{codes::CODES, config::Config, decision::decide, report, select::named_columns, side};
@@ -51,19 +52,20 @@ impl Probe for Drift {
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        let mut bytes = vec![STATE_VERSION];
-        self.reference.write(&mut bytes);
-        self.current.write(&mut bytes);
-        Ok(bytes)
+        let mut writer = Writer(vec![STATE_VERSION]);
+        self.reference.write(&mut writer);
+        self.current.write(&mut writer);
+        Ok(writer.0)
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        let Some((&STATE_VERSION, mut rest)) = state.split_first() else {
+        let Some((&STATE_VERSION, rest)) = state.split_first() else {
             let found = state.first().map_or("none".to_owned(), u8::to_string);
             return Err(damaged(&format!("it has version {found}, expected {STATE_VERSION}")));
         };
-        let (reference, current) = (Profile::read(&mut rest)?, Profile::read(&mut rest)?);
-        if !rest.is_empty() {
+        let mut reader = Reader(rest);
+        let (reference, current) = (Profile::read(&mut reader)?, Profile::read(&mut reader)?);
+        if !reader.0.is_empty() {
             return Err(damaged("bytes follow its end"));
         }
         self.reference.merge(reference)?;

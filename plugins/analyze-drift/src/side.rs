@@ -29,7 +29,7 @@ pub(crate) fn update(side: &mut Profile, config: &Config, batch: &RecordBatch) -
         let key = (Group::Feature, field.name().clone());
         let is_declared = is_declared_categorical(config, field);
         match stored::column(field, array)? {
-            Some((_, it)) => side.merge_column(key, if is_declared { it.with_names() } else { it })?,
+            Some(it) => side.merge_column(key, if is_declared { it.with_names() } else { it })?,
             None => side.update(&settings, key, is_declared, array)?,
         }
     }

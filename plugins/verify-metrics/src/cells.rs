@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_stats::bootstrap::{poisson_count, row_key};
+use modelwatch_stats::bootstrap::poisson_count;
 
-use crate::{row::Layout, tally::Tally};
+use crate::{row::Layout, sample::hash, tally::Tally};
 
 /// The kinds of rows, with how many there are of each.
 pub(crate) struct Cells(Vec<Cell>);
@@ -25,10 +25,7 @@ impl Cells {
         for (words, count) in rows {
             *counts.entry(layout.classes_alone(words)).or_default() += count;
         }
-        let cell = |(words, count): (Vec<u64>, u64)| {
-            let bytes: Vec<u8> = words.iter().flat_map(|it| it.to_le_bytes()).collect();
-            Cell { key: row_key(&bytes), words, count }
-        };
+        let cell = |(words, count): (Vec<u64>, u64)| Cell { key: hash(&words), words, count };
         Self(counts.into_iter().map(cell).collect())
     }
 

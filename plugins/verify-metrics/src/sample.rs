@@ -32,7 +32,7 @@ pub(crate) fn wide_limit(width: usize) -> usize {
 impl Sample {
     /// Adds a row `count` times. May exceed the budget until [`Sample::shrink`] is called.
     pub(crate) fn add(&mut self, words: &[u64], count: u64) {
-        *self.rows.entry((hash(words), words.into())).or_default() += count;
+        self.add_under(hash(words), words, count);
     }
 
     /// Adds a row `count` times to a sample that has as many rows as may be kept, unless it would be evicted again.
@@ -42,7 +42,7 @@ impl Sample {
         let hash = hash(words);
         let is_beyond = |last: &(u64, Box<[u64]>)| (last.0, &*last.1) < (hash, words);
         if !self.rows.last_key_value().is_some_and(|(last, _)| is_beyond(last)) {
-            *self.rows.entry((hash, words.into())).or_default() += count;
+            self.add_under(hash, words, count);
         }
     }
 
@@ -89,7 +89,8 @@ impl Sample {
 /// The words that are hashed without a list on the heap.
 const SHORT: usize = 32;
 
-fn hash(words: &[u64]) -> u64 {
+/// Returns the hash of a row, by which it is kept or evicted.
+pub(crate) fn hash(words: &[u64]) -> u64 {
     let mut bytes = [0; 8 * SHORT];
     if words.len() > SHORT {
         return row_key(&words.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>());

@@ -192,7 +192,8 @@ impl<'a> Grower<'a> {
         for (column, sums) in node.histogram.chunks_exact(256).enumerate() {
             let total = sums.iter().fold(Sums::default(), |total, it| total.plus(*it));
             let missing = sums[usize::from(MISSING)];
-            let least = self.score(total) * (1.0 + LEAST_GAIN);
+            let whole = self.score(total);
+            let least = whole * (1.0 + LEAST_GAIN);
             let mut left = Sums::default();
             for (bin, it) in sums[..=self.columns[column].edges.len()].iter().enumerate() {
                 left = left.plus(*it);
@@ -206,7 +207,7 @@ impl<'a> Grower<'a> {
                         continue;
                     }
                     let score = self.score(left) + self.score(right);
-                    let gain = score - self.score(total);
+                    let gain = score - whole;
                     if score > least && best.is_none_or(|it| gain > it.gain) {
                         best = Some(Cut { gain, column, bin, is_missing_left });
                     }

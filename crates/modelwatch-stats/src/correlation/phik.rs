@@ -21,6 +21,9 @@ const MAX_CELLS: usize = 2_000;
 /// How often the interval of correlations is halved.
 const N_HALVINGS: u32 = 40;
 
+/// The weight of a node of an integral over the angle, and the sine and cosine there.
+type Node = (f64, f64, f64);
+
 /// Returns φ_K (Baak, Koopman, Snoek & Klous 2020), from 0 to 1.
 ///
 /// `χ²` of the table is compared with that of a bivariate normal distribution in as many equal bins from -5 to 5, as a function of its
@@ -92,7 +95,9 @@ fn edges(n_bins: usize) -> Vec<f64> {
 
 /// `d(sin angle)`: how much a normal table of that correlation deviates from one of independence.
 fn deviation(angle: f64, left: &[f64], right: &[f64]) -> f64 {
-    let corner: Vec<Vec<f64>> = left.iter().map(|x| right.iter().map(|y| excess(angle, *x, *y)).collect()).collect();
+    let nodes = nodes(angle);
+    let corners = |x: &f64| -> Vec<f64> { right.iter().map(|y| excess(&nodes, angle, *x, *y)).collect() };
+    let corner: Vec<Vec<f64>> = left.iter().map(corners).collect();
     let mass = |it: &[f64]| normal_sf(it[0]) - normal_sf(it[1]);
     let mut res = 0.0;
     for (row, x) in left.windows(2).enumerate() {
@@ -106,18 +111,30 @@ fn deviation(angle: f64, left: &[f64], right: &[f64]) -> f64 {
 }
 
 /// `P(X < x, Y < y)` less that of independence (Plackett 1954): `1/2π ∫ exp(-(x² + y² - 2xy sin θ) / 2cos² θ) dθ` from 0 to the angle,
-/// by Simpson's rule.
-fn excess(angle: f64, x: f64, y: f64) -> f64 {
-    let integrand = |theta: f64| {
-        let (sine, cosine) = theta.sin_cos();
+/// by Simpson's rule at the [`nodes`] of the angle.
+fn excess(nodes: &[Node], angle: f64, x: f64, y: f64) -> f64 {
+    let term = |&(weight, sine, cosine): &Node| {
         // With x = y the fraction is x² / (1 + sin θ), also where the cosine is 0.
         let apart = if x == y { 0.0 } else { ((x - y) / cosine).powi(2) / 2.0 };
-        (-apart - x * y / (1.0 + sine)).exp()
+        weight * (-apart - x * y / (1.0 + sine)).exp()
     };
-    let step = angle / f64::from(N_PARTS);
-    let weight = |it: u32| if it == 0 || it == N_PARTS { 1.0 } else { f64::from(2 + it % 2 * 2) };
-    let sum: f64 = (0..=N_PARTS).map(|it| weight(it) * integrand(step * f64::from(it))).sum();
-    sum * step / 3.0 / TAU
+    let sum: f64 = nodes.iter().map(term).sum();
+    sum * step(angle) / 3.0 / TAU
+}
+
+/// Returns the nodes of the integrals from 0 to the angle, which are the same for every corner.
+fn nodes(angle: f64) -> Vec<Node> {
+    let step = step(angle);
+    let node = |it: u32| {
+        let weight = if it == 0 || it == N_PARTS { 1.0 } else { f64::from(2 + it % 2 * 2) };
+        let (sine, cosine) = (step * f64::from(it)).sin_cos();
+        (weight, sine, cosine)
+    };
+    (0..=N_PARTS).map(node).collect()
+}
+
+fn step(angle: f64) -> f64 {
+    angle / f64::from(N_PARTS)
 }
 
 #[cfg(test)]
@@ -128,12 +145,12 @@ mod tests {
     fn corners_of_the_normal_distribution_are_those_of_the_closed_form() {
         // P(X < 0, Y < 0) = 1/4 + asin(ρ) / 2π.
         for angle in [0.1f64, 0.7, 1.5, FRAC_PI_2] {
-            assert!((excess(angle, 0.0, 0.0) - angle / TAU).abs() < 1e-12, "{angle}");
+            assert!((excess(&nodes(angle), angle, 0.0, 0.0) - angle / TAU).abs() < 1e-12, "{angle}");
         }
         // With a correlation of 1 it is the smaller of the two.
         for (x, y) in [(0.5, 0.5), (-1.0, 2.0), (1.0, 1.5)] {
             let (p, q) = (1.0 - normal_sf(x), 1.0 - normal_sf(y));
-            assert!((excess(FRAC_PI_2, x, y) - (p.min(q) - p * q)).abs() < 1e-9, "{x} {y}");
+            assert!((excess(&nodes(FRAC_PI_2), FRAC_PI_2, x, y) - (p.min(q) - p * q)).abs() < 1e-9, "{x} {y}");
         }
     }
 
@@ -142,7 +159,9 @@ mod tests {
         for correlation in [0.3f64, 0.6, 0.9] {
             let bins = edges(PHIK_BINS as usize);
             let (mut left, mut right, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-            let below = |x: f64, y: f64| (1.0 - normal_sf(x)) * (1.0 - normal_sf(y)) + excess(correlation.asin(), x, y);
+            let angle = correlation.asin();
+            let nodes = nodes(angle);
+            let below = |x: f64, y: f64| (1.0 - normal_sf(x)) * (1.0 - normal_sf(y)) + excess(&nodes, angle, x, y);
             for (row, x) in bins.windows(2).enumerate() {
                 for (column, y) in bins.windows(2).enumerate() {
                     left.push(Some(row as u32));

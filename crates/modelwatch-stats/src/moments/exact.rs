@@ -120,11 +120,7 @@ impl ExactMoments {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let mut reader = Reader::new("exact moments", bytes)?;
         let n = reader.u64()?;
-        let is_overflowed = match reader.u8()? {
-            0 => false,
-            1 => true,
-            _ => return Err(reader.invalid("is_overflowed")),
-        };
+        let is_overflowed = reader.flag("is_overflowed")?;
         let (sum, squares) = (ExactSum::read(&mut reader)?, ExactSum::read(&mut reader)?);
         reader.finish()?;
         Ok(Self { n, sum, squares, is_overflowed })

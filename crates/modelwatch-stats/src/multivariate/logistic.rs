@@ -1,5 +1,6 @@
 //! Logistic regression with a penalty on the squares of its weights.
 
+use crate::boosting::logistic;
 use crate::error::{Reason, Undefined};
 
 use super::rows::Rows;
@@ -64,7 +65,7 @@ impl Logistic {
 
     /// Returns the probability of the second class.
     pub fn probability(&self, row: &[f64]) -> f64 {
-        probability(self.score(row))
+        logistic(self.score(row))
     }
 
     /// Returns the log-odds of the second class.
@@ -118,10 +119,6 @@ impl<'a> Design<'a> {
         }
         res
     }
-}
-
-fn probability(score: f64) -> f64 {
-    1.0 / (1.0 + (-score).exp())
 }
 
 #[cfg(test)]

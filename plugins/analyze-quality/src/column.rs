@@ -255,7 +255,7 @@ impl Column {
             }
         }
         let values = KeyTallies::from_bytes(reader.bytes()?).map_err(damaged)?;
-        let (fingerprint, is_opaque) = (reader.u64()?, reader.u8()? != 0);
+        let (fingerprint, is_opaque) = (reader.u64()?, reader.flag()?);
         let unexpected = Unexpected { category: reader.u64()?, pattern: reader.u64()? };
         let body = match reader.u8()? {
             0 => Body::Empty,

@@ -57,6 +57,11 @@ pub(crate) fn number(finding: Finding, key: &str, value: f64) -> Finding {
     finding.evidence(key, float::to_value(value))
 }
 
+/// Adds a share of `n` rows that is above its limit behind a finding.
+pub(crate) fn above(finding: Finding, share: f64, limit: f64, n: u64) -> Finding {
+    number(number(finding, "share", share), "limit", limit).evidence("n", n)
+}
+
 /// Returns what chance adds to a share that is measured on `n` rows.
 pub(crate) fn chance(share: f64, n: u64) -> f64 {
     CHANCE * (share * (1.0 - share) / n.max(1) as f64).max(0.0).sqrt()

@@ -10,7 +10,7 @@ use modelwatch_sdk::{
 
 use crate::{
     column::{Body, Column},
-    context::{Context, finding, measure, number, percent},
+    context::{Context, above, finding, measure, number, percent},
     profile::Profile,
 };
 
@@ -89,6 +89,6 @@ fn conflicts(context: &Context<'_>, name: &str, report: &mut Report) {
             percent(limit),
         );
         let finding = finding("MW-Q032", context.severity(), name, message);
-        report.findings.push(number(number(finding, "share", share), "limit", limit).evidence("n", keys.n()));
+        report.findings.push(above(finding, share, limit, keys.n()));
     }
 }

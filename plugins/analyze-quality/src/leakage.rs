@@ -5,7 +5,7 @@ use modelwatch_stats::keys::{KeyTallies, Overlap};
 
 use crate::{
     column::Body,
-    context::{Context, chance, finding, measure, number, percent},
+    context::{Context, above, chance, finding, measure, percent},
     profile::Profile,
     time::{SECOND, show_time},
 };
@@ -54,7 +54,7 @@ fn same_rows(context: &Context<'_>, reference: &Profile, report: &mut Report) {
             percent(limit)
         );
         let finding = finding("MW-Q040", context.severity(), "rows", message);
-        report.findings.push(number(number(finding, "share", share), "limit", limit).evidence("n", n));
+        report.findings.push(above(finding, share, limit, n));
     }
 }
 
@@ -79,7 +79,7 @@ fn same_ids(context: &Context<'_>, reference: &Profile, report: &mut Report) {
             percent(limit)
         );
         let finding = finding("MW-Q041", context.severity(), name, message);
-        report.findings.push(number(number(finding, "share", share), "limit", limit).evidence("n", n));
+        report.findings.push(above(finding, share, limit, n));
     }
 }
 
@@ -104,7 +104,7 @@ fn old_times(context: &Context<'_>, reference: &Profile, report: &mut Report) {
             percent(limit),
         );
         let finding = finding("MW-Q042", context.severity(), name, message).evidence("oldest", show_time(oldest));
-        report.findings.push(number(number(finding, "share", share), "limit", limit).evidence("n", n));
+        report.findings.push(above(finding, share, limit, n));
     }
 }
 

@@ -146,9 +146,10 @@ impl Numbers {
         self.sample.points()
     }
 
-    /// Returns mean, spread and shape of the finite values; mean and variance of whole numbers are exact.
-    pub(crate) fn shape(&self) -> Option<Shape> {
-        let res = shape(&self.points()).ok();
+    /// Returns mean, spread and shape of the finite values, given their points; mean and variance of whole numbers are
+    /// exact.
+    pub(crate) fn shape(&self, points: &[Point]) -> Option<Shape> {
+        let res = shape(points).ok();
         if let (true, Ok(mean)) = (self.is_whole(), self.whole.mean()) {
             let variance = self.whole.variance(1).unwrap_or(f64::NAN);
             let plain = Shape { mean, variance, skewness: None, kurtosis: None };
@@ -172,7 +173,7 @@ impl Numbers {
             whole: WholeNumbers::from_bytes(reader.bytes()?).map_err(damaged)?,
             n_zero: reader.u64()?,
             n_negative: reader.u64()?,
-            has_rounded_decimals: reader.u8()? != 0,
+            has_rounded_decimals: reader.flag()?,
             outside: Outside::read(reader)?,
         })
     }

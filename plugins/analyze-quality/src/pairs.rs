@@ -116,18 +116,22 @@ fn features(context: &Context<'_>, report: &mut Report) -> Result<()> {
 fn labels(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let Some((label, column)) = context.current.column_for(Use::Label) else { return Ok(()) };
     let sample = context.current.sample();
-    let columns = paired(context.current, |it| it.has_use(Use::Feature) || it.has_use(Use::Id));
+    let columns = paired(context.current, may_tell);
     let weights: Vec<f64> = sample.rows().map(|it| it.1.count as f64).collect();
     let n = sample.rows().map(|it| it.1.count).fold(0, u64::saturating_add);
     let is_class = label::classes(column).is_some();
     let Some(own) = values(context.current, label, column) else { return Ok(()) };
-    let known = context.reference.filter(|it| it.sample().len() >= MIN_ROWS).map(|it| scores(it, label, is_class));
-    let scores = scores(context.current, label, is_class);
+    let known = context.reference.filter(|it| it.sample().len() >= MIN_ROWS).and_then(|it| {
+        let own = values(it, label, it.columns().get(label)?)?;
+        Some(scores(it, &paired(it, may_tell), &own, is_class))
+    });
+    let scores = scores(context.current, &columns, &own, is_class);
+    let own_names = names(&own);
     for it in &columns {
         if context.host.is_cancelled() {
             return Err(context.host.cancelled());
         }
-        label_correlations(it, &own, &weights, n, report);
+        label_correlations(it, (&own, &own_names), &weights, n, report);
         let Some(score) = scores.get(it.name).copied() else { continue };
         measure_column(report, it.name, "predictive_power", score, n);
         let is_id = context.current.columns().get(it.name).is_some_and(|it| it.has_use(Use::Id));
@@ -140,22 +144,31 @@ fn labels(context: &Context<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn label_correlations(column: &Paired<'_>, label: &Values, weights: &[f64], n: u64, report: &mut Report) {
+/// What features and identifiers tell of the label is looked at.
+fn may_tell(column: &Column) -> bool {
+    column.has_use(Use::Feature) || column.has_use(Use::Id)
+}
+
+/// Adds how a column goes together with the label, which is given as it is and as names.
+fn label_correlations(
+    column: &Paired<'_>,
+    (label, label_names): (&Values, &[Option<u32>]),
+    weights: &[f64],
+    n: u64,
+    report: &mut Report,
+) {
     let mut push = |name: &str, value: f64| measure_column(report, column.name, name, value, n);
-    let table = Contingency::new(&names(&column.values), &names(label), weights);
+    let table = Contingency::new(&names(&column.values), label_names, weights);
     table.and_then(|it| phik(&it)).into_iter().for_each(|it| push("label_phik", it));
-    match (&column.values, label) {
+    let name = match (&column.values, label) {
         (Values::Numbers { values: left, .. }, Values::Numbers { values: right, .. }) => {
             pearson(left, right, weights).into_iter().for_each(|it| push("label_pearson", it));
-            spearman(left, right, weights).into_iter().for_each(|it| push("label_spearman", it));
+            "label_spearman"
         }
-        (left, right) => {
-            if let Some((value, _)) = association(left, right, weights) {
-                let is_names = matches!((left, right), (Values::Names(_), Values::Names(_)));
-                push(if is_names { "label_cramers_v" } else { "label_correlation_ratio" }, value);
-            }
-        }
-    }
+        (Values::Names(_), Values::Names(_)) => "label_cramers_v",
+        _ => "label_correlation_ratio",
+    };
+    association(&column.values, label, weights).into_iter().for_each(|it| push(name, it.0));
 }
 
 fn judge_score(context: &Context<'_>, name: &str, label: &str, is_id: bool, score: f64, report: &mut Report) {
@@ -259,11 +272,8 @@ fn association(left: &Values, right: &Values, weights: &[f64]) -> Option<(f64, &
 }
 
 /// Returns the predictive power score of each column for the label.
-fn scores<'a>(profile: &'a Profile, label: &str, is_class: bool) -> BTreeMap<&'a str, f64> {
-    let Some((label, column)) = profile.columns().get_key_value(label) else { return BTreeMap::new() };
-    let Some(own) = values(profile, label, column) else { return BTreeMap::new() };
-    let own = cells(&own, is_class);
-    let columns = paired(profile, |it| it.has_use(Use::Feature) || it.has_use(Use::Id));
+fn scores<'a>(profile: &Profile, columns: &[Paired<'a>], label: &Values, is_class: bool) -> BTreeMap<&'a str, f64> {
+    let own = cells(label, is_class);
     let score = |it: &Paired<'a>| {
         let features = cells(&it.values, false);
         let rows = profile.sample().rows().zip(features.iter().zip(&own));

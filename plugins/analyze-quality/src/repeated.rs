@@ -8,7 +8,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    context::{Context, chance, finding, measure, number, percent, some},
+    context::{Context, above, chance, finding, measure, percent, some},
     profile::Profile,
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn rows(context: &Context<'_>, report: &mut Report) {
             percent(limit)
         );
         let finding = finding("MW-Q030", context.severity(), "rows", message);
-        report.findings.push(number(number(finding, "share", share), "limit", limit).evidence("n", keys.n()));
+        report.findings.push(above(finding, share, limit, keys.n()));
     }
 }
 

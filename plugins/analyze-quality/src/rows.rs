@@ -116,8 +116,8 @@ impl RowSample {
     pub(crate) fn read(max_rows: u64, reader: &mut Reader<'_>) -> Result<Self> {
         let mut res = Self::new(max_rows);
         res.n = reader.u64()?;
-        (res.is_mismatched, res.is_overflowed) = (reader.u8()? != 0, reader.u8()? != 0);
-        let has_columns = reader.u8()? != 0;
+        (res.is_mismatched, res.is_overflowed) = (reader.flag()?, reader.flag()?);
+        let has_columns = reader.flag()?;
         let columns = (0..reader.u64()?).map(|_| reader.text().map(str::to_owned)).collect::<Result<Vec<_>>>()?;
         if !columns.is_sorted() {
             return Err(damaged("columns are out of order"));

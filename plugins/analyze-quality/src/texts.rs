@@ -10,7 +10,7 @@ use modelwatch_stats::outliers::{Fences, count_outside, tukey_fences};
 
 use crate::{
     column::{Body, Column},
-    context::{finding, number, percent, some},
+    context::{above, finding, number, percent, some},
     kind::Kind,
     names::Names,
     values::Judged,
@@ -99,8 +99,7 @@ fn special_characters(it: &Judged<'_>, names: &Names, report: &mut Report) {
     if share > limit {
         let message =
             format!("{} of `{}` has neither letter nor digit, more than {}", percent(share), it.name, percent(limit));
-        let finding = number(it.finding("MW-Q024", message), "share", share);
-        report.findings.push(number(finding, "limit", limit).evidence("n", n));
+        report.findings.push(above(it.finding("MW-Q024", message), share, limit, n));
     }
 }
 
@@ -141,14 +140,16 @@ fn lengths(it: &Judged<'_>, names: &Names, known: Option<&Names>, report: &mut R
         it.measure(report, "min_length", least, n);
         it.measure(report, "max_length", greatest, n);
     }
-    if let Ok(shape) = modelwatch_stats::outliers::shape(&lengths.points()) {
+    let points = lengths.points();
+    if let Ok(shape) = modelwatch_stats::outliers::shape(&points) {
         it.measure(report, "mean_length", shape.mean, n);
     }
-    let usual = known.unwrap_or(names).lengths().points();
-    let Ok(fences) = tukey_fences(&usual, FAR_OUT) else { return };
+    let reference = known.map(|it| it.lengths().points());
+    let usual = reference.as_deref().unwrap_or(&points);
+    let Ok(fences) = tukey_fences(usual, FAR_OUT) else { return };
     // Of names of two or three lengths each other one would be far out.
     let fences = Fences { low: fences.low - 1.0, high: fences.high + 1.0 };
-    let share = count_outside(&lengths.points(), fences) as f64 / n as f64;
+    let share = count_outside(&points, fences) as f64 / n as f64;
     it.measure(report, "strange_length_share", share, n);
     let limit = it.context.settings.config.limits.strange_lengths;
     if share > limit {
@@ -161,7 +162,7 @@ fn lengths(it: &Judged<'_>, names: &Names, known: Option<&Names>, report: &mut R
             percent(limit),
         );
         let finding = finding("MW-Q026", Severity::Info, it.name, message);
-        report.findings.push(number(number(finding, "share", share), "limit", limit).evidence("n", n));
+        report.findings.push(above(finding, share, limit, n));
     }
 }
 

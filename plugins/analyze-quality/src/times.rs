@@ -72,19 +72,15 @@ impl Times {
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.u8(u8::from(self.range.is_some()));
         let (least, greatest) = self.range.unwrap_or_default();
-        writer.bytes(&least.to_le_bytes());
-        writer.bytes(&greatest.to_le_bytes());
+        writer.i128(least);
+        writer.i128(greatest);
         writer.bytes(&self.sample.to_bytes());
         self.outside.write(writer);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        let has_range = reader.u8()? != 0;
-        let mut time = || -> Result<i128> {
-            let bytes = reader.bytes()?.try_into().map_err(|_| damaged("a time has another length"))?;
-            Ok(i128::from_le_bytes(bytes))
-        };
-        let range = (time()?, time()?);
+        let has_range = reader.flag()?;
+        let range = (reader.i128()?, reader.i128()?);
         let sample = NumericSample::from_bytes(reader.bytes()?).map_err(damaged)?;
         Ok(Self { range: has_range.then_some(range), sample, outside: Outside::read(reader)? })
     }

@@ -6,6 +6,7 @@ use modelwatch_sdk::{
     rows::Use,
 };
 use modelwatch_stats::{
+    Point,
     categories::{CategoryCounts, align},
     outliers::{Fences, ROBUST_Z, TUKEY_FACTOR, count_outside, robust_fences, tukey_fences},
     quantile::quantiles,
@@ -13,7 +14,7 @@ use modelwatch_stats::{
 
 use crate::{
     column::{Body, Column},
-    context::{Context, chance, finding, measure_column, number, percent, some},
+    context::{Context, above, chance, finding, measure_column, number, percent, some},
     numbers::{Exact, Numbers, Outside},
     texts,
     time::show_time,
@@ -112,9 +113,8 @@ impl Judged<'_> {
     }
 
     fn missing_finding(&self, finding: Finding, share: f64, limit: f64) -> Finding {
-        let finding = number(number(finding, "share", share), "limit", limit);
-        let finding = finding.evidence("n", self.column.rows()).evidence("nulls", self.column.nulls());
-        finding.evidence("nan", self.column.n_nan())
+        let finding = above(finding, share, limit, self.column.rows());
+        finding.evidence("nulls", self.column.nulls()).evidence("nan", self.column.n_nan())
     }
 
     fn not_finite(&self, report: &mut Report) {
@@ -281,7 +281,7 @@ impl Judged<'_> {
         let Some((least, greatest)) = range.filter(|_| n > 0) else { return };
         self.measure(report, "min", least.to_f64(), n);
         self.measure(report, "max", greatest.to_f64(), n);
-        if let Some(shape) = numbers.shape() {
+        if let Some(shape) = numbers.shape(&points) {
             self.measure(report, "mean", shape.mean, n);
             self.measure(report, "standard_deviation", shape.variance.sqrt(), n);
             shape.skewness.into_iter().for_each(|it| self.measure(report, "skewness", it, n));
@@ -295,7 +295,7 @@ impl Judged<'_> {
         }
         self.measure(report, "zero_share", numbers.n_zero() as f64 / n as f64, n);
         self.measure(report, "negative_share", numbers.n_negative() as f64 / n as f64, n);
-        self.range(numbers, report);
+        self.range(numbers, &points, report);
         self.outliers(numbers, &points, report);
         self.inexact(numbers, report);
     }
@@ -342,10 +342,9 @@ impl Judged<'_> {
     }
 
     /// Judges the range against that of the reference.
-    fn range(&self, numbers: &Numbers, report: &mut Report) {
+    fn range(&self, numbers: &Numbers, points: &[Point], report: &mut Report) {
         let Some(Body::Numbers(known)) = self.known.map(Column::body) else { return };
         let (Some((low, high)), Some((least, greatest))) = (known.range(), numbers.range()) else { return };
-        let points = numbers.points();
         let count =
             |is: &dyn Fn(f64) -> bool| points.iter().filter(|it| is(it.0)).map(|it| it.1).fold(0, u64::saturating_add);
         // Whether there is one at all is known exactly, also where the points are those of a histogram.
@@ -374,31 +373,31 @@ impl Judged<'_> {
         report.findings.push(finding.evidence("n", m).evidence("n_reference", n));
     }
 
-    fn outliers(&self, numbers: &Numbers, points: &[modelwatch_stats::Point], report: &mut Report) {
+    fn outliers(&self, numbers: &Numbers, points: &[Point], report: &mut Report) {
         let reference = match self.known.map(Column::body) {
             Some(Body::Numbers(it)) if it.sample().n_finite() > 0 => Some(it.points()),
             _ => None,
         };
         let usual = reference.as_deref().unwrap_or(points);
         let n = numbers.sample().n_finite();
-        let share = |fences: Fences| count_outside(points, fences) as f64 / n as f64;
+        let share_outside = |fences: Fences| count_outside(points, fences) as f64 / n as f64;
         if let Ok(fences) = tukey_fences(usual, TUKEY_FACTOR) {
-            self.measure(report, "outlier_share_iqr", share(fences), n);
+            self.measure(report, "outlier_share_iqr", share_outside(fences), n);
         }
         let Ok(fences) = robust_fences(usual, ROBUST_Z) else { return };
-        self.measure(report, "outlier_share", share(fences), n);
+        let share = share_outside(fences);
+        self.measure(report, "outlier_share", share, n);
         let limit = self.context.settings.config.limits.outliers;
-        if let Some(limit) = limit.filter(|it| share(fences) > *it) {
+        if let Some(limit) = limit.filter(|it| share > *it) {
             let message = format!(
                 "{} of `{}` is outside of {:.4} to {:.4}, more than {}",
-                percent(share(fences)),
+                percent(share),
                 self.name,
                 fences.low,
                 fences.high,
                 percent(limit),
             );
-            let finding = number(self.finding("MW-Q027", message), "share", share(fences));
-            report.findings.push(number(finding, "limit", limit).evidence("n", n));
+            report.findings.push(above(self.finding("MW-Q027", message), share, limit, n));
         }
     }
 }

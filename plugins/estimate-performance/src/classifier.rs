@@ -67,14 +67,16 @@ struct Class {
 pub(crate) struct Sample {
     classes: Vec<Class>,
     n_rows: usize,
+    /// Of each class.
+    counts: Result<Vec<ExpectedCounts>, Undefined>,
 }
 
 impl<'a> Classifier<'a> {
-    /// Learns from the labeled rows of the reference.
+    /// Learns from the labeled rows of the reference, and returns its chances.
     ///
     /// # Errors
     /// When nothing can be learned from them.
-    pub(crate) fn fit(config: &'a Config, reference: &Rows) -> Result<Self, String> {
+    pub(crate) fn fit(config: &'a Config, reference: &Rows) -> Result<(Self, Classified), String> {
         let classes: Vec<Class> = (0..reference.scores.len()).map(|it| Class::of(config, reference, it)).collect();
         let is_kept = |row: usize| is_labeled(reference, row) && classes.iter().all(|it| it.scores[row].is_finite());
         let kept: Vec<usize> = (0..reference.len()).filter(|it| is_kept(*it)).collect();
@@ -91,12 +93,13 @@ impl<'a> Classifier<'a> {
         for (at, class) in classes.iter().enumerate() {
             res.calibrations.push(calibrate(config, name(at), &class.at(&kept))?);
         }
-        let labeled = res.judge(reference).labeled(&(0..reference.len()).collect::<Vec<_>>());
+        let judged = res.judge(reference);
+        let labeled = judged.labeled(&(0..reference.len()).collect::<Vec<_>>());
         for metric in Metric::wanted(config) {
             // Without a spread the metric has no error, and the report says so by a NaN.
             res.spreads.extend(labeled.spreads(metric, config).ok().map(|it| (metric, it)));
         }
-        Ok(res)
+        Ok((res, judged))
     }
 
     /// Returns the chances of rows.
@@ -195,39 +198,46 @@ impl Class {
 impl Classified {
     /// Returns those of the rows that can be used, with their chances.
     pub(crate) fn expected(&self, rows: &[usize]) -> Sample {
-        self.sample(rows.iter().copied().filter(|it| self.is_usable[*it]))
+        let rows: Vec<usize> = rows.iter().copied().filter(|it| self.is_usable[*it]).collect();
+        Sample::new(self.at(&rows), rows.len())
     }
 
     /// Returns those that have labels, which are chances of 0 and 1.
     pub(crate) fn labeled(&self, rows: &[usize]) -> Sample {
-        let mut res = self.sample(rows.iter().copied().filter(|it| self.is_usable[*it] && self.is_labeled[*it]));
-        for it in &mut res.classes {
+        let is_known = |it: &usize| self.is_usable[*it] && self.is_labeled[*it];
+        let rows: Vec<usize> = rows.iter().copied().filter(is_known).collect();
+        let mut classes = self.at(&rows);
+        for it in &mut classes {
             it.chances = it.is_true.iter().map(|it| f64::from(u8::from(*it))).collect();
         }
-        res
+        Sample::new(classes, rows.len())
     }
 
-    fn sample(&self, rows: impl Iterator<Item = usize>) -> Sample {
-        let rows: Vec<usize> = rows.collect();
-        Sample { classes: self.classes.iter().map(|it| it.at(&rows)).collect(), n_rows: rows.len() }
+    fn at(&self, rows: &[usize]) -> Vec<Class> {
+        self.classes.iter().map(|it| it.at(rows)).collect()
     }
 }
 
 impl Sample {
+    fn new(classes: Vec<Class>, n_rows: usize) -> Self {
+        let counts = classes.iter().map(|it| ExpectedCounts::of(&it.chances, &it.is_called)).collect();
+        Self { classes, n_rows, counts }
+    }
+
     pub(crate) fn n_rows(&self) -> u64 {
         self.n_rows as u64
     }
 
     /// Returns the metric of these rows.
     pub(crate) fn value(&self, metric: Metric, config: &Config) -> Result<f64, Undefined> {
-        let counts = self.counts()?;
+        let counts = self.counts.as_deref().map_err(|e| *e)?;
         if self.n_rows == 0 {
             return Err(Undefined::new(Reason::Empty));
         }
         if let Some(values) = metric.cell_values(config) {
             return Ok(counts[0].value(values) / counts[0].total());
         }
-        let mean_of = |of: fn(ExpectedCounts) -> Result<f64, Undefined>| match &counts[..] {
+        let mean_of = |of: fn(ExpectedCounts) -> Result<f64, Undefined>| match counts {
             [only] => of(*only),
             // As scikit-learn has it, a class that nothing can be said of counts as 0.
             several => Ok(several.iter().map(|it| of(*it).unwrap_or(0.0)).sum::<f64>() / several.len() as f64),
@@ -243,7 +253,7 @@ impl Sample {
             Metric::F1 => mean_of(ExpectedCounts::f1),
             Metric::RocAuc => mean_over_rankings(expected_roc_auc),
             Metric::AveragePrecision => mean_over_rankings(expected_average_precision),
-            _ => right_or_wrong(&counts).accuracy(),
+            _ => right_or_wrong(counts).accuracy(),
         }
     }
 
@@ -257,7 +267,7 @@ impl Sample {
 
     /// Returns how the metric spreads over samples like these rows, for each class.
     fn spreads(&self, metric: Metric, config: &Config) -> Result<Vec<Spread>, Undefined> {
-        let counts = self.counts()?;
+        let counts = self.counts.as_deref().map_err(|e| *e)?;
         if let Some(values) = metric.cell_values(config) {
             return counts[0].value_spread(values).map(|it| vec![it]);
         }
@@ -271,12 +281,8 @@ impl Sample {
             Metric::AveragePrecision => {
                 self.classes.iter().map(|it| average_precision_spread(&it.scores, &it.is_true, SEED)).collect()
             }
-            _ => right_or_wrong(&counts).accuracy_spread().map(|it| vec![it]),
+            _ => right_or_wrong(counts).accuracy_spread().map(|it| vec![it]),
         }
-    }
-
-    fn counts(&self) -> Result<Vec<ExpectedCounts>, Undefined> {
-        self.classes.iter().map(|it| ExpectedCounts::of(&it.chances, &it.is_called)).collect()
     }
 }
 

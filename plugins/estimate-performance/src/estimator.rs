@@ -27,15 +27,22 @@ pub(crate) enum Sample {
 }
 
 impl<'a> Estimator<'a> {
-    /// Learns from the labeled rows of the reference.
+    /// Learns from the labeled rows of the reference, and returns what came of them: [`Judged::labeled`] alone may be
+    /// asked of it.
     ///
     /// # Errors
     /// When nothing can be learned from them.
-    pub(crate) fn fit(config: &'a Config, reference: &Rows) -> Result<Self, String> {
-        match config.task {
-            Task::Regression => Regressor::fit(config, reference).map(Self::Regressor),
-            _ => Classifier::fit(config, reference).map(Self::Classifier),
-        }
+    pub(crate) fn fit(config: &'a Config, reference: &Rows) -> Result<(Self, Judged), String> {
+        Ok(match config.task {
+            Task::Regression => {
+                let (regressor, judged) = Regressor::fit(config, reference)?;
+                (Self::Regressor(regressor), Judged::Predicted(judged))
+            }
+            _ => {
+                let (classifier, judged) = Classifier::fit(config, reference)?;
+                (Self::Classifier(classifier), Judged::Classified(judged))
+            }
+        })
     }
 
     pub(crate) fn judge(&self, rows: &Rows) -> Judged {

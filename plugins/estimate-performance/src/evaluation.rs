@@ -92,11 +92,10 @@ pub(crate) fn evaluate(
         let message = format!("reference rows have {n_reference} scores and current rows {n_current}");
         return Err(Error::input(message).with_help("give both roles the outputs of the same model"));
     }
-    let estimator = match Estimator::fit(config, reference) {
+    let (estimator, judged_reference) = match Estimator::fit(config, reference) {
         Ok(it) => it,
         Err(why) => return Ok(Err(why)),
     };
-    let judged_reference = estimator.judge(reference);
     let judged = estimator.judge(current);
     let reference_samples: Vec<Sample> = cut(reference, config.chunk)
         .iter()

@@ -86,11 +86,11 @@ pub(crate) struct Sample {
 }
 
 impl Regressor {
-    /// Learns from the labeled rows of the reference.
+    /// Learns from the labeled rows of the reference, and returns the errors that these have.
     ///
     /// # Errors
     /// When nothing can be learned from them.
-    pub(crate) fn fit(config: &Config, reference: &Rows) -> Result<Self, String> {
+    pub(crate) fn fit(config: &Config, reference: &Rows) -> Result<(Self, Predicted), String> {
         let columns = sources(reference);
         let values = columns.iter().map(|it| it.values(reference)).collect::<Vec<_>>();
         let mut res = Self { errors: BTreeMap::new(), columns };
@@ -114,22 +114,31 @@ impl Regressor {
         if res.errors.is_empty() {
             return Err("no row of the reference has both a label and a prediction".to_owned());
         }
-        Ok(res)
+        let judged = res.realized(reference);
+        Ok((res, judged))
     }
 
     /// Returns what errors rows have, and are expected to have.
     pub(crate) fn judge(&self, rows: &Rows) -> Predicted {
         let values: Vec<Vec<f64>> = self.columns.iter().map(|it| it.values(rows)).collect();
         let columns: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
-        let (mut expected, mut realized) = (BTreeMap::new(), BTreeMap::new());
+        let mut expected = BTreeMap::new();
         for (target, learned) in &self.errors {
             // Trees take as many columns as they grew from, which these are.
             let found = learned.trees.predict(&columns).unwrap_or_default();
             expected.insert(*target, found.iter().map(|it| it.max(0.0)).collect());
+        }
+        Predicted { expected, ..self.realized(rows) }
+    }
+
+    /// Returns what errors rows have, without those that they are expected to have, which take the trees.
+    fn realized(&self, rows: &Rows) -> Predicted {
+        let mut realized = BTreeMap::new();
+        for target in self.errors.keys() {
             realized.insert(*target, (0..rows.len()).map(|it| error(*target, rows, it)).collect());
         }
         Predicted {
-            expected,
+            expected: BTreeMap::new(),
             realized,
             is_usable: (0..rows.len()).map(|it| prediction(rows, it).is_finite()).collect(),
             is_labeled: (0..rows.len()).map(|it| rows.labels.0[it].is_finite()).collect(),

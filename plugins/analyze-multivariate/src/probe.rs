@@ -2,16 +2,10 @@
 
 use modelwatch_sdk::{
     Analyzer, Error, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    state::{Reader, Writer},
 };
 
-use crate::{
-    codes::CODES,
-    config::Config,
-    decision::decide,
-    report,
-    side::{Side, damaged},
-    table::named_columns,
-};
+use crate::{codes::CODES, config::Config, decision::decide, report, side::Side, table::named_columns};
 
 const STATE_VERSION: u8 = 1;
 
@@ -64,24 +58,24 @@ impl Probe for Multivariate {
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        let mut res = vec![STATE_VERSION];
-        self.reference.write(&mut res)?;
-        self.current.write(&mut res)?;
-        Ok(res)
+        let mut writer = Writer(vec![STATE_VERSION]);
+        self.reference.write(&mut writer)?;
+        self.current.write(&mut writer)?;
+        Ok(writer.0)
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        let mut rest = match state.split_first() {
-            Some((&STATE_VERSION, rest)) => rest,
-            Some((other, _)) => {
+        let mut reader = Reader(state);
+        match reader.u8()? {
+            STATE_VERSION => {}
+            other => {
                 return Err(Error::input(format!("the state has version {other}, expected {STATE_VERSION}"))
                     .with_help("compute it again with this version of the plugin"));
             }
-            None => return Err(damaged()),
-        };
-        self.reference.merge(&mut rest)?;
-        self.current.merge(&mut rest)?;
-        if rest.is_empty() { Ok(()) } else { Err(damaged()) }
+        }
+        self.reference.merge(&mut reader)?;
+        self.current.merge(&mut reader)?;
+        reader.finish()
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {

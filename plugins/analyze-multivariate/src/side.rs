@@ -1,8 +1,9 @@
 //! What is kept of one role.
 
 use modelwatch_sdk::{
-    Error, RecordBatch, Result,
+    RecordBatch, Result,
     sample::{RowSample, SampleLimits},
+    state::{Reader, Writer},
 };
 
 use crate::{config::Config, table::prepared};
@@ -52,37 +53,20 @@ impl Side {
     ///
     /// # Errors
     /// When the columns cannot be written.
-    pub(crate) fn write(&self, to: &mut Vec<u8>) -> Result<()> {
-        let sample = self.sample.to_bytes()?;
-        to.extend(self.rows.to_le_bytes());
-        to.extend((sample.len() as u64).to_le_bytes());
-        to.extend(sample);
+    pub(crate) fn write(&self, writer: &mut Writer) -> Result<()> {
+        writer.u64(self.rows);
+        writer.bytes(&self.sample.to_bytes()?);
         Ok(())
     }
 
-    /// Takes in what [`Side::write`] wrote, and moves `bytes` behind it.
+    /// Takes in what [`Side::write`] wrote.
     ///
     /// # Errors
     /// When the bytes are damaged, or the columns are others.
-    pub(crate) fn merge(&mut self, bytes: &mut &[u8]) -> Result<()> {
-        let rows = number(bytes)?;
-        let len = usize::try_from(number(bytes)?).map_err(|_| damaged())?;
-        let (sample, rest) = bytes.split_at_checked(len).ok_or_else(damaged)?;
-        *bytes = rest;
-        self.sample.merge(RowSample::from_bytes(self.limits, sample)?)?;
+    pub(crate) fn merge(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+        let rows = reader.u64()?;
+        self.sample.merge(RowSample::from_bytes(self.limits, reader.bytes()?)?)?;
         self.rows = self.rows.saturating_add(rows);
         Ok(())
     }
-}
-
-fn number(bytes: &mut &[u8]) -> Result<u64> {
-    let (head, tail) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
-    *bytes = tail;
-    Ok(u64::from_le_bytes(*head))
-}
-
-/// Returns the error for bytes that are no state.
-pub(crate) fn damaged() -> Error {
-    Error::input("cannot read the state of the multivariate analyzer: it is damaged")
-        .with_help("compute it again from the rows")
 }

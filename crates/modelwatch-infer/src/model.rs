@@ -117,11 +117,11 @@ impl Model {
         let shapes = row_shapes(inputs);
         let plan = self.executable.plan(&shapes)?;
         // A request of one row, as a service gets them, must not cost a whole micro-batch.
-        let single = (n_rows % plan.rows() == 1).then(|| self.executable.plan_at(1, &shapes).ok()).flatten();
-        let Some(single) = single.filter(|it| it.rows() == 1) else {
-            return self.run_batches(plan, inputs, n_rows, threads);
+        let single = (n_rows % plan.rows() == 1).then(|| self.executable.single(&shapes)).flatten();
+        let Some(single) = single else {
+            return self.run_batches(&*plan, inputs, n_rows, threads);
         };
-        let mut res = self.run_batches(plan, inputs, n_rows - 1, threads)?;
+        let mut res = self.run_batches(&*plan, inputs, n_rows - 1, threads)?;
         self.append(&mut res, self.run_range(&*single, inputs, n_rows - 1, n_rows)?, 1)?;
         Ok(res)
     }
@@ -129,7 +129,7 @@ impl Model {
     /// Computes the first `n_rows` rows with one plan.
     fn run_batches(
         &self,
-        plan: Arc<dyn Prepared>,
+        plan: &dyn Prepared,
         inputs: &[HostTensor],
         n_rows: usize,
         threads: NonZeroUsize,
@@ -141,11 +141,10 @@ impl Model {
         let rows_each = n_batches.div_ceil(threads.get().min(n_batches)) * plan.rows();
         let starts: Vec<usize> = (0..n_rows).step_by(rows_each).collect();
         if starts.len() == 1 {
-            return self.run_range(&*plan, inputs, 0, n_rows);
+            return self.run_range(plan, inputs, 0, n_rows);
         }
         let parts = thread::scope(|scope| {
             let spawn = |&start: &usize| {
-                let plan = &*plan;
                 scope.spawn(move || self.run_range(plan, inputs, start, n_rows.min(start + rows_each)))
             };
             let handles: Vec<_> = starts.iter().map(spawn).collect();

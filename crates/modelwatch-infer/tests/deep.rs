@@ -4,7 +4,7 @@
 mod common;
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,6 +12,7 @@ use std::{
 use common::{
     Npy, batch,
     networks::{Network, SIZE},
+    process::peak_kib,
     threads,
 };
 use modelwatch_infer::{Comparison, Model, Tolerance};
@@ -57,9 +58,7 @@ fn task(task: &str, folder: PathBuf) {
         let differs = nodes.iter().filter(|it| it.counterpart.as_ref().unwrap().isolated.n_beyond > 0);
         assert_eq!(differs.map(|it| &*it.name).collect::<Vec<_>>(), [CHANGED]);
     }
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
-    println!("peak {}", peak.trim().trim_end_matches("kB").trim());
+    println!("peak {}", peak_kib());
 }
 
 #[cfg(target_os = "linux")]

@@ -11,7 +11,10 @@ use std::{
     process::Command,
 };
 
-use common::proto::{float_tensor, graph_attribute, int, ints, model, node, numbers_tensor, tensor_attribute, value};
+use common::{
+    process::{cpu_ms, peak_kib},
+    proto::{float_tensor, graph_attribute, int, ints, model, node, numbers_tensor, tensor_attribute, value},
+};
 use modelwatch_infer::Model;
 use prost::Message;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto};
@@ -347,15 +350,9 @@ fn load(path: PathBuf) {
         Ok(_) => "none".to_owned(),
         Err(it) => it.to_string().replace('\n', " "),
     };
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
     println!("\nrefusal {refusal}");
-    println!("\npeak {}", peak.trim().trim_end_matches("kB").trim());
-    // Ticks of 10 ms, in user and in system mode; the name in parentheses may have spaces.
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: u64 = fields[11..13].iter().map(|it| it.parse::<u64>().unwrap()).sum();
-    println!("\ncpu {}", ticks * 10);
+    println!("\npeak {}", peak_kib());
+    println!("\ncpu {}", cpu_ms());
 }
 
 #[test]

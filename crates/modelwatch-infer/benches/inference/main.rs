@@ -8,6 +8,8 @@
 
 #[path = "../../tests/common/networks.rs"]
 mod networks;
+#[path = "../../tests/common/process.rs"]
+mod process;
 #[path = "../../tests/common/proto.rs"]
 mod proto;
 

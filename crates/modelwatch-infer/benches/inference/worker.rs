@@ -1,7 +1,7 @@
 //! This side of a case.
 
 use std::{
-    env, fs,
+    env,
     io::{self, BufRead},
     num::NonZeroUsize,
     path::Path,
@@ -12,6 +12,8 @@ use std::{
 use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_infer::{Model, ModelInfo};
+
+use crate::process::{cpu_ms, peak_kib};
 
 /// Set for the process that works: the model, and the rows and threads.
 pub(crate) const MODEL: &str = "MODELWATCH_BENCH_MODEL";
@@ -41,7 +43,7 @@ pub(crate) fn work() {
     let (start, before) = (Instant::now(), cpu_ms());
     run().unwrap();
     // The clock on the wall also counts what else the machine does, that of the processor only hundredths of a second.
-    let seconds = start.elapsed().as_secs_f64().min((cpu_ms() - before + 10.0) / 1000.0);
+    let seconds = start.elapsed().as_secs_f64().min((cpu_ms() - before + 10) as f64 / 1000.0);
     println!("ready {seconds}");
     for line in io::stdin().lock().lines() {
         let n_runs: usize = line.unwrap().parse().unwrap();
@@ -49,9 +51,7 @@ pub(crate) fn work() {
         (0..n_runs).for_each(|_| run().unwrap());
         println!("{}", cpu_ms() - before);
     }
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
-    println!("{}", peak.trim().trim_end_matches("kB").trim());
+    println!("{}", peak_kib());
 }
 
 /// Returns rows of numbers between 0 and 1, no two alike.
@@ -67,12 +67,4 @@ fn rows(info: &ModelInfo, n_rows: usize) -> Option<RecordBatch> {
     }
     let (fields, arrays): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).ok()
-}
-
-/// Returns the processor time of all threads, those that ended included.
-fn cpu_ms() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    // The name in parentheses may have spaces. A tick is a hundredth of a second.
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    fields[11..13].iter().map(|it| it.parse::<f64>().unwrap()).sum::<f64>() * 10.0
 }

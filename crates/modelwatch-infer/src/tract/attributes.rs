@@ -1,4 +1,4 @@
-//! Access to the attributes of an ONNX node.
+//! Access to the name and the attributes of an ONNX node.
 
 use tract_onnx::{
     pb::{AttributeProto, NodeProto, TensorProto},
@@ -8,6 +8,16 @@ use tract_onnx::{
 
 fn find<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|it| it.name == name)
+}
+
+/// Returns the name of a node, or that of its first output where it has none.
+pub(in crate::tract) fn name(node: &NodeProto) -> &str {
+    if node.name.is_empty() { node.output.first().map_or("", |it| it) } else { &node.name }
+}
+
+/// Returns what messages call a node.
+pub(in crate::tract) fn label(node: &NodeProto) -> String {
+    format!("node `{}` ({})", name(node), node.op_type)
 }
 
 pub(in crate::tract) fn floats<'a>(node: &'a NodeProto, name: &str) -> &'a [f32] {

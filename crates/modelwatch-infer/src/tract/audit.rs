@@ -9,7 +9,7 @@ use tract_onnx::{
     pb::{AttributeProto, GraphProto, ModelProto, NodeProto},
 };
 
-use super::interpreter;
+use super::{attributes::name, interpreter};
 
 /// The result of looking at every node, those of nested graphs included.
 #[derive(Default)]
@@ -44,9 +44,7 @@ pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
             res.needs_interpreter = true;
             return;
         }
-        let name =
-            if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() };
-        res.unsupported.push((fault, name));
+        res.unsupported.push((fault, name(node).to_owned()));
     });
     let has = |it: &str| res.operators.contains_key(it);
     // Declutter folds any operator between the two into a 256-entry table if its axes map one to one; Softmax's do, its values do not.

@@ -1,7 +1,7 @@
 //! A loaded model with its plans, one per row shape.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -39,6 +39,8 @@ pub(super) struct TractExecutable {
     /// The batch is part of the model.
     is_fixed: bool,
     plans: Mutex<HashMap<Wanted, Arc<Plan>>>,
+    /// Shapes of rows for which there is no plan for single rows, lest it be tried again at every request.
+    without_single: Mutex<HashSet<Vec<Vec<usize>>>>,
 }
 
 /// Returns the first reading of a model that can be prepared, or the first one's error.
@@ -95,6 +97,7 @@ fn prepare(
         source,
         uncompiled,
         plans: Mutex::default(),
+        without_single: Mutex::default(),
     };
     let row_shape = |it: &TensorSpec| it.shape[1..].iter().copied().collect::<Option<Vec<_>>>();
     // With dynamic rows the first batch decides; what is wrong with the model shows then.
@@ -215,6 +218,28 @@ impl Executable for TractExecutable {
 
     fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
         Ok(self.plan_for(None, row_shapes)?)
+    }
+
+    fn single(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
+        if self.is_fixed {
+            return None;
+        }
+        // Held while preparing, as the plans are.
+        let mut without_single = self.without_single.lock().unwrap_or_else(PoisonError::into_inner);
+        if without_single.contains(row_shapes) {
+            return None;
+        }
+        match self.plan_for(Some(1), row_shapes) {
+            Ok(it) => Some(it),
+            Err(error) => {
+                tracing::debug!(path = %self.path.display(), %error, "Single rows are run in micro-batches.");
+                if without_single.len() >= MAX_PLANS {
+                    without_single.clear();
+                }
+                without_single.insert(row_shapes.to_vec());
+                None
+            }
+        }
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -6,6 +6,8 @@ use tract_onnx::{
     tract_hir::internal::bail,
 };
 
+use super::nodes::n_uses;
+
 /// Bytes of one tensor; more for one micro-batch is a damaged or hostile model.
 pub(super) const MAX_TENSOR_BYTES: u64 = 2 << 30;
 /// Bytes of all values that are alive at once, constants not counted.
@@ -17,9 +19,7 @@ const MAX_LIVE_BYTES: u64 = 8 << 30;
 pub(super) fn check(model: &TypedModel) -> TractResult<()> {
     let order = model.eval_order()?;
     let n_bytes = |outlet: OutletId| model.outlet_fact(outlet).map_or(0, bytes_of);
-    let mut n_uses = vec![0_usize; model.nodes().len()];
-    let inputs = order.iter().flat_map(|&id| &model.node(id).inputs);
-    inputs.chain(model.output_outlets()?).for_each(|it| n_uses[it.node] += 1);
+    let mut n_uses = n_uses(model, &order)?;
     let of_node = |id: usize| (0..model.node(id).outputs.len()).map(move |it| n_bytes(OutletId::new(id, it)));
     let mut live = 0_u64;
     for &id in &order {
@@ -45,6 +45,12 @@ pub(super) fn check(model: &TypedModel) -> TractResult<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the product of the dimensions, each 0 taken for 1, lest it hide an overflow in what multiplies only some of them;
+/// nothing if no tensor has them.
+pub(super) fn widest(dims: &[impl Into<i64> + Copy]) -> Option<u64> {
+    dims.iter().try_fold(1_u64, |acc, &it| acc.checked_mul(u64::try_from(it.into()).ok()?.max(1)))
 }
 
 fn bytes_of(fact: &TypedFact) -> u64 {

@@ -36,13 +36,11 @@ impl NodeGraph {
         input_types: &[DatumType],
     ) -> TractResult<Self> {
         let order = model.eval_order()?;
-        let n_nodes = model.nodes().len();
         let (row_shapes, input_types) = (row_shapes.to_vec(), input_types.to_vec());
-        let (constants, n_uses) = (vec![None; n_nodes], vec![0; n_nodes]);
+        let (constants, n_uses) = (vec![None; model.nodes().len()], n_uses(&model, &order)?);
         let mut res = Self { model, rows, row_shapes, input_types, order, constants, n_uses };
         for &id in &res.order {
             let node = res.model.node(id);
-            node.inputs.iter().for_each(|it| res.n_uses[it.node] += 1);
             // A source has no inputs either.
             if !is_source(node) && node.inputs.iter().all(|it| res.is_constant(it.node)) {
                 let inputs = node.inputs.iter().map(|it| res.constant(*it)).collect::<TractResult<_>>()?;
@@ -50,7 +48,6 @@ impl NodeGraph {
                 res.constants[id] = Some(values.into_iter().map(IntoArcTensor::into_arc_tensor).collect());
             }
         }
-        res.model.output_outlets()?.iter().for_each(|it| res.n_uses[it.node] += 1);
         Ok(res)
     }
 
@@ -163,6 +160,14 @@ impl NodeGraph {
             None => eval(node, inputs),
         }
     }
+}
+
+/// Returns by node: how many inputs of the nodes in `order` its values are, and how many outputs of the model.
+pub(super) fn n_uses(model: &TypedModel, order: &[usize]) -> TractResult<Vec<usize>> {
+    let mut res = vec![0; model.nodes().len()];
+    let inputs = order.iter().flat_map(|&id| &model.node(id).inputs);
+    inputs.chain(model.output_outlets()?).for_each(|it| res[it.node] += 1);
+    Ok(res)
 }
 
 fn eval(node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {

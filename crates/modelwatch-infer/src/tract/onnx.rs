@@ -170,7 +170,7 @@ fn info(
     Ok((info, input_types))
 }
 
-fn tensor_type(value: &ValueInfoProto) -> Option<&TensorType> {
+pub(super) fn tensor_type(value: &ValueInfoProto) -> Option<&TensorType> {
     let TypeValue::TensorType(tensor) = value.r#type.as_ref()?.value.as_ref()?;
     Some(tensor)
 }
@@ -180,7 +180,7 @@ fn datum_type(tensor: &TensorType) -> Option<DatumType> {
 }
 
 /// Returns the declared dimensions; skl2onnx writes 0 and others write -1 for a dynamic one.
-fn dims(tensor: &TensorType) -> Option<Vec<Option<usize>>> {
+pub(super) fn dims(tensor: &TensorType) -> Option<Vec<Option<usize>>> {
     let one = |it: &Option<Dimension>| match it {
         Some(Dimension::DimValue(it)) => usize::try_from(*it).ok().filter(|&it| it > 0),
         _ => None,

@@ -6,6 +6,8 @@ use tract_onnx::{
     tract_hir::internal::{bail, ensure},
 };
 
+use super::attributes::text;
+
 /// See `post_transform` in the specifications.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum PostTransform {
@@ -18,6 +20,11 @@ pub(super) enum PostTransform {
 }
 
 impl PostTransform {
+    /// Returns the transform that a node names.
+    pub(super) fn of(node: &NodeProto) -> TractResult<Self> {
+        Self::parse(text(node, "post_transform").unwrap_or("NONE"))
+    }
+
     pub(super) fn parse(name: &str) -> TractResult<Self> {
         Ok(match name {
             "NONE" => Self::None,
@@ -61,6 +68,12 @@ impl PostTransform {
                 scores.iter_mut().filter(|it| counts(**it)).for_each(|it| *it = (*it - max).exp() / sum);
             }
         }
+    }
+
+    /// Appends the scores as the transform leaves them.
+    pub(super) fn append(self, mut scores: Vec<f64>, out: &mut Vec<f32>) {
+        self.apply(&mut scores);
+        out.extend(scores.iter().map(|&it| it as f32));
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 pub(crate) mod networks;
+pub(crate) mod process;
 pub(crate) mod proto;
 
 use std::{

@@ -113,13 +113,6 @@ impl Node {
         res.extend(self.proto.input.iter().filter(|it| !it.is_empty()).cloned());
         self.graphs.values().for_each(|it| it.mentions(res));
     }
-
-    /// Returns what messages call the node.
-    pub(super) fn label(&self) -> String {
-        let first_output = || self.proto.output.first().cloned().unwrap_or_default();
-        let name = if self.proto.name.is_empty() { first_output() } else { self.proto.name.clone() };
-        format!("node `{name}` ({})", self.proto.op_type)
-    }
 }
 
 /// Returns the name and the value of a `Constant`.

@@ -13,6 +13,7 @@ use super::{
     narrow::{Narrow, Overflow},
     value::Value,
 };
+use crate::tract::attributes::label;
 
 /// The most nodes that are run for one answer, those of loops each time; what is not done by then is taken for endless.
 const MAX_STEPS: u64 = 1 << 26;
@@ -53,8 +54,8 @@ pub(super) fn run(
     let mut scope = Scope { constants: &graph.constants, values, parent, n_steps };
     for node in &graph.nodes {
         n_steps.set(n_steps.get() + 1);
-        ensure!(n_steps.get() <= MAX_STEPS, "{} is not done after {MAX_STEPS} steps", node.label());
-        let outputs = run_node(context, node, &scope).with_context(|| node.label())?;
+        ensure!(n_steps.get() <= MAX_STEPS, "{} is not done after {MAX_STEPS} steps", label(&node.proto));
+        let outputs = run_node(context, node, &scope).with_context(|| label(&node.proto))?;
         for name in &node.last_uses {
             scope.values.remove(name.as_str());
         }

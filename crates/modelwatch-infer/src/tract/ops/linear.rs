@@ -7,7 +7,7 @@ use tract_onnx::{pb::NodeProto, prelude::TractResult, tract_hir::internal::ensur
 
 use super::labels::Labels;
 use crate::tract::{
-    attributes::{floats, int, text},
+    attributes::{floats, int},
     post_transform::PostTransform,
 };
 
@@ -46,10 +46,6 @@ impl Sums {
     }
 }
 
-fn transform_of(node: &NodeProto) -> TractResult<PostTransform> {
-    PostTransform::parse(text(node, "post_transform").unwrap_or("NONE"))
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct LinearClassifier {
     sums: Sums,
@@ -62,7 +58,7 @@ impl LinearClassifier {
         let labels = Labels::parse(node, "classlabels_ints", "classlabels_strings");
         let n_intercepts = floats(node, "intercepts").len();
         let n_sums = if n_intercepts > 0 { n_intercepts } else { labels.len() };
-        let transform = transform_of(node)?;
+        let transform = PostTransform::of(node)?;
         let is_single = n_sums == 1 && labels.len() == 2;
         ensure!(is_single || (n_sums == labels.len() && n_sums > 1), "{n_sums} scores are for {} labels", labels.len());
         // The specification has it applied, onnxruntime leaves it out.
@@ -80,14 +76,13 @@ impl LinearClassifier {
 
     /// Appends one score per class and returns the index of the class, which is that of the sums as they are.
     pub(super) fn classify(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<usize> {
-        let mut sums = self.sums.of(row)?;
+        let sums = self.sums.of(row)?;
         if let &[sum] = &*sums {
             out.extend([(1.0 - sum) as f32, sum as f32]);
             return Ok(usize::from(sum > 0.0));
         }
         let best = (0..sums.len()).fold(0, |best, idx| if sums[idx] > sums[best] { idx } else { best });
-        self.transform.apply(&mut sums);
-        out.extend(sums.iter().map(|&it| it as f32));
+        self.transform.append(sums, out);
         Ok(best)
     }
 }
@@ -101,7 +96,7 @@ pub(super) struct LinearRegressor {
 impl LinearRegressor {
     pub(super) fn parse(node: &NodeProto) -> TractResult<Self> {
         let n_targets = usize::try_from(int(node, "targets").unwrap_or(1))?;
-        let transform = transform_of(node)?;
+        let transform = PostTransform::of(node)?;
         transform.check_for_regression(node, n_targets)?;
         Ok(Self { sums: Sums::parse(node, n_targets)?, transform })
     }
@@ -112,9 +107,7 @@ impl LinearRegressor {
 
     /// Appends one prediction per target.
     pub(super) fn predict(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<()> {
-        let mut sums = self.sums.of(row)?;
-        self.transform.apply(&mut sums);
-        out.extend(sums.iter().map(|&it| it as f32));
+        self.transform.append(self.sums.of(row)?, out);
         Ok(())
     }
 }

@@ -204,7 +204,7 @@ impl Classifier {
         ensure!(n_classes > 1, "a classifier needs two classes, not {n_classes}");
         let forest = Forest::parse(node, "class", n_classes)?;
         let base_values = floats(node, "base_values").to_vec();
-        let transform = PostTransform::parse(text(node, "post_transform").unwrap_or("NONE"))?;
+        let transform = PostTransform::of(node)?;
         let targets = ints(node, "class_ids");
         let has_one_target = targets.iter().all(|it| Some(it) == targets.first());
         let is_positive = floats(node, "class_weights").iter().all(|&it| it >= 0.0);
@@ -288,9 +288,7 @@ fn write(transform: PostTransform, scores: impl Iterator<Item = f32>, out: &mut 
     if transform == PostTransform::None {
         return out.extend(scores);
     }
-    let mut wide: Vec<f64> = scores.map(f64::from).collect();
-    transform.apply(&mut wide);
-    out.extend(wide.iter().map(|&it| it as f32));
+    transform.append(scores.map(f64::from).collect(), out);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -323,7 +321,7 @@ impl Regressor {
                 bail!("node `{}` (TreeEnsembleRegressor) uses aggregate {other}, which is not supported", node.name)
             }
         };
-        let transform = PostTransform::parse(text(node, "post_transform").unwrap_or("NONE"))?;
+        let transform = PostTransform::of(node)?;
         transform.check_for_regression(node, n_targets)?;
         let base_values = floats(node, "base_values").to_vec();
         ensure!(

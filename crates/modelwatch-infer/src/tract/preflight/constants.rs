@@ -14,7 +14,8 @@ use tract_onnx::{
     tract_hir::internal::TractErrorContext,
 };
 
-use super::{Fault, label};
+use super::Fault;
+use crate::tract::{attributes::label, memory::widest};
 
 /// The most files of external data.
 const MAX_FILES: usize = 10_000;
@@ -114,12 +115,9 @@ fn check_tensor(tensor: &TensorProto, beside: &mut Beside<'_>, place: &Place<'_>
     }
 }
 
-/// Returns the product of the dimensions; a zero must not hide an overflow in what multiplies only some of them.
+/// Returns the product of the dimensions, or nothing if no tensor has them.
 fn n_elements(dims: &[i64]) -> Option<u64> {
-    let mut widest = 1u64;
-    for &dim in dims {
-        widest = widest.checked_mul(u64::try_from(dim).ok()?.max(1))?;
-    }
+    let widest = widest(dims)?;
     Some(if dims.contains(&0) { 0 } else { widest })
 }
 
@@ -135,6 +133,11 @@ pub(super) fn bits(data_type: i32) -> Option<u64> {
         25 | 26 => 2,
         _ => return None,
     })
+}
+
+/// Returns the bytes of an element of the type with this number, at least: 1 where it is not known.
+pub(super) fn element_bytes(data_type: i32) -> u64 {
+    bits(data_type).map_or(1, |it| it.div_ceil(8))
 }
 
 /// Returns the number of values in the field for the tensor's type.

@@ -15,7 +15,7 @@ mod structure;
 
 use std::path::Path;
 
-use tract_onnx::pb::{ModelProto, NodeProto};
+use tract_onnx::pb::ModelProto;
 
 pub(super) use self::{
     constants::ExternalData,
@@ -51,10 +51,4 @@ pub(super) fn check(path: &Path, proto: &mut ModelProto) -> Result<ExternalData,
     let external = constants::check(path, graph).map_err(unsound)?;
     sizes::check(graph).map_err(unsound)?;
     Ok(external)
-}
-
-/// Returns what messages call a node.
-fn label(node: &NodeProto) -> String {
-    let name = if node.name.is_empty() { node.output.first().map_or("", |it| it) } else { &*node.name };
-    format!("node `{name}` ({})", node.op_type)
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use tract_onnx::pb::{GraphProto, NodeProto};
 
-use super::{Fault, label};
+use super::Fault;
+use crate::tract::attributes::label;
 
 /// Nodes with those of nested graphs. tract prepares a chain of 8,000 in 3 s of processor time and one of 20,000 in 18 s; it grows with
 /// the square.
-pub(super) const MAX_NODES: usize = 20_000;
+const MAX_NODES: usize = 20_000;
 /// Graphs in attributes, on all levels.
 const MAX_GRAPHS: usize = 1_000;
 /// Graphs in graphs; exporters stay far below.
@@ -105,11 +106,11 @@ fn sort_nested(graph: &mut GraphProto) -> Result<Vec<Free>, Fault> {
 }
 
 /// Returns which node gives each value.
-fn producers(graph: &GraphProto) -> Result<HashMap<String, usize>, Fault> {
+fn producers(graph: &GraphProto) -> Result<HashMap<&str, usize>, Fault> {
     let mut res = HashMap::new();
     for (idx, node) in graph.node.iter().enumerate() {
         for output in node.output.iter().filter(|it| !it.is_empty()) {
-            if res.insert(output.clone(), idx).is_some() {
+            if res.insert(&**output, idx).is_some() {
                 return Err(Fault::damaged(format!("{} gives `{output}`, and so does another output", label(node))));
             }
         }
@@ -118,18 +119,19 @@ fn producers(graph: &GraphProto) -> Result<HashMap<String, usize>, Fault> {
 }
 
 /// Returns the names of inputs and initializers; an input may have an initializer, which is its default.
-fn given(graph: &GraphProto) -> Result<BTreeSet<String>, Fault> {
-    let unique = |names: &mut dyn Iterator<Item = &String>, what: &str| {
-        let mut res = BTreeSet::new();
-        for name in names {
-            if !res.insert(name.clone()) {
-                return Err(Fault::damaged(format!("there are two {what} `{name}`")));
-            }
+fn given(graph: &GraphProto) -> Result<BTreeSet<&str>, Fault> {
+    let mut res = unique(graph.input.iter().map(|it| &*it.name), "inputs")?;
+    res.extend(unique(graph.initializer.iter().map(|it| &*it.name), "initializers")?);
+    Ok(res)
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a str>, what: &str) -> Result<BTreeSet<&'a str>, Fault> {
+    let mut res = BTreeSet::new();
+    for name in names {
+        if !res.insert(name) {
+            return Err(Fault::damaged(format!("there are two {what} `{name}`")));
         }
-        Ok(res)
-    };
-    let mut res = unique(&mut graph.input.iter().map(|it| &it.name), "inputs")?;
-    res.extend(unique(&mut graph.initializer.iter().map(|it| &it.name), "initializers")?);
+    }
     Ok(res)
 }
 

@@ -3,7 +3,7 @@
 use tract_tflite::tflite::{Tensor, TensorType};
 
 use super::View;
-use crate::tract::memory::MAX_TENSOR_BYTES;
+use crate::tract::memory::{MAX_TENSOR_BYTES, widest};
 
 /// Fails with the first tensor whose data is not that of its shape, or whose shape is that of no tensor.
 pub(super) fn check(view: View<'_>) -> Result<(), String> {
@@ -38,11 +38,6 @@ fn n_bits(dims: &[i32], tensor: Tensor<'_>) -> Option<u64> {
         TensorType::INT4 => 4,
         _ => 0,
     };
-    let mut n_elements = 1_u64;
-    for &dim in dims {
-        // A zero must not hide an overflow in what multiplies only some of the dimensions.
-        n_elements = n_elements.checked_mul(u64::try_from(dim).ok()?.max(1))?;
-    }
-    let n_bits = n_elements.checked_mul(of_element)?;
+    let n_bits = widest(dims)?.checked_mul(of_element)?;
     Some(if dims.contains(&0) { 0 } else { n_bits })
 }

@@ -96,15 +96,13 @@ fn activations(call: &Call<'_>, cell: Cell, n_directions: usize) -> TractResult<
     for name in &names {
         let (function, alpha, beta) = activation(name)?;
         let given = |parameter: Parameter, which: &str, values: &mut std::slice::Iter<'_, f32>| {
-            Ok(match (parameter, values.as_slice().first()) {
-                (Parameter::No, _) => 0.0,
-                (_, Some(&it)) => {
-                    values.next();
-                    f64::from(it)
-                }
-                (Parameter::Usual(it), None) => it,
-                (Parameter::Needed, None) => bail!("the activation {name:?} has no `activation_{which}`"),
-            })
+            let usual = match parameter {
+                Parameter::No => return Ok(0.0),
+                Parameter::Usual(it) => Some(it),
+                Parameter::Needed => None,
+            };
+            let value = values.next().map(|&it| f64::from(it)).or(usual);
+            value.with_context(|| format!("the activation {name:?} has no `activation_{which}`"))
         };
         let (alpha, beta) = (given(alpha, "alpha", &mut alphas)?, given(beta, "beta", &mut betas)?);
         all.push(Activation { function, alpha, beta });

@@ -9,14 +9,15 @@ mod value;
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::{
-    GraphProto, NodeProto, ValueInfoProto, tensor_shape_proto::dimension::Value as Dimension,
-    type_proto::Value as TypeValue,
-};
+use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
 
 pub(in crate::tract) use self::{operators::node_outputs, value::Known};
-use super::{Fault, constants::bits, label};
-use crate::tract::memory::MAX_TENSOR_BYTES;
+use super::{Fault, constants::element_bytes};
+use crate::tract::{
+    attributes::label,
+    memory::MAX_TENSOR_BYTES,
+    onnx::{dims, tensor_type},
+};
 
 /// Bytes of a tensor that does not depend on the inputs: it is made while the model is read.
 const MAX_CONSTANT_BYTES: u64 = 512 << 20;
@@ -94,16 +95,10 @@ fn check_size(node: &NodeProto, output: &Known, total: &mut u64) -> Result<(), F
 }
 
 fn of_input(input: &ValueInfoProto) -> Known {
-    let tensor = input.r#type.as_ref().and_then(|it| it.value.as_ref()).map(|TypeValue::TensorType(it)| it);
-    let Some(tensor) = tensor else { return Known::anything() };
-    let dim = |it: &Option<Dimension>| match it {
-        // skl2onnx writes 0 for a dynamic one.
-        Some(Dimension::DimValue(it)) => u64::try_from(*it).ok().filter(|&it| it > 0),
-        _ => None,
-    };
+    let Some(tensor) = tensor_type(input) else { return Known::anything() };
     Known {
-        element_bytes: bits(tensor.elem_type).map_or(1, |it| it.div_ceil(8)),
-        shape: tensor.shape.as_ref().map(|it| it.dim.iter().map(|it| dim(&it.value)).collect()),
+        element_bytes: element_bytes(tensor.elem_type),
+        shape: dims(tensor).map(|it| it.into_iter().map(|it| it.map(|it| it as u64)).collect()),
         numbers: None,
         is_constant: false,
     }

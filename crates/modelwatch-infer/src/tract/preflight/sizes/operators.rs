@@ -5,6 +5,7 @@ use tract_onnx::pb::NodeProto;
 use super::value::{Known, MAX_NUMBERS, is_exact};
 use crate::tract::{
     attributes::{floats, int, ints, tensor, text},
+    axes::resolve_axis,
     preflight::constants::bits,
 };
 
@@ -51,7 +52,7 @@ impl Operator<'_> {
     }
 
     fn axis(&self, name: &str, default: i64, rank: usize) -> Option<usize> {
-        resolve(int(self.node, name).unwrap_or(default), rank)
+        resolve_axis(int(self.node, name).unwrap_or(default), rank).ok()
     }
 
     fn output(&self) -> Option<Known> {
@@ -167,7 +168,7 @@ impl Operator<'_> {
         let shape = [&data[..axis], indices, &data[axis + 1..]].concat();
         let pick = |at: &f64| {
             let numbers = self.numbers(0)?;
-            numbers.get(resolve(*at as i64, numbers.len())?).copied()
+            numbers.get(resolve_axis(*at as i64, numbers.len()).ok()?).copied()
         };
         let numbers = if data.len() == 1 { self.numbers(1).and_then(|it| it.iter().map(pick).collect()) } else { None };
         Some(Known { numbers, ..self.of_shape(shape) })
@@ -184,7 +185,7 @@ impl Operator<'_> {
         };
         let mut numbers = self.numbers(0).filter(|_| shape.len() == 1).map(<[f64]>::to_vec);
         for (((axis, start), end), step) in axes.iter().zip(&starts).zip(&ends).zip(&steps) {
-            let axis = resolve(*axis, shape.len())?;
+            let axis = resolve_axis(*axis, shape.len()).ok()?;
             let (Some(size), 1) = (shape[axis], step) else {
                 (shape[axis], numbers) = (None, None);
                 continue;
@@ -221,14 +222,14 @@ impl Operator<'_> {
                 .all(Option::is_some)
                 .then(|| shape.iter().copied().filter(|it| *it != Some(1)).collect());
         };
-        let axes: Vec<usize> = axes.iter().map(|&it| resolve(it, shape.len())).collect::<Option<_>>()?;
+        let axes = resolve_all(&axes, shape.len())?;
         Some(shape.iter().enumerate().filter(|(idx, _)| !axes.contains(idx)).map(|(_, it)| *it).collect())
     }
 
     fn unsqueezed(&self) -> Option<Shape> {
         let (shape, axes) = (self.shape(0)?, self.integers("axes", 1)?);
         let rank = shape.len() + axes.len();
-        let axes: Vec<usize> = axes.iter().map(|&it| resolve(it, rank)).collect::<Option<_>>()?;
+        let axes = resolve_all(&axes, rank)?;
         let mut rest = shape.iter();
         (0..rank).map(|it| if axes.contains(&it) { Some(Some(1)) } else { rest.next().copied() }).collect()
     }
@@ -303,8 +304,8 @@ impl Operator<'_> {
         let shape = self.shape(0)?;
         let pads = self.integers("pads", 1).or_else(|| self.integers("paddings", 1))?;
         let axes = match self.input(3) {
-            Some(it) => it.integers()?.iter().map(|&it| resolve(it, shape.len())).collect::<Option<_>>()?,
-            None => (0..shape.len()).collect::<Vec<_>>(),
+            Some(it) => resolve_all(&it.integers()?, shape.len())?,
+            None => (0..shape.len()).collect(),
         };
         let mut res = shape.clone();
         for (idx, axis) in axes.iter().enumerate() {
@@ -324,11 +325,8 @@ impl Operator<'_> {
         };
         let sizes = self.input(3).and_then(Known::dims).map(known);
         let axes = ints(self.node, "axes");
-        let axes: Vec<usize> = if axes.is_empty() {
-            (0..shape.len()).collect()
-        } else {
-            axes.iter().map(|&it| resolve(it, shape.len())).collect::<Option<_>>()?
-        };
+        let axes: Vec<usize> =
+            if axes.is_empty() { (0..shape.len()).collect() } else { resolve_all(axes, shape.len())? };
         let mut res = shape.clone();
         for (idx, axis) in axes.iter().enumerate() {
             res[*axis] = match &sizes {
@@ -440,9 +438,8 @@ fn known(dims: Vec<u64>) -> Shape {
     dims.into_iter().map(Some).collect()
 }
 
-fn resolve(axis: i64, rank: usize) -> Option<usize> {
-    let rank_signed = i64::try_from(rank).ok()?;
-    usize::try_from(if axis < 0 { axis.checked_add(rank_signed)? } else { axis }).ok().filter(|&it| it < rank)
+fn resolve_all(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
+    axes.iter().map(|&it| resolve_axis(it, rank).ok()).collect()
 }
 
 fn add(a: Option<u64>, b: Option<u64>) -> Option<u64> {

@@ -5,7 +5,7 @@ use tract_onnx::{
     prelude::{DatumType, Tensor},
 };
 
-use crate::tract::preflight::constants::bits;
+use crate::tract::preflight::constants::element_bytes;
 
 /// The most numbers that are followed; shapes have fewer.
 pub(super) const MAX_NUMBERS: usize = 1 << 12;
@@ -39,7 +39,7 @@ impl Known {
 
     /// Returns what the file says of a constant, whose data was looked at.
     pub(super) fn of_tensor(tensor: &TensorProto) -> Self {
-        let element_bytes = bits(tensor.data_type).map_or(1, |it| it.div_ceil(8));
+        let element_bytes = element_bytes(tensor.data_type);
         let shape: Vec<u64> = tensor.dims.iter().map(|&it| u64::try_from(it).unwrap_or(0)).collect();
         let mut res = match numbers(tensor) {
             Some(numbers) if numbers.len() as u64 == shape.iter().product::<u64>() => {

@@ -4,7 +4,6 @@
 //! verdict was on: which bytes, judged on which data, by which plugins, with which requirements.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File, Metadata},
     io,
     path::{Path, PathBuf},
@@ -16,7 +15,7 @@ use modelwatch_sdk::{
     report::Check,
     store::{BlessedCheck, Blessing, CheckpointId, DataSeal, FileEntry},
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     checkpoint,
@@ -46,8 +45,10 @@ const JUDGING: [&str; 5] = ["baseline", "data", "verify", "analyze", "fail_on"];
 pub fn config_digest(document: &Document) -> String {
     let written = document.value().as_object();
     let of = |it: &&str| Some(((*it).to_owned(), written?.get(*it)?.clone()));
-    let judging: Map<String, Value> = JUDGING.iter().filter_map(of).collect();
-    hex(&sorted(Value::Object(judging)).to_string())
+    let mut judging = Value::Object(JUDGING.iter().filter_map(of).collect());
+    // Tables in the order of their keys, however they were written and whatever serde_json keeps.
+    judging.sort_all_objects();
+    hex(&judging.to_string())
 }
 
 /// Returns why a blessing does not hold for a checkpoint, if it does not.
@@ -152,10 +153,10 @@ fn digest_of(blessing: &Blessing) -> String {
     hex(&serde_json::to_string(&rest).unwrap_or_default())
 }
 
-fn entry(name: &str, mut file: File) -> io::Result<FileEntry> {
+fn entry(name: &str, file: File) -> io::Result<FileEntry> {
     let mut hasher = blake3::Hasher::new();
-    let size = io::copy(&mut file, &mut hasher)?;
-    Ok(FileEntry { name: name.to_owned(), size, digest: hasher.finalize().to_hex().to_string() })
+    hasher.update_reader(file)?;
+    Ok(FileEntry { name: name.to_owned(), size: hasher.count(), digest: hasher.finalize().to_hex().to_string() })
 }
 
 /// Each file is one line, in which a name cannot end early: it comes last, and its length before it.
@@ -168,20 +169,10 @@ fn hex(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
-/// Tables in the order of their keys, however they were written.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(it) => {
-            let by_key: BTreeMap<String, Value> = it.into_iter().map(|(key, it)| (key, sorted(it))).collect();
-            Value::Object(by_key.into_iter().collect())
-        }
-        Value::Array(it) => Value::Array(it.into_iter().map(sorted).collect()),
-        it => it,
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod testing {
+    use std::collections::BTreeMap;
+
     use modelwatch_sdk::{report::Status, store::PluginSeal};
 
     use super::*;

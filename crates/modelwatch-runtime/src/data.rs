@@ -100,6 +100,15 @@ impl Dataset {
         }
     }
 
+    /// Returns the rows of all partitions, in order.
+    ///
+    /// # Errors
+    /// As [`Dataset::scan`]; what is wrong with a partition comes in its place.
+    pub fn batches(&self, scan: &Scan) -> Result<Batches, DataError> {
+        let partitions = self.scan(scan)?;
+        Ok(Box::new(partitions.flat_map(|it| it.unwrap_or_else(|e| Box::new(std::iter::once(Err(e)))))))
+    }
+
     /// Returns the partitions, opened one after the other as they are asked for.
     ///
     /// # Errors

@@ -83,7 +83,7 @@ fn matching(patterns: &[String], columns: &Columns, schema: &Schema) -> Result<V
             continue;
         }
         let before = res.len();
-        let found = candidates(columns, schema).filter(|it| glob(pattern, it.name()));
+        let found = candidates(columns, schema).filter(|it| rows::name_matches(pattern, it.name()));
         res.extend(found.map(|it| it.name().clone()).collect::<Vec<_>>());
         if res.len() == before {
             return Err(format!("no column of the data matches `{pattern}`"));
@@ -162,16 +162,6 @@ fn mark_non_finite(array: &ArrayRef, bad: &mut [bool]) -> Result<(), String> {
     Ok(())
 }
 
-/// `*` stands for any characters.
-fn glob(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
-            (0..=rest.len()).filter(|&at| rest.is_char_boundary(at)).any(|at| glob(tail, &rest[at..]))
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +175,7 @@ mod tests {
             ("*", "ü", true),
             ("a", "ab", false),
         ] {
-            assert_eq!(glob(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(rows::name_matches(pattern, name), expected, "{pattern} {name}");
         }
     }
 }

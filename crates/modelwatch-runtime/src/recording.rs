@@ -28,15 +28,16 @@ pub use review::{OutputReview, Review, WorstRow};
 
 use crate::{
     checkpoint::{self, CheckpointError, Laid},
-    data::{DataError, Dataset, Scan},
+    data::{BATCH_UNIT, Batches, DataError, Dataset, Scan},
     inputs::InputMap,
     model::{self, LoadedModel},
+    run::threads,
 };
 use review::Reviewer;
 use write::Writer;
 
 /// A multiple of the rows at which a run cuts its batches.
-const BATCH_ROWS: usize = 4096;
+const BATCH_ROWS: usize = 16 * BATCH_UNIT;
 
 /// What is recorded, and where.
 pub struct Settings<'a> {
@@ -163,7 +164,7 @@ pub fn record(
     let source = data.current.as_ref().ok_or(RecordError::Lacks { what: "current data" })?;
     let (_laid, model) = candidate(pipeline, store)?;
     let dataset = Dataset::open(&source.path, source.format)?;
-    let mut rows = Rows::new(&dataset, data, &model, settings)?;
+    let mut rows = Rows::new(&dataset, data, &model, settings, threads(pipeline))?;
     let mut reviewer = match exists {
         true => Some(Reviewer::open(settings.into, settings.columns, data.columns.id.as_deref())?),
         false => None,
@@ -215,10 +216,11 @@ fn candidate(
 
 /// The rows of the data with the outputs beside them.
 struct Rows<'a> {
-    batches: Box<dyn Iterator<Item = Result<RecordBatch, DataError>>>,
+    batches: Batches,
     inputs: InputMap,
     model: &'a LoadedModel,
     settings: &'a Settings<'a>,
+    threads: NonZeroUsize,
 }
 
 impl<'a> Rows<'a> {
@@ -227,22 +229,18 @@ impl<'a> Rows<'a> {
         data: &Data,
         model: &'a LoadedModel,
         settings: &'a Settings<'a>,
+        threads: NonZeroUsize,
     ) -> Result<Self, RecordError> {
         let inputs = InputMap::plan(model.model.info(), &data.columns, dataset.schema()).map_err(RecordError::Model)?;
         let columns = dataset.schema().fields().iter().map(|it| it.name().clone()).collect();
-        let partitions = dataset.scan(&Scan { columns, batch_rows: BATCH_ROWS })?;
-        let batches = partitions.flat_map(|it| match it {
-            Ok(it) => it,
-            Err(e) => Box::new(std::iter::once(Err(e))),
-        });
-        Ok(Self { batches: Box::new(batches), inputs, model, settings })
+        let batches = dataset.batches(&Scan { columns, batch_rows: BATCH_ROWS })?;
+        Ok(Self { batches, inputs, model, settings, threads })
     }
 
     fn next(&mut self) -> Result<Option<RecordBatch>, RecordError> {
         let Some(rows) = self.batches.next().transpose()? else { return Ok(None) };
         let inputs = self.inputs.assemble(&rows).map_err(RecordError::Model)?;
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let outputs = self.model.model.run(&inputs.batch, threads)?;
+        let outputs = self.model.model.run(&inputs.batch, self.threads)?;
         let recorded: Vec<&String> = self.settings.columns.values().collect();
         let mut fields: Vec<Arc<Field>> = Vec::new();
         let mut arrays: Vec<ArrayRef> = Vec::new();

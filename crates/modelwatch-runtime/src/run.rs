@@ -7,6 +7,7 @@
 mod execute;
 mod outcome;
 mod plan;
+mod rows;
 
 use std::{
     num::NonZeroUsize,
@@ -98,7 +99,8 @@ pub fn lineage_of(source: &CheckpointSource) -> &str {
     }
 }
 
-fn threads(pipeline: &Pipeline) -> NonZeroUsize {
+/// Returns how many threads the pipeline may use.
+pub(crate) fn threads(pipeline: &Pipeline) -> NonZeroUsize {
     let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     pipeline.run.threads.unwrap_or_else(available)
 }

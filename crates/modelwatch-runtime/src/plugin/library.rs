@@ -4,7 +4,6 @@
 use std::{
     fmt,
     fs::File,
-    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -130,15 +129,8 @@ fn check_permissions(_: &Path) -> Result<(), Refusal> {
 }
 
 /// Returns the BLAKE3 digest of a file, in hexadecimal.
-pub(super) fn hash(mut file: &File) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().to_hex().to_string()),
-            n => hasher.update(&buffer[..n]),
-        };
-    }
+pub(super) fn hash(file: &File) -> std::io::Result<String> {
+    Ok(blake3::Hasher::new().update_reader(file)?.finalize().to_hex().to_string())
 }
 
 /// Opens what was hashed, not what its name means by now.

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use modelwatch_sdk::rows;
 
 use super::{BATCH_ROWS, RecordError};
-use crate::data::{DataError, Dataset, Scan};
+use crate::data::{Batches, Dataset, Scan};
 
 /// The worst rows that are kept.
 const WORST: usize = 5;
@@ -65,7 +65,7 @@ pub(super) struct Reviewer<'a> {
     path: PathBuf,
     columns: &'a BTreeMap<String, String>,
     id: Option<String>,
-    batches: Box<dyn Iterator<Item = Result<RecordBatch, DataError>>>,
+    batches: Batches,
     /// What was read and not compared yet.
     rest: Option<RecordBatch>,
     n_rows: u64,
@@ -92,12 +92,8 @@ impl<'a> Reviewer<'a> {
         if wanted.is_empty() {
             wanted.extend(dataset.schema().fields().first().map(|it| it.name().clone()));
         }
-        let partitions = dataset.scan(&Scan { columns: wanted, batch_rows: BATCH_ROWS })?;
-        let batches = partitions.flat_map(|it| match it {
-            Ok(it) => it,
-            Err(e) => Box::new(std::iter::once(Err(e))),
-        });
-        Ok(Self { path: path.to_owned(), columns, id, batches: Box::new(batches), rest: None, n_rows: 0, review })
+        let batches = dataset.batches(&Scan { columns: wanted, batch_rows: BATCH_ROWS })?;
+        Ok(Self { path: path.to_owned(), columns, id, batches, rest: None, n_rows: 0, review })
     }
 
     /// Compares the next rows.

@@ -2,31 +2,27 @@
 
 use std::{
     collections::BTreeMap,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
-use modelwatch_config::{BaselineSource, CheckpointSource, Columns, Document, Pipeline, When};
+use modelwatch_config::{BaselineSource, CheckpointSource, Document, Pipeline, When};
 use modelwatch_sdk::{
     DType, Host, ModelRole, Need, Role, TensorView,
     store::{self, CheckpointId, CheckpointStore},
 };
 use modelwatch_tensors::{Tensor, TensorFile, find_weights};
 
-use super::{Event, Options, Outcome, Problem, lineage_of, outcome, plan, plan::Plan, threads};
+use super::{Event, Options, Outcome, Problem, lineage_of, outcome, plan, plan::Plan, rows::Checkpoints};
 use crate::{
     arrival,
     blessing::SealedData,
     checkpoint::{self, Laid},
-    data::{BATCH_UNIT, Dataset},
     due,
     history::History,
-    inputs::InputMap,
     model::{self, LoadedModel},
-    pass::{self, Layout, PassSettings, Slot},
-    profile::{Source, StandIn},
+    pass::Slot,
     prune,
     record::{CheckpointRecord, Coverage, GapRecord},
     services::{Models, PlainHost, RunModel},
@@ -81,7 +77,7 @@ enum Files {
 
 impl Ready {
     /// Names the checkpoint as its user does, not the private folder that it was laid out in.
-    fn named(&self, message: &str) -> String {
+    pub(super) fn named(&self, message: &str) -> String {
         message.replace(&self.path().display().to_string(), &self.record.source)
     }
 
@@ -150,11 +146,10 @@ pub(super) fn execute(
     if store.is_some() {
         run.phase("digests", |run| run.seal(&plan));
     }
+    let ready = Checkpoints { candidate: candidate.as_ref(), baseline: baseline.as_ref() };
     for (role, source) in plan.data.iter().rev() {
         let phase = if *role == Role::Current { "current data" } else { "reference data" };
-        let kept = kept(source, candidate.as_ref(), baseline.as_ref());
-        let source = kept.as_ref().unwrap_or(source);
-        run.phase(phase, |run| run.rows(*role, source, &models, &mut slots));
+        run.phase(phase, |run| run.rows(*role, source, ready, &models, &mut slots));
         run.check_interrupted()?;
     }
     run.check_sealed();
@@ -385,162 +380,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes note of what the data is that some probe looks at.
-    fn seal(&mut self, plan: &Plan<'_>) {
-        for (role, source) in &plan.data {
-            let is_read = plan.probes.iter().filter_map(|it| it.found.as_ref().ok()).any(|it| match role {
-                Role::Current => it.needs.current.is_some(),
-                Role::Reference => it.needs.reference.is_some(),
-            });
-            let files = source.as_ref().map_or(&[][..], Source::files);
-            if files.is_empty() || !is_read {
-                continue;
-            }
-            match SealedData::read(files) {
-                Ok(it) => drop(self.sealed.insert(*role, it)),
-                Err(e) => self.failures.push(("data", format!("the {} data cannot be read: {e}", role.as_str()))),
-            }
-        }
-    }
-
-    /// A verdict on data that was changed meanwhile is one on nobody knows what.
-    fn check_sealed(&mut self) {
-        for (role, it) in &self.sealed {
-            if let Some(path) = it.changed() {
-                let why = format!("the {} data `{}` was changed during the run", role.as_str(), path.display());
-                self.failures.push(("data", why));
-            }
-        }
-    }
-
-    /// Streams the data of a role past the probes that need it.
-    fn rows(&mut self, role: Role, source: &Result<Source, String>, models: &Models, slots: &mut [&mut Slot<'_>]) {
-        let mut wanting: Vec<&mut Slot<'_>> = slots
-            .iter_mut()
-            .filter(|it| it.failure().is_none() && row_needs(it, role).is_some())
-            .map(|it| &mut **it)
-            .collect();
-        if wanting.is_empty() {
-            return;
-        }
-        let seen = source.as_ref().map_err(Clone::clone).and_then(|it| {
-            let it = match it {
-                Source::Rows(it) => it,
-                Source::Profile(it) => return self.profile(role, it, &mut wanting),
-                Source::Kept { .. } => return Err("its checkpoint is not there".to_owned()),
-            };
-            let maps = self.input_maps(role, it, models, &mut wanting);
-            wanting.retain(|it| it.failure().is_none());
-            self.pass(role, it, maps, models, &mut wanting)
-        });
-        match seen {
-            Ok(seen) => {
-                self.coverage.rows.insert(role.as_str().to_owned(), seen.rows);
-                *self.phases.entry("inference, over all threads".to_owned()).or_default() += seen.infer_seconds;
-                *self.phases.entry("reading, over all threads".to_owned()).or_default() += seen.read_seconds;
-                self.non_finite_inputs += seen.non_finite_inputs;
-            }
-            Err(e) => wanting.iter_mut().for_each(|it| it.fail_with(format!("the {} data: {e}", role.as_str()))),
-        }
-    }
-
-    /// Shows the profile that stands in for the rows of a role to the probes that can do with it.
-    fn profile(&mut self, role: Role, profile: &StandIn, slots: &mut Vec<&mut Slot<'_>>) -> Result<pass::Seen, String> {
-        slots.retain(|slot| {
-            let can = row_needs(slot, role).is_some_and(|it| it.profile);
-            if !can {
-                let what = format!("the {} data", role.as_str());
-                self.gap(&slot.settings.id, what, "it needs rows, of which there is only a profile");
-            }
-            can
-        });
-        let needs = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
-        let schema = profile.states.schema_ref();
-        let layout = Layout::new(schema, &self.columns(), needs, Vec::new(), NonZeroUsize::MIN);
-        let states = layout.annotate(&profile.states, Vec::new())?;
-        for (at, slot) in slots.iter_mut().enumerate() {
-            let seen = states.project(&layout.projection(at, &states)).map_err(|e| e.to_string())?;
-            slot.call(|probe, host| probe.update(host, role, &seen));
-        }
-        Ok(pass::Seen { rows: profile.rows, ..pass::Seen::default() })
-    }
-
-    /// Finds the inputs of every model that some probe wants. Where they are not in the data, probes that
-    /// cannot do without the model have no say, and the others go on without it.
-    fn input_maps(
-        &mut self,
-        role: Role,
-        dataset: &Dataset,
-        models: &Models,
-        slots: &mut [&mut Slot<'_>],
-    ) -> Vec<(ModelRole, InputMap)> {
-        let columns = self.columns();
-        let mut maps = Vec::new();
-        for model_role in [ModelRole::Candidate, ModelRole::Baseline] {
-            let need = |slot: &Slot<'_>| row_needs(slot, role).map_or(Need::No, |it| it.model(model_role));
-            let Some(model) = models.get(model_role) else { continue };
-            if slots.iter().all(|it| need(it) == Need::No) {
-                continue;
-            }
-            match InputMap::plan(model.model.info(), &columns, dataset.schema()) {
-                Ok(it) => {
-                    model.set_inputs(it.clone());
-                    maps.push((model_role, it));
-                }
-                Err(e) => {
-                    let why =
-                        format!("the {} model cannot be run on the {} data: {e}", model_role.as_str(), role.as_str());
-                    for slot in slots.iter_mut() {
-                        match need(slot) {
-                            Need::Required => slot.fail_with(why.clone()),
-                            Need::Optional => {
-                                self.gap(
-                                    &slot.settings.id,
-                                    format!("the {} model's outputs", model_role.as_str()),
-                                    &why,
-                                );
-                            }
-                            Need::No => {}
-                        }
-                    }
-                }
-            }
-        }
-        maps
-    }
-
-    fn columns(&self) -> Columns {
-        self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone())
-    }
-
-    fn pass(
-        &self,
-        role: Role,
-        dataset: &Dataset,
-        maps: Vec<(ModelRole, InputMap)>,
-        models: &Models,
-        slots: &mut [&mut Slot<'_>],
-    ) -> Result<pass::Seen, String> {
-        if slots.is_empty() {
-            return Ok(pass::Seen::default());
-        }
-        let columns = self.columns();
-        let needs: Vec<_> = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
-        let threads = threads(self.pipeline);
-        let workers = threads.get().min(dataset.partitions_hint()).max(1);
-        let infer_threads = NonZeroUsize::new(threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
-        let layout = Layout::new(dataset.schema(), &columns, needs, maps, infer_threads);
-        let batch_rows =
-            self.pipeline.run.batch_rows.unwrap_or_else(|| layout.batch_rows()).next_multiple_of(BATCH_UNIT);
-        let settings = PassSettings {
-            threads: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
-            batch_rows,
-            cancelled: &self.options.cancelled,
-            progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
-        };
-        pass::run(role, dataset, &layout, models, slots, &settings)
-    }
-
     /// Shows the checkpoints' tensors to the probes that need them, sorted by name.
     fn tensors(&mut self, slots: &mut [&mut Slot<'_>], candidate: Option<&Ready>, baseline: Option<&Ready>) {
         let mut wanting: Vec<_> = slots.iter_mut().filter(|it| it.needs.tensors.candidate != Need::No).collect();
@@ -609,24 +448,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The profile that is kept with a checkpoint, where the source is such a one.
-fn kept(
-    source: &Result<Source, String>,
-    candidate: Option<&Ready>,
-    baseline: Option<&Ready>,
-) -> Option<Result<Source, String>> {
-    let Ok(Source::Kept { model, file }) = source else { return None };
-    let ready = match model {
-        ModelRole::Candidate => candidate,
-        ModelRole::Baseline => baseline,
-    };
-    let ready = ready.ok_or_else(|| format!("there is no {} checkpoint", model.as_str()));
-    Some(ready.and_then(|it| {
-        let opened = StandIn::open(&it.path().join(file)).map_err(|e| it.named(&e));
-        opened.map(Source::Profile)
-    }))
-}
-
 fn resolve(store: &dyn CheckpointStore, spec: &modelwatch_config::CheckpointSpec) -> Result<CheckpointId, String> {
     let history = store.history(&spec.lineage).map_err(|e| e.message)?;
     checkpoint::resolve(&history, spec).map_err(|e| e.to_string())
@@ -638,13 +459,6 @@ fn plain(path: &Path, model: Option<String>) -> Result<Ready, String> {
     let source = path.display().to_string();
     let record = CheckpointRecord { id: None, lineage: None, source, files: files.len() as u64, bytes };
     Ok(Ready { record, files: Files::Path(path.to_owned()), model })
-}
-
-fn row_needs<'s>(slot: &'s Slot<'_>, role: Role) -> Option<&'s modelwatch_sdk::RowNeeds> {
-    match role {
-        Role::Current => slot.needs.current.as_ref(),
-        Role::Reference => slot.needs.reference.as_ref(),
-    }
 }
 
 fn view<'t>(tensor: &'t Tensor<'_>) -> Result<TensorView<'t>, modelwatch_sdk::Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeKind, ProbeSeverity};
+use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeSeverity};
 use modelwatch_sdk::{
     FindingCode, Kind, ModelRole, Report,
     report::{Check, Finding, Labels, MetricRole, Status},
@@ -13,7 +13,7 @@ use modelwatch_sdk::{
 use super::{
     Event, Outcome, Problem,
     execute::{Ready, Run},
-    plan::Planned,
+    plan::{self, Planned},
 };
 use crate::{
     act::{self, Judged},
@@ -171,7 +171,7 @@ impl Judgement {
         };
         let mut coverage = ProbeCoverage {
             id: settings.id.clone(),
-            kind: if settings.kind == ProbeKind::Verifier { "verifier" } else { "analyzer" }.to_owned(),
+            kind: plan::kind_of(settings.kind).to_string(),
             uses: settings.component.uses.clone(),
             status: Status::Pass,
             checks: 0,
@@ -299,8 +299,7 @@ fn bless(
         Some(id) => Some(id.clone()),
         None => blessing::digest_of_path(it.path()).ok(),
     });
-    let kind = |it: ProbeKind| if it == ProbeKind::Verifier { Kind::Verifier } else { Kind::Analyzer };
-    let probes = run.pipeline.probes.iter().map(|it| (kind(it.kind), it.component.uses.as_str()));
+    let probes = run.pipeline.probes.iter().map(|it| (plan::kind_of(it.kind), it.component.uses.as_str()));
     let store = run.pipeline.store.iter().map(|it| (Kind::Store, it.uses.as_str()));
     let plugin = |(kind, uses): (Kind, &str)| {
         let Lookup::Found(component) = run.options.catalog.find(kind, uses) else { return None };

@@ -147,11 +147,7 @@ impl<'a> Planner<'a, '_> {
     }
 
     fn probe(&mut self, settings: &'a config::Probe) -> Option<Planned<'a>> {
-        let kind = match settings.kind {
-            ProbeKind::Verifier => Kind::Verifier,
-            ProbeKind::Analyzer => Kind::Analyzer,
-        };
-        let component = match self.component(kind, &settings.component)? {
+        let component = match self.component(kind_of(settings.kind), &settings.component)? {
             Ok(it) => it,
             Err(reason) => return Some(Planned { settings, found: Err(reason) }),
         };
@@ -404,7 +400,15 @@ fn some(names: &[&str]) -> String {
     }
 }
 
-fn rows_of<'p>(planned: &'p Planned<'_>, role: Role) -> Option<&'p RowNeeds> {
+/// Returns the kind of component that a probe is.
+pub(super) fn kind_of(kind: ProbeKind) -> Kind {
+    match kind {
+        ProbeKind::Verifier => Kind::Verifier,
+        ProbeKind::Analyzer => Kind::Analyzer,
+    }
+}
+
+pub(super) fn rows_of<'p>(planned: &'p Planned<'_>, role: Role) -> Option<&'p RowNeeds> {
     let needs = &planned.found.as_ref().ok()?.needs;
     match role {
         Role::Current => needs.current.as_ref(),

@@ -1,0 +1,210 @@
+//! Shows the data to the probes that need it.
+
+use std::{num::NonZeroUsize, path::Path};
+
+use modelwatch_config::Columns;
+use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
+
+use super::{
+    Event,
+    execute::{Ready, Run},
+    plan::{self, Plan},
+    threads,
+};
+use crate::{
+    blessing::SealedData,
+    data::{BATCH_UNIT, Dataset},
+    inputs::InputMap,
+    pass::{self, Layout, PassSettings, Slot},
+    profile::{Source, StandIn},
+    services::Models,
+};
+
+/// The checkpoints, with one of which a profile may be kept.
+#[derive(Clone, Copy)]
+pub(super) struct Checkpoints<'r> {
+    pub(super) candidate: Option<&'r Ready>,
+    pub(super) baseline: Option<&'r Ready>,
+}
+
+impl Checkpoints<'_> {
+    fn profile(self, model: ModelRole, file: &Path) -> Result<StandIn, String> {
+        let ready = match model {
+            ModelRole::Candidate => self.candidate,
+            ModelRole::Baseline => self.baseline,
+        };
+        let ready = ready.ok_or_else(|| format!("there is no {} checkpoint", model.as_str()))?;
+        StandIn::open(&ready.path().join(file)).map_err(|e| ready.named(&e))
+    }
+}
+
+impl Run<'_> {
+    /// Takes note of what the data is that some probe looks at.
+    pub(super) fn seal(&mut self, plan: &Plan<'_>) {
+        for (role, source) in &plan.data {
+            let is_read = plan.probes.iter().any(|it| plan::rows_of(it, *role).is_some());
+            let files = source.as_ref().map_or(&[][..], Source::files);
+            if files.is_empty() || !is_read {
+                continue;
+            }
+            match SealedData::read(files) {
+                Ok(it) => drop(self.sealed.insert(*role, it)),
+                Err(e) => self.failures.push(("data", format!("the {} data cannot be read: {e}", role.as_str()))),
+            }
+        }
+    }
+
+    /// A verdict on data that was changed meanwhile is one on nobody knows what.
+    pub(super) fn check_sealed(&mut self) {
+        for (role, it) in &self.sealed {
+            if let Some(path) = it.changed() {
+                let why = format!("the {} data `{}` was changed during the run", role.as_str(), path.display());
+                self.failures.push(("data", why));
+            }
+        }
+    }
+
+    /// Streams the data of a role past the probes that need it.
+    pub(super) fn rows(
+        &mut self,
+        role: Role,
+        source: &Result<Source, String>,
+        checkpoints: Checkpoints<'_>,
+        models: &Models,
+        slots: &mut [&mut Slot<'_>],
+    ) {
+        let mut wanting: Vec<&mut Slot<'_>> = slots
+            .iter_mut()
+            .filter(|it| it.failure().is_none() && row_needs(it, role).is_some())
+            .map(|it| &mut **it)
+            .collect();
+        if wanting.is_empty() {
+            return;
+        }
+        let seen = source.as_ref().map_err(Clone::clone).and_then(|it| {
+            let it = match it {
+                Source::Rows(it) => it,
+                Source::Profile(it) => return self.profile(role, it, &mut wanting),
+                Source::Kept { model, file } => {
+                    return self.profile(role, &checkpoints.profile(*model, file)?, &mut wanting);
+                }
+            };
+            let maps = self.input_maps(role, it, models, &mut wanting);
+            wanting.retain(|it| it.failure().is_none());
+            self.pass(role, it, maps, models, &mut wanting)
+        });
+        match seen {
+            Ok(seen) => {
+                self.coverage.rows.insert(role.as_str().to_owned(), seen.rows);
+                *self.phases.entry("inference, over all threads".to_owned()).or_default() += seen.infer_seconds;
+                *self.phases.entry("reading, over all threads".to_owned()).or_default() += seen.read_seconds;
+                self.non_finite_inputs += seen.non_finite_inputs;
+            }
+            Err(e) => wanting.iter_mut().for_each(|it| it.fail_with(format!("the {} data: {e}", role.as_str()))),
+        }
+    }
+
+    /// Shows the profile that stands in for the rows of a role to the probes that can do with it.
+    fn profile(&mut self, role: Role, profile: &StandIn, slots: &mut Vec<&mut Slot<'_>>) -> Result<pass::Seen, String> {
+        slots.retain(|slot| {
+            let can = row_needs(slot, role).is_some_and(|it| it.profile);
+            if !can {
+                let what = format!("the {} data", role.as_str());
+                self.gap(&slot.settings.id, what, "it needs rows, of which there is only a profile");
+            }
+            can
+        });
+        let needs = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
+        let schema = profile.states.schema_ref();
+        let layout = Layout::new(schema, &self.columns(), needs, Vec::new(), NonZeroUsize::MIN);
+        let states = layout.annotate(&profile.states, Vec::new())?;
+        for (at, slot) in slots.iter_mut().enumerate() {
+            let seen = states.project(&layout.projection(at, &states)).map_err(|e| e.to_string())?;
+            slot.call(|probe, host| probe.update(host, role, &seen));
+        }
+        Ok(pass::Seen { rows: profile.rows, ..pass::Seen::default() })
+    }
+
+    /// Finds the inputs of every model that some probe wants. Where they are not in the data, probes that
+    /// cannot do without the model have no say, and the others go on without it.
+    fn input_maps(
+        &mut self,
+        role: Role,
+        dataset: &Dataset,
+        models: &Models,
+        slots: &mut [&mut Slot<'_>],
+    ) -> Vec<(ModelRole, InputMap)> {
+        let columns = self.columns();
+        let mut maps = Vec::new();
+        for model_role in [ModelRole::Candidate, ModelRole::Baseline] {
+            let need = |slot: &Slot<'_>| row_needs(slot, role).map_or(Need::No, |it| it.model(model_role));
+            let Some(model) = models.get(model_role) else { continue };
+            if slots.iter().all(|it| need(it) == Need::No) {
+                continue;
+            }
+            match InputMap::plan(model.model.info(), &columns, dataset.schema()) {
+                Ok(it) => {
+                    model.set_inputs(it.clone());
+                    maps.push((model_role, it));
+                }
+                Err(e) => {
+                    let why =
+                        format!("the {} model cannot be run on the {} data: {e}", model_role.as_str(), role.as_str());
+                    for slot in slots.iter_mut() {
+                        match need(slot) {
+                            Need::Required => slot.fail_with(why.clone()),
+                            Need::Optional => {
+                                self.gap(
+                                    &slot.settings.id,
+                                    format!("the {} model's outputs", model_role.as_str()),
+                                    &why,
+                                );
+                            }
+                            Need::No => {}
+                        }
+                    }
+                }
+            }
+        }
+        maps
+    }
+
+    fn columns(&self) -> Columns {
+        self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone())
+    }
+
+    fn pass(
+        &self,
+        role: Role,
+        dataset: &Dataset,
+        maps: Vec<(ModelRole, InputMap)>,
+        models: &Models,
+        slots: &mut [&mut Slot<'_>],
+    ) -> Result<pass::Seen, String> {
+        if slots.is_empty() {
+            return Ok(pass::Seen::default());
+        }
+        let columns = self.columns();
+        let needs: Vec<_> = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
+        let threads = threads(self.pipeline);
+        let workers = threads.get().min(dataset.partitions_hint()).max(1);
+        let infer_threads = NonZeroUsize::new(threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
+        let layout = Layout::new(dataset.schema(), &columns, needs, maps, infer_threads);
+        let batch_rows =
+            self.pipeline.run.batch_rows.unwrap_or_else(|| layout.batch_rows()).next_multiple_of(BATCH_UNIT);
+        let settings = PassSettings {
+            threads: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
+            batch_rows,
+            cancelled: &self.options.cancelled,
+            progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
+        };
+        pass::run(role, dataset, &layout, models, slots, &settings)
+    }
+}
+
+fn row_needs<'s>(slot: &'s Slot<'_>, role: Role) -> Option<&'s RowNeeds> {
+    match role {
+        Role::Current => slot.needs.current.as_ref(),
+        Role::Reference => slot.needs.reference.as_ref(),
+    }
+}

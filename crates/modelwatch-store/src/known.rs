@@ -1,6 +1,9 @@
 //! What a writer finds in the store already: the chunks of the lineage's newest checkpoints.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use modelwatch_sdk::Result;
 
@@ -11,6 +14,7 @@ use crate::{
     frame::{self, Located, Scratch, Source},
     manifest::{Chunk, StoredManifest},
     sink::Part,
+    soundness::Soundness,
 };
 
 /// How many of the lineage's newest checkpoints are looked through for chunks that are there already.
@@ -20,6 +24,7 @@ const N_DEDUPLICATE: usize = 8;
 pub(crate) struct Known {
     shared: Arc<Shared>,
     chunks: HashMap<Digest, (Located, u64)>,
+    packs: Soundness,
     bases: HashMap<String, Vec<(Source, u64)>>,
     /// The digest of what consists of just these chunks.
     wholes: HashMap<Vec<Digest>, Digest>,
@@ -29,8 +34,13 @@ impl Known {
     /// Looks through the lineage's newest checkpoints. Damaged ones are left out; reading them reports it. What a
     /// garbage collection has marked is left out too, since it may go at any time.
     pub(crate) fn new(shared: &Arc<Shared>, lineage: &str) -> Result<Self> {
-        let mut res =
-            Self { shared: Arc::clone(shared), chunks: HashMap::new(), bases: HashMap::new(), wholes: HashMap::new() };
+        let mut res = Self {
+            shared: Arc::clone(shared),
+            chunks: HashMap::new(),
+            packs: Soundness::default(),
+            bases: HashMap::new(),
+            wholes: HashMap::new(),
+        };
         let banned = shared.banned(lineage, true)?;
         let newest = shared.log.with(lineage, |it| {
             let ids = it.history().checkpoints().iter().rev().take(N_DEDUPLICATE);
@@ -59,7 +69,10 @@ impl Known {
             let located = stored.located(it);
             if !banned.has_pack(located.source.pack) && located.base.is_none_or(|it| !banned.has_pack(it.pack)) {
                 // The newest comes first and stays.
-                self.chunks.entry(it.hash).or_insert((located, it.len));
+                if let Entry::Vacant(free) = self.chunks.entry(it.hash) {
+                    free.insert((located, it.len));
+                    self.packs.expect(&located);
+                }
             }
         }
         for it in &stored.tensors {
@@ -68,7 +81,8 @@ impl Known {
     }
 
     /// Returns where the chunk is stored, if it is and its bytes are these. The store's claim to have it is not
-    /// enough: a checkpoint must never come to rest on damaged bytes.
+    /// enough: a checkpoint must never come to rest on damaged bytes. So either the pack has the bytes that were
+    /// written, or the chunk in it is compared.
     pub(crate) fn find(
         &self,
         hash: Digest,
@@ -80,8 +94,12 @@ impl Known {
         if len != bytes.len() as u64 {
             return None;
         }
+        let blobs = self.shared.blobs.as_ref();
+        if self.packs.vouches_for(blobs, &located, found) {
+            return Some(located);
+        }
         found.resize(bytes.len(), 0);
-        frame::read_unchecked(scratch, self.shared.blobs.as_ref(), &located, found).ok()?;
+        frame::read_unchecked(scratch, blobs, &located, found).ok()?;
         (found == bytes).then_some(located)
     }
 

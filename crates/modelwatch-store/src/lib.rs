@@ -34,6 +34,7 @@ mod manifest;
 mod reader;
 mod saver;
 mod sink;
+mod soundness;
 mod writer;
 
 mod condemned;

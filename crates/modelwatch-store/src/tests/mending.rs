@@ -1,6 +1,7 @@
 //! Damage is mended from replicas and from the same bytes elsewhere.
 
 use super::*;
+use crate::{manifest::StoredManifest, soundness::Soundness};
 
 fn damaged(memory: &Memory, part: &str) -> Vec<String> {
     let keys = memory.keys(part);
@@ -78,7 +79,7 @@ fn the_same_bytes_elsewhere_mend_a_checkpoint_and_its_verdicts_stay() {
     let other = open_with(&memory, Settings { max_pack: 3 * CHUNK as u64, ..settings() });
     assert_eq!(commit(&other, "letters", 1).unwrap(), id);
     let manifest = store.shared.log.with("digits", |it| Ok(it.manifests(&id)[0])).unwrap();
-    let stored = crate::manifest::StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap();
+    let stored = StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap();
     memory.take(&crate::keys::pack(stored.packs[0]));
     let store = open(&memory);
     let report = store.repair(&()).unwrap();
@@ -89,4 +90,57 @@ fn the_same_bytes_elsewhere_mend_a_checkpoint_and_its_verdicts_stay() {
     assert_eq!(history.checkpoints().len(), 1);
     assert_eq!(history.known_good().collect::<Vec<_>>(), [&id]);
     is_sound(&store);
+}
+
+/// Saves a checkpoint of one tensor, all of it in one pack.
+fn save(memory: &Memory, bytes: &[u8]) -> CheckpointId {
+    let store = open_with(memory, Settings { max_pack: 8 << 20, ..settings() });
+    let mut writer = store.begin(&(), "digits", &Map::new()).unwrap();
+    writer.tensor(&TensorView { name: "kernel", dtype: DType::U8, shape: &[bytes.len() as u64], bytes }).unwrap();
+    writer.commit().unwrap()
+}
+
+#[test]
+fn a_save_never_comes_to_rest_on_a_damaged_pack() {
+    let memory = Memory::new(true);
+    let tensor = noise(24 * CHUNK, 9);
+    let id = save(&memory, &tensor);
+    let [pack] = &memory.keys("packs/")[..] else { panic!("one pack holds it") };
+    let whole = memory.get(pack);
+    for at in (0..whole.len()).step_by(CHUNK / 2) {
+        let memory = memory.copy();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        memory.put(pack, bytes);
+        assert_eq!(save(&memory, &tensor), id);
+        let reader = open(&memory).open(&(), &id).unwrap();
+        assert!(reader.tensor("kernel").unwrap().unwrap().bytes == tensor, "{at}");
+    }
+}
+
+#[test]
+fn a_pack_is_read_whole_once_an_eighth_of_it_was_asked_for() {
+    for n_chunks in [64, 640, 1000] {
+        check_vouching(n_chunks);
+    }
+}
+
+/// One that is read in a piece, and ones of which two threads read parts.
+fn check_vouching(n_chunks: usize) {
+    let memory = Memory::new(true);
+    let id = save(&memory, &noise(n_chunks * CHUNK, 9));
+    let store = open(&memory);
+    let manifest = store.shared.log.with("digits", |it| Ok(it.manifests(&id)[0])).unwrap();
+    let stored = StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap();
+    let vouched = |memory: &Memory| -> Vec<bool> {
+        let mut packs = Soundness::default();
+        let located: Vec<_> = stored.chunks().map(|it| stored.located(it)).collect();
+        located.iter().for_each(|it| packs.expect(it));
+        located.iter().map(|it| packs.vouches_for(memory, it, &mut Vec::new())).collect()
+    };
+    let whole = vouched(&memory);
+    assert_eq!((whole.len(), whole.iter().position(|it| *it)), (n_chunks, Some(n_chunks / 8)));
+    assert!(whole[n_chunks / 8..].iter().all(|it| *it));
+    damaged(&memory, "packs/");
+    assert_eq!(vouched(&memory), vec![false; n_chunks]);
 }

@@ -203,7 +203,9 @@ pub(crate) fn built_in(name: &'static str) -> BuiltIn {
         "latency" => running(json!({"budget_seconds": 0.5, "limits": [limit()]})),
         "drift" | "multivariate" | "quality" => {
             let rows = vec![(Role::Reference, features(0.0)), (Role::Current, features(0.5))];
-            (Kind::Analyzer, json!({}), rows, ModelHost::default())
+            // Enough for the suite, which evaluates the probe many times.
+            let config = if name == "multivariate" { json!({"permutations": 199}) } else { json!({}) };
+            (Kind::Analyzer, config, rows, ModelHost::default())
         }
         "performance" => {
             let config = json!({"task": "multiclass", "chunk": {"count": 3}, "min_chunk_rows": 5});

@@ -32,8 +32,10 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "arrow-array",
             "arrow-schema",
+            "flate2",
             "modelwatch-tensors",
             "prost",
+            "tar",
             "tract-nnef",
             "tract-onnx",
             "tract-tensorflow",

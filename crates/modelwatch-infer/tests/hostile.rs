@@ -6,6 +6,7 @@ mod common;
 
 use std::{
     env, fs,
+    io::Write,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -335,6 +336,64 @@ fn bombs() -> Vec<Hostile> {
     ]
 }
 
+/// An uncompressed archive.
+fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut res = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        // Not by `set_path`, which refuses what a hostile archive has.
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        res.append(&header, *bytes).unwrap();
+    }
+    res.into_inner().unwrap()
+}
+
+/// A tensor of an NNEF model of which only the header is there, and eight bytes.
+fn nnef_tensor(n_bytes: u32, dims: &[u32], bits: u32, item_type: [u8; 4]) -> Vec<u8> {
+    let mut res = vec![0; 136];
+    let mut put = |at: usize, it: u32| res[at..at + 4].copy_from_slice(&it.to_le_bytes());
+    put(0, u32::from_le_bytes([0x4e, 0xef, 1, 0]));
+    put(4, n_bytes);
+    put(8, dims.len() as u32);
+    dims.iter().take(8).enumerate().for_each(|(axis, it)| put(12 + 4 * axis, *it));
+    put(44, bits);
+    put(48, u32::from_le_bytes(item_type));
+    res
+}
+
+fn nnef(name: &'static str, body: &str, more: &[(&str, &[u8])], refusal: &'static str) -> Hostile {
+    let graph =
+        format!("version 1.0;\ngraph g(x) -> (y) {{ x = external<scalar>(shape = [1, 4]); {body} y = relu(x); }}");
+    let files = [&[("graph.nnef", graph.as_bytes())], more].concat();
+    Hostile { name, bytes: archive(&files), refusal }
+}
+
+fn nnefs() -> Vec<Hostile> {
+    const FLOATS: [u8; 4] = [0; 4];
+    const TEXTS: [u8; 4] = [0x00, 0x10, b'R', b'T'];
+    let weight = "w = variable<scalar>(label = 'w', shape = [4, 4]);";
+    let tensor = |name, bytes: Vec<u8>, refusal| nnef(name, weight, &[("w.dat", &bytes)], refusal);
+    let zeros = vec![0; 64 << 20];
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(&archive(&[("other.bin", &zeros)])).unwrap();
+    let nested = format!("z = {}x{};", "(".repeat(60), ")".repeat(60));
+    let many = 1 << 16;
+    vec![
+        tensor("nnef_16g", nnef_tensor(u32::MAX, &[many, many / 4], 32, FLOATS), "`w.dat` has 8 bytes of data"),
+        tensor("nnef_texts", nnef_tensor(0, &[many, many], u32::MAX, TEXTS), "`w.dat` has 8 bytes of data"),
+        tensor("nnef_overflow", nnef_tensor(8, &[u32::MAX; 8], 32, FLOATS), "which no tensor has"),
+        tensor("nnef_axes", nnef_tensor(8, &[1; 9], 32, FLOATS), "has 9 axes"),
+        tensor("nnef_short", vec![0x4e, 0xef], "`w.dat` ends within its header"),
+        nnef("nnef_nested", &nested, &[], "expressions are nested too deeply"),
+        nnef("nnef_outside", "", &[("../w.dat", &[0; 200])], "`../w.dat` is no name of a file in it"),
+        nnef("nnef_twice", "", &[("graph.nnef", b"version 1.0;")], "`graph.nnef` is there twice"),
+        nnef("nnef_model_in_it", "", &[("inner/graph.nnef", b"version 1.0;")], "is a model in the model"),
+        Hostile { name: "nnef_packed", bytes: packed.finish().unwrap(), refusal: "unpacks to more than" },
+    ]
+}
+
 /// Returns what a process that loads the model says, and what it took in KiB and milliseconds.
 fn load_in_process(path: &Path) -> (String, u64, u64) {
     let mut command = Command::new(env::current_exe().unwrap());
@@ -370,7 +429,7 @@ fn hostile_models_are_refused_at_once() {
     fs::write(at("real/s.bin"), [0; 64]).unwrap();
     symlink("real", at("folder")).unwrap();
     let mut faults = Vec::new();
-    for Hostile { name, bytes, refusal } in structures().into_iter().chain(tensors()).chain(bombs()) {
+    for Hostile { name, bytes, refusal } in structures().into_iter().chain(tensors()).chain(bombs()).chain(nnefs()) {
         let path = at(&format!("{name}.onnx"));
         fs::write(&path, bytes).unwrap();
         let (said, kib, ms) = load_in_process(&path);
@@ -381,6 +440,17 @@ fn hostile_models_are_refused_at_once() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn a_link_in_a_folder_is_no_part_of_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = "version 1.0;\ngraph g(x) -> (y) { x = external<scalar>(shape = [1, 4]); y = relu(x); }";
+    fs::write(folder.path().join("graph.nnef"), graph).unwrap();
+    Model::load(folder.path()).unwrap();
+    symlink("/dev/zero", folder.path().join("w.dat")).unwrap();
+    let said = Model::load(folder.path()).err().unwrap().to_string();
+    assert!(said.contains("`w.dat` is a link, or no plain file; put the file itself there"), "{said}");
 }
 
 #[test]

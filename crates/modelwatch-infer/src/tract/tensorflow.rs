@@ -10,6 +10,7 @@ use tract_tensorflow::tfpb::tensorflow::{DataType, GraphDef, NodeDef, attr_value
 
 use super::{
     convert, limits,
+    preflight::{check_nodes, producer},
     source::{Examined, Graph, Source},
     tf_ops, wire,
 };
@@ -73,6 +74,8 @@ pub(super) fn examined(path: &Path, graph: GraphDef, ports: Ports) -> Examined {
     let row_by_row = info.operators.keys().any(|it| it.contains("Conv"));
     let attempts = if !obstacles.is_empty() {
         Err(InferError::unsupported(path, obstacles.clone()))
+    } else if let Err(fault) = check_nodes(&graph.node) {
+        Err(fault.of(path))
     } else if let Err((what, limit)) = tf_ops::check_sizes(&graph.node) {
         Err(InferError::Limit { path: path.to_path_buf(), what, limit })
     } else {
@@ -102,10 +105,9 @@ fn placeholder_shape(node: &NodeDef) -> Option<Vec<Option<usize>>> {
 
 /// Returns the nodes without consumers, only the `Identity` ones if there are such: freezing puts these at the outputs.
 fn output_nodes(graph: &GraphDef) -> Vec<String> {
-    let producer = |it: &String| it.trim_start_matches('^').split(':').next().unwrap_or_default().to_string();
-    let consumed: HashSet<String> = graph.node.iter().flat_map(|it| &it.input).map(producer).collect();
+    let consumed: HashSet<&str> = graph.node.iter().flat_map(|it| &it.input).map(|it| producer(it)).collect();
     let is_output =
-        |it: &&NodeDef| !matches!(&*it.op, "NoOp" | "Const" | "Placeholder") && !consumed.contains(&it.name);
+        |it: &&NodeDef| !matches!(&*it.op, "NoOp" | "Const" | "Placeholder") && !consumed.contains(&*it.name);
     let candidates: Vec<&NodeDef> = graph.node.iter().filter(is_output).collect();
     let identities: Vec<&NodeDef> = candidates.iter().copied().filter(|it| it.op == "Identity").collect();
     let chosen = if identities.is_empty() { candidates } else { identities };

@@ -1,15 +1,18 @@
-//! Holds an ONNX model against what every sound model is, before tract sees it.
+//! Holds a model against what every sound model is, before tract sees it.
 //!
 //! tract believes what a file says: it allocates what a shape asks for, evaluates what is constant while it reads, and panics on
 //! much of what is damaged.
 //! So whatever can be told of a model without running any of it is looked at first: the number, names and order of its nodes
 //! ([`structure`]), the data of its constants ([`constants`]), and how large the results of its operators are at least ([`sizes`]).
 //! Each refusal names the node or tensor and what to do.
+//! Of a TensorFlow graph it is the nodes ([`graph_def`]), whose sizes its own operators look at; NNEF's files and text are looked at
+//! where they are read, see [`nnef`](super::nnef).
 //!
 //! Deliberately not here: how long a sound model takes. What a graph needs for concrete inputs is looked at when it is prepared,
 //! see [`memory`](super::memory).
 
 mod constants;
+mod graph_def;
 mod sizes;
 mod structure;
 
@@ -19,7 +22,9 @@ use tract_onnx::pb::ModelProto;
 
 pub(super) use self::{
     constants::ExternalData,
+    graph_def::{check_nodes, producer},
     sizes::{Known, node_outputs},
+    structure::MAX_NODES,
 };
 use crate::error::InferError;
 
@@ -33,17 +38,22 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    fn damaged(what: String) -> Self {
+    pub(super) fn damaged(what: String) -> Self {
         Self { what, remedy: "the file is damaged, export it again" }
+    }
+
+    /// Returns the refusal of the model at `path`.
+    pub(super) fn of(self, path: &Path) -> InferError {
+        InferError::Unsound { path: path.to_path_buf(), reason: self.what, remedy: self.remedy }
     }
 }
 
-/// Puts the nodes of the model in the order in which they run, and returns the files beside it, opened.
+/// Puts the nodes of an ONNX model in the order in which they run, and returns the files beside it, opened.
 ///
 /// # Errors
 /// [`InferError::Unsound`] where the model is damaged, or asks for more than a model for inference needs.
 pub(super) fn check(path: &Path, proto: &mut ModelProto) -> Result<ExternalData, InferError> {
-    let unsound = |it: Fault| InferError::Unsound { path: path.to_path_buf(), reason: it.what, remedy: it.remedy };
+    let unsound = |it: Fault| it.of(path);
     let Some(graph) = &mut proto.graph else {
         return Err(unsound(Fault::damaged("there is no graph".to_owned())));
     };

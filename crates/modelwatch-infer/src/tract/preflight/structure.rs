@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::GraphProto;
 
 use super::Fault;
 use crate::tract::attributes::label;
 
 /// Nodes with those of nested graphs. tract prepares a chain of 8,000 in 3 s of processor time and one of 20,000 in 18 s; it grows with
 /// the square.
-const MAX_NODES: usize = 20_000;
+pub(in crate::tract) const MAX_NODES: usize = 20_000;
 /// Graphs in attributes, on all levels.
 const MAX_GRAPHS: usize = 1_000;
 /// Graphs in graphs; exporters stay far below.
@@ -98,7 +98,8 @@ fn sort_nested(graph: &mut GraphProto) -> Result<Vec<Free>, Fault> {
         }
     }
     if needs.iter().enumerate().any(|(idx, it)| it.last().is_some_and(|&last| last >= idx)) {
-        let order = order(&graph.node, &needs)?;
+        let cyclic = |at: usize| format!("{} needs its own output, through a cycle of nodes", label(&graph.node[at]));
+        let order = order(&needs).map_err(|at| Fault::damaged(cyclic(at)))?;
         let mut nodes: Vec<_> = std::mem::take(&mut graph.node).into_iter().map(Some).collect();
         graph.node = order.into_iter().filter_map(|it| nodes[it].take()).collect();
     }
@@ -136,14 +137,17 @@ fn unique<'a>(names: impl Iterator<Item = &'a str>, what: &str) -> Result<BTreeS
 }
 
 /// Returns an order in which each node comes after those that it needs, and otherwise as in the file.
-fn order(nodes: &[NodeProto], needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Fault> {
-    let mut users: Vec<Vec<usize>> = vec![vec![]; nodes.len()];
+///
+/// # Errors
+/// When nodes need each other; one of them.
+pub(super) fn order(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, usize> {
+    let mut users: Vec<Vec<usize>> = vec![vec![]; needs.len()];
     let mut n_missing: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
     for (idx, needed) in needs.iter().enumerate() {
         needed.iter().for_each(|&it| users[it].push(idx));
     }
-    let mut ready: BTreeSet<usize> = (0..nodes.len()).filter(|&it| n_missing[it] == 0).collect();
-    let mut res = Vec::with_capacity(nodes.len());
+    let mut ready: BTreeSet<usize> = (0..needs.len()).filter(|&it| n_missing[it] == 0).collect();
+    let mut res = Vec::with_capacity(needs.len());
     while let Some(idx) = ready.pop_first() {
         res.push(idx);
         for &user in &users[idx] {
@@ -153,22 +157,22 @@ fn order(nodes: &[NodeProto], needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, F
             }
         }
     }
-    if res.len() == nodes.len() {
+    if res.len() == needs.len() {
         return Ok(res);
     }
     // Every node that is left needs another one that is left, so that walking from one to the next comes to a cycle.
     let is_left = |it: &usize| n_missing[*it] > 0;
     let next = |at: usize| needs[at].iter().copied().find(is_left);
-    let mut at = (0..nodes.len()).find(is_left).unwrap_or_default();
-    for _ in 0..nodes.len() {
+    let mut at = (0..needs.len()).find(is_left).unwrap_or_default();
+    for _ in 0..needs.len() {
         at = next(at).unwrap_or(at);
     }
-    Err(Fault::damaged(format!("{} needs its own output, through a cycle of nodes", label(&nodes[at]))))
+    Err(at)
 }
 
 #[cfg(test)]
 mod tests {
-    use tract_onnx::pb::ValueInfoProto;
+    use tract_onnx::pb::{NodeProto, ValueInfoProto};
 
     use super::*;
 

@@ -1,5 +1,8 @@
 //! Reads NNEF models, whose graphs come with types and shapes.
 
+mod files;
+mod graph;
+
 use std::{collections::BTreeMap, path::Path};
 
 use tract_onnx::{
@@ -20,7 +23,7 @@ use crate::{
 pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let format = ModelFormat::Nnef;
     let malformed = |it| InferError::Malformed { path: path.to_path_buf(), format, reason: guard::reason(&it) };
-    let model = tract_nnef::nnef().model_for_path(path).map_err(malformed)?;
+    let model = tract_nnef::nnef().model_for_proto_model(&files::read(path)?).map_err(malformed)?;
     let mut operators = BTreeMap::new();
     let mut n_parameters = 0u64;
     for node in model.nodes() {

@@ -1,0 +1,223 @@
+//! The text of an NNEF graph, looked at before tract parses it and again before it is built.
+//!
+//! tract's parser reads what is in brackets more than once for each level of them, and fragments, which are NNEF's functions, are put in
+//! place of their calls without end where they call themselves. Exported models are flat and have neither.
+
+use std::collections::{HashMap, HashSet};
+
+use tract_nnef::ast::{Assignment, Document, LValue, RValue, Subscript, parse::parse_document};
+
+use crate::tract::{
+    guard,
+    preflight::{Fault, MAX_NODES},
+};
+
+/// How often characters may be read. Each level of brackets multiplies that by four.
+const MAX_READS: u64 = 1 << 28;
+/// Operators between two semicolons, each of which is a level in what the parser makes of them.
+const MAX_OPERATORS: usize = 200;
+/// Nodes that come from fragments. The time to name them grows with the cube.
+const MAX_EXPANDED: u64 = 500;
+
+const FLAT: &str = "export it as a flat graph";
+
+/// Parses a graph.
+pub(super) fn parse(text: &str) -> Result<Document, Fault> {
+    check_text(text)?;
+    let doc = parse_document(text).map_err(|e| Fault::damaged(format!("`graph.nnef`: {}", guard::reason(&e))))?;
+    check(&doc)?;
+    Ok(doc)
+}
+
+/// Adds up what the parser will do.
+fn check_text(text: &str) -> Result<(), Fault> {
+    let (mut depth, mut n_reads, mut n_operators, mut n_statements) = (0u32, 0u64, 0, 0);
+    let mut before = ';';
+    let mut rest = text.chars();
+    while let Some(it) = rest.next() {
+        n_reads = n_reads.saturating_add(4u64.saturating_pow(depth));
+        match it {
+            '\'' | '"' => skip_text(&mut rest, it),
+            '#' => _ = rest.by_ref().find(|it| matches!(it, '\r' | '\n')),
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            ';' => (n_statements, n_operators) = (n_statements + 1, 0),
+            '!' => n_operators += 1,
+            // A sign, unless there is something to its left.
+            '+' | '-' if matches!(before, '(' | '[' | ',' | '=' | ':' | 'e' | 'E') => {}
+            '+' | '-' | '*' | '/' | '^' | '<' | '>' | '&' | '|' => n_operators += 1,
+            _ => {}
+        }
+        if n_reads > MAX_READS {
+            return Err(Fault { what: "expressions are nested too deeply in it".to_owned(), remedy: FLAT });
+        }
+        if n_operators > MAX_OPERATORS {
+            let what = format!("it has a statement with more than {MAX_OPERATORS} operators");
+            return Err(Fault { what, remedy: FLAT });
+        }
+        if n_statements > MAX_NODES {
+            let what = format!("it has more than {MAX_NODES} statements");
+            return Err(Fault { what, remedy: "export only what inference needs" });
+        }
+        if !it.is_whitespace() {
+            before = it;
+        }
+    }
+    Ok(())
+}
+
+/// Goes on after a text that began with `quote`.
+fn skip_text(rest: &mut std::str::Chars<'_>, quote: char) {
+    while let Some(it) = rest.next() {
+        match it {
+            '\\' => _ = rest.next(),
+            it if it == quote => return,
+            _ => {}
+        }
+    }
+}
+
+/// Adds up what comes of the fragments, and looks for values that are given twice.
+fn check(doc: &Document) -> Result<(), Fault> {
+    let mut fragments: HashMap<&str, &[Assignment]> = HashMap::new();
+    for it in &doc.fragments {
+        // The first of a name is the one that is called.
+        if let Some(body) = &it.body {
+            fragments.entry(&it.decl.id.0).or_insert(body);
+        }
+    }
+    let mut given = HashSet::new();
+    for it in &doc.graph_def.body {
+        let mut values = vec![&it.left];
+        while let Some(it) = values.pop() {
+            match it {
+                LValue::Array(them) | LValue::Tuple(them) => values.extend(them),
+                LValue::Identifier(it) if given.insert(&it.0) => {}
+                LValue::Identifier(it) => return Err(Fault::damaged(format!("`{}` is given twice", it.0))),
+            }
+        }
+    }
+    let mut sizes = Sizes { fragments, known: HashMap::new(), open: HashSet::new() };
+    let n_expanded = sizes.of(&doc.graph_def.body)?.expanded;
+    if n_expanded <= MAX_EXPANDED {
+        return Ok(());
+    }
+    let what = format!("its fragments come to {n_expanded} nodes, more than the {MAX_EXPANDED} that are put in place");
+    Err(Fault { what, remedy: FLAT })
+}
+
+/// What comes of statements.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    /// Calls, of whatever.
+    calls: u64,
+    /// Those of them that are in fragments.
+    expanded: u64,
+}
+
+struct Sizes<'a> {
+    fragments: HashMap<&'a str, &'a [Assignment]>,
+    known: HashMap<&'a str, Size>,
+    /// The fragments whose calls are being added up.
+    open: HashSet<&'a str>,
+}
+
+impl<'a> Sizes<'a> {
+    fn of(&mut self, body: &'a [Assignment]) -> Result<Size, Fault> {
+        let mut res = Size::default();
+        let mut values: Vec<&RValue> = body.iter().map(|it| &it.right).collect();
+        while let Some(it) = values.pop() {
+            match it {
+                RValue::Identifier(_) | RValue::Literal(_) => {}
+                RValue::Binary(left, _, right) => values.extend([&**left, &**right]),
+                RValue::Unary(_, it) => values.push(it),
+                RValue::Tuple(them) | RValue::Array(them) => values.extend(them),
+                RValue::Subscript(of, at) => {
+                    values.push(of);
+                    match &**at {
+                        Subscript::Single(it) => values.push(it),
+                        Subscript::Range(from, to) => values.extend(from.iter().chain(to)),
+                    }
+                }
+                RValue::IfThenElse(it) => values.extend([&it.cond, &it.then, &it.otherwise]),
+                RValue::Comprehension(_) => {
+                    return Err(Fault { what: "it has a loop, `[for … yield …]`".to_owned(), remedy: FLAT });
+                }
+                RValue::Invocation(it) => {
+                    values.extend(it.arguments.iter().map(|it| &it.rvalue));
+                    let inner = self.of_fragment(&it.id.0)?;
+                    res.calls = res.calls.saturating_add(1).saturating_add(inner.calls);
+                    res.expanded = res.expanded.saturating_add(inner.calls);
+                }
+            }
+        }
+        Ok(res)
+    }
+
+    fn of_fragment(&mut self, name: &'a str) -> Result<Size, Fault> {
+        if let Some(it) = self.known.get(name) {
+            return Ok(*it);
+        }
+        let Some(&body) = self.fragments.get(name) else { return Ok(Size::default()) };
+        // A chain of calls is as deep as the thread's stack: there are no more than this many.
+        if self.open.len() as u64 >= MAX_EXPANDED || !self.open.insert(name) {
+            return Err(Fault::damaged(format!("fragment `{name}` calls itself, or stands in too many others")));
+        }
+        let size = self.of(body)?;
+        self.open.remove(name);
+        self.known.insert(name, size);
+        Ok(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(before: &str, body: &str) -> String {
+        format!("version 1.0;\n{before}\ngraph g(x) -> (y) {{ x = external(shape = [1, 4]); {body} }}")
+    }
+
+    fn refusal(before: &str, body: &str) -> Option<String> {
+        parse(&graph(before, body)).err().map(|it| it.what)
+    }
+
+    #[test]
+    fn flat_graphs_and_small_fragments_are_read() {
+        let strided =
+            "y = max_pool(x, size = [1, 1], padding = [(0, 0), (-1, -1)], border = 'co\\'nst[[[[[[[[[[[[[[[[[');";
+        assert_eq!(refusal("", strided), None);
+        assert_eq!(refusal("", "# ((((((((((((((((((((((((\n y = relu(-x + 1.0e-3 * x);"), None);
+        let twice = "fragment twice(x: tensor<scalar>) -> (y: tensor<scalar>) { y = relu(relu(x)); }";
+        assert_eq!(refusal(twice, "a = twice(x); y = twice(a);"), None);
+        let dims = vec!["-1.5"; 10_000].join(", ");
+        assert_eq!(refusal("", &format!("y = reshape(x, shape = [{dims}]);")), None);
+    }
+
+    #[test]
+    fn what_takes_for_ever_is_refused() {
+        let nested = |n: usize| format!("y = {}x{};", "(".repeat(n), ")".repeat(n));
+        assert_eq!(refusal("", &nested(8)), None);
+        assert_eq!(refusal("", &nested(40)).unwrap(), "expressions are nested too deeply in it");
+        let sum = format!("y = x{};", " + x".repeat(300));
+        assert_eq!(refusal("", &sum).unwrap(), "it has a statement with more than 200 operators");
+        assert!(refusal("", &format!("y = {}x;", "!".repeat(300))).unwrap().contains("operators"));
+        let many: String = (0..20_001).map(|it| format!("v{it} = relu(x);")).collect();
+        assert_eq!(refusal("", &many).unwrap(), "it has more than 20000 statements");
+        assert_eq!(refusal("", "y = relu(x); y = relu(x);").unwrap(), "`y` is given twice");
+        assert_eq!(refusal("", "y = [for i in [1, 2] yield i];").unwrap(), "it has a loop, `[for … yield …]`");
+    }
+
+    #[test]
+    fn fragments_end() {
+        let fragment = |name: &str, body: &str| {
+            format!("fragment {name}(x: tensor<scalar>) -> (y: tensor<scalar>) {{ y = {body}; }}\n")
+        };
+        let endless = fragment("f", "g(x)") + &fragment("g", "relu(f(x))");
+        assert!(refusal(&endless, "y = f(x);").unwrap().contains("calls itself"));
+        let doubling: String =
+            (0..40).map(|it| fragment(&format!("f{}", it + 1), &format!("f{it}(f{it}(x))"))).collect();
+        let doubling = fragment("f0", "relu(x)") + &doubling;
+        assert!(refusal(&doubling, "y = f40(x);").unwrap().starts_with("its fragments come to"));
+    }
+}

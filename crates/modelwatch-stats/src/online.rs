@@ -13,15 +13,17 @@ mod eddm;
 mod hddm_a;
 mod hddm_w;
 mod kswin;
+mod onset;
 mod page_hinkley;
 
-pub use adwin::Adwin;
+pub use adwin::{Adwin, AdwinSettings};
 pub use cusum::{Cusum, CusumSettings};
-pub use ddm::Ddm;
-pub use eddm::Eddm;
+pub use ddm::{Ddm, DdmSettings};
+pub use eddm::{Eddm, EddmSettings};
 pub use hddm_a::HddmA;
 pub use hddm_w::HddmW;
 pub use kswin::Kswin;
+pub use onset::onset;
 pub use page_hinkley::{PageHinkley, PageHinkleySettings};
 
 /// What a detector says of the stream up to now.
@@ -39,6 +41,12 @@ pub enum Change {
 pub trait Detector {
     /// Takes in the next value and says whether the stream has changed.
     fn update(&mut self, value: f64) -> Change;
+
+    /// Returns how many of the newest values came after a change, as the detector sees it, right after it reported one; `None` where it
+    /// starts over without a value.
+    fn n_kept(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The places at which a detector reports drift, from 0.

@@ -2,35 +2,43 @@
 
 use super::{Change, Detector};
 
-/// How many buckets of one size there are before two are joined.
-const MAX_BUCKETS: usize = 5;
+/// The settings of [`Adwin`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdwinSettings {
+    /// The chance of a false alarm per value.
+    pub delta: f64,
+    /// Every so many values, all cuts are tried.
+    pub clock: u64,
+    /// How many buckets of one size there are before two are joined; at least 1.
+    pub max_buckets: usize,
+    /// The least values on either side of a cut.
+    pub min_window_length: u64,
+    /// With as many values or fewer, no cut is tried.
+    pub grace_period: u64,
+}
 
-/// The least rows on either side of a cut.
-const MIN_ROWS: f64 = 5.0;
-
-/// With as many rows or fewer, no cut is tried.
-const GRACE: f64 = 10.0;
-
-/// Every so many values, all cuts are tried.
-const CLOCK: u64 = 32;
+impl AdwinSettings {
+    /// The defaults of MOA and river.
+    pub const PAPER: Self = Self { delta: 0.002, clock: 32, max_buckets: 5, min_window_length: 5, grace_period: 10 };
+}
 
 /// Adaptive windowing (Bifet & Gavaldà 2007): an exponential histogram of the values since the last change, cut where
 /// `|mean - mean| > √(2 σ² ln(2 ln W / δ) / m) + ⅔ ln(2 ln W / δ) / m`.
 ///
-/// The memory grows with the logarithm of the window. `1/m` is `1/(n₀ - 4) + 1/(n₁ - 4)` and cuts are tried every 32 values, as in MOA
-/// and river. River never tries the cut after the newest bucket of a size, and forgets the whole window after a change; here every cut
+/// The memory grows with the logarithm of the window. With the usual settings `1/m` is `1/(n₀ - 4) + 1/(n₁ - 4)` and cuts are tried
+/// every 32 values, as in MOA and river. River never tries the cut after the newest bucket of a size, and forgets the whole window after a change; here every cut
 /// is tried, and the values since the change stay, as the paper has it.
 ///
 /// ```
-/// use modelwatch_stats::online::{Adwin, drifts};
+/// use modelwatch_stats::online::{Adwin, AdwinSettings, drifts};
 ///
 /// let stream = (0..400).map(|it| f64::from(it % 7) + if it < 200 { 0.0 } else { 5.0 });
-/// let found = drifts(&mut Adwin::new(0.002), stream);
+/// let found = drifts(&mut Adwin::new(AdwinSettings::PAPER), stream);
 /// assert!((200..260).contains(&found[0]), "{found:?}");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Adwin {
-    delta: f64,
+    settings: AdwinSettings,
     n_seen: u64,
     /// Buckets of 1, 2, 4, … values, each list from the oldest on.
     rows: Vec<Vec<Bucket>>,
@@ -71,9 +79,10 @@ impl Bucket {
 }
 
 impl Adwin {
-    /// Returns a detector with the given chance of a false alarm per value, such as 0.002.
-    pub fn new(delta: f64) -> Self {
-        Self { delta, n_seen: 0, rows: Vec::new(), window: Bucket::default() }
+    /// Returns a detector.
+    pub fn new(settings: AdwinSettings) -> Self {
+        let settings = AdwinSettings { max_buckets: settings.max_buckets.max(1), ..settings };
+        Self { settings, n_seen: 0, rows: Vec::new(), window: Bucket::default() }
     }
 
     /// Returns how many values the window holds.
@@ -91,11 +100,11 @@ impl Adwin {
         self.window = self.window.joined(&bucket);
         for row in 0.. {
             if self.rows.len() == row {
-                self.rows.push(Vec::with_capacity(MAX_BUCKETS + 1));
+                self.rows.push(Vec::with_capacity(self.settings.max_buckets.min(64) + 1));
             }
             let buckets = &mut self.rows[row];
             buckets.push(bucket);
-            if buckets.len() <= MAX_BUCKETS {
+            if buckets.len() <= self.settings.max_buckets {
                 return;
             }
             bucket = buckets[0].joined(&buckets[1]);
@@ -105,11 +114,12 @@ impl Adwin {
 
     /// Whether the means on both sides of any cut differ.
     fn has_cut(&self) -> bool {
+        let least = self.settings.min_window_length as f64;
         let mut old = Bucket::default();
         for bucket in self.rows.iter().rev().flatten() {
             old = old.joined(bucket);
             let n = self.window.n - old.n;
-            if old.n >= MIN_ROWS && n >= MIN_ROWS {
+            if old.n >= least && n >= least {
                 let difference = old.mean() - (self.window.sum - old.sum) / n;
                 if difference.abs() > self.bound(old.n, n) {
                     return true;
@@ -120,8 +130,9 @@ impl Adwin {
     }
 
     fn bound(&self, old: f64, new: f64) -> f64 {
-        let ln = (2.0 * self.window.n.ln() / self.delta).ln();
-        let inverse = 1.0 / (old - MIN_ROWS + 1.0) + 1.0 / (new - MIN_ROWS + 1.0);
+        let ln = (2.0 * self.window.n.ln() / self.settings.delta).ln();
+        let least = self.settings.min_window_length as f64;
+        let inverse = 1.0 / (old - least + 1.0) + 1.0 / (new - least + 1.0);
         let variance = self.window.squares / self.window.n;
         (2.0 * inverse * variance * ln).sqrt() + 2.0 / 3.0 * ln * inverse
     }
@@ -145,11 +156,17 @@ impl Detector for Adwin {
         self.n_seen += 1;
         self.insert(value);
         let mut res = Change::None;
-        while self.n_seen.is_multiple_of(CLOCK) && self.window.n > GRACE && self.has_cut() {
-            self.drop_oldest();
-            res = Change::Drift;
+        if self.n_seen.is_multiple_of(self.settings.clock) {
+            while self.window.n > self.settings.grace_period as f64 && self.has_cut() {
+                self.drop_oldest();
+                res = Change::Drift;
+            }
         }
         res
+    }
+
+    fn n_kept(&self) -> Option<u64> {
+        Some(self.width())
     }
 }
 
@@ -159,12 +176,12 @@ mod tests {
 
     #[test]
     fn the_window_shrinks_to_what_came_after_the_change_and_memory_stays_small() {
-        let mut adwin = Adwin::new(0.002);
+        let mut adwin = Adwin::new(AdwinSettings::PAPER);
         for it in 0..100_000u32 {
             adwin.update(f64::from(it % 11));
         }
         assert_eq!(adwin.width(), 100_000);
-        assert!(adwin.rows.iter().map(Vec::len).sum::<usize>() <= 18 * (MAX_BUCKETS + 1));
+        assert!(adwin.rows.iter().map(Vec::len).sum::<usize>() <= 18 * (AdwinSettings::PAPER.max_buckets + 1));
         for it in 0..1_000u32 {
             adwin.update(f64::from(it % 11) + 20.0);
         }

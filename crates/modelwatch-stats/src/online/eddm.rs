@@ -2,21 +2,35 @@
 
 use super::{Change, Detector};
 
-/// How many values, and how many errors, come before the first decision.
-const WARM_UP: u64 = 30;
+/// The settings of [`Eddm`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EddmSettings {
+    /// How many values, and how many errors, come before the first decision.
+    pub warm_start: u64,
+    /// Below which share of the greatest sum it warns.
+    pub alpha: f64,
+    /// Below which share of the greatest sum it is drift.
+    pub beta: f64,
+}
+
+impl EddmSettings {
+    /// Those of the paper, and the defaults of MOA and river.
+    pub const PAPER: Self = Self { warm_start: 30, alpha: 0.95, beta: 0.9 };
+}
 
 /// EDDM (Baena-García et al. 2006): the mean distance between errors and twice its deviation, held against their greatest sum so far. Below
-/// 95 % of it it warns, below 90 % it is drift.
+/// 95 % of it it warns, below 90 % it is drift, with the shares of the paper.
 ///
 /// Values are 1 for an error and anything else for none. As published, it alarms often where nothing changes.
 ///
 /// ```
-/// use modelwatch_stats::online::{Change, Detector, Eddm};
-/// let mut detector = Eddm::default();
+/// use modelwatch_stats::online::{Change, Detector, Eddm, EddmSettings};
+/// let mut detector = Eddm::new(EddmSettings::PAPER);
 /// assert!((0..30).all(|_| detector.update(1.0) == Change::None));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Eddm {
+    settings: EddmSettings,
     n: u64,
     n_errors: u64,
     last_error: u64,
@@ -39,7 +53,7 @@ impl Detector for Eddm {
         }
         match self.state {
             Some(Change::Drift) => {
-                *self = Self::default();
+                *self = Self::new(self.settings);
                 Change::Drift
             }
             other => other.unwrap_or(Change::None),
@@ -48,13 +62,18 @@ impl Detector for Eddm {
 }
 
 impl Eddm {
+    /// Returns a detector.
+    pub fn new(settings: EddmSettings) -> Self {
+        Self { settings, n: 0, n_errors: 0, last_error: 0, mean: 0.0, squares: 0.0, greatest: 0.0, state: None }
+    }
+
     fn error(&mut self) -> Option<Change> {
         self.n_errors += 1;
         let distance = (self.n - self.last_error) as f64;
         let step = distance - self.mean;
         self.mean += step / self.n_errors as f64;
         self.squares += step * (distance - self.mean);
-        if self.n <= WARM_UP {
+        if self.n <= self.settings.warm_start {
             return self.state;
         }
         let degrees_of_freedom = (self.n_errors - 1).max(1) as f64;
@@ -63,12 +82,12 @@ impl Eddm {
             self.greatest = sum;
             return self.state;
         }
-        if self.n_errors <= WARM_UP {
+        if self.n_errors <= self.settings.warm_start {
             return self.state;
         }
         Some(match sum / self.greatest {
-            level if level < 0.9 => Change::Drift,
-            level if level < 0.95 => Change::Warning,
+            level if level < self.settings.beta => Change::Drift,
+            level if level < self.settings.alpha => Change::Warning,
             _ => Change::None,
         })
     }

@@ -59,6 +59,10 @@ impl Detector for Kswin {
         self.window.drain(..n_older);
         Change::Drift
     }
+
+    fn n_kept(&self) -> Option<u64> {
+        Some(self.window.len() as u64)
+    }
 }
 
 fn points<'a>(values: impl Iterator<Item = &'a f64>) -> Vec<Point> {

@@ -1,7 +1,8 @@
 //! Detectors of change against river 0.26.1, on its defaults.
 
 use modelwatch_stats::online::{
-    Adwin, Cusum, CusumSettings, Ddm, Detector, Eddm, HddmA, HddmW, Kswin, PageHinkley, PageHinkleySettings, drifts,
+    Adwin, AdwinSettings, Cusum, CusumSettings, Ddm, DdmSettings, Detector, Eddm, EddmSettings, HddmA, HddmW, Kswin,
+    PageHinkley, PageHinkleySettings, drifts,
 };
 use serde_json::Value;
 
@@ -44,8 +45,8 @@ fn check(name: &str, detector: &mut impl Detector, stream: Vec<f64>) {
 
 #[test]
 fn detectors_report_where_river_does() {
-    check("ddm", &mut Ddm::default(), errors());
-    check("eddm", &mut Eddm::default(), errors());
+    check("ddm", &mut Ddm::new(DdmSettings::PAPER), errors());
+    check("eddm", &mut Eddm::new(EddmSettings::PAPER), errors());
     check("hddm_a", &mut HddmA::new(0.001, 0.005), errors());
     check("hddm_w", &mut HddmW::new(0.001, 0.005, 0.05), errors());
 }
@@ -53,7 +54,7 @@ fn detectors_report_where_river_does() {
 #[test]
 fn deliberate_differences_from_river() {
     // All cuts are tried, and the window is kept: the first report is the same, later ones refine it.
-    let adwin = drifts(&mut Adwin::new(0.002), numbers());
+    let adwin = drifts(&mut Adwin::new(AdwinSettings::PAPER), numbers());
     println!("adwin: ours {adwin:?}, river {:?}", golden("adwin"));
     assert_eq!(adwin[0], golden("adwin")[0]);
     // No start at -1.
@@ -77,8 +78,8 @@ fn a_missing_value_changes_nothing() {
         values.into_iter().flat_map(|it| [it, f64::NAN]).collect()
     }
     let halved = |it: Vec<usize>| it.into_iter().map(|it| it / 2).collect::<Vec<_>>();
-    assert_eq!(halved(drifts(&mut Ddm::default(), with_gaps(errors()))), golden("ddm"));
-    assert_eq!(halved(drifts(&mut Adwin::new(0.002), with_gaps(numbers())))[0], golden("adwin")[0]);
+    assert_eq!(halved(drifts(&mut Ddm::new(DdmSettings::PAPER), with_gaps(errors()))), golden("ddm"));
+    assert_eq!(halved(drifts(&mut Adwin::new(AdwinSettings::PAPER), with_gaps(numbers())))[0], golden("adwin")[0]);
     assert_eq!(
         halved(drifts(&mut PageHinkley::new(PageHinkleySettings::PAPER), with_gaps(numbers()))),
         golden("page_hinkley")

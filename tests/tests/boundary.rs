@@ -28,6 +28,7 @@ fn lanes() -> [(&'static str, Catalog); 2] {
         analyze_drift::registry(),
         analyze_quality::registry(),
         analyze_multivariate::registry(),
+        analyze_stream::registry(),
         analyze_weights::registry(),
         estimate_performance::registry(),
         store_local::registry(),
@@ -127,6 +128,11 @@ fn weights_conforms_linked_and_loaded() {
 #[test]
 fn performance_conforms_linked_and_loaded() {
     conforms(&built_in("performance"));
+}
+
+#[test]
+fn stream_conforms_linked_and_loaded() {
+    conforms(&built_in("stream"));
 }
 
 #[test]

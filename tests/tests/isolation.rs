@@ -112,6 +112,11 @@ fn performance_conforms_in_a_process() {
     conforms(&built_in("performance"));
 }
 
+#[test]
+fn stream_conforms_in_a_process() {
+    conforms(&built_in("stream"));
+}
+
 /// A host that answers, and remembers what it was told.
 #[derive(Default)]
 struct Answers {

@@ -105,6 +105,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("analyze-quality", &["jiff", "modelwatch-sdk", "modelwatch-stats", "regex", "schemars"]),
+    ("analyze-stream", &["jiff", "modelwatch-sdk", "modelwatch-stats", "schemars"]),
     ("store-local", &["modelwatch-sdk", "modelwatch-store", "rustix", "schemars"]),
     (
         "store-object",

@@ -212,6 +212,10 @@ pub(crate) fn built_in(name: &'static str) -> BuiltIn {
             let rows = vec![(Role::Reference, matrix_rows()), (Role::Current, matrix_rows())];
             (Kind::Analyzer, config, rows, ModelHost::default())
         }
+        "stream" => {
+            let config = json!({"watch": ["predictions", "errors"], "adwin": {"clock": 1}});
+            (Kind::Analyzer, config, vec![(Role::Current, matrix_rows())], ModelHost::default())
+        }
         "weights" => (Kind::Analyzer, json!({}), Vec::new(), ModelHost::default()),
         other => panic!("there is no probe `{other}`"),
     };

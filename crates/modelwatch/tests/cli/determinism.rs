@@ -58,7 +58,9 @@ fn results_are_the_same_for_any_threads_and_batches() {
              invariance = [{{ name = 'noise', change = {{ noise = 0.5 }}, tolerance = 0.1, share = 0.1 }}]\n\
              [[verify]]\nuses = 'contract'\nwith = {{ rows = 40 }}\n\
              [[analyze]]\nuses = 'drift'\n\
-             [[analyze]]\nuses = 'performance'\nwith = {{ task = 'binary', output = 'probabilities' }}\n"
+             [[analyze]]\nuses = 'performance'\nwith = {{ task = 'binary', output = 'probabilities' }}\n\
+             [[analyze]]\nuses = 'stream'\n[analyze.with]\nwatch = ['columns', 'predictions', 'errors']\n\
+             output = 'probabilities'\n"
         )
     };
     let mut first = None;

@@ -147,6 +147,7 @@ fn codes_of_findings_are_explained() {
         "drift",
         "multivariate",
         "performance",
+        "stream",
         "weights",
     ] {
         let all = explain(what);

@@ -1,0 +1,286 @@
+//! The options of the analyzer.
+
+use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity};
+use serde::Deserialize;
+
+use crate::detector::{
+    AdwinOptions, CusumOptions, DdmOptions, DetectorName, Domain, EddmOptions, HddmAOptions, HddmWOptions,
+    KswinOptions, PageHinkleyOptions,
+};
+
+/// Says when columns, predictions or the errors of the model changed, row by row in the order of time.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How changes are found. `adwin`, `hddm-a` and `hddm-w` bound how often they are wrong; at the settings that the field gives them,
+    /// the others report a change every few hundred to some ten thousand values where there is none.
+    pub detector: DetectorName,
+    /// What is watched. Without it: the errors with `ddm`, `eddm`, `hddm-a` and `hddm-w`, which are made for them, and the columns with
+    /// all others.
+    pub watch: Option<Vec<Watch>>,
+    /// The columns to watch, `*` standing for any text; all numeric features where it is empty. A column of lists is a stream for each
+    /// element.
+    pub columns: Vec<String>,
+    /// Columns to leave out, `*` standing for any text.
+    pub exclude: Vec<String>,
+    /// The types of the columns that are watched where `columns` does not name them in full; all three where it is empty.
+    pub types: Vec<NumberType>,
+    /// The column of the data with what the model predicted: the class or number, or with `threshold` the score of the second class.
+    /// Without it the candidate is run.
+    pub prediction: Option<String>,
+    /// The output of the candidate to look at, if it has several.
+    pub output: Option<String>,
+    /// The names of the classes in the order of their scores, as they stand in the label column; `0`, `1`, … without it.
+    pub classes: Option<Vec<String>>,
+    /// The score from which on a row is called the second class. With it, a prediction of one number is a score and no class.
+    pub threshold: Option<f64>,
+    /// How wrong a prediction is, where `watch` has `loss`.
+    pub loss: Loss,
+    /// The order of the rows.
+    pub order: Order,
+    /// Whether columns, predictions and losses are first reduced by the mean and divided by the standard deviation of their first values,
+    /// so that a detector's settings mean the same for each. Errors, and what `ddm`, `eddm`, `hddm-a` and `hddm-w` watch, stay as they are.
+    pub standardize: bool,
+    /// How many values that mean and standard deviation are taken from; more, as long as these are all the same.
+    #[schemars(range(min = 2))]
+    pub warm_up: u64,
+    /// Whether the ids of the rows are kept, where the data has an id column, so that changes can be told by them.
+    pub ids: bool,
+    /// The most bytes of all that is kept of the rows: 8 for each value, or 4 of what is no wider than that, 8 for a time, and 4 for
+    /// an id and its letters.
+    #[schemars(range(min = 1024))]
+    pub max_bytes: u64,
+    /// The severity of findings about changes.
+    pub severity: Severity,
+    /// The settings of `adwin`.
+    pub adwin: Option<AdwinOptions>,
+    /// The settings of `ddm`.
+    pub ddm: Option<DdmOptions>,
+    /// The settings of `eddm`.
+    pub eddm: Option<EddmOptions>,
+    /// The settings of `hddm-a`.
+    pub hddm_a: Option<HddmAOptions>,
+    /// The settings of `hddm-w`.
+    pub hddm_w: Option<HddmWOptions>,
+    /// The settings of `page-hinkley`.
+    pub page_hinkley: Option<PageHinkleyOptions>,
+    /// The settings of `kswin`.
+    pub kswin: Option<KswinOptions>,
+    /// The settings of `cusum`.
+    pub cusum: Option<CusumOptions>,
+}
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watch {
+    /// Numeric columns.
+    Columns,
+    /// Each number that the candidate puts out.
+    Predictions,
+    /// 1 for each row whose class is not the one that was called, 0 for others.
+    Errors,
+    /// How wrong the prediction of each row is.
+    Loss,
+}
+
+/// How wrong a prediction is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// The absolute difference of prediction and label.
+    #[default]
+    Absolute,
+    /// The squared difference of prediction and label.
+    Squared,
+    /// The negative logarithm of the chance that was given to the right class, a chance below 1e-15 counting as that.
+    Log,
+}
+
+/// The types of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NumberType {
+    /// Whole numbers.
+    Integer,
+    /// Floating-point and decimal numbers.
+    Float,
+    /// True and false, as 1 and 0.
+    Boolean,
+}
+
+/// The order of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// By the timestamp column where the data has one, else as the rows are in the data.
+    #[default]
+    Auto,
+    /// By the timestamp column, which the data has to have.
+    Time,
+    /// As the rows are in the data.
+    Rows,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            detector: DetectorName::default(),
+            watch: None,
+            columns: Vec::new(),
+            exclude: Vec::new(),
+            types: Vec::new(),
+            prediction: None,
+            output: None,
+            classes: None,
+            threshold: None,
+            loss: Loss::default(),
+            order: Order::default(),
+            standardize: true,
+            warm_up: 100,
+            ids: true,
+            max_bytes: 256 << 20,
+            severity: Severity::Warning,
+            adwin: None,
+            ddm: None,
+            eddm: None,
+            hddm_a: None,
+            hddm_w: None,
+            page_hinkley: None,
+            kswin: None,
+            cusum: None,
+        }
+    }
+}
+
+impl Config {
+    /// Returns the options if they do not contradict each other.
+    pub(crate) fn validated(self) -> Result<Self> {
+        self.check_watched()?;
+        self.check_predictions()?;
+        self.check_numbers()?;
+        self.check_detector()?;
+        Ok(self)
+    }
+
+    /// Returns whether that is watched.
+    pub(crate) fn watches(&self, what: Watch) -> bool {
+        match (&self.watch, self.detector.domain()) {
+            (Some(it), _) => it.contains(&what),
+            (None, Domain::Any) => what == Watch::Columns,
+            (None, Domain::Share | Domain::Flag) => what == Watch::Errors,
+        }
+    }
+
+    /// Returns whether predictions are held against labels.
+    pub(crate) fn needs_labels(&self) -> bool {
+        self.watches(Watch::Errors) || self.watches(Watch::Loss)
+    }
+
+    /// Returns whether the candidate has to be run.
+    pub(crate) fn needs_outputs(&self) -> bool {
+        self.watches(Watch::Predictions) || (self.needs_labels() && self.prediction.is_none())
+    }
+
+    fn check_watched(&self) -> Result<()> {
+        if self.watch.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Error::config("/watch", "nothing is watched").with_help("leave it out, or name something"));
+        }
+        if self.watches(Watch::Columns) {
+            return Ok(());
+        }
+        let given = [
+            ("columns", self.columns.is_empty()),
+            ("exclude", self.exclude.is_empty()),
+            ("types", self.types.is_empty()),
+        ];
+        match given.into_iter().find(|it| !it.1) {
+            Some((name, _)) => Err(Error::config(format!("/{name}"), "columns are not watched")
+                .with_help("add \"columns\" to `watch`, or leave this out")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_predictions(&self) -> Result<()> {
+        let only_with_labels = [
+            ("prediction", self.prediction.is_some()),
+            ("classes", self.classes.is_some()),
+            ("threshold", self.threshold.is_some()),
+        ];
+        if let Some((name, _)) = only_with_labels.into_iter().find(|it| it.1 && !self.needs_labels()) {
+            return Err(Error::config(format!("/{name}"), "predictions are not held against labels")
+                .with_help("add \"errors\" or \"loss\" to `watch`, or leave this out"));
+        }
+        if self.output.is_some() && !self.needs_outputs() {
+            return Err(Error::config("/output", "the outputs of the candidate are not looked at")
+                .with_help("leave out `output`, or `prediction`"));
+        }
+        if self.threshold.is_some_and(|it| !it.is_finite()) {
+            return Err(Error::config("/threshold", "expected a number"));
+        }
+        let names = self.classes.as_deref().unwrap_or_default();
+        if self.classes.is_some() && names.len() < 2 {
+            return Err(Error::config("/classes", format!("there are {} classes, expected two or more", names.len())));
+        }
+        match names.iter().enumerate().find(|(at, it)| names[..*at].contains(it)) {
+            Some((_, it)) => Err(Error::config("/classes", format!("the class `{it}` is there twice"))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        if self.warm_up < 2 {
+            return Err(Error::config("/warm_up", "expected 2 or more values"));
+        }
+        if self.max_bytes < 1024 {
+            return Err(Error::config("/max_bytes", "expected 1024 bytes or more"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_sdk::ErrorKind;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(config: Value, path: &str, message: &str) {
+        let error = serde_json::from_value::<Config>(config).unwrap().validated().unwrap_err();
+        assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Config, path), "{error}");
+        assert!(error.message.contains(message), "{error}");
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        check(json!({"watch": []}), "/watch", "nothing is watched");
+        check(json!({"detector": "ddm", "columns": ["a"]}), "/columns", "columns are not watched");
+        check(json!({"prediction": "p"}), "/prediction", "not held against labels");
+        check(json!({"watch": ["errors"], "prediction": "p", "output": "o"}), "/output", "not looked at");
+        check(json!({"detector": "ddm", "classes": ["a"]}), "/classes", "expected two or more");
+        check(json!({"detector": "ddm", "classes": ["a", "a"]}), "/classes", "`a` is there twice");
+        check(json!({"warm_up": 1}), "/warm_up", "2 or more");
+        check(json!({"kswin": {}}), "/kswin", "the detector is `adwin`");
+        check(json!({"adwin": {"delta": 0}}), "/adwin/delta", "between 0 and 1");
+        check(json!({"adwin": {"clock": 0}}), "/adwin/clock", "1 or more");
+        check(json!({"detector": "kswin", "kswin": {"stat_size": 100}}), "/kswin/stat_size", "less than `window_size`");
+        check(json!({"detector": "eddm", "eddm": {"beta": 0.97}}), "/eddm/beta", "at most `alpha`");
+        check(
+            json!({"detector": "hddm-a", "hddm_a": {"drift_confidence": 0.1}}),
+            "/hddm_a/drift_confidence",
+            "at most `warning_confidence`",
+        );
+        check(json!({"detector": "cusum", "cusum": {"mean": 0}}), "/cusum/deviation", "`mean` alone");
+        check(json!({"detector": "cusum", "standardize": false}), "/standardize", "cusum");
+    }
+
+    #[test]
+    fn detectors_of_errors_watch_errors() {
+        let watches = |config: Value, what: Watch| serde_json::from_value::<Config>(config).unwrap().watches(what);
+        assert!(watches(json!({}), Watch::Columns) && !watches(json!({}), Watch::Errors));
+        assert!(watches(json!({"detector": "hddm-w"}), Watch::Errors));
+        assert!(watches(json!({"detector": "ddm", "watch": ["columns"]}), Watch::Columns));
+    }
+}

@@ -1,0 +1,145 @@
+//! Turns a batch into rows.
+
+use std::borrow::Cow;
+
+use modelwatch_sdk::{
+    Error, ModelRole, RecordBatch, Result,
+    arrow::{
+        array::{Array, ArrayRef},
+        schema::DataType,
+    },
+    rows::{self as batches, Use},
+};
+
+use crate::{
+    called::{Column, errors, losses},
+    config::{Config, Order, Watch},
+    ids::Ids,
+    rows::{Key, Rows, Subject},
+    select::{Choice, MAX_ELEMENTS, choose},
+    times::Times,
+    values::Values,
+};
+
+/// Returns what is kept of a batch.
+///
+/// # Errors
+/// When a column that is needed is not there, or not what it should be.
+pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
+    let mut res = Rows { n: batch.num_rows(), ..Rows::default() };
+    if config.order != Order::Rows {
+        res.times = first(batch, Use::Timestamp).map(|it| about(it, Times::read_array(it.array))).transpose()?;
+    }
+    if config.ids {
+        let ids = first(batch, Use::Id).map(|it| about(it, Ids::read_array(it.array))).transpose();
+        res.ids = ids.map_err(|e| e.with_help("set `ids = false`"))?;
+    }
+    if config.watches(Watch::Columns) {
+        columns(config, batch, &mut res)?;
+    }
+    if config.watches(Watch::Predictions) {
+        for (name, array) in outputs(config, batch)? {
+            let column = Column { name, array };
+            if let Err(why) = add(&mut res, Subject::Output, column) {
+                res.left_out.insert(format!("output `{name}`"), why);
+            }
+        }
+    }
+    if config.needs_labels() {
+        let label = first(batch, Use::Label).ok_or_else(|| Error::input("the rows have no label"))?;
+        let prediction = prediction(config, batch)?;
+        let name = prediction.name.to_owned();
+        if config.watches(Watch::Errors) {
+            let values = errors(config, prediction, label)?;
+            let key = Key { subject: Subject::Errors, name: name.clone() };
+            res.streams.insert(key, Values::narrow(values.into_iter()));
+        }
+        if config.watches(Watch::Loss) {
+            let values = losses(config, prediction, label)?;
+            res.streams.insert(Key { subject: Subject::Loss, name }, Values::Wide(values));
+        }
+    }
+    Ok(res)
+}
+
+fn columns(config: &Config, batch: &RecordBatch, res: &mut Rows) -> Result<()> {
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let name = field.name();
+        let why = match choose(config, field) {
+            Choice::Other => continue,
+            Choice::Unusable(why) => Err(why),
+            Choice::Watched => add(res, Subject::Column, Column { name, array }),
+        };
+        if let Err(why) = why {
+            res.left_out.insert(format!("column `{name}`"), why);
+        }
+    }
+    Ok(())
+}
+
+/// Adds the streams of a column: one, or one for each element.
+///
+/// # Errors
+/// When it is no stream of numbers; the reason.
+fn add(res: &mut Rows, subject: Subject, column: Column<'_>) -> std::result::Result<(), String> {
+    let Column { name, array } = column;
+    if let Some((floats, _)) = batches::decimals(array.as_ref()) {
+        let values = floats.iter().map(|it| it.unwrap_or(f64::NAN)).collect();
+        res.streams.insert(Key { subject, name: name.to_owned() }, Values::Wide(values));
+        return Ok(());
+    }
+    let numbers = batches::numbers(array.as_ref()).map_err(|e| e.message)?;
+    if numbers.width > MAX_ELEMENTS {
+        return Err(format!("a row has {} numbers, more than {MAX_ELEMENTS}", numbers.width));
+    }
+    let is_list = matches!(array.data_type(), DataType::FixedSizeList(..));
+    for element in 0..numbers.width {
+        let name = if is_list { Cow::Owned(format!("{name}[{element}]")) } else { Cow::Borrowed(name) };
+        let values = (0..array.len()).map(|row| numbers.row(row)[element]);
+        let key = Key { subject, name: name.into_owned() };
+        res.streams.insert(key, Values::of(array.data_type(), values));
+    }
+    Ok(())
+}
+
+/// Returns what is held against the label.
+fn prediction<'a>(config: &Config, batch: &'a RecordBatch) -> Result<Column<'a>> {
+    if let Some(name) = &config.prediction {
+        let schema = batch.schema_ref();
+        let found = schema.fields().iter().zip(batch.columns()).find(|it| it.0.name() == name);
+        let column = found.map(|(field, array)| Column { name: field.name(), array });
+        return column.ok_or_else(|| Error::input(format!("the rows have no column `{name}`")));
+    }
+    match outputs(config, batch)?[..] {
+        [(name, array)] => Ok(Column { name, array }),
+        [] => Err(Error::input("the rows have no outputs of the candidate model")),
+        ref all => {
+            let names: Vec<_> = all.iter().map(|it| format!("`{}`", it.0)).collect();
+            let message = format!("the candidate model has several outputs: {}", names.join(", "));
+            Err(Error::config("/output", message).with_help("name one of them in `output`"))
+        }
+    }
+}
+
+/// Returns the outputs of the candidate that are looked at.
+fn outputs<'a>(config: &Config, batch: &'a RecordBatch) -> Result<Vec<(&'a str, &'a ArrayRef)>> {
+    let mut all: Vec<_> = batches::outputs(batch, ModelRole::Candidate).collect();
+    if let Some(wanted) = &config.output {
+        let names: Vec<_> = all.iter().map(|it| format!("`{}`", it.0)).collect();
+        all.retain(|it| it.0 == wanted);
+        if all.is_empty() {
+            return Err(Error::config("/output", format!("the candidate model has no output `{wanted}`"))
+                .with_help(format!("its outputs are {}", names.join(", "))));
+        }
+    }
+    Ok(all)
+}
+
+fn first(batch: &RecordBatch, wanted: Use) -> Option<Column<'_>> {
+    batches::columns(batch, wanted).next().map(|(name, array)| Column { name, array })
+}
+
+/// Says of an error which column it is about.
+fn about<T>(column: Column<'_>, res: Result<T>) -> Result<T> {
+    res.map_err(|e| Error::input(format!("column `{}`: {e}", column.name)))
+}

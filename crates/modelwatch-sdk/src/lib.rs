@@ -59,6 +59,7 @@
 
 pub mod about;
 pub mod answer;
+pub mod chunks;
 mod codes;
 mod error;
 mod host;
@@ -71,6 +72,7 @@ mod registry;
 pub mod report;
 pub mod rows;
 pub mod sample;
+pub mod slices;
 pub mod state;
 pub mod store;
 mod tensor;

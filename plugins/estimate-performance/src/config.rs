@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity};
+use modelwatch_sdk::{Error, JsonSchema, Result, chunks::Chunks, report::Severity};
 use serde::Deserialize;
 
-use crate::{chunk::Chunks, metric::Metric};
+use crate::metric::Metric;
 
 /// Estimates metrics of the model on current rows without labels, from labeled reference rows: of a classifier from its
 /// calibrated scores, of a regression from trees that learn its errors.
@@ -45,7 +45,7 @@ pub struct Config {
     #[serde(default)]
     pub values: Option<CellValues>,
     /// How the rows of each role are cut into chunks: `{ size = 5000 }` rows, a `{ count = 10 }`, or by time, as `{ period = "day" }`.
-    #[serde(default)]
+    #[serde(default = "default_chunk")]
     pub chunk: Chunks,
     /// The rows below which a chunk is too small: its estimate is reported, and nothing is concluded from it.
     #[serde(default = "default_min_chunk_rows")]
@@ -129,6 +129,10 @@ pub struct Limits {
 
 fn default_threshold() -> f64 {
     0.5
+}
+
+fn default_chunk() -> Chunks {
+    Chunks::Count(10)
 }
 
 fn default_min_chunk_rows() -> u64 {

@@ -32,9 +32,6 @@ mod metric;
 mod read;
 mod rows;
 
-mod chunk;
-mod time;
-
 mod classifier;
 mod estimator;
 mod regressor;
@@ -46,12 +43,12 @@ mod report_figures;
 mod report_findings;
 mod report_metrics;
 
+pub use modelwatch_sdk::chunks::{Chunks, Period};
+
 pub use crate::{
-    chunk::Chunks,
     config::{Calibration, CellValues, Config, Limits, Task},
     metric::Metric,
     probe::{Performance, registry},
-    time::Period,
 };
 
 modelwatch_sdk::export_plugin!(registry);

@@ -2,11 +2,10 @@
 
 use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
-    RowNeeds, state,
+    RowNeeds, chunks::Chunks, state,
 };
 
 use crate::{
-    chunk::Chunks,
     codes::CODES,
     config::{Config, Task},
     evaluation::evaluate,

@@ -8,14 +8,13 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef},
         schema::{DataType, Field},
     },
+    chunks::{self, Chunks},
     rows::{self as batches, Use, has_use},
 };
 
 use crate::{
-    chunk::Chunks,
     config::{Config, Task},
     rows::{Feature, NO_NAME, Numbers, Rows},
-    time,
 };
 
 /// Returns what is kept of a batch.
@@ -140,10 +139,7 @@ fn seconds(config: &Config, batch: &RecordBatch) -> Result<Numbers> {
     if !matches!(config.chunk, Chunks::Period(_)) {
         return Ok(Numbers::default());
     }
-    let (name, array) = batches::columns(batch, Use::Timestamp)
-        .next()
-        .ok_or_else(|| Error::input("the rows have no timestamp column, which chunks by time need"))?;
-    time::seconds(array).map(Numbers).map_err(|e| Error::input(format!("column `{name}`: {e}")))
+    chunks::seconds(batch).map(Numbers)
 }
 
 /// Returns the features that errors can be learned from, and the names of those that cannot be used.

@@ -1,9 +1,8 @@
 //! The report: metrics, findings, figures, and what could not be estimated.
 
-use modelwatch_sdk::{Host, Report, report::Gap};
+use modelwatch_sdk::{Host, Report, chunks::Chunks, report::Gap};
 
 use crate::{
-    chunk::Chunks,
     config::Config,
     evaluation::Evaluation,
     report_figures::figures,
@@ -49,7 +48,7 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
     }
     if let Chunks::Period(period) = config.chunk {
         for (role, rows) in [("reference", reference), ("current", current)] {
-            let n = rows.seconds.0.iter().filter(|it| period.name(**it).is_none()).count();
+            let n = rows.seconds.0.iter().filter(|it| period.start(**it).is_none()).count();
             if n > 0 {
                 res.push(Gap::new(format!("chunks of {role} rows"), format!("{n} rows have no time")));
             }

@@ -1,25 +1,15 @@
 //! How the rows are cut into slices: by the values of a column, by bins of its numbers, by crosses of columns.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
     Error, RecordBatch, Result,
     arrow::array::ArrayRef,
     rows::{self, Use},
+    slices::{Cut, by_value},
 };
 
 use crate::config::{Settings, quoted};
-
-/// One way to cut the rows.
-#[derive(Clone, Debug)]
-pub(crate) struct Cut {
-    /// The column, or the columns of a cross joined by `,`.
-    pub(crate) group: String,
-    /// The names of the slices that occur: `column=value`, or `a=x,b=y` of a cross.
-    pub(crate) names: Vec<String>,
-    /// Which of them each row is in; none where a value is missing.
-    pub(crate) rows: Vec<Option<usize>>,
-}
 
 /// Returns the cuts of a batch: its slice columns, then the crosses.
 ///
@@ -42,7 +32,7 @@ pub(crate) fn cuts(batch: &RecordBatch, settings: &Settings) -> Result<Vec<Cut>>
     for (name, array) in &columns {
         res.push(match settings.slice_bins.get(*name) {
             Some(edges) => bins(name, array, edges)?,
-            None => values(name, &rows::texts(array.as_ref())?),
+            None => by_value(name, array.as_ref())?,
         });
     }
     for (nth, columns) in settings.cross_slices.iter().enumerate() {
@@ -55,23 +45,6 @@ pub(crate) fn cuts(batch: &RecordBatch, settings: &Settings) -> Result<Vec<Cut>>
         res.push(crossed);
     }
     Ok(res)
-}
-
-fn values(column: &str, values: &[Option<Cow<'_, str>>]) -> Cut {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut names = Vec::new();
-    let row = |it: &str, names: &mut Vec<String>| names.push(format!("{column}={it}"));
-    let mut rows = Vec::with_capacity(values.len());
-    for value in values {
-        rows.push(value.as_deref().map(|it| {
-            let next = seen.len();
-            *seen.entry(it).or_insert_with(|| {
-                row(it, &mut names);
-                next
-            })
-        }));
-    }
-    Cut { group: column.to_owned(), names, rows }
 }
 
 fn bins(column: &str, array: &ArrayRef, edges: &[f64]) -> Result<Cut> {

@@ -8,11 +8,12 @@ use std::{
 use modelwatch_sdk::{
     Error, ModelRole, RecordBatch, Result,
     rows::{self, Use},
+    slices::Cut,
 };
 
 use crate::{
     config::{MAX_CLASSES, Scores, Settings, Task, quoted},
-    cuts::{self, Cut},
+    cuts,
     outputs::{self, Output, Values},
     row::{Layout, Prediction, RowScores},
     state::State,

@@ -1,11 +1,20 @@
-//! How rows are cut into chunks.
+//! Rows cut into chunks: by time, by size or by count.
+//!
+//! Chunks by time are stretches of the calendar in UTC, whatever the order of the rows. Chunks by size and count follow that order,
+//! so that only a probe that keeps it can offer them.
 
 use std::collections::BTreeMap;
 
-use modelwatch_sdk::JsonSchema;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{rows::Rows, time::Period};
+mod season;
+mod time;
+
+pub use self::{
+    season::Season,
+    time::{Period, seconds},
+};
 
 /// How the rows of a role are cut, in the order in which they are in the data or by time.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -19,44 +28,48 @@ pub enum Chunks {
     Period(Period),
 }
 
-impl Default for Chunks {
-    fn default() -> Self {
-        Self::Count(10)
-    }
-}
-
 impl Chunks {
-    pub(crate) fn is_valid(self) -> bool {
+    /// Returns whether there can be such chunks: none has no rows.
+    pub fn is_valid(self) -> bool {
         !matches!(self, Self::Size(0) | Self::Count(0))
     }
 }
 
 /// Some of the rows.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Chunk {
+pub struct Chunk {
     /// The first and the last row, as `0-999`, or the period.
-    pub(crate) name: String,
+    pub name: String,
     /// The places of its rows.
-    pub(crate) rows: Vec<usize>,
+    pub rows: Vec<usize>,
 }
 
-/// Returns the chunks, first to last. Rows without a time are in none by time.
-pub(crate) fn cut(rows: &Rows, chunks: Chunks) -> Vec<Chunk> {
-    let n_rows = rows.len() as u64;
+/// Returns the chunks of so many rows, first to last, given the seconds of each where they are cut by time. Rows without a time are
+/// in none by time.
+///
+/// ```
+/// use modelwatch_sdk::chunks::{Chunks, Period, cut};
+///
+/// let names = |chunks| cut(chunks, 3, &[10.0, 90_000.0, 20.0]).into_iter().map(|it| it.name).collect::<Vec<_>>();
+/// assert_eq!(names(Chunks::Size(2)), ["0-1", "2-2"]);
+/// assert_eq!(names(Chunks::Period(Period::Day)), ["1970-01-01", "1970-01-02"]);
+/// ```
+pub fn cut(chunks: Chunks, n_rows: usize, seconds: &[f64]) -> Vec<Chunk> {
+    let n_rows = n_rows as u64;
     match chunks {
-        Chunks::Size(size) => between((0..n_rows).step_by(size as usize).chain([n_rows])),
+        Chunks::Size(size) => between((0..n_rows).step_by(size.max(1) as usize).chain([n_rows])),
         Chunks::Count(count) => {
             let count = count.clamp(1, n_rows.max(1));
             between((0..=count).map(|it| (u128::from(it) * u128::from(n_rows) / u128::from(count)) as u64))
         }
         Chunks::Period(period) => {
-            let mut periods: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-            for (row, seconds) in rows.seconds.0.iter().enumerate() {
-                if let Some(name) = period.name(*seconds) {
-                    periods.entry(name).or_default().push(row);
+            let mut periods: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+            for (row, seconds) in seconds.iter().enumerate() {
+                if let Some(start) = period.start(*seconds) {
+                    periods.entry(start).or_default().push(row);
                 }
             }
-            periods.into_iter().map(|(name, rows)| Chunk { name, rows }).collect()
+            periods.into_iter().map(|(start, rows)| Chunk { name: period.name(start), rows }).collect()
         }
     }
 }
@@ -74,11 +87,9 @@ fn between(bounds: impl Iterator<Item = u64>) -> Vec<Chunk> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::Numbers;
 
     fn names(n_rows: usize, chunks: Chunks) -> Vec<String> {
-        let rows = Rows { labels: Numbers(vec![f64::NAN; n_rows]), ..Rows::default() };
-        cut(&rows, chunks).into_iter().map(|it| it.name).collect()
+        cut(chunks, n_rows, &vec![f64::NAN; n_rows]).into_iter().map(|it| it.name).collect()
     }
 
     #[test]
@@ -94,9 +105,7 @@ mod tests {
 
     #[test]
     fn chunks_by_time_take_rows_in_any_order() {
-        let seconds = Numbers(vec![90_000.0, 10.0, f64::NAN, 20.0]);
-        let rows = Rows { labels: Numbers(vec![f64::NAN; 4]), seconds, ..Rows::default() };
-        let found = cut(&rows, Chunks::Period(Period::Day));
+        let found = cut(Chunks::Period(Period::Day), 4, &[90_000.0, 10.0, f64::NAN, 20.0]);
         let expected = [("1970-01-01", vec![1, 3]), ("1970-01-02", vec![0])];
         assert_eq!(found.iter().map(|it| (it.name.as_str(), it.rows.clone())).collect::<Vec<_>>(), expected);
     }

@@ -28,9 +28,11 @@ use crate::{
 
 mod decimals;
 mod pattern;
+mod pick;
 
 pub use decimals::decimals;
 pub use pattern::name_matches;
+pub use pick::pick;
 
 /// The key of the field metadata that says what a column is for.
 pub const USES_KEY: &str = "modelwatch:uses";

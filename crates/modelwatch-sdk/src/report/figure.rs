@@ -61,7 +61,9 @@ pub enum FigureData {
         rows: Vec<String>,
         /// The names of the columns.
         columns: Vec<String>,
-        /// One list per row.
+        /// One list per row; NaN where there is no value.
+        #[serde(with = "float::rows")]
+        #[schemars(with = "Vec<Vec<float::Number>>")]
         values: Vec<Vec<f64>>,
     },
     /// Confidence against accuracy per bin.

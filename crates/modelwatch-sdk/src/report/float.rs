@@ -1,7 +1,7 @@
 //! Numbers in JSON: those that are not finite are written as `"nan"`, `"inf"` and `"-inf"`.
 //!
-//! Use as `#[serde(with = "float")]`; [`option`] and [`list`] do the same for `Option<f64>` and
-//! `Vec<f64>`.
+//! Use as `#[serde(with = "float")]`; [`option`], [`list`] and [`rows`] do the same for `Option<f64>`, `Vec<f64>` and
+//! `Vec<Vec<f64>>`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -117,5 +117,34 @@ pub mod list {
             .iter()
             .map(|it| from_value(it).ok_or_else(|| D::Error::custom(format!("`{it}` is not a number"))))
             .collect()
+    }
+}
+
+/// The same for `Vec<Vec<f64>>`.
+pub mod rows {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, list};
+
+    #[derive(Serialize)]
+    #[serde(transparent)]
+    struct Borrowed<'a>(#[serde(serialize_with = "list::serialize")] &'a [f64]);
+
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Owned(#[serde(with = "list")] Vec<f64>);
+
+    /// Writes a `Vec<Vec<f64>>`.
+    ///
+    /// # Errors
+    /// When the serializer fails.
+    pub fn serialize<S: Serializer>(rows: &[Vec<f64>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(rows.iter().map(|it| Borrowed(it)))
+    }
+
+    /// Reads a `Vec<Vec<f64>>`.
+    ///
+    /// # Errors
+    /// When an element is neither a number nor one of the three words.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f64>>, D::Error> {
+        Ok(Vec::<Owned>::deserialize(deserializer)?.into_iter().map(|it| it.0).collect())
     }
 }

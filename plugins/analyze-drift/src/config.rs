@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity};
+use modelwatch_sdk::{
+    Error, JsonSchema, Result,
+    chunks::{Chunks, Period},
+    report::Severity,
+};
 use serde::Deserialize;
 
 use crate::{
+    cutting::ReferenceWindow,
     method::{Kind, Method},
     select::matches,
 };
@@ -63,13 +68,34 @@ pub struct Config {
     /// minimum and maximum of each row are always compared.
     #[schemars(range(max = 4096))]
     pub max_elements: usize,
+    /// How the current rows are cut into chunks by the timestamp column, in UTC, each of which is judged by itself: `{ period = "day" }`.
+    /// Without it all rows are one. Chunks by size and count follow the order of the rows, which is not kept here, and are refused.
+    pub chunk: Option<Chunks>,
+    /// What each chunk is compared with.
+    pub reference_window: ReferenceWindow,
+    /// How many chunks before it a chunk is compared with where the window is `rolling`, of those that have rows; 7 without it.
+    #[schemars(range(min = 1))]
+    pub rolling_chunks: Option<u64>,
+    /// After which time a pattern comes back, where the window is `seasonal`: `"24h"`, `"7d"`, `"12mo"`, `"1y"`.
+    pub season: Option<String>,
+    /// The slice columns of the data whose slices are judged as well, `*` standing for any text: `["*"]` for all of them.
+    pub slices: Vec<String>,
+    /// The rows below which a chunk is too small to be judged, as is what it would be compared with.
+    #[schemars(range(min = 1))]
+    pub min_chunk_rows: u64,
+    /// The rows below which a slice is too small to be judged, as is each chunk of it.
+    #[schemars(range(min = 1))]
+    pub min_slice_size: u64,
+    /// How many columns of chunks and slices are kept of each role; more are an error. The smaller chunks are, the less each takes.
+    #[schemars(range(min = 1))]
+    pub max_cells: u64,
     /// The severity of the findings about drift.
     pub severity: Severity,
 }
 
 /// How often all runs of a time may raise a false alarm, together.
 ///
-/// Each run gets an equal part of the rate. The chance that any run of the time calls anything drifted by accident is then at most
+/// Each run gets an equal part of the rate, for all of its chunks and slices together. The chance that any run of the time calls anything drifted by accident is then at most
 /// the rate, if there are at most as many runs as `checks` says, whatever the runs have to do with each other: a shared
 /// reference or overlapping rows do no harm. The rows of a run must be independent of each other, as for every test.
 /// Methods of other tools have their own rules and are outside of the budget.
@@ -84,20 +110,6 @@ pub struct FalseAlarmBudget {
     /// How many runs there are in that time.
     #[schemars(range(min = 1))]
     pub checks: u64,
-}
-
-/// The time that a budget is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Period {
-    /// An hour.
-    Hour,
-    /// A day.
-    Day,
-    /// A week.
-    Week,
-    /// A month.
-    Month,
 }
 
 /// The least differences that matter; a smaller one is no drift, however significant.
@@ -170,6 +182,14 @@ impl Default for Config {
             predictions: true,
             budget: 10_000,
             max_elements: 64,
+            chunk: None,
+            reference_window: ReferenceWindow::default(),
+            rolling_chunks: None,
+            season: None,
+            slices: Vec::new(),
+            min_chunk_rows: 100,
+            min_slice_size: 30,
+            max_cells: 10_000,
             severity: Severity::Warning,
         }
     }

@@ -53,12 +53,16 @@ impl Decision {
 }
 
 /// Returns the decisions in the order of groups and names.
+pub(crate) fn decide(config: &Config, reference: &Profile, current: &Profile) -> Vec<Decision> {
+    judge(config, compare(config, reference, current))
+}
+
+/// Returns what is decided of all comparisons of a run, in their order.
 ///
 /// The values and the missing values of all columns and outputs are one family, so that `alpha` bounds the chance of any false alarm
 /// of the run. What cannot differ, as a column without missing values, does not count: given the values of both roles together, no
 /// way of dealing them out would make it significant (Tarone 1990).
-pub(crate) fn decide(config: &Config, reference: &Profile, current: &Profile) -> Vec<Decision> {
-    let comparisons = compare(config, reference, current);
+pub(crate) fn judge(config: &Config, comparisons: Vec<Comparison>) -> Vec<Decision> {
     let leading: Vec<_> = comparisons.iter().map(leading_part).collect();
     let values = comparisons.iter().zip(&leading).map(|(comparison, leading)| {
         let p_value = leading.as_ref()?.1?;

@@ -4,7 +4,11 @@
 //! the number of columns, and large enough to matter. What cannot be compared (too few rows, another
 //! type, a method that needs more than a stored profile has) is a gap or a finding, never "no drift".
 //!
-//! There is no multivariate drift here, and no drift over time within one role.
+//! Current rows can be cut into chunks of time, each compared with a window of reference rows or earlier chunks, and into slices. All
+//! of a run is one family of tests.
+//!
+//! There is no multivariate drift here, and there are no chunks by size or count: these follow the order of the rows, and the state
+//! does not.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.
 #![deny(unsafe_code)]
@@ -12,9 +16,11 @@
 
 mod codes;
 mod config;
+mod cutting;
 mod method;
 mod select;
 
+mod cells;
 mod side;
 
 mod bins;
@@ -24,14 +30,20 @@ mod comparison_numeric;
 mod decision;
 mod scores;
 
+mod series;
+mod windows;
+
 mod probe;
 mod report;
 mod report_figures;
 mod report_findings;
 mod report_metrics;
 
+pub use modelwatch_sdk::chunks::{Chunks, Period};
+
 pub use crate::{
-    config::{Config, Correction, FalseAlarmBudget, MinEffect, Period},
+    config::{Config, Correction, FalseAlarmBudget, MinEffect},
+    cutting::ReferenceWindow,
     method::Method,
     probe::{Drift, registry},
 };

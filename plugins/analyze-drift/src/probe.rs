@@ -1,4 +1,4 @@
-//! The analyzer itself: two profiles, merged and then compared.
+//! The analyzer itself: two profiles, or those of all chunks and slices, merged and then compared.
 
 use modelwatch_profile::Profile;
 use modelwatch_sdk::{
@@ -7,9 +7,22 @@ use modelwatch_sdk::{
     state::{Reader, Writer},
 };
 
-use crate::{codes::CODES, config::Config, decision::decide, report, select::named_columns, side};
+use crate::{
+    cells::Cells,
+    codes::CODES,
+    config::Config,
+    cutting::Cutting,
+    decision::decide,
+    report,
+    select::named_columns,
+    series::{self, Sides},
+    side,
+};
 
 const STATE_VERSION: u8 = 3;
+
+/// The version of states of rows that are cut.
+const CUT_STATE_VERSION: u8 = 4;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -20,8 +33,16 @@ pub fn registry() -> Registry {
 #[derive(Clone, Debug)]
 pub struct Drift {
     config: Config,
-    reference: Profile,
-    current: Profile,
+    rows: Rows,
+}
+
+/// What was seen of both roles.
+#[derive(Clone, Debug)]
+enum Rows {
+    /// All rows of a role are one.
+    Whole { reference: Profile, current: Profile },
+    /// They are cut into chunks or slices.
+    Cut { cutting: Cutting, reference: Cells, current: Cells },
 }
 
 impl Analyzer for Drift {
@@ -30,7 +51,12 @@ impl Analyzer for Drift {
     const CODES: &'static [FindingCode] = CODES;
 
     fn open(config: Config) -> Result<Self> {
-        Ok(Self { config: config.validated()?, reference: Profile::default(), current: Profile::default() })
+        let config = config.validated()?;
+        let rows = match Cutting::of(&config)? {
+            None => Rows::Whole { reference: Profile::default(), current: Profile::default() },
+            Some(cutting) => Rows::Cut { cutting, reference: Cells::default(), current: Cells::default() },
+        };
+        Ok(Self { config, rows })
     }
 }
 
@@ -39,46 +65,98 @@ impl Probe for Drift {
         let predictions = if self.config.predictions { Need::Optional } else { Need::No };
         let rows =
             RowNeeds { features: true, columns: named_columns(&self.config), predictions, ..RowNeeds::default() };
-        let reference = RowNeeds { profile: true, ..rows.clone() };
-        Needs { current: Some(rows), reference: Some(reference), ..Needs::default() }
+        let (current, reference) = match &self.rows {
+            Rows::Whole { .. } => (rows.clone(), RowNeeds { profile: true, ..rows }),
+            Rows::Cut { cutting, .. } => {
+                let rows = RowNeeds { slices: !cutting.slices.is_empty(), ..rows };
+                let timestamp = |role: Role| if cutting.period_of(role).is_some() { Need::Required } else { Need::No };
+                let reference = RowNeeds {
+                    timestamp: timestamp(Role::Reference),
+                    optional: cutting.looks_back(),
+                    // It is of all rows together.
+                    profile: !rows.slices && !cutting.looks_back(),
+                    ..rows.clone()
+                };
+                (RowNeeds { timestamp: timestamp(Role::Current), ..rows }, reference)
+            }
+        };
+        Needs { current: Some(current), reference: Some(reference), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
-        let side = match role {
-            Role::Reference => &mut self.reference,
-            Role::Current => &mut self.current,
-        };
-        side::update(side, &self.config, batch)
+        match (&mut self.rows, role) {
+            (Rows::Whole { reference: side, .. }, Role::Reference)
+            | (Rows::Whole { current: side, .. }, Role::Current) => side::update(side, &self.config, batch),
+            (Rows::Cut { cutting, reference: cells, .. }, Role::Reference)
+            | (Rows::Cut { cutting, current: cells, .. }, Role::Current) => {
+                cells.update(&self.config, cutting, role, batch)
+            }
+        }
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        let mut writer = Writer(vec![STATE_VERSION]);
-        self.reference.write(&mut writer);
-        self.current.write(&mut writer);
+        let mut writer = Writer(vec![self.version()]);
+        match &self.rows {
+            Rows::Whole { reference, current } => [reference, current].iter().for_each(|it| it.write(&mut writer)),
+            Rows::Cut { reference, current, .. } => [reference, current].iter().for_each(|it| it.write(&mut writer)),
+        }
         Ok(writer.0)
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        let Some((&STATE_VERSION, rest)) = state.split_first() else {
-            let found = state.first().map_or("none".to_owned(), u8::to_string);
-            return Err(damaged(&format!("it has version {found}, expected {STATE_VERSION}")));
+        let version = self.version();
+        let rest = match state.split_first() {
+            Some((&it, rest)) if it == version => rest,
+            it => {
+                let found = it.map_or("none".to_owned(), |it| it.0.to_string());
+                return Err(damaged(&format!("it has version {found}, expected {version}")));
+            }
         };
         let mut reader = Reader(rest);
-        let (reference, current) = (Profile::read(&mut reader)?, Profile::read(&mut reader)?);
-        if !reader.0.is_empty() {
-            return Err(damaged("bytes follow its end"));
+        match &mut self.rows {
+            Rows::Whole { reference, current } => {
+                let read = (Profile::read(&mut reader)?, Profile::read(&mut reader)?);
+                check_end(reader)?;
+                reference.merge(read.0)?;
+                current.merge(read.1)
+            }
+            Rows::Cut { cutting, reference, current } => {
+                let read = (Cells::read(&mut reader)?, Cells::read(&mut reader)?);
+                check_end(reader)?;
+                reference.merge(cutting, read.0)?;
+                current.merge(cutting, read.1)
+            }
         }
-        self.reference.merge(reference)?;
-        self.current.merge(current)
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
         if host.is_cancelled() {
             return Err(host.cancelled());
         }
-        let decisions = decide(&self.config, &self.reference, &self.current);
-        Ok(report::write(&self.config, &self.reference, &self.current, &decisions))
+        match &self.rows {
+            Rows::Whole { reference, current } => {
+                let decisions = decide(&self.config, reference, current);
+                Ok(report::write(&self.config, reference, current, &decisions))
+            }
+            Rows::Cut { cutting, reference, current } => {
+                let sides = Sides { config: &self.config, cutting, reference, current };
+                Ok(series::write(sides, &series::decide(sides, host)?))
+            }
+        }
     }
+}
+
+impl Drift {
+    fn version(&self) -> u8 {
+        match self.rows {
+            Rows::Whole { .. } => STATE_VERSION,
+            Rows::Cut { .. } => CUT_STATE_VERSION,
+        }
+    }
+}
+
+fn check_end(reader: Reader<'_>) -> Result<()> {
+    if reader.0.is_empty() { Ok(()) } else { Err(damaged("bytes follow its end")) }
 }
 
 fn damaged(why: &str) -> Error {

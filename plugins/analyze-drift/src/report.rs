@@ -1,5 +1,7 @@
 //! The report: metrics, findings, figures, and what could not be compared.
 
+use std::collections::BTreeSet;
+
 use modelwatch_profile::{Group, Key, Profile};
 use modelwatch_sdk::{
     Report,
@@ -7,7 +9,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    comparison::{Outcome, Part},
+    comparison::{Comparison, Outcome, Part},
     config::Config,
     decision::Decision,
     report_figures::figures,
@@ -47,17 +49,40 @@ pub(crate) fn place(key: &Key) -> String {
     }
 }
 
+/// What there is of a role.
+pub(crate) struct Seen<'a> {
+    pub(crate) rows: u64,
+    pub(crate) keys: BTreeSet<&'a Key>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(profile: &'a Profile) -> Self {
+        Self { rows: profile.rows(), keys: profile.columns().keys().collect() }
+    }
+
+    fn has_outputs(&self) -> bool {
+        self.keys.iter().any(|it| it.0 == Group::Output)
+    }
+}
+
 fn gaps(config: &Config, reference: &Profile, current: &Profile, decisions: &[Decision]) -> Vec<Gap> {
+    let mut res = data_gaps(config, &Seen::of(reference), &Seen::of(current));
+    res.extend(decisions.iter().flat_map(|it| column_gaps(&it.comparison, reference, current)));
+    res
+}
+
+/// Returns what the roles lack as wholes.
+pub(crate) fn data_gaps(config: &Config, reference: &Seen<'_>, current: &Seen<'_>) -> Vec<Gap> {
     let mut res = Vec::new();
-    for (role, profile) in [("reference", reference), ("current", current)] {
-        if profile.rows() == 0 {
+    for (role, seen) in [("reference", reference), ("current", current)] {
+        if seen.rows == 0 {
             res.push(Gap::new("drift", format!("there are no {role} rows")));
         }
     }
     if !res.is_empty() {
         return res;
     }
-    let names = || reference.columns().keys().chain(current.columns().keys()).filter(|it| it.0 == Group::Feature);
+    let names = || reference.keys.iter().chain(&current.keys).filter(|it| it.0 == Group::Feature);
     if names().next().is_none() {
         res.push(Gap::new("drift", "there is no column to compare"));
     }
@@ -65,7 +90,7 @@ fn gaps(config: &Config, reference: &Profile, current: &Profile, decisions: &[De
         res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column"));
     }
     if config.predictions {
-        let missing = match (reference.has(Group::Output), current.has(Group::Output)) {
+        let missing = match (reference.has_outputs(), current.has_outputs()) {
             (true, true) => None,
             (false, false) => Some("neither role has predictions"),
             (false, true) => Some("the reference rows have no predictions"),
@@ -73,22 +98,26 @@ fn gaps(config: &Config, reference: &Profile, current: &Profile, decisions: &[De
         };
         res.extend(missing.map(|why| Gap::new("prediction drift", why)));
     }
-    for Decision { comparison, .. } in decisions {
-        let place = place(&comparison.key);
-        if let Outcome::Gap(why) = &comparison.outcome {
-            res.push(Gap::new(place.clone(), why.clone()));
-        }
-        let columns = [reference, current].map(|it| it.columns().get(&comparison.key));
-        if let Some(why) = columns.into_iter().flatten().find_map(|it| it.left_out()) {
-            res.push(Gap::new(format!("{place}, in part"), why));
-        }
-        if comparison.parts().iter().any(Part::is_rounded) {
-            let why = "whole numbers further apart than 2^53 were rounded; name the column in `categorical` or `exclude` if it is an id";
-            res.push(Gap::new(format!("{place}, last digits"), why));
-        }
-        if comparison.reference.has_rounded || comparison.current.has_rounded {
-            res.push(Gap::new(format!("{place}, last digits"), "decimals with more than 15 digits were rounded"));
-        }
+    res
+}
+
+/// Returns what of a column was not compared.
+pub(crate) fn column_gaps(comparison: &Comparison, reference: &Profile, current: &Profile) -> Vec<Gap> {
+    let mut res = Vec::new();
+    let place = place(&comparison.key);
+    if let Outcome::Gap(why) = &comparison.outcome {
+        res.push(Gap::new(place.clone(), why.clone()));
+    }
+    let columns = [reference, current].map(|it| it.columns().get(&comparison.key));
+    if let Some(why) = columns.into_iter().flatten().find_map(|it| it.left_out()) {
+        res.push(Gap::new(format!("{place}, in part"), why));
+    }
+    if comparison.parts().iter().any(Part::is_rounded) {
+        let why = "whole numbers further apart than 2^53 were rounded; name the column in `categorical` or `exclude` if it is an id";
+        res.push(Gap::new(format!("{place}, last digits"), why));
+    }
+    if comparison.reference.has_rounded || comparison.current.has_rounded {
+        res.push(Gap::new(format!("{place}, last digits"), "decimals with more than 15 digits were rounded"));
     }
     res
 }

@@ -15,22 +15,24 @@ const MAX_CELLS: usize = 3;
 
 /// Returns the findings, column by column.
 pub(crate) fn findings(config: &Config, decisions: &[Decision]) -> Vec<Finding> {
+    decisions.iter().flat_map(|it| findings_of(config, it)).collect()
+}
+
+/// Returns the findings about one column.
+pub(crate) fn findings_of(config: &Config, decision: &Decision) -> Vec<Finding> {
+    if let Outcome::Mismatch(why) = &decision.comparison.outcome {
+        return vec![mismatch(decision, why)];
+    }
     let mut res = Vec::new();
-    for decision in decisions {
-        if let Outcome::Mismatch(why) = &decision.comparison.outcome {
-            res.push(mismatch(decision, why));
-            continue;
-        }
-        if let Some(part) = decision.leading_part().filter(|_| decision.has_drifted_values) {
-            res.push(drifted_values(config, decision, part));
-        }
-        if decision.has_drifted_missing {
-            res.push(drifted_missing(config, decision));
-        }
-        res.extend(decision.comparison.unseen.as_ref().map(|it| unseen_categories(decision, it)));
-        if let Some(constant) = decision.constant().filter(|_| decision.has_new_constant) {
-            res.push(new_constant(config, decision, constant));
-        }
+    if let Some(part) = decision.leading_part().filter(|_| decision.has_drifted_values) {
+        res.push(drifted_values(config, decision, part));
+    }
+    if decision.has_drifted_missing {
+        res.push(drifted_missing(config, decision));
+    }
+    res.extend(decision.comparison.unseen.as_ref().map(|it| unseen_categories(decision, it)));
+    if let Some(constant) = decision.constant().filter(|_| decision.has_new_constant) {
+        res.push(new_constant(config, decision, constant));
     }
     res
 }

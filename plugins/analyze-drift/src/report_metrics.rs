@@ -1,6 +1,8 @@
 //! The numbers of the report.
 
-use modelwatch_profile::{Group, Profile};
+use std::collections::BTreeMap;
+
+use modelwatch_profile::{Group, Key, Profile};
 use modelwatch_sdk::report::{Interval, Labels, Metric};
 
 use crate::{
@@ -10,43 +12,66 @@ use crate::{
     report::labels,
 };
 
+/// What became of a column, wherever it was looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Status {
+    is_compared: bool,
+    is_drifted: bool,
+}
+
+impl Status {
+    /// Adds what was decided of the column in one place.
+    pub(crate) fn add(&mut self, decision: &Decision) {
+        self.is_compared |= decision.is_compared();
+        self.is_drifted |= decision.is_compared() && decision.is_drifted();
+    }
+}
+
 /// Returns the overall numbers, then those of each column and output.
 pub(crate) fn metrics(config: &Config, reference: &Profile, current: &Profile, decisions: &[Decision]) -> Vec<Metric> {
-    let features: Vec<_> = decisions.iter().filter(|it| it.comparison.key.0 == Group::Feature).collect();
-    let outputs: Vec<_> = decisions.iter().filter(|it| it.comparison.key.0 == Group::Output).collect();
     let rows = if reference.rows() > 0 { current.rows() } else { 0 };
-    let count = |of: &[&Decision], is: fn(&Decision) -> bool| of.iter().filter(|it| is(it)).count() as f64;
-    let compared = count(&features, Decision::is_compared);
-    let drifted = count(&features, |it| it.is_compared() && it.is_drifted());
-    // What is computed from nothing has an n of nothing.
-    let rows = if compared > 0.0 { rows } else { 0 };
-    // With nothing compared the share is 0/0, so that no requirement on it is met.
-    let mut res = vec![
-        Metric::new("drifted_share", drifted / compared).n(rows),
-        Metric::new("drifted_columns", if compared > 0.0 { drifted } else { f64::NAN }).n(rows),
-        Metric::new("compared_columns", compared).n(rows),
-        Metric::new("n_columns", features.len() as f64).n(rows),
-    ];
-    if !config.importance.is_empty() {
-        let weigh = |is: fn(&Decision) -> bool| -> f64 {
-            let counted = features.iter().filter(|it| it.is_compared() && is(it));
-            counted.map(|it| config.importance_of(it.comparison.name())).sum()
-        };
-        // Where no column that counts was compared it is 0/0, too.
-        let share = weigh(Decision::is_drifted) / weigh(|_| true);
-        res.push(Metric::new("weighted_drifted_share", share).n(rows));
-    }
-    if !outputs.is_empty() {
-        let share = count(&outputs, |it| it.is_compared() && it.is_drifted()) / count(&outputs, Decision::is_compared);
-        res.push(Metric::new("prediction_drift", share).n(rows));
-    }
-    decisions.iter().for_each(|it| column_metrics(config, it, &mut res));
+    let mut statuses: BTreeMap<&Key, Status> = BTreeMap::new();
+    decisions.iter().for_each(|it| statuses.entry(&it.comparison.key).or_default().add(it));
+    let mut res = summary(config, &statuses, rows, &Labels::new());
+    decisions.iter().for_each(|it| column_metrics(config, it, &Labels::new(), &mut res));
     res
 }
 
-fn column_metrics(config: &Config, decision: &Decision, res: &mut Vec<Metric>) {
+/// Returns the numbers of all columns and outputs together, given what became of each in so many rows.
+pub(crate) fn summary(config: &Config, statuses: &BTreeMap<&Key, Status>, rows: u64, labels: &Labels) -> Vec<Metric> {
+    let of = |group: Group| statuses.iter().filter(move |it| it.0.0 == group).map(|it| (it.0, it.1));
+    let count = |group: Group, is: fn(&Status) -> bool| of(group).filter(|it| is(it.1)).count() as f64;
+    let compared = count(Group::Feature, |it| it.is_compared);
+    let drifted = count(Group::Feature, |it| it.is_drifted);
+    // What is computed from nothing has an n of nothing.
+    let rows = if compared > 0.0 { rows } else { 0 };
+    let metric = |name: &str, value: f64| Metric::new(name, value).n(rows).labels(labels);
+    // With nothing compared the share is 0/0, so that no requirement on it is met.
+    let mut res = vec![
+        metric("drifted_share", drifted / compared),
+        metric("drifted_columns", if compared > 0.0 { drifted } else { f64::NAN }),
+        metric("compared_columns", compared),
+        metric("n_columns", of(Group::Feature).count() as f64),
+    ];
+    if !config.importance.is_empty() {
+        let weigh = |is: fn(&Status) -> bool| -> f64 {
+            of(Group::Feature).filter(|it| is(it.1)).map(|it| config.importance_of(&it.0.1)).sum()
+        };
+        // Where no column that counts was compared it is 0/0, too.
+        res.push(metric("weighted_drifted_share", weigh(|it| it.is_drifted) / weigh(|it| it.is_compared)));
+    }
+    if of(Group::Output).next().is_some() {
+        let share = count(Group::Output, |it| it.is_drifted) / count(Group::Output, |it| it.is_compared);
+        res.push(metric("prediction_drift", share));
+    }
+    res
+}
+
+/// Appends the numbers of one column or output, under these labels and its own.
+pub(crate) fn column_metrics(config: &Config, decision: &Decision, under: &Labels, res: &mut Vec<Metric>) {
     let comparison = &decision.comparison;
-    let labels = labels(&comparison.key);
+    let mut labels = labels(&comparison.key);
+    labels.extend(under.clone());
     let (reference, current) = (comparison.reference, comparison.current);
     if matches!(comparison.outcome, Outcome::Mismatch(_)) {
         return;

@@ -20,8 +20,7 @@ const MAX_CATEGORIES: u64 = 10_000;
 /// When an array is not what its type says, or no state that it should be.
 pub(crate) fn update(side: &mut Profile, config: &Config, batch: &RecordBatch) -> Result<()> {
     let settings = settings(config);
-    let profiled = batch.schema_ref().fields().iter().find_map(|it| profiled_rows(it));
-    side.add_rows(profiled.unwrap_or(batch.num_rows() as u64));
+    side.add_rows(profiled(batch).unwrap_or(batch.num_rows() as u64));
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         if !is_selected(config, field) {
             continue;
@@ -39,6 +38,17 @@ pub(crate) fn update(side: &mut Profile, config: &Config, batch: &RecordBatch) -
         }
     }
     Ok(())
+}
+
+/// Returns of how many rows the batch is a stored profile; none where it has rows.
+pub(crate) fn profiled(batch: &RecordBatch) -> Option<u64> {
+    batch.schema_ref().fields().iter().find_map(|it| profiled_rows(it))
+}
+
+/// Returns how many columns and outputs of a batch are to be compared.
+pub(crate) fn n_columns(config: &Config, batch: &RecordBatch) -> usize {
+    let n_outputs = if config.predictions { outputs(batch, ModelRole::Candidate).count() } else { 0 };
+    batch.schema_ref().fields().iter().filter(|it| is_selected(config, it)).count() + n_outputs
 }
 
 fn settings(config: &Config) -> Settings {

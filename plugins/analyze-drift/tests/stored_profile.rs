@@ -8,7 +8,10 @@ use std::sync::Arc;
 use modelwatch_profile::{Group, Profile, Settings, stored};
 use modelwatch_sdk::{
     RecordBatch, Report, Role,
-    arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
+    arrow::{
+        array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampSecondArray},
+        schema::{Field, Schema},
+    },
     rows::{Use, with_uses},
 };
 use serde_json::{Value, json};
@@ -105,10 +108,7 @@ fn numbers_of_a_profile_can_be_declared_categories() {
 
 #[test]
 fn columns_of_lists_are_compared_in_the_places_that_the_profile_keeps() {
-    use modelwatch_sdk::arrow::{
-        array::FixedSizeListArray,
-        schema::{DataType, Field},
-    };
+    use modelwatch_sdk::arrow::{array::FixedSizeListArray, schema::DataType};
     let lists = |seed: u64, shift: f64| {
         let mut random = Random(seed);
         let values: Vec<f64> = (0..400 * 64).map(|_| random.normal() + shift).collect();
@@ -122,6 +122,20 @@ fn columns_of_lists_are_compared_in_the_places_that_the_profile_keeps() {
     let report = run(json!({}), &profiled(&lists(1, 0.0)), &lists(2, 0.5));
     assert_eq!(codes(&report), [("MW-D001", "image")]);
     assert_eq!(of_column(&report, "drifted_elements", "image"), Some(16.0));
+}
+
+#[test]
+fn chunks_are_compared_with_a_profile_as_with_its_rows() {
+    let current = table(2, 700, 0.4);
+    let times: ArrayRef = Arc::new(TimestampSecondArray::from_iter_values((0..700).map(|it| it * 300)));
+    let mut fields: Vec<_> = current.schema_ref().fields().iter().map(|it| it.as_ref().clone()).collect();
+    fields.push(with_uses(Field::new("at", times.data_type().clone(), true), &[Use::Timestamp]));
+    let columns = current.columns().iter().cloned().chain([times]).collect();
+    let current = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    let (raw, stored) = both(json!({ "chunk": { "period": "day" } }), &table(1, 1000, 0.0), &current);
+    // As JSON, because NaN is not equal to itself.
+    assert_eq!(serde_json::to_value(&stored).unwrap(), serde_json::to_value(&raw).unwrap());
+    assert_eq!((overall(&stored, "chunks"), overall(&stored, "judged_chunks")), (3.0, 3.0));
 }
 
 #[test]

@@ -218,6 +218,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
+    /// Makes the graphs where the models can be run node by node.
     fn engine_for(&self, rows: &[Vec<HostTensor>; 2], n_rows: usize) -> Result<Engine, InferError> {
         let n_outputs = [self.reference, self.candidate].map(|it| it.info().outputs.len());
         if n_outputs[0] != n_outputs[1] {
@@ -225,7 +226,8 @@ impl<'a> Comparison<'a> {
                 self.failed(format!("the reference has {} outputs, the candidate {}", n_outputs[0], n_outputs[1]))
             );
         }
-        let (reference, candidate) = match self.graphs(rows) {
+        let of_candidate = |shapes: &[Vec<usize>], wanted| self.candidate.executable.nodes(shapes, wanted);
+        let (reference, candidate) = match graphs(self.reference, rows, of_candidate) {
             Ok(it) => it,
             Err(obstacle @ InferError::Nodes { .. }) => {
                 return Ok(Engine::Outputs { differences: vec![Difference::default(); n_outputs[0]], obstacle });
@@ -237,18 +239,6 @@ impl<'a> Comparison<'a> {
         let (reference, candidate) = (first(&rows[0]), first(&rows[1]));
         self.guarded(|| lockstep.pair(reference, candidate))?;
         Ok(Engine::Nodes(Box::new(lockstep)))
-    }
-
-    /// Returns both graphs for the same number of rows.
-    fn graphs(&self, rows: &[Vec<HostTensor>; 2]) -> Result<(NodeGraph, NodeGraph), InferError> {
-        let graph = |model: &Model, rows: &[HostTensor], wanted| model.executable.nodes(&row_shapes(rows), wanted);
-        let reference = graph(self.reference, &rows[0], None)?;
-        let candidate = graph(self.candidate, &rows[1], Some(reference.rows()))?;
-        // The candidate may have a batch of its own, to which the reference can be made to fit.
-        if candidate.rows() == reference.rows() {
-            return Ok((reference, candidate));
-        }
-        Ok((graph(self.reference, &rows[0], Some(candidate.rows()))?, candidate))
     }
 
     fn run_nodes(
@@ -332,6 +322,20 @@ impl<'a> Comparison<'a> {
         let output = |((name, reference), difference)| OutputDifference { name, reference, difference };
         names.zip(differences).map(output).collect()
     }
+}
+
+/// Returns both graphs for the same number of rows.
+pub(crate) fn graphs(
+    reference: &Model,
+    rows: &[Vec<HostTensor>; 2],
+    of_candidate: impl Fn(&[Vec<usize>], Option<usize>) -> Result<NodeGraph, InferError>,
+) -> Result<(NodeGraph, NodeGraph), InferError> {
+    let of_reference = |wanted| reference.executable.nodes(&row_shapes(&rows[0]), wanted);
+    let graph = of_reference(None)?;
+    let candidate = of_candidate(&row_shapes(&rows[1]), Some(graph.rows()))?;
+    // The candidate may have a batch of its own, to which the reference can be made to fit.
+    let graph = if candidate.rows() == graph.rows() { graph } else { of_reference(Some(candidate.rows()))? };
+    Ok((graph, candidate))
 }
 
 /// Returns as many rows as are run at once, from `start` on.

@@ -150,6 +150,14 @@ pub enum InferError {
         /// Why not.
         reason: String,
     },
+    /// A part of the model cannot be written as a model of its own.
+    #[error("cannot write a part of `{}` as a model: {reason}", path.display())]
+    Excerpt {
+        /// The model.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The runtime could not turn the graph into a plan.
     #[error("cannot prepare `{}` for batches of {rows}: {reason}; re-export it with fixed shapes or a simpler operator set", path.display())]
     Prepare {

@@ -31,6 +31,8 @@ pub trait Executable: Send + Sync {
     /// Returns the graph as written, to be run node by node on inputs whose rows have these shapes: for as many rows as are
     /// wanted, or for as few as can be, save where the batch is part of the model.
     fn nodes(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError>;
+    /// Returns the graph as [`Executable::nodes`], of an ONNX model, with the places of the file's tensors in it.
+    fn nodes_of_file(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError>;
 }
 
 /// A model prepared for concrete shapes.

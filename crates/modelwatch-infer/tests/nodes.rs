@@ -5,8 +5,13 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::{Npy, batch, fixture, npz};
-use modelwatch_infer::{Comparison, InferError, MatchedBy, Model, NodeDifference, Tolerance};
+use common::{Npy, assert_close, batch, fixture, npz, numbers, proto, threads};
+use modelwatch_infer::{
+    Comparison, Excerpt, HostTensor, InferError, MatchedBy, Model, NodeDifference, Reproducer, Reproduction, Tolerance,
+    Values,
+};
+use prost::Message;
+use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto, tensor_proto::DataLocation};
 
 const CNN: &str = "digits/cnn/cnn.onnx";
 
@@ -175,4 +180,131 @@ fn a_batch_that_is_part_of_a_model_is_filled_up_and_the_filling_does_not_count()
 fn model_is_interrupted(model: &Model, rows: &Npy) -> bool {
     let error = model.numerics(&rows_for(model, rows), &|| true).unwrap_err();
     error.to_string().contains("interrupted")
+}
+
+/// What a model gives for one row, and how far that is from what the reference gave.
+fn run_again(excerpt: &Excerpt) -> f64 {
+    let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    fs::write(file.path(), &excerpt.model).unwrap();
+    let model = Model::load(file.path()).unwrap();
+    assert_eq!(model.info().outputs.len(), 1);
+    assert_eq!(model.info().outputs[0].name, excerpt.output);
+    let inputs: Vec<_> = excerpt.inputs.iter().map(|(name, it)| (name.as_str(), npy(it))).collect();
+    let columns: Vec<_> = inputs.iter().map(|(name, it)| (*name, it)).collect();
+    let outputs = model.run(&batch(&columns), threads(1)).unwrap();
+    let (now, candidate) = (numbers(outputs.column(0)), npy(&excerpt.candidate).values);
+    assert_close(&excerpt.output, &now, &candidate);
+    let distances = now.iter().zip(npy(&excerpt.reference).values).map(|(left, right)| (left - right).abs());
+    distances.fold(0.0, f64::max)
+}
+
+fn npy(it: &HostTensor) -> Npy {
+    let values = match &it.values {
+        Values::F32(it) => it.iter().map(|&it| f64::from(it)).collect(),
+        Values::U8(it) => it.iter().map(|&it| f64::from(it)).collect(),
+        other => panic!("{other:?}"),
+    };
+    Npy { shape: it.shape.clone(), values }
+}
+
+/// Cuts the candidate down to where it parts from the digits CNN first.
+fn reproduce(candidate: &Path) -> Reproduction {
+    let (nodes, _) = compare(&fixture(CNN), candidate, Tolerance::default());
+    let node = culprits(&nodes)[0];
+    let test = npz("digits/data/test.npz")["x"].head(16);
+    let [reference, candidate] = [&fixture(CNN), candidate].map(|it| Model::load(it).unwrap());
+    let mut reproducer = Reproducer::new(&reference, &candidate, node);
+    for rows in [test.head(7), test] {
+        reproducer.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
+    }
+    reproducer.finish().unwrap().unwrap()
+}
+
+#[test]
+fn a_changed_weight_is_reproduced_by_the_part_of_the_model_that_has_it() {
+    let mut n_before = 0;
+    for kernel in ["conv1", "conv2", "fc1"] {
+        let found = reproduce(with_changed_weight(kernel).path());
+        let part = found.part.as_ref().unwrap_or(&found.prefix);
+        assert!(found.prefix.n_nodes > n_before && part.n_nodes <= 2, "{kernel}: {found:?}");
+        n_before = found.prefix.n_nodes;
+        assert!(found.row < 7 + 16 && part.inputs.len() == 1, "{kernel}");
+        assert_eq!(found.prefix.inputs[0].1.shape, [1, 8, 8, 1]);
+        for it in [&found.prefix, part] {
+            assert!(it.max_absolute() > 0.01, "{kernel}: {}", it.max_absolute());
+            let again = run_again(it);
+            assert!((again - it.max_absolute()).abs() < 1e-5, "{kernel}: {again} is not {}", it.max_absolute());
+        }
+    }
+}
+
+#[test]
+fn an_error_of_eight_bits_is_reproduced() {
+    let found = reproduce(&fixture("digits/cnn/cnn_int8_qdq.onnx"));
+    assert!(found.tensor.contains("DequantizeLinear"), "{}", found.tensor);
+    for it in [Some(&found.prefix), found.part.as_ref()].into_iter().flatten() {
+        assert!(it.max_absolute() > 1e-4 && it.n_nodes >= 2, "{}", it.max_absolute());
+        let again = run_again(it);
+        assert!((again - it.max_absolute()).abs() < 1e-6, "{again} is not {}", it.max_absolute());
+    }
+}
+
+#[test]
+fn a_node_that_is_not_there_and_a_model_that_is_no_onnx_are_refused() {
+    let test = npz("digits/data/test.npz")["x"].head(4);
+    let [cnn, frozen] = [CNN, "digits/cnn/cnn_frozen.pb"].map(|it| Model::load(&fixture(it)).unwrap());
+    let refusal = |candidate: &Model, node: &str| {
+        let mut it = Reproducer::new(&cnn, candidate, node);
+        assert!(it.finish().unwrap().is_none());
+        it.run(&rows_for(&cnn, &test), &rows_for(candidate, &test)).unwrap_err().to_string()
+    };
+    assert!(refusal(&cnn, "nowhere").contains("no tensor from node `nowhere` on has a counterpart"));
+    assert!(refusal(&frozen, "probs").contains("cannot write a part of"), "{}", refusal(&frozen, "probs"));
+}
+
+/// A model of three nodes, in the first version of the format that a file can have; the weights of the first are beside it.
+fn write_scaled(path: &Path, last: f32, is_beside: bool) -> Model {
+    let mut weights = proto::float_tensor("w", &[3], &[1.0, 2.0, last]);
+    if is_beside {
+        fs::write(path.with_extension("bin"), std::mem::take(&mut weights.raw_data)).unwrap();
+        let location = path.with_extension("bin").file_name().unwrap().to_string_lossy().into_owned();
+        let entry =
+            |(key, value): (&str, &str)| StringStringEntryProto { key: key.to_owned(), value: value.to_owned() };
+        weights.data_location = Some(DataLocation::External as i32);
+        weights.external_data = [("location", &*location), ("offset", "0"), ("length", "12")].map(entry).into();
+    }
+    let value = |name: &str| proto::value(name, if matches!(name, "x" | "y") { &[-1, 3] } else { &[3] });
+    let graph = GraphProto {
+        name: "scaled".to_owned(),
+        node: vec![
+            proto::node("Mul", "", &["x", "w"], "scaled", vec![]),
+            proto::node("Relu", "", &["scaled"], "positive", vec![]),
+            proto::node("Add", "", &["positive", "bias"], "y", vec![]),
+        ],
+        initializer: vec![weights, proto::float_tensor("bias", &[3], &[0.5; 3])],
+        input: ["x", "w", "bias"].map(value).into(),
+        output: vec![value("y")],
+        ..GraphProto::default()
+    };
+    fs::write(path, ModelProto { ir_version: 3, ..proto::model(13, graph) }.encode_to_vec()).unwrap();
+    Model::load(path).unwrap()
+}
+
+#[test]
+fn an_excerpt_needs_no_other_file_and_has_no_constants_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let reference = write_scaled(&dir.path().join("reference.onnx"), 3.0, false);
+    let candidate = write_scaled(&dir.path().join("candidate.onnx"), 4.0, true);
+    let rows = Npy { shape: vec![2, 3], values: vec![1.0, 1.0, 1.0, -1.0, 2.0, 3.0] };
+    let mut reproducer = Reproducer::new(&reference, &candidate, "the_scaled");
+    reproducer.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
+    let found = reproducer.finish().unwrap().unwrap();
+    assert_eq!((&*found.tensor, found.row, found.prefix.n_nodes), ("scaled", 1, 1));
+    assert!(found.part.is_none() && found.prefix.max_absolute() == 3.0);
+    let graph = ModelProto::decode(&*found.prefix.model).unwrap().graph.unwrap();
+    let names = |it: Vec<&String>| it.into_iter().cloned().collect::<Vec<_>>();
+    assert_eq!(names(graph.initializer.iter().map(|it| &it.name).collect()), ["w"]);
+    assert_eq!(names(graph.input.iter().map(|it| &it.name).collect()), ["x", "w"]);
+    assert!(graph.initializer[0].raw_data.len() == 12 && graph.initializer[0].external_data.is_empty());
+    assert_eq!(run_again(&found.prefix), 3.0);
 }

@@ -264,4 +264,15 @@ impl Executable for TractExecutable {
             NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)
         })
     }
+
+    fn nodes_of_file(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError> {
+        let rows = if self.is_fixed { self.micro_batch } else { rows.unwrap_or(1) };
+        let failed = |it| InferError::Excerpt { path: self.path.clone(), reason: guard::reason(&it) };
+        guard::guarded(&self.path, || {
+            let (mut typed, outlets) = self.source.typed_with_tensors(rows, row_shapes).map_err(failed)?;
+            repair::repair(&mut typed);
+            let graph = NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)?;
+            Ok(graph.with_outlets(outlets))
+        })
+    }
 }

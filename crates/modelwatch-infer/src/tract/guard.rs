@@ -31,7 +31,7 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
 }
 
 /// Returns the outermost line, which names the node, and the root line, which says why.
-pub(super) fn reason(error: &TractError) -> String {
+pub(crate) fn reason(error: &TractError) -> String {
     let outer = shorten(&error.to_string());
     let root = shorten(&error.root_cause().to_string());
     if outer == root { root } else { format!("{outer}: {root}") }

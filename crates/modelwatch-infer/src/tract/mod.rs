@@ -7,6 +7,7 @@ mod careful;
 pub(crate) mod compare;
 mod convert;
 pub(crate) mod exact;
+pub(crate) mod excerpt;
 mod executable;
 pub(crate) mod guard;
 mod interpreter;

@@ -23,6 +23,8 @@ pub struct NodeGraph {
     constants: Vec<Option<TVec<Arc<Tensor>>>>,
     /// By node: how many inputs of needed nodes its values are, and how many outputs of the model.
     pub(super) n_uses: Vec<usize>,
+    /// Where the tensors of the file are, if that was asked for.
+    outlets: HashMap<String, OutletId>,
 }
 
 /// The values of one node.
@@ -38,7 +40,7 @@ impl NodeGraph {
         let order = model.eval_order()?;
         let (row_shapes, input_types) = (row_shapes.to_vec(), input_types.to_vec());
         let (constants, n_uses) = (vec![None; model.nodes().len()], n_uses(&model, &order)?);
-        let mut res = Self { model, rows, row_shapes, input_types, order, constants, n_uses };
+        let mut res = Self { model, rows, row_shapes, input_types, order, constants, n_uses, outlets: HashMap::new() };
         for &id in &res.order {
             let node = res.model.node(id);
             // A source has no inputs either.
@@ -49,6 +51,16 @@ impl NodeGraph {
             }
         }
         Ok(res)
+    }
+
+    /// Returns the graph with the places of the file's tensors in it.
+    pub(super) fn with_outlets(self, outlets: HashMap<String, OutletId>) -> Self {
+        Self { outlets, ..self }
+    }
+
+    /// Returns where a tensor of the file is.
+    pub(super) fn outlet(&self, tensor: &str) -> Option<OutletId> {
+        self.outlets.get(tensor).copied()
     }
 
     fn constant(&self, outlet: OutletId) -> TractResult<TValue> {

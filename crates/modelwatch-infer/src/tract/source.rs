@@ -6,7 +6,7 @@ use tract_onnx::{
     prelude::{DatumType, Framework, InferenceModel, InferenceModelExt, ToDim, TractResult, TypedModel},
     tract_hir::{
         infer::InferenceFact,
-        internal::{DimLike, Symbol, TDim, TractErrorContext, bail, ensure},
+        internal::{DimLike, OutletId, Symbol, TDim, TractErrorContext, bail, ensure},
     },
 };
 use tract_tensorflow::tfpb::tensorflow::{
@@ -75,17 +75,7 @@ impl Source {
         let shapes: Vec<Vec<usize>> = row_shapes.iter().map(|it| [&[rows], &**it].concat()).collect();
         ensure!(shapes.len() == self.input_types.len(), "the model has {} inputs", self.input_types.len());
         match &self.graph {
-            Graph::Inference(model) => {
-                let mut model = model.clone();
-                for (idx, (shape, dtype)) in shapes.iter().zip(&self.input_types).enumerate() {
-                    model.set_input_fact(idx, InferenceFact::dt_shape(*dtype, &**shape))?;
-                }
-                // Exporters name the batch in the outputs, which clashes with a concrete number.
-                for idx in 0..model.outputs.len() {
-                    model.set_output_fact(idx, InferenceFact::default())?;
-                }
-                model.into_typed()
-            }
+            Graph::Inference(model) => self.concrete(model, &shapes)?.into_typed(),
             Graph::TensorFlow { graph, outputs } => {
                 let graph = with_shapes(graph.clone(), &shapes)?;
                 let mut model = tf_ops::tensorflow().model_for_proto_model(&graph)?;
@@ -96,6 +86,46 @@ impl Source {
             Graph::Typed(model) => with_symbols(model, &shapes),
             Graph::Uncompiled => bail!("some operator is not computed by tract"),
         }
+    }
+
+    /// Returns the typed graph as [`Source::typed`], and where in it the tensors of an ONNX file are.
+    ///
+    /// Several of them may be in one place: a node that changes nothing is none in the graph.
+    pub(super) fn typed_with_tensors(
+        &self,
+        rows: usize,
+        row_shapes: &[Vec<usize>],
+    ) -> TractResult<(TypedModel, HashMap<String, OutletId>)> {
+        let Graph::Inference(model) = &self.graph else { bail!("only ONNX models are cut, and it is none") };
+        let shapes: Vec<Vec<usize>> = row_shapes.iter().map(|it| [&[rows], &**it].concat()).collect();
+        let mut model = self.concrete(model, &shapes)?;
+        let n_outputs = model.outputs.len();
+        let mut names = Vec::new();
+        // As outputs, because those are followed through everything that is done to the graph.
+        for id in model.eval_order()? {
+            for outlet in (0..model.node(id).outputs.len()).map(|it| OutletId::new(id, it)) {
+                if let Some(name) = model.outlet_label(outlet).map(str::to_owned) {
+                    names.push(name);
+                    model.outputs.push(outlet);
+                }
+            }
+        }
+        let mut typed = model.into_typed()?;
+        let outlets = typed.outputs.split_off(n_outputs);
+        Ok((typed, names.into_iter().zip(outlets).collect()))
+    }
+
+    /// Returns the graph for inputs of these shapes.
+    fn concrete(&self, model: &InferenceModel, shapes: &[Vec<usize>]) -> TractResult<InferenceModel> {
+        let mut res = model.clone();
+        for (idx, (shape, dtype)) in shapes.iter().zip(&self.input_types).enumerate() {
+            res.set_input_fact(idx, InferenceFact::dt_shape(*dtype, &**shape))?;
+        }
+        // Exporters name the batch in the outputs, which clashes with a concrete number.
+        for idx in 0..res.outputs.len() {
+            res.set_output_fact(idx, InferenceFact::default())?;
+        }
+        Ok(res)
     }
 }
 

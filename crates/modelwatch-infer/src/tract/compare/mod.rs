@@ -3,17 +3,20 @@
 mod fingerprint;
 mod pairing;
 mod values;
+mod watch;
 
 use std::collections::HashMap;
 
 use tract_onnx::{
-    prelude::{TValue, TVec, TractResult, TypedModel},
+    prelude::{TValue, TVec, TractError, TractResult, TypedModel},
     tract_hir::internal::{TractErrorContext, TypedNode, bail},
 };
 
+pub(crate) use self::watch::Whose;
 use self::{
     pairing::Pairing,
     values::{Range, add_difference},
+    watch::Watched,
 };
 use super::{
     convert, guard,
@@ -66,6 +69,8 @@ pub(crate) struct Lockstep {
     /// By node of the reference.
     reference_ranges: HashMap<usize, Range>,
     outputs: Vec<Difference>,
+    /// By node of the candidate whose values are kept: those of the last run.
+    watched: HashMap<usize, Option<Watched>>,
     /// How many rows of the run count.
     n_rows: usize,
 }
@@ -104,8 +109,8 @@ impl Lockstep {
         }
         let pairing = Pairing::default();
         let outputs = vec![Difference::default(); n_outputs[0]];
-        let (seen, reference_ranges) = (HashMap::new(), HashMap::new());
-        Ok(Self { reference, candidate, pairing, tolerance, seen, reference_ranges, outputs, n_rows: 0 })
+        let (seen, reference_ranges, watched) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(Self { reference, candidate, pairing, tolerance, seen, reference_ranges, outputs, watched, n_rows: 0 })
     }
 
     /// Pairs the nodes by what they make of some rows, or says what failed.
@@ -229,13 +234,14 @@ impl Lockstep {
         };
         let heads = |it: &Outputs| it.iter().map(|it| self.head(it)).collect::<TractResult<Outputs>>();
         let own_head = heads(&own)?;
-        let reference = match counterpart {
-            Some(other) => Some((heads(&run.reference.use_all(other)?)?, heads(&fed)?)),
-            None => None,
-        };
+        let reference = counterpart.map(|it| run.reference.use_all(it)).transpose()?;
+        let compared = reference.as_ref().map(|it| Ok::<_, TractError>((heads(it)?, heads(&fed)?))).transpose()?;
+        if let Some(it) = self.watched.get_mut(&id) {
+            *it = Some(Watched { own: own.clone(), fed: fed.clone(), reference });
+        }
         let seen = self.seen.entry(id).or_default();
         seen.range.add(&own_head)?;
-        if let Some((reference, fed)) = reference {
+        if let Some((reference, fed)) = compared {
             let named = || format!("comparing node `{}`", node.name);
             for ((reference, own), fed) in reference.iter().zip(&own_head).zip(&fed) {
                 add_difference(&mut seen.cumulative, reference, own, &self.tolerance).with_context(named)?;

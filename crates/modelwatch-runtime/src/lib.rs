@@ -36,8 +36,10 @@ mod describe;
 mod inputs;
 mod memory;
 mod model;
+mod npz;
 mod pass;
 mod services;
+mod whole_file;
 
 pub use crate::{
     record::{RunRecord, Verdict},

@@ -3,6 +3,7 @@
 //! The rows go through the model as in a run, in the same micro-batches, so that a run of the same model on what was recorded
 //! agrees to the last bit. The file is written beside its place and renamed, so that there is never half of one.
 
+mod arrays;
 mod review;
 mod write;
 
@@ -92,7 +93,7 @@ pub enum RecordError {
         path: PathBuf,
     },
     /// The format is not one that is written.
-    #[error("outputs are recorded into `.parquet` or `.arrow` files, and `{}` is neither", path.display())]
+    #[error("outputs are recorded into `.parquet`, `.arrow` or `.npz` files, and `{}` is none", path.display())]
     Format {
         /// The file.
         path: PathBuf,

@@ -215,7 +215,7 @@ pub(crate) struct MakeProfile {
 pub(crate) struct Golden {
     /// The pipeline file, whose `golden` verifiers say which outputs go into which columns.
     pub(crate) pipeline: PathBuf,
-    /// The file that gets the rows of the current data and the outputs: `.parquet` or `.arrow`.
+    /// The file that gets the rows of the current data and the outputs: `.parquet`, `.arrow` or `.npz`.
     #[arg(long, value_name = "FILE")]
     pub(crate) into: PathBuf,
     /// Where the file exists, say what would change.

@@ -1,4 +1,4 @@
-//! A file that is there whole or not at all.
+//! Rows into a file, in the format that its name says.
 
 use std::{
     fs::File,
@@ -11,7 +11,8 @@ use arrow_ipc::writer::FileWriter;
 use parquet::arrow::ArrowWriter;
 use tempfile::NamedTempFile;
 
-use super::RecordError;
+use super::{RecordError, arrays::Arrays};
+use crate::whole_file;
 
 /// Writes rows into a file beside the one that is to be.
 pub(super) struct Writer {
@@ -26,11 +27,13 @@ pub(super) struct Writer {
 enum Format {
     Arrow,
     Parquet,
+    Npz,
 }
 
 enum To {
     Arrow(Box<FileWriter<File>>),
     Parquet(Box<ArrowWriter<File>>),
+    Npz(Arrays, File),
 }
 
 impl Writer {
@@ -39,11 +42,10 @@ impl Writer {
         let format = match extension.as_str() {
             "parquet" => Format::Parquet,
             "arrow" | "ipc" | "feather" => Format::Arrow,
+            "npz" => Format::Npz,
             _ => return Err(RecordError::Format { path: path.to_owned() }),
         };
-        // In the same folder, since a rename does not leave a file system.
-        let dir = folder(path);
-        let file = tempfile::Builder::new().prefix(".recording-").tempfile_in(dir);
+        let file = whole_file::beside(path);
         let file = file.map_err(|source| RecordError::Write { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), file, format, to: None })
     }
@@ -63,12 +65,14 @@ impl Writer {
                     Format::Parquet => {
                         To::Parquet(Box::new(ArrowWriter::try_new(file, schema, None).map_err(io::Error::other)?))
                     }
+                    Format::Npz => To::Npz(Arrays::new(batch, whole_file::folder(&self.path))?, file),
                 })
             }
         };
         match to {
             To::Arrow(it) => it.write(batch).map_err(io::Error::other),
             To::Parquet(it) => it.write(batch).map_err(io::Error::other),
+            To::Npz(it, _) => it.add(batch),
         }
     }
 
@@ -79,34 +83,12 @@ impl Writer {
         match to {
             Some(To::Arrow(mut it)) => it.finish().map_err(|e| failed(io::Error::other(e)))?,
             Some(To::Parquet(it)) => drop(it.close().map_err(|e| failed(io::Error::other(e)))?),
+            Some(To::Npz(it, to)) => it.finish(to).map_err(failed)?,
             None => {}
         }
-        readable(file.as_file()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        let named = if replace { file.persist(&path) } else { file.persist_noclobber(&path) };
-        named.map_err(|e| match e.error.kind() {
+        whole_file::publish(file, &path, replace).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => RecordError::Exists { path: path.clone() },
-            _ => failed(e.error),
-        })?;
-        // The name is durable with the folder. Where a folder cannot be synced there is nothing more to do.
-        if let Ok(dir) = File::open(folder(&path)) {
-            let _ = dir.sync_all();
-        }
-        Ok(())
+            _ => failed(e),
+        })
     }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Temporary files are their owner's alone; what was recorded is for everyone who may see the folder.
-#[cfg(unix)]
-fn readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &File) -> io::Result<()> {
-    Ok(())
 }

@@ -25,7 +25,7 @@ fn golden(project: &Project, arguments: &[&str]) -> Ended {
 
 #[test]
 fn what_was_recorded_holds_right_afterwards() {
-    for file in ["expected.arrow", "expected.parquet"] {
+    for file in ["expected.arrow", "expected.parquet", "expected.npz"] {
         let project = Project::new();
         project.write("pipeline.toml", &pipeline("e08", &plain()));
         let recorded = golden(&project, &[file]);
@@ -38,7 +38,7 @@ fn what_was_recorded_holds_right_afterwards() {
         let (code, _) = project.run(&exact.replace("e08.onnx", "e07.onnx"));
         assert_eq!(code, 1, "{file}");
         let left: Vec<_> = fs::read_dir(project.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
-        assert!(!left.iter().any(|it| it.to_string_lossy().starts_with(".recording")), "{left:?}");
+        assert!(!left.iter().any(|it| it.to_string_lossy().starts_with(".writing")), "{left:?}");
     }
 }
 
@@ -117,9 +117,9 @@ fn what_cannot_be_recorded_leaves_nothing_behind() {
     assert!(refused.err.contains("no verifier `golden`"), "{}", refused.err);
 
     project.write("pipeline.toml", &pipeline("e08", &plain()));
-    let format = golden(&project, &["expected.npz"]);
+    let format = golden(&project, &["expected.csv"]);
     assert_eq!(format.code, 2, "{}", format.out);
-    assert!(format.err.contains("`.parquet` or `.arrow`"), "{}", format.err);
+    assert!(format.err.contains("`.parquet`, `.arrow` or `.npz`"), "{}", format.err);
 
     let named = pipeline("e08", &plain()).replace("probs", "prob");
     project.write("pipeline.toml", &named);

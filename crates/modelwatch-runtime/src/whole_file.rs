@@ -1,0 +1,43 @@
+//! A file that is there whole or not at all.
+
+use std::{fs::File, io, path::Path};
+
+use tempfile::NamedTempFile;
+
+/// Returns a file beside the one that is to be, to be written.
+pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    // In the same folder, since a rename does not leave a file system.
+    tempfile::Builder::new().prefix(".writing-").tempfile_in(folder(path))
+}
+
+/// Makes a written file durable and gives it its name.
+///
+/// # Errors
+/// Of the kind [`io::ErrorKind::AlreadyExists`] where there is one of that name, which is not to be replaced.
+pub(crate) fn publish(file: NamedTempFile, path: &Path, replace: bool) -> io::Result<()> {
+    readable(file.as_file()).and_then(|()| file.as_file().sync_all())?;
+    let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    named.map_err(|e| e.error)?;
+    // The name is durable with the folder. Where a folder cannot be synced there is nothing more to do.
+    if let Ok(dir) = File::open(folder(path)) {
+        let _ = dir.sync_all();
+    }
+    Ok(())
+}
+
+/// Returns the folder of a file.
+pub(crate) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Temporary files are their owner's alone; what is published is for everyone who may see the folder.
+#[cfg(unix)]
+fn readable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &File) -> io::Result<()> {
+    Ok(())
+}

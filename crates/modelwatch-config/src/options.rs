@@ -305,6 +305,8 @@ pub(crate) struct ReportOptions {
     pub(crate) json: Option<String>,
     /// A summary in Markdown, for pull requests.
     pub(crate) markdown: Option<String>,
+    /// A folder for files that probes hand over, with one in it for each run. By default `artifacts` beside the reports.
+    pub(crate) artifacts: Option<String>,
 }
 
 /// How the run is carried out.

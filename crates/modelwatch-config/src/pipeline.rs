@@ -301,6 +301,8 @@ pub struct Report {
     pub json: Option<PathBuf>,
     /// A summary in Markdown.
     pub markdown: Option<PathBuf>,
+    /// The folder for files that probes hand over; none where they are not to be written.
+    pub artifacts: Option<PathBuf>,
 }
 
 /// How the run is carried out; results do not depend on it.

@@ -141,12 +141,17 @@ impl Context<'_> {
 
     fn report_settings(&mut self, options: ReportOptions) -> Report {
         let mut path = |it: Option<String>, key| it.map(|it| self.path(&it, &format!("/report/{key}")));
-        Report {
-            html: path(options.html, "html"),
-            junit: path(options.junit, "junit"),
-            json: path(options.json, "json"),
-            markdown: path(options.markdown, "markdown"),
-        }
+        let [html, junit, json, markdown, artifacts] = [
+            path(options.html, "html"),
+            path(options.junit, "junit"),
+            path(options.json, "json"),
+            path(options.markdown, "markdown"),
+            path(options.artifacts, "artifacts"),
+        ];
+        // Beside what links to them, where there is a choice.
+        let report = [&html, &markdown, &json, &junit].into_iter().flatten().next();
+        let artifacts = artifacts.or_else(|| Some(report?.with_file_name("artifacts")));
+        Report { html, junit, json, markdown, artifacts }
     }
 
     fn run_settings(&mut self, options: RunOptions) -> RunSettings {

@@ -31,6 +31,7 @@ pub mod retain;
 pub mod run;
 
 mod act;
+mod artifacts;
 mod decide;
 mod describe;
 mod inputs;

@@ -13,6 +13,7 @@ use std::{
 use modelwatch_infer::Model;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
+    artifact::{self, BUDGET, KEEP},
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Tolerance},
     numerics::NUMERICS,
@@ -20,6 +21,7 @@ use modelwatch_sdk::{
 use serde_json::Value;
 
 use crate::{
+    artifacts::Artifacts,
     compare, describe,
     inputs::InputMap,
     memory,
@@ -103,6 +105,8 @@ pub(crate) struct ProbeHost {
     pub(crate) confidence: BTreeMap<String, f64>,
     /// How long each model was busy the last time that this probe ran it.
     pub(crate) seconds: Mutex<BTreeMap<ModelRole, f64>>,
+    /// The files that this probe hands over.
+    pub(crate) artifacts: Artifacts,
 }
 
 impl ProbeHost {
@@ -147,6 +151,12 @@ impl ProbeHost {
         let candidate = self.models.required(ModelRole::Candidate)?;
         compare::compare(baseline, candidate, rows, tolerance, &|| self.is_cancelled())
     }
+
+    /// Takes a file.
+    fn keep(&self, rows: &RecordBatch) -> Result<String> {
+        let [file] = &artifact::from_rows(rows)?[..] else { return Err(Error::input("one file is kept at a time")) };
+        self.artifacts.keep(file)
+    }
 }
 
 impl Host for ProbeHost {
@@ -166,6 +176,8 @@ impl Host for ProbeHost {
             answer::to_rows(&compare::numerics(self.models.required(role)?, rows, &|| self.is_cancelled())?)
         } else if let Some(tolerance) = nodes::tolerance_of(service) {
             answer::to_rows(&self.compare(rows, tolerance?)?)
+        } else if service == KEEP {
+            answer::to_rows(&self.keep(rows)?)
         } else {
             ().exchange(service, rows)
         }
@@ -183,6 +195,7 @@ impl Host for ProbeHost {
                 let it = self.models.required(role()?)?;
                 serde_json::to_value(describe::model(&it.model, &it.origin)?).map_err(Error::input)
             }
+            BUDGET => Ok(self.artifacts.bytes_left().into()),
             "machine" => serde_json::to_value(describe::machine()).map_err(Error::input),
             "inference_seconds" => {
                 let role = role()?;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     about::{MachineDescription, ModelDescription},
     answer,
+    artifact::{self, Artifact},
     error::{Error, ErrorKind, Result},
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Tolerance},
@@ -69,6 +70,21 @@ pub trait Host: Send + Sync {
     /// When one of them is not part of the run, cannot run the rows, or has other inputs or outputs than the other.
     fn compare_nodes(&self, rows: &RecordBatch, tolerance: Tolerance) -> Result<NodeComparison> {
         answer::from_rows(&self.exchange(&nodes::service(tolerance)?, rows)?)
+    }
+
+    /// Returns how many bytes of files the host still takes from this probe: none where nobody asked for them.
+    fn artifact_bytes(&self) -> u64 {
+        self.call(artifact::BUDGET, &Value::Null).ok().and_then(|it| it.as_u64()).unwrap_or(0)
+    }
+
+    /// Hands over a file that belongs to the report, and returns where it is. A finding names it by
+    /// [`Finding::files`](crate::report::Finding::files).
+    ///
+    /// # Errors
+    /// When it cannot be written, its name is no plain one or was given before, or it is larger than
+    /// [`Host::artifact_bytes`] allows. The run says so too, so that a probe may go on without.
+    fn keep(&self, artifact: &Artifact) -> Result<String> {
+        answer::from_rows(&self.exchange(artifact::KEEP, &artifact::to_rows(std::slice::from_ref(artifact))?)?)
     }
 
     /// Runs a model node by node, on rows as in [`Host::infer`], and returns what numbers its nodes gave.

@@ -59,6 +59,7 @@
 
 pub mod about;
 pub mod answer;
+pub mod artifact;
 pub mod chunks;
 mod codes;
 mod error;

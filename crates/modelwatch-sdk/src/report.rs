@@ -292,6 +292,31 @@ impl Finding {
     }
 }
 
+/// The key of the evidence under which a finding names files.
+pub const FILES: &str = "files";
+
+impl Finding {
+    /// Names files that show it, which the host has taken ([`Host::keep`](crate::Host::keep)).
+    #[must_use]
+    pub fn files(self, paths: Vec<String>) -> Self {
+        if paths.is_empty() { self } else { self.evidence(FILES, paths) }
+    }
+
+    /// Lets it name only the files that `is_kept` knows.
+    pub fn retain_files(&mut self, is_kept: impl Fn(&str) -> bool) {
+        let Some(Value::Array(files)) = self.evidence.get_mut(FILES) else { return };
+        files.retain(|it| it.as_str().is_some_and(&is_kept));
+        if files.is_empty() {
+            self.evidence.remove(FILES);
+        }
+    }
+
+    /// Returns the files that it names.
+    pub fn file_paths(&self) -> impl Iterator<Item = &str> {
+        self.evidence.get(FILES).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
 impl Gap {
     /// Returns a gap.
     pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {

@@ -155,6 +155,9 @@ pub(crate) struct Probe {
     /// A requirement: `accuracy=">= 0.9"`. May be given more than once.
     #[arg(long = "require", value_name = "METRIC=CONDITION")]
     pub(crate) require: Vec<String>,
+    /// A folder for files that the component hands over, such as a model in which a difference shows.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) artifacts: Option<PathBuf>,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t, env = "MODELWATCH_FORMAT")]
     pub(crate) format: Format,

@@ -4,6 +4,7 @@
 //! names and messages come from data files, models and plugins. Their size depends on what the
 //! record lists, never on rows, and is bounded; what is left out is said.
 
+mod files;
 mod github;
 mod html;
 mod human;

@@ -81,7 +81,7 @@ fn options_outside_of_with_are_sent_there() {
     6 | pdf = "x.pdf"
       | ^^^ not known here
       |
-      = help: known here: `html`, `json`, `junit`, `markdown`
+      = help: known here: `artifacts`, `html`, `json`, `junit`, `markdown`
     "##);
 }
 

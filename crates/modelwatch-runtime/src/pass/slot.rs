@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use modelwatch_config as config;
-use modelwatch_sdk::{Error, Host, Needs, Probe, Report};
+use modelwatch_sdk::{Error, Host, Needs, Probe, Report, report::Gap};
 use serde_json::Value;
 
 use crate::{plugin::Opener, services::ProbeHost};
@@ -66,6 +66,11 @@ impl<'a> Slot<'a> {
         {
             self.fail(&e);
         }
+    }
+
+    /// Returns which files the probe handed over and the report does not tell of, or the other way round, which ends.
+    pub(crate) fn file_gaps(&self, report: &mut Report) -> Vec<Gap> {
+        self.shared.host.artifacts.gaps(report)
     }
 
     /// Returns what the probe has to say, or why it has nothing to say.

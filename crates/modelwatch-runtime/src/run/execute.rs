@@ -45,6 +45,8 @@ pub(super) struct Run<'a> {
     pub(super) not_saved: Option<String>,
     /// What the data was when the run began; empty where there is no store to keep it in.
     pub(super) sealed: BTreeMap<Role, SealedData>,
+    /// What the run is called.
+    pub(super) run_id: String,
 }
 
 /// What became of what there was to import.
@@ -107,6 +109,7 @@ pub(super) fn execute(
         judged: None,
         not_saved: None,
         sealed: BTreeMap::new(),
+        run_id: outcome::run_id(options.now, &outcome::digest(document)),
     };
     if options.keep
         && let Err(e) = History::open(&outcome::history_path(pipeline))
@@ -339,7 +342,10 @@ impl<'a> Run<'a> {
             When::Reference if self.pipeline.data.as_ref().is_none_or(|it| it.reference.is_none()) => {
                 "it runs only where there is reference data"
             }
-            _ => return Some(planned.open(models, self.options)),
+            _ => {
+                let artifacts = self.pipeline.report.artifacts.as_ref().map(|it| it.join(&self.run_id));
+                return Some(planned.open(models, self.options, artifacts.as_deref()));
+            }
         };
         self.gap(&settings.id, "the whole probe", out);
         None

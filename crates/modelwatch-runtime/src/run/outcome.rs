@@ -23,8 +23,8 @@ use crate::{
     pass::Slot,
     plugin::Lookup,
     record::{
-        ActionRecord, ActionStatus, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage, RunRecord, Timings,
-        Verdict,
+        ActionRecord, ActionStatus, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
+        RunRecord, Timings, Verdict,
     },
     services::Models,
 };
@@ -163,7 +163,11 @@ impl Judgement {
         let before = self.checks.len();
         let said = match slot {
             Ok(slot) => {
-                let said = slot.evaluate();
+                let mut said = slot.evaluate();
+                let mut of_none = Report::default();
+                for it in slot.file_gaps(said.as_mut().unwrap_or(&mut of_none)) {
+                    run.gap(&settings.id, it.what, it.why);
+                }
                 self.seconds.insert(settings.id.clone(), slot.seconds);
                 said
             }
@@ -223,9 +227,9 @@ fn failed(what: &str, requirement: &str, why: &str) -> Check {
 
 fn record(run: &Run<'_>, document: &Document, judgement: Judgement, checkpoints: &Checkpoints<'_>) -> RunRecord {
     let verdict = judgement.worst.map_or(Verdict::NotChecked, Verdict::from);
-    let digest = blake3::hash(document.text().as_bytes()).to_hex().to_string();
+    let digest = digest(document);
     let mut res = RunRecord {
-        run_id: run_id(run.options.now, &digest),
+        run_id: run.run_id.clone(),
         pipeline: PipelineRecord {
             name: run.pipeline.name.clone(),
             file: Some(document.path().display().to_string()),
@@ -263,8 +267,13 @@ fn record(run: &Run<'_>, document: &Document, judgement: Judgement, checkpoints:
     res
 }
 
+/// Returns the digest of a pipeline as written.
+pub(super) fn digest(document: &Document) -> String {
+    blake3::hash(document.text().as_bytes()).to_hex().to_string()
+}
+
 /// The time, for people, and enough of a digest that two runs of one second differ.
-fn run_id(now: Timestamp, digest: &str) -> String {
+pub(super) fn run_id(now: Timestamp, digest: &str) -> String {
     let time = now.strftime("%Y%m%dT%H%M%SZ");
     let unique = format!("{digest} {} {}", now.as_nanosecond(), std::process::id());
     format!("{time}-{}", &blake3::hash(unique.as_bytes()).to_hex()[..8])

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use super::{Options, Problem};
 use crate::{
+    artifacts::Artifacts,
     pass::Slot,
     plugin::{Component, Lookup, Opener, WorkerLimits},
     profile::Source,
@@ -418,7 +420,14 @@ pub(super) fn rows_of<'p>(planned: &'p Planned<'_>, role: Role) -> Option<&'p Ro
 
 impl<'a> Planned<'a> {
     /// Opens the main instance of the probe for a run with these models.
-    pub(super) fn open(&self, models: &Models, options: &Options<'_>) -> Result<Slot<'a>, String> {
+    ///
+    /// Files that it hands over go into a folder of its id in `artifacts`.
+    pub(super) fn open(
+        &self,
+        models: &Models,
+        options: &Options<'_>,
+        artifacts: Option<&Path>,
+    ) -> Result<Slot<'a>, String> {
         let found = self.found.as_ref().map_err(Clone::clone)?;
         let confidence = self.settings.requirements.iter();
         let confidence = confidence.filter_map(|it| Some((it.metric.name.clone(), it.confidence?))).collect();
@@ -432,6 +441,7 @@ impl<'a> Planned<'a> {
             models: models.clone(),
             confidence,
             seconds: Mutex::default(),
+            artifacts: Artifacts::into_folder(artifacts.map(|it| it.join(&self.settings.id))),
         };
         Slot::open(self.settings, found.opener.clone(), host).map_err(|e| e.message)
     }

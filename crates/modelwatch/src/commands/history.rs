@@ -28,7 +28,7 @@ pub(crate) fn report(arguments: &cli::Report) -> anyhow::Result<Code> {
     };
     match &arguments.html {
         Some(path) => {
-            run::write_file(path, &reports::html(&record)?)?;
+            run::write_file(path, &reports::html(&record, path)?)?;
             output::note(&format!("report: {}", path.display()));
         }
         None => run::show(&record, arguments.format)?,

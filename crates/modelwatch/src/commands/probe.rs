@@ -78,6 +78,9 @@ fn pipeline(arguments: &cli::Probe, kind: Kind, name: &str) -> anyhow::Result<Ta
     if let Some(path) = &arguments.baseline {
         res.insert("baseline".into(), Table::from_iter([("import".to_owned(), absolute(path)?)]).into());
     }
+    if let Some(path) = &arguments.artifacts {
+        res.insert("report".into(), Table::from_iter([("artifacts".to_owned(), absolute(path)?)]).into());
+    }
     let mut probe = Table::from_iter([("uses".to_owned(), Value::from(name))]);
     let mut require = Table::new();
     for it in &arguments.require {

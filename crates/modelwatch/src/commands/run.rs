@@ -166,7 +166,7 @@ pub(super) fn show(record: &RunRecord, format: Format) -> anyhow::Result<()> {
             if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
                 let appended = fs::OpenOptions::new().create(true).append(true).open(&path);
                 appended
-                    .and_then(|mut it| it.write_all(report::markdown(record).as_bytes()))
+                    .and_then(|mut it| it.write_all(report::markdown(record, None).as_bytes()))
                     .with_context(|| format!("cannot append to `{}`", Path::new(&path).display()))?;
             }
             output::print(&report::github(record))
@@ -179,15 +179,15 @@ type Written = Vec<(PathBuf, anyhow::Result<()>)>;
 fn write_reports(pipeline: &Pipeline, record: &RunRecord) -> Written {
     let wanted = &pipeline.report;
     let mut res = Vec::new();
-    let mut write = |path: &Option<PathBuf>, text: &dyn Fn() -> anyhow::Result<String>| {
+    let mut write = |path: &Option<PathBuf>, text: &dyn Fn(&Path) -> anyhow::Result<String>| {
         if let Some(path) = path {
-            res.push((path.clone(), text().and_then(|it| write_file(path, &it))));
+            res.push((path.clone(), text(path).and_then(|it| write_file(path, &it))));
         }
     };
-    write(&wanted.html, &|| report::html(record));
-    write(&wanted.junit, &|| report::junit(record));
-    write(&wanted.json, &|| Ok(serde_json::to_string_pretty(record)?));
-    write(&wanted.markdown, &|| Ok(report::markdown(record)));
+    write(&wanted.html, &|path| report::html(record, path));
+    write(&wanted.junit, &|_| report::junit(record));
+    write(&wanted.json, &|_| Ok(serde_json::to_string_pretty(record)?));
+    write(&wanted.markdown, &|path| Ok(report::markdown(record, Some(path))));
     res
 }
 

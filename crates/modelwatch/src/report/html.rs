@@ -1,14 +1,17 @@
 //! One page that needs nothing else: no script, no network, inline SVG, light and dark, printable.
 
+use std::path::Path;
+
 use askama::Template;
 use modelwatch_runtime::{
     RunRecord,
     record::{ActionStatus, ModelRecord, Of, ProbeCoverage},
 };
-use modelwatch_sdk::report::{Check, FigureData, Finding, Severity, Status};
+use modelwatch_sdk::report::{Check, FILES, FigureData, Finding, Severity, Status};
 
 use self::tables::{Table, metric_tables};
 use super::{
+    files::{FileView, files},
     svg,
     text::{bytes, clip, count, counted, digits, interval, message, name, observed, plain, seconds, short},
     view,
@@ -19,14 +22,14 @@ mod tables;
 /// A page is never larger.
 const MAX_BYTES: usize = 1_000_000;
 
-/// Returns the run as a page of less than 1 MB.
+/// Returns the run as a page of less than 1 MB, which is to be at `at`: it links to files from there.
 ///
 /// # Errors
 /// When the template cannot be rendered.
-pub(crate) fn html(record: &RunRecord) -> anyhow::Result<String> {
+pub(crate) fn html(record: &RunRecord, at: &Path) -> anyhow::Result<String> {
     let mut limits = Limits { checks: 400, findings: 150, metrics: 1500, figures: 60, rows: 500, text: 1000 };
     loop {
-        let page = page(record, &limits).render()?;
+        let page = page(record, &limits, at).render()?;
         if page.len() < MAX_BYTES || limits.text < 20 {
             return Ok(page);
         }
@@ -116,6 +119,7 @@ struct FindingView {
     message: String,
     advice: String,
     evidence: Vec<(String, String)>,
+    files: Vec<FileView>,
 }
 
 struct FigureView {
@@ -153,7 +157,7 @@ struct Timing {
     percent: String,
 }
 
-fn page(record: &RunRecord, limits: &Limits) -> Page {
+fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
     let (metrics, metrics_left_out) = metric_tables(record, limits.metrics, limits.text);
     let gaps = record.coverage.gaps.iter().take(limits.rows);
     Page {
@@ -167,7 +171,7 @@ fn page(record: &RunRecord, limits: &Limits) -> Page {
         tiles: tiles(record),
         groups: view::WORST_FIRST.iter().filter_map(|it| group(record, *it, limits)).collect(),
         n_checks: record.checks.len(),
-        findings: view::findings(record).into_iter().take(limits.findings).map(|it| finding(it, limits)).collect(),
+        findings: view::findings(record).into_iter().take(limits.findings).map(|it| finding(it, limits, at)).collect(),
         n_findings: record.findings.len(),
         metrics,
         n_metrics: record.metrics.len(),
@@ -240,8 +244,8 @@ fn group(record: &RunRecord, status: Status, limits: &Limits) -> Option<Group> {
     })
 }
 
-fn finding(it: &Of<Finding>, limits: &Limits) -> FindingView {
-    let evidence = it.it.evidence.iter().take(16).map(|(key, value)| {
+fn finding(it: &Of<Finding>, limits: &Limits, at: &Path) -> FindingView {
+    let evidence = it.it.evidence.iter().filter(|it| it.0 != FILES).take(16).map(|(key, value)| {
         let value = match (value.as_str(), value.as_f64()) {
             (Some(text), _) => text.to_owned(),
             (_, Some(number)) => digits(number, 6),
@@ -257,6 +261,7 @@ fn finding(it: &Of<Finding>, limits: &Limits) -> FindingView {
         message: clip(&it.it.message, limits.text),
         advice: clip(&it.it.advice, limits.text),
         evidence: evidence.collect(),
+        files: files(&it.it, Some(at)),
     }
 }
 

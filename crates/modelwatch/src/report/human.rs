@@ -11,6 +11,7 @@ use modelwatch_runtime::{
 use modelwatch_sdk::report::{Check, Severity, Status};
 
 use super::{
+    files::files,
     text::{clip, count, interval, message, name, observed, plain, seconds},
     view,
 };
@@ -181,6 +182,9 @@ fn findings(out: &mut Out, record: &RunRecord) {
         out.item("          ", "          ", Style::new(), &clip(&it.message, 400));
         if !it.advice.is_empty() {
             out.item("        → ", "        → ", DIM, &clip(&it.advice, 400));
+        }
+        for file in files(it, None) {
+            out.item("          ", "          ", DIM, &file.name);
         }
     }
     more(out, findings.len(), MAX_FINDINGS);

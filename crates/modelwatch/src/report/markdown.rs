@@ -1,11 +1,12 @@
 //! GitHub-flavored Markdown for pull requests and step summaries, of at most 1 MiB.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use modelwatch_runtime::{RunRecord, Verdict, record::Of};
 use modelwatch_sdk::report::{Check, Metric, MetricRole, Status};
 
 use super::{
+    files::{FileView, files},
     text::{self, clip, count, counted, interval, message, number, observed, seconds, signed},
     view,
 };
@@ -16,13 +17,13 @@ const MAX_FINDINGS: usize = 50;
 const MAX_METRICS: usize = 200;
 const MAX_GAPS: usize = 50;
 
-/// Returns the run as Markdown.
-pub(crate) fn markdown(record: &RunRecord) -> String {
+/// Returns the run as Markdown, which links to files from `at` where it has a place of its own.
+pub(crate) fn markdown(record: &RunRecord, at: Option<&Path>) -> String {
     let mut res = String::new();
     head(&mut res, record);
     let bad: Vec<_> = view::WORST_FIRST[..4].iter().flat_map(|it| view::checks(record, *it)).collect();
     checks(&mut res, &bad);
-    findings(&mut res, record);
+    findings(&mut res, record, at);
     list(&mut res, "Actions", record.actions.iter().map(|it| escape(&view::action_text(it))).collect(), MAX_GAPS);
     let gaps =
         record.coverage.gaps.iter().map(|it| {
@@ -79,15 +80,24 @@ fn checks(res: &mut String, checks: &[&Of<Check>]) {
     more(res, checks.len(), MAX_CHECKS);
 }
 
-fn findings(res: &mut String, record: &RunRecord) {
+fn findings(res: &mut String, record: &RunRecord, at: Option<&Path>) {
     let all = view::findings(record).into_iter().map(|finding| {
         let it = &finding.it;
         let place = if it.place.is_empty() { &finding.probe } else { &it.place };
         let advice = if it.advice.is_empty() { "" } else { &format!("  \n  → {}", escape(&clip(&it.advice, 500))) };
         let (word, text) = (it.severity.as_str(), escape(&clip(&it.message, 500)));
-        format!("**{word}** {} {}: {text}{advice}", code(&clip(&it.code, 40)), code(&clip(place, 200)))
+        let files: Vec<_> = files(it, at).iter().map(link).collect();
+        let files = if files.is_empty() { String::new() } else { format!("  \n  {}", files.join(" · ")) };
+        format!("**{word}** {} {}: {text}{advice}{files}", code(&clip(&it.code, 40)), code(&clip(place, 200)))
     });
     list(res, "Findings", all.collect(), MAX_FINDINGS);
+}
+
+fn link(it: &FileView) -> String {
+    match &it.href {
+        Some(href) => format!("[{}]({href})", escape(&it.name)),
+        None => code(&it.name),
+    }
 }
 
 fn list(res: &mut String, title: &str, items: Vec<String>, limit: usize) {

@@ -1,5 +1,7 @@
 //! Snapshots of every report, and what must hold for all of them.
 
+use std::path::Path;
+
 use modelwatch_runtime::{RunRecord, Verdict};
 use modelwatch_sdk::report::{Figure, FigureData, Finding, Severity, Status};
 
@@ -62,14 +64,14 @@ fn uncolored(record: &RunRecord, width: usize) -> String {
 fn page_of(figure: Figure) -> String {
     let mut record = fixture::pass();
     record.figures = vec![of("probe", figure)];
-    html(&record).unwrap()
+    html(&record, Path::new("report.html")).unwrap()
 }
 
 #[test]
 fn reports_of_a_pass() {
     let record = fixture::pass();
     insta::assert_snapshot!("human_pass", uncolored(&record, 100));
-    insta::assert_snapshot!("markdown_pass", markdown(&record));
+    insta::assert_snapshot!("markdown_pass", markdown(&record, None));
     insta::assert_snapshot!("github_pass", github(&record));
     insta::assert_snapshot!("junit_pass", junit(&record).unwrap());
 }
@@ -78,7 +80,7 @@ fn reports_of_a_pass() {
 fn reports_of_trouble() {
     let record = fixture::fail();
     insta::assert_snapshot!("human_fail", uncolored(&record, 80));
-    insta::assert_snapshot!("markdown_fail", markdown(&record));
+    insta::assert_snapshot!("markdown_fail", markdown(&record, None));
     insta::assert_snapshot!("github_fail", github(&record));
     insta::assert_snapshot!("junit_fail", junit(&record).unwrap());
 }
@@ -96,7 +98,7 @@ fn lines_keep_to_the_width() {
 
 #[test]
 fn a_page_of_200_columns_is_small_and_says_what_is_left_out() {
-    let page = html(&fixture::wide()).unwrap();
+    let page = html(&fixture::wide(), Path::new("report.html")).unwrap();
     assert!(page.len() < 1_000_000, "{}", page.len());
     assert!(page.contains("more figures are in the record of the run"));
     assert!(page.contains("less severe findings are in the record of the run"));
@@ -111,14 +113,14 @@ fn a_page_of_huge_texts_is_small() {
     for it in &mut record.findings {
         (it.it.message, it.it.advice) = ("<".repeat(100_000), "\"".repeat(100_000));
     }
-    assert!(html(&record).unwrap().len() < 1_000_000);
-    assert!(markdown(&record).len() <= 1 << 20);
+    assert!(html(&record, Path::new("report.html")).unwrap().len() < 1_000_000);
+    assert!(markdown(&record, None).len() <= 1 << 20);
 }
 
 #[test]
 fn a_page_needs_nothing_else() {
     for record in [fixture::pass(), fixture::fail(), fixture::wide(), hostile()] {
-        let page = html(&record).unwrap();
+        let page = html(&record, Path::new("report.html")).unwrap();
         for bad in ["<script", "http://", "https://", "<link", "<img", "url(", "@import", " onload", " src="] {
             assert!(!page.contains(bad), "{bad}");
         }
@@ -128,9 +130,9 @@ fn a_page_needs_nothing_else() {
 #[test]
 fn hostile_text_stays_text() {
     let record = hostile();
-    let page = html(&record).unwrap();
+    let page = html(&record, Path::new("report.html")).unwrap();
     assert!(page.contains("&#60;script&#62;") && page.contains("&lt;script&gt;"));
-    for text in [page, uncolored(&record, 80), markdown(&record), junit(&record).unwrap(), github(&record)] {
+    for text in [page, uncolored(&record, 80), markdown(&record, None), junit(&record).unwrap(), github(&record)] {
         assert!(!text.contains(['\u{1b}', '\u{0}', '\u{202e}']));
     }
     for line in github(&record).lines() {
@@ -162,7 +164,7 @@ fn a_run_without_checks_does_not_look_well() {
     assert!(junit(&record).unwrap().contains("type=\"not-checked\""));
     assert!(github(&record).starts_with("::error "));
     assert!(uncolored(&record, 80).starts_with("NOT-CHECKED"));
-    assert!(html(&record).unwrap().contains("Nothing was checked."));
+    assert!(html(&record, Path::new("report.html")).unwrap().contains("Nothing was checked."));
 }
 
 #[test]
@@ -248,4 +250,18 @@ fn odd_numbers_do_not_get_into_the_geometry() {
             }
         }
     }
+}
+
+#[test]
+fn files_are_linked_from_where_the_report_is() {
+    let mut record = fixture::fail();
+    let files = ["out/artifacts/run/probe/part.onnx".to_owned(), "<elsewhere>/x".to_owned()];
+    record.findings = vec![of("probe", Finding::new("X-1", Severity::Error, "here", "it is so").files(files.into()))];
+    let page = html(&record, Path::new("out/report.html")).unwrap();
+    assert!(page.contains(r#"<a href="./artifacts/run/probe/part.onnx">part.onnx</a>"#), "{page}");
+    assert!(!page.contains("<elsewhere>") && !page.contains("<dt>files</dt>"));
+    let text = markdown(&record, Some(Path::new("out/report.md")));
+    assert!(text.contains("[part.onnx](./artifacts/run/probe/part.onnx)"), "{text}");
+    assert!(markdown(&record, None).contains("`out/artifacts/run/probe/part.onnx`"));
+    assert!(uncolored(&record, 80).contains("out/artifacts/run/probe/part.onnx"));
 }

@@ -1,6 +1,6 @@
 //! The models of a run, node by node, as probes are told of it.
 
-use modelwatch_infer::{Comparison, Difference, MatchedBy, NodeDifference, NodeNumbers, ValueRange};
+use modelwatch_infer::{Comparison, Difference, InferError, MatchedBy, NodeDifference, NodeNumbers, ValueRange};
 use modelwatch_sdk::{Error, ErrorKind, RecordBatch, Result, nodes, numerics};
 
 use crate::services::RunModel;
@@ -15,16 +15,7 @@ pub(crate) fn compare(
 ) -> Result<nodes::NodeComparison> {
     let tolerance = modelwatch_infer::Tolerance { absolute: tolerance.absolute, relative: tolerance.relative };
     let mut comparison = Comparison::new(&baseline.model, &candidate.model, tolerance);
-    // Whole batches of models that have one, so that little has to be filled up.
-    let rows_at_once = baseline.model.micro_batch().max(candidate.model.micro_batch());
-    for start in (0..rows.num_rows()).step_by(rows_at_once) {
-        if is_cancelled() {
-            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
-        }
-        let part = rows.slice(start, rows_at_once.min(rows.num_rows() - start));
-        let inputs = |model: &RunModel| Ok::<_, Error>(model.assemble(&part)?.unwrap_or_else(|| part.clone()));
-        comparison.run(&inputs(baseline)?, &inputs(candidate)?).map_err(Error::input)?;
-    }
+    each_batch(baseline, candidate, rows, is_cancelled, |left, right| comparison.run(left, right))?;
     let outputs = comparison.outputs().into_iter().map(|it| nodes::OutputDifference {
         name: it.name,
         baseline: it.reference,
@@ -36,6 +27,27 @@ pub(crate) fn compare(
         nodes: comparison.nodes().into_iter().map(node).collect(),
         obstacle: comparison.obstacle().map(ToString::to_string),
     })
+}
+
+/// Gives both models' inputs for rows with the columns of the data, or of the models' inputs, a batch at a time.
+pub(crate) fn each_batch(
+    baseline: &RunModel,
+    candidate: &RunModel,
+    rows: &RecordBatch,
+    is_cancelled: &dyn Fn() -> bool,
+    mut run: impl FnMut(&RecordBatch, &RecordBatch) -> std::result::Result<(), InferError>,
+) -> Result<()> {
+    // Whole batches of models that have one, so that little has to be filled up.
+    let rows_at_once = baseline.model.micro_batch().max(candidate.model.micro_batch());
+    for start in (0..rows.num_rows()).step_by(rows_at_once) {
+        if is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+        }
+        let part = rows.slice(start, rows_at_once.min(rows.num_rows() - start));
+        let inputs = |model: &RunModel| Ok::<_, Error>(model.assemble(&part)?.unwrap_or_else(|| part.clone()));
+        run(&inputs(baseline)?, &inputs(candidate)?).map_err(Error::input)?;
+    }
+    Ok(())
 }
 
 /// Runs a model on rows with the columns of the data, or of the model's inputs.

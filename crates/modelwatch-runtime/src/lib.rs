@@ -39,6 +39,7 @@ mod memory;
 mod model;
 mod npz;
 mod pass;
+mod reproduce;
 mod services;
 mod whole_file;
 

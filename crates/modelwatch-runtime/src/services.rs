@@ -17,6 +17,7 @@ use modelwatch_sdk::{
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Tolerance},
     numerics::NUMERICS,
+    reproduction::{self, Reproduction},
 };
 use serde_json::Value;
 
@@ -26,6 +27,7 @@ use crate::{
     inputs::InputMap,
     memory,
     model::{LoadedModel, Origin},
+    reproduce,
 };
 
 /// The models of a run, shared by all who run them.
@@ -152,6 +154,13 @@ impl ProbeHost {
         compare::compare(baseline, candidate, rows, tolerance, &|| self.is_cancelled())
     }
 
+    /// Cuts the candidate down to where it parts from the baseline.
+    fn reproduce(&self, rows: &RecordBatch, node: &str) -> Result<Reproduction> {
+        let baseline = self.models.required(ModelRole::Baseline)?;
+        let candidate = self.models.required(ModelRole::Candidate)?;
+        reproduce::reproduce(baseline, candidate, rows, node, &|| self.is_cancelled())
+    }
+
     /// Takes a file.
     fn keep(&self, rows: &RecordBatch) -> Result<String> {
         let [file] = &artifact::from_rows(rows)?[..] else { return Err(Error::input("one file is kept at a time")) };
@@ -176,6 +185,8 @@ impl Host for ProbeHost {
             answer::to_rows(&compare::numerics(self.models.required(role)?, rows, &|| self.is_cancelled())?)
         } else if let Some(tolerance) = nodes::tolerance_of(service) {
             answer::to_rows(&self.compare(rows, tolerance?)?)
+        } else if let Some(node) = reproduction::node_of(service) {
+            self.reproduce(rows, node)?.into_rows()
         } else if service == KEEP {
             answer::to_rows(&self.keep(rows)?)
         } else {

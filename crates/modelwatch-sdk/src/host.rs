@@ -11,6 +11,7 @@ use crate::{
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Tolerance},
     numerics::{NUMERICS, Numerics},
+    reproduction::{self, Reproduction},
 };
 
 /// Behind the name of a model: that it takes all rows in one call; see [`Host::infer_at_once`].
@@ -70,6 +71,15 @@ pub trait Host: Send + Sync {
     /// When one of them is not part of the run, cannot run the rows, or has other inputs or outputs than the other.
     fn compare_nodes(&self, rows: &RecordBatch, tolerance: Tolerance) -> Result<NodeComparison> {
         answer::from_rows(&self.exchange(&nodes::service(tolerance)?, rows)?)
+    }
+
+    /// Cuts the candidate down to where it parts from the baseline at a node, which is one of
+    /// [`Host::compare_nodes`] of the same rows.
+    ///
+    /// # Errors
+    /// As there, and when the candidate is no ONNX model, or no tensor from the node on has a counterpart.
+    fn reproduce(&self, rows: &RecordBatch, node: &str) -> Result<Reproduction> {
+        Reproduction::from_rows(&self.exchange(&reproduction::service(node), rows)?)
     }
 
     /// Returns how many bytes of files the host still takes from this probe: none where nobody asked for them.

@@ -71,6 +71,7 @@ pub mod numerics;
 mod probe;
 mod registry;
 pub mod report;
+pub mod reproduction;
 pub mod rows;
 pub mod sample;
 pub mod slices;

@@ -11,12 +11,19 @@
 //! what the candidate's node makes of the baseline's inputs. Quantization adds up over nodes; only the isolated difference
 //! says which of them adds much. Nodes find their counterparts by name, where their values are used alike, and otherwise by
 //! value, so that fused operators do not count as differences.
+//!
+//! # The smallest failing model
+//! Where a node is to blame and the pipeline has a folder for files (`[report] artifacts`), the candidate is cut down to it, and
+//! the row at which it differs most is written beside: `part.onnx` with `part.npz` ends at the tensors before it that the
+//! baseline has, too, and takes the baseline's values; `prefix.onnx` with `prefix.npz` goes back to the model's inputs. The
+//! archives have the inputs under their names, `candidate.<output>` and `baseline.<output>`. Only ONNX models can be cut.
 // Not `forbid`: `export_plugin!` writes the two exported statics.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod codes;
 mod config;
+mod excerpts;
 mod figures;
 mod judge;
 mod probe;

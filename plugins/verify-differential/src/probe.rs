@@ -8,7 +8,7 @@ use modelwatch_sdk::{
 use crate::{
     codes::CODES,
     config::{Config, Inputs},
-    random,
+    excerpts, random,
     ranges::Ranges,
     report,
 };
@@ -88,6 +88,8 @@ impl Probe for Differential {
         let Some(rows) = rows.filter(|it| it.num_rows() > 0) else {
             return Ok(report::of_nothing("there are no rows"));
         };
-        Ok(report::report(&self.config, &host.compare_nodes(&rows, self.config.tolerance())?))
+        let mut res = report::report(&self.config, &host.compare_nodes(&rows, self.config.tolerance())?);
+        excerpts::add(&mut res, host, &rows);
+        Ok(res)
     }
 }

@@ -10,10 +10,12 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
+    artifact::Artifact,
     nodes::{
         Counterpart, Difference, MatchedBy, NodeComparison, NodeDifference, NodeInput, OutputDifference, ValueRange,
     },
     report::{FigureData, Severity, Status},
+    reproduction::{Excerpt, Reproduction, Told},
     rows::with_input,
     testing::{self, ModelHost, ProbeCase, TestModel},
 };
@@ -301,4 +303,54 @@ fn random_inputs_can_stay_within_the_data() {
             codes: verify_differential::registry().manifest().codes(Kind::Verifier, "differential"),
         },
     );
+}
+
+/// What is found where the host takes so many bytes of files.
+fn run_with_files(
+    artifact_bytes: u64,
+    reproduce: impl Fn(&str) -> modelwatch_sdk::Result<Reproduction> + Send + Sync + 'static,
+) -> (Report, Vec<Artifact>) {
+    let mut probe = open(json!({}));
+    let host = host(parted()).with_reproduction(artifact_bytes, move |rows, node| {
+        assert!(rows.num_rows() > 0);
+        reproduce(node)
+    });
+    probe.update(&host, Role::Current, &rows()).unwrap();
+    (probe.evaluate(&host).unwrap(), host.kept())
+}
+
+#[test]
+fn the_smallest_model_that_shows_it_is_handed_over() {
+    let excerpt = |name: &str, nodes| Excerpt {
+        model: format!("{name}.onnx"),
+        data: format!("{name}.npz"),
+        nodes,
+        max_absolute: 0.5,
+    };
+    let files = vec![Artifact::new("part.onnx", vec![1]), Artifact::new("part.npz", vec![2, 3])];
+    let told = Told { tensor: "relu:0".to_owned(), row: 7, excerpts: vec![excerpt("part", 1), excerpt("prefix", 5)] };
+    let reproduction = Reproduction { told, files: files.clone() };
+    let (report, kept) = run_with_files(1000, move |node| {
+        assert_eq!(node, "second");
+        Ok(reproduction.clone())
+    });
+    assert_eq!((codes(&report), kept), (vec!["MW-N001"], files));
+    let finding = &report.findings[0];
+    assert_eq!(finding.file_paths().collect::<Vec<_>>(), ["kept/part.onnx", "kept/part.npz"]);
+    assert_eq!((&finding.evidence["tensor"], &finding.evidence["row_of_sample"]), (&json!("relu:0"), &json!(7)));
+    assert_eq!(
+        finding.evidence["excerpts"],
+        "part.onnx: 1 node, off by 5.0e-1 at most on part.npz; prefix.onnx: 5 nodes, off by 5.0e-1 at most on prefix.npz"
+    );
+}
+
+#[test]
+fn a_model_that_cannot_be_cut_is_a_gap() {
+    let (report, kept) = run_with_files(1000, |_| Err(Error::input("it is a TFLite model")));
+    assert!(kept.is_empty() && report.findings[0].file_paths().next().is_none());
+    assert_eq!(report.gaps[0].what, "the smallest model in which the difference shows");
+    assert_eq!(report.gaps[0].why, "it is a TFLite model");
+    // Nobody asked for files: nothing is made, and how to get them is said.
+    let (report, _) = run_with_files(0, |_| panic!("nothing is to be made"));
+    assert!(report.gaps.is_empty() && report.findings[0].advice.contains("`[report] artifacts`"));
 }

@@ -11,16 +11,19 @@ use serde_json::Value;
 use crate::{
     about::{MachineDescription, ModelDescription},
     answer,
+    artifact::{self, Artifact},
     error::{Error, ErrorKind, Result},
     host::{AT_ONCE, Host, ModelRole},
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Tolerance},
     numerics::{NUMERICS, Numerics},
+    reproduction::{self, Reproduction},
 };
 
 type Run = dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync;
 type Compare = dyn Fn(&RecordBatch, Tolerance) -> Result<NodeComparison> + Send + Sync;
 type Numbers = dyn Fn(&RecordBatch) -> Result<Numerics> + Send + Sync;
+type Reproduce = dyn Fn(&RecordBatch, &str) -> Result<Reproduction> + Send + Sync;
 type Memory = dyn Fn(&str, usize) -> Option<InferenceMemory> + Send + Sync;
 type Seconds = dyn Fn(u64, usize) -> f64 + Send + Sync;
 
@@ -51,6 +54,10 @@ pub struct ModelHost {
     models: BTreeMap<&'static str, TestModel>,
     compare: Option<Box<Compare>>,
     numerics: Option<Box<Numbers>>,
+    reproduce: Option<Box<Reproduce>>,
+    /// How many bytes of files it takes.
+    artifact_bytes: u64,
+    kept: Mutex<Vec<Artifact>>,
     memory: Option<Box<Memory>>,
     /// By model: how often it ran, and how long the last time.
     runs: Mutex<BTreeMap<String, (u64, f64)>>,
@@ -89,6 +96,23 @@ impl ModelHost {
         self
     }
 
+    /// Says what comes out where the candidate is cut down, and how many bytes of files are taken.
+    #[must_use]
+    pub fn with_reproduction(
+        mut self,
+        artifact_bytes: u64,
+        reproduce: impl Fn(&RecordBatch, &str) -> Result<Reproduction> + Send + Sync + 'static,
+    ) -> Self {
+        self.artifact_bytes = artifact_bytes;
+        self.reproduce = Some(Box::new(reproduce));
+        self
+    }
+
+    /// Returns the files that were handed over.
+    pub fn kept(&self) -> Vec<Artifact> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Says how much memory a model takes for so many rows; none where the system does not tell.
     #[must_use]
     pub fn with_memory(
@@ -110,6 +134,16 @@ impl Host for ModelHost {
         if let Some(tolerance) = nodes::tolerance_of(service) {
             let compare = self.compare.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
             return answer::to_rows(&compare(rows, tolerance?)?);
+        }
+        if let Some(node) = reproduction::node_of(service) {
+            let reproduce = self.reproduce.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
+            return reproduce(rows, node)?.into_rows();
+        }
+        if service == artifact::KEEP {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.extend(artifact::from_rows(rows)?);
+            let path = kept.last().map(|it| format!("kept/{}", it.name));
+            return answer::to_rows(&path.ok_or_else(|| Error::input("there is no file"))?);
         }
         if service.ends_with(NUMERICS) {
             let numerics = self.numerics.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
@@ -135,6 +169,7 @@ impl Host for ModelHost {
         let name = argument.as_str().unwrap_or_default();
         let written = match service {
             "model" => serde_json::to_value(&self.get(name)?.description),
+            artifact::BUDGET => Ok(self.artifact_bytes.into()),
             "machine" => serde_json::to_value(MachineDescription { os: "test".to_owned(), ..Default::default() }),
             "inference_seconds" => {
                 let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ mod configs;
 mod contract;
 mod determinism;
 mod errors;
+mod excerpts;
 mod fail_closed;
 mod golden;
 mod isolation;

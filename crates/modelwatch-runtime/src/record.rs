@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_sdk::report::{Check, Figure, Finding, Metric, Status};
+use modelwatch_sdk::{
+    report::{Check, Figure, Finding, Metric, Status},
+    store::Blessing,
+};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -134,6 +137,43 @@ pub struct CheckpointRecord {
     pub files: u64,
     /// Their size in bytes.
     pub bytes: u64,
+    /// What the store's log has the verdict on it for; nothing where there is none in a log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blessing: Option<BlessingRecord>,
+}
+
+/// What was signed off, by digests: the whole [`Blessing`] is in the store's log beside the verdict, and has the same ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BlessingRecord {
+    /// The digest of the whole, by which it is found in the log and signed elsewhere.
+    pub digest: String,
+    /// The program that judged, with its version.
+    pub program: String,
+    /// The files of the model that was run.
+    pub model: BTreeMap<String, String>,
+    /// What it was compared with.
+    pub baseline: Option<String>,
+    /// The data, by role.
+    pub data: BTreeMap<String, String>,
+    /// The libraries of the plugins, by component; nothing for one that is part of the program.
+    pub plugins: BTreeMap<String, Option<String>>,
+    /// What the pipeline says about judging.
+    pub config: String,
+}
+
+impl BlessingRecord {
+    /// Returns the digests of a blessing.
+    pub(crate) fn of(it: &Blessing) -> Self {
+        Self {
+            digest: it.digest.clone(),
+            program: it.program.clone(),
+            model: it.model.iter().map(|it| (it.name.clone(), it.digest.clone())).collect(),
+            baseline: it.baseline.clone(),
+            data: it.data.iter().map(|(role, it)| (role.clone(), it.digest.clone())).collect(),
+            plugins: it.plugins.iter().map(|(component, it)| (component.clone(), it.digest.clone())).collect(),
+            config: it.config.clone(),
+        }
+    }
 }
 
 /// A model of a run.

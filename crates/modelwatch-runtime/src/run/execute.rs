@@ -308,6 +308,7 @@ impl<'a> Run<'a> {
             source,
             files: laid.files,
             bytes: laid.bytes,
+            blessing: None,
         };
         Ok(Ready { record, files: Files::Laid(laid), model })
     }
@@ -463,7 +464,7 @@ fn plain(path: &Path, model: Option<String>) -> Result<Ready, String> {
     let files = checkpoint::files(path).map_err(|e| e.to_string())?;
     let bytes = files.iter().filter_map(|(_, it)| it.metadata().ok()).map(|it| it.len()).sum();
     let source = path.display().to_string();
-    let record = CheckpointRecord { id: None, lineage: None, source, files: files.len() as u64, bytes };
+    let record = CheckpointRecord { id: None, lineage: None, source, files: files.len() as u64, bytes, blessing: None };
     Ok(Ready { record, files: Files::Path(path.to_owned()), model })
 }
 

@@ -23,7 +23,7 @@ use crate::{
     pass::Slot,
     plugin::Lookup,
     record::{
-        ActionRecord, ActionStatus, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
+        ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
         RunRecord, Timings, Verdict,
     },
     services::Models,
@@ -347,14 +347,20 @@ fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'
     };
     let mut judged = judged();
     if let Some(it) = &judged {
+        let blessing = bless(run, record, checkpoints, it.id, config);
+        let signed_off = BlessingRecord::of(&blessing);
         let verdict = VerdictRecord {
             verdict: record.verdict.as_str().to_owned(),
             pipeline: run.pipeline.name.clone(),
             run_id: record.run_id.clone(),
             metrics: overall(record),
-            blessing: Some(Box::new(bless(run, record, checkpoints, it.id, config))),
+            blessing: Some(Box::new(blessing)),
         };
-        if let Err(e) = it.store.record_verdict(it.lineage, it.id, &verdict) {
+        let kept = it.store.record_verdict(it.lineage, it.id, &verdict);
+        if let (Ok(()), Some(checkpoint)) = (&kept, &mut record.checkpoint) {
+            checkpoint.blessing = Some(signed_off);
+        }
+        if let Err(e) = kept {
             // A verdict that the store does not know must not move a ref.
             let check = failed("store", "takes the verdict", &e.message);
             record.checks.push(Of { probe: RUN.to_owned(), it: check });

@@ -47,6 +47,7 @@ fn checkpoint(digit: &str, source: &str) -> CheckpointRecord {
         source: source.to_owned(),
         files: 3,
         bytes: 152_340,
+        blessing: None,
     }
 }
 

@@ -45,6 +45,17 @@ fn a_verdict_says_what_it_is_about() {
     let required = &blessing["checks"].as_array().unwrap().iter().find(|it| it["metric"] == "accuracy").unwrap();
     assert_eq!((&required["requirement"], &required["status"]), (&">= 0.5".into(), &"pass".into()));
     assert!(verdict.get("problem").is_none(), "{verdict:#}");
+    // The run's own record refers to it by the same digests.
+    let signed_off = &record["checkpoint"]["blessing"];
+    for key in ["digest", "program", "config"] {
+        assert_eq!(signed_off[key], blessing[key], "{key}");
+    }
+    assert_eq!(signed_off["model"]["e08.onnx"], blessing["model"][0]["digest"]);
+    assert_eq!(signed_off["data"]["current"], data["digest"]);
+    assert_eq!(signed_off["plugins"]["verifier/metrics"], blessing["plugins"]["verifier/metrics"]["digest"]);
+    let kept = project.modelwatch(&["report", "--history", ".modelwatch/history.db", "--format", "json"]);
+    let kept: Value = serde_json::from_str(&kept.out).unwrap_or_else(|e| panic!("{e}: {}", kept.err));
+    assert_eq!(kept["checkpoint"], record["checkpoint"]);
     let log = store(&project, &["log", "digits"]).out;
     let digest = &blessing["digest"].as_str().unwrap()[..12];
     assert!(log.contains(&format!("blessing {digest}: 2 checks")), "{log}");

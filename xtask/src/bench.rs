@@ -9,8 +9,12 @@ use crate::{
 
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     // Those of one package have no samples to take: they report what they cost beside the machine or a peer.
-    const OF_PACKAGES: [(&str, &str); 3] =
-        [("store", "store-local"), ("drift", "analyze-drift"), ("inference", "modelwatch-infer")];
+    const OF_PACKAGES: [(&str, &str); 4] = [
+        ("store", "store-local"),
+        ("drift", "analyze-drift"),
+        ("inference", "modelwatch-infer"),
+        ("report", "modelwatch-runtime"),
+    ];
     if let Some((first, rest)) = arguments.split_first()
         && let Some((_, package)) = OF_PACKAGES.iter().find(|it| it.0 == first)
     {
@@ -20,7 +24,8 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         return workspace::run(command.args(rest));
     }
     plugins::plugins(Scope { fixtures: true, others: Others::Usual })?;
-    let mut command = workspace::cargo(&["bench", "--profile", "dev", "--package", "modelwatch-runtime", "--"]);
+    let of_runtime = ["bench", "--profile", "dev", "--package", "modelwatch-runtime", "--bench", "overhead", "--"];
+    let mut command = workspace::cargo(&of_runtime);
     command.env("MODELWATCH_TEST_FIXTURE_PLUGINS", workspace::built().join("fixture-plugins"));
     workspace::run(command.args(arguments))
 }

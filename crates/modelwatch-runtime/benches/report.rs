@@ -1,0 +1,123 @@
+//! What a full classification report costs beside reading its file: 1 and 10 million predictions in Parquet, with 1,000 replicates of
+//! the bootstrap, in one pass. `cargo xtask bench report` runs it.
+//!
+//! Each pass is a process of its own, so that the memory that it had at most is its own, too. Ratios are of processor time, which
+//! others on the machine disturb least.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // The numbers are what it is for.
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
+use jiff::Timestamp;
+use modelwatch_runtime::{Options, plugin::Catalog, run};
+use parquet::arrow::ArrowWriter;
+
+/// An ONNX model that gives its one input, `score`, back as `p`.
+const IDENTITY: &[u8] = b"\x08\x08\x3a\x49\x0a\x14\x0a\x05\x73\x63\x6f\x72\x65\x12\x01\x70\x22\x08\x49\x64\x65\x6e\
+    \x74\x69\x74\x79\x12\x01\x67\x5a\x18\x0a\x05\x73\x63\x6f\x72\x65\x12\x0f\x0a\x0d\x08\x01\
+    \x12\x09\x0a\x03\x12\x01\x4e\x0a\x02\x08\x01\x62\x14\x0a\x01\x70\x12\x0f\x0a\x0d\x08\x01\
+    \x12\x09\x0a\x03\x12\x01\x4e\x0a\x02\x08\x01\x42\x04\x0a\x00\x10\x11";
+const ROW_GROUP: usize = 1 << 20;
+/// The kernel's unit of processor time.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Labels, and scores that tell them apart somewhat; a fixed sequence.
+fn write(path: &Path, n_rows: usize) {
+    let mut state = 1_u64;
+    let mut uniform = || {
+        // Vigna's splitmix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut it = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (it ^ (it >> 31)) as f64 / 2_f64.powi(64)
+    };
+    let mut writer: Option<ArrowWriter<File>> = None;
+    for start in (0..n_rows).step_by(ROW_GROUP) {
+        let (mut labels, mut scores) = (Vec::new(), Vec::new());
+        for _ in start..n_rows.min(start + ROW_GROUP) {
+            let label = i64::from(uniform() < 0.5);
+            let noise: f64 = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+            labels.push(label);
+            scores.push((1.0 / (1.0 + (-noise - 1.6 * (label as f64 - 0.5)).exp())) as f32);
+        }
+        let columns: [(&str, ArrayRef); 2] =
+            [("label", Arc::new(Int64Array::from(labels))), ("score", Arc::new(Float32Array::from(scores)))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let writer = writer
+            .get_or_insert_with(|| ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap());
+        writer.write(&batch).unwrap();
+        writer.flush().unwrap();
+    }
+    writer.unwrap().close().unwrap();
+}
+
+/// Runs one pass in this process, and prints the seconds of processor time and the megabytes that it took.
+fn pass(dir: &Path, file: &str, what: &str) {
+    let mut catalog = Catalog::default();
+    catalog.link(fixture_faulty::registry());
+    catalog.link(verify_metrics::registry());
+    let rest = match what {
+        // Both columns, and nothing is done with them.
+        "read" => "[[analyze]]\nuses = 'faulty'\n".to_owned(),
+        replicates => format!(
+            "[data.columns]\nlabel = 'label'\ninputs = {{ score = 'score' }}\n\
+             [checkpoint]\nimport = 'identity.onnx'\nname = 'identity'\n\
+             [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', intervals = {{ replicates = {replicates} }} }}\n"
+        ),
+    };
+    let text = format!("name = 'bench'\n[run]\nthreads = 1\n[data.current]\npath = '{file}'\n{rest}");
+    let parsed = modelwatch_config::parse(&dir.join("bench.toml"), &text, &[]);
+    let pipeline = parsed.pipeline.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+    let options = Options {
+        catalog: &catalog,
+        cancelled: Arc::new(AtomicBool::new(false)),
+        preempted: Arc::default(),
+        now: Timestamp::UNIX_EPOCH,
+        on_event: &|_| {},
+        keep: false,
+    };
+    let outcome = run(&parsed.document, &pipeline, &options).unwrap_or_else(|_| panic!("the pipeline does not run"));
+    assert_eq!(outcome.record.exit_code, 0, "{:#?}", outcome.record.checks);
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: f64 = fields[11..13].iter().map(|it| it.parse::<f64>().unwrap()).sum();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap().split_whitespace().next().unwrap();
+    println!("{} {}", ticks / TICKS_PER_SECOND, peak.parse::<f64>().unwrap() / 1024.0);
+}
+
+/// Runs one pass in a process of its own.
+fn measure(dir: &Path, file: &str, what: &str) -> [f64; 2] {
+    let output = Command::new(env::current_exe().unwrap()).arg("pass").arg(dir).args([file, what]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<f64> = text.split_whitespace().map(|it| it.parse().unwrap()).collect();
+    [numbers[0], numbers[1]]
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    if let [_, pass_, dir, file, what] = &arguments[..]
+        && pass_ == "pass"
+    {
+        return pass(&PathBuf::from(dir), file, what);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("identity.onnx"), IDENTITY).unwrap();
+    println!("{:>12}  {:>22}  {:>9}  {:>8}  {:>7}", "predictions", "pass", "CPU s", "of read", "peak MB");
+    for millions in [1, 10] {
+        let file = format!("{millions}.parquet");
+        write(&dir.path().join(&file), millions * 1_000_000);
+        let read = measure(dir.path(), &file, "read");
+        for (what, name) in [("read", "read"), ("0", "report"), ("1000", "with 1,000 replicates")] {
+            let [seconds, peak] = if what == "read" { read } else { measure(dir.path(), &file, what) };
+            println!("{millions:>10} M  {name:>22}  {seconds:>9.2}  {:>8.1}  {peak:>7.0}", seconds / read[0]);
+        }
+    }
+}

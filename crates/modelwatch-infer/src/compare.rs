@@ -229,7 +229,7 @@ impl<'a> Comparison<'a> {
         let of_candidate = |shapes: &[Vec<usize>], wanted| self.candidate.executable.nodes(shapes, wanted);
         let (reference, candidate) = match graphs(self.reference, rows, of_candidate) {
             Ok(it) => it,
-            Err(obstacle @ InferError::Nodes { .. }) => {
+            Err(obstacle @ (InferError::Nodes { .. } | InferError::Opaque { .. })) => {
                 return Ok(Engine::Outputs { differences: vec![Difference::default(); n_outputs[0]], obstacle });
             }
             Err(other) => return Err(other),

@@ -18,6 +18,11 @@ impl InferError {
     pub(crate) fn unsupported(path: &Path, operators: Vec<(String, String)>) -> Self {
         Self::Unsupported { path: path.to_path_buf(), operators: Operators(operators) }
     }
+
+    /// Returns the refusal of the model at `path` because what it answers to a row depends on the others.
+    pub fn mixed_rows(path: &Path) -> Self {
+        Self::Interface { path: path.to_path_buf(), reason: "its rows influence each other".to_string() }
+    }
 }
 
 impl fmt::Display for Operators {
@@ -139,6 +144,32 @@ pub enum InferError {
         path: PathBuf,
         /// What the runtime said.
         reason: String,
+    },
+    /// The model is run by something that shows nothing of its nodes.
+    #[error("cannot look into `{}` node by node: {runtime} gives its outputs alone; leave `runtime` out for that", path.display())]
+    Opaque {
+        /// The model.
+        path: PathBuf,
+        /// What runs it.
+        runtime: &'static str,
+    },
+    /// A runtime was asked for that is not here.
+    #[error("cannot use {runtime}: {reason}")]
+    Unavailable {
+        /// The runtime.
+        runtime: &'static str,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// A runtime was asked to run what it does not read.
+    #[error("{runtime} cannot run `{}`, a model in the format {format}; export it to ONNX, or leave `runtime` out", path.display())]
+    OtherFormat {
+        /// The model.
+        path: PathBuf,
+        /// Its format.
+        format: ModelFormat,
+        /// The runtime.
+        runtime: &'static str,
     },
     /// Two models cannot be compared node by node.
     #[error("cannot compare `{}` with `{}` node by node: {reason}; give two models of one interface, and rows that both can run", candidate.display(), reference.display())]

@@ -4,7 +4,8 @@ use std::{fs, io, path::Path};
 
 use crate::{
     error::{InferError, Operators},
-    spec::ModelInfo,
+    format,
+    spec::{ModelFormat, ModelInfo},
     tract,
 };
 
@@ -29,6 +30,19 @@ pub fn inspect(path: &Path) -> Result<Inspection, InferError> {
     let bytes = model_bytes(path)?;
     let tract::Known { info, obstacles, refusal } = tract::inspect(path)?;
     Ok(Inspection { info, bytes, obstacles, refusal })
+}
+
+/// Returns what the ONNX model at `path` declares, for another runtime to run it.
+///
+/// It is held against what every sound model is, as before tract sees one; that tract cannot run it is no error.
+///
+/// # Errors
+/// Where the model is no ONNX model, or not sound, or its interface is not one of tensors.
+pub fn examine_onnx(path: &Path, runtime: &'static str) -> Result<ModelInfo, InferError> {
+    match format::detect(path)? {
+        ModelFormat::Onnx => tract::onnx_interface(path),
+        format => Err(InferError::OtherFormat { path: path.to_path_buf(), format, runtime }),
+    }
 }
 
 /// Returns the bytes of a model file, or of all files of a folder.

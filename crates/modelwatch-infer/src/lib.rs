@@ -3,7 +3,8 @@
 //! [`Model::load`] reads an ONNX, TensorFlow (SavedModel or frozen graph), TFLite or NNEF model, and [`Model::run`] takes a record batch with one
 //! column per model input to one with a column per model output.
 //! [`inspect`] tells what is in a model file, and of one that cannot be run all that stands in the way.
-//! This is the only crate that names tract; [`Runtime`] is the small trait it stands behind.
+//! This is the only crate that names tract; [`Runtime`] is the small trait it stands behind, and that another runtime can stand behind
+//! (`modelwatch-onnxruntime`), with [`examine_onnx`] and [`Probe`] for what all of them have to find out.
 //!
 //! tract computes some models wrongly without saying so.
 //! What is known of that is either computed another way or refused with [`InferError::Unsupported`]: see the modules under `tract`.
@@ -22,6 +23,7 @@ mod format;
 mod inspect;
 mod model;
 mod numerics;
+mod probe;
 mod reproduce;
 mod runtime;
 mod spec;
@@ -34,11 +36,15 @@ pub use compare::{
 pub use error::{InferError, Operators};
 pub use exact::{ExactModel, ExactValue, Way};
 pub use format::MAX_MODEL_BYTES;
-pub use inspect::{Inspection, inspect, model_bytes};
+pub use inspect::{Inspection, examine_onnx, inspect, model_bytes};
 pub use model::Model;
 pub use numerics::NodeNumbers;
+pub use probe::{Answer, Probe};
 pub use reproduce::{Excerpt, Reproducer, Reproduction};
-pub use runtime::{Executable, Prepared, Runtime, Worker};
+pub use runtime::{Executable, Prepared, Runtime, Worker, rows_of};
 pub use spec::{ElementType, ModelFormat, ModelInfo, TensorSpec};
 pub use tensor::{HostTensor, Values};
-pub use tract::{MICRO_BATCH, NodeGraph, TractRuntime};
+pub use tract::{
+    MICRO_BATCH, NodeGraph, TractRuntime,
+    guard::{guarded, one_line},
+};

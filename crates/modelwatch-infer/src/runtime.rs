@@ -43,6 +43,20 @@ pub trait Prepared: Send + Sync {
     fn worker(&self) -> Result<Box<dyn Worker + '_>, InferError>;
 }
 
+/// Returns the outputs of a run of the model at `path` if each has as many rows as went in.
+///
+/// # Errors
+/// [`InferError::Run`] where one has not.
+pub fn rows_of(path: &Path, rows: usize, outputs: Vec<HostTensor>) -> Result<Vec<HostTensor>, InferError> {
+    match outputs.iter().position(|it| it.shape.first() != Some(&rows)) {
+        None => Ok(outputs),
+        Some(idx) => {
+            let reason = format!("output {idx} has shape {:?} for {rows} rows", outputs[idx].shape);
+            Err(InferError::Run { path: path.to_path_buf(), reason })
+        }
+    }
+}
+
 /// The state of one thread that runs a plan.
 pub trait Worker {
     /// Runs exactly [`Prepared::rows`] rows; every output has that length along its first axis.

@@ -1,6 +1,8 @@
 //! What a model takes and gives.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use crate::error::InferError;
 
 /// The type of one element of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,4 +113,40 @@ pub struct ModelInfo {
     pub signature: Option<String>,
     /// The names of all signatures, sorted.
     pub signatures: Vec<String>,
+}
+
+impl ModelInfo {
+    /// Returns the number of rows of a batch if the model at `path`, which this is about, fixes it.
+    ///
+    /// # Errors
+    /// Where the inputs do not have rows, or not as many.
+    pub fn fixed_batch(&self, path: &Path) -> Result<Option<usize>, InferError> {
+        let interface = |reason: String| InferError::Interface { path: path.to_path_buf(), reason };
+        if self.inputs.is_empty() {
+            return Err(interface("it has no inputs".to_string()));
+        }
+        let mut res: Option<(usize, &str)> = None;
+        for input in &self.inputs {
+            match (input.shape.first(), res) {
+                (None, _) => return Err(interface(format!("input `{}` is a scalar", input.name))),
+                (Some(Some(0)), _) => {
+                    return Err(interface(format!("input `{}` has no rows", input.name)));
+                }
+                (Some(Some(rows)), Some((other, name))) if *rows != other => {
+                    return Err(interface(format!(
+                        "input `{name}` has {other} rows and input `{}` has {rows}",
+                        input.name
+                    )));
+                }
+                (Some(Some(rows)), _) => res = Some((*rows, &input.name)),
+                (Some(None), _) => (),
+            }
+        }
+        Ok(res.map(|(rows, _)| rows))
+    }
+
+    /// Returns the shapes of the rows of each input if the model fixes them all.
+    pub fn fixed_rows(&self) -> Option<Vec<Vec<usize>>> {
+        self.inputs.iter().map(|it| it.shape[1..].iter().copied().collect()).collect()
+    }
 }

@@ -251,3 +251,13 @@ fn integers_must_fit() {
     let outputs = model.run(&single("x", lists(values, 8)), threads(1)).unwrap();
     assert_eq!(numbers(outputs.column(0)), [0.0, 4.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
 }
+
+#[test]
+fn another_runtime_is_given_onnx_models_only() {
+    let info = modelwatch_infer::examine_onnx(&fixture("digits/cnn/cnn.onnx"), "Other").unwrap();
+    assert_eq!((info.inputs.len(), info.outputs.len()), (1, 1));
+    let path = fixture("digits/cnn/cnn.tflite");
+    let error = modelwatch_infer::examine_onnx(&path, "Other").unwrap_err().to_string();
+    let wanted = "a model in the format TFLite; export it to ONNX, or leave `runtime` out";
+    assert_eq!(error, format!("Other cannot run `{}`, {wanted}", path.display()));
+}

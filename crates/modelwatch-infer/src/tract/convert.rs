@@ -1,7 +1,7 @@
 //! Host tensors to tract tensors and back.
 
 use tract_onnx::{
-    prelude::{DatumType, Tensor, TractError, TractResult, tensor1},
+    prelude::{DatumType, IntoTValue, TValue, TVec, Tensor, TractError, TractResult, tensor1},
     tract_hir::internal::{TDim, bail},
 };
 
@@ -50,6 +50,16 @@ pub(super) fn to_tract(tensor: HostTensor, wanted: DatumType) -> TractResult<Ten
         Values::Utf8(it) => tensor1(&it).into_shape(shape),
     }?;
     Ok(if res.datum_type() == wanted { res } else { res.cast_to_dt(wanted)?.into_owned() })
+}
+
+/// Returns the inputs of a graph whose types these are.
+pub(super) fn inputs(tensors: Vec<HostTensor>, wanted: &[DatumType]) -> TractResult<TVec<TValue>> {
+    tensors.into_iter().zip(wanted).map(|(it, &dtype)| Ok(to_tract(it, dtype)?.into_tvalue())).collect()
+}
+
+/// Returns copies of a graph's outputs.
+pub(super) fn outputs(tensors: &TVec<TValue>) -> TractResult<Vec<HostTensor>> {
+    tensors.iter().map(|it| from_tract(it)).collect()
 }
 
 /// Returns a copy of `tensor`; half precision is widened, symbolic dimensions become integers.

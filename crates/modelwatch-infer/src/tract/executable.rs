@@ -17,11 +17,8 @@ use super::{
 use crate::{
     error::InferError,
     runtime::{Executable, Prepared},
-    spec::{ModelInfo, TensorSpec},
+    spec::ModelInfo,
 };
-
-/// The most elements of one input in a micro-batch; a larger declared shape is a damaged file.
-const MAX_INPUT_ELEMENTS: usize = 1 << 28;
 
 /// The most plans kept, each with its own packed weights; data with more row shapes than this pays for preparing them again.
 const MAX_PLANS: usize = 32;
@@ -85,7 +82,7 @@ fn prepare(
     source: Source,
     uncompiled: Option<Uncompiled>,
 ) -> Result<TractExecutable, Box<(InferError, Source)>> {
-    let fixed = match fixed_batch(path, &source.info) {
+    let fixed = match source.info.fixed_batch(path) {
         Ok(it) => it,
         Err(error) => return Err(Box::new((error, source))),
     };
@@ -99,9 +96,8 @@ fn prepare(
         plans: Mutex::default(),
         without_single: Mutex::default(),
     };
-    let row_shape = |it: &TensorSpec| it.shape[1..].iter().copied().collect::<Option<Vec<_>>>();
     // With dynamic rows the first batch decides; what is wrong with the model shows then.
-    if let Some(row_shapes) = res.info.inputs.iter().map(row_shape).collect::<Option<Vec<_>>>() {
+    if let Some(row_shapes) = res.info.fixed_rows() {
         let plan = match res.plan_for(None, &row_shapes) {
             Ok(it) => it,
             Err(error) => return Err(Box::new((error, res.source))),
@@ -117,32 +113,6 @@ fn prepare(
     Ok(res)
 }
 
-/// Returns the number of rows if the model fixes it.
-fn fixed_batch(path: &Path, info: &ModelInfo) -> Result<Option<usize>, InferError> {
-    let interface = |reason: String| InferError::Interface { path: path.to_path_buf(), reason };
-    if info.inputs.is_empty() {
-        return Err(interface("it has no inputs".to_string()));
-    }
-    let mut res: Option<(usize, &str)> = None;
-    for input in &info.inputs {
-        match (input.shape.first(), res) {
-            (None, _) => return Err(interface(format!("input `{}` is a scalar", input.name))),
-            (Some(Some(0)), _) => {
-                return Err(interface(format!("input `{}` has no rows", input.name)));
-            }
-            (Some(Some(rows)), Some((other, name))) if *rows != other => {
-                return Err(interface(format!(
-                    "input `{name}` has {other} rows and input `{}` has {rows}",
-                    input.name
-                )));
-            }
-            (Some(Some(rows)), _) => res = Some((*rows, &input.name)),
-            (Some(None), _) => (),
-        }
-    }
-    Ok(res.map(|(rows, _)| rows))
-}
-
 impl TractExecutable {
     /// Returns the plan for as many rows as were asked for, or for a micro-batch.
     fn plan_for(&self, rows: Option<usize>, row_shapes: &[Vec<usize>]) -> Result<Arc<Plan>, InferError> {
@@ -152,8 +122,7 @@ impl TractExecutable {
         if let Some(plan) = plans.get(&wanted) {
             return Ok(plan.clone());
         }
-        let compiled =
-            self.prepare_rows(rows, row_shapes, |rows| Plan::new(&self.path, &self.source, rows, row_shapes));
+        let compiled = self.prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, rows, row_shapes));
         let plan = match (compiled, &self.uncompiled) {
             (Ok(it), _) => it,
             (Err(error), None) => return Err(error),
@@ -164,7 +133,7 @@ impl TractExecutable {
                     Err(other) => return Err(other),
                 };
                 tracing::debug!(path = %self.path.display(), %error, "The model is interpreted.");
-                self.prepare_rows(rows, row_shapes, |rows| {
+                self.prepare_rows(rows, |rows| {
                     Plan::interpreted(&self.path, &self.source, interpreter.clone(), rows, row_shapes)
                 })?
             }
@@ -181,17 +150,9 @@ impl TractExecutable {
     fn prepare_rows(
         &self,
         wanted: Option<usize>,
-        row_shapes: &[Vec<usize>],
         prepare: impl Fn(usize) -> Result<Plan, InferError>,
     ) -> Result<Plan, InferError> {
-        let prepare = |rows: usize| {
-            let n_elements = |it: &Vec<usize>| it.iter().try_fold(rows, |acc, &it| acc.checked_mul(it));
-            if row_shapes.iter().any(|it| n_elements(it).is_none_or(|it| it > MAX_INPUT_ELEMENTS)) {
-                let reason = format!("an input has more than {MAX_INPUT_ELEMENTS} elements");
-                return Err(InferError::Prepare { path: self.path.clone(), rows, reason });
-            }
-            guard::guarded(&self.path, || prepare(rows))
-        };
+        let prepare = |rows: usize| guard::guarded(&self.path, || prepare(rows));
         match prepare(wanted.unwrap_or(self.micro_batch)) {
             Err(error) if wanted.is_none() && self.micro_batch > 1 && !self.is_fixed => {
                 tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");

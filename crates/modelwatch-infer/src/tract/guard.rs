@@ -12,11 +12,11 @@ use crate::error::InferError;
 
 /// Runs `f`; a panic inside becomes [`InferError::Panicked`].
 ///
-/// tract indexes and unwraps on data from the file, so a damaged model can panic anywhere.
-pub(crate) fn guarded<T>(path: &Path, f: impl FnOnce() -> Result<T, InferError>) -> Result<T, InferError> {
+/// tract indexes and unwraps on data from the file, so a damaged model can panic anywhere; what aborts the process is not caught.
+pub fn guarded<T>(path: &Path, f: impl FnOnce() -> Result<T, InferError>) -> Result<T, InferError> {
     // What `f` was changing is dropped with it: callers hand over owned state or give up the worker.
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-        Err(InferError::Panicked { path: path.to_path_buf(), message: shorten(&message_of(&*payload)) })
+        Err(InferError::Panicked { path: path.to_path_buf(), message: one_line(&message_of(&*payload)) })
     })
 }
 
@@ -32,12 +32,13 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
 
 /// Returns the outermost line, which names the node, and the root line, which says why.
 pub(crate) fn reason(error: &TractError) -> String {
-    let outer = shorten(&error.to_string());
-    let root = shorten(&error.root_cause().to_string());
+    let outer = one_line(&error.to_string());
+    let root = one_line(&error.root_cause().to_string());
     if outer == root { root } else { format!("{outer}: {root}") }
 }
 
-fn shorten(text: &str) -> String {
+/// Returns the first line of a message that has something in it, if need be without its end.
+pub fn one_line(text: &str) -> String {
     const LIMIT: usize = 240;
     let line = text.lines().find(|it| !it.trim().is_empty()).unwrap_or("no message").trim();
     match line.char_indices().nth(LIMIT) {

@@ -20,7 +20,6 @@ mod ops;
 mod plan;
 mod post_transform;
 mod preflight;
-mod probe;
 mod repair;
 mod rewrite;
 mod saved_model;
@@ -80,6 +79,11 @@ pub(crate) fn inspect(path: &Path) -> Result<Known, InferError> {
         Ok(it) => Ok(Known { info: it.info().clone(), obstacles, refusal: None }),
         Err(refusal) => Ok(Known { info, obstacles, refusal: Some(refusal) }),
     }
+}
+
+/// Returns what a sound ONNX model declares.
+pub(crate) fn onnx_interface(path: &Path) -> Result<ModelInfo, InferError> {
+    guard::guarded(path, || onnx::interface(path))
 }
 
 fn examine(path: &Path, format: ModelFormat) -> Result<Examined, InferError> {

@@ -75,6 +75,13 @@ fn read(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
     Ok((onnx, proto, findings))
 }
 
+/// Returns what a sound model declares, whoever is to run it.
+pub(super) fn interface(path: &Path) -> Result<ModelInfo, InferError> {
+    let (_, proto, findings) = read(path)?;
+    let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
+    Ok(info(path, graph, findings.operators)?.0)
+}
+
 /// Returns what is known of the model, and the ways to read it if every operator can be computed.
 pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let (onnx, proto, findings) = read(path)?;

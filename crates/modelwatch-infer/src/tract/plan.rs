@@ -5,18 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use tract_onnx::prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, TractResult, TypedModel};
+use tract_onnx::prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, TractError, TractResult, TypedModel};
 
 use super::{
     convert, guard,
     interpreter::{Interpreter, Value},
-    probe::Probe,
     source::{Source, known_dims},
     stages::{Fallback, StageStates, Stages},
 };
 use crate::{
     error::InferError,
-    runtime::{Prepared, Worker},
+    probe::Probe,
+    runtime::{Prepared, Worker, rows_of},
     spec::ElementType,
     tensor::HostTensor,
 };
@@ -57,19 +57,22 @@ impl Plan {
         rows: usize,
         row_shapes: &[Vec<usize>],
     ) -> Result<Self, InferError> {
+        let probe = Probe::new(path, rows, row_shapes, &source.info.inputs)?;
         let failed = |it| InferError::Prepare { path: path.to_path_buf(), rows, reason: guard::reason(&it) };
         let typed = source.typed(rows, row_shapes).map_err(failed)?;
         let names = || source.info.outputs.iter().map(|it| &*it.name);
         let outputs = compiled_outputs(path, names(), &typed, rows)?;
         let stages = Stages::new(typed, source.skip_optimizer).map_err(failed)?;
-        let probe = Probe { rows, row_shapes, types: &source.input_types };
-        if let Some(it) = probe.question().ok().and_then(|it| stages.test(&it)) {
+        let types = &source.input_types;
+        let question = convert::inputs(probe.question(), types);
+        if let Some(it) = question.ok().and_then(|it| stages.test(&it)) {
             tracing::warn!(path = %path.display(), "The optimizer changes the model's answers {it}; it runs as written, slower.");
         }
-        if rows > 1 && !probe.rows_are_independent(&|it| stages.run(it)) {
-            return Err(mixed_rows(path));
+        let answer = |it| -> TractResult<_> { convert::outputs(&stages.run(convert::inputs(it, types)?)?) };
+        if rows > 1 && !probe.rows_are_independent::<TractError>(&answer) {
+            return Err(InferError::mixed_rows(path));
         }
-        let input_types = source.input_types.clone();
+        let input_types = types.clone();
         Ok(Self { path: path.to_path_buf(), rows, input_types, outputs, engine: Engine::Compiled(stages) })
     }
 
@@ -81,12 +84,15 @@ impl Plan {
         rows: usize,
         row_shapes: &[Vec<usize>],
     ) -> Result<Self, InferError> {
-        let probe = Probe { rows, row_shapes, types: &source.input_types };
+        let probe = Probe::new(path, rows, row_shapes, &source.info.inputs)?;
         let engine = Engine::Interpreted(interpreter);
-        let run = |it| engine.run(&mut StageStates::default(), it);
+        let run = |it| -> TractResult<_> {
+            let inputs = convert::inputs(it, &source.input_types)?;
+            convert::outputs(&engine.run(&mut StageStates::default(), inputs)?)
+        };
         // Nothing was compiled, so that this is the first time that the attributes of the nodes are looked at.
         let failed = |it| InferError::Prepare { path: path.to_path_buf(), rows, reason: guard::reason(&it) };
-        let answer = probe.ask(&run, 0).map_err(failed)?;
+        let answer = probe.ask::<TractError>(&run, 0).map_err(failed)?;
         let mut outputs = Vec::new();
         for (spec, tensor) in source.info.outputs.iter().zip(&answer) {
             if tensor.shape.first() != Some(&rows) {
@@ -94,8 +100,8 @@ impl Plan {
             }
             outputs.push((tensor.values.dtype(), tensor.shape.iter().copied().map(Some).collect()));
         }
-        if rows > 1 && !probe.rows_are_independent(&run) {
-            return Err(mixed_rows(path));
+        if rows > 1 && !probe.rows_are_independent::<TractError>(&run) {
+            return Err(InferError::mixed_rows(path));
         }
         Ok(Self { path: path.to_path_buf(), rows, input_types: source.input_types.clone(), outputs, engine })
     }
@@ -116,10 +122,6 @@ impl Plan {
 
 fn interface(path: &Path, output: &str, what: String) -> InferError {
     InferError::Interface { path: path.to_path_buf(), reason: format!("output `{output}` {what}") }
-}
-
-fn mixed_rows(path: &Path) -> InferError {
-    InferError::Interface { path: path.to_path_buf(), reason: "its rows influence each other".to_string() }
 }
 
 fn compiled_outputs<'a>(
@@ -165,11 +167,8 @@ struct PlanWorker<'a> {
 
 impl PlanWorker<'_> {
     fn try_run(&mut self, inputs: Vec<HostTensor>) -> TractResult<Vec<HostTensor>> {
-        let tensors = inputs.into_iter().zip(&self.plan.input_types);
-        let tensors: TVec<_> =
-            tensors.map(|(it, &dtype)| Ok(convert::to_tract(it, dtype)?.into_tvalue())).collect::<TractResult<_>>()?;
-        let outputs = self.plan.engine.run(&mut self.states, tensors)?;
-        outputs.iter().map(|it| convert::from_tract(it)).collect()
+        let inputs = convert::inputs(inputs, &self.plan.input_types)?;
+        convert::outputs(&self.plan.engine.run(&mut self.states, inputs)?)
     }
 }
 
@@ -182,10 +181,6 @@ impl Worker for PlanWorker<'_> {
             // A state that was interrupted holds values of the failed run.
             self.states = StageStates::default();
         }
-        let outputs = outputs?;
-        match outputs.iter().position(|it| it.shape.first() != Some(&plan.rows)) {
-            Some(idx) => Err(failed(format!("output {idx} has shape {:?} for {} rows", outputs[idx].shape, plan.rows))),
-            None => Ok(outputs),
-        }
+        rows_of(&plan.path, plan.rows, outputs?)
     }
 }

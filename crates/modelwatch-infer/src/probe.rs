@@ -1,0 +1,178 @@
+//! Asks a model an arbitrary question, to find out what is wrong with it before any data is run.
+//!
+//! A model that rejects the question (say, because numbers are indices in it) passes.
+
+use std::path::Path;
+
+use crate::{
+    error::InferError,
+    spec::{ElementType, TensorSpec},
+    tensor::{HostTensor, Values},
+};
+
+/// Two orders of magnitude above what rounding did to the models this was tried on.
+const TOLERANCE: f64 = 1e-3;
+
+/// The most elements of one input in a micro-batch; a larger declared shape is a damaged file.
+const MAX_INPUT_ELEMENTS: usize = 1 << 28;
+
+/// Something that can be asked.
+pub type Answer<'a, E> = dyn Fn(Vec<HostTensor>) -> Result<Vec<HostTensor>, E> + 'a;
+
+/// What a question looks like.
+#[derive(Clone, Copy)]
+pub struct Probe<'a> {
+    rows: usize,
+    row_shapes: &'a [Vec<usize>],
+    inputs: &'a [TensorSpec],
+}
+
+impl<'a> Probe<'a> {
+    /// Returns questions of `rows` rows of these shapes for the inputs of the model at `path`.
+    ///
+    /// # Errors
+    /// Where an input would be larger than any that is sound.
+    pub fn new(
+        path: &Path,
+        rows: usize,
+        row_shapes: &'a [Vec<usize>],
+        inputs: &'a [TensorSpec],
+    ) -> Result<Self, InferError> {
+        let n_elements = |it: &Vec<usize>| it.iter().try_fold(rows, |acc, &it| acc.checked_mul(it));
+        if row_shapes.iter().any(|it| n_elements(it).is_none_or(|it| it > MAX_INPUT_ELEMENTS)) {
+            let reason = format!("an input has more than {MAX_INPUT_ELEMENTS} elements");
+            return Err(InferError::Prepare { path: path.to_path_buf(), rows, reason });
+        }
+        Ok(Self { rows, row_shapes, inputs })
+    }
+
+    /// Returns whether rows keep their answers when they trade places.
+    pub fn rows_are_independent<E>(&self, model: &Answer<'_, E>) -> bool {
+        match (self.ask(model, 0), self.ask(model, 1)) {
+            (Ok(first), Ok(shifted)) => {
+                self.agree(&shifted, &first, 1) && self.agree_if_neighbors_change(model, &first)
+            }
+            _ => true,
+        }
+    }
+
+    /// Trading places keeps sums over all rows, so the other rows are also replaced by copies of the first.
+    fn agree_if_neighbors_change<E>(&self, model: &Answer<'_, E>, first: &[HostTensor]) -> bool {
+        let Ok(copies) = model(self.rows_as(|_| 0)) else {
+            return true;
+        };
+        let head = |it: &HostTensor| it.rows(0, 1, 1);
+        let (copies, first): (Vec<_>, Vec<_>) = (copies.iter().map(head).collect(), first.iter().map(head).collect());
+        Probe { rows: 1, ..*self }.agree(&copies, &first, 0)
+    }
+
+    /// Returns the answer for rows 0, 1, …, the row at position `i` being row `i + shift`.
+    pub fn ask<E>(&self, model: &Answer<'_, E>, shift: usize) -> Result<Vec<HostTensor>, E> {
+        model(self.rows_as(|position| (position + shift) % self.rows))
+    }
+
+    /// Returns rows 0, 1, ….
+    pub fn question(&self) -> Vec<HostTensor> {
+        self.rows_as(|position| position)
+    }
+
+    fn rows_as(&self, row_at: impl Fn(usize) -> usize) -> Vec<HostTensor> {
+        let one = |(row_shape, spec): (&Vec<usize>, &TensorSpec)| {
+            let width: usize = row_shape.iter().product();
+            let places = (0..self.rows).flat_map(|row| {
+                let start = row_at(row) * width;
+                start + 1..=start + width
+            });
+            HostTensor { shape: [&[self.rows], &**row_shape].concat(), values: values(spec.dtype, places) }
+        };
+        self.row_shapes.iter().zip(self.inputs).map(one).collect()
+    }
+
+    /// Compares row `i` of `left` with row `i + shift` of `right`. Classes may flip at a tie; scores may not.
+    fn agree(&self, left: &[HostTensor], right: &[HostTensor], shift: usize) -> bool {
+        left.iter().zip(right).all(|(left, right)| {
+            let (Values::F32(a), Values::F32(b)) = (&left.values, &right.values) else {
+                return true;
+            };
+            let width = right.row_len();
+            a.len() == b.len()
+                && a.iter().enumerate().all(|(idx, a)| {
+                    let b = b[(idx + shift * width) % b.len()];
+                    is_close(f64::from(*a), f64::from(b))
+                })
+        })
+    }
+}
+
+/// Returns the values for places in a question: 0 and 1 in turns, or numbers between them.
+fn values(dtype: ElementType, places: impl Iterator<Item = usize>) -> Values {
+    // A low-discrepancy sequence in 0..1: no two rows alike, and no random state.
+    let number = |place: usize| (place as f64 * 0.618_033_988_749_895).fract() as f32;
+    macro_rules! bits {
+        ($variant:ident, $ty:ty) => {
+            Values::$variant(places.map(|it| (it % 2) as $ty).collect())
+        };
+    }
+    match dtype {
+        ElementType::Bool => Values::Bool(places.map(|it| it % 2 == 1).collect()),
+        ElementType::I8 => bits!(I8, i8),
+        ElementType::I16 => bits!(I16, i16),
+        ElementType::I32 => bits!(I32, i32),
+        ElementType::I64 => bits!(I64, i64),
+        ElementType::U8 => bits!(U8, u8),
+        ElementType::U16 => bits!(U16, u16),
+        ElementType::U32 => bits!(U32, u32),
+        ElementType::U64 => bits!(U64, u64),
+        ElementType::F16 | ElementType::F32 => Values::F32(places.map(number).collect()),
+        ElementType::F64 => Values::F64(places.map(|it| f64::from(number(it))).collect()),
+        ElementType::Utf8 => Values::Utf8(places.map(|it| number(it).to_string()).collect()),
+    }
+}
+
+/// Returns whether two scores are nearly the same.
+pub(crate) fn is_close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= TOLERANCE * (1.0 + b.abs()) || a == b || (a.is_nan() && b.is_nan())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(dtype: ElementType) -> TensorSpec {
+        TensorSpec { name: "x".to_owned(), dtype, shape: vec![None, Some(2)] }
+    }
+
+    fn is_independent(model: impl Fn(Vec<f32>) -> Vec<f32>) -> bool {
+        let (shapes, inputs) = ([vec![2]], [spec(ElementType::F32)]);
+        let probe = Probe::new(Path::new("m"), 3, &shapes, &inputs).unwrap();
+        probe.rows_are_independent::<()>(&|mut inputs| {
+            let HostTensor { shape, values: Values::F32(values) } = inputs.remove(0) else { unreachable!() };
+            Ok(vec![HostTensor { shape, values: Values::F32(model(values)) }])
+        })
+    }
+
+    #[test]
+    fn rows_that_influence_each_other_are_found() {
+        assert!(is_independent(|rows| rows.iter().map(|it| it * 2.0).collect()));
+        let total = |rows: &[f32]| rows.iter().sum::<f32>();
+        assert!(!is_independent(|rows| rows.iter().map(|it| it / total(&rows)).collect()));
+        assert!(!is_independent(|rows| (0..rows.len()).map(|idx| idx as f32).collect()));
+    }
+
+    #[test]
+    fn a_question_has_the_types_of_the_inputs() {
+        let shapes = vec![vec![2]; 3];
+        let inputs = [ElementType::F16, ElementType::I64, ElementType::Bool].map(spec);
+        let question = Probe::new(Path::new("m"), 1, &shapes, &inputs).unwrap().question();
+        assert_eq!(question[0].values, Values::F32(vec![0.618_034, 0.236_067_98]));
+        assert_eq!(question[1].values, Values::I64(vec![1, 0]));
+        assert_eq!(question[2].values, Values::Bool(vec![true, false]));
+    }
+
+    #[test]
+    fn an_input_that_no_memory_holds_is_not_made() {
+        let (shapes, inputs) = ([vec![usize::MAX, 2]], [spec(ElementType::F32)]);
+        let error = Probe::new(Path::new("m"), 1, &shapes, &inputs).err().unwrap();
+        assert!(error.to_string().contains("more than 268435456 elements"), "{error}");
+    }
+}

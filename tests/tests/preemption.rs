@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use modelwatch_runtime::{
-    Options, Problem,
+    Options, Problem, Runtimes,
     plugin::{Catalog, SearchPath},
     run,
 };
@@ -27,6 +27,7 @@ fn stored(rules: &str, preempted: bool) -> (Option<CheckpointId>, bool) {
     let catalog = Catalog::load(&SearchPath::exactly(vec![plugins_dir()]));
     let options = Options {
         catalog: &catalog,
+        runtimes: &Runtimes::default(),
         cancelled: Arc::new(AtomicBool::new(true)),
         preempted: Arc::new(AtomicBool::new(preempted)),
         now: Timestamp::UNIX_EPOCH,

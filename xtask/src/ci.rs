@@ -14,12 +14,14 @@ pub(crate) fn ci() -> Result<()> {
     tidy::tidy()?;
     plugins::plugins(Scope { fixtures: true, others: Others::All })?;
     codegen::codegen(true)?;
-    workspace::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
-    workspace::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
-    workspace::run(&mut cargo(&["test", "--workspace", "--doc"]))?;
+    let all = ["--workspace", "--features", plugins::ONNX_RUNTIME];
+    let cargo_all = |before: &[&str], after: &[&str]| cargo(&[before, &all, after].concat());
+    workspace::run(&mut cargo_all(&["clippy"], &["--all-targets", "--", "--deny", "warnings"]))?;
+    workspace::run(cargo_all(&["doc"], &["--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
+    workspace::run(&mut cargo_all(&["test"], &["--doc"]))?;
     let built = workspace::built();
     workspace::run(
-        cargo(&["nextest", "run", "--workspace"])
+        cargo_all(&["nextest", "run"], &[])
             .env("MODELWATCH_TEST_PLUGINS", built.join("plugins"))
             .env("MODELWATCH_TEST_FIXTURE_PLUGINS", built.join("fixture-plugins")),
     )

@@ -24,6 +24,9 @@ pub(crate) enum Others<'a> {
     All,
 }
 
+/// The second runtime for models, which is part of the program where it is asked for.
+pub(crate) const ONNX_RUNTIME: &str = "modelwatch/onnxruntime";
+
 /// Builds everything that a pipeline needs. Returns the packages that were built.
 pub(crate) fn plugins(scope: Scope<'_>) -> Result<Vec<String>> {
     let mut plugins = workspace::plugins()?;
@@ -32,6 +35,9 @@ pub(crate) fn plugins(scope: Scope<'_>) -> Result<Vec<String>> {
     let mut arguments = vec!["build", "--package", "modelwatch"];
     for it in &packages {
         arguments.extend(["--package", it]);
+    }
+    if wants_onnx_runtime(scope.others) {
+        arguments.extend(["--features", ONNX_RUNTIME]);
     }
     workspace::run(&mut workspace::cargo(&arguments))?;
     let (test, user): (Vec<_>, Vec<_>) = packages.iter().partition(|it| it.starts_with("fixture-"));
@@ -42,14 +48,25 @@ pub(crate) fn plugins(scope: Scope<'_>) -> Result<Vec<String>> {
     Ok(packages)
 }
 
+fn wants_onnx_runtime(others: Others<'_>) -> bool {
+    match others {
+        Others::Usual => false,
+        Others::Named(text) => words(text).any(|it| it == "onnxruntime"),
+        Others::All => true,
+    }
+}
+
 /// A word too many builds a plugin too many, which does no harm.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|it: char| !(it.is_alphanumeric() || it == '-' || it == '_'))
+}
+
 fn is_wanted(plugin: &Plugin, others: Others<'_>) -> bool {
     match others {
         Others::Usual => !plugin.is_on_demand,
         Others::Named(text) => {
-            let mut words = text.split(|it: char| !(it.is_alphanumeric() || it == '-' || it == '_'));
             let is_there = || workspace::built().join("plugins").join(file_name(&plugin.package)).is_file();
-            words.any(|it| it == plugin.component()) || is_there()
+            words(text).any(|it| it == plugin.component()) || is_there()
         }
         Others::All => true,
     }

@@ -42,6 +42,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tract-tflite",
         ],
     ),
+    ("modelwatch-onnxruntime", &["half", "modelwatch-infer", "ort"]),
     (
         "modelwatch-runtime",
         &[
@@ -90,6 +91,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "jiff",
             "libc",
             "modelwatch-config",
+            "modelwatch-onnxruntime",
             "modelwatch-runtime",
             "modelwatch-sdk",
             "quick-junit",

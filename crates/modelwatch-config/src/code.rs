@@ -64,6 +64,7 @@ table! {
     EMPTY = "E0025" "The value is empty where something is needed: a path, the name of a component, of a column or of a command.";
     IMPOSSIBLE = "E0026" "No value can meet the requirement, because its lower limit is above its upper limit. Swap the two.";
     POLICY = "E0027" "A rule about what is stored cannot do what it says. `[checkpoint.keep]` needs at least one of `last`, `best`, `every_steps` and `within`: with none of them pruning would remove everything that it may. `[checkpoint.save]` needs a rule too, or nothing would ever be stored. It and `refuse_nonfinite` are about an `import`: what is taken `from` a store is in it already. `[refs.latest]` could hold nothing: that ref is the newest checkpoint, whatever it is. The metrics by which checkpoints are compared are those over all rows, without labels.";
+    RUNTIME = "E0028" "`runtime = \"onnxruntime\"` is for ONNX models, and the name of the file says that the model is of another format. Export the model to ONNX, or leave `runtime` out: tract, which is the default, reads TensorFlow and TFLite as well.";
 
     OPTION_UNKNOWN = "E0101" "The component has no such option. Options are those of the plugin's own JSON Schema; `modelwatch explain` followed by the name of the component lists them all.";
     OPTION_MISSING = "E0102" "The component has an option without a default, and it is not given. Add it to the `with` table of the component.";
@@ -81,6 +82,7 @@ table! {
     UNKNOWN_COLUMN = "E0206" "The data has no column with this name. The message lists close names; columns are compared exactly, including case.";
     UNKNOWN_INPUT = "E0207" "The model has no input with this name, or an input of the model has no column. `[data.columns] inputs` maps every input of the model to a column or a list of columns.";
     PROFILE = "E0208" "A stored profile, as `modelwatch profile` writes it, can stand in for the rows of `[data.reference]`, because it keeps the distribution of each column. It cannot stand in for the current rows, and a probe that needs single rows, or runs a model on them, cannot do with it: give those the rows themselves.";
+    RUNTIME_MISSING = "E0209" "The runtime that is to run a model cannot be used. `runtime = \"onnxruntime\"` needs a build of modelwatch with the feature `onnxruntime`, and the library of ONNX Runtime 1.17 or later, which is never downloaded: `[run] onnxruntime` or the environment variable `ORT_DYLIB_PATH` is its path. As with plugins, neither the library nor its folder may be writable by everyone.";
 }
 
 #[cfg(test)]

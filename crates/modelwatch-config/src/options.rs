@@ -98,6 +98,8 @@ pub(crate) struct CheckpointOptions {
     pub(crate) name: Option<String>,
     /// Which file of the checkpoint is the model to run, if there are several.
     pub(crate) model: Option<String>,
+    /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names.
+    pub(crate) runtime: Option<RuntimeOption>,
     /// Whether an import is refused in which a weight is NaN or infinite. By default such weights are stored and judged.
     #[serde(default)]
     pub(crate) refuse_nonfinite: bool,
@@ -117,9 +119,21 @@ pub(crate) struct BaselineOptions {
     pub(crate) import: Option<String>,
     /// Which file of the checkpoint is the model to run, if there are several.
     pub(crate) model: Option<String>,
+    /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names.
+    pub(crate) runtime: Option<RuntimeOption>,
     /// Whether the baseline may be missing, as on a first run; comparisons with it are then listed as not covered.
     #[serde(default)]
     pub(crate) optional: bool,
+}
+
+/// What runs a model.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RuntimeOption {
+    /// In the process, with nothing to install.
+    Tract,
+    /// ONNX Runtime, for ONNX models, in builds with the feature `onnxruntime`.
+    OnnxRuntime,
 }
 
 /// The data the model is judged on.
@@ -323,6 +337,8 @@ pub(crate) struct RunOptions {
     pub(crate) batch_rows: Option<u64>,
     /// The database of runs, relative to the pipeline file.
     pub(crate) history: Option<String>,
+    /// The library of ONNX Runtime for models with `runtime = "onnxruntime"`, relative to the pipeline file. By default the one that the environment variable `ORT_DYLIB_PATH` names.
+    pub(crate) onnxruntime: Option<String>,
 }
 
 /// One string or a list of strings.

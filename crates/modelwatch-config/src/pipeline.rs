@@ -23,6 +23,8 @@ pub struct Pipeline {
     pub checkpoint: Option<CheckpointSource>,
     /// Whether an import in which a weight is not finite is refused.
     pub refuse_nonfinite: bool,
+    /// What runs the model of the judged checkpoint.
+    pub runtime: ModelRuntime,
     /// When an import is worth a checkpoint; `None` for always.
     pub save: Option<Save>,
     /// Which checkpoints of its lineage stay when it is pruned; `None` to remove nothing.
@@ -102,10 +104,23 @@ pub struct Baseline {
     pub from: BaselineSource,
     /// Which file of it is the model.
     pub model: Option<String>,
+    /// What runs its model.
+    pub runtime: ModelRuntime,
     /// If it does not exist, comparisons with it are not covered rather than failed.
     pub optional: bool,
     /// The table: `/baseline`.
     pub pointer: String,
+}
+
+/// What runs a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ModelRuntime {
+    /// tract, which is part of the program.
+    #[default]
+    Tract,
+    /// ONNX Runtime. The model is not known to be of another format.
+    OnnxRuntime,
 }
 
 /// Where the baseline comes from.
@@ -314,6 +329,8 @@ pub struct RunSettings {
     pub batch_rows: Option<usize>,
     /// The database of runs.
     pub history: Option<PathBuf>,
+    /// The library of ONNX Runtime.
+    pub onnxruntime: Option<PathBuf>,
 }
 
 /// From which severity on a finding fails the verdict.

@@ -39,6 +39,7 @@ pub(crate) fn pipeline(
     if refuse_nonfinite {
         policy::imports(&mut cx, "/checkpoint/refuse_nonfinite");
     }
+    let runtime = checkpoint.as_ref().map(|it| checkpoint::runtime_of_checkpoint(&mut cx, it)).unwrap_or_default();
     let checkpoint = checkpoint.and_then(|it| checkpoint::checkpoint(&mut cx, it));
     let baseline = options.baseline.and_then(|it| checkpoint::baseline(&mut cx, it));
     let data = options.data.map(|it| data::data(&mut cx, it));
@@ -55,6 +56,7 @@ pub(crate) fn pipeline(
         store,
         checkpoint,
         refuse_nonfinite,
+        runtime,
         save,
         keep,
         baseline,
@@ -160,6 +162,7 @@ impl Context<'_> {
             threads: count(options.threads).and_then(NonZeroUsize::new),
             batch_rows: count(options.batch_rows),
             history: options.history.map(|it| self.path(&it, "/run/history")),
+            onnxruntime: options.onnxruntime.map(|it| self.path(&it, "/run/onnxruntime")),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 
 use modelwatch_config::{
     Action, BaselineSource, Best, Bound, CheckpointSource, ConfigError, DataFormat, Diagnostic, FailOn, Improved,
-    Isolation, Keep, MAX_BYTES, Mode, Op, Operand, Override, Pipeline, ProbeKind, ProbeSeverity, RefRules, Require,
-    Save, Selector, When, load, parse, to_json,
+    Isolation, Keep, MAX_BYTES, Mode, ModelRuntime, Op, Operand, Override, Pipeline, ProbeKind, ProbeSeverity,
+    RefRules, Require, Save, Selector, When, load, parse, to_json,
 };
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ with = { path = "../.modelwatch/store" }
 import = "../ckpt-0006"
 name = "digits"
 model = "model.onnx"
+runtime = "onnxruntime"
 refuse_nonfinite = true
 [checkpoint.save]
 every_steps = 500
@@ -100,6 +101,7 @@ html = "out/report.html"
 threads = 4
 batch_rows = 8192.0
 history = "history.db"
+onnxruntime = "../libonnxruntime.so"
 "#;
 
 fn read(text: &str, overrides: &[&str]) -> Result<Pipeline, Vec<Diagnostic>> {
@@ -133,6 +135,7 @@ fn every_key_arrives() {
         }
     );
     assert!(it.refuse_nonfinite);
+    assert_eq!(it.runtime, ModelRuntime::OnnxRuntime);
     assert_eq!(
         it.save,
         Some(Save {
@@ -161,6 +164,7 @@ fn every_key_arrives() {
     let BaselineSource::Stored(spec) = baseline.from else { panic!("{baseline:?}") };
     assert_eq!((spec.lineage.as_str(), spec.selector), ("digits", Selector::Ref("good".to_owned())));
     assert!(baseline.optional);
+    assert_eq!(baseline.runtime, ModelRuntime::Tract);
 
     let data = it.data.unwrap();
     let (current, reference) = (data.current.unwrap(), data.reference.unwrap());
@@ -197,6 +201,7 @@ fn every_key_arrives() {
     );
     assert_eq!(it.report.html, Some(PathBuf::from("configs/out/report.html")));
     assert_eq!((it.run.threads.unwrap().get(), it.run.batch_rows), (4, Some(8192)));
+    assert_eq!(it.run.onnxruntime, Some(PathBuf::from("configs/../libonnxruntime.so")));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use arrow_array::{ArrayRef, Float64Array, RecordBatch};
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use modelwatch_runtime::{
-    Options,
+    Options, Runtimes,
     plugin::{Catalog, SearchPath},
     run,
 };
@@ -47,6 +47,7 @@ fn pass(catalog: &Catalog, text: &str, dir: &Path) {
     let pipeline = parsed.pipeline.unwrap();
     let options = Options {
         catalog,
+        runtimes: &Runtimes::default(),
         cancelled: Arc::new(AtomicBool::new(false)),
         preempted: Arc::default(),
         now: Timestamp::UNIX_EPOCH,

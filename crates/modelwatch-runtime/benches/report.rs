@@ -15,7 +15,7 @@ use std::{
 
 use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
 use jiff::Timestamp;
-use modelwatch_runtime::{Options, plugin::Catalog, run};
+use modelwatch_runtime::{Options, Runtimes, plugin::Catalog, run};
 use parquet::arrow::ArrowWriter;
 
 /// An ONNX model that gives its one input, `score`, back as `p`.
@@ -76,6 +76,7 @@ fn pass(dir: &Path, file: &str, what: &str) {
     let pipeline = parsed.pipeline.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
     let options = Options {
         catalog: &catalog,
+        runtimes: &Runtimes::default(),
         cancelled: Arc::new(AtomicBool::new(false)),
         preempted: Arc::default(),
         now: Timestamp::UNIX_EPOCH,

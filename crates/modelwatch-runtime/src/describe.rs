@@ -55,8 +55,8 @@ fn fields(fields: Vec<SignatureField>) -> Vec<MlflowField> {
     fields.into_iter().map(one).collect()
 }
 
-/// Returns what is known of this machine.
-pub(crate) fn machine() -> MachineDescription {
+/// Returns what is known of this machine, and of what runs the models on it.
+pub(crate) fn machine(runtime: Option<&str>) -> MachineDescription {
     let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu_info.lines().find_map(|it| it.strip_prefix("model name")?.split_once(':')).map(|it| it.1.trim());
     MachineDescription {
@@ -64,6 +64,6 @@ pub(crate) fn machine() -> MachineDescription {
         arch: consts::ARCH.to_owned(),
         cpu: cpu.unwrap_or_default().to_owned(),
         threads: thread::available_parallelism().map_or(1, |it| it.get() as u64),
-        runtime: TractRuntime::default().name().to_owned(),
+        runtime: runtime.map_or_else(|| TractRuntime::default().name().to_owned(), str::to_owned),
     }
 }

@@ -44,6 +44,7 @@ mod services;
 mod whole_file;
 
 pub use crate::{
+    model::{OpenOnnxRuntime, Runtimes},
     record::{RunRecord, Verdict},
     run::{Event, Options, Outcome, Problem, check, run},
 };

@@ -2,15 +2,64 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
-use modelwatch_infer::{InferError, Model, ModelFormat, TensorSpec};
+use modelwatch_config::{ModelRuntime, Pipeline};
+use modelwatch_infer::{InferError, Model, ModelFormat, Runtime, TensorSpec, TractRuntime};
 use modelwatch_sdk::ModelRole;
 use modelwatch_tensors::{TensorError, find_model};
 use thiserror::Error;
 
-use crate::record::ModelRecord;
+use crate::{plugin::check_permissions, record::ModelRecord};
+
+/// Opens ONNX Runtime, whose library is at a path.
+pub type OpenOnnxRuntime = fn(&Path) -> Result<Arc<dyn Runtime>, InferError>;
+
+/// What there is to run models with.
+#[derive(Clone, Default)]
+pub struct Runtimes {
+    /// Opens ONNX Runtime; none in a program that was built without it.
+    pub onnxruntime: Option<OpenOnnxRuntime>,
+    /// The library of ONNX Runtime where the pipeline does not name one.
+    pub library: Option<PathBuf>,
+}
+
+impl Runtimes {
+    /// Returns what the pipeline wants the model of that role to be run with.
+    pub(crate) fn open(&self, pipeline: &Pipeline, role: ModelRole) -> Result<Arc<dyn Runtime>, InferError> {
+        match wanted(pipeline, role) {
+            ModelRuntime::OnnxRuntime => self.onnxruntime(pipeline.run.onnxruntime.as_deref()),
+            _ => Ok(Arc::new(TractRuntime::default())),
+        }
+    }
+
+    fn onnxruntime(&self, named: Option<&Path>) -> Result<Arc<dyn Runtime>, InferError> {
+        let unavailable = |reason: String| InferError::Unavailable { runtime: "ONNX Runtime", reason };
+        let Some(open) = self.onnxruntime else {
+            let why = "this program was built without it; build it with `--features onnxruntime`";
+            return Err(unavailable(why.to_owned()));
+        };
+        let Some(library) = named.or(self.library.as_deref()) else {
+            let why = "nothing says where it is; set `[run] onnxruntime` or the environment variable ORT_DYLIB_PATH to the path of `libonnxruntime.so`";
+            return Err(unavailable(why.to_owned()));
+        };
+        // As with a plugin: what is loaded runs with all the rights of the run. What is not there is told by who opens it.
+        if library.exists() {
+            check_permissions(library).map_err(|it| unavailable(format!("`{}`: {}", library.display(), it.message)))?;
+        }
+        open(library)
+    }
+}
+
+/// Returns what the pipeline wants a model to be run with.
+pub(crate) fn wanted(pipeline: &Pipeline, role: ModelRole) -> ModelRuntime {
+    match role {
+        ModelRole::Candidate => pipeline.runtime,
+        ModelRole::Baseline => pipeline.baseline.as_ref().map(|it| it.runtime).unwrap_or_default(),
+    }
+}
 
 /// Why a checkpoint's model cannot be run.
 #[derive(Debug, Error)]
@@ -40,13 +89,25 @@ pub(crate) struct Origin {
     /// Its name in the checkpoint.
     pub(crate) name: String,
     pub(crate) load_seconds: f64,
+    /// What runs it, with its version.
+    pub(crate) runtime: String,
 }
 
-/// Loads the model of the checkpoint whose files are at `path`.
-pub(crate) fn load(path: &Path, wanted: Option<&str>, role: ModelRole) -> Result<LoadedModel, ModelError> {
-    let file = find_model(path, wanted)?;
+/// A model to be loaded.
+pub(crate) struct Wanted<'a> {
+    /// The files of the checkpoint.
+    pub(crate) path: &'a Path,
+    /// Which of them it is, if there are several.
+    pub(crate) model: Option<&'a str>,
+    pub(crate) role: ModelRole,
+}
+
+/// Loads a model of a checkpoint.
+pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedModel, ModelError> {
+    let Wanted { path, model, role } = *wanted;
+    let file = find_model(path, model)?;
     let start = Instant::now();
-    let model = Model::load(&file)?;
+    let model = Model::load_with(runtime, &file)?;
     let load_seconds = start.elapsed().as_secs_f64();
     let info = model.info();
     let name = file.strip_prefix(path).ok().filter(|it| !it.as_os_str().is_empty()).unwrap_or(&file);
@@ -58,8 +119,10 @@ pub(crate) fn load(path: &Path, wanted: Option<&str>, role: ModelRole) -> Result
         outputs: info.outputs.iter().map(spec_text).collect(),
         operators: info.operators.iter().map(|(name, &n)| (name.clone(), n as u64)).collect(),
         parameters: info.n_parameters,
+        runtime: runtime.name().to_owned(),
     };
-    let origin = Origin { checkpoint: path.to_owned(), file, name: record.file.clone(), load_seconds };
+    let (name, runtime) = (record.file.clone(), record.runtime.clone());
+    let origin = Origin { checkpoint: path.to_owned(), file, name, load_seconds, runtime };
     Ok(LoadedModel { model, record, origin })
 }
 
@@ -77,4 +140,56 @@ pub(crate) fn format_name(format: ModelFormat) -> &'static str {
 fn spec_text(spec: &TensorSpec) -> String {
     let axes: Vec<_> = spec.shape.iter().map(|it| it.map_or_else(|| "?".to_owned(), |it| it.to_string())).collect();
     format!("{}: {}[{}]", spec.name, spec.dtype, axes.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(run: &str, runtimes: &Runtimes) -> String {
+        let text = format!(
+            "name = 'x'\ncheckpoint = {{ import = 'm', name = 'm' }}\n\
+             baseline = {{ import = 'm', runtime = 'onnxruntime' }}\n{run}[[verify]]\nuses = 'x'\n"
+        );
+        let parsed = modelwatch_config::parse(Path::new("pipeline.toml"), &text, &[]);
+        let pipeline = parsed.pipeline.unwrap();
+        assert!(runtimes.open(&pipeline, ModelRole::Candidate).unwrap().name().starts_with("tract "));
+        runtimes.open(&pipeline, ModelRole::Baseline).err().unwrap().to_string()
+    }
+
+    fn runtimes(library: Option<&Path>) -> Runtimes {
+        let open: OpenOnnxRuntime =
+            |library| Err(InferError::Unavailable { runtime: "X", reason: library.display().to_string() });
+        Runtimes { onnxruntime: Some(open), library: library.map(Path::to_owned) }
+    }
+
+    #[test]
+    fn a_runtime_that_is_not_here_is_an_error_with_a_remedy() {
+        assert_eq!(
+            refusal("", &Runtimes::default()),
+            "cannot use ONNX Runtime: this program was built without it; build it with `--features onnxruntime`"
+        );
+        let nowhere = refusal("", &runtimes(None));
+        assert!(nowhere.contains("set `[run] onnxruntime` or the environment variable ORT_DYLIB_PATH"), "{nowhere}");
+    }
+
+    #[test]
+    fn the_pipeline_goes_before_the_environment() {
+        let default = runtimes(Some(Path::new("none/default.so")));
+        assert_eq!(refusal("", &default), "cannot use X: none/default.so");
+        let own = refusal("run = { onnxruntime = '/none/own.so' }\n", &default);
+        assert_eq!(own, "cannot use X: /none/own.so");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_library_that_everyone_may_write_is_not_loaded() {
+        use std::{fs, os::unix::fs::PermissionsExt};
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("libonnxruntime.so");
+        fs::write(&library, "").unwrap();
+        fs::set_permissions(&library, fs::Permissions::from_mode(0o666)).unwrap();
+        let said = refusal("", &runtimes(Some(&library)));
+        assert!(said.contains("it is writable by everyone; run `chmod o-w"), "{said}");
+    }
 }

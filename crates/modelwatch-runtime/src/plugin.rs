@@ -28,3 +28,4 @@ pub use opener::{Opener, WorkerLimits, WorkerProgram};
 pub use worker::serve_worker;
 
 pub(crate) use foreign::{ForeignProbe, ForeignStore};
+pub(crate) use library::check_permissions;

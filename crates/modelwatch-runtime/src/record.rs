@@ -193,6 +193,9 @@ pub struct ModelRecord {
     pub operators: BTreeMap<String, u64>,
     /// The number of its parameters.
     pub parameters: u64,
+    /// What ran it, with its version; empty in records of earlier releases.
+    #[serde(default)]
+    pub runtime: String,
 }
 
 /// An action that a pipeline asked for.

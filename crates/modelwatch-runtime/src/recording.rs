@@ -31,7 +31,7 @@ use crate::{
     checkpoint::{self, CheckpointError, Laid},
     data::{BATCH_UNIT, Batches, DataError, Dataset, Scan},
     inputs::InputMap,
-    model::{self, LoadedModel},
+    model::{self, LoadedModel, ModelError, Runtimes, Wanted},
     run::threads,
 };
 use review::Reviewer;
@@ -50,6 +50,8 @@ pub struct Settings<'a> {
     pub into: &'a Path,
     /// What happens where the file exists.
     pub existing: Existing,
+    /// What there is to run the model with.
+    pub runtimes: &'a Runtimes,
     /// Set to end it.
     pub cancelled: &'a AtomicBool,
 }
@@ -163,7 +165,7 @@ pub fn record(
     }
     let data = pipeline.data.as_ref().ok_or(RecordError::Lacks { what: "data" })?;
     let source = data.current.as_ref().ok_or(RecordError::Lacks { what: "current data" })?;
-    let (_laid, model) = candidate(pipeline, store)?;
+    let (_laid, model) = candidate(pipeline, settings.runtimes, store)?;
     let dataset = Dataset::open(&source.path, source.format)?;
     let mut rows = Rows::new(&dataset, data, &model, settings, threads(pipeline))?;
     let mut reviewer = match exists {
@@ -197,11 +199,13 @@ pub fn record(
 
 fn candidate(
     pipeline: &Pipeline,
+    runtimes: &Runtimes,
     store: Option<&dyn CheckpointStore>,
 ) -> Result<(Option<Laid>, LoadedModel), RecordError> {
     let load = |path: &Path, model: &Option<String>| {
-        let loaded = model::load(path, model.as_deref(), ModelRole::Candidate);
-        loaded.map_err(|e| RecordError::Model(e.to_string()))
+        let wanted = Wanted { path, model: model.as_deref(), role: ModelRole::Candidate };
+        let runtime = runtimes.open(pipeline, wanted.role).map_err(ModelError::from);
+        runtime.and_then(|it| model::load(&*it, &wanted)).map_err(|e| RecordError::Model(e.to_string()))
     };
     match pipeline.checkpoint.as_ref().ok_or(RecordError::Lacks { what: "checkpoint" })? {
         CheckpointSource::Import { path, model, .. } => Ok((None, load(path, model)?)),

@@ -18,12 +18,14 @@ use jiff::Timestamp;
 use modelwatch_config::{CheckpointSource, Diagnostic, Document, Pipeline};
 use modelwatch_sdk::store::CheckpointId;
 
-use crate::{history::HistoryError, plugin::Catalog, record::RunRecord};
+use crate::{history::HistoryError, model::Runtimes, plugin::Catalog, record::RunRecord};
 
 /// How a run is carried out.
 pub struct Options<'a> {
     /// The plugins.
     pub catalog: &'a Catalog,
+    /// What there is to run models with.
+    pub runtimes: &'a Runtimes,
     /// Set to end the run.
     pub cancelled: Arc<AtomicBool>,
     /// Set before `cancelled` where the machine is about to be taken away: the run may still import.
@@ -81,7 +83,7 @@ pub fn run(document: &Document, pipeline: &Pipeline, options: &Options<'_>) -> R
 /// do not exist, and, if `environment` is set, data and columns that do not either.
 pub fn check(document: &Document, pipeline: &Pipeline, options: &Options<'_>, environment: bool) -> Vec<Diagnostic> {
     let res = if environment {
-        plan::plan(document, pipeline, options).map(|it| plan::missing(document, pipeline, &it))
+        plan::plan(document, pipeline, options).map(|it| plan::missing(document, pipeline, &it, options))
     } else {
         plan::components(document, pipeline, options).map(|_| Vec::new())
     };

@@ -207,7 +207,10 @@ impl Host for ProbeHost {
                 serde_json::to_value(describe::model(&it.model, &it.origin)?).map_err(Error::input)
             }
             BUDGET => Ok(self.artifacts.bytes_left().into()),
-            "machine" => serde_json::to_value(describe::machine()).map_err(Error::input),
+            "machine" => {
+                let runtime = self.models.candidate.as_ref().map(|it| &*it.origin.runtime);
+                serde_json::to_value(describe::machine(runtime)).map_err(Error::input)
+            }
             "inference_seconds" => {
                 let role = role()?;
                 let seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner).get(&role).copied();

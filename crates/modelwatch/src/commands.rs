@@ -10,6 +10,7 @@ mod plugin_new;
 mod probe;
 mod profile;
 mod run;
+mod runtimes;
 mod store;
 mod worker;
 

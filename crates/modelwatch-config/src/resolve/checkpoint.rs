@@ -1,12 +1,17 @@
 //! Where the judged checkpoint and its baseline come from.
 
+use std::path::Path;
+
 use super::Context;
 use crate::{
-    Baseline, BaselineSource, CheckpointSource, CheckpointSpec,
+    Baseline, BaselineSource, CheckpointSource, CheckpointSpec, ModelRuntime,
     checkpoint::{NAME_RULE, is_name},
     code,
-    options::{BaselineOptions, CheckpointOptions},
+    options::{BaselineOptions, CheckpointOptions, RuntimeOption},
 };
+
+/// Files that are no ONNX models, by the ends of their names.
+const OTHER_FORMATS: [(&str, &str); 2] = [("tflite", "TFLite"), ("pb", "a TensorFlow graph")];
 
 pub(super) fn checkpoint(cx: &mut Context<'_>, options: CheckpointOptions) -> Option<CheckpointSource> {
     let pointer = "/checkpoint".to_owned();
@@ -48,6 +53,8 @@ pub(super) fn checkpoint(cx: &mut Context<'_>, options: CheckpointOptions) -> Op
 pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option<Baseline> {
     let pointer = "/baseline".to_owned();
     one_source(cx, &pointer);
+    let files = [("model", &options.model), ("import", &options.import)];
+    let runtime = runtime(cx, &pointer, options.runtime, files);
     options.model.iter().for_each(|it| cx.filled(it, "/baseline/model"));
     let stored = options.from.and_then(|it| spec(cx, &it, "/baseline/from"));
     let path = options.import.map(|it| cx.path(&it, "/baseline/import"));
@@ -56,7 +63,42 @@ pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option
         (None, Some(it)) => BaselineSource::Path(it),
         (None, None) => return None,
     };
-    Some(Baseline { from, model: options.model, optional: options.optional, pointer })
+    Some(Baseline { from, model: options.model, runtime, optional: options.optional, pointer })
+}
+
+/// Returns what runs the model of the judged checkpoint.
+pub(super) fn runtime_of_checkpoint(cx: &mut Context<'_>, options: &CheckpointOptions) -> ModelRuntime {
+    let files = [("model", &options.model), ("import", &options.import)];
+    runtime(cx, "/checkpoint", options.runtime, files)
+}
+
+/// Returns what runs a model, and reports one that it cannot read; the first of `files` that is given is the model.
+fn runtime(
+    cx: &mut Context<'_>,
+    table: &str,
+    option: Option<RuntimeOption>,
+    files: [(&str, &Option<String>); 2],
+) -> ModelRuntime {
+    let Some(RuntimeOption::OnnxRuntime) = option else { return ModelRuntime::Tract };
+    let named = files.into_iter().find_map(|(key, it)| Some((key, Path::new(it.as_ref()?))));
+    let other = named.and_then(|(key, file)| {
+        let end = file.extension()?.to_str()?;
+        let (_, format) = OTHER_FORMATS.iter().find(|it| it.0.eq_ignore_ascii_case(end))?;
+        Some((key, file, format))
+    });
+    if let Some((key, file, format)) = other {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        cx.report(
+            cx.error(
+                code::RUNTIME,
+                &format!("{table}/runtime"),
+                format!("ONNX Runtime reads ONNX, and `{name}` is {format}"),
+            )
+            .related(cx.document.key_place(&format!("{table}/{key}")), "the model is named here")
+            .help("export the model to ONNX, or remove `runtime`"),
+        );
+    }
+    ModelRuntime::OnnxRuntime
 }
 
 /// Reports a table that has both or neither of `import` and `from`.

@@ -237,3 +237,17 @@ fn a_schema_that_is_open_on_purpose_takes_any_option() {
     let schema = json!({ "type": "object", "properties": {}, "additionalProperties": true });
     assert_eq!(component("with = { any = 1 }\n", schema), "");
 }
+
+#[test]
+fn a_runtime_that_is_not_here_is_shown_where_it_is_asked_for() {
+    let text = "name = \"it\"\n[baseline]\nimport = \"m.onnx\"\nruntime = \"onnxruntime\"\n[[verify]]\nuses = \"differential\"\n";
+    let document = parse("pipeline.toml".as_ref(), text, &[]).document;
+    let found = [document.at("/baseline/runtime", "E0209", "cannot use ONNX Runtime: `x.so` is not there", None)];
+    insta::assert_snapshot!(render(&found, &document, false), @r##"
+    error[E0209]: cannot use ONNX Runtime: `x.so` is not there
+     --> pipeline.toml:4:11
+      |
+    4 | runtime = "onnxruntime"
+      |           ^^^^^^^^^^^^^
+    "##);
+}

@@ -296,3 +296,48 @@ fn empty_values_are_refused() {
       |        ^^ nothing here
     "##);
 }
+
+#[test]
+fn onnx_runtime_is_for_onnx_models() {
+    insta::assert_snapshot!(errors(&format!("{GOOD}[checkpoint]\nimport = \"run/cnn.tflite\"\nname = \"a\"\nruntime = \"onnxruntime\"\n[baseline]\nimport = \"run.tflite\"\nmodel = \"m.PB\"\nruntime = \"onnxruntime\"\n")), @r##"
+    error[E0028]: ONNX Runtime reads ONNX, and `cnn.tflite` is TFLite
+     --> pipeline.toml:7:11
+      |
+    5 | import = "run/cnn.tflite"
+      | ------ the model is named here
+    6 | name = "a"
+    7 | runtime = "onnxruntime"
+      |           ^^^^^^^^^^^^^
+      |
+      = help: export the model to ONNX, or remove `runtime`
+
+    error[E0028]: ONNX Runtime reads ONNX, and `m.PB` is a TensorFlow graph
+      --> pipeline.toml:11:11
+       |
+    10 | model = "m.PB"
+       | ----- the model is named here
+    11 | runtime = "onnxruntime"
+       |           ^^^^^^^^^^^^^
+       |
+       = help: export the model to ONNX, or remove `runtime`
+    "##);
+}
+
+#[test]
+fn a_runtime_is_one_of_two() {
+    insta::assert_snapshot!(errors(&format!("{GOOD}[checkpoint]\nimport = \"m.onnx\"\nname = \"a\"\nruntime = \"onxruntime\"\n[run]\nonnxruntime = \"\"\n")), @r##"
+    error[E0005]: `runtime` cannot be "onxruntime"; accepted: "tract", "onnxruntime"
+     --> pipeline.toml:7:11
+      |
+    7 | runtime = "onxruntime"
+      |           ^^^^^^^^^^^^ not one of the accepted values
+      |
+      = help: did you mean "onnxruntime"?
+
+    error[E0025]: `run.onnxruntime` is empty
+     --> pipeline.toml:9:15
+      |
+    9 | onnxruntime = ""
+      |               ^^ nothing here
+    "##);
+}

@@ -107,8 +107,9 @@ fn crate_name(path: &Path) -> Option<String> {
     (!name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')).then(|| name.to_owned())
 }
 
+/// Refuses a library that everyone may write, or whose folder they may.
 #[cfg(unix)]
-fn check_permissions(path: &Path) -> Result<(), Refusal> {
+pub(crate) fn check_permissions(path: &Path) -> Result<(), Refusal> {
     use std::os::unix::fs::MetadataExt;
     let folder = path.parent().unwrap_or(Path::new("."));
     for (what, it) in [("its folder", folder), ("it", path)] {
@@ -124,7 +125,7 @@ fn check_permissions(path: &Path) -> Result<(), Refusal> {
 }
 
 #[cfg(not(unix))]
-fn check_permissions(_: &Path) -> Result<(), Refusal> {
+pub(crate) fn check_permissions(_: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 

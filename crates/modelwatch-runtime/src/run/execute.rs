@@ -21,7 +21,7 @@ use crate::{
     checkpoint::{self, Laid},
     due,
     history::History,
-    model::{self, LoadedModel},
+    model::{self, LoadedModel, ModelError, Wanted},
     pass::Slot,
     prune,
     record::{CheckpointRecord, Coverage, GapRecord},
@@ -325,7 +325,11 @@ impl<'a> Run<'a> {
         let load = |ready: Option<&Ready>, role| match ready {
             None => Err(format!("there is no {} checkpoint", ModelRole::as_str(role))),
             Some(_) if rows.iter().all(|it| it.model(role) == Need::No) => Err("no probe wants it".to_owned()),
-            Some(it) => model::load(it.path(), it.model.as_deref(), role).map_err(|e| it.named(&e.to_string())),
+            Some(it) => {
+                let wanted = Wanted { path: it.path(), model: it.model.as_deref(), role };
+                let runtime = self.options.runtimes.open(self.pipeline, role).map_err(ModelError::from);
+                runtime.and_then(|runtime| model::load(&*runtime, &wanted)).map_err(|e| it.named(&e.to_string()))
+            }
         };
         (load(candidate, ModelRole::Candidate), load(baseline, ModelRole::Baseline))
     }

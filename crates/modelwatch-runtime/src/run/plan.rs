@@ -94,7 +94,12 @@ pub(super) fn components<'a>(
 
 /// Returns what a run would stumble over: data that cannot be read, files that are not there, and
 /// plugins that were refused.
-pub(super) fn missing(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
+pub(super) fn missing(
+    document: &Document,
+    pipeline: &Pipeline,
+    plan: &Plan<'_>,
+    options: &Options<'_>,
+) -> Vec<Diagnostic> {
     let mut res = Vec::new();
     for (role, dataset) in &plan.data {
         if let Err(e) = dataset {
@@ -121,6 +126,11 @@ pub(super) fn missing(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>)
         if let Some(path) = path.filter(|it| !it.exists()) {
             let message = format!("there is no file or folder `{}`", path.display());
             res.push(document.at(pointer, code::MISSING_FILE, message, None));
+        }
+    }
+    for (role, pointer) in [(ModelRole::Candidate, "/checkpoint/runtime"), (ModelRole::Baseline, "/baseline/runtime")] {
+        if let Err(e) = options.runtimes.open(pipeline, role) {
+            res.push(document.at(pointer, code::RUNTIME_MISSING, e.to_string(), None));
         }
     }
     for it in &plan.probes {

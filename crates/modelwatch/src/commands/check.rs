@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use modelwatch_config::{self as config, Parsed, Severity};
 use modelwatch_runtime::Options;
 
-use super::{Code, Wrong, run};
+use super::{Code, Wrong, run, runtimes::runtimes};
 use crate::{
     cli::{self, Format},
     output,
@@ -19,6 +19,7 @@ pub(crate) fn check(arguments: &cli::Check) -> anyhow::Result<Code> {
         let catalog = run::catalog(&arguments.plugins, Some(pipeline))?;
         let options = Options {
             catalog: &catalog,
+            runtimes: &runtimes(),
             cancelled: Arc::new(AtomicBool::new(false)),
             preempted: Arc::default(),
             now: Timestamp::now(),

@@ -14,7 +14,7 @@ use modelwatch_runtime::{
 use modelwatch_sdk::{Kind, store::CheckpointStore};
 use serde_json::Value;
 
-use super::{Code, Wrong, run};
+use super::{Code, Wrong, run, runtimes::runtimes};
 use crate::{cli, output};
 
 /// The component whose outputs are recorded.
@@ -35,6 +35,7 @@ pub(crate) fn golden(arguments: &cli::Golden) -> anyhow::Result<Code> {
             (true, false) => Existing::Review,
             (true, true) => Existing::Replace,
         },
+        runtimes: &runtimes(),
         cancelled: &cancelled,
     };
     let into = arguments.into.display();

@@ -19,7 +19,7 @@ use modelwatch_runtime::{
 use modelwatch_sdk::report::MetricRole;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Code, Wrong};
+use super::{Code, Wrong, runtimes::runtimes};
 use crate::{
     cli::{self, Format, PluginDirs},
     output,
@@ -92,6 +92,7 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
     let (cancelled, preempted) = cancel_on_signals()?;
     let options = Options {
         catalog,
+        runtimes: &runtimes(),
         cancelled,
         preempted,
         now: Timestamp::now(),

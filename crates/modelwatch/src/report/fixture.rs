@@ -60,6 +60,7 @@ fn model(role: &str) -> ModelRecord {
         outputs: vec!["probabilities: f32[?,10]".to_owned()],
         operators: BTreeMap::from([("Conv".to_owned(), 3), ("Gemm".to_owned(), 2), ("Relu".to_owned(), 4)]),
         parameters: 38_410,
+        runtime: "tract 0.23.9".to_owned(),
     }
 }
 

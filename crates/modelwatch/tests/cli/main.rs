@@ -13,6 +13,7 @@ mod isolation;
 mod keras;
 mod loop_closes;
 mod model;
+mod onnxruntime;
 mod performance;
 mod policies;
 mod profile;

@@ -76,6 +76,7 @@ impl Project {
             .args(arguments)
             .current_dir(self.path())
             .env("MODELWATCH_PLUGIN_PATH", plugins)
+            .env_remove("ORT_DYLIB_PATH")
             .env("NO_COLOR", "1")
             .output()
             .unwrap();

@@ -1,0 +1,157 @@
+//! Models of the fixtures in ONNX Runtime, beside tract; where `MODELWATCH_TEST_ONNXRUNTIME` names its library.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // A test that is skipped says so.
+
+use std::{
+    env, fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, cast::AsArray, types::Float32Type};
+use arrow_schema::{DataType, Field, Schema};
+use modelwatch_infer::{Comparison, InferError, Model, Runtime, Tolerance};
+use modelwatch_onnxruntime::OnnxRuntime;
+
+const LIBRARY: &str = "MODELWATCH_TEST_ONNXRUNTIME";
+
+fn fixture(path: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(path)
+}
+
+/// Returns the runtime, or says that `test` is skipped.
+fn runtime(test: &str) -> Option<OnnxRuntime> {
+    let Some(library) = env::var_os(LIBRARY) else {
+        eprintln!("skipped: {test}, because {LIBRARY} is not set");
+        return None;
+    };
+    Some(OnnxRuntime::open(Path::new(&library), NonZeroUsize::MIN).unwrap())
+}
+
+fn refusal(library: &Path) -> String {
+    OnnxRuntime::open(library, NonZeroUsize::MIN).err().unwrap().to_string()
+}
+
+/// Returns rows of numbers for all inputs of a model, no two alike.
+fn rows(model: &Model, n_rows: usize) -> RecordBatch {
+    let column = |spec: &modelwatch_infer::TensorSpec| {
+        let width: usize = spec.shape[1..].iter().map(|it| it.unwrap()).product();
+        let value = |it: usize| (it as f64 * 0.618_033_988_749_895).fract() as f32;
+        let values = Float32Array::from_iter_values((0..n_rows * width).map(value));
+        let item = Arc::new(Field::new("item", DataType::Float32, true));
+        let list = FixedSizeListArray::new(item, width as i32, Arc::new(values), None);
+        (Field::new(&spec.name, list.data_type().clone(), true), Arc::new(list) as ArrayRef)
+    };
+    let (fields, columns): (Vec<_>, Vec<_>) = model.info().inputs.iter().map(column).unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+fn threads(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap()
+}
+
+/// Returns the scores of an output; none of one that has labels.
+fn scores(column: &ArrayRef) -> Option<Vec<f32>> {
+    let values = column.as_fixed_size_list_opt().map_or(column, |it| it.values());
+    Some(values.as_primitive_opt::<Float32Type>()?.values().to_vec())
+}
+
+fn assert_close(what: &str, got: &RecordBatch, wanted: &RecordBatch) {
+    assert_eq!(got.schema(), wanted.schema(), "{what}");
+    for (field, (got, wanted)) in got.schema().fields().iter().zip(got.columns().iter().zip(wanted.columns())) {
+        let (Some(scores), Some(expected)) = (scores(got), scores(wanted)) else {
+            assert_eq!(got, wanted, "{what}: {}", field.name());
+            continue;
+        };
+        assert_eq!(scores.len(), expected.len(), "{what}");
+        for (got, wanted) in scores.iter().zip(&expected) {
+            assert!((got - wanted).abs() <= 1e-5 + 1e-4 * wanted.abs(), "{what}: {got}, not {wanted}");
+        }
+    }
+}
+
+#[test]
+fn models_answer_as_in_tract() {
+    let Some(runtime) = runtime("models_answer_as_in_tract") else { return };
+    assert!(runtime.name().starts_with("onnxruntime "), "{}", runtime.name());
+    for name in [
+        "digits/mlp_series/e08.onnx",
+        "digits/cnn/cnn.onnx",
+        "digits/cnn/cnn_keras_export.onnx",
+        "tabular/wine/gboost.onnx",
+        "tabular/wine/logreg.onnx",
+        "tabular/wine/mlp.onnx",
+        "tabular/wine/pca.onnx",
+        "tabular/wine/rforest.onnx",
+        "tabular/wine/svc.onnx",
+        "tabular/breast_cancer/rforest.onnx",
+    ] {
+        let path = fixture(name);
+        let (tract, referee) = (Model::load(&path).unwrap(), Model::load_with(&runtime, &path).unwrap());
+        assert_eq!(referee.info().inputs, tract.info().inputs, "{name}");
+        assert_eq!(referee.info().outputs, tract.info().outputs, "{name}");
+        let rows = rows(&tract, 77);
+        let wanted = tract.run(&rows, threads(1)).unwrap();
+        assert_close(name, &referee.run(&rows, threads(1)).unwrap(), &wanted);
+        assert_close(name, &referee.run_at_once(&rows).unwrap(), &tract.run_at_once(&rows).unwrap());
+    }
+}
+
+#[test]
+fn neither_threads_nor_cuts_show_in_a_result() {
+    let Some(runtime) = runtime("neither_threads_nor_cuts_show_in_a_result") else { return };
+    let model = Model::load_with(&runtime, &fixture("digits/cnn/cnn.onnx")).unwrap();
+    let all = rows(&model, 5 * model.micro_batch() + 1);
+    let wanted = model.run(&all, threads(1)).unwrap();
+    assert_eq!(model.run(&all, threads(4)).unwrap(), wanted);
+    let cut = 2 * model.micro_batch();
+    let rest = model.run(&all.slice(cut, all.num_rows() - cut), threads(2)).unwrap();
+    assert_eq!(rest, wanted.slice(cut, all.num_rows() - cut));
+    assert_eq!(model.run(&all.slice(0, 0), threads(1)).unwrap().schema(), wanted.schema());
+    // It takes a scale from all rows that it sees, so they are run alone. Beside tract it is off by a step of its eight bits.
+    let dynamic = Model::load_with(&runtime, &fixture("digits/cnn/mlp_int8_dynamic.onnx")).unwrap();
+    assert_eq!(dynamic.micro_batch(), 1);
+}
+
+#[test]
+fn a_model_is_compared_across_runtimes_by_its_outputs() {
+    let Some(runtime) = runtime("a_model_is_compared_across_runtimes_by_its_outputs") else { return };
+    let path = fixture("digits/cnn/cnn.onnx");
+    let (candidate, reference) = (Model::load(&path).unwrap(), Model::load_with(&runtime, &path).unwrap());
+    let rows = rows(&candidate, 40);
+    let mut comparison = Comparison::new(&reference, &candidate, Tolerance::default());
+    comparison.run(&rows, &rows).unwrap();
+    let obstacle = comparison.obstacle().unwrap().to_string();
+    assert!(obstacle.contains("ONNX Runtime gives its outputs alone; leave `runtime` out"), "{obstacle}");
+    assert_eq!(comparison.nodes().len(), 0);
+    let outputs = comparison.outputs();
+    assert_eq!((outputs.len(), outputs[0].difference.n, outputs[0].difference.n_beyond), (1, 400, 0));
+    assert!(matches!(reference.numerics(&rows, &|| false), Err(InferError::Opaque { .. })));
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_by_name() {
+    let Some(runtime) = runtime("what_cannot_be_run_is_refused_by_name") else { return };
+    let refused = |path: &Path| Model::load_with(&runtime, path).unwrap_err().to_string();
+    let other = refused(&fixture("digits/cnn/cnn.tflite"));
+    assert!(other.contains("ONNX Runtime cannot run") && other.contains("format TFLite; export it to ONNX"), "{other}");
+    let maps = refused(&fixture("tabular/wine/logreg_zipmap.onnx"));
+    assert!(maps.contains("output `output_probability` is no tensor"), "{maps}");
+    // An operator that there is not.
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(fixture("digits/mlp_series/e08.onnx")).unwrap();
+    // Operators are the fourth field of a node.
+    let operator = b"\x22\x04Relu";
+    let at = bytes.windows(operator.len()).position(|it| it == operator).unwrap();
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, [&bytes[..at], b"\x22\x04Rule", &bytes[at + operator.len()..]].concat()).unwrap();
+    let unheard = refused(&path);
+    assert!(unheard.contains("ONNX Runtime refuses it (") && unheard.contains("Rule"), "{unheard}");
+}
+
+#[test]
+fn a_process_has_one_library() {
+    let Some(_) = runtime("a_process_has_one_library") else { return };
+    let said = refusal(&fixture("README.md"));
+    assert!(said.contains("cannot be loaded beside `") && said.contains("; name one of them only"), "{said}");
+}

@@ -1,0 +1,29 @@
+//! What there is to run models with: what was built in, and what the environment says.
+
+use std::{env, path::PathBuf};
+
+use modelwatch_runtime::{OpenOnnxRuntime, Runtimes};
+
+/// Returns what runs models.
+pub(super) fn runtimes() -> Runtimes {
+    Runtimes { onnxruntime: onnxruntime(), library: path("ORT_DYLIB_PATH") }
+}
+
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime() -> Option<OpenOnnxRuntime> {
+    use std::{num::NonZeroUsize, sync::Arc};
+
+    use modelwatch_onnxruntime::OnnxRuntime;
+
+    // The threads of a run share out its rows.
+    Some(|library| Ok(Arc::new(OnnxRuntime::open(library, NonZeroUsize::MIN)?)))
+}
+
+#[cfg(not(feature = "onnxruntime"))]
+fn onnxruntime() -> Option<OpenOnnxRuntime> {
+    None
+}
+
+fn path(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|it| !it.is_empty()).map(PathBuf::from)
+}

@@ -32,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "arrow-array",
             "arrow-schema",
+            "blake3",
             "flate2",
             "modelwatch-tensors",
             "prost",

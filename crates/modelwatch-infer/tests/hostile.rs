@@ -16,7 +16,7 @@ use common::{
     process::{cpu_ms, peak_kib},
     proto::{float_tensor, graph_attribute, int, ints, model, node, numbers_tensor, tensor_attribute, value},
 };
-use modelwatch_infer::Model;
+use modelwatch_infer::{Model, TractRuntime};
 use prost::Message;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto};
 
@@ -465,4 +465,18 @@ fn external_data_beneath_the_folder_is_read() {
     let x = common::Npy { shape: vec![1, 4], values: vec![1.0, 2.0, 3.0, 4.0] };
     let outputs = Model::load(&path).unwrap().run(&common::batch(&[("x", &x)]), common::threads(1)).unwrap();
     common::assert_close("doubled", &common::numbers(outputs.column(0)), &[2.0, 4.0, 6.0, 8.0]);
+}
+
+#[test]
+fn weights_beside_a_model_are_part_of_what_is_known_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let graph = external(&[("location", "w.bin"), ("offset", "0"), ("length", "64")]);
+    fs::write(&path, model(13, graph).encode_to_vec()).unwrap();
+    let kept = folder.path().join("kept");
+    for (weight, n_kept) in [(1_u8, 1), (1, 1), (2, 2)] {
+        fs::write(folder.path().join("w.bin"), [weight; 64]).unwrap();
+        Model::load_with(&TractRuntime::keeping_self_tests(kept.clone()), &path).unwrap();
+        assert_eq!(fs::read_dir(&kept).unwrap().count(), n_kept, "{weight}");
+    }
 }

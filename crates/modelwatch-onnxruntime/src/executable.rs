@@ -84,7 +84,7 @@ impl OnnxExecutable {
             return Ok(it.clone());
         }
         let probe = Probe::new(self.path(), rows, row_shapes, &self.info.inputs)?;
-        if rows > 1 && !probe.rows_are_independent(&|it| self.sessions.run(it)) {
+        if !probe.rows_are_independent(&|it| self.sessions.run(it)) {
             return Err(InferError::mixed_rows(self.path()));
         }
         if plans.len() >= MAX_PLANS {

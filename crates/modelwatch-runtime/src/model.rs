@@ -24,6 +24,8 @@ pub struct Runtimes {
     pub onnxruntime: Option<OpenOnnxRuntime>,
     /// The library of ONNX Runtime where the pipeline does not name one.
     pub library: Option<PathBuf>,
+    /// The folder in which what came of self-tests is kept; none to test whatever is loaded.
+    pub self_tests: Option<PathBuf>,
 }
 
 impl Runtimes {
@@ -31,7 +33,10 @@ impl Runtimes {
     pub(crate) fn open(&self, pipeline: &Pipeline, role: ModelRole) -> Result<Arc<dyn Runtime>, InferError> {
         match wanted(pipeline, role) {
             ModelRuntime::OnnxRuntime => self.onnxruntime(pipeline.run.onnxruntime.as_deref()),
-            _ => Ok(Arc::new(TractRuntime::default())),
+            _ => Ok(Arc::new(match &self.self_tests {
+                Some(folder) => TractRuntime::keeping_self_tests(folder.clone()),
+                None => TractRuntime::default(),
+            })),
         }
     }
 
@@ -160,7 +165,7 @@ mod tests {
     fn runtimes(library: Option<&Path>) -> Runtimes {
         let open: OpenOnnxRuntime =
             |library| Err(InferError::Unavailable { runtime: "X", reason: library.display().to_string() });
-        Runtimes { onnxruntime: Some(open), library: library.map(Path::to_owned) }
+        Runtimes { onnxruntime: Some(open), library: library.map(Path::to_owned), self_tests: None }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
     onnx::Uncompiled,
     plan::Plan,
     repair,
+    self_tests::ModelTests,
     source::{Attempts, Graph, Source},
 };
 use crate::{
@@ -35,6 +36,8 @@ pub(super) struct TractExecutable {
     micro_batch: usize,
     /// The batch is part of the model.
     is_fixed: bool,
+    /// What is known from earlier loads.
+    tests: Option<ModelTests>,
     plans: Mutex<HashMap<Wanted, Arc<Plan>>>,
     /// Shapes of rows for which there is no plan for single rows, lest it be tried again at every request.
     without_single: Mutex<HashSet<Vec<Vec<usize>>>>,
@@ -45,16 +48,17 @@ pub(super) struct TractExecutable {
 /// Only a model that cannot be compiled in any reading is interpreted.
 pub(super) fn first_that_works(
     path: &Path,
-    Attempts { sources, uncompiled }: Attempts,
+    Attempts { sources, uncompiled, .. }: Attempts,
+    tests: Option<&ModelTests>,
 ) -> Result<TractExecutable, InferError> {
     let mut first_error = None;
     let mut last = None;
-    for source in sources {
+    for (reading, source) in sources.into_iter().enumerate() {
         if matches!(source.graph, Graph::Uncompiled) {
             last = Some(source);
             continue;
         }
-        match prepare(path, source, None) {
+        match prepare(path, source, None, tests.map(|it| it.of_reading(reading))) {
             Ok(mut it) => {
                 it.uncompiled = uncompiled.filter(|_| it.info.inputs.iter().any(|it| it.shape[1..].contains(&None)));
                 return Ok(it);
@@ -68,7 +72,7 @@ pub(super) fn first_that_works(
     }
     if let (Some(mut source), Some(uncompiled)) = (last, uncompiled) {
         source.graph = Graph::Uncompiled;
-        match prepare(path, source, Some(uncompiled)) {
+        match prepare(path, source, Some(uncompiled), None) {
             Ok(it) => return Ok(it),
             Err(failed) => first_error.get_or_insert(failed.0),
         };
@@ -81,6 +85,7 @@ fn prepare(
     path: &Path,
     source: Source,
     uncompiled: Option<Uncompiled>,
+    tests: Option<ModelTests>,
 ) -> Result<TractExecutable, Box<(InferError, Source)>> {
     let fixed = match source.info.fixed_batch(path) {
         Ok(it) => it,
@@ -93,6 +98,7 @@ fn prepare(
         is_fixed: fixed.is_some(),
         source,
         uncompiled,
+        tests,
         plans: Mutex::default(),
         without_single: Mutex::default(),
     };
@@ -122,7 +128,8 @@ impl TractExecutable {
         if let Some(plan) = plans.get(&wanted) {
             return Ok(plan.clone());
         }
-        let compiled = self.prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, rows, row_shapes));
+        let compiled =
+            self.prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, rows, row_shapes, self.tests.as_ref()));
         let plan = match (compiled, &self.uncompiled) {
             (Ok(it), _) => it,
             (Err(error), None) => return Err(error),

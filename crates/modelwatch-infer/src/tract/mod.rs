@@ -23,6 +23,7 @@ mod preflight;
 mod repair;
 mod rewrite;
 mod saved_model;
+mod self_tests;
 mod source;
 mod stages;
 mod tensorflow;
@@ -30,10 +31,13 @@ mod tf_ops;
 mod tflite;
 mod wire;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use self::nodes::NodeGraph;
-use self::source::Examined;
+use self::{self_tests::SelfTests, source::Examined};
 use crate::{
     error::{InferError, Operators},
     format,
@@ -52,9 +56,17 @@ pub(crate) struct Known {
 }
 
 /// tract: runs ONNX, TensorFlow, TFLite and NNEF models on the CPU.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct TractRuntime {}
+#[derive(Clone, Debug, Default)]
+pub struct TractRuntime {
+    self_tests: Option<SelfTests>,
+}
+
+impl TractRuntime {
+    /// Returns the runtime that keeps in `folder` what came of the self-tests of models, for the next time that they are loaded.
+    pub fn keeping_self_tests(folder: PathBuf) -> Self {
+        Self { self_tests: Some(SelfTests::new(folder)) }
+    }
+}
 
 impl Runtime for TractRuntime {
     fn name(&self) -> &str {
@@ -63,7 +75,12 @@ impl Runtime for TractRuntime {
 
     fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
         let format = format::detect(path)?;
-        let executable = guard::guarded(path, || executable::first_that_works(path, examine(path, format)?.attempts?))?;
+        let executable = guard::guarded(path, || {
+            let attempts = examine(path, format)?.attempts?;
+            let kept = self.self_tests.as_ref();
+            let tests = kept.and_then(|it| it.of(path, self.name(), attempts.beside.as_deref()));
+            executable::first_that_works(path, attempts, tests.as_ref())
+        })?;
         let info = executable.info();
         tracing::debug!(path = %path.display(), %format, n_parameters = info.n_parameters, "Loaded a model.");
         Ok(Arc::new(executable))
@@ -75,7 +92,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Known, InferError> {
     let format = format::detect(path)?;
     let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format))?;
     let obstacles = Operators(obstacles);
-    match guard::guarded(path, || executable::first_that_works(path, attempts?)) {
+    match guard::guarded(path, || executable::first_that_works(path, attempts?, None)) {
         Ok(it) => Ok(Known { info: it.info().clone(), obstacles, refusal: None }),
         Err(refusal) => Ok(Known { info, obstacles, refusal: Some(refusal) }),
     }

@@ -22,7 +22,9 @@ use super::{
     audit::{self, Findings},
     convert, guard,
     interpreter::Interpreter,
-    limits, ops, preflight, rewrite,
+    limits, ops,
+    preflight::{self, ExternalData},
+    rewrite,
     source::{Attempts, Examined, Graph, Source},
     wire,
 };
@@ -54,37 +56,45 @@ pub(super) fn malformed(path: &Path, reason: String) -> InferError {
     InferError::Malformed { path: path.to_path_buf(), format: ModelFormat::Onnx, reason }
 }
 
+/// A sound model, and what is known of its operators.
+struct Decoded {
+    onnx: Onnx,
+    proto: ModelProto,
+    findings: Findings,
+    beside: Arc<ExternalData>,
+}
+
 /// Decodes the file and looks at its operators; those that nobody computes are an error.
 pub(super) fn open(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
-    let (onnx, proto, findings) = read(path)?;
+    let Decoded { onnx, proto, findings, .. } = read(path)?;
     if findings.unsupported.is_empty() {
         return Ok((onnx, proto, findings));
     }
     Err(InferError::unsupported(path, findings.unsupported))
 }
 
-fn read(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
+fn read(path: &Path) -> Result<Decoded, InferError> {
     let mut proto: ModelProto = limits::decode(path, ModelFormat::Onnx, &wire::ONNX)?;
-    let external = preflight::check(path, &mut proto)?;
+    let beside = Arc::new(preflight::check(path, &mut proto)?);
     let mut onnx = ops::onnx();
-    onnx.provider = Arc::new(external);
+    onnx.provider = beside.clone();
     if let Some(graph) = &mut proto.graph {
         rewrite::rewrite(graph);
     }
     let findings = audit::audit(&proto, &onnx);
-    Ok((onnx, proto, findings))
+    Ok(Decoded { onnx, proto, findings, beside })
 }
 
 /// Returns what a sound model declares, whoever is to run it.
 pub(super) fn interface(path: &Path) -> Result<ModelInfo, InferError> {
-    let (_, proto, findings) = read(path)?;
+    let Decoded { proto, findings, .. } = read(path)?;
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
     Ok(info(path, graph, findings.operators)?.0)
 }
 
 /// Returns what is known of the model, and the ways to read it if every operator can be computed.
 pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
-    let (onnx, proto, findings) = read(path)?;
+    let Decoded { onnx, proto, findings, beside } = read(path)?;
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
     let (info, input_types) = info(path, graph, findings.operators.clone())?;
     if !findings.unsupported.is_empty() {
@@ -92,6 +102,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
         return Ok(Examined { info, obstacles: findings.unsupported, attempts: Err(error) });
     }
     let attempts = attempts(path, onnx, proto, &findings, &info, &input_types);
+    let attempts = attempts.map(|it| Attempts { beside: Some(beside), ..it });
     Ok(Examined { info, obstacles: Vec::new(), attempts })
 }
 
@@ -133,7 +144,7 @@ fn attempts(
         }
         sources.push(source(Graph::Uncompiled));
     }
-    Ok(Attempts { sources, uncompiled: Some(uncompiled) })
+    Ok(Attempts { sources, uncompiled: Some(uncompiled), beside: None })
 }
 
 fn parse(onnx: &Onnx, proto: &ModelProto, path: &Path) -> Result<InferenceModel, String> {

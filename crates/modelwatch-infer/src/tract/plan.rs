@@ -10,6 +10,7 @@ use tract_onnx::prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, Tr
 use super::{
     convert, guard,
     interpreter::{Interpreter, Value},
+    self_tests::{ModelTests, Outcome},
     source::{Source, known_dims},
     stages::{Fallback, StageStates, Stages},
 };
@@ -51,11 +52,14 @@ impl Engine {
 
 impl Plan {
     /// Compiles the model for `rows` rows of these shapes and checks that it gives as many rows.
+    ///
+    /// What `tests` know of the model is not found out again.
     pub(super) fn new(
         path: &Path,
         source: &Source,
         rows: usize,
         row_shapes: &[Vec<usize>],
+        tests: Option<&ModelTests>,
     ) -> Result<Self, InferError> {
         let probe = Probe::new(path, rows, row_shapes, &source.info.inputs)?;
         let failed = |it| InferError::Prepare { path: path.to_path_buf(), rows, reason: guard::reason(&it) };
@@ -63,16 +67,24 @@ impl Plan {
         let names = || source.info.outputs.iter().map(|it| &*it.name);
         let outputs = compiled_outputs(path, names(), &typed, rows)?;
         let stages = Stages::new(typed, source.skip_optimizer).map_err(failed)?;
-        let types = &source.input_types;
-        let question = convert::inputs(probe.question(), types);
-        if let Some(it) = question.ok().and_then(|it| stages.test(&it)) {
+        let outcome = match tests.and_then(|it| it.recall(rows, row_shapes)) {
+            Some(known) => {
+                known.fallback.clone().into_iter().for_each(|it| stages.give_up(it));
+                known
+            }
+            None => {
+                let found = test(&stages, probe, &source.input_types);
+                tests.into_iter().for_each(|it| it.keep(rows, row_shapes, &found));
+                found
+            }
+        };
+        if let Some(it) = &outcome.fallback {
             tracing::warn!(path = %path.display(), "The optimizer changes the model's answers {it}; it runs as written, slower.");
         }
-        let answer = |it| -> TractResult<_> { convert::outputs(&stages.run(convert::inputs(it, types)?)?) };
-        if rows > 1 && !probe.rows_are_independent::<TractError>(&answer) {
+        if !outcome.rows_are_independent {
             return Err(InferError::mixed_rows(path));
         }
-        let input_types = types.clone();
+        let input_types = source.input_types.clone();
         Ok(Self { path: path.to_path_buf(), rows, input_types, outputs, engine: Engine::Compiled(stages) })
     }
 
@@ -100,7 +112,7 @@ impl Plan {
             }
             outputs.push((tensor.values.dtype(), tensor.shape.iter().copied().map(Some).collect()));
         }
-        if rows > 1 && !probe.rows_are_independent::<TractError>(&run) {
+        if !probe.rows_are_independent::<TractError>(&run) {
             return Err(InferError::mixed_rows(path));
         }
         Ok(Self { path: path.to_path_buf(), rows, input_types: source.input_types.clone(), outputs, engine })
@@ -118,6 +130,14 @@ impl Plan {
     pub(super) fn outputs(&self) -> Outputs {
         self.outputs.clone()
     }
+}
+
+/// Finds out what is wrong with a compiled graph.
+fn test(stages: &Stages, probe: Probe<'_>, types: &[DatumType]) -> Outcome {
+    let question = convert::inputs(probe.question(), types);
+    let fallback = question.ok().and_then(|it| stages.test(&it)).cloned();
+    let answer = |it| -> TractResult<_> { convert::outputs(&stages.run(convert::inputs(it, types)?)?) };
+    Outcome { fallback, rows_are_independent: probe.rows_are_independent::<TractError>(&answer) }
 }
 
 fn interface(path: &Path, output: &str, what: String) -> InferError {

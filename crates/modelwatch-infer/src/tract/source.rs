@@ -1,6 +1,6 @@
 //! A parsed model, before shapes are known.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use tract_onnx::{
     prelude::{DatumType, Framework, InferenceModel, InferenceModelExt, ToDim, TractResult, TypedModel},
@@ -13,7 +13,7 @@ use tract_tensorflow::tfpb::tensorflow::{
     AttrValue, GraphDef, TensorShapeProto, attr_value::Value, tensor_shape_proto::Dim,
 };
 
-use super::{onnx::Uncompiled, tf_ops, tflite::TfLite};
+use super::{onnx::Uncompiled, preflight::ExternalData, tf_ops, tflite::TfLite};
 use crate::{error::InferError, spec::ModelInfo};
 
 /// What can be told of a model without running it.
@@ -30,11 +30,13 @@ pub(super) struct Attempts {
     pub sources: Vec<Source>,
     /// What is run where none of them can be compiled.
     pub uncompiled: Option<Uncompiled>,
+    /// The data that lies beside the file.
+    pub beside: Option<Arc<ExternalData>>,
 }
 
 impl From<Source> for Attempts {
     fn from(source: Source) -> Self {
-        Self { sources: vec![source], uncompiled: None }
+        Self { sources: vec![source], uncompiled: None, beside: None }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::{IntoRunnable, TValue, TVec, TractResult, TypedModel, TypedRunnableModel};
 use tract_onnx::tract_core::model::typed::TypedSimpleState;
 
@@ -22,7 +23,7 @@ pub(super) struct Stages {
 }
 
 /// Why a graph is not run in its optimized form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fallback {
     /// The node that the optimizer changed, and its operator; none where it cannot be told.
     pub node: Option<(String, String)>,
@@ -61,6 +62,11 @@ impl Stages {
             let _ = self.verdict.set(Some(self.fallback(inputs)));
         }
         self.given_up()
+    }
+
+    /// Gives the optimized form up for what came of an earlier test.
+    pub(super) fn give_up(&self, fallback: Fallback) {
+        let _ = self.verdict.set(Some(fallback));
     }
 
     /// Returns why the optimized form is not run, if so.

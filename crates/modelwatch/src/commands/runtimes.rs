@@ -6,7 +6,17 @@ use modelwatch_runtime::{OpenOnnxRuntime, Runtimes};
 
 /// Returns what runs models.
 pub(super) fn runtimes() -> Runtimes {
-    Runtimes { onnxruntime: onnxruntime(), library: path("ORT_DYLIB_PATH") }
+    Runtimes {
+        onnxruntime: onnxruntime(),
+        library: path("ORT_DYLIB_PATH"),
+        self_tests: cache().map(|it| it.join("self-tests")),
+    }
+}
+
+/// Returns the user's folder for what can be made again.
+fn cache() -> Option<PathBuf> {
+    let of_home = || Some(path("HOME")?.join(".cache"));
+    Some(path("XDG_CACHE_HOME").filter(|it| it.is_absolute()).or_else(of_home)?.join("modelwatch"))
 }
 
 #[cfg(feature = "onnxruntime")]

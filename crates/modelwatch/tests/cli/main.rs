@@ -17,5 +17,6 @@ mod onnxruntime;
 mod performance;
 mod policies;
 mod profile;
+mod self_tests;
 mod store;
 mod support;

@@ -41,6 +41,7 @@ fn built(variable: &str, folder: &str) -> PathBuf {
 /// A folder with pipelines and what they leave behind.
 pub(crate) struct Project {
     dir: TempDir,
+    cache: TempDir,
 }
 
 /// What a command left.
@@ -52,11 +53,16 @@ pub(crate) struct Ended {
 
 impl Project {
     pub(crate) fn new() -> Self {
-        Self { dir: TempDir::new().unwrap() }
+        Self { dir: TempDir::new().unwrap(), cache: TempDir::new().unwrap() }
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Returns the folder of what the command keeps for its user.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.cache.path().join("modelwatch")
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -76,6 +82,7 @@ impl Project {
             .args(arguments)
             .current_dir(self.path())
             .env("MODELWATCH_PLUGIN_PATH", plugins)
+            .env("XDG_CACHE_HOME", self.cache.path())
             .env_remove("ORT_DYLIB_PATH")
             .env("NO_COLOR", "1")
             .output()

@@ -33,6 +33,15 @@ pub(in crate::tract) struct ExternalData {
     files: HashMap<PathBuf, Bytes>,
 }
 
+impl ExternalData {
+    /// Returns what is in the files, in the order of their names.
+    pub(in crate::tract) fn contents(&self) -> Vec<&[u8]> {
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort_by_key(|it| it.0);
+        files.into_iter().map(|it| &**it.1).collect()
+    }
+}
+
 impl ModelDataResolver for ExternalData {
     fn read_bytes_from_path(
         &self,

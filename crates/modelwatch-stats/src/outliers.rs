@@ -1,11 +1,24 @@
-//! Bounds beyond which a number is an outlier, and the shape of a sample.
+//! Bounds beyond which a number is an outlier, how far whole rows are from others, and the shape of a sample.
+
+mod gower;
+mod isolation_forest;
+mod local_probability;
+mod robust_scale;
 
 use crate::error::{Reason, Undefined, finite};
 use crate::quantile::{quantile, quantiles};
 use crate::sample::{Point, total_count};
 
+pub use gower::{MixedRow, gower_distance, gower_scaled};
+pub use isolation_forest::{FOREST_ROWS, FOREST_TREES, ForestOptions, IsolationForest, average_path};
+pub use local_probability::{LOOP_EXTENT, LocalProbabilities, LoopOptions};
+pub use robust_scale::RobustScale;
+
 /// The factor of the interquartile range beyond which Tukey (1977) calls a value outside.
 pub const TUKEY_FACTOR: f64 = 1.5;
+
+/// The factor of the interquartile range beyond which Tukey (1977) calls a value far out.
+pub const FAR_OUT_FACTOR: f64 = 3.0;
 
 /// The modified z-score from which Iglewicz & Hoaglin (1993) call a value an outlier.
 pub const ROBUST_Z: f64 = 3.5;

@@ -2,6 +2,7 @@
 
 use crate::error::{Reason, Undefined};
 use crate::hash::mix;
+use crate::random::Random;
 
 use super::rows::{Rows, alike};
 
@@ -161,30 +162,10 @@ fn folds(is_current: &[bool], n: usize) -> Vec<usize> {
     is_current.iter().map(fold).collect()
 }
 
-/// SplitMix64 (Steele, Lea & Flood 2014): a counter, mixed.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        let res = mix(self.0);
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        res
-    }
-
-    /// Returns a number below `n`; the bias is below n / 2^64.
-    pub(super) fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
-    }
-}
-
 /// Fisher and Yates' shuffle.
 fn shuffle<T>(items: &mut [T], random: &mut Random) {
     for last in (1..items.len()).rev() {
-        items.swap(last, random.below(last + 1));
+        items.swap(last, random.below(last as u64 + 1) as usize);
     }
 }
 

@@ -1,0 +1,28 @@
+//! Random numbers from a seed.
+
+use crate::hash::mix;
+
+/// SplitMix64 (Steele, Lea & Flood 2014): a counter, mixed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Returns a number below `n`; the bias is below n / 2^64.
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
+    }
+
+    /// Returns a number above 0 and at most 1.
+    pub(crate) fn positive_unit(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn next(&mut self) -> u64 {
+        let res = mix(self.0);
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        res
+    }
+}

@@ -15,6 +15,7 @@ use modelwatch_stats::{
 
 use crate::{
     config::{Calibration, Config, Task},
+    confusion,
     metric::Metric,
     rows::Rows,
 };
@@ -226,6 +227,11 @@ impl Sample {
 
     pub(crate) fn n_rows(&self) -> u64 {
         self.n_rows as u64
+    }
+
+    /// Returns the share of the rows that are of one class and are called another, and how it spreads.
+    pub(crate) fn confusion_cell(&self, class: usize, called: usize) -> Result<(f64, Spread), Undefined> {
+        confusion::cell(&self.classes[class].chances, &self.classes[called].is_called)
     }
 
     /// Returns the metric of these rows.

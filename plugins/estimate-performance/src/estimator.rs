@@ -1,5 +1,7 @@
 //! One face for classifiers and regressions.
 
+use modelwatch_stats::estimation::Spread;
+
 use crate::{
     classifier::{self, ClassCalibration, Classified, Classifier},
     config::{Config, Task},
@@ -92,6 +94,15 @@ impl Sample {
         match self {
             Self::Classes(it) => it.n_rows(),
             Self::Errors(it) => it.n_rows(),
+        }
+    }
+
+    /// Returns the share of rows that are of one class and are called another, and how it spreads; none for a regression, and
+    /// without rows.
+    pub(crate) fn confusion_cell(&self, class: usize, called: usize) -> Option<(f64, Spread)> {
+        match self {
+            Self::Classes(it) => it.confusion_cell(class, called).ok(),
+            Self::Errors(_) => None,
         }
     }
 

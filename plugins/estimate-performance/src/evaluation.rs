@@ -8,6 +8,7 @@ use modelwatch_sdk::{
 use crate::{
     classifier::ClassCalibration,
     config::{Config, Limits},
+    confusion::{Confusion, confusion},
     estimator::{Estimator, Judged, Sample},
     metric::Metric,
     rows::Rows,
@@ -20,6 +21,8 @@ pub(crate) const BAND: f64 = 3.0;
 pub(crate) struct Evaluation {
     pub(crate) calibrations: Vec<ClassCalibration>,
     pub(crate) metrics: Vec<Assessment>,
+    /// Of all rows together; none but of several classes.
+    pub(crate) confusion: Option<Confusion>,
     pub(crate) chunks: Vec<ChunkSize>,
     /// Current rows whose scores or prediction cannot be used.
     pub(crate) n_unusable: u64,
@@ -128,8 +131,12 @@ pub(crate) fn evaluate(
         let n_rows = sample.expected.n_rows();
         ChunkSize { name: chunk.name.clone(), n_rows, is_small: n_rows < config.min_chunk_rows }
     };
+    let known = judged_reference.labeled(&(0..reference.len()).collect::<Vec<_>>());
+    let calibrations = estimator.into_calibrations();
+    let classes = calibrations.iter().map(|it| it.class.clone()).collect();
     Ok(Ok(Evaluation {
-        calibrations: estimator.into_calibrations(),
+        confusion: confusion(config, classes, &known, &overall.expected, &overall.labeled),
+        calibrations,
         metrics,
         chunks: chunks.iter().zip(&samples).map(size).collect(),
         n_unusable: current.len() as u64 - overall.expected.n_rows(),

@@ -3,7 +3,8 @@
 //! # Classification
 //! The scores of the reference are calibrated where that makes them better chances, and the chances of the current rows
 //! give an expected confusion matrix and an expected ranking (`modelwatch_stats::estimation`), chunk by chunk. Definitions,
-//! sampling errors and the decision to calibrate are those of NannyML's CBPE; where not, the tests list it.
+//! sampling errors and the decision to calibrate are those of NannyML's CBPE; where not, the tests list it. Of two classes the cells of
+//! the confusion matrix are metrics like others; of several, the matrix of all current rows is reported.
 //!
 //! # Regression
 //! Boosted trees learn from the labeled reference how large the error of a row is, from its features and its prediction, and
@@ -33,6 +34,7 @@ mod read;
 mod rows;
 
 mod classifier;
+mod confusion;
 mod estimator;
 mod regressor;
 

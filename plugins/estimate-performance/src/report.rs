@@ -4,6 +4,7 @@ use modelwatch_sdk::{Host, Report, chunks::Chunks, report::Gap};
 
 use crate::{
     config::Config,
+    confusion::MAX_CLASSES,
     evaluation::Evaluation,
     report_figures::figures,
     report_findings::findings,
@@ -53,6 +54,11 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
                 res.push(Gap::new(format!("chunks of {role} rows"), format!("{n} rows have no time")));
             }
         }
+    }
+    let n_classes = evaluation.calibrations.len();
+    if n_classes > MAX_CLASSES {
+        let why = format!("there are {n_classes} classes, more than {MAX_CLASSES}");
+        res.push(Gap::new("confusion matrix", why));
     }
     for it in &evaluation.metrics {
         let name = it.metric.name();

@@ -2,7 +2,10 @@
 
 use modelwatch_sdk::report::{Figure, FigureData, Series};
 
-use crate::evaluation::{Assessment, BAND, Estimate, Evaluation};
+use crate::{
+    confusion::Confusion,
+    evaluation::{Assessment, BAND, Estimate, Evaluation},
+};
 
 /// The most classes whose calibration is drawn.
 const MAX_CURVES: usize = 10;
@@ -13,6 +16,7 @@ const MAX_TABLE_ROWS: usize = 500;
 pub(crate) fn figures(evaluation: &Evaluation) -> Vec<Figure> {
     let mut res: Vec<Figure> = evaluation.metrics.iter().filter_map(over_chunks).collect();
     res.extend(table(evaluation));
+    res.extend(evaluation.confusion.as_ref().map(matrix));
     let curves = evaluation.calibrations.iter().filter(|it| !it.curve.is_empty()).take(MAX_CURVES);
     res.extend(curves.map(|it| {
         Figure {
@@ -60,6 +64,22 @@ fn over_chunks(it: &Assessment) -> Option<Figure> {
             series: all,
         },
     })
+}
+
+fn matrix(confusion: &Confusion) -> Figure {
+    let values = confusion.cells.iter().map(|row| row.iter().map(|it| it.value).collect());
+    Figure {
+        title: "Expected confusion matrix".to_owned(),
+        caption: "Shares of all current rows by the class that they are expected to be of and the one that is called."
+            .to_owned(),
+        data: FigureData::HeatMap {
+            y_label: "class".to_owned(),
+            x_label: "called".to_owned(),
+            rows: confusion.classes.clone(),
+            columns: confusion.classes.clone(),
+            values: values.collect(),
+        },
+    }
 }
 
 fn table(evaluation: &Evaluation) -> Option<Figure> {

@@ -7,6 +7,7 @@ use modelwatch_sdk::{
 use modelwatch_stats::intervals::normal_quantile;
 
 use crate::{
+    confusion::Confusion,
     evaluation::{Assessment, Estimate, Evaluation, is_outside},
     metric::Metric,
 };
@@ -24,7 +25,29 @@ pub(crate) fn metrics(host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {
         res.push(labeled("calibrated", f64::from(u8::from(it.is_calibrated()))));
     }
     evaluation.metrics.iter().for_each(|it| of_metric(host, evaluation, it, &mut res));
+    evaluation.confusion.iter().for_each(|it| of_confusion(host, it, &mut res));
     res
+}
+
+fn of_confusion(host: &dyn Host, confusion: &Confusion, res: &mut Vec<Number>) {
+    let level = host.confidence("estimated_confusion_share");
+    let width = normal_quantile(0.5 + level / 2.0).unwrap_or(f64::NAN);
+    for (class, cells) in confusion.classes.iter().zip(&confusion.cells) {
+        for (called, cell) in confusion.classes.iter().zip(cells) {
+            let n_rows = confusion.n_rows;
+            let number = |name: &str, value: f64| {
+                Number::new(name, value).label("class", class.as_str()).label("called", called.as_str())
+            };
+            let bound = |sign: f64| (cell.value + sign * width * cell.error).clamp(0.0, 1.0);
+            let interval = Interval { low: bound(-1.0), high: bound(1.0), level };
+            res.push(number("estimated_confusion_share", cell.value).n(n_rows).interval(Some(interval)));
+            res.push(number("sampling_error_confusion_share", cell.error).n(n_rows));
+            res.push(number("reference_confusion_share", cell.reference).n(n_rows));
+            if let Some(realized) = cell.realized {
+                res.push(number("realized_confusion_share", realized).n(confusion.n_labeled));
+            }
+        }
+    }
 }
 
 fn of_metric(host: &dyn Host, evaluation: &Evaluation, it: &Assessment, res: &mut Vec<Number>) {

@@ -285,6 +285,39 @@ fn several_classes_of_a_models_output() {
     assert_eq!(labeled(&report, "calibrated", "class", "c").map(|it| it <= 1.0), Some(true));
 }
 
+#[test]
+fn the_confusion_matrix_of_several_classes_is_expected() {
+    let report = run(&multiclass(), &outputs(1, 6000, 2.0), &outputs(2, 6000, 1.0));
+    let names = ["a", "b", "c"];
+    let cell = |name: &str, class: &str, called: &str| {
+        let is_it = |it: &&modelwatch_sdk::report::Metric| {
+            it.name == name && it.labels["class"] == class && it.labels["called"] == called
+        };
+        report.metrics.iter().find(is_it).unwrap().clone()
+    };
+    let (mut sum, mut right) = (0.0, 0.0);
+    for class in names {
+        for called in names {
+            let estimated = cell("estimated_confusion_share", class, called);
+            let (error, realized) = (
+                cell("sampling_error_confusion_share", class, called).value,
+                cell("realized_confusion_share", class, called).value,
+            );
+            assert!((estimated.value - realized).abs() < 4.0 * error, "{class} {called}: {estimated:?} {realized}");
+            let interval = estimated.interval.unwrap();
+            assert!(interval.low < estimated.value && estimated.value < interval.high);
+            sum += estimated.value;
+            right += if class == called { estimated.value } else { 0.0 };
+        }
+    }
+    assert!((sum - 1.0).abs() < 1e-9);
+    assert!((right - overall(&report, "estimated_accuracy").value).abs() < 1e-9);
+    assert!(report.figures.iter().any(|it| it.title == "Expected confusion matrix"));
+    // Two classes have their cells as metrics.
+    let report = run(&binary(), &scored(1, 500, 0.0, Labels::AsScored), &scored(2, 500, 0.0, Labels::None));
+    assert!(!report.metrics.iter().any(|it| it.name.contains("confusion")));
+}
+
 /// A regression whose errors grow with one feature, differ by a name, and where the current rows can be of the worse kind.
 fn predicted(seed: u64, n_rows: usize, least: f64, has_labels: bool) -> RecordBatch {
     let mut random = Random(seed);

@@ -152,6 +152,13 @@ pub(crate) const CODES: &[FindingCode] = &[
         advice: "Look for a change of unit, for sentinels such as -999, and for sensors that fail.",
     },
     FindingCode {
+        code: "MW-Q028",
+        severity: Severity::Warning,
+        title: "many rows are outliers",
+        meaning: "The share of rows that are far from the others, as wholes, is above `limits.outlier_rows`, and above that of the reference rows by more than chance allows. `outlier_rows` has the methods: `isolation-forest` counts the random cuts that set a row apart, `loop` compares the density around a row with that around its neighbors.",
+        advice: "Look at the rows that are listed, and at the columns in which they are unusual: a change of unit, a default that was filled in, fields that slipped, or rows of another population. Where no column is unusual by itself, the combination of values is.",
+    },
+    FindingCode {
         code: "MW-Q030",
         severity: Severity::Warning,
         title: "rows are repeated",

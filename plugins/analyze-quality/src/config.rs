@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use modelwatch_sdk::{JsonSchema, report::Severity};
 use serde::Deserialize;
 
-use crate::{limits::Limits, rule::ColumnRule};
+use crate::{limits::Limits, row_options::OutlierRows, rule::ColumnRule};
 
 /// Looks for what is wrong with data: columns, rows and labels of the current rows, alone and against the reference rows.
 ///
@@ -23,6 +23,8 @@ pub struct Config {
     pub exclude: Vec<String>,
     /// From which numbers on something is a finding.
     pub limits: Limits,
+    /// How outliers among whole rows are looked for: `{ methods = ["loop"], neighbors = 30 }`.
+    pub outlier_rows: OutlierRows,
     /// The least number of current rows.
     pub min_rows: Option<u64>,
     /// The greatest number of current rows.
@@ -45,7 +47,8 @@ pub struct Config {
     /// How many different rows are told apart, per role; beyond it shares of rows are estimated.
     #[schemars(range(min = 1000, max = 10_000_000))]
     pub max_keys: u64,
-    /// How many different rows correlations and predictive power are computed from, per role; a million values at most.
+    /// How many different rows are kept whole, per role, for correlations, predictive power and outliers among rows; a million values at
+    /// most.
     #[schemars(range(min = 100, max = 1_000_000))]
     pub sample_rows: u64,
 }
@@ -75,6 +78,7 @@ impl Default for Config {
             only_these: false,
             exclude: Vec::new(),
             limits: Limits::default(),
+            outlier_rows: OutlierRows::default(),
             min_rows: None,
             max_rows: None,
             freshness: None,

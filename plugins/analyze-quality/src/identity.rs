@@ -17,6 +17,12 @@ use crate::{kind::Kind, numbers::integers, times::nanoseconds};
 /// The identity of what is missing: null and NaN alike.
 pub(crate) const MISSING: u64 = 0;
 
+/// What tells texts from other values that are spelled alike.
+const TEXT: &str = "t";
+
+/// What tells booleans from other values that are spelled alike.
+const BOOLEAN: &str = "b";
+
 /// Returns the hash of each value: equal for equal values of any width, so that 3 is 3.0; [`MISSING`] where there is none. `None` for
 /// types whose values cannot be told apart.
 ///
@@ -29,15 +35,15 @@ pub(crate) fn identities(array: &dyn Array) -> Result<Option<Vec<u64>>> {
         Kind::Integer => integers(array).map(|it| it.map_or(MISSING, of_integer)).collect(),
         Kind::Float => numbers(array)?.values.iter().map(|it| of_float(*it)).collect(),
         Kind::Boolean | Kind::Text => {
-            let tag = if kind == Kind::Text { "t" } else { "b" };
-            texts(array)?.iter().map(|it| it.as_ref().map_or(MISSING, |it| of_text(tag, it))).collect()
+            let tag = if kind == Kind::Text { TEXT } else { BOOLEAN };
+            texts(array)?.iter().map(|it| it.as_ref().map_or(MISSING, |it| tagged(tag, it.as_bytes()))).collect()
         }
         Kind::Time => nanoseconds(array)
             .into_iter()
             .map(|it| it.map_or(MISSING, |it| tagged("time", &it.to_le_bytes())))
             .collect(),
         Kind::Decimal => {
-            decimal_texts(array).iter().map(|it| it.as_ref().map_or(MISSING, |it| of_text("d", it))).collect()
+            decimal_texts(array).iter().map(|it| it.as_ref().map_or(MISSING, |it| tagged("d", it.as_bytes()))).collect()
         }
         Kind::List | Kind::Other => return nested(array),
     }))
@@ -48,7 +54,17 @@ pub(crate) fn chain(identities: impl IntoIterator<Item = u64>) -> u64 {
     identities.into_iter().fold(1, |sum, it| mix(sum ^ mix(it)))
 }
 
-/// Returns the hash of a name.
+/// Returns the identity of a text.
+pub(crate) fn of_text(text: &str) -> u64 {
+    tagged(TEXT, text.as_bytes())
+}
+
+/// Returns the identity of a boolean that is written as text.
+pub(crate) fn of_boolean(text: &str) -> u64 {
+    tagged(BOOLEAN, text.as_bytes())
+}
+
+/// Returns the hash of the name of a column.
 pub(crate) fn of_name(name: &str) -> u64 {
     hash_bytes(name.as_bytes())
 }
@@ -101,10 +117,6 @@ fn of_float(value: f64) -> u64 {
         return of_integer(value as i128);
     }
     tagged("f", &value.to_bits().to_le_bytes())
-}
-
-fn of_text(tag: &str, text: &str) -> u64 {
-    tagged(tag, text.as_bytes())
 }
 
 fn tagged(tag: &str, bytes: &[u8]) -> u64 {

@@ -13,6 +13,7 @@
 mod codes;
 mod config;
 mod limits;
+mod row_options;
 mod rule;
 mod settings;
 mod time;
@@ -29,8 +30,11 @@ mod times;
 mod context;
 mod label;
 mod leakage;
+mod outlier_rows;
 mod pairs;
 mod repeated;
+mod row_scores;
+mod row_table;
 mod schema;
 mod table;
 mod texts;
@@ -43,6 +47,7 @@ pub use crate::{
     config::{Config, Freshness},
     limits::Limits,
     probe::{Quality, registry},
+    row_options::{OutlierMethod, OutlierRows},
     rule::{Bound, ColumnRule, ColumnType},
 };
 

@@ -15,6 +15,8 @@ pub(crate) const SPECIAL_CHARACTERS: f64 = 0.001;
 pub(crate) const SPELLINGS: u64 = 0;
 /// deepchecks, `StringLengthOutOfBounds`: none.
 pub(crate) const STRANGE_LENGTHS: f64 = 0.0;
+/// deepchecks, `OutlierSampleDetection`: at most 5 % of the rows.
+pub(crate) const OUTLIER_ROWS: f64 = 0.05;
 /// deepchecks, `DataDuplicates`: at most 5 % of the rows.
 pub(crate) const DUPLICATES: f64 = 0.05;
 /// deepchecks, `ConflictingLabels`: none.
@@ -62,6 +64,10 @@ pub struct Limits {
     /// The greatest share of outliers of a numeric column, by its median and median absolute deviation; none unless it is given.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub outliers: Option<f64>,
+    /// The greatest share of rows that are far from the others, by each method of `outlier_rows`; with a reference, the share there
+    /// where that is greater, and what chance adds to it.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub outlier_rows: f64,
     /// The greatest share of rows that repeat another one.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub duplicates: f64,
@@ -107,6 +113,7 @@ impl Default for Limits {
             spellings: SPELLINGS,
             strange_lengths: STRANGE_LENGTHS,
             outliers: None,
+            outlier_rows: OUTLIER_ROWS,
             duplicates: DUPLICATES,
             conflicting_labels: CONFLICTING_LABELS,
             class_ratio: CLASS_RATIO,
@@ -132,6 +139,7 @@ impl Limits {
             ("special_characters", self.special_characters),
             ("strange_lengths", self.strange_lengths),
             ("outliers", self.outliers.unwrap_or_default()),
+            ("outlier_rows", self.outlier_rows),
             ("duplicates", self.duplicates),
             ("conflicting_labels", self.conflicting_labels),
             ("class_ratio", self.class_ratio),

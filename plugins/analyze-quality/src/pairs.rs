@@ -208,7 +208,7 @@ fn judge_change(context: &Context<'_>, name: &str, label: &str, (before, now): (
 
 /// Returns the columns of the sample that can be compared, in the order of their names.
 fn paired(profile: &Profile, is_wanted: impl Fn(&Column) -> bool) -> Vec<Paired<'_>> {
-    let wanted = profile.columns().iter().filter(|it| is_wanted(it.1));
+    let wanted = profile.paired_columns().filter(|it| is_wanted(it.1));
     wanted.filter_map(|(name, column)| Some(Paired { name, values: values(profile, name, column)? })).collect()
 }
 

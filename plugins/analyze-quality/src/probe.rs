@@ -7,11 +7,11 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    codes::CODES, config::Config, context::Context, figures, label, leakage, pairs, profile::Profile, repeated, schema,
-    settings::Settings, table, values,
+    codes::CODES, config::Config, context::Context, figures, label, leakage, outlier_rows, pairs, profile::Profile,
+    repeated, schema, settings::Settings, table, values,
 };
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -110,6 +110,7 @@ impl Probe for Quality {
         label::judge(&context, &mut report);
         leakage::judge(&context, &mut report);
         pairs::judge(&context, &mut report)?;
+        outlier_rows::judge(&context, &mut report)?;
         report.figures.splice(0..0, figures::of_columns(&context));
         Ok(report)
     }

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use modelwatch_sdk::{
     RecordBatch, Result,
-    arrow::schema::Field,
-    rows::{Use, has_use},
+    arrow::{
+        array::{Array, ArrayRef},
+        schema::Field,
+    },
+    rows::{Use, has_use, texts},
     state::{Reader, Writer},
 };
 use modelwatch_stats::{hash::mix, keys::KeyTallies};
@@ -19,6 +22,9 @@ use crate::{
 
 /// How many columns are looked at in pairs, beside label and identifier.
 pub(crate) const MAX_PAIRED: usize = 60;
+
+/// Longer identifiers are cut, in characters.
+const MAX_ID: usize = 64;
 
 /// Rows and columns of one role.
 #[derive(Clone, Debug)]
@@ -63,8 +69,9 @@ impl Profile {
             column.update(settings, it.field, batch.column(it.at).as_ref(), it.identities.as_deref(), &all)?;
         }
         self.update_keys(&columns, batch.num_rows());
-        let sampled = sampled(&columns, batch)?;
-        self.sample.update(&all, &sampled);
+        let sampled = sampled(settings, &columns, batch)?;
+        let id = columns.iter().find(|it| settings.finds_outlier_rows() && has_use(it.field, Use::Id));
+        self.sample.update(&all, &sampled, |row| id_of(batch.column(id?.at), row));
         Ok(())
     }
 
@@ -96,6 +103,18 @@ impl Profile {
     /// Returns the first column with that use.
     pub(crate) fn column_for(&self, wanted: Use) -> Option<(&str, &Column)> {
         self.columns.iter().find(|it| it.1.has_use(wanted)).map(|it| (it.0.as_str(), it.1))
+    }
+
+    /// Returns the columns that are looked at in pairs, in the order of their names.
+    pub(crate) fn paired_columns(&self) -> impl Iterator<Item = (&str, &Column)> {
+        let mut n_others = 0;
+        let kept = self.columns.iter().filter(|it| !it.1.is_opaque());
+        let paired = kept.filter(move |it| {
+            let is_other = !it.1.has_use(Use::Label) && !it.1.has_use(Use::Id);
+            n_others += usize::from(is_other);
+            !is_other || n_others <= MAX_PAIRED
+        });
+        paired.map(|it| (it.0.as_str(), it.1))
     }
 
     /// Returns the tallies of rows by features and label.
@@ -177,15 +196,22 @@ fn row_hashes(columns: &[Read<'_>], n_rows: usize, is_wanted: impl Fn(&Read<'_>)
     res
 }
 
-/// Returns the columns that are looked at in pairs, with their cells.
-fn sampled<'a>(columns: &[Read<'a>], batch: &RecordBatch) -> Result<Vec<(&'a str, Vec<u64>)>> {
+/// Returns the identifier of a row as text; none where its type has no such form.
+fn id_of(column: &ArrayRef, row: usize) -> Option<String> {
+    let id = column.slice(row, 1);
+    let text = texts(id.as_ref()).ok()?.pop()??;
+    Some(text.chars().take(MAX_ID).collect())
+}
+
+/// Returns the columns of rows that are kept, with their cells: those that are looked at in pairs, or all where outliers are looked for.
+fn sampled<'a>(settings: &Settings, columns: &[Read<'a>], batch: &RecordBatch) -> Result<Vec<(&'a str, Vec<u64>)>> {
     let mut n_features = 0;
     let mut res = Vec::new();
     for it in columns {
         let Some(identities) = &it.identities else { continue };
         if !has_use(it.field, Use::Label) && !has_use(it.field, Use::Id) {
             n_features += 1;
-            if n_features > MAX_PAIRED {
+            if n_features > MAX_PAIRED && !settings.finds_outlier_rows() {
                 continue;
             }
         }

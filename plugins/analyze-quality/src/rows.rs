@@ -1,4 +1,4 @@
-//! A sample of whole rows, for what is between columns.
+//! A sample of whole rows, for what is between columns and for how far rows are from each other.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +32,8 @@ pub(crate) struct RowSample {
 #[derive(Clone, Debug)]
 pub(crate) struct Occurrences {
     pub(crate) count: u64,
+    /// The identifier, where one is kept.
+    pub(crate) id: Option<String>,
     /// The bits of a float for numbers (NaN where one is missing), an identity for all else.
     pub(crate) cells: Vec<u64>,
 }
@@ -41,8 +43,15 @@ impl RowSample {
         Self { max_rows, n: 0, columns: None, is_mismatched: false, is_overflowed: false, rows: BTreeMap::new() }
     }
 
-    /// Adds rows with their hashes: one list of cells per column, in the order of the names.
-    pub(crate) fn update(&mut self, hashes: &[u64], columns: &[(&str, Vec<u64>)]) {
+    /// Adds rows with their hashes: one list of cells per column, in the order of the names, and the identifiers of those that are kept.
+    ///
+    /// The identifier is part of the hash, so that it is the same for all occurrences of a row.
+    pub(crate) fn update(
+        &mut self,
+        hashes: &[u64],
+        columns: &[(&str, Vec<u64>)],
+        id: impl Fn(usize) -> Option<String>,
+    ) {
         if hashes.is_empty() {
             return;
         }
@@ -51,7 +60,7 @@ impl RowSample {
             return;
         }
         for (at, hash) in hashes.iter().enumerate() {
-            self.insert(*hash, 1, || columns.iter().map(|it| it.1[at]).collect());
+            self.insert(*hash, 1, || id(at), || columns.iter().map(|it| it.1[at]).collect());
         }
     }
 
@@ -66,7 +75,7 @@ impl RowSample {
             return;
         }
         for (hash, row) in &other.rows {
-            self.insert(*hash, row.count, || row.cells.clone());
+            self.insert(*hash, row.count, || row.id.clone(), || row.cells.clone());
         }
         // Only now: while this side still knows all its rows, none of the other's may be turned away.
         self.is_overflowed |= other.is_overflowed;
@@ -109,6 +118,8 @@ impl RowSample {
         for (hash, row) in &self.rows {
             writer.u64(*hash);
             writer.u64(row.count);
+            writer.u8(u8::from(row.id.is_some()));
+            row.id.iter().for_each(|it| writer.bytes(it.as_bytes()));
             row.cells.iter().for_each(|it| writer.u64(*it));
         }
     }
@@ -126,8 +137,9 @@ impl RowSample {
         res.columns = has_columns.then_some(columns);
         for _ in 0..reader.u64()? {
             let (hash, count) = (reader.u64()?, reader.u64()?);
+            let id = if reader.flag()? { Some(reader.text()?.to_owned()) } else { None };
             let cells = (0..n_columns).map(|_| reader.u64()).collect::<Result<_>>()?;
-            res.rows.insert(hash, Occurrences { count, cells });
+            res.rows.insert(hash, Occurrences { count, id, cells });
             if res.rows.len() as u64 > res.cap() {
                 return Err(damaged("there are too many rows"));
             }
@@ -160,13 +172,15 @@ impl RowSample {
         self.rows.clear();
     }
 
-    fn insert(&mut self, hash: u64, count: u64, cells: impl FnOnce() -> Vec<u64>) {
+    fn insert(&mut self, hash: u64, count: u64, id: impl FnOnce() -> Option<String>, cells: impl FnOnce() -> Vec<u64>) {
         let is_beyond = self.rows.last_key_value().is_none_or(|last| hash > *last.0);
         if self.is_overflowed && is_beyond {
             return;
         }
-        let row = self.rows.entry(hash).or_insert_with(|| Occurrences { count: 0, cells: cells() });
+        let row = self.rows.entry(hash).or_insert_with(|| Occurrences { count: 0, id: None, cells: cells() });
         row.count = row.count.saturating_add(count);
+        // A type that is not written as text may have come first.
+        row.id = row.id.take().or_else(id);
         if self.rows.len() as u64 > self.cap() {
             self.rows.pop_last();
             self.is_overflowed = true;

@@ -52,6 +52,7 @@ impl Settings {
     /// Returns the settings if no option is outside of its domain.
     pub(crate) fn new(config: Config) -> Result<Self> {
         config.limits.check()?;
+        config.outlier_rows.check()?;
         check_numbers(&config)?;
         let rules = config.columns.iter().map(|(name, it)| Ok((name.clone(), rule(name, it)?)));
         let rules = rules.collect::<Result<_>>()?;
@@ -77,6 +78,11 @@ impl Settings {
     pub(crate) fn required_patterns(&self) -> impl Iterator<Item = &str> {
         let is_required = |it: &&(String, Rule)| it.1.written.required == Some(true) && it.0.contains('*');
         self.rules.iter().filter(is_required).map(|it| it.0.as_str())
+    }
+
+    /// Returns whether outliers are looked for among whole rows.
+    pub(crate) fn finds_outlier_rows(&self) -> bool {
+        !self.config.outlier_rows.methods.is_empty()
     }
 
     /// Returns whether the column is to be left out.

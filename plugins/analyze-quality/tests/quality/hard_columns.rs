@@ -197,6 +197,8 @@ fn nothing_is_left_out_or_sampled_in_silence() {
             "column `number`, last digits",
             "repeated rows, in part",
             "correlations, in part",
+            "outlier rows, by `name`",
+            "outlier rows",
         ]
     );
     // The estimates are near the truth, and the error that is told holds.

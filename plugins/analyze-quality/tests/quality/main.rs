@@ -4,6 +4,7 @@
 mod common;
 mod conformance;
 mod hard_columns;
+mod outlier_rows;
 mod rows;
 mod schema;
 mod state;

@@ -12,7 +12,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     const OF_PACKAGES: [(&str, &str); 4] = [
         ("store", "store-local"),
         ("drift", "analyze-drift"),
-        ("inference", "modelwatch-infer"),
+        ("inference", "modelwatch-onnxruntime"),
         ("report", "modelwatch-runtime"),
     ];
     if let Some((first, rest)) = arguments.split_first()

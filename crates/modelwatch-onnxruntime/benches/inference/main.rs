@@ -1,16 +1,18 @@
-//! What inference costs beside onnxruntime; `cargo xtask bench inference` runs it.
+//! What inference costs beside ONNX Runtime; `cargo xtask bench inference` runs it.
 //!
-//! A case is a model, a number of rows and of threads. Each side loads the model in a process of its own, and the two run in turns, so
+//! A case is a model, a number of rows and of threads. Both sides load the model in one process and run in turns, so
 //! that what else the machine does falls on both; the ratio is the median of those of the turns.
-//! Processor time is the number to trust, not the clock on the wall.
-//! Without the Python package `onnxruntime` only this side is measured, and what takes too long is skipped by name.
+//! Both are given the same columns and give columns, which is part of what is measured.
+//! Processor time is the number to trust, not the clock on the wall. Memory is that of processes with one side each.
+//! Without a library of ONNX Runtime, whose path is `ORT_DYLIB_PATH`, only this side is measured, and what takes too long is skipped
+//! by name.
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // The numbers are what it is for.
 
-#[path = "../../tests/common/networks.rs"]
+#[path = "../../../modelwatch-infer/tests/common/networks.rs"]
 mod networks;
-#[path = "../../tests/common/process.rs"]
+#[path = "../../../modelwatch-infer/tests/common/process.rs"]
 mod process;
-#[path = "../../tests/common/proto.rs"]
+#[path = "../../../modelwatch-infer/tests/common/proto.rs"]
 mod proto;
 
 mod side;
@@ -22,12 +24,14 @@ use std::{
 };
 
 use networks::{Network, SIZE, TOKENS, WIDTH};
-use side::Side;
+use side::{Case, Process, peak};
+use worker::Side;
 
 /// Turns of each case.
 const N_TURNS: usize = 5;
 /// Rows of a run.
 const BATCHES: [usize; 3] = [1, 32, 256];
+const THREADS: [usize; 2] = [1, 2];
 
 /// Models of the fixtures: all sizes of networks that were trained for them, and what scikit-learn exports.
 const FIXTURES: [&str; 11] = [
@@ -49,18 +53,21 @@ struct Options {
     only: Option<String>,
     /// A case whose first run takes longer is skipped.
     most_seconds: f64,
+    /// Only cases with so many threads.
+    threads: Option<usize>,
 }
 
 fn options() -> Options {
-    let mut res = Options { only: None, most_seconds: 10.0 };
+    let mut res = Options { only: None, most_seconds: 10.0, threads: None };
     let mut arguments = env::args().skip(1);
     while let Some(it) = arguments.next() {
         match &*it {
             "--only" => res.only = arguments.next(),
+            "--threads" => res.threads = Some(arguments.next().unwrap().parse().unwrap()),
             "--seconds" => res.most_seconds = arguments.next().unwrap().parse().unwrap(),
             // Cargo says so to what has no samples to take.
             "--bench" => (),
-            other => panic!("`{other}` is unknown; there are `--only TEXT` and `--seconds NUMBER`"),
+            other => panic!("`{other}` is unknown; there are `--only TEXT`, `--threads NUMBER` and `--seconds NUMBER`"),
         }
     }
     res
@@ -96,9 +103,9 @@ fn main() {
     let options = options();
     let folder = tempfile::tempdir().unwrap();
     let is_wanted = |name: &str| options.only.as_ref().is_none_or(|it| name.contains(&**it));
-    let has_peer = side::has_onnxruntime();
+    let has_peer = worker::library().is_some();
     if !has_peer {
-        println!("onnxruntime: skipped, `python3` has no such package");
+        println!("ONNX Runtime: skipped, ORT_DYLIB_PATH does not name its library");
     }
     println!(
         "{:36} {:>5} {:>7} {:>10} {:>10} {:>6} {:>16}",
@@ -107,8 +114,8 @@ fn main() {
     let mut ratios = Vec::new();
     for (name, path) in models(folder.path(), is_wanted) {
         for batch in BATCHES {
-            for threads in [1, 2] {
-                ratios.extend(case(&name, &path, batch, threads, has_peer, options.most_seconds));
+            for threads in THREADS.into_iter().filter(|it| options.threads.is_none_or(|wanted| *it == wanted)) {
+                ratios.extend(measure(&name, Case { path: &path, batch, threads }, has_peer, options.most_seconds));
             }
         }
     }
@@ -120,38 +127,39 @@ fn main() {
 }
 
 /// Measures a case and returns the ratio of processor time, if there is a peer.
-fn case(name: &str, path: &Path, batch: usize, threads: usize, has_peer: bool, most_seconds: f64) -> Option<f64> {
+fn measure(name: &str, case: Case<'_>, has_peer: bool, most_seconds: f64) -> Option<f64> {
+    let Case { batch, threads, .. } = case;
     let skipped = |why: &str| {
         println!("{name:36} {batch:5} {threads:7} skipped: {why}");
         None
     };
-    let mut own = match Side::own(path, batch, threads) {
+    let sides = if has_peer { &[Side::Own, Side::Peer][..] } else { &[Side::Own] };
+    let mut process = Process::start(case, sides);
+    let own = match process.loaded(Side::Own) {
         Ok(it) => it,
         Err(why) => return skipped(&why),
     };
-    if own.first_run > most_seconds {
-        return skipped(&format!("a run takes {:.1} s, more than {most_seconds} s", own.first_run));
+    if own.seconds > most_seconds {
+        return skipped(&format!("a run takes {:.1} s, more than {most_seconds} s", own.seconds));
     }
-    let mut peer = None;
-    if has_peer {
-        match Side::onnxruntime(path, batch, threads) {
-            Ok(it) => peer = Some(it),
-            Err(why) => println!("{name:36} {batch:5} {threads:7} onnxruntime: {why}"),
+    let peer = match has_peer.then(|| process.loaded(Side::Peer)) {
+        Some(Err(why)) => {
+            println!("{name:36} {batch:5} {threads:7} ONNX Runtime: {why}");
+            None
         }
-    }
-    let mut turns = Vec::new();
-    for _ in 0..N_TURNS {
-        turns.push((own.turn(), peer.as_mut().map(Side::turn)));
-    }
+        other => other.and_then(Result::ok),
+    };
+    let turns: Vec<_> = (0..N_TURNS).map(|_| (process.turn(&own), peer.as_ref().map(|it| process.turn(it)))).collect();
+    process.finish();
     let own_ms = median(turns.iter().map(|it| it.0).collect());
     let peer_ms = peer.is_some().then(|| median(turns.iter().filter_map(|it| it.1).collect()));
     let ratio = peer.is_some().then(|| median(turns.iter().filter_map(|it| Some(it.0 / it.1?)).collect()));
-    let peak = own.finish();
-    let peer_peak = peer.map(Side::finish);
+    let own_peak = peak(case, Side::Own);
+    let peer_peak = peer.map(|_| peak(case, Side::Peer));
     let number = |it: Option<f64>| it.map_or_else(|| "–".to_owned(), |it| format!("{it:.3}"));
     let (peer_ms, ratio_text) = (number(peer_ms), ratio.map_or_else(|| "–".to_owned(), |it| format!("{it:.2}")));
     let peer_peak = peer_peak.map_or_else(|| "–".to_owned(), |it| format!("{:.0}", it / 1024.0));
-    let peaks = format!("{:.0} / {peer_peak}", peak / 1024.0);
+    let peaks = format!("{:.0} / {peer_peak}", own_peak / 1024.0);
     println!("{name:36} {batch:5} {threads:7} {own_ms:10.3} {peer_ms:>10} {ratio_text:>6} {peaks:>16}");
     ratio
 }

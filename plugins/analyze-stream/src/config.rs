@@ -12,18 +12,20 @@ use crate::detector::{
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How changes are found. `adwin`, `hddm-a` and `hddm-w` bound how often they are wrong; at the settings that the field gives them,
-    /// the others report a change every few hundred to some ten thousand values where there is none.
+    /// How changes are found: `adwin`, `ddm`, `eddm`, `hddm-a`, `hddm-w`, `page-hinkley`, `kswin` or `cusum`. `adwin`, `hddm-a` and
+    /// `hddm-w` bound how often they are wrong; at the settings that the field gives them, the others report a change every few hundred to
+    /// some ten thousand values where there is none.
     pub detector: DetectorName,
-    /// What is watched. Without it: the errors with `ddm`, `eddm`, `hddm-a` and `hddm-w`, which are made for them, and the columns with
-    /// all others.
+    /// What is watched: `columns`, `predictions`, `errors`, `loss`. Without it: the errors with `ddm`, `eddm`, `hddm-a` and `hddm-w`, which
+    /// are made for them, and the columns with all others.
     pub watch: Option<Vec<Watch>>,
     /// The columns to watch, `*` standing for any text; all numeric features where it is empty. A column of lists is a stream for each
     /// element.
     pub columns: Vec<String>,
     /// Columns to leave out, `*` standing for any text.
     pub exclude: Vec<String>,
-    /// The types of the columns that are watched where `columns` does not name them in full; all three where it is empty.
+    /// The types of the columns that are watched (`integer`, `float`, `boolean`) where `columns` does not name them in full; all three
+    /// where it is empty.
     pub types: Vec<NumberType>,
     /// The column of the data with what the model predicted: the class or number, or with `threshold` the score of the second class.
     /// Without it the candidate is run.
@@ -34,9 +36,9 @@ pub struct Config {
     pub classes: Option<Vec<String>>,
     /// The score from which on a row is called the second class. With it, a prediction of one number is a score and no class.
     pub threshold: Option<f64>,
-    /// How wrong a prediction is, where `watch` has `loss`.
+    /// How wrong a prediction is, where `watch` has `loss`: `absolute`, `squared` or `log`.
     pub loss: Loss,
-    /// The order of the rows.
+    /// The order of the rows: by `time`, as the `rows` are in the data, or `auto`, by time where the data has a timestamp column.
     pub order: Order,
     /// Whether columns, predictions and losses are first reduced by the mean and divided by the standard deviation of their first values,
     /// so that a detector's settings mean the same for each. Errors, and what `ddm`, `eddm`, `hddm-a` and `hddm-w` watch, stay as they are.
@@ -47,26 +49,26 @@ pub struct Config {
     /// Whether the ids of the rows are kept, where the data has an id column, so that changes can be told by them.
     pub ids: bool,
     /// The most bytes of all that is kept of the rows: 8 for each value, or 4 of what is no wider than that, 8 for a time, and 4 for
-    /// an id and its letters.
+    /// an id and its letters. While states are merged, some of it is there twice.
     #[schemars(range(min = 1024))]
     pub max_bytes: u64,
     /// The severity of findings about changes.
     pub severity: Severity,
-    /// The settings of `adwin`.
+    /// The settings of `adwin`: `delta` (0.002), `clock` (32), `max_buckets` (5), `min_window_length` (5), `grace_period` (10).
     pub adwin: Option<AdwinOptions>,
-    /// The settings of `ddm`.
+    /// The settings of `ddm`: `warm_start` (30), `warning_threshold` (2), `drift_threshold` (3).
     pub ddm: Option<DdmOptions>,
-    /// The settings of `eddm`.
+    /// The settings of `eddm`: `warm_start` (30), `alpha` (0.95), `beta` (0.9).
     pub eddm: Option<EddmOptions>,
-    /// The settings of `hddm-a`.
+    /// The settings of `hddm-a`: `drift_confidence` (0.001), `warning_confidence` (0.005).
     pub hddm_a: Option<HddmAOptions>,
-    /// The settings of `hddm-w`.
+    /// The settings of `hddm-w`: `drift_confidence` (0.001), `warning_confidence` (0.005), `lambda` (0.05).
     pub hddm_w: Option<HddmWOptions>,
-    /// The settings of `page-hinkley`.
+    /// The settings of `page-hinkley`: `min_instances` (30), `delta` (0.005), `threshold` (50), `alpha` (0.9999).
     pub page_hinkley: Option<PageHinkleyOptions>,
-    /// The settings of `kswin`.
+    /// The settings of `kswin`: `alpha` (0.005), `window_size` (100), `stat_size` (30).
     pub kswin: Option<KswinOptions>,
-    /// The settings of `cusum`.
+    /// The settings of `cusum`: `mean` and `deviation` (those of the first values), `slack` (0.5), `threshold` (5).
     pub cusum: Option<CusumOptions>,
 }
 

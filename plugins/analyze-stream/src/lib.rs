@@ -32,7 +32,7 @@
 //! # How often it is wrong
 //! Detectors look at every value, and a stream has no end. `adwin` and the two of HDDM bound the chance of a false alarm per
 //! look; the others do not. Measured at the defaults that the field gives them, on independent values of which none changes
-//! (`tests/false_alarms.rs` prints it): per 100,000 values `adwin` reports 0 to 2 changes, `hddm-a` 1 to 2, `ddm` 3 to 18,
+//! (`tests/false_alarms.rs` prints it): per 100,000 values `adwin` reports 0 to 3 changes, `hddm-a` 1 to 2, `ddm` 3 to 18,
 //! `hddm-w` up to 72, `page-hinkley` 58 to 79, `kswin` up to 82, `eddm` 200 and `cusum` 170 to 1200.
 //!
 //! Slices and weights are not here, and no several streams in one detector.

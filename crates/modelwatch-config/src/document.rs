@@ -1,5 +1,7 @@
 //! The text of a pipeline and where each value stands in it.
 
+mod edit;
+
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -14,6 +16,8 @@ use crate::{
     schema_errors::{self, Words},
     tree::{self, SpanMap, Spans},
 };
+
+pub use edit::EditError;
 
 /// A pipeline file with the overrides applied: its text, its values as JSON, and where each of them stands.
 ///

@@ -30,7 +30,7 @@ mod tree;
 pub use checkpoint::{CheckpointSpec, CheckpointSpecError, Selector};
 pub use code::{codes, explain};
 pub use diagnostic::{Diagnostic, Location, Origin, Related, Severity, render, to_json};
-pub use document::Document;
+pub use document::{Document, EditError};
 pub use load::{ConfigError, MAX_BYTES, Parsed, load, parse};
 pub use options::schema;
 pub use overrides::{Override, OverrideError};

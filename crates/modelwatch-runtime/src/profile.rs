@@ -1,6 +1,7 @@
 //! Profiles: made of data, kept as files, and read in place of reference rows.
 
 mod contents;
+mod observed;
 
 use std::{
     fs, io,
@@ -27,6 +28,7 @@ use crate::data::{BATCH_UNIT, Batches, DataError, Dataset, Scan};
 
 pub use contents::{ColumnContents, Distinct, ProfileContents, describe};
 pub use modelwatch_profile::{Settings, file::Stored};
+pub use observed::{ObservedColumn, ObservedType, observe};
 
 /// The rows of a batch.
 const BATCH_ROWS: usize = 32 * BATCH_UNIT;

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Probe(Probe),
     /// Keep what is needed of data to compare other data with it, or look into what was kept.
     Profile(Profile),
+    /// Infer from data what its columns have to be, for the analyzer `quality`, or say what the rules do not allow.
+    Columns(Columns),
     /// Record a model's outputs, for the verifier `golden` to hold later ones against.
     Golden(Golden),
     /// Look into a model file.
@@ -212,6 +214,21 @@ pub(crate) struct MakeProfile {
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ShowFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Columns {
+    /// The pipeline file, whose analyzer `quality` has the rules in `columns`.
+    pub(crate) pipeline: PathBuf,
+    /// The data to look at: a file or glob. By default the pipeline's reference data, or its current data.
+    #[arg(long, value_name = "DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The id of the analyzer, where there are several.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Accept what changes, and write it into the pipeline file.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! One module per command.
 
 mod check;
+mod columns;
 mod explain;
 mod golden;
 mod history;
@@ -63,6 +64,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<Code> {
         Command::Check(it) => check::check(&it),
         Command::Probe(it) => probe::probe(&it, cli.quiet),
         Command::Profile(it) => profile::profile(&it, cli.quiet),
+        Command::Columns(it) => columns::columns(&it, cli.quiet),
         Command::Golden(it) => golden::golden(&it),
         Command::Model(it) => model::model(&it),
         Command::Store(it) => store::store(&it),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod blessing;
+mod columns;
 mod configs;
 mod contract;
 mod determinism;

@@ -1,0 +1,113 @@
+//! What the columns of data are like, as far as rules about columns can say it.
+
+use arrow_schema::{DataType, Schema};
+use modelwatch_profile::{Body, Column, Group, file::Stored};
+
+/// Whole numbers beyond it are not kept exactly.
+const LARGEST: f64 = 9_007_199_254_740_992.0;
+
+/// Longer names are nothing that rules list, in bytes.
+const MAX_NAME: usize = 100;
+
+/// What the data has under a name.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ObservedColumn {
+    /// The name.
+    pub name: String,
+    /// What its values are; none for values that no rule knows, and for a column without any.
+    pub kind: Option<ObservedType>,
+    /// All rows.
+    pub rows: u64,
+    /// Those without a value, null or NaN.
+    pub missing: u64,
+    /// The least and the greatest finite number, where they are exact.
+    pub range: Option<(f64, f64)>,
+    /// Every text or boolean, sorted; none where not all of them are kept.
+    pub names: Option<Vec<String>>,
+    /// Whether no value comes twice; none where that is not known.
+    pub is_unique: Option<bool>,
+}
+
+/// What values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObservedType {
+    /// Whole numbers.
+    Integer,
+    /// Numbers.
+    Number,
+    /// Texts.
+    Text,
+    /// True and false.
+    Boolean,
+    /// Dates and timestamps.
+    Time,
+    /// Lists.
+    List,
+}
+
+impl ObservedColumn {
+    /// Returns a column of so many rows of which nothing else is known.
+    pub fn new(name: impl Into<String>, rows: u64) -> Self {
+        Self { name: name.into(), kind: None, rows, missing: 0, range: None, names: None, is_unique: None }
+    }
+}
+
+impl ObservedType {
+    /// Returns the word for it that options have.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Text => "text",
+            Self::Boolean => "boolean",
+            Self::Time => "time",
+            Self::List => "list",
+        }
+    }
+
+    fn of(data_type: &DataType) -> Option<Self> {
+        match data_type {
+            DataType::Boolean => Some(Self::Boolean),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(Self::Text),
+            DataType::Dictionary(_, values) => Self::of(values).filter(|it| matches!(it, Self::Text | Self::Boolean)),
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Some(Self::Time),
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => Some(Self::List),
+            it if it.is_integer() => Some(Self::Integer),
+            it if it.is_numeric() => Some(Self::Number),
+            _ => None,
+        }
+    }
+}
+
+/// Returns what the columns of data are like, in the order of the data, given its profile.
+pub fn observe(schema: &Schema, stored: &Stored) -> Vec<ObservedColumn> {
+    let column = |name: &String| stored.profile.columns().get(&(Group::Feature, name.clone()));
+    let fields = schema.fields().iter().filter_map(|it| Some((it, column(it.name())?)));
+    fields.map(|(field, column)| observed(field.name(), field.data_type(), column)).collect()
+}
+
+fn observed(name: &str, data_type: &DataType, column: &Column) -> ObservedColumn {
+    let mut res = ObservedColumn::new(name, column.rows());
+    res.kind = ObservedType::of(data_type).filter(|_| column.nulls() < column.rows());
+    res.missing = column.nulls();
+    match column.body() {
+        Body::Numeric(it) => {
+            res.missing = column.nulls().max(it.n_nan());
+            let is_exact = |it: &(f64, f64)| it.0.abs() < LARGEST && it.1.abs() < LARGEST;
+            res.range = it.range().filter(is_exact);
+            let is_counted = it.relative_error() == 0.0 && it.n_infinite() == 0 && res.range.is_some();
+            res.is_unique = is_counted.then(|| it.points().iter().all(|it| it.1 == 1));
+        }
+        Body::Categorical(it) if !it.is_overflowed() => {
+            let counts = it.counts();
+            res.is_unique = Some(counts.values().all(|it| *it == 1));
+            let is_named = matches!(res.kind, Some(ObservedType::Text | ObservedType::Boolean));
+            // Longer names are not kept as they are.
+            let is_whole = counts.keys().all(|it| it.len() <= MAX_NAME);
+            res.names = (is_named && is_whole).then(|| counts.into_keys().map(str::to_owned).collect());
+        }
+        Body::Categorical(_) | Body::Tensor(_) | Body::Empty => {}
+    }
+    res
+}

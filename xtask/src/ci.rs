@@ -22,7 +22,7 @@ pub(crate) fn ci() -> Result<()> {
     let built = workspace::built();
     workspace::run(
         cargo_all(&["nextest", "run"], &[])
-            .env("MODELWATCH_TEST_PLUGINS", built.join("plugins"))
+            .env(workspace::BUILT_PLUGINS, built.join("plugins"))
             .env("MODELWATCH_TEST_FIXTURE_PLUGINS", built.join("fixture-plugins")),
     )
 }

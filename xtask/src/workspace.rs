@@ -9,6 +9,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+/// Set where the plugins were built before, to their folder.
+pub(crate) const BUILT_PLUGINS: &str = "MODELWATCH_TEST_PLUGINS";
+
 /// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -18,9 +18,11 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     if let Some((first, rest)) = arguments.split_first()
         && let Some((_, package)) = OF_PACKAGES.iter().find(|it| it.0 == first)
     {
-        // By its name, so that the tests of the library are not run as well.
-        let mut command =
-            workspace::cargo(&["bench", "--profile", "dev", "--package", package, "--bench", first, "--"]);
+        // By its name, so that the tests of the library are not run as well; with the program, so that the dependencies
+        // have the features that it gives them, and are not compiled again.
+        let packages = ["--package", package, "--package", "modelwatch"];
+        let mut command = workspace::cargo(&["bench", "--profile", "dev"]);
+        command.args(packages).args(["--bench", first, "--"]);
         return workspace::run(command.args(rest));
     }
     plugins::plugins(Scope { fixtures: true, others: Others::Usual })?;

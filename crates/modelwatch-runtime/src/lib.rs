@@ -37,7 +37,6 @@ mod describe;
 mod inputs;
 mod memory;
 mod model;
-mod npz;
 mod pass;
 mod reproduce;
 mod services;

@@ -1,15 +1,14 @@
 //! The candidate, cut down to where it parts from the baseline, as files.
 
-use std::io::{self, Cursor};
-
 use modelwatch_infer::{HostTensor, Reproducer, Values};
 use modelwatch_sdk::{
     Error, RecordBatch, Result,
     artifact::Artifact,
     reproduction::{Excerpt, Reproduction, Told},
 };
+use modelwatch_tensors::{DType, TensorInfo, TensorRef, write_npz};
 
-use crate::{compare::each_batch, npz::NpzWriter, services::RunModel};
+use crate::{compare::each_batch, services::RunModel};
 
 /// Runs both models on rows, and writes down what the node does in the worst of them.
 pub(crate) fn reproduce(
@@ -42,38 +41,41 @@ pub(crate) fn reproduce(
 /// Returns the inputs of an excerpt under their own names, and what both models have for its output.
 ///
 /// Rows of a run have `candidate:<output>`, which these must not be taken for where the file is data of one.
-fn archive(excerpt: &modelwatch_infer::Excerpt) -> io::Result<Vec<u8>> {
-    let mut res = NpzWriter::new(Cursor::new(Vec::new()));
+fn archive(excerpt: &modelwatch_infer::Excerpt) -> Result<Vec<u8>> {
     let of = |role: &str| format!("{role}.{}", excerpt.output);
     let outputs = [(of("candidate"), &excerpt.candidate), (of("baseline"), &excerpt.reference)];
     let inputs = excerpt.inputs.iter().map(|(name, it)| (name.clone(), it));
-    for (name, tensor) in inputs.chain(outputs) {
-        let (kind, bytes) = elements(tensor)?;
-        let shape: Vec<u64> = tensor.shape.iter().map(|&it| it as u64).collect();
-        res.array(&name, kind, &shape, &mut &*bytes)?;
-    }
-    Ok(res.finish()?.into_inner())
+    let arrays = inputs.chain(outputs).map(|(name, tensor)| {
+        let (dtype, bytes) = elements(tensor)?;
+        let shape = tensor.shape.iter().map(|&it| it as u64).collect();
+        Ok((TensorInfo { name, dtype, shape }, bytes))
+    });
+    let arrays = arrays.collect::<Result<Vec<_>>>()?;
+    let tensors: Vec<_> = arrays.iter().map(|(info, bytes)| TensorRef { info, bytes }).collect();
+    let mut res = Vec::new();
+    write_npz(&mut res, &tensors).map_err(Error::input)?;
+    Ok(res)
 }
 
-/// Returns NumPy's name of the type of the elements, and their bytes.
-fn elements(tensor: &HostTensor) -> io::Result<(&'static str, Vec<u8>)> {
+/// Returns the type of the elements, and their bytes.
+fn elements(tensor: &HostTensor) -> Result<(DType, Vec<u8>)> {
     macro_rules! bytes {
-        ($kind:literal, $values:expr) => {
-            Ok(($kind, $values.iter().flat_map(|it| it.to_le_bytes()).collect()))
+        ($dtype:ident, $values:expr) => {
+            Ok((DType::$dtype, $values.iter().flat_map(|it| it.to_le_bytes()).collect()))
         };
     }
     match &tensor.values {
-        Values::Bool(it) => Ok(("|b1", it.iter().map(|&it| u8::from(it)).collect())),
-        Values::I8(it) => bytes!("|i1", it),
-        Values::I16(it) => bytes!("<i2", it),
-        Values::I32(it) => bytes!("<i4", it),
-        Values::I64(it) => bytes!("<i8", it),
-        Values::U8(it) => bytes!("|u1", it),
-        Values::U16(it) => bytes!("<u2", it),
-        Values::U32(it) => bytes!("<u4", it),
-        Values::U64(it) => bytes!("<u8", it),
-        Values::F32(it) => bytes!("<f4", it),
-        Values::F64(it) => bytes!("<f8", it),
-        _ => Err(io::Error::other("a tensor is no numbers")),
+        Values::Bool(it) => Ok((DType::Bool, it.iter().map(|&it| u8::from(it)).collect())),
+        Values::I8(it) => bytes!(I8, it),
+        Values::I16(it) => bytes!(I16, it),
+        Values::I32(it) => bytes!(I32, it),
+        Values::I64(it) => bytes!(I64, it),
+        Values::U8(it) => bytes!(U8, it),
+        Values::U16(it) => bytes!(U16, it),
+        Values::U32(it) => bytes!(U32, it),
+        Values::U64(it) => bytes!(U64, it),
+        Values::F32(it) => bytes!(F32, it),
+        Values::F64(it) => bytes!(F64, it),
+        _ => Err(Error::input("a tensor is no numbers")),
     }
 }

@@ -61,5 +61,5 @@ pub use crate::{
     onnx::{Dimension, OnnxModel, OnnxValue},
     sibling::map_external_data,
     tensor::{Tensor, TensorInfo, TensorRef},
-    write::{TensorSource, WriteError, write_npz, write_safetensors},
+    write::{NpzWriter, TensorSource, WriteError, write_npz, write_safetensors},
 };

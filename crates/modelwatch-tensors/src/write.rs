@@ -3,6 +3,8 @@
 //! The same tensors give the same bytes: nothing depends on the clock or on hash order.
 //! Replacing a file that others read is deliberately not here: write beside it, then rename.
 
+mod npz;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
@@ -11,8 +13,8 @@ use std::{
 
 use safetensors::Dtype;
 use serde_json::{Map, Value, json};
-use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
+pub use self::npz::NpzWriter;
 use crate::{
     dtype::{DType, extent},
     error::TensorError,
@@ -24,8 +26,6 @@ use crate::{
 const MAX_HEADER: usize = 100_000_000;
 /// The entry of a safetensors header that is not a tensor.
 const METADATA: &str = "__metadata__";
-/// NumPy starts the elements at a multiple of this.
-const NPY_ALIGNMENT: usize = 64;
 
 /// Named tensors that are read when it is their turn.
 pub trait TensorSource {
@@ -151,19 +151,14 @@ pub fn write_npz(to: &mut dyn Write, tensors: &dyn TensorSource) -> Result<(), W
             return Err(WriteError::Name { name: info.name.clone(), problem: "cannot be that of an archive's entry" });
         }
     }
-    let mut zip = ZipWriter::new_stream(to);
+    let mut archive = NpzWriter::new(to);
     for idx in order {
         let info = tensors.info(idx);
         let bytes = checked_bytes(tensors, idx)?;
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default())
-            .large_file(bytes.len() > usize::try_from(u32::MAX / 2).unwrap_or(usize::MAX));
-        zip.start_file(format!("{}.npy", info.name), options).map_err(io::Error::from)?;
-        zip.write_all(&npy_header(info))?;
-        zip.write_all(&bytes)?;
+        let descr = numpy_type(info.dtype).unwrap_or_default();
+        archive.array(&info.name, descr, &info.shape, bytes.len() as u64, |to| to.write_all(&bytes))?;
     }
-    zip.finish().map_err(io::Error::from)?.into_inner().flush()?;
+    archive.finish()?;
     Ok(())
 }
 
@@ -253,26 +248,4 @@ fn numpy_type(dtype: DType) -> Option<&'static str> {
         DType::U64 => "<u8",
         DType::Bool => "|b1",
     })
-}
-
-/// Version 1 of the NPY format; its length field holds the headers of any tensor with a sane number of dimensions.
-fn npy_header(info: &TensorInfo) -> Vec<u8> {
-    let dims: String = info.shape.iter().map(|it| format!("{it}, ")).collect();
-    let descr = numpy_type(info.dtype).unwrap_or_default();
-    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
-    let len = (10 + text.len() + 1).next_multiple_of(NPY_ALIGNMENT) - 10;
-    let mut res = b"\x93NUMPY\x02\x00".to_vec();
-    let len = if u16::try_from(len).is_ok() {
-        res[6] = 1;
-        res.extend((len as u16).to_le_bytes());
-        len
-    } else {
-        res.extend((len as u32).to_le_bytes());
-        len
-    };
-    let end = res.len() + len;
-    res.extend(text.as_bytes());
-    res.resize(end - 1, b' ');
-    res.push(b'\n');
-    res
 }

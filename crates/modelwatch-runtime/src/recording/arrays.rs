@@ -12,8 +12,7 @@ use std::{
 use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray, types};
 use arrow_schema::{DataType, Field};
 use modelwatch_sdk::rows;
-
-use crate::npz::NpzWriter;
+use modelwatch_tensors::NpzWriter;
 
 /// NumPy keeps texts as code points of this many bytes, all as long as the longest.
 const CODE_POINT: usize = 4;
@@ -58,8 +57,9 @@ impl Arrays {
     pub(super) fn finish(self, to: File) -> io::Result<()> {
         let mut archive = NpzWriter::new(BufWriter::new(to));
         for it in self.columns {
-            let kind = it.kind();
+            let descr = it.descr();
             let shape = [&[self.n_rows], &*it.shape].concat();
+            let n_bytes = shape.iter().product::<u64>() * it.element_bytes() as u64;
             let mut spool = it.spool.into_inner().map_err(io::IntoInnerError::into_error)?;
             spool.rewind()?;
             let mut data: Box<dyn Read> = match it.data_type {
@@ -68,9 +68,9 @@ impl Arrays {
                 }
                 _ => Box::new(spool),
             };
-            archive.array(&it.name, &kind, &shape, &mut data)?;
+            archive.array(&it.name, &descr, &shape, n_bytes, |to| io::copy(&mut data, to).map(drop))?;
         }
-        archive.finish()?.flush()
+        archive.finish().map(drop)
     }
 }
 
@@ -127,13 +127,21 @@ impl Column {
         Ok(())
     }
 
+    /// Returns the bytes of an element.
+    fn element_bytes(&self) -> usize {
+        match self.data_type {
+            DataType::Utf8 => self.longest * CODE_POINT,
+            ref it => it.primitive_width().unwrap_or(1),
+        }
+    }
+
     /// Returns NumPy's name of the type.
-    fn kind(&self) -> String {
+    fn descr(&self) -> String {
         match self.data_type {
             DataType::Boolean => "|b1".to_owned(),
             DataType::Utf8 => format!("<U{}", self.longest),
             ref it => {
-                let size = it.primitive_width().unwrap_or(1);
+                let size = self.element_bytes();
                 let sign = if it.is_floating() {
                     'f'
                 } else if it.is_signed_integer() {

@@ -4,7 +4,7 @@ use modelwatch_sdk::{
     Report, Result,
     report::{Figure, FigureData, Gap, Metric, float},
 };
-use modelwatch_stats::outliers::{ROBUST_Z, RobustScale};
+use modelwatch_stats::outliers::ROBUST_Z;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -153,10 +153,9 @@ fn oddities<'a>(table: &RowTable<'a>, row: usize) -> Vec<Oddity<'a>> {
     let mut res = Vec::new();
     for column in &table.columns {
         let (weight, z, text) = match &column.values {
-            RowValues::Numbers(values) => {
+            RowValues::Numbers { values, scale, .. } => {
                 let value = values[row];
-                let points = table.training_points(values);
-                let Ok(scale) = RobustScale::of(&points) else { continue };
+                let Some(scale) = scale else { continue };
                 let z = scale.z(value);
                 // A missing number has no z.
                 if z.is_nan() || z.abs() <= ROBUST_Z {

@@ -84,12 +84,12 @@ fn isolated(table: &RowTable<'_>, values: &RowValues) -> Vec<Vec<f64>> {
         RowValues::Names { codes, shares, .. } => {
             vec![codes.iter().map(|it| shares.get(*it as usize).copied().unwrap_or(0.0)).collect()]
         }
-        RowValues::Numbers(values) => {
-            let middle = quantile(&table.training_points(values), 0.5).unwrap_or(0.0);
+        RowValues::Numbers { values, training, .. } => {
+            let middle = quantile(training, 0.5).unwrap_or(0.0);
             // As far out as numbers go.
             let number = |it: &f64| if it.is_nan() { middle } else { it.clamp(f64::MIN, f64::MAX) };
-            let training = values.iter().zip(&table.rows).take(table.n_training);
-            let n_missing = training.filter(|it| it.0.is_nan()).map(|it| it.1.count).fold(0, u64::saturating_add);
+            let rows = values.iter().zip(&table.rows).take(table.n_training);
+            let n_missing = rows.filter(|it| it.0.is_nan()).map(|it| it.1.count).fold(0, u64::saturating_add);
             let share = n_missing as f64 / table.n_training_rows().max(1) as f64;
             let flag = || values.iter().map(|it| if it.is_nan() { share } else { 1.0 - share }).collect();
             let flags = (n_missing > 0).then(flag);
@@ -145,8 +145,8 @@ impl Mixed {
         let (mut numbers, mut names) = (Vec::new(), Vec::new());
         for column in &table.columns {
             match &column.values {
-                RowValues::Numbers(values) => {
-                    let range = usual_range(&table.training_points(values));
+                RowValues::Numbers { values, training, .. } => {
+                    let range = usual_range(training);
                     numbers.push(values.iter().map(|it| gower_scaled(*it, range)).collect::<Vec<_>>());
                 }
                 RowValues::Names { codes, .. } => names.push(codes),

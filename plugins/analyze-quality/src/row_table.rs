@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::rows::Use;
-use modelwatch_stats::Point;
+use modelwatch_stats::{Point, outliers::RobustScale};
 
 use crate::{
     column::{Body, Column},
@@ -47,8 +47,14 @@ pub(crate) struct RowColumn<'a> {
 
 /// The values of a column.
 pub(crate) enum RowValues {
-    /// NaN where one is missing.
-    Numbers(Vec<f64>),
+    Numbers {
+        /// NaN where one is missing.
+        values: Vec<f64>,
+        /// The finite ones in the rows that are learned from, sorted.
+        training: Vec<Point>,
+        /// How far these are from their median; none where they are all the same.
+        scale: Option<RobustScale>,
+    },
     Names {
         /// By number; [`UNSEEN`] where the rows that are learned from do not have it.
         codes: Vec<u32>,
@@ -98,14 +104,6 @@ impl<'a> RowTable<'a> {
         self.rows[..self.n_training].iter().map(|it| it.count).fold(0, u64::saturating_add)
     }
 
-    /// Returns the finite numbers of a column in the rows that are learned from.
-    pub(crate) fn training_points(&self, values: &[f64]) -> Vec<Point> {
-        let rows = values.iter().zip(&self.rows).take(self.n_training);
-        let mut res: Vec<Point> = rows.map(|(value, row)| (*value, row.count)).filter(|it| it.0.is_finite()).collect();
-        res.sort_by(|left, right| left.0.total_cmp(&right.0));
-        res
-    }
-
     /// Adds the different rows of a role, and returns their cells and how often each comes.
     fn add(
         &mut self,
@@ -144,7 +142,12 @@ impl<'a> RowTable<'a> {
     fn values(&self, column: &Column, known: Option<&Column>, cells: Vec<u64>) -> Result<RowValues, &'static str> {
         let is_number = matches!(column.body(), Body::Numbers(_));
         if is_number && !column.has_use(Use::Categorical) {
-            return Ok(RowValues::Numbers(cells.into_iter().map(f64::from_bits).collect()));
+            let values: Vec<f64> = cells.into_iter().map(f64::from_bits).collect();
+            let rows = values.iter().zip(&self.rows).take(self.n_training);
+            let mut training: Vec<Point> = rows.map(|it| (*it.0, it.1.count)).filter(|it| it.0.is_finite()).collect();
+            training.sort_by(|left, right| left.0.total_cmp(&right.0));
+            let scale = RobustScale::of(&training).ok();
+            return Ok(RowValues::Numbers { values, training, scale });
         }
         let cell = |it: u64| if is_number && f64::from_bits(it).is_nan() { MISSING } else { it };
         let mut counts: BTreeMap<u64, u64> = BTreeMap::new();

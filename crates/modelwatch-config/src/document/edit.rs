@@ -47,8 +47,9 @@ impl Document {
         for pointer in values.keys() {
             match self.written_ancestor(pointer) {
                 Some((ancestor, range)) => {
-                    let value = wanted.pointer(ancestor).ok_or_else(|| EditError { pointer: pointer.clone() })?;
-                    replaced.insert(range.start, (range, to_toml(value)));
+                    let text = wanted.pointer(ancestor).and_then(to_toml);
+                    let text = text.ok_or_else(|| EditError { pointer: pointer.clone() })?;
+                    replaced.insert(range.start, (range, text));
                 }
                 None => self.add(pointer, &wanted, &mut added).ok_or_else(|| EditError { pointer: pointer.clone() })?,
             }
@@ -90,7 +91,7 @@ impl Document {
     /// Notes a line for a new value, and where it belongs.
     fn add(&self, pointer: &str, wanted: &Value, added: &mut BTreeMap<usize, Addition>) -> Option<()> {
         let parent = &pointer[..pointer.rfind('/')?];
-        let line = format!("{} = {}", key(&tree::last_key(pointer)), to_toml(wanted.pointer(pointer)?));
+        let line = format!("{} = {}", key(&tree::last_key(pointer)), to_toml(wanted.pointer(pointer)?)?);
         let (at, header) = match self.end_of_entries(parent) {
             Some(at) => (at, None),
             None => (self.end_of_element(parent), Some(header(parent))),
@@ -155,7 +156,7 @@ impl Addition {
 fn put(root: &mut Value, pointer: &str, value: Value) -> Option<()> {
     let mut node = root;
     for segment in pointer.strip_prefix('/')?.split('/') {
-        let segment = segment.replace("~1", "/").replace("~0", "~");
+        let segment = tree::last_key(segment);
         node = match node {
             Value::Object(map) => map.entry(segment).or_insert_with(|| Value::Object(Map::new())),
             Value::Array(items) => items.get_mut(segment.parse::<usize>().ok()?)?,
@@ -166,21 +167,9 @@ fn put(root: &mut Value, pointer: &str, value: Value) -> Option<()> {
     Some(())
 }
 
-/// Returns a value as TOML on one line.
-fn to_toml(value: &Value) -> String {
-    match value {
-        Value::String(it) => toml::Value::String(it.clone()).to_string(),
-        Value::Array(items) => format!("[{}]", items.iter().map(to_toml).collect::<Vec<_>>().join(", ")),
-        Value::Object(map) if map.is_empty() => "{}".to_owned(),
-        Value::Object(map) => {
-            // Sorted: serde_json may be built to keep any order.
-            let map: BTreeMap<_, _> = map.iter().collect();
-            let entries: Vec<_> = map.iter().map(|(name, it)| format!("{} = {}", key(name), to_toml(it))).collect();
-            format!("{{ {} }}", entries.join(", "))
-        }
-        // TOML has no null; what has none is read back as something else, and refused.
-        other => other.to_string(),
-    }
+/// Returns a value as TOML on one line, the keys of tables sorted; nothing for what has a null in it, which TOML has not.
+fn to_toml(value: &Value) -> Option<String> {
+    toml::Value::try_from(value).ok().map(|it| it.to_string())
 }
 
 fn key(name: &str) -> String {
@@ -191,7 +180,7 @@ fn key(name: &str) -> String {
 /// Returns the name of a table as it stands in headers, which leave out the numbers of elements.
 fn dotted_header(table: &str) -> String {
     let names = table.split('/').skip(1).filter(|it| it.parse::<usize>().is_err());
-    names.map(|it| key(&it.replace("~1", "/").replace("~0", "~"))).collect::<Vec<_>>().join(".")
+    names.map(|it| key(&tree::last_key(it))).collect::<Vec<_>>().join(".")
 }
 
 fn header(table: &str) -> String {

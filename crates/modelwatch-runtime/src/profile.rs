@@ -28,7 +28,7 @@ use crate::data::{BATCH_UNIT, Batches, DataError, Dataset, Scan};
 
 pub use contents::{ColumnContents, Distinct, ProfileContents, describe};
 pub use modelwatch_profile::{Settings, file::Stored};
-pub use observed::{ObservedColumn, ObservedType, observe};
+pub use observed::{ObservedColumn, observe};
 
 /// The rows of a batch.
 const BATCH_ROWS: usize = 32 * BATCH_UNIT;

@@ -26,10 +26,12 @@ use crate::{
     host::ModelRole,
 };
 
+mod column_type;
 mod decimals;
 mod pattern;
 mod pick;
 
+pub use column_type::ColumnType;
 pub use decimals::decimals;
 pub use pattern::name_matches;
 pub use pick::pick;

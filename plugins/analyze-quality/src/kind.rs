@@ -1,8 +1,6 @@
 //! What the values of a column are, whatever its Arrow type.
 
-use modelwatch_sdk::arrow::schema::DataType;
-
-use crate::rule::ColumnType;
+use modelwatch_sdk::{arrow::schema::DataType, rows::ColumnType};
 
 /// What the values of an array are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -48,7 +48,7 @@ pub use crate::{
     limits::Limits,
     probe::{Quality, registry},
     row_options::{OutlierMethod, OutlierRows},
-    rule::{Bound, ColumnRule, ColumnType},
+    rule::{Bound, ColumnRule},
 };
 
 modelwatch_sdk::export_plugin!(registry);

@@ -1,6 +1,6 @@
 //! What a pipeline writes about a column.
 
-use modelwatch_sdk::JsonSchema;
+use modelwatch_sdk::{JsonSchema, rows::ColumnType};
 use serde::Deserialize;
 
 /// What a column has to be: every part that is written is checked, and what is broken is an error.
@@ -27,24 +27,6 @@ pub struct ColumnRule {
     pub unique: bool,
 }
 
-/// What the values of a column are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ColumnType {
-    /// Whole numbers.
-    Integer,
-    /// Numbers of any kind.
-    Number,
-    /// Texts.
-    Text,
-    /// True and false.
-    Boolean,
-    /// Dates and timestamps.
-    Time,
-    /// Lists, as of embeddings.
-    List,
-}
-
 /// A bound of values.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -55,18 +37,4 @@ pub enum Bound {
     Number(f64),
     /// A time.
     Time(String),
-}
-
-impl ColumnType {
-    /// Returns the word for it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Integer => "integer",
-            Self::Number => "number",
-            Self::Text => "text",
-            Self::Boolean => "boolean",
-            Self::Time => "time",
-            Self::List => "list",
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use arrow_schema::{DataType, Schema};
 use modelwatch_profile::{Body, Column, Group, file::Stored};
+use modelwatch_sdk::rows::ColumnType;
 
 /// Whole numbers beyond it are not kept exactly.
 const LARGEST: f64 = 9_007_199_254_740_992.0;
@@ -16,7 +17,7 @@ pub struct ObservedColumn {
     /// The name.
     pub name: String,
     /// What its values are; none for values that no rule knows, and for a column without any.
-    pub kind: Option<ObservedType>,
+    pub kind: Option<ColumnType>,
     /// All rows.
     pub rows: u64,
     /// Those without a value, null or NaN.
@@ -29,54 +30,10 @@ pub struct ObservedColumn {
     pub is_unique: Option<bool>,
 }
 
-/// What values are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObservedType {
-    /// Whole numbers.
-    Integer,
-    /// Numbers.
-    Number,
-    /// Texts.
-    Text,
-    /// True and false.
-    Boolean,
-    /// Dates and timestamps.
-    Time,
-    /// Lists.
-    List,
-}
-
 impl ObservedColumn {
     /// Returns a column of so many rows of which nothing else is known.
     pub fn new(name: impl Into<String>, rows: u64) -> Self {
         Self { name: name.into(), kind: None, rows, missing: 0, range: None, names: None, is_unique: None }
-    }
-}
-
-impl ObservedType {
-    /// Returns the word for it that options have.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Integer => "integer",
-            Self::Number => "number",
-            Self::Text => "text",
-            Self::Boolean => "boolean",
-            Self::Time => "time",
-            Self::List => "list",
-        }
-    }
-
-    fn of(data_type: &DataType) -> Option<Self> {
-        match data_type {
-            DataType::Boolean => Some(Self::Boolean),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(Self::Text),
-            DataType::Dictionary(_, values) => Self::of(values).filter(|it| matches!(it, Self::Text | Self::Boolean)),
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Some(Self::Time),
-            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => Some(Self::List),
-            it if it.is_integer() => Some(Self::Integer),
-            it if it.is_numeric() => Some(Self::Number),
-            _ => None,
-        }
     }
 }
 
@@ -89,7 +46,7 @@ pub fn observe(schema: &Schema, stored: &Stored) -> Vec<ObservedColumn> {
 
 fn observed(name: &str, data_type: &DataType, column: &Column) -> ObservedColumn {
     let mut res = ObservedColumn::new(name, column.rows());
-    res.kind = ObservedType::of(data_type).filter(|_| column.nulls() < column.rows());
+    res.kind = type_of(data_type).filter(|_| column.nulls() < column.rows());
     res.missing = column.nulls();
     match column.body() {
         Body::Numeric(it) => {
@@ -102,7 +59,7 @@ fn observed(name: &str, data_type: &DataType, column: &Column) -> ObservedColumn
         Body::Categorical(it) if !it.is_overflowed() => {
             let counts = it.counts();
             res.is_unique = Some(counts.values().all(|it| *it == 1));
-            let is_named = matches!(res.kind, Some(ObservedType::Text | ObservedType::Boolean));
+            let is_named = matches!(res.kind, Some(ColumnType::Text | ColumnType::Boolean));
             // Longer names are not kept as they are.
             let is_whole = counts.keys().all(|it| it.len() <= MAX_NAME);
             res.names = (is_named && is_whole).then(|| counts.into_keys().map(str::to_owned).collect());
@@ -110,4 +67,20 @@ fn observed(name: &str, data_type: &DataType, column: &Column) -> ObservedColumn
         Body::Categorical(_) | Body::Tensor(_) | Body::Empty => {}
     }
     res
+}
+
+/// Returns what values of that type are; none for those that no rule knows.
+fn type_of(data_type: &DataType) -> Option<ColumnType> {
+    match data_type {
+        DataType::Boolean => Some(ColumnType::Boolean),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(ColumnType::Text),
+        DataType::Dictionary(_, values) => {
+            type_of(values).filter(|it| matches!(it, ColumnType::Text | ColumnType::Boolean))
+        }
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Some(ColumnType::Time),
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => Some(ColumnType::List),
+        it if it.is_integer() => Some(ColumnType::Integer),
+        it if it.is_numeric() => Some(ColumnType::Number),
+        _ => None,
+    }
 }

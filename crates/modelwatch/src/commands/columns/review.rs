@@ -2,8 +2,8 @@
 //!
 //! Rules are only ever made looser here, by what the data shows: that they could be tighter is no reason to change what a person wrote.
 
-use modelwatch_runtime::profile::{ObservedColumn, ObservedType};
-use modelwatch_sdk::rows::name_matches;
+use modelwatch_runtime::profile::ObservedColumn;
+use modelwatch_sdk::rows::{ColumnType, name_matches};
 use serde_json::{Map, Value, json};
 
 /// More names are no list that anybody reviews.
@@ -76,7 +76,7 @@ fn inferred(column: &ObservedColumn, uses: &Uses<'_>) -> Map<String, Value> {
     }
     if let Some(names) = column.names.as_ref().filter(|it| {
         let is_few = it.len() <= MAX_NAMES && it.len() as u64 * ROWS_PER_NAME <= column.rows;
-        !is_id && is_few && !it.is_empty() && column.kind == Some(ObservedType::Text)
+        !is_id && is_few && !it.is_empty() && column.kind == Some(ColumnType::Text)
     }) {
         res.insert("categories".to_owned(), json!(names));
     }
@@ -99,7 +99,7 @@ fn loosened(rule: &Map<String, Value>, column: &ObservedColumn) -> Vec<Change> {
     let mut change = |option: &'static str, now: Value| {
         res.push(Change { column: column.name.clone(), option: Some(option), before: rule.get(option).cloned(), now });
     };
-    let is_number = |kind| matches!(kind, ObservedType::Integer | ObservedType::Number);
+    let is_number = |kind| matches!(kind, ColumnType::Integer | ColumnType::Number);
     if let (Some(written), Some(kind)) = (rule.get("type").and_then(Value::as_str), column.kind)
         && written != kind.as_str()
         && !(written == "number" && is_number(kind))
@@ -132,7 +132,7 @@ fn loosened(rule: &Map<String, Value>, column: &ObservedColumn) -> Vec<Change> {
 
 /// Returns a bound as it is written: without a fraction where the type has none.
 fn bound(column: &ObservedColumn, value: f64) -> Value {
-    if column.kind == Some(ObservedType::Integer) { json!(value as i64) } else { json!(value) }
+    if column.kind == Some(ColumnType::Integer) { json!(value as i64) } else { json!(value) }
 }
 
 /// Returns the share of missing values, rounded up, so that the next data of its kind keeps it.
@@ -145,7 +145,7 @@ fn max_missing(column: &ObservedColumn) -> Value {
 mod tests {
     use super::*;
 
-    fn column(name: &str, kind: ObservedType) -> ObservedColumn {
+    fn column(name: &str, kind: ColumnType) -> ObservedColumn {
         let mut res = ObservedColumn::new(name, 1000);
         res.kind = Some(kind);
         res
@@ -158,15 +158,15 @@ mod tests {
     }
 
     fn table() -> Vec<ObservedColumn> {
-        let mut id = column("id", ObservedType::Integer);
+        let mut id = column("id", ColumnType::Integer);
         (id.range, id.is_unique) = (Some((1.0, 1000.0)), Some(true));
-        let mut price = column("price", ObservedType::Number);
+        let mut price = column("price", ColumnType::Number);
         (price.range, price.missing) = (Some((0.5, 99.0)), 11);
-        let mut town = column("town", ObservedType::Text);
+        let mut town = column("town", ColumnType::Text);
         town.names = Some(vec!["a".to_owned(), "b".to_owned()]);
-        let mut words = column("words", ObservedType::Text);
+        let mut words = column("words", ColumnType::Text);
         words.names = Some((0..400).map(|it| it.to_string()).collect());
-        let mut y = column("y", ObservedType::Integer);
+        let mut y = column("y", ColumnType::Integer);
         y.range = Some((0.0, 1.0));
         vec![id, price, town, words, y]
     }

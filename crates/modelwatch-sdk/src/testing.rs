@@ -16,6 +16,7 @@ mod wrong_stores;
 
 pub use models::{ModelHost, TestModel};
 pub use probe::{OwnedTensor, ProbeCase, probe, probe_on};
+pub use rows::batch;
 pub use store::store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,13 +1,32 @@
 //! Batches derived from a case's: the same rows cut differently, and rows that nobody wished for.
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, RecordBatch,
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, RecordBatch, RecordBatchOptions,
     cast::AsArray,
     make_array,
     types::{Float32Type, Float64Type},
 };
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field, Schema};
 use std::sync::Arc;
+
+use crate::rows::{Use, with_uses};
+
+/// Returns a batch of columns that may have nulls, each with what it is for.
+///
+/// # Panics
+/// When the columns are not of one length.
+pub fn batch<N: Into<String>, U: AsRef<[Use]>>(columns: impl IntoIterator<Item = (N, U, ArrayRef)>) -> RecordBatch {
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for (name, uses, array) in columns {
+        fields.push(with_uses(Field::new(name, array.data_type().clone(), true), uses.as_ref()));
+        arrays.push(array);
+    }
+    // Without columns there is nothing that says how many rows there are.
+    let n_rows = arrays.first().map_or(0, |it| it.len());
+    let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
+    let res = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options);
+    res.unwrap_or_else(|e| panic!("the columns make no batch: {e}"))
+}
 
 /// Returns the batch in pieces of `size` rows, which share its buffers at an offset.
 pub(super) fn cut(batch: &RecordBatch, size: usize) -> Vec<RecordBatch> {

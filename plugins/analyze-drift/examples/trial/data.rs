@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     RecordBatch,
-    arrow::{
-        array::{ArrayRef, Float64Array, StringArray},
-        schema::{Field, Schema},
-    },
-    rows::{Use, with_uses},
+    arrow::array::{ArrayRef, Float64Array, StringArray},
+    rows::Use,
+    testing,
 };
 
 /// How the values of a column are distributed.
@@ -103,9 +101,5 @@ pub(crate) fn column(random: &mut Random, kind: Kind, rows: usize) -> ArrayRef {
 
 /// Returns a table of features.
 pub(crate) fn table(columns: Vec<ArrayRef>) -> RecordBatch {
-    let field = |(idx, it): (usize, &ArrayRef)| {
-        with_uses(Field::new(format!("x{idx:02}"), it.data_type().clone(), true), &[Use::Feature])
-    };
-    let schema = Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>());
-    RecordBatch::try_new(Arc::new(schema), columns).expect("all columns have the same number of rows")
+    testing::batch(columns.into_iter().enumerate().map(|(idx, it)| (format!("x{idx:02}"), [Use::Feature], it)))
 }

@@ -5,13 +5,7 @@ use std::{fs::File, path::PathBuf, sync::Arc};
 
 use analyze_drift::registry;
 use modelwatch_sdk::{
-    Kind, Probe, RecordBatch, Report, Role,
-    arrow::{
-        array::{ArrayRef, RecordBatchOptions},
-        schema::{Field, Schema},
-    },
-    report::Finding,
-    rows::{Use, with_uses},
+    Kind, Probe, RecordBatch, Report, Role, arrow::array::ArrayRef, report::Finding, rows::Use, testing,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -31,14 +25,7 @@ pub fn run(config: Value, reference: &RecordBatch, current: &RecordBatch) -> Rep
 
 /// Returns a batch of columns with their uses.
 pub fn batch_of(columns: Vec<(&str, &[Use], ArrayRef)>) -> RecordBatch {
-    let rows = columns.first().map_or(0, |it| it.2.len());
-    let field = |(name, uses, array): &(&str, &[Use], ArrayRef)| {
-        with_uses(Field::new(*name, array.data_type().clone(), true), uses)
-    };
-    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let arrays = columns.into_iter().map(|it| it.2).collect();
-    RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options).unwrap()
+    testing::batch(columns)
 }
 
 /// Returns a batch of features.

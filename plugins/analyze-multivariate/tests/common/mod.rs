@@ -7,10 +7,11 @@ use analyze_multivariate::registry;
 use modelwatch_sdk::{
     Kind, Probe, RecordBatch, Report, Role,
     arrow::{
-        array::{ArrayRef, FixedSizeListArray, Float64Array, Int64Array, RecordBatchOptions, StringArray},
-        schema::{DataType, Field, Schema},
+        array::{ArrayRef, FixedSizeListArray, Float64Array, Int64Array, StringArray},
+        schema::{DataType, Field},
     },
-    rows::{Use, with_uses},
+    rows::Use,
+    testing,
 };
 use serde_json::Value;
 
@@ -29,12 +30,7 @@ pub fn run(config: &Value, reference: &RecordBatch, current: &RecordBatch) -> Re
 
 /// Returns a batch of columns with their uses.
 pub fn batch_of(columns: Vec<(&str, Use, ArrayRef)>) -> RecordBatch {
-    let rows = columns.first().map_or(0, |it| it.2.len());
-    let field = |it: &(&str, Use, ArrayRef)| with_uses(Field::new(it.0, it.2.data_type().clone(), true), &[it.1]);
-    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let arrays = columns.into_iter().map(|it| it.2).collect();
-    RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options).unwrap()
+    testing::batch(columns.into_iter().map(|(name, what, array)| (name, [what], array)))
 }
 
 /// Returns a batch of features.

@@ -5,12 +5,10 @@ use std::{fs::File, path::PathBuf, sync::Arc};
 use analyze_quality::registry;
 use modelwatch_sdk::{
     Kind, Probe, RecordBatch, Report, Role,
-    arrow::{
-        array::{ArrayRef, Float64Array, Int64Array, RecordBatchOptions, StringArray},
-        schema::{Field, Schema},
-    },
+    arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
     report::{Finding, Severity},
-    rows::{Use, with_uses},
+    rows::Use,
+    testing,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -37,14 +35,7 @@ pub(crate) fn run(config: Value, reference: &RecordBatch, current: &RecordBatch)
 
 /// Returns a batch of columns with their uses.
 pub(crate) fn batch_of(columns: Vec<(&str, &[Use], ArrayRef)>) -> RecordBatch {
-    let rows = columns.first().map_or(0, |it| it.2.len());
-    let field = |(name, uses, array): &(&str, &[Use], ArrayRef)| {
-        with_uses(Field::new(*name, array.data_type().clone(), true), uses)
-    };
-    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let arrays = columns.into_iter().map(|it| it.2).collect();
-    RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options).unwrap()
+    testing::batch(columns)
 }
 
 /// Returns a batch of features.

@@ -6,12 +6,10 @@ use std::{fs::File, path::PathBuf, sync::Arc};
 use estimate_performance::registry;
 use modelwatch_sdk::{
     Kind, Probe, RecordBatch, Report, Role,
-    arrow::{
-        array::{Array, ArrayRef, Float64Array},
-        schema::{Field, Schema},
-    },
+    arrow::array::{ArrayRef, Float64Array},
     report::{Finding, Metric},
-    rows::{Use, with_uses},
+    rows::Use,
+    testing,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -31,11 +29,7 @@ pub fn run(config: &Value, reference: &RecordBatch, current: &RecordBatch) -> Re
 
 /// Returns a batch of columns with what they are for.
 pub fn batch(columns: Vec<(&str, Use, ArrayRef)>) -> RecordBatch {
-    let field = |(name, what, array): &(&str, Use, ArrayRef)| {
-        with_uses(Field::new(*name, array.data_type().clone(), true), &[*what])
-    };
-    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|it| it.2).collect()).unwrap()
+    testing::batch(columns.into_iter().map(|(name, what, array)| (name, [what], array)))
 }
 
 /// Returns a column of numbers; NaN is a missing one.

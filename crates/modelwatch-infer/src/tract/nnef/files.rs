@@ -40,7 +40,6 @@ const MAX_RATIO: u64 = 200;
 const FREE: u64 = 16 << 20;
 const HEADER: usize = 128;
 
-const PACK: &str = "the file is damaged, export it again";
 const PLAIN: &str = "put the file itself there";
 
 /// Reads all files of the model.
@@ -84,6 +83,10 @@ impl Files<'_> {
 
     fn fault(&self, what: String, remedy: &'static str) -> InferError {
         Fault { what, remedy }.of(self.path)
+    }
+
+    fn damaged(&self, what: String) -> InferError {
+        Fault::damaged(what).of(self.path)
     }
 
     fn walk(&mut self) -> Result<(), InferError> {
@@ -156,7 +159,7 @@ impl Files<'_> {
             match it {
                 Component::Normal(it) => names.push(it.to_str().unwrap_or_default()),
                 Component::CurDir => {}
-                _ => return Err(self.fault(format!("`{}` is no name of a file in it", name.display()), PACK)),
+                _ => return Err(self.damaged(format!("`{}` is no name of a file in it", name.display()))),
             }
         }
         // tract leaves these out, too: some systems put their own into archives.
@@ -187,15 +190,15 @@ impl Files<'_> {
             }
             Part::Tensor(label) => {
                 let mut header = [0; HEADER];
-                let short = |_| self.fault(format!("`{name}` ends within its header of {HEADER} bytes"), PACK);
+                let short = |_| self.damaged(format!("`{name}` ends within its header of {HEADER} bytes"));
                 reader.read_exact(&mut header).map_err(short)?;
-                check_header(&header, size - HEADER as u64).map_err(|it| self.fault(format!("`{name}` {it}"), PACK))?;
+                check_header(&header, size - HEADER as u64).map_err(|it| self.damaged(format!("`{name}` {it}")))?;
                 let tensor = read_tensor(header.chain(reader));
                 let tensor = tensor.map_err(|e| self.malformed(format!("`{name}`: {}", guard::reason(&e))))?;
                 self.tensors.insert(Identifier(label), Arc::new(tensor)).is_none()
             }
         };
-        if is_new { Ok(()) } else { Err(self.fault(format!("`{name}` is there twice"), PACK)) }
+        if is_new { Ok(()) } else { Err(self.damaged(format!("`{name}` is there twice"))) }
     }
 
     fn text(&self, name: &str, size: u64, reader: impl Read) -> Result<String, InferError> {

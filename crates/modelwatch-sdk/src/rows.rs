@@ -235,8 +235,20 @@ pub fn numbers(array: &dyn Array) -> Result<Numbers<'_>> {
         DataType::UInt64 => cast::<UInt64Type>(array, |it| it as f64),
         DataType::Boolean => booleans(array.as_boolean()),
         DataType::FixedSizeList(_, width) => return list(array.as_fixed_size_list(), *width as usize),
-        other => return Err(Error::input(format!("expected numbers, got {other}"))),
+        DataType::Null => vec![f64::NAN; array.len()].into(),
+        other => return Err(Error::input(format!("expected numbers, got {}", what(other, array)))),
     }))
+}
+
+/// Returns what an array holds in place of numbers: text shows the first value that is the reason.
+fn what(data_type: &DataType, array: &dyn Array) -> String {
+    let is_text = matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let texts = if is_text { texts(array).unwrap_or_default() } else { Vec::new() };
+    match texts.iter().flatten().find(|it| it.trim().parse::<f64>().is_err()) {
+        Some(it) => format!("text such as `{}`", it.chars().take(40).collect::<String>()),
+        None if is_text => "text".to_owned(),
+        None => data_type.to_string(),
+    }
 }
 
 fn booleans(array: &BooleanArray) -> Cow<'_, [f64]> {
@@ -307,6 +319,7 @@ pub fn texts(array: &dyn Array) -> Result<Vec<Option<Cow<'_, str>>>> {
             DataType::UInt64 => dictionary::<UInt64Type>(array)?,
             other => return Err(Error::input(format!("expected a dictionary with integer keys, got {other}"))),
         },
+        DataType::Null => vec![None; array.len()],
         other => return Err(Error::input(format!("expected text or plain values, got {other}"))),
     })
 }
@@ -334,6 +347,21 @@ mod tests {
         assert_eq!((numbers.rows(), numbers.width, numbers.nulls), (2, 2, 1));
         assert_eq!(numbers.row(0), [1.0, 1.5]);
         assert!(numbers.row(1).iter().all(|it| it.is_nan()));
+    }
+
+    #[test]
+    fn what_is_no_number_is_shown() {
+        let text = StringArray::from(vec![Some("1.5"), None, Some("n/a")]);
+        assert_eq!(numbers(&text).err().unwrap().message, "expected numbers, got text such as `n/a`");
+        let digits = StringArray::from(vec!["1"]);
+        assert_eq!(numbers(&digits).err().unwrap().message, "expected numbers, got text");
+    }
+
+    #[test]
+    fn a_column_without_any_value_has_missing_ones() {
+        let nothing = arrow_array::NullArray::new(2);
+        assert_eq!(texts(&nothing).unwrap(), [None, None]);
+        assert!(numbers(&nothing).unwrap().values.iter().all(|it| it.is_nan()));
     }
 
     #[test]

@@ -27,6 +27,12 @@ struct Series {
     healthy: &'static [&'static str],
 }
 
+/// What a reader of the result has to know.
+const NOTES: &str = "\
+The gate is configs/training-series.toml with the plugins' defaults. The tabular series hold models of different kinds, \
+each no worse than the one before; their weights cannot be compared, so that findings on weights only warn there. \
+Left out: pca, kmeans and iforest, which answer with no classes, and logreg_zipmap, whose outputs have other names.";
+
 const SERIES: [Series; 4] = [
     Series { lineage: "digits-cnn", folder: "digits/cnn_series", set: &[], healthy: &[] },
     Series { lineage: "digits-mlp", folder: "digits/mlp_series", set: &[], healthy: &[] },
@@ -51,7 +57,7 @@ const SERIES: [Series; 4] = [
             "verify.0.with.output=probabilities",
             "analyze.0.severity=warning",
         ],
-        healthy: &["gboost", "mlp", "rforest", "logreg"],
+        healthy: &["gboost", "mlp", "rforest", "svc", "logreg"],
     },
 ];
 
@@ -101,6 +107,7 @@ pub(crate) fn trial() -> Result<()> {
         }
     }
     let bad = rows.iter().filter(|it| it.bad).count();
+    println!("{NOTES}");
     println!("{} healthy checkpoints, {bad} planted faults, {problems} problems", rows.len() - bad);
     if problems > 0 {
         bail!("the trial has {problems} problems");

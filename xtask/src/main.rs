@@ -54,7 +54,7 @@ enum Command {
     Ci,
     /// Check what the compiler does not: edges between crates, module docs, orphaned files, machine paths.
     Tidy,
-    /// Write generated files: JSON Schemas and the list of components.
+    /// Write generated files: the JSON Schemas of a pipeline and of a run.
     Codegen {
         /// Only say whether they are up to date.
         #[arg(long)]

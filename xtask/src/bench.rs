@@ -9,15 +9,19 @@ use crate::{
 
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     // Those of one package have no samples to take: they report what they cost beside the machine or a peer.
-    const OF_PACKAGES: [(&str, &str); 4] = [
+    const OF_PACKAGES: [(&str, &str); 5] = [
         ("store", "store-local"),
         ("drift", "analyze-drift"),
         ("inference", "modelwatch-onnxruntime"),
         ("report", "modelwatch-runtime"),
+        ("program", "modelwatch"),
     ];
     if let Some((first, rest)) = arguments.split_first()
         && let Some((_, package)) = OF_PACKAGES.iter().find(|it| it.0 == first)
     {
+        if first == "program" {
+            plugins::plugins(Scope { fixtures: false, others: Others::Usual })?;
+        }
         // By its name, so that the tests of the library are not run as well; with the program, so that the dependencies
         // have the features that it gives them, and are not compiled again.
         let packages = ["--package", package, "--package", "modelwatch"];

@@ -44,6 +44,9 @@ const MIN_DIGITS: usize = 4;
 /// Digits of a whole BLAKE3 digest.
 const MAX_DIGITS: usize = 64;
 
+/// The ref that is the newest checkpoint of a lineage, and nothing else.
+pub(crate) const LATEST: &str = "latest";
+
 /// What names are made of, for messages.
 pub(crate) const NAME_RULE: &str = "use 1 to 128 letters, digits, `.`, `_` or `-`, and begin with none of `.` and `-`";
 

@@ -38,9 +38,6 @@ pub(crate) struct Place {
     pub(crate) range: Range<usize>,
 }
 
-/// What stands before the argument when an override is shown.
-const SET: &str = "--set ";
-
 impl Document {
     /// Returns the document and all errors of syntax, of values that have no JSON form, and of overrides.
     pub(crate) fn new(path: &Path, text: &str, overrides: &[Override]) -> (Document, Vec<Diagnostic>) {
@@ -50,7 +47,7 @@ impl Document {
         let value = tree::from_toml(root, &mut spans, &mut diagnostics);
         let mut res = Document { path: path.to_owned(), text: text.to_owned(), overrides: Vec::new(), value, spans };
         for it in overrides {
-            res.overrides.push(format!("{SET}{}", it.as_str()));
+            res.overrides.push(format!("{} {}", it.option(), it.as_str()));
             if let Err(error) = res.apply(it, &mut diagnostics) {
                 diagnostics.push(*error);
             }
@@ -200,7 +197,8 @@ impl Document {
 
     fn apply(&mut self, it: &Override, diagnostics: &mut Vec<Diagnostic>) -> Result<(), Box<Diagnostic>> {
         let origin = Origin::Override(self.overrides.len() - 1);
-        let shift = |range: &Range<usize>| Place { origin, range: range.start + SET.len()..range.end + SET.len() };
+        let before = it.option().len() + 1;
+        let shift = |range: &Range<usize>| Place { origin, range: range.start + before..range.end + before };
 
         let (slot, pointer) = self.slot(it, shift)?;
         let argument = it.as_str();

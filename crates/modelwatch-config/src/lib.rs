@@ -43,3 +43,4 @@ pub use policy::{Best, Improved, Keep, Mode, RefRules, Require, Save};
 pub use requirement::{Bound, LabelMatch, MetricAddress, Op, Operand, Requirement, RequirementError, RequirementPart};
 pub use resolve::parse_span;
 pub use suggest::did_you_mean;
+pub use tree::join as pointer;

@@ -21,6 +21,8 @@ pub struct Parsed {
     pub document: Document,
     /// The settings; `None` if there is an error among the diagnostics.
     pub pipeline: Option<Pipeline>,
+    /// The settings as far as they are known in spite of errors, to look for what else is wrong; never to be run.
+    pub draft: Option<Pipeline>,
     /// All problems, in the order of the file, those of overrides last.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -92,8 +94,12 @@ pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Parsed {
     drop_consequences(&document, &mut diagnostics);
     diagnostics.sort_by_key(sort_key);
     diagnostics.dedup();
-    let is_usable = diagnostics.iter().all(|it| it.severity != Severity::Error);
-    Parsed { pipeline: pipeline.filter(|_| is_usable), document, diagnostics }
+    let (mut pipeline, mut draft) = (pipeline, None);
+    if diagnostics.iter().any(|it| it.severity == Severity::Error) {
+        // Of a file that is no TOML, nobody knows what it would say.
+        draft = pipeline.take().filter(|_| diagnostics.iter().all(|it| it.code != code::SYNTAX));
+    }
+    Parsed { document, pipeline, draft, diagnostics }
 }
 
 /// Drops what may only follow from a syntax error: the part of the file around it is not there.

@@ -152,7 +152,7 @@ pub(crate) struct DataOptions {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SourceOptions {
-    /// A file, a pattern such as `day-*.parquet`, or a URL; files are relative to the pipeline file. For the reference also a stored profile, or `checkpoint://reference.mwp` for one that is a file of the checkpoint.
+    /// A file or a pattern such as `day-*.parquet`, relative to the pipeline file. For the reference also a stored profile, or `checkpoint://reference.mwp` for one that is a file of the checkpoint.
     #[schemars(required, length(min = 1))]
     pub(crate) path: Option<String>,
     /// Format of the files. By default told from the name and the first bytes.

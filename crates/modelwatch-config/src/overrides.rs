@@ -17,6 +17,8 @@ use toml::de::DeValue;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
+    /// The option of the command line that it was given with.
+    option: &'static str,
     text: String,
     path: Path,
     value: Range<usize>,
@@ -28,21 +30,30 @@ pub struct Override {
 #[non_exhaustive]
 pub enum OverrideError {
     /// There is no `=`.
-    #[error("cannot read `--set {0}`: it has no `=`; write `--set path.to.key=value`")]
-    NoValue(String),
+    #[error("cannot read `{option} {text}`: it has no `=`; write `{option} path.to.key=value`")]
+    NoValue {
+        /// The option that it was given with.
+        option: &'static str,
+        /// The whole argument.
+        text: String,
+    },
     /// The path before the `=` is malformed.
     #[error(
-        "cannot read the path of `--set {text}`: {reason}; write keys separated by dots, quoted if they have other characters than letters, digits, `_` and `-`"
+        "cannot read the path of `{option} {text}`: {reason}; write keys separated by dots, quoted if they have other characters than letters, digits, `_` and `-`"
     )]
     Path {
+        /// The option that it was given with.
+        option: &'static str,
         /// The whole argument.
         text: String,
         /// What is wrong with it.
         reason: &'static str,
     },
     /// The value begins like a string, an array or a table but is not valid TOML.
-    #[error("cannot read the value of `--set {text}`: {reason}")]
+    #[error("cannot read the value of `{option} {text}`: {reason}")]
     Value {
+        /// The option that it was given with.
+        option: &'static str,
         /// The whole argument.
         text: String,
         /// What the TOML parser says.
@@ -57,6 +68,32 @@ type Path = Vec<(String, Range<usize>)>;
 const MAX_SEGMENTS: usize = 32;
 
 impl Override {
+    /// Reads `path=value`, given with another option than `--set`, whose path starts at `table`.
+    ///
+    /// It is shown as it was given.
+    ///
+    /// ```
+    /// # use modelwatch_config::Override;
+    /// let it = Override::below(&["verify", "0", "with"], "--with", "task=binary")?;
+    /// let text = "name = 'x'\n[[verify]]\nuses = 'metrics'";
+    /// let parsed = modelwatch_config::parse("p.toml".as_ref(), text, &[it]);
+    /// assert_eq!(parsed.pipeline.unwrap().probes[0].component.with["task"], "binary");
+    /// # Ok::<(), modelwatch_config::OverrideError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for `--set`, with the name of that option.
+    pub fn below(table: &[&str], option: &'static str, text: &str) -> Result<Override, OverrideError> {
+        let mut res = read(option, text)?;
+        res.path.splice(0..0, table.iter().map(|it| ((*it).to_owned(), 0..0)));
+        Ok(res)
+    }
+
+    /// Returns what stands before the argument.
+    pub(crate) fn option(&self) -> &'static str {
+        self.option
+    }
+
     /// Returns the argument as it was given.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -82,23 +119,27 @@ impl FromStr for Override {
     type Err = OverrideError;
 
     fn from_str(text: &str) -> Result<Override, OverrideError> {
-        let (path, end) = parse_path(text)?;
-        let start = end + 1;
-        let value = &text[start..];
-        let is_toml = match DeValue::parse(value) {
-            Ok(_) => true,
-            Err(error) if value.trim_start().starts_with(['"', '\'', '[', '{']) => {
-                return Err(OverrideError::Value { text: text.to_owned(), reason: error.message().to_owned() });
-            }
-            Err(_) => false,
-        };
-        Ok(Override { text: text.to_owned(), path, value: start..text.len(), is_toml })
+        read("--set", text)
     }
 }
 
+fn read(option: &'static str, text: &str) -> Result<Override, OverrideError> {
+    let (path, end) = parse_path(option, text)?;
+    let start = end + 1;
+    let value = &text[start..];
+    let is_toml = match DeValue::parse(value) {
+        Ok(_) => true,
+        Err(error) if value.trim_start().starts_with(['"', '\'', '[', '{']) => {
+            return Err(OverrideError::Value { option, text: text.to_owned(), reason: error.message().to_owned() });
+        }
+        Err(_) => false,
+    };
+    Ok(Override { option, text: text.to_owned(), path, value: start..text.len(), is_toml })
+}
+
 /// Returns the segments of the path and the offset of the `=` after it.
-fn parse_path(text: &str) -> Result<(Path, usize), OverrideError> {
-    let fail = |reason| OverrideError::Path { text: text.to_owned(), reason };
+fn parse_path(option: &'static str, text: &str) -> Result<(Path, usize), OverrideError> {
+    let fail = |reason| OverrideError::Path { option, text: text.to_owned(), reason };
     let mut res = Path::new();
     let mut offset = 0;
     loop {
@@ -125,7 +166,7 @@ fn parse_path(text: &str) -> Result<(Path, usize), OverrideError> {
             Some('.') if res.len() == MAX_SEGMENTS => return Err(fail("the path is too deep")),
             Some('.') => offset += 1,
             Some(_) => return Err(fail("a key has a character that needs quotes")),
-            None => return Err(OverrideError::NoValue(text.to_owned())),
+            None => return Err(OverrideError::NoValue { option, text: text.to_owned() }),
         }
     }
 }
@@ -158,7 +199,7 @@ mod tests {
     #[test]
     fn malformed_arguments_are_refused() {
         let error = |text: &str| text.parse::<Override>().unwrap_err();
-        assert!(matches!(error("a.b"), OverrideError::NoValue(_)));
+        assert!(matches!(error("a.b"), OverrideError::NoValue { .. }));
         for text in ["", "=1", "a..b=1", "a b=1", "\"a=1", "a[0]=1", ".a=1"] {
             assert!(matches!(error(text), OverrideError::Path { .. }), "{text}");
         }

@@ -146,7 +146,8 @@ pub struct Data {
 /// One set of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// A file, a pattern or a URL (with `://`); files and patterns are resolved against the folder of the pipeline.
+    /// A file or a pattern, resolved against the folder of the pipeline; or `checkpoint://` and `baseline://` with the
+    /// name of a file that is kept with a checkpoint.
     pub path: String,
     /// The format; `None` to tell it from the name and the first bytes.
     pub format: Option<DataFormat>,

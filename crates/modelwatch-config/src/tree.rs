@@ -42,8 +42,12 @@ pub(crate) fn from_toml_value(
     Converter { base, spans, diagnostics }.value(value, None, pointer)
 }
 
-/// Returns the pointer of a key in the table at `pointer`.
-pub(crate) fn join(pointer: &str, key: &str) -> String {
+/// Returns the JSON pointer (RFC 6901) of a key in the table at `pointer`.
+///
+/// ```
+/// assert_eq!(modelwatch_config::pointer("/data/columns/inputs", "a/b"), "/data/columns/inputs/a~1b");
+/// ```
+pub fn join(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -49,7 +49,7 @@ optional = true
 [data.current]
 path = "../test.parquet"
 [data.reference]
-path = "s3://bucket/train-*.parquet"
+path = "checkpoint://train.parquet"
 format = "parquet"
 [data.columns]
 label = "label"
@@ -89,7 +89,7 @@ max_rollbacks = 1
 
 [on.pass]
 run = ["notify", "ok"]
-move = ["good", "latest"]
+move = ["good", "candidate"]
 [on.fail]
 notify = { file = "alerts.jsonl" }
 rollback = "production"
@@ -169,7 +169,7 @@ fn every_key_arrives() {
     let data = it.data.unwrap();
     let (current, reference) = (data.current.unwrap(), data.reference.unwrap());
     assert_eq!((current.path.as_str(), current.format), ("configs/../test.parquet", None));
-    assert_eq!((reference.path.as_str(), reference.format), ("s3://bucket/train-*.parquet", Some(DataFormat::Parquet)));
+    assert_eq!((reference.path.as_str(), reference.format), ("checkpoint://train.parquet", Some(DataFormat::Parquet)));
     assert_eq!(data.columns.inputs["image"], ["pixels"]);
     assert_eq!(data.columns.inputs["X"], ["a", "px_*"]);
 
@@ -188,7 +188,7 @@ fn every_key_arrives() {
     assert_eq!(
         it.on.pass,
         [
-            Action::Move { refs: vec!["good".to_owned(), "latest".to_owned()], pointer: "/on/pass/move".to_owned() },
+            Action::Move { refs: vec!["good".to_owned(), "candidate".to_owned()], pointer: "/on/pass/move".to_owned() },
             Action::Run { command: vec!["notify".to_owned(), "ok".to_owned()], pointer: "/on/pass/run".to_owned() },
         ]
     );

@@ -45,5 +45,5 @@ mod whole_file;
 pub use crate::{
     model::{OpenOnnxRuntime, Runtimes},
     record::{RunRecord, Verdict},
-    run::{Event, Options, Outcome, Problem, check, run},
+    run::{Event, Options, Outcome, Problem, check, check_draft, run},
 };

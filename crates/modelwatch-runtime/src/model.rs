@@ -131,6 +131,22 @@ pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedM
     Ok(LoadedModel { model, record, origin })
 }
 
+/// Returns the names of a model's inputs, or why it cannot be run as far as that can be told without running it.
+pub(crate) fn inputs(
+    pipeline: &Pipeline,
+    role: ModelRole,
+    path: &Path,
+    model: Option<&str>,
+) -> Result<Vec<String>, ModelError> {
+    let file = find_model(path, model)?;
+    let found = modelwatch_infer::inspect(&file)?;
+    // What another runtime can run is for it to say.
+    match found.refusal.filter(|_| wanted(pipeline, role) == ModelRuntime::Tract) {
+        Some(it) => Err(it.into()),
+        None => Ok(found.info.inputs.into_iter().map(|it| it.name).collect()),
+    }
+}
+
 pub(crate) fn format_name(format: ModelFormat) -> &'static str {
     match format {
         ModelFormat::Onnx => "onnx",

@@ -22,7 +22,7 @@ pub struct RunRecord {
     pub pipeline: PipelineRecord,
     /// The sum of the checks.
     pub verdict: Verdict,
-    /// What the command exits with.
+    /// What the command exits with, unless `--allow-empty` is given or the record cannot be kept.
     pub exit_code: u8,
     /// What was judged.
     pub checkpoint: Option<CheckpointRecord>,

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use modelwatch_config::{CheckpointSource, Diagnostic, Document, Pipeline};
 use modelwatch_sdk::store::CheckpointId;
 
+use self::plan::Soundness;
 use crate::{history::HistoryError, model::Runtimes, plugin::Catalog, record::RunRecord};
 
 /// How a run is carried out.
@@ -82,15 +83,29 @@ pub fn run(document: &Document, pipeline: &Pipeline, options: &Options<'_>) -> R
 /// Returns everything that the pipeline can be blamed for before it runs: components and options that
 /// do not exist, and, if `environment` is set, data and columns that do not either.
 pub fn check(document: &Document, pipeline: &Pipeline, options: &Options<'_>, environment: bool) -> Vec<Diagnostic> {
-    let res = if environment {
-        plan::plan(document, pipeline, options).map(|it| plan::missing(document, pipeline, &it, options))
-    } else {
-        plan::components(document, pipeline, options).map(|_| Vec::new())
-    };
-    match res {
-        Ok(it) | Err(Problem::Pipeline(it)) => it,
-        Err(Problem::Interrupted { .. }) => Vec::new(),
+    examine(document, pipeline, options, environment, Soundness::Sound)
+}
+
+/// Returns what else the pipeline can be blamed for, beside the errors of its file that `draft` comes from.
+///
+/// What may only follow from those is left out.
+pub fn check_draft(document: &Document, draft: &Pipeline, options: &Options<'_>, environment: bool) -> Vec<Diagnostic> {
+    examine(document, draft, options, environment, Soundness::Draft)
+}
+
+fn examine(
+    document: &Document,
+    pipeline: &Pipeline,
+    options: &Options<'_>,
+    environment: bool,
+    soundness: Soundness,
+) -> Vec<Diagnostic> {
+    if !environment {
+        return plan::components(document, pipeline, options, soundness).1;
     }
+    let (plan, mut problems) = plan::look(document, pipeline, options, soundness);
+    problems.extend(plan::missing(document, pipeline, &plan, options));
+    problems
 }
 
 /// Returns the lineage of the judged checkpoint.

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::{
     Action, Actions,
-    checkpoint::{NAME_RULE, is_name},
+    checkpoint::{LATEST, NAME_RULE, is_name},
     code,
     options::{ActionOptions, OnOptions},
 };
@@ -74,5 +74,8 @@ fn ref_name(cx: &mut Context<'_>, name: &str, pointer: &str) {
             None => NAME_RULE.to_owned(),
         };
         cx.report(cx.error(code::BAD_NAME, pointer, format!("`{name}` is not a name for a ref")).help(help));
+    } else if name == LATEST {
+        let message = format!("`{name}` is always the newest checkpoint, so that no action moves it");
+        cx.report(cx.error(code::POLICY, pointer, message).help("choose another name, such as `good`"));
     }
 }

@@ -17,9 +17,23 @@ pub(super) fn data(cx: &mut Context<'_>, options: DataOptions) -> Data {
     }
 }
 
+/// What begins the path of a file that is kept with a checkpoint.
+const OF_CHECKPOINTS: [&str; 2] = ["checkpoint", "baseline"];
+
 fn source(cx: &mut Context<'_>, options: SourceOptions, pointer: &str) -> Option<Source> {
     let path = options.path?;
-    let path = if path.contains("://") { path } else { cx.root.join(path).to_string_lossy().into_owned() };
+    let path = match path.split_once("://") {
+        None => cx.root.join(path).to_string_lossy().into_owned(),
+        Some((scheme, _)) => {
+            if !OF_CHECKPOINTS.contains(&scheme) {
+                let place = format!("{pointer}/path");
+                let message = format!("data is not read from `{scheme}://…`");
+                let help = "name a file or a pattern; data that lies elsewhere has to be fetched or mounted first";
+                cx.report(cx.error(code::NOT_ONE_OF, &place, message).help(help));
+            }
+            path
+        }
+    };
     let format = options.format.map(|it| match it {
         DataFormatOption::Parquet => DataFormat::Parquet,
         DataFormatOption::Csv => DataFormat::Csv,

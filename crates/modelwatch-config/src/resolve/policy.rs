@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Best, Improved, Keep, Mode, RefRules, Require, Save,
-    checkpoint::{NAME_RULE, is_name},
+    checkpoint::{LATEST, NAME_RULE, is_name},
     code,
     options::{
         BestList, BestOptions, DurationOption, KeepOptions, ModeOption, RefOptions, RefRequirement, SaveOptions,
@@ -61,7 +61,7 @@ pub(super) fn refs(cx: &mut Context<'_>, options: BTreeMap<String, RefOptions>) 
         };
         if !is_name(&name) {
             cx.report(at_key(cx, code::BAD_NAME, format!("`{name}` is not a name for a ref")).help(NAME_RULE));
-        } else if name == "latest" {
+        } else if name == LATEST {
             let message = "`latest` is always the newest checkpoint, so that no rule holds it".to_owned();
             cx.report(at_key(cx, code::POLICY, message).help("name a ref that is moved, such as `production`"));
         }

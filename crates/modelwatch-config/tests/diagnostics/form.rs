@@ -162,7 +162,7 @@ fn a_missing_uses_is_shown_at_its_table() {
     7 | [data.current]
       |       ^^^^^^^ needed here
       |
-      = help: add `path = "…"` (A file, a pattern such as `day-*.parquet`, or a URL; files are relative to the pipeline file)
+      = help: add `path = "…"` (A file or a pattern such as `day-*.parquet`, relative to the pipeline file)
     "##);
 }
 

@@ -176,6 +176,11 @@ impl Catalog {
         Lookup::Unknown(self.components().filter(|it| it.info.kind == kind).map(|it| it.info.name.as_str()).collect())
     }
 
+    /// Returns a refusal of which nobody knows what it keeps away, if there is one.
+    pub fn unread(&self) -> Option<&Refusal> {
+        self.refusals.iter().find(|it| it.components.is_empty())
+    }
+
     fn load_dir(&mut self, dir: &Path) {
         let listing = match Listing::read(dir) {
             Ok(it) => it,

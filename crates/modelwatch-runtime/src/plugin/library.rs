@@ -84,7 +84,7 @@ pub(crate) fn load(path: &Path, digest: Option<&str>) -> Result<Library, Refusal
     let crate_name = crate_name(path)
         .ok_or_else(|| refuse(RefusalKind::NotAPlugin, "its name is not that of a library (lib….so)".to_owned()))?;
     let library = open(path, file).map_err(|e| {
-        refuse(RefusalKind::NotAPlugin, format!("it is not a library that this machine can load: {}", one_line(&e)))
+        refuse(RefusalKind::NotAPlugin, format!("it is not a library that this machine can load: {}", cause(&e)))
     })?;
     let record = probe_record(&library, &crate_name).ok_or_else(|| {
         refuse(
@@ -202,6 +202,16 @@ fn root_module(library: &libloading::Library, crate_name: &str) -> Result<Plugin
 fn manifest(root: PluginRef) -> Result<Manifest, Error> {
     let json = root.manifest()().into_result().map_err(Error::from)?;
     serde_json::from_str(&json).map_err(Error::input)
+}
+
+/// Returns what the system's loader says, without the name that it knows the file by.
+fn cause(error: &libloading::Error) -> String {
+    let Some(said) = std::error::Error::source(error) else { return one_line(error) };
+    let said = one_line(&said);
+    match said.strip_prefix("/proc/self/fd/").and_then(|it| it.split_once(": ")) {
+        Some((_, reason)) => reason.to_owned(),
+        None => said,
+    }
 }
 
 fn one_line(error: &dyn fmt::Display) -> String {

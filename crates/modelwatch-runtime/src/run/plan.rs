@@ -1,5 +1,7 @@
 //! What has to be read, inferred and mapped; nothing else is done.
 
+mod data;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -7,16 +9,14 @@ use std::{
     time::Instant,
 };
 
-use arrow_schema::Schema;
-use modelwatch_config::{
-    self as config, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean,
-};
+use modelwatch_config::{self as config, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean};
 use modelwatch_sdk::{ErrorKind, Kind, ModelRole, Need, Role, RowNeeds};
 use serde_json::Value;
 
 use super::{Options, Problem};
 use crate::{
     artifacts::Artifacts,
+    model,
     pass::Slot,
     plugin::{Component, Lookup, Opener, WorkerLimits},
     profile::Source,
@@ -49,31 +49,41 @@ pub(super) struct Found<'a> {
     pub(super) needs: modelwatch_sdk::Needs,
 }
 
+/// Whether the file that a pipeline comes from has errors, so that what it lacks may be there, only misspelled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Soundness {
+    Sound,
+    Draft,
+}
+
 /// Plans the run, with the data's columns.
 pub(super) fn plan<'a>(
     document: &Document,
     pipeline: &'a Pipeline,
     options: &Options<'a>,
 ) -> Result<Plan<'a>, Problem> {
-    let mut plan = components(document, pipeline, options)?;
-    let mut problems = Vec::new();
-    if let Some(data) = &pipeline.data {
-        for (role, source) in [(Role::Current, &data.current), (Role::Reference, &data.reference)] {
-            let Some(source) = source else { continue };
-            let opened = Source::open(source);
-            if let Some(schema) = opened.as_ref().ok().and_then(Source::schema) {
-                check_columns(document, &plan.probes, role, &data.columns, schema, &mut problems);
-            }
-            if matches!(opened, Ok(Source::Profile(_) | Source::Kept { .. })) {
-                check_profile(document, &plan.probes, role, &mut problems);
-            }
-            if let Ok(Source::Kept { model, .. }) = &opened {
-                check_kept(document, pipeline, *model, role, &mut problems);
-            }
-            plan.data.insert(role, opened);
-        }
+    match look(document, pipeline, options, Soundness::Sound) {
+        (plan, problems) if problems.is_empty() => Ok(plan),
+        (_, problems) => Err(Problem::Pipeline(problems)),
     }
-    if problems.is_empty() { Ok(plan) } else { Err(Problem::Pipeline(problems)) }
+}
+
+/// Plans as far as it goes, and returns everything that the pipeline can be blamed for.
+pub(super) fn look<'a>(
+    document: &Document,
+    pipeline: &'a Pipeline,
+    options: &Options<'a>,
+    soundness: Soundness,
+) -> (Plan<'a>, Vec<Diagnostic>) {
+    let (mut plan, mut problems) = components(document, pipeline, options, soundness);
+    if let Some(settings) = &pipeline.data {
+        let sources = [(Role::Current, &settings.current), (Role::Reference, &settings.reference)];
+        let sources = sources.into_iter().filter_map(|(role, it)| Some((role, it.as_ref()?)));
+        plan.data = sources.map(|(role, it)| (role, Source::open(it))).collect();
+        let is_whole = problems.is_empty() && soundness == Soundness::Sound;
+        problems.extend(data::check(document, pipeline, settings, &plan, is_whole));
+    }
+    (plan, problems)
 }
 
 /// Finds the components, checks their options and what their probes need, but looks at no data.
@@ -81,19 +91,16 @@ pub(super) fn components<'a>(
     document: &Document,
     pipeline: &'a Pipeline,
     options: &Options<'a>,
-) -> Result<Plan<'a>, Problem> {
-    let mut planner = Planner { document, pipeline, options, problems: Vec::new() };
+    soundness: Soundness,
+) -> (Plan<'a>, Vec<Diagnostic>) {
+    let mut planner = Planner { document, pipeline, options, soundness, problems: Vec::new() };
     let store = pipeline.store.as_ref().and_then(|it| planner.store(it));
     let probes: Vec<_> = pipeline.probes.iter().filter_map(|it| planner.probe(it)).collect();
-    if planner.problems.is_empty() {
-        Ok(Plan { probes, store, data: BTreeMap::new() })
-    } else {
-        Err(Problem::Pipeline(planner.problems))
-    }
+    (Plan { probes, store, data: BTreeMap::new() }, planner.problems)
 }
 
-/// Returns what a run would stumble over: data that cannot be read, files that are not there, and
-/// plugins that were refused.
+/// Returns what a run would stumble over: data that cannot be read, files that are not there, models that cannot be
+/// run, and plugins that were refused.
 pub(super) fn missing(
     document: &Document,
     pipeline: &Pipeline,
@@ -106,31 +113,20 @@ pub(super) fn missing(
             res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, e, None));
         }
     }
-    let paths = [
-        (
-            "/checkpoint/import",
-            pipeline.checkpoint.as_ref().and_then(|it| match it {
-                CheckpointSource::Import { path, .. } => Some(path),
-                CheckpointSource::Stored { .. } => None,
-            }),
-        ),
-        (
-            "/baseline/import",
-            pipeline.baseline.as_ref().and_then(|it| match &it.from {
-                config::BaselineSource::Path(path) => Some(path),
-                config::BaselineSource::Stored(_) => None,
-            }),
-        ),
-    ];
-    for (pointer, path) in paths {
-        if let Some(path) = path.filter(|it| !it.exists()) {
-            let message = format!("there is no file or folder `{}`", path.display());
-            res.push(document.at(pointer, code::MISSING_FILE, message, None));
-        }
-    }
-    for (role, pointer) in [(ModelRole::Candidate, "/checkpoint/runtime"), (ModelRole::Baseline, "/baseline/runtime")] {
+    for (role, table) in [(ModelRole::Candidate, "/checkpoint"), (ModelRole::Baseline, "/baseline")] {
         if let Err(e) = options.runtimes.open(pipeline, role) {
-            res.push(document.at(pointer, code::RUNTIME_MISSING, e.to_string(), None));
+            res.push(document.at(&format!("{table}/runtime"), code::RUNTIME_MISSING, e.to_string(), None));
+        }
+        let Some((path, model)) = data::imported(pipeline, role) else { continue };
+        let pointer = format!("{table}/import");
+        if !path.exists() {
+            let message = format!("there is no file or folder `{}`", path.display());
+            res.push(document.at(&pointer, code::MISSING_FILE, message, None));
+        } else if data::runs(plan, role) {
+            match model::inputs(pipeline, role, path, model) {
+                Ok(it) => res.extend(data::unknown_inputs(document, pipeline, path, &it)),
+                Err(why) => res.push(document.at(&pointer, code::MISSING_FILE, why.to_string(), None)),
+            }
         }
     }
     for it in &plan.probes {
@@ -141,10 +137,14 @@ pub(super) fn missing(
     res
 }
 
+const CHECKPOINT_HELP: &str = "add `[checkpoint]`, or `--model` to `modelwatch probe`";
+const BASELINE_HELP: &str = "add `[baseline]`, or `--baseline` to `modelwatch probe`";
+
 struct Planner<'a, 'o> {
     document: &'o Document,
     pipeline: &'a Pipeline,
     options: &'o Options<'a>,
+    soundness: Soundness,
     problems: Vec<Diagnostic>,
 }
 
@@ -177,7 +177,9 @@ impl<'a> Planner<'a, '_> {
             }
             Err(e) => return Some(Planned { settings, found: Err(e.message) }),
         };
-        self.check_needs(settings, &needs);
+        if self.soundness == Soundness::Sound {
+            self.check_needs(settings, &needs);
+        }
         self.check_metrics(settings, &needs.metrics);
         self.check_confidence(settings);
         Some(Planned { settings, found: Ok(Found { opener, needs }) })
@@ -222,7 +224,12 @@ impl<'a> Planner<'a, '_> {
                     self.at(&pointer, code::WRONG_KIND, &message, None);
                     return None;
                 }
-                let help = match did_you_mean(&settings.uses, names.iter().copied()) {
+                let similar = did_you_mean(&settings.uses, names.iter().copied());
+                // Nobody knows what a library that was refused has, so that the name may be right.
+                if let (None, Some(refusal)) = (similar, catalog.unread()) {
+                    return Some(Err(format!("no {kind} that was loaded is named `{}`; {refusal}", settings.uses)));
+                }
+                let help = match similar {
                     Some(it) => format!("did you mean `{it}`?"),
                     None if names.is_empty() => {
                         "build the plugins, or name their folder with `--plugin-dir`".to_owned()
@@ -283,7 +290,11 @@ impl<'a> Planner<'a, '_> {
             let Some(rows) = rows else { continue };
             if source.is_none() && !rows.optional {
                 let what = format!("{} data", role.as_str());
-                self.lacks(settings, &what, &format!("add `[data.{}]` with its `path`", role.as_str()));
+                self.lacks(
+                    settings,
+                    &what,
+                    &format!("add `[data.{0}]` with its `path`, or `--{0}` to `modelwatch probe`", role.as_str()),
+                );
                 continue;
             }
             let columns = data.map(|it| &it.columns);
@@ -299,17 +310,17 @@ impl<'a> Planner<'a, '_> {
                 }
             }
             if rows.model(ModelRole::Candidate) == Need::Required && self.pipeline.checkpoint.is_none() {
-                self.lacks(settings, "a model", "add `[checkpoint]`");
+                self.lacks(settings, "a model", CHECKPOINT_HELP);
             }
             if rows.model(ModelRole::Baseline) == Need::Required && self.pipeline.baseline.is_none() {
-                self.lacks(settings, "a baseline model", "add `[baseline]`");
+                self.lacks(settings, "a baseline model", BASELINE_HELP);
             }
         }
         if needs.tensors.candidate == Need::Required && self.pipeline.checkpoint.is_none() {
-            self.lacks(settings, "a checkpoint", "add `[checkpoint]`");
+            self.lacks(settings, "a checkpoint", CHECKPOINT_HELP);
         }
         if needs.tensors.baseline == Need::Required && self.pipeline.baseline.is_none() {
-            self.lacks(settings, "a baseline", "add `[baseline]`");
+            self.lacks(settings, "a baseline", BASELINE_HELP);
         }
     }
 
@@ -320,95 +331,6 @@ impl<'a> Planner<'a, '_> {
 
     fn at(&mut self, pointer: &str, code: &'static str, message: &str, help: Option<&str>) {
         self.problems.push(self.document.at(pointer, code, message, help));
-    }
-}
-
-/// Every column that the pipeline names and some probe reads must be in the data.
-fn check_columns(
-    document: &Document,
-    probes: &[Planned<'_>],
-    role: Role,
-    columns: &Columns,
-    schema: &Schema,
-    problems: &mut Vec<Diagnostic>,
-) {
-    let names: Vec<&str> = schema.fields().iter().map(|it| it.name().as_str()).collect();
-    let needs: Vec<_> = probes.iter().filter_map(|it| rows_of(it, role).map(|rows| (it.settings, rows))).collect();
-    let any = |wanted: fn(&RowNeeds) -> bool| needs.iter().any(|(_, it)| wanted(it));
-    // The labels of current rows may come later; that their name is right shows in the reference.
-    let references = || probes.iter().filter_map(|it| rows_of(it, Role::Reference));
-    let may_lack_label = role == Role::Current && references().any(|it| it.label == Need::Required);
-    let reads_label = any(|it| it.label == Need::Required) || (any(|it| it.label != Need::No) && !may_lack_label);
-    let mut wanted: Vec<(String, &str)> = Vec::new();
-    let single = [
-        ("label", &columns.label, reads_label),
-        ("id", &columns.id, any(|it| it.id != Need::No)),
-        ("timestamp", &columns.timestamp, any(|it| it.timestamp != Need::No)),
-        ("weight", &columns.weight, any(|it| it.weight != Need::No)),
-    ];
-    for (key, name, read) in single {
-        if let (Some(name), true) = (name, read) {
-            wanted.push((format!("/data/columns/{key}"), name));
-        }
-    }
-    if any(|it| it.slices) {
-        let slices = columns.slices.iter().enumerate();
-        wanted.extend(slices.map(|(at, name)| (format!("/data/columns/slices/{at}"), name.as_str())));
-    }
-    for (settings, rows) in &needs {
-        let with = format!("{}/with", settings.component.pointer);
-        wanted.extend(rows.columns.iter().map(|name| (with.clone(), name.as_str())));
-    }
-    for (pointer, name) in wanted {
-        if names.contains(&name) {
-            continue;
-        }
-        let message = format!("the {} data has no column `{name}`", role.as_str());
-        let help = match did_you_mean(name, names.iter().copied()) {
-            Some(it) => format!("did you mean `{it}`?"),
-            None => format!("its columns are {}", some(&names)),
-        };
-        problems.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(help.as_str())));
-    }
-}
-
-/// A profile stands in for the reference's rows, and only where the probes that need those can do with it.
-fn check_profile(document: &Document, probes: &[Planned<'_>], role: Role, problems: &mut Vec<Diagnostic>) {
-    if role == Role::Current {
-        let help = "name the rows themselves; a profile is for `[data.reference]`";
-        problems.push(document.at("/data/current/path", code::PROFILE, "the current data is a profile", Some(help)));
-        return;
-    }
-    for it in probes {
-        let Some(needs) = rows_of(it, role).filter(|it| !it.profile && !it.optional) else { continue };
-        let settings = it.settings;
-        let message = format!("`{}` needs the rows of the reference, of which there is only a profile", settings.id);
-        let help = if needs.model(ModelRole::Candidate) == Need::Required {
-            "it runs the model on them; name the rows in `[data.reference] path`"
-        } else {
-            "name the rows in `[data.reference] path`"
-        };
-        problems.push(document.at(&format!("{}/uses", settings.component.pointer), code::PROFILE, message, Some(help)));
-    }
-}
-
-/// A profile that is kept with a checkpoint needs the checkpoint.
-fn check_kept(document: &Document, pipeline: &Pipeline, model: ModelRole, role: Role, problems: &mut Vec<Diagnostic>) {
-    let (is_there, table) = match model {
-        ModelRole::Candidate => (pipeline.checkpoint.is_some(), "checkpoint"),
-        ModelRole::Baseline => (pipeline.baseline.is_some(), "baseline"),
-    };
-    if !is_there {
-        let message = format!("`{table}://` names a file of the {table}, and the pipeline has none");
-        let help = format!("add `[{table}]`, or name a file beside the pipeline");
-        problems.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_KEY, message, Some(&help)));
-    }
-}
-
-fn some(names: &[&str]) -> String {
-    match names {
-        [first @ .., _] if names.len() > 12 => format!("{} and {} more", first[..10].join(", "), names.len() - 10),
-        _ => names.join(", "),
     }
 }
 

@@ -3,32 +3,20 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use jiff::Timestamp;
-use modelwatch_config::{self as config, Parsed, Severity};
+use modelwatch_config::{self as config, Diagnostic, Parsed, Severity};
 use modelwatch_runtime::Options;
 
-use super::{Code, Wrong, run, runtimes::runtimes};
+use super::{Code, run, runtimes::runtimes};
 use crate::{
-    cli::{self, Format},
+    cli::{self, Format, PluginDirs},
     output,
 };
 
 pub(crate) fn check(arguments: &cli::Check) -> anyhow::Result<Code> {
-    let parsed = config::load(&arguments.pipeline, &arguments.overrides).map_err(|e| Wrong(e.to_string()))?;
-    let Parsed { document, pipeline, mut diagnostics } = parsed;
-    if let Some(pipeline) = &pipeline {
-        let catalog = run::catalog(&arguments.plugins, Some(pipeline))?;
-        let options = Options {
-            catalog: &catalog,
-            runtimes: &runtimes(),
-            cancelled: Arc::new(AtomicBool::new(false)),
-            preempted: Arc::default(),
-            now: Timestamp::now(),
-            on_event: &|_| {},
-            keep: false,
-        };
-        let environment = !arguments.no_environment;
-        diagnostics.extend(modelwatch_runtime::check(&document, pipeline, &options, environment));
-    }
+    let parsed = run::read(&arguments.pipeline, &arguments.overrides)?;
+    let further = further(&parsed, &arguments.plugins, !arguments.no_environment)?;
+    let Parsed { document, mut diagnostics, .. } = parsed;
+    diagnostics.extend(further);
     match arguments.format {
         Format::Json => output::print(&config::to_json(&diagnostics, &document).to_string())?,
         _ if diagnostics.is_empty() => output::print(&format!("{} is fine", arguments.pipeline.display()))?,
@@ -36,4 +24,23 @@ pub(crate) fn check(arguments: &cli::Check) -> anyhow::Result<Code> {
     }
     let wrong = diagnostics.iter().any(|it| it.severity == Severity::Error);
     Ok(if wrong { Code::WRONG } else { Code::OK })
+}
+
+/// Returns what the plugins, and the data and files if `environment` is set, say against a pipeline.
+///
+/// Of one whose file has errors, what does not follow from those is found as well, so that nobody has to come back.
+pub(super) fn further(parsed: &Parsed, plugins: &PluginDirs, environment: bool) -> anyhow::Result<Vec<Diagnostic>> {
+    let Some(pipeline) = parsed.pipeline.as_ref().or(parsed.draft.as_ref()) else { return Ok(Vec::new()) };
+    let catalog = run::catalog(plugins, Some(pipeline))?;
+    let options = Options {
+        catalog: &catalog,
+        runtimes: &runtimes(),
+        cancelled: Arc::new(AtomicBool::new(false)),
+        preempted: Arc::default(),
+        now: Timestamp::now(),
+        on_event: &|_| {},
+        keep: false,
+    };
+    let look = if parsed.pipeline.is_some() { modelwatch_runtime::check } else { modelwatch_runtime::check_draft };
+    Ok(look(&parsed.document, pipeline, &options, environment))
 }

@@ -43,11 +43,9 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
         _ => return Err(Wrong(format!("`{name}` is both: say `verifier/{name}` or `analyzer/{name}`")).into()),
     };
     let text = pipeline(arguments, kind, name)?.to_string();
-    let overrides: Vec<_> =
-        prefixed(&arguments.with, if kind == Kind::Verifier { "verify.0.with" } else { "analyze.0.with" })?
-            .into_iter()
-            .chain(prefixed(&arguments.columns, "data.columns")?)
-            .collect();
+    let table = if kind == Kind::Verifier { "verify" } else { "analyze" };
+    let mut overrides = below(&[table, "0", "with"], "--with", &arguments.with)?;
+    overrides.extend(below(&["data", "columns"], "--column", &arguments.columns)?);
     let Some((document, pipeline)) = run::accept(config::parse(Path::new("command line"), &text, &overrides)) else {
         return Ok(Code::WRONG);
     };
@@ -124,11 +122,9 @@ fn requirement(text: &str) -> Option<(&str, &str)> {
     Some((text[..at.0].trim(), text[at.0 + 1..].trim().trim_matches('"')))
 }
 
-fn prefixed(overrides: &[String], prefix: &str) -> anyhow::Result<Vec<config::Override>> {
-    overrides
-        .iter()
-        .map(|it| Ok(format!("{prefix}.{it}").parse::<config::Override>().map_err(|e| Wrong(e.to_string()))?))
-        .collect()
+fn below(table: &[&str], option: &'static str, given: &[String]) -> anyhow::Result<Vec<config::Override>> {
+    let read = |it: &String| config::Override::below(table, option, it).map_err(|e| Wrong(e.to_string()).into());
+    given.iter().map(read).collect()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use modelwatch_runtime::{
 use modelwatch_sdk::report::MetricRole;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Code, Wrong, runtimes::runtimes};
+use super::{Code, Wrong, check, runtimes::runtimes};
 use crate::{
     cli::{self, Format, PluginDirs},
     output,
@@ -28,9 +28,13 @@ use crate::{
 };
 
 pub(crate) fn run(arguments: &cli::Run, quiet: bool) -> anyhow::Result<Code> {
-    let Some((document, pipeline)) = load(&arguments.pipeline, &arguments.overrides)? else {
-        return Ok(Code::WRONG);
-    };
+    let mut parsed = read(&arguments.pipeline, &arguments.overrides)?;
+    if parsed.draft.is_some()
+        && let Ok(further) = check::further(&parsed, &arguments.plugins, true)
+    {
+        parsed.diagnostics.extend(further);
+    }
+    let Some((document, pipeline)) = accept(parsed) else { return Ok(Code::WRONG) };
     let catalog = catalog(&arguments.plugins, Some(&pipeline))?;
     let how = How { format: arguments.format, quiet, keep: true, allow_empty: arguments.allow_empty };
     execute(&document, &pipeline, &catalog, how)
@@ -47,12 +51,15 @@ pub(super) struct How {
 
 /// Reads a pipeline; prints what is wrong with it and returns `None` where something is.
 pub(super) fn load(path: &Path, overrides: &[config::Override]) -> anyhow::Result<Option<(Document, Pipeline)>> {
-    let parsed = config::load(path, overrides).map_err(|e| Wrong(e.to_string()))?;
-    Ok(accept(parsed))
+    Ok(accept(read(path, overrides)?))
+}
+
+pub(super) fn read(path: &Path, overrides: &[config::Override]) -> anyhow::Result<Parsed> {
+    Ok(config::load(path, overrides).map_err(|e| Wrong(format!("{:#}", anyhow::Error::from(e))))?)
 }
 
 pub(super) fn accept(parsed: Parsed) -> Option<(Document, Pipeline)> {
-    let Parsed { document, pipeline, diagnostics } = parsed;
+    let Parsed { document, pipeline, diagnostics, .. } = parsed;
     if !diagnostics.is_empty() {
         complain(&document, &diagnostics);
     }
@@ -88,6 +95,11 @@ pub(super) fn cancel_on_signals() -> anyhow::Result<(Arc<AtomicBool>, Arc<Atomic
 }
 
 pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalog, how: How) -> anyhow::Result<Code> {
+    // Before anything is done: what nobody could read about must not move a ref.
+    for path in reports(&pipeline.report) {
+        writable(path)
+            .with_context(|| format!("cannot write the report `{}`, so that nothing was run", path.display()))?;
+    }
     let progress = Progress::new(how.quiet);
     let (cancelled, preempted) = cancel_on_signals()?;
     let options = Options {
@@ -175,6 +187,19 @@ pub(super) fn show(record: &RunRecord, format: Format) -> anyhow::Result<()> {
     }
 }
 
+fn reports(wanted: &config::Report) -> impl Iterator<Item = &Path> {
+    [&wanted.html, &wanted.junit, &wanted.json, &wanted.markdown].into_iter().filter_map(Option::as_deref)
+}
+
+/// Finds out whether [`write_file`] could write the file.
+fn writable(path: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(!path.is_dir(), "it is a folder");
+    let staged = staged(path)?;
+    fs::write(&staged, "")?;
+    fs::remove_file(&staged)?;
+    Ok(())
+}
+
 type Written = Vec<(PathBuf, anyhow::Result<()>)>;
 
 fn write_reports(pipeline: &Pipeline, record: &RunRecord) -> Written {
@@ -194,12 +219,18 @@ fn write_reports(pipeline: &Pipeline, record: &RunRecord) -> Written {
 
 /// Writes a file whole or not at all.
 pub(super) fn write_file(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let name = path.file_name().context("the path names no file")?.to_string_lossy();
-    // Not a temporary file of the system's kind: others may read a report.
-    let staged = dir.join(format!(".{name}.{}", std::process::id()));
+    let staged = staged(path)?;
     fs::write(&staged, content)?;
     fs::rename(&staged, path)?;
     Ok(())
+}
+
+/// Makes the folder of a file, and returns where it is written before it gets its name.
+///
+/// Not a temporary file of the system's kind: others may read a report.
+fn staged(path: &Path) -> anyhow::Result<PathBuf> {
+    let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)?;
+    let name = path.file_name().context("the path names no file")?.to_string_lossy();
+    Ok(dir.join(format!(".{name}.{}", std::process::id())))
 }

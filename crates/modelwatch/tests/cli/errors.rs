@@ -38,10 +38,86 @@ fn mistakes_are_shown_at_their_place() {
 }
 
 #[test]
-fn a_pipeline_that_is_not_there_is_named() {
-    let ended = Project::new().modelwatch(&["run", "none.toml"]);
-    assert_eq!(ended.code, 2);
-    assert!(ended.err.contains("none.toml"), "{}", ended.err);
+fn mistakes_of_the_file_of_options_and_of_columns_are_shown_at_once() {
+    let pipeline = digits("e08").replace("label = 'y'", "label = 'Y'");
+    let probes = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass', bonus = 1 }\n\
+                  [[analyze]]\nuses = 'weigths'\n[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let file = "[report]\nhtlm = 'a.html'\n";
+    wrong(&format!("{pipeline}{probes}{file}"), &["`htlm`", "`bonus`", "did you mean `weights`?", "no column `Y`"]);
+    // What may only follow from an error of the file is not shown.
+    let project = Project::new();
+    project.write("pipeline.toml", &format!("{}{probes}", digits("e08").replace("checkpoint =", "chekpoint =")));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(ended.err.contains("chekpoint") && ended.err.contains("`bonus`"), "{}", ended.err);
+    assert!(!ended.err.contains("needs a model"), "{}", ended.err);
+}
+
+#[test]
+fn names_of_inputs_and_columns_are_held_against_the_model_and_the_data() {
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let with = |columns: &str| digits("e08").replace("label = 'y'", &format!("label = 'y'\n{columns}")) + metrics;
+    wrong(&with("inputs = { x = 'xx' }"), &["E0206", "the current data has no column `xx`", "did you mean `x`?"]);
+    // Whether the pipeline or the model is wrong nobody can tell, so that a run goes on and its probes say so.
+    let project = Project::new();
+    project.write("pipeline.toml", &with("inputs = { imgae = 'x' }"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(
+        ended.code == 2 && ended.err.contains("error[E0207]") && ended.err.contains("its inputs are x"),
+        "{}",
+        ended.err
+    );
+    assert_eq!(project.modelwatch(&["run", "pipeline.toml"]).code, 3);
+    for key in ["ignore", "categorical", "slices"] {
+        wrong(&with(&format!("{key} = ['x', 'wrtier']").replace("'x', ", "")), &["E0206", "no column `wrtier`"]);
+    }
+    wrong(&with("id = 'row'"), &["E0206", "the data has no column `row`", "its columns are"]);
+}
+
+#[test]
+fn what_no_run_could_do_is_refused_before_it() {
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let store = "[store]\nuses = 'local'\nwith = { path = 'store' }\n[on.pass]\nmove = ['good', 'latest']\n";
+    wrong(&format!("{}{metrics}{store}", digits("e08")), &["E0027", "`latest` is always the newest checkpoint"]);
+    let data = fixtures().join("digits/data/test.npz");
+    let bucket = digits("e08").replace(data.to_str().unwrap(), "s3://bucket/test.npz");
+    wrong(&format!("{bucket}{metrics}"), &["E0005", "data is not read from `s3://…`", "name a file or a pattern"]);
+}
+
+#[test]
+fn check_says_which_model_cannot_be_read() {
+    let project = Project::new();
+    let sound = fixtures().join("digits/cnn_series/e08.onnx");
+    let mut bytes = std::fs::read(&sound).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    std::fs::write(project.path().join("cut.onnx"), bytes).unwrap();
+    let pipeline = digits("e08").replace(sound.to_str().unwrap(), "cut.onnx");
+    let probe = |it: &str| format!("{pipeline}[[verify]]\nuses = '{it}'\nwith = {{ task = 'multiclass' }}\n");
+    project.write("pipeline.toml", &probe("metrics"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 2, "{}", ended.out);
+    assert!(ended.err.contains("E0203") && ended.err.contains("cut.onnx"), "{}", ended.err);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_known_before_anything_is_done() {
+    let project = Project::new();
+    std::fs::create_dir(project.path().join("taken")).unwrap();
+    let rest = "[[analyze]]\nuses = 'weights'\n[store]\nuses = 'local'\nwith = { path = 'store' }\n\
+                [report]\njson = 'new/a.json'\nhtml = 'taken'\n";
+    project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
+    let ended = project.modelwatch(&["run", "pipeline.toml"]);
+    assert_eq!(ended.code, 3, "{}", ended.out);
+    assert!(ended.err.contains("taken`, so that nothing was run: it is a folder"), "{}", ended.err);
+    assert!(!project.path().join("store").exists());
+}
+
+#[test]
+fn a_pipeline_that_cannot_be_read_is_named_with_the_reason() {
+    for (path, reason) in [("none.toml", "cannot find"), (".", "Is a directory")] {
+        let ended = Project::new().modelwatch(&["run", path]);
+        assert_eq!(ended.code, 2);
+        assert!(ended.err.contains(&format!("`{path}`")) && ended.err.contains(reason), "{}", ended.err);
+    }
 }
 
 #[test]
@@ -97,6 +173,12 @@ fn a_record_has_exactly_these_keys() {
         keys(&record["metrics"][0]),
         set(&["probe", "name", "labels", "value", "unit", "interval", "n", "role"])
     );
+    let acting = "[[analyze]]\nuses = 'weights'\n[store]\nuses = 'local'\nwith = { path = 'store' }\n\
+                  [on.fail]\nmove = ['bad']\n";
+    let (_, record) = Project::new().run(&format!("{}{acting}", digits("bad_diverged")));
+    let finding = ["probe", "code", "severity", "where", "message", "advice", "evidence"];
+    assert_eq!(keys(&record["findings"][0]), set(&finding));
+    assert_eq!(keys(&record["actions"][0]), set(&["kind", "ref", "from", "to", "status", "message"]));
 }
 
 #[test]
@@ -112,6 +194,11 @@ fn a_probe_runs_without_a_pipeline_file() {
     assert!(ended.out.contains("METRIC") && ended.out.contains("log_loss"), "{}", ended.out);
     let options = ["--with", "task=multiclass", "--column", "label=y", "--require", "accuracy=>= 0.99"];
     assert_eq!(project.modelwatch(&[&common[..], &options[..]].concat()).code, 1);
+    // A mistake is shown as it was typed.
+    let ended = project.modelwatch(&[&common[..], &["--with", "tsak=multiclass"]].concat());
+    assert!(ended.code == 2 && ended.err.contains("--with tsak=multiclass"), "{}", ended.err);
+    let ended = project.modelwatch(&["probe", "weights"]);
+    assert!(ended.code == 2 && ended.err.contains("`--model` to `modelwatch probe`"), "{}", ended.err);
     assert!(std::fs::read_dir(project.path()).unwrap().next().is_none(), "a probe leaves nothing behind");
 }
 

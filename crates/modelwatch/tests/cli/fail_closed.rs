@@ -139,6 +139,33 @@ fn a_refused_plugin_is_an_error_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_refused_library_that_no_listing_describes_is_an_error_and_the_rest_goes_on() {
+    let project = Project::new();
+    let dir = project.path().join("plugins");
+    fs::create_dir(&dir).unwrap();
+    for it in ["libanalyze_weights.so", "libverify_metrics.so"] {
+        fs::copy(plugins().join(it), dir.join(it)).unwrap();
+    }
+    fs::write(dir.join("libmine.so"), "no library").unwrap();
+    let program = project.path().join("modelwatch");
+    fs::copy(env!("CARGO_BIN_EXE_modelwatch"), &program).unwrap();
+    let pipeline =
+        |uses: &str| format!("{}[[verify]]\nuses = '{uses}'\n[[analyze]]\nuses = 'weights'\n", digits("e08"));
+    project.write("pipeline.toml", &pipeline("mine"));
+    let ended = project.call(&program, &dir, &["run", "pipeline.toml", "--format", "json"]);
+    let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+    assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()), "{record:#}");
+    let message = check(&record, "mine", "error")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("no verifier that was loaded is named `mine`; refused plugin"), "{message}");
+    assert!(message.contains("libmine.so") && message.contains("file too short"), "{message}");
+    check(&record, "findings", "pass");
+    // A slip of the pen is one all the same.
+    project.write("pipeline.toml", &pipeline("metrcs"));
+    let ended = project.call(&program, &dir, &["run", "pipeline.toml"]);
+    assert!(ended.code == 2 && ended.err.contains("did you mean `metrics`?"), "{}", ended.err);
+}
+
+#[test]
 fn a_model_that_cannot_be_run_is_an_error_that_names_why() {
     let project = Project::new();
     let (sound, strange) = (fixtures().join("digits/cnn_series/e08.onnx"), project.path().join("e08.onnx"));

@@ -1,0 +1,222 @@
+//! What the pipeline says of its data and of its model's inputs, held against both.
+
+use std::{collections::BTreeSet, path::Path};
+
+use arrow_schema::Schema;
+use modelwatch_config::{
+    self as config, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, code, did_you_mean,
+};
+use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
+
+use super::{Plan, rows_of};
+use crate::profile::Source;
+
+/// Returns what is wrong with what the pipeline says of its data.
+///
+/// Where `is_whole` is not set, some probe of the pipeline is not in the plan.
+pub(super) fn check(
+    document: &Document,
+    pipeline: &Pipeline,
+    settings: &config::Data,
+    plan: &Plan<'_>,
+    is_whole: bool,
+) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let columns = &settings.columns;
+    for (&role, source) in &plan.data {
+        let Ok(source) = source else { continue };
+        if let Some(schema) = source.schema() {
+            let wanted = wanted(plan, role, columns, is_whole);
+            check_columns(document, wanted, &names(schema), &format!("the {} data has", role.as_str()), &mut problems);
+        }
+        if !matches!(source, Source::Rows(_)) {
+            check_profile(document, plan, role, &mut problems);
+        }
+        if let Source::Kept { model, .. } = source
+            && is_whole
+        {
+            check_kept(document, pipeline, *model, role, &mut problems);
+        }
+    }
+    check_mentions(document, plan, columns, &mut problems);
+    problems
+}
+
+/// Returns the path of a checkpoint that is imported, and which file of it is the model.
+pub(super) fn imported(pipeline: &Pipeline, role: ModelRole) -> Option<(&Path, Option<&str>)> {
+    match role {
+        ModelRole::Candidate => match pipeline.checkpoint.as_ref()? {
+            CheckpointSource::Import { path, model, .. } => Some((path, model.as_deref())),
+            CheckpointSource::Stored { .. } => None,
+        },
+        ModelRole::Baseline => {
+            let baseline = pipeline.baseline.as_ref()?;
+            match &baseline.from {
+                BaselineSource::Path(path) => Some((path, baseline.model.as_deref())),
+                BaselineSource::Stored(_) => None,
+            }
+        }
+    }
+}
+
+/// Returns whether some probe wants the model of that role to be run.
+pub(super) fn runs(plan: &Plan<'_>, role: ModelRole) -> bool {
+    let rows = |it| [rows_of(it, Role::Current), rows_of(it, Role::Reference)].into_iter().flatten();
+    plan.probes.iter().flat_map(rows).any(|it| it.model(role) != Need::No)
+}
+
+fn names(schema: &Schema) -> Vec<&str> {
+    schema.fields().iter().map(|it| it.name().as_str()).collect()
+}
+
+/// A column that the pipeline names, and where it does.
+type Mention<'a> = (String, &'a str);
+
+/// The columns that some probe reads of that data.
+fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bool) -> Vec<Mention<'a>> {
+    let needs: Vec<_> = plan.probes.iter().filter_map(|it| rows_of(it, role).map(|rows| (it.settings, rows))).collect();
+    let any = |wanted: fn(&RowNeeds) -> bool| needs.iter().any(|(_, it)| wanted(it));
+    // The labels of current rows may come later; that their name is right shows in the reference.
+    let references = || plan.probes.iter().filter_map(|it| rows_of(it, Role::Reference));
+    let may_lack_label = role == Role::Current && (!is_whole || references().any(|it| it.label == Need::Required));
+    let reads_label = any(|it| it.label == Need::Required) || (any(|it| it.label != Need::No) && !may_lack_label);
+    let mut res = Vec::new();
+    let single = [
+        ("label", &columns.label, reads_label),
+        ("id", &columns.id, any(|it| it.id != Need::No)),
+        ("timestamp", &columns.timestamp, any(|it| it.timestamp != Need::No)),
+        ("weight", &columns.weight, any(|it| it.weight != Need::No)),
+    ];
+    for (key, name, read) in single {
+        if let (Some(name), true) = (name, read) {
+            res.push((format!("/data/columns/{key}"), name.as_str()));
+        }
+    }
+    if any(|it| it.slices) {
+        res.extend(listed("slices", &columns.slices));
+    }
+    if any(|it| [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(|role| it.model(role) != Need::No)) {
+        for (input, columns) in &columns.inputs {
+            let table = config::pointer("/data/columns/inputs", input);
+            let place = |at| if columns.len() == 1 { table.clone() } else { format!("{table}/{at}") };
+            let plain = columns.iter().enumerate().filter(|(_, it)| !it.contains('*'));
+            res.extend(plain.map(|(at, name)| (place(at), name.as_str())));
+        }
+    }
+    for (settings, rows) in &needs {
+        let with = format!("{}/with", settings.component.pointer);
+        res.extend(rows.columns.iter().map(|name| (with.clone(), name.as_str())));
+    }
+    res
+}
+
+fn listed<'a>(key: &str, columns: &'a [String]) -> impl Iterator<Item = Mention<'a>> {
+    columns.iter().enumerate().map(move |(at, name)| (format!("/data/columns/{key}/{at}"), name.as_str()))
+}
+
+/// A column that no data has is a slip of the pen, although nobody may read it: one that is to be ignored would not be.
+fn check_mentions(document: &Document, plan: &Plan<'_>, columns: &Columns, problems: &mut Vec<Diagnostic>) {
+    let mut known = BTreeSet::new();
+    for source in plan.data.values() {
+        match source {
+            Ok(Source::Rows(it)) => known.extend(names(it.schema())),
+            // It has the features alone.
+            Ok(Source::Profile(_) | Source::Kept { .. }) => {}
+            Err(_) => return,
+        }
+    }
+    if known.is_empty() {
+        return;
+    }
+    // A label may come later, to all of the data.
+    let single = [("id", &columns.id), ("timestamp", &columns.timestamp), ("weight", &columns.weight)];
+    let single = single.into_iter().filter_map(|(key, it)| Some((format!("/data/columns/{key}"), it.as_deref()?)));
+    let lists = [("slices", &columns.slices), ("categorical", &columns.categorical), ("ignore", &columns.ignore)];
+    let mentions = single.chain(lists.into_iter().flat_map(|(key, it)| listed(key, it)));
+    // What some probe reads was told of before, with the data that lacks it.
+    let is_told = |pointer: &str| problems.iter().any(|it| it.pointer == pointer);
+    let untold: Vec<_> = mentions.filter(|(pointer, _)| !is_told(pointer)).collect();
+    check_columns(document, untold, &known.into_iter().collect::<Vec<_>>(), "the data has", problems);
+}
+
+fn check_columns(
+    document: &Document,
+    wanted: Vec<Mention<'_>>,
+    names: &[&str],
+    subject: &str,
+    problems: &mut Vec<Diagnostic>,
+) {
+    for (pointer, name) in wanted {
+        if names.contains(&name) {
+            continue;
+        }
+        let message = format!("{subject} no column `{name}`");
+        let help = match did_you_mean(name, names.iter().copied()) {
+            Some(it) => format!("did you mean `{it}`?"),
+            None => format!("its columns are {}", some(names)),
+        };
+        problems.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(help.as_str())));
+    }
+}
+
+/// Returns the inputs that the pipeline names and the model does not have.
+///
+/// A run goes on with these: it may be the model that is wrong, which is for the probes to say.
+pub(super) fn unknown_inputs(
+    document: &Document,
+    pipeline: &Pipeline,
+    model: &Path,
+    inputs: &[String],
+) -> Vec<Diagnostic> {
+    let named = pipeline.data.iter().flat_map(|it| it.columns.inputs.keys());
+    let unknown = named.filter(|it| !inputs.contains(it)).map(|name| {
+        let message = format!("the model `{}` has no input `{name}`", model.display());
+        let help = match did_you_mean(name, inputs.iter().map(String::as_str)) {
+            Some(it) => format!("did you mean `{it}`?"),
+            None => format!("its inputs are {}", inputs.join(", ")),
+        };
+        let pointer = config::pointer("/data/columns/inputs", name);
+        document.at_key(&pointer, code::UNKNOWN_INPUT, message, Some(&help))
+    });
+    unknown.collect()
+}
+
+/// A profile stands in for the reference's rows, and only where the probes that need those can do with it.
+fn check_profile(document: &Document, plan: &Plan<'_>, role: Role, problems: &mut Vec<Diagnostic>) {
+    if role == Role::Current {
+        let help = "name the rows themselves; a profile is for `[data.reference]`";
+        problems.push(document.at("/data/current/path", code::PROFILE, "the current data is a profile", Some(help)));
+        return;
+    }
+    for it in &plan.probes {
+        let Some(needs) = rows_of(it, role).filter(|it| !it.profile && !it.optional) else { continue };
+        let settings = it.settings;
+        let message = format!("`{}` needs the rows of the reference, of which there is only a profile", settings.id);
+        let help = if needs.model(ModelRole::Candidate) == Need::Required {
+            "it runs the model on them; name the rows in `[data.reference] path`"
+        } else {
+            "name the rows in `[data.reference] path`"
+        };
+        problems.push(document.at(&format!("{}/uses", settings.component.pointer), code::PROFILE, message, Some(help)));
+    }
+}
+
+/// A profile that is kept with a checkpoint needs the checkpoint.
+fn check_kept(document: &Document, pipeline: &Pipeline, model: ModelRole, role: Role, problems: &mut Vec<Diagnostic>) {
+    let (is_there, table) = match model {
+        ModelRole::Candidate => (pipeline.checkpoint.is_some(), "checkpoint"),
+        ModelRole::Baseline => (pipeline.baseline.is_some(), "baseline"),
+    };
+    if !is_there {
+        let message = format!("`{table}://` names a file of the {table}, and the pipeline has none");
+        let help = format!("add `[{table}]`, or name a file beside the pipeline");
+        problems.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_KEY, message, Some(&help)));
+    }
+}
+
+fn some(names: &[&str]) -> String {
+    match names {
+        [first @ .., _] if names.len() > 12 => format!("{} and {} more", first[..10].join(", "), names.len() - 10),
+        _ => names.join(", "),
+    }
+}

@@ -2,10 +2,10 @@
 //!
 //! Its JSON Schema is committed as `configs/run.schema.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::{
-    report::{Check, Figure, Finding, Metric, Status},
+    report::{Check, Figure, Finding, Metric, MetricRole, Report, Status},
     store::Blessing,
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -272,8 +272,29 @@ pub struct ProbeCoverage {
     pub status: Status,
     /// How many checks it was held to.
     pub checks: u64,
+    /// How many metrics of the candidate it computed from at least one row, and of how many values of each label:
+    /// `{"metric": 31, "output": 2, "class": 10, "slice": 4}`.
+    #[serde(default)]
+    pub measured: BTreeMap<String, u64>,
     /// Why it did not run to its end, or nothing.
     pub message: String,
+}
+
+impl ProbeCoverage {
+    /// Returns how many metrics a report has, and of how many values of each label.
+    pub(crate) fn measured_by(report: &Report) -> BTreeMap<String, u64> {
+        let mut values = BTreeMap::<&str, BTreeSet<&str>>::new();
+        let measured = report.metrics.iter().filter(|it| it.n > 0 && it.role == MetricRole::Candidate);
+        let mut n_metrics = 0;
+        for metric in measured {
+            n_metrics += 1;
+            for (label, value) in &metric.labels {
+                values.entry(label).or_default().insert(value);
+            }
+        }
+        let by_label = values.into_iter().map(|(label, it)| (label.to_owned(), it.len() as u64));
+        by_label.chain((n_metrics > 0).then(|| ("metric".to_owned(), n_metrics))).collect()
+    }
 }
 
 /// Something that was to be looked at and was not.

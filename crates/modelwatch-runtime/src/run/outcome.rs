@@ -179,10 +179,12 @@ impl Judgement {
             uses: settings.component.uses.clone(),
             status: Status::Pass,
             checks: 0,
+            measured: BTreeMap::new(),
             message: String::new(),
         };
         match said {
             Ok(report) => {
+                coverage.measured = ProbeCoverage::measured_by(&report);
                 for it in &settings.requirements {
                     match decide::requirement(it, &report, baseline) {
                         Some(checks) => checks.into_iter().for_each(|it| self.check(&settings.id, counts, it)),

@@ -84,6 +84,7 @@ pub(super) fn pass() -> RunRecord {
         uses: id.to_owned(),
         status: Status::Pass,
         checks: 2,
+        measured: [("class".to_owned(), 10), ("metric".to_owned(), 24)].into(),
         message: String::new(),
     };
     let pair = |name: &str, by: &[(&str, &str)], value: f64| {
@@ -365,6 +366,7 @@ pub(super) fn fail() -> RunRecord {
         uses: "golden".to_owned(),
         status: Status::Error,
         checks: 1,
+        measured: [].into(),
         message: "the plugin panicked at lib.rs:12: index out of bounds".to_owned(),
     });
     res

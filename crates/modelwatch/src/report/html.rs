@@ -137,6 +137,7 @@ struct ProbeView {
     uses: String,
     status: &'static str,
     checks: String,
+    measured: Vec<String>,
     message: String,
 }
 
@@ -144,6 +145,7 @@ struct ModelView {
     role: String,
     file: String,
     format: String,
+    runtime: String,
     parameters: String,
     inputs: Vec<String>,
     outputs: Vec<String>,
@@ -308,6 +310,7 @@ fn probe(it: &ProbeCoverage, limits: &Limits) -> ProbeView {
         uses: clip(&it.uses, 100),
         status: it.status.as_str(),
         checks: count(it.checks),
+        measured: it.measured.iter().map(|(label, n)| format!("{} ×{}", clip(label, 40), count(*n))).collect(),
         message: clip(&it.message, limits.text),
     }
 }
@@ -319,6 +322,7 @@ fn model(it: &ModelRecord, limits: &Limits) -> ModelView {
         role: clip(&it.role, 40),
         file: clip(&it.file, 200),
         format: clip(&it.format, 40),
+        runtime: clip(&it.runtime, 100),
         parameters: count(it.parameters),
         inputs: list(&it.inputs),
         outputs: list(&it.outputs),

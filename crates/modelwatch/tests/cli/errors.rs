@@ -182,6 +182,15 @@ fn a_record_has_exactly_these_keys() {
 }
 
 #[test]
+fn coverage_says_how_much_was_measured() {
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let (_, record) = Project::new().run(&format!("{}{metrics}", digits("e08")));
+    let measured = &record["coverage"]["probes"][0]["measured"];
+    assert_eq!(measured["class"], 10, "{measured}");
+    assert!(measured["metric"].as_u64().unwrap() > 30 && measured["slice"].is_null(), "{measured}");
+}
+
+#[test]
 fn a_probe_runs_without_a_pipeline_file() {
     let fixtures = fixtures();
     let model = fixtures.join("digits/cnn_series/e08.onnx");

@@ -221,7 +221,8 @@ pub trait CheckpointStore: Send + Sync {
     fn unset_ref(&self, lineage: RStr<'_>, name: RStr<'_>, expected: RStr<'_>, reason: RStr<'_>) -> Fallible<()>;
     /// Marks checkpoints (JSON: a list of ids) as removed, all or none.
     fn remove(&self, lineage: RStr<'_>, ids: RStr<'_>, reason: RStr<'_>) -> Fallible<()>;
-    /// `scrub`, `collect`, `repair`, `stats` or `doctor`, with options and a report in JSON.
+    /// `scrub`, `collect`, `repair`, `stats`, `doctor` or `clock`, with options and a report in JSON. `NOT_FOUND`
+    /// for a task that the plugin does not know.
     #[sabi(last_prefix_field)]
     fn care(&self, host: &HostRef<'_>, task: RStr<'_>, options: RStr<'_>) -> Fallible<RString>;
 }

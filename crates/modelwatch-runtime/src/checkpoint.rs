@@ -236,8 +236,19 @@ fn walk(dir: &Path, prefix: &str, depth: usize, res: &mut Vec<(String, PathBuf)>
 /// Returns the id that `spec` stands for.
 ///
 /// # Errors
-/// When the lineage has no such ref or checkpoint, or more than one.
+/// When the lineage has no such ref or checkpoint, or more than one; where an entry of its log is damaged also for every
+/// ref, since nobody can tell where that is.
 pub fn resolve(history: &History, spec: &CheckpointSpec) -> Result<CheckpointId, CheckpointError> {
+    match (resolve_readable(history, spec), history.damage(), &spec.selector) {
+        (Err(CheckpointError::NotFound { .. }), Some(e), _) | (Ok(_), Some(e), Selector::Ref(_)) => {
+            Err(CheckpointError::Store(e.clone()))
+        }
+        (res, ..) => res,
+    }
+}
+
+/// As [`resolve`], as far as the log can be read.
+pub(crate) fn resolve_readable(history: &History, spec: &CheckpointSpec) -> Result<CheckpointId, CheckpointError> {
     let found = match &spec.selector {
         Selector::Ref(name) => history.get_ref(name).cloned(),
         Selector::Id(prefix) => match history.with_prefix(prefix)[..] {

@@ -7,7 +7,7 @@ use modelwatch_sdk::{
 };
 use serde::Serialize;
 
-use crate::checkpoint::{CheckpointError, Laid, lay_out, resolve};
+use crate::checkpoint::{CheckpointError, Laid, lay_out, resolve, resolve_readable};
 
 /// What is given out where the checkpoint that was asked for cannot be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,12 +24,15 @@ pub enum LoadPolicy {
 /// What was given out, and what was not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LoadReport {
-    /// What was asked for.
+    /// What was asked for, as far as the log can be read.
     pub requested: CheckpointId,
     /// What was given out.
     pub served: CheckpointId,
     /// What was passed over, in this order.
     pub skipped: Vec<Skipped>,
+    /// Why the end of the log was passed over, if it was: nobody can tell what is newest, or where refs are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 /// A checkpoint that was passed over.
@@ -52,11 +55,16 @@ pub fn load(
     spec: &CheckpointSpec,
     policy: LoadPolicy,
 ) -> Result<(LoadReport, Laid), CheckpointError> {
-    let requested = resolve(history, spec)?;
+    let requested = match policy {
+        LoadPolicy::Exact => resolve(history, spec),
+        // Whoever takes another one takes the newest of those that can be found.
+        LoadPolicy::Latest | LoadPolicy::LastKnownGood => resolve_readable(history, spec),
+    }?;
+    let unread = history.damage().map(|it| it.message.clone()).filter(|_| policy != LoadPolicy::Exact);
     let mut skipped = Vec::new();
     for id in candidates(history, spec, &requested, policy, &mut skipped) {
         match store.open(host, &id).map_err(CheckpointError::from).and_then(|it| lay_out(it.as_ref(), host)) {
-            Ok(laid) => return Ok((LoadReport { requested, served: id, skipped }, laid)),
+            Ok(laid) => return Ok((LoadReport { requested, served: id, skipped, unread }, laid)),
             // Only what is wrong with the checkpoint itself is a reason to take another.
             Err(CheckpointError::Store(e))
                 if policy != LoadPolicy::Exact && matches!(e.kind, ErrorKind::Corrupt | ErrorKind::NotFound) =>
@@ -98,5 +106,37 @@ fn candidates(
             res.extend(history.before(name, requested).into_iter().cloned());
             res
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_sdk::{
+        Error,
+        store::{LogEntry, LogEvent},
+    };
+
+    use super::*;
+
+    #[test]
+    fn where_a_log_is_damaged_ids_can_be_told_and_refs_cannot() {
+        let id = |digit: &str| CheckpointId::parse(&digit.repeat(64)).unwrap();
+        let mut history = History::default();
+        let good = LogEvent::SetRef { name: "good".into(), from: None, to: id("a"), reason: String::new() };
+        let events = [LogEvent::Commit { id: id("a") }, LogEvent::Commit { id: id("b") }, good];
+        for (event, seq) in events.into_iter().zip(1..) {
+            history.push(LogEntry { seq, time: 0, event });
+        }
+        let spec = |text: &str| text.parse::<CheckpointSpec>().unwrap();
+        assert_eq!(resolve(&history, &spec("digits@latest")).unwrap(), id("b"));
+        history.end_at(Error::new(ErrorKind::Corrupt, "entry 4 does not verify"));
+        for it in ["digits@latest", "digits@good", &format!("digits@b3:{}", "c".repeat(12))] {
+            let e = resolve(&history, &spec(it)).unwrap_err();
+            assert!(matches!(&e, CheckpointError::Store(e) if e.message.contains("entry 4")), "{it}: {e}");
+        }
+        let by_id = spec(&format!("digits@b3:{}", "b".repeat(12)));
+        assert_eq!(resolve(&history, &by_id).unwrap(), id("b"));
+        // What stands in for the newest is the newest that can be read.
+        assert_eq!(resolve_readable(&history, &spec("digits@latest")).unwrap(), id("b"));
     }
 }

@@ -25,7 +25,8 @@ const MAX_REMOVED: usize = 10_000;
 /// damaged must not be the reason to let another one go.
 ///
 /// # Errors
-/// When the store cannot be read, or the caller was told to stop.
+/// When the store cannot be read, when the lineage's log is damaged, so that nobody can tell what is in use, or when the
+/// caller was told to stop.
 pub fn plan(
     store: &dyn CheckpointStore,
     host: &dyn Host,
@@ -33,6 +34,9 @@ pub fn plan(
     policy: &Keep,
     now: u64,
 ) -> Result<Vec<Retention>, CheckpointError> {
+    if let Some(e) = history.damage() {
+        return Err(e.clone().into());
+    }
     let needs_metadata = policy.every_steps.is_some() || !policy.best.is_empty();
     let mut facts = if needs_metadata { facts(store, host, history)? } else { BTreeMap::new() };
     let mut verified = BTreeSet::new();
@@ -59,7 +63,8 @@ pub fn plan(
 /// Removes what the plan does not keep and returns how many that were.
 ///
 /// # Errors
-/// When the store refuses: a ref may have been moved to one of them since the plan was made.
+/// When the store refuses: a ref may have been moved to one of them since the plan was made, or the clock by which the
+/// plan was made is not the store's, so that what is recent may have been taken for old.
 pub fn remove(
     store: &dyn CheckpointStore,
     lineage: &str,
@@ -67,6 +72,9 @@ pub fn remove(
     reason: &str,
 ) -> Result<usize, CheckpointError> {
     let ids: Vec<CheckpointId> = plan.iter().filter(|it| !it.stays()).map(|it| it.id.clone()).collect();
+    if !ids.is_empty() {
+        store.check_clock(&())?;
+    }
     for part in ids.chunks(MAX_REMOVED) {
         store.remove(lineage, part, reason)?;
     }

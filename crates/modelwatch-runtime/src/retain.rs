@@ -1,8 +1,10 @@
 //! Which checkpoints of a lineage stay when it is pruned, and why.
 //!
 //! [`retain`] is a pure function of the history, of what is known of each checkpoint, of the policy and the
-//! time, so that it is the same for every store. Order is that of the log; times only ever keep more.
-//! Deliberately not here: removing, which is [`prune`](crate::prune)'s.
+//! time, so that it is the same for every store. Order is that of the log. Times of the log only ever keep more; the
+//! time itself is believed.
+//! Deliberately not here: removing, which is [`prune`](crate::prune)'s, and which first holds the time against the
+//! store's clock.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -232,6 +232,7 @@ impl v1::CheckpointStore for Exported<Box<dyn CheckpointStore>> {
             "repair" => to_json(&self.0.repair(host)?),
             "stats" => to_json(&self.0.stats(host)?),
             "doctor" => to_json(&self.0.doctor(host)?),
+            "clock" => to_json(&self.0.check_clock(host)?),
             it => Err(Error::new(ErrorKind::NotFound, format!("a store does not know how to `{}`", it.escape_debug()))),
         };
         called(host, care, RString::from)

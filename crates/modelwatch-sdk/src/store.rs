@@ -65,8 +65,10 @@ pub trait CheckpointStore: Send + Sync {
     /// Returns at most `limit` entries of the log after sequence number `after`, oldest first.
     /// A lineage without a checkpoint has an empty log.
     ///
+    /// What is in front of a damaged entry is given like the rest.
+    ///
     /// # Errors
-    /// `Corrupt` where the chain of entries does not verify.
+    /// `Corrupt` where the entry after `after` does not verify: nothing that follows can be told.
     fn log(&self, lineage: &str, after: u64, limit: u32) -> Result<Vec<LogEntry>>;
 
     /// Moves a ref if it is still at `expected` (`None`: does not exist yet).
@@ -144,27 +146,41 @@ pub trait CheckpointStore: Send + Sync {
         Err(unsupported("examine the place it is in"))
     }
 
-    /// Returns the whole log of a lineage as a [`History`].
+    /// Refuses where the clock of this machine and that by which the store dates its files are far apart: ages
+    /// cannot be told then, and what is recent could be taken for old.
     ///
     /// # Errors
-    /// As [`log`](Self::log).
+    /// When they are, or when that cannot be found out.
+    fn check_clock(&self, host: &dyn Host) -> Result<()> {
+        let _ = host;
+        Ok(())
+    }
+
+    /// Returns the log of a lineage as a [`History`], which says where it ends because of [damage](History::damage).
+    ///
+    /// # Errors
+    /// When the log cannot be read for another reason than damage.
     fn history(&self, lineage: &str) -> Result<History> {
         let mut res = History::default();
         loop {
-            let entries = self.log(lineage, res.last_seq(), 1024)?;
-            if entries.is_empty() {
-                return Ok(res);
+            match self.log(lineage, res.last_seq(), 1024) {
+                Ok(entries) if entries.is_empty() => return Ok(res),
+                Ok(entries) => entries.into_iter().for_each(|it| res.push(it)),
+                Err(e) if e.kind == ErrorKind::Corrupt => {
+                    res.end_at(e);
+                    return Ok(res);
+                }
+                Err(e) => return Err(e),
             }
-            entries.into_iter().for_each(|it| res.push(it));
         }
     }
 
     /// Returns what a ref points at.
     ///
     /// # Errors
-    /// As [`log`](Self::log).
+    /// As [`log`](Self::log): where an entry is damaged, nobody can tell whether it moved the ref.
     fn get_ref(&self, lineage: &str, name: &str) -> Result<Option<CheckpointId>> {
-        Ok(self.history(lineage)?.get_ref(name).cloned())
+        Ok(self.history(lineage)?.whole()?.get_ref(name).cloned())
     }
 }
 
@@ -372,6 +388,11 @@ pub enum LogEvent {
     /// What was marked is deleted: what is added to the log from here on does not lead to it.
     Sweep {
         /// What names the list of it.
+        list: String,
+    },
+    /// The list of what was marked is lost: nothing is deleted by it any more.
+    Void {
+        /// What named the list.
         list: String,
     },
     /// Something that this version does not know and may ignore.

@@ -8,6 +8,8 @@ use std::any::Any;
 
 use modelwatch_sdk::{Error, Result};
 
+use crate::format::Digest;
+
 /// Keeps immutable files under keys. The only way to commit anything is to give a file a key that was free.
 pub trait Blobs: Send + Sync {
     /// Returns how messages call the file of that key: its path or address.
@@ -98,7 +100,8 @@ pub trait Stage: Send {
     /// When it certainly did not happen. What is uncertain is [`Published::Unknown`].
     fn publish(&self, name: &str, key: &str) -> Result<Published>;
 
-    /// Puts the finished file `name` in the place of a damaged one, durably.
+    /// Puts the finished file `name` in the place of a damaged one, durably. At every moment one of both is there, and
+    /// what was there stays below `quarantine/`.
     ///
     /// # Errors
     /// When that fails.
@@ -122,7 +125,7 @@ pub trait Stage: Send {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let mut draft = self.create(name)?;
         draft.append(bytes)?;
-        draft.finish()
+        draft.finish(Digest::of(bytes))
     }
 }
 
@@ -134,11 +137,12 @@ pub trait Draft: Send {
     /// When the store cannot be written.
     fn append(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Makes the bytes durable, as far as they can be before they have a key.
+    /// Makes the bytes durable, as far as they can be before they have a key. Their digest is given, so that who has to
+    /// write them once more can tell whether they are still what was appended.
     ///
     /// # Errors
     /// When that fails; the file is of no use then.
-    fn finish(self: Box<Self>) -> Result<()>;
+    fn finish(self: Box<Self>, digest: Digest) -> Result<()>;
 }
 
 /// What became of an attempt to give a file its key.

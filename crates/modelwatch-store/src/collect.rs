@@ -13,7 +13,9 @@ use crate::{
     condemned::List,
     engine::Shared,
     format::{self, Digest, FORMAT, MAX_MANIFEST},
-    keys, random,
+    keys,
+    log::Chain,
+    random,
     repack::repack,
     sink::publish_named,
     survey::{Folder, Needed},
@@ -25,7 +27,7 @@ const MAX_SKEW: u64 = 300;
 pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
     let mut res = CollectReport::default();
     repack(shared, host, options.dry_run, &mut res.repacked)?;
-    let waiting = marks(shared)?;
+    let waiting = shared.log.with(keys::STORE_LOG, |it| Ok(it.marked()))?;
     let condemned = condemn(shared, host, &waiting, options, &mut res)?;
     if options.dry_run {
         for (_, list) in &waiting {
@@ -33,10 +35,13 @@ pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions
         }
         return Ok(res);
     }
+    // A mark from the future is as young as can be.
+    let is_due = |time: u64| (shared.clock)().checked_sub(time).is_some_and(|it| it >= options.grace);
+    if condemned.is_some() || waiting.iter().any(|it| is_due(it.0)) {
+        check_clock(shared)?;
+    }
     for (time, list) in waiting {
-        // A mark from the future is as young as can be.
-        let is_due = (shared.clock)().checked_sub(time).is_some_and(|it| it >= options.grace);
-        if is_due {
+        if is_due(time) {
             sweep(shared, host, &list, &mut res)?;
         } else {
             count(shared, &list, &mut res.waiting)?;
@@ -51,18 +56,6 @@ pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions
     Ok(res)
 }
 
-/// Returns the lists that were marked and not swept yet, with the times of their marks.
-fn marks(shared: &Shared) -> Result<Vec<(u64, String)>> {
-    shared.log.with(keys::STORE_LOG, |chain| {
-        let swept: HashSet<&str> = chain.sweeps().map(|it| it.1).collect();
-        let marks = chain.entries_after(0, u32::MAX).iter().filter_map(|it| match &it.event {
-            LogEvent::Mark { list } if !swept.contains(list.as_str()) => Some((it.time, list.clone())),
-            _ => None,
-        });
-        Ok(marks.collect())
-    })
-}
-
 /// Returns what nothing leads to, is old enough and is not marked yet. Fails where anything is damaged: what
 /// cannot be read could lead to everything.
 fn condemn(
@@ -74,7 +67,7 @@ fn condemn(
 ) -> Result<Option<List>> {
     let mut spared: HashSet<Digest> = HashSet::new();
     for (_, list) in waiting {
-        let list = shared.lists.get(shared.blobs.as_ref(), list)?;
+        let list = shared.lists.get(shared.blobs.as_ref(), list).map_err(doubt)?;
         spared.extend(list.packs.iter().chain(&list.manifests));
     }
     // First what there is, then what is needed: what is added in between is not looked at.
@@ -105,30 +98,26 @@ fn condemn(
     if packs.is_empty() && manifests.is_empty() {
         return Ok(None);
     }
-    Ok(Some(List { format: FORMAT, packs, manifests }))
+    Ok(Some(List { format: FORMAT, packs, manifests, size: 0 }))
 }
 
 /// Writes a list down and marks it. Returns its name.
 fn mark(shared: &Shared, list: &List) -> Result<String> {
     let bytes = format::canonical(list)?;
     let digest = Digest::of(&bytes);
-    check_clock(shared)?;
     let stage = shared.blobs.stage()?;
     stage.write("condemned", &bytes)?;
     publish_named(shared, stage.as_ref(), "condemned", &keys::condemned(digest), digest, MAX_MANIFEST)?;
     let name = digest.to_string();
     shared.log.append(keys::STORE_LOG, |it| {
-        let is_marked = it.entries_after(0, u32::MAX).iter().any(|it| match &it.event {
-            LogEvent::Mark { list } => *list == name,
-            _ => false,
-        });
+        let is_marked = it.marked().iter().any(|it| it.1 == name);
         Ok((!is_marked).then(|| LogEvent::Mark { list: name.clone() }.into()))
     })?;
     Ok(name)
 }
 
 /// Refuses where the clock by which files are dated is another one: who measures ages must agree with it.
-fn check_clock(shared: &Shared) -> Result<()> {
+pub(crate) fn check_clock(shared: &Shared) -> Result<()> {
     let key = format!("gc/clock-{}", random::id());
     let stage = shared.blobs.stage()?;
     stage.write("clock", b"")?;
@@ -143,17 +132,23 @@ fn check_clock(shared: &Shared) -> Result<()> {
     }
     let what = format!("the clocks of this machine and of the store are {skew} s apart");
     Err(Error::new(ErrorKind::Other, what)
-        .with_help("set them right: ages cannot be told apart until then; nothing was marked or deleted"))
+        .with_help("set them right: ages cannot be told until then; nothing was removed, marked or deleted"))
 }
 
 /// Announces in every log that the list is deleted, then deletes what no commit before that needs.
 fn sweep(shared: &Shared, host: &dyn Host, name: &str, res: &mut CollectReport) -> Result<()> {
-    let list = shared.lists.get(shared.blobs.as_ref(), name)?;
+    let list = shared.lists.get(shared.blobs.as_ref(), name).map_err(doubt)?;
     let mut needed = Needed::default();
-    announce(shared, keys::STORE_LOG, name)?;
+    // Unless another process swept it, or did without it, meanwhile.
+    let is_marked = |it: &Chain| it.marked().iter().any(|it| it.1 == name);
+    let event = || LogEvent::Sweep { list: name.to_owned() }.into();
+    if shared.log.append(keys::STORE_LOG, |it| Ok(is_marked(it).then(event)))?.is_none() {
+        return Ok(());
+    }
     // A lineage that is registered from here on sees the sweep in the store's own log.
     let lineages: BTreeSet<String> = shared.all_lineages()?;
     for lineage in &lineages {
+        // Where it was announced before, no commit since then needs any of it.
         let at = announce(shared, lineage, name)?;
         let before = shared
             .log
@@ -172,7 +167,7 @@ fn sweep(shared: &Shared, host: &dyn Host, name: &str, res: &mut CollectReport) 
         };
         let is_needed = match folder {
             Folder::Packs => needed.packs.contains(&digest),
-            Folder::Manifests => needed.manifests.contains(&digest),
+            Folder::Manifests | Folder::Lists => needed.manifests.contains(&digest),
         };
         if is_needed {
             res.spared.add(stat.size);
@@ -184,9 +179,9 @@ fn sweep(shared: &Shared, host: &dyn Host, name: &str, res: &mut CollectReport) 
     Ok(())
 }
 
-/// Adds the sweep to a log unless it is there. Returns the number of its entry.
+/// Adds the sweep to the log of a lineage unless it is there. Returns the number of its entry.
 fn announce(shared: &Shared, log: &str, name: &str) -> Result<u64> {
-    let find = |chain: &crate::log::Chain| chain.sweeps().find(|it| it.1 == name).map(|it| it.0);
+    let find = |chain: &Chain| chain.sweeps().find(|it| it.1 == name).map(|it| it.0);
     let added = shared
         .log
         .append(log, |it| Ok(find(it).is_none().then(|| LogEvent::Sweep { list: name.to_owned() }.into())))?;
@@ -197,7 +192,7 @@ fn announce(shared: &Shared, log: &str, name: &str) -> Result<u64> {
 }
 
 fn count(shared: &Shared, name: &str, res: &mut Collected) -> Result<()> {
-    let list = shared.lists.get(shared.blobs.as_ref(), name)?;
+    let list = shared.lists.get(shared.blobs.as_ref(), name).map_err(doubt)?;
     let keys = list.packs.iter().map(|it| keys::pack(*it)).chain(list.manifests.iter().map(|it| keys::manifest(*it)));
     for it in keys {
         if let Some(stat) = shared.blobs.stat(&it)? {

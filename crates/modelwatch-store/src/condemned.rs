@@ -3,14 +3,19 @@
 //! A *mark* lists what nothing leads to, a *sweep* repeats the list before anything on it is deleted. The log
 //! orders sweeps and commits: a sweep spares what a commit before it needs, and a commit after it uses
 //! nothing that is listed. So neither clocks nor locks decide what is safe.
+//!
+//! A list can be damaged. Where it was only marked, nothing is deleted by it. Where it was swept, whoever read it
+//! before may be deleting still, and a commit can no longer tell what: so it uses nothing but what checkpoints that
+//! are there lead to, which every sweep spared, and new files under names that never were.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use modelwatch_sdk::{
-    Result,
+    ErrorKind, Result,
     store::{LogEntry, LogEvent},
 };
 use serde::{Deserialize, Serialize};
@@ -22,7 +27,10 @@ use crate::{
     format::{self, Digest, MAX_MANIFEST},
     keys,
     log::Chain,
+    manifest::StoredManifest,
 };
+
+const HELP: &str = "run `modelwatch store repair`, which puts it back from a replica or does without it";
 
 /// The content of a list, which is named by its digest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,23 +38,29 @@ pub(crate) struct List {
     pub(crate) format: u64,
     pub(crate) packs: Vec<Digest>,
     pub(crate) manifests: Vec<Digest>,
+    /// The size of the file.
+    #[serde(skip)]
+    pub(crate) size: u64,
 }
 
 impl List {
-    fn load(blobs: &dyn Blobs, name: &str) -> Result<Self> {
+    /// Reads a list and checks it.
+    pub(crate) fn load(blobs: &dyn Blobs, name: &str) -> Result<Self> {
         let digest = Digest::parse(name)
             .ok_or_else(|| errors::corrupt(blobs.locate("log"), "names a list that is no digest"))?;
         let key = keys::condemned(digest);
         let place = blobs.locate(&key);
+        let corrupt = |what: &dyn Display| errors::corrupt(&place, what).with_help(HELP);
         let Some(bytes) = blobs.read(&key, MAX_MANIFEST)? else {
-            return Err(errors::corrupt(place, "is missing"));
+            return Err(corrupt(&"is missing"));
         };
         if Digest::of(&bytes) != digest {
-            return Err(errors::corrupt(place, "does not verify: its bytes are not what was written"));
+            return Err(corrupt(&"does not verify: its bytes are not what was written"));
         }
-        let res: Self = serde_json::from_slice(&bytes)
-            .map_err(|e| errors::corrupt(&place, format_args!("cannot be understood: {e}")))?;
+        let mut res: Self =
+            serde_json::from_slice(&bytes).map_err(|e| corrupt(&format_args!("cannot be understood: {e}")))?;
         format::check_format(&place, res.format, &[], "")?;
+        res.size = bytes.len() as u64;
         Ok(res)
     }
 }
@@ -73,20 +87,34 @@ pub(crate) struct Banned {
     lists: HashSet<String>,
     packs: HashSet<Digest>,
     manifests: HashSet<Digest>,
+    /// Where a list of what was swept cannot be read, the packs that are on none all the same.
+    spared: Option<HashSet<Digest>>,
 }
 
 impl Banned {
+    /// Returns whether something was swept of which nobody knows what it was.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.spared.is_some()
+    }
+
+    /// Takes in packs that a checkpoint that is there leads to.
+    pub(crate) fn spare(&mut self, packs: impl IntoIterator<Item = Digest>) {
+        if let Some(it) = &mut self.spared {
+            it.extend(packs);
+        }
+    }
+
     /// Returns whether that list is taken into account.
     pub(crate) fn knows(&self, list: &str) -> bool {
         self.lists.contains(list)
     }
 
     pub(crate) fn has_pack(&self, digest: Digest) -> bool {
-        self.packs.contains(&digest)
+        self.packs.contains(&digest) || self.spared.as_ref().is_some_and(|it| !it.contains(&digest))
     }
 
     pub(crate) fn has_manifest(&self, digest: Digest) -> bool {
-        self.manifests.contains(&digest)
+        self.manifests.contains(&digest) || self.is_unsure()
     }
 
     fn add(&mut self, name: String, list: &List) {
@@ -100,13 +128,13 @@ impl Shared {
     /// Returns what was swept, and also what is merely marked if `with_marks`. A sweep is in the store's own log
     /// before it is in that of any lineage.
     pub(crate) fn banned(&self, lineage: &str, with_marks: bool) -> Result<Banned> {
-        let mut names = HashSet::new();
+        let mut names = BTreeMap::new();
         for log in [keys::STORE_LOG, lineage] {
             self.log.with(log, |it| {
                 for entry in it.entries_after(0, u32::MAX) {
                     match &entry.event {
-                        LogEvent::Sweep { list } => drop(names.insert(list.clone())),
-                        LogEvent::Mark { list } if with_marks => drop(names.insert(list.clone())),
+                        LogEvent::Sweep { list } => drop(names.insert(list.clone(), true)),
+                        LogEvent::Mark { list } if with_marks => drop(names.entry(list.clone()).or_insert(false)),
                         _ => {}
                     }
                 }
@@ -114,16 +142,30 @@ impl Shared {
             })?;
         }
         let mut res = Banned::default();
-        for name in names {
-            let list = self.lists.get(self.blobs.as_ref(), &name)?;
-            res.add(name, &list);
+        for (name, is_swept) in names {
+            match self.lists.get(self.blobs.as_ref(), &name) {
+                Ok(it) => res.add(name, &it),
+                Err(e) if e.kind == ErrorKind::Corrupt && is_swept => {
+                    res.lists.insert(name);
+                    res.spared.get_or_insert_default();
+                }
+                // What is merely marked stays until it is swept, and by this list it never is.
+                Err(e) if e.kind == ErrorKind::Corrupt => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if res.is_unsure() {
+            for digest in self.newest(lineage)? {
+                let stored = StoredManifest::load(self.blobs.as_ref(), digest, self.chunk_size);
+                res.spare(stored.into_iter().flat_map(|it| it.packs));
+            }
         }
         Ok(res)
     }
 
     /// Returns the entry of the store's own log with the sweep of any such files, if there is one.
     pub(crate) fn swept_at(&self, is_it: impl Fn(&List) -> bool) -> Result<Option<u64>> {
-        let sweeps = self.log.with(keys::STORE_LOG, |it| {
+        let sweeps = self.log.readable(keys::STORE_LOG, |it| {
             let entries = it.entries_after(0, u32::MAX).iter();
             let sweep = |it: &LogEntry| match &it.event {
                 LogEvent::Sweep { list } => Some((it.seq, list.clone())),
@@ -132,7 +174,7 @@ impl Shared {
             Ok(entries.filter_map(sweep).collect::<Vec<_>>())
         })?;
         for (seq, list) in sweeps.iter().rev() {
-            if is_it(&*self.lists.get(self.blobs.as_ref(), list)?) {
+            if self.lists.get(self.blobs.as_ref(), list).is_ok_and(|it| is_it(&it)) {
                 return Ok(Some(*seq));
             }
         }

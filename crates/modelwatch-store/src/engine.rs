@@ -16,7 +16,7 @@ use crate::{
     collect,
     condemned::Lists,
     doctor, errors,
-    format::{self, CHUNK_SIZE, Digest, FORMAT, MAX_MANIFEST, MAX_PACK, MAX_STORE_FILE, StoreFile},
+    format::{self, CHUNK_SIZE, Digest, FORMAT, MAX_MANIFEST, MAX_PACK, MAX_STORE_FILE, SEGMENT, StoreFile},
     keys,
     log::{Change, Log},
     manifest, random,
@@ -78,19 +78,35 @@ impl Settings {
 }
 
 impl Engine {
-    /// Opens the store, making one where there is none.
+    /// Opens the store, making one where there is none. Where `store.json` is damaged and a replica has it, the store
+    /// can be read and repaired.
     ///
     /// # Errors
     /// When the place cannot be used, or was written by a newer version.
     pub fn open(blobs: Arc<dyn Blobs>, settings: Settings) -> Result<Self> {
+        Self::open_with_segments(blobs, settings, SEGMENT)
+    }
+
+    /// As [`Self::open`], with segments of so many entries, which tests have smaller.
+    pub(crate) fn open_with_segments(blobs: Arc<dyn Blobs>, settings: Settings, segment: u64) -> Result<Self> {
         let Settings { writer, clock, chunk_size, max_pack, compresses, uses_delta, replicas } = settings;
         let place = blobs.locate(keys::STORE_FILE);
-        let file = match blobs.read(keys::STORE_FILE, MAX_STORE_FILE)? {
-            Some(bytes) => StoreFile::parse(&place, &bytes)?,
-            None => create(blobs.as_ref(), clock(), chunk_size)?,
+        let file = blobs.read(keys::STORE_FILE, MAX_STORE_FILE).and_then(|it| match it {
+            Some(bytes) => StoreFile::parse(&place, &bytes),
+            None => create(blobs.as_ref(), clock(), chunk_size),
+        });
+        let log = Log::new(Arc::clone(&blobs), clock, writer, segment);
+        let chunk_size = match file {
+            Ok(it) => it.chunk_size,
+            Err(e) => {
+                let of_replica = (e.kind == ErrorKind::Corrupt).then(|| store_file(&replicas)).flatten();
+                let Some((file, _)) = of_replica else { return Err(e) };
+                log.refuse(Some(e.with_help(
+                    "run `modelwatch store repair`, which puts it back from a replica; until then nothing can be added",
+                )));
+                file.chunk_size
+            }
         };
-        let log = Log::new(Arc::clone(&blobs), clock, writer);
-        let chunk_size = file.chunk_size;
         let lists = Lists::default();
         let shared = Shared { blobs, log, lists, clock, chunk_size, max_pack, compresses, uses_delta, replicas };
         Ok(Self { shared: Arc::new(shared) })
@@ -113,9 +129,12 @@ impl Shared {
         let mut res = Vec::new();
         let mut damaged = None;
         for lineage in self.log.lineages()? {
-            // A damaged lineage is no reason to refuse a checkpoint of another one.
-            match self.log.with(&lineage, |it| Ok(it.manifests(id))) {
-                Ok(it) => res.extend(it),
+            // Damage is no reason to refuse a checkpoint of another lineage, or one that was logged before it.
+            match self.log.readable(&lineage, |it| Ok((it.manifests(id), it.damage().cloned()))) {
+                Ok((found, damage)) => {
+                    res.extend(found);
+                    damaged = damage.or(damaged);
+                }
                 Err(e) => damaged = Some(e),
             }
         }
@@ -129,6 +148,7 @@ impl Shared {
 impl CheckpointStore for Engine {
     fn begin(&self, _: &dyn Host, lineage: &str, metadata: &Map<String, Value>) -> Result<Box<dyn CheckpointWriter>> {
         check_name("lineage", lineage)?;
+        self.shared.log.accepts()?;
         if manifest::depth_exceeds(metadata, manifest::MAX_DEPTH) {
             return Err(Error::input("the metadata of the checkpoint is nested too deeply")
                 .with_help(format!("use at most {} levels", manifest::MAX_DEPTH)));
@@ -160,7 +180,10 @@ impl CheckpointStore for Engine {
     }
 
     fn log(&self, lineage: &str, after: u64, limit: u32) -> Result<Vec<LogEntry>> {
-        self.shared.log.with(lineage, |it| Ok(it.entries_after(after, limit).to_vec()))
+        self.shared.log.readable(lineage, |it| match (it.entries_after(after, limit), it.damage()) {
+            ([], Some(e)) if limit > 0 => Err(e.clone()),
+            (found, _) => Ok(found.to_vec()),
+        })
     }
 
     fn set_ref(
@@ -249,8 +272,16 @@ impl CheckpointStore for Engine {
         doctor::examine(self.shared.blobs.as_ref(), host)
     }
 
+    fn check_clock(&self, _: &dyn Host) -> Result<()> {
+        collect::check_clock(&self.shared)
+    }
+
     fn history(&self, lineage: &str) -> Result<History> {
-        self.shared.log.with(lineage, |it| Ok(it.history().clone()))
+        self.shared.log.readable(lineage, |it| {
+            let mut res = it.history().clone();
+            it.damage().into_iter().for_each(|it| res.end_at(it.clone()));
+            Ok(res)
+        })
     }
 }
 
@@ -260,13 +291,25 @@ fn moved(lineage: &str, name: &str, current: Option<&CheckpointId>) -> Error {
         .with_help("look at what moved it, then try again; nothing was changed")
 }
 
+/// Returns the first `store.json` of a replica that verifies, and its bytes.
+pub(crate) fn store_file(replicas: &[Arc<dyn Blobs>]) -> Option<(StoreFile, Vec<u8>)> {
+    replicas.iter().find_map(|it| {
+        let bytes = it.read(keys::STORE_FILE, MAX_STORE_FILE).ok()??;
+        let file = StoreFile::parse(&it.locate(keys::STORE_FILE), &bytes).ok()?;
+        Some((file, bytes))
+    })
+}
+
 /// Makes the place a store; returns the winner's file where several try at once.
 fn create(blobs: &dyn Blobs, created: u64, chunk_size: u64) -> Result<StoreFile> {
     let place = blobs.locate(keys::STORE_FILE);
     for it in ["log", "manifests", "packs"] {
         if !blobs.list(it)?.is_empty() {
             return Err(errors::corrupt(place, format_args!("is missing, although there is a folder `{it}`"))
-                .with_help("put the file back from a copy of the store, or point `path` at an empty folder"));
+                .with_help(
+                    "put the file back from a copy of the store, or name that copy in `replicas` and run \
+                     `modelwatch store repair`; for a new store use an empty folder",
+                ));
         }
     }
     let file = StoreFile { format_version: FORMAT, store_id: random::id(), chunk_size, created, requires: Vec::new() };

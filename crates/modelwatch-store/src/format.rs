@@ -21,7 +21,7 @@
 //! Every file is written once, by put-if-absent. In a folder that is: a file in `tmp/`, fsync, hard link to its
 //! name (which fails where the name exists), fsync of the folder and of every folder that was made for it. So a
 //! name either does not exist or has its final bytes. A pack or manifest whose bytes are damaged may be replaced
-//! by the right ones, by rename. A checkpoint exists from the moment its log entry does; packs and
+//! by the right ones, by rename, and an entry or a segment too; the damaged bytes go to `quarantine/`. A checkpoint exists from the moment its log entry does; packs and
 //! manifests that no entry leads to are leftovers.
 //!
 //! # JSON
@@ -55,13 +55,16 @@
 //! | `op_id` | 32 random hexadecimal digits: by them a writer knows its own entry again |
 //! | `writer` | name, version and process of the writer; advisory |
 //! | `time` | seconds since 1970 by the writer's clock; advisory, order is by `seq` |
-//! | `event` | `{"op":"commit","id":…}`, `{"op":"verdict","id":…,"verdict":{…}}`, `{"op":"set-ref","name":…,"from":…,"reason":…,"to":…}`, `{"op":"unset-ref","name":…,"from":…,"reason":…}`, `{"op":"remove","ids":[…],"reason":…}`, `{"op":"relocate","id":…}`, `{"op":"sweep","list":…}`, and in the store's own log `{"op":"lineage","name":…}` and `{"op":"mark","list":…}`; others are ignored unless `requires` says no |
+//! | `event` | `{"op":"commit","id":…}`, `{"op":"verdict","id":…,"verdict":{…}}`, `{"op":"set-ref","name":…,"from":…,"reason":…,"to":…}`, `{"op":"unset-ref","name":…,"from":…,"reason":…}`, `{"op":"remove","ids":[…],"reason":…}`, `{"op":"relocate","id":…}`, `{"op":"sweep","list":…}`, and in the store's own log `{"op":"lineage","name":…}`, `{"op":"mark","list":…}` and `{"op":"void","list":…}`; others are ignored unless `requires` says no |
 //! | `manifest` | with `commit` and `relocate`: the digest of the manifest |
 //! | `requires` | features, optional |
 //!
 //! An entry with an `op` that a reader does not know counts for the chain and for nothing else. Early logs have
 //! `remove` with one `id`. A segment is the bytes of its entries, joined by line feeds: a reader holds them
 //! against the chain like the entries themselves, and reads those where anything is wrong.
+//!
+//! What is in front of a damaged entry can be relied on, unless the entry after it says otherwise. Nothing is added
+//! after a damaged one.
 //!
 //! ## Garbage
 //!
@@ -71,6 +74,9 @@
 //! before the sweep needs. A writer adds a lineage to the store's own log before its first commit there, and
 //! no commit uses a pack or manifest of a list that was swept before it, in its lineage or in the store's own log:
 //! the same bytes then get a pack with a random frame in front, or a manifest with a `nonce`.
+//!
+//! A list that is damaged is given up by `void` in the store's own log: it counts as not marked. Where it was swept, and
+//! cannot be read, a commit uses only packs that checkpoints of the log lead to, and names that never were.
 //!
 //! ## Manifest (named by its digest, at most 64 MiB)
 //!
@@ -113,7 +119,7 @@
 //! # What it cannot tell
 //!
 //! The newest entries of a log can be taken away without a trace inside the store, and whoever can write the
-//! folder can write a whole new chain: against that helps a copy of the last digest, or a signature.
+//! folder can write a whole new chain: against that helps a copy of the last digest, a replica, or a signature.
 
 use std::fmt;
 
@@ -135,6 +141,8 @@ pub const MAX_MANIFEST: u64 = 64 << 20;
 pub const MAX_ENTRY: u64 = 1 << 20;
 /// How many entries of a log a segment repeats.
 pub const SEGMENT: u64 = 128;
+/// The greatest size of a segment.
+pub(crate) const MAX_SEGMENT: u64 = SEGMENT * (MAX_ENTRY + 1);
 
 /// The greatest size of `store.json`.
 pub const MAX_STORE_FILE: u64 = 64 << 10;

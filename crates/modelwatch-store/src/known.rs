@@ -28,6 +28,8 @@ pub(crate) struct Known {
     bases: HashMap<String, Vec<(Source, u64)>>,
     /// The digest of what consists of just these chunks.
     wholes: HashMap<Vec<Digest>, Digest>,
+    /// Whether something was swept of which nobody knows what it was.
+    pub(crate) is_unsure: bool,
 }
 
 impl Known {
@@ -40,14 +42,12 @@ impl Known {
             packs: Soundness::default(),
             bases: HashMap::new(),
             wholes: HashMap::new(),
+            is_unsure: false,
         };
         let banned = shared.banned(lineage, true)?;
-        let newest = shared.log.with(lineage, |it| {
-            let ids = it.history().checkpoints().iter().rev().take(N_DEDUPLICATE);
-            Ok(ids.filter_map(|checkpoint| it.manifests(&checkpoint.id).first().copied()).collect::<Vec<_>>())
-        })?;
+        res.is_unsure = banned.is_unsure();
         let mut has_keyframe = !shared.uses_delta;
-        for (n_newer, digest) in newest.into_iter().enumerate() {
+        for (n_newer, digest) in shared.newest(lineage)?.into_iter().enumerate() {
             let Ok(stored) = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size) else {
                 continue;
             };
@@ -117,6 +117,16 @@ impl Known {
     /// Returns the digest of a tensor that consists of just these chunks, if one is known.
     pub(crate) fn whole(&self, chunks: &[Digest]) -> Option<Digest> {
         self.wholes.get(chunks).copied()
+    }
+}
+
+impl Shared {
+    /// Returns the manifests of the lineage's newest checkpoints, which is what a new one may share chunks with.
+    pub(crate) fn newest(&self, lineage: &str) -> Result<Vec<Digest>> {
+        self.log.with(lineage, |it| {
+            let ids = it.history().checkpoints().iter().rev().take(N_DEDUPLICATE);
+            Ok(ids.filter_map(|checkpoint| it.manifests(&checkpoint.id).first().copied()).collect())
+        })
     }
 }
 

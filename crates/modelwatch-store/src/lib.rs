@@ -46,7 +46,9 @@ mod repack;
 mod collect;
 mod doctor;
 mod repair;
+mod repair_log;
 mod scrub;
+mod scrub_log;
 mod stats;
 mod survey;
 

@@ -1,7 +1,7 @@
 //! The log of a lineage: a chain of entries to which exactly one writer adds the next.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -16,12 +16,14 @@ use crate::{
     blobs::{Blobs, Published, Stage},
     entry::{EntryFile, Link, parse_entry},
     errors,
-    format::{self, Digest, FORMAT, MAX_ENTRY, SEGMENT},
+    format::{self, Digest, FORMAT, MAX_ENTRY, MAX_SEGMENT},
     keys, random,
 };
 
 const MAX_TRIES: u32 = 16;
-const HELP: &str = "put the file back from a copy of the store; nothing can be added to this lineage until then";
+/// What helps a damaged log.
+pub(crate) const HELP: &str = "run `modelwatch store repair`, which puts it back from a replica or a segment of the log; \
+    until then nothing can be added to this lineage, and what was logged before it can be read";
 
 /// What an append is to record.
 pub(crate) struct Change {
@@ -46,15 +48,27 @@ impl From<LogEvent> for Change {
 /// The verified entries of a lineage and what they come to. Entries never change, so they are read once.
 #[derive(Default)]
 pub(crate) struct Chain {
+    /// How many entries a segment repeats.
+    segment: u64,
     entries: Vec<LogEntry>,
     last_hash: Option<Digest>,
     history: History,
     /// The manifests of each checkpoint, with the numbers of their entries.
     manifests: HashMap<CheckpointId, Vec<(u64, Digest)>>,
     is_complete: bool,
+    /// Why the entries end where they do, if that is not the end of the log.
+    damage: Option<Error>,
 }
 
 impl Chain {
+    fn new(segment: u64) -> Self {
+        Self { segment, ..Self::default() }
+    }
+
+    pub(crate) fn damage(&self) -> Option<&Error> {
+        self.damage.as_ref()
+    }
+
     pub(crate) fn history(&self) -> &History {
         &self.history
     }
@@ -84,6 +98,35 @@ impl Chain {
         })
     }
 
+    /// Returns the lists that are marked and were neither swept nor given up since, with the times of their marks.
+    pub(crate) fn marked(&self) -> Vec<(u64, String)> {
+        let mut res: Vec<(u64, String)> = Vec::new();
+        for it in &self.entries {
+            match &it.event {
+                LogEvent::Mark { list } if res.iter().all(|it| it.1 != *list) => res.push((it.time, list.clone())),
+                LogEvent::Sweep { list } | LogEvent::Void { list } => res.retain(|it| it.1 != *list),
+                _ => {}
+            }
+        }
+        res
+    }
+
+    /// Returns the lists that were marked or swept, and those of them that were given up since.
+    pub(crate) fn lists(&self) -> (BTreeSet<&str>, BTreeSet<&str>) {
+        let (mut all, mut void) = (BTreeSet::new(), BTreeSet::new());
+        for it in &self.entries {
+            match &it.event {
+                LogEvent::Mark { list } | LogEvent::Sweep { list } => {
+                    all.insert(list.as_str());
+                    void.remove(list.as_str());
+                }
+                LogEvent::Void { list } => drop(void.insert(list.as_str())),
+                _ => {}
+            }
+        }
+        (all, void)
+    }
+
     /// Returns the lineages that are known to the store's own log.
     pub(crate) fn lineages(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(|it| match &it.event {
@@ -92,34 +135,66 @@ impl Chain {
         })
     }
 
-    /// Reads what was added since the last time. Does not trust a listing to be complete, only to be true.
+    /// Reads what was added since the last time, up to what is damaged. Does not trust a listing to be complete,
+    /// only to be true.
     fn refresh(&mut self, blobs: &dyn Blobs, lineage: &str) -> Result<()> {
         let listed = if self.is_complete { 0 } else { last_listed(blobs, lineage)? };
-        while self.entries.len() as u64 + SEGMENT <= listed && self.take_segment(blobs, lineage) {}
-        while let Some(link) = read_entry(blobs, lineage, self.entries.len() as u64 + 1)? {
-            if link.prev_hash != self.last_hash.unwrap_or(Digest::ZERO) {
-                let place = blobs.locate(&keys::entry(lineage, link.entry.seq));
+        let damage = match self.extend(blobs, lineage, listed) {
+            Ok(()) if (self.entries.len() as u64) < listed => {
+                let place = blobs.locate(&keys::entry(lineage, self.entries.len() as u64 + 1));
+                Some(errors::corrupt(place, "is missing, although later entries exist").with_help(HELP))
+            }
+            Ok(()) => None,
+            Err(e) if e.kind == ErrorKind::Corrupt => Some(e),
+            Err(e) => return Err(e),
+        };
+        self.is_complete = damage.is_none();
+        self.damage = damage;
+        Ok(())
+    }
+
+    /// Takes in what follows, as long as each entry follows from the one before and none after it says otherwise.
+    fn extend(&mut self, blobs: &dyn Blobs, lineage: &str, listed: u64) -> Result<()> {
+        let is_fresh = self.entries.is_empty();
+        let mut next = None;
+        loop {
+            while next.is_none()
+                && self.entries.len() as u64 + self.segment <= listed
+                && self.take_segment(blobs, lineage)
+            {}
+            let seq = self.entries.len() as u64 + 1;
+            let Some(link) = next.take().map_or_else(|| read_entry(blobs, lineage, seq), |it| Ok(Some(it)))? else {
+                return Ok(());
+            };
+            let is_next = link.prev_hash == self.last_hash.unwrap_or(Digest::ZERO);
+            if !is_next && !is_fresh {
+                // What was taken for the newest entry is not what the next one follows.
+                *self = Self::new(self.segment);
+                return self.extend(blobs, lineage, listed);
+            }
+            let after = read_entry(blobs, lineage, seq + 1);
+            let contradicts = |it: &Link| it.prev_hash != link.hash;
+            if !is_next || after.as_ref().is_ok_and(|it| it.as_ref().is_some_and(contradicts)) {
+                let place = blobs.locate(&keys::entry(lineage, if is_next { seq + 1 } else { seq }));
                 return Err(errors::corrupt(place, "does not follow from the entry before it").with_help(HELP));
             }
             self.push(link);
+            next = after?;
+            if next.is_none() {
+                return Ok(());
+            }
         }
-        if (self.entries.len() as u64) < listed {
-            let place = blobs.locate(&keys::entry(lineage, self.entries.len() as u64 + 1));
-            return Err(errors::corrupt(place, "is missing, although later entries exist").with_help(HELP));
-        }
-        self.is_complete = true;
-        Ok(())
     }
 
     /// Takes in the next segment, if it is there and every entry in it follows from the one before. Whatever
     /// is wrong with it, the entries themselves are still there to be read.
     fn take_segment(&mut self, blobs: &dyn Blobs, lineage: &str) -> bool {
         let first = self.entries.len() as u64 + 1;
-        if !(first - 1).is_multiple_of(SEGMENT) {
+        if !(first - 1).is_multiple_of(self.segment) {
             return false;
         }
-        let key = keys::segment(lineage, first - 1 + SEGMENT);
-        let Ok(Some(bytes)) = blobs.read(&key, SEGMENT * (MAX_ENTRY + 1)) else {
+        let key = keys::segment(lineage, first - 1 + self.segment);
+        let Ok(Some(bytes)) = blobs.read(&key, MAX_SEGMENT) else {
             return false;
         };
         let mut links = Vec::new();
@@ -133,7 +208,7 @@ impl Chain {
                 _ => return false,
             }
         }
-        let is_whole = links.len() as u64 == SEGMENT;
+        let is_whole = links.len() as u64 == self.segment;
         if is_whole {
             links.into_iter().for_each(|it| self.push(it));
         }
@@ -160,12 +235,27 @@ pub(crate) struct Log {
     blobs: Arc<dyn Blobs>,
     clock: fn() -> u64,
     writer: String,
+    /// How many entries a segment repeats.
+    pub(crate) segment: u64,
     chains: Mutex<BTreeMap<String, Arc<Mutex<Chain>>>>,
+    /// Why nothing may be added, if nothing may.
+    refusal: Mutex<Option<Error>>,
 }
 
 impl Log {
-    pub(crate) fn new(blobs: Arc<dyn Blobs>, clock: fn() -> u64, writer: &str) -> Self {
-        Self { blobs, clock, writer: format!("{writer} {}", std::process::id()), chains: Mutex::default() }
+    pub(crate) fn new(blobs: Arc<dyn Blobs>, clock: fn() -> u64, writer: &str, segment: u64) -> Self {
+        let writer = format!("{writer} {}", std::process::id());
+        Self { blobs, clock, writer, segment, chains: Mutex::default(), refusal: Mutex::default() }
+    }
+
+    /// Refuses to add anything from now on, or no longer.
+    pub(crate) fn refuse(&self, why: Option<Error>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Fails where nothing may be added.
+    pub(crate) fn accepts(&self) -> Result<()> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 
     /// Returns the lineages that have an entry, sorted.
@@ -179,14 +269,20 @@ impl Log {
         Ok(res)
     }
 
-    /// Calls `f` with the log as it is now.
+    /// Calls `f` with the log as it is now. Fails where any of it is damaged.
     pub(crate) fn with<T>(&self, lineage: &str, f: impl FnOnce(&Chain) -> Result<T>) -> Result<T> {
+        self.readable(lineage, |it| it.damage().cloned().map_or_else(|| f(it), Err))
+    }
+
+    /// Calls `f` with the log as it is now, up to what is damaged.
+    pub(crate) fn readable<T>(&self, lineage: &str, f: impl FnOnce(&Chain) -> Result<T>) -> Result<T> {
         if lineage != keys::STORE_LOG {
             check_name("lineage", lineage)?;
         }
         let chain = {
             let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(chains.entry(lineage.to_owned()).or_default())
+            let chain = chains.entry(lineage.to_owned());
+            Arc::clone(chain.or_insert_with(|| Arc::new(Mutex::new(Chain::new(self.segment)))))
         };
         let mut chain = chain.lock().unwrap_or_else(PoisonError::into_inner);
         chain.refresh(self.blobs.as_ref(), lineage)?;
@@ -203,6 +299,7 @@ impl Log {
         lineage: &str,
         mut decide: impl FnMut(&Chain) -> Result<Option<Change>>,
     ) -> Result<Option<u64>> {
+        self.accepts()?;
         let blobs = self.blobs.as_ref();
         let folder = keys::log(lineage);
         let op_id = random::id();
@@ -259,7 +356,7 @@ impl Log {
             let published = stage.publish(&name, &keys::entry(lineage, seq))?;
             uncertain = matches!(published, Published::Unknown(_)).then_some(seq);
             if self.is_ours(lineage, seq, &op_id, published)? {
-                if seq.is_multiple_of(SEGMENT) {
+                if seq.is_multiple_of(self.segment) {
                     // It only saves time later; without it the entries are read one by one.
                     let _ = self.write_segment(lineage, seq, stage.as_ref());
                 }
@@ -299,15 +396,7 @@ impl Log {
 
     /// Writes the entries up to `seq` once more, in one file that is read faster.
     fn write_segment(&self, lineage: &str, seq: u64, stage: &dyn Stage) -> Result<()> {
-        let mut bytes = Vec::new();
-        for it in seq + 1 - SEGMENT..=seq {
-            let entry = self.blobs.read(&keys::entry(lineage, it), MAX_ENTRY)?.unwrap_or_default();
-            if !bytes.is_empty() {
-                bytes.push(b'\n');
-            }
-            bytes.extend_from_slice(&entry);
-        }
-        stage.write("segment", &bytes)?;
+        stage.write("segment", &segment_bytes(self.blobs.as_ref(), lineage, seq, self.segment)?)?;
         match stage.publish("segment", &keys::segment(lineage, seq))? {
             Published::Created | Published::Taken => Ok(()),
             Published::Unknown(e) => Err(e),
@@ -327,17 +416,59 @@ pub(crate) fn read_entry(blobs: &dyn Blobs, lineage: &str, seq: u64) -> Result<O
     })
 }
 
-/// Returns the numbers of the entries that the folder lists, in order.
-pub(crate) fn listed(blobs: &dyn Blobs, lineage: &str) -> Result<Vec<u64>> {
-    let number = |it: &String| {
-        let digits = it.strip_suffix(".json")?;
-        let is_number = digits.len() == 20 && digits.bytes().all(|it| it.is_ascii_digit());
-        is_number.then(|| digits.parse().ok()).flatten().filter(|&it| it > 0)
-    };
-    Ok(blobs.list(&keys::log(lineage))?.iter().filter_map(number).collect())
+/// Returns what the segment of the `n` entries up to `seq` is to be.
+pub(crate) fn segment_bytes(blobs: &dyn Blobs, lineage: &str, seq: u64, n: u64) -> Result<Vec<u8>> {
+    let mut res = Vec::new();
+    for it in seq + 1 - n..=seq {
+        let entry = blobs.read(&keys::entry(lineage, it), MAX_ENTRY)?.unwrap_or_default();
+        if !res.is_empty() {
+            res.push(b'\n');
+        }
+        res.extend_from_slice(&entry);
+    }
+    Ok(res)
+}
+
+/// What a folder says of the log in it.
+#[derive(Default)]
+pub(crate) struct Listed {
+    /// The numbers of the entries, in order.
+    pub(crate) entries: Vec<u64>,
+    /// The numbers of the last entries of the segments, in order.
+    pub(crate) segments: Vec<u64>,
+}
+
+impl Listed {
+    pub(crate) fn read(blobs: &dyn Blobs, lineage: &str) -> Result<Self> {
+        let number = |digits: &str| -> Option<u64> {
+            let is_number = digits.len() == 20 && digits.bytes().all(|it| it.is_ascii_digit());
+            is_number.then(|| digits.parse().ok()).flatten().filter(|&it| it > 0)
+        };
+        let mut res = Self::default();
+        for it in blobs.list(&keys::log(lineage))? {
+            res.entries.extend(it.strip_suffix(".json").and_then(number));
+            res.segments.extend(it.strip_suffix(".segment").and_then(number));
+        }
+        Ok(res)
+    }
+
+    /// Returns the number of the last entry there is or was, 0 for none: a segment repeats entries that exist.
+    pub(crate) fn last(&self) -> u64 {
+        let [entry, segment] = [&self.entries, &self.segments].map(|it| it.last().copied().unwrap_or(0));
+        entry.max(segment)
+    }
+
+    /// Returns the least number above `seq` of an entry, or of a segment that may have it; that after the last if
+    /// there is none.
+    pub(crate) fn next(&self, seq: u64, segment: u64) -> u64 {
+        let entry = self.entries.iter().copied().find(|&it| it > seq).unwrap_or(u64::MAX);
+        let in_segment = self.segments.iter().copied().find(|&it| it > seq);
+        let in_segment = in_segment.map_or(u64::MAX, |it| (seq + 1).max(it.saturating_sub(segment) + 1));
+        entry.min(in_segment)
+    }
 }
 
 /// Returns the number of the last entry that the folder lists, 0 for none.
 pub(crate) fn last_listed(blobs: &dyn Blobs, lineage: &str) -> Result<u64> {
-    Ok(listed(blobs, lineage)?.last().copied().unwrap_or(0))
+    Ok(Listed::read(blobs, lineage)?.last())
 }

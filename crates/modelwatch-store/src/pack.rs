@@ -32,6 +32,8 @@ const N_WAITING: usize = 8;
 /// are encoded meanwhile, and while one is filled, the one before is synced.
 pub(crate) struct PackWriter {
     max: u64,
+    /// Whether packs start with a [`salt`].
+    is_salted: bool,
     current: Option<Current>,
     /// A complete pack that is being written and synced.
     closing: Option<(String, JoinHandle<Result<Digest>>)>,
@@ -64,7 +66,18 @@ enum Piece {
 impl PackWriter {
     /// Returns a writer of packs of at most `max` bytes (unless one chunk alone takes more).
     pub(crate) fn new(max: u64) -> Self {
-        Self { max, current: None, closing: None, finished: Vec::new(), spare: mpsc::channel() }
+        Self { max, is_salted: false, current: None, closing: None, finished: Vec::new(), spare: mpsc::channel() }
+    }
+
+    /// As [`Self::new`], for packs whose names never were and never come again.
+    pub(crate) fn salted(max: u64) -> Self {
+        let mut res = Self::new(max);
+        res.is_salted = true;
+        res
+    }
+
+    pub(crate) fn is_salted(&self) -> bool {
+        self.is_salted
     }
 
     /// Returns an empty buffer for a frame.
@@ -83,13 +96,17 @@ impl PackWriter {
         let position = self.n_complete();
         let current = match &mut self.current {
             Some(it) => it,
-            None => self.current.insert(Current::start(stage, position, self.spare.0.clone())?),
+            None => {
+                let current = self.current.insert(Current::start(stage, position, self.spare.0.clone())?);
+                if self.is_salted {
+                    current.push(salt());
+                }
+                current
+            }
         };
-        let span = FrameSpan { offset: current.len, size };
-        current.index.extend_from_slice(&index_entry(span, frame.header.raw_len, frame.header.hash));
-        match current.send(Piece::Bytes(frame.bytes), size) {
-            true => Ok((position, span)),
-            false => Err(self.failure()),
+        match current.push(frame) {
+            Some(span) => Ok((position, span)),
+            None => Err(self.failure()),
         }
     }
 
@@ -161,8 +178,9 @@ impl Current {
             let mut hasher = blake3::Hasher::new();
             for it in incoming {
                 let Piece::Bytes(bytes) = it else {
-                    file.finish()?;
-                    return Ok(hasher.finalize().into());
+                    let digest = hasher.finalize().into();
+                    file.finish(digest)?;
+                    return Ok(digest);
                 };
                 hasher.update(&bytes);
                 file.append(&bytes)?;
@@ -179,6 +197,13 @@ impl Current {
         // A failure comes back with the first frame.
         res.send(Piece::Bytes(HEADER.to_vec()), HEADER.len() as u64);
         Ok(res)
+    }
+
+    /// Appends a frame. Returns where it is, unless the thread takes no more.
+    fn push(&mut self, frame: Frame) -> Option<FrameSpan> {
+        let span = FrameSpan { offset: self.len, size: frame.bytes.len() as u64 };
+        self.index.extend_from_slice(&index_entry(span, frame.header.raw_len, frame.header.hash));
+        self.send(Piece::Bytes(frame.bytes), span.size).then_some(span)
     }
 
     /// Returns whether the thread still takes anything.

@@ -97,9 +97,8 @@ fn rewrite(shared: &Shared, host: &dyn Host, packs: &Packs) -> Result<HashMap<(D
     // A new pack at a time, so that none waits in memory where a stage has no room.
     while frames.peek().is_some() {
         let stage = shared.blobs.stage()?;
-        let mut writer = PackWriter::new(u64::MAX);
         // The same frames may have been in a pack that was swept, whose name must not come again.
-        writer.add(stage.as_ref(), pack::salt())?;
+        let mut writer = PackWriter::salted(u64::MAX);
         let (mut len, mut placed) = (0, Vec::new());
         while let Some((located, raw_len)) =
             frames.next_if(|it| len == 0 || len + it.0.source.span.size <= shared.max_pack / 2)

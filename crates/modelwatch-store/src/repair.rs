@@ -1,6 +1,9 @@
 //! Mends what does not verify from what does. Deletes nothing: damaged bytes go to `quarantine/`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Result,
@@ -8,38 +11,37 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    blobs::Blobs,
+    blobs::{Blobs, Published},
     collect::cancelled,
+    condemned::Banned,
     engine::Shared,
-    entry, errors,
-    format::{Digest, MAX_ENTRY, MAX_MANIFEST, MAX_PACK},
+    errors,
+    format::Digest,
     frame::{self, Located, Scratch, Source},
-    keys, log,
+    keys,
     manifest::{Chunk, StoredManifest},
     pack,
     relocate::relocate,
+    repair_log::{mend_lists, mend_log, mend_store_file, set_aside},
     survey::{self, Folder},
 };
 
 pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairReport> {
     let mut res = RepairReport::default();
     // In the order in which one leads to the next.
-    for lineage in shared.blobs.list("log")? {
+    mend_store_file(shared, &mut res)?;
+    for lineage in shared.logs()? {
         mend_log(shared, host, &lineage, &mut res)?;
     }
-    let mut elsewhere = None;
+    mend_lists(shared, host, &mut res)?;
+    let (mut elsewhere, mut unmended) = (None, BTreeSet::new());
     for lineage in shared.log.lineages()? {
-        let checkpoints = match survey::checkpoints(shared, &lineage) {
-            Ok(it) => it,
-            Err(e) => {
-                res.lost.push(format!("the lineage `{lineage}` cannot be read: {}.", e.message));
-                continue;
-            }
-        };
-        for (id, manifests) in checkpoints {
+        for (id, manifests) in shared.log.readable(&lineage, |it| Ok(survey::checkpoints(it)))? {
             cancelled(host)?;
             let Some(&manifest) = manifests.first() else { continue };
-            if let Err(e) = mend_checkpoint(shared, host, &lineage, &id, manifest, &mut elsewhere, &mut res) {
+            let mended =
+                mend_checkpoint(shared, host, &lineage, &id, manifest, &mut elsewhere, &mut unmended, &mut res);
+            if let Err(e) = mended {
                 match e.kind {
                     ErrorKind::Cancelled => return Err(e),
                     _ => res.lost.push(format!("the checkpoint `{}` of `{lineage}`: {}.", id.short(), e.message)),
@@ -47,45 +49,13 @@ pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairRepo
             }
         }
     }
+    set_packs_aside(shared, host, &unmended, &mut res)?;
     Ok(res)
-}
-
-/// Puts entries back that a replica has and that fit into the chain on both sides.
-fn mend_log(shared: &Shared, host: &dyn Host, lineage: &str, res: &mut RepairReport) -> Result<()> {
-    let blobs = shared.blobs.as_ref();
-    let last = log::last_listed(blobs, lineage)?;
-    let mut before = Some(Digest::ZERO);
-    for seq in 1..=last {
-        cancelled(host)?;
-        let key = keys::entry(lineage, seq);
-        let damage = match log::read_entry(blobs, lineage, seq) {
-            Ok(Some(link)) if before.is_none_or(|it| it == link.prev_hash) => {
-                before = Some(link.hash);
-                continue;
-            }
-            Ok(Some(_)) => "does not follow from the entry before it".to_owned(),
-            Ok(None) => "is missing".to_owned(),
-            Err(e) => e.message,
-        };
-        let next = log::read_entry(blobs, lineage, seq + 1).ok().flatten().map(|it| it.prev_hash);
-        let fits = |bytes: &[u8]| {
-            entry::parse_entry(&key, lineage, seq, bytes).is_ok_and(|it| {
-                before.is_none_or(|before| before == it.prev_hash) && next.is_none_or(|next| next == it.hash)
-            })
-        };
-        if put_back(shared, &key, MAX_ENTRY, &fits)? {
-            res.mended.push(format!("`{}` was put back from a replica.", blobs.locate(&key)));
-            before = log::read_entry(blobs, lineage, seq)?.map(|it| it.hash);
-        } else {
-            res.lost.push(format!("`{}`: {damage}; no replica has it.", blobs.locate(&key)));
-            before = None;
-        }
-    }
-    Ok(())
 }
 
 type Elsewhere = HashMap<Digest, Vec<Source>>;
 
+#[expect(clippy::too_many_arguments, reason = "what is found out for one checkpoint serves the next")]
 fn mend_checkpoint(
     shared: &Arc<Shared>,
     host: &dyn Host,
@@ -93,13 +63,20 @@ fn mend_checkpoint(
     id: &CheckpointId,
     manifest: Digest,
     elsewhere: &mut Option<Elsewhere>,
+    unmended: &mut BTreeSet<Digest>,
     res: &mut RepairReport,
 ) -> Result<()> {
     let blobs = shared.blobs.as_ref();
     let stored = match StoredManifest::load(blobs, manifest, shared.chunk_size) {
         Ok(it) => it,
         Err(e) => {
-            mend_named(shared, Folder::Manifests, manifest, res).then_some(()).ok_or(e)?;
+            if !mend_named(shared, Folder::Manifests, manifest, res) {
+                // Nothing can be read by it, so that it is of no use where it is.
+                if e.kind == ErrorKind::Corrupt {
+                    set_aside(blobs, &keys::manifest(manifest))?;
+                }
+                return Err(e);
+            }
             StoredManifest::load(blobs, manifest, shared.chunk_size)?
         }
     };
@@ -122,9 +99,7 @@ fn mend_checkpoint(
     if damaged.is_empty() {
         return Ok(());
     }
-    for it in damaged {
-        mend_named(shared, Folder::Packs, it, res);
-    }
+    unmended.extend(damaged.into_iter().filter(|it| !mend_named(shared, Folder::Packs, *it, res)));
     if unreadable(&stored)?.is_empty() {
         return Ok(());
     }
@@ -132,8 +107,11 @@ fn mend_checkpoint(
         Some(it) => it,
         None => elsewhere.insert(index_all(shared, host)?),
     };
-    let banned = shared.banned(lineage, false)?;
-    let moved = stored.moved(|chunk, it| find(blobs, chunk, it, elsewhere))?;
+    let mut banned = shared.banned(lineage, false)?;
+    if banned.is_unsure() {
+        banned.spare(survey::packs(shared)?);
+    }
+    let moved = stored.moved(|chunk, it| find(blobs, chunk, it, elsewhere, &banned))?;
     if !relocate(shared, lineage, manifest, &moved, &banned)? {
         let what = format!("`{}` was removed or moved meanwhile, or garbage collected", id.short());
         return Err(Error::new(ErrorKind::Conflict, what).with_help("run it again"));
@@ -147,32 +125,78 @@ fn mend_checkpoint(
 
 /// Replaces a damaged or missing file by that of a replica. Returns whether there was one.
 fn mend_named(shared: &Shared, folder: Folder, digest: Digest, res: &mut RepairReport) -> bool {
-    let key = folder.key(digest);
-    let cap = if folder == Folder::Packs { MAX_PACK } else { MAX_MANIFEST };
+    let (key, cap) = (folder.key(digest), folder.cap());
     let is_right = |bytes: &[u8]| Digest::of(bytes) == digest;
     if shared.blobs.read(&key, cap).is_ok_and(|it| it.is_some_and(|it| is_right(&it))) {
         return true;
     }
-    let is_back = put_back(shared, &key, cap, &is_right).unwrap_or(false);
+    let is_back = of_replica(shared, &key, cap, &is_right).is_some_and(|it| put(shared, &key, &it).is_ok());
     if is_back {
         res.mended.push(format!("`{}` was put back from a replica.", shared.blobs.locate(&key)));
     }
     is_back
 }
 
-/// Puts a file back from the first replica whose bytes are right. What was there goes to quarantine first.
-fn put_back(shared: &Shared, key: &str, cap: u64, is_right: &dyn Fn(&[u8]) -> bool) -> Result<bool> {
-    let read = |it: &Arc<dyn Blobs>| it.read(key, cap).ok().flatten().filter(|it| is_right(it));
-    let Some(bytes) = shared.replicas.iter().find_map(read) else {
-        return Ok(false);
-    };
+/// Returns a file of the first replica whose bytes are right.
+pub(crate) fn of_replica(shared: &Shared, key: &str, cap: u64, is_right: &dyn Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    shared.replicas.iter().find_map(|it| it.read(key, cap).ok().flatten().filter(|it| is_right(it)))
+}
+
+/// Puts a file in the place of what is damaged or missing. What was there goes to quarantine. Returns whether it was
+/// put: where nothing was, another may have been faster.
+pub(crate) fn put(shared: &Shared, key: &str, bytes: &[u8]) -> Result<bool> {
     let stage = shared.blobs.stage()?;
-    stage.write("mended", &bytes)?;
-    if shared.blobs.stat(key).is_ok_and(|it| it.is_some()) {
-        shared.blobs.quarantine(key)?;
+    stage.write("mended", bytes)?;
+    if shared.blobs.stat(key).is_ok_and(|it| it.is_none()) {
+        return match stage.publish("mended", key)? {
+            Published::Created => Ok(true),
+            Published::Taken => Ok(false),
+            Published::Unknown(e) => Err(e),
+        };
     }
     stage.replace("mended", key)?;
     Ok(true)
+}
+
+/// Puts packs into quarantine that are damaged, that no replica has, and of which nothing can be read that a checkpoint
+/// needs. The others stay where they are: what is sound in them serves.
+fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>, res: &mut RepairReport) -> Result<()> {
+    let blobs = shared.blobs.as_ref();
+    let (mut needed, mut serving) = (HashSet::new(), HashSet::new());
+    let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
+    for stored in survey::manifests(shared)?.into_iter().filter(|it| it.packs.iter().any(|it| damaged.contains(it))) {
+        for chunk in stored.chunks() {
+            cancelled(host)?;
+            let located = stored.located(chunk);
+            let packs = [Some(located.source), located.base].into_iter().flatten().map(|it| it.pack);
+            let packs: Vec<_> = packs.filter(|it| damaged.contains(it)).collect();
+            if packs.iter().all(|it| serving.contains(it)) {
+                continue;
+            }
+            bytes.resize(chunk.len as usize, 0);
+            if stored.read_chunk(&mut scratch, blobs, chunk, &mut bytes).is_ok() {
+                serving.extend(packs.iter().copied());
+            }
+            needed.extend(packs);
+        }
+    }
+    for it in damaged {
+        let key = keys::pack(*it);
+        let place = blobs.locate(&key);
+        if serving.contains(it) {
+            res.lost.push(format!("`{place}` is damaged; what can be read of it serves, so that it stays there."));
+        } else if blobs.stat(&key).is_ok_and(|it| it.is_none()) {
+            // Missing, which is said of the checkpoints that need it.
+        } else {
+            blobs.quarantine(&key)?;
+            let (list, what) = match needed.contains(it) {
+                true => (&mut res.lost, "nothing that a checkpoint needs can be read from it"),
+                false => (&mut res.mended, "no checkpoint needs it any more"),
+            };
+            list.push(format!("`{place}` was damaged and was put into `quarantine/`: {what}."));
+        }
+    }
+    Ok(())
 }
 
 /// Finds all frames that stand for themselves, by the chunk in them.
@@ -190,13 +214,15 @@ fn index_all(shared: &Shared, host: &dyn Host) -> Result<Elsewhere> {
 }
 
 /// Returns where a chunk can be read.
-fn find(blobs: &dyn Blobs, chunk: &Chunk, located: Located, elsewhere: &Elsewhere) -> Result<Located> {
+fn find(blobs: &dyn Blobs, chunk: &Chunk, located: Located, elsewhere: &Elsewhere, banned: &Banned) -> Result<Located> {
     let mut bytes = vec![0; chunk.len as usize];
     if frame::read(blobs, &located, &mut bytes).is_ok() {
         return Ok(located);
     }
-    let others = elsewhere.get(&chunk.hash).into_iter().flatten().map(|&source| Located { source, base: None });
-    others.into_iter().find(|it| frame::read(blobs, it, &mut bytes).is_ok()).ok_or_else(|| {
+    // Not where a garbage collection is about to delete it.
+    let others = elsewhere.get(&chunk.hash).into_iter().flatten().filter(|it| !banned.has_pack(it.pack));
+    let mut others = others.map(|&source| Located { source, base: None });
+    others.find(|it| frame::read(blobs, it, &mut bytes).is_ok()).ok_or_else(|| {
         let place = blobs.locate(&keys::pack(located.source.pack));
         errors::corrupt(place, format_args!("held the only copy of chunk {}", chunk.hash))
     })

@@ -7,24 +7,30 @@ use std::{
 
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Result,
-    store::{CheckpointId, LogEvent, ScrubDepth, ScrubReport, check_name},
+    store::{ScrubDepth, ScrubReport},
 };
 
 use crate::{
     collect::cancelled,
+    condemned::List,
     engine::Shared,
     errors,
-    format::{Digest, MAX_MANIFEST, MAX_PACK},
-    keys, log,
+    format::{Digest, MAX_MANIFEST, MAX_PACK, MAX_STORE_FILE, StoreFile},
+    keys,
     manifest::StoredManifest,
     pack,
     reader::Reader,
+    scrub_log::scrub_logs,
     survey::Folder,
 };
 
+const SPARE: &str = "no checkpoint needs it: move it out of the store";
+
 pub(crate) fn scrub(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {
     let mut res = ScrubReport::default();
+    scrub_store_file(shared, &mut res);
     let checkpoints = scrub_logs(shared, host, &mut res)?;
+    scrub_lists(shared, host, &mut res)?;
     let packs = shared.named(Folder::Packs, |e| report(&mut res, &e))?;
     let manifests = shared.named(Folder::Manifests, |e| report(&mut res, &e))?;
     let total = (checkpoints.len() + packs.len() + manifests.len()) as u64;
@@ -66,8 +72,7 @@ pub(crate) fn scrub(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth) ->
     for digest in packs {
         step()?;
         if let Err(e) = scrub_pack(shared, digest, depth, &mut res.bytes) {
-            let spare = "no checkpoint needs it: move it out of the store";
-            report(&mut res, &if needed.contains(&digest) { e } else { e.with_help(spare) });
+            report(&mut res, &if needed.contains(&digest) { e } else { e.with_help(SPARE) });
         }
     }
     for digest in manifests {
@@ -77,10 +82,39 @@ pub(crate) fn scrub(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth) ->
         if let Err(e) = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size)
             && !checkpoints.iter().any(|it| it.2 == digest)
         {
-            report(&mut res, &e.with_help("no checkpoint needs it: move it out of the store"));
+            report(&mut res, &e.with_help(SPARE));
         }
     }
     Ok(res)
+}
+
+fn scrub_store_file(shared: &Shared, res: &mut ScrubReport) {
+    let place = shared.blobs.locate(keys::STORE_FILE);
+    let read = shared.blobs.read(keys::STORE_FILE, MAX_STORE_FILE);
+    let checked = read.and_then(|it| {
+        let bytes = it.ok_or_else(|| errors::corrupt(&place, "is missing"))?;
+        res.bytes += bytes.len() as u64;
+        StoreFile::parse(&place, &bytes)
+    });
+    if let Err(e) = checked {
+        report(res, &e.with_help("run `modelwatch store repair`, which puts it back from a replica"));
+    }
+}
+
+/// Reads what garbage collections condemned: the lists that logs name, and those that nothing names.
+fn scrub_lists(shared: &Shared, host: &dyn Host, res: &mut ScrubReport) -> Result<()> {
+    let named = shared.condemned()?;
+    let there = shared.named(Folder::Lists, |e| report(res, &e))?;
+    let spare = there.iter().map(Digest::to_string).filter(|it| !named.contains(it)).collect::<Vec<_>>();
+    for name in named.iter().chain(&spare) {
+        cancelled(host)?;
+        match List::load(shared.blobs.as_ref(), name) {
+            Ok(it) => res.bytes += it.size,
+            Err(e) if named.contains(name) => report(res, &e),
+            Err(e) => report(res, &e.with_help("no log names it: move it out of the store")),
+        }
+    }
+    Ok(())
 }
 
 fn scrub_pack(shared: &Shared, digest: Digest, depth: ScrubDepth, bytes: &mut u64) -> Result<()> {
@@ -131,63 +165,7 @@ fn fits(shared: &Shared, stored: &StoredManifest, sizes: &mut BTreeMap<Digest, O
     Ok(())
 }
 
-/// Reads all entries of all lineages, not from memory and also past a damaged one. Returns the checkpoints that
-/// are there, each with its lineage and the manifest that counts.
-fn scrub_logs(shared: &Shared, host: &dyn Host, res: &mut ScrubReport) -> Result<Vec<(String, CheckpointId, Digest)>> {
-    let mut checkpoints = Vec::new();
-    let blobs = shared.blobs.as_ref();
-    for lineage in blobs.list("log")? {
-        if lineage != keys::STORE_LOG && check_name("lineage", &lineage).is_err() {
-            continue;
-        }
-        let last = match log::last_listed(blobs, &lineage) {
-            Ok(it) => it,
-            Err(e) => {
-                report(res, &e);
-                continue;
-            }
-        };
-        let mut live = BTreeMap::new();
-        let mut before = Some(Digest::ZERO);
-        let mut seq = 0;
-        while seq < last {
-            seq += 1;
-            cancelled(host)?;
-            let place = blobs.locate(&keys::entry(&lineage, seq));
-            let read = log::read_entry(blobs, &lineage, seq)
-                .and_then(|it| it.ok_or_else(|| errors::corrupt(&place, "is missing, although later entries exist")));
-            let link = match read {
-                Ok(it) => it,
-                Err(e) => {
-                    report(res, &e);
-                    before = None;
-                    // A stray file with a huge number is one gap, not as many as there are numbers.
-                    seq = next_listed(shared, &lineage, seq)?.saturating_sub(1);
-                    continue;
-                }
-            };
-            if before.is_some_and(|it| it != link.prev_hash) {
-                report(res, &errors::corrupt(&place, "does not follow from the entry before it"));
-            }
-            res.bytes += link.size;
-            before = Some(link.hash);
-            match link.entry.event {
-                LogEvent::Commit { id } | LogEvent::Relocate { id } => drop(live.insert(id, link.manifest)),
-                LogEvent::Remove { ids, .. } => live.retain(|id, _| !ids.contains(id)),
-                _ => {}
-            }
-        }
-        checkpoints.extend(live.into_iter().filter_map(|(id, it)| Some((lineage.clone(), id, it?))));
-    }
-    Ok(checkpoints)
-}
-
-/// Returns the least listed number above `seq`, or that after the last.
-fn next_listed(shared: &Shared, lineage: &str, seq: u64) -> Result<u64> {
-    Ok(log::listed(shared.blobs.as_ref(), lineage)?.into_iter().find(|&it| it > seq).unwrap_or(u64::MAX))
-}
-
-fn report(res: &mut ScrubReport, e: &Error) {
+pub(crate) fn report(res: &mut ScrubReport, e: &Error) {
     let sentence = format!("{}: {}.", e.message, e.help);
     if !res.damage.contains(&sentence) {
         res.damage.push(sentence);

@@ -40,6 +40,8 @@ struct Ready {
     name: String,
     digest: Digest,
     is_published: bool,
+    /// Whether no other pack ever had its name.
+    is_salted: bool,
 }
 
 /// Where a chunk is or will be.
@@ -94,11 +96,14 @@ enum Fate {
 
 impl Sink {
     pub(crate) fn new(shared: &Arc<Shared>, lineage: &str) -> Result<Self> {
+        let known = Known::new(shared, lineage)?;
+        let packs =
+            if known.is_unsure { PackWriter::salted(shared.max_pack) } else { PackWriter::new(shared.max_pack) };
         Ok(Self {
             shared: Arc::clone(shared),
-            packs: PackWriter::new(shared.max_pack),
+            packs,
             ready: Vec::new(),
-            known: Known::new(shared, lineage)?,
+            known,
             placed: HashMap::new(),
             workers: parallel::workers(),
             stage: shared.blobs.stage()?,
@@ -181,8 +186,9 @@ impl Sink {
 
     fn take_finished(&mut self) -> Result<()> {
         let n_ready = self.ready.len();
+        let is_salted = self.packs.is_salted();
         let new = self.packs.finished()?[n_ready..].iter();
-        let new = new.map(|it| Ready { name: it.name.clone(), digest: it.digest, is_published: false });
+        let new = new.map(|it| Ready { name: it.name.clone(), digest: it.digest, is_published: false, is_salted });
         self.ready.extend(new);
         Ok(())
     }
@@ -212,33 +218,42 @@ impl Sink {
     /// Sees to it that no chunk is in a pack that a garbage collection may delete at any time. The keys of such
     /// packs are never used again, so that the same bytes get a pack with another name.
     pub(crate) fn leave<'a>(&mut self, banned: &Banned, placed: impl Iterator<Item = &'a mut Placed>) -> Result<()> {
-        let moved: HashSet<usize> =
-            (0..self.ready.len()).filter(|&it| banned.has_pack(self.ready[it].digest)).collect();
-        let mut shift = 0;
-        for &at in &moved {
-            let bytes = self.stage.read(&self.ready[at].name)?.ok_or_else(overtaken)?;
-            let (bytes, by) = pack::salted(&bytes)?;
-            let name = format!("salted-{}", crate::random::id());
-            self.stage.write(&name, &bytes)?;
-            self.ready[at] = Ready { name, digest: Digest::of(&bytes), is_published: false };
-            shift = by;
-        }
-        for it in placed {
+        let mut placed: Vec<_> = placed.collect();
+        for it in &mut placed {
+            let has_base_there = it.base.is_some_and(|it| banned.has_pack(it.pack));
             match it.pack {
-                Pack::Staged(at) if moved.contains(&at) => it.span.offset += shift,
-                Pack::Stored(pack) if banned.has_pack(pack) || it.base.is_some_and(|it| banned.has_pack(it.pack)) => {
+                Pack::Staged(_) if has_base_there => return Err(overtaken()),
+                Pack::Stored(pack) if banned.has_pack(pack) || has_base_there => {
                     let located = it.located().expect("it is stored");
                     let mut bytes = vec![0; it.len as usize];
                     frame::read(self.shared.blobs.as_ref(), &located, &mut bytes).map_err(|_| overtaken())?;
                     let part = Part { of: "", at: 0, width: 0 };
                     let task = Task { bytes: &bytes, hash: it.hash, part, buffer: self.packs.buffer() };
                     let frame = Worker::default().frame(task, None, self.shared.compresses);
-                    *it = self.add(frame, None)?;
+                    **it = self.add(frame, None)?;
                 }
                 _ => {}
             }
         }
-        self.finish()
+        self.finish()?;
+        // Those as well that were just made: the same chunks can make the same pack again.
+        let is_there = |it: &Ready| !it.is_salted && banned.has_pack(it.digest);
+        let moved: HashSet<usize> = (0..self.ready.len()).filter(|&it| is_there(&self.ready[it])).collect();
+        let mut shift = 0;
+        for &at in &moved {
+            let bytes = self.stage.read(&self.ready[at].name)?.ok_or_else(overtaken)?;
+            let (bytes, by) = pack::salted(&bytes)?;
+            let name = format!("salted-{}", crate::random::id());
+            self.stage.write(&name, &bytes)?;
+            self.ready[at] = Ready { name, digest: Digest::of(&bytes), is_published: false, is_salted: true };
+            shift = by;
+        }
+        for it in placed {
+            if matches!(it.pack, Pack::Staged(at) if moved.contains(&at)) {
+                it.span.offset += shift;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -301,7 +316,7 @@ pub(crate) fn publish_named(
             Published::Taken => {
                 return match shared.blobs.read(key, cap) {
                     Ok(Some(bytes)) if Digest::of(&bytes) == digest => Ok(()),
-                    // Damaged: put right what nobody could have read.
+                    // Damaged: put right what nobody could have read. What was there goes to quarantine.
                     Ok(Some(_)) | Err(Error { kind: ErrorKind::Corrupt, .. }) => stage.replace(name, key),
                     Ok(None) => Err(errors::corrupt(shared.blobs.locate(key), "is there and is not")),
                     Err(e) => Err(e),

@@ -7,7 +7,8 @@ use modelwatch_sdk::{Host, Result, store::StoreStats};
 use crate::{
     collect::cancelled,
     engine::Shared,
-    keys, log,
+    keys,
+    log::Listed,
     manifest::StoredManifest,
     survey::{self, Folder},
 };
@@ -18,10 +19,10 @@ pub(crate) fn stats(shared: &Shared, host: &dyn Host) -> Result<StoreStats> {
     let (mut chunks, mut needed, mut loaded) = (HashSet::new(), HashSet::new(), HashSet::new());
     for lineage in shared.log.lineages()? {
         res.lineages += 1;
-        for seq in log::listed(blobs, &lineage)? {
+        for seq in Listed::read(blobs, &lineage)?.entries {
             res.metadata_bytes += blobs.stat(&keys::entry(&lineage, seq))?.map_or(0, |it| it.size);
         }
-        for (_, manifests) in survey::checkpoints(shared, &lineage)? {
+        for (_, manifests) in shared.log.with(&lineage, |it| Ok(survey::checkpoints(it)))? {
             cancelled(host)?;
             res.checkpoints += 1;
             // The others are garbage.

@@ -7,13 +7,22 @@ use modelwatch_sdk::{
     store::{CheckpointId, check_name},
 };
 
-use crate::{engine::Shared, errors, format::Digest, keys, manifest::StoredManifest};
+use crate::{
+    engine::Shared,
+    errors,
+    format::{Digest, MAX_MANIFEST, MAX_PACK},
+    keys,
+    log::Chain,
+    manifest::StoredManifest,
+};
 
 /// A folder of files that are named by digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Folder {
     Packs,
     Manifests,
+    /// What garbage collections condemned.
+    Lists,
 }
 
 impl Folder {
@@ -21,6 +30,7 @@ impl Folder {
         match self {
             Self::Packs => "packs",
             Self::Manifests => "manifests",
+            Self::Lists => "gc",
         }
     }
 
@@ -28,13 +38,22 @@ impl Folder {
         match self {
             Self::Packs => keys::pack(digest),
             Self::Manifests => keys::manifest(digest),
+            Self::Lists => keys::condemned(digest),
+        }
+    }
+
+    /// Returns the greatest size of a file in it.
+    pub(crate) fn cap(self) -> u64 {
+        match self {
+            Self::Packs => MAX_PACK,
+            Self::Manifests | Self::Lists => MAX_MANIFEST,
         }
     }
 
     fn extension(self) -> &'static str {
         match self {
             Self::Packs => ".pack",
-            Self::Manifests => ".json",
+            Self::Manifests | Self::Lists => ".json",
         }
     }
 }
@@ -46,6 +65,23 @@ impl Shared {
             Ok(it.lineages().map(str::to_owned).filter(|it| check_name("lineage", it).is_ok()).collect::<BTreeSet<_>>())
         })?;
         res.extend(self.log.lineages()?);
+        Ok(res)
+    }
+
+    /// Returns the lists that logs name, as far as those can be read, but for those that were given up.
+    pub(crate) fn condemned(&self) -> Result<BTreeSet<String>> {
+        let owned = |it: BTreeSet<&str>| it.into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        let (mut res, given_up) = self.log.readable(keys::STORE_LOG, |it| {
+            let (all, void) = it.lists();
+            Ok((owned(all), owned(void)))
+        })?;
+        for lineage in self.log.lineages()? {
+            self.log.readable(&lineage, |it| {
+                res.extend(it.sweeps().map(|it| it.1.to_owned()));
+                Ok(())
+            })?;
+        }
+        res.retain(|it| !given_up.contains(it));
         Ok(res)
     }
 
@@ -99,9 +135,24 @@ impl Needed {
 }
 
 /// Returns the checkpoints of a lineage with the manifests under which they can be found, the one that counts first.
-pub(crate) fn checkpoints(shared: &Shared, lineage: &str) -> Result<BTreeMap<CheckpointId, Vec<Digest>>> {
-    shared.log.with(lineage, |it| {
-        let ids = it.history().checkpoints().iter().map(|it| it.id.clone());
-        Ok(ids.map(|id| (id.clone(), it.manifests(&id))).collect())
-    })
+pub(crate) fn checkpoints(chain: &Chain) -> BTreeMap<CheckpointId, Vec<Digest>> {
+    let ids = chain.history().checkpoints().iter().map(|it| it.id.clone());
+    ids.map(|id| (id.clone(), chain.manifests(&id))).collect()
+}
+
+/// Returns the manifests of all checkpoints that are there, as far as they can be read.
+pub(crate) fn manifests(shared: &Shared) -> Result<Vec<StoredManifest>> {
+    let mut res = Vec::new();
+    for lineage in shared.log.lineages()? {
+        let live = shared.log.readable(&lineage, |it| Ok(it.live_manifests().map(|it| it.1).collect::<Vec<_>>()))?;
+        res.extend(
+            live.into_iter().filter_map(|it| StoredManifest::load(shared.blobs.as_ref(), it, shared.chunk_size).ok()),
+        );
+    }
+    Ok(res)
+}
+
+/// Returns the packs that checkpoints that are there lead to.
+pub(crate) fn packs(shared: &Shared) -> Result<HashSet<Digest>> {
+    Ok(manifests(shared)?.into_iter().flat_map(|it| it.packs).collect())
 }

@@ -417,7 +417,7 @@ pub(crate) enum StoreCommand {
         #[arg(long, value_name = "PERCENT", conflicts_with = "fast")]
         sample: Option<f64>,
     },
-    /// Mend damage from replicas or the same bytes elsewhere. Deletes nothing.
+    /// Mend damage from replicas, segments of logs or the same bytes elsewhere. Deletes nothing.
     Repair,
     /// Show how much is stored and how much space that takes.
     Stats {

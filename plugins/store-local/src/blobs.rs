@@ -98,10 +98,7 @@ impl Blobs for Folder {
     }
 
     fn quarantine(&self, key: &str) -> Result<()> {
-        let (path, folder) = (self.path(key), self.disk.root().join("quarantine"));
-        self.disk.ensure_dir(&folder)?;
-        let name = format!("{}-{:016x}", key.replace('/', "-"), random_number());
-        self.disk.replace(&path, &folder.join(name))
+        self.disk.replace(&self.path(key), &self.disk.aside(key)?)
     }
 
     fn settle(&self, folder: &str) -> Result<()> {

@@ -14,6 +14,7 @@ use std::{
 };
 
 use modelwatch_sdk::{Error, Result};
+use modelwatch_store::random_number;
 
 use crate::errors;
 
@@ -56,8 +57,8 @@ pub(crate) struct Disk {
     watch: Arc<dyn Watch>,
     /// Folders that this process made durable, with all above them.
     durable: Mutex<BTreeSet<PathBuf>>,
-    /// Set once a folder could not be synced. A later sync may succeed although the earlier change is
-    /// lost, so that nothing this process adds could be believed.
+    /// Set once a folder could not be synced, or the same bytes not in two files. A later sync may succeed although
+    /// the earlier change is lost, so that nothing this process adds could be believed.
     degraded: AtomicBool,
 }
 
@@ -189,6 +190,25 @@ impl Disk {
         self.sync_dir(parent(to))
     }
 
+    /// Returns a free path in `quarantine/` for what is at a key.
+    pub(crate) fn aside(&self, key: &str) -> Result<PathBuf> {
+        let folder = self.root.join("quarantine");
+        self.ensure_dir(&folder)?;
+        Ok(folder.join(format!("{}-{:016x}", key.replace('/', "-"), random_number())))
+    }
+
+    /// Gives what is at `path` a second name in `quarantine/`, so that it may be replaced. A folder, which cannot have
+    /// two, is moved there.
+    pub(crate) fn keep_aside(&self, path: &Path, key: &str) -> Result<()> {
+        let aside = self.aside(key)?;
+        match self.step(Step::Link(path, &aside), || fs::hard_link(path, &aside)) {
+            Ok(()) => self.sync_dir(parent(&aside)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(_) if path.is_dir() => self.replace(path, &aside),
+            Err(e) => Err(errors::io("link", &aside, &e)),
+        }
+    }
+
     /// Makes the names in a folder durable.
     pub(crate) fn sync_dir(&self, dir: &Path) -> Result<()> {
         // Elsewhere a folder cannot be opened, and the file system orders its own changes.
@@ -196,11 +216,16 @@ impl Disk {
             return Ok(());
         }
         self.sync(Step::SyncDir(dir), || File::open(dir)?.sync_all()).map_err(|e| {
-            self.degraded.store(true, Ordering::Relaxed);
+            self.degrade();
             errors::io("sync the folder", dir, &e).with_help(
                 "check the disk and the system's log, then start again; whether the last change is kept is unknown until then",
             )
         })
+    }
+
+    /// Refuses whatever this process adds from now on.
+    pub(crate) fn degrade(&self) {
+        self.degraded.store(true, Ordering::Relaxed);
     }
 
     /// Makes the name of the root durable, where the folder above it may be opened.

@@ -2,14 +2,14 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
-use modelwatch_sdk::Result;
-use modelwatch_store::{Draft, Published, Stage, random_id};
+use modelwatch_sdk::{ErrorKind, Result};
+use modelwatch_store::{Draft, Published, Stage, format::Digest, random_id};
 
 use crate::{
     disk::{Disk, Step},
@@ -66,6 +66,7 @@ impl Stage for Staging {
     fn replace(&self, name: &str, key: &str) -> Result<()> {
         let to = self.disk.root().join(key);
         self.disk.ensure_dir(to.parent().expect("a key is below the root"))?;
+        self.disk.keep_aside(&to, key)?;
         self.disk.replace(&self.dir.join(name), &to)
     }
 
@@ -87,11 +88,48 @@ impl Draft for StagedFile {
     }
 
     /// Makes the bytes durable. The file is closed either way: after a failed sync the system may have
-    /// dropped the bytes, and a second sync would claim success.
-    fn finish(self: Box<Self>) -> Result<()> {
+    /// dropped the bytes, and a second sync would claim success. So they are written once more, to another file; where
+    /// that fails too, this process writes no more.
+    fn finish(self: Box<Self>, digest: Digest) -> Result<()> {
         let Self { path, file, disk } = *self;
-        disk.sync(Step::SyncFile(&path), || file.sync_all()).map_err(|e| errors::io("sync", &path, &e))
+        let Err(e) = disk.sync(Step::SyncFile(&path), || file.sync_all()) else {
+            return Ok(());
+        };
+        drop(file);
+        let again = write_again(&disk, &path, digest);
+        match again {
+            Ok(true) => Ok(()),
+            // Without space, nothing is wrong with the disk.
+            Err(e) if e.kind == ErrorKind::NoSpace => Err(e),
+            Ok(false) | Err(_) => {
+                disk.degrade();
+                Err(errors::io("sync", &path, &e).with_help(
+                    "check the disk and the system's log, then start again: twice it did not take what was written; \
+                     everything acknowledged is intact",
+                ))
+            }
+        }
     }
+}
+
+/// Writes a file once more from the memory of the system, and syncs that. Returns whether the bytes were still there.
+fn write_again(disk: &Disk, path: &Path, digest: Digest) -> Result<bool> {
+    let again = path.with_extension("again");
+    let failed = |attempt: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |e: io::Error| errors::io(attempt, &path, &e)
+    };
+    let bytes = disk.read(path, MAX_STAGED)?.unwrap_or_default();
+    if Digest::of(&bytes) != digest {
+        return Ok(false);
+    }
+    let made = disk.step(Step::CreateFile(&again), || File::create_new(&again));
+    let mut file = made.map_err(failed("create", &again))?;
+    let written = disk.step(Step::Write(&again), || file.write_all(&bytes));
+    written.map_err(|e| errors::write(&again, bytes.len(), &e))?;
+    disk.sync(Step::SyncFile(&again), || file.sync_all()).map_err(failed("sync", &again))?;
+    disk.step(Step::Rename(&again, path), || fs::rename(&again, path)).map_err(failed("rename", &again))?;
+    Ok(true)
 }
 
 /// Removes staged folders that are older than `grace` and whose writer is gone. Failures do no harm.

@@ -119,8 +119,19 @@ impl Connection {
         }
     }
 
-    /// Writes a file whether or not its key is taken.
+    /// Copies a file to `quarantine/`; nothing happens if there is none.
+    fn keep_aside(&self, key: &str) -> Result<()> {
+        let name = format!("{}-{:016x}", key.replace('/', "-"), random_number());
+        let (from, to) = (self.path(key), self.path(&format!("quarantine/{name}")));
+        match self.ask(|| self.place.store.copy(&from, &to)) {
+            Err(it) if it.means != Means::Absent => Err(self.error("copy", key, &it)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a file whether or not its key is taken. What was there is kept aside first.
     pub(crate) fn overwrite(&self, key: &str, payload: &PutPayload) -> Result<()> {
+        self.keep_aside(key)?;
         let path = self.path(key);
         self.ask(|| self.place.store.put(&path, payload.clone())).map(drop).map_err(|e| self.error("replace", key, &e))
     }
@@ -248,9 +259,7 @@ impl Blobs for Bucket {
     }
 
     fn quarantine(&self, key: &str) -> Result<()> {
-        let name = format!("{}-{:016x}", key.replace('/', "-"), random_number());
-        let (from, to) = (self.0.path(key), self.0.path(&format!("quarantine/{name}")));
-        self.0.ask(|| self.0.place.store.copy(&from, &to)).map_err(|e| self.0.error("copy", key, &e))?;
+        self.0.keep_aside(key)?;
         self.remove(key)
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use modelwatch_sdk::{Error, Result};
-use modelwatch_store::{Draft, Published, Stage};
+use modelwatch_store::{Draft, Published, Stage, format::Digest};
 use object_store::PutPayload;
 
 use crate::bucket::Connection;
@@ -84,7 +84,7 @@ impl Draft for StagedFile {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
+    fn finish(self: Box<Self>, _: Digest) -> Result<()> {
         let mut staged = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         staged.files.insert(self.name, self.bytes.into());
         Ok(())

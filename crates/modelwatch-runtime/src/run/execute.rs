@@ -259,7 +259,7 @@ impl<'a> Run<'a> {
                 preempted: self.is_preempted(),
                 now: u64::try_from(self.options.now.as_second()).unwrap_or(0),
             };
-            if let Some(why) = due::why_not(rules, store, &host, &store.history(lineage)?, &arriving)? {
+            if let Some(why) = due::why_not(rules, store, &host, &store.history(lineage)?.whole()?, &arriving)? {
                 return Ok(Import::NotDue(why));
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{CheckpointId, LogEntry, LogEvent, VerdictRecord};
+use crate::error::{Error, Result};
 
 /// A lineage's log, folded: its checkpoints, refs, and how both came about.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,7 @@ pub struct History {
     positions: HashMap<CheckpointId, usize>,
     refs: BTreeMap<String, CheckpointId>,
     moves: Vec<RefMove>,
+    damage: Option<Error>,
 }
 
 /// A checkpoint in a history.
@@ -101,7 +103,30 @@ impl History {
             | LogEvent::Lineage { .. }
             | LogEvent::Mark { .. }
             | LogEvent::Sweep { .. }
+            | LogEvent::Void { .. }
             | LogEvent::Unknown => {}
+        }
+    }
+
+    /// Says that the log goes on and that its next entry does not verify, for the reason given.
+    pub fn end_at(&mut self, damage: Error) {
+        self.damage = Some(damage);
+    }
+
+    /// Returns why this is not the whole log, if it is not. Checkpoints that are here can be relied on; what is
+    /// newest, and where refs are, cannot be told.
+    pub fn damage(&self) -> Option<&Error> {
+        self.damage.as_ref()
+    }
+
+    /// Returns the history if it is that of the whole log.
+    ///
+    /// # Errors
+    /// The damage, where it is not.
+    pub fn whole(self) -> Result<Self> {
+        match self.damage {
+            Some(it) => Err(it),
+            None => Ok(self),
         }
     }
 

@@ -191,6 +191,76 @@ fn nothing_is_deleted_on_doubt() {
     assert!(collect(&open(&memory), 0).swept.files > 0);
 }
 
+/// A checkpoint that others are differences to may go: what they need of it is kept as theirs.
+#[test]
+fn what_others_are_differences_to_survives_its_checkpoint() {
+    let memory = Memory::new(true);
+    let new = || open_with(&memory, Settings { uses_delta: true, ..settings() });
+    let bytes = |step: u8| {
+        let mut res = noise(4 * CHUNK, 0);
+        res.iter_mut().step_by(64).for_each(|it| *it ^= step);
+        res
+    };
+    let ids = [1, 2, 3].map(|step| {
+        let mut writer = new().begin(&(), "digits", &metadata(step.into())).unwrap();
+        writer.append("model.bin", &bytes(step)).unwrap();
+        writer.commit().unwrap()
+    });
+    let manifest = new().shared.log.with("digits", |it| Ok(it.manifests(&ids[2])[0])).unwrap();
+    let stored = crate::manifest::StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap();
+    assert!(stored.chunks().all(|it| it.base.is_some()), "it is a difference");
+    new().remove("digits", &ids[..2], "").unwrap();
+    for _ in 0..2 {
+        collect(&new(), 0);
+        let reader = new().open(&(), &ids[2]).unwrap();
+        assert!(read_file(reader.as_ref(), "model.bin").unwrap() == bytes(3));
+        is_sound(&new());
+    }
+    assert_eq!(new().stats(&()).unwrap().spare_bytes, 0);
+}
+
+/// A clock that jumps between a mark and its sweep makes nothing old.
+#[test]
+fn a_fast_clock_sweeps_nothing() {
+    const YEARS: u64 = 5 * 365 * DAY;
+    let (memory, _, _) = store();
+    memory.set_clock(NOW + 2 * DAY);
+    assert!(collect(&at(&memory, || NOW + 2 * DAY), DAY).marked.files > 0);
+    let before = memory.keys("");
+    for clock in [|| NOW + 2 * DAY + YEARS, || NOW + 3 * DAY] as [fn() -> u64; 2] {
+        let fast = at(&memory, clock);
+        let e = fast.collect(&(), &CollectOptions { grace: DAY, dry_run: false }).unwrap_err();
+        assert!(e.message.contains("s apart"), "{e}");
+        assert_eq!(fast.check_clock(&()).unwrap_err().message, e.message);
+        assert_eq!(memory.keys(""), before);
+    }
+    // A slow one finds that nothing is due.
+    let slow = at(&memory, || NOW - YEARS);
+    assert_eq!(collect(&slow, DAY).swept.files, 0);
+    assert!(slow.check_clock(&()).is_err());
+    memory.set_clock(NOW + 3 * DAY);
+    let right = at(&memory, || NOW + 3 * DAY + 300);
+    right.check_clock(&()).unwrap();
+    assert!(collect(&right, DAY).swept.files > 0);
+}
+
+/// Also where a grace period follows: what nothing was deleted of is on the same list again.
+#[test]
+fn a_sweep_that_deleted_nothing_is_repeated_after_the_grace_period() {
+    let (memory, _, _) = store();
+    let whole = memory.copy();
+    collect(&open(&memory), 0);
+    for it in whole.keys("") {
+        memory.put(&it, whole.get(&it));
+    }
+    memory.set_clock(NOW + 2 * DAY);
+    assert!(collect(&at(&memory, || NOW + 2 * DAY), DAY).marked.files > 0);
+    memory.set_clock(NOW + 4 * DAY);
+    assert!(collect(&at(&memory, || NOW + 4 * DAY), DAY).swept.files > 0);
+    assert_eq!(collect(&at(&memory, || NOW + 4 * DAY), DAY), Default::default());
+    assert_eq!(open(&memory).stats(&()).unwrap().spare_bytes, 0);
+}
+
 #[test]
 fn an_interrupted_sweep_is_finished_by_a_later_collection() {
     let (memory, _, ids) = store();

@@ -13,6 +13,7 @@ use modelwatch_sdk::{Error, Result};
 use crate::{
     blobs::{Blobs, Draft, Published, Stage, Stat},
     errors,
+    format::Digest,
 };
 
 /// What happens to an attempt to give a file its key.
@@ -229,6 +230,9 @@ impl Stage for MemoryStage {
 
     fn replace(&self, name: &str, key: &str) -> Result<()> {
         let bytes = self.files.lock().unwrap()[name].clone();
+        if self.memory.keys("").iter().any(|it| it == key) {
+            self.memory.quarantine(key)?;
+        }
         self.memory.put(key, bytes);
         Ok(())
     }
@@ -254,7 +258,7 @@ impl Draft for MemoryDraft {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
+    fn finish(self: Box<Self>, _: Digest) -> Result<()> {
         self.files.lock().unwrap().insert(self.name, self.bytes);
         Ok(())
     }

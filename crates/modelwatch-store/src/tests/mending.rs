@@ -56,10 +56,74 @@ fn a_damaged_replica_is_not_believed() {
     damaged(&memory, "packs/");
     let settings = Settings { replicas: vec![Arc::new(memory.copy())], ..settings() };
     let store = open_with(&memory, settings);
+    let packs = memory.keys("packs/");
     let report = store.repair(&()).unwrap();
     assert_eq!(report.mended, [""; 0]);
     assert!(report.lost[0].contains(id.short()) && report.lost[0].contains("only copy"), "{report:?}");
-    assert_eq!(memory.keys("quarantine/"), [""; 0]);
+    // A pack stays as long as any of it serves.
+    assert_eq!(memory.keys("packs/"), packs);
+    assert!(report.lost.iter().any(|it| it.contains(&packs[0]) && it.contains("stays there")), "{report:?}");
+    for it in &packs {
+        memory.put(it, vec![0; 2000]);
+    }
+    let report = open(&memory).repair(&()).unwrap();
+    for it in &packs {
+        assert!(report.lost.iter().any(|line| line.contains(it) && line.contains("`quarantine/`")), "{report:?}");
+    }
+    assert_eq!((memory.keys("packs/").len(), memory.keys("quarantine/").len()), (0, packs.len()));
+    // What is written again is whole.
+    assert_eq!(commit(&open(&memory), "digits", 1).unwrap(), id);
+    check_content(&open(&memory), &id, 1).unwrap();
+    is_sound(&open(&memory));
+}
+
+#[test]
+fn a_manifest_that_nothing_mends_is_put_aside_and_its_checkpoint_is_named() {
+    let memory = Memory::new(true);
+    let [first, second] = [1, 2].map(|it| commit(&open(&memory), "digits", it).unwrap());
+    let manifest = open(&memory).shared.log.with("digits", |it| Ok(it.manifests(&second)[0])).unwrap();
+    let key = crate::keys::manifest(manifest);
+    memory.put(&key, b"{}".to_vec());
+    let report = open(&memory).repair(&()).unwrap();
+    assert!(matches!(&report.lost[..], [it] if it.contains(second.short())), "{report:?}");
+    assert_eq!(memory.keys("quarantine/").len(), 1);
+    check_content(&open(&memory), &first, 1).unwrap();
+    assert_eq!(commit(&open(&memory), "digits", 2).unwrap(), second);
+    is_sound(&open(&memory));
+}
+
+/// A sample finds what it draws, and every pack is drawn sooner or later.
+#[test]
+fn a_sampled_scrub_finds_damage_by_its_share() {
+    let memory = Memory::new(true);
+    commit(&open(&memory), "digits", 1).unwrap();
+    let pack = memory.keys("packs/").remove(0);
+    let mut bytes = memory.get(&pack);
+    // In a frame, of which neither the index nor the size says anything.
+    bytes[100] ^= 1;
+    memory.put(&pack, bytes);
+    let finds = |depth| {
+        let report = open(&memory).scrub(&(), depth).unwrap();
+        assert!(report.damage.iter().all(|it| it.contains(&pack)), "{report:?}");
+        !report.damage.is_empty()
+    };
+    assert!(!finds(ScrubDepth::Fast) && finds(ScrubDepth::Full));
+    let found = |share| (0..200).filter(|&seed| finds(ScrubDepth::Sampled { share, seed })).count();
+    assert_eq!(found(1.0), 200);
+    assert!((70..130).contains(&found(0.5)), "{}", found(0.5));
+    assert!((5..40).contains(&found(0.1)), "{}", found(0.1));
+}
+
+#[test]
+fn what_a_save_replaces_goes_to_quarantine() {
+    let memory = Memory::new(true);
+    let id = commit(&open(&memory), "digits", 1).unwrap();
+    let keys = [damaged(&memory, "packs/"), damaged(&memory, "manifests/")].concat();
+    let wrong: Vec<_> = keys.iter().map(|it| memory.get(it)).collect();
+    assert_eq!(commit(&open(&memory), "digits", 1).unwrap(), id);
+    is_sound(&open(&memory));
+    let kept: Vec<_> = memory.keys("quarantine/").iter().map(|it| memory.get(it)).collect();
+    assert!(kept.len() == wrong.len() && wrong.iter().all(|it| kept.contains(it)));
 }
 
 #[test]

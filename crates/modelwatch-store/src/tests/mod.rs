@@ -1,9 +1,11 @@
 //! Tests of the engine on a place in memory, where replies get lost and others come between.
 
 mod bits;
+mod broken_logs;
 mod encoding;
 mod garbage;
 mod hostile;
+mod lists;
 mod lost_replies;
 mod memory;
 mod mending;

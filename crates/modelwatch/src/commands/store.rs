@@ -112,7 +112,14 @@ fn explained(error: modelwatch_sdk::Error) -> anyhow::Error {
 
 fn history(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<History> {
     let res = store.history(lineage).map_err(explained)?;
-    if res.last_seq() == 0 {
+    if let Some(e) = res.damage() {
+        output::note(&format!(
+            "the log of `{lineage}` is damaged after its entry {}: {}; {}",
+            res.last_seq(),
+            e.message,
+            e.help
+        ));
+    } else if res.last_seq() == 0 {
         let known = store.lineages().map_err(explained)?;
         let known =
             if known.is_empty() { "the store is empty".to_owned() } else { format!("there is {}", known.join(", ")) };
@@ -149,7 +156,7 @@ fn lineages(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
     let mut rows = table();
     rows.set_header(["LINEAGE", "CHECKPOINTS", "REFS"]);
     for name in store.lineages().map_err(explained)? {
-        let history = store.history(&name).map_err(explained)?;
+        let history = history(store, &name)?;
         let refs: Vec<_> = history.refs().map(|(name, id)| format!("{name} → {}", id.short())).collect();
         rows.add_row([name, history.checkpoints().len().to_string(), refs.join(", ")]);
     }
@@ -192,7 +199,8 @@ fn log(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
     rows.set_header(["SEQ", "TIME", "WHAT"]);
     let mut after = 0;
     loop {
-        let entries = store.log(lineage, after, 1000).map_err(explained)?;
+        let limit = 1000.min(history.last_seq() - after);
+        let entries = store.log(lineage, after, limit as u32).map_err(explained)?;
         let Some(last) = entries.last() else { break };
         after = last.seq;
         for it in entries.iter().filter(|it| is_wanted(&it.event)) {
@@ -221,6 +229,7 @@ fn event(event: &LogEvent) -> String {
         }
         LogEvent::Relocate { id } => format!("{} was mended", id.short()),
         LogEvent::Sweep { .. } => "what nothing leads to was deleted".to_owned(),
+        LogEvent::Void { .. } => "what was marked for deletion is kept, because its list was lost".to_owned(),
         _ => "something that this version does not know".to_owned(),
     }
 }
@@ -236,7 +245,7 @@ fn put(
     if let Some(rules) = pipeline.and_then(|it| it.save.as_ref()) {
         let facts = runtime_prune::of_metadata(&metadata);
         let arriving = due::Arriving { path, facts: &facts, preempted: false, now: prune::seconds_now() };
-        let before = store.history(lineage).map_err(explained)?;
+        let before = store.history(lineage).and_then(History::whole).map_err(explained)?;
         if let Some(why) = due::why_not(rules, store, &(), &before, &arriving)? {
             output::note(&format!("nothing was stored: {why}"));
             return Ok(if allow_empty { Code::OK } else { Code::NOTHING });

@@ -31,6 +31,104 @@ impl Machine {
     }
 }
 
+/// Lets the sync of some files fail, and may drop the bytes that were to be synced.
+struct Syncs {
+    /// Which of all syncs of files, counted from 0.
+    failing: std::ops::Range<usize>,
+    drops: bool,
+    count: Mutex<usize>,
+    unsynced: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Syncs {
+    fn new(failing: std::ops::Range<usize>, drops: bool) -> Arc<Self> {
+        Arc::new(Self { failing, drops, count: Mutex::new(0), unsynced: Mutex::default() })
+    }
+}
+
+impl Watch for Syncs {
+    fn before(&self, step: Step<'_>) -> io::Result<()> {
+        let mut unsynced = self.unsynced.lock().unwrap();
+        match step {
+            Step::SyncFile(it) => {
+                assert!(!unsynced.contains(it), "synced again: {step:?}");
+                let mut count = self.count.lock().unwrap();
+                *count += 1;
+                if self.failing.contains(&(*count - 1)) {
+                    unsynced.insert(it.to_owned());
+                    if self.drops {
+                        let len = fs::metadata(it)?.len() as usize;
+                        fs::write(it, vec![0; len])?;
+                    }
+                    return Err(io::Error::from_raw_os_error(5));
+                }
+            }
+            Step::Link(from, _) => assert!(!unsynced.contains(from), "used although not synced: {step:?}"),
+            Step::Rename(from, to) => {
+                assert!(!unsynced.contains(from), "used although not synced: {step:?}");
+                unsynced.remove(to);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn syncs(&self) -> bool {
+        false
+    }
+}
+
+/// The bytes are written once more, to another file.
+#[test]
+fn a_file_that_cannot_be_synced_once_is_written_again() {
+    for at in 0.. {
+        let dir = scratch();
+        let path = dir.path().join("store");
+        let syncs = Syncs::new(at..at + 1, false);
+        let watch: Arc<dyn Watch> = Arc::<Syncs>::clone(&syncs);
+        let store = open_watched(&path, watch).unwrap();
+        OPERATIONS.iter().for_each(|it| it(&store).unwrap());
+        check(&path, OPERATIONS.len(), &format!("sync {at}"));
+        if *syncs.count.lock().unwrap() <= at {
+            row("6", "EIO by a sync, once: written again", at, 10);
+            break;
+        }
+    }
+}
+
+/// Nothing is acknowledged, nothing more is taken by this process, and what was acknowledged is there.
+#[test]
+fn a_file_that_cannot_be_synced_twice_ends_writing() {
+    let mut n_states = 0;
+    // Both syncs fail, or the first one does and the system forgets the bytes.
+    for (n_failing, drops) in [(2, false), (1, true)] {
+        for at in 0.. {
+            let dir = scratch();
+            let path = dir.path().join("store");
+            let syncs = Syncs::new(at..at + n_failing, drops);
+            let watch: Arc<dyn Watch> = Arc::<Syncs>::clone(&syncs);
+            let Ok(store) = open_watched(&path, watch) else {
+                n_states += 1;
+                check(&path, 0, "not opened");
+                continue;
+            };
+            let failed = OPERATIONS.iter().enumerate().find_map(|(n, it)| Some((n, it(&store).err()?)));
+            let Some((n_acked, e)) = failed else {
+                assert!(*syncs.count.lock().unwrap() <= at);
+                break;
+            };
+            assert_eq!(e.kind, ErrorKind::Io, "{e}");
+            assert!(e.help.contains("check the disk"), "{}", e.help);
+            let refused = commit(&store, "digits", 50).unwrap_err();
+            assert!(refused.message.contains("takes no more writes in this process"), "{refused}");
+            store.history("digits").unwrap();
+            check(&path, n_acked, &format!("syncs from {at} on"));
+            n_states += 1;
+        }
+    }
+    row("6", "EIO by a sync, twice, or once with the bytes dropped: degraded", n_states, 20);
+}
+
 impl Watch for Machine {
     fn before(&self, step: Step<'_>) -> io::Result<()> {
         let mut count = self.count.lock().unwrap();
@@ -38,8 +136,13 @@ impl Watch for Machine {
         *count += 1;
         match step {
             Step::SyncFile(it) => assert!(!self.unsynced.lock().unwrap().contains(it), "synced again: {step:?}"),
-            Step::Link(it, _) | Step::Rename(it, _) => {
+            Step::Link(it, _) => {
                 assert!(!self.unsynced.lock().unwrap().contains(it), "used although not synced: {step:?}");
+            }
+            Step::Rename(it, to) => {
+                let mut unsynced = self.unsynced.lock().unwrap();
+                assert!(!unsynced.contains(it), "used although not synced: {step:?}");
+                unsynced.remove(to);
             }
             _ => {}
         }
@@ -214,6 +317,8 @@ fn open_now(path: &Path, watch: Arc<dyn Watch>) -> Result<Engine> {
 
 const NO_GRACE: CollectOptions = CollectOptions { grace: 0, dry_run: false };
 
+/// Every state is opened and its checkpoints are read. One in eight is also scrubbed, collected twice and written:
+/// that takes ten times as long.
 #[test]
 fn a_crash_during_a_collection_loses_nothing_and_the_next_one_finishes() {
     let (_dir, before) = place();
@@ -230,13 +335,14 @@ fn a_crash_during_a_collection_loses_nothing_and_the_next_one_finishes() {
     assert!(store.collect(&(), &NO_GRACE).unwrap().swept.files > 0);
     commit_aloud(&store, &recorder, 2);
     remove_aloud(&store, &recorder, 1);
-    assert!(store.collect(&(), &NO_GRACE).unwrap().swept.files > 0);
+    let report = store.collect(&(), &NO_GRACE).unwrap();
+    assert!(report.swept.files > 0 && report.repacked.files > 0, "{report:?}");
     let mut n_checked = 0;
     let n_states = crash_everywhere(disk, &before, &recorder.tape(), 40, |root, said, case| {
         n_checked += 1;
         check_said(&root.join("store"), &[1, 3], said, n_checked % 8 == 0, case);
     });
-    row("15", "crash during mark or sweep", n_states, 4000);
+    row("15", "crash during mark, sweep or repack", n_states, 4000);
 }
 
 #[test]
@@ -286,6 +392,7 @@ fn a_crash_during_a_repair_loses_nothing_and_the_next_one_finishes() {
     row("15", "crash during repair", n_states, 200);
 }
 
+/// As above, with one in sixteen states that are also scrubbed, collected and written.
 #[test]
 fn a_crash_while_two_write_loses_nothing_acknowledged() {
     let (mut n_states, mut n_checked) = (0, 0);
@@ -331,6 +438,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_single_failure_is_an_error_with_a_remedy_and_what_follows_works() {
+    let mut n_with_sizes = 0;
     for fail_at in 0.. {
         let dir = scratch();
         let path = dir.path().join("store");
@@ -345,6 +453,11 @@ fn a_single_failure_is_an_error_with_a_remedy_and_what_follows_works() {
         for (at, it) in OPERATIONS.iter().enumerate() {
             let Err(e) = it(&store) else { continue };
             assert_eq!((e.kind, e.help.is_empty()), (ErrorKind::NoSpace, false), "{e}");
+            if e.message.contains("were to be written") {
+                let free = e.message.split(", ").find_map(|it| it.strip_suffix(" are free)")).map(str::parse::<u64>);
+                assert!(matches!(free, Some(Ok(_))), "{e}");
+                n_with_sizes += 1;
+            }
             let was_sync = e.message.contains("sync the folder");
             if was_sync {
                 // No more is believed to this process; what it did may have come through.
@@ -361,6 +474,7 @@ fn a_single_failure_is_an_error_with_a_remedy_and_what_follows_works() {
         }
         check(&path, OPERATIONS.len(), &format!("step {fail_at}"));
         if *machine.count.lock().unwrap() <= fail_at {
+            assert!(n_with_sizes > 10, "only {n_with_sizes} say how much was needed and how much is free");
             row("4", "disk full, or a failing sync, at each change", fail_at, 100);
             break;
         }

@@ -44,11 +44,19 @@ fn scrub_names(root: &Path, file: &Path) -> bool {
 #[test]
 fn every_change_to_a_log_entry_is_noticed() {
     let (dir, ids) = store();
-    for file in files(dir.path(), "/log/digits/") {
+    for (n_before, file) in files(dir.path(), "/log/digits/").into_iter().enumerate() {
         damage(&file, flips_and_cuts(&file, 1), |case| {
             let store = open(dir.path());
-            assert_eq!(kind(store.log("digits", 0, 10)), Some(ErrorKind::Corrupt), "{case}");
-            assert_eq!(kind(store.open(&(), &ids[0])), Some(ErrorKind::Corrupt), "{case}");
+            // What was logged before it is served; of what comes after it nothing is.
+            let history = store.history("digits").unwrap();
+            assert_eq!(history.last_seq(), n_before as u64, "{case}");
+            assert!(history.damage().unwrap().message.contains(file.to_str().unwrap()), "{case}");
+            assert_eq!(kind(store.log("digits", n_before as u64, 10)), Some(ErrorKind::Corrupt), "{case}");
+            for (at, id) in ids.iter().enumerate() {
+                let opened = kind(store.open(&(), id));
+                assert_eq!(opened, (at >= n_before).then_some(ErrorKind::Corrupt), "{case}");
+            }
+            assert_eq!(kind(store.get_ref("digits", "latest")), Some(ErrorKind::Corrupt), "{case}");
             assert_eq!(kind(commit(&store, "digits", 9)), Some(ErrorKind::Corrupt), "{case}");
             assert!(scrub_names(dir.path(), &file), "{case}");
         });
@@ -158,6 +166,7 @@ fn a_store_without_its_store_file_is_not_made_anew() {
 fn committing_again_mends_what_is_damaged() {
     for part in ["/packs/", "/manifests/"] {
         let (dir, ids) = store();
+        let n_damaged = files(dir.path(), part).len();
         for file in files(dir.path(), part) {
             let mut bytes = fs::read(&file).unwrap();
             bytes[100] ^= 1;
@@ -169,6 +178,9 @@ fn committing_again_mends_what_is_damaged() {
             assert_eq!(commit(&store, "digits", step).unwrap(), *id);
             check_content(&store, id, step).unwrap();
         }
+        // No byte of what was replaced went. Of a pack only what is damaged is stored again, in another one.
+        let n_replaced = if part == "/manifests/" { n_damaged } else { 0 };
+        assert_eq!(files(dir.path(), "/quarantine/").len(), n_replaced);
         assert_eq!(store.get_ref("digits", "good").unwrap().as_ref(), Some(&ids[0]));
         assert_eq!(store.scrub(&(), ScrubDepth::Full).unwrap().checkpoints, 2);
     }

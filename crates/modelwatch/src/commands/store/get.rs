@@ -49,13 +49,16 @@ pub(super) fn get(
 
 fn as_json(text: &str, report: &LoadReport, laid: &Laid, into: &Path) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&json!({
-        "checkpoint": text, "requested": report.requested, "served": report.served, "skipped": report.skipped,
+        "checkpoint": text, "requested": report.requested, "served": report.served, "skipped": report.skipped, "unread": report.unread,
         "into": into.display().to_string(), "files": laid.files, "bytes": laid.bytes,
     }))?)
 }
 
 fn as_text(report: &LoadReport, laid: &Laid, into: &Path) -> String {
     let mut res = String::new();
+    if let Some(why) = &report.unread {
+        res.push_str(&format!("passed over the end of the log: {why}\n"));
+    }
     for it in &report.skipped {
         res.push_str(&format!("passed over {}: {}\n", it.id.short(), it.why));
     }

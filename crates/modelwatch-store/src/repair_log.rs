@@ -1,0 +1,186 @@
+//! Mends what the checkpoints are found by: `store.json`, logs with their segments, and the lists of garbage.
+
+use std::collections::BTreeMap;
+
+use modelwatch_sdk::{
+    ErrorKind, Host, Result,
+    store::{LogEvent, RepairReport},
+};
+
+use crate::{
+    blobs::Blobs,
+    collect::cancelled,
+    condemned::List,
+    engine::{Shared, store_file},
+    entry::parse_entry,
+    format::{Digest, MAX_ENTRY, MAX_SEGMENT, MAX_STORE_FILE, StoreFile},
+    keys,
+    log::{self, Listed},
+    repair::{of_replica, put},
+    survey::Folder,
+};
+
+/// Puts `store.json` back from a replica, if it is damaged and one has it.
+pub(crate) fn mend_store_file(shared: &Shared, res: &mut RepairReport) -> Result<()> {
+    let place = shared.blobs.locate(keys::STORE_FILE);
+    let read = shared.blobs.read(keys::STORE_FILE, MAX_STORE_FILE);
+    if read.is_ok_and(|it| it.is_some_and(|it| StoreFile::parse(&place, &it).is_ok())) {
+        return Ok(());
+    }
+    match store_file(&shared.replicas) {
+        Some((_, bytes)) => {
+            put(shared, keys::STORE_FILE, &bytes)?;
+            res.mended.push(format!("`{place}` was put back from a replica."));
+            shared.log.refuse(None);
+        }
+        None => res.lost.push(format!("`{place}` does not verify; no replica has it.")),
+    }
+    Ok(())
+}
+
+/// Puts entries back that a segment or a replica has and that fit into the chain on both sides, and those that only a
+/// replica has at the end. Then writes segments anew that do not repeat their entries.
+pub(crate) fn mend_log(shared: &Shared, host: &dyn Host, lineage: &str, res: &mut RepairReport) -> Result<()> {
+    let blobs = shared.blobs.as_ref();
+    let listed = Listed::read(blobs, lineage)?;
+    let n_lost = res.lost.len();
+    let mut before = Some(Digest::ZERO);
+    let mut seq = 0;
+    while seq < listed.last() {
+        seq += 1;
+        cancelled(host)?;
+        let key = keys::entry(lineage, seq);
+        let damage = match log::read_entry(blobs, lineage, seq) {
+            Ok(Some(link)) if before.is_none_or(|it| it == link.prev_hash) => {
+                before = Some(link.hash);
+                continue;
+            }
+            Ok(Some(_)) => "does not follow from the entry before it".to_owned(),
+            Ok(None) => "is missing".to_owned(),
+            Err(e) => e.message,
+        };
+        let next = log::read_entry(blobs, lineage, seq + 1).ok().flatten().map(|it| it.prev_hash);
+        let fits = |bytes: &[u8]| {
+            parse_entry(&key, lineage, seq, bytes).is_ok_and(|it| {
+                before.is_none_or(|before| before == it.prev_hash) && next.is_none_or(|next| next == it.hash)
+            })
+        };
+        if let Some((bytes, source)) = find_entry(shared, lineage, seq, &fits) {
+            put(shared, &key, &bytes)?;
+            res.mended.push(format!("`{}` was put back from a {source}.", blobs.locate(&key)));
+            before = Some(Digest::of(&bytes));
+        } else {
+            res.lost.push(format!("`{}`: {damage}; no replica and no segment has it.", blobs.locate(&key)));
+            before = None;
+            seq = listed.next(seq, shared.log.segment).saturating_sub(1);
+        }
+    }
+    if let Some(before) = before {
+        mend_end(shared, host, lineage, listed.last(), before, res)?;
+    }
+    if res.lost.len() == n_lost {
+        mend_segments(shared, lineage, &listed, res)?;
+    }
+    Ok(())
+}
+
+/// Returns an entry from where it is whole, and what that is.
+fn find_entry(
+    shared: &Shared,
+    lineage: &str,
+    seq: u64,
+    fits: &dyn Fn(&[u8]) -> bool,
+) -> Option<(Vec<u8>, &'static str)> {
+    if let Some(it) = of_replica(shared, &keys::entry(lineage, seq), MAX_ENTRY, fits) {
+        return Some((it, "replica"));
+    }
+    let n = shared.log.segment;
+    let last = seq.div_ceil(n).checked_mul(n)?;
+    let key = keys::segment(lineage, last);
+    let all = std::iter::once(&shared.blobs).chain(&shared.replicas);
+    all.into_iter().find_map(|it| {
+        let bytes = it.read(&key, MAX_SEGMENT).ok()??;
+        let line = bytes.split(|it| *it == b'\n').nth((seq - (last - n) - 1) as usize)?;
+        fits(line).then(|| (line.to_vec(), "segment of the log"))
+    })
+}
+
+/// Adds the entries that a replica has after the last one.
+fn mend_end(
+    shared: &Shared,
+    host: &dyn Host,
+    lineage: &str,
+    mut last: u64,
+    mut before: Digest,
+    res: &mut RepairReport,
+) -> Result<()> {
+    loop {
+        cancelled(host)?;
+        let key = keys::entry(lineage, last + 1);
+        let fits = |bytes: &[u8]| parse_entry(&key, lineage, last + 1, bytes).is_ok_and(|it| it.prev_hash == before);
+        let Some(bytes) = of_replica(shared, &key, MAX_ENTRY, &fits) else {
+            return Ok(());
+        };
+        // Not where it is there by now: then others write.
+        if !put(shared, &key, &bytes)? {
+            return Ok(());
+        }
+        let place = shared.blobs.locate(&key);
+        res.mended.push(format!("`{place}`, the end of the log, was put back from a replica."));
+        (last, before) = (last + 1, Digest::of(&bytes));
+    }
+}
+
+fn mend_segments(shared: &Shared, lineage: &str, listed: &Listed, res: &mut RepairReport) -> Result<()> {
+    let (blobs, n) = (shared.blobs.as_ref(), shared.log.segment);
+    for &last in listed.segments.iter().filter(|it| it.is_multiple_of(n)) {
+        let key = keys::segment(lineage, last);
+        let right = log::segment_bytes(blobs, lineage, last, n)?;
+        if !blobs.read(&key, MAX_SEGMENT).is_ok_and(|it| it.as_ref() == Some(&right)) {
+            put(shared, &key, &right)?;
+            res.mended.push(format!("`{}` was written anew from its entries.", blobs.locate(&key)));
+        }
+    }
+    Ok(())
+}
+
+/// Puts lists of garbage back from a replica, or does without them: what is on them is then kept until it is marked
+/// anew, and what was deleted by them stays out of use ([`crate::condemned`]).
+pub(crate) fn mend_lists(shared: &Shared, host: &dyn Host, res: &mut RepairReport) -> Result<()> {
+    let blobs = shared.blobs.as_ref();
+    let mut damaged = BTreeMap::new();
+    for name in shared.condemned()? {
+        cancelled(host)?;
+        if let Err(e) = List::load(blobs, &name) {
+            damaged.insert(name, e);
+        }
+    }
+    for (name, e) in damaged {
+        let Some(digest) = Digest::parse(&name).filter(|_| e.kind == ErrorKind::Corrupt) else {
+            res.lost.push(format!("{}.", e.message));
+            continue;
+        };
+        let key = Folder::Lists.key(digest);
+        let place = blobs.locate(&key);
+        if let Some(bytes) = of_replica(shared, &key, Folder::Lists.cap(), &|it| Digest::of(it) == digest) {
+            put(shared, &key, &bytes)?;
+            res.mended.push(format!("`{place}` was put back from a replica."));
+            continue;
+        }
+        let event = || LogEvent::Void { list: name.clone() }.into();
+        let given_up = shared.log.append(keys::STORE_LOG, |it| Ok((!it.lists().1.contains(name.as_str())).then(event)));
+        match given_up.and_then(|_| set_aside(blobs, &key)) {
+            Ok(()) => res.mended.push(format!("`{place}`, a list of garbage, is done without: nothing goes by it.")),
+            Err(e) => res.lost.push(format!("`{place}`, a list of garbage: {}.", e.message)),
+        }
+    }
+    Ok(())
+}
+
+/// Puts a file into quarantine, if there is one.
+pub(crate) fn set_aside(blobs: &dyn Blobs, key: &str) -> Result<()> {
+    match blobs.stat(key) {
+        Ok(None) => Ok(()),
+        _ => blobs.quarantine(key),
+    }
+}

@@ -1,0 +1,178 @@
+//! Lists of garbage that are damaged: nothing that is needed goes, and writing goes on.
+
+use super::*;
+
+/// A store with checkpoint 1, and a list of what checkpoint 2 left behind: marked, and swept too if `is_swept`.
+fn store(is_swept: bool) -> (Memory, CheckpointId) {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let [kept, gone] = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
+    store.remove("digits", &[gone], "no longer needed").unwrap();
+    if is_swept {
+        assert!(collect(&store, 0).swept.files > 0);
+    } else {
+        memory.set_clock(NOW + 2);
+        assert!(collect(&later(&memory, || NOW + 2), 1).marked.files > 0);
+    }
+    (memory, kept)
+}
+
+fn later(memory: &Memory, clock: fn() -> u64) -> Engine {
+    open_with(memory, Settings { clock, ..settings() })
+}
+
+fn damage(memory: &Memory, key: &str, is_missing: bool) {
+    let mut bytes = memory.take(key).unwrap();
+    if !is_missing {
+        bytes[30] ^= 1;
+        memory.put(key, bytes);
+    }
+}
+
+#[test]
+fn a_damaged_list_stops_no_write_and_is_found_and_done_without() {
+    for is_swept in [false, true] {
+        for is_missing in [false, true] {
+            let (memory, kept) = store(is_swept);
+            let [key] = &memory.keys("gc/")[..] else { panic!("there is one list") };
+            damage(&memory, key, is_missing);
+            let new = || later(&memory, || NOW + 2);
+            let third = commit(&new(), "digits", 3).unwrap();
+            check_content(&new(), &third, 3).unwrap();
+            let damage = new().scrub(&(), ScrubDepth::Fast).unwrap().damage;
+            assert!(matches!(&damage[..], [it] if it.contains(key) && it.contains("store repair")), "{damage:?}");
+            if !is_swept {
+                let e = new().collect(&(), &CollectOptions { grace: 0, dry_run: false }).unwrap_err();
+                assert!(e.message.contains("nothing is deleted on doubt") && e.message.contains(key), "{e}");
+            }
+            let report = new().repair(&()).unwrap();
+            assert!(report.lost.is_empty() && report.mended[0].contains(key), "{report:?}");
+            assert_eq!(memory.keys("quarantine/").len(), usize::from(!is_missing));
+            assert_eq!(new().repair(&()).unwrap(), Default::default());
+            is_sound(&new());
+            // What was condemned is marked anew, and goes then.
+            memory.set_clock(NOW + 2);
+            let report = collect(&new(), 0);
+            assert_eq!(report.swept.files > 0, !is_swept, "{report:?}");
+            assert_eq!(new().stats(&()).unwrap().spare_bytes, 0);
+            let again = commit(&new(), "digits", 2).unwrap();
+            for (id, step) in [(&kept, 1), (&again, 2), (&third, 3)] {
+                check_content(&new(), id, step).unwrap();
+            }
+            is_sound(&new());
+            assert_eq!(collect(&new(), 0), Default::default(), "that was all");
+        }
+    }
+}
+
+#[test]
+fn a_replica_mends_a_list() {
+    for is_swept in [false, true] {
+        let (memory, _) = store(is_swept);
+        let [key] = &memory.keys("gc/")[..] else { panic!("there is one list") };
+        let replica = memory.copy();
+        damage(&memory, key, false);
+        let settings = Settings { replicas: vec![Arc::new(replica.clone())], ..settings() };
+        let report = open_with(&memory, settings).repair(&()).unwrap();
+        assert!(report.lost.is_empty() && report.mended[0].contains("from a replica"), "{report:?}");
+        assert!(memory.get(key) == replica.get(key));
+        is_sound(&open(&memory));
+    }
+}
+
+/// Sweeps what can be swept, with the sweeper stopped before it deletes. Returns what it is about to delete.
+fn stopped_sweep(memory: &Memory) -> Vec<String> {
+    let before = memory.copy();
+    assert!(collect(&open(memory), 0).swept.files > 0);
+    let going: Vec<String> = before.keys("").into_iter().filter(|it| !memory.keys("").contains(it)).collect();
+    going.iter().for_each(|it| memory.put(it, before.get(it)));
+    going
+}
+
+/// The sweeper read the list before it was damaged, and goes on deleting when it wakes up.
+#[test]
+fn a_sweeper_that_wakes_up_takes_nothing_from_writers_that_cannot_read_its_list() {
+    for is_roomy in [true, false] {
+        for uses_delta in [true, false] {
+            for lineage in ["digits", "new"] {
+                for is_repaired in [true, false] {
+                    let memory = Memory::new(is_roomy);
+                    let new = || open_with(&memory, Settings { uses_delta, ..settings() });
+                    let [kept, gone] = [1, 2].map(|it| commit(&new(), "digits", it).unwrap());
+                    new().remove("digits", &[gone], "").unwrap();
+                    let going = stopped_sweep(&memory);
+                    memory.keys("gc/").iter().for_each(|it| damage(&memory, it, false));
+                    if is_repaired {
+                        assert_eq!(new().repair(&()).unwrap().lost, [""; 0]);
+                    }
+                    // The same bytes as the sweeper deletes, under the same names if nobody took care.
+                    let ids = [2, 3].map(|it| (it, commit(&new(), lineage, it).unwrap()));
+                    going.iter().for_each(|it| drop(memory.take(it)));
+                    for (step, id) in ids.iter().chain(&[(1, kept.clone())]) {
+                        check_content(&new(), id, *step).unwrap();
+                    }
+                    let damage = new().scrub(&(), ScrubDepth::Full).unwrap().damage;
+                    assert!(damage.iter().all(|it| it.contains("gc/") && !is_repaired), "{damage:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Its list can be read, but what a writer stores again in place of what it shared gets the same name by itself.
+#[test]
+fn a_sweeper_that_wakes_up_takes_nothing_that_was_stored_again() {
+    for is_roomy in [true, false] {
+        let memory = Memory::new(is_roomy);
+        let store = open(&memory);
+        let id = commit(&store, "digits", 1).unwrap();
+        let sleeper = write(&store, "digits", 1).unwrap();
+        store.remove("digits", &[id], "").unwrap();
+        let going = stopped_sweep(&memory);
+        let id = sleeper.commit().unwrap();
+        going.iter().for_each(|it| drop(memory.take(it)));
+        check_content(&open(&memory), &id, 1).unwrap();
+        is_sound(&open(&memory));
+    }
+}
+
+/// What is stored as a difference to something that is about to go is not acknowledged.
+#[test]
+fn a_difference_to_what_was_swept_meanwhile_is_refused() {
+    let memory = Memory::new(true);
+    let store = open_with(&memory, Settings { uses_delta: true, ..settings() });
+    let save = |step: u64| {
+        let mut writer = store.begin(&(), "digits", &metadata(step)).unwrap();
+        let mut bytes = noise(CHUNK, 0);
+        bytes[0] ^= step as u8;
+        writer.tensor(&TensorView { name: "kernel", dtype: DType::U8, shape: &[CHUNK as u64], bytes: &bytes }).unwrap();
+        writer
+    };
+    let first = save(1).commit().unwrap();
+    let sleeper = save(2);
+    store.remove("digits", &[first], "").unwrap();
+    let going = stopped_sweep(&memory);
+    let e = sleeper.commit().unwrap_err();
+    assert_eq!(e.kind, ErrorKind::Conflict, "{e}");
+    let second = save(2).commit().unwrap();
+    going.iter().for_each(|it| drop(memory.take(it)));
+    open(&memory).open(&(), &second).unwrap().tensor("kernel").unwrap();
+    is_sound(&open(&memory));
+}
+
+#[test]
+fn a_repair_moves_nothing_to_where_a_sweeper_deletes() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    // The same chunks in other packs, which are garbage.
+    let other = open_with(&memory, Settings { max_pack: 3 * CHUNK as u64, ..settings() });
+    let gone = commit(&other, "letters", 1).unwrap();
+    let id = commit(&store, "digits", 1).unwrap();
+    let packs = memory.keys("packs/");
+    store.remove("letters", &[gone], "").unwrap();
+    let going = stopped_sweep(&memory);
+    let needed: Vec<_> = packs.iter().filter(|it| !going.contains(it)).collect();
+    memory.take(needed[0]);
+    let report = open(&memory).repair(&()).unwrap();
+    assert!(report.mended.is_empty() && report.lost[0].contains(id.short()), "{report:?}");
+}

@@ -49,6 +49,10 @@ pub struct Config {
     /// follow each other closely, more time to read them. Every eighth checkpoint stands for itself.
     #[serde(default)]
     pub delta: bool,
+    /// Addresses of copies of the store, from which `modelwatch store repair` mends damage. They are reached with the same
+    /// `options` and credentials.
+    #[serde(default)]
+    pub replicas: Vec<String>,
     /// Seconds for one request, of which the largest sends or gets 16 MiB.
     #[serde(default = "timeout")]
     #[schemars(range(min = 1, max = 3600))]
@@ -104,13 +108,26 @@ fn seconds(path: &str, value: u32) -> Result<Duration> {
     Err(Error::config(path, format!("{value} seconds make no sense here")).with_help("use between 1 and 3600"))
 }
 
-fn open_with(config: &Config, patience: Patience, settings: Settings) -> Result<Engine> {
+fn open_with(config: &Config, patience: Patience, mut settings: Settings) -> Result<Engine> {
+    for (at, url) in config.replicas.iter().enumerate() {
+        let replica = replica(config, url, patience).map_err(|e| Error { path: format!("/replicas/{at}"), ..e })?;
+        settings.replicas.push(Arc::new(replica));
+    }
     let bucket = Bucket::new(place::find(config, patience)?, patience)?;
     // A store that exists was made where this was tried; what became of the place since, `doctor` tells.
     if bucket.read(STORE_FILE, MAX_STORE_FILE)?.is_none() {
         prove(&bucket)?;
     }
     Engine::open(Arc::new(bucket), settings)
+}
+
+fn replica(config: &Config, url: &str, patience: Patience) -> Result<Bucket> {
+    let res = Bucket::new(place::find(&Config { url: url.to_owned(), ..config.clone() }, patience)?, patience)?;
+    match res.read(STORE_FILE, MAX_STORE_FILE)? {
+        Some(_) => Ok(res),
+        None => Err(Error::config("", format!("there is no store in `{}`", res.locate("")))
+            .with_help("name the address of a copy of this store, or leave it out")),
+    }
 }
 
 /// Refuses a place in which commits would get lost.

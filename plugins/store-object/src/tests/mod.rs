@@ -1,6 +1,7 @@
 //! Tests of the store in memory, and on a server that fails where it is told to.
 
 mod addresses;
+mod copies;
 mod faults;
 mod server;
 mod sharing;
@@ -21,7 +22,7 @@ const CHUNK: usize = 4096;
 
 fn config(url: &str, options: impl IntoIterator<Item = (String, String)>) -> Config {
     let options: BTreeMap<_, _> = options.into_iter().collect();
-    Config { url: url.to_owned(), options, compress: true, delta: false, timeout: 30, deadline: 60 }
+    Config { url: url.to_owned(), options, compress: true, delta: false, replicas: vec![], timeout: 30, deadline: 60 }
 }
 
 fn settings() -> Settings {

@@ -15,10 +15,10 @@ use modelwatch_sdk::{
 use tracing::info;
 
 use crate::{
-    checkpoint::{CheckpointError, verify},
+    checkpoint::CheckpointError,
     prune,
     record::{ActionKind, ActionRecord, ActionStatus, RunRecord},
-    refs,
+    refs::{self, Rollback, WayBack},
 };
 
 /// Why `latest` is not moved.
@@ -115,7 +115,7 @@ fn move_ref(judged: &Judged<'_>, name: String, reason: &str) -> ActionRecord {
     swap(ActionKind::Move, judged, name, before, judged.id, reason)
 }
 
-/// Moves a ref from the judged checkpoint to the last known good one whose bytes verify.
+/// Moves a ref from the judged checkpoint to the last known good one that it may be at and whose bytes verify.
 fn rollback(judged: &Judged<'_>, host: &dyn Host, name: String, reason: &str) -> ActionRecord {
     let kind = ActionKind::Rollback;
     let current = match judged.store.get_ref(judged.lineage, &name) {
@@ -131,29 +131,37 @@ fn rollback(judged: &Judged<'_>, host: &dyn Host, name: String, reason: &str) ->
         Ok(it) => it,
         Err(e) => return record(kind, name, ActionStatus::Failed, e.message),
     };
-    if let Some(why) = refs::flaps(&judged.pipeline.ref_rules(&name), &history, &name, judged.now) {
+    let rules = judged.pipeline.ref_rules(&name);
+    if let Some(why) = refs::flaps(&rules, &history, &name, judged.now) {
         return record(kind, name, ActionStatus::Failed, why);
     }
-    let reason = format!("{ROLLBACK}{reason}");
-    let mut damaged = Vec::new();
-    for id in history.before(&name, judged.id) {
-        match verify(judged.store, host, id) {
-            Ok(()) => {
-                let mut res = swap(kind, judged, name, Some(judged.id), id, &reason);
-                if !damaged.is_empty() {
-                    res.message = format!("{}; passed over, because damaged: {}", res.message, damaged.join(", "));
-                }
-                return res;
+    let found = refs::way_back(
+        judged.store,
+        host,
+        &Rollback { history: &history, name: &name, from: judged.id, rules: &rules, config: judged.config },
+    );
+    let WayBack { to, skipped } = match found {
+        Ok(it) => it,
+        Err(e) => return record(kind, name, ActionStatus::Failed, e.to_string()),
+    };
+    let skipped: Vec<_> = skipped.iter().map(|it| format!("{} ({})", it.id.short(), it.why)).collect();
+    let skipped = skipped.join(", ");
+    match to {
+        Some(to) => {
+            let mut res = swap(kind, judged, name, Some(judged.id), &to, &format!("{ROLLBACK}{reason}"));
+            if !skipped.is_empty() {
+                res.message = format!("{}; passed over: {skipped}", res.message);
             }
-            Err(e) => damaged.push(format!("{} ({e})", id.short())),
+            res
+        }
+        None if skipped.is_empty() => {
+            record(kind, name, ActionStatus::Failed, "no earlier checkpoint of the lineage is known to be good")
+        }
+        None => {
+            let message = format!("no checkpoint that passed verifies and may be gone back to: {skipped}");
+            record(kind, name, ActionStatus::Failed, message)
         }
     }
-    let message = if damaged.is_empty() {
-        "no earlier checkpoint of the lineage is known to be good".to_owned()
-    } else {
-        format!("no checkpoint that passed verifies: {}", damaged.join(", "))
-    };
-    record(kind, name, ActionStatus::Failed, message)
 }
 
 fn swap(

@@ -4,7 +4,8 @@
 
 use std::{fs, path::Path};
 
-use modelwatch_tensors::{HANDOFF_FILE, Handoff, TensorFile, find_model, find_weights};
+use modelwatch_sdk::Host;
+use modelwatch_tensors::{Format, HANDOFF_FILE, Handoff, TensorError, TensorFile, find_model, find_weights};
 use serde_json::{Map, Number, Value};
 
 use crate::checkpoint::CheckpointError;
@@ -23,20 +24,53 @@ pub fn is_handoff(path: &Path) -> bool {
     path.is_dir() && fs::symlink_metadata(path.join(HANDOFF_FILE)).is_ok()
 }
 
-/// Returns what is kept as metadata of the checkpoint: of a hand-off its step, time, framework and metrics, and
-/// from any file the step, epoch, metrics and seeds that it says of itself. A plain file has none.
+/// What is known of a file or folder that is to be imported.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Arrival {
+    /// What is kept as metadata of the checkpoint: of a hand-off its step, time, framework and metrics, and from any
+    /// file the step, epoch, metrics and seeds that it says of itself. A plain file has none.
+    pub metadata: Map<String, Value>,
+    /// Why nobody looked into it, if nobody did: it is kept byte for byte all the same.
+    pub opaque: Option<String>,
+}
+
+/// Looks at a file or folder, and at every tensor in it.
 ///
 /// # Errors
-/// When the files of a hand-off are not what its manifest lists: with all problems at once.
-pub fn examine(path: &Path) -> Result<Map<String, Value>, CheckpointError> {
-    let mut res = if is_handoff(path) { handoff(path)? } else { Map::new() };
-    // What has no tensors, such as a graph alone, says nothing.
-    if let Ok(file) = TensorFile::open(path) {
-        for (key, value) in of_file(file.metadata()) {
-            res.entry(key).or_insert(value);
+/// When the files of a hand-off are not what its manifest lists: with all problems at once. And when it is of a known
+/// format and damaged, past a limit, or asks for what is not read: what its own reader refuses is no checkpoint, and
+/// that is better said now than when it is needed.
+pub fn examine(path: &Path, host: &dyn Host) -> Result<Arrival, CheckpointError> {
+    let mut metadata = if is_handoff(path) { handoff(path)? } else { Map::new() };
+    let refused = |error| match error {
+        TensorError::Io { path, source } => CheckpointError::Io { path, source },
+        e => CheckpointError::Refused(e),
+    };
+    let file = match TensorFile::open(path) {
+        Ok(it) => it,
+        Err(e) if is_opaque(&e) => return Ok(Arrival { metadata, opaque: Some(e.to_string()) }),
+        Err(e) => return Err(refused(e)),
+    };
+    // Some formats have checksums, and some bombs explode, only where values are read.
+    for tensor in file.iter() {
+        if host.is_cancelled() {
+            return Err(host.cancelled().into());
         }
+        tensor.map_err(refused)?;
     }
-    Ok(res)
+    for (key, value) in of_file(file.metadata()) {
+        metadata.entry(key).or_insert(value);
+    }
+    Ok(Arrival { metadata, opaque: None })
+}
+
+/// Returns whether nobody refused anything: there is no reader for what is there, or nothing says which file it is for.
+fn is_opaque(error: &TensorError) -> bool {
+    match error {
+        TensorError::UnknownFormat { .. } | TensorError::NotFound { .. } | TensorError::Ambiguous { .. } => true,
+        TensorError::Unsupported { format, .. } => *format == Format::Nnef,
+        _ => false,
+    }
 }
 
 /// Checks that every number of every float tensor is finite, in the weights and in the model beside them.
@@ -153,7 +187,7 @@ mod tests {
         let expected = json!({
             "step": 7, "time": 2.5, "framework": "keras 3", "metrics": { "accuracy": 0.5, "loss": "NaN" },
         });
-        assert_eq!(Value::Object(examine(dir.path()).unwrap()), expected);
+        assert_eq!(Value::Object(examine(dir.path(), &()).unwrap().metadata), expected);
     }
 
     #[test]
@@ -162,10 +196,10 @@ mod tests {
         publish(dir.path());
         fs::write(dir.path().join("weights.bin"), "abd").unwrap();
         fs::write(dir.path().join("more.bin"), "").unwrap();
-        let error = examine(dir.path()).unwrap_err().to_string();
+        let error = examine(dir.path(), &()).unwrap_err().to_string();
         assert!(error.contains("more.bin") && error.contains("has SHA-256"), "{error}");
         fs::write(dir.path().join(HANDOFF_FILE), "{").unwrap();
-        assert!(examine(dir.path()).is_err());
+        assert!(examine(dir.path(), &()).is_err());
     }
 
     #[test]

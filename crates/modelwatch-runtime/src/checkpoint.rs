@@ -11,12 +11,15 @@ use modelwatch_sdk::{
     Error, Host,
     store::{CheckpointId, CheckpointReader, CheckpointStore, History, check_file_name},
 };
-use modelwatch_tensors::TensorFile;
+use modelwatch_tensors::{TensorError, TensorFile};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use thiserror::Error;
 
-use crate::arrival::{VERDICT_FILE, is_handoff};
+use crate::{
+    arrival::{VERDICT_FILE, is_handoff},
+    whole_file,
+};
 
 /// How much is read at a time.
 const CHUNK: usize = 1 << 20;
@@ -35,6 +38,14 @@ pub enum CheckpointError {
     /// The file or folder to import cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or folder cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    NotWritten {
         /// The path.
         path: PathBuf,
         /// Why.
@@ -60,6 +71,9 @@ pub enum CheckpointError {
         /// Everything that is wrong, one sentence each.
         problems: Vec<String>,
     },
+    /// A file is of a known format, and the reader of that format refuses it.
+    #[error("nothing was stored: {0}")]
+    Refused(TensorError),
     /// A weight is NaN or infinite, and that is to be refused.
     #[error(
         "tensor `{tensor}` of `{}` is {value} at element {index}, so that nothing was stored; `refuse_nonfinite` is set",
@@ -271,7 +285,9 @@ pub(crate) fn resolve_readable(history: &History, spec: &CheckpointSpec) -> Resu
 /// A checkpoint's files, verified and laid out in a private folder that goes with this value.
 #[derive(Debug)]
 pub struct Laid {
-    dir: TempDir,
+    /// Of the owner alone, unlike the folder of the files in it.
+    _dir: TempDir,
+    path: PathBuf,
     /// The number of files.
     pub files: u64,
     /// Their size in bytes.
@@ -281,32 +297,70 @@ pub struct Laid {
 impl Laid {
     /// Returns the folder.
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
+    }
+
+    /// Makes the files durable and the folder one of that name, which must be free and on the same file system: whoever
+    /// finds it finds all of it.
+    ///
+    /// # Errors
+    /// When it cannot be written, or there is something of that name.
+    pub fn keep(self, into: &Path) -> Result<(), CheckpointError> {
+        let io = |source| CheckpointError::NotWritten { path: into.to_owned(), source };
+        sync(&self.path, 0).map_err(io)?;
+        if fs::symlink_metadata(into).is_ok() {
+            return Err(io(io::ErrorKind::AlreadyExists.into()));
+        }
+        fs::rename(&self.path, into).map_err(io)?;
+        whole_file::settle(into);
+        Ok(())
     }
 }
 
-/// Lays the checkpoint's files out.
+/// Makes all files and folders below one durable.
+fn sync(dir: &Path, depth: usize) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            File::open(entry.path())?.sync_all()?;
+        } else if depth < MAX_DEPTH {
+            sync(&entry.path(), depth + 1)?;
+        }
+    }
+    // Where a folder cannot be opened, the file system orders its own changes.
+    File::open(dir).map_or(Ok(()), |it| it.sync_all())
+}
+
+/// Lays the checkpoint's files out, in the folder for temporary files.
 ///
 /// # Errors
 /// When a byte does not verify, or the folder cannot be written.
 pub fn lay_out(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Laid, CheckpointError> {
-    let dir = tempfile::Builder::new()
-        .prefix("modelwatch-")
-        .tempdir()
-        .map_err(|source| CheckpointError::Io { path: std::env::temp_dir(), source })?;
+    lay_out_in(&std::env::temp_dir(), reader, host)
+}
+
+/// As [`lay_out`], below a folder of the caller's choice.
+///
+/// # Errors
+/// As there.
+pub fn lay_out_in(folder: &Path, reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Laid, CheckpointError> {
+    let not_written = |source| CheckpointError::NotWritten { path: folder.to_owned(), source };
+    let dir = tempfile::Builder::new().prefix(".modelwatch-").tempdir_in(folder).map_err(not_written)?;
+    let root = dir.path().join("files");
+    fs::create_dir(&root).map_err(not_written)?;
     let mut bytes = 0;
     let files = &reader.manifest().files;
     for file in files {
         check_file_name(&file.name)?;
-        let path = dir.path().join(&file.name);
-        let io = |source| CheckpointError::Io { path: path.clone(), source };
+        let path = root.join(&file.name);
+        let io = |source| CheckpointError::NotWritten { path: path.clone(), source };
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(io)?;
         }
         let mut handle = File::create_new(&path).map_err(io)?;
         bytes += each_chunk(reader, host, &file.name, |chunk| handle.write_all(chunk).map_err(io))?;
     }
-    Ok(Laid { dir, files: files.len() as u64, bytes })
+    Ok(Laid { _dir: dir, path: root, files: files.len() as u64, bytes })
 }
 
 /// Reads every byte of a checkpoint, which its store verifies.

@@ -163,6 +163,11 @@ impl<'a> Contents<'a> {
         }
     }
 
+    /// Returns what the tensors are: first those that were stored beside the files, then those of the weights file.
+    pub fn infos(&self) -> impl Iterator<Item = &TensorInfo> {
+        self.beside.iter().chain(self.file.iter().flat_map(TensorFile::infos))
+    }
+
     /// Writes all tensors into a new file.
     ///
     /// # Errors

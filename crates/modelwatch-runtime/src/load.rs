@@ -1,5 +1,7 @@
 //! Gives a checkpoint out, or the one that stands in for it, and says which and why.
 
+use std::path::Path;
+
 use modelwatch_config::{CheckpointSpec, Selector};
 use modelwatch_sdk::{
     ErrorKind, Host,
@@ -7,7 +9,7 @@ use modelwatch_sdk::{
 };
 use serde::Serialize;
 
-use crate::checkpoint::{CheckpointError, Laid, lay_out, resolve, resolve_readable};
+use crate::checkpoint::{CheckpointError, Laid, lay_out_in, resolve, resolve_readable};
 
 /// What is given out where the checkpoint that was asked for cannot be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +46,8 @@ pub struct Skipped {
     pub why: String,
 }
 
-/// Lays out the checkpoint that `spec` asks for, or the first that the policy takes for it and whose bytes verify.
+/// Lays out the checkpoint that `spec` asks for, or the first that the policy takes for it and whose bytes can be read
+/// and verify, in a folder of its own below `folder`.
 ///
 /// # Errors
 /// When there is none, or, with `Exact`, when a byte of it does not verify.
@@ -54,6 +57,7 @@ pub fn load(
     history: &History,
     spec: &CheckpointSpec,
     policy: LoadPolicy,
+    folder: &Path,
 ) -> Result<(LoadReport, Laid), CheckpointError> {
     let requested = match policy {
         LoadPolicy::Exact => resolve(history, spec),
@@ -63,12 +67,10 @@ pub fn load(
     let unread = history.damage().map(|it| it.message.clone()).filter(|_| policy != LoadPolicy::Exact);
     let mut skipped = Vec::new();
     for id in candidates(history, spec, &requested, policy, &mut skipped) {
-        match store.open(host, &id).map_err(CheckpointError::from).and_then(|it| lay_out(it.as_ref(), host)) {
+        match store.open(host, &id).map_err(CheckpointError::from).and_then(|it| lay_out_in(folder, it.as_ref(), host))
+        {
             Ok(laid) => return Ok((LoadReport { requested, served: id, skipped, unread }, laid)),
-            // Only what is wrong with the checkpoint itself is a reason to take another.
-            Err(CheckpointError::Store(e))
-                if policy != LoadPolicy::Exact && matches!(e.kind, ErrorKind::Corrupt | ErrorKind::NotFound) =>
-            {
+            Err(CheckpointError::Store(e)) if policy != LoadPolicy::Exact && is_of_checkpoint(e.kind) => {
                 skipped.push(Skipped { id, why: e.message });
             }
             Err(e) => return Err(e),
@@ -76,6 +78,12 @@ pub fn load(
     }
     let skipped: Vec<_> = skipped.iter().map(|it| format!("{}: {}", it.id.short(), it.why)).collect();
     Err(CheckpointError::NoneToServe { spec: spec.to_string(), skipped })
+}
+
+/// Returns whether something is wrong with a checkpoint itself, which alone is a reason to take another. A disk with a
+/// bad sector says that it failed, not what it should have read.
+fn is_of_checkpoint(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Io)
 }
 
 fn candidates(
@@ -112,11 +120,113 @@ fn candidates(
 #[cfg(test)]
 mod tests {
     use modelwatch_sdk::{
-        Error,
-        store::{LogEntry, LogEvent},
+        Error, Result, TensorView,
+        store::{
+            CheckpointManifest, CheckpointReader, CheckpointWriter, LogEntry, LogEvent, ScrubDepth, ScrubReport,
+            VerdictRecord,
+        },
     };
+    use serde_json::{Map, Value};
 
     use super::*;
+
+    /// A store of two checkpoints without files, of which the newer one cannot be opened.
+    struct Failing(ErrorKind);
+
+    struct Empty(CheckpointManifest);
+
+    fn id(digit: char) -> CheckpointId {
+        CheckpointId::parse(&digit.to_string().repeat(64)).unwrap()
+    }
+
+    impl CheckpointReader for Empty {
+        fn manifest(&self) -> &CheckpointManifest {
+            &self.0
+        }
+
+        fn read(&self, _: &str, _: u64, _: &mut [u8]) -> Result<usize> {
+            Ok(0)
+        }
+
+        fn tensor(&self, _: &str) -> Result<Option<TensorView<'_>>> {
+            Ok(None)
+        }
+    }
+
+    fn not_asked<T>() -> Result<T> {
+        Err(Error::input("loading asks for nothing else"))
+    }
+
+    impl CheckpointStore for Failing {
+        fn open(&self, _: &dyn Host, wanted: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
+            if *wanted == id('b') {
+                return Err(Error::new(self.0, "cannot read `b`: Input/output error (os error 5)"));
+            }
+            let (files, tensors) = (Vec::new(), Vec::new());
+            Ok(Box::new(Empty(CheckpointManifest { id: wanted.clone(), metadata: Map::new(), files, tensors })))
+        }
+
+        fn begin(&self, _: &dyn Host, _: &str, _: &Map<String, Value>) -> Result<Box<dyn CheckpointWriter>> {
+            not_asked()
+        }
+
+        fn lineages(&self) -> Result<Vec<String>> {
+            not_asked()
+        }
+
+        fn log(&self, _: &str, _: u64, _: u32) -> Result<Vec<LogEntry>> {
+            not_asked()
+        }
+
+        fn set_ref(&self, _: &str, _: &str, _: &CheckpointId, _: Option<&CheckpointId>, _: &str) -> Result<()> {
+            not_asked()
+        }
+
+        fn record_verdict(&self, _: &str, _: &CheckpointId, _: &VerdictRecord) -> Result<()> {
+            not_asked()
+        }
+
+        fn unset_ref(&self, _: &str, _: &str, _: &CheckpointId, _: &str) -> Result<()> {
+            not_asked()
+        }
+
+        fn remove(&self, _: &str, _: &[CheckpointId], _: &str) -> Result<()> {
+            not_asked()
+        }
+
+        fn scrub(&self, _: &dyn Host, _: ScrubDepth) -> Result<ScrubReport> {
+            not_asked()
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_that_cannot_be_read_is_passed_over_unless_it_alone_is_wanted() {
+        let mut history = History::default();
+        for (it, seq) in [('a', 1), ('b', 3)] {
+            history.push(LogEntry { seq, time: 0, event: LogEvent::Commit { id: id(it) } });
+            let verdict = VerdictRecord {
+                verdict: "pass".into(),
+                pipeline: "p".into(),
+                run_id: "r".into(),
+                metrics: Default::default(),
+                blessing: None,
+            };
+            history.push(LogEntry { seq: seq + 1, time: 0, event: LogEvent::Verdict { id: id(it), verdict } });
+        }
+        let spec = "digits@latest".parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let served = |kind, policy| load(&Failing(kind), &(), &history, &spec, policy, folder.path()).map(|it| it.0);
+        for kind in [ErrorKind::Io, ErrorKind::Corrupt, ErrorKind::Gone] {
+            for policy in [LoadPolicy::Latest, LoadPolicy::LastKnownGood] {
+                let report = served(kind, policy).unwrap();
+                assert_eq!((report.requested, report.served), (id('b'), id('a')));
+                assert!(report.skipped[0].why.contains("Input/output error"), "{:?}", report.skipped);
+            }
+            assert!(served(kind, LoadPolicy::Exact).is_err());
+        }
+        // Whoever is told to end, or may not look, has not found anything wrong.
+        assert!(served(ErrorKind::Cancelled, LoadPolicy::Latest).is_err());
+    }
 
     #[test]
     fn where_a_log_is_damaged_ids_can_be_told_and_refs_cannot() {

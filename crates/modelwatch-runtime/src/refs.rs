@@ -1,12 +1,67 @@
 //! What holds for a ref before it is moved.
 
 use modelwatch_config::{RefRules, Require};
-use modelwatch_sdk::store::{CheckpointId, History};
+use modelwatch_sdk::{
+    Host,
+    store::{CheckpointId, CheckpointStore, History},
+};
 
 use crate::{
     blessing::{problem, short},
+    checkpoint::{CheckpointError, verify},
+    load::Skipped,
     retain::{is_within, settled},
 };
+
+/// A ref that is to go back.
+#[derive(Clone, Copy, Debug)]
+pub struct Rollback<'a> {
+    /// The lineage as it is.
+    pub history: &'a History,
+    /// The ref.
+    pub name: &'a str,
+    /// Where it is.
+    pub from: &'a CheckpointId,
+    /// What holds for it.
+    pub rules: &'a RefRules,
+    /// The digest of what the pipeline with the rules says about judging.
+    pub config: &'a str,
+}
+
+/// Where a ref goes back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WayBack {
+    /// The first checkpoint that the ref may be at and whose bytes verify, if there is one.
+    pub to: Option<CheckpointId>,
+    /// What was passed over on the way there, in this order.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Finds where a ref goes back to: to a place at which it could have been set as well, so that a rollback is no way
+/// around what the ref requires.
+///
+/// # Errors
+/// When the caller was told to stop. A checkpoint that cannot be read is passed over.
+pub fn way_back(
+    store: &dyn CheckpointStore,
+    host: &dyn Host,
+    rollback: &Rollback<'_>,
+) -> Result<WayBack, CheckpointError> {
+    let Rollback { history, name, from, rules, config } = *rollback;
+    let mut skipped = Vec::new();
+    for id in history.before(name, from) {
+        let why = match refuses(rules, history, name, id, config) {
+            Some(why) => why,
+            None => match verify(store, host, id) {
+                Ok(()) => return Ok(WayBack { to: Some(id.clone()), skipped }),
+                Err(_) if host.is_cancelled() => return Err(host.cancelled().into()),
+                Err(e) => e.to_string(),
+            },
+        };
+        skipped.push(Skipped { id: id.clone(), why });
+    }
+    Ok(WayBack { to: None, skipped })
+}
 
 /// Returns why a ref must not move to that checkpoint, if it must not. `config` is the digest of what the pipeline with the rules
 /// says about judging; see [`config_digest`](crate::blessing::config_digest).

@@ -18,11 +18,16 @@ pub(crate) fn publish(file: NamedTempFile, path: &Path, replace: bool) -> io::Re
     readable(file.as_file()).and_then(|()| file.as_file().sync_all())?;
     let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
     named.map_err(|e| e.error)?;
-    // The name is durable with the folder. Where a folder cannot be synced there is nothing more to do.
+    settle(path);
+    Ok(())
+}
+
+/// Makes the name of a file or folder durable, which it is with the folder that it is in. Where a folder cannot be
+/// synced there is nothing more to do.
+pub(crate) fn settle(path: &Path) {
     if let Ok(dir) = File::open(folder(path)) {
         let _ = dir.sync_all();
     }
-    Ok(())
 }
 
 /// Returns the folder of a file.

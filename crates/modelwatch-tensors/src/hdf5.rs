@@ -25,6 +25,7 @@ use crate::{
 /// Groups can hold themselves, so that a file without a limit never ends.
 const MAX_DEPTH: usize = 64;
 const MAX_OBJECTS: usize = 100_000;
+const ALL_IN_ONE: &str = "write the values into the file itself";
 /// The filters that are undone, by their registered numbers: deflate, shuffle, Fletcher-32 and LZF.
 const FILTERS: [u16; 4] = [1, 2, 3, 32_000];
 const PACKING: [u16; 2] = [1, 32_000];
@@ -131,16 +132,15 @@ impl Walk<'_> {
             }
             Layout::Compact { .. } => {}
             Layout::Chunked { chunk_shape, .. } => self.check_chunks(&info, &dataset, &chunk_shape)?,
-            // Neither has values in this file. A virtual dataset would have them in others.
             Layout::Contiguous { address: None, .. } if want > 0 => {
+                if is_elsewhere(&dataset) {
+                    return Err(site.unsupported(format!("{place} has its values in other files"), ALL_IN_ONE));
+                }
                 self.catalog.skip(info.name, "was never written");
                 return Ok(());
             }
             Layout::Contiguous { .. } => {}
-            _ => {
-                self.catalog.skip(info.name, "is a view of other datasets, which is not supported");
-                return Ok(());
-            }
+            _ => return Err(site.unsupported(format!("{place} is a view of datasets elsewhere"), ALL_IN_ONE)),
         }
         self.catalog.add(info, Data::Hdf5 { dataset: Stored(dataset), layout: order });
         Ok(())
@@ -200,6 +200,11 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns whether a dataset without storage in this file has it in others: to ask for no values tells.
+fn is_elsewhere(dataset: &Dataset) -> bool {
+    matches!(dataset.read_raw_rows(0, 0), Err(hdf5_pure::Error::Format(FormatError::UnsupportedExternalStorage)))
 }
 
 /// Returns the element type and whether it is big-endian.

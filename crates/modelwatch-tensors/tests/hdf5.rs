@@ -54,6 +54,8 @@ fn attributes_of_the_root_are_metadata_and_the_architecture_is_not() {
 #[test]
 fn hostile_files_are_refused() {
     let cases = [
+        ("hostile_virtual.h5", "tensor `w` is a view of datasets elsewhere; write the values into the file itself"),
+        ("hostile_external.h5", "tensor `w` has its values in other files; write the values into the file itself"),
         ("hostile_cycle.h5", "is nested deeply, which is past the limit of 64"),
         ("hostile_filter.h5", "is packed with filter 6; write it with gzip"),
         ("hostile_sparse.h5", "claims to unpack 0 bytes to 17179869184"),
@@ -62,14 +64,5 @@ fn hostile_files_are_refused() {
         let error = TensorFile::open(&fixture(name)).unwrap_err().to_string();
         assert!(error.contains(want), "{name}: {error}");
         assert!(!error.contains('\n'), "{error}");
-    }
-}
-
-#[test]
-fn data_in_other_files_is_never_read() {
-    for name in ["hostile_virtual.h5", "hostile_external.h5"] {
-        let found = TensorFile::open(&fixture(name));
-        let is_refused = found.as_ref().map_or(true, |it| it.is_empty());
-        assert!(is_refused, "{name}: {:?}", found.map(|it| it.infos().to_vec()));
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<Code> {
         Command::Columns(it) => columns::columns(&it, cli.quiet),
         Command::Golden(it) => golden::golden(&it),
         Command::Model(it) => model::model(&it),
-        Command::Store(it) => store::store(&it),
+        Command::Store(it) => store::store(&it, cli.quiet),
         Command::Plugin(it) => plugin::plugin(&it),
         Command::History(it) => history::history(&it),
         Command::Report(it) => history::report(&it),

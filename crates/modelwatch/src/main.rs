@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match commands::dispatch(cli) {
         Ok(code) => code.into(),
         Err(e) => {
-            output::error(&format!("{e:#}"));
+            output::error(&output::said(&e));
             commands::code_of(&e).into()
         }
     }

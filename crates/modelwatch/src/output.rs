@@ -38,6 +38,17 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Returns what an error and its causes say. Some messages quote their causes, which are not said again.
+pub(crate) fn said(error: &anyhow::Error) -> String {
+    let mut res = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !res.contains(&cause) {
+            res = format!("{res}: {cause}");
+        }
+    }
+    res
+}
+
 /// Prints an error. That standard error is closed is nobody's to hear.
 pub(crate) fn error(message: &str) {
     let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));

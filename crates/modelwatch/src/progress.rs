@@ -1,9 +1,17 @@
 //! What is going on, while it goes on: a line that changes on a terminal, plain lines elsewhere.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    io::IsTerminal,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use modelwatch_runtime::Event;
+use modelwatch_sdk::Host;
 
 use crate::output;
 
@@ -39,6 +47,48 @@ impl Progress {
     }
 
     pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Somebody who waits for a component without a run: sees how far it is, and may interrupt it.
+pub(crate) struct Attended {
+    bar: Option<ProgressBar>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Attended {
+    /// The flag says that what is waited for is to end.
+    pub(crate) fn new(quiet: bool, cancelled: Arc<AtomicBool>) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::no_length();
+            let style = ProgressStyle::with_template("{bar:40} {percent} % {elapsed}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar, cancelled }
+    }
+}
+
+impl Host for Attended {
+    fn progress(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total.max(done));
+            bar.set_position(done);
+            if done == total {
+                bar.finish_and_clear();
+            }
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
         model: Option<&str>,
     ) -> Result<Import, checkpoint::CheckpointError> {
         let host = ImportHost(self);
-        let metadata = arrival::examine(path)?;
+        let metadata = arrival::examine(path, &host)?.metadata;
         if let Some(rules) = &self.pipeline.save {
             let arriving = due::Arriving {
                 path,

@@ -146,7 +146,7 @@ fn conclude(pipeline: &Pipeline, outcome: &Outcome, how: How) -> anyhow::Result<
         code = Code::OK;
     }
     for (path, e) in written.iter().filter_map(|(path, it)| Some((path, it.as_ref().err()?))) {
-        output::error(&format!("cannot write the report `{}`: {e:#}", path.display()));
+        output::error(&format!("cannot write the report `{}`: {}", path.display(), output::said(e)));
         code = if code == Code::OK { Code::NOT_DONE } else { code };
     }
     if let Some(e) = &outcome.history_error {

@@ -4,22 +4,22 @@ mod care;
 mod diff;
 mod get;
 mod prune;
+mod put;
 mod show;
-
-use std::path::Path;
 
 use anyhow::bail;
 use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
 use modelwatch_config::{CheckpointSpec, Document, Pipeline, RefRules, Selector};
 use modelwatch_runtime::{
-    arrival, blessing, checkpoint, due,
+    blessing,
+    checkpoint::{self, CheckpointError},
     plugin::{Catalog, Lookup, SearchPath},
-    prune as runtime_prune, refs,
+    refs::{self, Rollback},
 };
 use modelwatch_sdk::{
-    Kind,
-    store::{CheckpointId, CheckpointStore, History, LogEvent, ROLLBACK},
+    Host, Kind,
+    store::{CheckpointId, CheckpointStore, History, LogEvent, ROLLBACK, check_name},
 };
 use serde_json::{Map, json};
 
@@ -27,40 +27,59 @@ use super::{Code, Wrong, run};
 use crate::{
     cli::{self, StoreCommand},
     output,
+    progress::Attended,
 };
 
-pub(crate) fn store(arguments: &cli::Store) -> anyhow::Result<Code> {
+pub(crate) fn store(arguments: &cli::Store, quiet: bool) -> anyhow::Result<Code> {
     let Some((store, of_pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
-    let (store, pipeline) = (store.as_ref(), of_pipeline.as_ref().map(|it| &it.1));
-    match &arguments.command {
+    let host = Attended::new(quiet, run::cancel_on_signals()?.0);
+    match dispatch(&arguments.command, store.as_ref(), of_pipeline.as_ref(), &host) {
+        Err(e) if host.is_cancelled() => {
+            output::error(&format!("interrupted; {}", output::said(&e)));
+            Ok(Code::INTERRUPTED)
+        }
+        res => res,
+    }
+}
+
+fn dispatch(
+    command: &StoreCommand,
+    store: &dyn CheckpointStore,
+    of_pipeline: Option<&(Document, Pipeline)>,
+    host: &dyn Host,
+) -> anyhow::Result<Code> {
+    let pipeline = of_pipeline.map(|it| &it.1);
+    match command {
         StoreCommand::List { lineage: None } => lineages(store),
         StoreCommand::List { lineage: Some(it) } => list(store, it),
         StoreCommand::Log { lineage } => log(store, lineage),
-        StoreCommand::Show { checkpoint } => show::show(store, checkpoint),
-        StoreCommand::Put { path, lineage, allow_empty } => put(store, pipeline, path, lineage, *allow_empty),
+        StoreCommand::Show { checkpoint } => show::show(store, host, checkpoint),
+        StoreCommand::Put { path, lineage, allow_empty } => {
+            put::put(&put::Target { store, pipeline, host, lineage }, path, *allow_empty)
+        }
         StoreCommand::Get { checkpoint, into, format: Some(it), .. } => {
-            diff::write(store, checkpoint, (*it).into(), into)
+            diff::write(store, host, checkpoint, (*it).into(), into)
         }
         StoreCommand::Get { checkpoint, into, format: None, policy, json } => {
-            get::get(store, checkpoint, into, *policy, *json)
+            get::get(store, host, checkpoint, &get::How { into, policy: *policy, json: *json })
         }
-        StoreCommand::Diff { a, b, all, json } => diff::diff(store, a, b, *all, *json),
-        StoreCommand::Set { target, checkpoint, reason } => {
-            set(store, of_pipeline.as_ref(), target, checkpoint, reason)
+        StoreCommand::Diff { a, b, all, json } => diff::diff(store, host, [a, b], *all, *json),
+        StoreCommand::Set { target, checkpoint, reason } => set(store, of_pipeline, host, target, checkpoint, reason),
+        StoreCommand::Rollback { target, reason, force } => {
+            rollback(store, of_pipeline, host, target, &How { reason, force: *force })
         }
-        StoreCommand::Rollback { target, reason, force } => rollback(store, pipeline, target, reason, *force),
         StoreCommand::Unset { target, reason } => unset(store, target, reason),
         StoreCommand::Prune { lineage, dry_run, grace, json } => {
             let how = prune::How { dry_run: *dry_run, grace: *grace, json: *json };
-            prune::prune(store, pipeline, lineage.as_deref(), how)
+            prune::prune(store, pipeline, host, lineage.as_deref(), how)
         }
         StoreCommand::Collect { dry_run, grace, json } => {
-            prune::collect(store, prune::How { dry_run: *dry_run, grace: *grace, json: *json })
+            prune::collect(store, host, prune::How { dry_run: *dry_run, grace: *grace, json: *json })
         }
-        StoreCommand::Scrub { fast, sample } => care::scrub(store, *fast, *sample),
-        StoreCommand::Repair => care::repair(store),
-        StoreCommand::Stats { json } => care::stats(store, *json),
-        StoreCommand::Doctor => care::doctor(store),
+        StoreCommand::Scrub { fast, sample } => care::scrub(store, host, *fast, *sample),
+        StoreCommand::Repair => care::repair(store, host),
+        StoreCommand::Stats { json } => care::stats(store, host, *json),
+        StoreCommand::Doctor => care::doctor(store, host),
     }
 }
 
@@ -71,7 +90,9 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
     let mut of_pipeline = None;
     let (uses, with, root, dirs) = match (&arguments.store, &arguments.pipeline) {
         (Some(path), _) => {
-            if !path.join("store.json").is_file() && !matches!(arguments.command, StoreCommand::Put { .. }) {
+            if !path.join("store.json").is_file()
+                && !matches!(arguments.command, StoreCommand::Put { .. })
+            {
                 return Err(Wrong(format!("there is no store in `{}`", path.display())).into());
             }
             let with = Map::from_iter([("path".to_owned(), json!(path))]);
@@ -111,6 +132,7 @@ fn explained(error: modelwatch_sdk::Error) -> anyhow::Error {
 }
 
 fn history(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<History> {
+    named(lineage)?;
     let res = store.history(lineage).map_err(explained)?;
     if let Some(e) = res.damage() {
         output::note(&format!(
@@ -128,6 +150,11 @@ fn history(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<History
     Ok(res)
 }
 
+/// The name of a lineage is the command line's.
+fn named(lineage: &str) -> anyhow::Result<()> {
+    Ok(check_name("lineage", lineage).map_err(|e| Wrong(format!("{}; {}", e.message, e.help)))?)
+}
+
 fn spec(text: &str) -> anyhow::Result<CheckpointSpec> {
     Ok(text.parse::<CheckpointSpec>().map_err(|e| Wrong(format!("{e}; write it as `digits@good`")))?)
 }
@@ -142,8 +169,21 @@ fn reference(text: &str) -> anyhow::Result<(String, String)> {
 
 fn resolve(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<(String, CheckpointId)> {
     let spec = spec(text)?;
-    let id = checkpoint::resolve(&history(store, &spec.lineage)?, &spec).map_err(|e| Wrong(e.to_string()))?;
+    let id = checkpoint::resolve(&history(store, &spec.lineage)?, &spec).map_err(not_there)?;
     Ok((spec.lineage, id))
+}
+
+/// What the command line names and is not there is a mistake of the command line.
+fn not_there(error: CheckpointError) -> anyhow::Error {
+    match error {
+        CheckpointError::NotFound { .. } | CheckpointError::Ambiguous { .. } => Wrong(error.to_string()).into(),
+        error => error.into(),
+    }
+}
+
+/// Returns a history of which nothing is missing: where the end of a log is damaged, nobody can tell where its refs are.
+fn whole_history(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<History> {
+    history(store, lineage)?.whole().map_err(explained)
 }
 
 fn table() -> Table {
@@ -186,7 +226,7 @@ fn log(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
         (text.to_owned(), None)
     };
     let lineage = lineage.as_str();
-    let history = history(store, lineage)?;
+    let history = if of_ref.is_some() { whole_history(store, lineage) } else { history(store, lineage) }?;
     if let Some(name) = of_ref.as_ref().filter(|name| !history.moves().iter().any(|it| it.name == **name)) {
         return Err(Wrong(format!("no ref `{name}` of `{lineage}` was ever set")).into());
     }
@@ -234,34 +274,10 @@ fn event(event: &LogEvent) -> String {
     }
 }
 
-fn put(
-    store: &dyn CheckpointStore,
-    pipeline: Option<&Pipeline>,
-    path: &Path,
-    lineage: &str,
-    allow_empty: bool,
-) -> anyhow::Result<Code> {
-    let metadata = arrival::examine(path)?;
-    if let Some(rules) = pipeline.and_then(|it| it.save.as_ref()) {
-        let facts = runtime_prune::of_metadata(&metadata);
-        let arriving = due::Arriving { path, facts: &facts, preempted: false, now: prune::seconds_now() };
-        let before = store.history(lineage).and_then(History::whole).map_err(explained)?;
-        if let Some(why) = due::why_not(rules, store, &(), &before, &arriving)? {
-            output::note(&format!("nothing was stored: {why}"));
-            return Ok(if allow_empty { Code::OK } else { Code::NOTHING });
-        }
-    }
-    if pipeline.is_some_and(|it| it.refuse_nonfinite) {
-        arrival::refuse_nonfinite(path, None)?;
-    }
-    let id = checkpoint::import(store, &(), lineage, path, &metadata)?;
-    output::print(id.as_str())?;
-    Ok(Code::OK)
-}
-
 fn set(
     store: &dyn CheckpointStore,
     of_pipeline: Option<&(Document, Pipeline)>,
+    host: &dyn Host,
     target: &str,
     text: &str,
     reason: &str,
@@ -274,7 +290,7 @@ fn set(
     if name == "latest" {
         return Err(Wrong("`latest` is always the newest checkpoint; choose another name".to_owned()).into());
     }
-    checkpoint::verify(store, &(), &id)?;
+    checkpoint::verify(store, host, &id)?;
     let before = history(store, &lineage)?;
     let refused = of_pipeline.and_then(|(document, pipeline)| {
         let config = blessing::config_digest(document);
@@ -291,40 +307,49 @@ fn set(
     Ok(Code::OK)
 }
 
+/// How a ref is rolled back.
+struct How<'a> {
+    reason: &'a str,
+    /// Also where it was too often of late.
+    force: bool,
+}
+
 fn rollback(
     store: &dyn CheckpointStore,
-    pipeline: Option<&Pipeline>,
+    of_pipeline: Option<&(Document, Pipeline)>,
+    host: &dyn Host,
     target: &str,
-    reason: &str,
-    force: bool,
+    how: &How<'_>,
 ) -> anyhow::Result<Code> {
     let (lineage, name) = reference(target)?;
-    let history = history(store, &lineage)?;
-    let rules = pipeline.map_or_else(RefRules::default, |it| it.ref_rules(&name));
-    if let Some(why) = refs::flaps(&rules, &history, &name, prune::seconds_now()).filter(|_| !force) {
+    let history = whole_history(store, &lineage)?;
+    let rules = of_pipeline.map_or_else(RefRules::default, |it| it.1.ref_rules(&name));
+    if let Some(why) = refs::flaps(&rules, &history, &name, prune::seconds_now()).filter(|_| !how.force) {
         bail!("{why}; then say `--force`");
     }
-    let reason = format!("{ROLLBACK}{reason}");
-    let current = history.get_ref(&name).ok_or_else(|| Wrong(format!("there is no ref `{target}`")))?;
-    for id in history.before(&name, current) {
-        match checkpoint::verify(store, &(), id) {
-            Ok(()) => {
-                store.set_ref(&lineage, &name, id, Some(current), &reason).map_err(explained)?;
-                output::print(&format!("{target} went from {} to {}", current.short(), id.short()))?;
-                return Ok(Code::OK);
-            }
-            Err(e) => output::error(&format!("passed over {}: {e}", id.short())),
-        }
+    let config = of_pipeline.map(|it| blessing::config_digest(&it.0)).unwrap_or_default();
+    let from = history.get_ref(&name).ok_or_else(|| Wrong(format!("there is no ref `{target}`")))?;
+    let rollback = Rollback { history: &history, name: &name, from, rules: &rules, config: &config };
+    let found = refs::way_back(store, host, &rollback)?;
+    for it in &found.skipped {
+        output::error(&format!("passed over {}: {}", it.id.short(), it.why));
     }
-    bail!(
-        "no earlier checkpoint of `{lineage}` is known to be good and verifies, so that `{target}` stays at {}",
-        current.short()
-    )
+    let Some(to) = found.to else {
+        bail!(
+            "no earlier checkpoint of `{lineage}` is known to be good, verifies and may be gone back to, so that \
+             `{target}` stays at {}",
+            from.short()
+        );
+    };
+    let reason = format!("{ROLLBACK}{}", how.reason);
+    store.set_ref(&lineage, &name, &to, Some(from), &reason).map_err(explained)?;
+    output::print(&format!("{target} went from {} to {}", from.short(), to.short()))?;
+    Ok(Code::OK)
 }
 
 fn unset(store: &dyn CheckpointStore, target: &str, reason: &str) -> anyhow::Result<Code> {
     let (lineage, name) = reference(target)?;
-    let history = history(store, &lineage)?;
+    let history = whole_history(store, &lineage)?;
     let Some((_, at)) = history.refs().find(|it| it.0 == name) else {
         return Err(Wrong(format!("there is no ref `{target}`")).into());
     };

@@ -215,6 +215,44 @@ fn a_ref_that_requires_verified_checkpoints_takes_no_others() {
 }
 
 #[test]
+fn a_rollback_goes_only_where_the_ref_could_be_set() {
+    let project = Project::new();
+    let rules = "[refs.production]\nrequire = 'verified-by-this-pipeline'\n";
+    let strict = |model: &str| {
+        gate(model, &format!("require = {{ accuracy = '>= 0.9' }}\n{rules}[on.pass]\nmove = ['production']"))
+    };
+    // Known to be good, but by what another pipeline asks for.
+    let (code, lax) = project.run(&gate("e07", rules));
+    assert_eq!(code, 0, "{lax:#}");
+    let (code, good) = project.run(&strict("e08"));
+    assert_eq!((code, &good["actions"][0]["status"]), (0, &"done".into()), "{good:#}");
+    let lax = format!("digits@b3:{}", lax["checkpoint"]["id"].as_str().unwrap());
+    let set = store(&project, &["set", "digits@production", &lax]);
+    assert!(set.code == 3 && set.err.contains("with other settings"), "{}{}", set.out, set.err);
+    let back = store(&project, &["rollback", "digits@production"]);
+    assert!(
+        back.code == 3 && back.err.contains("passed over") && back.err.contains("with other settings"),
+        "{}",
+        back.err
+    );
+    let forced = store(&project, &["rollback", "digits@production", "--force"]);
+    assert_eq!(forced.code, 3, "what flaps may be forced, what is not verified not: {}", forced.out);
+
+    // A run goes no further than a person.
+    let fail = format!("require = {{ accuracy = '>= 1.1' }}\n{rules}[on.fail]\nrollback = 'production'");
+    let (code, record) = project.run(&gate("e08", &fail));
+    let action = &record["actions"][0];
+    assert_eq!((code, &action["status"]), (1, &"failed".into()), "{record:#}");
+    assert!(action["message"].as_str().unwrap().contains("requires verified checkpoints"), "{action}");
+
+    // Judged by this pipeline, it is a place to go back to.
+    assert_eq!(project.run(&strict("e07")).0, 0);
+    assert_eq!(project.run(&strict("e08")).0, 0);
+    let back = store(&project, &["rollback", "digits@production"]);
+    assert_eq!(back.code, 0, "{}", back.err);
+}
+
+#[test]
 fn what_stands_in_for_a_checkpoint_is_said() {
     let project = Project::new();
     let (_, good) = project.run(&gate("e07", "[on.pass]\nmove = ['production']"));
@@ -240,6 +278,9 @@ fn what_stands_in_for_a_checkpoint_is_said() {
         assert!(!skipped[0]["why"].as_str().unwrap().is_empty(), "{report:#}");
         assert!(project.path().join(policy).join("e07.onnx").is_file());
     }
+    // Where it was staged is gone.
+    let left = fs::read_dir(project.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.filter(|it| it.starts_with(".modelwatch-")).count(), 0);
     let said = store(&project, &["get", "digits@latest", "again", "--policy", "latest"]);
     assert!(said.out.contains("was requested") && said.out.contains("passed over"), "{}", said.out);
     // What nothing is wrong with is served as it is.

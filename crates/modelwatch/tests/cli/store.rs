@@ -85,6 +85,66 @@ fn every_format_is_given_back_byte_for_byte_and_its_tensors_as_safetensors_and_n
 }
 
 #[test]
+fn what_the_reader_of_its_format_refuses_is_not_stored() {
+    let project = Project::new();
+    let mut n_refused = 0;
+    for folder in ["torch", "hdf5"] {
+        for file in crate::support::walk(&fixtures().join(folder)) {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            if !name.starts_with("hostile_") {
+                continue;
+            }
+            n_refused += 1;
+            let put = store(&project, &["put", file.to_str().unwrap(), "digits"]);
+            assert_eq!(put.code, 3, "{name}: {}", put.out);
+            assert_eq!(put.err.lines().count(), 1, "{name}: {}", put.err);
+            assert!(put.err.contains("nothing was stored: cannot read ") && put.err.contains(name), "{}", put.err);
+        }
+    }
+    assert_eq!(n_refused, 12);
+    assert_eq!(ok(&project, &["list"]).lines().count(), 1);
+
+    // What no reader knows is kept as it is, and that is said.
+    let opaque = project.write("notes.dat", "no tensors");
+    let put = store(&project, &["put", opaque.to_str().unwrap(), "digits"]);
+    assert!(
+        put.code == 0 && put.err.contains("stored as it is") && put.err.contains("cannot tell the format"),
+        "{}",
+        put.err
+    );
+    let show: Value = serde_json::from_str(&ok(&project, &["show", "digits@latest"])).unwrap();
+    assert_eq!((&show["tensors"], &show["files"][0]["name"]), (&serde_json::json!([]), &"notes.dat".into()));
+}
+
+#[test]
+fn the_tensors_of_what_was_imported_are_shown() {
+    let project = Project::new();
+    for (file, name, dtype, shape) in [
+        ("digits/cnn/cnn.safetensors", "digits_cnn.fc1.bias", "f32", serde_json::json!([32])),
+        ("torch/cnn.pt", "digits_cnn.fc1.bias", "f32", serde_json::json!([32])),
+    ] {
+        let spec = put(&project, file, "digits");
+        let show: Value = serde_json::from_str(&ok(&project, &["show", &spec])).unwrap();
+        let found = show["tensors"].as_array().unwrap().iter().find(|it| it["name"] == name);
+        let found = found.unwrap_or_else(|| panic!("no `{name}` in {show:#}"));
+        assert_eq!((&found["dtype"], &found["shape"]), (&dtype.into(), &shape), "{file}");
+    }
+    let spec = put(&project, "torch/training.pt", "digits");
+    let show: Value = serde_json::from_str(&ok(&project, &["show", &spec])).unwrap();
+    let names: Vec<_> = show["tensors"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert!(names.iter().any(|it| it.contains("optimizer") && it.ends_with("exp_avg")), "{names:?}");
+}
+
+#[test]
+fn a_wrong_command_says_so_once() {
+    let project = Project::new();
+    let name = store(&project, &["put", fixtures().join("digits/cnn/cnn.npz").to_str().unwrap(), "bad/name"]);
+    assert!(name.code == 2 && name.err.contains("`bad/name` is no name for a lineage"), "{}: {}", name.code, name.err);
+    let missing = store(&project, &["put", "nothere", "digits"]);
+    assert_eq!((missing.code, missing.err.matches("No such file").count()), (3, 1), "{}", missing.err);
+}
+
+#[test]
 fn a_diff_says_which_tensors_changed_and_by_how_much() {
     let project = Project::new();
     let good = put(&project, "digits/cnn_series/e08.safetensors", "digits");

@@ -1,7 +1,10 @@
 //! Checking, mending and measuring a store.
 
 use jiff::Timestamp;
-use modelwatch_sdk::store::{CheckpointStore, ScrubDepth};
+use modelwatch_sdk::{
+    Host,
+    store::{CheckpointStore, ScrubDepth},
+};
 
 use super::{explained, table};
 use crate::{
@@ -9,7 +12,12 @@ use crate::{
     output,
 };
 
-pub(super) fn scrub(store: &dyn CheckpointStore, fast: bool, sample: Option<f64>) -> anyhow::Result<Code> {
+pub(super) fn scrub(
+    store: &dyn CheckpointStore,
+    host: &dyn Host,
+    fast: bool,
+    sample: Option<f64>,
+) -> anyhow::Result<Code> {
     let depth = match sample {
         Some(percent) if percent > 0.0 && percent <= 100.0 => {
             // Another part each time.
@@ -20,7 +28,7 @@ pub(super) fn scrub(store: &dyn CheckpointStore, fast: bool, sample: Option<f64>
         None if fast => ScrubDepth::Fast,
         None => ScrubDepth::Full,
     };
-    let report = store.scrub(&(), depth).map_err(explained)?;
+    let report = store.scrub(host, depth).map_err(explained)?;
     let mut text =
         format!("{} checkpoints without damage; {} bytes were read and checked\n", report.checkpoints, report.bytes);
     for it in &report.damage {
@@ -30,8 +38,8 @@ pub(super) fn scrub(store: &dyn CheckpointStore, fast: bool, sample: Option<f64>
     Ok(if report.damage.is_empty() { Code::OK } else { Code::FAILED })
 }
 
-pub(super) fn repair(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
-    let report = store.repair(&()).map_err(explained)?;
+pub(super) fn repair(store: &dyn CheckpointStore, host: &dyn Host) -> anyhow::Result<Code> {
+    let report = store.repair(host).map_err(explained)?;
     let mut text = String::new();
     for it in &report.mended {
         text.push_str(&format!("mended: {it}\n"));
@@ -46,8 +54,8 @@ pub(super) fn repair(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
     Ok(if report.lost.is_empty() { Code::OK } else { Code::FAILED })
 }
 
-pub(super) fn stats(store: &dyn CheckpointStore, json: bool) -> anyhow::Result<Code> {
-    let stats = store.stats(&()).map_err(explained)?;
+pub(super) fn stats(store: &dyn CheckpointStore, host: &dyn Host, json: bool) -> anyhow::Result<Code> {
+    let stats = store.stats(host).map_err(explained)?;
     if json {
         output::print(&serde_json::to_string_pretty(&stats)?)?;
         return Ok(Code::OK);
@@ -69,8 +77,8 @@ pub(super) fn stats(store: &dyn CheckpointStore, json: bool) -> anyhow::Result<C
     Ok(Code::OK)
 }
 
-pub(super) fn doctor(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
-    let report = store.doctor(&()).map_err(explained)?;
+pub(super) fn doctor(store: &dyn CheckpointStore, host: &dyn Host) -> anyhow::Result<Code> {
+    let report = store.doctor(host).map_err(explained)?;
     let mut text = String::new();
     for it in &report.sound {
         text.push_str(&format!("sound: {it}\n"));

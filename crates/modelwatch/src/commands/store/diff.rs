@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use modelwatch_runtime::contents::{Contents, Difference, TensorDifference, WrittenFormat, compare};
-use modelwatch_sdk::store::CheckpointStore;
+use modelwatch_sdk::{Host, store::CheckpointStore};
 use serde_json::json;
 
 use super::{explained, resolve, table};
@@ -13,11 +13,17 @@ use crate::{
 };
 
 /// Says which tensors changed between two checkpoints, and by how much. The code is that of `diff`: 0 the same, 1 not.
-pub(super) fn diff(store: &dyn CheckpointStore, a: &str, b: &str, all: bool, json: bool) -> anyhow::Result<Code> {
+pub(super) fn diff(
+    store: &dyn CheckpointStore,
+    host: &dyn Host,
+    [a, b]: [&str; 2],
+    all: bool,
+    json: bool,
+) -> anyhow::Result<Code> {
     let ((_, from), (_, to)) = (resolve(store, a)?, resolve(store, b)?);
-    let [old, new] = [&from, &to].map(|it| store.open(&(), it).map_err(explained));
+    let [old, new] = [&from, &to].map(|it| store.open(host, it).map_err(explained));
     let (old, new) = (old?, new?);
-    let differences = compare(&Contents::of(old.as_ref(), &())?, &Contents::of(new.as_ref(), &())?, &())?;
+    let differences = compare(&Contents::of(old.as_ref(), host)?, &Contents::of(new.as_ref(), host)?, host)?;
     let n_same = differences.iter().filter(|it| it.what == Difference::Same).count();
     let shown: Vec<_> = differences.iter().filter(|it| all || it.what != Difference::Same).collect();
     if json {
@@ -58,6 +64,7 @@ fn row(it: &TensorDifference) -> Vec<String> {
 /// Writes the tensors of a checkpoint into one new file.
 pub(super) fn write(
     store: &dyn CheckpointStore,
+    host: &dyn Host,
     text: &str,
     format: WrittenFormat,
     into: &Path,
@@ -66,8 +73,8 @@ pub(super) fn write(
     if into.exists() {
         return Err(Wrong(format!("`{}` exists already; name a new file", into.display())).into());
     }
-    let reader = store.open(&(), &id).map_err(explained)?;
-    Contents::of(reader.as_ref(), &())?.write(format, into)?;
+    let reader = store.open(host, &id).map_err(explained)?;
+    Contents::of(reader.as_ref(), host)?.write(format, into)?;
     output::print(&format!("the tensors of {} are in {}", id.short(), into.display()))?;
     Ok(Code::OK)
 }

@@ -1,49 +1,49 @@
 //! Giving a checkpoint out.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use anyhow::Context;
 use modelwatch_runtime::{
-    checkpoint::{CheckpointError, Laid},
+    checkpoint::Laid,
     load::{LoadPolicy, LoadReport, load},
 };
-use modelwatch_sdk::store::CheckpointStore;
+use modelwatch_sdk::{Host, store::CheckpointStore};
 use serde_json::json;
 
-use super::{history, spec};
+use super::{history, not_there, spec};
 use crate::{
     cli::Serve,
     commands::{Code, Wrong},
     output,
 };
 
-pub(super) fn get(
-    store: &dyn CheckpointStore,
-    text: &str,
-    into: &Path,
-    policy: Serve,
-    json: bool,
-) -> anyhow::Result<Code> {
+/// How a checkpoint is given out.
+pub(super) struct How<'a> {
+    pub(super) into: &'a Path,
+    pub(super) policy: Serve,
+    pub(super) json: bool,
+}
+
+/// Writes the files into a new folder, which is there whole or not at all.
+pub(super) fn get(store: &dyn CheckpointStore, host: &dyn Host, text: &str, how: &How<'_>) -> anyhow::Result<Code> {
     let spec = spec(text)?;
     let history = history(store, &spec.lineage)?;
-    if into.exists() {
+    let into = how.into;
+    if fs::symlink_metadata(into).is_ok() {
         return Err(Wrong(format!("`{}` exists already; name a new folder", into.display())).into());
     }
-    let policy = match policy {
+    let policy = match how.policy {
         Serve::Exact => LoadPolicy::Exact,
         Serve::Latest => LoadPolicy::Latest,
         Serve::LastKnownGood => LoadPolicy::LastKnownGood,
     };
-    let (report, laid) = load(store, &(), &history, &spec, policy).map_err(|e| match e {
-        CheckpointError::NotFound { .. } | CheckpointError::Ambiguous { .. } => Wrong(e.to_string()).into(),
-        e => anyhow::Error::from(e),
-    })?;
-    copy(laid.path(), into)?;
-    output::print(&if json { as_json(text, &report, &laid, into)? } else { as_text(&report, &laid, into) })?;
+    // Beside where it is to be, since a rename does not leave a file system.
+    let beside = into.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(beside).with_context(|| format!("cannot write `{}`", beside.display()))?;
+    let (report, laid) = load(store, host, &history, &spec, policy, beside).map_err(not_there)?;
+    let text = if how.json { as_json(text, &report, &laid, into)? } else { as_text(&report, &laid, into) };
+    laid.keep(into)?;
+    output::print(&text)?;
     Ok(Code::OK)
 }
 
@@ -68,23 +68,4 @@ fn as_text(report: &LoadReport, laid: &Laid, into: &Path) -> String {
     }
     res.push_str(&format!("{} files of {served} are in {}", laid.files, into.display()));
     res
-}
-
-/// Copies files that were verified into a new folder, durably.
-fn copy(from: &Path, into: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(into).with_context(|| format!("cannot write `{}`", into.display()))?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = into.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-            continue;
-        }
-        let mut source = File::open(entry.path())?;
-        let mut out = File::create_new(&target).with_context(|| format!("cannot write `{}`", target.display()))?;
-        std::io::copy(&mut source, &mut out)?;
-        out.flush()?;
-        out.sync_all()?;
-    }
-    Ok(())
 }

@@ -6,7 +6,10 @@ use anyhow::Context;
 use jiff::Timestamp;
 use modelwatch_config::{Keep, Pipeline};
 use modelwatch_runtime::{prune, retain::Retention, run::lineage_of};
-use modelwatch_sdk::store::{CheckpointStore, CollectOptions, CollectReport, Collected};
+use modelwatch_sdk::{
+    Host,
+    store::{CheckpointStore, CollectOptions, CollectReport, Collected},
+};
 use serde_json::{Value, json};
 
 use super::{care::size, explained, history, table, time};
@@ -28,6 +31,7 @@ pub(super) struct How {
 pub(super) fn prune(
     store: &dyn CheckpointStore,
     pipeline: Option<&Pipeline>,
+    host: &dyn Host,
     lineage: Option<&str>,
     how: How,
 ) -> anyhow::Result<Code> {
@@ -41,14 +45,14 @@ pub(super) fn prune(
     let lineage = lineage.or_else(|| checkpoint.map(lineage_of)).context("the pipeline names no lineage")?;
     let policy = Keep { grace: how.grace.unwrap_or(policy.grace), ..policy.clone() };
     let history = history(store, lineage)?;
-    let plan = prune::plan(store, &(), &history, &policy, seconds_now())?;
+    let plan = prune::plan(store, host, &history, &policy, seconds_now())?;
     let n_going = plan.iter().filter(|it| !it.stays()).count();
     let collected = if how.dry_run {
         None
     } else {
         prune::remove(store, lineage, &plan, "pruned by hand")?;
         let options = CollectOptions { grace: policy.grace.as_secs(), dry_run: false };
-        Some(store.collect(&(), &options).map_err(explained).context("what is not kept was removed, but not freed")?)
+        Some(store.collect(host, &options).map_err(explained).context("what is not kept was removed, but not freed")?)
     };
     if how.json {
         let checkpoints: Vec<Value> = plan.iter().map(entry).collect();
@@ -73,9 +77,9 @@ pub(super) fn prune(
     Ok(Code::OK)
 }
 
-pub(super) fn collect(store: &dyn CheckpointStore, how: How) -> anyhow::Result<Code> {
+pub(super) fn collect(store: &dyn CheckpointStore, host: &dyn Host, how: How) -> anyhow::Result<Code> {
     let options = CollectOptions { grace: how.grace.unwrap_or(DAY).as_secs(), dry_run: how.dry_run };
-    let report = store.collect(&(), &options).map_err(explained)?;
+    let report = store.collect(host, &options).map_err(explained)?;
     let text = if how.json { serde_json::to_string_pretty(&report)? } else { summary(&report, how.dry_run) };
     output::print(&text)?;
     Ok(Code::OK)

@@ -1,17 +1,23 @@
 //! `modelwatch store show`: what is in a checkpoint, and what was said about it.
 
-use modelwatch_runtime::blessing::{problem, short};
-use modelwatch_sdk::store::{Blessing, CheckpointStore};
+use modelwatch_runtime::{
+    blessing::{problem, short},
+    contents::{Contents, ContentsError},
+};
+use modelwatch_sdk::{
+    Host,
+    store::{Blessing, CheckpointReader, CheckpointStore},
+};
 use serde_json::{Value, json};
 
 use super::{Code, explained, history, resolve};
 use crate::output;
 
-/// Prints the manifest, and the verdicts under `verdicts`, oldest first; a blessing that does not hold has its `problem`.
-pub(super) fn show(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
+/// Prints the manifest with the tensors of what was imported, and the verdicts under `verdicts`, oldest first; a blessing that does not hold has its `problem`.
+pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str) -> anyhow::Result<Code> {
     let (lineage, id) = resolve(store, text)?;
     let history = history(store, &lineage)?;
-    let reader = store.open(&(), &id).map_err(explained)?;
+    let reader = store.open(host, &id).map_err(explained)?;
     let mut shown = serde_json::to_value(reader.manifest())?;
     let mut verdicts = Vec::new();
     for it in history.checkpoint(&id).map(|it| it.verdicts.as_slice()).unwrap_or_default() {
@@ -21,11 +27,23 @@ pub(super) fn show(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Co
         }
         verdicts.push(verdict);
     }
-    if let Value::Object(it) = &mut shown {
-        it.insert("verdicts".to_owned(), json!(verdicts));
+    shown["verdicts"] = verdicts.into();
+    if reader.manifest().tensors.is_empty() {
+        shown["tensors"] = tensors(reader.as_ref(), host)?;
     }
     output::print(&serde_json::to_string_pretty(&shown)?)?;
     Ok(Code::OK)
+}
+
+/// Returns the tensors in a checkpoint's files; none where nobody can look into them.
+fn tensors(reader: &dyn CheckpointReader, host: &dyn Host) -> anyhow::Result<Value> {
+    match Contents::of(reader, host) {
+        Ok(it) => {
+            Ok(it.infos().map(|it| json!({"name": it.name, "dtype": it.dtype.name(), "shape": it.shape})).collect())
+        }
+        Err(ContentsError::Tensors(_)) => Ok(json!([])),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Returns what a verdict is about, in short, for the line of a log.

@@ -125,6 +125,7 @@ mod tests {
             CheckpointManifest, CheckpointReader, CheckpointWriter, LogEntry, LogEvent, ScrubDepth, ScrubReport,
             VerdictRecord,
         },
+        testing::FaultRow,
     };
     use serde_json::{Map, Value};
 
@@ -201,6 +202,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_that_cannot_be_read_is_passed_over_unless_it_alone_is_wanted() {
+        let row = FaultRow::new(10, "the newest checkpoint cannot be read, is corrupt, or gone", "SIM");
         let mut history = History::default();
         for (it, seq) in [('a', 1), ('b', 3)] {
             history.push(LogEntry { seq, time: 0, event: LogEvent::Commit { id: id(it) } });
@@ -226,6 +228,7 @@ mod tests {
         }
         // Whoever is told to end, or may not look, has not found anything wrong.
         assert!(served(ErrorKind::Cancelled, LoadPolicy::Latest).is_err());
+        row.ok(10);
     }
 
     #[test]

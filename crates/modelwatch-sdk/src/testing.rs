@@ -5,6 +5,7 @@
 //! from a library alike. This is test support: a violation panics, with a message that says which
 //! promise was broken. What a component computes is not judged here; its own tests know that.
 
+mod fault_row;
 mod hygiene;
 mod models;
 mod probe;
@@ -14,6 +15,7 @@ mod store_races;
 #[cfg(test)]
 mod wrong_stores;
 
+pub use fault_row::FaultRow;
 pub use models::{ModelHost, TestModel};
 pub use probe::{OwnedTensor, ProbeCase, probe, probe_on};
 pub use rows::batch;

@@ -3,8 +3,10 @@
 
 use std::{ffi::OsStr, fs, path::PathBuf};
 
+use modelwatch_sdk::testing::FaultRow;
+
 use crate::{
-    harness::{Draws, Ground, has, is_root_with, minutes, must, row, run, skipped},
+    harness::{Draws, Ground, as_root_with, minutes, must, run},
     mounts::Mount,
     recorder::{Asked, Record, Recorder},
 };
@@ -22,10 +24,8 @@ struct Recording {
 }
 
 /// Records commits and a collection on ext4; `None`, said by name, where that cannot be.
-fn recording(options: &str) -> Option<Recording> {
-    if !is_root_with("3", "BLK", &["mount", "umount", "mkfs.ext4"]) || !has("3", "BLK", &["losetup"]) {
-        return None;
-    }
+fn recording(row: FaultRow, options: &str) -> Option<(FaultRow, Recording)> {
+    let row = as_root_with(row, &["mount", "umount", "mkfs.ext4", "losetup"])?;
     let mut ground = Ground::in_memory();
     let image = ground.dir.path().join("image");
     fs::File::create(&image).unwrap();
@@ -38,7 +38,7 @@ fn recording(options: &str) -> Option<Recording> {
     {
         let tried = run("mount", ["-o", "loop", image.to_str().unwrap(), made(&disk).to_str().unwrap()]);
         if !tried.0.success() {
-            skipped("3", "BLK", &format!("a file cannot be mounted: {}", tried.1.trim()));
+            row.skipped(format_args!("a file cannot be mounted: {}", tried.1.trim()));
             return None;
         }
         ground.must(&["commit", "--step", "1", "--count", "2"]);
@@ -48,7 +48,7 @@ fn recording(options: &str) -> Option<Recording> {
     let recorder = match Recorder::new(before.clone(), ground.said_in(), ground.dir.path().join("recorder")) {
         Ok(it) => it,
         Err(why) => {
-            skipped("3", "BLK", &why);
+            row.skipped(why);
             return None;
         }
     };
@@ -58,7 +58,7 @@ fn recording(options: &str) -> Option<Recording> {
         ground.must(&["gc"]);
         ground.must(&["commit", "--step", "20"]);
     }
-    Some(Recording { before, records: recorder.records(), said: ground.said_so_far() })
+    Some((row, Recording { before, records: recorder.records(), said: ground.said_so_far() }))
 }
 
 fn made(folder: &PathBuf) -> &PathBuf {
@@ -100,7 +100,8 @@ fn write(content: &mut [u8], request: &Asked, n_bytes: Option<usize>) {
 
 /// Plays a cut after every `stride`th write.
 fn reordered(options: &str, stride: usize) {
-    let Some(recording) = recording(options) else { return };
+    let fault = format!("power cut with reordered and torn blocks on ext4 ({options})");
+    let Some((row, recording)) = recording(FaultRow::new(3, fault, "BLK"), options) else { return };
     let n_flushes = recording.records.iter().filter(|it| matches!(it.request, Asked::Flush)).count();
     assert!(n_flushes > 4, "a disk whose flushes are not seen shows nothing: {n_flushes}");
     let all = recording.said.len() as u64;
@@ -135,7 +136,7 @@ fn reordered(options: &str, stride: usize) {
             }
         }
     }
-    row("3", &format!("power cut with reordered and torn blocks on ext4 ({options})"), "BLK", n_states);
+    row.ok(n_states);
 }
 
 #[test]

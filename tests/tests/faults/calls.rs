@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::harness::{Ground, can_trace, row};
+use modelwatch_sdk::testing::FaultRow;
+
+use crate::harness::{Ground, traced};
 
 /// The calls that change a file system, by the names that they have on different machines.
 pub(crate) const CALLS: [&str; 7] = [
@@ -62,41 +64,33 @@ fn succeeds_or_says_why(outcome: &crate::harness::Outcome, case: &str) {
 
 #[test]
 fn row_01_killed_at_every_call_of_a_save() {
-    if !can_trace("1") {
-        return;
-    }
+    let Some(row) = traced(FaultRow::new(1, "kill at every system call of a save", "SYS")) else { return };
     let mut n_points = at_every_call(&Ground::new(), "signal=KILL", &["commit", "--step", "1"], killed);
     n_points += at_every_call(&base(), "signal=KILL", &["commit", "--step", "3"], killed);
     assert!(n_points > 50, "only {n_points} points");
-    row("1", "kill at every system call of a save", "SYS", n_points);
+    row.ok(n_points);
 }
 
 #[test]
 fn row_04_disk_full_at_every_call_of_a_save() {
-    if !can_trace("4") {
-        return;
-    }
+    let Some(row) = traced(FaultRow::new(4, "ENOSPC at every system call of a save", "SYS")) else { return };
     let arguments = ["commit", "--step", "3"];
     let mut n_points = at_every_call(&base(), "error=ENOSPC", &arguments, succeeds_or_says_why);
     n_points += at_every_call(&Ground::new(), "error=ENOSPC", &arguments, succeeds_or_says_why);
-    row("4", "ENOSPC at every system call of a save", "SYS", n_points);
+    row.ok(n_points);
 }
 
 #[test]
 fn row_06_input_output_errors_at_every_call_of_a_save() {
-    if !can_trace("6") {
-        return;
-    }
+    let Some(row) = traced(FaultRow::new(6, "EIO at every system call of a save", "SYS")) else { return };
     let arguments = ["commit", "--step", "3", "--count", "2"];
     let n_points = at_every_call(&base(), "error=EIO", &arguments, succeeds_or_says_why);
-    row("6", "EIO at every system call of a save", "SYS", n_points);
+    row.ok(n_points);
 }
 
 #[test]
 fn row_15_killed_at_every_call_of_a_collection() {
-    if !can_trace("15") {
-        return;
-    }
+    let Some(row) = traced(FaultRow::new(15, "kill at every system call of a collection", "SYS")) else { return };
     // A commit that was killed after its packs had their names leaves something to collect.
     let ground = base();
     let log = ground.dir.path().join("calls");
@@ -106,5 +100,5 @@ fn row_15_killed_at_every_call_of_a_collection() {
     let n_points = at_every_call(&ground, "signal=KILL", &["gc"], killed);
     ground.must(&["gc"]);
     assert!(ground.said().iter().any(|it| it.starts_with("swept") && !it.ends_with(" 0")), "nothing was collected");
-    row("15", "kill at every system call of a collection", "SYS", n_points);
+    row.ok(n_points);
 }

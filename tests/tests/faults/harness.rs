@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use modelwatch_sdk::testing::FaultRow;
 use tempfile::TempDir;
 
 /// Set by `cargo xtask crash`: how many minutes the soak lasts, and that rows may take their time.
@@ -21,44 +22,48 @@ pub(crate) fn minutes() -> Option<u64> {
     env::var(MINUTES).ok()?.parse().ok()
 }
 
-/// Says what became of a row; `cargo xtask crash` makes a table of these lines.
-pub(crate) fn row(number: &str, fault: &str, harness: &str, n_states: usize) {
-    println!("ROW {number} | {fault} | {harness} | {n_states} | ok");
-}
-
-/// Says that a row is skipped, and why.
-pub(crate) fn skipped(number: &str, harness: &str, why: &str) {
-    eprintln!("SKIPPED row {number} ({harness}): {why}");
-}
-
-/// Returns whether all programs are there and the process is root's, and says what is missing otherwise.
-pub(crate) fn is_root_with(number: &str, harness: &str, programs: &[&str]) -> bool {
+/// Returns the row if all programs are there and the process is root's, and says what is missing otherwise.
+pub(crate) fn as_root_with(row: FaultRow, programs: &[&str]) -> Option<FaultRow> {
     if run("id", ["-u"]).1.trim() != "0" {
-        skipped(number, harness, "needs root");
-        return false;
+        row.skipped("needs root");
+        return None;
     }
-    has(number, harness, programs)
+    with(row, programs)
 }
 
-/// Returns whether all programs are there, and says which is missing otherwise.
-pub(crate) fn has(number: &str, harness: &str, programs: &[&str]) -> bool {
-    let missing = programs.iter().find(|it| !run("sh", ["-c", &format!("command -v {it}")]).0.success());
-    if let Some(it) = missing {
-        skipped(number, harness, &format!("no `{it}`"));
+/// Returns the row if all programs are there, and says which is missing otherwise.
+pub(crate) fn with(row: FaultRow, programs: &[&str]) -> Option<FaultRow> {
+    match programs.iter().find(|it| !is_there(it)) {
+        Some(it) => {
+            row.skipped(format_args!("no `{it}`"));
+            None
+        }
+        None => Some(row),
     }
-    missing.is_none()
 }
 
-/// Returns whether processes can be traced, and says so otherwise.
-pub(crate) fn can_trace(number: &str) -> bool {
-    if !has(number, "SYS", &["strace"]) {
-        return false;
+/// Returns the row if processes can be traced, and says so otherwise.
+pub(crate) fn traced(row: FaultRow) -> Option<FaultRow> {
+    match why_not_traced() {
+        Some(why) => {
+            row.skipped(why);
+            None
+        }
+        None => Some(row),
+    }
+}
+
+/// Returns why processes cannot be traced, if they cannot.
+pub(crate) fn why_not_traced() -> Option<&'static str> {
+    if !is_there("strace") {
+        return Some("no `strace`");
     }
     let traced = run("strace", ["-f", "-qq", "-o", "/dev/null", "true"]).0.success();
-    if !traced {
-        skipped(number, "SYS", "`strace` may not trace processes here");
-    }
-    traced
+    (!traced).then_some("`strace` may not trace processes here")
+}
+
+fn is_there(program: &str) -> bool {
+    run("sh", ["-c", &format!("command -v {program}")]).0.success()
 }
 
 /// Runs a program. Returns how it ended and all that it said.

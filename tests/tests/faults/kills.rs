@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Draws, Ground, ended, minutes, row, signal, wait_until};
+use modelwatch_sdk::testing::FaultRow;
+
+use crate::harness::{Draws, Ground, ended, minutes, signal, wait_until};
 
 /// How many processes are killed in a store before a new one is begun.
 const KILLS_PER_STORE: usize = 40;
@@ -26,6 +28,7 @@ fn interrupted(ground: &Ground, draws: &mut Draws, name: &str, arguments: &[&str
 
 #[test]
 fn row_01_killed_at_random_times() {
+    let row = FaultRow::new(1, "SIGKILL of a saving and collecting process at random times", "KILL");
     // The processes are many, so that the seed is printed.
     let seed = u64::from(process::id());
     println!("seed {seed}");
@@ -47,11 +50,12 @@ fn row_01_killed_at_random_times() {
         ground.check(&format!("seed {seed}, kill {n_done}"));
         n_done += 1;
     }
-    row("1", "SIGKILL of a saving and collecting process at random times", "KILL", n_done);
+    row.ok(n_done);
 }
 
 #[test]
-fn row_25_terminated_at_random_times() {
+fn row_01_terminated_at_random_times() {
+    let row = FaultRow::new(1, "SIGTERM of a process that does not listen, at random times", "KILL");
     let mut draws = Draws(u64::from(process::id()));
     let ground = Ground::new();
     let n_signals = if minutes().is_some() { 200 } else { 15 };
@@ -61,5 +65,5 @@ fn row_25_terminated_at_random_times() {
         assert!(!outcome.status.success(), "how it ended must tell: {outcome:?}");
         ground.check(&format!("signal {at}"));
     }
-    row("25", "SIGTERM of a saving process at random times", "KILL", n_signals);
+    row.ok(n_signals);
 }

@@ -6,8 +6,10 @@ use std::{
     path::Path,
 };
 
+use modelwatch_sdk::testing::FaultRow;
+
 use crate::{
-    harness::{Ground, has, is_root_with, must, row},
+    harness::{Ground, as_root_with, must, with},
     mounts::Mount,
 };
 
@@ -40,9 +42,8 @@ fn fill(options: &str, more: &str) -> bool {
 
 #[test]
 fn row_04_disk_full_at_every_page() {
-    if !is_root_with("4", "tmpfs", &["mount", "umount"]) {
-        return;
-    }
+    let row = FaultRow::new(4, "disk full at every size up to that of six saves", "tmpfs");
+    let Some(row) = as_root_with(row, &["mount", "umount"]) else { return };
     let mut n_sizes = 0;
     // In pages of 4 KiB; six checkpoints with their folders take about 60.
     for pages in 1.. {
@@ -52,14 +53,13 @@ fn row_04_disk_full_at_every_page() {
         }
     }
     assert!(n_sizes > 10, "only {n_sizes} sizes");
-    row("4", "disk full at every size up to that of six saves", "tmpfs", n_sizes);
+    row.ok(n_sizes);
 }
 
 #[test]
 fn row_05_no_inodes_left() {
-    if !is_root_with("5", "tmpfs", &["mount", "umount"]) {
-        return;
-    }
+    let row = FaultRow::new(5, "out of inodes at every number up to that of six saves", "tmpfs");
+    let Some(row) = as_root_with(row, &["mount", "umount"]) else { return };
     let mut n_limits = 0;
     for n_inodes in 2.. {
         n_limits += 1;
@@ -68,14 +68,13 @@ fn row_05_no_inodes_left() {
         }
     }
     assert!(n_limits > 10, "only {n_limits} limits");
-    row("5", "out of inodes at every number up to that of six saves", "tmpfs", n_limits);
+    row.ok(n_limits);
 }
 
 #[test]
 fn row_05_no_open_files_left() {
-    if !has("5", "RLIMIT_NOFILE", &["prlimit"]) {
-        return;
-    }
+    let row = FaultRow::new(5, "out of open files", "RLIMIT_NOFILE");
+    let Some(row) = with(row, &["prlimit"]) else { return };
     let ground = Ground::new();
     ground.must(&["commit", "--step", "1"]);
     let mut n_errors = 0;
@@ -91,14 +90,13 @@ fn row_05_no_open_files_left() {
         ground.check(&limit);
     }
     assert!(n_errors > 0, "no limit was too low");
-    row("5", "out of open files", "RLIMIT_NOFILE", 21);
+    row.ok(21);
 }
 
 #[test]
 fn row_04_files_that_may_not_grow() {
-    if !has("4", "RLIMIT_FSIZE", &["prlimit"]) {
-        return;
-    }
+    let row = FaultRow::new(4, "files that may not grow", "RLIMIT_FSIZE");
+    let Some(row) = with(row, &["prlimit"]) else { return };
     let ground = Ground::new();
     ground.must(&["commit", "--step", "1"]);
     let mut n_errors = 0;
@@ -111,14 +109,13 @@ fn row_04_files_that_may_not_grow() {
         ground.check(&limit);
     }
     assert!(n_errors > 5, "only {n_errors} limits were too low");
-    row("4", "files that may not grow", "RLIMIT_FSIZE", 26);
+    row.ok(26);
 }
 
 #[test]
 fn row_24_too_little_memory() {
-    if !has("24", "RLIMIT_AS", &["prlimit"]) {
-        return;
-    }
+    let row = FaultRow::new(24, "too little memory to save or load", "RLIMIT_AS");
+    let Some(row) = with(row, &["prlimit"]) else { return };
     const SIZE: &str = "8000000";
     let ground = Ground::new();
     ground.must(&["commit", "--step", "1"]);
@@ -139,14 +136,13 @@ fn row_24_too_little_memory() {
         ground.check(&limit);
     }
     assert!(n_ends.iter().all(|it| *it > 0), "{n_ends:?}: the limits are all too low or all too high");
-    row("24", "too little memory to save or load", "RLIMIT_AS", 16);
+    row.ok(16);
 }
 
 #[test]
 fn row_23_read_only_file_system() {
-    if !is_root_with("23", "bind mount", &["mount", "umount"]) {
-        return;
-    }
+    let row = FaultRow::new(23, "read-only file system", "bind mount");
+    let Some(row) = as_root_with(row, &["mount", "umount"]) else { return };
     let ground = Ground::new();
     ground.must(&["commit", "--step", "1", "--count", "2"]);
     {
@@ -158,14 +154,13 @@ fn row_23_read_only_file_system() {
         ground.check_read_only("read-only");
     }
     ground.check("no longer read-only");
-    row("23", "read-only file system", "bind mount", 1);
+    row.ok(1);
 }
 
 #[test]
 fn row_23_no_permission() {
-    if !is_root_with("23", "nobody", &["setpriv"]) {
-        return;
-    }
+    let row = FaultRow::new(23, "no permission to write", "nobody");
+    let Some(row) = as_root_with(row, &["setpriv"]) else { return };
     let ground = Ground::new();
     ground.must(&["commit", "--step", "1", "--count", "2"]);
     // Nobody may look into the folder of what is built.
@@ -184,5 +179,5 @@ fn row_23_no_permission() {
     let (status, said) = as_nobody(&["read"]);
     assert!(status.success() && said.contains("read digits 2"), "{said}");
     ground.check("nobody tried");
-    row("23", "no permission to write", "nobody", 1);
+    row.ok(1);
 }

@@ -9,9 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use modelwatch_sdk::testing::FaultRow;
+
 use crate::{
     calls::{CALLS, inject},
-    harness::{Ground, Outcome, can_trace, ended, is_root_with, minutes, must, row, run, signal, skipped, wait_until},
+    harness::{Ground, Outcome, as_root_with, ended, minutes, must, run, signal, wait_until, why_not_traced},
     mounts::Mount,
 };
 
@@ -34,10 +36,8 @@ struct Machine {
 
 impl Machine {
     /// Makes one; `None`, said by name, where that cannot be.
-    fn new(number: &str, kind: &Kind) -> Option<Self> {
-        if !is_root_with(number, "PWR", &["losetup", "mount", "umount", "xfs_io", kind.make[0]]) {
-            return None;
-        }
+    fn new(row: FaultRow, kind: &Kind) -> Option<(FaultRow, Self)> {
+        let row = as_root_with(row, &["losetup", "mount", "umount", "xfs_io", kind.make[0]])?;
         let mut ground = Ground::new();
         let image = ground.dir.path().join("image");
         fs::File::create(&image).unwrap();
@@ -47,7 +47,7 @@ impl Machine {
         fs::create_dir(&at).unwrap();
         let tried = run("mount", [OsStr::new("-o"), OsStr::new("loop"), image.as_os_str(), at.as_os_str()]);
         if !tried.0.success() {
-            skipped(number, "PWR", &format!("{} in a file cannot be mounted: {}", kind.name, tried.1.trim()));
+            row.skipped(format_args!("{} in a file cannot be mounted: {}", kind.name, tried.1.trim()));
             return None;
         }
         must("umount", [&at]);
@@ -57,7 +57,7 @@ impl Machine {
             let _mount = res.power_on();
             res.ground.must(&["commit", "--step", "1", "--count", "2"]);
         }
-        Some(res)
+        Some((row, res))
     }
 
     /// Returns a machine with a copy of this one's disk.
@@ -130,10 +130,10 @@ fn killed_at(machine: &Machine, calls: &str, at: usize) -> Outcome {
 
 /// Every `stride`th call of each kind is the last one before the cut.
 fn power_cuts(kind: &Kind, stride: usize) {
-    let Some(machine) = Machine::new("2", kind) else { return };
+    let fault = format!("power cut after, seconds after, and within a save on {}", kind.name);
+    let Some((row, machine)) = Machine::new(FaultRow::new(2, fault, "PWR"), kind) else { return };
     if !loses_what_was_not_synced(&machine) {
-        skipped("2", "PWR", &format!("a cut of {} loses nothing here", kind.name));
-        return;
+        return row.skipped(format_args!("a cut of {} loses nothing here", kind.name));
     }
     let mut n_points = 0;
     for (at, n_commits) in ["1", "2", "4"].iter().enumerate() {
@@ -148,7 +148,11 @@ fn power_cuts(kind: &Kind, stride: usize) {
         machine.cut_after(&format!("{}: {seconds} s of writes after", kind.name), |it| save_for(it, *seconds));
         n_points += 1;
     }
-    if can_trace("2") {
+    let row = match why_not_traced() {
+        Some(why) => row.noting(format_args!("not within a save, since {why}")),
+        None => row,
+    };
+    if why_not_traced().is_none() {
         for calls in CALLS {
             for at in (1..).step_by(stride) {
                 let case = format!("{}: killed at call {at} of {calls}, then cut", kind.name);
@@ -159,7 +163,7 @@ fn power_cuts(kind: &Kind, stride: usize) {
             }
         }
     }
-    row("2", &format!("power cut after, seconds after, and within a save on {}", kind.name), "PWR", n_points);
+    row.ok(n_points);
 }
 
 #[test]
@@ -175,7 +179,8 @@ fn row_02_power_cut_on_xfs() {
 /// The disk is cut off while a process saves; it must not go on acknowledging.
 #[test]
 fn row_06_disk_that_is_gone_is_not_written_to() {
-    let Some(machine) = Machine::new("6", &EXT4) else { return };
+    let row = FaultRow::new(6, "disk gone while saving", "PWR");
+    let Some((row, machine)) = Machine::new(row, &EXT4) else { return };
     let mount = machine.power_on();
     let child = machine.ground.command(&[], &["loop", "--step", "100"]).spawn().unwrap();
     wait_until("it saves", || machine.ground.n_said("acked") > 4);
@@ -185,7 +190,7 @@ fn row_06_disk_that_is_gone_is_not_written_to() {
     drop(mount);
     let _mount = machine.power_on();
     machine.ground.check("the disk was gone");
-    row("6", "disk gone while saving", "PWR", 1);
+    row.ok(1);
 }
 
 impl Machine {

@@ -2,9 +2,10 @@
 
 use std::{fs, path::Path};
 
+use modelwatch_sdk::testing::FaultRow;
 use modelwatch_tests::root;
 
-use crate::harness::{Ground, must, row};
+use crate::harness::{Ground, must};
 
 /// A copy of the store that is kept as a file of tests, with what was acknowledged in it.
 fn golden(version: u32) -> Ground {
@@ -18,15 +19,17 @@ fn golden(version: u32) -> Ground {
 
 #[test]
 fn row_28_the_first_version_is_read() {
+    let row = FaultRow::new(28, "store of format version 1", "golden");
     let ground = golden(1);
     assert!(ground.n_said("acked") >= 5);
     ground.check_read_only("version 1");
     ground.check("version 1");
-    row("28", "store of format version 1", "golden", 1);
+    row.ok(1);
 }
 
 #[test]
 fn row_28_a_newer_version_is_refused_by_name() {
+    let row = FaultRow::new(28, "store of a newer format version", "golden");
     let ground = golden(1);
     let file = ground.store.join("store.json");
     let text = fs::read_to_string(&file).unwrap();
@@ -40,5 +43,5 @@ fn row_28_a_newer_version_is_refused_by_name() {
     }
     fs::write(&file, text).unwrap();
     ground.check("version 1 again");
-    row("28", "store of a newer format version", "golden", 1);
+    row.ok(1);
 }

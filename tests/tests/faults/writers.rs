@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Child};
 
+use modelwatch_sdk::testing::FaultRow;
+
 use crate::{
     calls::{CALLS, inject},
-    harness::{Ground, can_trace, ended, minutes, row, signal, wait_until},
+    harness::{Ground, ended, minutes, signal, traced, wait_until, why_not_traced},
 };
 
 const N_PROCESSES: usize = 8;
@@ -67,8 +69,9 @@ fn tries_are_told_in_one_line_or_in_two() {
 #[test]
 fn row_12_many_writers_of_different_steps() {
     const N_COMMITS: usize = 200;
+    let row = FaultRow::new(12, "8 processes, 200 commits each", "processes");
     let ground = Ground::in_memory();
-    let traced = can_trace("12");
+    let traced = why_not_traced().is_none();
     let mut tries = race(&ground, traced, |at| {
         let step = (at * 1000 + 1).to_string();
         ["commit", "--size", "2000", "--count", &N_COMMITS.to_string(), "--step", &step].map(str::to_owned).to_vec()
@@ -80,21 +83,22 @@ fn row_12_many_writers_of_different_steps() {
     assert_eq!(n_entries, N_PROCESSES * N_COMMITS, "each commit is one entry");
     ground.check("8 writers");
     tries.sort_unstable();
-    let fault = match tries.len() {
-        0 => "8 processes, 200 commits each".to_owned(),
+    let row = match tries.len() {
+        0 => row.noting("how often each was tried is not seen without `strace`"),
         n => {
             assert_eq!(n, N_PROCESSES * N_COMMITS, "each commit is seen");
             let (p99, most) = (tries[n * 99 / 100], tries[n - 1]);
             assert!(p99 < 16, "one commit in a hundred takes {p99} tries");
-            format!("8 processes, 200 commits each, 99 % of them within {p99} tries, all within {most}")
+            row.noting(format_args!("99 % of them within {p99} tries, all within {most}"))
         }
     };
-    row("12", &fault, "processes", N_PROCESSES * N_COMMITS);
+    row.ok(N_PROCESSES * N_COMMITS);
 }
 
 #[test]
 fn row_11_many_writers_of_the_same_steps() {
     const N_COMMITS: usize = 40;
+    let row = FaultRow::new(11, "8 processes, the same 40 commits each", "processes");
     let ground = Ground::in_memory();
     race(&ground, false, |_| {
         ["commit", "--size", "2000", "--count", &N_COMMITS.to_string(), "--step", "1"].map(str::to_owned).to_vec()
@@ -105,7 +109,7 @@ fn row_11_many_writers_of_the_same_steps() {
     let entries = fs::read_dir(ground.store.join("log/digits")).unwrap();
     assert_eq!(entries.filter(|it| is_entry(it.as_ref().unwrap())).count(), N_COMMITS);
     ground.check("8 writers of the same");
-    row("11", "8 processes, the same 40 commits each", "processes", N_PROCESSES * N_COMMITS);
+    row.ok(N_PROCESSES * N_COMMITS);
 }
 
 /// Lets a writer stop after a system call, collects what it may need, and lets it go on.
@@ -143,9 +147,8 @@ fn frozen(base: &Ground, calls: &str, at: usize) -> bool {
 
 #[test]
 fn row_13_writer_that_is_frozen_while_garbage_is_collected() {
-    if !can_trace("13") {
-        return;
-    }
+    let row = FaultRow::new(13, "writer frozen through mark and sweep", "SIGSTOP");
+    let Some(row) = traced(row) else { return };
     let base = Ground::new();
     base.must(&["commit", "--step", "1", "--count", "2"]);
     // Links are the phases: packs, manifest, entry. Where it has its turn at a log, others wait for ten seconds
@@ -164,11 +167,12 @@ fn row_13_writer_that_is_frozen_while_garbage_is_collected() {
         });
     }
     assert!(n_points > 3, "only {n_points} points");
-    row("13", "writer frozen through mark and sweep", "SIGSTOP", n_points);
+    row.ok(n_points);
 }
 
 #[test]
 fn row_14_reader_while_garbage_is_collected() {
+    let row = FaultRow::new(14, "readers while garbage is collected", "processes");
     let ground = Ground::in_memory();
     ground.must(&["commit", "--step", "1", "--count", "3"]);
     let writer = ground.command(&[], &["loop", "--step", "100"]).spawn().unwrap();
@@ -183,5 +187,5 @@ fn row_14_reader_while_garbage_is_collected() {
     assert!(ground.said().iter().any(|it| it.starts_with("swept") && !it.ends_with(" 0")), "nothing was collected");
     let (n_read, n_gone) = (ground.n_said("read"), ground.n_said("gone"));
     ground.check("readers");
-    row("14", &format!("readers while garbage is collected, {n_gone} told that it is gone"), "processes", n_read);
+    row.noting(format_args!("{n_gone} told that it is gone")).ok(n_read);
 }

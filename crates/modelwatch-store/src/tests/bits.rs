@@ -3,6 +3,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use modelwatch_sdk::testing::FaultRow;
+
 use super::*;
 use crate::{
     format::{Digest, canonical, seal},
@@ -60,18 +62,12 @@ impl Count {
         memory.put(key, bytes);
     }
 
-    #[allow(clippy::print_stdout)]
-    fn row(&self, what: &str) {
+    fn end(&self, row: FaultRow) {
         let Self { flipped, detected, wrong } = self;
-        println!("ROW 8 | {what}: {detected} detected, {wrong} wrong values | SIM | {flipped} | ok");
-        assert_eq!((*detected, *wrong), (*flipped, 0), "{what}");
+        let row = row.noting(format_args!("{detected} detected, {wrong} wrong values"));
+        assert_eq!((*detected, *wrong), (*flipped, 0));
+        row.ok(flipped);
     }
-}
-
-/// Says what became of a row of the fault matrix.
-#[allow(clippy::print_stdout)]
-fn say_row(number: u32, what: &str, n_states: usize) {
-    println!("ROW {number} | {what} | SIM | {n_states} | ok");
 }
 
 /// Reads everything, and whatever can be read must be right. Returns whether anything was said to be damaged, by a scrub
@@ -89,6 +85,7 @@ fn is_noticed(memory: &Memory, ids: &[CheckpointId; 2], depth: ScrubDepth) -> bo
 
 #[test]
 fn every_changed_bit_of_metadata_is_noticed() {
+    let row = FaultRow::new(8, "every bit of every metadata object", "SIM");
     let (memory, ids) = store();
     let mut count = Count::default();
     let keys: Vec<String> = memory.keys("").into_iter().filter(|it| !it.starts_with("packs/")).collect();
@@ -103,11 +100,12 @@ fn every_changed_bit_of_metadata_is_noticed() {
             count.flip(&memory, &ids, &key, bit);
         }
     }
-    count.row("every bit of every metadata object");
+    count.end(row);
 }
 
 #[test]
 fn changed_bits_of_packs_are_noticed() {
+    let row = FaultRow::new(8, "random bits of packs", "SIM");
     let (memory, ids) = store();
     let mut count = Count::default();
     let keys = memory.keys("packs/");
@@ -124,12 +122,13 @@ fn changed_bits_of_packs_are_noticed() {
             bit -= n_bits;
         }
     }
-    count.row("random bits of packs");
+    count.end(row);
 }
 
 /// Order is that of the log, whatever clocks say.
 #[test]
 fn clocks_order_nothing() {
+    let row = FaultRow::new(16, "writers with clocks years apart, one jumps back", "SIM");
     const YEARS: u64 = 5 * 365 * 24 * 60 * 60;
     let memory = Memory::new(true);
     // Three writers that disagree; the last one's clock jumped back.
@@ -152,13 +151,14 @@ fn clocks_order_nothing() {
         let _ = store.collect(&(), &CollectOptions { grace: 24 * 60 * 60, dry_run: false });
         assert_eq!(removed.keys("packs/"), before);
     }
-    say_row(16, "writers with clocks years apart, one jumps back", clocks.len());
+    row.ok(clocks.len());
 }
 
 /// Whoever may write to the place can put every digest right, but not the one that the next entry has of this one.
 /// Of the newest entry nothing can tell: to write that is what every writer may do.
 #[test]
 fn an_edit_with_its_digests_put_right_breaks_the_chain() {
+    let row = FaultRow::new(27, "manifest and entry edited, their digests put right", "SIM");
     let memory = Memory::new(true);
     let ids = [1, 2, 3].map(|it| commit(&open(&memory), "digits", it).unwrap());
     let entries = memory.keys("log/digits/");
@@ -187,5 +187,5 @@ fn an_edit_with_its_digests_put_right_breaks_the_chain() {
         let damage = open(&edited).scrub(&(), ScrubDepth::Fast).unwrap().damage;
         assert!(damage.iter().any(|it| it.contains("does not follow")), "{damage:?}");
     }
-    say_row(27, "manifest and entry edited, their digests put right", 2);
+    row.ok(2);
 }

@@ -1,6 +1,6 @@
 //! Logs and manifests that someone wrote to do harm, or a later version wrote.
 
-use modelwatch_sdk::store::LogEvent;
+use modelwatch_sdk::{store::LogEvent, testing::FaultRow};
 
 use super::*;
 use crate::{
@@ -35,6 +35,7 @@ fn add_entry(memory: &Memory, change: impl FnOnce(&mut Value)) {
 
 #[test]
 fn later_additions_are_ignored_unless_they_are_required() {
+    let row = FaultRow::new(28, "entries of a later version, and such that are none", "SIM");
     let add = |change: fn(&mut Value)| {
         let (memory, ids) = store();
         add_entry(&memory, change);
@@ -72,6 +73,7 @@ fn later_additions_are_ignored_unless_they_are_required() {
         let (message, _) = add(bad);
         assert!(message.starts_with("Corrupt"), "{message}");
     }
+    row.ok(9);
 }
 
 const BASE: Base = Base { hash: Digest::ZERO, pack: 0, offset: 8, size: 58 };
@@ -81,6 +83,8 @@ type Case<T> = (&'static str, fn(&mut T));
 
 #[test]
 fn hostile_manifests_are_refused() {
+    let names = FaultRow::new(29, "names in a manifest that leave the folder, come twice, or are paths", "SIM");
+    let numbers = FaultRow::new(30, "numbers of a manifest that cannot be, and depths", "SIM");
     let good = StoredManifest {
         format: FORMAT,
         id: CheckpointId::parse(&"0".repeat(64)).unwrap(),
@@ -150,6 +154,8 @@ fn hostile_manifests_are_refused() {
         assert!(message.starts_with("Corrupt") && message.contains(part), "{message:?} has no {part:?}");
     }
     assert_eq!(check(|_| {}, |it| it["hint"] = json!([1])), "", "unknown members are ignored");
+    names.ok(3);
+    numbers.ok(13);
 }
 
 #[test]

@@ -8,7 +8,10 @@ use std::{
     thread,
 };
 
-use modelwatch_sdk::store::{CollectOptions, VerdictRecord};
+use modelwatch_sdk::{
+    store::{CollectOptions, VerdictRecord},
+    testing::FaultRow,
+};
 
 use super::{
     tape::{Disk, Recorder, crash_everywhere},
@@ -81,6 +84,7 @@ impl Watch for Syncs {
 /// The bytes are written once more, to another file.
 #[test]
 fn a_file_that_cannot_be_synced_once_is_written_again() {
+    let row = FaultRow::new(6, "EIO by a sync, once: written again", "SIM");
     for at in 0.. {
         let dir = scratch();
         let path = dir.path().join("store");
@@ -90,7 +94,7 @@ fn a_file_that_cannot_be_synced_once_is_written_again() {
         OPERATIONS.iter().for_each(|it| it(&store).unwrap());
         check(&path, OPERATIONS.len(), &format!("sync {at}"));
         if *syncs.count.lock().unwrap() <= at {
-            row("6", "EIO by a sync, once: written again", at, 10);
+            end(row, at, 10);
             break;
         }
     }
@@ -99,6 +103,7 @@ fn a_file_that_cannot_be_synced_once_is_written_again() {
 /// Nothing is acknowledged, nothing more is taken by this process, and what was acknowledged is there.
 #[test]
 fn a_file_that_cannot_be_synced_twice_ends_writing() {
+    let row = FaultRow::new(6, "EIO by a sync, twice, or once with the bytes dropped: degraded", "SIM");
     let mut n_states = 0;
     // Both syncs fail, or the first one does and the system forgets the bytes.
     for (n_failing, drops) in [(2, false), (1, true)] {
@@ -126,7 +131,7 @@ fn a_file_that_cannot_be_synced_twice_ends_writing() {
             n_states += 1;
         }
     }
-    row("6", "EIO by a sync, twice, or once with the bytes dropped: degraded", n_states, 20);
+    end(row, n_states, 20);
 }
 
 impl Watch for Machine {
@@ -219,11 +224,10 @@ fn check(path: &Path, n_acked: usize, case: &str) {
     check_content(&store, &id_of(2), 2).unwrap();
 }
 
-/// Says how many crash states a row of the fault matrix had; `cargo xtask crash` makes a table of these lines.
-#[allow(clippy::print_stdout)]
-fn row(number: &str, fault: &str, n_states: usize, at_least: usize) {
-    println!("ROW {number} | {fault} | SIM | {n_states} | ok");
-    assert!(n_states >= at_least, "{fault}: only {n_states} states");
+/// Ends a row that is to have had so many states.
+fn end(row: FaultRow, n_states: usize, at_least: usize) {
+    assert!(n_states >= at_least, "only {n_states} states");
+    row.ok(n_states);
 }
 
 /// A folder in which a store is to be made, under the path that the record of changes has.
@@ -235,6 +239,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn a_crash_at_any_step_loses_nothing_acknowledged() {
+    let row = FaultRow::new(3, "power cut, blocks reordered or partly written", "SIM");
     let (_dir, before) = place();
     let path = before.join("above/store");
     let recorder = Recorder::new();
@@ -247,7 +252,7 @@ fn a_crash_at_any_step_loses_nothing_acknowledged() {
     let n_states = crash_everywhere(Disk::default(), &before, &recorder.tape(), 10, |root, acked, case| {
         check(&root.join("above/store"), acked.len(), case);
     });
-    row("3", "power cut, blocks reordered or partly written", n_states, 1000);
+    end(row, n_states, 1000);
 }
 
 /// What is said of a checkpoint.
@@ -321,6 +326,7 @@ const NO_GRACE: CollectOptions = CollectOptions { grace: 0, dry_run: false };
 /// that takes ten times as long.
 #[test]
 fn a_crash_during_a_collection_loses_nothing_and_the_next_one_finishes() {
+    let row = FaultRow::new(15, "crash during mark, sweep or repack", "SIM");
     let (_dir, before) = place();
     let path = before.join("store");
     let store = open(&path);
@@ -342,11 +348,12 @@ fn a_crash_during_a_collection_loses_nothing_and_the_next_one_finishes() {
         n_checked += 1;
         check_said(&root.join("store"), &[1, 3], said, n_checked % 8 == 0, case);
     });
-    row("15", "crash during mark, sweep or repack", n_states, 4000);
+    end(row, n_states, 4000);
 }
 
 #[test]
 fn a_crash_during_a_repair_loses_nothing_and_the_next_one_finishes() {
+    let row = FaultRow::new(15, "crash during repair", "SIM");
     let (_dir, before) = place();
     let path = before.join("store");
     let store = open(&path);
@@ -389,12 +396,13 @@ fn a_crash_during_a_repair_loses_nothing_and_the_next_one_finishes() {
         }
         assert_eq!(store.scrub(&(), ScrubDepth::Full).unwrap().damage, [""; 0], "{case}");
     });
-    row("15", "crash during repair", n_states, 200);
+    end(row, n_states, 200);
 }
 
 /// As above, with one in sixteen states that are also scrubbed, collected and written.
 #[test]
 fn a_crash_while_two_write_loses_nothing_acknowledged() {
+    let row = FaultRow::new(11, "crash while two write, in four interleavings", "SIM");
     let (mut n_states, mut n_checked) = (0, 0);
     // The threads take turns in another way each time.
     for round in 0..4 {
@@ -421,7 +429,7 @@ fn a_crash_while_two_write_loses_nothing_acknowledged() {
             check_said(&root.join("store"), &[1], said, n_checked % 16 == 0, &format!("round {round}, {case}"));
         });
     }
-    row("11", "crash while two write, in four interleavings", n_states, 4800);
+    end(row, n_states, 4800);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -438,6 +446,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_single_failure_is_an_error_with_a_remedy_and_what_follows_works() {
+    let row = FaultRow::new(4, "disk full, or a failing sync, at each change", "SIM");
     let mut n_with_sizes = 0;
     for fail_at in 0.. {
         let dir = scratch();
@@ -475,7 +484,7 @@ fn a_single_failure_is_an_error_with_a_remedy_and_what_follows_works() {
         check(&path, OPERATIONS.len(), &format!("step {fail_at}"));
         if *machine.count.lock().unwrap() <= fail_at {
             assert!(n_with_sizes > 10, "only {n_with_sizes} say how much was needed and how much is free");
-            row("4", "disk full, or a failing sync, at each change", fail_at, 100);
+            end(row, fail_at, 100);
             break;
         }
     }

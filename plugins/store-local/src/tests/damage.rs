@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use modelwatch_sdk::testing::FaultRow;
+
 use super::*;
 
 /// A store with two checkpoints and a ref, on which each test does its damage.
@@ -43,9 +45,12 @@ fn scrub_names(root: &Path, file: &Path) -> bool {
 
 #[test]
 fn every_change_to_a_log_entry_is_noticed() {
+    let row = FaultRow::new(7, "entries cut off at every length, or longer, or changed", "SIM");
     let (dir, ids) = store();
+    let mut n_changes = 0;
     for (n_before, file) in files(dir.path(), "/log/digits/").into_iter().enumerate() {
         damage(&file, flips_and_cuts(&file, 1), |case| {
+            n_changes += 1;
             let store = open(dir.path());
             // What was logged before it is served; of what comes after it nothing is.
             let history = store.history("digits").unwrap();
@@ -64,6 +69,7 @@ fn every_change_to_a_log_entry_is_noticed() {
     // What the store's own log says of garbage must be known before anything is added; reading goes on.
     for file in files(dir.path(), "/log/.store/") {
         damage(&file, flips_and_cuts(&file, 1), |case| {
+            n_changes += 1;
             let store = open(dir.path());
             check_content(&store, &ids[0], 1).unwrap();
             assert_eq!(kind(commit(&store, "digits", 9)), Some(ErrorKind::Corrupt), "{case}");
@@ -71,13 +77,17 @@ fn every_change_to_a_log_entry_is_noticed() {
         });
     }
     assert_eq!(open(dir.path()).scrub(&(), ScrubDepth::Full).unwrap().damage, [""; 0]);
+    row.ok(n_changes);
 }
 
 #[test]
 fn every_change_to_a_manifest_is_noticed() {
+    let row = FaultRow::new(7, "manifests cut off or changed at every third byte", "SIM");
     let (dir, ids) = store();
+    let mut n_changes = 0;
     for file in files(dir.path(), "/manifests/") {
         damage(&file, flips_and_cuts(&file, 3), |case| {
+            n_changes += 1;
             let store = open(dir.path());
             let opened = [0, 1].map(|it| check_content(&store, &ids[it], it as u64 + 1));
             assert_eq!(opened.iter().filter(|it| it.is_ok()).count(), 1, "{case}");
@@ -85,6 +95,7 @@ fn every_change_to_a_manifest_is_noticed() {
             assert!(scrub_names(dir.path(), &file), "{case}");
         });
     }
+    row.ok(n_changes);
 }
 
 #[test]
@@ -119,6 +130,8 @@ fn changes_to_packs_are_noticed() {
 
 #[test]
 fn missing_and_swapped_files_are_noticed() {
+    let row = FaultRow::new(9, "packs, manifests and entries missing, swapped, a folder", "SIM");
+    let links = FaultRow::new(29, "packs, manifests and entries that are symbolic links", "SIM");
     for part in ["/packs/", "/manifests/", "/log/digits/"] {
         let (dir, ids) = store();
         let found = files(dir.path(), part);
@@ -146,6 +159,8 @@ fn missing_and_swapped_files_are_noticed() {
         fs::create_dir(a).unwrap();
         is_broken("a folder");
     }
+    row.ok(9);
+    links.ok(3);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::Method;
-use modelwatch_sdk::store::ScrubDepth;
+use modelwatch_sdk::{store::ScrubDepth, testing::FaultRow};
 use modelwatch_store::{Blobs, Published};
 
 use super::{server::Fault, *};
@@ -46,11 +46,14 @@ fn publish(bucket: &dyn Blobs, key: &str) -> Result<Published> {
 
 #[test]
 fn what_fails_before_it_is_carried_out_is_tried_again() {
+    let row = FaultRow::new(17, "500, 503 and 429 before packs, manifests and entries", "S3F");
     survives(&[Fault::Before(500), Fault::Before(503), Fault::Before(429)]);
+    row.ok(9);
 }
 
 #[test]
 fn a_server_that_stays_broken_is_an_error_and_changes_nothing() {
+    let row = FaultRow::new(17, "503 without end", "S3F");
     let server = Server::start(false);
     commit(&open(&server), 1).unwrap();
     let store = try_open(&server, SHORT).unwrap();
@@ -61,31 +64,39 @@ fn a_server_that_stays_broken_is_an_error_and_changes_nothing() {
     server.heal();
     assert_eq!(open(&server).history("digits").unwrap().last_seq(), 1);
     commit(&store, 2).unwrap();
+    row.ok(1);
 }
 
 // Row 18.
 
 #[test]
 fn a_reply_that_is_an_error_although_it_was_carried_out_is_seen_through() {
+    let row = FaultRow::new(18, "carried out, answered 500", "S3F");
     survives(&[Fault::After(500)]);
+    row.ok(3);
 }
 
 #[test]
 fn a_connection_that_is_closed_after_it_was_carried_out_is_seen_through() {
+    let row = FaultRow::new(18, "carried out, connection closed", "S3F");
     survives(&[Fault::AfterClosed]);
+    row.ok(3);
 }
 
 #[test]
 fn a_refusal_after_a_lost_reply_is_not_taken_for_the_whole_truth() {
+    let row = FaultRow::new(18, "carried out, answered 500, then 403", "S3F");
     let server = Server::start(false);
     let bucket = server.bucket(PATIENCE);
     server.spoil([Fault::After(500), Fault::Before(403)], is_put("/a/b"));
     assert!(matches!(publish(&bucket, "a/b").unwrap(), Published::Unknown(_)));
     assert_eq!(bucket.read("a/b", 10).unwrap().unwrap(), b"it");
+    row.ok(1);
 }
 
 #[test]
 fn what_cannot_be_looked_at_is_uncertain() {
+    let row = FaultRow::new(18, "carried out, and nobody can look", "S3F");
     let server = Server::start(false);
     commit(&open(&server), 1).unwrap();
     let store = try_open(&server, SHORT).unwrap();
@@ -108,6 +119,7 @@ fn what_cannot_be_looked_at_is_uncertain() {
     let id = commit(&store, 2).unwrap();
     assert_eq!(store.history("digits").unwrap().last_seq(), 2);
     assert_eq!(read(&store, &id).unwrap(), content(2));
+    row.ok(1);
 }
 
 #[test]
@@ -131,22 +143,27 @@ fn a_refusal_is_an_error_with_a_remedy_and_without_a_secret() {
 
 #[test]
 fn a_conflict_without_a_winner_is_tried_again() {
+    let row = FaultRow::new(19, "409 without a winner", "S3F");
     survives(&[Fault::Before(409), Fault::Before(409)]);
+    row.ok(6);
 }
 
 #[test]
 fn a_conflict_with_a_winner_is_a_key_that_is_taken() {
+    let row = FaultRow::new(19, "409 with a winner", "S3F");
     let server = Server::start(false);
     let bucket = server.bucket(PATIENCE);
     assert!(matches!(publish(&bucket, "a/b").unwrap(), Published::Created));
     server.spoil([Fault::Before(409)], is_put("/a/b"));
     assert!(matches!(publish(&bucket, "a/b").unwrap(), Published::Taken));
+    row.ok(1);
 }
 
 // Row 20.
 
 #[test]
 fn a_body_that_breaks_off_is_asked_for_again() {
+    let row = FaultRow::new(20, "bodies cut off or shortened", "S3F");
     for part in ["/packs/", "/manifests/", "/log/digits/"] {
         for fault in [Fault::CutOff, Fault::Shortened] {
             let server = Server::start(false);
@@ -163,10 +180,12 @@ fn a_body_that_breaks_off_is_asked_for_again() {
             assert_eq!(read(&store, &id).unwrap(), content(1));
         }
     }
+    row.ok(6);
 }
 
 #[test]
 fn a_body_that_never_ends_is_an_error_in_time() {
+    let row = FaultRow::new(20, "a body that never ends", "S3F");
     let server = Server::start(false);
     let id = commit(&open(&server), 1).unwrap();
     let store = try_open(&server, SHORT).unwrap();
@@ -175,10 +194,12 @@ fn a_body_that_never_ends_is_an_error_in_time() {
     assert_eq!(error.kind, ErrorKind::Io, "{error}");
     server.heal();
     assert_eq!(read(&store, &id).unwrap(), content(1));
+    row.ok(1);
 }
 
 #[test]
 fn a_listing_without_the_newest_entry_misses_nothing() {
+    let row = FaultRow::new(20, "listings without the newest entry", "S3F");
     let server = Server::start(false);
     let ids = [1, 2, 3].map(|it| commit(&open(&server), it).unwrap());
     let store = open(&server);
@@ -192,10 +213,12 @@ fn a_listing_without_the_newest_entry_misses_nothing() {
     commit(&store, 4).unwrap();
     server.heal();
     assert_eq!(open(&server).history("digits").unwrap().last_seq(), 4);
+    row.ok(2);
 }
 
 #[test]
 fn files_are_held_against_what_they_may_be() {
+    let row = FaultRow::new(20, "ranges past the end, sizes past the cap", "S3F");
     let server = Server::start(false);
     let bucket = server.bucket(PATIENCE);
     let _ = publish(&bucket, "a/b").unwrap();
@@ -214,12 +237,14 @@ fn files_are_held_against_what_they_may_be() {
     assert_eq!((bucket.read("a/b", 10).unwrap(), bucket.list("quarantine").unwrap().len()), (None, 1));
     bucket.remove("a/b").unwrap();
     assert_eq!(bucket.list("../..").unwrap(), [""; 0]);
+    row.ok(6);
 }
 
 // Row 22.
 
 #[test]
 fn a_server_that_is_gone_is_an_error_in_time() {
+    let row = FaultRow::new(22, "a server that is gone", "S3F");
     let server = Server::start(false);
     let id = commit(&open(&server), 1).unwrap();
     let store = try_open(&server, SHORT).unwrap();
@@ -229,4 +254,5 @@ fn a_server_that_is_gone_is_an_error_in_time() {
     assert_eq!(kind(commit(&store, 2)), Some(ErrorKind::Io));
     let error = read(&store, &id).unwrap_err();
     assert!(error.kind == ErrorKind::Io && error.message.contains("no connection was made"), "{error}");
+    row.ok(3);
 }

@@ -2,7 +2,10 @@
 
 use std::thread;
 
-use modelwatch_sdk::store::{CollectOptions, ScrubDepth};
+use modelwatch_sdk::{
+    store::{CollectOptions, ScrubDepth},
+    testing::FaultRow,
+};
 
 use super::*;
 
@@ -14,9 +17,9 @@ fn n_commits() -> u64 {
 
 /// Each writer has a connection of its own, as in a process of its own.
 #[test]
-#[allow(clippy::print_stdout)]
 fn writers_lose_nothing() {
     let n_commits = n_commits();
+    let row = FaultRow::new(12, format_args!("{N_WRITERS} writers, {n_commits} commits each, on S3"), "S3F");
     let server = Server::start(false);
     thread::scope(|scope| {
         for writer in 0..N_WRITERS {
@@ -40,25 +43,29 @@ fn writers_lose_nothing() {
     assert_eq!(store.history("digits").unwrap().checkpoints().len() as u64, N_WRITERS * n_commits);
     let report = store.scrub(&(), ScrubDepth::Full).unwrap();
     assert_eq!((report.checkpoints, report.damage), (N_WRITERS * n_commits, vec![]));
-    println!("ROW 12 | {N_WRITERS} writers, {n_commits} commits each, on S3 | S3F | {} | ok", N_WRITERS * n_commits);
+    row.ok(N_WRITERS * n_commits);
 }
 
 /// F4: s3s-fs looks whether the key is free, and writes later.
 #[test]
 fn a_server_that_looks_first_and_writes_later_is_refused() {
+    let row = FaultRow::new(21, "a server that looks first and writes later is refused", "S3F");
     let server = Server::start(true);
     let error = try_open(&server, PATIENCE).err().unwrap();
     assert!(error.message.contains("no place for a store"), "{error}");
     assert!(error.message.contains("went to more than one of 8 writers"), "{error}");
     assert!(error.help.contains("conditional puts"), "{error:?}");
+    row.ok(1);
 }
 
 #[test]
 fn a_server_that_keeps_writers_apart_is_sound() {
+    let row = FaultRow::new(21, "a server that keeps writers apart is accepted", "S3F");
     let server = Server::start(false);
     let report = open(&server).doctor(&()).unwrap();
     assert_eq!(report.unsound, [""; 0]);
     assert_eq!(report.sound.len(), 6);
+    row.ok(1);
 }
 
 #[test]

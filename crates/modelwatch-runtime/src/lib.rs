@@ -29,6 +29,7 @@ pub mod recording;
 pub mod refs;
 pub mod retain;
 pub mod run;
+pub mod saver;
 
 mod act;
 mod artifacts;

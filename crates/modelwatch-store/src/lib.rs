@@ -32,7 +32,6 @@ mod parallel;
 mod known;
 mod manifest;
 mod reader;
-mod saver;
 mod sink;
 mod soundness;
 mod writer;
@@ -62,5 +61,4 @@ pub use crate::{
     errors::corrupt,
     keys::STORE_FILE,
     random::{id as random_id, number as random_number},
-    saver::{OwnedTensor, Saver, Snapshot},
 };

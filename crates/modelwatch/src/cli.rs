@@ -322,6 +322,16 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         allow_empty: bool,
     },
+    /// Store every hand-off that a training loop publishes in a folder, in the background, until told to end.
+    Watch {
+        /// The folder in which hand-offs appear; those that are there already are stored, too.
+        folder: PathBuf,
+        /// The lineage.
+        lineage: String,
+        /// How often it is looked at, as `5s`.
+        #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_span)]
+        every: Duration,
+    },
     /// Write a checkpoint's files, byte for byte as they came, into a new folder.
     Get {
         /// As `digits@good`.

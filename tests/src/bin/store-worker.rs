@@ -10,14 +10,20 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use clap::{Parser, Subcommand};
+use modelwatch_runtime::{checkpoint::CheckpointError, saver::Saver};
 use modelwatch_sdk::{
     DType, Error, ErrorKind, Result, Store as _, TensorView,
     store::{CheckpointId, CheckpointStore, CollectOptions, ScrubDepth},
 };
 use serde_json::{Map, Value, json};
+use signal_hook::consts::SIGTERM;
 use store_local::{Config, LocalStore};
 
 /// What a store may have in it; leftovers are below `tmp` alone.
@@ -48,6 +54,12 @@ enum Command {
     },
     /// Commits, removes and collects without end.
     Loop {
+        #[arg(long)]
+        step: u64,
+    },
+    /// Saves in the background until it is told to end by SIGTERM, and then what is queued. Says `queued LINEAGE STEP`
+    /// before it hands a checkpoint over, and `failed LINEAGE STEP` where it cannot be saved.
+    Train {
         #[arg(long)]
         step: u64,
     },
@@ -87,13 +99,17 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let config = json!({"path": cli.store.display().to_string()});
     let config: Config = serde_json::from_value(config).expect("a path is all it takes");
-    let store = LocalStore::open(config)?;
+    let store: Arc<dyn CheckpointStore> = LocalStore::open(config)?.into();
+    if let Command::Train { step } = cli.command {
+        return train(&store, step);
+    }
     let store = store.as_ref();
     match &cli.command {
         Command::Commit { lineage, step, count, size } => {
             (*step..step.saturating_add(*count)).try_for_each(|it| commit(store, lineage, it, *size).map(drop))
         }
         Command::Loop { step } => (*step..).try_for_each(|it| turn(store, it)),
+        Command::Train { .. } => unreachable!("it shares the store with a thread, and is told apart before"),
         Command::Gc { count } => (0..*count).try_for_each(|_| collect(store)),
         Command::Read { count } => (0..*count).try_for_each(|_| read_all(store)),
         Command::Check { said, read_only } => check(store, &cli.store, said, !read_only),
@@ -145,6 +161,37 @@ fn turn(store: &dyn CheckpointStore, step: u64) -> Result<()> {
         collect(store)?;
     }
     Ok(())
+}
+
+/// A training that does not wait for its saves.
+fn train(store: &Arc<dyn CheckpointStore>, first: u64) -> Result<()> {
+    const LINEAGE: &str = "digits";
+    let is_told = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGTERM, Arc::clone(&is_told))
+        .map_err(|e| Error::io(format!("cannot listen for signals: {e}")).with_help("look at the limits"))?;
+    let mut saver = Saver::new(2);
+    let mut res = Ok(());
+    let mut look = |ended: Vec<std::result::Result<(), CheckpointError>>| {
+        for it in ended.into_iter().filter_map(std::result::Result::err) {
+            res = Err(Error::io(it).with_help("look at what was said before"));
+        }
+    };
+    for step in first.. {
+        if is_told.load(Ordering::Relaxed) {
+            break;
+        }
+        say("queued", LINEAGE, step)?;
+        let store = Arc::clone(store);
+        look(saver.save(move || {
+            let saved = commit(store.as_ref(), LINEAGE, step, 20_000);
+            if saved.is_err() {
+                say("failed", LINEAGE, step)?;
+            }
+            saved.map(drop).map_err(CheckpointError::from)
+        }));
+    }
+    look(saver.finish());
+    res
 }
 
 fn collect(store: &dyn CheckpointStore) -> Result<()> {

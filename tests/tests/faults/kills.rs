@@ -7,7 +7,10 @@ use std::{
 
 use modelwatch_sdk::testing::FaultRow;
 
-use crate::harness::{Draws, Ground, ended, minutes, signal, wait_until};
+use crate::{
+    harness::{Draws, Ground, as_root_with, ended, minutes, signal, wait_until},
+    mounts::Mount,
+};
 
 /// How many processes are killed in a store before a new one is begun.
 const KILLS_PER_STORE: usize = 40;
@@ -66,4 +69,48 @@ fn row_01_terminated_at_random_times() {
         ground.check(&format!("signal {at}"));
     }
     row.ok(n_signals);
+}
+
+/// A training with saves in the background finishes them when it is told to end: what it handed over is there.
+#[test]
+fn row_25_told_to_end_while_saves_are_queued() {
+    let row = FaultRow::new(25, "SIGTERM while saves in the background are queued, at random times", "KILL");
+    let mut draws = Draws(u64::from(process::id()));
+    let ground = Ground::new();
+    let n_signals = if minutes().is_some() { 200 } else { 15 };
+    for at in 0..n_signals {
+        let step = (at as u64 * 1000 + 1).to_string();
+        let n_before = ground.said().len();
+        let mut child = ground.command(&[], &["train", "--step", &step]).spawn().unwrap();
+        // It listens from before it says anything.
+        wait_until("the training queues something", || {
+            ground.said().len() > n_before || child.try_wait().unwrap().is_some()
+        });
+        std::thread::sleep(Duration::from_micros(draws.below(60_000)));
+        signal("TERM", child.id());
+        let outcome = ended(child);
+        assert!(outcome.status.success(), "signal {at}: {outcome:?}");
+        assert_eq!(ground.n_said("queued"), ground.n_said("acked"), "signal {at}: {:?}", ground.said());
+        ground.check(&format!("signal {at}"));
+    }
+    let n_saved = ground.n_said("acked");
+    row.noting(format_args!("{n_saved} were queued, and all of them saved")).ok(n_signals);
+}
+
+/// Where they cannot be finished, that is said and shows in how the process ends; what was acknowledged is there.
+#[test]
+fn row_25_told_to_end_while_saves_fail() {
+    let row = FaultRow::new(25, "SIGTERM while saves in the background fail for lack of space", "tmpfs");
+    let Some(row) = as_root_with(row, &["mount", "umount"]) else { return };
+    let ground = Ground::new();
+    let mount = Mount::tmpfs("size=400k", &ground.store);
+    let child = ground.command(&[], &["train", "--step", "1"]).spawn().unwrap();
+    wait_until("a save fails", || ground.n_said("failed") > 0);
+    signal("TERM", child.id());
+    let outcome = ended(child);
+    assert!(!outcome.is_success_or_error("full"));
+    assert_eq!(ground.n_said("queued"), ground.n_said("acked") + ground.n_said("failed"), "{:?}", ground.said());
+    mount.remount("size=100m");
+    ground.check("full");
+    row.ok(1);
 }

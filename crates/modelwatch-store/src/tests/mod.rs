@@ -9,7 +9,6 @@ mod lists;
 mod lost_replies;
 mod memory;
 mod mending;
-mod saving;
 mod segments;
 
 use std::sync::Arc;

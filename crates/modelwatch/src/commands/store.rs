@@ -6,6 +6,9 @@ mod get;
 mod prune;
 mod put;
 mod show;
+mod watch;
+
+use std::sync::Arc;
 
 use anyhow::bail;
 use comfy_table::{Table, presets::NOTHING};
@@ -33,6 +36,10 @@ use crate::{
 pub(crate) fn store(arguments: &cli::Store, quiet: bool) -> anyhow::Result<Code> {
     let Some((store, of_pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
     let host = Attended::new(quiet, run::cancel_on_signals()?.0);
+    if let StoreCommand::Watch { folder, lineage, every } = &arguments.command {
+        let watched = watch::Watched { folder, lineage, every: *every };
+        return watch::watch(store.into(), of_pipeline.map(|it| Arc::new(it.1)), &host, &watched);
+    }
     match dispatch(&arguments.command, store.as_ref(), of_pipeline.as_ref(), &host) {
         Err(e) if host.is_cancelled() => {
             output::error(&format!("interrupted; {}", output::said(&e)));
@@ -57,6 +64,7 @@ fn dispatch(
         StoreCommand::Put { path, lineage, allow_empty } => {
             put::put(&put::Target { store, pipeline, host, lineage }, path, *allow_empty)
         }
+        StoreCommand::Watch { .. } => unreachable!("it shares the store with a thread, and is told apart before"),
         StoreCommand::Get { checkpoint, into, format: Some(it), .. } => {
             diff::write(store, host, checkpoint, (*it).into(), into)
         }
@@ -91,7 +99,7 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
     let (uses, with, root, dirs) = match (&arguments.store, &arguments.pipeline) {
         (Some(path), _) => {
             if !path.join("store.json").is_file()
-                && !matches!(arguments.command, StoreCommand::Put { .. })
+                && !matches!(arguments.command, StoreCommand::Put { .. } | StoreCommand::Watch { .. })
             {
                 return Err(Wrong(format!("there is no store in `{}`", path.display())).into());
             }

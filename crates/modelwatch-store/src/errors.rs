@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use modelwatch_sdk::{Error, ErrorKind};
+use modelwatch_sdk::{Error, ErrorKind, store::CheckpointId};
 
 /// Returns the error for stored bytes that are not what was written; `place` is the file's path or address.
 pub fn corrupt(place: impl Display, what: impl Display) -> Error {
@@ -15,4 +15,12 @@ pub(crate) fn too_new(place: impl Display, what: impl Display, writer: &str) -> 
     let by = if writer.is_empty() { String::new() } else { format!(", written by {writer}") };
     Error::new(ErrorKind::Input, format!("`{place}` {what}{by}"))
         .with_help("use a version of modelwatch at least as new as the one that wrote it")
+}
+
+/// Returns the error for a checkpoint whose step another writer was faster with.
+pub(crate) fn step_exists(lineage: &str, step: impl Display, other: &CheckpointId) -> Error {
+    let what = format!("step {step} of `{lineage}` was stored meanwhile by another writer, with other content");
+    Error::new(ErrorKind::Conflict, format!("{what} ({})", other.short())).with_help(
+        "give each training a lineage of its own; if this one is to count, store it again, which takes it for a restart",
+    )
 }

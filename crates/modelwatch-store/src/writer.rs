@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::{
     condemned::Banned,
     engine::Shared,
+    errors,
     format::{self, Digest, FORMAT, MAX_MANIFEST},
     keys,
     log::{Chain, Change},
@@ -38,6 +39,8 @@ pub(crate) struct Writer {
     /// The bytes in all drafts' buffers.
     n_pending: usize,
     sink: Sink,
+    /// The last entry of the lineage's log when this was begun.
+    begun: u64,
     /// Why nothing more can be written.
     failed: Option<Error>,
 }
@@ -61,6 +64,7 @@ struct TensorDraft {
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, lineage: &str, metadata: Map<String, Value>) -> Result<Self> {
         let sink = Sink::new(&shared, lineage)?;
+        let begun = shared.log.with(lineage, |it| Ok(it.history().last_seq()))?;
         Ok(Self {
             shared,
             lineage: lineage.to_owned(),
@@ -69,6 +73,7 @@ impl Writer {
             tensors: BTreeMap::new(),
             n_pending: 0,
             sink,
+            begun,
             failed: None,
         })
     }
@@ -174,11 +179,13 @@ impl Writer {
         let (name, key) = (format!("manifest-{digest}"), keys::manifest(digest));
         publish_named(&self.shared, self.sink.stage.as_ref(), &name, &key, digest, MAX_MANIFEST)?;
         let mut is_overtaken = false;
+        let mut seen = self.begun;
         shared.log.append(&self.lineage, |it| {
             is_overtaken = it.sweeps().any(|(_, list)| !banned.knows(list));
             if is_overtaken || is_stored(it) {
                 return Ok(None);
             }
+            refuse_step_of_another(shared, it, &mut seen, (&id, self))?;
             Ok(Some(Change { event: LogEvent::Commit { id: id.clone() }, manifest: Some(digest) }))
         })?;
         Ok((!is_overtaken).then_some(id))
@@ -324,6 +331,29 @@ fn beside<T>(n_bytes: usize, aside: impl FnOnce() + Send, main: impl FnOnce() ->
         scope.spawn(aside);
         main()
     })
+}
+
+/// Refuses a checkpoint whose step another writer committed with other content since this one was begun: two trainings
+/// write to one lineage. Whoever begins after the other has committed does so again on purpose, as after a restart.
+fn refuse_step_of_another(
+    shared: &Shared,
+    chain: &Chain,
+    seen: &mut u64,
+    (ours, writer): (&CheckpointId, &Writer),
+) -> Result<()> {
+    let Some(step) = writer.metadata.get("step").filter(|it| it.is_u64()) else { return Ok(()) };
+    let since = chain.entries_after(*seen, u32::MAX).iter();
+    let commits = since.filter_map(|it| if let LogEvent::Commit { id } = &it.event { Some(id) } else { None });
+    for id in commits.filter(|it| *it != ours) {
+        let Some(&manifest) = chain.manifests(id).first() else { continue };
+        // Whatever is wrong with the other one, it is no reason to lose this one.
+        let other = StoredManifest::load(shared.blobs.as_ref(), manifest, shared.chunk_size);
+        if other.is_ok_and(|it| it.metadata.get("step") == Some(step)) {
+            return Err(errors::step_exists(&writer.lineage, step, id));
+        }
+    }
+    *seen = chain.history().last_seq();
+    Ok(())
 }
 
 /// Returns whether the lineage has the checkpoint and every byte of it verifies. That of the manifest

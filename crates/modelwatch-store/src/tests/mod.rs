@@ -10,6 +10,7 @@ mod lost_replies;
 mod memory;
 mod mending;
 mod segments;
+mod steps;
 
 use std::sync::Arc;
 

@@ -8,105 +8,26 @@
 //! Both run as written, without tract's optimizer, so that nodes keep their names. What is kept is a few numbers per node;
 //! a value is dropped as soon as its last consumer ran.
 
-use std::num::NonZeroUsize;
+use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use arrow_array::RecordBatch;
 
 use crate::{
+    difference::{Difference, Tolerance},
     error::InferError,
     model::{Model, row_shapes},
-    tensor::{HostTensor, Values},
+    output_pairs::OutputPairs,
+    tensor::HostTensor,
     tract::{NodeGraph, compare::Lockstep, guard},
 };
 
-/// How far apart two numbers may be: `|candidate − reference| ≤ absolute + relative · |reference|`, as in NumPy's `allclose`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tolerance {
-    /// The part that does not depend on the number.
-    pub absolute: f64,
-    /// The part that does.
-    pub relative: f64,
-}
-
-impl Default for Tolerance {
-    fn default() -> Self {
-        Self { absolute: 1e-5, relative: 1e-4 }
-    }
-}
-
-/// How far the values of two nodes are apart, over all rows that were compared.
+/// What two models are held to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Difference {
-    /// The number of elements.
-    pub n: u64,
-    /// The number of elements beyond the tolerance. One that is NaN or infinite in one model alone is beyond any.
-    pub n_beyond: u64,
-    /// The greatest `|candidate − reference|`; infinite where one of both is not finite.
-    pub max_absolute: f64,
-    /// The sum of the squared differences of elements that are finite in both models.
-    pub sum_squares: f64,
-    /// The sum of the reference's squares over the same elements.
-    pub reference_squares: f64,
-}
-
-impl Difference {
-    /// Takes in one element.
-    pub(crate) fn add(&mut self, reference: f64, candidate: f64, tolerance: &Tolerance) {
-        self.n += 1;
-        if reference == candidate || (reference.is_nan() && candidate.is_nan()) {
-            self.reference_squares += if reference.is_finite() { reference * reference } else { 0.0 };
-            return;
-        }
-        if !(reference.is_finite() && candidate.is_finite()) {
-            self.n_beyond += 1;
-            self.max_absolute = f64::INFINITY;
-            return;
-        }
-        let distance = (candidate - reference).abs();
-        self.n_beyond += u64::from(distance > tolerance.absolute + tolerance.relative * reference.abs());
-        self.max_absolute = self.max_absolute.max(distance);
-        self.sum_squares += distance * distance;
-        self.reference_squares += reference * reference;
-    }
-
-    /// Takes in the elements of two tensors. Words are equal or beyond any tolerance.
-    fn add_all(&mut self, reference: &Values, candidate: &Values, tolerance: &Tolerance) {
-        match (reference, candidate) {
-            (Values::Utf8(left), Values::Utf8(right)) => {
-                left.iter().zip(right).for_each(|(left, right)| self.add_words(left, right, tolerance));
-            }
-            // Words are no numbers.
-            (Values::Utf8(_), _) | (_, Values::Utf8(_)) => self.add_beyond(reference.len()),
-            _ => {
-                let (left, right) = (reference.to_f64(), candidate.to_f64());
-                left.iter().zip(&right).for_each(|(&left, &right)| self.add(left, right, tolerance));
-            }
-        }
-    }
-
-    /// Takes in elements that have nothing in common.
-    pub(crate) fn add_beyond(&mut self, n: usize) {
-        self.n += n as u64;
-        self.n_beyond += n as u64;
-        if n > 0 {
-            self.max_absolute = f64::INFINITY;
-        }
-    }
-
-    /// Takes in two words, which are as far apart as can be if they are not equal.
-    pub(crate) fn add_words(&mut self, reference: &str, candidate: &str, tolerance: &Tolerance) {
-        self.add(0.0, if reference == candidate { 0.0 } else { f64::INFINITY }, tolerance);
-    }
-
-    /// Returns the norm of the difference over that of the reference, `‖candidate − reference‖₂ / ‖reference‖₂`; the inverse
-    /// of the signal-to-noise ratio that quantization is judged by.
-    pub fn relative_norm(&self) -> f64 {
-        match (self.sum_squares, self.reference_squares) {
-            _ if self.max_absolute.is_infinite() => f64::INFINITY,
-            (0.0, _) => 0.0,
-            (difference, reference) => (difference / reference).sqrt(),
-        }
-    }
+pub struct Terms {
+    /// How far apart numbers may be.
+    pub tolerance: Tolerance,
+    /// The reference's output by the candidate's, where they have other names. All others are compared by their own name.
+    pub outputs: BTreeMap<String, String>,
 }
 
 /// The least and the greatest finite number that a node gave.
@@ -123,6 +44,8 @@ pub struct ValueRange {
 pub enum MatchedBy {
     /// Both have one name.
     Name,
+    /// Both are one operator of one shape, and take and give the values of nodes that are paired.
+    Structure,
     /// They have one shape, gave nearly the same for the first rows, and stand in the same order among such nodes.
     Value,
 }
@@ -175,6 +98,7 @@ pub struct Comparison<'a> {
     reference: &'a Model,
     candidate: &'a Model,
     tolerance: Tolerance,
+    output_pairs: OutputPairs,
     /// None before the first row.
     engine: Option<Engine>,
     n_rows: u64,
@@ -188,14 +112,20 @@ enum Engine {
 
 impl<'a> Comparison<'a> {
     /// Returns the comparison of no rows.
-    pub fn new(reference: &'a Model, candidate: &'a Model, tolerance: Tolerance) -> Self {
-        Self { reference, candidate, tolerance, engine: None, n_rows: 0 }
+    ///
+    /// # Errors
+    /// Where the terms name an output that is not there, or one twice.
+    pub fn new(reference: &'a Model, candidate: &'a Model, terms: &Terms) -> Result<Self, InferError> {
+        let [left, right] = [reference, candidate].map(output_names);
+        let output_pairs = OutputPairs::new(&left, &right, &terms.outputs);
+        let output_pairs = output_pairs.map_err(|reason| failed(reference, candidate, reason))?;
+        Ok(Self { reference, candidate, tolerance: terms.tolerance, output_pairs, engine: None, n_rows: 0 })
     }
 
     /// Runs both models on the same rows, given as each model names its inputs (see [`Model::run`]).
     ///
     /// # Errors
-    /// Where a model cannot be run on the rows, or where the models do not take the same inputs or give as many outputs.
+    /// Where a model cannot be run on the rows, or where the models do not take the same inputs.
     pub fn run(&mut self, reference_rows: &RecordBatch, candidate_rows: &RecordBatch) -> Result<(), InferError> {
         let n_rows = reference_rows.num_rows();
         if candidate_rows.num_rows() != n_rows {
@@ -220,21 +150,17 @@ impl<'a> Comparison<'a> {
 
     /// Makes the graphs where the models can be run node by node.
     fn engine_for(&self, rows: &[Vec<HostTensor>; 2], n_rows: usize) -> Result<Engine, InferError> {
-        let n_outputs = [self.reference, self.candidate].map(|it| it.info().outputs.len());
-        if n_outputs[0] != n_outputs[1] {
-            return Err(
-                self.failed(format!("the reference has {} outputs, the candidate {}", n_outputs[0], n_outputs[1]))
-            );
-        }
         let of_candidate = |shapes: &[Vec<usize>], wanted| self.candidate.executable.nodes(shapes, wanted);
-        let (reference, candidate) = match graphs(self.reference, rows, of_candidate) {
+        let graphs = match graphs(self.reference, rows, of_candidate) {
             Ok(it) => it,
             Err(obstacle @ (InferError::Nodes { .. } | InferError::Opaque { .. })) => {
-                return Ok(Engine::Outputs { differences: vec![Difference::default(); n_outputs[0]], obstacle });
+                let differences = vec![Difference::default(); self.output_pairs.pairs.len()];
+                return Ok(Engine::Outputs { differences, obstacle });
             }
             Err(other) => return Err(other),
         };
-        let mut lockstep = Lockstep::new(reference, candidate, self.tolerance).map_err(|it| self.failed(it))?;
+        let lockstep = Lockstep::new(graphs, self.tolerance, self.output_pairs.pairs.clone());
+        let mut lockstep = lockstep.map_err(|it| self.failed(it))?;
         let first = |it| cut(it, 0, n_rows, lockstep.rows());
         let (reference, candidate) = (first(&rows[0]), first(&rows[1]));
         self.guarded(|| lockstep.pair(reference, candidate))?;
@@ -271,7 +197,8 @@ impl<'a> Comparison<'a> {
     ) -> Result<(), InferError> {
         let reference = self.reference.run_rows(reference, n_rows, NonZeroUsize::MIN)?;
         let candidate = self.candidate.run_rows(candidate, n_rows, NonZeroUsize::MIN)?;
-        for ((difference, reference), candidate) in differences.iter_mut().zip(&reference).zip(&candidate) {
+        for (difference, &(left, right)) in differences.iter_mut().zip(&self.output_pairs.pairs) {
+            let (reference, candidate) = (&reference[left], &candidate[right]);
             if reference.shape != candidate.shape {
                 let (left, right) = (&reference.shape, &candidate.shape);
                 return Err(self.failed(format!("an output has the shapes {left:?} and {right:?}")));
@@ -282,11 +209,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn failed(&self, reason: String) -> InferError {
-        InferError::Comparison {
-            reference: self.reference.executable.path().to_path_buf(),
-            candidate: self.candidate.executable.path().to_path_buf(),
-            reason,
-        }
+        failed(self.reference, self.candidate, reason)
     }
 
     /// Returns the number of rows that were compared.
@@ -310,18 +233,39 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Returns the outputs in the candidate's order; none before the first row.
+    /// Returns the outputs that both models have, in the candidate's order; none before the first row.
     pub fn outputs(&self) -> Vec<OutputDifference> {
-        let names = |it: &Model| it.info().outputs.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
-        let names = names(self.candidate).into_iter().zip(names(self.reference));
         let differences = match &self.engine {
             Some(Engine::Nodes(it)) => it.outputs(),
             Some(Engine::Outputs { differences, .. }) => differences.clone(),
             None => Vec::new(),
         };
-        let output = |((name, reference), difference)| OutputDifference { name, reference, difference };
-        names.zip(differences).map(output).collect()
+        let output = |(&(left, right), difference): (&(usize, usize), _)| OutputDifference {
+            name: self.candidate.info().outputs[right].name.clone(),
+            reference: self.reference.info().outputs[left].name.clone(),
+            difference,
+        };
+        self.output_pairs.pairs.iter().zip(differences).map(output).collect()
     }
+
+    /// Returns the reference's outputs that the candidate lacks.
+    pub fn missing_outputs(&self) -> &[String] {
+        &self.output_pairs.missing
+    }
+
+    /// Returns the candidate's outputs that the reference lacks.
+    pub fn extra_outputs(&self) -> &[String] {
+        &self.output_pairs.extra
+    }
+}
+
+fn output_names(model: &Model) -> Vec<String> {
+    model.info().outputs.iter().map(|it| it.name.clone()).collect()
+}
+
+fn failed(reference: &Model, candidate: &Model, reason: String) -> InferError {
+    let [reference, candidate] = [reference, candidate].map(|it| it.executable.path().to_path_buf());
+    InferError::Comparison { reference, candidate, reason }
 }
 
 /// Returns both graphs for the same number of rows.
@@ -341,39 +285,4 @@ pub(crate) fn graphs(
 /// Returns as many rows as are run at once, from `start` on.
 pub(crate) fn cut(inputs: &[HostTensor], start: usize, n_rows: usize, rows: usize) -> Vec<HostTensor> {
     inputs.iter().map(|it| it.rows(start, rows.min(n_rows - start), rows)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn difference(pairs: &[(f64, f64)]) -> Difference {
-        let mut res = Difference::default();
-        pairs.iter().for_each(|it| res.add(it.0, it.1, &Tolerance { absolute: 0.1, relative: 0.01 }));
-        res
-    }
-
-    #[test]
-    fn elements_are_beyond_the_tolerance_as_in_allclose() {
-        let it = difference(&[(1.0, 1.1), (1.0, 1.12), (100.0, 101.0), (100.0, 101.2), (-1.0, -1.0)]);
-        assert_eq!((it.n, it.n_beyond), (5, 2));
-        assert!((it.max_absolute - 1.2).abs() < 1e-12, "{it:?}");
-        assert!((it.relative_norm() - (it.sum_squares / it.reference_squares).sqrt()).abs() < 1e-15);
-    }
-
-    #[test]
-    fn what_is_not_finite_in_one_model_alone_is_beyond_any_tolerance() {
-        const INF: f64 = f64::INFINITY;
-        for pair in [(1.0, f64::NAN), (f64::NAN, 1.0), (INF, 1.0), (INF, -INF), (f64::NAN, INF)] {
-            let it = difference(&[pair]);
-            assert_eq!((it.n_beyond, it.max_absolute, it.relative_norm()), (1, INF, INF), "{pair:?}");
-        }
-        assert_eq!(difference(&[(f64::NAN, f64::NAN), (INF, INF)]), Difference { n: 2, ..Difference::default() });
-    }
-
-    #[test]
-    fn a_difference_from_nothing_has_no_finite_relative_norm() {
-        assert_eq!(difference(&[(0.0, 0.0)]).relative_norm(), 0.0);
-        assert_eq!(difference(&[(0.0, 1.0)]).relative_norm(), f64::INFINITY);
-    }
 }

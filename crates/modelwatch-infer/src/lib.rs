@@ -17,12 +17,14 @@
 mod columns_in;
 mod columns_out;
 mod compare;
+mod difference;
 mod error;
 mod exact;
 mod format;
 mod inspect;
 mod model;
 mod numerics;
+mod output_pairs;
 mod probe;
 mod reproduce;
 mod runtime;
@@ -30,9 +32,8 @@ mod spec;
 mod tensor;
 mod tract;
 
-pub use compare::{
-    Comparison, Counterpart, Difference, MatchedBy, NodeDifference, OutputDifference, Tolerance, ValueRange,
-};
+pub use compare::{Comparison, Counterpart, MatchedBy, NodeDifference, OutputDifference, Terms, ValueRange};
+pub use difference::{Difference, Tolerance};
 pub use error::{InferError, Operators};
 pub use exact::{ExactModel, ExactValue, Way};
 pub use format::MAX_MODEL_BYTES;

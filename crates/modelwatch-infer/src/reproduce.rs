@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use arrow_array::RecordBatch;
 
 use crate::{
-    compare::{Tolerance, cut, graphs},
+    compare::{cut, graphs},
+    difference::Tolerance,
     error::InferError,
     model::Model,
     spec::TensorSpec,
@@ -145,8 +146,10 @@ impl<'a> Reproducer<'a> {
 
     fn suspect(&self, rows: &[Vec<HostTensor>; 2], n_rows: usize) -> Result<Suspect, InferError> {
         let of_candidate = |shapes: &[Vec<usize>], wanted| self.candidate.executable.nodes_of_file(shapes, wanted);
-        let (reference, candidate) = graphs(self.reference, rows, of_candidate)?;
-        let mut lockstep = Lockstep::new(reference, candidate, Tolerance::default()).map_err(|it| self.failed(it))?;
+        let graphs = graphs(self.reference, rows, of_candidate)?;
+        // What comes out of the models was compared before.
+        let lockstep = Lockstep::new(graphs, Tolerance::default(), Vec::new());
+        let mut lockstep = lockstep.map_err(|it| self.failed(it))?;
         let first = |it| cut(it, 0, n_rows, lockstep.rows());
         let (reference, candidate) = (first(&rows[0]), first(&rows[1]));
         self.guarded(|| lockstep.pair(reference, candidate))?;

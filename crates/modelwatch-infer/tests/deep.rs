@@ -15,7 +15,7 @@ use common::{
     process::peak_kib,
     threads,
 };
-use modelwatch_infer::{Comparison, Model, Tolerance};
+use modelwatch_infer::{Comparison, Model, Terms};
 /// Set for the process that is measured: what it does, and the folder with the models.
 const TASK: &str = "MODELWATCH_TEST_TASK";
 const FOLDER: &str = "MODELWATCH_TEST_FOLDER";
@@ -51,7 +51,7 @@ fn task(task: &str, folder: PathBuf) {
         model.run(&images, threads(1)).unwrap();
     } else {
         let [reference, candidate] = [reference, candidate].map(|it| Model::load(&it).unwrap());
-        let mut comparison = Comparison::new(&reference, &candidate, Tolerance::default());
+        let mut comparison = Comparison::new(&reference, &candidate, &Terms::default()).unwrap();
         comparison.run(&images, &images).unwrap();
         let nodes = comparison.nodes();
         assert!(nodes.iter().all(|it| it.counterpart.is_some()) && nodes.len() > 100, "{}", nodes.len());

@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use common::{Npy, assert_close, batch, fixture, npz, numbers, proto, threads};
 use modelwatch_infer::{
-    Comparison, Excerpt, HostTensor, InferError, MatchedBy, Model, NodeDifference, Reproducer, Reproduction, Tolerance,
-    Values,
+    Comparison, Excerpt, HostTensor, InferError, MatchedBy, Model, NodeDifference, Reproducer, Reproduction, Terms,
+    Tolerance, Values,
 };
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto, tensor_proto::DataLocation};
@@ -19,12 +19,19 @@ const CNN: &str = "digits/cnn/cnn.onnx";
 fn compare(reference: &Path, candidate: &Path, tolerance: Tolerance) -> (Vec<NodeDifference>, f64) {
     let test = npz("digits/data/test.npz")["x"].head(16);
     let [reference, candidate] = [reference, candidate].map(|it| Model::load(it).unwrap());
-    let mut comparison = Comparison::new(&reference, &candidate, tolerance);
+    let mut comparison =
+        Comparison::new(&reference, &candidate, &same_outputs(&reference, &candidate, tolerance)).unwrap();
     for rows in [test.head(7), test] {
         comparison.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
     }
     assert_eq!(comparison.n_rows(), 7 + 16);
     (comparison.nodes(), comparison.outputs()[0].difference.max_absolute)
+}
+
+/// Terms by which the first outputs are one: every format has a name of its own for it.
+fn same_outputs(reference: &Model, candidate: &Model, tolerance: Tolerance) -> Terms {
+    let [old, new] = [reference, candidate].map(|it| it.info().outputs[0].name.clone());
+    Terms { tolerance, outputs: [(new, old)].into() }
 }
 
 fn rows_for(model: &Model, rows: &Npy) -> arrow_array::RecordBatch {
@@ -78,6 +85,148 @@ fn one_changed_weight_is_found_in_its_node() {
     }
 }
 
+/// Writes what a change makes of a fixture.
+fn with_change(path: &Path, change: impl FnOnce(&mut GraphProto)) -> tempfile::NamedTempFile {
+    let mut model = ModelProto::decode(&*fs::read(path).unwrap()).unwrap();
+    change(model.graph.as_mut().unwrap());
+    let res = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    fs::write(res.path(), model.encode_to_vec()).unwrap();
+    res
+}
+
+/// Gives every node, and every tensor that is neither input nor output of the model, another name.
+fn rename_all(graph: &mut GraphProto) {
+    let kept: BTreeSet<String> = graph.input.iter().chain(&graph.output).map(|it| it.name.clone()).collect();
+    let rename = |it: &mut String| {
+        if !it.is_empty() && !kept.contains(it) {
+            *it = format!("copy/{it}");
+        }
+    };
+    graph.initializer.iter_mut().for_each(|it| rename(&mut it.name));
+    graph.value_info.iter_mut().for_each(|it| rename(&mut it.name));
+    for node in &mut graph.node {
+        node.input.iter_mut().chain(&mut node.output).for_each(rename);
+        node.name = format!("copy/{}", node.name);
+    }
+}
+
+#[test]
+fn one_changed_weight_is_found_though_no_name_is_left() {
+    for (kernel, node) in [("conv1", "conv1_1/BiasAdd"), ("conv2", "conv2_1/BiasAdd"), ("fc1", "fc1_1/MatMul")] {
+        let copy = with_change(with_changed_weight(kernel).path(), rename_all);
+        let (nodes, output) = compare(&fixture(CNN), copy.path(), Tolerance::default());
+        assert!(output > 0.0, "{kernel}");
+        let culprits = culprits(&nodes);
+        assert!(culprits.len() == 1 && culprits[0].contains(node), "{kernel}: {culprits:?}");
+        assert!(nodes.iter().all(|it| it.name.starts_with("copy/")), "{nodes:?}");
+        for node in &nodes {
+            let counterpart = node.counterpart.as_ref().unwrap_or_else(|| panic!("{kernel}: {}", node.name));
+            assert_eq!(format!("copy/{}", counterpart.name), node.name, "{kernel}");
+            assert_ne!(counterpart.matched_by, MatchedBy::Name);
+        }
+    }
+}
+
+#[test]
+fn like_nodes_on_one_value_are_told_apart_by_their_weights() {
+    // Three projections of one value, as an attention has them; the candidate's are in another order, and one differs.
+    let write = |weights: [(&str, f32); 3], n_later: usize| {
+        let value = |name: &str| proto::value(name, &[-1, 2]);
+        let weight = |(name, it): (&str, f32)| proto::float_tensor(&format!("w_{name}"), &[2, 2], &[it, 1.0, -1.0, it]);
+        let project = |(name, _): (&str, f32)| proto::node("MatMul", "", &["x", &format!("w_{name}")], name, vec![]);
+        let [a, b, c] = weights.map(|it| it.0);
+        let products = [proto::node("Mul", "", &[a, b], "ab", vec![]), proto::node("Mul", "", &["ab", c], "y", vec![])];
+        let mut projections = weights.map(project);
+        projections.rotate_left(n_later);
+        let graph = GraphProto {
+            name: "projections".to_owned(),
+            node: projections.into_iter().chain(products).collect(),
+            initializer: weights.map(weight).into(),
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..GraphProto::default()
+        };
+        let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+        fs::write(file.path(), proto::model(13, graph).encode_to_vec()).unwrap();
+        file
+    };
+    let reference = write([("q", 1.0), ("k", 2.0), ("v", 3.0)], 0);
+    let candidate = write([("one", 1.0), ("two", 5.0), ("three", 3.0)], 1);
+    let [reference, candidate] = [&reference, &candidate].map(|it| Model::load(it.path()).unwrap());
+    let rows = Npy { shape: vec![2, 2], values: vec![1.0, 2.0, -3.0, 0.5] };
+    let mut comparison = Comparison::new(&reference, &candidate, &Terms::default()).unwrap();
+    comparison.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
+    let nodes = comparison.nodes();
+    let pair = |it: &NodeDifference| Some((it.name.clone(), it.counterpart.as_ref()?.name.clone()));
+    let pairs: BTreeSet<_> = nodes.iter().filter_map(pair).collect();
+    for (candidate, reference) in [("the_three", "the_v"), ("the_one", "the_q"), ("the_two", "the_k")] {
+        assert!(pairs.contains(&(candidate.to_owned(), reference.to_owned())), "{pairs:?}");
+    }
+    assert_eq!(culprits(&nodes), ["the_two"]);
+}
+
+#[test]
+fn one_wrong_scale_of_eight_bits_is_found_in_its_node() {
+    let scale = "digits_cnn_1/fc1_1/Relu:0_scale";
+    let changed = with_change(&fixture("digits/cnn/cnn_int8_qdq.onnx"), |graph| {
+        let it = graph.initializer.iter_mut().find(|it| it.name == scale).unwrap();
+        let before = match &it.float_data[..] {
+            [it] => *it,
+            _ => f32::from_le_bytes(it.raw_data[..].try_into().unwrap()),
+        };
+        // An eighth of the range: most values saturate.
+        (it.float_data, it.raw_data) = (vec![], (before / 8.0).to_le_bytes().into());
+    });
+    let beyond = |nodes: &[NodeDifference]| -> Vec<String> {
+        let isolated = |it: &NodeDifference| it.counterpart.as_ref().map_or(0.0, |it| it.isolated.relative_norm());
+        nodes.iter().filter(|it| isolated(it) > 0.03).map(|it| it.name.clone()).collect()
+    };
+    let (nodes, _) = compare(&fixture(CNN), &fixture("digits/cnn/cnn_int8_qdq.onnx"), Tolerance::default());
+    assert_eq!(beyond(&nodes), [""; 0]);
+    let (nodes, output) = compare(&fixture(CNN), changed.path(), Tolerance::default());
+    assert!(output > 0.05, "{output}");
+    assert_eq!(beyond(&nodes), ["digits_cnn_1/fc1_1/Relu:0_DequantizeLinear"]);
+}
+
+#[test]
+fn an_output_of_another_name_is_compared_only_where_that_is_said() {
+    let renamed = with_change(&fixture(CNN), |graph| {
+        for it in
+            graph.node.iter_mut().flat_map(|it| &mut it.output).chain(graph.output.iter_mut().map(|it| &mut it.name))
+        {
+            if it == "probs" {
+                *it = "score".to_owned();
+            }
+        }
+    });
+    let test = npz("digits/data/test.npz")["x"].head(4);
+    let [cnn, renamed] = [&fixture(CNN), renamed.path()].map(|it| Model::load(it).unwrap());
+    let rows = rows_for(&cnn, &test);
+    let mut comparison = Comparison::new(&cnn, &renamed, &Terms::default()).unwrap();
+    comparison.run(&rows, &rows).unwrap();
+    assert!(comparison.outputs().is_empty() && !comparison.nodes().is_empty());
+    assert_eq!(
+        (comparison.missing_outputs(), comparison.extra_outputs()),
+        (&["probs".into()][..], &["score".into()][..])
+    );
+    let terms = Terms { outputs: [("score".to_owned(), "probs".to_owned())].into(), ..Terms::default() };
+    let mut comparison = Comparison::new(&cnn, &renamed, &terms).unwrap();
+    comparison.run(&rows, &rows).unwrap();
+    let outputs = comparison.outputs();
+    assert_eq!((&*outputs[0].name, &*outputs[0].reference, outputs[0].difference.n), ("score", "probs", 40));
+    assert!(comparison.missing_outputs().is_empty() && comparison.extra_outputs().is_empty());
+}
+
+#[test]
+fn what_is_nan_in_both_models_is_told() {
+    let test = npz("digits/data/test.npz")["x"].head(4);
+    let model = Model::load(&fixture("digits/cnn_series/bad_diverged.onnx")).unwrap();
+    let mut comparison = Comparison::new(&model, &model, &Terms::default()).unwrap();
+    comparison.run(&rows_for(&model, &test), &rows_for(&model, &test)).unwrap();
+    let difference = &comparison.outputs()[0].difference;
+    assert_eq!((difference.n, difference.n_both_nan, difference.n_beyond), (40, 40, 0));
+}
+
 #[test]
 fn a_model_in_eight_bits_is_paired_with_the_one_it_was_made_from() {
     let (nodes, output) = compare(&fixture(CNN), &fixture("digits/cnn/cnn_int8_qdq.onnx"), Tolerance::default());
@@ -117,11 +266,15 @@ fn models_that_cannot_be_compared_say_why() {
     let [cnn, wine] = [CNN, "tabular/wine/logreg.onnx"].map(|it| Model::load(&fixture(it)).unwrap());
     let rows = rows_for(&cnn, &test);
     let narrow = Npy { shape: vec![4, 13], values: vec![0.5; 4 * 13] };
-    let error = Comparison::new(&cnn, &wine, Tolerance::default()).run(&rows, &rows_for(&wine, &narrow)).unwrap_err();
+    let mut comparison = Comparison::new(&cnn, &wine, &Terms::default()).unwrap();
+    let error = comparison.run(&rows, &rows_for(&wine, &narrow)).unwrap_err();
     assert!(matches!(error, InferError::Comparison { .. }), "{error}");
-    assert!(error.to_string().contains("the reference has 1 outputs, the candidate 2"), "{error}");
+    assert!(error.to_string().contains("the rows of their inputs have the shapes"), "{error}");
+    let terms = Terms { outputs: [("prob".to_owned(), "probs".to_owned())].into(), ..Terms::default() };
+    let error = Comparison::new(&cnn, &cnn, &terms).err().unwrap().to_string();
+    assert!(error.contains("the candidate has no output `prob`, only `probs`"), "{error}");
 
-    let mut comparison = Comparison::new(&cnn, &cnn, Tolerance::default());
+    let mut comparison = Comparison::new(&cnn, &cnn, &Terms::default()).unwrap();
     let error = comparison.run(&rows, &rows.slice(0, 2)).unwrap_err().to_string();
     assert!(error.contains("one is given 4 rows, the other 2"), "{error}");
     comparison.run(&rows.slice(0, 0), &rows.slice(0, 0)).unwrap();
@@ -132,7 +285,7 @@ fn models_that_cannot_be_compared_say_why() {
 fn of_a_model_that_is_interpreted_only_the_outputs_are_compared() {
     let test = npz("digits/data/test.npz")["x"].head(4);
     let [cnn, other] = [CNN, "digits/cnn/cnn_int8_qop.onnx"].map(|it| Model::load(&fixture(it)).unwrap());
-    let mut comparison = Comparison::new(&cnn, &other, Tolerance::default());
+    let mut comparison = Comparison::new(&cnn, &other, &Terms::default()).unwrap();
     comparison.run(&rows_for(&cnn, &test), &rows_for(&other, &test)).unwrap();
     let why = comparison.obstacle().unwrap().to_string();
     assert!(why.contains("cnn_int8_qop.onnx") && why.contains("node by node"), "{why}");
@@ -171,7 +324,8 @@ fn a_batch_that_is_part_of_a_model_is_filled_up_and_the_filling_does_not_count()
     let test = npz("digits/data/test.npz")["x"].head(5);
     let [any, fixed] =
         ["digits/cnn/cnn.onnx", "digits/cnn/cnn_frozen_b1.pb"].map(|it| Model::load(&fixture(it)).unwrap());
-    let mut comparison = Comparison::new(&any, &fixed, Tolerance::default());
+    let terms = same_outputs(&any, &fixed, Tolerance::default());
+    let mut comparison = Comparison::new(&any, &fixed, &terms).unwrap();
     comparison.run(&rows_for(&any, &test), &rows_for(&fixed, &test)).unwrap();
     assert_eq!((comparison.n_rows(), comparison.outputs()[0].difference.n), (5, 50));
     assert!(model_is_interrupted(&any, &test));

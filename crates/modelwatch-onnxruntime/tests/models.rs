@@ -10,7 +10,7 @@ use std::{
 
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, cast::AsArray, types::Float32Type};
 use arrow_schema::{DataType, Field, Schema};
-use modelwatch_infer::{Comparison, InferError, Model, Runtime, Tolerance};
+use modelwatch_infer::{Comparison, InferError, Model, Runtime, Terms};
 use modelwatch_onnxruntime::OnnxRuntime;
 
 const LIBRARY: &str = "MODELWATCH_TEST_ONNXRUNTIME";
@@ -119,7 +119,7 @@ fn a_model_is_compared_across_runtimes_by_its_outputs() {
     let path = fixture("digits/cnn/cnn.onnx");
     let (candidate, reference) = (Model::load(&path).unwrap(), Model::load_with(&runtime, &path).unwrap());
     let rows = rows(&candidate, 40);
-    let mut comparison = Comparison::new(&reference, &candidate, Tolerance::default());
+    let mut comparison = Comparison::new(&reference, &candidate, &Terms::default()).unwrap();
     comparison.run(&rows, &rows).unwrap();
     let obstacle = comparison.obstacle().unwrap().to_string();
     assert!(obstacle.contains("ONNX Runtime gives its outputs alone; leave `runtime` out"), "{obstacle}");

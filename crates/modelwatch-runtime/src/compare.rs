@@ -1,20 +1,22 @@
 //! The models of a run, node by node, as probes are told of it.
 
-use modelwatch_infer::{Comparison, Difference, InferError, MatchedBy, NodeDifference, NodeNumbers, ValueRange};
+use modelwatch_infer::{
+    Comparison, Difference, InferError, MatchedBy, NodeDifference, NodeNumbers, Terms, Tolerance, ValueRange,
+};
 use modelwatch_sdk::{Error, ErrorKind, RecordBatch, Result, nodes, numerics};
 
 use crate::services::RunModel;
 
 /// Runs both models on rows with the columns of the data, or of the models' inputs.
 pub(crate) fn compare(
-    baseline: &RunModel,
-    candidate: &RunModel,
+    [baseline, candidate]: [&RunModel; 2],
     rows: &RecordBatch,
-    tolerance: nodes::Tolerance,
+    terms: nodes::Terms,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<nodes::NodeComparison> {
-    let tolerance = modelwatch_infer::Tolerance { absolute: tolerance.absolute, relative: tolerance.relative };
-    let mut comparison = Comparison::new(&baseline.model, &candidate.model, tolerance);
+    let nodes::Tolerance { absolute, relative } = terms.tolerance;
+    let terms = Terms { tolerance: Tolerance { absolute, relative }, outputs: terms.outputs };
+    let mut comparison = Comparison::new(&baseline.model, &candidate.model, &terms).map_err(Error::input)?;
     each_batch(baseline, candidate, rows, is_cancelled, |left, right| comparison.run(left, right))?;
     let outputs = comparison.outputs().into_iter().map(|it| nodes::OutputDifference {
         name: it.name,
@@ -24,6 +26,8 @@ pub(crate) fn compare(
     Ok(nodes::NodeComparison {
         rows: comparison.n_rows(),
         outputs: outputs.collect(),
+        missing_outputs: comparison.missing_outputs().to_vec(),
+        extra_outputs: comparison.extra_outputs().to_vec(),
         nodes: comparison.nodes().into_iter().map(node).collect(),
         obstacle: comparison.obstacle().map(ToString::to_string),
     })
@@ -88,6 +92,7 @@ fn node(node: NodeDifference) -> nodes::NodeDifference {
             name: it.name,
             matched_by: match it.matched_by {
                 MatchedBy::Name => nodes::MatchedBy::Name,
+                MatchedBy::Structure => nodes::MatchedBy::Structure,
                 MatchedBy::Value => nodes::MatchedBy::Value,
             },
             cumulative: difference(&it.cumulative),
@@ -101,6 +106,7 @@ fn difference(it: &Difference) -> nodes::Difference {
     nodes::Difference {
         n: it.n,
         n_beyond: it.n_beyond,
+        n_both_nan: it.n_both_nan,
         max_absolute: it.max_absolute,
         relative_norm: it.relative_norm(),
     }

@@ -15,7 +15,7 @@ use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
     artifact::{self, BUDGET, KEEP},
     memory::{InferenceMemory, MEMORY},
-    nodes::{self, NodeComparison, Tolerance},
+    nodes::{self, NodeComparison, Terms},
     numerics::NUMERICS,
     reproduction::{self, Reproduction},
 };
@@ -148,10 +148,10 @@ impl ProbeHost {
     }
 
     /// Runs both models node by node.
-    fn compare(&self, rows: &RecordBatch, tolerance: Tolerance) -> Result<NodeComparison> {
+    fn compare(&self, rows: &RecordBatch, terms: Terms) -> Result<NodeComparison> {
         let baseline = self.models.required(ModelRole::Baseline)?;
         let candidate = self.models.required(ModelRole::Candidate)?;
-        compare::compare(baseline, candidate, rows, tolerance, &|| self.is_cancelled())
+        compare::compare([baseline, candidate], rows, terms, &|| self.is_cancelled())
     }
 
     /// Cuts the candidate down to where it parts from the baseline.
@@ -183,8 +183,8 @@ impl Host for ProbeHost {
             answer::to_rows(&self.watch(role, rows)?)
         } else if let Some(role) = model(NUMERICS) {
             answer::to_rows(&compare::numerics(self.models.required(role)?, rows, &|| self.is_cancelled())?)
-        } else if let Some(tolerance) = nodes::tolerance_of(service) {
-            answer::to_rows(&self.compare(rows, tolerance?)?)
+        } else if let Some(terms) = nodes::terms_of(service) {
+            answer::to_rows(&self.compare(rows, terms?)?)
         } else if let Some(node) = reproduction::node_of(service) {
             self.reproduce(rows, node)?.into_rows()
         } else if service == KEEP {

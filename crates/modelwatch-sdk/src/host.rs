@@ -9,7 +9,7 @@ use crate::{
     artifact::{self, Artifact},
     error::{Error, ErrorKind, Result},
     memory::{InferenceMemory, MEMORY},
-    nodes::{self, NodeComparison, Tolerance},
+    nodes::{self, NodeComparison, Terms},
     numerics::{NUMERICS, Numerics},
     reproduction::{self, Reproduction},
 };
@@ -68,9 +68,10 @@ pub trait Host: Send + Sync {
     /// as in [`Host::infer`].
     ///
     /// # Errors
-    /// When one of them is not part of the run, cannot run the rows, or has other inputs or outputs than the other.
-    fn compare_nodes(&self, rows: &RecordBatch, tolerance: Tolerance) -> Result<NodeComparison> {
-        answer::from_rows(&self.exchange(&nodes::service(tolerance)?, rows)?)
+    /// When one of them is not part of the run, cannot run the rows, or has other inputs than the other, and when the terms
+    /// name an output that is not there.
+    fn compare_nodes(&self, rows: &RecordBatch, terms: &Terms) -> Result<NodeComparison> {
+        answer::from_rows(&self.exchange(&nodes::service(terms)?, rows)?)
     }
 
     /// Cuts the candidate down to where it parts from the baseline at a node, which is one of

@@ -32,4 +32,18 @@ pub(crate) const CODES: &[FindingCode] = &[
         meaning: "This is the first node with a NaN or an infinity where its counterpart has a number.",
         advice: "Look for NaN or infinite weights in the node, and for inputs that overflow its type.",
     },
+    FindingCode {
+        code: "MW-N005",
+        severity: Severity::Error,
+        title: "an output is in one model alone",
+        meaning: "One of the models has no output of this name, so that nothing says whether it is right. Outputs are never compared by their positions.",
+        advice: "Export the model with the outputs of the baseline; where one has another name there, say so in `outputs`.",
+    },
+    FindingCode {
+        code: "MW-N006",
+        severity: Severity::Error,
+        title: "an output is NaN in both models",
+        meaning: "Where both models give NaN, they do not differ, and nothing says that either is right.",
+        advice: "Look for the first node that gives NaN, as the verifier `numerics` does; where NaN is what the models are to give, set `equal_nan`.",
+    },
 ];

@@ -1,6 +1,12 @@
 //! The options.
 
-use modelwatch_sdk::{Error, JsonSchema, Result, nodes::Tolerance, sample::SampleLimits};
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelwatch_sdk::{
+    Error, JsonSchema, Result,
+    nodes::{Terms, Tolerance},
+    sample::SampleLimits,
+};
 use serde::Deserialize;
 
 /// The most rows: they are run node by node, which is slow, and more of them say little more.
@@ -22,6 +28,10 @@ pub struct Config {
     pub seed: u64,
     /// The least and the greatest random input of `inputs = "random"`.
     pub range: [f64; 2],
+    /// The baseline's name of each output of the candidate that is called otherwise there, as in
+    /// `{ "StatefulPartitionedCall:0" = "probs" }`. All others are held against the output of their own name, and one that has
+    /// none in the other model fails.
+    pub outputs: BTreeMap<String, String>,
     /// The relative tolerance: |a − b| ≤ atol + rtol · |b|, b being the baseline's value.
     #[schemars(range(min = 0.0))]
     pub rtol: f64,
@@ -35,6 +45,8 @@ pub struct Config {
     /// where a model was quantized (0.03 or so for eight bits).
     #[schemars(range(min = 0.0))]
     pub max_relative_norm: Option<f64>,
+    /// Whether NaN in an output of both models is equal. Otherwise it fails: nothing says which of both is wrong.
+    pub equal_nan: bool,
     /// How many nodes the report lists, those with the greatest isolated difference.
     #[schemars(range(max = 1000))]
     pub listed_nodes: usize,
@@ -62,10 +74,12 @@ impl Default for Config {
             max_bytes: 64 << 20,
             seed: 0,
             range: [0.0, 1.0],
+            outputs: BTreeMap::new(),
             rtol: 1e-4,
             atol: 1e-5,
             max_mismatch_share: 0.0,
             max_relative_norm: None,
+            equal_nan: false,
             listed_nodes: 40,
         }
     }
@@ -102,11 +116,17 @@ impl Config {
                 "`max_mismatch_share` says nothing beside `max_relative_norm`, which takes the place of the tolerances";
             return Err(Error::config("/max_mismatch_share", message).with_help("give one of the two"));
         }
+        let mut baselines = BTreeSet::new();
+        if let Some((name, other)) = self.outputs.iter().find(|it| !baselines.insert(it.1)) {
+            let message = format!("`{other}` is the baseline's name of `{name}`, and of another output");
+            return Err(Error::config("/outputs", message).with_help("name each output of the baseline once"));
+        }
         Ok(self)
     }
 
-    pub(crate) fn tolerance(&self) -> Tolerance {
-        Tolerance { absolute: self.atol, relative: self.rtol }
+    pub(crate) fn terms(&self) -> Terms {
+        let tolerance = Tolerance { absolute: self.atol, relative: self.rtol };
+        Terms { tolerance, outputs: self.outputs.clone() }
     }
 
     pub(crate) fn limits(&self) -> SampleLimits {
@@ -132,6 +152,7 @@ mod tests {
         check(json!({"rtol": -1.0}), "/rtol");
         check(json!({"max_relative_norm": -0.1}), "/max_relative_norm");
         check(json!({"max_mismatch_share": 1.0}), "/max_mismatch_share");
+        check(json!({"outputs": {"a": "x", "b": "x"}}), "/outputs");
         check(json!({"max_mismatch_share": 0.1, "max_relative_norm": 0.1}), "/max_mismatch_share");
         assert!(serde_json::from_value::<Config>(json!({"row": 1})).is_err());
     }

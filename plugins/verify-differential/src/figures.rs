@@ -47,6 +47,7 @@ pub(crate) fn nodes(config: &Config, comparison: &NodeComparison) -> Vec<Figure>
 
 fn cells(at: usize, node: &NodeDifference, it: &Counterpart) -> Vec<String> {
     let name = match it.matched_by {
+        MatchedBy::Structure => format!("{} (by structure)", it.name),
         MatchedBy::Value => format!("{} (by value)", it.name),
         MatchedBy::Name if it.name == node.name => "the same".to_owned(),
         MatchedBy::Name => it.name.clone(),

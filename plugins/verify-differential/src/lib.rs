@@ -4,13 +4,16 @@
 //! an exporter. Both run on a sample of the rows, or on random inputs. Where the outputs part, the report names the first node
 //! that does something else with the same values, its operator and the ranges that it works in.
 //!
-//! Nothing passes by accident: no rows, an output that is missing and a value that is finite in one model alone never pass.
+//! Nothing passes by accident: no rows, a value that is finite in one model alone and one that is NaN in both never pass. Outputs
+//! are compared by their names, never by their positions, and one that only one of the models has fails, also where it is the only
+//! one: a name is part of what callers rely on. Where two names are one output, as across formats, `outputs` says so.
 //!
 //! # What a node's difference is
 //! The *cumulative* difference is between what both models have there, the *isolated* one between the baseline's values and
 //! what the candidate's node makes of the baseline's inputs. Quantization adds up over nodes; only the isolated difference
-//! says which of them adds much. Nodes find their counterparts by name, where their values are used alike, and otherwise by
-//! value, so that fused operators do not count as differences.
+//! says which of them adds much. Nodes find their counterparts by name, where their values are used alike; then by structure, from
+//! pairs to their neighbors of the same operator and shape; and otherwise by value, so that fused operators do not count as
+//! differences.
 //!
 //! # The smallest failing model
 //! Where a node is to blame and the pipeline has a folder for files (`[report] artifacts`), the candidate is cut down to it, and
@@ -26,6 +29,7 @@ mod config;
 mod excerpts;
 mod figures;
 mod judge;
+mod outputs;
 mod probe;
 mod random;
 mod ranges;

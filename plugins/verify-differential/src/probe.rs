@@ -88,7 +88,7 @@ impl Probe for Differential {
         let Some(rows) = rows.filter(|it| it.num_rows() > 0) else {
             return Ok(report::of_nothing("there are no rows"));
         };
-        let mut res = report::report(&self.config, &host.compare_nodes(&rows, self.config.tolerance())?);
+        let mut res = report::report(&self.config, &host.compare_nodes(&rows, &self.config.terms())?);
         excerpts::add(&mut res, host, &rows);
         Ok(res)
     }

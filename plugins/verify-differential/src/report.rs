@@ -10,11 +10,20 @@ use crate::{
     config::Config,
     figures,
     judge::{self, Where},
+    outputs,
 };
 
 /// The names of all metrics.
-pub(crate) const METRICS: [&str; 6] =
-    ["max_abs_error", "relative_norm", "mismatch_share", "nodes", "nodes_without_counterpart", "nodes_that_differ"];
+pub(crate) const METRICS: [&str; 8] = [
+    "max_abs_error",
+    "relative_norm",
+    "mismatch_share",
+    "nan_in_both",
+    "unmatched_outputs",
+    "nodes",
+    "nodes_without_counterpart",
+    "nodes_that_differ",
+];
 
 /// Returns what is said of no rows at all.
 pub(crate) fn of_nothing(why: &str) -> Report {
@@ -39,7 +48,9 @@ pub(crate) fn report(config: &Config, comparison: &NodeComparison) -> Report {
     let mut all_agree = true;
     for it in &comparison.outputs {
         all_agree &= output(&mut res, config, it);
+        outputs::nan(&mut res, config, comparison, it);
     }
+    outputs::unmatched(&mut res, comparison);
     if let Some(why) = &comparison.obstacle {
         res.gaps.push(Gap::new("nodes", why.clone()));
         return res;
@@ -52,6 +63,11 @@ pub(crate) fn report(config: &Config, comparison: &NodeComparison) -> Report {
         ("nodes_that_differ", found.culprits.len() as u64),
     ];
     res.metrics.extend(counts.map(|(name, value)| Metric::new(name, value as f64).n(comparison.rows)));
+    match n - found.n_compared {
+        0 => {}
+        it if it == n => res.gaps.push(Gap::new("nodes", "no node has a counterpart: only the outputs were compared")),
+        it => res.gaps.push(Gap::new("nodes", format!("{it} of {n} nodes have no counterpart, and were not compared"))),
+    }
     findings(&mut res, comparison, &found, all_agree);
     res.figures.extend(figures::nodes(config, comparison));
     res

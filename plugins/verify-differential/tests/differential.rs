@@ -33,7 +33,7 @@ fn rows() -> RecordBatch {
 }
 
 fn difference(max_absolute: f64, relative_norm: f64, n_beyond: u64) -> Difference {
-    Difference { n: 100, n_beyond, max_absolute, relative_norm }
+    Difference { n: 100, n_beyond, n_both_nan: 0, max_absolute, relative_norm }
 }
 
 fn node(name: &str, cumulative: Difference, isolated: Difference) -> NodeDifference {
@@ -67,7 +67,7 @@ fn parted() -> NodeComparison {
         node("second", difference(0.5, 0.2, 30), difference(0.5, 0.2, 30)),
         node("third", difference(0.9, 0.3, 60), same()),
     ];
-    NodeComparison { rows: 32, outputs: output(difference(0.4, 0.1, 7)), nodes, obstacle: None }
+    NodeComparison { rows: 32, outputs: output(difference(0.4, 0.1, 7)), nodes, ..NodeComparison::default() }
 }
 
 fn host(comparison: NodeComparison) -> ModelHost {
@@ -77,8 +77,8 @@ fn host(comparison: NodeComparison) -> ModelHost {
         res.description = ModelDescription { inputs: vec![port(input)], ..ModelDescription::default() };
         res
     };
-    ModelHost::new(model("x")).with_baseline(model("input")).with_comparison(move |rows, tolerance| {
-        assert!(tolerance.absolute >= 0.0 && rows.num_rows() > 0);
+    ModelHost::new(model("x")).with_baseline(model("input")).with_comparison(move |rows, terms| {
+        assert!(terms.tolerance.absolute >= 0.0 && rows.num_rows() > 0);
         Ok(NodeComparison { rows: rows.num_rows() as u64, ..comparison.clone() })
     })
 }
@@ -98,6 +98,10 @@ fn codes(report: &Report) -> Vec<&str> {
     report.findings.iter().map(|it| it.code.as_str()).collect()
 }
 
+fn status(report: &Report, metric: &str) -> Status {
+    report.checks.iter().find(|it| it.metric == metric).unwrap().status
+}
+
 #[test]
 fn it_keeps_the_rules_of_probes() {
     let open = || Ok(Box::new(open(json!({"rows": 8}))) as Box<dyn Probe>);
@@ -115,7 +119,7 @@ fn it_keeps_the_rules_of_probes() {
 #[test]
 fn the_first_node_that_does_something_else_is_named() {
     let report = run(json!({}), parted());
-    assert_eq!(report.checks.len(), 1);
+    assert_eq!((report.checks.len(), status(&report, "unmatched_outputs")), (3, Status::Pass));
     assert_eq!((report.checks[0].status, report.checks[0].observed), (Status::Fail, Some(0.07)));
     assert_eq!(codes(&report), ["MW-N001"]);
     let finding = &report.findings[0];
@@ -162,6 +166,91 @@ fn a_value_that_is_finite_in_one_model_alone_never_passes() {
         assert_eq!(codes(&report), ["MW-N001", "MW-N004"]);
         assert_eq!(report.findings[1].place, "second");
     }
+}
+
+#[test]
+fn an_output_in_one_model_alone_never_passes() {
+    let check = |missing: &[&str], extra: &[&str], words: &str| {
+        let comparison = NodeComparison {
+            outputs: output(difference(0.0, 0.0, 0)),
+            missing_outputs: missing.iter().map(ToString::to_string).collect(),
+            extra_outputs: extra.iter().map(ToString::to_string).collect(),
+            nodes: vec![],
+            ..parted()
+        };
+        let report = run(json!({}), comparison);
+        assert_eq!(
+            (status(&report, "mismatch_share"), status(&report, "unmatched_outputs")),
+            (Status::Pass, Status::Fail)
+        );
+        let check = report.checks.iter().find(|it| it.metric == "unmatched_outputs").unwrap();
+        assert!(check.message.contains(words), "{}", check.message);
+        assert_eq!(codes(&report), vec!["MW-N005"; missing.len() + extra.len()]);
+        assert!(report.findings.iter().all(|it| it.severity == Severity::Error));
+        report
+    };
+    check(&["a"], &[], "the candidate lacks `a`");
+    check(&[], &["b", "c"], "the baseline lacks `b`, `c`");
+    let report = check(&["probs"], &["score"], "the candidate lacks `probs`, the baseline `score`");
+    assert_eq!((&*report.findings[0].place, &*report.findings[1].place), ("probs", "score"));
+    assert!(report.findings[0].advice.contains("set `outputs = { \"score\" = \"probs\" }`"), "{:?}", report.findings);
+}
+
+#[test]
+fn names_that_outputs_have_in_the_baseline_are_told_to_the_host() {
+    let port = || Port { name: "x".to_owned(), dtype: "f32".to_owned(), shape: vec![None] };
+    let model = || {
+        let mut res = TestModel::new(|_| Err(Error::input("only compared here")));
+        res.description = ModelDescription { inputs: vec![port()], ..ModelDescription::default() };
+        res
+    };
+    let host = ModelHost::new(model()).with_baseline(model()).with_comparison(|_, terms| {
+        assert_eq!(terms.outputs, [("score".to_owned(), "probs".to_owned())].into());
+        Ok(NodeComparison { outputs: output(difference(0.0, 0.0, 0)), nodes: vec![], ..parted() })
+    });
+    let mut probe = open(json!({"outputs": {"score": "probs"}}));
+    probe.update(&host, Role::Current, &rows()).unwrap();
+    assert!(probe.evaluate(&host).unwrap().checks.iter().all(|it| it.status == Status::Pass));
+}
+
+#[test]
+fn nan_in_both_models_passes_only_where_that_is_said() {
+    let broken = || Difference { n_both_nan: 5, ..difference(0.0, 0.0, 0) };
+    let nodes = vec![node("first", difference(0.0, 0.0, 0), difference(0.0, 0.0, 0)), node("log", broken(), broken())];
+    let comparison = NodeComparison { outputs: output(broken()), nodes, ..parted() };
+    for options in [json!({}), json!({"max_relative_norm": 0.5}), json!({"max_mismatch_share": 0.9})] {
+        let report = run(options, comparison.clone());
+        assert_eq!((status(&report, "nan_in_both"), codes(&report)), (Status::Fail, vec!["MW-N006"]));
+        let finding = &report.findings[0];
+        assert_eq!((&*finding.place, &finding.evidence["output"]), ("log", &json!("probs")));
+        assert!(finding.message.starts_with("5 of 100 elements of output `probs` are NaN in both models, from `log`"));
+    }
+    let report = run(json!({"equal_nan": true}), comparison);
+    assert!(codes(&report).is_empty() && report.checks.iter().all(|it| it.status == Status::Pass), "{report:?}");
+    assert_eq!(report.metrics.iter().find(|it| it.name == "nan_in_both").unwrap().value, 5.0);
+}
+
+/// tract's own comparison counts a node without a counterpart as one that passed.
+#[test]
+fn nodes_without_counterparts_do_not_count_as_compared() {
+    let unpaired =
+        |name: &str| NodeDifference { counterpart: None, ..node(name, Difference::default(), Difference::default()) };
+    let agreeing = || output(difference(0.0, 0.0, 0));
+    let report =
+        run(json!({}), NodeComparison { outputs: agreeing(), nodes: vec![unpaired("a"), unpaired("b")], ..parted() });
+    let metric = |report: &Report, name: &str| report.metrics.iter().find(|it| it.name == name).unwrap().value;
+    assert_eq!((metric(&report, "nodes"), metric(&report, "nodes_without_counterpart")), (2.0, 2.0));
+    assert_eq!(
+        (&*report.gaps[0].what, &*report.gaps[0].why),
+        ("nodes", "no node has a counterpart: only the outputs were compared")
+    );
+    assert_eq!(status(&report, "mismatch_share"), Status::Pass);
+    // Without outputs either, there is nothing that could pass.
+    let report = run(json!({}), NodeComparison { outputs: vec![], nodes: vec![unpaired("a")], ..parted() });
+    assert_eq!((report.checks.len(), status(&report, "unmatched_outputs")), (1, Status::NotChecked));
+    let nodes = vec![node("a", difference(0.0, 0.0, 0), difference(0.0, 0.0, 0)), unpaired("b")];
+    let report = run(json!({}), NodeComparison { outputs: agreeing(), nodes, ..parted() });
+    assert_eq!(report.gaps[0].why, "1 of 2 nodes have no counterpart, and were not compared");
 }
 
 #[test]
@@ -348,9 +437,11 @@ fn the_smallest_model_that_shows_it_is_handed_over() {
 fn a_model_that_cannot_be_cut_is_a_gap() {
     let (report, kept) = run_with_files(1000, |_| Err(Error::input("it is a TFLite model")));
     assert!(kept.is_empty() && report.findings[0].file_paths().next().is_none());
-    assert_eq!(report.gaps[0].what, "the smallest model in which the difference shows");
-    assert_eq!(report.gaps[0].why, "it is a TFLite model");
+    let gap = report.gaps.iter().find(|it| it.what == "the smallest model in which the difference shows").unwrap();
+    assert_eq!(gap.why, "it is a TFLite model");
     // Nobody asked for files: nothing is made, and how to get them is said.
     let (report, _) = run_with_files(0, |_| panic!("nothing is to be made"));
-    assert!(report.gaps.is_empty() && report.findings[0].advice.contains("`[report] artifacts`"));
+    assert!(
+        report.gaps.iter().all(|it| it.what == "nodes") && report.findings[0].advice.contains("`[report] artifacts`")
+    );
 }

@@ -107,11 +107,12 @@ pub(crate) fn models() -> ModelHost {
         };
         res
     };
-    let host = ModelHost::new(described()).with_baseline(described()).with_comparison(|rows, tolerance| {
+    let host = ModelHost::new(described()).with_baseline(described()).with_comparison(|rows, terms| {
         let difference = Difference {
             n: rows.num_rows() as u64,
             n_beyond: 1,
-            max_absolute: 2.0 * tolerance.absolute,
+            n_both_nan: 0,
+            max_absolute: 2.0 * terms.tolerance.absolute,
             relative_norm: 0.01,
         };
         let output = OutputDifference { name: "probs".to_owned(), baseline: "probs".to_owned(), difference };

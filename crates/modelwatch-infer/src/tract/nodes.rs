@@ -63,7 +63,8 @@ impl NodeGraph {
         self.outlets.get(tensor).copied()
     }
 
-    fn constant(&self, outlet: OutletId) -> TractResult<TValue> {
+    /// Returns a value that does not depend on the inputs.
+    pub(super) fn constant(&self, outlet: OutletId) -> TractResult<TValue> {
         let values = self.constants[outlet.node].as_ref();
         let value = values.and_then(|it| it.get(outlet.slot)).with_context(|| format!("{outlet:?} is no constant"))?;
         Ok(value.clone().into_tvalue())

@@ -15,13 +15,13 @@ use crate::{
     error::{Error, ErrorKind, Result},
     host::{AT_ONCE, Host, ModelRole},
     memory::{InferenceMemory, MEMORY},
-    nodes::{self, NodeComparison, Tolerance},
+    nodes::{self, NodeComparison, Terms},
     numerics::{NUMERICS, Numerics},
     reproduction::{self, Reproduction},
 };
 
 type Run = dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync;
-type Compare = dyn Fn(&RecordBatch, Tolerance) -> Result<NodeComparison> + Send + Sync;
+type Compare = dyn Fn(&RecordBatch, &Terms) -> Result<NodeComparison> + Send + Sync;
 type Numbers = dyn Fn(&RecordBatch) -> Result<Numerics> + Send + Sync;
 type Reproduce = dyn Fn(&RecordBatch, &str) -> Result<Reproduction> + Send + Sync;
 type Memory = dyn Fn(&str, usize) -> Option<InferenceMemory> + Send + Sync;
@@ -80,7 +80,7 @@ impl ModelHost {
     #[must_use]
     pub fn with_comparison(
         mut self,
-        compare: impl Fn(&RecordBatch, Tolerance) -> Result<NodeComparison> + Send + Sync + 'static,
+        compare: impl Fn(&RecordBatch, &Terms) -> Result<NodeComparison> + Send + Sync + 'static,
     ) -> Self {
         self.compare = Some(Box::new(compare));
         self
@@ -131,9 +131,9 @@ impl ModelHost {
 
 impl Host for ModelHost {
     fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
-        if let Some(tolerance) = nodes::tolerance_of(service) {
+        if let Some(terms) = nodes::terms_of(service) {
             let compare = self.compare.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;
-            return answer::to_rows(&compare(rows, tolerance?)?);
+            return answer::to_rows(&compare(rows, &terms?)?);
         }
         if let Some(node) = reproduction::node_of(service) {
             let reproduce = self.reproduce.as_ref().ok_or_else(|| Error::input("these models have no nodes"))?;

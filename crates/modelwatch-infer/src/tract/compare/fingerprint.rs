@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::{prelude::TractResult, tract_hir::internal::TractErrorContext};
+use tract_onnx::{prelude::TractResult, tract_hir::internal::bail};
 
 use super::super::nodes::{NodeGraph, Outputs, is_number};
 use crate::tensor::HostTensor;
@@ -23,8 +23,8 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Returns those of some nodes, in their order.
-    pub(super) fn all(graph: &NodeGraph, rows: Vec<HostTensor>, nodes: &[usize]) -> TractResult<Vec<(usize, Self)>> {
+    /// Returns those of some nodes.
+    pub(super) fn all(graph: &NodeGraph, rows: Vec<HostTensor>, nodes: &[usize]) -> TractResult<HashMap<usize, Self>> {
         let mut found: HashMap<usize, Self> = HashMap::new();
         graph.run(rows, |id, values| {
             if nodes.contains(&id) {
@@ -32,8 +32,10 @@ impl Fingerprint {
             }
             Ok(())
         })?;
-        let one = |&id: &usize| Ok((id, found.remove(&id).with_context(|| format!("node {id} was not run"))?));
-        nodes.iter().map(one).collect()
+        match nodes.iter().find(|it| !found.contains_key(it)) {
+            Some(it) => bail!("node {it} was not run"),
+            None => Ok(found),
+        }
     }
 
     fn new(values: &Outputs) -> TractResult<Self> {

@@ -2,6 +2,7 @@
 
 mod fingerprint;
 mod pairing;
+mod structure;
 mod values;
 mod watch;
 
@@ -23,7 +24,8 @@ use super::{
     nodes::{NodeGraph, Outputs, Values, is_source},
 };
 use crate::{
-    compare::{Counterpart, Difference, NodeDifference, Tolerance},
+    compare::{Counterpart, NodeDifference},
+    difference::{Difference, Tolerance},
     tensor::HostTensor,
 };
 
@@ -43,7 +45,9 @@ pub(super) fn first_difference(
     let rows = tensors.first()?.shape.first().copied()?;
     let shapes: Vec<_> = tensors.iter().map(|it| it.shape.get(1..).unwrap_or_default().to_vec()).collect();
     let graph = |model: &TypedModel| NodeGraph::new(model.clone(), rows, &shapes, &types).ok();
-    let mut lockstep = Lockstep::new(graph(written)?, graph(optimized)?, Tolerance::default()).ok()?;
+    let graphs = (graph(written)?, graph(optimized)?);
+    let outputs = (0..written.outputs.len().min(optimized.outputs.len())).map(|it| (it, it)).collect();
+    let mut lockstep = Lockstep::new(graphs, Tolerance::default(), outputs).ok()?;
     lockstep.pair(tensors.clone(), tensors.clone()).ok()?;
     lockstep.run(tensors.clone(), tensors, rows).ok()?;
     let nodes = lockstep.nodes();
@@ -68,6 +72,8 @@ pub(crate) struct Lockstep {
     seen: HashMap<usize, Seen>,
     /// By node of the reference.
     reference_ranges: HashMap<usize, Range>,
+    /// The positions of the outputs that are compared, in the reference and in the candidate.
+    output_pairs: Vec<(usize, usize)>,
     outputs: Vec<Difference>,
     /// By node of the candidate whose values are kept: those of the last run.
     watched: HashMap<usize, Option<Watched>>,
@@ -94,8 +100,13 @@ struct Run {
 }
 
 impl Lockstep {
-    /// Puts two graphs side by side, or says why they cannot be compared.
-    pub(crate) fn new(reference: NodeGraph, candidate: NodeGraph, tolerance: Tolerance) -> Result<Self, String> {
+    /// Puts the reference and the candidate side by side, or says why they cannot be compared. `output_pairs` are the positions
+    /// of outputs that belong together.
+    pub(crate) fn new(
+        (reference, candidate): (NodeGraph, NodeGraph),
+        tolerance: Tolerance,
+        output_pairs: Vec<(usize, usize)>,
+    ) -> Result<Self, String> {
         if reference.rows != candidate.rows {
             return Err(format!("one takes {} rows at once, the other {}", reference.rows, candidate.rows));
         }
@@ -103,19 +114,29 @@ impl Lockstep {
             let (left, right) = (&reference.row_shapes, &candidate.row_shapes);
             return Err(format!("the rows of their inputs have the shapes {left:?} and {right:?}"));
         }
-        let n_outputs = [&reference, &candidate].map(|it| it.model.outputs.len());
-        if n_outputs[0] != n_outputs[1] {
-            return Err(format!("the reference has {} outputs, the candidate {}", n_outputs[0], n_outputs[1]));
+        let is_there = |(left, right): &(usize, usize)| {
+            *left < reference.model.outputs.len() && *right < candidate.model.outputs.len()
+        };
+        if !output_pairs.iter().all(is_there) {
+            return Err("an output of the model is none of its graph".to_owned());
         }
-        let pairing = Pairing::default();
-        let outputs = vec![Difference::default(); n_outputs[0]];
-        let (seen, reference_ranges, watched) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Ok(Self { reference, candidate, pairing, tolerance, seen, reference_ranges, outputs, watched, n_rows: 0 })
+        Ok(Self {
+            outputs: vec![Difference::default(); output_pairs.len()],
+            output_pairs,
+            reference,
+            candidate,
+            pairing: Pairing::default(),
+            tolerance,
+            seen: HashMap::new(),
+            reference_ranges: HashMap::new(),
+            watched: HashMap::new(),
+            n_rows: 0,
+        })
     }
 
     /// Pairs the nodes by what they make of some rows, or says what failed.
     pub(crate) fn pair(&mut self, reference: Vec<HostTensor>, candidate: Vec<HostTensor>) -> Result<(), String> {
-        let pairing = Pairing::new(&self.reference, &self.candidate, reference, candidate);
+        let pairing = Pairing::new([&self.reference, &self.candidate], &self.output_pairs, [reference, candidate]);
         self.pairing = pairing.map_err(|it| guard::reason(&it))?;
         Ok(())
     }
@@ -168,12 +189,12 @@ impl Lockstep {
         }
         // An output may need nodes that no pair needed.
         self.advance(&mut run, None)?;
-        let outlets = [&self.reference, &self.candidate].map(|it| it.model.outputs.clone());
-        for (idx, (left, right)) in outlets[0].iter().zip(&outlets[1]).enumerate() {
-            let reference = run.reference.take(*left)?;
-            let candidate = run.own.take(*right)?;
+        for idx in 0..self.output_pairs.len() {
+            let (left, right) = self.output_pairs[idx];
+            let reference = run.reference.take(self.reference.model.outputs[left])?;
+            let candidate = run.own.take(self.candidate.model.outputs[right])?;
             if reference.shape() != candidate.shape() {
-                bail!("output {idx} has the shape {:?}, the reference's {:?}", candidate.shape(), reference.shape());
+                bail!("output {right} has the shape {:?}, the reference's {:?}", candidate.shape(), reference.shape());
             }
             let (reference, candidate) = (self.head(&reference)?, self.head(&candidate)?);
             add_difference(&mut self.outputs[idx], &reference, &candidate, &self.tolerance)?;

@@ -7,7 +7,7 @@ use tract_onnx::{
     tract_hir::internal::{OutletId, TypedNode},
 };
 
-use super::{super::nodes::NodeGraph, fingerprint::Fingerprint};
+use super::{super::nodes::NodeGraph, fingerprint::Fingerprint, structure::Structure};
 use crate::{compare::MatchedBy, tensor::HostTensor};
 
 /// Longer lists are paired in order, not by their longest common subsequence, whose table would be too large.
@@ -20,50 +20,73 @@ const DEQUANTIZED: &str = "_DequantizeLinear";
 pub(super) struct Pairing {
     /// The reference's node by the candidate's.
     pub(super) by_candidate: HashMap<usize, usize>,
-    by_value: HashSet<usize>,
+    /// How those were found that do not share a name.
+    found_by: HashMap<usize, MatchedBy>,
 }
 
 impl Pairing {
-    /// Pairs computing nodes by name, and the rest by shape, order and what they make of some rows.
+    /// Pairs computing nodes of the reference and the candidate by name, then by structure, and the rest by shape, order and
+    /// what they make of some rows.
     ///
     /// Names alone would pair what only looks alike: a converter that fuses a batch normalization into a convolution keeps
-    /// the convolution's name for what is another value now. Operators and shapes alone would do so, too.
+    /// the convolution's name for what is another value now. Operators and shapes alone would do so, too; see `structure`.
     pub(super) fn new(
-        reference: &NodeGraph,
-        candidate: &NodeGraph,
-        reference_rows: Vec<HostTensor>,
-        candidate_rows: Vec<HostTensor>,
+        [reference, candidate]: [&NodeGraph; 2],
+        outputs: &[(usize, usize)],
+        [reference_rows, candidate_rows]: [Vec<HostTensor>; 2],
     ) -> TractResult<Self> {
-        let by_name: HashMap<&str, &TypedNode> = reference.computing().map(|it| (&*it.name, it)).collect();
-        let by_tensor: HashMap<&str, &TypedNode> = reference.computing().flat_map(|it| labels(reference, it)).collect();
-        let mut by_candidate = HashMap::new();
-        for node in candidate.computing() {
-            let quantized = node.name.strip_suffix(DEQUANTIZED).and_then(|it| by_tensor.get(it));
-            // What is done with a value tells what it is.
-            let same = by_name.get(&*node.name).filter(|it| consumers(reference, it) == consumers(candidate, node));
-            if let Some(other) = quantized.or(same).filter(|it| shapes(it).is_some() && shapes(it) == shapes(node)) {
-                by_candidate.insert(node.id, other.id);
-            }
+        let mut res = Self { by_candidate: by_name(reference, candidate), found_by: HashMap::new() };
+        let (left, right) = res.unpaired(reference, candidate);
+        if left.is_empty() || right.is_empty() {
+            return Ok(res);
         }
-        let taken: HashSet<usize> = by_candidate.values().copied().collect();
-        let left: Vec<_> = reference.computing().map(|it| it.id).filter(|it| !taken.contains(it)).collect();
-        let right: Vec<_> = candidate.computing().map(|it| it.id).filter(|it| !by_candidate.contains_key(it)).collect();
-        let mut res = Self { by_candidate, by_value: HashSet::new() };
-        if !left.is_empty() && !right.is_empty() {
-            let left = Fingerprint::all(reference, reference_rows, &left)?;
-            let right = Fingerprint::all(candidate, candidate_rows, &right)?;
-            let is_pair = |at: usize, to: usize| left[at].1.resembles(&right[to].1);
-            for (at, to) in common_subsequence(left.len(), right.len(), is_pair) {
-                res.by_candidate.insert(right[to].0, left[at].0);
-                res.by_value.insert(right[to].0);
-            }
-        }
+        let prints =
+            [Fingerprint::all(reference, reference_rows, &left)?, Fingerprint::all(candidate, candidate_rows, &right)?];
+        let structure = Structure::new([reference, candidate], outputs, &prints)?;
+        res.add(structure.pairs(&res.by_candidate)?, MatchedBy::Structure);
+        let (left, right) = res.unpaired(reference, candidate);
+        let is_pair = |at: usize, to: usize| prints[0][&left[at]].resembles(&prints[1][&right[to]]);
+        let by_value = common_subsequence(left.len(), right.len(), is_pair);
+        res.add(by_value.into_iter().map(|(at, to)| (right[to], left[at])), MatchedBy::Value);
+        // Those are neighbors, too.
+        res.add(structure.pairs(&res.by_candidate)?, MatchedBy::Structure);
         Ok(res)
     }
 
-    pub(super) fn matched_by(&self, candidate: usize) -> MatchedBy {
-        if self.by_value.contains(&candidate) { MatchedBy::Value } else { MatchedBy::Name }
+    fn add(&mut self, pairs: impl IntoIterator<Item = (usize, usize)>, found_by: MatchedBy) {
+        for (candidate, reference) in pairs {
+            self.by_candidate.insert(candidate, reference);
+            self.found_by.insert(candidate, found_by);
+        }
     }
+
+    /// Returns the nodes of the reference and of the candidate that have no counterpart yet.
+    fn unpaired(&self, reference: &NodeGraph, candidate: &NodeGraph) -> (Vec<usize>, Vec<usize>) {
+        let taken: HashSet<usize> = self.by_candidate.values().copied().collect();
+        let left = reference.computing().map(|it| it.id).filter(|it| !taken.contains(it)).collect();
+        let right = candidate.computing().map(|it| it.id).filter(|it| !self.by_candidate.contains_key(it)).collect();
+        (left, right)
+    }
+
+    pub(super) fn matched_by(&self, candidate: usize) -> MatchedBy {
+        self.found_by.get(&candidate).copied().unwrap_or(MatchedBy::Name)
+    }
+}
+
+/// Returns the reference's node by the candidate's where both have one name, and their values are used alike.
+fn by_name(reference: &NodeGraph, candidate: &NodeGraph) -> HashMap<usize, usize> {
+    let by_name: HashMap<&str, &TypedNode> = reference.computing().map(|it| (&*it.name, it)).collect();
+    let by_tensor: HashMap<&str, &TypedNode> = reference.computing().flat_map(|it| labels(reference, it)).collect();
+    let mut res = HashMap::new();
+    for node in candidate.computing() {
+        let quantized = node.name.strip_suffix(DEQUANTIZED).and_then(|it| by_tensor.get(it));
+        // What is done with a value tells what it is.
+        let same = by_name.get(&*node.name).filter(|it| consumers(reference, it) == consumers(candidate, node));
+        if let Some(other) = quantized.or(same).filter(|it| shapes(it).is_some() && shapes(it) == shapes(node)) {
+            res.insert(node.id, other.id);
+        }
+    }
+    res
 }
 
 /// Returns the names of the node's tensors.
@@ -73,7 +96,7 @@ fn labels<'a>(graph: &'a NodeGraph, node: &'a TypedNode) -> impl Iterator<Item =
 }
 
 /// Returns the operators that take the node's values, seen through quantization and back.
-fn consumers(graph: &NodeGraph, node: &TypedNode) -> BTreeSet<String> {
+pub(super) fn consumers(graph: &NodeGraph, node: &TypedNode) -> BTreeSet<String> {
     let mut res = BTreeSet::new();
     let mut left = vec![node];
     while let Some(node) = left.pop() {
@@ -91,7 +114,7 @@ fn consumers(graph: &NodeGraph, node: &TypedNode) -> BTreeSet<String> {
 }
 
 /// Returns the shapes of all values, or nothing where one is not known before it is computed.
-fn shapes(node: &TypedNode) -> Option<Vec<Vec<usize>>> {
+pub(super) fn shapes(node: &TypedNode) -> Option<Vec<Vec<usize>>> {
     node.outputs.iter().map(|it| it.fact.shape.as_concrete().map(<[usize]>::to_vec)).collect()
 }
 

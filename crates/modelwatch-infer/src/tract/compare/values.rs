@@ -3,7 +3,10 @@
 use tract_onnx::prelude::{DatumType, TValue, TractResult};
 
 use super::super::nodes::{Outputs, is_number};
-use crate::compare::{Difference, Tolerance, ValueRange};
+use crate::{
+    compare::ValueRange,
+    difference::{Difference, Tolerance},
+};
 
 /// The range of all finite values so far.
 #[derive(Default)]

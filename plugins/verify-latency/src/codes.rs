@@ -15,7 +15,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-L002",
         severity: Severity::Error,
         title: "the model is slower than the baseline allows",
-        meaning: "Measured in turns with the baseline, a percentile of the time over that of the baseline misses its limit with the whole of its confidence interval.",
+        meaning: "Measured in turns with the baseline, a percentile of the time or the rows per second, over that of the baseline, misses its limit with the whole of its confidence interval.",
         advice: "Compare the operators and sizes of both models. If the price is worth it, raise the limit.",
     },
     FindingCode {
@@ -29,14 +29,14 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-L004",
         severity: Severity::Warning,
         title: "the model takes long to load",
-        meaning: "Loading took longer than its limit. A model is loaded once, and once is too few to call it slow, so that the check is inconclusive.",
+        meaning: "Loading took longer than its limit. A model is loaded once, and once is too few to call it slow, so that the check is inconclusive; beyond twice the limit it fails, and this is an error.",
         advice: "Run it again. If it stays, make the model smaller.",
     },
     FindingCode {
         code: "MW-L005",
         severity: Severity::Error,
         title: "the process takes too much memory",
-        meaning: "While the model ran on a batch of that size, the resident memory of the process was above its limit. It counts everything in the process: weights, activations, the rest of the run, and what the allocator has kept.",
+        meaning: "While the model ran on a batch of that size, the resident memory of the process was above its limit, or above so many times what it was while the baseline ran. It counts everything in the process: weights, activations, the rest of the run, and what the allocator has kept.",
         advice: "Prune or quantize the model, or use smaller batches. If the model is not the reason, raise the limit: compare with a small model in the same pipeline.",
     },
 ];

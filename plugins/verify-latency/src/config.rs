@@ -21,8 +21,12 @@ pub struct Config {
     pub seed: u64,
     /// Budgets of batch sizes, each as `{ batch_size = 1, p50_ms = 5, p95_ms = 10, p50_of_baseline = 1.2 }`.
     pub limits: Vec<Limits>,
-    /// The longest that loading the model may take, in seconds. It is loaded once, so more than that is inconclusive.
+    /// The longest that loading the model may take, in seconds. It is loaded once, so more than that is inconclusive, and more
+    /// than twice that fails.
     pub max_load_seconds: Option<f64>,
+    /// The most times that the baseline took to load, each being loaded once: more than that is inconclusive, and more than twice
+    /// that fails.
+    pub max_load_of_baseline: Option<f64>,
 }
 
 /// The budgets of a batch size. Each is held against the bound of a confidence interval.
@@ -47,6 +51,11 @@ pub struct Limits {
     pub p95_of_baseline: Option<f64>,
     /// The most times the baseline's 99th percentile.
     pub p99_of_baseline: Option<f64>,
+    /// The least times the baseline's rows a second: 0.8 allows a fifth less.
+    pub rows_per_second_of_baseline: Option<f64>,
+    /// The most times the memory that the process has while the baseline runs. Both models are in that process, so that this is
+    /// about what a run takes, not about the size of the model.
+    pub peak_memory_of_baseline: Option<f64>,
 }
 
 impl Default for Config {
@@ -60,6 +69,7 @@ impl Default for Config {
             seed: 0,
             limits: Vec::new(),
             max_load_seconds: None,
+            max_load_of_baseline: None,
         }
     }
 }
@@ -75,6 +85,7 @@ impl Config {
         }
         positive("/budget_seconds", "budget_seconds", Some(self.budget_seconds))?;
         positive("/max_load_seconds", "max_load_seconds", self.max_load_seconds)?;
+        positive("/max_load_of_baseline", "max_load_of_baseline", self.max_load_of_baseline)?;
         if self.max_runs == 0 || self.rows == 0 {
             let name = if self.rows == 0 { "rows" } else { "max_runs" };
             return Err(Error::config(format!("/{name}"), format!("`{name}` must be at least 1")));
@@ -104,7 +115,7 @@ impl Config {
 }
 
 impl Limits {
-    fn named(&self) -> [(&'static str, Option<f64>); 8] {
+    fn named(&self) -> [(&'static str, Option<f64>); 10] {
         [
             ("p50_ms", self.p50_ms),
             ("p95_ms", self.p95_ms),
@@ -114,6 +125,8 @@ impl Limits {
             ("p50_of_baseline", self.p50_of_baseline),
             ("p95_of_baseline", self.p95_of_baseline),
             ("p99_of_baseline", self.p99_of_baseline),
+            ("rows_per_second_of_baseline", self.rows_per_second_of_baseline),
+            ("peak_memory_of_baseline", self.peak_memory_of_baseline),
         ]
     }
 }

@@ -5,7 +5,8 @@
 //! confidence interval is beyond it, kept where none of it is, and else inconclusive.
 //!
 //! The memory is what the process had at most while the model ran once more: the weights, the rest of the run, and what the
-//! allocator has kept are part of it, since whoever serves the model has to have that too.
+//! allocator has kept are part of it, since whoever serves the model has to have that too. Of the baseline it is measured in the same
+//! process, next to it.
 //!
 //! Numbers are those of one thread of one machine at one time: two runs do not agree to the bit. What rows are used
 //! and how numbers become a verdict is reproducible; time itself comes from the host.
@@ -16,6 +17,7 @@
 mod budget;
 mod codes;
 mod config;
+mod load;
 mod measure;
 mod memory;
 mod probe;

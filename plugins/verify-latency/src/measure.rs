@@ -13,9 +13,14 @@ pub(crate) struct Measured {
     pub(crate) candidate: Vec<f64>,
     /// The seconds of the baseline's runs, each next to the candidate's of the same place.
     pub(crate) baseline: Option<Vec<f64>>,
-    /// The memory of one more run of the candidate, or why it is not known.
-    pub(crate) memory: std::result::Result<InferenceMemory, String>,
+    /// The memory of one more run of the candidate.
+    pub(crate) memory: Memory,
+    /// The same of the baseline.
+    pub(crate) baseline_memory: Option<Memory>,
 }
+
+/// The memory of a run, or why it is not known.
+pub(crate) type Memory = std::result::Result<InferenceMemory, String>;
 
 /// Measures every batch size. `rows` are not empty.
 pub(crate) fn measure(
@@ -56,6 +61,7 @@ impl Clock<'_> {
             candidate: Vec::new(),
             baseline: with_baseline.then(Vec::new),
             memory: Err(String::new()),
+            baseline_memory: None,
         };
         for turn in 0..config.warm_up + config.max_runs {
             if self.left <= 0.0 {
@@ -79,7 +85,9 @@ impl Clock<'_> {
             }
         }
         // Last, so that looking at the memory makes no run slower that is timed.
-        res.memory = self.host.inference_memory(ModelRole::Candidate, self.batch).map_err(|e| e.message);
+        let memory = |model| self.host.inference_memory(model, self.batch).map_err(|e| e.message);
+        res.memory = memory(ModelRole::Candidate);
+        res.baseline_memory = with_baseline.then(|| memory(ModelRole::Baseline));
         Ok(res)
     }
 

@@ -9,6 +9,7 @@ use modelwatch_sdk::{
 use crate::{
     budget::{self, Wanted},
     config::{Config, Limits},
+    load,
     measure::Measured,
     memory,
     series::{Estimate, Series, ratio},
@@ -65,9 +66,7 @@ pub(crate) fn report(
         let Some(model) = model else { continue };
         res.metrics.push(Metric::new("load_seconds", model.load_seconds).n(1).unit("s").role(role));
     }
-    if let Some(limit) = config.max_load_seconds {
-        load(&mut res, candidate, limit);
-    }
+    load::checks(&mut res, config, candidate, baseline);
     res.figures.push(Figure {
         title: "Latency".to_owned(),
         caption: "Milliseconds for a batch on one thread; the first run is before warm-up.".to_owned(),
@@ -91,6 +90,12 @@ fn rate(batch_size: usize, median: &Estimate) -> Estimate {
     let of = |seconds: f64| batch_size as f64 / seconds;
     let Interval { low, high, level } = median.interval;
     Estimate { value: of(median.value), interval: Interval { low: of(high), high: of(low), level } }
+}
+
+/// Returns how many times the baseline's rows a second there are, where it takes so many times its seconds.
+fn inverse(ratio: &Estimate) -> Estimate {
+    let Interval { low, high, level } = ratio.interval;
+    Estimate { value: 1.0 / ratio.value, interval: Interval { low: 1.0 / high, high: 1.0 / low, level } }
 }
 
 fn size(res: &mut Report, host: &dyn Host, it: &Measured) {
@@ -118,7 +123,10 @@ fn size(res: &mut Report, host: &dyn Host, it: &Measured) {
             add(name, MetricRole::Ratio, &estimate, pairs.len(), "");
         }
     }
-    memory::metric(res, it);
+    if let Some(median) = ratio(&pairs, 0.5, host.confidence("rows_per_second")) {
+        add("rows_per_second", MetricRole::Ratio, &inverse(&median), pairs.len(), "");
+    }
+    memory::metrics(res, it);
     let first = Metric::new("first_run_seconds", it.first.0).n(1).labels(&labels).unit("s");
     res.metrics.push(first);
     let n = it.candidate.len();
@@ -163,13 +171,18 @@ fn budgets(it: &Limits) -> Vec<Budget<'static>> {
         let requirement = format!("<= {limit} times the baseline's");
         res.push(Budget { metric, limit, wanted: Wanted::AtMost, requirement, relative: true });
     }
+    if let Some(limit) = it.rows_per_second_of_baseline {
+        let requirement = format!(">= {limit} times the baseline's");
+        res.push(Budget { metric: "rows_per_second", limit, wanted: Wanted::AtLeast, requirement, relative: true });
+    }
     res
 }
 
 fn estimate(it: &Measured, budget: &Budget<'_>, level: f64) -> Option<Estimate> {
     let quantile = PERCENTILES.iter().find(|it| it.0 == budget.metric).map_or(0.5, |it| it.1);
     if budget.relative {
-        return ratio(&pairs(it), quantile, level);
+        let found = ratio(&pairs(it), quantile, level)?;
+        return Some(if budget.metric == "rows_per_second" { inverse(&found) } else { found });
     }
     let found = Series::new(it.candidate.clone()).percentile(quantile, level)?;
     Some(if budget.metric == "rows_per_second" { rate(it.batch_size, &found) } else { found })
@@ -260,6 +273,7 @@ pub(crate) fn not_measured(res: &mut Report, config: &Config, why: &str) {
     for it in &config.limits {
         res.checks.extend(budgets(it).iter().map(|budget| not_checked(budget, it.batch_size, why)));
         res.checks.extend(memory::not_checked(it, why));
+        res.checks.extend(memory::relative_not_checked(it, why));
     }
 }
 
@@ -268,29 +282,6 @@ pub(crate) fn few_rows(config: &Config, rows: usize) -> Option<Gap> {
     let largest = config.batch_sizes.iter().copied().max().filter(|&it| it > rows)?;
     let why = format!("only {rows} different rows are used, so that batches of {largest} have them several times");
     Some(Gap::new("batches of different rows", why))
-}
-
-/// One loading is no distribution: what is too long may be chance.
-fn load(res: &mut Report, model: &ModelDescription, limit: f64) {
-    let seconds = model.load_seconds;
-    let status = if seconds <= limit { Status::Pass } else { Status::Inconclusive };
-    let message = format!("the model was loaded in {} ms", ms(seconds));
-    if status == Status::Inconclusive {
-        let finding = Finding::new("MW-L004", Severity::Warning, "load", format!("{message}, allowed are {limit} s"));
-        let advice = "run it again; if it stays, make the model smaller";
-        res.findings.push(finding.advice(advice).evidence("load_seconds", float::to_value(seconds)));
-        res.gaps.push(Gap::new("load_seconds", "the model is loaded once, and once is too few to call it slow"));
-    }
-    res.checks.push(Check {
-        metric: "load_seconds".to_owned(),
-        labels: Labels::new(),
-        requirement: format!("<= {limit} s"),
-        observed: Some(seconds),
-        interval: None,
-        n: 1,
-        status,
-        message,
-    });
 }
 
 fn row(it: &Measured) -> Vec<Vec<String>> {

@@ -191,6 +191,41 @@ fn loading_once_is_no_distribution() {
     };
     assert_eq!(of(0.3), (Status::Pass, 0));
     assert_eq!(of(0.1), (Status::Inconclusive, 1));
+    // Chance does not make it three times as long.
+    assert_eq!(of(0.06), (Status::Fail, 1));
+}
+
+#[test]
+fn loading_is_held_against_the_baselines() {
+    let of = |limit: f64, baseline: Option<f64>| {
+        let mut host = ModelHost::new(model(|_, _| 1e-3));
+        if let Some(load_seconds) = baseline {
+            let description = ModelDescription { load_seconds, ..ModelDescription::default() };
+            host = host.with_baseline(TestModel { description, ..model(|_, _| 1e-3) });
+        }
+        let report = run(&json!({ "max_load_of_baseline": limit }), &host);
+        (report.checks[0].status, report.checks[0].observed, report.findings.len())
+    };
+    assert_eq!(of(2.0, Some(0.1)), (Status::Pass, Some(2.0), 0));
+    assert_eq!(of(1.5, Some(0.1)), (Status::Inconclusive, Some(2.0), 1));
+    assert_eq!(of(1.5, Some(0.05)), (Status::Fail, Some(4.0), 1));
+    assert_eq!(of(1.5, Some(0.0)), (Status::Fail, Some(f64::INFINITY), 1));
+    assert_eq!(of(1e9, None), (Status::NotChecked, None, 0));
+}
+
+#[test]
+fn rows_a_second_are_held_against_the_baselines() {
+    let host = |factor: f64| {
+        let time = |n: u64| 10e-3 + 1e-3 * jitter(n);
+        let baseline = model(move |n, _| time(n + 1_000_000));
+        ModelHost::new(model(move |n, _| factor * time(n))).with_baseline(baseline)
+    };
+    let limit = json!({ "rows_per_second_of_baseline": 0.8 });
+    let report = check(limit.clone(), &host(1.0), Status::Pass, &[]);
+    assert!((value(&report, "rows_per_second", MetricRole::Ratio, 1) - 1.0).abs() < 0.05);
+    check(limit.clone(), &host(1.25), Status::Inconclusive, &[]);
+    check(limit.clone(), &host(1.5), Status::Fail, &["MW-L002"]);
+    check(limit, &ModelHost::new(model(|_, _| 1e-3)), Status::NotChecked, &[]);
 }
 
 #[test]
@@ -267,4 +302,25 @@ fn memory_is_held_against_its_limit_and_unknown_memory_never_passes() {
     let report = check(json!({ "peak_memory_mib": 1e6 }), &silent, Status::NotChecked, &[]);
     assert!(report.gaps[0].why.contains("does not tell"), "{}", report.gaps[0].why);
     assert!(report.metrics.iter().all(|it| it.name != "peak_memory_bytes"));
+}
+
+#[test]
+fn memory_is_held_against_the_baselines() {
+    let host = |candidate: u64| {
+        let memory = move |model: &str, _| {
+            let peak = if model == "baseline" { 100 << 20 } else { candidate << 20 };
+            Some(InferenceMemory { before: 40 << 20, peak })
+        };
+        ModelHost::new(model(|_, _| 1e-3)).with_baseline(model(|_, _| 1e-3)).with_memory(memory)
+    };
+    let limit = json!({ "peak_memory_of_baseline": 1.5 });
+    let report = check(limit.clone(), &host(150), Status::Pass, &[]);
+    assert_eq!(value(&report, "peak_memory_bytes", MetricRole::Baseline, 1), f64::from(100 << 20));
+    assert_eq!(value(&report, "peak_memory_bytes", MetricRole::Ratio, 1), 1.5);
+    let report = check(limit.clone(), &host(151), Status::Fail, &["MW-L005"]);
+    assert!(report.checks[0].message.contains("1.510 times the memory"), "{}", report.checks[0].message);
+    let alone = ModelHost::new(model(|_, _| 1e-3));
+    check(limit.clone(), &alone, Status::NotChecked, &[]);
+    let silent = ModelHost::new(model(|_, _| 1e-3)).with_baseline(model(|_, _| 1e-3));
+    check(limit, &silent, Status::NotChecked, &[]);
 }

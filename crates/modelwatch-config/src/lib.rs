@@ -40,7 +40,9 @@ pub use pipeline::{
     When,
 };
 pub use policy::{Best, Improved, Keep, Mode, RefRules, Require, Save};
-pub use requirement::{Bound, LabelMatch, MetricAddress, Op, Operand, Requirement, RequirementError, RequirementPart};
+pub use requirement::{
+    Bound, LabelMatch, MetricAddress, Op, Operand, Reference, Relative, Requirement, RequirementError, RequirementPart,
+};
 pub use resolve::parse_span;
 pub use suggest::did_you_mean;
 pub use tree::join as pointer;

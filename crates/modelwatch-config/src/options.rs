@@ -208,7 +208,7 @@ pub(crate) struct ProbeOptions {
     /// Options of the component, which its plugin describes.
     #[serde(default)]
     pub(crate) with: Map<String, Value>,
-    /// Metric → what must hold: `accuracy = ">= 0.95"`, `"recall[slice=*]" = ">= 99% of baseline"`, `log_loss = "<= baseline + 0.02 with confidence 95%"`.
+    /// Metric → what must hold: `accuracy = ">= 0.95"`, `"recall[slice=*]" = ">= 99% of baseline"`, `log_loss = "<= baseline + 0.02 with confidence 95%"`, `f1 = "not worse than baseline with confidence 95%"`, `"accuracy[slice=*]" = ">= overall - 0.02"`.
     #[serde(default)]
     pub(crate) require: BTreeMap<String, OneOrMany>,
     /// Whether a failed check fails the run. By default `error`.

@@ -3,16 +3,28 @@
 //! ```text
 //! metric      = name [ "[" label { "," label } "]" ]
 //! label       = key "=" ( "*" | word | quoted )
-//! condition   = ( comparison | range ) [ "with" "confidence" number ]
+//! condition   = ( comparison | range | no_loss ) [ "with" "confidence" number ]
 //! comparison  = ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) operand
 //! range       = "between" number "and" number                    both ends included
-//! operand     = number | [ percentage "of" ] "baseline" [ ( "+" | "-" ) number ]
+//! no_loss     = "not" "worse" "than" relative
+//! operand     = number | relative
+//! relative    = [ percentage "of" ] reference [ ( "+" | "-" ) number ]
+//! reference   = "baseline" | "overall" | metric                  the metric of another slice
 //! number      = decimal [ "%" ]                                  95% is 0.95
 //! ```
 //!
 //! An offset from the baseline is never a percentage: `baseline - 5%` could mean five percent of the baseline or five
 //! percentage points, so that it is refused in favor of `95% of baseline` and `baseline - 0.05`. Equality takes no
 //! confidence, since an interval does not equal a number.
+//!
+//! With a confidence, a comparison asks for a proof and `not worse than` asks for the absence of a counterproof. `>= baseline`
+//! holds where the whole interval of the difference is at least 0, which a candidate that is as good as the baseline does
+//! not show on any number of rows; `>= baseline - 0.01` is what such a candidate can show, with enough of them
+//! (non-inferiority). `not worse than baseline` fails only where the whole interval is on the bad side, so that it rejects
+//! few unchanged candidates however few the rows are, and lets through what they are too few to tell.
+//!
+//! A slice is held against another one, or against all rows, only by the same metric: `accuracy[slice=sex=f]` by
+//! `>= accuracy[slice=sex=m] - 0.02` or `>= overall - 0.02`.
 
 mod number;
 mod parse;
@@ -76,6 +88,11 @@ pub enum Bound {
         /// What stands on the right of the metric.
         right: Operand,
     },
+    /// Not on the bad side of something else; which side is bad, the metric knows.
+    NotWorse {
+        /// What it is compared with.
+        than: Relative,
+    },
     /// From `low` to `high`, both included; `low` is not above `high`.
     Between {
         /// The least allowed value.
@@ -103,17 +120,34 @@ pub enum Op {
 }
 
 /// What a metric is compared with. All numbers are finite.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Operand {
     /// A number.
     Number(f64),
-    /// `factor` × the same metric of the baseline + `offset`.
-    Baseline {
-        /// 1 for plain `baseline`, 0.99 for `99% of baseline`; above zero.
-        factor: f64,
-        /// In the unit of the metric; 0 if not given.
-        offset: f64,
-    },
+    /// Another metric.
+    Relative(Relative),
+}
+
+/// `factor` × another metric of the same name + `offset`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relative {
+    /// Which metric it is.
+    pub to: Reference,
+    /// 1 for plain `baseline`, 0.99 for `99% of baseline`; above zero.
+    pub factor: f64,
+    /// In the unit of the metric; 0 if not given.
+    pub offset: f64,
+}
+
+/// Which other metric one is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reference {
+    /// The same metric of the baseline.
+    Baseline,
+    /// The same metric of the candidate over all rows, for one of a slice.
+    Overall,
+    /// One of the candidate's of the same name. Each of its labels has one value.
+    Metric(MetricAddress),
 }
 
 /// Why a requirement could not be understood.
@@ -152,7 +186,11 @@ impl Requirement {
 
     /// Returns whether the baseline is needed to decide it.
     pub fn is_relative(&self) -> bool {
-        matches!(self.bound, Bound::Compare { right: Operand::Baseline { .. }, .. })
+        let it = match &self.bound {
+            Bound::Compare { right: Operand::Relative(it), .. } | Bound::NotWorse { than: it } => it,
+            Bound::Compare { right: Operand::Number(_), .. } | Bound::Between { .. } => return false,
+        };
+        it.to == Reference::Baseline
     }
 }
 
@@ -202,6 +240,7 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Bound::Compare { op, right } => write!(f, "{op} {right}"),
+            Bound::NotWorse { than } => write!(f, "not worse than {than}"),
             Bound::Between { low, high } => {
                 write!(f, "between {} and {}", decimal(*low), decimal(*high))
             }
@@ -217,18 +256,32 @@ impl fmt::Display for Op {
 
 impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Operand::Number(it) => f.write_str(&decimal(it)),
-            Operand::Baseline { factor, offset } => {
-                if factor != 1.0 {
-                    write!(f, "{} of ", percentage(factor))?;
-                }
-                f.write_str("baseline")?;
-                if offset != 0.0 {
-                    write!(f, " {} {}", if offset < 0.0 { '-' } else { '+' }, decimal(offset.abs()))?;
-                }
-                Ok(())
-            }
+        match self {
+            Operand::Number(it) => f.write_str(&decimal(*it)),
+            Operand::Relative(it) => it.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Relative {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.factor != 1.0 {
+            write!(f, "{} of ", percentage(self.factor))?;
+        }
+        self.to.fmt(f)?;
+        if self.offset != 0.0 {
+            write!(f, " {} {}", if self.offset < 0.0 { '-' } else { '+' }, decimal(self.offset.abs()))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reference::Baseline => f.write_str("baseline"),
+            Reference::Overall => f.write_str("overall"),
+            Reference::Metric(it) => it.fmt(f),
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use modelwatch_config::{
-    Bound, CheckpointSpec, LabelMatch, MetricAddress, Op, Operand, Override, Parsed, Requirement, parse, render,
-    requirement, to_json,
+    Bound, CheckpointSpec, LabelMatch, MetricAddress, Op, Operand, Override, Parsed, Reference, Relative, Requirement,
+    parse, render, requirement, to_json,
 };
 use proptest::prelude::*;
 
@@ -106,11 +106,11 @@ fn bound() -> impl Strategy<Value = Bound> {
         prop::sample::select(vec![Op::Less, Op::LessOrEqual, Op::Greater, Op::GreaterOrEqual, Op::Equal, Op::NotEqual]);
     let factor =
         prop_oneof![Just(1.0), number().prop_map(f64::abs).prop_filter("above zero", |it| *it > 0.0 && *it < 1e305)];
-    let operand = prop_oneof![
-        number().prop_map(Operand::Number),
-        (factor, number()).prop_map(|(factor, offset)| Operand::Baseline { factor, offset }),
-    ];
+    let relative =
+        (factor, number()).prop_map(|(factor, offset)| Relative { to: Reference::Baseline, factor, offset }).boxed();
+    let operand = prop_oneof![number().prop_map(Operand::Number), relative.clone().prop_map(Operand::Relative)];
     prop_oneof![
+        relative.prop_map(|than| Bound::NotWorse { than }),
         (op, operand).prop_map(|(op, right)| Bound::Compare { op, right }),
         (number(), number()).prop_map(|(a, b)| Bound::Between { low: a.min(b), high: a.max(b) }),
     ]
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn errors_in_requirements_point_into_their_text(metric in "\\PC{0,12}|[a-c\\[\\]=,\"*\\\\ ]{0,12}", text in "\\PC{0,20}|([<>=!]{1,2}|between|baseline|of|with|confidence|and|[0-9.]{1,3}|[%+-]| ){0,8}") {
+    fn errors_in_requirements_point_into_their_text(metric in "\\PC{0,12}|[a-c\\[\\]=,\"*\\\\ ]{0,12}", text in "\\PC{0,20}|([<>=!]{1,2}|between|baseline|overall|not|worse|than|a\\[slice=|\\]|of|with|confidence|and|[0-9.]{1,3}|[%+-]| ){0,8}") {
         if let Err(error) = requirement::parse(&metric, &text) {
             let source = if error.part == modelwatch_config::RequirementPart::Metric { &metric } else { &text };
             prop_assert!(source.get(error.span.clone()).is_some(), "{error:?}");

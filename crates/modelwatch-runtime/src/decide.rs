@@ -1,5 +1,9 @@
 //! Holds requirements against metrics. Nothing passes by accident.
 
+mod relative;
+#[cfg(test)]
+mod unchanged;
+
 use modelwatch_config::{Bound, FailOn, LabelMatch, MetricAddress, Op, Operand, Requirement};
 use modelwatch_sdk::{
     Report,
@@ -10,8 +14,7 @@ use modelwatch_sdk::{
 /// there is none. `None` where a comparison with a baseline is not covered, because there is no
 /// baseline yet and the pipeline allows for that.
 pub(crate) fn requirement(it: &Requirement, report: &Report, baseline: BaselineState) -> Option<Vec<Check>> {
-    let relative = matches!(it.bound, Bound::Compare { right: Operand::Baseline { .. }, .. });
-    if relative && baseline == BaselineState::NotYet {
+    if it.is_relative() && baseline == BaselineState::NotYet {
         return None;
     }
     let candidates = report.metrics.iter().filter(|it| it.role == MetricRole::Candidate);
@@ -80,7 +83,8 @@ fn absent(it: &Requirement, report: &Report) -> Check {
     let (status, message) = if report.metrics.is_empty() {
         (Status::NotChecked, "the probe reports no metric at all: it saw nothing that it could measure".to_owned())
     } else if named {
-        (Status::NotChecked, "no metric of that name has these labels".to_owned())
+        let why = "no metric of that name has these labels";
+        (Status::NotChecked, gap(it, report).map_or_else(|| why.to_owned(), |gap| format!("{why}: {gap}")))
     } else {
         let mut names: Vec<_> = report.metrics.iter().map(|it| it.name.as_str()).collect();
         names.sort_unstable();
@@ -103,9 +107,18 @@ fn absent(it: &Requirement, report: &Report) -> Check {
     }
 }
 
+/// Returns why there is no such metric, if the probe says so of the slice that is meant.
+fn gap<'a>(it: &Requirement, report: &'a Report) -> Option<&'a str> {
+    let Some(LabelMatch::Exact(slice)) = it.metric.labels.get("slice") else { return None };
+    let quoted = format!("`{slice}`");
+    report.gaps.iter().find(|gap| gap.what.contains(&quoted)).map(|gap| gap.why.as_str())
+}
+
 fn check(it: &Requirement, metric: &Metric, report: &Report) -> Check {
     let (status, interval, message) = if metric.n == 0 {
         (Status::NotChecked, metric.interval, "it is computed from nothing".to_owned())
+    } else if let Some(why) = &metric.unfit {
+        (Status::NotChecked, metric.interval, why.clone())
     } else if metric.value.is_nan() {
         (Status::Fail, metric.interval, "the metric is not a number".to_owned())
     } else {
@@ -133,8 +146,8 @@ type Decision = (Status, Option<Interval>, String);
 
 fn decide(it: &Requirement, metric: &Metric, report: &Report) -> Decision {
     let wanted = it.confidence;
-    match it.bound {
-        Bound::Between { low, high } => match wanted {
+    match &it.bound {
+        &Bound::Between { low, high } => match wanted {
             None => point(metric, low <= metric.value && metric.value <= high),
             Some(level) => within(metric.interval, level, |it| {
                 let inside = low <= it.low && it.high <= high;
@@ -142,43 +155,13 @@ fn decide(it: &Requirement, metric: &Metric, report: &Report) -> Decision {
                 (inside, outside)
             }),
         },
-        Bound::Compare { op, right: Operand::Number(right) } => match wanted {
+        &Bound::Compare { op, right: Operand::Number(right) } => match wanted {
             None => point(metric, holds(op, metric.value, right)),
             Some(level) => within(metric.interval, level, |it| bounds(op, it, right)),
         },
-        Bound::Compare { op, right: Operand::Baseline { factor, offset } } => {
-            relative(op, factor, offset, wanted, metric, report)
-        }
+        Bound::Compare { op, right: Operand::Relative(right) } => relative::compare(*op, right, wanted, metric, report),
+        Bound::NotWorse { than } => relative::not_worse(than, wanted, metric, report),
     }
-}
-
-fn relative(op: Op, factor: f64, offset: f64, level: Option<f64>, metric: &Metric, report: &Report) -> Decision {
-    let same = |role| {
-        let mut all = report.metrics.iter();
-        all.find(|it| it.role == role && it.name == metric.name && it.labels == metric.labels)
-    };
-    let Some(baseline) = same(MetricRole::Baseline) else {
-        return (Status::Fail, metric.interval, "the probe reports no baseline value of it".to_owned());
-    };
-    let limit = factor * baseline.value + offset;
-    if baseline.n == 0 || limit.is_nan() {
-        return (Status::Fail, metric.interval, "the baseline's value is not a number".to_owned());
-    }
-    let say = |(status, interval, message): Decision| {
-        (status, interval, format!("{message} (baseline {:.6})", baseline.value))
-    };
-    let Some(level) = level else { return say(point(metric, holds(op, metric.value, limit))) };
-    // The interval must be that of the paired comparison; the bounds of two intervals compare nothing.
-    if factor == 1.0 {
-        let paired = same(MetricRole::Difference).and_then(|it| it.interval);
-        return say(within(paired, level, |it| bounds(op, it, offset)));
-    }
-    if offset == 0.0 && baseline.value > 0.0 {
-        let paired = same(MetricRole::Ratio).and_then(|it| it.interval);
-        return say(within(paired, level, |it| bounds(op, it, factor)));
-    }
-    let why = "a share of the baseline with an offset, or of a baseline that is not positive, has no paired interval";
-    (Status::Inconclusive, metric.interval, why.to_owned())
 }
 
 fn point(metric: &Metric, holds: bool) -> Decision {
@@ -227,6 +210,7 @@ fn bounds(op: Op, it: Interval, right: f64) -> (bool, bool) {
 #[cfg(test)]
 mod tests {
     use modelwatch_config::requirement::parse;
+    use modelwatch_sdk::report::Better;
 
     use super::*;
 
@@ -291,6 +275,127 @@ mod tests {
         ] {
             assert_eq!(statuses(metric, condition, &report), expected, "{metric} {condition}");
         }
+    }
+
+    /// A candidate and a baseline, what their difference is, and its interval.
+    fn pair(name: &str, better: Option<Better>, values: [f64; 2], difference: Option<Interval>) -> Report {
+        let of = |value| Metric::new(name, value).n(100).better(better);
+        let metrics = vec![
+            of(values[0]).interval(interval(values[0] - 0.1, values[0] + 0.1)),
+            of(values[1]).role(MetricRole::Baseline),
+            of(values[0] - values[1]).role(MetricRole::Difference).interval(difference),
+        ];
+        Report { metrics, ..Report::default() }
+    }
+
+    #[test]
+    fn only_what_is_surely_worse_is_worse_with_confidence() {
+        use Status::{Fail, Inconclusive, Pass};
+        const GATE: &str = "not worse than baseline with confidence 95%";
+        let higher = |values, difference| pair("accuracy", Some(Better::Higher), values, difference);
+        let lower = |values, difference| pair("log_loss", Some(Better::Lower), values, difference);
+        for (metric, condition, report, expected) in [
+            ("accuracy", GATE, higher([0.9, 0.9], interval(0.0, 0.0)), Pass),
+            ("accuracy", GATE, higher([0.9, 0.9], None), Pass),
+            ("accuracy", GATE, higher([0.9, 0.91], interval(-0.03, 0.01)), Pass),
+            ("accuracy", GATE, higher([0.9, 0.95], interval(-0.08, -0.02)), Fail),
+            ("accuracy", GATE, higher([0.9, 0.95], None), Inconclusive),
+            (
+                "accuracy",
+                "not worse than baseline - 0.03 with confidence 95%",
+                higher([0.9, 0.95], interval(-0.08, -0.02)),
+                Pass,
+            ),
+            (
+                "accuracy",
+                "not worse than baseline with confidence 99%",
+                higher([0.9, 0.95], interval(-0.08, -0.02)),
+                Inconclusive,
+            ),
+            ("accuracy", "not worse than baseline", higher([0.9, 0.91], interval(-0.03, 0.01)), Fail),
+            ("log_loss", GATE, lower([0.3, 0.25], interval(-0.02, 0.12)), Pass),
+            ("log_loss", GATE, lower([0.3, 0.25], interval(0.02, 0.08)), Fail),
+            ("bias", GATE, pair("bias", None, [0.1, 0.1], interval(0.0, 0.0)), Fail),
+            // A proof is asked of the comparison, which two models that are the same give and two that are alike do not.
+            ("accuracy", ">= baseline with confidence 95%", higher([0.9, 0.9], interval(0.0, 0.0)), Pass),
+            ("accuracy", "> baseline with confidence 95%", higher([0.9, 0.9], interval(0.0, 0.0)), Fail),
+            ("accuracy", ">= baseline with confidence 95%", higher([0.9, 0.9], interval(-0.02, 0.02)), Inconclusive),
+            ("accuracy", ">= baseline - 0.03 with confidence 95%", higher([0.9, 0.9], interval(-0.02, 0.02)), Pass),
+        ] {
+            assert_eq!(statuses(metric, condition, &report), [expected], "{metric} {condition} {report:?}");
+        }
+    }
+
+    /// MLflow lets a candidate pass that is NaN or is held against NaN, and divides by a baseline of 0 that it moves to 1e-10.
+    #[test]
+    fn mlflows_holes_are_closed() {
+        use Status::{Fail, Inconclusive, Pass};
+        let of = |values| pair("accuracy", Some(Better::Higher), values, interval(-0.1, 0.1));
+        for condition in [
+            ">= baseline",
+            "<= baseline",
+            "!= baseline",
+            ">= baseline - 1",
+            ">= 99% of baseline",
+            ">= baseline - 1 with confidence 95%",
+            "not worse than baseline",
+            "not worse than baseline with confidence 95%",
+        ] {
+            assert_eq!(statuses("accuracy", condition, &of([f64::NAN, 0.5])), [Fail], "NaN candidate, {condition}");
+            assert_eq!(statuses("accuracy", condition, &of([0.5, f64::NAN])), [Fail], "NaN baseline, {condition}");
+        }
+        // A share of nothing is nothing: no relative gain is made up for it.
+        for (condition, candidate, expected) in [
+            (">= 101% of baseline", 0.0, Pass),
+            ("> 101% of baseline", 0.0, Fail),
+            (">= 101% of baseline", -0.1, Fail),
+            (">= 101% of baseline", 0.1, Pass),
+            (">= 101% of baseline with confidence 95%", 0.1, Inconclusive),
+            ("not worse than 99% of baseline with confidence 95%", -0.1, Inconclusive),
+        ] {
+            assert_eq!(statuses("accuracy", condition, &of([candidate, 0.0])), [expected], "{candidate}, {condition}");
+        }
+    }
+
+    #[test]
+    fn slices_are_held_against_each_other_and_against_all_rows() {
+        use Status::{Fail, Inconclusive, NotChecked, Pass};
+        let of = |slice: &str, value: f64| {
+            let metric = Metric::new("accuracy", value).n(200).better(Some(Better::Higher)).label("slice", slice);
+            metric.interval(interval(value - 0.03, value + 0.03))
+        };
+        let all = Metric::new("accuracy", 0.88).n(450).interval(interval(0.86, 0.9)).better(Some(Better::Higher));
+        let few = of("sex=x", 1.0).unfit(Some("it has 1 row, fewer than `min_slice_size`, 30".to_owned()));
+        let report = Report { metrics: vec![all, of("sex=f", 0.85), of("sex=m", 0.9), few], ..Report::default() };
+        for (metric, condition, expected) in [
+            ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=m] - 0.1", &[Pass][..]),
+            ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=m] - 0.02", &[Fail]),
+            ("accuracy[slice=sex=f]", ">= 90% of accuracy[slice=sex=m]", &[Pass]),
+            // The difference is -0.05 ± √(0.03² + 0.03²).
+            ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=m] - 0.1 with confidence 95%", &[Pass]),
+            ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=m] - 0.05 with confidence 95%", &[Inconclusive]),
+            ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=m] with confidence 95%", &[Fail]),
+            ("accuracy[slice=sex=f]", "not worse than accuracy[slice=sex=m] with confidence 95%", &[Fail]),
+            ("accuracy[slice=sex=f]", "not worse than overall with confidence 95%", &[Pass]),
+            ("accuracy[slice=sex=f]", ">= overall - 0.04", &[Pass]),
+            ("accuracy[slice=sex=f]", ">= overall - 0.02", &[Fail]),
+            ("accuracy[slice=*]", ">= overall - 0.04", &[Pass, Pass, NotChecked]),
+            ("accuracy[slice=*]", ">= accuracy[slice=sex=m] - 0.1 with confidence 95%", &[Pass, Pass, NotChecked]),
+            ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=x]", &[NotChecked]),
+            ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=n]", &[NotChecked]),
+            ("accuracy[slice=sex=x]", ">= 0.99", &[NotChecked]),
+        ] {
+            assert_eq!(statuses(metric, condition, &report), expected, "{metric} {condition}");
+        }
+        let message = |metric: &str, condition: &str| {
+            requirement(&parse(metric, condition).unwrap(), &report, BaselineState::Expected).unwrap()[0]
+                .message
+                .clone()
+        };
+        let of_few = message("accuracy[slice=sex=x]", ">= 0.99");
+        assert_eq!(of_few, "it has 1 row, fewer than `min_slice_size`, 30");
+        let of_absent = message("accuracy[slice=sex=f]", ">= accuracy[slice=sex=n]");
+        assert!(of_absent.contains("did you mean the slice `sex="), "{of_absent}");
     }
 
     #[test]

@@ -56,6 +56,22 @@ pub struct Metric {
     /// Whose it is.
     #[serde(default)]
     pub role: MetricRole,
+    /// Which values are better; none where no side is, as of a bias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub better: Option<Better>,
+    /// Why nothing may rest on it, such as too few rows: a requirement of it is then not checked, for this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfit: Option<String>,
+}
+
+/// Which values of a metric are better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Better {
+    /// Greater ones, as of an accuracy.
+    Higher,
+    /// Smaller ones, as of a loss.
+    Lower,
 }
 
 /// Whose metric it is. `difference` and `ratio` are paired: computed on the same rows.
@@ -202,6 +218,31 @@ pub struct Gap {
     pub why: String,
 }
 
+impl Interval {
+    /// Returns the interval of the difference of two independent estimates, `left - right`, each with its interval of one
+    /// level: the method of variance estimates recovery (Zou & Donner 2008).
+    ///
+    /// For estimates that move together, as of a slice and of all rows, it is too wide rather than too narrow.
+    ///
+    /// ```
+    /// use modelwatch_sdk::report::Interval;
+    /// let left = Interval { low: 0.7, high: 0.9, level: 0.95 };
+    /// let right = Interval { low: 0.4, high: 0.6, level: 0.95 };
+    /// let it = Interval::of_difference((0.8, left), (0.5, right));
+    /// // √(0.1² + 0.1²) on either side of 0.3.
+    /// assert!((it.low - 0.158_578_644).abs() < 1e-9 && (it.high - 0.441_421_356).abs() < 1e-9);
+    /// ```
+    #[must_use]
+    pub fn of_difference(left: (f64, Self), right: (f64, Self)) -> Self {
+        let ((left, of_left), (right, of_right)) = (left, right);
+        Self {
+            low: left - right - (left - of_left.low).hypot(of_right.high - right),
+            high: left - right + (of_left.high - left).hypot(right - of_right.low),
+            level: of_left.level,
+        }
+    }
+}
+
 impl Metric {
     /// Returns a candidate's metric over no rows and without labels; chain the rest.
     pub fn new(name: impl Into<String>, value: f64) -> Self {
@@ -213,6 +254,8 @@ impl Metric {
             interval: None,
             n: 0,
             role: MetricRole::Candidate,
+            better: None,
+            unfit: None,
         }
     }
 
@@ -248,6 +291,20 @@ impl Metric {
     #[must_use]
     pub fn interval(mut self, interval: Option<Interval>) -> Self {
         self.interval = interval;
+        self
+    }
+
+    /// Sets which values are better.
+    #[must_use]
+    pub fn better(mut self, better: Option<Better>) -> Self {
+        self.better = better;
+        self
+    }
+
+    /// Sets why nothing may rest on it.
+    #[must_use]
+    pub fn unfit(mut self, why: Option<String>) -> Self {
+        self.unfit = why;
         self
     }
 

@@ -82,8 +82,9 @@ pub struct Config {
     /// The quantiles of the absolute errors of a regression to report, as `absolute_error_quantile[quantile=0.95]`.
     #[serde(default)]
     pub error_quantiles: Vec<f64>,
-    /// The number of rows below which a slice is noted as too small. Its metrics are reported all
-    /// the same, with their wide intervals, but it gives no finding.
+    /// The number of rows below which a slice is too small. Its metrics are reported all the same, with their wide
+    /// intervals, but it gives no finding, and a requirement of it, or of it in `expect_slices`, is not checked. What
+    /// `worst_slice` is of is never too small.
     #[serde(default = "default_min_slice_size")]
     pub min_slice_size: u64,
     /// Slices that must be in the data, as `column=value`, or `a=x,b=y` of a cross. A missing one is a check that

@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::{
     Host, Report, Result,
-    report::{Check, Gap, Interval, Labels, Metric, MetricRole, Status},
+    report::{Better, Check, Gap, Interval, Labels, Metric, MetricRole, Status},
 };
 use modelwatch_stats::intervals::{McNemar, mcnemar};
 
@@ -182,7 +182,8 @@ impl<'a> Evaluation<'a> {
         self.layout.has_weights || self.settings.intervals.method == Method::Jackknife
     }
 
-    /// Returns the paired interval of a difference over all rows; none where it has no width.
+    /// Returns the paired interval of a difference over all rows; none where it has no width, save between models whose
+    /// predictions are all the same.
     pub(crate) fn difference_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
         self.paired_interval(measure, level, intervals::has_width)
     }
@@ -196,6 +197,9 @@ impl<'a> Evaluation<'a> {
     fn paired_interval(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
         let tally = self.tally();
         let values = [self.value(measure, 0), self.value(measure, 1)];
+        if tally.is_of_equals() {
+            return intervals::of_equals(values[0] - values[1], level);
+        }
         let closed = || {
             intervals::paired(measure, self.layout, tally, level).or_else(|| {
                 let scale = area_scale(measure)?;
@@ -232,22 +236,25 @@ impl<'a> Evaluation<'a> {
             let level = self.host.confidence(measure.name());
             let labels = measure.labels(self.layout);
             let of_model = |it: usize| (self.value(measure, it), self.interval(measure, it, level));
-            self.roles(measure, self.tally(), &labels, of_model, report);
+            self.roles(measure, self.tally(), &labels, of_model, None, report);
             if !self.is_paired(measure) {
                 continue;
             }
             let [left, right] = [0, 1].map(|it| self.value(measure, it));
             let n = self.tally().all.n;
-            let difference =
-                Metric::new(measure.name(), left - right).role(MetricRole::Difference).n(n).labels(&labels);
+            let difference = metric(measure, left - right).role(MetricRole::Difference).n(n).labels(&labels);
             report.metrics.push(difference.interval(self.difference_interval(measure, level)));
             if !measure.is_of_class() {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
                 let slot = self.slot(measure);
-                let interval = slot.and_then(|it| self.replicates.interval(it, value, |it| it[0] / it[1], level));
-                let interval = interval.filter(intervals::has_width);
-                let ratio = Metric::new(measure.name(), value).role(MetricRole::Ratio).n(n).labels(&labels);
-                report.metrics.push(ratio.interval(interval));
+                let replicated = || slot.and_then(|it| self.replicates.interval(it, value, |it| it[0] / it[1], level));
+                let interval = match self.tally().is_of_equals() {
+                    true => intervals::of_equals(value, level),
+                    false => replicated().filter(intervals::has_width),
+                };
+                report
+                    .metrics
+                    .push(metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels).interval(interval));
             }
         }
         if self.layout.is_regression() {
@@ -274,13 +281,15 @@ impl<'a> Evaluation<'a> {
         let is_usable = tally.models.iter().all(|it| it.unusable == 0);
         let value = |it: f64| if is_usable { it } else { f64::NAN };
         let counts = [
-            ("flips_right_to_wrong", pair.baseline_only.n as f64),
-            ("flips_wrong_to_right", pair.candidate_only.n as f64),
-            ("mcnemar_p", mcnemar_p(tally)),
+            ("flips_right_to_wrong", pair.baseline_only.n as f64, Some(Better::Lower)),
+            ("flips_wrong_to_right", pair.candidate_only.n as f64, Some(Better::Higher)),
+            ("mcnemar_p", mcnemar_p(tally), None),
         ];
         // Of the candidate, although they are of both: a requirement addresses the candidate's metrics.
         let wanted = counts.into_iter().filter(|it| self.wants(it.0));
-        report.metrics.extend(wanted.map(|(name, it)| Metric::new(name, value(it)).n(tally.all.n)));
+        report
+            .metrics
+            .extend(wanted.map(|(name, it, better)| Metric::new(name, value(it)).n(tally.all.n).better(better)));
         for (name, part, all) in flip_rates(self.layout, tally).into_iter().filter(|it| self.wants(it.0)) {
             let interval = intervals::share(part, all, self.host.confidence(name)).filter(|_| is_usable);
             report.metrics.push(Metric::new(name, value(part.share_of(all))).n(all.n).interval(interval));
@@ -289,23 +298,23 @@ impl<'a> Evaluation<'a> {
 
     fn per_slice(&self, report: &mut Report) {
         for (name, tally) in &self.slices {
-            if tally.all.n < self.settings.min_slice_size {
-                let why = format!("it has {} rows, fewer than {}", tally.all.n, self.settings.min_slice_size);
-                report.gaps.push(Gap::new(format!("findings about the slice `{name}`"), why));
+            let unfit = too_small(tally, self.settings);
+            if let Some(why) = &unfit {
+                report.gaps.push(Gap::new(format!("findings and requirements of the slice `{name}`"), why));
             }
             for measure in measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name())) {
                 let mut labels = measure.labels(self.layout);
                 labels.insert("slice".to_owned(), name.clone());
                 let level = self.host.confidence(measure.name());
                 let of_model = |it: usize| (measure.value(tally, it), intervals::of_slice(measure, tally, it, level));
-                self.roles(measure, tally, &labels, of_model, report);
+                self.roles(measure, tally, &labels, of_model, unfit.as_ref(), report);
                 if self.is_paired(measure) {
                     let [left, right] = [of_model(0), of_model(1)];
                     let values = [left.0, right.0];
                     let of = [left.1, right.1];
                     let interval = intervals::slice_difference(measure, self.layout, tally, values, of, level);
-                    let metric = Metric::new(measure.name(), left.0 - right.0).role(MetricRole::Difference);
-                    report.metrics.push(metric.n(tally.all.n).labels(&labels).interval(interval));
+                    let metric = metric(measure, left.0 - right.0).role(MetricRole::Difference).n(tally.all.n);
+                    report.metrics.push(metric.labels(&labels).interval(interval).unfit(unfit.clone()));
                 }
             }
         }
@@ -333,7 +342,7 @@ impl<'a> Evaluation<'a> {
             let value = measure.value(tally, 0);
             let mut labels = measure.labels(self.layout);
             labels.insert("worst_slice".to_owned(), name.clone());
-            let metric = Metric::new(measure.name(), value).n(measure.n(tally, 0)).labels(&labels);
+            let metric = metric(measure, value).n(measure.n(tally, 0)).labels(&labels);
             report.metrics.push(metric.interval(interval.filter(|it| value.is_finite() && intervals::has_width(it))));
         }
     }
@@ -344,15 +353,15 @@ impl<'a> Evaluation<'a> {
         tally: &Tally,
         labels: &Labels,
         of_model: impl Fn(usize) -> (f64, Option<Interval>),
+        unfit: Option<&String>,
         report: &mut Report,
     ) {
         for (model, role) in [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate() {
             if self.has(measure, model) {
                 let (value, interval) = of_model(model);
-                let metric = Metric::new(measure.name(), value).role(role).n(measure.n(tally, model)).labels(labels);
-                report
-                    .metrics
-                    .push(metric.interval(interval.filter(|it| value.is_finite() && intervals::has_width(it))));
+                let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
+                let metric = metric(measure, value).role(role).n(measure.n(tally, model)).labels(labels);
+                report.metrics.push(metric.interval(interval).unfit(unfit.cloned()));
             }
         }
     }
@@ -453,6 +462,18 @@ impl<'a> Evaluation<'a> {
     }
 }
 
+/// Returns a metric of which it is known which values are better.
+fn metric(measure: Measure, value: f64) -> Metric {
+    Metric::new(measure.name(), value).better(measure.better())
+}
+
+/// Returns why nothing may rest on the metrics of a slice, where it is too small.
+fn too_small(tally: &Tally, settings: &Settings) -> Option<String> {
+    let (n, least) = (tally.all.n, settings.min_slice_size);
+    let rows = if n == 1 { "row" } else { "rows" };
+    (n < least).then(|| format!("it has {n} {rows}, fewer than `min_slice_size`, {least}"))
+}
+
 /// Returns McNemar's p-value of the two models' errors: 1 where they are right on the same rows. It counts rows, whatever they weigh.
 pub(crate) fn mcnemar_p(tally: &Tally) -> f64 {
     let (left, right) = (tally.pair.baseline_only.n, tally.pair.candidate_only.n);
@@ -531,13 +552,17 @@ fn area_scale(measure: Measure) -> Option<f64> {
 fn missing_slices(settings: &Settings, layout: Option<&Layout>, found: &[(String, Tally)], report: &mut Report) {
     let primary = layout.map_or(Measure::Accuracy, measure::primary);
     for name in &settings.expected {
-        if found.iter().any(|it| it.0 == *name) {
-            continue;
-        }
+        let seen = found.iter().find(|it| it.0 == *name).map(|it| &it.1);
         let column = name.split('=').next().unwrap_or(name).to_owned();
-        let why = match layout {
-            Some(it) if !it.slice_columns.contains(&column) => format!("`{column}` is not a slice column of the data"),
-            _ => "no labeled row is in it".to_owned(),
+        let why = match (seen, layout) {
+            (Some(it), _) => match too_small(it, settings) {
+                Some(why) => why,
+                None => continue,
+            },
+            (None, Some(it)) if !it.slice_columns.contains(&column) => {
+                format!("`{column}` is not a slice column of the data")
+            }
+            (None, _) => "no labeled row is in it".to_owned(),
         };
         report.gaps.push(Gap::new(format!("the expected slice `{name}`"), why.clone()));
         report.checks.push(Check {
@@ -546,7 +571,7 @@ fn missing_slices(settings: &Settings, layout: Option<&Layout>, found: &[(String
             requirement: "the slice is in the data".to_owned(),
             observed: None,
             interval: None,
-            n: 0,
+            n: seen.map_or(0, |it| it.all.n),
             status: Status::NotChecked,
             message: why,
         });

@@ -2,7 +2,7 @@
 //!
 //! Their values are functions of sums (`value`) or of ranks (`curves`).
 
-use modelwatch_sdk::report::Labels;
+use modelwatch_sdk::report::{Better, Labels};
 
 use crate::{
     config::{Settings, Task},
@@ -424,6 +424,11 @@ impl Measure {
             | Smape | Msle | Rmsle | Pinball(_) | MaxError => Some(true),
             _ => Some(false),
         }
+    }
+
+    /// Returns which values are better, for those who read the report.
+    pub(crate) fn better(self) -> Option<Better> {
+        self.is_loss().map(|it| if it { Better::Lower } else { Better::Higher })
     }
 
     fn is_of_scores_ranked(self) -> bool {

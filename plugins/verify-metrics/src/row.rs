@@ -166,6 +166,14 @@ impl Layout {
         }
     }
 
+    /// Returns whether anything that is kept of the two models' predictions differs.
+    pub(crate) fn differs(&self, words: &[u64]) -> bool {
+        let [candidate, _] = &self.models[..] else { return false };
+        let of_models = &words[self.start_of_models()..];
+        let (left, right) = of_models.split_at(self.model_width(candidate).min(of_models.len()));
+        left != right
+    }
+
     /// Returns whether the words are a row of this layout, for words that come from stored bytes.
     pub(crate) fn accepts(&self, words: &[u64]) -> bool {
         let n_classes = self.classes.len();

@@ -12,6 +12,9 @@ use crate::{
     summed::SumLayout,
 };
 
+/// The fewest rows of which equal predictions are taken for those of equal models.
+const MIN_EQUAL_ROWS: u64 = 30;
+
 /// The sums over rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tally {
@@ -92,6 +95,8 @@ pub(crate) struct Pair {
     pub(crate) to_positive: Mass,
     /// Candidate minus baseline: log loss of scores, absolute error of numbers.
     pub(crate) loss: Spread,
+    /// Rows of which anything that is kept of the predictions differs.
+    pub(crate) differing: u64,
 }
 
 impl Tally {
@@ -122,6 +127,9 @@ impl Tally {
         }
         let weight = layout.weight(words);
         self.all.add(times, weight);
+        if layout.differs(words) {
+            self.pair.differing += times;
+        }
         if let Some(sums) = &layout.sums {
             self.add_sums(layout, sums, words, times, weight);
         } else if layout.is_regression() {
@@ -229,6 +237,16 @@ impl Tally {
         left.changed += right.changed;
         left.to_positive += right.to_positive;
         left.loss.merge(&right.loss);
+        left.differing += right.differing;
+    }
+
+    /// Returns whether there are two models whose predictions are the same for every row, so that all of their metrics are.
+    /// Few rows do not show that they are so for others.
+    pub(crate) fn is_of_equals(&self) -> bool {
+        self.models.len() == 2
+            && self.all.n >= MIN_EQUAL_ROWS
+            && self.pair.differing == 0
+            && self.models.iter().all(|it| it.unusable == 0)
     }
 
     /// Returns whether the sums have the sizes that `layout` asks for.

@@ -7,7 +7,7 @@
 
 use modelwatch_sdk::{
     Report,
-    report::{Interval, Labels, Metric},
+    report::{Better, Interval, Labels, Metric},
 };
 
 use crate::{evaluate::Evaluation, measure::Measure, ranking::Ranked, row::Layout};
@@ -46,7 +46,8 @@ pub(crate) fn compare(evaluation: &Evaluation<'_>, report: &mut Report) {
             Interval { low: left.min(right), high: left.max(right), level }
         });
         let skill = it.skill();
-        let metric = Metric::new("skill", skill).n(evaluation.tally().all.n).labels(&labels);
+        let metric =
+            Metric::new("skill", skill).n(evaluation.tally().all.n).labels(&labels).better(Some(Better::Higher));
         report.metrics.push(metric.interval(interval.filter(|_| skill.is_finite())));
     }
 }

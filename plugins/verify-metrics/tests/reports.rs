@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use modelwatch_sdk::{
-    Role,
+    Report, Role,
     arrow::array::{Float64Array, Int64Array, StringArray},
     report::{FigureData, MetricRole, Severity, Status},
     rows::Use,
@@ -304,9 +304,62 @@ fn a_missing_slice_cannot_pass() {
     assert_eq!(checks, [("hand=left", Status::NotChecked), ("writer=z", Status::NotChecked)]);
     assert!(report.checks[0].message.contains("not a slice column"));
     let small = run(&json!({"task": "binary", "min_slice_size": 31}), &binary_table(90));
-    assert_eq!(small.gaps.iter().filter(|it| it.why == "it has 30 rows, fewer than 31").count(), 3);
+    let why = "it has 30 rows, fewer than `min_slice_size`, 31";
+    assert_eq!(small.gaps.iter().filter(|it| it.why == why).count(), 3);
     let recall = find(&small, MetricRole::Candidate, "recall", &[("slice", "writer=a")]).unwrap();
     assert!(recall.interval.unwrap().high - recall.interval.unwrap().low > 0.1);
+}
+
+#[test]
+fn nothing_rests_on_a_slice_that_is_too_small() {
+    let names: Vec<&str> = (0..90).map(|it| if it == 0 { "lone" } else { "many" }).collect();
+    let labels: Vec<i64> = (0..90).map(|it| it % 2).collect();
+    let scores: Vec<f64> = labels.iter().map(|&it| 0.1 + 0.8 * it as f64).collect();
+    let table = Table::default().labels(&labels).candidate(&scores, 1).baseline(&scores, 1).slice("writer", &names);
+    let options = json!({"task": "binary", "min_slice_size": 30, "expect_slices": ["writer=lone", "writer=many"]});
+    let report = run(&options, &table);
+    let why = "it has 1 row, fewer than `min_slice_size`, 30";
+    for it in &report.metrics {
+        let is_lone = it.labels.get("slice").is_some_and(|it| it == "writer=lone");
+        assert_eq!(it.unfit.as_deref(), is_lone.then_some(why), "{it:?}");
+        assert!(it.labels.get("worst_slice").is_none_or(|it| it == "writer=many"));
+    }
+    let checks: Vec<_> = report.checks.iter().map(|it| (it.status, it.n, it.message.as_str())).collect();
+    assert_eq!(checks, [(Status::NotChecked, 1, why)]);
+}
+
+#[test]
+fn equal_predictions_differ_by_nothing() {
+    let labels: Vec<i64> = (0..120).map(|it| it % 2).collect();
+    let scores = random(120, 3);
+    let table = |baseline: &[f64]| {
+        let names: Vec<&str> = (0..120).map(|it| if it < 60 { "a" } else { "b" }).collect();
+        Table::default().labels(&labels).candidate(&scores, 1).baseline(baseline, 1).slice("writer", &names)
+    };
+    let options = json!({"task": "binary"});
+    let report = run(&options, &table(&scores));
+    let compared = |report: &Report, role: MetricRole| -> Vec<_> {
+        report.metrics.iter().filter(|it| it.role == role).cloned().collect()
+    };
+    for (role, value) in [(MetricRole::Difference, 0.0), (MetricRole::Ratio, 1.0)] {
+        let found = compared(&report, role);
+        assert!(found.len() > 15, "{}", found.len());
+        for it in found {
+            let interval = it.interval.unwrap_or_else(|| panic!("{it:?}"));
+            assert!(it.value == value && interval.low == value && interval.high == value, "{it:?}");
+        }
+    }
+    // One other score is enough for a difference that is not known.
+    let mut other = scores.clone();
+    other[7] += 1e-9;
+    let accuracy = |report: &Report| find(report, MetricRole::Difference, "accuracy", &[]).unwrap().interval.unwrap();
+    let report = run(&options, &table(&other));
+    assert!(accuracy(&report).low < 0.0 && accuracy(&report).high > 0.0);
+    let of_slice = |name: &str| find(&report, MetricRole::Difference, "accuracy", &[("slice", name)]).unwrap().interval;
+    assert!(of_slice("writer=a").unwrap().low < 0.0);
+    assert_eq!(of_slice("writer=b").map(|it| (it.low, it.high)), Some((0.0, 0.0)));
+    let cut = run_cut(&options, &table(&other).batch(), 5, 9);
+    assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&report).unwrap());
 }
 
 #[test]
@@ -479,13 +532,13 @@ fn equal_models_of_few_rows_are_not_certain_to_be_equal() {
 }
 
 #[test]
-fn an_equal_model_of_many_rows_keeps_its_accuracy_with_confidence() {
+fn an_equal_model_of_many_rows_differs_by_nothing_with_confidence() {
     let (labels, scores) = classes(2000, 0.9, 3);
     let table = Table::default().labels(&labels).candidate(&scores, 3).baseline(&scores, 3);
     let report = run(&json!({"task": "multiclass", "metrics": ["accuracy"]}), &table);
-    let interval = find(&report, MetricRole::Difference, "accuracy", &[]).unwrap().interval.unwrap();
-    assert!(-0.01 < interval.low && interval.low < 0.0 && 0.0 < interval.high, "{interval:?}");
-    assert_eq!(find(&report, MetricRole::Ratio, "accuracy", &[]).unwrap().interval, None);
+    let of = |role| find(&report, role, "accuracy", &[]).unwrap().interval.map(|it| (it.low, it.high));
+    assert_eq!(of(MetricRole::Difference), Some((0.0, 0.0)));
+    assert_eq!(of(MetricRole::Ratio), Some((1.0, 1.0)));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{Bound, LabelMatch, MetricAddress, Op, Operand, Requirement, RequirementError, RequirementPart, number};
+use super::{
+    Bound, LabelMatch, MetricAddress, Op, Operand, Reference, Relative, Requirement, RequirementError, RequirementPart,
+    number,
+};
 use crate::{code, suggest::did_you_mean};
 
 /// Reads a requirement from a metric, such as `recall[class=3]`, and a condition, such as `>= 0.95`.
@@ -12,7 +15,7 @@ use crate::{code, suggest::did_you_mean};
 /// Says in which of the two texts, where and what is wrong; the metric is looked at first.
 pub fn parse(metric: &str, condition: &str) -> Result<Requirement, RequirementError> {
     let address = parse_metric(metric)?;
-    let (bound, confidence) = parse_condition(condition)?;
+    let (bound, confidence) = parse_condition(condition, &address)?;
     Ok(Requirement { metric: address, bound, confidence, text: condition.to_owned(), pointer: String::new() })
 }
 
@@ -31,32 +34,8 @@ pub fn parse(metric: &str, condition: &str) -> Result<Requirement, RequirementEr
 /// Says where and what is wrong.
 pub fn parse_metric(text: &str) -> Result<MetricAddress, RequirementError> {
     let mut it = Scanner { text, at: 0, part: RequirementPart::Metric };
+    let res = it.address()?;
     it.skip_spaces();
-    let name = it.take_while(|c| c.is_ascii_alphanumeric() || "_.-/:".contains(c));
-    if !text[name.clone()].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-        let help = "begin with the name of a metric: `accuracy`, `recall[class=3]`";
-        return Err(it.fail(it.next_char_or(name), "expected the name of a metric", help));
-    }
-    let name = text[name].to_owned();
-    let mut labels = BTreeMap::new();
-    it.skip_spaces();
-    if it.take("[") {
-        loop {
-            let (key, range, value) = it.label()?;
-            if labels.insert(key.clone(), value).is_some() {
-                return Err(it.fail(range, format!("label `{key}` is given twice"), "give each label once"));
-            }
-            it.skip_spaces();
-            if it.take("]") {
-                break;
-            }
-            if !it.take(",") {
-                let help = "separate labels with `,` and close them with `]`";
-                return Err(it.fail(it.next_char(), "expected `,` or `]`", help));
-            }
-        }
-        it.skip_spaces();
-    }
     if !it.is_at_end() {
         let help = match it.rest().chars().next() {
             Some('{' | '(') => "labels go in square brackets: `recall[class=3]`",
@@ -67,7 +46,12 @@ pub fn parse_metric(text: &str) -> Result<MetricAddress, RequirementError> {
         };
         return Err(it.fail(it.at..text.len(), "unexpected text after the metric", help));
     }
-    Ok(MetricAddress { name, labels })
+    Ok(res)
+}
+
+/// Returns whether a character may stand in the name of a metric.
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_.-/:".contains(c)
 }
 
 /// Returns whether a character may stand in the value of a label without quotes.
@@ -75,9 +59,9 @@ pub(super) fn is_bare(c: char) -> bool {
     c.is_alphanumeric() || "_-.+/:%@=".contains(c)
 }
 
-fn parse_condition(text: &str) -> Result<(Bound, Option<f64>), RequirementError> {
+fn parse_condition(text: &str, metric: &MetricAddress) -> Result<(Bound, Option<f64>), RequirementError> {
     let mut it = Scanner { text, at: 0, part: RequirementPart::Condition };
-    let bound = it.bound()?;
+    let bound = it.bound(metric)?;
     it.skip_spaces();
     let confidence = if it.is_at_end() { None } else { Some(it.confidence()?) };
     it.skip_spaces();
@@ -102,7 +86,41 @@ struct Scanner<'a> {
     part: RequirementPart,
 }
 
+/// The labels that say of which rows a metric is.
+const OF_ROWS: [&str; 2] = ["slice", "worst_slice"];
+
 impl<'a> Scanner<'a> {
+    fn address(&mut self) -> Result<MetricAddress, RequirementError> {
+        self.skip_spaces();
+        let name = self.take_while(is_of_name);
+        if !self.text[name.clone()].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            let help = "begin with the name of a metric: `accuracy`, `recall[class=3]`";
+            return Err(self.fail(self.next_char_or(name), "expected the name of a metric", help));
+        }
+        let name = self.text[name].to_owned();
+        let mut labels = BTreeMap::new();
+        let end = self.at;
+        self.skip_spaces();
+        if !self.take("[") {
+            self.at = end;
+            return Ok(MetricAddress { name, labels });
+        }
+        loop {
+            let (key, range, value) = self.label()?;
+            if labels.insert(key.clone(), value).is_some() {
+                return Err(self.fail(range, format!("label `{key}` is given twice"), "give each label once"));
+            }
+            self.skip_spaces();
+            if self.take("]") {
+                return Ok(MetricAddress { name, labels });
+            }
+            if !self.take(",") {
+                let help = "separate labels with `,` and close them with `]`";
+                return Err(self.fail(self.next_char(), "expected `,` or `]`", help));
+            }
+        }
+    }
+
     fn label(&mut self) -> Result<(String, Range<usize>, LabelMatch), RequirementError> {
         self.skip_spaces();
         let key = self.take_while(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
@@ -164,9 +182,12 @@ impl<'a> Scanner<'a> {
         Err(self.fail(start..self.text.len(), "the quote is not closed", "add `\"`"))
     }
 
-    fn bound(&mut self) -> Result<Bound, RequirementError> {
+    fn bound(&mut self, metric: &MetricAddress) -> Result<Bound, RequirementError> {
         self.skip_spaces();
         let start = self.at;
+        if self.take_word("not") {
+            return self.not_worse(metric);
+        }
         if self.take_word("between") {
             let low = self.number()?.0;
             self.skip_spaces();
@@ -186,8 +207,28 @@ impl<'a> Scanner<'a> {
             return Ok(Bound::Between { low, high });
         }
         let op = self.op()?;
-        let right = self.operand()?;
+        let right = self.operand(metric)?;
         Ok(Bound::Compare { op, right })
+    }
+
+    fn not_worse(&mut self, metric: &MetricAddress) -> Result<Bound, RequirementError> {
+        for word in ["worse", "than"] {
+            self.skip_spaces();
+            if !self.take_word(word) {
+                let help = "write `not worse than baseline with confidence 95%`";
+                return Err(self.fail(self.next_word_or_all(), format!("expected `{word}`"), help));
+            }
+        }
+        self.skip_spaces();
+        let start = self.at;
+        match self.operand(metric)? {
+            Operand::Relative(than) => Ok(Bound::NotWorse { than }),
+            Operand::Number(it) => {
+                let it = number::decimal(it);
+                let help = format!("write `>= {it}` or `<= {it}`");
+                Err(self.fail(start..self.at, "a metric is no better or worse than a number", help))
+            }
+        }
     }
 
     fn op(&mut self) -> Result<Op, RequirementError> {
@@ -203,7 +244,7 @@ impl<'a> Scanner<'a> {
             let span = self.at..self.at + slip.len();
             return Err(self.fail(span, format!("`{slip}` is not a comparison"), format!("did you mean `{meant}`?")));
         }
-        let help = match did_you_mean(&self.text[self.next_word()], ["between"]) {
+        let help = match did_you_mean(&self.text[self.next_word()], ["between", "not"]) {
             Some(it) => format!("did you mean `{it}`?"),
             None if rest.starts_with(|c: char| c.is_ascii_digit()) => {
                 format!("did you mean `>= {}`?", rest.trim_end())
@@ -213,47 +254,102 @@ impl<'a> Scanner<'a> {
         Err(self.fail(self.next_word(), "expected a comparison or `between`", help))
     }
 
-    fn operand(&mut self) -> Result<Operand, RequirementError> {
+    fn operand(&mut self, metric: &MetricAddress) -> Result<Operand, RequirementError> {
         self.skip_spaces();
-        if self.take_word("baseline") {
-            return Ok(Operand::Baseline { factor: 1.0, offset: self.offset()? });
+        if let Some(to) = self.reference(metric)? {
+            return self.relative(to, 1.0);
         }
         if self.rest().starts_with(|c: char| c.is_ascii_alphabetic()) {
             let word = self.next_word();
-            let help = match did_you_mean(&self.text[word.clone()], ["baseline"]) {
+            let help = match did_you_mean(&self.text[word.clone()], ["baseline", "overall"]) {
                 Some(it) => format!("did you mean `{it}`?"),
-                None => "compare with a number, `99% of baseline` or `baseline + 0.02`".to_owned(),
+                None => "compare with a number, `99% of baseline`, `baseline + 0.02`, `overall` or a slice such as \
+                         `accuracy[slice=writer=b]`"
+                    .to_owned(),
             };
-            return Err(self.fail(word, "expected a number or `baseline`", help));
+            return Err(self.fail(word, "expected a number, `baseline` or `overall`", help));
         }
         let start = self.at;
         let (value, is_percent) = self.number()?;
         let end = self.at;
         self.skip_spaces();
-        if self.rest().starts_with(['*', '×']) || self.rest().starts_with("baseline") {
-            let help = format!("write `{} of baseline`", number::percentage(value));
-            return Err(self.fail(start..self.text.trim_end().len(), "a share of the baseline is a percentage", help));
+        let rest = self.rest();
+        let is_product = rest.starts_with(['*', '×']);
+        if is_product || ["baseline", "overall"].iter().any(|it| rest.starts_with(it)) {
+            let of = if rest.contains("overall") { "overall" } else { "baseline" };
+            let help = format!("write `{} of {of}`", number::percentage(value));
+            let message = format!("a share of {} is a percentage", the(of));
+            return Err(self.fail(start..self.text.trim_end().len(), message, help));
         }
         if !self.take_word("of") {
             self.at = end;
             return Ok(Operand::Number(value));
         }
         self.skip_spaces();
-        if !self.take_word("baseline") {
-            return Err(self.fail(self.next_word(), "expected `baseline` after `of`", "write `99% of baseline`"));
-        }
+        let Some(to) = self.reference(metric)? else {
+            let help = match did_you_mean(&self.text[self.next_word()], ["baseline", "overall"]) {
+                Some(it) => format!("did you mean `{it}`?"),
+                None => "write `99% of baseline`".to_owned(),
+            };
+            return Err(self.fail(self.next_word(), "expected `baseline` after `of`", help));
+        };
         if !is_percent || value <= 0.0 {
             let help = if is_percent {
                 "write a percentage above zero".to_owned()
             } else {
-                format!("write `{} of baseline`", number::percentage(value))
+                format!("write `{} of {to}`", number::percentage(value))
             };
-            return Err(self.fail(start..end, "a share of the baseline is a percentage above zero", help));
+            let message = format!("a share of {} is a percentage above zero", the(&to.to_string()));
+            return Err(self.fail(start..end, message, help));
         }
-        Ok(Operand::Baseline { factor: value, offset: self.offset()? })
+        self.relative(to, value)
     }
 
-    fn offset(&mut self) -> Result<f64, RequirementError> {
+    fn relative(&mut self, to: Reference, factor: f64) -> Result<Operand, RequirementError> {
+        let offset = self.offset(&to)?;
+        Ok(Operand::Relative(Relative { to, factor, offset }))
+    }
+
+    /// Reads what another metric is named by, if there is one.
+    fn reference(&mut self, metric: &MetricAddress) -> Result<Option<Reference>, RequirementError> {
+        let start = self.at;
+        if self.take_word("baseline") {
+            return Ok(Some(Reference::Baseline));
+        }
+        if self.take_word("overall") {
+            if !OF_ROWS.iter().any(|it| metric.labels.contains_key(*it)) {
+                let help = format!("require it of slices, `{}[slice=*]`, or compare with `baseline`", metric.name);
+                return Err(self.fail(start..self.at, "only a slice is compared with all rows", help));
+            }
+            return Ok(Some(Reference::Overall));
+        }
+        let name_end = self.rest().find(|c| !is_of_name(c)).unwrap_or(self.rest().len());
+        let is_metric = self.rest()[name_end..].trim_start().starts_with('[');
+        if !is_metric || !self.rest().starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            return Ok(None);
+        }
+        let other = self.address()?;
+        if other.name != metric.name {
+            let help = match did_you_mean(&other.name, [metric.name.as_str()]) {
+                Some(it) => format!("did you mean `{it}`?"),
+                None => format!("compare with `{}` of other rows", metric.name),
+            };
+            let message = format!("`{}` is compared with `{}`, another metric", metric.name, other.name);
+            return Err(self.fail(start..start + other.name.len(), message, help));
+        }
+        if let Some((key, _)) = other.labels.iter().find(|it| *it.1 == LabelMatch::Any) {
+            let help = format!("name one value, and put `{key}=*` on the left if each is to be compared with it");
+            return Err(self.fail(start..self.at, "it is compared with many metrics at once", help));
+        }
+        if other == *metric {
+            let mut error = self.fail(start..self.at, "it is compared with itself", "name another slice, or `overall`");
+            error.code = code::IMPOSSIBLE;
+            return Err(error);
+        }
+        Ok(Some(Reference::Metric(other)))
+    }
+
+    fn offset(&mut self, to: &Reference) -> Result<f64, RequirementError> {
         let end = self.at;
         self.skip_spaces();
         let start = self.at;
@@ -267,19 +363,17 @@ impl<'a> Scanner<'a> {
         };
         self.skip_spaces();
         if self.rest().starts_with(['+', '-']) {
-            return Err(self.fail(
-                self.next_char(),
-                "two signs in a row",
-                "write `baseline + 0.02` or `baseline - 0.02`",
-            ));
+            let help = format!("write `{to} + 0.02` or `{to} - 0.02`");
+            return Err(self.fail(self.next_char(), "two signs in a row", help));
         }
         let (value, is_percent) = self.number()?;
         if is_percent {
             let share = number::percentage(1.0 + sign * value);
             let plain = number::decimal(value);
             let sign = if sign > 0.0 { '+' } else { '-' };
-            let help = format!("write `{share} of baseline`, or `baseline {sign} {plain}` for percentage points");
-            return Err(self.fail(start..self.at, "a percentage added to the baseline can be read in two ways", help));
+            let help = format!("write `{share} of {to}`, or `{to} {sign} {plain}` for percentage points");
+            let message = format!("a percentage added to {} can be read in two ways", the(&to.to_string()));
+            return Err(self.fail(start..self.at, message, help));
         }
         // Zero without a sign, so that equal requirements are equal.
         Ok(if value == 0.0 { 0.0 } else { sign * value })
@@ -391,6 +485,11 @@ impl<'a> Scanner<'a> {
         self.at..self.at + self.rest().chars().next().map_or(0, char::len_utf8)
     }
 
+    /// Returns the range of the next word, or of the whole text if there is none.
+    fn next_word_or_all(&self) -> Range<usize> {
+        if self.is_at_end() { 0..self.text.len() } else { self.next_word() }
+    }
+
     /// Returns the range of the next character, or of something before if there is none.
     fn next_char_or(&self, before: Range<usize>) -> Range<usize> {
         if self.is_at_end() { before } else { self.next_char() }
@@ -410,5 +509,13 @@ impl<'a> Scanner<'a> {
 impl From<String> for LabelMatch {
     fn from(it: String) -> LabelMatch {
         LabelMatch::Exact(it)
+    }
+}
+
+/// Returns how a sentence names a reference.
+fn the(reference: &str) -> String {
+    match reference {
+        "baseline" => "the baseline".to_owned(),
+        it => format!("`{it}`"),
     }
 }

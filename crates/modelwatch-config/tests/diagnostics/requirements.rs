@@ -24,7 +24,7 @@ fn conditions_are_explained_at_the_exact_word() {
     4 | require = { a = "=> 0.9", b = ">= 99% of basline", c = "0.95", d = "<= baseline - 5%", e = "between 1 or 2" }
       |                                          ^^^^^^^
       |
-      = help: write `99% of baseline`
+      = help: did you mean `baseline`?
 
     error[E0016]: expected a comparison or `between`
      --> pipeline.toml:4:57
@@ -145,13 +145,13 @@ fn metrics_are_explained_at_the_exact_word() {
 #[test]
 fn a_condition_with_escapes_is_shown_whole() {
     insta::assert_snapshot!(requirement("a = \"\\u003e= x\""), @r##"
-    error[E0016]: expected a number or `baseline`
+    error[E0016]: expected a number, `baseline` or `overall`
      --> pipeline.toml:4:17
       |
     4 | require = { a = "\u003e= x" }
       |                 ^^^^^^^^^^^
       |
-      = help: compare with a number, `99% of baseline` or `baseline + 0.02`
+      = help: compare with a number, `99% of baseline`, `baseline + 0.02`, `overall` or a slice such as `accuracy[slice=writer=b]`
     "##);
 }
 
@@ -228,4 +228,74 @@ fn a_relative_requirement_needs_a_baseline() {
       |
       = help: add a `[baseline]` table, such as `from = "digits@good"`, with `optional = true` for a first run
     "##);
+}
+
+#[test]
+fn comparisons_with_other_rows_are_explained() {
+    let explained = |metric: &str, condition: &str| {
+        let error = modelwatch_config::requirement::parse(metric, condition).unwrap_err();
+        let at = condition.get(error.span.clone()).unwrap_or_default();
+        format!("{at}: {}: {}", error.message, error.help.unwrap_or_default())
+    };
+    for (metric, condition, expected) in [
+        (
+            "accuracy",
+            ">= overall - 0.1",
+            "overall: only a slice is compared with all rows: require it of slices, `accuracy[slice=*]`, or compare with `baseline`",
+        ),
+        ("f1[slice=a]", ">= overal", "overal: expected a number, `baseline` or `overall`: did you mean `overall`?"),
+        (
+            "accuracy[slice=a]",
+            ">= acuracy[slice=b]",
+            "acuracy: `accuracy` is compared with `acuracy`, another metric: did you mean `accuracy`?",
+        ),
+        (
+            "f1[slice=a]",
+            ">= recall[slice=b]",
+            "recall: `f1` is compared with `recall`, another metric: compare with `f1` of other rows",
+        ),
+        (
+            "f1[slice=a]",
+            ">= f1[slice=*]",
+            "f1[slice=*]: it is compared with many metrics at once: name one value, and put `slice=*` on the left if each is to be compared with it",
+        ),
+        ("f1[slice=a]", ">= f1[slice=a]", "f1[slice=a]: it is compared with itself: name another slice, or `overall`"),
+        (
+            "f1[slice=a]",
+            ">= f1[slice=b] - 2%",
+            "- 2%: a percentage added to `f1[slice=b]` can be read in two ways: write `98% of f1[slice=b]`, or `f1[slice=b] - 0.02` for percentage points",
+        ),
+        (
+            "f1[slice=a]",
+            ">= 0.9 of overall",
+            "0.9: a share of `overall` is a percentage above zero: write `90% of overall`",
+        ),
+        ("f1", "not worse then baseline", "then: expected `than`: write `not worse than baseline with confidence 95%`"),
+        ("f1", "no worse than baseline", "no: expected a comparison or `between`: did you mean `not`?"),
+        ("f1", "not worse than 0.9", "0.9: a metric is no better or worse than a number: write `>= 0.9` or `<= 0.9`"),
+        (
+            "f1",
+            "not worse than basline",
+            "basline: expected a number, `baseline` or `overall`: did you mean `baseline`?",
+        ),
+    ] {
+        assert_eq!(explained(metric, condition), expected);
+    }
+}
+
+#[test]
+fn comparisons_with_other_rows_read_back_as_they_show() {
+    for (metric, condition) in [
+        ("accuracy", "not worse than baseline with confidence 95%"),
+        ("accuracy", "not worse than 99% of baseline"),
+        ("log_loss", "not worse than baseline + 0.01 with confidence 99%"),
+        ("accuracy[slice=*]", ">= overall - 0.02"),
+        ("accuracy[worst_slice=*]", "not worse than overall - 0.05 with confidence 95%"),
+        ("accuracy[slice=sex=f]", ">= 95% of accuracy[slice=sex=m] - 0.01 with confidence 95%"),
+        ("accuracy[slice=\"a b\"]", ">= accuracy[class=1, slice=\"c d\"] + 0.5"),
+    ] {
+        let it = modelwatch_config::requirement::parse(metric, condition).unwrap();
+        assert_eq!(it.to_string(), format!("{metric} {condition}"));
+        assert_eq!(it.is_relative(), condition.contains("baseline"));
+    }
 }

@@ -1,0 +1,172 @@
+//! Holds a metric against another one: the baseline's, that of all rows, or that of another slice.
+
+use modelwatch_config::{LabelMatch, Op, Reference, Relative};
+use modelwatch_sdk::{
+    Report,
+    report::{Better, Interval, Labels, Metric, MetricRole, Status},
+};
+
+use super::{Decision, addresses, bounds, holds, percent, point, within};
+
+/// What a metric is held against.
+struct Other<'a> {
+    metric: &'a Metric,
+    /// `factor` × its value + `offset`.
+    limit: f64,
+    /// The interval of a comparison with it and the number that it is held against, or why there is none.
+    compared: Result<(Interval, f64), String>,
+}
+
+/// Decides about a comparison. With a level it is the interval of the difference that has to hold.
+pub(super) fn compare(op: Op, right: &Relative, level: Option<f64>, metric: &Metric, report: &Report) -> Decision {
+    let other = match other(right, metric, report) {
+        Ok(it) => it,
+        Err(it) => return it,
+    };
+    let decision = match (level, other.compared) {
+        (None, _) => point(metric, holds(op, metric.value, other.limit)),
+        (Some(level), Ok((interval, limit))) => within(Some(interval), level, |it| bounds(op, it, limit)),
+        (Some(_), Err(why)) => (Status::Inconclusive, None, why),
+    };
+    said_of(right, other.metric, decision)
+}
+
+/// Decides that a metric is not worse. With a level it fails where the whole interval of the difference is worse, and only
+/// there: an estimate that is no worse needs no interval.
+pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, report: &Report) -> Decision {
+    let op = match metric.better {
+        Some(Better::Higher) => Op::GreaterOrEqual,
+        Some(Better::Lower) => Op::LessOrEqual,
+        None => {
+            let message = format!("of {} no side is known to be worse; compare by `<=` or `>=`", metric.name);
+            return (Status::Fail, metric.interval, message);
+        }
+    };
+    let other = match other(than, metric, report) {
+        Ok(it) => it,
+        Err(it) => return it,
+    };
+    let interval = other.compared.as_ref().ok().map(|it| it.0);
+    let decision = match (level, other.compared) {
+        (None, _) => point(metric, holds(op, metric.value, other.limit)),
+        (Some(_), _) if holds(op, metric.value, other.limit) => (Status::Pass, interval, "it is not worse".to_owned()),
+        (Some(level), Ok((interval, limit))) => {
+            match within(Some(interval), level, |it| (false, bounds(op, it, limit).1)) {
+                (Status::Inconclusive, interval, _) if is_of(interval, level) => {
+                    let message = format!("it is worse, but not with confidence {}", percent(level));
+                    (Status::Pass, interval, message)
+                }
+                (Status::Fail, interval, _) => {
+                    (Status::Fail, interval, format!("it is worse, with confidence {}", percent(level)))
+                }
+                other => other,
+            }
+        }
+        (Some(_), Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
+    };
+    said_of(than, other.metric, decision)
+}
+
+/// Returns whether an interval is one of that level.
+fn is_of(interval: Option<Interval>, level: f64) -> bool {
+    interval.is_some_and(|it| !it.low.is_nan() && !it.high.is_nan() && (it.level - level).abs() <= 1e-9)
+}
+
+fn said_of(right: &Relative, other: &Metric, (status, interval, message): Decision) -> Decision {
+    (status, interval, format!("{message} ({} {:.6})", right.to, other.value))
+}
+
+/// Returns what the metric is held against, or the decision where there is no such thing.
+fn other<'a>(right: &Relative, metric: &'a Metric, report: &'a Report) -> Result<Other<'a>, Decision> {
+    let Relative { to, factor, offset } = right;
+    let say = |status, message: String| Err((status, metric.interval, message));
+    let found = match to {
+        Reference::Baseline => of_role(metric, report, MetricRole::Baseline),
+        Reference::Overall => {
+            let is_of_rows = |it: &str| matches!(it, "slice" | "worst_slice");
+            let wanted: Labels = metric.labels.clone().into_iter().filter(|it| !is_of_rows(&it.0)).collect();
+            candidates(report).find(|it| it.name == metric.name && it.labels == wanted)
+        }
+        Reference::Metric(address) => candidates(report).find(|it| addresses(address, it)),
+    };
+    let Some(other) = found else {
+        return match to {
+            Reference::Baseline => say(Status::Fail, "the probe reports no baseline value of it".to_owned()),
+            Reference::Overall => say(Status::NotChecked, "the probe reports no value of it over all rows".to_owned()),
+            Reference::Metric(address) => {
+                let seen = candidates(report).filter(|it| it.name == address.name);
+                let values = seen.filter_map(|it| it.labels.get("slice"));
+                let wanted = address.labels.get("slice").and_then(|it| match it {
+                    LabelMatch::Exact(it) => Some(it.as_str()),
+                    LabelMatch::Any => None,
+                });
+                let meant = wanted.and_then(|it| modelwatch_config::did_you_mean(it, values.map(String::as_str)));
+                let hint = meant.map_or_else(String::new, |it| format!("; did you mean the slice `{it}`?"));
+                say(Status::NotChecked, format!("the probe reports no `{address}` to compare with{hint}"))
+            }
+        };
+    };
+    if let Some(why) = &other.unfit {
+        return say(Status::NotChecked, format!("what it is compared with, `{to}`, does not count: {why}"));
+    }
+    let limit = factor * other.value + offset;
+    if other.n == 0 || limit.is_nan() {
+        let what = match to {
+            Reference::Baseline => "the baseline's value".to_owned(),
+            to => format!("the value of `{to}`"),
+        };
+        return say(Status::Fail, format!("{what} is not a number"));
+    }
+    let compared = match to {
+        Reference::Baseline => paired(*factor, *offset, other, metric, report),
+        Reference::Overall | Reference::Metric(_) => unpaired(*factor, *offset, other, metric),
+    };
+    Ok(Other { metric: other, limit, compared })
+}
+
+fn candidates(report: &Report) -> impl Iterator<Item = &Metric> {
+    report.metrics.iter().filter(|it| it.role == MetricRole::Candidate)
+}
+
+fn of_role<'a>(metric: &Metric, report: &'a Report, role: MetricRole) -> Option<&'a Metric> {
+    report.metrics.iter().find(|it| it.role == role && it.name == metric.name && it.labels == metric.labels)
+}
+
+/// The interval must be that of the paired comparison; the bounds of two intervals compare nothing.
+fn paired(
+    factor: f64,
+    offset: f64,
+    baseline: &Metric,
+    metric: &Metric,
+    report: &Report,
+) -> Result<(Interval, f64), String> {
+    let of = |role| of_role(metric, report, role).and_then(|it| it.interval);
+    if factor == 1.0 {
+        return of(MetricRole::Difference).map(|it| (it, offset)).ok_or_else(no_interval);
+    }
+    if offset == 0.0 && baseline.value > 0.0 {
+        return of(MetricRole::Ratio).map(|it| (it, factor)).ok_or_else(no_interval);
+    }
+    Err("a share of the baseline with an offset, or of a baseline that is not positive, has no paired interval"
+        .to_owned())
+}
+
+/// Other rows are independent, and rows in common only make the difference vary less.
+fn unpaired(factor: f64, offset: f64, other: &Metric, metric: &Metric) -> Result<(Interval, f64), String> {
+    if std::ptr::eq(other, metric) {
+        // One of many that are held against it, by `*`.
+        let level = metric.interval.ok_or_else(no_interval)?.level;
+        let it = metric.value - factor * other.value;
+        return Ok((Interval { low: it, high: it, level }, offset));
+    }
+    let (left, right) = metric.interval.zip(other.interval).ok_or_else(no_interval)?;
+    if (left.level - right.level).abs() > 1e-9 {
+        return Err(format!("their intervals are at {} and {}", percent(left.level), percent(right.level)));
+    }
+    let right = Interval { low: factor * right.low, high: factor * right.high, level: right.level };
+    Ok((Interval::of_difference((metric.value, left), (factor * other.value, right)), offset))
+}
+
+fn no_interval() -> String {
+    "the comparison has no confidence interval".to_owned()
+}

@@ -145,7 +145,8 @@ fn text(it: &Requirement) -> String {
 type Decision = (Status, Option<Interval>, String);
 
 fn decide(it: &Requirement, metric: &Metric, report: &Report) -> Decision {
-    let wanted = it.confidence;
+    // Of a value that is only known to be within bounds, what does not hold at both of them is not known to hold.
+    let wanted = if metric.interval.is_some_and(|it| it.is_certain()) { Some(1.0) } else { it.confidence };
     match &it.bound {
         &Bound::Between { low, high } => match wanted {
             None => point(metric, low <= metric.value && metric.value <= high),
@@ -180,6 +181,10 @@ fn within(interval: Option<Interval>, level: f64, judge: impl Fn(Interval) -> (b
     }
     let at = percent(level);
     match judge(it) {
+        (false, false) if it.is_certain() => {
+            let why = "because not everything could be looked at: see the gaps";
+            (Status::Inconclusive, interval, format!("it lies between {:.6} and {:.6}, {why}", it.low, it.high))
+        }
         (true, _) => (Status::Pass, interval, format!("it holds with confidence {at}")),
         (_, true) => (Status::Fail, interval, format!("it does not hold, with confidence {at}")),
         _ => (Status::Inconclusive, interval, format!("too little data to say with confidence {at}")),
@@ -204,7 +209,8 @@ fn holds(op: Op, left: f64, right: f64) -> bool {
 /// Whether all of the interval, and whether none of it, meets the comparison.
 fn bounds(op: Op, it: Interval, right: f64) -> (bool, bool) {
     let (low, high) = (holds(op, it.low, right), holds(op, it.high, right));
-    (low && high, !low && !high)
+    let is_inside = it.low < right && right < it.high;
+    (low && high && (op != Op::NotEqual || !is_inside), !low && !high && (op != Op::Equal || !is_inside))
 }
 
 #[cfg(test)]
@@ -229,6 +235,7 @@ mod tests {
             Metric::new("log_loss", f64::NAN).n(100),
             Metric::new("mae", 0.5).n(0),
             Metric::new("r2", 0.5).n(10),
+            Metric::new("share", 0.1).n(10).interval(Some(Interval::certain(0.1, 0.3))),
         ];
         Report { metrics, ..Report::default() }
     }
@@ -272,6 +279,16 @@ mod tests {
             ("r2", ">= baseline", &[Fail]),
             ("r2", ">= 0.1 with confidence 95%", &[Inconclusive]),
             ("accuracy", ">= 0.1 with confidence 99%", &[Inconclusive]),
+            // What could not be looked at may be the worst of all.
+            ("share", "<= 0.3", &[Pass]),
+            ("share", "<= 0.2", &[Inconclusive]),
+            ("share", "<= 0.05", &[Fail]),
+            ("share", "<= 0.3 with confidence 95%", &[Pass]),
+            ("share", "between 0 and 0.2", &[Inconclusive]),
+            ("share", "between 0 and 0.4", &[Pass]),
+            ("share", "== 0.2", &[Inconclusive]),
+            ("share", "!= 0.2", &[Inconclusive]),
+            ("share", "!= 0.4", &[Pass]),
         ] {
             assert_eq!(statuses(metric, condition, &report), expected, "{metric} {condition}");
         }

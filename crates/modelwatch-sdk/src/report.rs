@@ -100,8 +100,22 @@ pub struct Interval {
     #[serde(with = "float")]
     #[schemars(with = "float::Number")]
     pub high: f64,
-    /// The two-sided confidence level, as 0.95.
+    /// The two-sided confidence level, as 0.95; 1 where the bounds are certain.
     pub level: f64,
+}
+
+impl Interval {
+    /// Returns bounds that are certain, as those of a share of things of which some could not be looked at.
+    ///
+    /// A requirement on such a metric holds or not only where it does at both bounds.
+    pub fn certain(low: f64, high: f64) -> Self {
+        Self { low, high, level: 1.0 }
+    }
+
+    /// Returns whether the bounds are certain.
+    pub fn is_certain(&self) -> bool {
+        self.level == 1.0
+    }
 }
 
 /// A decision about one thing.
@@ -127,6 +141,24 @@ pub struct Check {
     pub status: Status,
     /// One sentence without a final period.
     pub message: String,
+}
+
+impl Check {
+    /// Returns the check of something of which there was nothing to look at, and why.
+    ///
+    /// A probe that could judge nothing says so by one of these, so that it does not pass for want of findings.
+    pub fn not_checked(metric: impl Into<String>, requirement: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            metric: metric.into(),
+            labels: Labels::new(),
+            requirement: requirement.into(),
+            observed: None,
+            interval: None,
+            n: 0,
+            status: Status::NotChecked,
+            message: why.into(),
+        }
+    }
 }
 
 /// The outcome of a check, from best to worst.

@@ -47,9 +47,13 @@ pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, re
         Err(it) => return it,
     };
     let interval = other.compared.as_ref().ok().map(|it| it.0);
+    // Bounds that are certain are no estimate.
+    let is_certain = metric.interval.is_some_and(|it| it.is_certain());
     let decision = match (level, other.compared) {
         (None, _) => point(metric, holds(op, metric.value, other.limit)),
-        (Some(_), _) if holds(op, metric.value, other.limit) => (Status::Pass, interval, "it is not worse".to_owned()),
+        (Some(_), _) if !is_certain && holds(op, metric.value, other.limit) => {
+            (Status::Pass, interval, "it is not worse".to_owned())
+        }
         (Some(level), Ok((interval, limit))) => {
             match within(Some(interval), level, |it| (false, bounds(op, it, limit).1)) {
                 (Status::Inconclusive, interval, _) if is_of(interval, level) => {

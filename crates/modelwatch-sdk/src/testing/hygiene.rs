@@ -73,7 +73,7 @@ fn check_labels(owner: &str, labels: &Labels) {
 #[track_caller]
 fn check_interval(owner: &str, interval: Option<Interval>) {
     let Some(Interval { low, high, level }) = interval else { return };
-    assert!(level > 0.0 && level < 1.0, "`{owner}`: the confidence level {level} is not between 0 and 1");
+    assert!(level > 0.0 && level <= 1.0, "`{owner}`: the confidence level {level} is not between 0 and 1");
     let ordered = low <= high || low.is_nan() || high.is_nan();
     assert!(ordered, "`{owner}`: the interval from {low} to {high} is upside down");
 }

@@ -149,6 +149,21 @@ impl Column {
         Ok(())
     }
 
+    /// Cuts the categories to what a file keeps.
+    pub(crate) fn cut(&mut self, settings: &Settings) {
+        let mut described = Writer::default();
+        if let Some(it) = &mut self.description {
+            it.cut();
+            it.write(&mut described);
+        }
+        let bytes = settings.stored_bytes.saturating_sub(described.0.len());
+        match &mut self.body {
+            Body::Categorical(it) => it.cut(settings.stored_categories, bytes),
+            Body::Tensor(it) => it.cut(settings.stored_categories, bytes),
+            Body::Numeric(_) | Body::Empty => {}
+        }
+    }
+
     /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
@@ -194,7 +209,7 @@ impl Column {
                 Some(format!("{} elements are compared in summaries only; raise `max_elements`", it.n_left_out()))
             }
             Body::Categorical(it) if it.is_overflowed() => {
-                Some(format!("there are more than {} categories, and all others share one cell", it.n_kept()))
+                Some(format!("of its categories {} are kept, and all others share cells", it.n_kept()))
             }
             _ => None,
         }

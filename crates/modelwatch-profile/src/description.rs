@@ -18,6 +18,9 @@ const MAX_LENGTHS: u64 = 64;
 /// How many patterns of texts are counted.
 const MAX_PATTERNS: u64 = 64;
 
+/// How many bytes of a file patterns take.
+const STORED_PATTERN_BYTES: usize = 700;
+
 /// Moments and different values of numbers; lengths, patterns and different values of texts; the range of times.
 #[derive(Clone, Debug)]
 pub struct Description {
@@ -71,6 +74,11 @@ impl Description {
     /// Takes in dates, times or durations.
     pub(crate) fn add_times(&mut self, array: &dyn Array) {
         self.times = hull(self.times, times::range(array));
+    }
+
+    /// Cuts the patterns to what a file keeps.
+    pub(crate) fn cut(&mut self) {
+        self.patterns.cut(MAX_PATTERNS, STORED_PATTERN_BYTES);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

@@ -9,6 +9,10 @@
 //! | | the settings, then the profile |
 //!
 //! Numbers are little-endian. Equal rows and settings give an equal file, on every machine and at any time.
+//!
+//! Of a column with more categories than a file keeps it has the most frequent ones, and bounds for the others.
+//! Files of which such a column was cut merge in any order, to counts within these bounds: they cannot be the file of the whole, because
+//! what they lack is nowhere.
 
 use std::path::PathBuf;
 
@@ -24,7 +28,7 @@ use crate::{profile::Profile, settings::Settings};
 pub const MAGIC: &[u8; 8] = b"\x89MWP\r\n\x1a\n";
 
 /// What is written and read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const HEAD: usize = MAGIC.len() + 4 + 32 + 8;
 
@@ -102,19 +106,30 @@ impl Stored {
         self.settings = Settings {
             budget: mine.budget.min(theirs.budget),
             max_categories: mine.max_categories.min(theirs.max_categories),
+            stored_categories: mine.stored_categories.min(theirs.stored_categories),
+            stored_bytes: mine.stored_bytes.min(theirs.stored_bytes),
             max_elements: mine.max_elements.min(theirs.max_elements),
             describe: mine.describe && theirs.describe,
         };
         self.profile.merge(other.profile)
     }
+
+    /// Cuts the categories to what a file keeps.
+    pub fn cut(&mut self) {
+        self.profile.cut(&self.settings);
+    }
 }
 
-/// Returns the bytes of the file.
+/// Returns the bytes of the file, which keeps the most frequent categories of a column that has too many.
 pub fn write(stored: &Stored) -> Vec<u8> {
+    let mut stored = stored.clone();
+    stored.cut();
     let mut writer = Writer::default();
-    let Settings { budget, max_categories, max_elements, describe } = stored.settings;
+    let Settings { budget, max_categories, stored_categories, stored_bytes, max_elements, describe } = stored.settings;
     writer.u64(budget);
     writer.u64(max_categories);
+    writer.u64(stored_categories);
+    writer.u64(stored_bytes as u64);
     writer.u64(max_elements as u64);
     writer.u8(u8::from(describe));
     stored.profile.write(&mut writer);
@@ -153,6 +168,8 @@ fn content(body: &[u8]) -> Result<Stored> {
     let settings = Settings {
         budget: reader.u64()?,
         max_categories: reader.u64()?,
+        stored_categories: reader.u64()?,
+        stored_bytes: usize::try_from(reader.u64()?).map_err(damaged)?,
         max_elements: usize::try_from(reader.u64()?).map_err(damaged)?,
         describe: reader.flag()?,
     };

@@ -67,6 +67,11 @@ impl Profile {
         }
     }
 
+    /// Cuts the categories of every column to what a file keeps.
+    pub(crate) fn cut(&mut self, settings: &Settings) {
+        self.columns.values_mut().for_each(|it| it.cut(settings));
+    }
+
     /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.rows

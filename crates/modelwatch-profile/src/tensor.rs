@@ -85,6 +85,11 @@ impl Tensor {
         Ok(())
     }
 
+    /// Cuts the places of the greatest elements to what a file keeps.
+    pub(crate) fn cut(&mut self, max_categories: u64, max_bytes: usize) {
+        self.argmax.cut(max_categories, max_bytes);
+    }
+
     /// Returns how many rows have a value that is null, NaN or infinite.
     pub fn n_unusable(&self) -> u64 {
         self.n_unusable

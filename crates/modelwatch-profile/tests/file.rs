@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use insta::assert_snapshot;
 use modelwatch_profile::{
-    Group, Profile, Settings,
+    Body, Group, Profile, Settings,
     file::{Stored, read, write},
 };
 use modelwatch_sdk::arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
@@ -47,7 +47,7 @@ fn other_files_are_refused() {
 fn a_later_version_is_named() {
     let mut bytes = small();
     bytes[8] = 7;
-    assert_snapshot!(refusal(&bytes), @"`ref.mwp` is a profile of version 7, and this program reads version 1; make it again from the rows with this program, or read it with the one that wrote it");
+    assert_snapshot!(refusal(&bytes), @"`ref.mwp` is a profile of version 7, and this program reads version 2; make it again from the rows with this program, or read it with the one that wrote it");
 }
 
 #[test]
@@ -96,4 +96,33 @@ fn two_hundred_columns_take_less_than_a_megabyte() {
     });
     let bytes = write(&stored(columns));
     assert!(bytes.len() < 1_000_000, "{}", bytes.len());
+}
+
+#[test]
+fn two_hundred_columns_of_long_names_take_less_than_a_megabyte() {
+    let columns = (0..200).map(|column| {
+        let url = |row: usize| {
+            let digest = modelwatch_stats::hash::mix(row as u64 * 200 + column);
+            Some(format!("https://shop.example.org/{digest:x}/catalogue/item-{row:07}?session={digest:032}"))
+        };
+        let array: ArrayRef = Arc::new(StringArray::from_iter((0..1500).map(url)));
+        (format!("column {column}"), array)
+    });
+    let bytes = write(&stored(columns));
+    assert!(bytes.len() < 1_000_000, "{}", bytes.len());
+}
+
+#[test]
+fn the_most_frequent_categories_are_kept_and_the_others_bounded() {
+    let rows = (0..6000).map(|it| if it < 3000 { "often".to_owned() } else { format!("rare {}", it / 2) });
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(rows));
+    let bytes = write(&stored([("x".to_owned(), names)]));
+    let read = read("ref.mwp", &bytes).unwrap();
+    let Body::Categorical(counts) = read.profile.columns()[&(Group::Feature, "x".to_owned())].body() else {
+        panic!("it has no categories")
+    };
+    assert_eq!((counts.range_of("often"), counts.n_distinct()), ((3000, 3000), Some(1501)));
+    assert!(counts.range_of("never").1 <= 2);
+    // What is cut is not cut again.
+    assert_eq!(write(&read), bytes);
 }

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 /// A row: a number, a large whole number, a text, a time.
 type Row = (Option<f64>, Option<i64>, Option<String>, Option<i64>);
 
-const SETTINGS: Settings = Settings { budget: 16, max_categories: 8, max_elements: 2, describe: true };
+const SETTINGS: Settings = Settings { budget: 16, max_categories: 8, max_elements: 2, ..Settings::STORED };
 
 fn of(rows: &[Row]) -> Profile {
     let columns: [(&str, ArrayRef); 4] = [

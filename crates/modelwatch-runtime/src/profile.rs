@@ -122,7 +122,9 @@ pub fn make(dataset: &Dataset, request: &Request<'_>) -> Result<Stored, ProfileE
     for part in parts {
         profile.merge(part?).map_err(ProfileError::Merge)?;
     }
-    Ok(Stored { settings: request.settings, profile })
+    let mut res = Stored { settings: request.settings, profile };
+    res.cut();
+    Ok(res)
 }
 
 fn add(profile: &mut Profile, batches: Batches, request: &Request<'_>, rows: &AtomicU64) -> Result<(), ProfileError> {
@@ -157,9 +159,11 @@ pub fn merge(parts: impl IntoIterator<Item = Stored>) -> Result<Stored, ProfileE
     let whole = parts.into_iter().map(Ok).reduce(|left, right| {
         let (mut left, right): (Stored, Stored) = (left?, right?);
         left.merge(right).map_err(ProfileError::Merge)?;
-        Ok(left)
+        Ok::<_, ProfileError>(left)
     });
-    whole.unwrap_or_else(|| Ok(Stored { settings: Settings::STORED, profile: Profile::default() }))
+    let mut res = whole.unwrap_or_else(|| Ok(Stored { settings: Settings::STORED, profile: Profile::default() }))?;
+    res.cut();
+    Ok(res)
 }
 
 /// Returns the bytes of a profile's file.

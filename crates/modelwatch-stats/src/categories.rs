@@ -1,21 +1,36 @@
 //! Counts of categories, bounded in memory and independent of the order of merges.
 
+mod align;
+mod cut;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::error::StateError;
 use crate::hash::{fnv, hash_bytes};
 use crate::state::{Reader, Writer};
 
+pub use align::{AlignedCounts, align};
+
 /// The longest name that is kept whole, in bytes.
 const MAX_NAME: usize = 256;
 
-/// Exact counts of the categories of one column, for at most `cap` of them.
+/// Into how many groups, by the hash of its name, a category can fall.
+const GROUPS: usize = 128;
+
+/// Counts of the categories of one column, exact for at most `cap` of them.
 ///
 /// Beyond the cap, the categories with the smallest hashes are kept and all others go to one remainder ("bottom-k", Cohen & Kaplan 2007).
 /// A category among the `cap` smallest hashes of the whole is among them in every part, so its count is exact,
 /// and the state depends on the multiset of rows alone.
-/// Which categories are kept is a fixed pseudo-random choice, not the most frequent ones: no bounded summary finds those exactly.
+/// Which categories are kept is a fixed pseudo-random choice, not the most frequent ones: no bounded summary that is the same in any order
+/// of merges finds those. So that a frequent category cannot hide in the remainder, the rows of all categories together are counted in
+/// 128 groups by the hash of the name as well, exactly and in any order.
 /// A category is stored whole, so memory is bounded in categories, not in bytes.
+///
+/// What is stored can be [cut](CategoryCounts::cut) to the most frequent categories.
+/// The counts of what was cut say how often a category that is not kept can have occurred at most ([`CategoryCounts::range_of`]).
+/// As long as no cut counts are merged, what is kept is exact and follows from the rows; after merges of cut counts the bounds hold,
+/// and which categories are kept depends on what was cut before.
 ///
 /// ```
 /// use modelwatch_stats::categories::CategoryCounts;
@@ -31,25 +46,41 @@ pub struct CategoryCounts {
     cap: u64,
     n: u64,
     n_null: u64,
-    is_overflowed: bool,
     /// By hash, then by name; almost every list has one element.
-    kept: BTreeMap<u64, Vec<(String, u64)>>,
+    kept: BTreeMap<u64, Vec<Kept>>,
     n_kept: u64,
+    rest: Rest,
 }
 
-/// Counts of two columns over the same categories.
+/// A category and how often it occurred: `count` times, or up to `error` times more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlignedCounts {
-    /// Categories in ascending order of name that both sides would have kept.
-    pub keys: Vec<String>,
-    /// Reference counts, one per key.
-    pub reference: Vec<u64>,
-    /// Current counts, one per key.
-    pub current: Vec<u64>,
-    /// Reference rows in no key.
-    pub reference_other: u64,
-    /// Current rows in no key.
-    pub current_other: u64,
+struct Kept {
+    name: String,
+    count: u64,
+    error: u64,
+}
+
+/// What is known of the categories that are not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rest {
+    /// There are none.
+    None,
+    /// Their hashes are greater than those of the kept ones.
+    Beyond(Box<Groups>),
+    /// They were less frequent.
+    Cut(Box<Groups>, Cut),
+}
+
+/// The rows of all categories, by the hash of the name.
+type Groups = [u64; GROUPS];
+
+/// What a cut left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    /// How often one of the categories can have occurred at most.
+    bound: u64,
+    /// How many categories there are; 0 where that is not known.
+    n_dropped: u64,
 }
 
 impl Default for CategoryCounts {
@@ -65,7 +96,7 @@ impl CategoryCounts {
 
     /// Returns an empty accumulator for up to `cap` distinct categories.
     pub const fn new(cap: u64) -> Self {
-        Self { cap, n: 0, n_null: 0, is_overflowed: false, kept: BTreeMap::new(), n_kept: 0 }
+        Self { cap, n: 0, n_null: 0, kept: BTreeMap::new(), n_kept: 0, rest: Rest::None }
     }
 
     /// Adds one row per category.
@@ -82,14 +113,25 @@ impl CategoryCounts {
         }
         self.n = self.n.saturating_add(count);
         let hash = hash_bytes(category.as_bytes());
-        if self.is_overflowed && !self.could_keep(hash, category) {
-            return;
-        }
+        let error = match &mut self.rest {
+            Rest::None => 0,
+            Rest::Beyond(groups) => {
+                add(&mut groups[group_of(hash)], count);
+                if !self.could_keep(hash, category) {
+                    return;
+                }
+                0
+            }
+            Rest::Cut(groups, cut) => {
+                add(&mut groups[group_of(hash)], count);
+                cut.bound
+            }
+        };
         let bucket = self.kept.entry(hash).or_default();
-        match bucket.binary_search_by(|it| it.0.as_str().cmp(category)) {
-            Ok(idx) => bucket[idx].1 = bucket[idx].1.saturating_add(count),
+        match bucket.binary_search_by(|it| it.name.as_str().cmp(category)) {
+            Ok(idx) => add(&mut bucket[idx].count, count),
             Err(idx) => {
-                bucket.insert(idx, (category.to_owned(), count));
+                bucket.insert(idx, Kept { name: category.to_owned(), count, error });
                 self.n_kept += 1;
                 self.evict();
             }
@@ -106,14 +148,22 @@ impl CategoryCounts {
         self.cap = self.cap.min(other.cap);
         self.n_null = self.n_null.saturating_add(other.n_null);
         self.evict();
+        if self.is_cut() || other.is_cut() {
+            self.merge_cut(other);
+            return;
+        }
+        let is_whole = matches!((&self.rest, &other.rest), (Rest::None, Rest::None));
+        let groups = (!is_whole).then(|| self.groups_with(other));
         let mut n_other_kept = 0u64;
-        for (name, count) in other.kept.values().flatten() {
-            self.push(name, *count);
-            n_other_kept = n_other_kept.saturating_add(*count);
+        for it in other.entries() {
+            self.push(&it.name, it.count);
+            n_other_kept = n_other_kept.saturating_add(it.count);
         }
         self.n = self.n.saturating_add(other.n.saturating_sub(n_other_kept));
         // Only now: while this side still knows all its categories, none of the other's may be turned away.
-        self.is_overflowed |= other.is_overflowed;
+        if let Some(groups) = groups {
+            self.rest = Rest::Beyond(groups);
+        }
     }
 
     /// Returns the number of rows that are not null.
@@ -128,7 +178,7 @@ impl CategoryCounts {
 
     /// Returns the number of rows whose category is not kept.
     pub fn n_other(&self) -> u64 {
-        let kept = self.kept.values().flatten().fold(0u64, |sum, it| sum.saturating_add(it.1));
+        let kept = self.entries().fold(0u64, |sum, it| sum.saturating_add(it.count));
         self.n.saturating_sub(kept)
     }
 
@@ -137,14 +187,52 @@ impl CategoryCounts {
         self.n_kept
     }
 
-    /// Returns whether there were more distinct categories than the cap.
-    pub const fn is_overflowed(&self) -> bool {
-        self.is_overflowed
+    /// Returns the number of distinct categories, where it is known.
+    pub fn n_distinct(&self) -> Option<u64> {
+        match &self.rest {
+            Rest::None => Some(self.n_kept),
+            Rest::Cut(_, Cut { n_dropped: 1.., .. }) => Some(self.n_kept + self.n_dropped()),
+            Rest::Beyond(_) | Rest::Cut(..) => None,
+        }
     }
 
-    /// Returns the kept categories with their exact counts.
+    /// Returns whether there are categories that are not kept.
+    pub const fn is_overflowed(&self) -> bool {
+        !matches!(self.rest, Rest::None)
+    }
+
+    /// Returns the kept categories with their counts: exact ones, unless cut counts were merged, of which they are what is certain.
     pub fn counts(&self) -> BTreeMap<&str, u64> {
-        self.kept.values().flatten().map(|(name, count)| (name.as_str(), *count)).collect()
+        self.entries().map(|it| (it.name.as_str(), it.count)).collect()
+    }
+
+    /// Returns how often a category occurred, at least and at most.
+    ///
+    /// ```
+    /// use modelwatch_stats::categories::CategoryCounts;
+    ///
+    /// let mut counts = CategoryCounts::default();
+    /// counts.update(["a", "a", "a", "b", "b", "c"]);
+    /// counts.cut(1, 1000);
+    /// assert_eq!(counts.range_of("a"), (3, 3));
+    /// assert_eq!(counts.range_of("b"), (0, 2));
+    /// ```
+    pub fn range_of(&self, category: &str) -> (u64, u64) {
+        let hash = hash_bytes(category.as_bytes());
+        if let Some(it) = self.find(hash, category) {
+            return (it.count, it.count.saturating_add(it.error));
+        }
+        let most = match &self.rest {
+            Rest::None => 0,
+            Rest::Beyond(_) if self.could_keep(hash, category) => 0,
+            Rest::Beyond(groups) | Rest::Cut(groups, _) => {
+                let group = group_of(hash);
+                let same = self.kept.iter().filter(|it| group_of(*it.0) == group).flat_map(|it| it.1);
+                let kept = same.fold(0u64, |sum, it| sum.saturating_add(it.count));
+                self.bound().min(groups[group].saturating_sub(kept))
+            }
+        };
+        (0, most)
     }
 
     /// Returns the state as bytes, equal for equal multisets of rows.
@@ -153,11 +241,27 @@ impl CategoryCounts {
         for count in [self.cap, self.n, self.n_null] {
             writer.u64(count);
         }
-        writer.u8(u8::from(self.is_overflowed));
+        let has_errors = self.entries().any(|it| it.error > 0);
+        match &self.rest {
+            Rest::None => writer.u8(0),
+            Rest::Beyond(groups) => {
+                writer.u8(1);
+                groups.iter().for_each(|it| writer.varint(*it));
+            }
+            Rest::Cut(groups, cut) => {
+                writer.u8(2 + u8::from(has_errors));
+                groups.iter().for_each(|it| writer.varint(*it));
+                writer.varint(cut.bound);
+                writer.varint(cut.n_dropped);
+            }
+        }
         writer.u64(self.n_kept);
-        for (name, count) in self.kept.values().flatten() {
-            writer.bytes(name.as_bytes());
-            writer.varint(*count);
+        for it in self.entries() {
+            writer.bytes(it.name.as_bytes());
+            writer.varint(it.count);
+            if has_errors {
+                writer.varint(it.error);
+            }
         }
         writer.finish()
     }
@@ -168,43 +272,115 @@ impl CategoryCounts {
         let mut res = Self::new(reader.u64()?);
         res.n = reader.u64()?;
         res.n_null = reader.u64()?;
-        res.is_overflowed = reader.flag("is_overflowed")?;
+        let form = reader.u8()?;
+        res.rest = match form {
+            0 => Rest::None,
+            1 => Rest::Beyond(read_groups(&mut reader)?),
+            2 | 3 => {
+                let groups = read_groups(&mut reader)?;
+                Rest::Cut(groups, Cut { bound: reader.varint()?, n_dropped: reader.varint()? })
+            }
+            _ => return Err(reader.invalid("form")),
+        };
         let len = reader.len(2)?;
-        if len as u64 > res.cap || (res.is_overflowed && len as u64 != res.cap) {
+        if len as u64 > res.cap || (form == 1 && len as u64 != res.cap) {
             return Err(reader.invalid("categories"));
         }
-        let (mut total, mut last) = (0u64, None);
+        let (mut total, mut last, mut has_errors) = (0u64, None, false);
+        let mut groups = [0u64; GROUPS];
         for _ in 0..len {
             let name = std::str::from_utf8(reader.bytes()?).map_err(|_| reader.invalid("category"))?;
             let count = reader.varint()?;
+            let error = if form == 3 { reader.varint()? } else { 0 };
             let key = (hash_bytes(name.as_bytes()), name);
             if count == 0 || last.is_some_and(|it| it >= key) {
                 return Err(reader.invalid("categories"));
             }
             total = total.checked_add(count).ok_or_else(|| reader.invalid("count"))?;
+            groups[group_of(key.0)] += count;
+            has_errors |= error > 0;
             last = Some(key);
-            res.kept.entry(key.0).or_default().push((name.to_owned(), count));
+            res.kept.entry(key.0).or_default().push(Kept { name: name.to_owned(), count, error });
             res.n_kept += 1;
         }
-        let has_other = total < res.n;
-        if total > res.n || has_other != res.is_overflowed {
+        if total > res.n || (total < res.n) != res.is_overflowed() || has_errors != (form == 3) {
             return Err(reader.invalid("n"));
+        }
+        if let Rest::Beyond(all) | Rest::Cut(all, _) = &res.rest {
+            let sum = all.iter().try_fold(0u64, |sum, it| sum.checked_add(*it));
+            if sum != Some(res.n) || all.iter().zip(&groups).any(|(all, kept)| all < kept) {
+                return Err(reader.invalid("groups"));
+            }
         }
         reader.finish()?;
         Ok(res)
     }
 
-    /// Whether the category is not beyond the last kept one; only meaningful once overflowed.
+    fn entries(&self) -> impl Iterator<Item = &Kept> {
+        self.kept.values().flatten()
+    }
+
+    fn find(&self, hash: u64, category: &str) -> Option<&Kept> {
+        self.kept.get(&hash)?.iter().find(|it| it.name == category)
+    }
+
+    /// Returns the rows by the hash of the name.
+    fn groups(&self) -> Cow<'_, Groups> {
+        match &self.rest {
+            Rest::Beyond(groups) | Rest::Cut(groups, _) => Cow::Borrowed(groups),
+            Rest::None => {
+                let mut res = [0; GROUPS];
+                for (hash, bucket) in &self.kept {
+                    bucket.iter().for_each(|it| add(&mut res[group_of(*hash)], it.count));
+                }
+                Cow::Owned(res)
+            }
+        }
+    }
+
+    fn groups_with(&self, other: &Self) -> Box<Groups> {
+        let mut res = Box::new(self.groups().into_owned());
+        res.iter_mut().zip(other.groups().iter()).for_each(|(mine, theirs)| add(mine, *theirs));
+        res
+    }
+
+    /// Returns how often a category that is not kept can have occurred at most.
+    fn bound(&self) -> u64 {
+        match &self.rest {
+            Rest::None => 0,
+            Rest::Cut(_, cut) => cut.bound,
+            Rest::Beyond(groups) => {
+                let mut rest = groups.clone();
+                for (hash, bucket) in &self.kept {
+                    let rest = &mut rest[group_of(*hash)];
+                    *rest = bucket.iter().fold(*rest, |rest, it| rest.saturating_sub(it.count));
+                }
+                rest.iter().copied().max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Whether the category is not beyond the last kept one; only meaningful where others are.
     fn could_keep(&self, hash: u64, category: &str) -> bool {
         self.last().is_some_and(|last| (hash, category) <= last)
     }
 
     fn last(&self) -> Option<(u64, &str)> {
         let (&hash, bucket) = self.kept.last_key_value()?;
-        bucket.last().map(|it| (hash, it.0.as_str()))
+        bucket.last().map(|it| (hash, it.name.as_str()))
     }
 
     fn evict(&mut self) {
+        if self.n_kept <= self.cap {
+            return;
+        }
+        if self.is_cut() {
+            self.cut(self.cap, usize::MAX);
+            return;
+        }
+        if matches!(self.rest, Rest::None) {
+            self.rest = Rest::Beyond(Box::new(self.groups().into_owned()));
+        }
         while self.n_kept > self.cap {
             let Some(mut last) = self.kept.last_entry() else {
                 return;
@@ -214,50 +390,25 @@ impl CategoryCounts {
                 last.remove();
             }
             self.n_kept -= 1;
-            self.is_overflowed = true;
         }
-    }
-
-    /// Whether this side's count of the category is exact, zero included.
-    fn knows(&self, hash: u64, category: &str) -> bool {
-        !self.is_overflowed || self.could_keep(hash, category)
     }
 }
 
-/// Returns the counts of two columns over the categories that both know exactly; all else is in the remainders.
-///
-/// Without overflow that is every category of either side, with 0 where a side lacks it.
-///
-/// ```
-/// use modelwatch_stats::categories::{CategoryCounts, align};
-///
-/// let (mut reference, mut current) = (CategoryCounts::default(), CategoryCounts::default());
-/// reference.update(["a", "b"]);
-/// current.update(["b", "c"]);
-/// let aligned = align(&reference, &current);
-/// assert_eq!(aligned.keys, ["a", "b", "c"]);
-/// assert_eq!((aligned.reference, aligned.current), (vec![1, 1, 0], vec![0, 1, 1]));
-/// ```
-pub fn align(reference: &CategoryCounts, current: &CategoryCounts) -> AlignedCounts {
-    let mut rows: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    for (hash, bucket) in &reference.kept {
-        for (name, count) in bucket.iter().filter(|it| current.knows(*hash, &it.0)) {
-            rows.entry(name).or_default().0 = *count;
-        }
+fn group_of(hash: u64) -> usize {
+    // The lowest bits, because the order of the hashes decides which categories are kept.
+    (hash % GROUPS as u64) as usize
+}
+
+fn add(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
+}
+
+fn read_groups(reader: &mut Reader<'_>) -> Result<Box<Groups>, StateError> {
+    let mut res = Box::new([0; GROUPS]);
+    for it in res.iter_mut() {
+        *it = reader.varint()?;
     }
-    for (hash, bucket) in &current.kept {
-        for (name, count) in bucket.iter().filter(|it| reference.knows(*hash, &it.0)) {
-            rows.entry(name).or_default().1 = *count;
-        }
-    }
-    let sum = |side: fn(&(u64, u64)) -> u64| rows.values().map(side).fold(0u64, u64::saturating_add);
-    AlignedCounts {
-        keys: rows.keys().map(|&it| it.to_owned()).collect(),
-        reference: rows.values().map(|it| it.0).collect(),
-        current: rows.values().map(|it| it.1).collect(),
-        reference_other: reference.n.saturating_sub(sum(|it| it.0)),
-        current_other: current.n.saturating_sub(sum(|it| it.1)),
-    }
+    Ok(res)
 }
 
 /// Returns a name that is at most some 256 bytes long: itself, or its beginning and a digest.

@@ -159,6 +159,8 @@ pub(crate) struct Unseen {
     pub(crate) count: u64,
     /// The share of current rows that have one.
     pub(crate) share: f64,
+    /// The share of current rows that have one at most: more where the reference does not know all its categories.
+    pub(crate) most: f64,
     /// The share that sampling alone explains.
     pub(crate) expected: f64,
 }
@@ -339,6 +341,12 @@ impl Comparison {
     pub(crate) fn is_categorical(&self) -> bool {
         let is_one = |it: &Part| it.name.is_none() && matches!(it.detail, Detail::Categorical { .. });
         self.unseen.is_some() || self.parts().iter().any(is_one)
+    }
+
+    /// Returns whether there is something to compare that could not be: not where both roles are known to have no value at all.
+    pub(crate) fn is_untested(&self) -> bool {
+        let is_empty = |it: &Side| it.rows > 0 && it.nulls == it.rows;
+        !matches!(self.outcome, Outcome::Compared(_)) && (!is_empty(&self.reference) || !is_empty(&self.current))
     }
 
     /// Returns the parts that were compared.

@@ -31,11 +31,12 @@ pub(crate) fn compare_categories(
     current: &CategoryCounts,
 ) -> Result<Part, String> {
     let aligned = align(reference, current);
-    let (left, right) = table(&aligned);
+    let others = others(&aligned);
+    let (left, right) = table(&aligned, &others);
     let chi2 = chi2_contingency_with(&left, &right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
-    let all = with_others(&aligned);
+    let all = with_others(&aligned, &others);
     let score = score_categories(method, &config.min_effect, (&left, &right), (&all.0, &all.1))?;
-    let cells = cells(&aligned, reference.n(), current.n());
+    let cells = cells(&aligned, &others, reference.n(), current.n());
     let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
     Ok(Part {
         name,
@@ -44,12 +45,12 @@ pub(crate) fn compare_categories(
         psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
         jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
         constant: constant(reference, current),
-        has_one_value: cells.len() == 1,
+        has_one_value: cells.len() == 1 && others.is_empty(),
         score,
         detail: Detail::Categorical {
             chi2_statistic: chi2.statistic,
             chi2_p_value: chi2.p_value,
-            is_untested: cells.len() > 1 && is_hopeless(config, &left, &right),
+            is_untested: (cells.len() > 1 || !others.is_empty()) && is_hopeless(config, &left, &right),
         },
         cells,
     })
@@ -78,27 +79,57 @@ fn peer(
     Ok(score.map(|it| it.with_threshold(config, method)))
 }
 
-/// The counts of all categories, those that one side does not know in one cell.
-fn with_others(aligned: &AlignedCounts) -> (Vec<u64>, Vec<u64>) {
-    let (mut left, mut right) = (aligned.reference.clone(), aligned.current.clone());
-    if aligned.reference_other > 0 || aligned.current_other > 0 {
-        left.push(aligned.reference_other);
-        right.push(aligned.current_other);
+/// Returns the cells of the rows whose categories are not known one by one.
+///
+/// Where none of these categories can be frequent they share one cell, as they do where all of them are known. Otherwise a frequent one
+/// could change its share and the sum of all stay the same, so that they are compared in groups, by the hash of the name.
+fn others(aligned: &AlignedCounts) -> Vec<(u64, u64)> {
+    let total = (aligned.reference_other, aligned.current_other);
+    if aligned.other_groups.is_empty() {
+        return Vec::new();
     }
-    (left, right)
+    let share = smaller_share(aligned);
+    if aligned.other_bound as f64 * share < MIN_EXPECTED {
+        return vec![total];
+    }
+    let mut res = aligned.other_groups.clone();
+    // As many groups as have enough rows each.
+    while res.len() > 2 && (total.0 as f64 + total.1 as f64) * share / (res.len() as f64) < 2.0 * MIN_EXPECTED {
+        let upper = res.split_off(res.len() / 2);
+        res.iter_mut().zip(upper).for_each(|(it, other)| {
+            *it = (it.0.saturating_add(other.0), it.1.saturating_add(other.1));
+        });
+    }
+    res
+}
+
+/// The smaller role's share of all rows.
+fn smaller_share(aligned: &AlignedCounts) -> f64 {
+    let sum = |it: &[u64], other: u64| it.iter().fold(other, |sum, &it| sum.saturating_add(it)) as f64;
+    let (n, m) = (sum(&aligned.reference, aligned.reference_other), sum(&aligned.current, aligned.current_other));
+    n.min(m) / (n + m)
+}
+
+/// The counts of all categories, then those of the others.
+fn with_others(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec<u64>) {
+    let known = aligned.reference.iter().copied().zip(aligned.current.iter().copied());
+    known.chain(others.iter().copied()).unzip()
 }
 
 /// Returns the table that is tested: the frequent categories, and all others in one cell.
 ///
 /// Rare categories would make the statistic far from chi-squared distributed, and call columns drifted that are not.
-fn table(aligned: &AlignedCounts) -> (Vec<u64>, Vec<u64>) {
-    let sum = |it: &[u64], other: u64| it.iter().fold(other, |sum, &it| sum.saturating_add(it)) as f64;
-    let (n, m) = (sum(&aligned.reference, aligned.reference_other), sum(&aligned.current, aligned.current_other));
-    let share = n.min(m) / (n + m);
+fn table(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec<u64>) {
+    let share = smaller_share(aligned);
     let expected = |it: (u64, u64)| (it.0 as f64 + it.1 as f64) * share;
-    let mut rest = (aligned.reference_other, aligned.current_other);
+    let known = aligned.reference.iter().copied().zip(aligned.current.iter().copied());
+    // One cell of all others is not a frequent category, however large.
+    let (mut rest, groups) = match others {
+        [all] => (*all, &[][..]),
+        _ => ((0, 0), others),
+    };
     let mut frequent = Vec::new();
-    for row in aligned.reference.iter().copied().zip(aligned.current.iter().copied()) {
+    for row in known.chain(groups.iter().copied()) {
         if expected(row) >= MIN_EXPECTED {
             frequent.push(row);
         } else {
@@ -136,7 +167,7 @@ fn is_hopeless(config: &Config, left: &[u64], right: &[u64]) -> bool {
     extremes.into_iter().filter_map(|it| p_value(it).ok()).all(|it| it > config.alpha())
 }
 
-fn cells(aligned: &AlignedCounts, n: u64, m: u64) -> Vec<Cell> {
+fn cells(aligned: &AlignedCounts, others: &[(u64, u64)], n: u64, m: u64) -> Vec<Cell> {
     let cell = |name: &str, left: u64, right: u64| Cell {
         name: name.to_owned(),
         reference: left as f64 / n as f64,
@@ -144,35 +175,43 @@ fn cells(aligned: &AlignedCounts, n: u64, m: u64) -> Vec<Cell> {
     };
     let rows = aligned.keys.iter().zip(aligned.reference.iter().zip(&aligned.current));
     let mut cells: Vec<_> = rows.map(|(name, (&left, &right))| cell(name, left, right)).collect();
-    if aligned.reference_other > 0 || aligned.current_other > 0 {
-        cells.push(cell("(further categories)", aligned.reference_other, aligned.current_other));
+    for (at, (left, right)) in others.iter().enumerate() {
+        let name = match others.len() {
+            1 => "(further categories)".to_owned(),
+            n => format!("(further categories, group {} of {n})", at + 1),
+        };
+        cells.push(cell(&name, *left, *right));
     }
     cells
 }
 
-/// Returns the categories that the reference lacks, if it is known to lack any.
+/// Returns the categories that the reference lacks, if it may lack any.
 pub(crate) fn unseen(reference: &CategoryCounts, current: &CategoryCounts) -> Option<Unseen> {
-    // Of a reference with too many categories it is not known which ones it lacks.
-    if reference.is_overflowed() || reference.n() == 0 {
+    if reference.n() == 0 {
         return None;
     }
-    let aligned = align(reference, current);
-    let rows = aligned.keys.iter().zip(aligned.reference.iter().zip(&aligned.current));
-    let mut new: Vec<_> =
-        rows.filter(|(_, (left, right))| **left == 0 && **right > 0).map(|it| (it.0, *it.1.1)).collect();
-    let n_rows = new.iter().fold(0u64, |sum, it| sum.saturating_add(it.1));
-    if new.is_empty() {
+    // Of a reference with too many categories it is known of some only that it lacks them.
+    let ranges = current.counts().into_iter().map(|(name, count)| (name, count, reference.range_of(name)));
+    let (mut new, seen): (Vec<_>, Vec<_>) = ranges.partition(|it| it.2 == (0, 0));
+    let sum = |rows: &[(&str, u64, (u64, u64))]| rows.iter().fold(0u64, |sum, it| sum.saturating_add(it.1));
+    let n_rows = sum(&new);
+    let n_seen = seen.iter().filter(|it| it.2.0 > 0).fold(0u64, |sum, it| sum.saturating_add(it.1));
+    // All categories of a whole reference are known, and so is that it has no others.
+    let most = if current.is_overflowed() || reference.is_overflowed() { current.n() - n_seen } else { n_rows };
+    if most == 0 {
         return None;
     }
     new.sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(right.0)));
     // Good and Turing: the unseen mass is about the share of categories seen once; three deviations on top.
     let (n, m) = (reference.n() as f64, current.n() as f64);
-    let once = aligned.reference.iter().filter(|it| **it == 1).count() as f64;
+    // As many of those that are not kept may have been seen once as there are rows of them.
+    let once = reference.counts().values().filter(|it| **it == 1).count() as f64 + reference.n_other() as f64;
     let expected = (once + 3.0 * once.sqrt()) / n + 3.0 * (once / n / m).sqrt();
     Some(Unseen {
-        names: new.iter().take(MAX_NAMES).map(|it| it.0.clone()).collect(),
+        names: new.iter().take(MAX_NAMES).map(|it| it.0.to_owned()).collect(),
         count: new.len() as u64,
         share: n_rows as f64 / m,
+        most: most as f64 / m,
         expected,
     })
 }
@@ -209,9 +248,9 @@ mod tests {
     #[test]
     fn rare_categories_share_a_cell() {
         let aligned = align(&of(&[("a", 90), ("b", 7), ("c", 3)]), &of(&[("a", 80), ("d", 20)]));
-        assert_eq!(table(&aligned), (vec![90, 0, 10], vec![80, 20, 0]));
+        assert_eq!(table(&aligned, &others(&aligned)), (vec![90, 0, 10], vec![80, 20, 0]));
         let aligned = align(&of(&[("a", 990), ("b", 7), ("c", 3)]), &of(&[("a", 95), ("b", 5)]));
-        assert_eq!(table(&aligned), (vec![990, 10], vec![95, 5]));
+        assert_eq!(table(&aligned, &others(&aligned)), (vec![990, 10], vec![95, 5]));
     }
 
     #[test]
@@ -224,6 +263,37 @@ mod tests {
         assert!(found.expected >= found.share);
         let part = compare(&ids[..50], &ids[50..]);
         assert!(matches!(part.detail, Detail::Categorical { is_untested: true, .. }));
+    }
+
+    #[test]
+    fn a_reference_that_was_cut_bounds_what_is_new() {
+        let names: Vec<String> = (0..300).map(|it| format!("id{it}")).collect();
+        let mut rows: Vec<(&str, u64)> = names.iter().map(|it| (it.as_str(), 2)).collect();
+        rows.push(("often", 600));
+        let mut reference = of(&rows);
+        reference.cut(50, usize::MAX);
+        let found = unseen(&reference, &of(&[("often", 90), ("id1", 8), ("new", 2)])).unwrap();
+        assert!(found.share <= 0.02 && found.most >= 0.02 && found.most <= 0.1, "{found:?}");
+    }
+
+    #[test]
+    fn a_frequent_category_that_is_not_known_by_name_cannot_hide() {
+        let names: Vec<String> = (0..400).map(|it| format!("id{it}")).collect();
+        let all = |first: u64| -> Vec<(&str, u64)> {
+            names.iter().enumerate().map(|(at, it)| (it.as_str(), if at == 0 { first } else { 30 })).collect()
+        };
+        // With room for some of the categories only, whichever they are.
+        let few = |rows: &[(&str, u64)]| {
+            let mut res = CategoryCounts::new(20);
+            rows.iter().for_each(|(name, count)| res.push(name, *count));
+            res
+        };
+        let part = |first: u64| {
+            let (left, right) = (few(&all(6000)), few(&all(first)));
+            compare_categories(&Config::default(), Method::Auto, None, &left, &right).unwrap()
+        };
+        assert!(part(6000).score.p_value > 0.99);
+        assert!(part(2000).score.p_value < 1e-9 && part(2000).is_large());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     decision::Decision,
     report_figures::figures,
     report_findings::findings,
-    report_metrics::metrics,
+    report_metrics::{metrics, nothing_compared},
     select::matches,
 };
 
@@ -23,9 +23,10 @@ pub(crate) fn write(config: &Config, reference: &Profile, current: &Profile, dec
     let has_rows = reference.rows() > 0 && current.rows() > 0;
     // Without rows in one role there is nothing to say about any column, and one gap says so.
     let decisions = if has_rows { decisions } else { &[] };
+    let metrics = metrics(config, reference, current, decisions);
     Report {
-        metrics: metrics(config, reference, current, decisions),
-        checks: Vec::new(),
+        checks: nothing_compared(&metrics).into_iter().collect(),
+        metrics,
         findings: findings(config, decisions),
         figures: figures(decisions),
         gaps: gaps(config, reference, current, decisions),

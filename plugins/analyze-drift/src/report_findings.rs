@@ -30,7 +30,8 @@ pub(crate) fn findings_of(config: &Config, decision: &Decision) -> Vec<Finding> 
     if decision.has_drifted_missing {
         res.push(drifted_missing(config, decision));
     }
-    res.extend(decision.comparison.unseen.as_ref().map(|it| unseen_categories(decision, it)));
+    let unseen = decision.comparison.unseen.as_ref().filter(|it| it.count > 0);
+    res.extend(unseen.map(|it| unseen_categories(decision, it)));
     if let Some(constant) = decision.constant().filter(|_| decision.has_new_constant) {
         res.push(new_constant(config, decision, constant));
     }

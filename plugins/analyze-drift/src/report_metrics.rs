@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelwatch_profile::{Group, Key, Profile};
-use modelwatch_sdk::report::{Interval, Labels, Metric};
+use modelwatch_sdk::report::{Check, Interval, Labels, Metric};
 
 use crate::{
     comparison::{Detail, Outcome, Part, PartName},
@@ -17,6 +17,7 @@ use crate::{
 pub(crate) struct Status {
     is_compared: bool,
     is_drifted: bool,
+    is_untested: bool,
 }
 
 impl Status {
@@ -24,6 +25,12 @@ impl Status {
     pub(crate) fn add(&mut self, decision: &Decision) {
         self.is_compared |= decision.is_compared();
         self.is_drifted |= decision.is_compared() && decision.is_drifted();
+        self.is_untested |= decision.comparison.is_untested();
+    }
+
+    /// Returns whether the column could be drifted without anybody knowing.
+    fn is_unknown(&self) -> bool {
+        self.is_untested && !self.is_compared
     }
 }
 
@@ -44,12 +51,17 @@ pub(crate) fn summary(config: &Config, statuses: &BTreeMap<&Key, Status>, rows: 
     let compared = count(Group::Feature, |it| it.is_compared);
     let drifted = count(Group::Feature, |it| it.is_drifted);
     // What is computed from nothing has an n of nothing.
-    let rows = if compared > 0.0 { rows } else { 0 };
-    let metric = |name: &str, value: f64| Metric::new(name, value).n(rows).labels(labels);
+    let n = if compared > 0.0 { rows } else { 0 };
+    let metric = |name: &str, value: f64| Metric::new(name, value).n(n).labels(labels);
+    // What could not be tested may or may not be drifted, and no requirement passes only because it was not looked at.
+    let unknown = count(Group::Feature, Status::is_unknown);
+    let bounds = |low: f64, high: f64| (unknown > 0.0 && compared > 0.0).then(|| Interval::certain(low, high));
+    let all = compared + unknown;
     // With nothing compared the share is 0/0, so that no requirement on it is met.
     let mut res = vec![
-        metric("drifted_share", drifted / compared),
-        metric("drifted_columns", if compared > 0.0 { drifted } else { f64::NAN }),
+        metric("drifted_share", drifted / compared).interval(bounds(drifted / all, (drifted + unknown) / all)),
+        metric("drifted_columns", if compared > 0.0 { drifted } else { f64::NAN })
+            .interval(bounds(drifted, drifted + unknown)),
         metric("compared_columns", compared),
         metric("n_columns", of(Group::Feature).count() as f64),
     ];
@@ -57,14 +69,32 @@ pub(crate) fn summary(config: &Config, statuses: &BTreeMap<&Key, Status>, rows: 
         let weigh = |is: fn(&Status) -> bool| -> f64 {
             of(Group::Feature).filter(|it| is(it.1)).map(|it| config.importance_of(&it.0.1)).sum()
         };
+        let (drifted, compared, unknown) =
+            (weigh(|it| it.is_drifted), weigh(|it| it.is_compared), weigh(Status::is_unknown));
+        let all = compared + unknown;
+        let bounds = (unknown > 0.0).then(|| Interval::certain(drifted / all, (drifted + unknown) / all));
         // Where no column that counts was compared it is 0/0, too.
-        res.push(metric("weighted_drifted_share", weigh(|it| it.is_drifted) / weigh(|it| it.is_compared)));
+        res.push(metric("weighted_drifted_share", drifted / compared).interval(bounds));
     }
     if of(Group::Output).next().is_some() {
-        let share = count(Group::Output, |it| it.is_drifted) / count(Group::Output, |it| it.is_compared);
-        res.push(metric("prediction_drift", share));
+        let (drifted, compared) = (count(Group::Output, |it| it.is_drifted), count(Group::Output, |it| it.is_compared));
+        let unknown = count(Group::Output, Status::is_unknown);
+        let all = compared + unknown;
+        let bounds = (unknown > 0.0).then(|| Interval::certain(drifted / all, (drifted + unknown) / all));
+        let n = if compared > 0.0 { rows } else { 0 };
+        res.push(metric("prediction_drift", drifted / compared).n(n).interval(bounds));
     }
     res
+}
+
+/// Returns the check that something was compared, where nothing was: what was not looked at has not passed.
+pub(crate) fn nothing_compared(metrics: &[Metric]) -> Option<Check> {
+    let is_any = metrics.iter().any(|it| match it.name.as_str() {
+        "compared_columns" => it.value > 0.0,
+        "prediction_drift" => !it.value.is_nan(),
+        _ => false,
+    });
+    (!is_any).then(|| Check::not_checked("compared_columns", "> 0", "no column could be compared: see the gaps"))
 }
 
 /// Appends the numbers of one column or output, under these labels and its own.
@@ -79,18 +109,22 @@ pub(crate) fn column_metrics(config: &Config, decision: &Decision, under: &Label
     for (data, side) in [("reference", reference), ("current", current)] {
         res.push(Metric::new("missing_share", side.missing_share()).n(side.rows).labels(&labels).label("data", data));
     }
-    let mut push = |name: &str, value: f64| res.push(Metric::new(name, value).n(current.rows).labels(&labels));
-    push("missing_share_difference", comparison.missing_difference());
+    let mut push = |name: &str, value: f64, bounds: Option<Interval>| {
+        res.push(Metric::new(name, value).n(current.rows).labels(&labels).interval(bounds));
+    };
+    push("missing_share_difference", comparison.missing_difference(), None);
     if let Some(it) = decision.missing_p {
-        push("missing_p_value", it);
+        push("missing_p_value", it, None);
     }
     if comparison.is_categorical() {
-        push("unseen_share", comparison.unseen.as_ref().map_or(0.0, |it| it.share));
+        let (least, most) = comparison.unseen.as_ref().map_or((0.0, 0.0), |it| (it.share, it.most));
+        let bounds = (least < most).then(|| Interval::certain(least, most));
+        push("unseen_share", least, bounds);
     }
     let Some(part) = decision.leading_part().filter(|_| decision.is_compared()) else { return };
-    push("drifted", f64::from(u8::from(decision.is_drifted())));
+    push("drifted", f64::from(u8::from(decision.is_drifted())), None);
     if let Some(it) = decision.p_value {
-        push("p_value", it);
+        push("p_value", it, None);
     }
     part_metrics(part, &labels, current.usable, res);
     let parts = comparison.parts();

@@ -12,6 +12,7 @@ use crate::{
     cutting::Cutting,
     decision::{Decision, judge},
     report::column_gaps,
+    report_metrics::nothing_compared,
     windows::Windows,
 };
 
@@ -100,9 +101,10 @@ pub(crate) fn decide(sides: Sides<'_>, host: &dyn Host) -> Result<Vec<Series>> {
 
 /// Returns everything that is to be said.
 pub(crate) fn write(sides: Sides<'_>, series: &[Series]) -> Report {
+    let metrics = metrics::metrics(sides, series);
     Report {
-        metrics: metrics::metrics(sides, series),
-        checks: Vec::new(),
+        checks: nothing_compared(&metrics).into_iter().collect(),
+        metrics,
         findings: findings::findings(sides, series),
         figures: figures::figures(sides, series),
         gaps: gaps::gaps(sides, series),

@@ -57,5 +57,6 @@ fn settings(config: &Config) -> Settings {
         max_categories: MAX_CATEGORIES,
         max_elements: config.max_elements,
         describe: false,
+        ..Settings::STORED
     }
 }

@@ -15,6 +15,7 @@ use modelwatch_sdk::{
         },
         schema::{DataType, Field},
     },
+    report::Status,
 };
 use serde_json::{Value, json};
 
@@ -95,6 +96,20 @@ fn no_current_rows_are_no_answer() {
         assert!(overall(&report, "drifted_share").is_nan(), "{id}");
         assert!(report.gaps.iter().any(|it| it.why.contains("there are no")), "{id}");
     }
+}
+
+#[test]
+fn too_few_rows_are_not_checked() {
+    let rows = |n: u64| x(floats((0..n).map(|it| it as f64)));
+    let report = run(json!({ "predictions": false }), &rows(500), &rows(19));
+    assert_eq!((overall(&report, "compared_columns"), report.gaps.len()), (0.0, 1));
+    let checks: Vec<_> = report.checks.iter().map(|it| (it.metric.as_str(), it.status)).collect();
+    assert_eq!(checks, [("compared_columns", Status::NotChecked)]);
+    assert!(run(json!({ "predictions": false }), &rows(500), &rows(20)).checks.is_empty());
+    // What has no value in either role is no column that might have drifted.
+    let nothing = || x(Arc::new(Float64Array::from(vec![None; 500])) as ArrayRef);
+    let report = run(json!({ "predictions": false }), &nothing(), &nothing());
+    assert_eq!(report.checks.len(), 1);
 }
 
 #[test]
@@ -202,7 +217,7 @@ fn a_column_that_changes_its_type_between_batches_is_an_error_of_its_own() {
 fn nothing_is_left_out_in_silence() {
     let many: ArrayRef = Arc::new(StringArray::from_iter_values((0..20_000).map(|it| format!("id{}", it % 10_050))));
     let report = run(json!({ "predictions": false }), &x(Arc::clone(&many)), &x(many));
-    assert!(report.gaps.iter().any(|it| it.why.contains("more than 10000 categories")), "{:?}", report.gaps);
+    assert!(report.gaps.iter().any(|it| it.why.contains("of its categories 10000 are kept")), "{:?}", report.gaps);
     let item = Arc::new(Field::new("item", DataType::Float64, true));
     let values = floats((0..3000).map(|it| f64::from(it % 71)));
     let wide: ArrayRef = Arc::new(modelwatch_sdk::arrow::array::FixedSizeListArray::new(item, 30, values, None));

@@ -5,18 +5,19 @@ mod common;
 
 use std::sync::Arc;
 
-use modelwatch_profile::{Group, Profile, Settings, stored};
+use modelwatch_profile::{Group, Profile, Settings, file::Stored, stored};
 use modelwatch_sdk::{
     RecordBatch, Report, Role,
     arrow::{
         array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampSecondArray},
         schema::{Field, Schema},
     },
+    report::Interval,
     rows::{Use, with_uses},
 };
 use serde_json::{Value, json};
 
-use crate::common::{Random, batch_of, codes, features, of_column, open, overall, run};
+use crate::common::{Random, batch_of, codes, features, finding, of_column, open, overall, run};
 
 /// The profile of a batch as a host shows it.
 fn profiled(batch: &RecordBatch) -> RecordBatch {
@@ -25,7 +26,9 @@ fn profiled(batch: &RecordBatch) -> RecordBatch {
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         profile.update(&Settings::STORED, (Group::Feature, field.name().clone()), false, array).unwrap();
     }
-    let states = stored::batch(&profile).unwrap();
+    let mut whole = Stored { settings: Settings::STORED, profile };
+    whole.cut();
+    let states = stored::batch(&whole.profile).unwrap();
     let fields: Vec<_> =
         states.schema_ref().fields().iter().map(|it| with_uses(it.as_ref().clone(), &[Use::Feature])).collect();
     let schema = modelwatch_sdk::arrow::schema::Schema::new(fields);
@@ -81,6 +84,55 @@ fn beyond_the_budget_effects_are_within_the_mass_of_a_bucket() {
             assert_eq!(of_column(&stored, metric, column), of_column(&raw, metric, column));
         }
     }
+}
+
+/// One name in a share of the rows beside 5,000 rare ones, and numbers.
+fn one_often(seed: u64, rows: usize, share: f64) -> RecordBatch {
+    let mut random = Random(seed);
+    let mut name = |_| {
+        let rare = (random.uniform() * 5000.0) as u32;
+        if random.uniform() < share { "often".to_owned() } else { format!("rare {rare}") }
+    };
+    let names: Vec<String> = (0..rows).map(&mut name).collect();
+    let numbers: Vec<f64> = (0..rows).map(|_| random.normal()).collect();
+    features(vec![("x", Arc::new(StringArray::from(names)) as ArrayRef), ("y", Arc::new(Float64Array::from(numbers)))])
+}
+
+#[test]
+fn a_frequent_category_beside_many_rare_ones_is_compared() {
+    let config = json!({ "predictions": false });
+    for (share, expected) in [(0.6, 0.0), (0.3, 0.5)] {
+        let (raw, stored) = both(config.clone(), &one_often(1, 20_000, 0.6), &one_often(2, 5000, share));
+        for report in [&raw, &stored] {
+            assert_eq!(overall(report, "compared_columns"), 2.0, "{share}");
+            assert_eq!(overall(report, "drifted_share"), expected, "{share}");
+        }
+        assert_eq!(of_column(&stored, "chi2_p_value", "x"), of_column(&raw, "chi2_p_value", "x"));
+    }
+    let (_, stored) = both(config, &one_often(1, 20_000, 0.6), &one_often(2, 5000, 0.3));
+    let changes = finding(&stored, "MW-D001").evidence["largest_changes"].to_string();
+    assert!(changes.contains("often went from"), "{changes}");
+}
+
+#[test]
+fn a_column_that_could_not_be_tested_may_be_drifted() {
+    let ids = |from: usize, rows: usize| {
+        let names = (from..from + rows).map(|it| format!("customer {it:08}"));
+        features(vec![
+            ("id", Arc::new(StringArray::from_iter_values(names)) as ArrayRef),
+            ("y", Arc::new(Float64Array::from_iter_values((0..rows).map(|it| (it * 7919 % rows) as f64)))),
+        ])
+    };
+    let (raw, stored) = both(json!({ "predictions": false }), &ids(0, 2000), &ids(9000, 2000));
+    for report in [&raw, &stored] {
+        let share = report.metrics.iter().find(|it| it.name == "drifted_share").unwrap();
+        assert_eq!((share.value, share.interval), (0.0, Some(Interval::certain(0.0, 0.5))));
+        let gap = report.gaps.iter().find(|it| it.what == "column `id`").unwrap();
+        assert!(gap.why.contains("too few rows per category"), "{}", gap.why);
+    }
+    // What the user leaves out is not missed.
+    let left_out = run(json!({ "predictions": false, "exclude": ["id"] }), &ids(0, 2000), &ids(9000, 2000));
+    assert_eq!(left_out.metrics.iter().find(|it| it.name == "drifted_share").unwrap().interval, None);
 }
 
 #[test]

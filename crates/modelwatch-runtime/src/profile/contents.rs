@@ -22,7 +22,7 @@ pub struct ProfileContents {
     pub rows: u64,
     /// How many different numbers of a column are kept exactly.
     pub budget: u64,
-    /// How many categories of a column are kept.
+    /// How many categories of a column are kept at most.
     pub max_categories: u64,
     /// The columns by name.
     pub columns: Vec<ColumnContents>,
@@ -92,7 +92,7 @@ pub fn describe(file: &Path, bytes: u64, stored: &Stored) -> ProfileContents {
         bytes,
         rows: stored.profile.rows(),
         budget: stored.settings.budget,
-        max_categories: stored.settings.max_categories,
+        max_categories: stored.settings.stored_categories,
         columns: stored.profile.columns().iter().map(|((_, name), column)| contents(name, column)).collect(),
     }
 }
@@ -135,7 +135,7 @@ fn numbers(res: &mut ColumnContents, numbers: &Numeric, description: Option<&Des
 fn categories(res: &mut ColumnContents, counts: &CategoryCounts, description: Option<&Description>) {
     // NaN is nobody's name.
     res.not_a_number = counts.n_null().saturating_sub(res.missing);
-    res.distinct = distinct((!counts.is_overflowed()).then_some(counts.n_kept()), description);
+    res.distinct = distinct(counts.n_distinct(), description);
     res.categories = most_frequent(counts);
     res.other_categories = counts.is_overflowed().then(|| counts.n_other());
     if let Some(it) = description {

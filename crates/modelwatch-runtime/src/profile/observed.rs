@@ -56,15 +56,16 @@ fn observed(name: &str, data_type: &DataType, column: &Column) -> ObservedColumn
             let is_counted = it.relative_error() == 0.0 && it.n_infinite() == 0 && res.range.is_some();
             res.is_unique = is_counted.then(|| it.points().iter().all(|it| it.1 == 1));
         }
-        Body::Categorical(it) if !it.is_overflowed() => {
+        Body::Categorical(it) => {
+            res.is_unique = it.n_distinct().map(|distinct| distinct == it.n());
             let counts = it.counts();
-            res.is_unique = Some(counts.values().all(|it| *it == 1));
             let is_named = matches!(res.kind, Some(ColumnType::Text | ColumnType::Boolean));
             // Longer names are not kept as they are.
             let is_whole = counts.keys().all(|it| it.len() <= MAX_NAME);
-            res.names = (is_named && is_whole).then(|| counts.into_keys().map(str::to_owned).collect());
+            res.names =
+                (is_named && is_whole && !it.is_overflowed()).then(|| counts.into_keys().map(str::to_owned).collect());
         }
-        Body::Categorical(_) | Body::Tensor(_) | Body::Empty => {}
+        Body::Tensor(_) | Body::Empty => {}
     }
     res
 }

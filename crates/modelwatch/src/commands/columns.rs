@@ -120,7 +120,8 @@ fn observed(pipeline: &Pipeline, source: &Source, quiet: bool) -> anyhow::Result
     let made = profile::make(
         &dataset,
         &Request {
-            settings: Settings::STORED,
+            // Nothing is stored, so that names may be as long as they are.
+            settings: Settings { stored_bytes: usize::MAX, ..Settings::STORED },
             categorical: &categorical,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cancelled: &cancelled,

@@ -112,7 +112,7 @@ fn human(profile: &ProfileContents) -> String {
         }
     }
     let kept = format!(
-        "{}: {} rows, {} columns, {} bytes; up to {} different numbers and {} categories of a column are exact",
+        "{}: {} rows, {} columns, {} bytes; up to {} different numbers of a column are exact, and up to {} of its most frequent categories",
         profile.file,
         profile.rows,
         profile.columns.len(),

@@ -142,11 +142,40 @@ pub fn expanded_percentile_interval(replicates: &[f64], n: f64, level: f64) -> R
     let t = student_t_quantile((1.0 + level) / 2.0, n - 1.0)?;
     // Φ(-x) = erfc(x / √2) / 2.
     let tail = erfc((n / (n - 1.0)).sqrt() * t / std::f64::consts::SQRT_2) / 2.0;
-    // The order statistic (b + 1) p, which a further replicate falls below with that probability; type 7 would be too
-    // far inside by about one replicate a side.
+    let (low, high) = tails(replicates, tail)?;
+    Ok(Interval { low, high, level })
+}
+
+/// Returns the studentized interval, or bootstrap-t (Efron & Tibshirani 1993, section 12.5), of an estimate with its standard
+/// error: `value - error × t`, for the `(1 ± level) / 2` quantiles t of `pivots`.
+///
+/// A pivot is what a replicate is off by in standard errors of its own, `(θ* - θ) / s*`. So the interval follows the skew of the
+/// estimate, and covers the mean of skewed values where percentiles fall short (Hall 1988). The quantiles are order
+/// statistics as in [`expanded_percentile_interval`]. Undefined as [`percentile_interval`].
+///
+/// ```
+/// use modelwatch_stats::bootstrap::studentized_interval;
+///
+/// // Of 999 pivots the 25th from either end: -2 and 3.
+/// let pivots: Vec<f64> = (1..1000).map(|it| if it < 500 { -2.0 } else { 3.0 }).collect();
+/// let interval = studentized_interval(10.0, 0.5, &pivots, 0.95).unwrap();
+/// assert_eq!((interval.low, interval.high), (8.5, 11.0));
+/// ```
+pub fn studentized_interval(value: f64, error: f64, pivots: &[f64], level: f64) -> Result<Interval, Undefined> {
+    check(pivots)?;
+    if !(level > 0.0 && level < 1.0) {
+        return Err(Undefined::new(Reason::OutOfRange));
+    }
+    let (low, high) = tails(pivots, (1.0 - level) / 2.0)?;
+    Ok(Interval { low: value - error * high, high: value - error * low, level })
+}
+
+/// Returns the order statistics `(b + 1) p` from either end, which a further replicate falls beyond with that probability;
+/// quantiles of type 7 would be too far inside by about one replicate a side.
+fn tails(replicates: &[f64], probability: f64) -> Result<(f64, f64), Undefined> {
     let b = replicates.len() as f64;
-    let inner = ((tail * (b + 1.0) - 1.0) / (b - 1.0)).max(0.0);
-    Ok(Interval { low: quantile_of(replicates, inner)?, high: quantile_of(replicates, 1.0 - inner)?, level })
+    let inner = ((probability * (b + 1.0) - 1.0) / (b - 1.0)).max(0.0);
+    Ok((quantile_of(replicates, inner)?, quantile_of(replicates, 1.0 - inner)?))
 }
 
 /// Returns the jackknife interval of TensorFlow Model Analysis: the rows are dealt into k buckets, `left_out` are the values

@@ -6,10 +6,7 @@ use modelwatch_stats::{
     intervals::two_sided_z,
 };
 
-use crate::{
-    bootstrap::Rows,
-    row::{Layout, Prediction},
-};
+use crate::row::{Layout, Prediction};
 
 /// The variances of both models' areas and of their difference; none where they are undefined.
 #[derive(Debug, Default)]
@@ -21,11 +18,11 @@ pub(crate) struct AreaVariances {
 }
 
 impl AreaVariances {
-    /// Returns the variances for `n` rows, of which `rows` are kept. Rows with weights have none.
-    pub(crate) fn new(rows: &Rows<'_>, layout: &Layout, n: u64) -> Self {
+    /// Returns the variances for `n` rows, of which `rows` with their counts are kept. Rows with weights have none.
+    pub(crate) fn new(rows: &[(&[u64], u64)], layout: &Layout, n: u64) -> Self {
         let Some(positive) = layout.positive.filter(|_| !layout.has_weights) else { return Self::default() };
         let of_model = |model: usize| {
-            let scored = rows.iter().map(|(words, count)| match layout.prediction(words, model) {
+            let scored = rows.iter().map(|&(words, count)| match layout.prediction(words, model) {
                 Prediction::Scores(it) => Some(Scored {
                     score: f64::from_bits(it.kept[0]),
                     is_positive: Layout::label_class(words) == positive,
@@ -37,7 +34,8 @@ impl AreaVariances {
         };
         let placements: Vec<Option<Placements>> = (0..layout.models.len()).map(of_model).collect();
         // A variance falls as the rows become more.
-        let share = rows.n() as f64 / n as f64;
+        let n_kept: u64 = rows.iter().map(|it| it.1).sum();
+        let share = n_kept as f64 / n as f64;
         let positives: u64 = rows.iter().filter(|it| Layout::label_class(it.0) == positive).map(|it| it.1).sum();
         let difference = match &placements[..] {
             [Some(candidate), Some(baseline)] => candidate.difference_variance(baseline).ok(),
@@ -46,7 +44,7 @@ impl AreaVariances {
         Self {
             models: placements.iter().map(|it| Some(it.as_ref()?.variance().ok()? * share)).collect(),
             difference: difference.map(|it| it * share),
-            n: (positives as f64 / share, (rows.n() - positives) as f64 / share),
+            n: (positives as f64 / share, (n_kept - positives) as f64 / share),
         }
     }
 

@@ -8,7 +8,9 @@
 //! the others need the sums over all rows anew.
 
 use modelwatch_sdk::{Host, Result, report::Interval};
-use modelwatch_stats::bootstrap::{expanded_percentile_interval, jackknife_interval, poisson_count, row_key};
+use modelwatch_stats::bootstrap::{
+    expanded_percentile_interval, jackknife_interval, poisson_count, row_key, studentized_interval,
+};
 
 use crate::{
     cells::Cells,
@@ -16,7 +18,7 @@ use crate::{
     curves::{self, Groups},
     mass::Mass,
     means::Means,
-    measure::{Areas, Measure},
+    measure::{Areas, Measure, Of},
     ranking::Ranked,
     row::{Layout, Prediction, RowScores},
     sample::Sample,
@@ -47,11 +49,20 @@ pub(crate) struct Rows<'a> {
     means: Vec<Option<Means>>,
 }
 
-/// The values of each metric in each replicate, of the candidate and the baseline.
+/// A metric of rows, of the candidate and the baseline.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    values: [f64; 2],
+    /// The standard errors of [means](Measure::standard_error); NaN of other metrics.
+    errors: [f64; 2],
+}
+
+/// The values of each metric in each replicate.
 pub(crate) struct Replicates {
-    values: Vec<Vec<[f64; 2]>>,
+    values: Vec<Vec<Found>>,
     /// The values over the kept rows.
-    centers: Vec<[f64; 2]>,
+    centers: Vec<Found>,
+    measures: Vec<Measure>,
     /// By how much intervals shrink because there are more rows than are kept; none for 1.
     shrink: Option<f64>,
     /// The effective number of kept rows.
@@ -173,9 +184,9 @@ impl<'a> Rows<'a> {
                 return Err(host.cancelled());
             }
             let tally = cells.as_ref().map(|it| it.replicate(self.layout, seed, replicate));
-            let of_cells = |measure: &Measure| match &tally {
-                Some(tally) => self.of_models(|it| measure.value(tally, it)),
-                None => [f64::NAN; 2],
+            let of_cells = |measure: &Measure| Found {
+                values: self.of_models(|it| tally.as_ref().map_or(f64::NAN, |tally| measure.value(tally, it))),
+                errors: [f64::NAN; 2],
             };
             let of_rows = if others.is_empty() {
                 Vec::new()
@@ -193,7 +204,7 @@ impl<'a> Rows<'a> {
             let mut of_rows = of_rows.into_iter();
             for (values, measure) in values.iter_mut().zip(measures) {
                 let found = if by_cells(measure) { Some(of_cells(measure)) } else { of_rows.next() };
-                values.push(found.unwrap_or([f64::NAN; 2]));
+                values.push(found.unwrap_or(Found { values: [f64::NAN; 2], errors: [f64::NAN; 2] }));
             }
         }
         let counts: Vec<u64> = self.rows.iter().map(|it| it.2).collect();
@@ -202,10 +213,11 @@ impl<'a> Rows<'a> {
         let mut mass = Mass::default();
         self.rows.iter().zip(&self.weights).for_each(|(it, &weight)| mass.add(it.2, weight));
         let centers = self.values(measures, &counts);
-        Ok(Replicates { values, centers, shrink, effective: mass.effective(), method })
+        let measures = measures.to_vec();
+        Ok(Replicates { values, centers, measures, shrink, effective: mass.effective(), method })
     }
 
-    fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<[f64; 2]> {
+    fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<Found> {
         let mut tally = Tally::new(self.layout);
         // Averages of scores take no sums, where all rows have scores.
         let is_averaged = |it: Measure| Means::has(it) && self.means.iter().all(Option::is_some);
@@ -219,15 +231,20 @@ impl<'a> Rows<'a> {
         let of_ranks: Vec<Vec<f64>> = (0..self.layout.models.len())
             .map(|it| if ranked.is_empty() { Vec::new() } else { self.ranked_values(&ranked, it, &weights) })
             .collect();
+        let squares: f64 = times.iter().zip(&self.weights).map(|(&it, weight)| it as f64 * weight * weight).sum();
         let mut nth = 0;
         let value = |measure: Measure| {
-            let res = self.of_models(|it| match &self.means[it] {
+            let values = self.of_models(|it| match &self.means[it] {
                 _ if measure.is_ranked() => of_ranks[it][nth],
                 Some(means) if is_averaged(measure) => means.value(measure, &weights),
                 _ => measure.value(&tally, it),
             });
+            let errors = self.of_models(|it| match &self.means[it] {
+                Some(means) if is_averaged(measure) => means.standard_error(measure, &weights, squares),
+                _ => measure.standard_error(&tally, it),
+            });
             nth += usize::from(measure.is_ranked());
-            res
+            Found { values, errors }
         };
         measures.iter().copied().map(value).collect()
     }
@@ -240,12 +257,9 @@ impl<'a> Rows<'a> {
 
 /// Returns the value of a metric of the ranks of scores, of each class against the rest.
 pub(crate) fn of_groups(measure: Measure, groups: &[Groups]) -> f64 {
-    let first = groups.first().map_or(&[][..], Vec::as_slice);
+    let mean = || groups.iter().map(|it| of_curve(measure, it)).sum::<f64>() / groups.len() as f64;
     match measure {
-        Measure::RocAuc(Areas::One) => curves::roc_auc(first),
-        Measure::RocAuc(Areas::RestMacro) => {
-            groups.iter().map(|it| curves::roc_auc(it)).sum::<f64>() / groups.len() as f64
-        }
+        Measure::RocAuc(Areas::RestMacro) => mean(),
         Measure::RocAuc(Areas::RestWeighted) => {
             let (mut sum, mut total) = (0.0, 0.0);
             for groups in groups {
@@ -258,13 +272,25 @@ pub(crate) fn of_groups(measure: Measure, groups: &[Groups]) -> f64 {
             }
             sum / total
         }
-        Measure::Gini => 2.0 * curves::roc_auc(first) - 1.0,
-        Measure::AveragePrecision => curves::average_precision(first),
-        Measure::PrAuc => curves::pr_auc(first),
-        Measure::Ks => curves::ks(first),
-        Measure::Lift(share) => curves::lift(first, share),
-        Measure::PrecisionAtRecall(level) => curves::precision_at_recall(first, level),
-        Measure::RecallAtPrecision(level) => curves::recall_at_precision(first, level),
+        _ => match measure.of() {
+            Some(Of::Macro) => mean(),
+            Some(Of::Class(class)) => groups.get(class).map_or(f64::NAN, |it| of_curve(measure, it)),
+            _ => of_curve(measure, groups.first().map_or(&[][..], Vec::as_slice)),
+        },
+    }
+}
+
+/// Returns the value of a metric of the ranks of the scores of one class against the rest.
+pub(crate) fn of_curve(measure: Measure, groups: &[(f64, f64)]) -> f64 {
+    match measure {
+        Measure::RocAuc(_) => curves::roc_auc(groups),
+        Measure::Gini => 2.0 * curves::roc_auc(groups) - 1.0,
+        Measure::AveragePrecision(_) => curves::average_precision(groups),
+        Measure::PrAuc => curves::pr_auc(groups),
+        Measure::Ks(_) => curves::ks(groups),
+        Measure::Lift(share, _) => curves::lift(groups, share),
+        Measure::PrecisionAtRecall(level) => curves::precision_at_recall(groups, level),
+        Measure::RecallAtPrecision(level) => curves::recall_at_precision(groups, level),
         _ => f64::NAN,
     }
 }
@@ -282,24 +308,54 @@ impl Replicates {
         level: f64,
     ) -> Option<Interval> {
         let all = &self.values[nth];
-        let defined: Vec<f64> = all.iter().map(|&it| of(it)).filter(|it| it.is_finite()).collect();
+        let defined: Vec<f64> = all.iter().map(|it| of(it.values)).filter(|it| it.is_finite()).collect();
         let least = if self.method == Method::Jackknife { 1.0 } else { MIN_SHARE };
         if !value.is_finite() || (defined.len() as f64) < least * all.len() as f64 {
             return None;
         }
         let found = match self.method {
             Method::Bootstrap => expanded_percentile_interval(&defined, self.effective, level),
-            Method::Jackknife => jackknife_interval(of(self.centers[nth]), &defined, level),
+            Method::Jackknife => jackknife_interval(of(self.centers[nth].values), &defined, level),
         };
         let found = found.ok()?;
         let (low, high) = match self.shrink {
             None => (found.low, found.high),
             Some(shrink) => {
-                let center = of(self.centers[nth]);
+                let center = of(self.centers[nth].values);
                 (value + (found.low - center) * shrink, value + (found.high - center) * shrink)
             }
         };
         (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
+    }
+}
+
+impl Replicates {
+    /// Returns the studentized interval of the `nth` metric of a model; none where it is no mean over rows, for the
+    /// jackknife, and where the values hardly vary.
+    ///
+    /// Losses are skewed, and percentiles of their means are too low for few rows. That of a root is the root of that
+    /// of the mean square.
+    pub(crate) fn studentized(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
+        let (measure, center) = (self.measures[nth], self.centers[nth]);
+        let error = center.errors[model];
+        if self.method == Method::Jackknife || !value.is_finite() || !(error > 0.0 && error.is_finite()) {
+            return None;
+        }
+        let of_mean = |it: f64| if measure.is_root() { it * it } else { it };
+        let all = &self.values[nth];
+        let pivot = |it: &Found| (of_mean(it.values[model]) - of_mean(center.values[model])) / it.errors[model];
+        let pivots: Vec<f64> = all.iter().map(pivot).filter(|it| it.is_finite()).collect();
+        if (pivots.len() as f64) < MIN_SHARE * all.len() as f64 {
+            return None;
+        }
+        let error = error * self.shrink.unwrap_or(1.0);
+        let found = studentized_interval(of_mean(value), error, &pivots, level).ok()?;
+        let back = |it: f64| match measure {
+            Measure::Bias => it,
+            _ if measure.is_root() => it.max(0.0).sqrt(),
+            _ => it.max(0.0),
+        };
+        Some(Interval { low: back(found.low), high: back(found.high), level })
     }
 }
 

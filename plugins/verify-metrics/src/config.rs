@@ -162,7 +162,8 @@ pub struct Intervals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// The Poisson bootstrap with expanded percentiles (Hesterberg 2015), where there is no closed form.
+    /// The Poisson bootstrap where there is no closed form: studentized for means over rows, with expanded percentiles
+    /// (Hesterberg 2015) for all else.
     #[default]
     Bootstrap,
     /// The jackknife of TensorFlow Model Analysis over 20 random buckets of rows, for every metric over all rows but

@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::{
     Host, Report, Result,
-    report::{Better, Check, Gap, Interval, Labels, Metric, MetricRole, Status},
+    report::{Better, Gap, Interval, Labels, Metric, MetricRole},
 };
 use modelwatch_stats::intervals::{McNemar, mcnemar};
 
@@ -11,23 +11,23 @@ use crate::{
     bootstrap::{Replicates, Rows, of_groups},
     config::{Method, Settings},
     curves::{self, Groups},
-    figures, findings, intervals,
-    magnitudes::RELATIVE_ERROR,
+    figures, findings, gaps, intervals,
     mass::Mass,
     measure::{self, Areas, Measure, Of},
     residuals,
-    row::{Layout, MAX_RANKED_CLASSES},
-    slices::MAX_PER_GROUP,
+    row::Layout,
+    slice_areas,
     state::State,
-    summed::Kind,
     tally::Tally,
     tasks::queries,
-    totals::{SCORE_BINS, Totals},
+    totals::Totals,
     trivial,
 };
 
 /// The most discordant pairs for which McNemar's test is exact.
 const EXACT_PAIRS: u64 = 1000;
+/// The most classes of which curves are bootstrapped for other means than that of areas.
+const MAX_CURVES: usize = 20;
 /// The most classes for which differences per class are bootstrapped.
 const MAX_PAIRED_CLASSES: usize = 100;
 
@@ -40,15 +40,24 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) rows: Rows<'a>,
     /// Whether all rows are kept.
     pub(crate) is_complete: bool,
-    /// Slices in the data, by key, name and sums.
-    pub(crate) slices: Vec<(String, Tally)>,
-    measures: Vec<Measure>,
+    /// Slices in the data.
+    pub(crate) slices: Vec<Slice>,
+    pub(crate) measures: Vec<Measure>,
     /// The values of those that are ranked, per model.
     ranked: Vec<(Measure, Vec<f64>)>,
     /// Which of the replicated metrics each one is.
     slots: Vec<Option<usize>>,
     areas: AreaVariances,
     replicates: Replicates,
+}
+
+/// A slice that is in the data.
+pub(crate) struct Slice {
+    /// By which rows name it.
+    pub(crate) key: u64,
+    pub(crate) name: String,
+    /// The sums over its rows.
+    pub(crate) tally: Tally,
 }
 
 /// Returns the report.
@@ -62,7 +71,7 @@ pub(crate) fn evaluate(state: &State, settings: &Settings, host: &dyn Host) -> R
             n => format!("none of {n} rows has a usable label"),
         };
         report.gaps.push(Gap::new("all metrics", why));
-        missing_slices(settings, state.head.layout.as_ref(), &[], &mut report);
+        gaps::missing_slices(settings, state.head.layout.as_ref(), &[], &mut report);
         return Ok(report);
     };
     let joined;
@@ -75,8 +84,8 @@ pub(crate) fn evaluate(state: &State, settings: &Settings, host: &dyn Host) -> R
         (layout, state)
     };
     let evaluation = Evaluation::new(layout, of_rows, settings, host)?;
-    evaluation.gaps(state, &mut report);
-    missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
+    gaps::find(&evaluation, state, &mut report);
+    gaps::missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
     evaluation.overall(&mut report);
     evaluation.per_slice(&mut report);
     evaluation.worst_slices(&mut report);
@@ -102,11 +111,14 @@ impl<'a> Evaluation<'a> {
         let slots = slots.collect();
         let replicates = rows.replicates(&replicated, totals.tally.all.n, settings, host)?;
         let named = state.head.slices.iter();
-        let named = named.filter_map(|(key, name)| totals.slices.remove(&key).map(|tally| (name.to_owned(), tally)));
-        let slices = named.collect();
+        let slices = named
+            .filter_map(|(key, name)| {
+                totals.slices.remove(&key).map(|tally| Slice { key, name: name.to_owned(), tally })
+            })
+            .collect();
         let is_complete = state.head.totals.is_none();
         let ranked = Vec::new();
-        let areas = AreaVariances::new(&rows, layout, totals.tally.all.n);
+        let areas = AreaVariances::new(&rows.iter().collect::<Vec<_>>(), layout, totals.tally.all.n);
         let mut res = Self {
             layout,
             settings,
@@ -171,7 +183,9 @@ impl<'a> Evaluation<'a> {
         };
         let replicated = || {
             let nth = self.slot(measure)?;
-            let found = self.replicates.interval(nth, self.value(measure, model), |it| it[model], level);
+            let value = self.value(measure, model);
+            let studentized = self.replicates.studentized(nth, model, value, level);
+            let found = studentized.or_else(|| self.replicates.interval(nth, value, |it| it[model], level));
             found.filter(intervals::has_width)
         };
         if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) }
@@ -297,8 +311,9 @@ impl<'a> Evaluation<'a> {
     }
 
     fn per_slice(&self, report: &mut Report) {
-        for (name, tally) in &self.slices {
-            let unfit = too_small(tally, self.settings);
+        for slice in &self.slices {
+            let Slice { name, tally, .. } = slice;
+            let unfit = gaps::too_small(tally, self.settings);
             if let Some(why) = &unfit {
                 report.gaps.push(Gap::new(format!("findings and requirements of the slice `{name}`"), why));
             }
@@ -317,13 +332,14 @@ impl<'a> Evaluation<'a> {
                     report.metrics.push(metric.labels(&labels).interval(interval).unfit(unfit.clone()));
                 }
             }
+            slice_areas::report(self, slice, unfit.as_ref(), report);
         }
     }
 
     /// Reports the worst slice of each metric, among those with enough rows, under the label `worst_slice`. Its
     /// interval holds for all slices at once (Bonferroni), because the worst of many looks worse than it is.
     fn worst_slices(&self, report: &mut Report) {
-        let tried: Vec<_> = self.slices.iter().filter(|it| it.1.all.n >= self.settings.min_slice_size).collect();
+        let tried: Vec<_> = self.slices.iter().filter(|it| it.tally.all.n >= self.settings.min_slice_size).collect();
         for measure in
             measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name()) && self.has(it, 0))
         {
@@ -334,8 +350,8 @@ impl<'a> Evaluation<'a> {
                 it if is_loss => it,
                 it => -it,
             };
-            let worst = tried.iter().rev().max_by(|left, right| badness(&left.1).total_cmp(&badness(&right.1)));
-            let Some((name, tally)) = worst else { continue };
+            let worst = tried.iter().rev().max_by(|left, right| badness(&left.tally).total_cmp(&badness(&right.tally)));
+            let Some(Slice { name, tally, .. }) = worst else { continue };
             let level = self.host.confidence(measure.name());
             let joint = 1.0 - (1.0 - level) / tried.len() as f64;
             let interval = intervals::of_slice(measure, tally, 0, joint).map(|it| Interval { level, ..it });
@@ -373,105 +389,11 @@ impl<'a> Evaluation<'a> {
     fn is_paired(&self, measure: Measure) -> bool {
         self.has(measure, 0) && self.has(measure, 1)
     }
-
-    fn gaps(&self, state: &State, report: &mut Report) {
-        let mut gap = |what: String, why: String| report.gaps.push(Gap::new(what, why));
-        let head = &state.head;
-        if head.n_unlabeled > 0 {
-            let what = format!("{} of {} rows", head.n_unlabeled, head.n_rows);
-            gap(what, "their label is missing or not finite".to_owned());
-        }
-        if self.tally().all.weight == 0.0 {
-            gap("all metrics".to_owned(), format!("the weights of {} rows are all 0", self.tally().all.n));
-        }
-        for (column, n) in &head.n_without_slice {
-            gap(format!("{n} rows in the slices of `{column}`"), "they have no value there".to_owned());
-        }
-        for column in head.slices.crowded() {
-            let why =
-                format!("it has more than {MAX_PER_GROUP} values; those that come first in byte order are covered");
-            gap(format!("some slices of `{column}`"), why);
-        }
-        if let Some(sums) = &self.layout.sums {
-            let is_detection = sums.kind == Kind::Detection;
-            if !self.is_complete {
-                let what = if is_detection { "all metrics and intervals" } else { "intervals" };
-                gap("rows beyond the budget".to_owned(), self.of_a_sample(what));
-            }
-            if is_detection && !self.slices.is_empty() {
-                gap("the slices".to_owned(), "detections have no metrics of slices".to_owned());
-            }
-            return;
-        }
-        if self.layout.is_regression() {
-            if !self.is_complete {
-                gap(
-                    "rows beyond the budget".to_owned(),
-                    self.of_a_sample("intervals and tests of residuals")
-                        + &format!("; quantiles of errors are within {RELATIVE_ERROR:.2e} of theirs, relatively"),
-                );
-            }
-            return;
-        }
-        for (model, layout) in self.layout.models.iter().enumerate() {
-            let output = &layout.output;
-            if !layout.is_scored {
-                let why = format!("output `{output}` has labels, no scores");
-                gap("metrics of scores".to_owned(), why);
-            }
-            let improper = self.tally().models[model].classes.improper;
-            if improper > 0 {
-                let why = format!(
-                    "{improper} rows of output `{output}` are no probabilities; set `scores = \"logits\"` if they are logits"
-                );
-                gap("log_loss, brier and ece".to_owned(), why);
-            }
-        }
-        if self.layout.ranked_classes().is_empty() {
-            gap("roc_auc".to_owned(), format!("there are more than {MAX_RANKED_CLASSES} classes"));
-        }
-        if !self.is_complete {
-            let binned = self.curve_errors();
-            gap("rows beyond the budget".to_owned(), self.of_a_sample("intervals without a closed form") + &binned);
-        }
-    }
-
-    /// Returns how far each metric of the candidate's ranks can be from that of the scores, as a text.
-    fn curve_errors(&self) -> String {
-        let groups: Vec<Groups> = self.totals.histograms[0].iter().map(curves::histogram_groups).collect();
-        let mut res = format!("; metrics of ranks are of {SCORE_BINS} score bins");
-        for &measure in self.measures.iter().filter(|it| it.is_ranked() && self.wants(it.name())) {
-            if measure.is_of_pairs() {
-                res += ", roc_auc[multi_class=ovo] of the sample";
-                continue;
-            }
-            // A mean over classes is as close as the one that is farthest off.
-            let error = groups.iter().map(|it| curves::error(it, |it| of_groups(measure, &[it.to_vec()])));
-            let error = match measure {
-                Measure::RocAuc(_) => groups.iter().map(|it| curves::error(it, curves::roc_auc)).fold(0.0, f64::max),
-                _ => error.fold(0.0, f64::max),
-            };
-            res += &format!(", {} within {error:.2e}", measure.name());
-        }
-        res
-    }
-
-    fn of_a_sample(&self, what: &str) -> String {
-        let n_kept = self.rows.n();
-        format!("{what} are of a sample of {n_kept} of {} rows", self.tally().all.n)
-    }
 }
 
 /// Returns a metric of which it is known which values are better.
 fn metric(measure: Measure, value: f64) -> Metric {
     Metric::new(measure.name(), value).better(measure.better())
-}
-
-/// Returns why nothing may rest on the metrics of a slice, where it is too small.
-fn too_small(tally: &Tally, settings: &Settings) -> Option<String> {
-    let (n, least) = (tally.all.n, settings.min_slice_size);
-    let rows = if n == 1 { "row" } else { "rows" };
-    (n < least).then(|| format!("it has {n} {rows}, fewer than `min_slice_size`, {least}"))
 }
 
 /// Returns McNemar's p-value of the two models' errors: 1 where they are right on the same rows. It counts rows, whatever they weigh.
@@ -504,10 +426,10 @@ fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool
         measure,
         Measure::Accuracy
             | Measure::TopK(_)
-            | Measure::Specificity(_)
-            | Measure::Npv(_)
-            | Measure::Fpr(_)
-            | Measure::Fnr(_)
+            | Measure::Specificity(Of::Positive(_))
+            | Measure::Npv(Of::Positive(_))
+            | Measure::Fpr(Of::Positive(_))
+            | Measure::Fnr(Of::Positive(_))
             | Measure::Precision(Of::Micro)
             | Measure::Recall(Of::Micro)
             | Measure::F1(Of::Micro)
@@ -519,6 +441,11 @@ fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool
     );
     match measure {
         Measure::MaxError => false,
+        // Curves of many classes, each of them again in each replicate, would take longer than all else.
+        Measure::AveragePrecision(Of::Class(_)) | Measure::Ks(Of::Class(_)) | Measure::Lift(_, Of::Class(_)) => false,
+        Measure::AveragePrecision(Of::Macro) | Measure::Ks(Of::Macro) | Measure::Lift(_, Of::Macro) => {
+            layout.classes.len() <= MAX_CURVES
+        }
         it if it.is_of_class() => is_all && layout.classes.len() <= MAX_PAIRED_CLASSES,
         _ => is_all || !is_closed,
     }
@@ -546,34 +473,5 @@ fn area_scale(measure: Measure) -> Option<f64> {
         Measure::RocAuc(Areas::One) => Some(1.0),
         Measure::Gini => Some(2.0),
         _ => None,
-    }
-}
-
-fn missing_slices(settings: &Settings, layout: Option<&Layout>, found: &[(String, Tally)], report: &mut Report) {
-    let primary = layout.map_or(Measure::Accuracy, measure::primary);
-    for name in &settings.expected {
-        let seen = found.iter().find(|it| it.0 == *name).map(|it| &it.1);
-        let column = name.split('=').next().unwrap_or(name).to_owned();
-        let why = match (seen, layout) {
-            (Some(it), _) => match too_small(it, settings) {
-                Some(why) => why,
-                None => continue,
-            },
-            (None, Some(it)) if !it.slice_columns.contains(&column) => {
-                format!("`{column}` is not a slice column of the data")
-            }
-            (None, _) => "no labeled row is in it".to_owned(),
-        };
-        report.gaps.push(Gap::new(format!("the expected slice `{name}`"), why.clone()));
-        report.checks.push(Check {
-            metric: primary.name().to_owned(),
-            labels: Labels::from([("slice".to_owned(), name.clone())]),
-            requirement: "the slice is in the data".to_owned(),
-            observed: None,
-            interval: None,
-            n: seen.map_or(0, |it| it.all.n),
-            status: Status::NotChecked,
-            message: why,
-        });
     }
 }

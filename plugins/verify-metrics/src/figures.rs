@@ -181,10 +181,10 @@ fn errors(evaluation: &Evaluation<'_>) -> Option<Figure> {
 fn slices(evaluation: &Evaluation<'_>) -> Option<Figure> {
     let measure = measure::primary(evaluation.layout);
     let shown = &evaluation.slices[..evaluation.slices.len().min(MAX_BARS)];
-    let values = |model: usize| shown.iter().map(|it| measure.value(&it.1, model)).collect();
+    let values = |model: usize| shown.iter().map(|it| measure.value(&it.tally, model)).collect();
     let names = ["candidate", "baseline"].into_iter().take(evaluation.layout.models.len()).enumerate();
     let series = names.map(|(model, name)| Series { name: name.to_owned(), values: values(model) }).collect();
-    let data = FigureData::Bars { categories: shown.iter().map(|it| it.0.clone()).collect(), series };
+    let data = FigureData::Bars { categories: shown.iter().map(|it| it.name.clone()).collect(), series };
     let caption = format!("{} of each slice", measure.name());
     (!shown.is_empty()).then(|| Figure { title: "Slices".to_owned(), caption, data })
 }

@@ -20,7 +20,7 @@ use modelwatch_sdk::{
 
 use crate::{
     config::quoted,
-    evaluate::{Evaluation, mcnemar_p},
+    evaluate::{Evaluation, Slice, mcnemar_p},
     intervals,
     measure::{self, Areas, Measure},
     permutation, trivial,
@@ -319,10 +319,10 @@ fn slices(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
     let measure = measure::primary(evaluation.layout);
     let whole = evaluation.value(measure, 0);
     let least = evaluation.settings.min_slice_size.max(2);
-    let tried: Vec<_> = evaluation.slices.iter().filter(|it| it.1.all.n >= least).collect();
+    let tried: Vec<_> = evaluation.slices.iter().filter(|it| it.tally.all.n >= least).collect();
     // Bonferroni: one slice of many is always the worst.
     let level = 1.0 - (1.0 - LEVEL) / tried.len().max(1) as f64;
-    for (name, tally) in &tried {
+    for Slice { name, tally, .. } in tried.iter().copied() {
         let Some(interval) = intervals::of_slice(measure, tally, 0, level) else { continue };
         let is_worse = if measure.is_loss() == Some(true) { interval.low > whole } else { interval.high < whole };
         if is_worse {

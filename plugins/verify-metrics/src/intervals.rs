@@ -48,7 +48,7 @@ pub(crate) fn closed_form(measure: Measure, tally: &Tally, model: usize, level: 
 }
 
 /// Returns the interval of a metric of a slice: in addition to [`closed_form`] that of means (Student's
-/// t) and of averages over classes (MOVER, Zou & Donner 2008, as if classes were independent).
+/// t) and of averages over classes, from the variances that the classes' intervals stand for (Zou & Donner 2008).
 pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64) -> Option<Interval> {
     if let Some(found) = closed_form(measure, tally, model, level) {
         return Some(found);
@@ -59,10 +59,11 @@ pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64
     }
     match measure {
         Measure::Precision(Of::Present) => {
-            average(measure, tally, model, level, |it| Measure::Precision(Of::Class(it)))
+            average(measure, tally, model, level, 1.0, |it| Measure::Precision(Of::Class(it)))
         }
-        Measure::Recall(Of::Present) => average(measure, tally, model, level, |it| Measure::Recall(Of::Class(it))),
-        Measure::F1(Of::Present) => average(measure, tally, model, level, |it| Measure::F1(Of::Class(it))),
+        Measure::Recall(Of::Present) => average(measure, tally, model, level, 1.0, |it| Measure::Recall(Of::Class(it))),
+        // A row that is wrong counts in the F1 of two classes, which at most doubles the variance of their mean.
+        Measure::F1(Of::Present) => average(measure, tally, model, level, 2.0, |it| Measure::F1(Of::Class(it))),
         Measure::LogLoss => mean(&of.classes.log_loss, level).map(not_negative),
         Measure::Brier => mean(&of.classes.brier, level).map(not_negative),
         Measure::Mae => mean(&of.numbers.absolute, level).map(not_negative),
@@ -143,25 +144,31 @@ fn f1(tally: &Tally, model: usize, class: usize, level: f64) -> Option<Interval>
     share(hits, union, level).map(|it| Interval { low: of_share(it.low), high: of_share(it.high), level })
 }
 
+/// Returns the interval of a mean over classes, whose variance is at most `shared` times that of independent ones.
+///
+/// It is symmetric: Wilson's intervals lean toward the middle, and the leanings of many would add up where their widths do not.
 fn average(
     measure: Measure,
     tally: &Tally,
     model: usize,
     level: f64,
+    shared: f64,
     of: impl Fn(usize) -> Measure,
 ) -> Option<Interval> {
     let present: Vec<usize> = (0..tally.truth.len()).filter(|&it| tally.truth[it].weight > 0.0).collect();
-    let (mut below, mut above) = (0.0f64, 0.0f64);
+    if let [only] = present[..] {
+        return closed_form(of(only), tally, model, level);
+    }
+    let mut squares = 0.0f64;
     for &class in &present {
         let value = of(class).value(tally, model);
         // A class that is never predicted counts as 0 and may be anything.
         let (low, high) = closed_form(of(class), tally, model, level).map_or((0.0, 1.0), |it| (it.low, it.high));
         let value = if value.is_nan() { 0.0 } else { value };
-        below += (value - low).powi(2);
-        above += (high - value).powi(2);
+        squares += ((value - low).powi(2) + (high - value).powi(2)) / 2.0;
     }
-    let (value, n) = (measure.value(tally, model), present.len() as f64);
-    let (low, high) = ((value - below.sqrt() / n).max(0.0), (value + above.sqrt() / n).min(1.0));
+    let (value, half) = (measure.value(tally, model), (shared * squares).sqrt() / present.len() as f64);
+    let (low, high) = ((value - half).max(0.0), (value + half).min(1.0));
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
 }
 

@@ -4,7 +4,7 @@
 //! # What it reports
 //! - Metrics of the candidate over all rows; per class for multiclass models (label `class`), and
 //!   averaged over classes (label `average`: `macro`, `micro`, `weighted`); per slice (label `slice`, as
-//!   `writer=b`). In a slice of a multiclass model, precision, recall and F1 are plain means over the
+//!   `writer=b`), where the area under the ROC curve is of binary models. In a slice of a multiclass model, precision, recall and F1 are plain means over the
 //!   classes that have labels there, and carry no other label.
 //! - With a baseline: the same of the baseline, the paired difference, and for metrics over all rows
 //!   the ratio; the number of rows that went from right to wrong and back, and McNemar's p-value.
@@ -14,12 +14,14 @@
 //! # Intervals
 //! Wilson's for shares of rows, a transform of it for the F1 of a class, Newcombe's for the paired
 //! difference of accuracies, DeLong's for areas under the ROC curve (on the scale of the logit) and their
-//! paired difference, Student's t for means in slices, and a Poisson bootstrap with expanded percentiles
-//! for all else. `intervals.method = "jackknife"` replaces them over all rows by TensorFlow Model
+//! paired difference, Student's t for means in slices, and a Poisson bootstrap for all else: studentized (Efron &
+//! Tibshirani 1993, section 12.5) for means over rows such as `log_loss`, `mae` and `rmse`, which are skewed, and with
+//! expanded percentiles for the others and for differences. `intervals.method = "jackknife"` replaces them over all rows by TensorFlow Model
 //! Analysis's bucketed jackknife.
 //! Their level is what a requirement asks for, else 95 %.
 //!
-//! Where all replicates agree, as of a perfect model, a metric without a closed form has no interval,
+//! Between models whose predictions are the same for every row each difference is 0, and its interval too.
+//! Where all replicates agree otherwise, as of a perfect model, a metric without a closed form has no interval,
 //! so that a requirement with a confidence is inconclusive rather than met. Slices of tasks of sums
 //! have intervals for shares of rows only.
 //!
@@ -33,7 +35,7 @@
 //! Up to 100 000 distinct rows (fewer of wide ones: 32 MiB) are kept with their counts, and all
 //! numbers are computed from them. Beyond that sums, a confusion matrix and score histograms of 4096
 //! bins are kept, and the rows become a sample that serves the intervals; the report says so, with
-//! the greatest error that the bins allow. Quantiles of errors then come from bins of bounded relative
+//! the greatest error that the bins allow for each metric and model, and names what is of the sample without such a bound. Quantiles of errors then come from bins of bounded relative
 //! error. Of a ranking whole queries are kept up to 32 MiB, and beyond it the metrics are of these.
 //!
 //! # Weights
@@ -56,6 +58,7 @@ mod cuts;
 mod evaluate;
 mod figures;
 mod findings;
+mod gaps;
 mod intervals;
 mod magnitudes;
 mod mass;
@@ -69,6 +72,7 @@ mod read;
 mod residuals;
 mod row;
 mod sample;
+mod slice_areas;
 mod slices;
 mod spread;
 mod state;

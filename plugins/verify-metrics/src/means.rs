@@ -68,6 +68,24 @@ impl Means {
     }
 }
 
+impl Means {
+    /// Returns the standard error of [`Self::value`] for rows with these weights, whose squares have that sum for rows that
+    /// count several times; NaN for what is no mean over rows.
+    pub(crate) fn standard_error(&self, measure: Measure, weights: &[f64], squares: f64) -> f64 {
+        let values = match measure {
+            Measure::LogLoss => &self.log_loss,
+            Measure::Brier => &self.brier,
+            Measure::Hinge if !self.hinge.is_empty() => &self.hinge,
+            _ => return f64::NAN,
+        };
+        let all: f64 = weights.iter().sum();
+        let mean = dot(values, weights) / all;
+        let m2: f64 = values.iter().zip(weights).map(|(it, weight)| weight * (it - mean).powi(2)).sum();
+        let effective = all * all / squares;
+        (m2 / all / (effective - 1.0)).sqrt()
+    }
+}
+
 fn dot(values: &[f64], weights: &[f64]) -> f64 {
     values.iter().zip(weights).map(|(value, weight)| value * weight).sum()
 }

@@ -21,14 +21,14 @@ pub(crate) enum Measure {
     F1(Of),
     /// With its beta.
     FBeta(Of, f64),
-    /// The recall of the negative class.
-    Specificity(usize),
-    /// The precision of the negative class.
-    Npv(usize),
-    /// The share of the negative class that is taken for positive.
-    Fpr(usize),
-    /// The share of the positive class that is missed.
-    Fnr(usize),
+    /// The share of the rows without a class that are not given it.
+    Specificity(Of),
+    /// The share of the rows that are not given a class that do not have it.
+    Npv(Of),
+    /// The share of the rows without a class that are given it.
+    Fpr(Of),
+    /// The share of the rows with a class that are not given it.
+    Fnr(Of),
     Mcc,
     CohenKappa,
     LogLoss,
@@ -39,11 +39,11 @@ pub(crate) enum Measure {
     Hinge,
     RocAuc(Areas),
     Gini,
-    AveragePrecision,
+    AveragePrecision(Of),
     PrAuc,
-    Ks,
+    Ks(Of),
     /// Of the share of rows with the highest scores.
-    Lift(f64),
+    Lift(f64, Of),
     PrecisionAtRecall(f64),
     RecallAtPrecision(f64),
     Mae,
@@ -63,7 +63,7 @@ pub(crate) enum Measure {
     Summed(Kind, SumMetric),
 }
 
-/// What a precision, recall or F is of.
+/// What a metric of one class against the rest is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Of {
     /// The positive class of a binary model.
@@ -140,6 +140,10 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "recall",
             "f1",
             "fbeta",
+            "specificity",
+            "npv",
+            "fpr",
+            "fnr",
             "mcc",
             "cohen_kappa",
             "log_loss",
@@ -148,6 +152,9 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
             "ece",
             "hinge_loss",
             "roc_auc",
+            "average_precision",
+            "ks_statistic",
+            "lift",
             "skill",
             "symmetric_flip_rate",
             "negative_flip_rate",
@@ -201,9 +208,8 @@ pub(crate) fn overall(layout: &Layout, settings: &Settings) -> Vec<Measure> {
             res.extend((0..layout.classes.len()).map(|it| family(Of::Class(it))));
         }
     }
-    if let Some(positive) = layout.positive {
-        let negative = 1 - positive;
-        res.extend([Specificity(negative), Npv(negative), Fpr(negative), Fnr(positive)]);
+    for of_rest in [Specificity, Npv, Fpr, Fnr] {
+        res.extend(one_against_the_rest(layout).map(of_rest));
     }
     res.extend([Mcc, CohenKappa]);
     if layout.models.iter().any(|it| it.is_scored) {
@@ -233,7 +239,9 @@ fn families(settings: &Settings) -> Vec<Box<dyn Fn(Of) -> Measure>> {
 fn of_ranks(layout: &Layout, settings: &Settings) -> Vec<Measure> {
     use Measure::*;
     if layout.positive.is_some() {
-        let mut res = vec![RocAuc(Areas::One), Gini, AveragePrecision, PrAuc, Ks, Lift(settings.lift_share)];
+        let of = Of::Positive(0);
+        let mut res =
+            vec![RocAuc(Areas::One), Gini, AveragePrecision(of), PrAuc, Ks(of), Lift(settings.lift_share, of)];
         res.extend(settings.at_recall.iter().map(|&it| PrecisionAtRecall(it)));
         res.extend(settings.at_precision.iter().map(|&it| RecallAtPrecision(it)));
         return res;
@@ -241,7 +249,17 @@ fn of_ranks(layout: &Layout, settings: &Settings) -> Vec<Measure> {
     if layout.ranked_classes().is_empty() {
         return Vec::new();
     }
-    [Areas::RestMacro, Areas::RestWeighted, Areas::PairsMacro, Areas::PairsWeighted].map(RocAuc).to_vec()
+    let mut res = [Areas::RestMacro, Areas::RestWeighted, Areas::PairsMacro, Areas::PairsWeighted].map(RocAuc).to_vec();
+    res.extend(one_against_the_rest(layout).map(AveragePrecision));
+    res.extend(one_against_the_rest(layout).map(Ks));
+    res.extend(one_against_the_rest(layout).map(|it| Lift(settings.lift_share, it)));
+    res
+}
+
+/// Returns what a metric of one class against the rest is reported of: the positive class of two, or the mean and each class.
+fn one_against_the_rest(layout: &Layout) -> impl Iterator<Item = Of> {
+    let n_classes = if layout.positive.is_some() { 0 } else { layout.classes.len() };
+    std::iter::once(layout.positive.map_or(Of::Macro, Of::Positive)).chain((0..n_classes).map(Of::Class))
 }
 
 /// Returns the metric by which slices, and candidate and baseline, are compared first.
@@ -265,12 +283,12 @@ pub(crate) fn per_slice(layout: &Layout) -> Vec<Measure> {
         return metrics.map(|it| Summed(sums.kind, it)).collect();
     }
     if layout.is_regression() {
-        return vec![Mae, Mse, Rmse, Bias];
+        return vec![Mae, Mse, Rmse, R2, Bias];
     }
     let of = layout.positive.map_or(Of::Present, Of::Positive);
     let mut res = vec![Accuracy, Precision(of), Recall(of), F1(of)];
     if let Some(positive) = layout.positive {
-        res.extend([Fpr(1 - positive), Fnr(positive)]);
+        res.extend([Fpr, Fnr].map(|it| it(Of::Positive(positive))));
     }
     if layout.models.iter().any(|it| it.is_scored) {
         res.extend([LogLoss, Brier]);
@@ -300,10 +318,10 @@ impl Measure {
             Self::Hinge => "hinge_loss",
             Self::RocAuc(_) => "roc_auc",
             Self::Gini => "gini",
-            Self::AveragePrecision => "average_precision",
+            Self::AveragePrecision(_) => "average_precision",
             Self::PrAuc => "pr_auc",
-            Self::Ks => "ks_statistic",
-            Self::Lift(_) => "lift",
+            Self::Ks(_) => "ks_statistic",
+            Self::Lift(..) => "lift",
             Self::PrecisionAtRecall(_) => "precision_at_recall",
             Self::RecallAtPrecision(_) => "recall_at_precision",
             Self::Mae => "mae",
@@ -333,7 +351,7 @@ impl Measure {
         match self {
             Self::TopK(idx) => label("k", layout.top_k[idx].to_string()),
             Self::FBeta(_, beta) => label("beta", beta.to_string()),
-            Self::Lift(share) => label("top", share.to_string()),
+            Self::Lift(share, _) => label("top", share.to_string()),
             Self::PrecisionAtRecall(level) => label("recall", level.to_string()),
             Self::RecallAtPrecision(level) => label("precision", level.to_string()),
             Self::ErrorQuantile(level) | Self::Pinball(level) => label("quantile", level.to_string()),
@@ -341,18 +359,36 @@ impl Measure {
             _ => None,
         };
         match self {
-            Self::Precision(of) | Self::Recall(of) | Self::F1(of) | Self::FBeta(of, _) => match of {
-                Of::Positive(_) | Of::Present => None,
-                Of::Class(class) => label("class", layout.classes[class].clone()),
-                Of::Macro => label("average", "macro".to_owned()),
-                Of::Micro => label("average", "micro".to_owned()),
-                Of::Weighted => label("average", "weighted".to_owned()),
-            },
             Self::RocAuc(Areas::RestMacro | Areas::PairsMacro) => label("average", "macro".to_owned()),
             Self::RocAuc(Areas::RestWeighted | Areas::PairsWeighted) => label("average", "weighted".to_owned()),
-            _ => None,
+            _ => match self.of() {
+                None | Some(Of::Positive(_) | Of::Present) => None,
+                Some(Of::Class(class)) => label("class", layout.classes[class].clone()),
+                Some(Of::Macro) => label("average", "macro".to_owned()),
+                Some(Of::Micro) => label("average", "micro".to_owned()),
+                Some(Of::Weighted) => label("average", "weighted".to_owned()),
+            },
         };
         res
+    }
+
+    /// Returns of which class, or average of classes, it is, where it is of one against the rest.
+    pub(crate) fn of(self) -> Option<Of> {
+        use Measure::*;
+        match self {
+            Precision(of)
+            | Recall(of)
+            | F1(of)
+            | FBeta(of, _)
+            | Specificity(of)
+            | Npv(of)
+            | Fpr(of)
+            | Fnr(of)
+            | AveragePrecision(of)
+            | Ks(of)
+            | Lift(_, of) => Some(of),
+            _ => None,
+        }
     }
 
     /// Returns whether it needs scores rather than labels.
@@ -404,14 +440,8 @@ impl Measure {
 
     /// Returns whether it is of one class of a multiclass model.
     pub(crate) fn is_of_class(self) -> bool {
-        matches!(
-            self,
-            Self::Precision(Of::Class(_))
-                | Self::Summed(_, SumMetric { of: SumOf::Class(_), .. })
-                | Self::Recall(Of::Class(_))
-                | Self::F1(Of::Class(_))
-                | Self::FBeta(Of::Class(_), _)
-        )
+        matches!(self, Self::Summed(_, SumMetric { of: SumOf::Class(_), .. }))
+            || matches!(self.of(), Some(Of::Class(_)))
     }
 
     /// Returns whether smaller is better; none for a bias, of which 0 is best.
@@ -435,7 +465,14 @@ impl Measure {
         use Measure::*;
         matches!(
             self,
-            RocAuc(_) | Gini | AveragePrecision | PrAuc | Ks | Lift(_) | PrecisionAtRecall(_) | RecallAtPrecision(_)
+            RocAuc(_)
+                | Gini
+                | AveragePrecision(_)
+                | PrAuc
+                | Ks(_)
+                | Lift(..)
+                | PrecisionAtRecall(_)
+                | RecallAtPrecision(_)
         )
     }
 }

@@ -7,7 +7,7 @@
 use crate::{
     mass::Mass,
     measure::{Measure, Of},
-    tally::{ClassTally, NumberTally, Tally},
+    tally::{ClassTally, ModelTally, NumberTally, Tally},
     tasks,
 };
 
@@ -46,15 +46,48 @@ impl Measure {
                 Some((classes.right(), tally.all))
             }
             Self::TopK(idx) => Some((classes.top[idx], tally.all)),
-            Self::Precision(Of::Class(it) | Of::Positive(it)) | Self::Npv(it) => {
-                Some((classes.hits[it], classes.predicted[it]))
+            Self::Precision(Of::Class(it) | Of::Positive(it)) => Some((classes.hits[it], classes.predicted[it])),
+            Self::Recall(Of::Class(it) | Of::Positive(it)) => Some((classes.hits[it], tally.truth[it])),
+            Self::Fnr(Of::Class(it) | Of::Positive(it)) => Some((tally.truth[it] - classes.hits[it], tally.truth[it])),
+            Self::Npv(Of::Class(it) | Of::Positive(it)) => {
+                let rest = Rest::of(tally, classes, it);
+                Some((rest.hits, rest.predicted))
             }
-            Self::Recall(Of::Class(it) | Of::Positive(it)) | Self::Specificity(it) => {
-                Some((classes.hits[it], tally.truth[it]))
+            Self::Specificity(Of::Class(it) | Of::Positive(it)) => {
+                let rest = Rest::of(tally, classes, it);
+                Some((rest.hits, rest.truth))
             }
-            Self::Fpr(it) | Self::Fnr(it) => Some((tally.truth[it] - classes.hits[it], tally.truth[it])),
+            Self::Fpr(Of::Class(it) | Of::Positive(it)) => {
+                let rest = Rest::of(tally, classes, it);
+                Some((rest.truth - rest.hits, rest.truth))
+            }
             _ => None,
         }
+    }
+
+    /// Returns the standard error of a metric that is a mean over rows, and of a root that of the mean square; NaN for
+    /// others.
+    pub(crate) fn standard_error(self, tally: &Tally, model: usize) -> f64 {
+        let ModelTally { unusable, classes, numbers, .. } = &tally.models[model];
+        let spread = match self {
+            _ if *unusable > 0 => return f64::NAN,
+            Self::LogLoss => &classes.log_loss,
+            Self::Brier => &classes.brier,
+            Self::Hinge => &classes.hinge,
+            Self::Mae => &numbers.absolute,
+            Self::Mse | Self::Rmse => &numbers.squared,
+            Self::Mape => &numbers.percentage,
+            Self::Smape => &numbers.symmetric_percentage,
+            Self::Msle | Self::Rmsle => &numbers.squared_logarithm,
+            Self::Bias => &numbers.error,
+            _ => return f64::NAN,
+        };
+        spread.standard_error()
+    }
+
+    /// Returns whether it is the root of a mean.
+    pub(crate) fn is_root(self) -> bool {
+        matches!(self, Self::Rmse | Self::Rmsle)
     }
 
     fn of_classes(self, tally: &Tally, classes: &ClassTally) -> Option<f64> {
@@ -68,9 +101,10 @@ impl Measure {
             Self::FBeta(of, beta) => {
                 average(tally, classes, of, &|tally, classes, it| f_beta(tally, classes, it, beta))
             }
-            Self::Specificity(negative) => recall(tally, classes, negative),
-            Self::Npv(negative) => precision(tally, classes, negative),
-            Self::Fpr(it) | Self::Fnr(it) => 1.0 - recall(tally, classes, it),
+            Self::Specificity(of) => average(tally, classes, of, &specificity),
+            Self::Npv(of) => average(tally, classes, of, &npv),
+            Self::Fpr(of) => 1.0 - average(tally, classes, of, &specificity),
+            Self::Fnr(of) => 1.0 - average(tally, classes, of, &recall),
             Self::Mcc => mcc(tally, classes),
             Self::CohenKappa => cohen_kappa(tally, classes),
             Self::LogLoss => proper(classes.log_loss.mean()),
@@ -116,6 +150,38 @@ fn precision(_: &Tally, classes: &ClassTally, class: usize) -> f64 {
 
 fn recall(tally: &Tally, classes: &ClassTally, class: usize) -> f64 {
     classes.hits[class].share_of(tally.truth[class])
+}
+
+fn specificity(tally: &Tally, classes: &ClassTally, class: usize) -> f64 {
+    let rest = Rest::of(tally, classes, class);
+    rest.hits.share_of(rest.truth)
+}
+
+fn npv(tally: &Tally, classes: &ClassTally, class: usize) -> f64 {
+    let rest = Rest::of(tally, classes, class);
+    rest.hits.share_of(rest.predicted)
+}
+
+/// All classes but one, taken together as one.
+struct Rest {
+    truth: Mass,
+    predicted: Mass,
+    hits: Mass,
+}
+
+impl Rest {
+    fn of(tally: &Tally, classes: &ClassTally, class: usize) -> Self {
+        if let [_, _] = tally.truth[..] {
+            // The other class of two has sums of its own, which are exact with weights too.
+            let it = 1 - class;
+            return Self { truth: tally.truth[it], predicted: classes.predicted[it], hits: classes.hits[it] };
+        }
+        Self {
+            truth: tally.all - tally.truth[class],
+            predicted: tally.all - classes.predicted[class],
+            hits: tally.all - union(tally, classes, class),
+        }
+    }
 }
 
 /// `(1 + β²) hits / (β² labels + predictions)` (van Rijsbergen 1979).

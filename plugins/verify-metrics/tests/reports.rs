@@ -134,18 +134,27 @@ fn beyond_the_budget_quantiles_and_areas_stay_within_their_stated_error() {
     assert!((high / errors[n / 10 * 9] - 1.0).abs() < 1.1 / 1024.0);
     assert!(report.gaps.iter().any(|it| it.why.contains("quantiles of errors are within")), "{:?}", report.gaps);
 
+    let skill = report.gaps.iter().find(|it| it.what == "skill[metric=mae]").unwrap();
+    assert!(skill.why.contains("a sample of 100000 of 120000 rows"), "{}", skill.why);
+
     let truth: Vec<i64> = labels.iter().map(|&it| i64::from(it < 0.4)).collect();
     let scores: Vec<f64> = truth.iter().zip(&noise).map(|(&label, it)| it * 0.7 + 0.3 * label as f64).collect();
     let options = json!({"task": "binary", "intervals": {"replicates": 0}});
-    let report = run(&options, &Table::default().labels(&truth).candidate(&scores, 1));
+    let report = run(&options, &Table::default().labels(&truth).candidate(&scores, 1).baseline(&noise, 1));
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
     let (mut below, mut above) = (0.0, 0.0);
     order.iter().for_each(|&it| if truth[it] == 1 { above += below } else { below += 1.0 });
-    let gap = report.gaps.iter().find(|it| it.why.contains("metrics of ranks are of 4096 score bins")).unwrap();
-    let stated = gap.why.split("roc_auc within ").nth(1).unwrap().split([',', ' ']).next().unwrap();
+    let stated = |what: &str| -> f64 {
+        let gap = report.gaps.iter().find(|it| it.what == what).unwrap_or_else(|| panic!("{what}: {:?}", report.gaps));
+        gap.why.split("within ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
+    };
     let difference = (value(&report, "roc_auc", &[]) - above / below / (n as f64 - below)).abs();
-    assert!(difference <= stated.parse::<f64>().unwrap() && difference < 1e-4, "{difference}, stated {stated}");
+    let bound = stated("roc_auc of the candidate");
+    assert!(difference <= bound && difference < 1e-4, "{difference}, stated {bound}");
+    // The baseline has a bound of its own, and what has none is said to have none.
+    assert!(stated("average_precision of the baseline") > 0.0 && stated("lift[top=0.1] of the baseline") > 0.0);
+    assert!(report.gaps.iter().any(|it| it.what == "the figure `Thresholds`" && it.why.contains("no bound")));
 }
 
 #[test]

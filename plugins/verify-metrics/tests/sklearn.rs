@@ -23,9 +23,6 @@ const FOLDER: &str = "conformance/predictions";
 /// The greatest difference, relative to the greater of both.
 const TOLERANCE: f64 = 1e-9;
 
-/// Differences are relative to this at least: smaller values are 0 up to the rounding of ordinary numbers.
-const FLOOR: f64 = 1e-3;
-
 /// Where ours is.
 enum Ours {
     Metric(&'static str, &'static [(&'static str, &'static str)]),
@@ -249,7 +246,7 @@ fn difference(got: &[f64], want: &[f64]) -> f64 {
     let one = |(&got, &want): (&f64, &f64)| match (got.is_nan(), want.is_nan()) {
         (true, true) => 0.0,
         (false, false) if got == want => 0.0,
-        (false, false) => (got - want).abs() / got.abs().max(want.abs()).max(FLOOR),
+        (false, false) => (got - want).abs() / got.abs().max(want.abs()),
         _ => f64::INFINITY,
     };
     if got.len() == want.len() { got.iter().zip(want).map(one).fold(0.0, f64::max) } else { f64::INFINITY }

@@ -1,0 +1,174 @@
+//! What a report does not cover, and how far off is what it covers in part.
+
+use modelwatch_sdk::{
+    Report,
+    report::{Check, Gap, Labels, Status},
+};
+
+use crate::{
+    bootstrap::of_curve,
+    config::Settings,
+    curves::{self, Groups},
+    evaluate::{Evaluation, Slice},
+    magnitudes::RELATIVE_ERROR,
+    measure::{self, Measure, Of},
+    row::{Layout, MAX_RANKED_CLASSES},
+    slices::MAX_PER_GROUP,
+    state::State,
+    summed::Kind,
+    tally::Tally,
+    totals::SCORE_BINS,
+};
+
+/// Adds the gaps of the rows, the outputs and the budget.
+pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Report) {
+    let mut gap = |what: String, why: String| report.gaps.push(Gap::new(what, why));
+    let head = &state.head;
+    if head.n_unlabeled > 0 {
+        let what = format!("{} of {} rows", head.n_unlabeled, head.n_rows);
+        gap(what, "their label is missing or not finite".to_owned());
+    }
+    if evaluation.tally().all.weight == 0.0 {
+        gap("all metrics".to_owned(), format!("the weights of {} rows are all 0", evaluation.tally().all.n));
+    }
+    for (column, n) in &head.n_without_slice {
+        gap(format!("{n} rows in the slices of `{column}`"), "they have no value there".to_owned());
+    }
+    for column in head.slices.crowded() {
+        let why = format!("it has more than {MAX_PER_GROUP} values; those that come first in byte order are covered");
+        gap(format!("some slices of `{column}`"), why);
+    }
+    if evaluation.layout.sums.as_ref().is_some_and(|it| it.kind == Kind::Detection) && !evaluation.slices.is_empty() {
+        gap("the slices".to_owned(), "detections have no metrics of slices".to_owned());
+    }
+    if !evaluation.is_complete {
+        budget(evaluation, &mut gap);
+    }
+    if evaluation.layout.is_regression() || evaluation.layout.sums.is_some() {
+        return;
+    }
+    for (model, layout) in evaluation.layout.models.iter().enumerate() {
+        let output = &layout.output;
+        if !layout.is_scored {
+            let why = format!("output `{output}` has labels, no scores");
+            gap("metrics of scores".to_owned(), why);
+        }
+        let improper = evaluation.tally().models[model].classes.improper;
+        if improper > 0 {
+            let why = format!(
+                "{improper} rows of output `{output}` are no probabilities; set `scores = \"logits\"` if they are logits"
+            );
+            gap("log_loss, brier and ece".to_owned(), why);
+        }
+    }
+    if evaluation.layout.ranked_classes().is_empty() {
+        gap("roc_auc".to_owned(), format!("there are more than {MAX_RANKED_CLASSES} classes"));
+    }
+}
+
+/// What more rows than are kept do to each metric and figure.
+fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
+    let sample = format!("a sample of {} of {} rows", evaluation.rows.n(), evaluation.tally().all.n);
+    let rows = || "rows beyond the budget".to_owned();
+    let no_bound = "how far off that is has no bound but its interval, which covers the sampling";
+    if let Some(sums) = &evaluation.layout.sums {
+        let is_detection = sums.kind == Kind::Detection;
+        let what = if is_detection { "all metrics and intervals" } else { "intervals" };
+        gap(rows(), format!("{what} are of {sample}"));
+        if is_detection {
+            for name in names(evaluation, |it| it.is_ranked()) {
+                gap(name, format!("it is of {sample}; {no_bound}"));
+            }
+        }
+        return;
+    }
+    if evaluation.layout.is_regression() {
+        let of_quantiles = format!("quantiles of errors are within {RELATIVE_ERROR:.2e} of theirs, relatively");
+        gap(rows(), format!("intervals and tests of residuals are of {sample}; {of_quantiles}"));
+        if evaluation.wants("skill") {
+            let why = format!("the median that it compares with is of {sample}; how far off that is has no bound");
+            gap("skill[metric=mae]".to_owned(), why);
+        }
+        gap("the figure `Errors`".to_owned(), format!("it is of {sample}"));
+        return;
+    }
+    gap(rows(), format!("intervals without a closed form are of {sample}"));
+    for (model, role) in ["candidate", "baseline"].into_iter().enumerate().take(evaluation.layout.models.len()) {
+        for (name, error) in curve_errors(evaluation, model) {
+            let why = format!("it is of {SCORE_BINS} score bins, within {error:.2e} of that of the scores");
+            gap(format!("{name} of the {role}"), why);
+        }
+    }
+    for name in names(evaluation, |it| it.is_of_pairs()) {
+        gap(name, format!("it is of {sample}; {no_bound}"));
+    }
+    if evaluation.layout.positive.is_some() && evaluation.layout.models[0].is_scored {
+        gap("the figure `Thresholds`".to_owned(), format!("it is of {sample}; how far off that is has no bound"));
+    }
+}
+
+/// Returns the reported metrics that are such, as requirements address them.
+fn names(evaluation: &Evaluation<'_>, is_such: impl Fn(Measure) -> bool) -> Vec<String> {
+    let found = evaluation.measures.iter().filter(|&&it| is_such(it) && evaluation.wants(it.name()));
+    found.map(|it| address(*it, evaluation.layout)).collect()
+}
+
+fn address(measure: Measure, layout: &Layout) -> String {
+    let labels: Vec<String> = measure.labels(layout).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if labels.is_empty() { measure.name().to_owned() } else { format!("{}[{}]", measure.name(), labels.join(", ")) }
+}
+
+/// Returns how far each metric of a model's ranks can be from that of the scores.
+fn curve_errors(evaluation: &Evaluation<'_>, model: usize) -> Vec<(String, f64)> {
+    let groups: Vec<Groups> = evaluation.totals.histograms[model].iter().map(curves::histogram_groups).collect();
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let ranked = evaluation.measures.iter().copied().filter(|it| it.is_ranked() && !it.is_of_pairs());
+    let error = |measure: Measure| {
+        let of_class = |it: &Groups| curves::error(it, |it| of_curve(measure, it));
+        match measure.of() {
+            Some(Of::Class(class)) => groups.get(class).map_or(f64::NAN, of_class),
+            // A mean over classes is as close as the one that is farthest off.
+            _ => groups.iter().map(of_class).fold(0.0, f64::max),
+        }
+    };
+    ranked.filter(|it| evaluation.wants(it.name())).map(|it| (address(it, evaluation.layout), error(it))).collect()
+}
+
+/// Returns why nothing may rest on the metrics of a slice, where it is too small.
+pub(crate) fn too_small(tally: &Tally, settings: &Settings) -> Option<String> {
+    let (n, least) = (tally.all.n, settings.min_slice_size);
+    let rows = if n == 1 { "row" } else { "rows" };
+    (n < least).then(|| format!("it has {n} {rows}, fewer than `min_slice_size`, {least}"))
+}
+
+/// Adds a check for each expected slice that is missing or too small.
+pub(crate) fn missing_slices(settings: &Settings, layout: Option<&Layout>, found: &[Slice], report: &mut Report) {
+    let primary = layout.map_or(Measure::Accuracy, measure::primary);
+    for name in &settings.expected {
+        let seen = found.iter().find(|it| it.name == *name).map(|it| &it.tally);
+        let column = name.split('=').next().unwrap_or(name).to_owned();
+        let why = match (seen, layout) {
+            (Some(it), _) => match too_small(it, settings) {
+                Some(why) => why,
+                None => continue,
+            },
+            (None, Some(it)) if !it.slice_columns.contains(&column) => {
+                format!("`{column}` is not a slice column of the data")
+            }
+            (None, _) => "no labeled row is in it".to_owned(),
+        };
+        report.gaps.push(Gap::new(format!("the expected slice `{name}`"), why.clone()));
+        report.checks.push(Check {
+            metric: primary.name().to_owned(),
+            labels: Labels::from([("slice".to_owned(), name.clone())]),
+            requirement: "the slice is in the data".to_owned(),
+            observed: None,
+            interval: None,
+            n: seen.map_or(0, |it| it.all.n),
+            status: Status::NotChecked,
+            message: why,
+        });
+    }
+}

@@ -1,0 +1,65 @@
+//! The area under the ROC curve of each slice, of binary models.
+//!
+//! It is of the kept rows: all of them up to the budget, and beyond it a sample, of which `n` and the interval are then.
+
+use modelwatch_sdk::{
+    Report,
+    report::{Gap, Labels, Metric, MetricRole},
+};
+
+use crate::{
+    areas::AreaVariances,
+    curves,
+    evaluate::{Evaluation, Slice},
+    intervals,
+    measure::{Areas, Measure},
+};
+
+const AREA: Measure = Measure::RocAuc(Areas::One);
+
+/// Adds the areas of a slice to the report.
+pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&String>, report: &mut Report) {
+    let layout = evaluation.layout;
+    if layout.positive.is_none() || !evaluation.wants(AREA.name()) {
+        return;
+    }
+    let is_in = |words: &[u64]| layout.slices(words).contains(&slice.key);
+    let rows: Vec<(&[u64], u64)> = evaluation.rows.iter().filter(|it| is_in(it.0)).collect();
+    let n: u64 = rows.iter().map(|it| it.1).sum();
+    let masses: Vec<f64> = evaluation
+        .rows
+        .iter()
+        .map(|(words, count)| if is_in(words) { count as f64 * layout.weight(words) } else { 0.0 })
+        .collect();
+    let areas = AreaVariances::new(&rows, layout, n);
+    let level = evaluation.host.confidence(AREA.name());
+    let labels = Labels::from([("slice".to_owned(), slice.name.clone())]);
+    let value = |model: usize| match slice.tally.models[model].unusable {
+        0 => curves::roc_auc(&evaluation.rows.groups(model, 0, &masses)),
+        _ => f64::NAN,
+    };
+    let mut push = |value: f64, role, interval| {
+        let metric = Metric::new(AREA.name(), value).role(role).n(n).labels(&labels).better(AREA.better());
+        report.metrics.push(metric.interval(interval).unfit(unfit.cloned()));
+    };
+    let is_scored = |it: usize| layout.models.get(it).is_some_and(|it| it.is_scored);
+    for (model, role) in [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate() {
+        if is_scored(model) {
+            let value = value(model);
+            let found = areas.interval(value, model, level, 1.0);
+            push(value, role, found.filter(|it| value.is_finite() && intervals::has_width(it)));
+        }
+    }
+    if is_scored(0) && is_scored(1) {
+        let difference = value(0) - value(1);
+        let interval = match slice.tally.is_of_equals() {
+            true => intervals::of_equals(difference, level),
+            false => areas.difference(difference, level, 1.0),
+        };
+        push(difference, MetricRole::Difference, interval);
+    }
+    if !evaluation.is_complete {
+        let why = format!("it is of a sample of {n} of {} rows, and so are its n and its interval", slice.tally.all.n);
+        report.gaps.push(Gap::new(format!("roc_auc of the slice `{}`", slice.name), why));
+    }
+}

@@ -62,7 +62,9 @@ pub fn load(
     let requested = match policy {
         LoadPolicy::Exact => resolve(history, spec),
         // Whoever takes another one takes the newest of those that can be found.
-        LoadPolicy::Latest | LoadPolicy::LastKnownGood => resolve_readable(history, spec),
+        LoadPolicy::Latest | LoadPolicy::LastKnownGood => {
+            resolve_readable(history, spec).or_else(|_| resolve(history, spec))
+        }
     }?;
     let unread = history.damage().map(|it| it.message.clone()).filter(|_| policy != LoadPolicy::Exact);
     let mut skipped = Vec::new();

@@ -13,13 +13,15 @@ use serde_json::{Map, Value};
 
 use crate::{
     checkpoint::{CheckpointError, verify},
-    retain::{Facts, Retention, retain},
+    retain::{Facts, MayBeAt, Retention, retain},
 };
 
 /// One entry of the log names at most so many.
 const MAX_REMOVED: usize = 10_000;
 
 /// Returns what would become of every checkpoint of the lineage, oldest first.
+///
+/// What `may_be_at` says of refs and checkpoints is what a rollback asks too; see [`refuses`](crate::refs::refuses).
 ///
 /// Where something would go, the checkpoints that refs could go back to are read and verified, since one that is
 /// damaged must not be the reason to let another one go.
@@ -33,6 +35,7 @@ pub fn plan(
     history: &History,
     policy: &Keep,
     now: u64,
+    may_be_at: &MayBeAt<'_>,
 ) -> Result<Vec<Retention>, CheckpointError> {
     if let Some(e) = history.damage() {
         return Err(e.clone().into());
@@ -41,7 +44,7 @@ pub fn plan(
     let mut facts = if needs_metadata { facts(store, host, history)? } else { BTreeMap::new() };
     let mut verified = BTreeSet::new();
     loop {
-        let res = retain(history, &facts, policy, now);
+        let res = retain(history, &facts, policy, now, may_be_at);
         if res.iter().all(Retention::stays) {
             return Ok(res);
         }

@@ -117,18 +117,27 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Says whether a ref may be at a checkpoint.
+pub type MayBeAt<'a> = dyn Fn(&str, &CheckpointId) -> bool + 'a;
+
 /// Returns what becomes of every checkpoint, oldest first.
 ///
 /// Kept whatever the policy says: the newest, the last known good one, what a ref is at and what it could go
-/// back to, passing over those that are damaged, and what is younger than the grace period.
+/// back to, passing over those that are damaged and at which it may not be, and what is younger than the grace period.
 /// A checkpoint of which there are no facts has none, and is kept by rules that need none.
-pub fn retain(history: &History, facts: &BTreeMap<CheckpointId, Facts>, policy: &Keep, now: u64) -> Vec<Retention> {
+pub fn retain(
+    history: &History,
+    facts: &BTreeMap<CheckpointId, Facts>,
+    policy: &Keep,
+    now: u64,
+    may_be_at: &MayBeAt<'_>,
+) -> Vec<Retention> {
     let all = history.checkpoints();
     let none = Facts::default();
     let facts: Vec<&Facts> = all.iter().map(|it| facts.get(&it.id).unwrap_or(&none)).collect();
     let mut res: Vec<_> =
         all.iter().map(|it| Retention { id: it.id.clone(), seq: it.seq, time: it.time, reasons: Vec::new() }).collect();
-    always(history, &facts, &mut res);
+    always(history, &facts, may_be_at, &mut res);
     let times = settled(all.iter().map(|it| it.time), now);
     for (it, time) in res.iter_mut().zip(&times) {
         if is_within(*time, policy.grace, now) {
@@ -184,7 +193,7 @@ pub(crate) fn is_within(time: u64, span: Duration, now: u64) -> bool {
     time > now || Duration::from_secs(now - time) < span
 }
 
-fn always(history: &History, facts: &[&Facts], res: &mut [Retention]) {
+fn always(history: &History, facts: &[&Facts], may_be_at: &MayBeAt<'_>, res: &mut [Retention]) {
     let positions: HashMap<CheckpointId, usize> = res.iter().enumerate().map(|(at, it)| (it.id.clone(), at)).collect();
     let is_sound = |id: &CheckpointId| positions.get(id).is_some_and(|&at| !facts[at].damaged);
     let mut keep = |id: &CheckpointId, reason| {
@@ -200,7 +209,11 @@ fn always(history: &History, facts: &[&Facts], res: &mut [Retention]) {
     }
     for (name, at) in history.refs() {
         keep(at, Reason::Ref { name: name.to_owned() });
-        if let Some(id) = history.before(name, at).into_iter().find(|it| is_sound(it)) {
+        let back: Vec<_> = history.before(name, at).into_iter().filter(|it| is_sound(it)).collect();
+        // What the ref requires may be loosened, so that the best place stays in any case.
+        let best = back.first().copied();
+        let allowed = back.iter().copied().find(|it| may_be_at(name, it)).filter(|it| Some(*it) != best);
+        for id in best.into_iter().chain(allowed) {
             keep(id, Reason::RollbackTarget { name: name.to_owned() });
         }
     }
@@ -296,7 +309,7 @@ mod tests {
 
     /// Returns what stays and why, as text.
     fn kept(history: &History, facts: &BTreeMap<CheckpointId, Facts>, policy: &Keep) -> Vec<(usize, String)> {
-        let all = retain(history, facts, policy, NOW);
+        let all = retain(history, facts, policy, NOW, &|_, _| true);
         assert_eq!(all.len(), history.checkpoints().len());
         let texts = |it: &Retention| it.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let stays = all.iter().enumerate().filter(|(_, it)| it.stays());
@@ -411,5 +424,21 @@ mod tests {
         let facts = BTreeMap::from([(id(0), Facts { unreadable: true, ..Facts::default() })]);
         assert_eq!(kept(&lineage(&[0; 2]), &facts, &nothing()), owned(&[(0, "cannot be read"), (1, "newest")]));
         assert!(kept(&History::default(), &facts, &nothing()).is_empty());
+    }
+
+    #[test]
+    fn a_place_to_go_back_to_that_the_ref_may_be_at_stays_too() {
+        let mut history = lineage(&[0; 5]);
+        for at in 0..5 {
+            judge(&mut history, at, "pass", &[]);
+        }
+        move_ref(&mut history, "production", 4);
+        let kept = |may_be_at: &MayBeAt<'_>| -> Vec<usize> {
+            let all = retain(&history, &BTreeMap::new(), &nothing(), NOW, may_be_at);
+            all.iter().enumerate().filter(|it| it.1.stays()).map(|it| it.0).collect()
+        };
+        assert_eq!(kept(&|_, _| true), [3, 4]);
+        assert_eq!(kept(&|name, it| name == "production" && *it == id(1)), [1, 3, 4]);
+        assert_eq!(kept(&|_, _| false), [3, 4]);
     }
 }

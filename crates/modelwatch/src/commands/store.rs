@@ -79,7 +79,7 @@ fn dispatch(
         StoreCommand::Unset { target, reason } => unset(store, target, reason),
         StoreCommand::Prune { lineage, dry_run, grace, json } => {
             let how = prune::How { dry_run: *dry_run, grace: *grace, json: *json };
-            prune::prune(store, pipeline, host, lineage.as_deref(), how)
+            prune::prune(store, of_pipeline, host, lineage.as_deref(), how)
         }
         StoreCommand::Collect { dry_run, grace, json } => {
             prune::collect(store, host, prune::How { dry_run: *dry_run, grace: *grace, json: *json })

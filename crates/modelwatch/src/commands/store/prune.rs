@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use modelwatch_config::{Keep, Pipeline};
-use modelwatch_runtime::{prune, retain::Retention, run::lineage_of};
+use modelwatch_config::{Document, Keep, Pipeline};
+use modelwatch_runtime::{blessing, prune, refs, retain::Retention, run::lineage_of};
 use modelwatch_sdk::{
     Host,
-    store::{CheckpointStore, CollectOptions, CollectReport, Collected},
+    store::{CheckpointId, CheckpointStore, CollectOptions, CollectReport, Collected},
 };
 use serde_json::{Value, json};
 
@@ -30,11 +30,12 @@ pub(super) struct How {
 
 pub(super) fn prune(
     store: &dyn CheckpointStore,
-    pipeline: Option<&Pipeline>,
+    of_pipeline: Option<&(Document, Pipeline)>,
     host: &dyn Host,
     lineage: Option<&str>,
     how: How,
 ) -> anyhow::Result<Code> {
+    let pipeline = of_pipeline.map(|it| &it.1);
     let policy = pipeline.and_then(|it| it.keep.as_ref());
     let Some(policy) = policy else {
         let message =
@@ -45,7 +46,12 @@ pub(super) fn prune(
     let lineage = lineage.or_else(|| checkpoint.map(lineage_of)).context("the pipeline names no lineage")?;
     let policy = Keep { grace: how.grace.unwrap_or(policy.grace), ..policy.clone() };
     let history = history(store, lineage)?;
-    let plan = prune::plan(store, host, &history, &policy, seconds_now())?;
+    let config = of_pipeline.map(|it| blessing::config_digest(&it.0)).unwrap_or_default();
+    let may_be_at = |name: &str, id: &CheckpointId| {
+        let rules = pipeline.map(|it| it.ref_rules(name)).unwrap_or_default();
+        refs::refuses(&rules, &history, name, id, &config).is_none()
+    };
+    let plan = prune::plan(store, host, &history, &policy, seconds_now(), &may_be_at)?;
     let n_going = plan.iter().filter(|it| !it.stays()).count();
     let collected = if how.dry_run {
         None

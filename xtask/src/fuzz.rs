@@ -13,6 +13,7 @@ use crate::workspace;
 /// The targets of `fuzz/`, each with fixtures to start from.
 const TARGETS: &[(&str, &[&str])] = &[
     ("safetensors", &["digits/cnn/cnn.safetensors", "conformance/checkpoints/ok.safetensors"]),
+    ("sharded", &["fuzz/model.safetensors.index.json"]),
     ("npz", &["digits/cnn/cnn.npz", "tabular/wine/ref_ort.npz"]),
     ("npy", &[]),
     ("onnx", &["tabular/wine/pca.onnx", "traps/softmax_qdq/model.onnx", "digits/cnn/mlp_int8_dynamic.onnx"]),
@@ -25,6 +26,20 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("pickle", &["torch/training.pkl", "torch/variety_protocol4.pkl"]),
     ("handoff", &["handoff/checkpoint.json"]),
     ("mlmodel", &["mlflow/MLmodel"]),
+    ("frame", &[]),
+    ("footer", &["store-v1/store/packs/07/072ddfc13ee07e044d76279ec9d3dd09e50e9ae0befde4ce08f5b95c9adf36a9.pack"]),
+    (
+        "manifest",
+        &["store-v1/store/manifests/70/709660e715867a472ca22cdb1f4647a671d311d46eaa2bbc5e0ee6c8005a58a2.json"],
+    ),
+    (
+        "log_entry",
+        &[
+            "store-v1/store/log/digits/00000000000000000001.json",
+            "store-v1/store/log/letters/00000000000000000002.json",
+        ],
+    ),
+    ("fold", &["fuzz/events"]),
     (
         "model",
         &[

@@ -51,6 +51,8 @@ mod scrub_log;
 mod stats;
 mod survey;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 mod bits;
 mod broken_logs;
 mod encoding;
+mod fuzz;
 mod garbage;
 mod hostile;
 mod lists;

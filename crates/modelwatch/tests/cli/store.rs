@@ -1,6 +1,11 @@
 //! The store by hand: what goes in comes out, is compared, checked and mended.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Stdio},
+};
 
 use serde_json::Value;
 
@@ -18,12 +23,15 @@ fn ok(project: &Project, arguments: &[&str]) -> String {
 
 /// Stores a fixture; returns how to call it.
 fn put(project: &Project, fixture: &str, lineage: &str) -> String {
-    let path = fixtures().join(fixture);
+    put_path(project, &fixtures().join(fixture), lineage)
+}
+
+fn put_path(project: &Project, path: &Path, lineage: &str) -> String {
     format!("{lineage}@b3:{}", ok(project, &["put", path.to_str().unwrap(), lineage]).trim())
 }
 
 /// Files below a folder by their relative names.
-fn files(dir: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut res = Vec::new();
     let mut todo = vec![dir.to_owned()];
     while let Some(it) = todo.pop() {
@@ -45,31 +53,34 @@ fn files(dir: &std::path::Path) -> Vec<(String, Vec<u8>)> {
 fn every_format_is_given_back_byte_for_byte_and_its_tensors_as_safetensors_and_npz() {
     let project = Project::new();
     let formats = [
-        "cnn.onnx",
-        "cnn.safetensors",
-        "cnn.npz",
-        "cnn.h5",
-        "cnn.weights.h5",
-        "cnn.keras",
-        "cnn.tflite",
-        "cnn_frozen.pb",
-        "tf_checkpoint",
-        "saved_model",
+        "digits/cnn/cnn.onnx",
+        "digits/cnn/cnn.safetensors",
+        "digits/cnn/cnn.npz",
+        "digits/cnn/cnn.h5",
+        "digits/cnn/cnn.weights.h5",
+        "digits/cnn/cnn.keras",
+        "digits/cnn/cnn.tflite",
+        "digits/cnn/cnn_frozen.pb",
+        "digits/cnn/tf_checkpoint",
+        "digits/cnn/saved_model",
+        "torch/cnn.pt",
+        "torch/training.pt",
+        "keras_handoff/step-00000002",
     ];
-    for (at, format) in formats.iter().enumerate() {
+    let originals = formats.iter().map(|it| fixtures().join(it));
+    for (at, original) in originals.enumerate() {
         let lineage = format!("l{at}");
-        let spec = put(&project, &format!("digits/cnn/{format}"), &lineage);
+        let spec = put_path(&project, &original, &lineage);
         let out = format!("out-{at}");
         ok(&project, &["get", &spec, &out]);
-        let original = fixtures().join("digits/cnn").join(format);
+        let format = original.file_name().unwrap().to_str().unwrap();
         let came = files(&project.path().join(&out));
         if original.is_dir() {
             assert!(came == files(&original), "{format}");
         } else {
-            assert!(came == [((*format).to_owned(), fs::read(&original).unwrap())], "{format}");
+            assert!(came == [(format.to_owned(), fs::read(&original).unwrap())], "{format}");
         }
-        let kinds = if format.ends_with(".keras") { &["safetensors", "npz"][..] } else { &["safetensors"] };
-        for kind in kinds {
+        for kind in ["safetensors", "npz"] {
             let file = format!("as-{at}.{kind}");
             ok(&project, &["get", &spec, &file, "--as", kind]);
             // What was written has the same tensors, bit by bit, under the same names.
@@ -175,10 +186,10 @@ fn a_diff_says_which_tensors_changed_and_by_how_much() {
 }
 
 /// A safetensors file of one tensor; what it says of itself moves the tensor in it.
-fn with_note(note: &str, values: &[u8]) -> Vec<u8> {
+fn with_note(tensor: &str, note: &str, values: &[u8]) -> Vec<u8> {
     let header = serde_json::json!({
         "__metadata__": {"note": note},
-        "kernel": {"dtype": "F32", "shape": [values.len() / 4], "data_offsets": [0, values.len()]},
+        tensor: {"dtype": "F32", "shape": [values.len() / 4], "data_offsets": [0, values.len()]},
     });
     let header = header.to_string().into_bytes();
     [&(header.len() as u64).to_le_bytes()[..], &header, values].concat()
@@ -193,11 +204,11 @@ fn a_tensor_that_moved_in_its_file_is_stored_once() {
     let file = project.path().join("weights.safetensors");
     let mut sizes = Vec::new();
     for note in ["step 1", "step 2, and much more to say than before"] {
-        fs::write(&file, with_note(note, &values)).unwrap();
+        fs::write(&file, with_note("kernel", note, &values)).unwrap();
         let id = ok(&project, &["put", file.to_str().unwrap(), "moved"]);
         let out = format!("out-{}", sizes.len());
         ok(&project, &["get", &format!("moved@b3:{}", id.trim()), &out]);
-        assert!(files(&project.path().join(out))[0].1 == with_note(note, &values), "{note}");
+        assert!(files(&project.path().join(out))[0].1 == with_note("kernel", note, &values), "{note}");
         let packs = files(&project.path().join("store/packs"));
         sizes.push(packs.iter().map(|it| it.1.len()).sum::<usize>());
     }
@@ -253,4 +264,68 @@ fn a_ref_that_is_taken_away_leaves_its_history() {
     assert!(!ok(&project, &["list", "digits"]).contains("pinned"));
     assert!(ok(&project, &["log", "digits"]).contains("no longer compared with"));
     assert_eq!(store(&project, &["unset", "digits@pinned"]).code, 2);
+}
+
+/// Starts the command on a folder with hand-offs.
+fn watching(project: &Project, folder: &str) -> Child {
+    let mut command = project.command(&["store", "--store", "store", "watch", folder, "digits", "--every", "20ms"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn publish(project: &Project, step: &str) {
+    let (from, to) = (fixtures().join("keras_handoff").join(step), project.path().join("drop").join(step));
+    let staged = project.path().join("drop/.staged");
+    fs::create_dir_all(&staged).unwrap();
+    for it in files(&from) {
+        fs::write(staged.join(it.0), it.1).unwrap();
+    }
+    fs::rename(staged, to).unwrap();
+}
+
+fn terminate(child: Child) -> (i32, String) {
+    let killed = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn hand_offs_are_stored_while_the_training_goes_on() {
+    let project = Project::new();
+    publish(&project, "step-00000001");
+    let mut child = watching(&project, "drop");
+    let mut ids = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = ids.next().unwrap().unwrap();
+    publish(&project, "step-00000002");
+    publish(&project, "step-00000004");
+    let more = [ids.next().unwrap().unwrap(), ids.next().unwrap().unwrap()];
+    assert_eq!(terminate(child), (0, String::new()));
+    assert!(ids.next().is_none());
+    // What it said is durable, in the order in which it came.
+    for (id, step) in [&first, &more[0], &more[1]].into_iter().zip([1, 2, 4]) {
+        let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}")])).unwrap();
+        assert_eq!(show["metadata"]["step"], step);
+    }
+    assert!(ok(&project, &["log", "digits"]).lines().count() == 4);
+}
+
+#[test]
+fn a_hand_off_that_cannot_be_stored_is_said_and_the_next_is_stored() {
+    let project = Project::new();
+    publish(&project, "step-00000001");
+    publish(&project, "step-00000002");
+    let model = project.path().join("drop/step-00000001/model.keras");
+    fs::write(&model, "half a mod").unwrap();
+    let mut child = watching(&project, "drop");
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut id = String::new();
+    out.read_line(&mut id).unwrap();
+    let (code, said) = terminate(child);
+    assert_eq!((code, said.lines().count()), (3, 1), "{said}");
+    assert!(said.contains("step-00000001") && said.contains("is not what it says"), "{said}");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!((rest.as_str(), ok(&project, &["list", "digits"]).lines().count()), ("", 2));
+    let missing = project.modelwatch(&["store", "--store", "store", "watch", "nowhere", "digits"]);
+    assert_eq!(missing.code, 2, "{}", missing.err);
 }

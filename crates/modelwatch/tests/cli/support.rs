@@ -76,17 +76,25 @@ impl Project {
         self.call(Path::new(env!("CARGO_BIN_EXE_modelwatch")), &plugins(), arguments)
     }
 
-    /// Runs that program here, with those plugins.
-    pub(crate) fn call(&self, program: &Path, plugins: &Path, arguments: &[&str]) -> Ended {
-        let output = Command::new(program)
-            .args(arguments)
+    /// Returns the call of the command here, with the built plugins.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.called(Path::new(env!("CARGO_BIN_EXE_modelwatch")), &plugins(), arguments)
+    }
+
+    fn called(&self, program: &Path, plugins: &Path, arguments: &[&str]) -> Command {
+        let mut res = Command::new(program);
+        res.args(arguments)
             .current_dir(self.path())
             .env("MODELWATCH_PLUGIN_PATH", plugins)
             .env("XDG_CACHE_HOME", self.cache.path())
             .env_remove("ORT_DYLIB_PATH")
-            .env("NO_COLOR", "1")
-            .output()
-            .unwrap();
+            .env("NO_COLOR", "1");
+        res
+    }
+
+    /// Runs that program here, with those plugins.
+    pub(crate) fn call(&self, program: &Path, plugins: &Path, arguments: &[&str]) -> Ended {
+        let output = self.called(program, plugins, arguments).output().unwrap();
         Ended {
             code: output.status.code().unwrap(),
             out: String::from_utf8(output.stdout).unwrap(),

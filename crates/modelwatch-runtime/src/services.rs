@@ -7,9 +7,11 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
+use arrow_select::concat::concat_batches;
 use modelwatch_infer::Model;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
@@ -18,6 +20,7 @@ use modelwatch_sdk::{
     nodes::{self, NodeComparison, Terms},
     numerics::NUMERICS,
     reproduction::{self, Reproduction},
+    threads_of,
 };
 use serde_json::Value;
 
@@ -29,6 +32,9 @@ use crate::{
     model::{LoadedModel, Origin},
     reproduce,
 };
+
+/// The most threads on which a probe may have a model run: each has answers of its own.
+const MAX_THREADS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
 
 /// The models of a run, shared by all who run them.
 #[derive(Clone, Default)]
@@ -138,6 +144,25 @@ impl ProbeHost {
         res
     }
 
+    /// Runs one of the models on all rows on each of some threads, and returns what they gave one after the other.
+    fn run_on(&self, threads: NonZeroUsize, role: ModelRole, rows: &RecordBatch) -> Result<RecordBatch> {
+        if threads > MAX_THREADS {
+            return Err(Error::input(format!("a model is run on {MAX_THREADS} threads at most, not on {threads}")));
+        }
+        let it = self.models.required(role)?;
+        let assembled = it.assemble(rows)?;
+        let input = assembled.as_ref().unwrap_or(rows);
+        let answers: Vec<_> = thread::scope(|scope| {
+            let run = || scope.spawn(|| it.model.run(input, NonZeroUsize::MIN).map_err(Error::input));
+            let started: Vec<_> = (0..threads.get()).map(|_| run()).collect();
+            let panicked = |_| Err(Error::input("the model panicked"));
+            started.into_iter().map(|it| it.join().unwrap_or_else(panicked)).collect()
+        });
+        let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
+        let first = answers.first().ok_or_else(|| Error::input("no thread gave an answer"))?;
+        concat_batches(&first.schema(), &answers).map_err(Error::input)
+    }
+
     /// Runs one of the models as [`Host::infer_at_once`] where it can be run so, and looks at the memory.
     fn watch(&self, role: ModelRole, rows: &RecordBatch) -> Result<InferenceMemory> {
         let (ran, memory) = memory::watch(|| self.run(role, rows, true).or_else(|_| self.run(role, rows, false)));
@@ -179,6 +204,8 @@ impl Host for ProbeHost {
             self.run(role, rows, false)
         } else if let Some(role) = model(AT_ONCE) {
             self.run(role, rows, true)
+        } else if let Some((role, threads)) = threads_of(service) {
+            self.run_on(threads, role, rows)
         } else if let Some(role) = model(MEMORY) {
             answer::to_rows(&self.watch(role, rows)?)
         } else if let Some(role) = model(NUMERICS) {

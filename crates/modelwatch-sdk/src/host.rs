@@ -1,5 +1,7 @@
 //! What the host offers to a component during a call.
 
+use std::num::NonZeroUsize;
+
 use arrow_array::RecordBatch;
 use serde_json::Value;
 
@@ -16,6 +18,15 @@ use crate::{
 
 /// Behind the name of a model: that it takes all rows in one call; see [`Host::infer_at_once`].
 pub const AT_ONCE: &str = ":at-once";
+
+/// Between the name of a model and a number of threads: that it is run on all of them; see [`Host::infer_on_threads`].
+const ON_THREADS: &str = ":threads:";
+
+/// Returns the model and the number of threads where a service is that of [`Host::infer_on_threads`].
+pub fn threads_of(service: &str) -> Option<(ModelRole, NonZeroUsize)> {
+    let (model, threads) = service.split_once(ON_THREADS)?;
+    Some((ModelRole::parse(model)?, threads.parse().ok()?))
+}
 
 /// The services of the host, lent for the length of one call.
 ///
@@ -50,6 +61,15 @@ pub trait Host: Send + Sync {
     /// As [`Host::infer`], and when the rows influence each other.
     fn infer_at_once(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
         self.exchange(&format!("{}{AT_ONCE}", model.as_str()), input)
+    }
+
+    /// As [`Host::infer`] of the same rows on so many threads at once, so that what runs of the model share shows. The answers of
+    /// all threads stand one after the other.
+    ///
+    /// # Errors
+    /// As [`Host::infer`], and `NotFound` where the host does not offer it.
+    fn infer_on_threads(&self, model: ModelRole, input: &RecordBatch, threads: NonZeroUsize) -> Result<RecordBatch> {
+        self.exchange(&format!("{}{ON_THREADS}{threads}", model.as_str()), input)
     }
 
     /// Gives rows to a named service of the host and returns the rows that it answers with. Both models are such services.

@@ -74,4 +74,11 @@ pub(crate) const CODES: &[FindingCode] = &[
         meaning: "The model is not deterministic.",
         advice: "Remove dropout, random operators and unordered sums from the export.",
     },
+    FindingCode {
+        code: "MW-C011",
+        severity: Severity::Error,
+        title: "the same rows give other outputs on several threads",
+        meaning: "The model was run on the same rows on several threads at once, and some of them gave something else than one thread alone.",
+        advice: "Look for state that runs of the model share, and for sums whose order depends on threads.",
+    },
 ];

@@ -5,8 +5,11 @@ use serde::Deserialize;
 
 use crate::dtype;
 
+/// The most threads: each has answers of its own for all rows.
+const MAX_THREADS: usize = 64;
+
 /// Holds the model's inputs, outputs, operators and sizes against a contract, the baseline and the data, and sees to it
-/// that neither batches nor order nor repetition change its answers.
+/// that neither batches nor order nor repetition nor threads change its answers.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -34,7 +37,11 @@ pub struct Config {
     pub batch_sizes: Vec<usize>,
     /// How often the model is run on the same rows.
     pub repeats: usize,
-    /// The relative tolerance between batches and orders: |a − b| ≤ atol + rtol · |b|. Repetitions must be equal.
+    /// On how many threads at once the model is run on the same rows, which must make no difference to a bit; 0 leaves that out.
+    /// How many the machine has does not matter: what threads share they share on one processor, too.
+    #[schemars(range(max = 64))]
+    pub threads: usize,
+    /// The relative tolerance between batches and orders: |a − b| ≤ atol + rtol · |b|. Repetitions and threads must be equal.
     pub rtol: f64,
     /// The absolute tolerance.
     pub atol: f64,
@@ -57,6 +64,7 @@ impl Default for Config {
             rows: 64,
             batch_sizes: vec![1, 7, 32],
             repeats: 3,
+            threads: 4,
             rtol: 1e-4,
             atol: 1e-5,
             seed: 0,
@@ -146,6 +154,9 @@ impl Config {
         if self.rows > 0 && self.repeats < 2 {
             return Err(Error::config("/repeats", "`repeats` must be at least 2")
                 .with_help("to leave the tests on rows out, set `rows = 0`"));
+        }
+        if self.threads == 1 || self.threads > MAX_THREADS {
+            return Err(Error::config("/threads", format!("`threads` must be from 2 to {MAX_THREADS}, or 0")));
         }
         if self.batch_sizes.contains(&0) {
             return Err(Error::config("/batch_sizes", "`batch_sizes` must be at least 1"));

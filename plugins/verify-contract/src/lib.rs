@@ -1,7 +1,7 @@
 //! The verifier `contract`: what a model promises to those who call it, and whether it keeps that.
 //!
 //! Names, types and shapes of inputs and outputs, operators, sizes and an MLflow signature are held against what the
-//! pipeline declares, against the baseline, and against the data. Then the model is run on a sample of rows: repeated,
+//! pipeline declares, against the baseline, and against the data. Then the model is run on a sample of rows: repeated, on threads,
 //! in batches of other sizes and in another order, which must make no difference.
 //!
 //! Nothing passes by accident: what the host does not tell is an error, what no row could show is `not-checked`, and

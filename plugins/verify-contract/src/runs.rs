@@ -1,7 +1,9 @@
-//! Runs the model on the same rows again and again: repeated, in other batches, in another order.
+//! Runs the model on the same rows again and again: repeated, on threads, in other batches, in another order.
+
+use std::num::NonZeroUsize;
 
 use modelwatch_sdk::{
-    Host, ModelRole, RecordBatch, Result,
+    ErrorKind, Host, ModelRole, RecordBatch, Result,
     about::ModelDescription,
     report::{Metric, float},
     sample::take,
@@ -13,7 +15,7 @@ use crate::{
     sheet::{Clause, Sheet, error},
 };
 
-/// Repetitions are equal to the bit.
+/// Repetitions, and what threads give, are equal to the bit.
 const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
 
 /// Judges the candidate on rows and returns its outputs for them; none where it does not run.
@@ -36,6 +38,9 @@ pub(crate) fn judge(
     sheet.judge(clause(), first.breaks(&model.outputs));
     let mut subject = Subject { sheet, host, rows, first: &first };
     subject.repeats(config.repeats)?;
+    if let Some(threads) = NonZeroUsize::new(config.threads) {
+        subject.threads(threads)?;
+    }
     let allowed = Tolerance { rtol: config.rtol, atol: config.atol };
     for &size in &config.batch_sizes {
         subject.batches(size, allowed)?;
@@ -78,6 +83,28 @@ impl Subject<'_> {
             "in another run of the same rows",
             "remove dropout, random operators and unordered sums from the export",
         );
+        Ok(())
+    }
+
+    /// Runs the model on all rows on every one of some threads at the same time.
+    fn threads(&mut self, threads: NonZeroUsize) -> Result<()> {
+        let n = self.rows.num_rows();
+        let text = threads.to_string();
+        let clause = Clause::new("threads", "make no difference", n).label("threads", text.clone());
+        self.check_cancelled()?;
+        let order: Vec<usize> = (0..threads.get()).flat_map(|_| 0..n).collect();
+        let answers = self.host.infer_on_threads(ModelRole::Candidate, self.rows, threads);
+        match answers.and_then(|it| Outputs::of(&it)?.compare(self.first, &order, EXACT)) {
+            Ok(it) => {
+                let metric = Metric::new("thread_difference", it.greatest).label("threads", text);
+                let what = format!("on {threads} threads at once");
+                let advice = "look for state that runs of the model share, and for sums whose order depends on threads";
+                self.conclude(clause, metric, &it, "MW-C011", &what, advice);
+            }
+            // A host of before does not offer it.
+            Err(e) if e.kind == ErrorKind::NotFound => self.sheet.not_checked(clause, &e.message),
+            Err(e) => self.sheet.failed(clause, e.message),
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::{
-    Arc,
+    Arc, Barrier,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -126,6 +126,7 @@ fn a_model_that_keeps_its_contract_passes() {
             "input_columns",
             "produced_outputs",
             "repeats",
+            "threads",
             "batch_size",
             "batch_size",
             "batch_size",
@@ -212,10 +213,42 @@ fn batches_order_and_repetition_must_not_show() {
     assert_eq!(checks, strings(&["batch_size", "batch_size", "batch_size", "row_order", "row_order"]));
     assert_eq!(found, strings(&["MW-C009"; 5]));
     let (checks, found) = of(|sum, _, _, runs| sum / 10.0 + (runs % 2) as f32 * 1e-6);
-    assert_eq!((checks.as_slice(), found.as_slice()), (&strings(&["repeats"])[..], &strings(&["MW-C010"])[..]));
+    assert_eq!((checks, found), (strings(&["repeats", "threads"]), strings(&["MW-C010", "MW-C011"])));
     // What is not a number is equal to nothing that could be relied on.
     let (checks, found) = of(|_, _, _, _| f32::NAN);
     assert_eq!((checks, found), (strings(&["produced_outputs"]), strings(&["MW-C007"])));
+}
+
+#[test]
+fn threads_must_not_show() {
+    // A model with a state that its runs share: alone it always gives the same, and together they are in each other's way.
+    let together = || {
+        let running = Arc::new(AtomicU64::new(0));
+        let inner = model(described());
+        let meet = Arc::new(Barrier::new(4));
+        let alone = std::thread::current().id();
+        TestModel {
+            description: described(),
+            ..TestModel::new(move |batch| {
+                let others = if std::thread::current().id() == alone {
+                    0
+                } else {
+                    let others = running.fetch_add(1, Ordering::Relaxed);
+                    meet.wait();
+                    others
+                };
+                let given = (inner.run)(batch)?;
+                let values = rows::numbers(given.column(0).as_ref())?.values.into_owned();
+                let shifted = values.into_iter().map(|it| it as f32 + others as f32 * 1e-7).collect();
+                RecordBatch::try_from_iter([("probs", list(2, shifted))]).map_err(Error::input)
+            })
+        }
+    };
+    let report = run(&json!({}), &ModelHost::new(together()), &rows());
+    assert_eq!((failed(&report), codes(&report)), (vec!["threads"], vec!["MW-C011"]));
+    assert!(report.findings[0].message.contains("on 4 threads at once"), "{}", report.findings[0].message);
+    let report = run(&json!({ "threads": 0 }), &ModelHost::new(together()), &rows());
+    assert!(failed(&report).is_empty() && report.checks.iter().all(|it| it.metric != "threads"));
 }
 
 #[test]
@@ -317,6 +350,7 @@ fn wrong_options_are_refused_with_their_place() {
         (json!({ "opset": { "min": 3, "max": 2 } }), "/opset", "at least 3 and at most 2"),
         (json!({ "operators": { "allow": [] } }), "/operators/allow", "at least one operator"),
         (json!({ "repeats": 1 }), "/repeats", "at least 2"),
+        (json!({ "threads": 1 }), "/threads", "from 2 to 64, or 0"),
         (json!({ "batch_sizes": [0] }), "/batch_sizes", "at least 1"),
         (json!({ "atol": -1 }), "/atol", "not negative"),
     ] {

@@ -5,7 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, RecordBatch, make_array};
+use arrow_data::transform::MutableArrayData;
 use serde_json::Value;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     answer,
     artifact::{self, Artifact},
     error::{Error, ErrorKind, Result},
-    host::{AT_ONCE, Host, ModelRole},
+    host::{AT_ONCE, Host, ModelRole, threads_of},
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Terms},
     numerics::{NUMERICS, Numerics},
@@ -123,6 +124,21 @@ impl ModelHost {
         self
     }
 
+    /// Runs a model on threads of its own, and returns what they gave one after the other.
+    fn on_threads(&self, model: &TestModel, rows: &RecordBatch, threads: usize) -> Result<RecordBatch> {
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> = (0..threads).map(|_| scope.spawn(|| (model.run)(rows))).collect();
+            let panicked = |_| Err(Error::input("the model panicked"));
+            started.into_iter().map(|it| it.join().unwrap_or_else(panicked)).collect()
+        });
+        let mut answers = answers.into_iter();
+        let mut res = answers.next().unwrap_or_else(|| Err(Error::input("there are no threads")))?;
+        for it in answers {
+            res = appended(&res, &it?)?;
+        }
+        Ok(res)
+    }
+
     fn get(&self, name: &str) -> Result<&TestModel> {
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no {name} model in this run"));
         self.models.get(name).ok_or_else(missing)
@@ -155,6 +171,9 @@ impl Host for ModelHost {
             let untold = || Error::new(ErrorKind::NotFound, "this system does not tell how much memory a process has");
             return answer::to_rows(&told.ok_or_else(untold)?);
         }
+        if let Some((model, threads)) = threads_of(service) {
+            return self.on_threads(self.get(model.as_str())?, rows, threads.get());
+        }
         let service = service.strip_suffix(AT_ONCE).unwrap_or(service);
         let it = self.get(service)?;
         let outputs = (it.run)(rows)?;
@@ -180,4 +199,17 @@ impl Host for ModelHost {
         };
         written.map_err(Error::input)
     }
+}
+
+/// Returns the rows of both, which have the same columns.
+fn appended(first: &RecordBatch, second: &RecordBatch) -> Result<RecordBatch> {
+    let joined = |(left, right): (&ArrayRef, &ArrayRef)| {
+        let (left, right) = (left.to_data(), right.to_data());
+        let mut res = MutableArrayData::new(vec![&left, &right], false, left.len() + right.len());
+        res.try_extend(0, 0, left.len()).map_err(Error::input)?;
+        res.try_extend(1, 0, right.len()).map_err(Error::input)?;
+        Ok(make_array(res.freeze()))
+    };
+    let columns = first.columns().iter().zip(second.columns()).map(joined).collect::<Result<_>>()?;
+    RecordBatch::try_new(first.schema(), columns).map_err(Error::input)
 }

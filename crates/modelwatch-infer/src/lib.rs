@@ -39,7 +39,7 @@ pub use exact::{ExactModel, ExactValue, Way};
 pub use format::MAX_MODEL_BYTES;
 pub use inspect::{Inspection, examine_onnx, inspect, model_bytes};
 pub use model::Model;
-pub use numerics::NodeNumbers;
+pub use numerics::{NodeNumbers, Numerics};
 pub use probe::{Answer, Probe};
 pub use reproduce::{Excerpt, Reproducer, Reproduction};
 pub use runtime::{Executable, Prepared, Runtime, Worker, rows_of};

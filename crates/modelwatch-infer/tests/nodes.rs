@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use common::{Npy, assert_close, batch, fixture, npz, numbers, proto, threads};
 use modelwatch_infer::{
-    Comparison, Excerpt, HostTensor, InferError, MatchedBy, Model, NodeDifference, Reproducer, Reproduction, Terms,
-    Tolerance, Values,
+    Comparison, Excerpt, HostTensor, InferError, MatchedBy, Model, NodeDifference, NodeNumbers, Numerics, Reproducer,
+    Reproduction, Terms, Tolerance, Values,
 };
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto, tensor_proto::DataLocation};
@@ -299,7 +299,7 @@ fn of_a_model_that_is_interpreted_only_the_outputs_are_compared() {
 fn the_numbers_of_every_node_are_told() {
     let test = npz("digits/data/test.npz")["x"].head(16);
     let model = Model::load(&fixture(CNN)).unwrap();
-    let nodes = model.numerics(&rows_for(&model, &test), &|| false).unwrap();
+    let Numerics { nodes, constants } = model.numerics(&rows_for(&model, &test), &|| false).unwrap();
     assert_eq!((&*nodes[0].operator, nodes[0].n), ("", 16 * 64));
     let range = nodes[0].range.unwrap();
     assert!(range.least == 0.0 && range.greatest == 1.0 && (0.1..0.5).contains(&nodes[0].mean_square()), "{nodes:?}");
@@ -307,14 +307,57 @@ fn the_numbers_of_every_node_are_told() {
     assert_eq!((output.outputs.as_slice(), output.n), (["probs".to_owned()].as_slice(), 16 * 10));
     assert!(output.range.unwrap().greatest <= 1.0);
     assert!(nodes.iter().all(|it| it.n_nan + it.n_infinite == 0));
-    assert!(model.numerics(&rows_for(&model, &test).slice(0, 0), &|| false).unwrap().is_empty());
+    assert!(model.numerics(&rows_for(&model, &test).slice(0, 0), &|| false).unwrap().nodes.is_empty());
+    // The weights as they are in the file.
+    let weights = &npz("digits/cnn/cnn.npz")["digits_cnn.fc1.kernel"].values;
+    let is_fc1 = |it: &&NodeNumbers| it.n == weights.len() as u64;
+    let range = constants.iter().find(is_fc1).unwrap().range.unwrap();
+    let extreme = |pick: fn(f64, f64) -> f64| weights.iter().copied().reduce(pick).unwrap();
+    assert_close("fc1", &[range.least, range.greatest], &[extreme(f64::min), extreme(f64::max)]);
+}
+
+#[test]
+fn numbers_at_a_bound_of_their_operator_are_counted() {
+    let value = |name: &str| proto::value(name, &[-1, 4]);
+    let graph = GraphProto {
+        name: "bounded".to_owned(),
+        node: vec![
+            proto::node("Sigmoid", "", &["x"], "sigmoid", vec![]),
+            proto::node("Tanh", "", &["x"], "tanh", vec![]),
+            proto::node("Relu", "", &["x"], "relu", vec![]),
+            proto::node("Clip", "", &["x", "low", "high"], "clip", vec![]),
+            proto::node("Sum", "", &["sigmoid", "tanh", "relu", "clip"], "y", vec![]),
+        ],
+        initializer: vec![proto::float_tensor("low", &[], &[-6.0]), proto::float_tensor("high", &[], &[6.0])],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..GraphProto::default()
+    };
+    let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    fs::write(file.path(), proto::model(13, graph).encode_to_vec()).unwrap();
+    let model = Model::load(file.path()).unwrap();
+    let rows = Npy { shape: vec![2, 4], values: vec![-50.0, -6.5, -1.0, 0.0, 0.5, 6.0, 7.0, 50.0] };
+    let nodes = model.numerics(&rows_for(&model, &rows), &|| false).unwrap().nodes;
+    let saturated = |name: &str| -> Vec<Option<u64>> {
+        nodes.iter().filter(|it| it.name.contains(name)).map(|it| it.n_saturated).collect()
+    };
+    assert_eq!((saturated("sigmoid"), saturated("tanh")), (vec![Some(2)], vec![Some(2)]));
+    assert_eq!(saturated("relu"), [None]);
+    // Twice: what is cut off from below, then from above.
+    assert_eq!(saturated("clip"), [Some(2), Some(3)]);
+    assert!(nodes.iter().filter(|it| it.name == "x" || it.name.contains("the_y")).all(|it| it.n_saturated.is_none()));
+    let model = Model::load(&fixture("digits/cnn/cnn_int8_qdq.onnx")).unwrap();
+    let test = npz("digits/data/test.npz")["x"].head(16);
+    let nodes = model.numerics(&rows_for(&model, &test), &|| false).unwrap().nodes;
+    let quantized: Vec<_> = nodes.iter().filter(|it| it.operator.contains("QuantizeLinear")).collect();
+    assert!(quantized.len() > 5 && quantized.iter().all(|it| it.n_saturated.is_some()), "{quantized:?}");
 }
 
 #[test]
 fn a_weight_that_is_not_finite_shows_in_its_node_first() {
     let test = npz("digits/data/test.npz")["x"].head(4);
     let model = Model::load(&fixture("digits/cnn_series/bad_diverged.onnx")).unwrap();
-    let nodes = model.numerics(&rows_for(&model, &test), &|| false).unwrap();
+    let nodes = model.numerics(&rows_for(&model, &test), &|| false).unwrap().nodes;
     let first = nodes.iter().find(|it| it.n_nan > 0).unwrap();
     assert!(first.name.contains("conv1") && !first.operator.is_empty(), "{first:?}");
 }
@@ -461,4 +504,67 @@ fn an_excerpt_needs_no_other_file_and_has_no_constants_of_others() {
     assert_eq!(names(graph.input.iter().map(|it| &it.name).collect()), ["x", "w"]);
     assert!(graph.initializer[0].raw_data.len() == 12 && graph.initializer[0].external_data.is_empty());
     assert_eq!(run_again(&found.prefix), 3.0);
+}
+
+/// A model that chooses by its one row between two graphs, both of which capture what is made outside of them.
+fn write_choosing(path: &Path, bias: f32) -> Model {
+    let value = |name: &str| proto::value(name, &[1, 3]);
+    let branch = |operator: &str, output: &str| GraphProto {
+        name: output.to_owned(),
+        node: vec![proto::node(operator, "", &["scaled", "bias"], output, vec![])],
+        output: vec![value(output)],
+        ..GraphProto::default()
+    };
+    let branches = vec![
+        proto::graph_attribute("then_branch", branch("Add", "added")),
+        proto::graph_attribute("else_branch", branch("Sub", "less")),
+    ];
+    let keep_no_axes = vec![proto::int("keepdims", 0)];
+    let graph = GraphProto {
+        name: "choosing".to_owned(),
+        node: vec![
+            proto::node("Mul", "", &["x", "w"], "scaled", vec![]),
+            proto::node("Relu", "", &["x"], "unused_by_it", vec![]),
+            proto::node("ReduceSum", "", &["x"], "sum", keep_no_axes),
+            proto::node("Greater", "", &["sum", "zero"], "is_positive", vec![]),
+            proto::node("If", "", &["is_positive"], "chosen", branches),
+            proto::node("Add", "", &["chosen", "unused_by_it"], "y", vec![]),
+        ],
+        initializer: vec![
+            proto::float_tensor("w", &[3], &[1.0, 2.0, 3.0]),
+            proto::float_tensor("bias", &[3], &[bias; 3]),
+            proto::float_tensor("zero", &[], &[0.0]),
+        ],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..GraphProto::default()
+    };
+    fs::write(path, proto::model(13, graph).encode_to_vec()).unwrap();
+    Model::load(path).unwrap()
+}
+
+#[test]
+fn an_excerpt_has_what_nested_graphs_capture() {
+    let dir = tempfile::tempdir().unwrap();
+    let reference = write_choosing(&dir.path().join("reference.onnx"), 0.5);
+    let candidate = write_choosing(&dir.path().join("candidate.onnx"), 1.5);
+    let rows = Npy { shape: vec![1, 3], values: vec![1.0, -0.5, 2.0] };
+    let mut comparison = Comparison::new(&reference, &candidate, &Terms::default()).unwrap();
+    comparison.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
+    assert!(comparison.obstacle().is_none());
+    let nodes = comparison.nodes();
+    // What tract calls every such node.
+    assert_eq!(culprits(&nodes), ["If"], "{nodes:?}");
+    let mut reproducer = Reproducer::new(&reference, &candidate, "If");
+    reproducer.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
+    let found = reproducer.finish().unwrap().unwrap();
+    assert_eq!((&*found.tensor, found.prefix.n_nodes, found.prefix.max_absolute()), ("chosen", 4, 1.0));
+    let graph = ModelProto::decode(&*found.prefix.model).unwrap().graph.unwrap();
+    let constants: BTreeSet<_> = graph.initializer.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(constants, ["bias", "w", "zero"].into());
+    assert_eq!(run_again(&found.prefix), 1.0);
+    // The part is given what the graphs capture, as the reference has it.
+    let part = found.part.unwrap();
+    let inputs: Vec<_> = part.inputs.iter().map(|it| it.0.as_str()).collect();
+    assert!(part.n_nodes <= 2 && inputs.contains(&"scaled") && part.max_absolute() == 1.0, "{inputs:?}");
 }

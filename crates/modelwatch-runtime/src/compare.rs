@@ -76,9 +76,14 @@ pub(crate) fn numerics(
         n_nan: it.n_nan,
         n_infinite: it.n_infinite,
         n_subnormal: it.n_subnormal,
+        n_saturated: it.n_saturated,
         range: it.range.map(range),
     };
-    Ok(numerics::Numerics { rows: rows.num_rows() as u64, nodes: found.into_iter().map(node).collect() })
+    Ok(numerics::Numerics {
+        rows: rows.num_rows() as u64,
+        nodes: found.nodes.into_iter().map(node).collect(),
+        constants: found.constants.into_iter().map(node).collect(),
+    })
 }
 
 fn node(node: NodeDifference) -> nodes::NodeDifference {

@@ -14,6 +14,9 @@ pub struct Numerics {
     pub rows: u64,
     /// The inputs, then the nodes, each after those whose values it takes.
     pub nodes: Vec<NodeNumbers>,
+    /// What does not depend on the inputs and nodes take, such as weights; of floating-point numbers alone.
+    #[serde(default)]
+    pub constants: Vec<NodeNumbers>,
 }
 
 /// The numbers of a node, over all rows.
@@ -35,6 +38,9 @@ pub struct NodeNumbers {
     pub n_infinite: u64,
     /// Elements that are smaller than the least normal number of single precision, and not 0.
     pub n_subnormal: u64,
+    /// Elements at a bound of the operator, such as the 1 of a sigmoid; none where it has no bounds.
+    #[serde(default)]
+    pub n_saturated: Option<u64>,
     /// The range of the finite elements.
     pub range: Option<ValueRange>,
     /// The mean of the squares of the finite elements.

@@ -15,14 +15,14 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-F002",
         severity: Severity::Error,
         title: "a number is out of range",
-        meaning: "A number of an input or node is larger than `max_abs` allows.",
-        advice: "Normalize in front of the node, look for weights that grew, or raise `max_abs`.",
+        meaning: "A number of an input or node is larger than `max_abs` allows, or outside of the range that `ranges` gives for its name, or the name is not there.",
+        advice: "Normalize in front of the node, look for weights that grew, or change `max_abs` or `ranges`.",
     },
     FindingCode {
         code: "MW-F003",
         severity: Severity::Error,
         title: "a number overflows in the wanted precision",
-        meaning: "Converted to the precision that `fits` names, an input or node would be infinite on this data.",
+        meaning: "Converted to the precision that `fits` names, an input or node would be infinite on this data, or a constant of the model, such as a weight, on any.",
         advice: "Normalize in front of the node, or keep it in single precision.",
     },
     FindingCode {
@@ -45,5 +45,12 @@ pub(crate) const CODES: &[FindingCode] = &[
         title: "the model makes numbers of NaN",
         meaning: "All inputs are NaN, and an output of floating-point numbers is not, so that a missing value looks like a prediction.",
         advice: "Check inputs for NaN before they reach the model; leave `nan` out of `edges` if the model is made for missing values.",
+    },
+    FindingCode {
+        code: "MW-F007",
+        severity: Severity::Warning,
+        title: "a node is saturated",
+        meaning: "More of its numbers than `max_saturated_share` allows are at a bound of its operator, such as the 1 of a sigmoid or the greatest integer of a quantization. What is beyond is lost.",
+        advice: "Look for weights or inputs that grew, and for a scale of a quantization that is too small; where that is what the node is for, raise `max_saturated_share`.",
     },
 ];

@@ -1,6 +1,9 @@
 //! The options.
 
-use std::collections::BTreeSet;
+use std::{
+    cmp::Ordering::Less,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use modelwatch_sdk::{Error, JsonSchema, Result, sample::SampleLimits};
 use serde::Deserialize;
@@ -25,10 +28,18 @@ pub struct Config {
     /// The greatest size of any number on the data. Without it any finite number will do.
     #[schemars(range(min = 0.0))]
     pub max_abs: Option<f64>,
+    /// The least and the greatest number allowed on the data, of single outputs, nodes or inputs by their names, as in
+    /// `{ probs = [0, 1] }`. One that is not there, and one with a number that is not finite, fails.
+    pub ranges: BTreeMap<String, [f64; 2]>,
+    /// The share of a node's elements that may be at a bound of its operator, where what they stand for no longer shows: at the
+    /// ends of a sigmoid or tanh, at a constant that a clip cuts off at, or at the greatest integer of a quantization. The 0 of
+    /// a ReLU is none of these bounds. Without it, the shares are only reported.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_saturated_share: Option<f64>,
     /// The share of a node's elements that may be subnormal: they are slow, and flushed to 0 on much hardware.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_subnormal_share: f64,
-    /// A precision that no number on the data may overflow, as when the model is to be converted to it.
+    /// A precision that no number on the data may overflow, nor any constant of the model, as when the model is to be converted to it.
     pub fits: Option<Precision>,
     /// How many nodes the report lists, those with the greatest numbers.
     #[schemars(range(max = 1000))]
@@ -88,6 +99,8 @@ impl Default for Config {
             seed: 0,
             edges: BTreeSet::new(),
             max_abs: None,
+            ranges: BTreeMap::new(),
+            max_saturated_share: None,
             max_subnormal_share: 0.5,
             fits: None,
             listed_nodes: 20,
@@ -106,8 +119,20 @@ impl Config {
         if self.max_abs.is_some_and(|it| !(it.is_finite() && it > 0.0)) {
             return Err(Error::config("/max_abs", "`max_abs` must be finite and greater than 0"));
         }
-        if !(0.0..=1.0).contains(&self.max_subnormal_share) {
-            return Err(Error::config("/max_subnormal_share", "`max_subnormal_share` must be from 0 to 1"));
+        for (name, share) in
+            [("max_subnormal_share", Some(self.max_subnormal_share)), ("max_saturated_share", self.max_saturated_share)]
+        {
+            if share.is_some_and(|it| !(0.0..=1.0).contains(&it)) {
+                return Err(Error::config(format!("/{name}"), format!("`{name}` must be from 0 to 1")));
+            }
+        }
+        if let Some((name, [least, greatest])) =
+            self.ranges.iter().find(|it| it.1[0].partial_cmp(&it.1[1]) != Some(Less))
+        {
+            let message = format!("the range of `{name}` is from {least} to {greatest}, which holds no number");
+            return Err(
+                Error::config(format!("/ranges/{name}"), message).with_help("give two numbers, the lower one first")
+            );
         }
         Ok(self)
     }
@@ -133,6 +158,8 @@ mod tests {
         check(json!({"max_bytes": 0}), "/max_bytes");
         check(json!({"max_abs": 0.0}), "/max_abs");
         check(json!({"max_subnormal_share": 1.5}), "/max_subnormal_share");
+        check(json!({"max_saturated_share": -0.5}), "/max_saturated_share");
+        check(json!({"ranges": {"probs": [1, 0]}}), "/ranges/probs");
         assert!(serde_json::from_value::<Config>(json!({"edges": ["ones"]})).is_err());
     }
 }

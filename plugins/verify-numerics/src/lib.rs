@@ -2,10 +2,11 @@
 //!
 //! A NaN that is born in the middle of a network can be gone at its end: a maximum, a comparison or a clip makes a plausible
 //! number of it. This looks at every node, on a sample of the data and on inputs at the edges of what numbers are: all 0, all
-//! subnormal, the greatest, the least, and NaN. It also says which nodes would overflow in half precision.
+//! subnormal, the greatest, the least, and NaN. It also says which nodes and
+//! weights would overflow in half precision, which are out of the range that was given for them, and which are saturated.
 //!
-//! Nothing passes by accident: without rows, or where a model cannot be run node by node, nothing is checked and the report
-//! says so.
+//! Nothing passes by accident: without rows nothing is checked, and of a model that cannot be run node by node, only the outputs;
+//! the report says so.
 // Not `forbid`: `export_plugin!` writes the two exported statics.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -13,6 +14,8 @@
 mod codes;
 mod config;
 mod edges;
+mod limits;
+mod numbers;
 mod probe;
 mod report;
 

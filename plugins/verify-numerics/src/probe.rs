@@ -2,10 +2,10 @@
 
 use modelwatch_sdk::{
     ErrorKind, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
-    rows, sample::RowSample,
+    report::Gap, rows, sample::RowSample,
 };
 
-use crate::{codes::CODES, config::Config, edges, report};
+use crate::{codes::CODES, config::Config, edges, numbers, report};
 
 const STATE_VERSION: u8 = 2;
 
@@ -52,8 +52,11 @@ impl Probe for Numerics {
         }
         let mut res = Report::default();
         match self.sample.batch()?.filter(|it| it.num_rows() > 0) {
-            Some(rows) => match host.numerics(ModelRole::Candidate, &rows) {
-                Ok(it) => report::data(&mut res, &self.config, &it),
+            Some(rows) => match numbers::of(host, &rows) {
+                Ok((it, obstacle)) => {
+                    report::data(&mut res, &self.config, &it);
+                    res.gaps.extend(obstacle.map(|why| Gap::new("nodes", why)));
+                }
                 Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => return Err(e),
                 Err(e) => report::nothing(&mut res, &e.message),
             },
@@ -63,9 +66,9 @@ impl Probe for Numerics {
             let numbers = host
                 .model(ModelRole::Candidate)
                 .and_then(|it| edges::row(*edge, &it))
-                .and_then(|it| host.numerics(ModelRole::Candidate, &it));
+                .and_then(|it| numbers::of(host, &it));
             match numbers {
-                Ok(it) => report::edge(&mut res, *edge, &it),
+                Ok((it, _)) => report::edge(&mut res, *edge, &it),
                 Err(e) if e.kind == ErrorKind::Cancelled => return Err(e),
                 Err(e) => report::unknown_edge(&mut res, *edge, &e.message),
             }

@@ -7,10 +7,13 @@ use modelwatch_sdk::{
     report::{Check, Figure, FigureData, Finding, Gap, Labels, Metric, Severity, Status, float},
 };
 
-use crate::config::{Config, Edge};
+use crate::{
+    config::{Config, Edge},
+    limits,
+};
 
 /// What stands for the data where edges have their names.
-const DATA: &str = "data";
+pub(crate) const DATA: &str = "data";
 
 /// Says why there was nothing to look at.
 pub(crate) fn nothing(res: &mut Report, why: &str) {
@@ -25,12 +28,12 @@ pub(crate) fn unknown_edge(res: &mut Report, edge: Edge, why: &str) {
     res.gaps.push(Gap::new(format!("{} inputs", edge.name()), why.to_owned()));
 }
 
-fn n_non_finite(it: &NodeNumbers) -> u64 {
+pub(crate) fn n_non_finite(it: &NodeNumbers) -> u64 {
     it.n_nan + it.n_infinite
 }
 
 /// Returns the greatest size of a node's finite numbers; 0 without any.
-fn size(range: Option<ValueRange>) -> f64 {
+pub(crate) fn size(range: Option<ValueRange>) -> f64 {
     range.map_or(0.0, |it| it.least.abs().max(it.greatest.abs()))
 }
 
@@ -39,7 +42,7 @@ fn subnormal_share(it: &NodeNumbers) -> f64 {
 }
 
 /// The nodes, without the inputs.
-fn computed(numbers: &Numerics) -> impl Iterator<Item = &NodeNumbers> {
+pub(crate) fn computed(numbers: &Numerics) -> impl Iterator<Item = &NodeNumbers> {
     numbers.nodes.iter().filter(|it| !it.operator.is_empty())
 }
 
@@ -52,13 +55,9 @@ pub(crate) fn data(res: &mut Report, config: &Config, numbers: &Numerics) {
     for (name, value) in [("nodes", n_nodes as f64), ("max_abs", greatest), ("max_subnormal_share", subnormal)] {
         res.metrics.push(Metric::new(name, value).n(numbers.rows).label("inputs", DATA));
     }
-    if let Some(limit) = config.max_abs {
-        too_large(res, numbers, limit, "max_abs", "MW-F002", "out of the range that `max_abs` allows");
-    }
-    if let Some(precision) = config.fits {
-        let what = format!("that overflow in {}", precision.name());
-        too_large(res, numbers, precision.greatest(), &format!("max_abs_{}", precision.name()), "MW-F003", &what);
-    }
+    limits::sizes(res, config, numbers);
+    limits::ranges(res, config, numbers);
+    limits::saturation(res, config, numbers);
     let limit = config.max_subnormal_share;
     let worst = computed(numbers).filter(|it| subnormal_share(it) > limit).max_by(|a, b| {
         // Of equal ones the first.
@@ -186,31 +185,6 @@ fn non_finite(res: &mut Report, inputs: &str, numbers: &Numerics) {
     );
 }
 
-/// Checks that no number is larger than `limit`. Inputs count: they are converted as well.
-fn too_large(res: &mut Report, numbers: &Numerics, limit: f64, metric: &str, code: &str, what: &str) {
-    let greatest = numbers.nodes.iter().map(|it| size(it.range)).fold(0.0, f64::max);
-    let first = numbers.nodes.iter().find(|it| size(it.range) > limit);
-    let n = numbers.nodes.len() as u64;
-    let message = format!("the greatest number is {}, allowed {}", shown(greatest), shown(limit));
-    let requirement = format!("<= {limit}");
-    let status = Status::of(n, first.is_none());
-    res.checks.push(check(metric, DATA, &requirement, (n > 0).then_some(greatest), numbers.rows, status, message));
-    if let Some(it) = first {
-        let others = numbers.nodes.iter().filter(|it| size(it.range) > limit).count() - 1;
-        let message = format!(
-            "`{}` ({}) has numbers {what}: up to {}, more than {}; {others} later nodes too",
-            it.name,
-            if it.operator.is_empty() { "input" } else { &it.operator },
-            shown(size(it.range)),
-            shown(limit)
-        );
-        res.findings.push(
-            Finding::new(code, Severity::Error, &*it.name, message)
-                .advice("normalize in front of the node, or keep it in single precision"),
-        );
-    }
-}
-
 fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {
     let mut nodes: Vec<(usize, &NodeNumbers)> = numbers.nodes.iter().enumerate().collect();
     nodes.sort_by(|a, b| {
@@ -239,7 +213,7 @@ fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {
 }
 
 /// Returns a number in four digits, without an exponent where it needs none.
-fn shown(it: f64) -> String {
+pub(crate) fn shown(it: f64) -> String {
     match it.abs() {
         0.0 => "0".to_owned(),
         1e-3..1e6 => format!("{it:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
@@ -247,7 +221,7 @@ fn shown(it: f64) -> String {
     }
 }
 
-fn check(
+pub(crate) fn check(
     metric: &str,
     inputs: &str,
     requirement: &str,

@@ -7,7 +7,7 @@ use modelwatch_sdk::{
     Error, Kind, ModelRole, Probe, RecordBatch, Report, Role, Verifier,
     about::{ModelDescription, Port},
     arrow::{
-        array::{ArrayRef, Float64Array},
+        array::{ArrayRef, Float64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
     nodes::ValueRange,
@@ -40,6 +40,7 @@ fn numbers(name: &str, operator: &str, values: &[f64]) -> NodeNumbers {
         n_nan: count(f64::is_nan),
         n_infinite: count(f64::is_infinite),
         n_subnormal: count(|it| it != 0.0 && it.abs() < 1.1e-38),
+        n_saturated: (operator == "Sigmoid").then(|| count(|it| it == 0.0 || it == 1.0)),
         range: least.is_finite().then(|| ValueRange { least, greatest: finite().fold(least, f64::max) }),
         mean_square: finite().map(|it| it * it).sum::<f64>() / finite().count() as f64,
     }
@@ -56,7 +57,7 @@ fn host(then: fn(f64) -> f64) -> ModelHost {
         let square: Vec<f64> = x.iter().map(|it| f64::from((it * it) as f32)).collect();
         let y: Vec<f64> = square.iter().map(|it| then(*it)).collect();
         let nodes = vec![numbers("x", "", &x), numbers("square", "Mul", &square), numbers("y", "Relu", &y)];
-        Ok(Numbers { rows: batch.num_rows() as u64, nodes })
+        Ok(Numbers { rows: batch.num_rows() as u64, nodes, ..Numbers::default() })
     })
 }
 
@@ -114,7 +115,7 @@ fn the_first_node_that_is_not_finite_is_named_even_where_the_output_is() {
             numbers("log", "Log", &vec![f64::NAN; n]),
             numbers("y", "Relu", &vec![0.0; n]),
         ];
-        Ok(Numbers { rows: n as u64, nodes })
+        Ok(Numbers { rows: n as u64, nodes, ..Numbers::default() })
     });
     let host = ModelHost::new(TestModel::new(|_| Err(Error::input("not run")))).with_numerics(inner);
     probe.update(&host, Role::Current, &rows()).unwrap();
@@ -166,22 +167,127 @@ fn outputs_that_are_no_floating_point_numbers_say_nothing_of_nan() {
     let mut model = TestModel::new(|_| Err(Error::input("only run node by node here")));
     let port = Port { name: "x".to_owned(), dtype: "f32".to_owned(), shape: vec![None] };
     model.description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
-    let host = ModelHost::new(model).with_numerics(move |_| Ok(Numbers { rows: 1, nodes: vec![label.clone()] }));
+    let host = ModelHost::new(model)
+        .with_numerics(move |_| Ok(Numbers { rows: 1, nodes: vec![label.clone()], ..Numbers::default() }));
     let mut probe = open(json!({"edges": ["nan"]}));
     probe.update(&host, Role::Current, &rows()).unwrap();
     let report = probe.evaluate(&host).unwrap();
     assert_eq!(status(&report, "outputs_that_hide_nan", "nan"), Status::NotChecked);
 }
 
+/// A model that is not run node by node, whose outputs are a number of what comes in, and words.
+fn opaque(output: fn(f64) -> f64) -> ModelHost {
+    let mut model = TestModel::new(move |batch| {
+        let column = rows::numbers(batch.column(0).as_ref())?;
+        let y = Float64Array::from_iter_values((0..batch.num_rows()).map(|it| output(column.row(it)[0])));
+        let word: ArrayRef = Arc::new(StringArray::from_iter_values((0..batch.num_rows()).map(|_| "word")));
+        RecordBatch::try_from_iter([("y", Arc::new(y) as ArrayRef), ("word", word)]).map_err(Error::input)
+    });
+    let port = Port { name: "x".to_owned(), dtype: "f32".to_owned(), shape: vec![None] };
+    model.description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
+    ModelHost::new(model).with_numerics(|_| Err(Error::input("it is interpreted")))
+}
+
 #[test]
-fn a_model_that_is_not_run_node_by_node_is_not_checked() {
-    let host = ModelHost::new(TestModel::new(|_| Err(Error::input("not run"))))
+fn of_a_model_that_is_not_run_node_by_node_the_outputs_are_checked() {
+    let run = |options: Value, output| {
+        let (mut probe, host) = (open(options), opaque(output));
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        probe.evaluate(&host).unwrap()
+    };
+    let report = run(json!({"ranges": {"y": [0, 39]}, "edges": ["nan"]}), |it| it);
+    assert_eq!(
+        (status(&report, "non_finite_nodes", "data"), status(&report, "range", "data")),
+        (Status::Pass, Status::Pass)
+    );
+    assert_eq!(status(&report, "outputs_that_hide_nan", "nan"), Status::Pass);
+    assert_eq!(
+        (&*report.gaps[0].what, &*report.gaps[0].why),
+        ("nodes", "only the outputs were looked at: it is interpreted")
+    );
+    let report = run(json!({"edges": ["nan"]}), |it| if it.is_nan() { 0.0 } else { it.ln() });
+    assert_eq!(
+        (status(&report, "non_finite_nodes", "data"), codes(&report)),
+        (Status::Fail, vec!["MW-F001", "MW-F006"])
+    );
+    assert_eq!(report.findings[0].place, "y");
+}
+
+#[test]
+fn a_model_that_cannot_be_run_is_not_checked() {
+    let host = ModelHost::new(TestModel::new(|_| Err(Error::input("it does not run"))))
         .with_numerics(|_| Err(Error::input("it is interpreted")));
     let mut probe = open(json!({}));
     probe.update(&host, Role::Current, &rows()).unwrap();
     let report = probe.evaluate(&host).unwrap();
     assert_eq!(status(&report, "non_finite_nodes", "data"), Status::NotChecked);
-    assert!(report.gaps[0].why.contains("it is interpreted"), "{:?}", report.gaps);
+    assert!(report.gaps[0].why.contains("it does not run"), "{:?}", report.gaps);
+}
+
+#[test]
+fn outputs_and_nodes_have_ranges_of_their_own() {
+    let of = |ranges: Value, then: fn(f64) -> f64| {
+        let report = run(json!({"ranges": ranges}), then);
+        let check = report.checks.iter().find(|it| it.metric == "range").unwrap();
+        (check.status, check.labels["of"].clone(), check.message.clone(), codes(&report).len())
+    };
+    assert_eq!(of(json!({"y": [0, 1521]}), |it| it).0, Status::Pass);
+    let (status, name, message, n) = of(json!({"y": [0, 1520]}), |it| it);
+    assert_eq!(
+        (status, &*name, &*message, n),
+        (Status::Fail, "y", "`y` has numbers from 0 to 1521, allowed 0 to 1520", 1)
+    );
+    assert_eq!(of(json!({"square": [0.5, 1521]}), |it| it).0, Status::Fail);
+    assert_eq!(of(json!({"x": [0, 39]}), |it| it).0, Status::Pass);
+    // Neither a name that is not there nor a number that is none can pass.
+    let (status, _, message, n) = of(json!({"z": [0, 1]}), |it| it);
+    assert_eq!((status, &*message, n), (Status::Fail, "there is no output, node or input `z`", 1));
+    let (status, _, message, _) = of(json!({"y": [-1e9, 1e9]}), |it| if it == 4.0 { f64::NAN } else { it });
+    assert_eq!((status, &*message), (Status::Fail, "1 of 40 numbers of `y` are not finite"));
+}
+
+#[test]
+fn saturated_nodes_are_told_and_held_to_a_share() {
+    let run = |options: Value| {
+        let (mut probe, host) = (open(options), host(|it| it));
+        let host = host.with_numerics(|batch| {
+            let n = batch.num_rows();
+            let sigmoid: Vec<f64> = (0..n).map(|it| if it % 4 == 0 { 0.5 } else { 1.0 }).collect();
+            let nodes = vec![numbers("x", "", &vec![1.0; n]), numbers("y", "Sigmoid", &sigmoid)];
+            Ok(Numbers { rows: n as u64, nodes, ..Numbers::default() })
+        });
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        probe.evaluate(&host).unwrap()
+    };
+    let report = run(json!({}));
+    let share = report.metrics.iter().find(|it| it.name == "saturated_share").unwrap();
+    assert_eq!((share.value, share.n, &*share.labels["node"], codes(&report).len()), (0.75, 40, "y", 0));
+    assert_eq!(status(&run(json!({"max_saturated_share": 0.75})), "max_saturated_share", "data"), Status::Pass);
+    let report = run(json!({"max_saturated_share": 0.5}));
+    assert_eq!((status(&report, "max_saturated_share", "data"), codes(&report)), (Status::Fail, vec!["MW-F007"]));
+    assert!(report.findings[0].message.starts_with("75 % of the numbers of `y` (Sigmoid)"), "{:?}", report.findings);
+}
+
+#[test]
+fn weights_must_fit_a_precision_too() {
+    let host = host(|it| it).with_numerics(|batch| {
+        let n = batch.num_rows();
+        let nodes = vec![numbers("x", "", &vec![1.0; n]), numbers("y", "MatMul", &vec![2.0; n])];
+        Ok(Numbers { rows: n as u64, nodes, constants: vec![numbers("weights", "Const", &[1.0, -1e5])] })
+    });
+    let of = |options: Value| {
+        let mut probe = open(options);
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        probe.evaluate(&host).unwrap()
+    };
+    let report = of(json!({"fits": "f16"}));
+    assert_eq!((status(&report, "max_abs_f16", "data"), codes(&report)), (Status::Fail, vec!["MW-F003"]));
+    let finding = &report.findings[0];
+    assert!(
+        finding.place == "weights"
+            && finding.message.starts_with("`weights` (constant) has numbers that overflow in f16")
+    );
+    assert_eq!(codes(&of(json!({"fits": "bf16", "max_abs": 2.0}))), [""; 0]);
 }
 
 #[test]

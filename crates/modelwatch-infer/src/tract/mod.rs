@@ -3,6 +3,7 @@
 mod attributes;
 mod audit;
 mod axes;
+mod bounds;
 mod careful;
 pub(crate) mod compare;
 mod convert;

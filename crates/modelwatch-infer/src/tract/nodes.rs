@@ -1,6 +1,9 @@
 //! A model as nodes that are run one by one.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tract_onnx::{
     prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, Tensor, TractResult, TypedModel},
@@ -8,7 +11,7 @@ use tract_onnx::{
     tract_hir::internal::{OutletId, TractErrorContext, TypedNode, bail},
 };
 
-use super::{careful, convert, guard};
+use super::{bounds, careful, convert, guard};
 use crate::{numerics::NodeNumbers, tensor::HostTensor};
 
 /// A graph as written, for one number of rows of concrete shapes.
@@ -96,9 +99,34 @@ impl NodeGraph {
             let operator = if is_source(node) { String::new() } else { node.op.name().into_owned() };
             let outputs = its_outputs.map(|it| it.1.clone()).collect();
             let is_float = node.outputs.iter().all(|it| it.fact.datum_type.is_float());
-            (id, NodeNumbers { name: node.name.clone(), operator, outputs, is_float, ..NodeNumbers::default() })
+            let numbers =
+                NodeNumbers { name: node.name.clone(), operator, outputs, is_float, ..NodeNumbers::default() };
+            (id, numbers.with_bounds(bounds::of(self, node)))
         };
         kept.map(one).collect()
+    }
+
+    /// Returns the numbers of the constants that computing nodes take, or says what failed.
+    pub(crate) fn constant_numbers(&self) -> Result<Vec<NodeNumbers>, String> {
+        let taken: HashSet<usize> = self.computing().flat_map(|it| &it.inputs).map(|it| it.node).collect();
+        let mut res = Vec::new();
+        for id in self.order.iter().copied().filter(|it| taken.contains(it)) {
+            let node = self.model.node(id);
+            let values = self.constants[id].iter().flatten().filter(|it| it.datum_type().is_float());
+            let mut numbers = NodeNumbers {
+                name: node.name.clone(),
+                operator: node.op.name().into_owned(),
+                is_float: true,
+                ..NodeNumbers::default()
+            };
+            for value in values {
+                add_all(&mut numbers, value).map_err(|it| guard::reason(&it))?;
+            }
+            if numbers.n > 0 {
+                res.push(numbers);
+            }
+        }
+        Ok(res)
     }
 
     /// Returns the numbers in the order in which the nodes run.
@@ -117,8 +145,7 @@ impl NodeGraph {
             let Some(numbers) = numbers.get_mut(&id) else { return Ok(()) };
             for value in values.iter().filter(|it| is_number(it)) {
                 let value = self.head(value, n_rows)?;
-                let value = value.cast_to::<f64>()?;
-                value.to_plain_array_view::<f64>()?.iter().for_each(|it| numbers.add(*it));
+                add_all(numbers, &value)?;
             }
             Ok(())
         };
@@ -181,6 +208,12 @@ pub(super) fn n_uses(model: &TypedModel, order: &[usize]) -> TractResult<Vec<usi
     let inputs = order.iter().flat_map(|&id| &model.node(id).inputs);
     inputs.chain(model.output_outlets()?).for_each(|it| res[it.node] += 1);
     Ok(res)
+}
+
+fn add_all(numbers: &mut NodeNumbers, value: &Tensor) -> TractResult<()> {
+    let value = value.cast_to::<f64>()?;
+    value.to_plain_array_view::<f64>()?.iter().for_each(|it| numbers.add(*it));
+    Ok(())
 }
 
 fn eval(node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {

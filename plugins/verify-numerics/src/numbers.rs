@@ -1,0 +1,64 @@
+//! The numbers of a model: of every node, or of its outputs alone where it is not run node by node.
+
+use modelwatch_sdk::{
+    ErrorKind, Host, ModelRole, RecordBatch, Result,
+    arrow::schema::{DataType, Field},
+    nodes::ValueRange,
+    numerics::{NodeNumbers, Numerics},
+    rows,
+};
+
+/// What stands for the operator where only the outputs are known.
+const OUTPUT: &str = "output";
+
+/// Returns the numbers on rows, and why they are those of the outputs alone, if so.
+///
+/// # Errors
+/// When the model cannot be run at all.
+pub(crate) fn of(host: &dyn Host, rows: &RecordBatch) -> Result<(Numerics, Option<String>)> {
+    match host.numerics(ModelRole::Candidate, rows) {
+        Ok(it) => Ok((it, None)),
+        Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => Err(e),
+        Err(obstacle) => {
+            let outputs = host.infer(ModelRole::Candidate, rows)?;
+            let why = format!("only the outputs were looked at: {}", obstacle.message);
+            Ok((of_outputs(&outputs)?, Some(why)))
+        }
+    }
+}
+
+fn of_outputs(outputs: &RecordBatch) -> Result<Numerics> {
+    let mut nodes = Vec::new();
+    for (field, column) in outputs.schema_ref().fields().iter().zip(outputs.columns()) {
+        if rows::is_numeric(field.data_type()) {
+            nodes.push(output(field, &rows::numbers(column.as_ref())?.values));
+        }
+    }
+    Ok(Numerics { rows: outputs.num_rows() as u64, nodes, ..Numerics::default() })
+}
+
+fn output(field: &Field, values: &[f64]) -> NodeNumbers {
+    let count = |is: fn(&f64) -> bool| values.iter().filter(|it| is(it)).count() as u64;
+    let finite = || values.iter().copied().filter(|it| it.is_finite());
+    let [least, greatest] = [finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max)];
+    NodeNumbers {
+        name: field.name().clone(),
+        operator: OUTPUT.to_owned(),
+        outputs: vec![field.name().clone()],
+        is_float: is_float(field.data_type()),
+        n: values.len() as u64,
+        n_nan: count(|it| it.is_nan()),
+        n_infinite: count(|it| it.is_infinite()),
+        n_subnormal: count(|it| *it != 0.0 && it.abs() < f64::from(f32::MIN_POSITIVE)),
+        n_saturated: None,
+        range: (least <= greatest).then_some(ValueRange { least, greatest }),
+        mean_square: finite().map(|it| it * it).sum::<f64>() / finite().count() as f64,
+    }
+}
+
+fn is_float(it: &DataType) -> bool {
+    match it {
+        DataType::FixedSizeList(item, _) => is_float(item.data_type()),
+        it => it.is_floating(),
+    }
+}

@@ -7,6 +7,10 @@ use serde_json::Value;
 use crate::support::{Project, check, fixtures, walk};
 
 fn pipeline(candidate: &Path, baseline: &str, report: &str) -> String {
+    pipeline_with(candidate, baseline, "", report)
+}
+
+fn pipeline_with(candidate: &Path, baseline: &str, with: &str, report: &str) -> String {
     let fixtures = fixtures();
     let fixtures = fixtures.display();
     let candidate = candidate.display();
@@ -14,7 +18,7 @@ fn pipeline(candidate: &Path, baseline: &str, report: &str) -> String {
         "name = 'parted'\ncheckpoint = {{ import = '{candidate}', name = 'digits' }}\n\
          baseline = {{ import = '{fixtures}/digits/cnn/{baseline}' }}\n\
          [data.current]\npath = '{fixtures}/digits/data/test.npz'\n[data.columns]\nlabel = 'y'\ninputs = {{ x = 'x' }}\n\
-         [[verify]]\nuses = 'differential'\n[report]\n{report}"
+         [[verify]]\nuses = 'differential'\nwith = {{ {with} }}\n[report]\n{report}"
     )
 }
 
@@ -85,7 +89,12 @@ fn what_is_written_reproduces_the_difference() {
 fn what_cannot_be_written_is_a_gap_and_what_nobody_wants_is_none() {
     let project = Project::new();
     let frozen = fixtures().join("digits/cnn/cnn_frozen.pb");
-    let (_, record) = project.run(&pipeline(&frozen, "../cnn_series/e01.onnx", "artifacts = 'files'\n"));
+    let (_, record) = project.run(&pipeline_with(
+        &frozen,
+        "../cnn_series/e01.onnx",
+        "outputs = { Identity = 'probs' }",
+        "artifacts = 'files'\n",
+    ));
     check(&record, "mismatch_share", "fail");
     assert_eq!(finding(&record)["evidence"].get("files"), None);
     let gaps = record["coverage"]["gaps"].as_array().unwrap();

@@ -6,6 +6,7 @@ mod columns;
 mod configs;
 mod contract;
 mod determinism;
+mod differential;
 mod errors;
 mod excerpts;
 mod fail_closed;

@@ -233,26 +233,40 @@ fn codes_of_findings_are_explained() {
     {
         assert!(order.out.contains(text), "{text}: {}", order.out);
     }
-    for what in [
-        "metrics",
-        "golden",
-        "behavior",
-        "contract",
-        "differential",
-        "latency",
-        "drift",
-        "multivariate",
-        "performance",
-        "stream",
-        "weights",
-    ] {
-        let all = explain(what);
-        assert!(all.code == 0 && all.out.contains("\nFindings:\n  MW-"), "{what}: {}", all.out);
-    }
     let unknown = explain("MW-M099");
     assert!(unknown.code == 2 && unknown.err.contains("`MW-M001` to `MW-M0"), "{}", unknown.err);
     let slip = explain("MWW001");
     assert!(slip.code == 2 && slip.err.contains("did you mean `MW-W001`?"), "{}", slip.err);
+}
+
+#[test]
+fn every_code_of_every_component_is_explained() {
+    let project = Project::new();
+    let ok = |arguments: &[&str]| {
+        let ended = project.modelwatch(arguments);
+        assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.err);
+        ended.out
+    };
+    let listed = ok(&["plugin", "list"]);
+    let probes = listed.lines().map(|it| it.split_whitespace().collect::<Vec<_>>());
+    let probes: Vec<_> = probes.filter(|it| matches!(it[0], "verifier" | "analyzer")).map(|it| it[1]).collect();
+    for name in ["numerics", "differential", "golden", "drift"] {
+        assert!(probes.contains(&name), "{name}: {listed}");
+    }
+    for name in probes {
+        let component = ok(&["explain", name]);
+        let findings = component.split_once("\nFindings:\n").unwrap_or_else(|| panic!("{name}: {component}")).1;
+        let codes: Vec<_> = findings.lines().take_while(|it| it.starts_with("  MW-")).collect();
+        assert!(!codes.is_empty(), "{name}: {component}");
+        for line in codes {
+            // As in `  MW-N001 (error) the outputs part at a node`.
+            let (code, rest) = line.trim().split_once(" (").unwrap();
+            let title = rest.split_once(") ").unwrap().1;
+            let told = ok(&["explain", code]);
+            assert!(told.starts_with(&format!("{code}: {title}")), "{code}: {told}");
+            assert!(told.contains("What to do: ") && told.contains(&format!("`{name}`")), "{code}: {told}");
+        }
+    }
 }
 
 #[test]

@@ -24,17 +24,18 @@ pub enum Method {
     AndersonDarling,
     /// Numbers: Mann-Whitney, two-sided.
     MannWhitney,
-    /// Numbers: Student's t with a pooled variance.
+    /// Numbers: Student's t with a pooled variance. It compares means, so that by its definition one outlier can hide any shift.
     T,
-    /// Numbers: Welch's t.
+    /// Numbers: Welch's t. It compares means, so that by its definition one outlier can hide any shift.
     Welch,
     /// Numbers: Epps-Singleton.
     EppsSingleton,
     /// Numbers: Kuiper.
     Kuiper,
-    /// Numbers: the Wasserstein distance in standard deviations of the reference.
+    /// Numbers: the Wasserstein distance in deviations of the reference, by its interquartile range (over 1.349), which one outlier does
+    /// not change.
     Wasserstein,
-    /// Numbers: the energy distance over the root of the standard deviation of the reference.
+    /// Numbers: the energy distance over the root of that deviation of the reference.
     Energy,
     /// The population stability index; of numbers, over the tenths of the reference.
     Psi,

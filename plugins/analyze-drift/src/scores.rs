@@ -4,6 +4,7 @@ use modelwatch_stats::{
     Point, Undefined,
     intervals::Interval,
     peers::{Categories, Numbers, alibi, evidently, nannyml, scipy, tfdv},
+    quantile::quantiles,
     two_sample::{
         Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, Shares, Test, Yates, anderson_darling,
         cell_effect, chi2_contingency_with, cramer_von_mises, energy, epps_singleton, fisher_exact, g_test,
@@ -90,13 +91,13 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
     };
     let effect = match method {
         Method::Wasserstein => {
-            let unit = standard_deviation(left)?;
+            let unit = robust_deviation(left)?;
             let effect = if unit > 0.0 { wasserstein_effect(left, right, unit, LEVEL).ok() } else { None };
-            // From a constant, every distance is infinitely many standard deviations.
+            // From a constant, every distance is infinitely many deviations.
             Size::new("normed Wasserstein distance", effect, omnibus.ks.statistic, least.wasserstein)
         }
         Method::Energy => {
-            let unit = standard_deviation(left)?.sqrt();
+            let unit = robust_deviation(left)?.sqrt();
             let value = energy(left, right)?;
             let value = if value == 0.0 { 0.0 } else { value / unit };
             Size { value, name: "normed energy distance", interval: None, least: least.energy }
@@ -242,6 +243,18 @@ pub(crate) fn peer_score_of_categories(
         _ => return Err(format!("`{}` cannot compare {}", method.name(), Kind::Categories.word())),
     };
     judged(method, rule, value)
+}
+
+/// The interquartile range of a normal distribution, in standard deviations.
+const NORMAL_RANGE: f64 = 1.348_979_500_392_163_5;
+
+/// Returns the interquartile range over that of a standard normal distribution, which a few outliers do not change: the standard
+/// deviation where the values are normal. Where half of the values are one and the same the range is 0 and says nothing, so that the
+/// standard deviation takes its place.
+fn robust_deviation(points: &[Point]) -> Result<f64, Undefined> {
+    let quartiles = quantiles(points, &[0.25, 0.75])?;
+    let range = quartiles[1] / NORMAL_RANGE - quartiles[0] / NORMAL_RANGE;
+    if range > 0.0 && range.is_finite() { Ok(range) } else { standard_deviation(points) }
 }
 
 impl PeerScore {

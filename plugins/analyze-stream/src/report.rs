@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::{
     Report,
-    report::{Gap, Labels},
+    report::{Check, Gap, Labels},
     rows::name_matches,
 };
 
@@ -26,11 +26,17 @@ pub(crate) fn write(config: &Config, rows: &Rows, n_ordered: usize, courses: &[C
     let names = Names::of(rows, courses);
     Report {
         metrics: metrics(courses, n_ordered as u64),
-        checks: Vec::new(),
+        checks: nothing_watched(courses).into_iter().collect(),
         findings: findings(config, rows, courses, &names),
         figures: figures(courses, &names),
         gaps: gaps(config, rows, n_ordered, courses),
     }
+}
+
+/// Returns the check that something was watched, where nothing was: what was not looked at has not passed.
+fn nothing_watched(courses: &[Course]) -> Option<Check> {
+    let is_any = courses.iter().any(|it| it.watched().is_some());
+    (!is_any).then(|| Check::not_checked("watched_streams", "> 0", "nothing could be watched: see the gaps"))
 }
 
 /// Returns the labels that name a stream.

@@ -14,7 +14,7 @@ use modelwatch_sdk::{
         },
         schema::{DataType, Field},
     },
-    report::Severity,
+    report::{Severity, Status},
     rows::Use,
     testing::{self, ProbeCase},
 };
@@ -342,6 +342,15 @@ fn no_rows_are_a_gap() {
     let report = open(&json!({})).evaluate(&()).unwrap();
     assert_eq!(gap(&report, "changes over time"), "there are no rows");
     assert!(report.findings.is_empty() && report.metrics.iter().all(|it| it.n == 0));
+}
+
+#[test]
+fn too_few_rows_to_watch_are_not_checked() {
+    let rows = batch(vec![("x", Use::Feature, numbers(vec![1.0, 2.0]))]);
+    let report = run(&json!({}), &rows);
+    assert_eq!(overall(&report, "watched_streams"), 0.0);
+    let checks: Vec<_> = report.checks.iter().map(|it| (it.metric.as_str(), it.status)).collect();
+    assert_eq!(checks, [("watched_streams", Status::NotChecked)]);
 }
 
 #[test]

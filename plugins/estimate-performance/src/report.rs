@@ -1,6 +1,10 @@
 //! The report: metrics, findings, figures, and what could not be estimated.
 
-use modelwatch_sdk::{Host, Report, chunks::Chunks, report::Gap};
+use modelwatch_sdk::{
+    Host, Report,
+    chunks::Chunks,
+    report::{Check, Gap},
+};
 
 use crate::{
     config::Config,
@@ -30,11 +34,17 @@ pub(crate) fn write(
 ) -> Report {
     Report {
         metrics: metrics(host, evaluation),
-        checks: Vec::new(),
+        checks: nothing_judged(evaluation).into_iter().collect(),
         findings: findings(config, evaluation),
         figures: figures(evaluation),
         gaps: gaps(config, reference, current, evaluation),
     }
+}
+
+/// Returns the check that some chunk was judged, where none was: what was not looked at has not passed.
+fn nothing_judged(evaluation: &Evaluation) -> Option<Check> {
+    let is_any = evaluation.chunks.iter().any(|it| !it.is_small) && !evaluation.metrics.is_empty();
+    (!is_any).then(|| Check::not_checked("judged_chunks", "> 0", "no chunk could be judged: see the gaps"))
 }
 
 fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluation) -> Vec<Gap> {

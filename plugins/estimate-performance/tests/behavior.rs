@@ -11,6 +11,7 @@ use modelwatch_sdk::{
         array::{ArrayRef, FixedSizeListArray, Float64Array, StringArray, TimestampSecondArray},
         schema::{DataType, Field},
     },
+    report::Status,
     rows::Use,
     testing::{self, ProbeCase},
 };
@@ -198,7 +199,11 @@ fn chunks_by_time_and_small_ones() {
     assert_eq!(chunks.iter().map(|it| it.n).collect::<Vec<_>>(), [800, 744, 56]);
     let finding = finding(&report, "MW-P004", "chunks");
     assert_eq!(finding.evidence["chunks"], json!(["1970-02"]));
-    assert_eq!(overall(&report, "judged_chunks").value, 1.0);
+    assert_eq!((overall(&report, "judged_chunks").value, report.checks.len()), (1.0, 0));
+    // Eleven days alone are too few, and no finding is no pass.
+    let report = run(&config, &scored(1, 5000, 0.0, Labels::AsScored), &scored(2, 56, 0.0, Labels::None));
+    assert_eq!(overall(&report, "judged_chunks").value, 0.0);
+    assert_eq!(report.checks.iter().map(|it| it.status).collect::<Vec<_>>(), [Status::NotChecked]);
 }
 
 #[test]

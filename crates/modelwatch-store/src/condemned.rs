@@ -14,10 +14,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use modelwatch_sdk::{
-    ErrorKind, Result,
-    store::{LogEntry, LogEvent},
-};
+use modelwatch_sdk::{ErrorKind, Result, store::LogEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -110,7 +107,12 @@ impl Banned {
     }
 
     pub(crate) fn has_pack(&self, digest: Digest) -> bool {
-        self.packs.contains(&digest) || self.spared.as_ref().is_some_and(|it| !it.contains(&digest))
+        self.lists_pack(digest) || self.spared.as_ref().is_some_and(|it| !it.contains(&digest))
+    }
+
+    /// Returns whether a list that can be read has the pack.
+    pub(crate) fn lists_pack(&self, digest: Digest) -> bool {
+        self.packs.contains(&digest)
     }
 
     pub(crate) fn has_manifest(&self, digest: Digest) -> bool {
@@ -166,12 +168,7 @@ impl Shared {
     /// Returns the entry of the store's own log with the sweep of any such files, if there is one.
     pub(crate) fn swept_at(&self, is_it: impl Fn(&List) -> bool) -> Result<Option<u64>> {
         let sweeps = self.log.readable(keys::STORE_LOG, |it| {
-            let entries = it.entries_after(0, u32::MAX).iter();
-            let sweep = |it: &LogEntry| match &it.event {
-                LogEvent::Sweep { list } => Some((it.seq, list.clone())),
-                _ => None,
-            };
-            Ok(entries.filter_map(sweep).collect::<Vec<_>>())
+            Ok(it.sweeps().map(|(seq, list)| (seq, list.to_owned())).collect::<Vec<_>>())
         })?;
         for (seq, list) in sweeps.iter().rev() {
             if self.lists.get(self.blobs.as_ref(), list).is_ok_and(|it| is_it(&it)) {

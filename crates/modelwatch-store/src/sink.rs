@@ -236,8 +236,9 @@ impl Sink {
             }
         }
         self.finish()?;
-        // Those as well that were just made: the same chunks can make the same pack again.
-        let is_there = |it: &Ready| !it.is_salted && banned.has_pack(it.digest);
+        // Those as well that were just made: the same chunks can make the same pack again. A salted one has a name that
+        // never was, but once it is published a later list may name it.
+        let is_there = |it: &Ready| banned.lists_pack(it.digest) || (!it.is_salted && banned.has_pack(it.digest));
         let moved: HashSet<usize> = (0..self.ready.len()).filter(|&it| is_there(&self.ready[it])).collect();
         let mut shift = 0;
         for &at in &moved {

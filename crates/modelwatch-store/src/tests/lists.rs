@@ -136,6 +136,24 @@ fn a_sweeper_that_wakes_up_takes_nothing_that_was_stored_again() {
     }
 }
 
+/// Where a list cannot be read, what is stored gets names of its own; a later list can name those as well.
+#[test]
+fn what_was_published_under_a_name_of_its_own_and_swept_is_not_acknowledged() {
+    let (sound, _) = store(true);
+    let memory = Memory::new(false);
+    sound.keys("").iter().for_each(|it| memory.put(it, sound.get(it)));
+    memory.keys("gc/").iter().for_each(|it| damage(&memory, it, false));
+    // Its packs are there before it is committed.
+    let before = memory.keys("packs/").len();
+    let sleeper = write(&open_with(&memory, Settings { max_pack: CHUNK as u64, ..settings() }), "digits", 5).unwrap();
+    assert!(memory.keys("packs/").len() > before, "nothing was published early");
+    stopped_sweep(&memory).iter().for_each(|it| drop(memory.take(it)));
+    match sleeper.commit() {
+        Ok(it) => check_content(&open(&memory), &it, 5).unwrap(),
+        Err(e) => assert_eq!(e.kind, ErrorKind::Conflict, "{e}"),
+    }
+}
+
 /// What is stored as a difference to something that is about to go is not acknowledged.
 #[test]
 fn a_difference_to_what_was_swept_meanwhile_is_refused() {

@@ -125,16 +125,20 @@ fn mend_checkpoint(
 
 /// Replaces a damaged or missing file by that of a replica. Returns whether there was one.
 fn mend_named(shared: &Shared, folder: Folder, digest: Digest, res: &mut RepairReport) -> bool {
-    let (key, cap) = (folder.key(digest), folder.cap());
-    let is_right = |bytes: &[u8]| Digest::of(bytes) == digest;
-    if shared.blobs.read(&key, cap).is_ok_and(|it| it.is_some_and(|it| is_right(&it))) {
-        return true;
-    }
-    let is_back = of_replica(shared, &key, cap, &is_right).is_some_and(|it| put(shared, &key, &it).is_ok());
-    if is_back {
-        res.mended.push(format!("`{}` was put back from a replica.", shared.blobs.locate(&key)));
-    }
-    is_back
+    let found = shared.blobs.read(&folder.key(digest), folder.cap());
+    found.is_ok_and(|it| it.is_some_and(|it| Digest::of(&it) == digest))
+        || put_back(shared, folder, digest, res).unwrap_or(false)
+}
+
+/// Puts a file that is named by its digest in its place, from a replica. Returns whether there was one.
+pub(crate) fn put_back(shared: &Shared, folder: Folder, digest: Digest, res: &mut RepairReport) -> Result<bool> {
+    let key = folder.key(digest);
+    let Some(bytes) = of_replica(shared, &key, folder.cap(), &|it| Digest::of(it) == digest) else {
+        return Ok(false);
+    };
+    put(shared, &key, &bytes)?;
+    res.mended.push(format!("`{}` was put back from a replica.", shared.blobs.locate(&key)));
+    Ok(true)
 }
 
 /// Returns a file of the first replica whose bytes are right.
@@ -142,29 +146,37 @@ pub(crate) fn of_replica(shared: &Shared, key: &str, cap: u64, is_right: &dyn Fn
     shared.replicas.iter().find_map(|it| it.read(key, cap).ok().flatten().filter(|it| is_right(it)))
 }
 
-/// Puts a file in the place of what is damaged or missing. What was there goes to quarantine. Returns whether it was
-/// put: where nothing was, another may have been faster.
-pub(crate) fn put(shared: &Shared, key: &str, bytes: &[u8]) -> Result<bool> {
+/// Puts a file in the place of what is damaged or missing. What was there goes to quarantine.
+pub(crate) fn put(shared: &Shared, key: &str, bytes: &[u8]) -> Result<()> {
+    if shared.blobs.stat(key).is_ok_and(|it| it.is_none()) {
+        return put_new(shared, key, bytes).map(drop);
+    }
     let stage = shared.blobs.stage()?;
     stage.write("mended", bytes)?;
-    if shared.blobs.stat(key).is_ok_and(|it| it.is_none()) {
-        return match stage.publish("mended", key)? {
-            Published::Created => Ok(true),
-            Published::Taken => Ok(false),
-            Published::Unknown(e) => Err(e),
-        };
+    stage.replace("mended", key)
+}
+
+/// Puts a file where there is none. Returns whether it was put: another may have been faster.
+pub(crate) fn put_new(shared: &Shared, key: &str, bytes: &[u8]) -> Result<bool> {
+    let stage = shared.blobs.stage()?;
+    stage.write("mended", bytes)?;
+    match stage.publish("mended", key)? {
+        Published::Created => Ok(true),
+        Published::Taken => Ok(false),
+        Published::Unknown(e) => Err(e),
     }
-    stage.replace("mended", key)?;
-    Ok(true)
 }
 
 /// Puts packs into quarantine that are damaged, that no replica has, and of which nothing can be read that a checkpoint
 /// needs. The others stay where they are: what is sound in them serves.
 fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>, res: &mut RepairReport) -> Result<()> {
+    if damaged.is_empty() {
+        return Ok(());
+    }
     let blobs = shared.blobs.as_ref();
     let (mut needed, mut serving) = (HashSet::new(), HashSet::new());
     let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
-    for stored in survey::manifests(shared)?.into_iter().filter(|it| it.packs.iter().any(|it| damaged.contains(it))) {
+    for stored in survey::manifests(shared)?.filter(|it| it.packs.iter().any(|it| damaged.contains(it))) {
         for chunk in stored.chunks() {
             cancelled(host)?;
             let located = stored.located(chunk);
@@ -185,10 +197,7 @@ fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>,
         let place = blobs.locate(&key);
         if serving.contains(it) {
             res.lost.push(format!("`{place}` is damaged; what can be read of it serves, so that it stays there."));
-        } else if blobs.stat(&key).is_ok_and(|it| it.is_none()) {
-            // Missing, which is said of the checkpoints that need it.
-        } else {
-            blobs.quarantine(&key)?;
+        } else if set_aside(blobs, &key)? {
             let (list, what) = match needed.contains(it) {
                 true => (&mut res.lost, "nothing that a checkpoint needs can be read from it"),
                 false => (&mut res.mended, "no checkpoint needs it any more"),

@@ -16,7 +16,7 @@ use crate::{
     format::{Digest, MAX_ENTRY, MAX_SEGMENT, MAX_STORE_FILE, StoreFile},
     keys,
     log::{self, Listed},
-    repair::{of_replica, put},
+    repair::{of_replica, put, put_back, put_new},
     survey::Folder,
 };
 
@@ -121,8 +121,8 @@ fn mend_end(
         let Some(bytes) = of_replica(shared, &key, MAX_ENTRY, &fits) else {
             return Ok(());
         };
-        // Not where it is there by now: then others write.
-        if !put(shared, &key, &bytes)? {
+        // What is there by now another has written: it counts, and nothing takes its place.
+        if !put_new(shared, &key, &bytes)? {
             return Ok(());
         }
         let place = shared.blobs.locate(&key);
@@ -162,25 +162,23 @@ pub(crate) fn mend_lists(shared: &Shared, host: &dyn Host, res: &mut RepairRepor
         };
         let key = Folder::Lists.key(digest);
         let place = blobs.locate(&key);
-        if let Some(bytes) = of_replica(shared, &key, Folder::Lists.cap(), &|it| Digest::of(it) == digest) {
-            put(shared, &key, &bytes)?;
-            res.mended.push(format!("`{place}` was put back from a replica."));
+        if put_back(shared, Folder::Lists, digest, res)? {
             continue;
         }
         let event = || LogEvent::Void { list: name.clone() }.into();
         let given_up = shared.log.append(keys::STORE_LOG, |it| Ok((!it.lists().1.contains(name.as_str())).then(event)));
         match given_up.and_then(|_| set_aside(blobs, &key)) {
-            Ok(()) => res.mended.push(format!("`{place}`, a list of garbage, is done without: nothing goes by it.")),
+            Ok(_) => res.mended.push(format!("`{place}`, a list of garbage, is done without: nothing goes by it.")),
             Err(e) => res.lost.push(format!("`{place}`, a list of garbage: {}.", e.message)),
         }
     }
     Ok(())
 }
 
-/// Puts a file into quarantine, if there is one.
-pub(crate) fn set_aside(blobs: &dyn Blobs, key: &str) -> Result<()> {
+/// Puts a file into quarantine. Returns whether there was one.
+pub(crate) fn set_aside(blobs: &dyn Blobs, key: &str) -> Result<bool> {
     match blobs.stat(key) {
-        Ok(None) => Ok(()),
-        _ => blobs.quarantine(key),
+        Ok(None) => Ok(false),
+        _ => blobs.quarantine(key).map(|()| true),
     }
 }

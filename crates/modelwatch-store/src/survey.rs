@@ -141,18 +141,18 @@ pub(crate) fn checkpoints(chain: &Chain) -> BTreeMap<CheckpointId, Vec<Digest>> 
 }
 
 /// Returns the manifests of all checkpoints that are there, as far as they can be read.
-pub(crate) fn manifests(shared: &Shared) -> Result<Vec<StoredManifest>> {
-    let mut res = Vec::new();
+pub(crate) fn manifests(shared: &Shared) -> Result<impl Iterator<Item = StoredManifest>> {
+    let mut live = Vec::new();
     for lineage in shared.log.lineages()? {
-        let live = shared.log.readable(&lineage, |it| Ok(it.live_manifests().map(|it| it.1).collect::<Vec<_>>()))?;
-        res.extend(
-            live.into_iter().filter_map(|it| StoredManifest::load(shared.blobs.as_ref(), it, shared.chunk_size).ok()),
-        );
+        shared.log.readable(&lineage, |it| {
+            live.extend(it.live_manifests().map(|it| it.1));
+            Ok(())
+        })?;
     }
-    Ok(res)
+    Ok(live.into_iter().filter_map(|it| StoredManifest::load(shared.blobs.as_ref(), it, shared.chunk_size).ok()))
 }
 
 /// Returns the packs that checkpoints that are there lead to.
 pub(crate) fn packs(shared: &Shared) -> Result<HashSet<Digest>> {
-    Ok(manifests(shared)?.into_iter().flat_map(|it| it.packs).collect())
+    Ok(manifests(shared)?.flat_map(|it| it.packs).collect())
 }

@@ -1,5 +1,9 @@
 //! Logs with a damaged entry, and a damaged `store.json`: what can be read is read, and nothing is added.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use modelwatch_sdk::Host;
+
 use super::*;
 use crate::keys;
 
@@ -144,6 +148,51 @@ fn what_was_added_after_the_end_was_lost_is_not_replaced() {
     let store = short(&memory, Some(&replica));
     assert_eq!(store.repair(&()).unwrap(), Default::default());
     check_content(&store, &new, 7).unwrap();
+}
+
+/// A host that lets another writer add an entry, if it is not there yet, when it is asked for the `at`th time.
+struct Meanwhile {
+    memory: Memory,
+    key: String,
+    entry: Vec<u8>,
+    at: usize,
+    n_asked: AtomicUsize,
+    is_added: AtomicBool,
+}
+
+impl Host for Meanwhile {
+    fn is_cancelled(&self) -> bool {
+        if self.n_asked.fetch_add(1, Relaxed) == self.at && !self.memory.keys("").contains(&self.key) {
+            self.memory.put(&self.key, self.entry.clone());
+            self.is_added.store(true, Relaxed);
+        }
+        false
+    }
+}
+
+#[test]
+fn what_is_added_while_a_repair_looks_is_not_replaced() {
+    let (memory, _) = store(0);
+    let replica = memory.copy();
+    let key = keys::entry("digits", 4);
+    memory.take(&key);
+    let writer = memory.copy();
+    commit(&short(&writer, None), "digits", 7).unwrap();
+    let mut n_added = 0;
+    for at in 0.. {
+        let memory = memory.copy();
+        let (entry, is_added) = (writer.get(&key), AtomicBool::new(false));
+        let host = Meanwhile { memory: memory.clone(), key: key.clone(), entry, at, n_asked: 0.into(), is_added };
+        short(&memory, Some(&replica)).repair(&host).unwrap();
+        if host.n_asked.into_inner() <= at {
+            break;
+        }
+        if host.is_added.into_inner() {
+            n_added += 1;
+            assert!(memory.get(&key) == writer.get(&key), "another entry took its place, asked {at} times before");
+        }
+    }
+    assert!(n_added > 3, "{n_added}");
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl Chain {
     /// Reads what was added since the last time, up to what is damaged. Does not trust a listing to be complete,
     /// only to be true.
     fn refresh(&mut self, blobs: &dyn Blobs, lineage: &str) -> Result<()> {
-        let listed = if self.is_complete { 0 } else { last_listed(blobs, lineage)? };
+        let listed = if self.is_complete { 0 } else { Listed::read(blobs, lineage)?.last() };
         let damage = match self.extend(blobs, lineage, listed) {
             Ok(()) if (self.entries.len() as u64) < listed => {
                 let place = blobs.locate(&keys::entry(lineage, self.entries.len() as u64 + 1));
@@ -156,16 +156,10 @@ impl Chain {
     /// Takes in what follows, as long as each entry follows from the one before and none after it says otherwise.
     fn extend(&mut self, blobs: &dyn Blobs, lineage: &str, listed: u64) -> Result<()> {
         let is_fresh = self.entries.is_empty();
-        let mut next = None;
-        loop {
-            while next.is_none()
-                && self.entries.len() as u64 + self.segment <= listed
-                && self.take_segment(blobs, lineage)
-            {}
-            let seq = self.entries.len() as u64 + 1;
-            let Some(link) = next.take().map_or_else(|| read_entry(blobs, lineage, seq), |it| Ok(Some(it)))? else {
-                return Ok(());
-            };
+        while self.entries.len() as u64 + self.segment <= listed && self.take_segment(blobs, lineage) {}
+        let mut next = read_entry(blobs, lineage, self.entries.len() as u64 + 1)?;
+        while let Some(link) = next {
+            let seq = link.entry.seq;
             let is_next = link.prev_hash == self.last_hash.unwrap_or(Digest::ZERO);
             if !is_next && !is_fresh {
                 // What was taken for the newest entry is not what the next one follows.
@@ -180,10 +174,8 @@ impl Chain {
             }
             self.push(link);
             next = after?;
-            if next.is_none() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// Takes in the next segment, if it is there and every entry in it follows from the one before. Whatever
@@ -262,7 +254,7 @@ impl Log {
     pub(crate) fn lineages(&self) -> Result<Vec<String>> {
         let mut res = Vec::new();
         for it in self.blobs.list("log")? {
-            if check_name("lineage", &it).is_ok() && last_listed(self.blobs.as_ref(), &it)? > 0 {
+            if check_name("lineage", &it).is_ok() && Listed::read(self.blobs.as_ref(), &it)?.last() > 0 {
                 res.push(it);
             }
         }
@@ -466,9 +458,4 @@ impl Listed {
         let in_segment = in_segment.map_or(u64::MAX, |it| (seq + 1).max(it.saturating_sub(segment) + 1));
         entry.min(in_segment)
     }
-}
-
-/// Returns the number of the last entry that the folder lists, 0 for none.
-pub(crate) fn last_listed(blobs: &dyn Blobs, lineage: &str) -> Result<u64> {
-    Ok(Listed::read(blobs, lineage)?.last())
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
@@ -52,10 +52,7 @@ impl Staging {
 
 impl Stage for Staging {
     fn create(&self, name: &str) -> Result<Box<dyn Draft>> {
-        let path = self.dir.join(name);
-        let made = self.disk.step(Step::CreateFile(&path), || File::create_new(&path));
-        let file = made.map_err(|e| errors::io("create", &path, &e))?;
-        Ok(Box::new(StagedFile { path, file, disk: Arc::clone(&self.disk) }))
+        Ok(Box::new(StagedFile::create(&self.disk, self.dir.join(name))?))
     }
 
     fn publish(&self, name: &str, key: &str) -> Result<Published> {
@@ -78,6 +75,14 @@ impl Stage for Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         remove(&self.disk, &self.dir);
+    }
+}
+
+impl StagedFile {
+    fn create(disk: &Arc<Disk>, path: PathBuf) -> Result<Self> {
+        let made = disk.step(Step::CreateFile(&path), || File::create_new(&path));
+        let file = made.map_err(|e| errors::io("create", &path, &e))?;
+        Ok(Self { path, file, disk: Arc::clone(disk) })
     }
 }
 
@@ -113,22 +118,16 @@ impl Draft for StagedFile {
 }
 
 /// Writes a file once more from the memory of the system, and syncs that. Returns whether the bytes were still there.
-fn write_again(disk: &Disk, path: &Path, digest: Digest) -> Result<bool> {
-    let again = path.with_extension("again");
-    let failed = |attempt: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |e: io::Error| errors::io(attempt, &path, &e)
-    };
+fn write_again(disk: &Arc<Disk>, path: &Path, digest: Digest) -> Result<bool> {
     let bytes = disk.read(path, MAX_STAGED)?.unwrap_or_default();
     if Digest::of(&bytes) != digest {
         return Ok(false);
     }
-    let made = disk.step(Step::CreateFile(&again), || File::create_new(&again));
-    let mut file = made.map_err(failed("create", &again))?;
-    let written = disk.step(Step::Write(&again), || file.write_all(&bytes));
-    written.map_err(|e| errors::write(&again, bytes.len(), &e))?;
-    disk.sync(Step::SyncFile(&again), || file.sync_all()).map_err(failed("sync", &again))?;
-    disk.step(Step::Rename(&again, path), || fs::rename(&again, path)).map_err(failed("rename", &again))?;
+    let mut again = StagedFile::create(disk, path.with_extension("again"))?;
+    again.append(&bytes)?;
+    let StagedFile { path: from, file, .. } = again;
+    disk.sync(Step::SyncFile(&from), || file.sync_all()).map_err(|e| errors::io("sync", &from, &e))?;
+    disk.step(Step::Rename(&from, path), || fs::rename(&from, path)).map_err(|e| errors::io("rename", &from, &e))?;
     Ok(true)
 }
 

@@ -7,60 +7,51 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    config::Config,
-    report::{DATA, check, computed, n_non_finite, shown, size},
+    config::{Config, Precision},
+    report::{DATA, check, computed, n_non_finite, operator, shown, size},
 };
 
 /// Holds the size of all numbers against `max_abs`, and that of constants too against what `fits` can hold.
-pub(crate) fn sizes(res: &mut Report, config: &Config, numbers: &Numerics) {
+///
+/// Outputs alone can break a limit, but not keep it for all others.
+pub(crate) fn sizes(res: &mut Report, config: &Config, numbers: &Numerics, obstacle: Option<&str>) {
     // Inputs count: they are converted as well.
     let nodes: Vec<(&NodeNumbers, &str)> = numbers.nodes.iter().map(|it| (it, operator(it))).collect();
     if let Some(limit) = config.max_abs {
-        too_large(
-            res,
-            &nodes,
-            numbers.rows,
-            &Size { limit, metric: "max_abs".to_owned(), code: "MW-F002", precision: None },
-        );
+        too_large(res, &nodes, numbers.rows, (limit, None), obstacle);
     }
     if let Some(precision) = config.fits {
         // Constants first: the data does not matter to them.
         let constants = numbers.constants.iter().map(|it| (it, "constant"));
         let all: Vec<_> = constants.chain(nodes).collect();
-        let metric = format!("max_abs_{}", precision.name());
-        let limit = Size { limit: precision.greatest(), metric, code: "MW-F003", precision: Some(precision.name()) };
-        too_large(res, &all, numbers.rows, &limit);
+        too_large(res, &all, numbers.rows, (precision.greatest(), Some(precision)), obstacle);
     }
 }
 
-fn operator(it: &NodeNumbers) -> &str {
-    if it.operator.is_empty() { "input" } else { &it.operator }
-}
-
-/// How large numbers may be, and why.
-struct Size {
-    limit: f64,
-    metric: String,
-    code: &'static str,
-    /// What overflows; none where the limit is an option.
-    precision: Option<&'static str>,
-}
-
-fn too_large(res: &mut Report, nodes: &[(&NodeNumbers, &str)], rows: u64, it: &Size) {
-    let limit = it.limit;
+/// Holds sizes against a limit, which is that of a precision or an option.
+fn too_large(
+    res: &mut Report,
+    nodes: &[(&NodeNumbers, &str)],
+    rows: u64,
+    (limit, precision): (f64, Option<Precision>),
+    obstacle: Option<&str>,
+) {
+    let (metric, code, what) = match precision {
+        None => ("max_abs".to_owned(), "MW-F002", "out of the range that `max_abs` allows".to_owned()),
+        Some(it) => (format!("max_abs_{}", it.name()), "MW-F003", format!("that overflow in {}", it.name())),
+    };
     let greatest = nodes.iter().map(|it| size(it.0.range)).fold(0.0, f64::max);
     let mut beyond = nodes.iter().filter(|it| size(it.0.range) > limit);
     let first = beyond.next();
     let n = nodes.len() as u64;
-    let message = format!("the greatest number is {}, allowed {}", shown(greatest), shown(limit));
-    let status = Status::of(n, first.is_none());
-    let observed = (n > 0).then_some(greatest);
-    res.checks.push(check(&it.metric, DATA, &format!("<= {limit}"), observed, rows, status, message));
-    let Some((node, operator)) = first else { return };
-    let what = match it.precision {
-        Some(precision) => format!("that overflow in {precision}"),
-        None => "out of the range that `max_abs` allows".to_owned(),
+    let seen = format!("the greatest number is {}, allowed {}", shown(greatest), shown(limit));
+    let (status, message) = match obstacle {
+        Some(why) if first.is_none() => (Status::NotChecked, format!("{seen}; {why}")),
+        _ => (Status::of(n, first.is_none()), seen),
     };
+    let observed = (n > 0).then_some(greatest);
+    res.checks.push(check(&metric, DATA, &format!("<= {limit}"), observed, rows, status, message));
+    let Some((node, operator)) = first else { return };
     let message = format!(
         "`{}` ({operator}) has numbers {what}: up to {}, more than {}; {} later nodes too",
         node.name,
@@ -69,7 +60,7 @@ fn too_large(res: &mut Report, nodes: &[(&NodeNumbers, &str)], rows: u64, it: &S
         beyond.count()
     );
     res.findings.push(
-        Finding::new(it.code, Severity::Error, &*node.name, message)
+        Finding::new(code, Severity::Error, &*node.name, message)
             .advice("normalize in front of the node, or keep it in single precision"),
     );
 }
@@ -77,10 +68,9 @@ fn too_large(res: &mut Report, nodes: &[(&NodeNumbers, &str)], rows: u64, it: &S
 /// Holds single outputs, nodes and inputs against their ranges.
 pub(crate) fn ranges(res: &mut Report, config: &Config, numbers: &Numerics) {
     for (name, &[least, greatest]) in &config.ranges {
-        let has_name = |it: &&NodeNumbers| it.name == *name || it.outputs.iter().any(|it| it == name);
         // What is named but not there was asked for and cannot be said: no reason to pass.
         let found = numbers.nodes.iter().find(|it| it.outputs.iter().any(|it| it == name));
-        let found = found.or_else(|| numbers.nodes.iter().find(has_name));
+        let found = found.or_else(|| numbers.nodes.iter().find(|it| it.name == *name));
         let range = found.and_then(|it| it.range);
         let (n, holds, message) = match (found, range) {
             (None, _) => (1, false, format!("there is no output, node or input `{name}`")),

@@ -54,7 +54,7 @@ impl Probe for Numerics {
         match self.sample.batch()?.filter(|it| it.num_rows() > 0) {
             Some(rows) => match numbers::of(host, &rows) {
                 Ok((it, obstacle)) => {
-                    report::data(&mut res, &self.config, &it);
+                    report::data(&mut res, &self.config, &it, obstacle.as_deref());
                     res.gaps.extend(obstacle.map(|why| Gap::new("nodes", why)));
                 }
                 Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => return Err(e),

@@ -37,6 +37,11 @@ pub(crate) fn size(range: Option<ValueRange>) -> f64 {
     range.map_or(0.0, |it| it.least.abs().max(it.greatest.abs()))
 }
 
+/// Returns what made a node's numbers.
+pub(crate) fn operator(it: &NodeNumbers) -> &str {
+    if it.operator.is_empty() { "input" } else { &it.operator }
+}
+
 fn subnormal_share(it: &NodeNumbers) -> f64 {
     if it.n == 0 { 0.0 } else { it.n_subnormal as f64 / it.n as f64 }
 }
@@ -47,7 +52,9 @@ pub(crate) fn computed(numbers: &Numerics) -> impl Iterator<Item = &NodeNumbers>
 }
 
 /// Reports on a sample of the data.
-pub(crate) fn data(res: &mut Report, config: &Config, numbers: &Numerics) {
+///
+/// Where there is an obstacle, the numbers are those of the outputs alone, which tell nothing of how large others are.
+pub(crate) fn data(res: &mut Report, config: &Config, numbers: &Numerics, obstacle: Option<&str>) {
     non_finite(res, DATA, numbers);
     let n_nodes = computed(numbers).count() as u64;
     let greatest = computed(numbers).map(|it| size(it.range)).fold(0.0, f64::max);
@@ -55,7 +62,7 @@ pub(crate) fn data(res: &mut Report, config: &Config, numbers: &Numerics) {
     for (name, value) in [("nodes", n_nodes as f64), ("max_abs", greatest), ("max_subnormal_share", subnormal)] {
         res.metrics.push(Metric::new(name, value).n(numbers.rows).label("inputs", DATA));
     }
-    limits::sizes(res, config, numbers);
+    limits::sizes(res, config, numbers, obstacle);
     limits::ranges(res, config, numbers);
     limits::saturation(res, config, numbers);
     let limit = config.max_subnormal_share;
@@ -195,10 +202,9 @@ fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {
     nodes.truncate(config.listed_nodes);
     let row = |(at, it): (usize, &NodeNumbers)| {
         let range = it.range.map_or_else(String::new, |it| format!("{} … {}", shown(it.least), shown(it.greatest)));
-        let operator = if it.operator.is_empty() { "input" } else { &it.operator };
         let counts = [it.n_nan, it.n_infinite, it.n_subnormal].map(|it| it.to_string());
         let root = shown(it.mean_square.sqrt());
-        [vec![(at + 1).to_string(), it.name.clone(), operator.to_owned(), range, root], counts.to_vec()].concat()
+        [vec![(at + 1).to_string(), it.name.clone(), operator(it).to_owned(), range, root], counts.to_vec()].concat()
     };
     let columns = ["#", "node", "operator", "range", "root mean square", "NaN", "infinite", "subnormal"];
     let table =

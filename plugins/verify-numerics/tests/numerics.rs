@@ -205,6 +205,10 @@ fn of_a_model_that_is_not_run_node_by_node_the_outputs_are_checked() {
         (&*report.gaps[0].what, &*report.gaps[0].why),
         ("nodes", "only the outputs were looked at: it is interpreted")
     );
+    // They can be too large, but that they are not says nothing of what is inside.
+    let report = run(json!({"fits": "f16", "max_abs": 38.0}), |it| it);
+    let statuses = ["max_abs_f16", "max_abs"].map(|it| status(&report, it, "data"));
+    assert_eq!(statuses, [Status::NotChecked, Status::Fail], "{:?}", report.checks);
     let report = run(json!({"edges": ["nan"]}), |it| if it.is_nan() { 0.0 } else { it.ln() });
     assert_eq!(
         (status(&report, "non_finite_nodes", "data"), codes(&report)),

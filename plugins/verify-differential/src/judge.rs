@@ -17,11 +17,6 @@ pub(crate) fn agrees(config: &Config, it: &Difference) -> bool {
     }
 }
 
-/// Returns the number of elements that are NaN in both models and may not be.
-pub(crate) fn n_both_nan(config: &Config, it: &Difference) -> u64 {
-    if config.equal_nan { 0 } else { it.n_both_nan }
-}
-
 /// Returns whether a node does the same as its counterpart with the same values.
 ///
 /// Of a node, no element may be beyond the tolerances, whatever share of an output may.

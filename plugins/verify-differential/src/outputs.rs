@@ -6,17 +6,16 @@ use modelwatch_sdk::{
     report::{Check, Finding, Labels, Metric, Severity, Status},
 };
 
-use crate::{config::Config, judge};
+use crate::config::Config;
 
 /// Says whether an output has numbers that are NaN in both models.
 pub(crate) fn nan(res: &mut Report, config: &Config, comparison: &NodeComparison, it: &OutputDifference) {
-    let n = it.difference.n;
-    let metric = Metric::new("nan_in_both", it.difference.n_both_nan as f64).n(n);
+    let (n, n_nan) = (it.difference.n, it.difference.n_both_nan);
+    let metric = Metric::new("nan_in_both", n_nan as f64).n(n);
     res.metrics.push(metric.label("output", &*it.name));
     if config.equal_nan {
         return;
     }
-    let n_nan = judge::n_both_nan(config, &it.difference);
     let message = match n_nan {
         0 => format!("output `{}` is nowhere NaN in both models", it.name),
         _ => format!("{n_nan} of {n} elements of output `{}` are NaN in both models", it.name),

@@ -27,16 +27,7 @@ pub(crate) const METRICS: [&str; 8] = [
 
 /// Returns what is said of no rows at all.
 pub(crate) fn of_nothing(why: &str) -> Report {
-    let check = Check {
-        metric: "mismatch_share".to_owned(),
-        labels: Labels::new(),
-        requirement: "== 0".to_owned(),
-        observed: None,
-        interval: None,
-        n: 0,
-        status: Status::NotChecked,
-        message: why.to_owned(),
-    };
+    let check = Check::not_checked("mismatch_share", "== 0", why);
     Report { checks: vec![check], gaps: vec![Gap::new("outputs", why)], ..Report::default() }
 }
 

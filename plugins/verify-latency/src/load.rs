@@ -6,10 +6,13 @@
 use modelwatch_sdk::{
     Report,
     about::ModelDescription,
-    report::{Check, Finding, Gap, Labels, Severity, Status, float},
+    report::{Check, Finding, Gap, Severity, Status, float},
 };
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    report::{NO_BASELINE, ms},
+};
 
 /// Beyond so many times the limit it is missed, and between inconclusive.
 const CERTAIN: f64 = 2.0;
@@ -23,15 +26,14 @@ pub(crate) fn checks(
 ) {
     let seconds = candidate.load_seconds;
     if let Some(limit) = config.max_load_seconds {
-        let message = format!("the model was loaded in {:.3} ms", seconds * 1e3);
+        let message = format!("the model was loaded in {} ms", ms(seconds));
         check(res, seconds, limit, format!("<= {limit} s"), message);
     }
     let Some(limit) = config.max_load_of_baseline else { return };
     let requirement = format!("<= {limit} times the baseline's");
     let Some(baseline) = baseline else {
-        let why = "there is no baseline to compare with; add `[baseline]`, or run this probe `when = \"baseline\"`";
-        res.gaps.push(Gap::new("load_seconds relative to the baseline's", why));
-        res.checks.push(check_of(requirement, None, Status::NotChecked, why.to_owned()));
+        res.gaps.push(Gap::new("load_seconds relative to the baseline's", NO_BASELINE));
+        res.checks.push(Check::not_checked("load_seconds", requirement, NO_BASELINE));
         return;
     };
     let ratio = seconds / baseline.load_seconds;
@@ -55,18 +57,6 @@ fn check(res: &mut Report, observed: f64, limit: f64, requirement: String, messa
     if status == Status::Inconclusive {
         res.gaps.push(Gap::new("load_seconds", "the model is loaded once, and once is too few to call it slow"));
     }
-    res.checks.push(check_of(requirement, Some(observed), status, message));
-}
-
-fn check_of(requirement: String, observed: Option<f64>, status: Status, message: String) -> Check {
-    Check {
-        metric: "load_seconds".to_owned(),
-        labels: Labels::new(),
-        requirement,
-        observed,
-        interval: None,
-        n: observed.iter().len() as u64,
-        status,
-        message,
-    }
+    let check = Check::not_checked("load_seconds", requirement, message);
+    res.checks.push(Check { observed: Some(observed), n: 1, status, ..check });
 }

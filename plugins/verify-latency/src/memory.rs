@@ -5,7 +5,11 @@ use modelwatch_sdk::{
     report::{Check, Finding, Gap, Metric, MetricRole, Severity, Status},
 };
 
-use crate::{config::Limits, measure::Measured, report::labels};
+use crate::{
+    config::Limits,
+    measure::Measured,
+    report::{NO_BASELINE, labels},
+};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -40,28 +44,26 @@ pub(crate) fn check(res: &mut Report, it: &Measured, limits: &Limits) {
             let (peak, size) = (peak / MIB, it.batch_size);
             format!("the process had {peak:.1} MiB while the model ran on a batch of {size}, allowed are {limit} MiB")
         };
-        judge(res, it.batch_size, not_checked(limits, ""), peak, limit * MIB, message);
+        judge(res, it.batch_size, planned(limits, absolute(limit), ""), peak, limit * MIB, message);
     }
     if let Some(limit) = limits.peak_memory_of_baseline {
-        let none = "there is no baseline to compare with; add `[baseline]`, or run this probe `when = \"baseline\"`";
-        let ratio = ratio(it).unwrap_or_else(|| Err(none.to_owned()));
+        let ratio = ratio(it).unwrap_or_else(|| Err(NO_BASELINE.to_owned()));
         let message = |ratio: f64| {
             let size = it.batch_size;
             format!("on a batch of {size} the process had {ratio:.3} times the memory that it had for the baseline")
         };
-        judge(res, it.batch_size, relative_not_checked(limits, ""), ratio, limit, message);
+        judge(res, it.batch_size, planned(limits, relative(limit), ""), ratio, limit, message);
     }
 }
 
 fn judge(
     res: &mut Report,
     batch_size: usize,
-    planned: Option<Check>,
+    planned: Check,
     observed: Result<f64, String>,
     limit: f64,
     message: impl Fn(f64) -> String,
 ) {
-    let Some(planned) = planned else { return };
     let observed = match observed {
         Ok(it) => it,
         Err(why) => {
@@ -80,25 +82,20 @@ fn judge(
     res.checks.push(Check { observed: Some(observed), n: 1, status: Status::of(1, keeps), message, ..planned });
 }
 
-/// Returns the check of a limit on memory where nothing was measured.
-pub(crate) fn not_checked(limits: &Limits, why: &str) -> Option<Check> {
-    let limit = limits.peak_memory_mib?;
-    Some(Check {
-        metric: "peak_memory_bytes".to_owned(),
-        labels: labels(limits.batch_size),
-        requirement: format!("<= {limit} MiB"),
-        observed: None,
-        interval: None,
-        n: 0,
-        status: Status::NotChecked,
-        message: why.to_owned(),
-    })
+/// Returns the checks of limits on memory where nothing was measured.
+pub(crate) fn not_checked(limits: &Limits, why: &str) -> impl Iterator<Item = Check> {
+    let requirements = [limits.peak_memory_mib.map(absolute), limits.peak_memory_of_baseline.map(relative)];
+    requirements.into_iter().flatten().map(move |it| planned(limits, it, why))
 }
 
-/// Returns the check of a limit relative to the baseline where nothing was measured.
-pub(crate) fn relative_not_checked(limits: &Limits, why: &str) -> Option<Check> {
-    let limit = limits.peak_memory_of_baseline?;
-    let requirement = format!("<= {limit} times the baseline's");
-    let of_limit = Limits { peak_memory_mib: Some(limit), ..*limits };
-    Some(Check { requirement, ..not_checked(&of_limit, why)? })
+fn absolute(limit: f64) -> String {
+    format!("<= {limit} MiB")
+}
+
+fn relative(limit: f64) -> String {
+    format!("<= {limit} times the baseline's")
+}
+
+fn planned(limits: &Limits, requirement: String, why: &str) -> Check {
+    Check { labels: labels(limits.batch_size), ..Check::not_checked("peak_memory_bytes", requirement, why) }
 }

@@ -32,6 +32,9 @@ pub(crate) const METRICS: [&str; 8] = [
 
 /// The share of outliers from which on the machine is called noisy.
 const NOISY: f64 = 0.05;
+/// Why nothing relative to the baseline was checked.
+pub(crate) const NO_BASELINE: &str =
+    "there is no baseline to compare with; add `[baseline]`, or run this probe `when = \"baseline\"`";
 
 /// A budget and what it is held against.
 struct Budget<'a> {
@@ -190,9 +193,8 @@ fn estimate(it: &Measured, budget: &Budget<'_>, level: f64) -> Option<Estimate> 
 
 fn check(res: &mut Report, host: &dyn Host, it: &Measured, budget: &Budget<'_>) {
     if budget.relative && it.baseline.is_none() {
-        let why = "there is no baseline to compare with; add `[baseline]`, or run this probe `when = \"baseline\"`";
-        res.gaps.push(Gap::new(what(budget, it.batch_size), why));
-        res.checks.push(not_checked(budget, it.batch_size, why));
+        res.gaps.push(Gap::new(what(budget, it.batch_size), NO_BASELINE));
+        res.checks.push(not_checked(budget, it.batch_size, NO_BASELINE));
         return;
     }
     let level = host.confidence(budget.metric);
@@ -256,16 +258,7 @@ fn shown(budget: &Budget<'_>, value: f64) -> String {
 }
 
 fn not_checked(budget: &Budget<'_>, batch_size: usize, why: &str) -> Check {
-    Check {
-        metric: budget.metric.to_owned(),
-        labels: labels(batch_size),
-        requirement: budget.requirement.clone(),
-        observed: None,
-        interval: None,
-        n: 0,
-        status: Status::NotChecked,
-        message: why.to_owned(),
-    }
+    Check { labels: labels(batch_size), ..Check::not_checked(budget.metric, &budget.requirement, why) }
 }
 
 /// Reports that nothing was measured.
@@ -273,7 +266,6 @@ pub(crate) fn not_measured(res: &mut Report, config: &Config, why: &str) {
     for it in &config.limits {
         res.checks.extend(budgets(it).iter().map(|budget| not_checked(budget, it.batch_size, why)));
         res.checks.extend(memory::not_checked(it, why));
-        res.checks.extend(memory::relative_not_checked(it, why));
     }
 }
 
@@ -309,7 +301,7 @@ fn row(it: &Measured) -> Vec<Vec<String>> {
     res
 }
 
-fn ms(seconds: f64) -> String {
+pub(crate) fn ms(seconds: f64) -> String {
     format!("{:.3}", seconds * 1e3)
 }
 

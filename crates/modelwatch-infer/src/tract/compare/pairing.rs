@@ -47,6 +47,9 @@ impl Pairing {
         let (left, right) = res.unpaired(reference, candidate);
         let is_pair = |at: usize, to: usize| prints[0][&left[at]].resembles(&prints[1][&right[to]]);
         let by_value = common_subsequence(left.len(), right.len(), is_pair);
+        if by_value.is_empty() {
+            return Ok(res);
+        }
         res.add(by_value.into_iter().map(|(at, to)| (right[to], left[at])), MatchedBy::Value);
         // Those are neighbors, too.
         res.add(structure.pairs(&res.by_candidate)?, MatchedBy::Structure);

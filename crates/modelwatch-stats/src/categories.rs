@@ -191,7 +191,7 @@ impl CategoryCounts {
     pub fn n_distinct(&self) -> Option<u64> {
         match &self.rest {
             Rest::None => Some(self.n_kept),
-            Rest::Cut(_, Cut { n_dropped: 1.., .. }) => Some(self.n_kept + self.n_dropped()),
+            Rest::Cut(_, Cut { n_dropped: dropped @ 1.., .. }) => Some(self.n_kept + dropped),
             Rest::Beyond(_) | Rest::Cut(..) => None,
         }
     }
@@ -218,21 +218,20 @@ impl CategoryCounts {
     /// assert_eq!(counts.range_of("b"), (0, 2));
     /// ```
     pub fn range_of(&self, category: &str) -> (u64, u64) {
-        let hash = hash_bytes(category.as_bytes());
-        if let Some(it) = self.find(hash, category) {
-            return (it.count, it.count.saturating_add(it.error));
-        }
-        let most = match &self.rest {
-            Rest::None => 0,
-            Rest::Beyond(_) if self.could_keep(hash, category) => 0,
-            Rest::Beyond(groups) | Rest::Cut(groups, _) => {
-                let group = group_of(hash);
-                let same = self.kept.iter().filter(|it| group_of(*it.0) == group).flat_map(|it| it.1);
-                let kept = same.fold(0u64, |sum, it| sum.saturating_add(it.count));
-                self.bound().min(groups[group].saturating_sub(kept))
+        self.ranges()(category)
+    }
+
+    /// Returns [`CategoryCounts::range_of`] for many categories, which looks at those that are kept once.
+    pub fn ranges(&self) -> impl Fn(&str) -> (u64, u64) {
+        let (bound, rest) = (self.bound(), self.rest_groups());
+        move |category| {
+            let hash = hash_bytes(category.as_bytes());
+            if let Some(it) = self.find(hash, category) {
+                return (it.count, it.count.saturating_add(it.error));
             }
-        };
-        (0, most)
+            let is_known_to_lack = matches!(self.rest, Rest::Beyond(_)) && self.could_keep(hash, category);
+            (0, if is_known_to_lack { 0 } else { bound.min(rest[group_of(hash)]) })
+        }
     }
 
     /// Returns the state as bytes, equal for equal multisets of rows.
@@ -349,15 +348,18 @@ impl CategoryCounts {
         match &self.rest {
             Rest::None => 0,
             Rest::Cut(_, cut) => cut.bound,
-            Rest::Beyond(groups) => {
-                let mut rest = groups.clone();
-                for (hash, bucket) in &self.kept {
-                    let rest = &mut rest[group_of(*hash)];
-                    *rest = bucket.iter().fold(*rest, |rest, it| rest.saturating_sub(it.count));
-                }
-                rest.iter().copied().max().unwrap_or(0)
-            }
+            Rest::Beyond(_) => self.rest_groups().into_iter().max().unwrap_or(0),
         }
+    }
+
+    /// Returns the rows whose category is not kept, by the hash of the name.
+    fn rest_groups(&self) -> Groups {
+        let mut res = self.groups().into_owned();
+        for (hash, bucket) in &self.kept {
+            let rest = &mut res[group_of(*hash)];
+            *rest = bucket.iter().fold(*rest, |rest, it| rest.saturating_sub(it.count));
+        }
+        res
     }
 
     /// Whether the category is not beyond the last kept one; only meaningful where others are.

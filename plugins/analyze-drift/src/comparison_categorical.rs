@@ -37,6 +37,7 @@ pub(crate) fn compare_categories(
     let all = with_others(&aligned, &others);
     let score = score_categories(method, &config.min_effect, (&left, &right), (&all.0, &all.1))?;
     let cells = cells(&aligned, &others, reference.n(), current.n());
+    let has_one_value = cells.len() == 1 && others.is_empty();
     let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
     Ok(Part {
         name,
@@ -45,12 +46,12 @@ pub(crate) fn compare_categories(
         psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
         jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
         constant: constant(reference, current),
-        has_one_value: cells.len() == 1 && others.is_empty(),
+        has_one_value,
         score,
         detail: Detail::Categorical {
             chi2_statistic: chi2.statistic,
             chi2_p_value: chi2.p_value,
-            is_untested: (cells.len() > 1 || !others.is_empty()) && is_hopeless(config, &left, &right),
+            is_untested: !has_one_value && is_hopeless(config, &left, &right),
         },
         cells,
     })
@@ -191,7 +192,8 @@ pub(crate) fn unseen(reference: &CategoryCounts, current: &CategoryCounts) -> Op
         return None;
     }
     // Of a reference with too many categories it is known of some only that it lacks them.
-    let ranges = current.counts().into_iter().map(|(name, count)| (name, count, reference.range_of(name)));
+    let range_of = reference.ranges();
+    let ranges = current.counts().into_iter().map(|(name, count)| (name, count, range_of(name)));
     let (mut new, seen): (Vec<_>, Vec<_>) = ranges.partition(|it| it.2 == (0, 0));
     let sum = |rows: &[(&str, u64, (u64, u64))]| rows.iter().fold(0u64, |sum, it| sum.saturating_add(it.1));
     let n_rows = sum(&new);

@@ -23,10 +23,9 @@ pub(crate) fn write(config: &Config, reference: &Profile, current: &Profile, dec
     let has_rows = reference.rows() > 0 && current.rows() > 0;
     // Without rows in one role there is nothing to say about any column, and one gap says so.
     let decisions = if has_rows { decisions } else { &[] };
-    let metrics = metrics(config, reference, current, decisions);
     Report {
-        checks: nothing_compared(&metrics).into_iter().collect(),
-        metrics,
+        metrics: metrics(config, reference, current, decisions),
+        checks: nothing_compared(decisions).into_iter().collect(),
         findings: findings(config, decisions),
         figures: figures(decisions),
         gaps: gaps(config, reference, current, decisions),

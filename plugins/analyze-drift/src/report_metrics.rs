@@ -88,12 +88,8 @@ pub(crate) fn summary(config: &Config, statuses: &BTreeMap<&Key, Status>, rows: 
 }
 
 /// Returns the check that something was compared, where nothing was: what was not looked at has not passed.
-pub(crate) fn nothing_compared(metrics: &[Metric]) -> Option<Check> {
-    let is_any = metrics.iter().any(|it| match it.name.as_str() {
-        "compared_columns" => it.value > 0.0,
-        "prediction_drift" => !it.value.is_nan(),
-        _ => false,
-    });
+pub(crate) fn nothing_compared<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Option<Check> {
+    let is_any = decisions.into_iter().any(Decision::is_compared);
     (!is_any).then(|| Check::not_checked("compared_columns", "> 0", "no column could be compared: see the gaps"))
 }
 

@@ -101,10 +101,10 @@ pub(crate) fn decide(sides: Sides<'_>, host: &dyn Host) -> Result<Vec<Series>> {
 
 /// Returns everything that is to be said.
 pub(crate) fn write(sides: Sides<'_>, series: &[Series]) -> Report {
-    let metrics = metrics::metrics(sides, series);
+    let decisions = series.iter().flat_map(Series::judged).flat_map(|it| &it.1.decisions);
     Report {
-        checks: nothing_compared(&metrics).into_iter().collect(),
-        metrics,
+        metrics: metrics::metrics(sides, series),
+        checks: nothing_compared(decisions).into_iter().collect(),
         findings: findings::findings(sides, series),
         figures: figures::figures(sides, series),
         gaps: gaps::gaps(sides, series),

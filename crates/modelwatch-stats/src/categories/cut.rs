@@ -3,7 +3,6 @@
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{CategoryCounts, Cut, Kept, Rest, add};
-use crate::hash::hash_bytes;
 
 /// The bytes of a state without categories and groups, and a little more.
 const HEAD_BYTES: usize = 56;
@@ -25,8 +24,9 @@ impl CategoryCounts {
     /// assert_eq!((counts.n(), counts.n_other(), counts.n_distinct()), (4, 1, Some(3)));
     /// ```
     pub fn cut(&mut self, max_categories: u64, max_bytes: usize) {
-        let size = |it: &Kept| varint_len(it.name.len() as u64) + it.name.len() + varint_len(it.count);
-        let sizes: usize = self.entries().map(|it| size(it) + varint_len(it.error)).sum();
+        let size =
+            |it: &Kept| varint_len(it.name.len() as u64) + it.name.len() + varint_len(it.count) + varint_len(it.error);
+        let sizes: usize = self.entries().map(size).sum();
         let groups = if self.is_overflowed() { self.group_bytes() } else { 0 };
         if self.n_kept <= max_categories && HEAD_BYTES + groups + sizes <= max_bytes {
             return;
@@ -35,7 +35,7 @@ impl CategoryCounts {
         order.sort_by_key(|it| (Reverse(it.count), it.name.as_str()));
         let mut bytes = HEAD_BYTES + self.group_bytes();
         let fits = |it: &&&Kept| {
-            bytes += size(it) + varint_len(it.error);
+            bytes += size(it);
             bytes <= max_bytes
         };
         let most = usize::try_from(max_categories).unwrap_or(usize::MAX);
@@ -64,13 +64,6 @@ impl CategoryCounts {
         matches!(self.rest, Rest::Cut(..))
     }
 
-    pub(super) fn n_dropped(&self) -> u64 {
-        match &self.rest {
-            Rest::Cut(_, cut) => cut.n_dropped,
-            Rest::None | Rest::Beyond(_) => 0,
-        }
-    }
-
     /// Adds what `other` has seen where either was cut: a category that one of them does not keep can have occurred there as often as its
     /// bound says.
     pub(super) fn merge_cut(&mut self, other: &Self) {
@@ -85,13 +78,13 @@ impl CategoryCounts {
         }
         let (mine, theirs) = (self.bound(), other.bound());
         let groups = self.groups_with(other);
-        for it in self.kept.values_mut().flatten() {
-            if other.find(hash_bytes(it.name.as_bytes()), &it.name).is_none() {
+        for (&hash, bucket) in &mut self.kept {
+            for it in bucket.iter_mut().filter(|it| other.find(hash, &it.name).is_none()) {
                 add(&mut it.error, theirs);
             }
         }
-        for it in other.entries() {
-            let bucket = self.kept.entry(hash_bytes(it.name.as_bytes())).or_default();
+        for (&hash, it) in other.kept.iter().flat_map(|(hash, bucket)| bucket.iter().map(move |it| (hash, it))) {
+            let bucket = self.kept.entry(hash).or_default();
             match bucket.binary_search_by(|known| known.name.cmp(&it.name)) {
                 Ok(idx) => {
                     add(&mut bucket[idx].count, it.count);

@@ -240,7 +240,7 @@ impl<'a> Rows<'a> {
                 _ => measure.value(&tally, it),
             });
             let errors = self.of_models(|it| match &self.means[it] {
-                Some(means) if is_averaged(measure) => means.standard_error(measure, &weights, squares),
+                Some(means) if is_averaged(measure) => means.standard_error(measure, values[it], &weights, squares),
                 _ => measure.standard_error(&tally, it),
             });
             nth += usize::from(measure.is_ranked());

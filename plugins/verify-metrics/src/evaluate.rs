@@ -382,7 +382,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn has(&self, measure: Measure, model: usize) -> bool {
+    /// Returns whether there is such a model, and it gives what the metric needs.
+    pub(crate) fn has(&self, measure: Measure, model: usize) -> bool {
         self.layout.models.get(model).is_some_and(|it| it.is_scored || !measure.needs_scores())
     }
 
@@ -392,7 +393,7 @@ impl<'a> Evaluation<'a> {
 }
 
 /// Returns a metric of which it is known which values are better.
-fn metric(measure: Measure, value: f64) -> Metric {
+pub(crate) fn metric(measure: Measure, value: f64) -> Metric {
     Metric::new(measure.name(), value).better(measure.better())
 }
 

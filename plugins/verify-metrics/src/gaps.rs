@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::{
     Report,
-    report::{Check, Gap, Labels, Status},
+    report::{Check, Gap, Labels},
 };
 
 use crate::{
@@ -161,14 +161,9 @@ pub(crate) fn missing_slices(settings: &Settings, layout: Option<&Layout>, found
         };
         report.gaps.push(Gap::new(format!("the expected slice `{name}`"), why.clone()));
         report.checks.push(Check {
-            metric: primary.name().to_owned(),
             labels: Labels::from([("slice".to_owned(), name.clone())]),
-            requirement: "the slice is in the data".to_owned(),
-            observed: None,
-            interval: None,
             n: seen.map_or(0, |it| it.all.n),
-            status: Status::NotChecked,
-            message: why,
+            ..Check::not_checked(primary.name(), "the slice is in the data", why)
         });
     }
 }

@@ -52,9 +52,6 @@ impl Means {
     /// Returns the metric of rows with these weights; NaN where they weigh nothing.
     pub(crate) fn value(&self, measure: Measure, weights: &[f64]) -> f64 {
         let sum = match measure {
-            Measure::LogLoss => dot(&self.log_loss, weights),
-            Measure::Brier => dot(&self.brier, weights),
-            Measure::Hinge if !self.hinge.is_empty() => dot(&self.hinge, weights),
             Measure::Ece => {
                 let mut bins = vec![0.0; self.n_bins];
                 for (&(bin, excess), weight) in self.calibration.iter().zip(weights) {
@@ -62,27 +59,30 @@ impl Means {
                 }
                 bins.iter().map(|it: &f64| it.abs()).sum()
             }
-            _ => f64::NAN,
+            _ => self.column(measure).map_or(f64::NAN, |it| dot(it, weights)),
         };
         sum / weights.iter().sum::<f64>()
     }
-}
 
-impl Means {
-    /// Returns the standard error of [`Self::value`] for rows with these weights, whose squares have that sum for rows that
-    /// count several times; NaN for what is no mean over rows.
-    pub(crate) fn standard_error(&self, measure: Measure, weights: &[f64], squares: f64) -> f64 {
-        let values = match measure {
-            Measure::LogLoss => &self.log_loss,
-            Measure::Brier => &self.brier,
-            Measure::Hinge if !self.hinge.is_empty() => &self.hinge,
-            _ => return f64::NAN,
-        };
+    /// Returns the standard error of a mean, which [`Self::value`] gave for rows with these weights; rows that count several
+    /// times have their squares in that sum. NaN for what is no mean over rows.
+    pub(crate) fn standard_error(&self, measure: Measure, mean: f64, weights: &[f64], squares: f64) -> f64 {
+        let Some(values) = self.column(measure) else { return f64::NAN };
         let all: f64 = weights.iter().sum();
-        let mean = dot(values, weights) / all;
         let m2: f64 = values.iter().zip(weights).map(|(it, weight)| weight * (it - mean).powi(2)).sum();
         let effective = all * all / squares;
         (m2 / all / (effective - 1.0)).sqrt()
+    }
+
+    /// Returns what a metric is the mean of, if it is one over rows.
+    fn column(&self, measure: Measure) -> Option<&[f64]> {
+        let column = match measure {
+            Measure::LogLoss => &self.log_loss,
+            Measure::Brier => &self.brier,
+            Measure::Hinge => &self.hinge,
+            _ => return None,
+        };
+        Some(column).filter(|it| !it.is_empty()).map(Vec::as_slice)
     }
 }
 

@@ -4,13 +4,13 @@
 
 use modelwatch_sdk::{
     Report,
-    report::{Gap, Labels, Metric, MetricRole},
+    report::{Gap, Labels, MetricRole},
 };
 
 use crate::{
     areas::AreaVariances,
     curves,
-    evaluate::{Evaluation, Slice},
+    evaluate::{self, Evaluation, Slice},
     intervals,
     measure::{Areas, Measure},
 };
@@ -26,11 +26,8 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&
     let is_in = |words: &[u64]| layout.slices(words).contains(&slice.key);
     let rows: Vec<(&[u64], u64)> = evaluation.rows.iter().filter(|it| is_in(it.0)).collect();
     let n: u64 = rows.iter().map(|it| it.1).sum();
-    let masses: Vec<f64> = evaluation
-        .rows
-        .iter()
-        .map(|(words, count)| if is_in(words) { count as f64 * layout.weight(words) } else { 0.0 })
-        .collect();
+    let mut masses = evaluation.rows.masses();
+    masses.iter_mut().zip(evaluation.rows.iter()).filter(|it| !is_in(it.1.0)).for_each(|it| *it.0 = 0.0);
     let areas = AreaVariances::new(&rows, layout, n);
     let level = evaluation.host.confidence(AREA.name());
     let labels = Labels::from([("slice".to_owned(), slice.name.clone())]);
@@ -39,19 +36,18 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&
         _ => f64::NAN,
     };
     let mut push = |value: f64, role, interval| {
-        let metric = Metric::new(AREA.name(), value).role(role).n(n).labels(&labels).better(AREA.better());
+        let metric = evaluate::metric(AREA, value).role(role).n(n).labels(&labels);
         report.metrics.push(metric.interval(interval).unfit(unfit.cloned()));
     };
-    let is_scored = |it: usize| layout.models.get(it).is_some_and(|it| it.is_scored);
+    let values = [0, 1].map(|model| evaluation.has(AREA, model).then(|| value(model)));
     for (model, role) in [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate() {
-        if is_scored(model) {
-            let value = value(model);
+        if let Some(value) = values[model] {
             let found = areas.interval(value, model, level, 1.0);
             push(value, role, found.filter(|it| value.is_finite() && intervals::has_width(it)));
         }
     }
-    if is_scored(0) && is_scored(1) {
-        let difference = value(0) - value(1);
+    if let [Some(candidate), Some(baseline)] = values {
+        let difference = candidate - baseline;
         let interval = match slice.tally.is_of_equals() {
             true => intervals::of_equals(difference, level),
             false => areas.difference(difference, level, 1.0),

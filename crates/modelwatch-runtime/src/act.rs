@@ -63,9 +63,7 @@ pub(crate) fn on_refs(
 pub(crate) fn prune(judged: &Judged<'_>, policy: &Keep, reason: &str) -> ActionRecord {
     let pruned = || {
         let history = judged.store.history(judged.lineage)?;
-        let may_be_at = |name: &str, id: &CheckpointId| {
-            refs::refuses(&judged.pipeline.ref_rules(name), &history, name, id, judged.config).is_none()
-        };
+        let may_be_at = refs::may_be_at(judged.pipeline, &history, judged.config);
         let plan = prune::plan(judged.store, &(), &history, policy, judged.now, &may_be_at)?;
         let n = prune::remove(judged.store, judged.lineage, &plan, reason)?;
         // What an earlier run removed and marked is freed now, also where this one removes nothing.

@@ -1,6 +1,6 @@
 //! What holds for a ref before it is moved.
 
-use modelwatch_config::{RefRules, Require};
+use modelwatch_config::{Pipeline, RefRules, Require};
 use modelwatch_sdk::{
     Host,
     store::{CheckpointId, CheckpointStore, History},
@@ -61,6 +61,15 @@ pub fn way_back(
         skipped.push(Skipped { id: id.clone(), why });
     }
     Ok(WayBack { to: None, skipped })
+}
+
+/// Returns what says whether a ref may be at a checkpoint, by the rules of a pipeline; `config` is as for [`refuses`].
+pub fn may_be_at<'a>(
+    pipeline: &'a Pipeline,
+    history: &'a History,
+    config: &'a str,
+) -> impl Fn(&str, &CheckpointId) -> bool + 'a {
+    move |name, id| refuses(&pipeline.ref_rules(name), history, name, id, config).is_none()
 }
 
 /// Returns why a ref must not move to that checkpoint, if it must not. `config` is the digest of what the pipeline with the rules

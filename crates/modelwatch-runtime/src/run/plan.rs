@@ -251,11 +251,8 @@ impl<'a> Planner<'a, '_> {
     fn check_metrics(&mut self, settings: &config::Probe, listed: &[String]) {
         for it in settings.requirements.iter().filter(|it| !listed.is_empty() && !listed.contains(&it.metric.name)) {
             let message = format!("`{}` reports no metric `{}`", settings.component.uses, it.metric.name);
-            let names = || listed.iter().map(String::as_str);
-            let help = match did_you_mean(&it.metric.name, names()) {
-                Some(it) => format!("did you mean `{it}`?"),
-                None => format!("it reports {}", names().collect::<Vec<_>>().join(", ")),
-            };
+            let names: Vec<_> = listed.iter().map(String::as_str).collect();
+            let help = meant(&it.metric.name, &names, || format!("it reports {}", names.join(", ")));
             let problem = self.document.at_key(&it.pointer, code::UNKNOWN_METRIC, message, Some(&help));
             self.problems.push(problem);
         }
@@ -332,6 +329,11 @@ impl<'a> Planner<'a, '_> {
     fn at(&mut self, pointer: &str, code: &'static str, message: &str, help: Option<&str>) {
         self.problems.push(self.document.at(pointer, code, message, help));
     }
+}
+
+/// Returns the remedy for a name that is not there: the one that was probably meant, or what `all` says there is.
+fn meant(given: &str, names: &[&str], all: impl FnOnce() -> String) -> String {
+    did_you_mean(given, names.iter().copied()).map_or_else(all, |it| format!("did you mean `{it}`?"))
 }
 
 /// Returns the kind of component that a probe is.

@@ -55,7 +55,7 @@ pub(super) fn load(path: &Path, overrides: &[config::Override]) -> anyhow::Resul
 }
 
 pub(super) fn read(path: &Path, overrides: &[config::Override]) -> anyhow::Result<Parsed> {
-    Ok(config::load(path, overrides).map_err(|e| Wrong(format!("{:#}", anyhow::Error::from(e))))?)
+    Ok(config::load(path, overrides).map_err(|e| Wrong(output::said(&e.into())))?)
 }
 
 pub(super) fn accept(parsed: Parsed) -> Option<(Document, Pipeline)> {

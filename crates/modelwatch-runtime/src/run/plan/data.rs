@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, path::Path};
 
 use arrow_schema::Schema;
 use modelwatch_config::{
-    self as config, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, code, did_you_mean,
+    self as config, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, code,
 };
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
-use super::{Plan, rows_of};
+use super::{Plan, meant, rows_of};
 use crate::profile::Source;
 
 /// Returns what is wrong with what the pipeline says of its data.
@@ -151,11 +151,8 @@ fn check_columns(
             continue;
         }
         let message = format!("{subject} no column `{name}`");
-        let help = match did_you_mean(name, names.iter().copied()) {
-            Some(it) => format!("did you mean `{it}`?"),
-            None => format!("its columns are {}", some(names)),
-        };
-        problems.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(help.as_str())));
+        let help = meant(name, names, || format!("its columns are {}", some(names)));
+        problems.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(&help)));
     }
 }
 
@@ -168,13 +165,11 @@ pub(super) fn unknown_inputs(
     model: &Path,
     inputs: &[String],
 ) -> Vec<Diagnostic> {
+    let names: Vec<_> = inputs.iter().map(String::as_str).collect();
     let named = pipeline.data.iter().flat_map(|it| it.columns.inputs.keys());
     let unknown = named.filter(|it| !inputs.contains(it)).map(|name| {
         let message = format!("the model `{}` has no input `{name}`", model.display());
-        let help = match did_you_mean(name, inputs.iter().map(String::as_str)) {
-            Some(it) => format!("did you mean `{it}`?"),
-            None => format!("its inputs are {}", inputs.join(", ")),
-        };
+        let help = meant(name, &names, || format!("its inputs are {}", names.join(", ")));
         let pointer = config::pointer("/data/columns/inputs", name);
         document.at_key(&pointer, code::UNKNOWN_INPUT, message, Some(&help))
     });

@@ -8,7 +8,7 @@ use modelwatch_config::{Document, Keep, Pipeline};
 use modelwatch_runtime::{blessing, prune, refs, retain::Retention, run::lineage_of};
 use modelwatch_sdk::{
     Host,
-    store::{CheckpointId, CheckpointStore, CollectOptions, CollectReport, Collected},
+    store::{CheckpointStore, CollectOptions, CollectReport, Collected},
 };
 use serde_json::{Value, json};
 
@@ -35,22 +35,18 @@ pub(super) fn prune(
     lineage: Option<&str>,
     how: How,
 ) -> anyhow::Result<Code> {
-    let pipeline = of_pipeline.map(|it| &it.1);
-    let policy = pipeline.and_then(|it| it.keep.as_ref());
-    let Some(policy) = policy else {
+    let policy = of_pipeline.and_then(|it| Some((it, it.1.keep.as_ref()?)));
+    let Some(((document, pipeline), policy)) = policy else {
         let message =
             "nothing is pruned without a policy: name a pipeline with `[checkpoint.keep]` by `--pipeline FILE`";
         return Err(Wrong(message.to_owned()).into());
     };
-    let checkpoint = pipeline.and_then(|it| it.checkpoint.as_ref());
-    let lineage = lineage.or_else(|| checkpoint.map(lineage_of)).context("the pipeline names no lineage")?;
+    let lineage =
+        lineage.or_else(|| pipeline.checkpoint.as_ref().map(lineage_of)).context("the pipeline names no lineage")?;
     let policy = Keep { grace: how.grace.unwrap_or(policy.grace), ..policy.clone() };
     let history = history(store, lineage)?;
-    let config = of_pipeline.map(|it| blessing::config_digest(&it.0)).unwrap_or_default();
-    let may_be_at = |name: &str, id: &CheckpointId| {
-        let rules = pipeline.map(|it| it.ref_rules(name)).unwrap_or_default();
-        refs::refuses(&rules, &history, name, id, &config).is_none()
-    };
+    let config = blessing::config_digest(document);
+    let may_be_at = refs::may_be_at(pipeline, &history, &config);
     let plan = prune::plan(store, host, &history, &policy, seconds_now(), &may_be_at)?;
     let n_going = plan.iter().filter(|it| !it.stays()).count();
     let collected = if how.dry_run {

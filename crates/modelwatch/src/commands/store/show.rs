@@ -2,6 +2,7 @@
 
 use modelwatch_runtime::{
     blessing::{problem, short},
+    checkpoint::resolve,
     contents::{Contents, ContentsError},
 };
 use modelwatch_sdk::{
@@ -10,13 +11,14 @@ use modelwatch_sdk::{
 };
 use serde_json::{Value, json};
 
-use super::{Code, explained, history, resolve};
+use super::{Code, explained, history, not_there, spec};
 use crate::output;
 
 /// Prints the manifest with the tensors of what was imported, and the verdicts under `verdicts`, oldest first; a blessing that does not hold has its `problem`.
 pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str) -> anyhow::Result<Code> {
-    let (lineage, id) = resolve(store, text)?;
-    let history = history(store, &lineage)?;
+    let spec = spec(text)?;
+    let history = history(store, &spec.lineage)?;
+    let id = resolve(&history, &spec).map_err(not_there)?;
     let reader = store.open(host, &id).map_err(explained)?;
     let mut shown = serde_json::to_value(reader.manifest())?;
     let mut verdicts = Vec::new();

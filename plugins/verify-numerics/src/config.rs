@@ -1,7 +1,7 @@
 //! The options.
 
 use std::{
-    cmp::Ordering::Less,
+    cmp::Ordering::{Equal, Less},
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -29,7 +29,8 @@ pub struct Config {
     #[schemars(range(min = 0.0))]
     pub max_abs: Option<f64>,
     /// The least and the greatest number allowed on the data, of single outputs, nodes or inputs by their names, as in
-    /// `{ probs = [0, 1] }`. One that is not there, and one with a number that is not finite, fails.
+    /// `{ probs = [0, 1] }`. One that is not there, and one with a number that is not finite, fails;
+    /// one that was not looked at is not checked.
     pub ranges: BTreeMap<String, [f64; 2]>,
     /// The share of a node's elements that may be at a bound of its operator, where what they stand for no longer shows: at the
     /// ends of a sigmoid or tanh, at a constant that a clip cuts off at, or at the greatest integer of a quantization. The 0 of
@@ -127,7 +128,7 @@ impl Config {
             }
         }
         if let Some((name, [least, greatest])) =
-            self.ranges.iter().find(|it| it.1[0].partial_cmp(&it.1[1]) != Some(Less))
+            self.ranges.iter().find(|it| !matches!(it.1[0].partial_cmp(&it.1[1]), Some(Less | Equal)))
         {
             let message = format!("the range of `{name}` is from {least} to {greatest}, which holds no number");
             return Err(

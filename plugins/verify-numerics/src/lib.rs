@@ -5,8 +5,8 @@
 //! subnormal, the greatest, the least, and NaN. It also says which nodes and
 //! weights would overflow in half precision, which are out of the range that was given for them, and which are saturated.
 //!
-//! Nothing passes by accident: without rows nothing is checked, and of a model that cannot be run node by node, only the outputs;
-//! the report says so.
+//! Nothing passes by accident: without rows nothing is checked. Of a model that cannot be run node by node the outputs are looked at:
+//! they can break a limit on all nodes, but not keep it, and the report says so.
 // Not `forbid`: `export_plugin!` writes the two exported statics.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -2,29 +2,29 @@
 
 use modelwatch_sdk::{
     Report,
-    numerics::{NodeNumbers, Numerics},
+    numerics::NodeNumbers,
     report::{Check, Finding, Labels, Metric, Severity, Status},
 };
 
 use crate::{
     config::{Config, Precision},
+    numbers::Seen,
     report::{DATA, check, computed, n_non_finite, operator, shown, size},
 };
 
 /// Holds the size of all numbers against `max_abs`, and that of constants too against what `fits` can hold.
-///
-/// Outputs alone can break a limit, but not keep it for all others.
-pub(crate) fn sizes(res: &mut Report, config: &Config, numbers: &Numerics, obstacle: Option<&str>) {
+pub(crate) fn sizes(res: &mut Report, config: &Config, seen: &Seen) {
+    let numbers = &seen.numbers;
     // Inputs count: they are converted as well.
     let nodes: Vec<(&NodeNumbers, &str)> = numbers.nodes.iter().map(|it| (it, operator(it))).collect();
     if let Some(limit) = config.max_abs {
-        too_large(res, &nodes, numbers.rows, (limit, None), obstacle);
+        too_large(res, &nodes, seen, (limit, None));
     }
     if let Some(precision) = config.fits {
         // Constants first: the data does not matter to them.
         let constants = numbers.constants.iter().map(|it| (it, "constant"));
         let all: Vec<_> = constants.chain(nodes).collect();
-        too_large(res, &all, numbers.rows, (precision.greatest(), Some(precision)), obstacle);
+        too_large(res, &all, seen, (precision.greatest(), Some(precision)));
     }
 }
 
@@ -32,9 +32,8 @@ pub(crate) fn sizes(res: &mut Report, config: &Config, numbers: &Numerics, obsta
 fn too_large(
     res: &mut Report,
     nodes: &[(&NodeNumbers, &str)],
-    rows: u64,
+    seen: &Seen,
     (limit, precision): (f64, Option<Precision>),
-    obstacle: Option<&str>,
 ) {
     let (metric, code, what) = match precision {
         None => ("max_abs".to_owned(), "MW-F002", "out of the range that `max_abs` allows".to_owned()),
@@ -44,13 +43,10 @@ fn too_large(
     let mut beyond = nodes.iter().filter(|it| size(it.0.range) > limit);
     let first = beyond.next();
     let n = nodes.len() as u64;
-    let seen = format!("the greatest number is {}, allowed {}", shown(greatest), shown(limit));
-    let (status, message) = match obstacle {
-        Some(why) if first.is_none() => (Status::NotChecked, format!("{seen}; {why}")),
-        _ => (Status::of(n, first.is_none()), seen),
-    };
+    let message = format!("the greatest number is {}, allowed {}", shown(greatest), shown(limit));
+    let (status, message) = seen.judge(n, first.is_none(), message);
     let observed = (n > 0).then_some(greatest);
-    res.checks.push(check(&metric, DATA, &format!("<= {limit}"), observed, rows, status, message));
+    res.checks.push(check(&metric, DATA, &format!("<= {limit}"), observed, seen.numbers.rows, status, message));
     let Some((node, operator)) = first else { return };
     let message = format!(
         "`{}` ({operator}) has numbers {what}: up to {}, more than {}; {} later nodes too",
@@ -66,19 +62,22 @@ fn too_large(
 }
 
 /// Holds single outputs, nodes and inputs against their ranges.
-pub(crate) fn ranges(res: &mut Report, config: &Config, numbers: &Numerics) {
+pub(crate) fn ranges(res: &mut Report, config: &Config, seen: &Seen) {
+    let numbers = &seen.numbers;
     for (name, &[least, greatest]) in &config.ranges {
         // What is named but not there was asked for and cannot be said: no reason to pass.
         let found = numbers.nodes.iter().find(|it| it.outputs.iter().any(|it| it == name));
         let found = found.or_else(|| numbers.nodes.iter().find(|it| it.name == *name));
         let range = found.and_then(|it| it.range);
-        let (n, holds, message) = match (found, range) {
-            (None, _) => (1, false, format!("there is no output, node or input `{name}`")),
-            (Some(it), _) if n_non_finite(it) > 0 => {
+        let (n, holds, message) = match (found, range, &seen.obstacle) {
+            // What is no output may be a node or an input.
+            (None, _, Some(why)) => (0, false, format!("`{name}` is no output with numbers; {why}")),
+            (None, ..) => (1, false, format!("there is no output, node or input `{name}`")),
+            (Some(it), ..) if n_non_finite(it) > 0 => {
                 (it.n, false, format!("{} of {} numbers of `{name}` are not finite", n_non_finite(it), it.n))
             }
-            (Some(it), None) => (it.n, false, format!("`{name}` has no numbers")),
-            (Some(it), Some(range)) => {
+            (Some(it), None, _) => (it.n, false, format!("`{name}` has no numbers")),
+            (Some(it), Some(range), _) => {
                 let holds = least <= range.least && range.greatest <= greatest;
                 let seen = format!("{} to {}", shown(range.least), shown(range.greatest));
                 (
@@ -102,7 +101,8 @@ pub(crate) fn ranges(res: &mut Report, config: &Config, numbers: &Numerics) {
 }
 
 /// Reports how many numbers are at a bound of their operator, and holds the greatest share against its limit.
-pub(crate) fn saturation(res: &mut Report, config: &Config, numbers: &Numerics) {
+pub(crate) fn saturation(res: &mut Report, config: &Config, seen: &Seen) {
+    let numbers = &seen.numbers;
     let share = |it: &NodeNumbers| it.n_saturated.filter(|_| it.n > 0).map(|n| n as f64 / it.n as f64);
     let bounded: Vec<(&NodeNumbers, f64)> = computed(numbers).filter_map(|it| Some((it, share(it)?))).collect();
     for (node, share) in &bounded {
@@ -117,7 +117,8 @@ pub(crate) fn saturation(res: &mut Report, config: &Config, numbers: &Numerics) 
         0 => "no node has an operator with bounds".to_owned(),
         _ => format!("up to {greatest:.3} of the elements of a node are at a bound of its operator, allowed {limit}"),
     };
-    let (observed, status) = ((n > 0).then_some(greatest), Status::of(n, beyond.is_empty()));
+    let observed = (n > 0).then_some(greatest);
+    let (status, message) = seen.judge(n, beyond.is_empty(), message);
     res.checks.push(check("max_saturated_share", DATA, &format!("<= {limit}"), observed, n, status, message));
     let Some((first, share)) = beyond.first() else { return };
     let message = format!(

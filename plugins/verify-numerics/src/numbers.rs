@@ -5,25 +5,48 @@ use modelwatch_sdk::{
     arrow::schema::{DataType, Field},
     nodes::ValueRange,
     numerics::{NodeNumbers, Numerics},
+    report::{Interval, Status},
     rows,
 };
 
 /// What stands for the operator where only the outputs are known.
 const OUTPUT: &str = "output";
 
-/// Returns the numbers on rows, and why they are those of the outputs alone, if so.
-///
-/// # Errors
-/// When the model cannot be run at all.
-pub(crate) fn of(host: &dyn Host, rows: &RecordBatch) -> Result<(Numerics, Option<String>)> {
-    match host.numerics(ModelRole::Candidate, rows) {
-        Ok(it) => Ok((it, None)),
-        Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => Err(e),
-        Err(obstacle) => {
-            let outputs = host.infer(ModelRole::Candidate, rows)?;
-            let why = format!("only the outputs were looked at: {}", obstacle.message);
-            Ok((of_outputs(&outputs)?, Some(why)))
+/// The numbers that were seen.
+pub(crate) struct Seen {
+    pub(crate) numbers: Numerics,
+    /// Why they are those of the outputs alone, if so.
+    pub(crate) obstacle: Option<String>,
+}
+
+impl Seen {
+    /// Returns the numbers on rows.
+    ///
+    /// # Errors
+    /// When the model cannot be run at all.
+    pub(crate) fn on(host: &dyn Host, rows: &RecordBatch) -> Result<Self> {
+        match host.numerics(ModelRole::Candidate, rows) {
+            Ok(numbers) => Ok(Self { numbers, obstacle: None }),
+            Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => Err(e),
+            Err(obstacle) => {
+                let numbers = of_outputs(&host.infer(ModelRole::Candidate, rows)?)?;
+                let obstacle = Some(format!("only the outputs were looked at: {}", obstacle.message));
+                Ok(Self { numbers, obstacle })
+            }
         }
+    }
+
+    /// Returns what there is to say of a limit on all of `n` nodes. Outputs alone can break it, but not keep it for the others.
+    pub(crate) fn judge(&self, n: u64, holds: bool, message: String) -> (Status, String) {
+        match &self.obstacle {
+            Some(why) if holds => (Status::NotChecked, format!("{message}; {why}")),
+            _ => (Status::of(n, holds), message),
+        }
+    }
+
+    /// Returns the bounds of a metric that is at least what was seen, where more could be in what was not.
+    pub(crate) fn bounds(&self, seen: f64, most: f64) -> Option<Interval> {
+        self.obstacle.as_ref().map(|_| Interval::certain(seen, most))
     }
 }
 

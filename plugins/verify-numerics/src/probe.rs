@@ -5,7 +5,7 @@ use modelwatch_sdk::{
     report::Gap, rows, sample::RowSample,
 };
 
-use crate::{codes::CODES, config::Config, edges, numbers, report};
+use crate::{codes::CODES, config::Config, edges, numbers::Seen, report};
 
 const STATE_VERSION: u8 = 2;
 
@@ -52,10 +52,10 @@ impl Probe for Numerics {
         }
         let mut res = Report::default();
         match self.sample.batch()?.filter(|it| it.num_rows() > 0) {
-            Some(rows) => match numbers::of(host, &rows) {
-                Ok((it, obstacle)) => {
-                    report::data(&mut res, &self.config, &it, obstacle.as_deref());
-                    res.gaps.extend(obstacle.map(|why| Gap::new("nodes", why)));
+            Some(rows) => match Seen::on(host, &rows) {
+                Ok(it) => {
+                    report::data(&mut res, &self.config, &it);
+                    res.gaps.extend(it.obstacle.map(|why| Gap::new("nodes", why)));
                 }
                 Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => return Err(e),
                 Err(e) => report::nothing(&mut res, &e.message),
@@ -63,12 +63,15 @@ impl Probe for Numerics {
             None => report::nothing(&mut res, "there are no rows"),
         }
         for edge in &self.config.edges {
-            let numbers = host
+            let seen = host
                 .model(ModelRole::Candidate)
                 .and_then(|it| edges::row(*edge, &it))
-                .and_then(|it| numbers::of(host, &it));
-            match numbers {
-                Ok((it, _)) => report::edge(&mut res, *edge, &it),
+                .and_then(|it| Seen::on(host, &it));
+            match seen {
+                Ok(it) => {
+                    report::edge(&mut res, *edge, &it);
+                    res.gaps.extend(it.obstacle.map(|why| Gap::new(format!("nodes on {} inputs", edge.name()), why)));
+                }
                 Err(e) if e.kind == ErrorKind::Cancelled => return Err(e),
                 Err(e) => report::unknown_edge(&mut res, *edge, &e.message),
             }

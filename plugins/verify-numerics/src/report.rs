@@ -10,6 +10,7 @@ use modelwatch_sdk::{
 use crate::{
     config::{Config, Edge},
     limits,
+    numbers::Seen,
 };
 
 /// What stands for the data where edges have their names.
@@ -52,26 +53,29 @@ pub(crate) fn computed(numbers: &Numerics) -> impl Iterator<Item = &NodeNumbers>
 }
 
 /// Reports on a sample of the data.
-///
-/// Where there is an obstacle, the numbers are those of the outputs alone, which tell nothing of how large others are.
-pub(crate) fn data(res: &mut Report, config: &Config, numbers: &Numerics, obstacle: Option<&str>) {
-    non_finite(res, DATA, numbers);
+pub(crate) fn data(res: &mut Report, config: &Config, seen: &Seen) {
+    let numbers = &seen.numbers;
+    non_finite(res, DATA, seen);
     let n_nodes = computed(numbers).count() as u64;
     let greatest = computed(numbers).map(|it| size(it.range)).fold(0.0, f64::max);
     let subnormal = computed(numbers).map(subnormal_share).fold(0.0, f64::max);
-    for (name, value) in [("nodes", n_nodes as f64), ("max_abs", greatest), ("max_subnormal_share", subnormal)] {
-        res.metrics.push(Metric::new(name, value).n(numbers.rows).label("inputs", DATA));
+    for (name, value, bounds) in [
+        ("nodes", n_nodes as f64, None),
+        ("max_abs", greatest, seen.bounds(greatest, f64::INFINITY)),
+        ("max_subnormal_share", subnormal, seen.bounds(subnormal, 1.0)),
+    ] {
+        res.metrics.push(Metric::new(name, value).n(numbers.rows).interval(bounds).label("inputs", DATA));
     }
-    limits::sizes(res, config, numbers, obstacle);
-    limits::ranges(res, config, numbers);
-    limits::saturation(res, config, numbers);
+    limits::sizes(res, config, seen);
+    limits::ranges(res, config, seen);
+    limits::saturation(res, config, seen);
     let limit = config.max_subnormal_share;
     let worst = computed(numbers).filter(|it| subnormal_share(it) > limit).max_by(|a, b| {
         // Of equal ones the first.
         subnormal_share(a).total_cmp(&subnormal_share(b)).then(std::cmp::Ordering::Greater)
     });
-    let status = Status::of(n_nodes, worst.is_none());
     let message = format!("up to {subnormal:.3} of the elements of a node are subnormal, allowed {limit}");
+    let (status, message) = seen.judge(n_nodes, worst.is_none(), message);
     res.checks.push(check(
         "max_subnormal_share",
         DATA,
@@ -97,13 +101,13 @@ pub(crate) fn data(res: &mut Report, config: &Config, numbers: &Numerics, obstac
 }
 
 /// Reports on inputs at an edge.
-pub(crate) fn edge(res: &mut Report, edge: Edge, numbers: &Numerics) {
+pub(crate) fn edge(res: &mut Report, edge: Edge, seen: &Seen) {
+    let numbers = &seen.numbers;
     match edge {
-        Edge::Zeros | Edge::Subnormal => non_finite(res, edge.name(), numbers),
+        Edge::Zeros | Edge::Subnormal => non_finite(res, edge.name(), seen),
         Edge::Greatest | Edge::Least => {
             let bad: Vec<_> = computed(numbers).filter(|it| n_non_finite(it) > 0).collect();
-            let n = bad.len() as f64;
-            res.metrics.push(Metric::new("non_finite_nodes", n).n(numbers.rows).label("inputs", edge.name()));
+            n_non_finite_nodes(res, edge.name(), seen, bad.len());
             if let Some(first) = bad.first() {
                 let hidden = computed(numbers).all(|it| it.outputs.is_empty() || n_non_finite(it) == 0);
                 let ending = if hidden { ", and the outputs do not show it" } else { "" };
@@ -159,11 +163,12 @@ fn nan(res: &mut Report, numbers: &Numerics) {
 }
 
 /// Checks that every number is finite.
-fn non_finite(res: &mut Report, inputs: &str, numbers: &Numerics) {
+fn non_finite(res: &mut Report, inputs: &str, seen: &Seen) {
+    let numbers = &seen.numbers;
     let bad: Vec<_> = computed(numbers).filter(|it| n_non_finite(it) > 0).collect();
     let n_nodes = computed(numbers).count() as u64;
     let n = bad.len() as f64;
-    res.metrics.push(Metric::new("non_finite_nodes", n).n(numbers.rows).label("inputs", inputs));
+    n_non_finite_nodes(res, inputs, seen, bad.len());
     let message = match bad.first() {
         None => format!("every number of {n_nodes} nodes is finite"),
         Some(it) => {
@@ -171,11 +176,15 @@ fn non_finite(res: &mut Report, inputs: &str, numbers: &Numerics) {
         }
     };
     let observed = (n_nodes > 0).then_some(n);
-    let status = Status::of(n_nodes, bad.is_empty());
+    let (status, message) = seen.judge(n_nodes, bad.is_empty(), message);
     res.checks.push(check("non_finite_nodes", inputs, "== 0", observed, numbers.rows, status, message));
     let Some(first) = bad.first() else { return };
     let was_bad = numbers.nodes.iter().any(|it| it.operator.is_empty() && n_non_finite(it) > 0);
-    let source = if was_bad { ", as are some of the inputs" } else { ", though all inputs are finite" };
+    let source = match was_bad {
+        _ if seen.obstacle.is_some() => "",
+        true => ", as are some of the inputs",
+        false => ", though all inputs are finite",
+    };
     let hidden = computed(numbers).all(|it| it.outputs.is_empty() || n_non_finite(it) == 0);
     let ending = if hidden { "; the outputs do not show it" } else { "" };
     let message = format!(
@@ -190,6 +199,12 @@ fn non_finite(res: &mut Report, inputs: &str, numbers: &Numerics) {
             .evidence("infinite", first.n_infinite)
             .evidence("range", float::to_value(size(first.range))),
     );
+}
+
+fn n_non_finite_nodes(res: &mut Report, inputs: &str, seen: &Seen, n: usize) {
+    let n = n as f64;
+    let metric = Metric::new("non_finite_nodes", n).n(seen.numbers.rows).interval(seen.bounds(n, f64::INFINITY));
+    res.metrics.push(metric.label("inputs", inputs));
 }
 
 fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {

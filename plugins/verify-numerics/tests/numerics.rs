@@ -12,7 +12,7 @@ use modelwatch_sdk::{
     },
     nodes::ValueRange,
     numerics::{NodeNumbers, Numerics as Numbers},
-    report::{FigureData, Severity, Status},
+    report::{FigureData, Interval, Severity, Status},
     rows::{self, with_input},
     testing::{self, ModelHost, ProbeCase, TestModel},
 };
@@ -188,33 +188,86 @@ fn opaque(output: fn(f64) -> f64) -> ModelHost {
     ModelHost::new(model).with_numerics(|_| Err(Error::input("it is interpreted")))
 }
 
+/// The report on a model that is not run node by node.
+fn run_opaque(options: Value, output: fn(f64) -> f64) -> Report {
+    let (mut probe, host) = (open(options), opaque(output));
+    probe.update(&host, Role::Current, &rows()).unwrap();
+    probe.evaluate(&host).unwrap()
+}
+
 #[test]
-fn of_a_model_that_is_not_run_node_by_node_the_outputs_are_checked() {
-    let run = |options: Value, output| {
-        let (mut probe, host) = (open(options), opaque(output));
-        probe.update(&host, Role::Current, &rows()).unwrap();
-        probe.evaluate(&host).unwrap()
+fn outputs_alone_can_break_a_limit_on_all_nodes_but_not_keep_it() {
+    let report = run_opaque(json!({"fits": "f16", "max_saturated_share": 0.5, "edges": ["zeros"]}), |it| it);
+    assert_eq!(report.checks.len(), 5);
+    for check in &report.checks {
+        assert_eq!(
+            (check.status, check.message.contains("it is interpreted")),
+            (Status::NotChecked, true),
+            "{check:?}"
+        );
+    }
+    assert_eq!(codes(&report), [""; 0]);
+    let report = run_opaque(json!({"max_abs": 38.0}), |it| if it == 4.0 { f64::NAN } else { it * 1e-42 });
+    assert_eq!(["non_finite_nodes", "max_subnormal_share"].map(|it| status(&report, it, "data")), [Status::Fail; 2]);
+    let message = &report.findings[0].message;
+    assert!(!message.contains("inputs are finite"), "nobody looked at them: {message}");
+    assert_eq!(status(&run_opaque(json!({"max_abs": 38.0}), |it| it), "max_abs", "data"), Status::Fail);
+    let report = run_opaque(json!({"edges": ["zeros"]}), |it| it.ln());
+    assert_eq!(status(&report, "non_finite_nodes", "zeros"), Status::Fail);
+}
+
+/// A requirement on one of them is held against its bounds.
+#[test]
+fn metrics_of_all_nodes_are_bounded_by_what_was_not_seen() {
+    let report = run_opaque(json!({"edges": ["greatest"]}), |it| it);
+    let bounds = |metric: &str, inputs: &str| {
+        let found = report.metrics.iter().find(|it| it.name == metric && it.labels["inputs"] == inputs);
+        found.unwrap().interval.filter(Interval::is_certain).map(|it| (it.low, it.high))
     };
-    let report = run(json!({"ranges": {"y": [0, 39]}, "edges": ["nan"]}), |it| it);
-    assert_eq!(
-        (status(&report, "non_finite_nodes", "data"), status(&report, "range", "data")),
-        (Status::Pass, Status::Pass)
-    );
+    assert_eq!(bounds("non_finite_nodes", "data"), Some((0.0, f64::INFINITY)));
+    assert_eq!(bounds("non_finite_nodes", "greatest"), Some((0.0, f64::INFINITY)));
+    assert_eq!(bounds("max_abs", "data"), Some((39.0, f64::INFINITY)));
+    assert_eq!(bounds("max_subnormal_share", "data"), Some((0.0, 1.0)));
+}
+
+#[test]
+fn what_was_not_seen_is_a_gap_on_data_and_on_each_edge() {
+    let report = run_opaque(json!({"edges": ["zeros", "greatest"]}), |it| it);
+    let gaps: Vec<_> = report.gaps.iter().map(|it| (&*it.what, &*it.why)).collect();
+    let why = "only the outputs were looked at: it is interpreted";
+    assert_eq!(gaps, [("nodes", why), ("nodes on zeros inputs", why), ("nodes on greatest inputs", why)]);
+}
+
+#[test]
+fn outputs_alone_are_enough_for_what_is_asked_of_outputs() {
+    let report = run_opaque(json!({"ranges": {"y": [0, 39]}, "edges": ["nan"]}), |it| it);
+    assert_eq!(status(&report, "range", "data"), Status::Pass);
     assert_eq!(status(&report, "outputs_that_hide_nan", "nan"), Status::Pass);
-    assert_eq!(
-        (&*report.gaps[0].what, &*report.gaps[0].why),
-        ("nodes", "only the outputs were looked at: it is interpreted")
-    );
-    // They can be too large, but that they are not says nothing of what is inside.
-    let report = run(json!({"fits": "f16", "max_abs": 38.0}), |it| it);
-    let statuses = ["max_abs_f16", "max_abs"].map(|it| status(&report, it, "data"));
-    assert_eq!(statuses, [Status::NotChecked, Status::Fail], "{:?}", report.checks);
-    let report = run(json!({"edges": ["nan"]}), |it| if it.is_nan() { 0.0 } else { it.ln() });
+    let report = run_opaque(json!({"edges": ["nan"]}), |it| if it.is_nan() { 0.0 } else { it.ln() });
     assert_eq!(
         (status(&report, "non_finite_nodes", "data"), codes(&report)),
         (Status::Fail, vec!["MW-F001", "MW-F006"])
     );
     assert_eq!(report.findings[0].place, "y");
+}
+
+#[test]
+fn a_range_of_a_node_that_was_not_seen_is_not_checked() {
+    let report = run_opaque(json!({"ranges": {"square": [0, 1]}}), |it| it);
+    let check = report.checks.iter().find(|it| it.metric == "range").unwrap();
+    assert_eq!(
+        (check.status, &*check.message),
+        (Status::NotChecked, "`square` is no output with numbers; only the outputs were looked at: it is interpreted")
+    );
+    assert_eq!(codes(&report), [""; 0]);
+}
+
+#[test]
+fn a_constant_is_a_range() {
+    let report = run(json!({"ranges": {"y": [1, 1]}}), |_| 1.0);
+    assert_eq!(status(&report, "range", "data"), Status::Pass);
+    let report = run(json!({"ranges": {"y": [1, 1]}}), |it| it.min(1.0));
+    assert_eq!(status(&report, "range", "data"), Status::Fail);
 }
 
 #[test]

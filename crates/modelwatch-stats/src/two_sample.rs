@@ -20,6 +20,7 @@ mod ranks;
 mod student;
 pub(crate) mod tails;
 mod two_by_two;
+mod winsorize;
 
 pub use anderson_darling::anderson_darling;
 pub use binning::{BinCounts, BinRule, Values, bin_edges, count_into};
@@ -40,6 +41,7 @@ pub use omnibus::{Leading, Omnibus, omnibus, omnibus_of};
 pub use ranks::{Alternative, MannWhitney, mann_whitney, mood};
 pub use student::{student_t, welch_t};
 pub use two_by_two::{Shares, fisher_exact, z_test};
+pub use winsorize::winsorize;
 
 /// A statistic and its p-value.
 #[derive(Clone, Copy, Debug, PartialEq)]

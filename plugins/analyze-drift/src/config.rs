@@ -138,11 +138,10 @@ pub struct MinEffect {
     /// The greatest difference of two shares.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub chebyshev: f64,
-    /// The Wasserstein distance in deviations of the reference, by its interquartile range over 1.349; by its standard deviation where
-    /// half of the values are one and the same.
+    /// The Wasserstein distance in standard deviations of the reference, with the outermost values of both roles pulled in.
     #[schemars(range(min = 0.0))]
     pub wasserstein: f64,
-    /// The energy distance over the root of that deviation.
+    /// The energy distance over the root of that standard deviation.
     #[schemars(range(min = 0.0))]
     pub energy: f64,
     /// The difference of the shares of missing values.

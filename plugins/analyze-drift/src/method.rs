@@ -32,10 +32,10 @@ pub enum Method {
     EppsSingleton,
     /// Numbers: Kuiper.
     Kuiper,
-    /// Numbers: the Wasserstein distance in deviations of the reference, by its interquartile range (over 1.349), which one outlier does
-    /// not change.
+    /// Numbers: the Wasserstein distance in standard deviations of the reference. In its size, the outermost hundredth of the rows of each
+    /// role, of one row at least, counts as its neighbors do, so that one outlier neither makes a distance nor hides one.
     Wasserstein,
-    /// Numbers: the energy distance over the root of that deviation of the reference.
+    /// Numbers: the energy distance over the root of that standard deviation.
     Energy,
     /// The population stability index; of numbers, over the tenths of the reference.
     Psi,

@@ -4,12 +4,11 @@ use modelwatch_stats::{
     Point, Undefined,
     intervals::Interval,
     peers::{Categories, Numbers, alibi, evidently, nannyml, scipy, tfdv},
-    quantile::quantiles,
     two_sample::{
         Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, Shares, Test, Yates, anderson_darling,
         cell_effect, chi2_contingency_with, cramer_von_mises, energy, epps_singleton, fisher_exact, g_test,
-        homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, standard_deviation, student_t, wasserstein_effect,
-        welch_t, z_test,
+        homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, standard_deviation, student_t, wasserstein,
+        wasserstein_effect, welch_t, winsorize, z_test,
     },
 };
 
@@ -91,15 +90,16 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
     };
     let effect = match method {
         Method::Wasserstein => {
-            let unit = robust_deviation(left)?;
-            let effect = if unit > 0.0 { wasserstein_effect(left, right, unit, LEVEL).ok() } else { None };
+            let (left, right) = winsorize(left, right)?;
+            let unit = standard_deviation(&left)?;
+            let effect = if unit > 0.0 { wasserstein_effect(&left, &right, unit, LEVEL).ok() } else { None };
             // From a constant, every distance is infinitely many deviations.
-            Size::new("normed Wasserstein distance", effect, omnibus.ks.statistic, least.wasserstein)
+            Size::new("normed Wasserstein distance", effect, wasserstein(&left, &right)?, least.wasserstein)
         }
         Method::Energy => {
-            let unit = robust_deviation(left)?.sqrt();
-            let value = energy(left, right)?;
-            let value = if value == 0.0 { 0.0 } else { value / unit };
+            let (left, right) = winsorize(left, right)?;
+            let value = energy(&left, &right)?;
+            let value = if value == 0.0 { 0.0 } else { value / standard_deviation(&left)?.sqrt() };
             Size { value, name: "normed energy distance", interval: None, least: least.energy }
         }
         _ => match cell_size(method, least, pair.cells)? {
@@ -207,7 +207,7 @@ pub(crate) fn peer_score_of_numbers(
         Method::ScipyMannwhitneyu => p(mann_whitney(left, right, Alternative::TwoSided, MannWhitney::Auto)),
         Method::ScipyTtestInd => p(student_t(left, right)),
         Method::ScipyEppsSingleton2samp => p(epps_singleton(left, right)),
-        Method::ScipyWassersteinDistance => modelwatch_stats::two_sample::wasserstein(left, right),
+        Method::ScipyWassersteinDistance => wasserstein(left, right),
         Method::ScipyEnergyDistance => energy(left, right),
         _ => return Err(format!("`{}` cannot compare {}", method.name(), Kind::Numbers.word())),
     };
@@ -245,18 +245,6 @@ pub(crate) fn peer_score_of_categories(
     judged(method, rule, value)
 }
 
-/// The interquartile range of a normal distribution, in standard deviations.
-const NORMAL_RANGE: f64 = 1.348_979_500_392_163_5;
-
-/// Returns the interquartile range over that of a standard normal distribution, which a few outliers do not change: the standard
-/// deviation where the values are normal. Where half of the values are one and the same the range is 0 and says nothing, so that the
-/// standard deviation takes its place.
-fn robust_deviation(points: &[Point]) -> Result<f64, Undefined> {
-    let quartiles = quantiles(points, &[0.25, 0.75])?;
-    let range = quartiles[1] / NORMAL_RANGE - quartiles[0] / NORMAL_RANGE;
-    if range > 0.0 && range.is_finite() { Ok(range) } else { standard_deviation(points) }
-}
-
 impl PeerScore {
     /// Returns the score with the threshold that the options give, if they do.
     pub(crate) fn with_threshold(self, config: &Config, method: Method) -> Self {
@@ -274,10 +262,10 @@ impl PeerScore {
 
 impl Size {
     /// Without an effect the difference is infinite, unless there is none at all.
-    fn new(name: &'static str, effect: Option<Effect>, statistic: f64, least: f64) -> Self {
+    fn new(name: &'static str, effect: Option<Effect>, difference: f64, least: f64) -> Self {
         match effect {
             Some(it) => Self { value: it.value, name, interval: Some(it.interval), least },
-            None => Self { value: if statistic == 0.0 { 0.0 } else { f64::INFINITY }, name, interval: None, least },
+            None => Self { value: if difference == 0.0 { 0.0 } else { f64::INFINITY }, name, interval: None, least },
         }
     }
 }

@@ -100,6 +100,87 @@ fn one_outlier_does_not_hide_a_shift() {
     }
 }
 
+/// What `wasserstein` and `energy` say of numbers, and whether they call it drift.
+fn distances(reference: &[f64], current: &[f64]) -> [(f64, bool); 2] {
+    ["wasserstein", "energy"].map(|method| {
+        let [left, right] = [reference, current].map(|it| x(floats(it.iter().copied())));
+        let report = run(json!({ "method": method, "predictions": false }), &left, &right);
+        (of_column(&report, "effect", "x").unwrap(), codes(&report).contains(&("MW-D001", "x")))
+    })
+}
+
+/// Normal numbers, so many deviations away.
+fn normals(seed: u64, rows: usize, shift: f64) -> Vec<f64> {
+    let mut random = Random(seed);
+    (0..rows).map(|_| random.normal() + shift).collect()
+}
+
+#[test]
+fn one_outlier_is_no_distance_and_hides_none() {
+    for seed in 0..6 {
+        for (rows, shift) in [(50, 0.0), (400, 0.0), (5000, 0.02), (400, 0.5), (5000, 0.5), (1000, 40.0)] {
+            let (reference, current) = (normals(2 * seed, rows, 0.0), normals(2 * seed + 1, rows, shift));
+            let without = distances(&reference, &current);
+            let wild = |it: &[f64], outlier: f64| [it, &[outlier]].concat();
+            for outlier in [1e9, -1e9, 1e300] {
+                let with = [
+                    distances(&wild(&reference, outlier), &current),
+                    distances(&reference, &wild(&current, outlier)),
+                    distances(&wild(&reference, outlier), &wild(&current, -outlier)),
+                ];
+                for with in with {
+                    for (with, without) in with.iter().zip(&without) {
+                        // As two samples of so many rows differ.
+                        let noise = 0.02 + 1.5 / (rows as f64).sqrt();
+                        let is_near = (with.0 - without.0).abs() < noise || (0.5..1.5).contains(&(with.0 / without.0));
+                        assert!(is_near, "{rows} rows, {shift} away, {outlier}: {with:?} {without:?}");
+                        assert_eq!(with.1, without.1, "{rows} rows, {shift} away, {outlier}: {with:?} {without:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn distances_are_in_standard_deviations() {
+    for seed in 0..6 {
+        let (reference, current) = (normals(2 * seed, 5000, 0.0), normals(2 * seed + 1, 5000, 0.5));
+        let [(wasserstein, _), (energy, _)] = distances(&reference, &current);
+        assert!((wasserstein - 0.5).abs() < 0.07, "{wasserstein}");
+        // 2 E|X - Y| - E|X - X'| - E|Y - Y'| of normal numbers half a deviation apart is 0.1388.
+        assert!((energy - 0.1388f64.sqrt()).abs() < 0.06, "{energy}");
+    }
+}
+
+#[test]
+fn zeros_hide_no_shift_of_the_other_values() {
+    for seed in 0..6 {
+        let column = |seed: u64, mean: f64| {
+            let mut res = normals(seed, 2000, mean);
+            res.iter_mut().enumerate().filter(|it| it.0 % 5 > 0).for_each(|it| *it.1 = 0.0);
+            res
+        };
+        let (reference, current) = (column(2 * seed, 5.0), column(2 * seed + 1, 8.0));
+        // A fifth of the rows moves by 3; the variance is 0.2 * 26 - 1.
+        let expected = 0.6 / 4.2f64.sqrt();
+        for outlier in [None, Some(1e9)] {
+            let reference: Vec<f64> = reference.iter().copied().chain(outlier).collect();
+            let [(wasserstein, is_drift), (_, is_drift_too)] = distances(&reference, &current);
+            assert!((wasserstein / expected - 1.0).abs() < 0.2, "{wasserstein} {expected}");
+            assert!(is_drift && is_drift_too);
+        }
+    }
+}
+
+#[test]
+fn every_distance_from_a_constant_is_infinite() {
+    for current in [normals(1, 500, 0.0), vec![3.5; 500], [vec![3.0; 400], vec![4.0; 100]].concat()] {
+        assert_eq!(distances(&[3.0; 500], &current), [(f64::INFINITY, true); 2]);
+    }
+    assert_eq!(distances(&[3.0; 500], &[3.0; 400]), [(0.0, false); 2]);
+}
+
 #[test]
 fn values_that_go_missing_are_drift() {
     for id in ["num_null_only_cur", "num_nan_not_null"] {

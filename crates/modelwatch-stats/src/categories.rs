@@ -29,8 +29,8 @@ const GROUPS: usize = 128;
 ///
 /// What is stored can be [cut](CategoryCounts::cut) to the most frequent categories.
 /// The counts of what was cut say how often a category that is not kept can have occurred at most ([`CategoryCounts::range_of`]).
-/// As long as no cut counts are merged, what is kept is exact and follows from the rows; after merges of cut counts the bounds hold,
-/// and which categories are kept depends on what was cut before.
+/// As long as no cut counts are merged, what is kept is exact and follows from the rows. Cut counts merge in any order to the same
+/// state as well, which follows from what each of them kept: beyond the cap, too, it is the categories with the smallest hashes that stay.
 ///
 /// ```
 /// use modelwatch_stats::categories::CategoryCounts;
@@ -67,7 +67,7 @@ enum Rest {
     None,
     /// Their hashes are greater than those of the kept ones.
     Beyond(Box<Groups>),
-    /// They were less frequent.
+    /// They were less frequent where counts were cut, or their hashes are greater.
     Cut(Box<Groups>, Cut),
 }
 
@@ -77,10 +77,12 @@ type Groups = [u64; GROUPS];
 /// What a cut left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cut {
-    /// How often one of the categories can have occurred at most.
+    /// How often a category that was cut can have occurred at most.
     bound: u64,
     /// How many categories there are; 0 where that is not known.
     n_dropped: u64,
+    /// Whether there are others as well, whose hashes are greater than those of the kept ones.
+    is_beyond: bool,
 }
 
 impl Default for CategoryCounts {
@@ -124,7 +126,13 @@ impl CategoryCounts {
             }
             Rest::Cut(groups, cut) => {
                 add(&mut groups[group_of(hash)], count);
-                cut.bound
+                let (bound, is_beyond) = (cut.bound, cut.is_beyond);
+                // Even where nothing is dropped by it: the number of categories that were is not known any longer.
+                cut.n_dropped = 0;
+                if is_beyond && !self.could_keep(hash, category) {
+                    return;
+                }
+                bound
             }
         };
         let bucket = self.kept.entry(hash).or_default();
@@ -223,14 +231,14 @@ impl CategoryCounts {
 
     /// Returns [`CategoryCounts::range_of`] for many categories, which looks at those that are kept once.
     pub fn ranges(&self) -> impl Fn(&str) -> (u64, u64) {
-        let (bound, rest) = (self.bound(), self.rest_groups());
+        let (bound, rest) = (self.cut_bound(), self.rest_groups());
         move |category| {
             let hash = hash_bytes(category.as_bytes());
             if let Some(it) = self.find(hash, category) {
                 return (it.count, it.count.saturating_add(it.error));
             }
-            let is_known_to_lack = matches!(self.rest, Rest::Beyond(_)) && self.could_keep(hash, category);
-            (0, if is_known_to_lack { 0 } else { bound.min(rest[group_of(hash)]) })
+            let bound = if self.has_beyond() && !self.could_keep(hash, category) { u64::MAX } else { bound };
+            (0, bound.min(rest[group_of(hash)]))
         }
     }
 
@@ -248,7 +256,7 @@ impl CategoryCounts {
                 groups.iter().for_each(|it| writer.varint(*it));
             }
             Rest::Cut(groups, cut) => {
-                writer.u8(2 + u8::from(has_errors));
+                writer.u8(2 + u8::from(has_errors) + 2 * u8::from(cut.is_beyond));
                 groups.iter().for_each(|it| writer.varint(*it));
                 writer.varint(cut.bound);
                 writer.varint(cut.n_dropped);
@@ -275,35 +283,49 @@ impl CategoryCounts {
         res.rest = match form {
             0 => Rest::None,
             1 => Rest::Beyond(read_groups(&mut reader)?),
-            2 | 3 => {
+            2..=5 => {
                 let groups = read_groups(&mut reader)?;
-                Rest::Cut(groups, Cut { bound: reader.varint()?, n_dropped: reader.varint()? })
+                let (bound, n_dropped) = (reader.varint()?, reader.varint()?);
+                Rest::Cut(groups, Cut { bound, n_dropped, is_beyond: form > 3 })
             }
             _ => return Err(reader.invalid("form")),
         };
+        let has_errors = matches!(form, 3 | 5);
         let len = reader.len(2)?;
-        if len as u64 > res.cap || (form == 1 && len as u64 != res.cap) {
+        if len as u64 > res.cap || (res.has_beyond() && len as u64 != res.cap) {
             return Err(reader.invalid("categories"));
         }
-        let (mut total, mut last, mut has_errors) = (0u64, None, false);
+        let (mut total, mut last, mut greatest_error) = (0u64, None, 0);
         let mut groups = [0u64; GROUPS];
         for _ in 0..len {
             let name = std::str::from_utf8(reader.bytes()?).map_err(|_| reader.invalid("category"))?;
             let count = reader.varint()?;
-            let error = if form == 3 { reader.varint()? } else { 0 };
+            let error = if has_errors { reader.varint()? } else { 0 };
             let key = (hash_bytes(name.as_bytes()), name);
             if count == 0 || last.is_some_and(|it| it >= key) {
                 return Err(reader.invalid("categories"));
             }
             total = total.checked_add(count).ok_or_else(|| reader.invalid("count"))?;
             groups[group_of(key.0)] += count;
-            has_errors |= error > 0;
+            greatest_error = error.max(greatest_error);
             last = Some(key);
             res.kept.entry(key.0).or_default().push(Kept { name: name.to_owned(), count, error });
             res.n_kept += 1;
         }
-        if total > res.n || (total < res.n) != res.is_overflowed() || has_errors != (form == 3) {
+        if total > res.n || (total < res.n) != res.is_overflowed() || (greatest_error > 0) != has_errors {
             return Err(reader.invalid("n"));
+        }
+        if let Rest::Cut(_, cut) = &res.rest {
+            let rest = res.n - total;
+            // Nothing that was cut is known not to have occurred, and all of it is among the rows that are left.
+            if cut.bound == 0 || cut.bound > rest || greatest_error > cut.bound {
+                return Err(reader.invalid("bound"));
+            }
+            let can_be = cut.n_dropped <= rest && cut.n_dropped.saturating_mul(cut.bound) >= rest;
+            // Of counts that were merged the number is not known.
+            if cut.n_dropped > 0 && !(can_be && form == 2) {
+                return Err(reader.invalid("n_dropped"));
+            }
         }
         if let Rest::Beyond(all) | Rest::Cut(all, _) = &res.rest {
             let sum = all.iter().try_fold(0u64, |sum, it| sum.checked_add(*it));
@@ -345,11 +367,21 @@ impl CategoryCounts {
 
     /// Returns how often a category that is not kept can have occurred at most.
     fn bound(&self) -> u64 {
+        let beyond = if self.has_beyond() { self.rest_groups().into_iter().max().unwrap_or(0) } else { 0 };
+        self.cut_bound().max(beyond)
+    }
+
+    /// Returns how often a category can have occurred at most that is not kept, though its hash is not beyond those of the kept ones.
+    const fn cut_bound(&self) -> u64 {
         match &self.rest {
-            Rest::None => 0,
+            Rest::None | Rest::Beyond(_) => 0,
             Rest::Cut(_, cut) => cut.bound,
-            Rest::Beyond(_) => self.rest_groups().into_iter().max().unwrap_or(0),
         }
+    }
+
+    /// Whether there are categories that are not kept because of their hashes.
+    const fn has_beyond(&self) -> bool {
+        matches!(self.rest, Rest::Beyond(_) | Rest::Cut(_, Cut { is_beyond: true, .. }))
     }
 
     /// Returns the rows whose category is not kept, by the hash of the name.
@@ -376,12 +408,10 @@ impl CategoryCounts {
         if self.n_kept <= self.cap {
             return;
         }
-        if self.is_cut() {
-            self.cut(self.cap, usize::MAX);
-            return;
-        }
-        if matches!(self.rest, Rest::None) {
-            self.rest = Rest::Beyond(Box::new(self.groups().into_owned()));
+        match &mut self.rest {
+            Rest::None => self.rest = Rest::Beyond(Box::new(self.groups().into_owned())),
+            Rest::Beyond(_) => {}
+            Rest::Cut(_, cut) => (cut.is_beyond, cut.n_dropped) = (true, 0),
         }
         while self.n_kept > self.cap {
             let Some(mut last) = self.kept.last_entry() else {

@@ -44,14 +44,14 @@ impl CategoryCounts {
         let bound = dropped.iter().map(|it| it.count.saturating_add(it.error)).fold(self.bound(), u64::max);
         let n_dropped = match &self.rest {
             Rest::None => dropped.len() as u64,
-            Rest::Cut(_, Cut { n_dropped: before @ 1.., .. }) => before + dropped.len() as u64,
+            Rest::Cut(_, Cut { n_dropped: before @ 1.., .. }) => before.saturating_add(dropped.len() as u64),
             Rest::Beyond(_) | Rest::Cut(..) => 0,
         };
         let kept: BTreeSet<String> = order.into_iter().map(|it| it.name.clone()).collect();
         if dropped.is_empty() && self.is_cut() {
             return;
         }
-        self.rest = Rest::Cut(Box::new(self.groups().into_owned()), Cut { bound, n_dropped });
+        self.rest = Rest::Cut(Box::new(self.groups().into_owned()), Cut { bound, n_dropped, is_beyond: false });
         self.kept.retain(|_, bucket| {
             bucket.retain(|it| kept.contains(&it.name));
             !bucket.is_empty()
@@ -65,7 +65,7 @@ impl CategoryCounts {
     }
 
     /// Adds what `other` has seen where either was cut: a category that one of them does not keep can have occurred there as often as its
-    /// bound says.
+    /// bound says. One whose hash is beyond those that a side keeps is not kept of both together either.
     pub(super) fn merge_cut(&mut self, other: &Self) {
         if other.n == 0 {
             return;
@@ -76,7 +76,8 @@ impl CategoryCounts {
             self.evict();
             return;
         }
-        let (mine, theirs) = (self.bound(), other.bound());
+        let (mine, theirs) = (self.cut_bound(), other.cut_bound());
+        let is_beyond = self.has_beyond() || other.has_beyond();
         let groups = self.groups_with(other);
         for (&hash, bucket) in &mut self.kept {
             for it in bucket.iter_mut().filter(|it| other.find(hash, &it.name).is_none()) {
@@ -97,7 +98,7 @@ impl CategoryCounts {
             }
         }
         add(&mut self.n, other.n);
-        self.rest = Rest::Cut(groups, Cut { bound: mine.saturating_add(theirs), n_dropped: 0 });
+        self.rest = Rest::Cut(groups, Cut { bound: mine.saturating_add(theirs), n_dropped: 0, is_beyond });
         self.evict();
     }
 
@@ -163,6 +164,54 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_bytes_of_cut_counts_do_not_depend_on_the_order_of_merges(
+            parts in prop::collection::vec((prop::collection::vec(0u8..30, 0..40), 0u64..14, any::<bool>()), 2..6),
+            cap in 0u64..14, order in any::<prop::sample::Index>(), late in any::<prop::sample::Index>(),
+        ) {
+            // Some are of rows, some were cut, and together they have more categories than are kept.
+            let part = |(rows, n, is_cut): &(Vec<u8>, u64, bool)| {
+                let mut res = CategoryCounts::new(cap);
+                rows.iter().for_each(|it| res.push(&format!("c{it}"), 1));
+                if *is_cut {
+                    res.cut(*n, usize::MAX);
+                }
+                res
+            };
+            let merged = |parts: &[CategoryCounts]| {
+                let mut res = CategoryCounts::new(cap);
+                parts.iter().for_each(|it| res.merge(it));
+                res
+            };
+            let mut states: Vec<_> = parts.iter().map(part).collect();
+            let expected = merged(&states);
+            prop_assert_eq!(&CategoryCounts::from_bytes(&expected.to_bytes()).unwrap(), &expected);
+            let groups = states.split_at(late.index(states.len()));
+            prop_assert_eq!(&merged(&[merged(groups.0), merged(groups.1)]), &expected);
+            let by = order.index(states.len());
+            states.rotate_left(by);
+            prop_assert_eq!(&merged(&states), &expected);
+            states.reverse();
+            let (first, rest) = states.split_first().unwrap();
+            let mut other = merged(rest);
+            other.merge(first);
+            prop_assert_eq!(other.to_bytes(), expected.to_bytes());
+            // Rows one by one are as rows together.
+            let (mut one, mut all) = (expected.clone(), expected.clone());
+            parts[0].0.iter().for_each(|it| one.push(&format!("c{it}"), 1));
+            all.merge(&part(&(parts[0].0.clone(), 0, false)));
+            prop_assert_eq!(one, all);
+            for name in 0u8..31 {
+                let exact = parts.iter().flat_map(|it| &it.0).filter(|it| **it == name).count() as u64;
+                let mut cut = expected.clone();
+                cut.cut(4, usize::MAX);
+                for it in [&expected, &cut] {
+                    let (least, most) = it.range_of(&format!("c{name}"));
+                    prop_assert!((least..=most).contains(&exact), "c{} {} {} {}", name, least, exact, most);
+                }
+            }
+        }
+
+        #[test]
         fn cut_counts_hold_their_bounds_in_any_order_of_merges(
             rows in prop::collection::vec(0u8..30, 1..120), at in 0usize..120, then in 0usize..120, n in 0u64..12,
         ) {
@@ -188,6 +237,35 @@ mod tests {
             let mut again = whole.clone();
             again.cut(n, usize::MAX);
             prop_assert_eq!(again, whole);
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let mut whole = of(&[1, 1, 1, 2, 2, 3, 4]);
+        whole.cut(1, usize::MAX);
+        let Rest::Cut(groups, kept) = whole.rest.clone() else { panic!("{whole:?}") };
+        assert_eq!(kept, Cut { bound: 2, n_dropped: 3, is_beyond: false });
+        let refused = |bound: u64, n_dropped: u64| {
+            let it = CategoryCounts {
+                rest: Rest::Cut(groups.clone(), Cut { bound, n_dropped, is_beyond: false }),
+                ..whole.clone()
+            };
+            CategoryCounts::from_bytes(&it.to_bytes()).err().map(|it| it.to_string())
+        };
+        let message = |field: &str| {
+            Some(format!(
+                "cannot read the state of category counts: field `{field}` is invalid; recompute it from the data"
+            ))
+        };
+        // Four rows of three categories, and two rows of one of them at most.
+        assert_eq!(refused(2, 3), None);
+        assert_eq!(refused(2, 0), None);
+        for n_dropped in [1, 5, u64::MAX, u64::MAX - 1] {
+            assert_eq!(refused(2, n_dropped), message("n_dropped"), "{n_dropped}");
+        }
+        for bound in [0, 5, u64::MAX] {
+            assert_eq!(refused(bound, 3), message("bound"), "{bound}");
         }
     }
 }

@@ -19,10 +19,10 @@ use crate::{
     side,
 };
 
-const STATE_VERSION: u8 = 3;
+const STATE_VERSION: u8 = 5;
 
 /// The version of states of rows that are cut.
-const CUT_STATE_VERSION: u8 = 4;
+const CUT_STATE_VERSION: u8 = 6;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -107,10 +107,12 @@ impl Probe for Drift {
         let version = self.version();
         let rest = match state.split_first() {
             Some((&it, rest)) if it == version => rest,
-            it => {
-                let found = it.map_or("none".to_owned(), |it| it.0.to_string());
-                return Err(damaged(&format!("it has version {found}, expected {version}")));
+            Some((it, _)) => {
+                let message = format!("the state of the drift analyzer has version {it}, expected {version}");
+                let help = "compute it again from the rows with this version of the plugin";
+                return Err(Error::new(ErrorKind::Corrupt, message).with_help(help));
             }
+            None => return Err(damaged("it is empty")),
         };
         let mut reader = Reader(rest);
         match &mut self.rows {

@@ -531,6 +531,21 @@ fn damaged_states_are_refused() {
 }
 
 #[test]
+fn states_of_other_versions_are_named() {
+    let cut = json!({ "slices": ["*"] });
+    for (config, version, others) in [(json!({}), 5, [3, 6]), (cut, 6, [4, 5])] {
+        let state = open(config.clone()).state().unwrap();
+        assert_eq!(state[0], version);
+        for other in others {
+            let refusal = open(config.clone()).merge(&[&[other], &state[1..]].concat()).unwrap_err();
+            let expected = format!("the state of the drift analyzer has version {other}, expected {version}");
+            assert_eq!(refusal.message, expected);
+            assert_eq!(refusal.help, "compute it again from the rows with this version of the plugin");
+        }
+    }
+}
+
+#[test]
 fn impossible_options_are_refused_with_their_place() {
     let check = |config: serde_json::Value, path: &str| {
         let refusal: Option<Error> = analyze_drift::registry().open_probe(Kind::Analyzer, "drift", &config).err();

@@ -11,7 +11,7 @@ use crate::{
     repeated, schema, settings::Settings, table, values,
 };
 
-const STATE_VERSION: u8 = 2;
+const STATE_VERSION: u8 = 3;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {

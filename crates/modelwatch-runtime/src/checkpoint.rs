@@ -231,6 +231,40 @@ pub fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, CheckpointError> {
     if res.is_empty() { Err(CheckpointError::NoFiles { path: path.to_owned() }) } else { Ok(res) }
 }
 
+/// Returns whether two checkpoints have the same files, byte by byte.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub(crate) fn is_same(left: &Path, right: &Path) -> Result<bool, CheckpointError> {
+    let (left, right) = (files(left)?, files(right)?);
+    if !left.iter().map(|it| &it.0).eq(right.iter().map(|it| &it.0)) {
+        return Ok(false);
+    }
+    for ((_, left), (_, right)) in left.iter().zip(&right) {
+        if !is_same_file(left, right).map_err(|source| CheckpointError::Io { path: left.clone(), source })? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_same_file(left: &Path, right: &Path) -> io::Result<bool> {
+    let mut files = [File::open(left)?, File::open(right)?];
+    if files[0].metadata()?.len() != files[1].metadata()?.len() {
+        return Ok(false);
+    }
+    let mut buffers = [vec![0; IMPORTED], vec![0; IMPORTED]];
+    loop {
+        let n = [read_full(&mut files[0], &mut buffers[0])?, read_full(&mut files[1], &mut buffers[1])?];
+        if n[0] != n[1] || buffers[0][..n[0]] != buffers[1][..n[0]] {
+            return Ok(false);
+        }
+        if n[0] == 0 {
+            return Ok(true);
+        }
+    }
+}
+
 fn walk(dir: &Path, prefix: &str, depth: usize, res: &mut Vec<(String, PathBuf)>) -> Result<(), CheckpointError> {
     let io = |source| CheckpointError::Io { path: dir.to_owned(), source };
     for entry in fs::read_dir(dir).map_err(io)? {

@@ -14,7 +14,7 @@ use std::{
 use arrow_select::concat::concat_batches;
 use modelwatch_infer::Model;
 use modelwatch_sdk::{
-    AT_ONCE, Error, ErrorKind, Host, ModelRole, RecordBatch, Result, answer,
+    AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, ModelRole, RecordBatch, Result, answer,
     artifact::{self, BUDGET, KEEP},
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Terms},
@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::{
     artifacts::Artifacts,
-    compare, describe,
+    checkpoint, compare, describe,
     inputs::InputMap,
     memory,
     model::{LoadedModel, Origin},
@@ -49,6 +49,19 @@ impl Models {
             ModelRole::Candidate => self.candidate.as_deref(),
             ModelRole::Baseline => self.baseline.as_deref(),
         }
+    }
+
+    /// Returns whether both are one model: the same file of the same checkpoint, byte by byte, and the same runtime. What a model is
+    /// made of may lie beside its file.
+    fn are_one(&self) -> Result<bool> {
+        let (Some(left), Some(right)) = (&self.candidate, &self.baseline) else { return Ok(false) };
+        // A checkpoint that is a file is that model alone.
+        let name = |it: &RunModel| Some(it.name_in_checkpoint()).filter(|_| it.origin.checkpoint.is_dir());
+        let is_same_name = name(left).zip(name(right)).is_none_or(|it| it.0 == it.1);
+        let (left, right) = (&left.origin, &right.origin);
+        Ok(left.runtime == right.runtime
+            && is_same_name
+            && checkpoint::is_same(&left.checkpoint, &right.checkpoint).map_err(Error::io)?)
     }
 
     fn required(&self, role: ModelRole) -> Result<&RunModel> {
@@ -234,6 +247,7 @@ impl Host for ProbeHost {
                 serde_json::to_value(describe::model(&it.model, &it.origin)?).map_err(Error::input)
             }
             BUDGET => Ok(self.artifacts.bytes_left().into()),
+            IS_ONE_MODEL => Ok(self.models.are_one()?.into()),
             "machine" => {
                 let runtime = self.models.candidate.as_ref().map(|it| &*it.origin.runtime);
                 serde_json::to_value(describe::machine(runtime)).map_err(Error::input)

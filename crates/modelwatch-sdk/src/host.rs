@@ -19,6 +19,9 @@ use crate::{
 /// Behind the name of a model: that it takes all rows in one call; see [`Host::infer_at_once`].
 pub const AT_ONCE: &str = ":at-once";
 
+/// The service behind [`Host::is_one_model`].
+pub const IS_ONE_MODEL: &str = "is_one_model";
+
 /// Between the name of a model and a number of threads: that it is run on all of them; see [`Host::infer_on_threads`].
 const ON_THREADS: &str = ":threads:";
 
@@ -155,6 +158,12 @@ pub trait Host: Send + Sync {
     /// When the model is not part of the run, or its file cannot be read.
     fn model(&self, model: ModelRole) -> Result<ModelDescription> {
         read("model", self.call("model", &Value::from(model.as_str()))?)
+    }
+
+    /// Returns whether the candidate and the baseline are one model: the same bytes, run by the same runtime. Two that answer some
+    /// rows alike need not be; where the host does not say, they are not.
+    fn is_one_model(&self) -> bool {
+        self.call(IS_ONE_MODEL, &Value::Null).ok().and_then(|it| it.as_bool()).unwrap_or(false)
     }
 
     /// Returns what is known of the machine.

@@ -40,6 +40,8 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) rows: Rows<'a>,
     /// Whether all rows are kept.
     pub(crate) is_complete: bool,
+    /// Whether the candidate and the baseline are one model.
+    is_one_model: bool,
     /// Slices in the data.
     pub(crate) slices: Vec<Slice>,
     pub(crate) measures: Vec<Measure>,
@@ -117,6 +119,7 @@ impl<'a> Evaluation<'a> {
             })
             .collect();
         let is_complete = state.head.totals.is_none();
+        let is_one_model = layout.has_baseline() && host.is_one_model();
         let ranked = Vec::new();
         let areas = AreaVariances::new(&rows.iter().collect::<Vec<_>>(), layout, totals.tally.all.n);
         let mut res = Self {
@@ -126,6 +129,7 @@ impl<'a> Evaluation<'a> {
             totals,
             rows,
             is_complete,
+            is_one_model,
             slices,
             measures,
             ranked,
@@ -196,8 +200,14 @@ impl<'a> Evaluation<'a> {
         self.layout.has_weights || self.settings.intervals.method == Method::Jackknife
     }
 
-    /// Returns the paired interval of a difference over all rows; none where it has no width, save between models whose
-    /// predictions are all the same.
+    /// Returns the interval of a comparison of a model with itself: as it is 0 or 1 for these rows, so it is for any. None between two
+    /// models: that they answer alike so far does not show that they always do.
+    pub(crate) fn of_one_model(&self, tally: &Tally, value: f64, level: f64) -> Option<Interval> {
+        let is_certain = self.is_one_model && tally.is_of_equals() && value.is_finite();
+        is_certain.then_some(Interval { low: value, high: value, level })
+    }
+
+    /// Returns the paired interval of a difference over all rows; none where it has no width, save of a model with itself.
     pub(crate) fn difference_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
         self.paired_interval(measure, level, intervals::has_width)
     }
@@ -211,8 +221,8 @@ impl<'a> Evaluation<'a> {
     fn paired_interval(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
         let tally = self.tally();
         let values = [self.value(measure, 0), self.value(measure, 1)];
-        if tally.is_of_equals() {
-            return intervals::of_equals(values[0] - values[1], level);
+        if let Some(found) = self.of_one_model(tally, values[0] - values[1], level) {
+            return Some(found);
         }
         let closed = || {
             intervals::paired(measure, self.layout, tally, level).or_else(|| {
@@ -262,10 +272,8 @@ impl<'a> Evaluation<'a> {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
                 let slot = self.slot(measure);
                 let replicated = || slot.and_then(|it| self.replicates.interval(it, value, |it| it[0] / it[1], level));
-                let interval = match self.tally().is_of_equals() {
-                    true => intervals::of_equals(value, level),
-                    false => replicated().filter(intervals::has_width),
-                };
+                let interval = self.of_one_model(self.tally(), value, level);
+                let interval = interval.or_else(|| replicated().filter(intervals::has_width));
                 report
                     .metrics
                     .push(metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels).interval(interval));
@@ -327,7 +335,9 @@ impl<'a> Evaluation<'a> {
                     let [left, right] = [of_model(0), of_model(1)];
                     let values = [left.0, right.0];
                     let of = [left.1, right.1];
-                    let interval = intervals::slice_difference(measure, self.layout, tally, values, of, level);
+                    let interval = self
+                        .of_one_model(tally, values[0] - values[1], level)
+                        .or_else(|| intervals::slice_difference(measure, self.layout, tally, values, of, level));
                     let metric = metric(measure, left.0 - right.0).role(MetricRole::Difference).n(tally.all.n);
                     report.metrics.push(metric.labels(&labels).interval(interval).unfit(unfit.clone()));
                 }

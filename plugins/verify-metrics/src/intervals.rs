@@ -13,16 +13,10 @@ use crate::{
     value::union,
 };
 
-/// Returns whether an interval has a width. Values that never vary, as of a perfect model or between equal ones, say nothing
-/// about how much they could.
+/// Returns whether an interval has a width. Values that never vary, as of a perfect model or between two that answer alike,
+/// say nothing about how much they could.
 pub(crate) fn has_width(it: &Interval) -> bool {
     it.low < it.high
-}
-
-/// Returns the interval of a comparison of two models whose predictions are the same for every row: as it is 0 or 1
-/// there, so it is on any rows. None where the value is undefined.
-pub(crate) fn of_equals(value: f64, level: f64) -> Option<Interval> {
-    value.is_finite().then_some(Interval { low: value, high: value, level })
 }
 
 /// Returns the closed-form interval of a metric over all rows: Wilson's for shares, and for the F1
@@ -96,8 +90,7 @@ pub(crate) fn paired(measure: Measure, layout: &Layout, tally: &Tally, level: f6
 
 /// Returns the interval of a difference in a slice: in addition to [`paired`] Student's t of the
 /// differences of the rows' losses, and else that of two independent estimates (MOVER), which is too
-/// wide where the models agree, never too narrow. None where it has no width, save between models whose predictions are all
-/// the same.
+/// wide where the models agree, never too narrow. None where it has no width.
 pub(crate) fn slice_difference(
     measure: Measure,
     layout: &Layout,
@@ -114,9 +107,6 @@ pub(crate) fn slice_difference(
         }
         Some(Interval::of_difference((values[0], left), (values[1], right)))
     };
-    if tally.is_of_equals() {
-        return of_equals(values[0] - values[1], level);
-    }
     paired(measure, layout, tally, level).or_else(unpaired).filter(has_width)
 }
 

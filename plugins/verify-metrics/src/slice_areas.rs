@@ -48,10 +48,8 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&
     }
     if let [Some(candidate), Some(baseline)] = values {
         let difference = candidate - baseline;
-        let interval = match slice.tally.is_of_equals() {
-            true => intervals::of_equals(difference, level),
-            false => areas.difference(difference, level, 1.0),
-        };
+        let interval = evaluation.of_one_model(&slice.tally, difference, level);
+        let interval = interval.or_else(|| areas.difference(difference, level, 1.0));
         push(difference, MetricRole::Difference, interval);
     }
     if !evaluation.is_complete {

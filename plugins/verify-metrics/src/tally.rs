@@ -12,9 +12,6 @@ use crate::{
     summed::SumLayout,
 };
 
-/// The fewest rows of which equal predictions are taken for those of equal models.
-const MIN_EQUAL_ROWS: u64 = 30;
-
 /// The sums over rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tally {
@@ -240,13 +237,10 @@ impl Tally {
         left.differing += right.differing;
     }
 
-    /// Returns whether there are two models whose predictions are the same for every row, so that all of their metrics are.
-    /// Few rows do not show that they are so for others.
+    /// Returns whether there are two models whose predictions are the same for every row, so that all of their metrics are. For
+    /// other rows they need not be.
     pub(crate) fn is_of_equals(&self) -> bool {
-        self.models.len() == 2
-            && self.all.n >= MIN_EQUAL_ROWS
-            && self.pair.differing == 0
-            && self.models.iter().all(|it| it.unusable == 0)
+        self.models.len() == 2 && self.pair.differing == 0 && self.models.iter().all(|it| it.unusable == 0)
     }
 
     /// Returns whether the sums have the sizes that `layout` asks for.

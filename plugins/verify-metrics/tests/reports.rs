@@ -13,7 +13,7 @@ use modelwatch_sdk::{
 };
 use serde_json::{Value, json};
 
-use common::{Table, codes, digits, find, open, random, run, run_cut, try_run, value};
+use common::{Table, codes, digits, find, open, random, run, run_cut, run_one_model, try_run, value};
 
 fn multiclass() -> Value {
     json!({"task": "multiclass"})
@@ -338,7 +338,7 @@ fn nothing_rests_on_a_slice_that_is_too_small() {
 }
 
 #[test]
-fn equal_predictions_differ_by_nothing() {
+fn equal_predictions_of_one_model_differ_by_nothing() {
     let labels: Vec<i64> = (0..120).map(|it| it % 2).collect();
     let scores = random(120, 3);
     let table = |baseline: &[f64]| {
@@ -346,7 +346,7 @@ fn equal_predictions_differ_by_nothing() {
         Table::default().labels(&labels).candidate(&scores, 1).baseline(baseline, 1).slice("writer", &names)
     };
     let options = json!({"task": "binary"});
-    let report = run(&options, &table(&scores));
+    let report = run_one_model(&options, &table(&scores));
     let compared = |report: &Report, role: MetricRole| -> Vec<_> {
         report.metrics.iter().filter(|it| it.role == role).cloned().collect()
     };
@@ -362,11 +362,12 @@ fn equal_predictions_differ_by_nothing() {
     let mut other = scores.clone();
     other[7] += 1e-9;
     let accuracy = |report: &Report| find(report, MetricRole::Difference, "accuracy", &[]).unwrap().interval.unwrap();
-    let report = run(&options, &table(&other));
+    let report = run_one_model(&options, &table(&other));
     assert!(accuracy(&report).low < 0.0 && accuracy(&report).high > 0.0);
     let of_slice = |name: &str| find(&report, MetricRole::Difference, "accuracy", &[("slice", name)]).unwrap().interval;
     assert!(of_slice("writer=a").unwrap().low < 0.0);
     assert_eq!(of_slice("writer=b").map(|it| (it.low, it.high)), Some((0.0, 0.0)));
+    let report = run(&options, &table(&other));
     let cut = run_cut(&options, &table(&other).batch(), 5, 9);
     assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&report).unwrap());
 }
@@ -519,11 +520,14 @@ fn a_perfect_model_of_few_rows_is_not_certain() {
 }
 
 #[test]
-fn equal_models_of_few_rows_are_not_certain_to_be_equal() {
-    let labels = [0i64, 0, 1, 1];
-    let scores = [0.1, 0.3, 0.8, 0.9];
-    let table = Table::default().labels(&labels).slice("writer", &["a"; 4]).candidate(&scores, 1).baseline(&scores, 1);
-    let weighted = table.clone().with("w", &[Use::Weight], Arc::new(Float64Array::from(vec![1.0, 2.0, 1.0, 2.0])));
+fn models_that_answer_alike_are_not_certain_to_be_equal() {
+    let labels: Vec<i64> = (0..200).map(|it| it % 2).collect();
+    let scores: Vec<f64> =
+        labels.iter().zip(0..).map(|(&it, at)| if it == 1 { 0.9 } else { 0.1 + f64::from(at % 7) / 10.0 }).collect();
+    let table =
+        Table::default().labels(&labels).slice("writer", &["a"; 200]).candidate(&scores, 1).baseline(&scores, 1);
+    let weights = (0..200).map(|it| f64::from(1 + it % 2)).collect::<Vec<_>>();
+    let weighted = table.clone().with("w", &[Use::Weight], Arc::new(Float64Array::from(weights)));
     for (options, table) in [
         (json!({"task": "binary"}), &table),
         (json!({"task": "binary", "intervals": {"method": "jackknife"}}), &table),
@@ -541,13 +545,25 @@ fn equal_models_of_few_rows_are_not_certain_to_be_equal() {
 }
 
 #[test]
-fn an_equal_model_of_many_rows_differs_by_nothing_with_confidence() {
+fn a_model_differs_by_nothing_from_itself_with_confidence() {
     let (labels, scores) = classes(2000, 0.9, 3);
     let table = Table::default().labels(&labels).candidate(&scores, 3).baseline(&scores, 3);
-    let report = run(&json!({"task": "multiclass", "metrics": ["accuracy"]}), &table);
-    let of = |role| find(&report, role, "accuracy", &[]).unwrap().interval.map(|it| (it.low, it.high));
-    assert_eq!(of(MetricRole::Difference), Some((0.0, 0.0)));
-    assert_eq!(of(MetricRole::Ratio), Some((1.0, 1.0)));
+    let options = json!({"task": "multiclass", "metrics": ["accuracy"]});
+    let of = |report: &modelwatch_sdk::Report, role| {
+        find(report, role, "accuracy", &[]).unwrap().interval.map(|it| (it.low, it.high))
+    };
+    let report = run_one_model(&options, &table);
+    assert_eq!(of(&report, MetricRole::Difference), Some((0.0, 0.0)));
+    assert_eq!(of(&report, MetricRole::Ratio), Some((1.0, 1.0)));
+    // Of two models that answer alike on 2,000 rows, one may still be better.
+    let report = run(&options, &table);
+    let (low, high) = of(&report, MetricRole::Difference).unwrap();
+    assert!((-0.01..-0.001).contains(&low) && (0.001..0.01).contains(&high), "{low} {high}");
+    assert_eq!(of(&report, MetricRole::Ratio), None);
+    // One that answers itself otherwise is not what it was.
+    let table = Table::default().labels(&labels).candidate(&scores, 3).baseline(&classes(2000, 0.8, 3).1, 3);
+    let (low, high) = of(&run_one_model(&options, &table), MetricRole::Difference).unwrap();
+    assert!(low < high, "{low} {high}");
 }
 
 #[test]

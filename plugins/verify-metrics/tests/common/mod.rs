@@ -4,7 +4,7 @@
 use std::{fs::File, io::Read, path::PathBuf, sync::Arc};
 
 use modelwatch_sdk::{
-    Kind, Probe, RecordBatch, Report, Result, Role,
+    Error, ErrorKind, Host, IS_ONE_MODEL, Kind, Probe, RecordBatch, Report, Result, Role,
     arrow::{
         array::{ArrayRef, FixedSizeListArray, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
@@ -67,6 +67,25 @@ pub(crate) fn open(options: &Value) -> Box<dyn Probe> {
 /// Returns the report on one batch.
 pub(crate) fn run(options: &Value, table: &Table) -> Report {
     try_run(options, table).unwrap()
+}
+
+/// The host of a run whose candidate and baseline are one model.
+pub(crate) struct OneModel;
+
+impl Host for OneModel {
+    fn call(&self, service: &str, _: &Value) -> Result<Value> {
+        match service {
+            IS_ONE_MODEL => Ok(true.into()),
+            other => Err(Error::new(ErrorKind::NotFound, format!("the host offers no service `{other}`"))),
+        }
+    }
+}
+
+/// Returns the report on one batch of a model and itself.
+pub(crate) fn run_one_model(options: &Value, table: &Table) -> Report {
+    let mut probe = open(options);
+    probe.update(&OneModel, Role::Current, &table.batch()).unwrap();
+    probe.evaluate(&OneModel).unwrap()
 }
 
 pub(crate) fn try_run(options: &Value, table: &Table) -> Result<Report> {

@@ -146,8 +146,9 @@ type Decision = (Status, Option<Interval>, String);
 
 fn decide(it: &Requirement, metric: &Metric, report: &Report) -> Decision {
     // Of a value that is only known to be within bounds, what does not hold at both of them is not known to hold.
-    let wanted = if metric.interval.is_some_and(|it| it.is_certain()) { Some(1.0) } else { it.confidence };
-    match &it.bound {
+    let is_bounded = metric.interval.is_some_and(|it| it.is_certain());
+    let wanted = if is_bounded { Some(1.0) } else { it.confidence };
+    let decision = match &it.bound {
         &Bound::Between { low, high } => match wanted {
             None => point(metric, low <= metric.value && metric.value <= high),
             Some(level) => within(metric.interval, level, |it| {
@@ -161,7 +162,15 @@ fn decide(it: &Requirement, metric: &Metric, report: &Report) -> Decision {
             Some(level) => within(metric.interval, level, |it| bounds(op, it, right)),
         },
         Bound::Compare { op, right: Operand::Relative(right) } => relative::compare(*op, right, wanted, metric, report),
-        Bound::NotWorse { than } => relative::not_worse(than, wanted, metric, report),
+        // It passes what is not surely worse, and asks for no proof.
+        Bound::NotWorse { than } => return relative::not_worse(than, wanted, metric, report),
+    };
+    match decision {
+        (Status::Pass, interval, message) if is_bounded && it.confidence.is_some() => {
+            let message = format!("{message}, but how much other rows could change it is not known");
+            (Status::Inconclusive, interval, message)
+        }
+        other => other,
     }
 }
 
@@ -185,6 +194,8 @@ fn within(interval: Option<Interval>, level: f64, judge: impl Fn(Interval) -> (b
             let why = "because not everything could be looked at: see the gaps";
             (Status::Inconclusive, interval, format!("it lies between {:.6} and {:.6}, {why}", it.low, it.high))
         }
+        (true, _) if it.is_certain() => (Status::Pass, interval, "it holds at both bounds".to_owned()),
+        (_, true) if it.is_certain() => (Status::Fail, interval, "it does not hold at either bound".to_owned()),
         (true, _) => (Status::Pass, interval, format!("it holds with confidence {at}")),
         (_, true) => (Status::Fail, interval, format!("it does not hold, with confidence {at}")),
         _ => (Status::Inconclusive, interval, format!("too little data to say with confidence {at}")),
@@ -283,7 +294,11 @@ mod tests {
             ("share", "<= 0.3", &[Pass]),
             ("share", "<= 0.2", &[Inconclusive]),
             ("share", "<= 0.05", &[Fail]),
-            ("share", "<= 0.3 with confidence 95%", &[Pass]),
+            // How much other rows would make of it, nobody knows.
+            ("share", "<= 0.3 with confidence 95%", &[Inconclusive]),
+            ("share", "<= 0.2 with confidence 95%", &[Inconclusive]),
+            ("share", "<= 0.05 with confidence 95%", &[Fail]),
+            ("share", "between 0 and 0.4 with confidence 95%", &[Inconclusive]),
             ("share", "between 0 and 0.2", &[Inconclusive]),
             ("share", "between 0 and 0.4", &[Pass]),
             ("share", "== 0.2", &[Inconclusive]),
@@ -340,6 +355,28 @@ mod tests {
             ("accuracy", ">= baseline - 0.03 with confidence 95%", higher([0.9, 0.9], interval(-0.02, 0.02)), Pass),
         ] {
             assert_eq!(statuses(metric, condition, &report), [expected], "{metric} {condition} {report:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_worse_where_nobody_looked_is_not_known_to_be_no_worse() {
+        use Status::{Fail, Inconclusive, Pass};
+        for (low, high, expected) in [(0.0, 0.1, Pass), (-0.1, 0.05, Inconclusive), (-0.1, -0.05, Fail)] {
+            let mut report = pair("share", Some(Better::Higher), [0.9, 0.92], Some(Interval::certain(low, high)));
+            report.metrics[0].interval = Some(Interval::certain(0.8, 1.0));
+            for condition in ["not worse than baseline", "not worse than baseline with confidence 95%"] {
+                assert_eq!(statuses("share", condition, &report), [expected], "{condition} {low} {high}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_compared_with_bounds_is_held_against_both() {
+        let of = |value| Metric::new("share", value).n(10).better(Some(Better::Lower));
+        let slice = of(0.1).label("slice", "a").interval(interval(0.05, 0.2));
+        let report = Report { metrics: vec![of(0.15).interval(Some(Interval::certain(0.0, 0.3))), slice], ..report() };
+        for condition in ["<= overall", "not worse than overall", "not worse than overall with confidence 95%"] {
+            assert_eq!(statuses("share[slice=a]", condition, &report), [Status::Inconclusive], "{condition}");
         }
     }
 

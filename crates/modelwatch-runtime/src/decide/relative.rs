@@ -23,6 +23,7 @@ pub(super) fn compare(op: Op, right: &Relative, level: Option<f64>, metric: &Met
         Ok(it) => it,
         Err(it) => return it,
     };
+    let level = if is_bounded(other.metric) { Some(1.0) } else { level };
     let decision = match (level, other.compared) {
         (None, _) => point(metric, holds(op, metric.value, other.limit)),
         (Some(level), Ok((interval, limit))) => within(Some(interval), level, |it| bounds(op, it, limit)),
@@ -32,7 +33,7 @@ pub(super) fn compare(op: Op, right: &Relative, level: Option<f64>, metric: &Met
 }
 
 /// Decides that a metric is not worse. With a level it fails where the whole interval of the difference is worse, and only
-/// there: an estimate that is no worse needs no interval.
+/// there: an estimate that is no worse needs no interval. Bounds that are certain are no estimate, and must not be worse anywhere.
 pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, report: &Report) -> Decision {
     let op = match metric.better {
         Some(Better::Higher) => Op::GreaterOrEqual,
@@ -47,13 +48,14 @@ pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, re
         Err(it) => return it,
     };
     let interval = other.compared.as_ref().ok().map(|it| it.0);
-    // Bounds that are certain are no estimate.
-    let is_certain = metric.interval.is_some_and(|it| it.is_certain());
+    let is_bounded = is_bounded(metric) || is_bounded(other.metric);
+    let level = if is_bounded { Some(1.0) } else { level };
     let decision = match (level, other.compared) {
         (None, _) => point(metric, holds(op, metric.value, other.limit)),
-        (Some(_), _) if !is_certain && holds(op, metric.value, other.limit) => {
+        (Some(_), _) if !is_bounded && holds(op, metric.value, other.limit) => {
             (Status::Pass, interval, "it is not worse".to_owned())
         }
+        (Some(level), Ok((interval, limit))) if is_bounded => within(Some(interval), level, |it| bounds(op, it, limit)),
         (Some(level), Ok((interval, limit))) => {
             match within(Some(interval), level, |it| (false, bounds(op, it, limit).1)) {
                 (Status::Inconclusive, interval, _) if is_of(interval, level) => {
@@ -69,6 +71,11 @@ pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, re
         (Some(_), Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
     };
     said_of(than, other.metric, decision)
+}
+
+/// Returns whether a value is only known to be within bounds.
+fn is_bounded(it: &Metric) -> bool {
+    it.interval.is_some_and(|it| it.is_certain())
 }
 
 /// Returns whether an interval is one of that level.

@@ -22,7 +22,9 @@ pub(crate) fn requirement(it: &Requirement, report: &Report, baseline: BaselineS
     if addressed.is_empty() {
         return Some(vec![absent(it, report)]);
     }
-    Some(addressed.into_iter().map(|metric| check(it, metric, report)).collect())
+    // Those that a `*` names are tried together: one of many looks worse by chance.
+    let n_tried = addressed.iter().filter(|it| has_say(it)).count();
+    Some(addressed.into_iter().map(|metric| check(it, metric, n_tried, report)).collect())
 }
 
 /// Whether the run has a baseline.
@@ -114,7 +116,12 @@ fn gap<'a>(it: &Requirement, report: &'a Report) -> Option<&'a str> {
     report.gaps.iter().find(|gap| gap.what.contains(&quoted)).map(|gap| gap.why.as_str())
 }
 
-fn check(it: &Requirement, metric: &Metric, report: &Report) -> Check {
+/// Returns whether there is anything to decide about.
+fn has_say(metric: &Metric) -> bool {
+    metric.n > 0 && metric.unfit.is_none() && !metric.value.is_nan()
+}
+
+fn check(it: &Requirement, metric: &Metric, n_tried: usize, report: &Report) -> Check {
     let (status, interval, message) = if metric.n == 0 {
         (Status::NotChecked, metric.interval, "it is computed from nothing".to_owned())
     } else if let Some(why) = &metric.unfit {
@@ -122,7 +129,7 @@ fn check(it: &Requirement, metric: &Metric, report: &Report) -> Check {
     } else if metric.value.is_nan() {
         (Status::Fail, metric.interval, "the metric is not a number".to_owned())
     } else {
-        decide(it, metric, report)
+        decide(it, metric, n_tried, report)
     };
     Check {
         metric: metric.name.clone(),
@@ -142,9 +149,18 @@ fn text(it: &Requirement) -> String {
     whole.strip_prefix(&it.metric.to_string()).map_or(whole.clone(), |it| it.trim_start().to_owned())
 }
 
+/// How sure a decision has to be.
+#[derive(Clone, Copy, Debug)]
+struct Sureness {
+    /// The level; none for the estimate alone.
+    level: Option<f64>,
+    /// How many are decided about at once, for all of which the level holds together.
+    n_tried: usize,
+}
+
 type Decision = (Status, Option<Interval>, String);
 
-fn decide(it: &Requirement, metric: &Metric, report: &Report) -> Decision {
+fn decide(it: &Requirement, metric: &Metric, n_tried: usize, report: &Report) -> Decision {
     // Of a value that is only known to be within bounds, what does not hold at both of them is not known to hold.
     let is_bounded = metric.interval.is_some_and(|it| it.is_certain());
     let wanted = if is_bounded { Some(1.0) } else { it.confidence };
@@ -163,7 +179,9 @@ fn decide(it: &Requirement, metric: &Metric, report: &Report) -> Decision {
         },
         Bound::Compare { op, right: Operand::Relative(right) } => relative::compare(*op, right, wanted, metric, report),
         // It passes what is not surely worse, and asks for no proof.
-        Bound::NotWorse { than } => return relative::not_worse(than, wanted, metric, report),
+        Bound::NotWorse { than } => {
+            return relative::not_worse(than, Sureness { level: wanted, n_tried }, metric, report);
+        }
     };
     match decision {
         (Status::Pass, interval, message) if is_bounded && it.confidence.is_some() => {

@@ -5,8 +5,9 @@ use modelwatch_sdk::{
     Report,
     report::{Better, Interval, Labels, Metric, MetricRole, Status},
 };
+use modelwatch_stats::intervals::student_t_quantile;
 
-use super::{Decision, addresses, bounds, holds, percent, point, within};
+use super::{Decision, Sureness, addresses, bounds, holds, percent, point, within};
 
 /// What a metric is held against.
 struct Other<'a> {
@@ -34,7 +35,10 @@ pub(super) fn compare(op: Op, right: &Relative, level: Option<f64>, metric: &Met
 
 /// Decides that a metric is not worse. With a level it fails where the whole interval of the difference is worse, and only
 /// there: an estimate that is no worse needs no interval. Bounds that are certain are no estimate, and must not be worse anywhere.
-pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, report: &Report) -> Decision {
+///
+/// Of many that are tried at once the interval of each is widened by Bonferroni, so that one of them is worse by chance no more
+/// often than a single one would be.
+pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, report: &Report) -> Decision {
     let op = match metric.better {
         Some(Better::Higher) => Op::GreaterOrEqual,
         Some(Better::Lower) => Op::LessOrEqual,
@@ -49,7 +53,7 @@ pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, re
     };
     let interval = other.compared.as_ref().ok().map(|it| it.0);
     let is_bounded = is_bounded(metric) || is_bounded(other.metric);
-    let level = if is_bounded { Some(1.0) } else { level };
+    let level = if is_bounded { Some(1.0) } else { sureness.level };
     let decision = match (level, other.compared) {
         (None, _) => point(metric, holds(op, metric.value, other.limit)),
         (Some(_), _) if !is_bounded && holds(op, metric.value, other.limit) => {
@@ -57,13 +61,19 @@ pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, re
         }
         (Some(level), Ok((interval, limit))) if is_bounded => within(Some(interval), level, |it| bounds(op, it, limit)),
         (Some(level), Ok((interval, limit))) => {
+            let n = metric.n.min(other.metric.n);
+            let interval = joint(interval, n, sureness.n_tried);
+            let together = match sureness.n_tried {
+                0 | 1 => String::new(),
+                n => format!(" for all {n} at once"),
+            };
             match within(Some(interval), level, |it| (false, bounds(op, it, limit).1)) {
                 (Status::Inconclusive, interval, _) if is_of(interval, level) => {
-                    let message = format!("it is worse, but not with confidence {}", percent(level));
+                    let message = format!("it is worse, but not with confidence {}{together}", percent(level));
                     (Status::Pass, interval, message)
                 }
                 (Status::Fail, interval, _) => {
-                    (Status::Fail, interval, format!("it is worse, with confidence {}", percent(level)))
+                    (Status::Fail, interval, format!("it is worse, with confidence {}{together}", percent(level)))
                 }
                 other => other,
             }
@@ -71,6 +81,21 @@ pub(super) fn not_worse(than: &Relative, level: Option<f64>, metric: &Metric, re
         (Some(_), Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
     };
     said_of(than, other.metric, decision)
+}
+
+/// Returns the interval of one of `n_tried` that holds for all of them together at its level: wider about its middle by as much as
+/// Student's t of `n` rows is for the smaller share that each may miss. Of fewer than two rows it is without bounds.
+fn joint(it: Interval, n: u64, n_tried: usize) -> Interval {
+    if n_tried < 2 {
+        return it;
+    }
+    let t = |missed: f64| student_t_quantile(1.0 - missed / 2.0, n.saturating_sub(1) as f64);
+    let missed = 1.0 - it.level;
+    let Ok(factor) = t(missed / n_tried as f64).and_then(|joint| Ok(joint / t(missed)?)) else {
+        return Interval { low: f64::NEG_INFINITY, high: f64::INFINITY, level: it.level };
+    };
+    let (middle, half) = ((it.low + it.high) / 2.0, (it.high - it.low) / 2.0);
+    Interval { low: middle - factor * half, high: middle + factor * half, level: it.level }
 }
 
 /// Returns whether a value is only known to be within bounds.

@@ -192,6 +192,26 @@ fn a_candidate_that_is_a_little_worse_seldom_passes_for_one_that_is_not() {
     }
 }
 
+/// One of many slices looks worse by chance: the 5 % are for all of them together.
+#[test]
+fn of_many_slices_few_unchanged_candidates_are_rejected() {
+    const TRIALS: u64 = 200;
+    const SLICES: usize = 12;
+    let mut rejected = [0; METRICS.len()];
+    for trial in 0..TRIALS {
+        let report = Pair { rows: 60 * SLICES, seed: trial * 7919 + 11, own: 0.5, slices: SLICES }.report(&());
+        for (metric, rejected) in METRICS.iter().zip(&mut rejected) {
+            let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%");
+            let checks = requirement(&it.unwrap(), &report, BaselineState::Expected).unwrap();
+            assert_eq!(checks.len(), SLICES, "{metric}");
+            *rejected += u64::from(checks.iter().any(|it| it.status != Status::Pass));
+        }
+    }
+    for (metric, rejected) in METRICS.iter().zip(rejected) {
+        assert!(rejected * 20 <= TRIALS, "{metric}: {rejected} of {TRIALS}");
+    }
+}
+
 #[test]
 fn a_candidate_that_is_worse_is_rejected() {
     let mut swapped = Pair { rows: 500, seed: 5, own: 0.0, slices: 0 }.report(&OneModel);

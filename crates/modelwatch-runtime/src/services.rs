@@ -165,13 +165,8 @@ impl ProbeHost {
         let it = self.models.required(role)?;
         let assembled = it.assemble(rows)?;
         let input = assembled.as_ref().unwrap_or(rows);
-        let answers: Vec<_> = thread::scope(|scope| {
-            let run = || scope.spawn(|| it.model.run(input, NonZeroUsize::MIN).map_err(Error::input));
-            let started: Vec<_> = (0..threads.get()).map(|_| run()).collect();
-            let panicked = |_| Err(Error::input("the model panicked"));
-            started.into_iter().map(|it| it.join().unwrap_or_else(panicked)).collect()
-        });
-        let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
+        let run = || it.model.run(input, NonZeroUsize::MIN).map_err(Error::input);
+        let answers = on_each(threads, thread::Builder::new, &run)?;
         let first = answers.first().ok_or_else(|| Error::input("no thread gave an answer"))?;
         concat_batches(&first.schema(), &answers).map_err(Error::input)
     }
@@ -204,6 +199,20 @@ impl ProbeHost {
         let [file] = &artifact::from_rows(rows)?[..] else { return Err(Error::input("one file is kept at a time")) };
         self.artifacts.keep(file)
     }
+}
+
+/// Returns what `work` gives on each of some threads. Where the system gives out no more of them, this one does the rest.
+fn on_each<T: Send>(
+    threads: NonZeroUsize,
+    builder: fn() -> thread::Builder,
+    work: &(dyn Fn() -> Result<T> + Sync),
+) -> Result<Vec<T>> {
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..threads.get()).map_while(|_| builder().spawn_scoped(scope, work).ok()).collect();
+        let rest: Vec<_> = (started.len()..threads.get()).map(|_| work()).collect();
+        let panicked = |_| Err(Error::input("the model panicked"));
+        started.into_iter().map(|it| it.join().unwrap_or_else(panicked)).chain(rest).collect()
+    })
 }
 
 impl Host for ProbeHost {
@@ -260,5 +269,21 @@ impl Host for ProbeHost {
             }
             other => Err(Error::new(ErrorKind::NotFound, format!("the host offers no service `{other}`"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_thread_can_be_started_this_one_does_the_work() {
+        let answers = |builder| on_each(NonZeroUsize::new(3).unwrap(), builder, &|| Ok(thread::current().id()));
+        let here = thread::current().id();
+        let started = answers(thread::Builder::new).unwrap();
+        assert!(started.len() == 3 && !started.contains(&here), "{started:?}");
+        // No system has room for such a stack.
+        let refused = answers(|| thread::Builder::new().stack_size(usize::MAX / 4)).unwrap();
+        assert_eq!(refused, [here; 3]);
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use arrow_select::concat::concat_batches;
 use modelwatch_infer::Model;
 use modelwatch_sdk::{
-    AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, ModelRole, RecordBatch, Result, answer,
+    AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, RecordBatch, Result, answer,
     artifact::{self, BUDGET, KEEP},
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Terms},
@@ -32,9 +32,6 @@ use crate::{
     model::{LoadedModel, Origin},
     reproduce,
 };
-
-/// The most threads on which a probe may have a model run: each has answers of its own.
-const MAX_THREADS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
 
 /// The models of a run, shared by all who run them.
 #[derive(Clone, Default)]

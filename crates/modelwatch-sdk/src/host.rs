@@ -19,6 +19,9 @@ use crate::{
 /// Behind the name of a model: that it takes all rows in one call; see [`Host::infer_at_once`].
 pub const AT_ONCE: &str = ":at-once";
 
+/// The most threads on which a model is run at once: each has answers of its own. See [`Host::infer_on_threads`].
+pub const MAX_THREADS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
+
 /// The service behind [`Host::is_one_model`].
 pub const IS_ONE_MODEL: &str = "is_one_model";
 
@@ -70,7 +73,7 @@ pub trait Host: Send + Sync {
     /// all threads stand one after the other.
     ///
     /// # Errors
-    /// As [`Host::infer`], and `NotFound` where the host does not offer it.
+    /// As [`Host::infer`], for more than [`MAX_THREADS`], and `NotFound` where the host does not offer it.
     fn infer_on_threads(&self, model: ModelRole, input: &RecordBatch, threads: NonZeroUsize) -> Result<RecordBatch> {
         self.exchange(&format!("{}{ON_THREADS}{threads}", model.as_str()), input)
     }

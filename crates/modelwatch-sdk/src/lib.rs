@@ -93,7 +93,7 @@ pub use schemars::JsonSchema;
 pub use crate::{
     codes::{CodeInfo, FindingCode},
     error::{Error, ErrorKind, Result},
-    host::{AT_ONCE, Host, IS_ONE_MODEL, ModelRole, threads_of},
+    host::{AT_ONCE, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, threads_of},
     probe::{Analyzer, Need, Needs, Probe, Role, RowNeeds, TensorNeeds, Verifier},
     registry::{ComponentInfo, Kind, Manifest, Registry},
     report::Report,

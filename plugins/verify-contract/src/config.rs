@@ -1,12 +1,9 @@
 //! The options.
 
-use modelwatch_sdk::{Error, JsonSchema, Result};
+use modelwatch_sdk::{Error, JsonSchema, MAX_THREADS, Result};
 use serde::Deserialize;
 
 use crate::dtype;
-
-/// The most threads: each has answers of its own for all rows.
-const MAX_THREADS: usize = 64;
 
 /// Holds the model's inputs, outputs, operators and sizes against a contract, the baseline and the data, and sees to it
 /// that neither batches nor order nor repetition nor threads change its answers.
@@ -155,7 +152,7 @@ impl Config {
             return Err(Error::config("/repeats", "`repeats` must be at least 2")
                 .with_help("to leave the tests on rows out, set `rows = 0`"));
         }
-        if self.threads == 1 || self.threads > MAX_THREADS {
+        if self.threads == 1 || self.threads > MAX_THREADS.get() {
             return Err(Error::config("/threads", format!("`threads` must be from 2 to {MAX_THREADS}, or 0")));
         }
         if self.batch_sizes.contains(&0) {

@@ -151,7 +151,8 @@ pub fn expanded_percentile_interval(replicates: &[f64], n: f64, level: f64) -> R
 ///
 /// A pivot is what a replicate is off by in standard errors of its own, `(θ* - θ) / s*`. So the interval follows the skew of the
 /// estimate, and covers the mean of skewed values where percentiles fall short (Hall 1988). The quantiles are order
-/// statistics as in [`expanded_percentile_interval`]. Undefined as [`percentile_interval`].
+/// statistics as in [`expanded_percentile_interval`]. A replicate without a spread of its own is infinitely far off, and counts as
+/// such: where there are many, a bound is infinite. Undefined as [`percentile_interval`] else.
 ///
 /// ```
 /// use modelwatch_stats::bootstrap::studentized_interval;
@@ -162,13 +163,25 @@ pub fn expanded_percentile_interval(replicates: &[f64], n: f64, level: f64) -> R
 /// assert_eq!((interval.low, interval.high), (8.5, 11.0));
 /// ```
 pub fn studentized_interval(value: f64, error: f64, pivots: &[f64], level: f64) -> Result<Interval, Undefined> {
-    check(pivots)?;
+    if pivots.iter().any(|it| it.is_nan()) {
+        return Err(Undefined::new(Reason::NotANumber));
+    }
+    if pivots.len() < 2 {
+        return Err(Undefined::new(Reason::TooFew));
+    }
     if !(level > 0.0 && level < 1.0) {
         return Err(Undefined::new(Reason::OutOfRange));
     }
-    let (low, high) = tails(pivots, (1.0 - level) / 2.0)?;
+    // Finite numbers in their place, so that no quantile is between infinities.
+    let held: Vec<f64> = pivots.iter().map(|it| it.clamp(-f64::MAX / 4.0, f64::MAX / 4.0)).collect();
+    let unbounded = |it: f64| if it.abs() > BEYOND { it.signum() * f64::INFINITY } else { it };
+    let (low, high) = tails(&held, (1.0 - level) / 2.0)?;
+    let (low, high) = (unbounded(low), unbounded(high));
     Ok(Interval { low: value - error * high, high: value - error * low, level })
 }
+
+/// What no pivot reaches that is a number of standard errors; a mean of one with an infinite one does.
+const BEYOND: f64 = 1e200;
 
 /// Returns the order statistics `(b + 1) p` from either end, which a further replicate falls beyond with that probability;
 /// quantiles of type 7 would be too far inside by about one replicate a side.

@@ -344,7 +344,8 @@ impl Replicates {
         let of_mean = |it: f64| if measure.is_root() { it * it } else { it };
         let all = &self.values[nth];
         let pivot = |it: &Found| (of_mean(it.values[model]) - of_mean(center.values[model])) / it.errors[model];
-        let pivots: Vec<f64> = all.iter().map(pivot).filter(|it| it.is_finite()).collect();
+        // Infinite ones are of replicates without a spread, which are as far off as can be.
+        let pivots: Vec<f64> = all.iter().map(pivot).filter(|it| !it.is_nan()).collect();
         if (pivots.len() as f64) < MIN_SHARE * all.len() as f64 {
             return None;
         }

@@ -369,3 +369,24 @@ fn averages_over_classes_of_a_slice_are_covered() {
         });
     }
 }
+
+/// A replicate without any of the few rows that are wrong has no spread of its own: it is infinitely far off.
+#[test]
+fn the_upper_bound_of_a_rare_loss_misses_as_seldom_as_it_promises() {
+    let options = json!({"task": "regression", "metrics": ["mae"], "intervals": {"replicates": 200}});
+    let (rows, share) = (100, 0.03);
+    let (mut tried, mut missed) = (0, 0);
+    for seed in 0..400 {
+        let labels = normal(rows, seed);
+        let draws = random(rows, seed + 9_000_000);
+        let sizes = random(rows, seed + 4_000_000);
+        let wrong = |it: usize| if draws[it] < share { 0.5 + sizes[it] } else { 0.0 };
+        let predicted: Vec<f64> = (0..rows).map(|it| labels[it] + wrong(it)).collect();
+        let report = run(&seeded(&options, seed), &Table::default().numbers(&labels).candidate(&predicted, 1));
+        if let Some(it) = find(&report, MetricRole::Candidate, "mae", &[]).unwrap().interval {
+            tried += 1;
+            missed += u64::from(it.high < share);
+        }
+    }
+    assert!(tried > 300 && missed * 40 <= tried, "{missed} of {tried} upper bounds are too low");
+}

@@ -44,45 +44,61 @@ pub(crate) fn metrics(config: &Config, reference: &Profile, current: &Profile, d
     res
 }
 
+/// What became of several columns: of how many, or of how much of what they count.
+#[derive(Clone, Copy, Debug)]
+struct Tally {
+    compared: f64,
+    drifted: f64,
+    /// What could not be tested may or may not be drifted, and no requirement passes only because it was not looked at.
+    unknown: f64,
+}
+
+impl Tally {
+    fn of(sum: impl Fn(fn(&Status) -> bool) -> f64) -> Self {
+        Self { compared: sum(|it| it.is_compared), drifted: sum(|it| it.is_drifted), unknown: sum(Status::is_unknown) }
+    }
+
+    /// Returns the share of what was compared that is drifted: 0/0 with nothing compared, so that no requirement on it is met.
+    fn share(self) -> f64 {
+        self.drifted / self.compared
+    }
+
+    /// Returns the bounds of what is drifted of all, over `whole`; none where all is known, and where nothing is.
+    fn bounds(self, whole: f64) -> Option<Interval> {
+        let is_in_between = self.unknown > 0.0 && self.compared > 0.0;
+        is_in_between.then(|| Interval::certain(self.drifted / whole, (self.drifted + self.unknown) / whole))
+    }
+
+    /// Returns the metric of the share.
+    fn metric(self, name: &str) -> Metric {
+        Metric::new(name, self.share()).interval(self.bounds(self.compared + self.unknown))
+    }
+}
+
 /// Returns the numbers of all columns and outputs together, given what became of each in so many rows.
 pub(crate) fn summary(config: &Config, statuses: &BTreeMap<&Key, Status>, rows: u64, labels: &Labels) -> Vec<Metric> {
     let of = |group: Group| statuses.iter().filter(move |it| it.0.0 == group).map(|it| (it.0, it.1));
-    let count = |group: Group, is: fn(&Status) -> bool| of(group).filter(|it| is(it.1)).count() as f64;
-    let compared = count(Group::Feature, |it| it.is_compared);
-    let drifted = count(Group::Feature, |it| it.is_drifted);
+    let count = |group: Group| Tally::of(|is| of(group).filter(|it| is(it.1)).count() as f64);
     // What is computed from nothing has an n of nothing.
-    let n = if compared > 0.0 { rows } else { 0 };
-    let metric = |name: &str, value: f64| Metric::new(name, value).n(n).labels(labels);
-    // What could not be tested may or may not be drifted, and no requirement passes only because it was not looked at.
-    let unknown = count(Group::Feature, Status::is_unknown);
-    let bounds = |low: f64, high: f64| (unknown > 0.0 && compared > 0.0).then(|| Interval::certain(low, high));
-    let all = compared + unknown;
-    // With nothing compared the share is 0/0, so that no requirement on it is met.
+    let n_of = |tally: Tally| if tally.compared > 0.0 { rows } else { 0 };
+    let features = count(Group::Feature);
+    let drifted = if features.compared > 0.0 { features.drifted } else { f64::NAN };
     let mut res = vec![
-        metric("drifted_share", drifted / compared).interval(bounds(drifted / all, (drifted + unknown) / all)),
-        metric("drifted_columns", if compared > 0.0 { drifted } else { f64::NAN })
-            .interval(bounds(drifted, drifted + unknown)),
-        metric("compared_columns", compared),
-        metric("n_columns", of(Group::Feature).count() as f64),
+        features.metric("drifted_share"),
+        Metric::new("drifted_columns", drifted).interval(features.bounds(1.0)),
+        Metric::new("compared_columns", features.compared),
+        Metric::new("n_columns", of(Group::Feature).count() as f64),
     ];
     if !config.importance.is_empty() {
         let weigh = |is: fn(&Status) -> bool| -> f64 {
             of(Group::Feature).filter(|it| is(it.1)).map(|it| config.importance_of(&it.0.1)).sum()
         };
-        let (drifted, compared, unknown) =
-            (weigh(|it| it.is_drifted), weigh(|it| it.is_compared), weigh(Status::is_unknown));
-        let all = compared + unknown;
-        let bounds = (unknown > 0.0).then(|| Interval::certain(drifted / all, (drifted + unknown) / all));
-        // Where no column that counts was compared it is 0/0, too.
-        res.push(metric("weighted_drifted_share", drifted / compared).interval(bounds));
+        res.push(Tally::of(weigh).metric("weighted_drifted_share"));
     }
+    let mut res: Vec<_> = res.into_iter().map(|it| it.n(n_of(features)).labels(labels)).collect();
     if of(Group::Output).next().is_some() {
-        let (drifted, compared) = (count(Group::Output, |it| it.is_drifted), count(Group::Output, |it| it.is_compared));
-        let unknown = count(Group::Output, Status::is_unknown);
-        let all = compared + unknown;
-        let bounds = (unknown > 0.0).then(|| Interval::certain(drifted / all, (drifted + unknown) / all));
-        let n = if compared > 0.0 { rows } else { 0 };
-        res.push(metric("prediction_drift", drifted / compared).n(n).interval(bounds));
+        let outputs = count(Group::Output);
+        res.push(outputs.metric("prediction_drift").n(n_of(outputs)).labels(labels));
     }
     res
 }
@@ -163,4 +179,41 @@ fn part_metrics(part: &Part, labels: &Labels, n: u64, res: &mut Vec<Metric>) {
     let effect = part.score.effect;
     let interval = effect.interval.map(|it| Interval { low: it.low, high: it.high, level: it.level });
     res.push(Metric::new("effect", effect.value).n(n).labels(labels).interval(interval));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn all_shares_are_bounded_by_one_rule() {
+        let config: Config = serde_json::from_value(json!({ "importance": { "*": 1.0 } })).unwrap();
+        let status =
+            |is_compared: bool, is_drifted: bool| Status { is_compared, is_drifted, is_untested: !is_compared };
+        let shares = |of: &[Status]| {
+            let keys: Vec<Key> = [Group::Feature, Group::Output]
+                .into_iter()
+                .flat_map(|group| (0..of.len()).map(move |at| (group, format!("c{at}"))))
+                .collect();
+            let statuses = keys.iter().zip(of.iter().chain(of).copied()).collect();
+            let metrics = summary(&config, &statuses, 9, &Labels::new());
+            ["drifted_share", "weighted_drifted_share", "prediction_drift"].map(|name| {
+                let it = metrics.iter().find(|it| it.name == name).unwrap();
+                (it.value.to_string(), it.interval, it.n)
+            })
+        };
+        let (drifted, same, unknown) = (status(true, true), status(true, false), status(false, false));
+        for (of, value, bounds, n) in [
+            (vec![drifted, same], "0.5", None, 9),
+            (vec![drifted, same, unknown, unknown], "0.5", Some(Interval::certain(0.25, 0.75)), 9),
+            // Of nothing there is no share, and no bounds of one either.
+            (vec![unknown, unknown], "NaN", None, 0),
+        ] {
+            for found in shares(&of) {
+                assert_eq!(found, (value.to_owned(), bounds, n));
+            }
+        }
+    }
 }

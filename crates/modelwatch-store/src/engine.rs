@@ -128,7 +128,7 @@ impl Shared {
     pub(crate) fn find(&self, id: &CheckpointId) -> Result<Vec<Digest>> {
         let mut res = Vec::new();
         let mut damaged = None;
-        for lineage in self.log.lineages()? {
+        for lineage in self.log.names()? {
             // Damage is no reason to refuse a checkpoint of another lineage, or one that was logged before it.
             match self.log.readable(&lineage, |it| Ok((it.manifests(id), it.damage().cloned()))) {
                 Ok((found, damage)) => {

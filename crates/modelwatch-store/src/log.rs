@@ -253,12 +253,19 @@ impl Log {
     /// Returns the lineages that have an entry, sorted.
     pub(crate) fn lineages(&self) -> Result<Vec<String>> {
         let mut res = Vec::new();
-        for it in self.blobs.list("log")? {
-            if check_name("lineage", &it).is_ok() && Listed::read(self.blobs.as_ref(), &it)?.last() > 0 {
+        for it in self.names()? {
+            if Listed::read(self.blobs.as_ref(), &it)?.last() > 0 {
                 res.push(it);
             }
         }
         Ok(res)
+    }
+
+    /// Returns the lineages that have a folder, though maybe no entry yet, sorted. Lists none of these folders, which
+    /// takes as long as a lineage has entries.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let all = self.blobs.list("log")?;
+        Ok(all.into_iter().filter(|it| check_name("lineage", it).is_ok()).collect())
     }
 
     /// Calls `f` with the log as it is now. Fails where any of it is damaged.

@@ -43,6 +43,7 @@ struct Inner {
     is_unreachable: Mutex<bool>,
     clock: AtomicU64,
     n_reads: AtomicUsize,
+    n_listed: AtomicUsize,
 }
 
 impl Memory {
@@ -55,6 +56,7 @@ impl Memory {
             is_unreachable: Mutex::new(false),
             clock: AtomicU64::new(super::NOW),
             n_reads: AtomicUsize::new(0),
+            n_listed: AtomicUsize::new(0),
         }))
     }
 
@@ -77,6 +79,11 @@ impl Memory {
 
     pub(super) fn n_reads(&self) -> usize {
         self.0.n_reads.load(Ordering::Relaxed)
+    }
+
+    /// How many names were given in answer to what there is.
+    pub(super) fn n_listed(&self) -> usize {
+        self.0.n_listed.load(Ordering::Relaxed)
     }
 
     pub(super) fn keys(&self, part: &str) -> Vec<String> {
@@ -164,6 +171,7 @@ impl Blobs for Memory {
         let below = files.keys().filter_map(|it| it.strip_prefix(&prefix)?.split('/').next());
         let mut res: Vec<String> = below.map(str::to_owned).collect();
         res.dedup();
+        self.0.n_listed.fetch_add(res.len(), Ordering::Relaxed);
         Ok(res)
     }
 

@@ -48,6 +48,17 @@ fn a_long_log_is_read_in_segments_that_are_believed_only_where_the_chain_holds()
 }
 
 #[test]
+fn a_checkpoint_is_found_without_listing_a_log_that_is_known() {
+    let (memory, id) = long_log(100);
+    let store = open(&memory);
+    store.open(&(), &id).unwrap();
+    let before = memory.n_listed();
+    store.open(&(), &id).unwrap();
+    // The names of the lineages, not of their entries.
+    assert!(memory.n_listed() - before < 10, "{}", memory.n_listed() - before);
+}
+
+#[test]
 fn a_segment_does_not_hide_that_entries_are_gone() {
     let (memory, id) = long_log(SEGMENT + 3);
     memory.take(&crate::keys::entry("digits", SEGMENT + 2));

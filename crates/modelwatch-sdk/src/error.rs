@@ -38,7 +38,7 @@ pub enum ErrorKind {
     Cancelled,
     /// The component panicked; the instance must not be used again.
     Panicked,
-    /// Stored bytes are not what was written.
+    /// Stored bytes are not what was written, or the device does not give them back.
     Corrupt,
     /// It may have happened or not, since the answer did not come; looking again tells. Nothing may be
     /// cleaned up on the strength of it.
@@ -68,6 +68,12 @@ impl Error {
     /// Returns an error about a file or device.
     pub fn io(message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Io, message)
+    }
+
+    /// Returns whether a stored file is damaged: that one, for good, so that it may be mended or done without. Any other
+    /// failure may be over in a moment or concern everything that is stored, and is no reason to touch anything.
+    pub fn is_damage(&self) -> bool {
+        self.kind == ErrorKind::Corrupt
     }
 
     /// Adds what to do about it.

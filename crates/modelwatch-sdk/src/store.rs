@@ -166,7 +166,7 @@ pub trait CheckpointStore: Send + Sync {
             match self.log(lineage, res.last_seq(), 1024) {
                 Ok(entries) if entries.is_empty() => return Ok(res),
                 Ok(entries) => entries.into_iter().for_each(|it| res.push(it)),
-                Err(e) if e.kind == ErrorKind::Corrupt => {
+                Err(e) if e.is_damage() => {
                     res.end_at(e);
                     return Ok(res);
                 }

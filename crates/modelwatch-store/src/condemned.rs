@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use modelwatch_sdk::{ErrorKind, Result, store::LogEvent};
+use modelwatch_sdk::{Result, store::LogEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -48,7 +48,8 @@ impl List {
         let key = keys::condemned(digest);
         let place = blobs.locate(&key);
         let corrupt = |what: &dyn Display| errors::corrupt(&place, what).with_help(HELP);
-        let Some(bytes) = blobs.read(&key, MAX_MANIFEST)? else {
+        let read = blobs.read(&key, MAX_MANIFEST);
+        let Some(bytes) = read.map_err(|e| if e.is_damage() { e.with_help(HELP) } else { e })? else {
             return Err(corrupt(&"is missing"));
         };
         if Digest::of(&bytes) != digest {
@@ -147,12 +148,12 @@ impl Shared {
         for (name, is_swept) in names {
             match self.lists.get(self.blobs.as_ref(), &name) {
                 Ok(it) => res.add(name, &it),
-                Err(e) if e.kind == ErrorKind::Corrupt && is_swept => {
+                Err(e) if e.is_damage() && is_swept => {
                     res.lists.insert(name);
                     res.spared.get_or_insert_default();
                 }
                 // What is merely marked stays until it is swept, and by this list it never is.
-                Err(e) if e.kind == ErrorKind::Corrupt => {}
+                Err(e) if e.is_damage() => {}
                 Err(e) => return Err(e),
             }
         }

@@ -99,7 +99,7 @@ impl Engine {
         let chunk_size = match file {
             Ok(it) => it.chunk_size,
             Err(e) => {
-                let of_replica = (e.kind == ErrorKind::Corrupt).then(|| store_file(&replicas)).flatten();
+                let of_replica = e.is_damage().then(|| store_file(&replicas)).flatten();
                 let Some((file, _)) = of_replica else { return Err(e) };
                 log.refuse(Some(e.with_help(
                     "run `modelwatch store repair`, which puts it back from a replica; until then nothing can be added",

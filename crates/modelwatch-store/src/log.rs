@@ -145,7 +145,7 @@ impl Chain {
                 Some(errors::corrupt(place, "is missing, although later entries exist").with_help(HELP))
             }
             Ok(()) => None,
-            Err(e) if e.kind == ErrorKind::Corrupt => Some(e),
+            Err(e) if e.is_damage() => Some(e),
             Err(e) => return Err(e),
         };
         self.is_complete = damage.is_none();
@@ -406,13 +406,8 @@ impl Log {
 /// Reads and checks one entry, but for its place in the chain.
 pub(crate) fn read_entry(blobs: &dyn Blobs, lineage: &str, seq: u64) -> Result<Option<Link>> {
     let key = keys::entry(lineage, seq);
-    let Some(bytes) = blobs.read(&key, MAX_ENTRY)? else {
-        return Ok(None);
-    };
-    parse_entry(&blobs.locate(&key), lineage, seq, &bytes).map(Some).map_err(|e| match e.kind {
-        ErrorKind::Corrupt => e.with_help(HELP),
-        _ => e,
-    })
+    let parse = |it: Option<Vec<u8>>| it.map(|it| parse_entry(&blobs.locate(&key), lineage, seq, &it)).transpose();
+    blobs.read(&key, MAX_ENTRY).and_then(parse).map_err(|e| if e.is_damage() { e.with_help(HELP) } else { e })
 }
 
 /// Returns what the segment of the `n` entries up to `seq` is to be.

@@ -174,7 +174,7 @@ impl Reader {
 
 /// Returns the error with which something could not be read, or one that says since when it is no longer there.
 fn unless_gone(shared: &Shared, id: &CheckpointId, error: Error, is_it: impl Fn(&List) -> bool) -> Error {
-    if error.kind != ErrorKind::Corrupt {
+    if !error.is_damage() {
         return error;
     }
     match shared.swept_at(is_it) {

@@ -28,29 +28,46 @@ use crate::{
 
 pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairReport> {
     let mut res = RepairReport::default();
-    // In the order in which one leads to the next.
-    mend_store_file(shared, &mut res)?;
+    // In the order in which one leads to the next. What fails is no reason to leave the rest as it is.
+    let mended = mend_store_file(shared, &mut res);
+    go_on(mended, "the kind of the store", &mut res)?;
     for lineage in shared.logs()? {
-        mend_log(shared, host, &lineage, &mut res)?;
+        let mended = mend_log(shared, host, &lineage, &mut res);
+        go_on(mended, &format!("the log of `{lineage}`"), &mut res)?;
     }
-    mend_lists(shared, host, &mut res)?;
+    let mended = mend_lists(shared, host, &mut res);
+    go_on(mended, "the lists of garbage", &mut res)?;
     let (mut elsewhere, mut unmended) = (None, BTreeSet::new());
     for lineage in shared.log.lineages()? {
-        for (id, manifests) in shared.log.readable(&lineage, |it| Ok(survey::checkpoints(it)))? {
+        let checkpoints = match shared.log.readable(&lineage, |it| Ok(survey::checkpoints(it))) {
+            Ok(it) => it,
+            Err(e) => {
+                go_on(Err(e), &format!("the checkpoints of `{lineage}`"), &mut res)?;
+                continue;
+            }
+        };
+        for (id, manifests) in checkpoints {
             cancelled(host)?;
             let Some(&manifest) = manifests.first() else { continue };
             let mended =
                 mend_checkpoint(shared, host, &lineage, &id, manifest, &mut elsewhere, &mut unmended, &mut res);
-            if let Err(e) = mended {
-                match e.kind {
-                    ErrorKind::Cancelled => return Err(e),
-                    _ => res.lost.push(format!("the checkpoint `{}` of `{lineage}`: {}.", id.short(), e.message)),
-                }
-            }
+            go_on(mended, &format!("the checkpoint `{}` of `{lineage}`", id.short()), &mut res)?;
         }
     }
-    set_packs_aside(shared, host, &unmended, &mut res)?;
+    let mended = set_packs_aside(shared, host, &unmended, &mut res);
+    go_on(mended, "damaged packs", &mut res)?;
     Ok(res)
+}
+
+/// Takes a failure down, unless it is that the repair is to end. What is not damaged for certain was left as it was.
+fn go_on(mended: Result<()>, what: &str, res: &mut RepairReport) -> Result<()> {
+    match mended {
+        Err(e) if e.kind == ErrorKind::Cancelled => return Err(e),
+        Err(e) if e.is_damage() => res.lost.push(format!("{what}: {}.", e.message)),
+        Err(e) => res.lost.push(format!("{what} could not be looked through, and stays as it is: {}.", e.message)),
+        Ok(()) => {}
+    }
+    Ok(())
 }
 
 type Elsewhere = HashMap<Digest, Vec<Source>>;
@@ -69,38 +86,45 @@ fn mend_checkpoint(
     let blobs = shared.blobs.as_ref();
     let stored = match StoredManifest::load(blobs, manifest, shared.chunk_size) {
         Ok(it) => it,
-        Err(e) => {
-            if !mend_named(shared, Folder::Manifests, manifest, res) {
+        Err(e) if e.is_damage() => {
+            if !mend_named(shared, Folder::Manifests, manifest, res)? {
                 // Nothing can be read by it, so that it is of no use where it is.
-                if e.kind == ErrorKind::Corrupt {
-                    set_aside(blobs, &keys::manifest(manifest))?;
-                }
+                set_aside(blobs, &keys::manifest(manifest))?;
                 return Err(e);
             }
             StoredManifest::load(blobs, manifest, shared.chunk_size)?
         }
+        Err(e) => return Err(e),
     };
-    let unreadable = |stored: &StoredManifest| -> Result<Vec<Digest>> {
+    let damaged = |stored: &StoredManifest| -> Result<Vec<Digest>> {
         let mut res = Vec::new();
         let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
         for it in stored.chunks() {
             cancelled(host)?;
             bytes.resize(it.len as usize, 0);
-            if stored.read_chunk(&mut scratch, blobs, it, &mut bytes).is_err() {
-                res.push(stored.packs[it.pack]);
-                res.extend(it.base.map(|it| stored.packs[it.pack]));
+            match stored.read_chunk(&mut scratch, blobs, it, &mut bytes) {
+                Ok(()) => {}
+                Err(e) if e.is_damage() => {
+                    res.push(stored.packs[it.pack]);
+                    res.extend(it.base.map(|it| stored.packs[it.pack]));
+                }
+                Err(e) => return Err(e),
             }
         }
         res.sort_unstable();
         res.dedup();
         Ok(res)
     };
-    let damaged = unreadable(&stored)?;
-    if damaged.is_empty() {
-        return Ok(());
+    // A replica that cannot be reached may be of help another time; until then the same bytes elsewhere may be.
+    let mut unclear = None;
+    for it in damaged(&stored)? {
+        match mend_named(shared, Folder::Packs, it, res) {
+            Ok(true) => {}
+            Ok(false) => drop(unmended.insert(it)),
+            Err(e) => unclear = Some(e),
+        }
     }
-    unmended.extend(damaged.into_iter().filter(|it| !mend_named(shared, Folder::Packs, *it, res)));
-    if unreadable(&stored)?.is_empty() {
+    if damaged(&stored)?.is_empty() {
         return Ok(());
     }
     let elsewhere = match elsewhere {
@@ -111,7 +135,8 @@ fn mend_checkpoint(
     if banned.is_unsure() {
         banned.spare(survey::packs(shared)?);
     }
-    let moved = stored.moved(|chunk, it| find(blobs, chunk, it, elsewhere, &banned))?;
+    let moved =
+        stored.moved(|chunk, it| find(blobs, chunk, it, elsewhere, &banned)).map_err(|e| unclear.unwrap_or(e))?;
     if !relocate(shared, lineage, manifest, &moved, &banned)? {
         let what = format!("`{}` was removed or moved meanwhile, or garbage collected", id.short());
         return Err(Error::new(ErrorKind::Conflict, what).with_help("run it again"));
@@ -123,17 +148,19 @@ fn mend_checkpoint(
     Ok(())
 }
 
-/// Replaces a damaged or missing file by that of a replica. Returns whether there was one.
-fn mend_named(shared: &Shared, folder: Folder, digest: Digest, res: &mut RepairReport) -> bool {
-    let found = shared.blobs.read(&folder.key(digest), folder.cap());
-    found.is_ok_and(|it| it.is_some_and(|it| Digest::of(&it) == digest))
-        || put_back(shared, folder, digest, res).unwrap_or(false)
+/// Replaces a damaged or missing file by that of a replica. Returns whether it is whole now.
+fn mend_named(shared: &Shared, folder: Folder, digest: Digest, res: &mut RepairReport) -> Result<bool> {
+    match shared.blobs.read(&folder.key(digest), folder.cap()) {
+        Ok(Some(it)) if Digest::of(&it) == digest => Ok(true),
+        Err(e) if !e.is_damage() => Err(e),
+        _ => put_back(shared, folder, digest, res),
+    }
 }
 
 /// Puts a file that is named by its digest in its place, from a replica. Returns whether there was one.
 pub(crate) fn put_back(shared: &Shared, folder: Folder, digest: Digest, res: &mut RepairReport) -> Result<bool> {
     let key = folder.key(digest);
-    let Some(bytes) = of_replica(shared, &key, folder.cap(), &|it| Digest::of(it) == digest) else {
+    let Some(bytes) = of_replica(shared, &key, folder.cap(), &|it| Digest::of(it) == digest)? else {
         return Ok(false);
     };
     put(shared, &key, &bytes)?;
@@ -141,9 +168,23 @@ pub(crate) fn put_back(shared: &Shared, folder: Folder, digest: Digest, res: &mu
     Ok(true)
 }
 
-/// Returns a file of the first replica whose bytes are right.
-pub(crate) fn of_replica(shared: &Shared, key: &str, cap: u64, is_right: &dyn Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    shared.replicas.iter().find_map(|it| it.read(key, cap).ok().flatten().filter(|it| is_right(it)))
+/// Returns a file of the first replica whose bytes are right. Fails where none has it and one could not be asked, which is
+/// no reason to do without the file.
+pub(crate) fn of_replica(
+    shared: &Shared,
+    key: &str,
+    cap: u64,
+    is_right: &dyn Fn(&[u8]) -> bool,
+) -> Result<Option<Vec<u8>>> {
+    let mut unclear = None;
+    for it in &shared.replicas {
+        match it.read(key, cap) {
+            Ok(Some(it)) if is_right(&it) => return Ok(Some(it)),
+            Err(e) if !e.is_damage() => unclear = Some(e),
+            _ => {}
+        }
+    }
+    unclear.map_or(Ok(None), Err)
 }
 
 /// Puts a file in the place of what is damaged or missing. What was there goes to quarantine.
@@ -176,7 +217,9 @@ fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>,
     let blobs = shared.blobs.as_ref();
     let (mut needed, mut serving) = (HashSet::new(), HashSet::new());
     let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
-    for stored in survey::manifests(shared)?.filter(|it| it.packs.iter().any(|it| damaged.contains(it))) {
+    // What cannot be read now may need any of them, so that none is put aside then.
+    let manifests = survey::manifests(shared)?;
+    for stored in manifests.iter().filter(|it| it.packs.iter().any(|it| damaged.contains(it))) {
         for chunk in stored.chunks() {
             cancelled(host)?;
             let located = stored.located(chunk);
@@ -186,8 +229,10 @@ fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>,
                 continue;
             }
             bytes.resize(chunk.len as usize, 0);
-            if stored.read_chunk(&mut scratch, blobs, chunk, &mut bytes).is_ok() {
-                serving.extend(packs.iter().copied());
+            match stored.read_chunk(&mut scratch, blobs, chunk, &mut bytes) {
+                Ok(()) => serving.extend(packs.iter().copied()),
+                Err(e) if e.is_damage() => {}
+                Err(e) => return Err(e),
             }
             needed.extend(packs);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
-    ErrorKind, Host, Result,
+    Host, Result,
     store::{LogEvent, RepairReport},
 };
 
@@ -24,8 +24,10 @@ use crate::{
 pub(crate) fn mend_store_file(shared: &Shared, res: &mut RepairReport) -> Result<()> {
     let place = shared.blobs.locate(keys::STORE_FILE);
     let read = shared.blobs.read(keys::STORE_FILE, MAX_STORE_FILE);
-    if read.is_ok_and(|it| it.is_some_and(|it| StoreFile::parse(&place, &it).is_ok())) {
-        return Ok(());
+    match read.and_then(|it| it.map(|it| StoreFile::parse(&place, &it)).transpose()) {
+        Ok(Some(_)) => return Ok(()),
+        Err(e) if !e.is_damage() => return Err(e),
+        _ => {}
     }
     match store_file(&shared.replicas) {
         Some((_, bytes)) => {
@@ -57,15 +59,20 @@ pub(crate) fn mend_log(shared: &Shared, host: &dyn Host, lineage: &str, res: &mu
             }
             Ok(Some(_)) => "does not follow from the entry before it".to_owned(),
             Ok(None) => "is missing".to_owned(),
-            Err(e) => e.message,
+            Err(e) if e.is_damage() => e.message,
+            Err(e) => return Err(e),
         };
-        let next = log::read_entry(blobs, lineage, seq + 1).ok().flatten().map(|it| it.prev_hash);
+        let next = match log::read_entry(blobs, lineage, seq + 1) {
+            Ok(it) => it.map(|it| it.prev_hash),
+            Err(e) if e.is_damage() => None,
+            Err(e) => return Err(e),
+        };
         let fits = |bytes: &[u8]| {
             parse_entry(&key, lineage, seq, bytes).is_ok_and(|it| {
                 before.is_none_or(|before| before == it.prev_hash) && next.is_none_or(|next| next == it.hash)
             })
         };
-        if let Some((bytes, source)) = find_entry(shared, lineage, seq, &fits) {
+        if let Some((bytes, source)) = find_entry(shared, lineage, seq, &fits)? {
             put(shared, &key, &bytes)?;
             res.mended.push(format!("`{}` was put back from a {source}.", blobs.locate(&key)));
             before = Some(Digest::of(&bytes));
@@ -90,19 +97,23 @@ fn find_entry(
     lineage: &str,
     seq: u64,
     fits: &dyn Fn(&[u8]) -> bool,
-) -> Option<(Vec<u8>, &'static str)> {
-    if let Some(it) = of_replica(shared, &keys::entry(lineage, seq), MAX_ENTRY, fits) {
-        return Some((it, "replica"));
+) -> Result<Option<(Vec<u8>, &'static str)>> {
+    let of_replica = of_replica(shared, &keys::entry(lineage, seq), MAX_ENTRY, fits);
+    if let Ok(Some(it)) = of_replica {
+        return Ok(Some((it, "replica")));
     }
     let n = shared.log.segment;
-    let last = seq.div_ceil(n).checked_mul(n)?;
-    let key = keys::segment(lineage, last);
     let all = std::iter::once(&shared.blobs).chain(&shared.replicas);
-    all.into_iter().find_map(|it| {
-        let bytes = it.read(&key, MAX_SEGMENT).ok()??;
+    let of_segment = all.into_iter().find_map(|it| {
+        let last = seq.div_ceil(n).checked_mul(n)?;
+        let bytes = it.read(&keys::segment(lineage, last), MAX_SEGMENT).ok()??;
         let line = bytes.split(|it| *it == b'\n').nth((seq - (last - n) - 1) as usize)?;
-        fits(line).then(|| (line.to_vec(), "segment of the log"))
-    })
+        fits(line).then(|| line.to_vec())
+    });
+    match of_segment {
+        Some(it) => Ok(Some((it, "segment of the log"))),
+        None => of_replica.map(|_| None),
+    }
 }
 
 /// Adds the entries that a replica has after the last one.
@@ -118,7 +129,7 @@ fn mend_end(
         cancelled(host)?;
         let key = keys::entry(lineage, last + 1);
         let fits = |bytes: &[u8]| parse_entry(&key, lineage, last + 1, bytes).is_ok_and(|it| it.prev_hash == before);
-        let Some(bytes) = of_replica(shared, &key, MAX_ENTRY, &fits) else {
+        let Some(bytes) = of_replica(shared, &key, MAX_ENTRY, &fits)? else {
             return Ok(());
         };
         // What is there by now another has written: it counts, and nothing takes its place.
@@ -136,10 +147,13 @@ fn mend_segments(shared: &Shared, lineage: &str, listed: &Listed, res: &mut Repa
     for &last in listed.segments.iter().filter(|it| it.is_multiple_of(n)) {
         let key = keys::segment(lineage, last);
         let right = log::segment_bytes(blobs, lineage, last, n)?;
-        if !blobs.read(&key, MAX_SEGMENT).is_ok_and(|it| it.as_ref() == Some(&right)) {
-            put(shared, &key, &right)?;
-            res.mended.push(format!("`{}` was written anew from its entries.", blobs.locate(&key)));
+        match blobs.read(&key, MAX_SEGMENT) {
+            Ok(Some(it)) if it == right => continue,
+            Err(e) if !e.is_damage() => return Err(e),
+            _ => {}
         }
+        put(shared, &key, &right)?;
+        res.mended.push(format!("`{}` was written anew from its entries.", blobs.locate(&key)));
     }
     Ok(())
 }
@@ -156,29 +170,35 @@ pub(crate) fn mend_lists(shared: &Shared, host: &dyn Host, res: &mut RepairRepor
         }
     }
     for (name, e) in damaged {
-        let Some(digest) = Digest::parse(&name).filter(|_| e.kind == ErrorKind::Corrupt) else {
+        let Some(digest) = Digest::parse(&name).filter(|_| e.is_damage()) else {
             res.lost.push(format!("{}.", e.message));
             continue;
         };
         let key = Folder::Lists.key(digest);
         let place = blobs.locate(&key);
-        if put_back(shared, Folder::Lists, digest, res)? {
-            continue;
-        }
-        let event = || LogEvent::Void { list: name.clone() }.into();
-        let given_up = shared.log.append(keys::STORE_LOG, |it| Ok((!it.lists().1.contains(name.as_str())).then(event)));
-        match given_up.and_then(|_| set_aside(blobs, &key)) {
-            Ok(_) => res.mended.push(format!("`{place}`, a list of garbage, is done without: nothing goes by it.")),
+        match put_back(shared, Folder::Lists, digest, res) {
+            Ok(true) => {}
+            Ok(false) => match give_up(shared, &name).and_then(|()| set_aside(blobs, &key)) {
+                Ok(_) => res.mended.push(format!("`{place}`, a list of garbage, is done without: nothing goes by it.")),
+                Err(e) => res.lost.push(format!("`{place}`, a list of garbage: {}.", e.message)),
+            },
             Err(e) => res.lost.push(format!("`{place}`, a list of garbage: {}.", e.message)),
         }
     }
     Ok(())
 }
 
+/// Says in the store's own log that nothing goes by a list any more.
+fn give_up(shared: &Shared, name: &str) -> Result<()> {
+    let event = || LogEvent::Void { list: name.to_owned() }.into();
+    shared.log.append(keys::STORE_LOG, |it| Ok((!it.lists().1.contains(name)).then(event))).map(drop)
+}
+
 /// Puts a file into quarantine. Returns whether there was one.
 pub(crate) fn set_aside(blobs: &dyn Blobs, key: &str) -> Result<bool> {
     match blobs.stat(key) {
         Ok(None) => Ok(false),
+        Err(e) if !e.is_damage() => Err(e),
         _ => blobs.quarantine(key).map(|()| true),
     }
 }

@@ -318,7 +318,8 @@ pub(crate) fn publish_named(
                 return match shared.blobs.read(key, cap) {
                     Ok(Some(bytes)) if Digest::of(&bytes) == digest => Ok(()),
                     // Damaged: put right what nobody could have read. What was there goes to quarantine.
-                    Ok(Some(_)) | Err(Error { kind: ErrorKind::Corrupt, .. }) => stage.replace(name, key),
+                    Ok(Some(_)) => stage.replace(name, key),
+                    Err(e) if e.is_damage() => stage.replace(name, key),
                     Ok(None) => Err(errors::corrupt(shared.blobs.locate(key), "is there and is not")),
                     Err(e) => Err(e),
                 };

@@ -140,8 +140,8 @@ pub(crate) fn checkpoints(chain: &Chain) -> BTreeMap<CheckpointId, Vec<Digest>> 
     ids.map(|id| (id.clone(), chain.manifests(&id))).collect()
 }
 
-/// Returns the manifests of all checkpoints that are there, as far as they can be read.
-pub(crate) fn manifests(shared: &Shared) -> Result<impl Iterator<Item = StoredManifest>> {
+/// Returns the manifests of all checkpoints that are there, but for those that are damaged.
+pub(crate) fn manifests(shared: &Shared) -> Result<Vec<StoredManifest>> {
     let mut live = Vec::new();
     for lineage in shared.log.lineages()? {
         shared.log.readable(&lineage, |it| {
@@ -149,10 +149,18 @@ pub(crate) fn manifests(shared: &Shared) -> Result<impl Iterator<Item = StoredMa
             Ok(())
         })?;
     }
-    Ok(live.into_iter().filter_map(|it| StoredManifest::load(shared.blobs.as_ref(), it, shared.chunk_size).ok()))
+    let mut res = Vec::new();
+    for it in live {
+        match StoredManifest::load(shared.blobs.as_ref(), it, shared.chunk_size) {
+            Ok(it) => res.push(it),
+            Err(e) if e.is_damage() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(res)
 }
 
 /// Returns the packs that checkpoints that are there lead to.
 pub(crate) fn packs(shared: &Shared) -> Result<HashSet<Digest>> {
-    Ok(manifests(shared)?.flat_map(|it| it.packs).collect())
+    Ok(manifests(shared)?.into_iter().flat_map(|it| it.packs).collect())
 }

@@ -44,6 +44,12 @@ pub(crate) trait Watch: Send + Sync {
         let _ = step;
     }
 
+    /// Sees a file before it is read. An error here takes the place of its bytes.
+    fn read(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Ok(())
+    }
+
     /// Whether to sync in earnest; a test that plays the disk keeps account itself.
     fn syncs(&self) -> bool {
         true
@@ -93,10 +99,15 @@ impl Disk {
         if len > cap {
             return Err(errors::corrupt(path, format_args!("has {len} bytes, more than the {cap} there can be")));
         }
-        let mut res = Vec::new();
-        // The file may grow meanwhile; the cap holds all the same.
-        file.take(cap).read_to_end(&mut res).map_err(|e| errors::io("read", path, &e))?;
-        Ok(Some(res))
+        let mut file = file.take(cap);
+        let res = self.bytes(path, || {
+            let mut res = Vec::new();
+            file.get_mut().rewind()?;
+            // The file may grow meanwhile; the cap holds all the same.
+            file.set_limit(cap);
+            file.read_to_end(&mut res).map(|_| res)
+        });
+        res.map(Some)
     }
 
     /// Fills `out` from `offset` of the file.
@@ -107,8 +118,18 @@ impl Disk {
         if offset.checked_add(out.len() as u64).is_none_or(|end| end > size) {
             return Err(errors::corrupt(path, format_args!("is cut off at {size} bytes")));
         }
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out));
-        read.map_err(|e| errors::io("read", path, &e))
+        self.bytes(path, || file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out)))
+    }
+
+    /// Reads from a file, and once more where the device fails: one that is at the end of its cable for a moment is no
+    /// reason to take what it holds for damaged.
+    fn bytes<T>(&self, path: &Path, mut read: impl FnMut() -> io::Result<T>) -> Result<T> {
+        let mut read = || self.watch.read(path).and_then(|()| read());
+        let res = match read() {
+            Err(e) if errors::is_of_file(&e) => read(),
+            res => res,
+        };
+        res.map_err(|e| errors::read(path, &e))
     }
 
     /// Returns the names in a folder, sorted; none if it does not exist. Names that are no UTF-8 are left out.

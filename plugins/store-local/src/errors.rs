@@ -21,6 +21,27 @@ pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
     Error::new(kind, format!("cannot {attempt} `{}`: {error}", path.display())).with_help(help)
 }
 
+/// Returns the error for a file whose bytes could not be read.
+pub(crate) fn read(path: &Path, error: &io::Error) -> Error {
+    if is_of_file(error) { corrupt(path, format_args!("cannot be read: {error}")) } else { io("read", path, error) }
+}
+
+/// Returns whether a file could not be read for a reason that is its own and stays, like a bad sector, or a checksum of
+/// the file system that does not fit. Whoever may not read, or has too many files open, learns nothing about the file.
+pub(crate) fn is_of_file(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let bad = [Errno::IO, Errno::BADMSG, Errno::UCLEAN, Errno::ILSEQ];
+        Errno::from_io_error(error).is_some_and(|it| bad.contains(&it))
+    }
+    #[cfg(not(unix))]
+    {
+        // ERROR_CRC, ERROR_SECTOR_NOT_FOUND, ERROR_FILE_CORRUPT and ERROR_DISK_CORRUPT of Windows.
+        matches!(error.raw_os_error(), Some(23 | 27 | 1392 | 1393))
+    }
+}
+
 /// Returns the error for bytes that could not be written.
 pub(crate) fn write(path: &Path, needed: usize, error: &io::Error) -> Error {
     let mut res = io("write", path, error);

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole. They use small chunks and packs, and mostly a disk that skips syncs.
 
+mod bad_sectors;
 mod concurrency;
 mod crash;
 mod damage;

@@ -1,0 +1,224 @@
+//! Files that the device does not give back: each is damaged, and no more than that. What may be over in a moment, or
+//! concerns the whole folder, is no damage.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Mutex,
+};
+
+use modelwatch_sdk::{
+    store::{CollectOptions, RepairReport},
+    testing::FaultRow,
+};
+use modelwatch_store::Blobs;
+use rustix::io::Errno;
+
+use super::*;
+
+/// A disk on which some files cannot be read.
+#[derive(Default)]
+struct Bad {
+    files: BTreeSet<PathBuf>,
+    /// How often it fails before it works again; always if there is no number.
+    times: Option<Mutex<usize>>,
+    error: Option<Errno>,
+}
+
+impl Watch for Bad {
+    fn syncs(&self) -> bool {
+        false
+    }
+
+    fn read(&self, path: &Path) -> io::Result<()> {
+        if !self.files.contains(path) {
+            return Ok(());
+        }
+        if let Some(times) = &self.times {
+            let mut left = times.lock().unwrap();
+            match left.checked_sub(1) {
+                Some(it) => *left = it,
+                None => return Ok(()),
+            }
+        }
+        Err(self.error.unwrap_or(Errno::IO).into())
+    }
+}
+
+fn bad(files: &[PathBuf]) -> Arc<Bad> {
+    Arc::new(Bad { files: files.iter().cloned().collect(), ..Bad::default() })
+}
+
+fn open_bad(root: &Path, watch: Arc<Bad>, replica: Option<&Path>) -> Result<Engine> {
+    open_later(root, watch, replica, settings())
+}
+
+fn open_later(root: &Path, watch: Arc<Bad>, replica: Option<&Path>, mut settings: Settings) -> Result<Engine> {
+    if let Some(it) = replica {
+        let copy = Folder::open(it, Arc::new(Fast), MANNERS, settings.clock)?;
+        settings.replicas.push(Arc::new(copy) as Arc<dyn Blobs>);
+    }
+    open_with(root, watch, MANNERS, settings)
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A store with two lineages, and a list of garbage that was swept, or only marked.
+fn store(is_swept: bool) -> (tempfile::TempDir, [CheckpointId; 2]) {
+    let dir = scratch();
+    let ids = {
+        let store = open(dir.path());
+        [("digits", 1), ("letters", 2)].map(|(lineage, step)| commit(&store, lineage, step).unwrap())
+    };
+    let settings = Settings { clock: || now() + 2, ..settings() };
+    let store = open_with(dir.path(), Arc::new(Fast), MANNERS, settings).unwrap();
+    let gone = commit(&store, "digits", 3).unwrap();
+    store.remove("digits", &[gone], "").unwrap();
+    store.collect(&(), &CollectOptions { grace: u64::from(!is_swept), dry_run: false }).unwrap();
+    assert_eq!(files(dir.path(), "/gc/").len(), 1);
+    (dir, ids)
+}
+
+/// A copy of the store, in the state that it is in.
+fn copy(of: &Path) -> tempfile::TempDir {
+    let res = scratch();
+    for file in files(of, "/") {
+        let to = res.path().join(file.strip_prefix(of).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(file, to).unwrap();
+    }
+    res
+}
+
+fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    files(root, "/")
+        .into_iter()
+        .filter(|it| !it.starts_with(root.join("tmp")))
+        .map(|it| (it.clone(), fs::read(it).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_list_of_garbage_on_a_bad_sector_stops_no_write_and_is_mended_or_done_without() {
+    let row = FaultRow::new(6, "EIO by reads of a list of garbage", "SIM");
+    for is_swept in [false, true] {
+        for has_replica in [false, true] {
+            let (dir, ids) = store(is_swept);
+            let replica = copy(dir.path());
+            let list = files(dir.path(), "/gc/");
+            let open = || open_bad(dir.path(), bad(&list), has_replica.then(|| replica.path())).unwrap();
+            let id = commit(&open(), "digits", 7).unwrap();
+            check_content(&open(), &id, 7).unwrap();
+            check_content(&open(), &ids[0], 1).unwrap();
+            let report = open().repair(&()).unwrap();
+            assert_eq!(report.lost, [""; 0]);
+            assert!(report.mended[0].contains(list[0].to_str().unwrap()), "{report:?}");
+            assert_eq!(files(dir.path(), "/quarantine/").len(), 1);
+            assert_eq!(list[0].exists(), has_replica);
+        }
+    }
+    row.ok(4);
+}
+
+#[test]
+fn what_was_logged_before_an_entry_on_a_bad_sector_is_served_and_a_replica_mends_it() {
+    let row = FaultRow::new(6, "EIO by reads of an entry of a log", "SIM");
+    let (dir, ids) = store(true);
+    let entries = files(dir.path(), "/log/digits/");
+    for (n_before, entry) in entries.iter().enumerate() {
+        let dir = copy(dir.path());
+        let replica = copy(dir.path());
+        let entry = dir.path().join("log/digits").join(entry.file_name().unwrap());
+        let open = || open_bad(dir.path(), bad(std::slice::from_ref(&entry)), Some(replica.path())).unwrap();
+        let history = open().history("digits").unwrap();
+        assert_eq!(history.last_seq(), n_before as u64);
+        assert!(history.damage().unwrap().message.contains(entry.to_str().unwrap()));
+        assert_eq!(kind(check_content(&open(), &ids[0], 1)), (n_before == 0).then_some(ErrorKind::Corrupt));
+        check_content(&open(), &ids[1], 2).unwrap();
+        let e = commit(&open(), "digits", 7).unwrap_err();
+        assert!(e.kind == ErrorKind::Corrupt && e.help.contains("store repair"), "{e}: {}", e.help);
+        // Another lineage's damage is mended in any case.
+        let other = files(dir.path(), "/log/letters/").remove(0);
+        fs::write(&other, "").unwrap();
+        let report = open().repair(&()).unwrap();
+        assert!(report.mended.iter().any(|it| it.contains(other.to_str().unwrap())), "{report:?}");
+        assert!(report.mended.iter().any(|it| it.contains(entry.to_str().unwrap())), "{report:?}");
+        let store = super::open(dir.path());
+        assert_eq!(store.scrub(&(), ScrubDepth::Full).unwrap().damage, [""; 0]);
+        commit(&store, "digits", 7).unwrap();
+    }
+    row.ok(entries.len());
+}
+
+#[test]
+fn a_store_file_on_a_bad_sector_is_taken_from_a_replica() {
+    let row = FaultRow::new(6, "EIO by reads of `store.json`", "SIM");
+    let (dir, ids) = store(true);
+    let replica = copy(dir.path());
+    let file = dir.path().join("store.json");
+    let open = |replica| open_bad(dir.path(), bad(std::slice::from_ref(&file)), replica);
+    assert_eq!(kind(open(None)), Some(ErrorKind::Corrupt));
+    let store = open(Some(replica.path())).unwrap();
+    check_content(&store, &ids[0], 1).unwrap();
+    assert_eq!(kind(commit(&store, "digits", 7)), Some(ErrorKind::Corrupt));
+    let report = store.repair(&()).unwrap();
+    assert!(report.lost.is_empty() && report.mended[0].contains("store.json"), "{report:?}");
+    commit(&super::open(dir.path()), "digits", 7).unwrap();
+    row.ok(1);
+}
+
+#[test]
+fn packs_and_manifests_on_bad_sectors_are_mended_or_put_aside() {
+    for part in ["/packs/", "/manifests/"] {
+        for has_replica in [false, true] {
+            let (dir, ids) = store(true);
+            let replica = copy(dir.path());
+            let damaged = files(dir.path(), part);
+            let open = || open_bad(dir.path(), bad(&damaged), has_replica.then(|| replica.path())).unwrap();
+            assert_eq!(kind(check_content(&open(), &ids[0], 1)), Some(ErrorKind::Corrupt), "{part}");
+            let report = open().repair(&()).unwrap();
+            // Where the file is put back it is on the same path, which this disk never reads.
+            assert_eq!(files(dir.path(), "/quarantine/").len(), damaged.len(), "{part}: {report:?}");
+            if has_replica {
+                let store = super::open(dir.path());
+                check_content(&store, &ids[0], 1).unwrap();
+                check_content(&store, &ids[1], 2).unwrap();
+                assert_eq!(store.repair(&()).unwrap(), RepairReport::default());
+            }
+        }
+    }
+}
+
+/// A device that is away for a moment, a folder that may not be read, too many open files: nothing is known about the
+/// file then, and nothing is done to it.
+#[test]
+fn what_is_no_fault_of_a_file_changes_nothing() {
+    let row = FaultRow::new(6, "reads that fail for a moment, or for want of a right or of descriptors", "SIM");
+    let (dir, ids) = store(false);
+    let all: Vec<_> = contents(dir.path()).into_keys().filter(|it| !it.ends_with("lock")).collect();
+    let mut n_faults = 0;
+    for file in &all {
+        for has_replica in [false, true] {
+            let replica = copy(dir.path());
+            let replica = has_replica.then(|| replica.path());
+            let before = contents(dir.path());
+            let once =
+                Arc::new(Bad { times: Some(Mutex::new(1)), ..Bad { files: [file.clone()].into(), ..Bad::default() } });
+            let store = open_bad(dir.path(), once, replica).unwrap();
+            assert_eq!(store.repair(&()).unwrap(), RepairReport::default());
+            for error in [Errno::ACCESS, Errno::MFILE, Errno::TIMEDOUT] {
+                n_faults += 1;
+                let bad = Bad { files: [file.clone()].into(), error: Some(error), ..Bad::default() };
+                let report = open_bad(dir.path(), Arc::new(bad), replica).and_then(|it| it.repair(&()));
+                if let Ok(report) = report {
+                    assert_eq!(report.mended, [""; 0], "{}", file.display());
+                }
+                assert!(contents(dir.path()) == before, "{} is not as it was", file.display());
+            }
+        }
+    }
+    check_content(&open(dir.path()), &ids[0], 1).unwrap();
+    row.ok(n_faults);
+}

@@ -98,7 +98,7 @@ fn condemn(
     if packs.is_empty() && manifests.is_empty() {
         return Ok(None);
     }
-    Ok(Some(List { format: FORMAT, packs, manifests, size: 0 }))
+    Ok(Some(List { format: FORMAT, packs, manifests, nonce: Some(random::id()), size: 0 }))
 }
 
 /// Writes a list down and marks it. Returns its name.
@@ -148,12 +148,10 @@ fn sweep(shared: &Shared, host: &dyn Host, name: &str, res: &mut CollectReport) 
     // A lineage that is registered from here on sees the sweep in the store's own log.
     let lineages: BTreeSet<String> = shared.all_lineages()?;
     for lineage in &lineages {
-        // Where it was announced before, no commit since then needs any of it.
-        let at = announce(shared, lineage, name)?;
-        let before = shared
-            .log
-            .with(lineage, |it| Ok(it.live_manifests().filter(|it| it.0 < at).map(|it| it.1).collect::<Vec<_>>()))?;
-        for it in before {
+        announce(shared, lineage, name)?;
+        // Not only what was committed before that: whatever moves a checkpoint afterwards leaves what is sound of it where
+        // it is. That the rest of what came afterwards needs nothing on the list is no reason not to look.
+        for it in shared.log.with(lineage, |it| Ok(it.live_manifests().map(|it| it.1).collect::<Vec<_>>()))? {
             cancelled(host)?;
             needed.add(shared, it).map_err(doubt)?;
         }
@@ -179,16 +177,11 @@ fn sweep(shared: &Shared, host: &dyn Host, name: &str, res: &mut CollectReport) 
     Ok(())
 }
 
-/// Adds the sweep to the log of a lineage unless it is there. Returns the number of its entry.
-fn announce(shared: &Shared, log: &str, name: &str) -> Result<u64> {
-    let find = |chain: &Chain| chain.sweeps().find(|it| it.1 == name).map(|it| it.0);
-    let added = shared
-        .log
-        .append(log, |it| Ok(find(it).is_none().then(|| LogEvent::Sweep { list: name.to_owned() }.into())))?;
-    match added {
-        Some(it) => Ok(it),
-        None => Ok(shared.log.with(log, |it| Ok(find(it)))?.unwrap_or(u64::MAX)),
-    }
+/// Adds the sweep to the log of a lineage unless it is there.
+fn announce(shared: &Shared, log: &str, name: &str) -> Result<()> {
+    let is_there = |chain: &Chain| chain.sweeps().any(|it| it.1 == name);
+    let event = || LogEvent::Sweep { list: name.to_owned() }.into();
+    shared.log.append(log, |it| Ok((!is_there(it)).then(event))).map(drop)
 }
 
 fn count(shared: &Shared, name: &str, res: &mut Collected) -> Result<()> {

@@ -9,7 +9,7 @@
 //! are there lead to, which every sweep spared, and new files under names that never were.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt::Display,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -35,6 +35,9 @@ pub(crate) struct List {
     pub(crate) format: u64,
     pub(crate) packs: Vec<Digest>,
     pub(crate) manifests: Vec<Digest>,
+    /// Random, so that the same files on another list give that another name. Early lists have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<String>,
     /// The size of the file.
     #[serde(skip)]
     pub(crate) size: u64,
@@ -85,7 +88,9 @@ pub(crate) struct Banned {
     lists: HashSet<String>,
     packs: HashSet<Digest>,
     manifests: HashSet<Digest>,
-    /// Where a list of what was swept cannot be read, the packs that are on none all the same.
+    /// The lists of what was swept that cannot be read.
+    unread: BTreeSet<String>,
+    /// Where there is one, the packs that are on none all the same.
     spared: Option<HashSet<Digest>>,
 }
 
@@ -93,6 +98,11 @@ impl Banned {
     /// Returns whether something was swept of which nobody knows what it was.
     pub(crate) fn is_unsure(&self) -> bool {
         self.spared.is_some()
+    }
+
+    /// Returns the lists of what was swept that cannot be read.
+    pub(crate) fn unread(&self) -> &BTreeSet<String> {
+        &self.unread
     }
 
     /// Takes in packs that a checkpoint that is there leads to.
@@ -149,7 +159,8 @@ impl Shared {
             match self.lists.get(self.blobs.as_ref(), &name) {
                 Ok(it) => res.add(name, &it),
                 Err(e) if e.is_damage() && is_swept => {
-                    res.lists.insert(name);
+                    res.lists.insert(name.clone());
+                    res.unread.insert(name);
                     res.spared.get_or_insert_default();
                 }
                 // What is merely marked stays until it is swept, and by this list it never is.

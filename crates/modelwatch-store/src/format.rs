@@ -68,7 +68,8 @@
 //!
 //! ## Garbage
 //!
-//! A list is `{"format":1,"manifests":[…],"packs":[…]}` and says what nothing leads to. Its digest is first
+//! A list is `{"format":1,"manifests":[…],"nonce":…,"packs":[…]}` and says what nothing leads to. The nonce is random, so
+//! that no name of a list comes again; early lists have none. Its digest is first
 //! marked in the store's own log. Before anything on it is deleted, a sweep of it is added to the store's own
 //! log, then to that of every lineage that has one or is named in the store's own. Then goes what no commit
 //! before the sweep needs. A writer adds a lineage to the store's own log before its first commit there, and

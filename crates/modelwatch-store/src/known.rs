@@ -1,7 +1,7 @@
 //! What a writer finds in the store already: the chunks of the lineage's newest checkpoints.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
@@ -28,8 +28,8 @@ pub(crate) struct Known {
     bases: HashMap<String, Vec<(Source, u64)>>,
     /// The digest of what consists of just these chunks.
     wholes: HashMap<Vec<Digest>, Digest>,
-    /// Whether something was swept of which nobody knows what it was.
-    pub(crate) is_unsure: bool,
+    /// The lists of what was swept of which nobody knows what it was.
+    pub(crate) unread: BTreeSet<String>,
 }
 
 impl Known {
@@ -42,10 +42,10 @@ impl Known {
             packs: Soundness::default(),
             bases: HashMap::new(),
             wholes: HashMap::new(),
-            is_unsure: false,
+            unread: BTreeSet::new(),
         };
         let banned = shared.banned(lineage, true)?;
-        res.is_unsure = banned.is_unsure();
+        res.unread.clone_from(banned.unread());
         let mut has_keyframe = !shared.uses_delta;
         for (n_newer, digest) in shared.newest(lineage)?.into_iter().enumerate() {
             let Ok(stored) = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size) else {

@@ -97,8 +97,11 @@ enum Fate {
 impl Sink {
     pub(crate) fn new(shared: &Arc<Shared>, lineage: &str) -> Result<Self> {
         let known = Known::new(shared, lineage)?;
-        let packs =
-            if known.is_unsure { PackWriter::salted(shared.max_pack) } else { PackWriter::new(shared.max_pack) };
+        let packs = if known.unread.is_empty() {
+            PackWriter::new(shared.max_pack)
+        } else {
+            PackWriter::salted(shared.max_pack)
+        };
         Ok(Self {
             shared: Arc::clone(shared),
             packs,
@@ -237,8 +240,10 @@ impl Sink {
         }
         self.finish()?;
         // Those as well that were just made: the same chunks can make the same pack again. A salted one has a name that
-        // never was, but once it is published a later list may name it.
-        let is_there = |it: &Ready| banned.lists_pack(it.digest) || (!it.is_salted && banned.has_pack(it.digest));
+        // never was, but once it is published a later list may name it, also one that nobody can read by now.
+        let may_be_named = banned.unread().iter().any(|it| !self.known.unread.contains(it));
+        let is_new = |it: &Ready| it.is_salted && !(it.is_published && may_be_named);
+        let is_there = |it: &Ready| banned.lists_pack(it.digest) || (!is_new(it) && banned.has_pack(it.digest));
         let moved: HashSet<usize> = (0..self.ready.len()).filter(|&it| is_there(&self.ready[it])).collect();
         let mut shift = 0;
         for &at in &moved {
@@ -254,6 +259,7 @@ impl Sink {
                 it.span.offset += shift;
             }
         }
+        self.known.unread.clone_from(banned.unread());
         Ok(())
     }
 }

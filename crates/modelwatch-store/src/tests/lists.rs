@@ -1,5 +1,7 @@
 //! Lists of garbage that are damaged: nothing that is needed goes, and writing goes on.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::*;
 
 /// A store with checkpoint 1, and a list of what checkpoint 2 left behind: marked, and swept too if `is_swept`.
@@ -193,4 +195,96 @@ fn a_repair_moves_nothing_to_where_a_sweeper_deletes() {
     memory.take(needed[0]);
     let report = open(&memory).repair(&()).unwrap();
     assert!(report.mended.is_empty() && report.lost[0].contains(id.short()), "{report:?}");
+}
+
+/// A repair that moves a checkpoint just after its lineage learned of the sweep leads to what the sweep is about to
+/// delete, since the checkpoint may stay where it is.
+#[test]
+fn a_sweep_spares_what_a_checkpoint_needs_that_is_moved_meanwhile() {
+    let memory = Memory::new(true);
+    let store = open_with(&memory, Settings { max_pack: 2 * CHUNK as u64, ..settings() });
+    let id = commit(&store, "digits", 1).unwrap();
+    // What mends it is in other packs.
+    commit(&open_with(&memory, Settings { max_pack: 3 * CHUNK as u64, ..settings() }), "letters", 1).unwrap();
+    let sleeper = write(&store, "digits", 1).unwrap();
+    store.remove("digits", std::slice::from_ref(&id), "").unwrap();
+    memory.set_clock(NOW + 2);
+    assert!(collect(&later(&memory, || NOW + 2), 1).marked.files > 0);
+    // It leads to what is marked, and so the sweep has to spare that.
+    assert_eq!(sleeper.commit().unwrap(), id);
+    let manifest = store.shared.log.with("digits", |it| Ok(it.manifests(&id)[0])).unwrap();
+    let packs = crate::manifest::StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap().packs;
+    assert!(packs.len() > 1);
+    memory.take(&crate::keys::pack(packs[0])).unwrap();
+    let last = memory.keys("log/digits/").len() as u64;
+    let (at, is_moved) = (crate::keys::entry("digits", last + 2), AtomicBool::new(false));
+    let place = memory.clone();
+    memory.on_read(move |key| {
+        // The sweeper looks for what came after its own entry.
+        let is_announced = || place.keys("log/digits/").len() as u64 == last + 1;
+        if key == at && is_announced() && !is_moved.swap(true, Relaxed) {
+            assert_eq!(later(&place, || NOW + 2).repair(&()).unwrap().mended.len(), 1);
+        }
+    });
+    memory.set_clock(NOW + 4);
+    collect(&later(&memory, || NOW + 4), 1);
+    assert_eq!(memory.keys("log/digits/").len() as u64, last + 2, "it was moved");
+    check_content(&open(&memory), &id, 1).unwrap();
+}
+
+/// Where a list was damaged, the same files are condemned by one of another name: who knows the first does not know the second.
+#[test]
+fn the_name_of_a_list_never_comes_again() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    commit(&store, "digits", 1).unwrap();
+    let second = commit(&store, "digits", 2).unwrap();
+    let sleeper = write(&store, "digits", 2).unwrap();
+    store.remove("digits", std::slice::from_ref(&second), "").unwrap();
+    memory.set_clock(NOW + 2);
+    assert!(collect(&later(&memory, || NOW + 2), 1).marked.files > 0);
+    sleeper.commit().unwrap();
+    memory.set_clock(NOW + 4);
+    assert!(collect(&later(&memory, || NOW + 4), 1).spared.files > 0);
+    let [list] = &memory.keys("gc/")[..] else { panic!("there is one list") };
+    damage(&memory, list, false);
+    // A writer that shares with the second checkpoint, and an entire collection just before it adds its entry.
+    let mut writer = later(&memory, || NOW + 4).begin(&(), "digits", &metadata(9)).unwrap();
+    writer.append("model.bin", &content(2)[1].1).unwrap();
+    let place = memory.clone();
+    let is_done = AtomicBool::new(false);
+    memory.on_publish(move |key| {
+        if key.starts_with("manifests/") && !is_done.swap(true, Relaxed) {
+            let store = later(&place, || NOW + 4);
+            store.remove("digits", std::slice::from_ref(&second), "").unwrap();
+            assert!(collect(&store, 0).swept.files > 0);
+        }
+        Fate::Answered
+    });
+    match writer.commit() {
+        Ok(it) => {
+            let reader = open(&memory).open(&(), &it).unwrap();
+            assert!(read_file(reader.as_ref(), "model.bin").unwrap() == content(2)[1].1);
+        }
+        Err(e) => assert_eq!(e.kind, ErrorKind::Conflict, "{e}"),
+    }
+    assert!(memory.keys("gc/").iter().any(|it| it != list), "the second list has a name of its own");
+}
+
+/// What is published early under a name that never was can be condemned by then, by a list that nobody can read.
+#[test]
+fn what_a_list_swept_that_was_damaged_since_is_not_acknowledged() {
+    let (sound, _) = store(true);
+    let memory = Memory::new(false);
+    sound.keys("").iter().for_each(|it| memory.put(it, sound.get(it)));
+    memory.keys("gc/").iter().for_each(|it| damage(&memory, it, false));
+    let before = [memory.keys("packs/"), memory.keys("gc/")];
+    let sleeper = write(&open_with(&memory, Settings { max_pack: CHUNK as u64, ..settings() }), "digits", 5).unwrap();
+    assert!(memory.keys("packs/").len() > before[0].len(), "nothing was published early");
+    stopped_sweep(&memory).iter().for_each(|it| drop(memory.take(it)));
+    memory.keys("gc/").iter().filter(|it| !before[1].contains(it)).for_each(|it| damage(&memory, it, false));
+    match sleeper.commit() {
+        Ok(it) => check_content(&open(&memory), &it, 5).unwrap(),
+        Err(e) => assert_eq!(e.kind, ErrorKind::Conflict, "{e}"),
+    }
 }

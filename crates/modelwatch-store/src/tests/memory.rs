@@ -30,6 +30,7 @@ pub(super) enum Fate {
 }
 
 type Hook = Box<dyn Fn(&str) -> Fate + Send + Sync>;
+type OnRead = Arc<dyn Fn(&str) + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Memory(Arc<Inner>);
@@ -39,6 +40,8 @@ struct Inner {
     late: Mutex<Vec<(String, Vec<u8>)>>,
     /// Asked before each publication.
     hook: Mutex<Option<Arc<Hook>>>,
+    /// Called before each file is read.
+    on_read: Mutex<Option<OnRead>>,
     is_roomy: bool,
     is_unreachable: Mutex<bool>,
     clock: AtomicU64,
@@ -52,6 +55,7 @@ impl Memory {
             files: Mutex::default(),
             late: Mutex::default(),
             hook: Mutex::default(),
+            on_read: Mutex::default(),
             is_roomy,
             is_unreachable: Mutex::new(false),
             clock: AtomicU64::new(super::NOW),
@@ -63,6 +67,11 @@ impl Memory {
     /// Calls `hook` before each publication from now on.
     pub(super) fn on_publish(&self, hook: impl Fn(&str) -> Fate + Send + Sync + 'static) {
         *self.0.hook.lock().unwrap() = Some(Arc::new(Box::new(hook)));
+    }
+
+    /// Calls `hook` before each file is read from now on.
+    pub(super) fn on_read(&self, hook: impl Fn(&str) + Send + Sync + 'static) {
+        *self.0.on_read.lock().unwrap() = Some(Arc::new(hook));
     }
 
     pub(super) fn answer_truly(&self) {
@@ -137,6 +146,9 @@ impl Blobs for Memory {
 
     fn read(&self, key: &str, cap: u64) -> Result<Option<Vec<u8>>> {
         self.reachable()?;
+        // Not held while it is called: it may use the store.
+        let hook = self.0.on_read.lock().unwrap().clone();
+        hook.into_iter().for_each(|it| it(key));
         self.0.n_reads.fetch_add(1, Ordering::Relaxed);
         let found = self.0.files.lock().unwrap().get(key).map(|it| it.0.clone());
         assert!(found.as_ref().is_none_or(|it| it.len() as u64 <= cap));

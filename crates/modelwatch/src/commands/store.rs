@@ -299,7 +299,8 @@ fn set(
         return Err(Wrong("`latest` is always the newest checkpoint; choose another name".to_owned()).into());
     }
     checkpoint::verify(store, host, &id)?;
-    let before = history(store, &lineage)?;
+    // Where the end of the log is damaged nobody can tell where the ref is, nor whether it is set.
+    let before = whole_history(store, &lineage)?;
     let refused = of_pipeline.and_then(|(document, pipeline)| {
         let config = blessing::config_digest(document);
         refs::refuses(&pipeline.ref_rules(&name), &before, &name, &id, &config)

@@ -58,9 +58,20 @@ pub fn plan(
             if host.is_cancelled() {
                 return Err(host.cancelled().into());
             }
-            facts.entry(it.id.clone()).or_default().damaged = res.is_err();
+            let facts = facts.entry(it.id.clone()).or_default();
+            match res {
+                Ok(()) => facts.unreadable = false,
+                Err(CheckpointError::Store(e)) if is_lost(e.kind) => facts.damaged = true,
+                // It may be sound, or not: it stays, and so does what would stand in for it.
+                Err(_) => facts.unreadable = true,
+            }
         }
     }
+}
+
+/// Returns whether a checkpoint that cannot be read for that reason will not be readable later either.
+fn is_lost(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Gone)
 }
 
 /// Removes what the plan does not keep and returns how many that were.

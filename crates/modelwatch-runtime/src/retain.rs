@@ -204,16 +204,32 @@ fn always(history: &History, facts: &[&Facts], may_be_at: &MayBeAt<'_>, res: &mu
     if let Some(it) = history.checkpoints().last() {
         keep(&it.id, Reason::Latest);
     }
-    if let Some(id) = history.known_good().find(|it| is_sound(it)) {
+    // One of which nobody can tell whether it is sound stays, and so does the next one.
+    let is_clear = |id: &CheckpointId| positions.get(id).is_some_and(|&at| !facts[at].unreadable);
+    for id in history.known_good().filter(|it| is_sound(it)) {
         keep(id, Reason::LastKnownGood);
+        if is_clear(id) {
+            break;
+        }
     }
     for (name, at) in history.refs() {
         keep(at, Reason::Ref { name: name.to_owned() });
         let back: Vec<_> = history.before(name, at).into_iter().filter(|it| is_sound(it)).collect();
         // What the ref requires may be loosened, so that the best place stays in any case.
-        let best = back.first().copied();
-        let allowed = back.iter().copied().find(|it| may_be_at(name, it)).filter(|it| Some(*it) != best);
-        for id in best.into_iter().chain(allowed) {
+        let mut kept: Vec<&CheckpointId> = Vec::new();
+        for may_be in
+            [&|_: &CheckpointId| true, &|it: &CheckpointId| may_be_at(name, it)] as [&dyn Fn(&CheckpointId) -> bool; 2]
+        {
+            for id in back.iter().copied().filter(|it| may_be(it)) {
+                if !kept.contains(&id) {
+                    kept.push(id);
+                }
+                if is_clear(id) {
+                    break;
+                }
+            }
+        }
+        for id in kept {
             keep(id, Reason::RollbackTarget { name: name.to_owned() });
         }
     }
@@ -352,6 +368,23 @@ mod tests {
         let expected =
             owned(&[(1, "last known good, production could go back to it"), (3, "ref production"), (4, "newest")]);
         assert_eq!(kept(&history, &facts, &nothing()), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_for_now_stays_and_so_does_what_stands_in_for_it() {
+        let mut history = lineage(&[0; 5]);
+        for at in [0, 1, 2] {
+            judge(&mut history, at, "pass", &[]);
+        }
+        move_ref(&mut history, "production", 3);
+        let unclear = Facts { unreadable: true, ..Facts::default() };
+        let expected = owned(&[
+            (1, "last known good, production could go back to it"),
+            (2, "last known good, production could go back to it, cannot be read"),
+            (3, "ref production"),
+            (4, "newest"),
+        ]);
+        assert_eq!(kept(&history, &BTreeMap::from([(id(2), unclear)]), &nothing()), expected);
     }
 
     #[test]

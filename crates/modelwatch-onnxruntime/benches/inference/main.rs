@@ -27,7 +27,7 @@ use networks::{Network, SIZE, TOKENS, WIDTH};
 use side::{Case, Process, peak};
 use worker::Side;
 
-/// Turns of each case.
+/// The most turns of each case; there are fewer where one takes long.
 const N_TURNS: usize = 5;
 /// Rows of a run.
 const BATCHES: [usize; 3] = [1, 32, 256];
@@ -51,23 +51,29 @@ const FIXTURES: [&str; 11] = [
 struct Options {
     /// Only cases with this in their name.
     only: Option<String>,
-    /// A case whose first run takes longer is skipped.
+    /// A case whose run takes longer is skipped; all turns of one side take about as long.
     most_seconds: f64,
+    /// Only cases with so many rows.
+    rows: Option<usize>,
     /// Only cases with so many threads.
     threads: Option<usize>,
 }
 
 fn options() -> Options {
-    let mut res = Options { only: None, most_seconds: 10.0, threads: None };
+    let mut res = Options { only: None, most_seconds: 20.0, rows: None, threads: None };
     let mut arguments = env::args().skip(1);
     while let Some(it) = arguments.next() {
         match &*it {
             "--only" => res.only = arguments.next(),
+            "--rows" => res.rows = Some(arguments.next().unwrap().parse().unwrap()),
             "--threads" => res.threads = Some(arguments.next().unwrap().parse().unwrap()),
             "--seconds" => res.most_seconds = arguments.next().unwrap().parse().unwrap(),
             // Cargo says so to what has no samples to take.
             "--bench" => (),
-            other => panic!("`{other}` is unknown; there are `--only TEXT`, `--threads NUMBER` and `--seconds NUMBER`"),
+            other => panic!(
+                "`{other}` is unknown; there are `--only TEXT`, `--rows NUMBER`, `--threads NUMBER` and \
+                 `--seconds NUMBER`"
+            ),
         }
     }
     res
@@ -113,7 +119,7 @@ fn main() {
     );
     let mut ratios = Vec::new();
     for (name, path) in models(folder.path(), is_wanted) {
-        for batch in BATCHES {
+        for batch in BATCHES.into_iter().filter(|it| options.rows.is_none_or(|wanted| *it == wanted)) {
             for threads in THREADS.into_iter().filter(|it| options.threads.is_none_or(|wanted| *it == wanted)) {
                 ratios.extend(measure(&name, Case { path: &path, batch, threads }, has_peer, options.most_seconds));
             }
@@ -135,21 +141,25 @@ fn measure(name: &str, case: Case<'_>, has_peer: bool, most_seconds: f64) -> Opt
     };
     let sides = if has_peer { &[Side::Own, Side::Peer][..] } else { &[Side::Own] };
     let mut process = Process::start(case, sides);
-    let own = match process.loaded(Side::Own) {
-        Ok(it) => it,
+    let loaded = process.loaded(Side::Own);
+    let peer = has_peer.then(|| process.loaded(Side::Peer));
+    let own = match loaded {
+        Ok(it) => process.calibrate(it),
         Err(why) => return skipped(&why),
     };
-    if own.seconds > most_seconds {
-        return skipped(&format!("a run takes {:.1} s, more than {most_seconds} s", own.seconds));
+    let seconds = own.ms / 1000.0;
+    if seconds > most_seconds {
+        return skipped(&format!("a run takes {seconds:.1} s, more than {most_seconds} s"));
     }
-    let peer = match has_peer.then(|| process.loaded(Side::Peer)) {
+    let peer = match peer {
         Some(Err(why)) => {
             println!("{name:36} {batch:5} {threads:7} ONNX Runtime: {why}");
             None
         }
-        other => other.and_then(Result::ok),
+        other => other.and_then(Result::ok).map(|it| process.calibrate(it)),
     };
-    let turns: Vec<_> = (0..N_TURNS).map(|_| (process.turn(&own), peer.as_ref().map(|it| process.turn(it)))).collect();
+    let n_turns = ((most_seconds / seconds) as usize).clamp(1, N_TURNS);
+    let turns: Vec<_> = (0..n_turns).map(|_| (process.turn(&own), peer.as_ref().map(|it| process.turn(it)))).collect();
     process.finish();
     let own_ms = median(turns.iter().map(|it| it.0).collect());
     let peer_ms = peer.is_some().then(|| median(turns.iter().filter_map(|it| it.1).collect()));

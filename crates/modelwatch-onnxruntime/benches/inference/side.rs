@@ -9,8 +9,8 @@ use std::{
 
 use crate::worker::{self, Side};
 
-/// Processor time of a turn: enough for the clock of the system, which counts hundredths of a second.
-const TURN_SECONDS: f64 = 0.3;
+/// Processor time of a turn, in milliseconds: enough for the clock of the system, which counts hundredths of a second.
+const TURN_MS: f64 = 200.0;
 const MAX_RUNS: f64 = 100_000.0;
 
 /// A model, and how it is run.
@@ -31,8 +31,8 @@ pub(crate) struct Process {
 /// A side of a process that has loaded its model.
 pub(crate) struct Loaded {
     side: Side,
-    /// The seconds of processor time of a run, after the model was prepared.
-    pub(crate) seconds: f64,
+    /// The milliseconds of processor time of a run, after the model was prepared.
+    pub(crate) ms: f64,
     n_runs: f64,
 }
 
@@ -50,11 +50,24 @@ impl Process {
     /// Returns what the process says of its next side: that it is ready, or why it is not.
     pub(crate) fn loaded(&mut self, side: Side) -> Result<Loaded, String> {
         let said = self.line();
-        let Some(seconds) = said.strip_prefix("ready ") else {
+        if said != worker::READY {
             return Err(if said.is_empty() { "it ended".to_owned() } else { said });
-        };
-        let seconds: f64 = seconds.parse().unwrap();
-        Ok(Loaded { side, seconds, n_runs: (TURN_SECONDS / seconds).ceil().clamp(1.0, MAX_RUNS) })
+        }
+        Ok(Loaded { side, ms: 0.0, n_runs: 1.0 })
+    }
+
+    /// Finds out how many runs a turn takes.
+    pub(crate) fn calibrate(&mut self, it: Loaded) -> Loaded {
+        let mut res = it;
+        loop {
+            res.ms = self.turn(&res);
+            let is_enough = res.ms * res.n_runs >= TURN_MS / 4.0;
+            if is_enough || res.n_runs >= MAX_RUNS {
+                res.n_runs = (TURN_MS / res.ms.max(TURN_MS / MAX_RUNS)).ceil().clamp(1.0, MAX_RUNS);
+                return res;
+            }
+            res.n_runs *= 4.0;
+        }
     }
 
     /// Returns the milliseconds of processor time that a run takes.

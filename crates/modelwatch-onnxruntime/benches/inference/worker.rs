@@ -20,6 +20,9 @@ pub(crate) const MODEL: &str = "MODELWATCH_BENCH_MODEL";
 pub(crate) const CASE: &str = "MODELWATCH_BENCH_CASE";
 pub(crate) const SIDES: &str = "MODELWATCH_BENCH_SIDES";
 
+/// What a process says of a side that has loaded its model.
+pub(crate) const READY: &str = "ready";
+
 /// Who runs a model.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Side {
@@ -73,28 +76,9 @@ impl Ready {
             Side::Peer => self.model.run_at_once(&self.rows).map(drop),
         }
     }
-
-    /// Returns the seconds of processor time that a run takes.
-    fn seconds(&self) -> Result<f64, String> {
-        /// Enough for the clock, which counts hundredths of a second. That on the wall also counts what else the machine does.
-        const ENOUGH_MS: u64 = 100;
-        const MAX_RUNS: u32 = 1 << 16;
-        // The first run prepares the plan.
-        self.run().map_err(|e| e.to_string())?;
-        let mut n_runs = 1;
-        loop {
-            let before = cpu_ms();
-            (0..n_runs).for_each(|_| self.run().unwrap());
-            let ms = cpu_ms() - before;
-            if ms >= ENOUGH_MS || n_runs >= MAX_RUNS {
-                return Ok(ms.max(1) as f64 / 1000.0 / f64::from(n_runs));
-            }
-            n_runs *= 2;
-        }
-    }
 }
 
-/// Loads and runs the model on each side, then runs it as often as each line of the input says, and answers with the
+/// Loads and runs the model once on each side, then runs it as often as each line of the input says, and answers with the
 /// processor time.
 pub(crate) fn work() {
     let (case, sides) = (env::var(CASE).unwrap(), env::var(SIDES).unwrap());
@@ -103,10 +87,11 @@ pub(crate) fn work() {
     let path = PathBuf::from(env::var_os(MODEL).unwrap());
     let mut ready: Vec<Ready> = Vec::new();
     for side in [Side::Own, Side::Peer].into_iter().filter(|it| sides.contains(it.as_str())) {
-        let loaded = Ready::load(side, &path, batch, threads).and_then(|it| Ok((it.seconds()?, it)));
-        match loaded {
-            Ok((seconds, it)) => {
-                println!("ready {seconds}");
+        // The first run prepares the plan.
+        let prepared = |it: Ready| it.run().map(|()| it).map_err(|e| e.to_string());
+        match Ready::load(side, &path, batch, threads).and_then(prepared) {
+            Ok(it) => {
+                println!("{READY}");
                 ready.push(it);
             }
             Err(why) => println!("{why}"),

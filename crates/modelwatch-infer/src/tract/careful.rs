@@ -21,7 +21,10 @@ const EXTREME: f64 = 1e18;
 /// Returns whether a tensor has NaN, an infinity, or a number that overflows when multiplied.
 pub(super) fn is_extreme(tensor: &Tensor) -> bool {
     match tensor.datum_type() {
-        DatumType::F32 => tensor.to_plain_array_view::<f32>().is_ok_and(|it| it.iter().any(|&it| extreme(it))),
+        DatumType::F32 => tensor.to_plain_array_view::<f32>().is_ok_and(|it| match it.as_slice() {
+            Some(values) => any_extreme(values),
+            None => it.iter().any(|&it| extreme(it)),
+        }),
         DatumType::F64 => {
             let is_extreme = |it: &f64| it.is_nan() || it.abs() > EXTREME;
             tensor.to_plain_array_view::<f64>().is_ok_and(|it| it.iter().any(is_extreme))
@@ -30,8 +33,15 @@ pub(super) fn is_extreme(tensor: &Tensor) -> bool {
     }
 }
 
+/// Looks at every input of every run, so by whole lines: a loop that may end at each number is not vectorized.
+fn any_extreme(values: &[f32]) -> bool {
+    const LINE: usize = 64;
+    let (lines, rest) = values.as_chunks::<LINE>();
+    lines.iter().any(|line| line.iter().fold(false, |acc, &it| acc | extreme(it))) || rest.iter().any(|&it| extreme(it))
+}
+
 fn extreme(value: f32) -> bool {
-    value.is_nan() || f64::from(value.abs()) > EXTREME
+    value.is_nan() || value.abs() > EXTREME as f32
 }
 
 /// Returns whether some weight can make a NaN from finite inputs.
@@ -104,4 +114,25 @@ fn marks(tensor: &Tensor) -> TractResult<Option<Tensor>> {
         return Ok(None);
     }
     Ok(Some(values.map(|it| f32::from(u8::from(it.is_nan()))).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::prelude::tensor1;
+
+    use super::*;
+
+    #[test]
+    fn an_extreme_number_is_found_wherever_it_is() {
+        for n in [1, 63, 64, 65, 200] {
+            assert!(!is_extreme(&tensor1(&vec![-1e18_f32; n])), "{n}");
+            for at in [0, n / 2, n - 1] {
+                for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.1e18, -1.1e18] {
+                    let mut values = vec![1.0_f32; n];
+                    values[at] = value;
+                    assert!(is_extreme(&tensor1(&values)), "{value} at {at} of {n}");
+                }
+            }
+        }
+    }
 }

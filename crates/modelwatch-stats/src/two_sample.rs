@@ -41,7 +41,7 @@ pub use omnibus::{Leading, Omnibus, omnibus, omnibus_of};
 pub use ranks::{Alternative, MannWhitney, mann_whitney, mood};
 pub use student::{student_t, welch_t};
 pub use two_by_two::{Shares, fisher_exact, z_test};
-pub use winsorize::winsorize;
+pub use winsorize::{robust_deviation, winsorize};
 
 /// A statistic and its p-value.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -33,7 +33,8 @@ pub enum Method {
     /// Numbers: Kuiper.
     Kuiper,
     /// Numbers: the Wasserstein distance in standard deviations of the reference. In its size, the outermost hundredth of the rows of each
-    /// role, of one row at least, counts as its neighbors do, so that one outlier neither makes a distance nor hides one.
+    /// role at each end, of one row at least and five at most, counts as its neighbors do, so that one outlier neither makes a distance
+    /// nor hides one. Where the distance of the reference's quartiles says that most of its values vary less, the deviation is that of these.
     Wasserstein,
     /// Numbers: the energy distance over the root of that standard deviation.
     Energy,

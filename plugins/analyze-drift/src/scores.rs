@@ -7,7 +7,7 @@ use modelwatch_stats::{
     two_sample::{
         Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, Shares, Test, Yates, anderson_darling,
         cell_effect, chi2_contingency_with, cramer_von_mises, energy, epps_singleton, fisher_exact, g_test,
-        homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, standard_deviation, student_t, wasserstein,
+        homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, robust_deviation, student_t, wasserstein,
         wasserstein_effect, welch_t, winsorize, z_test,
     },
 };
@@ -90,16 +90,18 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
     };
     let effect = match method {
         Method::Wasserstein => {
+            let unit = robust_deviation(left)?;
             let (left, right) = winsorize(left, right)?;
-            let unit = standard_deviation(&left)?;
             let effect = if unit > 0.0 { wasserstein_effect(&left, &right, unit, LEVEL).ok() } else { None };
-            // From a constant, every distance is infinitely many deviations.
-            Size::new("normed Wasserstein distance", effect, wasserstein(&left, &right)?, least.wasserstein)
+            // From a constant, every distance is infinitely many deviations, and so is one that is beyond all numbers.
+            let distance = if effect.is_some() { 0.0 } else { wasserstein(&left, &right).unwrap_or(f64::INFINITY) };
+            Size::new("normed Wasserstein distance", effect, distance, least.wasserstein)
         }
         Method::Energy => {
+            let unit = robust_deviation(left)?;
             let (left, right) = winsorize(left, right)?;
             let value = energy(&left, &right)?;
-            let value = if value == 0.0 { 0.0 } else { value / standard_deviation(&left)?.sqrt() };
+            let value = if value == 0.0 { 0.0 } else { value / unit.sqrt() };
             Size { value, name: "normed energy distance", interval: None, least: least.energy }
         }
         _ => match cell_size(method, least, pair.cells)? {

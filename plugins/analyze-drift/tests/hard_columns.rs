@@ -174,6 +174,35 @@ fn zeros_hide_no_shift_of_the_other_values() {
 }
 
 #[test]
+fn values_that_stand_for_missing_ones_hide_no_shift() {
+    let with = |values: Vec<f64>, n_missing: usize, missing: f64| -> Vec<f64> {
+        let keep = values.len() - n_missing;
+        values.into_iter().take(keep).chain(vec![missing; n_missing]).collect()
+    };
+    for (missing, n_left, n_right) in [
+        (-999.0, 250, 250),
+        (-999.0, 100, 100),
+        (1e6, 100, 100),
+        // More of them in the current rows do not stretch the unit of the reference.
+        (1e6, 45, 51),
+        (1e6, 45, 65),
+        (1e6, 3, 65),
+    ] {
+        let (reference, current) =
+            (with(normals(1, 5000, 0.0), n_left, missing), with(normals(2, 5000, 1.0), n_right, missing));
+        for (value, is_drift) in distances(&reference, &current) {
+            assert!(value > 0.5 && is_drift, "{missing} {n_left} {n_right}: {value}");
+        }
+    }
+    // A few are an accident; a hundredth of the rows is not, where there were none.
+    let reference = normals(1, 5000, 0.0);
+    for (value, _) in distances(&reference, &with(normals(2, 5000, 0.0), 50, 1e9)) {
+        assert!(value > 100.0, "{value}");
+    }
+    assert_eq!(distances(&[3.0; 5000], &with(vec![3.0; 5000], 50, 1e9)), [(f64::INFINITY, true); 2]);
+}
+
+#[test]
 fn every_distance_from_a_constant_is_infinite() {
     for current in [normals(1, 500, 0.0), vec![3.5; 500], [vec![3.0; 400], vec![4.0; 100]].concat()] {
         assert_eq!(distances(&[3.0; 500], &current), [(f64::INFINITY, true); 2]);

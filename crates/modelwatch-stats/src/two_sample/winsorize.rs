@@ -2,18 +2,22 @@
 
 use crate::error::{Reason, Undefined};
 use crate::sample::{Point, total_count};
+use crate::two_sample::standard_deviation;
 
 /// One of so many rows at each end counts as one of the outermost.
 const ONE_OF: u64 = 100;
+
+/// More rows than these are no accident, and whatever is said of them has to count.
+const MOST_ROWS: u64 = 5;
 
 /// Below so many rows, no row is one of the outermost: there are too few to tell.
 const LEAST_ROWS: u64 = 20;
 
 /// Returns both samples with values beyond a common range pulled in to its ends (Winsorizing), so that a distance of the two is robust.
 ///
-/// The range is that of all but the outermost hundredth of the rows of each sample at each end, of one row at least and of a twentieth
-/// at most. It holds the inner values of both samples, so that a shift is kept at its full size, however large it is, while a few
-/// outliers in either are no more than the most extreme of the others. Undefined for infinities.
+/// The range is that of all but the outermost hundredth of the rows of each sample at each end, rounded up: of at most five rows, and
+/// of none below twenty. It holds the inner values of both samples, so that a shift is kept at its full size, however large it is,
+/// while a few outliers in either are no more than the most extreme of the others. Undefined for infinities.
 ///
 /// ```
 /// use modelwatch_stats::two_sample::winsorize;
@@ -28,13 +32,41 @@ pub fn winsorize(reference: &[Point], current: &[Point]) -> Result<(Vec<Point>, 
     Ok((pulled_in(reference), pulled_in(current)))
 }
 
+/// Returns how far the values of a sample are apart, in a unit that outliers do not stretch: the standard deviation of those within
+/// the range that [`winsorize`] leaves it, or the distance of its quartiles as that of normal numbers is in deviations, if that
+/// is less and not zero.
+///
+/// Values that stand for missing ones, -999 or a billion, are often more than an accident, and yet say nothing of how the others vary.
+/// Undefined for infinities.
+///
+/// ```
+/// use modelwatch_stats::two_sample::robust_deviation;
+///
+/// let deviation = robust_deviation(&[(-999.0, 5), (1.0, 30), (2.0, 30), (3.0, 35)]).unwrap();
+/// assert_eq!(deviation, 2.0 / 1.348_979_500_392_163_5);
+/// assert_eq!(robust_deviation(&[(0.0, 80), (5.0, 20)]), Ok(2.0));
+/// ```
+pub fn robust_deviation(points: &[Point]) -> Result<f64, Undefined> {
+    /// The distance of the quartiles of the standard normal distribution.
+    const OF_NORMAL: f64 = 1.348_979_500_392_163_5;
+    let (low, high) = inner_range(points)?;
+    let inner: Vec<Point> = points.iter().map(|it| (it.0.clamp(low, high), it.1)).collect();
+    let deviation = standard_deviation(&inner)?;
+    // Rounded down at both ends, so that it is that of the values in the middle.
+    let quarter = total_count(points)? / 4;
+    // Halves do not overflow where the values are far apart.
+    let quartiles = beyond(points.iter().rev(), quarter)? / 2.0 - beyond(points.iter(), quarter)? / 2.0;
+    let of_middle = 2.0 * (quartiles / OF_NORMAL);
+    Ok(if of_middle > 0.0 { of_middle.min(deviation) } else { deviation })
+}
+
 fn inner_range(points: &[Point]) -> Result<(f64, f64), Undefined> {
     let n = total_count(points)?;
     let occurring = || points.iter().filter(|it| it.1 > 0);
     if occurring().any(|it| it.0.is_infinite()) {
         return Err(Undefined::new(Reason::Infinite));
     }
-    let n_outer = n.div_ceil(ONE_OF).min(n / LEAST_ROWS);
+    let n_outer = n.div_ceil(ONE_OF).min(n / LEAST_ROWS).min(MOST_ROWS);
     Ok((beyond(points.iter(), n_outer)?, beyond(points.iter().rev(), n_outer)?))
 }
 
@@ -53,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::two_sample::{standard_deviation, wasserstein};
+    use crate::two_sample::wasserstein;
 
     fn points(mut values: Vec<f64>) -> Vec<Point> {
         values.sort_by(f64::total_cmp);

@@ -10,34 +10,101 @@ use crate::{
     format::{Digest, canonical, seal},
     keys,
     manifest::{self, StoredManifest},
+    parallel,
 };
 
 /// How many bits of packs are flipped.
 const N_PACK_BITS: u64 = 10_000;
+/// How many bits a thread flips before it takes the next ones.
+const SHARE: usize = 1000;
 
 /// With segments so short that there is one.
 fn try_open(memory: &Memory, clock: fn() -> u64) -> Result<Engine> {
     Engine::open_with_segments(Arc::new(memory.clone()), Settings { clock, ..settings() }, 4)
 }
 
-/// A store with everything in it that there can be: refs, segments, garbage that was marked and swept, and garbage
-/// that was only marked.
-fn store() -> (Memory, [CheckpointId; 2]) {
-    let memory = Memory::new(true);
-    let store = try_open(&memory, || NOW).unwrap();
-    let ids = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
-    for (step, grace) in [(3, 0), (4, 1)] {
-        let gone = commit(&store, "digits", step).unwrap();
-        store.remove("digits", &[gone], "").unwrap();
-        memory.set_clock(NOW + grace);
-        let report = collect(&try_open(&memory, if grace == 0 { || NOW } else { || NOW + 1 }).unwrap(), grace);
-        assert_eq!((report.marked.files > 0, report.swept.files > 0), (true, grace == 0));
-    }
-    store.set_ref("digits", "good", &ids[0], None, "ok").unwrap();
-    (memory, ids)
+/// A store, and what was committed to it and is there.
+struct Sample {
+    memory: Memory,
+    committed: [(CheckpointId, u64, Content); 2],
 }
 
-/// What became of one changed bit.
+/// The least that has all: a file of two chunks, the first of them the same at every step, one of a chunk, and a tensor.
+/// All of it is read once for each bit.
+fn little(step: u64) -> Content {
+    [
+        ("config.json", b"{}".to_vec()),
+        ("weights/model.bin", [noise(CHUNK, 0), noise(10, 1 + step)].concat()),
+        ("tensor:dense/kernel", noise(60, 1000 + step)),
+    ]
+}
+
+impl Sample {
+    /// A store with everything in it that there can be: refs, segments, garbage that was marked and swept, and garbage
+    /// that was only marked.
+    fn new(content: fn(u64) -> Content) -> Self {
+        let memory = Memory::new(true);
+        let store = try_open(&memory, || NOW).unwrap();
+        let commit = |step| {
+            let content = content(step);
+            let id = write_these(&store, "digits", step, &content).unwrap().commit().unwrap();
+            (id, step, content)
+        };
+        let committed = [1, 2].map(commit);
+        for (step, grace) in [(3, 0), (4, 1)] {
+            let (gone, ..) = commit(step);
+            store.remove("digits", &[gone], "").unwrap();
+            memory.set_clock(NOW + grace);
+            let report = collect(&try_open(&memory, if grace == 0 { || NOW } else { || NOW + 1 }).unwrap(), grace);
+            assert_eq!((report.marked.files > 0, report.swept.files > 0), (true, grace == 0));
+        }
+        store.set_ref("digits", "good", &committed[0].0, None, "ok").unwrap();
+        Self { memory, committed }
+    }
+
+    /// Flips each of these bits by itself, in several threads that have a copy of the store each.
+    fn flip(&self, bits: &[(String, usize)]) -> Count {
+        let mut counts = parallel::workers::<Count>();
+        parallel::share(&mut counts, bits.chunks(SHARE).collect(), |count, bits| {
+            let memory = self.memory.copy();
+            for (key, bit) in bits {
+                self.flip_one(&memory, key, *bit, count);
+            }
+        });
+        counts.into_iter().fold(Count::default(), Count::and)
+    }
+
+    fn flip_one(&self, memory: &Memory, key: &str, bit: usize, count: &mut Count) {
+        // A fast scrub reads all metadata.
+        let depth = if key.starts_with("packs/") { ScrubDepth::Full } else { ScrubDepth::Fast };
+        let bytes = memory.get(key);
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        memory.put(key, changed);
+        count.flipped += 1;
+        match catch_unwind(AssertUnwindSafe(|| self.is_noticed(memory, depth))) {
+            Ok(it) => count.detected += u64::from(it),
+            // Other content than was committed, or a panic of the engine.
+            Err(_) => count.wrong += 1,
+        }
+        memory.put(key, bytes);
+    }
+
+    /// Reads everything, and whatever can be read must be right. Returns whether anything was said to be damaged, by a
+    /// scrub of that depth if nothing else.
+    fn is_noticed(&self, memory: &Memory, depth: ScrubDepth) -> bool {
+        let Ok(store) = try_open(memory, || NOW) else {
+            return true;
+        };
+        let mut is_noticed = false;
+        for (id, step, content) in &self.committed {
+            is_noticed |= check_these(&store, id, *step, content).is_err();
+        }
+        is_noticed || !store.scrub(&(), depth).is_ok_and(|it| it.damage.is_empty())
+    }
+}
+
+/// What became of changed bits.
 #[derive(Default)]
 struct Count {
     flipped: u64,
@@ -46,20 +113,12 @@ struct Count {
 }
 
 impl Count {
-    fn flip(&mut self, memory: &Memory, ids: &[CheckpointId; 2], key: &str, bit: usize) {
-        // A fast scrub reads all metadata.
-        let depth = if key.starts_with("packs/") { ScrubDepth::Full } else { ScrubDepth::Fast };
-        let bytes = memory.get(key);
-        let mut changed = bytes.clone();
-        changed[bit / 8] ^= 1 << (bit % 8);
-        memory.put(key, changed);
-        self.flipped += 1;
-        match catch_unwind(AssertUnwindSafe(|| is_noticed(memory, ids, depth))) {
-            Ok(it) => self.detected += u64::from(it),
-            // Other content than was committed, or a panic of the engine.
-            Err(_) => self.wrong += 1,
+    fn and(self, other: Self) -> Self {
+        Self {
+            flipped: self.flipped + other.flipped,
+            detected: self.detected + other.detected,
+            wrong: self.wrong + other.wrong,
         }
-        memory.put(key, bytes);
     }
 
     fn end(&self, row: FaultRow) {
@@ -70,59 +129,45 @@ impl Count {
     }
 }
 
-/// Reads everything, and whatever can be read must be right. Returns whether anything was said to be damaged, by a scrub
-/// of that depth if nothing else.
-fn is_noticed(memory: &Memory, ids: &[CheckpointId; 2], depth: ScrubDepth) -> bool {
-    let Ok(store) = try_open(memory, || NOW) else {
-        return true;
-    };
-    let mut is_noticed = false;
-    for (id, step) in ids.iter().zip(1..) {
-        is_noticed |= check_content(&store, id, step).is_err();
-    }
-    is_noticed || !store.scrub(&(), depth).is_ok_and(|it| it.damage.is_empty())
-}
-
 #[test]
 fn every_changed_bit_of_metadata_is_noticed() {
     let row = FaultRow::new(8, "every bit of every metadata object", "SIM");
-    let (memory, ids) = store();
-    let mut count = Count::default();
+    let sample = Sample::new(little);
+    let memory = &sample.memory;
     let keys: Vec<String> = memory.keys("").into_iter().filter(|it| !it.starts_with("packs/")).collect();
     for (part, n) in
         [("store.json", 1), ("log/.store/", 4), ("log/digits/", 9), (".segment", 3), ("manifests/", 2), ("gc/", 2)]
     {
         assert!(keys.iter().filter(|it| it.contains(part)).count() >= n, "{part}: {keys:?}");
     }
-    assert!(!is_noticed(&memory, &ids, ScrubDepth::Full), "something is wrong before a bit is flipped");
-    for key in keys {
-        for bit in 0..memory.get(&key).len() * 8 {
-            count.flip(&memory, &ids, &key, bit);
-        }
-    }
+    assert!(!sample.is_noticed(memory, ScrubDepth::Full), "something is wrong before a bit is flipped");
+    let bits_of = |key: &String| (0..memory.get(key).len() * 8).map(|bit| (key.clone(), bit)).collect::<Vec<_>>();
+    let bits: Vec<_> = keys.iter().flat_map(bits_of).collect();
+    let count = sample.flip(&bits);
+    assert_eq!(count.flipped, bits.len() as u64);
     count.end(row);
 }
 
 #[test]
 fn changed_bits_of_packs_are_noticed() {
     let row = FaultRow::new(8, "random bits of packs", "SIM");
-    let (memory, ids) = store();
-    let mut count = Count::default();
-    let keys = memory.keys("packs/");
-    let total: usize = keys.iter().map(|it| memory.get(it).len() * 8).sum();
-    for seed in 0..N_PACK_BITS {
+    let sample = Sample::new(content);
+    let sizes = sample.memory.keys("packs/").into_iter().map(|it| (sample.memory.get(&it).len() * 8, it));
+    let sizes: Vec<_> = sizes.collect();
+    let total: usize = sizes.iter().map(|it| it.0).sum();
+    let drawn = |seed| {
         let draw = u64::from_le_bytes(noise(8, seed).try_into().unwrap());
         let mut bit = (draw % total as u64) as usize;
-        for key in &keys {
-            let n_bits = memory.get(key).len() * 8;
-            if bit < n_bits {
-                count.flip(&memory, &ids, key, bit);
-                break;
+        for (n_bits, key) in &sizes {
+            if bit < *n_bits {
+                return (key.clone(), bit);
             }
             bit -= n_bits;
         }
-    }
-    count.end(row);
+        unreachable!("less than the sum was drawn")
+    };
+    let bits: Vec<_> = (0..N_PACK_BITS).map(drawn).collect();
+    sample.flip(&bits).end(row);
 }
 
 /// Order is that of the log, whatever clocks say.

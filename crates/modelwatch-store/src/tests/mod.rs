@@ -50,8 +50,11 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
     res
 }
 
+/// What a checkpoint consists of: files, and tensors after `tensor:`.
+type Content = [(&'static str, Vec<u8>); 3];
+
 /// Two files and a tensor of which a part changes with `step`.
-fn content(step: u64) -> [(&'static str, Vec<u8>); 3] {
+fn content(step: u64) -> Content {
     [
         ("config.json", b"{}".to_vec()),
         ("weights/model.bin", [noise(2 * CHUNK, 0), noise(CHUNK + 10, 1 + step)].concat()),
@@ -68,11 +71,23 @@ fn write(
     lineage: &str,
     step: u64,
 ) -> Result<Box<dyn modelwatch_sdk::store::CheckpointWriter>> {
+    write_these(store, lineage, step, &content(step))
+}
+
+fn write_these(
+    store: &dyn CheckpointStore,
+    lineage: &str,
+    step: u64,
+    content: &Content,
+) -> Result<Box<dyn modelwatch_sdk::store::CheckpointWriter>> {
     let mut writer = store.begin(&(), lineage, &metadata(step))?;
-    for (name, bytes) in content(step) {
+    for (name, bytes) in content {
         match name.strip_prefix("tensor:") {
-            Some(name) => writer.tensor(&TensorView { name, dtype: DType::F32, shape: &[5, 300], bytes: &bytes })?,
-            None => writer.append(name, &bytes)?,
+            Some(name) => {
+                let shape = &[5, bytes.len() as u64 / 20];
+                writer.tensor(&TensorView { name, dtype: DType::F32, shape, bytes })?;
+            }
+            None => writer.append(name, bytes)?,
         }
     }
     Ok(writer)
@@ -83,12 +98,16 @@ fn commit(store: &dyn CheckpointStore, lineage: &str, step: u64) -> Result<Check
 }
 
 fn check_content(store: &dyn CheckpointStore, id: &CheckpointId, step: u64) -> Result<()> {
+    check_these(store, id, step, &content(step))
+}
+
+fn check_these(store: &dyn CheckpointStore, id: &CheckpointId, step: u64, content: &Content) -> Result<()> {
     let reader = store.open(&(), id)?;
     assert_eq!(reader.manifest().metadata, metadata(step));
-    for (name, bytes) in content(step) {
+    for (name, bytes) in content {
         match name.strip_prefix("tensor:") {
             Some(name) => assert!(reader.tensor(name)?.unwrap().bytes == bytes, "{name}"),
-            None => assert!(read_file(reader.as_ref(), name)? == bytes, "{name}"),
+            None => assert!(read_file(reader.as_ref(), name)? == *bytes, "{name}"),
         }
     }
     Ok(())

@@ -55,7 +55,7 @@ struct Head {
 pub(crate) fn parse_entry(place: &str, lineage: &str, seq: u64, bytes: &[u8]) -> Result<Link> {
     let head: Head = format::unseal(place, bytes)?;
     format::check_format(place, head.format, &head.requires, &head.writer)?;
-    let file: EntryFile = format::unseal(place, bytes)?;
+    let file: EntryFile = format::understand(place, bytes)?;
     if file.lineage != lineage || file.seq != seq {
         let what = format_args!("is entry {} of `{}`", file.seq, file.lineage.escape_debug());
         return Err(errors::corrupt(place, what));

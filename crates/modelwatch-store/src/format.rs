@@ -266,6 +266,11 @@ pub(crate) fn unseal<T: DeserializeOwned>(place: &str, bytes: &[u8]) -> Result<T
     if end != format!(r#","digest":"{}"}}"#, Digest::of(body)).as_bytes() {
         return Err(errors::corrupt(place, "does not verify: its bytes are not what was written"));
     }
+    understand(place, bytes)
+}
+
+/// Returns the value in sealed bytes that were held against their seal before.
+pub(crate) fn understand<T: DeserializeOwned>(place: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| errors::corrupt(place, format_args!("cannot be understood: {e}")))
 }
 

@@ -2,17 +2,20 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Mutex, PoisonError},
+    sync::{LazyLock, Mutex, PoisonError},
     thread,
 };
 
 /// The most threads for one checkpoint.
 const MAX_WORKERS: usize = 8;
 
+/// How many threads work. Asked for once: to answer, the system reads files, which takes longer than a small tensor.
+static N_WORKERS: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_WORKERS));
+
 /// Returns what each thread works with.
 pub(crate) fn workers<W: Default>() -> Vec<W> {
-    let n = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_WORKERS);
-    (0..n).map(|_| W::default()).collect()
+    (0..*N_WORKERS).map(|_| W::default()).collect()
 }
 
 /// Maps items in as many threads as there are workers; where threads cannot be had, fewer do it.

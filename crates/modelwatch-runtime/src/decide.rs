@@ -1,5 +1,6 @@
 //! Holds requirements against metrics. Nothing passes by accident.
 
+mod labels;
 mod relative;
 #[cfg(test)]
 mod unchanged;
@@ -17,8 +18,7 @@ pub(crate) fn requirement(it: &Requirement, report: &Report, baseline: BaselineS
     if it.is_relative() && baseline == BaselineState::NotYet {
         return None;
     }
-    let candidates = report.metrics.iter().filter(|it| it.role == MetricRole::Candidate);
-    let addressed: Vec<_> = candidates.filter(|metric| addresses(&it.metric, metric)).collect();
+    let addressed: Vec<_> = candidates(report).filter(|metric| addresses(&it.metric, metric)).collect();
     if addressed.is_empty() {
         return Some(vec![absent(it, report)]);
     }
@@ -68,6 +68,10 @@ pub(crate) fn findings(report: &Report, fail_on: FailOn) -> Option<Check> {
     })
 }
 
+fn candidates(report: &Report) -> impl Iterator<Item = &Metric> {
+    report.metrics.iter().filter(|it| it.role == MetricRole::Candidate)
+}
+
 /// A metric is addressed by its name and exactly its labels.
 fn addresses(address: &MetricAddress, metric: &Metric) -> bool {
     address.name == metric.name
@@ -85,8 +89,8 @@ fn absent(it: &Requirement, report: &Report) -> Check {
     let (status, message) = if report.metrics.is_empty() {
         (Status::NotChecked, "the probe reports no metric at all: it saw nothing that it could measure".to_owned())
     } else if named {
-        let why = "no metric of that name has these labels";
-        (Status::NotChecked, gap(it, report).map_or_else(|| why.to_owned(), |gap| format!("{why}: {gap}")))
+        let why = labels::why_absent(&it.metric, report);
+        (Status::NotChecked, format!("no metric of that name has these labels: {why}"))
     } else {
         let mut names: Vec<_> = report.metrics.iter().map(|it| it.name.as_str()).collect();
         names.sort_unstable();
@@ -107,13 +111,6 @@ fn absent(it: &Requirement, report: &Report) -> Check {
         status,
         message,
     }
-}
-
-/// Returns why there is no such metric, if the probe says so of the slice that is meant.
-fn gap<'a>(it: &Requirement, report: &'a Report) -> Option<&'a str> {
-    let Some(LabelMatch::Exact(slice)) = it.metric.labels.get("slice") else { return None };
-    let quoted = format!("`{slice}`");
-    report.gaps.iter().find(|gap| gap.what.contains(&quoted)).map(|gap| gap.why.as_str())
 }
 
 /// Returns whether there is anything to decide about.
@@ -327,6 +324,73 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_metric_is_reported_with_is_said_where_labels_are_wrong() {
+        let mut report = report();
+        let cells = [("1", "sex=f"), ("2", "sex=m")];
+        report.metrics.extend(
+            cells.map(|(class, slice)| Metric::new("recall", 0.7).n(20).label("class", class).label("slice", slice)),
+        );
+        let of_tensors = (10..30).map(|it| Metric::new("norm", 1.0).n(9).label("tensor", format!("layer_{it}.weight")));
+        report.metrics.extend(of_tensors);
+        report.metrics.push(Metric::new("ece", 0.1).n(9).role(MetricRole::Baseline));
+        report.gaps.push(modelwatch_sdk::report::Gap { what: "slice `sex=x`".to_owned(), why: "no row".to_owned() });
+        let recalls = "it is reported as `recall[class=*, slice=*]` and `recall[class=*]`";
+        for (metric, expected) in [
+            // The key is wrong.
+            ("recall[clas=3]", format!("{recalls}, and has no label `clas` (did you mean `class`?)")),
+            ("recall[Class=*]", format!("{recalls}, and has no label `Class` (did you mean `class`?)")),
+            ("recall[writer=d]", format!("{recalls}, and has no label `writer`")),
+            (
+                "recall[clas=1, slise=sex=f]",
+                format!(
+                    "{recalls}, and has no label `clas` (did you mean `class`?) or `slise` (did you mean `slice`?)"
+                ),
+            ),
+            ("accuracy[class=1]", "it is reported as `accuracy`, and has no label `class`".to_owned()),
+            // The keys are right, but not together.
+            ("recall", recalls.to_owned()),
+            ("recall[slice=*]", recalls.to_owned()),
+            // A value is wrong. What has one character is no slip of another one.
+            ("recall[class=3]", "its `class` is `1` or `2`, not `3`".to_owned()),
+            (
+                "recall[class=3, slice=sex=mm]",
+                "its `class` is `1` or `2`, not `3`; \
+                 its `slice` is `sex=f` or `sex=m`, not `sex=mm` (did you mean `sex=m`?)"
+                    .to_owned(),
+            ),
+            (
+                "norm[tensor=layer_29.wieght]",
+                "its `tensor` is `layer_10.weight`, `layer_11.weight`, `layer_12.weight`, `layer_13.weight`, \
+                 `layer_14.weight` or 15 more, not `layer_29.wieght` (did you mean `layer_29.weight`?)"
+                    .to_owned(),
+            ),
+            ("recall[class=1, slice=sex=m]", "each value is reported, but not with the others".to_owned()),
+            // What the probe says of the slice comes with what else is wrong.
+            ("recall[class=1, slice=sex=x]", "no row".to_owned()),
+            ("accuracy[slice=sex=x]", "no row".to_owned()),
+            (
+                "recall[clas=1, slice=sex=x]",
+                format!("no row; {recalls}, and has no label `clas` (did you mean `class`?)"),
+            ),
+            ("ece", "it is not reported of the candidate".to_owned()),
+        ] {
+            let it = parse(metric, ">= 0.9").unwrap();
+            let checks = requirement(&it, &report, BaselineState::Expected).unwrap();
+            let [only] = &checks[..] else { panic!("{metric}: {checks:?}") };
+            assert_eq!(only.status, Status::NotChecked, "{metric}");
+            assert_eq!(only.message, format!("no metric of that name has these labels: {expected}"), "{metric}");
+        }
+        // The same is said of what it is compared with.
+        let it = parse("recall[class=1]", ">= recall[clas=2]").unwrap();
+        let checks = requirement(&it, &report, BaselineState::Expected).unwrap();
+        let expected = format!(
+            "the probe reports no `recall[clas=2]` to compare with: \
+             {recalls}, and has no label `clas` (did you mean `class`?)"
+        );
+        assert_eq!((checks[0].status, &checks[0].message), (Status::NotChecked, &expected));
+    }
+
     /// A candidate and a baseline, what their difference is, and its interval.
     fn pair(name: &str, better: Option<Better>, values: [f64; 2], difference: Option<Interval>) -> Report {
         let of = |value| Metric::new(name, value).n(100).better(better);
@@ -467,7 +531,7 @@ mod tests {
         let of_few = message("accuracy[slice=sex=x]", ">= 0.99");
         assert_eq!(of_few, "it has 1 row, fewer than `min_slice_size`, 30");
         let of_absent = message("accuracy[slice=sex=f]", ">= accuracy[slice=sex=n]");
-        assert!(of_absent.contains("did you mean the slice `sex="), "{of_absent}");
+        assert!(of_absent.contains("did you mean `sex="), "{of_absent}");
     }
 
     #[test]

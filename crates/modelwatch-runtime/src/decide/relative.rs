@@ -1,13 +1,13 @@
 //! Holds a metric against another one: the baseline's, that of all rows, or that of another slice.
 
-use modelwatch_config::{LabelMatch, Op, Reference, Relative};
+use modelwatch_config::{Op, Reference, Relative};
 use modelwatch_sdk::{
     Report,
     report::{Better, Interval, Labels, Metric, MetricRole, Status},
 };
 use modelwatch_stats::intervals::student_t_quantile;
 
-use super::{Decision, Sureness, addresses, bounds, holds, percent, point, within};
+use super::{Decision, Sureness, addresses, bounds, candidates, holds, labels, percent, point, within};
 
 /// What a metric is held against.
 struct Other<'a> {
@@ -130,15 +130,8 @@ fn other<'a>(right: &Relative, metric: &'a Metric, report: &'a Report) -> Result
             Reference::Baseline => say(Status::Fail, "the probe reports no baseline value of it".to_owned()),
             Reference::Overall => say(Status::NotChecked, "the probe reports no value of it over all rows".to_owned()),
             Reference::Metric(address) => {
-                let seen = candidates(report).filter(|it| it.name == address.name);
-                let values = seen.filter_map(|it| it.labels.get("slice"));
-                let wanted = address.labels.get("slice").and_then(|it| match it {
-                    LabelMatch::Exact(it) => Some(it.as_str()),
-                    LabelMatch::Any => None,
-                });
-                let meant = wanted.and_then(|it| modelwatch_config::did_you_mean(it, values.map(String::as_str)));
-                let hint = meant.map_or_else(String::new, |it| format!("; did you mean the slice `{it}`?"));
-                say(Status::NotChecked, format!("the probe reports no `{address}` to compare with{hint}"))
+                let why = labels::why_absent(address, report);
+                say(Status::NotChecked, format!("the probe reports no `{address}` to compare with: {why}"))
             }
         };
     };
@@ -158,10 +151,6 @@ fn other<'a>(right: &Relative, metric: &'a Metric, report: &'a Report) -> Result
         Reference::Overall | Reference::Metric(_) => unpaired(*factor, *offset, other, metric),
     };
     Ok(Other { metric: other, limit, compared })
-}
-
-fn candidates(report: &Report) -> impl Iterator<Item = &Metric> {
-    report.metrics.iter().filter(|it| it.role == MetricRole::Candidate)
 }
 
 fn of_role<'a>(metric: &Metric, report: &'a Report, role: MetricRole) -> Option<&'a Metric> {

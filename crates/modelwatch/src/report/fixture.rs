@@ -298,7 +298,7 @@ pub(super) fn fail() -> RunRecord {
                 ">= 0.85",
                 None,
                 Status::NotChecked,
-                "no metric of that name has these labels",
+                "no metric of that name has these labels: its `slice` is `writer=a`, `writer=b` or `writer=c`, not `writer=d`",
             ),
         ),
         of(

@@ -88,7 +88,8 @@ fn a_slice_that_is_not_there_is_not_checked() {
     assert_eq!(Project::new().run(&pipeline("small")).0, 0);
     let (code, record) = Project::new().run(&pipeline("huge"));
     assert_eq!(code, 4);
-    check(&record, "accuracy", "not-checked");
+    let message = check(&record, "accuracy", "not-checked")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("its `slice` is ") && message.contains(", not `size=huge`"), "{message}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn model_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
 /// Returns the file, or the SavedModel folder, that holds the named tensors.
 ///
 /// A file is returned as it is, but the file of a SavedModel as its folder. In a folder an `MLmodel` file decides;
-/// else safetensors come first, then NPZ, Keras, PyTorch, a TensorFlow checkpoint, and last the weights inside a model.
+/// else safetensors come first, then NPZ, Keras, PyTorch, a TensorFlow checkpoint, then the weights inside a model, and last an NPY.
 ///
 /// # Errors
 ///
@@ -95,11 +95,16 @@ fn weights_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
             return Ok(path);
         }
     }
-    let models = children.into_iter().filter(|path| is_model(path)).collect();
-    single(dir_or_file, models, remedy)?.ok_or_else(|| TensorError::NotFound {
+    let models = children.iter().filter(|path| is_model(path)).cloned().collect();
+    if let Some(path) = single(dir_or_file, models, remedy)? {
+        return Ok(path);
+    }
+    // Beside anything else, an array is more likely an example of data than the weights.
+    let arrays = children.into_iter().filter(|path| path.is_file() && ends_with(path, ".npy")).collect();
+    single(dir_or_file, arrays, remedy)?.ok_or_else(|| TensorError::NotFound {
         path: dir_or_file.to_owned(),
         wanted: "weights".to_owned(),
-        remedy: "put safetensors, an NPZ, a Keras, PyTorch or TensorFlow checkpoint, or an ONNX model there",
+        remedy: "put safetensors, an NPZ or NPY, a Keras, PyTorch or TensorFlow checkpoint, or an ONNX model there",
     })
 }
 

@@ -106,6 +106,22 @@ fn weights_come_from_the_best_format() {
 }
 
 #[test]
+fn a_lone_array_is_weights_only_where_nothing_else_is() {
+    let write = |files: &[Copy]| {
+        let folder = folder(files);
+        let header = format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }");
+        let bytes = [b"\x93NUMPY\x01\x00v\x00", header.as_bytes(), &[0; 8]].concat();
+        fs::write(folder.path().join("kernel.npy"), bytes).unwrap();
+        folder
+    };
+    let lone = write(&[]);
+    let file = TensorFile::open(lone.path()).unwrap();
+    assert_eq!((file.format(), file.len()), (Format::Npy, 1));
+    let beside = write(&[ONNX]);
+    assert_eq!(relative(beside.path(), find_weights(beside.path())).unwrap(), "model.onnx");
+}
+
+#[test]
 fn folder_opens_as_its_weights() {
     let folder = folder(&[ONNX, SAFETENSORS]);
     let file = TensorFile::open(folder.path()).unwrap();

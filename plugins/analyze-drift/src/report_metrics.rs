@@ -83,24 +83,25 @@ pub(crate) fn summary(config: &Config, statuses: &BTreeMap<&Key, Status>, rows: 
     let n_of = |tally: Tally| if tally.compared > 0.0 { rows } else { 0 };
     let features = count(Group::Feature);
     let drifted = if features.compared > 0.0 { features.drifted } else { f64::NAN };
-    let mut res = vec![
+    let of_features = [
         features.metric("drifted_share"),
         Metric::new("drifted_columns", drifted).interval(features.bounds(1.0)),
         Metric::new("compared_columns", features.compared),
         Metric::new("n_columns", of(Group::Feature).count() as f64),
     ];
+    let mut res: Vec<_> = of_features.into_iter().map(|it| it.n(n_of(features))).collect();
     if !config.importance.is_empty() {
         let weigh = |is: fn(&Status) -> bool| -> f64 {
             of(Group::Feature).filter(|it| is(it.1)).map(|it| config.importance_of(&it.0.1)).sum()
         };
-        res.push(Tally::of(weigh).metric("weighted_drifted_share"));
+        let weighted = Tally::of(weigh);
+        res.push(weighted.metric("weighted_drifted_share").n(n_of(weighted)));
     }
-    let mut res: Vec<_> = res.into_iter().map(|it| it.n(n_of(features)).labels(labels)).collect();
     if of(Group::Output).next().is_some() {
         let outputs = count(Group::Output);
-        res.push(outputs.metric("prediction_drift").n(n_of(outputs)).labels(labels));
+        res.push(outputs.metric("prediction_drift").n(n_of(outputs)));
     }
-    res
+    res.into_iter().map(|it| it.labels(labels)).collect()
 }
 
 /// Returns the check that something was compared, where nothing was: what was not looked at has not passed.

@@ -72,6 +72,7 @@ impl Target<'_> {
 /// Checks the share of trials whose interval of each metric holds the true value. A worst slice is any that has the name.
 fn check(targets: &[Target<'_>], rows: usize, trials: u64, trial: impl Fn(u64) -> Report) {
     let mut held = vec![0u64; targets.len()];
+    let mut n_without = 0;
     for seed in 0..trials {
         let report = trial(seed * 10 + 1);
         for (it, held) in targets.iter().zip(&mut held) {
@@ -81,10 +82,13 @@ fn check(targets: &[Target<'_>], rows: usize, trials: u64, trial: impl Fn(u64) -
             };
             let is_worst = it.labels.iter().any(|it| it.0 == "worst_slice");
             let metric = if is_worst { worst() } else { find(&report, it.role, it.name, it.labels) }.unwrap();
-            let interval = metric.interval.unwrap_or_else(|| panic!("{}: no interval in trial {seed}", it.name));
-            *held += u64::from(interval.low <= it.truth && it.truth <= interval.high);
+            // Of few rows there may be none on which two models differ: then nothing is said of how much they do.
+            n_without += u64::from(metric.interval.is_none());
+            *held +=
+                u64::from(metric.interval.is_none_or(|interval| interval.low <= it.truth && it.truth <= interval.high));
         }
     }
+    assert!(n_without <= trials * targets.len() as u64 / 100, "{n_without} intervals are missing");
     for (it, held) in targets.iter().zip(held) {
         let coverage = held as f64 / trials as f64;
         let Target { role, name, labels, promise, .. } = it;

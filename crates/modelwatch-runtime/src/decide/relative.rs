@@ -84,9 +84,10 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
 }
 
 /// Returns the interval of one of `n_tried` that holds for all of them together at its level: wider about its middle by as much as
-/// Student's t of `n` rows is for the smaller share that each may miss. Of fewer than two rows it is without bounds.
+/// Student's t of `n` rows is for the smaller share that each may miss. Of fewer than two rows it is without bounds. One without a bound
+/// on one side is left as it is, since it has no middle.
 fn joint(it: Interval, n: u64, n_tried: usize) -> Interval {
-    if n_tried < 2 {
+    if n_tried < 2 || !it.low.is_finite() || !it.high.is_finite() {
         return it;
     }
     let t = |missed: f64| student_t_quantile(1.0 - missed / 2.0, n.saturating_sub(1) as f64);
@@ -194,4 +195,22 @@ fn unpaired(factor: f64, offset: f64, other: &Metric, metric: &Metric) -> Result
 
 fn no_interval() -> String {
     "the comparison has no confidence interval".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_of_many_is_wider_and_never_without_a_meaning() {
+        let of = |low, high| joint(Interval { low, high, level: 0.95 }, 1000, 10);
+        let wider = of(-1.0, 3.0);
+        // The quantiles of t for 0.25 % and for 2.5 % at each end.
+        assert!(
+            (wider.low - (1.0 - 2.0 * 2.8133 / 1.9623)).abs() < 1e-3 && (wider.high + wider.low - 2.0).abs() < 1e-12
+        );
+        for (low, high) in [(f64::NEG_INFINITY, 1.0), (0.5, f64::INFINITY), (f64::NEG_INFINITY, f64::INFINITY)] {
+            assert_eq!((of(low, high).low, of(low, high).high), (low, high));
+        }
+    }
 }

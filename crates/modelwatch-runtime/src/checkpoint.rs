@@ -231,6 +231,34 @@ pub fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, CheckpointError> {
     if res.is_empty() { Err(CheckpointError::NoFiles { path: path.to_owned() }) } else { Ok(res) }
 }
 
+/// Returns whether two files are the same model, byte by byte, that refers to no other file. A tensor of ONNX that is kept elsewhere says
+/// so by the key `location`; where that word stands for something else, the models are not taken for one.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub(crate) fn is_same_model_file(left: &Path, right: &Path) -> Result<bool, CheckpointError> {
+    const ELSEWHERE: &[u8] = b"location";
+    let io = |source| CheckpointError::Io { path: left.to_owned(), source };
+    if !left.is_file() || !right.is_file() || !is_same_file(left, right).map_err(io)? {
+        return Ok(false);
+    }
+    let mut file = File::open(left).map_err(io)?;
+    let mut buffer = vec![0; IMPORTED];
+    let mut n_kept = 0;
+    loop {
+        let n = n_kept + read_full(&mut file, &mut buffer[n_kept..]).map_err(io)?;
+        if n == n_kept {
+            return Ok(true);
+        }
+        if buffer[..n].windows(ELSEWHERE.len()).any(|it| it == ELSEWHERE) {
+            return Ok(false);
+        }
+        // The word may begin in one part and end in the next.
+        n_kept = n.min(ELSEWHERE.len() - 1);
+        buffer.copy_within(n - n_kept..n, 0);
+    }
+}
+
 /// Returns whether two checkpoints have the same files, byte by byte.
 ///
 /// # Errors
@@ -431,5 +459,34 @@ fn each_chunk(
                 offset += n as u64;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_one_model_only_if_nothing_of_it_lies_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let whole = vec![7; 3 * IMPORTED];
+        let (one, other) = (write("candidate.onnx", &whole), write("production.onnx", &whole));
+        assert!(is_same_model_file(&one, &other).unwrap());
+        let mut changed = whole.clone();
+        changed[IMPORTED + 5] ^= 1;
+        assert!(!is_same_model_file(&one, &write("changed.onnx", &changed)).unwrap());
+        // Wherever the word stands, also across the parts in which a file is read.
+        for at in [0, IMPORTED - 3, 2 * IMPORTED - 5, 3 * IMPORTED - 8] {
+            let mut outside = whole.clone();
+            outside[at..at + 8].copy_from_slice(b"location");
+            let (one, other) = (write("a.onnx", &outside), write("b.onnx", &outside));
+            assert!(!is_same_model_file(&one, &other).unwrap(), "{at}");
+        }
+        assert!(!is_same_model_file(dir.path(), dir.path()).unwrap());
     }
 }

@@ -49,16 +49,20 @@ impl Models {
     }
 
     /// Returns whether both are one model: the same file of the same checkpoint, byte by byte, and the same runtime. What a model is
-    /// made of may lie beside its file.
+    /// made of may lie beside its file; without its folder it counts only if it refers to no other file.
     fn are_one(&self) -> Result<bool> {
         let (Some(left), Some(right)) = (&self.candidate, &self.baseline) else { return Ok(false) };
-        // A checkpoint that is a file is that model alone.
-        let name = |it: &RunModel| Some(it.name_in_checkpoint()).filter(|_| it.origin.checkpoint.is_dir());
-        let is_same_name = name(left).zip(name(right)).is_none_or(|it| it.0 == it.1);
+        let names = [left, right].map(|it| it.name_in_checkpoint());
         let (left, right) = (&left.origin, &right.origin);
-        Ok(left.runtime == right.runtime
-            && is_same_name
-            && checkpoint::is_same(&left.checkpoint, &right.checkpoint).map_err(Error::io)?)
+        if left.runtime != right.runtime {
+            return Ok(false);
+        }
+        if left.checkpoint.is_dir() && right.checkpoint.is_dir() {
+            return Ok(
+                names[0] == names[1] && checkpoint::is_same(&left.checkpoint, &right.checkpoint).map_err(Error::io)?
+            );
+        }
+        checkpoint::is_same_model_file(&left.file, &right.file).map_err(Error::io)
     }
 
     fn required(&self, role: ModelRole) -> Result<&RunModel> {
@@ -198,7 +202,8 @@ impl ProbeHost {
     }
 }
 
-/// Returns what `work` gives on each of some threads. Where the system gives out no more of them, this one does the rest.
+/// Returns what `work` gives on each of some threads at the same time. Fails with [`ErrorKind::NotFound`] where the system gives out fewer
+/// of them: what ran one after another would say nothing of what runs at once.
 fn on_each<T: Send>(
     threads: NonZeroUsize,
     builder: fn() -> thread::Builder,
@@ -206,9 +211,13 @@ fn on_each<T: Send>(
 ) -> Result<Vec<T>> {
     thread::scope(|scope| {
         let started: Vec<_> = (0..threads.get()).map_while(|_| builder().spawn_scoped(scope, work).ok()).collect();
-        let rest: Vec<_> = (started.len()..threads.get()).map(|_| work()).collect();
+        if started.len() < threads.get() {
+            let what = format!("only {} of {threads} threads could be started", started.len());
+            return Err(Error::new(ErrorKind::NotFound, what)
+                .with_help("raise the limit of processes, or ask for fewer threads"));
+        }
         let panicked = |_| Err(Error::input("the model panicked"));
-        started.into_iter().map(|it| it.join().unwrap_or_else(panicked)).chain(rest).collect()
+        started.into_iter().map(|it| it.join().unwrap_or_else(panicked)).collect()
     })
 }
 
@@ -274,13 +283,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_no_thread_can_be_started_this_one_does_the_work() {
+    fn what_is_to_run_at_once_does_not_run_on_fewer_threads() {
         let answers = |builder| on_each(NonZeroUsize::new(3).unwrap(), builder, &|| Ok(thread::current().id()));
         let here = thread::current().id();
         let started = answers(thread::Builder::new).unwrap();
         assert!(started.len() == 3 && !started.contains(&here), "{started:?}");
         // No system has room for such a stack.
-        let refused = answers(|| thread::Builder::new().stack_size(usize::MAX / 4)).unwrap();
-        assert_eq!(refused, [here; 3]);
+        let refused = answers(|| thread::Builder::new().stack_size(usize::MAX / 4)).unwrap_err();
+        assert_eq!((refused.kind, &*refused.message), (ErrorKind::NotFound, "only 0 of 3 threads could be started"));
     }
 }

@@ -113,13 +113,15 @@ impl<'a> Evaluation<'a> {
         let slots = slots.collect();
         let replicates = rows.replicates(&replicated, totals.tally.all.n, settings, host)?;
         let named = state.head.slices.iter();
-        let slices = named
+        let slices: Vec<Slice> = named
             .filter_map(|(key, name)| {
                 totals.slices.remove(&key).map(|tally| Slice { key, name: name.to_owned(), tally })
             })
             .collect();
         let is_complete = state.head.totals.is_none();
-        let is_one_model = layout.has_baseline() && host.is_one_model();
+        // Both are read for it, which is needless where they answered differently.
+        let is_of_equals = totals.tally.is_of_equals() || slices.iter().any(|it| it.tally.is_of_equals());
+        let is_one_model = layout.has_baseline() && is_of_equals && host.is_one_model();
         let ranked = Vec::new();
         let areas = AreaVariances::new(&rows.iter().collect::<Vec<_>>(), layout, totals.tally.all.n);
         let mut res = Self {

@@ -32,7 +32,8 @@ pub struct LoadReport {
     pub served: CheckpointId,
     /// What was passed over, in this order.
     pub skipped: Vec<Skipped>,
-    /// Why the end of the log was passed over, if it was: nobody can tell what is newest, or where refs are.
+    /// Why the end of the log was passed over, if it was: nobody can tell what is newest, where refs are, or whether a later verdict
+    /// takes back that what was given out is good.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
 }

@@ -96,7 +96,8 @@ pub fn refuses(rules: &RefRules, history: &History, name: &str, to: &CheckpointI
     let is_ours = blessings.iter().any(|it| it.config == config);
     if require == Require::VerifiedByThisPipeline && !is_ours {
         return because(&format!(
-            "{} was passed with other settings ({}) than this pipeline has now ({}); judge it with this pipeline first",
+            "{} was passed with other settings ({}) than this pipeline has now ({}); judge it with this pipeline first, \
+             or let `require = \"verified\"` do",
             to.short(),
             short(&last.config),
             short(config)

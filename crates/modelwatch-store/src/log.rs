@@ -23,7 +23,8 @@ use crate::{
 const MAX_TRIES: u32 = 16;
 /// What helps a damaged log.
 pub(crate) const HELP: &str = "run `modelwatch store repair`, which puts it back from a replica or a segment of the log; \
-    until then nothing can be added to this lineage, and what was logged before it can be read";
+    until then nothing can be added to this lineage, and what was logged before it can be read; where neither has it, \
+    take that out with `modelwatch store get` and go on in a lineage of another name";
 
 /// What an append is to record.
 pub(crate) struct Change {

@@ -57,7 +57,9 @@ fn as_json(text: &str, report: &LoadReport, laid: &Laid, into: &Path) -> anyhow:
 fn as_text(report: &LoadReport, laid: &Laid, into: &Path) -> String {
     let mut res = String::new();
     if let Some(why) = &report.unread {
-        res.push_str(&format!("passed over the end of the log: {why}\n"));
+        res.push_str(&format!(
+            "passed over the end of the log, which may take back that what follows is good: {why}\n"
+        ));
     }
     for it in &report.skipped {
         res.push_str(&format!("passed over {}: {}\n", it.id.short(), it.why));

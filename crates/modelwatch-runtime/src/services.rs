@@ -211,13 +211,15 @@ fn on_each<T: Send>(
 ) -> Result<Vec<T>> {
     thread::scope(|scope| {
         let started: Vec<_> = (0..threads.get()).map_while(|_| builder().spawn_scoped(scope, work).ok()).collect();
-        if started.len() < threads.get() {
-            let what = format!("only {} of {threads} threads could be started", started.len());
+        // All of them, since one that panicked and is not joined ends the scope in a panic.
+        let answers: Vec<_> = started.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        if answers.len() < threads.get() {
+            let what = format!("only {} of {threads} threads could be started", answers.len());
             return Err(Error::new(ErrorKind::NotFound, what)
                 .with_help("raise the limit of processes, or ask for fewer threads"));
         }
         let panicked = |_| Err(Error::input("the model panicked"));
-        started.into_iter().map(|it| it.join().unwrap_or_else(panicked)).collect()
+        answers.into_iter().map(|it| it.unwrap_or_else(panicked)).collect()
     })
 }
 

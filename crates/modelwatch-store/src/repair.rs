@@ -218,6 +218,14 @@ fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>,
     let (mut needed, mut serving) = (HashSet::new(), HashSet::new());
     let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
     // What cannot be read now may need any of them, so that none is put aside then.
+    for lineage in shared.all_lineages()? {
+        if shared.log.readable(&lineage, |it| Ok(it.damage().is_some()))? {
+            let what =
+                format!("damaged packs stay where they are: the log of `{lineage}` is damaged, and may need them.");
+            res.lost.push(what);
+            return Ok(());
+        }
+    }
     let manifests = survey::manifests(shared)?;
     for stored in manifests.iter().filter(|it| it.packs.iter().any(|it| damaged.contains(it))) {
         for chunk in stored.chunks() {

@@ -124,25 +124,28 @@ impl Engine {
 }
 
 impl Shared {
-    /// Returns the manifests under which a checkpoint can be found, the most promising first.
-    pub(crate) fn find(&self, id: &CheckpointId) -> Result<Vec<Digest>> {
+    /// Returns the manifests under which a checkpoint can be found, the most promising first, and why there may be more of them.
+    pub(crate) fn find(&self, id: &CheckpointId) -> Result<(Vec<Digest>, Option<Error>)> {
         let mut res = Vec::new();
-        let mut damaged = None;
+        let mut failure = None;
         for lineage in self.log.names()? {
             // Damage is no reason to refuse a checkpoint of another lineage, or one that was logged before it.
             match self.log.readable(&lineage, |it| Ok((it.manifests(id), it.damage().cloned()))) {
                 Ok((found, damage)) => {
                     res.extend(found);
-                    damaged = damage.or(damaged);
+                    failure = damage.map(|it| unless_passing(failure.take(), it)).or(failure);
                 }
-                Err(e) => damaged = Some(e),
+                Err(e) => failure = Some(unless_passing(failure, e)),
             }
         }
-        match damaged {
-            Some(e) if res.is_empty() => Err(e),
-            _ => Ok(res),
-        }
+        Ok((res, failure))
     }
+}
+
+/// Returns the later failure, unless the one before it may be over in a moment: then nobody can tell that there is damage, or that
+/// something is gone.
+fn unless_passing(before: Option<Error>, later: Error) -> Error {
+    before.filter(|it| !it.is_damage() && it.kind != ErrorKind::Gone).unwrap_or(later)
 }
 
 impl CheckpointStore for Engine {
@@ -162,17 +165,18 @@ impl CheckpointStore for Engine {
     }
 
     fn open(&self, _: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
-        let root = self.shared.blobs.locate("");
-        let mut res =
-            Err(Error::new(ErrorKind::NotFound, format!("the store `{root}` has no checkpoint `{}`", id.short()))
-                .with_help("`modelwatch store list` shows what there is"));
-        for it in self.shared.find(id)? {
-            res = Reader::load(&self.shared, id, it);
-            if res.is_ok() {
-                break;
+        let (manifests, mut failure) = self.shared.find(id)?;
+        for it in manifests {
+            match Reader::load(&self.shared, id, it) {
+                Ok(it) => return Ok(Box::new(it)),
+                Err(e) => failure = Some(unless_passing(failure, e)),
             }
         }
-        Ok(Box::new(res?))
+        let root = self.shared.blobs.locate("");
+        Err(failure.unwrap_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("the store `{root}` has no checkpoint `{}`", id.short()))
+                .with_help("`modelwatch store list` shows what there is")
+        }))
     }
 
     fn lineages(&self) -> Result<Vec<String>> {

@@ -115,24 +115,35 @@ impl Reader {
         };
         self.stored.read_chunk(scratch, self.shared.blobs.as_ref(), chunk, out).or_else(|e| {
             let e = unless_gone(&self.shared, &self.shown.id, e, |it| packs().any(|pack| it.packs.contains(&pack)));
-            match self.moved().get(&(chunk.hash, chunk.len)) {
-                Some(it) if e.kind == ErrorKind::Gone => frame::read(self.shared.blobs.as_ref(), it, out),
-                _ => Err(e),
+            if e.kind != ErrorKind::Gone {
+                return Err(e);
+            }
+            match self.moved()?.get(&(chunk.hash, chunk.len)) {
+                Some(it) => frame::read(self.shared.blobs.as_ref(), it, out),
+                None => Err(e),
             }
         })
     }
 
-    /// Returns where the chunks of the checkpoint are by now, by digest and length, if it is still there.
-    fn moved(&self) -> &HashMap<(Digest, u64), Located> {
-        self.moved.get_or_init(|| {
-            let newer =
-                self.shared.find(&self.shown.id).unwrap_or_default().into_iter().filter(|it| *it != self.digest);
-            let load = |it| StoredManifest::load(self.shared.blobs.as_ref(), it, self.shared.chunk_size).ok();
-            let chunks = |it: StoredManifest| {
-                it.chunks().map(|chunk| ((chunk.hash, chunk.len), it.located(chunk))).collect::<Vec<_>>()
-            };
-            newer.filter_map(load).flat_map(chunks).collect()
-        })
+    /// Returns where the chunks of the checkpoint are by now, by digest and length, if it is still there. Fails where that cannot be told
+    /// for the moment.
+    fn moved(&self) -> Result<&HashMap<(Digest, u64), Located>> {
+        if let Some(it) = self.moved.get() {
+            return Ok(it);
+        }
+        let (manifests, failure) = self.shared.find(&self.shown.id)?;
+        if let Some(e) = failure.filter(|it| !it.is_damage()) {
+            return Err(e);
+        }
+        let mut res = HashMap::new();
+        for digest in manifests.into_iter().filter(|it| *it != self.digest) {
+            match StoredManifest::load(self.shared.blobs.as_ref(), digest, self.shared.chunk_size) {
+                Ok(it) => res.extend(it.chunks().map(|chunk| ((chunk.hash, chunk.len), it.located(chunk)))),
+                Err(e) if e.is_damage() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(self.moved.get_or_init(|| res))
     }
 
     fn cached(&self, chunk: &Chunk) -> Result<Arc<Vec<u8>>> {

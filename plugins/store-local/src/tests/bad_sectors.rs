@@ -222,3 +222,15 @@ fn what_is_no_fault_of_a_file_changes_nothing() {
     check_content(&open(dir.path()), &ids[0], 1).unwrap();
     row.ok(n_faults);
 }
+
+#[test]
+fn what_cannot_be_read_for_the_moment_is_not_called_damaged_for_the_sake_of_another_lineage() {
+    let (dir, ids) = store(false);
+    fs::write(files(dir.path(), "/log/letters/").remove(0), "").unwrap();
+    let entry = files(dir.path(), "/log/digits/").remove(0);
+    let bad = Bad { files: [entry].into(), error: Some(Errno::MFILE), ..Bad::default() };
+    let busy = open_bad(dir.path(), Arc::new(bad), None).unwrap();
+    assert_eq!(kind(busy.open(&(), &ids[0])), Some(ErrorKind::Io));
+    check_content(&open(dir.path()), &ids[0], 1).unwrap();
+    assert_eq!(kind(open(dir.path()).open(&(), &ids[1])), Some(ErrorKind::Corrupt));
+}

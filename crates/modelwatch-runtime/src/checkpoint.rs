@@ -259,23 +259,6 @@ pub(crate) fn is_same_model_file(left: &Path, right: &Path) -> Result<bool, Chec
     }
 }
 
-/// Returns whether two checkpoints have the same files, byte by byte.
-///
-/// # Errors
-/// When one of them cannot be read.
-pub(crate) fn is_same(left: &Path, right: &Path) -> Result<bool, CheckpointError> {
-    let (left, right) = (files(left)?, files(right)?);
-    if !left.iter().map(|it| &it.0).eq(right.iter().map(|it| &it.0)) {
-        return Ok(false);
-    }
-    for ((_, left), (_, right)) in left.iter().zip(&right) {
-        if !is_same_file(left, right).map_err(|source| CheckpointError::Io { path: left.clone(), source })? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 fn is_same_file(left: &Path, right: &Path) -> io::Result<bool> {
     let mut files = [File::open(left)?, File::open(right)?];
     if files[0].metadata()?.len() != files[1].metadata()?.len() {

@@ -7,8 +7,8 @@
 //! store's clock.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt, mem,
     time::Duration,
 };
 
@@ -204,35 +204,30 @@ fn always(history: &History, facts: &[&Facts], may_be_at: &MayBeAt<'_>, res: &mu
     if let Some(it) = history.checkpoints().last() {
         keep(&it.id, Reason::Latest);
     }
-    // One of which nobody can tell whether it is sound stays, and so does the next one.
     let is_clear = |id: &CheckpointId| positions.get(id).is_some_and(|&at| !facts[at].unreadable);
-    for id in history.known_good().filter(|it| is_sound(it)) {
+    for id in up_to_first(history.known_good().filter(|it| is_sound(it)), is_clear) {
         keep(id, Reason::LastKnownGood);
-        if is_clear(id) {
-            break;
-        }
     }
     for (name, at) in history.refs() {
         keep(at, Reason::Ref { name: name.to_owned() });
         let back: Vec<_> = history.before(name, at).into_iter().filter(|it| is_sound(it)).collect();
         // What the ref requires may be loosened, so that the best place stays in any case.
-        let mut kept: Vec<&CheckpointId> = Vec::new();
-        for may_be in
-            [&|_: &CheckpointId| true, &|it: &CheckpointId| may_be_at(name, it)] as [&dyn Fn(&CheckpointId) -> bool; 2]
-        {
-            for id in back.iter().copied().filter(|it| may_be(it)) {
-                if !kept.contains(&id) {
-                    kept.push(id);
-                }
-                if is_clear(id) {
-                    break;
-                }
-            }
-        }
-        for id in kept {
+        let best = up_to_first(back.iter().copied(), is_clear);
+        let allowed = up_to_first(back.iter().copied().filter(|it| may_be_at(name, it)), is_clear);
+        for id in best.chain(allowed).collect::<BTreeSet<_>>() {
             keep(id, Reason::RollbackTarget { name: name.to_owned() });
         }
     }
+}
+
+/// Returns the checkpoints up to the first that is clear, and it: one of which nobody can tell whether it is sound stays, and so does
+/// what would stand in for it.
+fn up_to_first<'a>(
+    all: impl Iterator<Item = &'a CheckpointId>,
+    is_clear: impl Fn(&CheckpointId) -> bool,
+) -> impl Iterator<Item = &'a CheckpointId> {
+    let mut is_found = false;
+    all.take_while(move |it| !mem::replace(&mut is_found, is_clear(it)))
 }
 
 fn best(rule: &Best, all: &[CheckpointSummary], facts: &[&Facts], res: &mut [Retention]) {

@@ -163,17 +163,12 @@ pub fn expanded_percentile_interval(replicates: &[f64], n: f64, level: f64) -> R
 /// assert_eq!((interval.low, interval.high), (8.5, 11.0));
 /// ```
 pub fn studentized_interval(value: f64, error: f64, pivots: &[f64], level: f64) -> Result<Interval, Undefined> {
-    if pivots.iter().any(|it| it.is_nan()) {
-        return Err(Undefined::new(Reason::NotANumber));
-    }
-    if pivots.len() < 2 {
-        return Err(Undefined::new(Reason::TooFew));
-    }
+    // Finite numbers in their place, so that no quantile is between infinities.
+    let held: Vec<f64> = pivots.iter().map(|it| it.clamp(-f64::MAX / 4.0, f64::MAX / 4.0)).collect();
+    check(&held)?;
     if !(level > 0.0 && level < 1.0) {
         return Err(Undefined::new(Reason::OutOfRange));
     }
-    // Finite numbers in their place, so that no quantile is between infinities.
-    let held: Vec<f64> = pivots.iter().map(|it| it.clamp(-f64::MAX / 4.0, f64::MAX / 4.0)).collect();
     let unbounded = |it: f64| if it.abs() > BEYOND { it.signum() * f64::INFINITY } else { it };
     let (low, high) = tails(&held, (1.0 - level) / 2.0)?;
     let (low, high) = (unbounded(low), unbounded(high));

@@ -1,6 +1,7 @@
 //! Samples without their outermost values.
 
 use crate::error::{Reason, Undefined};
+use crate::quantile::quantiles;
 use crate::sample::{Point, total_count};
 use crate::two_sample::standard_deviation;
 
@@ -52,11 +53,9 @@ pub fn robust_deviation(points: &[Point]) -> Result<f64, Undefined> {
     let (low, high) = inner_range(points)?;
     let inner: Vec<Point> = points.iter().map(|it| (it.0.clamp(low, high), it.1)).collect();
     let deviation = standard_deviation(&inner)?;
-    // Rounded down at both ends, so that it is that of the values in the middle.
-    let quarter = total_count(points)? / 4;
+    let quartiles = quantiles(points, &[0.25, 0.75])?;
     // Halves do not overflow where the values are far apart.
-    let quartiles = beyond(points.iter().rev(), quarter)? / 2.0 - beyond(points.iter(), quarter)? / 2.0;
-    let of_middle = 2.0 * (quartiles / OF_NORMAL);
+    let of_middle = 2.0 * ((quartiles[1] / 2.0 - quartiles[0] / 2.0) / OF_NORMAL);
     Ok(if of_middle > 0.0 { of_middle.min(deviation) } else { deviation })
 }
 

@@ -176,12 +176,10 @@ pub(crate) fn mend_lists(shared: &Shared, host: &dyn Host, res: &mut RepairRepor
         };
         let key = Folder::Lists.key(digest);
         let place = blobs.locate(&key);
-        match put_back(shared, Folder::Lists, digest, res) {
+        let done_without = || give_up(shared, &name).and_then(|()| set_aside(blobs, &key)).map(|_| false);
+        match put_back(shared, Folder::Lists, digest, res).and_then(|it| if it { Ok(true) } else { done_without() }) {
             Ok(true) => {}
-            Ok(false) => match give_up(shared, &name).and_then(|()| set_aside(blobs, &key)) {
-                Ok(_) => res.mended.push(format!("`{place}`, a list of garbage, is done without: nothing goes by it.")),
-                Err(e) => res.lost.push(format!("`{place}`, a list of garbage: {}.", e.message)),
-            },
+            Ok(false) => res.mended.push(format!("`{place}`, a list of garbage, is done without: nothing goes by it.")),
             Err(e) => res.lost.push(format!("`{place}`, a list of garbage: {}.", e.message)),
         }
     }

@@ -19,7 +19,8 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     if let Some((first, rest)) = arguments.split_first()
         && let Some((_, package)) = OF_PACKAGES.iter().find(|it| it.0 == first)
     {
-        if first == "program" {
+        // They run the whole program, `drift` beside the analyzer alone.
+        if matches!(first.as_str(), "drift" | "program") {
             plugins::plugins(Scope { fixtures: false, others: Others::Usual })?;
         }
         // By its name, so that the tests of the library are not run as well; with the program, so that the dependencies

@@ -3,18 +3,20 @@
 //! `cargo xtask bench program [MB]` builds the plugins and runs it; the file has 2,000 MB unless said otherwise.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)] // The numbers are what it is for.
 
+mod process;
+
 use std::{
     env,
     fs::{self, File},
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
 };
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
+
+use crate::process::{bound, splitmix};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_modelwatch");
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tabular/breast_cancer");
@@ -30,18 +32,12 @@ fn main() {
     memory(megabytes);
 }
 
-fn bound(name: &str, value: f64, most: f64, unit: &str) {
-    let verdict = if value <= most { "holds" } else { "MISSED" };
-    println!("{name}: {value:.0} {unit}, at most {most:.0} {unit} is wanted: {verdict}");
-}
-
 fn starting() {
     let mut all: Vec<f64> = (0..21)
         .map(|_| {
-            let start = Instant::now();
-            let ended = Command::new(PROGRAM).arg("--help").stdout(Stdio::null()).status().unwrap();
-            assert!(ended.success());
-            start.elapsed().as_secs_f64() * 1e3
+            let cost = process::run(Command::new(PROGRAM).arg("--help"));
+            assert_eq!(cost.code, Some(0));
+            cost.seconds * 1e3
         })
         .collect();
     all.sort_by(f64::total_cmp);
@@ -65,28 +61,11 @@ fn memory(megabytes: usize) {
          [[analyze]]\nuses = 'drift'\n"
     );
     fs::write(&pipeline, text).unwrap();
-    let start = Instant::now();
-    let mut run = Command::new(PROGRAM).arg("run").arg(&pipeline).arg("--quiet").stdout(Stdio::null()).spawn().unwrap();
-    let status = format!("/proc/{}/status", run.id());
-    let mut peak = 0.0_f64;
-    let ended = loop {
-        peak = peak.max(resident_peak(&status).unwrap_or(0.0));
-        if let Some(it) = run.try_wait().unwrap() {
-            break it;
-        }
-        thread::sleep(Duration::from_millis(10));
-    };
+    let cost = process::run(Command::new(PROGRAM).arg("run").arg(&pipeline).arg("--quiet"));
     // Made-up rows drift, which is a finding.
-    assert!(matches!(ended.code(), Some(0 | 1)), "the run ended with {ended}");
-    println!("a pipeline over {n_rows} rows in {size:.0} MB of Parquet took {:.0} s", start.elapsed().as_secs_f64());
-    bound("its resident memory", peak, MOST_MEGABYTES, "MB");
-}
-
-/// The most resident memory of a process so far, in megabytes.
-fn resident_peak(status: &str) -> Option<f64> {
-    let text = fs::read_to_string(status).ok()?;
-    let kib: f64 = text.lines().find_map(|it| it.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib * 1024.0 / 1e6)
+    assert!(matches!(cost.code, Some(0 | 1)), "the run ended with {:?}", cost.code);
+    println!("a pipeline over {n_rows} rows in {size:.0} MB of Parquet took {:.0} s", cost.seconds);
+    bound("its resident memory", cost.peak, MOST_MEGABYTES, "MB");
 }
 
 /// Writes so many bytes of made-up rows with the columns of the fixture, and returns how many rows they are.
@@ -95,13 +74,8 @@ fn write(path: &Path, bytes: usize) -> usize {
     let names: Vec<&str> = header.lines().next().unwrap().split(',').collect();
     let n_rows = bytes / (8 * names.len());
     let mut state = 1_u64;
-    let mut next = || {
-        // Vigna's splitmix64: nothing that could be packed.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut it = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        it ^ (it >> 31)
-    };
+    // Nothing that could be packed.
+    let mut next = || splitmix(&mut state);
     let properties = WriterProperties::builder()
         .set_compression(Compression::UNCOMPRESSED)
         .set_dictionary_enabled(false)

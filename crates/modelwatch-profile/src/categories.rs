@@ -112,12 +112,17 @@ fn count_with<K: Hash + Eq>(
     keys: impl Iterator<Item = Option<K>>,
     mut add: impl FnMut(K, &mut CategoryCounts, u64),
 ) {
-    let mut per_key: HashMap<K, u64> = HashMap::new();
+    let mut per_key: HashMap<K, u64, foldhash::fast::RandomState> = HashMap::default();
     let mut nulls = 0;
     for key in keys {
-        match key {
-            Some(it) => *per_key.entry(it).or_insert(0) += 1,
-            None => nulls += 1,
+        let Some(key) = key else {
+            nulls += 1;
+            continue;
+        };
+        // Nearly always it is there.
+        match per_key.get_mut(&key) {
+            Some(it) => *it += 1,
+            None => _ = per_key.insert(key, 1),
         }
     }
     // The order of the map does not matter: the counts are those of a multiset.

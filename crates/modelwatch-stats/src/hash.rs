@@ -1,6 +1,7 @@
 //! Fixed 64-bit hashing: the same on every machine and in every version that reads the same state.
 
 /// The finalizer of SplitMix64 (Steele, Lea & Flood 2014), a bijection that mixes all bits.
+#[inline]
 pub fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

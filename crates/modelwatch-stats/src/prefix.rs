@@ -225,18 +225,35 @@ impl PrefixCounts {
         self.counts = Counts { sorted, ..Counts::default() };
     }
 
+    #[inline]
     fn add(&mut self, key: u64, count: u64) {
-        let slot = self.counts.table().entry(key).or_insert(0);
-        *slot = slot.saturating_add(count);
-        if self.counts.len() > self.limit() {
-            self.fit();
+        let table = self.counts.table();
+        // Nearly always it is there.
+        if let Some(it) = table.get_mut(&key) {
+            *it = it.saturating_add(count);
+            return;
         }
+        table.insert(key, count);
+        self.fit();
     }
 
     /// Forgets as few further bits as it takes to fit.
     fn fit(&mut self) {
-        while self.counts.len() > self.limit() && self.forgotten_bits < MOST_FORGOTTEN {
-            self.forget(self.forgotten_bits + 1);
+        if self.counts.len() <= self.limit() {
+            return;
+        }
+        // Neighbours come into one bucket when the highest bit in which they differ is forgotten.
+        let mut n_differing = [0; 64];
+        for pair in self.sorted(self.forgotten_bits).windows(2) {
+            n_differing[(pair[0].0 ^ pair[1].0).ilog2() as usize] += 1;
+        }
+        let limit = self.cap.min(MAX_COARSE);
+        let mut n_buckets = self.counts.len();
+        for (further, n) in (1..=MOST_FORGOTTEN - self.forgotten_bits).zip(n_differing) {
+            n_buckets -= n;
+            if n_buckets <= limit {
+                return self.forget(self.forgotten_bits + further);
+            }
         }
     }
 
@@ -292,6 +309,7 @@ impl Counts {
         self.table.iter().for_each(|(&key, &count)| call(key, count));
     }
 
+    #[inline]
     fn table(&mut self) -> &mut Table {
         if !self.sorted.is_empty() {
             self.table.extend(std::mem::take(&mut self.sorted));
@@ -313,6 +331,7 @@ pub fn paired_points(left: &PrefixCounts, right: &PrefixCounts) -> (Vec<Point>, 
 struct MixHasher(u64);
 
 impl Hasher for MixHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
@@ -321,6 +340,7 @@ impl Hasher for MixHasher {
         bytes.iter().for_each(|&it| self.write_u64(self.0 ^ u64::from(it)));
     }
 
+    #[inline]
     fn write_u64(&mut self, value: u64) {
         self.0 = mix(value);
     }
@@ -355,6 +375,8 @@ fn is_negative_zero(value: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -430,6 +452,19 @@ mod tests {
             prop_assert_eq!(PrefixCounts::from_bytes(&whole.to_bytes()).unwrap().to_bytes(), whole.to_bytes());
             prop_assert!(whole.n_kept() as u64 <= cap);
             prop_assert!(whole.points().is_sorted_by(|left, right| left.0 <= right.0));
+        }
+
+        #[test]
+        fn no_more_bits_are_forgotten_than_it_takes_to_fit(
+            values in prop::collection::vec(any_value(), 0..60), cap in 2u64..50,
+        ) {
+            let counts = of(cap, &values);
+            let n_buckets = |forgotten_bits: u32| {
+                let finite = values.iter().filter(|it| it.is_finite());
+                finite.map(|it| key_of(it + 0.0) >> forgotten_bits).collect::<BTreeSet<_>>().len()
+            };
+            prop_assert_eq!(counts.n_kept(), n_buckets(counts.forgotten_bits));
+            prop_assert!(counts.is_exact() || n_buckets(counts.forgotten_bits - 1) as u64 > cap);
         }
 
         #[test]

@@ -99,27 +99,53 @@ fn product(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |acc, &it| acc.checked_mul(it))
 }
 
+/// Returns the shape in which rows of the shape `got` are given to the model.
+///
+/// Rows along one axis take the model's shape, all rows that of a model that wants them flat, and so do rows that differ from it by axes
+/// of length 1 alone. Others that have as many elements do not: what lies along one axis would be read along another, as where images
+/// have their channels first and the model wants them last.
 fn row_shape(spec: &TensorSpec, got: Vec<usize>) -> Result<Vec<usize>, InferError> {
     let wanted = spec.shape.get(1..).unwrap_or_default();
-    let n_got = product(&got);
-    let fits = |dims: &[usize]| {
+    let is_like = |wanted: &[Option<usize>], dims: &[usize]| {
         dims.len() == wanted.len() && wanted.iter().zip(dims).all(|(want, it)| want.is_none_or(|w| w == *it))
     };
-    let fixed: Option<usize> = wanted.iter().flatten().try_fold(1usize, |acc, &it| acc.checked_mul(it));
-    let n_dynamic = wanted.iter().filter(|it| it.is_none()).count();
-    let res = match (n_got, fixed, n_dynamic) {
-        _ if fits(&got) => Some(got.clone()),
-        (Some(n), Some(fixed), 0) if n == fixed => Some(wanted.iter().flatten().copied().collect()),
-        (Some(n), Some(fixed), 1) if fixed > 0 && n % fixed == 0 => {
-            Some(wanted.iter().map(|it| it.unwrap_or(n / fixed)).collect())
+    let long: Vec<usize> = got.iter().copied().filter(|it| *it != 1).collect();
+    let mut wanted_long: Vec<_> = wanted.iter().copied().filter(|it| *it != Some(1)).collect();
+    let res = if is_like(wanted, &got) {
+        Some(got.clone())
+    } else if long.len() < 2 || wanted_long.len() < 2 {
+        from_flat(wanted, product(&got))
+    } else {
+        // Axes that are left open may be of length 1, too: all of them, or it could not be told which.
+        let are_open_short = long.len() < wanted_long.len();
+        if are_open_short {
+            wanted_long.retain(Option::is_some);
         }
-        _ => None,
+        let mut rest = long.iter().copied();
+        let mut length = |want: &Option<usize>| match want {
+            Some(1) => Some(1),
+            None if are_open_short => Some(1),
+            _ => rest.next(),
+        };
+        is_like(&wanted_long, &long).then(|| wanted.iter().filter_map(&mut length).collect())
     };
     res.ok_or_else(|| InferError::Shape {
         input: spec.name.clone(),
         wanted: show(wanted.iter().copied()),
         got: show(got.into_iter().map(Some)),
     })
+}
+
+/// Returns the shape with so many elements, where no more than one axis is left open.
+fn from_flat(wanted: &[Option<usize>], n_elements: Option<usize>) -> Option<Vec<usize>> {
+    let n = n_elements?;
+    let fixed = wanted.iter().flatten().try_fold(1usize, |acc, &it| acc.checked_mul(it))?;
+    let fits = match wanted.iter().filter(|it| it.is_none()).count() {
+        0 => n == fixed,
+        1 => fixed > 0 && n.is_multiple_of(fixed),
+        _ => false,
+    };
+    fits.then(|| wanted.iter().map(|it| it.unwrap_or(n / fixed)).collect())
 }
 
 fn show(dims: impl Iterator<Item = Option<usize>>) -> String {
@@ -266,5 +292,41 @@ fn widen(array: &ArrayRef) -> Option<Wide> {
         )),
         DataType::Float64 => Some(Wide::Floats(array.as_primitive_opt::<types::Float64Type>()?.values().to_vec())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_take_the_shape_of_the_model_only_where_no_axis_is_read_as_another() {
+        type Case = (&'static [Option<usize>], &'static [usize], Option<&'static [usize]>);
+        const SQUARE: &[Option<usize>] = &[Some(8), Some(8), Some(1)];
+        let cases: [Case; 17] = [
+            (SQUARE, &[8, 8, 1], Some(&[8, 8, 1])),
+            (SQUARE, &[64], Some(&[8, 8, 1])),
+            (SQUARE, &[1, 64], Some(&[8, 8, 1])),
+            (SQUARE, &[1, 8, 8], Some(&[8, 8, 1])),
+            (SQUARE, &[4, 16], None),
+            (SQUARE, &[2, 4, 8], None),
+            (SQUARE, &[63], None),
+            (&[Some(32), Some(32), Some(3)], &[3, 32, 32], None),
+            (&[Some(64)], &[8, 8], Some(&[64])),
+            (&[Some(8), None], &[8, 1, 1], Some(&[8, 1])),
+            (&[Some(8), Some(4), None], &[8, 4], Some(&[8, 4, 1])),
+            (&[None, Some(8), None, Some(4)], &[8, 4], Some(&[1, 8, 1, 4])),
+            (&[None, Some(8), None, Some(4)], &[2, 8, 4], None),
+            (&[None, Some(1)], &[8], Some(&[8, 1])),
+            (&[None, None], &[8], None),
+            (&[None, None], &[2, 4], Some(&[2, 4])),
+            (&[], &[], Some(&[])),
+        ];
+        for (wanted, got, expected) in cases {
+            let shape = [&[None], wanted].concat();
+            let spec = TensorSpec { name: "x".to_owned(), dtype: ElementType::F32, shape };
+            let res = row_shape(&spec, got.to_vec()).ok();
+            assert_eq!(res.as_deref(), expected, "{got:?} for {wanted:?}");
+        }
     }
 }

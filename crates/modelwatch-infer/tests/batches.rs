@@ -188,6 +188,30 @@ fn metadata_shapes_are_checked_against_the_data() {
 }
 
 #[test]
+fn rows_take_the_model_s_shape_only_where_no_axis_is_read_as_another() {
+    let model = Model::load(&fixture("digits/cnn/cnn.onnx")).unwrap();
+    let array = lists(Arc::new(Float64Array::from_iter_values((0..64).map(f64::from))), 64);
+    let of = |shape: &str| {
+        let metadata = HashMap::from([
+            ("ARROW:extension:name".to_string(), "arrow.fixed_shape_tensor".to_string()),
+            ("ARROW:extension:metadata".to_string(), format!("{{\"shape\":{shape}}}")),
+        ]);
+        let field = Field::new("x", array.data_type().clone(), true).with_metadata(metadata);
+        RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array.clone()]).unwrap()
+    };
+    let as_wanted = numbers(model.run(&of("[8,8,1]"), threads(1)).unwrap().column(0));
+    for shape in ["[64]", "[1,64]", "[8,8]", "[1,8,8]", "[8,1,8,1]"] {
+        let got = numbers(model.run(&of(shape), threads(1)).unwrap().column(0));
+        assert_eq!(got, as_wanted, "{shape}");
+    }
+    for shape in ["[4,16]", "[16,4,1]", "[2,4,8]"] {
+        let error = model.run(&of(shape), threads(1)).unwrap_err().to_string();
+        let got = shape.replace(',', ", ");
+        assert!(error.contains(&got) && error.contains("the model wants [8, 8, 1]"), "{shape}: {error}");
+    }
+}
+
+#[test]
 fn a_nan_in_one_row_reaches_that_row_only() {
     let model = Model::load(&fixture("digits/mlp_series/e08.onnx")).unwrap();
     let mut x = npz("digits/data/test.npz")["x"].head(40);

@@ -283,6 +283,7 @@ fn a_panic_in_a_probe_is_an_error_and_the_last_call() {
             assert!(error.message.contains("not called again"), "{other} after a panic in {place}: {error}");
         }
     }
+    panicked("drop", "config.rs:", open("drop").unwrap().close());
     drop(open("drop").unwrap());
     // The library goes on to serve others.
     open("none").unwrap().update(&(), Role::Current, &features(0.0)).unwrap();

@@ -160,8 +160,10 @@ pub trait Probe: Send {
     fn state(&mut self) -> Fallible<RVec<u8>>;
     fn merge(&mut self, state: RSlice<'_, u8>) -> Fallible<()>;
     /// JSON: metrics, checks, findings, figures, gaps.
-    #[sabi(last_prefix_field)]
     fn evaluate(&mut self, host: &HostRef<'_>) -> Fallible<RString>;
+    /// Drops the instance, so that a panic of its destructor can be told. Nothing but the drop of the box comes after it.
+    #[sabi(last_prefix_field)]
+    fn close(&mut self) -> Fallible<()>;
 }
 
 /// An owned [`Probe`].

@@ -172,7 +172,7 @@ impl Worker<'_> {
                     done.failure = Some(e);
                 }
             }
-            done.states = probes.into_iter().map(|it| Some(it?.and_then(|mut it| it.state()))).collect();
+            done.states = probes.into_iter().map(|it| Some(it?.and_then(last_state))).collect();
             if sender.send(done).is_err() {
                 return;
             }
@@ -271,4 +271,11 @@ impl Worker<'_> {
             (self.settings.progress)(total);
         }
     }
+}
+
+/// Ends an instance with its state.
+fn last_state(mut probe: Box<dyn Probe>) -> Result<Vec<u8>, Error> {
+    let state = probe.state()?;
+    probe.close()?;
+    Ok(state)
 }

@@ -106,7 +106,7 @@ fn probe(component: RStr<'_>, config: RStr<'_>) -> v1::Fallible<v1::ProbeBox> {
         };
         registry()?.open_probe(kind, name, &parse(&config)?)
     };
-    guard(open, |it| v1::Probe_TO::from_value(Exported::new(it), TD_Opaque))
+    guard(open, |it| v1::Probe_TO::from_value(ExportedProbe(Some(it)), TD_Opaque))
 }
 
 fn parse<T: DeserializeOwned>(json: &str) -> Result<T> {
@@ -138,9 +138,29 @@ impl<T> Drop for Exported<T> {
     }
 }
 
-impl v1::Probe for Exported<Box<dyn Probe>> {
+/// A probe until it is closed, or dropped without that: a panic of its `Drop` must not cross.
+struct ExportedProbe(Option<Box<dyn Probe>>);
+
+impl ExportedProbe {
+    fn get(&mut self) -> Result<&mut Box<dyn Probe>> {
+        self.0.as_mut().ok_or_else(closed)
+    }
+}
+
+impl Drop for ExportedProbe {
+    fn drop(&mut self) {
+        // Who did not close it does not want to know.
+        drop(v1::Probe::close(self));
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Other, "the instance is closed")
+}
+
+impl v1::Probe for ExportedProbe {
     fn needs(&self) -> v1::Fallible<RString> {
-        guard(|| to_json(&self.0.needs()), RString::from)
+        guard(|| to_json(&self.0.as_ref().ok_or_else(closed)?.needs()), RString::from)
     }
     fn update(&mut self, host: &v1::HostRef<'_>, role: RStr<'_>, batch: v1::Batch) -> v1::Fallible<()> {
         called(
@@ -148,7 +168,7 @@ impl v1::Probe for Exported<Box<dyn Probe>> {
             |host| {
                 let batch = batch::import(batch)?;
                 let role = Role::parse(&role).ok_or_else(|| Error::input(format!("unknown role `{role}`")))?;
-                self.0.update(host, role, &batch)
+                self.get()?.update(host, role, &batch)
             },
             |()| (),
         )
@@ -158,19 +178,30 @@ impl v1::Probe for Exported<Box<dyn Probe>> {
             host,
             |host| {
                 let role = ModelRole::parse(&role).ok_or_else(|| Error::input(format!("unknown role `{role}`")))?;
-                self.0.update_tensor(host, role, &tensor_view(&tensor)?)
+                self.get()?.update_tensor(host, role, &tensor_view(&tensor)?)
             },
             |()| (),
         )
     }
     fn state(&mut self) -> v1::Fallible<RVec<u8>> {
-        guard(|| self.0.state(), RVec::from)
+        guard(|| self.get()?.state(), RVec::from)
     }
     fn merge(&mut self, state: RSlice<'_, u8>) -> v1::Fallible<()> {
-        guard(|| self.0.merge(state.as_slice()), |()| ())
+        guard(|| self.get()?.merge(state.as_slice()), |()| ())
     }
     fn evaluate(&mut self, host: &v1::HostRef<'_>) -> v1::Fallible<RString> {
-        called(host, |host| to_json(&self.0.evaluate(host)?), RString::from)
+        called(host, |host| to_json(&self.get()?.evaluate(host)?), RString::from)
+    }
+    fn close(&mut self) -> v1::Fallible<()> {
+        guard(
+            || {
+                let Some(mut it) = self.0.take() else { return Ok(()) };
+                let closed = it.close();
+                drop(it);
+                closed
+            },
+            |()| (),
+        )
     }
 }
 

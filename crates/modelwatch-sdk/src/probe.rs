@@ -60,6 +60,18 @@ pub trait Probe: Send {
     /// # Errors
     /// When nothing can be said. No rows are no error: they are a gap in the report.
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report>;
+
+    /// Ends the instance; nothing is called after it.
+    ///
+    /// Plugins leave it as it is. The host's own implementation drops what lives in the library, where a destructor that panics can still
+    /// be told of.
+    ///
+    /// # Errors
+    /// When the destructor panicked.
+    #[doc(hidden)]
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A probe that says whether outputs are right.

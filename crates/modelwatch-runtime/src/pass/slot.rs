@@ -1,6 +1,6 @@
 //! A probe of the pipeline, through a run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use modelwatch_config as config;
 use modelwatch_sdk::{Error, Host, Needs, Probe, Report, report::Gap};
@@ -12,7 +12,7 @@ use crate::{plugin::Opener, services::ProbeHost};
 pub(crate) struct Slot<'a> {
     pub(crate) settings: &'a config::Probe,
     pub(crate) needs: Needs,
-    /// Seconds in the probe's own code, over all threads.
+    /// Seconds in which it takes in rows and tensors, over all threads, and is evaluated.
     pub(crate) seconds: f64,
     shared: Shared<'a>,
     main: Box<dyn Probe>,
@@ -60,10 +60,14 @@ impl<'a> Slot<'a> {
 
     /// Calls the main instance, unless the probe has failed.
     pub(crate) fn call(&mut self, call: impl FnOnce(&mut dyn Probe, &dyn Host) -> Result<(), Error>) {
+        if self.failure.is_some() {
+            return;
+        }
         let host = Arc::clone(&self.shared.host);
-        if self.failure.is_none()
-            && let Err(e) = host.check_deadline().and_then(|()| call(self.main.as_mut(), host.as_ref()))
-        {
+        let start = Instant::now();
+        let res = host.check_deadline().and_then(|()| call(self.main.as_mut(), host.as_ref()));
+        self.seconds += start.elapsed().as_secs_f64();
+        if let Err(e) = res {
             self.fail(&e);
         }
     }
@@ -73,12 +77,12 @@ impl<'a> Slot<'a> {
         self.shared.host.artifacts.gaps(report)
     }
 
-    /// Returns what the probe has to say, or why it has nothing to say.
+    /// Ends the main instance, and returns what it has to say, or why it has nothing to say.
     pub(crate) fn evaluate(&mut self) -> Result<Report, String> {
         let mut report = Report::default();
         self.call(|main, host| {
             report = main.evaluate(host)?;
-            Ok(())
+            main.close()
         });
         if self.failure.is_none()
             && let Err(e) = self.shared.host.check_deadline()

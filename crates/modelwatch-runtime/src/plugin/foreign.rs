@@ -73,6 +73,9 @@ impl Probe for ForeignProbe {
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
         self.call(|raw| with_host(host, |host| raw.evaluate(host))).and_then(|it| parse(&it))
     }
+    fn close(&mut self) -> Result<()> {
+        self.call(|raw| raw.close())
+    }
 }
 
 /// A store in a library.

@@ -116,7 +116,8 @@ impl Shared {
             let alone = || begin.checked_add(limit).filter(|_| !is_opening);
             Some(((*lock(&self.deadline)).or_else(alone)?, Stop::Timeout(limit)))
         });
-        let opening = is_opening.then(|| (begin + OPENING, Stop::Slow(OPENING)));
+        let is_brief = is_opening || matches!(request, Request::End);
+        let opening = is_brief.then(|| (begin + OPENING, Stop::Slow(OPENING)));
         let watch = || {
             // Asked before the clock is read: a host that says so because of the same deadline is not believed
             // to have been cancelled.
@@ -210,6 +211,9 @@ impl Probe for IsolatedProbe {
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
         let report = self.call(host, &Request::Evaluate, &[])?;
         parse(&String::from_utf8_lossy(&report))
+    }
+    fn close(&mut self) -> Result<()> {
+        self.call(&(), &Request::End, &[]).map(drop)
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) enum Request {
     Merge,
     /// Answered with the report as JSON.
     Evaluate,
+    /// Drop the instance; answered, unlike `Close`, with whether its destructor panicked.
+    End,
     /// The answer to what the worker asked.
     Answered,
     /// The refusal of what the worker asked.

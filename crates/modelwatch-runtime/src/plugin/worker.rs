@@ -138,6 +138,7 @@ fn call(probe: &mut dyn Probe, host: &dyn Host, request: Request, payload: Vec<u
         Request::State => probe.state(),
         Request::Merge => probe.merge(&payload).map(|()| Vec::new()),
         Request::Evaluate => json(&probe.evaluate(host)?),
+        Request::End => probe.close().map(|()| Vec::new()),
         _ => Err(Error::input("this cannot be asked now")),
     }
 }

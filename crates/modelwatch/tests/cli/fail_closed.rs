@@ -185,7 +185,7 @@ fn a_model_that_cannot_be_run_is_an_error_that_names_why() {
 #[test]
 fn a_probe_that_panicked_is_an_error_and_the_rest_goes_on() {
     let dir = crate::support::fixture_plugins();
-    for fault in ["open", "needs", "update", "state", "merge", "evaluate"] {
+    for fault in ["open", "needs", "update", "state", "merge", "evaluate", "drop"] {
         let project = Project::new();
         let faulty = format!("[[analyze]]\nuses = 'faulty'\nwith = {{ fault = '{fault}' }}\n");
         project.write("pipeline.toml", &format!("{}{METRICS}{faulty}", digits("e08")));

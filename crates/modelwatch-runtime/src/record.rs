@@ -323,5 +323,7 @@ pub struct Timings {
 
 /// Returns the JSON Schema of [`RunRecord`].
 pub fn schema() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<RunRecord>().to_value()
+    // As records are written: what has a default is there, too.
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<RunRecord>().to_value()
 }

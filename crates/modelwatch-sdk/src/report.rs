@@ -56,11 +56,14 @@ pub struct Metric {
     /// Whose it is.
     #[serde(default)]
     pub role: MetricRole,
-    /// Which values are better; none where no side is, as of a bias.
+    /// Which values are better; none where no side is, as of a bias. Not in the record of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub better: Option<Better>,
     /// Why nothing may rest on it, such as too few rows: a requirement of it is then not checked, for this reason.
+    /// Not in the record of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub unfit: Option<String>,
 }
 

@@ -254,7 +254,9 @@ fn record(run: &Run<'_>, document: &Document, judgement: Judgement, checkpoints:
         fn of<T>(probe: &str, items: Vec<T>) -> impl Iterator<Item = Of<T>> {
             items.into_iter().map(move |it| Of { probe: probe.to_owned(), it })
         }
-        res.metrics.extend(of(&probe, report.metrics));
+        // What the decision needed beyond the number has been used.
+        let metrics = report.metrics.into_iter().map(|it| it.better(None).unfit(None)).collect();
+        res.metrics.extend(of(&probe, metrics));
         res.findings.extend(of(&probe, report.findings));
         res.figures.extend(of(&probe, report.figures));
     }

@@ -11,7 +11,7 @@ mod human;
 mod junit;
 mod markdown;
 mod svg;
-mod text;
+pub(crate) mod text;
 mod view;
 
 #[cfg(test)]
@@ -19,4 +19,10 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{github::github, html::html, human::human, junit::junit, markdown::markdown};
+pub(crate) use self::{
+    github::{diagnostics, github},
+    html::html,
+    human::human,
+    junit::junit,
+    markdown::markdown,
+};

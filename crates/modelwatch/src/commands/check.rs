@@ -20,7 +20,7 @@ pub(crate) fn check(arguments: &cli::Check) -> anyhow::Result<Code> {
     match arguments.format {
         Format::Json => output::print(&config::to_json(&diagnostics, &document).to_string())?,
         _ if diagnostics.is_empty() => output::print(&format!("{} is fine", arguments.pipeline.display()))?,
-        _ => run::complain(&document, &diagnostics),
+        _ => run::complain(&document, &diagnostics, arguments.format)?,
     }
     let wrong = diagnostics.iter().any(|it| it.severity == Severity::Error);
     Ok(if wrong { Code::WRONG } else { Code::OK })

@@ -23,7 +23,8 @@ pub(crate) fn explain(arguments: &cli::Explain) -> anyhow::Result<Code> {
         return Ok(Code::OK);
     }
     let catalog = run::catalog(&arguments.plugins, None)?;
-    let components = catalog.components().filter(|it| it.info.name == what).map(component);
+    let is_meant = |it: &Component<'_>| it.info.name == what || format!("{}/{}", it.info.kind, it.info.name) == what;
+    let components = catalog.components().filter(is_meant).map(component);
     let findings = catalog.components().flat_map(|it| {
         let of = format!("the {} `{}`", it.info.kind, it.info.name);
         it.info.codes.iter().filter(|it| it.code == upper).map(move |it| finding(it, &of))
@@ -71,22 +72,9 @@ fn finding(it: &CodeInfo, giver: &str) -> String {
 /// The component's documentation, its options and its codes.
 fn component(it: Component<'_>) -> String {
     let mut res = format!("{} `{}`\n\n{}\n\nOptions:\n", it.info.kind, it.info.name, it.info.docs);
-    let schema = &it.info.config;
-    let required: Vec<_> = schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
-    let options = schema.get("properties").and_then(Value::as_object);
-    for (name, option) in options.into_iter().flatten() {
-        let docs = option.get("description").and_then(Value::as_str).unwrap_or_default();
-        let default = match option.get("default") {
-            Some(it) => format!(" (default {it})"),
-            None if required.iter().any(|it| it.as_str() == Some(name)) => " (required)".to_owned(),
-            None => String::new(),
-        };
-        res.push_str(&format!("  {name}{default}\n"));
-        for line in docs.lines() {
-            res.push_str(&format!("      {}\n", line.trim()));
-        }
-    }
-    if options.is_none_or(serde_json::Map::is_empty) {
+    let before = res.len();
+    Options(&it.info.config).write(&mut res, &it.info.config, 1);
+    if res.len() == before {
         res.push_str("  none\n");
     }
     if !it.info.codes.is_empty() {
@@ -96,4 +84,95 @@ fn component(it: Component<'_>) -> String {
         res.push_str(&format!("  {} ({}) {}\n", it.code, it.severity.as_str(), it.title));
     }
     res
+}
+
+/// How deep tables and references are followed: a type may contain itself.
+const DEEPEST: usize = 4;
+
+/// The JSON Schema of a component's options.
+struct Options<'a>(&'a Value);
+
+impl<'a> Options<'a> {
+    /// Writes the options of a table, and below each of those that are tables themselves.
+    fn write(&self, out: &mut String, table: &'a Value, depth: usize) {
+        /// Names that are said beside the option; more come below it.
+        const FEW: usize = 8;
+        let required: Vec<_> = table.get("required").and_then(Value::as_array).into_iter().flatten().collect();
+        let indent = "  ".repeat(depth);
+        for (name, option) in table.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let default = match option.get("default") {
+                Some(Value::Null) | None if required.iter().any(|it| it.as_str() == Some(name)) => {
+                    ", required".to_owned()
+                }
+                Some(Value::Null) | None => String::new(),
+                Some(it) => format!(", default {it}"),
+            };
+            let names = self.names(option, DEEPEST);
+            let kind =
+                if names.len() > FEW { format!("one of {} names", names.len()) } else { self.kind(option, DEEPEST) };
+            out.push_str(&format!("{indent}{name} ({kind}{default})\n"));
+            for line in option.get("description").and_then(Value::as_str).unwrap_or_default().lines() {
+                out.push_str(&format!("{indent}    {}\n", line.trim()));
+            }
+            if names.len() > FEW {
+                out.push_str(&format!("{indent}    {}\n", names.join(", ")));
+            }
+            if depth < DEEPEST {
+                for it in self.forms(option, DEEPEST) {
+                    let within = ["items", "additionalProperties"].iter().filter_map(|key| it.get(key));
+                    let within = within.flat_map(|it| self.forms(it, DEEPEST));
+                    [it].into_iter().chain(within).for_each(|it| self.write(out, it, depth + 1));
+                }
+            }
+        }
+    }
+
+    /// What a value may be: one of some names, or of a type.
+    fn kind(&self, option: &'a Value, depth: usize) -> String {
+        let mut all = self.names(option, depth);
+        for it in self.forms(option, depth).into_iter().filter(|it| it.get("enum").or(it.get("const")).is_none()) {
+            let types =
+                it.get("type").map_or_else(Vec::new, |it| it.as_array().map_or(vec![it], |it| it.iter().collect()));
+            all.extend(
+                types
+                    .into_iter()
+                    .filter_map(Value::as_str)
+                    .filter(|it| *it != "null")
+                    .map(type_name)
+                    .map(str::to_owned),
+            );
+        }
+        all.dedup();
+        if all.is_empty() { "any value".to_owned() } else { all.join(" or ") }
+    }
+
+    /// The names of which a value may be one.
+    fn names(&self, option: &'a Value, depth: usize) -> Vec<String> {
+        let of = |it: &'a Value| it.get("enum").and_then(Value::as_array).into_iter().flatten().chain(it.get("const"));
+        self.forms(option, depth).into_iter().flat_map(of).filter(|it| !it.is_null()).map(Value::to_string).collect()
+    }
+
+    /// The schemas of which a value has to meet one, with references followed.
+    fn forms(&self, option: &'a Value, depth: usize) -> Vec<&'a Value> {
+        let Some(depth) = depth.checked_sub(1) else { return Vec::new() };
+        let target = |it: &Value| it.as_str().and_then(|it| self.0.pointer(it.strip_prefix('#')?));
+        if let Some(it) = option.get("$ref").and_then(target) {
+            return self.forms(it, depth);
+        }
+        let several = ["anyOf", "oneOf"].iter().find_map(|it| option.get(it)?.as_array());
+        several.map_or_else(|| vec![option], |them| them.iter().flat_map(|it| self.forms(it, depth)).collect())
+    }
+}
+
+/// The name of a type in a pipeline file.
+fn type_name(json: &str) -> &str {
+    match json {
+        "object" => "a table",
+        "array" => "a list",
+        "string" => "a text",
+        "integer" => "an integer",
+        "number" => "a number",
+        "boolean" => "true or false",
+        other => other,
+    }
 }

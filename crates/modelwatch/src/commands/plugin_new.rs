@@ -57,6 +57,8 @@ pub(crate) fn new(arguments: &NewPlugin) -> anyhow::Result<Code> {
     fs::write(dir.join("tests/conformance.rs"), filled(test))?;
     output::print(&format!("wrote {}", dir.display()))?;
     if !arguments.workspace {
+        // Absolute, because the second command follows a `cd`.
+        let dir = fs::canonicalize(&dir)?;
         let dir = dir.display();
         output::note(&format!(
             "next: cd {dir} && cargo test && cargo build, then `modelwatch plugin list --plugin-dir {dir}/target/debug`"

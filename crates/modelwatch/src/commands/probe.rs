@@ -46,7 +46,8 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
     let table = if kind == Kind::Verifier { "verify" } else { "analyze" };
     let mut overrides = below(&[table, "0", "with"], "--with", &arguments.with)?;
     overrides.extend(below(&["data", "columns"], "--column", &arguments.columns)?);
-    let Some((document, pipeline)) = run::accept(config::parse(Path::new("command line"), &text, &overrides)) else {
+    let parsed = config::parse(Path::new("command line"), &text, &overrides);
+    let Some((document, pipeline)) = run::accept(parsed, cli::Format::Human)? else {
         return Ok(Code::WRONG);
     };
     run::execute(

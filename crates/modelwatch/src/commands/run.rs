@@ -24,7 +24,7 @@ use crate::{
     cli::{self, Format, PluginDirs},
     output,
     progress::Progress,
-    report,
+    report::{self, text},
 };
 
 pub(crate) fn run(arguments: &cli::Run, quiet: bool) -> anyhow::Result<Code> {
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &cli::Run, quiet: bool) -> anyhow::Result<Code> {
     {
         parsed.diagnostics.extend(further);
     }
-    let Some((document, pipeline)) = accept(parsed) else { return Ok(Code::WRONG) };
+    let Some((document, pipeline)) = accept(parsed, arguments.format)? else { return Ok(Code::WRONG) };
     let catalog = catalog(&arguments.plugins, Some(&pipeline))?;
     let how = How { format: arguments.format, quiet, keep: true, allow_empty: arguments.allow_empty };
     execute(&document, &pipeline, &catalog, how)
@@ -51,24 +51,29 @@ pub(super) struct How {
 
 /// Reads a pipeline; prints what is wrong with it and returns `None` where something is.
 pub(super) fn load(path: &Path, overrides: &[config::Override]) -> anyhow::Result<Option<(Document, Pipeline)>> {
-    Ok(accept(read(path, overrides)?))
+    accept(read(path, overrides)?, Format::Human)
 }
 
 pub(super) fn read(path: &Path, overrides: &[config::Override]) -> anyhow::Result<Parsed> {
     Ok(config::load(path, overrides).map_err(|e| Wrong(output::said(&e.into())))?)
 }
 
-pub(super) fn accept(parsed: Parsed) -> Option<(Document, Pipeline)> {
+pub(super) fn accept(parsed: Parsed, format: Format) -> anyhow::Result<Option<(Document, Pipeline)>> {
     let Parsed { document, pipeline, diagnostics, .. } = parsed;
     if !diagnostics.is_empty() {
-        complain(&document, &diagnostics);
+        complain(&document, &diagnostics, format)?;
     }
-    pipeline.map(|it| (document, it))
+    Ok(pipeline.map(|it| (document, it)))
 }
 
-pub(super) fn complain(document: &Document, diagnostics: &[Diagnostic]) {
+/// Says what is wrong with a pipeline, on a host of continuous integration at its place as well.
+pub(super) fn complain(document: &Document, diagnostics: &[Diagnostic], format: Format) -> anyhow::Result<()> {
+    if format == Format::Github {
+        output::print(&report::diagnostics(diagnostics, document))?;
+    }
     let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     output::note(&config::render(diagnostics, document, color));
+    Ok(())
 }
 
 pub(super) fn catalog(plugins: &PluginDirs, pipeline: Option<&Pipeline>) -> anyhow::Result<Catalog> {
@@ -114,9 +119,9 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
     let res = modelwatch_runtime::run(document, pipeline, &options);
     progress.end();
     match res {
-        Ok(outcome) => conclude(pipeline, &outcome, how),
+        Ok(outcome) => conclude(pipeline, outcome, how),
         Err(Problem::Pipeline(it)) => {
-            complain(document, &it);
+            complain(document, &it, how.format)?;
             Ok(Code::WRONG)
         }
         Err(Problem::Interrupted { stored: Some(id) }) => {
@@ -130,44 +135,50 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
     }
 }
 
-fn conclude(pipeline: &Pipeline, outcome: &Outcome, how: How) -> anyhow::Result<Code> {
-    let record = &outcome.record;
+fn conclude(pipeline: &Pipeline, mut outcome: Outcome, how: How) -> anyhow::Result<Code> {
+    let record = &mut outcome.record;
+    let undone = |it: &ActionRecord| matches!(it.status, ActionStatus::Failed | ActionStatus::Conflict);
+    if record.verdict == Verdict::NotChecked && how.allow_empty && !record.actions.iter().any(undone) {
+        record.exit_code = Code::OK.0;
+    }
     let written = write_reports(pipeline, record);
+    let is_unkept = outcome.history_error.is_some() || written.iter().any(|it| it.1.is_err());
+    if record.exit_code == Code::OK.0 && is_unkept {
+        record.exit_code = Code::NOT_DONE.0;
+    }
     show(record, how.format)?;
     if how.format == Format::Human && !how.keep {
         output::print(&measured(record))?;
     }
-    for (path, _) in written.iter().filter(|it| it.1.is_ok()) {
-        output::note(&format!("report: {}", path.display()));
-    }
-    let mut code = Code(record.exit_code);
-    let undone = |it: &ActionRecord| matches!(it.status, ActionStatus::Failed | ActionStatus::Conflict);
-    if record.verdict == Verdict::NotChecked && how.allow_empty && !record.actions.iter().any(undone) {
-        code = Code::OK;
-    }
-    for (path, e) in written.iter().filter_map(|(path, it)| Some((path, it.as_ref().err()?))) {
-        output::error(&format!("cannot write the report `{}`: {}", path.display(), output::said(e)));
-        code = if code == Code::OK { Code::NOT_DONE } else { code };
+    for (path, it) in &written {
+        match it {
+            Ok(()) if how.quiet => {}
+            Ok(()) => output::note(&format!("report: {}", path.display())),
+            Err(e) => output::error(&format!("cannot write the report `{}`: {}", path.display(), output::said(e))),
+        }
     }
     if let Some(e) = &outcome.history_error {
         output::error(&e.to_string());
-        code = if code == Code::OK { Code::NOT_DONE } else { code };
     }
-    Ok(code)
+    Ok(Code(record.exit_code))
 }
 
-/// The overall metrics of a run without a pipeline file, where the numbers are what was asked for.
+/// The metrics of a run without a pipeline file, where the numbers are what was asked for; those of all rows first.
 fn measured(record: &RunRecord) -> String {
+    const MOST: usize = 60;
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["METRIC", "CANDIDATE", "BASELINE", "N"]);
-    let overall = |role| record.metrics.iter().filter(move |it| it.it.labels.is_empty() && it.it.role == role);
-    for it in overall(MetricRole::Candidate) {
-        let metric = &it.it;
-        let baseline = overall(MetricRole::Baseline).find(|it| it.it.name == metric.name);
-        let baseline = baseline.map(|it| format!("{:.6}", it.it.value)).unwrap_or_default();
-        table.add_row([metric.name.clone(), format!("{:.6}", metric.value), baseline, metric.n.to_string()]);
+    let of = |role| record.metrics.iter().map(|it| &it.it).filter(move |it| it.role == role);
+    let mut candidates: Vec<_> = of(MetricRole::Candidate).collect();
+    candidates.sort_by_key(|it| !it.labels.is_empty());
+    for it in candidates.iter().take(MOST) {
+        let baseline = of(MetricRole::Baseline).find(|other| other.name == it.name && other.labels == it.labels);
+        let baseline = baseline.map(|it| text::number(it.value)).unwrap_or_default();
+        table.add_row([text::name(&it.name, &it.labels), text::number(it.value), baseline, text::count(it.n)]);
     }
-    table.to_string()
+    let left_out = candidates.len().saturating_sub(MOST);
+    let more = if left_out > 0 { format!("\n{left_out} more: `--format json`") } else { String::new() };
+    format!("{table}{more}")
 }
 
 /// Prints a record.

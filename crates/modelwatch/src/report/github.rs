@@ -2,6 +2,7 @@
 //!
 //! GitHub shows ten of each level per step, so the last of ten says how many are left out.
 
+use modelwatch_config::{self as config, Diagnostic, Document};
 use modelwatch_runtime::{
     RunRecord, Verdict,
     record::{ActionStatus, Of},
@@ -9,7 +10,7 @@ use modelwatch_runtime::{
 use modelwatch_sdk::report::{Check, Severity, Status};
 
 use super::{
-    text::{clip, count, interval, message, name, observed, plain},
+    text::{clip, count, message, name, observed, plain, range},
     view,
 };
 
@@ -50,17 +51,38 @@ pub(crate) fn github(record: &RunRecord) -> String {
         let text = format!("{}: {}", clip(&gap.what, 300), clip(&gap.why, 1000));
         warnings.push((format!("{} not covered", plain(&gap.probe)), text));
     }
-    let file = record.pipeline.file.as_deref();
-    let mut res = String::new();
-    for (level, all) in ["error", "warning", "notice"].into_iter().zip(levels) {
-        let shown = if all.len() > MAX_OF_A_LEVEL { MAX_OF_A_LEVEL - 1 } else { all.len() };
-        for (title, text) in &all[..shown] {
-            res.push_str(&command(level, file, title, text));
-        }
-        if all.len() > shown {
-            let text = format!("{} more in the summary of the run", all.len() - shown);
-            res.push_str(&command(level, file, "modelwatch", &text));
-        }
+    let file = record.pipeline.file.as_deref().map(|it| format!("file={},", property(&plain(it)))).unwrap_or_default();
+    let placed =
+        |all: Vec<(String, String)>| all.into_iter().map(|(title, text)| (file.clone(), title, text)).collect();
+    let rest = "in the summary of the run";
+    let names = ["error", "warning", "notice"].into_iter();
+    names.zip(levels).map(|(name, all)| level(name, placed(all), rest)).collect()
+}
+
+/// Returns the annotations of what is wrong with a pipeline, each at its place in the file, one command a line.
+pub(crate) fn diagnostics(all: &[Diagnostic], document: &Document) -> String {
+    let of = |level: config::Severity| {
+        let annotation = |it: &Diagnostic| {
+            let in_file = it.location(document).filter(|_| it.origin == config::Origin::File);
+            let place = in_file.map(|it| format!("file={},line={},", property(&plain(&it.file)), it.line));
+            let help = it.help.iter().map(|it| format!("help: {}", clip(it, 1000)));
+            let text: Vec<String> = [clip(&it.message, 1000)].into_iter().chain(help).collect();
+            (place.unwrap_or_default(), it.code.to_owned(), text.join("\n"))
+        };
+        all.iter().filter(|it| it.severity == level).map(annotation).collect()
+    };
+    let rest = "in the log";
+    level("error", of(config::Severity::Error), rest) + &level("warning", of(config::Severity::Warning), rest)
+}
+
+/// Returns the commands of one level, each with its place, its title and its text: as many as are shown, and where the rest is.
+fn level(level: &str, all: Vec<(String, String, String)>, rest: &str) -> String {
+    let n_shown = if all.len() > MAX_OF_A_LEVEL { MAX_OF_A_LEVEL - 1 } else { all.len() };
+    let mut res: String =
+        all[..n_shown].iter().map(|(place, title, text)| command(level, place, title, text)).collect();
+    if all.len() > n_shown {
+        let text = format!("{} more {rest}", all.len() - n_shown);
+        res.push_str(&command(level, &all[0].0, "modelwatch", &text));
     }
     res
 }
@@ -77,8 +99,7 @@ fn check(it: &Check) -> String {
         parts.push(it.status.as_str().to_owned());
     }
     if it.observed.is_some() {
-        let range = it.interval.map(|it| format!(" {}", interval(it))).unwrap_or_default();
-        parts.push(format!("observed {}{range}", observed(it)));
+        parts.push(format!("observed {}{}", observed(it), range(it)));
     }
     if !it.requirement.is_empty() {
         parts.push(format!("required {}", clip(&it.requirement, 200)));
@@ -91,9 +112,8 @@ fn check(it: &Check) -> String {
     parts.join(", ")
 }
 
-fn command(level: &str, file: Option<&str>, title: &str, text: &str) -> String {
-    let file = file.map(|it| format!("file={},", property(&plain(it)))).unwrap_or_default();
-    format!("::{level} {file}title={}::{}\n", property(title), data(text))
+fn command(level: &str, place: &str, title: &str, text: &str) -> String {
+    format!("::{level} {place}title={}::{}\n", property(title), data(text))
 }
 
 fn data(text: &str) -> String {

@@ -13,7 +13,7 @@ use self::tables::{Table, metric_tables};
 use super::{
     files::{FileView, files},
     svg,
-    text::{bytes, clip, count, counted, digits, interval, message, name, observed, plain, seconds, short},
+    text::{bytes, clip, count, counted, digits, message, name, observed, plain, range, seconds, short},
     view,
 };
 
@@ -225,7 +225,7 @@ fn group(record: &RunRecord, status: Status, limits: &Limits) -> Option<Group> {
         probe: clip(&it.probe, 100),
         metric: name(&it.it.metric, &it.it.labels),
         observed: observed(&it.it),
-        interval: it.it.interval.map(interval).unwrap_or_default(),
+        interval: range(&it.it).trim_start().to_owned(),
         requirement: clip(&it.it.requirement, 200),
         n: count(it.it.n),
         message: clip(message(&it.it), limits.text),

@@ -12,7 +12,7 @@ use modelwatch_sdk::report::{Check, Severity, Status};
 
 use super::{
     files::files,
-    text::{clip, count, interval, message, name, observed, plain, seconds},
+    text::{clip, count, message, name, observed, plain, range, seconds},
     view,
 };
 
@@ -119,8 +119,7 @@ fn one(out: &mut Out, record: &RunRecord, check: &Of<Check>) {
     let title = format!("{} · {}", plain(&check.probe), name(&check.it.metric, &check.it.labels));
     let mut facts = Vec::new();
     if check.it.observed.is_some() {
-        let range = check.it.interval.map(|it| format!(" {}", interval(it))).unwrap_or_default();
-        facts.push(format!("observed {}{range}", observed(&check.it)));
+        facts.push(format!("observed {}{}", observed(&check.it), range(&check.it)));
     }
     if !check.it.requirement.is_empty() {
         facts.push(format!("required {}", clip(&check.it.requirement, 200)));
@@ -144,12 +143,11 @@ fn passed(out: &mut Out, record: &RunRecord) {
     table.set_width(u16::try_from(out.width).unwrap_or(u16::MAX)).force_no_tty();
     table.set_header(["", "probe", "metric", "observed", "required", "n"]);
     for check in checks.iter().take(MAX_PASSED) {
-        let range = check.it.interval.map(|it| format!(" {}", interval(it))).unwrap_or_default();
         table.add_row([
             "✓".to_owned(),
             plain(&check.probe),
             name(&check.it.metric, &check.it.labels),
-            format!("{}{range}", observed(&check.it)),
+            format!("{}{}", observed(&check.it), range(&check.it)),
             clip(&check.it.requirement, 200),
             count(check.it.n),
         ]);

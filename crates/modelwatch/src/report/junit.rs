@@ -10,7 +10,7 @@ use modelwatch_sdk::report::{Check, Finding, Severity, Status};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{
-    text::{interval, name, number, observed, plain},
+    text::{name, number, observed, plain, range},
     view,
 };
 
@@ -75,8 +75,9 @@ fn check(it: &Of<Check>) -> TestCase {
     if it.it.observed.is_some() {
         res.add_property(Property::new("observed", observed(&it.it)));
     }
-    if let Some(range) = it.it.interval {
-        res.add_property(Property::new("interval", format!("{} at {}%", interval(range), number(range.level * 100.0))));
+    if let Some(interval) = it.it.interval {
+        let level = number(interval.level * 100.0);
+        res.add_property(Property::new("interval", format!("{} at {level}%", range(&it.it).trim_start())));
     }
     res.add_property(Property::new("n", it.it.n.to_string()));
     res

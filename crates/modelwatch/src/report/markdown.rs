@@ -7,7 +7,7 @@ use modelwatch_sdk::report::{Check, Metric, MetricRole, Status};
 
 use super::{
     files::{FileView, files},
-    text::{self, clip, count, counted, interval, message, number, observed, seconds, signed},
+    text::{self, clip, count, counted, message, number, observed, range, seconds, signed},
     view,
 };
 
@@ -64,7 +64,7 @@ fn checks(res: &mut String, checks: &[&Of<Check>]) {
     res.push_str("\n| status | probe | metric | observed | required | n | |\n|---|---|---|--:|---|--:|---|\n");
     for check in checks.iter().take(MAX_CHECKS) {
         let it = &check.it;
-        let range = it.interval.map(|it| format!(" {}", escape(&interval(it)))).unwrap_or_default();
+        let range = escape(&range(it));
         let _ = writeln!(
             res,
             "| {} | {} | {} | {}{range} | {} | {} | {} |",

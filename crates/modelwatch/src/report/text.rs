@@ -38,6 +38,16 @@ pub(crate) fn interval(it: Interval) -> String {
     format!("[{}, {}]", digits(it.low, 5), digits(it.high, 5))
 }
 
+/// Returns the interval of a check, with a space before it, and says of one that is of the difference from something else, or of the
+/// ratio to it, that it is.
+pub(crate) fn range(check: &Check) -> String {
+    let Some(it) = check.interval else { return String::new() };
+    // The estimate alone is held against another one where neither a confidence nor bounds are at hand.
+    let is_compared = modelwatch_config::requirement::parse(&check.metric, &check.requirement)
+        .is_ok_and(|wanted| wanted.is_relative() && (wanted.confidence.is_some() || it.is_certain()));
+    if is_compared { format!(" (compared: {})", interval(it)) } else { format!(" {}", interval(it)) }
+}
+
 /// Returns what a check observed, with as many digits as it takes to tell it from its limit.
 pub(crate) fn observed(check: &Check) -> String {
     let Some(value) = check.observed else { return "–".to_owned() };
@@ -179,6 +189,20 @@ mod tests {
             message: String::new(),
         };
         assert_eq!(observed(&check), "0.94999999");
+    }
+
+    #[test]
+    fn the_interval_of_a_difference_is_not_taken_for_that_of_the_value() {
+        let of = |requirement: &str| {
+            let interval = Some(Interval { low: 0.85, high: 0.95, level: 0.95 });
+            range(&Check { observed: Some(0.9), interval, ..Check::not_checked("accuracy", requirement, "") })
+        };
+        for own in [">= 0.8 with confidence 95%", ">= baseline - 0.01", "no finding of severity error", ""] {
+            assert_eq!(of(own), " [0.85, 0.95]", "{own}");
+        }
+        for other in [">= 99% of baseline with confidence 95%", "not worse than baseline with confidence 95%"] {
+            assert_eq!(of(other), " (compared: [0.85, 0.95])", "{other}");
+        }
     }
 
     #[test]

@@ -143,7 +143,9 @@ fn data_that_cannot_be_read_is_an_error_that_names_the_file() {
 
 #[test]
 fn a_record_has_exactly_these_keys() {
-    let (_, record) = Project::new().run(&format!("{}[[analyze]]\nuses = 'weights'\n", digits("e08")));
+    let probes = "[[analyze]]\nuses = 'weights'\n[[verify]]\nuses = 'metrics'\n\
+                  with = { task = 'multiclass' }\n";
+    let (_, record) = Project::new().run(&format!("{}{probes}", digits("e08")));
     let mut keys: Vec<_> = record.as_object().unwrap().keys().cloned().collect();
     keys.sort();
     let mut expected = [
@@ -169,10 +171,10 @@ fn a_record_has_exactly_these_keys() {
     let set = |it: &[&str]| it.iter().map(|&it| it.to_owned()).collect();
     let check = ["probe", "metric", "labels", "requirement", "observed", "interval", "n", "status", "message"];
     assert_eq!(keys(&record["checks"][0]), set(&check));
-    assert_eq!(
-        keys(&record["metrics"][0]),
-        set(&["probe", "name", "labels", "value", "unit", "interval", "n", "role"])
-    );
+    let metric = set(&["probe", "name", "labels", "value", "unit", "interval", "n", "role"]);
+    for it in record["metrics"].as_array().unwrap() {
+        assert_eq!(keys(it), metric, "{it}");
+    }
     let acting = "[[analyze]]\nuses = 'weights'\n[store]\nuses = 'local'\nwith = { path = 'store' }\n\
                   [on.fail]\nmove = ['bad']\n";
     let (_, record) = Project::new().run(&format!("{}{acting}", digits("bad_diverged")));
@@ -209,6 +211,58 @@ fn a_probe_runs_without_a_pipeline_file() {
     let ended = project.modelwatch(&["probe", "weights"]);
     assert!(ended.code == 2 && ended.err.contains("`--model` to `modelwatch probe`"), "{}", ended.err);
     assert!(std::fs::read_dir(project.path()).unwrap().next().is_none(), "a probe leaves nothing behind");
+}
+
+#[test]
+fn what_is_wrong_with_a_pipeline_is_annotated_at_its_place() {
+    let project = Project::new();
+    project.write("pipeline.toml", "name = 'a'\n[[analyze]]\nuses = 'drft'\n");
+    for command in ["check", "run"] {
+        let ended = project.modelwatch(&[command, "pipeline.toml", "--format", "github"]);
+        assert_eq!(ended.code, 2);
+        let line = ended.out.lines().find(|it| it.contains("drft")).unwrap_or_else(|| panic!("{}", ended.out));
+        assert!(line.starts_with("::error file=pipeline.toml,line=3,title=E0"), "{line}");
+        assert!(line.contains("did you mean `drift`?"), "{line}");
+    }
+}
+
+#[test]
+fn options_are_explained_with_what_they_may_be() {
+    let drift = Project::new().modelwatch(&["explain", "analyzer/drift"]);
+    assert_eq!(drift.code, 0, "{}", drift.err);
+    let at = |name: &str| drift.out.lines().find(|it| it.trim_start().starts_with(name)).unwrap_or_default().to_owned();
+    assert!(at("correction (").contains("\"holm\" or "), "{}", at("correction"));
+    assert!(at("false_alarm_budget (").contains("a table"), "{}", drift.out);
+    assert!(at("rate (").contains("a number, required"), "{}", drift.out);
+    // What is in the tables of a table with keys of the user's own.
+    let golden = Project::new().modelwatch(&["explain", "golden"]).out;
+    assert_eq!(golden.lines().filter(|it| it.trim_start().starts_with("rtol (a number")).count(), 2, "{golden}");
+}
+
+#[test]
+fn a_quiet_run_says_nothing_but_errors() {
+    let project = Project::new();
+    project.write(
+        "pipeline.toml",
+        &format!("{}[[analyze]]\nuses = 'weights'\n[report]\njson = 'run.json'\n", digits("e08")),
+    );
+    let said = |arguments: &[&str]| project.modelwatch(&[&["run", "pipeline.toml"], arguments].concat()).err;
+    assert!(said(&[]).contains("report: ./run.json"), "{}", said(&[]));
+    assert_eq!(said(&["--quiet"]), "");
+}
+
+#[test]
+fn a_run_without_rows_that_is_allowed_says_so_in_its_record() {
+    let project = Project::new();
+    project.write("none.csv", "a,y\n");
+    let probe = "[data.current]\npath = 'none.csv'\n[[analyze]]\nuses = 'quality'\n";
+    project.write("pipeline.toml", &format!("name = 'a'\n{probe}"));
+    let run = ["run", "pipeline.toml", "--format", "json", "--allow-empty"];
+    for (arguments, code) in [(&run[..4], 4), (&run[..], 0)] {
+        let ended = project.modelwatch(arguments);
+        let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!((ended.code, &record["exit_code"]), (code, &code.into()), "{}", ended.err);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Everything that CI checks. The tests come last, so that the log ends with their summary.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     codegen,
@@ -10,6 +10,9 @@ use crate::{
 
 pub(crate) fn ci() -> Result<()> {
     let cargo = workspace::cargo;
+    // It comes last, and should not be missed then.
+    workspace::run(&mut cargo(&["nextest", "--version"]))
+        .context("the tests need `cargo install --locked cargo-nextest`, which `.ci/run` does")?;
     workspace::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     tidy::tidy()?;
     plugins::plugins(Scope { fixtures: true, others: Others::All })?;

@@ -17,7 +17,7 @@ mod trial;
 mod trial_drift;
 mod workspace;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -34,11 +34,8 @@ struct Cli {
 enum Command {
     /// Build what is needed and run a pipeline.
     Pipeline {
-        /// The pipeline file.
-        #[arg(default_value = "configs/digits.toml")]
-        config: PathBuf,
-        /// Further arguments of `modelwatch run`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        /// The pipeline file, `configs/digits.toml` unless said otherwise, and further arguments of `modelwatch run`.
+        #[arg(value_name = "CONFIG_AND_ARGUMENTS", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Build the program and its plugins, and list the plugins beside it.
@@ -124,7 +121,7 @@ enum OtherTrial {
 
 fn main() -> ExitCode {
     let res = match Cli::parse().command {
-        Command::Pipeline { config, arguments } => return pipeline::pipeline(&config, &arguments),
+        Command::Pipeline { arguments } => return pipeline::pipeline(&arguments),
         Command::Plugins { fixtures, all } => {
             let others = if all { Others::All } else { Others::Usual };
             plugins::plugins(Scope { fixtures, others }).map(drop)

@@ -21,6 +21,8 @@ pub(crate) fn new_plugin(kind: &str, name: &str) -> Result<()> {
     workspace::run(&mut workspace::cargo(&["build", "--package", "modelwatch"]))?;
     let mut make = Command::new(workspace::program("modelwatch"));
     workspace::run(make.args(["plugin", "new", kind, name, "--workspace", "--dir"]).arg(&dir))?;
+    // The longer its name, the longer its lines.
+    workspace::run(&mut workspace::cargo(&["fmt", "--package", &package]))?;
     plugins::plugins(Scope { fixtures: false, others: Others::Usual })?;
     workspace::run(&mut workspace::cargo(&["test", "--package", &package]))?;
     let mut list = Command::new(workspace::program("modelwatch"));

@@ -11,8 +11,15 @@ use crate::{
     workspace,
 };
 
-/// Returns what `modelwatch run` ended with.
-pub(crate) fn pipeline(config: &Path, arguments: &[String]) -> ExitCode {
+const DEFAULT: &str = "configs/digits.toml";
+
+/// Returns what `modelwatch run` ended with; the first argument is the pipeline unless it is an option.
+pub(crate) fn pipeline(arguments: &[String]) -> ExitCode {
+    let (config, arguments) = match arguments {
+        [first, rest @ ..] if !first.starts_with('-') => (first.as_str(), rest),
+        _ => (DEFAULT, arguments),
+    };
+    let config = Path::new(config);
     // A file that cannot be read is what `modelwatch run` tells about. Its options may name a component, too.
     let text = format!("{} {}", fs::read_to_string(config).unwrap_or_default(), arguments.join(" "));
     match plugins::plugins(Scope { fixtures: false, others: Others::Named(&text) }) {
@@ -25,7 +32,7 @@ pub(crate) fn pipeline(config: &Path, arguments: &[String]) -> ExitCode {
     let mut command = Command::new(workspace::program("modelwatch"));
     command.arg("run").arg(config).args(arguments);
     // Relative paths are the caller's, except for the default, which is the repository's.
-    if config == Path::new("configs/digits.toml") && !config.exists() {
+    if config == Path::new(DEFAULT) && !config.exists() {
         command.current_dir(workspace::root());
     }
     match command.status() {

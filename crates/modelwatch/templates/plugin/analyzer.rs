@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
-    Analyzer, Error, FindingCode, Host, JsonSchema, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    Analyzer, Error, FindingCode, Host, JsonSchema, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
+    RowNeeds,
     arrow::array::Array,
     report::{Finding, Gap, Metric, Severity},
     rows::{self, Use},

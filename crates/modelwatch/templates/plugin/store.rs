@@ -121,8 +121,8 @@ impl CheckpointStore for Component {
         // What nobody set is not there, `latest` included.
         let at = history.refs().find(|it| it.0 == name).map(|it| it.1);
         if at != expected {
-            return Err(Error::new(ErrorKind::Conflict, format!("cannot move `{lineage}@{name}`: it was moved meanwhile"))
-                .with_help("look where it is now and decide again"));
+            let what = format!("cannot move `{lineage}@{name}`: it was moved meanwhile");
+            return Err(Error::new(ErrorKind::Conflict, what).with_help("look where it is now and decide again"));
         }
         let from = expected.cloned();
         memory.push(lineage, LogEvent::SetRef { name: name.into(), from, to: id.clone(), reason: reason.into() });
@@ -160,8 +160,8 @@ impl CheckpointStore for Component {
         for id in ids {
             let history = memory.with(lineage, id)?;
             if let Some((name, _)) = history.refs().find(|it| it.1 == id) {
-                return Err(Error::new(ErrorKind::Conflict, format!("cannot remove `{}`: `{name}` is at it", id.short()))
-                    .with_help("move the ref elsewhere first"));
+                let what = format!("cannot remove `{}`: `{name}` is at it", id.short());
+                return Err(Error::new(ErrorKind::Conflict, what).with_help("move the ref elsewhere first"));
             }
         }
         memory.push(lineage, LogEvent::Remove { ids: ids.to_vec(), reason: reason.into() });

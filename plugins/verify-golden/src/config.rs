@@ -60,9 +60,15 @@ impl Config {
         if self.outputs.is_empty() {
             return Err(Error::config("/outputs", "`outputs` must name at least one output and its recorded column"));
         }
-        let singles = self.tolerances.values().flat_map(|it| [it.rtol, it.atol]).flatten();
-        if singles.chain([self.rtol, self.atol]).any(|it| !it.is_finite() || it < 0.0) {
-            return Err(Error::config("", "tolerances must be finite and not negative"));
+        let own = self.tolerances.iter().flat_map(|(output, it)| {
+            let at = |option| format!("/tolerances/{}/{option}", output.replace('~', "~0").replace('/', "~1"));
+            [(at("rtol"), it.rtol), (at("atol"), it.atol)]
+        });
+        let all = [("/rtol".to_owned(), Some(self.rtol)), ("/atol".to_owned(), Some(self.atol))];
+        for (pointer, value) in all.into_iter().chain(own) {
+            if value.is_some_and(|it| !it.is_finite() || it < 0.0) {
+                return Err(Error::config(&pointer, "tolerances must be finite and not negative"));
+            }
         }
         if let Some(name) = self.tolerances.keys().find(|it| !self.outputs.contains_key(*it)) {
             return Err(Error::config("/tolerances", format!("there is no output `{name}` in `outputs`")));

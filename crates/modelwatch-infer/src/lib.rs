@@ -18,6 +18,7 @@ mod columns_in;
 mod columns_out;
 mod compare;
 mod difference;
+mod digest;
 mod error;
 mod exact;
 mod format;
@@ -34,6 +35,7 @@ mod tract;
 
 pub use compare::{Comparison, Counterpart, MatchedBy, NodeDifference, OutputDifference, Terms, ValueRange};
 pub use difference::{Difference, Tolerance};
+pub use digest::digest;
 pub use error::{InferError, Operators};
 pub use exact::{ExactModel, ExactValue, Way};
 pub use format::MAX_MODEL_BYTES;

@@ -6,7 +6,7 @@
 //! | 4 | version of what follows |
 //! | 32 | BLAKE3 of what follows |
 //! | 8 | length of what follows |
-//! | | the settings, then the profile |
+//! | | the settings, whose outputs there are, then the profile |
 //!
 //! Numbers are little-endian. Equal rows and settings give an equal file, on every machine and at any time.
 //!
@@ -17,18 +17,22 @@
 use std::path::PathBuf;
 
 use modelwatch_sdk::{
-    Result,
+    Error, Result,
     state::{Reader, Writer, damaged},
 };
 use thiserror::Error;
 
-use crate::{profile::Profile, settings::Settings};
+use crate::{
+    predictor::Predictor,
+    profile::{Group, Profile},
+    settings::Settings,
+};
 
 /// What a profile begins with.
 pub const MAGIC: &[u8; 8] = b"\x89MWP\r\n\x1a\n";
 
 /// What is written and read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const HEAD: usize = MAGIC.len() + 4 + 32 + 8;
 
@@ -92,6 +96,8 @@ pub enum FileError {
 pub struct Stored {
     /// The settings.
     pub settings: Settings,
+    /// Whose outputs the profile has; none where it has none.
+    pub predictor: Option<Predictor>,
     /// The profile.
     pub profile: Profile,
 }
@@ -100,8 +106,21 @@ impl Stored {
     /// Adds what `other` has seen; of settings that differ, those that keep less hold.
     ///
     /// # Errors
-    /// When columns of lists keep other elements.
+    /// When columns of lists keep other elements, or outputs are not of the same model.
     pub fn merge(&mut self, other: Self) -> Result<()> {
+        let why = match (&self.predictor, &other.predictor) {
+            (Some(mine), Some(theirs)) => theirs.difference(mine).map(|it| format!("outputs {it}")),
+            (None, None) => None,
+            _ => Some("no outputs, and another one has some".to_owned()),
+        };
+        if let Some(why) = why {
+            let help = "make all of them with the same `--model`, or without";
+            return Err(Error::input(format!("a part has {why}; {help}")));
+        }
+        // Of two versions of a runtime that are as good, the same one in any order of merges.
+        if let (Some(mine), Some(theirs)) = (&mut self.predictor, &other.predictor) {
+            mine.runtime = theirs.runtime.clone().min(std::mem::take(&mut mine.runtime));
+        }
         let (mine, theirs) = (self.settings, other.settings);
         self.settings = Settings {
             budget: mine.budget.min(theirs.budget),
@@ -112,6 +131,12 @@ impl Stored {
             describe: mine.describe && theirs.describe,
         };
         self.profile.merge(other.profile)
+    }
+
+    /// Keeps the columns of the data alone.
+    pub fn drop_outputs(&mut self) {
+        self.predictor = None;
+        self.profile.retain(Group::Feature);
     }
 
     /// Cuts the categories to what a file keeps.
@@ -132,6 +157,8 @@ pub fn write(stored: &Stored) -> Vec<u8> {
     writer.u64(stored_bytes as u64);
     writer.u64(max_elements as u64);
     writer.u8(u8::from(describe));
+    writer.u8(u8::from(stored.predictor.is_some()));
+    stored.predictor.iter().for_each(|it| it.write(&mut writer));
     stored.profile.write(&mut writer);
     let body = writer.0;
     let (digest, length) = (blake3::hash(&body), body.len() as u64);
@@ -173,7 +200,11 @@ fn content(body: &[u8]) -> Result<Stored> {
         max_elements: usize::try_from(reader.u64()?).map_err(damaged)?,
         describe: reader.flag()?,
     };
+    let predictor = if reader.flag()? { Some(Predictor::read(&mut reader)?) } else { None };
     let profile = Profile::read(&mut reader)?;
     reader.finish()?;
-    Ok(Stored { settings, profile })
+    if predictor.is_none() && profile.has(Group::Output) {
+        return Err(damaged("its outputs are of no model"));
+    }
+    Ok(Stored { settings, predictor, profile })
 }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod predictor;
 mod profile;
 mod settings;
 
@@ -30,6 +31,7 @@ pub use crate::{
     column::{Body, Column},
     description::Description,
     numeric::{Numeric, Paired, pair},
+    predictor::Predictor,
     profile::{Group, Key, Profile},
     settings::Settings,
     tensor::Tensor,

@@ -87,6 +87,11 @@ impl Profile {
         self.columns.keys().any(|it| it.0 == group)
     }
 
+    /// Keeps the columns of that group alone.
+    pub(crate) fn retain(&mut self, group: Group) {
+        self.columns.retain(|it, _| it.0 == group);
+    }
+
     /// Appends the profile; equal rows give equal bytes.
     pub fn write(&self, writer: &mut Writer) {
         writer.u64(self.rows);

@@ -26,7 +26,19 @@ use crate::{
 /// # Errors
 /// When the profile contradicts itself.
 pub fn batch(profile: &Profile) -> Result<RecordBatch> {
-    let columns = profile.columns().iter().filter(|it| it.0.0 == Group::Feature);
+    states(profile, Group::Feature)
+}
+
+/// Returns the outputs as one row of states.
+///
+/// # Errors
+/// When the profile contradicts itself.
+pub fn outputs(profile: &Profile) -> Result<RecordBatch> {
+    states(profile, Group::Output)
+}
+
+fn states(profile: &Profile, group: Group) -> Result<RecordBatch> {
+    let columns = profile.columns().iter().filter(|it| it.0.0 == group);
     let (fields, cells): (Vec<Field>, Vec<ArrayRef>) = columns
         .map(|((_, name), column)| {
             let mut writer = Writer::default();
@@ -39,18 +51,18 @@ pub fn batch(profile: &Profile) -> Result<RecordBatch> {
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), cells, &options).map_err(Error::input)
 }
 
-/// Returns the state of a column, without what describes it, where its only cell is a state and no value.
+/// Returns the state of a column of that group, without what describes it, where its only cell is a state and no value.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn column(field: &Field, array: &dyn Array) -> Result<Option<Column>> {
+pub fn column(group: Group, field: &Field, array: &dyn Array) -> Result<Option<Column>> {
     if profiled_rows(field).is_none() {
         return Ok(None);
     }
     let cell = array.as_binary_opt::<i32>().filter(|it| it.len() == 1);
     let cell = cell.ok_or_else(|| damaged("its cell is no state"))?;
     let mut reader = Reader(cell.value(0));
-    let (column, _) = Column::read_plain(Group::Feature, &mut reader)?;
+    let (column, _) = Column::read_plain(group, &mut reader)?;
     reader.finish()?;
     Ok(Some(column))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use insta::assert_snapshot;
 use modelwatch_profile::{
-    Body, Group, Profile, Settings,
+    Body, Group, Predictor, Profile, Settings,
     file::{Stored, read, write},
 };
 use modelwatch_sdk::arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
@@ -15,7 +15,7 @@ fn stored(columns: impl IntoIterator<Item = (String, ArrayRef)>) -> Stored {
     for (name, array) in columns {
         profile.update(&Settings::STORED, (Group::Feature, name), false, &array).unwrap();
     }
-    Stored { settings: Settings::STORED, profile }
+    Stored { settings: Settings::STORED, predictor: None, profile }
 }
 
 fn small() -> Vec<u8> {
@@ -47,7 +47,7 @@ fn other_files_are_refused() {
 fn a_later_version_is_named() {
     let mut bytes = small();
     bytes[8] = 7;
-    assert_snapshot!(refusal(&bytes), @"`ref.mwp` is a profile of version 7, and this program reads version 2; make it again from the rows with this program, or read it with the one that wrote it");
+    assert_snapshot!(refusal(&bytes), @"`ref.mwp` is a profile of version 7, and this program reads version 3; make it again from the rows with this program, or read it with the one that wrote it");
 }
 
 #[test]
@@ -125,4 +125,42 @@ fn the_most_frequent_categories_are_kept_and_the_others_bounded() {
     assert!(counts.range_of("never").1 <= 2);
     // What is cut is not cut again.
     assert_eq!(write(&read), bytes);
+}
+
+#[test]
+fn outputs_are_kept_with_the_model_that_gave_them() {
+    let outputs = |model: Option<&str>| {
+        let mut res = stored([]);
+        let scores: ArrayRef = Arc::new(Float64Array::from(vec![0.25, 0.5]));
+        res.profile.update(&res.settings, (Group::Output, "score".to_owned()), false, &scores).unwrap();
+        res.predictor = model.map(|it| Predictor {
+            model: it.to_owned(),
+            runtime: "tract 0.23.9".to_owned(),
+            inputs: vec![("x".to_owned(), vec!["a".to_owned(), "b".to_owned()])],
+        });
+        res
+    };
+    let mut kept = read("ref.mwp", &write(&outputs(Some("one")))).unwrap();
+    assert_eq!(kept.predictor, outputs(Some("one")).predictor);
+    assert!(kept.profile.has(Group::Output));
+    // Nobody could tell what they may be compared with.
+    assert!(read("ref.mwp", &write(&outputs(None))).is_err());
+
+    kept.merge(outputs(Some("one"))).unwrap();
+    let later = || {
+        let mut res = outputs(Some("one"));
+        res.predictor.as_mut().unwrap().runtime = "tract 0.24.0".to_owned();
+        res
+    };
+    let merged = |mut left: Stored, right: Stored| {
+        left.merge(right).unwrap();
+        write(&left)
+    };
+    assert_eq!(merged(outputs(Some("one")), later()), merged(later(), outputs(Some("one"))));
+    for (other, why) in
+        [(outputs(Some("two")), "outputs of the model two, not of the model one"), (stored([]), "no outputs")]
+    {
+        let error = kept.clone().merge(other).unwrap_err();
+        assert!(error.message.contains(why), "{}", error.message);
+    }
 }

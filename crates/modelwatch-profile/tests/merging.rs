@@ -33,7 +33,7 @@ fn of(rows: &[Row]) -> Profile {
 }
 
 fn bytes(profile: &Profile) -> Vec<u8> {
-    write(&Stored { settings: SETTINGS, profile: profile.clone() })
+    write(&Stored { settings: SETTINGS, predictor: None, profile: profile.clone() })
 }
 
 fn any_row() -> impl Strategy<Value = Row> {

@@ -43,6 +43,11 @@ impl InputMap {
         self.inputs.iter().flat_map(|(_, names)| names).map(String::as_str)
     }
 
+    /// Returns each input with its columns.
+    pub(crate) fn by_input(&self) -> &[(String, Vec<String>)] {
+        &self.inputs
+    }
+
     /// Returns the inputs that the column is a part of.
     pub(crate) fn inputs_of<'m>(&'m self, column: &str) -> impl Iterator<Item = &'m str> {
         self.inputs

@@ -27,7 +27,7 @@ use crate::{
     services::Models,
 };
 
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Layout, batch_rows};
 pub(crate) use slot::Slot;
 
 /// How the pass is carried out; nothing of it shows in a result.

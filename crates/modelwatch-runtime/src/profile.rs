@@ -2,6 +2,7 @@
 
 mod contents;
 mod observed;
+mod outputs;
 
 use std::{
     fs, io,
@@ -17,20 +18,27 @@ use std::{
 
 use arrow_array::RecordBatch;
 use modelwatch_profile::{
-    Group, Profile,
+    Group, Predictor, Profile,
     file::{self, FileError},
     stored,
 };
 use modelwatch_sdk::ModelRole;
 use thiserror::Error;
 
-use crate::data::{BATCH_UNIT, Batches, DataError, Dataset, Scan};
+use crate::{
+    data::{BATCH_UNIT, Batches, DataError, Dataset, Scan},
+    pass::batch_rows,
+};
 
 pub use contents::{ColumnContents, Distinct, ProfileContents, describe};
 pub use modelwatch_profile::{Settings, file::Stored};
 pub use observed::{ObservedColumn, observe};
+pub use outputs::Outputs;
 
-/// The rows of a batch.
+/// The most bytes of a profile's file that are read into memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The most rows of a batch.
 const BATCH_ROWS: usize = 32 * BATCH_UNIT;
 
 /// Why there is no profile.
@@ -54,6 +62,9 @@ pub enum ProfileError {
         /// The column.
         column: String,
     },
+    /// The model cannot be run on the data.
+    #[error("the model cannot be run: {0}")]
+    Model(String),
     /// Two parts of the data do not fit together.
     #[error("cannot put the parts of the profile together")]
     Merge(#[source] modelwatch_sdk::Error),
@@ -64,6 +75,14 @@ pub enum ProfileError {
         file: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The file is larger than any profile.
+    #[error("the profile `{}` has {size} bytes, and no more than {MAX_BYTES} are read; make it with a smaller `--budget`", file.display())]
+    Size {
+        /// The file.
+        file: PathBuf,
+        /// Its bytes.
+        size: u64,
     },
     /// The file holds no profile.
     #[error(transparent)]
@@ -79,6 +98,8 @@ pub struct Request<'a> {
     pub settings: Settings,
     /// Columns whose numbers are names of categories.
     pub categorical: &'a [String],
+    /// The model whose outputs are kept as well, if any.
+    pub outputs: Option<&'a Outputs>,
     /// How many threads read; nothing of it shows in the result.
     pub threads: NonZeroUsize,
     /// Set to end the work.
@@ -87,24 +108,29 @@ pub struct Request<'a> {
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
 
-/// Returns the profile of all columns of a dataset.
+/// Returns the profile of all columns of a dataset, and of the model's outputs.
 ///
 /// # Errors
-/// When the data cannot be read, or the work was told to end.
+/// When the data cannot be read, the model cannot be run on it, or the work was told to end.
 pub fn make(dataset: &Dataset, request: &Request<'_>) -> Result<Stored, ProfileError> {
     let columns: Vec<_> = dataset.schema().fields().iter().map(|it| it.name().clone()).collect();
     if let Some(column) = request.categorical.iter().find(|it| !columns.contains(it)) {
         return Err(ProfileError::NoColumn { column: column.clone() });
     }
-    let partitions = Mutex::new(dataset.scan(&Scan { columns, batch_rows: BATCH_ROWS })?);
+    let fields = dataset.schema().fields().iter().map(|it| &**it);
+    let batch_rows = batch_rows(fields).next_multiple_of(BATCH_UNIT).min(BATCH_ROWS);
+    let partitions = Mutex::new(dataset.scan(&Scan { columns, batch_rows })?);
     let next = || partitions.lock().unwrap_or_else(PoisonError::into_inner).next();
     let (stop, rows) = (AtomicBool::new(false), AtomicU64::new(0));
+    let workers = request.threads.get().min(dataset.partitions_hint()).max(1);
+    let infer_threads = NonZeroUsize::new(request.threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
     let work = || {
         let mut res = Profile::default();
         while !stop.load(Ordering::Relaxed)
             && let Some(batches) = next()
         {
-            let added = batches.map_err(ProfileError::from).and_then(|it| add(&mut res, it, request, &rows));
+            let mut adding = Adding { profile: &mut res, request, infer_threads, rows: &rows };
+            let added = batches.map_err(ProfileError::from).and_then(|it| adding.add(it));
             if added.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -112,7 +138,6 @@ pub fn make(dataset: &Dataset, request: &Request<'_>) -> Result<Stored, ProfileE
         }
         Ok::<_, ProfileError>(res)
     };
-    let workers = request.threads.get().min(dataset.partitions_hint()).max(1);
     // A profile does not depend on the order of merges, so that whoever has time takes the next partition.
     let parts: Vec<_> = thread::scope(|scope| {
         let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
@@ -122,46 +147,61 @@ pub fn make(dataset: &Dataset, request: &Request<'_>) -> Result<Stored, ProfileE
     for part in parts {
         profile.merge(part?).map_err(ProfileError::Merge)?;
     }
-    let mut res = Stored { settings: request.settings, profile };
+    let predictor = request.outputs.map(|it| it.predictor.clone());
+    let mut res = Stored { settings: request.settings, predictor, profile };
     res.cut();
     Ok(res)
 }
 
-fn add(profile: &mut Profile, batches: Batches, request: &Request<'_>, rows: &AtomicU64) -> Result<(), ProfileError> {
-    for batch in batches {
-        if request.cancelled.load(Ordering::Relaxed) {
-            return Err(ProfileError::Interrupted);
-        }
-        let batch = batch?;
-        add_batch(profile, &batch, request)?;
-        let n = batch.num_rows() as u64;
-        (request.progress)(rows.fetch_add(n, Ordering::Relaxed) + n);
-    }
-    Ok(())
+/// A profile that takes in the rows of some partitions.
+struct Adding<'a> {
+    profile: &'a mut Profile,
+    request: &'a Request<'a>,
+    infer_threads: NonZeroUsize,
+    rows: &'a AtomicU64,
 }
 
-fn add_batch(profile: &mut Profile, batch: &RecordBatch, request: &Request<'_>) -> Result<(), ProfileError> {
-    profile.add_rows(batch.num_rows() as u64);
-    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        let key = (Group::Feature, field.name().clone());
-        let is_declared = request.categorical.contains(field.name());
-        let added = profile.update(&request.settings, key, is_declared, array);
-        added.map_err(|source| ProfileError::Column { column: field.name().clone(), source })?;
+impl Adding<'_> {
+    fn add(&mut self, batches: Batches) -> Result<(), ProfileError> {
+        for batch in batches {
+            if self.request.cancelled.load(Ordering::Relaxed) {
+                return Err(ProfileError::Interrupted);
+            }
+            let batch = batch?;
+            self.profile.add_rows(batch.num_rows() as u64);
+            self.columns(Group::Feature, &batch)?;
+            if let Some(it) = self.request.outputs {
+                self.columns(Group::Output, &it.of(&batch, self.infer_threads)?)?;
+            }
+            let n = batch.num_rows() as u64;
+            (self.request.progress)(self.rows.fetch_add(n, Ordering::Relaxed) + n);
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn columns(&mut self, group: Group, batch: &RecordBatch) -> Result<(), ProfileError> {
+        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            let name = field.name();
+            let is_declared = group == Group::Feature && self.request.categorical.contains(name);
+            let added = self.profile.update(&self.request.settings, (group, name.clone()), is_declared, array);
+            added.map_err(|source| ProfileError::Column { column: name.clone(), source })?;
+        }
+        Ok(())
+    }
 }
 
 /// Puts profiles together; of settings that differ, those that keep less hold.
 ///
 /// # Errors
-/// When columns of lists keep other elements.
+/// When columns of lists keep other elements, or outputs are not of the same model.
 pub fn merge(parts: impl IntoIterator<Item = Stored>) -> Result<Stored, ProfileError> {
     let whole = parts.into_iter().map(Ok).reduce(|left, right| {
         let (mut left, right): (Stored, Stored) = (left?, right?);
         left.merge(right).map_err(ProfileError::Merge)?;
         Ok::<_, ProfileError>(left)
     });
-    let mut res = whole.unwrap_or_else(|| Ok(Stored { settings: Settings::STORED, profile: Profile::default() }))?;
+    let nothing = Stored { settings: Settings::STORED, predictor: None, profile: Profile::default() };
+    let mut res = whole.unwrap_or(Ok(nothing))?;
     res.cut();
     Ok(res)
 }
@@ -176,8 +216,12 @@ pub fn to_bytes(stored: &Stored) -> Vec<u8> {
 /// # Errors
 /// When the file cannot be read, or holds no profile that this program can read.
 pub fn open(path: &Path) -> Result<Stored, ProfileError> {
-    let bytes = fs::read(path).map_err(|source| ProfileError::Io { file: path.to_owned(), source })?;
-    Ok(file::read(path, &bytes)?)
+    let failed = |source| ProfileError::Io { file: path.to_owned(), source };
+    let size = fs::metadata(path).map_err(failed)?.len();
+    if size > MAX_BYTES {
+        return Err(ProfileError::Size { file: path.to_owned(), size });
+    }
+    Ok(file::read(path, &fs::read(path).map_err(failed)?)?)
 }
 
 /// Data of a run: rows, or what was kept of them.
@@ -195,10 +239,12 @@ pub(crate) enum Source {
 /// A profile that stands in for rows.
 #[derive(Debug)]
 pub(crate) struct StandIn {
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     pub(crate) rows: u64,
     /// One row of states, under the names of the columns.
     pub(crate) states: RecordBatch,
+    /// The same of outputs, and whose they are.
+    pub(crate) outputs: Option<(Predictor, RecordBatch)>,
 }
 
 impl Source {
@@ -243,8 +289,13 @@ impl StandIn {
     /// Opens a profile.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let stored = open(path).map_err(|e| with_cause(&e))?;
-        let states = stored::batch(&stored.profile).map_err(|e| e.message)?;
-        Ok(Self { file: path.to_owned(), rows: stored.profile.rows(), states })
+        let outputs = stored::outputs(&stored.profile).map_err(|e| e.message)?;
+        Ok(Self {
+            file: path.to_owned(),
+            rows: stored.profile.rows(),
+            states: stored::batch(&stored.profile).map_err(|e| e.message)?,
+            outputs: stored.predictor.clone().map(|it| (it, outputs)),
+        })
     }
 }
 
@@ -265,7 +316,7 @@ fn is_profile(path: &Path) -> bool {
     begins.is_ok() && (head == file::MAGIC || path.extension().is_some_and(|it| it == "mwp"))
 }
 
-fn with_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),

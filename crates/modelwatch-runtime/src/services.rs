@@ -13,6 +13,7 @@ use std::{
 
 use arrow_select::concat::concat_batches;
 use modelwatch_infer::Model;
+use modelwatch_profile::Predictor;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, RecordBatch, Result, answer,
     artifact::{self, BUDGET, KEEP},
@@ -90,6 +91,16 @@ impl RunModel {
             Ok(it) => it.display().to_string(),
             Err(_) => String::new(),
         }
+    }
+
+    pub(crate) fn digest(&self) -> Result<String> {
+        modelwatch_infer::digest(&self.origin.file).map_err(Error::io)
+    }
+
+    /// Returns what its outputs are outputs of, given what its inputs are made of.
+    pub(crate) fn predictor(&self, inputs: &InputMap) -> Result<Predictor> {
+        let model = self.digest()?;
+        Ok(Predictor { model, runtime: self.origin.runtime.clone(), inputs: inputs.by_input().to_vec() })
     }
 
     /// Takes note of what the inputs are made of from now on.

@@ -150,11 +150,18 @@ pub fn columns(batch: &RecordBatch, wanted: Use) -> impl Iterator<Item = (&str, 
 
 /// Returns the outputs of a model by their own names (without `candidate:` or `baseline:`).
 pub fn outputs(batch: &RecordBatch, model: ModelRole) -> impl Iterator<Item = (&str, &ArrayRef)> {
+    let fields = batch.schema_ref().fields().iter().zip(batch.columns());
+    fields.filter_map(move |(it, array)| Some((output_name(it, model)?, array)))
+}
+
+/// Returns the own name of the column's output, where it is one of that model's.
+pub fn output_name(field: &Field, model: ModelRole) -> Option<&str> {
     let wanted = match model {
         ModelRole::Candidate => Use::Candidate,
         ModelRole::Baseline => Use::Baseline,
     };
-    columns(batch, wanted).map(|(name, array)| (name.split_once(':').map_or(name, |(_, it)| it), array))
+    let name = field.name();
+    has_use(field, wanted).then(|| name.split_once(':').map_or(name.as_str(), |(_, it)| it))
 }
 
 /// Returns the extents of a row's value, as of an image's height, width and channels; empty for a plain value.

@@ -208,6 +208,15 @@ pub(crate) struct MakeProfile {
     /// A column whose numbers are names of categories. May be given more than once.
     #[arg(long = "categorical", value_name = "COLUMN")]
     pub(crate) categorical: Vec<String>,
+    /// A model whose outputs on the rows are kept as well, or a checkpoint's folder.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: Option<PathBuf>,
+    /// What a column is for the model: `label=y`, `id=row`, `inputs.image="x"`. May be given more than once.
+    #[arg(long = "column", value_name = "USE=NAME", requires = "model")]
+    pub(crate) columns: Vec<String>,
+    /// What runs the model: `tract` or `onnxruntime`.
+    #[arg(long, value_name = "NAME", requires = "model")]
+    pub(crate) runtime: Option<String>,
     /// How many different numbers of a column are kept exactly; of more, as many leading bits as fit.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
     pub(crate) budget: u64,

@@ -1,9 +1,10 @@
 //! The columns of one role, as rows or as a stored profile of them.
 
-use modelwatch_profile::{Group, Profile, Settings, stored};
+use modelwatch_profile::{Group, Key, Profile, Settings, stored};
 use modelwatch_sdk::{
     ModelRole, RecordBatch, Result,
-    rows::{outputs, profiled_rows},
+    arrow::schema::Field,
+    rows::{output_name, profiled_rows},
 };
 
 use crate::{
@@ -22,19 +23,11 @@ pub(crate) fn update(side: &mut Profile, config: &Config, batch: &RecordBatch) -
     let settings = settings(config);
     side.add_rows(profiled(batch).unwrap_or(batch.num_rows() as u64));
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if !is_selected(config, field) {
-            continue;
-        }
-        let key = (Group::Feature, field.name().clone());
-        let is_declared = is_declared_categorical(config, field);
-        match stored::column(field, array)? {
+        let Some(key) = key_of(config, field) else { continue };
+        let is_declared = key.0 == Group::Feature && is_declared_categorical(config, field);
+        match stored::column(key.0, field, array)? {
             Some(it) => side.merge_column(key, if is_declared { it.with_names() } else { it })?,
             None => side.update(&settings, key, is_declared, array)?,
-        }
-    }
-    if config.predictions {
-        for (name, array) in outputs(batch, ModelRole::Candidate) {
-            side.update(&settings, (Group::Output, name.to_owned()), false, array)?;
         }
     }
     Ok(())
@@ -47,8 +40,16 @@ pub(crate) fn profiled(batch: &RecordBatch) -> Option<u64> {
 
 /// Returns how many columns and outputs of a batch are to be compared.
 pub(crate) fn n_columns(config: &Config, batch: &RecordBatch) -> usize {
-    let n_outputs = if config.predictions { outputs(batch, ModelRole::Candidate).count() } else { 0 };
-    batch.schema_ref().fields().iter().filter(|it| is_selected(config, it)).count() + n_outputs
+    batch.schema_ref().fields().iter().filter_map(|it| key_of(config, it)).count()
+}
+
+/// Returns what the column is compared as; none where it is not.
+fn key_of(config: &Config, field: &Field) -> Option<Key> {
+    if is_selected(config, field) {
+        return Some((Group::Feature, field.name().clone()));
+    }
+    let name = output_name(field, ModelRole::Candidate).filter(|_| config.predictions)?;
+    Some((Group::Output, name.to_owned()))
 }
 
 fn settings(config: &Config) -> Settings {

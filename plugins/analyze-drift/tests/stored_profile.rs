@@ -26,7 +26,7 @@ fn profiled(batch: &RecordBatch) -> RecordBatch {
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         profile.update(&Settings::STORED, (Group::Feature, field.name().clone()), false, array).unwrap();
     }
-    let mut whole = Stored { settings: Settings::STORED, profile };
+    let mut whole = Stored { settings: Settings::STORED, predictor: None, profile };
     whole.cut();
     let states = stored::batch(&whole.profile).unwrap();
     let fields: Vec<_> =

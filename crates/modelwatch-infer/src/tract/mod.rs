@@ -38,6 +38,7 @@ use std::{
 };
 
 pub use self::nodes::NodeGraph;
+pub(crate) use self::preflight::ExternalData;
 use self::{self_tests::SelfTests, source::Examined};
 use crate::{
     error::{InferError, Operators},
@@ -102,6 +103,11 @@ pub(crate) fn inspect(path: &Path) -> Result<Known, InferError> {
 /// Returns what a sound ONNX model declares.
 pub(crate) fn onnx_interface(path: &Path) -> Result<ModelInfo, InferError> {
     guard::guarded(path, || onnx::interface(path))
+}
+
+/// Returns the data beside a sound ONNX model.
+pub(crate) fn onnx_data(path: &Path) -> Result<Arc<ExternalData>, InferError> {
+    guard::guarded(path, || onnx::data(path))
 }
 
 fn examine(path: &Path, format: ModelFormat) -> Result<Examined, InferError> {

@@ -92,6 +92,11 @@ pub(super) fn interface(path: &Path) -> Result<ModelInfo, InferError> {
     Ok(info(path, graph, findings.operators)?.0)
 }
 
+/// Returns the data beside a sound model.
+pub(super) fn data(path: &Path) -> Result<Arc<ExternalData>, InferError> {
+    Ok(read(path)?.beside)
+}
+
 /// Returns what is known of the model, and the ways to read it if every operator can be computed.
 pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let Decoded { onnx, proto, findings, beside } = read(path)?;

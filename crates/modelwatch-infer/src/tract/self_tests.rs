@@ -17,6 +17,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{preflight::ExternalData, stages::Fallback};
+use crate::digest::{add, add_model};
 
 /// Raised whenever a test, or what is made of a model before it, changes: what came of older ones is then forgotten.
 const SCHEME: u32 = 1;
@@ -138,47 +139,13 @@ fn make_room(folder: &Path) -> io::Result<()> {
 /// Returns the digest of everything that the tests of a model depend on but the shape of the batch.
 fn digest(path: &Path, runtime: &str, beside: Option<&ExternalData>) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
-    // Lengths in front, so that no two things run into each other.
-    let mut add = |it: &[u8]| _ = hasher.update(&(it.len() as u64).to_le_bytes()).update(it);
-    add(&SCHEME.to_le_bytes());
-    add(concat!("modelwatch ", env!("CARGO_PKG_VERSION")).as_bytes());
-    add(runtime.as_bytes());
-    add(std::env::consts::ARCH.as_bytes());
-    add(processor().as_bytes());
-    let mut files = files(path)?;
-    files.sort();
-    for file in files {
-        add(file.strip_prefix(path).unwrap_or(Path::new("")).as_os_str().as_encoded_bytes());
-        add(blake3::Hasher::new().update_reader(fs::File::open(&file)?)?.finalize().as_bytes());
-    }
-    if let Some(it) = beside {
-        it.contents().into_iter().for_each(&mut add);
-    }
+    add(&mut hasher, &SCHEME.to_le_bytes());
+    add(&mut hasher, concat!("modelwatch ", env!("CARGO_PKG_VERSION")).as_bytes());
+    add(&mut hasher, runtime.as_bytes());
+    add(&mut hasher, std::env::consts::ARCH.as_bytes());
+    add(&mut hasher, processor().as_bytes());
+    add_model(&mut hasher, path, beside)?;
     Ok(hasher.finalize().to_hex().to_string())
-}
-
-/// Returns the file, or those of the folder and of the folders in it; links out of it are not followed.
-fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    /// No model has as many.
-    const MAX_FILES: usize = 10_000;
-    if !fs::metadata(path)?.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let (mut res, mut folders) = (Vec::new(), vec![path.to_path_buf()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            match entry.file_type()? {
-                it if it.is_dir() => folders.push(entry.path()),
-                it if it.is_file() => res.push(entry.path()),
-                _ => return Err(io::Error::other("the folder has links")),
-            }
-            if res.len() + folders.len() > MAX_FILES {
-                return Err(io::Error::other("the folder has too many files"));
-            }
-        }
-    }
-    Ok(res)
 }
 
 /// Returns the model and the abilities of the processor, by which kernels are chosen; of the first one where there are several.

@@ -20,6 +20,12 @@ const BATCH_BYTES: usize = 16 << 20;
 /// The least and the most rows of such a batch.
 const BATCH_ROWS: std::ops::RangeInclusive<usize> = 1024..=262_144;
 
+/// Returns how many rows of these columns a batch has.
+pub(crate) fn batch_rows<'a>(columns: impl Iterator<Item = &'a Field>) -> usize {
+    let row: usize = columns.map(|it| width(it.data_type())).sum();
+    (BATCH_BYTES / row.max(1)).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end())
+}
+
 /// The plan of the columns of one role's data.
 pub(crate) struct Layout {
     /// The fields of the data with their uses, in the order of the data.
@@ -62,9 +68,7 @@ impl Layout {
 
     /// Returns how many rows a batch has, unless the pipeline says otherwise.
     pub(crate) fn batch_rows(&self) -> usize {
-        let read = self.fields.iter().filter(|it| self.read.contains(it.name()));
-        let row: usize = read.map(|it| width(it.data_type())).sum();
-        (BATCH_BYTES / row.max(1)).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end())
+        batch_rows(self.fields.iter().filter(|it| self.read.contains(it.name())))
     }
 
     pub(super) fn models(&self) -> impl Iterator<Item = (ModelRole, &InputMap)> {

@@ -1,9 +1,9 @@
 //! What a profile says of its columns, for people and programs.
 
-use std::path::Path;
+use std::{collections::BTreeMap, ops::Not, path::Path};
 
 use jiff::Timestamp;
-use modelwatch_profile::{Body, Column, Description, Numeric, file::Stored};
+use modelwatch_profile::{Body, Column, Description, Group, Key, Numeric, file::Stored};
 use modelwatch_stats::{categories::CategoryCounts, distinct::DISTINCT_RELATIVE_ERROR, quantile::quantiles};
 use serde::Serialize;
 
@@ -24,8 +24,23 @@ pub struct ProfileContents {
     pub budget: u64,
     /// How many categories of a column are kept at most.
     pub max_categories: u64,
-    /// The columns by name.
+    /// The model whose outputs are among the columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelContents>,
+    /// The columns by name, outputs last.
     pub columns: Vec<ColumnContents>,
+}
+
+/// A model whose outputs a profile has.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ModelContents {
+    /// Its digest.
+    pub digest: String,
+    /// What ran it.
+    pub runtime: String,
+    /// The columns that each of its inputs was made of.
+    pub inputs: BTreeMap<String, Vec<String>>,
 }
 
 /// What a profile says of a column.
@@ -34,6 +49,9 @@ pub struct ProfileContents {
 pub struct ColumnContents {
     /// Its name.
     pub name: String,
+    /// Whether it is an output of the model.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub is_output: bool,
     /// What it is made of, in words; several where the types are mixed.
     pub kind: String,
     /// All rows.
@@ -93,13 +111,19 @@ pub fn describe(file: &Path, bytes: u64, stored: &Stored) -> ProfileContents {
         rows: stored.profile.rows(),
         budget: stored.settings.budget,
         max_categories: stored.settings.stored_categories,
-        columns: stored.profile.columns().iter().map(|((_, name), column)| contents(name, column)).collect(),
+        model: stored.predictor.as_ref().map(|it| ModelContents {
+            digest: it.model.clone(),
+            runtime: it.runtime.clone(),
+            inputs: it.inputs.iter().cloned().collect(),
+        }),
+        columns: stored.profile.columns().iter().map(|(key, column)| contents(key, column)).collect(),
     }
 }
 
-fn contents(name: &str, column: &Column) -> ColumnContents {
+fn contents((group, name): &Key, column: &Column) -> ColumnContents {
     let mut res = ColumnContents {
         name: name.to_owned(),
+        is_output: *group == Group::Output,
         kind: column.kind(),
         rows: column.rows(),
         missing: column.nulls(),

@@ -150,9 +150,9 @@ pub(super) fn execute(
         run.phase("digests", |run| run.seal(&plan));
     }
     let ready = Checkpoints { candidate: candidate.as_ref(), baseline: baseline.as_ref() };
-    for (role, source) in plan.data.iter().rev() {
+    for role in plan.data.keys().rev() {
         let phase = if *role == Role::Current { "current data" } else { "reference data" };
-        run.phase(phase, |run| run.rows(*role, source, ready, &models, &mut slots));
+        run.phase(phase, |run| run.rows(*role, &plan, ready, &models, &mut slots));
         run.check_interrupted()?;
     }
     run.check_sealed();

@@ -2,7 +2,9 @@
 
 use std::{num::NonZeroUsize, path::Path};
 
+use arrow_array::RecordBatch;
 use modelwatch_config::Columns;
+use modelwatch_profile::Predictor;
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
 use super::{
@@ -17,7 +19,7 @@ use crate::{
     inputs::InputMap,
     pass::{self, Layout, PassSettings, Slot},
     profile::{Source, StandIn},
-    services::Models,
+    services::{Models, RunModel},
 };
 
 /// The checkpoints, with one of which a profile may be kept.
@@ -68,7 +70,7 @@ impl Run<'_> {
     pub(super) fn rows(
         &mut self,
         role: Role,
-        source: &Result<Source, String>,
+        plan: &Plan<'_>,
         checkpoints: Checkpoints<'_>,
         models: &Models,
         slots: &mut [&mut Slot<'_>],
@@ -78,15 +80,14 @@ impl Run<'_> {
             .filter(|it| it.failure().is_none() && row_needs(it, role).is_some())
             .map(|it| &mut **it)
             .collect();
-        if wanting.is_empty() {
-            return;
-        }
+        let Some(source) = plan.data.get(&role).filter(|_| !wanting.is_empty()) else { return };
         let seen = source.as_ref().map_err(Clone::clone).and_then(|it| {
             let it = match it {
                 Source::Rows(it) => it,
-                Source::Profile(it) => return self.profile(role, it, &mut wanting),
+                Source::Profile(it) => return self.profile(role, it, plan, models, &mut wanting),
                 Source::Kept { model, file } => {
-                    return self.profile(role, &checkpoints.profile(*model, file)?, &mut wanting);
+                    let it = checkpoints.profile(*model, file)?;
+                    return self.profile(role, &it, plan, models, &mut wanting);
                 }
             };
             let maps = self.input_maps(role, it, models, &mut wanting);
@@ -105,7 +106,14 @@ impl Run<'_> {
     }
 
     /// Shows the profile that stands in for the rows of a role to the probes that can do with it.
-    fn profile(&mut self, role: Role, profile: &StandIn, slots: &mut Vec<&mut Slot<'_>>) -> Result<pass::Seen, String> {
+    fn profile(
+        &mut self,
+        role: Role,
+        profile: &StandIn,
+        plan: &Plan<'_>,
+        models: &Models,
+        slots: &mut Vec<&mut Slot<'_>>,
+    ) -> Result<pass::Seen, String> {
         slots.retain(|slot| {
             let can = row_needs(slot, role).is_some_and(|it| it.profile);
             if !can {
@@ -114,15 +122,72 @@ impl Run<'_> {
             }
             can
         });
+        let outputs = self.kept_outputs(role, profile, plan, models, slots);
+        slots.retain(|it| it.failure().is_none());
         let needs = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
         let schema = profile.states.schema_ref();
         let layout = Layout::new(schema, &self.columns(), needs, Vec::new(), NonZeroUsize::MIN);
-        let states = layout.annotate(&profile.states, Vec::new())?;
+        let states = layout.annotate(&profile.states, outputs)?;
         for (at, slot) in slots.iter_mut().enumerate() {
             let seen = states.project(&layout.projection(at, &states)).map_err(|e| e.to_string())?;
             slot.call(|probe, host| probe.update(host, role, &seen));
         }
         Ok(pass::Seen { rows: profile.rows, ..pass::Seen::default() })
+    }
+
+    /// Returns the outputs that a profile has, if they are what the candidate would give for its rows.
+    fn kept_outputs(
+        &mut self,
+        role: Role,
+        profile: &StandIn,
+        plan: &Plan<'_>,
+        models: &Models,
+        slots: &mut [&mut Slot<'_>],
+    ) -> Vec<(ModelRole, RecordBatch)> {
+        let wanted = |it: &RowNeeds| it.outputs_of(ModelRole::Candidate);
+        let is_wanted = slots.iter().any(|it| row_needs(it, role).map_or(Need::No, wanted) != Need::No);
+        let Some(model) = models.get(ModelRole::Candidate).filter(|_| is_wanted) else { return Vec::new() };
+        let kept = match &profile.outputs {
+            None => Err("it has none".to_owned()),
+            Some((predictor, outputs)) => {
+                self.predictor(model, plan).and_then(|now| match predictor.difference(&now) {
+                    None => Ok(outputs.clone()),
+                    Some(it) => Err(format!("those that it has are {it}")),
+                })
+            }
+        };
+        match kept {
+            Ok(it) => vec![(ModelRole::Candidate, it)],
+            Err(e) => {
+                let why = format!(
+                    "the {} model's outputs are not in the profile of the {} data: {e}; make it from the rows with `modelwatch profile DATA --model MODEL`",
+                    ModelRole::Candidate.as_str(),
+                    role.as_str()
+                );
+                self.without(ModelRole::Candidate, &why, slots, |it| row_needs(it, role).map_or(Need::No, wanted));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Returns what the model's outputs for the current rows are outputs of.
+    fn predictor(&self, model: &RunModel, plan: &Plan<'_>) -> Result<Predictor, String> {
+        let Some(Ok(Source::Rows(current))) = plan.data.get(&Role::Current) else {
+            return Err("there are no current rows to compare them with".to_owned());
+        };
+        let inputs = InputMap::plan(model.model.info(), &self.columns(), current.schema())?;
+        model.predictor(&inputs).map_err(|e| e.message)
+    }
+
+    /// Tells the probes that a model has no outputs for them: those that cannot do without have no say.
+    fn without(&mut self, model: ModelRole, why: &str, slots: &mut [&mut Slot<'_>], need: impl Fn(&Slot<'_>) -> Need) {
+        for slot in slots {
+            match need(slot) {
+                Need::Required => slot.fail_with(why.to_owned()),
+                Need::Optional => self.gap(&slot.settings.id, format!("the {} model's outputs", model.as_str()), why),
+                Need::No => {}
+            }
+        }
     }
 
     /// Finds the inputs of every model that some probe wants. Where they are not in the data, probes that
@@ -150,19 +215,7 @@ impl Run<'_> {
                 Err(e) => {
                     let why =
                         format!("the {} model cannot be run on the {} data: {e}", model_role.as_str(), role.as_str());
-                    for slot in slots.iter_mut() {
-                        match need(slot) {
-                            Need::Required => slot.fail_with(why.clone()),
-                            Need::Optional => {
-                                self.gap(
-                                    &slot.settings.id,
-                                    format!("the {} model's outputs", model_role.as_str()),
-                                    &why,
-                                );
-                            }
-                            Need::No => {}
-                        }
-                    }
+                    self.without(model_role, &why, slots, need);
                 }
             }
         }

@@ -123,6 +123,7 @@ fn observed(pipeline: &Pipeline, source: &Source, quiet: bool) -> anyhow::Result
             // Nothing is stored, so that names may be as long as they are.
             settings: Settings { stored_bytes: usize::MAX, ..Settings::STORED },
             categorical: &categorical,
+            outputs: None,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cancelled: &cancelled,
             progress: &|rows| progress.show(&Event::Rows(rows)),

@@ -99,7 +99,7 @@ fn pipeline(arguments: &cli::Probe, kind: Kind, name: &str) -> anyhow::Result<Ta
 }
 
 /// Paths start at the current folder, and a pattern is no file that could be looked up.
-fn absolute(path: &Path) -> anyhow::Result<Value> {
+pub(super) fn absolute(path: &Path) -> anyhow::Result<Value> {
     let text = path.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", path.display())))?;
     if text.contains("://") {
         return Ok(text.into());
@@ -123,7 +123,7 @@ fn requirement(text: &str) -> Option<(&str, &str)> {
     Some((text[..at.0].trim(), text[at.0 + 1..].trim().trim_matches('"')))
 }
 
-fn below(table: &[&str], option: &'static str, given: &[String]) -> anyhow::Result<Vec<config::Override>> {
+pub(super) fn below(table: &[&str], option: &'static str, given: &[String]) -> anyhow::Result<Vec<config::Override>> {
     let read = |it: &String| config::Override::below(table, option, it).map_err(|e| Wrong(e.to_string()).into());
     given.iter().map(read).collect()
 }

@@ -9,15 +9,19 @@ use std::{
 
 use anyhow::Context;
 use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
+use modelwatch_config::{self as config, Pipeline};
 use modelwatch_runtime::{
-    Event,
+    Event, blessing,
     data::Dataset,
-    profile::{self, ColumnContents, ProfileContents, ProfileError, Request, Settings, Stored},
+    profile::{self, ColumnContents, Outputs, ProfileContents, ProfileError, Request, Settings, Stored},
 };
+use toml::Value;
 
 use super::{
     Code, Wrong,
-    run::{cancel_on_signals, write_file},
+    probe::{absolute, below},
+    run::{accept, cancel_on_signals, write_file},
+    runtimes::runtimes,
 };
 use crate::{
     cli::{self, MakeProfile, ProfileCommand, ShowFormat},
@@ -43,12 +47,22 @@ pub(crate) fn profile(arguments: &cli::Profile, quiet: bool) -> anyhow::Result<C
 fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
     let pattern = arguments.data.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", arguments.data.display())))?;
     let dataset = Dataset::open(pattern, None).map_err(|e| Wrong(e.to_string()))?;
+    let mut categorical = arguments.categorical.clone();
+    let outputs = match &arguments.model {
+        None => None,
+        Some(it) => {
+            let Some(pipeline) = pipeline(arguments, it)? else { return Ok(Code::WRONG) };
+            categorical.extend(pipeline.data.iter().flat_map(|it| it.columns.categorical.iter().cloned()));
+            Some(Outputs::load(&pipeline, &dataset, &runtimes()).map_err(|e| Wrong(e.to_string()))?)
+        }
+    };
     let progress = Progress::new(quiet);
     let (cancelled, _) = cancel_on_signals()?;
     progress.show(&Event::Phase("profile"));
     let request = Request {
         settings: Settings { budget: arguments.budget, ..Settings::STORED },
-        categorical: &arguments.categorical,
+        categorical: &categorical,
+        outputs: outputs.as_ref(),
         threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancelled: &cancelled,
         progress: &|rows| progress.show(&Event::Rows(rows)),
@@ -68,6 +82,21 @@ fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
     show(&arguments.output, bytes, &stored, arguments.format)
 }
 
+/// The arguments as a pipeline, so that a model is found and run as in a run. `None` where it was complained about.
+fn pipeline(arguments: &MakeProfile, model: &Path) -> anyhow::Result<Option<Pipeline>> {
+    let runtime = arguments.runtime.as_ref().map(|it| format!("runtime = {}\n", Value::from(it.as_str())));
+    // A pipeline has a probe, which is not run here.
+    let text = format!(
+        "name = 'profile'\n[checkpoint]\nname = 'profile'\nimport = {}\n{}[data.current]\npath = {}\n[[analyze]]\nuses = 'drift'\n",
+        absolute(model)?,
+        runtime.unwrap_or_default(),
+        absolute(&arguments.data)?
+    );
+    let columns = below(&["data", "columns"], "--column", &arguments.columns)?;
+    let parsed = config::parse(Path::new("command line"), &text, &columns);
+    Ok(accept(parsed, cli::Format::Human)?.map(|it| it.1))
+}
+
 fn merge(files: &[PathBuf], into: &Path) -> anyhow::Result<Code> {
     let parts: Vec<_> = files.iter().map(|it| open(it)).collect::<anyhow::Result<_>>()?;
     let stored = profile::merge(parts)?;
@@ -78,7 +107,7 @@ fn merge(files: &[PathBuf], into: &Path) -> anyhow::Result<Code> {
 fn open(file: &Path) -> anyhow::Result<Stored> {
     // The file is named on the command line, so that whatever is wrong with it is the command's fault.
     profile::open(file).map_err(|e| match &e {
-        ProfileError::File(_) => Wrong(e.to_string()).into(),
+        ProfileError::File(_) | ProfileError::Size { .. } => Wrong(e.to_string()).into(),
         _ => anyhow::Error::new(e),
     })
 }
@@ -122,7 +151,11 @@ fn human(profile: &ProfileContents) -> String {
     );
     let lines = table.to_string();
     let lines: Vec<_> = lines.lines().map(str::trim_end).collect();
-    format!("{}\n\n{kept}", lines.join("\n"))
+    let model = profile
+        .model
+        .as_ref()
+        .map(|it| format!("\noutputs of the model {}, run by {}", blessing::short(&it.digest), it.runtime));
+    format!("{}\n\n{kept}{}", lines.join("\n"), model.unwrap_or_default())
 }
 
 fn row(column: &ColumnContents) -> Vec<Cell> {
@@ -138,7 +171,7 @@ fn row(column: &ColumnContents) -> Vec<Cell> {
     };
     let missing = column.missing + column.not_a_number + column.infinite;
     vec![
-        Cell::new(&column.name),
+        Cell::new(if column.is_output { format!("output {}", column.name) } else { column.name.clone() }),
         Cell::new(if column.kind.is_empty() { "nothing" } else { &column.kind }),
         Cell::new(if missing == 0 { String::new() } else { share(missing, column.rows) }),
         Cell::new(distinct.unwrap_or_default()),

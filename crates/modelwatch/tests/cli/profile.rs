@@ -82,6 +82,86 @@ fn what_is_no_profile_is_refused_with_a_remedy() {
     assert_eq!((ended.code, ended.err.contains("the data has no column `cod`")), (2, true), "{}", ended.err);
 }
 
+/// Writes those rows of the test data whose label is 0, for which a model gives other predictions than for all.
+fn of_one_label(project: &Project) -> String {
+    let text = fs::read_to_string(fixtures().join("tabular/breast_cancer/test.csv")).unwrap();
+    let (header, rows) = text.split_once('\n').unwrap();
+    let rows = rows.lines().filter(|it| it.ends_with(",0")).map(|it| format!("{it}\n"));
+    let path = project.write("shifted.csv", &format!("{header}\n{}", rows.collect::<String>()));
+    path.to_str().unwrap().to_owned()
+}
+
+/// A pipeline that compares the predictions of a model of breast cancer as well.
+fn predicting(model: &Path, current: &str, reference: &str) -> String {
+    format!(
+        "name = 'stored'\n\
+         [checkpoint]\nimport = '{}'\nname = 'c'\n\
+         [data.current]\npath = '{}'\n\
+         [data.reference]\npath = '{reference}'\n\
+         [data.columns]\nlabel = 'label'\n\
+         [[analyze]]\nuses = 'drift'\n\
+         require = {{ prediction_drift = '== 0' }}\n",
+        model.display(),
+        fixtures().join("tabular/breast_cancer").join(current).display()
+    )
+}
+
+#[test]
+fn predictions_are_compared_with_those_of_a_profile_as_with_those_of_rows() {
+    let project = Project::new();
+    let folder = fixtures().join("tabular/breast_cancer");
+    let (model, train) = (folder.join("logreg.onnx"), folder.join("train.parquet"));
+    let train = train.to_str().unwrap();
+    let profile = |model: &Path, into: &str| {
+        let model = model.to_str().unwrap();
+        call(&project, &["profile", train, "-o", into, "--model", model, "--column", "label=label", "--quiet"])
+    };
+    let made = profile(&model, "train.mwp");
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(made.out.contains(" output probabilities "), "{}", made.out);
+    assert!(made.out.contains("\noutputs of the model "), "{}", made.out);
+    let shifted = of_one_label(&project);
+    for (current, status) in [("test.parquet", "pass"), (shifted.as_str(), "fail")] {
+        let (code, raw) = project.run(&predicting(&model, current, train));
+        let (stored_code, stored) = project.run(&predicting(&model, current, "train.mwp"));
+        assert_eq!(stored_code, code);
+        for it in ["checks", "metrics", "findings", "coverage"] {
+            assert_eq!(stored[it], raw[it], "{it}");
+        }
+        check(&stored, "prediction_drift", status);
+    }
+}
+
+#[test]
+fn predictions_of_another_model_are_not_compared() {
+    let project = Project::new();
+    let folder = fixtures().join("tabular/breast_cancer");
+    let train = folder.join("train.parquet");
+    let (train, other) = (train.to_str().unwrap(), folder.join("rforest.onnx"));
+    let made = |more: &[&str]| {
+        let ended = call(&project, &[&["profile", train, "-o", "train.mwp", "--quiet"], more].concat());
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let (_, record) = project.run(&predicting(&folder.join("logreg.onnx"), "test.parquet", "train.mwp"));
+        check(&record, "prediction_drift", "fail");
+        assert!(!record["metrics"].to_string().contains("prediction_drift"), "{record:#}");
+        record["coverage"]["gaps"].to_string()
+    };
+    let gaps = made(&["--model", other.to_str().unwrap(), "--column", "label=label"]);
+    assert!(gaps.contains("those that it has are of the model "), "{gaps}");
+    let gaps = made(&[]);
+    assert!(gaps.contains("it has none; make it from the rows with `modelwatch profile DATA --model MODEL`"), "{gaps}");
+}
+
+#[test]
+fn a_model_that_cannot_be_run_on_the_data_makes_no_profile() {
+    let project = Project::new();
+    project.write("data.csv", &csv(0));
+    let model = fixtures().join("tabular/breast_cancer/logreg.onnx");
+    let made = call(&project, &["profile", "data.csv", "-o", "ref.mwp", "--model", model.to_str().unwrap()]);
+    assert_eq!((made.code, project.path().join("ref.mwp").exists()), (2, false), "{}", made.err);
+    assert!(made.err.contains("which columns are the model's input `X` cannot be told"), "{}", made.err);
+}
+
 fn pipeline(reference: &str) -> String {
     let current = fixtures().join("tabular/breast_cancer/test.parquet");
     format!(

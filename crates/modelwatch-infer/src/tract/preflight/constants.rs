@@ -28,14 +28,14 @@ const RESAVE: &str = "save the model again with its data in one file beside it";
 /// The files beside a model that hold its data, open since they were looked at.
 ///
 /// tract asks for a file again when it reads a tensor; what it gets is what was looked at, whatever lies there meanwhile.
-pub(in crate::tract) struct ExternalData {
+pub(crate) struct ExternalData {
     /// By the path without links, which is how tract asks.
     files: HashMap<PathBuf, Bytes>,
 }
 
 impl ExternalData {
     /// Returns what is in the files, in the order of their names.
-    pub(in crate::tract) fn contents(&self) -> Vec<&[u8]> {
+    pub(crate) fn contents(&self) -> Vec<&[u8]> {
         let mut files: Vec<_> = self.files.iter().collect();
         files.sort_by_key(|it| it.0);
         files.into_iter().map(|it| &**it.1).collect()

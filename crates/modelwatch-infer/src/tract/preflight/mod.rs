@@ -20,8 +20,8 @@ use std::path::Path;
 
 use tract_onnx::pb::ModelProto;
 
+pub(crate) use self::constants::ExternalData;
 pub(super) use self::{
-    constants::ExternalData,
     graph_def::{check_nodes, producer},
     sizes::{Known, node_outputs},
     structure::MAX_NODES,

@@ -149,6 +149,18 @@ impl Column {
         Ok(())
     }
 
+    /// Lets merges keep all categories, until they are cut.
+    pub(crate) fn lift_caps(&mut self) {
+        if let Some(it) = &mut self.description {
+            it.patterns.lift_cap();
+        }
+        match &mut self.body {
+            Body::Categorical(it) => it.lift_cap(),
+            Body::Tensor(it) => it.argmax_mut().lift_cap(),
+            Body::Numeric(_) | Body::Empty => {}
+        }
+    }
+
     /// Cuts the categories to what a file keeps.
     pub(crate) fn cut(&mut self, settings: &Settings) {
         let mut described = Writer::default();
@@ -158,8 +170,8 @@ impl Column {
         }
         let bytes = settings.stored_bytes.saturating_sub(described.0.len());
         match &mut self.body {
-            Body::Categorical(it) => it.cut(settings.stored_categories, bytes),
-            Body::Tensor(it) => it.cut(settings.stored_categories, bytes),
+            Body::Categorical(it) => cut(it, settings, bytes),
+            Body::Tensor(it) => cut(it.argmax_mut(), settings, bytes),
             Body::Numeric(_) | Body::Empty => {}
         }
     }
@@ -341,4 +353,9 @@ impl Column {
             self.kinds.pop_last();
         }
     }
+}
+
+fn cut(counts: &mut CategoryCounts, settings: &Settings, max_bytes: usize) {
+    counts.cut(settings.stored_categories.min(settings.max_categories), max_bytes);
+    counts.limit(settings.max_categories);
 }

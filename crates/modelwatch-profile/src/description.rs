@@ -79,6 +79,7 @@ impl Description {
     /// Cuts the patterns to what a file keeps.
     pub(crate) fn cut(&mut self) {
         self.patterns.cut(MAX_PATTERNS, STORED_PATTERN_BYTES);
+        self.patterns.limit(MAX_PATTERNS);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

@@ -11,8 +11,9 @@
 //! Numbers are little-endian. Equal rows and settings give an equal file, on every machine and at any time.
 //!
 //! Of a column with more categories than a file keeps it has the most frequent ones, and bounds for the others.
-//! Files of which such a column was cut merge in any order, to counts within these bounds: they cannot be the file of the whole, because
-//! what they lack is nowhere.
+//! Files of which such a column was cut merge in any order to the same file, within these bounds: it cannot be the file of the whole, because
+//! what they lack is nowhere. A category that is more frequent than the bound is kept, whatever its name. Where what was merged is merged
+//! again, every file in between leaves some out, so that the order shows: merge all files at once.
 
 use std::path::PathBuf;
 
@@ -105,9 +106,11 @@ pub struct Stored {
 impl Stored {
     /// Adds what `other` has seen; of settings that differ, those that keep less hold.
     ///
+    /// All categories of both are kept until the next [cut](Stored::cut), which chooses the most frequent ones.
+    ///
     /// # Errors
     /// When columns of lists keep other elements, or outputs are not of the same model.
-    pub fn merge(&mut self, other: Self) -> Result<()> {
+    pub fn merge(&mut self, mut other: Self) -> Result<()> {
         let why = match (&self.predictor, &other.predictor) {
             (Some(mine), Some(theirs)) => theirs.difference(mine).map(|it| format!("outputs {it}")),
             (None, None) => None,
@@ -130,6 +133,8 @@ impl Stored {
             max_elements: mine.max_elements.min(theirs.max_elements),
             describe: mine.describe && theirs.describe,
         };
+        self.profile.lift_caps();
+        other.profile.lift_caps();
         self.profile.merge(other.profile)
     }
 

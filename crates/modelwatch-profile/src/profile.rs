@@ -67,6 +67,11 @@ impl Profile {
         }
     }
 
+    /// Lets merges keep all categories of every column, until they are cut.
+    pub(crate) fn lift_caps(&mut self) {
+        self.columns.values_mut().for_each(Column::lift_caps);
+    }
+
     /// Cuts the categories of every column to what a file keeps.
     pub(crate) fn cut(&mut self, settings: &Settings) {
         self.columns.values_mut().for_each(|it| it.cut(settings));

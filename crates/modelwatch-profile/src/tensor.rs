@@ -85,9 +85,9 @@ impl Tensor {
         Ok(())
     }
 
-    /// Cuts the places of the greatest elements to what a file keeps.
-    pub(crate) fn cut(&mut self, max_categories: u64, max_bytes: usize) {
-        self.argmax.cut(max_categories, max_bytes);
+    /// Returns the places of the greatest elements, which are none of a feature.
+    pub(crate) fn argmax_mut(&mut self) -> &mut CategoryCounts {
+        &mut self.argmax
     }
 
     /// Returns how many rows have a value that is null, NaN or infinite.

@@ -164,3 +164,32 @@ fn outputs_are_kept_with_the_model_that_gave_them() {
         assert!(error.message.contains(why), "{}", error.message);
     }
 }
+
+/// The file of rows of 600 rare names that no other part has, and of those often ones.
+fn part(number: usize, often: &[&str]) -> Stored {
+    let rare = (0..600).map(|it| format!("rare {number} {it}"));
+    let often = often.iter().flat_map(|it| vec![(*it).to_owned(); 50]);
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(rare.chain(often).collect::<Vec<_>>()));
+    read("part.mwp", &write(&stored([("x".to_owned(), names)]))).unwrap()
+}
+
+#[test]
+fn a_frequent_category_is_kept_however_many_files_are_merged() {
+    let often: Vec<String> = (0..40).map(|it| format!("often {it}")).collect();
+    let often: Vec<&str> = often.iter().map(String::as_str).collect();
+    let merged = |parts: &mut dyn Iterator<Item = usize>| {
+        let mut parts = parts.map(|it| part(it, &often));
+        let mut res = parts.next().unwrap();
+        parts.for_each(|it| res.merge(it).unwrap());
+        write(&res)
+    };
+    // More names than are counted while rows are read.
+    let bytes = merged(&mut (0..60));
+    let read = read("ref.mwp", &bytes).unwrap();
+    let column = &read.profile.columns()[&(Group::Feature, "x".to_owned())];
+    let Body::Categorical(counts) = column.body() else { panic!("it has no categories") };
+    for it in often.iter().copied() {
+        assert_eq!(counts.range_of(it), (3000, 3000), "{it}");
+    }
+    assert_eq!(merged(&mut (0..60).rev()), bytes);
+}

@@ -30,7 +30,8 @@ const GROUPS: usize = 128;
 /// What is stored can be [cut](CategoryCounts::cut) to the most frequent categories.
 /// The counts of what was cut say how often a category that is not kept can have occurred at most ([`CategoryCounts::range_of`]).
 /// As long as no cut counts are merged, what is kept is exact and follows from the rows. Cut counts merge in any order to the same
-/// state as well, which follows from what each of them kept: beyond the cap, too, it is the categories with the smallest hashes that stay.
+/// state as well, which follows from what each of them kept: beyond the cap, too, it is the categories with the smallest hashes that stay,
+/// unless the cap is [lifted](CategoryCounts::lift_cap) for the time of the merges.
 ///
 /// ```
 /// use modelwatch_stats::categories::CategoryCounts;
@@ -149,6 +150,22 @@ impl CategoryCounts {
     /// Counts `count` missing values.
     pub fn push_nulls(&mut self, count: u64) {
         self.n_null = self.n_null.saturating_add(count);
+    }
+
+    /// Lets merges keep the categories of both sides, however many, until [`CategoryCounts::limit`]: for counts that were stored, which
+    /// have few. So it is the next cut that chooses among all of them, by how frequent they are, and not the cap by their hashes.
+    ///
+    /// Counts that the cap has chosen among already stay as they are.
+    pub const fn lift_cap(&mut self) {
+        if !self.has_beyond() {
+            self.cap = u64::MAX;
+        }
+    }
+
+    /// Keeps at most `cap` categories from here on.
+    pub fn limit(&mut self, cap: u64) {
+        self.cap = self.cap.min(cap);
+        self.evict();
     }
 
     /// Adds what `other` has seen; where the caps differ, the smaller one holds.

@@ -10,6 +10,8 @@ use modelwatch_stats::Undefined;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
+use crate::table::Differs;
+
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/conformance");
 
 pub(crate) fn json(path: &str) -> Value {
@@ -105,7 +107,7 @@ fn dictionary<K: ArrowDictionaryKeyType>(column: &mut Column, array: &dyn Array)
 #[derive(Default)]
 pub(crate) struct Comparison {
     agreed: usize,
-    differing: BTreeMap<String, String>,
+    differing: BTreeMap<String, (Differs, String)>,
 }
 
 impl Comparison {
@@ -122,11 +124,12 @@ impl Comparison {
         }
     }
 
-    /// Asserts that exactly the listed answers differ, and how many agree.
-    pub(crate) fn check(&self, agreed: usize, skipped: &[(&str, &str)]) {
-        let listed: BTreeMap<&str, &str> = skipped.iter().copied().collect();
+    /// Asserts that exactly the listed answers differ, each in the way that is listed, and how many agree.
+    pub(crate) fn check(&self, agreed: usize, skipped: &[(&str, Differs, &str)]) {
+        let listed: BTreeMap<&str, Differs> = skipped.iter().map(|it| (it.0, it.1)).collect();
         assert_eq!(listed.len(), skipped.len(), "an answer is listed twice");
-        let unlisted: Vec<_> = self.differing.iter().filter(|it| !listed.contains_key(it.0.as_str())).collect();
+        let is_listed = |what: &str, differs: Differs| listed.get(what).is_some_and(|it| it.is(differs));
+        let unlisted: Vec<_> = self.differing.iter().filter(|(what, it)| !is_listed(what, it.0)).collect();
         let stale: Vec<_> = listed.keys().filter(|it| !self.differing.contains_key(**it)).collect();
         assert!(
             unlisted.is_empty() && stale.is_empty(),
@@ -145,7 +148,8 @@ impl Comparison {
         if agrees {
             self.agreed += 1;
         } else {
-            self.differing.insert(what.to_owned(), format!("expected {expected}, found {found:?}"));
+            let text = format!("expected {expected}, found {found:?}");
+            self.differing.insert(what.to_owned(), (Differs::of(&found, expected.as_f64()), text));
         }
     }
 }

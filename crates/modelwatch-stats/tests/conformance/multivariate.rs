@@ -6,7 +6,7 @@ use modelwatch_stats::multivariate::{
 };
 
 use crate::fixtures::{Column, case_ids, json, table};
-use crate::table::{Exception, Table, Tolerance};
+use crate::table::{Differs::By, Exception, Table, Tolerance};
 
 /// The random dealings behind our p-values.
 const N_RANDOM: usize = 999;
@@ -60,17 +60,17 @@ fn alibi_mmd() {
         assert!((p_value - theirs).abs() <= 4.0 * error + 0.01, "{id}: {p_value}, theirs {theirs}");
         assert_eq!(p_value <= 0.05, theirs <= 0.05, "{id}");
     }
+    const DEALT: &str = "random dealings; ours count the observed one and take the width from both samples";
+    const SINGLE: &str = "the peer's sums are of f32, and cancel: the difference is below 1e-6 absolutely";
     table.check(&[
-        Exception {
-            case: "*",
-            methods: &["p_value"],
-            reason: "random dealings; ours count the observed one and take the width from both samples",
-        },
-        Exception {
-            case: "*",
-            methods: &["mmd2"],
-            reason: "the peer's sums are of f32, and cancel: the difference is below 1e-6 absolutely",
-        },
+        Exception { case: "mv_shift", methods: &[("mmd2", By(3e-6))], reason: SINGLE },
+        Exception { case: "mv_shift", methods: &[("p_value", By(3.6e-2))], reason: DEALT },
+        Exception { case: "mv_same", methods: &[("mmd2", By(1.5e-6))], reason: SINGLE },
+        Exception { case: "mv_same", methods: &[("p_value", By(5.5e-2))], reason: DEALT },
+        Exception { case: "mv_correlation_only", methods: &[("p_value", By(f64::INFINITY))], reason: DEALT },
+        Exception { case: "mv_1d_tiny", methods: &[("p_value", By(0.48))], reason: DEALT },
+        Exception { case: "mv_constant_col", methods: &[("mmd2", By(3.6e-6))], reason: SINGLE },
+        Exception { case: "mv_constant_col", methods: &[("p_value", By(f64::INFINITY))], reason: DEALT },
     ]);
 }
 

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_sdk::{Error, JsonSchema, Result, chunks::Chunks, report::Severity};
+use modelwatch_sdk::{
+    Error, JsonSchema, Result,
+    chunks::{Chunks, Period},
+    report::Severity,
+};
 use serde::Deserialize;
 
 use crate::metric::Metric;
@@ -45,8 +49,9 @@ pub struct Config {
     #[serde(default)]
     pub values: Option<CellValues>,
     /// How the rows of each role are cut into chunks: `{ size = 5000 }` rows, a `{ count = 10 }`, or by time, as `{ period = "day" }`.
-    #[serde(default = "default_chunk")]
-    pub chunk: Chunks,
+    /// Without it a chunk is a tenth of the rows, rounded down, as in NannyML; what is left at the end is a chunk, too.
+    #[serde(default)]
+    pub chunk: Option<Chunks>,
     /// The rows below which a chunk is too small: its estimate is reported, and nothing is concluded from it.
     #[serde(default = "default_min_chunk_rows")]
     #[schemars(range(min = 1))]
@@ -131,10 +136,6 @@ fn default_threshold() -> f64 {
     0.5
 }
 
-fn default_chunk() -> Chunks {
-    Chunks::Count(10)
-}
-
 fn default_min_chunk_rows() -> u64 {
     100
 }
@@ -163,6 +164,19 @@ impl Config {
         self.check_metrics()?;
         self.check_numbers()?;
         Ok(self)
+    }
+
+    /// Returns how so many rows are cut into chunks.
+    pub(crate) fn chunks_of(&self, n_rows: usize) -> Chunks {
+        self.chunk.unwrap_or(Chunks::Size((n_rows as u64 / 10).max(1)))
+    }
+
+    /// Returns the period that chunks are of, where they are cut by time.
+    pub(crate) fn period(&self) -> Option<Period> {
+        match self.chunk {
+            Some(Chunks::Period(it)) => Some(it),
+            _ => None,
+        }
     }
 
     /// Returns the columns of the data with the scores or the predicted number; none where the candidate is run.
@@ -289,7 +303,7 @@ impl Config {
             ("max_calibration_error", (0.0..=1.0).contains(&self.max_calibration_error), "a number from 0 to 1"),
             ("min_chunk_rows", self.min_chunk_rows > 0, "a number above 0"),
             ("max_rows", (1..=100_000_000).contains(&self.max_rows), "a number from 1 to 100000000"),
-            ("chunk", self.chunk.is_valid(), "a number above 0"),
+            ("chunk", self.chunk.is_none_or(Chunks::is_valid), "a number above 0"),
         ];
         match fine.into_iter().find(|it| !it.1) {
             Some((name, _, expected)) => Err(Error::config(format!("/{name}"), format!("expected {expected}"))),

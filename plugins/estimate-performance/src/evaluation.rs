@@ -102,13 +102,13 @@ pub(crate) fn evaluate(
         Err(why) => return Ok(Err(why)),
     };
     let judged = estimator.judge(current);
-    let reference_samples: Vec<Sample> = cut(config.chunk, reference.len(), &reference.seconds.0)
+    let reference_samples: Vec<Sample> = cut(config.chunks_of(reference.len()), reference.len(), &reference.seconds.0)
         .iter()
         .map(|it| judged_reference.labeled(&it.rows))
         // The last of the chunks by size may be too small for its metrics to say how these spread.
         .filter(|it| it.n_rows() >= config.min_chunk_rows)
         .collect();
-    let chunks = cut(config.chunk, current.len(), &current.seconds.0);
+    let chunks = cut(config.chunks_of(current.len()), current.len(), &current.seconds.0);
     let all = Chunk { name: "all".to_owned(), rows: (0..current.len()).collect() };
     let overall = Samples::of(&judged, &all);
     let samples: Vec<Samples> = chunks.iter().map(|it| Samples::of(&judged, it)).collect();

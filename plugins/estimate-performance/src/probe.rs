@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
-    RowNeeds, chunks::Chunks, state,
+    RowNeeds, state,
 };
 
 use crate::{
@@ -43,7 +43,7 @@ impl Probe for Performance {
     fn needs(&self) -> Needs {
         let scores = self.config.score_columns();
         let predictions = if scores.is_empty() { Need::Required } else { Need::No };
-        let is_by_time = matches!(self.config.chunk, Chunks::Period(_));
+        let is_by_time = self.config.period().is_some();
         let current = RowNeeds {
             label: Need::Optional,
             timestamp: if is_by_time { Need::Required } else { Need::No },

@@ -8,7 +8,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef},
         schema::{DataType, Field},
     },
-    chunks::{self, Chunks},
+    chunks,
     rows::{self as batches, Use, has_use},
 };
 
@@ -136,7 +136,7 @@ fn class_indices(array: &ArrayRef, classes: &[String], column: &str) -> Result<N
 }
 
 fn seconds(config: &Config, batch: &RecordBatch) -> Result<Numbers> {
-    if !matches!(config.chunk, Chunks::Period(_)) {
+    if config.period().is_none() {
         return Ok(Numbers::default());
     }
     chunks::seconds(batch).map(Numbers)

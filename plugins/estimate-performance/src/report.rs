@@ -2,7 +2,6 @@
 
 use modelwatch_sdk::{
     Host, Report,
-    chunks::Chunks,
     report::{Check, Gap},
 };
 
@@ -57,7 +56,7 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
         );
         res.push(Gap::new(format!("{SUBJECT}, in part"), why));
     }
-    if let Chunks::Period(period) = config.chunk {
+    if let Some(period) = config.period() {
         for (role, rows) in [("reference", reference), ("current", current)] {
             let n = rows.seconds.0.iter().filter(|it| period.start(**it).is_none()).count();
             if n > 0 {

@@ -79,6 +79,18 @@ fn estimates_meet_what_labels_give_later() {
 }
 
 #[test]
+fn without_a_size_a_chunk_is_a_tenth_of_the_rows_and_what_is_left_is_another() {
+    let config = json!({ "task": "binary", "score": "score" });
+    let report = run(&config, &scored(1, 2000, 0.0, Labels::AsScored), &scored(3, 1009, 0.0, Labels::None));
+    let chunks = report.metrics.iter().filter(|it| it.name == "estimated_accuracy");
+    let names: Vec<_> = chunks.filter_map(|it| it.labels.get("chunk")).collect();
+    assert_eq!((names.len(), names[0].as_str(), names[9].as_str()), (11, "0-99", "900-999"));
+    assert_eq!(names[10], "1000-1008");
+    // Nothing is concluded from so few rows.
+    assert_eq!((overall(&report, "chunks").value, overall(&report, "judged_chunks").value), (11.0, 10.0));
+}
+
+#[test]
 fn rows_like_the_reference_give_no_finding_and_no_labels_are_needed() {
     let config = json!({ "task": "binary", "score": "score", "chunk": { "count": 10 }, "deviations": 5 });
     let report = run(&config, &scored(1, 20_000, 0.0, Labels::AsScored), &scored(3, 20_000, 0.0, Labels::None));

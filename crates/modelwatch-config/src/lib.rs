@@ -36,8 +36,8 @@ pub use options::schema;
 pub use overrides::{Override, OverrideError};
 pub use pipeline::{
     Action, Actions, Baseline, BaselineSource, CheckpointSource, Columns, Component, Data, DataFormat, FailOn,
-    Isolation, ModelRuntime, Pipeline, PluginSettings, Probe, ProbeKind, ProbeSeverity, Report, RunSettings, Source,
-    When,
+    Isolation, ModelRuntime, Pipeline, PluginSettings, Probe, ProbeKind, ProbeSeverity, ProfiledData, Report,
+    RunSettings, Source, When,
 };
 pub use policy::{Best, Improved, Keep, Mode, RefRules, Require, Save};
 pub use requirement::{

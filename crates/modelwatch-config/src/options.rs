@@ -152,7 +152,7 @@ pub(crate) struct DataOptions {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SourceOptions {
-    /// A file or a pattern such as `day-*.parquet`, relative to the pipeline file. For the reference also a stored profile, or `checkpoint://reference.mwp` for one that is a file of the checkpoint.
+    /// A file or a pattern such as `day-*.parquet`, relative to the pipeline file. For the reference also a stored profile, `checkpoint://reference.mwp` for one that is a file of the checkpoint, or `checkpoint://profile` for the one that a run kept beside it.
     #[schemars(required, length(min = 1))]
     pub(crate) path: Option<String>,
     /// Format of the files. By default told from the name and the first bytes.
@@ -283,10 +283,13 @@ pub(crate) struct OnOptions {
     pub(crate) error: Option<ActionOptions>,
 }
 
-/// What is done after a verdict, in this order: `move`, `rollback`, `notify`, `run`.
+/// What is done after a verdict, in this order: `profile`, `move`, `rollback`, `notify`, `run`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ActionOptions {
+    /// The data of which a profile is kept beside the checkpoint when it passes, with the outputs of its model where the run runs it:
+    /// `"reference"` or `"current"`. Later runs read it as `checkpoint://profile` or `baseline://profile`.
+    pub(crate) profile: Option<ProfileOption>,
     /// Refs that are set to the judged checkpoint.
     pub(crate) r#move: Option<OneOrMany>,
     /// A ref that is set back to the last good checkpoint if it points to the judged one.
@@ -296,6 +299,16 @@ pub(crate) struct ActionOptions {
     /// A command and its arguments, which gets the run as JSON on standard input.
     #[schemars(length(min = 1))]
     pub(crate) run: Option<Vec<String>>,
+}
+
+/// The data of which a profile is kept.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProfileOption {
+    /// The current data.
+    Current,
+    /// The reference data.
+    Reference,
 }
 
 /// Who is told.

@@ -272,10 +272,26 @@ pub struct Actions {
     pub error: Vec<Action>,
 }
 
+/// The data of which a profile is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProfiledData {
+    /// The current data.
+    Current,
+    /// The reference data.
+    Reference,
+}
+
 /// Something that is done after the verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
+    /// Keeps a profile beside the judged checkpoint, before any ref moves. The pipeline has a store and a checkpoint, and that data.
+    Profile {
+        /// Of which data.
+        of: ProfiledData,
+        /// The value: `/on/pass/profile`.
+        pointer: String,
+    },
     /// Sets refs of the lineage to the judged checkpoint. The pipeline has a store and a checkpoint.
     Move {
         /// Names of the refs; not empty.

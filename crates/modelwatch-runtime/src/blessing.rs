@@ -197,6 +197,7 @@ pub(crate) mod testing {
             model: Vec::new(),
             baseline: None,
             data: BTreeMap::new(),
+            profile: None,
             plugins: BTreeMap::from([("verifier/metrics".to_owned(), seal)]),
             config: config.to_owned(),
             checks: vec![check, undefined],

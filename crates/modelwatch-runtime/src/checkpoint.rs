@@ -423,7 +423,7 @@ pub fn verify(store: &dyn CheckpointStore, host: &dyn Host, id: &CheckpointId) -
     Ok(())
 }
 
-fn each_chunk(
+pub(crate) fn each_chunk(
     reader: &dyn CheckpointReader,
     host: &dyn Host,
     file: &str,

@@ -1,6 +1,7 @@
 //! Profiles: made of data, kept as files, and read in place of reference rows.
 
 mod contents;
+pub(crate) mod kept;
 mod observed;
 mod outputs;
 
@@ -288,10 +289,14 @@ impl Source {
 impl StandIn {
     /// Opens a profile.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let stored = open(path).map_err(|e| with_cause(&e))?;
+        Self::of(path, &open(path).map_err(|e| with_cause(&e))?)
+    }
+
+    /// Returns what stands in for the rows of a profile, which errors call by that name.
+    pub(crate) fn of(file: impl Into<PathBuf>, stored: &Stored) -> Result<Self, String> {
         let outputs = stored::outputs(&stored.profile).map_err(|e| e.message)?;
         Ok(Self {
-            file: path.to_owned(),
+            file: file.into(),
             rows: stored.profile.rows(),
             states: stored::batch(&stored.profile).map_err(|e| e.message)?,
             outputs: stored.predictor.clone().map(|it| (it, outputs)),

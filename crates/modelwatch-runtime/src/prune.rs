@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     checkpoint::{CheckpointError, verify},
+    profile::kept,
     retain::{Facts, MayBeAt, Retention, retain},
 };
 
@@ -86,12 +87,14 @@ pub fn remove(
     reason: &str,
 ) -> Result<usize, CheckpointError> {
     let ids: Vec<CheckpointId> = plan.iter().filter(|it| !it.stays()).map(|it| it.id.clone()).collect();
-    if !ids.is_empty() {
-        store.check_clock(&())?;
+    if ids.is_empty() {
+        return Ok(0);
     }
+    store.check_clock(&())?;
     for part in ids.chunks(MAX_REMOVED) {
         store.remove(lineage, part, reason)?;
     }
+    kept::forget(store, lineage, reason)?;
     Ok(ids.len())
 }
 

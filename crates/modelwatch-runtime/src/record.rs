@@ -201,7 +201,7 @@ pub struct ModelRecord {
 /// An action that a pipeline asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionRecord {
-    /// `move`, `rollback`, `prune`, `notify` or `run`.
+    /// `profile`, `move`, `rollback`, `prune`, `notify` or `run`.
     pub kind: ActionKind,
     /// The ref, lineage, file or command.
     #[serde(rename = "ref")]
@@ -220,6 +220,8 @@ pub struct ActionRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActionKind {
+    /// A profile was kept beside the judged checkpoint.
+    Profile,
     /// A ref was set to the judged checkpoint.
     Move,
     /// A ref was set back to the last known good checkpoint.

@@ -2,10 +2,10 @@
 
 use super::Context;
 use crate::{
-    Action, Actions,
+    Action, Actions, ProfiledData,
     checkpoint::{LATEST, NAME_RULE, is_name},
     code,
-    options::{ActionOptions, OnOptions},
+    options::{ActionOptions, OnOptions, ProfileOption},
 };
 
 pub(super) fn actions(cx: &mut Context<'_>, options: OnOptions) -> Actions {
@@ -21,6 +21,9 @@ pub(super) fn actions(cx: &mut Context<'_>, options: OnOptions) -> Actions {
 
 fn list(cx: &mut Context<'_>, options: ActionOptions, verdict: &str) -> Vec<Action> {
     let mut res = Vec::new();
+    if let Some(of) = options.profile {
+        res.extend(profile(cx, of, verdict));
+    }
     if let Some(refs) = options.r#move {
         let pointer = format!("/on/{verdict}/move");
         needs_store(cx, &pointer, "move");
@@ -51,14 +54,37 @@ fn list(cx: &mut Context<'_>, options: ActionOptions, verdict: &str) -> Vec<Acti
     res
 }
 
+fn profile(cx: &mut Context<'_>, of: ProfileOption, verdict: &str) -> Option<Action> {
+    let pointer = format!("/on/{verdict}/profile");
+    if verdict != "pass" {
+        let message = "a profile is kept beside a checkpoint that passed, and beside no other";
+        cx.report(cx.error(code::POLICY, &pointer, message).help("move it to `[on.pass]`"));
+        return None;
+    }
+    needs_store(cx, &pointer, "profile");
+    let (of, data) = match of {
+        ProfileOption::Current => (ProfiledData::Current, "current"),
+        ProfileOption::Reference => (ProfiledData::Reference, "reference"),
+    };
+    if !cx.has(&format!("/data/{data}")) {
+        let message = format!("a profile of the {data} data is to be kept, and the pipeline has none");
+        cx.report(cx.error(code::MISSING_KEY, &pointer, message).help(format!("add `[data.{data}]` with its `path`")));
+    }
+    Some(Action::Profile { of, pointer })
+}
+
 fn needs_store(cx: &mut Context<'_>, pointer: &str, action: &str) {
-    for (table, what) in [("/store", "a `[store]` that keeps refs"), ("/checkpoint", "a `[checkpoint]` to judge")] {
+    let (store, label) = match action {
+        "profile" => ("a `[store]` that keeps it", "is kept beside a checkpoint"),
+        _ => ("a `[store]` that keeps refs", "changes refs"),
+    };
+    for (table, what) in [("/store", store), ("/checkpoint", "a `[checkpoint]` to judge")] {
         if !cx.has(table) {
             let place = cx.document.key_place(pointer);
             cx.report(
                 cx.error(code::NEEDS_STORE, pointer, format!("`{action}` needs {what}"))
                     .place(place)
-                    .label("changes refs")
+                    .label(label)
                     .help(format!("add a `[{}]` table, or remove the action", &table[1..])),
             );
         }

@@ -83,6 +83,12 @@ impl Ready {
         message.replace(&self.path().display().to_string(), &self.record.source)
     }
 
+    /// Returns the lineage and the id, if it is in the store.
+    pub(super) fn stored_as(&self) -> Option<(&str, CheckpointId)> {
+        let (lineage, id) = (self.record.lineage.as_deref()?, self.record.id.as_deref()?);
+        Some((lineage, CheckpointId::parse(id).ok()?))
+    }
+
     pub(super) fn path(&self) -> &Path {
         match &self.files {
             Files::Laid(it) => it.path(),
@@ -132,7 +138,7 @@ pub(super) fn execute(
             models: Vec::new(),
             running: Models::default(),
         };
-        return outcome::conclude(run, document, Vec::new(), nothing);
+        return outcome::conclude(run, document, &plan, Vec::new(), nothing);
     }
     let baseline = run.phase("baseline", |run| run.baseline(store.as_deref()));
     run.check_interrupted()?;
@@ -149,7 +155,7 @@ pub(super) fn execute(
     if store.is_some() {
         run.phase("digests", |run| run.seal(&plan));
     }
-    let ready = Checkpoints { candidate: candidate.as_ref(), baseline: baseline.as_ref() };
+    let ready = Checkpoints { candidate: candidate.as_ref(), baseline: baseline.as_ref(), store: store.as_deref() };
     for role in plan.data.keys().rev() {
         let phase = if *role == Role::Current { "current data" } else { "reference data" };
         run.phase(phase, |run| run.rows(*role, &plan, ready, &models, &mut slots));
@@ -168,7 +174,7 @@ pub(super) fn execute(
         models: [candidate_model, baseline_model].into_iter().filter_map(|it| Some(it.ok()?.record)).collect(),
         running: models,
     };
-    outcome::conclude(run, document, probes, checkpoints)
+    outcome::conclude(run, document, &plan, probes, checkpoints)
 }
 
 impl<'a> Run<'a> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeSeverity};
+use modelwatch_config::{Action, Columns, Document, FailOn, Pipeline, ProbeSeverity, ProfiledData};
 use modelwatch_sdk::{
-    FindingCode, Kind, ModelRole, Report,
+    FindingCode, Kind, ModelRole, Report, Role,
     report::{Check, Finding, Labels, MetricRole, Status},
     store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
@@ -13,18 +13,21 @@ use modelwatch_sdk::{
 use super::{
     Event, Outcome, Problem,
     execute::{Ready, Run},
-    plan::{self, Planned},
+    plan::{self, Plan, Planned},
+    threads,
 };
 use crate::{
     act::{self, Judged},
-    blessing, codes,
+    blessing::{self, SealedData},
+    codes,
     decide::{self, BaselineState},
     history,
     pass::Slot,
     plugin::Lookup,
+    profile::{self, Outputs, Request, Settings, Source, kept},
     record::{
-        ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
-        RunRecord, Timings, Verdict,
+        ActionKind, ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord,
+        ProbeCoverage, RunRecord, Timings, Verdict,
     },
     services::Models,
 };
@@ -49,6 +52,7 @@ type Probes<'p, 'a> = Vec<(&'p Planned<'a>, Option<Result<Slot<'a>, String>>)>;
 pub(super) fn conclude(
     mut run: Run<'_>,
     document: &Document,
+    plan: &Plan<'_>,
     mut probes: Probes<'_, '_>,
     checkpoints: Checkpoints<'_>,
 ) -> Result<Outcome, Problem> {
@@ -63,11 +67,12 @@ pub(super) fn conclude(
         }
         judgement.models(run, &checkpoints.running);
     });
+    let profile = judgement.profile(&mut run, plan, &checkpoints);
     // From here on the run is carried to its end: refs and their log must agree.
     run.check_interrupted()?;
     let mut record = record(&run, document, judgement, &checkpoints);
     let config = blessing::config_digest(document);
-    run.phase("actions", |run| act_on(run, &mut record, &checkpoints, &config));
+    run.phase("actions", |run| act_on(run, &mut record, &checkpoints, &config, profile));
     record.timings.phases = std::mem::take(&mut run.phases);
     record.timings.total = run.start.elapsed().as_secs_f64();
     let history_error = if run.options.keep { keep(run.pipeline, &record).err() } else { None };
@@ -133,6 +138,32 @@ impl Judgement {
             "its outputs are right, and slower; export it again with another version or operator set to run it fast",
         );
         self.warn(fail_on, finding, failed("model", "runs in its fast form", warning));
+    }
+
+    /// Keeps the profile beside the checkpoint that the pipeline asks for, where the checkpoint passes: with a failure to do so it does not,
+    /// since whoever relies on the profile would find none.
+    fn profile(
+        &mut self,
+        run: &mut Run<'_>,
+        plan: &Plan<'_>,
+        checkpoints: &Checkpoints<'_>,
+    ) -> Option<Result<KeptProfile, String>> {
+        let of = run.pipeline.on.pass.iter().find_map(|it| match it {
+            Action::Profile { of, .. } => Some(*of),
+            _ => None,
+        })?;
+        if self.worst != Some(Status::Pass) {
+            return None;
+        }
+        let role = match of {
+            ProfiledData::Current => Role::Current,
+            ProfiledData::Reference => Role::Reference,
+        };
+        let kept = run.phase("profile", |run| run.keep_profile(role, plan, checkpoints));
+        if let Err(e) = &kept {
+            self.check(RUN, true, failed("profile", "is kept beside the checkpoint", e));
+        }
+        Some(kept)
     }
 
     /// Adds a finding of the run itself, and a check that fails where warnings are to fail.
@@ -295,6 +326,59 @@ fn overall(record: &RunRecord) -> BTreeMap<String, f64> {
     res.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
+/// A profile that a run kept beside its checkpoint.
+struct KeptProfile {
+    id: CheckpointId,
+    role: Role,
+    rows: u64,
+    has_outputs: bool,
+}
+
+impl KeptProfile {
+    fn record(&self, lineage: &str) -> ActionRecord {
+        let outputs = if self.has_outputs { " and of the model's outputs" } else { "" };
+        ActionRecord {
+            kind: ActionKind::Profile,
+            target: kept::lineage_of(lineage),
+            from: None,
+            to: Some(self.id.to_string()),
+            status: ActionStatus::Done,
+            message: format!("of {} rows of the {} data{outputs}", self.rows, self.role.as_str()),
+        }
+    }
+}
+
+impl Run<'_> {
+    fn keep_profile(&self, role: Role, plan: &Plan<'_>, checkpoints: &Checkpoints<'_>) -> Result<KeptProfile, String> {
+        let (Some(store), Some(lineage), Some(id)) = (checkpoints.store, checkpoints.lineage, &self.judged) else {
+            return Err("there is no judged checkpoint in a store".to_owned());
+        };
+        let dataset = match plan.data.get(&role) {
+            Some(Ok(Source::Rows(it))) => it,
+            Some(Err(e)) => return Err(e.clone()),
+            _ => return Err(format!("there are no rows of the {} data", role.as_str())),
+        };
+        let columns = self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
+        let model = checkpoints.running.get(ModelRole::Candidate);
+        let outputs = model.map(|it| Outputs::new(it, &columns, dataset.schema())).transpose();
+        let outputs = outputs.map_err(|e| e.to_string())?;
+        let request = Request {
+            settings: Settings::STORED,
+            categorical: &columns.categorical,
+            outputs: outputs.as_ref(),
+            threads: threads(self.pipeline),
+            cancelled: &self.options.cancelled,
+            progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
+        };
+        let made = profile::make(dataset, &request).map_err(|e| e.to_string())?;
+        if let Some(path) = self.sealed.get(&role).and_then(SealedData::changed) {
+            return Err(format!("the {} data `{}` was changed during the run", role.as_str(), path.display()));
+        }
+        let kept = kept::keep(store, &self.host, (lineage, id), &made).map_err(|e| e.to_string())?;
+        Ok(KeptProfile { id: kept, role, rows: made.profile.rows(), has_outputs: outputs.is_some() })
+    }
+}
+
 /// Returns what the verdict on a checkpoint is about.
 fn bless(
     run: &Run<'_>,
@@ -302,6 +386,7 @@ fn bless(
     checkpoints: &Checkpoints<'_>,
     id: &CheckpointId,
     config: &str,
+    profile: Option<&KeptProfile>,
 ) -> Blessing {
     let model = || {
         let name = checkpoints.running.get(ModelRole::Candidate)?.name_in_checkpoint();
@@ -328,6 +413,7 @@ fn bless(
         model: model().unwrap_or_default(),
         baseline,
         data: run.sealed.iter().map(|(role, it)| (role.as_str().to_owned(), it.seal.clone())).collect(),
+        profile: profile.map(|it| it.id.clone()),
         plugins: probes.chain(store).filter_map(plugin).collect(),
         config: config.to_owned(),
         checks: Vec::new(),
@@ -336,7 +422,17 @@ fn bless(
     blessing::sealed(plain, record)
 }
 
-fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'_>, config: &str) {
+fn act_on(
+    run: &mut Run<'_>,
+    record: &mut RunRecord,
+    checkpoints: &Checkpoints<'_>,
+    config: &str,
+    profile: Option<Result<KeptProfile, String>>,
+) {
+    let profile = profile.transpose();
+    // A failure of the run, and none of the checkpoint: it moves no ref, neither forth nor back.
+    let is_profile_lost = profile.is_err();
+    let profile = profile.ok().flatten();
     let judged = || {
         let id = run.judged.as_ref()?;
         Some(Judged {
@@ -351,7 +447,7 @@ fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'
     };
     let mut judged = judged();
     if let Some(it) = &judged {
-        let blessing = bless(run, record, checkpoints, it.id, config);
+        let blessing = bless(run, record, checkpoints, it.id, config, profile.as_ref());
         let signed_off = BlessingRecord::of(&blessing);
         let verdict = VerdictRecord {
             verdict: record.verdict.as_str().to_owned(),
@@ -363,6 +459,7 @@ fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'
         let kept = it.store.record_verdict(it.lineage, it.id, &verdict);
         if let (Ok(()), Some(checkpoint)) = (&kept, &mut record.checkpoint) {
             checkpoint.blessing = Some(signed_off);
+            record.actions.extend(profile.map(|kept| kept.record(it.lineage)));
         }
         if let Err(e) = kept {
             // A verdict that the store does not know must not move a ref.
@@ -383,7 +480,7 @@ fn act_on(run: &mut Run<'_>, record: &mut RunRecord, checkpoints: &Checkpoints<'
     };
     let reason = format!("{} by run {} of {}", record.verdict.as_str(), record.run_id, run.pipeline.name);
     // Where nothing was stored there is nothing to move a ref to or away from.
-    let on_refs = if run.not_saved.is_some() { &[][..] } else { actions };
+    let on_refs = if run.not_saved.is_some() || is_profile_lost { &[][..] } else { actions };
     for action in on_refs {
         // Not the run's host: what has begun is not interrupted.
         record.actions.extend(act::on_refs(action, judged.as_ref(), &(), &reason));

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::Path};
 use arrow_array::RecordBatch;
 use modelwatch_config::Columns;
 use modelwatch_profile::Predictor;
-use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
+use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds, store::CheckpointStore};
 
 use super::{
     Event,
@@ -18,7 +18,7 @@ use crate::{
     data::{BATCH_UNIT, Dataset},
     inputs::InputMap,
     pass::{self, Layout, PassSettings, Slot},
-    profile::{Source, StandIn},
+    profile::{Source, StandIn, kept},
     services::{Models, RunModel},
 };
 
@@ -27,6 +27,7 @@ use crate::{
 pub(super) struct Checkpoints<'r> {
     pub(super) candidate: Option<&'r Ready>,
     pub(super) baseline: Option<&'r Ready>,
+    pub(super) store: Option<&'r dyn CheckpointStore>,
 }
 
 impl Checkpoints<'_> {
@@ -36,7 +37,14 @@ impl Checkpoints<'_> {
             ModelRole::Baseline => self.baseline,
         };
         let ready = ready.ok_or_else(|| format!("there is no {} checkpoint", model.as_str()))?;
-        StandIn::open(&ready.path().join(file)).map_err(|e| ready.named(&e))
+        let path = ready.path().join(file);
+        if file != Path::new(kept::NAME) || path.exists() {
+            return StandIn::open(&path).map_err(|e| ready.named(&e));
+        }
+        match (self.store, ready.stored_as()) {
+            (Some(store), Some((lineage, id))) => kept::find(store, &(), (lineage, &id)),
+            _ => Err(format!("no profile is kept beside {}, which is in no store", ready.record.source)),
+        }
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Blessing {
     pub baseline: Option<String>,
     /// The data, by role.
     pub data: BTreeMap<String, DataSeal>,
+    /// The profile that the run kept beside the checkpoint: its id in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<CheckpointId>,
     /// The plugins, by component: `verifier/metrics`.
     pub plugins: BTreeMap<String, PluginSeal>,
     /// The digest of what the pipeline says about judging: data, columns, probes, options, requirements and severities.

@@ -67,6 +67,7 @@ pub(crate) fn counts(record: &RunRecord) -> String {
 /// Returns the word for a kind of action.
 pub(crate) fn kind(it: ActionKind) -> &'static str {
     match it {
+        ActionKind::Profile => "profile",
         ActionKind::Move => "move",
         ActionKind::Rollback => "rollback",
         ActionKind::Notify => "notify",

@@ -229,3 +229,126 @@ fn a_profile_that_came_with_the_checkpoint_is_its_reference() {
     assert_eq!(ended.code, 2);
     assert!(ended.err.contains("the pipeline has none"), "{}", ended.err);
 }
+
+/// A pipeline with a store, a checkpoint, and that reference.
+fn gate(checkpoint: &str, current: &str, reference: &str, more: &str) -> String {
+    let current = fixtures().join("tabular/breast_cancer").join(current);
+    format!(
+        "name = 'gate'\ncheckpoint = {{ {checkpoint} }}\n{more}\n\
+         [store]\nuses = 'local'\nwith = {{ path = 'store' }}\n\
+         [data.current]\npath = '{}'\n[data.reference]\npath = '{reference}'\n\
+         [data.columns]\nlabel = 'label'\n\
+         [[analyze]]\nuses = 'drift'\nrequire = {{ prediction_drift = '== 0' }}\n",
+        current.display()
+    )
+}
+
+/// Imports a model of breast cancer into the lineage.
+fn import(model: &str, lineage: &str) -> String {
+    format!("import = '{}', name = '{lineage}'", fixtures().join("tabular/breast_cancer").join(model).display())
+}
+
+#[test]
+fn a_run_keeps_the_profile_that_later_ones_compare_with() {
+    let project = Project::new();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    fs::copy(train, project.path().join("train.parquet")).unwrap();
+    let keep = "on.pass = { profile = 'reference', move = ['good'] }";
+    let (code, first) = project.run(&gate(&import("logreg.onnx", "c"), "test.parquet", "train.parquet", keep));
+    assert_eq!(code, 0, "{first:#}");
+    let kept = &first["actions"][0];
+    assert_eq!(
+        (&kept["kind"], &kept["ref"], &kept["status"]),
+        (&"profile".into(), &"c.profiles".into(), &"done".into())
+    );
+    assert!(kept["message"].as_str().unwrap().ends_with(" rows of the reference data and of the model's outputs"));
+
+    // From here on there are no rows of the reference.
+    fs::remove_file(project.path().join("train.parquet")).unwrap();
+    let shifted = of_one_label(&project);
+    let (good, baseline) = ("from = 'c@good'", "baseline = { from = 'c@good' }");
+    for reference in ["baseline://profile", "checkpoint://profile"] {
+        let (code, later) = project.run(&gate(good, "test.parquet", reference, baseline));
+        assert_eq!((code, &later["metrics"]), (0, &first["metrics"]), "{later:#}");
+        check(&later, "prediction_drift", "pass");
+        let (_, later) = project.run(&gate(good, &shifted, reference, baseline));
+        check(&later, "prediction_drift", "fail");
+    }
+    // The columns of another model's profile are compared, and its outputs are not.
+    let (_, other) = project.run(&gate(&import("rforest.onnx", "c"), "test.parquet", "baseline://profile", baseline));
+    check(&other, "prediction_drift", "fail");
+    assert!(other["coverage"]["gaps"].to_string().contains("those that it has are of the model "), "{other:#}");
+    let of = |record: &Value, name: &str| {
+        let metrics = record["metrics"].as_array().unwrap();
+        metrics.iter().find(|it| it["name"] == name).unwrap()["value"].clone()
+    };
+    assert_eq!(of(&other, "compared_columns"), of(&first, "compared_columns"));
+    // None was kept with that one.
+    let (code, record) = project.run(&gate("from = 'c@latest'", "test.parquet", "checkpoint://profile", ""));
+    assert_eq!(code, 3, "{record:#}");
+    assert!(record["checks"].to_string().contains("no profile is kept beside "), "{record:#}");
+}
+
+#[test]
+fn no_ref_moves_where_the_profile_is_not_kept() {
+    let project = Project::new();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    // The lineage of its profiles has no name.
+    let lineage = "c".repeat(125);
+    let run = |model: &str, on: &str| {
+        project.run(&gate(&import(model, &lineage), "test.parquet", train.to_str().unwrap(), on))
+    };
+    for model in ["mlp.onnx", "logreg.onnx"] {
+        let (code, record) = run(model, "on.pass = { move = ['good'] }");
+        assert_eq!((code, &record["actions"][0]["status"]), (0, &"done".into()), "{record:#}");
+    }
+    // Neither forth nor back: the checkpoint passed, and is not to be left for what went wrong beside it.
+    let keep = "on.pass = { profile = 'reference', move = ['good'] }\non.error = { rollback = 'good' }";
+    for model in ["rforest.onnx", "logreg.onnx"] {
+        let (code, record) = run(model, keep);
+        assert_eq!((code, &record["verdict"], &record["actions"]), (3, &"error".into(), &serde_json::json!([])));
+        check(&record, "profile", "error");
+    }
+}
+
+#[test]
+fn a_profile_is_kept_of_rows_and_beside_a_checkpoint_that_passed() {
+    let project = Project::new();
+    let refused = |reference: &str, keep: &str| {
+        project.write("pipeline.toml", &gate(&import("logreg.onnx", "c"), "test.parquet", reference, keep));
+        let ended = project.modelwatch(&["run", "pipeline.toml", "--quiet"]);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        ended.err
+    };
+    let said = refused("checkpoint://profile", "on.pass = { profile = 'reference' }");
+    assert!(
+        said.starts_with("error[E0208]: the reference data is a profile, and the one that is to be kept"),
+        "{said}"
+    );
+    let said = refused("x.parquet", "on.fail = { profile = 'reference' }");
+    assert!(said.contains("a profile is kept beside a checkpoint that passed"), "{said}");
+}
+
+#[test]
+fn the_profile_goes_with_its_checkpoint() {
+    let project = Project::new();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    let keep = "on.pass = { profile = 'reference' }";
+    let run = |model: &str| {
+        let (code, record) = project.run(&gate(&import(model, "c"), "test.parquet", train.to_str().unwrap(), keep));
+        assert_eq!(code, 0, "{record:#}");
+    };
+    run("logreg.onnx");
+    run("mlp.onnx");
+    let kept = gate("from = 'c@latest', keep = { last = 1, grace = '0s' }", "test.parquet", "x.parquet", "");
+    project.write("prune.toml", &kept);
+    let store = |arguments: &[&str]| {
+        let ended = project.modelwatch(&[&["store", "--pipeline", "prune.toml"], arguments].concat());
+        assert_eq!(ended.code, 0, "{} {}", ended.out, ended.err);
+        ended.out
+    };
+    let profiles = || store(&["log", "c.profiles"]).lines().filter(|it| it.contains("remove")).count();
+    assert_eq!(profiles(), 0);
+    store(&["prune", "c"]);
+    assert_eq!(profiles(), 1);
+}

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, path::Path};
 
 use arrow_schema::Schema;
 use modelwatch_config::{
-    self as config, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, code,
+    self as config, Action, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProfiledData,
+    code,
 };
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
@@ -31,6 +32,7 @@ pub(super) fn check(
         }
         if !matches!(source, Source::Rows(_)) {
             check_profile(document, plan, role, &mut problems);
+            check_kept_of(document, pipeline, role, &mut problems);
         }
         if let Source::Kept { model, .. } = source
             && is_whole
@@ -193,6 +195,21 @@ fn check_profile(document: &Document, plan: &Plan<'_>, role: Role, problems: &mu
             "name the rows in `[data.reference] path`"
         };
         problems.push(document.at(&format!("{}/uses", settings.component.pointer), code::PROFILE, message, Some(help)));
+    }
+}
+
+/// A profile that is to be kept is made of rows.
+fn check_kept_of(document: &Document, pipeline: &Pipeline, role: Role, problems: &mut Vec<Diagnostic>) {
+    let is_of_role = |it: &Action| match it {
+        Action::Profile { of: ProfiledData::Current, .. } => role == Role::Current,
+        Action::Profile { of: ProfiledData::Reference, .. } => role == Role::Reference,
+        _ => false,
+    };
+    if pipeline.on.pass.iter().any(is_of_role) {
+        let message =
+            format!("the {} data is a profile, and the one that is to be kept is made of rows", role.as_str());
+        let help = format!("name the rows in `[data.{}] path`, or leave `profile` out", role.as_str());
+        problems.push(document.at("/on/pass/profile", code::PROFILE, message, Some(&help)));
     }
 }
 

@@ -266,6 +266,14 @@ fn distances_see_zeros_and_ones_and_huge_values() {
 }
 
 #[test]
+fn an_energy_distance_between_the_ends_of_all_numbers_is_one() {
+    let at = |value: f64| x(floats((0..200).map(|it| if it % 4 == 0 { 0.0 } else { value })));
+    let report = run(json!({ "method": "energy", "predictions": false }), &at(-1.7e308), &at(1.7e308));
+    assert_eq!((codes(&report), report.gaps.len()), (vec![("MW-D001", "x")], 0), "{:?}", report.gaps);
+    assert!(of_column(&report, "effect", "x").unwrap().is_finite());
+}
+
+#[test]
 fn whole_numbers_beyond_floats_are_exact() {
     let report = case(json!({ "predictions": false }), "num_int64_big");
     assert_eq!(of_column(&report, "ks_statistic", "x"), Some(0.16225));

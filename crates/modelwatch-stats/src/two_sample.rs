@@ -8,6 +8,7 @@ mod anderson_darling;
 mod binning;
 mod contingency;
 mod cramer_von_mises;
+mod discrepancy;
 mod distances;
 mod effect;
 mod epps_singleton;
@@ -27,6 +28,7 @@ pub use binning::{BinCounts, BinRule, Values, bin_edges, count_into};
 pub use contingency::{ChiSquared, Yates, chi2_contingency, chi2_contingency_with, cramers_v, g_test, homogeneity};
 pub(crate) use cramer_von_mises::RankSquares;
 pub use cramer_von_mises::{CramerVonMises, cramer_von_mises};
+pub use discrepancy::discrepancy;
 pub use distances::{
     LogBase, ZeroFill, energy, fill_zeros, hellinger, jensen_shannon, kl, linf, proportions, psi, standard_deviation,
     total_variation, wasserstein, wasserstein_normed, wasserstein_of,
@@ -40,7 +42,7 @@ pub use levels::Levels;
 pub use omnibus::{Leading, Omnibus, omnibus, omnibus_of};
 pub use ranks::{Alternative, MannWhitney, mann_whitney, mood};
 pub use student::{student_t, welch_t};
-pub use two_by_two::{Shares, fisher_exact, z_test};
+pub use two_by_two::{Shares, fisher_exact, fisher_exact_greater, z_test};
 pub use winsorize::{robust_deviation, winsorize};
 
 /// A statistic and its p-value.

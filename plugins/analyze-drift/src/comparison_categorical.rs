@@ -71,8 +71,12 @@ fn peer(
         return Err(format!("`{}` needs every category, and there are too many to keep", method.name()));
     }
     let (mut left, mut right) = (aligned.reference.clone(), aligned.current.clone());
+    let has_nulls = reference.n_null() > 0 || current.n_null() > 0;
+    if method == Method::AlibiFet && has_nulls {
+        return Err(format!("`{}` has no answer for a column with missing values", method.name()));
+    }
     // alibi-detect was given missing values as one more category.
-    if method == Method::AlibiChi2 && (reference.n_null() > 0 || current.n_null() > 0) {
+    if method == Method::AlibiChi2 && has_nulls {
         left.push(reference.n_null());
         right.push(current.n_null());
     }

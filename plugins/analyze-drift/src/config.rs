@@ -144,6 +144,8 @@ pub struct MinEffect {
     /// The energy distance over the root of that standard deviation.
     #[schemars(range(min = 0.0))]
     pub energy: f64,
+    /// The maximum mean discrepancy.
+    pub mmd: f64,
     /// The difference of the shares of missing values.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub missing: f64,
@@ -207,6 +209,7 @@ impl Default for MinEffect {
             chebyshev: 0.1,
             wasserstein: 0.1,
             energy: 0.1,
+            mmd: 0.05,
             missing: 0.02,
         }
     }
@@ -269,6 +272,7 @@ impl Config {
             ("chebyshev", self.min_effect.chebyshev, 1.0),
             ("wasserstein", self.min_effect.wasserstein, f64::MAX),
             ("energy", self.min_effect.energy, f64::MAX),
+            ("mmd", self.min_effect.mmd, f64::MAX),
             ("missing", self.min_effect.missing, 1.0),
         ];
         for (name, value, greatest) in effects {

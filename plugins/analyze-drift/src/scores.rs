@@ -6,13 +6,14 @@ use modelwatch_stats::{
     peers::{Categories, Numbers, alibi, evidently, nannyml, scipy, tfdv},
     two_sample::{
         Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, Shares, Test, Yates, anderson_darling,
-        cell_effect, chi2_contingency_with, cramer_von_mises, energy, epps_singleton, fisher_exact, g_test,
-        homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, robust_deviation, student_t, wasserstein,
+        cell_effect, chi2_contingency_with, cramer_von_mises, discrepancy, energy, epps_singleton, fisher_exact,
+        g_test, homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, robust_deviation, student_t, wasserstein,
         wasserstein_effect, welch_t, winsorize, z_test,
     },
 };
 
 use crate::{
+    bins::total,
     config::{Config, MinEffect},
     method::{Kind, Method, Rule},
 };
@@ -104,6 +105,10 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
             let value = if value == 0.0 { 0.0 } else { value / unit.sqrt() };
             Size { value, name: "normed energy distance", interval: None, least: least.energy }
         }
+        Method::Mmd => {
+            let value = discrepancy(left, right, robust_deviation(left)?)?;
+            Size { value, name: "maximum mean discrepancy", interval: None, least: least.mmd }
+        }
         _ => match cell_size(method, least, pair.cells)? {
             Some(it) => it,
             None => {
@@ -192,6 +197,11 @@ pub(crate) fn peer_score_of_numbers(
         Method::EvidentlyMannw => evidently::mannw(numbers),
         Method::EvidentlyTTest => evidently::t_test(numbers),
         Method::EvidentlyWasserstein => evidently::wasserstein(numbers),
+        Method::EvidentlyEmpiricalMmd => {
+            let n = total(left).saturating_add(total(right));
+            refuse_many(method, n, evidently::MMD_MAX_ROWS, "looks at each pair of rows", "mmd")?;
+            evidently::empirical_mmd(numbers)
+        }
         Method::EvidentlyPsi => evidently::psi(numbers),
         Method::EvidentlyJensenshannon => evidently::jensenshannon(numbers),
         Method::EvidentlyKlDiv => evidently::kl_div(numbers),
@@ -234,12 +244,21 @@ pub(crate) fn peer_score_of_categories(
         Method::EvidentlyChisquare => evidently::chisquare(categories),
         Method::EvidentlyFisherExact => evidently::fisher_exact(categories),
         Method::EvidentlyGTest => evidently::g_test(categories),
+        Method::EvidentlyTvd => {
+            let n = [categories.reference, categories.current]
+                .into_iter()
+                .flatten()
+                .fold(0u64, |n, it| n.saturating_add(*it));
+            refuse_many(method, n, evidently::TVD_MAX_ROWS, "deals all rows many times", "total-variation")?;
+            evidently::tvd(categories)
+        }
         Method::EvidentlyZ => evidently::z(categories),
         Method::NannymlJensenShannon => nannyml::jensen_shannon_of_categories(categories),
         Method::NannymlHellinger => nannyml::hellinger_of_categories(categories),
         Method::NannymlChi2 | Method::ScipyChi2Contingency => nannyml::chi2(categories).map(|it| it.p_value),
         Method::NannymlLInfinity => nannyml::l_infinity(categories),
         Method::AlibiChi2 => alibi::chi2(categories).map(|it| it.p_value),
+        Method::AlibiFet => alibi::fet(categories),
         Method::TfdvLInfinity => tfdv::l_infinity(categories),
         Method::TfdvJensenShannonDivergence => tfdv::jensen_shannon_divergence_of_categories(categories),
         _ => return Err(format!("`{}` cannot compare {}", method.name(), Kind::Categories.word())),
@@ -295,6 +314,14 @@ fn evidently_default(answer: Result<(evidently::Choice, f64), Undefined>) -> Res
         _ => Rule::AtLeast(0.1),
     };
     Ok(Some(PeerScore { value, rule }))
+}
+
+/// Refuses rows that are too many for what the method does with them, and names one that takes them.
+fn refuse_many(method: Method, n: u64, most: u64, why: &str, other: &str) -> Result<(), String> {
+    if n <= most {
+        return Ok(());
+    }
+    Err(format!("`{}` {why}, and {n} are more than {most}; `{other}` takes any number", method.name()))
 }
 
 fn judged(method: Method, rule: Rule, value: Result<f64, Undefined>) -> Result<Option<PeerScore>, String> {

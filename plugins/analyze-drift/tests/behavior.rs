@@ -56,6 +56,63 @@ fn shifts_and_changes_of_scale_are_found() {
 }
 
 #[test]
+fn the_discrepancy_sees_shifts_and_scales_and_no_outlier() {
+    let of = |current: ArrayRef| run(json!({ "method": "mmd" }), &x(normals(1, 2000, 0.0, 1.0)), &x(current));
+    for (mean, std, expected) in [(0.0, 1.0, None), (0.5, 1.0, Some(0.183)), (0.0, 2.0, Some(0.256))] {
+        let report = of(normals(2, 1000, mean, std));
+        let effect = of_column(&report, "effect", "x").unwrap();
+        match expected {
+            None => assert_eq!((codes(&report), effect < 0.05), (vec![], true), "{effect}"),
+            Some(it) => {
+                assert_eq!(codes(&report), [("MW-D001", "x")], "{mean} {std}");
+                assert!((effect - it).abs() < 0.03, "{mean} {std}: {effect}");
+            }
+        }
+    }
+    let mut random = Random(2);
+    let one_is_wild = floats((0..1000).map(|it| if it == 0 { 1e300 } else { random.normal() }));
+    assert_eq!(codes(&of(one_is_wild)), []);
+}
+
+#[test]
+fn modes_with_random_dealings_and_one_sided_ones_answer_by_their_rule() {
+    let drifted = |method: &str, reference: ArrayRef, current: ArrayRef| {
+        let report = run(json!({ "method": method }), &x(reference), &x(current));
+        assert!(report.gaps.iter().all(|it| it.what != "column `x`"), "{method}: {:?}", report.gaps);
+        overall(&report, "drifted_columns") > 0.0
+    };
+    let of = |n_yes: usize| names((0..400).map(move |it| if it < n_yes { "1" } else { "0" }));
+    for (method, more, fewer) in [("evidently:tvd", true, true), ("alibi:fet", true, false)] {
+        assert!(!drifted(method, of(100), of(101)), "{method}");
+        assert_eq!((drifted(method, of(100), of(200)), drifted(method, of(200), of(100))), (more, fewer), "{method}");
+    }
+    let method = "evidently:empirical_mmd";
+    assert!(drifted(method, normals(1, 300, 0.0, 1.0), normals(2, 300, 0.8, 1.0)));
+    assert!(!drifted(method, normals(1, 300, 0.0, 1.0), normals(2, 300, 0.0, 1.0)));
+    let of_many = |n: u64| names((0..n).map(|it| if it % 2 == 0 { "1" } else { "0" }));
+    let with_null: ArrayRef = Arc::new(StringArray::from_iter((0..400).map(|it| (it % 3 != 0).then_some("1"))));
+    for (method, reference, current, why) in [
+        (
+            method,
+            normals(1, 4000, 0.0, 1.0),
+            normals(2, 4000, 0.0, 1.0),
+            "8000 are more than 5000; `mmd` takes any number",
+        ),
+        (
+            "evidently:tvd",
+            of_many(60_000),
+            of_many(40_001),
+            "100001 are more than 100000; `total-variation` takes any number",
+        ),
+        ("alibi:fet", with_null.clone(), with_null, "has no answer for a column with missing values"),
+    ] {
+        let report = run(json!({ "method": method }), &x(reference), &x(current));
+        let gap = report.gaps.iter().find(|it| it.what == "column `x`").unwrap();
+        assert!(gap.why.contains(why), "{}", gap.why);
+    }
+}
+
+#[test]
 fn columns_count_as_much_as_their_importance() {
     let table = |seed: u64, shift: f64| {
         let column = |idx: u64, shift| normals(10 * seed + idx, 500, shift, 1.0);

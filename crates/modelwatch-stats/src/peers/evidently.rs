@@ -10,6 +10,8 @@ use statrs::function::erf::erfc;
 
 use super::{Categories, Numbers, scipy, total, weights};
 use crate::error::{Reason, Undefined, finite};
+use crate::multivariate::{Dealings, Pool, Rbf, Rows, Strata, mmd};
+use crate::random::Random;
 use crate::sample::Point;
 use crate::two_sample::{
     self, Alternative, BinRule, CramerVonMises, LogBase, MannWhitney, Shares, ZeroFill, bin_edges, count_into,
@@ -223,6 +225,96 @@ pub fn fisher_exact(categories: Categories<'_>) -> Result<f64, Undefined> {
     two_sample::fisher_exact(shares)
 }
 
+/// How many dealings are behind the p-value of `TVD`.
+const TVD_DEALINGS: u32 = 1000;
+
+/// The most rows of both sides that are dealt so often.
+pub const TVD_MAX_ROWS: u64 = 100_000;
+
+/// How many dealings are behind the p-value of `empirical_mmd`.
+const MMD_DEALINGS: usize = 100;
+
+/// The most rows of both sides that are compared pair by pair.
+pub const MMD_MAX_ROWS: u64 = 5000;
+
+/// Returns the p-value of `TVD`: the share of 1,000 random dealings of the rows with a total variation distance that is no less.
+///
+/// The peer deals the rows in the order in which they are, with NumPy's generator from a fixed seed. Here they have no order, so that these are
+/// other dealings of the same rows: both p-values have a standard error of `√(p (1 - p) / 1000)`. Undefined for more than
+/// [`TVD_MAX_ROWS`] of both sides: each is dealt each time.
+pub fn tvd(categories: Categories<'_>) -> Result<f64, Undefined> {
+    let (m, n) = (total(categories.reference), total(categories.current));
+    if m == 0 || n == 0 {
+        return Err(Undefined::new(Reason::Empty));
+    }
+    if m.saturating_add(n) > TVD_MAX_ROWS {
+        return Err(Undefined::new(Reason::OutOfRange));
+    }
+    let all: Vec<u64> = categories.reference.iter().zip(categories.current).map(|(a, b)| a + b).collect();
+    // Twice the distance, times the sizes of both: whole numbers, so that what is equal is so.
+    let distance = |of_reference: &mut dyn Iterator<Item = u64>| {
+        let one = |(all, reference): (&u64, u64)| {
+            (u128::from(reference) * u128::from(n)).abs_diff(u128::from(all - reference) * u128::from(m))
+        };
+        all.iter().zip(of_reference).map(one).sum::<u128>()
+    };
+    let observed = distance(&mut categories.reference.iter().copied());
+    let mut random = Random::new(0);
+    let no_less = (0..TVD_DEALINGS).filter(|_| {
+        let (mut rows, mut open) = (m + n, m);
+        // Row by row, each with the chance that it is one of the reference's that are still to be dealt (Knuth's algorithm S).
+        let mut dealt = all.iter().map(|count| {
+            let before = open;
+            for _ in 0..*count {
+                open -= u64::from(random.below(rows) < open);
+                rows -= 1;
+            }
+            before - open
+        });
+        distance(&mut dealt) >= observed
+    });
+    Ok(no_less.count() as f64 / f64::from(TVD_DEALINGS))
+}
+
+/// Returns the p-value of `empirical_mmd`: the share of 100 random dealings of the rows with an unbiased MMD² that is no less, with a Gaussian
+/// kernel of half the median of all squared distances in the reference, each row's from itself among them.
+///
+/// The peer deals anew at each call, so that its answers have a standard error of `√(p (1 - p) / 100)`. Undefined for fewer than two rows of a
+/// side, and for more than [`MMD_MAX_ROWS`] of both: it looks at each pair.
+pub fn empirical_mmd(numbers: Numbers<'_>) -> Result<f64, Undefined> {
+    let all = undealt_and_dealt_mmd(numbers)?;
+    let (observed, dealt) = all.split_first().ok_or(Undefined::new(Reason::Empty))?;
+    Ok(dealt.iter().filter(|it| *it >= observed).count() as f64 / MMD_DEALINGS as f64)
+}
+
+/// The unbiased MMD² of the rows as they are, then of each dealing.
+fn undealt_and_dealt_mmd(numbers: Numbers<'_>) -> Result<Vec<f64>, Undefined> {
+    let rows = |points: &[Point]| -> Vec<f64> {
+        points.iter().flat_map(|it| std::iter::repeat_n(it.0, usize::try_from(it.1).unwrap_or(usize::MAX))).collect()
+    };
+    if count(numbers.reference).saturating_add(count(numbers.current)) > MMD_MAX_ROWS {
+        return Err(Undefined::new(Reason::OutOfRange));
+    }
+    let (left, right) = (rows(numbers.reference), rows(numbers.current));
+    let kernel = Rbf::new(mmd_width(&left)?)?;
+    let pool = Pool::new(Rows::new(&left, 1)?, Rows::new(&right, 1)?, 0)?;
+    let dealings = Dealings::new(pool.is_current(), Strata::One, MMD_DEALINGS, 0)?;
+    mmd(&pool, &dealings, kernel)
+}
+
+/// The root of half the median; of the two in the middle, the one at the even place.
+fn mmd_width(reference: &[f64]) -> Result<f64, Undefined> {
+    let m = reference.len();
+    let middle = (m * m).checked_sub(1).ok_or(Undefined::new(Reason::Empty))?;
+    let idx = if middle % 2 == 0 { middle / 2 } else { (middle / 2).next_multiple_of(2) };
+    // The distances of rows from themselves come first, and each of the others twice.
+    let Some(idx) = idx.checked_sub(m).map(|it| it / 2) else { return Ok(0.5f64.sqrt()) };
+    let mut squares: Vec<f64> =
+        (1..m).flat_map(|at| reference[..at].iter().map(move |it| (reference[at] - it).powi(2))).collect();
+    let median = *squares.select_nth_unstable_by(idx, f64::total_cmp).1;
+    Ok(if median == 0.0 { 0.5f64.sqrt() } else { (0.5 * median).sqrt() })
+}
+
 /// Returns `z`: the p-value for the share of the first category by name, whatever the others do.
 pub fn z(categories: Categories<'_>) -> Result<f64, Undefined> {
     let z = two_sample::z_test(first_share(categories)?)?.statistic;
@@ -327,6 +419,23 @@ mod tests {
         assert_eq!(choice(&[(0.0, 10), (1.0, 10), (2.0, 1)], &[(1.0, 9)]), Choice::ChiSquare);
         assert_eq!(choice(&[(0.0, 10), (1.0, 10)], &[(1.0, 9)]), Choice::Z);
         assert_eq!(choice(&[(0.0, 10), (1.0, 1000)], &[(1.0, 9)]), Choice::JensenShannon);
+    }
+
+    #[test]
+    fn mmd_before_any_dealing_is_that_of_the_peer() {
+        // Recorded from its `kernel_matrix` and `mmd_2samp`, less `1 / (m - 1) + 1 / (n - 1)`: it counts the pairs of a row with itself.
+        for (left, right, width, expected) in [
+            (&[0.0, 1.0, 3.0][..], &[2.0, 5.0][..], 0.5f64.sqrt(), -0.1285671844642975),
+            (&[0.0, 1.0, 3.0, 7.0], &[2.0, 5.0, 5.5], 2.1213203435596424, -0.02259449235242289),
+            (&[0.0, 1.0, 3.0, 7.0, 7.5], &[-1.0, 2.0, 5.0, 5.5], 2.1213203435596424, -0.18012758413700486),
+        ] {
+            assert_eq!(mmd_width(left), Ok(width));
+            let points = |it: &[f64]| it.iter().map(|it| (*it, 1)).collect::<Vec<_>>();
+            let (left, right) = (points(left), points(right));
+            let numbers = Numbers { reference: &left, current: &right, values: Values::Real };
+            let found = undealt_and_dealt_mmd(numbers).unwrap()[0];
+            assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
+        }
     }
 
     #[test]

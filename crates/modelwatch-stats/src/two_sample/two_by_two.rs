@@ -36,20 +36,37 @@ pub struct Shares {
 /// assert!((fisher_exact(tea).unwrap() - 34.0 / 70.0).abs() < 1e-12);
 /// ```
 pub fn fisher_exact(shares: Shares) -> Result<f64, Undefined> {
-    shares.check()?;
-    let (m, n) = (shares.reference_rows as f64, shares.current_rows as f64);
-    let (hits, rows) = (shares.reference_hits as f64 + shares.current_hits as f64, m + n);
-    let rarer = hits.min(rows - hits);
-    if rarer <= 0.0 {
-        return Ok(1.0);
-    }
-    if m.min(n) * rarer / rows >= LARGE {
+    let cell = Cell::new(shares)?;
+    if cell.expected() >= LARGE {
         let side = |hits: u64, rows: u64| [hits, rows - hits];
         let reference = side(shares.reference_hits, shares.reference_rows);
         let current = side(shares.current_hits, shares.current_rows);
         return chi2_contingency_with(&reference, &current, Yates::TwoByTwo).map(|it| it.p_value);
     }
-    Ok(hypergeometric(m, n, hits, shares.reference_hits as f64))
+    let weights = cell.hypergeometric();
+    let own = weights.iter().find(|it| it.0 == cell.count).map_or(0.0, |it| it.1);
+    Ok(share_of(&weights, |it| it.1 <= own * TIE))
+}
+
+/// Returns the p-value of Fisher's exact test against the alternative that hits are more frequent in the current rows: the probability, given
+/// both margins, of at least as many current hits.
+///
+/// With more than 100,000 expected rows in every cell it is the tail of the normal distribution, corrected for continuity.
+/// Undefined as [`fisher_exact`].
+///
+/// ```
+/// use modelwatch_stats::two_sample::{Shares, fisher_exact_greater};
+///
+/// // Fisher's tea: (16 + 1) / 70.
+/// let tea = Shares { reference_hits: 1, reference_rows: 4, current_hits: 3, current_rows: 4 };
+/// assert!((fisher_exact_greater(tea).unwrap() - 17.0 / 70.0).abs() < 1e-12);
+/// ```
+pub fn fisher_exact_greater(shares: Shares) -> Result<f64, Undefined> {
+    let cell = Cell::new(shares)?;
+    if cell.expected() >= LARGE {
+        return Ok(cell.normal_tail());
+    }
+    Ok(share_of(&cell.hypergeometric(), |it| if cell.is_opposite { it.0 <= cell.count } else { it.0 >= cell.count }))
 }
 
 /// Returns the z test of two shares with the pooled variance, two-sided; the statistic is standard normal.
@@ -87,29 +104,86 @@ impl Shares {
     }
 }
 
-/// Weighs the tables relative to the most likely one, so that no factorial is needed.
-fn hypergeometric(draws: f64, rest: f64, hits: f64, observed: f64) -> f64 {
-    let (least, greatest) = ((hits - rest).max(0.0), hits.min(draws));
-    let mode = (((draws + 1.0) * (hits + 1.0)) / (draws + rest + 2.0)).floor().clamp(least, greatest);
-    // P(k + 1) / P(k) of the hypergeometric distribution.
-    let step_up = |k: f64| (hits - k) * (draws - k) / ((k + 1.0) * (rest - hits + k + 1.0));
-    let mut weights = vec![(mode, 1.0f64)];
-    let (mut k, mut weight) = (mode, 1.0f64);
-    while k < greatest && weight > 0.0 {
-        weight *= step_up(k);
-        k += 1.0;
-        weights.push((k, weight));
+/// The rows of the smaller sample with what fewer rows of both have: the cell of which fewest are expected, so that its counts are exact
+/// however many rows there are.
+struct Cell {
+    count: f64,
+    /// Rows of the smaller sample, and of the other one.
+    draws: f64,
+    rest: f64,
+    /// Rows of both that have it.
+    hits: f64,
+    /// Whether it has fewer rows where the current sample has more hits.
+    is_opposite: bool,
+}
+
+impl Cell {
+    fn new(shares: Shares) -> Result<Self, Undefined> {
+        shares.check()?;
+        let Shares { reference_hits, reference_rows, current_hits, current_rows } = shares;
+        let is_of_reference = reference_rows < current_rows;
+        let (own_hits, draws, rest) = if is_of_reference {
+            (reference_hits, reference_rows, current_rows)
+        } else {
+            (current_hits, current_rows, reference_rows)
+        };
+        let hits = u128::from(reference_hits) + u128::from(current_hits);
+        let misses = u128::from(reference_rows) + u128::from(current_rows) - hits;
+        let is_of_misses = misses < hits;
+        Ok(Self {
+            count: if is_of_misses { draws - own_hits } else { own_hits } as f64,
+            draws: draws as f64,
+            rest: rest as f64,
+            hits: misses.min(hits) as f64,
+            is_opposite: is_of_reference != is_of_misses,
+        })
     }
-    (k, weight) = (mode, 1.0);
-    while k > least && weight > 0.0 {
-        k -= 1.0;
-        weight /= step_up(k);
-        weights.push((k, weight));
+
+    fn rows(&self) -> f64 {
+        self.draws + self.rest
     }
-    let own = weights.iter().find(|it| it.0 == observed).map_or(0.0, |it| it.1);
-    let all: f64 = weights.iter().map(|it| it.1).sum();
-    let extreme: f64 = weights.iter().filter(|it| it.1 <= own * TIE).map(|it| it.1).sum();
-    (extreme / all).min(1.0)
+
+    fn expected(&self) -> f64 {
+        self.draws * (self.hits / self.rows())
+    }
+
+    /// The probability of at least as many current hits, of a normal distribution.
+    fn normal_tail(&self) -> f64 {
+        let rows = self.rows();
+        let variance = self.expected() * (1.0 - self.hits / rows) * (self.rest / (rows - 1.0));
+        let more = self.count - self.expected();
+        normal_sf((if self.is_opposite { -more } else { more } - 0.5) / variance.sqrt())
+    }
+
+    /// Weighs the tables, by the rows in the cell, relative to the most likely one, so that no factorial is needed.
+    fn hypergeometric(&self) -> Vec<(f64, f64)> {
+        let Self { draws, rest, hits, .. } = *self;
+        let (least, greatest) = ((hits - rest).max(0.0), hits.min(draws));
+        let mode = (((draws + 1.0) * (hits + 1.0)) / (draws + rest + 2.0)).floor().clamp(least, greatest);
+        // P(k + 1) / P(k) of the hypergeometric distribution.
+        let step_up = |k: f64| (hits - k) * (draws - k) / ((k + 1.0) * (rest - hits + k + 1.0));
+        let mut weights = vec![(mode, 1.0f64)];
+        let (mut k, mut weight) = (mode, 1.0f64);
+        while k < greatest && weight > 0.0 {
+            weight *= step_up(k);
+            k += 1.0;
+            weights.push((k, weight));
+        }
+        (k, weight) = (mode, 1.0);
+        while k > least && weight > 0.0 {
+            k -= 1.0;
+            weight /= step_up(k);
+            weights.push((k, weight));
+        }
+        weights
+    }
+}
+
+/// The share of the tables that are meant, by their weights.
+fn share_of(weights: &[(f64, f64)], is_meant: impl Fn(&(f64, f64)) -> bool) -> f64 {
+    let sum = |weights: &mut dyn Iterator<Item = &(f64, f64)>| weights.map(|it| it.1).sum::<f64>();
+    let all = sum(&mut weights.iter());
+    (sum(&mut weights.iter().filter(|it| is_meant(it))) / all).min(1.0)
 }
 
 #[cfg(test)]
@@ -118,6 +192,46 @@ mod tests {
 
     fn shares(hits: (u64, u64), rows: (u64, u64)) -> Shares {
         Shares { reference_hits: hits.0, reference_rows: rows.0, current_hits: hits.1, current_rows: rows.1 }
+    }
+
+    #[test]
+    fn one_sided_p_values_are_those_of_scipy() {
+        for (hits, rows, expected) in [
+            ((10, 20), (100, 90), 0.017264843639225296),
+            ((0, 3), (5, 5), 0.08333333333333333),
+            ((300, 280), (1000, 900), 0.3172276153864255),
+            ((50, 10), (80, 90), 0.9999999999999286),
+            ((0, 0), (5, 5), 1.0),
+        ] {
+            let found = fisher_exact_greater(shares(hits, rows)).unwrap();
+            assert!((found / expected - 1.0).abs() < 1e-12, "{found}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn the_normal_tail_continues_the_exact_one() {
+        for hits in [(200_000, 200_000), (200_000, 200_700), (200_700, 200_000), (320_000, 320_500)] {
+            for rows in [(400_000, 400_000), (400_000, 500_000), (500_000, 400_000)] {
+                let cell = Cell::new(shares(hits, rows)).unwrap();
+                let is_meant = |it: &(f64, f64)| if cell.is_opposite { it.0 <= cell.count } else { it.0 >= cell.count };
+                let exact = share_of(&cell.hypergeometric(), is_meant);
+                let error = (cell.normal_tail() - exact).abs();
+                assert!(error < 1e-5, "{hits:?} {rows:?}: {error} of {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn counts_beyond_all_data_have_a_one_sided_p_value() {
+        let half = u64::MAX / 2;
+        let even = fisher_exact_greater(shares((half / 2, half / 2), (half, half))).unwrap();
+        assert!((even - 0.5).abs() < 1e-6, "{even}");
+        assert_eq!(fisher_exact_greater(shares((half / 2, half / 4), (half, half))).unwrap(), 1.0);
+        assert_eq!(fisher_exact_greater(shares((half / 4, half / 2), (half, half))).unwrap(), 0.0);
+        // Nearly all are hits, and what is counted exactly are the others.
+        let few = fisher_exact_greater(shares((half - 10, 1000), (half, 1000))).unwrap();
+        assert!(few > 0.99, "{few}");
+        assert!(fisher_exact(shares((half - 10, 990), (half, 1000))).unwrap() < 1e-100);
     }
 
     #[test]

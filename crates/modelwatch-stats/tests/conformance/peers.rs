@@ -388,6 +388,34 @@ fn evidently_categories() {
 }
 
 #[test]
+fn evidently_dealings() {
+    // Shares of random dealings, of which ours are other ones: four standard errors of the difference.
+    let expected = json("univariate/dealings.evidently.json");
+    let near = |ours: f64, theirs: &Value, n: f64| {
+        let theirs = theirs.as_f64().unwrap();
+        println!("ours {ours}, theirs {theirs}, of {n} dealings");
+        let error = (2.0 * theirs * (1.0 - theirs) / n).sqrt();
+        assert!(ours > 0.0 && ours < 1.0, "{ours}");
+        assert!((ours - theirs).abs() <= 4.0 * error, "{ours}, theirs {theirs}");
+    };
+    let counts = |it: &Value| it.as_array().unwrap().iter().map(|it| it.as_u64().unwrap()).collect::<Vec<_>>();
+    for id in ["cat_400_300", "bin_400_300"] {
+        let (reference, current) = (counts(&expected[id]["reference"]), counts(&expected[id]["current"]));
+        let ours = evidently::tvd(Categories { reference: &reference, current: &current }).unwrap();
+        near(ours, &expected[id]["TVD"], 1000.0);
+    }
+    let points = |it: &Value| {
+        let mut res = NumericSample::new(1000);
+        res.update(&it.as_array().unwrap().iter().map(|it| it.as_f64().unwrap()).collect::<Vec<_>>());
+        res.points()
+    };
+    let case = &expected["num_400_300"];
+    let (reference, current) = (points(&case["reference"]), points(&case["current"]));
+    let numbers = Numbers { reference: &reference, current: &current, values: Values::Real };
+    near(evidently::empirical_mmd(numbers).unwrap(), &case["empirical_mmd"], 100.0);
+}
+
+#[test]
 fn nannyml_numbers() {
     let expected = json("univariate/expected.nannyml.json");
     let mut table = Table::new("nannyml");

@@ -101,6 +101,14 @@ impl SealedData {
         Ok(Self { seal: DataSeal { digest, files: entries, n_files, size }, stamps })
     }
 
+    /// Returns the seal of files in a store, which do not change.
+    pub(crate) fn of_stored(files: &[FileEntry]) -> Self {
+        let (digest, n_files, size) =
+            (digest_of_files(files), files.len() as u64, files.iter().map(|it| it.size).sum());
+        let files = files.iter().take(LISTED_FILES).cloned().collect();
+        Self { seal: DataSeal { digest, files, n_files, size }, stamps: Vec::new() }
+    }
+
     /// Returns the first file that is not what it was when it was read.
     pub(crate) fn changed(&self) -> Option<&Path> {
         let is_same = |(path, stamp): &(PathBuf, Stamp)| fs::metadata(path).is_ok_and(|it| Stamp::of(&it) == *stamp);

@@ -7,7 +7,7 @@
 use modelwatch_profile::file;
 use modelwatch_sdk::{
     Host,
-    store::{CheckpointId, CheckpointStore},
+    store::{CheckpointId, CheckpointStore, FileEntry},
 };
 use serde_json::{Map, Value};
 
@@ -44,12 +44,12 @@ pub(crate) fn keep(
     Ok(writer.commit()?)
 }
 
-/// Returns the profile that the newest verdict with one names.
+/// Returns the profile that the newest verdict with one names, and its files.
 pub(crate) fn find(
     store: &dyn CheckpointStore,
     host: &dyn Host,
     (lineage, of): (&str, &CheckpointId),
-) -> Result<StandIn, String> {
+) -> Result<(StandIn, Vec<FileEntry>), String> {
     let history = store.history(lineage).and_then(|it| it.whole()).map_err(|e| e.message)?;
     let verdicts = history.checkpoint(of).map(|it| &it.verdicts[..]).unwrap_or_default();
     let mut blessings = verdicts.iter().rev().filter_map(|it| it.blessing.as_deref());
@@ -71,11 +71,14 @@ pub(crate) fn find(
             Ok(())
         })?;
         let is_of = reader.manifest().metadata.get(OF).and_then(Value::as_str) == Some(of.as_str());
-        Ok::<_, CheckpointError>((bytes, is_of))
+        Ok::<_, CheckpointError>((bytes, is_of, reader.manifest().files.clone()))
     };
     match read().map_err(|e| format!("{place} cannot be read: {e}"))? {
-        (_, false) => Err(format!("{place} does not say that it is of that checkpoint; keep one again with a run")),
-        (bytes, true) => StandIn::of(place.as_str(), &file::read(&place, &bytes).map_err(|e| with_cause(&e))?),
+        (_, false, _) => Err(format!("{place} does not say that it is of that checkpoint; keep one again with a run")),
+        (bytes, true, files) => {
+            let stored = file::read(&place, &bytes).map_err(|e| with_cause(&e))?;
+            Ok((StandIn::of(place.as_str(), &stored)?, files))
+        }
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) struct Checkpoints<'r> {
 }
 
 impl Checkpoints<'_> {
-    fn profile(self, model: ModelRole, file: &Path) -> Result<StandIn, String> {
+    /// Returns a profile, and what of it no checkpoint's digest is of.
+    fn profile(self, model: ModelRole, file: &Path) -> Result<(StandIn, Option<SealedData>), String> {
         let ready = match model {
             ModelRole::Candidate => self.candidate,
             ModelRole::Baseline => self.baseline,
@@ -39,10 +40,13 @@ impl Checkpoints<'_> {
         let ready = ready.ok_or_else(|| format!("there is no {} checkpoint", model.as_str()))?;
         let path = ready.path().join(file);
         if file != Path::new(kept::NAME) || path.exists() {
-            return StandIn::open(&path).map_err(|e| ready.named(&e));
+            return StandIn::open(&path).map(|it| (it, None)).map_err(|e| ready.named(&e));
         }
         match (self.store, ready.stored_as()) {
-            (Some(store), Some((lineage, id))) => kept::find(store, &(), (lineage, &id)),
+            (Some(store), Some((lineage, id))) => {
+                let (profile, files) = kept::find(store, &(), (lineage, &id))?;
+                Ok((profile, Some(SealedData::of_stored(&files))))
+            }
             _ => Err(format!("no profile is kept beside {}, which is in no store", ready.record.source)),
         }
     }
@@ -94,7 +98,8 @@ impl Run<'_> {
                 Source::Rows(it) => it,
                 Source::Profile(it) => return self.profile(role, it, plan, models, &mut wanting),
                 Source::Kept { model, file } => {
-                    let it = checkpoints.profile(*model, file)?;
+                    let (it, seal) = checkpoints.profile(*model, file)?;
+                    self.sealed.extend(seal.map(|it| (role, it)));
                     return self.profile(role, &it, plan, models, &mut wanting);
                 }
             };

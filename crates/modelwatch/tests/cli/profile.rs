@@ -271,6 +271,8 @@ fn a_run_keeps_the_profile_that_later_ones_compare_with() {
         let (code, later) = project.run(&gate(good, "test.parquet", reference, baseline));
         assert_eq!((code, &later["metrics"]), (0, &first["metrics"]), "{later:#}");
         check(&later, "prediction_drift", "pass");
+        // Nothing else would say on which reference the verdict is.
+        assert!(later["checkpoint"]["blessing"]["data"]["reference"].is_string(), "{later:#}");
         let (_, later) = project.run(&gate(good, &shifted, reference, baseline));
         check(&later, "prediction_drift", "fail");
     }

@@ -91,6 +91,9 @@ impl fmt::Display for CheckpointSpec {
     }
 }
 
+/// What the name of a lineage with the profiles of another one ends with, which no checkpoint's own does.
+pub const PROFILES_SUFFIX: &str = ".profiles";
+
 /// Returns whether a text can name a lineage, a ref or a probe.
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())

@@ -27,7 +27,7 @@ mod shape;
 mod suggest;
 mod tree;
 
-pub use checkpoint::{CheckpointSpec, CheckpointSpecError, Selector};
+pub use checkpoint::{CheckpointSpec, CheckpointSpecError, PROFILES_SUFFIX, Selector};
 pub use code::{codes, explain};
 pub use diagnostic::{Diagnostic, Location, Origin, Related, Severity, render, to_json};
 pub use document::{Document, EditError};

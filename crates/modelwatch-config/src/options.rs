@@ -287,8 +287,9 @@ pub(crate) struct OnOptions {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ActionOptions {
-    /// The data of which a profile is kept beside the checkpoint when it passes, with the outputs of its model where the run runs it:
-    /// `"reference"` or `"current"`. Later runs read it as `checkpoint://profile` or `baseline://profile`.
+    /// `"reference"` or `"current"`: the data of which a profile is kept beside the checkpoint when it passes, with the outputs of its model
+    /// where the run runs it. Its rows are read, and the model is run on them, once more; a profile in their place is carried on, without the
+    /// outputs of another model. Later runs of the pipeline read it as `checkpoint://profile` or `baseline://profile`.
     pub(crate) profile: Option<ProfileOption>,
     /// Refs that are set to the judged checkpoint.
     pub(crate) r#move: Option<OneOrMany>,

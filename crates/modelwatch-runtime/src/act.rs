@@ -65,7 +65,7 @@ pub(crate) fn prune(judged: &Judged<'_>, policy: &Keep, reason: &str) -> ActionR
         let history = judged.store.history(judged.lineage)?;
         let may_be_at = refs::may_be_at(judged.pipeline, &history, judged.config);
         let plan = prune::plan(judged.store, &(), &history, policy, judged.now, &may_be_at)?;
-        let n = prune::remove(judged.store, judged.lineage, &plan, reason)?;
+        let n = prune::remove(judged.store, &(), judged.lineage, &plan, reason)?;
         // What an earlier run removed and marked is freed now, also where this one removes nothing.
         judged.store.collect(&(), &CollectOptions { grace: policy.grace.as_secs(), dry_run: false })?;
         Ok::<_, CheckpointError>((n, plan.len()))

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use modelwatch_config::Keep;
+use modelwatch_config::{Keep, PROFILES_SUFFIX};
 use modelwatch_sdk::{
-    ErrorKind, Host,
+    Error, ErrorKind, Host,
     store::{CheckpointId, CheckpointStore, History},
 };
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// One entry of the log names at most so many.
-const MAX_REMOVED: usize = 10_000;
+pub(crate) const MAX_REMOVED: usize = 10_000;
 
 /// Returns what would become of every checkpoint of the lineage, oldest first.
 ///
@@ -82,19 +82,23 @@ fn is_lost(kind: ErrorKind) -> bool {
 /// plan was made is not the store's, so that what is recent may have been taken for old.
 pub fn remove(
     store: &dyn CheckpointStore,
+    host: &dyn Host,
     lineage: &str,
     plan: &[Retention],
     reason: &str,
 ) -> Result<usize, CheckpointError> {
     let ids: Vec<CheckpointId> = plan.iter().filter(|it| !it.stays()).map(|it| it.id.clone()).collect();
-    if ids.is_empty() {
-        return Ok(0);
+    if lineage.ends_with(PROFILES_SUFFIX) {
+        let why = format!("`{lineage}` has the profiles of checkpoints of another lineage, with which they go");
+        return Err(Error::input(why).with_help("prune that lineage").into());
     }
-    store.check_clock(&())?;
+    if !ids.is_empty() {
+        store.check_clock(&())?;
+    }
     for part in ids.chunks(MAX_REMOVED) {
         store.remove(lineage, part, reason)?;
     }
-    kept::forget(store, lineage, reason)?;
+    kept::forget(store, host, lineage, reason)?;
     Ok(ids.len())
 }
 

@@ -196,7 +196,7 @@ fn ten_thousand(place: &Place) {
     let pruned = seconds(|| {
         let history = store.history("bench").unwrap();
         let plan = prune::plan(store.as_ref(), &(), &history, &policy, now, &|_, _| true).unwrap();
-        n_removed = prune::remove(store.as_ref(), "bench", &plan, "bench").unwrap();
+        n_removed = prune::remove(store.as_ref(), &(), "bench", &plan, "bench").unwrap();
         n_files = store.collect(&(), &CollectOptions { grace: 0, dry_run: false }).unwrap().swept.files;
     });
     println!("{:<30} {}", "prune of them by policy", under(pruned, 10.0, "s"));

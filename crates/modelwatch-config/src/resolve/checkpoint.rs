@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Context;
 use crate::{
     Baseline, BaselineSource, CheckpointSource, CheckpointSpec, ModelRuntime,
-    checkpoint::{NAME_RULE, is_name},
+    checkpoint::{NAME_RULE, PROFILES_SUFFIX, is_name},
     code,
     options::{BaselineOptions, CheckpointOptions, RuntimeOption},
 };
@@ -22,6 +22,10 @@ pub(super) fn checkpoint(cx: &mut Context<'_>, options: CheckpointOptions) -> Op
             cx.report(
                 cx.error(code::BAD_NAME, &place, format!("`{name}` is not a name for a lineage")).help(NAME_RULE),
             );
+        } else if let Some(of) = name.strip_suffix(PROFILES_SUFFIX) {
+            let message =
+                format!("`{name}` is the lineage of the profiles that are kept beside the checkpoints of `{of}`");
+            cx.report(cx.error(code::BAD_NAME, &place, message).help("choose another name"));
         }
         if cx.has("/checkpoint/from") && !cx.has("/checkpoint/import") {
             cx.report(

@@ -10,26 +10,30 @@ use modelwatch_sdk::{
     store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
 
+use serde_json::Map;
+
 use super::{
     Event, Outcome, Problem,
     execute::{Ready, Run},
     plan::{self, Plan, Planned},
+    rows::{self, OfCheckpoint},
     threads,
 };
 use crate::{
     act::{self, Judged},
     blessing::{self, SealedData},
     codes,
+    data::Dataset,
     decide::{self, BaselineState},
     history,
     pass::Slot,
     plugin::Lookup,
-    profile::{self, Outputs, Request, Settings, Source, kept},
+    profile::{self, Outputs, Request, Settings, Source, Stored, kept},
     record::{
         ActionKind, ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord,
         ProbeCoverage, RunRecord, Timings, Verdict,
     },
-    services::Models,
+    services::{Models, RunModel},
 };
 
 /// The probe id of what the run itself has to say.
@@ -45,6 +49,12 @@ pub(super) struct Checkpoints<'a> {
     pub(super) models: Vec<ModelRecord>,
     /// The models that were run.
     pub(super) running: Models,
+}
+
+impl Checkpoints<'_> {
+    fn ready(&self) -> rows::Checkpoints<'_> {
+        rows::Checkpoints { candidate: self.candidate.as_ref(), baseline: self.baseline.as_ref(), store: self.store }
+    }
 }
 
 type Probes<'p, 'a> = Vec<(&'p Planned<'a>, Option<Result<Slot<'a>, String>>)>;
@@ -350,16 +360,50 @@ impl KeptProfile {
 
 impl Run<'_> {
     fn keep_profile(&self, role: Role, plan: &Plan<'_>, checkpoints: &Checkpoints<'_>) -> Result<KeptProfile, String> {
-        let (Some(store), Some(lineage), Some(id)) = (checkpoints.store, checkpoints.lineage, &self.judged) else {
+        let (Some(store), Some(lineage), Some(judged)) = (checkpoints.store, checkpoints.lineage, &self.judged) else {
             return Err("there is no judged checkpoint in a store".to_owned());
         };
-        let dataset = match plan.data.get(&role) {
-            Some(Ok(Source::Rows(it))) => it,
-            Some(Err(e)) => return Err(e.clone()),
-            _ => return Err(format!("there are no rows of the {} data", role.as_str())),
-        };
-        let columns = self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
         let model = checkpoints.running.get(ModelRole::Candidate);
+        let kept = |id, profile: &Stored| {
+            let has_outputs = profile.predictor.is_some();
+            KeptProfile { id, role, rows: profile.profile.rows(), has_outputs }
+        };
+        let mut origin = Map::new();
+        let made = match plan.data.get(&role) {
+            Some(Ok(Source::Rows(it))) => self.profile_of_rows(it, model)?,
+            // There are no rows to run the model on: what was kept of them goes on.
+            Some(Ok(Source::Profile(it))) => {
+                carried(profile::open(&it.file).map_err(|e| profile::with_cause(&e))?, model)?
+            }
+            Some(Ok(Source::Kept { model: of, file })) => {
+                match checkpoints.ready().profile(*of, file, self.pipeline)? {
+                    OfCheckpoint::Within(it, _) => carried(it, model)?,
+                    OfCheckpoint::Beside(it) if it.of == *judged => return Ok(kept(it.id, &it.stored)),
+                    OfCheckpoint::Beside(it) => {
+                        origin = it.origin;
+                        origin.insert("carried_from".to_owned(), it.id.as_str().into());
+                        carried(it.stored, model)?
+                    }
+                }
+            }
+            Some(Err(e)) => return Err(e.clone()),
+            None => return Err(format!("there is no {} data", role.as_str())),
+        };
+        let sealed = self.sealed.get(&role);
+        if let Some(path) = sealed.and_then(SealedData::changed) {
+            return Err(format!("the {} data `{}` was changed during the run", role.as_str(), path.display()));
+        }
+        origin.insert("pipeline".to_owned(), self.pipeline.name.as_str().into());
+        origin.entry("role").or_insert_with(|| role.as_str().into());
+        if let Some(it) = sealed {
+            origin.entry("data").or_insert_with(|| it.seal.digest.as_str().into());
+        }
+        let id = kept::keep(store, &self.host, (lineage, judged), origin, &made).map_err(|e| e.to_string())?;
+        Ok(kept(id, &made))
+    }
+
+    fn profile_of_rows(&self, dataset: &Dataset, model: Option<&RunModel>) -> Result<Stored, String> {
+        let columns = self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
         let outputs = model.map(|it| Outputs::new(it, &columns, dataset.schema())).transpose();
         let outputs = outputs.map_err(|e| e.to_string())?;
         let request = Request {
@@ -370,13 +414,17 @@ impl Run<'_> {
             cancelled: &self.options.cancelled,
             progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
         };
-        let made = profile::make(dataset, &request).map_err(|e| e.to_string())?;
-        if let Some(path) = self.sealed.get(&role).and_then(SealedData::changed) {
-            return Err(format!("the {} data `{}` was changed during the run", role.as_str(), path.display()));
-        }
-        let kept = kept::keep(store, &self.host, (lineage, id), &made).map_err(|e| e.to_string())?;
-        Ok(KeptProfile { id: kept, role, rows: made.profile.rows(), has_outputs: outputs.is_some() })
+        profile::make(dataset, &request).map_err(|e| e.to_string())
     }
+}
+
+/// Returns what of a profile holds beside a checkpoint with another model: not the outputs, unless they are of this model.
+fn carried(mut profile: Stored, model: Option<&RunModel>) -> Result<Stored, String> {
+    let model = model.map(RunModel::digest).transpose().map_err(|e| e.message)?;
+    if profile.predictor.as_ref().map(|it| &it.model) != model.as_ref() {
+        profile.drop_outputs();
+    }
+    Ok(profile)
 }
 
 /// Returns what the verdict on a checkpoint is about.

@@ -1,9 +1,12 @@
 //! Shows the data to the probes that need it.
 
-use std::{num::NonZeroUsize, path::Path};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use arrow_array::RecordBatch;
-use modelwatch_config::Columns;
+use modelwatch_config::{Columns, Pipeline};
 use modelwatch_profile::Predictor;
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds, store::CheckpointStore};
 
@@ -18,7 +21,7 @@ use crate::{
     data::{BATCH_UNIT, Dataset},
     inputs::InputMap,
     pass::{self, Layout, PassSettings, Slot},
-    profile::{Source, StandIn, kept},
+    profile::{self, Source, StandIn, Stored, kept, kept::Kept},
     services::{Models, RunModel},
 };
 
@@ -30,24 +33,38 @@ pub(super) struct Checkpoints<'r> {
     pub(super) store: Option<&'r dyn CheckpointStore>,
 }
 
+/// A profile that a checkpoint has.
+pub(super) enum OfCheckpoint {
+    /// A file of the checkpoint.
+    Within(Stored, PathBuf),
+    /// One of its own.
+    Beside(Kept),
+}
+
 impl Checkpoints<'_> {
-    /// Returns a profile, and what of it no checkpoint's digest is of.
-    fn profile(self, model: ModelRole, file: &Path) -> Result<(StandIn, Option<SealedData>), String> {
+    /// Returns a profile that is a file of a checkpoint, or that the pipeline kept beside it.
+    pub(super) fn profile(self, model: ModelRole, file: &Path, pipeline: &Pipeline) -> Result<OfCheckpoint, String> {
         let ready = match model {
             ModelRole::Candidate => self.candidate,
             ModelRole::Baseline => self.baseline,
         };
         let ready = ready.ok_or_else(|| format!("there is no {} checkpoint", model.as_str()))?;
         let path = ready.path().join(file);
-        if file != Path::new(kept::NAME) || path.exists() {
-            return StandIn::open(&path).map(|it| (it, None)).map_err(|e| ready.named(&e));
-        }
-        match (self.store, ready.stored_as()) {
-            (Some(store), Some((lineage, id))) => {
-                let (profile, files) = kept::find(store, &(), (lineage, &id))?;
-                Ok((profile, Some(SealedData::of_stored(&files))))
+        let in_store = self.store.zip(ready.stored_as()).filter(|_| file == Path::new(kept::NAME));
+        let beside = in_store.map(|(store, (lineage, id))| kept::find(store, &(), (lineage, &id), pipeline));
+        let (source, name) = (&ready.record.source, kept::NAME);
+        match beside.transpose()?.flatten() {
+            Some(_) if path.exists() => Err(format!(
+                "{source} has a file `{name}`, and a profile is kept beside it; give the file another name, so that it is clear which one is meant"
+            )),
+            Some(it) => Ok(OfCheckpoint::Beside(it)),
+            None if file != Path::new(name) || path.exists() => {
+                let stored = profile::open(&path).map_err(|e| ready.named(&profile::with_cause(&e)))?;
+                Ok(OfCheckpoint::Within(stored, path))
             }
-            _ => Err(format!("no profile is kept beside {}, which is in no store", ready.record.source)),
+            None => Err(format!(
+                "no profile is kept beside {source}; a run keeps one in a store with `[on.pass] profile = \"reference\"`"
+            )),
         }
     }
 }
@@ -98,8 +115,14 @@ impl Run<'_> {
                 Source::Rows(it) => it,
                 Source::Profile(it) => return self.profile(role, it, plan, models, &mut wanting),
                 Source::Kept { model, file } => {
-                    let (it, seal) = checkpoints.profile(*model, file)?;
-                    self.sealed.extend(seal.map(|it| (role, it)));
+                    let it = match checkpoints.profile(*model, file, self.pipeline)? {
+                        OfCheckpoint::Within(it, path) => StandIn::of(path, &it)?,
+                        OfCheckpoint::Beside(it) => {
+                            // No checkpoint's digest is of it.
+                            self.sealed.insert(role, it.seal());
+                            StandIn::of(it.place.as_str(), &it.stored)?
+                        }
+                    };
                     return self.profile(role, &it, plan, models, &mut wanting);
                 }
             };

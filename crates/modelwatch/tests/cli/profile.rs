@@ -322,13 +322,93 @@ fn a_profile_is_kept_of_rows_and_beside_a_checkpoint_that_passed() {
         assert_eq!(ended.code, 2, "{}", ended.err);
         ended.err
     };
-    let said = refused("checkpoint://profile", "on.pass = { profile = 'reference' }");
-    assert!(
-        said.starts_with("error[E0208]: the reference data is a profile, and the one that is to be kept"),
-        "{said}"
-    );
+    for reference in ["checkpoint://profile", "baseline://profile"] {
+        let said = refused(reference, "baseline = { from = 'c@good' }\non.pass = { profile = 'current' }");
+        assert!(said.starts_with("error[E0208]: each pass would replace the reference"), "{said}");
+    }
     let said = refused("x.parquet", "on.fail = { profile = 'reference' }");
     assert!(said.contains("a profile is kept beside a checkpoint that passed"), "{said}");
+}
+
+/// The same, which passes whatever the predictions are.
+fn lenient(pipeline: &str) -> String {
+    pipeline.replace("prediction_drift = '== 0'", "compared_columns = '> 0'")
+}
+
+#[test]
+fn a_reference_goes_on_from_checkpoint_to_checkpoint() {
+    let project = Project::new();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    let keep = "on.pass = { profile = 'reference', move = ['good'] }";
+    let run = |checkpoint: &str, reference: &str, more: &str| {
+        let (code, record) = project.run(&lenient(&gate(checkpoint, "test.parquet", reference, more)));
+        assert_eq!(code, 0, "{record:#}");
+        record
+    };
+    let first = run(&import("logreg.onnx", "c"), train.to_str().unwrap(), keep);
+    let metrics = |record: &Value| record["metrics"].as_array().unwrap().clone();
+    let (baseline, good) = (format!("baseline = {{ from = 'c@good' }}\n{keep}"), "from = 'c@good'");
+    for model in ["mlp.onnx", "rforest.onnx"] {
+        let next = run(&import(model, "c"), "baseline://profile", &baseline);
+        // Of the columns all is as with the rows, and of the predictions there is nothing.
+        let (of_first, of_next) = (metrics(&first), metrics(&next));
+        assert!(of_next.iter().all(|it| of_first.contains(it) && it["name"] != "prediction_drift"), "{next:#}");
+        assert_eq!(of_next.iter().filter(|it| it["name"] == "effect").count(), 30);
+        let message = next["actions"][0]["message"].as_str().unwrap();
+        assert!(message.ends_with(" rows of the reference data"), "{message}");
+        // One that is its own reference keeps it as it is.
+        let again = run(good, "checkpoint://profile", keep);
+        assert_eq!(again["actions"][0], next["actions"][0]);
+    }
+}
+
+#[test]
+fn a_profile_of_another_pipeline_is_no_reference() {
+    let project = Project::new();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    let keep = "on.pass = { profile = 'reference' }";
+    let (code, record) = project.run(&gate(&import("logreg.onnx", "c"), "test.parquet", train.to_str().unwrap(), keep));
+    assert_eq!(code, 0, "{record:#}");
+    let pipeline = gate("from = 'c@latest'", "test.parquet", "checkpoint://profile", "");
+    let (code, record) = project.run(&pipeline.replace("'gate'", "'nightly'"));
+    assert_eq!(code, 3, "{record:#}");
+    let said = record["checks"].to_string();
+    assert!(said.contains("the pipeline `nightly` kept no profile beside ") && said.contains("of `gate`"), "{said}");
+}
+
+#[test]
+fn a_file_of_the_checkpoint_does_not_stand_in_for_the_kept_profile() {
+    let project = Project::new();
+    let folder = project.path().join("drop");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(fixtures().join("tabular/breast_cancer/logreg.onnx"), folder.join("model.onnx")).unwrap();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    let train = train.to_str().unwrap();
+    let made = call(&project, &["profile", train, "-o", "drop/profile", "--quiet"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let run = |checkpoint: &str, reference: &str, more: &str| {
+        project.run(&lenient(&gate(checkpoint, "test.parquet", reference, more)))
+    };
+    let import = "import = 'drop', name = 'c'";
+    let (code, record) = run(import, "checkpoint://profile", "");
+    assert_eq!(code, 0, "{record:#}");
+    let (code, record) = run(import, train, "on.pass = { profile = 'reference' }");
+    assert_eq!(code, 0, "{record:#}");
+    let (code, record) = run(import, "checkpoint://profile", "");
+    assert_eq!(code, 3, "{record:#}");
+    assert!(
+        record["checks"].to_string().contains("has a file `profile`, and a profile is kept beside it"),
+        "{record:#}"
+    );
+}
+
+#[test]
+fn a_file_that_is_too_large_for_a_profile_is_not_read() {
+    let project = Project::new();
+    fs::File::create(project.path().join("large.mwp")).unwrap().set_len((1 << 30) + 1).unwrap();
+    let ended = call(&project, &["profile", "show", "large.mwp"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("has 1073741825 bytes, and no more than 1073741824 are read"), "{}", ended.err);
 }
 
 #[test]
@@ -353,4 +433,12 @@ fn the_profile_goes_with_its_checkpoint() {
     assert_eq!(profiles(), 0);
     store(&["prune", "c"]);
     assert_eq!(profiles(), 1);
+    // The policy is one for checkpoints.
+    let ended = project.modelwatch(&["store", "--pipeline", "prune.toml", "prune", "c.profiles"]);
+    assert_ne!(ended.code, 0);
+    assert!(ended.err.contains("`c.profiles` has the profiles of checkpoints"), "{}", ended.err);
+    project.write("named.toml", &gate(&import("mlp.onnx", "c.profiles"), "test.parquet", "x.parquet", ""));
+    let ended = project.modelwatch(&["run", "named.toml", "--quiet"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.starts_with("error[E0012]: `c.profiles` is the lineage of the profiles"), "{}", ended.err);
 }

@@ -10,7 +10,7 @@ use modelwatch_config::{
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
 use super::{Plan, meant, rows_of};
-use crate::profile::Source;
+use crate::profile::{Source, kept};
 
 /// Returns what is wrong with what the pipeline says of its data.
 ///
@@ -32,7 +32,9 @@ pub(super) fn check(
         }
         if !matches!(source, Source::Rows(_)) {
             check_profile(document, plan, role, &mut problems);
-            check_kept_of(document, pipeline, role, &mut problems);
+        }
+        if let Source::Kept { file, .. } = source {
+            check_creeping(document, pipeline, file, &mut problems);
         }
         if let Source::Kept { model, .. } = source
             && is_whole
@@ -198,18 +200,13 @@ fn check_profile(document: &Document, plan: &Plan<'_>, role: Role, problems: &mu
     }
 }
 
-/// A profile that is to be kept is made of rows.
-fn check_kept_of(document: &Document, pipeline: &Pipeline, role: Role, problems: &mut Vec<Diagnostic>) {
-    let is_of_role = |it: &Action| match it {
-        Action::Profile { of: ProfiledData::Current, .. } => role == Role::Current,
-        Action::Profile { of: ProfiledData::Reference, .. } => role == Role::Reference,
-        _ => false,
-    };
-    if pipeline.on.pass.iter().any(is_of_role) {
-        let message =
-            format!("the {} data is a profile, and the one that is to be kept is made of rows", role.as_str());
-        let help = format!("name the rows in `[data.{}] path`, or leave `profile` out", role.as_str());
-        problems.push(document.at("/on/pass/profile", code::PROFILE, message, Some(&help)));
+/// A reference that each pass replaces with what was current follows a slow drift, and never shows it.
+fn check_creeping(document: &Document, pipeline: &Pipeline, file: &Path, problems: &mut Vec<Diagnostic>) {
+    let is_of_current = |it: &Action| matches!(it, Action::Profile { of: ProfiledData::Current, .. });
+    if file == Path::new(kept::NAME) && pipeline.on.pass.iter().any(is_of_current) {
+        let message = "each pass would replace the reference with the current data, so that a slow drift is never seen";
+        let help = "write `profile = \"reference\"`, which keeps the reference as it is";
+        problems.push(document.at("/on/pass/profile", code::PROFILE, message, Some(help)));
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn prune(
     let collected = if how.dry_run {
         None
     } else {
-        prune::remove(store, lineage, &plan, "pruned by hand")?;
+        prune::remove(store, host, lineage, &plan, "pruned by hand")?;
         let options = CollectOptions { grace: policy.grace.as_secs(), dry_run: false };
         Some(store.collect(host, &options).map_err(explained).context("what is not kept was removed, but not freed")?)
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
-    Host, Result,
+    Error, Host, Result,
     store::{LogEvent, RepairReport},
 };
 
@@ -45,8 +45,7 @@ pub(crate) fn mend_store_file(shared: &Shared, res: &mut RepairReport) -> Result
 pub(crate) fn mend_log(shared: &Shared, host: &dyn Host, lineage: &str, res: &mut RepairReport) -> Result<()> {
     let blobs = shared.blobs.as_ref();
     let listed = Listed::read(blobs, lineage)?;
-    let n_lost = res.lost.len();
-    let mut before = Some(Digest::ZERO);
+    let (mut before, mut is_whole) = (Some(Digest::ZERO), true);
     let mut seq = 0;
     while seq < listed.last() {
         seq += 1;
@@ -72,20 +71,21 @@ pub(crate) fn mend_log(shared: &Shared, host: &dyn Host, lineage: &str, res: &mu
                 before.is_none_or(|before| before == it.prev_hash) && next.is_none_or(|next| next == it.hash)
             })
         };
-        if let Some((bytes, source)) = find_entry(shared, lineage, seq, &fits)? {
+        if let Some((bytes, source)) = find_entry(shared, lineage, seq, &fits, res) {
             put(shared, &key, &bytes)?;
             res.mended.push(format!("`{}` was put back from a {source}.", blobs.locate(&key)));
             before = Some(Digest::of(&bytes));
         } else {
-            res.lost.push(format!("`{}`: {damage}; no replica and no segment has it.", blobs.locate(&key)));
-            before = None;
+            let what = "no segment has it, and no replica that could be asked";
+            res.lost.push(format!("`{}`: {damage}; {what}.", blobs.locate(&key)));
+            (before, is_whole) = (None, false);
             seq = listed.next(seq, shared.log.segment).saturating_sub(1);
         }
     }
     if let Some(before) = before {
         mend_end(shared, host, lineage, listed.last(), before, res)?;
     }
-    if res.lost.len() == n_lost {
+    if is_whole {
         mend_segments(shared, lineage, &listed, res)?;
     }
     Ok(())
@@ -97,10 +97,11 @@ fn find_entry(
     lineage: &str,
     seq: u64,
     fits: &dyn Fn(&[u8]) -> bool,
-) -> Result<Option<(Vec<u8>, &'static str)>> {
+    res: &mut RepairReport,
+) -> Option<(Vec<u8>, &'static str)> {
     let of_replica = of_replica(shared, &keys::entry(lineage, seq), MAX_ENTRY, fits);
     if let Ok(Some(it)) = of_replica {
-        return Ok(Some((it, "replica")));
+        return Some((it, "replica"));
     }
     let n = shared.log.segment;
     let all = std::iter::once(&shared.blobs).chain(&shared.replicas);
@@ -110,9 +111,17 @@ fn find_entry(
         let line = bytes.split(|it| *it == b'\n').nth((seq - (last - n) - 1) as usize)?;
         fits(line).then(|| line.to_vec())
     });
-    match of_segment {
-        Some(it) => Ok(Some((it, "segment of the log"))),
-        None => of_replica.map(|_| None),
+    if let (None, Err(e)) = (&of_segment, of_replica) {
+        unasked(&e, res);
+    }
+    of_segment.map(|it| (it, "segment of the log"))
+}
+
+/// Says once that a replica could not be asked. What only it has is mended another time; the rest is mended now.
+fn unasked(e: &Error, res: &mut RepairReport) {
+    const WHAT: &str = "a replica could not be asked, so that what only it has is not mended";
+    if !res.lost.iter().any(|it| it.starts_with(WHAT)) {
+        res.lost.push(format!("{WHAT}: {}.", e.message));
     }
 }
 
@@ -129,8 +138,13 @@ fn mend_end(
         cancelled(host)?;
         let key = keys::entry(lineage, last + 1);
         let fits = |bytes: &[u8]| parse_entry(&key, lineage, last + 1, bytes).is_ok_and(|it| it.prev_hash == before);
-        let Some(bytes) = of_replica(shared, &key, MAX_ENTRY, &fits)? else {
-            return Ok(());
+        let bytes = match of_replica(shared, &key, MAX_ENTRY, &fits) {
+            Ok(Some(it)) => it,
+            Ok(None) => return Ok(()),
+            Err(e) => {
+                unasked(&e, res);
+                return Ok(());
+            }
         };
         // What is there by now another has written: it counts, and nothing takes its place.
         if !put_new(shared, &key, &bytes)? {

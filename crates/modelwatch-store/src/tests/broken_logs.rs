@@ -117,6 +117,31 @@ fn a_segment_that_is_damaged_is_found_and_written_anew() {
 }
 
 #[test]
+fn a_replica_that_cannot_be_reached_is_said_once_and_the_rest_is_mended() {
+    let (memory, _) = store(1);
+    commit(&short(&memory, None), "letters", 1).unwrap();
+    let replica = memory.copy();
+    let [segment] = &memory.keys("digits/00000000000000000004.segment")[..] else { panic!("there is one") };
+    memory.put(segment, b"".to_vec());
+    let open = || short(&memory, Some(&replica));
+    replica.set_unreachable(true);
+    let report = open().repair(&()).unwrap();
+    assert!(matches!(&report.mended[..], [it] if it.contains(segment)), "{report:?}");
+    assert!(matches!(&report.lost[..], [it] if it.contains("no answer") && it.contains("replica")), "{report:?}");
+    // An entry that a segment has is put back, and one that may be in the replica is named.
+    let [of_segment, elsewhere] = [keys::entry("digits", 2), keys::entry("letters", 1)];
+    [&of_segment, &elsewhere].into_iter().for_each(|it| flip(&memory, it));
+    let report = open().repair(&()).unwrap();
+    assert!(matches!(&report.mended[..], [it] if it.contains(&of_segment)), "{report:?}");
+    assert_eq!(report.lost.iter().filter(|it| it.contains(&elsewhere)).count(), 1, "{report:?}");
+    assert_eq!(report.lost.iter().filter(|it| it.contains("no answer")).count(), 1, "{report:?}");
+    replica.set_unreachable(false);
+    let report = open().repair(&()).unwrap();
+    assert!(matches!(&report.mended[..], [it] if it.contains(&elsewhere)), "{report:?}");
+    is_sound(&open());
+}
+
+#[test]
 fn the_end_of_a_log_that_went_without_a_trace_is_missed_where_a_replica_has_it() {
     for n_gone in 1..=4 {
         for part in ["log/digits/", "log/.store/"] {

@@ -266,8 +266,12 @@ fn index_all(shared: &Shared, host: &dyn Host) -> Result<Elsewhere> {
     let mut res = Elsewhere::new();
     for pack in shared.named(Folder::Packs, |_| ())? {
         cancelled(host)?;
-        // A damaged index is no help, but no harm either.
-        let Ok((_, frames)) = pack::read_index(shared.blobs.as_ref(), pack) else { continue };
+        let frames = match pack::read_index(shared.blobs.as_ref(), pack) {
+            Ok((_, it)) => it,
+            // A damaged index is no help, but no harm either.
+            Err(e) if e.is_damage() => continue,
+            Err(e) => return Err(e),
+        };
         for it in frames {
             res.entry(it.hash).or_default().push(Source { hash: it.hash, pack, span: it.span });
         }
@@ -275,17 +279,25 @@ fn index_all(shared: &Shared, host: &dyn Host) -> Result<Elsewhere> {
     Ok(res)
 }
 
-/// Returns where a chunk can be read.
+/// Returns where a chunk can be read. What cannot be read for the moment is no reason to take it for lost, nor from elsewhere.
 fn find(blobs: &dyn Blobs, chunk: &Chunk, located: Located, elsewhere: &Elsewhere, banned: &Banned) -> Result<Located> {
     let mut bytes = vec![0; chunk.len as usize];
-    if frame::read(blobs, &located, &mut bytes).is_ok() {
-        return Ok(located);
+    match frame::read(blobs, &located, &mut bytes) {
+        Err(e) if e.is_damage() => {}
+        read => return read.map(|()| located),
     }
     // Not where a garbage collection is about to delete it.
     let others = elsewhere.get(&chunk.hash).into_iter().flatten().filter(|it| !banned.has_pack(it.pack));
-    let mut others = others.map(|&source| Located { source, base: None });
-    others.find(|it| frame::read(blobs, it, &mut bytes).is_ok()).ok_or_else(|| {
+    let mut unclear = None;
+    for it in others.map(|&source| Located { source, base: None }) {
+        match frame::read(blobs, &it, &mut bytes) {
+            Ok(()) => return Ok(it),
+            Err(e) if e.is_damage() => {}
+            Err(e) => unclear = Some(e),
+        }
+    }
+    Err(unclear.unwrap_or_else(|| {
         let place = blobs.locate(&keys::pack(located.source.pack));
         errors::corrupt(place, format_args!("held the only copy of chunk {}", chunk.hash))
-    })
+    }))
 }

@@ -31,6 +31,7 @@ pub(super) enum Fate {
 
 type Hook = Box<dyn Fn(&str) -> Fate + Send + Sync>;
 type OnRead = Arc<dyn Fn(&str) + Send + Sync>;
+type OnReadAt = Arc<dyn Fn(&str) -> Result<()> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Memory(Arc<Inner>);
@@ -42,6 +43,8 @@ struct Inner {
     hook: Mutex<Option<Arc<Hook>>>,
     /// Called before each file is read.
     on_read: Mutex<Option<OnRead>>,
+    /// Asked before each part of a file is read.
+    on_read_at: Mutex<Option<OnReadAt>>,
     is_roomy: bool,
     is_unreachable: Mutex<bool>,
     clock: AtomicU64,
@@ -56,6 +59,7 @@ impl Memory {
             late: Mutex::default(),
             hook: Mutex::default(),
             on_read: Mutex::default(),
+            on_read_at: Mutex::default(),
             is_roomy,
             is_unreachable: Mutex::new(false),
             clock: AtomicU64::new(super::NOW),
@@ -72,6 +76,11 @@ impl Memory {
     /// Calls `hook` before each file is read from now on.
     pub(super) fn on_read(&self, hook: impl Fn(&str) + Send + Sync + 'static) {
         *self.0.on_read.lock().unwrap() = Some(Arc::new(hook));
+    }
+
+    /// Asks `hook` before each part of a file is read from now on. An error takes the place of the bytes.
+    pub(super) fn on_read_at(&self, hook: impl Fn(&str) -> Result<()> + Send + Sync + 'static) {
+        *self.0.on_read_at.lock().unwrap() = Some(Arc::new(hook));
     }
 
     pub(super) fn answer_truly(&self) {
@@ -157,6 +166,8 @@ impl Blobs for Memory {
 
     fn read_at(&self, key: &str, offset: u64, out: &mut [u8]) -> Result<()> {
         self.reachable()?;
+        let hook = self.0.on_read_at.lock().unwrap().clone();
+        hook.map_or(Ok(()), |it| it(key))?;
         let files = self.0.files.lock().unwrap();
         let Some((bytes, _)) = files.get(key) else {
             return Err(errors::corrupt(self.locate(key), "is missing"));

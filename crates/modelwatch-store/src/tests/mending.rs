@@ -1,5 +1,9 @@
 //! Damage is mended from replicas and from the same bytes elsewhere.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use modelwatch_sdk::{Error, store::RepairReport};
+
 use super::*;
 use crate::{manifest::StoredManifest, soundness::Soundness};
 
@@ -154,6 +158,58 @@ fn the_same_bytes_elsewhere_mend_a_checkpoint_and_its_verdicts_stay() {
     assert_eq!(history.checkpoints().len(), 1);
     assert_eq!(history.known_good().collect::<Vec<_>>(), [&id]);
     is_sound(&store);
+}
+
+/// From whichever read on a sound pack cannot be reached, another pack is what is damaged.
+#[test]
+fn what_cannot_be_read_for_the_moment_is_neither_called_lost_nor_moved() {
+    let memory = Memory::new(true);
+    let store = open_with(&memory, Settings { max_pack: 3 * CHUNK as u64, ..settings() });
+    let id = commit(&store, "digits", 1).unwrap();
+    let manifest = store.shared.log.with("digits", |it| Ok(it.manifests(&id)[0])).unwrap();
+    let packs = StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap().packs;
+    let [sound, bad] = [packs[0], packs[packs.len() - 1]].map(crate::keys::pack);
+    assert_eq!(damaged(&memory, &bad), [&bad[..]]);
+    let repair = |fails: usize| {
+        let memory = memory.copy();
+        let (n_reads, key) = (Arc::new(AtomicUsize::new(0)), sound.clone());
+        let counted = Arc::clone(&n_reads);
+        memory.on_read_at(move |it| match it == key && counted.fetch_add(1, Relaxed) >= fails {
+            true => Err(Error::io("the network is down")),
+            false => Ok(()),
+        });
+        (open(&memory).repair(&()).unwrap(), memory, n_reads.load(Relaxed))
+    };
+    let (RepairReport { lost, .. }, _, n_reads) = repair(usize::MAX);
+    assert!(n_reads > 8 && lost[0].contains(&bad) && lost[0].contains("only copy"), "{n_reads}: {lost:?}");
+    for fails in 0..n_reads {
+        let (report, after, _) = repair(fails);
+        assert!(report.mended.is_empty() && !report.lost.is_empty());
+        assert!(report.lost.iter().all(|it| !it.contains(&sound)), "read {fails}: {report:?}");
+        assert_eq!(after.keys("packs/"), memory.keys("packs/"));
+    }
+}
+
+#[test]
+fn no_pack_is_put_aside_while_a_log_is_damaged() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    commit(&store, "digits", 1).unwrap();
+    commit(&store, "letters", 2).unwrap();
+    let packs = memory.keys("packs/");
+    for it in &packs {
+        memory.put(it, vec![0; 2000]);
+    }
+    let entry = &damaged(&memory, "log/letters/")[0];
+    let report = open(&memory).repair(&()).unwrap();
+    assert_eq!(memory.keys("packs/"), packs);
+    for what in [&entry[..], "damaged packs stay where they are: the log of `letters` is damaged"] {
+        assert!(report.lost.iter().any(|it| it.contains(what)), "{what}: {report:?}");
+    }
+    // Once nothing may need it any more, what nobody can read is put aside.
+    memory.take(entry);
+    open(&memory).repair(&()).unwrap();
+    assert!(memory.keys("packs/").len() < packs.len());
 }
 
 /// Saves a checkpoint of one tensor, all of it in one pack.

@@ -46,6 +46,8 @@ impl ErrorKind {
     pub const NO_SPACE: Self = Self(10);
     /// It was removed while it was used.
     pub const GONE: Self = Self(11);
+    /// The device does not give a stored file back.
+    pub const UNREADABLE: Self = Self(12);
 }
 
 /// A failure, as it crosses the boundary.

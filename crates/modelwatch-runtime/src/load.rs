@@ -83,10 +83,10 @@ pub fn load(
     Err(CheckpointError::NoneToServe { spec: spec.to_string(), skipped })
 }
 
-/// Returns whether something is wrong with a checkpoint itself, which alone is a reason to take another. A disk with a
-/// bad sector says that it failed, not what it should have read.
+/// Returns whether something is wrong with a checkpoint itself, which alone is a reason to take another. A store that does
+/// not answer has all of them, and is waited for.
 fn is_of_checkpoint(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Io)
+    matches!(kind, ErrorKind::Corrupt | ErrorKind::Unreadable | ErrorKind::NotFound | ErrorKind::Gone)
 }
 
 fn candidates(
@@ -221,7 +221,7 @@ mod tests {
         let spec = "digits@latest".parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let served = |kind, policy| load(&Failing(kind), &(), &history, &spec, policy, folder.path()).map(|it| it.0);
-        for kind in [ErrorKind::Io, ErrorKind::Corrupt, ErrorKind::Gone] {
+        for kind in [ErrorKind::Unreadable, ErrorKind::Corrupt, ErrorKind::Gone] {
             for policy in [LoadPolicy::Latest, LoadPolicy::LastKnownGood] {
                 let report = served(kind, policy).unwrap();
                 assert_eq!((report.requested, report.served), (id('b'), id('a')));
@@ -229,8 +229,11 @@ mod tests {
             }
             assert!(served(kind, LoadPolicy::Exact).is_err());
         }
-        // Whoever is told to end, or may not look, has not found anything wrong.
-        assert!(served(ErrorKind::Cancelled, LoadPolicy::Latest).is_err());
+        // Whoever is told to end, or gets no answer, has not found anything wrong.
+        for kind in [ErrorKind::Cancelled, ErrorKind::Io] {
+            let e = served(kind, LoadPolicy::Latest).err().unwrap();
+            assert!(matches!(&e, CheckpointError::Store(e) if e.kind == kind), "{e}");
+        }
         row.ok(10);
     }
 

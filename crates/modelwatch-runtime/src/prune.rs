@@ -70,7 +70,8 @@ pub fn plan(
     }
 }
 
-/// Returns whether a checkpoint that cannot be read for that reason will not be readable later either.
+/// Returns whether a checkpoint that cannot be read for that reason will not be readable later either: its bytes are wrong,
+/// or missing in a store that is there. What the device does not give back may come back.
 fn is_lost(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Gone)
 }

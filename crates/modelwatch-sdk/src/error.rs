@@ -38,7 +38,7 @@ pub enum ErrorKind {
     Cancelled,
     /// The component panicked; the instance must not be used again.
     Panicked,
-    /// Stored bytes are not what was written, or the device does not give them back.
+    /// Stored bytes are not what was written.
     Corrupt,
     /// It may have happened or not, since the answer did not come; looking again tells. Nothing may be
     /// cleaned up on the strength of it.
@@ -47,6 +47,9 @@ pub enum ErrorKind {
     NoSpace,
     /// It was removed, as its log says, while it was used.
     Gone,
+    /// The device does not give a stored file back, although it gives others back. It is as good as damaged, but for one
+    /// thing: the device may give it back another day, so that nothing is let go for it.
+    Unreadable,
 }
 
 impl Error {
@@ -70,10 +73,10 @@ impl Error {
         Self::new(ErrorKind::Io, message)
     }
 
-    /// Returns whether a stored file is damaged: that one, for good, so that it may be mended or done without. Any other
+    /// Returns whether a stored file is damaged: that one, so that it may be mended or done without. Any other
     /// failure may be over in a moment or concern everything that is stored, and is no reason to touch anything.
     pub fn is_damage(&self) -> bool {
-        self.kind == ErrorKind::Corrupt
+        matches!(self.kind, ErrorKind::Corrupt | ErrorKind::Unreadable)
     }
 
     /// Adds what to do about it.

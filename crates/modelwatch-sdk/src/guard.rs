@@ -80,6 +80,7 @@ impl From<Error> for v1::Error {
             ErrorKind::Uncertain => v1::ErrorKind::UNCERTAIN,
             ErrorKind::NoSpace => v1::ErrorKind::NO_SPACE,
             ErrorKind::Gone => v1::ErrorKind::GONE,
+            ErrorKind::Unreadable => v1::ErrorKind::UNREADABLE,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }
     }
@@ -99,6 +100,7 @@ impl From<v1::Error> for Error {
             v1::ErrorKind::UNCERTAIN => ErrorKind::Uncertain,
             v1::ErrorKind::NO_SPACE => ErrorKind::NoSpace,
             v1::ErrorKind::GONE => ErrorKind::Gone,
+            v1::ErrorKind::UNREADABLE => ErrorKind::Unreadable,
             _ => ErrorKind::Other,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }

@@ -13,9 +13,10 @@ use crate::format::Digest;
 /// Keeps immutable files under keys. The only way to commit anything is to give a file a key that was free.
 ///
 /// A failure to read says by its kind whose fault it is. `Corrupt` is about that one file, and stays: it is not plain, too
-/// short, too long, or the device cannot give its bytes back. Of it others can be made good. Every other kind is about the
-/// whole place or about now, such as a network that is down or a folder that may not be read: whoever gets it changes
-/// nothing on the strength of it.
+/// short or too long. So is `Unreadable`: the device gives others back, and not this one. Of such a file others can be made
+/// good. Every other kind is about the whole place or about now, such as a network that is down, a folder that may not be
+/// read or one that is not mounted: whoever gets it changes nothing on the strength of it. So it is where a file seems to
+/// be missing although the whole place is.
 pub trait Blobs: Send + Sync {
     /// Returns how messages call the file of that key: its path or address.
     fn locate(&self, key: &str) -> String;
@@ -23,13 +24,13 @@ pub trait Blobs: Send + Sync {
     /// Returns the whole file, or `None` if there is none.
     ///
     /// # Errors
-    /// When it cannot be read; `Corrupt` where that is the file's own fault, or it has more than `cap` bytes.
+    /// When it cannot be read; `Corrupt` or `Unreadable` where that is the file's own fault, or it has more than `cap` bytes.
     fn read(&self, key: &str, cap: u64) -> Result<Option<Vec<u8>>>;
 
     /// Fills `out` from `offset` of the file.
     ///
     /// # Errors
-    /// `Corrupt` where the file is missing or ends before that.
+    /// As [`read`](Self::read); `Corrupt` where the file is missing or ends before that.
     fn read_at(&self, key: &str, offset: u64, out: &mut [u8]) -> Result<()>;
 
     /// Returns the size of the file and when it was written, or `None` if there is none.

@@ -16,7 +16,7 @@ use crate::{
     condemned::Banned,
     engine::Shared,
     errors,
-    format::Digest,
+    format::{Digest, MAX_STORE_FILE},
     frame::{self, Located, Scratch, Source},
     keys,
     manifest::{Chunk, StoredManifest},
@@ -27,6 +27,12 @@ use crate::{
 };
 
 pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairReport> {
+    // Where not even that can be read for the moment, nothing can be found out.
+    if let Err(e) = shared.blobs.read(keys::STORE_FILE, MAX_STORE_FILE)
+        && !e.is_damage()
+    {
+        return Err(e);
+    }
     let mut res = RepairReport::default();
     // In the order in which one leads to the next. What fails is no reason to leave the rest as it is.
     let mended = mend_store_file(shared, &mut res);

@@ -28,11 +28,22 @@ const SPARE: &str = "no checkpoint needs it: move it out of the store";
 
 pub(crate) fn scrub(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {
     let mut res = ScrubReport::default();
-    scrub_store_file(shared, &mut res);
-    let checkpoints = scrub_logs(shared, host, &mut res)?;
-    scrub_lists(shared, host, &mut res)?;
-    let packs = shared.named(Folder::Packs, |e| report(&mut res, &e))?;
-    let manifests = shared.named(Folder::Manifests, |e| report(&mut res, &e))?;
+    match look_through(shared, host, depth, &mut res) {
+        // What was found before is told in any case.
+        Err(e) if e.kind != ErrorKind::Cancelled && !res.damage.is_empty() => {
+            res.damage.push(format!("the rest could not be looked through: {}.", e.message));
+            Ok(res)
+        }
+        looked => looked.map(|()| res),
+    }
+}
+
+fn look_through(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth, res: &mut ScrubReport) -> Result<()> {
+    scrub_store_file(shared, res)?;
+    let checkpoints = scrub_logs(shared, host, res)?;
+    scrub_lists(shared, host, res)?;
+    let packs = digests(shared, Folder::Packs, res)?;
+    let manifests = digests(shared, Folder::Manifests, res)?;
     let total = (checkpoints.len() + packs.len() + manifests.len()) as u64;
     let mut done = 0;
     let mut step = || {
@@ -63,7 +74,7 @@ pub(crate) fn scrub(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth) ->
                     message: format!("the checkpoint `{}` of `{lineage}` cannot be read: {}", id.short(), e.message),
                     ..e
                 };
-                report(&mut res, &e);
+                report(res, e)?;
             }
         }
     }
@@ -72,7 +83,7 @@ pub(crate) fn scrub(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth) ->
     for digest in packs {
         step()?;
         if let Err(e) = scrub_pack(shared, digest, depth, &mut res.bytes) {
-            report(&mut res, &if needed.contains(&digest) { e } else { e.with_help(SPARE) });
+            report(res, if needed.contains(&digest) { e } else { helped(e, SPARE) })?;
         }
     }
     for digest in manifests {
@@ -82,13 +93,21 @@ pub(crate) fn scrub(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth) ->
         if let Err(e) = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size)
             && !checkpoints.iter().any(|it| it.2 == digest)
         {
-            report(&mut res, &e.with_help(SPARE));
+            report(res, helped(e, SPARE))?;
         }
     }
-    Ok(res)
+    Ok(())
 }
 
-fn scrub_store_file(shared: &Shared, res: &mut ScrubReport) {
+/// Returns the digests that name the files of a folder, and reports those with other names.
+fn digests(shared: &Shared, folder: Folder, res: &mut ScrubReport) -> Result<Vec<Digest>> {
+    let mut strays = Vec::new();
+    let named = shared.named(folder, |e| strays.push(e))?;
+    strays.into_iter().try_for_each(|it| report(res, it))?;
+    Ok(named)
+}
+
+fn scrub_store_file(shared: &Shared, res: &mut ScrubReport) -> Result<()> {
     let place = shared.blobs.locate(keys::STORE_FILE);
     let read = shared.blobs.read(keys::STORE_FILE, MAX_STORE_FILE);
     let checked = read.and_then(|it| {
@@ -96,22 +115,21 @@ fn scrub_store_file(shared: &Shared, res: &mut ScrubReport) {
         res.bytes += bytes.len() as u64;
         StoreFile::parse(&place, &bytes)
     });
-    if let Err(e) = checked {
-        report(res, &e.with_help("run `modelwatch store repair`, which puts it back from a replica"));
-    }
+    let help = "run `modelwatch store repair`, which puts it back from a replica";
+    checked.map_or_else(|e| report(res, helped(e, help)), |_| Ok(()))
 }
 
 /// Reads what garbage collections condemned: the lists that logs name, and those that nothing names.
 fn scrub_lists(shared: &Shared, host: &dyn Host, res: &mut ScrubReport) -> Result<()> {
     let named = shared.condemned()?;
-    let there = shared.named(Folder::Lists, |e| report(res, &e))?;
+    let there = digests(shared, Folder::Lists, res)?;
     let spare = there.iter().map(Digest::to_string).filter(|it| !named.contains(it)).collect::<Vec<_>>();
     for name in named.iter().chain(&spare) {
         cancelled(host)?;
         match List::load(shared.blobs.as_ref(), name) {
             Ok(it) => res.bytes += it.size,
-            Err(e) if named.contains(name) => report(res, &e),
-            Err(e) => report(res, &e.with_help("no log names it: move it out of the store")),
+            Err(e) if named.contains(name) => report(res, e)?,
+            Err(e) => report(res, helped(e, "no log names it: move it out of the store"))?,
         }
     }
     Ok(())
@@ -165,9 +183,21 @@ fn fits(shared: &Shared, stored: &StoredManifest, sizes: &mut BTreeMap<Digest, O
     Ok(())
 }
 
-pub(crate) fn report(res: &mut ScrubReport, e: &Error) {
+/// Takes down what is wrong.
+///
+/// # Errors
+/// Where nothing is known to be wrong: the place of the store fails, or does not answer.
+pub(crate) fn report(res: &mut ScrubReport, e: Error) -> Result<()> {
+    if e.kind == ErrorKind::Io {
+        return Err(e);
+    }
     let sentence = format!("{}: {}.", e.message, e.help);
     if !res.damage.contains(&sentence) {
         res.damage.push(sentence);
     }
+    Ok(())
+}
+
+fn helped(e: Error, help: &str) -> Error {
+    if e.kind == ErrorKind::Io { e } else { e.with_help(help) }
 }

@@ -29,12 +29,12 @@ pub(crate) fn scrub_logs(shared: &Shared, host: &dyn Host, res: &mut ScrubReport
         let listed = match Listed::read(shared.blobs.as_ref(), &lineage) {
             Ok(it) => it,
             Err(e) => {
-                report(res, &e);
+                report(res, e)?;
                 continue;
             }
         };
         let entries = scrub_entries(shared, host, &lineage, &listed, res)?;
-        scrub_segments(shared, &lineage, &listed, &entries.hashes, res);
+        scrub_segments(shared, &lineage, &listed, &entries.hashes, res)?;
         scrub_end(shared, &lineage, listed.last(), entries.last_hash, res)?;
         live.extend(entries.live.into_iter().map(|(id, it)| (lineage.clone(), id, it)));
     }
@@ -70,7 +70,7 @@ fn scrub_entries(
         let link = match read {
             Ok(it) => it,
             Err(e) => {
-                report(res, &e);
+                report(res, e)?;
                 entries.last_hash = None;
                 // A stray file with a huge number is one gap, not as many as there are numbers.
                 seq = listed.next(seq, shared.log.segment).saturating_sub(1);
@@ -78,7 +78,7 @@ fn scrub_entries(
             }
         };
         if entries.last_hash.is_some_and(|it| it != link.prev_hash) {
-            report(res, &errors::corrupt(&place, "does not follow from the entry before it").with_help(log::HELP));
+            report(res, errors::corrupt(&place, "does not follow from the entry before it").with_help(log::HELP))?;
         }
         res.bytes += link.size;
         entries.last_hash = Some(link.hash);
@@ -101,7 +101,7 @@ fn scrub_segments(
     listed: &Listed,
     hashes: &BTreeMap<u64, Digest>,
     res: &mut ScrubReport,
-) {
+) -> Result<()> {
     let n = shared.log.segment;
     for &last in listed.segments.iter().filter(|it| it.is_multiple_of(n)) {
         let key = keys::segment(lineage, last);
@@ -109,7 +109,7 @@ fn scrub_segments(
         let bytes = match shared.blobs.read(&key, MAX_SEGMENT) {
             Ok(it) => it.unwrap_or_default(),
             Err(e) => {
-                report(res, &e);
+                report(res, e)?;
                 continue;
             }
         };
@@ -123,10 +123,11 @@ fn scrub_segments(
             let e = errors::corrupt(&place, "does not repeat the entries that it is there for");
             report(
                 res,
-                &e.with_help("run `modelwatch store repair`, which writes it anew; the entries are read instead"),
-            );
+                e.with_help("run `modelwatch store repair`, which writes it anew; the entries are read instead"),
+            )?;
         }
     }
+    Ok(())
 }
 
 /// The newest entries can go without a trace in the store itself, but not in a copy of it.
@@ -138,7 +139,7 @@ fn scrub_end(shared: &Shared, lineage: &str, last: u64, hash: Option<Digest>, re
         if hash.is_none_or(|it| it == link.prev_hash) && shared.blobs.stat(&key)?.is_none() {
             let (place, copy) = (shared.blobs.locate(&key), replica.locate(&key));
             let e = errors::corrupt(place, format_args!("is missing, although a replica has it: `{copy}`"));
-            report(res, &e.with_help(log::HELP));
+            report(res, e.with_help(log::HELP))?;
         }
     }
     Ok(())

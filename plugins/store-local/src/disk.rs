@@ -16,7 +16,7 @@ use std::{
 use modelwatch_sdk::{Error, Result};
 use modelwatch_store::random_number;
 
-use crate::errors;
+use crate::{errors, presence::Presence};
 
 /// One change to the file system.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,7 @@ impl Watch for () {}
 
 pub(crate) struct Disk {
     root: PathBuf,
+    presence: Presence,
     watch: Arc<dyn Watch>,
     /// Folders that this process made durable, with all above them.
     durable: Mutex<BTreeSet<PathBuf>>,
@@ -71,20 +72,26 @@ pub(crate) struct Disk {
 impl Disk {
     /// Opens the folder, making it and what is missing above it if it does not exist.
     pub(crate) fn open(root: &Path, watch: Arc<dyn Watch>) -> Result<Self> {
-        let mut disk =
-            Self { root: root.to_owned(), watch, durable: Mutex::default(), degraded: AtomicBool::new(false) };
+        let mut disk = Self {
+            root: root.to_owned(),
+            presence: Presence::default(),
+            watch,
+            durable: Mutex::default(),
+            degraded: AtomicBool::new(false),
+        };
         let missing: Vec<&Path> =
             root.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
         for dir in missing.into_iter().rev() {
             disk.create_dir(dir)?;
         }
         disk.root = fs::canonicalize(root).map_err(|e| errors::io("open the folder", root, &e))?;
-        if disk.root.is_dir() {
-            Ok(disk)
-        } else {
-            Err(Error::input(format!("`{}` is a file, not the folder of a store", root.display()))
-                .with_help("point `path` at a folder, or at a name that is still free"))
+        let found = fs::metadata(&disk.root).map_err(|e| errors::io("open the folder", root, &e))?;
+        if !found.is_dir() {
+            return Err(Error::input(format!("`{}` is a file, not the folder of a store", root.display()))
+                .with_help("point `path` at a folder, or at a name that is still free"));
         }
+        disk.presence = Presence::of(&disk.root, &found);
+        Ok(disk)
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -121,15 +128,23 @@ impl Disk {
         self.bytes(path, || file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out)))
     }
 
-    /// Reads from a file, and once more where the device fails: one that is at the end of its cable for a moment is no
-    /// reason to take what it holds for damaged.
+    /// Reads from a file, and once more where the device fails. It is that file which is damaged only where the store
+    /// around it answered each time: a cable, a server or a mount that is gone is no reason to take what they hold for lost.
     fn bytes<T>(&self, path: &Path, mut read: impl FnMut() -> io::Result<T>) -> Result<T> {
         let mut read = || self.watch.read(path).and_then(|()| read());
         let res = match read() {
-            Err(e) if errors::is_of_file(&e) => read(),
+            Err(e) if errors::is_of_file(&e) => self.answers().map(|()| read())?,
             res => res,
         };
-        res.map_err(|e| errors::read(path, &e))
+        match res {
+            Err(e) if errors::is_of_file(&e) => self.answers().and(Err(errors::unreadable(path, &e))),
+            res => res.map_err(|e| errors::io("read", path, &e)),
+        }
+    }
+
+    /// Fails unless the store gives back other files.
+    fn answers(&self) -> Result<()> {
+        self.presence.answers(&self.root, self.watch.as_ref())
     }
 
     /// Returns the names in a folder, sorted; none if it does not exist. Names that are no UTF-8 are left out.
@@ -158,7 +173,8 @@ impl Disk {
                 }
                 Ok(_) => {}
                 Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                    return Ok(false);
+                    // Nothing is there in what a store is mounted on, either.
+                    return self.presence.is_there(&self.root).map(|()| false);
                 }
                 Err(e) => return Err(errors::io("look at", &at, &e)),
             }

@@ -21,13 +21,19 @@ pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
     Error::new(kind, format!("cannot {attempt} `{}`: {error}", path.display())).with_help(help)
 }
 
-/// Returns the error for a file whose bytes could not be read.
-pub(crate) fn read(path: &Path, error: &io::Error) -> Error {
-    if is_of_file(error) { corrupt(path, format_args!("cannot be read: {error}")) } else { io("read", path, error) }
+/// Returns the error for a file that a store which is there does not give back.
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Error {
+    Error { kind: ErrorKind::Unreadable, ..corrupt(path, format_args!("cannot be read: {error}")) }
 }
 
-/// Returns whether a file could not be read for a reason that is its own and stays, like a bad sector, or a checksum of
-/// the file system that does not fit. Whoever may not read, or has too many files open, learns nothing about the file.
+/// Returns the error for a store that is out of reach.
+pub(crate) fn absent(root: &Path, why: impl std::fmt::Display) -> Error {
+    Error::io(format!("the store `{}` is not there: {why}", root.display()))
+        .with_help("see to it that its disk or server answers and is mounted, then try again; nothing was changed")
+}
+
+/// Returns whether a file could not be read for a reason that may be its own, like a bad sector, or a checksum of the
+/// file system that does not fit. Whoever may not read, or has too many files open, learns nothing about the file.
 pub(crate) fn is_of_file(error: &io::Error) -> bool {
     #[cfg(unix)]
     {

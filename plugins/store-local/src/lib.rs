@@ -9,6 +9,7 @@
 mod blobs;
 mod disk;
 mod errors;
+mod presence;
 mod stage;
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
 //! Files that the device does not give back: each is damaged, and no more than that. What may be over in a moment, or
 //! concerns the whole folder, is no damage.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    sync::Mutex,
-};
+use std::{collections::BTreeSet, io, sync::Mutex};
 
+use modelwatch_config::Keep;
+use modelwatch_runtime::prune;
 use modelwatch_sdk::{
-    store::{CollectOptions, RepairReport},
+    store::{CollectOptions, RepairReport, VerdictRecord},
     testing::FaultRow,
 };
 use modelwatch_store::Blobs;
@@ -81,25 +79,6 @@ fn store(is_swept: bool) -> (tempfile::TempDir, [CheckpointId; 2]) {
     (dir, ids)
 }
 
-/// A copy of the store, in the state that it is in.
-fn copy(of: &Path) -> tempfile::TempDir {
-    let res = scratch();
-    for file in files(of, "/") {
-        let to = res.path().join(file.strip_prefix(of).unwrap());
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(file, to).unwrap();
-    }
-    res
-}
-
-fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    files(root, "/")
-        .into_iter()
-        .filter(|it| !it.starts_with(root.join("tmp")))
-        .map(|it| (it.clone(), fs::read(it).unwrap()))
-        .collect()
-}
-
 #[test]
 fn a_list_of_garbage_on_a_bad_sector_stops_no_write_and_is_mended_or_done_without() {
     let row = FaultRow::new(6, "EIO by reads of a list of garbage", "SIM");
@@ -135,10 +114,10 @@ fn what_was_logged_before_an_entry_on_a_bad_sector_is_served_and_a_replica_mends
         let history = open().history("digits").unwrap();
         assert_eq!(history.last_seq(), n_before as u64);
         assert!(history.damage().unwrap().message.contains(entry.to_str().unwrap()));
-        assert_eq!(kind(check_content(&open(), &ids[0], 1)), (n_before == 0).then_some(ErrorKind::Corrupt));
+        assert_eq!(kind(check_content(&open(), &ids[0], 1)), (n_before == 0).then_some(ErrorKind::Unreadable));
         check_content(&open(), &ids[1], 2).unwrap();
         let e = commit(&open(), "digits", 7).unwrap_err();
-        assert!(e.kind == ErrorKind::Corrupt && e.help.contains("store repair"), "{e}: {}", e.help);
+        assert!(e.kind == ErrorKind::Unreadable && e.help.contains("store repair"), "{e}: {}", e.help);
         // Another lineage's damage is mended in any case.
         let other = files(dir.path(), "/log/letters/").remove(0);
         fs::write(&other, "").unwrap();
@@ -159,10 +138,10 @@ fn a_store_file_on_a_bad_sector_is_taken_from_a_replica() {
     let replica = copy(dir.path());
     let file = dir.path().join("store.json");
     let open = |replica| open_bad(dir.path(), bad(std::slice::from_ref(&file)), replica);
-    assert_eq!(kind(open(None)), Some(ErrorKind::Corrupt));
+    assert_eq!(kind(open(None)), Some(ErrorKind::Unreadable));
     let store = open(Some(replica.path())).unwrap();
     check_content(&store, &ids[0], 1).unwrap();
-    assert_eq!(kind(commit(&store, "digits", 7)), Some(ErrorKind::Corrupt));
+    assert_eq!(kind(commit(&store, "digits", 7)), Some(ErrorKind::Unreadable));
     let report = store.repair(&()).unwrap();
     assert!(report.lost.is_empty() && report.mended[0].contains("store.json"), "{report:?}");
     commit(&super::open(dir.path()), "digits", 7).unwrap();
@@ -177,7 +156,7 @@ fn packs_and_manifests_on_bad_sectors_are_mended_or_put_aside() {
             let replica = copy(dir.path());
             let damaged = files(dir.path(), part);
             let open = || open_bad(dir.path(), bad(&damaged), has_replica.then(|| replica.path())).unwrap();
-            assert_eq!(kind(check_content(&open(), &ids[0], 1)), Some(ErrorKind::Corrupt), "{part}");
+            assert_eq!(kind(check_content(&open(), &ids[0], 1)), Some(ErrorKind::Unreadable), "{part}");
             let report = open().repair(&()).unwrap();
             // Where the file is put back it is on the same path, which this disk never reads.
             assert_eq!(files(dir.path(), "/quarantine/").len(), damaged.len(), "{part}: {report:?}");
@@ -233,4 +212,43 @@ fn what_cannot_be_read_for_the_moment_is_not_called_damaged_for_the_sake_of_anot
     assert_eq!(kind(busy.open(&(), &ids[0])), Some(ErrorKind::Io));
     check_content(&open(dir.path()), &ids[0], 1).unwrap();
     assert_eq!(kind(open(dir.path()).open(&(), &ids[1])), Some(ErrorKind::Corrupt));
+}
+
+/// What a device gives back tomorrow is no reason to let go of what it does not give back today; wrong bytes are.
+#[test]
+fn a_bad_sector_lets_no_checkpoint_go_and_wrong_bytes_do() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let verdict = VerdictRecord {
+        verdict: "pass".into(),
+        pipeline: "gate".into(),
+        run_id: "1".into(),
+        metrics: Default::default(),
+        blessing: None,
+    };
+    let [mut before, mut own] = [Vec::new(), Vec::new()];
+    let ids = [1, 2, 3].map(|step| {
+        let id = commit(&store, "digits", step).unwrap();
+        let packs = files(dir.path(), "/packs/");
+        own.push(packs.iter().find(|it| !before.contains(*it)).unwrap().clone());
+        before = packs;
+        store.record_verdict("digits", &id, &verdict).unwrap();
+        id
+    });
+    let failed = VerdictRecord { verdict: "fail".into(), ..verdict };
+    store.record_verdict("digits", &ids[2], &failed).unwrap();
+    let policy =
+        Keep { last: None, best: Vec::new(), every_steps: None, within: None, grace: Duration::ZERO, prune: false };
+    let stay = |store: &Engine| -> Vec<CheckpointId> {
+        let history = store.history("digits").unwrap();
+        let plan = prune::plan(store, &(), &history, &policy, now(), &|_, _| true).unwrap();
+        plan.into_iter().filter(|it| it.stays()).map(|it| it.id).collect()
+    };
+    assert_eq!(stay(&store), ids[1..]);
+    assert_eq!(stay(&open_bad(dir.path(), bad(&own[1..2]), None).unwrap()), ids);
+    let mut bytes = fs::read(&own[1]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&own[1], bytes).unwrap();
+    assert_eq!(stay(&open(dir.path())), [ids[0].clone(), ids[2].clone()]);
 }

@@ -4,11 +4,12 @@ mod bad_sectors;
 mod concurrency;
 mod crash;
 mod damage;
+mod outages;
 mod refs;
 mod round_trip;
 mod tape;
 
-use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use modelwatch_sdk::{
     DType, ErrorKind, Result, TensorView,
@@ -140,4 +141,23 @@ fn files(root: &Path, part: &str) -> Vec<PathBuf> {
     }
     res.sort();
     res
+}
+
+/// A copy of the store, in the state that it is in.
+fn copy(of: &Path) -> tempfile::TempDir {
+    let res = scratch();
+    for file in files(of, "/") {
+        let to = res.path().join(file.strip_prefix(of).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(file, to).unwrap();
+    }
+    res
+}
+
+fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    files(root, "/")
+        .into_iter()
+        .filter(|it| !it.starts_with(root.join("tmp")))
+        .map(|it| (it.clone(), fs::read(it).unwrap()))
+        .collect()
 }

@@ -1,0 +1,125 @@
+//! Outages of the whole place: a server or a device that does not answer, a file system that is not mounted. None of it is
+//! damage: nothing is called so, and nothing is changed.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use modelwatch_sdk::{
+    store::{CollectOptions, RepairReport},
+    testing::FaultRow,
+};
+use modelwatch_store::Blobs;
+use rustix::io::Errno;
+
+use super::*;
+
+/// A disk that gives nothing back while it is away, although its folders are still known.
+#[derive(Default)]
+struct Away(AtomicBool);
+
+impl Watch for Away {
+    fn syncs(&self) -> bool {
+        false
+    }
+
+    fn read(&self, _: &Path) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(Errno::IO.into()) } else { Ok(()) }
+    }
+}
+
+/// A store with a checkpoint that is there and one that was removed, and a copy of it.
+fn store(root: &Path) -> (CheckpointId, tempfile::TempDir) {
+    let store = open(root);
+    let id = commit(&store, "digits", 1).unwrap();
+    let gone = commit(&store, "digits", 2).unwrap();
+    store.remove("digits", &[gone], "").unwrap();
+    (id, copy(root))
+}
+
+fn open_with_replica(root: &Path, replica: &Path, watch: Arc<dyn Watch>) -> Engine {
+    let mut settings = settings();
+    let copy = Folder::open(replica, Arc::new(Fast), MANNERS, settings.clock).unwrap();
+    settings.replicas.push(Arc::new(copy) as Arc<dyn Blobs>);
+    open_with(root, watch, MANNERS, settings).unwrap()
+}
+
+/// Checks that an open store, whose files are out of reach, says so whatever is asked of it.
+fn check_refusals(store: &Engine, id: &CheckpointId) {
+    let at_once = CollectOptions { grace: 0, dry_run: false };
+    for (what, res) in [
+        ("open", store.open(&(), id).map(drop)),
+        ("commit", commit(store, "digits", 7).map(drop)),
+        ("scrub", store.scrub(&(), ScrubDepth::Full).map(drop)),
+        ("collect", store.collect(&(), &at_once).map(drop)),
+    ] {
+        let e = res.expect_err(what);
+        assert!(e.kind == ErrorKind::Io && !e.help.is_empty(), "{what}: {:?}: {e}", e.kind);
+    }
+    match store.repair(&()) {
+        Err(e) => assert_eq!(e.kind, ErrorKind::Io, "{e}"),
+        // A copy in its place has a `store.json`.
+        Ok(report) => assert_eq!(report.mended, [""; 0]),
+    }
+}
+
+#[test]
+fn a_device_that_does_not_answer_damages_nothing() {
+    let row = FaultRow::new(22, "EIO by all reads of a store that was open", "SIM");
+    let dir = scratch();
+    let (id, replica) = store(dir.path());
+    let before = contents(dir.path());
+    let watch = Arc::new(Away::default());
+    let open = || open_with_replica(dir.path(), replica.path(), Arc::clone(&watch) as Arc<dyn Watch>);
+    // One that has read the log before, and one that has not.
+    let (used, fresh) = (open(), open());
+    check_content(&used, &id, 1).unwrap();
+    watch.0.store(true, Ordering::Relaxed);
+    check_refusals(&used, &id);
+    check_refusals(&fresh, &id);
+    assert_eq!(kind(fresh.history("digits")), Some(ErrorKind::Io));
+    let anew = open_with(dir.path(), Arc::clone(&watch) as Arc<dyn Watch>, MANNERS, settings());
+    assert_eq!(kind(anew), Some(ErrorKind::Io));
+    assert!(contents(dir.path()) == before);
+    watch.0.store(false, Ordering::Relaxed);
+    check_content(&used, &id, 1).unwrap();
+    assert_eq!(fresh.repair(&()).unwrap(), RepairReport::default());
+    row.ok(2);
+}
+
+#[test]
+fn a_file_system_that_is_not_mounted_has_lost_nothing() {
+    let row = FaultRow::new(22, "a store that was open and whose file system is no longer mounted", "SIM");
+    let parent = scratch();
+    let (root, mounted) = (parent.path().join("store"), parent.path().join("elsewhere"));
+    let (id, replica) = store(&root);
+    let before = contents(&root);
+    let open = || open_with_replica(&root, replica.path(), Arc::new(Fast));
+    let (used, fresh) = (open(), open());
+    check_content(&used, &id, 1).unwrap();
+    let reader = used.open(&(), &id).unwrap();
+    // Nothing but the folder to mount it on, another one in its place, and none at all.
+    for stand_in in [None, Some(copy(&root)), Some(scratch())] {
+        fs::rename(&root, &mounted).unwrap();
+        if let Some(it) = &stand_in {
+            fs::rename(it.path(), &root).unwrap();
+        }
+        check_refusals(&used, &id);
+        check_refusals(&fresh, &id);
+        for it in [&used, &fresh] {
+            assert_eq!(kind(it.history("digits")), Some(ErrorKind::Io));
+        }
+        if stand_in.is_none() {
+            assert_eq!(kind(read_file(reader.as_ref(), "weights/model.bin", 1000)), Some(ErrorKind::Io));
+        }
+        if root.exists() {
+            fs::remove_dir_all(&root).unwrap();
+        }
+        fs::rename(&mounted, &root).unwrap();
+        assert!(contents(&root) == before);
+    }
+    check_content(&used, &id, 1).unwrap();
+    assert_eq!(fresh.repair(&()).unwrap(), RepairReport::default());
+    row.ok(3);
+}

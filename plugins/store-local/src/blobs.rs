@@ -70,10 +70,9 @@ impl Blobs for Folder {
 
     fn stat(&self, key: &str) -> Result<Option<Stat>> {
         let path = self.path(key);
-        if !self.disk.is_plain(&path)? {
+        let Some(found) = self.disk.look(&path)? else {
             return Ok(None);
-        }
-        let found = fs::symlink_metadata(&path).map_err(|e| errors::io("look at", &path, &e))?;
+        };
         let modified = found.modified().map_err(|e| errors::io("look at", &path, &e))?;
         let modified = modified.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
         Ok(Some(Stat { size: found.len(), modified }))
@@ -103,7 +102,7 @@ impl Blobs for Folder {
 
     fn settle(&self, folder: &str) -> Result<()> {
         let path = self.path(folder);
-        if self.disk.is_plain(&path)? { self.disk.sync_dir(&path) } else { Ok(()) }
+        if self.disk.look(&path)?.is_some() { self.disk.sync_dir(&path) } else { Ok(()) }
     }
 
     fn wait_in_line(&self, folder: &str) -> Result<Option<Box<dyn Any>>> {

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::{
@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use modelwatch_sdk::{Error, Result};
+use modelwatch_sdk::{Error, ErrorKind, Result};
 use modelwatch_store::random_number;
 
 use crate::{errors, presence::Presence};
@@ -42,6 +42,12 @@ pub(crate) trait Watch: Send + Sync {
 
     fn after(&self, step: Step<'_>) {
         let _ = step;
+    }
+
+    /// Sees a path before it is looked at or opened. An error here takes the place of what is there.
+    fn look(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Ok(())
     }
 
     /// Sees a file before it is read. An error here takes the place of its bytes.
@@ -107,49 +113,55 @@ impl Disk {
             return Err(errors::corrupt(path, format_args!("has {len} bytes, more than the {cap} there can be")));
         }
         let mut file = file.take(cap);
-        let res = self.bytes(path, || {
+        self.bytes(path, || {
             let mut res = Vec::new();
             file.get_mut().rewind()?;
             // The file may grow meanwhile; the cap holds all the same.
             file.set_limit(cap);
             file.read_to_end(&mut res).map(|_| res)
-        });
-        res.map(Some)
+        })
     }
 
     /// Fills `out` from `offset` of the file.
     pub(crate) fn read_at(&self, path: &Path, offset: u64, out: &mut [u8]) -> Result<()> {
-        let Some((mut file, size)) = self.open_file(path)? else {
-            return Err(errors::corrupt(path, "is missing"));
-        };
+        let missing = || errors::corrupt(path, "is missing");
+        let (mut file, size) = self.open_file(path)?.ok_or_else(missing)?;
         if offset.checked_add(out.len() as u64).is_none_or(|end| end > size) {
             return Err(errors::corrupt(path, format_args!("is cut off at {size} bytes")));
         }
-        self.bytes(path, || file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out)))
+        let read = self.bytes(path, || file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out)))?;
+        read.ok_or_else(missing)
     }
 
-    /// Reads from a file, and once more where the device fails. It is that file which is damaged only where the store
-    /// around it answered each time: a cable, a server or a mount that is gone is no reason to take what they hold for lost.
-    fn bytes<T>(&self, path: &Path, mut read: impl FnMut() -> io::Result<T>) -> Result<T> {
-        let mut read = || self.watch.read(path).and_then(|()| read());
-        let res = match read() {
-            Err(e) if errors::is_of_file(&e) => self.answers().map(|()| read())?,
+    fn bytes<T>(&self, path: &Path, mut read: impl FnMut() -> io::Result<T>) -> Result<Option<T>> {
+        self.ask("read", path, || self.watch.read(path).and_then(|()| read()))
+    }
+
+    /// Asks for something of a file, and once more where the device fails; `None` if there is no such file. It is that file
+    /// which is damaged only where the store around it answered each time: a cable, a server or a mount that is gone is no
+    /// reason to take what they hold for lost.
+    fn ask<T>(&self, attempt: &str, path: &Path, mut ask: impl FnMut() -> io::Result<T>) -> Result<Option<T>> {
+        let answers = || self.presence.answers(&self.root, self.watch.as_ref());
+        let res = match ask() {
+            Err(e) if errors::is_of_file(&e) => answers().map(|()| ask())?,
             res => res,
         };
         match res {
-            Err(e) if errors::is_of_file(&e) => self.answers().and(Err(errors::unreadable(path, &e))),
-            res => res.map_err(|e| errors::io("read", path, &e)),
+            Ok(it) => Ok(Some(it)),
+            // Nothing is there in what a store is mounted on, either.
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                self.presence.is_there(&self.root).map(|()| None)
+            }
+            Err(e) if errors::is_of_file(&e) => answers().and(Err(errors::unreadable(attempt, path, &e))),
+            Err(e) => Err(errors::io(attempt, path, &e)),
         }
-    }
-
-    /// Fails unless the store gives back other files.
-    fn answers(&self) -> Result<()> {
-        self.presence.answers(&self.root, self.watch.as_ref())
     }
 
     /// Returns the names in a folder, sorted; none if it does not exist. Names that are no UTF-8 are left out.
     pub(crate) fn list(&self, dir: &Path) -> Result<Vec<String>> {
-        if !self.is_plain(dir)? {
+        // What is in a folder that cannot be looked at may be sound.
+        let unlisted = |e: Error| if e.kind == ErrorKind::Unreadable { Error { kind: ErrorKind::Io, ..e } } else { e };
+        if self.look(dir).map_err(unlisted)?.is_none() {
             return Ok(Vec::new());
         }
         let failed = |e: io::Error| errors::io("list", dir, &e);
@@ -161,25 +173,22 @@ impl Disk {
         Ok(res)
     }
 
-    /// Returns whether there is something at `path`, without a symbolic link on the way to it.
-    pub(crate) fn is_plain(&self, path: &Path) -> Result<bool> {
+    /// Returns what there is at `path`, which is below the root, without a symbolic link on the way to it.
+    pub(crate) fn look(&self, path: &Path) -> Result<Option<Metadata>> {
         let mut at = self.root.clone();
-        let below = path.strip_prefix(&self.root).expect("every path is made from the root");
-        for part in below {
+        let mut res = None;
+        for part in path.strip_prefix(&self.root).expect("every path is made from the root") {
             at.push(part);
-            match fs::symlink_metadata(&at) {
-                Ok(it) if it.file_type().is_symlink() => {
+            let look = || self.watch.look(&at).and_then(|()| fs::symlink_metadata(&at));
+            match self.ask("look at", &at, look)? {
+                Some(it) if it.file_type().is_symlink() => {
                     return Err(errors::corrupt(&at, "is a symbolic link, which a store never has"));
                 }
-                Ok(_) => {}
-                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                    // Nothing is there in what a store is mounted on, either.
-                    return self.presence.is_there(&self.root).map(|()| false);
-                }
-                Err(e) => return Err(errors::io("look at", &at, &e)),
+                Some(it) => res = Some(it),
+                None => return Ok(None),
             }
         }
-        Ok(true)
+        Ok(res)
     }
 
     /// Makes a folder below the root, and sees to it that it survives a power cut.
@@ -190,7 +199,7 @@ impl Disk {
         }
         self.ensure_dir(parent(dir))?;
         self.create_dir(dir)?;
-        if !self.is_plain(dir)? || !dir.is_dir() {
+        if !self.look(dir)?.is_some_and(|it| it.is_dir()) {
             return Err(errors::corrupt(dir, "is not a folder"));
         }
         known().insert(dir.to_owned());
@@ -298,26 +307,20 @@ impl Disk {
     }
 
     fn open_file(&self, path: &Path) -> Result<Option<(File, u64)>> {
-        if !self.is_plain(path)? {
+        // Looked at before opening: to open a pipe would wait for its other end.
+        let Some(found) = self.look(path)? else {
             return Ok(None);
-        }
-        let failed = |e: io::Error| errors::io("read", path, &e);
-        // It may go meanwhile, by a garbage collection.
-        let if_there = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(failed(e)) };
-        // Asked before opening: to open a pipe would wait for its other end.
-        let found = match fs::symlink_metadata(path) {
-            Ok(it) => it,
-            Err(e) => return if_there(e),
         };
         if !found.is_file() {
             return Err(errors::corrupt(path, "is not a file"));
         }
-        let file = match File::open(path) {
-            Ok(it) => it,
-            Err(e) => return if_there(e),
-        };
-        let len = file.metadata().map_err(failed)?.len();
-        Ok(Some((file, len)))
+        // It may go meanwhile, by a garbage collection.
+        self.ask("read", path, || {
+            self.watch.look(path)?;
+            let file = File::open(path)?;
+            let len = file.metadata()?.len();
+            Ok((file, len))
+        })
     }
 }
 

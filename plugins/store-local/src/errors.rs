@@ -22,8 +22,9 @@ pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
 }
 
 /// Returns the error for a file that a store which is there does not give back.
-pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Error {
-    Error { kind: ErrorKind::Unreadable, ..corrupt(path, format_args!("cannot be read: {error}")) }
+pub(crate) fn unreadable(attempt: &str, path: &Path, error: &io::Error) -> Error {
+    let message = format!("cannot {attempt} `{}`, although the store answers: {error}", path.display());
+    Error { kind: ErrorKind::Unreadable, message, ..corrupt(path, "") }
 }
 
 /// Returns the error for a store that is out of reach.
@@ -38,7 +39,10 @@ pub(crate) fn is_of_file(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
-        let bad = [Errno::IO, Errno::BADMSG, Errno::UCLEAN, Errno::ILSEQ];
+        #[cfg(target_os = "linux")]
+        let bad = [Errno::IO, Errno::BADMSG, Errno::ILSEQ, Errno::UCLEAN];
+        #[cfg(not(target_os = "linux"))]
+        let bad = [Errno::IO, Errno::BADMSG, Errno::ILSEQ];
         Errno::from_io_error(error).is_some_and(|it| bad.contains(&it))
     }
     #[cfg(not(unix))]

@@ -214,6 +214,58 @@ fn what_cannot_be_read_for_the_moment_is_not_called_damaged_for_the_sake_of_anot
     assert_eq!(kind(open(dir.path()).open(&(), &ids[1])), Some(ErrorKind::Corrupt));
 }
 
+/// A disk that does not tell of some files what they are.
+struct Unclean(Vec<PathBuf>, Errno);
+
+impl Watch for Unclean {
+    fn syncs(&self) -> bool {
+        false
+    }
+
+    fn look(&self, path: &Path) -> io::Result<()> {
+        if self.0.iter().any(|it| it == path) { Err(self.1.into()) } else { Ok(()) }
+    }
+}
+
+/// A file system finds by its own checksums that the inode of a file is not what it was.
+#[test]
+fn what_the_file_system_cannot_tell_of_a_file_is_damage_of_it() {
+    let row = FaultRow::new(6, "EUCLEAN, EBADMSG or EIO by lstat or open of a file", "SIM");
+    let errors = [Errno::UCLEAN, Errno::BADMSG, Errno::IO];
+    for (error, part) in errors.into_iter().flat_map(|it| ["/packs/", "/manifests/", "/gc/"].map(|part| (it, part))) {
+        let (dir, ids) = store(true);
+        let replica = copy(dir.path());
+        let damaged = files(dir.path(), part);
+        let open = |replicas: &[&Path]| {
+            let mut settings = settings();
+            for it in replicas {
+                let copy = Folder::open(it, Arc::new(Fast), MANNERS, settings.clock).unwrap();
+                settings.replicas.push(Arc::new(copy) as Arc<dyn Blobs>);
+            }
+            open_with(dir.path(), Arc::new(Unclean(damaged.clone(), error)), MANNERS, settings).unwrap()
+        };
+        let read = kind(check_content(&open(&[]), &ids[0], 1));
+        assert_eq!(read, (part != "/gc/").then_some(ErrorKind::Unreadable), "{error}: {part}");
+        let damage = open(&[]).scrub(&(), ScrubDepth::Fast).unwrap().damage;
+        for it in &damaged {
+            assert!(damage.iter().any(|line| line.contains(it.to_str().unwrap())), "{error}: {damage:?}");
+        }
+        let report = open(&[replica.path()]).repair(&()).unwrap();
+        for it in &damaged {
+            assert!(report.mended.iter().any(|line| line.contains(it.to_str().unwrap())), "{error}: {report:?}");
+        }
+        let store = super::open(dir.path());
+        check_content(&store, &ids[0], 1).unwrap();
+        assert_eq!(store.scrub(&(), ScrubDepth::Full).unwrap().damage, [""; 0]);
+        // A folder of which that is so may hold what is sound.
+        let logs = Unclean(vec![dir.path().join("log/digits")], error);
+        let store = open_with(dir.path(), Arc::new(logs), MANNERS, settings()).unwrap();
+        assert_eq!(kind(store.history("digits")), Some(ErrorKind::Io), "{error}");
+        check_content(&store, &ids[1], 2).unwrap();
+    }
+    row.ok(errors.len() * 3);
+}
+
 /// What a device gives back tomorrow is no reason to let go of what it does not give back today; wrong bytes are.
 #[test]
 fn a_bad_sector_lets_no_checkpoint_go_and_wrong_bytes_do() {

@@ -15,7 +15,7 @@ const SUITES: [(&[&str], &str, &[u32]); 6] = [
     (&["--package", "modelwatch-store", "--lib"], "tests::", &[8, 11, 16, 27, 28, 29, 30]),
     (&["--package", "modelwatch-runtime", "--lib"], "load::tests", &[10]),
     (&["--package", "modelwatch-runtime", "--lib"], "saver::tests", &[26]),
-    (&["--package", "store-local", "--lib"], "tests::", &[3, 4, 7, 9, 11, 15, 29]),
+    (&["--package", "store-local", "--lib"], "tests::", &[3, 4, 6, 7, 9, 11, 15, 22, 29]),
     (&["--package", "store-object", "--lib"], "tests::", &[12, 17, 18, 19, 20, 21, 22]),
     (&["--package", "modelwatch-tests", "--test", "faults"], "row_", &[]),
 ];

@@ -161,7 +161,8 @@ fn digest_of(blessing: &Blessing) -> String {
     hex(&serde_json::to_string(&rest).unwrap_or_default())
 }
 
-fn entry(name: &str, file: File) -> io::Result<FileEntry> {
+/// Returns the entry of a file with that content.
+pub(crate) fn entry(name: &str, file: File) -> io::Result<FileEntry> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(FileEntry { name: name.to_owned(), size: hasher.count(), digest: hasher.finalize().to_hex().to_string() })

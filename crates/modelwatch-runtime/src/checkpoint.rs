@@ -12,13 +12,13 @@ use modelwatch_sdk::{
     store::{CheckpointId, CheckpointReader, CheckpointStore, History, check_file_name},
 };
 use modelwatch_tensors::{TensorError, TensorFile};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use thiserror::Error;
 
 use crate::{
     arrival::{VERDICT_FILE, is_handoff},
-    whole_file,
+    blessing, whole_file,
 };
 
 /// How much is read at a time.
@@ -177,6 +177,22 @@ pub fn import(
         }
     }
     Ok(writer.commit()?)
+}
+
+/// Returns the id with which the file or folder at `path` is stored by [`import`] with that metadata. As the format of
+/// stores says, it is the digest of the content alone, so that what was stored once is known again without the store.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn id_of(path: &Path, metadata: &Map<String, Value>) -> Result<CheckpointId, CheckpointError> {
+    let entry = |(name, file): (String, PathBuf)| {
+        let found = File::open(&file).and_then(|it| blessing::entry(&name, it));
+        found.map_err(|source| CheckpointError::Io { path: file, source })
+    };
+    let files = files(path)?.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let mut content = json!({"format": 1, "metadata": metadata, "files": files, "tensors": []});
+    content.sort_all_objects();
+    Ok(CheckpointId::parse(&blake3::hash(content.to_string().as_bytes()).to_hex())?)
 }
 
 /// Returns the offsets in a file at which a tensor begins or ends, in order, so that it is stored once however

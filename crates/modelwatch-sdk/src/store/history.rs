@@ -12,6 +12,7 @@ pub struct History {
     checkpoints: Vec<CheckpointSummary>,
     /// Where each id is in `checkpoints`: a log of ten thousand entries is folded on every open.
     positions: HashMap<CheckpointId, usize>,
+    removed: HashSet<CheckpointId>,
     refs: BTreeMap<String, CheckpointId>,
     moves: Vec<RefMove>,
     damage: Option<Error>,
@@ -82,6 +83,7 @@ impl History {
         match event {
             LogEvent::Commit { id } => {
                 self.forget(std::slice::from_ref(&id));
+                self.removed.remove(&id);
                 self.positions.insert(id.clone(), self.checkpoints.len());
                 self.checkpoints.push(CheckpointSummary { id, seq, time, verdicts: Vec::new() });
             }
@@ -98,7 +100,10 @@ impl History {
                 self.refs.remove(&name);
                 self.moves.push(RefMove { seq, time, name, from: Some(from), to: None, reason });
             }
-            LogEvent::Remove { ids, .. } => self.forget(&ids),
+            LogEvent::Remove { ids, .. } => {
+                self.forget(&ids);
+                self.removed.extend(ids);
+            }
             LogEvent::Relocate { .. }
             | LogEvent::Lineage { .. }
             | LogEvent::Mark { .. }
@@ -156,6 +161,11 @@ impl History {
     /// Returns whether the lineage has that checkpoint.
     pub fn contains(&self, id: &CheckpointId) -> bool {
         self.positions.contains_key(id)
+    }
+
+    /// Returns the checkpoints that were removed and have not come again since.
+    pub fn removed(&self) -> &HashSet<CheckpointId> {
+        &self.removed
     }
 
     /// Returns what is known of that checkpoint.
@@ -249,5 +259,8 @@ mod tests {
         push(&mut history, LogEvent::SetRef { name: "latest".into(), from: None, to: id('a'), reason: String::new() });
         assert_eq!(history.get_ref("latest"), Some(&id('a')));
         assert_eq!((history.last_seq(), history.moves().len()), (12, 1));
+        assert!(history.removed().iter().eq([&id('b')]));
+        push(&mut history, LogEvent::Commit { id: id('b') });
+        assert!(history.removed().is_empty() && history.contains(&id('b')));
     }
 }

@@ -329,3 +329,59 @@ fn a_hand_off_that_cannot_be_stored_is_said_and_the_next_is_stored() {
     let missing = project.modelwatch(&["store", "--store", "store", "watch", "nowhere", "digits"]);
     assert_eq!(missing.code, 2, "{}", missing.err);
 }
+
+#[test]
+fn a_hand_off_waits_for_a_store_that_is_away_and_so_do_those_after_it() {
+    let project = Project::new();
+    publish(&project, "step-00000001");
+    let mut child = watching(&project, "drop");
+    let mut ids = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    ids.next().unwrap().unwrap();
+    let [here, away] = ["store", "away"].map(|it| project.path().join(it));
+    fs::rename(&here, &away).unwrap();
+    publish(&project, "step-00000002");
+    let error = said.next().unwrap().unwrap();
+    assert!(error.contains("is not there"), "{error}");
+    publish(&project, "step-00000004");
+    fs::rename(&away, &here).unwrap();
+    for step in [2, 4] {
+        let id = ids.next().unwrap().unwrap();
+        let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}")])).unwrap();
+        assert_eq!(show["metadata"]["step"], step);
+    }
+    assert_eq!(terminate(child).0, 0);
+    assert!(said.next().is_none(), "it is said once");
+}
+
+#[test]
+fn what_was_pruned_is_not_stored_again_by_who_watches_next() {
+    let project = Project::new();
+    let watch = |n: usize| {
+        let mut child = watching(&project, "drop");
+        let mut ids = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ids: Vec<String> = (0..n).map(|_| ids.next().unwrap().unwrap()).collect();
+        (ids, terminate(child))
+    };
+    publish(&project, "step-00000001");
+    publish(&project, "step-00000002");
+    let (before, ended) = watch(2);
+    assert_eq!(ended, (0, String::new()));
+    project.write(
+        "pipeline.toml",
+        "name = 'test'\nstore = { uses = 'local', with = { path = 'store' } }\n[[analyze]]\nuses = 'weights'\n\
+         [checkpoint]\nimport = 'm.bin'\nname = 'digits'\nkeep = { last = 1, grace = '0s' }\n",
+    );
+    let pruned = project.modelwatch(&["store", "--pipeline", "pipeline.toml", "prune"]);
+    assert!(pruned.code == 0 && pruned.out.contains("1 of 2 checkpoints were removed"), "{}{}", pruned.out, pruned.err);
+    publish(&project, "step-00000004");
+    let (after, (code, said)) = watch(2);
+    assert_eq!((code, said.lines().count()), (0, 1), "{said}");
+    assert!(said.contains("drop/step-00000001") && said.contains("was removed from `digits`"), "{said}");
+    assert_eq!(after[0], before[1], "what is there is said to be");
+    let list = ok(&project, &["list", "digits"]);
+    assert!(!list.contains(&before[0][..12]) && list.contains(&after[1][..12]), "{list}");
+    // By hand it comes back.
+    let again = put_path(&project, &project.path().join("drop/step-00000001"), "digits");
+    assert!(again.ends_with(&before[0]), "{again}");
+}

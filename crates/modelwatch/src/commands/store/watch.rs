@@ -3,15 +3,23 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use modelwatch_config::Pipeline;
-use modelwatch_runtime::{arrival, checkpoint::CheckpointError, saver::Saver};
-use modelwatch_sdk::{Host, store::CheckpointStore};
+use modelwatch_runtime::{
+    arrival,
+    checkpoint::{self, CheckpointError},
+    saver::Saver,
+};
+use modelwatch_sdk::{ErrorKind, Host, store::CheckpointStore};
+use serde_json::{Map, Value};
 
 use super::{
     named,
@@ -34,8 +42,57 @@ pub(super) struct Watched<'a> {
     pub(super) every: Duration,
 }
 
-/// A hand-off, and what became of it.
-type Done = (PathBuf, put::Outcome);
+/// A hand-off, and what became of it: nothing, where it waits behind one that the store did not take for the moment.
+type Done = (PathBuf, Option<Result<put::Outcome, CheckpointError>>);
+
+/// What became of hand-offs.
+#[derive(Default)]
+struct Tally {
+    /// Those that are not to be looked at again.
+    taken: BTreeSet<PathBuf>,
+    /// Those that could not be stored so far.
+    failed: BTreeSet<PathBuf>,
+    /// How many were handed to the saver, and have not ended.
+    n_waiting: usize,
+    has_panicked: bool,
+}
+
+impl Tally {
+    fn tell_all(&mut self, ended: Vec<Result<Done, CheckpointError>>) -> anyhow::Result<()> {
+        for it in ended {
+            self.n_waiting -= 1;
+            match it {
+                Ok((path, Some(outcome))) => self.tell(path, outcome)?,
+                Ok((path, None)) => drop(self.taken.remove(&path)),
+                Err(e) => {
+                    self.has_panicked = true;
+                    output::error(&e.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, path: PathBuf, outcome: Result<put::Outcome, CheckpointError>) -> anyhow::Result<()> {
+        match outcome {
+            Err(e) => {
+                let is_passing = is_passing(&e);
+                if is_passing {
+                    self.taken.remove(&path);
+                }
+                // Tried again with every look, and said once.
+                if self.failed.insert(path) || !is_passing {
+                    output::error(&e.to_string());
+                }
+                return Ok(());
+            }
+            Ok(put::Outcome::Stored(id)) => output::print(id.as_str())?,
+            Ok(put::Outcome::NotDue(why)) => output::note(&format!("`{}` was not stored: {why}", path.display())),
+        }
+        self.failed.remove(&path);
+        Ok(())
+    }
+}
 
 /// Stores hand-offs until it is told to end, and then what it has taken so far. The next one is looked at, which reads
 /// all of it, while the one before is being stored.
@@ -51,24 +108,17 @@ pub(super) fn watch(
     }
     let refuse_nonfinite = pipeline.as_ref().is_some_and(|it| it.refuse_nonfinite);
     let mut saver = Saver::<Done>::new(QUEUE);
-    let mut taken = BTreeSet::new();
-    let mut n_failed = 0;
-    let mut tell = |ended: Vec<Result<Done, CheckpointError>>| {
-        for it in ended {
-            n_failed += usize::from(it.is_err());
-            match it {
-                Ok((_, put::Outcome::Stored(id))) => output::print(id.as_str())?,
-                Ok((path, put::Outcome::NotDue(why))) => {
-                    output::note(&format!("`{}` was not stored: {why}", path.display()));
-                }
-                Err(e) => output::error(&e.to_string()),
-            }
-        }
-        anyhow::Ok(())
-    };
+    // What is published from now on is new.
+    let old: BTreeSet<_> = published(watched.folder)?.into_iter().collect();
+    let mut tally = Tally::default();
+    // Set while the store does not take what it is given. What waits behind that is put off, so that the order stays.
+    let is_stalled = Arc::new(AtomicBool::new(false));
     while !host.is_cancelled() {
+        if tally.n_waiting == 0 {
+            is_stalled.store(false, Relaxed);
+        }
         for path in published(watched.folder)? {
-            if host.is_cancelled() || !taken.insert(path.clone()) {
+            if host.is_cancelled() || is_stalled.load(Relaxed) || !tally.taken.insert(path.clone()) {
                 continue;
             }
             let examined = arrival::examine(&path, host).and_then(|it| {
@@ -78,25 +128,62 @@ pub(super) fn watch(
                 Ok(it) => it,
                 Err(_) if host.is_cancelled() => break,
                 Err(e) => {
-                    tell(vec![Err(e)])?;
+                    tally.tell(path, Err(e))?;
                     continue;
                 }
             };
             let (store, pipeline, lineage) = (Arc::clone(&store), pipeline.clone(), watched.lineage.to_owned());
-            tell(saver.save(move || {
+            let (is_stalled, is_old) = (Arc::clone(&is_stalled), old.contains(&path));
+            tally.n_waiting += 1;
+            tally.tell_all(saver.save(move || {
+                if is_stalled.load(Relaxed) {
+                    return Ok((path, None));
+                }
                 // In its turn, since what is due follows from what was stored before. Not cancelled: it was taken.
                 let to = Target { store: store.as_ref(), pipeline: pipeline.as_deref(), host: &(), lineage: &lineage };
-                put::store(&to, &path, &arrival.metadata).map(|it| (path, it))
+                let outcome = match is_old {
+                    true => store_once(&to, &path, &arrival.metadata),
+                    false => put::store(&to, &path, &arrival.metadata),
+                };
+                if matches!(&outcome, Err(e @ CheckpointError::Store(_)) if is_passing(e)) {
+                    is_stalled.store(true, Relaxed);
+                }
+                Ok((path, Some(outcome)))
             }))?;
         }
         let until = Instant::now() + watched.every;
         while !host.is_cancelled() && Instant::now() < until {
-            tell(saver.ended())?;
+            tally.tell_all(saver.ended())?;
             thread::sleep(NAP);
         }
     }
-    tell(saver.finish())?;
-    Ok(if n_failed == 0 { Code::OK } else { Code::NOT_DONE })
+    tally.tell_all(saver.finish())?;
+    Ok(if tally.failed.is_empty() && !tally.has_panicked { Code::OK } else { Code::NOT_DONE })
+}
+
+/// Returns whether another attempt may go well: nothing is known to be wrong with the hand-off or with the store.
+fn is_passing(e: &CheckpointError) -> bool {
+    match e {
+        CheckpointError::Io { .. } => true,
+        CheckpointError::Store(e) => matches!(e.kind, ErrorKind::Io | ErrorKind::Uncertain),
+        _ => false,
+    }
+}
+
+/// Stores a hand-off, unless it was stored before and removed since: it stays in its folder when its lineage is pruned, and
+/// is seen again by whoever watches next.
+fn store_once(to: &Target<'_>, path: &Path, metadata: &Map<String, Value>) -> Result<put::Outcome, CheckpointError> {
+    let history = to.store.history(to.lineage)?;
+    if !history.removed().is_empty() {
+        let id = checkpoint::id_of(path, metadata)?;
+        if history.removed().contains(&id) {
+            let (short, lineage) = (id.short(), to.lineage);
+            return Ok(put::Outcome::NotDue(format!(
+                "the checkpoint `{short}` was removed from `{lineage}`; `modelwatch store put` stores it again"
+            )));
+        }
+    }
+    put::store(to, path, metadata)
 }
 
 /// Returns the hand-offs in a folder, by name. One that is being written has a name that starts with a dot, and gets its

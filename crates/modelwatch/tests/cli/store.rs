@@ -385,3 +385,63 @@ fn what_was_pruned_is_not_stored_again_by_who_watches_next() {
     let again = put_path(&project, &project.path().join("drop/step-00000001"), "digits");
     assert!(again.ends_with(&before[0]), "{again}");
 }
+
+#[test]
+fn a_damaged_log_is_found_serves_what_verifies_takes_nothing_and_is_mended() {
+    let project = Project::new();
+    let [first, second] = ["digits/cnn/cnn.safetensors", "digits/cnn/cnn.npz"].map(|it| put(&project, it, "digits"));
+    ok(&project, &["set", "digits@good", &first]);
+    let replica = project.path().join("replica");
+    for (name, bytes) in files(&project.path().join("store")) {
+        fs::create_dir_all(replica.join(&name).parent().unwrap()).unwrap();
+        fs::write(replica.join(&name), bytes).unwrap();
+    }
+    let name = "log/digits/00000000000000000002.json";
+    let (entry, whole) = (project.path().join("store").join(name), fs::read(replica.join(name)).unwrap());
+    fs::write(&entry, &whole[..whole.len() - 1]).unwrap();
+
+    let scrub = store(&project, &["scrub"]);
+    assert!(scrub.code == 1 && scrub.out.contains(name) && scrub.out.contains("store repair"), "{}", scrub.out);
+    let list = store(&project, &["list", "digits"]);
+    assert!(
+        list.out.contains(&first["digits@b3:".len()..][..12]) && list.err.contains(name),
+        "{}{}",
+        list.out,
+        list.err
+    );
+    ok(&project, &["get", &first, "by-id"]);
+    ok(&project, &["get", "digits@latest", "stands-in", "--policy", "latest"]);
+    assert!(files(&project.path().join("stands-in")) == files(&project.path().join("by-id")));
+    let model = fixtures().join("torch/cnn.pt");
+    for refused in [
+        &["get", &second, "out"][..],
+        &["get", "digits@latest", "out"],
+        &["get", "digits@good", "out"],
+        &["set", "digits@good", &first],
+        &["set", "digits@new", &first],
+        &["put", model.to_str().unwrap(), "digits"],
+    ] {
+        let ended = store(&project, refused);
+        assert!(ended.code == 3 && ended.err.contains(name), "{refused:?}: {}: {}", ended.code, ended.err);
+        assert!(ended.err.contains("store repair"), "{refused:?}: {}", ended.err);
+    }
+    assert!(!project.path().join("out").exists());
+
+    let alone = store(&project, &["repair"]);
+    assert!(alone.code == 1 && alone.out.contains(name) && !alone.out.contains("mended"), "{}", alone.out);
+    project.write(
+        "pipeline.toml",
+        "name = 'test'\nstore = { uses = 'local', with = { path = 'store', replicas = ['replica'] } }\n\
+         [[analyze]]\nuses = 'weights'\n[checkpoint]\nimport = 'm.bin'\nname = 'digits'\n",
+    );
+    let mended = project.modelwatch(&["store", "--pipeline", "pipeline.toml", "repair"]);
+    assert_eq!(mended.code, 0, "{}{}", mended.out, mended.err);
+    assert!(mended.out.starts_with("mended: ") && mended.out.contains(name), "{}", mended.out);
+    assert_eq!(fs::read(&entry).unwrap(), whole);
+    let kept = files(&project.path().join("store/quarantine"));
+    assert!(kept.iter().any(|it| it.1 == whole[..whole.len() - 1]), "damaged bytes are kept");
+    ok(&project, &["scrub"]);
+    ok(&project, &["get", &second, "out"]);
+    ok(&project, &["set", "digits@good", &second]);
+    put(&project, "torch/cnn.pt", "digits");
+}

@@ -45,6 +45,7 @@ fn pruning_says_why_each_one_stays_or_goes() {
     assert_eq!(would.code, 0, "{}", would.err);
     assert!(would.out.contains("ref pinned") && would.out.contains("no rule keeps it"), "{}", would.out);
     assert!(would.out.contains("3 of 6 checkpoints would be removed"), "{}", would.out);
+    assert!(would.out.contains("or are stored as differences to, would be kept"), "{}", would.out);
     // The day that is the default keeps what was stored just now.
     let young = json(&store(&project, &["prune", "--grace", "24h", "--json"]));
     assert_eq!((&young["removed"], &young["dry_run"]), (&0.into(), &false.into()));

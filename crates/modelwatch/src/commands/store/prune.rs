@@ -75,6 +75,9 @@ pub(super) fn prune(
     output::print(&rows.to_string())?;
     let (n_all, verb) = (plan.len(), if how.dry_run { "would be" } else { "were" });
     output::print(&format!("{n_going} of {n_all} checkpoints {verb} removed"))?;
+    if how.dry_run && n_going > 0 {
+        output::print("bytes that other checkpoints share with them, or are stored as differences to, would be kept")?;
+    }
     collected.map_or(Ok(()), |it| output::print(&summary(&it, false)))?;
     Ok(Code::OK)
 }

@@ -5,6 +5,7 @@ mod broken_logs;
 mod encoding;
 mod fuzz;
 mod garbage;
+mod golden;
 mod hostile;
 mod lists;
 mod lost_replies;

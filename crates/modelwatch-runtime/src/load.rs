@@ -85,7 +85,7 @@ pub fn load(
 
 /// Returns whether something is wrong with a checkpoint itself, which alone is a reason to take another. A store that does
 /// not answer has all of them, and is waited for.
-fn is_of_checkpoint(kind: ErrorKind) -> bool {
+pub(crate) fn is_of_checkpoint(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Corrupt | ErrorKind::Unreadable | ErrorKind::NotFound | ErrorKind::Gone)
 }
 
@@ -121,7 +121,7 @@ fn candidates(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use modelwatch_sdk::{
         Error, Result, TensorView,
         store::{
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     /// A store of two checkpoints without files, of which the newer one cannot be opened.
-    struct Failing(ErrorKind);
+    pub(crate) struct Failing(pub(crate) ErrorKind);
 
     struct Empty(CheckpointManifest);
 
@@ -234,7 +234,7 @@ mod tests {
             let e = served(kind, LoadPolicy::Latest).err().unwrap();
             assert!(matches!(&e, CheckpointError::Store(e) if e.kind == kind), "{e}");
         }
-        row.ok(10);
+        row.ok(11);
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(crate) const MAX_REMOVED: usize = 10_000;
 /// damaged must not be the reason to let another one go.
 ///
 /// # Errors
-/// When the store cannot be read, when the lineage's log is damaged, so that nobody can tell what is in use, or when the
-/// caller was told to stop.
+/// When the store cannot be read for the moment, when the lineage's log is damaged, so that nobody can tell what is in use,
+/// or when the caller was told to stop.
 pub fn plan(
     store: &dyn CheckpointStore,
     host: &dyn Host,
@@ -63,6 +63,8 @@ pub fn plan(
             match res {
                 Ok(()) => facts.unreadable = false,
                 Err(CheckpointError::Store(e)) if is_lost(e.kind) => facts.damaged = true,
+                // It is not known to be wrong. The next answer may be another.
+                Err(CheckpointError::Store(e)) if e.kind == ErrorKind::Io => return Err(e.into()),
                 // It may be sound, or not: it stays, and so does what would stand in for it.
                 Err(_) => facts.unreadable = true,
             }
@@ -106,7 +108,8 @@ pub fn remove(
 /// Reads what the checkpoints of a lineage say of themselves.
 ///
 /// # Errors
-/// When the store cannot be read, or the caller was told to stop. One checkpoint that cannot is no error.
+/// When the store cannot be read for the moment, or the caller was told to stop. A checkpoint that is at fault itself is no
+/// error.
 pub fn facts(
     store: &dyn CheckpointStore,
     host: &dyn Host,
@@ -119,7 +122,7 @@ pub fn facts(
         }
         let facts = match store.open(host, &it.id) {
             Ok(reader) => of_metadata(&reader.manifest().metadata),
-            Err(e) if e.kind == ErrorKind::Cancelled => return Err(e.into()),
+            Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::Io) => return Err(e.into()),
             Err(_) => Facts { unreadable: true, ..Facts::default() },
         };
         res.insert(it.id.clone(), facts);

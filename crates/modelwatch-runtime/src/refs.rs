@@ -9,7 +9,7 @@ use modelwatch_sdk::{
 use crate::{
     blessing::{problem, short},
     checkpoint::{CheckpointError, verify},
-    load::Skipped,
+    load::{Skipped, is_of_checkpoint},
     retain::{is_within, settled},
 };
 
@@ -41,7 +41,8 @@ pub struct WayBack {
 /// around what the ref requires.
 ///
 /// # Errors
-/// When the caller was told to stop. A checkpoint that cannot be read is passed over.
+/// When the caller was told to stop, or a checkpoint cannot be read for a reason that is not its own: it may be the right
+/// one. One that is damaged or gone is passed over.
 pub fn way_back(
     store: &dyn CheckpointStore,
     host: &dyn Host,
@@ -54,8 +55,8 @@ pub fn way_back(
             Some(why) => why,
             None => match verify(store, host, id) {
                 Ok(()) => return Ok(WayBack { to: Some(id.clone()), skipped }),
-                Err(_) if host.is_cancelled() => return Err(host.cancelled().into()),
-                Err(e) => e.to_string(),
+                Err(CheckpointError::Store(e)) if is_of_checkpoint(e.kind) => e.message,
+                Err(e) => return Err(e),
             },
         };
         skipped.push(Skipped { id: id.clone(), why });
@@ -131,10 +132,13 @@ pub fn flaps(rules: &RefRules, history: &History, name: &str, now: u64) -> Optio
 mod tests {
     use std::time::Duration;
 
-    use modelwatch_sdk::store::{Blessing, LogEntry, LogEvent, ROLLBACK, VerdictRecord};
+    use modelwatch_sdk::{
+        ErrorKind,
+        store::{Blessing, LogEntry, LogEvent, ROLLBACK, VerdictRecord},
+    };
 
     use super::*;
-    use crate::blessing::testing::blessing;
+    use crate::{blessing::testing::blessing, load::tests::Failing};
 
     const NOW: u64 = 1_000_000;
 
@@ -175,6 +179,33 @@ mod tests {
         assert!(is_held(&[(NOW + 900, back), (NOW + 901, back)], NOW));
         // A time in the future does not make what follows recent.
         assert!(!is_held(&[(NOW + 900, "pass"), (NOW - 500, back), (NOW - 400, back)], NOW));
+    }
+
+    #[test]
+    fn a_ref_goes_past_a_checkpoint_only_where_something_is_wrong_with_it() {
+        let mut history = History::default();
+        for (it, at) in ['a', 'b', 'c'].into_iter().zip(0..) {
+            let verdict = VerdictRecord {
+                verdict: "pass".to_owned(),
+                pipeline: "p".to_owned(),
+                run_id: "r".to_owned(),
+                metrics: Default::default(),
+                blessing: None,
+            };
+            history.push(LogEntry { seq: 2 * at + 1, time: 0, event: LogEvent::Commit { id: id(it) } });
+            history.push(LogEntry { seq: 2 * at + 2, time: 0, event: LogEvent::Verdict { id: id(it), verdict } });
+        }
+        let rules = RefRules::default();
+        let rollback =
+            Rollback { history: &history, name: "production", from: &id('c'), rules: &rules, config: "ours" };
+        let back = |kind| way_back(&Failing(kind), &(), &rollback);
+        for kind in [ErrorKind::Unreadable, ErrorKind::Corrupt, ErrorKind::NotFound, ErrorKind::Gone] {
+            let found = back(kind).unwrap();
+            assert_eq!((found.to, found.skipped.len()), (Some(id('a')), 1), "{kind:?}");
+        }
+        // Where the store does not answer, it is not known to be worse than the one before it.
+        let e = back(ErrorKind::Io).unwrap_err();
+        assert!(matches!(&e, CheckpointError::Store(e) if e.kind == ErrorKind::Io), "{e}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::{
     keys,
     log::Chain,
     manifest::StoredManifest,
+    survey::Folder,
 };
 
 const HELP: &str = "run `modelwatch store repair`, which puts it back from a replica or does without it";
@@ -44,6 +45,14 @@ pub(crate) struct List {
 }
 
 impl List {
+    pub(crate) fn names(&self, folder: Folder, digest: &Digest) -> bool {
+        match folder {
+            Folder::Packs => self.packs.contains(digest),
+            Folder::Manifests => self.manifests.contains(digest),
+            Folder::Lists => false,
+        }
+    }
+
     /// Reads a list and checks it.
     pub(crate) fn load(blobs: &dyn Blobs, name: &str) -> Result<Self> {
         let digest = Digest::parse(name)

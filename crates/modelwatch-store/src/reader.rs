@@ -11,7 +11,6 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    condemned::List,
     engine::Shared,
     errors,
     format::Digest,
@@ -19,6 +18,7 @@ use crate::{
     keys,
     manifest::{Chunk, StoredManifest},
     parallel::{self, share},
+    survey::Folder,
 };
 
 /// How many checked chunks are kept, so that small reads one after the other cost one pass.
@@ -42,7 +42,7 @@ impl Reader {
     /// Opens the manifest of that digest, which is to be that of checkpoint `id`.
     pub(crate) fn load(shared: &Arc<Shared>, id: &CheckpointId, digest: Digest) -> Result<Self> {
         let stored = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size)
-            .map_err(|e| unless_gone(shared, id, e, |it| it.manifests.contains(&digest)))?;
+            .map_err(|e| unless_gone(shared, id, e, &[(Folder::Manifests, digest)]))?;
         if stored.id != *id {
             let place = shared.blobs.locate(&keys::manifest(digest));
             let what = format_args!("is that of `{}`, although the log calls it `{}`", stored.id.short(), id.short());
@@ -109,12 +109,11 @@ impl Reader {
     }
 
     fn read_chunk(&self, scratch: &mut Scratch, chunk: &Chunk, out: &mut [u8]) -> Result<()> {
-        let packs = || {
-            let located = self.stored.located(chunk);
-            [Some(located.source), located.base].into_iter().flatten().map(|it| it.pack)
-        };
         self.stored.read_chunk(scratch, self.shared.blobs.as_ref(), chunk, out).or_else(|e| {
-            let e = unless_gone(&self.shared, &self.shown.id, e, |it| packs().any(|pack| it.packs.contains(&pack)));
+            let located = self.stored.located(chunk);
+            let sources = [Some(located.source), located.base].into_iter().flatten();
+            let packs: Vec<_> = sources.map(|it| (Folder::Packs, it.pack)).collect();
+            let e = unless_gone(&self.shared, &self.shown.id, e, &packs);
             if e.kind != ErrorKind::Gone {
                 return Err(e);
             }
@@ -183,12 +182,16 @@ impl Reader {
     }
 }
 
-/// Returns the error with which something could not be read, or one that says since when it is no longer there.
-fn unless_gone(shared: &Shared, id: &CheckpointId, error: Error, is_it: impl Fn(&List) -> bool) -> Error {
-    if !error.is_damage() {
+/// Returns the error with which something could not be read from those files, or where one is missing, one that says since
+/// when it is no longer there. What is there was spared by the sweep of a list that names it.
+fn unless_gone(shared: &Shared, id: &CheckpointId, error: Error, files: &[(Folder, Digest)]) -> Error {
+    if error.kind != ErrorKind::Corrupt {
         return error;
     }
-    match shared.swept_at(is_it) {
+    let is_missing =
+        |&&(folder, digest): &&(Folder, Digest)| matches!(shared.blobs.stat(&folder.key(digest)), Ok(None));
+    let missing: Vec<_> = files.iter().filter(is_missing).collect();
+    match shared.swept_at(|list| missing.iter().any(|(folder, digest)| list.names(*folder, digest))) {
         Ok(Some(seq)) => {
             let (short, log) = (id.short(), shared.blobs.locate(&keys::log(keys::STORE_LOG)));
             let what =

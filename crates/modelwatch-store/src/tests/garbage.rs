@@ -55,12 +55,16 @@ fn a_reader_learns_that_its_checkpoint_is_gone() {
     let store = open(&memory);
     let [_, id] = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
     let reader = store.open(&(), &id).unwrap();
+    let packs = memory.keys("packs/");
     store.remove("digits", &[id], "no longer needed").unwrap();
     collect(&open(&memory), 0);
     collect(&open(&memory), 0);
     let e = reader.tensor("dense/kernel").unwrap_err();
     assert_eq!(e.kind, ErrorKind::Gone, "{e}");
     assert!(e.message.contains("log/.store") && e.help.contains("store list"), "{e}");
+    // What is there was spared by the sweep, or put back: it is damaged, and not gone.
+    packs.iter().for_each(|it| memory.put(it, vec![0; 10]));
+    assert_eq!(kind(reader.tensor("dense/kernel")), Some(ErrorKind::Corrupt));
 }
 
 #[test]

@@ -375,23 +375,21 @@ impl Log {
     /// network file system may do what it was asked and report that it could not: then only looking tells.
     fn is_ours(&self, lineage: &str, seq: u64, op_id: &str, published: Published) -> Result<bool> {
         let looked = || read_entry(self.blobs.as_ref(), lineage, seq);
-        match published {
-            Published::Created => Ok(true),
-            Published::Taken => Ok(looked()?.is_some_and(|it| it.op_id == op_id)),
-            Published::Unknown(why) => match looked() {
-                Ok(found) => Ok(found.is_some_and(|it| it.op_id == op_id)),
-                Err(_) => {
-                    let key = self.blobs.locate(&keys::entry(lineage, seq));
-                    Err(Error::new(
-                        ErrorKind::Uncertain,
-                        format!("whether `{key}` was written is not known yet: {}", why.message),
-                    )
-                    .with_help(format!(
-                        "nothing was lost; once the store can be reached, it is there if the entry has the op_id {op_id}"
-                    )))
-                }
-            },
-        }
+        let unanswered = match published {
+            Published::Created => return Ok(true),
+            Published::Taken => None,
+            Published::Unknown(e) => Some(e),
+        };
+        let why = match looked() {
+            Ok(found) => return Ok(found.is_some_and(|it| it.op_id == op_id)),
+            Err(e) if e.is_damage() && unanswered.is_none() => return Err(e),
+            Err(e) => unanswered.unwrap_or(e),
+        };
+        let key = self.blobs.locate(&keys::entry(lineage, seq));
+        let what = format!("whether `{key}` was written is not known yet: {}", why.message);
+        Err(Error::new(ErrorKind::Uncertain, what).with_help(format!(
+            "nothing was lost; once the store can be reached, it is there if the entry has the op_id {op_id}"
+        )))
     }
 
     /// Writes the entries up to `seq` once more, in one file that is read faster.

@@ -85,3 +85,20 @@ fn a_place_that_hands_out_keys_twice_is_refused_by_the_doctor() {
     let report = open(&memory).doctor(&()).unwrap();
     assert!(report.unsound[0].contains("no real put-if-absent"), "{report:?}");
 }
+
+/// The first attempt may have been carried out, and its answer lost on the way.
+#[test]
+fn an_entry_that_is_there_and_cannot_be_read_may_be_ours() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    commit(&store, "digits", 1).unwrap();
+    let inner = memory.clone();
+    memory.on_publish(move |key| {
+        if key.starts_with("log/digits/") {
+            inner.put(key, Vec::new());
+            inner.set_unreachable(true);
+        }
+        Fate::Answered
+    });
+    assert_eq!(kind(commit(&store, "digits", 2)), Some(ErrorKind::Uncertain));
+}

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use modelwatch_sdk::{Error, ErrorKind, Result};
+use modelwatch_sdk::{Error, Result};
 use modelwatch_store::random_number;
 
 use crate::{errors, presence::Presence};
@@ -137,21 +137,20 @@ impl Disk {
         self.ask("read", path, || self.watch.read(path).and_then(|()| read()))
     }
 
-    /// Asks for something of a file, and once more where the device fails; `None` if there is no such file. It is that file
+    /// Asks for something of a file, and once more where the device fails or there is no such file; then `None`. It is that file
     /// which is damaged only where the store around it answered each time: a cable, a server or a mount that is gone is no
     /// reason to take what they hold for lost.
     fn ask<T>(&self, attempt: &str, path: &Path, mut ask: impl FnMut() -> io::Result<T>) -> Result<Option<T>> {
         let answers = || self.presence.answers(&self.root, self.watch.as_ref());
         let res = match ask() {
             Err(e) if errors::is_of_file(&e) => answers().map(|()| ask())?,
+            // Nothing is there in what a store is mounted on, either. It may be back by now.
+            Err(e) if is_missing(&e) => self.presence.is_there(&self.root).map(|()| ask())?,
             res => res,
         };
         match res {
             Ok(it) => Ok(Some(it)),
-            // Nothing is there in what a store is mounted on, either.
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                self.presence.is_there(&self.root).map(|()| None)
-            }
+            Err(e) if is_missing(&e) => self.presence.is_there(&self.root).map(|()| None),
             Err(e) if errors::is_of_file(&e) => answers().and(Err(errors::unreadable(attempt, path, &e))),
             Err(e) => Err(errors::io(attempt, path, &e)),
         }
@@ -159,9 +158,7 @@ impl Disk {
 
     /// Returns the names in a folder, sorted; none if it does not exist. Names that are no UTF-8 are left out.
     pub(crate) fn list(&self, dir: &Path) -> Result<Vec<String>> {
-        // What is in a folder that cannot be looked at may be sound.
-        let unlisted = |e: Error| if e.kind == ErrorKind::Unreadable { Error { kind: ErrorKind::Io, ..e } } else { e };
-        if self.look(dir).map_err(unlisted)?.is_none() {
+        if self.look(dir).map_err(errors::beyond_reach)?.is_none() {
             return Ok(Vec::new());
         }
         let failed = |e: io::Error| errors::io("list", dir, &e);
@@ -180,7 +177,8 @@ impl Disk {
         for part in path.strip_prefix(&self.root).expect("every path is made from the root") {
             at.push(part);
             let look = || self.watch.look(&at).and_then(|()| fs::symlink_metadata(&at));
-            match self.ask("look at", &at, look)? {
+            let found = self.ask("look at", &at, look);
+            match if at == path { found } else { found.map_err(errors::beyond_reach) }? {
                 Some(it) if it.file_type().is_symlink() => {
                     return Err(errors::corrupt(&at, "is a symbolic link, which a store never has"));
                 }
@@ -322,6 +320,10 @@ impl Disk {
             Ok((file, len))
         })
     }
+}
+
+fn is_missing(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn parent(path: &Path) -> &Path {

@@ -27,10 +27,19 @@ pub(crate) fn unreadable(attempt: &str, path: &Path, error: &io::Error) -> Error
     Error { kind: ErrorKind::Unreadable, message, ..corrupt(path, "") }
 }
 
+/// Returns the error for something below a folder that cannot be looked into: it may be sound.
+pub(crate) fn beyond_reach(e: Error) -> Error {
+    if e.kind != ErrorKind::Unreadable {
+        return e;
+    }
+    Error { kind: ErrorKind::Io, ..e }
+        .with_help("check the disk and the system's log; what is in the folder may be intact")
+}
+
 /// Returns the error for a store that is out of reach.
 pub(crate) fn absent(root: &Path, why: impl std::fmt::Display) -> Error {
     Error::io(format!("the store `{}` is not there: {why}", root.display()))
-        .with_help("see to it that its disk or server answers and is mounted, then try again; nothing was changed")
+        .with_help("see to it that its disk or server answers and is mounted, then try again")
 }
 
 /// Returns whether a file could not be read for a reason that may be its own, like a bad sector, or a checksum of the

@@ -35,7 +35,8 @@ impl Presence {
     pub(crate) fn is_there(&self, root: &Path) -> Result<()> {
         let found = fs::metadata(root).map_err(|e| errors::absent(root, e))?;
         if identity(&found) != self.identity {
-            return Err(errors::absent(root, "another folder is in its place, as where it is not mounted"));
+            let what = "another folder is in its place, as where it is not mounted";
+            return Err(errors::absent(root, format_args!("{what}; if it was mounted anew since, start again")));
         }
         match fs::symlink_metadata(root.join(STORE_FILE)) {
             Err(e) if self.has_file => Err(errors::absent(root, format_args!("`{STORE_FILE}`, which it had: {e}"))),

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(rustdoc::private_intra_doc_links)]
 
+mod away;
 mod blobs;
 mod disk;
 mod errors;
@@ -15,13 +16,14 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use modelwatch_sdk::{Error, JsonSchema, Registry, Result, store::CheckpointStore};
 use modelwatch_store::{Blobs, Engine, Settings};
 use serde::Deserialize;
 
 use crate::{
+    away::Away,
     blobs::{Folder, Manners},
     disk::Watch,
 };
@@ -71,16 +73,29 @@ impl modelwatch_sdk::Store for LocalStore {
         settings.compresses = config.compress;
         settings.uses_delta = config.delta;
         for (at, it) in config.replicas.iter().enumerate() {
-            let pointer = || format!("/replicas/{at}");
-            if !Path::new(it).join(modelwatch_store::STORE_FILE).is_file() {
-                return Err(Error::config(pointer(), format!("there is no store in `{it}`"))
-                    .with_help("name the folder of a copy of this store, or leave it out"));
-            }
-            let replica = Folder::open(Path::new(it), Arc::new(()), Manners::default(), settings.clock)?;
-            settings.replicas.push(Arc::new(replica));
+            settings.replicas.push(replica(at, it, settings.clock)?);
         }
         Ok(Box::new(open_with(Path::new(&config.path), Arc::new(()), Manners::default(), settings)?))
     }
+}
+
+fn replica(at: usize, path: &str, clock: fn() -> u64) -> Result<Arc<dyn Blobs>> {
+    let root = Path::new(path);
+    let opened = match fs::metadata(root.join(modelwatch_store::STORE_FILE)) {
+        Ok(found) if found.is_file() => Folder::open(root, Arc::new(()), Manners::default(), clock),
+        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(errors::absent(root, e))
+        }
+        _ => {
+            return Err(Error::config(format!("/replicas/{at}"), format!("there is no store in `{path}`"))
+                .with_help("name the folder of a copy of this store, or leave it out"));
+        }
+    };
+    // Without it there is less to mend from, and the store can be used all the same.
+    Ok(match opened {
+        Ok(it) => Arc::new(it),
+        Err(why) => Arc::new(Away { path: path.to_owned(), why }),
+    })
 }
 
 fn open_with(path: &Path, watch: Arc<dyn Watch>, manners: Manners, settings: Settings) -> Result<Engine> {

@@ -123,9 +123,10 @@ fn open_with(config: &Config, patience: Patience, mut settings: Settings) -> Res
 
 fn replica(config: &Config, url: &str, patience: Patience) -> Result<Bucket> {
     let res = Bucket::new(place::find(&Config { url: url.to_owned(), ..config.clone() }, patience)?, patience)?;
-    match res.read(STORE_FILE, MAX_STORE_FILE)? {
-        Some(_) => Ok(res),
-        None => Err(Error::config("", format!("there is no store in `{}`", res.locate("")))
+    match res.read(STORE_FILE, MAX_STORE_FILE) {
+        // One that does not answer, or is damaged, is no help to a repair, and no reason to do without the store.
+        Ok(Some(_)) | Err(_) => Ok(res),
+        Ok(None) => Err(Error::config("", format!("there is no store in `{}`", res.locate("")))
             .with_help("name the address of a copy of this store, or leave it out")),
     }
 }

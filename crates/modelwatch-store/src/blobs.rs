@@ -15,8 +15,8 @@ use crate::format::Digest;
 /// A failure to read says by its kind whose fault it is. `Corrupt` is about that one file, and stays: it is not plain, too
 /// short or too long. So is `Unreadable`: the device gives others back, and not this one. Of such a file others can be made
 /// good. Every other kind is about the whole place or about now, such as a network that is down, a folder that may not be
-/// read or one that is not mounted: whoever gets it changes nothing on the strength of it. So it is where a file seems to
-/// be missing although the whole place is.
+/// read or one that is not mounted: whoever gets it changes nothing on the strength of it. Where the whole place is
+/// missing, every file of it seems to be: that is such a failure as well, and not `None`.
 pub trait Blobs: Send + Sync {
     /// Returns how messages call the file of that key: its path or address.
     fn locate(&self, key: &str) -> String;

@@ -18,7 +18,7 @@ use crate::{
     random,
     repack::repack,
     sink::publish_named,
-    survey::{Folder, Needed},
+    survey::{self, Folder, Needed},
 };
 
 /// How far the clocks of this machine and of the store may be apart, in seconds.
@@ -71,7 +71,8 @@ fn condemn(
         spared.extend(list.packs.iter().chain(&list.manifests));
     }
     // First what there is, then what is needed: what is added in between is not looked at.
-    let (packs, manifests) = (shared.named(Folder::Packs, |_| ())?, shared.named(Folder::Manifests, |_| ())?);
+    let packs = shared.named(Folder::Packs, survey::pass_over)?;
+    let manifests = shared.named(Folder::Manifests, survey::pass_over)?;
     let mut needed = Needed::default();
     for lineage in shared.all_lineages()? {
         for (_, manifest) in shared.log.with(&lineage, |it| Ok(it.live_manifests().collect::<Vec<_>>()))? {
@@ -196,8 +197,9 @@ fn count(shared: &Shared, name: &str, res: &mut Collected) -> Result<()> {
 }
 
 pub(crate) fn doubt(e: Error) -> Error {
-    let message = format!("nothing is deleted on doubt: {}", e.message);
-    Error { message, ..e }.with_help("run `modelwatch store repair`, then collect again")
+    let is_damage = e.is_damage();
+    let res = Error { message: format!("nothing is deleted on doubt: {}", e.message), ..e };
+    if is_damage { res.with_help("run `modelwatch store repair`, then collect again") } else { res }
 }
 
 pub(crate) fn cancelled(host: &dyn Host) -> Result<()> {

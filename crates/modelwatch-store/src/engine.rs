@@ -100,7 +100,7 @@ impl Engine {
             Ok(it) => it.chunk_size,
             Err(e) => {
                 let of_replica = e.is_damage().then(|| store_file(&replicas)).flatten();
-                let Some((file, _)) = of_replica else { return Err(e) };
+                let Some(file) = of_replica else { return Err(e) };
                 log.refuse(Some(e.with_help(
                     "run `modelwatch store repair`, which puts it back from a replica; until then nothing can be added",
                 )));
@@ -295,12 +295,11 @@ fn moved(lineage: &str, name: &str, current: Option<&CheckpointId>) -> Error {
         .with_help("look at what moved it, then try again; nothing was changed")
 }
 
-/// Returns the first `store.json` of a replica that verifies, and its bytes.
-pub(crate) fn store_file(replicas: &[Arc<dyn Blobs>]) -> Option<(StoreFile, Vec<u8>)> {
+/// Returns the first `store.json` of a replica that verifies.
+fn store_file(replicas: &[Arc<dyn Blobs>]) -> Option<StoreFile> {
     replicas.iter().find_map(|it| {
         let bytes = it.read(keys::STORE_FILE, MAX_STORE_FILE).ok()??;
-        let file = StoreFile::parse(&it.locate(keys::STORE_FILE), &bytes).ok()?;
-        Some((file, bytes))
+        StoreFile::parse(&it.locate(keys::STORE_FILE), &bytes).ok()
     })
 }
 

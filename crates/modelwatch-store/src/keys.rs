@@ -6,6 +6,8 @@ use crate::format::Digest;
 pub const STORE_FILE: &str = "store.json";
 /// The log of the store itself, whose name no lineage can have.
 pub(crate) const STORE_LOG: &str = ".store";
+/// A key that no file has. Of a place that is away nobody can tell that.
+pub(crate) const NEVER: &str = "never";
 
 pub(crate) fn manifest(digest: Digest) -> String {
     sharded("manifests", digest, "json")

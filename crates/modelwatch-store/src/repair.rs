@@ -16,7 +16,7 @@ use crate::{
     condemned::Banned,
     engine::Shared,
     errors,
-    format::{Digest, MAX_STORE_FILE},
+    format::{Digest, MAX_PACK, MAX_STORE_FILE},
     frame::{self, Located, Scratch, Source},
     keys,
     manifest::{Chunk, StoredManifest},
@@ -94,8 +94,11 @@ fn mend_checkpoint(
         Ok(it) => it,
         Err(e) if e.is_damage() => {
             if !mend_named(shared, Folder::Manifests, manifest, res)? {
-                // Nothing can be read by it, so that it is of no use where it is.
-                set_aside(blobs, &keys::manifest(manifest))?;
+                // Nothing can be read by wrong bytes, so that they are of no use where they are. What the device does not
+                // give back may come back.
+                if e.kind == ErrorKind::Corrupt {
+                    set_aside(blobs, &keys::manifest(manifest))?;
+                }
                 return Err(e);
             }
             StoredManifest::load(blobs, manifest, shared.chunk_size)?
@@ -215,7 +218,8 @@ pub(crate) fn put_new(shared: &Shared, key: &str, bytes: &[u8]) -> Result<bool> 
 }
 
 /// Puts packs into quarantine that are damaged, that no replica has, and of which nothing can be read that a checkpoint
-/// needs. The others stay where they are: what is sound in them serves.
+/// needs. The others stay where they are: what is sound in them serves, and what the device does not give back may come
+/// back.
 fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>, res: &mut RepairReport) -> Result<()> {
     if damaged.is_empty() {
         return Ok(());
@@ -232,7 +236,7 @@ fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>,
             return Ok(());
         }
     }
-    let manifests = survey::manifests(shared)?;
+    let manifests = survey::manifests(shared, |e| e.kind == ErrorKind::Corrupt)?;
     for stored in manifests.iter().filter(|it| it.packs.iter().any(|it| damaged.contains(it))) {
         for chunk in stored.chunks() {
             cancelled(host)?;
@@ -256,6 +260,10 @@ fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>,
         let place = blobs.locate(&key);
         if serving.contains(it) {
             res.lost.push(format!("`{place}` is damaged; what can be read of it serves, so that it stays there."));
+        } else if let Err(e) = blobs.read(&key, MAX_PACK)
+            && e.kind != ErrorKind::Corrupt
+        {
+            res.lost.push(format!("{}; the file stays where it is.", e.message));
         } else if set_aside(blobs, &key)? {
             let (list, what) = match needed.contains(it) {
                 true => (&mut res.lost, "nothing that a checkpoint needs can be read from it"),
@@ -270,7 +278,7 @@ fn set_packs_aside(shared: &Shared, host: &dyn Host, damaged: &BTreeSet<Digest>,
 /// Finds all frames that stand for themselves, by the chunk in them.
 fn index_all(shared: &Shared, host: &dyn Host) -> Result<Elsewhere> {
     let mut res = Elsewhere::new();
-    for pack in shared.named(Folder::Packs, |_| ())? {
+    for pack in shared.named(Folder::Packs, survey::pass_over)? {
         cancelled(host)?;
         let frames = match pack::read_index(shared.blobs.as_ref(), pack) {
             Ok((_, it)) => it,

@@ -11,7 +11,7 @@ use crate::{
     blobs::Blobs,
     collect::cancelled,
     condemned::List,
-    engine::{Shared, store_file},
+    engine::Shared,
     entry::parse_entry,
     format::{Digest, MAX_ENTRY, MAX_SEGMENT, MAX_STORE_FILE, StoreFile},
     keys,
@@ -29,8 +29,8 @@ pub(crate) fn mend_store_file(shared: &Shared, res: &mut RepairReport) -> Result
         Err(e) if !e.is_damage() => return Err(e),
         _ => {}
     }
-    match store_file(&shared.replicas) {
-        Some((_, bytes)) => {
+    match of_replica(shared, keys::STORE_FILE, MAX_STORE_FILE, &|it| StoreFile::parse(&place, it).is_ok())? {
+        Some(bytes) => {
             put(shared, keys::STORE_FILE, &bytes)?;
             res.mended.push(format!("`{place}` was put back from a replica."));
             shared.log.refuse(None);
@@ -71,7 +71,7 @@ pub(crate) fn mend_log(shared: &Shared, host: &dyn Host, lineage: &str, res: &mu
                 before.is_none_or(|before| before == it.prev_hash) && next.is_none_or(|next| next == it.hash)
             })
         };
-        if let Some((bytes, source)) = find_entry(shared, lineage, seq, &fits, res) {
+        if let Some((bytes, source)) = find_entry(shared, lineage, seq, &fits, res)? {
             put(shared, &key, &bytes)?;
             res.mended.push(format!("`{}` was put back from a {source}.", blobs.locate(&key)));
             before = Some(Digest::of(&bytes));
@@ -98,23 +98,36 @@ fn find_entry(
     seq: u64,
     fits: &dyn Fn(&[u8]) -> bool,
     res: &mut RepairReport,
-) -> Option<(Vec<u8>, &'static str)> {
-    let of_replica = of_replica(shared, &keys::entry(lineage, seq), MAX_ENTRY, fits);
-    if let Ok(Some(it)) = of_replica {
-        return Some((it, "replica"));
-    }
+) -> Result<Option<(Vec<u8>, &'static str)>> {
+    let mut unclear = match of_replica(shared, &keys::entry(lineage, seq), MAX_ENTRY, fits) {
+        Ok(Some(it)) => return Ok(Some((it, "replica"))),
+        Ok(None) => None,
+        Err(e) => Some(e),
+    };
     let n = shared.log.segment;
-    let all = std::iter::once(&shared.blobs).chain(&shared.replicas);
-    let of_segment = all.into_iter().find_map(|it| {
-        let last = seq.div_ceil(n).checked_mul(n)?;
-        let bytes = it.read(&keys::segment(lineage, last), MAX_SEGMENT).ok()??;
-        let line = bytes.split(|it| *it == b'\n').nth((seq - (last - n) - 1) as usize)?;
-        fits(line).then(|| line.to_vec())
+    let Some(last) = seq.div_ceil(n).checked_mul(n) else { return Ok(None) };
+    let key = keys::segment(lineage, last);
+    let right_line = |segment: &[u8]| {
+        let line = segment.split(|it| *it == b'\n').nth((seq - (last - n) - 1) as usize);
+        line.filter(|it| fits(it)).map(<[u8]>::to_vec)
+    };
+    let of_segment = match shared.blobs.read(&key, MAX_SEGMENT) {
+        Err(e) if !e.is_damage() => return Err(e),
+        read => read.ok().flatten().and_then(|it| right_line(&it)),
+    };
+    let of_segment = of_segment.or_else(|| {
+        shared.replicas.iter().find_map(|it| match it.read(&key, MAX_SEGMENT) {
+            Ok(found) => right_line(&found?),
+            Err(e) => {
+                unclear = Some(e).filter(|it| !it.is_damage()).or(unclear.take());
+                None
+            }
+        })
     });
-    if let (None, Err(e)) = (&of_segment, of_replica) {
+    if let (None, Some(e)) = (&of_segment, unclear) {
         unasked(&e, res);
     }
-    of_segment.map(|it| (it, "segment of the log"))
+    Ok(of_segment.map(|it| (it, "segment of the log")))
 }
 
 /// Says once that a replica could not be asked. What only it has is mended another time; the rest is mended now.

@@ -74,7 +74,7 @@ fn look_through(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth, res: &
                     message: format!("the checkpoint `{}` of `{lineage}` cannot be read: {}", id.short(), e.message),
                     ..e
                 };
-                report(res, e)?;
+                report(shared, res, e)?;
             }
         }
     }
@@ -83,7 +83,7 @@ fn look_through(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth, res: &
     for digest in packs {
         step()?;
         if let Err(e) = scrub_pack(shared, digest, depth, &mut res.bytes) {
-            report(res, if needed.contains(&digest) { e } else { helped(e, SPARE) })?;
+            report(shared, res, if needed.contains(&digest) { e } else { helped(e, SPARE) })?;
         }
     }
     for digest in manifests {
@@ -93,7 +93,7 @@ fn look_through(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth, res: &
         if let Err(e) = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size)
             && !checkpoints.iter().any(|it| it.2 == digest)
         {
-            report(res, helped(e, SPARE))?;
+            report(shared, res, helped(e, SPARE))?;
         }
     }
     Ok(())
@@ -101,10 +101,7 @@ fn look_through(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth, res: &
 
 /// Returns the digests that name the files of a folder, and reports those with other names.
 fn digests(shared: &Shared, folder: Folder, res: &mut ScrubReport) -> Result<Vec<Digest>> {
-    let mut strays = Vec::new();
-    let named = shared.named(folder, |e| strays.push(e))?;
-    strays.into_iter().try_for_each(|it| report(res, it))?;
-    Ok(named)
+    shared.named(folder, |e| report(shared, res, e))
 }
 
 fn scrub_store_file(shared: &Shared, res: &mut ScrubReport) -> Result<()> {
@@ -116,20 +113,26 @@ fn scrub_store_file(shared: &Shared, res: &mut ScrubReport) -> Result<()> {
         StoreFile::parse(&place, &bytes)
     });
     let help = "run `modelwatch store repair`, which puts it back from a replica";
-    checked.map_or_else(|e| report(res, helped(e, help)), |_| Ok(()))
+    checked.map_or_else(|e| report(shared, res, helped(e, help)), |_| Ok(()))
 }
 
 /// Reads what garbage collections condemned: the lists that logs name, and those that nothing names.
 fn scrub_lists(shared: &Shared, host: &dyn Host, res: &mut ScrubReport) -> Result<()> {
-    let named = shared.condemned()?;
+    let named = match shared.condemned() {
+        Ok(it) => it,
+        Err(e) => {
+            let e = Error { message: format!("cannot tell what was condemned: {}", e.message), ..e };
+            return report(shared, res, e);
+        }
+    };
     let there = digests(shared, Folder::Lists, res)?;
     let spare = there.iter().map(Digest::to_string).filter(|it| !named.contains(it)).collect::<Vec<_>>();
     for name in named.iter().chain(&spare) {
         cancelled(host)?;
         match List::load(shared.blobs.as_ref(), name) {
             Ok(it) => res.bytes += it.size,
-            Err(e) if named.contains(name) => report(res, e)?,
-            Err(e) => report(res, helped(e, "no log names it: move it out of the store"))?,
+            Err(e) if named.contains(name) => report(shared, res, e)?,
+            Err(e) => report(shared, res, helped(e, "no log names it: move it out of the store"))?,
         }
     }
     Ok(())
@@ -183,15 +186,20 @@ fn fits(shared: &Shared, stored: &StoredManifest, sizes: &mut BTreeMap<Digest, O
     Ok(())
 }
 
-/// Takes down what is wrong.
+/// Takes down what is wrong, or what could not be looked at.
 ///
 /// # Errors
-/// Where nothing is known to be wrong: the place of the store fails, or does not answer.
-pub(crate) fn report(res: &mut ScrubReport, e: Error) -> Result<()> {
+/// Where the place of the store fails, or does not answer, so that nothing is known of any file.
+pub(crate) fn report(shared: &Shared, res: &mut ScrubReport, e: Error) -> Result<()> {
+    let mut message = e.message.clone();
     if e.kind == ErrorKind::Io {
-        return Err(e);
+        let answer = shared.blobs.read(keys::STORE_FILE, MAX_STORE_FILE).and(shared.blobs.stat(keys::NEVER));
+        if answer.is_err_and(|e| !e.is_damage()) {
+            return Err(e);
+        }
+        message.push_str(", so that it was not examined");
     }
-    let sentence = format!("{}: {}.", e.message, e.help);
+    let sentence = format!("{message}: {}.", e.help);
     if !res.damage.contains(&sentence) {
         res.damage.push(sentence);
     }

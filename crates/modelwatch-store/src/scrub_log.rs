@@ -29,7 +29,7 @@ pub(crate) fn scrub_logs(shared: &Shared, host: &dyn Host, res: &mut ScrubReport
         let listed = match Listed::read(shared.blobs.as_ref(), &lineage) {
             Ok(it) => it,
             Err(e) => {
-                report(res, e)?;
+                report(shared, res, e)?;
                 continue;
             }
         };
@@ -70,7 +70,7 @@ fn scrub_entries(
         let link = match read {
             Ok(it) => it,
             Err(e) => {
-                report(res, e)?;
+                report(shared, res, e)?;
                 entries.last_hash = None;
                 // A stray file with a huge number is one gap, not as many as there are numbers.
                 seq = listed.next(seq, shared.log.segment).saturating_sub(1);
@@ -78,7 +78,11 @@ fn scrub_entries(
             }
         };
         if entries.last_hash.is_some_and(|it| it != link.prev_hash) {
-            report(res, errors::corrupt(&place, "does not follow from the entry before it").with_help(log::HELP))?;
+            report(
+                shared,
+                res,
+                errors::corrupt(&place, "does not follow from the entry before it").with_help(log::HELP),
+            )?;
         }
         res.bytes += link.size;
         entries.last_hash = Some(link.hash);
@@ -109,7 +113,7 @@ fn scrub_segments(
         let bytes = match shared.blobs.read(&key, MAX_SEGMENT) {
             Ok(it) => it.unwrap_or_default(),
             Err(e) => {
-                report(res, e)?;
+                report(shared, res, e)?;
                 continue;
             }
         };
@@ -122,6 +126,7 @@ fn scrub_segments(
         if lines.len() as u64 != n || !lines.into_iter().all(repeats) {
             let e = errors::corrupt(&place, "does not repeat the entries that it is there for");
             report(
+                shared,
                 res,
                 e.with_help("run `modelwatch store repair`, which writes it anew; the entries are read instead"),
             )?;
@@ -139,7 +144,7 @@ fn scrub_end(shared: &Shared, lineage: &str, last: u64, hash: Option<Digest>, re
         if hash.is_none_or(|it| it == link.prev_hash) && shared.blobs.stat(&key)?.is_none() {
             let (place, copy) = (shared.blobs.locate(&key), replica.locate(&key));
             let e = errors::corrupt(place, format_args!("is missing, although a replica has it: `{copy}`"));
-            report(res, e.with_help(log::HELP))?;
+            report(shared, res, e.with_help(log::HELP))?;
         }
     }
     Ok(())

@@ -37,14 +37,14 @@ pub(crate) fn stats(shared: &Shared, host: &dyn Host) -> Result<StoreStats> {
             }
         }
     }
-    for it in shared.named(Folder::Packs, |_| ())? {
+    for it in shared.named(Folder::Packs, survey::pass_over)? {
         let size = blobs.stat(&keys::pack(it))?.map_or(0, |it| it.size);
         res.pack_bytes += size;
         if !needed.contains(&it) {
             res.spare_bytes += size;
         }
     }
-    for it in shared.named(Folder::Manifests, |_| ())? {
+    for it in shared.named(Folder::Manifests, survey::pass_over)? {
         res.metadata_bytes += blobs.stat(&keys::manifest(it))?.map_or(0, |it| it.size);
     }
     Ok(res)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use modelwatch_sdk::{
-    Result,
+    Error, Result,
     store::{CheckpointId, check_name},
 };
 
@@ -85,8 +85,9 @@ impl Shared {
         Ok(res)
     }
 
-    /// Returns the digests that name the files of a folder. `on_stray` learns of files with other names.
-    pub(crate) fn named(&self, folder: Folder, mut on_stray: impl FnMut(modelwatch_sdk::Error)) -> Result<Vec<Digest>> {
+    /// Returns the digests that name the files of a folder. `on_failure` learns of files with other names and of folders
+    /// that cannot be listed, and says whether to go on.
+    pub(crate) fn named(&self, folder: Folder, mut on_failure: impl FnMut(Error) -> Result<()>) -> Result<Vec<Digest>> {
         let mut res = Vec::new();
         for shard in self.blobs.list(folder.name())? {
             let dir = format!("{}/{shard}", folder.name());
@@ -94,7 +95,7 @@ impl Shared {
             let names = match self.blobs.list(&dir) {
                 Ok(it) => it,
                 Err(e) => {
-                    on_stray(e);
+                    on_failure(e)?;
                     continue;
                 }
             };
@@ -107,13 +108,18 @@ impl Shared {
                     None => {
                         let place = self.blobs.locate(&format!("{dir}/{name}"));
                         let e = errors::corrupt(place, "has a name that is not the digest of anything");
-                        on_stray(e.with_help("move it out of the store"));
+                        on_failure(e.with_help("move it out of the store"))?;
                     }
                 }
             }
         }
         Ok(res)
     }
+}
+
+/// Passes over what is damaged. What cannot be told for the moment is no reason to go on.
+pub(crate) fn pass_over(e: Error) -> Result<()> {
+    if e.is_damage() { Ok(()) } else { Err(e) }
 }
 
 /// What the checkpoints that are there need.
@@ -140,8 +146,8 @@ pub(crate) fn checkpoints(chain: &Chain) -> BTreeMap<CheckpointId, Vec<Digest>> 
     ids.map(|id| (id.clone(), chain.manifests(&id))).collect()
 }
 
-/// Returns the manifests of all checkpoints that are there, but for those that are damaged.
-pub(crate) fn manifests(shared: &Shared) -> Result<Vec<StoredManifest>> {
+/// Returns the manifests of all checkpoints that are there, but for those whose failure `is_passed_over`.
+pub(crate) fn manifests(shared: &Shared, is_passed_over: impl Fn(&Error) -> bool) -> Result<Vec<StoredManifest>> {
     let mut live = Vec::new();
     for lineage in shared.log.lineages()? {
         shared.log.readable(&lineage, |it| {
@@ -153,7 +159,7 @@ pub(crate) fn manifests(shared: &Shared) -> Result<Vec<StoredManifest>> {
     for it in live {
         match StoredManifest::load(shared.blobs.as_ref(), it, shared.chunk_size) {
             Ok(it) => res.push(it),
-            Err(e) if e.is_damage() => {}
+            Err(e) if is_passed_over(&e) => {}
             Err(e) => return Err(e),
         }
     }
@@ -162,5 +168,5 @@ pub(crate) fn manifests(shared: &Shared) -> Result<Vec<StoredManifest>> {
 
 /// Returns the packs that checkpoints that are there lead to.
 pub(crate) fn packs(shared: &Shared) -> Result<HashSet<Digest>> {
-    Ok(manifests(shared)?.into_iter().flat_map(|it| it.packs).collect())
+    Ok(manifests(shared, Error::is_damage)?.into_iter().flat_map(|it| it.packs).collect())
 }

@@ -251,6 +251,11 @@ fn a_damaged_store_file_is_put_back_from_a_replica() {
         assert!(e.message.contains("store.json"), "{e}");
         let damage = store.scrub(&(), ScrubDepth::Fast).unwrap().damage;
         assert!(matches!(&damage[..], [it] if it.contains("store.json")), "{damage:?}");
+        replica.set_unreachable(true);
+        let lost = store.repair(&()).unwrap().lost;
+        assert!(lost.iter().any(|it| it.contains("no answer")), "{lost:?}");
+        assert!(lost.iter().all(|it| !it.contains("no replica has it")), "{lost:?}");
+        replica.set_unreachable(false);
         let report = store.repair(&()).unwrap();
         assert!(report.lost.is_empty() && report.mended[0].contains("store.json"), "{report:?}");
         commit(&store, "digits", 4).unwrap();

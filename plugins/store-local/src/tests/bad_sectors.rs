@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, io, sync::Mutex};
 
 use modelwatch_config::Keep;
-use modelwatch_runtime::prune;
+use modelwatch_runtime::{checkpoint::CheckpointError, prune};
 use modelwatch_sdk::{
     store::{CollectOptions, RepairReport, VerdictRecord},
     testing::FaultRow,
@@ -149,7 +149,7 @@ fn a_store_file_on_a_bad_sector_is_taken_from_a_replica() {
 }
 
 #[test]
-fn packs_and_manifests_on_bad_sectors_are_mended_or_put_aside() {
+fn packs_and_manifests_on_bad_sectors_are_mended_or_stay() {
     for part in ["/packs/", "/manifests/"] {
         for has_replica in [false, true] {
             let (dir, ids) = store(true);
@@ -159,13 +159,14 @@ fn packs_and_manifests_on_bad_sectors_are_mended_or_put_aside() {
             assert_eq!(kind(check_content(&open(), &ids[0], 1)), Some(ErrorKind::Unreadable), "{part}");
             let report = open().repair(&()).unwrap();
             // Where the file is put back it is on the same path, which this disk never reads.
-            assert_eq!(files(dir.path(), "/quarantine/").len(), damaged.len(), "{part}: {report:?}");
-            if has_replica {
-                let store = super::open(dir.path());
-                check_content(&store, &ids[0], 1).unwrap();
-                check_content(&store, &ids[1], 2).unwrap();
-                assert_eq!(store.repair(&()).unwrap(), RepairReport::default());
-            }
+            let n_aside = if has_replica { damaged.len() } else { 0 };
+            assert_eq!(files(dir.path(), "/quarantine/").len(), n_aside, "{part}: {report:?}");
+            assert!(has_replica || !report.lost.is_empty(), "{part}");
+            // Without a replica, another day.
+            let store = super::open(dir.path());
+            check_content(&store, &ids[0], 1).unwrap();
+            check_content(&store, &ids[1], 2).unwrap();
+            assert_eq!(store.repair(&()).unwrap(), RepairReport::default());
         }
     }
 }
@@ -262,8 +263,80 @@ fn what_the_file_system_cannot_tell_of_a_file_is_damage_of_it() {
         let store = open_with(dir.path(), Arc::new(logs), MANNERS, settings()).unwrap();
         assert_eq!(kind(store.history("digits")), Some(ErrorKind::Io), "{error}");
         check_content(&store, &ids[1], 2).unwrap();
+        let before = contents(dir.path());
+        let folders = files(dir.path(), part).iter().map(|it| it.parent().unwrap().to_owned()).collect();
+        let store = open_with(dir.path(), Arc::new(Unclean(folders, error)), MANNERS, settings()).unwrap();
+        let read = kind(check_content(&store, &ids[0], 1));
+        assert_eq!(read, (part != "/gc/").then_some(ErrorKind::Io), "{error}: {part}");
+        let report = store.repair(&()).unwrap();
+        assert_eq!(report.mended, [""; 0], "{error}: {part}");
+        assert!(contents(dir.path()) == before, "{error}: {part}");
     }
     row.ok(errors.len() * 3);
+}
+
+#[test]
+fn a_chunk_is_not_lost_while_a_folder_of_packs_cannot_be_listed() {
+    let dir = scratch();
+    let id = commit(&open(dir.path()), "digits", 1).unwrap();
+    let own = files(dir.path(), "/packs/");
+    let settings = Settings { max_pack: 3 * CHUNK as u64, ..settings() };
+    // Other packs with the same chunks, since the settings differ.
+    let other = open_with(dir.path(), Arc::new(Fast), MANNERS, settings).unwrap();
+    assert_eq!(commit(&other, "letters", 1).unwrap(), id);
+    fs::write(&own[0], "").unwrap();
+    let folder = |it: &PathBuf| it.parent().unwrap().to_owned();
+    let owns: Vec<_> = own.iter().map(folder).collect();
+    let closed = files(dir.path(), "/packs/").iter().map(folder).filter(|it| !owns.contains(it)).collect();
+    let store = open_watched(dir.path(), Arc::new(Unclean(closed, Errno::ACCESS))).unwrap();
+    let report = store.repair(&()).unwrap();
+    assert_eq!(report.mended, [""; 0]);
+    let of_digits = report.lost.iter().find(|it| it.contains("of `digits`")).unwrap();
+    assert!(of_digits.contains("could not be looked through"), "{report:?}");
+    let report = open(dir.path()).repair(&()).unwrap();
+    assert!(report.mended.iter().any(|it| it.contains("of `digits` is read from other packs")), "{report:?}");
+}
+
+/// Nothing is known of it, and all the rest is looked through.
+#[test]
+fn a_scrub_goes_on_past_a_file_that_it_may_not_read() {
+    let (dir, _) = store(true);
+    for part in ["/packs/", "/manifests/", "/gc/", "/log/digits/"] {
+        let dir = copy(dir.path());
+        let closed = files(dir.path(), part).remove(0);
+        let damaged = files(dir.path(), "/log/letters/").remove(0);
+        let others = files(dir.path(), "/packs/").split_off(1);
+        [&damaged].into_iter().chain(&others).for_each(|it| fs::write(it, "").unwrap());
+        let bad = Bad { files: [closed.clone()].into(), error: Some(Errno::ACCESS), ..Bad::default() };
+        let damage = open_bad(dir.path(), Arc::new(bad), None).unwrap().scrub(&(), ScrubDepth::Full).unwrap().damage;
+        let about = |it: &PathBuf| damage.iter().filter(|line| line.contains(it.to_str().unwrap())).collect::<Vec<_>>();
+        assert!(about(&closed).iter().any(|it| it.contains("was not examined")), "{part}: {damage:?}");
+        for it in others.iter().chain([&damaged]) {
+            assert!(!about(it).is_empty(), "{part}: {}: {damage:?}", it.display());
+        }
+    }
+}
+
+/// A server of files may say for a moment that there is no such file.
+#[test]
+fn what_is_missing_only_when_it_is_first_asked_for_is_there() {
+    struct Late(PathBuf, Mutex<bool>);
+    impl Watch for Late {
+        fn syncs(&self) -> bool {
+            false
+        }
+
+        fn look(&self, path: &Path) -> io::Result<()> {
+            let is_late = path == self.0 && !std::mem::replace(&mut self.1.lock().unwrap(), true);
+            if is_late { Err(Errno::NOENT.into()) } else { Ok(()) }
+        }
+    }
+    let (dir, ids) = store(true);
+    for it in files(dir.path(), "/packs/").into_iter().chain(files(dir.path(), "/manifests/")) {
+        let store = open_watched(dir.path(), Arc::new(Late(it, Mutex::default()))).unwrap();
+        check_content(&store, &ids[0], 1).unwrap();
+        check_content(&store, &ids[1], 2).unwrap();
+    }
 }
 
 /// What a device gives back tomorrow is no reason to let go of what it does not give back today; wrong bytes are.
@@ -291,13 +364,18 @@ fn a_bad_sector_lets_no_checkpoint_go_and_wrong_bytes_do() {
     store.record_verdict("digits", &ids[2], &failed).unwrap();
     let policy =
         Keep { last: None, best: Vec::new(), every_steps: None, within: None, grace: Duration::ZERO, prune: false };
-    let stay = |store: &Engine| -> Vec<CheckpointId> {
+    let plan = |store: &Engine| {
         let history = store.history("digits").unwrap();
-        let plan = prune::plan(store, &(), &history, &policy, now(), &|_, _| true).unwrap();
-        plan.into_iter().filter(|it| it.stays()).map(|it| it.id).collect()
+        prune::plan(store, &(), &history, &policy, now(), &|_, _| true)
+    };
+    let stay = |store: &Engine| -> Vec<CheckpointId> {
+        plan(store).unwrap().into_iter().filter(|it| it.stays()).map(|it| it.id).collect()
     };
     assert_eq!(stay(&store), ids[1..]);
     assert_eq!(stay(&open_bad(dir.path(), bad(&own[1..2]), None).unwrap()), ids);
+    let closed = Bad { files: own[1..2].iter().cloned().collect(), error: Some(Errno::ACCESS), ..Bad::default() };
+    let e = plan(&open_bad(dir.path(), Arc::new(closed), None).unwrap()).unwrap_err();
+    assert!(matches!(&e, CheckpointError::Store(e) if e.kind == ErrorKind::Io), "{e}");
     let mut bytes = fs::read(&own[1]).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

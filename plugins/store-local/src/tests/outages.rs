@@ -45,8 +45,9 @@ fn open_with_replica(root: &Path, replica: &Path, watch: Arc<dyn Watch>) -> Engi
     open_with(root, watch, MANNERS, settings).unwrap()
 }
 
-/// Checks that an open store, whose files are out of reach, says so whatever is asked of it.
-fn check_refusals(store: &Engine, id: &CheckpointId) {
+/// Checks that an open store, whose files are out of reach, says so whatever is asked of it. Where a copy `stands_in`, there
+/// are files to read, and none is missed.
+fn check_refusals(store: &Engine, id: &CheckpointId, stands_in: bool) {
     let at_once = CollectOptions { grace: 0, dry_run: false };
     for (what, res) in [
         ("open", store.open(&(), id).map(drop)),
@@ -55,12 +56,14 @@ fn check_refusals(store: &Engine, id: &CheckpointId) {
         ("collect", store.collect(&(), &at_once).map(drop)),
     ] {
         let e = res.expect_err(what);
-        assert!(e.kind == ErrorKind::Io && !e.help.is_empty(), "{what}: {:?}: {e}", e.kind);
+        assert!(e.kind == ErrorKind::Io && e.help.contains("is mounted"), "{what}: {:?}: {e}: {}", e.kind, e.help);
     }
     match store.repair(&()) {
         Err(e) => assert_eq!(e.kind, ErrorKind::Io, "{e}"),
-        // A copy in its place has a `store.json`.
-        Ok(report) => assert_eq!(report.mended, [""; 0]),
+        Ok(report) => {
+            assert!(stands_in && report.mended.is_empty(), "{report:?}");
+            assert!(report.lost.iter().all(|it| it.contains("is not there")), "{report:?}");
+        }
     }
 }
 
@@ -76,8 +79,8 @@ fn a_device_that_does_not_answer_damages_nothing() {
     let (used, fresh) = (open(), open());
     check_content(&used, &id, 1).unwrap();
     watch.0.store(true, Ordering::Relaxed);
-    check_refusals(&used, &id);
-    check_refusals(&fresh, &id);
+    check_refusals(&used, &id, false);
+    check_refusals(&fresh, &id, false);
     assert_eq!(kind(fresh.history("digits")), Some(ErrorKind::Io));
     let anew = open_with(dir.path(), Arc::clone(&watch) as Arc<dyn Watch>, MANNERS, settings());
     assert_eq!(kind(anew), Some(ErrorKind::Io));
@@ -105,8 +108,9 @@ fn a_file_system_that_is_not_mounted_has_lost_nothing() {
         if let Some(it) = &stand_in {
             fs::rename(it.path(), &root).unwrap();
         }
-        check_refusals(&used, &id);
-        check_refusals(&fresh, &id);
+        let standing_in = if root.exists() { contents(&root) } else { BTreeMap::new() };
+        check_refusals(&used, &id, !standing_in.is_empty());
+        check_refusals(&fresh, &id, !standing_in.is_empty());
         for it in [&used, &fresh] {
             assert_eq!(kind(it.history("digits")), Some(ErrorKind::Io));
         }
@@ -114,6 +118,7 @@ fn a_file_system_that_is_not_mounted_has_lost_nothing() {
             assert_eq!(kind(read_file(reader.as_ref(), "weights/model.bin", 1000)), Some(ErrorKind::Io));
         }
         if root.exists() {
+            assert!(contents(&root) == standing_in);
             fs::remove_dir_all(&root).unwrap();
         }
         fs::rename(&mounted, &root).unwrap();
@@ -122,4 +127,25 @@ fn a_file_system_that_is_not_mounted_has_lost_nothing() {
     check_content(&used, &id, 1).unwrap();
     assert_eq!(fresh.repair(&()).unwrap(), RepairReport::default());
     row.ok(3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_replica_that_cannot_be_looked_at_keeps_nobody_from_the_store() {
+    use modelwatch_sdk::Store;
+
+    let dir = scratch();
+    let root = dir.path().join("store");
+    let (id, _) = store(&root);
+    let replica = dir.path().join("replica");
+    std::os::unix::fs::symlink(&replica, &replica).unwrap();
+    let open = |replica: &Path| {
+        let config = json!({"path": root, "replicas": [replica]});
+        crate::LocalStore::open(serde_json::from_value(config).unwrap())
+    };
+    let store = open(&replica).unwrap();
+    check_content(store.as_ref(), &id, 1).unwrap();
+    let report = store.repair(&()).unwrap();
+    assert!(matches!(&report.lost[..], [it] if it.contains("replica could not be asked")), "{report:?}");
+    assert_eq!(kind(open(&dir.path().join("nowhere"))), Some(ErrorKind::Config));
 }

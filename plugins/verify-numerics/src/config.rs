@@ -11,10 +11,13 @@ use serde::Deserialize;
 /// The most rows: they are run node by node, which is slow, and more of them say little more.
 const MAX_ROWS: usize = 10_000;
 
-/// Looks at the numbers of every node of the candidate, on a sample of the data and on inputs at the edges.
+/// Looks at the numbers of every node of the candidate, or of its outputs alone, on a sample of the data and on inputs at the edges.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Which numbers are looked at. Of a model that cannot be run node by node, as where a runtime runs it as a whole, only the
+    /// outputs can be.
+    pub scope: Scope,
     /// The number of rows: a sample of the data that depends on its rows alone.
     #[schemars(range(min = 1, max = 10_000))]
     pub rows: usize,
@@ -45,6 +48,36 @@ pub struct Config {
     /// How many nodes the report lists, those with the greatest numbers.
     #[schemars(range(max = 1000))]
     pub listed_nodes: usize,
+}
+
+/// Which numbers are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Those of the inputs and of every node, the outputs among them. Where the nodes cannot be seen, they are not checked.
+    #[default]
+    Nodes,
+    /// Those of the outputs alone, as the model's runtime gives them. What is wrong inside of the model and does not show there
+    /// is not found; `fits` and `max_saturated_share`, which are about nodes, have no meaning.
+    Outputs,
+}
+
+impl Scope {
+    /// Returns the word for many of them.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Nodes => "nodes",
+            Self::Outputs => "outputs",
+        }
+    }
+
+    /// Returns the word for one of them.
+    pub(crate) fn singular(self) -> &'static str {
+        match self {
+            Self::Nodes => "node",
+            Self::Outputs => "output",
+        }
+    }
 }
 
 /// An input at the edge of what numbers are, the same in every element.
@@ -95,6 +128,7 @@ impl Precision {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            scope: Scope::Nodes,
             rows: 64,
             max_bytes: 64 << 20,
             seed: 0,
@@ -113,6 +147,15 @@ impl Config {
     pub(crate) fn validated(self) -> Result<Self> {
         if !(1..=MAX_ROWS).contains(&self.rows) {
             return Err(Error::config("/rows", format!("`rows` must be from 1 to {MAX_ROWS}")));
+        }
+        for (name, is_there) in
+            [("fits", self.fits.is_some()), ("max_saturated_share", self.max_saturated_share.is_some())]
+        {
+            if is_there && self.scope == Scope::Outputs {
+                let message = format!("`{name}` is about every node, and only outputs are looked at");
+                let help = format!("take out `{name}`, or `scope = \"outputs\"`");
+                return Err(Error::config(format!("/{name}"), message).with_help(help));
+            }
         }
         if self.max_bytes == 0 {
             return Err(Error::config("/max_bytes", "`max_bytes` must be at least 1"));
@@ -161,6 +204,8 @@ mod tests {
         check(json!({"max_subnormal_share": 1.5}), "/max_subnormal_share");
         check(json!({"max_saturated_share": -0.5}), "/max_saturated_share");
         check(json!({"ranges": {"probs": [1, 0]}}), "/ranges/probs");
+        check(json!({"scope": "outputs", "fits": "f16"}), "/fits");
+        check(json!({"scope": "outputs", "max_saturated_share": 0.5}), "/max_saturated_share");
         assert!(serde_json::from_value::<Config>(json!({"edges": ["ones"]})).is_err());
     }
 }

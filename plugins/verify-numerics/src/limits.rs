@@ -7,7 +7,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    config::{Config, Precision},
+    config::{Config, Precision, Scope},
     numbers::Seen,
     report::{DATA, check, computed, n_non_finite, operator, shown, size},
 };
@@ -42,18 +42,19 @@ fn too_large(
     let greatest = nodes.iter().map(|it| size(it.0.range)).fold(0.0, f64::max);
     let mut beyond = nodes.iter().filter(|it| size(it.0.range) > limit);
     let first = beyond.next();
-    let n = nodes.len() as u64;
+    let n = nodes.iter().filter(|it| it.0.n > 0).count() as u64;
     let message = format!("the greatest number is {}, allowed {}", shown(greatest), shown(limit));
     let (status, message) = seen.judge(n, first.is_none(), message);
     let observed = (n > 0).then_some(greatest);
     res.checks.push(check(&metric, DATA, &format!("<= {limit}"), observed, seen.numbers.rows, status, message));
     let Some((node, operator)) = first else { return };
     let message = format!(
-        "`{}` ({operator}) has numbers {what}: up to {}, more than {}; {} later nodes too",
+        "`{}` ({operator}) has numbers {what}: up to {}, more than {}; {} later {} too",
         node.name,
         shown(size(node.range)),
         shown(limit),
-        beyond.count()
+        beyond.count(),
+        seen.scope.plural()
     );
     res.findings.push(
         Finding::new(code, Severity::Error, &*node.name, message)
@@ -72,6 +73,9 @@ pub(crate) fn ranges(res: &mut Report, config: &Config, seen: &Seen) {
         let (n, holds, message) = match (found, range, &seen.obstacle) {
             // What is no output may be a node or an input.
             (None, _, Some(why)) => (0, false, format!("`{name}` is no output with numbers; {why}")),
+            (None, ..) if seen.scope == Scope::Outputs => {
+                (1, false, format!("there is no output `{name}` with numbers"))
+            }
             (None, ..) => (1, false, format!("there is no output, node or input `{name}`")),
             (Some(it), ..) if n_non_finite(it) > 0 => {
                 (it.n, false, format!("{} of {} numbers of `{name}` are not finite", n_non_finite(it), it.n))

@@ -1,4 +1,4 @@
-//! The numbers of a model: of every node, or of its outputs alone where it is not run node by node.
+//! The numbers of a model: of every node, or of its outputs alone where no more is asked for or the model is not run node by node.
 
 use modelwatch_sdk::{
     ErrorKind, Host, ModelRole, RecordBatch, Result,
@@ -9,13 +9,17 @@ use modelwatch_sdk::{
     rows,
 };
 
+use crate::config::Scope;
+
 /// What stands for the operator where only the outputs are known.
 const OUTPUT: &str = "output";
 
 /// The numbers that were seen.
 pub(crate) struct Seen {
     pub(crate) numbers: Numerics,
-    /// Why they are those of the outputs alone, if so.
+    /// Which numbers were asked for.
+    pub(crate) scope: Scope,
+    /// Why they are those of the outputs alone, if more was asked for.
     pub(crate) obstacle: Option<String>,
 }
 
@@ -24,16 +28,37 @@ impl Seen {
     ///
     /// # Errors
     /// When the model cannot be run at all.
-    pub(crate) fn on(host: &dyn Host, rows: &RecordBatch) -> Result<Self> {
+    pub(crate) fn on(host: &dyn Host, scope: Scope, rows: &RecordBatch) -> Result<Self> {
+        let outputs = || of_outputs(&host.infer(ModelRole::Candidate, rows)?);
+        if scope == Scope::Outputs {
+            return Ok(Self { numbers: outputs()?, scope, obstacle: None });
+        }
         match host.numerics(ModelRole::Candidate, rows) {
-            Ok(numbers) => Ok(Self { numbers, obstacle: None }),
+            Ok(numbers) => Ok(Self { numbers, scope, obstacle: None }),
             Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => Err(e),
             Err(obstacle) => {
-                let numbers = of_outputs(&host.infer(ModelRole::Candidate, rows)?)?;
-                let obstacle = Some(format!("only the outputs were looked at: {}", obstacle.message));
-                Ok(Self { numbers, obstacle })
+                let remedy = "where they are enough, ask for them by `scope = \"outputs\"`";
+                let obstacle = format!("only the outputs were looked at: {}; {remedy}", obstacle.message);
+                Ok(Self { numbers: outputs()?, scope, obstacle: Some(obstacle) })
             }
         }
+    }
+
+    /// Returns whether nobody looked at inputs and nodes.
+    pub(crate) fn is_of_outputs_alone(&self) -> bool {
+        self.scope == Scope::Outputs || self.obstacle.is_some()
+    }
+
+    /// Returns how many nodes or outputs a limit on all of them is about. Of outputs alone only floating-point numbers can be NaN, and
+    /// others would pass for nothing.
+    pub(crate) fn n_judged(&self) -> u64 {
+        let all = self.numbers.nodes.iter().filter(|it| !it.operator.is_empty() && it.n > 0);
+        all.filter(|it| self.scope == Scope::Nodes || it.is_float).count() as u64
+    }
+
+    /// Returns how many rows the metrics of all of them are computed from: none where there is nothing to judge.
+    pub(crate) fn n_rows(&self) -> u64 {
+        if self.n_judged() > 0 { self.numbers.rows } else { 0 }
     }
 
     /// Returns what there is to say of a limit on all of `n` nodes. Outputs alone can break it, but not keep it for the others.

@@ -52,28 +52,28 @@ impl Probe for Numerics {
         }
         let mut res = Report::default();
         match self.sample.batch()?.filter(|it| it.num_rows() > 0) {
-            Some(rows) => match Seen::on(host, &rows) {
+            Some(rows) => match Seen::on(host, self.config.scope, &rows) {
                 Ok(it) => {
                     report::data(&mut res, &self.config, &it);
                     res.gaps.extend(it.obstacle.map(|why| Gap::new("nodes", why)));
                 }
                 Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => return Err(e),
-                Err(e) => report::nothing(&mut res, &e.message),
+                Err(e) => report::nothing(&mut res, self.config.scope, &e.message),
             },
-            None => report::nothing(&mut res, "there are no rows"),
+            None => report::nothing(&mut res, self.config.scope, "there are no rows"),
         }
         for edge in &self.config.edges {
             let seen = host
                 .model(ModelRole::Candidate)
                 .and_then(|it| edges::row(*edge, &it))
-                .and_then(|it| Seen::on(host, &it));
+                .and_then(|it| Seen::on(host, self.config.scope, &it));
             match seen {
                 Ok(it) => {
                     report::edge(&mut res, *edge, &it);
                     res.gaps.extend(it.obstacle.map(|why| Gap::new(format!("nodes on {} inputs", edge.name()), why)));
                 }
                 Err(e) if e.kind == ErrorKind::Cancelled => return Err(e),
-                Err(e) => report::unknown_edge(&mut res, *edge, &e.message),
+                Err(e) => report::unknown_edge(&mut res, self.config.scope, *edge, &e.message),
             }
         }
         Ok(res)

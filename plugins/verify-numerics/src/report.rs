@@ -8,7 +8,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    config::{Config, Edge},
+    config::{Config, Edge, Scope},
     limits,
     numbers::Seen,
 };
@@ -17,15 +17,15 @@ use crate::{
 pub(crate) const DATA: &str = "data";
 
 /// Says why there was nothing to look at.
-pub(crate) fn nothing(res: &mut Report, why: &str) {
-    res.checks.push(check("non_finite_nodes", DATA, "== 0", None, 0, Status::NotChecked, why.to_owned()));
+pub(crate) fn nothing(res: &mut Report, scope: Scope, why: &str) {
+    res.checks.push(check(&non_finite_name(scope), DATA, "== 0", None, 0, Status::NotChecked, why.to_owned()));
     res.gaps.push(Gap::new(DATA, why));
 }
 
 /// Says that the model could not be run at an edge.
-pub(crate) fn unknown_edge(res: &mut Report, edge: Edge, why: &str) {
+pub(crate) fn unknown_edge(res: &mut Report, scope: Scope, edge: Edge, why: &str) {
     let message = format!("the model cannot be run on {} inputs: {why}", edge.name());
-    res.checks.push(check("non_finite_nodes", edge.name(), "== 0", None, 0, Status::NotChecked, message));
+    res.checks.push(check(&non_finite_name(scope), edge.name(), "== 0", None, 0, Status::NotChecked, message));
     res.gaps.push(Gap::new(format!("{} inputs", edge.name()), why.to_owned()));
 }
 
@@ -56,15 +56,15 @@ pub(crate) fn computed(numbers: &Numerics) -> impl Iterator<Item = &NodeNumbers>
 pub(crate) fn data(res: &mut Report, config: &Config, seen: &Seen) {
     let numbers = &seen.numbers;
     non_finite(res, DATA, seen);
-    let n_nodes = computed(numbers).count() as u64;
+    let n_nodes = seen.n_judged();
     let greatest = computed(numbers).map(|it| size(it.range)).fold(0.0, f64::max);
     let subnormal = computed(numbers).map(subnormal_share).fold(0.0, f64::max);
     for (name, value, bounds) in [
-        ("nodes", n_nodes as f64, None),
+        (seen.scope.plural(), n_nodes as f64, None),
         ("max_abs", greatest, seen.bounds(greatest, f64::INFINITY)),
         ("max_subnormal_share", subnormal, seen.bounds(subnormal, 1.0)),
     ] {
-        res.metrics.push(Metric::new(name, value).n(numbers.rows).interval(bounds).label("inputs", DATA));
+        res.metrics.push(Metric::new(name, value).n(seen.n_rows()).interval(bounds).label("inputs", DATA));
     }
     limits::sizes(res, config, seen);
     limits::ranges(res, config, seen);
@@ -74,7 +74,8 @@ pub(crate) fn data(res: &mut Report, config: &Config, seen: &Seen) {
         // Of equal ones the first.
         subnormal_share(a).total_cmp(&subnormal_share(b)).then(std::cmp::Ordering::Greater)
     });
-    let message = format!("up to {subnormal:.3} of the elements of a node are subnormal, allowed {limit}");
+    let one = seen.scope.singular();
+    let message = format!("up to {subnormal:.3} of the elements of one {one} are subnormal, allowed {limit}");
     let (status, message) = seen.judge(n_nodes, worst.is_none(), message);
     res.checks.push(check(
         "max_subnormal_share",
@@ -97,7 +98,7 @@ pub(crate) fn data(res: &mut Report, config: &Config, seen: &Seen) {
                 .advice("look for weights that faded away, or scale the layer; where such numbers do not matter, raise `max_subnormal_share`"),
         );
     }
-    res.figures.extend(figure(config, numbers));
+    res.figures.extend(figure(config, seen));
 }
 
 /// Reports on inputs at an edge.
@@ -107,15 +108,16 @@ pub(crate) fn edge(res: &mut Report, edge: Edge, seen: &Seen) {
         Edge::Zeros | Edge::Subnormal => non_finite(res, edge.name(), seen),
         Edge::Greatest | Edge::Least => {
             let bad: Vec<_> = computed(numbers).filter(|it| n_non_finite(it) > 0).collect();
-            n_non_finite_nodes(res, edge.name(), seen, bad.len());
+            count_non_finite(res, edge.name(), seen, bad.len());
             if let Some(first) = bad.first() {
                 let hidden = computed(numbers).all(|it| it.outputs.is_empty() || n_non_finite(it) == 0);
                 let ending = if hidden { ", and the outputs do not show it" } else { "" };
                 let message = format!(
-                    "on {} inputs `{}` ({}) is the first node to overflow{ending}",
+                    "on {} inputs `{}` ({}) is the first {} to overflow{ending}",
                     edge.name(),
                     first.name,
-                    first.operator
+                    first.operator,
+                    seen.scope.singular()
                 );
                 res.findings.push(
                     Finding::new("MW-F005", Severity::Info, &*first.name, message)
@@ -166,22 +168,24 @@ fn nan(res: &mut Report, numbers: &Numerics) {
 fn non_finite(res: &mut Report, inputs: &str, seen: &Seen) {
     let numbers = &seen.numbers;
     let bad: Vec<_> = computed(numbers).filter(|it| n_non_finite(it) > 0).collect();
-    let n_nodes = computed(numbers).count() as u64;
+    let n_nodes = seen.n_judged();
     let n = bad.len() as f64;
-    n_non_finite_nodes(res, inputs, seen, bad.len());
+    count_non_finite(res, inputs, seen, bad.len());
+    let many = seen.scope.plural();
     let message = match bad.first() {
-        None => format!("every number of {n_nodes} nodes is finite"),
+        None if n_nodes == 0 => format!("there are no {many} with numbers that could be other than finite"),
+        None => format!("every number of {n_nodes} {many} is finite"),
         Some(it) => {
-            format!("{n} of {n_nodes} nodes have numbers that are not finite, `{}` ({}) first", it.name, it.operator)
+            format!("{n} of {n_nodes} {many} have numbers that are not finite, `{}` ({}) first", it.name, it.operator)
         }
     };
     let observed = (n_nodes > 0).then_some(n);
     let (status, message) = seen.judge(n_nodes, bad.is_empty(), message);
-    res.checks.push(check("non_finite_nodes", inputs, "== 0", observed, numbers.rows, status, message));
+    res.checks.push(check(&non_finite_name(seen.scope), inputs, "== 0", observed, numbers.rows, status, message));
     let Some(first) = bad.first() else { return };
     let was_bad = numbers.nodes.iter().any(|it| it.operator.is_empty() && n_non_finite(it) > 0);
     let source = match was_bad {
-        _ if seen.obstacle.is_some() => "",
+        _ if seen.is_of_outputs_alone() => "",
         true => ", as are some of the inputs",
         false => ", though all inputs are finite",
     };
@@ -193,7 +197,12 @@ fn non_finite(res: &mut Report, inputs: &str, seen: &Seen) {
     );
     res.findings.push(
         Finding::new("MW-F001", Severity::Error, &*first.name, message)
-            .advice("look at the node's weights and at what it divides by, exponentiates or takes the logarithm of")
+            .advice(match seen.scope {
+                Scope::Nodes => {
+                    "look at the node's weights and at what it divides by, exponentiates or takes the logarithm of"
+                }
+                Scope::Outputs => "look at every node where the model can be run node by node, and at what it is given",
+            })
             .evidence("inputs", inputs)
             .evidence("nan", first.n_nan)
             .evidence("infinite", first.n_infinite)
@@ -201,13 +210,18 @@ fn non_finite(res: &mut Report, inputs: &str, seen: &Seen) {
     );
 }
 
-fn n_non_finite_nodes(res: &mut Report, inputs: &str, seen: &Seen, n: usize) {
+fn count_non_finite(res: &mut Report, inputs: &str, seen: &Seen, n: usize) {
     let n = n as f64;
-    let metric = Metric::new("non_finite_nodes", n).n(seen.numbers.rows).interval(seen.bounds(n, f64::INFINITY));
+    let metric = Metric::new(non_finite_name(seen.scope), n).n(seen.n_rows()).interval(seen.bounds(n, f64::INFINITY));
     res.metrics.push(metric.label("inputs", inputs));
 }
 
-fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {
+fn non_finite_name(scope: Scope) -> String {
+    format!("non_finite_{}", scope.plural())
+}
+
+fn figure(config: &Config, seen: &Seen) -> Option<Figure> {
+    let numbers = &seen.numbers;
     let mut nodes: Vec<(usize, &NodeNumbers)> = numbers.nodes.iter().enumerate().collect();
     nodes.sort_by(|a, b| {
         let key = |it: &NodeNumbers| (n_non_finite(it) > 0, size(it.range));
@@ -221,16 +235,16 @@ fn figure(config: &Config, numbers: &Numerics) -> Option<Figure> {
         let root = shown(it.mean_square.sqrt());
         [vec![(at + 1).to_string(), it.name.clone(), operator(it).to_owned(), range, root], counts.to_vec()].concat()
     };
-    let columns = ["#", "node", "operator", "range", "root mean square", "NaN", "infinite", "subnormal"];
+    let one = seen.scope.singular();
+    let columns = ["#", one, "operator", "range", "root mean square", "NaN", "infinite", "subnormal"];
     let table =
         FigureData::Table { columns: columns.map(str::to_owned).into(), rows: nodes.into_iter().map(row).collect() };
-    let caption =
-        "Inputs and nodes on the data: those that are not finite first, then those with the greatest numbers.";
-    (!numbers.nodes.is_empty()).then(|| Figure {
-        title: "Numbers by node".to_owned(),
-        caption: caption.to_owned(),
-        data: table,
-    })
+    let all = match seen.scope {
+        Scope::Nodes => "Inputs and nodes",
+        Scope::Outputs => "Outputs",
+    };
+    let caption = format!("{all} on the data: those that are not finite first, then those with the greatest numbers.");
+    (!numbers.nodes.is_empty()).then(|| Figure { title: format!("Numbers by {one}"), caption, data: table })
 }
 
 /// Returns a number in four digits, without an exponent where it needs none.

@@ -7,7 +7,7 @@ use modelwatch_sdk::{
     Error, Kind, ModelRole, Probe, RecordBatch, Report, Role, Verifier,
     about::{ModelDescription, Port},
     arrow::{
-        array::{ArrayRef, Float64Array, StringArray},
+        array::{ArrayRef, FixedSizeListArray, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
     nodes::ValueRange,
@@ -234,7 +234,7 @@ fn metrics_of_all_nodes_are_bounded_by_what_was_not_seen() {
 fn what_was_not_seen_is_a_gap_on_data_and_on_each_edge() {
     let report = run_opaque(json!({"edges": ["zeros", "greatest"]}), |it| it);
     let gaps: Vec<_> = report.gaps.iter().map(|it| (&*it.what, &*it.why)).collect();
-    let why = "only the outputs were looked at: it is interpreted";
+    let why = "only the outputs were looked at: it is interpreted; where they are enough, ask for them by `scope = \"outputs\"`";
     assert_eq!(gaps, [("nodes", why), ("nodes on zeros inputs", why), ("nodes on greatest inputs", why)]);
 }
 
@@ -252,13 +252,63 @@ fn outputs_alone_are_enough_for_what_is_asked_of_outputs() {
 }
 
 #[test]
+fn outputs_pass_alone_where_they_are_asked_for() {
+    let options =
+        json!({"scope": "outputs", "max_abs": 39.0, "ranges": {"y": [0, 39]}, "edges": ["zeros", "greatest", "nan"]});
+    let report = run_opaque(options, |it| it);
+    assert!(report.checks.iter().all(|it| it.status == Status::Pass), "{:?}", report.checks);
+    assert_eq!((report.checks.len(), &*report.gaps, &*codes(&report)), (6, &[][..], &[][..]));
+    // They are counted by their own name: what is asked of nodes is not answered by outputs.
+    let counted = |it: &&str| report.metrics.iter().any(|metric| metric.name == *it && metric.interval.is_none());
+    assert!(
+        ["outputs", "non_finite_outputs"].iter().all(counted) && !["nodes", "non_finite_nodes"].iter().any(counted)
+    );
+    let message = &report.checks[0].message;
+    assert_eq!((&*report.checks[0].metric, &**message), ("non_finite_outputs", "every number of 1 outputs is finite"));
+}
+
+#[test]
+fn outputs_that_are_asked_for_can_fail() {
+    let of = |options: Value| {
+        let report = run_opaque(options, |it| if it == 4.0 { f64::NAN } else { it });
+        let failed = report.checks.iter().filter(|it| it.status == Status::Fail);
+        failed.map(|it| (it.metric.clone(), it.message.clone())).collect::<Vec<_>>()
+    };
+    let [(metric, _)] = &*of(json!({"scope": "outputs"})) else { panic!("one check fails") };
+    assert_eq!(metric, "non_finite_outputs");
+    let failed = of(json!({"scope": "outputs", "ranges": {"square": [0, 1]}}));
+    assert_eq!(failed[1], ("range".to_owned(), "there is no output `square` with numbers".to_owned()));
+}
+
+#[test]
+fn outputs_without_a_floating_point_number_pass_nothing() {
+    let label: ArrayRef = Arc::new(Int64Array::from_iter_values(0..40));
+    let item = Arc::new(Field::new("item", DataType::Float64, true));
+    let empty: ArrayRef = Arc::new(
+        FixedSizeListArray::try_new_with_length(item, 0, Arc::new(Float64Array::from(Vec::<f64>::new())), None, 40)
+            .unwrap(),
+    );
+    for output in [label, empty] {
+        let model = TestModel::new(move |_| RecordBatch::try_from_iter([("y", output.clone())]).map_err(Error::input));
+        let host = ModelHost::new(model);
+        let mut probe = open(json!({"scope": "outputs"}));
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        let report = probe.evaluate(&host).unwrap();
+        for check in &report.checks {
+            assert_eq!(check.status, Status::NotChecked, "{check:?}");
+        }
+        // Nor does a requirement of their number.
+        let counted = report.metrics.iter().find(|it| it.name == "non_finite_outputs").unwrap();
+        assert_eq!((report.checks.len(), counted.n), (2, 0));
+    }
+}
+
+#[test]
 fn a_range_of_a_node_that_was_not_seen_is_not_checked() {
     let report = run_opaque(json!({"ranges": {"square": [0, 1]}}), |it| it);
     let check = report.checks.iter().find(|it| it.metric == "range").unwrap();
-    assert_eq!(
-        (check.status, &*check.message),
-        (Status::NotChecked, "`square` is no output with numbers; only the outputs were looked at: it is interpreted")
-    );
+    let message = "`square` is no output with numbers; only the outputs were looked at: it is interpreted";
+    assert_eq!((check.status, check.message.starts_with(message)), (Status::NotChecked, true), "{check:?}");
     assert_eq!(codes(&report), [""; 0]);
 }
 

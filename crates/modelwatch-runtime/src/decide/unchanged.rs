@@ -54,6 +54,8 @@ struct Pair {
     own: f64,
     /// The slices that rows are in by turns.
     slices: usize,
+    /// The slice in which the candidate guesses.
+    guesses_in: Option<usize>,
 }
 
 impl Pair {
@@ -62,15 +64,18 @@ impl Pair {
     }
 
     fn batch(&self) -> RecordBatch {
-        let Self { rows, seed, own, slices } = *self;
+        let Self { rows, seed, own, slices, guesses_in } = *self;
         let mut random = Random(seed);
         let probability = |it: f64| 1.0 / (1.0 + (-it).exp());
         let (mut labels, mut candidate, mut baseline) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rows {
+        for row in 0..rows {
             let is_positive = random.uniform() < 0.4;
             let shared = random.normal() + if is_positive { 1.5 } else { 0.0 } - 0.6;
             labels.push(i64::from(is_positive));
-            candidate.push(probability(shared + own * random.normal()));
+            candidate.push(match guesses_in {
+                Some(slice) if row % slices == slice => random.uniform(),
+                _ => probability(shared + own * random.normal()),
+            });
             baseline.push(probability(shared + own * random.normal()));
         }
         let groups = (0..rows).map(|it| format!("g{}", it % slices.max(1)));
@@ -79,12 +84,7 @@ impl Pair {
     }
 }
 
-fn batch(
-    labels: Vec<i64>,
-    candidate: Vec<f64>,
-    baseline: Vec<f64>,
-    groups: Option<(&'static str, Use, ArrayRef)>,
-) -> RecordBatch {
+fn batch(labels: Vec<i64>, candidate: Vec<f64>, baseline: Vec<f64>, groups: Option<(&'static str, Use, ArrayRef)>) -> RecordBatch {
     let columns: [(&str, Use, ArrayRef); 3] = [
         ("label", Use::Label, Arc::new(Int64Array::from(labels))),
         ("candidate:out", Use::Candidate, Arc::new(Float64Array::from(candidate))),
@@ -117,7 +117,7 @@ fn few_are_rejected(rows: usize) {
     const TRIALS: u64 = 1000;
     let mut rejected = [0; METRICS.len()];
     for trial in 0..TRIALS {
-        let report = Pair { rows, seed: trial * 7919 + rows as u64, own: 0.5, slices: 0 }.report(&());
+        let report = Pair { rows, seed: trial * 7919 + rows as u64, own: 0.5, slices: 0, guesses_in: None }.report(&());
         for (metric, rejected) in METRICS.iter().zip(&mut rejected) {
             let status = status(&report, metric, "not worse than baseline with confidence 95%");
             *rejected += u64::from(status != Status::Pass);
@@ -146,7 +146,7 @@ fn of_5000_rows_few_unchanged_candidates_are_rejected() {
 #[test]
 fn the_same_model_is_no_worse_than_itself() {
     for rows in [50, 500] {
-        let report = Pair { rows, seed: 3, own: 0.0, slices: 0 }.report(&OneModel);
+        let report = Pair { rows, seed: 3, own: 0.0, slices: 0, guesses_in: None }.report(&OneModel);
         for metric in METRICS {
             let said = |condition: &str| status(&report, metric, condition);
             for condition in ["not worse than baseline", ">= baseline", "<= baseline", ">= 100% of baseline"] {
@@ -199,7 +199,8 @@ fn of_many_slices_few_unchanged_candidates_are_rejected() {
     const SLICES: usize = 12;
     let mut rejected = [0; METRICS.len()];
     for trial in 0..TRIALS {
-        let report = Pair { rows: 60 * SLICES, seed: trial * 7919 + 11, own: 0.5, slices: SLICES }.report(&());
+        let report =
+            Pair { rows: 60 * SLICES, seed: trial * 7919 + 11, own: 0.5, slices: SLICES, guesses_in: None }.report(&());
         for (metric, rejected) in METRICS.iter().zip(&mut rejected) {
             let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%");
             let checks = requirement(&it.unwrap(), &report, BaselineState::Expected).unwrap();
@@ -212,9 +213,25 @@ fn of_many_slices_few_unchanged_candidates_are_rejected() {
     }
 }
 
+/// What many slices cost hides no slice that is plainly worse.
+#[test]
+fn one_worse_slice_of_many_is_rejected() {
+    const SLICES: usize = 12;
+    for seed in 0..20 {
+        let pair = Pair { rows: 200 * SLICES, seed: seed * 7919 + 17, own: 0.3, slices: SLICES, guesses_in: Some(3) };
+        let report = pair.report(&());
+        for metric in METRICS {
+            let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%");
+            let checks = requirement(&it.unwrap(), &report, BaselineState::Expected).unwrap();
+            let worse = checks.iter().find(|it| it.labels["slice"] == "group=g3").unwrap();
+            assert_eq!(worse.status, Status::Fail, "{metric}, seed {seed}: {}", worse.message);
+        }
+    }
+}
+
 #[test]
 fn a_candidate_that_is_worse_is_rejected() {
-    let mut swapped = Pair { rows: 500, seed: 5, own: 0.0, slices: 0 }.report(&OneModel);
+    let mut swapped = Pair { rows: 500, seed: 5, own: 0.0, slices: 0, guesses_in: None }.report(&OneModel);
     // Of a loss of a tenth the whole interval is worse, whichever it is.
     for it in &mut swapped.metrics {
         let worse = if it.name == "log_loss" { 0.1 } else { -0.1 };

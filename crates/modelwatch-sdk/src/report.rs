@@ -53,6 +53,11 @@ pub struct Metric {
     pub interval: Option<Interval>,
     /// How many rows or elements it is computed from.
     pub n: u64,
+    /// How many rows of equal weight would estimate it as well, where rows have weights: `(Σw)² / Σw²` (Kish 1965). None where that
+    /// is `n`.
+    #[serde(default, with = "float::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<float::Number>")]
+    pub effective_n: Option<f64>,
     /// Whose it is.
     #[serde(default)]
     pub role: MetricRole,
@@ -288,6 +293,7 @@ impl Metric {
             unit: None,
             interval: None,
             n: 0,
+            effective_n: None,
             role: MetricRole::Candidate,
             better: None,
             unfit: None,
@@ -298,6 +304,13 @@ impl Metric {
     #[must_use]
     pub fn n(mut self, n: u64) -> Self {
         self.n = n;
+        self
+    }
+
+    /// Sets how many rows of equal weight would estimate it as well.
+    #[must_use]
+    pub fn effective_n(mut self, n: Option<f64>) -> Self {
+        self.effective_n = n;
         self
     }
 

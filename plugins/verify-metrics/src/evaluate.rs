@@ -267,8 +267,8 @@ impl<'a> Evaluation<'a> {
                 continue;
             }
             let [left, right] = [0, 1].map(|it| self.value(measure, it));
-            let n = self.tally().all.n;
-            let difference = metric(measure, left - right).role(MetricRole::Difference).n(n).labels(&labels);
+            let all = self.tally().all;
+            let difference = metric(measure, left - right, all).role(MetricRole::Difference).labels(&labels);
             report.metrics.push(difference.interval(self.difference_interval(measure, level)));
             if !measure.is_of_class() {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
@@ -278,7 +278,7 @@ impl<'a> Evaluation<'a> {
                 let interval = interval.or_else(|| replicated().filter(intervals::has_width));
                 report
                     .metrics
-                    .push(metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels).interval(interval));
+                    .push(metric(measure, value, all).role(MetricRole::Ratio).labels(&labels).interval(interval));
             }
         }
         if self.layout.is_regression() {
@@ -316,7 +316,7 @@ impl<'a> Evaluation<'a> {
             .extend(wanted.map(|(name, it, better)| Metric::new(name, value(it)).n(tally.all.n).better(better)));
         for (name, part, all) in flip_rates(self.layout, tally).into_iter().filter(|it| self.wants(it.0)) {
             let interval = intervals::share(part, all, self.host.confidence(name)).filter(|_| is_usable);
-            report.metrics.push(Metric::new(name, value(part.share_of(all))).n(all.n).interval(interval));
+            report.metrics.push(of_rows(Metric::new(name, value(part.share_of(all))), all).interval(interval));
         }
     }
 
@@ -340,7 +340,7 @@ impl<'a> Evaluation<'a> {
                     let interval = self
                         .of_one_model(tally, values[0] - values[1], level)
                         .or_else(|| intervals::slice_difference(measure, self.layout, tally, values, of, level));
-                    let metric = metric(measure, left.0 - right.0).role(MetricRole::Difference).n(tally.all.n);
+                    let metric = metric(measure, left.0 - right.0, tally.all).role(MetricRole::Difference);
                     report.metrics.push(metric.labels(&labels).interval(interval).unfit(unfit.clone()));
                 }
             }
@@ -370,7 +370,7 @@ impl<'a> Evaluation<'a> {
             let value = measure.value(tally, 0);
             let mut labels = measure.labels(self.layout);
             labels.insert("worst_slice".to_owned(), name.clone());
-            let metric = metric(measure, value).n(measure.n(tally, 0)).labels(&labels);
+            let metric = metric(measure, value, measure.rows(tally, 0)).labels(&labels);
             report.metrics.push(metric.interval(interval.filter(|it| value.is_finite() && intervals::has_width(it))));
         }
     }
@@ -388,7 +388,7 @@ impl<'a> Evaluation<'a> {
             if self.has(measure, model) {
                 let (value, interval) = of_model(model);
                 let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
-                let metric = metric(measure, value).role(role).n(measure.n(tally, model)).labels(labels);
+                let metric = metric(measure, value, measure.rows(tally, model)).role(role).labels(labels);
                 report.metrics.push(metric.interval(interval).unfit(unfit.cloned()));
             }
         }
@@ -405,8 +405,12 @@ impl<'a> Evaluation<'a> {
 }
 
 /// Returns a metric of which it is known which values are better.
-pub(crate) fn metric(measure: Measure, value: f64) -> Metric {
-    Metric::new(measure.name(), value).better(measure.better())
+pub(crate) fn metric(measure: Measure, value: f64, rows: Mass) -> Metric {
+    of_rows(Metric::new(measure.name(), value).better(measure.better()), rows)
+}
+
+fn of_rows(metric: Metric, rows: Mass) -> Metric {
+    metric.n(rows.n).effective_n(rows.effective_if_fewer())
 }
 
 /// Returns McNemar's p-value of the two models' errors: 1 where they are right on the same rows. It counts rows, whatever they weigh.

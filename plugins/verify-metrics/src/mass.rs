@@ -37,6 +37,12 @@ impl Mass {
         if self.squares > 0.0 { self.weight * self.weight / self.squares } else { 0.0 }
     }
 
+    /// Returns [the effective number](Self::effective) where it is not the number of rows.
+    pub(crate) fn effective_if_fewer(self) -> Option<f64> {
+        // Rows of equal weight may be an ulp fewer.
+        Some(self.effective()).filter(|&it| it < (1.0 - 1e-9) * self.n as f64)
+    }
+
     /// Returns the share of `all` that this is; NaN of nothing.
     pub(crate) fn share_of(self, all: Self) -> f64 {
         // The order of summation may put fractional weights an ulp above their total.
@@ -99,9 +105,9 @@ mod tests {
         let mut mass = Mass::default();
         assert_eq!(mass.effective(), 0.0);
         mass.add(4, 2.5);
-        assert_eq!((mass.n, mass.weight, mass.effective()), (4, 10.0, 4.0));
+        assert_eq!((mass.n, mass.weight, mass.effective(), mass.effective_if_fewer()), (4, 10.0, 4.0, None));
         mass.add(1, 10.0);
-        assert_eq!(mass.effective(), 400.0 / 125.0);
+        assert_eq!((mass.effective(), mass.effective_if_fewer()), (400.0 / 125.0, Some(400.0 / 125.0)));
         let text = serde_json::to_string(&mass).unwrap();
         assert_eq!(serde_json::from_str::<Mass>(&text).unwrap(), mass);
         let mut plain = Mass::default();

@@ -61,7 +61,7 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
         }
         (Some(level), Ok((interval, limit))) if is_bounded => within(Some(interval), level, |it| bounds(op, it, limit)),
         (Some(level), Ok((interval, limit))) => {
-            let n = metric.n.min(other.metric.n);
+            let n = effective_n(metric).min(effective_n(other.metric));
             let interval = joint(interval, n, sureness.n_tried);
             let together = match sureness.n_tried {
                 0 | 1 => String::new(),
@@ -86,17 +86,22 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
 /// Returns the interval of one of `n_tried` that holds for all of them together at its level: wider about its middle by as much as
 /// Student's t of `n` rows is for the smaller share that each may miss. Of fewer than two rows it is without bounds. One without a bound
 /// on one side is left as it is, since it has no middle.
-fn joint(it: Interval, n: u64, n_tried: usize) -> Interval {
+fn joint(it: Interval, n: f64, n_tried: usize) -> Interval {
     if n_tried < 2 || !it.low.is_finite() || !it.high.is_finite() {
         return it;
     }
-    let t = |missed: f64| student_t_quantile(1.0 - missed / 2.0, n.saturating_sub(1) as f64);
+    let t = |missed: f64| student_t_quantile(1.0 - missed / 2.0, n - 1.0);
     let missed = 1.0 - it.level;
     let Ok(factor) = t(missed / n_tried as f64).and_then(|joint| Ok(joint / t(missed)?)) else {
         return Interval { low: f64::NEG_INFINITY, high: f64::INFINITY, level: it.level };
     };
     let (middle, half) = ((it.low + it.high) / 2.0, (it.high - it.low) / 2.0);
     Interval { low: middle - factor * half, high: middle + factor * half, level: it.level }
+}
+
+/// Returns how many rows of equal weight the metric's stand for.
+fn effective_n(it: &Metric) -> f64 {
+    it.effective_n.unwrap_or(it.n as f64)
 }
 
 /// Returns whether a value is only known to be within bounds.
@@ -203,7 +208,7 @@ mod tests {
 
     #[test]
     fn an_interval_of_many_is_wider_and_never_without_a_meaning() {
-        let of = |low, high| joint(Interval { low, high, level: 0.95 }, 1000, 10);
+        let of = |low, high| joint(Interval { low, high, level: 0.95 }, 1000.0, 10);
         let wider = of(-1.0, 3.0);
         // The quantiles of t for 0.25 % and for 2.5 % at each end.
         assert!(

@@ -79,18 +79,24 @@ impl Pair {
             baseline.push(probability(shared + own * random.normal()));
         }
         let groups = (0..rows).map(|it| format!("g{}", it % slices.max(1)));
-        let groups: (&str, Use, ArrayRef) = ("group", Use::Slice, Arc::new(StringArray::from_iter_values(groups)));
+        let groups: Column = ("group", Use::Slice, Arc::new(StringArray::from_iter_values(groups)));
         batch(labels, candidate, baseline, (slices > 0).then_some(groups))
     }
 }
 
-fn batch(labels: Vec<i64>, candidate: Vec<f64>, baseline: Vec<f64>, groups: Option<(&'static str, Use, ArrayRef)>) -> RecordBatch {
-    let columns: [(&str, Use, ArrayRef); 3] = [
+/// A column by its name, with what it is for.
+type Column = (&'static str, Use, ArrayRef);
+
+fn batch(labels: Vec<i64>, candidate: Vec<f64>, baseline: Vec<f64>, groups: Option<Column>) -> RecordBatch {
+    let columns: [Column; 3] = [
         ("label", Use::Label, Arc::new(Int64Array::from(labels))),
         ("candidate:out", Use::Candidate, Arc::new(Float64Array::from(candidate))),
         ("baseline:out", Use::Baseline, Arc::new(Float64Array::from(baseline))),
     ];
-    let columns: Vec<_> = columns.into_iter().chain(groups).collect();
+    batch_of(columns.into_iter().chain(groups).collect())
+}
+
+fn batch_of(columns: Vec<Column>) -> RecordBatch {
     let field = |name: &str, is_for: Use, of: DataType| with_uses(Field::new(name, of, true), &[is_for]);
     let fields: Vec<Field> = columns.iter().map(|it| field(it.0, it.1, it.2.data_type().clone())).collect();
     let arrays = columns.into_iter().map(|it| it.2).collect();
@@ -211,6 +217,40 @@ fn of_many_slices_few_unchanged_candidates_are_rejected() {
     for (metric, rejected) in METRICS.iter().zip(rejected) {
         assert!(rejected * 20 <= TRIALS, "{metric}: {rejected} of {TRIALS}");
     }
+}
+
+/// Of rows of which a few weigh all, those few are what an interval rests on, and what it is widened by for many slices.
+#[test]
+fn of_many_slices_of_few_heavy_rows_few_unchanged_candidates_are_rejected() {
+    const TRIALS: u64 = 200;
+    const SLICES: usize = 48;
+    // Per slice 60 rows, 6 of which count.
+    const ROWS: usize = 60 * SLICES;
+    let options =
+        json!({"task": "regression", "metrics": ["mae"], "min_slice_size": 2, "intervals": {"replicates": 0}});
+    let mut rejected = 0;
+    for trial in 0..TRIALS {
+        let mut random = Random(trial * 7919 + 13);
+        let mut numbers = |of: &mut dyn FnMut(&mut Random, usize) -> f64| -> ArrayRef {
+            Arc::new(Float64Array::from_iter_values((0..ROWS).map(|it| of(&mut random, it))))
+        };
+        let groups = (0..ROWS).map(|it| format!("g{}", it % SLICES));
+        let batch = batch_of(vec![
+            ("label", Use::Label, numbers(&mut |_, _| 0.0)),
+            ("candidate:out", Use::Candidate, numbers(&mut |random, _| random.normal())),
+            ("baseline:out", Use::Baseline, numbers(&mut |random, _| random.normal())),
+            ("weight", Use::Weight, numbers(&mut |_, row| if row < 6 * SLICES { 1.0 } else { 1e-9 })),
+            ("group", Use::Slice, Arc::new(StringArray::from_iter_values(groups))),
+        ]);
+        let mut probe = verify_metrics::registry().open_probe(Kind::Verifier, "metrics", &options).unwrap();
+        probe.update(&(), Role::Current, &batch).unwrap();
+        let report = probe.evaluate(&()).unwrap();
+        let it = parse("mae[slice=*]", "not worse than baseline with confidence 95%").unwrap();
+        let checks = requirement(&it, &report, BaselineState::Expected).unwrap();
+        assert_eq!(checks.len(), SLICES);
+        rejected += u64::from(checks.iter().any(|it| it.status != Status::Pass));
+    }
+    assert!(rejected * 20 <= TRIALS, "{rejected} of {TRIALS}");
 }
 
 /// What many slices cost hides no slice that is plainly worse.

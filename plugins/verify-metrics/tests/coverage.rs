@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Report,
-    arrow::array::{ArrayRef, Int64Array, StringArray},
+    arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
     report::MetricRole,
     rows::Use,
 };
@@ -157,8 +157,44 @@ fn f1_is_covered_by_closed_form_and_bootstrap() {
     let other = 2.0 * 0.48 / (2.0 * 0.48 + alarms + misses);
     let options = json!({"task": "binary", "metrics": ["f1"]});
     for (rows, trials) in [(50, 1000), (500, 1000), (5000, 1000)] {
-        let targets = [target("f1", &[], f1), target("f1", &[("average", "macro")], (f1 + other) / 2.0)];
+        let targets = [
+            target("f1", &[], f1),
+            target("f1", &[("average", "macro")], (f1 + other) / 2.0),
+            target("f1", &[("average", "weighted")], 0.4 * f1 + 0.6 * other),
+        ];
         check(&targets, rows, trials, |seed| confused(&options, rows, seed));
+    }
+}
+
+#[test]
+fn weighted_averages_over_uneven_classes_are_covered() {
+    const SHARES: [f64; 3] = [0.7, 0.25, 0.05];
+    // What rows of each class are taken for.
+    const GIVEN: [[f64; 3]; 3] = [[0.9, 0.08, 0.02], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]];
+    let pick = |shares: &[f64; 3], u: f64| usize::from(u >= shares[0]) + usize::from(u >= shares[0] + shares[1]);
+    let f1 = |class: usize| {
+        let taken: f64 = (0..3).map(|it| SHARES[it] * GIVEN[it][class]).sum();
+        2.0 * SHARES[class] * GIVEN[class][class] / (SHARES[class] + taken)
+    };
+    let truth: f64 = (0..3).map(|it| SHARES[it] * f1(it)).sum();
+    let options = json!({"task": "multiclass", "classes": ["x", "y", "z"], "metrics": ["f1"]});
+    for has_weights in [false, true] {
+        for rows in [50, 500, 5000] {
+            check(&[target("f1", &[("average", "weighted")], truth)], rows, 1000, |seed| {
+                let uniform = |nth: u64| random(rows, seed + nth * 5_000_000);
+                let labels: Vec<usize> = uniform(0).iter().map(|&it| pick(&SHARES, it)).collect();
+                let taken = labels.iter().zip(uniform(1)).map(|(&it, u)| pick(&GIVEN[it], u)).collect::<Vec<_>>();
+                let text = |it: &[usize]| -> ArrayRef {
+                    Arc::new(StringArray::from_iter_values(it.iter().map(|&it| ["x", "y", "z"][it])))
+                };
+                let mut table = Table::default().with("y", &[Use::Label], text(&labels));
+                if has_weights {
+                    let weights = uniform(2).into_iter().map(|it| 1.0 + (3.0 * it).floor());
+                    table = table.with("w", &[Use::Weight], Arc::new(Float64Array::from_iter_values(weights)));
+                }
+                run(&seeded(&options, seed), &table.with("candidate:out", &[Use::Candidate], text(&taken)))
+            });
+        }
     }
 }
 

@@ -149,8 +149,8 @@ fn text(it: &Requirement) -> String {
 /// How sure a decision has to be.
 #[derive(Clone, Copy, Debug)]
 struct Sureness {
-    /// The level; none for the estimate alone.
-    level: Option<f64>,
+    /// The confidence that is asked for; none for the estimate alone.
+    confidence: Option<f64>,
     /// How many are decided about at once, for all of which the level holds together.
     n_tried: usize,
 }
@@ -159,7 +159,7 @@ type Decision = (Status, Option<Interval>, String);
 
 fn decide(it: &Requirement, metric: &Metric, n_tried: usize, report: &Report) -> Decision {
     // Of a value that is only known to be within bounds, what does not hold at both of them is not known to hold.
-    let is_bounded = metric.interval.is_some_and(|it| it.is_certain());
+    let is_bounded = relative::is_bounded(metric);
     let wanted = if is_bounded { Some(1.0) } else { it.confidence };
     let decision = match &it.bound {
         &Bound::Between { low, high } => match wanted {
@@ -174,14 +174,22 @@ fn decide(it: &Requirement, metric: &Metric, n_tried: usize, report: &Report) ->
             None => point(metric, holds(op, metric.value, right)),
             Some(level) => within(metric.interval, level, |it| bounds(op, it, right)),
         },
-        Bound::Compare { op, right: Operand::Relative(right) } => relative::compare(*op, right, wanted, metric, report),
+        Bound::Compare { op, right: Operand::Relative(right) } => {
+            return relative::compare(*op, right, it.confidence, metric, report);
+        }
         // It passes what is not surely worse, and asks for no proof.
         Bound::NotWorse { than } => {
-            return relative::not_worse(than, Sureness { level: wanted, n_tried }, metric, report);
+            let sureness = Sureness { confidence: it.confidence, n_tried };
+            return relative::not_worse(than, sureness, metric, report);
         }
     };
+    if is_bounded && it.confidence.is_some() { unproven(decision) } else { decision }
+}
+
+/// Returns what a decision within bounds is worth where a confidence is asked for.
+fn unproven(decision: Decision) -> Decision {
     match decision {
-        (Status::Pass, interval, message) if is_bounded && it.confidence.is_some() => {
+        (Status::Pass, interval, message) => {
             let message = format!("{message}, but how much other rows could change it is not known");
             (Status::Inconclusive, interval, message)
         }
@@ -459,6 +467,44 @@ mod tests {
         let report = Report { metrics: vec![of(0.15).interval(Some(Interval::certain(0.0, 0.3))), slice], ..report() };
         for condition in ["<= overall", "not worse than overall", "not worse than overall with confidence 95%"] {
             assert_eq!(statuses("share[slice=a]", condition, &report), [Status::Inconclusive], "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_held_against_bounds_and_intervals() {
+        use Status::{Fail, Inconclusive, Pass};
+        let of = |(value, interval): (f64, Option<Interval>)| Metric::new("share", value).n(10).interval(interval);
+        let bounds = |low, high| Some(Interval::certain(low, high));
+        let cases = [
+            // A value without an interval against bounds: no confidence is asked for, so that it is what it is.
+            ("<= overall", (0.4, None), (0.15, bounds(0.0, 0.3)), Fail),
+            (">= overall", (0.4, None), (0.15, bounds(0.0, 0.3)), Pass),
+            ("not worse than overall", (0.4, None), (0.15, bounds(0.0, 0.3)), Fail),
+            ("not worse than overall", (0.0, None), (0.15, bounds(0.0, 0.3)), Pass),
+            ("<= overall", (0.1, None), (0.15, bounds(0.0, 0.3)), Inconclusive),
+            (">= overall", (0.15, bounds(0.0, 0.3)), (0.4, None), Fail),
+            ("<= overall", (0.15, bounds(0.0, 0.3)), (0.4, None), Pass),
+            (">= overall with confidence 95%", (0.4, None), (0.15, bounds(0.0, 0.3)), Inconclusive),
+            // One that is certain against an interval.
+            (">= overall with confidence 95%", (0.4, bounds(0.4, 0.4)), (0.25, interval(0.2, 0.3)), Pass),
+            (">= overall with confidence 95%", (0.4, interval(0.4, 0.4)), (0.25, interval(0.2, 0.3)), Pass),
+            ("<= overall with confidence 95%", (0.4, bounds(0.4, 0.4)), (0.25, interval(0.2, 0.3)), Fail),
+            ("<= overall with confidence 95%", (0.4, bounds(0.4, 0.4)), (0.25, interval(0.1, 0.5)), Inconclusive),
+            ("<= overall with confidence 99%", (0.4, bounds(0.4, 0.4)), (0.25, interval(0.2, 0.3)), Inconclusive),
+            ("<= overall with confidence 95%", (0.25, interval(0.2, 0.3)), (0.4, bounds(0.4, 0.4)), Pass),
+            ("not worse than overall with confidence 95%", (0.4, bounds(0.4, 0.4)), (0.25, interval(0.2, 0.3)), Fail),
+            ("not worse than overall with confidence 95%", (0.4, bounds(0.4, 0.4)), (0.3, bounds(0.3, 0.3)), Fail),
+            // Of bounds on one side, other rows may have others.
+            (">= overall with confidence 95%", (0.1, interval(0.05, 0.2)), (0.35, bounds(0.3, 0.4)), Fail),
+            ("<= overall with confidence 95%", (0.1, interval(0.05, 0.2)), (0.35, bounds(0.3, 0.4)), Inconclusive),
+            // Bounds on both sides can both be reached.
+            (">= overall", (0.6, bounds(0.5, 0.7)), (0.425, bounds(0.3, 0.55)), Inconclusive),
+            (">= overall", (0.6, bounds(0.56, 0.7)), (0.425, bounds(0.3, 0.55)), Pass),
+        ];
+        for (condition, slice, overall, expected) in cases {
+            let slice = of(slice).better(Some(Better::Lower)).label("slice", "a");
+            let report = Report { metrics: vec![of(overall), slice], ..Report::default() };
+            assert_eq!(statuses("share[slice=a]", condition, &report), [expected], "{condition} {report:?}");
         }
     }
 

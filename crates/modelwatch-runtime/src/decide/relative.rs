@@ -7,7 +7,7 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::intervals::student_t_quantile;
 
-use super::{Decision, Sureness, addresses, bounds, candidates, holds, labels, percent, point, within};
+use super::{Decision, Sureness, addresses, bounds, candidates, holds, labels, percent, point, unproven, within};
 
 /// What a metric is held against.
 struct Other<'a> {
@@ -18,18 +18,19 @@ struct Other<'a> {
     compared: Result<(Interval, f64), String>,
 }
 
-/// Decides about a comparison. With a level it is the interval of the difference that has to hold.
-pub(super) fn compare(op: Op, right: &Relative, level: Option<f64>, metric: &Metric, report: &Report) -> Decision {
-    let other = match other(right, metric, report) {
+/// Decides about a comparison. With a confidence it is the interval of the difference that has to hold.
+pub(super) fn compare(op: Op, right: &Relative, confidence: Option<f64>, metric: &Metric, report: &Report) -> Decision {
+    let other = match other(right, confidence, metric, report) {
         Ok(it) => it,
         Err(it) => return it,
     };
-    let level = if is_bounded(other.metric) { Some(1.0) } else { level };
-    let decision = match (level, other.compared) {
-        (None, _) => point(metric, holds(op, metric.value, other.limit)),
-        (Some(level), Ok((interval, limit))) => within(Some(interval), level, |it| bounds(op, it, limit)),
-        (Some(_), Err(why)) => (Status::Inconclusive, None, why),
+    let is_bounded = is_bounded(metric) || is_bounded(other.metric);
+    let decision = match other.compared {
+        _ if confidence.is_none() && !is_bounded => point(metric, holds(op, metric.value, other.limit)),
+        Ok((interval, limit)) => within(Some(interval), level(interval, confidence), |it| bounds(op, it, limit)),
+        Err(why) => (Status::Inconclusive, None, why),
     };
+    let decision = if is_bounded && confidence.is_some() { unproven(decision) } else { decision };
     said_of(right, other.metric, decision)
 }
 
@@ -47,21 +48,19 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
             return (Status::Fail, metric.interval, message);
         }
     };
-    let other = match other(than, metric, report) {
+    let other = match other(than, sureness.confidence, metric, report) {
         Ok(it) => it,
         Err(it) => return it,
     };
-    let interval = other.compared.as_ref().ok().map(|it| it.0);
+    let n = effective_n(metric).min(effective_n(other.metric));
     let is_bounded = is_bounded(metric) || is_bounded(other.metric);
-    let level = if is_bounded { Some(1.0) } else { sureness.level };
-    let decision = match (level, other.compared) {
-        (None, _) => point(metric, holds(op, metric.value, other.limit)),
-        (Some(_), _) if !is_bounded && holds(op, metric.value, other.limit) => {
-            (Status::Pass, interval, "it is not worse".to_owned())
+    let decision = match (sureness.confidence, other.compared) {
+        (None, _) if !is_bounded => point(metric, holds(op, metric.value, other.limit)),
+        (Some(_), compared) if !is_bounded && holds(op, metric.value, other.limit) => {
+            (Status::Pass, compared.ok().map(|it| it.0), "it is not worse".to_owned())
         }
-        (Some(level), Ok((interval, limit))) if is_bounded => within(Some(interval), level, |it| bounds(op, it, limit)),
-        (Some(level), Ok((interval, limit))) => {
-            let n = effective_n(metric).min(effective_n(other.metric));
+        (Some(confidence), Ok((interval, limit))) if !is_bounded => {
+            let level = level(interval, Some(confidence));
             let interval = joint(interval, n, sureness.n_tried);
             let together = match sureness.n_tried {
                 0 | 1 => String::new(),
@@ -78,16 +77,21 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
                 other => other,
             }
         }
-        (Some(_), Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
+        (confidence, Ok((interval, limit))) => {
+            let interval = joint(interval, n, sureness.n_tried);
+            within(Some(interval), level(interval, confidence), |it| bounds(op, it, limit))
+        }
+        (_, Err(why)) if is_bounded => (Status::Inconclusive, None, why),
+        (_, Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
     };
     said_of(than, other.metric, decision)
 }
 
 /// Returns the interval of one of `n_tried` that holds for all of them together at its level: wider about its middle by as much as
-/// Student's t of `n` rows is for the smaller share that each may miss. Of fewer than two rows it is without bounds. One without a bound
-/// on one side is left as it is, since it has no middle.
+/// Student's t of `n` rows is for the smaller share that each may miss. Of fewer than two rows it is without bounds. One that is certain is
+/// left as it is, and one without a bound on one side, since it has no middle.
 fn joint(it: Interval, n: f64, n_tried: usize) -> Interval {
-    if n_tried < 2 || !it.low.is_finite() || !it.high.is_finite() {
+    if n_tried < 2 || it.is_certain() || !it.low.is_finite() || !it.high.is_finite() {
         return it;
     }
     let t = |missed: f64| student_t_quantile(1.0 - missed / 2.0, n - 1.0);
@@ -105,8 +109,13 @@ fn effective_n(it: &Metric) -> f64 {
 }
 
 /// Returns whether a value is only known to be within bounds.
-fn is_bounded(it: &Metric) -> bool {
-    it.interval.is_some_and(|it| it.is_certain())
+pub(super) fn is_bounded(it: &Metric) -> bool {
+    it.interval.is_some_and(|it| it.is_certain() && it.low < it.high)
+}
+
+/// Returns the level that an interval should have: that of what is certain, or the one that was asked for.
+fn level(it: Interval, confidence: Option<f64>) -> f64 {
+    confidence.filter(|_| !it.is_certain()).unwrap_or(1.0)
 }
 
 /// Returns whether an interval is one of that level.
@@ -119,7 +128,12 @@ fn said_of(right: &Relative, other: &Metric, (status, interval, message): Decisi
 }
 
 /// Returns what the metric is held against, or the decision where there is no such thing.
-fn other<'a>(right: &Relative, metric: &'a Metric, report: &'a Report) -> Result<Other<'a>, Decision> {
+fn other<'a>(
+    right: &Relative,
+    confidence: Option<f64>,
+    metric: &'a Metric,
+    report: &'a Report,
+) -> Result<Other<'a>, Decision> {
     let Relative { to, factor, offset } = right;
     let say = |status, message: String| Err((status, metric.interval, message));
     let found = match to {
@@ -154,7 +168,7 @@ fn other<'a>(right: &Relative, metric: &'a Metric, report: &'a Report) -> Result
     }
     let compared = match to {
         Reference::Baseline => paired(*factor, *offset, other, metric, report),
-        Reference::Overall | Reference::Metric(_) => unpaired(*factor, *offset, other, metric),
+        Reference::Overall | Reference::Metric(_) => unpaired(*factor, *offset, other, metric, confidence),
     };
     Ok(Other { metric: other, limit, compared })
 }
@@ -182,20 +196,41 @@ fn paired(
         .to_owned())
 }
 
-/// Other rows are independent, and rows in common only make the difference vary less.
-fn unpaired(factor: f64, offset: f64, other: &Metric, metric: &Metric) -> Result<(Interval, f64), String> {
+/// Other rows are independent, and rows in common only make the difference vary less. What is certain does not vary at all.
+fn unpaired(
+    factor: f64,
+    offset: f64,
+    other: &Metric,
+    metric: &Metric,
+    confidence: Option<f64>,
+) -> Result<(Interval, f64), String> {
     if std::ptr::eq(other, metric) {
         // One of many that are held against it, by `*`.
         let level = metric.interval.ok_or_else(no_interval)?.level;
         let it = metric.value - factor * other.value;
         return Ok((Interval { low: it, high: it, level }, offset));
     }
-    let (left, right) = metric.interval.zip(other.interval).ok_or_else(no_interval)?;
-    if (left.level - right.level).abs() > 1e-9 {
-        return Err(format!("their intervals are at {} and {}", percent(left.level), percent(right.level)));
-    }
+    let (left, right) = (known(metric, confidence)?, known(other, confidence)?);
     let right = Interval { low: factor * right.low, high: factor * right.high, level: right.level };
-    Ok((Interval::of_difference((metric.value, left), (factor * other.value, right)), offset))
+    let difference = if left.is_certain() || right.is_certain() {
+        Interval { low: left.low - right.high, high: left.high - right.low, level: left.level.min(right.level) }
+    } else {
+        Interval::of_difference((metric.value, left), (factor * other.value, right))
+    };
+    Ok((difference, offset))
+}
+
+/// Returns where a value lies: within its bounds, in its interval where a confidence is asked for, or else where it is.
+fn known(it: &Metric, confidence: Option<f64>) -> Result<Interval, String> {
+    match (it.interval, confidence) {
+        (Some(found), _) if found.is_certain() || found.low == found.high => {
+            Ok(Interval::certain(found.low, found.high))
+        }
+        (_, None) => Ok(Interval::certain(it.value, it.value)),
+        (Some(found), Some(level)) if is_of(Some(found), level) => Ok(found),
+        (Some(_), Some(level)) => Err(format!("`{}` has no interval at {}", it.name, percent(level))),
+        (None, Some(_)) => Err(no_interval()),
+    }
 }
 
 fn no_interval() -> String {

@@ -553,9 +553,8 @@ fn an_excerpt_has_what_nested_graphs_capture() {
     comparison.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
     assert!(comparison.obstacle().is_none());
     let nodes = comparison.nodes();
-    // What tract calls every such node.
-    assert_eq!(culprits(&nodes), ["If"], "{nodes:?}");
-    let mut reproducer = Reproducer::new(&reference, &candidate, "If");
+    assert_eq!(culprits(&nodes), ["the_chosen"], "{nodes:?}");
+    let mut reproducer = Reproducer::new(&reference, &candidate, "the_chosen");
     reproducer.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
     let found = reproducer.finish().unwrap().unwrap();
     assert_eq!((&*found.tensor, found.prefix.n_nodes, found.prefix.max_absolute()), ("chosen", 4, 1.0));
@@ -567,4 +566,46 @@ fn an_excerpt_has_what_nested_graphs_capture() {
     let part = found.part.unwrap();
     let inputs: Vec<_> = part.inputs.iter().map(|it| it.0.as_str()).collect();
     assert!(part.n_nodes <= 2 && inputs.contains(&"scaled") && part.max_absolute() == 1.0, "{inputs:?}");
+}
+
+/// tract makes nodes of one name of them, and refuses the second one.
+#[test]
+fn two_choices_are_two_nodes() {
+    let value = |name: &str| proto::value(name, &[1, 3]);
+    let choice = |output: &str, of: [&str; 2]| {
+        let branch = |name: &str, operator: &str| {
+            let made = format!("{output}_{name}");
+            let node = vec![proto::node(operator, "", &of, &made, vec![])];
+            let graph = GraphProto { name: made.clone(), node, output: vec![value(&made)], ..GraphProto::default() };
+            proto::graph_attribute(name, graph)
+        };
+        let branches = vec![branch("then_branch", "Add"), branch("else_branch", "Sub")];
+        proto::node("If", "", &["is_positive"], output, branches)
+    };
+    let graph = GraphProto {
+        name: "choosing".to_owned(),
+        node: vec![
+            proto::node("ReduceSum", "", &["x"], "sum", vec![proto::int("keepdims", 0)]),
+            proto::node("Greater", "", &["sum", "zero"], "is_positive", vec![]),
+            choice("first", ["x", "bias"]),
+            choice("second", ["first", "bias"]),
+            proto::node("Relu", "", &["second"], "y", vec![]),
+        ],
+        initializer: vec![proto::float_tensor("bias", &[3], &[0.5; 3]), proto::float_tensor("zero", &[], &[0.0])],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..GraphProto::default()
+    };
+    let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    fs::write(file.path(), proto::model(13, graph).encode_to_vec()).unwrap();
+    let model = Model::load(file.path()).unwrap();
+    let rows = Npy { shape: vec![1, 3], values: vec![1.0, -0.5, 2.0] };
+    let mut comparison = Comparison::new(&model, &model, &Terms::default()).unwrap();
+    comparison.run(&rows_for(&model, &rows), &rows_for(&model, &rows)).unwrap();
+    assert!(comparison.obstacle().is_none(), "{:?}", comparison.obstacle());
+    let nodes = comparison.nodes();
+    let names: Vec<_> = nodes.iter().map(|it| it.name.as_str()).collect();
+    assert!(names.contains(&"the_first") && names.contains(&"the_second"), "{names:?}");
+    let outputs = model.run(&rows_for(&model, &rows), threads(1)).unwrap();
+    assert_close("y", &numbers(outputs.column(0)), &[2.0, 0.5, 3.0]);
 }

@@ -2,8 +2,9 @@
 //!
 //! tract 0.23.9 has no `Scaler` or `TreeEnsembleRegressor`, labels two classes wrongly in `TreeEnsembleClassifier` (and is hundreds of times
 //! slower than a plain walk), and divides by the largest magnitude in `Normalizer` where ONNX divides by the largest value.
-//! Its linear models lack transforms and text labels.
+//! Its linear models lack transforms and text labels. It calls every node of `If` "If".
 
+mod choice;
 mod extreme;
 mod labels;
 mod linear;
@@ -30,6 +31,7 @@ pub(super) fn onnx() -> Onnx {
     res.op_register
         .insert("LinearRegressor", |_, node| built(Kernel::LinearRegressor(linear::LinearRegressor::parse(node)?)));
     res.op_register.insert("ZipMap", zip_map);
+    res.op_register.insert("If", choice::parse);
     res.op_register.insert("ReduceMax", |context, node| extreme::parse(context, node, true));
     res.op_register.insert("ReduceMin", |context, node| extreme::parse(context, node, false));
     res

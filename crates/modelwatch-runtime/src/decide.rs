@@ -539,6 +539,29 @@ mod tests {
         }
     }
 
+    /// TensorFlow Model Analysis computes intervals and gates on the estimate all the same; its documentation takes a relative change for
+    /// the ratio, its code for the ratio less 1.
+    #[test]
+    fn tfmas_holes_are_closed() {
+        use Status::{Fail, Inconclusive, NotChecked, Pass};
+        let report = report();
+        for (metric, condition, expected) in [
+            // 0.93 from 0.90 to 0.95: the estimate alone would pass.
+            ("accuracy", ">= 0.92 with confidence 95%", Inconclusive),
+            ("accuracy", ">= 0.92", Pass),
+            ("accuracy", ">= baseline with confidence 95%", Inconclusive),
+            // 0.93 / 0.92 is 101.09 % of the baseline, and 1.09 % more than it.
+            ("accuracy", ">= 101% of baseline", Pass),
+            ("accuracy", ">= 102% of baseline", Fail),
+            ("accuracy", ">= 101% of baseline with confidence 95%", Inconclusive),
+            // A metric or slice that is not there.
+            ("acuracy", ">= 0", Fail),
+            ("recall[slice=*]", ">= 0", NotChecked),
+        ] {
+            assert_eq!(statuses(metric, condition, &report), [expected], "{metric} {condition}");
+        }
+    }
+
     #[test]
     fn slices_are_held_against_each_other_and_against_all_rows() {
         use Status::{Fail, Inconclusive, NotChecked, Pass};

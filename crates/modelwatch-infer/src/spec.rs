@@ -113,6 +113,8 @@ pub struct ModelInfo {
     pub signature: Option<String>,
     /// The names of all signatures, sorted.
     pub signatures: Vec<String>,
+    /// Whether all of it is in the one file that it was read from, with no weights beside it.
+    pub is_one_file: bool,
 }
 
 impl ModelInfo {

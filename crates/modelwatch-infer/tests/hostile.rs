@@ -18,7 +18,10 @@ use common::{
 };
 use modelwatch_infer::{Model, TractRuntime};
 use prost::Message;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto};
+use tract_onnx::pb::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, StringStringEntryProto,
+    TensorProto,
+};
 
 /// Set for the process that is measured: the model that it loads.
 const MODEL: &str = "MODELWATCH_TEST_HOSTILE_MODEL";
@@ -465,6 +468,50 @@ fn external_data_beneath_the_folder_is_read() {
     let x = common::Npy { shape: vec![1, 4], values: vec![1.0, 2.0, 3.0, 4.0] };
     let outputs = Model::load(&path).unwrap().run(&common::batch(&[("x", &x)]), common::threads(1)).unwrap();
     common::assert_close("doubled", &common::numbers(outputs.column(0)), &[2.0, 4.0, 6.0, 8.0]);
+}
+
+#[test]
+fn a_model_says_whether_all_of_it_is_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("w.bin"), [1; 64]).unwrap();
+    let elsewhere = || external(&[("location", "w.bin"), ("offset", "0"), ("length", "64")]);
+    let one_file = model(13, product(weight(1, &[4, 4], 64)));
+    // A function that nobody calls refers to it all the same.
+    let constant = tensor_attribute("value", elsewhere().initializer.remove(0));
+    let function = FunctionProto {
+        name: Some("f".to_owned()),
+        node: vec![node("Constant", "", &[], "w", vec![constant])],
+        ..FunctionProto::default()
+    };
+    let with_function = ModelProto { functions: vec![function], ..one_file.clone() };
+    // So does a sparse constant, and what is of a type that nobody knows.
+    let mut sparse = node("Constant", "", &[], "unused", vec![]);
+    sparse.attribute.push(AttributeProto {
+        name: "sparse_value".to_owned(),
+        sparse_tensor: Some(SparseTensorProto { values: elsewhere().initializer.pop(), ..Default::default() }),
+        ..Default::default()
+    });
+    let function = FunctionProto { name: Some("f".to_owned()), node: vec![sparse], ..FunctionProto::default() };
+    let with_sparse = ModelProto { functions: vec![function], ..one_file.clone() };
+    let mut unknown = elsewhere().initializer.remove(0);
+    unknown.data_type = 99;
+    let constant = node("Constant", "", &[], "unused", vec![tensor_attribute("value", unknown)]);
+    let function = FunctionProto { name: Some("f".to_owned()), node: vec![constant], ..FunctionProto::default() };
+    let with_unknown = ModelProto { functions: vec![function], ..one_file.clone() };
+    for (proto, expected) in [
+        (one_file, true),
+        (model(13, elsewhere()), false),
+        (with_function, false),
+        (with_sparse, false),
+        (with_unknown, false),
+    ] {
+        let path = folder.path().join("model.onnx");
+        fs::write(&path, proto.encode_to_vec()).unwrap();
+        assert_eq!(Model::load(&path).unwrap().info().is_one_file, expected, "{proto:?}");
+    }
+    for (path, expected) in [("digits/cnn/cnn.tflite", true), ("digits/cnn/saved_model", false)] {
+        assert_eq!(Model::load(&common::fixture(path)).unwrap().info().is_one_file, expected, "{path}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, Metadata},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -117,9 +117,13 @@ impl SealedData {
 }
 
 /// Returns the digest of the files of a checkpoint that is a plain file or folder.
-pub(crate) fn digest_of_path(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// When one of them cannot be read, and when `is_cancelled`, which is asked again and again.
+pub(crate) fn digest_of_path(path: &Path, is_cancelled: &dyn Fn() -> bool) -> io::Result<String> {
     let files = checkpoint::files(path).map_err(io::Error::other)?;
-    let entries: io::Result<Vec<_>> = files.iter().map(|(name, path)| entry(name, File::open(path)?)).collect();
+    let open = |path: &Path| Ok::<_, io::Error>(Cancellable { file: File::open(path)?, is_cancelled });
+    let entries: io::Result<Vec<_>> = files.iter().map(|(name, path)| entry(name, open(path)?)).collect();
     Ok(digest_of_files(&entries?))
 }
 
@@ -161,8 +165,20 @@ fn digest_of(blessing: &Blessing) -> String {
     hex(&serde_json::to_string(&rest).unwrap_or_default())
 }
 
+/// A file that is read until somebody wants no more.
+struct Cancellable<'a> {
+    file: File,
+    is_cancelled: &'a dyn Fn() -> bool,
+}
+
+impl Read for Cancellable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if (self.is_cancelled)() { Err(checkpoint::interrupted()) } else { self.file.read(buffer) }
+    }
+}
+
 /// Returns the entry of a file with that content.
-pub(crate) fn entry(name: &str, file: File) -> io::Result<FileEntry> {
+pub(crate) fn entry(name: &str, file: impl Read) -> io::Result<FileEntry> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(FileEntry { name: name.to_owned(), size: hasher.count(), digest: hasher.finalize().to_hex().to_string() })

@@ -247,41 +247,21 @@ pub fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, CheckpointError> {
     if res.is_empty() { Err(CheckpointError::NoFiles { path: path.to_owned() }) } else { Ok(res) }
 }
 
-/// Returns whether two files are the same model, byte by byte, that refers to no other file. A tensor of ONNX that is kept elsewhere says
-/// so by the key `location`; where that word stands for something else, the models are not taken for one.
+/// Returns whether two files have the same bytes; false for what is no file.
 ///
 /// # Errors
-/// When one of them cannot be read.
-pub(crate) fn is_same_model_file(left: &Path, right: &Path) -> Result<bool, CheckpointError> {
-    const ELSEWHERE: &[u8] = b"location";
-    let io = |source| CheckpointError::Io { path: left.to_owned(), source };
-    if !left.is_file() || !right.is_file() || !is_same_file(left, right).map_err(io)? {
-        return Ok(false);
-    }
-    let mut file = File::open(left).map_err(io)?;
-    let mut buffer = vec![0; IMPORTED];
-    let mut n_kept = 0;
-    loop {
-        let n = n_kept + read_full(&mut file, &mut buffer[n_kept..]).map_err(io)?;
-        if n == n_kept {
-            return Ok(true);
-        }
-        if buffer[..n].windows(ELSEWHERE.len()).any(|it| it == ELSEWHERE) {
-            return Ok(false);
-        }
-        // The word may begin in one part and end in the next.
-        n_kept = n.min(ELSEWHERE.len() - 1);
-        buffer.copy_within(n - n_kept..n, 0);
-    }
-}
-
-fn is_same_file(left: &Path, right: &Path) -> io::Result<bool> {
+/// When one of them cannot be read, and when `is_cancelled`, which is asked again and again.
+pub(crate) fn is_same_file(left: &Path, right: &Path, is_cancelled: &dyn Fn() -> bool) -> io::Result<bool> {
     let mut files = [File::open(left)?, File::open(right)?];
-    if files[0].metadata()?.len() != files[1].metadata()?.len() {
+    let [of_left, of_right] = [files[0].metadata()?, files[1].metadata()?];
+    if !of_left.is_file() || !of_right.is_file() || of_left.len() != of_right.len() {
         return Ok(false);
     }
     let mut buffers = [vec![0; IMPORTED], vec![0; IMPORTED]];
     loop {
+        if is_cancelled() {
+            return Err(interrupted());
+        }
         let n = [read_full(&mut files[0], &mut buffers[0])?, read_full(&mut files[1], &mut buffers[1])?];
         if n[0] != n[1] || buffers[0][..n[0]] != buffers[1][..n[0]] {
             return Ok(false);
@@ -290,6 +270,11 @@ fn is_same_file(left: &Path, right: &Path) -> io::Result<bool> {
             return Ok(true);
         }
     }
+}
+
+/// Returns the error of reading that was asked to end.
+pub(crate) fn interrupted() -> io::Error {
+    io::Error::other("it was interrupted")
 }
 
 fn walk(dir: &Path, prefix: &str, depth: usize, res: &mut Vec<(String, PathBuf)>) -> Result<(), CheckpointError> {
@@ -466,7 +451,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_one_model_only_if_nothing_of_it_lies_elsewhere() {
+    fn files_are_the_same_byte_by_byte() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| {
             let path = dir.path().join(name);
@@ -475,17 +460,13 @@ mod tests {
         };
         let whole = vec![7; 3 * IMPORTED];
         let (one, other) = (write("candidate.onnx", &whole), write("production.onnx", &whole));
-        assert!(is_same_model_file(&one, &other).unwrap());
+        assert!(is_same_file(&one, &other, &|| false).unwrap());
         let mut changed = whole.clone();
         changed[IMPORTED + 5] ^= 1;
-        assert!(!is_same_model_file(&one, &write("changed.onnx", &changed)).unwrap());
-        // Wherever the word stands, also across the parts in which a file is read.
-        for at in [0, IMPORTED - 3, 2 * IMPORTED - 5, 3 * IMPORTED - 8] {
-            let mut outside = whole.clone();
-            outside[at..at + 8].copy_from_slice(b"location");
-            let (one, other) = (write("a.onnx", &outside), write("b.onnx", &outside));
-            assert!(!is_same_model_file(&one, &other).unwrap(), "{at}");
-        }
-        assert!(!is_same_model_file(dir.path(), dir.path()).unwrap());
+        assert!(!is_same_file(&one, &write("changed.onnx", &changed), &|| false).unwrap());
+        assert!(!is_same_file(&one, &write("longer.onnx", &[&*whole, &[7]].concat()), &|| false).unwrap());
+        assert!(!is_same_file(dir.path(), dir.path(), &|| false).unwrap());
+        let error = is_same_file(&one, &other, &|| true).unwrap_err();
+        assert_eq!(error.to_string(), "it was interrupted");
     }
 }

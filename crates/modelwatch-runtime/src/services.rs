@@ -50,19 +50,20 @@ impl Models {
     }
 
     /// Returns whether both are one model: the same file of the same checkpoint, byte by byte, and the same runtime. What a model is
-    /// made of may lie beside its file; without its folder it counts only if it refers to no other file.
-    fn are_one(&self) -> Result<bool> {
+    /// made of may lie beside its file; without its folder it counts only if nothing of it does.
+    fn are_one(&self, is_cancelled: &dyn Fn() -> bool) -> Result<bool> {
         let (Some(left), Some(right)) = (&self.candidate, &self.baseline) else { return Ok(false) };
         let names = [left, right].map(|it| it.name_in_checkpoint());
+        let are_whole = [left, right].iter().all(|it| it.model.info().is_one_file);
         let (left, right) = (&left.origin, &right.origin);
         if left.runtime != right.runtime {
             return Ok(false);
         }
         if left.checkpoint.is_dir() && right.checkpoint.is_dir() {
-            let digest = |it: &Origin| blessing::digest_of_path(&it.checkpoint).map_err(Error::io);
+            let digest = |it: &Origin| blessing::digest_of_path(&it.checkpoint, is_cancelled).map_err(Error::io);
             return Ok(names[0] == names[1] && digest(left)? == digest(right)?);
         }
-        checkpoint::is_same_model_file(&left.file, &right.file).map_err(Error::io)
+        Ok(are_whole && checkpoint::is_same_file(&left.file, &right.file, is_cancelled).map_err(Error::io)?)
     }
 
     fn required(&self, role: ModelRole) -> Result<&RunModel> {
@@ -274,7 +275,10 @@ impl Host for ProbeHost {
                 serde_json::to_value(describe::model(&it.model, &it.origin)?).map_err(Error::input)
             }
             BUDGET => Ok(self.artifacts.bytes_left().into()),
-            IS_ONE_MODEL => Ok(self.models.are_one()?.into()),
+            IS_ONE_MODEL => match self.models.are_one(&|| self.is_cancelled()) {
+                Err(_) if self.is_cancelled() => Err(self.cancelled()),
+                found => Ok(found?.into()),
+            },
             "machine" => {
                 let runtime = self.models.candidate.as_ref().map(|it| &*it.origin.runtime);
                 serde_json::to_value(describe::machine(runtime)).map_err(Error::input)

@@ -87,9 +87,9 @@ fn read(path: &Path) -> Result<Decoded, InferError> {
 
 /// Returns what a sound model declares, whoever is to run it.
 pub(super) fn interface(path: &Path) -> Result<ModelInfo, InferError> {
-    let Decoded { proto, findings, .. } = read(path)?;
+    let Decoded { proto, findings, beside, .. } = read(path)?;
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
-    Ok(info(path, graph, findings.operators)?.0)
+    Ok(info(path, graph, findings.operators, &beside)?.0)
 }
 
 /// Returns the data beside a sound model.
@@ -101,7 +101,7 @@ pub(super) fn data(path: &Path) -> Result<Arc<ExternalData>, InferError> {
 pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let Decoded { onnx, proto, findings, beside } = read(path)?;
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
-    let (info, input_types) = info(path, graph, findings.operators.clone())?;
+    let (info, input_types) = info(path, graph, findings.operators.clone(), &beside)?;
     if !findings.unsupported.is_empty() {
         let error = InferError::unsupported(path, findings.unsupported.clone());
         return Ok(Examined { info, obstacles: findings.unsupported, attempts: Err(error) });
@@ -162,6 +162,7 @@ fn info(
     path: &Path,
     graph: &GraphProto,
     operators: BTreeMap<String, usize>,
+    beside: &ExternalData,
 ) -> Result<(ModelInfo, Vec<DatumType>), InferError> {
     let mut inputs = Vec::new();
     let mut input_types = Vec::new();
@@ -188,8 +189,16 @@ fn info(
     };
     let outputs = graph.output.iter().map(output).collect();
     let n_parameters = n_parameters(graph);
-    let (signature, signatures) = (None, Vec::new());
-    let info = ModelInfo { format: ModelFormat::Onnx, inputs, outputs, operators, n_parameters, signature, signatures };
+    let info = ModelInfo {
+        format: ModelFormat::Onnx,
+        inputs,
+        outputs,
+        operators,
+        n_parameters,
+        signature: None,
+        signatures: Vec::new(),
+        is_one_file: beside.is_empty(),
+    };
     Ok((info, input_types))
 }
 

@@ -61,6 +61,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
         n_parameters: 0,
         signature: None,
         signatures: Vec::new(),
+        is_one_file: true,
     };
     Ok(examined(path, graph, Ports { info, input_types, output_nodes }))
 }

@@ -34,6 +34,26 @@ fn a_metric_that_does_not_exist_is_found_before_the_run_or_fails() {
     assert!(message.contains("there is no such metric") && message.contains("drifted_share"), "{message}");
 }
 
+/// Two models that answer alike on these rows need not on others; a model and itself do.
+#[test]
+fn a_model_is_surely_no_worse_than_itself_alone() {
+    let project = Project::new();
+    let bytes = fs::read(fixtures().join("digits/cnn_series/e08.onnx")).unwrap();
+    fs::write(project.path().join("copy.onnx"), &bytes).unwrap();
+    // Another `doc_string`, which the model does not depend on.
+    fs::write(project.path().join("other.onnx"), [&*bytes, b"\x32\x05other"].concat()).unwrap();
+    for (baseline, status, expected) in [("copy", "pass", 0), ("other", "inconclusive", 1)] {
+        let (code, record) = project.run(&format!(
+            "{}[baseline]\nimport = '{baseline}.onnx'\n{METRICS}\
+             require = {{ accuracy = '>= baseline with confidence 95%' }}",
+            digits("e08")
+        ));
+        let interval = &check(&record, "accuracy", status)["interval"];
+        assert_eq!(code, expected, "{record:#}");
+        assert!(status != "pass" || (interval["low"] == 0.0 && interval["high"] == 0.0), "{interval}");
+    }
+}
+
 #[test]
 fn flips_and_the_test_of_them_can_be_required() {
     let baseline = format!("[baseline]\nimport = '{}/digits/cnn_series/e07.onnx'\n", fixtures().display());

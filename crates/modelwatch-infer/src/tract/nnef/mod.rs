@@ -49,8 +49,8 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let (inputs, input_types) = specs(&model.inputs)?;
     let (outputs, _) = specs(&model.outputs)?;
     let row_by_row = operators.keys().any(|it: &String| it.contains("Conv"));
-    let (signature, signatures) = (None, Vec::new());
-    let info = ModelInfo { format, inputs, outputs, operators, n_parameters, signature, signatures };
+    let (signature, signatures, is_one_file) = (None, Vec::new(), path.is_file());
+    let info = ModelInfo { format, inputs, outputs, operators, n_parameters, signature, signatures, is_one_file };
     let graph = Graph::Typed(model);
     let source = Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row };
     Ok(Examined { info, obstacles: Vec::new(), attempts: Ok(source.into()) })

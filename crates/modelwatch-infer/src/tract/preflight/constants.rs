@@ -9,7 +9,7 @@ use modelwatch_tensors::{TensorError, map_external_data};
 use prost::bytes::Bytes;
 use tract_onnx::{
     data_resolver::ModelDataResolver,
-    pb::{GraphProto, TensorProto, tensor_proto::DataLocation},
+    pb::{FunctionProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, tensor_proto::DataLocation},
     prelude::TractResult,
     tract_hir::internal::TractErrorContext,
 };
@@ -31,9 +31,16 @@ const RESAVE: &str = "save the model again with its data in one file beside it";
 pub(crate) struct ExternalData {
     /// By the path without links, which is how tract asks.
     files: HashMap<PathBuf, Bytes>,
+    /// Whether a tensor says that its data is elsewhere, also one that nobody reads.
+    is_named: bool,
 }
 
 impl ExternalData {
+    /// Returns whether no tensor names one.
+    pub(in crate::tract) fn is_empty(&self) -> bool {
+        self.files.is_empty() && !self.is_named
+    }
+
     /// Returns what is in the files, in the order of their names.
     pub(crate) fn contents(&self) -> Vec<&[u8]> {
         let mut files: Vec<_> = self.files.iter().collect();
@@ -58,46 +65,60 @@ impl ModelDataResolver for ExternalData {
     }
 }
 
-/// Looks at all tensors of a graph and of those nested in it.
-pub(super) fn check(path: &Path, graph: &GraphProto) -> Result<ExternalData, Fault> {
-    let mut beside = Beside { path, opened: HashMap::new() };
-    // A stack, because files can nest deeper than threads can recurse.
+/// Looks at all tensors of a graph, of those nested in it and of the model's own functions.
+pub(super) fn check(path: &Path, graph: &GraphProto, functions: &[FunctionProto]) -> Result<ExternalData, Fault> {
+    let mut beside = Beside { path, opened: HashMap::new(), is_named: false };
+    // Stacks, because files can nest deeper than threads can recurse.
     let mut graphs = vec![graph];
-    while let Some(graph) = graphs.pop() {
-        for tensor in &graph.initializer {
-            check_tensor(tensor, &mut beside, &|| format!("initializer `{}`", tensor.name))?;
+    let mut nodes: Vec<&NodeProto> = functions.iter().flat_map(|it| &it.node).collect();
+    while !graphs.is_empty() || !nodes.is_empty() {
+        for graph in graphs.drain(..) {
+            for tensor in graph.initializer.iter().chain(graph.sparse_initializer.iter().flat_map(parts)) {
+                check_tensor(tensor, &mut beside, &|| format!("initializer `{}`", tensor.name))?;
+            }
+            nodes.extend(&graph.node);
         }
-        for node in &graph.node {
+        for node in nodes.drain(..) {
             for attribute in &node.attribute {
-                for tensor in attribute.t.iter().chain(&attribute.tensors) {
+                let sparse = attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors).flat_map(parts);
+                for tensor in attribute.t.iter().chain(&attribute.tensors).chain(sparse) {
                     check_tensor(tensor, &mut beside, &|| {
                         format!("attribute `{}` of {}", attribute.name, label(node))
                     })?;
                 }
-                graphs.extend(&attribute.g);
+                graphs.extend(attribute.g.iter().chain(&attribute.graphs));
             }
         }
     }
     beside.finish()
 }
 
+/// Returns what a sparse tensor is made of.
+fn parts(it: &SparseTensorProto) -> impl Iterator<Item = &TensorProto> {
+    it.values.iter().chain(&it.indices)
+}
+
 type Place<'a> = dyn Fn() -> String + 'a;
 
 fn check_tensor(tensor: &TensorProto, beside: &mut Beside<'_>, place: &Place<'_>) -> Result<(), Fault> {
     let damaged = |what: String| Err(Fault::damaged(format!("{} {what}", place())));
+    let is_external = tensor.data_location == Some(DataLocation::External as i32);
+    beside.is_named |= is_external || !tensor.external_data.is_empty();
     if tensor.segment.is_some() {
         return damaged("is one segment of a tensor".to_owned());
     }
     let Some(n_elements) = n_elements(&tensor.dims) else {
         return damaged(format!("has the shape {:?}, which no tensor has", tensor.dims));
     };
-    let is_external = tensor.data_location == Some(DataLocation::External as i32);
     if tensor.data_type == STRING {
         return match tensor.string_data.len() as u64 {
             _ if is_external || !tensor.raw_data.is_empty() => damaged("has text as raw data".to_owned()),
             n if n != n_elements => damaged(format!("has {n} texts, not {n_elements}")),
             _ => Ok(()),
         };
+    }
+    if is_external && !tensor.raw_data.is_empty() {
+        return damaged("has data in the file and beside it".to_owned());
     }
     // Types of later versions are refused by who reads them.
     let Some(bits) = bits(tensor.data_type) else { return Ok(()) };
@@ -165,6 +186,7 @@ fn n_typed(tensor: &TensorProto) -> Option<usize> {
 struct Beside<'a> {
     path: &'a Path,
     opened: HashMap<String, Bytes>,
+    is_named: bool,
 }
 
 impl Beside<'_> {
@@ -215,7 +237,7 @@ impl Beside<'_> {
             let missing = |it| Fault { what: format!("the data file `{location}` is gone: {it}"), remedy: RESAVE };
             Ok((path.map_err(missing)?, bytes))
         });
-        Ok(ExternalData { files: files.collect::<Result<_, Fault>>()? })
+        Ok(ExternalData { files: files.collect::<Result<_, Fault>>()?, is_named: self.is_named })
     }
 }
 
@@ -224,7 +246,7 @@ mod tests {
     use super::*;
 
     fn what(tensor: TensorProto) -> Option<String> {
-        let mut beside = Beside { path: Path::new("none"), opened: HashMap::new() };
+        let mut beside = Beside { path: Path::new("none"), opened: HashMap::new(), is_named: false };
         check_tensor(&tensor, &mut beside, &|| "it".to_owned()).err().map(|it| it.what)
     }
 
@@ -245,6 +267,14 @@ mod tests {
         assert_eq!(floats(&[0, i64::MAX, 3], vec![]).unwrap().matches("no tensor has").count(), 1);
         let text = TensorProto { data_type: 8, dims: vec![1], raw_data: vec![0], ..Default::default() };
         assert_eq!(what(text).unwrap(), "it has text as raw data");
+        let twice = TensorProto {
+            data_type: 1,
+            dims: vec![1],
+            raw_data: vec![0; 4],
+            data_location: Some(DataLocation::External as i32),
+            ..Default::default()
+        };
+        assert_eq!(what(twice).unwrap(), "it has data in the file and beside it");
         // Two numbers of four bits in a byte.
         let narrow = TensorProto { data_type: 22, dims: vec![3], raw_data: vec![0; 2], ..Default::default() };
         assert_eq!(what(narrow), None);

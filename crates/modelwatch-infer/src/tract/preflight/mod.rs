@@ -58,7 +58,7 @@ pub(super) fn check(path: &Path, proto: &mut ModelProto) -> Result<ExternalData,
         return Err(unsound(Fault::damaged("there is no graph".to_owned())));
     };
     structure::sort(graph).map_err(unsound)?;
-    let external = constants::check(path, graph).map_err(unsound)?;
+    let external = constants::check(path, graph, &proto.functions).map_err(unsound)?;
     sizes::check(graph).map_err(unsound)?;
     Ok(external)
 }

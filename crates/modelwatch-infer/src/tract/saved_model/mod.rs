@@ -46,6 +46,8 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
         n_parameters: 0,
         signature: Some(name.to_owned()),
         signatures: signature::names(&meta_graph),
+        // Its variables are beside it.
+        is_one_file: false,
     };
     let checkpoint = Checkpoint::open(&folder, &meta_graph);
     match freeze(&meta_graph, &checkpoint, &inputs, &outputs) {

@@ -65,6 +65,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
         n_parameters: view.n_parameters(),
         signature,
         signatures,
+        is_one_file: true,
     };
     let spec = |idx: i32| {
         let tensor = view.tensor(idx).ok_or_else(|| malformed(format!("there is no tensor {idx}")))?;

@@ -2,11 +2,12 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
 };
 
 use modelwatch_sdk::{
     Error, ModelRole, RecordBatch, Result,
+    arrow::array::Array,
     rows::{self, Use},
     slices::Cut,
 };
@@ -75,14 +76,14 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
 
     let values = models.iter().map(|it| it.values(settings, layout.classes.len())).collect::<Result<Vec<_>>>()?;
     let labels = labels(batch, settings, &layout)?;
-    let readers = values.iter().map(|it| Reader::new(it, settings, &layout)).collect::<Vec<_>>();
+    let mut readers = values.iter().map(|it| Reader::new(it, settings, &layout)).collect::<Vec<_>>();
     for (row, label) in labels.into_iter().enumerate() {
         let Some(label) = label else {
             state.head.n_unlabeled += 1;
             continue;
         };
         start(&mut words, label, row);
-        for (model, reader) in readers.iter().enumerate() {
+        for (model, reader) in readers.iter_mut().enumerate() {
             reader.push(&mut words, &layout, model, row, label)?;
         }
         state.add(&layout, &words, &kept);
@@ -126,10 +127,29 @@ fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<V
         return Ok(numbers.values.iter().map(|it| it.is_finite().then(|| (it + 0.0).to_bits())).collect());
     }
     let names = Names::new(layout);
+    if let Some(integers) = integers(array.as_ref())? {
+        // Of many rows there are few classes: each number is written and looked for once.
+        let mut found = BTreeMap::new();
+        let mut class = |it: f64| match found.entry(it.to_bits()) {
+            Entry::Occupied(it) => Ok(*it.get()),
+            Entry::Vacant(place) => Ok(*place.insert(names.find(&it.to_string(), "label")? as u64)),
+        };
+        return integers.into_iter().map(|it| (!it.is_nan()).then(|| class(it)).transpose()).collect();
+    }
     outputs::labels(array.as_ref())?
         .iter()
         .map(|it| it.as_deref().map(|it| names.find(it, "label").map(|it| it as u64)).transpose())
         .collect()
+}
+
+/// Returns the numbers of a column of integers, NaN where one is missing; none where a number would not be exact.
+fn integers(array: &dyn Array) -> Result<Option<Vec<f64>>> {
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    if !array.data_type().is_integer() {
+        return Ok(None);
+    }
+    let values = rows::numbers(array)?.values.into_owned();
+    Ok(values.iter().all(|it| it.is_nan() || it.abs() < EXACT).then_some(values))
 }
 
 /// Returns the weights as words; none where the rows have no weights.
@@ -189,14 +209,17 @@ struct Reader<'a> {
     values: &'a Values<'a>,
     settings: &'a Settings,
     names: Names<'a>,
+    /// Those of a row and, as words, the ranked ones of them, for as many rows as there are.
+    probabilities: Vec<f64>,
+    ranked: Vec<u64>,
 }
 
 impl<'a> Reader<'a> {
     fn new(values: &'a Values<'a>, settings: &'a Settings, layout: &'a Layout) -> Self {
-        Self { values, settings, names: Names::new(layout) }
+        Self { values, settings, names: Names::new(layout), probabilities: Vec::new(), ranked: Vec::new() }
     }
 
-    fn push(&self, words: &mut Vec<u64>, layout: &Layout, model: usize, row: usize, label: u64) -> Result<()> {
+    fn push(&mut self, words: &mut Vec<u64>, layout: &Layout, model: usize, row: usize, label: u64) -> Result<()> {
         match self.values {
             Values::Numbers(numbers) => {
                 let value = numbers.values[row];
@@ -220,12 +243,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn push_scores(&self, words: &mut Vec<u64>, layout: &Layout, model: usize, scores: &[f64], label: usize) {
-        let (probabilities, is_proper) = probabilities(numbers_per_class(scores, layout), self.settings.scores);
+    fn push_scores(&mut self, words: &mut Vec<u64>, layout: &Layout, model: usize, scores: &[f64], label: usize) {
+        let Self { settings, probabilities, ranked, .. } = self;
+        let is_proper = read_probabilities(numbers_per_class(scores, layout), settings.scores, probabilities);
         let class = match layout.positive {
-            Some(it) if probabilities[it] >= self.settings.threshold => it,
+            Some(it) if probabilities[it] >= settings.threshold => it,
             Some(it) => 1 - it,
-            None => first_greatest(&probabilities),
+            None => first_greatest(probabilities),
         };
         let truth = probabilities[label];
         // Of equal scores the last class comes first, as in scikit-learn's top-k accuracy.
@@ -233,7 +257,8 @@ impl<'a> Reader<'a> {
         let rank = probabilities.iter().enumerate().filter(|&(idx, &it)| before(idx, it)).count() as u64;
         let miss = |(idx, it): (usize, &f64)| (it - f64::from(u8::from(idx == label))).powi(2);
         let squares: f64 = probabilities.iter().enumerate().map(miss).sum();
-        let kept: Vec<u64> = layout.ranked_classes().map(|it| (probabilities[it] + 0.0).to_bits()).collect();
+        ranked.clear();
+        ranked.extend(layout.ranked_classes().map(|it| (probabilities[it] + 0.0).to_bits()));
         let prediction = Prediction::Scores(RowScores {
             class,
             rank,
@@ -242,7 +267,7 @@ impl<'a> Reader<'a> {
             brier: if layout.positive.is_some() { squares / 2.0 } else { squares },
             confidence: probabilities[layout.positive.unwrap_or(class)],
             margin: if layout.has_margin { margin(scores, layout, label) } else { 0.0 },
-            kept: &kept,
+            kept: ranked,
         });
         layout.push(words, model, prediction);
     }
@@ -279,35 +304,43 @@ fn numbers_per_class<'a>(scores: &'a [f64], layout: &Layout) -> PerClass<'a> {
     }
 }
 
-/// Returns one probability per class, and whether they are probabilities.
-fn probabilities(scores: PerClass<'_>, how: Scores) -> (Vec<f64>, bool) {
+/// Puts one probability per class into `res`, and returns whether they are probabilities.
+fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> bool {
+    res.clear();
     match scores {
         PerClass::Single { positive, score } => {
             let score = if how == Scores::Logits { 1.0 / (1.0 + (-score).exp()) } else { score };
-            let mut res = vec![1.0 - score; 2];
+            res.resize(2, 1.0 - score);
             res[positive] = score;
-            (res, (0.0..=1.0).contains(&score))
+            (0.0..=1.0).contains(&score)
         }
         PerClass::All(scores) => {
             let sum: f64 = scores.iter().sum();
             let is_distribution = scores.iter().all(|&it| it >= 0.0) && (sum - 1.0).abs() <= SUM_TOLERANCE;
-            // Probabilities of low precision do not quite add up to 1.
-            let scaled = || scores.iter().map(|it| it / sum).collect();
             match how {
-                Scores::Auto | Scores::Probabilities if is_distribution => (scaled(), true),
-                Scores::Probabilities => (scores.to_vec(), false),
-                Scores::Auto | Scores::Logits => (softmax(scores), true),
+                Scores::Auto | Scores::Probabilities if is_distribution => {
+                    // Probabilities of low precision do not quite add up to 1.
+                    res.extend(scores.iter().map(|it| it / sum));
+                    true
+                }
+                Scores::Probabilities => {
+                    res.extend(scores);
+                    false
+                }
+                Scores::Auto | Scores::Logits => {
+                    softmax(scores, res);
+                    true
+                }
             }
         }
     }
 }
 
-fn softmax(scores: &[f64]) -> Vec<f64> {
+fn softmax(scores: &[f64], res: &mut Vec<f64>) {
     let greatest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut res: Vec<f64> = scores.iter().map(|it| (it - greatest).exp()).collect();
+    res.extend(scores.iter().map(|it| (it - greatest).exp()));
     let sum: f64 = res.iter().sum();
     res.iter_mut().for_each(|it| *it /= sum);
-    res
 }
 
 fn first_greatest(scores: &[f64]) -> usize {
@@ -327,7 +360,8 @@ mod tests {
     #[test]
     fn scores_are_read_as_the_options_say() {
         let check = |scores: PerClass<'_>, how, expected: &[f64], proper| {
-            let (got, is_proper) = probabilities(scores, how);
+            let mut got = vec![7.0; 5];
+            let is_proper = read_probabilities(scores, how, &mut got);
             assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{got:?}");
             assert_eq!(is_proper, proper);
         };

@@ -1,5 +1,8 @@
 //! What a full classification report costs beside reading its file: 1 and 10 million predictions in Parquet, with 1,000 replicates of
-//! the bootstrap, in one pass. `cargo xtask bench report` runs it.
+//! the bootstrap, in one pass. `cargo xtask bench report` runs it; `cargo xtask bench report 2` is of 2 million alone.
+//!
+//! scikit-learn with its rows resampled as often (`peers.py`) is measured where `MODELWATCH_PYTHON`, or else `python3`, has it. Of its
+//! replicates a few are run, and their mean is taken for all: a thousand of 10 million rows take hours.
 //!
 //! Each pass is a process of its own, so that the memory that it had at most is its own, too. Ratios are of processor time, which
 //! others on the machine disturb least.
@@ -102,6 +105,34 @@ fn measure(dir: &Path, file: &str, what: &str) -> [f64; 2] {
     [numbers[0], numbers[1]]
 }
 
+/// Prints one line: a pass of so many seconds and megabytes, beside the seconds of reading the file.
+fn row(millions: usize, name: &str, [seconds, peak]: [f64; 2], read: f64) {
+    println!("{millions:>10} M  {name:>22}  {seconds:>9.2}  {:>8.1}  {peak:>7.0}", seconds / read);
+}
+
+/// Has scikit-learn make the report and its replicates.
+fn sklearn(file: &Path, millions: usize, read: f64) {
+    const REPLICATES: f64 = 1000.0;
+    let python = env::var("MODELWATCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers.py");
+    let output = Command::new(&python).arg(script).arg(file).arg("3").output();
+    let said = output.map_or_else(
+        |it| Err(it.to_string()),
+        |it| match it.status.success() {
+            true => Ok(String::from_utf8_lossy(&it.stdout).into_owned()),
+            false => Err(String::from_utf8_lossy(&it.stderr).lines().last().unwrap_or_default().to_owned()),
+        },
+    );
+    let said = match said {
+        Ok(it) => it,
+        Err(why) => return println!("SKIPPED scikit-learn: `{python}` does not run it: {why}"),
+    };
+    let numbers: Vec<f64> = said.split_whitespace().map(|it| it.parse().unwrap()).collect();
+    let [own_read, report, replicate, peak] = numbers[..] else { panic!("{said}") };
+    row(millions, "scikit-learn, report", [own_read + report, peak], read);
+    row(millions, "scikit-learn, 1,000", [own_read + report + REPLICATES * replicate, peak], read);
+}
+
 fn main() {
     let arguments: Vec<String> = env::args().collect();
     if let [_, pass_, dir, file, what] = &arguments[..]
@@ -112,13 +143,14 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("identity.onnx"), IDENTITY).unwrap();
     println!("{:>12}  {:>22}  {:>9}  {:>8}  {:>7}", "predictions", "pass", "CPU s", "of read", "peak MB");
-    for millions in [1, 10] {
+    let wanted: Vec<usize> = arguments.iter().filter_map(|it| it.parse().ok()).collect();
+    for millions in if wanted.is_empty() { vec![1, 10] } else { wanted } {
         let file = format!("{millions}.parquet");
         write(&dir.path().join(&file), millions * 1_000_000);
         let read = measure(dir.path(), &file, "read");
         for (what, name) in [("read", "read"), ("0", "report"), ("1000", "with 1,000 replicates")] {
-            let [seconds, peak] = if what == "read" { read } else { measure(dir.path(), &file, what) };
-            println!("{millions:>10} M  {name:>22}  {seconds:>9.2}  {:>8.1}  {peak:>7.0}", seconds / read[0]);
+            row(millions, name, if what == "read" { read } else { measure(dir.path(), &file, what) }, read[0]);
         }
+        sklearn(&dir.path().join(&file), millions, read[0]);
     }
 }

@@ -91,6 +91,8 @@ fn pass(dir: &Path, file: &str, what: &str) {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: f64 = fields[11..13].iter().map(|it| it.parse::<f64>().unwrap()).sum();
+    // What takes no tick takes up to one.
+    let ticks = ticks.max(1.0);
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap().split_whitespace().next().unwrap();
     println!("{} {}", ticks / TICKS_PER_SECOND, peak.parse::<f64>().unwrap() / 1024.0);

@@ -91,4 +91,19 @@ mod installed {
         assert_eq!(code, 0, "{:#}", record["checks"]);
         assert!(record["models"][0]["runtime"].as_str().unwrap().starts_with("onnxruntime "));
     }
+
+    #[test]
+    fn numerics_of_its_outputs_pass_where_they_are_asked_for() {
+        let Some(run) = library("numerics_of_its_outputs_pass_where_they_are_asked_for") else { return };
+        let head = digits("e08").replace("name = 'digits' }", "name = 'digits', runtime = 'onnxruntime' }");
+        let numerics = |options: &str| {
+            Project::new().run(&format!("{head}{run}[[verify]]\nuses = 'numerics'\nwith = {{ {options} }}\n"))
+        };
+        let (code, record) = numerics("");
+        let message = check(&record, "non_finite_nodes", "not-checked")["message"].as_str().unwrap();
+        assert!(code != 0 && message.contains("ask for them by `scope = \"outputs\"`"), "{message}");
+        let (code, record) = numerics("scope = 'outputs'");
+        assert_eq!(code, 0, "{:#}", record["checks"]);
+        check(&record, "non_finite_outputs", "pass");
+    }
 }

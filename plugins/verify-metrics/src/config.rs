@@ -82,7 +82,7 @@ pub struct Config {
     /// The quantiles of the absolute errors of a regression to report, as `absolute_error_quantile[quantile=0.95]`.
     #[serde(default)]
     pub error_quantiles: Vec<f64>,
-    /// The number of rows below which a slice is too small. Its metrics are reported all the same, with their wide
+    /// The number of rows below which a slice is too small, whether they are fewer or their weights let only as few count. Its metrics are reported all the same, with their wide
     /// intervals, but it gives no finding, and a requirement of it, or of it in `expect_slices`, is not checked. What
     /// `worst_slice` is of is never too small.
     #[serde(default = "default_min_slice_size")]

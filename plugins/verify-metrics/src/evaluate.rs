@@ -351,7 +351,8 @@ impl<'a> Evaluation<'a> {
     /// Reports the worst slice of each metric, among those with enough rows, under the label `worst_slice`. Its
     /// interval holds for all slices at once (Bonferroni), because the worst of many looks worse than it is.
     fn worst_slices(&self, report: &mut Report) {
-        let tried: Vec<_> = self.slices.iter().filter(|it| it.tally.all.n >= self.settings.min_slice_size).collect();
+        let tried: Vec<_> =
+            self.slices.iter().filter(|it| gaps::too_small(&it.tally, self.settings).is_none()).collect();
         for measure in
             measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name()) && self.has(it, 0))
         {

@@ -21,7 +21,7 @@ use modelwatch_sdk::{
 use crate::{
     config::quoted,
     evaluate::{Evaluation, Slice, mcnemar_p},
-    intervals,
+    gaps, intervals,
     measure::{self, Areas, Measure},
     permutation, trivial,
 };
@@ -318,8 +318,8 @@ fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
 fn slices(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
     let measure = measure::primary(evaluation.layout);
     let whole = evaluation.value(measure, 0);
-    let least = evaluation.settings.min_slice_size.max(2);
-    let tried: Vec<_> = evaluation.slices.iter().filter(|it| it.tally.all.n >= least).collect();
+    let is_tried = |it: &&Slice| it.tally.all.n >= 2 && gaps::too_small(&it.tally, evaluation.settings).is_none();
+    let tried: Vec<_> = evaluation.slices.iter().filter(is_tried).collect();
     // Bonferroni: one slice of many is always the worst.
     let level = 1.0 - (1.0 - LEVEL) / tried.len().max(1) as f64;
     for Slice { name, tally, .. } in tried.iter().copied() {

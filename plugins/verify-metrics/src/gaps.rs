@@ -136,11 +136,15 @@ fn curve_errors(evaluation: &Evaluation<'_>, model: usize) -> Vec<(String, f64)>
     ranked.filter(|it| evaluation.wants(it.name())).map(|it| (address(it, evaluation.layout), error(it))).collect()
 }
 
-/// Returns why nothing may rest on the metrics of a slice, where it is too small.
+/// Returns why nothing may rest on the metrics of a slice, where it is too small: in rows, or in the rows that weights leave of them.
 pub(crate) fn too_small(tally: &Tally, settings: &Settings) -> Option<String> {
     let (n, least) = (tally.all.n, settings.min_slice_size);
     let rows = if n == 1 { "row" } else { "rows" };
-    (n < least).then(|| format!("it has {n} {rows}, fewer than `min_slice_size`, {least}"))
+    if n < least {
+        return Some(format!("it has {n} {rows}, fewer than `min_slice_size`, {least}"));
+    }
+    let counted = tally.all.effective_if_fewer().filter(|&it| it < least as f64)?;
+    Some(format!("its {n} {rows} count, by their weights, as {counted:.1}, fewer than `min_slice_size`, {least}"))
 }
 
 /// Adds a check for each expected slice that is missing or too small.

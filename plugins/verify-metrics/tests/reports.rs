@@ -320,6 +320,25 @@ fn a_missing_slice_cannot_pass() {
 }
 
 #[test]
+fn nothing_rests_on_a_slice_of_which_few_rows_count() {
+    let names: Vec<&str> = (0..90).map(|it| if it % 2 == 0 { "few" } else { "many" }).collect();
+    let weights = (0..90).map(|it| if it % 2 == 0 && it >= 12 { 1e-9 } else { 0.1 });
+    let labels: Vec<i64> = (0..90).map(|it| it / 2 % 2).collect();
+    let scores: Vec<f64> = labels.iter().map(|&it| 0.9 - 0.8 * it as f64).collect();
+    let table = Table::default().labels(&labels).candidate(&scores, 1).slice("writer", &names);
+    let table = table.with("w", &[Use::Weight], Arc::new(Float64Array::from_iter_values(weights)));
+    let report = run(&json!({"task": "binary", "min_slice_size": 30, "expect_slices": ["writer=few"]}), &table);
+    let why = "its 45 rows count, by their weights, as 6.0, fewer than `min_slice_size`, 30";
+    for it in &report.metrics {
+        let is_few = it.labels.get("slice").is_some_and(|it| it == "writer=few");
+        assert_eq!(it.unfit.as_deref(), is_few.then_some(why), "{it:?}");
+        assert!(it.labels.get("worst_slice").is_none_or(|it| it == "writer=many"));
+    }
+    assert_eq!((report.checks[0].status, &*report.checks[0].message), (Status::NotChecked, why));
+    assert!(report.findings.iter().all(|it| !it.place.contains("few")), "{:?}", report.findings);
+}
+
+#[test]
 fn nothing_rests_on_a_slice_that_is_too_small() {
     let names: Vec<&str> = (0..90).map(|it| if it == 0 { "lone" } else { "many" }).collect();
     let labels: Vec<i64> = (0..90).map(|it| it % 2).collect();

@@ -159,8 +159,9 @@ type Decision = (Status, Option<Interval>, String);
 
 fn decide(it: &Requirement, metric: &Metric, n_tried: usize, report: &Report) -> Decision {
     // Of a value that is only known to be within bounds, what does not hold at both of them is not known to hold.
-    let is_bounded = relative::is_bounded(metric);
-    let wanted = if is_bounded { Some(1.0) } else { it.confidence };
+    let is_bounded = relative::has_bounds(metric.interval);
+    // What is certain is so at any level.
+    let wanted = if metric.interval.is_some_and(|it| it.is_certain()) { Some(1.0) } else { it.confidence };
     let decision = match &it.bound {
         &Bound::Between { low, high } => match wanted {
             None => point(metric, low <= metric.value && metric.value <= high),
@@ -207,8 +208,11 @@ fn within(interval: Option<Interval>, level: f64, judge: impl Fn(Interval) -> (b
     let Some(it) = interval else {
         return (Status::Inconclusive, None, "the metric has no confidence interval".to_owned());
     };
-    if it.low.is_nan() || it.high.is_nan() || (it.level - level).abs() > 1e-9 {
-        let message = format!("the metric has no interval at {}", percent(level));
+    if !relative::is_of(interval, level) {
+        let message = match level {
+            1.0 => "the metric has no bounds that are certain".to_owned(),
+            level => format!("the metric has no interval at {}", percent(level)),
+        };
         return (Status::Inconclusive, interval, message);
     }
     let at = percent(level);
@@ -270,6 +274,9 @@ mod tests {
             Metric::new("mae", 0.5).n(0),
             Metric::new("r2", 0.5).n(10),
             Metric::new("share", 0.1).n(10).interval(Some(Interval::certain(0.1, 0.3))),
+            Metric::new("known", 0.4).n(10).interval(Some(Interval::certain(0.4, 0.4))),
+            Metric::new("half_known", 0.1).n(10).interval(Some(Interval::certain(0.1, f64::NAN))),
+            Metric::new("upside_down", 0.3).n(10).interval(Some(Interval::certain(0.5, 0.1))),
         ];
         Report { metrics, ..Report::default() }
     }
@@ -327,6 +334,15 @@ mod tests {
             ("share", "== 0.2", &[Inconclusive]),
             ("share", "!= 0.2", &[Inconclusive]),
             ("share", "!= 0.4", &[Pass]),
+            // What is certain is so at any level.
+            ("known", ">= 0.3 with confidence 95%", &[Pass]),
+            ("known", "<= 0.3 with confidence 95%", &[Fail]),
+            ("known", "between 0.1 and 0.3 with confidence 99%", &[Fail]),
+            // Bounds that are none say nothing.
+            ("half_known", "<= 0.2", &[Inconclusive]),
+            ("half_known", "<= 0.2 with confidence 95%", &[Inconclusive]),
+            ("upside_down", "<= 0.6", &[Inconclusive]),
+            ("upside_down", "between 0.2 and 0.4", &[Inconclusive]),
         ] {
             assert_eq!(statuses(metric, condition, &report), expected, "{metric} {condition}");
         }
@@ -460,6 +476,28 @@ mod tests {
         }
     }
 
+    /// A probe may know the difference within bounds and say nothing of how sure the values are.
+    #[test]
+    fn a_difference_within_bounds_is_held_against_both() {
+        use Status::{Fail, Inconclusive, Pass};
+        let none_worse = ["not worse than baseline", "not worse than baseline with confidence 95%"];
+        for (low, high, not_worse, at_least, surely) in [
+            (-0.1, 0.05, Inconclusive, Inconclusive, Inconclusive),
+            (0.0, 0.05, Pass, Pass, Inconclusive),
+            (0.0, 0.0, Pass, Pass, Pass),
+            (-0.1, -0.05, Fail, Fail, Fail),
+        ] {
+            let value = if high < 0.0 { 0.8 } else { 0.9 };
+            let mut report = pair("share", Some(Better::Higher), [value, 0.9], Some(Interval::certain(low, high)));
+            report.metrics[0].interval = None;
+            for condition in none_worse {
+                assert_eq!(statuses("share", condition, &report), [not_worse], "{condition} {low} {high}");
+            }
+            assert_eq!(statuses("share", ">= baseline", &report), [at_least], "{low} {high}");
+            assert_eq!(statuses("share", ">= baseline with confidence 95%", &report), [surely], "{low} {high}");
+        }
+    }
+
     #[test]
     fn what_is_compared_with_bounds_is_held_against_both() {
         let of = |value| Metric::new("share", value).n(10).better(Some(Better::Lower));
@@ -492,6 +530,8 @@ mod tests {
             ("<= overall with confidence 95%", (0.4, bounds(0.4, 0.4)), (0.25, interval(0.1, 0.5)), Inconclusive),
             ("<= overall with confidence 99%", (0.4, bounds(0.4, 0.4)), (0.25, interval(0.2, 0.3)), Inconclusive),
             ("<= overall with confidence 95%", (0.25, interval(0.2, 0.3)), (0.4, bounds(0.4, 0.4)), Pass),
+            // One without width is no more certain than its level.
+            (">= overall with confidence 99%", (0.4, interval(0.4, 0.4)), (0.3, bounds(0.3, 0.3)), Inconclusive),
             ("not worse than overall with confidence 95%", (0.4, bounds(0.4, 0.4)), (0.25, interval(0.2, 0.3)), Fail),
             ("not worse than overall with confidence 95%", (0.4, bounds(0.4, 0.4)), (0.3, bounds(0.3, 0.3)), Fail),
             // Of bounds on one side, other rows may have others.

@@ -53,11 +53,10 @@ pub struct Metric {
     pub interval: Option<Interval>,
     /// How many rows or elements it is computed from.
     pub n: u64,
-    /// How many rows of equal weight would estimate it as well, where rows have weights: `(Σw)² / Σw²` (Kish 1965). None where that
-    /// is `n`.
+    /// The degrees of freedom of the interval where it is one of Student's t; none where it is of another kind.
     #[serde(default, with = "float::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<float::Number>")]
-    pub effective_n: Option<f64>,
+    pub degrees_of_freedom: Option<f64>,
     /// Whose it is.
     #[serde(default)]
     pub role: MetricRole,
@@ -293,7 +292,7 @@ impl Metric {
             unit: None,
             interval: None,
             n: 0,
-            effective_n: None,
+            degrees_of_freedom: None,
             role: MetricRole::Candidate,
             better: None,
             unfit: None,
@@ -307,10 +306,10 @@ impl Metric {
         self
     }
 
-    /// Sets how many rows of equal weight would estimate it as well.
+    /// Sets the degrees of freedom of an interval of Student's t.
     #[must_use]
-    pub fn effective_n(mut self, n: Option<f64>) -> Self {
-        self.effective_n = n;
+    pub fn degrees_of_freedom(mut self, n: Option<f64>) -> Self {
+        self.degrees_of_freedom = n;
         self
     }
 

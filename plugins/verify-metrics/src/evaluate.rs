@@ -62,6 +62,14 @@ pub(crate) struct Slice {
     pub(crate) tally: Tally,
 }
 
+/// A value and how sure it is.
+struct Estimate {
+    value: f64,
+    interval: Option<Interval>,
+    /// Those of the interval, where it is Student's t.
+    degrees_of_freedom: Option<f64>,
+}
+
 /// Returns the report.
 pub(crate) fn evaluate(state: &State, settings: &Settings, host: &dyn Host) -> Result<Report> {
     let mut report = Report::default();
@@ -261,14 +269,18 @@ impl<'a> Evaluation<'a> {
         for &measure in self.measures.iter().filter(|&&it| self.wants(it.name())) {
             let level = self.host.confidence(measure.name());
             let labels = measure.labels(self.layout);
-            let of_model = |it: usize| (self.value(measure, it), self.interval(measure, it, level));
+            let of_model = |it: usize| Estimate {
+                value: self.value(measure, it),
+                interval: self.interval(measure, it, level),
+                degrees_of_freedom: None,
+            };
             self.roles(measure, self.tally(), &labels, of_model, None, report);
             if !self.is_paired(measure) {
                 continue;
             }
             let [left, right] = [0, 1].map(|it| self.value(measure, it));
-            let all = self.tally().all;
-            let difference = metric(measure, left - right, all).role(MetricRole::Difference).labels(&labels);
+            let n = self.tally().all.n;
+            let difference = metric(measure, left - right).role(MetricRole::Difference).n(n).labels(&labels);
             report.metrics.push(difference.interval(self.difference_interval(measure, level)));
             if !measure.is_of_class() {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
@@ -278,7 +290,7 @@ impl<'a> Evaluation<'a> {
                 let interval = interval.or_else(|| replicated().filter(intervals::has_width));
                 report
                     .metrics
-                    .push(metric(measure, value, all).role(MetricRole::Ratio).labels(&labels).interval(interval));
+                    .push(metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels).interval(interval));
             }
         }
         if self.layout.is_regression() {
@@ -316,7 +328,7 @@ impl<'a> Evaluation<'a> {
             .extend(wanted.map(|(name, it, better)| Metric::new(name, value(it)).n(tally.all.n).better(better)));
         for (name, part, all) in flip_rates(self.layout, tally).into_iter().filter(|it| self.wants(it.0)) {
             let interval = intervals::share(part, all, self.host.confidence(name)).filter(|_| is_usable);
-            report.metrics.push(of_rows(Metric::new(name, value(part.share_of(all))), all).interval(interval));
+            report.metrics.push(Metric::new(name, value(part.share_of(all))).n(all.n).interval(interval));
         }
     }
 
@@ -331,16 +343,22 @@ impl<'a> Evaluation<'a> {
                 let mut labels = measure.labels(self.layout);
                 labels.insert("slice".to_owned(), name.clone());
                 let level = self.host.confidence(measure.name());
-                let of_model = |it: usize| (measure.value(tally, it), intervals::of_slice(measure, tally, it, level));
+                let of_model = |it: usize| Estimate {
+                    value: measure.value(tally, it),
+                    interval: intervals::of_slice(measure, tally, it, level),
+                    degrees_of_freedom: intervals::degrees_of_freedom(measure, tally, it),
+                };
                 self.roles(measure, tally, &labels, of_model, unfit.as_ref(), report);
                 if self.is_paired(measure) {
                     let [left, right] = [of_model(0), of_model(1)];
-                    let values = [left.0, right.0];
-                    let of = [left.1, right.1];
+                    let values = [left.value, right.value];
+                    let of = [left.interval, right.interval];
                     let interval = self
                         .of_one_model(tally, values[0] - values[1], level)
                         .or_else(|| intervals::slice_difference(measure, self.layout, tally, values, of, level));
-                    let metric = metric(measure, left.0 - right.0, tally.all).role(MetricRole::Difference);
+                    let metric = metric(measure, values[0] - values[1]).role(MetricRole::Difference).n(tally.all.n);
+                    // The rows are the same, and so are their numbers.
+                    let metric = metric.degrees_of_freedom(left.degrees_of_freedom);
                     report.metrics.push(metric.labels(&labels).interval(interval).unfit(unfit.clone()));
                 }
             }
@@ -371,7 +389,8 @@ impl<'a> Evaluation<'a> {
             let value = measure.value(tally, 0);
             let mut labels = measure.labels(self.layout);
             labels.insert("worst_slice".to_owned(), name.clone());
-            let metric = metric(measure, value, measure.rows(tally, 0)).labels(&labels);
+            let metric = metric(measure, value).n(measure.n(tally, 0)).labels(&labels);
+            let metric = metric.degrees_of_freedom(intervals::degrees_of_freedom(measure, tally, 0));
             report.metrics.push(metric.interval(interval.filter(|it| value.is_finite() && intervals::has_width(it))));
         }
     }
@@ -381,16 +400,17 @@ impl<'a> Evaluation<'a> {
         measure: Measure,
         tally: &Tally,
         labels: &Labels,
-        of_model: impl Fn(usize) -> (f64, Option<Interval>),
+        of_model: impl Fn(usize) -> Estimate,
         unfit: Option<&String>,
         report: &mut Report,
     ) {
         for (model, role) in [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate() {
             if self.has(measure, model) {
-                let (value, interval) = of_model(model);
+                let Estimate { value, interval, degrees_of_freedom } = of_model(model);
                 let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
-                let metric = metric(measure, value, measure.rows(tally, model)).role(role).labels(labels);
-                report.metrics.push(metric.interval(interval).unfit(unfit.cloned()));
+                let metric = metric(measure, value).role(role).n(measure.n(tally, model)).labels(labels);
+                let metric = metric.interval(interval).degrees_of_freedom(degrees_of_freedom);
+                report.metrics.push(metric.unfit(unfit.cloned()));
             }
         }
     }
@@ -406,12 +426,8 @@ impl<'a> Evaluation<'a> {
 }
 
 /// Returns a metric of which it is known which values are better.
-pub(crate) fn metric(measure: Measure, value: f64, rows: Mass) -> Metric {
-    of_rows(Metric::new(measure.name(), value).better(measure.better()), rows)
-}
-
-fn of_rows(metric: Metric, rows: Mass) -> Metric {
-    metric.n(rows.n).effective_n(rows.effective_if_fewer())
+pub(crate) fn metric(measure: Measure, value: f64) -> Metric {
+    Metric::new(measure.name(), value).better(measure.better())
 }
 
 /// Returns McNemar's p-value of the two models' errors: 1 where they are right on the same rows. It counts rows, whatever they weigh.

@@ -51,6 +51,7 @@ pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64
     if of.unusable > 0 || (measure.needs_scores() && of.classes.improper > 0) {
         return None;
     }
+    let found = || mean(averaged(measure, tally, model)?, level);
     match measure {
         Measure::Precision(Of::Present) => {
             average(measure, tally, model, level, 1.0, |it| Measure::Precision(Of::Class(it)))
@@ -58,18 +59,35 @@ pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64
         Measure::Recall(Of::Present) => average(measure, tally, model, level, 1.0, |it| Measure::Recall(Of::Class(it))),
         // A row that is wrong counts in the F1 of two classes, which at most doubles the variance of their mean.
         Measure::F1(Of::Present) => average(measure, tally, model, level, 2.0, |it| Measure::F1(Of::Class(it))),
-        Measure::LogLoss => mean(&of.classes.log_loss, level).map(not_negative),
-        Measure::Brier => mean(&of.classes.brier, level).map(not_negative),
-        Measure::Mae => mean(&of.numbers.absolute, level).map(not_negative),
-        Measure::Mse => mean(&of.numbers.squared, level).map(not_negative),
-        Measure::Rmse => mean(&of.numbers.squared, level).map(not_negative).map(|it| Interval {
-            low: it.low.sqrt(),
-            high: it.high.sqrt(),
-            level,
-        }),
-        Measure::Bias => mean(&of.numbers.error, level),
-        _ => None,
+        Measure::Rmse => {
+            found().map(not_negative).map(|it| Interval { low: it.low.sqrt(), high: it.high.sqrt(), level })
+        }
+        Measure::Bias => found(),
+        _ => found().map(not_negative),
     }
+}
+
+/// Returns the degrees of freedom of the interval of a metric of a slice, or of its difference, where it is Student's t.
+pub(crate) fn degrees_of_freedom(measure: Measure, tally: &Tally, model: usize) -> Option<f64> {
+    averaged(measure, tally, model).map(degrees).filter(|&it| it > 0.0)
+}
+
+/// Returns the values that a metric of a slice is the mean of, or the root of the mean.
+fn averaged(measure: Measure, tally: &Tally, model: usize) -> Option<&Spread> {
+    let of = &tally.models[model];
+    Some(match measure {
+        Measure::LogLoss => &of.classes.log_loss,
+        Measure::Brier => &of.classes.brier,
+        Measure::Mae => &of.numbers.absolute,
+        Measure::Mse | Measure::Rmse => &of.numbers.squared,
+        Measure::Bias => &of.numbers.error,
+        _ => return None,
+    })
+}
+
+/// Rows of unequal weight have as many as rows of equal weight that would estimate as well (Kish 1965).
+fn degrees(spread: &Spread) -> f64 {
+    spread.mass.effective() - 1.0
 }
 
 /// Returns the paired interval of a difference with a closed form: Newcombe's for accuracy.
@@ -121,8 +139,7 @@ pub(crate) fn share(hits: Mass, all: Mass, level: f64) -> Option<Interval> {
 
 /// Returns Student's interval of a mean.
 pub(crate) fn mean(spread: &Spread, level: f64) -> Option<Interval> {
-    let degrees = spread.mass.effective() - 1.0;
-    let half = student_t_quantile((1.0 + level) / 2.0, degrees).ok()? * spread.standard_error();
+    let half = student_t_quantile((1.0 + level) / 2.0, degrees(spread)).ok()? * spread.standard_error();
     let (low, high) = (spread.mean() - half, spread.mean() + half);
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
 }

@@ -12,7 +12,6 @@ use crate::{
     curves,
     evaluate::{self, Evaluation, Slice},
     intervals,
-    mass::Mass,
     measure::{Areas, Measure},
 };
 
@@ -26,9 +25,7 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&
     }
     let is_in = |words: &[u64]| layout.slices(words).contains(&slice.key);
     let rows: Vec<(&[u64], u64)> = evaluation.rows.iter().filter(|it| is_in(it.0)).collect();
-    let mut mass = Mass::default();
-    rows.iter().for_each(|&(words, count)| mass.add(count, layout.weight(words)));
-    let n = mass.n;
+    let n: u64 = rows.iter().map(|it| it.1).sum();
     let mut masses = evaluation.rows.masses();
     masses.iter_mut().zip(evaluation.rows.iter()).filter(|it| !is_in(it.1.0)).for_each(|it| *it.0 = 0.0);
     let areas = AreaVariances::new(&rows, layout, n);
@@ -39,7 +36,7 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&
         _ => f64::NAN,
     };
     let mut push = |value: f64, role, interval| {
-        let metric = evaluate::metric(AREA, value, mass).role(role).labels(&labels);
+        let metric = evaluate::metric(AREA, value).role(role).n(n).labels(&labels);
         report.metrics.push(metric.interval(interval).unfit(unfit.cloned()));
     };
     let values = [0, 1].map(|model| evaluation.has(AREA, model).then(|| value(model)));

@@ -12,14 +12,14 @@ use crate::{
 };
 
 impl Measure {
-    /// Returns the rows that it is computed from.
-    pub(crate) fn rows(self, tally: &Tally, model: usize) -> Mass {
+    /// Returns how many rows it is computed from.
+    pub(crate) fn n(self, tally: &Tally, model: usize) -> u64 {
         let classes = &tally.models[model].classes;
         match self {
             Self::F1(Of::Class(it) | Of::Positive(it)) | Self::FBeta(Of::Class(it) | Of::Positive(it), _) => {
-                union(tally, classes, it)
+                union(tally, classes, it).n
             }
-            _ => self.share(tally, model).map_or(tally.all, |it| it.1),
+            _ => self.share(tally, model).map_or(tally.all.n, |it| it.1.n),
         }
     }
 

@@ -5,7 +5,7 @@ use modelwatch_sdk::{
     Report,
     report::{Better, Interval, Labels, Metric, MetricRole, Status},
 };
-use modelwatch_stats::intervals::student_t_quantile;
+use modelwatch_stats::intervals::{normal_quantile, student_t_quantile};
 
 use super::{Decision, Sureness, addresses, bounds, candidates, holds, labels, percent, point, unproven, within};
 
@@ -14,24 +14,37 @@ struct Other<'a> {
     metric: &'a Metric,
     /// `factor` × its value + `offset`.
     limit: f64,
-    /// The interval of a comparison with it and the number that it is held against, or why there is none.
-    compared: Result<(Interval, f64), String>,
+    /// The comparison with it, or why there is none.
+    compared: Result<Compared, String>,
+    /// Whether the metric, this one or their comparison is only known to be within bounds.
+    is_bounded: bool,
+}
+
+/// The interval of a comparison.
+#[derive(Clone, Copy)]
+struct Compared {
+    interval: Interval,
+    /// The number that it is held against.
+    limit: f64,
+    /// Its degrees of freedom where it is Student's t.
+    degrees_of_freedom: Option<f64>,
 }
 
 /// Decides about a comparison. With a confidence it is the interval of the difference that has to hold.
 pub(super) fn compare(op: Op, right: &Relative, confidence: Option<f64>, metric: &Metric, report: &Report) -> Decision {
-    let other = match other(right, confidence, metric, report) {
+    let Other { metric: other, limit, compared, is_bounded } = match other(right, confidence, metric, report) {
         Ok(it) => it,
         Err(it) => return it,
     };
-    let is_bounded = is_bounded(metric) || is_bounded(other.metric);
-    let decision = match other.compared {
-        _ if confidence.is_none() && !is_bounded => point(metric, holds(op, metric.value, other.limit)),
-        Ok((interval, limit)) => within(Some(interval), level(interval, confidence), |it| bounds(op, it, limit)),
+    let decision = match compared {
+        _ if confidence.is_none() && !is_bounded => point(metric, holds(op, metric.value, limit)),
+        Ok(Compared { interval, limit, .. }) => {
+            within(Some(interval), wanted_level(interval, confidence), |it| bounds(op, it, limit))
+        }
         Err(why) => (Status::Inconclusive, None, why),
     };
     let decision = if is_bounded && confidence.is_some() { unproven(decision) } else { decision };
-    said_of(right, other.metric, decision)
+    said_of(right, other, decision)
 }
 
 /// Decides that a metric is not worse. With a level it fails where the whole interval of the difference is worse, and only
@@ -48,79 +61,79 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
             return (Status::Fail, metric.interval, message);
         }
     };
-    let other = match other(than, sureness.confidence, metric, report) {
+    let Other { metric: other, limit, compared, is_bounded } = match other(than, sureness.confidence, metric, report) {
         Ok(it) => it,
         Err(it) => return it,
     };
-    let n = effective_n(metric).min(effective_n(other.metric));
-    let is_bounded = is_bounded(metric) || is_bounded(other.metric);
-    let decision = match (sureness.confidence, other.compared) {
-        (None, _) if !is_bounded => point(metric, holds(op, metric.value, other.limit)),
-        (Some(_), compared) if !is_bounded && holds(op, metric.value, other.limit) => {
-            (Status::Pass, compared.ok().map(|it| it.0), "it is not worse".to_owned())
-        }
-        (Some(confidence), Ok((interval, limit))) if !is_bounded => {
-            let level = level(interval, Some(confidence));
-            let interval = joint(interval, n, sureness.n_tried);
-            let together = match sureness.n_tried {
-                0 | 1 => String::new(),
-                n => format!(" for all {n} at once"),
-            };
-            match within(Some(interval), level, |it| (false, bounds(op, it, limit).1)) {
-                (Status::Inconclusive, interval, _) if is_of(interval, level) => {
-                    let message = format!("it is worse, but not with confidence {}{together}", percent(level));
-                    (Status::Pass, interval, message)
-                }
-                (Status::Fail, interval, _) => {
-                    (Status::Fail, interval, format!("it is worse, with confidence {}{together}", percent(level)))
-                }
-                other => other,
-            }
-        }
-        (confidence, Ok((interval, limit))) => {
-            let interval = joint(interval, n, sureness.n_tried);
-            within(Some(interval), level(interval, confidence), |it| bounds(op, it, limit))
+    let is_no_worse = holds(op, metric.value, limit);
+    let decision = match (sureness.confidence, compared) {
+        (confidence, Ok(it)) if is_bounded => {
+            within(joint(it, sureness.n_tried), wanted_level(it.interval, confidence), |found| {
+                bounds(op, found, it.limit)
+            })
         }
         (_, Err(why)) if is_bounded => (Status::Inconclusive, None, why),
-        (_, Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
+        (None, _) => point(metric, is_no_worse),
+        (Some(_), it) if is_no_worse => (Status::Pass, it.ok().map(|it| it.interval), "it is not worse".to_owned()),
+        (Some(_), Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
+        (Some(confidence), Ok(it)) => unless_surely_worse(op, it, confidence, sureness.n_tried),
     };
-    said_of(than, other.metric, decision)
+    said_of(than, other, decision)
+}
+
+/// Passes what looks worse where that may be chance.
+fn unless_surely_worse(op: Op, it: Compared, confidence: f64, n_tried: usize) -> Decision {
+    let level = wanted_level(it.interval, Some(confidence));
+    let Some(found) = joint(it, n_tried) else {
+        let message = format!("it is worse, and there is no interval for all {n_tried} at once");
+        return (Status::Inconclusive, Some(it.interval), message);
+    };
+    let decision = within(Some(found), level, |interval| (false, bounds(op, interval, it.limit).1));
+    let how_sure = match (it.interval.is_certain(), n_tried) {
+        (true, _) => return decision,
+        (false, 0 | 1) => format!("with confidence {}", percent(level)),
+        (false, n) => format!("with confidence {} for all {n} at once", percent(level)),
+    };
+    match decision.0 {
+        Status::Inconclusive if is_of(Some(found), level) => {
+            (Status::Pass, Some(found), format!("it is worse, but not {how_sure}"))
+        }
+        Status::Fail => (Status::Fail, Some(found), format!("it is worse, {how_sure}")),
+        _ => decision,
+    }
 }
 
 /// Returns the interval of one of `n_tried` that holds for all of them together at its level: wider about its middle by as much as
-/// Student's t of `n` rows is for the smaller share that each may miss. Of fewer than two rows it is without bounds. One that is certain is
-/// left as it is, and one without a bound on one side, since it has no middle.
-fn joint(it: Interval, n: f64, n_tried: usize) -> Interval {
+/// the quantile of its distribution is for the smaller share that each may miss. None where there is no such quantile.
+/// One that is certain is left as it is, and one without a bound on one side, since it has no middle.
+fn joint(Compared { interval: it, degrees_of_freedom, .. }: Compared, n_tried: usize) -> Option<Interval> {
     if n_tried < 2 || it.is_certain() || !it.low.is_finite() || !it.high.is_finite() {
-        return it;
+        return Some(it);
     }
-    let t = |missed: f64| student_t_quantile(1.0 - missed / 2.0, n - 1.0);
-    let missed = 1.0 - it.level;
-    let Ok(factor) = t(missed / n_tried as f64).and_then(|joint| Ok(joint / t(missed)?)) else {
-        return Interval { low: f64::NEG_INFINITY, high: f64::INFINITY, level: it.level };
+    let quantile = |missed: f64| match degrees_of_freedom {
+        Some(degrees) => student_t_quantile(1.0 - missed / 2.0, degrees),
+        None => normal_quantile(1.0 - missed / 2.0),
     };
+    let missed = 1.0 - it.level;
+    let factor = quantile(missed / n_tried as f64).ok()? / quantile(missed).ok()?;
     let (middle, half) = ((it.low + it.high) / 2.0, (it.high - it.low) / 2.0);
-    Interval { low: middle - factor * half, high: middle + factor * half, level: it.level }
+    let (low, high) = (middle - factor * half, middle + factor * half);
+    (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level: it.level })
 }
 
-/// Returns how many rows of equal weight the metric's stand for.
-fn effective_n(it: &Metric) -> f64 {
-    it.effective_n.unwrap_or(it.n as f64)
-}
-
-/// Returns whether a value is only known to be within bounds.
-pub(super) fn is_bounded(it: &Metric) -> bool {
-    it.interval.is_some_and(|it| it.is_certain() && it.low < it.high)
+/// Returns whether something is only known to be within bounds, or not even that, where they are none.
+pub(super) fn has_bounds(it: Option<Interval>) -> bool {
+    it.is_some_and(|it| it.is_certain() && it.low != it.high)
 }
 
 /// Returns the level that an interval should have: that of what is certain, or the one that was asked for.
-fn level(it: Interval, confidence: Option<f64>) -> f64 {
+fn wanted_level(it: Interval, confidence: Option<f64>) -> f64 {
     confidence.filter(|_| !it.is_certain()).unwrap_or(1.0)
 }
 
 /// Returns whether an interval is one of that level.
-fn is_of(interval: Option<Interval>, level: f64) -> bool {
-    interval.is_some_and(|it| !it.low.is_nan() && !it.high.is_nan() && (it.level - level).abs() <= 1e-9)
+pub(super) fn is_of(interval: Option<Interval>, level: f64) -> bool {
+    interval.is_some_and(|it| it.low <= it.high && (it.level - level).abs() <= 1e-9)
 }
 
 fn said_of(right: &Relative, other: &Metric, (status, interval, message): Decision) -> Decision {
@@ -170,7 +183,9 @@ fn other<'a>(
         Reference::Baseline => paired(*factor, *offset, other, metric, report),
         Reference::Overall | Reference::Metric(_) => unpaired(*factor, *offset, other, metric, confidence),
     };
-    Ok(Other { metric: other, limit, compared })
+    let of_difference = compared.as_ref().ok().map(|it| it.interval);
+    let is_bounded = [metric.interval, other.interval, of_difference].into_iter().any(has_bounds);
+    Ok(Other { metric: other, limit, compared, is_bounded })
 }
 
 fn of_role<'a>(metric: &Metric, report: &'a Report, role: MetricRole) -> Option<&'a Metric> {
@@ -178,19 +193,18 @@ fn of_role<'a>(metric: &Metric, report: &'a Report, role: MetricRole) -> Option<
 }
 
 /// The interval must be that of the paired comparison; the bounds of two intervals compare nothing.
-fn paired(
-    factor: f64,
-    offset: f64,
-    baseline: &Metric,
-    metric: &Metric,
-    report: &Report,
-) -> Result<(Interval, f64), String> {
-    let of = |role| of_role(metric, report, role).and_then(|it| it.interval);
+fn paired(factor: f64, offset: f64, baseline: &Metric, metric: &Metric, report: &Report) -> Result<Compared, String> {
+    let of = |role, limit| {
+        let found = of_role(metric, report, role);
+        let compared = found
+            .and_then(|it| Some(Compared { interval: it.interval?, limit, degrees_of_freedom: it.degrees_of_freedom }));
+        compared.ok_or_else(no_interval)
+    };
     if factor == 1.0 {
-        return of(MetricRole::Difference).map(|it| (it, offset)).ok_or_else(no_interval);
+        return of(MetricRole::Difference, offset);
     }
     if offset == 0.0 && baseline.value > 0.0 {
-        return of(MetricRole::Ratio).map(|it| (it, factor)).ok_or_else(no_interval);
+        return of(MetricRole::Ratio, factor);
     }
     Err("a share of the baseline with an offset, or of a baseline that is not positive, has no paired interval"
         .to_owned())
@@ -203,12 +217,16 @@ fn unpaired(
     other: &Metric,
     metric: &Metric,
     confidence: Option<f64>,
-) -> Result<(Interval, f64), String> {
+) -> Result<Compared, String> {
+    // The fewest are those that the wider tails come from.
+    let fewest = |of: f64| other.degrees_of_freedom.map_or(of, |it| it.min(of));
+    let degrees_of_freedom = metric.degrees_of_freedom.map(fewest).or(other.degrees_of_freedom);
+    let compared = |interval| Compared { interval, limit: offset, degrees_of_freedom };
     if std::ptr::eq(other, metric) {
         // One of many that are held against it, by `*`.
         let level = metric.interval.ok_or_else(no_interval)?.level;
         let it = metric.value - factor * other.value;
-        return Ok((Interval { low: it, high: it, level }, offset));
+        return Ok(compared(Interval { low: it, high: it, level }));
     }
     let (left, right) = (known(metric, confidence)?, known(other, confidence)?);
     let right = Interval { low: factor * right.low, high: factor * right.high, level: right.level };
@@ -217,15 +235,13 @@ fn unpaired(
     } else {
         Interval::of_difference((metric.value, left), (factor * other.value, right))
     };
-    Ok((difference, offset))
+    Ok(compared(difference))
 }
 
 /// Returns where a value lies: within its bounds, in its interval where a confidence is asked for, or else where it is.
 fn known(it: &Metric, confidence: Option<f64>) -> Result<Interval, String> {
     match (it.interval, confidence) {
-        (Some(found), _) if found.is_certain() || found.low == found.high => {
-            Ok(Interval::certain(found.low, found.high))
-        }
+        (Some(found), _) if found.is_certain() => Ok(found),
         (_, None) => Ok(Interval::certain(it.value, it.value)),
         (Some(found), Some(level)) if is_of(Some(found), level) => Ok(found),
         (Some(_), Some(level)) => Err(format!("`{}` has no interval at {}", it.name, percent(level))),
@@ -241,16 +257,28 @@ fn no_interval() -> String {
 mod tests {
     use super::*;
 
+    fn joint_of_ten(low: f64, high: f64, degrees_of_freedom: Option<f64>) -> Option<(f64, f64)> {
+        let interval = Interval { low, high, level: 0.95 };
+        joint(Compared { interval, limit: 0.0, degrees_of_freedom }, 10).map(|it| (it.low, it.high))
+    }
+
     #[test]
-    fn an_interval_of_many_is_wider_and_never_without_a_meaning() {
-        let of = |low, high| joint(Interval { low, high, level: 0.95 }, 1000.0, 10);
-        let wider = of(-1.0, 3.0);
-        // The quantiles of t for 0.25 % and for 2.5 % at each end.
-        assert!(
-            (wider.low - (1.0 - 2.0 * 2.8133 / 1.9623)).abs() < 1e-3 && (wider.high + wider.low - 2.0).abs() < 1e-12
-        );
+    fn an_interval_of_many_is_wider_by_its_own_distribution() {
+        // The quantiles for 0.25 % and for 2.5 % at each end: of the normal distribution and of t.
+        for (degrees, factor) in [(None, 2.8070 / 1.9600), (Some(999.0), 2.8133 / 1.9623), (Some(5.0), 4.7733 / 2.5706)]
+        {
+            let (low, high) = joint_of_ten(-1.0, 3.0, degrees).unwrap();
+            assert!((low - (1.0 - 2.0 * factor)).abs() < 1e-3 && (low + high - 2.0).abs() < 1e-12, "{degrees:?}");
+        }
+    }
+
+    #[test]
+    fn an_interval_of_many_is_never_without_a_meaning() {
         for (low, high) in [(f64::NEG_INFINITY, 1.0), (0.5, f64::INFINITY), (f64::NEG_INFINITY, f64::INFINITY)] {
-            assert_eq!((of(low, high).low, of(low, high).high), (low, high));
+            assert_eq!(joint_of_ten(low, high, None), Some((low, high)));
+        }
+        for degrees in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
+            assert_eq!(joint_of_ten(-1.0, 3.0, Some(degrees)), None, "{degrees}");
         }
     }
 }

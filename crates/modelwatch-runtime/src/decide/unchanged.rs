@@ -9,7 +9,7 @@ use modelwatch_sdk::{
         array::{ArrayRef, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
-    report::Status,
+    report::{Check, Status},
     rows::{Use, with_uses},
 };
 use serde_json::{Value, json};
@@ -219,38 +219,75 @@ fn of_many_slices_few_unchanged_candidates_are_rejected() {
     }
 }
 
+/// The slices of [`report_on_few_heavy`].
+const N_SLICES: usize = 48;
+/// Per slice 60 rows, 6 of which count.
+const N_ROWS: usize = 60 * N_SLICES;
+
+/// Reports on labels and what is made of them, by the candidate and by the baseline, where a few rows of each slice weigh all.
+fn report_on_few_heavy(task: &str, metric: &str, [label, candidate, baseline]: [ArrayRef; 3]) -> Report {
+    let weights = (0..N_ROWS).map(|row| if row < 6 * N_SLICES { 1.0 } else { 1e-9 });
+    let groups = (0..N_ROWS).map(|row| format!("g{}", row % N_SLICES));
+    let batch = batch_of(vec![
+        ("label", Use::Label, label),
+        ("candidate:out", Use::Candidate, candidate),
+        ("baseline:out", Use::Baseline, baseline),
+        ("weight", Use::Weight, Arc::new(Float64Array::from_iter_values(weights))),
+        ("group", Use::Slice, Arc::new(StringArray::from_iter_values(groups))),
+    ]);
+    let options = json!({"task": task, "metrics": [metric], "min_slice_size": 2, "intervals": {"replicates": 0}});
+    let mut probe = verify_metrics::registry().open_probe(Kind::Verifier, "metrics", &options).unwrap();
+    probe.update(&(), Role::Current, &batch).unwrap();
+    probe.evaluate(&()).unwrap()
+}
+
+fn checks_of_slices(report: &Report, metric: &str) -> Vec<Check> {
+    let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%").unwrap();
+    let checks = requirement(&it, report, BaselineState::Expected).unwrap();
+    assert_eq!(checks.len(), N_SLICES, "{metric}");
+    checks
+}
+
 /// Of rows of which a few weigh all, those few are what an interval rests on, and what it is widened by for many slices.
 #[test]
 fn of_many_slices_of_few_heavy_rows_few_unchanged_candidates_are_rejected() {
     const TRIALS: u64 = 200;
-    const SLICES: usize = 48;
-    // Per slice 60 rows, 6 of which count.
-    const ROWS: usize = 60 * SLICES;
-    let options =
-        json!({"task": "regression", "metrics": ["mae"], "min_slice_size": 2, "intervals": {"replicates": 0}});
     let mut rejected = 0;
     for trial in 0..TRIALS {
         let mut random = Random(trial * 7919 + 13);
-        let mut numbers = |of: &mut dyn FnMut(&mut Random, usize) -> f64| -> ArrayRef {
-            Arc::new(Float64Array::from_iter_values((0..ROWS).map(|it| of(&mut random, it))))
-        };
-        let groups = (0..ROWS).map(|it| format!("g{}", it % SLICES));
-        let batch = batch_of(vec![
-            ("label", Use::Label, numbers(&mut |_, _| 0.0)),
-            ("candidate:out", Use::Candidate, numbers(&mut |random, _| random.normal())),
-            ("baseline:out", Use::Baseline, numbers(&mut |random, _| random.normal())),
-            ("weight", Use::Weight, numbers(&mut |_, row| if row < 6 * SLICES { 1.0 } else { 1e-9 })),
-            ("group", Use::Slice, Arc::new(StringArray::from_iter_values(groups))),
-        ]);
-        let mut probe = verify_metrics::registry().open_probe(Kind::Verifier, "metrics", &options).unwrap();
-        probe.update(&(), Role::Current, &batch).unwrap();
-        let report = probe.evaluate(&()).unwrap();
-        let it = parse("mae[slice=*]", "not worse than baseline with confidence 95%").unwrap();
-        let checks = requirement(&it, &report, BaselineState::Expected).unwrap();
-        assert_eq!(checks.len(), SLICES);
-        rejected += u64::from(checks.iter().any(|it| it.status != Status::Pass));
+        let mut noise =
+            || -> ArrayRef { Arc::new(Float64Array::from_iter_values((0..N_ROWS).map(|_| random.normal()))) };
+        let zeros = Arc::new(Float64Array::from(vec![0.0; N_ROWS]));
+        let report = report_on_few_heavy("regression", "mae", [zeros, noise(), noise()]);
+        rejected += u64::from(checks_of_slices(&report, "mae").iter().any(|it| it.status != Status::Pass));
     }
     assert!(rejected * 20 <= TRIALS, "{rejected} of {TRIALS}");
+}
+
+/// What is surely worse by the few rows that count is rejected all the same, whichever kind of interval it has.
+#[test]
+fn one_worse_slice_of_few_heavy_rows_is_rejected() {
+    let worse = |row: usize| row % N_SLICES == 3;
+    for seed in 0..20 {
+        let mut random = Random(seed * 7919 + 19);
+        let mut noise = |is_worse: fn(usize) -> bool| -> ArrayRef {
+            let error = |row| random.normal() + if is_worse(row) { 20.0 } else { 0.0 };
+            Arc::new(Float64Array::from_iter_values((0..N_ROWS).map(error)))
+        };
+        let zeros = Arc::new(Float64Array::from(vec![0.0; N_ROWS]));
+        let of_errors = report_on_few_heavy("regression", "mae", [zeros, noise(worse), noise(|_| false)]);
+        let classes = |is_wrong: fn(usize) -> bool| -> ArrayRef {
+            let class = |row: usize| i64::from((row / N_SLICES).is_multiple_of(2) != is_wrong(row));
+            Arc::new(Int64Array::from_iter_values((0..N_ROWS).map(class)))
+        };
+        let [truth, wrong] = [classes(|_| false), classes(worse)];
+        let of_classes = report_on_few_heavy("binary", "accuracy", [&truth, &wrong, &truth].map(Arc::clone));
+        for (metric, report) in [("mae", of_errors), ("accuracy", of_classes)] {
+            let checks = checks_of_slices(&report, metric);
+            let worse = checks.iter().find(|it| it.labels["slice"] == "group=g3").unwrap();
+            assert_eq!(worse.status, Status::Fail, "{metric}, seed {seed}: {}", worse.message);
+        }
+    }
 }
 
 /// What many slices cost hides no slice that is plainly worse.

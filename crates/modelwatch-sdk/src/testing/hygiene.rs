@@ -28,6 +28,8 @@ pub(super) fn check(report: &Report, codes: &[CodeInfo]) {
         assert!(is_snake_case(&it.name), "metric `{}`: its name is not snake_case", it.name);
         check_labels(&it.name, &it.labels);
         check_interval(&it.name, it.interval);
+        let degrees = it.degrees_of_freedom.unwrap_or(1.0);
+        assert!(degrees > 0.0 && degrees.is_finite(), "metric `{}`: it has {degrees} degrees of freedom", it.name);
         assert!(it.unit.as_deref() != Some(""), "metric `{}`: its unit is empty", it.name);
     }
     for it in &report.checks {
@@ -128,6 +130,8 @@ mod tests {
             metric(Metric::new("Accuracy", 1.0)),
             metric(Metric::new("accuracy", 1.0).label("class", "")),
             metric(Metric::new("x", 1.0).interval(Some(Interval { low: 2.0, high: 1.0, level: 0.95 }))),
+            metric(Metric::new("x", 1.0).degrees_of_freedom(Some(f64::NAN))),
+            metric(Metric::new("x", 1.0).degrees_of_freedom(Some(0.0))),
             finding(Finding::new("MW-W004", Severity::Info, "a", "b").advice("c")),
             finding(Finding::new("W3", Severity::Info, "a", "b").advice("c")),
             finding(Finding::new("MW-W003", Severity::Info, "a", "b")),

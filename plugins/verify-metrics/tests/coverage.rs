@@ -132,7 +132,7 @@ fn delong_covers_the_area_under_the_curve() {
     let options = json!({"task": "binary", "metrics": ["roc_auc"], "intervals": {"replicates": 0}});
     // Areas of 0.80 and 0.95.
     for (shift, area) in [(1.19, 0.799_948), (2.326_174, 0.95)] {
-        for (rows, trials) in [(50, 800), (500, 500), (5000, 200)] {
+        for (rows, trials) in [(50, 1000), (500, 1000), (5000, 1000)] {
             check(&[target("roc_auc", &[], area)], rows, trials, |seed| {
                 let (labels, scores) = scored(rows, 0.4, shift, seed);
                 let labels = column(labels.into_iter());
@@ -395,7 +395,7 @@ fn averages_over_classes_of_a_slice_are_covered() {
     let options = json!({"task": "multiclass", "classes": ["x", "y", "z"], "metrics": ["recall", "f1"]});
     let slice: &[(&str, &str)] = &[("slice", "writer=a")];
     let twice = "a row that is wrong is taken to count in two classes at once";
-    for (rows, trials) in [(50, 1000), (500, 1000), (5000, 500)] {
+    for (rows, trials) in [(50, 1000), (500, 1000), (5000, 1000)] {
         // 0.8 are right, and the rest is the next class: precision and recall of each class are 0.8.
         let targets = [target("recall", slice, 0.8), target("f1", slice, 0.8).at_least(twice)];
         check(&targets, rows, trials, |seed| {

@@ -1,6 +1,6 @@
 //! A model that takes record batches.
 
-use std::{fmt, num::NonZeroUsize, path::Path, sync::Arc, thread};
+use std::{fmt, mem, num::NonZeroUsize, ops::Range, path::Path, sync::Arc, thread};
 
 use arrow_array::RecordBatch;
 
@@ -63,8 +63,8 @@ impl Model {
     /// The result has one column per model output: `[N]` is a primitive column, `[N, …]` a fixed-size list whose row shape is in
     /// `arrow.fixed_shape_tensor` metadata.
     ///
-    /// Rows are computed in micro-batches counted from row 0; the last is filled up by repeating its last row, unless it is a
-    /// single row, which is computed as such.
+    /// Rows are computed in micro-batches counted from row 0; what is left, in smaller ones, of which the last is filled up by
+    /// repeating its last row, unless it is a single row, which is computed as such.
     pub fn run(&self, input: &RecordBatch, threads: NonZeroUsize) -> Result<RecordBatch, InferError> {
         self.run_with(input, |inputs, n_rows| self.run_rows(inputs, n_rows, threads))
     }
@@ -115,37 +115,51 @@ impl Model {
         threads: NonZeroUsize,
     ) -> Result<Vec<HostTensor>, InferError> {
         let shapes = row_shapes(inputs);
-        let plan = self.executable.plan(&shapes)?;
-        // A request of one row, as a service gets them, must not cost a whole micro-batch.
-        let single = (n_rows % plan.rows() == 1).then(|| self.executable.single(&shapes)).flatten();
-        let Some(single) = single else {
-            return self.run_batches(&*plan, inputs, n_rows, threads);
+        let mut plan = self.executable.plan(&shapes)?;
+        let (mut res, mut done) = (Vec::new(), 0);
+        let mut run_to = |plan: &dyn Prepared, end: usize| {
+            let part = self.run_batches(plan, inputs, done..end, threads)?;
+            let n = end - mem::replace(&mut done, end);
+            if n == 0 { Ok(()) } else { self.append(&mut res, part, n) }
         };
-        let mut res = self.run_batches(&*plan, inputs, n_rows - 1, threads)?;
-        self.append(&mut res, self.run_range(&*single, inputs, n_rows - 1, n_rows)?, 1)?;
+        let rest = n_rows % plan.rows();
+        if rest > 1
+            && let Some(few) = self.executable.few(&shapes)
+        {
+            run_to(&*plan, n_rows - rest)?;
+            plan = few;
+        }
+        // A request of one row, as a service gets them, must not cost a whole micro-batch.
+        let single = (rest % plan.rows() == 1).then(|| self.executable.single(&shapes)).flatten();
+        if let Some(single) = single {
+            run_to(&*plan, n_rows - 1)?;
+            plan = single;
+        }
+        run_to(&*plan, n_rows)?;
         Ok(res)
     }
 
-    /// Computes the first `n_rows` rows with one plan.
+    /// Computes some rows with one plan.
     fn run_batches(
         &self,
         plan: &dyn Prepared,
         inputs: &[HostTensor],
-        n_rows: usize,
+        rows: Range<usize>,
         threads: NonZeroUsize,
     ) -> Result<Vec<HostTensor>, InferError> {
+        let n_rows = rows.len();
         if n_rows == 0 {
             return Ok(Vec::new());
         }
         let n_batches = n_rows.div_ceil(plan.rows());
         let rows_each = n_batches.div_ceil(threads.get().min(n_batches)) * plan.rows();
-        let starts: Vec<usize> = (0..n_rows).step_by(rows_each).collect();
+        let starts: Vec<usize> = rows.clone().step_by(rows_each).collect();
         if starts.len() == 1 {
-            return self.run_range(plan, inputs, 0, n_rows);
+            return self.run_range(plan, inputs, rows.start, rows.end);
         }
         let parts = thread::scope(|scope| {
             let spawn = |&start: &usize| {
-                scope.spawn(move || self.run_range(plan, inputs, start, n_rows.min(start + rows_each)))
+                scope.spawn(move || self.run_range(plan, inputs, start, rows.end.min(start + rows_each)))
             };
             let handles: Vec<_> = starts.iter().map(spawn).collect();
             handles

@@ -22,6 +22,8 @@ pub trait Executable: Send + Sync {
     fn micro_batch(&self) -> usize;
     /// Returns the plan for inputs whose rows have these shapes (the batch axis left out), making it at the first call.
     fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError>;
+    /// Returns the plan for what is left of a batch, of fewer rows than [`Executable::plan`] has; none where there is no such.
+    fn few(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>>;
     /// Returns the plan for single rows; none where it cannot be made, or where the batch is part of the model.
     fn single(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>>;
     /// Returns what was noticed while the model was prepared and run, that whoever relies on its outputs should know.

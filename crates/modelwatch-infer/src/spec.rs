@@ -149,6 +149,28 @@ impl ModelInfo {
 
     /// Returns the shapes of the rows of each input if the model fixes them all.
     pub fn fixed_rows(&self) -> Option<Vec<Vec<usize>>> {
-        self.inputs.iter().map(|it| it.shape[1..].iter().copied().collect()).collect()
+        self.inputs.iter().map(|it| it.shape.iter().skip(1).copied().collect()).collect()
+    }
+
+    /// Returns whether there are convolutions, whatever the format calls them.
+    pub(crate) fn has_convolutions(&self) -> bool {
+        self.has_any_like(&["conv"])
+    }
+
+    /// Returns whether values between input and output may be much larger than both, as far as the names of operators tell: those of
+    /// convolutions and recurrent networks, and of embeddings and what looks at pairs of them.
+    pub(crate) fn may_widen(&self) -> bool {
+        self.has_any_like(&["conv", "gather", "embed", "attention", "lstm", "gru", "rnn", "onehot", "einsum"])
+    }
+
+    fn has_any_like(&self, parts: &[&str]) -> bool {
+        let is_like = |it: &String| parts.iter().any(|part| it.to_lowercase().replace('_', "").contains(part));
+        self.operators.keys().any(is_like)
+    }
+
+    /// Returns whether the rows of every input are fixed and have no more numbers than this.
+    pub(crate) fn has_rows_up_to(&self, most: usize) -> bool {
+        let n_numbers = |row: &[usize]| row.iter().try_fold(1_usize, |acc, it| acc.checked_mul(*it));
+        self.fixed_rows().is_some_and(|it| it.iter().all(|row| n_numbers(row).is_some_and(|it| it <= most)))
     }
 }

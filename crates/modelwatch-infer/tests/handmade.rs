@@ -58,7 +58,7 @@ fn rows_that_influence_each_other_are_computed_alone() {
     assert_eq!(model.micro_batch(), 1);
     let independent = node("Neg", "", &["x"], "y", vec![]);
     let model = Model::load(&write(&folder, &[-1, 2], vec![independent], vec![])).unwrap();
-    assert_eq!(model.micro_batch(), modelwatch_infer::MICRO_BATCH);
+    assert_eq!(model.micro_batch(), 256);
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn a_form_that_was_found_to_differ_is_not_run_again() {
 #[test]
 fn rows_that_were_found_to_influence_each_other_are_run_alone() {
     let project = Project::new("digits/mlp_series/e08.onnx");
-    assert_eq!(project.load().unwrap().micro_batch(), modelwatch_infer::MICRO_BATCH);
+    assert_eq!(project.load().unwrap().micro_batch(), 256);
     replace(&project.file(), r#""rows_are_independent":true"#, r#""rows_are_independent":false"#);
     assert_eq!(project.load().unwrap().micro_batch(), 1);
 }

@@ -112,6 +112,10 @@ impl Executable for OnnxExecutable {
         Ok(self.batch_plan(row_shapes)?)
     }
 
+    fn few(&self, _row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
+        None
+    }
+
     fn single(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
         let plan = (!self.is_fixed).then(|| self.plan_for(1, row_shapes).ok()).flatten()?;
         Some(plan)

@@ -24,6 +24,10 @@ use crate::{
 /// The most plans kept, each with its own packed weights; data with more row shapes than this pays for preparing them again.
 const MAX_PLANS: usize = 32;
 
+/// The rows of a micro-batch where rows are as small as those of tables: there, what each run costs is much of the whole. Not
+/// where values between input and output are larger and no longer fit into the caches, or into memory.
+const MANY_ROWS: usize = 256;
+
 /// What a plan is for: how many rows at once, where that was asked for, and their shapes.
 type Wanted = (Option<usize>, Vec<Vec<usize>>);
 
@@ -39,8 +43,8 @@ pub(super) struct TractExecutable {
     /// What is known from earlier loads.
     tests: Option<ModelTests>,
     plans: Mutex<HashMap<Wanted, Arc<Plan>>>,
-    /// Shapes of rows for which there is no plan for single rows, lest it be tried again at every request.
-    without_single: Mutex<HashSet<Vec<Vec<usize>>>>,
+    /// What there can be no plan for, lest it be tried again at every request.
+    without_plan: Mutex<HashSet<Wanted>>,
 }
 
 /// Returns the first reading of a model that can be prepared, or the first one's error.
@@ -94,13 +98,13 @@ fn prepare(
     let mut res = TractExecutable {
         path: path.to_path_buf(),
         info: source.info.clone(),
-        micro_batch: fixed.unwrap_or(if source.row_by_row { 1 } else { MICRO_BATCH }),
+        micro_batch: fixed.unwrap_or_else(|| micro_batch(&source)),
         is_fixed: fixed.is_some(),
         source,
         uncompiled,
         tests,
         plans: Mutex::default(),
-        without_single: Mutex::default(),
+        without_plan: Mutex::default(),
     };
     // With dynamic rows the first batch decides; what is wrong with the model shows then.
     if let Some(row_shapes) = res.info.fixed_rows() {
@@ -117,6 +121,15 @@ fn prepare(
         }
     }
     Ok(res)
+}
+
+fn micro_batch(source: &Source) -> usize {
+    const FEW_NUMBERS: usize = 256;
+    match source {
+        Source { row_by_row: true, .. } => 1,
+        Source { info, .. } if info.has_rows_up_to(FEW_NUMBERS) && !info.may_widen() => MANY_ROWS,
+        _ => MICRO_BATCH,
+    }
 }
 
 impl TractExecutable {
@@ -151,6 +164,26 @@ impl TractExecutable {
         }
         plans.insert(wanted, plan.clone());
         Ok(plan)
+    }
+
+    fn plan_if_possible(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
+        let wanted = (Some(rows), row_shapes.to_vec());
+        // Held while preparing, as the plans are.
+        let mut without_plan = self.without_plan.lock().unwrap_or_else(PoisonError::into_inner);
+        if without_plan.contains(&wanted) {
+            return None;
+        }
+        match self.plan_for(Some(rows), row_shapes) {
+            Ok(it) => Some(it),
+            Err(error) => {
+                tracing::debug!(path = %self.path.display(), rows, %error, "So few rows are run in micro-batches.");
+                if without_plan.len() >= MAX_PLANS {
+                    without_plan.clear();
+                }
+                without_plan.insert(wanted);
+                None
+            }
+        }
     }
 
     /// Prepares for as many rows as were asked for; else for a micro-batch, or for single rows if that is not possible.
@@ -188,26 +221,18 @@ impl Executable for TractExecutable {
         Ok(self.plan_for(None, row_shapes)?)
     }
 
+    fn few(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
+        if self.is_fixed || self.micro_batch <= MICRO_BATCH {
+            return None;
+        }
+        self.plan_if_possible(MICRO_BATCH, row_shapes)
+    }
+
     fn single(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
         if self.is_fixed {
             return None;
         }
-        // Held while preparing, as the plans are.
-        let mut without_single = self.without_single.lock().unwrap_or_else(PoisonError::into_inner);
-        if without_single.contains(row_shapes) {
-            return None;
-        }
-        match self.plan_for(Some(1), row_shapes) {
-            Ok(it) => Some(it),
-            Err(error) => {
-                tracing::debug!(path = %self.path.display(), %error, "Single rows are run in micro-batches.");
-                if without_single.len() >= MAX_PLANS {
-                    without_single.clear();
-                }
-                without_single.insert(row_shapes.to_vec());
-                None
-            }
-        }
+        self.plan_if_possible(1, row_shapes)
     }
 
     fn warnings(&self) -> Vec<String> {

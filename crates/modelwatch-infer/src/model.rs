@@ -157,6 +157,8 @@ impl Model {
         if starts.len() == 1 {
             return self.run_range(plan, inputs, rows.start, rows.end);
         }
+        let mut batches = rows.clone().step_by(plan.rows());
+        batches.find(|&start| plan.settle(batch_at(plan, inputs, start, rows.end)));
         let parts = thread::scope(|scope| {
             let spawn = |&start: &usize| {
                 scope.spawn(move || self.run_range(plan, inputs, start, rows.end.min(start + rows_each)))
@@ -187,9 +189,8 @@ impl Model {
         let mut worker = plan.worker()?;
         let mut res = Vec::new();
         for start in (from..to).step_by(rows) {
-            let n = rows.min(to - start);
-            let outputs = worker.run(inputs.iter().map(|it| it.rows(start, n, rows)).collect())?;
-            self.append(&mut res, outputs, n)?;
+            let outputs = worker.run(batch_at(plan, inputs, start, to))?;
+            self.append(&mut res, outputs, rows.min(to - start))?;
         }
         Ok(res)
     }
@@ -218,6 +219,12 @@ impl Model {
     fn failed(&self, reason: &str) -> InferError {
         InferError::Run { path: self.executable.path().to_path_buf(), reason: reason.to_string() }
     }
+}
+
+/// Returns the inputs of a run from `start` on, filled up where there are fewer rows before `end`.
+fn batch_at(plan: &dyn Prepared, inputs: &[HostTensor], start: usize, end: usize) -> Vec<HostTensor> {
+    let rows = plan.rows();
+    inputs.iter().map(|it| it.rows(start, rows.min(end - start), rows)).collect()
 }
 
 /// Returns the shapes of the rows of each input.

@@ -41,6 +41,11 @@ pub trait Executable: Send + Sync {
 pub trait Prepared: Send + Sync {
     /// Returns the number of rows in each run.
     fn rows(&self) -> usize;
+    /// Decides, on the inputs of a run, what is decided once for all runs, and returns whether all of that is decided now. Called with
+    /// one batch after the other before several threads run them, so that no result depends on which of them comes first.
+    fn settle(&self, _inputs: Vec<HostTensor>) -> bool {
+        true
+    }
     /// Returns a worker, which one thread uses for many runs.
     fn worker(&self) -> Result<Box<dyn Worker + '_>, InferError>;
 }

@@ -68,7 +68,7 @@ fn clones_run_at_the_same_time() {
 fn info_describes_the_interface() {
     let model = Model::load(&fixture("digits/cnn/cnn.onnx")).unwrap();
     let info = model.info();
-    assert_eq!((info.format, model.micro_batch()), (ModelFormat::Onnx, 1));
+    assert_eq!((info.format, model.micro_batch()), (ModelFormat::Onnx, modelwatch_infer::MICRO_BATCH));
     assert_eq!(info.inputs[0].name, "x");
     assert_eq!(info.inputs[0].shape, [None, Some(8), Some(8), Some(1)]);
     assert_eq!((&*info.outputs[0].name, info.outputs[0].dtype), ("probs", ElementType::F32));

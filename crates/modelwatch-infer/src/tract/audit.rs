@@ -19,15 +19,13 @@ pub(super) struct Findings {
     pub operators: BTreeMap<String, usize>,
     /// Some operator is computed by this project only, node by node.
     pub needs_interpreter: bool,
-    /// See [`Source::skip_optimizer`](super::source::Source).
-    pub skip_optimizer: bool,
     /// See [`Source::row_by_row`](super::source::Source).
     pub row_by_row: bool,
 }
 
-/// Convolutions unroll their input only for a single row (1.5 to 5 times the time for more), and a dynamic quantization takes its scale from
-/// all rows that it sees, so a row's output would depend on its neighbors.
-const ROW_BY_ROW: [&str; 5] = ["Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DynamicQuantizeLinear"];
+/// These convolutions unroll their input only for a single row (1.5 to 5 times the time for more), and a dynamic quantization takes its scale
+/// from all rows that it sees, so a row's output would depend on its neighbors.
+const ROW_BY_ROW: [&str; 4] = ["ConvTranspose", "ConvInteger", "QLinearConv", "DynamicQuantizeLinear"];
 
 /// Returns the findings for a whole model.
 pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
@@ -47,8 +45,6 @@ pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
         res.unsupported.push((fault, name(node).to_owned()));
     });
     let has = |it: &str| res.operators.contains_key(it);
-    // Declutter folds any operator between the two into a 256-entry table if its axes map one to one; Softmax's do, its values do not.
-    res.skip_optimizer = has("DequantizeLinear") && has("QuantizeLinear");
     res.row_by_row = ROW_BY_ROW.into_iter().any(has);
     res
 }

@@ -78,7 +78,7 @@ impl Exact {
         make_constant(&mut model, constants)?;
         let varying = tensors.into_iter().enumerate().filter(|(idx, _)| !is_constant(*idx));
         let varying: TVec<_> = varying.map(|(_, it)| it.into_tvalue()).collect();
-        let outputs = Stages::new(model.into_typed()?, false)?.run(varying)?;
+        let outputs = Stages::new(model.into_typed()?)?.run(varying)?;
         Ok(outputs.into_iter().map(|it| Value::Tensor(it.into_arc_tensor())).collect())
     }
 }

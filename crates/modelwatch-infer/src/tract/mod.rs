@@ -12,6 +12,7 @@ pub(crate) mod excerpt;
 mod executable;
 pub(crate) mod guard;
 mod interpreter;
+mod kernels;
 mod limits;
 mod memory;
 mod nnef;

@@ -122,13 +122,10 @@ fn attempts(
     info: &ModelInfo,
     input_types: &[DatumType],
 ) -> Result<Attempts, InferError> {
-    let source = |graph| Source {
-        graph,
-        info: info.clone(),
-        input_types: input_types.to_vec(),
-        skip_optimizer: findings.skip_optimizer,
-        row_by_row: findings.row_by_row,
-    };
+    // Convolutions of many small images at once are faster; large ones fill the caches alone, and many of them the memory.
+    const SMALL_IMAGE: usize = 4096;
+    let row_by_row = findings.row_by_row || (info.has_convolutions() && !info.has_rows_up_to(SMALL_IMAGE));
+    let source = |graph| Source { graph, info: info.clone(), input_types: input_types.to_vec(), row_by_row };
     let has_shapes = proto.graph.as_ref().is_some_and(|it| !it.value_info.is_empty());
     let mut sources = Vec::new();
     let mut first_error = None;

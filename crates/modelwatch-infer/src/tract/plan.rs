@@ -66,7 +66,7 @@ impl Plan {
         let typed = source.typed(rows, row_shapes).map_err(failed)?;
         let names = || source.info.outputs.iter().map(|it| &*it.name);
         let outputs = compiled_outputs(path, names(), &typed, rows)?;
-        let stages = Stages::new(typed, source.skip_optimizer).map_err(failed)?;
+        let stages = Stages::new(typed).map_err(failed)?;
         let outcome = match tests.and_then(|it| it.recall(rows, row_shapes)) {
             Some(known) => {
                 known.fallback.clone().into_iter().for_each(|it| stages.give_up(it));
@@ -173,6 +173,13 @@ fn compiled_outputs<'a>(
 impl Prepared for Plan {
     fn rows(&self) -> usize {
         self.rows
+    }
+
+    fn settle(&self, inputs: Vec<HostTensor>) -> bool {
+        let Engine::Compiled(stages) = &self.engine else { return true };
+        let settle = || Ok(convert::inputs(inputs, &self.input_types).is_ok_and(|it| stages.settle(&it)));
+        // What cannot be run is an error when it is run in earnest.
+        guard::guarded(&self.path, settle).unwrap_or(true)
     }
 
     fn worker(&self) -> Result<Box<dyn Worker + '_>, InferError> {

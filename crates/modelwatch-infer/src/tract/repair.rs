@@ -2,19 +2,29 @@
 //!
 //! `Reduce` with the maximum or minimum starts from the largest finite numbers, so that it never answers with an infinity (a mask over
 //! nothing but hidden positions is not recognized any more), and drops NaN.
+//! `DequantizeLinearF32` is right, but the optimizer folds whatever is between it and a quantization into a table of 256 entries if its
+//! axes map one to one; those of a softmax do, its values do not.
 
 use tract_onnx::{
     prelude::{
-        Datum, DatumType, IntoTValue, IntoTensor, TValue, TVec, Tensor, TractResult, TypedFact, TypedModel,
+        Datum, DatumExt, DatumType, IntoTValue, IntoTensor, TValue, TVec, Tensor, TractResult, TypedFact, TypedModel,
         tract_ndarray::Axis, tvec,
     },
-    tract_core::ops::nn::{Reduce, Reducer},
-    tract_hir::internal::{EvalContext, EvalOp, Op, StaticName, ToDim, TypedOp, as_op, op_as_typed_op, op_out_of_plan},
+    tract_core::ops::{
+        nn::{Reduce, Reducer},
+        quant::DequantizeLinearF32,
+    },
+    tract_hir::internal::{
+        EvalContext, EvalOp, Op, StaticName, ToDim, TypedOp, as_op, bail, op_as_typed_op, op_out_of_plan,
+    },
 };
 
 /// Replaces what is known to be wrong.
 pub(super) fn repair(model: &mut TypedModel) {
     for node in &mut model.nodes {
+        if let Some(&DequantizeLinearF32 { scale, zero_point }) = node.op_as() {
+            node.op = Box::new(Dequantize { scale, zero_point });
+        }
         let Some(reduce) = node.op_as::<Reduce>() else {
             continue;
         };
@@ -82,6 +92,52 @@ impl TypedOp for Extreme {
             shape[axis] = 1.to_dim();
         }
         Ok(tvec!(TypedFact::dt_shape(inputs[0].datum_type, shape)))
+    }
+
+    as_op!();
+}
+
+/// The numbers that integers of 8 or 32 bits stand for: a step for each of them above the zero point.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Dequantize {
+    pub scale: f32,
+    pub zero_point: i32,
+}
+
+impl Eq for Dequantize {}
+
+impl Dequantize {
+    fn of<T: Datum + Copy + Into<i32>>(&self, tensor: &Tensor) -> TractResult<Tensor> {
+        let number = |&it: &T| it.into().wrapping_sub(self.zero_point) as f32 * self.scale;
+        Ok(tensor.to_plain_array_view::<T>()?.map(number).into_tensor())
+    }
+}
+
+impl Op for Dequantize {
+    fn name(&self) -> StaticName {
+        "DequantizeLinear".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Dequantize {
+    op_out_of_plan!();
+
+    fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let res = match inputs[0].datum_type() {
+            DatumType::I8 => self.of::<i8>(&inputs[0])?,
+            DatumType::U8 => self.of::<u8>(&inputs[0])?,
+            DatumType::I32 => self.of::<i32>(&inputs[0])?,
+            other => bail!("elements of {other:?} are not dequantized"),
+        };
+        Ok(tvec!(res.into_tvalue()))
+    }
+}
+
+impl TypedOp for Dequantize {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
     }
 
     as_op!();

@@ -65,8 +65,6 @@ pub(super) struct Source {
     pub info: ModelInfo,
     /// The types of the inputs in tract's terms.
     pub input_types: Vec<DatumType>,
-    /// The optimizer is known to miscompile some operator of this model.
-    pub skip_optimizer: bool,
     /// Rows are cheaper alone, or would influence each other.
     pub row_by_row: bool,
 }

@@ -72,7 +72,7 @@ pub(super) fn examined(path: &Path, graph: GraphDef, ports: Ports) -> Examined {
     info.operators = operators(&graph.node);
     info.n_parameters = graph.node.iter().map(n_numbers).fold(0, u64::saturating_add);
     let obstacles = tf_ops::obstacles(&graph.node);
-    let row_by_row = info.operators.keys().any(|it| it.contains("Conv"));
+    let row_by_row = info.has_convolutions();
     let attempts = if !obstacles.is_empty() {
         Err(InferError::unsupported(path, obstacles.clone()))
     } else if let Err(fault) = check_nodes(&graph.node) {
@@ -81,7 +81,7 @@ pub(super) fn examined(path: &Path, graph: GraphDef, ports: Ports) -> Examined {
         Err(InferError::Limit { path: path.to_path_buf(), what, limit })
     } else {
         let graph = Graph::TensorFlow { graph, outputs: output_nodes };
-        Ok(Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row }.into())
+        Ok(Source { graph, info: info.clone(), input_types, row_by_row }.into())
     };
     Examined { info, obstacles, attempts }
 }

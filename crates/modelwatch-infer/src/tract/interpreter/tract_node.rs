@@ -139,7 +139,7 @@ impl TractNode {
         let given = operands.iter().filter(|it| !matches!(it, Operand::Absent));
         let constants = given.map(|it| if let Operand::Is(tensor) = it { Some(tensor.clone()) } else { None });
         make_constant(&mut model, constants.collect())?;
-        let stages = Stages::new(model.into_typed()?, false)?;
+        let stages = Stages::new(model.into_typed()?)?;
         Ok(NodePlan { operands, stages })
     }
 }

@@ -92,10 +92,10 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
         info.outputs.push(spec(idx)?.0);
     }
     let obstacles = view.audit(&mut info.operators);
-    let row_by_row = info.operators.keys().any(|it| it.contains("CONV"));
+    let row_by_row = info.has_convolutions();
     let attempts = if obstacles.is_empty() {
         let graph = Graph::TfLite(file.clone());
-        Ok(Source { graph, info: info.clone(), input_types, skip_optimizer: false, row_by_row }.into())
+        Ok(Source { graph, info: info.clone(), input_types, row_by_row }.into())
     } else {
         Err(InferError::unsupported(path, obstacles.clone()))
     };

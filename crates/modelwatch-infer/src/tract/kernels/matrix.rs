@@ -1,0 +1,99 @@
+//! Products of matrices in single precision.
+//!
+//! The innermost loop holds a tile of at most [`ROWS`] × [`COLUMNS`] sums in registers and adds, for one `k` after the other, the
+//! product of a number of each row with a line of columns (Goto and van de Geijn, "Anatomy of high-performance matrix
+//! multiplication", ACM TOMS 34, 2008). Every sum is thus one chain of fused additions in the order of `k`, whatever is
+//! computed beside it: its bits do not depend on how many rows or columns there are.
+//!
+//! What runs in a `with_simd` is compiled for instructions that the functions of the standard library are not: those that take
+//! closures are not inlined then, so that there are loops where elsewhere there are `map`, `fold` and `for_each`.
+
+use pulp::Simd;
+
+use super::finish::Finish;
+
+/// The most rows of a tile.
+pub(super) const ROWS: usize = 8;
+/// The columns of a tile.
+pub(super) const COLUMNS: usize = 32;
+
+/// Numbers of neighboring columns.
+pub(super) type Line = [f32; COLUMNS];
+/// Numbers of neighboring rows.
+pub(super) type Rows = [f32; ROWS];
+/// Sums by row and column.
+pub(super) type Tile = [Line; ROWS];
+
+/// Adds the products of the first `n_rows` rows, `a[k][row]`, with the first `n_columns` of lines, `b[k][column]`, to
+/// `tile[row][column]`, and finishes the sums.
+#[inline(always)]
+pub(super) fn add_products<S: Simd>(
+    simd: S,
+    (n_rows, n_columns): (usize, usize),
+    (a, b): (&[Rows], &[Line]),
+    finish: &Finish,
+    tile: &mut Tile,
+) {
+    macro_rules! rows {
+        ($n:expr) => {
+            if n_columns <= S::F32_LANES {
+                rows::<_, $n, 1>(simd, n_columns, a, b, finish, tile)
+            } else {
+                rows::<_, $n, 2>(simd, n_columns, a, b, finish, tile)
+            }
+        };
+    }
+    match n_rows {
+        1 => rows!(1),
+        2 => rows!(2),
+        3 => rows!(3),
+        4 => rows!(4),
+        5 => rows!(5),
+        6 => rows!(6),
+        7 => rows!(7),
+        _ => rows!(ROWS),
+    }
+}
+
+/// Works through as many columns at once as `WIDTH` registers hold, so that all sums of these stay in others.
+#[inline(always)]
+fn rows<S: Simd, const N: usize, const WIDTH: usize>(
+    simd: S,
+    n_columns: usize,
+    a: &[Rows],
+    b: &[Line],
+    finish: &Finish,
+    tile: &mut Tile,
+) {
+    let width = WIDTH * S::F32_LANES;
+    for start in (0..n_columns).step_by(width) {
+        let mut sums = [[simd.splat_f32s(0.0); WIDTH]; N];
+        for (sums, line) in sums.iter_mut().zip(&*tile) {
+            *sums = registers(simd, &line[start..start + width]);
+        }
+        for (a, b) in a.iter().zip(b) {
+            let b: [_; WIDTH] = registers(simd, &b[start..start + width]);
+            for (sums, a) in sums.iter_mut().zip(a) {
+                let a = simd.splat_f32s(*a);
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = simd.mul_add_e_f32s(a, b, *sum);
+                }
+            }
+        }
+        for (sums, line) in sums.into_iter().zip(&mut *tile) {
+            // Not by `copy_from_slice`, for which the sums would have to be in memory all the time.
+            for (to, sum) in S::as_mut_simd_f32s(&mut line[start..start + width]).0.iter_mut().zip(sums) {
+                *to = finish.apply(simd, sum);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn registers<S: Simd, const WIDTH: usize>(simd: S, numbers: &[f32]) -> [S::f32s; WIDTH] {
+    let mut res = [simd.splat_f32s(0.0); WIDTH];
+    for (to, from) in res.iter_mut().zip(S::as_simd_f32s(numbers).0) {
+        *to = *from;
+    }
+    res
+}

@@ -1,0 +1,21 @@
+//! Operators of this project for what takes most of the time in networks: convolutions, products with weights, the largest of a
+//! window, softmax.
+//!
+//! tract unrolls the input of a convolution as a whole, or for single samples only, and leaves most of a processor's width unused
+//! where matrices are small. These are written for many samples of any size, without `unsafe`: [`pulp`] chooses the instructions.
+//! They run in the optimized form of a graph alone; the form as written is what they are held against.
+//!
+//! A NaN that comes to be on the way stays one. Deliberately not here: anything but single precision and weights that are constant.
+
+mod convolution;
+mod copy;
+mod dense;
+mod finish;
+mod matrix;
+mod op;
+mod planes;
+mod replace;
+mod softmax;
+mod window;
+
+pub(super) use replace::replace;

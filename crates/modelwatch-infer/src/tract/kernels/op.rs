@@ -1,0 +1,86 @@
+//! The operator of a plan that runs a kernel.
+
+use std::{fmt, sync::Arc};
+
+use tract_onnx::{
+    prelude::{DatumExt, IntoTValue, TValue, TVec, Tensor, TractResult, TypedFact, tvec},
+    tract_hir::internal::{EvalContext, EvalOp, Op, StaticName, TypedOp, as_op, op_as_typed_op, op_out_of_plan},
+};
+
+use super::finish::Rounding;
+
+/// Computes numbers from numbers, for shapes that are known.
+pub(super) trait Kernel: fmt::Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// Returns what the numbers are rounded to at last.
+    fn rounding(&self) -> Option<Rounding> {
+        None
+    }
+
+    /// Returns whether all numbers that are given are among those that are taken.
+    fn picks(&self) -> bool {
+        false
+    }
+
+    /// Fills `output`, which is zero, from the elements of the inputs.
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32]);
+}
+
+/// A kernel and the shape of what it computes.
+#[derive(Clone, Debug)]
+pub(super) struct KernelOp {
+    kernel: Arc<dyn Kernel>,
+    shape: TVec<usize>,
+}
+
+impl KernelOp {
+    pub(super) fn new(kernel: impl Kernel + 'static, shape: &[usize]) -> Self {
+        Self { kernel: Arc::new(kernel), shape: shape.iter().copied().collect() }
+    }
+
+    pub(super) fn rounding(&self) -> Option<Rounding> {
+        self.kernel.rounding()
+    }
+
+    pub(super) fn picks(&self) -> bool {
+        self.kernel.picks()
+    }
+}
+
+impl PartialEq for KernelOp {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.kernel, &other.kernel)
+    }
+}
+
+impl Eq for KernelOp {}
+
+impl Op for KernelOp {
+    fn name(&self) -> StaticName {
+        self.kernel.name().into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for KernelOp {
+    op_out_of_plan!();
+
+    fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let views = inputs.iter().map(|it| it.try_as_plain_ram()).collect::<TractResult<TVec<_>>>()?;
+        let slices = views.iter().map(|it| it.as_slice::<f32>()).collect::<TractResult<TVec<_>>>()?;
+        // A tensor of zeros takes longer to make than to copy.
+        let mut output = vec![0.0; self.shape.iter().product()];
+        self.kernel.run(&slices, &mut output);
+        Ok(tvec!(Tensor::from_shape(&self.shape, &output)?.into_tvalue()))
+    }
+}
+
+impl TypedOp for KernelOp {
+    fn output_facts(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(&self.shape)))
+    }
+
+    as_op!();
+}

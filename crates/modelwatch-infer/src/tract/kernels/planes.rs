@@ -1,0 +1,240 @@
+//! What looks at one channel of an image at a time: convolutions of depth one, and the largest number of a window.
+//!
+//! An image is laid out so that every place of a window sees neighbors where neighboring windows do: with a stride of two as four
+//! images of every other row and column. Rows then follow each other without a seam, and what is computed beyond the last window
+//! of a row is left out when it is given.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::{
+    copy::{copy, every_other},
+    finish::{Finish, Rounding},
+    matrix::{COLUMNS, Line},
+    op::Kernel,
+    window::Window,
+};
+
+/// One filter for each channel: `weights[channel][place] · window[place] + bias[channel]`.
+#[derive(Debug)]
+pub(super) struct Depthwise {
+    layout: Layout,
+    /// By channel and place in the window.
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    finish: Finish,
+}
+
+/// The largest number that a window sees.
+#[derive(Debug)]
+pub(super) struct Largest(Layout);
+
+impl Depthwise {
+    pub(super) fn new(window: &Window, weights: Vec<f32>, bias: Vec<f32>, finish: Finish) -> Self {
+        Self { layout: Layout::new(window), weights, bias, finish }
+    }
+}
+
+impl Largest {
+    pub(super) fn new(window: &Window) -> Self {
+        Self(Layout::new(window))
+    }
+}
+
+impl Kernel for Depthwise {
+    fn name(&self) -> &'static str {
+        "Depthwise"
+    }
+
+    fn rounding(&self) -> Option<Rounding> {
+        self.finish.rounding
+    }
+
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
+        Arch::new().dispatch(Filters { op: self, images: inputs[0], output });
+    }
+}
+
+impl Kernel for Largest {
+    fn name(&self) -> &'static str {
+        "Largest"
+    }
+
+    fn picks(&self) -> bool {
+        true
+    }
+
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
+        Arch::new().dispatch(Pool { layout: &self.0, images: inputs[0], output });
+    }
+}
+
+struct Filters<'a> {
+    op: &'a Depthwise,
+    images: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Filters<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { op: Depthwise { layout, weights, bias, finish }, images, output } = self;
+        let mut plane = layout.plane(0.0);
+        let mut lines = vec![[0.0; COLUMNS]; layout.n_lines];
+        let channels = || weights.chunks_exact(layout.places.len()).zip(bias);
+        let samples = images.chunks_exact(layout.n_pixels * bias.len());
+        for (images, output) in samples.zip(output.chunks_exact_mut(layout.n_out() * bias.len())) {
+            let planes = images.chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
+            for ((image, output), (weights, bias)) in planes.zip(channels()) {
+                layout.lay_out(image, &mut plane);
+                for (line, start) in lines.iter_mut().zip((0..).step_by(COLUMNS)) {
+                    for (to, start) in S::as_mut_simd_f32s(line).0.iter_mut().zip((start..).step_by(S::F32_LANES)) {
+                        let mut sum = simd.splat_f32s(*bias);
+                        for (weight, place) in weights.iter().zip(&layout.places) {
+                            sum = simd.mul_add_e_f32s(simd.splat_f32s(*weight), at(simd, &plane, place + start), sum);
+                        }
+                        *to = finish.apply(simd, sum);
+                    }
+                }
+                layout.give(&lines, output);
+            }
+        }
+    }
+}
+
+struct Pool<'a> {
+    layout: &'a Layout,
+    images: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Pool<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layout, images, output } = self;
+        let mut plane = layout.plane(f32::NEG_INFINITY);
+        let mut lines = vec![[0.0; COLUMNS]; layout.n_lines];
+        let planes = images.chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
+        for (image, output) in planes {
+            layout.lay_out(image, &mut plane);
+            for (line, start) in lines.iter_mut().zip((0..).step_by(COLUMNS)) {
+                for (to, start) in S::as_mut_simd_f32s(line).0.iter_mut().zip((start..).step_by(S::F32_LANES)) {
+                    // Where a window sees nothing, the least number is given, as by tract and ONNX Runtime.
+                    let mut largest = simd.splat_f32s(f32::MIN);
+                    for place in &layout.places {
+                        let seen = at(simd, &plane, place + start);
+                        largest = simd.select_f32s(simd.less_than_f32s(largest, seen), seen, largest);
+                        // A NaN, which is not equal to itself, is kept, as nothing is larger.
+                        largest = simd.select_f32s(simd.equal_f32s(seen, seen), largest, seen);
+                    }
+                    *to = largest;
+                }
+            }
+            layout.give(&lines, output);
+        }
+    }
+}
+
+/// Where the pixels of an image are laid out, and where windows find them.
+#[derive(Debug)]
+struct Layout {
+    n_pixels: usize,
+    image_width: usize,
+    stride: usize,
+    /// By row of pixels, and by which of so many neighbors: the first of them, and its place; the others follow each other.
+    targets: Vec<(usize, usize)>,
+    /// By pixel: its place.
+    pixels: Vec<usize>,
+    /// The places that the first window looks at; those of the others are as far from them as their results are from the first.
+    places: Vec<usize>,
+    /// Numbers of a row, of the results as well.
+    width: usize,
+    out: [usize; 2],
+    n_places: usize,
+    n_lines: usize,
+}
+
+impl Layout {
+    fn new(window: &Window) -> Self {
+        let &Window { image, size, stride, dilation, before, out, .. } = window;
+        let padded = window.padded();
+        let [height, width] = [0, 1].map(|it| padded[it].div_ceil(stride[it]));
+        let place = |y: usize, x: usize| {
+            let part = y % stride[0] * stride[1] + x % stride[1];
+            (part * height + y / stride[0]) * width + x / stride[1]
+        };
+        let n_lines = ((out[0] - 1) * width + out[1]).div_ceil(COLUMNS);
+        Self {
+            n_pixels: window.n_pixels(),
+            image_width: image[1],
+            stride: stride[1],
+            pixels: grid(image).map(|(y, x)| place(y + before[0], x + before[1])).collect(),
+            targets: grid([image[0], stride[1]]).map(|(y, x)| (x, place(y + before[0], x + before[1]))).collect(),
+            places: grid(size).map(|(y, x)| place(y * dilation[0], x * dilation[1])).collect(),
+            width,
+            out,
+            // As many more as the last line reads beyond.
+            n_places: stride[0] * stride[1] * height * width + n_lines * COLUMNS,
+            n_lines,
+        }
+    }
+
+    fn n_out(&self) -> usize {
+        self.out[0] * self.out[1]
+    }
+
+    /// Returns places of which all that no pixel takes have this number.
+    fn plane(&self, around: f32) -> Vec<f32> {
+        vec![around; self.n_places]
+    }
+
+    #[inline(always)]
+    fn lay_out(&self, image: &[f32], plane: &mut [f32]) {
+        if self.image_width < COLUMNS {
+            for (pixel, place) in image.iter().zip(&self.pixels) {
+                plane[*place] = *pixel;
+            }
+            return;
+        }
+        let rows = image.chunks_exact(self.image_width).zip(self.targets.chunks_exact(self.stride));
+        for (row, targets) in rows {
+            for &(first, target) in targets {
+                let row = row.get(first..).unwrap_or_default();
+                let to = &mut plane[target..];
+                match self.stride {
+                    1 => copy(&mut to[..row.len()], row),
+                    2 => every_other(to, row),
+                    stride => {
+                        for (to, pixel) in to.iter_mut().zip(row.iter().step_by(stride)) {
+                            *to = *pixel;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the results of windows.
+    #[inline(always)]
+    fn give(&self, lines: &[Line], output: &mut [f32]) {
+        let rows = lines.as_flattened().chunks(self.width);
+        for (to, row) in output.chunks_exact_mut(self.out[1]).zip(rows) {
+            copy(to, &row[..self.out[1]]);
+        }
+    }
+}
+
+fn grid([height, width]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
+    (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
+}
+
+#[inline(always)]
+fn at<S: Simd>(simd: S, numbers: &[f32], start: usize) -> S::f32s {
+    match S::as_simd_f32s(&numbers[start..start + S::F32_LANES]).0 {
+        [it] => *it,
+        _ => simd.splat_f32s(0.0),
+    }
+}

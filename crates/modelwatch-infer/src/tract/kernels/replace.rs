@@ -1,0 +1,569 @@
+//! Puts kernels in the place of what they compute, with what follows it.
+
+use tract_onnx::{
+    prelude::{DatumType, OutletId, Tensor, TractResult, TypedModel},
+    tract_core::{
+        axes::Axis,
+        model::TypedModelPatch,
+        ops::{
+            binary::TypedBinOp,
+            change_axes::AxisOp,
+            cnn::{Conv, KernelFormat, MaxPool, PoolSpec},
+            einsum::EinSum,
+            element_wise::ElementWiseOp,
+            nn::{DataFormat, Softmax as TractSoftmax, SoftmaxKind},
+            quant::{QuantizeLinearI8, QuantizeLinearU8},
+        },
+    },
+    tract_hir::internal::TypedNode,
+};
+
+use super::{
+    convolution::Convolution,
+    dense::Dense,
+    finish::{Finish, Round, Rounding},
+    op::{Kernel, KernelOp},
+    planes::{Depthwise, Largest},
+    softmax::Softmax,
+    window::Window,
+};
+use crate::tract::repair::Dequantize;
+
+/// Replaces what kernels compute in a graph whose shapes are known, before it is optimized.
+pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
+    model.prop_consts()?;
+    rewrite(model, &patch)?;
+    rewrite(model, &round)?;
+    Ok(())
+}
+
+/// Applies a rule to each node, in the order in which they run, and returns whether it changed anything.
+pub(super) fn rewrite(
+    model: &mut TypedModel,
+    rule: &dyn Fn(&TypedModel, &TypedNode) -> TractResult<Option<TypedModelPatch>>,
+) -> TractResult<bool> {
+    let mut res = false;
+    for id in model.eval_order()? {
+        if let Some(patch) = rule(model, model.node(id))? {
+            patch.apply(model)?;
+            res = true;
+        }
+    }
+    // What was replaced is no longer a user of what it took.
+    model.compact()?;
+    Ok(res)
+}
+
+/// A kernel, its inputs, and the value that it computes.
+struct Replacement {
+    op: KernelOp,
+    inputs: Vec<OutletId>,
+    replaced: OutletId,
+}
+
+fn patch(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    let found = if let Some(op) = node.op_as::<Conv>() {
+        convolution(model, node, op)
+    } else if let Some(op) = node.op_as::<EinSum>() {
+        dense(model, node, op)
+    } else if let Some(op) = node.op_as::<MaxPool>() {
+        largest(model, node, op)
+    } else if let Some(op) = node.op_as::<TractSoftmax>() {
+        softmax(model, node, op)
+    } else {
+        None
+    };
+    let Some(Replacement { op, inputs, replaced }) = found else {
+        return Ok(None);
+    };
+    let mut patch = TypedModelPatch::default();
+    let inputs = patch.taps(model, &inputs)?;
+    let name = &model.node(replaced.node).name;
+    let output = patch.wire_node(name, op, &inputs)?[0];
+    patch.shunt_outside(model, replaced, output)?;
+    Ok(Some(patch))
+}
+
+/// A quantization and its inverse that follow no kernel, or what was rounded so before.
+fn round(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    let Some((rounding, end)) = rounding(model, node).filter(|_| is_single(model, node.inputs[0])) else {
+        return Ok(None);
+    };
+    let mut patch = TypedModelPatch::default();
+    let mut output = patch.tap_model(model, node.inputs[0])?;
+    if !is_rounded(model, node.inputs[0], rounding) {
+        let Some(shape) = shape(model, end) else { return Ok(None) };
+        let kernel = Round(Finish { rounding: Some(rounding), ..Finish::NOTHING });
+        output = patch.wire_node(&model.node(end.node).name, KernelOp::new(kernel, &shape), &[output])?[0];
+    }
+    patch.shunt_outside(model, end, output)?;
+    Ok(Some(patch))
+}
+
+/// Returns whether numbers were rounded, and no more than picked and moved since.
+fn is_rounded(model: &TypedModel, mut outlet: OutletId, rounding: Rounding) -> bool {
+    loop {
+        let node = model.node(outlet.node);
+        let op = node.op_as::<KernelOp>();
+        if let Some(it) = op.and_then(|it| it.rounding()) {
+            return it == rounding;
+        }
+        if !node.op_is::<AxisOp>() && !op.is_some_and(|it| it.picks()) {
+            return false;
+        }
+        outlet = node.inputs[0];
+    }
+}
+
+fn convolution(model: &TypedModel, node: &TypedNode, op: &Conv) -> Option<Replacement> {
+    let spec = &op.pool_spec;
+    let window = window(model, node, spec)?;
+    let is_usual = op.q_params.is_none() && op.kernel_fmt == KernelFormat::OIHW;
+    let weights = constant(model, node.inputs[1]).filter(|it| is_usual && !it.is_empty())?;
+    let n = spec.output_channels;
+    let mut chain = Chain::new(model, node, 1, n)?;
+    chain.add(&constant(model, node.inputs[2])?)?;
+    chain.follow();
+    let n_each = weights.len() / n.max(1);
+    let weights: Vec<f32> = weights.iter().enumerate().map(|(idx, it)| it * chain.scale[idx / n_each.max(1)]).collect();
+    let is_depthwise = op.group == n && n == window.channels && n > 1 && chain.added.is_none();
+    if is_depthwise {
+        let op = Depthwise::new(&window, weights, chain.bias.clone(), chain.finish);
+        return chain.replacement(op);
+    }
+    let op = Convolution::new(window, op.group, &weights, chain.bias.clone(), chain.finish);
+    chain.replacement(op)
+}
+
+fn dense(model: &TypedModel, node: &TypedNode, op: &EinSum) -> Option<Replacement> {
+    let &[x, weights] = &*node.inputs else { return None };
+    let (x_shape, shape) = (shape(model, x)?, shape(model, node.id.into())?);
+    let tensor = model.outlet_fact(weights).ok()?.konst.clone();
+    let tensor = tensor.filter(|it| op.q_params.is_none() && it.volume() > 0)?;
+    let last = shape.len().checked_sub(1)?;
+    if x_shape.len() != shape.len() || x_shape[..last] != shape[..last] {
+        return None;
+    }
+    let (mut depth, mut width) = (None, None);
+    for Axis { inputs, outputs, .. } in op.axes.iter_all_axes() {
+        match (&*inputs[0], &*inputs[1], &*outputs[0]) {
+            (&[at], &[of_weights], []) if at == last => depth = Some(of_weights),
+            ([], &[of_weights], &[at]) if at == last => width = Some(of_weights),
+            (&[at], [], &[to]) if at == to && at < last => (),
+            (&[at], &[of_weights], &[to]) if at == to && at < last && tensor.shape()[of_weights] == 1 => (),
+            _ => return None,
+        }
+    }
+    let (depth, width) = (depth?, width?);
+    let view = tensor.to_plain_array_view::<f32>().ok()?;
+    let mut order: Vec<usize> = (0..tensor.rank()).filter(|it| ![depth, width].contains(it)).collect();
+    order.extend([depth, width]);
+    let weights: Vec<f32> = view.permuted_axes(order).iter().copied().collect();
+    let mut chain = Chain::new(model, node, last, tensor.shape()[width])?;
+    chain.follow();
+    let n = chain.scale.len().max(1);
+    let weights: Vec<f32> = weights.iter().enumerate().map(|(idx, it)| it * chain.scale[idx % n]).collect();
+    let op = Dense::new(&weights, &chain.bias, chain.finish);
+    chain.replacement(op)
+}
+
+fn largest(model: &TypedModel, node: &TypedNode, op: &MaxPool) -> Option<Replacement> {
+    let is_usual = op.with_index_outputs.is_none() && is_single(model, node.inputs[0]);
+    let window = window(model, node, &op.pool_spec).filter(|_| is_usual)?;
+    alone(model, node, Largest::new(&window))
+}
+
+fn softmax(model: &TypedModel, node: &TypedNode, op: &TractSoftmax) -> Option<Replacement> {
+    let shape = shape(model, node.inputs[0]).filter(|_| is_single(model, node.inputs[0]))?;
+    let is_usual = op.kind == SoftmaxKind::Softmax && *op.axes == [shape.len().checked_sub(1)?];
+    let width = shape.last().copied().filter(|_| is_usual)?;
+    alone(model, node, Softmax { width })
+}
+
+/// Returns the replacement of a single node.
+fn alone(model: &TypedModel, node: &TypedNode, kernel: impl Kernel + 'static) -> Option<Replacement> {
+    let replaced = OutletId::new(node.id, 0);
+    Some(Replacement { op: KernelOp::new(kernel, &shape(model, replaced)?), inputs: vec![node.inputs[0]], replaced })
+}
+
+/// What is done to the values of a node by those that follow it and can be done at once.
+struct Chain<'a> {
+    model: &'a TypedModel,
+    input: OutletId,
+    shape: Vec<usize>,
+    /// The axis that scale and bias are along.
+    axis: usize,
+    scale: Vec<f32>,
+    bias: Vec<f32>,
+    /// A value of the same shape that is added.
+    added: Option<OutletId>,
+    finish: Finish,
+    end: OutletId,
+}
+
+impl<'a> Chain<'a> {
+    fn new(model: &'a TypedModel, node: &TypedNode, axis: usize, n: usize) -> Option<Self> {
+        let end = OutletId::new(node.id, 0);
+        if !is_single(model, node.inputs[0]) || !is_single(model, end) {
+            return None;
+        }
+        Some(Self {
+            model,
+            input: node.inputs[0],
+            shape: shape(model, end)?,
+            axis,
+            scale: vec![1.0; n],
+            bias: vec![0.0; n],
+            added: None,
+            finish: Finish::NOTHING,
+            end,
+        })
+    }
+
+    fn replacement(self, kernel: impl Kernel + 'static) -> Option<Replacement> {
+        let inputs = [self.input].into_iter().chain(self.added).collect();
+        Some(Replacement { op: KernelOp::new(kernel, &self.shape), inputs, replaced: self.end })
+    }
+
+    /// Adds one number to all, or one for each place along the axis.
+    fn add(&mut self, numbers: &[f32]) -> Option<()> {
+        let numbers = spread(numbers, self.bias.len())?;
+        self.bias.iter_mut().zip(numbers).for_each(|(it, other)| *it += other);
+        Some(())
+    }
+
+    /// Goes on as far as it can be done at once.
+    fn follow(&mut self) {
+        while self.step().is_some() {}
+    }
+
+    fn step(&mut self) -> Option<()> {
+        let node = only_user(self.model, self.end)?;
+        if let Some(rounding) = rounding(self.model, node) {
+            let (rounding, end) = rounding;
+            if self.finish.rounding.is_some() {
+                return None;
+            }
+            self.finish.rounding = Some(rounding);
+            self.end = end;
+            return Some(());
+        }
+        let op = node.op_as::<TypedBinOp>()?;
+        let other = *node.inputs.iter().find(|it| **it != self.end)?;
+        let end = OutletId::new(node.id, 0);
+        if shape(self.model, end)? != self.shape || !is_single(self.model, end) || self.finish.rounding.is_some() {
+            return None;
+        }
+        let is_sum = self.finish == Finish::NOTHING;
+        let numbers = self.along_axis(other);
+        match (op.0.name(), numbers) {
+            ("Add", Some(numbers)) if is_sum => self.add(&numbers)?,
+            ("Mul", Some(numbers)) if is_sum && self.added.is_none() => {
+                let numbers = spread(&numbers, self.bias.len())?;
+                for ((scale, bias), it) in self.scale.iter_mut().zip(&mut self.bias).zip(numbers) {
+                    *scale *= it;
+                    *bias *= it;
+                }
+            }
+            ("Add", None) if is_sum && self.added.is_none() && shape(self.model, other)? == self.shape => {
+                self.added = Some(other);
+            }
+            ("Max", Some(numbers)) => {
+                let &[least] = &*numbers else { return None };
+                self.finish.least = self.finish.least.max(least).min(self.finish.most);
+            }
+            ("Min", Some(numbers)) => {
+                let &[most] = &*numbers else { return None };
+                self.finish.most = self.finish.most.min(most);
+                self.finish.least = self.finish.least.min(self.finish.most);
+            }
+            _ => return None,
+        }
+        self.end = end;
+        Some(())
+    }
+
+    /// Returns a constant that is one number, or one for each place along the axis.
+    fn along_axis(&self, outlet: OutletId) -> Option<Vec<f32>> {
+        let shape = shape(self.model, outlet)?;
+        let is_along =
+            shape.iter().enumerate().all(|(idx, it)| *it == 1 || (idx == self.axis && *it == self.bias.len()));
+        constant(self.model, outlet).filter(|_| is_along && shape.len() == self.shape.len())
+    }
+}
+
+/// Returns one number for each of `n`.
+fn spread(numbers: &[f32], n: usize) -> Option<Vec<f32>> {
+    match numbers {
+        [one] => Some(vec![*one; n]),
+        _ => (numbers.len() == n).then(|| numbers.to_vec()),
+    }
+}
+
+/// Returns what a quantization and its inverse do, and the value after both.
+fn rounding(model: &TypedModel, node: &TypedNode) -> Option<(Rounding, OutletId)> {
+    let op = node.op_as::<ElementWiseOp>()?;
+    let (factor, zero_point, least, most) = if let Some(it) = op.0.downcast_ref::<QuantizeLinearU8>() {
+        (it.scale, i32::from(it.zero_point), 0, 255)
+    } else {
+        let it = op.0.downcast_ref::<QuantizeLinearI8>()?;
+        (it.scale, i32::from(it.zero_point), -128, 127)
+    };
+    let next = only_user(model, node.id.into())?;
+    let back = next.op_as::<Dequantize>().filter(|it| it.zero_point == zero_point)?;
+    let [least, most] = [least, most].map(|it| (it - zero_point) as f32);
+    Some((Rounding { factor, least, most, step: back.scale }, next.id.into()))
+}
+
+/// Returns the node that alone uses a value, once.
+pub(super) fn only_user(model: &TypedModel, outlet: OutletId) -> Option<&TypedNode> {
+    match model.outlet_successors(outlet) {
+        [it] if !model.outputs.contains(&outlet) => Some(model.node(it.node)),
+        _ => None,
+    }
+}
+
+/// Returns how a window moves over images with their channels before their pixels.
+fn window(model: &TypedModel, node: &TypedNode, spec: &PoolSpec) -> Option<Window> {
+    let shape = shape(model, node.inputs[0]).filter(|_| spec.data_format == DataFormat::NCHW)?;
+    let sizes = shape.get(2..)?;
+    let padding = spec.computed_padding(sizes);
+    // A row of pixels is an image of one row.
+    let two = |of: &dyn Fn(usize) -> usize, missing: usize| match sizes.len() {
+        1 => Some([missing, of(0)]),
+        2 => Some([of(0), of(1)]),
+        _ => None,
+    };
+    let is_empty =
+        shape.iter().chain(&spec.kernel_shape).any(|it| *it == 0) || padding.iter().any(|it| it.convoluted == 0);
+    (!is_empty).then_some(())?;
+    Some(Window {
+        channels: spec.input_channels,
+        image: two(&|it| sizes[it], 1)?,
+        size: two(&|it| spec.kernel_shape[it], 1)?,
+        stride: two(&|it| spec.stride(it), 1)?,
+        dilation: two(&|it| spec.dilation(it), 1)?,
+        before: two(&|it| padding[it].pad_before, 0)?,
+        out: two(&|it| padding[it].convoluted, 1)?,
+    })
+}
+
+fn shape(model: &TypedModel, outlet: OutletId) -> Option<Vec<usize>> {
+    Some(model.outlet_fact(outlet).ok()?.shape.as_concrete()?.to_vec())
+}
+
+fn is_single(model: &TypedModel, outlet: OutletId) -> bool {
+    model.outlet_fact(outlet).is_ok_and(|it| it.datum_type == DatumType::F32 && it.is_plain())
+}
+
+/// Returns the elements of a constant of single precision.
+fn constant(model: &TypedModel, outlet: OutletId) -> Option<Vec<f32>> {
+    let tensor: std::sync::Arc<Tensor> = model.outlet_fact(outlet).ok()?.konst.clone()?;
+    Some(tensor.to_plain_array_view::<f32>().ok()?.iter().copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::{
+        prelude::{DatumExt, IntoRunnable, IntoTValue, IntoTensor, tract_ndarray::ArrayD, tvec},
+        tract_core::ops::{
+            cnn::PaddingSpec,
+            math::{add, max, min, mul},
+            quant::quantize_linear_u8,
+        },
+        tract_hir::internal::{SpecialOps, TVec, TypedOp},
+    };
+
+    use super::*;
+
+    /// Numbers between -1 and 1, no two alike.
+    fn numbers(shape: &[usize]) -> Tensor {
+        let n: usize = shape.iter().product();
+        let numbers = (0..n).map(|it| ((it as f64 + 1.0) * 0.618_033_988_749_895).fract() as f32 * 2.0 - 1.0);
+        ArrayD::from_shape_vec(shape, numbers.collect()).unwrap().into_tensor()
+    }
+
+    fn wire(model: &mut TypedModel, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> OutletId {
+        let name = format!("node {}", model.nodes.len());
+        model.wire_node(name, op, inputs).unwrap()[0]
+    }
+
+    fn constant(model: &mut TypedModel, tensor: Tensor) -> OutletId {
+        let name = format!("constant {}", model.nodes.len());
+        model.add_const(name, tensor).unwrap()
+    }
+
+    /// Runs a graph over one input as written and replaced, for one sample and for several, and returns the operators that are left.
+    fn check(row: &[usize], build: impl Fn(&mut TypedModel, OutletId) -> OutletId) -> Vec<String> {
+        let graph = |n: usize| {
+            let mut model = TypedModel::default();
+            let x = model.add_source("x", f32::fact([&[n], row].concat())).unwrap();
+            let y = build(&mut model, x);
+            model.select_output_outlets(&[y]).unwrap();
+            model
+        };
+        let run = |model: TypedModel, x: &Tensor| {
+            let y = model.into_runnable().unwrap().run(tvec!(x.clone().into_tvalue())).unwrap().remove(0);
+            y.to_plain_array_view::<f32>().unwrap().iter().copied().collect::<Vec<_>>()
+        };
+        let replaced = |n: usize| {
+            let mut model = graph(n);
+            replace(&mut model).unwrap();
+            model.compact().unwrap();
+            model
+        };
+        const N: usize = 5;
+        let x = numbers(&[&[N], row].concat());
+        let (got, wanted) = (run(replaced(N), &x), run(graph(N), &x));
+        assert_eq!(got.len(), wanted.len());
+        let far = got.iter().zip(&wanted).position(|(got, wanted)| (got - wanted).abs() > 1e-4 * wanted.abs().max(1.0));
+        assert_eq!(far.map(|it| (it, got[it], wanted[it])), None);
+        for (sample, wanted) in got.chunks(got.len() / N).enumerate() {
+            assert_eq!(run(replaced(1), &x.slice(0, sample, sample + 1).unwrap()), wanted, "sample {sample} alone");
+        }
+        let model = replaced(N);
+        let is_left = |it: &&TypedNode| !it.inputs.is_empty();
+        model.nodes.iter().filter(is_left).map(|it| it.op.name().into_owned()).collect()
+    }
+
+    struct Case {
+        row: Vec<usize>,
+        n_out: usize,
+        size: usize,
+        stride: usize,
+        dilation: usize,
+        pad: usize,
+        groups: usize,
+    }
+
+    impl Case {
+        fn pool(&self, n_out: usize) -> PoolSpec {
+            let rank = self.row.len() - 1;
+            let all = |it: usize| -> TVec<usize> { tvec![it; rank] };
+            PoolSpec {
+                data_format: DataFormat::NCHW,
+                kernel_shape: all(self.size),
+                padding: PaddingSpec::Explicit(all(self.pad), all(self.pad)),
+                dilations: Some(all(self.dilation)),
+                strides: Some(all(self.stride)),
+                input_channels: self.row[0],
+                output_channels: n_out,
+            }
+        }
+
+        fn wire(&self, model: &mut TypedModel, x: OutletId) -> OutletId {
+            let kernel =
+                [self.n_out, self.row[0] / self.groups].into_iter().chain(self.row[1..].iter().map(|_| self.size));
+            let kernel = constant(model, numbers(&kernel.collect::<Vec<_>>()));
+            let bias = constant(model, numbers(&[self.n_out]));
+            let (pool_spec, kernel_fmt) = (self.pool(self.n_out), KernelFormat::OIHW);
+            let op = Conv { pool_spec, kernel_fmt, group: self.groups, q_params: None };
+            wire(model, op, &[x, kernel, bias])
+        }
+    }
+
+    const USUAL: fn() -> Case =
+        || Case { row: vec![3, 11, 9], n_out: 10, size: 3, stride: 1, dilation: 1, pad: 1, groups: 1 };
+
+    #[test]
+    fn convolutions_of_all_kinds_are_replaced() {
+        for case in [
+            USUAL(),
+            Case { stride: 2, ..USUAL() },
+            Case { stride: 3, size: 5, pad: 0, ..USUAL() },
+            Case { dilation: 2, pad: 2, ..USUAL() },
+            Case { size: 1, pad: 0, ..USUAL() },
+            Case { size: 1, pad: 0, stride: 2, ..USUAL() },
+            Case { size: 1, pad: 1, ..USUAL() },
+            Case { row: vec![4, 40], n_out: 3, ..USUAL() },
+            Case { row: vec![6, 7, 7], groups: 3, n_out: 9, ..USUAL() },
+            Case { row: vec![1, 1, 1], ..USUAL() },
+        ] {
+            assert_eq!(check(&case.row, |model, x| case.wire(model, x)), ["Convolution"]);
+        }
+        for (stride, dilation, size) in [(1, 1, 3), (2, 1, 3), (1, 2, 3), (2, 1, 5), (3, 2, 2)] {
+            let case = Case { row: vec![4, 13, 10], n_out: 4, groups: 4, stride, dilation, size, pad: 2 };
+            assert_eq!(check(&case.row, |model, x| case.wire(model, x)), ["Depthwise"]);
+        }
+    }
+
+    #[test]
+    fn what_follows_a_convolution_is_done_at_once() {
+        let case = USUAL();
+        let left = check(&case.row, |model, x| {
+            let beside = case.wire(model, x);
+            let mut y = case.wire(model, x);
+            let scale = constant(model, numbers(&[1, case.n_out, 1, 1]));
+            y = wire(model, mul(), &[y, scale]);
+            let shift = constant(model, numbers(&[1, case.n_out, 1, 1]));
+            y = wire(model, add(), &[y, shift]);
+            y = wire(model, add(), &[beside, y]);
+            let least = constant(model, numbers(&[1, 1, 1, 1]));
+            y = wire(model, max(), &[y, least]);
+            let most = constant(model, Tensor::from_shape(&[1, 1, 1, 1], &[0.9_f32]).unwrap());
+            wire(model, min(), &[y, most])
+        });
+        assert_eq!(left, ["Convolution", "Convolution"]);
+    }
+
+    #[test]
+    fn pools_are_replaced() {
+        for (size, stride, pad) in [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 0)] {
+            let case = Case { size, stride, pad, ..USUAL() };
+            let op = MaxPool { pool_spec: case.pool(3), with_index_outputs: None };
+            assert_eq!(check(&case.row, |model, x| wire(model, op.clone(), &[x])), ["Largest"]);
+        }
+    }
+
+    #[test]
+    fn products_with_weights_and_softmax_are_replaced() {
+        for (depth, width) in [(1, 1), (7, 10), (64, 33), (300, 64)] {
+            let left = check(&[3, depth], |model, x| {
+                let weights = constant(model, numbers(&[1, depth, width]));
+                let axes = tract_onnx::tract_core::axes::AxesMapping::for_numpy_matmul(3, false, false, false).unwrap();
+                let y = wire(model, EinSum::new(axes, DatumType::F32), &[x, weights]);
+                let bias = constant(model, numbers(&[1, 1, width]));
+                let y = wire(model, add(), &[y, bias]);
+                let op = TractSoftmax { axes: tvec![2], quant_output_dt: None, kind: SoftmaxKind::Softmax };
+                wire(model, op, &[y])
+            });
+            assert_eq!(left, ["Dense", "RowSoftmax"]);
+        }
+    }
+
+    #[test]
+    fn quantizing_and_dequantizing_is_one_rounding() {
+        let case = USUAL();
+        let scale = 0.05;
+        let rounded = |model: &mut TypedModel, x: OutletId| {
+            let y = wire(model, quantize_linear_u8(1.0 / scale, 100), &[x]);
+            wire(model, Dequantize { scale, zero_point: 100 }, &[y])
+        };
+        let left = check(&case.row, |model, x| {
+            let x = rounded(model, x);
+            let y = case.wire(model, x);
+            let y = rounded(model, y);
+            let pool = Case { size: 2, stride: 2, pad: 0, ..USUAL() };
+            let op = MaxPool {
+                pool_spec: PoolSpec { input_channels: case.n_out, ..pool.pool(case.n_out) },
+                with_index_outputs: None,
+            };
+            let y = wire(model, op, &[y]);
+            // Nothing is left to be rounded.
+            rounded(model, y)
+        });
+        assert_eq!(left, ["Round", "Convolution", "Largest"]);
+    }
+
+    #[test]
+    fn what_is_used_elsewhere_is_left() {
+        let case = USUAL();
+        let left = check(&case.row, |model, x| {
+            let y = case.wire(model, x);
+            let least = constant(model, numbers(&[1, 1, 1, 1]));
+            let cut = wire(model, max(), &[y, least]);
+            wire(model, mul(), &[y, cut])
+        });
+        assert_eq!(left, ["Convolution", "Max", "Mul"]);
+    }
+}

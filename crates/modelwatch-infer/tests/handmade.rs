@@ -361,3 +361,74 @@ fn an_activation_without_a_usual_parameter_needs_one() {
     let outputs = model.run(&batch(&[("x", &x)]), threads(1)).unwrap();
     assert_close("states", &numbers(outputs.column(0)), &[2.0, 8.0, 22.0]);
 }
+
+/// One number of a type of eight bits, or more of them.
+fn eight_bits(name: &str, signed: bool, dims: &[i64], values: &[i32]) -> TensorProto {
+    let (data_type, int32_data) = (if signed { 3 } else { 2 }, values.to_vec());
+    TensorProto { name: name.to_owned(), data_type, dims: dims.to_vec(), int32_data, ..Default::default() }
+}
+
+#[test]
+fn quantized_operators_are_compiled_and_answer_as_when_they_are_interpreted() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_b = ["b", "scale", "zero_b"];
+    let cases = [
+        ("QGemm", "com.microsoft", [&of_b[..], &["c", "wide", "zero"]].concat(), vec![int("transB", 1)]),
+        ("QLinearMatMul", "", [&of_b[..], &["wide", "zero"]].concat(), vec![]),
+        ("QLinearAdd", "com.microsoft", [&of_b[..], &["wide", "zero"]].concat(), vec![]),
+        ("QLinearMul", "com.microsoft", [&of_b[..], &["wide", "zero"]].concat(), vec![]),
+        ("QLinearSoftmax", "com.microsoft", vec!["share", "zero_b"], vec![int("axis", -1), int("opset", 13)]),
+    ];
+    for (operator, domain, inputs, attributes) in cases {
+        let is_softmax = operator == "QLinearSoftmax";
+        let inputs = [&["q", "scale", "zero"], &*inputs].concat();
+        let back = if is_softmax { ["r", "share", "zero_b"] } else { ["r", "wide", "zero"] };
+        let nodes = |is_interpreted: bool| {
+            let mut res = vec![
+                node("QuantizeLinear", "", &["x", "scale", "zero"], "q", vec![]),
+                node(operator, domain, &inputs, "r", attributes.clone()),
+                node("DequantizeLinear", "", &back, "y", vec![]),
+            ];
+            if is_interpreted {
+                res.push(node("Celu", "", &["y"], "unused", vec![]));
+            }
+            res
+        };
+        let numbers_of_b: Vec<i32> = (0..16).map(|it| it * 17 - 128).collect();
+        let weights = [
+            float_tensor("scale", &[], &[0.02]),
+            float_tensor("wide", &[], &[0.05]),
+            float_tensor("share", &[], &[1.0 / 256.0]),
+            eight_bits("zero", false, &[], &[120]),
+            eight_bits("zero_b", true, &[], &[if is_softmax { -128 } else { 3 }]),
+            eight_bits("b", true, &[4, 4], &numbers_of_b),
+            TensorProto {
+                name: "c".to_owned(),
+                data_type: 6,
+                dims: vec![4],
+                int32_data: vec![500, -500, 7, 0],
+                ..Default::default()
+            },
+        ];
+        let weights = weights.into_iter().filter(|it| inputs.contains(&&*it.name) || back.contains(&&*it.name));
+        let weights: Vec<_> = weights.collect();
+        let dims = if operator == "QLinearAdd" || operator == "QLinearMul" { [-1, 4, 4] } else { [-1, 1, 4] };
+        let dims = if operator == "QGemm" { &[-1, 4][..] } else { &dims };
+        let width: i64 = dims[1..].iter().product();
+        let mut shape: Vec<usize> = dims.iter().map(|it| *it as usize).collect();
+        shape[0] = 40;
+        let values = (0..40 * width).map(|it| (it as f64 * 0.618_033_988_749).fract() * 5.0 - 2.5).collect();
+        let rows = batch(&[("x", &Npy { shape, values })]);
+        let answers = [false, true].map(|is_interpreted| {
+            let model = Model::load(&write(&folder, dims, nodes(is_interpreted), weights.clone())).unwrap();
+            // What is interpreted has no nodes to be run one by one.
+            assert_eq!(model.numerics(&rows, &|| false).is_err(), is_interpreted, "{operator}");
+            numbers(model.run(&rows, threads(1)).unwrap().column(0))
+        });
+        // A sum in the middle between two steps may be rounded to the other one.
+        let step = if is_softmax { 1.0 / 256.0 } else { 0.05 };
+        let differ = answers[0].iter().zip(&answers[1]).filter(|(a, b)| (*a - *b).abs() > step / 2.0).count();
+        assert!(differ <= 1, "{operator}: {differ} of {} differ: {answers:?}", answers[0].len());
+        assert!(answers[0].iter().any(|it| *it != answers[0][0]), "{operator}");
+    }
+}

@@ -284,11 +284,15 @@ fn models_that_cannot_be_compared_say_why() {
 #[test]
 fn of_a_model_that_is_interpreted_only_the_outputs_are_compared() {
     let test = npz("digits/data/test.npz")["x"].head(4);
-    let [cnn, other] = [CNN, "digits/cnn/cnn_int8_qop.onnx"].map(|it| Model::load(&fixture(it)).unwrap());
+    let other = with_change(&fixture("digits/cnn/cnn_int8_qop.onnx"), |graph| {
+        // tract computes it wrongly.
+        graph.node.push(proto::node("Celu", "", &["probs"], "unused", vec![]));
+    });
+    let [cnn, other] = [&*fixture(CNN), other.path()].map(|it| Model::load(it).unwrap());
     let mut comparison = Comparison::new(&cnn, &other, &Terms::default()).unwrap();
     comparison.run(&rows_for(&cnn, &test), &rows_for(&other, &test)).unwrap();
     let why = comparison.obstacle().unwrap().to_string();
-    assert!(why.contains("cnn_int8_qop.onnx") && why.contains("node by node"), "{why}");
+    assert!(why.contains("node by node"), "{why}");
     let outputs = comparison.outputs();
     let difference = &outputs[0].difference;
     assert!(difference.n == 40 && difference.n_beyond > 0 && difference.max_absolute < 0.05, "{outputs:?}");

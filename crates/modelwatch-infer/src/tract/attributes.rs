@@ -32,6 +32,10 @@ pub(in crate::tract) fn int(node: &NodeProto, name: &str) -> Option<i64> {
     find(node, name).map(|it| it.i)
 }
 
+pub(in crate::tract) fn float(node: &NodeProto, name: &str) -> Option<f32> {
+    find(node, name).map(|it| it.f)
+}
+
 pub(in crate::tract) fn tensor<'a>(node: &'a NodeProto, name: &str) -> Option<&'a TensorProto> {
     find(node, name).and_then(|it| it.t.as_ref())
 }

@@ -9,7 +9,10 @@ use tract_onnx::{
     pb::{AttributeProto, GraphProto, ModelProto, NodeProto},
 };
 
-use super::{attributes::name, interpreter};
+use super::{
+    attributes::{float, name},
+    interpreter, ops,
+};
 
 /// The result of looking at every node, those of nested graphs included.
 #[derive(Default)]
@@ -25,7 +28,7 @@ pub(super) struct Findings {
 
 /// These convolutions unroll their input only for a single row (1.5 to 5 times the time for more), and a dynamic quantization takes its scale
 /// from all rows that it sees, so a row's output would depend on its neighbors.
-const ROW_BY_ROW: [&str; 4] = ["ConvTranspose", "ConvInteger", "QLinearConv", "DynamicQuantizeLinear"];
+const ROW_BY_ROW: [&str; 3] = ["ConvTranspose", "ConvInteger", "DynamicQuantizeLinear"];
 
 /// Returns the findings for a whole model.
 pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
@@ -51,7 +54,8 @@ pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
 
 /// Returns what of this node tract lacks or computes wrongly.
 fn fault(node: &NodeProto, onnx: &Onnx) -> Option<String> {
-    if !matches!(&*node.domain, "" | "ai.onnx" | "ai.onnx.ml") {
+    let is_ours = node.domain == "com.microsoft" && ops::OF_MICROSOFT.contains(&&*node.op_type);
+    if !is_ours && !matches!(&*node.domain, "" | "ai.onnx" | "ai.onnx.ml") {
         return Some(format!("{}.{}", node.domain, node.op_type));
     }
     if !onnx.op_register.0.contains_key(&node.op_type) {
@@ -132,8 +136,4 @@ fn is_unusual_recurrence(node: &NodeProto) -> bool {
 fn text(node: &NodeProto, name: &str) -> Option<String> {
     let attribute = node.attribute.iter().find(|it| it.name == name)?;
     Some(String::from_utf8_lossy(&attribute.s).into_owned())
-}
-
-fn float(node: &NodeProto, name: &str) -> Option<f32> {
-    node.attribute.iter().find(|it| it.name == name).map(|it| it.f)
 }

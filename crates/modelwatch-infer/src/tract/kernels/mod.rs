@@ -11,6 +11,7 @@ mod convolution;
 mod copy;
 mod dense;
 mod finish;
+mod lower;
 mod matrix;
 mod op;
 mod planes;

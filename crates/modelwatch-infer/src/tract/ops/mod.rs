@@ -8,12 +8,14 @@ mod choice;
 mod extreme;
 mod labels;
 mod linear;
+mod quantized;
 mod row_op;
 mod scaling;
 mod trees;
 
 use tract_onnx::{Onnx, model::ParsingContext, pb::NodeProto, prelude::TractResult, tract_hir::infer::InferenceOp};
 
+pub(super) use quantized::{OF_MICROSOFT, quantization};
 use row_op::{Kernel, RowOp};
 
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
@@ -30,6 +32,9 @@ pub(super) fn onnx() -> Onnx {
         .insert("LinearClassifier", |_, node| built(Kernel::LinearClassifier(linear::LinearClassifier::parse(node)?)));
     res.op_register
         .insert("LinearRegressor", |_, node| built(Kernel::LinearRegressor(linear::LinearRegressor::parse(node)?)));
+    for name in OF_MICROSOFT.into_iter().chain(["QLinearMatMul"]) {
+        res.op_register.insert(name, quantized::parse);
+    }
     res.op_register.insert("ZipMap", zip_map);
     res.op_register.insert("If", choice::parse);
     res.op_register.insert("ReduceMax", |context, node| extreme::parse(context, node, true));

@@ -52,6 +52,21 @@ fn threads_and_cuts_do_not_change_a_bit() {
 }
 
 #[test]
+fn the_rows_before_do_not_depend_on_how_many_follow() {
+    for path in ["digits/mlp_series/e08.onnx", "digits/cnn/cnn.onnx", "digits/cnn/cnn_int8_qdq.onnx"] {
+        let model = Model::load(&fixture(path)).unwrap();
+        let input = digits(300);
+        let whole = bits(&model.run(&input, threads(1)).unwrap());
+        for n in [1, 2, 31, 33, 200] {
+            for n_threads in [1, 5] {
+                let part = bits(&model.run(&input.slice(0, n), threads(n_threads)).unwrap());
+                assert_eq!(part, whole[..n * 10], "{n} rows of {path} with {n_threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
 fn clones_run_at_the_same_time() {
     let model = Model::load(&fixture("digits/mlp_series/e08.onnx")).unwrap();
     let input = digits(40);
@@ -87,6 +102,21 @@ fn info_describes_the_interface() {
     assert_eq!(model.info().outputs[0].shape, [None]);
     let model = Model::load(&fixture("traps/softmax_qdq/model.onnx")).unwrap();
     assert_eq!(model.micro_batch(), 4);
+}
+
+#[test]
+fn what_scikit_learn_and_quantizers_export_is_compiled() {
+    for (path, rows) in [
+        ("tabular/wine/mlp.onnx", "tabular/wine/ref_ort.npz"),
+        ("tabular/wine/svc.onnx", "tabular/wine/ref_ort.npz"),
+        ("digits/cnn/cnn_int8_qop.onnx", "digits/data/test.npz"),
+    ] {
+        let model = Model::load(&fixture(path)).unwrap();
+        let input = &model.info().inputs[0].name;
+        let rows = batch(&[(input, &npz(rows)["x"].head(3))]);
+        // What is interpreted has no nodes to be run one by one.
+        assert!(!model.numerics(&rows, &|| false).unwrap().nodes.is_empty(), "{path}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use arrow_array::{ArrayRef, cast::AsArray};
 use common::{
     Npy, assert_close, batch, numbers,
-    proto::{float_tensor, floats, int, ints, model, node, strings, text, value},
+    proto::{float_tensor, floats, int, ints, model, node, numbers_tensor, strings, text, value},
     threads,
 };
 use modelwatch_infer::{InferError, Model};
@@ -87,6 +87,38 @@ fn all_rows_at_once_show_what_depends_on_the_size_of_a_batch() {
     let rows = Npy { shape: vec![4, 2], values: (0..8).map(f64::from).collect() };
     let error = model.run_at_once(&batch(&[("x", &rows)])).unwrap_err();
     assert!(error.to_string().contains("its rows influence each other"), "{error}");
+}
+
+#[test]
+fn features_that_are_not_there_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |path: &PathBuf, width: usize, values: &[f64]| {
+        let x = Npy { shape: vec![values.len() / width, width], values: values.to_vec() };
+        Model::load(path)?.run(&batch(&[("x", &x)]), threads(1))
+    };
+    // The places are constant.
+    for (places, wanted) in [(&[1_i64, 0][..], Some(vec![8.0, 7.0, 10.0, 9.0])), (&[2], None), (&[-1], None)] {
+        let extractor = node("ArrayFeatureExtractor", "ai.onnx.ml", &["x", "places"], "y", vec![]);
+        let path = write(&folder, &[-1, 2], vec![extractor], vec![numbers_tensor("places", places)]);
+        match (run(&path, 2, &[7.0, 8.0, 9.0, 10.0]), wanted) {
+            (Ok(outputs), Some(wanted)) => assert_close("features", &numbers(outputs.column(0)), &wanted),
+            (Err(error), None) => assert!(error.to_string().contains("there are only 2 features"), "{error}"),
+            (other, wanted) => panic!("{other:?}, not {wanted:?}"),
+        }
+    }
+    // The places are computed.
+    let nodes = vec![
+        node("Cast", "", &["x"], "places", vec![int("to", 7)]),
+        node("ArrayFeatureExtractor", "ai.onnx.ml", &["of", "places"], "found", vec![]),
+        node("Reshape", "", &["found", "shape"], "y", vec![]),
+    ];
+    let constants = vec![float_tensor("of", &[3], &[5.0, 6.0, 7.0]), numbers_tensor("shape", &[-1, 1])];
+    let path = write(&folder, &[-1, 1], nodes, constants);
+    assert_close("found", &numbers(run(&path, 1, &[2.0, 0.0]).unwrap().column(0)), &[7.0, 5.0]);
+    for place in [3.0, -1.0] {
+        let error = run(&path, 1, &[0.0, place]).unwrap_err().to_string();
+        assert!(error.contains("there are only 3 features"), "{error}");
+    }
 }
 
 #[test]

@@ -6,11 +6,13 @@
 
 mod choice;
 mod extreme;
+mod features;
 mod labels;
 mod linear;
 mod quantized;
 mod row_op;
 mod scaling;
+mod svm;
 mod trees;
 
 use tract_onnx::{Onnx, model::ParsingContext, pb::NodeProto, prelude::TractResult, tract_hir::infer::InferenceOp};
@@ -35,6 +37,9 @@ pub(super) fn onnx() -> Onnx {
     for name in OF_MICROSOFT.into_iter().chain(["QLinearMatMul"]) {
         res.op_register.insert(name, quantized::parse);
     }
+    res.op_register.insert("SVMClassifier", |_, node| built(Kernel::SvmClassifier(svm::Classifier::parse(node)?)));
+    res.op_register.insert("SVMRegressor", |_, node| built(Kernel::SvmRegressor(svm::Regressor::parse(node)?)));
+    res.op_register.insert("ArrayFeatureExtractor", features::parse);
     res.op_register.insert("ZipMap", zip_map);
     res.op_register.insert("If", choice::parse);
     res.op_register.insert("ReduceMax", |context, node| extreme::parse(context, node, true));

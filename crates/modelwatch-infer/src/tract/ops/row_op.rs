@@ -17,6 +17,7 @@ use super::{
     labels::Labels,
     linear::{LinearClassifier, LinearRegressor},
     scaling::{Norm, Scaler},
+    svm,
     trees::{Classifier, Regressor},
 };
 
@@ -28,6 +29,8 @@ pub(super) enum Kernel {
     Regressor(Regressor),
     LinearClassifier(LinearClassifier),
     LinearRegressor(LinearRegressor),
+    SvmClassifier(svm::Classifier),
+    SvmRegressor(svm::Regressor),
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ impl RowOp {
             Kernel::Regressor(_) => "TreeEnsembleRegressor",
             Kernel::LinearClassifier(_) => "LinearClassifier",
             Kernel::LinearRegressor(_) => "LinearRegressor",
+            Kernel::SvmClassifier(_) => "SVMClassifier",
+            Kernel::SvmRegressor(_) => "SVMRegressor",
         }
         .into()
     }
@@ -66,6 +71,8 @@ impl RowOp {
             Kernel::Regressor(it) => Some(it.n_targets()),
             Kernel::LinearClassifier(it) => Some(it.labels().len()),
             Kernel::LinearRegressor(it) => Some(it.n_targets()),
+            Kernel::SvmClassifier(it) => Some(it.n_scores()),
+            Kernel::SvmRegressor(_) => Some(1),
         }
     }
 
@@ -74,6 +81,7 @@ impl RowOp {
         match &*self.0 {
             Kernel::Classifier(it) => Some(it.labels()),
             Kernel::LinearClassifier(it) => Some(it.labels()),
+            Kernel::SvmClassifier(it) => Some(it.labels()),
             _ => None,
         }
     }
@@ -132,14 +140,11 @@ impl EvalOp for RowOp {
     op_out_of_plan!();
 
     fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = inputs[0].cast_to::<f64>()?;
-        let mut shape = input.shape().to_vec();
+        let values = widened(&inputs[0])?;
+        let mut shape = inputs[0].shape().to_vec();
         ensure!(!shape.is_empty(), "{} needs rows, not a scalar", self.kernel_name());
         // Scaler and Normalizer take [N, features] or [features].
         let features = shape[shape.len() - 1];
-        let values = input.to_plain_array_view::<f64>()?;
-        let values = values.as_standard_layout();
-        let values = values.as_slice().unwrap_or_default();
         let rows = values.chunks_exact(features.max(1));
         let mut scores = Vec::new();
         let mut labels = Vec::new();
@@ -151,6 +156,8 @@ impl EvalOp for RowOp {
                 Kernel::Regressor(it) => it.predict(row, &mut scores)?,
                 Kernel::LinearClassifier(it) => labels.push(it.classify(row, &mut scores)?),
                 Kernel::LinearRegressor(it) => it.predict(row, &mut scores)?,
+                Kernel::SvmClassifier(it) => labels.push(it.classify(row, &mut scores)?),
+                Kernel::SvmRegressor(it) => it.predict(row, &mut scores)?,
             }
         }
         if let Some(width) = self.width() {
@@ -162,6 +169,14 @@ impl EvalOp for RowOp {
             None => tvec!(scores),
         })
     }
+}
+
+/// Returns the elements in double precision. tract casts one after the other, which takes longer than most of what is done here.
+fn widened(tensor: &Tensor) -> TractResult<Vec<f64>> {
+    if tensor.datum_type() == DatumType::F32 {
+        return Ok(tensor.try_as_plain_ram()?.as_slice::<f32>()?.iter().copied().map(f64::from).collect());
+    }
+    Ok(tensor.cast_to::<f64>()?.try_as_plain_ram()?.as_slice::<f64>()?.to_vec())
 }
 
 impl TypedOp for RowOp {

@@ -27,23 +27,26 @@ enum Test {
     Leaf,
 }
 
+/// As small as can be: going from one to the next is what takes the time.
 #[derive(Clone, Debug)]
 struct Node {
-    test: Test,
-    feature: usize,
     threshold: f64,
+    feature: u32,
+    /// Where to go if the test holds and if not; of a leaf, where its weights begin and end.
+    next: [u32; 2],
+    test: Test,
     missing_is_true: bool,
-    /// Where to go if the test holds and if not.
-    children: [usize; 2],
-    /// What a leaf adds: target and weight.
-    leaf: Vec<(usize, f32)>,
 }
 
 /// Trees whose leaves carry weights for targets.
 #[derive(Clone, Debug)]
 struct Forest {
     nodes: Vec<Node>,
-    roots: Vec<usize>,
+    roots: Vec<u32>,
+    /// What leaves add: target and weight.
+    weights: Vec<(usize, f32)>,
+    /// The features that tests need.
+    n_features: usize,
 }
 
 impl Forest {
@@ -79,27 +82,28 @@ impl Forest {
                 "a node of a tree is defined twice"
             );
         }
+        let position = |it: usize| u32::try_from(it).context("there are too many nodes");
         let mut nodes = Vec::with_capacity(n);
         let mut is_child = vec![false; n];
         for idx in 0..n {
             let test = parse_test(&modes[idx])?;
-            let mut children = [idx; 2];
+            let mut next = [0; 2];
             if test != Test::Leaf {
-                for (child, id) in children.iter_mut().zip([true_ids[idx], false_ids[idx]]) {
-                    *child = *positions
+                for (next, id) in next.iter_mut().zip([true_ids[idx], false_ids[idx]]) {
+                    let child = *positions
                         .get(&(tree_ids[idx], id))
                         .context("a tree refers to a node that it does not have")?;
-                    ensure!(!is_child[*child], "a node of a tree has two parents");
-                    is_child[*child] = true;
+                    ensure!(!is_child[child], "a node of a tree has two parents");
+                    is_child[child] = true;
+                    *next = position(child)?;
                 }
             }
             nodes.push(Node {
-                test,
-                feature: features[idx],
                 threshold: f64::from(values[idx]),
+                feature: position(features[idx])?,
+                next,
+                test,
                 missing_is_true: missing.get(idx).is_some_and(|&it| it != 0),
-                children,
-                leaf: vec![],
             });
         }
         let weights = floats(node, &format!("{prefix}_weights"));
@@ -110,41 +114,49 @@ impl Forest {
             leaf_trees.len() == weights.len() && leaf_nodes.len() == weights.len(),
             "the leaf attributes differ in length"
         );
+        let mut leaves = vec![Vec::new(); n];
         for idx in 0..weights.len() {
             let at = positions.get(&(leaf_trees[idx], leaf_nodes[idx])).context("a weight belongs to no node")?;
             ensure!(targets[idx] < n_targets, "a weight is for target {} of {n_targets}", targets[idx]);
-            nodes[*at].leaf.push((targets[idx], weights[idx]));
+            leaves[*at].push((targets[idx], weights[idx]));
+        }
+        let mut weights = Vec::new();
+        for (node, leaf) in nodes.iter_mut().zip(leaves).filter(|it| it.0.test == Test::Leaf) {
+            let start = position(weights.len())?;
+            weights.extend(leaf);
+            node.next = [start, position(weights.len())?];
         }
         // The root is the node that is nobody's child; trees are summed in the order of the file.
-        let roots: Vec<usize> = (0..n).filter(|&it| !is_child[it]).collect();
+        let roots: Vec<u32> = (0..n).filter(|&it| !is_child[it]).map(position).collect::<TractResult<_>>()?;
         let n_trees = tree_ids.iter().collect::<HashSet<_>>().len();
         ensure!(roots.len() == n_trees, "{n_trees} trees have {} roots", roots.len());
         // Nodes have one parent each, so whatever a root does not reach is in a cycle.
         let (mut stack, mut n_reached) = (roots.clone(), 0);
         while let Some(at) = stack.pop() {
             n_reached += 1;
-            if nodes[at].test != Test::Leaf {
-                stack.extend(nodes[at].children);
+            let node = &nodes[at as usize];
+            if node.test != Test::Leaf {
+                stack.extend(node.next);
             }
         }
         ensure!(n_reached == n, "{} nodes of the trees are in a cycle", n - n_reached);
-        Ok(Self { nodes, roots })
+        let tests = nodes.iter().filter(|it| it.test != Test::Leaf);
+        let n_features = tests.map(|it| it.feature as usize + 1).max().unwrap_or(0);
+        Ok(Self { nodes, roots, weights, n_features })
     }
 
     /// Calls `f` with each weight that `row` reaches.
     fn visit(&self, row: &[f64], mut f: impl FnMut(usize, f32)) -> TractResult<()> {
+        ensure!(self.n_features <= row.len(), "a tree tests feature {} of {}", self.n_features - 1, row.len());
         for &root in &self.roots {
-            let mut at = root;
-            loop {
-                let node = &self.nodes[at];
-                if node.test == Test::Leaf {
-                    node.leaf.iter().for_each(|&(target, weight)| f(target, weight));
-                    break;
-                }
-                let Some(&value) = row.get(node.feature) else {
-                    bail!("a tree tests feature {} of {}", node.feature, row.len());
-                };
-                at = node.children[usize::from(!node.holds(value))];
+            let mut node = &self.nodes[root as usize];
+            while node.test != Test::Leaf {
+                let holds = node.holds(row[node.feature as usize]);
+                node = &self.nodes[node.next[usize::from(!holds)] as usize];
+            }
+            let [start, end] = node.next;
+            for &(target, weight) in &self.weights[start as usize..end as usize] {
+                f(target, weight);
             }
         }
         Ok(())

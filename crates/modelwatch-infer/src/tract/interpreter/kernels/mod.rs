@@ -15,7 +15,6 @@ mod quantized;
 mod recurrent;
 mod sequences;
 mod spatial;
-mod svm;
 mod texts;
 mod tree_ensemble;
 
@@ -116,8 +115,6 @@ pub(super) fn find(domain: &str, op_type: &str) -> Option<Kernel> {
         ("ai.onnx.ml", "Imputer") => wide(ml::imputer),
         ("ai.onnx.ml", "LabelEncoder") => wide(ml::label_encoder),
         ("ai.onnx.ml", "OneHotEncoder") => wide(ml::one_hot_encoder),
-        ("ai.onnx.ml", "SVMClassifier") => wide(svm::classifier),
-        ("ai.onnx.ml", "SVMRegressor") => wide(svm::regressor),
         ("ai.onnx.ml", "TreeEnsemble") => wide(tree_ensemble::tree_ensemble),
         ("com.microsoft", "QGemm") => wide(quantized::gemm),
         ("com.microsoft", "QLinearAdd") => wide(quantized::add),

@@ -53,9 +53,10 @@ pub struct Metric {
     pub interval: Option<Interval>,
     /// How many rows or elements it is computed from.
     pub n: u64,
-    /// The degrees of freedom of the interval where it is one of Student's t; none where it is of another kind.
+    /// The degrees of freedom of the interval where it is one of Student's t; none where it is of another kind. Not in the record of a
+    /// run.
     #[serde(default, with = "float::option", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<float::Number>")]
+    #[schemars(skip)]
     pub degrees_of_freedom: Option<f64>,
     /// Whose it is.
     #[serde(default)]

@@ -64,7 +64,10 @@ fn memory(megabytes: usize) {
     let cost = process::run(Command::new(PROGRAM).arg("run").arg(&pipeline).arg("--quiet"));
     // Made-up rows drift, which is a finding.
     assert!(matches!(cost.code, Some(0 | 1)), "the run ended with {:?}", cost.code);
-    println!("a pipeline over {n_rows} rows in {size:.0} MB of Parquet took {:.0} s", cost.seconds);
+    println!(
+        "a pipeline over {n_rows} rows in {size:.0} MB of Parquet took {:.0} s, {:.0} s of processor time",
+        cost.seconds, cost.processor
+    );
     bound("its resident memory", cost.peak, MOST_MEGABYTES, "MB");
 }
 

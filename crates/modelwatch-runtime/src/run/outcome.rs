@@ -296,7 +296,8 @@ fn record(run: &Run<'_>, document: &Document, judgement: Judgement, checkpoints:
             items.into_iter().map(move |it| Of { probe: probe.to_owned(), it })
         }
         // What the decision needed beyond the number has been used.
-        let metrics = report.metrics.into_iter().map(|it| it.better(None).unfit(None)).collect();
+        let metrics =
+            report.metrics.into_iter().map(|it| it.better(None).unfit(None).degrees_of_freedom(None)).collect();
         res.metrics.extend(of(&probe, metrics));
         res.findings.extend(of(&probe, report.findings));
         res.figures.extend(of(&probe, report.figures));

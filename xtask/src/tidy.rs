@@ -20,7 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-abi", &["abi_stable"]),
     ("modelwatch-sdk", &["abi_stable", "arrow-array", "arrow-data", "arrow-schema", "modelwatch-abi", "schemars"]),
     ("modelwatch-stats", &["statrs", "faer"]),
-    ("modelwatch-profile", &["blake3", "modelwatch-sdk", "modelwatch-stats"]),
+    ("modelwatch-profile", &["blake3", "foldhash", "modelwatch-sdk", "modelwatch-stats"]),
     ("modelwatch-store", &["blake3", "modelwatch-sdk", "zstd"]),
     (
         "modelwatch-tensors",
@@ -36,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "flate2",
             "modelwatch-tensors",
             "prost",
+            "pulp",
             "tar",
             "tract-nnef",
             "tract-onnx",

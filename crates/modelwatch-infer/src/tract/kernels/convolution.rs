@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
 use super::{
     copy::{add, copy, every_other},
@@ -101,53 +101,36 @@ impl Convolution {
 }
 
 impl Kernel for Convolution {
-    fn name(&self) -> &'static str {
-        "Convolution"
-    }
+    const NAME: &'static str = "Convolution";
 
     fn rounding(&self) -> Option<Rounding> {
         self.finish.rounding
     }
 
-    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
-        Arch::new().dispatch(Run { op: self, images: inputs[0], added: inputs.get(1).copied(), output });
-    }
-}
-
-struct Run<'a> {
-    op: &'a Convolution,
-    images: &'a [f32],
-    added: Option<&'a [f32]>,
-    output: &'a mut [f32],
-}
-
-impl WithSimd for Run<'_> {
-    type Output = ();
-
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { op, images, added, output } = self;
-        let seen = op.seen(images);
-        let n_channels = op.bias.len();
-        let (per_group, n_out) = (n_channels / op.groups, op.window.n_out());
-        let depth = op.window.channels / op.groups * op.window.size[0] * op.window.size[1];
+    fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]) {
+        let seen = self.seen(inputs[0]);
+        let added = inputs.get(1);
+        let n_channels = self.bias.len();
+        let (per_group, n_out) = (n_channels / self.groups, self.window.n_out());
+        let depth = self.places.len();
         if depth == 0 || output.is_empty() {
             return;
         }
         let n_pixels = output.len() / n_channels;
         let n_panels = (BLOCK / (depth * COLUMNS)).clamp(1, n_pixels.div_ceil(COLUMNS));
         let mut lines = vec![[0.0; COLUMNS]; depth * n_panels];
-        let weights = op.weights.chunks_exact(per_group.div_ceil(ROWS) * depth);
+        let weights = self.weights.chunks_exact(per_group.div_ceil(ROWS) * depth);
         for (group, weights) in weights.enumerate() {
             for first in (0..n_pixels).step_by(COLUMNS * n_panels) {
                 let panels = || (first..n_pixels.min(first + COLUMNS * n_panels)).step_by(COLUMNS);
                 for (start, lines) in panels().zip(lines.chunks_exact_mut(depth)) {
-                    op.unfold(&seen, group, start..n_pixels.min(start + COLUMNS), lines);
+                    self.unfold(&seen, group, start..n_pixels.min(start + COLUMNS), lines);
                 }
                 for (weights, row) in weights.chunks_exact(depth).zip((0..).step_by(ROWS)) {
                     let channel = group * per_group + row;
                     let n_rows = ROWS.min(per_group - row);
-                    let bias = &op.bias[channel..channel + n_rows];
+                    let bias = &self.bias[channel..channel + n_rows];
                     for (start, lines) in panels().zip(lines.chunks_exact(depth)) {
                         let mut tile: Tile = [[0.0; COLUMNS]; ROWS];
                         for (line, bias) in tile.iter_mut().zip(bias) {
@@ -162,7 +145,7 @@ impl WithSimd for Run<'_> {
                                 }
                             }
                         }
-                        add_products(simd, (n_rows, end - start), (weights, lines), &op.finish, &mut tile);
+                        add_products(simd, (n_rows, end - start), (weights, lines), &self.finish, &mut tile);
                         for Piece { sample, first, at, n } in (Pieces { start, next: start, end, n_out }) {
                             let output = &mut output[(sample * n_channels + channel) * n_out + first..];
                             for (line, output) in tile[..n_rows].iter().zip(output.chunks_mut(n_out)) {

@@ -1,6 +1,6 @@
 //! Rows times a matrix of weights.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
 use super::{
     copy::{add, copy},
@@ -45,32 +45,16 @@ impl Dense {
 }
 
 impl Kernel for Dense {
-    fn name(&self) -> &'static str {
-        "Dense"
-    }
+    const NAME: &'static str = "Dense";
 
     fn rounding(&self) -> Option<Rounding> {
         self.finish.rounding
     }
 
-    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
-        Arch::new().dispatch(Run { op: self, x: inputs[0], added: inputs.get(1).copied(), output });
-    }
-}
-
-struct Run<'a> {
-    op: &'a Dense,
-    x: &'a [f32],
-    added: Option<&'a [f32]>,
-    output: &'a mut [f32],
-}
-
-impl WithSimd for Run<'_> {
-    type Output = ();
-
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { op: &Dense { depth, width, ref panels, ref bias, ref finish }, x, added, output } = self;
+    fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]) {
+        let &Self { depth, width, ref panels, ref bias, ref finish } = self;
+        let (x, added) = (inputs[0], inputs.get(1));
         if depth == 0 || output.is_empty() {
             return;
         }

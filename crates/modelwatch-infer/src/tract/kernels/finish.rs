@@ -1,6 +1,6 @@
 //! What is done to a sum before it is given.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
 use super::op::Kernel;
 
@@ -24,8 +24,9 @@ pub(super) struct Rounding {
     pub step: f32,
 }
 
-/// Added to a smaller number, it leaves no place for what is behind the point: half of the integers of single precision.
-const ROUNDER: f32 = 12_582_912.0;
+/// Added to a smaller number, it leaves no place for what is behind the point, and the nearest integer in the last bits: half of the
+/// integers of single precision.
+pub(super) const ROUNDER: f32 = 12_582_912.0;
 
 impl Finish {
     pub(super) const NOTHING: Self = Self { least: f32::NEG_INFINITY, most: f32::INFINITY, rounding: None };
@@ -56,32 +57,16 @@ fn within<S: Simd>(simd: S, numbers: S::f32s, least: f32, most: f32) -> S::f32s 
 pub(super) struct Round(pub Finish);
 
 impl Kernel for Round {
-    fn name(&self) -> &'static str {
-        "Round"
-    }
+    const NAME: &'static str = "Round";
 
     fn rounding(&self) -> Option<Rounding> {
         self.0.rounding
     }
 
-    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
-        Arch::new().dispatch(Run { finish: &self.0, numbers: inputs[0], output });
-    }
-}
-
-struct Run<'a> {
-    finish: &'a Finish,
-    numbers: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl WithSimd for Run<'_> {
-    type Output = ();
-
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { finish, numbers, output } = self;
-        let (whole, rest) = S::as_simd_f32s(numbers);
+    fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]) {
+        let Self(finish) = self;
+        let (whole, rest) = S::as_simd_f32s(inputs[0]);
         let (to_whole, to_rest) = S::as_mut_simd_f32s(output);
         for (to, numbers) in to_whole.iter_mut().zip(whole) {
             *to = finish.apply(simd, *numbers);
@@ -97,6 +82,7 @@ mod tests {
     use pulp::Scalar;
 
     use super::*;
+    use crate::tract::kernels::op::run;
 
     #[test]
     fn a_nan_stays_whatever_the_instructions() {
@@ -112,8 +98,8 @@ mod tests {
                 numbers[nan] = f32::NAN;
             }
             let (mut fast, mut plain) = ([0.0; 37], [0.0; 37]);
-            Round(finish).run(&[&numbers], &mut fast);
-            Run { finish: &finish, numbers: &numbers, output: &mut plain }.with_simd(Scalar::new());
+            run(&Round(finish), &[&numbers], &mut fast);
+            Round(finish).run(Scalar::new(), &[&numbers], &mut plain);
             for (idx, it) in numbers.iter().enumerate() {
                 assert_eq!(
                     [it, &fast[idx], &plain[idx]].map(|it| it.is_nan()),

@@ -22,7 +22,7 @@ use tract_onnx::{
     tract_hir::internal::{SpecialOps, TypedNode},
 };
 
-use super::replace::{only_user, rewrite};
+use super::{facts::only_user, replace::rewrite};
 use crate::tract::{ops::quantization, repair::Dequantize};
 
 /// The most products of two numbers of eight bits whose sum is exact for any of them.

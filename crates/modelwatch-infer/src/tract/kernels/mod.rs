@@ -7,9 +7,11 @@
 //!
 //! A NaN that comes to be on the way stays one. Deliberately not here: anything but single precision and weights that are constant.
 
+mod chain;
 mod convolution;
 mod copy;
 mod dense;
+mod facts;
 mod finish;
 mod lower;
 mod matrix;

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use pulp::{Arch, Simd, WithSimd};
 use tract_onnx::{
     prelude::{DatumExt, IntoTValue, TValue, TVec, Tensor, TractResult, TypedFact, tvec},
     tract_hir::internal::{EvalContext, EvalOp, Op, StaticName, TypedOp, as_op, op_as_typed_op, op_out_of_plan},
@@ -10,32 +11,76 @@ use tract_onnx::{
 use super::finish::Rounding;
 
 /// Computes numbers from numbers, for shapes that are known.
-pub(super) trait Kernel: fmt::Debug + Send + Sync {
-    fn name(&self) -> &'static str;
+pub(super) trait Kernel: fmt::Debug + Send + Sync + 'static {
+    const NAME: &'static str;
+    /// Whether all numbers that are given are among those that are taken.
+    const PICKS: bool = false;
 
     /// Returns what the numbers are rounded to at last.
     fn rounding(&self) -> Option<Rounding> {
         None
     }
 
-    /// Returns whether all numbers that are given are among those that are taken.
-    fn picks(&self) -> bool {
-        false
+    /// Fills `output`, which is zero, from the elements of the inputs. It is to be inlined always, into what is compiled for the
+    /// instructions of `simd`.
+    fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]);
+}
+
+/// A kernel of any kind.
+trait AnyKernel: fmt::Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+    fn picks(&self) -> bool;
+    fn rounding(&self) -> Option<Rounding>;
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32]);
+}
+
+impl<K: Kernel> AnyKernel for K {
+    fn name(&self) -> &'static str {
+        K::NAME
     }
 
-    /// Fills `output`, which is zero, from the elements of the inputs.
-    fn run(&self, inputs: &[&[f32]], output: &mut [f32]);
+    fn picks(&self) -> bool {
+        K::PICKS
+    }
+
+    fn rounding(&self) -> Option<Rounding> {
+        Kernel::rounding(self)
+    }
+
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
+        run(self, inputs, output);
+    }
+}
+
+/// Runs a kernel by the widest instructions that the processor has.
+pub(super) fn run<K: Kernel>(kernel: &K, inputs: &[&[f32]], output: &mut [f32]) {
+    struct Run<'a, K> {
+        kernel: &'a K,
+        inputs: &'a [&'a [f32]],
+        output: &'a mut [f32],
+    }
+
+    impl<K: Kernel> WithSimd for Run<'_, K> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            Kernel::run(self.kernel, simd, self.inputs, self.output);
+        }
+    }
+
+    Arch::new().dispatch(Run { kernel, inputs, output });
 }
 
 /// A kernel and the shape of what it computes.
 #[derive(Clone, Debug)]
 pub(super) struct KernelOp {
-    kernel: Arc<dyn Kernel>,
+    kernel: Arc<dyn AnyKernel>,
     shape: TVec<usize>,
 }
 
 impl KernelOp {
-    pub(super) fn new(kernel: impl Kernel + 'static, shape: &[usize]) -> Self {
+    pub(super) fn new(kernel: impl Kernel, shape: &[usize]) -> Self {
         Self { kernel: Arc::new(kernel), shape: shape.iter().copied().collect() }
     }
 

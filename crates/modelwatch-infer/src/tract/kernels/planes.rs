@@ -4,7 +4,7 @@
 //! images of every other row and column. Rows then follow each other without a seam, and what is computed beyond the last window
 //! of a row is left out when it is given.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
 use super::{
     copy::{copy, every_other},
@@ -41,49 +41,19 @@ impl Largest {
 }
 
 impl Kernel for Depthwise {
-    fn name(&self) -> &'static str {
-        "Depthwise"
-    }
+    const NAME: &'static str = "Depthwise";
 
     fn rounding(&self) -> Option<Rounding> {
         self.finish.rounding
     }
 
-    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
-        Arch::new().dispatch(Filters { op: self, images: inputs[0], output });
-    }
-}
-
-impl Kernel for Largest {
-    fn name(&self) -> &'static str {
-        "Largest"
-    }
-
-    fn picks(&self) -> bool {
-        true
-    }
-
-    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
-        Arch::new().dispatch(Pool { layout: &self.0, images: inputs[0], output });
-    }
-}
-
-struct Filters<'a> {
-    op: &'a Depthwise,
-    images: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl WithSimd for Filters<'_> {
-    type Output = ();
-
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { op: Depthwise { layout, weights, bias, finish }, images, output } = self;
+    fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]) {
+        let Self { layout, weights, bias, finish } = self;
         let mut plane = layout.plane(0.0);
         let mut lines = vec![[0.0; COLUMNS]; layout.n_lines];
         let channels = || weights.chunks_exact(layout.places.len()).zip(bias);
-        let samples = images.chunks_exact(layout.n_pixels * bias.len());
+        let samples = inputs[0].chunks_exact(layout.n_pixels * bias.len());
         for (images, output) in samples.zip(output.chunks_exact_mut(layout.n_out() * bias.len())) {
             let planes = images.chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
             for ((image, output), (weights, bias)) in planes.zip(channels()) {
@@ -103,21 +73,16 @@ impl WithSimd for Filters<'_> {
     }
 }
 
-struct Pool<'a> {
-    layout: &'a Layout,
-    images: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl WithSimd for Pool<'_> {
-    type Output = ();
+impl Kernel for Largest {
+    const NAME: &'static str = "Largest";
+    const PICKS: bool = true;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { layout, images, output } = self;
+    fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]) {
+        let Self(layout) = self;
         let mut plane = layout.plane(f32::NEG_INFINITY);
         let mut lines = vec![[0.0; COLUMNS]; layout.n_lines];
-        let planes = images.chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
+        let planes = inputs[0].chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
         for (image, output) in planes {
             layout.lay_out(image, &mut plane);
             for (line, start) in lines.iter_mut().zip((0..).step_by(COLUMNS)) {

@@ -1,26 +1,25 @@
 //! Puts kernels in the place of what they compute, with what follows it.
 
 use tract_onnx::{
-    prelude::{DatumType, OutletId, Tensor, TractResult, TypedModel},
+    prelude::{OutletId, TractResult, TypedModel},
     tract_core::{
         axes::Axis,
         model::TypedModelPatch,
         ops::{
-            binary::TypedBinOp,
             change_axes::AxisOp,
             cnn::{Conv, KernelFormat, MaxPool, PoolSpec},
             einsum::EinSum,
-            element_wise::ElementWiseOp,
             nn::{DataFormat, Softmax as TractSoftmax, SoftmaxKind},
-            quant::{QuantizeLinearI8, QuantizeLinearU8},
         },
     },
     tract_hir::internal::TypedNode,
 };
 
 use super::{
+    chain::{Chain, Replacement, rounding},
     convolution::Convolution,
     dense::Dense,
+    facts::{constant, is_single, shape},
     finish::{Finish, Round, Rounding},
     lower::lower,
     op::{Kernel, KernelOp},
@@ -28,7 +27,6 @@ use super::{
     softmax::Softmax,
     window::Window,
 };
-use crate::tract::repair::Dequantize;
 
 /// Replaces what kernels compute in a graph whose shapes are known, before it is optimized.
 pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
@@ -54,13 +52,6 @@ pub(super) fn rewrite(
     // What was replaced is no longer a user of what it took.
     model.compact()?;
     Ok(res)
-}
-
-/// A kernel, its inputs, and the value that it computes.
-struct Replacement {
-    op: KernelOp,
-    inputs: Vec<OutletId>,
-    replaced: OutletId,
 }
 
 fn patch(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
@@ -183,147 +174,9 @@ fn softmax(model: &TypedModel, node: &TypedNode, op: &TractSoftmax) -> Option<Re
 }
 
 /// Returns the replacement of a single node.
-fn alone(model: &TypedModel, node: &TypedNode, kernel: impl Kernel + 'static) -> Option<Replacement> {
+fn alone(model: &TypedModel, node: &TypedNode, kernel: impl Kernel) -> Option<Replacement> {
     let replaced = OutletId::new(node.id, 0);
     Some(Replacement { op: KernelOp::new(kernel, &shape(model, replaced)?), inputs: vec![node.inputs[0]], replaced })
-}
-
-/// What is done to the values of a node by those that follow it and can be done at once.
-struct Chain<'a> {
-    model: &'a TypedModel,
-    input: OutletId,
-    shape: Vec<usize>,
-    /// The axis that scale and bias are along.
-    axis: usize,
-    scale: Vec<f32>,
-    bias: Vec<f32>,
-    /// A value of the same shape that is added.
-    added: Option<OutletId>,
-    finish: Finish,
-    end: OutletId,
-}
-
-impl<'a> Chain<'a> {
-    fn new(model: &'a TypedModel, node: &TypedNode, axis: usize, n: usize) -> Option<Self> {
-        let end = OutletId::new(node.id, 0);
-        if !is_single(model, node.inputs[0]) || !is_single(model, end) {
-            return None;
-        }
-        Some(Self {
-            model,
-            input: node.inputs[0],
-            shape: shape(model, end)?,
-            axis,
-            scale: vec![1.0; n],
-            bias: vec![0.0; n],
-            added: None,
-            finish: Finish::NOTHING,
-            end,
-        })
-    }
-
-    fn replacement(self, kernel: impl Kernel + 'static) -> Option<Replacement> {
-        let inputs = [self.input].into_iter().chain(self.added).collect();
-        Some(Replacement { op: KernelOp::new(kernel, &self.shape), inputs, replaced: self.end })
-    }
-
-    /// Adds one number to all, or one for each place along the axis.
-    fn add(&mut self, numbers: &[f32]) -> Option<()> {
-        let numbers = spread(numbers, self.bias.len())?;
-        self.bias.iter_mut().zip(numbers).for_each(|(it, other)| *it += other);
-        Some(())
-    }
-
-    /// Goes on as far as it can be done at once.
-    fn follow(&mut self) {
-        while self.step().is_some() {}
-    }
-
-    fn step(&mut self) -> Option<()> {
-        let node = only_user(self.model, self.end)?;
-        if let Some(rounding) = rounding(self.model, node) {
-            let (rounding, end) = rounding;
-            if self.finish.rounding.is_some() {
-                return None;
-            }
-            self.finish.rounding = Some(rounding);
-            self.end = end;
-            return Some(());
-        }
-        let op = node.op_as::<TypedBinOp>()?;
-        let other = *node.inputs.iter().find(|it| **it != self.end)?;
-        let end = OutletId::new(node.id, 0);
-        if shape(self.model, end)? != self.shape || !is_single(self.model, end) || self.finish.rounding.is_some() {
-            return None;
-        }
-        let is_sum = self.finish == Finish::NOTHING;
-        let numbers = self.along_axis(other);
-        match (op.0.name(), numbers) {
-            ("Add", Some(numbers)) if is_sum => self.add(&numbers)?,
-            ("Mul", Some(numbers)) if is_sum && self.added.is_none() => {
-                let numbers = spread(&numbers, self.bias.len())?;
-                for ((scale, bias), it) in self.scale.iter_mut().zip(&mut self.bias).zip(numbers) {
-                    *scale *= it;
-                    *bias *= it;
-                }
-            }
-            ("Add", None) if is_sum && self.added.is_none() && shape(self.model, other)? == self.shape => {
-                self.added = Some(other);
-            }
-            ("Max", Some(numbers)) => {
-                let &[least] = &*numbers else { return None };
-                self.finish.least = self.finish.least.max(least);
-                self.finish.most = self.finish.most.max(least);
-            }
-            ("Min", Some(numbers)) => {
-                let &[most] = &*numbers else { return None };
-                self.finish.most = self.finish.most.min(most);
-                self.finish.least = self.finish.least.min(most);
-            }
-            _ => return None,
-        }
-        self.end = end;
-        Some(())
-    }
-
-    /// Returns a constant that is one number, or one for each place along the axis.
-    fn along_axis(&self, outlet: OutletId) -> Option<Vec<f32>> {
-        let shape = shape(self.model, outlet)?;
-        let is_along =
-            shape.iter().enumerate().all(|(idx, it)| *it == 1 || (idx == self.axis && *it == self.bias.len()));
-        constant(self.model, outlet).filter(|_| is_along && shape.len() == self.shape.len())
-    }
-}
-
-/// Returns one number for each of `n`.
-fn spread(numbers: &[f32], n: usize) -> Option<Vec<f32>> {
-    match numbers {
-        [one] => Some(vec![*one; n]),
-        _ => (numbers.len() == n).then(|| numbers.to_vec()),
-    }
-}
-
-/// Returns what a quantization and its inverse do, and the value after both.
-fn rounding(model: &TypedModel, node: &TypedNode) -> Option<(Rounding, OutletId)> {
-    let op = node.op_as::<ElementWiseOp>()?;
-    let (factor, zero_point, least, most) = if let Some(it) = op.0.downcast_ref::<QuantizeLinearU8>() {
-        (it.scale, i32::from(it.zero_point), 0, 255)
-    } else {
-        let it = op.0.downcast_ref::<QuantizeLinearI8>()?;
-        (it.scale, i32::from(it.zero_point), -128, 127)
-    };
-    let next = only_user(model, node.id.into())?;
-    let back = next.op_as::<Dequantize>().filter(|it| it.zero_point == zero_point)?;
-    let [least, most] = [least, most].map(|it| (it - zero_point) as f32);
-    Some((Rounding { factor, least, most, step: back.scale }, next.id.into()))
-}
-
-/// Returns the node that alone uses a value, once.
-pub(super) fn only_user(model: &TypedModel, outlet: OutletId) -> Option<&TypedNode> {
-    match model.outlet_successors(outlet) {
-        [it] if !model.outputs.contains(&outlet) => Some(model.node(it.node)),
-        _ => None,
-    }
 }
 
 /// Returns how a window moves over images with their channels before their pixels.
@@ -352,24 +205,10 @@ fn window(model: &TypedModel, node: &TypedNode, spec: &PoolSpec) -> Option<Windo
     window.is_moderate().then_some(window)
 }
 
-fn shape(model: &TypedModel, outlet: OutletId) -> Option<Vec<usize>> {
-    Some(model.outlet_fact(outlet).ok()?.shape.as_concrete()?.to_vec())
-}
-
-fn is_single(model: &TypedModel, outlet: OutletId) -> bool {
-    model.outlet_fact(outlet).is_ok_and(|it| it.datum_type == DatumType::F32 && it.is_plain())
-}
-
-/// Returns the elements of a constant of single precision.
-fn constant(model: &TypedModel, outlet: OutletId) -> Option<Vec<f32>> {
-    let tensor: std::sync::Arc<Tensor> = model.outlet_fact(outlet).ok()?.konst.clone()?;
-    Some(tensor.to_plain_array_view::<f32>().ok()?.iter().copied().collect())
-}
-
 #[cfg(test)]
 mod tests {
     use tract_onnx::{
-        prelude::{DatumExt, IntoRunnable, IntoTValue, IntoTensor, tract_ndarray::ArrayD, tvec},
+        prelude::{DatumExt, DatumType, IntoRunnable, IntoTValue, IntoTensor, Tensor, tract_ndarray::ArrayD, tvec},
         tract_core::ops::{
             cnn::PaddingSpec,
             math::{add, max, min, mul},
@@ -379,6 +218,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::tract::repair::Dequantize;
 
     /// Numbers between -1 and 1, no two alike.
     fn numbers(shape: &[usize]) -> Tensor {

@@ -1,8 +1,8 @@
 //! Softmax over the last axis.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
-use super::{matrix::COLUMNS, op::Kernel};
+use super::{finish::ROUNDER, matrix::COLUMNS, op::Kernel};
 
 /// The shares of the exponentials of each row of this length in their sum.
 #[derive(Debug)]
@@ -11,31 +11,14 @@ pub(super) struct Softmax {
 }
 
 impl Kernel for Softmax {
-    fn name(&self) -> &'static str {
-        "RowSoftmax"
-    }
-
-    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
-        Arch::new().dispatch(Run { width: self.width, rows: inputs[0], output });
-    }
-}
-
-struct Run<'a> {
-    width: usize,
-    rows: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl WithSimd for Run<'_> {
-    type Output = ();
+    const NAME: &'static str = "RowSoftmax";
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { width, rows, output } = self;
-        if width <= COLUMNS {
-            short_rows(width.max(1), rows, output);
+    fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]) {
+        if self.width <= COLUMNS {
+            short_rows(self.width.max(1), inputs[0], output);
         } else {
-            long_rows(simd, width, rows, output);
+            long_rows(simd, self.width, inputs[0], output);
         }
     }
 }
@@ -113,8 +96,6 @@ fn long_rows<S: Simd>(simd: S, width: usize, rows: &[f32], output: &mut [f32]) {
 #[allow(clippy::excessive_precision)] // As in the source.
 fn exponential(it: f32) -> f32 {
     const LEAST: f32 = -87.0;
-    /// Leaves the integer nearest to a number that is added in its last bits.
-    const ROUNDER: f32 = 12_582_912.0;
     // Neither less nor more, a NaN goes through all of it.
     let x = if it < LEAST { LEAST } else { it };
     let shifted = x * std::f32::consts::LOG2_E + ROUNDER;
@@ -133,6 +114,7 @@ fn exponential(it: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tract::kernels::op::run;
 
     #[test]
     fn a_row_that_has_no_shares_is_nan() {
@@ -142,7 +124,7 @@ mod tests {
                     let mut rows = vec![0.25; 3 * width];
                     rows[width + at] = odd;
                     let mut output = vec![0.0; rows.len()];
-                    Softmax { width }.run(&[&rows], &mut output);
+                    run(&Softmax { width }, &[&rows], &mut output);
                     for (idx, it) in output.iter().enumerate() {
                         let of_row =
                             if idx / width == 1 { it.is_nan() } else { (it * width as f32 - 1.0).abs() < 1e-6 };
@@ -151,7 +133,7 @@ mod tests {
                 }
             }
             let mut output = vec![0.0; width];
-            Softmax { width }.run(&[&vec![f32::NEG_INFINITY; width]], &mut output);
+            run(&Softmax { width }, &[&vec![f32::NEG_INFINITY; width]], &mut output);
             assert!(output.iter().all(|it| it.is_nan()), "{output:?}");
         }
     }

@@ -1,0 +1,155 @@
+//! What follows a product, a convolution or another kernel and can be done with it at once.
+
+use tract_onnx::{
+    prelude::{OutletId, TypedModel},
+    tract_core::ops::{
+        binary::TypedBinOp,
+        element_wise::ElementWiseOp,
+        quant::{QuantizeLinearI8, QuantizeLinearU8},
+    },
+    tract_hir::internal::TypedNode,
+};
+
+use super::{
+    facts::{constant, is_single, only_user, shape},
+    finish::{Finish, Rounding},
+    op::{Kernel, KernelOp},
+};
+use crate::tract::repair::Dequantize;
+
+/// A kernel, its inputs, and the value that it computes.
+pub(super) struct Replacement {
+    pub op: KernelOp,
+    pub inputs: Vec<OutletId>,
+    pub replaced: OutletId,
+}
+
+/// What is done to the values of a node by those that follow it and can be done at once.
+pub(super) struct Chain<'a> {
+    model: &'a TypedModel,
+    input: OutletId,
+    shape: Vec<usize>,
+    /// The axis that scale and bias are along.
+    axis: usize,
+    pub scale: Vec<f32>,
+    pub bias: Vec<f32>,
+    /// A value of the same shape that is added.
+    pub added: Option<OutletId>,
+    pub finish: Finish,
+    end: OutletId,
+}
+
+impl<'a> Chain<'a> {
+    pub(super) fn new(model: &'a TypedModel, node: &TypedNode, axis: usize, n: usize) -> Option<Self> {
+        let end = OutletId::new(node.id, 0);
+        if !is_single(model, node.inputs[0]) || !is_single(model, end) {
+            return None;
+        }
+        Some(Self {
+            model,
+            input: node.inputs[0],
+            shape: shape(model, end)?,
+            axis,
+            scale: vec![1.0; n],
+            bias: vec![0.0; n],
+            added: None,
+            finish: Finish::NOTHING,
+            end,
+        })
+    }
+
+    pub(super) fn replacement(self, kernel: impl Kernel) -> Option<Replacement> {
+        let inputs = [self.input].into_iter().chain(self.added).collect();
+        Some(Replacement { op: KernelOp::new(kernel, &self.shape), inputs, replaced: self.end })
+    }
+
+    /// Adds one number to all, or one for each place along the axis.
+    pub(super) fn add(&mut self, numbers: &[f32]) -> Option<()> {
+        let numbers = spread(numbers, self.bias.len())?;
+        self.bias.iter_mut().zip(numbers).for_each(|(it, other)| *it += other);
+        Some(())
+    }
+
+    /// Goes on as far as it can be done at once.
+    pub(super) fn follow(&mut self) {
+        while self.step().is_some() {}
+    }
+
+    fn step(&mut self) -> Option<()> {
+        let node = only_user(self.model, self.end)?;
+        if let Some(rounding) = rounding(self.model, node) {
+            let (rounding, end) = rounding;
+            if self.finish.rounding.is_some() {
+                return None;
+            }
+            self.finish.rounding = Some(rounding);
+            self.end = end;
+            return Some(());
+        }
+        let op = node.op_as::<TypedBinOp>()?;
+        let other = *node.inputs.iter().find(|it| **it != self.end)?;
+        let end = OutletId::new(node.id, 0);
+        if shape(self.model, end)? != self.shape || !is_single(self.model, end) || self.finish.rounding.is_some() {
+            return None;
+        }
+        let is_sum = self.finish == Finish::NOTHING;
+        let numbers = self.along_axis(other);
+        match (op.0.name(), numbers) {
+            ("Add", Some(numbers)) if is_sum => self.add(&numbers)?,
+            ("Mul", Some(numbers)) if is_sum && self.added.is_none() => {
+                let numbers = spread(&numbers, self.bias.len())?;
+                for ((scale, bias), it) in self.scale.iter_mut().zip(&mut self.bias).zip(numbers) {
+                    *scale *= it;
+                    *bias *= it;
+                }
+            }
+            ("Add", None) if is_sum && self.added.is_none() && shape(self.model, other)? == self.shape => {
+                self.added = Some(other);
+            }
+            ("Max", Some(numbers)) => {
+                let &[least] = &*numbers else { return None };
+                self.finish.least = self.finish.least.max(least);
+                self.finish.most = self.finish.most.max(least);
+            }
+            ("Min", Some(numbers)) => {
+                let &[most] = &*numbers else { return None };
+                self.finish.most = self.finish.most.min(most);
+                self.finish.least = self.finish.least.min(most);
+            }
+            _ => return None,
+        }
+        self.end = end;
+        Some(())
+    }
+
+    /// Returns a constant that is one number, or one for each place along the axis.
+    fn along_axis(&self, outlet: OutletId) -> Option<Vec<f32>> {
+        let shape = shape(self.model, outlet)?;
+        let is_along =
+            shape.iter().enumerate().all(|(idx, it)| *it == 1 || (idx == self.axis && *it == self.bias.len()));
+        constant(self.model, outlet).filter(|_| is_along && shape.len() == self.shape.len())
+    }
+}
+
+/// Returns one number for each of `n`.
+fn spread(numbers: &[f32], n: usize) -> Option<Vec<f32>> {
+    match numbers {
+        [one] => Some(vec![*one; n]),
+        _ => (numbers.len() == n).then(|| numbers.to_vec()),
+    }
+}
+
+/// Returns what a quantization and its inverse do, and the value after both.
+pub(super) fn rounding(model: &TypedModel, node: &TypedNode) -> Option<(Rounding, OutletId)> {
+    let op = node.op_as::<ElementWiseOp>()?;
+    let (factor, zero_point, least, most) = if let Some(it) = op.0.downcast_ref::<QuantizeLinearU8>() {
+        (it.scale, i32::from(it.zero_point), 0, 255)
+    } else {
+        let it = op.0.downcast_ref::<QuantizeLinearI8>()?;
+        (it.scale, i32::from(it.zero_point), -128, 127)
+    };
+    let next = only_user(model, node.id.into())?;
+    let back = next.op_as::<Dequantize>().filter(|it| it.zero_point == zero_point)?;
+    let [least, most] = [least, most].map(|it| (it - zero_point) as f32);
+    Some((Rounding { factor, least, most, step: back.scale }, next.id.into()))
+}

@@ -344,13 +344,7 @@ fn what_is_missing_only_when_it_is_first_asked_for_is_there() {
 fn a_bad_sector_lets_no_checkpoint_go_and_wrong_bytes_do() {
     let dir = scratch();
     let store = open(dir.path());
-    let verdict = VerdictRecord {
-        verdict: "pass".into(),
-        pipeline: "gate".into(),
-        run_id: "1".into(),
-        metrics: Default::default(),
-        blessing: None,
-    };
+    let verdict = passed("1");
     let [mut before, mut own] = [Vec::new(), Vec::new()];
     let ids = [1, 2, 3].map(|step| {
         let id = commit(&store, "digits", step).unwrap();

@@ -8,10 +8,7 @@ use std::{
     thread,
 };
 
-use modelwatch_sdk::{
-    store::{CollectOptions, VerdictRecord},
-    testing::FaultRow,
-};
+use modelwatch_sdk::{store::CollectOptions, testing::FaultRow};
 
 use super::{
     tape::{Disk, Recorder, crash_everywhere},
@@ -187,16 +184,7 @@ const OPERATIONS: [Operation; 6] = [
     |store| commit(store, "digits", 1).map(drop),
     |store| store.set_ref("digits", "good", &id_of(1), None, "first"),
     |store| commit(store, "digits", 2).map(drop),
-    |store| {
-        let verdict = VerdictRecord {
-            verdict: "pass".into(),
-            pipeline: "gate".into(),
-            run_id: "1".into(),
-            metrics: Default::default(),
-            blessing: None,
-        };
-        store.record_verdict("digits", &id_of(2), &verdict)
-    },
+    |store| store.record_verdict("digits", &id_of(2), &passed("1")),
     |store| store.set_ref("digits", "good", &id_of(2), Some(&id_of(1)), "second"),
     |store| commit(store, "digits", 1).map(drop),
 ];

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, sync::Arc, time:
 
 use modelwatch_sdk::{
     DType, ErrorKind, Result, TensorView,
-    store::{CheckpointId, CheckpointReader, CheckpointStore, ScrubDepth},
+    store::{CheckpointId, CheckpointReader, CheckpointStore, ScrubDepth, VerdictRecord},
 };
 use modelwatch_store::{Engine, Settings};
 use serde_json::{Map, Value, json};
@@ -61,6 +61,17 @@ fn try_open(path: &Path) -> Result<Engine> {
 
 fn open_watched(path: &Path, watch: Arc<dyn Watch>) -> Result<Engine> {
     open_with(path, watch, MANNERS, settings())
+}
+
+/// The verdict of a gate that was passed.
+fn passed(run_id: &str) -> VerdictRecord {
+    VerdictRecord {
+        verdict: "pass".into(),
+        pipeline: "gate".into(),
+        run_id: run_id.into(),
+        metrics: Default::default(),
+        blessing: None,
+    }
 }
 
 /// Bytes that do not repeat, so that no two chunks are alike.

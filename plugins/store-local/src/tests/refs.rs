@@ -59,13 +59,7 @@ fn the_log_is_read_in_pages_and_keeps_verdicts() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let a = commit(&store, "digits", 1).unwrap();
-    let verdict = VerdictRecord {
-        verdict: "pass".into(),
-        pipeline: "gate".into(),
-        run_id: "r1".into(),
-        metrics: Default::default(),
-        blessing: None,
-    };
+    let verdict = passed("r1");
     store.record_verdict("digits", &a, &verdict).unwrap();
     let unknown = CheckpointId::parse(&"0".repeat(64)).unwrap();
     assert_eq!(kind(store.record_verdict("digits", &unknown, &verdict)), Some(ErrorKind::NotFound));

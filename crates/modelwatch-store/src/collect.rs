@@ -12,6 +12,7 @@ use crate::{
     blobs::Published,
     condemned::List,
     engine::Shared,
+    errors,
     format::{self, Digest, FORMAT, MAX_MANIFEST},
     keys,
     log::Chain,
@@ -197,9 +198,8 @@ fn count(shared: &Shared, name: &str, res: &mut Collected) -> Result<()> {
 }
 
 pub(crate) fn doubt(e: Error) -> Error {
-    let is_damage = e.is_damage();
-    let res = Error { message: format!("nothing is deleted on doubt: {}", e.message), ..e };
-    if is_damage { res.with_help("run `modelwatch store repair`, then collect again") } else { res }
+    let e = Error { message: format!("nothing is deleted on doubt: {}", e.message), ..e };
+    errors::mendable(e, "run `modelwatch store repair`, then collect again")
 }
 
 pub(crate) fn cancelled(host: &dyn Host) -> Result<()> {

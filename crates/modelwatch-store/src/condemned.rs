@@ -61,7 +61,7 @@ impl List {
         let place = blobs.locate(&key);
         let corrupt = |what: &dyn Display| errors::corrupt(&place, what).with_help(HELP);
         let read = blobs.read(&key, MAX_MANIFEST);
-        let Some(bytes) = read.map_err(|e| if e.is_damage() { e.with_help(HELP) } else { e })? else {
+        let Some(bytes) = read.map_err(|e| errors::mendable(e, HELP))? else {
             return Err(corrupt(&"is missing"));
         };
         if Digest::of(&bytes) != digest {

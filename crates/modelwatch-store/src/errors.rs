@@ -10,6 +10,11 @@ pub fn corrupt(place: impl Display, what: impl Display) -> Error {
         .with_help("put the file back from a copy of the store, or commit the checkpoint again")
 }
 
+/// Returns the error with what mends the damage that it tells of; of one that tells of another failure it would mend nothing.
+pub(crate) fn mendable(e: Error, help: &str) -> Error {
+    if e.is_damage() { e.with_help(help) } else { e }
+}
+
 /// Returns the error for something that a newer version wrote.
 pub(crate) fn too_new(place: impl Display, what: impl Display, writer: &str) -> Error {
     let by = if writer.is_empty() { String::new() } else { format!(", written by {writer}") };

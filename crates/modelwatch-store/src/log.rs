@@ -406,7 +406,7 @@ impl Log {
 pub(crate) fn read_entry(blobs: &dyn Blobs, lineage: &str, seq: u64) -> Result<Option<Link>> {
     let key = keys::entry(lineage, seq);
     let parse = |it: Option<Vec<u8>>| it.map(|it| parse_entry(&blobs.locate(&key), lineage, seq, &it)).transpose();
-    blobs.read(&key, MAX_ENTRY).and_then(parse).map_err(|e| if e.is_damage() { e.with_help(HELP) } else { e })
+    blobs.read(&key, MAX_ENTRY).and_then(parse).map_err(|e| errors::mendable(e, HELP))
 }
 
 /// Returns what the segment of the `n` entries up to `seq` is to be.

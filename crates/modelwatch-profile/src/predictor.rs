@@ -3,6 +3,7 @@
 use modelwatch_sdk::{
     Result,
     state::{Reader, Writer, damaged},
+    store::short,
 };
 
 /// What gave the outputs of a profile. Outputs of another one are other columns of the same name.
@@ -57,11 +58,6 @@ impl Predictor {
         }
         Ok(Self { model, runtime, inputs })
     }
-}
-
-/// The first twelve digits of a digest, for people.
-fn short(digest: &str) -> &str {
-    digest.get(..12).unwrap_or(digest)
 }
 
 /// A runtime without its version.

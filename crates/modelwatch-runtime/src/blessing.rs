@@ -13,7 +13,7 @@ use std::{
 use modelwatch_config::Document;
 use modelwatch_sdk::{
     report::Check,
-    store::{BlessedCheck, Blessing, CheckpointId, DataSeal, FileEntry},
+    store::{BlessedCheck, Blessing, CheckpointId, DataSeal, FileEntry, short},
 };
 use serde_json::Value;
 
@@ -58,11 +58,6 @@ pub fn problem(blessing: &Blessing, id: &CheckpointId) -> Option<String> {
     }
     (blessing.checkpoint != *id)
         .then(|| format!("the blessing of its verdict is of {}, not of {}", blessing.checkpoint.short(), id.short()))
-}
-
-/// Returns the first twelve digits of a digest, for people.
-pub fn short(digest: &str) -> &str {
-    digest.get(..12).unwrap_or(digest)
 }
 
 /// Files of data, with what tells whether they were changed since.

@@ -3,11 +3,11 @@
 use modelwatch_config::{Pipeline, RefRules, Require};
 use modelwatch_sdk::{
     Host,
-    store::{CheckpointId, CheckpointStore, History},
+    store::{CheckpointId, CheckpointStore, History, short},
 };
 
 use crate::{
-    blessing::{problem, short},
+    blessing::problem,
     checkpoint::{CheckpointError, verify},
     load::{Skipped, is_of_checkpoint},
     retain::{is_within, settled},

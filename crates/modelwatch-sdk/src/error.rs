@@ -94,3 +94,11 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+/// Returns the JSON pointer (RFC 6901) of what has this key below another one, for [`Error::config`].
+///
+/// ```
+/// assert_eq!(modelwatch_sdk::pointer("/columns", "m/s"), "/columns/m~1s");
+/// ```
+pub fn pointer(parent: &str, key: &str) -> String {
+    format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
+}

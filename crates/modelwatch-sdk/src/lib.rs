@@ -92,7 +92,7 @@ pub use schemars::JsonSchema;
 
 pub use crate::{
     codes::{CodeInfo, FindingCode},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, pointer},
     host::{AT_ONCE, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, threads_of},
     probe::{Analyzer, Need, Needs, Probe, Role, RowNeeds, TensorNeeds, Verifier},
     registry::{ComponentInfo, Kind, Manifest, Registry},

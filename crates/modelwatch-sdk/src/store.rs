@@ -253,8 +253,13 @@ impl CheckpointId {
 
     /// Returns the first twelve digits, for people.
     pub fn short(&self) -> &str {
-        &self.0[..12]
+        short(&self.0)
     }
+}
+
+/// Returns the first twelve digits of a digest, for people.
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 impl fmt::Display for CheckpointId {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use modelwatch_sdk::{
     Error, JsonSchema, Result,
     chunks::{Chunks, Period},
+    pointer,
     report::Severity,
 };
 use serde::Deserialize;
@@ -350,16 +351,14 @@ impl Config {
                     .with_help("use a number of at least 0"));
             }
         }
-        let named = [("method".to_owned(), self.method)];
-        let by_kind = by_kind.iter().filter_map(|it| Some((it.0.to_owned(), it.1?)));
-        // A slash in a pattern is escaped, as in every JSON pointer.
-        let by_name =
-            self.methods.iter().map(|it| (format!("methods/{}", it.0.replace('~', "~0").replace('/', "~1")), *it.1));
+        let named = [("/method".to_owned(), self.method)];
+        let by_kind = by_kind.iter().filter_map(|it| Some((pointer("", it.0), it.1?)));
+        let by_name = self.methods.iter().map(|it| (pointer("/methods", it.0), *it.1));
         for (place, method) in named.into_iter().chain(by_kind).chain(by_name) {
             let has_none = method.rule().is_some_and(|it| it.threshold().is_nan());
             if has_none && !self.thresholds.contains_key(&method) {
                 let why = format!("`{}` has no threshold of its own", method.name());
-                return Err(Error::config(format!("/{place}"), why)
+                return Err(Error::config(place, why)
                     .with_help(format!("give one, as in `thresholds = {{ \"{}\" = 0.1 }}`", method.name())));
             }
         }

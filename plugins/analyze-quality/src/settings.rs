@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use modelwatch_sdk::{Error, Result, rows::name_matches};
+use modelwatch_sdk::{Error, Result, pointer, rows::name_matches};
 use regex::Regex;
 
 use crate::{
@@ -92,7 +92,7 @@ impl Settings {
 }
 
 fn rule(name: &str, written: &ColumnRule) -> Result<Rule> {
-    let path = |part: &str| format!("/columns/{}/{part}", name.replace('~', "~0").replace('/', "~1"));
+    let path = |part: &str| pointer(&pointer("/columns", name), part);
     let limit = |part: &str, bound: &Option<Bound>| bound.as_ref().map(|it| limit(&path(part), it)).transpose();
     let (min, max) = (limit("min", &written.min)?, limit("max", &written.max)?);
     let pattern = written.pattern.as_ref().map(|it| {

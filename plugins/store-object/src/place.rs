@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use modelwatch_sdk::{Error, Result};
+use modelwatch_sdk::{Error, Result, pointer};
 use object_store::{
     ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
@@ -104,7 +104,7 @@ fn options<K: FromStr>(
 ) -> Result<Vec<(K, String)>> {
     let mut res = vec![(client(ClientConfigKey::Timeout), written(patience.timeout))];
     for (name, value) in &config.options {
-        let path = || format!("/options/{}", name.replace('~', "~0").replace('/', "~1"));
+        let path = || pointer("/options", name);
         let lower = name.to_ascii_lowercase();
         let Ok(key) = K::from_str(&lower) else {
             return Err(Error::config(path(), format!("the client of this kind of bucket has no option `{name}`"))

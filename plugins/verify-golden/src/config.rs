@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_sdk::{Error, JsonSchema, Result};
+use modelwatch_sdk::{Error, JsonSchema, Result, pointer};
 use serde::Deserialize;
 
 /// Compares a model's outputs with recorded ones, which are columns of the current data.
@@ -61,8 +61,8 @@ impl Config {
             return Err(Error::config("/outputs", "`outputs` must name at least one output and its recorded column"));
         }
         let own = self.tolerances.iter().flat_map(|(output, it)| {
-            let at = |option| format!("/tolerances/{}/{option}", output.replace('~', "~0").replace('/', "~1"));
-            [(at("rtol"), it.rtol), (at("atol"), it.atol)]
+            let at = pointer("/tolerances", output);
+            [(pointer(&at, "rtol"), it.rtol), (pointer(&at, "atol"), it.atol)]
         });
         let all = [("/rtol".to_owned(), Some(self.rtol)), ("/atol".to_owned(), Some(self.atol))];
         for (pointer, value) in all.into_iter().chain(own) {

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs, num::NonZeroUsize, thread};
 
 use anyhow::Context;
 use comfy_table::{Table, presets::NOTHING};
-use modelwatch_config::{Data, Document, Pipeline, Probe, ProbeKind, Source};
+use modelwatch_config::{self as config, Data, Document, Pipeline, Probe, ProbeKind, Source};
 use modelwatch_runtime::{
     Event,
     data::Dataset,
@@ -146,9 +146,8 @@ fn is_left_out(pipeline: &Pipeline, probe: &Probe, name: &str) -> bool {
 
 /// Returns the text of the pipeline with the changes.
 fn edited(document: &Document, probe: &Probe, changes: &[Change]) -> Result<String, Wrong> {
-    let escaped = |it: &str| it.replace('~', "~0").replace('/', "~1");
     let pointer = |it: &Change| {
-        let rule = format!("{}/with/columns/{}", probe.component.pointer, escaped(&it.column));
+        let rule = config::pointer(&format!("{}/with/columns", probe.component.pointer), &it.column);
         it.option.map_or(rule.clone(), |option| format!("{rule}/{option}"))
     };
     let values: BTreeMap<_, _> = changes.iter().map(|it| (pointer(it), it.now.clone())).collect();

@@ -11,7 +11,7 @@ use anyhow::Context;
 use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
 use modelwatch_config::{self as config, Pipeline};
 use modelwatch_runtime::{
-    Event, blessing,
+    Event,
     data::Dataset,
     profile::{self, ColumnContents, Outputs, ProfileContents, ProfileError, Request, Settings, Stored},
 };
@@ -151,10 +151,9 @@ fn human(profile: &ProfileContents) -> String {
     );
     let lines = table.to_string();
     let lines: Vec<_> = lines.lines().map(str::trim_end).collect();
-    let model = profile
-        .model
-        .as_ref()
-        .map(|it| format!("\noutputs of the model {}, run by {}", blessing::short(&it.digest), it.runtime));
+    let model = profile.model.as_ref().map(|it| {
+        format!("\noutputs of the model {}, run by {}", modelwatch_sdk::store::short(&it.digest), it.runtime)
+    });
     format!("{}\n\n{kept}{}", lines.join("\n"), model.unwrap_or_default())
 }
 

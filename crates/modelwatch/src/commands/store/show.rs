@@ -1,13 +1,13 @@
 //! `modelwatch store show`: what is in a checkpoint, and what was said about it.
 
 use modelwatch_runtime::{
-    blessing::{problem, short},
+    blessing::problem,
     checkpoint::resolve,
     contents::{Contents, ContentsError},
 };
 use modelwatch_sdk::{
     Host,
-    store::{Blessing, CheckpointReader, CheckpointStore},
+    store::{Blessing, CheckpointReader, CheckpointStore, short},
 };
 use serde_json::{Value, json};
 

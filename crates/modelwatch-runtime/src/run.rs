@@ -5,6 +5,7 @@
 //! is an `error` of the probes that it concerns, and the rest goes on.
 
 mod execute;
+mod kept_profile;
 mod outcome;
 mod plan;
 mod rows;

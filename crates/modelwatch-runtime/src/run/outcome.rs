@@ -3,37 +3,32 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use modelwatch_config::{Action, Columns, Document, FailOn, Pipeline, ProbeSeverity, ProfiledData};
+use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeSeverity, ProfiledData};
 use modelwatch_sdk::{
     FindingCode, Kind, ModelRole, Report, Role,
     report::{Check, Finding, Labels, MetricRole, Status},
     store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
 
-use serde_json::Map;
-
 use super::{
     Event, Outcome, Problem,
     execute::{Ready, Run},
+    kept_profile::KeptProfile,
     plan::{self, Plan, Planned},
-    rows::{self, OfCheckpoint},
-    threads,
+    rows,
 };
 use crate::{
     act::{self, Judged},
-    blessing::{self, SealedData},
-    codes,
-    data::Dataset,
+    blessing, codes,
     decide::{self, BaselineState},
     history,
     pass::Slot,
     plugin::Lookup,
-    profile::{self, Outputs, Request, Settings, Source, Stored, kept},
     record::{
-        ActionKind, ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord,
-        ProbeCoverage, RunRecord, Timings, Verdict,
+        ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
+        RunRecord, Timings, Verdict,
     },
-    services::{Models, RunModel},
+    services::Models,
 };
 
 /// The probe id of what the run itself has to say.
@@ -52,7 +47,7 @@ pub(super) struct Checkpoints<'a> {
 }
 
 impl Checkpoints<'_> {
-    fn ready(&self) -> rows::Checkpoints<'_> {
+    pub(super) fn ready(&self) -> rows::Checkpoints<'_> {
         rows::Checkpoints { candidate: self.candidate.as_ref(), baseline: self.baseline.as_ref(), store: self.store }
     }
 }
@@ -335,97 +330,6 @@ fn overall(record: &RunRecord) -> BTreeMap<String, f64> {
         }
     }
     res.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-}
-
-/// A profile that a run kept beside its checkpoint.
-struct KeptProfile {
-    id: CheckpointId,
-    role: Role,
-    rows: u64,
-    has_outputs: bool,
-}
-
-impl KeptProfile {
-    fn record(&self, lineage: &str) -> ActionRecord {
-        let outputs = if self.has_outputs { " and of the model's outputs" } else { "" };
-        ActionRecord {
-            kind: ActionKind::Profile,
-            target: kept::lineage_of(lineage),
-            from: None,
-            to: Some(self.id.to_string()),
-            status: ActionStatus::Done,
-            message: format!("of {} rows of the {} data{outputs}", self.rows, self.role.as_str()),
-        }
-    }
-}
-
-impl Run<'_> {
-    fn keep_profile(&self, role: Role, plan: &Plan<'_>, checkpoints: &Checkpoints<'_>) -> Result<KeptProfile, String> {
-        let (Some(store), Some(lineage), Some(judged)) = (checkpoints.store, checkpoints.lineage, &self.judged) else {
-            return Err("there is no judged checkpoint in a store".to_owned());
-        };
-        let model = checkpoints.running.get(ModelRole::Candidate);
-        let kept = |id, profile: &Stored| {
-            let has_outputs = profile.predictor.is_some();
-            KeptProfile { id, role, rows: profile.profile.rows(), has_outputs }
-        };
-        let mut origin = Map::new();
-        let made = match plan.data.get(&role) {
-            Some(Ok(Source::Rows(it))) => self.profile_of_rows(it, model)?,
-            // There are no rows to run the model on: what was kept of them goes on.
-            Some(Ok(Source::Profile(it))) => {
-                carried(profile::open(&it.file).map_err(|e| profile::with_cause(&e))?, model)?
-            }
-            Some(Ok(Source::Kept { model: of, file })) => {
-                match checkpoints.ready().profile(*of, file, self.pipeline)? {
-                    OfCheckpoint::Within(it, _) => carried(it, model)?,
-                    OfCheckpoint::Beside(it) if it.of == *judged => return Ok(kept(it.id, &it.stored)),
-                    OfCheckpoint::Beside(it) => {
-                        origin = it.origin;
-                        origin.insert("carried_from".to_owned(), it.id.as_str().into());
-                        carried(it.stored, model)?
-                    }
-                }
-            }
-            Some(Err(e)) => return Err(e.clone()),
-            None => return Err(format!("there is no {} data", role.as_str())),
-        };
-        let sealed = self.sealed.get(&role);
-        if let Some(path) = sealed.and_then(SealedData::changed) {
-            return Err(format!("the {} data `{}` was changed during the run", role.as_str(), path.display()));
-        }
-        origin.insert("pipeline".to_owned(), self.pipeline.name.as_str().into());
-        origin.entry("role").or_insert_with(|| role.as_str().into());
-        if let Some(it) = sealed {
-            origin.entry("data").or_insert_with(|| it.seal.digest.as_str().into());
-        }
-        let id = kept::keep(store, &self.host, (lineage, judged), origin, &made).map_err(|e| e.to_string())?;
-        Ok(kept(id, &made))
-    }
-
-    fn profile_of_rows(&self, dataset: &Dataset, model: Option<&RunModel>) -> Result<Stored, String> {
-        let columns = self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
-        let outputs = model.map(|it| Outputs::new(it, &columns, dataset.schema())).transpose();
-        let outputs = outputs.map_err(|e| e.to_string())?;
-        let request = Request {
-            settings: Settings::STORED,
-            categorical: &columns.categorical,
-            outputs: outputs.as_ref(),
-            threads: threads(self.pipeline),
-            cancelled: &self.options.cancelled,
-            progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
-        };
-        profile::make(dataset, &request).map_err(|e| e.to_string())
-    }
-}
-
-/// Returns what of a profile holds beside a checkpoint with another model: not the outputs, unless they are of this model.
-fn carried(mut profile: Stored, model: Option<&RunModel>) -> Result<Stored, String> {
-    let model = model.map(RunModel::digest).transpose().map_err(|e| e.message)?;
-    if profile.predictor.as_ref().map(|it| &it.model) != model.as_ref() {
-        profile.drop_outputs();
-    }
-    Ok(profile)
 }
 
 /// Returns what the verdict on a checkpoint is about.

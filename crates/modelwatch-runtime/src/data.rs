@@ -17,7 +17,7 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 use modelwatch_config::DataFormat;
 
 pub use error::DataError;
@@ -66,16 +66,19 @@ impl Dataset {
             Some(it) => it,
             None => detect(first)?,
         };
-        let schema = read_schema(first, format)?;
+        let mut schema = read_schema(first, format)?;
         let mut names: Vec<_> = schema.fields().iter().map(|it| it.name()).collect();
         names.sort();
         if let Some(twice) = names.windows(2).find(|it| it[0] == it[1]) {
             return Err(DataError::DuplicateColumn { file: first.clone(), column: twice[0].clone() });
         }
         for file in &files[1..] {
-            let other = read_schema(file, format)?;
-            if fields(&other) != fields(&schema) {
-                return Err(DataError::ColumnsDiffer { file: file.clone(), first: first.clone() });
+            let mut other = read_schema(file, format)?;
+            if format == DataFormat::Csv {
+                csv::widen(&mut schema, &mut other);
+            }
+            if let Some(difference) = difference(&schema, &other) {
+                return Err(DataError::ColumnsDiffer { file: file.clone(), first: first.clone(), difference });
             }
         }
         Ok(Self { files, format, schema: schema.into() })
@@ -146,8 +149,20 @@ pub(crate) fn width(data_type: &DataType) -> usize {
     }
 }
 
-fn fields(schema: &Schema) -> Vec<(&String, &DataType)> {
-    schema.fields().iter().map(|it| (it.name(), it.data_type())).collect()
+/// Says how the columns of a file are others than those of the first one.
+fn difference(first: &Schema, other: &Schema) -> Option<String> {
+    let (first, other) = (first.fields(), other.fields());
+    let columns = first.iter().zip(other).enumerate().map(|(i, (a, b))| (i + 1, a, b));
+    let differ = |(place, a, b): (usize, &FieldRef, &FieldRef)| {
+        let (name, other_name) = (a.name(), b.name());
+        if name != other_name {
+            return Some(format!("column {place} is `{other_name}`, not `{name}`"));
+        }
+        let (of_first, of_other) = (a.data_type(), b.data_type());
+        (of_first != of_other).then(|| format!("column `{name}` is of type {of_other}, not {of_first}"))
+    };
+    let number = || format!("it has {} columns, not {}", other.len(), first.len());
+    columns.filter_map(differ).next().or_else(|| (first.len() != other.len()).then(number))
 }
 
 /// A path that exists is itself, whatever characters are in its name.

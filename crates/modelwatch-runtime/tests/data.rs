@@ -80,6 +80,7 @@ fn every_format_gives_the_same_rows() {
     (0..ROWS).for_each(|row| csv.push_str(&format!("{},{:?}\n", row % 10, value(row))));
     fs::write(path("t.csv"), &csv).unwrap();
     fs::write(path("t.tsv"), csv.replace(',', "\t")).unwrap();
+    fs::write(path("semicolons.csv"), csv.replace("y,x", "\"y\";x").replace(',', ";")).unwrap();
 
     let mut writer = FileWriter::try_new(File::create(path("t.arrow")).unwrap(), &table.schema()).unwrap();
     writer.write(&table).unwrap();
@@ -94,7 +95,7 @@ fn every_format_gives_the_same_rows() {
     npz(&path("t.npz"), &[("y", &y), ("x", &x)]);
 
     let expected: Vec<f64> = (0..ROWS).map(value).collect();
-    for name in ["t.parquet", "t.csv", "t.tsv", "t.arrow", "t.arrows", "t.npy", "t.npz"] {
+    for name in ["t.parquet", "t.csv", "t.tsv", "semicolons.csv", "t.arrow", "t.arrows", "t.npy", "t.npz"] {
         let (values, partitions) = read(&path(name), 4096);
         assert!(values == expected, "{name}: {} rows", values.len());
         let wanted = if name == "t.parquet" { vec![20_000, 20_000, 20_000, 6770] } else { vec![PARTITION_ROWS, 1234] };
@@ -113,6 +114,46 @@ fn a_glob_is_its_files_in_order() {
     fs::write(dir.path().join("d.csv"), "z\n1.5\n").unwrap();
     let error = Dataset::open(dir.path().join("*.csv").to_str().unwrap(), None).unwrap_err();
     assert!(matches!(error, DataError::ColumnsDiffer { .. }), "{error}");
+    assert!(error.to_string().contains("column 1 is `z`, not `x`"), "{error}");
+}
+
+#[test]
+fn csv_files_have_the_types_of_all_their_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, values: [&str; 3]| {
+        let rows = values.map(|it| format!("{it},1\n")).concat();
+        fs::write(dir.path().join(name), format!("x,y\n{rows}")).unwrap();
+    };
+    write("0.csv", ["", "", ""]);
+    write("1.csv", ["1", "2", "3"]);
+    write("2.csv", ["0.5", "", "4"]);
+    let (values, partitions) = read(&dir.path().join("[12].csv"), 256);
+    assert_eq!((&values[..4], &values[5..], partitions), (&[1.0, 2.0, 3.0, 0.5][..], &[4.0][..], vec![3, 3]));
+
+    let types = |glob: &str, one: &str| {
+        let of = |it: &str| Dataset::open(dir.path().join(it).to_str().unwrap(), None).unwrap().schema().clone();
+        let lines: String = of_files(dir.path(), glob);
+        fs::write(dir.path().join(one), format!("x,y\n{lines}")).unwrap();
+        (of(glob).field(0).data_type().clone(), of(one).field(0).data_type().clone())
+    };
+    write("3.csv", ["many", "few", "none"]);
+    write("4.csv", ["2026-01-01", "2026-01-02", "2026-01-03"]);
+    write("5.csv", ["2026-01-01T10:00:00", "2026-01-02T10:00:00", "2026-01-03T10:00:00"]);
+    write("6.csv", ["2026-01-01T10:00:00.125", "2026-01-02T10:00:00", "2026-01-03T10:00:00"]);
+    write("7.csv", ["true", "false", "true"]);
+    for glob in ["[01].csv", "[012].csv", "[13].csv", "[45].csv", "[56].csv", "[14].csv", "[17].csv", "[06].csv"] {
+        let (several, one) = types(glob, "one.csv");
+        assert_eq!(several, one, "{glob}");
+    }
+}
+
+/// Returns the lines below the head lines of all files.
+fn of_files(folder: &Path, glob: &str) -> String {
+    let files = glob.trim_start_matches('[').split(']').next().unwrap();
+    files
+        .chars()
+        .map(|it| fs::read_to_string(folder.join(format!("{it}.csv"))).unwrap().replacen("x,y\n", "", 1))
+        .collect()
 }
 
 #[test]

@@ -1,14 +1,14 @@
-//! CSV files with a head line. Types are inferred from the whole file.
+//! CSV files with a head line, which tells what separates the values. Types are inferred from the files.
 
 use std::{
     fs::File,
-    io::{BufReader, Seek},
+    io::{BufRead, BufReader, Read, Seek},
     path::Path,
     sync::Arc,
 };
 
 use arrow_csv::{ReaderBuilder, reader::Format};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 
 use super::{DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
 
@@ -16,8 +16,11 @@ use super::{DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
 /// names the line.
 const INFER_LINES: usize = 1_000_000;
 
+/// What separates the values is looked for in this much of the head line.
+const HEAD_BYTES: u64 = 1 << 20;
+
 pub(super) fn schema(file: &Path) -> Result<Schema, DataError> {
-    let (schema, lines) = format(file)
+    let (schema, lines) = format(file)?
         .infer_schema(BufReader::new(open(file)?), Some(INFER_LINES))
         .map_err(|e| DataError::broken(file, "", e))?;
     if schema.fields().is_empty() {
@@ -34,7 +37,7 @@ pub(super) fn partitions(file: &Path, schema: &SchemaRef, scan: &Scan) -> Result
     let mut indices = indices.map_err(|e| DataError::broken(file, "the head line", e))?;
     indices.sort_unstable();
     let batches = ReaderBuilder::new(Arc::clone(schema))
-        .with_format(format(file))
+        .with_format(format(file)?)
         .with_projection(indices)
         .with_batch_size(8192)
         .build(reader)
@@ -47,9 +50,50 @@ pub(super) fn partitions(file: &Path, schema: &SchemaRef, scan: &Scan) -> Result
     )))
 }
 
-fn format(file: &Path) -> Format {
-    let tab = file.extension().is_some_and(|it| it.eq_ignore_ascii_case("tsv"));
-    Format::default().with_header(true).with_delimiter(if tab { b'\t' } else { b',' })
+/// Gives both files the types that would be inferred if their lines were in one, as far as their columns go together.
+pub(super) fn widen(first: &mut Schema, other: &mut Schema) {
+    let names = |it: &Schema| it.fields().iter().map(|it| it.name().clone()).collect::<Vec<_>>();
+    if names(first) != names(other) {
+        return;
+    }
+    let both = first.fields().iter().zip(other.fields());
+    let fields: Fields =
+        both.map(|(a, b)| Field::new(a.name(), both_types(a.data_type(), b.data_type()), true)).collect();
+    (*first, *other) = (Schema::new(fields.clone()), Schema::new(fields));
+}
+
+/// As `arrow_csv` puts together the types of a column's values.
+fn both_types(a: &DataType, b: &DataType) -> DataType {
+    use DataType::{Date32, Float64, Int64, Null, Timestamp, Utf8};
+    match (a, b) {
+        (a, b) if a == b => a.clone(),
+        (Null, it) | (it, Null) => it.clone(),
+        (Int64, Float64) | (Float64, Int64) => Float64,
+        (Date32, it @ Timestamp(..)) | (it @ Timestamp(..), Date32) => it.clone(),
+        (Timestamp(a, None), Timestamp(b, None)) => Timestamp(*a.max(b), None),
+        _ => Utf8,
+    }
+}
+
+fn format(file: &Path) -> Result<Format, DataError> {
+    Ok(Format::default().with_header(true).with_delimiter(delimiter(file)?))
+}
+
+/// Returns what separates the values: the tab in a `.tsv`; elsewhere the comma, or what the head line has in its place.
+fn delimiter(file: &Path) -> Result<u8, DataError> {
+    if file.extension().is_some_and(|it| it.eq_ignore_ascii_case("tsv")) {
+        return Ok(b'\t');
+    }
+    let mut head = Vec::new();
+    let read = BufReader::new(open(file)?.take(HEAD_BYTES)).read_until(b'\n', &mut head);
+    read.map_err(|e| DataError::Io { file: file.to_owned(), source: e })?;
+    let mut quoted = false;
+    head.retain(|it| {
+        quoted ^= *it == b'"';
+        !quoted
+    });
+    let candidates = [b',', b';', b'\t', b'|'];
+    Ok(candidates.into_iter().find(|it| head.contains(it)).unwrap_or(b','))
 }
 
 fn open(file: &Path) -> Result<File, DataError> {

@@ -49,12 +49,14 @@ pub enum DataError {
         file: PathBuf,
     },
     /// Two files have other columns.
-    #[error("`{}` has other columns or types than `{}`; data files that are read as one must have the same", file.display(), first.display())]
+    #[error("`{}` cannot be read as one with `{}`: {difference}; give both the same columns in the same order", file.display(), first.display())]
     ColumnsDiffer {
         /// The file.
         file: PathBuf,
         /// The first file.
         first: PathBuf,
+        /// What is another column there.
+        difference: String,
     },
     /// Two columns have one name.
     #[error("`{}` has two columns named `{column}`; rename one of them", file.display())]

@@ -464,3 +464,56 @@ fn quantized_operators_are_compiled_and_answer_as_when_they_are_interpreted() {
         assert!(answers[0].iter().any(|it| *it != answers[0][0]), "{operator}");
     }
 }
+
+/// The answers of a model whose input `x` has rows of these numbers, which become integers of 8 bits `q`, are made to others, `r`, and
+/// stand for numbers again.
+fn through_integers(signed: bool, made: NodeProto, zero: i32, more: &[TensorProto], rows: &[f64]) -> Vec<f64> {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = vec![
+        node("QuantizeLinear", "", &["x", "step", "zero"], "q", vec![]),
+        made,
+        node("DequantizeLinear", "", &["r", "step", "zero"], "y", vec![]),
+    ];
+    let weights = [float_tensor("step", &[], &[0.5]), eight_bits("zero", signed, &[], &[zero])];
+    let path = write(&folder, &[-1, 1, 1, 1], nodes, [&weights, more].concat());
+    let rows = batch(&[("x", &Npy { shape: vec![rows.len(), 1, 1, 1], values: rows.to_vec() })]);
+    numbers(Model::load(&path).unwrap().run(&rows, threads(1)).unwrap().column(0))
+}
+
+#[test]
+fn what_is_beyond_all_integers_is_the_last_of_them() {
+    for (signed, zero, least, most) in
+        [(false, 128, 0, 255), (false, 0, 0, 255), (true, -5, -128, 127), (true, 7, -128, 127)]
+    {
+        let rows = [1e10, -1e10, 1e30, -1e30, 3.0];
+        let [least, most] = [least, most].map(|it| f64::from(it - zero) / 2.0);
+        let wanted = [most, least, most, least, 3.0];
+        for rows in [&rows[..], &rows[..2], &rows[4..]] {
+            let wanted = if rows.len() == 1 { &wanted[4..] } else { &wanted[..rows.len()] };
+            // With another node between, quantization and inverse are not one step.
+            for between in ["Identity", "Flatten"] {
+                let got = through_integers(signed, node(between, "", &["q"], "r", vec![]), zero, &[], rows);
+                assert_eq!(got, wanted, "{between} of {rows:?} with the zero point {zero}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_beyond_all_integers_are_the_last_of_them() {
+    let weights = [
+        eight_bits("w", true, &[1, 1, 1, 1], &[100]),
+        eight_bits("zero_w", true, &[], &[0]),
+        float_tensor("scale", &[], &[1e4]),
+        float_tensor("tiny", &[], &[1e-4]),
+    ];
+    let inputs = ["q", "scale", "zero", "w", "scale", "zero_w", "tiny", "zero"];
+    for (operator, domain) in [("QLinearConv", ""), ("QLinearMatMul", ""), ("QLinearMul", "com.microsoft")] {
+        for zero in [3, 128] {
+            let made = node(operator, domain, &inputs, "r", vec![]);
+            let got = through_integers(false, made, zero, &weights, &[20.0, -20.0, 0.0]);
+            let [least, most] = [0, 255].map(|it| f64::from(it - zero) / 2.0);
+            assert_eq!(got, [most, least, 0.0], "{operator} with the zero point {zero}");
+        }
+    }
+}

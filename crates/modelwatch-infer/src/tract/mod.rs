@@ -23,6 +23,7 @@ mod plan;
 mod post_transform;
 mod preflight;
 mod repair;
+mod requantize;
 mod rewrite;
 mod saved_model;
 mod self_tests;

@@ -2,6 +2,7 @@
 //!
 //! `Reduce` with the maximum or minimum starts from the largest finite numbers, so that it never answers with an infinity (a mask over
 //! nothing but hidden positions is not recognized any more), and drops NaN.
+//! `QuantizeLinear` adds the zero point to integers of 32 bits, which go around where a number is beyond them.
 //! `DequantizeLinearF32` is right, but the optimizer folds whatever is between it and a quantization into a table of 256 entries if its
 //! axes map one to one; those of a softmax do, its values do not.
 
@@ -11,8 +12,9 @@ use tract_onnx::{
         tract_ndarray::Axis, tvec,
     },
     tract_core::ops::{
+        element_wise::ElementWiseOp,
         nn::{Reduce, Reducer},
-        quant::DequantizeLinearF32,
+        quant::{DequantizeLinearF32, QuantizeLinearI8, QuantizeLinearU8},
     },
     tract_hir::internal::{
         EvalContext, EvalOp, Op, StaticName, ToDim, TypedOp, as_op, bail, op_as_typed_op, op_out_of_plan,
@@ -24,6 +26,9 @@ pub(super) fn repair(model: &mut TypedModel) {
     for node in &mut model.nodes {
         if let Some(&DequantizeLinearF32 { scale, zero_point }) = node.op_as() {
             node.op = Box::new(Dequantize { scale, zero_point });
+        }
+        if let Some(it) = node.op_as::<ElementWiseOp>().and_then(Quantize::repaired) {
+            node.op = Box::new(it);
         }
         let Some(reduce) = node.op_as::<Reduce>() else {
             continue;
@@ -92,6 +97,93 @@ impl TypedOp for Extreme {
             shape[axis] = 1.to_dim();
         }
         Ok(tvec!(TypedFact::dt_shape(inputs[0].datum_type, shape)))
+    }
+
+    as_op!();
+}
+
+/// The integers of eight bits that stand for numbers: the nearest, to which the zero point is added, and the last ones for what is beyond.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Quantize {
+    /// Steps for each unit.
+    pub factor: f32,
+    pub zero_point: ZeroPoint,
+}
+
+impl Eq for Quantize {}
+
+/// An integer of the type that is quantized to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ZeroPoint {
+    U8(u8),
+    I8(i8),
+}
+
+impl ZeroPoint {
+    pub(super) fn datum_type(self) -> DatumType {
+        match self {
+            Self::U8(_) => DatumType::U8,
+            Self::I8(_) => DatumType::I8,
+        }
+    }
+
+    pub(super) fn value(self) -> i32 {
+        match self {
+            Self::U8(it) => it.into(),
+            Self::I8(it) => it.into(),
+        }
+    }
+
+    /// Returns the first and the last integer of the type.
+    pub(super) fn range(self) -> [i32; 2] {
+        match self {
+            Self::U8(_) => [0, 255],
+            Self::I8(_) => [-128, 127],
+        }
+    }
+}
+
+impl Quantize {
+    fn repaired(op: &ElementWiseOp) -> Option<Self> {
+        if let Some(it) = op.0.downcast_ref::<QuantizeLinearU8>() {
+            return Some(Self { factor: it.scale, zero_point: ZeroPoint::U8(it.zero_point) });
+        }
+        let it = op.0.downcast_ref::<QuantizeLinearI8>()?;
+        Some(Self { factor: it.scale, zero_point: ZeroPoint::I8(it.zero_point) })
+    }
+}
+
+impl Op for Quantize {
+    fn name(&self) -> StaticName {
+        "QuantizeLinear".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Quantize {
+    op_out_of_plan!();
+
+    fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let (zero_point, [least, most]) = (self.zero_point.value(), self.zero_point.range());
+        let quantized = |it: f32| {
+            // What is beyond 32 bits becomes the last integer of those.
+            let nearest = (it * self.factor).round_ties_even() as i32;
+            nearest.saturating_add(zero_point).clamp(least, most)
+        };
+        let numbers = inputs[0].cast_to::<f32>()?;
+        let numbers = numbers.to_plain_array_view::<f32>()?;
+        let res = match self.zero_point {
+            ZeroPoint::U8(_) => numbers.map(|it| quantized(*it) as u8).into_tensor(),
+            ZeroPoint::I8(_) => numbers.map(|it| quantized(*it) as i8).into_tensor(),
+        };
+        Ok(tvec!(res.into_tvalue()))
+    }
+}
+
+impl TypedOp for Quantize {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(TypedFact::dt_shape(self.zero_point.datum_type(), inputs[0].shape.clone())))
     }
 
     as_op!();

@@ -12,7 +12,7 @@ use tract_onnx::{
     tract_core::{model::typed::TypedSimpleState, ops::konst::Const},
 };
 
-use super::{careful, compare, kernels, memory, repair};
+use super::{careful, compare, kernels, memory, repair, requantize};
 use crate::probe::is_close;
 
 pub(super) struct Stages {
@@ -56,8 +56,12 @@ impl Stages {
         repair::repair(&mut typed);
         let always_careful = careful::has_extreme_constants(&typed);
         let steps = steps(&typed);
-        let careful = typed.clone().into_runnable()?;
+        let mut written = typed.clone();
+        requantize::requantize(&mut written)?;
+        let careful = written.into_runnable()?;
         kernels::replace(&mut typed)?;
+        // What no kernel took.
+        requantize::requantize(&mut typed)?;
         let fast = typed.into_optimized()?.into_runnable()?;
         Ok(Self { fast, careful, always_careful, verdict: OnceLock::new(), steps })
     }

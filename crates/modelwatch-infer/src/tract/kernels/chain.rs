@@ -2,11 +2,7 @@
 
 use tract_onnx::{
     prelude::{OutletId, TypedModel},
-    tract_core::ops::{
-        binary::TypedBinOp,
-        element_wise::ElementWiseOp,
-        quant::{QuantizeLinearI8, QuantizeLinearU8},
-    },
+    tract_core::ops::binary::TypedBinOp,
     tract_hir::internal::TypedNode,
 };
 
@@ -15,7 +11,7 @@ use super::{
     finish::{Finish, Rounding},
     op::{Kernel, KernelOp},
 };
-use crate::tract::repair::Dequantize;
+use crate::tract::repair::{Dequantize, Quantize};
 
 /// A kernel, its inputs, and the value that it computes.
 pub(super) struct Replacement {
@@ -141,15 +137,10 @@ fn spread(numbers: &[f32], n: usize) -> Option<Vec<f32>> {
 
 /// Returns what a quantization and its inverse do, and the value after both.
 pub(super) fn rounding(model: &TypedModel, node: &TypedNode) -> Option<(Rounding, OutletId)> {
-    let op = node.op_as::<ElementWiseOp>()?;
-    let (factor, zero_point, least, most) = if let Some(it) = op.0.downcast_ref::<QuantizeLinearU8>() {
-        (it.scale, i32::from(it.zero_point), 0, 255)
-    } else {
-        let it = op.0.downcast_ref::<QuantizeLinearI8>()?;
-        (it.scale, i32::from(it.zero_point), -128, 127)
-    };
+    let &Quantize { factor, zero_point } = node.op_as()?;
+    let zero = zero_point.value();
     let next = only_user(model, node.id.into())?;
-    let back = next.op_as::<Dequantize>().filter(|it| it.zero_point == zero_point)?;
-    let [least, most] = [least, most].map(|it| (it - zero_point) as f32);
+    let back = next.op_as::<Dequantize>().filter(|it| it.zero_point == zero)?;
+    let [least, most] = zero_point.range().map(|it| (it - zero) as f32);
     Some((Rounding { factor, least, most, step: back.scale }, next.id.into()))
 }

@@ -21,4 +21,4 @@ mod replace;
 mod softmax;
 mod window;
 
-pub(super) use replace::replace;
+pub(super) use replace::{replace, rewrite};

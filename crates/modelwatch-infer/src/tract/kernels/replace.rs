@@ -38,7 +38,7 @@ pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
 }
 
 /// Applies a rule to each node, in the order in which they run, and returns whether it changed anything.
-pub(super) fn rewrite(
+pub(in crate::tract) fn rewrite(
     model: &mut TypedModel,
     rule: &dyn Fn(&TypedModel, &TypedNode) -> TractResult<Option<TypedModelPatch>>,
 ) -> TractResult<bool> {
@@ -212,13 +212,12 @@ mod tests {
         tract_core::ops::{
             cnn::PaddingSpec,
             math::{add, max, min, mul},
-            quant::quantize_linear_u8,
         },
         tract_hir::internal::{SpecialOps, TVec, TypedOp},
     };
 
     use super::*;
-    use crate::tract::repair::Dequantize;
+    use crate::tract::repair::{Dequantize, Quantize, ZeroPoint};
 
     /// Numbers between -1 and 1, no two alike.
     fn numbers(shape: &[usize]) -> Tensor {
@@ -381,7 +380,7 @@ mod tests {
         let case = USUAL();
         let scale = 0.05;
         let rounded = |model: &mut TypedModel, x: OutletId| {
-            let y = wire(model, quantize_linear_u8(1.0 / scale, 100), &[x]);
+            let y = wire(model, Quantize { factor: 1.0 / scale, zero_point: ZeroPoint::U8(100) }, &[x]);
             wire(model, Dequantize { scale, zero_point: 100 }, &[y])
         };
         let left = check(&case.row, |model, x| {

@@ -17,7 +17,6 @@ use tract_onnx::{
             einsum::EinSum,
             math::{add, mul},
             nn::{Softmax, SoftmaxKind},
-            quant::{quantize_linear_i8, quantize_linear_u8},
         },
     },
     tract_hir::{
@@ -31,7 +30,7 @@ use super::Built;
 use crate::tract::{
     attributes::{float, int},
     axes::resolve_axis,
-    repair::Dequantize,
+    repair::{Dequantize, Quantize, ZeroPoint},
 };
 
 /// The operators of `com.microsoft` that are here.
@@ -152,16 +151,14 @@ impl Expansion for Quantized {
 }
 
 /// Returns the operator that multiplies by a factor, rounds, and adds the zero point, in its type.
-pub(in crate::tract) fn quantization(
-    factor: f32,
-    zero_point: &Tensor,
-) -> TractResult<Box<dyn tract_onnx::prelude::TypedOp>> {
+pub(in crate::tract) fn quantization(factor: f32, zero_point: &Tensor) -> TractResult<Quantize> {
     let zero = zero_point.cast_to_scalar::<i32>()?;
-    Ok(match zero_point.datum_type() {
-        DatumType::U8 => Box::new(quantize_linear_u8(factor, u8::try_from(zero)?)),
-        DatumType::I8 => Box::new(quantize_linear_i8(factor, i8::try_from(zero)?)),
+    let zero_point = match zero_point.datum_type() {
+        DatumType::U8 => ZeroPoint::U8(u8::try_from(zero)?),
+        DatumType::I8 => ZeroPoint::I8(i8::try_from(zero)?),
         other => bail!("quantizing to {other:?} is not supported"),
-    })
+    };
+    Ok(Quantize { factor, zero_point })
 }
 
 /// The inputs of a node while what computes it is wired.

@@ -53,7 +53,12 @@ fn threads_and_cuts_do_not_change_a_bit() {
 
 #[test]
 fn the_rows_before_do_not_depend_on_how_many_follow() {
-    for path in ["digits/mlp_series/e08.onnx", "digits/cnn/cnn.onnx", "digits/cnn/cnn_int8_qdq.onnx"] {
+    for path in [
+        "digits/mlp_series/e08.onnx",
+        "digits/cnn/cnn.onnx",
+        "digits/cnn/cnn_int8_qdq.onnx",
+        "digits/cnn/mlp_int8_dynamic.onnx",
+    ] {
         let model = Model::load(&fixture(path)).unwrap();
         let input = digits(300);
         let whole = bits(&model.run(&input, threads(1)).unwrap());
@@ -102,6 +107,8 @@ fn info_describes_the_interface() {
     assert_eq!(model.info().outputs[0].shape, [None]);
     let model = Model::load(&fixture("traps/softmax_qdq/model.onnx")).unwrap();
     assert_eq!(model.micro_batch(), 4);
+    let model = Model::load(&fixture("digits/cnn/mlp_int8_dynamic.onnx")).unwrap();
+    assert_eq!(model.micro_batch(), 256);
 }
 
 #[test]

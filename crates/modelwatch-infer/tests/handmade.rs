@@ -517,3 +517,69 @@ fn sums_beyond_all_integers_are_the_last_of_them() {
         }
     }
 }
+
+#[test]
+fn rows_that_are_quantized_as_they_come_keep_their_own_scale() {
+    for (depth, width, more) in [(1, 1, vec![]), (7, 33, vec![]), (40, 5, vec![3]), (300, 10, vec![])] {
+        let folder = tempfile::tempdir().unwrap();
+        let nodes = |is_interpreted: bool| {
+            let quantize = NodeProto {
+                output: ["q", "scale_x", "zero_x"].map(str::to_owned).to_vec(),
+                ..node("DynamicQuantizeLinear", "", &["x"], "q", vec![])
+            };
+            let mut res = vec![
+                quantize,
+                node("Mul", "", &["scale_x", "scale"], "unit", vec![]),
+                node("MatMulInteger", "", &["q", "w", "zero_x", "zero"], "sums", vec![]),
+                node("Cast", "", &["sums"], "numbers", vec![int("to", 1)]),
+                node("Mul", "", &["numbers", "unit"], "scaled", vec![]),
+                node("Add", "", &["scaled", "bias"], "added", vec![]),
+                node("Relu", "", &["added"], "y", vec![]),
+            ];
+            if is_interpreted {
+                res.push(node("Celu", "", &["y"], "unused", vec![]));
+            }
+            res
+        };
+        let integers =
+            |n: usize, seed: usize| (0..n).map(|it| ((it + seed) * 89 % 251) as i32 - 125).collect::<Vec<_>>();
+        let dims = [depth as i64, width as i64];
+        let weights = vec![
+            eight_bits("w", true, &dims, &integers(depth * width, 3)),
+            eight_bits("zero", true, &[width as i64], &integers(width, 7).iter().map(|it| it / 60).collect::<Vec<_>>()),
+            float_tensor("scale", &[width as i64], &(0..width).map(|it| 0.01 + 0.001 * it as f32).collect::<Vec<_>>()),
+            float_tensor("bias", &[width as i64], &(0..width).map(|it| 0.3 * it as f32 - 1.0).collect::<Vec<_>>()),
+        ];
+        const N: usize = 37;
+        let row: Vec<usize> = [&more[..], &[depth]].concat();
+        let n: usize = row.iter().product();
+        let size = |row: usize| 10_f64.powi((row % 7) as i32 - 3);
+        let mut values: Vec<f64> =
+            (0..N * n).map(|it| ((it as f64 * 0.618_033_988_749).fract() - 0.3) * size(it / n)).collect();
+        // A row of nothing but zeros, and one with a NaN.
+        values[5 * n..6 * n].fill(0.0);
+        let clean = values.clone();
+        values[9 * n + n / 2] = f64::NAN;
+        let dims: Vec<i64> = [-1].into_iter().chain(row.iter().map(|it| *it as i64)).collect();
+        let rows = |values: &[f64]| {
+            batch(&[("x", &Npy { shape: [&[values.len() / n], &*row].concat(), values: values.to_vec() })])
+        };
+        let load =
+            |is_interpreted| Model::load(&write(&folder, &dims, nodes(is_interpreted), weights.clone())).unwrap();
+        let run = |model: &Model, values: &[f64]| numbers(model.run(&rows(values), threads(1)).unwrap().column(0));
+
+        let model = load(false);
+        assert!(model.micro_batch() > 1, "{row:?} times {width}");
+        let got = run(&model, &clean);
+        let interpreted = load(true);
+        for (idx, (row, got)) in clean.chunks(n).zip(got.chunks(got.len() / N)).enumerate() {
+            assert_eq!(run(&interpreted, row), got, "row {idx} of {depth} numbers for {width}");
+            assert_eq!(run(&model, row), got, "row {idx} alone");
+        }
+        let with_nan = run(&model, &values);
+        for (idx, (with_nan, got)) in with_nan.chunks(got.len() / N).zip(got.chunks(got.len() / N)).enumerate() {
+            let is_kept = if idx == 9 { with_nan.iter().all(|it| it.is_nan()) } else { with_nan == got };
+            assert!(is_kept, "row {idx}: {with_nan:?}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::{
     MICRO_BATCH, guard,
     nodes::NodeGraph,
     onnx::Uncompiled,
-    plan::Plan,
+    plan::{Batch, Plan},
     repair,
     self_tests::ModelTests,
     source::{Attempts, Graph, Source},
@@ -28,8 +28,18 @@ const MAX_PLANS: usize = 32;
 /// where values between input and output are larger and no longer fit into the caches, or into memory.
 const MANY_ROWS: usize = 256;
 
-/// What a plan is for: how many rows at once, where that was asked for, and their shapes.
-type Wanted = (Option<usize>, Vec<Vec<usize>>);
+/// What a plan is for: its rows, and their shapes.
+type Wanted = (Rows, Vec<Vec<usize>>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Rows {
+    /// Those of a micro-batch, which do not know of each other.
+    MicroBatch,
+    /// So many of them.
+    Apart(usize),
+    /// So many, as one batch.
+    AtOnce(usize),
+}
 
 pub(super) struct TractExecutable {
     path: PathBuf,
@@ -108,7 +118,7 @@ fn prepare(
     };
     // With dynamic rows the first batch decides; what is wrong with the model shows then.
     if let Some(row_shapes) = res.info.fixed_rows() {
-        let plan = match res.plan_for(None, &row_shapes) {
+        let plan = match res.plan_for(Rows::MicroBatch, &row_shapes) {
             Ok(it) => it,
             Err(error) => return Err(Box::new((error, res.source))),
         };
@@ -134,15 +144,19 @@ fn micro_batch(source: &Source) -> usize {
 
 impl TractExecutable {
     /// Returns the plan for as many rows as were asked for, or for a micro-batch.
-    fn plan_for(&self, rows: Option<usize>, row_shapes: &[Vec<usize>]) -> Result<Arc<Plan>, InferError> {
+    fn plan_for(&self, rows: Rows, row_shapes: &[Vec<usize>]) -> Result<Arc<Plan>, InferError> {
         let wanted = (rows, row_shapes.to_vec());
         // Held while preparing, so that threads do not prepare the same plan twice. A panic inside is caught below it.
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(&wanted) {
             return Ok(plan.clone());
         }
-        let compiled =
-            self.prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, rows, row_shapes, self.tests.as_ref()));
+        // A batch that is part of the model is one.
+        let at_once = self.is_fixed || matches!(rows, Rows::AtOnce(_));
+        // What is known is known of rows that are apart.
+        let tests = self.tests.as_ref().filter(|_| self.is_fixed || !at_once);
+        let compiled = self
+            .prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, Batch { rows, row_shapes, at_once }, tests));
         let plan = match (compiled, &self.uncompiled) {
             (Ok(it), _) => it,
             (Err(error), None) => return Err(error),
@@ -167,13 +181,13 @@ impl TractExecutable {
     }
 
     fn plan_if_possible(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
-        let wanted = (Some(rows), row_shapes.to_vec());
+        let wanted = (Rows::Apart(rows), row_shapes.to_vec());
         // Held while preparing, as the plans are.
         let mut without_plan = self.without_plan.lock().unwrap_or_else(PoisonError::into_inner);
         if without_plan.contains(&wanted) {
             return None;
         }
-        match self.plan_for(Some(rows), row_shapes) {
+        match self.plan_for(Rows::Apart(rows), row_shapes) {
             Ok(it) => Some(it),
             Err(error) => {
                 tracing::debug!(path = %self.path.display(), rows, %error, "So few rows are run in micro-batches.");
@@ -189,12 +203,16 @@ impl TractExecutable {
     /// Prepares for as many rows as were asked for; else for a micro-batch, or for single rows if that is not possible.
     fn prepare_rows(
         &self,
-        wanted: Option<usize>,
+        wanted: Rows,
         prepare: impl Fn(usize) -> Result<Plan, InferError>,
     ) -> Result<Plan, InferError> {
         let prepare = |rows: usize| guard::guarded(&self.path, || prepare(rows));
-        match prepare(wanted.unwrap_or(self.micro_batch)) {
-            Err(error) if wanted.is_none() && self.micro_batch > 1 && !self.is_fixed => {
+        let rows = match wanted {
+            Rows::MicroBatch => self.micro_batch,
+            Rows::Apart(it) | Rows::AtOnce(it) => it,
+        };
+        match prepare(rows) {
+            Err(error) if wanted == Rows::MicroBatch && self.micro_batch > 1 && !self.is_fixed => {
                 tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");
                 // The error for one row can only be clearer: it is not about batching.
                 prepare(1)
@@ -218,7 +236,7 @@ impl Executable for TractExecutable {
     }
 
     fn plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
-        Ok(self.plan_for(None, row_shapes)?)
+        Ok(self.plan_for(Rows::MicroBatch, row_shapes)?)
     }
 
     fn few(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
@@ -245,7 +263,8 @@ impl Executable for TractExecutable {
     }
 
     fn plan_at(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
-        Ok(self.plan_for(Some(rows).filter(|_| !self.is_fixed), row_shapes)?)
+        let rows = if self.is_fixed { Rows::MicroBatch } else { Rows::AtOnce(rows) };
+        Ok(self.plan_for(rows, row_shapes)?)
     }
 
     fn nodes(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError> {

@@ -1,5 +1,6 @@
 //! The runtime behind [`Model`](crate::Model): tract, pinned, because everything below its facade is outside semver.
 
+mod apart;
 mod attributes;
 mod audit;
 mod axes;
@@ -7,6 +8,7 @@ mod bounds;
 mod careful;
 pub(crate) mod compare;
 mod convert;
+mod dynamic_product;
 pub(crate) mod exact;
 pub(crate) mod excerpt;
 mod executable;

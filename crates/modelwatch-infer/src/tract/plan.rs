@@ -8,7 +8,7 @@ use std::{
 use tract_onnx::prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, TractError, TractResult, TypedModel};
 
 use super::{
-    convert, guard,
+    apart, convert, guard,
     interpreter::{Interpreter, Value},
     self_tests::{ModelTests, Outcome},
     source::{Source, known_dims},
@@ -50,22 +50,33 @@ impl Engine {
     }
 }
 
+/// Rows that are run together.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'a> {
+    pub rows: usize,
+    pub row_shapes: &'a [Vec<usize>],
+    /// What is taken from all rows of a batch is taken from all of these, not from each.
+    pub at_once: bool,
+}
+
 impl Plan {
-    /// Compiles the model for `rows` rows of these shapes and checks that it gives as many rows.
+    /// Compiles the model for a batch and checks that it gives as many rows.
     ///
     /// What `tests` know of the model is not found out again.
     pub(super) fn new(
         path: &Path,
         source: &Source,
-        rows: usize,
-        row_shapes: &[Vec<usize>],
+        Batch { rows, row_shapes, at_once }: Batch<'_>,
         tests: Option<&ModelTests>,
     ) -> Result<Self, InferError> {
         let probe = Probe::new(path, rows, row_shapes, &source.info.inputs)?;
         let failed = |it| InferError::Prepare { path: path.to_path_buf(), rows, reason: guard::reason(&it) };
-        let typed = source.typed(rows, row_shapes).map_err(failed)?;
+        let mut typed = source.typed(rows, row_shapes).map_err(failed)?;
         let names = || source.info.outputs.iter().map(|it| &*it.name);
         let outputs = compiled_outputs(path, names(), &typed, rows)?;
+        if rows == 1 || !at_once {
+            apart::separate(&mut typed, rows).map_err(failed)?;
+        }
         let stages = Stages::new(typed).map_err(failed)?;
         let outcome = match tests.and_then(|it| it.recall(rows, row_shapes)) {
             Some(known) => {

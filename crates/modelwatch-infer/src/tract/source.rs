@@ -65,7 +65,7 @@ pub(super) struct Source {
     pub info: ModelInfo,
     /// The types of the inputs in tract's terms.
     pub input_types: Vec<DatumType>,
-    /// Rows are cheaper alone, or would influence each other.
+    /// Rows are cheaper alone.
     pub row_by_row: bool,
 }
 

@@ -22,7 +22,10 @@ use tract_onnx::{
     tract_hir::internal::{SpecialOps, TypedNode},
 };
 
-use super::{facts::only_user, replace::rewrite};
+use super::{
+    facts::{numbers, only_user},
+    replace::rewrite,
+};
 use crate::tract::{ops::quantization, repair::Dequantize};
 
 /// The most products of two numbers of eight bits whose sum is exact for any of them.
@@ -160,12 +163,6 @@ fn dequantize_earlier(model: &TypedModel, node: &TypedNode) -> TractResult<Optio
     let output = patch.wire_node(&before.name, before.op.clone(), &wire)?[0];
     patch.shunt_outside(model, node.id.into(), output)?;
     Ok(Some(patch))
-}
-
-/// Returns the numbers of a constant, in single precision.
-fn numbers(model: &TypedModel, outlet: OutletId) -> Option<ArrayD<f32>> {
-    let tensor = model.outlet_fact(outlet).ok()?.konst.clone()?;
-    tensor.cast_to::<f32>().ok()?.into_owned().into_plain_array::<f32>().ok()
 }
 
 fn single(numbers: &ArrayD<f32>) -> Option<&f32> {

@@ -21,4 +21,5 @@ mod replace;
 mod softmax;
 mod window;
 
+pub(super) use facts::{Matrix, matrix, numbers, only_user};
 pub(super) use replace::{replace, rewrite};

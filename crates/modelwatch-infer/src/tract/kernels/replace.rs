@@ -3,7 +3,6 @@
 use tract_onnx::{
     prelude::{OutletId, TractResult, TypedModel},
     tract_core::{
-        axes::Axis,
         model::TypedModelPatch,
         ops::{
             change_axes::AxisOp,
@@ -19,7 +18,7 @@ use super::{
     chain::{Chain, Replacement, rounding},
     convolution::Convolution,
     dense::Dense,
-    facts::{constant, is_single, shape},
+    facts::{Matrix, constant, is_single, matrix, shape},
     finish::{Finish, Round, Rounding},
     lower::lower,
     op::{Kernel, KernelOp},
@@ -27,6 +26,7 @@ use super::{
     softmax::Softmax,
     window::Window,
 };
+use crate::tract::dynamic_product::DynamicProduct;
 
 /// Replaces what kernels compute in a graph whose shapes are known, before it is optimized.
 pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
@@ -59,6 +59,8 @@ fn patch(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelP
         convolution(model, node, op)
     } else if let Some(op) = node.op_as::<EinSum>() {
         dense(model, node, op)
+    } else if let Some(op) = node.op_as::<DynamicProduct>() {
+        dynamic(model, node, op)
     } else if let Some(op) = node.op_as::<MaxPool>() {
         largest(model, node, op)
     } else if let Some(op) = node.op_as::<TractSoftmax>() {
@@ -129,34 +131,32 @@ fn convolution(model: &TypedModel, node: &TypedNode, op: &Conv) -> Option<Replac
 }
 
 fn dense(model: &TypedModel, node: &TypedNode, op: &EinSum) -> Option<Replacement> {
-    let &[x, weights] = &*node.inputs else { return None };
-    let (x_shape, shape) = (shape(model, x)?, shape(model, node.id.into())?);
-    let tensor = model.outlet_fact(weights).ok()?.konst.clone();
-    let tensor = tensor.filter(|it| op.q_params.is_none() && it.volume() > 0)?;
-    let last = shape.len().checked_sub(1)?;
-    if x_shape.len() != shape.len() || x_shape[..last] != shape[..last] {
-        return None;
-    }
-    let (mut depth, mut width) = (None, None);
-    for Axis { inputs, outputs, .. } in op.axes.iter_all_axes() {
-        match (&*inputs[0], &*inputs[1], &*outputs[0]) {
-            (&[at], &[of_weights], []) if at == last => depth = Some(of_weights),
-            ([], &[of_weights], &[at]) if at == last => width = Some(of_weights),
-            (&[at], [], &[to]) if at == to && at < last => (),
-            (&[at], &[of_weights], &[to]) if at == to && at < last && tensor.shape()[of_weights] == 1 => (),
-            _ => return None,
-        }
-    }
-    let (depth, width) = (depth?, width?);
-    let view = tensor.to_plain_array_view::<f32>().ok()?;
-    let mut order: Vec<usize> = (0..tensor.rank()).filter(|it| ![depth, width].contains(it)).collect();
-    order.extend([depth, width]);
-    let weights: Vec<f32> = view.permuted_axes(order).iter().copied().collect();
-    let mut chain = Chain::new(model, node, last, tensor.shape()[width])?;
+    let Matrix { numbers, width } = matrix(model, node, &op.axes).filter(|_| op.q_params.is_none())?;
+    let last = shape(model, node.id.into())?.len() - 1;
+    let mut chain = Chain::new(model, node, last, width)?;
     chain.follow();
-    let n = chain.scale.len().max(1);
-    let weights: Vec<f32> = weights.iter().enumerate().map(|(idx, it)| it * chain.scale[idx % n]).collect();
+    let weights: Vec<f32> = numbers.iter().enumerate().map(|(idx, it)| it * chain.scale[idx % width]).collect();
     let op = Dense::new(&weights, &chain.bias, chain.finish);
+    chain.replacement(op)
+}
+
+fn dynamic(model: &TypedModel, node: &TypedNode, op: &DynamicProduct) -> Option<Replacement> {
+    let width = op.scales.len();
+    let mut sums = vec![0_i64; width];
+    for row in op.weights.chunks_exact(width) {
+        sums.iter_mut().zip(row).for_each(|(sum, it)| *sum += i64::from(it.abs()));
+    }
+    // Integers of single precision go so far without a gap.
+    let is_exact = sums.iter().all(|it| it * 255 <= 1 << f32::MANTISSA_DIGITS);
+    let last = shape(model, node.id.into()).filter(|_| is_exact)?.len() - 1;
+    let mut chain = Chain::new(model, node, last, width)?;
+    chain.follow();
+    if chain.scale.iter().any(|it| *it != 1.0) {
+        // Weights stay the integers that they are.
+        chain = Chain::new(model, node, last, width)?;
+    }
+    let weights: Vec<f32> = op.weights.iter().map(|it| *it as f32).collect();
+    let op = Dense::dynamic(op.n_rows, &weights, &op.scales, &chain.bias, chain.finish);
     chain.replacement(op)
 }
 
@@ -547,5 +547,29 @@ mod tests {
             wire(model, mul(), &[y, cut])
         });
         assert_eq!(left, ["Convolution", "Max", "Mul"]);
+    }
+
+    #[test]
+    fn products_of_numbers_that_are_quantized_before_are_replaced_where_they_are_exact() {
+        let product = |model: &mut TypedModel, x: OutletId, width: usize, weight: i32| {
+            let shape = model.outlet_fact(x).unwrap().shape.as_concrete().unwrap().to_vec();
+            let weights = (0..shape[shape.len() - 1] * width).map(|it| it as i32 * 89 % 255 - 127 + weight).collect();
+            let scales = (0..width).map(|it| 0.01 + 0.001 * it as f32).collect();
+            wire(model, DynamicProduct::new(shape[0], weights, scales), &[x])
+        };
+        for row in [&[1][..], &[31], &[32], &[3, 33], &[500]] {
+            for width in [1, 31, 32, 33, 70] {
+                let left = check(row, |model, x| {
+                    let y = product(model, x, width, 0);
+                    let rank = row.len() + 1;
+                    let bias = constant(model, numbers(&[vec![1; rank - 1], vec![width]].concat()));
+                    let y = wire(model, add(), &[y, bias]);
+                    let least = constant(model, Tensor::from_shape(&vec![1; rank], &[0.0_f32]).unwrap());
+                    wire(model, max(), &[y, least])
+                });
+                assert_eq!(left, ["Dense"], "{row:?} and {width}");
+            }
+        }
+        assert_eq!(check(&[700], |model, x| product(model, x, 2, 120)), ["DynamicProduct"]);
     }
 }

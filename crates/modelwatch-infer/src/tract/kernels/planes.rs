@@ -26,7 +26,12 @@ pub(super) struct Depthwise {
 
 /// The largest number that a window sees.
 #[derive(Debug)]
-pub(super) struct Largest(Layout);
+pub(super) enum Largest {
+    /// Of windows anywhere.
+    Anywhere(Layout),
+    /// Of windows of this size that lie side by side and fill images of this width.
+    SideBySide { size: [usize; 2], width: usize },
+}
 
 impl Depthwise {
     pub(super) fn new(window: &Window, weights: Vec<f32>, bias: Vec<f32>, finish: Finish) -> Self {
@@ -36,7 +41,13 @@ impl Depthwise {
 
 impl Largest {
     pub(super) fn new(window: &Window) -> Self {
-        Self(Layout::new(window))
+        let &Window { image, size, stride, dilation, before, out, .. } = window;
+        let fills = [0, 1].map(|it| stride[it] == size[it] && out[it] * size[it] == image[it]) == [true; 2];
+        if fills && dilation == [1, 1] && before == [0, 0] {
+            Self::SideBySide { size, width: image[1] }
+        } else {
+            Self::Anywhere(Layout::new(window))
+        }
     }
 }
 
@@ -79,7 +90,10 @@ impl Kernel for Largest {
 
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]) {
-        let Self(layout) = self;
+        let layout = match self {
+            Self::Anywhere(it) => it,
+            Self::SideBySide { size, width } => return side_by_side(*size, *width, inputs[0], output),
+        };
         let mut plane = layout.plane(f32::NEG_INFINITY);
         let mut lines = vec![[0.0; COLUMNS]; layout.n_lines];
         let planes = inputs[0].chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
@@ -87,8 +101,7 @@ impl Kernel for Largest {
             layout.lay_out(image, &mut plane);
             for (line, start) in lines.iter_mut().zip((0..).step_by(COLUMNS)) {
                 for (to, start) in S::as_mut_simd_f32s(line).0.iter_mut().zip((start..).step_by(S::F32_LANES)) {
-                    // Where a window sees nothing, the least number is given, as by tract and ONNX Runtime.
-                    let mut largest = simd.splat_f32s(f32::MIN);
+                    let mut largest = simd.splat_f32s(LEAST);
                     for place in &layout.places {
                         let seen = at(simd, &plane, place + start);
                         largest = simd.select_f32s(simd.less_than_f32s(largest, seen), seen, largest);
@@ -103,9 +116,52 @@ impl Kernel for Largest {
     }
 }
 
+/// What is given where a window sees nothing, as by tract and ONNX Runtime.
+const LEAST: f32 = f32::MIN;
+
+/// Takes the largest of the rows of windows, and then of their columns, of many windows at once.
+#[inline(always)]
+fn side_by_side([height, n_columns]: [usize; 2], width: usize, pixels: &[f32], output: &mut [f32]) {
+    /// Numbers that the first cache holds with what they are taken from.
+    const BLOCK: usize = 1 << 11;
+    let n_bands = (BLOCK / width).max(1);
+    let mut columns = vec![LEAST; n_bands * width];
+    let blocks = pixels.chunks(n_bands * height * width);
+    for (pixels, output) in blocks.zip(output.chunks_mut(n_bands * width / n_columns)) {
+        for (band, columns) in pixels.chunks_exact(height * width).zip(columns.chunks_exact_mut(width)) {
+            columns.fill(LEAST);
+            for row in band.chunks_exact(width) {
+                for (largest, it) in columns.iter_mut().zip(row) {
+                    *largest = larger(*largest, *it);
+                }
+            }
+        }
+        if n_columns == 2 {
+            for (to, [left, right]) in output.iter_mut().zip(columns.as_chunks().0) {
+                *to = larger(*left, *right);
+            }
+        } else {
+            for (to, columns) in output.iter_mut().zip(columns.chunks_exact(n_columns)) {
+                *to = LEAST;
+                for it in columns {
+                    *to = larger(*to, *it);
+                }
+            }
+        }
+    }
+}
+
+/// Returns the larger number; a NaN, which is not equal to itself, is kept, as nothing is larger.
+#[inline(always)]
+#[allow(clippy::eq_op)] // What vectors have.
+fn larger(largest: f32, it: f32) -> f32 {
+    let larger = if largest < it { it } else { largest };
+    if it == it { larger } else { it }
+}
+
 /// Where the pixels of an image are laid out, and where windows find them.
 #[derive(Debug)]
-struct Layout {
+pub(super) struct Layout {
     n_pixels: usize,
     image_width: usize,
     stride: usize,

@@ -357,6 +357,14 @@ mod tests {
             let op = MaxPool { pool_spec: case.pool(3), with_index_outputs: None };
             assert_eq!(check(&case.row, |model, x| wire(model, op.clone(), &[x])), ["Largest"]);
         }
+        // Windows that fill the image.
+        for (row, size) in
+            [([3, 8, 8], 2), ([3, 9, 6], 3), ([3, 2, 70], 2), ([3, 64, 66], 2), ([3, 5, 5], 5), ([3, 3, 2], 1)]
+        {
+            let case = Case { row: row.to_vec(), size, stride: size, pad: 0, ..USUAL() };
+            let op = MaxPool { pool_spec: case.pool(3), with_index_outputs: None };
+            assert_eq!(check(&case.row, |model, x| wire(model, op.clone(), &[x])), ["Largest"], "{row:?}");
+        }
     }
 
     #[test]
@@ -500,7 +508,8 @@ mod tests {
         };
         let spec = uneven(3, [3, 2], [2, 1]);
         type Build<'a> = &'a dyn Fn(&mut TypedModel, OutletId) -> OutletId;
-        let builds: [Build<'_>; 5] = [
+        let side_by_side = Case { row: vec![3, 5, 40], size: 5, stride: 5, pad: 0, ..USUAL() }.pool(3);
+        let builds: [Build<'_>; 6] = [
             &|model, x| filters(model, x, spec.clone(), 1),
             &|model, x| {
                 let y = filters(model, x, spec.clone(), 1);
@@ -511,6 +520,7 @@ mod tests {
                 cut(model, y)
             },
             &|model, x| wire(model, MaxPool { pool_spec: spec.clone(), with_index_outputs: None }, &[x]),
+            &|model, x| wire(model, MaxPool { pool_spec: side_by_side.clone(), with_index_outputs: None }, &[x]),
             &|model, x| {
                 let weights = constant(model, numbers(&[1, 1, 40, 7]));
                 let axes = tract_onnx::tract_core::axes::AxesMapping::for_numpy_matmul(4, false, false, false).unwrap();

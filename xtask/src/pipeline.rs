@@ -1,9 +1,9 @@
 //! Builds what is needed, says so, and runs a pipeline.
 
 use std::{
-    fs,
-    path::Path,
-    process::{Command, ExitCode},
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, ExitStatus},
 };
 
 use crate::{
@@ -12,34 +12,105 @@ use crate::{
 };
 
 const DEFAULT: &str = "configs/digits.toml";
+/// What it could not carry out, as of `modelwatch run`.
+const NOT_DONE: u8 = 3;
+
+/// A run that was asked for.
+struct Run<'a> {
+    config: &'a Path,
+    /// Further arguments of `modelwatch run`.
+    arguments: &'a [String],
+    /// Where relative paths begin.
+    dir: PathBuf,
+}
 
 /// Returns what `modelwatch run` ended with; the first argument is the pipeline unless it is an option.
 pub(crate) fn pipeline(arguments: &[String]) -> ExitCode {
-    let (config, arguments) = match arguments {
-        [first, rest @ ..] if !first.starts_with('-') => (first.as_str(), rest),
-        _ => (DEFAULT, arguments),
-    };
-    let config = Path::new(config);
-    // A file that cannot be read is what `modelwatch run` tells about. Its options may name a component, too.
-    let text = format!("{} {}", fs::read_to_string(config).unwrap_or_default(), arguments.join(" "));
-    match plugins::plugins(Scope { fixtures: false, others: Others::Named(&text) }) {
+    let run = run(arguments, Path::new("."));
+    match plugins::plugins(Scope { fixtures: false, others: Others::Named(&naming(&run)) }) {
         Ok(it) => eprintln!("built modelwatch and the plugins {}", it.join(", ")),
         Err(e) => {
             eprintln!("error: {e:#}");
-            return ExitCode::from(3);
+            return NOT_DONE.into();
         }
     }
     let mut command = Command::new(workspace::program("modelwatch"));
-    command.arg("run").arg(config).args(arguments);
+    command.arg("run").arg(run.config).args(run.arguments).current_dir(run.dir);
+    code(command.status()).into()
+}
+
+fn run<'a>(arguments: &'a [String], here: &Path) -> Run<'a> {
+    let (config, arguments) = match arguments {
+        [first, rest @ ..] if !first.starts_with('-') => (Path::new(first), rest),
+        _ => (Path::new(DEFAULT), arguments),
+    };
     // Relative paths are the caller's, except for the default, which is the repository's.
-    if config == Path::new(DEFAULT) && !config.exists() {
-        command.current_dir(workspace::root());
-    }
-    match command.status() {
-        Ok(it) => ExitCode::from(it.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(3)),
+    let is_repositorys = config == Path::new(DEFAULT) && !here.join(config).exists();
+    let dir = if is_repositorys { workspace::root() } else { here.to_owned() };
+    Run { config, arguments, dir }
+}
+
+/// Returns all text that may name a component. A file that cannot be read is what `modelwatch run` tells about.
+fn naming(run: &Run<'_>) -> String {
+    let file = fs::read_to_string(run.dir.join(run.config)).unwrap_or_default();
+    format!("{file} {}", run.arguments.join(" "))
+}
+
+fn code(ended: io::Result<ExitStatus>) -> u8 {
+    match ended {
+        Ok(it) => it.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(NOT_DONE),
         Err(e) => {
             eprintln!("error: cannot run modelwatch: {e}");
-            ExitCode::from(3)
+            NOT_DONE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(arguments: &[&str], here: &Path, config: &str, rest: &[&str], dir: &Path) {
+        let arguments: Vec<_> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let run = run(&arguments, here);
+        assert_eq!((run.config, run.dir.as_path()), (Path::new(config), dir));
+        assert_eq!(run.arguments, rest);
+    }
+
+    #[test]
+    fn the_first_argument_is_the_pipeline_unless_it_is_an_option() {
+        let root = workspace::root();
+        let set = ["--set", "verify.0.with.task=binary"];
+        check(&[], &root, DEFAULT, &[], &root);
+        check(&set, &root, DEFAULT, &set, &root);
+        check(&["configs/a.toml"], &root, "configs/a.toml", &[], &root);
+        check(
+            &["configs/a.toml", "--set", "a=b", "--quiet"],
+            &root,
+            "configs/a.toml",
+            &["--set", "a=b", "--quiet"],
+            &root,
+        );
+    }
+
+    #[test]
+    fn the_default_is_the_repositorys_wherever_one_is() {
+        let (root, elsewhere) = (workspace::root(), workspace::root().join("crates"));
+        check(&[], &elsewhere, DEFAULT, &[], &root);
+        check(&["a.toml"], &elsewhere, "a.toml", &[], &elsewhere);
+        // So that the plugins which it names are built there, too.
+        let named = naming(&run(&["--set".to_owned(), "store.uses=object".to_owned()], &elsewhere));
+        assert!(named.contains("uses = \"metrics\"") && named.ends_with("store.uses=object"), "{named}");
+    }
+
+    #[test]
+    fn the_exit_code_is_forwarded() {
+        let ended = |script: &str| code(Command::new("sh").args(["-c", script]).status());
+        for it in [0, 1, 2, 3, 4, 130] {
+            assert_eq!(ended(&format!("exit {it}")), it);
+        }
+        assert_eq!(ended("kill -KILL $$"), NOT_DONE);
+        assert_eq!(code(Command::new("no/such/program").status()), NOT_DONE);
     }
 }

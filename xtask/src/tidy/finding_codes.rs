@@ -2,13 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use anyhow::Result;
-
-use crate::workspace;
+use super::Source;
 
 /// The file of a plugin that says what its codes mean.
 const DECLARATIONS: &str = "codes.rs";
@@ -21,19 +18,15 @@ struct Codes {
 }
 
 /// Compares what the plugins among the files declare with what they use.
-pub(super) fn problems(files: &[PathBuf]) -> Result<Vec<String>> {
+pub(super) fn problems(sources: &[Source]) -> Vec<String> {
     let mut plugins: BTreeMap<String, Codes> = BTreeMap::new();
-    for file in files {
+    for Source { file, text } in sources {
         let Some(plugin) = plugin_of(file) else { continue };
-        let path = workspace::root().join(file);
-        if !path.exists() {
-            continue;
-        }
-        let found = codes_in(&fs::read_to_string(path)?);
+        let found = codes_in(text);
         let codes = plugins.entry(plugin).or_default();
         if file.ends_with(DECLARATIONS) { codes.declared.extend(found) } else { codes.used.extend(found) }
     }
-    Ok(compare(&plugins))
+    compare(&plugins)
 }
 
 fn compare(plugins: &BTreeMap<String, Codes>) -> Vec<String> {

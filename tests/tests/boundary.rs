@@ -15,7 +15,7 @@ use common::{BuiltIn, built_in, faulty, features, object, probe_of, weights};
 use modelwatch_runtime::plugin::{Catalog, SearchPath};
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role,
-    store::CheckpointId,
+    store::{CheckpointId, CheckpointStore},
     testing::{self, ProbeCase},
 };
 use modelwatch_tests::plugins_dir;
@@ -328,7 +328,51 @@ fn a_panic_in_a_store_is_an_error() {
     ] {
         check(it);
     }
-    drop(open("drop").unwrap());
-    drop(open("writer_drop").unwrap().begin(&(), "a", &Map::new()).unwrap());
     assert!(open("none").unwrap().lineages().unwrap().is_empty());
+}
+
+#[test]
+fn a_panic_in_a_destructor_of_a_store_is_told_at_its_end() {
+    let catalog = faulty();
+    let dir = tempfile::tempdir().unwrap();
+    let open = |fault: &str| {
+        let config = json!({ "fault": fault, "path": dir.path().join("store") });
+        common::component(&catalog, Kind::Store, "faulty").open_store(&config).unwrap()
+    };
+    let begin = |store: &dyn CheckpointStore| {
+        let mut res = store.begin(&(), "a", &Map::new()).unwrap();
+        res.append("x", b"x").unwrap();
+        res
+    };
+    let mut store = open("none");
+    let id = begin(store.as_ref()).commit().unwrap();
+    drop(store.open(&(), &id).unwrap());
+    store.close().unwrap();
+
+    type Fall<'a> = &'a dyn Fn(&dyn CheckpointStore);
+    let falls: [(&str, Fall<'_>); 3] = [
+        ("drop", &|_| {}),
+        ("writer_drop", &|it| drop(begin(it))),
+        ("reader_drop", &|it| drop(it.open(&(), &id).unwrap())),
+    ];
+    for (place, fall) in falls {
+        let mut store = open(place);
+        fall(store.as_ref());
+        assert_eq!(store.lineages().unwrap(), ["a"], "{place}: it goes on until its end");
+        panicked(place, "config.rs:", store.close());
+        // Told once, and nobody is in its way who does not ask.
+        store.close().unwrap();
+        fall(open(place).as_ref());
+    }
+
+    // The writer goes in its commit, which is done by then.
+    let store = open("writer_drop");
+    let mut writer = begin(store.as_ref());
+    writer.append("y", b"y").unwrap();
+    let error = writer.commit().unwrap_err();
+    assert!(
+        error.kind == ErrorKind::Panicked && ["report it to", "may be stored"].iter().all(|it| error.help.contains(it)),
+        "{error}"
+    );
+    assert_eq!(open("none").history("a").unwrap().checkpoints().len(), 2);
 }

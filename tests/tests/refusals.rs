@@ -14,6 +14,9 @@ use modelwatch_runtime::plugin::{Catalog, LISTING_FILE, Listing, ListingEntry, L
 use modelwatch_sdk::Kind;
 use modelwatch_tests::{fixture_plugins_dir, library};
 
+/// The interface of today.
+const ABI: u32 = modelwatch_sdk::export::PROBE_RECORD.abi;
+
 fn folder() -> tempfile::TempDir {
     let res = tempfile::tempdir().unwrap();
     put(res.path(), "fixture-faulty");
@@ -69,9 +72,9 @@ fn libraries_of_another_kind_are_refused_and_others_load() {
     type Make = fn(&Path) -> PathBuf;
     let cases: [(Make, RefusalKind, &[&str]); 6] = [
         (|dir| compile(dir, "other_abi", Some((999, 1))), RefusalKind::Abi, &["interface 999"]),
-        (|dir| compile(dir, "aborts", Some((2, 0))), RefusalKind::PanicAbort, &["panic = \"abort\""]),
+        (|dir| compile(dir, "aborts", Some((ABI, 0))), RefusalKind::PanicAbort, &["panic = \"abort\""]),
         (|dir| compile(dir, "bare", None), RefusalKind::NotAPlugin, &["modelwatch_probe_bare"]),
-        (|dir| compile(dir, "rootless", Some((2, 1))), RefusalKind::Layout, &["modelwatch_plugin_rootless"]),
+        (|dir| compile(dir, "rootless", Some((ABI, 1))), RefusalKind::Layout, &["modelwatch_plugin_rootless"]),
         (
             |dir| {
                 fs::write(library(dir, "x"), "not a library").unwrap();

@@ -178,8 +178,10 @@ pub trait CheckpointWriter: Send {
     fn append(&mut self, file: RStr<'_>, bytes: RSlice<'_, u8>) -> Fallible<()>;
     fn tensor(&mut self, tensor: Tensor<'_>) -> Fallible<()>;
     /// Atomic and durable: readers see all of it or nothing. Returns the id.
-    #[sabi(last_prefix_field)]
     fn commit(&mut self) -> Fallible<RString>;
+    /// Drops the instance, so that a panic of its destructor can be told. Nothing but the drop of the box comes after it.
+    #[sabi(last_prefix_field)]
+    fn close(&mut self) -> Fallible<()>;
 }
 
 /// An owned [`CheckpointWriter`].
@@ -193,8 +195,10 @@ pub trait CheckpointReader: Send + Sync {
     /// Fills `out` from `offset` of a file and returns how many bytes were read.
     fn read(&self, file: RStr<'_>, offset: u64, out: RSliceMut<'_, u8>) -> Fallible<u64>;
     /// A named tensor, borrowed from the reader.
-    #[sabi(last_prefix_field)]
     fn tensor<'a>(&'a self, name: RStr<'_>) -> Fallible<ROption<Tensor<'a>>>;
+    /// Drops the instance, so that a panic of its destructor can be told. Nothing but the drop of the box comes after it.
+    #[sabi(last_prefix_field)]
+    fn close(&mut self) -> Fallible<()>;
 }
 
 /// An owned [`CheckpointReader`].
@@ -227,8 +231,10 @@ pub trait CheckpointStore: Send + Sync {
     fn remove(&self, lineage: RStr<'_>, ids: RStr<'_>, reason: RStr<'_>) -> Fallible<()>;
     /// `scrub`, `collect`, `repair`, `stats`, `doctor` or `clock`, with options and a report in JSON. `NOT_FOUND`
     /// for a task that the plugin does not know.
-    #[sabi(last_prefix_field)]
     fn care(&self, host: &HostRef<'_>, task: RStr<'_>, options: RStr<'_>) -> Fallible<RString>;
+    /// Drops the instance, so that a panic of its destructor can be told. Nothing but the drop of the box comes after it.
+    #[sabi(last_prefix_field)]
+    fn close(&mut self) -> Fallible<()>;
 }
 
 /// An owned [`CheckpointStore`].

@@ -79,6 +79,12 @@ pub(crate) fn prune(judged: &Judged<'_>, policy: &Keep, reason: &str) -> ActionR
     record(ActionKind::Prune, judged.lineage.to_owned(), status, message)
 }
 
+/// Closes the store. What was done with it stays done, where its plugin panics.
+pub(crate) fn close(store: &mut dyn CheckpointStore, name: &str) -> Option<ActionRecord> {
+    let e = store.close().err()?;
+    Some(record(ActionKind::Close, name.to_owned(), ActionStatus::Failed, e.message))
+}
+
 /// Carries out one action that tells others. `run` is the record without these actions.
 pub(crate) fn tell(action: &Action, run: &RunRecord, root: &Path) -> Option<ActionRecord> {
     match action {

@@ -8,7 +8,7 @@ use std::{
 
 use modelwatch_config::{CheckpointSpec, Selector};
 use modelwatch_sdk::{
-    Error, Host,
+    Error, ErrorKind, Host,
     store::{CheckpointId, CheckpointReader, CheckpointStore, History, check_file_name},
 };
 use modelwatch_tensors::{TensorError, TensorFile};
@@ -27,6 +27,9 @@ const CHUNK: usize = 1 << 20;
 const IMPORTED: usize = 8 << 20;
 /// The bytes from which a tensor is worth pieces of its own.
 const SEAMED: u64 = 64 << 10;
+
+/// The most bytes that are read once more to tell whether they were stored.
+const READ_AGAIN: u64 = 256 << 20;
 
 /// Folders deeper than this are taken for a loop.
 const MAX_DEPTH: usize = 16;
@@ -176,7 +179,26 @@ pub fn import(
             writer.append(&name, &[])?;
         }
     }
-    Ok(writer.commit()?)
+    match writer.commit() {
+        Err(e) if e.kind == ErrorKind::Panicked => stored(store, lineage, path, metadata).ok_or_else(|| e.into()),
+        res => Ok(res?),
+    }
+}
+
+/// Returns the id of what a writer committed that panicked then, where the lineage has it. What is too large to read once
+/// more is not looked for.
+fn stored(
+    store: &dyn CheckpointStore,
+    lineage: &str,
+    path: &Path,
+    metadata: &Map<String, Value>,
+) -> Option<CheckpointId> {
+    let sizes = files(path).ok()?.into_iter().map(|(_, file)| Some(fs::metadata(file).ok()?.len()));
+    if sizes.sum::<Option<u64>>()? > READ_AGAIN {
+        return None;
+    }
+    let id = id_of(path, metadata).ok()?;
+    store.history(lineage).ok()?.contains(&id).then_some(id)
 }
 
 /// Returns the id with which the file or folder at `path` is stored by [`import`] with that metadata. As the format of

@@ -198,12 +198,12 @@ pub struct ModelRecord {
     pub runtime: String,
 }
 
-/// An action that a pipeline asked for.
+/// Something that was done after the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionRecord {
-    /// `profile`, `move`, `rollback`, `prune`, `notify` or `run`.
+    /// `profile`, `move`, `rollback`, `prune`, `notify`, `run` or `close`.
     pub kind: ActionKind,
-    /// The ref, lineage, file or command.
+    /// The ref, lineage, file, command or store.
     #[serde(rename = "ref")]
     pub target: String,
     /// Where the ref was.
@@ -232,6 +232,8 @@ pub enum ActionKind {
     Run,
     /// The lineage was pruned.
     Prune,
+    /// The store was closed, which is told only where its plugin panicked.
+    Close,
 }
 
 /// What became of an action.

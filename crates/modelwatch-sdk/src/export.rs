@@ -1,7 +1,7 @@
 //! Plumbing behind [`export_plugin!`](crate::export_plugin): the ordinary traits as the raw ones.
 #![allow(unsafe_code)]
 
-use std::{mem::ManuallyDrop, sync::OnceLock};
+use std::sync::OnceLock;
 
 use abi_stable::{
     library::CheckTypeLayout,
@@ -106,7 +106,7 @@ fn probe(component: RStr<'_>, config: RStr<'_>) -> v1::Fallible<v1::ProbeBox> {
         };
         registry()?.open_probe(kind, name, &parse(&config)?)
     };
-    guard(open, |it| v1::Probe_TO::from_value(ExportedProbe(Some(it)), TD_Opaque))
+    guard(open, |it| v1::Probe_TO::from_value(Exported::new(it), TD_Opaque))
 }
 
 fn parse<T: DeserializeOwned>(json: &str) -> Result<T> {
@@ -117,40 +117,37 @@ fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(Error::input)
 }
 
-/// A value of an ordinary trait, whose `Drop` is guarded: a panic there must not cross.
-struct Exported<T>(ManuallyDrop<T>);
+/// A value of an ordinary trait until it is closed, or dropped without that: a panic of its `Drop` must not cross.
+struct Exported<T>(Option<T>);
 
 impl<T> Exported<T> {
     fn new(value: T) -> Self {
-        Self(ManuallyDrop::new(value))
+        Self(Some(value))
+    }
+
+    fn get(&self) -> Result<&T> {
+        self.0.as_ref().ok_or_else(closed)
+    }
+
+    fn get_mut(&mut self) -> Result<&mut T> {
+        self.0.as_mut().ok_or_else(closed)
+    }
+
+    fn close(&mut self) -> v1::Fallible<()> {
+        guard(
+            || {
+                drop(self.0.take());
+                Ok(())
+            },
+            |()| (),
+        )
     }
 }
 
 impl<T> Drop for Exported<T> {
     fn drop(&mut self) {
-        let res = catch(|| {
-            // SAFETY: the field is not touched after its owner's drop.
-            unsafe { ManuallyDrop::drop(&mut self.0) };
-            Ok(())
-        });
-        // A destructor has no way to report; what it held is lost, the process is not.
-        drop(res);
-    }
-}
-
-/// A probe until it is closed, or dropped without that: a panic of its `Drop` must not cross.
-struct ExportedProbe(Option<Box<dyn Probe>>);
-
-impl ExportedProbe {
-    fn get(&mut self) -> Result<&mut Box<dyn Probe>> {
-        self.0.as_mut().ok_or_else(closed)
-    }
-}
-
-impl Drop for ExportedProbe {
-    fn drop(&mut self) {
         // Who did not close it does not want to know.
-        drop(v1::Probe::close(self));
+        drop(self.close());
     }
 }
 
@@ -158,9 +155,9 @@ fn closed() -> Error {
     Error::new(ErrorKind::Other, "the instance is closed")
 }
 
-impl v1::Probe for ExportedProbe {
+impl v1::Probe for Exported<Box<dyn Probe>> {
     fn needs(&self) -> v1::Fallible<RString> {
-        guard(|| to_json(&self.0.as_ref().ok_or_else(closed)?.needs()), RString::from)
+        guard(|| to_json(&self.get()?.needs()), RString::from)
     }
     fn update(&mut self, host: &v1::HostRef<'_>, role: RStr<'_>, batch: v1::Batch) -> v1::Fallible<()> {
         called(
@@ -168,7 +165,7 @@ impl v1::Probe for ExportedProbe {
             |host| {
                 let batch = batch::import(batch)?;
                 let role = Role::parse(&role).ok_or_else(|| Error::input(format!("unknown role `{role}`")))?;
-                self.get()?.update(host, role, &batch)
+                self.get_mut()?.update(host, role, &batch)
             },
             |()| (),
         )
@@ -178,30 +175,22 @@ impl v1::Probe for ExportedProbe {
             host,
             |host| {
                 let role = ModelRole::parse(&role).ok_or_else(|| Error::input(format!("unknown role `{role}`")))?;
-                self.get()?.update_tensor(host, role, &tensor_view(&tensor)?)
+                self.get_mut()?.update_tensor(host, role, &tensor_view(&tensor)?)
             },
             |()| (),
         )
     }
     fn state(&mut self) -> v1::Fallible<RVec<u8>> {
-        guard(|| self.get()?.state(), RVec::from)
+        guard(|| self.get_mut()?.state(), RVec::from)
     }
     fn merge(&mut self, state: RSlice<'_, u8>) -> v1::Fallible<()> {
-        guard(|| self.get()?.merge(state.as_slice()), |()| ())
+        guard(|| self.get_mut()?.merge(state.as_slice()), |()| ())
     }
     fn evaluate(&mut self, host: &v1::HostRef<'_>) -> v1::Fallible<RString> {
-        called(host, |host| to_json(&self.get()?.evaluate(host)?), RString::from)
+        called(host, |host| to_json(&self.get_mut()?.evaluate(host)?), RString::from)
     }
     fn close(&mut self) -> v1::Fallible<()> {
-        guard(
-            || {
-                let Some(mut it) = self.0.take() else { return Ok(()) };
-                let closed = it.close();
-                drop(it);
-                closed
-            },
-            |()| (),
-        )
+        self.close()
     }
 }
 
@@ -214,19 +203,19 @@ impl v1::CheckpointStore for Exported<Box<dyn CheckpointStore>> {
     ) -> v1::Fallible<v1::CheckpointWriterBox> {
         let begin = |host: &dyn Host| {
             let metadata = serde_json::from_str(&metadata).map_err(Error::input)?;
-            self.0.begin(host, &lineage, &metadata)
+            self.get()?.begin(host, &lineage, &metadata)
         };
-        called(host, begin, |it| v1::CheckpointWriter_TO::from_value(Exported::new(Some(it)), TD_Opaque))
+        called(host, begin, |it| v1::CheckpointWriter_TO::from_value(Exported::new(it), TD_Opaque))
     }
     fn open(&self, host: &v1::HostRef<'_>, id: RStr<'_>) -> v1::Fallible<v1::CheckpointReaderBox> {
-        let open = |host: &dyn Host| self.0.open(host, &CheckpointId::parse(&id)?);
+        let open = |host: &dyn Host| self.get()?.open(host, &CheckpointId::parse(&id)?);
         called(host, open, |it| v1::CheckpointReader_TO::from_value(Exported::new(it), TD_Opaque))
     }
     fn lineages(&self) -> v1::Fallible<RString> {
-        guard(|| to_json(&self.0.lineages()?), RString::from)
+        guard(|| to_json(&self.get()?.lineages()?), RString::from)
     }
     fn log(&self, lineage: RStr<'_>, after: u64, limit: u32) -> v1::Fallible<RString> {
-        guard(|| to_json(&self.0.log(&lineage, after, limit)?), RString::from)
+        guard(|| to_json(&self.get()?.log(&lineage, after, limit)?), RString::from)
     }
     fn set_ref(
         &self,
@@ -239,68 +228,68 @@ impl v1::CheckpointStore for Exported<Box<dyn CheckpointStore>> {
         let set = || {
             let id = CheckpointId::parse(&id)?;
             let expected = expected.into_option().map(|it| CheckpointId::parse(&it)).transpose()?;
-            self.0.set_ref(&lineage, &name, &id, expected.as_ref(), &reason)
+            self.get()?.set_ref(&lineage, &name, &id, expected.as_ref(), &reason)
         };
         guard(set, |()| ())
     }
     fn record_verdict(&self, lineage: RStr<'_>, id: RStr<'_>, verdict: RStr<'_>) -> v1::Fallible<()> {
         let record = || {
             let verdict = serde_json::from_str(&verdict).map_err(Error::input)?;
-            self.0.record_verdict(&lineage, &CheckpointId::parse(&id)?, &verdict)
+            self.get()?.record_verdict(&lineage, &CheckpointId::parse(&id)?, &verdict)
         };
         guard(record, |()| ())
     }
     fn unset_ref(&self, lineage: RStr<'_>, name: RStr<'_>, expected: RStr<'_>, reason: RStr<'_>) -> v1::Fallible<()> {
-        guard(|| self.0.unset_ref(&lineage, &name, &CheckpointId::parse(&expected)?, &reason), |()| ())
+        guard(|| self.get()?.unset_ref(&lineage, &name, &CheckpointId::parse(&expected)?, &reason), |()| ())
     }
     fn remove(&self, lineage: RStr<'_>, ids: RStr<'_>, reason: RStr<'_>) -> v1::Fallible<()> {
-        guard(|| self.0.remove(&lineage, &parse::<Vec<_>>(&ids)?, &reason), |()| ())
+        guard(|| self.get()?.remove(&lineage, &parse::<Vec<_>>(&ids)?, &reason), |()| ())
     }
     fn care(&self, host: &v1::HostRef<'_>, task: RStr<'_>, options: RStr<'_>) -> v1::Fallible<RString> {
         let care = |host: &dyn Host| match task.as_str() {
-            "scrub" => to_json(&self.0.scrub(host, parse(&options)?)?),
-            "collect" => to_json(&self.0.collect(host, &parse(&options)?)?),
-            "repair" => to_json(&self.0.repair(host)?),
-            "stats" => to_json(&self.0.stats(host)?),
-            "doctor" => to_json(&self.0.doctor(host)?),
-            "clock" => to_json(&self.0.check_clock(host)?),
+            "scrub" => to_json(&self.get()?.scrub(host, parse(&options)?)?),
+            "collect" => to_json(&self.get()?.collect(host, &parse(&options)?)?),
+            "repair" => to_json(&self.get()?.repair(host)?),
+            "stats" => to_json(&self.get()?.stats(host)?),
+            "doctor" => to_json(&self.get()?.doctor(host)?),
+            "clock" => to_json(&self.get()?.check_clock(host)?),
             it => Err(Error::new(ErrorKind::NotFound, format!("a store does not know how to `{}`", it.escape_debug()))),
         };
         called(host, care, RString::from)
     }
+    fn close(&mut self) -> v1::Fallible<()> {
+        self.close()
+    }
 }
 
-impl v1::CheckpointWriter for Exported<Option<Box<dyn CheckpointWriter>>> {
+impl v1::CheckpointWriter for Exported<Box<dyn CheckpointWriter>> {
     fn append(&mut self, file: RStr<'_>, bytes: RSlice<'_, u8>) -> v1::Fallible<()> {
-        guard(|| writer(&mut self.0)?.append(&file, bytes.as_slice()), |()| ())
+        guard(|| self.get_mut()?.append(&file, bytes.as_slice()), |()| ())
     }
     fn tensor(&mut self, tensor: v1::Tensor<'_>) -> v1::Fallible<()> {
-        guard(|| writer(&mut self.0)?.tensor(&tensor_view(&tensor)?), |()| ())
+        guard(|| self.get_mut()?.tensor(&tensor_view(&tensor)?), |()| ())
     }
     fn commit(&mut self) -> v1::Fallible<RString> {
-        let commit = || self.0.take().ok_or_else(committed)?.commit();
-        guard(commit, |id| RString::from(String::from(id)))
+        guard(|| self.0.take().ok_or_else(closed)?.commit(), |id| RString::from(String::from(id)))
+    }
+    fn close(&mut self) -> v1::Fallible<()> {
+        self.close()
     }
 }
 
 impl v1::CheckpointReader for Exported<Box<dyn CheckpointReader>> {
     fn manifest(&self) -> v1::Fallible<RString> {
-        guard(|| to_json(self.0.manifest()), RString::from)
+        guard(|| to_json(self.get()?.manifest()), RString::from)
     }
     fn read(&self, file: RStr<'_>, offset: u64, mut out: RSliceMut<'_, u8>) -> v1::Fallible<u64> {
-        guard(|| self.0.read(&file, offset, out.as_mut_slice()), |it| it as u64)
+        guard(|| self.get()?.read(&file, offset, out.as_mut_slice()), |it| it as u64)
     }
     fn tensor<'a>(&'a self, name: RStr<'_>) -> v1::Fallible<ROption<v1::Tensor<'a>>> {
-        guard(|| self.0.tensor(&name), |it| it.map(raw_tensor).into())
+        guard(|| self.get()?.tensor(&name), |it| it.map(raw_tensor).into())
     }
-}
-
-fn writer(slot: &mut Option<Box<dyn CheckpointWriter>>) -> Result<&mut Box<dyn CheckpointWriter>> {
-    slot.as_mut().ok_or_else(committed)
-}
-
-fn committed() -> Error {
-    Error::input("the checkpoint was committed already")
+    fn close(&mut self) -> v1::Fallible<()> {
+        self.close()
+    }
 }
 
 /// Returns the raw form of a tensor.

@@ -156,6 +156,18 @@ pub trait CheckpointStore: Send + Sync {
         Ok(())
     }
 
+    /// Ends the store; nothing is called after it.
+    ///
+    /// Plugins leave it as it is. The host's own implementation drops what lives in the library, where a destructor that panics can still
+    /// be told of.
+    ///
+    /// # Errors
+    /// When its destructor panicked, or that of a reader or writer before.
+    #[doc(hidden)]
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns the log of a lineage as a [`History`], which says where it ends because of [damage](History::damage).
     ///
     /// # Errors

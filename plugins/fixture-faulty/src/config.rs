@@ -13,6 +13,9 @@ pub struct Config {
     /// Whether the candidate is run on the rows, and the service `double` is called.
     #[serde(default)]
     pub services: bool,
+    /// Where the store keeps what it is given, as the local one does; without it, it keeps nothing.
+    #[schemars(extend("format" = "path"))]
+    pub path: Option<String>,
 }
 
 /// The place of the fault.
@@ -59,6 +62,7 @@ pub enum Fault {
     Append,
     Commit,
     WriterDrop,
+    ReaderDrop,
     Lineages,
     Log,
     SetRef,

@@ -1,90 +1,136 @@
-//! The store, which keeps nothing.
+//! The store, which keeps nothing, or what the local one does.
 
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Result, Store, TensorView,
     store::{
-        CheckpointId, CheckpointReader, CheckpointStore, CheckpointWriter, LogEntry, ScrubDepth, ScrubReport,
-        VerdictRecord,
+        CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, LogEntry, ScrubDepth,
+        ScrubReport, VerdictRecord,
     },
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::config::{Config, Fault};
 
 /// The store `faulty`.
-pub struct FaultyStore(Fault);
+pub struct FaultyStore {
+    fault: Fault,
+    keeper: Option<Box<dyn CheckpointStore>>,
+}
 
-struct Writer(Fault);
+struct Writer {
+    fault: Fault,
+    keeper: Option<Box<dyn CheckpointWriter>>,
+}
+
+struct Reader {
+    fault: Fault,
+    keeper: Box<dyn CheckpointReader>,
+}
 
 impl Store for FaultyStore {
     const NAME: &'static str = "faulty";
     type Config = Config;
     fn open(config: Config) -> Result<Box<dyn CheckpointStore>> {
-        Ok(Box::new(Self(config.opened()?.fault)))
+        let Config { fault, path, .. } = config.opened()?;
+        let local = |path| store_local::registry().open_store("local", &json!({ "path": path }));
+        Ok(Box::new(Self { fault, keeper: path.map(local).transpose()? }))
     }
 }
 
 impl CheckpointStore for FaultyStore {
-    fn begin(&self, _: &dyn Host, _: &str, _: &Map<String, Value>) -> Result<Box<dyn CheckpointWriter>> {
-        self.0.at(Fault::Begin);
-        Ok(Box::new(Writer(self.0)))
+    fn begin(
+        &self,
+        host: &dyn Host,
+        lineage: &str,
+        metadata: &Map<String, Value>,
+    ) -> Result<Box<dyn CheckpointWriter>> {
+        self.fault.at(Fault::Begin);
+        let keeper = self.keeper.as_ref().map(|it| it.begin(host, lineage, metadata)).transpose()?;
+        Ok(Box::new(Writer { fault: self.fault, keeper }))
     }
-    fn open(&self, _: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
-        Err(Error::new(ErrorKind::NotFound, format!("there is no checkpoint `{}`", id.short())))
+    fn open(&self, host: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no checkpoint `{}`", id.short()));
+        let keeper = self.keeper.as_ref().ok_or_else(missing)?.open(host, id)?;
+        Ok(Box::new(Reader { fault: self.fault, keeper }))
     }
     fn lineages(&self) -> Result<Vec<String>> {
-        self.0.at(Fault::Lineages);
-        Ok(Vec::new())
+        self.fault.at(Fault::Lineages);
+        self.keeper.as_ref().map_or(Ok(Vec::new()), |it| it.lineages())
     }
-    fn log(&self, _: &str, _: u64, _: u32) -> Result<Vec<LogEntry>> {
-        self.0.at(Fault::Log);
-        Ok(Vec::new())
+    fn log(&self, lineage: &str, after: u64, limit: u32) -> Result<Vec<LogEntry>> {
+        self.fault.at(Fault::Log);
+        self.keeper.as_ref().map_or(Ok(Vec::new()), |it| it.log(lineage, after, limit))
     }
-    fn set_ref(&self, _: &str, _: &str, _: &CheckpointId, _: Option<&CheckpointId>, _: &str) -> Result<()> {
-        self.0.at(Fault::SetRef);
-        Ok(())
+    fn set_ref(
+        &self,
+        lineage: &str,
+        name: &str,
+        id: &CheckpointId,
+        expected: Option<&CheckpointId>,
+        reason: &str,
+    ) -> Result<()> {
+        self.fault.at(Fault::SetRef);
+        self.keeper.as_ref().map_or(Ok(()), |it| it.set_ref(lineage, name, id, expected, reason))
     }
-    fn record_verdict(&self, _: &str, _: &CheckpointId, _: &VerdictRecord) -> Result<()> {
-        self.0.at(Fault::RecordVerdict);
-        Ok(())
+    fn record_verdict(&self, lineage: &str, id: &CheckpointId, verdict: &VerdictRecord) -> Result<()> {
+        self.fault.at(Fault::RecordVerdict);
+        self.keeper.as_ref().map_or(Ok(()), |it| it.record_verdict(lineage, id, verdict))
     }
-    fn unset_ref(&self, _: &str, _: &str, _: &CheckpointId, _: &str) -> Result<()> {
-        self.0.at(Fault::SetRef);
-        Ok(())
+    fn unset_ref(&self, lineage: &str, name: &str, expected: &CheckpointId, reason: &str) -> Result<()> {
+        self.fault.at(Fault::SetRef);
+        self.keeper.as_ref().map_or(Ok(()), |it| it.unset_ref(lineage, name, expected, reason))
     }
-    fn remove(&self, _: &str, _: &[CheckpointId], _: &str) -> Result<()> {
-        self.0.at(Fault::Remove);
-        Ok(())
+    fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
+        self.fault.at(Fault::Remove);
+        self.keeper.as_ref().map_or(Ok(()), |it| it.remove(lineage, ids, reason))
     }
-    fn scrub(&self, _: &dyn Host, _: ScrubDepth) -> Result<ScrubReport> {
-        self.0.at(Fault::Scrub);
-        Ok(ScrubReport::default())
+    fn scrub(&self, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {
+        self.fault.at(Fault::Scrub);
+        self.keeper.as_ref().map_or(Ok(ScrubReport::default()), |it| it.scrub(host, depth))
     }
 }
 
 impl Drop for FaultyStore {
     fn drop(&mut self) {
-        self.0.at(Fault::Drop);
+        self.fault.at(Fault::Drop);
     }
 }
 
 impl CheckpointWriter for Writer {
-    fn append(&mut self, _: &str, _: &[u8]) -> Result<()> {
-        self.0.at(Fault::Append);
-        Ok(())
+    fn append(&mut self, file: &str, bytes: &[u8]) -> Result<()> {
+        self.fault.at(Fault::Append);
+        self.keeper.as_mut().map_or(Ok(()), |it| it.append(file, bytes))
     }
-    fn tensor(&mut self, _: &TensorView<'_>) -> Result<()> {
-        self.0.at(Fault::UpdateTensor);
-        Ok(())
+    fn tensor(&mut self, tensor: &TensorView<'_>) -> Result<()> {
+        self.fault.at(Fault::UpdateTensor);
+        self.keeper.as_mut().map_or(Ok(()), |it| it.tensor(tensor))
     }
-    fn commit(self: Box<Self>) -> Result<CheckpointId> {
-        self.0.at(Fault::Commit);
-        CheckpointId::parse(&"0".repeat(64))
+    fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
+        self.fault.at(Fault::Commit);
+        self.keeper.take().map_or_else(|| CheckpointId::parse(&"0".repeat(64)), |it| it.commit())
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.at(Fault::WriterDrop);
+        self.fault.at(Fault::WriterDrop);
+    }
+}
+
+impl CheckpointReader for Reader {
+    fn manifest(&self) -> &CheckpointManifest {
+        self.keeper.manifest()
+    }
+    fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        self.keeper.read(file, offset, out)
+    }
+    fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
+        self.keeper.tensor(name)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.fault.at(Fault::ReaderDrop);
     }
 }

@@ -3,7 +3,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use abi_stable::{
@@ -82,13 +85,30 @@ impl Probe for ForeignProbe {
 pub(crate) struct ForeignStore {
     raw: v1::CheckpointStoreBox,
     panicked: AtomicBool,
+    fallen: Fallen,
+}
+
+/// The first panic in a destructor of a store's readers and writers, which themselves have nobody to tell.
+#[derive(Clone, Default)]
+struct Fallen(Arc<Mutex<Option<Error>>>);
+
+impl Fallen {
+    fn keep(&self, closed: v1::Fallible<()>) {
+        if let RResult::RErr(e) = closed {
+            self.lock().get_or_insert(e.into());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ForeignStore {
     /// Opens the store; `config` is a JSON object.
     pub(crate) fn open(root: v1::PluginRef, name: &str, config: &Value) -> Result<Self> {
         let raw = root.store()(name.into(), config.to_string().as_str().into()).into_result()?;
-        Ok(Self { raw, panicked: AtomicBool::new(false) })
+        Ok(Self { raw, panicked: AtomicBool::new(false), fallen: Fallen::default() })
     }
 
     /// Calls the library, unless it panicked before: what it holds now cannot be believed.
@@ -120,12 +140,12 @@ impl CheckpointStore for ForeignStore {
     ) -> Result<Box<dyn CheckpointWriter>> {
         let metadata = Value::from(metadata.clone()).to_string();
         let raw = self.call(|raw| with_host(host, |host| raw.begin(host, lineage.into(), metadata.as_str().into())))?;
-        Ok(Box::new(ForeignWriter(raw)))
+        Ok(Box::new(ForeignWriter { raw, fallen: self.fallen.clone() }))
     }
     fn open(&self, host: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
         let raw = self.call(|raw| with_host(host, |host| raw.open(host, id.as_str().into())))?;
         let manifest = json(raw.manifest())?;
-        Ok(Box::new(ForeignReader { raw, manifest }))
+        Ok(Box::new(ForeignReader { raw, manifest, fallen: self.fallen.clone() }))
     }
     fn lineages(&self) -> Result<Vec<String>> {
         parse(&self.call(|raw| raw.lineages())?)
@@ -174,25 +194,63 @@ impl CheckpointStore for ForeignStore {
         // Plugins of early versions cannot tell.
         self.care(host, "clock", &()).or_else(|e| if e.kind == ErrorKind::NotFound { Ok(()) } else { Err(e) })
     }
+    fn close(&mut self) -> Result<()> {
+        self.fallen.keep(self.raw.close());
+        self.fallen.lock().take().map_or(Ok(()), Err)
+    }
 }
 
-struct ForeignWriter(v1::CheckpointWriterBox);
+impl Drop for ForeignStore {
+    fn drop(&mut self) {
+        // Who did not close it, as where a run is interrupted, hears of it here.
+        if let Err(error) = self.close() {
+            error!(%error, "A store panicked at its end.");
+        }
+    }
+}
+
+struct ForeignWriter {
+    raw: v1::CheckpointWriterBox,
+    fallen: Fallen,
+}
 
 impl CheckpointWriter for ForeignWriter {
     fn append(&mut self, file: &str, bytes: &[u8]) -> Result<()> {
-        Ok(self.0.append(file.into(), bytes.into()).into_result()?)
+        Ok(self.raw.append(file.into(), bytes.into()).into_result()?)
     }
     fn tensor(&mut self, tensor: &TensorView<'_>) -> Result<()> {
-        Ok(self.0.tensor(raw_tensor(*tensor)).into_result()?)
+        Ok(self.raw.tensor(raw_tensor(*tensor)).into_result()?)
     }
     fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
-        CheckpointId::parse(&self.0.commit().into_result()?)
+        let res = self.raw.commit().into_result().map_err(Error::from);
+        // The writer goes in its commit, so that its destructor may have panicked when all was stored. Who finds that it
+        // was hears of the panic when the store is closed.
+        let id = res.map_err(|e| match e.kind {
+            ErrorKind::Panicked => {
+                self.fallen.lock().get_or_insert_with(|| e.clone());
+                let help = format!(
+                    "{}; the checkpoint may be stored all the same, which `modelwatch store log` tells; to store it again \
+                     changes nothing then",
+                    e.help
+                );
+                e.with_help(help)
+            }
+            _ => e,
+        })?;
+        CheckpointId::parse(&id)
+    }
+}
+
+impl Drop for ForeignWriter {
+    fn drop(&mut self) {
+        self.fallen.keep(self.raw.close());
     }
 }
 
 struct ForeignReader {
     raw: v1::CheckpointReaderBox,
     manifest: CheckpointManifest,
+    fallen: Fallen,
 }
 
 impl CheckpointReader for ForeignReader {
@@ -209,6 +267,12 @@ impl CheckpointReader for ForeignReader {
     }
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
         self.raw.tensor(name.into()).into_result()?.into_option().map(|it| tensor_view(&it)).transpose()
+    }
+}
+
+impl Drop for ForeignReader {
+    fn drop(&mut self) {
+        self.fallen.keep(self.raw.close());
     }
 }
 

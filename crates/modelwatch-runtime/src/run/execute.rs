@@ -130,7 +130,7 @@ pub(super) fn execute(
     if run.not_saved.is_some() {
         // There is nothing to judge: no data is read, and no probe has a say.
         let nothing = outcome::Checkpoints {
-            store: None,
+            store,
             before: None,
             lineage: None,
             candidate: None,
@@ -166,7 +166,7 @@ pub(super) fn execute(
     run.check_interrupted()?;
 
     let checkpoints = outcome::Checkpoints {
-        store: store.as_deref(),
+        store,
         before: before.as_ref(),
         lineage: pipeline.checkpoint.as_ref().map(lineage_of),
         candidate,

@@ -43,7 +43,9 @@ impl Run<'_> {
         plan: &Plan<'_>,
         checkpoints: &Checkpoints<'_>,
     ) -> Result<KeptProfile, String> {
-        let (Some(store), Some(lineage), Some(judged)) = (checkpoints.store, checkpoints.lineage, &self.judged) else {
+        let (Some(store), Some(lineage), Some(judged)) =
+            (checkpoints.store.as_deref(), checkpoints.lineage, &self.judged)
+        else {
             return Err("there is no judged checkpoint in a store".to_owned());
         };
         let model = checkpoints.running.get(ModelRole::Candidate);

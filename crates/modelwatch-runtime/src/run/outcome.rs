@@ -36,7 +36,7 @@ const RUN: &str = "run";
 
 /// What was judged and where it is kept.
 pub(super) struct Checkpoints<'a> {
-    pub(super) store: Option<&'a dyn CheckpointStore>,
+    pub(super) store: Option<Box<dyn CheckpointStore>>,
     pub(super) before: Option<&'a History>,
     pub(super) lineage: Option<&'a str>,
     pub(super) candidate: Option<Ready>,
@@ -48,7 +48,11 @@ pub(super) struct Checkpoints<'a> {
 
 impl Checkpoints<'_> {
     pub(super) fn ready(&self) -> rows::Checkpoints<'_> {
-        rows::Checkpoints { candidate: self.candidate.as_ref(), baseline: self.baseline.as_ref(), store: self.store }
+        rows::Checkpoints {
+            candidate: self.candidate.as_ref(),
+            baseline: self.baseline.as_ref(),
+            store: self.store.as_deref(),
+        }
     }
 }
 
@@ -59,7 +63,7 @@ pub(super) fn conclude(
     document: &Document,
     plan: &Plan<'_>,
     mut probes: Probes<'_, '_>,
-    checkpoints: Checkpoints<'_>,
+    mut checkpoints: Checkpoints<'_>,
 ) -> Result<Outcome, Problem> {
     let baseline = match &run.pipeline.baseline {
         Some(it) if it.optional && checkpoints.baseline.is_none() => BaselineState::NotYet,
@@ -77,7 +81,7 @@ pub(super) fn conclude(
     run.check_interrupted()?;
     let mut record = record(&run, document, judgement, &checkpoints);
     let config = blessing::config_digest(document);
-    run.phase("actions", |run| act_on(run, &mut record, &checkpoints, &config, profile));
+    run.phase("actions", |run| act_on(run, &mut record, &mut checkpoints, &config, profile));
     record.timings.phases = std::mem::take(&mut run.phases);
     record.timings.total = run.start.elapsed().as_secs_f64();
     let history_error = if run.options.keep { keep(run.pipeline, &record).err() } else { None };
@@ -343,7 +347,7 @@ fn bless(
 ) -> Blessing {
     let model = || {
         let name = checkpoints.running.get(ModelRole::Candidate)?.name_in_checkpoint();
-        let reader = checkpoints.store?.open(&(), id).ok()?;
+        let reader = checkpoints.store.as_ref()?.open(&(), id).ok()?;
         Some(blessing::model_files(&reader.manifest().files, &name))
     };
     let baseline = checkpoints.baseline.as_ref().and_then(|it| match &it.record.id {
@@ -379,7 +383,7 @@ fn bless(
 fn act_on(
     run: &mut Run<'_>,
     record: &mut RunRecord,
-    checkpoints: &Checkpoints<'_>,
+    checkpoints: &mut Checkpoints<'_>,
     config: &str,
     profile: Option<Result<KeptProfile, String>>,
 ) {
@@ -390,7 +394,7 @@ fn act_on(
     let judged = || {
         let id = run.judged.as_ref()?;
         Some(Judged {
-            store: checkpoints.store?,
+            store: checkpoints.store.as_deref()?,
             lineage: checkpoints.lineage?,
             id,
             before: checkpoints.before?,
@@ -445,6 +449,9 @@ fn act_on(
         && record.verdict != Verdict::Error
     {
         record.actions.push(act::prune(judged, policy, &reason));
+    }
+    if let (Some(store), Some(component)) = (&mut checkpoints.store, &run.pipeline.store) {
+        record.actions.extend(act::close(store.as_mut(), &component.uses));
     }
     exit_code(record);
     let snapshot = record.clone();

@@ -14,7 +14,7 @@ use modelwatch_runtime::{
 use modelwatch_sdk::{Kind, store::CheckpointStore};
 use serde_json::Value;
 
-use super::{Code, Wrong, run, runtimes::runtimes};
+use super::{Code, Wrong, run, runtimes::runtimes, store::closed};
 use crate::{cli, output};
 
 /// The component whose outputs are recorded.
@@ -39,7 +39,9 @@ pub(crate) fn golden(arguments: &cli::Golden) -> anyhow::Result<Code> {
         cancelled: &cancelled,
     };
     let into = arguments.into.display();
-    match recording::record(&pipeline, store.as_deref(), &settings) {
+    let recorded = recording::record(&pipeline, store.as_deref(), &settings);
+    // Where it ends with an error, the store is dropped, which logs what its end is like.
+    let code = match recorded {
         Ok(Recorded { rows, review, is_written }) => {
             let changes = review.as_ref().is_some_and(Review::has_changes);
             if let Some(it) = review.filter(Review::has_changes) {
@@ -52,17 +54,18 @@ pub(crate) fn golden(arguments: &cli::Golden) -> anyhow::Result<Code> {
                 (false, true) => output::note("nothing was written; say `--update --yes` to accept this"),
                 (false, false) => output::print(&format!("{rows} rows of {names} are as recorded in `{into}`"))?,
             }
-            Ok(if changes && !is_written { Code::FAILED } else { Code::OK })
+            if changes && !is_written { Code::FAILED } else { Code::OK }
         }
         Err(RecordError::Interrupted) => {
             output::error(&RecordError::Interrupted.to_string());
-            Ok(Code::INTERRUPTED)
+            Code::INTERRUPTED
         }
         Err(e @ (RecordError::Exists { .. } | RecordError::Format { .. } | RecordError::Lacks { .. })) => {
-            Err(Wrong(e.to_string()).into())
+            return Err(Wrong(e.to_string()).into());
         }
-        Err(e) => Err(e.into()),
-    }
+        Err(e) => return Err(e.into()),
+    };
+    Ok(store.map_or(code, |mut it| closed(it.as_mut(), code)))
 }
 
 /// Returns the column of each output, and whether NaN may be in it.

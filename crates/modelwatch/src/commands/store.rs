@@ -10,7 +10,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
 use modelwatch_config::{CheckpointSpec, Document, Pipeline, RefRules, Selector};
@@ -34,19 +34,31 @@ use crate::{
 };
 
 pub(crate) fn store(arguments: &cli::Store, quiet: bool) -> anyhow::Result<Code> {
-    let Some((store, of_pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
+    let Some((mut store, of_pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
     let host = Attended::new(quiet, run::cancel_on_signals()?.0);
     if let StoreCommand::Watch { folder, lineage, every } = &arguments.command {
         let watched = watch::Watched { folder, lineage, every: *every };
-        return watch::watch(store.into(), of_pipeline.map(|it| Arc::new(it.1)), &host, &watched);
+        let mut store = Arc::from(store);
+        let code = watch::watch(&store, of_pipeline.map(|it| Arc::new(it.1)), &host, &watched)?;
+        let store = Arc::get_mut(&mut store).context("the store is still in use, so that it was not closed")?;
+        return Ok(closed(store, code));
     }
-    match dispatch(&arguments.command, store.as_ref(), of_pipeline.as_ref(), &host) {
+    let code = match dispatch(&arguments.command, store.as_ref(), of_pipeline.as_ref(), &host) {
         Err(e) if host.is_cancelled() => {
             output::error(&format!("interrupted; {}", output::said(&e)));
-            Ok(Code::INTERRUPTED)
+            Code::INTERRUPTED
         }
-        res => res,
-    }
+        res => res?,
+    };
+    Ok(closed(store.as_mut(), code))
+}
+
+/// Closes the store of a command that ends with this code, and returns what it ends with then: a code that says more than
+/// that the plugin panicked at the end stays.
+pub(super) fn closed(store: &mut dyn CheckpointStore, code: Code) -> Code {
+    let Err(e) = store.close() else { return code };
+    output::error(&explained(e).to_string());
+    if code == Code::OK { Code::NOT_DONE } else { code }
 }
 
 fn dispatch(
@@ -131,7 +143,7 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
     }
 }
 
-fn explained(error: modelwatch_sdk::Error) -> anyhow::Error {
+pub(super) fn explained(error: modelwatch_sdk::Error) -> anyhow::Error {
     if error.help.is_empty() {
         anyhow::anyhow!(error.message)
     } else {

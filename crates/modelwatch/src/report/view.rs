@@ -73,6 +73,7 @@ pub(crate) fn kind(it: ActionKind) -> &'static str {
         ActionKind::Notify => "notify",
         ActionKind::Run => "run",
         ActionKind::Prune => "prune",
+        ActionKind::Close => "close",
     }
 }
 

@@ -221,6 +221,69 @@ fn a_probe_that_panicked_is_an_error_and_the_rest_goes_on() {
     }
 }
 
+/// A pipeline whose store fails there.
+fn with_faulty_store(fault: &str) -> String {
+    let store = format!("store = {{ uses = 'faulty', with = {{ path = 'store', fault = '{fault}' }} }}\n");
+    format!("{store}{}{METRICS}[on.pass]\nmove = ['good']\n", digits("e08"))
+}
+
+#[test]
+fn a_store_that_panicked_is_an_error_and_the_rest_goes_on() {
+    let dir = crate::support::fixture_plugins();
+    for fault in ["open", "begin", "append", "commit", "log", "record_verdict"] {
+        let project = Project::new();
+        project.write("pipeline.toml", &with_faulty_store(fault));
+        let arguments = ["run", "pipeline.toml", "--format", "json", "--plugin-dir", dir.to_str().unwrap()];
+        let ended = project.modelwatch(&arguments);
+        let record: serde_json::Value =
+            serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+        assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()), "{fault}: {record:#}");
+        let mut checks = record["checks"].as_array().unwrap().iter();
+        let told = checks.any(|it| {
+            let message = it["message"].as_str().unwrap();
+            it["status"] == "error" && message.contains("the plugin panicked at") && !message.contains('\n')
+        });
+        assert!(told, "{fault}: {record:#}");
+        assert_eq!(record["actions"].as_array().unwrap().iter().find(|it| it["status"] == "done"), None, "{fault}");
+    }
+}
+
+/// What was stored, judged and promoted by then stays so.
+#[test]
+fn a_store_that_panicked_at_its_end_is_told_and_loses_nothing() {
+    let dir = crate::support::fixture_plugins();
+    for fault in ["drop", "reader_drop", "writer_drop"] {
+        let project = Project::new();
+        project.write("pipeline.toml", &with_faulty_store(fault));
+        let with_plugins = ["--plugin-dir", dir.to_str().unwrap()];
+        let call = |arguments: &[&str]| project.modelwatch(&[arguments, &with_plugins].concat());
+        let ended = call(&["run", "pipeline.toml", "--format", "json"]);
+        let record: serde_json::Value =
+            serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+        let codes = (ended.code, &record["verdict"], &record["exit_code"]);
+        assert_eq!(codes, (3, &"pass".into(), &3.into()), "{fault}: {record:#}");
+        let [moved, closed] = &record["actions"].as_array().unwrap()[..] else { panic!("{fault}: {record:#}") };
+        assert_eq!((&moved["kind"], &moved["status"]), (&"move".into(), &"done".into()), "{fault}");
+        assert_eq!((&closed["kind"], &closed["status"]), (&"close".into(), &"failed".into()), "{fault}");
+        let message = closed["message"].as_str().unwrap();
+        assert!(message.contains("the plugin panicked at") && !message.contains('\n'), "{fault}: {message}");
+
+        let id = &record["checkpoint"]["id"].as_str().unwrap()[..12];
+        let log = project.modelwatch(&["store", "--store", "store", "log", "digits"]);
+        let events = ["was stored", ": pass by test", "good: nothing →"];
+        assert!(events.iter().all(|it| log.out.contains(it)) && log.out.contains(id), "{fault}: {}", log.out);
+
+        // The command for stores hears of it as well, after its answer.
+        let shown = call(&["store", "--pipeline", "pipeline.toml", "show", "digits@good"]);
+        if fault == "writer_drop" {
+            assert_eq!(shown.code, 0, "nothing is written: {}", shown.err);
+            continue;
+        }
+        assert!(shown.code == 3 && shown.out.contains(id), "{fault}: {}{}", shown.out, shown.err);
+        assert!(shown.err.contains("the plugin panicked at") && shown.err.contains("planted fault"), "{}", shown.err);
+    }
+}
+
 #[test]
 fn a_probe_that_takes_longer_than_its_timeout_is_an_error() {
     let dir = crate::support::fixture_plugins();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Ended, Project, fixtures};
+use crate::support::{Ended, Project, fixture_plugins, fixtures};
 
 /// A pipeline of a digits network whose outputs are recorded.
 fn pipeline(model: &str, data: &str) -> String {
@@ -133,4 +133,33 @@ fn what_cannot_be_recorded_leaves_nothing_behind() {
     assert!(nan.err.contains("it has NaN, which no output equals"), "{}", nan.err);
     let files: Vec<_> = fs::read_dir(project.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(files, ["pipeline.toml"]);
+}
+
+/// The code that says more than the panic stays.
+#[test]
+fn a_store_that_panics_at_its_end_is_told_beside_the_outcome() {
+    let project = Project::new();
+    let put = |model: &str| {
+        let file = fixtures().join(format!("digits/cnn_series/{model}.onnx"));
+        let put = project.modelwatch(&["store", "--store", "store", "put", file.to_str().unwrap(), "digits"]);
+        assert_eq!(put.code, 0, "{}", put.err);
+    };
+    let (from, data) = (pipeline("e08", &plain()), "[data.current]");
+    let (_, rest) = from.split_once(data).unwrap();
+    let store = "name = 'golden'\nstore = { uses = 'faulty', with = { path = 'store', fault = 'drop' } }\n\
+                 checkpoint = { from = 'digits@latest' }\n";
+    project.write("pipeline.toml", &format!("{store}{data}{rest}"));
+    let plugins = fixture_plugins();
+    let record = |further: &[&str]| {
+        let ended =
+            golden(&project, &[&["expected.arrow", "--plugin-dir", plugins.to_str().unwrap()], further].concat());
+        assert!(ended.err.contains("the plugin panicked at"), "{further:?}: {}", ended.err);
+        ended.code
+    };
+    put("e08");
+    assert_eq!(record(&[]), 3);
+    // It is there already, and has other values now.
+    assert_eq!(record(&[]), 2);
+    put("e07");
+    assert_eq!(record(&["--update"]), 1);
 }

@@ -97,7 +97,7 @@ impl Tally {
 /// Stores hand-offs until it is told to end, and then what it has taken so far. The next one is looked at, which reads
 /// all of it, while the one before is being stored.
 pub(super) fn watch(
-    store: Arc<dyn CheckpointStore>,
+    store: &Arc<dyn CheckpointStore>,
     pipeline: Option<Arc<Pipeline>>,
     host: &dyn Host,
     watched: &Watched<'_>,
@@ -132,7 +132,7 @@ pub(super) fn watch(
                     continue;
                 }
             };
-            let (store, pipeline, lineage) = (Arc::clone(&store), pipeline.clone(), watched.lineage.to_owned());
+            let (store, pipeline, lineage) = (Arc::clone(store), pipeline.clone(), watched.lineage.to_owned());
             let (is_stalled, is_old) = (Arc::clone(&is_stalled), old.contains(&path));
             tally.n_waiting += 1;
             tally.tell_all(saver.save(move || {

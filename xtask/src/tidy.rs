@@ -106,6 +106,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tempfile",
             "toml",
             "tracing-subscriber",
+            "unicode-width",
             "uuid",
         ],
     ),

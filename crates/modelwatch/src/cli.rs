@@ -473,10 +473,13 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         plugins: PluginDirs,
     },
-    /// Load one library and say what is in it, or why it is refused.
+    /// Load one library as a run would, and say what it is or why it is refused.
     Check {
         /// The library.
         library: PathBuf,
+        /// How the result is printed on standard output.
+        #[arg(long, value_enum, default_value_t)]
+        format: ShowFormat,
     },
     /// List the plugins of a folder in its `plugins.toml`, with their digests.
     Index {

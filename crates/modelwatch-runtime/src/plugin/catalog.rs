@@ -96,6 +96,11 @@ impl LoadedPlugin {
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
+
+    /// Returns the number of the interface that it was built for, which is this program's.
+    pub fn interface(&self) -> u32 {
+        modelwatch_abi::ABI_VERSION
+    }
 }
 
 impl Catalog {
@@ -108,12 +113,12 @@ impl Catalog {
         res
     }
 
-    /// Loads one library.
+    /// Loads one library, whose bytes must have the digest where one is recorded.
     ///
     /// # Errors
     /// When it is refused.
-    pub fn load_one(path: &Path) -> std::result::Result<LoadedPlugin, Refusal> {
-        let it = library::load(path, None)?;
+    pub fn load_one(path: &Path, recorded: Option<&str>) -> std::result::Result<LoadedPlugin, Refusal> {
+        let it = library::load(path, recorded)?;
         let (digest, source) = (Some(it.digest), Source::Library(it.root));
         Ok(LoadedPlugin { path: Some(path.to_owned()), manifest: it.manifest, digest, source })
     }
@@ -208,11 +213,10 @@ impl Catalog {
     }
 
     fn load_library(&mut self, path: &Path, digest: Option<&str>, components: &[String]) {
-        match library::load(path, digest) {
+        match Self::load_one(path, digest) {
             Ok(it) => {
                 debug!(path = %path.display(), name = it.manifest.name, "Plugin was loaded.");
-                let (digest, source) = (Some(it.digest), Source::Library(it.root));
-                self.add(LoadedPlugin { path: Some(path.to_owned()), manifest: it.manifest, digest, source });
+                self.add(it);
             }
             Err(e) => self.refuse(Refusal { components: components.to_vec(), ..e }),
         }

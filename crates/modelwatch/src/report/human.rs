@@ -12,7 +12,7 @@ use modelwatch_sdk::report::{Check, Severity, Status};
 
 use super::{
     files::files,
-    text::{clip, count, message, name, observed, plain, range, seconds},
+    text::{clip, count, message, name, observed, plain, range, seconds, wrap},
     view,
 };
 
@@ -220,35 +220,4 @@ fn more(out: &mut Out, all: usize, shown: usize) {
     if all > shown {
         out.item("    ", "    ", DIM, &format!("{} more in the report", all - shown));
     }
-}
-
-/// Cuts a text into lines of at most `width` characters, between words where that is possible.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut res = vec![String::new()];
-    let mut used = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if used > 0 && used + 1 + length > width {
-            res.push(String::new());
-            used = 0;
-        }
-        let mut rest: Vec<char> = word.chars().collect();
-        if let Some(line) = res.last_mut().filter(|_| used > 0) {
-            line.push(' ');
-            used += 1;
-        }
-        while used + rest.len() > width {
-            let tail = rest.split_off(width.saturating_sub(used).max(1).min(rest.len()));
-            if let Some(line) = res.last_mut() {
-                line.extend(rest);
-            }
-            res.push(String::new());
-            (rest, used) = (tail, 0);
-        }
-        used += rest.len();
-        if let Some(line) = res.last_mut() {
-            line.extend(rest);
-        }
-    }
-    res
 }

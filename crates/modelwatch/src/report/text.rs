@@ -1,6 +1,9 @@
 //! Numbers and names as people read them.
 
+use std::mem;
+
 use modelwatch_sdk::report::{Check, Interval, Labels};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns the text on one line, without characters that a terminal or browser would act on.
 pub(crate) fn plain(text: &str) -> String {
@@ -148,6 +151,31 @@ pub(crate) fn digits(value: f64, n: usize) -> String {
     trim(&format!("{value:.decimals$}")).to_owned()
 }
 
+/// Cuts a text into lines of at most `width` columns, between words where that is possible.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let (mut res, mut line, mut used) = (Vec::new(), String::new(), 0);
+    for word in text.split(' ') {
+        if used > 0 && used + 1 + word.width() > width {
+            res.push(mem::take(&mut line));
+            used = 0;
+        } else if used > 0 {
+            line.push(' ');
+            used += 1;
+        }
+        for it in word.chars() {
+            let columns = it.width().unwrap_or(0);
+            if used > 0 && used + columns > width {
+                res.push(mem::take(&mut line));
+                used = 0;
+            }
+            line.push(it);
+            used += columns;
+        }
+    }
+    res.push(line);
+    res
+}
+
 fn trim(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
@@ -209,5 +237,13 @@ mod tests {
     fn plain_text_cannot_act() {
         assert_eq!(plain("a\u{1b}[31mb\nc\u{202e}d"), "a\u{fffd}[31mb c\u{fffd}d");
         assert_eq!(clip("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn lines_are_cut_by_columns() {
+        assert_eq!(wrap("ab cd efghijkl", 5), ["ab cd", "efghi", "jkl"]);
+        // Each of these takes two.
+        assert_eq!(wrap("偏差 検出器", 5), ["偏差", "検出", "器"]);
+        assert_eq!(wrap("", 5), [""]);
     }
 }

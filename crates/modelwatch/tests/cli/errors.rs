@@ -303,7 +303,8 @@ fn every_code_of_every_component_is_explained() {
     };
     let listed = ok(&["plugin", "list"]);
     let probes = listed.lines().map(|it| it.split_whitespace().collect::<Vec<_>>());
-    let probes: Vec<_> = probes.filter(|it| matches!(it[0], "verifier" | "analyzer")).map(|it| it[1]).collect();
+    let probes: Vec<_> =
+        probes.filter(|it| matches!(it.first(), Some(&("verifier" | "analyzer")))).map(|it| it[1]).collect();
     for name in ["numerics", "differential", "golden", "drift"] {
         assert!(probes.contains(&name), "{name}: {listed}");
     }

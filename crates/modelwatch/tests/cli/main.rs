@@ -19,6 +19,7 @@ mod onnxruntime;
 mod performance;
 mod policies;
 mod profile;
+mod refused;
 mod self_tests;
 mod store;
 mod support;

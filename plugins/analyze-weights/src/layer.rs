@@ -9,6 +9,8 @@ use crate::{summary::Summary, units::Axis};
 pub(crate) enum Part {
     Weight,
     Bias,
+    /// A bias where it has one axis and its layer has no other.
+    Squeezed,
     Norm,
     Embedding,
     Unknown,
@@ -31,7 +33,8 @@ const NORMS: [&str; 9] = [
 /// Returns the layer's name and the tensor's part in it.
 ///
 /// `fc1.kernel`, `fc1.weight`, `fc1/kernel:0`, `fc1/kernel/.ATTRIBUTES/VARIABLE_VALUE`,
-/// `fc1/BiasAdd/ReadVariableOp:0` and `fc1/vars/0` all belong to `fc1`.
+/// `fc1/BiasAdd/ReadVariableOp:0` and `fc1/vars/0` all belong to `fc1`, as does `fc1/Squeeze:0`, which is what
+/// tf2onnx makes of a convolution's bias.
 pub(crate) fn split(name: &str) -> (&str, Part) {
     let name = name.strip_suffix(":0").unwrap_or(name);
     let name = name.strip_suffix("/.ATTRIBUTES/VARIABLE_VALUE").unwrap_or(name);
@@ -42,6 +45,8 @@ pub(crate) fn split(name: &str) -> (&str, Part) {
         Part::Weight
     } else if BIASES.contains(&last) {
         Part::Bias
+    } else if last == "Squeeze" {
+        Part::Squeezed
     } else if NORMS.contains(&last) {
         Part::Norm
     } else if last == "ReadVariableOp" {
@@ -120,6 +125,7 @@ mod tests {
             ("fc1/bias/.ATTRIBUTES/VARIABLE_VALUE", "fc1", Part::Bias),
             ("net/fc1_1/BiasAdd/ReadVariableOp:0", "net/fc1_1", Part::Bias),
             ("net/fc1_1/Cast/ReadVariableOp:0", "net/fc1_1", Part::Weight),
+            ("net/conv1_1/Squeeze:0", "net/conv1_1", Part::Squeezed),
             ("layers/dense/vars/1", "layers/dense", Part::Bias),
             ("bn.gamma", "bn", Part::Norm),
             ("wte.embedding.weight", "wte.embedding", Part::Embedding),

@@ -35,6 +35,9 @@ pub(crate) struct Tensor<'a> {
     pub(crate) output: Option<Axis>,
 }
 
+/// The bias of each layer, by name.
+type Biases<'a> = BTreeMap<&'a str, (&'a str, &'a Entry)>;
+
 /// A weight with two or more axes, and its bias.
 pub(crate) struct Layer<'a> {
     pub(crate) weight: &'a Summary,
@@ -44,9 +47,13 @@ pub(crate) struct Layer<'a> {
 
 impl<'a> Model<'a> {
     pub(crate) fn new(config: &Config, entries: &'a Tensors) -> Self {
-        let layers = layers(entries);
+        let biases = biases(entries);
+        let layers = layers(entries, &biases);
         let tensor = |(name, entry): (&'a String, &'a Entry)| {
-            let (layer, part) = layer::split(name);
+            let (layer, part) = match layer::split(name) {
+                (layer, Part::Squeezed) if biases.get(layer).is_some_and(|it| it.0 == name) => (layer, Part::Bias),
+                it => it,
+            };
             let now = entry.candidate.as_ref()?;
             let output = match layers.get(layer) {
                 Some(it) if std::ptr::eq(it.weight, now) => it.output,
@@ -84,13 +91,18 @@ impl Tensor<'_> {
     }
 }
 
-fn layers(entries: &Tensors) -> BTreeMap<&str, Layer<'_>> {
-    let mut biases = BTreeMap::new();
-    for (name, entry) in entries {
-        if let (layer, Part::Bias) = layer::split(name) {
-            biases.insert(layer, (name.as_str(), entry));
-        }
-    }
+fn biases(entries: &Tensors) -> Biases<'_> {
+    let of = |wanted: Part| {
+        entries.iter().filter_map(move |(name, entry)| {
+            let (layer, part) = layer::split(name);
+            (part == wanted).then_some((layer, (name.as_str(), entry)))
+        })
+    };
+    let has_one_axis = |it: &Entry| it.candidate.as_ref().is_some_and(|it| it.shape.len() == 1);
+    of(Part::Squeezed).filter(|it| has_one_axis(it.1.1)).chain(of(Part::Bias)).collect()
+}
+
+fn layers<'a>(entries: &'a Tensors, biases: &Biases<'a>) -> BTreeMap<&'a str, Layer<'a>> {
     let mut res = BTreeMap::new();
     for (name, entry) in entries {
         let (layer, part) = layer::split(name);

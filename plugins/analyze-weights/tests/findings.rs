@@ -114,6 +114,34 @@ fn w005_units_that_cannot_fire() {
     assert_eq!(run(json!({ "first_layer": "fc2" })), [""; 0]);
 }
 
+/// The healthy model with the bias of its first layer as tf2onnx names that of a convolution.
+fn squeezed(shape: &[u64], change: impl Fn(usize, f32) -> f32) -> Checkpoint {
+    let mut res = healthy();
+    let mut bias = res.remove("fc1.bias").unwrap();
+    bias.shape = shape.into();
+    res.insert("fc1/Squeeze:0".into(), bias);
+    let weight = res.remove("fc1.kernel").unwrap();
+    res.insert("fc1/Conv2D/ReadVariableOp:0".into(), weight);
+    edit(&mut res, "fc1/Squeeze:0", change);
+    res
+}
+
+#[test]
+fn a_squeezed_constant_is_a_bias_only_where_it_can_be_one() {
+    let alone = |it: &Checkpoint| lines(&run(&Checkpoint::new(), it));
+    assert_eq!(alone(&squeezed(&[16], |_, old| old - 50.0)), ["MW-W005 error fc1/Squeeze:0"]);
+    assert_eq!(alone(&squeezed(&[16], |_, old| old - 1.0)), [""; 0]);
+    // Of two axes it is a matrix as any other.
+    assert_eq!(alone(&squeezed(&[4, 4], |_, _| -50.0)), ["MW-W007 warning fc1/Squeeze:0"]);
+    // A bias with a name of its own goes first.
+    for (of_named, expected) in [(0.0, &[][..]), (-50.0, &["MW-W005 error fc1/BiasAdd/ReadVariableOp:0"][..])] {
+        let mut both = squeezed(&[16], |_, old| old - 50.0);
+        both.insert("fc1/BiasAdd/ReadVariableOp:0".into(), healthy()["fc1.bias"].clone());
+        edit(&mut both, "fc1/BiasAdd/ReadVariableOp:0", |_, old| old + of_named);
+        assert_eq!(alone(&both), expected);
+    }
+}
+
 #[test]
 fn w006_changes_out_of_proportion() {
     let scramble = |it: &mut Checkpoint| drop(it.insert("fc1.kernel".into(), f32s(&[20, 16], &noise(77, 320, 2.0))));

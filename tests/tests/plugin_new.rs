@@ -44,6 +44,35 @@ fn a_new_plugin_of_each_kind_passes_its_conformance_suite() {
     }
 }
 
+/// Whatever the name and the rules of the folder are, the crate's own or those of the workspace.
+#[test]
+fn what_is_written_is_formatted() {
+    let place = tempfile::tempdir().unwrap();
+    let rules = root().join("rustfmt.toml");
+    for (kind, name) in ["analyzer", "verifier", "store"].into_iter().zip(["a", "my-check", &"long-name-".repeat(5)]) {
+        let name = format!("{name}x");
+        for of_workspace in [false, true] {
+            let dir = place.path().join(format!("{kind}-{of_workspace}"));
+            let (crate_dir, options): (_, &[&str]) = match of_workspace {
+                false => (dir.clone(), &["--sdk", "crates/modelwatch-sdk"]),
+                true => (dir.join("plugins/it"), &["--workspace"]),
+            };
+            if of_workspace {
+                fs::create_dir_all(dir.join("plugins")).unwrap();
+                fs::copy(&rules, dir.join("rustfmt.toml")).unwrap();
+            }
+            let mut new = Command::new(binary());
+            new.args(["plugin", "new", kind, &name, "--dir"]).arg(&crate_dir).args(options).current_dir(root());
+            run(&mut new);
+            let manifest = fs::read_to_string(crate_dir.join("Cargo.toml")).unwrap();
+            assert_eq!(manifest.contains("modelwatch-sdk.workspace = true"), of_workspace, "{manifest}");
+            let mut check = Command::new("rustfmt");
+            check.args(["--check", "--edition", "2024"]).arg(crate_dir.join("src/lib.rs"));
+            run(check.arg(crate_dir.join("tests/conformance.rs")));
+        }
+    }
+}
+
 #[test]
 fn names_that_are_no_names_are_refused() {
     let place = tempfile::tempdir().unwrap();

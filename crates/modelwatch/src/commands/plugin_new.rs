@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use super::{Code, Wrong};
@@ -53,8 +54,13 @@ pub(crate) fn new(arguments: &NewPlugin) -> anyhow::Result<Code> {
     fs::create_dir_all(dir.join("src"))?;
     fs::create_dir_all(dir.join("tests"))?;
     fs::write(dir.join("Cargo.toml"), manifest)?;
-    fs::write(dir.join("src/lib.rs"), filled(source))?;
-    fs::write(dir.join("tests/conformance.rs"), filled(test))?;
+    let sources = [(dir.join("src/lib.rs"), source), (dir.join("tests/conformance.rs"), test)];
+    for (path, text) in &sources {
+        fs::write(path, filled(text))?;
+    }
+    if let Err(why) = format(sources.iter().map(|it| &it.0)) {
+        output::note(&format!("its lines are not broken as the folder's rules say, since rustfmt failed: {why}"));
+    }
     output::print(&format!("wrote {}", dir.display()))?;
     if !arguments.workspace {
         // Absolute, because the second command follows a `cd`.
@@ -65,6 +71,13 @@ pub(crate) fn new(arguments: &NewPlugin) -> anyhow::Result<Code> {
         ));
     }
     Ok(Code::OK)
+}
+
+/// Breaks the lines as the rules of the folder say: the longer its name, the longer they are. Returns why it could not.
+fn format<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), String> {
+    let output = Command::new("rustfmt").args(["--edition", "2024"]).args(paths).output().map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(said.lines().next().unwrap_or("it said nothing").to_owned()) }
 }
 
 fn dependencies(kind: NewKind) -> &'static [&'static str] {

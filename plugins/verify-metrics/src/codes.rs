@@ -60,4 +60,11 @@ pub(crate) const CODES: &[FindingCode] = &[
         meaning: "By no measure does it beat a model that always gives the most frequent class, the share of the classes, or the mean or median of the labels, though its scores are not without information.",
         advice: "Look at the threshold, at how the scores are read, and at the balance of the classes; then at the training.",
     },
+    FindingCode {
+        code: "MW-M009",
+        severity: Severity::Warning,
+        title: "the model is less accurate on rows that it was not trained on",
+        meaning: "With `training`, where the reference data are the rows that it was trained on: its accuracy is higher there by more than is tolerated, even at the lower end of the interval of the difference. The model is over-fitted, or the current rows differ from those that it was trained on. It is an error where the model is also worse than the baseline, which surely loses less on the same rows.",
+        advice: "Judge the model on held-out rows that were drawn as the training rows were. A gap that stays is over-fitting: more data, fewer epochs or more regularization help. One that goes is drift.",
+    },
 ];

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelwatch_sdk::{Error, JsonSchema, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::measure;
+use crate::{measure, training};
 
 /// The most classes that a model can have here; the state grows with them.
 pub(crate) const MAX_CLASSES: usize = 10_000;
@@ -102,6 +102,10 @@ pub struct Config {
     /// How intervals without a closed form are computed.
     #[serde(default)]
     pub intervals: Intervals,
+    /// Whether the reference data are the rows that a binary or multiclass model was trained on. The model is run on
+    /// them too then, and the metric `generalization_gap` is by how much its accuracy is higher there.
+    #[serde(default)]
+    pub training: bool,
 }
 
 /// What a model does.
@@ -205,6 +209,7 @@ pub(crate) struct Settings {
     pub(crate) cross_slices: Vec<Vec<String>>,
     pub(crate) slice_bins: BTreeMap<String, Vec<f64>>,
     pub(crate) intervals: Intervals,
+    pub(crate) training: bool,
 }
 
 impl Settings {
@@ -259,6 +264,10 @@ impl Settings {
         check_levels("/at_precision", &config.at_precision)?;
         check_levels("/pinball_quantiles", &config.pinball_quantiles)?;
         check_levels("/error_quantiles", &config.error_quantiles)?;
+        if config.training && !matches!(config.task, Task::Binary | Task::Multiclass) {
+            return Err(Error::config("/training", "only accuracies are compared with those of training rows")
+                .with_help("leave it out, or set `task` to `binary` or `multiclass`"));
+        }
         if config.intervals.replicates > 10_000 {
             return Err(Error::config("/intervals/replicates", "more than 10000 replicates were asked for"));
         }
@@ -269,7 +278,7 @@ impl Settings {
             positive,
             scores: config.scores,
             threshold: config.threshold,
-            metrics: config.metrics.map(|it| check_metrics(config.task, it)).transpose()?,
+            metrics: config.metrics.map(|it| check_metrics(config.task, config.training, it)).transpose()?,
             beta: config.beta,
             top_k: config.top_k.iter().map(|&it| u64::from(it)).collect(),
             calibration_bins: config.calibration_bins as usize,
@@ -286,6 +295,7 @@ impl Settings {
             cross_slices: check_crosses(config.cross_slices)?,
             slice_bins: check_bins(config.slice_bins)?,
             intervals: config.intervals,
+            training: config.training,
         })
     }
 }
@@ -385,8 +395,8 @@ fn positive(classes: &[String], wanted: Option<&str>) -> Result<usize> {
     })
 }
 
-fn check_metrics(task: Task, wanted: Vec<String>) -> Result<BTreeSet<String>> {
-    let known = measure::names(task);
+fn check_metrics(task: Task, training: bool, wanted: Vec<String>) -> Result<BTreeSet<String>> {
+    let known: Vec<_> = measure::names(task).iter().copied().chain(training.then_some(training::GAP)).collect();
     for (idx, name) in wanted.iter().enumerate() {
         if !known.contains(&name.as_str()) {
             let message = format!("there is no metric `{name}` for this task");

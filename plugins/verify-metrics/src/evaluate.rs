@@ -21,7 +21,7 @@ use crate::{
     tally::Tally,
     tasks::queries,
     totals::Totals,
-    trivial,
+    training, trivial,
 };
 
 /// The most discordant pairs for which McNemar's test is exact.
@@ -70,8 +70,13 @@ struct Estimate {
     degrees_of_freedom: Option<f64>,
 }
 
-/// Returns the report.
-pub(crate) fn evaluate(state: &State, settings: &Settings, host: &dyn Host) -> Result<Report> {
+/// Returns the report; `training` are the rows that the candidate was trained on, where they are to be compared.
+pub(crate) fn evaluate(
+    state: &State,
+    training: Option<&State>,
+    settings: &Settings,
+    host: &dyn Host,
+) -> Result<Report> {
     let mut report = Report::default();
     let n_labeled = state.head.n_rows - state.head.n_unlabeled;
     let layout = state.head.layout.as_ref().filter(|_| n_labeled > 0);
@@ -100,7 +105,15 @@ pub(crate) fn evaluate(state: &State, settings: &Settings, host: &dyn Host) -> R
     evaluation.per_slice(&mut report);
     evaluation.worst_slices(&mut report);
     trivial::compare(&evaluation, &mut report);
-    findings::find(&evaluation, &mut report);
+    let gap = training.map(|it| training::Gap::of(it, &evaluation));
+    match &gap {
+        Some(Ok(it)) if evaluation.wants(training::GAP) => {
+            report.metrics.extend(it.metric(host.confidence(training::GAP)));
+        }
+        Some(Err(why)) => report.gaps.push(Gap::new(training::GAP, *why)),
+        _ => {}
+    }
+    findings::find(&evaluation, gap.and_then(|it| it.ok()).as_ref(), &mut report);
     figures::draw(&evaluation, &mut report);
     Ok(report)
 }

@@ -10,6 +10,7 @@
 //! | `MW-M006` | error | the same prediction for nearly every row |
 //! | `MW-M007` | warning | a slice is worse than the whole |
 //! | `MW-M008` | warning | no better than a trivial model by any measure, though not without information |
+//! | `MW-M009` | warning, or error where the model is also worse than the baseline, whose gap is smaller | less accurate on rows that it was not trained on |
 //!
 //! The thresholds are the constants below; they are not tuned per model.
 
@@ -23,7 +24,9 @@ use crate::{
     evaluate::{Evaluation, Slice, mcnemar_p},
     gaps, intervals,
     measure::{self, Areas, Measure},
-    permutation, trivial,
+    permutation,
+    training::Gap,
+    trivial,
 };
 
 /// The fewest rows for findings other than MW-M001.
@@ -38,13 +41,15 @@ const MOVED_HIGH: f64 = 0.8;
 const MOVED_LOW: f64 = 0.2;
 /// MW-M004: the excess of mean confidence over accuracy that is tolerated.
 const EXCESS: f64 = 0.05;
+/// MW-M009: by how much the accuracy may be higher on the training rows.
+const TOLERATED_GAP: f64 = 0.05;
 /// MW-M006: the share of rows with the same prediction …
 const CONSTANT_SHARE: f64 = 0.99;
 /// … and by how much the share of rows with that label is smaller.
 const CONSTANT_MARGIN: f64 = 0.05;
 
 /// Adds the findings.
-pub(crate) fn find(evaluation: &Evaluation<'_>, report: &mut Report) {
+pub(crate) fn find(evaluation: &Evaluation<'_>, gap: Option<&Gap<'_>>, report: &mut Report) {
     let findings = &mut report.findings;
     unusable(evaluation, findings);
     let is_usable = evaluation.tally().models[0].unusable == 0;
@@ -63,6 +68,7 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, report: &mut Report) {
         findings.extend(order.or_else(|| no_skill(evaluation)));
         findings.extend(overconfident(evaluation, is_worse.is_some()));
     }
+    findings.extend(gap.and_then(|it| worse_on_unseen(evaluation, it, is_worse.is_some())));
     findings.extend(is_worse);
     slices(evaluation, findings);
 }
@@ -270,6 +276,42 @@ fn overconfident(evaluation: &Evaluation<'_>, is_worse: bool) -> Option<Finding>
     };
     let finding = Finding::new("MW-M004", severity, place(evaluation), message).advice(advice);
     Some(finding.evidence("excess", classes.excess.mean()).evidence("accuracy", accuracy))
+}
+
+fn worse_on_unseen(evaluation: &Evaluation<'_>, gap: &Gap<'_>, is_worse: bool) -> Option<Finding> {
+    let it = gap.accuracies(0, LEVEL)?;
+    if gap.n_training() < MIN_ROWS || it.interval.low <= TOLERATED_GAP {
+        return None;
+    }
+    let mut message = format!(
+        "accuracy is {:.3} on {} training rows and {:.3} on {} others, {:.3} {} less (tolerated: {TOLERATED_GAP})",
+        it.seen,
+        gap.n_training(),
+        it.unseen,
+        evaluation.tally().all.n,
+        it.gap(),
+        shown(it.interval)
+    );
+    let baseline = gap.accuracies(1, LEVEL);
+    if let Some(baseline) = &baseline {
+        message += &format!(", where the baseline loses {:.3} {}", baseline.gap(), shown(baseline.interval));
+    }
+    message += ": the model is over-fitted, or these rows differ from those";
+    let (severity, advice) = if is_worse && baseline.is_some_and(|baseline| it.exceeds(&baseline)) {
+        (
+            Severity::Error,
+            "the baseline loses less on the same rows, so that over-fitting is likelier: train on more data, stop earlier, or \
+             regularize more (weight decay, dropout, a smaller model); else look for drift that this model alone suffers from",
+        )
+    } else {
+        (
+            Severity::Warning,
+            "judge it on held-out rows that were drawn as the training rows were: where the gap stays, train on more data, stop \
+             earlier or regularize more; where it goes, these rows have drifted (the `drift` analyzer says how)",
+        )
+    };
+    let finding = Finding::new("MW-M009", severity, place(evaluation), message).advice(advice);
+    Some(finding.evidence("training", it.seen).evidence("unseen", it.unseen).evidence("gap", it.gap()))
 }
 
 fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {

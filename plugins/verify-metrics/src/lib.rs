@@ -9,7 +9,8 @@
 //! - With a baseline: the same of the baseline, the paired difference, and for metrics over all rows
 //!   the ratio; the number of rows that went from right to wrong and back, and McNemar's p-value.
 //! - The worst slice of each metric (label `worst_slice`), and the skill over a trivial model (`skill`, label `metric`).
-//! - Findings `MW-M001` to `MW-M008`; see `findings`.
+//! - Where the reference data are the training rows, by how much the accuracy is higher there.
+//! - Findings `MW-M001` to `MW-M009`; see `findings`.
 //!
 //! # Intervals
 //! Wilson's for shares of rows, a transform of it for the F1 of a class, Newcombe's for the paired
@@ -80,6 +81,7 @@ mod summed;
 mod tally;
 mod tasks;
 mod totals;
+mod training;
 mod trivial;
 mod value;
 

@@ -8,13 +8,16 @@ use crate::{
     evaluate::evaluate,
     measure,
     read::read,
-    state::State,
+    state::{self, State},
+    training,
 };
 
 /// Compares the candidate's outputs with the labels.
 pub struct Metrics {
     settings: Settings,
     state: State,
+    /// Of the rows that the candidate was trained on, where they are asked for, with how they are read.
+    training: Option<(Settings, State)>,
 }
 
 impl Verifier for Metrics {
@@ -23,7 +26,9 @@ impl Verifier for Metrics {
     const CODES: &'static [FindingCode] = CODES;
 
     fn open(config: Config) -> Result<Self> {
-        Ok(Self { settings: Settings::new(config)?, state: State::default() })
+        let settings = Settings::new(config)?;
+        let training = settings.training.then(|| (training::settings(&settings), State::default()));
+        Ok(Self { settings, state: State::default(), training })
     }
 }
 
@@ -38,27 +43,48 @@ impl Probe for Metrics {
             columns: self.settings.query.iter().cloned().collect(),
             ..RowNeeds::default()
         };
-        let all = measure::names(self.settings.task).iter().map(|it| (*it).to_owned());
-        let metrics = all.filter(|it| self.settings.metrics.as_ref().is_none_or(|wanted| wanted.contains(it)));
-        Needs { current: Some(rows), metrics: metrics.collect(), ..Needs::default() }
+        let all =
+            measure::names(self.settings.task).iter().copied().chain(self.training.is_some().then_some(training::GAP));
+        let wanted = |it: &&str| self.settings.metrics.as_ref().is_none_or(|wanted| wanted.contains(*it));
+        let metrics = all.filter(wanted).map(str::to_owned).collect();
+        let reference = self.training.is_some().then(|| RowNeeds {
+            label: Need::Required,
+            predictions: Need::Required,
+            baseline_predictions: Need::Optional,
+            weight: Need::Optional,
+            ..RowNeeds::default()
+        });
+        Needs { current: Some(rows), reference, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
-        match role {
-            Role::Current if batch.num_rows() > 0 => read(batch, &self.settings, &mut self.state),
+        match (role, &mut self.training) {
+            _ if batch.num_rows() == 0 => Ok(()),
+            (Role::Current, _) => read(batch, &self.settings, &mut self.state),
+            (Role::Reference, Some((settings, state))) => read(batch, settings, state),
             _ => Ok(()),
         }
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        self.state.to_bytes()
+        let current = self.state.to_bytes()?;
+        match &self.training {
+            Some((_, training)) => Ok(state::pair(&current, &training.to_bytes()?)),
+            None => Ok(current),
+        }
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        self.state.merge(State::from_bytes(state)?, &self.settings.expected)
+        let mut current = state;
+        if let Some((settings, training)) = &mut self.training {
+            let of_training;
+            (current, of_training) = state::unpair(state)?;
+            training.merge(State::from_bytes(of_training)?, &settings.expected)?;
+        }
+        self.state.merge(State::from_bytes(current)?, &self.settings.expected)
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
-        evaluate(&self.state, &self.settings, host)
+        evaluate(&self.state, self.training.as_ref().map(|it| &it.1), &self.settings, host)
     }
 }

@@ -177,10 +177,6 @@ impl State {
 
     /// Returns the state that [`State::to_bytes`] wrote.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = |why: &str| {
-            Error::input(format!("cannot read the state of `metrics`: {why}"))
-                .with_help("compute it again with this version of the plugin")
-        };
         let rest = match bytes.split_first() {
             Some((&VERSION, rest)) => rest,
             Some((version, _)) => return Err(damaged(&format!("it has version {version}, expected {VERSION}"))),
@@ -241,6 +237,25 @@ impl State {
             totals.slices.retain(|key, _| !dropped.contains(key));
         }
     }
+}
+
+/// Returns two states as the bytes of one: a version, the length of the first, and both.
+pub(crate) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
+    [&[VERSION], &(first.len() as u64).to_le_bytes()[..], first, second].concat()
+}
+
+/// Returns the two states that [`pair`] joined.
+pub(crate) fn unpair(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
+    let split = || {
+        let (length, both) = bytes.strip_prefix(&[VERSION])?.split_first_chunk()?;
+        both.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
+    };
+    split().ok_or_else(|| damaged("it is not one of two kinds of rows"))
+}
+
+fn damaged(why: &str) -> Error {
+    Error::input(format!("cannot read the state of `metrics`: {why}"))
+        .with_help("compute it again with this version of the plugin")
 }
 
 fn limit(layout: &Layout) -> usize {

@@ -78,7 +78,7 @@ table! {
     WRONG_KIND = "E0202" "The component exists but is of another kind: `[store]` needs a checkpoint store, `[[verify]]` a verifier and `[[analyze]]` an analyzer.";
     MISSING_FILE = "E0203" "A file, folder or pattern named in the pipeline matches nothing or cannot be read. Relative paths start at the folder of the pipeline file, not at the current one.";
     REFUSED = "E0204" "The options are well-formed, but the component refused them when it was opened. The message is its own.";
-    UNKNOWN_METRIC = "E0205" "The requirement addresses a metric that the probe does not report. A requirement that can never be held against anything must not pass.";
+    UNKNOWN_METRIC = "E0205" "The requirement addresses a metric that the probe does not report, or a label that this metric never has. What a probe reports depends on its options. A requirement that can never be held against anything must not pass.";
     UNKNOWN_COLUMN = "E0206" "The data has no column with this name. The message lists close names; columns are compared exactly, including case.";
     UNKNOWN_INPUT = "E0207" "The model has no input with this name, or an input of the model has no column. `[data.columns] inputs` maps every input of the model to a column or a list of columns.";
     PROFILE = "E0208" "A stored profile, as `modelwatch profile` writes it, can stand in for the rows of `[data.reference]`, because it keeps the distribution of each column. It cannot stand in for the current rows, and a probe that needs single rows, or runs a model on them, cannot do with it: give those the rows themselves.";

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use crate::{
-    Component, Override, code,
+    Component, Override, Requirement, code,
     diagnostic::{Diagnostic, Origin},
     schema_errors::{self, Words},
     tree::{self, SpanMap, Spans},
@@ -99,6 +99,26 @@ impl Document {
     /// Elements of arrays have no key and are shown themselves.
     pub fn at_key(&self, pointer: &str, code: &str, message: impl Into<String>, help: Option<&str>) -> Diagnostic {
         self.at(pointer, code, message, help).place(self.key_place(pointer))
+    }
+
+    /// Returns an error at a part of the metric that a requirement is about: its name, or the key of a label.
+    pub fn at_metric(
+        &self,
+        requirement: &Requirement,
+        part: &str,
+        code: &str,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) -> Diagnostic {
+        let pointer = &requirement.pointer;
+        // Of several conditions on one metric, each is an element of the list that has the metric as its key.
+        let is_element = self.spans.get(pointer).is_some_and(|it| it.key.is_none());
+        let metric = if is_element { pointer.rfind('/').map_or("", |it| &pointer[..it]) } else { pointer };
+        let key = tree::last_key(metric);
+        let begins = |at: usize| matches!(key[..at].trim_end().chars().next_back(), None | Some('[' | ','));
+        let at = key.match_indices(part).map(|it| it.0).find(|&at| begins(at));
+        let place = at.and_then(|at| self.place_in_key(metric, &key, &(at..at + part.len())));
+        self.at(pointer, code, message, help).place(place.or_else(|| self.key_place(metric)))
     }
 
     /// Holds the `with` table of a component against the JSON Schema that its plugin handed over.

@@ -155,9 +155,37 @@ pub struct Needs {
     pub reference: Option<RowNeeds>,
     /// Named tensors of the checkpoints.
     pub tensors: TensorNeeds,
-    /// The names of all metrics that its report can have, so that a requirement on another one is refused before the run;
-    /// empty where that depends on what it sees.
-    pub metrics: Vec<String>,
+    /// The metrics that its report can have, so that a requirement on another one, or on a label that it never has, is
+    /// refused before the run; empty where that depends on what it sees.
+    pub metrics: Vec<KnownMetric>,
+}
+
+/// A metric that a report can have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownMetric {
+    /// Its name.
+    pub name: String,
+    /// The labels that it can have, together or one by one.
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+
+impl KnownMetric {
+    /// Returns metrics that can have the same labels.
+    ///
+    /// ```
+    /// use modelwatch_sdk::KnownMetric;
+    /// let of_columns = KnownMetric::all(["missing_share", "drifted"], &["column"]);
+    /// let all: Vec<_> = KnownMetric::all(["drifted_share"], &[]).chain(of_columns).collect();
+    /// assert_eq!((all[2].name.as_str(), &all[2].labels[..]), ("drifted", &["column".to_owned()][..]));
+    /// ```
+    pub fn all<N: Into<String>, I: IntoIterator<Item = N>>(
+        names: I,
+        labels: &[&str],
+    ) -> impl Iterator<Item = Self> + use<N, I> {
+        let labels: Vec<_> = labels.iter().map(|it| (*it).to_owned()).collect();
+        names.into_iter().map(move |it| Self { name: it.into(), labels: labels.clone() })
+    }
 }
 
 /// What a probe wants to see of the rows of one role.

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     cutting::Cutting,
     decision::decide,
-    report,
+    report, report_metrics,
     select::named_columns,
     series::{self, Sides},
     side,
@@ -80,7 +80,12 @@ impl Probe for Drift {
                 (RowNeeds { timestamp: timestamp(Role::Current), ..rows }, reference)
             }
         };
-        Needs { current: Some(current), reference: Some(reference), ..Needs::default() }
+        let cutting = match &self.rows {
+            Rows::Whole { .. } => None,
+            Rows::Cut { cutting, .. } => Some(cutting),
+        };
+        let metrics = report_metrics::known(&self.config, cutting);
+        Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use modelwatch_profile::{Group, Key, Profile};
-use modelwatch_sdk::report::{Check, Interval, Labels, Metric};
+use modelwatch_sdk::{
+    KnownMetric,
+    report::{Check, Interval, Labels, Metric},
+};
 
 use crate::{
     comparison::{Detail, Outcome, Part, PartName},
     config::Config,
+    cutting::Cutting,
     decision::Decision,
     report::labels,
 };
@@ -73,6 +77,43 @@ impl Tally {
     fn metric(self, name: &str) -> Metric {
         Metric::new(name, self.share()).interval(self.bounds(self.compared + self.unknown))
     }
+}
+
+/// Returns the metrics that there can be.
+pub(crate) fn known(config: &Config, cutting: Option<&Cutting>) -> Vec<KnownMetric> {
+    let has_slices = cutting.is_some_and(|it| !it.slices.is_empty());
+    let has_chunks = cutting.is_some_and(|it| it.period.is_some());
+    let parts = |of: &[&'static str]| -> Vec<&str> {
+        let cut = [("slice", has_slices), ("chunk", has_chunks)];
+        of.iter().copied().chain(cut.into_iter().filter(|it| it.1).map(|it| it.0)).collect()
+    };
+    let mut res = Vec::new();
+    let mut add = |names: &[&str], labels: &[&str]| res.extend(KnownMetric::all(names.iter().copied(), labels));
+    add(&["drifted_share", "drifted_columns", "compared_columns", "n_columns"], &parts(&[]));
+    if !config.importance.is_empty() {
+        add(&["weighted_drifted_share"], &parts(&[]));
+    }
+    if config.predictions {
+        add(&["prediction_drift"], &parts(&[]));
+    }
+    if has_slices {
+        add(&["slices", "judged_slices", "drifted_slices"], &[]);
+    }
+    let of_columns = parts(&["column", "output"]);
+    add(&["missing_share_difference", "drifted", "p_value"], &of_columns);
+    if has_chunks {
+        add(&["score", "effect"], &of_columns);
+        add(&["chunks", "judged_chunks"], &["slice"]);
+        add(&["drifted_chunks"], &["slice", "column", "output"]);
+        return res;
+    }
+    add(&["missing_share"], &parts(&["column", "output", "data"]));
+    add(&["missing_p_value", "unseen_share", "drifted_elements"], &of_columns);
+    let of_parts =
+        ["ks_statistic", "ks_p_value", "wasserstein", "wasserstein_normed", "chi2_statistic", "chi2_p_value"];
+    add(&of_parts, &parts(&["column", "output", "part"]));
+    add(&["psi", "jensen_shannon", "score", "effect"], &parts(&["column", "output", "part"]));
+    res
 }
 
 /// Returns the numbers of all columns and outputs together, given what became of each in so many rows.

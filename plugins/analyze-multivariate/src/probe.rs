@@ -44,7 +44,8 @@ impl Probe for Multivariate {
             predictions: optional(self.config.predictions || self.config.calibration),
             ..RowNeeds::default()
         };
-        Needs { current: Some(rows.clone()), reference: Some(rows), ..Needs::default() }
+        let metrics = report::known().collect();
+        Needs { current: Some(rows.clone()), reference: Some(rows), metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

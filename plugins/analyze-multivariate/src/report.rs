@@ -1,7 +1,7 @@
 //! The report: numbers, findings, pictures, and what could not be compared.
 
 use modelwatch_sdk::{
-    Report,
+    KnownMetric, Report,
     report::{Figure, FigureData, Finding, Metric, Series, Severity, float},
 };
 
@@ -24,6 +24,26 @@ pub(crate) fn write(config: &Config, outcome: &Outcome) -> Report {
         figures: figures(outcome),
         gaps: outcome.gaps.clone(),
     }
+}
+
+/// Returns the metrics that there can be.
+pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+    let statistics = [
+        Test::Energy,
+        Test::Mmd,
+        Test::Neighbors,
+        Test::Classifier,
+        Test::Trees,
+        Test::Correlation,
+        Test::Reconstruction,
+    ];
+    let statistics = statistics.map(metric_name);
+    KnownMetric::all(["drifted_questions", "answered_questions"], &[])
+        .chain(KnownMetric::all(["compared_rows"], &["data"]))
+        .chain(KnownMetric::all(["drifted", "p_value", "calibration_gap_change"], &["question"]))
+        .chain(KnownMetric::all(statistics, &["question"]))
+        .chain(KnownMetric::all(["test_p_value"], &["question", "test"]))
+        .chain(KnownMetric::all(["ece"], &["question", "data"]))
 }
 
 fn metrics(outcome: &Outcome) -> Vec<Metric> {

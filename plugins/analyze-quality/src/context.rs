@@ -1,7 +1,7 @@
 //! What everything is judged with, and how it is said.
 
 use modelwatch_sdk::{
-    Host, Report,
+    Host, KnownMetric, Report,
     report::{Finding, Labels, Metric, Severity, float},
 };
 
@@ -33,6 +33,81 @@ impl Context<'_> {
 pub(crate) fn labels(column: &str) -> Labels {
     let name = if column.is_empty() { "(no name)" } else { column };
     Labels::from([("column".to_owned(), name.to_owned())])
+}
+
+/// Returns the numbers that there can be.
+pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+    let of_rows = [
+        "class_ratio",
+        "conflicting_label_share",
+        "duplicate_row_share",
+        "duplicate_rows",
+        "duplicate_columns",
+        "schema_changes",
+        "rows",
+        "n_columns",
+        "rows_ratio",
+        "samples_mix",
+        "id_overlap",
+        "time_overlap",
+        "age",
+    ];
+    let of_columns = [
+        "missing_share",
+        "nan_share",
+        "infinite_share",
+        "distinct",
+        "top_share",
+        "unseen_share",
+        "unexpected_category_share",
+        "pattern_mismatch_share",
+    ];
+    let of_numbers = [
+        "min",
+        "max",
+        "mean",
+        "standard_deviation",
+        "skewness",
+        "kurtosis",
+        "quartile_1",
+        "median",
+        "quartile_3",
+        "zero_share",
+        "negative_share",
+        "out_of_bounds_share",
+        "out_of_range_share",
+        "outlier_share_iqr",
+        "outlier_share",
+    ];
+    let of_texts = [
+        "null_word_share",
+        "null_words",
+        "numeric_share",
+        "special_share",
+        "padded_share",
+        "empty_share",
+        "respelled_categories",
+        "min_length",
+        "max_length",
+        "mean_length",
+        "strange_length_share",
+        "text_shapes",
+        "new_shape_share",
+    ];
+    let of_pairs = [
+        "greatest_correlation",
+        "predictive_power",
+        "label_phik",
+        "label_pearson",
+        "label_spearman",
+        "label_cramers_v",
+        "label_correlation_ratio",
+    ];
+    let of_columns = of_columns.into_iter().chain(of_numbers).chain(of_texts).chain(of_pairs);
+    KnownMetric::all(of_rows, &[])
+        .chain(KnownMetric::all(of_columns, &["column"]))
+        .chain(KnownMetric::all(["class_share"], &["class"]))
+        .chain(KnownMetric::all(["outlier_row_share"], &["method"]))
 }
 
 /// Adds a number about all rows.

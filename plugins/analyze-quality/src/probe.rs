@@ -7,8 +7,14 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    codes::CODES, config::Config, context::Context, figures, label, leakage, outlier_rows, pairs, profile::Profile,
-    repeated, schema, settings::Settings, table, values,
+    codes::CODES,
+    config::Config,
+    context::{self, Context},
+    figures, label, leakage, outlier_rows, pairs,
+    profile::Profile,
+    repeated, schema,
+    settings::Settings,
+    table, values,
 };
 
 const STATE_VERSION: u8 = 3;
@@ -48,7 +54,8 @@ impl Probe for Quality {
             ..RowNeeds::default()
         };
         let reference = RowNeeds { optional: true, ..rows.clone() };
-        Needs { current: Some(rows), reference: Some(reference), ..Needs::default() }
+        let metrics = context::known().collect();
+        Needs { current: Some(rows), reference: Some(reference), metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -10,8 +10,7 @@ use crate::{
     config::{Config, Order, Watch},
     course::{Course, follow},
     read::read,
-    report,
-    report_metrics::METRICS,
+    report, report_metrics,
     rows::Rows,
     select::named_columns,
 };
@@ -60,8 +59,7 @@ impl Probe for Stream {
             predictions: required(config.needs_outputs()),
             ..RowNeeds::default()
         };
-        let metrics = METRICS.iter().map(|it| (*it).to_owned()).collect();
-        Needs { current: Some(rows), metrics, ..Needs::default() }
+        Needs { current: Some(rows), metrics: report_metrics::known().collect(), ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {

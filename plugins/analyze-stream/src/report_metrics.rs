@@ -1,23 +1,20 @@
 //! The numbers of the report.
 
-use modelwatch_sdk::report::Metric;
+use modelwatch_sdk::{KnownMetric, report::Metric};
 
 use crate::{
     course::{Course, Watched},
     report::labels,
+    rows::Subject,
 };
 
-/// The names of all numbers.
-pub(crate) const METRICS: [&str; 8] = [
-    "watched_streams",
-    "changed_streams",
-    "changed_share",
-    "changes",
-    "warnings",
-    "recent_mean",
-    "recent_deviation",
-    "unusable_share",
-];
+/// Returns the numbers that there can be.
+pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+    let of_streams = ["changes", "warnings", "recent_mean", "recent_deviation", "unusable_share"];
+    let labels = [Subject::Column, Subject::Output, Subject::Errors, Subject::Loss].map(Subject::label);
+    KnownMetric::all(["watched_streams", "changed_streams", "changed_share"], &[])
+        .chain(KnownMetric::all(of_streams, &labels))
+}
 
 /// Returns the numbers of all streams together, then those of each.
 pub(crate) fn metrics(courses: &[Course], n_rows: u64) -> Vec<Metric> {

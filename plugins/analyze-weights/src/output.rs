@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
-    Report,
+    KnownMetric, Report,
     report::{Figure, FigureData, Gap, Metric, MetricRole, Series},
 };
 
@@ -85,6 +85,24 @@ fn gaps(config: &Config, model: &Model<'_>) -> Vec<Gap> {
         res.push(Gap::new(format!("single units and their order in {wide} layers"), why));
     }
     res
+}
+
+/// Returns the metrics that there can be.
+pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+    let of_all = ["n_parameters", "n_tensors", "non_finite", "denormal", "sparsity", "near_zero_share", "norm_l2"];
+    let of_changes =
+        ["relative_change", "changed_tensors", "changed_share", "missing_tensors", "added_tensors", "reshaped_tensors"];
+    let of_tensors = [
+        "non_finite",
+        "sparsity",
+        "norm_l2",
+        "outlier_ratio",
+        "relative_change",
+        "cosine",
+        "changed_share",
+        "max_abs_change",
+    ];
+    KnownMetric::all(of_all.into_iter().chain(of_changes), &[]).chain(KnownMetric::all(of_tensors, &["tensor"]))
 }
 
 fn overall(model: &Model<'_>) -> Vec<Metric> {

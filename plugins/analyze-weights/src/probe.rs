@@ -51,7 +51,7 @@ impl Analyzer for Weights {
 impl Probe for Weights {
     fn needs(&self) -> Needs {
         let tensors = TensorNeeds { candidate: Need::Required, baseline: Need::Optional };
-        Needs { tensors, ..Needs::default() }
+        Needs { tensors, metrics: output::known().collect(), ..Needs::default() }
     }
 
     fn update_tensor(&mut self, host: &dyn Host, role: ModelRole, tensor: &TensorView<'_>) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Task},
     evaluation::evaluate,
     read::read,
-    report,
+    report, report_metrics,
     rows::Rows,
 };
 
@@ -53,7 +53,8 @@ impl Probe for Performance {
             ..RowNeeds::default()
         };
         let reference = RowNeeds { label: Need::Required, ..current.clone() };
-        Needs { current: Some(current), reference: Some(reference), ..Needs::default() }
+        let metrics = report_metrics::known(&self.config).collect();
+        Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -1,16 +1,32 @@
 //! The numbers of the report.
 
 use modelwatch_sdk::{
-    Host,
+    Host, KnownMetric,
     report::{Interval, Metric as Number},
 };
 use modelwatch_stats::intervals::normal_quantile;
 
 use crate::{
+    config::Config,
     confusion::Confusion,
     evaluation::{Assessment, Estimate, Evaluation, is_outside},
     metric::Metric,
 };
+
+/// Returns the metrics that there can be.
+pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
+    let wanted = Metric::wanted(config);
+    let of = |kinds: &[&str]| -> Vec<String> {
+        wanted.iter().flat_map(|it| kinds.iter().map(|kind| format!("{kind}_{}", it.name()))).collect()
+    };
+    let kinds_of_cells = ["estimated", "sampling_error", "reference", "realized"];
+    KnownMetric::all(["chunks", "judged_chunks"], &[])
+        .chain(KnownMetric::all(["calibration_error", "calibrated"], &["class"]))
+        .chain(KnownMetric::all(kinds_of_cells.map(|it| format!("{it}_confusion_share")), &["class", "called"]))
+        .chain(KnownMetric::all(of(&["estimated", "sampling_error", "realized"]), &["chunk"]))
+        .chain(KnownMetric::all(of(&["reference", "chunks_outside"]), &[]))
+        .chain(KnownMetric::all(of(&["limit"]), &["bound"]))
+}
 
 /// Returns the numbers of all rows together, then those of each chunk.
 pub(crate) fn metrics(host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {

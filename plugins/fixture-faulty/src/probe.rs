@@ -1,8 +1,8 @@
 //! The probe: a count of rows and tensors.
 
 use modelwatch_sdk::{
-    Analyzer, Error, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, TensorNeeds,
-    TensorView, Verifier, report::Metric, state,
+    Analyzer, Error, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
+    TensorNeeds, TensorView, Verifier, report::Metric, state,
 };
 use tracing::info;
 
@@ -45,7 +45,9 @@ impl Probe for Faulty {
     fn needs(&self) -> Needs {
         self.config.fault.at(Fault::Needs);
         let tensors = TensorNeeds { candidate: Need::Optional, baseline: Need::Optional };
-        Needs { current: Some(RowNeeds { features: true, ..RowNeeds::default() }), tensors, ..Needs::default() }
+        let rows = RowNeeds { features: true, ..RowNeeds::default() };
+        let metrics = KnownMetric::all(["rows", "inferred", "tensors", "doubled", "process"], &[]).collect();
+        Needs { current: Some(rows), tensors, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {

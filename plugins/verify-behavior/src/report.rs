@@ -1,7 +1,7 @@
 //! Metrics, checks, findings and figures.
 
 use modelwatch_sdk::{
-    Report,
+    KnownMetric, Report,
     report::{Check, Figure, FigureData, Finding, Gap, Interval, Labels, Metric, Severity, Status, float},
 };
 use modelwatch_stats::intervals::wilson;
@@ -18,6 +18,12 @@ pub(crate) const PASS_RATE: &str = "pass_rate";
 
 /// The metric of all cases together.
 pub(crate) const CASE_PASS_RATE: &str = "case_pass_rate";
+
+/// Returns the metrics that there can be.
+pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+    KnownMetric::all([PASS_RATE, "non_finite_rows", "greatest_change"], &["test"])
+        .chain(KnownMetric::all([CASE_PASS_RATE], &[]))
+}
 
 /// Reports a test that is held against rows.
 pub(crate) fn test(res: &mut Report, test: &Test, tally: &Tally, level: f64) {

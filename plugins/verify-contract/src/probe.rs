@@ -1,7 +1,8 @@
 //! The probe: keeps a sample of the rows, and judges the model at the end.
 
 use modelwatch_sdk::{
-    FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    FindingCode, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
+    Verifier,
     about::{ModelDescription, Port},
     report::{Metric, MetricRole},
     rows,
@@ -18,6 +19,9 @@ use crate::{
     runs,
     sheet::{Clause, Sheet},
 };
+
+/// The metrics of a model as it is, not of what it answers.
+const METRICS: [&str; 3] = ["file_bytes", "parameters", "nodes"];
 
 const STATE_VERSION: u8 = 2;
 
@@ -47,7 +51,7 @@ impl Probe for Contract {
         // Optional: an input that no column makes is a finding, not the end of the probe.
         let baseline_inputs = if self.config.mode == Mode::Baseline { Need::Optional } else { Need::No };
         let rows = RowNeeds { optional: true, inputs: Need::Optional, baseline_inputs, ..RowNeeds::default() };
-        Needs { current: Some(rows), ..Needs::default() }
+        Needs { current: Some(rows), metrics: known().collect(), ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
@@ -155,10 +159,18 @@ fn resolved(model: &ModelDescription, outputs: Option<&Outputs>) -> Vec<Port> {
     outputs.map_or_else(|| model.outputs.clone(), |it| it.resolve(&model.outputs))
 }
 
+/// Returns the metrics that there can be.
+fn known() -> impl Iterator<Item = KnownMetric> {
+    KnownMetric::all(METRICS.into_iter().chain(["repeat_difference"]), &[])
+        .chain(KnownMetric::all(["thread_difference"], &["threads"]))
+        .chain(KnownMetric::all(["batch_difference"], &["batch_size"]))
+        .chain(KnownMetric::all(["order_difference"], &["order"]))
+}
+
 fn metrics(report: &mut Report, model: &ModelDescription, baseline: Option<&ModelDescription>) {
     let values = |it: &ModelDescription| [it.bytes, it.parameters, it.operators.values().sum()].map(|it| it as f64);
     let before = baseline.map(values);
-    for (at, (name, value)) in ["file_bytes", "parameters", "nodes"].into_iter().zip(values(model)).enumerate() {
+    for (at, (name, value)) in METRICS.into_iter().zip(values(model)).enumerate() {
         let metric = |role, value: f64| {
             let res = Metric::new(name, value).n(1).role(role);
             if name == "file_bytes" && role != MetricRole::Ratio { res.unit("B") } else { res }

@@ -43,7 +43,7 @@ impl Probe for Differential {
             baseline_inputs: Need::Required,
             ..RowNeeds::default()
         };
-        Needs { current: Some(rows), metrics: report::METRICS.map(str::to_owned).into(), ..Needs::default() }
+        Needs { current: Some(rows), metrics: report::known().collect(), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Checks, metrics and findings.
 
 use modelwatch_sdk::{
-    Report,
+    KnownMetric, Report,
     nodes::{Counterpart, NodeComparison, NodeDifference, OutputDifference},
     report::{Check, Finding, Gap, Labels, Metric, Severity, Status, float},
 };
@@ -13,17 +13,12 @@ use crate::{
     outputs,
 };
 
-/// The names of all metrics.
-pub(crate) const METRICS: [&str; 8] = [
-    "max_abs_error",
-    "relative_norm",
-    "mismatch_share",
-    "nan_in_both",
-    "unmatched_outputs",
-    "nodes",
-    "nodes_without_counterpart",
-    "nodes_that_differ",
-];
+/// Returns the metrics that there can be.
+pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+    let of_outputs = ["max_abs_error", "relative_norm", "mismatch_share", "nan_in_both"];
+    let of_models = ["unmatched_outputs", "nodes", "nodes_without_counterpart", "nodes_that_differ"];
+    KnownMetric::all(of_outputs, &["output"]).chain(KnownMetric::all(of_models, &[]))
+}
 
 /// Returns what is said of no rows at all.
 pub(crate) fn of_nothing(why: &str) -> Report {

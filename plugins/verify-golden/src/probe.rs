@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::{
-    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+    Error, FindingCode, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
+    Verifier,
     rows::{self, Use},
     state,
 };
@@ -52,7 +53,8 @@ impl Probe for Golden {
             predictions: Need::Required,
             ..RowNeeds::default()
         };
-        Needs { current: Some(current), metrics: output::METRICS.map(str::to_owned).into(), ..Needs::default() }
+        let metrics = KnownMetric::all(output::METRICS, &["output"]).collect();
+        Needs { current: Some(current), metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -34,7 +34,7 @@ impl Verifier for Latency {
 impl Probe for Latency {
     fn needs(&self) -> Needs {
         let rows = RowNeeds { inputs: Need::Required, baseline_inputs: Need::Optional, ..RowNeeds::default() };
-        Needs { current: Some(rows), metrics: report::METRICS.map(str::to_owned).into(), ..Needs::default() }
+        Needs { current: Some(rows), metrics: report::known().collect(), ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Metrics, checks, findings and figures.
 
 use modelwatch_sdk::{
-    Host, Report,
+    Host, KnownMetric, Report,
     about::ModelDescription,
     report::{Check, Figure, FigureData, Finding, Gap, Interval, Labels, Metric, MetricRole, Severity, Status, float},
 };
@@ -18,23 +18,18 @@ use crate::{
 /// The percentiles, by the names of their metrics.
 const PERCENTILES: [(&str, f64); 3] = [("latency_p50", 0.5), ("latency_p95", 0.95), ("latency_p99", 0.99)];
 
-/// The names of all metrics.
-pub(crate) const METRICS: [&str; 8] = [
-    "latency_p50",
-    "latency_p95",
-    "latency_p99",
-    "rows_per_second",
-    "first_run_seconds",
-    "outliers",
-    "load_seconds",
-    "peak_memory_bytes",
-];
-
 /// The share of outliers from which on the machine is called noisy.
 const NOISY: f64 = 0.05;
 /// Why nothing relative to the baseline was checked.
 pub(crate) const NO_BASELINE: &str =
     "there is no baseline to compare with; add `[baseline]`, or run this probe `when = \"baseline\"`";
+
+/// Returns the metrics that there can be.
+pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+    let of_sizes = ["rows_per_second", "first_run_seconds", "outliers", "peak_memory_bytes"];
+    let of_sizes = PERCENTILES.into_iter().map(|it| it.0).chain(of_sizes);
+    KnownMetric::all(of_sizes, &["batch_size"]).chain(KnownMetric::all(["load_seconds"], &[]))
+}
 
 /// A budget and what it is held against.
 struct Budget<'a> {

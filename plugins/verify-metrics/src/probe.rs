@@ -1,6 +1,8 @@
 //! The verifier.
 
-use modelwatch_sdk::{FindingCode, Host, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier};
+use modelwatch_sdk::{
+    FindingCode, Host, KnownMetric, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
+};
 
 use crate::{
     codes::CODES,
@@ -43,10 +45,12 @@ impl Probe for Metrics {
             columns: self.settings.query.iter().cloned().collect(),
             ..RowNeeds::default()
         };
-        let all =
-            measure::names(self.settings.task).iter().copied().chain(self.training.is_some().then_some(training::GAP));
-        let wanted = |it: &&str| self.settings.metrics.as_ref().is_none_or(|wanted| wanted.contains(*it));
-        let metrics = all.filter(wanted).map(str::to_owned).collect();
+        let Settings { task, metrics: wanted, .. } = &self.settings;
+        let is_wanted = |it: &&str| wanted.as_ref().is_none_or(|wanted| wanted.contains(*it));
+        let names = measure::names(*task).iter().copied().filter(is_wanted);
+        let measures = names.flat_map(|it| KnownMetric::all([it], &measure::labels(*task, it)));
+        let gap = KnownMetric::all(self.training.map(|_| training::GAP).filter(is_wanted), &[]);
+        let metrics = measures.chain(gap).collect();
         let reference = self.training.is_some().then(|| RowNeeds {
             label: Need::Required,
             predictions: Need::Required,

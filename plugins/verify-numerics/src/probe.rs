@@ -28,7 +28,8 @@ impl Verifier for Numerics {
 
 impl Probe for Numerics {
     fn needs(&self) -> Needs {
-        Needs { current: Some(RowNeeds { inputs: Need::Required, ..RowNeeds::default() }), ..Needs::default() }
+        let rows = RowNeeds { inputs: Need::Required, ..RowNeeds::default() };
+        Needs { current: Some(rows), metrics: report::known(self.config.scope).collect(), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

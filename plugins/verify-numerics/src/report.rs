@@ -1,7 +1,7 @@
 //! Checks, metrics, findings and figures.
 
 use modelwatch_sdk::{
-    Report,
+    KnownMetric, Report,
     nodes::ValueRange,
     numerics::{NodeNumbers, Numerics},
     report::{Check, Figure, FigureData, Finding, Gap, Labels, Metric, Severity, Status, float},
@@ -36,6 +36,12 @@ pub(crate) fn n_non_finite(it: &NodeNumbers) -> u64 {
 /// Returns the greatest size of a node's finite numbers; 0 without any.
 pub(crate) fn size(range: Option<ValueRange>) -> f64 {
     range.map_or(0.0, |it| it.least.abs().max(it.greatest.abs()))
+}
+
+/// Returns the metrics that there can be.
+pub(crate) fn known(scope: Scope) -> impl Iterator<Item = KnownMetric> {
+    let of_inputs = [&non_finite_name(scope), scope.plural(), "max_abs", "max_subnormal_share"].map(str::to_owned);
+    KnownMetric::all(of_inputs, &["inputs"]).chain(KnownMetric::all(["saturated_share"], &["inputs", "node"]))
 }
 
 /// Returns what made a node's numbers.

@@ -233,6 +233,24 @@ fn what_the_runtime_finds_points_into_the_file() {
 }
 
 #[test]
+fn what_is_wrong_with_a_metric_is_marked_in_it() {
+    let text = "name = \"it\"\n[data.current]\npath = \"x.parquet\"\n[[verify]]\nuses = \"metrics\"\n\
+        require.'recall[slice=clas, clas=3]' = [\"> 0\", \"< 1\"]\nrequire.\" mse [ slice=\\u0061 ]\" = \"> 0\"\n";
+    let parsed = parse("pipeline.toml".as_ref(), text, &[]);
+    let marked = |at: usize, part: &str| {
+        let requirement = &parsed.pipeline.as_ref().unwrap().probes[0].requirements[at];
+        let span = parsed.document.at_metric(requirement, part, "E0205", "unknown", None).span.unwrap();
+        (&text[span.clone()], span.start)
+    };
+    let key = text.find("clas=3").unwrap();
+    assert_eq!(marked(0, "clas"), ("clas", key));
+    assert_eq!(marked(1, "clas"), ("clas", key));
+    assert_eq!(marked(1, "recall").0, "recall");
+    // With escapes in the key, the whole of it is shown.
+    assert_eq!(marked(2, "slice").0, "\" mse [ slice=\\u0061 ]\"");
+}
+
+#[test]
 fn a_schema_that_is_open_on_purpose_takes_any_option() {
     let schema = json!({ "type": "object", "properties": {}, "additionalProperties": true });
     assert_eq!(component("with = { any = 1 }\n", schema), "");

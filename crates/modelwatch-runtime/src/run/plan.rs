@@ -3,14 +3,14 @@
 mod data;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex},
     time::Instant,
 };
 
 use modelwatch_config::{self as config, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean};
-use modelwatch_sdk::{ErrorKind, Kind, ModelRole, Need, Role, RowNeeds};
+use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
 use serde_json::Value;
 
 use super::{Options, Problem};
@@ -247,15 +247,44 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    /// A metric that the probe never reports is a slip of the pen, which a run would find out too late.
-    fn check_metrics(&mut self, settings: &config::Probe, listed: &[String]) {
-        for it in settings.requirements.iter().filter(|it| !listed.is_empty() && !listed.contains(&it.metric.name)) {
-            let message = format!("`{}` reports no metric `{}`", settings.component.uses, it.metric.name);
-            let names: Vec<_> = listed.iter().map(String::as_str).collect();
-            let help = meant(&it.metric.name, &names, || format!("it reports {}", names.join(", ")));
-            let problem = self.document.at_key(&it.pointer, code::UNKNOWN_METRIC, message, Some(&help));
-            self.problems.push(problem);
+    /// A metric or a label that the probe never reports is a slip of the pen, which a run would find out too late.
+    fn check_metrics(&mut self, settings: &config::Probe, known: &[KnownMetric]) {
+        if known.is_empty() {
+            return;
         }
+        let component = &settings.component.uses;
+        for it in &settings.requirements {
+            let metric = &it.metric.name;
+            let found: Vec<_> = known.iter().filter(|known| known.name == *metric).collect();
+            if found.is_empty() {
+                let names: BTreeSet<_> = known.iter().map(|it| it.name.as_str()).collect();
+                let message = format!("`{component}` reports no metric `{metric}`");
+                self.unknown_metric(it, metric, message, names, "it reports");
+                continue;
+            }
+            let labels: BTreeSet<_> = found.iter().flat_map(|it| &it.labels).map(String::as_str).collect();
+            for key in it.metric.labels.keys().filter(|it| !labels.contains(it.as_str())) {
+                let message = format!("`{component}` reports `{metric}` without a label `{key}`");
+                self.unknown_metric(it, key, message, labels.clone(), "its labels are");
+            }
+        }
+    }
+
+    fn unknown_metric(
+        &mut self,
+        requirement: &config::Requirement,
+        part: &str,
+        message: String,
+        known: BTreeSet<&str>,
+        there_is: &str,
+    ) {
+        let known: Vec<_> = known.into_iter().collect();
+        let all = || match known[..] {
+            [] => "it has no labels".to_owned(),
+            _ => format!("{there_is} {}", known.join(", ")),
+        };
+        let help = meant(part, &known, all);
+        self.problems.push(self.document.at_metric(requirement, part, code::UNKNOWN_METRIC, message, Some(&help)));
     }
 
     /// A probe computes the intervals of a metric at one level, whatever the labels.

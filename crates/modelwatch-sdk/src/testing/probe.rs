@@ -141,7 +141,11 @@ fn report(case: &Suite<'_>, what: &str, of: &mut dyn Probe) -> Report {
     let res = good(&format!("{what}: evaluating"), || of.evaluate(case.host));
     let listed = of.needs().metrics;
     for it in res.metrics.iter().filter(|_| !listed.is_empty()) {
-        assert!(listed.contains(&it.name), "{what}: the metric `{}` is not among those that `needs` lists", it.name);
+        let known: Vec<_> = listed.iter().filter(|known| known.name == it.name).collect();
+        assert!(!known.is_empty(), "{what}: the metric `{}` is not among those that `needs` lists", it.name);
+        let is_known = |key: &String| known.iter().any(|known| known.labels.contains(key));
+        let unknown = it.labels.keys().find(|key| !is_known(key));
+        assert_eq!(unknown, None, "{what}: a label of the metric `{}` is not among those that `needs` lists", it.name);
     }
     res
 }
@@ -391,7 +395,7 @@ mod tests {
     use super::*;
     use crate::{
         codes::FindingCode,
-        probe::Needs,
+        probe::{KnownMetric, Needs},
         report::{Finding, Metric, Severity},
     };
 
@@ -409,6 +413,7 @@ mod tests {
         NamesBadly,
         KeepsACodeToItself,
         KeepsAMetricToItself,
+        KeepsALabelToItself,
     }
 
     struct Sum {
@@ -420,7 +425,8 @@ mod tests {
     impl Probe for Sum {
         fn needs(&self) -> Needs {
             let listed = if self.fault == Fault::KeepsAMetricToItself { "mean" } else { "total" };
-            let metrics = if self.fault == Fault::NamesBadly { Vec::new() } else { vec![listed.to_owned()] };
+            let listed = Some(listed).filter(|_| self.fault != Fault::NamesBadly);
+            let metrics = KnownMetric::all(listed, &[]).collect();
             Needs { current: Some(RowNeeds::default()), metrics, ..Needs::default() }
         }
         fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {
@@ -462,7 +468,11 @@ mod tests {
             let code = if self.fault == Fault::KeepsACodeToItself { "XX-A002" } else { "XX-A001" };
             let finding = Finding::new(code, Severity::Info, "total", "there is a sum").advice("none");
             let findings = if n > 0 { vec![finding] } else { Vec::new() };
-            Ok(Report { metrics: vec![Metric::new(name, self.sum).n(n)], findings, ..Report::default() })
+            let mut metric = Metric::new(name, self.sum).n(n);
+            if self.fault == Fault::KeepsALabelToItself {
+                metric = metric.label("column", "x");
+            }
+            Ok(Report { metrics: vec![metric], findings, ..Report::default() })
         }
     }
 
@@ -499,7 +509,8 @@ mod tests {
             (Fault::ErrsWhenCancelled, "a cancelled call ends with another error"),
             (Fault::NamesBadly, "not snake_case"),
             (Fault::KeepsACodeToItself, "not among the component's `CODES`"),
-            (Fault::KeepsAMetricToItself, "not among those that `needs` lists"),
+            (Fault::KeepsAMetricToItself, "the metric `total` is not among those that `needs` lists"),
+            (Fault::KeepsALabelToItself, "a label of the metric `total` is not among those that `needs` lists"),
         ] {
             let payload = catch_unwind(AssertUnwindSafe(|| run(fault))).expect_err("the suite notices");
             let text = payload.downcast_ref::<String>().map(String::as_str);

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
-    Analyzer, Error, FindingCode, Host, JsonSchema, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
-    RowNeeds,
+    Analyzer, Error, FindingCode, Host, JsonSchema, KnownMetric, Needs, Probe, RecordBatch, Registry, Report, Result,
+    Role, RowNeeds,
     arrow::array::Array,
     report::{Finding, Gap, Metric, Severity},
     rows::{self, Use},
@@ -80,7 +80,9 @@ impl Analyzer for Component {
 impl Probe for Component {
     // The host reads, infers and maps what is named here, and nothing else.
     fn needs(&self) -> Needs {
-        Needs { current: Some(RowNeeds { features: true, ..RowNeeds::default() }), ..Needs::default() }
+        let rows = RowNeeds { features: true, ..RowNeeds::default() };
+        let metrics = KnownMetric::all(["missing_share"], &["column"]).collect();
+        Needs { current: Some(rows), metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {

@@ -3,8 +3,8 @@
 #![deny(unsafe_code)]
 
 use modelwatch_sdk::{
-    Error, Host, JsonSchema, ModelRole, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
-    Verifier,
+    Error, Host, JsonSchema, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
+    RowNeeds, Verifier,
     report::{Check, Gap, Labels, Metric, Status},
     rows::{self, Use},
     state,
@@ -59,7 +59,7 @@ impl Probe for Component {
     // The host reads, infers and maps what is named here, and nothing else.
     fn needs(&self) -> Needs {
         let rows = RowNeeds { label: Need::Required, predictions: Need::Required, ..RowNeeds::default() };
-        Needs { current: Some(rows), ..Needs::default() }
+        Needs { current: Some(rows), metrics: KnownMetric::all(["hit_share"], &[]).collect(), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {

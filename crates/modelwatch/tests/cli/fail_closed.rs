@@ -15,23 +15,38 @@ fn a_metric_that_is_nan_fails() {
 }
 
 #[test]
-fn a_metric_that_does_not_exist_is_found_before_the_run_or_fails() {
+fn metrics_and_labels_that_no_probe_reports_are_found_before_the_run() {
     let project = Project::new();
-    project.write("pipeline.toml", &format!("{}{METRICS}require = {{ acuracy = '>= 0' }}", digits("e08")));
+    let reference = fixtures().join("digits/data/train.npz");
+    let require = "require = { acuracy = '>= 0', accuracy = '>= 0', 'recall[clas=3]' = ['>= 0', '<= 1'] }";
+    let analyze = "[[analyze]]\nuses = 'drift'\nrequire = { drift_shar = '<= 1', 'drifted_share[column=x]' = '<= 1' }\n\
+                   [[analyze]]\nuses = 'weights'\nrequire = { 'sparsity[tensr=*]' = '<= 1' }";
+    let reference = format!("[data.reference]\npath = '{}'\n", reference.display());
+    project.write("pipeline.toml", &format!("{}{reference}{METRICS}{require}\n{analyze}", digits("e08")));
     for command in ["run", "check"] {
         let ended = project.modelwatch(&[command, "pipeline.toml"]);
         assert_eq!(ended.code, 2, "{}", ended.out);
-        assert!(ended.err.contains("error[E0205]: `metrics` reports no metric `acuracy`"), "{}", ended.err);
-        assert!(ended.err.contains("did you mean `accuracy`?"), "{}", ended.err);
+        let shown: Vec<_> = ended.err.split("error[E0205]: ").skip(1).map(said).collect();
+        let expected = [
+            ("`metrics` reports no metric `acuracy`", 7, "did you mean `accuracy`?"),
+            // Of two conditions, each is an error.
+            ("`metrics` reports `recall` without a label `clas`", 4, "did you mean `class`?"),
+            ("`metrics` reports `recall` without a label `clas`", 4, "did you mean `class`?"),
+            ("`drift` reports no metric `drift_shar`", 10, "did you mean `drifted_share`?"),
+            ("`drift` reports `drifted_share` without a label `column`", 6, "it has no labels"),
+            ("`weights` reports `sparsity` without a label `tensr`", 5, "did you mean `tensor`?"),
+        ];
+        let expected = expected.map(|(message, n_marks, help)| (message, n_marks, help.to_owned()));
+        assert_eq!(shown, expected, "{}", ended.err);
     }
-    // Some probes know only afterwards what they report.
-    let drift = "[data.reference]\npath = 'REFERENCE'\n[[analyze]]\nuses = 'drift'\nrequire = { acuracy = '>= 0' }";
-    let reference = fixtures().join("digits/data/train.npz");
-    let drift = drift.replace("REFERENCE", reference.to_str().unwrap());
-    let (code, record) = project.run(&format!("{}{drift}", digits("e08")));
-    assert_eq!(code, 1);
-    let message = check(&record, "acuracy", "fail")["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("there is no such metric") && message.contains("drifted_share"), "{message}");
+}
+
+/// Returns the message of a diagnostic, how many characters it marks, and its help.
+fn said(diagnostic: &str) -> (&str, usize, String) {
+    let message = diagnostic.lines().next().unwrap();
+    let marks = diagnostic.lines().find(|it| it.contains('^')).unwrap();
+    let help = diagnostic.lines().find_map(|it| it.split_once("help: ")).unwrap().1;
+    (message, marks.matches('^').count(), help.to_owned())
 }
 
 /// Two models that answer alike on these rows need not on others; a model and itself do.

@@ -37,7 +37,7 @@ pub(crate) fn listed(code: &str) -> &'static str {
 }
 
 table! {
-    SYNTAX = "E0001" "The file is not valid TOML. All syntax errors are listed at once; problems that may only follow from them, such as a missing key, are left out until the syntax is right. Strings need quotes, a table may be defined once, and a key may be given once in a table.";
+    SYNTAX = "E0001" "The file is not valid TOML. All syntax errors are listed at once, with what else is wrong; only what may follow from them, such as a key that is missing in the same table, is left out until the syntax is right. Strings need quotes, a table may be defined once, and a key may be given once in a table.";
     UNKNOWN_KEY = "E0002" "The table has no such key, so that its value would have no effect. Check the spelling against the suggestion, or move the key to the table it belongs to. Options of a plugin belong in its `with` table, not beside `uses`.";
     WRONG_TYPE = "E0003" "The value has another type than the key takes, for instance a string where a table is needed. The message names the accepted types. A number or a boolean must not be in quotes.";
     MISSING_KEY = "E0004" "A key that has no default is not given. Every pipeline needs a `name`, every component needs `uses`, and every data source needs `path`.";

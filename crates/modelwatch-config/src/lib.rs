@@ -12,6 +12,7 @@
 
 mod checkpoint;
 pub mod code;
+mod consequences;
 mod diagnostic;
 mod document;
 mod load;

@@ -3,12 +3,11 @@
 use std::{
     fs::File,
     io::{self, Read},
-    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    Diagnostic, Document, Override, Pipeline, Severity, code, diagnostic::Origin, document::sort_key, resolve, shape,
+    Diagnostic, Document, Override, Pipeline, Severity, consequences::Unread, document::sort_key, resolve, shape,
 };
 
 /// The largest pipeline file that is read, in bytes.
@@ -21,10 +20,20 @@ pub struct Parsed {
     pub document: Document,
     /// The settings; `None` if there is an error among the diagnostics.
     pub pipeline: Option<Pipeline>,
-    /// The settings as far as they are known in spite of errors, to look for what else is wrong; never to be run.
+    /// The settings as far as they are known in spite of errors, to look for what else is wrong; never to be run. What
+    /// is missing may be empty.
     pub draft: Option<Pipeline>,
     /// All problems, in the order of the file, those of overrides last.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Parsed {
+    /// Returns what was found later without what may only follow from a syntax error of the file.
+    pub fn without_consequences(&self, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let unread = Unread::of(&self.document, &self.diagnostics);
+        found.retain(|it| !unread.explains(&self.document, it));
+        found
+    }
 }
 
 /// Why a pipeline file could not be read at all.
@@ -91,47 +100,11 @@ pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Parsed {
     let options = shape::check(&document, &mut diagnostics);
     let pipeline = resolve::pipeline(&document, options, &mut diagnostics);
 
-    drop_consequences(&document, &mut diagnostics);
+    let unread = Unread::of(&document, &diagnostics);
+    diagnostics.retain(|it| !unread.explains(&document, it));
     diagnostics.sort_by_key(sort_key);
     diagnostics.dedup();
-    let (mut pipeline, mut draft) = (pipeline, None);
-    if diagnostics.iter().any(|it| it.severity == Severity::Error) {
-        // Of a file that is no TOML, nobody knows what it would say.
-        draft = pipeline.take().filter(|_| diagnostics.iter().all(|it| it.code != code::SYNTAX));
-    }
+    let is_wrong = diagnostics.iter().any(|it| it.severity == Severity::Error);
+    let (pipeline, draft) = if is_wrong { (None, Some(pipeline)) } else { (Some(pipeline), None) };
     Parsed { document, pipeline, draft, diagnostics }
-}
-
-/// Drops what may only follow from a syntax error: the part of the file around it is not there.
-fn drop_consequences(document: &Document, diagnostics: &mut Vec<Diagnostic>) {
-    const OF_ABSENCE: [&str; 8] = [
-        code::WRONG_TYPE,
-        code::MISSING_KEY,
-        code::NO_PROBE,
-        code::CHECKPOINT_SOURCE,
-        code::NEEDS_STORE,
-        code::NEEDS_BASELINE,
-        code::POLICY,
-        code::WHEN,
-    ];
-    let lines = |it: &Diagnostic| it.location(document).map(|it| it.line..=it.end_line);
-    let broken: Vec<_> = diagnostics.iter().filter(|it| it.code == code::SYNTAX).filter_map(lines).collect();
-    if !diagnostics.iter().any(|it| it.code == code::SYNTAX) {
-        return;
-    }
-    // The keys below a broken header count to the table above it.
-    let is_header = |line: &RangeInclusive<usize>| {
-        let text = document.text().lines().nth(line.start() - 1);
-        text.is_some_and(|it| it.trim_start().starts_with('['))
-    };
-    let has_broken_header = broken.iter().any(is_header);
-    diagnostics.retain(|it| {
-        let is_near = || {
-            it.origin == Origin::File
-                && lines(it)
-                    .is_some_and(|it| broken.iter().any(|line| line.contains(it.start()) || it.contains(line.start())))
-        };
-        let is_misplaced = has_broken_header && it.code == code::UNKNOWN_KEY;
-        it.code == code::SYNTAX || !(OF_ABSENCE.contains(&it.code) || is_misplaced || is_near())
-    });
 }

@@ -20,12 +20,8 @@ use crate::{
 
 pub use duration::parse_span;
 
-/// Returns the settings, or `None` if what cannot be left out is missing; reports everything that is wrong.
-pub(crate) fn pipeline(
-    document: &Document,
-    options: PipelineOptions,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Pipeline> {
+/// Returns the settings, as far as they are known, and reports everything that is wrong.
+pub(crate) fn pipeline(document: &Document, options: PipelineOptions, diagnostics: &mut Vec<Diagnostic>) -> Pipeline {
     let mut cx = Context { document, root: root(document.path()), diagnostics };
     cx.version(options.version);
     let name = cx.pipeline_name(options.name);
@@ -48,8 +44,9 @@ pub(crate) fn pipeline(
     let on = actions::actions(&mut cx, options.on.unwrap_or_default());
     let report = cx.report_settings(options.report.unwrap_or_default());
     let run = cx.run_settings(options.run.unwrap_or_default());
-    Some(Pipeline {
-        name: name?,
+    Pipeline {
+        // One without a name was reported by its form.
+        name: name.unwrap_or_default(),
         file: document.path().to_owned(),
         root: cx.root,
         plugins: PluginSettings { dirs },
@@ -71,7 +68,7 @@ pub(crate) fn pipeline(
             Some(FailOnOption::Warning) => FailOn::Warning,
             Some(FailOnOption::Never) => FailOn::Never,
         },
-    })
+    }
 }
 
 /// What every part of the resolution needs.

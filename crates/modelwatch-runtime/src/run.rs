@@ -19,7 +19,6 @@ use jiff::Timestamp;
 use modelwatch_config::{CheckpointSource, Diagnostic, Document, Pipeline};
 use modelwatch_sdk::store::CheckpointId;
 
-use self::plan::Soundness;
 use crate::{history::HistoryError, model::Runtimes, plugin::Catalog, record::RunRecord};
 
 /// How a run is carried out.
@@ -84,14 +83,20 @@ pub fn run(document: &Document, pipeline: &Pipeline, options: &Options<'_>) -> R
 /// Returns everything that the pipeline can be blamed for before it runs: components and options that
 /// do not exist, and, if `environment` is set, data and columns that do not either.
 pub fn check(document: &Document, pipeline: &Pipeline, options: &Options<'_>, environment: bool) -> Vec<Diagnostic> {
-    examine(document, pipeline, options, environment, Soundness::Sound)
+    examine(document, pipeline, options, environment, &[])
 }
 
 /// Returns what else the pipeline can be blamed for, beside the errors of its file that `draft` comes from.
 ///
 /// What may only follow from those is left out.
-pub fn check_draft(document: &Document, draft: &Pipeline, options: &Options<'_>, environment: bool) -> Vec<Diagnostic> {
-    examine(document, draft, options, environment, Soundness::Draft)
+pub fn check_draft(
+    document: &Document,
+    draft: &Pipeline,
+    errors: &[Diagnostic],
+    options: &Options<'_>,
+    environment: bool,
+) -> Vec<Diagnostic> {
+    examine(document, draft, options, environment, errors)
 }
 
 fn examine(
@@ -99,12 +104,12 @@ fn examine(
     pipeline: &Pipeline,
     options: &Options<'_>,
     environment: bool,
-    soundness: Soundness,
+    errors: &[Diagnostic],
 ) -> Vec<Diagnostic> {
     if !environment {
-        return plan::components(document, pipeline, options, soundness).1;
+        return plan::components(document, pipeline, options, errors).1;
     }
-    let (plan, mut problems) = plan::look(document, pipeline, options, soundness);
+    let (plan, mut problems) = plan::look(document, pipeline, options, errors);
     problems.extend(plan::missing(document, pipeline, &plan, options));
     problems
 }

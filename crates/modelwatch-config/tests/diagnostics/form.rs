@@ -1,5 +1,7 @@
 //! Syntax, keys, types, values and overrides.
 
+use modelwatch_config::{Diagnostic, parse};
+
 use crate::{GOOD, errors, errors_with};
 
 #[test]
@@ -41,6 +43,31 @@ fn a_duplicate_key_is_a_syntax_error_and_other_mistakes_still_show() {
       |
       = help: did you mean `severity`?
     "##);
+}
+
+#[test]
+fn only_what_may_follow_from_a_syntax_error_is_left_out() {
+    // What each line is blamed for.
+    let check = |text: &str, expected: &[(usize, &str)]| {
+        let parsed = parse("pipeline.toml".as_ref(), text, &[]);
+        let place = |it: &Diagnostic| (it.location(&parsed.document).map_or(0, |it| it.line), it.code);
+        let found: Vec<_> = parsed.diagnostics.iter().map(place).collect();
+        assert_eq!(found, expected, "{text}");
+        assert!(parsed.pipeline.is_none() && parsed.draft.is_some(), "{text}");
+    };
+    let rest = "[run]\nthreads = \"two\"\n[[verify]]\nid = \"a\"\n[[analyze]]\nuses = \"drift\"\nsevrity = \"error\"\n";
+    // No name is missing, and it is no wrong one.
+    check(&format!("name = \"it\n{rest}"), &[(1, "E0001"), (3, "E0003"), (4, "E0004"), (8, "E0002")]);
+    // The same keys in the table that has the error.
+    check("name = \"it\"\n[[verify]]\nid = \"a\nsevrity = \"error\"\n", &[(3, "E0001")]);
+    // They may belong to the table whose header is broken; that one and what is above it may have what is missing.
+    check("name = \"it\"\n[[verify]]\nuses = \"a\"\n[verify.with\nk = 1\n", &[(4, "E0001")]);
+    check("name = \"it\"\n[[verify]]\n[store\nuses = \"local\"\n[run]\nthreads = 0\n", &[(3, "E0001"), (6, "E0006")]);
+    // The store is there, if one could read it.
+    check(
+        "name = \"it\"\n[store\nuses = \"local\"\n[baseline]\nfrom = \"a@good\"\n[[verify]]\nuses = \"a\"\n",
+        &[(2, "E0001")],
+    );
 }
 
 #[test]

@@ -49,38 +49,36 @@ pub(super) struct Found<'a> {
     pub(super) needs: modelwatch_sdk::Needs,
 }
 
-/// Whether the file that a pipeline comes from has errors, so that what it lacks may be there, only misspelled.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Soundness {
-    Sound,
-    Draft,
-}
-
 /// Plans the run, with the data's columns.
 pub(super) fn plan<'a>(
     document: &Document,
     pipeline: &'a Pipeline,
     options: &Options<'a>,
 ) -> Result<Plan<'a>, Problem> {
-    match look(document, pipeline, options, Soundness::Sound) {
-        (plan, problems) if problems.is_empty() => Ok(plan),
-        (_, problems) => Err(Problem::Pipeline(problems)),
+    let (plan, mut problems) = look(document, pipeline, options, &[]);
+    if problems.is_empty() {
+        return Ok(plan);
     }
+    // A run goes on without them, but nobody should have to come back for them.
+    problems.extend(missing(document, pipeline, &plan, options));
+    Err(Problem::Pipeline(problems))
 }
 
 /// Plans as far as it goes, and returns everything that the pipeline can be blamed for.
+///
+/// `errors` are those of its file, from which more may follow.
 pub(super) fn look<'a>(
     document: &Document,
     pipeline: &'a Pipeline,
     options: &Options<'a>,
-    soundness: Soundness,
+    errors: &[Diagnostic],
 ) -> (Plan<'a>, Vec<Diagnostic>) {
-    let (mut plan, mut problems) = components(document, pipeline, options, soundness);
+    let (mut plan, mut problems) = components(document, pipeline, options, errors);
     if let Some(settings) = &pipeline.data {
         let sources = [(Role::Current, &settings.current), (Role::Reference, &settings.reference)];
         let sources = sources.into_iter().filter_map(|(role, it)| Some((role, it.as_ref()?)));
         plan.data = sources.map(|(role, it)| (role, Source::open(it))).collect();
-        let is_whole = problems.is_empty() && soundness == Soundness::Sound;
+        let is_whole = problems.is_empty() && errors.is_empty();
         problems.extend(data::check(document, pipeline, settings, &plan, is_whole));
     }
     (plan, problems)
@@ -91,9 +89,9 @@ pub(super) fn components<'a>(
     document: &Document,
     pipeline: &'a Pipeline,
     options: &Options<'a>,
-    soundness: Soundness,
+    errors: &[Diagnostic],
 ) -> (Plan<'a>, Vec<Diagnostic>) {
-    let mut planner = Planner { document, pipeline, options, soundness, problems: Vec::new() };
+    let mut planner = Planner { document, pipeline, options, errors, problems: Vec::new() };
     let store = pipeline.store.as_ref().and_then(|it| planner.store(it));
     let probes: Vec<_> = pipeline.probes.iter().filter_map(|it| planner.probe(it)).collect();
     (Plan { probes, store, data: BTreeMap::new() }, planner.problems)
@@ -144,7 +142,8 @@ struct Planner<'a, 'o> {
     document: &'o Document,
     pipeline: &'a Pipeline,
     options: &'o Options<'a>,
-    soundness: Soundness,
+    /// Those of the file.
+    errors: &'o [Diagnostic],
     problems: Vec<Diagnostic>,
 }
 
@@ -177,9 +176,7 @@ impl<'a> Planner<'a, '_> {
             }
             Err(e) => return Some(Planned { settings, found: Err(e.message) }),
         };
-        if self.soundness == Soundness::Sound {
-            self.check_needs(settings, &needs);
-        }
+        self.check_needs(settings, &needs);
         self.check_metrics(settings, &needs.metrics);
         self.check_confidence(settings);
         Some(Planned { settings, found: Ok(Found { opener, needs }) })
@@ -228,6 +225,10 @@ impl<'a> Planner<'a, '_> {
                 // Nobody knows what a library that was refused has, so that the name may be right.
                 if let (None, Some(refusal)) = (similar, catalog.unread()) {
                     return Some(Err(format!("no {kind} that was loaded is named `{}`; {refusal}", settings.uses)));
+                }
+                // Nor what is in folders that the file names and nobody could read.
+                if similar.is_none() && self.may_have("/plugins/dirs") {
+                    return None;
                 }
                 let help = match similar {
                     Some(it) => format!("did you mean `{it}`?"),
@@ -315,12 +316,8 @@ impl<'a> Planner<'a, '_> {
         for (role, rows, source) in sources {
             let Some(rows) = rows else { continue };
             if source.is_none() && !rows.optional {
-                let what = format!("{} data", role.as_str());
-                self.lacks(
-                    settings,
-                    &what,
-                    &format!("add `[data.{0}]` with its `path`, or `--{0}` to `modelwatch probe`", role.as_str()),
-                );
+                let help = format!("add `[data.{0}]` with its `path`, or `--{0}` to `modelwatch probe`", role.as_str());
+                self.lacks(settings, &format!("{} data", role.as_str()), &format!("/data/{}", role.as_str()), &help);
                 continue;
             }
             let columns = data.map(|it| &it.columns);
@@ -332,27 +329,43 @@ impl<'a> Planner<'a, '_> {
             ];
             for (name, need, column) in named {
                 if need == Need::Required && column.is_none() && source.is_some() {
-                    self.lacks(settings, &format!("a {name} column"), &format!("set `{name}` in `[data.columns]`"));
+                    let help = format!("set `{name}` in `[data.columns]`");
+                    self.lacks(settings, &format!("a {name} column"), &format!("/data/columns/{name}"), &help);
                 }
             }
             if rows.model(ModelRole::Candidate) == Need::Required && self.pipeline.checkpoint.is_none() {
-                self.lacks(settings, "a model", CHECKPOINT_HELP);
+                self.lacks(settings, "a model", "/checkpoint", CHECKPOINT_HELP);
             }
             if rows.model(ModelRole::Baseline) == Need::Required && self.pipeline.baseline.is_none() {
-                self.lacks(settings, "a baseline model", BASELINE_HELP);
+                self.lacks(settings, "a baseline model", "/baseline", BASELINE_HELP);
             }
         }
         if needs.tensors.candidate == Need::Required && self.pipeline.checkpoint.is_none() {
-            self.lacks(settings, "a checkpoint", CHECKPOINT_HELP);
+            self.lacks(settings, "a checkpoint", "/checkpoint", CHECKPOINT_HELP);
         }
         if needs.tensors.baseline == Need::Required && self.pipeline.baseline.is_none() {
-            self.lacks(settings, "a baseline", BASELINE_HELP);
+            self.lacks(settings, "a baseline", "/baseline", BASELINE_HELP);
         }
     }
 
-    fn lacks(&mut self, settings: &config::Probe, what: &str, help: &str) {
-        let message = format!("`{}` needs {what}, which the pipeline does not have", settings.id);
-        self.at(&format!("{}/uses", settings.component.pointer), code::MISSING_KEY, &message, Some(help));
+    /// Reports that nothing is at `pointer`, which the probe needs.
+    fn lacks(&mut self, settings: &config::Probe, what: &str, pointer: &str, help: &str) {
+        if !self.may_have(pointer) {
+            let message = format!("`{}` needs {what}, which the pipeline does not have", settings.id);
+            self.at(&format!("{}/uses", settings.component.pointer), code::MISSING_KEY, &message, Some(help));
+        }
+    }
+
+    /// Returns whether the file may have something at `pointer` that was not read, because of one of its errors.
+    fn may_have(&self, pointer: &str) -> bool {
+        let is_in =
+            |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+        self.errors.iter().any(|it| match it.code {
+            code::SYNTAX => true,
+            // Another name of it, or of what it is in.
+            code::UNKNOWN_KEY => it.pointer.rfind('/').is_some_and(|at| is_in(pointer, &it.pointer[..at])),
+            _ => !it.pointer.is_empty() && (is_in(pointer, &it.pointer) || is_in(&it.pointer, pointer)),
+        })
     }
 
     fn at(&mut self, pointer: &str, code: &'static str, message: &str, help: Option<&str>) {

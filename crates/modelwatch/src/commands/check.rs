@@ -41,6 +41,19 @@ pub(super) fn further(parsed: &Parsed, plugins: &PluginDirs, environment: bool) 
         on_event: &|_| {},
         keep: false,
     };
-    let look = if parsed.pipeline.is_some() { modelwatch_runtime::check } else { modelwatch_runtime::check_draft };
-    Ok(look(&parsed.document, pipeline, &options, environment))
+    let document = &parsed.document;
+    if parsed.pipeline.is_some() {
+        return Ok(modelwatch_runtime::check(document, pipeline, &options, environment));
+    }
+    let found = modelwatch_runtime::check_draft(document, pipeline, &parsed.diagnostics, &options, environment);
+    Ok(parsed.without_consequences(found))
+}
+
+/// Adds to the errors of a file what else is wrong.
+pub(super) fn complete(parsed: &mut Parsed, plugins: &PluginDirs) {
+    if parsed.draft.is_some()
+        && let Ok(found) = further(parsed, plugins, true)
+    {
+        parsed.diagnostics.extend(found);
+    }
 }

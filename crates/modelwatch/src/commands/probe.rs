@@ -10,7 +10,7 @@ use modelwatch_sdk::Kind;
 use toml::{Table, Value};
 
 use super::{
-    Code, Wrong,
+    Code, Wrong, check,
     run::{self, How},
 };
 use crate::cli;
@@ -46,7 +46,8 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
     let table = if kind == Kind::Verifier { "verify" } else { "analyze" };
     let mut overrides = below(&[table, "0", "with"], "--with", &arguments.with)?;
     overrides.extend(below(&["data", "columns"], "--column", &arguments.columns)?);
-    let parsed = config::parse(Path::new("command line"), &text, &overrides);
+    let mut parsed = config::parse(Path::new("command line"), &text, &overrides);
+    check::complete(&mut parsed, &arguments.plugins);
     let Some((document, pipeline)) = run::accept(parsed, cli::Format::Human)? else {
         return Ok(Code::WRONG);
     };

@@ -29,11 +29,7 @@ use crate::{
 
 pub(crate) fn run(arguments: &cli::Run, quiet: bool) -> anyhow::Result<Code> {
     let mut parsed = read(&arguments.pipeline, &arguments.overrides)?;
-    if parsed.draft.is_some()
-        && let Ok(further) = check::further(&parsed, &arguments.plugins, true)
-    {
-        parsed.diagnostics.extend(further);
-    }
+    check::complete(&mut parsed, &arguments.plugins);
     let Some((document, pipeline)) = accept(parsed, arguments.format)? else { return Ok(Code::WRONG) };
     let catalog = catalog(&arguments.plugins, Some(&pipeline))?;
     let how = How { format: arguments.format, quiet, keep: true, allow_empty: arguments.allow_empty };

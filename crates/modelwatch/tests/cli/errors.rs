@@ -53,6 +53,79 @@ fn mistakes_of_the_file_of_options_and_of_columns_are_shown_at_once() {
 }
 
 #[test]
+fn a_syntax_error_hides_nothing_else_and_nothing_follows_from_it() {
+    let digits = digits("e08").replace("test.npz", "tset.npz").replace("name = 'test'", "name = 'test");
+    let run = "[run]\nthreads = 'two'\n[report]\nhtlm = 'a.html'\n";
+    let probes = "[[verify]]\nuses = 'metrics'\nwith = { tsk = 'multiclass' }\nrequire = { accuracy = 0.9 }\n\
+                  [[analyze]]\nuses = 'drfit'\n[[analyze]]\nuses = 'weights'\nrequire = { sparsty = '<= 1' }\n";
+    let expected =
+        ["E0001", "tset.npz", "`threads` takes", "`htlm`", "`tsk`", "write a comparison", "`drift`?", "`sparsty`"];
+    wrong(&format!("{digits}{run}{probes}"), &expected);
+    let cut = |pipeline: String| {
+        let project = Project::new();
+        project.write("pipeline.toml", &pipeline);
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        let of_syntax = ended.err.matches("error[E0001]").count();
+        assert_eq!(ended.err.matches("error[").count(), of_syntax, "{}", ended.err);
+        assert!(of_syntax > 0, "{}", ended.err);
+    };
+    let digits = crate::support::digits("e08");
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    // The options, the label, the model, the data, the probe's table and its metric are there, if one could read them.
+    cut(format!("{digits}{}", metrics.replace("'multiclass' }", "'multiclass }")));
+    cut(format!("{}{metrics}", digits.replace("'y'", "'y")));
+    cut(format!("{}{metrics}", digits.replace("checkpoint = {", "checkpoint = ")));
+    cut(format!("{}{metrics}", digits.replace("[data.current]", "[data.current")));
+    cut(format!("{digits}{}", metrics.replace("[[verify]]", "[[verify]")));
+    let weighted = "[data.reference]\npath = 'PATH'\n[[analyze]]\nuses = 'drift'\n\
+                    require = { weighted_drifted_share = '<= 1' }\nwith = { importance = { x = 1 }\n";
+    let train = fixtures().join("digits/data/train.npz");
+    cut(format!("{digits}{}", weighted.replace("PATH", train.to_str().unwrap())));
+    cut(format!("[plugins]\ndirs = ['elsewhere]\n{digits}[[verify]]\nuses = 'of-elsewhere'\n"));
+}
+
+#[test]
+fn what_a_probe_needs_is_missing_whatever_else_is_wrong() {
+    let drift = "[[analyze]]\nuses = 'drift'\n[[analyze]]\nuses = 'weights'\n[report]\nhtlm = 'a.html'\n";
+    let digits = digits("e08").replace("test.npz", "tset.npz");
+    let digits = digits.lines().filter(|it| !it.starts_with("checkpoint")).collect::<Vec<_>>().join("\n");
+    wrong(
+        &format!("{digits}\n{drift}"),
+        &["`htlm`", "`drift` needs reference data", "`weights` needs a checkpoint", "tset.npz"],
+    );
+    // Unless that is what is misspelled.
+    let project = Project::new();
+    project.write("pipeline.toml", &format!("chekpoint = 1\n{digits}\n[data.refrence]\npath = 'x'\n{drift}"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(!ended.err.contains(" needs "), "{}", ended.err);
+}
+
+#[test]
+fn probe_says_all_that_is_wrong_at_once() {
+    let ended = Project::new().modelwatch(&[
+        "probe",
+        "drift",
+        "--current",
+        "none.npz",
+        "--reference",
+        "neither.npz",
+        "--with",
+        "alhpa=1",
+    ]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    for it in ["did you mean `alpha`?", "none.npz", "neither.npz"] {
+        assert!(ended.err.contains(it), "{}", ended.err);
+    }
+    let ended =
+        Project::new().modelwatch(&["probe", "drift", "--current", "none.npz", "--require", "drifted_share=0.2"]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    for it in ["E0016", "none.npz", "needs reference data"] {
+        assert!(ended.err.contains(it), "{}", ended.err);
+    }
+}
+
+#[test]
 fn names_of_inputs_and_columns_are_held_against_the_model_and_the_data() {
     let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
     let with = |columns: &str| digits("e08").replace("label = 'y'", &format!("label = 'y'\n{columns}")) + metrics;

@@ -38,6 +38,7 @@ mod describe;
 mod inputs;
 mod memory;
 mod model;
+mod pace;
 mod pass;
 mod reproduce;
 mod services;

@@ -24,6 +24,7 @@ use modelwatch_sdk::{Error, ErrorKind, ModelRole, Probe, Role};
 
 use crate::{
     data::{Batches, DataError, Dataset, Partitions, Scan},
+    pace::Pace,
     services::Models,
 };
 
@@ -82,7 +83,7 @@ pub(crate) fn run(
         partitions: Mutex::new((partitions, 0)),
         stop: AtomicBool::new(false),
         rows: AtomicU64::new(0),
-        last_progress: Mutex::new(Instant::now()),
+        pace: Pace::default(),
     };
     let mut merged = Merged::default();
     let (sender, receiver) = channel();
@@ -149,7 +150,7 @@ struct Worker<'a> {
     partitions: Mutex<(Partitions, usize)>,
     stop: AtomicBool,
     rows: AtomicU64,
-    last_progress: Mutex<Instant>,
+    pace: Pace,
 }
 
 impl Worker<'_> {
@@ -265,9 +266,7 @@ impl Worker<'_> {
 
     fn tell(&self, rows: u64) {
         let total = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
-        let Ok(mut last) = self.last_progress.try_lock() else { return };
-        if last.elapsed().as_millis() >= 100 {
-            *last = Instant::now();
+        if self.pace.is_due() {
             (self.settings.progress)(total);
         }
     }

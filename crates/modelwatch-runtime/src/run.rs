@@ -47,6 +47,15 @@ pub enum Event {
     Phase(&'static str),
     /// So many rows of the phase are done.
     Rows(u64),
+    /// A probe says how far it is with what it does, at most ten times a second.
+    Probe {
+        /// Which one.
+        id: String,
+        /// The units that are done.
+        done: u64,
+        /// All units; 0 where that is not known.
+        total: u64,
+    },
 }
 
 /// A run that came to its end.

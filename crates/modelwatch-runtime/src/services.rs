@@ -31,6 +31,7 @@ use crate::{
     inputs::InputMap,
     memory,
     model::{LoadedModel, Origin},
+    pace::Pace,
     reproduce,
 };
 
@@ -129,7 +130,10 @@ impl Host for PlainHost {
 }
 
 /// The host of one probe.
-pub(crate) struct ProbeHost {
+pub(crate) struct ProbeHost<'a> {
+    /// Told how far the probe is, as often as `pace` lets it.
+    pub(crate) on_progress: Box<dyn Fn(u64, u64) + Send + Sync + 'a>,
+    pub(crate) pace: Pace,
     pub(crate) cancelled: Arc<AtomicBool>,
     /// The probe's own limit: from then on it is asked to end.
     pub(crate) deadline: Option<(Instant, Duration)>,
@@ -142,7 +146,7 @@ pub(crate) struct ProbeHost {
     pub(crate) artifacts: Artifacts,
 }
 
-impl ProbeHost {
+impl ProbeHost<'_> {
     /// Returns the error of a probe that ran out of its time.
     pub(crate) fn check_deadline(&self) -> Result<()> {
         match self.deadline {
@@ -155,7 +159,7 @@ impl ProbeHost {
     }
 }
 
-impl ProbeHost {
+impl ProbeHost<'_> {
     /// Runs one of the models, and takes the time.
     fn run(&self, role: ModelRole, rows: &RecordBatch, at_once: bool) -> Result<RecordBatch> {
         let it = self.models.required(role)?;
@@ -234,7 +238,13 @@ fn on_each<T: Send>(
     })
 }
 
-impl Host for ProbeHost {
+impl Host for ProbeHost<'_> {
+    fn progress(&self, done: u64, total: u64) {
+        if self.pace.is_due() {
+            (self.on_progress)(done, total);
+        }
+    }
+
     fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || self.check_deadline().is_err()
     }
@@ -297,6 +307,29 @@ impl Host for ProbeHost {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_tells_how_far_it_is_at_once_and_then_ten_times_a_second() {
+        let told = Mutex::new(Vec::new());
+        let host = ProbeHost {
+            on_progress: Box::new(|done, total| told.lock().unwrap().push((done, total))),
+            pace: Pace::default(),
+            cancelled: Arc::default(),
+            deadline: None,
+            models: Models::default(),
+            confidence: BTreeMap::new(),
+            seconds: Mutex::default(),
+            artifacts: Artifacts::into_folder(None),
+        };
+        let start = Instant::now();
+        (1..=10_000).for_each(|it| host.progress(it, 10_000));
+        let most = 1 + start.elapsed().as_millis() / 100;
+        let told = told.lock().unwrap();
+        assert_eq!(told[0], (1, 10_000));
+        assert!(told.len() as u128 <= most, "{} in {most} tenths of a second", told.len());
+        host.cancelled.store(true, Ordering::Relaxed);
+        assert!(host.is_cancelled());
+    }
 
     #[test]
     fn what_is_to_run_at_once_does_not_run_on_fewer_threads() {

@@ -1,9 +1,10 @@
 //! What is going on, while it goes on: a line that changes on a terminal, plain lines elsewhere.
 
 use std::{
+    fmt,
     io::IsTerminal,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,7 +19,42 @@ use crate::output;
 /// Shows the events of a run on standard error.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    line: Mutex<Line>,
     quiet: bool,
+}
+
+/// What is said of the phase that is going on.
+#[derive(Default)]
+struct Line {
+    rows: Option<u64>,
+    /// The probe that told how far it is, and how far that is.
+    probe: Option<(String, u64, u64)>,
+}
+
+impl Line {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Phase(_) => *self = Self::default(),
+            Event::Rows(rows) => self.rows = Some(*rows),
+            Event::Probe { id, done, total } => {
+                self.probe = (done != total).then(|| (id.clone(), *done, *total));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(rows) = self.rows {
+            write!(f, "{} rows ", HumanCount(rows))?;
+        }
+        match &self.probe {
+            None => Ok(()),
+            Some((id, done, 0)) => write!(f, "{id} {}", HumanCount(*done)),
+            Some((id, done, total)) => write!(f, "{id} {}/{}", HumanCount(*done), HumanCount(*total)),
+        }
+    }
 }
 
 impl Progress {
@@ -30,17 +66,20 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, quiet }
+        Self { bar, line: Mutex::default(), quiet }
     }
 
     pub(crate) fn show(&self, event: &Event) {
         match (&self.bar, event) {
             (_, Event::Phase("done")) => self.end(),
-            (Some(bar), Event::Phase(name)) => {
-                bar.set_message("");
-                bar.set_prefix(*name);
+            (Some(bar), event) => {
+                let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+                line.take(event);
+                if let Event::Phase(name) = event {
+                    bar.set_prefix(*name);
+                }
+                bar.set_message(line.to_string());
             }
-            (Some(bar), Event::Rows(rows)) => bar.set_message(format!("{} rows", HumanCount(*rows))),
             (None, Event::Phase(name)) if !self.quiet => output::note(&format!("· {name}")),
             _ => {}
         }
@@ -92,5 +131,27 @@ impl Drop for Attended {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_how_many_rows_are_done_and_how_far_a_probe_is() {
+        let mut line = Line::default();
+        let mut after = |event: Event| {
+            line.take(&event);
+            line.to_string().trim_end().to_owned()
+        };
+        let probe = |done, total| Event::Probe { id: "latency".to_owned(), done, total };
+        assert_eq!(after(Event::Phase("pass")), "");
+        assert_eq!(after(Event::Rows(12_000)), "12,000 rows");
+        assert_eq!(after(probe(1_500, 0)), "12,000 rows latency 1,500");
+        assert_eq!(after(probe(1, 3)), "12,000 rows latency 1/3");
+        assert_eq!(after(Event::Rows(13_000)), "13,000 rows latency 1/3");
+        assert_eq!(after(probe(3, 3)), "13,000 rows");
+        assert_eq!(after(Event::Phase("verdict")), "");
     }
 }

@@ -24,12 +24,12 @@ pub(crate) struct Slot<'a> {
 pub(super) struct Shared<'a> {
     pub(super) opener: Opener<'a>,
     pub(super) config: Arc<Value>,
-    pub(super) host: Arc<ProbeHost>,
+    pub(super) host: Arc<ProbeHost<'a>>,
 }
 
 impl<'a> Slot<'a> {
     /// Opens the main instance.
-    pub(crate) fn open(settings: &'a config::Probe, opener: Opener<'a>, host: ProbeHost) -> Result<Self, Error> {
+    pub(crate) fn open(settings: &'a config::Probe, opener: Opener<'a>, host: ProbeHost<'a>) -> Result<Self, Error> {
         let config = Value::Object(settings.component.with.clone());
         let main = opener.open_probe(&config)?;
         let needs = main.needs();

@@ -341,12 +341,12 @@ impl<'a> Run<'a> {
     }
 
     /// Opens a probe, unless its `when` keeps it out.
-    fn open<'p>(
+    fn open(
         &mut self,
-        planned: &plan::Planned<'p>,
+        planned: &plan::Planned<'a>,
         models: &Models,
         has_baseline: bool,
-    ) -> Option<Result<Slot<'p>, String>> {
+    ) -> Option<Result<Slot<'a>, String>> {
         let settings = planned.settings;
         let out = match settings.when {
             When::Baseline if !has_baseline => "it runs only where there is a baseline",

@@ -13,10 +13,11 @@ use modelwatch_config::{self as config, Diagnostic, Document, Pipeline, ProbeKin
 use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
 use serde_json::Value;
 
-use super::{Options, Problem};
+use super::{Event, Options, Problem};
 use crate::{
     artifacts::Artifacts,
     model,
+    pace::Pace,
     pass::Slot,
     plugin::{Component, Lookup, Opener, WorkerLimits},
     profile::Source,
@@ -401,7 +402,7 @@ impl<'a> Planned<'a> {
     pub(super) fn open(
         &self,
         models: &Models,
-        options: &Options<'_>,
+        options: &Options<'a>,
         artifacts: Option<&Path>,
     ) -> Result<Slot<'a>, String> {
         let found = self.found.as_ref().map_err(Clone::clone)?;
@@ -411,7 +412,10 @@ impl<'a> Planned<'a> {
         if let Some((deadline, _)) = deadline {
             found.opener.set_deadline(deadline);
         }
+        let (on_event, probe) = (options.on_event, &self.settings.id);
         let host = ProbeHost {
+            on_progress: Box::new(move |done, total| on_event(Event::Probe { id: probe.clone(), done, total })),
+            pace: Pace::default(),
             cancelled: Arc::clone(&options.cancelled),
             deadline,
             models: models.clone(),

@@ -33,6 +33,7 @@ fn stored(rules: &str, preempted: bool) -> (Option<CheckpointId>, bool) {
         now: Timestamp::UNIX_EPOCH,
         on_event: &|_| {},
         keep: false,
+        allow_empty: false,
     };
     match run(&parsed.document, &parsed.pipeline.unwrap(), &options) {
         Err(Problem::Interrupted { stored }) => (stored, dir.path().join("store/manifests").exists()),

@@ -53,6 +53,7 @@ fn pass(catalog: &Catalog, text: &str, dir: &Path) {
         now: Timestamp::UNIX_EPOCH,
         on_event: &|_| {},
         keep: false,
+        allow_empty: false,
     };
     let outcome = run(&parsed.document, &pipeline, &options).unwrap();
     assert_eq!(outcome.record.coverage.rows["current"], ROWS as u64);

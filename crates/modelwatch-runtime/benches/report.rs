@@ -85,6 +85,7 @@ fn pass(dir: &Path, file: &str, what: &str) {
         now: Timestamp::UNIX_EPOCH,
         on_event: &|_| {},
         keep: false,
+        allow_empty: false,
     };
     let outcome = run(&parsed.document, &pipeline, &options).unwrap_or_else(|_| panic!("the pipeline does not run"));
     assert_eq!(outcome.record.exit_code, 0, "{:#?}", outcome.record.checks);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use modelwatch_config::Pipeline;
 use rusqlite::{Connection, OptionalExtension, params};
 use thiserror::Error;
 
@@ -24,6 +25,19 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE INDEX IF NOT EXISTS runs_by_time ON runs (started);
 CREATE INDEX IF NOT EXISTS runs_by_pipeline ON runs (pipeline, started);
 ";
+
+/// Returns where the history of a pipeline is kept.
+pub fn path_of(pipeline: &Pipeline) -> PathBuf {
+    pipeline.run.history.clone().unwrap_or_else(|| pipeline.root.join(".modelwatch").join("history.db"))
+}
+
+/// Puts a run into the history of its pipeline, in the place of what was said of it before.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep(pipeline: &Pipeline, run: &RunRecord) -> Result<(), HistoryError> {
+    History::open(&path_of(pipeline))?.add(run)
+}
 
 /// Why the history cannot be read or written.
 #[derive(Debug, Error)]
@@ -129,7 +143,7 @@ impl History {
             json,
         ];
         self.connection
-            .execute("INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", row)
+            .execute("INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", row)
             .map(drop)
             .map_err(|e| self.database(e))
     }

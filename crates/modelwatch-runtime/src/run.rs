@@ -37,6 +37,8 @@ pub struct Options<'a> {
     pub on_event: &'a (dyn Fn(Event) + Sync),
     /// Whether the run goes into the history.
     pub keep: bool,
+    /// Whether a run that had nothing to check ends as one that passed.
+    pub allow_empty: bool,
 }
 
 /// Something to show while a run goes on.

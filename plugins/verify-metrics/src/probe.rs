@@ -49,7 +49,7 @@ impl Probe for Metrics {
         let is_wanted = |it: &&str| wanted.as_ref().is_none_or(|wanted| wanted.contains(*it));
         let names = measure::names(*task).iter().copied().filter(is_wanted);
         let measures = names.flat_map(|it| KnownMetric::all([it], &measure::labels(*task, it)));
-        let gap = KnownMetric::all(self.training.map(|_| training::GAP).filter(is_wanted), &[]);
+        let gap = KnownMetric::all(self.training.as_ref().map(|_| training::GAP).filter(is_wanted), &[]);
         let metrics = measures.chain(gap).collect();
         let reference = self.training.is_some().then(|| RowNeeds {
             label: Need::Required,

@@ -20,7 +20,7 @@ use crate::{
     blessing::SealedData,
     checkpoint::{self, Laid},
     due,
-    history::History,
+    history::{self, History},
     model::{self, LoadedModel, ModelError, Wanted},
     pass::Slot,
     prune,
@@ -118,7 +118,7 @@ pub(super) fn execute(
         run_id: outcome::run_id(options.now, &outcome::digest(document)),
     };
     if options.keep
-        && let Err(e) = History::open(&outcome::history_path(pipeline))
+        && let Err(e) = History::open(&history::path_of(pipeline))
     {
         // Before anything is done: a run that nobody can look up again must not move a ref.
         run.failures.push(("history", e.to_string()));

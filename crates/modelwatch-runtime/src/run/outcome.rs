@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeSeverity, ProfiledData};
+use modelwatch_config::{Action, Document, FailOn, ProbeSeverity, ProfiledData};
 use modelwatch_sdk::{
     FindingCode, Kind, ModelRole, Report, Role,
     report::{Check, Finding, Labels, MetricRole, Status},
@@ -84,7 +84,7 @@ pub(super) fn conclude(
     run.phase("actions", |run| act_on(run, &mut record, &mut checkpoints, &config, profile));
     record.timings.phases = std::mem::take(&mut run.phases);
     record.timings.total = run.start.elapsed().as_secs_f64();
-    let history_error = if run.options.keep { keep(run.pipeline, &record).err() } else { None };
+    let history_error = if run.options.keep { history::keep(run.pipeline, &record).err() } else { None };
     (run.options.on_event)(Event::Phase("done"));
     Ok(Outcome { record, history_error })
 }
@@ -453,27 +453,21 @@ fn act_on(
     if let (Some(store), Some(component)) = (&mut checkpoints.store, &run.pipeline.store) {
         record.actions.extend(act::close(store.as_mut(), &component.uses));
     }
-    exit_code(record);
+    exit_code(record, run.options.allow_empty);
     let snapshot = record.clone();
     let told: Vec<ActionRecord> =
         actions.iter().filter_map(|it| act::tell(it, &snapshot, &run.pipeline.root)).collect();
     record.actions.extend(told);
-    exit_code(record);
+    exit_code(record, run.options.allow_empty);
 }
 
-/// A pass whose actions failed is not done.
-fn exit_code(record: &mut RunRecord) {
+/// A pass whose actions failed is not done; nothing to check is well where it is allowed.
+fn exit_code(record: &mut RunRecord, allow_empty: bool) {
     let undone = |it: &ActionRecord| matches!(it.status, ActionStatus::Failed | ActionStatus::Conflict);
-    if record.exit_code == 0 && record.actions.iter().any(undone) {
-        record.exit_code = Verdict::Error.exit_code();
-    }
-}
-
-fn keep(pipeline: &Pipeline, record: &RunRecord) -> Result<(), history::HistoryError> {
-    history::History::open(&history_path(pipeline))?.add(record)
-}
-
-/// Returns where the history of a pipeline is kept.
-pub(crate) fn history_path(pipeline: &Pipeline) -> std::path::PathBuf {
-    pipeline.run.history.clone().unwrap_or_else(|| pipeline.root.join(".modelwatch").join("history.db"))
+    let is_done = !record.actions.iter().any(undone);
+    record.exit_code = match record.verdict {
+        Verdict::Pass if !is_done => Verdict::Error.exit_code(),
+        Verdict::NotChecked if is_done && allow_empty => Verdict::Pass.exit_code(),
+        it => it.exit_code(),
+    };
 }

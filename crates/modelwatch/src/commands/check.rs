@@ -40,6 +40,7 @@ pub(super) fn further(parsed: &Parsed, plugins: &PluginDirs, environment: bool) 
         now: Timestamp::now(),
         on_event: &|_| {},
         keep: false,
+        allow_empty: false,
     };
     let document = &parsed.document;
     if parsed.pipeline.is_some() {

@@ -12,9 +12,8 @@ use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
 use modelwatch_config::{self as config, Diagnostic, Document, Parsed, Pipeline};
 use modelwatch_runtime::{
-    Options, Outcome, Problem, RunRecord, Verdict,
+    Options, Outcome, Problem, RunRecord, history,
     plugin::{Catalog, SearchPath, WorkerProgram},
-    record::{ActionRecord, ActionStatus},
 };
 use modelwatch_sdk::report::MetricRole;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -111,6 +110,7 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
         now: Timestamp::now(),
         on_event: &|it| progress.show(&it),
         keep: how.keep,
+        allow_empty: how.allow_empty,
     };
     let res = modelwatch_runtime::run(document, pipeline, &options);
     progress.end();
@@ -133,14 +133,14 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
 
 fn conclude(pipeline: &Pipeline, mut outcome: Outcome, how: How) -> anyhow::Result<Code> {
     let record = &mut outcome.record;
-    let undone = |it: &ActionRecord| matches!(it.status, ActionStatus::Failed | ActionStatus::Conflict);
-    if record.verdict == Verdict::NotChecked && how.allow_empty && !record.actions.iter().any(undone) {
-        record.exit_code = Code::OK.0;
-    }
     let written = write_reports(pipeline, record);
-    let is_unkept = outcome.history_error.is_some() || written.iter().any(|it| it.1.is_err());
-    if record.exit_code == Code::OK.0 && is_unkept {
+    let is_unwritten = written.iter().any(|it| it.1.is_err());
+    if record.exit_code == Code::OK.0 && (is_unwritten || outcome.history_error.is_some()) {
         record.exit_code = Code::NOT_DONE.0;
+        // What the history says is what the command ends with.
+        if how.keep && outcome.history_error.is_none() {
+            outcome.history_error = history::keep(pipeline, record).err();
+        }
     }
     show(record, how.format)?;
     if how.format == Format::Human && !how.keep {
@@ -149,7 +149,7 @@ fn conclude(pipeline: &Pipeline, mut outcome: Outcome, how: How) -> anyhow::Resu
     for (path, it) in &written {
         match it {
             Ok(()) if how.quiet => {}
-            Ok(()) => output::note(&format!("report: {}", path.display())),
+            Ok(()) => output::note(&format!("report: {}", output::shown(path))),
             Err(e) => output::error(&format!("cannot write the report `{}`: {}", path.display(), output::said(e))),
         }
     }

@@ -335,6 +335,9 @@ fn a_run_without_rows_that_is_allowed_says_so_in_its_record() {
         let ended = project.modelwatch(arguments);
         let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
         assert_eq!((ended.code, &record["exit_code"]), (code, &code.into()), "{}", ended.err);
+        // And in what is kept of it.
+        let kept = project.modelwatch(&["report", "last", "--format", "json"]);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&kept.out).unwrap(), record);
     }
 }
 

@@ -520,15 +520,25 @@ pub(crate) struct NewPlugin {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// Only runs of this pipeline.
+    /// The pipeline file: its runs, from where they are kept. Without it: all runs that are kept in the current folder.
+    #[arg(value_name = "PIPELINE")]
+    pub(crate) pipeline: Option<PathBuf>,
+    /// Only runs of the pipeline of this name.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// At most so many.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: u32,
-    /// The database.
-    #[arg(long, value_name = "FILE", default_value = ".modelwatch/history.db", env = "MODELWATCH_HISTORY")]
-    pub(crate) history: PathBuf,
+    #[command(flatten)]
+    pub(crate) history: HistoryFile,
+}
+
+/// The database of earlier runs.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryFile {
+    /// The database. Without it: that of the pipeline, or `.modelwatch/history.db`.
+    #[arg(long, value_name = "FILE", env = "MODELWATCH_HISTORY")]
+    pub(crate) history: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -536,15 +546,17 @@ pub(crate) struct Report {
     /// The run, the start of its name, or `last`.
     #[arg(default_value = "last")]
     pub(crate) run: String,
+    /// The pipeline file: `last` is its last run, from where its runs are kept.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pipeline: Option<PathBuf>,
     /// Write it as HTML into this file, instead of a summary to standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// The database.
-    #[arg(long, value_name = "FILE", default_value = ".modelwatch/history.db", env = "MODELWATCH_HISTORY")]
-    pub(crate) history: PathBuf,
+    #[command(flatten)]
+    pub(crate) history: HistoryFile,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,10 @@
 //! Where words go: results to standard output, everything else to standard error.
 
-use std::io::{self, Write};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
@@ -53,6 +57,14 @@ pub(crate) fn said(error: &anyhow::Error) -> String {
 pub(crate) fn error(message: &str) {
     let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {message}");
+}
+
+/// Returns a path that exists in its shortest form: without `..` and links, and from the current folder where it is in it.
+pub(crate) fn shown(path: &Path) -> String {
+    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let here = std::env::current_dir().and_then(fs::canonicalize);
+    let below = here.as_ref().ok().and_then(|it| whole.strip_prefix(it).ok());
+    below.unwrap_or(&whole).display().to_string()
 }
 
 /// Prints a line for people, beside the result.

@@ -1,15 +1,17 @@
 //! `modelwatch history` and `modelwatch report`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use comfy_table::{Table, presets::NOTHING};
-use modelwatch_runtime::history::History;
+use modelwatch_runtime::history::{self, History};
 
 use super::{Code, Wrong, run};
 use crate::{cli, output, report as reports};
 
 pub(crate) fn history(arguments: &cli::History) -> anyhow::Result<Code> {
-    let runs = open(&arguments.history)?.list(arguments.name.as_deref(), None, arguments.limit)?;
+    let kept = Kept::of(&arguments.history, arguments.pipeline.as_deref())?;
+    let name = arguments.name.as_deref().or(kept.pipeline.as_deref());
+    let runs = kept.open()?.list(name, None, arguments.limit)?;
     let mut rows = Table::new();
     rows.load_style(NOTHING).set_header(["RUN", "PIPELINE", "VERDICT", "CHECKPOINT"]);
     for it in runs {
@@ -22,7 +24,13 @@ pub(crate) fn history(arguments: &cli::History) -> anyhow::Result<Code> {
 }
 
 pub(crate) fn report(arguments: &cli::Report) -> anyhow::Result<Code> {
-    let record = open(&arguments.history)?.get(&arguments.run)?;
+    let kept = Kept::of(&arguments.history, arguments.pipeline.as_deref())?;
+    let history = kept.open()?;
+    let last = match &kept.pipeline {
+        Some(name) if arguments.run == "last" => history.list(Some(name), None, 1)?.pop().map(|it| it.run_id),
+        _ => None,
+    };
+    let record = history.get(last.as_ref().unwrap_or(&arguments.run))?;
     let Some(record) = record else {
         return Err(Wrong(format!("there is no run `{}`; `modelwatch history` lists them", arguments.run)).into());
     };
@@ -36,10 +44,29 @@ pub(crate) fn report(arguments: &cli::Report) -> anyhow::Result<Code> {
     Ok(Code::OK)
 }
 
-/// A history that is not there is a mistake in the command, and none is made.
-fn open(path: &Path) -> anyhow::Result<History> {
-    if !path.is_file() {
-        return Err(Wrong(format!("there is no history `{}`; name it with `--history`", path.display())).into());
+/// Where runs are kept, and of which pipeline they are wanted.
+struct Kept {
+    file: PathBuf,
+    pipeline: Option<String>,
+}
+
+impl Kept {
+    fn of(arguments: &cli::HistoryFile, pipeline: Option<&Path>) -> anyhow::Result<Self> {
+        // What is wrong with the file by now is no matter of its earlier runs.
+        let parsed = pipeline.map(|it| run::read(it, &[])).transpose()?;
+        let pipeline = parsed.and_then(|it| it.pipeline.or(it.draft));
+        let file = arguments.history.clone().or_else(|| pipeline.as_ref().map(history::path_of));
+        let file = file.unwrap_or_else(|| Path::new(".modelwatch").join("history.db"));
+        Ok(Self { file, pipeline: pipeline.map(|it| it.name) })
     }
-    Ok(History::open(path)?)
+
+    /// A history that is not there is a mistake in the command, and none is made.
+    fn open(&self) -> anyhow::Result<History> {
+        if !self.file.is_file() {
+            let file = self.file.display();
+            let help = "give the pipeline whose runs are wanted, or name the database with `--history`";
+            return Err(Wrong(format!("there is no history `{file}`; {help}")).into());
+        }
+        Ok(History::open(&self.file)?)
+    }
 }

@@ -64,6 +64,34 @@ fn a_good_checkpoint_is_promoted_and_a_bad_one_is_rolled_back() {
 }
 
 #[test]
+fn earlier_runs_are_found_where_the_pipeline_keeps_them() {
+    let project = Project::new();
+    let text = |name: &str, rest: &str| {
+        let digits = digits("e08").replace("name = 'test'", &format!("name = '{name}'"));
+        format!("{digits}[[analyze]]\nuses = 'weights'\n{rest}")
+    };
+    std::fs::create_dir(project.path().join("configs")).unwrap();
+    project.write("configs/a.toml", &text("a", "[report]\njson = '../target/a.json'\n"));
+    project.write("configs/b.toml", &text("b", ""));
+    project.write("configs/own.toml", &text("own", "[run]\nhistory = 'own.db'\n"));
+    for it in ["a", "b", "own"] {
+        let ran = project.modelwatch(&["run", &format!("configs/{it}.toml")]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(it != "a" || ran.err.contains("report: target/a.json"), "{}", ran.err);
+    }
+    for it in ["a", "b", "own"] {
+        let pipeline = format!("configs/{it}.toml");
+        let history = project.modelwatch(&["history", &pipeline]);
+        assert_eq!((history.code, history.out.lines().count()), (0, 2), "{}{}", history.out, history.err);
+        let report = project.modelwatch(&["report", "--pipeline", &pipeline, "--format", "json"]);
+        assert_eq!(serde_json::from_str::<Value>(&report.out).unwrap()["pipeline"]["name"], it, "{}", report.err);
+    }
+    let nowhere = project.modelwatch(&["history"]);
+    assert_eq!(nowhere.code, 2);
+    assert!(nowhere.err.contains("there is no history `.modelwatch/history.db`; give the pipeline"), "{}", nowhere.err);
+}
+
+#[test]
 fn a_damaged_checkpoint_is_an_error_and_is_rolled_back() {
     let project = Project::new();
     let (_, first) = project.run(&gate("e07"));

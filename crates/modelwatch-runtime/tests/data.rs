@@ -173,14 +173,68 @@ fn further_axes_are_a_tensor() {
 }
 
 #[test]
+fn fortran_order_is_read_by_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let columns_first = |out: &mut dyn Write, shape: &[u64], values: Vec<i64>| {
+        let options = npyz::WriteOptions::new().default_dtype().shape(shape).order(npyz::Order::Fortran);
+        let mut writer = options.writer(out).begin_nd().unwrap();
+        values.into_iter().for_each(|it| writer.push(&it).unwrap());
+        writer.finish().unwrap();
+    };
+    // What NumPy writes of np.asfortranarray(np.arange(12).reshape(3, 2, 2)).
+    let values = vec![0, 4, 8, 2, 6, 10, 1, 5, 9, 3, 7, 11];
+    let whole = dir.path().join("t.npz");
+    npz(&whole, &[("x", &|out| columns_first(out, &[3, 2, 2], values.clone()))]);
+    let alone = dir.path().join("t.npy");
+    columns_first(&mut File::create(&alone).unwrap(), &[3, 2, 2], values.clone());
+    // Many partitions are read of one array.
+    let long = dir.path().join("long.npy");
+    let n = 200_000;
+    columns_first(
+        &mut File::create(&long).unwrap(),
+        &[n, 2],
+        (0..n * 2).map(|it| (it % n * 2 + it / n) as i64).collect(),
+    );
+    for (path, n) in [(whole, 12), (alone, 12), (long, 2 * n as i64)] {
+        let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+        let batches = dataset.batches(&Scan { columns: vec!["x".to_owned()], batch_rows: 256 }).unwrap();
+        let read: Vec<i64> = batches
+            .flat_map(|it| {
+                let batch = it.unwrap();
+                let list = batch.column(0).as_fixed_size_list();
+                list.values().as_primitive::<arrow_array::types::Int64Type>().values().to_vec()
+            })
+            .collect();
+        assert_eq!(read, (0..n).collect::<Vec<_>>(), "{}", path.display());
+    }
+    // One that ends early is an error, however it is ordered.
+    let cut = dir.path().join("cut.npy");
+    let bytes = fs::read(dir.path().join("t.npy")).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() - 8]).unwrap();
+    let dataset = Dataset::open(cut.to_str().unwrap(), None).unwrap();
+    let scan = Scan { columns: vec!["x".to_owned()], batch_rows: 256 };
+    assert!(dataset.batches(&scan).unwrap().any(|it| it.is_err()));
+}
+
+#[test]
 fn files_that_are_damaged_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.npz");
     let (short, long) =
         (|out: &mut dyn Write| npy(out, &[3], 0..3_i64), |out: &mut dyn Write| npy(out, &[4], 0..4_i64));
     npz(&path, &[("a", &short), ("b", &long)]);
-    let error = Dataset::open(path.to_str().unwrap(), None).unwrap_err().to_string();
-    assert!(error.contains("array `b`") && error.contains("4 rows"), "{error}");
+    let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+    let read = |columns: &[&str]| {
+        let columns = columns.iter().map(|it| (*it).to_owned()).collect();
+        dataset.batches(&Scan { columns, batch_rows: 256 })
+    };
+    // Only those that are read need as many rows.
+    for (column, rows) in [("a", 3), ("b", 4)] {
+        let read: usize = read(&[column]).unwrap().map(|it| it.unwrap().num_rows()).sum();
+        assert_eq!(read, rows, "{column}");
+    }
+    let error = read(&["a", "b"]).unwrap().find_map(Result::err).unwrap().to_string();
+    assert!(error.contains("array `b`") && error.contains("4 rows, `a` has 3") && error.contains("ignore"), "{error}");
 
     // The head promises more rows than there are.
     let path = dir.path().join("short.npy");

@@ -2,11 +2,12 @@
 //!
 //! The first axis is the rows; further axes make a fixed-shape tensor column. Each array of an
 //! archive is inflated by a thread of its own, a partition at a time, so that memory is bounded by
-//! the partitions in flight and not by the file.
+//! the partitions in flight and not by the file. One in Fortran order is held whole, as each of its rows is
+//! spread over all of it.
 
 use std::{
     fs::File,
-    io::{BufReader, Read},
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,12 +17,13 @@ use std::{
 };
 
 use arrow_array::{
-    ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
     Int64Array, RecordBatch, StringArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::DataFormat;
 use npyz::{DType, NpyFile, NpyHeader, Order, TypeChar};
+use tracing::info;
 use zip::ZipArchive;
 
 use super::{DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
@@ -36,15 +38,15 @@ const MAX_ROW: u64 = 1 << 28;
 const MAX_ARRAYS: usize = 4096;
 
 pub(super) fn schema(file: &Path, format: DataFormat) -> Result<Schema, DataError> {
-    let mut rows = None;
+    let mut first: Option<(String, u64)> = None;
     let mut fields = Vec::new();
     for name in names(file, format)? {
-        let head = with_array(file, format, &name, |npy| head(file, &name, npy.header()))?.0;
-        if *rows.get_or_insert(head.rows) != head.rows {
-            let reason = format!("it has {} rows, arrays before it have {}", head.rows, rows.unwrap_or_default());
-            return Err(DataError::broken(file, format!("array `{name}`"), reason));
+        let Head { rows, field, .. } = head_of(file, format, &name)?;
+        let (array, of_first) = first.get_or_insert_with(|| (name.clone(), rows));
+        if *of_first != rows {
+            info!(file = %file.display(), "`{name}` has {rows} rows, `{array}` {of_first}: they cannot be read together.");
         }
-        fields.push(head.field);
+        fields.push(field);
     }
     if fields.is_empty() {
         return Err(DataError::broken(file, "", "the archive has no arrays"));
@@ -59,11 +61,21 @@ pub(super) fn partitions(
     scan: &Scan,
 ) -> Result<Partitions, DataError> {
     let rows = partition_rows(whole);
-    let mut fields = Vec::new();
-    let mut columns = Vec::new();
+    let mut heads: Vec<(String, Head)> = Vec::new();
     // In the order of the file, as any other format gives them.
     for name in names(file, format)?.into_iter().filter(|it| scan.columns.contains(it)) {
-        fields.push(with_array(file, format, &name, |npy| head(file, &name, npy.header()))?.0.field);
+        let head = head_of(file, format, &name)?;
+        if let Some((first, Head { rows, .. })) = heads.first().filter(|it| it.1.rows != head.rows) {
+            let rest = "name those that are not to be read in `[data.columns] ignore`";
+            let reason = format!("it has {} rows, `{first}` has {rows}; {rest}", head.rows);
+            return Err(DataError::broken(file, format!("array `{name}`"), reason));
+        }
+        heads.push((name, head));
+    }
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (name, head) in heads {
+        fields.push(head.field);
         columns.push(spawn(file.to_owned(), format, name, rows));
     }
     let schema = Arc::new(Schema::new(fields));
@@ -88,7 +100,7 @@ fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiv
     let (sender, receiver) = sync_channel(1);
     thread::spawn(move || {
         let res = with_array(&file, format, &name, |npy| {
-            let mut array = Array::new(&file, &name, npy)?;
+            let mut array = Column::new(&file, &name, npy)?;
             while let Some(part) = array.next(rows)? {
                 if sender.send(Ok(part)).is_err() {
                     return Ok(false);
@@ -146,25 +158,28 @@ fn with_array<T>(
         &mut entry
     };
     let res = use_it(NpyFile::new(&mut reader as &mut dyn Read).map_err(|e| broken(&e))?)?;
-    let rest = std::io::copy(reader, &mut std::io::sink()).map(drop).map_err(|e| broken(&e));
+    let rest = io::copy(reader, &mut io::sink()).map(drop).map_err(|e| broken(&e));
     Ok((res, rest))
+}
+
+fn head_of(file: &Path, format: DataFormat, name: &str) -> Result<Head, DataError> {
+    Ok(with_array(file, format, name, |npy| head(file, name, npy.header()))?.0)
 }
 
 struct Head {
     rows: u64,
     width: Option<usize>,
     field: Field,
+    /// Where the elements are not row by row.
+    order: Option<ColumnMajor>,
 }
 
 fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
     let broken = |reason: String| DataError::broken(file, format!("array `{name}`"), reason);
     let item = item_type(&npy.dtype()).map_err(broken)?;
     let (rows, axes) = npy.shape().split_first().ok_or_else(|| broken("it is a single number, not rows".to_owned()))?;
-    if npy.order() == Order::Fortran && !axes.is_empty() {
-        return Err(broken("it is in Fortran order; save it with numpy.ascontiguousarray".to_owned()));
-    }
     if axes.is_empty() {
-        return Ok(Head { rows: *rows, width: None, field: Field::new(name, item, true) });
+        return Ok(Head { rows: *rows, width: None, field: Field::new(name, item, true), order: None });
     }
     if item == DataType::Utf8 {
         return Err(broken("text with more than one axis is not supported".to_owned()));
@@ -177,7 +192,39 @@ fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
         ("ARROW:extension:metadata".to_owned(), serde_json::json!({ "shape": axes }).to_string()),
     ];
     let field = Field::new(name, data_type, true).with_metadata(metadata.into_iter().collect());
-    Ok(Head { rows: *rows, width: Some(width as usize), field })
+    let is_column_major = npy.order() == Order::Fortran;
+    let order = is_column_major.then(|| ColumnMajor { rows: *rows as usize, axes: axes.to_vec() });
+    Ok(Head { rows: *rows, width: Some(width as usize), field, order })
+}
+
+/// Fortran order: the elements of a row lie as far from each other as there are rows.
+struct ColumnMajor {
+    rows: usize,
+    axes: Vec<u64>,
+}
+
+impl ColumnMajor {
+    /// Returns the elements row by row. All of them are held, since each row needs all of the file.
+    fn by_rows<T: Clone, I: Iterator<Item = io::Result<T>>>(
+        &self,
+        elements: I,
+    ) -> io::Result<impl Iterator<Item = io::Result<T>> + use<T, I>> {
+        let elements = elements.collect::<io::Result<Vec<T>>>()?;
+        let rows = self.rows;
+        let width = self.axes.iter().map(|&it| it as usize).product::<usize>();
+        if elements.len() != rows.saturating_mul(width) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // How many columns are before each element of a row, whose last axis runs fastest.
+        let mut columns = if elements.is_empty() { Vec::new() } else { vec![0] };
+        let mut step = 1;
+        for axis in self.axes.iter().map(|&it| it as usize) {
+            columns = columns.iter().flat_map(|&it| (0..axis).map(move |idx| it + idx * step)).collect();
+            step *= axis;
+        }
+        let places = (0..elements.len()).map(move |at| columns[at % width] * rows + at / width);
+        Ok(places.map(move |it| Ok(elements[it].clone())))
+    }
 }
 
 fn item_type(dtype: &DType) -> Result<DataType, String> {
@@ -200,7 +247,7 @@ fn item_type(dtype: &DType) -> Result<DataType, String> {
 }
 
 /// An array that is read a partition at a time.
-struct Array<'f, 'r> {
+struct Column<'f, 'r> {
     elements: Elements<'r>,
     rows_left: u64,
     width: Option<usize>,
@@ -209,19 +256,19 @@ struct Array<'f, 'r> {
     name: &'f str,
 }
 
-type Take<'r> = Box<dyn FnMut(usize) -> std::io::Result<ArrayRef> + 'r>;
+type Take<'r> = Box<dyn FnMut(usize) -> io::Result<ArrayRef> + 'r>;
 
 struct Elements<'r>(Take<'r>);
 
-impl<'f, 'r> Array<'f, 'r> {
+impl<'f, 'r> Column<'f, 'r> {
     fn new(file: &'f Path, name: &'f str, npy: NpyFile<&'r mut (dyn Read + 'r)>) -> Result<Self, DataError> {
         let head = head(file, name, npy.header())?;
         let item = match head.field.data_type() {
             DataType::FixedSizeList(it, _) => Arc::clone(it),
             other => Arc::new(Field::new("item", other.clone(), true)),
         };
-        let elements =
-            elements(npy, item.data_type()).map_err(|e| DataError::broken(file, format!("array `{name}`"), e))?;
+        let elements = elements(npy, item.data_type(), head.order.as_ref())
+            .map_err(|e| DataError::broken(file, format!("array `{name}`"), e))?;
         Ok(Self { elements, rows_left: head.rows, width: head.width, item, file, name })
     }
 
@@ -242,20 +289,18 @@ impl<'f, 'r> Array<'f, 'r> {
     }
 }
 
-fn elements<'r>(npy: NpyFile<&'r mut (dyn Read + 'r)>, item: &DataType) -> Result<Elements<'r>, String> {
+fn elements<'r>(
+    npy: NpyFile<&'r mut (dyn Read + 'r)>,
+    item: &DataType,
+    order: Option<&ColumnMajor>,
+) -> Result<Elements<'r>, String> {
     macro_rules! take {
         ($type:ty, $array:ty) => {{
-            let mut data = npy.data::<$type>().map_err(|e| e.to_string())?;
-            Elements(Box::new(move |n| {
-                let mut values = Vec::with_capacity(n.min(1 << 20));
-                for it in data.by_ref().take(n) {
-                    values.push(it?);
-                }
-                if values.len() < n {
-                    return Err(std::io::ErrorKind::UnexpectedEof.into());
-                }
-                Ok(Arc::new(<$array>::from(values)) as ArrayRef)
-            }))
+            let data = npy.data::<$type>().map_err(|e| e.to_string())?;
+            match order {
+                None => in_order::<$type, $array>(data),
+                Some(it) => in_order::<$type, $array>(it.by_rows(data).map_err(|e| e.to_string())?),
+            }
         }};
     }
     Ok(match item {
@@ -273,4 +318,19 @@ fn elements<'r>(npy: NpyFile<&'r mut (dyn Read + 'r)>, item: &DataType) -> Resul
         DataType::Utf8 => take!(String, StringArray),
         other => return Err(format!("elements of type {other} are not supported")),
     })
+}
+
+fn in_order<'r, T: 'r, A: Array + From<Vec<T>> + 'static>(
+    mut data: impl Iterator<Item = io::Result<T>> + 'r,
+) -> Elements<'r> {
+    Elements(Box::new(move |n| {
+        let mut values = Vec::with_capacity(n.min(1 << 20));
+        for it in data.by_ref().take(n) {
+            values.push(it?);
+        }
+        if values.len() < n {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Arc::new(A::from(values)) as ArrayRef)
+    }))
 }

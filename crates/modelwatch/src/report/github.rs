@@ -10,7 +10,7 @@ use modelwatch_runtime::{
 use modelwatch_sdk::report::{Check, Severity, Status};
 
 use super::{
-    text::{clip, count, message, name, observed, plain, range},
+    text::{clip, facts, message, name, plain},
     view,
 };
 
@@ -98,13 +98,7 @@ fn check(it: &Check) -> String {
     if it.status != Status::Fail {
         parts.push(it.status.as_str().to_owned());
     }
-    if it.observed.is_some() {
-        parts.push(format!("observed {}{}", observed(it), range(it)));
-    }
-    if !it.requirement.is_empty() {
-        parts.push(format!("required {}", clip(&it.requirement, 200)));
-    }
-    parts.push(format!("n = {}", count(it.n)));
+    parts.extend(facts(it));
     let message = message(it);
     if !message.is_empty() {
         parts.push(clip(message, 1000));

@@ -12,7 +12,7 @@ use modelwatch_sdk::report::{Check, Severity, Status};
 
 use super::{
     files::files,
-    text::{clip, count, message, name, observed, plain, range, seconds, wrap},
+    text::{clip, count, facts, message, name, observed, plain, range, seconds, wrap},
     view,
 };
 
@@ -117,16 +117,8 @@ fn failed(out: &mut Out, record: &RunRecord, status: Status) {
 fn one(out: &mut Out, record: &RunRecord, check: &Of<Check>) {
     let (style, mark) = (color(check.it.status), mark(check.it.status));
     let title = format!("{} · {}", plain(&check.probe), name(&check.it.metric, &check.it.labels));
-    let mut facts = Vec::new();
-    if check.it.observed.is_some() {
-        facts.push(format!("observed {}{}", observed(&check.it), range(&check.it)));
-    }
-    if !check.it.requirement.is_empty() {
-        facts.push(format!("required {}", clip(&check.it.requirement, 200)));
-    }
-    facts.push(format!("n = {}", count(check.it.n)));
     out.item(&format!("  {style}{mark}{style:#} "), "  ✗ ", BOLD, &title);
-    out.item("    ", "    ", Style::new(), &facts.join(", "));
+    out.item("    ", "    ", Style::new(), &facts(&check.it).join(", "));
     let message = message(&check.it);
     if !message.is_empty() && !view::is_told_by_findings(record, check) {
         out.item("    ", "    ", DIM, &clip(message, 400));

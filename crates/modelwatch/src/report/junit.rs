@@ -10,7 +10,7 @@ use modelwatch_sdk::report::{Check, Finding, Severity, Status};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{
-    text::{name, number, observed, plain, range},
+    text::{facts, name, number, observed, plain, range},
     view,
 };
 
@@ -70,7 +70,12 @@ fn suite(record: &RunRecord, name: &str) -> TestSuite {
 
 fn check(it: &Of<Check>) -> TestCase {
     let title = format!("{} {}", name(&it.it.metric, &it.it.labels), plain(&it.it.requirement));
-    let mut res = TestCase::new(title.trim_end(), status(it.it.status, &it.it.message));
+    let mut status = status(it.it.status, &it.it.message);
+    if it.it.status != Status::Pass {
+        // Most hosts show the text and not the properties.
+        status.set_description(format!("{}\n{}", plain(&facts(&it.it).join(", ")), plain(&it.it.message)).trim_end());
+    }
+    let mut res = TestCase::new(title.trim_end(), status);
     res.set_classname(plain(&it.probe));
     if it.it.observed.is_some() {
         res.add_property(Property::new("observed", observed(&it.it)));

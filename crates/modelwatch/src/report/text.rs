@@ -51,6 +51,19 @@ pub(crate) fn range(check: &Check) -> String {
     if is_compared { format!(" (compared: {})", interval(it)) } else { format!(" {}", interval(it)) }
 }
 
+/// Returns what a check observed, where it did, with its interval, what was required, and of how many rows or elements.
+pub(crate) fn facts(check: &Check) -> Vec<String> {
+    let mut res = Vec::new();
+    if check.observed.is_some() {
+        res.push(format!("observed {}{}", observed(check), range(check)));
+    }
+    if !check.requirement.is_empty() {
+        res.push(format!("required {}", clip(&check.requirement, 200)));
+    }
+    res.push(format!("n = {}", count(check.n)));
+    res
+}
+
 /// Returns what a check observed, with as many digits as it takes to tell it from its limit.
 pub(crate) fn observed(check: &Check) -> String {
     let Some(value) = check.observed else { return "–".to_owned() };

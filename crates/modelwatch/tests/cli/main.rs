@@ -10,6 +10,7 @@ mod differential;
 mod errors;
 mod excerpts;
 mod fail_closed;
+mod formats;
 mod golden;
 mod isolation;
 mod keras;

@@ -31,12 +31,20 @@ pub fn path_of(pipeline: &Pipeline) -> PathBuf {
     pipeline.run.history.clone().unwrap_or_else(|| pipeline.root.join(".modelwatch").join("history.db"))
 }
 
+/// Puts a run into the history of its pipeline.
+///
+/// # Errors
+/// When it cannot be written, or there is a run of that name.
+pub fn keep(pipeline: &Pipeline, run: &RunRecord) -> Result<(), HistoryError> {
+    History::open(&path_of(pipeline))?.add(run)
+}
+
 /// Puts a run into the history of its pipeline, in the place of what was said of it before.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn keep(pipeline: &Pipeline, run: &RunRecord) -> Result<(), HistoryError> {
-    History::open(&path_of(pipeline))?.add(run)
+pub fn replace(pipeline: &Pipeline, run: &RunRecord) -> Result<(), HistoryError> {
+    History::open(&path_of(pipeline))?.write("INSERT OR REPLACE", run)
 }
 
 /// Why the history cannot be read or written.
@@ -128,8 +136,12 @@ impl History {
     /// Adds a run.
     ///
     /// # Errors
-    /// When the database cannot be written.
+    /// When the database cannot be written, or has a run of that name.
     pub fn add(&self, run: &RunRecord) -> Result<(), HistoryError> {
+        self.write("INSERT", run)
+    }
+
+    fn write(&self, how: &str, run: &RunRecord) -> Result<(), HistoryError> {
         let json = serde_json::to_string(run).map_err(|e| self.record_error(&run.run_id, &e))?;
         let checkpoint = run.checkpoint.as_ref();
         let row = params![
@@ -143,7 +155,7 @@ impl History {
             json,
         ];
         self.connection
-            .execute("INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", row)
+            .execute(&format!("{how} INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"), row)
             .map(drop)
             .map_err(|e| self.database(e))
     }
@@ -175,21 +187,18 @@ impl History {
         rows.and_then(Iterator::collect).map_err(|e| self.database(e))
     }
 
-    /// Returns the record of a run: of the newest one for `last`, otherwise of the one whose name is,
-    /// or starts with, `run`.
+    /// Returns the record of a run of one pipeline or of any: of the newest one for `last`, otherwise of the one whose
+    /// name is, or starts with, `run`.
     ///
     /// # Errors
     /// When the database or the record cannot be read.
-    pub fn get(&self, run: &str) -> Result<Option<RunRecord>, HistoryError> {
-        let found: Option<(String, String)> = if run == "last" {
-            let query = "SELECT run_id, record FROM runs ORDER BY started DESC, run_id DESC LIMIT 1";
-            self.connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-        } else {
-            let query = "SELECT run_id, record FROM runs WHERE substr(run_id, 1, length(?1)) = ?1
-                         ORDER BY length(run_id) LIMIT 1";
-            self.connection.query_row(query, [run], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-        }
-        .map_err(|e| self.database(e))?;
+    pub fn get(&self, pipeline: Option<&str>, run: &str) -> Result<Option<RunRecord>, HistoryError> {
+        let start = if run == "last" { "" } else { run };
+        let query = "SELECT run_id, record FROM runs
+                     WHERE (?1 IS NULL OR pipeline = ?1) AND substr(run_id, 1, length(?2)) = ?2
+                     ORDER BY run_id = ?2 DESC, started DESC, run_id DESC LIMIT 1";
+        let row = self.connection.query_row(query, params![pipeline, start], |row| Ok((row.get(0)?, row.get(1)?)));
+        let found: Option<(String, String)> = row.optional().map_err(|e| self.database(e))?;
         found.map(|(run_id, json)| serde_json::from_str(&json).map_err(|e| self.record_error(&run_id, &e))).transpose()
     }
 

@@ -536,8 +536,8 @@ pub(crate) struct History {
 /// The database of earlier runs.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryFile {
-    /// The database. Without it: that of the pipeline, or `.modelwatch/history.db`.
-    #[arg(long, value_name = "FILE", env = "MODELWATCH_HISTORY")]
+    /// The database. Without it: that of the pipeline, of the variable `MODELWATCH_HISTORY`, or `.modelwatch/history.db`.
+    #[arg(long, value_name = "FILE")]
     pub(crate) history: Option<PathBuf>,
 }
 
@@ -546,7 +546,7 @@ pub(crate) struct Report {
     /// The run, the start of its name, or `last`.
     #[arg(default_value = "last")]
     pub(crate) run: String,
-    /// The pipeline file: `last` is its last run, from where its runs are kept.
+    /// The pipeline file: only its runs are looked at, where they are kept.
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
     /// Write it as HTML into this file, instead of a summary to standard output.

@@ -8,6 +8,9 @@ use modelwatch_runtime::history::{self, History};
 use super::{Code, Wrong, run};
 use crate::{cli, output, report as reports};
 
+/// Names the database where neither an option nor a pipeline does.
+const HISTORY_VARIABLE: &str = "MODELWATCH_HISTORY";
+
 pub(crate) fn history(arguments: &cli::History) -> anyhow::Result<Code> {
     let kept = Kept::of(&arguments.history, arguments.pipeline.as_deref())?;
     let name = arguments.name.as_deref().or(kept.pipeline.as_deref());
@@ -25,14 +28,11 @@ pub(crate) fn history(arguments: &cli::History) -> anyhow::Result<Code> {
 
 pub(crate) fn report(arguments: &cli::Report) -> anyhow::Result<Code> {
     let kept = Kept::of(&arguments.history, arguments.pipeline.as_deref())?;
-    let history = kept.open()?;
-    let last = match &kept.pipeline {
-        Some(name) if arguments.run == "last" => history.list(Some(name), None, 1)?.pop().map(|it| it.run_id),
-        _ => None,
-    };
-    let record = history.get(last.as_ref().unwrap_or(&arguments.run))?;
-    let Some(record) = record else {
-        return Err(Wrong(format!("there is no run `{}`; `modelwatch history` lists them", arguments.run)).into());
+    let pipeline = kept.pipeline.as_deref();
+    let Some(record) = kept.open()?.get(pipeline, &arguments.run)? else {
+        let of_pipeline = pipeline.map(|it| format!(" of the pipeline `{it}`")).unwrap_or_default();
+        let message = format!("there is no run `{}`{of_pipeline}; `modelwatch history` lists them", arguments.run);
+        return Err(Wrong(message).into());
     };
     match &arguments.html {
         Some(path) => {
@@ -51,11 +51,17 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(arguments: &cli::HistoryFile, pipeline: Option<&Path>) -> anyhow::Result<Self> {
-        // What is wrong with the file by now is no matter of its earlier runs.
-        let parsed = pipeline.map(|it| run::read(it, &[])).transpose()?;
+    fn of(arguments: &cli::HistoryFile, path: Option<&Path>) -> anyhow::Result<Self> {
+        // What is wrong with the file by now is no matter of its earlier runs, but its name is.
+        let parsed = path.map(|it| run::read(it, &[])).transpose()?;
         let pipeline = parsed.and_then(|it| it.pipeline.or(it.draft));
+        if let (Some(path), Some("")) = (path, pipeline.as_ref().map(|it| &*it.name)) {
+            let file = path.display();
+            return Err(Wrong(format!("`{file}` has no `name` whose runs could be found; give it one")).into());
+        }
+        // A run keeps itself where its pipeline says, whatever the environment says.
         let file = arguments.history.clone().or_else(|| pipeline.as_ref().map(history::path_of));
+        let file = file.or_else(|| std::env::var_os(HISTORY_VARIABLE).filter(|it| !it.is_empty()).map(PathBuf::from));
         let file = file.unwrap_or_else(|| Path::new(".modelwatch").join("history.db"));
         Ok(Self { file, pipeline: pipeline.map(|it| it.name) })
     }

@@ -139,7 +139,7 @@ fn conclude(pipeline: &Pipeline, mut outcome: Outcome, how: How) -> anyhow::Resu
         record.exit_code = Code::NOT_DONE.0;
         // What the history says is what the command ends with.
         if how.keep && outcome.history_error.is_none() {
-            outcome.history_error = history::keep(pipeline, record).err();
+            outcome.history_error = history::replace(pipeline, record).err();
         }
     }
     show(record, how.format)?;

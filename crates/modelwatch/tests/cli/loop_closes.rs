@@ -86,6 +86,22 @@ fn earlier_runs_are_found_where_the_pipeline_keeps_them() {
         let report = project.modelwatch(&["report", "--pipeline", &pipeline, "--format", "json"]);
         assert_eq!(serde_json::from_str::<Value>(&report.out).unwrap()["pipeline"]["name"], it, "{}", report.err);
     }
+    // What has not run has no last run, and another pipeline's run is none of its own.
+    project.write("configs/new.toml", &text("new", ""));
+    let b = project.modelwatch(&["history", "configs/b.toml"]);
+    let run_of_b = b.out.lines().nth(1).unwrap().split_whitespace().next().unwrap();
+    for run in ["last", run_of_b] {
+        let report = project.modelwatch(&["report", run, "--pipeline", "configs/new.toml"]);
+        assert_eq!((report.code, &*report.out), (2, ""), "{}", report.err);
+        assert!(report.err.contains(&format!("there is no run `{run}` of the pipeline `new`")), "{}", report.err);
+    }
+    // The variable says where runs are kept of which no pipeline is given.
+    let own = |arguments: &[&str]| {
+        let output = project.command(arguments).env("MODELWATCH_HISTORY", "configs/own.db").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(own(&["history"]).contains(" own "));
+    assert!(own(&["history", "configs/b.toml"]).contains(" b "));
     let nowhere = project.modelwatch(&["history"]);
     assert_eq!(nowhere.code, 2);
     assert!(nowhere.err.contains("there is no history `.modelwatch/history.db`; give the pipeline"), "{}", nowhere.err);

@@ -115,8 +115,15 @@ impl Document {
         let is_element = self.spans.get(pointer).is_some_and(|it| it.key.is_none());
         let metric = if is_element { pointer.rfind('/').map_or("", |it| &pointer[..it]) } else { pointer };
         let key = tree::last_key(metric);
-        let begins = |at: usize| matches!(key[..at].trim_end().chars().next_back(), None | Some('[' | ','));
-        let at = key.match_indices(part).map(|it| it.0).find(|&at| begins(at));
+        // A name is before all labels, and the key of a label before its value.
+        let is_whole = |at: usize| {
+            let next = key[at + part.len()..].trim_start().chars().next();
+            match key[..at].trim_end().chars().next_back() {
+                None => matches!(next, None | Some('[')),
+                Some(before) => matches!(before, '[' | ',') && next == Some('='),
+            }
+        };
+        let at = key.match_indices(part).map(|it| it.0).find(|&at| is_whole(at));
         let place = at.and_then(|at| self.place_in_key(metric, &key, &(at..at + part.len())));
         self.at(pointer, code, message, help).place(place.or_else(|| self.key_place(metric)))
     }

@@ -246,6 +246,13 @@ fn what_is_wrong_with_a_metric_is_marked_in_it() {
     assert_eq!(marked(0, "clas"), ("clas", key));
     assert_eq!(marked(1, "clas"), ("clas", key));
     assert_eq!(marked(1, "recall").0, "recall");
+    // What another label begins with, or a label that is named as its metric, is not meant.
+    let text = text.replace("slice=clas, clas=3", "class=1, clas=3, recall=4");
+    let parsed = parse("pipeline.toml".as_ref(), &text, &[]);
+    let requirement = &parsed.pipeline.as_ref().unwrap().probes[0].requirements[0];
+    let start = |part: &str| parsed.document.at_metric(requirement, part, "E0205", "unknown", None).span.unwrap().start;
+    assert_eq!(start("clas"), text.find("clas=3").unwrap());
+    assert_eq!(start("recall"), text.find("recall[").unwrap());
     // With escapes in the key, the whole of it is shown.
     assert_eq!(marked(2, "slice").0, "\" mse [ slice=\\u0061 ]\"");
 }

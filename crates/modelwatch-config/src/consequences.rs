@@ -6,16 +6,18 @@ use crate::{
     Diagnostic, Document,
     code::{
         CHECKPOINT_SOURCE, MISSING_FILE, MISSING_KEY, NEEDS_BASELINE, NEEDS_STORE, NO_PROBE, OPTION_COMBINATION,
-        OPTION_MISSING, OPTION_UNKNOWN, POLICY, REFUSED, SYNTAX, UNKNOWN_KEY, UNKNOWN_METRIC, WHEN, WRONG_TYPE,
+        OPTION_MISSING, OPTION_UNKNOWN, OUT_OF_RANGE, POLICY, REFUSED, RUNTIME_MISSING, SYNTAX, UNKNOWN_KEY,
+        UNKNOWN_METRIC, WHEN, WRONG_TYPE,
     },
     diagnostic::Origin,
 };
 
 /// Codes of what is not there, but may be in a table that was not read.
-const OF_OTHER_TABLES: [&str; 6] = [NO_PROBE, CHECKPOINT_SOURCE, NEEDS_STORE, NEEDS_BASELINE, POLICY, WHEN];
+const OF_OTHER_TABLES: [&str; 7] =
+    [NO_PROBE, CHECKPOINT_SOURCE, NEEDS_STORE, NEEDS_BASELINE, POLICY, WHEN, RUNTIME_MISSING];
 
 /// Codes of what depends on everything in a table.
-const OF_THE_TABLE: [&str; 9] = [
+const OF_THE_TABLE: [&str; 10] = [
     UNKNOWN_KEY,
     WRONG_TYPE,
     MISSING_KEY,
@@ -25,6 +27,7 @@ const OF_THE_TABLE: [&str; 9] = [
     MISSING_FILE,
     REFUSED,
     UNKNOWN_METRIC,
+    OUT_OF_RANGE,
 ];
 
 /// The parts of a file that were not read because of syntax errors, by their lines.
@@ -40,14 +43,21 @@ impl Unread {
     pub(crate) fn of(document: &Document, diagnostics: &[Diagnostic]) -> Self {
         let syntax = diagnostics.iter().filter(|it| it.code == SYNTAX);
         let errors: Vec<_> = syntax.filter_map(|it| lines(document, it)).collect();
-        let all = document.text().lines().zip(1..);
-        let headers = all.filter(|(text, _)| text.trim_start().starts_with('[')).map(|it| it.1);
-        let (broken, sound): (Vec<usize>, Vec<usize>) =
-            headers.partition(|line| errors.iter().any(|it| it.contains(line)));
+        let (broken, mut sound): (Vec<_>, Vec<_>) =
+            document.headers().partition(|it| errors.iter().any(|error| error.contains(&it.0)));
+        // A table is one with those in it that follow.
+        let mut whole = String::new();
+        sound.retain(|(_, name)| {
+            let is_within = name.strip_prefix(&whole).is_some_and(|it| it.starts_with('.'));
+            if !is_within {
+                whole.clone_from(name);
+            }
+            !is_within
+        });
         // The keys below a broken header count to the table above it.
         let table = |it: &RangeInclusive<usize>| {
-            let first = sound.iter().rfind(|line| *line <= it.start()).copied().unwrap_or(1);
-            let next = sound.iter().find(|line| *line > it.end()).copied().unwrap_or(usize::MAX);
+            let first = sound.iter().map(|it| it.0).rfind(|line| line <= it.start()).unwrap_or(1);
+            let next = sound.iter().map(|it| it.0).find(|line| line > it.end()).unwrap_or(usize::MAX);
             first..=next - 1
         };
         let tables = errors.iter().map(table).collect();

@@ -158,6 +158,26 @@ impl Document {
         res
     }
 
+    /// Returns the line of each header of a table, and the table's name as in `data.columns`.
+    ///
+    /// Some may be none that a parser would take; what is within an array or a string is not among them.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (usize, String)> {
+        let is_text = |pointer: &str| self.value.pointer(pointer).is_some_and(|it| it.is_array() || it.is_string());
+        let of_file = self.spans.iter().filter(|it| it.1.value.origin == Origin::File);
+        let values: Vec<_> = of_file.filter(|it| is_text(it.0)).map(|it| &it.1.value.range).collect();
+        let starts = self.text.split_inclusive('\n').scan(0, |at, line| {
+            let start = *at + line.len() - line.trim_start().len();
+            *at += line.len();
+            Some((start, line.trim_start()))
+        });
+        starts.zip(1..).filter_map(move |((start, text), line)| {
+            let is_within = values.iter().any(|it| it.start < start && start < it.end);
+            let inner = text.strip_prefix('[').filter(|_| !is_within)?.trim_start_matches('[');
+            let name = inner.split([']', '#']).next().unwrap_or_default();
+            Some((line, name.split_whitespace().collect()))
+        })
+    }
+
     /// Returns whether there is a value at `pointer`.
     pub(crate) fn contains(&self, pointer: &str) -> bool {
         self.spans.contains_key(pointer)

@@ -251,7 +251,7 @@ impl<'a> Planner<'a, '_> {
 
     /// A metric or a label that the probe never reports is a slip of the pen, which a run would find out too late.
     fn check_metrics(&mut self, settings: &config::Probe, known: &[KnownMetric]) {
-        if known.is_empty() {
+        if known.is_empty() || self.has_unread_options(&settings.component) {
             return;
         }
         let component = &settings.component.uses;
@@ -359,19 +359,43 @@ impl<'a> Planner<'a, '_> {
 
     /// Returns whether the file may have something at `pointer` that was not read, because of one of its errors.
     fn may_have(&self, pointer: &str) -> bool {
-        let is_in =
-            |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|it| it.is_empty() || it.starts_with('/'));
         self.errors.iter().any(|it| match it.code {
             code::SYNTAX => true,
-            // Another name of it, or of what it is in.
-            code::UNKNOWN_KEY => it.pointer.rfind('/').is_some_and(|at| is_in(pointer, &it.pointer[..at])),
-            _ => !it.pointer.is_empty() && (is_in(pointer, &it.pointer) || is_in(&it.pointer, pointer)),
+            code::UNKNOWN_KEY => may_mean(&it.pointer, pointer),
+            _ => concerns(it, pointer),
+        })
+    }
+
+    /// Returns whether the probe has options that were not read, which syntax errors alone say for themselves.
+    fn has_unread_options(&self, settings: &config::Component) -> bool {
+        let with = format!("{}/with", settings.pointer);
+        self.errors.iter().any(|it| match it.code {
+            code::SYNTAX => false,
+            // It may have been meant for the options.
+            code::UNKNOWN_KEY => it.pointer.rsplit_once('/').is_some_and(|of| of.0 == settings.pointer),
+            _ => concerns(it, &with),
         })
     }
 
     fn at(&mut self, pointer: &str, code: &'static str, message: &str, help: Option<&str>) {
         self.problems.push(self.document.at(pointer, code, message, help));
     }
+}
+
+/// Returns whether an error is of a value at `pointer`, of one in it or of one that it is in.
+fn concerns(error: &Diagnostic, pointer: &str) -> bool {
+    !error.pointer.is_empty() && (is_in(pointer, &error.pointer) || is_in(&error.pointer, pointer))
+}
+
+/// Returns whether the key that `unknown` points to may be another name of the one at `pointer`, or of one that it is in.
+fn may_mean(unknown: &str, pointer: &str) -> bool {
+    let Some((table, key)) = unknown.rsplit_once('/') else { return false };
+    let meant = pointer.strip_prefix(table).and_then(|it| it.strip_prefix('/')?.split('/').next());
+    meant.is_some_and(|it| did_you_mean(key, [it]).is_some())
+}
+
+fn is_in(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|it| it.is_empty() || it.starts_with('/'))
 }
 
 /// Returns the remedy for a name that is not there: the one that was probably meant, or what `all` says there is.

@@ -83,6 +83,32 @@ fn a_syntax_error_hides_nothing_else_and_nothing_follows_from_it() {
     let train = fixtures().join("digits/data/train.npz");
     cut(format!("{digits}{}", weighted.replace("PATH", train.to_str().unwrap())));
     cut(format!("[plugins]\ndirs = ['elsewhere]\n{digits}[[verify]]\nuses = 'of-elsewhere'\n"));
+    // Options and requirements of a probe may have tables of their own.
+    let chunks = "[data.reference]\npath = 'PATH'\n[[analyze]]\nuses = 'drift'\n[analyze.with]\n\
+                  chunk = { rows = 100 }\n[analyze.require]\n'drifted_share[chunk=*]' = '<= 1'\n";
+    let chunks = chunks.replace("PATH", train.to_str().unwrap());
+    cut(format!("{digits}{}", chunks.replace("rows = 100 }", "rows = 100")));
+    cut(format!("{digits}{}", chunks.replace("chunk = {", "chunk {")));
+    cut(format!("{digits}{}", chunks.replace("[analyze.with]", "[analyze.with")));
+    // A line that begins with a bracket need not begin a table.
+    let slices = "[[verify]]\nuses = 'metrics'\n[verify.with]\ncross_slices = [\n  ['y', 'y'],\n]\ntask 'multiclass'\n";
+    cut(format!("{digits}{slices}"));
+    let memory = "[[analyze]]\nuses = 'weights'\nmemory = '2GiB'\nisolation 'process'\n";
+    cut(format!("{digits}{memory}"));
+}
+
+#[test]
+fn what_a_probe_reports_is_unknown_where_its_options_are() {
+    let train = fixtures().join("digits/data/train.npz");
+    let reference = format!("{}[data.reference]\npath = '{}'\n", digits("e08"), train.display());
+    let require = "require = { weighted_drifted_share = '<= 1', 'drifted_share[chunk=*]' = '<= 1' }\n";
+    for options in ["with = 'x'", "with = { chunk = 2026-01-01 }", "chunk = { rows = 100 }"] {
+        let project = Project::new();
+        project.write("pipeline.toml", &format!("{reference}[[analyze]]\nuses = 'drift'\n{options}\n{require}"));
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!((ended.code, ended.err.matches("error[").count()), (2, 1), "{options}: {}", ended.err);
+        assert!(!ended.err.contains("E0205"), "{}", ended.err);
+    }
 }
 
 #[test]
@@ -98,7 +124,14 @@ fn what_a_probe_needs_is_missing_whatever_else_is_wrong() {
     let project = Project::new();
     project.write("pipeline.toml", &format!("chekpoint = 1\n{digits}\n[data.refrence]\npath = 'x'\n{drift}"));
     let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    assert!(ended.err.contains("`chekpoint`") && ended.err.contains("`refrence`"), "{}", ended.err);
     assert!(!ended.err.contains(" needs "), "{}", ended.err);
+    // A key that resembles nothing that is missing is no other name of it.
+    wrong(
+        &format!("foo = 1\n{digits}\n{drift}[[verify]]\nuses = 'of-nobody'\n"),
+        &["`foo`", "`drift` needs reference data", "`weights` needs a checkpoint", "no verifier is named `of-nobody`"],
+    );
 }
 
 #[test]

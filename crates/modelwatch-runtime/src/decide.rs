@@ -5,6 +5,7 @@ mod relative;
 #[cfg(test)]
 mod unchanged;
 
+pub(crate) use labels::form;
 use modelwatch_config::{Bound, FailOn, LabelMatch, MetricAddress, Op, Operand, Requirement};
 use modelwatch_sdk::{
     Report,

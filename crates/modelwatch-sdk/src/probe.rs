@@ -1,5 +1,7 @@
 //! Probes: verifiers ("is the output right?") and analyzers ("is something wrong or improvable?").
 
+use std::collections::BTreeSet;
+
 use arrow_array::RecordBatch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -155,8 +157,8 @@ pub struct Needs {
     pub reference: Option<RowNeeds>,
     /// Named tensors of the checkpoints.
     pub tensors: TensorNeeds,
-    /// The metrics that its report can have, so that a requirement on another one, or on a label that it never has, is
-    /// refused before the run; empty where that depends on what it sees.
+    /// The metrics that its report can have, so that a requirement on another one, or on other labels than it ever has,
+    /// is refused before the run; empty where that depends on what it sees.
     pub metrics: Vec<KnownMetric>,
 }
 
@@ -165,25 +167,25 @@ pub struct Needs {
 pub struct KnownMetric {
     /// Its name.
     pub name: String,
-    /// The labels that it can have, together or one by one.
+    /// The labels that it has, neither more nor fewer. One that is reported with others as well is listed once for each.
     #[serde(default)]
-    pub labels: Vec<String>,
+    pub labels: BTreeSet<String>,
 }
 
 impl KnownMetric {
-    /// Returns metrics that can have the same labels.
+    /// Returns metrics that have the same labels.
     ///
     /// ```
     /// use modelwatch_sdk::KnownMetric;
     /// let of_columns = KnownMetric::all(["missing_share", "drifted"], &["column"]);
     /// let all: Vec<_> = KnownMetric::all(["drifted_share"], &[]).chain(of_columns).collect();
-    /// assert_eq!((all[2].name.as_str(), &all[2].labels[..]), ("drifted", &["column".to_owned()][..]));
+    /// assert_eq!((&*all[2].name, &all[2].labels), ("drifted", &["column".to_owned()].into()));
     /// ```
     pub fn all<N: Into<String>, I: IntoIterator<Item = N>>(
         names: I,
         labels: &[&str],
     ) -> impl Iterator<Item = Self> + use<N, I> {
-        let labels: Vec<_> = labels.iter().map(|it| (*it).to_owned()).collect();
+        let labels: BTreeSet<_> = labels.iter().map(|it| (*it).to_owned()).collect();
         names.into_iter().map(move |it| Self { name: it.into(), labels: labels.clone() })
     }
 }

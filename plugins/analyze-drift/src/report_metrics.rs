@@ -83,36 +83,48 @@ impl Tally {
 pub(crate) fn known(config: &Config, cutting: Option<&Cutting>) -> Vec<KnownMetric> {
     let has_slices = cutting.is_some_and(|it| !it.slices.is_empty());
     let has_chunks = cutting.is_some_and(|it| it.period.is_some());
-    let parts = |of: &[&'static str]| -> Vec<&str> {
-        let cut = [("slice", has_slices), ("chunk", has_chunks)];
-        of.iter().copied().chain(cut.into_iter().filter(|it| it.1).map(|it| it.0)).collect()
-    };
+    let slices: &[&[&str]] = if has_slices { &[&[], &["slice"]] } else { &[&[]] };
+    let subjects: &[&[&str]] = &[&["column"], &["output"]];
     let mut res = Vec::new();
-    let mut add = |names: &[&str], labels: &[&str]| res.extend(KnownMetric::all(names.iter().copied(), labels));
-    add(&["drifted_share", "drifted_columns", "compared_columns", "n_columns"], &parts(&[]));
-    if !config.importance.is_empty() {
-        add(&["weighted_drifted_share"], &parts(&[]));
-    }
-    if config.predictions {
-        add(&["prediction_drift"], &parts(&[]));
-    }
+    // Adds metrics that have one of each of these sets of labels.
+    let mut add = |names: &[&str], sets: &[&[&[&str]]]| {
+        let mut all = vec![Vec::new()];
+        for set in sets {
+            all = all.iter().flat_map(|it: &Vec<&str>| set.iter().map(|more| [it, *more].concat())).collect();
+        }
+        all.iter().for_each(|labels| res.extend(KnownMetric::all(names.iter().copied(), labels)));
+    };
     if has_slices {
         add(&["slices", "judged_slices", "drifted_slices"], &[]);
     }
-    let of_columns = parts(&["column", "output"]);
-    add(&["missing_share_difference", "drifted", "p_value"], &of_columns);
+    let mut of_all = vec!["drifted_share", "drifted_columns", "compared_columns", "n_columns"];
+    of_all.extend((!config.importance.is_empty()).then_some("weighted_drifted_share"));
+    of_all.extend(config.predictions.then_some("prediction_drift"));
     if has_chunks {
-        add(&["score", "effect"], &of_columns);
-        add(&["chunks", "judged_chunks"], &["slice"]);
-        add(&["drifted_chunks"], &["slice", "column", "output"]);
+        add(&of_all, &[slices, &[&[], &["chunk"]]]);
+        add(&["missing_share_difference", "drifted", "p_value", "score", "effect"], &[subjects, slices, &[&["chunk"]]]);
+        add(&["chunks", "judged_chunks"], &[slices]);
+        add(&["drifted_chunks"], &[slices, &[&[], &["column"], &["output"]]]);
         return res;
     }
-    add(&["missing_share"], &parts(&["column", "output", "data"]));
-    add(&["missing_p_value", "unseen_share", "drifted_elements"], &of_columns);
-    let of_parts =
-        ["ks_statistic", "ks_p_value", "wasserstein", "wasserstein_normed", "chi2_statistic", "chi2_p_value"];
-    add(&of_parts, &parts(&["column", "output", "part"]));
-    add(&["psi", "jensen_shannon", "score", "effect"], &parts(&["column", "output", "part"]));
+    add(&of_all, &[slices]);
+    add(&["missing_share"], &[subjects, slices, &[&["data"]]]);
+    let of_columns = ["missing_share_difference", "missing_p_value", "unseen_share", "drifted", "p_value"];
+    add(&of_columns, &[subjects, slices]);
+    add(&["drifted_elements"], &[subjects, slices]);
+    let of_parts = [
+        "ks_statistic",
+        "ks_p_value",
+        "wasserstein",
+        "wasserstein_normed",
+        "chi2_statistic",
+        "chi2_p_value",
+        "psi",
+        "jensen_shannon",
+        "score",
+        "effect",
+    ];
+    add(&of_parts, &[subjects, slices, &[&[], &["part"]]]);
     res
 }
 

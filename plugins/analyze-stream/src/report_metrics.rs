@@ -11,9 +11,9 @@ use crate::{
 /// Returns the numbers that there can be.
 pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
     let of_streams = ["changes", "warnings", "recent_mean", "recent_deviation", "unusable_share"];
-    let labels = [Subject::Column, Subject::Output, Subject::Errors, Subject::Loss].map(Subject::label);
+    let subjects = [Subject::Column, Subject::Output, Subject::Errors, Subject::Loss];
     KnownMetric::all(["watched_streams", "changed_streams", "changed_share"], &[])
-        .chain(KnownMetric::all(of_streams, &labels))
+        .chain(subjects.into_iter().flat_map(move |it| KnownMetric::all(of_streams, &[it.label()])))
 }
 
 /// Returns the numbers of all streams together, then those of each.

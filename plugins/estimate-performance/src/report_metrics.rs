@@ -24,7 +24,7 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
         .chain(KnownMetric::all(["calibration_error", "calibrated"], &["class"]))
         .chain(KnownMetric::all(kinds_of_cells.map(|it| format!("{it}_confusion_share")), &["class", "called"]))
         .chain(KnownMetric::all(of(&["estimated", "sampling_error", "realized"]), &["chunk"]))
-        .chain(KnownMetric::all(of(&["reference", "chunks_outside"]), &[]))
+        .chain(KnownMetric::all(of(&["estimated", "sampling_error", "realized", "reference", "chunks_outside"]), &[]))
         .chain(KnownMetric::all(of(&["limit"]), &["bound"]))
 }
 

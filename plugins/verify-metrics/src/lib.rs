@@ -61,6 +61,7 @@ mod figures;
 mod findings;
 mod gaps;
 mod intervals;
+mod known;
 mod magnitudes;
 mod mass;
 mod means;

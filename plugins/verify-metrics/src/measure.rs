@@ -186,27 +186,6 @@ pub(crate) fn names(task: Task) -> &'static [&'static str] {
     }
 }
 
-/// Returns the labels that a metric of a task can have.
-pub(crate) fn labels(task: Task, name: &str) -> Vec<&'static str> {
-    let own: &[&str] = match (task, name) {
-        (_, "skill") => return vec!["metric"],
-        (Task::Detection, "map") => return vec!["iou"],
-        (Task::Detection, "ap") => return vec!["class"],
-        (Task::Ranking, "ndcg" | "hit_rate") => &["k"],
-        (_, "top_k_accuracy") => &["k"],
-        (_, "precision_at_recall") => &["recall"],
-        (_, "recall_at_precision") => &["precision"],
-        (_, "absolute_error_quantile" | "pinball_loss") => &["quantile"],
-        (_, "roc_auc") => &["average", "multi_class"],
-        (_, "fbeta") => &["average", "class", "beta"],
-        (_, "lift") => &["average", "class", "top"],
-        (_, "precision" | "recall" | "f1" | "specificity" | "npv" | "fpr" | "fnr") => &["average", "class"],
-        (_, "average_precision" | "ks_statistic" | "jaccard" | "iou" | "dice") => &["average", "class"],
-        _ => &[],
-    };
-    own.iter().copied().chain(["slice", "worst_slice"]).collect()
-}
-
 /// Returns the metrics over all rows.
 pub(crate) fn overall(layout: &Layout, settings: &Settings) -> Vec<Measure> {
     use Measure::*;

@@ -1,14 +1,12 @@
 //! The verifier.
 
-use modelwatch_sdk::{
-    FindingCode, Host, KnownMetric, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
-};
+use modelwatch_sdk::{FindingCode, Host, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier};
 
 use crate::{
     codes::CODES,
     config::{Config, Settings},
     evaluate::evaluate,
-    measure,
+    known::known,
     read::read,
     state::{self, State},
     training,
@@ -45,12 +43,6 @@ impl Probe for Metrics {
             columns: self.settings.query.iter().cloned().collect(),
             ..RowNeeds::default()
         };
-        let Settings { task, metrics: wanted, .. } = &self.settings;
-        let is_wanted = |it: &&str| wanted.as_ref().is_none_or(|wanted| wanted.contains(*it));
-        let names = measure::names(*task).iter().copied().filter(is_wanted);
-        let measures = names.flat_map(|it| KnownMetric::all([it], &measure::labels(*task, it)));
-        let gap = KnownMetric::all(self.training.as_ref().map(|_| training::GAP).filter(is_wanted), &[]);
-        let metrics = measures.chain(gap).collect();
         let reference = self.training.is_some().then(|| RowNeeds {
             label: Need::Required,
             predictions: Need::Required,
@@ -58,7 +50,7 @@ impl Probe for Metrics {
             weight: Need::Optional,
             ..RowNeeds::default()
         });
-        Needs { current: Some(rows), reference, metrics, ..Needs::default() }
+        Needs { current: Some(rows), reference, metrics: known(&self.settings), ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

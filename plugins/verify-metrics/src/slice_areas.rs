@@ -15,7 +15,8 @@ use crate::{
     measure::{Areas, Measure},
 };
 
-const AREA: Measure = Measure::RocAuc(Areas::One);
+/// What is reported of a slice.
+pub(crate) const AREA: Measure = Measure::RocAuc(Areas::One);
 
 /// Adds the areas of a slice to the report.
 pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&String>, report: &mut Report) {

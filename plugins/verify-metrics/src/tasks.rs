@@ -44,6 +44,20 @@ pub(crate) fn layout(settings: &Settings, batch: &RecordBatch, output: &ArrayRef
     }))
 }
 
+/// Returns the layout of a task that has all metrics, with these classes; none for those that are not of sums.
+pub(crate) fn widest_layout(settings: &Settings, classes: Vec<String>) -> Option<SumLayout> {
+    let (kind, classes) = match settings.task {
+        Task::Binary | Task::Multiclass | Task::Regression => return None,
+        Task::MultiLabel => (Kind::MultiLabel, classes),
+        Task::Segmentation => (Kind::Segmentation, classes),
+        Task::Sequences => (Kind::Sequences, Vec::new()),
+        // Without their names it reports none of single classes.
+        Task::Detection => (Kind::Detection, settings.classes.clone().unwrap_or_default()),
+        Task::Ranking => (Kind::Queries, Vec::new()),
+    };
+    Some(SumLayout { kind, classes, at_k: settings.at_k.clone(), slots: 0 })
+}
+
 /// Returns the names of the metrics of a task; none for those that are not of sums.
 pub(crate) fn names(task: Task) -> &'static [&'static str] {
     match task {

@@ -54,7 +54,7 @@ fn gap<'a>(address: &MetricAddress, report: &'a Report) -> Option<&'a str> {
 }
 
 /// Returns how all metrics with these keys are addressed.
-fn form<'a>(name: &str, keys: impl Iterator<Item = &'a String>) -> String {
+pub(crate) fn form<'a>(name: &str, keys: impl Iterator<Item = &'a String>) -> String {
     let labels = keys.map(|key| (key.clone(), LabelMatch::Any)).collect();
     MetricAddress { name: name.to_owned(), labels }.to_string()
 }

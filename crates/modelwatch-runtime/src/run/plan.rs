@@ -9,13 +9,17 @@ use std::{
     time::Instant,
 };
 
-use modelwatch_config::{self as config, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean};
+use modelwatch_config::{
+    self as config, Bound, Diagnostic, Document, MetricAddress, Operand, Pipeline, ProbeKind, Reference, code,
+    did_you_mean,
+};
 use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
 use serde_json::Value;
 
 use super::{Event, Options, Problem};
 use crate::{
     artifacts::Artifacts,
+    decide::form,
     model,
     pace::Pace,
     pass::Slot,
@@ -249,44 +253,22 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    /// A metric or a label that the probe never reports is a slip of the pen, which a run would find out too late.
+    /// A metric that the probe never reports, or not with these labels, is a slip of the pen, which a run would find out
+    /// too late.
     fn check_metrics(&mut self, settings: &config::Probe, known: &[KnownMetric]) {
         if known.is_empty() || self.has_unread_options(&settings.component) {
             return;
         }
         let component = &settings.component.uses;
         for it in &settings.requirements {
-            let metric = &it.metric.name;
-            let found: Vec<_> = known.iter().filter(|known| known.name == *metric).collect();
-            if found.is_empty() {
-                let names: BTreeSet<_> = known.iter().map(|it| it.name.as_str()).collect();
-                let message = format!("`{component}` reports no metric `{metric}`");
-                self.unknown_metric(it, metric, message, names, "it reports");
-                continue;
+            if let Some(Unreported { part, message, help }) = unreported(component, &it.metric, known) {
+                self.problems.push(self.document.at_metric(it, part, code::UNKNOWN_METRIC, message, Some(&help)));
             }
-            let labels: BTreeSet<_> = found.iter().flat_map(|it| &it.labels).map(String::as_str).collect();
-            for key in it.metric.labels.keys().filter(|it| !labels.contains(it.as_str())) {
-                let message = format!("`{component}` reports `{metric}` without a label `{key}`");
-                self.unknown_metric(it, key, message, labels.clone(), "its labels are");
+            let other = other_metric(&it.bound).and_then(|it| unreported(component, it, known));
+            if let Some(Unreported { message, help, .. }) = other {
+                self.at(&it.pointer, code::UNKNOWN_METRIC, &message, Some(&help));
             }
         }
-    }
-
-    fn unknown_metric(
-        &mut self,
-        requirement: &config::Requirement,
-        part: &str,
-        message: String,
-        known: BTreeSet<&str>,
-        there_is: &str,
-    ) {
-        let known: Vec<_> = known.into_iter().collect();
-        let all = || match known[..] {
-            [] => "it has no labels".to_owned(),
-            _ => format!("{there_is} {}", known.join(", ")),
-        };
-        let help = meant(part, &known, all);
-        self.problems.push(self.document.at_metric(requirement, part, code::UNKNOWN_METRIC, message, Some(&help)));
     }
 
     /// A probe computes the intervals of a metric at one level, whatever the labels.
@@ -380,6 +362,47 @@ impl<'a> Planner<'a, '_> {
     fn at(&mut self, pointer: &str, code: &'static str, message: &str, help: Option<&str>) {
         self.problems.push(self.document.at(pointer, code, message, help));
     }
+}
+
+/// What is wrong with the address of a metric, and with which part of it.
+struct Unreported<'a> {
+    part: &'a str,
+    message: String,
+    help: String,
+}
+
+/// Returns what is wrong with an address that none of the known metrics has.
+fn unreported<'a>(component: &str, address: &'a MetricAddress, known: &[KnownMetric]) -> Option<Unreported<'a>> {
+    let MetricAddress { name, labels } = address;
+    let found: Vec<_> = known.iter().filter(|it| it.name == *name).collect();
+    if found.iter().any(|it| it.labels.iter().eq(labels.keys())) {
+        return None;
+    }
+    let all: BTreeSet<_> = found.iter().flat_map(|it| &it.labels).map(String::as_str).collect();
+    let all = Vec::from_iter(all);
+    if let Some(key) = labels.keys().find(|it| !found.is_empty() && !all.contains(&it.as_str())) {
+        let message = format!("`{component}` reports `{name}` without a label `{key}`");
+        let its_labels = || match all[..] {
+            [] => "it has no labels".to_owned(),
+            _ => format!("its labels are {}", all.join(", ")),
+        };
+        return Some(Unreported { part: key, message, help: meant(key, &all, its_labels) });
+    }
+    let message = format!("`{component}` reports no metric `{}`", form(name, labels.keys()));
+    let help = if found.is_empty() {
+        let names = Vec::from_iter(known.iter().map(|it| it.name.as_str()).collect::<BTreeSet<_>>());
+        meant(name, &names, || format!("it reports {}", data::some(&names)))
+    } else {
+        let forms = Vec::from_iter(found.iter().map(|it| form(name, it.labels.iter())).collect::<BTreeSet<_>>());
+        format!("it reports {}", data::some(&forms))
+    };
+    Some(Unreported { part: name, message, help })
+}
+
+/// Returns the metric that another one is held against, if it is one of the same report.
+fn other_metric(bound: &Bound) -> Option<&MetricAddress> {
+    let (Bound::Compare { right: Operand::Relative(than), .. } | Bound::NotWorse { than }) = bound else { return None };
+    if let Reference::Metric(it) = &than.to { Some(it) } else { None }
 }
 
 /// Returns whether an error is of a value at `pointer`, of one in it or of one that it is in.

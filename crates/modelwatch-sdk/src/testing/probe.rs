@@ -143,9 +143,13 @@ fn report(case: &Suite<'_>, what: &str, of: &mut dyn Probe) -> Report {
     for it in res.metrics.iter().filter(|_| !listed.is_empty()) {
         let known: Vec<_> = listed.iter().filter(|known| known.name == it.name).collect();
         assert!(!known.is_empty(), "{what}: the metric `{}` is not among those that `needs` lists", it.name);
-        let is_known = |key: &String| known.iter().any(|known| known.labels.contains(key));
-        let unknown = it.labels.keys().find(|key| !is_known(key));
-        assert_eq!(unknown, None, "{what}: a label of the metric `{}` is not among those that `needs` lists", it.name);
+        let is_known = known.iter().any(|known| known.labels.iter().eq(it.labels.keys()));
+        let keys: Vec<_> = it.labels.keys().collect();
+        assert!(
+            is_known,
+            "{what}: the labels {keys:?} of the metric `{}` are not among those that `needs` lists",
+            it.name
+        );
     }
     res
 }
@@ -510,7 +514,10 @@ mod tests {
             (Fault::NamesBadly, "not snake_case"),
             (Fault::KeepsACodeToItself, "not among the component's `CODES`"),
             (Fault::KeepsAMetricToItself, "the metric `total` is not among those that `needs` lists"),
-            (Fault::KeepsALabelToItself, "a label of the metric `total` is not among those that `needs` lists"),
+            (
+                Fault::KeepsALabelToItself,
+                "the labels [\"column\"] of the metric `total` are not among those that `needs` lists",
+            ),
         ] {
             let payload = catch_unwind(AssertUnwindSafe(|| run(fault))).expect_err("the suite notices");
             let text = payload.downcast_ref::<String>().map(String::as_str);

@@ -41,6 +41,46 @@ fn metrics_and_labels_that_no_probe_reports_are_found_before_the_run() {
     }
 }
 
+#[test]
+fn a_requirement_on_labels_that_a_metric_never_has_together_is_found_before_the_run() {
+    let reference = fixtures().join("digits/data/train.npz");
+    let reference = format!("[data.reference]\npath = '{}'\n", reference.display());
+    let project = Project::new();
+    let behavior = "[[verify]]\nuses = 'contract'\nrequire = { batch_difference = '<= 1', \
+                    'batch_difference[batch_size=*]' = '<= 1', repeat_difference = '<= 1', file_bytes = '> 0', \
+                    'thread_difference[threads=*]' = '<= 1', 'order_difference[order=*]' = '<= 1' }\n";
+    let metrics = "require = { 'accuracy[slice=a]' = '>= accuracy[slce=b]', accuracy = '>= 0.9 * accuracy[slice=a]', \
+                   'recall[class=1,average=macro]' = '>= 0', recall = '>= 0', 'recall[class=*]' = '>= 0', \
+                   'recall[average=macro,slice=a]' = '>= 0', 'recall[slice=a]' = '>= 0', 'mcc[slice=a]' = '>= 0', \
+                   'roc_auc[average=macro,worst_slice=a]' = '>= 0', 'roc_auc[average=macro,multi_class=ovo]' = '>= 0' }\n";
+    let drift = "[[analyze]]\nuses = 'drift'\nrequire = { psi = '<= 1', 'psi[column=*]' = '<= 1', \
+                 'psi[column=x,output=y]' = '<= 1', 'missing_share[column=x]' = '<= 1', \
+                 'missing_share[column=x,data=current]' = '<= 1', 'psi[output=y,part=norm]' = '<= 1' }\n";
+    project.write("pipeline.toml", &format!("{}{reference}{METRICS}{metrics}{behavior}{drift}", digits("e08")));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 2, "{}", ended.out);
+    let shown: Vec<_> = ended.err.split("error[E0205]: ").skip(1).map(said).collect();
+    let form = "it reports recall[average=*], recall[class=*], recall[slice=*], recall[worst_slice=*]".to_owned();
+    for it in ["recall", "recall[average=*, class=*]"] {
+        let message = format!("`metrics` reports no metric `{it}`");
+        assert!(shown.contains(&(&*message, 6, form.clone())), "{shown:#?}");
+    }
+    let wrong: Vec<_> = shown.iter().filter_map(|it| it.0.split_once(" reports ")).map(|it| it.1).collect();
+    let expected = [
+        "`accuracy` without a label `slce`",
+        "no metric `recall[average=*, class=*]`",
+        "no metric `recall`",
+        "no metric `recall[average=*, slice=*]`",
+        "`mcc` without a label `slice`",
+        "`roc_auc` without a label `worst_slice`",
+        "no metric `batch_difference`",
+        "no metric `psi`",
+        "no metric `psi[column=*, output=*]`",
+        "no metric `missing_share[column=*]`",
+    ];
+    assert_eq!(wrong, expected, "{}", ended.err);
+}
+
 /// Returns the message of a diagnostic, how many characters it marks, and its help.
 fn said(diagnostic: &str) -> (&str, usize, String) {
     let message = diagnostic.lines().next().unwrap();

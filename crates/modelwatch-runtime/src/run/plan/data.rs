@@ -223,9 +223,8 @@ fn check_kept(document: &Document, pipeline: &Pipeline, model: ModelRole, role: 
     }
 }
 
-fn some(names: &[&str]) -> String {
-    match names {
-        [first @ .., _] if names.len() > 12 => format!("{} and {} more", first[..10].join(", "), names.len() - 10),
-        _ => names.join(", "),
-    }
+pub(super) fn some(names: &[impl AsRef<str>]) -> String {
+    let (shown, rest) = if names.len() > 12 { names.split_at(10) } else { (names, &names[..0]) };
+    let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if rest.is_empty() { shown } else { format!("{shown} and {} more", rest.len()) }
 }

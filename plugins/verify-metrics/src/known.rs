@@ -1,0 +1,72 @@
+//! The metrics that a report can have, as far as the settings alone tell.
+
+use std::collections::BTreeSet;
+
+use modelwatch_sdk::KnownMetric;
+
+use crate::{
+    config::{Scores, Settings, Task},
+    measure::{self, Measure},
+    row::{Layout, ModelLayout},
+    slice_areas, tasks, training,
+};
+
+/// Those that are no measure of a model: of its residuals, or of two models.
+const BESIDE_MEASURES: [&str; 11] = [
+    "symmetric_flip_rate",
+    "negative_flip_rate",
+    "positive_flip_rate",
+    "flips_right_to_wrong",
+    "flips_wrong_to_right",
+    "mcnemar_p",
+    "neg_to_pos_flip_rate",
+    "pos_to_neg_flip_rate",
+    "residual_bias_p",
+    "residual_normality_p",
+    "residual_heteroscedasticity_p",
+];
+
+/// Returns the metrics that there can be.
+pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
+    let layout = layout(settings);
+    let mut res: BTreeSet<(&str, BTreeSet<String>)> = BTreeSet::new();
+    let mut add = |it: Measure, further: Option<&str>| {
+        let labels = it.labels(&layout).into_keys().chain(further.map(str::to_owned));
+        res.insert((it.name(), labels.collect()));
+    };
+    measure::overall(&layout, settings).into_iter().for_each(|it| add(it, None));
+    for it in measure::per_slice(&layout) {
+        add(it, Some("slice"));
+        if it.is_loss().is_some() {
+            add(it, Some("worst_slice"));
+        }
+    }
+    if layout.positive.is_some() {
+        add(slice_areas::AREA, Some("slice"));
+    }
+    let names = measure::names(settings.task);
+    res.extend(names.iter().filter(|it| BESIDE_MEASURES.contains(it)).map(|it| (*it, BTreeSet::new())));
+    res.extend(names.iter().filter(|it| **it == "skill").map(|it| (*it, ["metric".to_owned()].into())));
+    res.extend(settings.training.then(|| (training::GAP, BTreeSet::new())));
+    let is_wanted = |name: &str| settings.metrics.as_ref().is_none_or(|it| it.contains(name));
+    let res = res.into_iter().filter(|it| is_wanted(it.0));
+    res.map(|(name, labels)| KnownMetric { name: name.to_owned(), labels }).collect()
+}
+
+/// Returns a layout that has everything that rows may have with these settings.
+fn layout(settings: &Settings) -> Layout {
+    // What only the rows say, their classes, has the same labels whichever they are.
+    let classes = || settings.classes.clone().unwrap_or_else(|| vec![String::new()]);
+    let top_k = if settings.classes.is_some() { settings.top_k.clone() } else { vec![0; settings.top_k.len()] };
+    Layout {
+        classes: if matches!(settings.task, Task::Binary | Task::Multiclass) { classes() } else { Vec::new() },
+        positive: settings.positive,
+        has_weights: false,
+        has_margin: settings.scores == Scores::Logits,
+        top_k,
+        calibration_bins: settings.calibration_bins,
+        sums: tasks::widest_layout(settings, classes()),
+        slice_columns: Vec::new(),
+        models: vec![ModelLayout { output: String::new(), is_scored: settings.is_of_classes() }],
+    }
+}

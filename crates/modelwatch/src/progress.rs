@@ -36,9 +36,9 @@ impl Line {
         match event {
             Event::Phase(_) => *self = Self::default(),
             Event::Rows(rows) => self.rows = Some(*rows),
-            Event::Probe { id, done, total } => {
-                self.probe = (done != total).then(|| (id.clone(), *done, *total));
-            }
+            Event::Probe { id, done, total } if done != total => self.probe = Some((id.clone(), *done, *total)),
+            // Another one may be shown by now.
+            Event::Probe { id, .. } => self.probe = self.probe.take().filter(|it| it.0 != *id),
             _ => {}
         }
     }
@@ -151,6 +151,8 @@ mod tests {
         assert_eq!(after(probe(1_500, 0)), "12,000 rows latency 1,500");
         assert_eq!(after(probe(1, 3)), "12,000 rows latency 1/3");
         assert_eq!(after(Event::Rows(13_000)), "13,000 rows latency 1/3");
+        let other = Event::Probe { id: "other".to_owned(), done: 9, total: 9 };
+        assert_eq!(after(other), "13,000 rows latency 1/3");
         assert_eq!(after(probe(3, 3)), "13,000 rows");
         assert_eq!(after(Event::Phase("verdict")), "");
     }

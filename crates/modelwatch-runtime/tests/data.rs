@@ -207,6 +207,18 @@ fn fortran_order_is_read_by_rows() {
             .collect();
         assert_eq!(read, (0..n).collect::<Vec<_>>(), "{}", path.display());
     }
+    // Of another type.
+    let halves = dir.path().join("halves.npy");
+    let options = npyz::WriteOptions::new().default_dtype().shape(&[2, 3, 1]).order(npyz::Order::Fortran);
+    let mut file = File::create(&halves).unwrap();
+    let mut writer = options.writer(&mut file).begin_nd().unwrap();
+    [0.0_f32, 1.5, 0.5, 2.0, 1.0, 2.5].iter().for_each(|it| writer.push(it).unwrap());
+    writer.finish().unwrap();
+    let dataset = Dataset::open(halves.to_str().unwrap(), None).unwrap();
+    let batch = dataset.batches(&Scan { columns: vec!["x".to_owned()], batch_rows: 256 }).unwrap().next().unwrap();
+    let batch = batch.unwrap();
+    let values = batch.column(0).as_fixed_size_list().values().as_primitive::<arrow_array::types::Float32Type>();
+    assert_eq!(values.values().to_vec(), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
     // One that ends early is an error, however it is ordered.
     let cut = dir.path().join("cut.npy");
     let bytes = fs::read(dir.path().join("t.npy")).unwrap();

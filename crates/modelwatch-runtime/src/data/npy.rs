@@ -44,7 +44,8 @@ pub(super) fn schema(file: &Path, format: DataFormat) -> Result<Schema, DataErro
         let Head { rows, field, .. } = head_of(file, format, &name)?;
         let (array, of_first) = first.get_or_insert_with(|| (name.clone(), rows));
         if *of_first != rows {
-            info!(file = %file.display(), "`{name}` has {rows} rows, `{array}` {of_first}: they cannot be read together.");
+            let file = file.display();
+            info!(%file, name, rows, %array, of_first, "The arrays differ in length and cannot be read together.");
         }
         fields.push(field);
     }
@@ -209,21 +210,29 @@ impl ColumnMajor {
         &self,
         elements: I,
     ) -> io::Result<impl Iterator<Item = io::Result<T>> + use<T, I>> {
-        let elements = elements.collect::<io::Result<Vec<T>>>()?;
         let rows = self.rows;
-        let width = self.axes.iter().map(|&it| it as usize).product::<usize>();
-        if elements.len() != rows.saturating_mul(width) {
+        let axes: Vec<_> = self.axes.iter().map(|&it| it as usize).collect();
+        let width = axes.iter().product::<usize>();
+        let mut all = Vec::new();
+        all.try_reserve_exact(rows.saturating_mul(width)).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        for it in elements {
+            all.push(it?);
+        }
+        if all.len() != rows.saturating_mul(width) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // How many columns are before each element of a row, whose last axis runs fastest.
-        let mut columns = if elements.is_empty() { Vec::new() } else { vec![0] };
-        let mut step = 1;
-        for axis in self.axes.iter().map(|&it| it as usize) {
-            columns = columns.iter().flat_map(|&it| (0..axis).map(move |idx| it + idx * step)).collect();
-            step *= axis;
-        }
-        let places = (0..elements.len()).map(move |at| columns[at % width] * rows + at / width);
-        Ok(places.map(move |it| Ok(elements[it].clone())))
+        // How many columns are before an element of a row, whose last axis runs fastest.
+        let columns_before = move |mut at: usize| {
+            let (mut step, mut columns) = (width, 0);
+            for axis in axes.iter().rev() {
+                step /= axis;
+                columns += at % axis * step;
+                at /= axis;
+            }
+            columns
+        };
+        let places = (0..all.len()).map(move |at| columns_before(at % width) * rows + at / width);
+        Ok(places.map(move |it| Ok(all[it].clone())))
     }
 }
 

@@ -9,10 +9,10 @@ use std::{
 use modelwatch_config::{CheckpointSpec, Selector};
 use modelwatch_sdk::{
     Error, ErrorKind, Host,
-    store::{CheckpointId, CheckpointReader, CheckpointStore, History, check_file_name},
+    store::{self, CheckpointId, CheckpointReader, CheckpointStore, History, check_file_name},
 };
 use modelwatch_tensors::{TensorError, TensorFile};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use thiserror::Error;
 
@@ -212,9 +212,8 @@ pub fn id_of(path: &Path, metadata: &Map<String, Value>) -> Result<CheckpointId,
         found.map_err(|source| CheckpointError::Io { path: file, source })
     };
     let files = files(path)?.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    let mut content = json!({"format": 1, "metadata": metadata, "files": files, "tensors": []});
-    content.sort_all_objects();
-    Ok(CheckpointId::parse(&blake3::hash(content.to_string().as_bytes()).to_hex())?)
+    let content = store::content(metadata, &files, &[]);
+    Ok(CheckpointId::parse(&blake3::hash(content.as_bytes()).to_hex())?)
 }
 
 /// Returns the offsets in a file at which a tensor begins or ends, in order, so that it is stored once however

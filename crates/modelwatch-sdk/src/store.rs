@@ -10,7 +10,7 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, Error as _},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -328,6 +328,15 @@ pub struct TensorEntry {
     pub shape: Vec<u64>,
     /// The BLAKE3 digest of its bytes, in hexadecimal.
     pub digest: String,
+}
+
+/// Returns the text whose BLAKE3 digest is the id of a checkpoint, in every store that keeps checkpoints by their content: JSON without
+/// white space, with the keys of every object in byte order. Files and tensors are sorted by name.
+pub fn content(metadata: &Map<String, Value>, files: &[FileEntry], tensors: &[TensorEntry]) -> String {
+    let mut res = json!({"format": 1, "metadata": metadata, "files": files, "tensors": tensors});
+    // Does nothing unless another crate of the build turned on serde_json's `preserve_order`.
+    res.sort_all_objects();
+    res.to_string()
 }
 
 /// One entry of a lineage's log.

@@ -2,15 +2,15 @@
 
 use modelwatch_sdk::{
     DType, Result,
-    store::{CheckpointId, CheckpointManifest, FileEntry, TensorEntry, check_file_name},
+    store::{self, CheckpointId, CheckpointManifest, FileEntry, TensorEntry, check_file_name},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     blobs::Blobs,
     errors,
-    format::{self, Digest, FORMAT, MAX_MANIFEST, MAX_PACK},
+    format::{self, Digest, MAX_MANIFEST, MAX_PACK},
     frame::{self, FRAME_HEADER, FrameSpan, Scratch},
     keys,
 };
@@ -74,6 +74,19 @@ pub(crate) struct Base {
     pub(crate) size: u64,
 }
 
+impl StoredFile {
+    fn shown(&self) -> FileEntry {
+        FileEntry { name: self.name.clone(), size: self.size, digest: self.digest.to_string() }
+    }
+}
+
+impl StoredTensor {
+    fn shown(&self) -> TensorEntry {
+        let (name, dtype, shape) = (self.name.clone(), self.dtype.clone(), self.shape.clone());
+        TensorEntry { name, dtype, shape, digest: self.digest.to_string() }
+    }
+}
+
 impl Base {
     /// Returns the base that is stored there; `pack` is the position of its pack.
     pub(crate) fn new(source: &frame::Source, pack: usize) -> Self {
@@ -118,18 +131,11 @@ impl StoredManifest {
 
     /// Returns what a reader shows of it.
     pub(crate) fn shown(&self) -> CheckpointManifest {
-        let file = |it: &StoredFile| FileEntry { name: it.name.clone(), size: it.size, digest: it.digest.to_string() };
-        let tensor = |it: &StoredTensor| TensorEntry {
-            name: it.name.clone(),
-            dtype: it.dtype.clone(),
-            shape: it.shape.clone(),
-            digest: it.digest.to_string(),
-        };
         CheckpointManifest {
             id: self.id.clone(),
             metadata: self.metadata.clone(),
-            files: self.files.iter().map(file).collect(),
-            tensors: self.tensors.iter().map(tensor).collect(),
+            files: self.files.iter().map(StoredFile::shown).collect(),
+            tensors: self.tensors.iter().map(StoredTensor::shown).collect(),
         }
     }
 
@@ -211,13 +217,9 @@ pub(crate) fn content_id(
     files: &[StoredFile],
     tensors: &[StoredTensor],
 ) -> Result<CheckpointId> {
-    let files: Vec<Value> =
-        files.iter().map(|it| json!({"name": it.name, "size": it.size, "digest": it.digest})).collect();
-    let tensor =
-        |it: &StoredTensor| json!({"name": it.name, "dtype": it.dtype, "shape": it.shape, "digest": it.digest});
-    let tensors: Vec<Value> = tensors.iter().map(tensor).collect();
-    let content = json!({"format": FORMAT, "metadata": metadata, "files": files, "tensors": tensors});
-    CheckpointId::parse(&Digest::of(&format::canonical(&content)?).to_string())
+    let files: Vec<_> = files.iter().map(StoredFile::shown).collect();
+    let tensors: Vec<_> = tensors.iter().map(StoredTensor::shown).collect();
+    CheckpointId::parse(&Digest::of(store::content(metadata, &files, &tensors).as_bytes()).to_string())
 }
 
 /// Returns the bytes that a tensor has, unless they are beyond all bounds.

@@ -22,6 +22,11 @@ const SUITES: [(&[&str], &str, &[u32]); 6] = [
 /// The rows that concern the store; those after them are others' business.
 const ROWS: std::ops::RangeInclusive<u32> = 1..=30;
 
+/// The rows whose states are what a crash leaves: a kill, a power cut, lost or reordered blocks.
+const CRASHES: [u32; 4] = [1, 2, 3, 15];
+/// How many such states are to be checked at the least.
+const MIN_CRASHES: u64 = 10_000;
+
 /// Tells the tests how many minutes the soak lasts, and that rows may take their time.
 const MINUTES: &str = "MODELWATCH_CRASH_MINUTES";
 
@@ -64,7 +69,37 @@ pub(crate) fn crash(minutes: u64, only: Option<u32>) -> Result<()> {
     rows.sort_by_key(number);
     println!("\nrow | fault | harness | states | last result");
     rows.iter().for_each(|it| println!("{it}"));
+    let n_crashes: u64 = rows.iter().filter(|it| CRASHES.contains(&number(it))).map(|it| n_states(it)).sum();
+    println!(
+        "\n{n_crashes} crash states (rows {CRASHES:?}), {} failed",
+        if failed.is_empty() { "none" } else { "some" }
+    );
     ensure!(failed.is_empty(), "the fault matrix has failures, in `cargo {}`", failed.join("`, `cargo "));
     ensure!(n_untold == 0, "{n_untold} rows were not tried");
+    ensure!(
+        only.is_some() || n_crashes >= MIN_CRASHES,
+        "only {n_crashes} crash states were checked, of at least {MIN_CRASHES}"
+    );
     Ok(())
+}
+
+/// Returns in how many states a row held, as its line says.
+fn n_states(row: &str) -> u64 {
+    match row.rsplit(" | ").collect::<Vec<_>>()[..] {
+        ["ok", n, ..] => n.trim().parse().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::n_states;
+
+    #[test]
+    fn only_what_held_counts() {
+        assert_eq!(n_states("3 | power cut, blocks reordered | SIM | 4321 | ok"), 4321);
+        assert_eq!(n_states("2 | power cut | PWR | 0 | skipped: no `xfs_io`"), 0);
+        assert_eq!(n_states("15 | crash during repair | SIM | - | FAILED"), 0);
+        assert_eq!(n_states("26 | | | - | NOT TRIED"), 0);
+    }
 }

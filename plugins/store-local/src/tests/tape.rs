@@ -1,7 +1,8 @@
 //! A disk that is played: what was done to a folder, and the states in which a crash may leave it.
 //!
 //! The model is harsher than file systems are: each change to a folder that was not synced is kept or lost
-//! on its own, and of bytes that were not synced there is any part, or zeros.
+//! on its own, and of bytes that were not synced there is any part, or zeros. Where there are few ways in which a crash can
+//! end, each is tried, and otherwise some of them.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -125,9 +126,16 @@ pub(super) enum Cut {
     NamesOnly,
     /// Bytes and no names.
     BytesOnly,
+    /// One of all the ways in which each name and each file's bytes may be left, by its number.
+    Way(u64),
     /// Each or not, by a seed.
     Some(u64),
 }
+
+/// In how many ways a crash may end at most for all of them to be tried.
+const MAX_WAYS: u64 = 64;
+/// The ways in which the bytes of a file that were not synced are left: all, none, zeros, half.
+const N_LEFT: u64 = 4;
 
 impl Disk {
     /// Returns the disk with what is in a folder, all of it durable.
@@ -191,17 +199,13 @@ impl Disk {
 
     /// Returns the files (and folders, as `None`) of the disk after a crash, in a folder other than `from`.
     pub(super) fn after(&self, cut: Cut, from: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-        let mut draws = match cut {
-            Cut::Some(seed) => noise(8192, seed),
-            _ => Vec::new(),
-        }
-        .into_iter();
+        let mut draws = Draws::of(cut);
         let mut nodes = if cut == Cut::Killed { self.seen.clone() } else { self.durable.clone() };
         for it in &self.pending {
             let is_kept = match cut {
                 Cut::Killed | Cut::AllLost | Cut::BytesOnly => false,
                 Cut::NamesOnly => true,
-                Cut::Some(_) => draws.next().unwrap() < 128,
+                Cut::Way(_) | Cut::Some(_) => draws.next(2) == 0,
             };
             if is_kept {
                 change(&mut nodes, it.clone());
@@ -222,6 +226,18 @@ impl Disk {
             }
         }
         res
+    }
+
+    /// Returns all the ways in which a crash may end where they are few, or `n_random` of them.
+    fn cuts(&self, n_random: u64, seed: u64) -> Vec<Cut> {
+        let n_unsynced = self.inodes.iter().filter(|it| it.n_synced < it.bytes.len()).count();
+        let n_ways = [(2, self.pending.len()), (N_LEFT, n_unsynced)]
+            .iter()
+            .try_fold(1u64, |res, it| res.checked_mul(u64::checked_pow(it.0, it.1 as u32)?));
+        match n_ways.filter(|it| *it <= MAX_WAYS) {
+            Some(it) => (0..it).map(Cut::Way).collect(),
+            None => (0..n_random).map(|it| Cut::Some(seed * 1000 + it)).collect(),
+        }
     }
 
     fn name(&mut self, path: &Path, node: Option<Node>) {
@@ -245,20 +261,50 @@ fn change(nodes: &mut BTreeMap<PathBuf, Node>, (path, node): (PathBuf, Option<No
     }
 }
 
+/// What decides on each thing that may be kept or lost.
+enum Draws {
+    /// The digits of a number.
+    Digits(u64),
+    Random(std::vec::IntoIter<u8>),
+}
+
+impl Draws {
+    fn of(cut: Cut) -> Self {
+        match cut {
+            Cut::Way(it) => Self::Digits(it),
+            Cut::Some(seed) => Self::Random(noise(8192, seed).into_iter()),
+            _ => Self::Digits(0),
+        }
+    }
+
+    fn next(&mut self, n: u64) -> u64 {
+        match self {
+            Self::Digits(rest) => {
+                let res = *rest % n;
+                *rest /= n;
+                res
+            }
+            Self::Random(it) => u64::from(it.next().unwrap()) % n,
+        }
+    }
+}
+
 /// What is left of a file's bytes.
-fn left(inode: &Inode, cut: Cut, draws: &mut impl Iterator<Item = u8>) -> Vec<u8> {
+fn left(inode: &Inode, cut: Cut, draws: &mut Draws) -> Vec<u8> {
     let (synced, rest) = inode.bytes.split_at(inode.n_synced.min(inode.bytes.len()));
     if rest.is_empty() {
         return inode.bytes.clone();
     }
+    let part = |n: u64| rest[..rest.len() * n as usize / 256].to_vec();
     let keep = match cut {
         Cut::Killed | Cut::BytesOnly => rest.to_vec(),
         Cut::AllLost | Cut::NamesOnly => Vec::new(),
-        Cut::Some(_) => match draws.next().unwrap() % 4 {
+        Cut::Way(_) | Cut::Some(_) => match draws.next(N_LEFT) {
             0 => rest.to_vec(),
             1 => Vec::new(),
             2 => vec![0; rest.len()],
-            _ => rest[..rest.len() * usize::from(draws.next().unwrap()) / 256].to_vec(),
+            _ if matches!(cut, Cut::Way(_)) => part(128),
+            _ => part(draws.next(256)),
         },
     };
     [synced, &keep].concat()
@@ -284,8 +330,7 @@ pub(super) fn crash_everywhere<M: Clone>(
             res
         });
         for (disk, what) in [Some((&disk, "before")), torn.as_ref().map(|it| (it, "within"))].into_iter().flatten() {
-            let random = (0..n_random).map(|it| Cut::Some(at as u64 * 1000 + it));
-            for cut in cuts.into_iter().chain(random) {
+            for cut in cuts.into_iter().chain(disk.cuts(n_random, at as u64)) {
                 let files = disk.after(cut, from);
                 if !known.insert((said.len(), digest(&files))) {
                     continue;

@@ -148,7 +148,7 @@ fn the_fixture_conforms_without_a_fault() {
 fn the_local_store_conforms_linked_and_loaded() {
     for (_, catalog) in &lanes() {
         testing::store(&|path| {
-            let config = json!({"path": path.display().to_string()});
+            let config = json!({"path": path.display().to_string(), "create": true});
             common::component(catalog, Kind::Store, "local").open_store(&config)
         });
     }

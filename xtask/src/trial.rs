@@ -132,6 +132,8 @@ fn run_series(series: &'static Series, truth: &Value) -> Result<Vec<Row>> {
     if store.exists() {
         fs::remove_dir_all(&store)?;
     }
+    // No store begins by itself in a folder that is empty now.
+    modelwatch(&["store", "--store", &store.display().to_string(), "init"])?;
     let listed = truth["checkpoints"].as_array().into_iter().flatten();
     let mut checkpoints: Vec<(String, bool)> = listed
         .filter(|it| it["file"].as_str().is_some_and(|it| Path::new(it).parent() == Some(Path::new(series.folder))))

@@ -75,6 +75,15 @@ pub enum HistoryError {
         /// Its version.
         found: i64,
     },
+    /// It would be the first thing in a folder that may be the place of a file system, and the store is not there either.
+    #[error(
+        "no record was kept: the history `{}` would be the first thing in an empty folder, as where a file system is not \
+         mounted, and the store is not there", path.display()
+    )]
+    Withheld {
+        /// The database.
+        path: PathBuf,
+    },
     /// A record cannot be read back.
     #[error("the history `{}` has a record of run `{run_id}` that cannot be read: {reason}", path.display())]
     Record {

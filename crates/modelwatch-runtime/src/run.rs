@@ -67,6 +67,10 @@ pub struct Outcome {
     pub record: RunRecord,
     /// Why the record is not in the history, although it should be.
     pub history_error: Option<HistoryError>,
+    /// Whether the store of the pipeline could be opened, if it has one. Where it could not, nothing is written that
+    /// [`is_first_in_its_folder`](crate::is_first_in_its_folder): the store and what is written may belong on a file system that
+    /// is not mounted, whose place would no longer look like that.
+    pub has_store: bool,
 }
 
 /// Why there is no record.

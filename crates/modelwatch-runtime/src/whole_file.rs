@@ -35,6 +35,14 @@ pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Returns whether the file, or a folder that would be made for it, would be the first thing in a folder that is there: that may
+/// be the place of a file system that is not mounted.
+pub fn is_first_in_its_folder(path: &Path) -> bool {
+    let above = path.ancestors().skip(1).map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it });
+    let nearest = above.into_iter().find(|it| it.exists());
+    nearest.is_some_and(|it| it.read_dir().is_ok_and(|mut it| it.next().is_none()))
+}
+
 /// Temporary files are their owner's alone; what is published is for everyone who may see the folder.
 #[cfg(unix)]
 fn readable(file: &File) -> io::Result<()> {

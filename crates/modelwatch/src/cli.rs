@@ -306,6 +306,8 @@ pub(crate) struct Store {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
+    /// Begin a store, also in an empty folder, which may be the place of a file system that is not mounted.
+    Init,
     /// List lineages, or the checkpoints and refs of one.
     List {
         /// The lineage.

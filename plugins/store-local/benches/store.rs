@@ -205,7 +205,7 @@ fn ten_thousand(place: &Place) {
 }
 
 fn open(dir: &Path) -> Box<dyn CheckpointStore> {
-    let options = json!({"path": dir});
+    let options = json!({"path": dir, "create": true});
     LocalStore::open(serde_json::from_value::<Config>(options).unwrap()).unwrap()
 }
 

@@ -43,10 +43,11 @@ impl Folder {
     /// Opens the folder, making it if it does not exist, and tidies up after writers that are gone.
     pub(crate) fn open(path: &Path, watch: Arc<dyn Watch>, manners: Manners, clock: fn() -> u64) -> Result<Self> {
         let disk = Arc::new(Disk::open(path, watch)?);
-        if !disk.root().join(modelwatch_store::STORE_FILE).is_file() {
+        if disk.root().join(modelwatch_store::STORE_FILE).is_file() {
+            stage::sweep(&disk, clock(), manners.grace);
+        } else {
             disk.settle_root();
         }
-        stage::sweep(&disk, clock(), manners.grace);
         Ok(Self { disk, courtesy: manners.courtesy })
     }
 

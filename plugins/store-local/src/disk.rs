@@ -16,7 +16,7 @@ use std::{
 use modelwatch_sdk::{Error, Result};
 use modelwatch_store::random_number;
 
-use crate::{errors, presence::Presence};
+use crate::{beginning, errors, presence::Presence};
 
 /// One change to the file system.
 #[derive(Clone, Copy, Debug)]
@@ -76,20 +76,21 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Opens the folder, making it and what is missing above it if it does not exist.
-    pub(crate) fn open(root: &Path, watch: Arc<dyn Watch>) -> Result<Self> {
-        let mut disk = Self {
+    /// Returns what can make a folder, and is not yet open.
+    pub(crate) fn at(root: &Path, watch: Arc<dyn Watch>) -> Self {
+        Self {
             root: root.to_owned(),
             presence: Presence::default(),
             watch,
             durable: Mutex::default(),
             degraded: AtomicBool::new(false),
-        };
-        let missing: Vec<&Path> =
-            root.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
-        for dir in missing.into_iter().rev() {
-            disk.create_dir(dir)?;
         }
+    }
+
+    /// Opens the folder, making it and what is missing above it if it does not exist.
+    pub(crate) fn open(root: &Path, watch: Arc<dyn Watch>) -> Result<Self> {
+        beginning::make(root, &watch)?;
+        let mut disk = Self::at(root, watch);
         disk.root = fs::canonicalize(root).map_err(|e| errors::io("open the folder", root, &e))?;
         let found = fs::metadata(&disk.root).map_err(|e| errors::io("open the folder", root, &e))?;
         if !found.is_dir() {
@@ -272,10 +273,9 @@ impl Disk {
         self.degraded.store(true, Ordering::Relaxed);
     }
 
-    /// Makes the name of the root durable, where the folder above it may be opened.
+    /// Makes the name of the root and those of the folders above it durable, where these may be opened.
     pub(crate) fn settle_root(&self) {
-        if cfg!(unix) {
-            let above = parent(&self.root);
+        for above in self.root.ancestors().skip(1).filter(|_| cfg!(unix)) {
             let _ = self.sync(Step::SyncDir(above), || File::open(above)?.sync_all());
         }
     }
@@ -293,7 +293,7 @@ impl Disk {
         self.step(step, || if self.watch.syncs() { sync() } else { Ok(()) })
     }
 
-    fn create_dir(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn create_dir(&self, dir: &Path) -> Result<()> {
         match self.step(Step::CreateDir(dir), || fs::create_dir(dir)) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(errors::io("create the folder", dir, &e));
@@ -326,7 +326,7 @@ fn is_missing(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(it) if !it.as_os_str().is_empty() => it,
         _ => Path::new("."),

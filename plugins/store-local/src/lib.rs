@@ -7,6 +7,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod away;
+mod beginning;
 mod blobs;
 mod disk;
 mod errors;
@@ -33,9 +34,13 @@ use crate::{
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The folder of the store; it is created if it does not exist.
+    /// The folder of the store. A store begins where there is no such folder, in one that is not empty.
     #[schemars(extend("format" = "path"))]
     pub path: String,
+    /// Whether a store begins also in a folder that is there already, or in an empty one. That is what the place of a file
+    /// system looks like that is not mounted: `modelwatch store init` says it once, and this for good.
+    #[serde(default)]
+    pub create: bool,
     /// Whether bytes are compressed where a sample of them shows that it is worth it.
     #[serde(default = "yes")]
     pub compress: bool,
@@ -68,6 +73,9 @@ impl modelwatch_sdk::Store for LocalStore {
     fn open(config: Config) -> Result<Box<dyn CheckpointStore>> {
         if config.path.is_empty() {
             return Err(Error::config("/path", "the path of the store is empty").with_help("name a folder"));
+        }
+        if !config.create {
+            beginning::check(Path::new(&config.path))?;
         }
         let mut settings = Settings::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
         settings.compresses = config.compress;

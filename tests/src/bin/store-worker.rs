@@ -97,8 +97,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let config = json!({"path": cli.store.display().to_string()});
-    let config: Config = serde_json::from_value(config).expect("a path is all it takes");
+    let config = json!({"path": cli.store.display().to_string(), "create": true});
+    let config: Config = serde_json::from_value(config).expect("a path is all it needs");
     let store: Arc<dyn CheckpointStore> = LocalStore::open(config)?.into();
     if let Command::Train { step } = cli.command {
         return train(&store, step);

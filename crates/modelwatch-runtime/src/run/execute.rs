@@ -18,7 +18,7 @@ use super::{Event, Options, Outcome, Problem, lineage_of, outcome, plan, plan::P
 use crate::{
     arrival,
     blessing::SealedData,
-    checkpoint::{self, Laid},
+    checkpoint::{self, CheckpointError, Laid},
     due,
     history::{self, History},
     model::{self, LoadedModel, ModelError, Wanted},
@@ -26,6 +26,7 @@ use crate::{
     prune,
     record::{CheckpointRecord, Coverage, GapRecord},
     services::{Models, PlainHost, RunModel},
+    whole_file::is_first_in_its_folder,
 };
 
 /// A run on its way.
@@ -47,6 +48,8 @@ pub(super) struct Run<'a> {
     pub(super) sealed: BTreeMap<Role, SealedData>,
     /// What the run is called.
     pub(super) run_id: String,
+    /// Whether the store could be opened, if there is to be one.
+    pub(super) has_store: bool,
 }
 
 /// What became of what there was to import.
@@ -116,14 +119,18 @@ pub(super) fn execute(
         not_saved: None,
         sealed: BTreeMap::new(),
         run_id: outcome::run_id(options.now, &outcome::digest(document)),
+        has_store: true,
     };
+    let store = run.open_store(&plan);
+    let history = history::path_of(pipeline);
+    run.has_store = store.is_some() || pipeline.store.is_none();
     if options.keep
-        && let Err(e) = History::open(&history::path_of(pipeline))
+        && run.may_write(&history)
+        && let Err(e) = History::open(&history)
     {
         // Before anything is done: a run that nobody can look up again must not move a ref.
         run.failures.push(("history", e.to_string()));
     }
-    let store = run.open_store(&plan);
     let before = run.history(store.as_deref());
     let candidate = run.phase("checkpoint", |run| run.candidate(store.as_deref()));
     run.check_interrupted()?;
@@ -205,9 +212,14 @@ impl<'a> Run<'a> {
         self.coverage.gaps.push(GapRecord { probe: probe.to_owned(), what: what.into(), why: why.into() });
     }
 
+    /// Returns whether a file may be written, as [`Outcome::has_store`] says.
+    pub(super) fn may_write(&self, path: &Path) -> bool {
+        self.has_store || !is_first_in_its_folder(path)
+    }
+
     fn open_store(&mut self, plan: &Plan<'_>) -> Option<Box<dyn CheckpointStore>> {
         let opened = match plan.store.as_ref()? {
-            Ok(it) => it.component.open_store(&it.config).map_err(|e| e.message),
+            Ok(it) => it.component.open_store(&it.config).map_err(|e| CheckpointError::from(e).to_string()),
             Err(e) => Err(e.clone()),
         };
         opened.map_err(|e| self.failures.push(("store", e))).ok()
@@ -215,7 +227,7 @@ impl<'a> Run<'a> {
 
     fn history(&mut self, store: Option<&dyn CheckpointStore>) -> Option<store::History> {
         let lineage = lineage_of(self.pipeline.checkpoint.as_ref()?);
-        store?.history(lineage).map_err(|e| self.failures.push(("store", e.message))).ok()
+        store?.history(lineage).map_err(|e| self.failures.push(("store", CheckpointError::from(e).to_string()))).ok()
     }
 
     fn candidate(&mut self, store: Option<&dyn CheckpointStore>) -> Option<Ready> {
@@ -355,6 +367,7 @@ impl<'a> Run<'a> {
             }
             _ => {
                 let artifacts = self.pipeline.report.artifacts.as_ref().map(|it| it.join(&self.run_id));
+                let artifacts = artifacts.filter(|it| self.may_write(it));
                 return Some(planned.open(models, self.options, artifacts.as_deref()));
             }
         };

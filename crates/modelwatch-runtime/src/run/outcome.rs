@@ -21,7 +21,7 @@ use crate::{
     act::{self, Judged},
     blessing, codes,
     decide::{self, BaselineState},
-    history,
+    history::{self, HistoryError},
     pass::Slot,
     plugin::Lookup,
     record::{
@@ -84,9 +84,13 @@ pub(super) fn conclude(
     run.phase("actions", |run| act_on(run, &mut record, &mut checkpoints, &config, profile));
     record.timings.phases = std::mem::take(&mut run.phases);
     record.timings.total = run.start.elapsed().as_secs_f64();
-    let history_error = if run.options.keep { history::keep(run.pipeline, &record).err() } else { None };
+    let history_error = match run.options.keep.then(|| history::path_of(run.pipeline)) {
+        Some(path) if !run.may_write(&path) => Some(HistoryError::Withheld { path }),
+        Some(_) => history::keep(run.pipeline, &record).err(),
+        None => None,
+    };
     (run.options.on_event)(Event::Phase("done"));
-    Ok(Outcome { record, history_error })
+    Ok(Outcome { record, history_error, has_store: run.has_store })
 }
 
 /// Everything that was said, under the probes' ids.

@@ -14,7 +14,11 @@ use modelwatch_runtime::{
 use modelwatch_sdk::{Kind, store::CheckpointStore};
 use serde_json::Value;
 
-use super::{Code, Wrong, run, runtimes::runtimes, store::closed};
+use super::{
+    Code, Wrong, run,
+    runtimes::runtimes,
+    store::{closed, explained},
+};
 use crate::{cli, output};
 
 /// The component whose outputs are recorded.
@@ -98,7 +102,7 @@ fn store(pipeline: &Pipeline, catalog: &Catalog) -> anyhow::Result<Option<Box<dy
     match catalog.find(Kind::Store, &component.uses) {
         Lookup::Found(it) => match it.open_store(&it.resolved(&component.with, &pipeline.root)) {
             Ok(it) => Ok(Some(it)),
-            Err(e) => bail!("{}", e.message),
+            Err(e) => Err(explained(e)),
         },
         Lookup::Refused(it) => bail!("{it}"),
         Lookup::Unknown(_) => Err(Wrong(format!("no store is named `{}`", component.uses)).into()),

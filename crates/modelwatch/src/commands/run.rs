@@ -133,7 +133,7 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
 
 fn conclude(pipeline: &Pipeline, mut outcome: Outcome, how: How) -> anyhow::Result<Code> {
     let record = &mut outcome.record;
-    let written = write_reports(pipeline, record);
+    let written = write_reports(pipeline, record, outcome.has_store);
     let is_unwritten = written.iter().any(|it| it.1.is_err());
     if record.exit_code == Code::OK.0 && (is_unwritten || outcome.history_error.is_some()) {
         record.exit_code = Code::NOT_DONE.0;
@@ -198,10 +198,12 @@ fn reports(wanted: &config::Report) -> impl Iterator<Item = &Path> {
     [&wanted.html, &wanted.junit, &wanted.json, &wanted.markdown].into_iter().filter_map(Option::as_deref)
 }
 
-/// Finds out whether [`write_file`] could write the file.
+/// Finds out whether [`write_file`] could write the file, as far as can be told without making its folder.
 fn writable(path: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(!path.is_dir(), "it is a folder");
-    let staged = staged(path)?;
+    let folders = path.ancestors().skip(1).map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it });
+    let nearest = folders.into_iter().find(|it| it.exists()).context("there is no folder above it")?;
+    let staged = staged(&nearest.join(path.file_name().context("the path names no file")?))?;
     fs::write(&staged, "")?;
     fs::remove_file(&staged)?;
     Ok(())
@@ -209,12 +211,20 @@ fn writable(path: &Path) -> anyhow::Result<()> {
 
 type Written = Vec<(PathBuf, anyhow::Result<()>)>;
 
-fn write_reports(pipeline: &Pipeline, record: &RunRecord) -> Written {
+fn write_reports(pipeline: &Pipeline, record: &RunRecord, has_store: bool) -> Written {
     let wanted = &pipeline.report;
     let mut res = Vec::new();
     let mut write = |path: &Option<PathBuf>, text: &dyn Fn(&Path) -> anyhow::Result<String>| {
         if let Some(path) = path {
-            res.push((path.clone(), text(path).and_then(|it| write_file(path, &it))));
+            let written = if !has_store && modelwatch_runtime::is_first_in_its_folder(path) {
+                Err(anyhow::anyhow!(
+                    "it would be the first thing in an empty folder, as where a file system is not mounted, and the store \
+                     is not there"
+                ))
+            } else {
+                text(path).and_then(|it| write_file(path, &it))
+            };
+            res.push((path.clone(), written));
         }
     };
     write(&wanted.html, &|path| report::html(record, path));

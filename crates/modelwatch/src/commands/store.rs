@@ -33,6 +33,9 @@ use crate::{
     progress::Attended,
 };
 
+/// The store in a folder.
+const LOCAL: &str = "local";
+
 pub(crate) fn store(arguments: &cli::Store, quiet: bool) -> anyhow::Result<Code> {
     let Some((mut store, of_pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
     let host = Attended::new(quiet, run::cancel_on_signals()?.0);
@@ -69,6 +72,10 @@ fn dispatch(
 ) -> anyhow::Result<Code> {
     let pipeline = of_pipeline.map(|it| &it.1);
     match command {
+        StoreCommand::Init => {
+            output::print("the store is there")?;
+            Ok(Code::OK)
+        }
         StoreCommand::List { lineage: None } => lineages(store),
         StoreCommand::List { lineage: Some(it) } => list(store, it),
         StoreCommand::Log { lineage } => log(store, lineage),
@@ -108,15 +115,18 @@ type Opened = (Box<dyn CheckpointStore>, Option<(Document, Pipeline)>);
 /// Opens the store of the pipeline, or the local one in a folder.
 fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
     let mut of_pipeline = None;
-    let (uses, with, root, dirs) = match (&arguments.store, &arguments.pipeline) {
+    let (uses, mut with, root, dirs) = match (&arguments.store, &arguments.pipeline) {
         (Some(path), _) => {
             if !path.join("store.json").is_file()
-                && !matches!(arguments.command, StoreCommand::Put { .. } | StoreCommand::Watch { .. })
+                && !matches!(
+                    arguments.command,
+                    StoreCommand::Init | StoreCommand::Put { .. } | StoreCommand::Watch { .. }
+                )
             {
                 return Err(Wrong(format!("there is no store in `{}`", path.display())).into());
             }
             let with = Map::from_iter([("path".to_owned(), json!(path))]);
-            ("local".to_owned(), with, std::env::current_dir()?, Vec::new())
+            (LOCAL.to_owned(), with, std::env::current_dir()?, Vec::new())
         }
         (None, Some(path)) => {
             let Some(loaded) = run::load(path, &[])? else { return Ok(None) };
@@ -130,6 +140,10 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
             return Err(Wrong("say which store: `--store DIR` or `--pipeline FILE`".to_owned()).into());
         }
     };
+    // Others begin a store without being told.
+    if matches!(arguments.command, StoreCommand::Init) && uses == LOCAL {
+        with.insert("create".to_owned(), true.into());
+    }
     let catalog = Catalog::load(&SearchPath::new(&arguments.plugin_dirs, &dirs));
     match catalog.find(Kind::Store, &uses) {
         Lookup::Found(it) => {

@@ -266,6 +266,58 @@ fn a_ref_that_is_taken_away_leaves_its_history() {
     assert_eq!(store(&project, &["unset", "digits@pinned"]).code, 2);
 }
 
+#[test]
+fn no_store_begins_in_an_empty_folder_unless_that_is_said() {
+    let project = Project::new();
+    let mount = project.path().join("mnt");
+    fs::create_dir(&mount).unwrap();
+    let pipeline = "name = 'test'\nstore = { uses = 'local', with = { path = 'mnt/store' } }\n\
+                    run = { history = 'mnt/history.db' }\n[report]\nhtml = 'mnt/reports/run.html'\n\
+                    json = 'mnt/run.json'\n[[analyze]]\nuses = 'weights'\n";
+    let model = fixtures().join("digits/cnn/cnn.onnx");
+    let import = format!("[checkpoint]\nimport = '{}'\nname = 'digits'\n", model.display());
+    project.write("pipeline.toml", &format!("{pipeline}{import}"));
+    let run = || project.modelwatch(&["run", "pipeline.toml"]);
+    // Nothing makes the folder look as if it were what it is not, so that the next one is refused as well.
+    for _ in 0..2 {
+        let ended = run();
+        assert_eq!(ended.code, 3, "{} {}", ended.out, ended.err);
+        // Lines are broken anywhere.
+        let said = ended.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            said.contains("as where a file system is not mounted") && said.contains("`modelwatch store init --store"),
+            "{said}"
+        );
+        let left_out = ended.err.matches("would be the first thing in an empty folder").count();
+        assert_eq!(left_out, 3, "the reports and the record: {}", ended.err);
+        assert_eq!(fs::read_dir(&mount).unwrap().count(), 0);
+    }
+    let put = project.modelwatch(&["store", "--store", "mnt/store", "put", model.to_str().unwrap(), "digits"]);
+    assert!(put.code == 3 && put.err.contains("`modelwatch store init --store"), "{} {}", put.code, put.err);
+    let init = project.modelwatch(&["store", "--pipeline", "pipeline.toml", "init"]);
+    assert_eq!(init.code, 0, "{}", init.err);
+    assert_ne!(run().code, 3);
+    assert!(project.modelwatch(&["store", "--store", "mnt/store", "list"]).out.contains("digits"));
+    assert!(mount.join("history.db").exists() && mount.join("reports/run.html").exists());
+}
+
+#[test]
+fn a_history_that_belongs_to_no_empty_folder_is_kept_although_there_is_no_store() {
+    let project = Project::new();
+    fs::create_dir(project.path().join("mnt")).unwrap();
+    let model = fixtures().join("digits/cnn/cnn.onnx");
+    project.write(
+        "pipeline.toml",
+        &format!(
+            "name = 'test'\nstore = {{ uses = 'local', with = {{ path = 'mnt/store' }} }}\n[[analyze]]\nuses = 'weights'\n\
+             [checkpoint]\nimport = '{}'\nname = 'digits'\n",
+            model.display()
+        ),
+    );
+    assert_eq!(project.modelwatch(&["run", "pipeline.toml"]).code, 3);
+    assert!(project.path().join(".modelwatch/history.db").exists());
+}
+
 /// Starts the command on a folder with hand-offs.
 fn watching(project: &Project, folder: &str) -> Child {
     let mut command = project.command(&["store", "--store", "store", "watch", folder, "digits", "--every", "20ms"]);

@@ -51,9 +51,23 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
+/// What is there from the beginning.
+const IS_THERE: &str = ".gitignore";
+
 impl Project {
     pub(crate) fn new() -> Self {
-        Self { dir: TempDir::new().unwrap(), cache: TempDir::new().unwrap() }
+        let res = Self { dir: TempDir::new().unwrap(), cache: TempDir::new().unwrap() };
+        // No store begins by itself in an empty folder.
+        res.write(IS_THERE, ".modelwatch\n");
+        res
+    }
+
+    /// Returns the names of what has come to be here.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let all = fs::read_dir(self.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+        let mut res: Vec<_> = all.filter(|it| it != IS_THERE).collect();
+        res.sort();
+        res
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -14,7 +14,7 @@ use super::{
     tape::{Disk, Recorder, crash_everywhere},
     *,
 };
-use crate::disk::Step;
+use crate::{beginning, disk::Step};
 
 /// Lets one change fail.
 struct Machine {
@@ -165,7 +165,7 @@ impl Watch for Machine {
     }
 }
 
-/// How many different states a crash is to leave at the least, in each of the tests that crash everywhere: the ordinary run
+/// How many different states, a folder and what was said before, a crash is to leave at the least, in each of the tests that crash everywhere: the ordinary run
 /// checks ten thousand.
 const N_SAVES: usize = 1000;
 const N_COLLECTION: usize = 6500;
@@ -237,6 +237,8 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 fn a_crash_at_any_step_loses_nothing_acknowledged() {
     let row = FaultRow::new(3, "power cut, blocks reordered or partly written", "SIM");
     let (_dir, before) = place();
+    fs::write(before.join("pipeline.toml"), "").unwrap();
+    let disk = Disk::of(&before);
     let path = before.join("above/store");
     let recorder = Recorder::new();
     let watch: Arc<dyn Watch> = Arc::<Recorder<()>>::clone(&recorder);
@@ -245,8 +247,11 @@ fn a_crash_at_any_step_loses_nothing_acknowledged() {
         it(&store).unwrap();
         recorder.say(());
     }
-    let n_states = crash_everywhere(Disk::default(), &before, &recorder.tape(), 10, |root, acked, case| {
-        check(&root.join("above/store"), acked.len(), case);
+    let n_states = crash_everywhere(disk, &before, &recorder.tape(), 10, |root, acked, case| {
+        let path = root.join("above/store");
+        // Nobody has to say once more that the store is to begin there.
+        beginning::check(&path).unwrap_or_else(|e| panic!("{case}: {e}"));
+        check(&path, acked.len(), case);
     });
     end(row, n_states, N_SAVES);
 }

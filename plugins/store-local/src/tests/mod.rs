@@ -1,6 +1,7 @@
 //! Tests of the store as a whole. They use small chunks and packs, and mostly a disk that skips syncs.
 
 mod bad_sectors;
+mod beginnings;
 mod concurrency;
 mod crash;
 mod damage;

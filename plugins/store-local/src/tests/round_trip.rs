@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn config(path: &str) -> Config {
-    Config { path: path.to_owned(), compress: true, delta: false, replicas: vec![] }
+    Config { path: path.to_owned(), create: true, compress: true, delta: false, replicas: vec![] }
 }
 
 fn open_sized(path: &Path, chunk_size: u64) -> Engine {
@@ -237,7 +237,7 @@ fn a_path_that_is_no_folder_is_refused_with_a_remedy() {
     let registry = crate::registry();
     let options = json!({"path": dir.path().join("s"), "color": 1});
     assert_eq!(kind(registry.open_store("local", &options)), Some(ErrorKind::Config));
-    registry.open_store("local", &json!({"path": dir.path().join("s")})).unwrap();
+    registry.open_store("local", &json!({"path": dir.path().join("s"), "create": true})).unwrap();
     let history: History = open(&dir.path().join("s")).history("nobody").unwrap();
     assert_eq!(history.last_seq(), 0);
 }

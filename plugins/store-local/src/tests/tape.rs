@@ -174,6 +174,7 @@ impl Disk {
             }
             Done::Link(from, to) => self.name(to, Some(self.seen[from])),
             Done::Rename(from, to) => {
+                self.carry(from, to);
                 self.name(to, Some(self.seen[from]));
                 self.name(from, None);
             }
@@ -237,6 +238,23 @@ impl Disk {
         match n_ways.filter(|it| *it <= MAX_WAYS) {
             Some(it) => (0..it).map(Cut::Way).collect(),
             None => (0..n_random).map(|it| Cut::Some(seed * 1000 + it)).collect(),
+        }
+    }
+
+    /// Lets what is in a folder, durable or not, be in one of another name as well.
+    fn carry(&mut self, from: &Path, to: &Path) {
+        let carried =
+            |path: &Path| path.strip_prefix(from).ok().filter(|it| *it != Path::new("")).map(|it| to.join(it));
+        let below = |nodes: &BTreeMap<PathBuf, Node>| -> Vec<_> {
+            nodes.iter().filter_map(|it| Some((it.0.clone(), carried(it.0)?, *it.1))).collect()
+        };
+        for (path, carried, node) in below(&self.seen) {
+            self.seen.remove(&path);
+            self.seen.insert(carried, node);
+        }
+        self.durable.extend(below(&self.durable).into_iter().map(|it| (it.1, it.2)));
+        for (path, _) in &mut self.pending {
+            *path = carried(path).unwrap_or_else(|| path.clone());
         }
     }
 
@@ -311,7 +329,7 @@ fn left(inode: &Inode, cut: Cut, draws: &mut Draws) -> Vec<u8> {
 }
 
 /// Plays a tape, crashes after each change and within each write, and calls `check` with each different folder
-/// that can be left and with what was said before. Returns how many there were.
+/// that can be left and with what was said before. Returns how many such pairs there were.
 pub(super) fn crash_everywhere<M: Clone>(
     mut disk: Disk,
     from: &Path,

@@ -56,7 +56,7 @@ fn walk(root: &FilePath, dir: &FilePath, res: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 fn local(dir: &TempDir) -> Box<dyn CheckpointStore> {
-    let config = json!({ "path": dir.path().join("store") });
+    let config = json!({ "path": dir.path().join("store"), "create": true });
     store_local::LocalStore::open(serde_json::from_value(config).unwrap()).unwrap()
 }
 

@@ -80,9 +80,14 @@ impl Tally {
                 if is_passing {
                     self.taken.remove(&path);
                 }
+                // The store does not know what it was given.
+                let what = match e {
+                    CheckpointError::Store(_) => format!("`{}` was not stored: {e}", path.display()),
+                    _ => e.to_string(),
+                };
                 // Tried again with every look, and said once.
                 if self.failed.insert(path) || !is_passing {
-                    output::error(&e.to_string());
+                    output::error(&what);
                 }
                 return Ok(());
             }

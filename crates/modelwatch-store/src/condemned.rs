@@ -178,7 +178,7 @@ impl Shared {
             }
         }
         if res.is_unsure() {
-            for digest in self.newest(lineage)? {
+            for digest in self.shareable(lineage)? {
                 let stored = StoredManifest::load(self.blobs.as_ref(), digest, self.chunk_size);
                 res.spare(stored.into_iter().flat_map(|it| it.packs));
             }

@@ -1,4 +1,8 @@
-//! What a writer finds in the store already: the chunks of the lineage's newest checkpoints.
+//! What a writer finds in the store already: the chunks of the lineage's newest checkpoints, and of those that refs are at.
+//!
+//! Not those of all checkpoints: nothing indexes them, so that a writer reads a manifest for each, which is a few hundred bytes for
+//! every MiB, and has them in memory. A training changes what it saved last, and starts again from what a ref is at. What
+//! it costs: the bytes of an older checkpoint that no ref is at, or of another lineage, are stored once more.
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
@@ -17,7 +21,8 @@ use crate::{
     soundness::Soundness,
 };
 
-/// How many of the lineage's newest checkpoints are looked through for chunks that are there already.
+/// How many of the lineage's newest checkpoints are looked through for chunks that are there already, and how many of those
+/// that refs are at, of which those that were moved last count.
 const N_DEDUPLICATE: usize = 8;
 
 /// The stored chunks that a new checkpoint may share or be a difference to.
@@ -33,7 +38,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Looks through the lineage's newest checkpoints. Damaged ones are left out; reading them reports it. What a
+    /// Looks through those checkpoints of the lineage. Damaged ones are left out; reading them reports it. What a
     /// garbage collection has marked is left out too, since it may go at any time.
     pub(crate) fn new(shared: &Arc<Shared>, lineage: &str) -> Result<Self> {
         let mut res = Self {
@@ -47,7 +52,7 @@ impl Known {
         let banned = shared.banned(lineage, true)?;
         res.unread.clone_from(banned.unread());
         let mut has_keyframe = !shared.uses_delta;
-        for (n_newer, digest) in shared.newest(lineage)?.into_iter().enumerate() {
+        for (n_newer, digest) in shared.shareable(lineage)?.into_iter().enumerate() {
             let Ok(stored) = StoredManifest::load(shared.blobs.as_ref(), digest, shared.chunk_size) else {
                 continue;
             };
@@ -121,11 +126,19 @@ impl Known {
 }
 
 impl Shared {
-    /// Returns the manifests of the lineage's newest checkpoints, which is what a new one may share chunks with.
-    pub(crate) fn newest(&self, lineage: &str) -> Result<Vec<Digest>> {
+    /// Returns the manifests of the checkpoints that a new one may share chunks with: the lineage's newest ones, the newest
+    /// first, and those that refs are at, the one that was moved last first.
+    pub(crate) fn shareable(&self, lineage: &str) -> Result<Vec<Digest>> {
         self.log.with(lineage, |it| {
-            let ids = it.history().checkpoints().iter().rev().take(N_DEDUPLICATE);
-            Ok(ids.filter_map(|checkpoint| it.manifests(&checkpoint.id).first().copied()).collect())
+            let history = it.history();
+            let mut ids: Vec<_> = history.checkpoints().iter().rev().take(N_DEDUPLICATE).map(|it| &it.id).collect();
+            let at_most = ids.len() + N_DEDUPLICATE;
+            for id in history.moves().iter().rev().filter_map(|it| it.to.as_ref()) {
+                if ids.len() < at_most && !ids.contains(&id) && history.refs().any(|it| it.1 == id) {
+                    ids.push(id);
+                }
+            }
+            Ok(ids.into_iter().filter_map(|id| it.manifests(id).first().copied()).collect())
         })
     }
 }

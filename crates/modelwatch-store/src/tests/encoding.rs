@@ -111,3 +111,31 @@ fn an_unchanged_checkpoint_adds_nothing_and_a_changed_one_what_changed() {
     assert_eq!(stats.pack_bytes, memory.size("packs/"));
     assert!(stats.ratio() > 1.2 && stats.ratio() < 1.7, "{}", stats.ratio());
 }
+
+#[test]
+fn what_is_stored_again_shares_with_the_newest_and_with_what_a_ref_is_at() {
+    // Of many refs, those count that were moved last.
+    for (has_ref, n_between, n_tags) in [(false, 7, 0), (false, 8, 0), (true, 8, 0), (true, 20, 0), (true, 30, 20)] {
+        let memory = Memory::new(true);
+        let store = open(&memory);
+        let first = commit(&store, "digits", 1000).unwrap();
+        for step in 0..n_between {
+            let other = [("a", noise(100, step)), ("b", noise(100, 50 + step)), ("tensor:c", noise(100, 70 + step))];
+            let id = write_these(&store, "digits", step, &other).unwrap().commit().unwrap();
+            if step < n_tags {
+                store.set_ref("digits", &format!("tag-{step}"), &id, None, "").unwrap();
+            }
+        }
+        if has_ref {
+            store.set_ref("digits", "good", &first, None, "").unwrap();
+        }
+        let before = memory.size("packs/");
+        // The same bytes but for a small file, so that it is not the same pack.
+        let mut content = content(1000);
+        content[0].1 = b"{\"again\": 1}".to_vec();
+        let again = write_these(&open(&memory), "digits", 2000, &content).unwrap().commit().unwrap();
+        check_these(&store, &again, 2000, &content).unwrap();
+        let added = memory.size("packs/") - before;
+        assert_eq!(added < CHUNK as u64, has_ref || n_between < 8, "{has_ref} {n_between} {n_tags}: {added}");
+    }
+}

@@ -78,6 +78,16 @@ fn is_lost(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Gone)
 }
 
+/// Fails where a lineage is not pruned by itself.
+///
+/// # Errors
+/// When it has the profiles that are kept beside the checkpoints of another one.
+pub fn check_lineage(lineage: &str) -> Result<(), CheckpointError> {
+    let Some(of) = lineage.strip_suffix(PROFILES_SUFFIX) else { return Ok(()) };
+    let why = format!("`{lineage}` has the profiles of checkpoints of the lineage `{of}`, with which they go");
+    Err(Error::input(why).with_help(format!("prune `{of}`")).into())
+}
+
 /// Removes what the plan does not keep and returns how many that were.
 ///
 /// # Errors
@@ -90,11 +100,8 @@ pub fn remove(
     plan: &[Retention],
     reason: &str,
 ) -> Result<usize, CheckpointError> {
+    check_lineage(lineage)?;
     let ids: Vec<CheckpointId> = plan.iter().filter(|it| !it.stays()).map(|it| it.id.clone()).collect();
-    if lineage.ends_with(PROFILES_SUFFIX) {
-        let why = format!("`{lineage}` has the profiles of checkpoints of another lineage, with which they go");
-        return Err(Error::input(why).with_help("prune that lineage").into());
-    }
     if !ids.is_empty() {
         store.check_clock(&())?;
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
-use modelwatch_config::{CheckpointSpec, Document, Pipeline, RefRules, Selector};
+use modelwatch_config::{CheckpointSpec, Document, PROFILES_SUFFIX, Pipeline, RefRules, Selector};
 use modelwatch_runtime::{
     blessing,
     checkpoint::{self, CheckpointError},
@@ -232,7 +232,11 @@ fn lineages(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
     for name in store.lineages().map_err(explained)? {
         let history = history(store, &name)?;
         let refs: Vec<_> = history.refs().map(|(name, id)| format!("{name} → {}", id.short())).collect();
-        rows.add_row([name, history.checkpoints().len().to_string(), refs.join(", ")]);
+        let what = match name.strip_suffix(PROFILES_SUFFIX) {
+            Some(of) => format!("(profiles that runs keep beside the checkpoints of {of})"),
+            None => refs.join(", "),
+        };
+        rows.add_row([name, history.checkpoints().len().to_string(), what]);
     }
     output::print(&rows.to_string())?;
     Ok(Code::OK)

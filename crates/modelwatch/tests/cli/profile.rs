@@ -1,6 +1,10 @@
 //! Profiles: made, shown, put together, and in place of the reference's rows.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -292,6 +296,38 @@ fn a_run_keeps_the_profile_that_later_ones_compare_with() {
 }
 
 #[test]
+fn a_kept_profile_that_was_altered_is_refused_by_name() {
+    let project = Project::new();
+    let train = fixtures().join("tabular/breast_cancer/train.parquet");
+    let packs = || -> BTreeSet<PathBuf> {
+        let shards = fs::read_dir(project.path().join("store/packs")).into_iter().flatten();
+        shards.flat_map(|it| fs::read_dir(it.unwrap().path()).unwrap()).map(|it| it.unwrap().path()).collect()
+    };
+    let first = import("logreg.onnx", "c");
+    let (code, record) =
+        project.run(&gate(&first, "test.parquet", train.to_str().unwrap(), "on.pass = { move = ['good'] }"));
+    assert_eq!(code, 0, "{record:#}");
+    let before = packs();
+    let keep = "on.pass = { profile = 'reference' }";
+    let (code, record) = project.run(&gate("from = 'c@good'", "test.parquet", train.to_str().unwrap(), keep));
+    assert_eq!(code, 0, "{record:#}");
+    let compare = || project.run(&gate("from = 'c@good'", "test.parquet", "checkpoint://profile", ""));
+    assert_eq!(compare().0, 0);
+
+    let of_profile: Vec<_> = packs().difference(&before).cloned().collect();
+    let [pack] = &of_profile[..] else { panic!("{of_profile:?}") };
+    flip_a_bit(pack);
+    let (code, record) = compare();
+    assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{record:#}");
+    let said = record["checks"].to_string();
+    let name = pack.file_name().unwrap().to_str().unwrap();
+    assert!(said.contains("profile ") && said.contains("cannot be read") && said.contains(name), "{said}");
+    // The bit as it was.
+    flip_a_bit(pack);
+    assert_eq!(compare().0, 0);
+}
+
+#[test]
 fn no_ref_moves_where_the_profile_is_not_kept() {
     let project = Project::new();
     let train = fixtures().join("tabular/breast_cancer/train.parquet");
@@ -434,9 +470,15 @@ fn the_profile_goes_with_its_checkpoint() {
     store(&["prune", "c"]);
     assert_eq!(profiles(), 1);
     // The policy is one for checkpoints.
-    let ended = project.modelwatch(&["store", "--pipeline", "prune.toml", "prune", "c.profiles"]);
-    assert_ne!(ended.code, 0);
-    assert!(ended.err.contains("`c.profiles` has the profiles of checkpoints"), "{}", ended.err);
+    for more in [&["c.profiles"][..], &["c.profiles", "--dry-run"]] {
+        let ended = project.modelwatch(&[&["store", "--pipeline", "prune.toml", "prune"], more].concat());
+        assert_ne!(ended.code, 0);
+        assert!(ended.err.contains("`c.profiles` has the profiles of checkpoints of the lineage `c`"), "{}", ended.err);
+        assert!(ended.out.is_empty(), "{}", ended.out);
+    }
+    let list = store(&["list"]);
+    let line = list.lines().find(|it| it.contains("c.profiles")).unwrap();
+    assert!(line.contains("profiles that runs keep beside the checkpoints of c"), "{list}");
     project.write("named.toml", &gate(&import("mlp.onnx", "c.profiles"), "test.parquet", "x.parquet", ""));
     let ended = project.modelwatch(&["run", "named.toml", "--quiet"]);
     assert_eq!(ended.code, 2);

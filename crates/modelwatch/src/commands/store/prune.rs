@@ -43,6 +43,7 @@ pub(super) fn prune(
     };
     let lineage =
         lineage.or_else(|| pipeline.checkpoint.as_ref().map(lineage_of)).context("the pipeline names no lineage")?;
+    prune::check_lineage(lineage)?;
     let policy = Keep { grace: how.grace.unwrap_or(policy.grace), ..policy.clone() };
     let history = history(store, lineage)?;
     let config = blessing::config_digest(document);

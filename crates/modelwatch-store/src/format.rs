@@ -195,6 +195,11 @@ impl From<Digest> for String {
     }
 }
 
+/// Returns the random id that a store has all its life, from the bytes of its `store.json`; none where they are damaged.
+pub fn store_id(bytes: &[u8]) -> Option<String> {
+    StoreFile::parse("", bytes).ok().map(|it| it.store_id)
+}
+
 /// The content of `store.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StoreFile {

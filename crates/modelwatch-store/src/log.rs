@@ -330,6 +330,7 @@ impl Log {
                     continue;
                 }
             }
+            self.check_last(lineage, seq - 1, prev_hash)?;
             let entry = EntryFile {
                 format: FORMAT,
                 lineage: lineage.to_owned(),
@@ -369,6 +370,20 @@ impl Log {
             format!("cannot add to the log of `{lineage}`: other writers were faster {MAX_TRIES} times"),
         )
         .with_help("try again; nothing was changed"))
+    }
+
+    /// Fails unless the entry that the next one is to follow is still there: entries are read once, and the place may have
+    /// come to be an older copy of itself.
+    fn check_last(&self, lineage: &str, seq: u64, hash: Digest) -> Result<()> {
+        let blobs = self.blobs.as_ref();
+        if seq == 0 || read_entry(blobs, lineage, seq)?.is_some_and(|it| it.hash == hash) {
+            return Ok(());
+        }
+        let place = blobs.locate(&keys::entry(lineage, seq));
+        Err(Error::io(format!("`{place}`, which was there, is not in the store that is there now")).with_help(
+            "see to it that the store is mounted that was there, not an older copy of it, then start again; \
+             nothing was changed",
+        ))
     }
 
     /// Returns whether the entry of that number is the one that was just tried. A reply can be lost, and a

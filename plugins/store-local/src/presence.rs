@@ -7,10 +7,14 @@ use std::{
     fs::{self, File, Metadata},
     io::{self, Read},
     path::Path,
+    sync::OnceLock,
 };
 
 use modelwatch_sdk::Result;
-use modelwatch_store::STORE_FILE;
+use modelwatch_store::{
+    STORE_FILE,
+    format::{self, MAX_STORE_FILE},
+};
 
 use crate::{disk::Watch, errors};
 
@@ -24,11 +28,17 @@ pub(crate) struct Presence {
     identity: Option<(u64, u64)>,
     /// Whether it had its `store.json`.
     has_file: bool,
+    /// The id in that, once it could be read. Two disks that are mounted in turn may have the same device and inode.
+    store_id: OnceLock<String>,
 }
 
 impl Presence {
     pub(crate) fn of(root: &Path, found: &Metadata) -> Self {
-        Self { identity: identity(found), has_file: root.join(STORE_FILE).exists() }
+        Self {
+            identity: identity(found),
+            has_file: root.join(STORE_FILE).exists(),
+            store_id: store_id(root).map_or_else(OnceLock::new, OnceLock::from),
+        }
     }
 
     /// Fails unless the folder is the one that was opened, so that what is not in it is missing.
@@ -37,6 +47,13 @@ impl Presence {
         if identity(&found) != self.identity {
             let what = "another folder is in its place, as where it is not mounted";
             return Err(errors::absent(root, format_args!("{what}; if it was mounted anew since, start again")));
+        }
+        // What is damaged is for others to tell.
+        if let Some(it) = store_id(root)
+            && *self.store_id.get_or_init(|| it.clone()) != it
+        {
+            let what = format!("one with another `{STORE_FILE}` is in its place");
+            return Err(errors::absent(root, format_args!("{what}; to go on with that one, start again")));
         }
         match fs::symlink_metadata(root.join(STORE_FILE)) {
             Err(e) if self.has_file => Err(errors::absent(root, format_args!("`{STORE_FILE}`, which it had: {e}"))),
@@ -54,6 +71,17 @@ impl Presence {
         let mut others = entries(&root.join("log")).flat_map(|it| entries(&it).collect::<Vec<_>>()).take(N_ASKED);
         if others.any(|it| read(&it).is_ok()) { Ok(()) } else { Err(errors::absent(root, e)) }
     }
+}
+
+fn store_id(root: &Path) -> Option<String> {
+    let path = root.join(STORE_FILE);
+    // To open a pipe would wait for its other end.
+    if !fs::symlink_metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_STORE_FILE).read_to_end(&mut bytes).ok()?;
+    format::store_id(&bytes)
 }
 
 #[cfg(unix)]

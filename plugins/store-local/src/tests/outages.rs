@@ -129,6 +129,47 @@ fn a_file_system_that_is_not_mounted_has_lost_nothing() {
     row.ok(3);
 }
 
+/// Two disks that are mounted in turn may have the same device and inode: the folder stays, and what is in it is another.
+#[test]
+fn another_disk_at_the_same_place_is_not_written_to() {
+    let row = FaultRow::new(22, "another disk, or an older copy, in the place of a store that is open", "SIM");
+    let root = scratch();
+    let store = open(root.path());
+    commit(&store, "digits", 1).unwrap();
+    let older = copy(root.path());
+    for step in 2..=5 {
+        commit(&store, "digits", step).unwrap();
+    }
+    let right = copy(root.path());
+    let other = scratch();
+    commit(&open(other.path()), "digits", 1).unwrap();
+    for stand_in in [&other, &older] {
+        fill(root.path(), stand_in.path());
+        let before = files(root.path(), "/log/");
+        let e = commit(&store, "digits", 7).unwrap_err();
+        assert!(e.kind == ErrorKind::Io && e.help.contains("mounted"), "{e}: {}", e.help);
+        assert_eq!(files(root.path(), "/log/"), before);
+    }
+    fill(root.path(), right.path());
+    let store = open(root.path());
+    commit(&store, "digits", 7).unwrap();
+    assert_eq!(store.scrub(&(), ScrubDepth::Full).unwrap().damage, [""; 0]);
+    row.ok(2);
+}
+
+/// Lets a folder have what another one has.
+fn fill(root: &Path, from: &Path) {
+    for it in fs::read_dir(root).unwrap() {
+        let path = it.unwrap().path();
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+    }
+    for it in fs::read_dir(copy(from).path()).unwrap() {
+        let it = it.unwrap();
+        fs::rename(it.path(), root.join(it.file_name())).unwrap();
+    }
+    fs::create_dir_all(root.join("tmp")).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_replica_that_cannot_be_looked_at_keeps_nobody_from_the_store() {

@@ -351,6 +351,8 @@ pub(crate) struct RunOptions {
     pub(crate) batch_rows: Option<u64>,
     /// The database of runs, relative to the pipeline file.
     pub(crate) history: Option<String>,
+    /// A file in which the run notes how far it has come, relative to the pipeline file. A run that finds one of the same pipeline, plugins, checkpoints and data goes on from there and ends with the same bits; a run that comes to its end removes it.
+    pub(crate) resume: Option<String>,
     /// The library of ONNX Runtime for models with `runtime = "onnxruntime"`, relative to the pipeline file. By default the one that the environment variable `ORT_DYLIB_PATH` names.
     pub(crate) onnxruntime: Option<String>,
 }

@@ -346,6 +346,8 @@ pub struct RunSettings {
     pub batch_rows: Option<usize>,
     /// The database of runs.
     pub history: Option<PathBuf>,
+    /// The file in which the run notes how far it has come; none where it is not to.
+    pub resume: Option<PathBuf>,
     /// The library of ONNX Runtime.
     pub onnxruntime: Option<PathBuf>,
 }

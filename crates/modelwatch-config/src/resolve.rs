@@ -159,6 +159,7 @@ impl Context<'_> {
             threads: count(options.threads).and_then(NonZeroUsize::new),
             batch_rows: count(options.batch_rows),
             history: options.history.map(|it| self.path(&it, "/run/history")),
+            resume: options.resume.map(|it| self.path(&it, "/run/resume")),
             onnxruntime: options.onnxruntime.map(|it| self.path(&it, "/run/onnxruntime")),
         }
     }

@@ -50,6 +50,11 @@ impl Artifacts {
         if self.folder.is_none() { 0 } else { MAX_BYTES - self.with(|it| it.bytes) }
     }
 
+    /// Returns whether a file was handed over, kept or not.
+    pub(crate) fn has_any(&self) -> bool {
+        self.with(|it| !it.paths.is_empty() || !it.refused.is_empty())
+    }
+
     /// Writes a file and returns where it is.
     pub(crate) fn keep(&self, artifact: &Artifact) -> Result<String> {
         let Some(folder) = &self.folder else {

@@ -41,6 +41,7 @@ mod model;
 mod pace;
 mod pass;
 mod reproduce;
+mod resume;
 mod services;
 mod whole_file;
 

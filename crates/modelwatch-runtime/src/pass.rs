@@ -40,9 +40,18 @@ pub(crate) struct PassSettings<'a> {
     pub(crate) progress: &'a (dyn Fn(u64) + Sync),
 }
 
+/// Where a pass begins, and who is told how far it has come.
+pub(crate) struct Course<'a> {
+    /// What the slots' main instances have the state of: the first partitions, which are not shown again.
+    pub(crate) from: Seen,
+    /// Told whenever the main instances have the state of some first partitions and of nothing else.
+    pub(crate) reached: &'a mut dyn FnMut(&Seen, &mut [&mut Slot<'_>]),
+}
+
 /// What a pass saw.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
+    pub(crate) partitions: usize,
     pub(crate) rows: u64,
     /// Rows whose model inputs were missing or not finite.
     pub(crate) non_finite_inputs: u64,
@@ -53,6 +62,8 @@ pub(crate) struct Seen {
 /// What a worker gives back for one partition.
 struct Done {
     index: usize,
+    /// Whether it came to its end.
+    is_whole: bool,
     /// By position among the slots: the state, or why there is none.
     states: Vec<Option<Result<Vec<u8>, Error>>>,
     seen: Seen,
@@ -70,9 +81,11 @@ pub(crate) fn run(
     models: &Models,
     slots: &mut [&mut Slot<'_>],
     settings: &PassSettings<'_>,
+    course: Course<'_>,
 ) -> Result<Seen, String> {
     let scan = Scan { columns: layout.columns(), batch_rows: settings.batch_rows };
     let partitions = dataset.scan(&scan).map_err(|e| e.to_string())?;
+    let Course { from, reached } = course;
     let failed: Vec<AtomicBool> = slots.iter().map(|it| AtomicBool::new(it.failure().is_some())).collect();
     let worker = Worker {
         role,
@@ -82,10 +95,11 @@ pub(crate) fn run(
         failed: &failed,
         partitions: Mutex::new((partitions, 0)),
         stop: AtomicBool::new(false),
-        rows: AtomicU64::new(0),
+        rows: AtomicU64::new(from.rows),
         pace: Pace::default(),
     };
-    let mut merged = Merged::default();
+    worker.skip(from.partitions)?;
+    let mut merged = Merged { next: from.partitions, seen: from, ..Merged::default() };
     let (sender, receiver) = channel();
     let shared: Vec<_> = slots.iter().map(|it| it.shared()).collect();
     thread::scope(|scope| {
@@ -99,10 +113,17 @@ pub(crate) fn run(
             while let Some(done) = merged.waiting.remove(&merged.next) {
                 merged.next += 1;
                 merged.take(done, slots, &worker);
+                if merged.is_prefix() {
+                    reached(&merged.seen, slots);
+                }
             }
         }
     });
     (settings.progress)(worker.rows.load(Ordering::Relaxed));
+    if merged.failure.is_none() {
+        // Also of a pass that was told to end.
+        reached(&merged.seen, slots);
+    }
     match merged.failure {
         Some(it) => Err(it),
         None => Ok(merged.seen),
@@ -114,22 +135,33 @@ struct Merged {
     next: usize,
     waiting: BTreeMap<usize, Done>,
     seen: Seen,
+    /// Set by the first partition that did not come to its end, and nothing behind it counts.
+    is_cut: bool,
     failure: Option<String>,
 }
 
 impl Merged {
+    /// Returns whether all that was merged is a run of first partitions.
+    fn is_prefix(&self) -> bool {
+        !self.is_cut && self.failure.is_none()
+    }
+
     fn take(&mut self, done: Done, slots: &mut [&mut Slot<'_>], worker: &Worker<'_>) {
-        self.seen.rows += done.seen.rows;
-        self.seen.non_finite_inputs += done.seen.non_finite_inputs;
-        self.seen.read_seconds += done.seen.read_seconds;
-        self.seen.infer_seconds += done.seen.infer_seconds;
         if self.failure.is_none() {
             self.failure = done.failure;
         }
+        self.is_cut |= !done.is_whole;
+        if self.is_prefix() {
+            self.seen.partitions += 1;
+            self.seen.rows += done.seen.rows;
+            self.seen.non_finite_inputs += done.seen.non_finite_inputs;
+        }
+        self.seen.read_seconds += done.seen.read_seconds;
+        self.seen.infer_seconds += done.seen.infer_seconds;
         for (at, state) in done.states.into_iter().enumerate() {
             slots[at].seconds += done.probe_seconds[at];
             let merged = match state {
-                Some(Ok(it)) if self.failure.is_none() => slots[at].merge(&it),
+                Some(Ok(it)) if self.is_prefix() => slots[at].merge(&it),
                 Some(Err(e)) => Err(e),
                 _ => Ok(()),
             };
@@ -158,6 +190,7 @@ impl Worker<'_> {
         while let Some((index, partition)) = self.next_partition() {
             let mut done = Done {
                 index,
+                is_whole: false,
                 states: Vec::new(),
                 seen: Seen::default(),
                 probe_seconds: vec![0.0; slots.len()],
@@ -165,7 +198,7 @@ impl Worker<'_> {
             };
             let mut probes: Vec<_> = slots.iter().enumerate().map(|(at, it)| self.open(at, it)).collect();
             match partition.map_err(|e| e.to_string()).and_then(|it| self.fold(it, slots, &mut probes, &mut done)) {
-                Ok(true) => {}
+                Ok(true) => done.is_whole = true,
                 // What stopped it is told by whoever did.
                 Ok(false) => probes.iter_mut().for_each(|it| *it = None),
                 Err(e) => {
@@ -178,6 +211,23 @@ impl Worker<'_> {
                 return;
             }
         }
+    }
+
+    /// Passes over the first partitions. Models are run on the first rows all the same: on them they decide what they
+    /// decide once for all rows.
+    fn skip(&self, partitions: usize) -> Result<(), String> {
+        let mut guard = self.partitions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for index in 0..partitions {
+            let partition = guard.0.next().ok_or("it has fewer partitions than a run before has seen")?;
+            let mut batches = partition.map_err(|e| e.to_string())?;
+            if index == 0
+                && let Some(rows) = batches.next()
+            {
+                self.predict(&rows.map_err(|e| e.to_string())?)?;
+            }
+        }
+        guard.1 = partitions;
+        Ok(())
     }
 
     fn next_partition(&self) -> Option<(usize, Result<Batches, DataError>)> {

@@ -261,6 +261,18 @@ pub struct Coverage {
     pub probes: Vec<ProbeCoverage>,
     /// What was not covered.
     pub gaps: Vec<GapRecord>,
+    /// What was found of a run that did not end; nothing where there was none, or none was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<ResumedRecord>,
+}
+
+/// What a run found of one that did not end, in the file that `[run] resume` names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResumedRecord {
+    /// The rows by role from which on this run went on; none where it began anew.
+    pub rows: BTreeMap<String, u64>,
+    /// Why it began anew, or nothing.
+    pub discarded: Option<String>,
 }
 
 /// Whether a probe had its say.

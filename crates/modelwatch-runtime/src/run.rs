@@ -8,6 +8,7 @@ mod execute;
 mod kept_profile;
 mod outcome;
 mod plan;
+mod resumption;
 mod rows;
 
 use std::{

@@ -95,6 +95,11 @@ impl RunModel {
         }
     }
 
+    /// Returns what runs it, with its version.
+    pub(crate) fn runtime(&self) -> &str {
+        &self.origin.runtime
+    }
+
     pub(crate) fn digest(&self) -> Result<String> {
         modelwatch_infer::digest(&self.origin.file).map_err(Error::io)
     }

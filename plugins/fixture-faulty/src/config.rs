@@ -54,6 +54,8 @@ pub enum Fault {
     Spin,
     /// As `spin`, asleep.
     Hang,
+    /// As `hang`, at the row whose column `row` has the number that `MODELWATCH_FAULTY_ROW` says, if it says one.
+    HangAtRow,
     /// Everything is as it should be, but an update prints what looks like an answer.
     Print,
     /// Everything is as it should be, and a metric says which process it is.

@@ -20,11 +20,16 @@ pub(crate) fn crash(fault: Fault) {
         Fault::Exit => process::exit(0),
         Fault::Allocate => allocate(),
         Fault::Spin => spin(),
-        Fault::Hang => loop {
-            thread::park();
-        },
+        Fault::Hang => hang(),
         Fault::Print => print(),
         _ => {}
+    }
+}
+
+/// Does nothing any more.
+pub(crate) fn hang() -> ! {
+    loop {
+        thread::park();
     }
 }
 

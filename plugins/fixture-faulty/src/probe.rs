@@ -1,14 +1,19 @@
 //! The probe: a count of rows and tensors.
 
+use std::env;
+
 use modelwatch_sdk::{
     Analyzer, Error, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
-    TensorNeeds, TensorView, Verifier, report::Metric, state,
+    TensorNeeds, TensorView, Verifier,
+    arrow::array::{cast::AsArray, types::Int64Type},
+    report::Metric,
+    state,
 };
 use tracing::info;
 
 use crate::{
     config::{Config, Fault},
-    crash::crash,
+    crash::{crash, hang},
 };
 
 /// The verifier and analyzer `faulty`.
@@ -53,6 +58,9 @@ impl Probe for Faulty {
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {
         self.config.fault.at(Fault::Update);
         crash(self.config.fault);
+        if self.config.fault == Fault::HangAtRow && has_row(batch) {
+            hang();
+        }
         while self.config.fault == Fault::Sleep && !host.is_cancelled() {
             std::thread::yield_now();
         }
@@ -105,6 +113,13 @@ impl Probe for Faulty {
         }
         Ok(Report { metrics, ..Report::default() })
     }
+}
+
+/// Returns whether the batch has the row to hang at. Not an option, so that a run that hangs and one that does not are of one pipeline.
+fn has_row(batch: &RecordBatch) -> bool {
+    let row = env::var("MODELWATCH_FAULTY_ROW").ok().and_then(|it| it.parse::<i64>().ok());
+    let column = batch.column_by_name("row").and_then(|it| it.as_primitive_opt::<Int64Type>());
+    row.zip(column).is_some_and(|(row, column)| column.values().contains(&row))
 }
 
 impl Drop for Faulty {

@@ -53,8 +53,13 @@ impl<'a> Slot<'a> {
         self.failure.get_or_insert(reason);
     }
 
-    /// Takes in the state of a partition.
-    pub(super) fn merge(&mut self, state: &[u8]) -> Result<(), Error> {
+    /// Returns the state of the main instance.
+    pub(crate) fn state(&mut self) -> Result<Vec<u8>, Error> {
+        self.main.state()
+    }
+
+    /// Takes in the state of a partition, or of several.
+    pub(crate) fn merge(&mut self, state: &[u8]) -> Result<(), Error> {
         if self.failure.is_some() { Ok(()) } else { self.main.merge(state) }
     }
 
@@ -70,6 +75,11 @@ impl<'a> Slot<'a> {
         if let Err(e) = res {
             self.fail(&e);
         }
+    }
+
+    /// Returns whether the probe has handed over a file, which no state tells of.
+    pub(crate) fn has_files(&self) -> bool {
+        self.shared.host.artifacts.has_any()
     }
 
     /// Returns which files the probe handed over and the report does not tell of, or the other way round, which ends.

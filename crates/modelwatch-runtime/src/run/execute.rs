@@ -14,7 +14,9 @@ use modelwatch_sdk::{
 };
 use modelwatch_tensors::{Tensor, TensorFile, find_weights};
 
-use super::{Event, Options, Outcome, Problem, lineage_of, outcome, plan, plan::Plan, rows::Checkpoints};
+use super::{
+    Event, Options, Outcome, Problem, lineage_of, outcome, plan, plan::Plan, resumption::Resumption, rows::Checkpoints,
+};
 use crate::{
     arrival,
     blessing::SealedData,
@@ -44,8 +46,10 @@ pub(super) struct Run<'a> {
     pub(super) judged: Option<CheckpointId>,
     /// Why what there was to import was not stored.
     pub(super) not_saved: Option<String>,
-    /// What the data was when the run began; empty where there is no store to keep it in.
+    /// What the data was when the run began; empty where there is neither a store nor a file to keep it in.
     pub(super) sealed: BTreeMap<Role, SealedData>,
+    /// Where the run notes how far it has come, if it does.
+    pub(super) resumption: Option<Resumption>,
     /// What the run is called.
     pub(super) run_id: String,
     /// Whether the store could be opened, if there is to be one.
@@ -118,6 +122,7 @@ pub(super) fn execute(
         judged: None,
         not_saved: None,
         sealed: BTreeMap::new(),
+        resumption: None,
         run_id: outcome::run_id(options.now, &outcome::digest(document)),
         has_store: true,
     };
@@ -159,10 +164,14 @@ pub(super) fn execute(
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
     let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
     run.require_models(&mut slots, &candidate_model, &baseline_model);
-    if store.is_some() {
+    if store.is_some() || pipeline.run.resume.is_some() {
         run.phase("digests", |run| run.seal(&plan));
     }
     let ready = Checkpoints { candidate: candidate.as_ref(), baseline: baseline.as_ref(), store: store.as_deref() };
+    if let Some(file) = &pipeline.run.resume {
+        run.phase("resume", |run| run.resume(file, document, &plan, ready, &models, &mut slots));
+        run.check_interrupted()?;
+    }
     for role in plan.data.keys().rev() {
         let phase = if *role == Role::Current { "current data" } else { "reference data" };
         run.phase(phase, |run| run.rows(*role, &plan, ready, &models, &mut slots));

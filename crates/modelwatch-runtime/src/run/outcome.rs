@@ -89,6 +89,11 @@ pub(super) fn conclude(
         Some(_) => history::keep(run.pipeline, &record).err(),
         None => None,
     };
+    if history_error.is_none()
+        && let Some(it) = &run.resumption
+    {
+        it.end();
+    }
     (run.options.on_event)(Event::Phase("done"));
     Ok(Outcome { record, history_error, has_store: run.has_store })
 }

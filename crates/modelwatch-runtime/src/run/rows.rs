@@ -3,6 +3,7 @@
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
 };
 
 use arrow_array::RecordBatch;
@@ -14,13 +15,14 @@ use super::{
     Event,
     execute::{Ready, Run},
     plan::{self, Plan},
+    resumption::{self, States},
     threads,
 };
 use crate::{
     blessing::SealedData,
     data::{BATCH_UNIT, Dataset},
     inputs::InputMap,
-    pass::{self, Layout, PassSettings, Slot},
+    pass::{self, Course, Layout, PassSettings, Slot},
     profile::{self, Source, StandIn, Stored, kept, kept::Kept},
     services::{Models, RunModel},
 };
@@ -104,11 +106,8 @@ impl Run<'_> {
         models: &Models,
         slots: &mut [&mut Slot<'_>],
     ) {
-        let mut wanting: Vec<&mut Slot<'_>> = slots
-            .iter_mut()
-            .filter(|it| it.failure().is_none() && row_needs(it, role).is_some())
-            .map(|it| &mut **it)
-            .collect();
+        let is_wanting = |it: &&mut Slot<'_>| it.failure().is_none() && row_needs(it, role).is_some();
+        let (mut wanting, idle): (Vec<_>, Vec<_>) = slots.iter_mut().map(|it| &mut **it).partition(is_wanting);
         let Some(source) = plan.data.get(&role).filter(|_| !wanting.is_empty()) else { return };
         let seen = source.as_ref().map_err(Clone::clone).and_then(|it| {
             let it = match it {
@@ -128,7 +127,7 @@ impl Run<'_> {
             };
             let maps = self.input_maps(role, it, models, &mut wanting);
             wanting.retain(|it| it.failure().is_none());
-            self.pass(role, it, maps, models, &mut wanting)
+            self.pass(role, it, maps, models, &mut wanting, idle)
         });
         match seen {
             Ok(seen) => {
@@ -164,11 +163,18 @@ impl Run<'_> {
         let schema = profile.states.schema_ref();
         let layout = Layout::new(schema, &self.columns(), needs, Vec::new(), NonZeroUsize::MIN);
         let states = layout.annotate(&profile.states, outputs)?;
-        for (at, slot) in slots.iter_mut().enumerate() {
-            let seen = states.project(&layout.projection(at, &states)).map_err(|e| e.to_string())?;
-            slot.call(|probe, host| probe.update(host, role, &seen));
+        let seen = pass::Seen { partitions: 1, rows: profile.rows, ..pass::Seen::default() };
+        if self.resumption.as_ref().is_some_and(|it| it.seen(role).partitions > 0) {
+            return Ok(seen);
         }
-        Ok(pass::Seen { rows: profile.rows, ..pass::Seen::default() })
+        for (at, slot) in slots.iter_mut().enumerate() {
+            let states = states.project(&layout.projection(at, &states)).map_err(|e| e.to_string())?;
+            slot.call(|probe, host| probe.update(host, role, &states));
+        }
+        if let Some(it) = &mut self.resumption {
+            it.reach(role, &seen);
+        }
+        Ok(seen)
     }
 
     /// Returns the outputs that a profile has, if they are what the candidate would give for its rows.
@@ -263,12 +269,13 @@ impl Run<'_> {
     }
 
     fn pass(
-        &self,
+        &mut self,
         role: Role,
         dataset: &Dataset,
         maps: Vec<(ModelRole, InputMap)>,
         models: &Models,
         slots: &mut [&mut Slot<'_>],
+        idle: Vec<&mut Slot<'_>>,
     ) -> Result<pass::Seen, String> {
         if slots.is_empty() {
             return Ok(pass::Seen::default());
@@ -287,7 +294,16 @@ impl Run<'_> {
             cancelled: &self.options.cancelled,
             progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
         };
-        pass::run(role, dataset, &layout, models, slots, &settings)
+        let Self { resumption, sealed, options, .. } = self;
+        let idle = if resumption.is_some() { resumption::states(idle.into_iter())? } else { States::new() };
+        let from = resumption.as_ref().map_or_else(pass::Seen::default, |it| it.seen(role));
+        let mut reached = |seen: &pass::Seen, slots: &mut [&mut Slot<'_>]| {
+            if let Some(it) = resumption {
+                it.reach(role, seen);
+                it.note(slots, &idle, sealed, options.cancelled.load(Ordering::Relaxed));
+            }
+        };
+        pass::run(role, dataset, &layout, models, slots, &settings, Course { from, reached: &mut reached })
     }
 }
 

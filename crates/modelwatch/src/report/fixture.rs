@@ -159,6 +159,7 @@ pub(super) fn pass() -> RunRecord {
             tensors: map([("candidate", 14), ("baseline", 14)]),
             probes: vec![probe("metrics", "verifier"), probe("drift", "analyzer")],
             gaps: Vec::new(),
+            resumed: None,
         },
         timings: Timings {
             started: "2026-03-01T10:15:00Z".to_owned(),

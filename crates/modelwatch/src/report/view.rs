@@ -61,6 +61,10 @@ pub(crate) fn counts(record: &RunRecord) -> String {
     parts.push(counted(record.metrics.len(), "metric"));
     parts.extend(record.coverage.rows.iter().map(|(role, n)| format!("{} rows ({})", count(*n), plain(role))));
     parts.extend(record.coverage.tensors.iter().map(|(role, n)| format!("{} tensors ({})", count(*n), plain(role))));
+    if let Some(it) = &record.coverage.resumed {
+        parts.extend(it.rows.iter().map(|(role, n)| format!("resumed after {} rows ({})", count(*n), plain(role))));
+        parts.extend(it.discarded.iter().map(|why| format!("begun anew: {}", clip(why, 400))));
+    }
     parts.join(" · ")
 }
 

@@ -8,7 +8,7 @@ use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use crate::support::{Project, fixtures};
 
 /// Rows around those of the breast cancer data, in row groups of uneven use to batches.
-fn write(path: &Path, seed: u64, rows: usize) {
+pub(crate) fn write(path: &Path, seed: u64, rows: usize) {
     let mut state = seed;
     let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -30,6 +30,7 @@ fn write(path: &Path, seed: u64, rows: usize) {
     }
     let site: StringArray = (0..rows).map(|_| Some(if next() < 0.3 { "a" } else { "b" })).collect();
     columns.push(("site", Arc::new(site)));
+    columns.push(("row", Arc::new((0..rows as i64).collect::<Int64Array>())));
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1700)).build();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();

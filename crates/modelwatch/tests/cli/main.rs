@@ -21,6 +21,7 @@ mod performance;
 mod policies;
 mod profile;
 mod refused;
+mod resume;
 mod self_tests;
 mod store;
 mod support;

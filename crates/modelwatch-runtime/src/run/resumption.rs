@@ -1,0 +1,197 @@
+//! Goes on where a run that did not end has come to, and notes how far this one has.
+
+use std::{collections::BTreeMap, path::Path};
+
+use modelwatch_config::Document;
+use modelwatch_sdk::{Host, ModelRole, Role};
+use serde_json::json;
+use tracing::{debug, warn};
+
+use super::{
+    execute::{Ready, Run},
+    plan::{self, Plan, Planned},
+    rows::{Checkpoints, OfCheckpoint},
+};
+use crate::{
+    blessing::{self, SealedData},
+    pass::{Seen, Slot},
+    plugin::{Catalog, Lookup},
+    profile::Source,
+    record::ResumedRecord,
+    resume::{self, File, Found, Progress, Reached},
+    services::Models,
+};
+
+/// States by id of the probe.
+pub(super) type States = BTreeMap<String, Vec<u8>>;
+
+/// What a run notes of itself.
+pub(super) struct Resumption {
+    file: File,
+    reached: BTreeMap<String, Reached>,
+    /// How many probes have a say. With less of them nothing is noted: why a probe has none is not in its state.
+    n_probes: usize,
+}
+
+impl Resumption {
+    /// Returns what the slots have the state of.
+    pub(super) fn seen(&self, role: Role) -> Seen {
+        let it = self.reached.get(role.as_str()).copied().unwrap_or_default();
+        Seen { partitions: it.partitions, rows: it.rows, non_finite_inputs: it.non_finite_inputs, ..Seen::default() }
+    }
+
+    /// Takes note of what the slots have the state of.
+    pub(super) fn reach(&mut self, role: Role, seen: &Seen) {
+        let Seen { partitions, rows, non_finite_inputs, .. } = *seen;
+        let before = self.reached.insert(role.as_str().to_owned(), Reached { partitions, rows, non_finite_inputs });
+        if before.is_none() {
+            self.file.hasten();
+        }
+    }
+
+    /// Notes how far the run has come, where it is time to and the data is still what its digest is of.
+    ///
+    /// The states of the probes that see nothing of the data that is being shown are in `idle`.
+    pub(super) fn note(
+        &mut self,
+        slots: &mut [&mut Slot<'_>],
+        idle: &States,
+        sealed: &BTreeMap<Role, SealedData>,
+        is_cancelled: bool,
+    ) {
+        let has_say = |it: &&&mut Slot<'_>| it.failure().is_none() && !it.has_files();
+        let is_whole = idle.len() + slots.iter().filter(has_say).count() == self.n_probes;
+        let is_due = is_cancelled || self.file.is_due();
+        if !is_due || !is_whole || sealed.values().any(|it| it.changed().is_some()) {
+            return;
+        }
+        let noted = states(slots.iter_mut().map(|it| &mut **it)).and_then(|it| {
+            let states = it.into_iter().chain(idle.clone()).collect();
+            let progress = Progress { reached: self.reached.clone(), states };
+            self.file.save(&progress).map_err(|e| e.to_string())
+        });
+        match noted {
+            Ok(()) => debug!(reached = ?self.reached, "How far the run has come was noted."),
+            Err(error) => warn!(%error, "How far the run has come could not be noted."),
+        }
+    }
+
+    /// Removes what was noted, since the run has come to its end.
+    pub(super) fn end(&self) {
+        if let Err(error) = self.file.remove() {
+            warn!(%error, "What was noted of the run could not be removed.");
+        }
+    }
+}
+
+/// Returns the states of the probes that have a say.
+pub(super) fn states<'s, 'a: 's>(slots: impl Iterator<Item = &'s mut Slot<'a>>) -> Result<States, String> {
+    let slots = slots.filter(|it| it.failure().is_none());
+    slots.map(|it| Ok((it.settings.id.clone(), it.state().map_err(|e| e.message)?))).collect()
+}
+
+impl Run<'_> {
+    /// Gives the probes the states of a run that did not end, if there are any in the file and they are of such a run.
+    pub(super) fn resume(
+        &mut self,
+        path: &Path,
+        document: &Document,
+        plan: &Plan<'_>,
+        checkpoints: Checkpoints<'_>,
+        models: &Models,
+        slots: &mut [&mut Slot<'_>],
+    ) {
+        // What is wrong with the run may be what its data or checkpoints are.
+        if !self.failures.is_empty() {
+            return;
+        }
+        let key = self.resume_key(document, plan, checkpoints, models);
+        let found = key.and_then(|key| {
+            let found = resume::find(path, &key).map_err(|e| format!("cannot use `{}`: {e}", path.display()))?;
+            Ok((key, found))
+        });
+        let (key, found) = match found {
+            Ok(it) => it,
+            Err(e) => return self.failures.push(("resume", e)),
+        };
+        let mut having_say: Vec<_> = slots.iter_mut().filter(|it| it.failure().is_none()).collect();
+        let n_probes = having_say.len();
+        let is_of_all = |progress: &Progress| {
+            let are_known = having_say.iter().all(|it| progress.states.contains_key(&it.settings.id));
+            are_known && progress.states.len() == n_probes
+        };
+        let found = match found {
+            Found::Progress(it) if !is_of_all(&it) => {
+                Found::Useless("its probes are not those that have a say now".to_owned())
+            }
+            it => it,
+        };
+        let mut record = ResumedRecord::default();
+        let mut reached = BTreeMap::new();
+        match found {
+            Found::Nothing => {}
+            Found::Useless(why) => {
+                warn!(file = %path.display(), %why, "The run begins anew.");
+                record.discarded = Some(format!("`{}` is of no use: {why}", path.display()));
+                self.coverage.resumed = Some(record);
+            }
+            Found::Progress(progress) => {
+                for slot in &mut having_say {
+                    let state = progress.states.get(&slot.settings.id).map_or(&[][..], Vec::as_slice);
+                    if let Err(e) = slot.merge(state) {
+                        slot.fail(&e);
+                    }
+                }
+                record.rows = progress.reached.iter().map(|(role, it)| (role.clone(), it.rows)).collect();
+                self.coverage.resumed = Some(record);
+                reached = progress.reached;
+            }
+        }
+        self.resumption = Some(Resumption { file: File::new(path.to_owned(), key), reached, n_probes });
+    }
+
+    /// Returns the digest of all that the states of the probes depend on.
+    fn resume_key(
+        &self,
+        document: &Document,
+        plan: &Plan<'_>,
+        checkpoints: Checkpoints<'_>,
+        models: &Models,
+    ) -> Result<String, String> {
+        let program = std::env::current_exe().and_then(|it| Catalog::digest(&it));
+        let program = program.map_err(|e| format!("cannot tell which program this is: {e}"))?;
+        let probes = plan.probes.iter().map(|Planned { settings, .. }| {
+            let component = &settings.component;
+            let digest = match self.options.catalog.find(plan::kind_of(settings.kind), &component.uses) {
+                Lookup::Found(it) => it.plugin().digest().map(str::to_owned),
+                _ => None,
+            };
+            json!([settings.id, component.uses, component.with, digest])
+        });
+        let is_cancelled = || self.host.is_cancelled();
+        let digest = |it: &Ready| match it.stored_as() {
+            Some((_, id)) => Ok(id.to_string()),
+            None => blessing::digest_of_path(it.path(), &is_cancelled).map_err(|e| it.named(&e.to_string())),
+        };
+        let of_checkpoint = |it: Option<&Ready>| it.map(digest).transpose();
+        let model = |role| models.get(role).map(|it| [it.name_in_checkpoint(), it.runtime().to_owned()]);
+        let mut data: BTreeMap<_, _> =
+            self.sealed.iter().map(|(role, it)| (role.as_str(), it.seal.digest.clone())).collect();
+        for (role, source) in &plan.data {
+            if let Ok(Source::Kept { model, file }) = source
+                && let OfCheckpoint::Beside(it) = checkpoints.profile(*model, file, self.pipeline)?
+            {
+                data.insert(role.as_str(), it.seal().seal.digest);
+            }
+        }
+        let key = json!({
+            "program": program,
+            "config": blessing::config_digest(document),
+            "probes": probes.collect::<Vec<_>>(),
+            "checkpoints": [of_checkpoint(checkpoints.candidate)?, of_checkpoint(checkpoints.baseline)?],
+            "models": [model(ModelRole::Candidate), model(ModelRole::Baseline)],
+            "data": data,
+        });
+        Ok(blake3::hash(key.to_string().as_bytes()).to_hex().to_string())
+    }
+}

@@ -1,0 +1,193 @@
+//! A run that is killed goes on where it was, with the same bits.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
+use serde_json::Value;
+
+use crate::{
+    determinism::write,
+    support::{Project, check, fixture_plugins, fixtures, flip_a_bit},
+};
+
+const FILE: &str = "run.resume";
+
+/// Rows of a row group of the data.
+const GROUP: u64 = 1700;
+
+fn project() -> Project {
+    let project = Project::new();
+    write(&project.path().join("current.parquet"), 1, 9_000);
+    write(&project.path().join("reference.parquet"), 2, 5_000);
+    project
+}
+
+/// Every probe that looks at rows.
+const ALL: &str = "
+[[verify]]
+uses = 'metrics'
+with = { task = 'binary', output = 'probabilities' }
+require = { accuracy = '>= 0.5', log_loss = '<= baseline + 10 with confidence 99%' }
+[[verify]]
+uses = 'behavior'
+[verify.with]
+output = 'probabilities'
+invariance = [{ name = 'noise', change = { noise = 0.5 }, tolerance = 0.1, share = 0.1 }]
+[[verify]]
+uses = 'contract'
+with = { rows = 40 }
+[[verify]]
+uses = 'differential'
+[[analyze]]
+uses = 'drift'
+[[analyze]]
+uses = 'multivariate'
+[[analyze]]
+uses = 'quality'
+[[analyze]]
+uses = 'performance'
+with = { task = 'binary', output = 'probabilities' }
+[[analyze]]
+uses = 'stream'
+[analyze.with]
+watch = ['columns', 'predictions', 'errors']
+output = 'probabilities'
+";
+
+/// A few that are done soon.
+const FEW: &str = "
+[[verify]]
+uses = 'metrics'
+with = { task = 'binary', output = 'probabilities' }
+require = { accuracy = '>= 0.5' }
+[[analyze]]
+uses = 'drift'
+";
+
+/// A pipeline with these probes, and one that can be made to hang at a row.
+fn pipeline(reference: &str, probes: &str) -> String {
+    let fixtures = fixtures();
+    let fixtures = fixtures.display();
+    format!(
+        "name = 'resumed'\n\
+         checkpoint = {{ import = '{fixtures}/tabular/breast_cancer/mlp.onnx', name = 'b' }}\n\
+         baseline = {{ import = '{fixtures}/tabular/breast_cancer/rforest.onnx' }}\n\
+         [data]\ncurrent = {{ path = 'current.parquet' }}\nreference = {{ path = '{reference}' }}\n\
+         [data.columns]\nlabel = 'label'\nslices = ['site']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
+         {probes}[[analyze]]\nuses = 'faulty'\nwith = {{ fault = 'hang_at_row' }}\n"
+    )
+}
+
+fn arguments(threads: usize) -> Vec<String> {
+    let dir = fixture_plugins().display().to_string();
+    let threads = format!("run.threads={threads}");
+    let file = format!("run.resume={FILE:?}");
+    let arguments = ["run", "pipeline.toml", "--format", "json", "--quiet", "--plugin-dir", &dir];
+    arguments.into_iter().chain(["--set", &threads, "--set", &file]).map(str::to_owned).collect()
+}
+
+/// Begins a run that hangs at a row, and kills it when it has noted that it is done with some rows of that role.
+fn kill(project: &Project, threads: usize, row: u64, role: &str) {
+    let arguments = arguments(threads);
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).filter(|it| *it != "--quiet").collect();
+    arguments.push("-vv");
+    let mut command = project.command(&arguments);
+    command.env("MODELWATCH_FAULTY_ROW", row.to_string()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let noted = lines.find(|it| it.contains("was noted") && it.contains(&format!("{role:?}")));
+    assert!(noted.is_some(), "the run ended before it was killed");
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None);
+}
+
+/// Runs the pipeline to its end.
+fn run(project: &Project, threads: usize) -> Value {
+    let arguments = arguments(threads);
+    let ended = project.modelwatch(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let record = serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+    assert!(!project.path().join(FILE).exists());
+    record
+}
+
+/// Returns the record without what differs from run to run, and what it says of being resumed.
+fn told(mut record: Value) -> (String, Value) {
+    let resumed = record["coverage"]["resumed"].take();
+    for it in ["run_id", "timings"] {
+        record[it].take();
+    }
+    (record.to_string(), resumed)
+}
+
+#[test]
+fn a_killed_run_goes_on_and_ends_with_the_same_bits() {
+    let project = project();
+    project.write("pipeline.toml", &pipeline("reference.parquet", ALL));
+    let (whole, resumed) = told(run(&project, 2));
+    assert!(resumed.is_null() && whole.len() > 100_000, "{resumed}");
+    let probes = serde_json::from_str::<Value>(&whole).unwrap()["coverage"]["probes"].clone();
+    assert!(probes.as_array().unwrap().iter().all(|it| it["status"] == "pass"), "{probes:#}");
+    for (before, after, row, role) in [(1, 2, 3500, "current"), (5, 1, 5200, "current"), (2, 5, 3500, "reference")] {
+        kill(&project, before, row, role);
+        let (again, resumed) = told(run(&project, after));
+        let rows = resumed["rows"][role].as_u64().unwrap();
+        assert!(rows >= GROUP && rows % GROUP == 0 && rows <= row, "{resumed}");
+        assert_eq!(resumed["rows"]["reference"], if role == "current" { 5000 } else { rows }, "{resumed}");
+        assert!(again == whole, "{before} threads before, {after} after");
+    }
+}
+
+#[test]
+fn a_profile_is_not_taken_in_twice() {
+    let project = project();
+    let made = project.modelwatch(&["profile", "reference.parquet", "-o", "reference.mwp"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    project.write("pipeline.toml", &pipeline("reference.mwp", FEW));
+    let (whole, _) = told(run(&project, 2));
+    kill(&project, 1, 3500, "current");
+    let (again, resumed) = told(run(&project, 2));
+    assert!(resumed["rows"]["current"].as_u64().unwrap() >= GROUP, "{resumed}");
+    assert!(again == whole);
+}
+
+#[test]
+fn a_run_of_something_else_begins_anew_and_says_so() {
+    let project = project();
+    project.write("pipeline.toml", &pipeline("reference.parquet", FEW));
+    kill(&project, 1, 3500, "current");
+    let noted = fs::read(project.path().join(FILE)).unwrap();
+    // Other data of the same name, another requirement, and a damaged file.
+    let others: [(&str, &dyn Fn()); 3] = [
+        ("another program, pipeline, plugin", &|| write(&project.path().join("current.parquet"), 3, 9_000)),
+        ("another program, pipeline, plugin", &|| {
+            write(&project.path().join("current.parquet"), 1, 9_000);
+            project.write("pipeline.toml", &pipeline("reference.parquet", FEW).replace(">= 0.5", ">= 0.4"));
+        }),
+        ("its bytes are not what its digest says", &|| flip_a_bit(&project.path().join(FILE))),
+    ];
+    for (why, change) in others {
+        fs::write(project.path().join(FILE), &noted).unwrap();
+        change();
+        let (anew, resumed) = told(run(&project, 2));
+        assert_eq!(resumed["rows"], serde_json::json!({}), "{resumed}");
+        assert!(resumed["discarded"].as_str().unwrap().contains(why), "{resumed}");
+        assert!(anew == told(run(&project, 1)).0, "{why}");
+    }
+}
+
+#[test]
+fn what_is_no_such_file_is_left_alone() {
+    let project = project();
+    project.write("pipeline.toml", &pipeline("reference.parquet", FEW));
+    project.write(FILE, "x,y\n1,2\n");
+    let arguments = arguments(2);
+    let ended = project.modelwatch(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let record: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()));
+    let message = check(&record, "resume", "error")["message"].as_str().unwrap();
+    assert!(message.contains("run.resume") && message.contains("no file of an unfinished run"), "{message}");
+    assert_eq!(fs::read_to_string(project.path().join(FILE)).unwrap(), "x,y\n1,2\n");
+}

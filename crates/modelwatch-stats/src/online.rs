@@ -16,6 +16,9 @@ mod kswin;
 mod onset;
 mod page_hinkley;
 
+use crate::error::StateError;
+use crate::state::{Reader, Writer};
+
 pub use adwin::{Adwin, AdwinSettings};
 pub use cusum::{Cusum, CusumSettings};
 pub use ddm::{Ddm, DdmSettings};
@@ -47,7 +50,43 @@ pub trait Detector {
     fn n_kept(&self) -> Option<u64> {
         None
     }
+
+    /// Returns what the detector has seen, its settings aside.
+    fn to_bytes(&self) -> Vec<u8>;
+
+    /// Goes on from what a detector of the same settings has seen.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError>;
 }
+
+/// The greatest count, up to which each is a float of its own.
+const MAX_COUNT: f64 = 9_007_199_254_740_992.0;
+
+/// Returns numbers as state bytes.
+fn to_bytes(numbers: &[f64]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    numbers.iter().for_each(|it| writer.f64(*it));
+    writer.finish()
+}
+
+/// Returns the `N` numbers in the bytes of a state.
+fn from_bytes<const N: usize>(bytes: &[u8]) -> Result<[f64; N], StateError> {
+    let mut reader = Reader::new(WHAT, bytes)?;
+    let mut res = [0.0; N];
+    for it in &mut res {
+        *it = reader.f64()?;
+    }
+    reader.finish()?;
+    Ok(res)
+}
+
+/// Returns a number as the count that it is.
+fn count(number: f64, field: &'static str) -> Result<u64, StateError> {
+    let is_count = (0.0..=MAX_COUNT).contains(&number) && number.fract() == 0.0;
+    if is_count { Ok(number as u64) } else { Err(StateError::Invalid { what: WHAT, field }) }
+}
+
+/// What states are of.
+const WHAT: &str = "detector";
 
 /// The places at which a detector reports drift, from 0.
 ///
@@ -74,5 +113,39 @@ impl Mean {
     fn push(&mut self, value: f64) {
         self.n += 1.0;
         self.mean += (value - self.mean) / self.n;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets a new detector go on from the state of another one after every value.
+    fn check(start: impl Fn() -> Box<dyn Detector>) {
+        let stream = (0..600).map(|it| f64::from(u8::from(it * 7 % 10 < if it < 300 { 1 } else { 6 })));
+        let (mut whole, mut state) = (start(), start().to_bytes());
+        for value in stream {
+            let mut next = start();
+            next.restore(&state).unwrap();
+            assert_eq!(next.update(value), whole.update(value));
+            assert_eq!(next.n_kept(), whole.n_kept());
+            state = next.to_bytes();
+            assert_eq!(state, whole.to_bytes());
+        }
+        assert!(start().restore(&state[..state.len() - 1]).is_err());
+        state.push(0);
+        assert!(start().restore(&state).is_err() && start().restore(&[]).is_err());
+    }
+
+    #[test]
+    fn a_detector_goes_on_from_the_state_of_another() {
+        check(|| Box::new(Adwin::new(AdwinSettings::PAPER)));
+        check(|| Box::new(Cusum::new(CusumSettings { mean: 0.1, deviation: 0.3, slack: 0.5, threshold: 5.0 })));
+        check(|| Box::new(Ddm::new(DdmSettings::PAPER)));
+        check(|| Box::new(Eddm::new(EddmSettings::PAPER)));
+        check(|| Box::new(HddmA::new(0.001, 0.005)));
+        check(|| Box::new(HddmW::new(0.001, 0.005, 0.05)));
+        check(|| Box::new(Kswin::new(0.005, 100, 30)));
+        check(|| Box::new(PageHinkley::new(PageHinkleySettings { threshold: 10.0, ..PageHinkleySettings::PAPER })));
     }
 }

@@ -1,6 +1,8 @@
 //! ADWIN: a window that drops its older part where the means of both parts differ.
 
-use super::{Change, Detector};
+use super::{Change, Detector, MAX_COUNT, WHAT};
+use crate::error::StateError;
+use crate::state::{Reader, Writer};
 
 /// The settings of [`Adwin`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +57,17 @@ struct Bucket {
 }
 
 impl Bucket {
+    /// The bytes of one in a state.
+    const BYTES: usize = 3 * size_of::<f64>();
+
+    fn write(&self, writer: &mut Writer) {
+        [self.n, self.sum, self.squares].into_iter().for_each(|it| writer.f64(it));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        Ok(Self { n: reader.f64()?, sum: reader.f64()?, squares: reader.f64()? })
+    }
+
     fn mean(&self) -> f64 {
         self.sum / self.n
     }
@@ -167,6 +180,38 @@ impl Detector for Adwin {
 
     fn n_kept(&self) -> Option<u64> {
         Some(self.width())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u64(self.n_seen);
+        writer.u64(self.rows.len() as u64);
+        for row in &self.rows {
+            writer.u64(row.len() as u64);
+            row.iter().for_each(|it| it.write(&mut writer));
+        }
+        self.window.write(&mut writer);
+        writer.finish()
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut reader = Reader::new(WHAT, bytes)?;
+        let n_seen = reader.u64()?;
+        if n_seen > MAX_COUNT as u64 {
+            return Err(reader.invalid("values"));
+        }
+        let mut rows = Vec::new();
+        for _ in 0..reader.len(size_of::<u64>())? {
+            let n = reader.len(Bucket::BYTES)?;
+            if n > self.settings.max_buckets {
+                return Err(reader.invalid("buckets"));
+            }
+            rows.push((0..n).map(|_| Bucket::read(&mut reader)).collect::<Result<Vec<_>, _>>()?);
+        }
+        let window = Bucket::read(&mut reader)?;
+        reader.finish()?;
+        *self = Self { settings: self.settings, n_seen, rows, window };
+        Ok(())
     }
 }
 

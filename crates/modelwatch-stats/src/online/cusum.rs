@@ -1,6 +1,7 @@
 //! The cumulative sum control chart.
 
-use super::{Change, Detector};
+use super::{Change, Detector, from_bytes, to_bytes};
+use crate::error::StateError;
 
 /// The settings of [`Cusum`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,5 +53,14 @@ impl Detector for Cusum {
         }
         *self = Self::new(self.settings);
         Change::Drift
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(&[self.rise, self.fall])
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        [self.rise, self.fall] = from_bytes(bytes)?;
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The drift detection method on a stream of errors.
 
-use super::{Change, Detector, Mean};
+use super::{Change, Detector, Mean, from_bytes, to_bytes};
+use crate::error::StateError;
 
 /// The settings of [`Ddm`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,5 +70,18 @@ impl Detector for Ddm {
         } else {
             Change::None
         }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        // No rate is NaN.
+        let (least_rate, least_deviation) = self.least.unwrap_or((f64::NAN, f64::NAN));
+        to_bytes(&[self.rate.n, self.rate.mean, least_rate, least_deviation])
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let [n, mean, least_rate, least_deviation] = from_bytes(bytes)?;
+        self.rate = Mean { n, mean };
+        self.least = Some((least_rate, least_deviation)).filter(|it| !it.0.is_nan());
+        Ok(())
     }
 }

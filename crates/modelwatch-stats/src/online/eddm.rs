@@ -1,6 +1,7 @@
 //! The early drift detection method on a stream of errors.
 
-use super::{Change, Detector};
+use super::{Change, Detector, count, from_bytes, to_bytes};
+use crate::error::StateError;
 
 /// The settings of [`Eddm`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,6 +59,22 @@ impl Detector for Eddm {
             }
             other => other.unwrap_or(Change::None),
         }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let counts = [self.n, self.n_errors, self.last_error].map(|it| it as f64);
+        let state = self.state.map_or(-1.0, |it| f64::from(it as u8));
+        to_bytes(&[counts[0], counts[1], counts[2], self.mean, self.squares, self.greatest, state])
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let [n, n_errors, last_error, mean, squares, greatest, state] = from_bytes(bytes)?;
+        let (n, n_errors) = (count(n, "values")?, count(n_errors, "errors")?);
+        let last_error = count(last_error, "last error")?.min(n);
+        let states = [Change::None, Change::Warning, Change::Drift];
+        let state = states.into_iter().find(|it| f64::from(*it as u8) == state);
+        *self = Self { settings: self.settings, n, n_errors, last_error, mean, squares, greatest, state };
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! HDDM with averages.
 
-use super::{Change, Detector, Mean};
+use super::{Change, Detector, Mean, from_bytes, to_bytes};
+use crate::error::StateError;
 
 /// HDDM-A (Frías-Blanco et al. 2014): the mean of all values in `0..=1` against the mean up to the best cut, by Hoeffding's bound. It sees
 /// rises alone.
@@ -58,5 +59,14 @@ impl Detector for HddmA {
         } else {
             Change::None
         }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(&[self.all.n, self.all.mean, self.cut.n, self.cut.mean])
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        [self.all.n, self.all.mean, self.cut.n, self.cut.mean] = from_bytes(bytes)?;
+        Ok(())
     }
 }

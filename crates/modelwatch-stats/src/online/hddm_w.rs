@@ -1,6 +1,7 @@
 //! HDDM with weighted averages.
 
-use super::{Change, Detector};
+use super::{Change, Detector, from_bytes, to_bytes};
+use crate::error::StateError;
 
 /// HDDM-W (Frías-Blanco et al. 2014): exponentially weighted means of values in `0..=1` before and after the best cut, by McDiarmid's
 /// bound. It sees rises alone, and sudden ones sooner than [`HddmA`](super::HddmA).
@@ -73,6 +74,23 @@ impl Detector for HddmW {
         } else {
             Change::None
         }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        // No mean is NaN.
+        let of = |it: Weighted| (it.mean.unwrap_or(f64::NAN), it.weight);
+        let [all, before, after] = [self.all, self.before, self.after].map(of);
+        to_bytes(&[all.0, all.1, before.0, before.1, after.0, after.1, self.cut])
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let [all, all_weight, before, before_weight, after, after_weight, cut] = from_bytes(bytes)?;
+        let of = |mean: f64, weight: f64| Weighted { mean: Some(mean).filter(|it| !it.is_nan()), weight };
+        self.all = of(all, all_weight);
+        self.before = of(before, before_weight);
+        self.after = of(after, after_weight);
+        self.cut = cut;
+        Ok(())
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{Change, Detector};
+use super::{Change, Detector, WHAT};
+use crate::error::StateError;
 use crate::sample::{NumericSample, Point};
+use crate::state::{Reader, Writer};
 use crate::two_sample::ks;
 
 /// The least statistic that counts.
@@ -62,6 +64,24 @@ impl Detector for Kswin {
 
     fn n_kept(&self) -> Option<u64> {
         Some(self.window.len() as u64)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u64(self.window.len() as u64);
+        self.window.iter().for_each(|it| writer.f64(*it));
+        writer.finish()
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut reader = Reader::new(WHAT, bytes)?;
+        let n = reader.len(size_of::<f64>())?;
+        let window = (0..n).map(|_| reader.f64()).collect::<Result<VecDeque<_>, _>>()?;
+        if n > self.window_size || window.iter().any(|it| it.is_nan()) {
+            return Err(reader.invalid("window"));
+        }
+        self.window = window;
+        reader.finish()
     }
 }
 

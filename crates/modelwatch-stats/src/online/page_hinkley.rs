@@ -1,6 +1,7 @@
 //! The Page–Hinkley test.
 
-use super::{Change, Detector, Mean};
+use super::{Change, Detector, Mean, from_bytes, to_bytes};
+use crate::error::StateError;
 
 /// The settings of [`PageHinkley`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,5 +66,16 @@ impl Detector for PageHinkley {
         }
         *self = Self::new(self.settings);
         Change::Drift
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let Mean { n, mean } = self.mean;
+        to_bytes(&[n, mean, self.rise, self.fall, self.least_rise, self.greatest_fall])
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let [n, mean, rise, fall, least_rise, greatest_fall] = from_bytes(bytes)?;
+        *self = Self { settings: self.settings, mean: Mean { n, mean }, rise, fall, least_rise, greatest_fall };
+        Ok(())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A worker takes the next partition, opens an instance of every probe for it, runs each model once
 //! per batch, hands the batch to every probe that needs it, and gives the instances' states back.
-//! The states are merged in partition order, so that neither threads nor batch sizes show in a result.
+//! The states are merged in partition order, so that neither threads nor batch sizes show in a result. A probe that
+//! needs its rows in order gets them where the states are merged, and no instance in the workers.
 
 mod layout;
 mod slot;
@@ -11,7 +12,7 @@ use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{
-        Mutex,
+        Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Sender, channel},
     },
@@ -30,6 +31,9 @@ use crate::{
 
 pub(crate) use layout::{Layout, batch_rows};
 pub(crate) use slot::Slot;
+
+/// By how many partitions for each thread workers may be ahead of what is merged.
+const AHEAD: usize = 2;
 
 /// How the pass is carried out; nothing of it shows in a result.
 pub(crate) struct PassSettings<'a> {
@@ -64,6 +68,8 @@ struct Done {
     index: usize,
     /// Whether it came to its end.
     is_whole: bool,
+    /// By position among the slots: the rows of those that need them in order.
+    rows: Vec<Vec<RecordBatch>>,
     /// By position among the slots: the state, or why there is none.
     states: Vec<Option<Result<Vec<u8>, Error>>>,
     seen: Seen,
@@ -94,6 +100,8 @@ pub(crate) fn run(
         settings,
         failed: &failed,
         partitions: Mutex::new((partitions, 0)),
+        merged: Mutex::new(from.partitions),
+        caught_up: Condvar::new(),
         stop: AtomicBool::new(false),
         rows: AtomicU64::new(from.rows),
         pace: Pace::default(),
@@ -103,6 +111,7 @@ pub(crate) fn run(
     let (sender, receiver) = channel();
     let shared: Vec<_> = slots.iter().map(|it| it.shared()).collect();
     thread::scope(|scope| {
+        let _alarm = Alarm(&worker);
         for _ in 0..settings.threads.get() {
             let (worker, shared, sender) = (&worker, &shared[..], sender.clone());
             scope.spawn(move || worker.work(shared, &sender));
@@ -113,6 +122,7 @@ pub(crate) fn run(
             while let Some(done) = merged.waiting.remove(&merged.next) {
                 merged.next += 1;
                 merged.take(done, slots, &worker);
+                worker.catch_up(merged.next);
                 if merged.is_prefix() {
                     reached(&merged.seen, slots);
                 }
@@ -150,7 +160,7 @@ impl Merged {
         if self.failure.is_none() {
             self.failure = done.failure;
         }
-        self.is_cut |= !done.is_whole;
+        self.is_cut |= !done.is_whole || worker.settings.cancelled.load(Ordering::Relaxed);
         if self.is_prefix() {
             self.seen.partitions += 1;
             self.seen.rows += done.seen.rows;
@@ -158,8 +168,14 @@ impl Merged {
         }
         self.seen.read_seconds += done.seen.read_seconds;
         self.seen.infer_seconds += done.seen.infer_seconds;
-        for (at, state) in done.states.into_iter().enumerate() {
+        for (at, (state, rows)) in done.states.into_iter().zip(done.rows).enumerate() {
             slots[at].seconds += done.probe_seconds[at];
+            for rows in rows.iter().filter(|_| self.is_prefix()) {
+                slots[at].call(|probe, host| probe.update(host, worker.role, rows));
+            }
+            if slots[at].failure().is_some() {
+                worker.failed[at].store(true, Ordering::Relaxed);
+            }
             let merged = match state {
                 Some(Ok(it)) if self.is_prefix() => slots[at].merge(&it),
                 Some(Err(e)) => Err(e),
@@ -180,6 +196,9 @@ struct Worker<'a> {
     settings: &'a PassSettings<'a>,
     failed: &'a [AtomicBool],
     partitions: Mutex<(Partitions, usize)>,
+    /// How many partitions were merged. Nobody gets far ahead of it, so that what waits to be merged stays small.
+    merged: Mutex<usize>,
+    caught_up: Condvar,
     stop: AtomicBool,
     rows: AtomicU64,
     pace: Pace,
@@ -187,10 +206,12 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn work(&self, slots: &[slot::Shared<'_>], sender: &Sender<Done>) {
+        let _alarm = Alarm(self);
         while let Some((index, partition)) = self.next_partition() {
             let mut done = Done {
                 index,
                 is_whole: false,
+                rows: vec![Vec::new(); slots.len()],
                 states: Vec::new(),
                 seen: Seen::default(),
                 probe_seconds: vec![0.0; slots.len()],
@@ -202,7 +223,7 @@ impl Worker<'_> {
                 // What stopped it is told by whoever did.
                 Ok(false) => probes.iter_mut().for_each(|it| *it = None),
                 Err(e) => {
-                    self.stop.store(true, Ordering::Relaxed);
+                    self.end();
                     done.failure = Some(e);
                 }
             }
@@ -216,7 +237,7 @@ impl Worker<'_> {
     /// Passes over the first partitions. Models are run on the first rows all the same: on them they decide what they
     /// decide once for all rows.
     fn skip(&self, partitions: usize) -> Result<(), String> {
-        let mut guard = self.partitions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut guard = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         for index in 0..partitions {
             let partition = guard.0.next().ok_or("it has fewer partitions than a run before has seen")?;
             let mut batches = partition.map_err(|e| e.to_string())?;
@@ -231,17 +252,45 @@ impl Worker<'_> {
     }
 
     fn next_partition(&self) -> Option<(usize, Result<Batches, DataError>)> {
-        if self.stop.load(Ordering::Relaxed) {
+        let mut guard = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wait_for_merges(guard.1);
+        if self.is_to_end() {
             return None;
         }
-        let mut guard = self.partitions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let partition = guard.0.next()?;
         guard.1 += 1;
         Some((guard.1 - 1, partition))
     }
 
+    /// Waits until the partition is not far ahead of those that were merged.
+    fn wait_for_merges(&self, index: usize) {
+        let merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = AHEAD * self.settings.threads.get();
+        let is_ahead = |merged: &mut usize| index >= *merged + ahead && !self.is_to_end();
+        drop(self.caught_up.wait_while(merged, is_ahead));
+    }
+
+    /// Tells those who wait that so many partitions were merged.
+    fn catch_up(&self, merged: usize) {
+        *self.merged.lock().unwrap_or_else(PoisonError::into_inner) = merged;
+        self.caught_up.notify_all();
+    }
+
+    /// Lets nobody begin another partition.
+    fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // With the lock, so that nobody begins to wait in between.
+        drop(self.merged.lock());
+        self.caught_up.notify_all();
+    }
+
+    fn is_to_end(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.settings.cancelled.load(Ordering::Relaxed)
+    }
+
     fn open(&self, at: usize, slot: &slot::Shared<'_>) -> Option<Result<Box<dyn Probe>, Error>> {
-        (!self.failed[at].load(Ordering::Relaxed)).then(|| slot.opener.open_probe(&slot.config))
+        let has_none = slot.in_order || self.failed[at].load(Ordering::Relaxed);
+        (!has_none).then(|| slot.opener.open_probe(&slot.config))
     }
 
     /// Feeds a partition to the probes. Returns whether it came to its end.
@@ -254,7 +303,7 @@ impl Worker<'_> {
     ) -> Result<bool, String> {
         let mut batches = batches;
         loop {
-            if self.settings.cancelled.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed) {
+            if self.is_to_end() {
                 return Ok(false);
             }
             let start = Instant::now();
@@ -268,7 +317,11 @@ impl Worker<'_> {
             done.seen.non_finite_inputs += non_finite;
             for (at, probe) in probes.iter_mut().enumerate() {
                 let start = Instant::now();
-                self.update(at, &slots[at], probe, &rows)?;
+                if !slots[at].in_order {
+                    self.update(at, &slots[at], probe, &rows)?;
+                } else if !self.failed[at].load(Ordering::Relaxed) {
+                    done.rows[at].push(self.project(at, &rows)?);
+                }
                 done.probe_seconds[at] += start.elapsed().as_secs_f64();
             }
             self.tell(rows.num_rows() as u64);
@@ -303,7 +356,7 @@ impl Worker<'_> {
             *probe = None;
             return Ok(());
         }
-        let rows = rows.project(&self.layout.projection(at, rows)).map_err(|e| e.to_string())?;
+        let rows = self.project(at, rows)?;
         let updated = slot.host.check_deadline().and_then(|()| it.update(slot.host.as_ref(), self.role, &rows));
         if let Err(e) = updated {
             // Others need not work for a probe that has failed somewhere.
@@ -314,10 +367,26 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// Returns what the probe is to see of the rows.
+    fn project(&self, at: usize, rows: &RecordBatch) -> Result<RecordBatch, String> {
+        rows.project(&self.layout.projection(at, rows)).map_err(|e| e.to_string())
+    }
+
     fn tell(&self, rows: u64) {
         let total = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
         if self.pace.is_due() {
             (self.settings.progress)(total);
+        }
+    }
+}
+
+/// Ends the pass where a thread of it panics, so that no other waits for what it would have given back or merged.
+struct Alarm<'w, 'a>(&'w Worker<'a>);
+
+impl Drop for Alarm<'_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end();
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 /// The host opens one instance per partition of the data, feeds it that partition's batches in
 /// order, takes its [`state`](Probe::state), and merges the states into one instance in partition
 /// order. So that results do not depend on threads or batch sizes, a state must be a function of
-/// the rows alone, never of how they were cut into batches.
+/// the rows alone, never of how they were cut into batches. One that cannot merge says so; see [`Needs::in_order`].
 pub trait Probe: Send {
     /// Returns what the host has to read, infer and map. Nothing else is done.
     fn needs(&self) -> Needs;
@@ -157,6 +157,9 @@ pub struct Needs {
     pub reference: Option<RowNeeds>,
     /// Named tensors of the checkpoints.
     pub tensors: TensorNeeds,
+    /// Whether one instance has to see all rows in their order, since what it keeps of them depends on all before. It is fed by itself,
+    /// beside instances of other probes that see the partitions at the same time, and merges a state only before it saw a row, to go on from it.
+    pub in_order: bool,
     /// The metrics that its report can have, so that a requirement on another one, or on other labels than it ever has,
     /// is refused before the run; empty where that depends on what it sees.
     pub metrics: Vec<KnownMetric>,

@@ -22,6 +22,7 @@ pub(crate) struct Slot<'a> {
 /// What workers need of a slot, while its main instance takes in states.
 #[derive(Clone)]
 pub(super) struct Shared<'a> {
+    pub(super) in_order: bool,
     pub(super) opener: Opener<'a>,
     pub(super) config: Arc<Value>,
     pub(super) host: Arc<ProbeHost<'a>>,
@@ -33,7 +34,7 @@ impl<'a> Slot<'a> {
         let config = Value::Object(settings.component.with.clone());
         let main = opener.open_probe(&config)?;
         let needs = main.needs();
-        let shared = Shared { opener, config: Arc::new(config), host: Arc::new(host) };
+        let shared = Shared { in_order: needs.in_order, opener, config: Arc::new(config), host: Arc::new(host) };
         Ok(Self { settings, needs, seconds: 0.0, shared, main, failure: None })
     }
 

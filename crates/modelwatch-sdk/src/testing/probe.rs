@@ -80,7 +80,11 @@ pub fn probe_on(host: &dyn Host, case: &ProbeCase<'_>) {
     needs(case);
     untouched(case);
     batches(case);
-    merging(case);
+    if open(case).needs().in_order {
+        going_on(case);
+    } else {
+        merging(case);
+    }
     damaged_states(case);
     nasty_rows(case);
     cancellation(case);
@@ -279,6 +283,33 @@ fn merging(case: &Suite<'_>) {
     let right = hygiene::to_json(&report(case, "a·(b·c)", merged(case, "a·(b·c)", &[a, &bc]).as_mut()));
     same("merge is not associative: (a·b)·c and a·(b·c)", &left, &right);
     same("three merged thirds and all rows at once", &metrics(&left), &metrics(&expected));
+}
+
+/// An instance that sees its rows in order goes on from a state as if it had seen the rows itself.
+fn going_on(case: &Suite<'_>) {
+    let mut once = fed(case, "all rows at once", whole);
+    let expected = (state("all rows at once", once.as_mut()), report(case, "all rows at once", once.as_mut()));
+    let mut bytes = state("an instance that saw nothing", open(case).as_mut());
+    let what = "a third of the rows after a state of those before";
+    for idx in 0..3 {
+        let mut part = merged(case, what, &[&bytes]);
+        for (role, batch) in &case.rows {
+            good(what, || part.update(case.host, *role, &rows::third(batch, idx)));
+        }
+        if idx == 2 {
+            tensors(case, "tensors", part.as_mut());
+            let found = hygiene::to_json(&report(case, what, part.as_mut()));
+            assert_eq!(
+                found,
+                hygiene::to_json(&expected.1),
+                "{what}: the report differs from that of all rows at once"
+            );
+        }
+        bytes = state(what, part.as_mut());
+    }
+    assert!(bytes == expected.0, "{what}: the state differs from that of all rows at once");
+    let twice = calm("a state after rows", || once.merge(&bytes));
+    assert!(twice.is_err(), "an instance that saw rows takes in the state of others, although it needs them in order");
 }
 
 /// Returns what does not depend on where the partitions were cut: names, labels, counts and values.

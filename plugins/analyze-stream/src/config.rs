@@ -48,8 +48,9 @@ pub struct Config {
     pub warm_up: u64,
     /// Whether the ids of the rows are kept, where the data has an id column, so that changes can be told by them.
     pub ids: bool,
-    /// The most bytes of all that is kept of the rows: 8 for each value, or 4 of what is no wider than that, 8 for a time, and 4 for
-    /// an id and its letters. While states are merged, some of it is there twice.
+    /// The most bytes of the rows that wait, where they are looked at in the order of time, for others that are earlier and come later: 8 for
+    /// each value, or 4 of what is no wider than that, 16 for the row and its time, and 32 for an id. Beyond them the earlier half is
+    /// watched, and rows that are earlier than those and come after them are passed over and counted.
     #[schemars(range(min = 1024))]
     pub max_bytes: u64,
     /// The severity of findings about changes.

@@ -63,6 +63,47 @@ pub(crate) enum Settings {
     Cusum(CusumOptions),
 }
 
+/// A detector that looks at a stream.
+#[derive(Clone, Debug)]
+pub(crate) enum Running {
+    Adwin(Adwin),
+    Ddm(Ddm),
+    Eddm(Eddm),
+    HddmA(HddmA),
+    HddmW(HddmW),
+    PageHinkley(PageHinkley),
+    Kswin(Kswin),
+    Cusum(Cusum),
+}
+
+impl Running {
+    pub(crate) fn get(&self) -> &dyn Detector {
+        match self {
+            Self::Adwin(it) => it,
+            Self::Ddm(it) => it,
+            Self::Eddm(it) => it,
+            Self::HddmA(it) => it,
+            Self::HddmW(it) => it,
+            Self::PageHinkley(it) => it,
+            Self::Kswin(it) => it,
+            Self::Cusum(it) => it,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut dyn Detector {
+        match self {
+            Self::Adwin(it) => it,
+            Self::Ddm(it) => it,
+            Self::Eddm(it) => it,
+            Self::HddmA(it) => it,
+            Self::HddmW(it) => it,
+            Self::PageHinkley(it) => it,
+            Self::Kswin(it) => it,
+            Self::Cusum(it) => it,
+        }
+    }
+}
+
 impl DetectorName {
     /// Returns its name in options and reports.
     pub(crate) fn name(self) -> &'static str {
@@ -147,17 +188,17 @@ impl Config {
 
 impl Settings {
     /// Returns a detector that saw nothing yet.
-    pub(crate) fn start(&self) -> Box<dyn Detector> {
+    pub(crate) fn start(&self) -> Running {
         match *self {
-            Self::Adwin(it) => Box::new(Adwin::new(it)),
-            Self::Ddm(it) => Box::new(Ddm::new(it)),
-            Self::Eddm(it) => Box::new(Eddm::new(it)),
-            Self::HddmA(it) => Box::new(HddmA::new(it.drift_confidence, it.warning_confidence)),
-            Self::HddmW(it) => Box::new(HddmW::new(it.drift_confidence, it.warning_confidence, it.lambda)),
-            Self::PageHinkley(it) => Box::new(PageHinkley::new(it)),
-            Self::Kswin(it) => Box::new(Kswin::new(it.alpha, it.window_size as usize, it.stat_size as usize)),
+            Self::Adwin(it) => Running::Adwin(Adwin::new(it)),
+            Self::Ddm(it) => Running::Ddm(Ddm::new(it)),
+            Self::Eddm(it) => Running::Eddm(Eddm::new(it)),
+            Self::HddmA(it) => Running::HddmA(HddmA::new(it.drift_confidence, it.warning_confidence)),
+            Self::HddmW(it) => Running::HddmW(HddmW::new(it.drift_confidence, it.warning_confidence, it.lambda)),
+            Self::PageHinkley(it) => Running::PageHinkley(PageHinkley::new(it)),
+            Self::Kswin(it) => Running::Kswin(Kswin::new(it.alpha, it.window_size as usize, it.stat_size as usize)),
             // Without a mean of its own it sees standardized values.
-            Self::Cusum(it) => Box::new(Cusum::new(CusumSettings {
+            Self::Cusum(it) => Running::Cusum(Cusum::new(CusumSettings {
                 mean: it.mean.unwrap_or(0.0),
                 deviation: it.deviation.unwrap_or(1.0),
                 slack: it.slack,
@@ -166,8 +207,8 @@ impl Settings {
         }
     }
 
-    /// Returns why the detector cannot have decided anything of so few values; none where it can.
-    pub(crate) fn shortfall(&self, values: &[f64]) -> Option<String> {
+    /// Returns why the detector cannot have decided anything of so few values and errors; none where it can.
+    pub(crate) fn shortfall(&self, n: u64, n_errors: u64) -> Option<String> {
         let least = match self {
             Self::Adwin(it) => {
                 let least = it.clock.max(it.grace_period.saturating_add(1)).max(it.min_window_length.saturating_mul(2));
@@ -180,11 +221,9 @@ impl Settings {
             Self::Kswin(it) => it.window_size,
             Self::Cusum(_) => 1,
         };
-        let n = values.len() as u64;
         if n < least {
             return Some(format!("there are {n} values, and the detector decides nothing before the {least}th"));
         }
-        let n_errors = values.iter().filter(|it| **it == 1.0).count() as u64;
         match self {
             Self::Eddm(it) if n_errors <= it.warm_start => Some(format!(
                 "there are {n_errors} errors, and the detector decides nothing before it saw more than {}",

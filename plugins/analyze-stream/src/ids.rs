@@ -16,21 +16,22 @@ const NO_NAME: u32 = u32::MAX;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Ids {
     lengths: Vec<u32>,
+    /// Where the name of a row ends in the text.
+    ends: Vec<usize>,
     text: String,
 }
 
 impl Ids {
+    /// The bytes of a name with all that finds it, as most have at most.
+    pub(crate) const WIDTH: u64 = 32;
+
     /// Reads a column of plain values.
     ///
     /// # Errors
     /// When the array has none.
     pub(crate) fn read_array(array: &ArrayRef) -> Result<Self> {
         let mut res = Self::default();
-        for it in rows::texts(array.as_ref())? {
-            let text = it.as_deref().filter(|it| it.len() < NO_NAME as usize);
-            res.lengths.push(text.map_or(NO_NAME, |it| it.len() as u32));
-            res.text.push_str(text.unwrap_or_default());
-        }
+        rows::texts(array.as_ref())?.iter().for_each(|it| res.push(it.as_deref()));
         Ok(res)
     }
 
@@ -38,28 +39,18 @@ impl Ids {
         self.lengths.len()
     }
 
-    /// Returns the bytes of all names.
-    pub(crate) fn bytes(&self) -> u64 {
-        4 * self.lengths.len() as u64 + self.text.len() as u64
+    /// Returns the name of a row; none where it has none.
+    pub(crate) fn get(&self, row: usize) -> Option<&str> {
+        let length = *self.lengths.get(row).filter(|it| **it != NO_NAME)?;
+        let end = *self.ends.get(row)?;
+        self.text.get(end - letters(length)..end)
     }
 
-    /// Returns the names of rows that come in ascending order; none where a row has none.
-    pub(crate) fn find(&self, rows: impl IntoIterator<Item = usize>) -> Vec<Option<&str>> {
-        let (mut row, mut start) = (0, 0);
-        let found = rows.into_iter().map(|wanted| {
-            while row < wanted.min(self.lengths.len()) {
-                start += letters(self.lengths[row]);
-                row += 1;
-            }
-            let length = *self.lengths.get(wanted).filter(|it| **it != NO_NAME)?;
-            self.text.get(start..start + letters(length))
-        });
-        found.collect()
-    }
-
-    pub(crate) fn append(&mut self, other: &Self) {
-        self.lengths.extend(&other.lengths);
-        self.text.push_str(&other.text);
+    pub(crate) fn push(&mut self, name: Option<&str>) {
+        let name = name.filter(|it| it.len() < NO_NAME as usize);
+        self.lengths.push(name.map_or(NO_NAME, |it| it.len() as u32));
+        self.text.push_str(name.unwrap_or_default());
+        self.ends.push(self.text.len());
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -70,8 +61,15 @@ impl Ids {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let lengths: Vec<u32> = chunks(reader.bytes()?)?.map(u32::from_le_bytes).collect();
         let text = reader.text()?.to_owned();
-        match lengths.iter().map(|it| letters(*it)).sum::<usize>() == text.len() {
-            true => Ok(Self { lengths, text }),
+        let ends: Vec<usize> = lengths
+            .iter()
+            .scan(0, |end, it| {
+                *end += letters(*it);
+                Some(*end)
+            })
+            .collect();
+        match ends.last().copied().unwrap_or(0) == text.len() {
+            true => Ok(Self { lengths, ends, text }),
             false => Err(damaged("the names of rows are longer or shorter than their text")),
         }
     }
@@ -92,10 +90,9 @@ mod tests {
     #[test]
     fn names_are_found_by_row() {
         let of = |names: Vec<Option<&str>>| Ids::read_array(&(Arc::new(StringArray::from(names)) as ArrayRef)).unwrap();
-        let mut ids = of(vec![Some("é1"), None, Some("")]);
-        ids.append(&of(vec![Some("last")]));
-        assert_eq!(ids.find(0..5), [Some("é1"), None, Some(""), Some("last"), None]);
-        assert_eq!((ids.find([3, 3]), ids.bytes()), (vec![Some("last"); 2], 4 * 4 + 7));
+        let ids = of(vec![Some("é1"), None, Some(""), Some("last")]);
+        let names: Vec<_> = (0..5).map(|it| ids.get(it)).collect();
+        assert_eq!(names, [Some("é1"), None, Some(""), Some("last"), None]);
         let mut writer = Writer::default();
         ids.write(&mut writer);
         assert_eq!(Ids::read(&mut Reader(&writer.0)).unwrap(), ids);

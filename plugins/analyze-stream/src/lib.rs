@@ -7,23 +7,23 @@
 //! detector decides at each value from those before it alone, so that a change is reported where it would have been
 //! reported live, and rows that come later change nothing of what was said.
 //!
-//! # Why rows are kept
-//! A probe is a fold whose partial states merge: partitions are read at the same time, by instances none of which knows what
-//! comes before it. A detector is sequential, and what it would do at the end of one partition depends on all before. So the
-//! state has the watched values, 4 or 8 bytes each, in the order of the rows, with their times and names; merging appends.
-//! That makes it the same for every cut of the data and every grouping of the merges. The detectors themselves run
-//! at the end, in constant memory. What is kept is bounded by `max_bytes`, beyond which the analyzer refuses with an error
-//! rather than watch a part.
-//! An instance that starts at the first row could run its detectors at once and keep nothing. But instances are not told
-//! whether they do, and times out of order would undo it.
+//! # What is kept of the rows
+//! A detector is sequential: what it does at the end of one partition depends on all before. So the analyzer asks for its rows in
+//! their order (`Needs::in_order`), and one instance sees all of them while the other probes of the run are parallel. Its detectors
+//! run as rows come, and what is kept of a stream is the state of its detector, its newest changes, a picture of few points, and the values
+//! since the last change in blocks that are the longer the older they are: all of it together grows with the logarithm of the rows. As
+//! bytes this is the analyzer's state, from which a run that was killed goes on. States do not merge.
 //!
 //! # Order
-//! By time, rows of equal times are in the order of the data. Rows without a time have no place, and are counted.
+//! By time, rows of equal times are in the order of the data. Rows without a time have no place, and are counted. Rows wait until as
+//! many came as `max_bytes` has room for; then the earlier half is watched. So data with no more rows than that is sorted whole, and of
+//! longer data a row may be late by half as many. One that is later is passed over and counted: it belongs among rows of
+//! which everything has been said.
 //!
 //! # What is told of a change
 //! The row at which it was found, and the one at which it seems to have begun: the cut with the most different means since the
 //! change before (`modelwatch_stats::online::onset`), of `kswin` the first of the newest values, as it looks for more than
-//! means. Levels before and after are of the values between such rows. A window of `adwin` is shed in steps, each of which
+//! means. It is exact within the newest 64 values, and to within a thirty-second of its distance beyond. Levels before and after are of the values between such rows. A window of `adwin` is shed in steps, each of which
 //! other tools count; here a step that drops no more than what was there at the last change belongs to that one.
 //!
 //! # What is no value
@@ -54,8 +54,14 @@ mod rows;
 mod times;
 mod values;
 
+mod seen;
+mod track;
+mod warm_up;
+
 mod course;
+mod history;
 mod level;
+mod picture;
 mod scale;
 
 mod probe;

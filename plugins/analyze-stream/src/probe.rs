@@ -1,21 +1,21 @@
-//! The analyzer itself: rows that are kept, and detectors that look at them in their order.
+//! The analyzer itself: detectors that look at the rows one after the other.
 
 use modelwatch_sdk::{
-    Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    Analyzer, Error, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
     state::{Reader, Writer, damaged},
 };
 
 use crate::{
     codes::CODES,
     config::{Config, Order, Watch},
-    course::{Course, follow},
     read::read,
     report, report_metrics,
-    rows::Rows,
+    seen::Seen,
     select::named_columns,
+    track::Rules,
 };
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -25,8 +25,8 @@ pub fn registry() -> Registry {
 /// Says when columns, predictions or errors changed.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    config: Config,
-    rows: Rows,
+    rules: Rules,
+    seen: Seen,
 }
 
 impl Analyzer for Stream {
@@ -35,13 +35,14 @@ impl Analyzer for Stream {
     const CODES: &'static [FindingCode] = CODES;
 
     fn open(config: Config) -> Result<Self> {
-        Ok(Self { config: config.validated()?, rows: Rows::default() })
+        let config = config.validated()?;
+        Ok(Self { rules: Rules { settings: config.detector_settings()?, config }, seen: Seen::default() })
     }
 }
 
 impl Probe for Stream {
     fn needs(&self) -> Needs {
-        let config = &self.config;
+        let config = &self.rules.config;
         let required = |is_wanted: bool| if is_wanted { Need::Required } else { Need::No };
         let watches_columns = config.watches(Watch::Columns);
         let has_patterns = config.columns.is_empty() || config.columns.iter().any(|it| it.contains('*'));
@@ -59,19 +60,21 @@ impl Probe for Stream {
             predictions: required(config.needs_outputs()),
             ..RowNeeds::default()
         };
-        Needs { current: Some(rows), metrics: report_metrics::known().collect(), ..Needs::default() }
+        let metrics = report_metrics::known().collect();
+        Needs { current: Some(rows), in_order: true, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {
         if host.is_cancelled() {
             return Err(host.cancelled());
         }
-        self.rows.append(read(&self.config, batch)?, self.config.max_bytes)
+        let rows = read(&self.rules.config, batch, self.seen.n)?;
+        self.seen.add(&self.rules, &rows)
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
         let mut writer = Writer(vec![STATE_VERSION]);
-        self.rows.write(&mut writer);
+        self.seen.write(&mut writer);
         Ok(writer.0)
     }
 
@@ -81,17 +84,21 @@ impl Probe for Stream {
         if version != STATE_VERSION {
             return Err(damaged(format!("it has version {version}, expected {STATE_VERSION}")));
         }
-        let rows = Rows::read(&mut reader)?;
+        let seen = Seen::read(&self.rules, &mut reader)?;
         reader.finish()?;
-        self.rows.append(rows, self.config.max_bytes)
+        if seen.n == 0 {
+            return Ok(());
+        }
+        if self.seen.n > 0 {
+            return Err(Error::input("detectors look at one value after the other, so that their states do not merge")
+                .with_help("show all rows to one instance, in their order"));
+        }
+        self.seen = seen;
+        Ok(())
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
-        let settings = self.config.detector_settings()?;
-        let order = if self.rows.streams.is_empty() { Vec::new() } else { self.rows.order() };
-        let streams = self.rows.streams.iter();
-        let courses: Vec<Course> =
-            streams.map(|it| follow(&self.config, &settings, host, it, &order)).collect::<Result<_>>()?;
-        Ok(report::write(&self.config, &self.rows, order.len(), &courses))
+        let courses = self.seen.courses(&self.rules, host)?;
+        Ok(report::write(&self.rules, &self.seen, &courses))
     }
 }

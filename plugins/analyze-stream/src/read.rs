@@ -21,17 +21,17 @@ use crate::{
     values::Values,
 };
 
-/// Returns what is kept of a batch.
+/// Returns the rows of a batch, the first of which is that row of the data.
 ///
 /// # Errors
 /// When a column that is needed is not there, or not what it should be.
-pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
-    let mut res = Rows { n: batch.num_rows(), ..Rows::default() };
+pub(crate) fn read(config: &Config, batch: &RecordBatch, first_row: u64) -> Result<Rows> {
+    let mut res = Rows { numbers: (first_row..).take(batch.num_rows()).collect(), ..Rows::default() };
     if config.order != Order::Rows {
-        res.times = first(batch, Use::Timestamp).map(|it| about(it, Times::read_array(it.array))).transpose()?;
+        res.times = first_of(batch, Use::Timestamp).map(|it| about(it, Times::read_array(it.array))).transpose()?;
     }
     if config.ids {
-        let ids = first(batch, Use::Id).map(|it| about(it, Ids::read_array(it.array))).transpose();
+        let ids = first_of(batch, Use::Id).map(|it| about(it, Ids::read_array(it.array))).transpose();
         res.ids = ids.map_err(|e| e.with_help("set `ids = false`"))?;
     }
     if config.watches(Watch::Columns) {
@@ -46,7 +46,7 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
         }
     }
     if config.needs_labels() {
-        let label = first(batch, Use::Label).ok_or_else(|| Error::input("the rows have no label"))?;
+        let label = first_of(batch, Use::Label).ok_or_else(|| Error::input("the rows have no label"))?;
         let prediction = prediction(config, batch)?;
         let name = prediction.name.to_owned();
         if config.watches(Watch::Errors) {
@@ -135,7 +135,7 @@ fn outputs<'a>(config: &Config, batch: &'a RecordBatch) -> Result<Vec<(&'a str, 
     Ok(all)
 }
 
-fn first(batch: &RecordBatch, wanted: Use) -> Option<Column<'_>> {
+fn first_of(batch: &RecordBatch, wanted: Use) -> Option<Column<'_>> {
     batches::columns(batch, wanted).next().map(|(name, array)| Column { name, array })
 }
 

@@ -1,7 +1,5 @@
 //! The report: metrics, findings, figures, and what could not be watched.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use modelwatch_sdk::{
     Report,
     report::{Check, Gap, Labels},
@@ -14,22 +12,24 @@ use crate::{
     report_figures::figures,
     report_findings::findings,
     report_metrics::metrics,
-    rows::{Key, Rows, Subject},
+    rows::{Key, Subject},
+    seen::Seen,
     select::named_columns,
+    track::Rules,
 };
 
 /// What all gaps are about.
 const SUBJECT: &str = "changes over time";
 
-/// Returns everything that is to be said; `n_ordered` rows have a place in the order.
-pub(crate) fn write(config: &Config, rows: &Rows, n_ordered: usize, courses: &[Course]) -> Report {
-    let names = Names::of(rows, courses);
+/// Returns everything that is to be said.
+pub(crate) fn write(rules: &Rules, seen: &Seen, courses: &[Course]) -> Report {
+    let config = &rules.config;
     Report {
-        metrics: metrics(courses, n_ordered as u64),
+        metrics: metrics(courses, seen.n_watched()),
         checks: nothing_watched(courses).into_iter().collect(),
-        findings: findings(config, rows, courses, &names),
-        figures: figures(courses, &names),
-        gaps: gaps(config, rows, n_ordered, courses),
+        findings: findings(config, seen, courses),
+        figures: figures(courses),
+        gaps: gaps(rules, seen, courses),
     }
 }
 
@@ -49,60 +49,27 @@ pub(crate) fn named_places(config: &Config) -> impl Iterator<Item = String> {
     named_columns(config).map(|it| format!("column `{it}`"))
 }
 
-/// How the rows of changes are called.
-pub(crate) struct Names<'a> {
-    rows: &'a Rows,
-    ids: BTreeMap<usize, String>,
-}
-
-impl<'a> Names<'a> {
-    fn of(rows: &'a Rows, courses: &[Course]) -> Self {
-        let watched = courses.iter().filter_map(Course::watched);
-        let wanted: BTreeSet<usize> = watched.flat_map(|it| &it.changes).map(|it| it.row).collect();
-        let found = rows.ids.as_ref().map(|it| it.find(wanted.iter().copied())).unwrap_or_default();
-        let ids = wanted.into_iter().zip(found).filter_map(|(row, id)| Some((row, id?.to_owned())));
-        Self { rows, ids: ids.collect() }
-    }
-
-    /// Returns the time of a row.
-    pub(crate) fn time(&self, row: usize) -> Option<String> {
-        self.rows.times.as_ref().and_then(|it| it.show(row))
-    }
-
-    /// Returns the id of a row at which a change was found.
-    pub(crate) fn id(&self, row: usize) -> Option<&str> {
-        self.ids.get(&row).map(String::as_str)
-    }
-
-    /// Returns the row with its time and id, as far as it has them.
-    pub(crate) fn full(&self, row: usize) -> String {
-        let id = self.id(row).map(|it| format!("id {it}"));
-        let all: Vec<_> = self.time(row).into_iter().chain(id).collect();
-        if all.is_empty() { format!("row {row}") } else { format!("row {row} ({})", all.join(", ")) }
-    }
-}
-
-fn gaps(config: &Config, rows: &Rows, n_ordered: usize, courses: &[Course]) -> Vec<Gap> {
+fn gaps(rules: &Rules, seen: &Seen, courses: &[Course]) -> Vec<Gap> {
+    let config = &rules.config;
     let mut res = Vec::new();
-    if rows.n == 0 {
+    if seen.n == 0 {
         return vec![Gap::new(SUBJECT, "there are no rows")];
     }
     if courses.is_empty() {
         res.push(Gap::new(SUBJECT, "there is no column of numbers to watch"));
-    } else if n_ordered < rows.n {
-        let n = rows.n - n_ordered;
-        res.push(Gap::new(format!("{SUBJECT}, in part"), format!("{n} of {} rows have no time", rows.n)));
+    } else {
+        res.extend(not_in_order(rules, seen));
     }
     let named: Vec<String> = named_places(config).collect();
-    for (place, why) in rows.left_out.iter().filter(|it| !named.contains(it.0)) {
+    for (place, why) in seen.left_out.iter().filter(|it| !named.contains(it.0)) {
         res.push(Gap::new(place.clone(), why.clone()));
     }
     if config.watches(Watch::Columns) {
         let is_column = |it: &&Key| it.subject == Subject::Column;
         let elements = |name: &str| name.split_once('[').map_or(name.to_owned(), |it| it.0.to_owned());
-        let known: Vec<String> = rows.streams.keys().filter(is_column).map(|it| elements(&it.name)).collect();
+        let known: Vec<String> = seen.keys().filter(is_column).map(|it| elements(&it.name)).collect();
         let is_left_out = |pattern: &str| {
-            let names = rows.left_out.keys().filter_map(|it| it.strip_prefix("column `")?.strip_suffix('`'));
+            let names = seen.left_out.keys().filter_map(|it| it.strip_prefix("column `")?.strip_suffix('`'));
             names.into_iter().any(|it| name_matches(pattern, it))
         };
         for pattern in config.columns.iter().filter(|it| it.contains('*')) {
@@ -112,6 +79,25 @@ fn gaps(config: &Config, rows: &Rows, n_ordered: usize, courses: &[Course]) -> V
         }
     }
     res.extend(courses.iter().flat_map(of_stream));
+    res
+}
+
+/// Says of which rows nobody knows where in time they belong.
+fn not_in_order(rules: &Rules, seen: &Seen) -> Vec<Gap> {
+    let place = || format!("{SUBJECT}, in part");
+    let mut res = Vec::new();
+    if seen.n_untimed > 0 {
+        res.push(Gap::new(place(), format!("{} of {} rows have no time", seen.n_untimed, seen.n)));
+    }
+    if seen.n_late > 0 {
+        let why = format!(
+            "{} of {} rows came too late to be put in the order of time and were passed over: {} rows wait for earlier ones; sort the data, or raise `max_bytes`",
+            seen.n_late,
+            seen.n,
+            seen.room(rules),
+        );
+        res.push(Gap::new(place(), why));
+    }
     res
 }
 

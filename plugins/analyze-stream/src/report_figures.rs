@@ -3,8 +3,8 @@
 use modelwatch_sdk::report::{Figure, FigureData, Series};
 
 use crate::{
-    course::{Course, Outcome, Point, Watched},
-    report::Names,
+    course::{Course, Outcome, Watched},
+    picture::Point,
     report_findings::short,
 };
 
@@ -16,16 +16,16 @@ const MAX_MARKS: usize = 40;
 const MAX_TABLE_ROWS: usize = 500;
 
 /// Returns a table of all streams, and a picture of each of the first ones that changed.
-pub(crate) fn figures(courses: &[Course], names: &Names<'_>) -> Vec<Figure> {
+pub(crate) fn figures(courses: &[Course]) -> Vec<Figure> {
     if courses.is_empty() {
         return Vec::new();
     }
     let changed = courses.iter().filter_map(|it| Some((it, it.watched().filter(|it| it.n_changes > 0)?)));
     let pictures = changed.take(MAX_PICTURES).map(|(course, watched)| picture(course, watched));
-    std::iter::once(table(courses, names)).chain(pictures).collect()
+    std::iter::once(table(courses)).chain(pictures).collect()
 }
 
-fn table(courses: &[Course], names: &Names<'_>) -> Figure {
+fn table(courses: &[Course]) -> Figure {
     let row = |it: &Course| {
         let changes = match &it.outcome {
             Outcome::Watched(it) => it.n_changes.to_string(),
@@ -38,7 +38,7 @@ fn table(courses: &[Course], names: &Names<'_>) -> Figure {
             it.n.to_string(),
             (it.n_missing + it.n_infinite).to_string(),
             changes,
-            last.map(|it| names.full(it.row)).unwrap_or_default(),
+            last.map(|it| it.mark.full()).unwrap_or_default(),
             last.map(|it| short(it.before.mean)).unwrap_or_default(),
             last.map(|it| short(it.after.mean)).unwrap_or_default(),
         ]

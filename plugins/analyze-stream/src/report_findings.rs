@@ -7,20 +7,21 @@ use crate::{
     config::Config,
     course::{Course, MAX_CHANGES, Outcome, Shift, Watched},
     level::Level,
-    report::{Names, named_places},
-    rows::{Rows, Subject},
+    report::named_places,
+    rows::Subject,
+    seen::Seen,
 };
 
 /// Returns the findings about columns that cannot be watched, then those of each stream.
-pub(crate) fn findings(config: &Config, rows: &Rows, courses: &[Course], names: &Names<'_>) -> Vec<Finding> {
-    let named = named_places(config).filter_map(|it| rows.left_out.get(&it).map(|why| unfit(config, &it, why)));
+pub(crate) fn findings(config: &Config, seen: &Seen, courses: &[Course]) -> Vec<Finding> {
+    let named = named_places(config).filter_map(|it| seen.left_out.get(&it).map(|why| unfit(config, &it, why)));
     let mut res: Vec<Finding> = named.collect();
     for it in courses {
         match &it.outcome {
             Outcome::Unfit(why) => res.push(unfit(config, &it.key.place(), why)),
             Outcome::TooShort(_) => {}
             Outcome::Watched(watched) => {
-                res.extend(watched.changes.last().map(|last| changed(config, names, it, watched, last)));
+                res.extend(watched.changes.last().map(|last| changed(config, it, watched, last)));
                 res.extend(watched.ends_with_warning.then(|| warned(config, it, watched)));
             }
         }
@@ -28,7 +29,7 @@ pub(crate) fn findings(config: &Config, rows: &Rows, courses: &[Course], names: 
     res
 }
 
-fn changed(config: &Config, names: &Names<'_>, it: &Course, watched: &Watched, last: &Shift) -> Finding {
+fn changed(config: &Config, it: &Course, watched: &Watched, last: &Shift) -> Finding {
     let place = it.key.place();
     let is_of_model = matches!(it.key.subject, Subject::Errors | Subject::Loss);
     let has_risen = watched.changes.iter().any(|it| it.after.mean > it.before.mean);
@@ -45,7 +46,7 @@ fn changed(config: &Config, names: &Names<'_>, it: &Course, watched: &Watched, l
         "{place} changed {times} in {} values by `{}`, {last_word} at {}, begun about row {}: {} before, {} after",
         it.n,
         config.detector.name(),
-        names.full(last.row),
+        last.mark.full(),
         last.first_row,
         shown(last.before),
         shown(last.after),
@@ -64,15 +65,15 @@ fn changed(config: &Config, names: &Names<'_>, it: &Course, watched: &Watched, l
         .evidence("detector", config.detector.name())
         .evidence("n_changes", watched.n_changes)
         .evidence("n_values", it.n)
-        .evidence("rows", list(&|it| it.row.into()))
+        .evidence("rows", list(&|it| it.mark.row.into()))
         .evidence("first_rows", list(&|it| it.first_row.into()))
         .evidence("means_before", list(&|it| float::to_value(it.before.mean)))
         .evidence("means_after", list(&|it| float::to_value(it.after.mean)));
-    if watched.changes.iter().any(|it| names.time(it.row).is_some()) {
-        res = res.evidence("times", list(&|it| names.time(it.row).into()));
+    if watched.changes.iter().any(|it| it.mark.time.is_some()) {
+        res = res.evidence("times", list(&|it| it.mark.time.clone().into()));
     }
-    if watched.changes.iter().any(|it| names.id(it.row).is_some()) {
-        res = res.evidence("ids", list(&|it| names.id(it.row).into()));
+    if watched.changes.iter().any(|it| it.mark.id.is_some()) {
+        res = res.evidence("ids", list(&|it| it.mark.id.clone().into()));
     }
     if watched.n_changes > MAX_CHANGES as u64 {
         res = res.evidence("n_not_listed", watched.n_changes - MAX_CHANGES as u64);

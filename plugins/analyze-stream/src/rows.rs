@@ -1,4 +1,4 @@
-//! What is kept of the rows, in the order in which they came.
+//! Rows, as they are watched.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,12 @@ use modelwatch_sdk::{
     state::{Reader, Writer, damaged},
 };
 
-use crate::{ids::Ids, times::Times, values::Values};
+use crate::{
+    ids::Ids,
+    times::Times,
+    track::Mark,
+    values::{Values, chunks},
+};
 
 /// What a stream is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,10 +32,11 @@ pub(crate) struct Key {
     pub(crate) name: String,
 }
 
-/// The rows of all streams.
+/// Rows: those of a batch, or those that wait until it is their turn.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rows {
-    pub(crate) n: usize,
+    /// Which rows of the data they are, from 0.
+    pub(crate) numbers: Vec<u64>,
     /// None where rows stay in the order of the data.
     pub(crate) times: Option<Times>,
     pub(crate) ids: Option<Ids>,
@@ -54,6 +60,16 @@ impl Subject {
 }
 
 impl Key {
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.u8(self.subject as u8);
+        writer.bytes(self.name.as_bytes());
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let subject = Subject::ALL.get(usize::from(reader.u8()?)).ok_or_else(|| damaged("a stream is of nothing"))?;
+        Ok(Self { subject: *subject, name: reader.text()?.to_owned() })
+    }
+
     /// Returns the stream as a person would name it.
     pub(crate) fn place(&self) -> String {
         match self.subject {
@@ -66,99 +82,88 @@ impl Key {
 }
 
 impl Rows {
-    /// Appends later rows.
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Returns no rows of the same columns.
+    pub(crate) fn none(&self) -> Self {
+        Self {
+            numbers: Vec::new(),
+            times: self.times.as_ref().map(Times::none),
+            ids: self.ids.as_ref().map(|_| Ids::default()),
+            streams: self.streams.iter().map(|(key, it)| (key.clone(), it.none())).collect(),
+            left_out: BTreeMap::new(),
+        }
+    }
+
+    /// Appends some of other rows.
     ///
     /// # Errors
-    /// When they have other columns, or there is more to keep than is allowed.
-    pub(crate) fn append(&mut self, other: Self, max_bytes: u64) -> Result<()> {
-        // Rows that are none say nothing of columns either, so that empty partitions do not show.
-        if other.n == 0 {
-            return Ok(());
-        }
-        let bytes = self.bytes().saturating_add(other.bytes());
-        if bytes > max_bytes {
-            return Err(too_many(max_bytes));
-        }
-        if self.n == 0 {
-            *self = other;
-            return Ok(());
-        }
+    /// When they have other columns.
+    pub(crate) fn extend(&mut self, other: &Self, rows: &[usize]) -> Result<()> {
         if !self.streams.keys().eq(other.streams.keys()) {
             return Err(Error::input("the rows do not all have the same columns"));
         }
-        match (&mut self.times, other.times) {
+        match (&mut self.times, &other.times) {
             (None, None) => {}
-            (Some(ours), Some(theirs)) => ours.append(theirs)?,
+            (Some(ours), Some(theirs)) => ours.extend(theirs, rows)?,
             _ => return Err(Error::input("only some of the rows have a timestamp column")),
         }
         match (&mut self.ids, &other.ids) {
             (None, None) => {}
-            (Some(ours), Some(theirs)) => ours.append(theirs),
+            (Some(ours), Some(theirs)) => rows.iter().for_each(|it| ours.push(theirs.get(*it))),
             _ => return Err(Error::input("only some of the rows have an id column")),
         }
-        for (ours, theirs) in self.streams.values_mut().zip(other.streams.into_values()) {
-            ours.append(theirs)?;
+        for (ours, theirs) in self.streams.values_mut().zip(other.streams.values()) {
+            ours.extend(theirs, rows)?;
         }
-        // Without a stream nothing says that the number in stored bytes is true.
-        self.n = self.n.saturating_add(other.n);
-        self.left_out.extend(other.left_out);
+        self.numbers.extend(rows.iter().map(|it| other.numbers[*it]));
         Ok(())
     }
 
-    /// Returns the rows of every stream in its order: those that have a time, or all. There is a stream, whose length bounds them.
-    pub(crate) fn order(&self) -> Vec<usize> {
-        self.times.as_ref().map_or_else(|| (0..self.n).collect(), Times::order)
+    /// Returns how people find a row.
+    pub(crate) fn mark(&self, row: usize) -> Mark {
+        Mark {
+            row: self.numbers[row],
+            time: self.times.as_ref().and_then(|it| it.show(row)),
+            id: self.ids.as_ref().and_then(|it| it.get(row)).map(str::to_owned),
+        }
+    }
+
+    /// Returns the bytes of a row, of its name as many as most have.
+    pub(crate) fn width(&self) -> u64 {
+        let number = size_of::<u64>() as u64;
+        let time = if self.times.is_some() { Times::WIDTH } else { 0 };
+        let id = if self.ids.is_some() { Ids::WIDTH } else { 0 };
+        self.streams.values().map(Values::width).sum::<u64>() + number + time + id
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.u64(self.n as u64);
+        writer.bytes(&self.numbers.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>());
         writer.u8(u8::from(self.times.is_some()));
         self.times.iter().for_each(|it| it.write(writer));
         writer.u8(u8::from(self.ids.is_some()));
         self.ids.iter().for_each(|it| it.write(writer));
         writer.u64(self.streams.len() as u64);
         for (key, values) in &self.streams {
-            writer.u8(key.subject as u8);
-            writer.bytes(key.name.as_bytes());
+            key.write(writer);
             values.write(writer);
-        }
-        writer.u64(self.left_out.len() as u64);
-        for text in self.left_out.iter().flat_map(|it| [it.0, it.1]) {
-            writer.bytes(text.as_bytes());
         }
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        let n = usize::try_from(reader.u64()?).map_err(damaged)?;
+        let numbers: Vec<u64> = chunks(reader.bytes()?)?.map(u64::from_le_bytes).collect();
         let times = if reader.flag()? { Some(Times::read(reader)?) } else { None };
         let ids = if reader.flag()? { Some(Ids::read(reader)?) } else { None };
-        let mut res = Self { n, times, ids, ..Self::default() };
+        let mut res = Self { numbers, times, ids, ..Self::default() };
         for _ in 0..reader.u64()? {
-            let subject =
-                Subject::ALL.get(usize::from(reader.u8()?)).ok_or_else(|| damaged("a stream is of nothing"))?;
-            let key = Key { subject: *subject, name: reader.text()?.to_owned() };
-            res.streams.insert(key, Values::read(reader)?);
+            res.streams.insert(Key::read(reader)?, Values::read(reader)?);
         }
-        for _ in 0..reader.u64()? {
-            let name = reader.text()?.to_owned();
-            res.left_out.insert(name, reader.text()?.to_owned());
-        }
+        let n = res.len();
         let is_full = res.streams.values().all(|it| it.len() == n)
             && res.times.as_ref().is_none_or(|it| it.len() == n)
             && res.ids.as_ref().is_none_or(|it| it.len() == n);
         if is_full { Ok(res) } else { Err(damaged("its columns are not of equal length")) }
     }
-
-    /// Returns the bytes of all values, times and names.
-    fn bytes(&self) -> u64 {
-        let times = if self.times.is_some() { Times::WIDTH } else { 0 };
-        let row = self.streams.values().map(Values::width).sum::<u64>() + times;
-        row.saturating_mul(self.n as u64).saturating_add(self.ids.as_ref().map_or(0, Ids::bytes))
-    }
-}
-
-fn too_many(max_bytes: u64) -> Error {
-    Error::input(format!("the streams take more than {max_bytes} bytes, and all of their rows are kept")).with_help(
-        "watch fewer columns with `columns`, leave out ids with `ids = false`, give fewer rows at once, or raise `max_bytes`",
-    )
 }

@@ -8,26 +8,22 @@ const MOST: f64 = 1e100;
 /// What is taken off a value, and by what the rest is divided.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Scale {
-    mean: f64,
-    deviation: f64,
+    pub(crate) mean: f64,
+    pub(crate) deviation: f64,
 }
 
 impl Scale {
     /// Returns the scale that leaves values as they are.
     pub(crate) const NONE: Self = Self { mean: 0.0, deviation: 1.0 };
 
-    /// Returns the scale of the first values, finite ones: of more than `warm_up`, as long as these are all the same, since values that do
-    /// not vary say nothing of how far one is away. Where none varies, the deviation is 1.
+    /// Returns the scale of values like these. Where none varies, the deviation is 1.
     ///
     /// # Errors
     /// When the values are too great to be squared.
-    pub(crate) fn of_first(values: &[f64], warm_up: u64) -> Result<Self, Undefined> {
-        let varies = values.iter().position(|it| *it != values[0]).map_or(values.len(), |it| it + 1);
-        let n = values.len().min(usize::try_from(warm_up).unwrap_or(usize::MAX).max(varies));
-        let mut moments = Moments::new();
-        moments.update(&values[..n]);
-        let deviation = if n < 2 { 0.0 } else { moments.standard_deviation(1)? };
-        let mean = if n == 0 { 0.0 } else { moments.mean()? };
+    pub(crate) fn of(values: &Moments) -> Result<Self, Undefined> {
+        let n = values.n();
+        let deviation = if n < 2 { 0.0 } else { values.standard_deviation(1)? };
+        let mean = if n == 0 { 0.0 } else { values.mean()? };
         // Values whose difference vanishes when it is squared have no scale either.
         Ok(Self { mean, deviation: if deviation > 0.0 { deviation } else { 1.0 } })
     }
@@ -46,13 +42,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_values_make_the_scale_and_more_where_they_do_not_vary() {
-        let of = |values: &[f64]| Scale::of_first(values, 3).unwrap();
-        assert_eq!(of(&[1.0, 2.0, 3.0, 900.0]), Scale { mean: 2.0, deviation: 1.0 });
-        assert_eq!(of(&[5.0, 5.0, 5.0, 5.0, 10.0, 900.0]), Scale { mean: 6.0, deviation: 5f64.sqrt() });
-        assert_eq!(of(&[5.0; 9]), Scale { mean: 5.0, deviation: 1.0 });
-        assert_eq!((of(&[]), of(&[7.0])), (Scale::NONE, Scale { mean: 7.0, deviation: 1.0 }));
-        assert!(Scale::of_first(&[1e300, -1e300], 3).is_err());
+    fn values_that_do_not_vary_have_a_deviation_of_one() {
+        let of = |values: &[f64]| {
+            let mut moments = Moments::new();
+            moments.update(values);
+            Scale::of(&moments)
+        };
+        assert_eq!(of(&[1.0, 2.0, 3.0]), Ok(Scale { mean: 2.0, deviation: 1.0 }));
+        assert_eq!(of(&[5.0; 9]), Ok(Scale { mean: 5.0, deviation: 1.0 }));
+        assert_eq!((of(&[]), of(&[7.0])), (Ok(Scale::NONE), Ok(Scale { mean: 7.0, deviation: 1.0 })));
+        assert!(of(&[1e300, -1e300]).is_err());
     }
 
     #[test]

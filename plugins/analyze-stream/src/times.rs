@@ -84,6 +84,11 @@ impl Times {
         self.keys.len()
     }
 
+    /// Returns what a row sorts by; none where it has no time.
+    pub(crate) fn key(&self, row: usize) -> Option<i64> {
+        self.keys.get(row).copied().filter(|it| *it != NO_TIME)
+    }
+
     /// Returns the rows that have a time in the order of their times, equal ones in the order of the data.
     pub(crate) fn order(&self) -> Vec<usize> {
         let mut res: Vec<usize> = (0..self.keys.len()).filter(|row| self.keys[*row] != NO_TIME).collect();
@@ -94,7 +99,7 @@ impl Times {
 
     /// Returns the time of a row as people write it; none where it has none.
     pub(crate) fn show(&self, row: usize) -> Option<String> {
-        let key = *self.keys.get(row).filter(|it| **it != NO_TIME)?;
+        let key = self.key(row)?;
         let nanoseconds = match self.unit {
             Unit::Days => 86_400_000_000_000,
             Unit::Seconds => 1_000_000_000,
@@ -109,15 +114,20 @@ impl Times {
         Some(time.map_or_else(|_| key.to_string(), |it| it.to_string()))
     }
 
-    /// Appends those of later rows.
+    /// Returns no times of the same unit.
+    pub(crate) fn none(&self) -> Self {
+        Self { unit: self.unit, keys: Vec::new() }
+    }
+
+    /// Appends those of some other rows.
     ///
     /// # Errors
     /// When they are in another unit.
-    pub(crate) fn append(&mut self, other: Self) -> Result<()> {
+    pub(crate) fn extend(&mut self, other: &Self, rows: &[usize]) -> Result<()> {
         if self.unit != other.unit {
             return Err(Error::input("the timestamp column does not have the same type in all rows"));
         }
-        self.keys.extend(other.keys);
+        self.keys.extend(rows.iter().map(|it| other.keys[*it]));
         Ok(())
     }
 

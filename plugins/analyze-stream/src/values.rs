@@ -59,14 +59,22 @@ impl Values {
         }
     }
 
-    /// Appends those of later rows.
+    /// Returns no values of the same width.
+    pub(crate) fn none(&self) -> Self {
+        match self {
+            Self::Narrow(_) => Self::Narrow(Vec::new()),
+            Self::Wide(_) => Self::Wide(Vec::new()),
+        }
+    }
+
+    /// Appends some of the values of other rows.
     ///
     /// # Errors
     /// When they are of another width.
-    pub(crate) fn append(&mut self, other: Self) -> Result<()> {
+    pub(crate) fn extend(&mut self, other: &Self, rows: &[usize]) -> Result<()> {
         match (self, other) {
-            (Self::Narrow(ours), Self::Narrow(theirs)) => ours.extend(theirs),
-            (Self::Wide(ours), Self::Wide(theirs)) => ours.extend(theirs),
+            (Self::Narrow(ours), Self::Narrow(theirs)) => ours.extend(rows.iter().map(|it| theirs[*it])),
+            (Self::Wide(ours), Self::Wide(theirs)) => ours.extend(rows.iter().map(|it| theirs[*it])),
             _ => return Err(Error::input("a column does not have the same type in all rows")),
         }
         Ok(())

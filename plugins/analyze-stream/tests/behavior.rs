@@ -92,7 +92,7 @@ fn rows_are_looked_at_in_the_order_of_their_times() {
 }
 
 #[test]
-fn every_cut_and_every_grouping_gives_the_same_bytes() {
+fn every_cut_gives_the_same_bytes() {
     let times: ArrayRef =
         Arc::new(TimestampSecondArray::from_iter((0..2000).map(|it| (it % 7 != 0).then_some(it * 877 % 500))));
     let names: ArrayRef = Arc::new(Int64Array::from_iter((0..2000).map(|it| (it % 5 != 0).then_some(it))));
@@ -104,37 +104,47 @@ fn every_cut_and_every_grouping_gives_the_same_bytes() {
         ("at", Use::Timestamp, times),
         ("name", Use::Id, names),
     ]);
-    for detector in ["adwin", "kswin"] {
-        let config = json!({ "detector": detector });
-        let mut whole = open(&config);
-        whole.update(&(), Role::Current, &rows).unwrap();
-        let (expected, report) = (whole.state().unwrap(), serde_json::to_value(whole.evaluate(&()).unwrap()).unwrap());
-        for size in [17, 256, 700, 1999] {
-            let mut states: Vec<Vec<u8>> = (0..2000)
-                .step_by(size)
-                .map(|start| {
-                    let mut part = open(&config);
-                    part.update(&(), Role::Current, &rows.slice(start, size.min(2000 - start))).unwrap();
-                    part.state().unwrap()
-                })
-                .collect();
-            // An empty partition, and neighbors merged in pairs until one is left.
-            states.insert(states.len() / 2, open(&config).state().unwrap());
-            while states.len() > 1 {
-                states = states
-                    .chunks(2)
-                    .map(|pair| {
-                        let mut both = open(&config);
-                        pair.iter().for_each(|it| both.merge(it).unwrap());
-                        both.state().unwrap()
-                    })
-                    .collect();
+    // With room for all rows, for a part of them, and in the order of the data, where none wait.
+    for options in [json!({}), json!({"max_bytes": 50_000}), json!({"order": "rows"})] {
+        for detector in ["adwin", "kswin"] {
+            let mut config = options.clone();
+            config["detector"] = json!(detector);
+            let mut whole = open(&config);
+            whole.update(&(), Role::Current, &rows).unwrap();
+            let expected = (whole.state().unwrap(), serde_json::to_value(whole.evaluate(&()).unwrap()).unwrap());
+            for size in [17, 256, 700, 1999] {
+                let mut all = open(&config);
+                let mut state = open(&config).state().unwrap();
+                for start in (0..2000).step_by(size) {
+                    let part = rows.slice(start, size.min(2000 - start));
+                    all.update(&(), Role::Current, &part).unwrap();
+                    // As a run that is killed after each part.
+                    let mut next = open(&config);
+                    next.merge(&state).unwrap();
+                    next.update(&(), Role::Current, &part).unwrap();
+                    state = next.state().unwrap();
+                }
+                assert!(all.state().unwrap() == expected.0 && state == expected.0, "{config}, {size}");
+                assert_eq!(serde_json::to_value(all.evaluate(&()).unwrap()).unwrap(), expected.1, "{config}, {size}");
             }
-            assert!(states[0] == expected, "{detector}, {size}: the states differ");
-            let mut merged = open(&config);
-            merged.merge(&states[0]).unwrap();
-            assert_eq!(serde_json::to_value(merged.evaluate(&()).unwrap()).unwrap(), report, "{detector}, {size}");
         }
+    }
+}
+
+#[test]
+fn what_is_kept_does_not_grow_with_the_rows() {
+    for detector in DETECTORS {
+        let is_of_errors = ["ddm", "eddm", "hddm-a", "hddm-w"].contains(&detector);
+        let stream = if is_of_errors { errors() } else { shifted() };
+        let mut probe = open(&json!({"detector": detector, "watch": ["columns"]}));
+        let mut bytes = |n: usize| {
+            (0..n).for_each(|_| probe.update(&(), Role::Current, &of(stream[..1000].to_vec())).unwrap());
+            probe.state().unwrap().len()
+        };
+        let (few, many) = (bytes(10), bytes(90));
+        println!("{detector:>12}: {few} bytes for 10,000 rows, {many} for 100,000");
+        // By their logarithm, where nothing changes.
+        assert!(many < few * 3 / 2 && many < 100_000, "{detector}: {few} and {many}");
     }
 }
 
@@ -287,18 +297,37 @@ fn a_detector_is_not_given_what_it_is_not_made_for() {
 }
 
 #[test]
-fn what_takes_too_much_is_refused_and_not_watched_in_part() {
-    let config = json!({"max_bytes": 8000});
-    let mut probe = open(&config);
-    probe.update(&(), Role::Current, &of(vec![1.0; 1000])).unwrap();
-    let error = probe.update(&(), Role::Current, &of(vec![1.0])).unwrap_err();
-    assert_eq!(error.message, "the streams take more than 8000 bytes, and all of their rows are kept");
-    assert!(error.kind == ErrorKind::Input && error.help.contains("`max_bytes`"), "{}", error.help);
-    // The same where the parts fit and their sum does not.
-    let mut other = open(&config);
-    other.update(&(), Role::Current, &of(vec![1.0])).unwrap();
+fn a_row_that_is_too_late_is_counted_and_not_watched() {
+    let timed = |times: &[i64], values: &[f64]| {
+        let times: ArrayRef = Arc::new(TimestampSecondArray::from_iter_values(times.iter().copied()));
+        batch(vec![("x", Use::Feature, numbers(values.to_vec())), ("at", Use::Timestamp, times)])
+    };
+    let (mut times, mut values) = ((0..2000).collect::<Vec<_>>(), shifted());
+    // Ten rows late are put in their place; with room for 42 rows, a thousand are too many.
+    times[300..310].rotate_left(1);
+    values[300..310].rotate_left(1);
+    let (late, value) = (times.remove(100), values.remove(100));
+    let expected =
+        rows_of_changes(&run(&json!({"order": "rows"}), &of([&shifted()[..100], &shifted()[101..]].concat())));
+    times.insert(1500, late);
+    values.insert(1500, value);
+    let report = run(&json!({"max_bytes": 1024}), &timed(&times, &values));
+    assert_eq!(
+        gap(&report, "changes over time, in part"),
+        "1 of 2000 rows came too late to be put in the order of time and were passed over: 42 rows wait for earlier ones; sort the data, or raise `max_bytes`"
+    );
+    assert_eq!((rows_of_changes(&report), metric(&report, "changes", "x").unwrap().n), (expected, 1999));
+    // With room for all of them none is late.
+    assert!(run(&json!({}), &timed(&times, &values)).gaps.is_empty());
+}
+
+#[test]
+fn states_of_rows_do_not_merge() {
+    let mut probe = open(&json!({}));
+    probe.update(&(), Role::Current, &of(vec![1.0; 10])).unwrap();
     let state = probe.state().unwrap();
-    assert_eq!(other.merge(&state).unwrap_err(), error);
+    let error = probe.merge(&state).unwrap_err();
+    assert!(error.kind == ErrorKind::Input && error.message.contains("do not merge"), "{error:?}");
 }
 
 #[test]

@@ -1,0 +1,313 @@
+//! A stream as it is watched, value by value, in memory that does not grow with them but for a logarithm.
+
+use std::collections::VecDeque;
+
+use modelwatch_sdk::{
+    Result,
+    state::{Reader, Writer, damaged},
+};
+use modelwatch_stats::online::Change;
+
+use crate::{
+    config::Config,
+    course::{Course, MAX_CHANGES, Outcome, Shift, Watched},
+    detector::{Domain, Running, Settings},
+    history::History,
+    level::Level,
+    picture::Picture,
+    rows::{Key, Subject},
+    scale::Scale,
+    warm_up::WarmUp,
+};
+
+/// A row of the data, and how people find it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Mark {
+    /// From 0, in the order of the data.
+    pub(crate) row: u64,
+    pub(crate) time: Option<String>,
+    pub(crate) id: Option<String>,
+}
+
+/// What all streams have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) config: Config,
+    pub(crate) settings: Settings,
+}
+
+/// What is known of a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Track {
+    /// How many finite values came.
+    n: u64,
+    n_missing: u64,
+    n_infinite: u64,
+    /// How many of them are 1.
+    n_ones: u64,
+    /// The first value that the detector is not made for; from then on it sees nothing.
+    misfit: Option<f64>,
+    scaling: Scaling,
+    detector: Running,
+    /// How many values the detector saw.
+    n_seen: u64,
+    n_warnings: u64,
+    last: Change,
+    n_changes: u64,
+    /// The place at which the last one was found.
+    last_found: u64,
+    /// The newest; what is after the last of them is in the history.
+    changes: VecDeque<Shift>,
+    history: History,
+    picture: Picture,
+}
+
+/// In which scale the detector sees the values.
+#[derive(Clone, Debug)]
+enum Scaling {
+    WarmUp(WarmUp),
+    Known(Scale),
+    /// The first values are too great to be squared.
+    TooGreat,
+}
+
+impl Track {
+    /// Returns a stream of which nothing came yet.
+    pub(crate) fn new(rules: &Rules, key: &Key) -> Self {
+        let is_standardized = match rules.settings {
+            // Without a mean of its own, it needs one whatever it watches.
+            Settings::Cusum(it) => it.mean.is_none(),
+            _ => {
+                let is_any = rules.config.detector.domain() == Domain::Any;
+                rules.config.standardize && is_any && key.subject != Subject::Errors
+            }
+        };
+        Self {
+            n: 0,
+            n_missing: 0,
+            n_infinite: 0,
+            n_ones: 0,
+            misfit: None,
+            scaling: if is_standardized { Scaling::WarmUp(WarmUp::default()) } else { Scaling::Known(Scale::NONE) },
+            detector: rules.settings.start(),
+            n_seen: 0,
+            n_warnings: 0,
+            last: Change::None,
+            n_changes: 0,
+            last_found: 0,
+            changes: VecDeque::new(),
+            history: History::default(),
+            picture: Picture::default(),
+        }
+    }
+
+    /// Takes in the next value, of that row; `mark` says more of the row.
+    pub(crate) fn push(&mut self, rules: &Rules, value: f64, row: u64, mark: impl FnOnce() -> Mark) {
+        if value.is_nan() {
+            self.n_missing += 1;
+            return;
+        }
+        if value.is_infinite() {
+            self.n_infinite += 1;
+            return;
+        }
+        self.n += 1;
+        self.n_ones += u64::from(value == 1.0);
+        if self.misfit.is_none() && !rules.config.detector.domain().has(value) {
+            self.misfit = Some(value);
+        }
+        if self.misfit.is_some() {
+            return;
+        }
+        match &mut self.scaling {
+            Scaling::Known(scale) => {
+                let scale = *scale;
+                self.decide(rules, scale, value, row, mark);
+            }
+            Scaling::WarmUp(it) => {
+                if it.push(rules.config.warm_up, value, row, mark) {
+                    self.end_warm_up(rules);
+                }
+            }
+            Scaling::TooGreat => {}
+        }
+    }
+
+    /// Shows the first values to the detector.
+    fn end_warm_up(&mut self, rules: &Rules) {
+        let Scaling::WarmUp(first) = &mut self.scaling else { return };
+        let first = std::mem::take(first);
+        self.scaling = first.scale().map_or(Scaling::TooGreat, Scaling::Known);
+        let Scaling::Known(scale) = self.scaling else { return };
+        for (value, mark) in first.values() {
+            self.decide(rules, scale, value, mark.row, || mark);
+        }
+    }
+
+    fn decide(&mut self, rules: &Rules, scale: Scale, value: f64, row: u64, mark: impl FnOnce() -> Mark) {
+        self.history.push(value, row);
+        self.picture.push(value);
+        let place = self.n_seen;
+        self.n_seen += 1;
+        self.last = self.detector.get_mut().update(scale.apply(value));
+        match self.last {
+            Change::None => {}
+            Change::Warning => self.n_warnings += 1,
+            Change::Drift => self.change(rules, place, mark),
+        }
+    }
+
+    fn change(&mut self, rules: &Rules, place: u64, mark: impl FnOnce() -> Mark) {
+        let n_kept = self.detector.get().n_kept();
+        // Of a window that is shed in steps, the rest of what was before a change is no change of its own.
+        let reaches_back = n_kept.is_some_and(|it| (place + 1).saturating_sub(it) <= self.last_found);
+        if self.n_changes > 0 && reaches_back {
+            return;
+        }
+        let cut = match (&rules.settings, n_kept) {
+            // It looks for more than means, among the newest values.
+            (Settings::Kswin(_), Some(n_kept)) => self.history.cut_to_newest(n_kept),
+            _ => self.history.cut_at_onset(),
+        };
+        let Some(cut) = cut else { return };
+        if let Some(it) = self.changes.back_mut() {
+            it.after = cut.before;
+        }
+        if self.changes.len() == MAX_CHANGES {
+            self.changes.pop_front();
+        }
+        self.n_changes += 1;
+        self.last_found = place;
+        self.changes.push_back(Shift {
+            place,
+            mark: mark(),
+            first_row: cut.row,
+            before: cut.before,
+            after: Level::NONE,
+        });
+    }
+
+    /// Returns what the detector says of all that came.
+    pub(crate) fn course(mut self, rules: &Rules, key: &Key) -> Course {
+        self.end_warm_up(rules);
+        let Self { n, n_missing, n_infinite, .. } = self;
+        Course { key: key.clone(), n, n_missing, n_infinite, outcome: self.outcome(rules) }
+    }
+
+    fn outcome(mut self, rules: &Rules) -> Outcome {
+        let detector = rules.config.detector;
+        if let Some(it) = self.misfit {
+            let expected = if detector.domain() == Domain::Flag { "0 and 1" } else { "numbers from 0 to 1" };
+            return Outcome::Unfit(format!("it has the value {it}, and `{}` is made for {expected}", detector.name()));
+        }
+        if let Some(why) = rules.settings.shortfall(self.n, self.n_ones) {
+            return Outcome::TooShort(why);
+        }
+        if matches!(self.scaling, Scaling::TooGreat) {
+            return Outcome::Unfit("its values are too great to be squared, as its scale needs it".to_owned());
+        }
+        let latest = self.history.level();
+        if let Some(it) = self.changes.back_mut() {
+            it.after = latest;
+        }
+        Outcome::Watched(Watched {
+            n_changes: self.n_changes,
+            changes: self.changes.into(),
+            n_warnings: self.n_warnings,
+            ends_with_warning: self.last == Change::Warning,
+            latest,
+            points: self.picture.points(),
+        })
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        let counts = [self.n, self.n_missing, self.n_infinite, self.n_ones, self.n_seen, self.n_warnings];
+        counts.into_iter().chain([self.n_changes, self.last_found]).for_each(|it| writer.u64(it));
+        // No value is NaN.
+        writer.f64(self.misfit.unwrap_or(f64::NAN));
+        match &self.scaling {
+            Scaling::WarmUp(it) => {
+                writer.u8(0);
+                it.write(writer);
+            }
+            Scaling::Known(it) => {
+                writer.u8(1);
+                writer.f64(it.mean);
+                writer.f64(it.deviation);
+            }
+            Scaling::TooGreat => writer.u8(2),
+        }
+        writer.bytes(&self.detector.get().to_bytes());
+        writer.u8(self.last as u8);
+        writer.u64(self.changes.len() as u64);
+        self.changes.iter().for_each(|it| it.write(writer));
+        self.history.write(writer);
+        self.picture.write(writer);
+    }
+
+    pub(crate) fn read(rules: &Rules, reader: &mut Reader<'_>) -> Result<Self> {
+        let mut counts = [0; 8];
+        for it in &mut counts {
+            // So that none overflows.
+            *it = Some(reader.u64()?).filter(|it| *it < 1 << 62).ok_or_else(|| damaged("a count is too great"))?;
+        }
+        let [n, n_missing, n_infinite, n_ones, n_seen, n_warnings, n_changes, last_found] = counts;
+        let misfit = Some(reader.f64()?).filter(|it| !it.is_nan());
+        let scaling = match reader.u8()? {
+            0 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?),
+            1 => Scaling::Known(Scale { mean: reader.f64()?, deviation: reader.f64()? }),
+            2 => Scaling::TooGreat,
+            _ => return Err(damaged("a stream has no such scale")),
+        };
+        let mut detector = rules.settings.start();
+        detector.get_mut().restore(reader.bytes()?).map_err(damaged)?;
+        let changes = [Change::None, Change::Warning, Change::Drift];
+        let last = changes.get(usize::from(reader.u8()?)).ok_or_else(|| damaged("a detector said something else"))?;
+        let n_listed = reader.u64()?;
+        if n_listed > MAX_CHANGES as u64 {
+            return Err(damaged("too many changes are listed"));
+        }
+        let changes = (0..n_listed).map(|_| Shift::read(reader)).collect::<Result<_>>()?;
+        let (history, picture) = (History::read(reader)?, Picture::read(reader)?);
+        Ok(Self {
+            n,
+            n_missing,
+            n_infinite,
+            n_ones,
+            misfit,
+            scaling,
+            detector,
+            n_seen,
+            n_warnings,
+            last: *last,
+            n_changes,
+            last_found,
+            changes,
+            history,
+            picture,
+        })
+    }
+}
+
+impl Mark {
+    /// Returns the row with its time and id, as far as it has them.
+    pub(crate) fn full(&self) -> String {
+        let id = self.id.as_ref().map(|it| format!("id {it}"));
+        let all: Vec<_> = self.time.iter().cloned().chain(id).collect();
+        if all.is_empty() { format!("row {}", self.row) } else { format!("row {} ({})", self.row, all.join(", ")) }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.u64(self.row);
+        for it in [&self.time, &self.id] {
+            writer.u8(u8::from(it.is_some()));
+            it.iter().for_each(|it| writer.bytes(it.as_bytes()));
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let row = reader.u64()?;
+        let mut text = || if reader.flag()? { reader.text().map(|it| Some(it.to_owned())) } else { Ok(None) };
+        Ok(Self { row, time: text()?, id: text()? })
+    }
+}

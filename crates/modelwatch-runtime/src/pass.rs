@@ -48,7 +48,8 @@ pub(crate) struct PassSettings<'a> {
 pub(crate) struct Course<'a> {
     /// What the slots' main instances have the state of: the first partitions, which are not shown again.
     pub(crate) from: Seen,
-    /// Told whenever the main instances have the state of some first partitions and of nothing else.
+    /// Told whenever the main instances have the state of some first partitions and of nothing else. Once a probe has failed nothing is
+    /// told any more: it may be left out of partitions before the one in which it did.
     pub(crate) reached: &'a mut dyn FnMut(&Seen, &mut [&mut Slot<'_>]),
 }
 
@@ -123,14 +124,14 @@ pub(crate) fn run(
                 merged.next += 1;
                 merged.take(done, slots, &worker);
                 worker.catch_up(merged.next);
-                if merged.is_prefix() {
+                if merged.is_prefix() && worker.have_all_a_say() {
                     reached(&merged.seen, slots);
                 }
             }
         }
     });
     (settings.progress)(worker.rows.load(Ordering::Relaxed));
-    if merged.failure.is_none() {
+    if merged.failure.is_none() && worker.have_all_a_say() {
         // Also of a pass that was told to end.
         reached(&merged.seen, slots);
     }
@@ -284,6 +285,11 @@ impl Worker<'_> {
         self.caught_up.notify_all();
     }
 
+    /// Returns whether no probe has failed, so that none was left out of what was merged.
+    fn have_all_a_say(&self) -> bool {
+        !self.failed.iter().any(|it| it.load(Ordering::Relaxed))
+    }
+
     fn is_to_end(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.settings.cancelled.load(Ordering::Relaxed)
     }
@@ -359,8 +365,8 @@ impl Worker<'_> {
         let rows = self.project(at, rows)?;
         let updated = slot.host.check_deadline().and_then(|()| it.update(slot.host.as_ref(), self.role, &rows));
         if let Err(e) = updated {
-            // Others need not work for a probe that has failed somewhere.
-            self.failed[at].store(true, Ordering::Relaxed);
+            // Others need not work for a probe that has failed somewhere. Where all are to end nobody has failed, and this partition is cut.
+            self.failed[at].fetch_or(!self.is_to_end(), Ordering::Relaxed);
             let e = if e.kind == ErrorKind::Cancelled { slot.host.check_deadline().err().unwrap_or(e) } else { e };
             *probe = Some(Err(e));
         }

@@ -56,6 +56,8 @@ pub enum Fault {
     Hang,
     /// As `hang`, at the row whose column `row` has the number that `MODELWATCH_FAULTY_ROW` says, if it says one.
     HangAtRow,
+    /// The update with the row that `MODELWATCH_FAULTY_FAIL_ROW` says, if it says one, fails, and no other ends before.
+    FailAhead,
     /// Everything is as it should be, but an update prints what looks like an answer.
     Print,
     /// Everything is as it should be, and a metric says which process it is.

@@ -1,6 +1,10 @@
 //! The probe: a count of rows and tensors.
 
-use std::env;
+use std::{
+    env,
+    io::{self, Write},
+    sync::{Condvar, Mutex, PoisonError},
+};
 
 use modelwatch_sdk::{
     Analyzer, Error, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
@@ -16,9 +20,15 @@ use crate::{
     crash::{crash, hang},
 };
 
+/// Whether an instance has failed ahead of the others and is gone.
+static HAS_FAILED: Mutex<bool> = Mutex::new(false);
+/// Tells that it is.
+static FAILED: Condvar = Condvar::new();
+
 /// The verifier and analyzer `faulty`.
 pub struct Faulty {
     config: Config,
+    has_failed: bool,
     rows: u64,
     inferred: u64,
     tensors: u64,
@@ -26,7 +36,20 @@ pub struct Faulty {
 
 impl Faulty {
     fn new(config: Config) -> Result<Self> {
-        Ok(Self { config: config.opened()?, rows: 0, inferred: 0, tensors: 0 })
+        Ok(Self { config: config.opened()?, has_failed: false, rows: 0, inferred: 0, tensors: 0 })
+    }
+
+    fn fail_ahead(&mut self, batch: &RecordBatch) -> Result<()> {
+        let row = "MODELWATCH_FAULTY_FAIL_ROW";
+        if has_row(batch, row) {
+            self.has_failed = true;
+            return Err(Error::input("planted fault"));
+        }
+        if env::var_os(row).is_some() {
+            let has_failed = HAS_FAILED.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(FAILED.wait_while(has_failed, |it| !*it));
+        }
+        Ok(())
     }
 }
 
@@ -58,8 +81,12 @@ impl Probe for Faulty {
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {
         self.config.fault.at(Fault::Update);
         crash(self.config.fault);
-        if self.config.fault == Fault::HangAtRow && has_row(batch) {
+        if self.config.fault == Fault::HangAtRow && has_row(batch, "MODELWATCH_FAULTY_ROW") {
+            drop(writeln!(io::stderr(), "a probe hangs"));
             hang();
+        }
+        if self.config.fault == Fault::FailAhead {
+            self.fail_ahead(batch)?;
         }
         while self.config.fault == Fault::Sleep && !host.is_cancelled() {
             std::thread::yield_now();
@@ -115,9 +142,10 @@ impl Probe for Faulty {
     }
 }
 
-/// Returns whether the batch has the row to hang at. Not an option, so that a run that hangs and one that does not are of one pipeline.
-fn has_row(batch: &RecordBatch) -> bool {
-    let row = env::var("MODELWATCH_FAULTY_ROW").ok().and_then(|it| it.parse::<i64>().ok());
+/// Returns whether the batch has the row that a variable says. It is no option, so that a run that ends there and one that does not are of
+/// one pipeline.
+fn has_row(batch: &RecordBatch, variable: &str) -> bool {
+    let row = env::var(variable).ok().and_then(|it| it.parse::<i64>().ok());
     let column = batch.column_by_name("row").and_then(|it| it.as_primitive_opt::<Int64Type>());
     row.zip(column).is_some_and(|(row, column)| column.values().contains(&row))
 }
@@ -125,5 +153,9 @@ fn has_row(batch: &RecordBatch) -> bool {
 impl Drop for Faulty {
     fn drop(&mut self) {
         self.config.fault.at(Fault::Drop);
+        if self.has_failed {
+            *HAS_FAILED.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            FAILED.notify_all();
+        }
     }
 }

@@ -32,7 +32,7 @@ impl Runtimes {
     /// Returns what the pipeline wants the model of that role to be run with.
     pub(crate) fn open(&self, pipeline: &Pipeline, role: ModelRole) -> Result<Arc<dyn Runtime>, InferError> {
         match wanted(pipeline, role) {
-            ModelRuntime::OnnxRuntime => self.onnxruntime(pipeline.run.onnxruntime.as_deref()),
+            ModelRuntime::OnnxRuntime => self.onnxruntime(self.library(pipeline)),
             _ => Ok(Arc::new(match &self.self_tests {
                 Some(folder) => TractRuntime::keeping_self_tests(folder.clone()),
                 None => TractRuntime::default(),
@@ -40,13 +40,18 @@ impl Runtimes {
         }
     }
 
-    fn onnxruntime(&self, named: Option<&Path>) -> Result<Arc<dyn Runtime>, InferError> {
+    /// Returns the library of ONNX Runtime.
+    pub(crate) fn library<'p>(&'p self, pipeline: &'p Pipeline) -> Option<&'p Path> {
+        pipeline.run.onnxruntime.as_deref().or(self.library.as_deref())
+    }
+
+    fn onnxruntime(&self, library: Option<&Path>) -> Result<Arc<dyn Runtime>, InferError> {
         let unavailable = |reason: String| InferError::Unavailable { runtime: "ONNX Runtime", reason };
         let Some(open) = self.onnxruntime else {
             let why = "this program was built without it; build it with `--features onnxruntime`";
             return Err(unavailable(why.to_owned()));
         };
-        let Some(library) = named.or(self.library.as_deref()) else {
+        let Some(library) = library else {
             let why = "nothing says where it is; set `[run] onnxruntime` or the environment variable ORT_DYLIB_PATH to the path of `libonnxruntime.so`";
             return Err(unavailable(why.to_owned()));
         };

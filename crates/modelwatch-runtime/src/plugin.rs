@@ -29,3 +29,4 @@ pub use worker::serve_worker;
 
 pub(crate) use foreign::{ForeignProbe, ForeignStore};
 pub(crate) use library::check_permissions;
+pub(crate) use opener::this_program;

@@ -17,7 +17,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{preflight::ExternalData, stages::Fallback};
-use crate::digest::{add, add_model};
+use crate::{
+    digest::{add, add_model},
+    processor::processor,
+};
 
 /// Raised whenever a test, or what is made of a model before it, changes: what came of older ones is then forgotten.
 const SCHEME: u32 = 2;
@@ -146,14 +149,6 @@ fn digest(path: &Path, runtime: &str, beside: Option<&ExternalData>) -> io::Resu
     add(&mut hasher, processor().as_bytes());
     add_model(&mut hasher, path, beside)?;
     Ok(hasher.finalize().to_hex().to_string())
-}
-
-/// Returns the model and the abilities of the processor, by which kernels are chosen; of the first one where there are several.
-fn processor() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let first = info.split("\n\n").next().unwrap_or_default().lines();
-    let keys = ["model name", "flags", "Features", "CPU implementer", "CPU part"];
-    first.filter(|it| keys.iter().any(|key| it.starts_with(key))).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(unix)]

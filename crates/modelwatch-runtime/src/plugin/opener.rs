@@ -54,10 +54,13 @@ impl WorkerProgram {
     /// # Errors
     /// When the system does not say where it is.
     pub fn this(arguments: Vec<OsString>) -> std::io::Result<Self> {
-        // Not the name of the file, which may have been replaced since: a worker has to be of the same build.
-        let program = if cfg!(target_os = "linux") { PathBuf::from("/proc/self/exe") } else { env::current_exe()? };
-        Ok(Self { program, arguments })
+        Ok(Self { program: this_program()?, arguments })
     }
+}
+
+/// Returns where this program is: not the name of its file, which may have been replaced since, but the same build.
+pub(crate) fn this_program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { env::current_exe() }
 }
 
 impl<'a> Opener<'a> {

@@ -13,9 +13,13 @@ use modelwatch_sdk::{
     store::{self, CheckpointId, CheckpointStore},
 };
 use modelwatch_tensors::{Tensor, TensorFile, find_weights};
+use serde_json::Value;
 
 use super::{
-    Event, Options, Outcome, Problem, lineage_of, outcome, plan, plan::Plan, resumption::Resumption, rows::Checkpoints,
+    Event, Options, Outcome, Problem, lineage_of, outcome, plan,
+    plan::Plan,
+    resumption::{self, Resumption},
+    rows::Checkpoints,
 };
 use crate::{
     arrival,
@@ -50,6 +54,8 @@ pub(super) struct Run<'a> {
     pub(super) sealed: BTreeMap<Role, SealedData>,
     /// Where the run notes how far it has come, if it does.
     pub(super) resumption: Option<Resumption>,
+    /// What the checkpoints were made of before their models were loaded; nothing where the run takes no note of itself.
+    pub(super) made_of: Option<Result<Value, String>>,
     /// What the run is called.
     pub(super) run_id: String,
     /// Whether the store could be opened, if there is to be one.
@@ -76,7 +82,8 @@ impl Host for ImportHost<'_, '_> {
 pub(super) struct Ready {
     pub(super) record: CheckpointRecord,
     files: Files,
-    model: Option<String>,
+    /// Which of its files is the model, if the pipeline says so.
+    pub(super) model: Option<String>,
 }
 
 enum Files {
@@ -123,6 +130,7 @@ pub(super) fn execute(
         not_saved: None,
         sealed: BTreeMap::new(),
         resumption: None,
+        made_of: None,
         run_id: outcome::run_id(options.now, &outcome::digest(document)),
         has_store: true,
     };
@@ -155,6 +163,10 @@ pub(super) fn execute(
     let baseline = run.phase("baseline", |run| run.baseline(store.as_deref()));
     run.check_interrupted()?;
 
+    if pipeline.run.resume.is_some() {
+        let made_of = |run: &mut Run<'_>| resumption::made_of([candidate.as_ref(), baseline.as_ref()], &run.host);
+        run.made_of = Some(run.phase("digests", made_of));
+    }
     let (candidate_model, baseline_model) =
         run.phase("models", |run| run.models(&plan, candidate.as_ref(), baseline.as_ref()));
     let models = Models {

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use modelwatch_config::Document;
+use modelwatch_config::{Document, ModelRuntime};
 use modelwatch_sdk::{Host, ModelRole, Role};
-use serde_json::json;
+use modelwatch_tensors::find_model;
+use serde_json::{Value, json};
 use tracing::{debug, warn};
 
 use super::{
@@ -14,8 +15,9 @@ use super::{
 };
 use crate::{
     blessing::{self, SealedData},
+    model,
     pass::{Seen, Slot},
-    plugin::{Catalog, Lookup},
+    plugin::{Catalog, Lookup, this_program},
     profile::Source,
     record::ResumedRecord,
     resume::{self, File, Found, Progress, Reached},
@@ -158,7 +160,7 @@ impl Run<'_> {
         checkpoints: Checkpoints<'_>,
         models: &Models,
     ) -> Result<String, String> {
-        let program = std::env::current_exe().and_then(|it| Catalog::digest(&it));
+        let program = this_program().and_then(|it| Catalog::digest(&it));
         let program = program.map_err(|e| format!("cannot tell which program this is: {e}"))?;
         let probes = plan.probes.iter().map(|Planned { settings, .. }| {
             let component = &settings.component;
@@ -168,12 +170,10 @@ impl Run<'_> {
             };
             json!([settings.id, component.uses, component.with, digest])
         });
-        let is_cancelled = || self.host.is_cancelled();
-        let digest = |it: &Ready| match it.stored_as() {
-            Some((_, id)) => Ok(id.to_string()),
-            None => blessing::digest_of_path(it.path(), &is_cancelled).map_err(|e| it.named(&e.to_string())),
-        };
-        let of_checkpoint = |it: Option<&Ready>| it.map(digest).transpose();
+        let made_of = made_of([checkpoints.candidate, checkpoints.baseline], &self.host)?;
+        if self.made_of.clone().transpose()?.as_ref() != Some(&made_of) {
+            return Err("a checkpoint was changed while its model was loaded".to_owned());
+        }
         let model = |role| models.get(role).map(|it| [it.name_in_checkpoint(), it.runtime().to_owned()]);
         let mut data: BTreeMap<_, _> =
             self.sealed.iter().map(|(role, it)| (role.as_str(), it.seal.digest.clone())).collect();
@@ -186,12 +186,67 @@ impl Run<'_> {
         }
         let key = json!({
             "program": program,
+            "processor": modelwatch_infer::processor(),
+            "onnxruntime": self.library_digest(models)?,
             "config": blessing::config_digest(document),
             "probes": probes.collect::<Vec<_>>(),
-            "checkpoints": [of_checkpoint(checkpoints.candidate)?, of_checkpoint(checkpoints.baseline)?],
+            "checkpoints": made_of,
             "models": [model(ModelRole::Candidate), model(ModelRole::Baseline)],
             "data": data,
         });
         Ok(blake3::hash(key.to_string().as_bytes()).to_hex().to_string())
+    }
+
+    /// Returns the digest of the library of ONNX Runtime, if a model is run with it.
+    fn library_digest(&self, models: &Models) -> Result<Option<String>, String> {
+        let is_used = [ModelRole::Candidate, ModelRole::Baseline]
+            .iter()
+            .any(|&it| models.get(it).is_some() && model::wanted(self.pipeline, it) == ModelRuntime::OnnxRuntime);
+        let library = self.options.runtimes.library(self.pipeline).filter(|_| is_used);
+        let digest = |it: &Path| Catalog::digest(it).map_err(|e| format!("cannot read `{}`: {e}", it.display()));
+        library.map(digest).transpose()
+    }
+}
+
+/// Returns what tells checkpoints apart: the id of one in a store, else the digests of its files and of its model, which may be made of more
+/// than the checkpoint is: of data beside its file, or of the folder that it is in.
+pub(super) fn made_of(checkpoints: [Option<&Ready>; 2], host: &dyn Host) -> Result<Value, String> {
+    let one = |it: &Ready| match it.stored_as() {
+        Some((_, id)) => Ok(json!(id.to_string())),
+        None => digests(it.path(), it.model.as_deref(), host).map_err(|e| it.named(&e)),
+    };
+    let all: Result<Vec<_>, _> = checkpoints.iter().map(|it| it.map(one).transpose()).collect();
+    Ok(json!(all?))
+}
+
+fn digests(checkpoint: &Path, model: Option<&str>, host: &dyn Host) -> Result<Value, String> {
+    let files = blessing::digest_of_path(checkpoint, &|| host.is_cancelled()).map_err(|e| e.to_string())?;
+    // A checkpoint without a model has its files alone.
+    let model = find_model(checkpoint, model).ok().map(|it| modelwatch_infer::digest(&it)).transpose();
+    Ok(json!([files, model.map_err(|e| e.to_string())?]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_known_by_all_that_its_model_is_made_of() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/digits/cnn/saved_model");
+        let dir = tempfile::tempdir().unwrap();
+        let copy = |name: &str| fs::copy(fixture.join(name), dir.path().join(name)).unwrap();
+        copy("saved_model.pb");
+        fs::create_dir(dir.path().join("variables")).unwrap();
+        let (index, values) = ("variables/variables.index", "variables/variables.data-00000-of-00001");
+        let _ = (copy(index), copy(values));
+        let digests = || digests(&dir.path().join("saved_model.pb"), None, &()).unwrap();
+        let before = digests();
+        assert_eq!(digests(), before);
+        let mut bytes = fs::read(dir.path().join(values)).unwrap();
+        bytes[100] ^= 1;
+        fs::write(dir.path().join(values), bytes).unwrap();
+        assert_ne!(digests(), before);
     }
 }

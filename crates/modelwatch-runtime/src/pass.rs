@@ -50,7 +50,8 @@ pub(crate) struct Course<'a> {
     pub(crate) from: Seen,
     /// Told whenever the main instances have the state of some first partitions and of nothing else. Once a probe has failed nothing is
     /// told any more: it may be left out of partitions before the one in which it did.
-    pub(crate) reached: &'a mut dyn FnMut(&Seen, &mut [&mut Slot<'_>]),
+    /// The last time, whether the pass came to its end or was told to, the flag is set.
+    pub(crate) reached: &'a mut dyn FnMut(&Seen, &mut [&mut Slot<'_>], bool),
 }
 
 /// What a pass saw.
@@ -125,15 +126,14 @@ pub(crate) fn run(
                 merged.take(done, slots, &worker);
                 worker.catch_up(merged.next);
                 if merged.is_prefix() && worker.have_all_a_say() {
-                    reached(&merged.seen, slots);
+                    reached(&merged.seen, slots, false);
                 }
             }
         }
     });
     (settings.progress)(worker.rows.load(Ordering::Relaxed));
     if merged.failure.is_none() && worker.have_all_a_say() {
-        // Also of a pass that was told to end.
-        reached(&merged.seen, slots);
+        reached(&merged.seen, slots, true);
     }
     match merged.failure {
         Some(it) => Err(it),
@@ -235,16 +235,21 @@ impl Worker<'_> {
         }
     }
 
-    /// Passes over the first partitions. Models are run on the first rows all the same: on them they decide what they
-    /// decide once for all rows.
+    /// Passes over the first partitions. Models are run on the first one all the same: on its rows, be they many or the few at its
+    /// end, they decide in which form they run.
     fn skip(&self, partitions: usize) -> Result<(), String> {
         let mut guard = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.settings.progress)(self.rows.load(Ordering::Relaxed));
         for index in 0..partitions {
+            if self.is_to_end() {
+                return Ok(());
+            }
             let partition = guard.0.next().ok_or("it has fewer partitions than a run before has seen")?;
-            let mut batches = partition.map_err(|e| e.to_string())?;
-            if index == 0
-                && let Some(rows) = batches.next()
-            {
+            let batches = partition.map_err(|e| e.to_string())?;
+            for rows in batches.take(if index == 0 { usize::MAX } else { 0 }) {
+                if self.is_to_end() {
+                    return Ok(());
+                }
                 self.predict(&rows.map_err(|e| e.to_string())?)?;
             }
         }

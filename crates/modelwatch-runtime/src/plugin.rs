@@ -28,5 +28,5 @@ pub use opener::{Opener, WorkerLimits, WorkerProgram};
 pub use worker::serve_worker;
 
 pub(crate) use foreign::{ForeignProbe, ForeignStore};
-pub(crate) use library::check_permissions;
+pub(crate) use library::{check_folder_permissions, check_permissions};
 pub(crate) use opener::this_program;

@@ -1,6 +1,9 @@
 //! A probe of the pipeline, through a run.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use modelwatch_config as config;
 use modelwatch_sdk::{Error, Host, Needs, Probe, Report, report::Gap};
@@ -36,6 +39,23 @@ impl<'a> Slot<'a> {
         let needs = main.needs();
         let shared = Shared { in_order: needs.in_order, opener, config: Arc::new(config), host: Arc::new(host) };
         Ok(Self { settings, needs, seconds: 0.0, shared, main, failure: None })
+    }
+
+    /// Counts the time for which the probe was at work in an earlier run. Nothing of this one has been shown to it.
+    pub(crate) fn count(&mut self, used: Duration) {
+        let Some(host) = Arc::get_mut(&mut self.shared.host) else {
+            return self.fail_with("its earlier time cannot be counted, since it is at work already".to_owned());
+        };
+        if let Some((deadline, _)) = &mut host.deadline {
+            *deadline = deadline.checked_sub(used).unwrap_or_else(Instant::now);
+            self.shared.opener.set_deadline(*deadline);
+        }
+    }
+
+    /// Opens the main instance again: it has seen nothing.
+    pub(crate) fn reopen(&mut self) -> Result<(), Error> {
+        self.main = self.shared.opener.open_probe(&self.shared.config)?;
+        Ok(())
     }
 
     /// Returns why the probe has no say any more.

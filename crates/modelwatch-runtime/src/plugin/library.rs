@@ -11,6 +11,8 @@ use abi_stable::library::AbiHeaderRef;
 use modelwatch_abi::{ABI_VERSION, PROBE_MAGIC, PROBE_PREFIX, ProbeRecord, ROOT_PREFIX, v1::PluginRef};
 use modelwatch_sdk::{Error, Manifest};
 
+use crate::whole_file;
+
 /// Why a library was not loaded, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -107,25 +109,32 @@ fn crate_name(path: &Path) -> Option<String> {
     (!name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')).then(|| name.to_owned())
 }
 
-/// Refuses a library that everyone may write, or whose folder they may.
-#[cfg(unix)]
+/// Refuses a file that everyone may write, or whose folder they may.
 pub(crate) fn check_permissions(path: &Path) -> Result<(), Refusal> {
+    check_folder_permissions(path)?;
+    check_writable(path, "it", path)
+}
+
+/// Refuses a file, which need not be there, whose folder everyone may write.
+pub(crate) fn check_folder_permissions(path: &Path) -> Result<(), Refusal> {
+    check_writable(path, "its folder", whole_file::folder(path))
+}
+
+#[cfg(unix)]
+fn check_writable(path: &Path, what: &str, it: &Path) -> Result<(), Refusal> {
     use std::os::unix::fs::MetadataExt;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    for (what, it) in [("its folder", folder), ("it", path)] {
-        let metadata = it.metadata().map_err(|e| {
-            Refusal::new(path, RefusalKind::Unreadable, format!("cannot look at `{}`: {e}", it.display()))
-        })?;
-        if metadata.mode() & 0o002 != 0 {
-            let remedy = format!("run `chmod o-w {}`", it.display());
-            return Err(Refusal::new(path, RefusalKind::Writable, format!("{what} is writable by everyone; {remedy}")));
-        }
+    let metadata = it
+        .metadata()
+        .map_err(|e| Refusal::new(path, RefusalKind::Unreadable, format!("cannot look at `{}`: {e}", it.display())))?;
+    if metadata.mode() & 0o002 != 0 {
+        let remedy = format!("run `chmod o-w {}`", it.display());
+        return Err(Refusal::new(path, RefusalKind::Writable, format!("{what} is writable by everyone; {remedy}")));
     }
     Ok(())
 }
 
 #[cfg(not(unix))]
-pub(crate) fn check_permissions(_: &Path) -> Result<(), Refusal> {
+fn check_writable(_: &Path, _: &str, _: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Run<'a> {
     pub(super) options: &'a Options<'a>,
     pub(super) host: PlainHost,
     pub(super) start: Instant,
+    /// When the probes were opened; until then, the start.
+    pub(super) opened: Instant,
     pub(super) phases: BTreeMap<String, f64>,
     pub(super) coverage: Coverage,
     /// What went wrong with the run itself: what, and why.
@@ -122,6 +124,7 @@ pub(super) fn execute(
         options,
         host: PlainHost(Arc::clone(&options.cancelled)),
         start: Instant::now(),
+        opened: Instant::now(),
         phases: BTreeMap::new(),
         coverage: Coverage::default(),
         failures: Vec::new(),
@@ -173,6 +176,7 @@ pub(super) fn execute(
         candidate: candidate_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
         baseline: baseline_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
     };
+    run.opened = Instant::now();
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
     let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
     run.require_models(&mut slots, &candidate_model, &baseline_model);
@@ -189,6 +193,7 @@ pub(super) fn execute(
         run.phase(phase, |run| run.rows(*role, &plan, ready, &models, &mut slots));
         run.check_interrupted()?;
     }
+    run.tell_unnoted();
     run.check_sealed();
     run.phase("tensors", |run| run.tensors(&mut slots, candidate.as_ref(), baseline.as_ref()));
     run.check_interrupted()?;

@@ -1,8 +1,13 @@
 //! Goes on where a run that did not end has come to, and notes how far this one has.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-use modelwatch_config::{Document, ModelRuntime};
+use modelwatch_config::{Action, Document, ModelRuntime, Pipeline};
 use modelwatch_sdk::{Host, ModelRole, Role};
 use modelwatch_tensors::find_model;
 use serde_json::{Value, json};
@@ -10,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::{
     execute::{Ready, Run},
+    outcome,
     plan::{self, Plan, Planned},
     rows::{Checkpoints, OfCheckpoint},
 };
@@ -22,6 +28,7 @@ use crate::{
     record::ResumedRecord,
     resume::{self, File, Found, Progress, Reached},
     services::Models,
+    whole_file,
 };
 
 /// States by id of the probe.
@@ -31,8 +38,15 @@ pub(super) type States = BTreeMap<String, Vec<u8>>;
 pub(super) struct Resumption {
     file: File,
     reached: BTreeMap<String, Reached>,
-    /// How many probes have a say. With less of them nothing is noted: why a probe has none is not in its state.
+    /// How many probes have a say. With fewer of them nothing is noted: why a probe has none is not in its state.
     n_probes: usize,
+    models: Models,
+    /// What the models had to say when they were loaded. No state tells what they say of rows.
+    warnings: Vec<String>,
+    /// Since when the probes have been at work, as if they had been without a break.
+    since: Instant,
+    /// Why nothing is noted any more.
+    stopped: Option<String>,
 }
 
 impl Resumption {
@@ -51,7 +65,7 @@ impl Resumption {
         }
     }
 
-    /// Notes how far the run has come, where it is time to and the data is still what its digest is of.
+    /// Notes how far the run has come, where it is time to or it is `forced`, and the data is still what its digest is of.
     ///
     /// The states of the probes that see nothing of the data that is being shown are in `idle`.
     pub(super) fn note(
@@ -59,23 +73,44 @@ impl Resumption {
         slots: &mut [&mut Slot<'_>],
         idle: &States,
         sealed: &BTreeMap<Role, SealedData>,
-        is_cancelled: bool,
+        forced: bool,
     ) {
         let has_say = |it: &&&mut Slot<'_>| it.failure().is_none() && !it.has_files();
         let is_whole = idle.len() + slots.iter().filter(has_say).count() == self.n_probes;
-        let is_due = is_cancelled || self.file.is_due();
-        if !is_due || !is_whole || sealed.values().any(|it| it.changed().is_some()) {
+        let is_due = forced || self.file.is_due();
+        if self.stopped.is_some() || !is_due || !is_whole || sealed.values().any(|it| it.changed().is_some()) {
             return;
         }
+        if let Some(it) = warnings(&self.models).into_iter().find(|it| !self.warnings.contains(it)) {
+            return self.stop(it);
+        }
+        let start = Instant::now();
         let noted = states(slots.iter_mut().map(|it| &mut **it)).and_then(|it| {
-            let states = it.into_iter().chain(idle.clone()).collect();
-            let progress = Progress { reached: self.reached.clone(), states };
-            self.file.save(&progress).map_err(|e| e.to_string())
+            let all = idle.iter().chain(&it).map(|(id, state)| (id.clone(), &**state)).collect();
+            let progress = Progress { reached: self.reached.clone(), used: self.since.elapsed(), states: all };
+            self.file.save::<&[u8]>(start, &progress).map_err(|e| e.to_string())
         });
         match noted {
             Ok(()) => debug!(reached = ?self.reached, "How far the run has come was noted."),
-            Err(error) => warn!(%error, "How far the run has come could not be noted."),
+            Err(e) => self.stop(e),
         }
+    }
+
+    /// Returns the states of probes that see nothing of the data that is to be shown.
+    pub(super) fn states<'s, 'a: 's>(&mut self, slots: impl Iterator<Item = &'s mut Slot<'a>>) -> States {
+        if self.stopped.is_some() {
+            return States::new();
+        }
+        states(slots).unwrap_or_else(|e| {
+            self.stop(e);
+            States::new()
+        })
+    }
+
+    /// Notes nothing any more. What was noted is still right.
+    fn stop(&mut self, why: String) {
+        warn!(%why, "How far the run has come is not noted any more.");
+        self.stopped = Some(why);
     }
 
     /// Removes what was noted, since the run has come to its end.
@@ -86,8 +121,14 @@ impl Resumption {
     }
 }
 
+/// Returns what the models have to say.
+fn warnings(models: &Models) -> Vec<String> {
+    let models = [ModelRole::Candidate, ModelRole::Baseline].into_iter().filter_map(|it| models.get(it));
+    models.flat_map(|it| it.model.warnings()).collect()
+}
+
 /// Returns the states of the probes that have a say.
-pub(super) fn states<'s, 'a: 's>(slots: impl Iterator<Item = &'s mut Slot<'a>>) -> Result<States, String> {
+fn states<'s, 'a: 's>(slots: impl Iterator<Item = &'s mut Slot<'a>>) -> Result<States, String> {
     let slots = slots.filter(|it| it.failure().is_none());
     slots.map(|it| Ok((it.settings.id.clone(), it.state().map_err(|e| e.message)?))).collect()
 }
@@ -107,49 +148,71 @@ impl Run<'_> {
         if !self.failures.is_empty() {
             return;
         }
-        let key = self.resume_key(document, plan, checkpoints, models);
-        let found = key.and_then(|key| {
-            let found = resume::find(path, &key).map_err(|e| format!("cannot use `{}`: {e}", path.display()))?;
-            Ok((key, found))
-        });
-        let (key, found) = match found {
+        let unusable = |e: &dyn Display| ("resume", format!("cannot use `{}`: {e}", path.display()));
+        let place = match resume::place(path) {
+            Ok(it) if self.writes(&it) => {
+                return self.failures.push(unusable(&"the run writes something else there; name another file"));
+            }
             Ok(it) => it,
-            Err(e) => return self.failures.push(("resume", e)),
+            Err(e) => return self.failures.push(unusable(&e)),
         };
-        let mut having_say: Vec<_> = slots.iter_mut().filter(|it| it.failure().is_none()).collect();
-        let n_probes = having_say.len();
-        let is_of_all = |progress: &Progress| {
-            let are_known = having_say.iter().all(|it| progress.states.contains_key(&it.settings.id));
-            are_known && progress.states.len() == n_probes
+        let key = match self.resume_key(document, plan, checkpoints, models) {
+            Ok(it) => it,
+            Err(why) => return self.begin_anew(why),
         };
-        let found = match found {
-            Found::Progress(it) if !is_of_all(&it) => {
-                Found::Useless("its probes are not those that have a say now".to_owned())
-            }
-            it => it,
+        let found = match resume::find(&place, &key) {
+            Ok(it) => it,
+            Err(e) => return self.failures.push(unusable(&e)),
         };
-        let mut record = ResumedRecord::default();
-        let mut reached = BTreeMap::new();
-        match found {
-            Found::Nothing => {}
-            Found::Useless(why) => {
-                warn!(file = %path.display(), %why, "The run begins anew.");
-                record.discarded = Some(format!("`{}` is of no use: {why}", path.display()));
-                self.coverage.resumed = Some(record);
-            }
-            Found::Progress(progress) => {
-                for slot in &mut having_say {
-                    let state = progress.states.get(&slot.settings.id).map_or(&[][..], Vec::as_slice);
-                    if let Err(e) = slot.merge(state) {
-                        slot.fail(&e);
-                    }
-                }
-                record.rows = progress.reached.iter().map(|(role, it)| (role.clone(), it.rows)).collect();
-                self.coverage.resumed = Some(record);
-                reached = progress.reached;
+        let mut slots: Vec<_> = slots.iter_mut().map(|it| &mut **it).filter(|it| it.failure().is_none()).collect();
+        let mut resumption = Resumption {
+            file: File::new(place, key),
+            reached: BTreeMap::new(),
+            n_probes: slots.len(),
+            models: models.clone(),
+            warnings: warnings(models),
+            since: self.opened,
+            stopped: None,
+        };
+        let taken = match found {
+            Found::Nothing => None,
+            Found::Useless(why) => Some(Err(why)),
+            Found::Progress(it) => Some(take_over(&mut slots, &it.states).map(|()| it)),
+        };
+        match taken {
+            None => {}
+            Some(Err(why)) => self.begin_anew(format!("`{}` is of no use: {why}", path.display())),
+            Some(Ok(Progress { reached, used, .. })) => {
+                slots.iter_mut().for_each(|it| it.count(used));
+                let rows = reached.iter().map(|(role, it)| (role.clone(), it.rows)).collect();
+                self.coverage.resumed = Some(ResumedRecord { rows, discarded: None });
+                resumption.since = self.opened.checked_sub(used).unwrap_or(self.opened);
+                resumption.reached = reached;
             }
         }
-        self.resumption = Some(Resumption { file: File::new(path.to_owned(), key), reached, n_probes });
+        self.resumption = Some(resumption);
+    }
+
+    fn begin_anew(&mut self, why: String) {
+        warn!(%why, "The run begins anew.");
+        self.coverage.resumed = Some(ResumedRecord { discarded: Some(why), ..ResumedRecord::default() });
+    }
+
+    /// Returns whether the run writes something else to a file.
+    fn writes(&self, place: &Path) -> bool {
+        let Pipeline { report, on, .. } = self.pipeline;
+        let actions = [&on.pass, &on.fail, &on.inconclusive, &on.not_checked, &on.error].into_iter().flatten();
+        let told = actions.filter_map(|it| if let Action::Notify { file, .. } = it { Some(file) } else { None });
+        let reports = [&report.html, &report.junit, &report.json, &report.markdown].into_iter().flatten();
+        let history = outcome::history_path(self.pipeline);
+        reports.chain(told).chain([&history]).any(|it| settled(it) == settled(place))
+    }
+
+    /// Says so where the run has come to note nothing of itself.
+    pub(super) fn tell_unnoted(&mut self) {
+        if let Some(why) = self.resumption.as_mut().and_then(|it| it.stopped.take()) {
+            self.gap("run", "how far it has come, in the file for a run that is killed", why);
+        }
     }
 
     /// Returns the digest of all that the states of the probes depend on.
@@ -206,6 +269,32 @@ impl Run<'_> {
         let digest = |it: &Path| Catalog::digest(it).map_err(|e| format!("cannot read `{}`: {e}", it.display()));
         library.map(digest).transpose()
     }
+}
+
+/// Gives probes their states: all of them, or none.
+fn take_over(slots: &mut [&mut Slot<'_>], states: &States) -> Result<(), String> {
+    let are_same = slots.len() == states.len() && slots.iter().all(|it| states.contains_key(&it.settings.id));
+    if !are_same {
+        return Err("its probes are not those that have a say now".to_owned());
+    }
+    let merged = slots.iter_mut().try_for_each(|slot| {
+        let state = &states[&slot.settings.id];
+        slot.merge(state).map_err(|e| format!("`{}` cannot take its state back: {}", slot.settings.id, e.message))
+    });
+    if merged.is_err() {
+        for slot in slots {
+            if let Err(e) = slot.reopen() {
+                slot.fail(&e);
+            }
+        }
+    }
+    merged
+}
+
+/// Returns a path without links, also of a file that is not there yet.
+fn settled(path: &Path) -> PathBuf {
+    let folder = || Some(whole_file::folder(path).canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(folder).unwrap_or_else(|| path.to_owned())
 }
 
 /// Returns what tells checkpoints apart: the id of one in a store, else the digests of its files and of its model, which may be made of more

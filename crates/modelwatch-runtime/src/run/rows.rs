@@ -15,7 +15,7 @@ use super::{
     Event,
     execute::{Ready, Run},
     plan::{self, Plan},
-    resumption::{self, States},
+    resumption::States,
     threads,
 };
 use crate::{
@@ -295,12 +295,12 @@ impl Run<'_> {
             progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
         };
         let Self { resumption, sealed, options, .. } = self;
-        let idle = if resumption.is_some() { resumption::states(idle.into_iter())? } else { States::new() };
+        let idle = resumption.as_mut().map_or_else(States::new, |it| it.states(idle.into_iter()));
         let from = resumption.as_ref().map_or_else(pass::Seen::default, |it| it.seen(role));
-        let mut reached = |seen: &pass::Seen, slots: &mut [&mut Slot<'_>]| {
+        let mut reached = |seen: &pass::Seen, slots: &mut [&mut Slot<'_>], is_end: bool| {
             if let Some(it) = resumption {
                 it.reach(role, seen);
-                it.note(slots, &idle, sealed, options.cancelled.load(Ordering::Relaxed));
+                it.note(slots, &idle, sealed, is_end && options.cancelled.load(Ordering::Relaxed));
             }
         };
         pass::run(role, dataset, &layout, models, slots, &settings, Course { from, reached: &mut reached })

@@ -1,6 +1,7 @@
 //! A run that is killed goes on where it was, with the same bits.
 
 use std::{
+    env::consts::{DLL_PREFIX, DLL_SUFFIX},
     fs,
     io::{BufRead, BufReader},
     process::Stdio,
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     determinism::write,
-    support::{Project, check, fixture_plugins, fixtures, flip_a_bit},
+    support::{Project, check, fixture_plugins, fixtures},
 };
 
 const FILE: &str = "run.resume";
@@ -182,14 +183,16 @@ fn a_run_of_something_else_begins_anew_and_says_so() {
     project.write("pipeline.toml", &pipeline("reference.parquet", FEW));
     kill(&project, 1, 3500, "current");
     let noted = fs::read(project.path().join(FILE)).unwrap();
+    let mut damaged = noted.clone();
+    damaged[noted.len() / 2] ^= 0x10;
     // Other data of the same name, another requirement, and a damaged file.
     let others: [(&str, &dyn Fn()); 3] = [
-        ("another program, pipeline, plugin", &|| write(&project.path().join("current.parquet"), 3, 9_000)),
-        ("another program, pipeline, plugin", &|| {
+        ("another program, processor, pipeline, plugin", &|| write(&project.path().join("current.parquet"), 3, 9_000)),
+        ("another program, processor, pipeline, plugin", &|| {
             write(&project.path().join("current.parquet"), 1, 9_000);
             project.write("pipeline.toml", &pipeline("reference.parquet", FEW).replace(">= 0.5", ">= 0.4"));
         }),
-        ("its bytes are not what its digest says", &|| flip_a_bit(&project.path().join(FILE))),
+        ("its bytes are not what its digest says", &|| fs::write(project.path().join(FILE), &damaged).unwrap()),
     ];
     for (why, change) in others {
         fs::write(project.path().join(FILE), &noted).unwrap();
@@ -202,15 +205,64 @@ fn a_run_of_something_else_begins_anew_and_says_so() {
 }
 
 #[test]
+fn another_plugin_or_option_begins_anew() {
+    let project = project();
+    let options = |it: &str| pipeline("reference.parquet", FEW).replace("'hang_at_row'", &format!("'hang_at_row'{it}"));
+    project.write("pipeline.toml", &options(""));
+    kill(&project, 1, 3500, "current");
+    let noted = fs::read(project.path().join(FILE)).unwrap();
+    let others = project.path().join("others");
+    fs::create_dir(&others).unwrap();
+    let name = format!("{DLL_PREFIX}fixture_faulty{DLL_SUFFIX}");
+    let mut library = fs::read(fixture_plugins().join(&name)).unwrap();
+    library.push(0);
+    fs::write(others.join(&name), library).unwrap();
+    for (plugins, set) in [(others, ""), (fixture_plugins(), ", services = true")] {
+        fs::write(project.path().join(FILE), &noted).unwrap();
+        project.write("pipeline.toml", &options(set));
+        let mut arguments = arguments(2);
+        let at = arguments.iter().position(|it| it == "--plugin-dir").unwrap();
+        arguments[at + 1] = plugins.display().to_string();
+        let ended = project.modelwatch(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let record: Value = serde_json::from_str(&ended.out).unwrap();
+        let resumed = &record["coverage"]["resumed"];
+        assert!(resumed["discarded"].as_str().unwrap().contains("another program"), "{resumed}");
+    }
+}
+
+#[test]
 fn what_is_no_such_file_is_left_alone() {
     let project = project();
-    project.write("pipeline.toml", &pipeline("reference.parquet", FEW));
-    project.write(FILE, "x,y\n1,2\n");
-    let arguments = arguments(2);
-    let ended = project.modelwatch(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    let record: Value = serde_json::from_str(&ended.out).unwrap();
-    assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()));
-    let message = check(&record, "resume", "error")["message"].as_str().unwrap();
-    assert!(message.contains("run.resume") && message.contains("no file of an unfinished run"), "{message}");
-    assert_eq!(fs::read_to_string(project.path().join(FILE)).unwrap(), "x,y\n1,2\n");
+    let report = format!("report = {{ json = {FILE:?} }}\n");
+    let refused = |pipeline: &str, why: &str| {
+        project.write("pipeline.toml", pipeline);
+        let arguments = arguments(2);
+        let ended = project.modelwatch(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let record: Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()));
+        let message = check(&record, "resume", "error")["message"].as_str().unwrap();
+        assert!(message.contains("run.resume") && message.contains(why), "{message}");
+    };
+    let pipeline = pipeline("reference.parquet", FEW);
+    for text in ["x,y\n1,2\n", ""] {
+        project.write(FILE, text);
+        refused(&pipeline, "no file of an unfinished run");
+        assert_eq!(fs::read_to_string(project.path().join(FILE)).unwrap(), text);
+    }
+    fs::remove_file(project.path().join(FILE)).unwrap();
+    refused(&format!("{report}{pipeline}"), "the run writes something else there");
+    assert!(serde_json::from_slice::<Value>(&fs::read(project.path().join(FILE)).unwrap()).is_ok());
+}
+
+#[test]
+fn a_probe_without_a_state_takes_the_say_from_no_other() {
+    let project = project();
+    let faulty = "[[analyze]]\nuses = 'faulty'\nid = 'stateless'\nwith = { fault = 'state' }\n";
+    project.write("pipeline.toml", &pipeline("reference.parquet", &format!("{FEW}{faulty}")));
+    let record = run(&project, 2);
+    let probes = record["coverage"]["probes"].as_array().unwrap();
+    let failed: Vec<_> = probes.iter().filter(|it| it["status"] == "error").map(|it| &it["id"]).collect();
+    assert_eq!(failed, ["stateless"], "{probes:#?}");
+    let gaps = record["coverage"]["gaps"].to_string();
+    assert!(gaps.contains("how far it has come") && gaps.contains("planted fault in State"), "{gaps}");
 }

@@ -127,3 +127,49 @@ impl<'a> Slot<'a> {
         self.shared.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use modelwatch_sdk::Kind;
+
+    use super::*;
+    use crate::{
+        artifacts::Artifacts,
+        plugin::{Catalog, Lookup},
+        services::Models,
+    };
+
+    #[test]
+    fn a_probe_goes_on_with_its_time_and_can_begin_anew() {
+        let mut catalog = Catalog::default();
+        catalog.link(fixture_faulty::registry());
+        let Lookup::Found(component) = catalog.find(Kind::Analyzer, "faulty") else { panic!("it is not there") };
+        let text = "name = 'x'\n[[analyze]]\nuses = 'faulty'\n";
+        let pipeline = config::parse(Path::new("pipeline.toml"), text, &[]).pipeline.unwrap();
+        let limit = Duration::from_secs(3600);
+        let host = ProbeHost {
+            cancelled: Arc::default(),
+            deadline: Some((Instant::now() + limit, limit)),
+            models: Models::default(),
+            confidence: std::collections::BTreeMap::new(),
+            seconds: std::sync::Mutex::default(),
+            artifacts: Artifacts::default(),
+        };
+        let mut slot = Slot::open(&pipeline.probes[0], Opener::in_thread(component), host).unwrap();
+        let fresh = slot.state().unwrap();
+        let seen = modelwatch_sdk::state::encode(1, &[7, 0, 0]).unwrap();
+        slot.merge(&seen).unwrap();
+        assert_eq!(slot.state().unwrap(), seen);
+        slot.reopen().unwrap();
+        assert_eq!(slot.state().unwrap(), fresh);
+
+        slot.count(limit / 2);
+        slot.call(|_, _| Ok(()));
+        assert_eq!(slot.failure(), None);
+        slot.count(limit / 2);
+        slot.call(|_, _| Ok(()));
+        assert!(slot.failure().unwrap().contains("it took longer than its timeout"));
+    }
+}

@@ -75,8 +75,7 @@ impl Resumption {
         sealed: &BTreeMap<Role, SealedData>,
         forced: bool,
     ) {
-        let has_say = |it: &&&mut Slot<'_>| it.failure().is_none() && !it.has_files();
-        let is_whole = idle.len() + slots.iter().filter(has_say).count() == self.n_probes;
+        let is_whole = idle.len() + slots.iter().filter(|it| is_told_by_state(it)).count() == self.n_probes;
         let is_due = forced || self.file.is_due();
         if self.stopped.is_some() || !is_due || !is_whole || sealed.values().any(|it| it.changed().is_some()) {
             return;
@@ -127,9 +126,14 @@ fn warnings(models: &Models) -> Vec<String> {
     models.flat_map(|it| it.model.warnings()).collect()
 }
 
-/// Returns the states of the probes that have a say.
+/// Returns whether a probe has a say and all that it has done is in its state.
+fn is_told_by_state(slot: &Slot<'_>) -> bool {
+    slot.failure().is_none() && !slot.has_files()
+}
+
+/// Returns the states of the probes that are told by them.
 fn states<'s, 'a: 's>(slots: impl Iterator<Item = &'s mut Slot<'a>>) -> Result<States, String> {
-    let slots = slots.filter(|it| it.failure().is_none());
+    let slots = slots.filter(|it| is_told_by_state(it));
     slots.map(|it| Ok((it.settings.id.clone(), it.state().map_err(|e| e.message)?))).collect()
 }
 

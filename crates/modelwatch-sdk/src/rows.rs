@@ -30,11 +30,13 @@ mod column_type;
 mod decimals;
 mod pattern;
 mod pick;
+mod selection;
 
 pub use column_type::ColumnType;
 pub use decimals::decimals;
 pub use pattern::name_matches;
 pub use pick::pick;
+pub use selection::Selection;
 
 /// The key of the field metadata that says what a column is for.
 pub const USES_KEY: &str = "modelwatch:uses";

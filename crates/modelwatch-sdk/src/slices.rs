@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::Array;
+use arrow_array::{Array, ArrayRef, RecordBatch};
 
-use crate::{error::Result, rows};
+use crate::{
+    error::{Error, Result},
+    rows::{self, Use, name_matches},
+};
 
 /// One way to cut the rows of a batch into slices.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,4 +49,33 @@ pub fn by_value(column: &str, array: &dyn Array) -> Result<Cut> {
         }));
     }
     Ok(Cut { group: column.to_owned(), names, rows })
+}
+
+/// Returns the cuts of a batch by those of its slice columns that the option `slices` names, `*` standing for any text.
+///
+/// # Errors
+/// When the data has no such slice column, or its values cannot be read as text.
+pub fn by_columns(names: &[String], batch: &RecordBatch) -> Result<Vec<Cut>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Vec<(&str, &ArrayRef)> = rows::columns(batch, Use::Slice).collect();
+    for (at, pattern) in names.iter().enumerate() {
+        if !found.iter().any(|it| name_matches(pattern, it.0)) {
+            let known = found.iter().map(|it| format!("`{}`", it.0)).collect::<Vec<_>>().join(", ");
+            let help = if known.is_empty() {
+                "the data has no slice columns; list some in `data.columns.slices`".to_owned()
+            } else {
+                format!("the slice columns are {known}")
+            };
+            let message = format!("`{pattern}` is not a slice column of the data");
+            return Err(Error::config(format!("/slices/{at}"), message).with_help(help));
+        }
+    }
+    let wanted = found.into_iter().filter(|it| names.iter().any(|pattern| name_matches(pattern, it.0)));
+    wanted
+        .map(|(name, array)| {
+            by_value(name, array.as_ref()).map_err(|e| Error::input(format!("slice column `{name}`: {e}")))
+        })
+        .collect()
 }

@@ -7,15 +7,13 @@ use std::{collections::BTreeMap, ops::Range};
 
 use modelwatch_profile::{Key, Profile};
 use modelwatch_sdk::{
-    Error, RecordBatch, Result, Role,
-    arrow::array::ArrayRef,
-    chunks,
-    rows::{Use, columns, pick},
-    slices::{Cut, by_value},
+    Error, RecordBatch, Result, Role, chunks,
+    rows::pick,
+    slices::{Cut, by_columns},
     state::{Reader, Writer, damaged},
 };
 
-use crate::{config::Config, cutting::Cutting, select::matches, side};
+use crate::{config::Config, cutting::Cutting, side};
 
 /// Where chunks can begin: from the week in which the year 0 begins to the end of the year 9999.
 const CALENDAR: Range<i64> = -62_168_000_000..253_402_300_800;
@@ -55,7 +53,7 @@ impl Cells {
         let starts = starts.transpose()?;
         let n_untimed = starts.iter().flatten().filter(|it| it.is_none()).count();
         self.n_untimed = self.n_untimed.saturating_add(n_untimed as u64);
-        let cuts = cuts(cutting, batch)?;
+        let cuts = by_columns(&cutting.slices, batch)?;
         let mut places = by_cell(None, starts.as_deref(), batch.num_rows());
         for cut in &cuts {
             let n_unsliced = cut.rows.iter().filter(|it| it.is_none()).count() as u64;
@@ -177,32 +175,6 @@ fn check_size(cutting: &Cutting, n_columns: usize) -> Result<()> {
     let most = cutting.max_cells;
     Err(Error::input(format!("the chunks and slices of one role have more than {most} columns, all of which are kept"))
         .with_help("cut by longer periods in `chunk`, name fewer `slices` or `columns`, or raise `max_cells`"))
-}
-
-/// Returns the cuts by the slice columns that were asked for.
-fn cuts(cutting: &Cutting, batch: &RecordBatch) -> Result<Vec<Cut>> {
-    if cutting.slices.is_empty() {
-        return Ok(Vec::new());
-    }
-    let found: Vec<(&str, &ArrayRef)> = columns(batch, Use::Slice).collect();
-    for (at, pattern) in cutting.slices.iter().enumerate() {
-        if !found.iter().any(|it| matches(pattern, it.0)) {
-            let names = found.iter().map(|it| format!("`{}`", it.0)).collect::<Vec<_>>().join(", ");
-            let help = if names.is_empty() {
-                "the data has no slice columns; list some in `data.columns.slices`".to_owned()
-            } else {
-                format!("the slice columns are {names}")
-            };
-            let message = format!("`{pattern}` is not a slice column of the data");
-            return Err(Error::config(format!("/slices/{at}"), message).with_help(help));
-        }
-    }
-    let wanted = found.into_iter().filter(|it| cutting.slices.iter().any(|pattern| matches(pattern, it.0)));
-    wanted
-        .map(|(name, array)| {
-            by_value(name, array.as_ref()).map_err(|e| Error::input(format!("slice column `{name}`: {e}")))
-        })
-        .collect()
 }
 
 /// Returns the places of the rows of each cell; rows without a time or a value are in none.

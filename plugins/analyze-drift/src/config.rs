@@ -7,13 +7,13 @@ use modelwatch_sdk::{
     chunks::{Chunks, Period},
     pointer,
     report::Severity,
+    rows::{Selection, name_matches},
 };
 use serde::Deserialize;
 
 use crate::{
     cutting::ReferenceWindow,
     method::{Kind, Method},
-    select::matches,
 };
 
 /// The share of false alarms per run where the options say nothing.
@@ -26,9 +26,11 @@ const DEFAULT_ALPHA: f64 = 0.01;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The columns to compare, `*` standing for any text; all features where it is empty.
+    /// The columns to compare, `*` standing for any text, and `type:` before a type for all columns of it: `integer`, `number`, `text`,
+    /// `boolean`, `categorical`, `time` or `list`, as in `["num_*", "type:categorical"]`; all features where it is empty.
+    /// A stored profile does not know types, so that they need the rows of the reference.
     pub columns: Vec<String>,
-    /// Columns to leave out, `*` standing for any text.
+    /// Columns to leave out, by name, by `*` and by type as in `columns`.
     pub exclude: Vec<String>,
     /// Columns whose numbers are names of categories, `*` standing for any text.
     pub categorical: Vec<String>,
@@ -219,10 +221,16 @@ impl Default for MinEffect {
 impl Config {
     /// Returns the options if no value is outside its domain.
     pub(crate) fn validated(self) -> Result<Self> {
+        self.selection().check()?;
         self.check_numbers()?;
         self.check_error_rate()?;
         self.check_methods()?;
         Ok(self)
+    }
+
+    /// Returns which columns are compared, and which numbers are categories.
+    pub(crate) fn selection(&self) -> Selection<'_> {
+        Selection { columns: &self.columns, exclude: &self.exclude, categorical: &self.categorical }
     }
 
     /// Returns the error rate of one run.
@@ -369,7 +377,7 @@ impl Config {
 /// Returns the entry of a name: of the full one, else of the longest pattern that fits.
 fn by_name<'a, T>(entries: &'a BTreeMap<String, T>, name: &str) -> Option<&'a T> {
     entries.get(name).or_else(|| {
-        let fitting = entries.iter().filter(|it| matches(it.0, name));
+        let fitting = entries.iter().filter(|it| name_matches(it.0, name));
         // The first of equally long ones, in the order of their text.
         fitting.rev().max_by_key(|it| it.0.len()).map(|it| it.1)
     })

@@ -18,7 +18,6 @@ mod codes;
 mod config;
 mod cutting;
 mod method;
-mod select;
 
 mod cells;
 mod side;

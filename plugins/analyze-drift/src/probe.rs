@@ -14,7 +14,6 @@ use crate::{
     cutting::Cutting,
     decision::decide,
     report, report_metrics,
-    select::named_columns,
     series::{self, Sides},
     side,
 };
@@ -63,10 +62,11 @@ impl Analyzer for Drift {
 impl Probe for Drift {
     fn needs(&self) -> Needs {
         let predictions = if self.config.predictions { Need::Optional } else { Need::No };
-        let rows =
-            RowNeeds { features: true, columns: named_columns(&self.config), predictions, ..RowNeeds::default() };
+        let selection = self.config.selection();
+        let columns = selection.named().cloned().collect();
+        let rows = RowNeeds { features: true, columns, predictions, ..RowNeeds::default() };
         let (current, reference) = match &self.rows {
-            Rows::Whole { .. } => (rows.clone(), RowNeeds { profile: true, ..rows }),
+            Rows::Whole { .. } => (rows.clone(), RowNeeds { profile: !selection.has_types(), ..rows }),
             Rows::Cut { cutting, .. } => {
                 let rows = RowNeeds { slices: !cutting.slices.is_empty(), ..rows };
                 let timestamp = |role: Role| if cutting.period_of(role).is_some() { Need::Required } else { Need::No };
@@ -74,7 +74,7 @@ impl Probe for Drift {
                     timestamp: timestamp(Role::Reference),
                     optional: cutting.looks_back(),
                     // It is of all rows together.
-                    profile: !rows.slices && !cutting.looks_back(),
+                    profile: !rows.slices && !cutting.looks_back() && !selection.has_types(),
                     ..rows.clone()
                 };
                 (RowNeeds { timestamp: timestamp(Role::Current), ..rows }, reference)

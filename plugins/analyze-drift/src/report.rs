@@ -15,7 +15,6 @@ use crate::{
     report_figures::figures,
     report_findings::findings,
     report_metrics::{metrics, nothing_compared},
-    select::matches,
 };
 
 /// Returns everything that is to be said.
@@ -86,7 +85,7 @@ pub(crate) fn data_gaps(config: &Config, reference: &Seen<'_>, current: &Seen<'_
     if names().next().is_none() {
         res.push(Gap::new("drift", "there is no column to compare"));
     }
-    for pattern in config.columns.iter().filter(|pattern| !names().any(|it| matches(pattern, &it.1))) {
+    for pattern in config.selection().unmatched(names().map(|it| it.1.as_str())) {
         res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column"));
     }
     if config.predictions {

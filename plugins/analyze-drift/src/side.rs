@@ -7,10 +7,7 @@ use modelwatch_sdk::{
     rows::{output_name, profiled_rows},
 };
 
-use crate::{
-    config::Config,
-    select::{is_declared_categorical, is_selected},
-};
+use crate::config::Config;
 
 /// How many categories of a column are counted.
 const MAX_CATEGORIES: u64 = 10_000;
@@ -24,7 +21,7 @@ pub(crate) fn update(side: &mut Profile, config: &Config, batch: &RecordBatch) -
     side.add_rows(profiled(batch).unwrap_or(batch.num_rows() as u64));
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let Some(key) = key_of(config, field) else { continue };
-        let is_declared = key.0 == Group::Feature && is_declared_categorical(config, field);
+        let is_declared = key.0 == Group::Feature && config.selection().is_declared_categorical(field);
         match stored::column(key.0, field, array)? {
             Some(it) => side.merge_column(key, if is_declared { it.with_names() } else { it })?,
             None => side.update(&settings, key, is_declared, array)?,
@@ -45,7 +42,7 @@ pub(crate) fn n_columns(config: &Config, batch: &RecordBatch) -> usize {
 
 /// Returns what the column is compared as; none where it is not.
 fn key_of(config: &Config, field: &Field) -> Option<Key> {
-    if is_selected(config, field) {
+    if config.selection().selects(field) {
         return Some((Group::Feature, field.name().clone()));
     }
     let name = output_name(field, ModelRole::Candidate).filter(|_| config.predictions)?;

@@ -344,6 +344,37 @@ fn columns_are_chosen_by_name_and_pattern() {
 }
 
 #[test]
+fn columns_are_chosen_by_type() {
+    let rows = || 0..50;
+    let marked = [Use::Feature, Use::Categorical];
+    let batch = batch_of(vec![
+        ("age", &[Use::Feature], Arc::new(Int64Array::from_iter_values(rows())) as ArrayRef),
+        ("city", &[Use::Feature], names(rows().map(|it| if it % 2 == 0 { "a" } else { "b" }))),
+        ("price", &[Use::Feature], normals(1, 50, 0.0, 1.0)),
+        ("zip", &marked, Arc::new(Int64Array::from_iter_values(rows().map(|it| it % 2)))),
+    ]);
+    let check = |config: serde_json::Value, expected: &[&str]| {
+        let report = run(config, &batch, &batch);
+        let found: Vec<_> =
+            report.metrics.iter().filter(|it| it.name == "drifted").map(|it| it.labels["column"].as_str()).collect();
+        assert_eq!(found, expected);
+        assert!(report.gaps.iter().all(|it| !it.what.starts_with("columns")), "{:?}", report.gaps);
+    };
+    check(json!({ "columns": ["type:number"] }), &["age", "price"]);
+    check(json!({ "columns": ["type:categorical", "pr*"] }), &["city", "price", "zip"]);
+    check(json!({ "exclude": ["type:integer"] }), &["city", "price", "zip"]);
+    check(json!({ "columns": ["type:number"], "categorical": ["age"] }), &["price"]);
+    let error = analyze_drift::registry()
+        .open_probe(Kind::Analyzer, "drift", &json!({ "columns": ["type:float"] }))
+        .err()
+        .unwrap();
+    assert_eq!((error.path.as_str(), error.message.as_str()), ("/columns/0", "`float` is no type of columns"));
+    // A stored profile does not know the types.
+    let takes_profile = |config| open(config).needs().reference.unwrap().profile;
+    assert!(takes_profile(json!({ "columns": ["*"] })) && !takes_profile(json!({ "columns": ["type:number"] })));
+}
+
+#[test]
 fn lists_are_one_column_with_one_finding() {
     let of = |seed: u64, brighter: usize| {
         let mut random = Random(seed);

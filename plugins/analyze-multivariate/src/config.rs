@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity};
+use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity, rows::Selection};
 use serde::Deserialize;
 
 /// Compares whole rows of the current data with those of the reference: features, columns of lists, outputs, labels and calibration.
@@ -12,9 +12,10 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The columns to compare, `*` standing for any text; all features where it is empty.
+    /// The columns to compare, `*` standing for any text, and `type:` before a type for all columns of it: `integer`, `number`, `text`,
+    /// `boolean`, `categorical`, `time` or `list`, as in `["num_*", "type:list"]`; all features where it is empty.
     pub columns: Vec<String>,
-    /// Columns to leave out, `*` standing for any text.
+    /// Columns to leave out, by name, by `*` and by type as in `columns`.
     pub exclude: Vec<String>,
     /// Columns whose numbers are names of categories, `*` standing for any text.
     pub categorical: Vec<String>,
@@ -120,6 +121,7 @@ impl Default for Config {
 impl Config {
     /// Returns the options if no value is outside its domain.
     pub(crate) fn validated(self) -> Result<Self> {
+        self.selection().check()?;
         if !(self.alpha > 0.0 && self.alpha < 1.0) {
             return Err(Error::config("/alpha", format!("`{}` is no share of false alarms", self.alpha))
                 .with_help("use a number above 0 and below 1, as 0.01"));
@@ -148,6 +150,11 @@ impl Config {
                 .with_help(format!("use at most {}, or raise `rows`", self.rows)));
         }
         Ok(self)
+    }
+
+    /// Returns which columns are compared, and which numbers are categories.
+    pub(crate) fn selection(&self) -> Selection<'_> {
+        Selection { columns: &self.columns, exclude: &self.exclude, categorical: &self.categorical }
     }
 
     /// Returns the tests that answer for rows of which so many columns are numbers.

@@ -5,7 +5,7 @@ use modelwatch_sdk::{
     state::{Reader, Writer},
 };
 
-use crate::{codes::CODES, config::Config, decision::decide, report, side::Side, table::named_columns};
+use crate::{codes::CODES, config::Config, decision::decide, report, side::Side};
 
 const STATE_VERSION: u8 = 1;
 
@@ -39,7 +39,7 @@ impl Probe for Multivariate {
         let optional = |is_wanted: bool| if is_wanted { Need::Optional } else { Need::No };
         let rows = RowNeeds {
             features: true,
-            columns: named_columns(&self.config),
+            columns: self.config.selection().named().cloned().collect(),
             label: optional(self.config.label || self.config.calibration),
             predictions: optional(self.config.predictions || self.config.calibration),
             ..RowNeeds::default()

@@ -8,7 +8,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatchOptions, StringArray},
         schema::{DataType, Field, Schema},
     },
-    rows::{Numbers, Use, decimals, has_use, is_numeric, name_matches, numbers, texts, with_uses},
+    rows::{Numbers, Use, decimals, has_use, is_numeric, numbers, texts, with_uses},
 };
 use modelwatch_stats::multivariate::Projection;
 
@@ -16,11 +16,6 @@ use crate::config::Config;
 
 /// Before the name of a column that is not compared, in the metadata of the schema; behind it stands why.
 const UNUSED: &str = "unused:";
-
-/// Returns the columns that the options name in full.
-pub(crate) fn named_columns(config: &Config) -> Vec<String> {
-    config.columns.iter().filter(|it| !it.contains('*')).cloned().collect()
-}
 
 /// Returns the batch with the columns that are compared, in the form in which they are kept.
 ///
@@ -58,8 +53,6 @@ pub(crate) fn unused(schema: &Schema) -> Vec<(String, String)> {
 
 /// Returns what a column is compared as.
 fn purpose(config: &Config, field: &Field) -> Option<Use> {
-    let name = field.name();
-    let is_any = |patterns: &[String]| patterns.iter().any(|it| name_matches(it, name));
     if has_use(field, Use::Candidate) {
         return (config.predictions || config.calibration).then_some(Use::Candidate);
     }
@@ -69,13 +62,7 @@ fn purpose(config: &Config, field: &Field) -> Option<Use> {
     if has_use(field, Use::Label) {
         return (config.label || config.calibration).then_some(Use::Label);
     }
-    // A pattern means features; a name means that column, whatever it is for.
-    let is_feature = has_use(field, Use::Feature);
-    let is_selected = match config.columns.is_empty() {
-        true => is_feature,
-        false => config.columns.iter().any(|it| it == name || (is_feature && name_matches(it, name))),
-    };
-    (is_selected && !is_any(&config.exclude)).then_some(Use::Feature)
+    config.selection().selects(field).then_some(Use::Feature)
 }
 
 /// Returns the values as numbers, names or lists of numbers, or why they are not compared.
@@ -86,8 +73,7 @@ fn kept(
     array: &dyn Array,
 ) -> Result<std::result::Result<ArrayRef, String>> {
     let data_type = array.data_type();
-    let is_declared =
-        has_use(field, Use::Categorical) || config.categorical.iter().any(|it| name_matches(it, field.name()));
+    let is_declared = config.selection().is_declared_categorical(field);
     if matches!(data_type, DataType::FixedSizeList(..)) && is_numeric(data_type) {
         return Ok(list(config, &numbers(array)?));
     }

@@ -11,7 +11,7 @@ use modelwatch_sdk::{
     rows::Use,
     testing::{self, ProbeCase},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use common::{Random, batch_of, codes, features, floats, gap, integers, lists, names, of_question, open, overall, run};
 
@@ -40,6 +40,26 @@ fn mixed(seed: u64, n: usize, shift: f64) -> RecordBatch {
         ("name", names(name)),
         ("number", floats(number)),
     ])
+}
+
+#[test]
+fn columns_are_chosen_by_type() {
+    let of = |seed: u64, shift: f64| {
+        let mut random = Random(seed);
+        let values: Vec<f64> = (0..200).map(|_| random.normal() + shift).collect();
+        let words = values.iter().map(|it| if *it > 0.0 { "more" } else { "less" });
+        features(vec![("number", floats(values.iter().copied())), ("word", names(words))])
+    };
+    let leading = |config: &Value| {
+        let report = run(config, &of(1, 0.0), &of(2, 3.0));
+        report.findings[0].evidence["columns"].as_array().unwrap().len()
+    };
+    assert_eq!(leading(&json!({})), 2);
+    assert_eq!(leading(&json!({ "columns": ["type:number"] })), 1);
+    assert_eq!(leading(&json!({ "exclude": ["type:categorical"] })), 1);
+    let config = json!({ "columns": ["type:numbers"] });
+    let error = analyze_multivariate::registry().open_probe(Kind::Analyzer, "multivariate", &config).err().unwrap();
+    assert_eq!((error.path.as_str(), error.message.as_str()), ("/columns/0", "`numbers` is no type of columns"));
 }
 
 #[test]

@@ -19,7 +19,8 @@ pub struct Config {
     pub columns: BTreeMap<String, ColumnRule>,
     /// Whether there may be no other columns than those of `columns`.
     pub only_these: bool,
-    /// Columns to leave out, `*` standing for any text.
+    /// Columns to leave out, `*` standing for any text, and `type:` before a type for all columns of it: `integer`, `number`, `text`,
+    /// `boolean`, `categorical`, `time` or `list`.
     pub exclude: Vec<String>,
     /// From which numbers on something is a finding.
     pub limits: Limits,

@@ -175,7 +175,7 @@ impl Profile {
 fn read<'a>(settings: &Settings, batch: &'a RecordBatch) -> Result<Vec<Read<'a>>> {
     let is_output = |it: &Field| has_use(it, Use::Candidate) || has_use(it, Use::Baseline);
     let fields = batch.schema_ref().fields().iter().enumerate();
-    let wanted = fields.filter(|(_, it)| !is_output(it) && !settings.is_excluded(it.name()));
+    let wanted = fields.filter(|(_, it)| !is_output(it) && !settings.is_excluded(it));
     let mut res = wanted
         .map(|(at, field)| Ok(Read { field, at, identities: identities(batch.column(at).as_ref())? }))
         .collect::<Result<Vec<_>>>()?;

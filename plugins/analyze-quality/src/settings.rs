@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use modelwatch_sdk::{Error, Result, pointer, rows::name_matches};
+use modelwatch_sdk::{
+    Error, Result,
+    arrow::schema::Field,
+    pointer,
+    rows::{Selection, name_matches},
+};
 use regex::Regex;
 
 use crate::{
@@ -51,6 +56,7 @@ pub(crate) struct Expected {
 impl Settings {
     /// Returns the settings if no option is outside of its domain.
     pub(crate) fn new(config: Config) -> Result<Self> {
+        excluded(&config).check()?;
         config.limits.check()?;
         config.outlier_rows.check()?;
         check_numbers(&config)?;
@@ -86,9 +92,13 @@ impl Settings {
     }
 
     /// Returns whether the column is to be left out.
-    pub(crate) fn is_excluded(&self, name: &str) -> bool {
-        self.config.exclude.iter().any(|it| name_matches(it, name))
+    pub(crate) fn is_excluded(&self, field: &Field) -> bool {
+        excluded(&self.config).excludes(field)
     }
+}
+
+fn excluded(config: &Config) -> Selection<'_> {
+    Selection { exclude: &config.exclude, ..Selection::default() }
 }
 
 fn rule(name: &str, written: &ColumnRule) -> Result<Rule> {

@@ -1,6 +1,6 @@
 //! The options of the analyzer.
 
-use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity};
+use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity, rows::Selection};
 use serde::Deserialize;
 
 use crate::detector::{
@@ -19,10 +19,11 @@ pub struct Config {
     /// What is watched: `columns`, `predictions`, `errors`, `loss`. Without it: the errors with `ddm`, `eddm`, `hddm-a` and `hddm-w`, which
     /// are made for them, and the columns with all others.
     pub watch: Option<Vec<Watch>>,
-    /// The columns to watch, `*` standing for any text; all numeric features where it is empty. A column of lists is a stream for each
+    /// The columns to watch, `*` standing for any text, and `type:` before a type for all columns of it: `integer`, `number`, `boolean` or
+    /// `list`, as in `["num_*", "type:boolean"]`; all numeric features where it is empty. A column of lists is a stream for each
     /// element.
     pub columns: Vec<String>,
-    /// Columns to leave out, `*` standing for any text.
+    /// Columns to leave out, by name, by `*` and by type as in `columns`.
     pub exclude: Vec<String>,
     /// The types of the columns that are watched (`integer`, `float`, `boolean`) where `columns` does not name them in full; all three
     /// where it is empty.
@@ -159,11 +160,17 @@ impl Default for Config {
 impl Config {
     /// Returns the options if they do not contradict each other.
     pub(crate) fn validated(self) -> Result<Self> {
+        self.selection().check()?;
         self.check_watched()?;
         self.check_predictions()?;
         self.check_numbers()?;
         self.check_detector()?;
         Ok(self)
+    }
+
+    /// Returns which columns are watched, as far as they are columns of numbers.
+    pub(crate) fn selection(&self) -> Selection<'_> {
+        Selection { columns: &self.columns, exclude: &self.exclude, categorical: &[] }
     }
 
     /// Returns whether that is watched.

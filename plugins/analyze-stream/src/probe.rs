@@ -11,7 +11,6 @@ use crate::{
     read::read,
     report, report_metrics,
     seen::Seen,
-    select::named_columns,
     track::Rules,
 };
 
@@ -45,8 +44,9 @@ impl Probe for Stream {
         let config = &self.rules.config;
         let required = |is_wanted: bool| if is_wanted { Need::Required } else { Need::No };
         let watches_columns = config.watches(Watch::Columns);
-        let has_patterns = config.columns.is_empty() || config.columns.iter().any(|it| it.contains('*'));
-        let named = named_columns(config).chain(&config.prediction).cloned();
+        let selection = config.selection();
+        let has_patterns = config.columns.is_empty() || selection.named().count() < config.columns.len();
+        let named = selection.named().chain(&config.prediction).cloned();
         let rows = RowNeeds {
             features: watches_columns && has_patterns,
             columns: named.collect(),

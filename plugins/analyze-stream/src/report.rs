@@ -3,7 +3,6 @@
 use modelwatch_sdk::{
     Report,
     report::{Check, Gap, Labels},
-    rows::name_matches,
 };
 
 use crate::{
@@ -14,7 +13,6 @@ use crate::{
     report_metrics::metrics,
     rows::{Key, Subject},
     seen::Seen,
-    select::named_columns,
     track::Rules,
 };
 
@@ -46,7 +44,7 @@ pub(crate) fn labels(key: &Key) -> Labels {
 
 /// Returns the place of a column that the options name in full.
 pub(crate) fn named_places(config: &Config) -> impl Iterator<Item = String> {
-    named_columns(config).map(|it| format!("column `{it}`"))
+    config.selection().named().map(|it| format!("column `{it}`"))
 }
 
 fn gaps(rules: &Rules, seen: &Seen, courses: &[Course]) -> Vec<Gap> {
@@ -67,15 +65,12 @@ fn gaps(rules: &Rules, seen: &Seen, courses: &[Course]) -> Vec<Gap> {
     if config.watches(Watch::Columns) {
         let is_column = |it: &&Key| it.subject == Subject::Column;
         let elements = |name: &str| name.split_once('[').map_or(name.to_owned(), |it| it.0.to_owned());
-        let known: Vec<String> = seen.keys().filter(is_column).map(|it| elements(&it.name)).collect();
-        let is_left_out = |pattern: &str| {
-            let names = seen.left_out.keys().filter_map(|it| it.strip_prefix("column `")?.strip_suffix('`'));
-            names.into_iter().any(|it| name_matches(pattern, it))
-        };
-        for pattern in config.columns.iter().filter(|it| it.contains('*')) {
-            if !known.iter().any(|it| name_matches(pattern, it)) && !is_left_out(pattern) {
-                res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column of numbers"));
-            }
+        let mut known: Vec<String> = seen.keys().filter(is_column).map(|it| elements(&it.name)).collect();
+        let left_out = seen.left_out.keys().filter_map(|it| it.strip_prefix("column `")?.strip_suffix('`'));
+        known.extend(left_out.map(str::to_owned));
+        // A name in full has to be there, or the run would not have begun.
+        for pattern in config.selection().unmatched(known.iter().map(String::as_str)).filter(|it| it.contains('*')) {
+            res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column of numbers"));
         }
     }
     res.extend(courses.iter().flat_map(of_stream));

@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::{
     arrow::schema::{DataType, Field},
-    rows::{Use, has_use, is_numeric, name_matches},
+    rows::{Use, has_use, is_numeric},
 };
 
 use crate::config::{Config, NumberType};
@@ -22,35 +22,21 @@ pub(crate) enum Choice {
 
 /// Returns whether the column is watched.
 pub(crate) fn choose(config: &Config, field: &Field) -> Choice {
-    let name = field.name();
-    let is_output = has_use(field, Use::Candidate) || has_use(field, Use::Baseline);
-    if is_output || config.exclude.iter().any(|it| name_matches(it, name)) {
-        return Choice::Other;
-    }
-    let is_named = config.columns.contains(name);
-    let is_feature = has_use(field, Use::Feature);
-    let fits = config.columns.is_empty() || config.columns.iter().any(|it| name_matches(it, name));
-    // A pattern means features; a name means that column, whatever it is for.
-    let is_meant = is_named || is_feature && fits;
-    if !is_meant {
+    let selection = config.selection();
+    if !selection.selects(field) {
         return Choice::Other;
     }
     let number_type = match number_type(field.data_type()) {
         Ok(it) => it,
         Err(why) => return Choice::Unusable(why),
     };
-    if is_named {
+    if selection.is_named(field) {
         return Choice::Watched;
     }
     if has_use(field, Use::Categorical) {
         return Choice::Unusable("its numbers are names of categories".to_owned());
     }
     if config.types.is_empty() || config.types.contains(&number_type) { Choice::Watched } else { Choice::Other }
-}
-
-/// Returns the columns that the options name in full.
-pub(crate) fn named_columns(config: &Config) -> impl Iterator<Item = &String> {
-    config.columns.iter().filter(|it| !it.contains('*'))
 }
 
 /// Returns the type of a column's numbers.

@@ -277,8 +277,10 @@ fn each_column_gets_an_answer() {
     assert_eq!(finding(&report, "MW-S003", "column `text`").severity, Severity::Error);
     assert_eq!(gap(&report, "columns `no*`"), "there is no such column of numbers");
     assert_eq!((report.gaps.len(), overall(&report, "watched_streams")), (1, 3.0));
-    let report = run(&json!({"types": ["boolean"], "exclude": ["text", "image"]}), &rows);
-    assert_eq!((report.gaps.len(), overall(&report, "watched_streams")), (0, 1.0));
+    for config in [json!({"types": ["boolean"], "exclude": ["text", "image"]}), json!({"columns": ["type:boolean"]})] {
+        let report = run(&config, &rows);
+        assert_eq!((report.gaps.len(), overall(&report, "watched_streams")), (0, 1.0), "{config}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the values of a column are, as options say it.
 
+use arrow_schema::DataType;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,6 +23,8 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
+    const ALL: [Self; 6] = [Self::Integer, Self::Number, Self::Text, Self::Boolean, Self::Time, Self::List];
+
     /// Returns the word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +34,29 @@ impl ColumnType {
             Self::Boolean => "boolean",
             Self::Time => "time",
             Self::List => "list",
+        }
+    }
+
+    /// Returns the type of that word.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+
+    /// Returns whether arrays of that type have such values.
+    pub fn includes(self, data_type: &DataType) -> bool {
+        if let DataType::Dictionary(_, values) = data_type {
+            // Dictionaries of numbers are rare, and their values are told apart like others.
+            return matches!(self, Self::Text | Self::Boolean) && self.includes(values);
+        }
+        match self {
+            Self::Integer => data_type.is_integer(),
+            Self::Number => data_type.is_integer() || data_type.is_floating() || data_type.is_decimal(),
+            Self::Text => matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+            Self::Boolean => data_type == &DataType::Boolean,
+            Self::Time => matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64),
+            Self::List => {
+                matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
+            }
         }
     }
 }

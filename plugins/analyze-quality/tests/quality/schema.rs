@@ -51,6 +51,34 @@ fn texts_times_and_missing_values_have_rules_too() {
     assert_eq!(finding(&report, "MW-Q020").evidence["below"], json!(1));
 }
 
+#[test]
+fn columns_are_left_out_by_name_by_pattern_and_by_type() {
+    let batch = || {
+        features(vec![
+            ("age", integers(0..50)),
+            ("city", texts(["a", "b"].repeat(25))),
+            ("price", floats((0..50).map(f64::from))),
+        ])
+    };
+    let check = |exclude: Value, expected: &[&str]| {
+        let report = alone(json!({ "exclude": exclude }), &batch());
+        let found: Vec<_> = ["age", "city", "price"]
+            .into_iter()
+            .filter(|it| of_column(&report, "missing_share", it).is_some())
+            .collect();
+        assert_eq!(found, expected);
+    };
+    check(json!([]), &["age", "city", "price"]);
+    check(json!(["c*"]), &["age", "price"]);
+    check(json!(["type:number"]), &["city"]);
+    check(json!(["type:integer", "type:text"]), &["price"]);
+    let error = analyze_quality::registry()
+        .open_probe(Kind::Analyzer, "quality", &json!({ "exclude": ["type:word"] }))
+        .err()
+        .unwrap();
+    assert_eq!((error.path.as_str(), error.message.as_str()), ("/exclude/0", "`word` is no type of columns"));
+}
+
 fn x_named(name: &str, values: Vec<Option<&str>>) -> modelwatch_sdk::RecordBatch {
     features(vec![(name, Arc::new(modelwatch_sdk::arrow::array::StringArray::from(values)))])
 }

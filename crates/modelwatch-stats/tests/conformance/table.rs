@@ -21,9 +21,10 @@ pub(crate) enum Tolerance {
 /// How an answer differs, so that it is noticed where it differs in another way one day.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Differs {
-    /// By as much at most, relative to the lesser of the two, and by half of it at least in one of the cases. Infinite where the lesser is 0,
-    /// or the greater infinite.
+    /// By as much at most, relative to the lesser of the two, and by half of it at least in one of the cases.
     By(f64),
+    /// Ours is the first number and theirs the second one, to a relative 1e-6: where one is 0 or infinite, no difference is a bound.
+    Are(f64, f64),
     /// Ours is a number, and theirs is none.
     OursIsNumber,
     /// Theirs is a number, and ours is none.
@@ -44,7 +45,10 @@ impl Differs {
     /// Returns how two answers differ that do not agree.
     pub(crate) fn of(ours: &Result<f64, Undefined>, theirs: Option<f64>) -> Self {
         match (ours, theirs) {
-            (Ok(ours), Some(theirs)) => Self::By((ours - theirs).abs() / ours.abs().min(theirs.abs())),
+            (Ok(ours), Some(theirs)) => {
+                let by = (ours - theirs).abs() / ours.abs().min(theirs.abs());
+                if by.is_finite() { Self::By(by) } else { Self::Are(*ours, theirs) }
+            }
             (Ok(_), None) => Self::OursIsNumber,
             (Err(_), _) => Self::TheirsIsNumber,
         }
@@ -54,6 +58,9 @@ impl Differs {
     fn covers(self, other: Self) -> bool {
         match (self, other) {
             (Self::By(bound), Self::By(it)) => it <= bound,
+            (Self::Are(ours, theirs), Self::Are(our_answer, their_answer)) => {
+                is_near(our_answer, ours) && is_near(their_answer, theirs)
+            }
             (listed, found) => listed == found,
         }
     }
@@ -65,6 +72,11 @@ impl Differs {
             _ => self.covers(other),
         }
     }
+}
+
+/// Returns whether two numbers are the same to a relative 1e-6.
+fn is_near(left: f64, right: f64) -> bool {
+    left == right || (left - right).abs() <= 1e-6 * right.abs()
 }
 
 struct Row {

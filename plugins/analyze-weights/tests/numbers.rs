@@ -78,6 +78,18 @@ fn nan_weights_make_the_change_undefined_but_not_the_rest() {
 }
 
 #[test]
+fn small_layers_are_not_passed_over() {
+    let small = [("one.kernel", f32s(&[1, 1], &[-2.0])), ("two.kernel", f32s(&[1, 2], &[3.0, 4.0]))];
+    let report = run(&Checkpoint::new(), &checkpoint(small.clone()));
+    assert_eq!(metric(&report, "norm_l2", Some("one.kernel")), Some(2.0));
+    assert_eq!(metric(&report, "norm_l2", Some("two.kernel")), Some(5.0));
+    assert_eq!(metric(&report, "n_parameters", None), Some(3.0));
+    let broken = checkpoint([("one.kernel", f32s(&[1, 1], &[f32::NAN])), small[1].clone()]);
+    let report = run(&checkpoint(small), &broken);
+    assert!(report.findings.iter().any(|it| it.code == "MW-W001" && it.place == "one.kernel"));
+}
+
+#[test]
 fn empty_checkpoints_and_tensors_are_gaps_not_numbers() {
     let none = Checkpoint::new();
     let report = run(&none, &none);

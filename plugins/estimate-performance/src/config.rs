@@ -6,6 +6,7 @@ use modelwatch_sdk::{
     Error, JsonSchema, Result,
     chunks::{Chunks, Period},
     report::Severity,
+    rows::Selection,
 };
 use serde::Deserialize;
 
@@ -70,13 +71,22 @@ pub struct Config {
     #[serde(default = "default_max_calibration_error")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_calibration_error: f64,
-    /// Features that the errors of a regression are not learned from.
+    /// Features that the errors of a regression are not learned from, `*` standing for any text, and `type:` before a type for all columns
+    /// of it: `integer`, `number`, `text`, `boolean`, `categorical`, `time` or `list`.
     #[serde(default)]
     pub exclude: Vec<String>,
     /// The most rows of each role.
     #[serde(default = "default_max_rows")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_rows: u64,
+    /// The slice columns of the data whose slices are judged as well, `*` standing for any text: `["*"]` for all of them. The estimator is
+    /// that of all rows, and a slice is held against its own rows in the reference.
+    #[serde(default)]
+    pub slices: Vec<String>,
+    /// The current rows below which a slice is too small to be looked at.
+    #[serde(default = "default_min_slice_size")]
+    #[schemars(range(min = 1))]
+    pub min_slice_size: u64,
     /// The severity of findings about estimates and metrics outside of their limits.
     #[serde(default = "default_severity")]
     pub severity: Severity,
@@ -152,6 +162,10 @@ fn default_max_rows() -> u64 {
     2_000_000
 }
 
+fn default_min_slice_size() -> u64 {
+    30
+}
+
 fn default_severity() -> Severity {
     Severity::Warning
 }
@@ -159,11 +173,17 @@ fn default_severity() -> Severity {
 impl Config {
     /// Returns the options if they do not contradict each other.
     pub(crate) fn validated(self) -> Result<Self> {
+        self.excluded().check()?;
         self.check_sources()?;
         self.check_classes()?;
         self.check_metrics()?;
         self.check_numbers()?;
         Ok(self)
+    }
+
+    /// Returns the features that are left out.
+    pub(crate) fn excluded(&self) -> Selection<'_> {
+        Selection { exclude: &self.exclude, ..Selection::default() }
     }
 
     /// Returns how so many rows are cut into chunks.
@@ -302,6 +322,7 @@ impl Config {
             ("deviations", self.deviations > 0.0 && self.deviations.is_finite(), "a number above 0"),
             ("max_calibration_error", (0.0..=1.0).contains(&self.max_calibration_error), "a number from 0 to 1"),
             ("min_chunk_rows", self.min_chunk_rows > 0, "a number above 0"),
+            ("min_slice_size", self.min_slice_size > 0, "a number above 0"),
             ("max_rows", (1..=100_000_000).contains(&self.max_rows), "a number from 1 to 100000000"),
             ("chunk", self.chunk.is_none_or(Chunks::is_valid), "a number above 0"),
         ];

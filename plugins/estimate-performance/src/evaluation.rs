@@ -1,5 +1,7 @@
 //! The estimates: of all current rows, and chunk by chunk beside what the reference lets expect.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use modelwatch_sdk::{
     Error, Host, Result,
     chunks::{Chunk, cut},
@@ -17,15 +19,40 @@ use crate::{
 /// How many standard errors an estimate is uncertain by, and a realized metric may be from its estimate.
 pub(crate) const BAND: f64 = 3.0;
 
+/// The most slices that are looked at.
+const MAX_SLICES: usize = 1000;
+
 /// Everything that can be said.
 pub(crate) struct Evaluation {
     pub(crate) calibrations: Vec<ClassCalibration>,
-    pub(crate) metrics: Vec<Assessment>,
+    /// All rows.
+    pub(crate) all: Part,
     /// Of all rows together; none but of several classes.
     pub(crate) confusion: Option<Confusion>,
+    pub(crate) slices: Vec<Slice>,
+}
+
+impl Evaluation {
+    /// Returns the slices that were looked at.
+    pub(crate) fn judged_slices(&self) -> impl Iterator<Item = (&str, &Part)> {
+        self.slices.iter().filter_map(|it| Some((it.name.as_str(), it.outcome.as_ref().ok()?)))
+    }
+}
+
+/// What there is to say of some of the rows.
+pub(crate) struct Part {
+    pub(crate) metrics: Vec<Assessment>,
     pub(crate) chunks: Vec<ChunkSize>,
     /// Current rows whose scores or prediction cannot be used.
     pub(crate) n_unusable: u64,
+}
+
+/// A slice of the rows.
+pub(crate) struct Slice {
+    /// As `column=value`.
+    pub(crate) name: String,
+    /// What there is to say, or why there is nothing.
+    pub(crate) outcome: std::result::Result<Part, String>,
 }
 
 /// A chunk of the current rows.
@@ -102,46 +129,126 @@ pub(crate) fn evaluate(
         Err(why) => return Ok(Err(why)),
     };
     let judged = estimator.judge(current);
-    let reference_samples: Vec<Sample> = cut(config.chunks_of(reference.len()), reference.len(), &reference.seconds.0)
-        .iter()
-        .map(|it| judged_reference.labeled(&it.rows))
-        // The last of the chunks by size may be too small for its metrics to say how these spread.
-        .filter(|it| it.n_rows() >= config.min_chunk_rows)
-        .collect();
-    let chunks = cut(config.chunks_of(current.len()), current.len(), &current.seconds.0);
-    let all = Chunk { name: "all".to_owned(), rows: (0..current.len()).collect() };
-    let overall = Samples::of(&judged, &all);
-    let samples: Vec<Samples> = chunks.iter().map(|it| Samples::of(&judged, it)).collect();
-    let mut metrics = Vec::new();
-    for metric in Metric::wanted(config) {
-        if host.is_cancelled() {
-            return Err(host.cancelled());
-        }
-        let usual = Usual::of(config, &estimator, metric, &reference_samples);
-        let estimate = |it: &Samples| it.estimate(config, &estimator, metric, &usual);
-        metrics.push(Assessment {
-            metric,
-            reference: usual.mean,
-            limits: usual.limits(config, metric, usual.error),
-            overall: estimate(&overall),
-            chunks: samples.iter().map(estimate).collect(),
-        });
-    }
-    let size = |(chunk, sample): (&Chunk, &Samples)| {
-        let n_rows = sample.expected.n_rows();
-        ChunkSize { name: chunk.name.clone(), n_rows, is_small: n_rows < config.min_chunk_rows }
+    let sides = Sides {
+        config,
+        host,
+        estimator: &estimator,
+        reference: Side::new(config, &judged_reference, reference),
+        current: Side::new(config, &judged, current),
     };
-    let known = judged_reference.labeled(&(0..reference.len()).collect::<Vec<_>>());
+    let [before, now] = [reference, current].map(|it| (0..it.len()).collect::<Vec<_>>());
+    let all = sides.part(&before, &now)?;
+    let slices = sides.slices(&reference.by_slice(), &current.by_slice())?;
+    let known = judged_reference.labeled(&before);
     let calibrations = estimator.into_calibrations();
     let classes = calibrations.iter().map(|it| it.class.clone()).collect();
-    Ok(Ok(Evaluation {
-        confusion: confusion(config, classes, &known, &overall.expected, &overall.labeled),
-        calibrations,
-        metrics,
-        chunks: chunks.iter().zip(&samples).map(size).collect(),
-        n_unusable: current.len() as u64 - overall.expected.n_rows(),
-    }))
+    let confusion = confusion(config, classes, &known, &judged.expected(&now), &judged.labeled(&now));
+    Ok(Ok(Evaluation { calibrations, all, confusion, slices }))
 }
+
+/// The rows of both roles in their chunks, and what the reference says of them.
+struct Sides<'a> {
+    config: &'a Config,
+    host: &'a dyn Host,
+    estimator: &'a Estimator<'a>,
+    reference: Side<'a>,
+    current: Side<'a>,
+}
+
+/// The rows of one role.
+struct Side<'a> {
+    judged: &'a Judged,
+    chunks: Vec<Chunk>,
+    /// The chunk of each row; none where it has no time.
+    chunk_of: Vec<Option<usize>>,
+}
+
+impl<'a> Side<'a> {
+    fn new(config: &Config, judged: &'a Judged, rows: &Rows) -> Self {
+        let chunks = cut(config.chunks_of(rows.len()), rows.len(), &rows.seconds.0);
+        let mut chunk_of = vec![None; rows.len()];
+        for (at, chunk) in chunks.iter().enumerate() {
+            chunk.rows.iter().for_each(|row| chunk_of[*row] = Some(at));
+        }
+        Self { judged, chunks, chunk_of }
+    }
+
+    /// Returns which of the rows are in each chunk, in their order.
+    fn by_chunk(&self, rows: &[usize]) -> Vec<Vec<usize>> {
+        let mut res = vec![Vec::new(); self.chunks.len()];
+        for row in rows {
+            if let Some(at) = self.chunk_of[*row] {
+                res[at].push(*row);
+            }
+        }
+        res
+    }
+}
+
+impl Sides<'_> {
+    /// Returns the slices that are in either role.
+    fn slices(&self, reference: &Places<'_>, current: &Places<'_>) -> Result<Vec<Slice>> {
+        let names: BTreeSet<&str> = reference.keys().chain(current.keys()).copied().collect();
+        if names.len() > MAX_SLICES {
+            let message = format!("there are {} slices, more than {MAX_SLICES}", names.len());
+            return Err(Error::config("/slices", message).with_help("name slice columns with fewer values"));
+        }
+        let slice = |name: &str| -> Result<Slice> {
+            let [before, now] = [reference, current].map(|it| it.get(name).map_or(&[][..], Vec::as_slice));
+            let (n, least) = (now.len(), self.config.min_slice_size);
+            let outcome = if (n as u64) < least {
+                Err(format!("it has {n} current rows, fewer than `min_slice_size`, {least}"))
+            } else {
+                Ok(self.part(before, now)?)
+            };
+            Ok(Slice { name: name.to_owned(), outcome })
+        };
+        names.into_iter().map(slice).collect()
+    }
+
+    /// Returns what there is to say of those rows of each role, which are in their order.
+    fn part(&self, reference: &[usize], current: &[usize]) -> Result<Part> {
+        let Self { config, host, estimator, .. } = *self;
+        let reference_samples: Vec<Sample> = self
+            .reference
+            .by_chunk(reference)
+            .iter()
+            .map(|it| self.reference.judged.labeled(it))
+            // The last of the chunks by size may be too small for its metrics to say how these spread.
+            .filter(|it| it.n_rows() >= config.min_chunk_rows)
+            .collect();
+        let judged = self.current.judged;
+        let overall = Samples::of(judged, current);
+        let samples: Vec<Samples> = self.current.by_chunk(current).iter().map(|it| Samples::of(judged, it)).collect();
+        let mut metrics = Vec::new();
+        for metric in Metric::wanted(config) {
+            if host.is_cancelled() {
+                return Err(host.cancelled());
+            }
+            let usual = Usual::of(config, estimator, metric, &reference_samples);
+            let estimate = |it: &Samples| it.estimate(config, estimator, metric, &usual);
+            metrics.push(Assessment {
+                metric,
+                reference: usual.mean,
+                limits: usual.limits(config, metric, usual.error),
+                overall: estimate(&overall),
+                chunks: samples.iter().map(estimate).collect(),
+            });
+        }
+        let size = |(chunk, sample): (&Chunk, &Samples)| {
+            let n_rows = sample.expected.n_rows();
+            ChunkSize { name: chunk.name.clone(), n_rows, is_small: n_rows < config.min_chunk_rows }
+        };
+        Ok(Part {
+            metrics,
+            chunks: self.current.chunks.iter().zip(&samples).map(size).collect(),
+            n_unusable: current.len() as u64 - overall.expected.n_rows(),
+        })
+    }
+}
+
+/// The places of the rows of slices, in their order.
+type Places<'a> = BTreeMap<&'a str, Vec<usize>>;
 
 /// Rows with what is expected of them, and those of them that have labels.
 struct Samples {
@@ -150,8 +257,8 @@ struct Samples {
 }
 
 impl Samples {
-    fn of(judged: &Judged, chunk: &Chunk) -> Self {
-        Self { expected: judged.expected(&chunk.rows), labeled: judged.labeled(&chunk.rows) }
+    fn of(judged: &Judged, rows: &[usize]) -> Self {
+        Self { expected: judged.expected(rows), labeled: judged.labeled(rows) }
     }
 
     fn estimate(&self, config: &Config, estimator: &Estimator<'_>, metric: Metric, usual: &Usual) -> Estimate {

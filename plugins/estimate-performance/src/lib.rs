@@ -20,7 +20,11 @@
 //! regression 8 bytes for each feature; up to `max_rows` of each role, and more is an error rather than a sample.
 //! Chunks by size and count follow the order of the rows, so that partial states are put together in that order.
 //!
-//! Slices are not here, and neither are weights of rows: a weighted mean of chances would be one, but limits and sampling errors are those
+//! # Slices
+//! Each slice is estimated like all rows, in the same chunks, with what was learned from all rows, and is held against chunks of its own rows in the
+//! reference: one on which the model always did worse is no alarm.
+//!
+//! Weights of rows are not here: a weighted mean of chances would be one, but limits and sampling errors are those
 //! of rows that count alike, so that a chunk of a few heavy rows would be taken for a large one.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.

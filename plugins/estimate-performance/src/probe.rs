@@ -14,7 +14,7 @@ use crate::{
     rows::Rows,
 };
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -49,6 +49,7 @@ impl Probe for Performance {
             timestamp: if is_by_time { Need::Required } else { Need::No },
             features: self.config.task == Task::Regression,
             columns: scores.into_iter().chain(self.config.called_column()).map(str::to_owned).collect(),
+            slices: !self.config.slices.is_empty(),
             predictions,
             ..RowNeeds::default()
         };

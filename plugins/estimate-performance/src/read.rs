@@ -10,11 +10,12 @@ use modelwatch_sdk::{
     },
     chunks,
     rows::{self as batches, Use, has_use},
+    slices,
 };
 
 use crate::{
     config::{Config, Task},
-    rows::{Feature, NO_NAME, Numbers, Rows},
+    rows::{Feature, NO_NAME, Names, Numbers, Rows},
 };
 
 /// Returns what is kept of a batch.
@@ -33,6 +34,7 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
         labels: labels(config, batch, &classes)?,
         called,
         seconds: seconds(config, batch)?,
+        slices: slices(config, batch)?,
         features,
         left_out: left_out.into_iter().collect(),
         scores: scores.into_iter().map(Numbers).collect(),
@@ -142,6 +144,14 @@ fn seconds(config: &Config, batch: &RecordBatch) -> Result<Numbers> {
     chunks::seconds(batch).map(Numbers)
 }
 
+/// Returns the slices that rows are in, by the columns that cut them.
+fn slices(config: &Config, batch: &RecordBatch) -> Result<BTreeMap<String, Names>> {
+    let cuts = slices::by_columns(&config.slices, batch)?.into_iter();
+    // There are as many slices as there are rows at most, and these are fewer than `NO_NAME`.
+    let code = |it: Option<usize>| it.map_or(NO_NAME, |it| it as u32);
+    Ok(cuts.map(|it| (it.group, Names { names: it.names, codes: it.rows.into_iter().map(code).collect() })).collect())
+}
+
 /// Returns the features that errors can be learned from, and the names of those that cannot be used.
 fn features(config: &Config, batch: &RecordBatch) -> Result<(BTreeMap<String, Feature>, Vec<String>)> {
     let mut found = BTreeMap::new();
@@ -149,7 +159,7 @@ fn features(config: &Config, batch: &RecordBatch) -> Result<(BTreeMap<String, Fe
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let name = field.name();
         let is_prediction = config.prediction.as_ref() == Some(name);
-        if !has_use(field, Use::Feature) || is_prediction || config.exclude.contains(name) {
+        if !has_use(field, Use::Feature) || is_prediction || config.excluded().excludes(field) {
             continue;
         }
         match feature(field, array)? {
@@ -182,7 +192,7 @@ fn feature(field: &Field, array: &ArrayRef) -> Result<Option<Feature>> {
         });
         codes.push(code);
     }
-    Ok(Some(Feature::Names { names, codes }))
+    Ok(Some(Feature::Names(Names { names, codes })))
 }
 
 fn plain_numbers(name: &str, array: &ArrayRef) -> Result<Numbers> {

@@ -11,7 +11,7 @@ use modelwatch_stats::{
 use crate::{
     config::Config,
     metric::Metric,
-    rows::{Feature, Rows},
+    rows::{Feature, Names, Rows},
 };
 
 /// Deeper trees than usual, as errors are where several features meet.
@@ -193,7 +193,7 @@ fn sources(reference: &Rows) -> Vec<Source> {
     for (name, feature) in &reference.features {
         res.push(match feature {
             Feature::Numbers(_) => Source::Numbers(name.clone()),
-            Feature::Names { names, codes } => Source::Names(name.clone(), encoding(reference, names, codes)),
+            Feature::Names(Names { names, codes }) => Source::Names(name.clone(), encoding(reference, names, codes)),
         });
     }
     res
@@ -221,7 +221,7 @@ impl Source {
                 _ => None,
             },
             Self::Names(name, means) => match rows.features.get(name) {
-                Some(Feature::Names { names, codes }) => {
+                Some(Feature::Names(Names { names, codes })) => {
                     let means: Vec<f64> = names.iter().map(|it| means.get(it).copied().unwrap_or(f64::NAN)).collect();
                     let value = |it: &u32| means.get(*it as usize).copied().unwrap_or(f64::NAN);
                     Some(codes.iter().map(value).collect())

@@ -8,11 +8,11 @@ use modelwatch_sdk::{
 use crate::{
     config::Config,
     confusion::MAX_CLASSES,
-    evaluation::Evaluation,
+    evaluation::{Evaluation, Part},
     report_figures::figures,
     report_findings::findings,
     report_metrics::metrics,
-    rows::{Feature, Rows},
+    rows::{Feature, NO_NAME, Rows},
 };
 
 /// What all gaps are about.
@@ -42,16 +42,16 @@ pub(crate) fn write(
 
 /// Returns the check that some chunk was judged, where none was: what was not looked at has not passed.
 fn nothing_judged(evaluation: &Evaluation) -> Option<Check> {
-    let is_any = evaluation.chunks.iter().any(|it| !it.is_small) && !evaluation.metrics.is_empty();
+    let is_any = evaluation.all.chunks.iter().any(|it| !it.is_small) && !evaluation.all.metrics.is_empty();
     (!is_any).then(|| Check::not_checked("judged_chunks", "> 0", "no chunk could be judged: see the gaps"))
 }
 
 fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluation) -> Vec<Gap> {
     let mut res = Vec::new();
-    if evaluation.n_unusable > 0 {
+    if evaluation.all.n_unusable > 0 {
         let why = format!(
             "scores or predictions of {} of {} current rows are missing, not finite or no chances",
-            evaluation.n_unusable,
+            evaluation.all.n_unusable,
             current.len()
         );
         res.push(Gap::new(format!("{SUBJECT}, in part"), why));
@@ -69,7 +69,25 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
         let why = format!("there are {n_classes} classes, more than {MAX_CLASSES}");
         res.push(Gap::new("confusion matrix", why));
     }
-    for it in &evaluation.metrics {
+    res.extend(metric_gaps(config, &evaluation.all));
+    res.extend(slice_gaps(config, reference, current, evaluation));
+    for name in reference.left_out.union(&current.left_out) {
+        let why = "errors are learned from numbers and names alone";
+        res.push(Gap::new(format!("column `{name}`"), why));
+    }
+    for (name, feature) in &reference.features {
+        let is_same_kind = |other: &Feature| std::mem::discriminant(other) == std::mem::discriminant(feature);
+        if !current.features.get(name).is_some_and(is_same_kind) {
+            let why = "the current rows lack it, or have it with another type; it counts as missing there";
+            res.push(Gap::new(format!("column `{name}`"), why));
+        }
+    }
+    res
+}
+
+fn metric_gaps(config: &Config, part: &Part) -> Vec<Gap> {
+    let mut res = Vec::new();
+    for it in &part.metrics {
         let name = it.metric.name();
         if it.overall.value.is_none() {
             res.push(Gap::new(format!("metric `{name}`"), "it does not exist for the current rows"));
@@ -82,15 +100,37 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
             res.push(Gap::new(format!("limits of `{name}`"), why));
         }
     }
-    for name in reference.left_out.union(&current.left_out) {
-        let why = "errors are learned from numbers and names alone";
-        res.push(Gap::new(format!("column `{name}`"), why));
+    res
+}
+
+/// Returns which rows are in no slice, which slices were not looked at, and what is missing of the others.
+fn slice_gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluation) -> Vec<Gap> {
+    let mut res = Vec::new();
+    for (role, rows) in [("reference", reference), ("current", current)] {
+        for (column, slices) in &rows.slices {
+            let n = slices.codes.iter().filter(|it| **it == NO_NAME).count();
+            if n > 0 {
+                let why = format!("{n} of {} {role} rows have no value, and are in no slice", rows.len());
+                res.push(Gap::new(format!("slices of {role} rows by `{column}`"), why));
+            }
+        }
     }
-    for (name, feature) in &reference.features {
-        let is_same_kind = |other: &Feature| std::mem::discriminant(other) == std::mem::discriminant(feature);
-        if !current.features.get(name).is_some_and(is_same_kind) {
-            let why = "the current rows lack it, or have it with another type; it counts as missing there";
-            res.push(Gap::new(format!("column `{name}`"), why));
+    for slice in &evaluation.slices {
+        let subject = format!("slice `{}`", slice.name);
+        match &slice.outcome {
+            Err(why) => res.push(Gap::new(subject, format!("it was not judged: {why}"))),
+            Ok(part) => {
+                let (n, n_small) = (part.chunks.len(), part.chunks.iter().filter(|it| it.is_small).count());
+                if n_small > 0 {
+                    let least = config.min_chunk_rows;
+                    let why = format!(
+                        "{n_small} of {n} chunks were not judged: they have fewer than `min_chunk_rows`, {least}"
+                    );
+                    res.push(Gap::new(subject.clone(), why));
+                }
+                let gaps = metric_gaps(config, part).into_iter();
+                res.extend(gaps.map(|it| Gap::new(format!("{}, {subject}", it.what), it.why)));
+            }
         }
     }
     res

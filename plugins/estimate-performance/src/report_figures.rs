@@ -4,7 +4,7 @@ use modelwatch_sdk::report::{Figure, FigureData, Series};
 
 use crate::{
     confusion::Confusion,
-    evaluation::{Assessment, BAND, Estimate, Evaluation},
+    evaluation::{Assessment, BAND, Estimate, Evaluation, Part},
 };
 
 /// The most classes whose calibration is drawn.
@@ -14,8 +14,9 @@ const MAX_TABLE_ROWS: usize = 500;
 
 /// Returns a picture of each metric over the chunks, a table of all, and how the reference was calibrated.
 pub(crate) fn figures(evaluation: &Evaluation) -> Vec<Figure> {
-    let mut res: Vec<Figure> = evaluation.metrics.iter().filter_map(over_chunks).collect();
-    res.extend(table(evaluation));
+    let mut res: Vec<Figure> = evaluation.all.metrics.iter().filter_map(over_chunks).collect();
+    res.extend(table(&evaluation.all));
+    res.extend(by_slice(evaluation));
     res.extend(evaluation.confusion.as_ref().map(matrix));
     let curves = evaluation.calibrations.iter().filter(|it| !it.curve.is_empty()).take(MAX_CURVES);
     res.extend(curves.map(|it| {
@@ -82,22 +83,43 @@ fn matrix(confusion: &Confusion) -> Figure {
     }
 }
 
-fn table(evaluation: &Evaluation) -> Option<Figure> {
-    let n_rows = evaluation.chunks.len().min(MAX_TABLE_ROWS);
+fn table(part: &Part) -> Option<Figure> {
+    let n_rows = part.chunks.len().min(MAX_TABLE_ROWS);
     let cell = |it: Option<f64>| it.map_or_else(|| "–".to_owned(), |it| format!("{it:.4}"));
     let row = |at: usize| {
-        let chunk = &evaluation.chunks[at];
+        let chunk = &part.chunks[at];
         let start = [at.to_string(), chunk.name.clone(), chunk.n_rows.to_string()];
-        let cells = evaluation.metrics.iter().map(|it| match &it.chunks[at] {
+        let cells = part.metrics.iter().map(|it| match &it.chunks[at] {
             estimate if estimate.realized.is_none() => cell(estimate.value),
             estimate => format!("{} ({})", cell(estimate.value), cell(estimate.realized)),
         });
         start.into_iter().chain(cells).collect()
     };
-    let heads = ["", "chunk", "rows"].into_iter().chain(evaluation.metrics.iter().map(|it| it.metric.name()));
+    let heads = ["", "chunk", "rows"].into_iter().chain(part.metrics.iter().map(|it| it.metric.name()));
     (n_rows > 0).then(|| Figure {
         title: "Estimates by chunk".to_owned(),
         caption: "In parentheses what labels gave.".to_owned(),
         data: FigureData::Table { columns: heads.map(str::to_owned).collect(), rows: (0..n_rows).map(row).collect() },
+    })
+}
+
+fn by_slice(evaluation: &Evaluation) -> Option<Figure> {
+    let row = |(name, part): (&str, &Part)| {
+        let cells = part.metrics.iter().map(|it| match it.overall.value {
+            Some(value) => format!("{value:.4} ± {:.4}", BAND * it.overall.error),
+            None => "–".to_owned(),
+        });
+        let n_rows = part.metrics.first().map_or(0, |it| it.overall.n_rows);
+        [name.to_owned(), n_rows.to_string()].into_iter().chain(cells).collect()
+    };
+    let rows: Vec<Vec<String>> = evaluation.judged_slices().take(MAX_TABLE_ROWS).map(row).collect();
+    let names = evaluation.all.metrics.iter().map(|it| it.metric.name());
+    (!rows.is_empty()).then(|| Figure {
+        title: "Estimates by slice".to_owned(),
+        caption: "Of all current rows of the slice, within three standard errors.".to_owned(),
+        data: FigureData::Table {
+            columns: ["slice", "rows"].into_iter().chain(names).map(str::to_owned).collect(),
+            rows,
+        },
     })
 }

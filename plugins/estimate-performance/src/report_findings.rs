@@ -5,18 +5,33 @@ use serde_json::json;
 
 use crate::{
     config::{Config, Limits},
-    evaluation::{Assessment, BAND, ChunkSize, Estimate, Evaluation, is_outside},
+    evaluation::{Assessment, BAND, ChunkSize, Estimate, Evaluation, Part, is_outside},
 };
 
 /// The most chunks that a finding names.
 const MAX_CHUNKS: usize = 20;
 
-/// Returns the findings about calibration and chunks, then those of each metric.
+/// Returns the findings about calibration and chunks, then those of each metric of all rows and of each slice.
 pub(crate) fn findings(config: &Config, evaluation: &Evaluation) -> Vec<Finding> {
     let mut res = badly_calibrated(config, evaluation);
-    res.extend(small_chunks(config, evaluation));
-    for it in &evaluation.metrics {
-        let judged: Vec<_> = it.chunks.iter().zip(&evaluation.chunks).filter(|(_, chunk)| !chunk.is_small).collect();
+    res.extend(small_chunks(config, &evaluation.all));
+    res.extend(of_metrics(config, &evaluation.all));
+    for (slice, part) in evaluation.judged_slices() {
+        res.extend(of_metrics(config, part).into_iter().map(|it| of_slice(slice, it)));
+    }
+    res
+}
+
+fn of_slice(slice: &str, mut finding: Finding) -> Finding {
+    finding.place = format!("{}[{slice}]", finding.place);
+    finding.message = format!("of slice `{slice}`, {}", finding.message);
+    finding.evidence("slice", slice)
+}
+
+fn of_metrics(config: &Config, part: &Part) -> Vec<Finding> {
+    let mut res = Vec::new();
+    for it in &part.metrics {
+        let judged: Vec<_> = it.chunks.iter().zip(&part.chunks).filter(|(_, chunk)| !chunk.is_small).collect();
         let labeled = |estimate: &Estimate| estimate.n_labeled >= config.min_chunk_rows;
         let estimated = pick(&judged, |estimate| is_outside(estimate.limits, estimate.value));
         let realized = pick(&judged, |estimate| labeled(estimate) && is_outside(estimate.limits, estimate.realized));
@@ -137,13 +152,13 @@ fn badly_calibrated(config: &Config, evaluation: &Evaluation) -> Vec<Finding> {
     .collect()
 }
 
-fn small_chunks(config: &Config, evaluation: &Evaluation) -> Option<Finding> {
-    let small: Vec<_> = evaluation.chunks.iter().filter(|it| it.is_small).collect();
+fn small_chunks(config: &Config, part: &Part) -> Option<Finding> {
+    let small: Vec<_> = part.chunks.iter().filter(|it| it.is_small).collect();
     let least = small.iter().min_by_key(|it| it.n_rows)?;
     let message = format!(
         "{} of {} chunks have fewer than {} usable rows, chunk {} only {}",
         small.len(),
-        evaluation.chunks.len(),
+        part.chunks.len(),
         config.min_chunk_rows,
         least.name,
         least.n_rows

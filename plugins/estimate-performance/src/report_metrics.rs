@@ -9,7 +9,7 @@ use modelwatch_stats::intervals::normal_quantile;
 use crate::{
     config::Config,
     confusion::Confusion,
-    evaluation::{Assessment, Estimate, Evaluation, is_outside},
+    evaluation::{Assessment, Estimate, Evaluation, Part, is_outside},
     metric::Metric,
 };
 
@@ -31,18 +31,33 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
 /// Returns the numbers of all rows together, then those of each chunk.
 pub(crate) fn metrics(host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {
     let mut res = Vec::new();
-    let n_rows = evaluation.chunks.iter().map(|it| it.n_rows).sum();
-    res.push(Number::new("chunks", evaluation.chunks.len() as f64).n(n_rows));
-    let judged = evaluation.chunks.iter().filter(|it| !it.is_small).count();
-    res.push(Number::new("judged_chunks", judged as f64).n(n_rows));
+    of_chunks(&evaluation.all, &mut res);
+    let n_rows = n_rows(&evaluation.all);
     for it in &evaluation.calibrations {
         let labeled = |name: &str, value: f64| Number::new(name, value).n(n_rows).label("class", it.class.as_str());
         res.push(labeled("calibration_error", it.error.unwrap_or(f64::NAN)));
         res.push(labeled("calibrated", f64::from(u8::from(it.is_calibrated()))));
     }
-    evaluation.metrics.iter().for_each(|it| of_metric(host, evaluation, it, &mut res));
+    evaluation.all.metrics.iter().for_each(|it| of_metric(host, &evaluation.all, it, &mut res));
     evaluation.confusion.iter().for_each(|it| of_confusion(host, it, &mut res));
+    for (slice, part) in evaluation.judged_slices() {
+        let mut numbers = Vec::new();
+        of_chunks(part, &mut numbers);
+        part.metrics.iter().for_each(|it| of_metric(host, part, it, &mut numbers));
+        res.extend(numbers.into_iter().map(|it| it.label("slice", slice)));
+    }
     res
+}
+
+fn of_chunks(part: &Part, res: &mut Vec<Number>) {
+    let n_rows = n_rows(part);
+    res.push(Number::new("chunks", part.chunks.len() as f64).n(n_rows));
+    let judged = part.chunks.iter().filter(|it| !it.is_small).count();
+    res.push(Number::new("judged_chunks", judged as f64).n(n_rows));
+}
+
+fn n_rows(part: &Part) -> u64 {
+    part.chunks.iter().map(|it| it.n_rows).sum()
 }
 
 fn of_confusion(host: &dyn Host, confusion: &Confusion, res: &mut Vec<Number>) {
@@ -66,7 +81,7 @@ fn of_confusion(host: &dyn Host, confusion: &Confusion, res: &mut Vec<Number>) {
     }
 }
 
-fn of_metric(host: &dyn Host, evaluation: &Evaluation, it: &Assessment, res: &mut Vec<Number>) {
+fn of_metric(host: &dyn Host, part: &Part, it: &Assessment, res: &mut Vec<Number>) {
     let name = it.metric.name();
     let estimated = format!("estimated_{name}");
     let level = host.confidence(&estimated);
@@ -88,11 +103,11 @@ fn of_metric(host: &dyn Host, evaluation: &Evaluation, it: &Assessment, res: &mu
             res.push(Number::new(format!("limit_{name}"), limit).n(overall.n_rows).label("bound", bound));
         }
     }
-    let judged = || it.chunks.iter().zip(&evaluation.chunks).filter(|(_, chunk)| !chunk.is_small);
+    let judged = || it.chunks.iter().zip(&part.chunks).filter(|(_, chunk)| !chunk.is_small);
     let n_outside = judged().filter(|(estimate, _)| is_outside(estimate.limits, estimate.value)).count();
     let n_judged: u64 = judged().map(|(estimate, _)| estimate.n_rows).sum();
     res.push(Number::new(format!("chunks_outside_{name}"), n_outside as f64).n(n_judged));
-    for (estimate, chunk) in it.chunks.iter().zip(&evaluation.chunks) {
+    for (estimate, chunk) in it.chunks.iter().zip(&part.chunks) {
         let number = |name: String, value: f64| Number::new(name, value).label("chunk", chunk.name.as_str());
         res.push(number(estimated.clone(), value(estimate.value)).n(estimate.n_rows).interval(interval(estimate)));
         res.push(number(format!("sampling_error_{name}"), estimate.error).n(estimate.n_rows));

@@ -20,12 +20,16 @@ pub(crate) struct Numbers(#[serde(with = "float::list")] pub(crate) Vec<f64>);
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Feature {
     Numbers(Numbers),
-    Names {
-        /// The names in the order in which they came.
-        names: Vec<String>,
-        /// The index of each row's name.
-        codes: Vec<u32>,
-    },
+    Names(Names),
+}
+
+/// Names, of which rows have the same ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Names {
+    /// The names in the order in which they came.
+    pub(crate) names: Vec<String>,
+    /// The index of each row's name; [`NO_NAME`] where one is missing.
+    pub(crate) codes: Vec<u32>,
 }
 
 /// Rows, column by column.
@@ -39,6 +43,8 @@ pub(crate) struct Rows {
     pub(crate) labels: Numbers,
     /// Seconds since 1970; nothing where chunks are not by time.
     pub(crate) seconds: Numbers,
+    /// The slices that rows are in, by the columns that cut them.
+    pub(crate) slices: BTreeMap<String, Names>,
     /// What the errors of a regression are learned from.
     pub(crate) features: BTreeMap<String, Feature>,
     /// Features that nothing can be learned from here.
@@ -70,10 +76,11 @@ impl Rows {
             return Ok(());
         }
         let has_same_features = self.features.keys().eq(other.features.keys());
+        let has_same_slices = self.slices.keys().eq(other.slices.keys());
         let is_alike = self.scores.len() == other.scores.len()
             && self.called.0.is_empty() == other.called.0.is_empty()
             && self.seconds.0.is_empty() == other.seconds.0.is_empty();
-        if !has_same_features || !is_alike {
+        if !has_same_features || !has_same_slices || !is_alike {
             return Err(Error::input("the rows of one role do not all have the same columns"));
         }
         for (ours, theirs) in self.scores.iter_mut().zip(other.scores) {
@@ -83,6 +90,9 @@ impl Rows {
         self.labels.0.extend(other.labels.0);
         self.seconds.0.extend(other.seconds.0);
         self.left_out.extend(other.left_out);
+        for (ours, theirs) in self.slices.values_mut().zip(other.slices.into_values()) {
+            ours.append(theirs);
+        }
         for ((name, ours), theirs) in self.features.iter_mut().zip(other.features.into_values()) {
             ours.append(name, theirs)?;
         }
@@ -103,7 +113,19 @@ impl Rows {
             && self.scores.iter().all(is_full)
             && (is_full(&self.called) || config.task == Task::Regression && self.called.0.is_empty())
             && (is_full(&self.seconds) || self.seconds.0.is_empty())
+            && self.slices.values().all(|it| it.is_valid(n_rows))
             && self.features.values().all(|it| it.is_valid(n_rows))
+    }
+
+    /// Returns the places of the rows of each slice, by its name.
+    pub(crate) fn by_slice(&self) -> BTreeMap<&str, Vec<usize>> {
+        let mut res: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for Names { names, codes } in self.slices.values() {
+            for (row, code) in codes.iter().enumerate().filter(|it| *it.1 != NO_NAME) {
+                res.entry(&names[*code as usize]).or_default().push(row);
+            }
+        }
+        res
     }
 }
 
@@ -111,19 +133,7 @@ impl Feature {
     fn append(&mut self, column: &str, other: Self) -> Result<()> {
         match (self, other) {
             (Self::Numbers(ours), Self::Numbers(theirs)) => ours.0.extend(theirs.0),
-            (Self::Names { names, codes }, Self::Names { names: other_names, codes: other_codes }) => {
-                let known: BTreeMap<String, u32> = names.iter().cloned().zip(0..).collect();
-                let translated: Vec<u32> = other_names
-                    .into_iter()
-                    .map(|it| {
-                        known.get(&it).copied().unwrap_or_else(|| {
-                            names.push(it);
-                            names.len() as u32 - 1
-                        })
-                    })
-                    .collect();
-                codes.extend(other_codes.iter().map(|it| translated.get(*it as usize).copied().unwrap_or(NO_NAME)));
-            }
+            (Self::Names(ours), Self::Names(theirs)) => ours.append(theirs),
             _ => return Err(Error::input(format!("column `{column}` has numbers in some rows and names in others"))),
         }
         Ok(())
@@ -132,9 +142,29 @@ impl Feature {
     fn is_valid(&self, n_rows: usize) -> bool {
         match self {
             Self::Numbers(it) => it.0.len() == n_rows,
-            Self::Names { names, codes } => {
-                codes.len() == n_rows && codes.iter().all(|it| *it == NO_NAME || (*it as usize) < names.len())
-            }
+            Self::Names(it) => it.is_valid(n_rows),
         }
+    }
+}
+
+impl Names {
+    fn append(&mut self, other: Self) {
+        let known: BTreeMap<String, u32> = self.names.iter().cloned().zip(0..).collect();
+        let translated: Vec<u32> = other
+            .names
+            .into_iter()
+            .map(|it| {
+                known.get(&it).copied().unwrap_or_else(|| {
+                    self.names.push(it);
+                    self.names.len() as u32 - 1
+                })
+            })
+            .collect();
+        self.codes.extend(other.codes.iter().map(|it| translated.get(*it as usize).copied().unwrap_or(NO_NAME)));
+    }
+
+    fn is_valid(&self, n_rows: usize) -> bool {
+        let is_known = |it: &u32| *it == NO_NAME || (*it as usize) < self.names.len();
+        self.codes.len() == n_rows && self.codes.iter().all(is_known)
     }
 }

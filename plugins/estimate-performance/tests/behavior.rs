@@ -8,11 +8,14 @@ use std::sync::Arc;
 use modelwatch_sdk::{
     ErrorKind, Kind, RecordBatch, Role,
     arrow::{
-        array::{ArrayRef, FixedSizeListArray, Float64Array, StringArray, TimestampSecondArray},
+        array::{
+            ArrayRef, FixedSizeListArray, Float64Array, StringArray, TimestampSecondArray, cast::AsArray,
+            types::Float64Type,
+        },
         schema::{DataType, Field},
     },
     report::Status,
-    rows::Use,
+    rows::{Use, columns},
     testing::{self, ProbeCase},
 };
 use serde_json::{Value, json};
@@ -109,6 +112,73 @@ fn harder_rows_leave_the_limits_before_labels_are_there() {
     assert_eq!(finding.evidence["chunks"][0], "0-999");
     assert!(finding.message.starts_with("estimated `accuracy` is outside of 0.8"), "{}", finding.message);
     assert_eq!(overall(&report, "chunks_outside_accuracy").value, 5.0);
+}
+
+/// Rows of two regions in turn, of which `south` is as hard as `doubt` says, few of `east`, and some of none.
+fn regions(seed: u64, n_rows: usize, doubt: f64, labels: Labels) -> RecordBatch {
+    let [easy, hard] = [scored(seed, n_rows, 0.0, labels), scored(seed + 100, n_rows, doubt, labels)];
+    let name = |row: usize| match row {
+        0..10 => Some("east"),
+        10..15 => None,
+        it if it % 2 == 0 => Some("north"),
+        _ => Some("south"),
+    };
+    let pick = |at: usize| {
+        let [easy, hard] = [&easy, &hard].map(|it| it.column(at).as_primitive::<Float64Type>().values());
+        numbers((0..n_rows).map(|it| if name(it) == Some("south") { hard[it] } else { easy[it] }))
+    };
+    let names: ArrayRef = Arc::new(StringArray::from_iter((0..n_rows).map(name)));
+    let mut all = vec![("score", Use::Feature, pick(0)), ("region", Use::Slice, names)];
+    if labels != Labels::None {
+        all.push(("label", Use::Label, pick(2)));
+    }
+    batch(all)
+}
+
+#[test]
+fn a_slice_that_becomes_harder_is_found_where_all_rows_hardly_do() {
+    let mut config = binary();
+    config["metrics"] = json!(["accuracy"]);
+    config["limits"] = json!({});
+    config["slices"] = json!(["reg*"]);
+    let reference = regions(1, 20_000, 0.0, Labels::AsScored);
+    let report = run(&config, &reference, &regions(2, 10_000, 0.5, Labels::None));
+    assert!(codes(&report).contains(&("MW-P001", "accuracy[region=south]")), "{:?}", codes(&report));
+    assert!(codes(&report).iter().all(|it| !it.1.contains("north")), "{:?}", codes(&report));
+    let found = finding(&report, "MW-P001", "accuracy[region=south]");
+    assert!(found.message.starts_with("of slice `region=south`, estimated `accuracy` is outside"), "{}", found.message);
+    assert_eq!(found.evidence["slice"], json!("region=south"));
+    let of_slice = |name: &str| labeled(&report, "estimated_accuracy", "slice", name).unwrap();
+    assert!(of_slice("region=south") + 0.02 < of_slice("region=north"));
+    let gap = |what: &str| report.gaps.iter().find(|it| it.what == what).unwrap().why.as_str();
+    assert_eq!(
+        gap("slice `region=east`"),
+        "it was not judged: it has 10 current rows, fewer than `min_slice_size`, 30"
+    );
+    assert_eq!(gap("slices of current rows by `region`"), "5 of 10000 current rows have no value, and are in no slice");
+    // Without slices all rows are what they were.
+    config.as_object_mut().unwrap().remove("slices");
+    let whole = run(&config, &reference, &regions(2, 10_000, 0.5, Labels::None));
+    let of_all: Vec<_> = report.metrics.iter().filter(|it| !it.labels.contains_key("slice")).cloned().collect();
+    assert_eq!(of_all, whole.metrics);
+}
+
+#[test]
+fn a_slice_on_which_the_model_always_did_worse_is_no_alarm() {
+    let mut config = binary();
+    config["slices"] = json!(["region"]);
+    let reference = regions(1, 20_000, 2.0, Labels::AsScored);
+    let report = run(&config, &reference, &regions(2, 10_000, 2.0, Labels::None));
+    assert!(codes(&report).iter().all(|it| it.0 != "MW-P001"), "{:?}", codes(&report));
+}
+
+#[test]
+fn a_slice_column_that_is_not_there_is_refused() {
+    let mut config = binary();
+    config["slices"] = json!(["region", "contry"]);
+    assert!(open(&config).needs().current.unwrap().slices);
+    let error = open(&config).update(&(), Role::Current, &regions(1, 50, 0.0, Labels::AsScored)).unwrap_err();
+    assert_eq!((error.path.as_str(), error.help.as_str()), ("/slices/1", "the slice columns are `region`"));
 }
 
 #[test]
@@ -387,6 +457,21 @@ fn errors_of_a_regression_are_learned() {
 }
 
 #[test]
+fn features_are_left_out_by_pattern_and_by_type() {
+    let (reference, current) = (predicted(1, 2000, 0.0, true), predicted(2, 1000, 2.0, false));
+    let mae = |exclude: Value| {
+        let mut config = regression();
+        config["exclude"] = exclude;
+        overall(&run(&config, &reference, &current), "estimated_mae").value
+    };
+    let names: Vec<String> = columns(&reference, Use::Feature).map(|it| it.0.to_owned()).collect();
+    let without_any = mae(json!(names));
+    assert_ne!(mae(json!([])), without_any);
+    assert_eq!(mae(json!(["*"])), without_any);
+    assert_eq!(mae(json!(["type:number", "type:text"])), without_any);
+}
+
+#[test]
 fn rows_of_which_errors_do_not_exist_are_left_out_of_their_metrics() {
     let rows = batch(vec![
         ("predicted", Use::Feature, numbers((0..400).map(|it| f64::from(it % 4) - 1.5))),
@@ -402,8 +487,11 @@ fn rows_of_which_errors_do_not_exist_are_left_out_of_their_metrics() {
 fn the_suite_is_kept() {
     let registry = estimate_performance::registry();
     let codes = registry.manifest().codes(Kind::Analyzer, "performance");
+    let mut sliced = binary();
+    sliced["slices"] = json!(["region"]);
     let cases = [
         (binary(), scored(1, 600, 0.0, Labels::AsScored), scored(2, 300, 1.0, Labels::AsScored)),
+        (sliced, regions(1, 600, 0.0, Labels::AsScored), regions(2, 300, 1.0, Labels::AsScored)),
         (multiclass(), outputs(1, 600, 2.0), outputs(2, 300, 1.0)),
         (regression(), predicted(1, 600, 0.0, true), predicted(2, 300, 2.0, true)),
     ];

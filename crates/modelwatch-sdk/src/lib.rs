@@ -60,6 +60,7 @@
 pub mod about;
 pub mod answer;
 pub mod artifact;
+pub mod cells;
 pub mod chunks;
 mod codes;
 mod error;

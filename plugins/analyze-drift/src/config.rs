@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
     Error, JsonSchema, Result,
+    cells::{CuttingOptions, ReferenceWindow},
     chunks::{Chunks, Period},
     pointer,
     report::Severity,
@@ -11,10 +12,7 @@ use modelwatch_sdk::{
 };
 use serde::Deserialize;
 
-use crate::{
-    cutting::ReferenceWindow,
-    method::{Kind, Method},
-};
+use crate::method::{Kind, Method};
 
 /// The share of false alarms per run where the options say nothing.
 const DEFAULT_ALPHA: f64 = 0.01;
@@ -226,6 +224,20 @@ impl Config {
         self.check_error_rate()?;
         self.check_methods()?;
         Ok(self)
+    }
+
+    /// Returns how rows are cut, as it is written here.
+    pub(crate) fn cutting(&self) -> CuttingOptions<'_> {
+        CuttingOptions {
+            chunk: self.chunk,
+            reference_window: self.reference_window,
+            rolling_chunks: self.rolling_chunks,
+            season: self.season.as_deref(),
+            slices: &self.slices,
+            min_chunk_rows: self.min_chunk_rows,
+            min_slice_size: self.min_slice_size,
+            max_cells: self.max_cells,
+        }
     }
 
     /// Returns which columns are compared, and which numbers are categories.

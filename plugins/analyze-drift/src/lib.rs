@@ -16,10 +16,8 @@
 
 mod codes;
 mod config;
-mod cutting;
 mod method;
 
-mod cells;
 mod side;
 
 mod bins;
@@ -30,7 +28,6 @@ mod decision;
 mod scores;
 
 mod series;
-mod windows;
 
 mod probe;
 mod report;
@@ -38,11 +35,13 @@ mod report_figures;
 mod report_findings;
 mod report_metrics;
 
-pub use modelwatch_sdk::chunks::{Chunks, Period};
+pub use modelwatch_sdk::{
+    cells::ReferenceWindow,
+    chunks::{Chunks, Period},
+};
 
 pub use crate::{
     config::{Config, Correction, FalseAlarmBudget, MinEffect},
-    cutting::ReferenceWindow,
     method::Method,
     probe::{Drift, registry},
 };

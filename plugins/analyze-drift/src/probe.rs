@@ -4,14 +4,13 @@ use modelwatch_profile::Profile;
 use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
     RowNeeds,
+    cells::{Cells, Cutting},
     state::{Reader, Writer},
 };
 
 use crate::{
-    cells::Cells,
     codes::CODES,
     config::Config,
-    cutting::Cutting,
     decision::decide,
     report, report_metrics,
     series::{self, Sides},
@@ -41,7 +40,7 @@ enum Rows {
     /// All rows of a role are one.
     Whole { reference: Profile, current: Profile },
     /// They are cut into chunks or slices.
-    Cut { cutting: Cutting, reference: Cells, current: Cells },
+    Cut { cutting: Cutting, reference: Cells<Profile>, current: Cells<Profile> },
 }
 
 impl Analyzer for Drift {
@@ -51,9 +50,11 @@ impl Analyzer for Drift {
 
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
-        let rows = match Cutting::of(&config)? {
-            None => Rows::Whole { reference: Profile::default(), current: Profile::default() },
-            Some(cutting) => Rows::Cut { cutting, reference: Cells::default(), current: Cells::default() },
+        let cutting = Cutting::new(config.cutting())?;
+        let rows = if cutting.is_whole() {
+            Rows::Whole { reference: Profile::default(), current: Profile::default() }
+        } else {
+            Rows::Cut { cutting, reference: Cells::default(), current: Cells::default() }
         };
         Ok(Self { config, rows })
     }
@@ -103,7 +104,10 @@ impl Probe for Drift {
         let mut writer = Writer(vec![self.version()]);
         match &self.rows {
             Rows::Whole { reference, current } => [reference, current].iter().for_each(|it| it.write(&mut writer)),
-            Rows::Cut { reference, current, .. } => [reference, current].iter().for_each(|it| it.write(&mut writer)),
+            Rows::Cut { reference, current, .. } => {
+                reference.write(&self.config, &mut writer)?;
+                current.write(&self.config, &mut writer)?;
+            }
         }
         Ok(writer.0)
     }
@@ -128,10 +132,10 @@ impl Probe for Drift {
                 current.merge(read.1)
             }
             Rows::Cut { cutting, reference, current } => {
-                let read = (Cells::read(&mut reader)?, Cells::read(&mut reader)?);
+                let read = (Cells::read(&self.config, &mut reader)?, Cells::read(&self.config, &mut reader)?);
                 check_end(reader)?;
-                reference.merge(cutting, read.0)?;
-                current.merge(cutting, read.1)
+                reference.merge(&self.config, cutting, read.0)?;
+                current.merge(&self.config, cutting, read.1)
             }
         }
     }

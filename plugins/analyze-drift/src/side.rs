@@ -4,13 +4,52 @@ use modelwatch_profile::{Group, Key, Profile, Settings, stored};
 use modelwatch_sdk::{
     ModelRole, RecordBatch, Result,
     arrow::schema::Field,
+    cells::Fold,
     rows::{output_name, profiled_rows},
+    state::{Reader, Writer},
 };
 
 use crate::config::Config;
 
 /// How many categories of a column are counted.
 const MAX_CATEGORIES: u64 = 10_000;
+
+impl Fold for Config {
+    type State = Profile;
+
+    fn empty(&self) -> Profile {
+        Profile::default()
+    }
+
+    fn update(&self, state: &mut Profile, batch: &RecordBatch) -> Result<()> {
+        update(state, self, batch)
+    }
+
+    fn merge(&self, state: &mut Profile, other: Profile) -> Result<()> {
+        state.merge(other)
+    }
+
+    fn write(&self, state: &Profile, writer: &mut Writer) -> Result<()> {
+        state.write(writer);
+        Ok(())
+    }
+
+    fn read(&self, reader: &mut Reader<'_>) -> Result<Profile> {
+        Profile::read(reader)
+    }
+
+    fn rows(&self, state: &Profile) -> u64 {
+        state.rows()
+    }
+
+    fn n_columns(&self, state: &Profile) -> usize {
+        state.columns().len()
+    }
+
+    fn n_columns_of(&self, batch: &RecordBatch) -> usize {
+        batch.schema_ref().fields().iter().filter_map(|it| key_of(self, it)).count()
+    }
+}
 
 /// Takes in those columns of a batch that are to be compared.
 ///
@@ -31,13 +70,8 @@ pub(crate) fn update(side: &mut Profile, config: &Config, batch: &RecordBatch) -
 }
 
 /// Returns of how many rows the batch is a stored profile; none where it has rows.
-pub(crate) fn profiled(batch: &RecordBatch) -> Option<u64> {
+fn profiled(batch: &RecordBatch) -> Option<u64> {
     batch.schema_ref().fields().iter().find_map(|it| profiled_rows(it))
-}
-
-/// Returns how many columns and outputs of a batch are to be compared.
-pub(crate) fn n_columns(config: &Config, batch: &RecordBatch) -> usize {
-    batch.schema_ref().fields().iter().filter_map(|it| key_of(config, it)).count()
 }
 
 /// Returns what the column is compared as; none where it is not.

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_profile::Key;
-use modelwatch_sdk::report::{Figure, FigureData, Series as Line};
+use modelwatch_sdk::{
+    cells::listed,
+    report::{Figure, FigureData, Series as Line},
+};
 
-use super::{Series, Sides, Unit, findings::listed, metrics::drifted_chunks};
+use super::{Series, Sides, Unit, metrics::drifted_chunks};
 use crate::{comparison::Part, decision::Decision, report::place};
 
 /// The most columns with a line of their own.

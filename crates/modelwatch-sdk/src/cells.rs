@@ -1,52 +1,126 @@
-//! The rows of one role, cut into chunks and slices: a profile of each.
+//! The rows of one role, cut into chunks of time and slices: a state of each, whatever a probe keeps.
 //!
-//! The bytes follow from the multiset of rows alone, as those of a profile do: there is one profile of each chunk and slice that has
+//! A probe says what it keeps of some rows by [`Fold`], and has chunks, slices and reference windows by [`Cells`] and [`series()`].
+//! The bytes follow from the multiset of rows alone where those of a state do: there is one state of each chunk and slice that has
 //! rows, in a fixed order, and all else are sums.
+//!
+//! There are no chunks by size or count: these follow the order of the rows.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    ops::Range,
+};
 
-use modelwatch_profile::{Key, Profile};
-use modelwatch_sdk::{
-    Error, RecordBatch, Result, Role, chunks,
-    rows::pick,
+use arrow_array::RecordBatch;
+
+use crate::{
+    chunks,
+    error::{Error, Result},
+    probe::Role,
+    rows::{pick, profiled_rows},
     slices::{Cut, by_columns},
     state::{Reader, Writer, damaged},
 };
 
-use crate::{config::Config, cutting::Cutting, side};
+mod cutting;
+mod report;
+mod series;
+mod windows;
+
+pub use self::{
+    cutting::{Cutting, CuttingOptions, ReferenceWindow, Window},
+    report::{Found, gaps, listed, over_chunks, report, row_gaps, together},
+    series::{Compared, Series, Unit, series},
+    windows::Windows,
+};
+
+/// What a probe keeps of rows: a state that grows by batches, and merges.
+pub trait Fold {
+    /// What is kept.
+    type State: Clone;
+
+    /// Returns the state of no rows.
+    fn empty(&self) -> Self::State;
+
+    /// Takes in a batch.
+    ///
+    /// # Errors
+    /// When the batch is not as it should be.
+    fn update(&self, state: &mut Self::State, batch: &RecordBatch) -> Result<()>;
+
+    /// Adds what `other` has seen.
+    ///
+    /// # Errors
+    /// When the two are of different options.
+    fn merge(&self, state: &mut Self::State, other: Self::State) -> Result<()>;
+
+    /// Appends the state.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn write(&self, state: &Self::State, writer: &mut Writer) -> Result<()>;
+
+    /// Takes a state, and leaves what follows.
+    ///
+    /// # Errors
+    /// When the bytes are no state.
+    fn read(&self, reader: &mut Reader<'_>) -> Result<Self::State>;
+
+    /// Returns how many rows the state has seen.
+    fn rows(&self, state: &Self::State) -> u64;
+
+    /// Returns how many columns the state keeps.
+    fn n_columns(&self, state: &Self::State) -> usize;
+
+    /// Returns how many columns are kept of a batch.
+    fn n_columns_of(&self, batch: &RecordBatch) -> usize;
+}
 
 /// Where chunks can begin: from the week in which the year 0 begins to the end of the year 9999.
 const CALENDAR: Range<i64> = -62_168_000_000..253_402_300_800;
 
 /// A chunk of a slice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Cell {
+pub struct Cell {
     /// The slice, as `column=value`; all rows without it.
-    pub(crate) slice: Option<String>,
+    pub slice: Option<String>,
     /// The first second of the chunk; the whole time without it.
-    pub(crate) chunk: Option<i64>,
+    pub chunk: Option<i64>,
 }
 
 /// The rows of one role.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Cells {
+#[derive(Clone, Debug)]
+pub struct Cells<S> {
     rows: u64,
     n_untimed: u64,
     n_unsliced: BTreeMap<String, u64>,
-    profiles: BTreeMap<Cell, Profile>,
+    states: BTreeMap<Cell, S>,
 }
 
-impl Cells {
+impl<S> Default for Cells<S> {
+    fn default() -> Self {
+        Self { rows: 0, n_untimed: 0, n_unsliced: BTreeMap::new(), states: BTreeMap::new() }
+    }
+}
+
+impl<S: Clone> Cells<S> {
     /// Takes in a batch.
     ///
     /// # Errors
     /// When it lacks what it is to be cut by, or there are too many chunks and slices.
-    pub(crate) fn update(&mut self, config: &Config, cutting: &Cutting, role: Role, batch: &RecordBatch) -> Result<()> {
-        if let Some(rows) = side::profiled(batch) {
-            self.rows = self.rows.saturating_add(rows);
-            return side::update(self.profiles.entry(Cell { slice: None, chunk: None }).or_default(), config, batch);
+    pub fn update<F: Fold<State = S>>(
+        &mut self,
+        fold: &F,
+        cutting: &Cutting,
+        role: Role,
+        batch: &RecordBatch,
+    ) -> Result<()> {
+        let profiled = batch.schema_ref().fields().iter().find_map(|it| profiled_rows(it));
+        self.rows = self.rows.saturating_add(profiled.unwrap_or(batch.num_rows() as u64));
+        if profiled.is_some() || (cutting.slices.is_empty() && cutting.period_of(role).is_none()) {
+            let all = Cell { slice: None, chunk: None };
+            return fold.update(self.states.entry(all).or_insert_with(|| fold.empty()), batch);
         }
-        self.rows = self.rows.saturating_add(batch.num_rows() as u64);
         let starts = cutting.period_of(role).map(|period| -> Result<Vec<Option<i64>>> {
             Ok(chunks::seconds(batch)?.into_iter().map(|it| period.start(it)).collect())
         });
@@ -61,65 +135,66 @@ impl Cells {
             places.extend(by_cell(Some(cut), starts.as_deref(), batch.num_rows()));
         }
         // Before any of them is made: a column of ids would be a slice for each row.
-        let n_new = places.keys().filter(|it| !self.profiles.contains_key(it)).count();
-        check_size(cutting, self.n_columns() + n_new * side::n_columns(config, batch))?;
+        let n_new = places.keys().filter(|it| !self.states.contains_key(it)).count();
+        check_size(cutting, self.n_columns(fold) + n_new * fold.n_columns_of(batch))?;
         for (cell, places) in places {
-            side::update(self.profiles.entry(cell).or_default(), config, &pick(batch, &places)?)?;
+            fold.update(self.states.entry(cell).or_insert_with(|| fold.empty()), &pick(batch, &places)?)?;
         }
-        check_size(cutting, self.n_columns())
+        check_size(cutting, self.n_columns(fold))
     }
 
     /// Adds what `other` has seen.
     ///
     /// # Errors
     /// When the two are of different options, or there are too many chunks and slices in both.
-    pub(crate) fn merge(&mut self, cutting: &Cutting, other: Self) -> Result<()> {
+    pub fn merge<F: Fold<State = S>>(&mut self, fold: &F, cutting: &Cutting, other: Self) -> Result<()> {
         self.rows = self.rows.saturating_add(other.rows);
         self.n_untimed = self.n_untimed.saturating_add(other.n_untimed);
         for (column, n) in other.n_unsliced {
             let mine = self.n_unsliced.entry(column).or_default();
             *mine = mine.saturating_add(n);
         }
-        for (cell, profile) in other.profiles {
-            self.profiles.entry(cell).or_default().merge(profile)?;
+        for (cell, state) in other.states {
+            match self.states.entry(cell) {
+                Entry::Vacant(it) => drop(it.insert(state)),
+                Entry::Occupied(mut it) => fold.merge(it.get_mut(), state)?,
+            }
         }
-        check_size(cutting, self.n_columns())
+        check_size(cutting, self.n_columns(fold))
     }
 
     /// Returns the number of rows.
-    pub(crate) fn rows(&self) -> u64 {
+    pub fn rows(&self) -> u64 {
         self.rows
     }
 
     /// Returns how many rows have no time, and are in no chunk.
-    pub(crate) fn n_untimed(&self) -> u64 {
+    pub fn n_untimed(&self) -> u64 {
         self.n_untimed
     }
 
     /// Returns how many rows have no value in each slice column, and are in none of its slices.
-    pub(crate) fn n_unsliced(&self) -> &BTreeMap<String, u64> {
+    pub fn n_unsliced(&self) -> &BTreeMap<String, u64> {
         &self.n_unsliced
     }
 
     /// Returns the chunks and slices that have rows.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Cell> {
-        self.profiles.keys()
+    pub fn keys(&self) -> impl Iterator<Item = &Cell> {
+        self.states.keys()
     }
 
     /// Returns the chunks of a slice that have rows, first to last.
-    pub(crate) fn chunks_of(&self, slice: Option<&str>) -> impl Iterator<Item = (Option<i64>, &Profile)> {
+    pub fn chunks_of(&self, slice: Option<&str>) -> impl Iterator<Item = (Option<i64>, &S)> {
         let first = Cell { slice: slice.map(str::to_owned), chunk: None };
         let slice = first.slice.clone();
-        self.profiles.range(first..).take_while(move |it| it.0.slice == slice).map(|it| (it.0.chunk, it.1))
-    }
-
-    /// Returns the columns and outputs of all rows.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = &Key> {
-        self.chunks_of(None).flat_map(|it| it.1.columns().keys())
+        self.states.range(first..).take_while(move |it| it.0.slice == slice).map(|it| (it.0.chunk, it.1))
     }
 
     /// Appends the state; equal rows give equal bytes.
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    ///
+    /// # Errors
+    /// When a state cannot be written.
+    pub fn write<F: Fold<State = S>>(&self, fold: &F, writer: &mut Writer) -> Result<()> {
         writer.u64(self.rows);
         writer.u64(self.n_untimed);
         writer.u64(self.n_unsliced.len() as u64);
@@ -127,22 +202,23 @@ impl Cells {
             writer.bytes(column.as_bytes());
             writer.u64(*n);
         }
-        writer.u64(self.profiles.len() as u64);
-        for (cell, profile) in &self.profiles {
+        writer.u64(self.states.len() as u64);
+        for (cell, state) in &self.states {
             writer.u8(u8::from(cell.slice.is_some()));
             cell.slice.iter().for_each(|it| writer.bytes(it.as_bytes()));
             writer.u8(u8::from(cell.chunk.is_some()));
             // The bits are those of the signed number.
             cell.chunk.iter().for_each(|it| writer.u64(*it as u64));
-            profile.write(writer);
+            fold.write(state, writer)?;
         }
+        Ok(())
     }
 
     /// Takes a state, and leaves what follows.
     ///
     /// # Errors
     /// When the bytes are no state.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+    pub fn read<F: Fold<State = S>>(fold: &F, reader: &mut Reader<'_>) -> Result<Self> {
         let mut res = Self { rows: reader.u64()?, n_untimed: reader.u64()?, ..Self::default() };
         for _ in 0..reader.u64()? {
             let column = reader.text()?.to_owned();
@@ -155,16 +231,17 @@ impl Cells {
                 return Err(damaged("a chunk is outside of the calendar"));
             }
             let cell = Cell { slice, chunk };
-            if res.profiles.last_key_value().is_some_and(|it| *it.0 >= cell) {
+            if res.states.last_key_value().is_some_and(|it| *it.0 >= cell) {
                 return Err(damaged("its chunks and slices are out of order"));
             }
-            res.profiles.insert(cell, Profile::read(reader)?);
+            let state = fold.read(reader)?;
+            res.states.insert(cell, state);
         }
         Ok(res)
     }
 
-    fn n_columns(&self) -> usize {
-        self.profiles.values().map(|it| it.columns().len()).sum()
+    fn n_columns<F: Fold<State = S>>(&self, fold: &F) -> usize {
+        self.states.values().map(|it| fold.n_columns(it)).sum()
     }
 }
 

@@ -1,12 +1,13 @@
 //! How rows are cut into chunks and slices, and what each is compared with: the options, resolved.
 
-use modelwatch_sdk::{
-    Error, JsonSchema, Result, Role,
-    chunks::{Chunks, Period, Season},
-};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::Config;
+use crate::{
+    chunks::{Chunks, Period, Season},
+    error::{Error, Result},
+    probe::Role,
+};
 
 /// How many chunks a rolling window has where the options say nothing.
 const ROLLING_CHUNKS: u64 = 7;
@@ -26,39 +27,64 @@ pub enum ReferenceWindow {
     Seasonal,
 }
 
-/// Rows are cut.
+/// How a probe's options say that rows are cut, each of which has the name that it has here.
+#[derive(Clone, Copy, Debug)]
+pub struct CuttingOptions<'a> {
+    /// The chunks; without it all rows of a slice are one.
+    pub chunk: Option<Chunks>,
+    /// What each chunk is compared with.
+    pub reference_window: ReferenceWindow,
+    /// How many chunks a rolling window has; 7 without it.
+    pub rolling_chunks: Option<u64>,
+    /// After which time a pattern comes back, where the window is seasonal.
+    pub season: Option<&'a str>,
+    /// The slice columns, `*` standing for any text.
+    pub slices: &'a [String],
+    /// The rows below which a chunk is too small, as is what it would be compared with.
+    pub min_chunk_rows: u64,
+    /// The rows below which a slice is too small, as is each chunk of it.
+    pub min_slice_size: u64,
+    /// How many columns of chunks and slices are kept of each role.
+    pub max_cells: u64,
+}
+
+/// How rows are cut.
 #[derive(Clone, Debug)]
-pub(crate) struct Cutting {
+pub struct Cutting {
     /// The chunks; without it all rows of a slice are judged as one.
-    pub(crate) period: Option<Period>,
+    pub period: Option<Period>,
     /// What a chunk is compared with; all reference rows where there are no chunks.
-    pub(crate) window: Window,
+    pub window: Window,
     /// The least rows of a chunk, and of what it is compared with.
-    pub(crate) min_chunk_rows: u64,
+    pub min_chunk_rows: u64,
     /// The least rows of a slice, as well in each chunk.
-    pub(crate) min_slice_size: u64,
+    pub min_slice_size: u64,
     /// How many columns of chunks and slices are kept of a role.
-    pub(crate) max_cells: u64,
+    pub max_cells: u64,
     /// The slice columns, as patterns.
-    pub(crate) slices: Vec<String>,
+    pub slices: Vec<String>,
 }
 
 /// What a chunk is compared with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Window {
+pub enum Window {
+    /// All reference rows.
     Fixed,
+    /// So many chunks before it.
     Rolling(u64),
+    /// All reference rows and all chunks before it.
     Expanding,
+    /// The chunk one season before it.
     Seasonal(Season),
 }
 
 impl Cutting {
-    /// Returns how the options cut the rows; none where they do not.
+    /// Returns how the options cut the rows.
     ///
     /// # Errors
     /// When the options contradict each other.
-    pub(crate) fn of(config: &Config) -> Result<Option<Self>> {
-        let period = match config.chunk {
+    pub fn new(options: CuttingOptions<'_>) -> Result<Self> {
+        let period = match options.chunk {
             None => None,
             Some(Chunks::Period(it)) => Some(it),
             Some(Chunks::Size(_) | Chunks::Count(_)) => {
@@ -68,66 +94,71 @@ impl Cutting {
                 ));
             }
         };
-        let window = window(config, period)?;
+        let window = window(options, period)?;
         for (name, value) in [
-            ("min_chunk_rows", config.min_chunk_rows),
-            ("min_slice_size", config.min_slice_size),
-            ("max_cells", config.max_cells),
+            ("min_chunk_rows", options.min_chunk_rows),
+            ("min_slice_size", options.min_slice_size),
+            ("max_cells", options.max_cells),
         ] {
             if value == 0 {
                 return Err(Error::config(format!("/{name}"), "`0` is out of range")
                     .with_help("use a whole number of at least 1"));
             }
         }
-        Ok((period.is_some() || !config.slices.is_empty()).then(|| Self {
+        Ok(Self {
             period,
             window,
-            min_chunk_rows: config.min_chunk_rows,
-            min_slice_size: config.min_slice_size,
-            max_cells: config.max_cells,
-            slices: config.slices.clone(),
-        }))
+            min_chunk_rows: options.min_chunk_rows,
+            min_slice_size: options.min_slice_size,
+            max_cells: options.max_cells,
+            slices: options.slices.to_vec(),
+        })
+    }
+
+    /// Returns whether all rows are one cell.
+    pub fn is_whole(&self) -> bool {
+        self.period.is_none() && self.slices.is_empty()
     }
 
     /// Returns whether chunks are compared with earlier ones alone, so that there need not be a reference.
-    pub(crate) fn looks_back(&self) -> bool {
+    pub fn looks_back(&self) -> bool {
         matches!(self.window, Window::Rolling(_) | Window::Seasonal(_))
     }
 
     /// Returns the chunks into which the rows of that role are cut.
-    pub(crate) fn period_of(&self, role: Role) -> Option<Period> {
+    pub fn period_of(&self, role: Role) -> Option<Period> {
         self.period.filter(|_| role == Role::Current || self.looks_back())
     }
 
     /// Returns the word for so many chunks; there are parts where there are no chunks.
-    pub(crate) fn word(&self, n: usize) -> String {
+    pub fn word(&self, n: usize) -> String {
         let word = self.period.map_or("part", Period::word);
         if n == 1 { word.to_owned() } else { format!("{word}s") }
     }
 }
 
-fn window(config: &Config, period: Option<Period>) -> Result<Window> {
-    if config.reference_window != ReferenceWindow::Fixed && period.is_none() {
+fn window(options: CuttingOptions<'_>, period: Option<Period>) -> Result<Window> {
+    if options.reference_window != ReferenceWindow::Fixed && period.is_none() {
         return Err(Error::config("/reference_window", "there are no chunks that could have others before them")
             .with_help("give `chunk`, as `{ period = \"day\" }`, or leave out `reference_window`"));
     }
-    if config.rolling_chunks.is_some() && config.reference_window != ReferenceWindow::Rolling {
+    if options.rolling_chunks.is_some() && options.reference_window != ReferenceWindow::Rolling {
         return Err(Error::config("/rolling_chunks", "the reference window is not rolling")
             .with_help("set `reference_window = \"rolling\"`, or leave this out"));
     }
-    if config.season.is_some() && config.reference_window != ReferenceWindow::Seasonal {
+    if options.season.is_some() && options.reference_window != ReferenceWindow::Seasonal {
         return Err(Error::config("/season", "the reference window is not seasonal")
             .with_help("set `reference_window = \"seasonal\"`, or leave this out"));
     }
-    match config.reference_window {
+    match options.reference_window {
         ReferenceWindow::Fixed => Ok(Window::Fixed),
         ReferenceWindow::Expanding => Ok(Window::Expanding),
-        ReferenceWindow::Rolling => match config.rolling_chunks.unwrap_or(ROLLING_CHUNKS) {
+        ReferenceWindow::Rolling => match options.rolling_chunks.unwrap_or(ROLLING_CHUNKS) {
             0 => Err(Error::config("/rolling_chunks", "a window of no chunks has no rows")
                 .with_help("use a whole number of at least 1")),
             it => Ok(Window::Rolling(it)),
         },
-        ReferenceWindow::Seasonal => season(config.season.as_deref(), period).map(Window::Seasonal),
+        ReferenceWindow::Seasonal => season(options.season, period).map(Window::Seasonal),
     }
 }
 

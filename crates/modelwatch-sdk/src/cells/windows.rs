@@ -5,45 +5,52 @@ use std::{
     collections::{BTreeMap, VecDeque},
 };
 
-use modelwatch_profile::Profile;
-use modelwatch_sdk::Result;
-
-use crate::{
-    cells::Cells,
+use super::{
+    Cells, Fold,
     cutting::{Cutting, Window},
 };
+use crate::error::Result;
 
 /// The windows of one slice, for its chunks from first to last.
-pub(crate) struct Windows<'a> {
+pub struct Windows<'a, F: Fold> {
+    fold: &'a F,
     cutting: &'a Cutting,
     /// All reference rows, where they are not cut.
-    reference: Option<&'a Profile>,
+    reference: Option<&'a F::State>,
     /// The chunks that later ones can be compared with; a chunk can have rows of both roles.
-    earlier: BTreeMap<i64, Vec<&'a Profile>>,
+    earlier: BTreeMap<i64, Vec<&'a F::State>>,
     /// What an expanding window has grown to, and the chunks that it has not come to.
-    grown: Profile,
-    ahead: VecDeque<(i64, &'a Profile)>,
+    grown: F::State,
+    ahead: VecDeque<(i64, &'a F::State)>,
 }
 
-impl<'a> Windows<'a> {
-    pub(crate) fn new(cutting: &'a Cutting, slice: Option<&str>, reference: &'a Cells, current: &'a Cells) -> Self {
+impl<'a, F: Fold> Windows<'a, F> {
+    /// Returns the windows of a slice; of all rows without one.
+    pub fn new(
+        fold: &'a F,
+        cutting: &'a Cutting,
+        slice: Option<&str>,
+        reference: &'a Cells<F::State>,
+        current: &'a Cells<F::State>,
+    ) -> Self {
         let mut res = Self {
+            fold,
             cutting,
             reference: reference.chunks_of(slice).find(|it| it.0.is_none()).map(|it| it.1),
             earlier: BTreeMap::new(),
-            grown: Profile::default(),
+            grown: fold.empty(),
             ahead: VecDeque::new(),
         };
-        let timed = |cells: &'a Cells| cells.chunks_of(slice).filter_map(|it| Some((it.0?, it.1)));
+        let timed = |cells: &'a Cells<F::State>| cells.chunks_of(slice).filter_map(|it| Some((it.0?, it.1)));
         match cutting.window {
             Window::Fixed => {}
             Window::Expanding => {
-                res.grown = res.reference.cloned().unwrap_or_default();
+                res.grown = res.reference.cloned().unwrap_or_else(|| fold.empty());
                 res.ahead = timed(current).collect();
             }
             Window::Rolling(_) | Window::Seasonal(_) => {
-                for (start, profile) in timed(reference).chain(timed(current)) {
-                    res.earlier.entry(start).or_default().push(profile);
+                for (start, state) in timed(reference).chain(timed(current)) {
+                    res.earlier.entry(start).or_default().push(state);
                 }
             }
         }
@@ -54,26 +61,28 @@ impl<'a> Windows<'a> {
     ///
     /// # Errors
     /// When the states are of different options.
-    pub(crate) fn before(&mut self, chunk: Option<i64>) -> Result<Option<Cow<'_, Profile>>> {
+    pub fn before(&mut self, chunk: Option<i64>) -> Result<Option<Cow<'_, F::State>>> {
         let Some(chunk) = chunk else { return Ok(self.reference.map(Cow::Borrowed)) };
         match self.cutting.window {
             Window::Fixed => Ok(self.reference.map(Cow::Borrowed)),
             Window::Expanding => {
-                while let Some((_, profile)) = self.ahead.pop_front_if(|it| it.0 < chunk) {
-                    self.grown.merge(profile.clone())?;
+                while let Some((_, state)) = self.ahead.pop_front_if(|it| it.0 < chunk) {
+                    self.fold.merge(&mut self.grown, state.clone())?;
                 }
-                Ok((self.grown.rows() > 0).then_some(Cow::Borrowed(&self.grown)))
+                Ok((self.fold.rows(&self.grown) > 0).then_some(Cow::Borrowed(&self.grown)))
             }
             Window::Rolling(n) => {
                 let n = usize::try_from(n).unwrap_or(usize::MAX);
-                merged(self.earlier.range(..chunk).rev().take(n).flat_map(|it| it.1))
+                merged(self.fold, self.earlier.range(..chunk).rev().take(n).flat_map(|it| it.1))
             }
-            Window::Seasonal(season) => merged(self.earlier.get(&season.before(chunk)).into_iter().flatten()),
+            Window::Seasonal(season) => {
+                merged(self.fold, self.earlier.get(&season.before(chunk)).into_iter().flatten())
+            }
         }
     }
 
     /// Returns why there is nothing to compare a chunk with.
-    pub(crate) fn why_none(&self, chunk: Option<i64>) -> String {
+    pub fn why_none(&self, chunk: Option<i64>) -> String {
         let (Some(period), Some(chunk)) = (self.cutting.period, chunk) else {
             return "the reference has no rows of it".to_owned();
         };
@@ -88,12 +97,18 @@ impl<'a> Windows<'a> {
     }
 }
 
-fn merged<'a, 'b: 'a>(profiles: impl Iterator<Item = &'a &'b Profile>) -> Result<Option<Cow<'a, Profile>>> {
-    let profiles: Vec<&'b Profile> = profiles.copied().collect();
-    let Some((first, rest)) = profiles.split_first() else { return Ok(None) };
+fn merged<'a, 'b: 'a, F: Fold>(
+    fold: &F,
+    states: impl Iterator<Item = &'a &'b F::State>,
+) -> Result<Option<Cow<'a, F::State>>>
+where
+    F::State: 'b,
+{
+    let states: Vec<&'b F::State> = states.copied().collect();
+    let Some((first, rest)) = states.split_first() else { return Ok(None) };
     let mut res = Cow::Borrowed(*first);
     for it in rest {
-        res.to_mut().merge((*it).clone())?;
+        fold.merge(res.to_mut(), (*it).clone())?;
     }
     Ok(Some(res))
 }

@@ -1,0 +1,179 @@
+//! What is said of chunks and slices: once for each thing of a slice, not for each chunk.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use super::{Cells, Cutting, Series, Unit};
+use crate::report::{Finding, Gap, Report};
+
+/// The most chunks that a sentence names.
+const MAX_NAMES: usize = 20;
+
+/// What was found in one chunk.
+#[derive(Clone, Debug)]
+pub struct Found<'a> {
+    /// The chunk; nothing where there are no chunks.
+    pub chunk: Option<&'a str>,
+    /// The same thing is found in each.
+    pub finding: Finding,
+    /// How large it is, next to the same in other chunks.
+    pub size: f64,
+}
+
+/// Returns one report of those of chunks and slices: every number has the labels `slice` and `chunk`, findings and gaps are put together.
+///
+/// There are no figures, of which each chunk would have the same.
+pub fn report<S: Clone>(cutting: &Cutting, roles: [&Cells<S>; 2], series: &[Series<Report>]) -> Report {
+    let mut res = Report { gaps: row_gaps(cutting, roles), ..Report::default() };
+    for it in series {
+        let mut found: BTreeMap<(&str, &str), Vec<Found<'_>>> = BTreeMap::new();
+        for (unit, report) in it.judged() {
+            let labels = || {
+                let slice = it.slice.iter().map(|it| ("slice".to_owned(), it.clone()));
+                slice.chain(unit.name.iter().map(|it| ("chunk".to_owned(), it.clone())))
+            };
+            let metrics = report.metrics.iter().cloned();
+            res.metrics.extend(metrics.map(|mut metric| {
+                metric.labels.extend(labels());
+                metric
+            }));
+            let checks = report.checks.iter().cloned();
+            res.checks.extend(checks.map(|mut check| {
+                check.labels.extend(labels());
+                check
+            }));
+            for finding in &report.findings {
+                let chunk = unit.name.as_deref();
+                let same = found.entry((&finding.place, &finding.code)).or_default();
+                same.push(Found { chunk, finding: finding.clone(), size: 0.0 });
+            }
+        }
+        res.findings.extend(found.into_values().filter_map(|same| together(cutting, it, &same)));
+        res.gaps.extend(gaps(cutting, it, |report| &report.gaps));
+    }
+    res
+}
+
+/// Makes one finding of those of the chunks of a slice: that of the foremost one, and where the others are.
+pub fn together<T>(cutting: &Cutting, series: &Series<T>, found: &[Found<'_>]) -> Option<Finding> {
+    let order = |it: &Found<'_>| (it.finding.severity, it.size);
+    // The first of equal ones.
+    let foremost = found.iter().reduce(|best, it| {
+        let (left, right) = (order(it), order(best));
+        let is_more = left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)) == Ordering::Greater;
+        if is_more { it } else { best }
+    })?;
+    let mut res = foremost.finding.clone();
+    let mut words = String::new();
+    if let Some(slice) = &series.slice {
+        res.place = format!("{}[{slice}]", res.place);
+        res = res.evidence("slice", slice.as_str());
+        words = format!("of slice `{slice}`, ");
+    }
+    if let Some(name) = foremost.chunk {
+        let n_judged = series.judged().count();
+        let names: Vec<&str> = found.iter().filter_map(|it| it.chunk).collect();
+        words += &format!("in {} of {n_judged} {} ({}), ", found.len(), cutting.word(n_judged), listed(&names));
+        if found.len() > 1 {
+            words += &format!("foremost in {name}, ");
+        }
+        let shown: Vec<&str> = names.into_iter().take(MAX_NAMES).collect();
+        res = res
+            .evidence("chunk", name)
+            .evidence("chunks", shown)
+            .evidence("n_chunks", found.len() as u64)
+            .evidence("n_judged_chunks", n_judged as u64);
+    }
+    res.message = words + &res.message;
+    Some(res)
+}
+
+/// Returns which rows are in no chunk or slice.
+pub fn row_gaps<S: Clone>(cutting: &Cutting, [reference, current]: [&Cells<S>; 2]) -> Vec<Gap> {
+    let mut res = Vec::new();
+    for (role, cells) in [("reference", reference), ("current", current)] {
+        if cells.n_untimed() > 0 {
+            let (n, rows) = (cells.n_untimed(), cells.rows());
+            let why = format!("{n} of {rows} {role} rows have no time, and are in no {}", cutting.word(1));
+            res.push(Gap::new(format!("chunks of {role} rows"), why));
+        }
+        for (column, n) in cells.n_unsliced().iter().filter(|it| *it.1 > 0) {
+            let why = format!("{n} of {} {role} rows have no value, and are in no slice", cells.rows());
+            res.push(Gap::new(format!("slices of {role} rows by `{column}`"), why));
+        }
+    }
+    res
+}
+
+/// Returns what of a slice was not judged and why, then what was not covered in its chunks.
+pub fn gaps<T>(cutting: &Cutting, series: &Series<T>, gaps_of: impl Fn(&T) -> &[Gap]) -> Vec<Gap> {
+    let mut res = Vec::new();
+    let subject = match &series.slice {
+        Some(it) => format!("slice `{it}`"),
+        None => "all rows".to_owned(),
+    };
+    if let Some(why) = &series.why_not {
+        res.push(Gap::new(subject.clone(), format!("it was not judged: {why}")));
+    }
+    let all: Vec<String> = series.units.iter().filter_map(why_unjudged).collect();
+    if !all.is_empty() {
+        let names: Vec<&str> = all.iter().map(String::as_str).collect();
+        let n = series.units.len();
+        let judgment = match cutting.period {
+            Some(_) => format!("{} of {n} {} were not judged", all.len(), cutting.word(n)),
+            None => "it was not judged".to_owned(),
+        };
+        res.push(Gap::new(subject.clone(), format!("{judgment}: {}", listed(&names))));
+    }
+    let mut by_subject: BTreeMap<&str, Vec<(Option<&str>, &str)>> = BTreeMap::new();
+    for (unit, judged) in series.judged() {
+        for it in gaps_of(judged) {
+            by_subject.entry(&it.what).or_default().push((unit.name.as_deref(), &it.why));
+        }
+    }
+    for (what, all) in by_subject {
+        let what = if series.slice.is_some() { format!("{what}, {subject}") } else { what.to_owned() };
+        let names: Vec<&str> = all.iter().filter_map(|it| it.0).collect();
+        let chunks = if names.is_empty() { String::new() } else { format!(" ({})", listed(&names)) };
+        // The same reason has other numbers in each chunk; those of the first one stand for all.
+        res.push(Gap::new(what, format!("{}{chunks}", all[0].1)));
+    }
+    res
+}
+
+/// Returns a metric of all rows over the chunks: the names of these, and the values by another label, NaN where there is none.
+pub fn over_chunks(report: &Report, metric: &str, label: &str) -> (Vec<String>, Vec<(String, Vec<f64>)>) {
+    let mut values: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
+    for it in report.metrics.iter().filter(|it| it.name == metric && it.labels.len() == 2) {
+        if let (Some(name), Some(chunk)) = (it.labels.get(label), it.labels.get("chunk")) {
+            values.entry(name).or_default().insert(chunk, it.value);
+        }
+    }
+    let chunks: BTreeSet<&str> = values.values().flat_map(|it| it.keys().copied()).collect();
+    let row = |(name, values): (&&str, &BTreeMap<&str, f64>)| {
+        let values = chunks.iter().map(|it| values.get(it).copied().unwrap_or(f64::NAN)).collect();
+        ((*name).to_owned(), values)
+    };
+    let rows = values.iter().map(row).collect();
+    (chunks.into_iter().map(str::to_owned).collect(), rows)
+}
+
+fn why_unjudged<T>(unit: &Unit<T>) -> Option<String> {
+    let why = unit.outcome.as_ref().err()?;
+    Some(match &unit.name {
+        Some(name) => format!("{name} ({why})"),
+        None => why.clone(),
+    })
+}
+
+/// Returns names in words, the first ones where there are many.
+pub fn listed(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let mut res = names[..names.len() - more].join(", ");
+    if more > 0 {
+        res += &format!(" and {more} more");
+    }
+    res
+}

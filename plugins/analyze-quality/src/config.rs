@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_sdk::{JsonSchema, report::Severity};
+use modelwatch_sdk::{
+    JsonSchema,
+    cells::{CuttingOptions, ReferenceWindow},
+    chunks::Chunks,
+    report::Severity,
+};
 use serde::Deserialize;
 
 use crate::{limits::Limits, row_options::OutlierRows, rule::ColumnRule};
@@ -32,6 +37,27 @@ pub struct Config {
     pub max_rows: Option<u64>,
     /// How young the rows have to be.
     pub freshness: Option<Freshness>,
+    /// How the current rows are cut into chunks by the timestamp column, in UTC, each of which is judged by itself, column by column, beside all rows together: `{ period = "day" }`.
+    /// Chunks by size and count follow the order of the rows, which is not kept here, and are refused.
+    pub chunk: Option<Chunks>,
+    /// What each chunk is compared with.
+    pub reference_window: ReferenceWindow,
+    /// How many chunks before it a chunk is compared with where the window is `rolling`, of those that have rows; 7 without it.
+    #[schemars(range(min = 1))]
+    pub rolling_chunks: Option<u64>,
+    /// After which time a pattern comes back, where the window is `seasonal`: `"24h"`, `"7d"`, `"12mo"`, `"1y"`.
+    pub season: Option<String>,
+    /// The slice columns of the data whose slices are judged as well, `*` standing for any text: `["*"]` for all of them.
+    pub slices: Vec<String>,
+    /// The rows below which a chunk is too small to be judged, as is what it would be compared with.
+    #[schemars(range(min = 1))]
+    pub min_chunk_rows: u64,
+    /// The rows below which a slice is too small to be judged, as is each chunk of it.
+    #[schemars(range(min = 1))]
+    pub min_slice_size: u64,
+    /// How many columns of chunks and slices are kept of each role; more are an error. The smaller chunks are, the less each takes.
+    #[schemars(range(min = 1))]
+    pub max_cells: u64,
     /// What stands for a missing value in texts, beside null; upper and lower case and spaces around do not matter.
     pub null_words: Vec<String>,
     /// The severity of findings that are held against `limits` or the reference rows.
@@ -83,6 +109,14 @@ impl Default for Config {
             min_rows: None,
             max_rows: None,
             freshness: None,
+            chunk: None,
+            reference_window: ReferenceWindow::default(),
+            rolling_chunks: None,
+            season: None,
+            slices: Vec::new(),
+            min_chunk_rows: 100,
+            min_slice_size: 30,
+            max_cells: 10_000,
             null_words: NULL_WORDS.map(str::to_owned).to_vec(),
             severity: Severity::Warning,
             budget: 10_000,
@@ -90,6 +124,22 @@ impl Default for Config {
             max_distinct: 2048,
             max_keys: 65_536,
             sample_rows: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// Returns how rows are cut, as it is written here.
+    pub(crate) fn cutting(&self) -> CuttingOptions<'_> {
+        CuttingOptions {
+            chunk: self.chunk,
+            reference_window: self.reference_window,
+            rolling_chunks: self.rolling_chunks,
+            season: self.season.as_deref(),
+            slices: &self.slices,
+            min_chunk_rows: self.min_chunk_rows,
+            min_slice_size: self.min_slice_size,
+            max_cells: self.max_cells,
         }
     }
 }

@@ -3,7 +3,10 @@
 //! One pass keeps a bounded state per role, and everything is judged at the end. Every column gets an answer: what cannot be looked at
 //! (a nested column's numbers, categories beyond the cap) is a gap that says so, never a column that is left out.
 //!
-//! There is no drift of distributions here (`drift` has it), nothing is repaired, and no clock is read: how old data may be is held
+//! The rows can be cut into chunks of time and slices. Then single columns are judged in each as well, against what the chunk or slice is compared
+//! with.
+//!
+//! A row counts once, whatever its weight: what is wrong with a row is wrong with it. There is no drift of distributions here (`drift` has it), nothing is repaired, and no clock is read: how old data may be is held
 //! against a time that the pipeline gives.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.
@@ -32,6 +35,7 @@ mod label;
 mod leakage;
 mod outlier_rows;
 mod pairs;
+mod parts;
 mod repeated;
 mod row_scores;
 mod row_table;

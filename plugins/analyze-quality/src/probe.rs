@@ -11,13 +11,14 @@ use crate::{
     config::Config,
     context::{self, Context},
     figures, label, leakage, outlier_rows, pairs,
+    parts::Parts,
     profile::Profile,
     repeated, schema,
     settings::Settings,
     table, values,
 };
 
-const STATE_VERSION: u8 = 3;
+const STATE_VERSION: u8 = 4;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -30,6 +31,8 @@ pub struct Quality {
     settings: Settings,
     reference: Profile,
     current: Profile,
+    /// Chunks and slices, where there are any.
+    parts: Option<Parts>,
 }
 
 impl Analyzer for Quality {
@@ -39,7 +42,8 @@ impl Analyzer for Quality {
 
     fn open(config: Config) -> Result<Self> {
         let settings = Settings::new(config)?;
-        Ok(Self { reference: Profile::new(&settings), current: Profile::new(&settings), settings })
+        let (reference, current) = (Profile::new(&settings), Profile::new(&settings));
+        Ok(Self { parts: Parts::new(&settings)?, reference, current, settings })
     }
 }
 
@@ -49,16 +53,24 @@ impl Probe for Quality {
             features: true,
             label: Need::Optional,
             id: Need::Optional,
-            timestamp: Need::Optional,
             weight: Need::Optional,
+            slices: !self.settings.config.slices.is_empty(),
             ..RowNeeds::default()
         };
-        let reference = RowNeeds { optional: true, ..rows.clone() };
+        let timestamp = |role| {
+            let is_cut = self.parts.as_ref().is_some_and(|it| it.cutting().period_of(role).is_some());
+            if is_cut { Need::Required } else { Need::Optional }
+        };
+        let reference = RowNeeds { optional: true, timestamp: timestamp(Role::Reference), ..rows.clone() };
+        let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let metrics = context::known().collect();
-        Needs { current: Some(rows), reference: Some(reference), metrics, ..Needs::default() }
+        Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        if let Some(parts) = &mut self.parts {
+            parts.update(&self.settings, role, batch)?;
+        }
         match role {
             Role::Reference => self.reference.update(&self.settings, batch),
             Role::Current => self.current.update(&self.settings, batch),
@@ -69,6 +81,9 @@ impl Probe for Quality {
         let mut writer = Writer(vec![STATE_VERSION]);
         self.reference.write(&mut writer);
         self.current.write(&mut writer);
+        if let Some(parts) = &self.parts {
+            parts.write(&self.settings, &mut writer)?;
+        }
         Ok(writer.0)
     }
 
@@ -80,6 +95,9 @@ impl Probe for Quality {
         }
         let reference = Profile::read(&self.settings, &mut reader)?;
         let current = Profile::read(&self.settings, &mut reader)?;
+        if let Some(parts) = &mut self.parts {
+            parts.merge(&self.settings, &mut reader)?;
+        }
         reader.finish()?;
         self.reference.merge(reference);
         self.current.merge(current);
@@ -119,6 +137,13 @@ impl Probe for Quality {
         pairs::judge(&context, &mut report)?;
         outlier_rows::judge(&context, &mut report)?;
         report.figures.splice(0..0, figures::of_columns(&context));
+        if let Some(parts) = &self.parts {
+            let of_parts = parts.report(&self.settings, host)?;
+            report.metrics.extend(of_parts.metrics);
+            report.findings.extend(of_parts.findings);
+            report.gaps.extend(of_parts.gaps);
+            report.figures.extend(of_parts.figures);
+        }
         Ok(report)
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Profile {
     /// By features alone, with the label as value.
     feature_keys: KeyTallies,
     sample: RowSample,
+    /// Whether rows are told apart and sampled.
+    keeps_rows: bool,
 }
 
 /// A column of a batch with the identities of its values.
@@ -53,7 +55,18 @@ impl Profile {
             row_keys: KeyTallies::new(settings.config.max_keys),
             feature_keys: KeyTallies::new(settings.config.max_keys),
             sample: RowSample::new(settings.config.sample_rows),
+            keeps_rows: true,
         }
+    }
+
+    /// Returns the profile of no rows, whose columns alone are looked at.
+    pub(crate) fn of_columns(settings: &Settings) -> Self {
+        Self::new(settings).without_rows()
+    }
+
+    /// Returns the profile as one whose columns alone are looked at.
+    pub(crate) fn without_rows(self) -> Self {
+        Self { keeps_rows: false, ..self }
     }
 
     /// Takes in a batch.
@@ -67,6 +80,9 @@ impl Profile {
         for it in &columns {
             let column = self.columns.entry(it.field.name().clone()).or_insert_with(|| Column::new(settings));
             column.update(settings, it.field, batch.column(it.at).as_ref(), it.identities.as_deref(), &all)?;
+        }
+        if !self.keeps_rows {
+            return Ok(());
         }
         self.update_keys(&columns, batch.num_rows());
         let sampled = sampled(settings, &columns, batch)?;

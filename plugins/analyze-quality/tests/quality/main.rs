@@ -5,6 +5,7 @@ mod common;
 mod conformance;
 mod hard_columns;
 mod outlier_rows;
+mod parts;
 mod rows;
 mod schema;
 mod state;

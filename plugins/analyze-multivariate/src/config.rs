@@ -2,7 +2,13 @@
 
 use std::ops::RangeInclusive;
 
-use modelwatch_sdk::{Error, JsonSchema, Result, report::Severity, rows::Selection};
+use modelwatch_sdk::{
+    Error, JsonSchema, Result,
+    cells::{CuttingOptions, ReferenceWindow},
+    chunks::Chunks,
+    report::Severity,
+    rows::Selection,
+};
 use serde::Deserialize;
 
 /// Compares whole rows of the current data with those of the reference: features, columns of lists, outputs, labels and calibration.
@@ -53,6 +59,28 @@ pub struct Config {
     pub label: bool,
     /// Whether calibration is compared, where both roles have labels and probabilities.
     pub calibration: bool,
+    /// How the current rows are cut into chunks by the timestamp column, in UTC, each of which is judged by itself; all questions of
+    /// all chunks and slices share `alpha`: `{ period = "day" }`.
+    /// Chunks by size and count follow the order of the rows, which is not kept here, and are refused.
+    pub chunk: Option<Chunks>,
+    /// What each chunk is compared with.
+    pub reference_window: ReferenceWindow,
+    /// How many chunks before it a chunk is compared with where the window is `rolling`, of those that have rows; 7 without it.
+    #[schemars(range(min = 1))]
+    pub rolling_chunks: Option<u64>,
+    /// After which time a pattern comes back, where the window is `seasonal`: `"24h"`, `"7d"`, `"12mo"`, `"1y"`.
+    pub season: Option<String>,
+    /// The slice columns of the data whose slices are judged as well, `*` standing for any text: `["*"]` for all of them.
+    pub slices: Vec<String>,
+    /// The rows below which a chunk is too small to be judged, as is what it would be compared with.
+    #[schemars(range(min = 1))]
+    pub min_chunk_rows: u64,
+    /// The rows below which a slice is too small to be judged, as is each chunk of it.
+    #[schemars(range(min = 1))]
+    pub min_slice_size: u64,
+    /// How many columns of chunks and slices are kept of each role; more are an error. The smaller chunks are, the less each takes.
+    #[schemars(range(min = 1))]
+    pub max_cells: u64,
     /// Another seed samples, projects and deals otherwise.
     pub seed: u64,
     /// The severity of the findings.
@@ -112,6 +140,14 @@ impl Default for Config {
             predictions: true,
             label: true,
             calibration: true,
+            chunk: None,
+            reference_window: ReferenceWindow::default(),
+            rolling_chunks: None,
+            season: None,
+            slices: Vec::new(),
+            min_chunk_rows: 100,
+            min_slice_size: 30,
+            max_cells: 1_000,
             seed: 0,
             severity: Severity::Warning,
         }
@@ -155,6 +191,20 @@ impl Config {
     /// Returns which columns are compared, and which numbers are categories.
     pub(crate) fn selection(&self) -> Selection<'_> {
         Selection { columns: &self.columns, exclude: &self.exclude, categorical: &self.categorical }
+    }
+
+    /// Returns how rows are cut, as it is written here.
+    pub(crate) fn cutting(&self) -> CuttingOptions<'_> {
+        CuttingOptions {
+            chunk: self.chunk,
+            reference_window: self.reference_window,
+            rolling_chunks: self.rolling_chunks,
+            season: self.season.as_deref(),
+            slices: &self.slices,
+            min_chunk_rows: self.min_chunk_rows,
+            min_slice_size: self.min_slice_size,
+            max_cells: self.max_cells,
+        }
     }
 
     /// Returns the tests that answer for rows of which so many columns are numbers.

@@ -62,14 +62,13 @@ pub(crate) struct Calibration {
     pub(crate) is_drifted: bool,
 }
 
-/// Returns the answers to all questions that the rows allow.
+/// Returns the answers to all questions that the rows allow, which are not decided: see [`correct`].
 ///
-/// The tests of one question are a family of their own, corrected by their common dealings; the questions are one by Holm. So `alpha` bounds
-/// the chance of any false alarm of the run.
+/// The tests of one question are a family of their own, corrected by their common dealings.
 ///
 /// # Errors
 /// When the run is cancelled, or a sample was read from damaged bytes.
-pub(crate) fn decide(config: &Config, host: &dyn Host, reference: &Side, current: &Side) -> Result<Outcome> {
+pub(crate) fn ask(config: &Config, host: &dyn Host, reference: &Side, current: &Side) -> Result<Outcome> {
     let of = [reference.rows(), current.rows()];
     let mut outcome = Outcome {
         sampled: of.map(|of| Sampled { of, rows: 0 }),
@@ -128,14 +127,18 @@ pub(crate) fn decide(config: &Config, host: &dyn Host, reference: &Side, current
             Err(why) => outcome.gaps.push(Gap::new("calibration", why)),
         }
     }
-    correct(config, &mut outcome);
     Ok(outcome)
 }
 
 /// Corrects the p-values for the number of questions, and decides.
-fn correct(config: &Config, outcome: &mut Outcome) {
-    let mut known: Vec<f64> = outcome.answers.iter().map(|it| it.p_value).collect();
-    known.extend(outcome.calibration.iter().map(|it| it.p_value));
+///
+/// The questions of all chunks and slices are one family by Holm. So `alpha` bounds the chance of any false alarm of the run.
+pub(crate) fn correct<'a>(config: &Config, outcomes: impl IntoIterator<Item = &'a mut Outcome>) {
+    let mut outcomes: Vec<&mut Outcome> = outcomes.into_iter().collect();
+    let p_values = |it: &Outcome| -> Vec<f64> {
+        it.answers.iter().map(|it| it.p_value).chain(it.calibration.iter().map(|it| it.p_value)).collect()
+    };
+    let known: Vec<f64> = outcomes.iter().flat_map(|it| p_values(it)).collect();
     let least = known.len() as f64 / (config.permutations + 1) as f64;
     if least > config.alpha {
         let enough = (known.len() as f64 / config.alpha).ceil();
@@ -145,20 +148,24 @@ fn correct(config: &Config, outcome: &mut Outcome) {
             config.permutations,
             config.alpha,
         );
-        outcome.gaps.push(Gap::new("multivariate drift", why));
-        outcome.answers.clear();
-        outcome.calibration = None;
+        for it in outcomes {
+            it.gaps.push(Gap::new("multivariate drift", why.clone()));
+            it.answers.clear();
+            it.calibration = None;
+        }
         return;
     }
     // Shares of dealings are from 0 to 1, so that there is always an answer.
     let mut corrected = holm(&known).unwrap_or_default().into_iter();
-    for answer in &mut outcome.answers {
-        answer.p_value = corrected.next().unwrap_or(1.0);
-        answer.is_drifted = answer.p_value <= config.alpha;
-    }
-    if let Some(it) = &mut outcome.calibration {
-        it.p_value = corrected.next().unwrap_or(1.0);
-        it.is_drifted = it.p_value <= config.alpha;
+    for outcome in &mut outcomes {
+        for answer in &mut outcome.answers {
+            answer.p_value = corrected.next().unwrap_or(1.0);
+            answer.is_drifted = answer.p_value <= config.alpha;
+        }
+        if let Some(it) = &mut outcome.calibration {
+            it.p_value = corrected.next().unwrap_or(1.0);
+            it.is_drifted = it.p_value <= config.alpha;
+        }
     }
 }
 

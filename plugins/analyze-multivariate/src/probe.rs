@@ -2,12 +2,19 @@
 
 use modelwatch_sdk::{
     Analyzer, Error, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    cells::{self, Cells, Cutting},
     state::{Reader, Writer},
 };
 
-use crate::{codes::CODES, config::Config, decision::decide, report, side::Side};
+use crate::{
+    codes::CODES,
+    config::Config,
+    decision::{ask, correct},
+    report,
+    side::{Sampling, Side},
+};
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -18,8 +25,9 @@ pub fn registry() -> Registry {
 #[derive(Clone, Debug)]
 pub struct Multivariate {
     config: Config,
-    reference: Side,
-    current: Side,
+    cutting: Cutting,
+    reference: Cells<Side>,
+    current: Cells<Side>,
 }
 
 impl Analyzer for Multivariate {
@@ -29,8 +37,8 @@ impl Analyzer for Multivariate {
 
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
-        let (reference, current) = (Side::new(&config), Side::new(&config));
-        Ok(Self { config, reference, current })
+        let cutting = Cutting::new(config.cutting())?;
+        Ok(Self { config, cutting, reference: Cells::default(), current: Cells::default() })
     }
 }
 
@@ -42,26 +50,32 @@ impl Probe for Multivariate {
             columns: self.config.selection().named().cloned().collect(),
             label: optional(self.config.label || self.config.calibration),
             predictions: optional(self.config.predictions || self.config.calibration),
+            slices: !self.config.slices.is_empty(),
             ..RowNeeds::default()
         };
+        let timestamp = |role: Role| if self.cutting.period_of(role).is_some() { Need::Required } else { Need::No };
+        let reference =
+            RowNeeds { timestamp: timestamp(Role::Reference), optional: self.cutting.looks_back(), ..rows.clone() };
+        let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let metrics = report::known().collect();
-        Needs { current: Some(rows.clone()), reference: Some(rows), metrics, ..Needs::default() }
+        Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
         if host.is_cancelled() {
             return Err(host.cancelled());
         }
-        match role {
-            Role::Reference => self.reference.update(&self.config, batch),
-            Role::Current => self.current.update(&self.config, batch),
-        }
+        let cells = match role {
+            Role::Reference => &mut self.reference,
+            Role::Current => &mut self.current,
+        };
+        cells.update(&Sampling(&self.config), &self.cutting, role, batch)
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
         let mut writer = Writer(vec![STATE_VERSION]);
-        self.reference.write(&mut writer)?;
-        self.current.write(&mut writer)?;
+        self.reference.write(&Sampling(&self.config), &mut writer)?;
+        self.current.write(&Sampling(&self.config), &mut writer)?;
         Ok(writer.0)
     }
 
@@ -74,13 +88,30 @@ impl Probe for Multivariate {
                     .with_help("compute it again with this version of the plugin"));
             }
         }
-        self.reference.merge(&mut reader)?;
-        self.current.merge(&mut reader)?;
+        let fold = Sampling(&self.config);
+        for cells in [&mut self.reference, &mut self.current] {
+            let other = Cells::read(&fold, &mut reader)?;
+            cells.merge(&fold, &self.cutting, other)?;
+        }
         reader.finish()
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
-        let outcome = decide(&self.config, host, &self.reference, &self.current)?;
-        Ok(report::write(&self.config, &outcome))
+        let (config, roles) = (&self.config, [&self.reference, &self.current]);
+        if self.cutting.is_whole() {
+            let empty = Side::new(config);
+            let [reference, current] = roles.map(|it| it.chunks_of(None).next().map_or(&empty, |it| it.1));
+            let mut outcome = ask(config, host, reference, current)?;
+            correct(config, [&mut outcome]);
+            return Ok(report::write(config, &outcome));
+        }
+        let mut series =
+            cells::series(&Sampling(config), &self.cutting, host, roles, |window, current| match window {
+                Ok(it) => ask(config, host, it, current).map(Ok),
+                Err(why) => Ok(Err(why)),
+            })?;
+        let units = series.iter_mut().flat_map(|it| &mut it.units);
+        correct(config, units.filter_map(|it| it.outcome.as_mut().ok()));
+        Ok(report::of_parts(config, &self.cutting, roles, series))
     }
 }

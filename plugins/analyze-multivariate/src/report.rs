@@ -2,7 +2,8 @@
 
 use modelwatch_sdk::{
     KnownMetric, Report,
-    report::{Figure, FigureData, Finding, Metric, Series, Severity, float},
+    cells::{self, Cells, Cutting},
+    report::{Check, Figure, FigureData, Finding, Metric, Series, Severity, float},
 };
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     decision::{Answer, Calibration, Outcome, Sampled},
     question::Topic,
     scores::Score,
+    side::Side,
 };
 
 /// Returns everything that is to be said.
@@ -44,6 +46,41 @@ pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
         .chain(KnownMetric::all(statistics, &["question"]))
         .chain(KnownMetric::all(["test_p_value"], &["question", "test"]))
         .chain(KnownMetric::all(["ece"], &["question", "data"]))
+}
+
+/// Returns everything that is to be said of chunks and slices.
+pub(crate) fn of_parts(
+    config: &Config,
+    cutting: &Cutting,
+    roles: [&Cells<Side>; 2],
+    series: Vec<cells::Series<Outcome>>,
+) -> Report {
+    let series: Vec<_> = series.into_iter().map(|it| it.map(|outcome| write(config, &outcome))).collect();
+    let mut res = cells::report(cutting, roles, &series);
+    let is_any = res.metrics.iter().any(|it| it.name == "answered_questions" && it.value > 0.0);
+    if !is_any {
+        res.checks.push(Check::not_checked(
+            "answered_questions",
+            "> 0",
+            "no chunk or slice could be judged: see the gaps",
+        ));
+    }
+    let (columns, rows) = cells::over_chunks(&res, "p_value", "question");
+    if columns.len() > 1 {
+        let (rows, values) = rows.into_iter().unzip();
+        res.figures.push(Figure {
+            title: "Drift of rows over time".to_owned(),
+            caption: "P-values, corrected for the questions of all chunks and slices.".to_owned(),
+            data: FigureData::HeatMap {
+                y_label: "question".to_owned(),
+                x_label: "chunk".to_owned(),
+                rows,
+                columns,
+                values,
+            },
+        });
+    }
+    res
 }
 
 fn metrics(outcome: &Outcome) -> Vec<Metric> {

@@ -2,6 +2,7 @@
 
 use modelwatch_sdk::{
     RecordBatch, Result,
+    cells::Fold,
     sample::{RowSample, SampleLimits},
     state::{Reader, Writer},
 };
@@ -22,6 +23,45 @@ pub(crate) struct Side {
     rows: u64,
 }
 
+/// Of the rows of a chunk or slice a sample is kept.
+pub(crate) struct Sampling<'a>(pub(crate) &'a Config);
+
+impl Fold for Sampling<'_> {
+    type State = Side;
+
+    fn empty(&self) -> Side {
+        Side::new(self.0)
+    }
+
+    fn update(&self, state: &mut Side, batch: &RecordBatch) -> Result<()> {
+        state.update(self.0, batch)
+    }
+
+    fn merge(&self, state: &mut Side, other: Side) -> Result<()> {
+        state.merge(other)
+    }
+
+    fn write(&self, state: &Side, writer: &mut Writer) -> Result<()> {
+        state.write(writer)
+    }
+
+    fn read(&self, reader: &mut Reader<'_>) -> Result<Side> {
+        Side::read(self.0, reader)
+    }
+
+    fn rows(&self, state: &Side) -> u64 {
+        state.rows
+    }
+
+    fn n_columns(&self, state: &Side) -> usize {
+        state.sample.schema().map_or(0, |it| it.fields().len())
+    }
+
+    fn n_columns_of(&self, batch: &RecordBatch) -> usize {
+        batch.num_columns()
+    }
+}
+
 impl Side {
     /// Returns the side of no rows.
     pub(crate) fn new(config: &Config) -> Self {
@@ -33,7 +73,7 @@ impl Side {
     ///
     /// # Errors
     /// When an array is not what its type says, or the columns are not those of the batches before.
-    pub(crate) fn update(&mut self, config: &Config, batch: &RecordBatch) -> Result<()> {
+    fn update(&mut self, config: &Config, batch: &RecordBatch) -> Result<()> {
         self.sample.add(&prepared(config, batch)?)?;
         self.rows = self.rows.saturating_add(batch.num_rows() as u64);
         Ok(())
@@ -53,20 +93,29 @@ impl Side {
     ///
     /// # Errors
     /// When the columns cannot be written.
-    pub(crate) fn write(&self, writer: &mut Writer) -> Result<()> {
+    fn write(&self, writer: &mut Writer) -> Result<()> {
         writer.u64(self.rows);
         writer.bytes(&self.sample.to_bytes()?);
         Ok(())
     }
 
-    /// Takes in what [`Side::write`] wrote.
+    /// Returns what [`Side::write`] wrote.
     ///
     /// # Errors
-    /// When the bytes are damaged, or the columns are others.
-    pub(crate) fn merge(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+    /// When the bytes are damaged.
+    fn read(config: &Config, reader: &mut Reader<'_>) -> Result<Self> {
+        let limits = Self::new(config).limits;
         let rows = reader.u64()?;
-        self.sample.merge(RowSample::from_bytes(self.limits, reader.bytes()?)?)?;
-        self.rows = self.rows.saturating_add(rows);
+        Ok(Self { limits, rows, sample: RowSample::from_bytes(limits, reader.bytes()?)? })
+    }
+
+    /// Adds what `other` has seen.
+    ///
+    /// # Errors
+    /// When the columns are others.
+    fn merge(&mut self, other: Self) -> Result<()> {
+        self.sample.merge(other.sample)?;
+        self.rows = self.rows.saturating_add(other.rows);
         Ok(())
     }
 }

@@ -1,0 +1,107 @@
+//! Rows by chunks of time and slices.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use modelwatch_sdk::{
+    Kind, RecordBatch, Report, Role,
+    arrow::array::{ArrayRef, TimestampSecondArray},
+    report::{FigureData, Labels},
+    rows::Use,
+    testing::{self, ProbeCase},
+};
+use serde_json::json;
+
+use common::{Random, batch_of, codes, floats, gap, names, open, run};
+
+const DAY: i64 = 86_400;
+
+/// 2026-03-02, a Monday.
+const MONDAY: i64 = 20_514 * DAY;
+
+/// Days of 100 rows of two columns that go together as `sign` says of a day and a region, and few rows of `east`.
+fn days(seed: u64, n_days: i64, sign: impl Fn(i64, &str) -> f64) -> RecordBatch {
+    let mut random = Random(seed << 32);
+    let (mut x, mut y, mut regions, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in 0..n_days * 100 {
+        let region = match row {
+            0..5 => "east",
+            it if it % 2 == 0 => "north",
+            _ => "south",
+        };
+        let left = random.normal();
+        x.push(left);
+        y.push(sign(row / 100, region) * left + 0.5 * random.normal());
+        regions.push(region);
+        times.push(MONDAY + row * DAY / 100);
+    }
+    let times: ArrayRef = Arc::new(TimestampSecondArray::from(times));
+    batch_of(vec![
+        ("x", Use::Feature, floats(x)),
+        ("y", Use::Feature, floats(y)),
+        ("region", Use::Slice, names(regions)),
+        ("at", Use::Timestamp, times),
+    ])
+}
+
+fn labeled(report: &Report, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let wanted: Labels = labels.iter().map(|it| (it.0.to_owned(), it.1.to_owned())).collect();
+    report.metrics.iter().find(|it| it.name == name && it.labels == wanted).map(|it| it.value)
+}
+
+#[test]
+fn a_slice_whose_columns_no_longer_go_together_is_found() {
+    let usual = days(1, 4, |_, _| 1.0);
+    let current = days(2, 4, |_, region| if region == "south" { -1.0 } else { 1.0 });
+    let report = run(&json!({ "slices": ["region"] }), &usual, &current);
+    let found = codes(&report);
+    assert!(found.contains(&("MW-J001", "features[region=south]")), "{found:?}");
+    assert!(!found.iter().any(|it| it.1.contains("north")), "{found:?}");
+    assert_eq!(labeled(&report, "drifted", &[("question", "features"), ("slice", "region=north")]), Some(0.0));
+    assert_eq!(
+        gap(&report, "slice `region=east`"),
+        "it was not judged: it has 5 current rows, fewer than `min_slice_size`, 30"
+    );
+}
+
+#[test]
+fn a_day_that_differs_is_found_by_its_date() {
+    let current = days(2, 5, |day, _| if day == 3 { -1.0 } else { 1.0 });
+    let report = run(&json!({ "chunk": { "period": "day" } }), &days(1, 4, |_, _| 1.0), &current);
+    assert_eq!(codes(&report), [("MW-J001", "features")]);
+    let found = &report.findings[0];
+    assert!(found.message.starts_with("in 1 of 5 days (2026-03-05), "), "{}", found.message);
+    let map = report.figures.iter().find(|it| it.title == "Drift of rows over time").unwrap();
+    let FigureData::HeatMap { columns, values, .. } = &map.data else { panic!() };
+    assert_eq!((columns.len(), values.len()), (5, 1));
+    assert!(values[0][3] <= 0.01 && values[0][2] > 0.01, "{values:?}");
+}
+
+#[test]
+fn all_questions_of_all_chunks_are_one_family() {
+    let (usual, current) = (days(1, 2, |_, _| 1.0), days(2, 5, |_, _| 1.0));
+    // Five questions with 99 dealings cannot be answered to 1 %.
+    let report = run(&json!({ "chunk": { "period": "day" }, "permutations": 99 }), &usual, &current);
+    assert!(gap(&report, "multivariate drift").starts_with("no p-value of 5 questions can be below 0.05"));
+    assert_eq!(report.checks.len(), 1, "{:?}", report.checks);
+    assert!(codes(&report).is_empty());
+}
+
+#[test]
+fn the_analyzer_keeps_its_promises_with_parts() {
+    let config = json!({
+        "permutations": 99, "alpha": 0.5, "slices": ["region"], "chunk": { "period": "day" },
+        "reference_window": "rolling", "min_chunk_rows": 20,
+    });
+    let registry = analyze_multivariate::registry();
+    let rows = vec![(Role::Current, days(2, 3, |day, _| if day == 2 { -1.0 } else { 1.0 }))];
+    assert!(open(&config).needs().reference.unwrap().optional);
+    testing::probe(&ProbeCase {
+        open: &|| registry.open_probe(Kind::Analyzer, "multivariate", &config),
+        rows,
+        tensors: Vec::new(),
+        codes: registry.manifest().codes(Kind::Analyzer, "multivariate"),
+    });
+}

@@ -268,3 +268,141 @@ fn by_cell(cut: Option<&Cut>, starts: Option<&[Option<i64>]>, n_rows: usize) -> 
     let cell = |(slice, chunk): (usize, Option<i64>)| Cell { slice: cut.map(|it| it.names[slice].clone()), chunk };
     places.into_iter().map(|(key, places)| (cell(key), places)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, StringArray, TimestampSecondArray};
+
+    use super::*;
+    use crate::{chunks::Period, rows::Use, testing};
+
+    /// Keeps how many rows there are.
+    struct Count;
+
+    impl Fold for Count {
+        type State = u64;
+
+        fn empty(&self) -> u64 {
+            0
+        }
+
+        fn update(&self, state: &mut u64, batch: &RecordBatch) -> Result<()> {
+            *state += batch.num_rows() as u64;
+            Ok(())
+        }
+
+        fn merge(&self, state: &mut u64, other: u64) -> Result<()> {
+            *state += other;
+            Ok(())
+        }
+
+        fn write(&self, state: &u64, writer: &mut Writer) -> Result<()> {
+            writer.u64(*state);
+            Ok(())
+        }
+
+        fn read(&self, reader: &mut Reader<'_>) -> Result<u64> {
+            reader.u64()
+        }
+
+        fn rows(&self, state: &u64) -> u64 {
+            *state
+        }
+
+        fn n_columns(&self, _: &u64) -> usize {
+            1
+        }
+
+        fn n_columns_of(&self, _: &RecordBatch) -> usize {
+            1
+        }
+    }
+
+    fn cutting(slices: &[String], max_cells: u64) -> Cutting {
+        Cutting::new(CuttingOptions {
+            chunk: Some(chunks::Chunks::Period(Period::Day)),
+            reference_window: ReferenceWindow::Rolling,
+            rolling_chunks: Some(1),
+            season: None,
+            slices,
+            min_chunk_rows: 2,
+            min_slice_size: 2,
+            max_cells,
+        })
+        .unwrap()
+    }
+
+    /// Rows of three days: two, three without a time in one of them, and one.
+    fn rows() -> RecordBatch {
+        let days: ArrayRef = Arc::new(TimestampSecondArray::from(
+            [Some(0), Some(1), Some(1), Some(1), None, Some(2)].map(|it| it.map(|it| it * 86_400)).to_vec(),
+        ));
+        let regions: ArrayRef =
+            Arc::new(StringArray::from(vec![Some("a"), Some("b"), Some("b"), None, Some("b"), Some("b")]));
+        testing::batch(vec![("at", &[Use::Timestamp], days), ("region", &[Use::Slice], regions)])
+    }
+
+    fn names() -> Vec<String> {
+        vec!["region".to_owned()]
+    }
+
+    #[test]
+    fn parts_in_any_order_are_the_same_bytes_as_the_whole() {
+        let (cutting, rows) = (cutting(&names(), 100), rows());
+        let of = |batches: &[RecordBatch]| {
+            let mut res = Cells::default();
+            batches.iter().for_each(|it| res.update(&Count, &cutting, Role::Current, it).unwrap());
+            res
+        };
+        let bytes = |cells: &Cells<u64>| {
+            let mut writer = Writer::default();
+            cells.write(&Count, &mut writer).unwrap();
+            writer.0
+        };
+        let whole = of(std::slice::from_ref(&rows));
+        let found: Vec<_> = whole.keys().map(|it| (it.slice.as_deref(), it.chunk.map(|it| it / 86_400))).collect();
+        let (a, b) = (Some("region=a"), Some("region=b"));
+        assert_eq!(
+            found,
+            [(None, Some(0)), (None, Some(1)), (None, Some(2)), (a, Some(0)), (b, Some(1)), (b, Some(2))]
+        );
+        assert_eq!((whole.rows(), whole.n_untimed(), whole.n_unsliced()["region"]), (6, 1, 1));
+        let mut merged = of(&[rows.slice(3, 3)]);
+        merged.merge(&Count, &cutting, of(&[rows.slice(2, 1), rows.slice(0, 2)])).unwrap();
+        assert_eq!(bytes(&merged), bytes(&whole));
+        let bytes = bytes(&whole);
+        let mut reader = Reader(&bytes);
+        let read = Cells::read(&Count, &mut reader).unwrap();
+        reader.finish().unwrap();
+        assert_eq!(read.chunks_of(b).map(|it| *it.1).collect::<Vec<_>>(), [2, 1]);
+        assert!((0..bytes.len()).all(|it| Cells::read(&Count, &mut Reader(&bytes[..it])).is_err()));
+    }
+
+    #[test]
+    fn every_chunk_is_compared_with_its_window_or_says_why_not() {
+        let cutting = cutting(&names(), 100);
+        let (reference, mut current) = (Cells::default(), Cells::default());
+        current.update(&Count, &cutting, Role::Current, &rows()).unwrap();
+        let found = series(&Count, &cutting, &(), [&reference, &current], |window, rows| {
+            Ok(window.map(|window| format!("{rows} with {window}")))
+        })
+        .unwrap();
+        let said: Vec<Vec<_>> = found
+            .iter()
+            .map(|it| it.units.iter().map(|it| it.outcome.clone().unwrap_or_else(|why| why)).collect())
+            .collect();
+        let few = |n: u64| format!("{n} rows, fewer than `min_chunk_rows`, 2");
+        assert_eq!(said[0], [few(1), format!("it is compared with {}", few(1)), few(1)]);
+        assert_eq!(found[1].why_not.as_deref(), Some("it has 1 current rows, fewer than `min_slice_size`, 2"));
+        assert_eq!(said[2], [few(0), "there is no day before it".to_owned(), few(1)]);
+    }
+
+    #[test]
+    fn a_slice_for_each_row_is_refused_before_it_is_kept() {
+        let mut cells: Cells<u64> = Cells::default();
+        let error = cells.update(&Count, &cutting(&names(), 5), Role::Current, &rows()).unwrap_err();
+        assert!(error.message.contains("more than 5 columns") && cells.keys().next().is_none(), "{error}");
+    }
+}

@@ -7,6 +7,9 @@
 //! What is compared are *questions*: the features, each column of lists (an image, an embedding), the model's outputs, the
 //! label, and whether probabilities come true as often as they did. Several tests answer one question together.
 //!
+//! A row counts once, whatever its weight, and the run tells of a weight column that is given: rows of different weights cannot be dealt out
+//! again as if they were alike.
+//!
 //! There are no taps into a model here: an embedding is compared where the model gives it as an output.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.

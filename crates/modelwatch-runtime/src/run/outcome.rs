@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use modelwatch_config::{Action, Document, FailOn, ProbeSeverity, ProfiledData};
+use modelwatch_config::{Action, Data, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData};
 use modelwatch_sdk::{
-    FindingCode, Kind, ModelRole, Report, Role,
-    report::{Check, Finding, Labels, MetricRole, Status},
+    FindingCode, Kind, ModelRole, Need, Needs, Report, Role,
+    report::{Check, Finding, Gap, Labels, MetricRole, Status},
     store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
 
@@ -218,6 +218,9 @@ impl Judgement {
                     run.gap(&settings.id, it.what, it.why);
                 }
                 self.seconds.insert(settings.id.clone(), slot.seconds);
+                if let Some(it) = unheeded_weight(run.pipeline.data.as_ref(), settings.kind, &slot.needs) {
+                    run.gap(&settings.id, it.what, it.why);
+                }
                 said
             }
             Err(e) => Err(e.clone()),
@@ -261,6 +264,16 @@ impl Judgement {
         coverage.checks = (self.checks.len() - before) as u64;
         self.coverage.push(coverage);
     }
+}
+
+/// Returns that an analyzer of rows counts each of them once although the data says how much they count: a role that is given is not
+/// passed over in silence.
+fn unheeded_weight(data: Option<&Data>, kind: ProbeKind, needs: &Needs) -> Option<Gap> {
+    let column = data?.columns.weight.as_ref().filter(|_| kind == ProbeKind::Analyzer)?;
+    let mut rows = needs.current.iter().chain(&needs.reference).peekable();
+    rows.peek()?;
+    let is_heeded = rows.any(|it| it.weight != Need::No);
+    (!is_heeded).then(|| Gap::new("row weights", format!("every row counts once, whatever its weight in `{column}`")))
 }
 
 fn failed(what: &str, requirement: &str, why: &str) -> Check {
@@ -479,4 +492,31 @@ fn exit_code(record: &mut RunRecord, allow_empty: bool) {
         Verdict::NotChecked if is_done && allow_empty => Verdict::Pass.exit_code(),
         it => it.exit_code(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_config::Columns;
+    use modelwatch_sdk::RowNeeds;
+
+    use super::*;
+
+    #[test]
+    fn weights_that_an_analyzer_does_not_heed_are_a_gap() {
+        let data = |weight: Option<&str>| {
+            let columns = Columns { weight: weight.map(str::to_owned), ..Columns::default() };
+            Data { current: None, reference: None, columns }
+        };
+        let of_rows = |weight| Needs { current: Some(RowNeeds { weight, ..RowNeeds::default() }), ..Needs::default() };
+        let said = |data: &Data, kind, needs: &Needs| unheeded_weight(Some(data), kind, needs).map(|it| it.why);
+        let weighted = data(Some("w"));
+        let why = "every row counts once, whatever its weight in `w`".to_owned();
+        assert_eq!(said(&weighted, ProbeKind::Analyzer, &of_rows(Need::No)), Some(why));
+        for need in [Need::Optional, Need::Required] {
+            assert_eq!(said(&weighted, ProbeKind::Analyzer, &of_rows(need)), None);
+        }
+        assert_eq!(said(&weighted, ProbeKind::Verifier, &of_rows(Need::No)), None);
+        assert_eq!(said(&weighted, ProbeKind::Analyzer, &Needs::default()), None);
+        assert_eq!(said(&data(None), ProbeKind::Analyzer, &of_rows(Need::No)), None);
+    }
 }

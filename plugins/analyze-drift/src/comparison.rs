@@ -9,8 +9,9 @@ use crate::{
     comparison_categorical::{compare_categories, unseen},
     comparison_numeric::{Origin, compare_numbers},
     config::Config,
+    cumulative::Cumulative,
     method::{Kind, Method},
-    scores::{PeerScore, Score},
+    scores::{LEAST_SHARE, PeerScore, Score},
 };
 
 /// What came of one column.
@@ -103,6 +104,14 @@ pub(crate) struct Cell {
     pub(crate) current: f64,
 }
 
+impl Cell {
+    /// Returns what it adds to the population stability index.
+    pub(crate) fn psi_part(&self) -> f64 {
+        let (p, q) = (self.reference.max(LEAST_SHARE), self.current.max(LEAST_SHARE));
+        (p - q) * (p / q).ln()
+    }
+}
+
 /// Shares between edges of equal distance; empty where a picture of the cells is better.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Histogram {
@@ -138,6 +147,8 @@ pub(crate) enum Detail {
         is_rounded: bool,
         /// Shares for a picture.
         histogram: Histogram,
+        /// The same, added up.
+        cumulative: Cumulative,
     },
     /// Of categories.
     Categorical {

@@ -11,6 +11,7 @@ use crate::{
     bins::{cells, count_of, histogram, total, whole},
     comparison::{Constant, Detail, Histogram, Part, PartName},
     config::Config,
+    cumulative::{Cumulative, cumulative},
     method::Method,
     scores::{LEAST_SHARE, NumberPair, PeerScore, peer_score_of_numbers, score_numbers},
 };
@@ -75,6 +76,7 @@ pub(crate) fn compare_numbers(
             wasserstein_normed: if wasserstein == 0.0 { 0.0 } else { wasserstein / deviation },
             is_rounded: *is_rounded,
             histogram: if may_be_drifted { histogram(left, right) } else { Histogram::default() },
+            cumulative: if may_be_drifted { cumulative(left, right) } else { Cumulative::default() },
         },
     })
 }

@@ -7,6 +7,9 @@
 //! Current rows can be cut into chunks of time, each compared with a window of reference rows or earlier chunks, and into slices. All
 //! of a run is one family of tests.
 //!
+//! A row counts once, whatever its weight: most of the tests have no known null distribution for weighted rows. The run tells of a weight column
+//! that is given and not heeded.
+//!
 //! There is no multivariate drift here, and there are no chunks by size or count: these follow the order of the rows, and the state
 //! does not.
 
@@ -24,6 +27,7 @@ mod bins;
 mod comparison;
 mod comparison_categorical;
 mod comparison_numeric;
+mod cumulative;
 mod decision;
 mod scores;
 

@@ -12,7 +12,7 @@ const MAX_PICTURES: usize = 20;
 const MAX_TABLE_ROWS: usize = 500;
 const MAX_BARS: usize = 10;
 
-/// Returns a table of all columns, and a picture of each of the most drifted ones.
+/// Returns a table of all columns, and pictures of each of the most drifted ones.
 pub(crate) fn figures(decisions: &[Decision]) -> Vec<Figure> {
     if decisions.is_empty() {
         return Vec::new();
@@ -21,7 +21,7 @@ pub(crate) fn figures(decisions: &[Decision]) -> Vec<Figure> {
     // The sort is stable, so that equal columns stay in the order of their names.
     order.sort_by(|left, right| rank(left).0.cmp(&rank(right).0).then(rank(left).1.total_cmp(&rank(right).1)));
     let drifted = order.iter().filter(|it| it.has_drifted_values).take(MAX_PICTURES);
-    let pictures = drifted.filter_map(|it| it.leading_part().map(|part| picture(it, part)));
+    let pictures = drifted.flat_map(|it| it.leading_part().map(|part| pictures(it, part)).unwrap_or_default());
     std::iter::once(table(&order)).chain(pictures).collect()
 }
 
@@ -85,11 +85,51 @@ fn table(order: &[&Decision]) -> Figure {
     }
 }
 
-fn picture(decision: &Decision, part: &Part) -> Figure {
-    let title = match &part.name {
-        Some(name) => format!("Drift of {}, {name}", place(&decision.comparison.key)),
-        None => format!("Drift of {}", place(&decision.comparison.key)),
+/// Returns the shares of a part, those added up where it is of numbers, and what adds most to the difference.
+fn pictures(decision: &Decision, part: &Part) -> Vec<Figure> {
+    let subject = match &part.name {
+        Some(name) => format!("{}, {name}", place(&decision.comparison.key)),
+        None => place(&decision.comparison.key),
     };
+    let mut res = vec![picture(format!("Drift of {subject}"), part)];
+    res.extend(cumulative(format!("Cumulative shares of {subject}"), part));
+    res.extend(contributions(format!("What drift of {subject} is made of"), part));
+    res
+}
+
+fn cumulative(title: String, part: &Part) -> Option<Figure> {
+    let Detail::Numeric { cumulative: it, .. } = &part.detail else { return None };
+    let is_line = it.values.first() < it.values.last();
+    is_line.then(|| Figure {
+        title,
+        caption: "Shares of the values that are not missing, up to each value.".to_owned(),
+        data: FigureData::Lines {
+            x_label: "value".to_owned(),
+            y_label: "share up to it".to_owned(),
+            x: it.values.clone(),
+            series: series(it.reference.clone(), it.current.clone()),
+        },
+    })
+}
+
+fn contributions(title: String, part: &Part) -> Option<Figure> {
+    let mut parts: Vec<(&str, f64)> = part.cells.iter().map(|it| (it.name.as_str(), it.psi_part())).collect();
+    parts.retain(|it| it.1 > 0.0);
+    // The sort is stable, so that equal parts stay in their order.
+    parts.sort_by(|left, right| right.1.total_cmp(&left.1));
+    let left_out = parts.len().saturating_sub(MAX_BARS);
+    parts.truncate(MAX_BARS);
+    let rest = if left_out > 0 { format!(" {left_out} smaller parts are left out.") } else { String::new() };
+    let (categories, values) =
+        parts.into_iter().map(|it| (it.0.to_owned(), it.1)).unzip::<String, f64, Vec<_>, Vec<_>>();
+    (!categories.is_empty()).then(|| Figure {
+        title,
+        caption: format!("Parts of the population stability index, which is {:.4}.{rest}", part.psi),
+        data: FigureData::Bars { categories, series: vec![Series { name: "part".to_owned(), values }] },
+    })
+}
+
+fn picture(title: String, part: &Part) -> Figure {
     let caption = "Shares of the values that are not missing.".to_owned();
     let data = match &part.detail {
         Detail::Numeric { histogram, .. } if histogram.edges.len() > 1 => FigureData::Histogram {

@@ -184,13 +184,9 @@ fn new_constant(config: &Config, decision: &Decision, constant: &Constant) -> Fi
 
 /// Returns the cells that add most to the population stability index, in words.
 fn largest_changes(part: &Part) -> Vec<String> {
-    let contribution = |it: &Cell| {
-        let (p, q) = (it.reference.max(1e-4), it.current.max(1e-4));
-        (p - q) * (p / q).ln()
-    };
     let mut cells: Vec<_> = part.cells.iter().filter(|it| it.reference != it.current).collect();
     // The sort is stable, so that equal cells keep their order.
-    cells.sort_by(|left, right| contribution(right).total_cmp(&contribution(left)));
+    cells.sort_by(|left, right| right.psi_part().total_cmp(&left.psi_part()));
     let words = |it: &&Cell| format!("{} went from {} to {}", it.name, percent(it.reference), percent(it.current));
     cells.iter().take(MAX_CELLS).map(words).collect()
 }

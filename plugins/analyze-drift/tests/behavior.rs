@@ -173,7 +173,8 @@ fn categories_that_change_their_shares_are_drifted() {
     assert_eq!(of_column(&report, "effect", "x"), Some(0.25));
     assert_eq!(codes(&run(json!({}), &x(of(200)), &x(of(201)))), []);
     let pictures: Vec<_> = report.figures.iter().map(|it| matches!(it.data, FigureData::Bars { .. })).collect();
-    assert_eq!(pictures, [false, true]);
+    // The table, the shares, and what adds most to the difference.
+    assert_eq!(pictures, [false, true, true]);
 }
 
 #[test]
@@ -676,6 +677,26 @@ fn the_cancer_data_drift_where_they_were_changed_and_nowhere_else() {
 }
 
 #[test]
+fn a_drifted_column_shows_its_cumulative_shares_and_what_adds_most() {
+    let report = run(json!({ "predictions": false }), &x(normals(1, 1000, 0.0, 1.0)), &x(normals(2, 1000, 1.0, 1.0)));
+    let titles: Vec<&str> = report.figures[1..].iter().map(|it| it.title.as_str()).collect();
+    let expected = ["Drift of column `x`", "Cumulative shares of column `x`", "What drift of column `x` is made of"];
+    assert_eq!(titles, expected);
+    let FigureData::Lines { x, series, .. } = &report.figures[2].data else { panic!("no lines") };
+    assert!(x.is_sorted() && x.len() <= 192, "{}", x.len());
+    assert!(series.iter().all(|it| it.values.len() == x.len() && it.values.is_sorted()));
+    // The greatest distance of the lines is the Kolmogorov-Smirnov statistic, as far as values are drawn.
+    let distances = series[0].values.iter().zip(&series[1].values).map(|it| (it.0 - it.1).abs());
+    let statistic = of_column(&report, "ks_statistic", "x").unwrap();
+    let greatest = distances.fold(0.0, f64::max);
+    assert!(greatest <= statistic + 1e-12 && greatest > statistic - 0.03, "{greatest} of {statistic}");
+    let FigureData::Bars { categories, series } = &report.figures[3].data else { panic!("no bars") };
+    assert!(series[0].values.is_sorted_by(|left, right| left >= right), "{:?}", series[0].values);
+    let psi = of_column(&report, "psi", "x").unwrap();
+    assert!((series[0].values.iter().sum::<f64>() - psi).abs() < 1e-9 && categories.len() == 10);
+}
+
+#[test]
 fn two_hundred_columns_are_fine_and_pictures_are_bounded() {
     let titles: Vec<String> = (0..200).map(|it| format!("x{it:03}")).collect();
     let table = |seed: u64, shift: f64| {
@@ -689,7 +710,7 @@ fn two_hundred_columns_are_fine_and_pictures_are_bounded() {
     };
     let report = run(json!({}), &table(1, 0.0), &table(1000, 2.0));
     assert_eq!(overall(&report, "drifted_columns"), 200.0);
-    assert_eq!(report.figures.len(), 21);
+    assert_eq!(report.figures.len(), 1 + 3 * 20);
     let FigureData::Table { rows, .. } = &report.figures[0].data else { panic!("the first figure is no table") };
     assert_eq!(rows.len(), 200);
     let FigureData::Histogram { edges, series } = &report.figures[1].data else {

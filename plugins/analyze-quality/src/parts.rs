@@ -11,8 +11,8 @@ use modelwatch_sdk::{
 
 use crate::{context::Context, profile::Profile, settings::Settings, values};
 
-/// The most columns of the picture over time.
-const MAX_COLUMNS: usize = 40;
+/// The most columns of the picture over time, as many as are drawn.
+const MAX_COLUMNS: usize = 30;
 
 /// The columns of both roles, cut into chunks and slices.
 #[derive(Clone, Debug)]

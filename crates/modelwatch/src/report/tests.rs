@@ -206,6 +206,27 @@ fn what_cannot_be_drawn_is_said() {
 }
 
 #[test]
+fn columns_of_a_matrix_that_start_alike_are_told_apart() {
+    let heads = |columns: &[&str]| {
+        let page = page_of(figure(
+            "matrix",
+            FigureData::HeatMap {
+                y_label: "column".to_owned(),
+                x_label: "chunk".to_owned(),
+                rows: vec!["a".to_owned()],
+                columns: columns.iter().map(|it| (*it).to_owned()).collect(),
+                values: vec![vec![1.0; columns.len()]],
+            },
+        ));
+        let texts = page.split("class=\"tk\"").skip(1).filter_map(|it| it.split('>').nth(1)?.split('<').next());
+        texts.take(columns.len()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(heads(&["2026-03-02", "2026-03-03"]), ["…-03-02", "…-03-03"]);
+    assert_eq!(heads(&["2026-03-02T13", "2026-03-02T14"]), ["…-02T13", "…-02T14"]);
+    assert_eq!(heads(&["first kind", "second", "third kind"]), ["first k…", "second", "third k…"]);
+}
+
+#[test]
 fn odd_numbers_do_not_get_into_the_geometry() {
     let huge = [f64::MAX, f64::MIN, f64::NAN, 5e-324, 0.0, f64::INFINITY];
     let odd = [

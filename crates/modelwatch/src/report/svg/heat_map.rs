@@ -1,13 +1,17 @@
 //! Matrices, with their values written into the cells where there is room.
 
+use std::collections::BTreeSet;
+
 use super::{
     Canvas,
     canvas::{Anchor, Area},
     plots::Axes,
 };
-use crate::report::text::{clip, digits, number};
+use crate::report::text::{clip, digits, number, plain};
 
 const MAX_CELLS: usize = 30;
+/// The characters over a column.
+const MAX_HEAD: usize = 8;
 /// The darkness of a cell is one of so many classes.
 const SHADES: f64 = 8.0;
 
@@ -33,9 +37,9 @@ pub(super) fn heat_map(
     let mut canvas = Canvas::new(460.0, area.bottom + 12.0);
     let step = (44.0 / cell).ceil().max(1.0) as usize;
     let every = if columns.iter().all(|it| it.chars().count() <= 2) && cell >= 14.0 { 1 } else { step };
-    for (idx, name) in columns[..m].iter().enumerate().step_by(every) {
+    for (idx, head) in heads(&columns[..m]).iter().enumerate().step_by(every) {
         let x = area.left + cell * (idx as f64 + 0.5);
-        canvas.text("tk", (x, area.top - 6.0), Anchor::Middle, &clip(name, 8));
+        canvas.text("tk", (x, area.top - 6.0), Anchor::Middle, head);
     }
     for (idx, name) in rows[..n].iter().enumerate().step_by(if height < 12.0 { 2 } else { 1 }) {
         let y = area.top + height * (idx as f64 + 0.5) + 3.5;
@@ -63,4 +67,18 @@ pub(super) fn heat_map(
         canvas.note(format!("the first {n} of {} rows and {m} of {} columns are drawn", rows.len(), columns.len()));
     }
     Ok(canvas)
+}
+
+/// Returns names as they stand over columns: their starts, or their ends where different names start alike, as dates do.
+fn heads(names: &[String]) -> Vec<String> {
+    let starts: Vec<String> = names.iter().map(|it| clip(it, MAX_HEAD)).collect();
+    let n_different = |it: &[String]| it.iter().collect::<BTreeSet<_>>().len();
+    if n_different(&starts) == n_different(names) {
+        return starts;
+    }
+    let end = |name: &String| match name.char_indices().rev().nth(MAX_HEAD - 3) {
+        Some((at, _)) if name.chars().count() > MAX_HEAD => format!("…{}", plain(&name[at..])),
+        _ => clip(name, MAX_HEAD),
+    };
+    names.iter().map(end).collect()
 }

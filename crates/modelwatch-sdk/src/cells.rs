@@ -72,8 +72,11 @@ pub trait Fold {
     /// Returns how many columns the state keeps.
     fn n_columns(&self, state: &Self::State) -> usize;
 
-    /// Returns how many columns are kept of a batch.
-    fn n_columns_of(&self, batch: &RecordBatch) -> usize;
+    /// Returns how many columns are kept of a batch, as [`Fold::n_columns`] counts them.
+    ///
+    /// # Errors
+    /// When the batch is not as it should be.
+    fn n_columns_of(&self, batch: &RecordBatch) -> Result<usize>;
 }
 
 /// Where chunks can begin: from the week in which the year 0 begins to the end of the year 9999.
@@ -131,16 +134,16 @@ impl<S: Clone> Cells<S> {
         let mut places = by_cell(None, starts.as_deref(), batch.num_rows());
         for cut in &cuts {
             let n_unsliced = cut.rows.iter().filter(|it| it.is_none()).count() as u64;
-            *self.n_unsliced.entry(cut.group.clone()).or_default() += n_unsliced;
+            let mine = self.n_unsliced.entry(cut.group.clone()).or_default();
+            *mine = mine.saturating_add(n_unsliced);
             places.extend(by_cell(Some(cut), starts.as_deref(), batch.num_rows()));
         }
         // Before any of them is made: a column of ids would be a slice for each row.
-        let n_new = places.keys().filter(|it| !self.states.contains_key(it)).count();
-        check_size(cutting, self.n_columns(fold) + n_new * fold.n_columns_of(batch))?;
+        self.check_size(fold, cutting, places.keys(), fold.n_columns_of(batch)?)?;
         for (cell, places) in places {
             fold.update(self.states.entry(cell).or_insert_with(|| fold.empty()), &pick(batch, &places)?)?;
         }
-        check_size(cutting, self.n_columns(fold))
+        self.check_size(fold, cutting, [], 0)
     }
 
     /// Adds what `other` has seen.
@@ -160,7 +163,7 @@ impl<S: Clone> Cells<S> {
                 Entry::Occupied(mut it) => fold.merge(it.get_mut(), state)?,
             }
         }
-        check_size(cutting, self.n_columns(fold))
+        self.check_size(fold, cutting, [], 0)
     }
 
     /// Returns the number of rows.
@@ -240,18 +243,31 @@ impl<S: Clone> Cells<S> {
         Ok(res)
     }
 
-    fn n_columns<F: Fold<State = S>>(&self, fold: &F) -> usize {
-        self.states.values().map(|it| fold.n_columns(it)).sum()
+    /// Checks that what is kept is within its bound once there are these cells, too, each of so many columns.
+    ///
+    /// A cell without columns counts as one: its rows are counted. Rows that nothing cuts have no bound.
+    fn check_size<'a, F: Fold<State = S>>(
+        &self,
+        fold: &F,
+        cutting: &Cutting,
+        cells: impl IntoIterator<Item = &'a Cell>,
+        n_columns_of_each: usize,
+    ) -> Result<()> {
+        let added: Vec<&Cell> = cells.into_iter().filter(|it| !self.states.contains_key(it)).collect();
+        let is_cut = |it: &Cell| it.slice.is_some() || it.chunk.is_some();
+        if !self.states.keys().chain(added.iter().copied()).any(is_cut) {
+            return Ok(());
+        }
+        let kept: usize = self.states.values().map(|it| fold.n_columns(it).max(1)).sum();
+        let n_columns = kept.saturating_add(added.len().saturating_mul(n_columns_of_each.max(1)));
+        let most = cutting.max_cells;
+        if n_columns as u64 <= most {
+            return Ok(());
+        }
+        let message = format!("the chunks and slices of one role have more than {most} columns, all of which are kept");
+        Err(Error::input(message)
+            .with_help("cut by longer periods in `chunk`, name fewer `slices` or `columns`, or raise `max_cells`"))
     }
-}
-
-fn check_size(cutting: &Cutting, n_columns: usize) -> Result<()> {
-    if n_columns as u64 <= cutting.max_cells {
-        return Ok(());
-    }
-    let most = cutting.max_cells;
-    Err(Error::input(format!("the chunks and slices of one role have more than {most} columns, all of which are kept"))
-        .with_help("cut by longer periods in `chunk`, name fewer `slices` or `columns`, or raise `max_cells`"))
 }
 
 /// Returns the places of the rows of each cell; rows without a time or a value are in none.
@@ -278,8 +294,8 @@ mod tests {
     use super::*;
     use crate::{chunks::Period, rows::Use, testing};
 
-    /// Keeps how many rows there are.
-    struct Count;
+    /// Keeps how many rows there are, which counts as so many columns.
+    struct Count(usize);
 
     impl Fold for Count {
         type State = u64;
@@ -312,16 +328,16 @@ mod tests {
         }
 
         fn n_columns(&self, _: &u64) -> usize {
-            1
+            self.0
         }
 
-        fn n_columns_of(&self, _: &RecordBatch) -> usize {
-            1
+        fn n_columns_of(&self, _: &RecordBatch) -> Result<usize> {
+            Ok(self.0)
         }
     }
 
-    fn cutting(slices: &[String], max_cells: u64) -> Cutting {
-        Cutting::new(CuttingOptions {
+    fn options(slices: &[String], max_cells: u64) -> CuttingOptions<'_> {
+        CuttingOptions {
             chunk: Some(chunks::Chunks::Period(Period::Day)),
             reference_window: ReferenceWindow::Rolling,
             rolling_chunks: Some(1),
@@ -330,8 +346,11 @@ mod tests {
             min_chunk_rows: 2,
             min_slice_size: 2,
             max_cells,
-        })
-        .unwrap()
+        }
+    }
+
+    fn cutting(slices: &[String], max_cells: u64) -> Cutting {
+        Cutting::new(options(slices, max_cells)).unwrap()
     }
 
     /// Rows of three days: two, three without a time in one of them, and one.
@@ -353,12 +372,12 @@ mod tests {
         let (cutting, rows) = (cutting(&names(), 100), rows());
         let of = |batches: &[RecordBatch]| {
             let mut res = Cells::default();
-            batches.iter().for_each(|it| res.update(&Count, &cutting, Role::Current, it).unwrap());
+            batches.iter().for_each(|it| res.update(&Count(1), &cutting, Role::Current, it).unwrap());
             res
         };
         let bytes = |cells: &Cells<u64>| {
             let mut writer = Writer::default();
-            cells.write(&Count, &mut writer).unwrap();
+            cells.write(&Count(1), &mut writer).unwrap();
             writer.0
         };
         let whole = of(std::slice::from_ref(&rows));
@@ -370,22 +389,22 @@ mod tests {
         );
         assert_eq!((whole.rows(), whole.n_untimed(), whole.n_unsliced()["region"]), (6, 1, 1));
         let mut merged = of(&[rows.slice(3, 3)]);
-        merged.merge(&Count, &cutting, of(&[rows.slice(2, 1), rows.slice(0, 2)])).unwrap();
+        merged.merge(&Count(1), &cutting, of(&[rows.slice(2, 1), rows.slice(0, 2)])).unwrap();
         assert_eq!(bytes(&merged), bytes(&whole));
         let bytes = bytes(&whole);
         let mut reader = Reader(&bytes);
-        let read = Cells::read(&Count, &mut reader).unwrap();
+        let read = Cells::read(&Count(1), &mut reader).unwrap();
         reader.finish().unwrap();
         assert_eq!(read.chunks_of(b).map(|it| *it.1).collect::<Vec<_>>(), [2, 1]);
-        assert!((0..bytes.len()).all(|it| Cells::read(&Count, &mut Reader(&bytes[..it])).is_err()));
+        assert!((0..bytes.len()).all(|it| Cells::read(&Count(1), &mut Reader(&bytes[..it])).is_err()));
     }
 
     #[test]
     fn every_chunk_is_compared_with_its_window_or_says_why_not() {
         let cutting = cutting(&names(), 100);
         let (reference, mut current) = (Cells::default(), Cells::default());
-        current.update(&Count, &cutting, Role::Current, &rows()).unwrap();
-        let found = series(&Count, &cutting, &(), [&reference, &current], |window, rows| {
+        current.update(&Count(1), &cutting, Role::Current, &rows()).unwrap();
+        let found = series(&Count(1), &cutting, &(), [&reference, &current], |window, rows| {
             Ok(window.map(|window| format!("{rows} with {window}")))
         })
         .unwrap();
@@ -402,7 +421,46 @@ mod tests {
     #[test]
     fn a_slice_for_each_row_is_refused_before_it_is_kept() {
         let mut cells: Cells<u64> = Cells::default();
-        let error = cells.update(&Count, &cutting(&names(), 5), Role::Current, &rows()).unwrap_err();
+        let error = cells.update(&Count(1), &cutting(&names(), 5), Role::Current, &rows()).unwrap_err();
         assert!(error.message.contains("more than 5 columns") && cells.keys().next().is_none(), "{error}");
+    }
+
+    fn of(fold: &Count, cutting: &Cutting, role: Role, batch: &RecordBatch) -> Result<Cells<u64>> {
+        let mut res = Cells::default();
+        res.update(fold, cutting, role, batch)?;
+        Ok(res)
+    }
+
+    #[test]
+    fn as_many_as_are_allowed_are_kept_in_one_batch_and_in_several() {
+        // Of all rows three chunks, of `a` one, and of `b` two.
+        let (rows, fold) = (rows(), Count(3));
+        for (most, is_enough) in [(18, true), (17, false)] {
+            let cutting = cutting(&names(), most);
+            assert_eq!(of(&fold, &cutting, Role::Current, &rows).is_ok(), is_enough);
+            let mut merged = of(&fold, &cutting, Role::Current, &rows.slice(0, 2)).unwrap();
+            let rest = of(&fold, &cutting, Role::Current, &rows.slice(2, 4)).unwrap();
+            assert_eq!(merged.merge(&fold, &cutting, rest).is_ok(), is_enough);
+        }
+    }
+
+    #[test]
+    fn cells_of_no_column_count_as_well() {
+        assert!(of(&Count(0), &cutting(&names(), 5), Role::Current, &rows()).is_err());
+        assert!(of(&Count(0), &cutting(&names(), 6), Role::Current, &rows()).is_ok());
+    }
+
+    #[test]
+    fn rows_that_are_not_cut_may_have_any_number_of_columns() {
+        let fixed =
+            CuttingOptions { reference_window: ReferenceWindow::Fixed, rolling_chunks: None, ..options(&[], 5) };
+        let whole = CuttingOptions { chunk: None, ..fixed };
+        // The reference of a fixed window is not cut.
+        for (options, role) in [(whole, Role::Current), (fixed, Role::Reference)] {
+            let cutting = Cutting::new(options).unwrap();
+            let mut cells = of(&Count(6), &cutting, role, &rows()).unwrap();
+            cells.merge(&Count(6), &cutting, cells.clone()).unwrap();
+            assert_eq!(cells.rows(), 12);
+        }
     }
 }

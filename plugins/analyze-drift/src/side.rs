@@ -46,8 +46,8 @@ impl Fold for Config {
         state.columns().len()
     }
 
-    fn n_columns_of(&self, batch: &RecordBatch) -> usize {
-        batch.schema_ref().fields().iter().filter_map(|it| key_of(self, it)).count()
+    fn n_columns_of(&self, batch: &RecordBatch) -> Result<usize> {
+        Ok(batch.schema_ref().fields().iter().filter_map(|it| key_of(self, it)).count())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use modelwatch_sdk::{
     RecordBatch, Result,
+    arrow::schema::{DataType, Field},
     cells::Fold,
     sample::{RowSample, SampleLimits},
     state::{Reader, Writer},
@@ -54,11 +55,21 @@ impl Fold for Sampling<'_> {
     }
 
     fn n_columns(&self, state: &Side) -> usize {
-        state.sample.schema().map_or(0, |it| it.fields().len())
+        state.sample.schema().map_or(0, |it| it.fields().iter().map(|it| width(it)).sum())
     }
 
-    fn n_columns_of(&self, batch: &RecordBatch) -> usize {
-        batch.num_columns()
+    fn n_columns_of(&self, batch: &RecordBatch) -> Result<usize> {
+        // Which columns are kept follows from the schema alone.
+        let kept = prepared(self.0, &batch.slice(0, 0))?;
+        Ok(kept.schema_ref().fields().iter().map(|it| width(it)).sum())
+    }
+}
+
+/// Returns how many numbers a row has in a column.
+fn width(field: &Field) -> usize {
+    match field.data_type() {
+        DataType::FixedSizeList(_, width) => usize::try_from(*width).unwrap_or_default(),
+        _ => 1,
     }
 }
 

@@ -90,6 +90,30 @@ fn all_questions_of_all_chunks_are_one_family() {
 }
 
 #[test]
+fn only_the_columns_that_are_compared_count() {
+    let rows = days(1, 4, |_, _| 1.0);
+    let is_kept = |columns: &[&str], most: u64, n_batches: usize| {
+        let mut probe = open(&json!({ "columns": columns, "slices": ["region"], "max_cells": most }));
+        let size = rows.num_rows() / n_batches;
+        (0..n_batches).all(|it| probe.update(&(), Role::Current, &rows.slice(it * size, size)).is_ok())
+    };
+    // All rows and three regions, of one column each.
+    for n_batches in [1, 4] {
+        assert!(is_kept(&["x"], 4, n_batches) && !is_kept(&["x"], 3, n_batches));
+        // Times are not compared, and a cell takes its place all the same.
+        assert!(is_kept(&["at"], 4, n_batches) && !is_kept(&["at"], 3, n_batches));
+    }
+}
+
+#[test]
+fn rows_that_are_not_cut_may_have_any_number_of_columns() {
+    let mut probe = open(&json!({ "max_cells": 1 }));
+    probe.update(&(), Role::Current, &days(1, 4, |_, _| 1.0)).unwrap();
+    let state = probe.state().unwrap();
+    probe.merge(&state).unwrap();
+}
+
+#[test]
 fn the_analyzer_keeps_its_promises_with_parts() {
     let config = json!({
         "permutations": 99, "alpha": 0.5, "slices": ["region"], "chunk": { "period": "day" },

@@ -9,7 +9,12 @@ use modelwatch_sdk::{
     state::{Reader, Writer},
 };
 
-use crate::{context::Context, profile::Profile, settings::Settings, values};
+use crate::{
+    context::Context,
+    profile::{Profile, is_kept},
+    settings::Settings,
+    values,
+};
 
 /// The most columns of the picture over time, as many as are drawn.
 const MAX_COLUMNS: usize = 30;
@@ -58,8 +63,8 @@ impl Fold for Columns<'_> {
         state.columns().len()
     }
 
-    fn n_columns_of(&self, batch: &RecordBatch) -> usize {
-        batch.num_columns()
+    fn n_columns_of(&self, batch: &RecordBatch) -> Result<usize> {
+        Ok(batch.schema_ref().fields().iter().filter(|it| is_kept(self.0, it)).count())
     }
 }
 

@@ -188,10 +188,14 @@ impl Profile {
     }
 }
 
+/// Returns whether anything is kept of a column.
+pub(crate) fn is_kept(settings: &Settings, field: &Field) -> bool {
+    let is_output = has_use(field, Use::Candidate) || has_use(field, Use::Baseline);
+    !is_output && !settings.is_excluded(field)
+}
+
 fn read<'a>(settings: &Settings, batch: &'a RecordBatch) -> Result<Vec<Read<'a>>> {
-    let is_output = |it: &Field| has_use(it, Use::Candidate) || has_use(it, Use::Baseline);
-    let fields = batch.schema_ref().fields().iter().enumerate();
-    let wanted = fields.filter(|(_, it)| !is_output(it) && !settings.is_excluded(it));
+    let wanted = batch.schema_ref().fields().iter().enumerate().filter(|it| is_kept(settings, it.1));
     let mut res = wanted
         .map(|(at, field)| Ok(Read { field, at, identities: identities(batch.column(at).as_ref())? }))
         .collect::<Result<Vec<_>>>()?;

@@ -80,7 +80,8 @@ pub struct Config {
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_rows: u64,
     /// The slice columns of the data whose slices are judged as well, `*` standing for any text: `["*"]` for all of them. The estimator is
-    /// that of all rows, and a slice is held against its own rows in the reference.
+    /// that of all rows, and a slice is held against its own rows in the reference; where these show that the estimator does not hold
+    /// for it, it is not judged. At most 1,000 slices of a role, and 100,000 chunks of slices.
     #[serde(default)]
     pub slices: Vec<String>,
     /// The current rows below which a slice is too small to be looked at.

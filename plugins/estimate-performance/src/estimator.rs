@@ -110,7 +110,7 @@ impl Sample {
     pub(crate) fn error(&self, metric: Metric, config: &Config, n_rows: u64) -> Option<f64> {
         match self {
             Self::Classes(it) => it.error(metric, config, n_rows),
-            Self::Errors(_) => None,
+            Self::Errors(it) => it.error(metric, n_rows),
         }
     }
 

@@ -19,8 +19,8 @@ use crate::{
 /// How many standard errors an estimate is uncertain by, and a realized metric may be from its estimate.
 pub(crate) const BAND: f64 = 3.0;
 
-/// The most slices that are looked at.
-const MAX_SLICES: usize = 1000;
+/// The most chunks of slices that are looked at.
+const MAX_SLICE_CHUNKS: usize = 100_000;
 
 /// Everything that can be said.
 pub(crate) struct Evaluation {
@@ -43,8 +43,23 @@ impl Evaluation {
 pub(crate) struct Part {
     pub(crate) metrics: Vec<Assessment>,
     pub(crate) chunks: Vec<ChunkSize>,
+    /// How many other chunks there are, which have no row of a slice.
+    pub(crate) n_empty: usize,
     /// Current rows whose scores or prediction cannot be used.
     pub(crate) n_unusable: u64,
+}
+
+impl Part {
+    /// Returns whether any estimate of a chunk was held against anything.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.metrics.iter().any(|it| self.judged(it).next().is_some())
+    }
+
+    /// Returns the chunks whose estimate of a metric is held against its limits.
+    pub(crate) fn judged<'a>(&'a self, it: &'a Assessment) -> impl Iterator<Item = (&'a Estimate, &'a ChunkSize)> {
+        let chunks = it.chunks.iter().zip(&self.chunks).filter(|(_, chunk)| !chunk.is_small);
+        chunks.filter(|(estimate, _)| it.bias.is_none() && is_held(estimate.limits, estimate.value))
+    }
 }
 
 /// A slice of the rows.
@@ -74,6 +89,15 @@ pub(crate) struct Assessment {
     pub(crate) overall: Estimate,
     /// Of each chunk.
     pub(crate) chunks: Vec<Estimate>,
+    /// Where what was learned from all rows does not hold for the slice, so that estimates are not judged.
+    pub(crate) bias: Option<Bias>,
+}
+
+/// A metric of the reference's rows of a slice, of which what is estimated and what labels gave differ by more than samples do.
+#[derive(Clone, Copy)]
+pub(crate) struct Bias {
+    pub(crate) estimated: f64,
+    pub(crate) realized: f64,
 }
 
 /// A metric of some rows.
@@ -100,6 +124,11 @@ impl Estimate {
             _ => false,
         }
     }
+}
+
+/// Returns whether there is a value, and a limit that it is held against.
+pub(crate) fn is_held(limits: Limits, value: Option<f64>) -> bool {
+    value.is_some() && (limits.lower.is_some() || limits.upper.is_some())
 }
 
 /// Returns whether a value is beyond a limit.
@@ -137,8 +166,8 @@ pub(crate) fn evaluate(
         current: Side::new(config, &judged, current),
     };
     let [before, now] = [reference, current].map(|it| (0..it.len()).collect::<Vec<_>>());
-    let all = sides.part(&before, &now)?;
-    let slices = sides.slices(&reference.by_slice(), &current.by_slice())?;
+    let all = sides.part(&before, &now, None)?;
+    let slices = if config.slices.is_empty() { Vec::new() } else { sides.slices(reference, current)? };
     let known = judged_reference.labeled(&before);
     let calibrations = estimator.into_calibrations();
     let classes = calibrations.iter().map(|it| it.class.clone()).collect();
@@ -173,82 +202,141 @@ impl<'a> Side<'a> {
         Self { judged, chunks, chunk_of }
     }
 
-    /// Returns which of the rows are in each chunk, in their order.
-    fn by_chunk(&self, rows: &[usize]) -> Vec<Vec<usize>> {
-        let mut res = vec![Vec::new(); self.chunks.len()];
+    /// Returns which of the rows are in each chunk that has any, in their order.
+    fn by_chunk(&self, rows: &[usize]) -> BTreeMap<usize, Vec<usize>> {
+        let mut res: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for row in rows {
             if let Some(at) = self.chunk_of[*row] {
-                res[at].push(*row);
+                res.entry(at).or_default().push(*row);
             }
         }
         res
     }
 }
 
+/// What slices are judged by beside what is known of all rows.
+struct OfSlices<'a> {
+    /// The labels of the reference rows.
+    labels: &'a [f64],
+    /// The reference rows with what is expected of them.
+    known: Judged,
+    /// How many slices are judged.
+    n: usize,
+}
+
 impl Sides<'_> {
     /// Returns the slices that are in either role.
-    fn slices(&self, reference: &Places<'_>, current: &Places<'_>) -> Result<Vec<Slice>> {
-        let names: BTreeSet<&str> = reference.keys().chain(current.keys()).copied().collect();
-        if names.len() > MAX_SLICES {
-            let message = format!("there are {} slices, more than {MAX_SLICES}", names.len());
-            return Err(Error::config("/slices", message).with_help("name slice columns with fewer values"));
-        }
-        let slice = |name: &str| -> Result<Slice> {
-            let [before, now] = [reference, current].map(|it| it.get(name).map_or(&[][..], Vec::as_slice));
-            let (n, least) = (now.len(), self.config.min_slice_size);
-            let outcome = if (n as u64) < least {
-                Err(format!("it has {n} current rows, fewer than `min_slice_size`, {least}"))
+    fn slices(&self, reference: &Rows, current: &Rows) -> Result<Vec<Slice>> {
+        let (before, now) = (reference.by_slice(), current.by_slice());
+        let names: BTreeSet<&str> = before.keys().chain(now.keys()).copied().collect();
+        let least = self.config.min_slice_size;
+        let rows_of = |places: &'_ Places<'_>, name: &str| places.get(name).cloned().unwrap_or_default();
+        let n = now.values().filter(|it| it.len() as u64 >= least).count();
+        let of_slices = OfSlices { labels: &reference.labels.0, known: self.estimator.judge(reference), n };
+        let mut res = Vec::with_capacity(names.len());
+        let mut n_chunks = 0;
+        for name in names {
+            let rows = rows_of(&now, name);
+            let n_rows = rows.len();
+            let outcome = if (n_rows as u64) < least {
+                Err(format!("it has {n_rows} current rows, fewer than `min_slice_size`, {least}"))
             } else {
-                Ok(self.part(before, now)?)
+                let part = self.part(&rows_of(&before, name), &rows, Some(&of_slices))?;
+                n_chunks += part.chunks.len();
+                Ok(part)
             };
-            Ok(Slice { name: name.to_owned(), outcome })
-        };
-        names.into_iter().map(slice).collect()
+            if n_chunks > MAX_SLICE_CHUNKS {
+                let message = format!("there are more than {MAX_SLICE_CHUNKS} chunks of slices");
+                return Err(Error::config("/slices", message)
+                    .with_help("cut into fewer chunks with `chunk`, name slice columns with fewer values, or raise `min_slice_size`"));
+            }
+            res.push(Slice { name: name.to_owned(), outcome });
+        }
+        Ok(res)
     }
 
     /// Returns what there is to say of those rows of each role, which are in their order.
-    fn part(&self, reference: &[usize], current: &[usize]) -> Result<Part> {
+    fn part(&self, reference: &[usize], current: &[usize], of_slices: Option<&OfSlices<'_>>) -> Result<Part> {
         let Self { config, host, estimator, .. } = *self;
         let reference_samples: Vec<Sample> = self
             .reference
             .by_chunk(reference)
-            .iter()
+            .values()
             .map(|it| self.reference.judged.labeled(it))
             // The last of the chunks by size may be too small for its metrics to say how these spread.
             .filter(|it| it.n_rows() >= config.min_chunk_rows)
             .collect();
         let judged = self.current.judged;
         let overall = Samples::of(judged, current);
-        let samples: Vec<Samples> = self.current.by_chunk(current).iter().map(|it| Samples::of(judged, it)).collect();
+        let chunks = self.current.by_chunk(current);
+        let samples: Vec<Samples> = chunks.values().map(|it| Samples::of(judged, it)).collect();
+        let slice = of_slices.map(|it| {
+            let labeled: Vec<usize> = reference.iter().copied().filter(|row| it.labels[*row].is_finite()).collect();
+            SliceOf { reference: Samples::of(&it.known, &labeled), n: it.n }
+        });
+        let ruler = Ruler { config, estimator, slice };
         let mut metrics = Vec::new();
         for metric in Metric::wanted(config) {
             if host.is_cancelled() {
                 return Err(host.cancelled());
             }
-            let usual = Usual::of(config, estimator, metric, &reference_samples);
-            let estimate = |it: &Samples| it.estimate(config, estimator, metric, &usual);
+            let usual = Usual::of(&ruler, metric, &reference_samples);
+            let estimate = |it: &Samples| it.estimate(&ruler, metric, &usual);
             metrics.push(Assessment {
                 metric,
                 reference: usual.mean,
                 limits: usual.limits(config, metric, usual.error),
                 overall: estimate(&overall),
                 chunks: samples.iter().map(estimate).collect(),
+                bias: ruler.slice.as_ref().and_then(|it| bias(&estimate(&it.reference))),
             });
         }
-        let size = |(chunk, sample): (&Chunk, &Samples)| {
+        let size = |(at, sample): (&usize, &Samples)| {
             let n_rows = sample.expected.n_rows();
-            ChunkSize { name: chunk.name.clone(), n_rows, is_small: n_rows < config.min_chunk_rows }
+            let name = self.current.chunks[*at].name.clone();
+            ChunkSize { name, n_rows, is_small: n_rows < config.min_chunk_rows }
         };
         Ok(Part {
             metrics,
-            chunks: self.current.chunks.iter().zip(&samples).map(size).collect(),
+            chunks: chunks.keys().zip(&samples).map(size).collect(),
+            n_empty: self.current.chunks.len() - chunks.len(),
             n_unusable: current.len() as u64 - overall.expected.n_rows(),
         })
     }
 }
 
+fn bias(reference: &Estimate) -> Option<Bias> {
+    let (estimated, realized) = (reference.value?, reference.realized?);
+    reference.is_refuted().then_some(Bias { estimated, realized })
+}
+
 /// The places of the rows of slices, in their order.
 type Places<'a> = BTreeMap<&'a str, Vec<usize>>;
+
+/// What estimates of some rows are measured with.
+struct Ruler<'a> {
+    config: &'a Config,
+    estimator: &'a Estimator<'a>,
+    /// Where the rows are a slice.
+    slice: Option<SliceOf>,
+}
+
+/// A slice of so many that are judged.
+struct SliceOf {
+    /// Its labeled rows of the reference.
+    reference: Samples,
+    n: usize,
+}
+
+impl Ruler<'_> {
+    /// Returns the standard error of a metric over that many rows like these; NaN where it is not known.
+    ///
+    /// All rows spread as those of the reference. A slice may be one whose rows vary more than all do.
+    fn error(&self, metric: Metric, rows: &Sample, n_rows: u64) -> f64 {
+        let own = self.slice.iter().flat_map(|it| [rows, &it.reference.labeled]);
+        own.filter_map(|it| it.error(metric, self.config, n_rows)).fold(self.estimator.error(metric, n_rows), f64::max)
+    }
+}
 
 /// Rows with what is expected of them, and those of them that have labels.
 struct Samples {
@@ -261,9 +349,10 @@ impl Samples {
         Self { expected: judged.expected(rows), labeled: judged.labeled(rows) }
     }
 
-    fn estimate(&self, config: &Config, estimator: &Estimator<'_>, metric: Metric, usual: &Usual) -> Estimate {
+    fn estimate(&self, ruler: &Ruler<'_>, metric: Metric, usual: &Usual) -> Estimate {
+        let config = ruler.config;
         let (n_rows, n_labeled) = (self.expected.n_rows(), self.labeled.n_rows());
-        let error = estimator.error(metric, n_rows);
+        let error = ruler.error(metric, &self.expected, n_rows);
         Estimate {
             value: self.expected.value(metric, config),
             limits: usual.limits(config, metric, error),
@@ -271,8 +360,8 @@ impl Samples {
             n_rows,
             realized: self.labeled.value(metric, config),
             // Rows that are harder than the reference vary more than it does.
-            realized_error: estimator
-                .error(metric, n_labeled)
+            realized_error: ruler
+                .error(metric, &self.expected, n_labeled)
                 .max(self.expected.error(metric, config, n_labeled).unwrap_or(0.0)),
             n_labeled,
         }
@@ -286,19 +375,39 @@ struct Usual {
     deviation: Option<f64>,
     /// The standard error in chunks of that size.
     error: f64,
+    /// How many deviations the limits are from the mean.
+    factor: f64,
 }
 
 impl Usual {
-    fn of(config: &Config, estimator: &Estimator<'_>, metric: Metric, chunks: &[Sample]) -> Self {
-        let values: Vec<f64> = chunks.iter().filter_map(|it| it.value(metric, config)).collect();
+    /// Returns what is usual of a metric.
+    ///
+    /// The limits of all rows are those of NannyML, whose deviation is as uncertain as there are few chunks. A slice often has few: its
+    /// chunks are taken to differ by their sampling error at least, the mean is as uncertain as it is, and the more slices there are,
+    /// the further away their limits, so that any of them is beyond these by accident no more often than all rows are.
+    fn of(ruler: &Ruler<'_>, metric: Metric, chunks: &[Sample]) -> Self {
+        let values: Vec<f64> = chunks.iter().filter_map(|it| it.value(metric, ruler.config)).collect();
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / n;
+        let squares = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
         let n_rows = chunks.iter().map(Sample::n_rows).sum::<u64>() / (chunks.len() as u64).max(1);
+        let deviations = ruler.config.deviations;
+        let (error, variance, factor) = match &ruler.slice {
+            None => (ruler.estimator.error(metric, n_rows), squares / n, deviations),
+            Some(it) => {
+                let error = ruler.error(metric, &it.reference.labeled, n_rows);
+                let variance = (squares / (n - 1.0)).max(error.powi(2)) * (1.0 + 1.0 / n);
+                // The tail of a normal number beyond this is at most an n-th of that beyond `deviations`.
+                (error, variance, (deviations.powi(2) + 2.0 * (it.n.max(1) as f64).ln()).sqrt())
+            }
+        };
+        // Without a sampling error nothing bounds how far a slice's chunks are apart by accident.
+        let is_known = ruler.slice.is_none() || error.is_finite();
         Self {
             mean: (!values.is_empty()).then_some(mean),
-            deviation: (values.len() > 1).then(|| variance.sqrt()),
-            error: estimator.error(metric, n_rows),
+            deviation: (values.len() > 1 && is_known).then(|| variance.sqrt()),
+            error,
+            factor,
         }
     }
 
@@ -313,7 +422,7 @@ impl Usual {
         let (Some(mean), Some(deviation)) = (self.mean, self.deviation) else { return Limits::default() };
         // An error that is not known widens nothing.
         let added = (error.powi(2) - self.error.powi(2)).max(0.0);
-        let width = config.deviations * (deviation.powi(2) + added).sqrt();
+        let width = self.factor * (deviation.powi(2) + added).sqrt();
         Limits { lower: Some(metric.clamped(mean - width)), upper: Some(metric.clamped(mean + width)) }
     }
 }

@@ -145,14 +145,18 @@ impl Regressor {
         }
     }
 
-    /// Returns the standard error of a metric over that many rows; of a root by the delta method, `σ / (2 √mean)`.
+    /// Returns the standard error of a metric over that many rows.
     pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> f64 {
         let (target, is_root) = Target::of(metric);
-        let Some(it) = self.errors.get(&target) else { return f64::NAN };
-        match it.spread.error(n_rows) {
-            error if is_root && it.mean > 0.0 => error / (2.0 * it.mean.sqrt()),
-            error => error,
-        }
+        self.errors.get(&target).map_or(f64::NAN, |it| standard_error(it.mean, it.spread, is_root, n_rows))
+    }
+}
+
+/// Returns the standard error of a mean of errors over that many rows, or of its root by the delta method, `σ / (2 √mean)`.
+fn standard_error(mean: f64, spread: Spread, is_root: bool, n_rows: u64) -> f64 {
+    match spread.error(n_rows) {
+        error if is_root && mean > 0.0 => error / (2.0 * mean.sqrt()),
+        error => error,
     }
 }
 
@@ -176,6 +180,15 @@ impl Predicted {
 impl Sample {
     pub(crate) fn n_rows(&self) -> u64 {
         self.n_rows
+    }
+
+    /// Returns the standard error that so many rows like these have; none where the metric does not exist.
+    pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> Option<f64> {
+        let (target, is_root) = Target::of(metric);
+        let errors = self.errors.get(&target)?;
+        let (mean, deviation) = mean_and_deviation(errors)?;
+        let share = errors.len() as f64 / self.n_rows as f64;
+        Some(standard_error(mean, Spread { deviation, share }, is_root, n_rows))
     }
 
     /// Returns the metric of these rows.

@@ -32,18 +32,25 @@ pub(crate) fn write(
     evaluation: &Evaluation,
 ) -> Report {
     Report {
-        metrics: metrics(host, evaluation),
-        checks: nothing_judged(evaluation).into_iter().collect(),
+        metrics: metrics(config, host, evaluation),
+        checks: nothing_judged(config, evaluation),
         findings: findings(config, evaluation),
         figures: figures(evaluation),
         gaps: gaps(config, reference, current, evaluation),
     }
 }
 
-/// Returns the check that some chunk was judged, where none was: what was not looked at has not passed.
-fn nothing_judged(evaluation: &Evaluation) -> Option<Check> {
+/// Returns the checks that some chunk and some slice were judged, where none was: what was not looked at has not passed.
+fn nothing_judged(config: &Config, evaluation: &Evaluation) -> Vec<Check> {
+    let mut res = Vec::new();
     let is_any = evaluation.all.chunks.iter().any(|it| !it.is_small) && !evaluation.all.metrics.is_empty();
-    (!is_any).then(|| Check::not_checked("judged_chunks", "> 0", "no chunk could be judged: see the gaps"))
+    if !is_any {
+        res.push(Check::not_checked("judged_chunks", "> 0", "no chunk could be judged: see the gaps"));
+    }
+    if !config.slices.is_empty() && !evaluation.judged_slices().any(|it| it.1.is_judged()) {
+        res.push(Check::not_checked("judged_slices", "> 0", "no slice could be judged: see the gaps"));
+    }
+    res
 }
 
 fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluation) -> Vec<Gap> {
@@ -92,9 +99,16 @@ fn metric_gaps(config: &Config, part: &Part) -> Vec<Gap> {
         if it.overall.value.is_none() {
             res.push(Gap::new(format!("metric `{name}`"), "it does not exist for the current rows"));
         }
+        if let Some(bias) = it.bias {
+            let why = format!(
+                "on the reference it is estimated as {:.4} where labels give {:.4}, which is more than samples differ by: what was learned from all rows does not hold here, and estimates are not judged",
+                bias.estimated, bias.realized,
+            );
+            res.push(Gap::new(format!("metric `{name}`"), why));
+        }
         if !config.limits.contains_key(&it.metric) && it.limits.lower.is_none() {
             let why = format!(
-                "fewer than two chunks of the reference have {} labeled rows and the metric",
+                "fewer than two chunks of the reference have {} labeled rows and the metric, or its sampling error is not known",
                 config.min_chunk_rows
             );
             res.push(Gap::new(format!("limits of `{name}`"), why));
@@ -126,6 +140,10 @@ fn slice_gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Ev
                     let why = format!(
                         "{n_small} of {n} chunks were not judged: they have fewer than `min_chunk_rows`, {least}"
                     );
+                    res.push(Gap::new(subject.clone(), why));
+                }
+                if part.n_empty > 0 {
+                    let why = format!("{} of {} chunks have no row of it", part.n_empty, n + part.n_empty);
                     res.push(Gap::new(subject.clone(), why));
                 }
                 let gaps = metric_gaps(config, part).into_iter();

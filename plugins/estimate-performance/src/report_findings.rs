@@ -33,10 +33,11 @@ fn of_metrics(config: &Config, part: &Part) -> Vec<Finding> {
     for it in &part.metrics {
         let judged: Vec<_> = it.chunks.iter().zip(&part.chunks).filter(|(_, chunk)| !chunk.is_small).collect();
         let labeled = |estimate: &Estimate| estimate.n_labeled >= config.min_chunk_rows;
-        let estimated = pick(&judged, |estimate| is_outside(estimate.limits, estimate.value));
+        let held: Vec<_> = part.judged(it).collect();
+        let estimated = pick(&held, |estimate| is_outside(estimate.limits, estimate.value));
         let realized = pick(&judged, |estimate| labeled(estimate) && is_outside(estimate.limits, estimate.realized));
         let refuted = pick(&judged, |estimate| labeled(estimate) && estimate.is_refuted());
-        res.extend(estimated.map(|chunks| outside(config, it, Side::Estimated, judged.len(), &chunks)));
+        res.extend(estimated.map(|chunks| outside(config, it, Side::Estimated, held.len(), &chunks)));
         res.extend(realized.map(|chunks| outside(config, it, Side::Realized, judged.len(), &chunks)));
         res.extend(refuted.map(|chunks| disagreement(it, &chunks)));
     }

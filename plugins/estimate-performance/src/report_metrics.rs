@@ -29,7 +29,7 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
 }
 
 /// Returns the numbers of all rows together, then those of each chunk.
-pub(crate) fn metrics(host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {
+pub(crate) fn metrics(config: &Config, host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {
     let mut res = Vec::new();
     of_chunks(&evaluation.all, &mut res);
     let n_rows = n_rows(&evaluation.all);
@@ -40,6 +40,12 @@ pub(crate) fn metrics(host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {
     }
     evaluation.all.metrics.iter().for_each(|it| of_metric(host, &evaluation.all, it, &mut res));
     evaluation.confusion.iter().for_each(|it| of_confusion(host, it, &mut res));
+    if !config.slices.is_empty() {
+        let judged = || evaluation.judged_slices().filter(|it| it.1.is_judged());
+        let n = judged().map(|it| self::n_rows(it.1)).sum();
+        res.push(Number::new("slices", evaluation.slices.len() as f64).n(n));
+        res.push(Number::new("judged_slices", judged().count() as f64).n(n));
+    }
     for (slice, part) in evaluation.judged_slices() {
         let mut numbers = Vec::new();
         of_chunks(part, &mut numbers);
@@ -51,7 +57,7 @@ pub(crate) fn metrics(host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {
 
 fn of_chunks(part: &Part, res: &mut Vec<Number>) {
     let n_rows = n_rows(part);
-    res.push(Number::new("chunks", part.chunks.len() as f64).n(n_rows));
+    res.push(Number::new("chunks", (part.chunks.len() + part.n_empty) as f64).n(n_rows));
     let judged = part.chunks.iter().filter(|it| !it.is_small).count();
     res.push(Number::new("judged_chunks", judged as f64).n(n_rows));
 }
@@ -90,7 +96,9 @@ fn of_metric(host: &dyn Host, part: &Part, it: &Assessment, res: &mut Vec<Number
     let interval = |estimate: &Estimate| interval(it.metric, estimate, width, level);
     let overall = &it.overall;
     let value = |of: Option<f64>| of.unwrap_or(f64::NAN);
-    res.push(Number::new(&estimated, value(overall.value)).n(overall.n_rows).interval(interval(overall)));
+    // No requirement on what does not hold for the slice is met.
+    let n_of = |estimate: &Estimate| if it.bias.is_some() { 0 } else { estimate.n_rows };
+    res.push(Number::new(&estimated, value(overall.value)).n(n_of(overall)).interval(interval(overall)));
     res.push(Number::new(format!("sampling_error_{name}"), overall.error).n(overall.n_rows));
     if overall.n_labeled > 0 {
         res.push(Number::new(format!("realized_{name}"), value(overall.realized)).n(overall.n_labeled));
@@ -103,13 +111,12 @@ fn of_metric(host: &dyn Host, part: &Part, it: &Assessment, res: &mut Vec<Number
             res.push(Number::new(format!("limit_{name}"), limit).n(overall.n_rows).label("bound", bound));
         }
     }
-    let judged = || it.chunks.iter().zip(&part.chunks).filter(|(_, chunk)| !chunk.is_small);
-    let n_outside = judged().filter(|(estimate, _)| is_outside(estimate.limits, estimate.value)).count();
-    let n_judged: u64 = judged().map(|(estimate, _)| estimate.n_rows).sum();
+    let n_outside = part.judged(it).filter(|(estimate, _)| is_outside(estimate.limits, estimate.value)).count();
+    let n_judged: u64 = part.judged(it).map(|(estimate, _)| estimate.n_rows).sum();
     res.push(Number::new(format!("chunks_outside_{name}"), n_outside as f64).n(n_judged));
     for (estimate, chunk) in it.chunks.iter().zip(&part.chunks) {
         let number = |name: String, value: f64| Number::new(name, value).label("chunk", chunk.name.as_str());
-        res.push(number(estimated.clone(), value(estimate.value)).n(estimate.n_rows).interval(interval(estimate)));
+        res.push(number(estimated.clone(), value(estimate.value)).n(n_of(estimate)).interval(interval(estimate)));
         res.push(number(format!("sampling_error_{name}"), estimate.error).n(estimate.n_rows));
         if estimate.n_labeled > 0 {
             res.push(number(format!("realized_{name}"), value(estimate.realized)).n(estimate.n_labeled));

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Task};
 
+/// The most slices of the rows of a role.
+const MAX_SLICES: usize = 1000;
+
 /// The code of a missing name.
 pub(crate) const NO_NAME: u32 = u32::MAX;
 
@@ -73,7 +76,7 @@ impl Rows {
         }
         if self.len() == 0 {
             *self = other;
-            return Ok(());
+            return self.check_slices();
         }
         let has_same_features = self.features.keys().eq(other.features.keys());
         let has_same_slices = self.slices.keys().eq(other.slices.keys());
@@ -96,7 +99,15 @@ impl Rows {
         for ((name, ours), theirs) in self.features.iter_mut().zip(other.features.into_values()) {
             ours.append(name, theirs)?;
         }
-        Ok(())
+        self.check_slices()
+    }
+
+    fn check_slices(&self) -> Result<()> {
+        if self.slices.values().map(|it| it.names.len()).sum::<usize>() <= MAX_SLICES {
+            return Ok(());
+        }
+        let message = format!("the rows of one role have more than {MAX_SLICES} slices");
+        Err(Error::config("/slices", message).with_help("name slice columns with fewer values"))
     }
 
     /// Returns whether the columns fit each other and the options, for rows that come from stored bytes.

@@ -6,16 +6,16 @@ mod common;
 use std::sync::Arc;
 
 use modelwatch_sdk::{
-    ErrorKind, Kind, RecordBatch, Role,
+    ErrorKind, Kind, RecordBatch, Report, Role,
     arrow::{
         array::{
-            ArrayRef, FixedSizeListArray, Float64Array, StringArray, TimestampSecondArray, cast::AsArray,
+            Array, ArrayRef, FixedSizeListArray, Float64Array, StringArray, TimestampSecondArray, cast::AsArray,
             types::Float64Type,
         },
         schema::{DataType, Field},
     },
     report::Status,
-    rows::{Use, columns},
+    rows::{Use, columns, pick},
     testing::{self, ProbeCase},
 };
 use serde_json::{Value, json};
@@ -159,7 +159,9 @@ fn a_slice_that_becomes_harder_is_found_where_all_rows_hardly_do() {
     // Without slices all rows are what they were.
     config.as_object_mut().unwrap().remove("slices");
     let whole = run(&config, &reference, &regions(2, 10_000, 0.5, Labels::None));
-    let of_all: Vec<_> = report.metrics.iter().filter(|it| !it.labels.contains_key("slice")).cloned().collect();
+    let is_of_all = |name: &str, has_slice: bool| !has_slice && name != "slices" && name != "judged_slices";
+    let of_all = report.metrics.iter().filter(|it| is_of_all(&it.name, it.labels.contains_key("slice")));
+    let of_all: Vec<_> = of_all.cloned().collect();
     assert_eq!(of_all, whole.metrics);
 }
 
@@ -170,6 +172,116 @@ fn a_slice_on_which_the_model_always_did_worse_is_no_alarm() {
     let reference = regions(1, 20_000, 2.0, Labels::AsScored);
     let report = run(&config, &reference, &regions(2, 10_000, 2.0, Labels::None));
     assert!(codes(&report).iter().all(|it| it.0 != "MW-P001"), "{:?}", codes(&report));
+}
+
+/// The rows of [`regions`] that are of another one.
+fn without(rows: &RecordBatch, name: &str) -> RecordBatch {
+    let names = rows.column(1).as_string::<i32>();
+    let kept: Vec<usize> = (0..rows.num_rows()).filter(|it| names.is_null(*it) || names.value(*it) != name).collect();
+    pick(rows, &kept).unwrap()
+}
+
+fn n_of(report: &Report, name: &str, slice: &str) -> u64 {
+    let found = report
+        .metrics
+        .iter()
+        .find(|it| it.name == name && it.labels.len() == 1 && it.labels.get("slice").is_some_and(|it| it == slice));
+    found.unwrap().n
+}
+
+#[test]
+fn a_slice_that_nothing_is_held_against_meets_no_requirement() {
+    let mut config = binary();
+    config["slices"] = json!(["region"]);
+    let reference = without(&regions(1, 20_000, 0.0, Labels::AsScored), "south");
+    let report = run(&config, &reference, &regions(2, 10_000, 0.0, Labels::None));
+    assert_eq!(n_of(&report, "chunks_outside_accuracy", "region=south"), 0);
+    assert!(n_of(&report, "chunks_outside_accuracy", "region=north") > 0);
+    // Limits that are given need no reference.
+    config["limits"] = json!({ "accuracy": { "lower": 0.5 } });
+    let report = run(&config, &reference, &regions(2, 10_000, 0.0, Labels::None));
+    assert!(n_of(&report, "chunks_outside_accuracy", "region=south") > 0);
+}
+
+/// Rows of a regression whose errors are twice as large in one region, which no feature tells.
+fn hidden(seed: u64, n_rows: usize, has_labels: bool) -> RecordBatch {
+    let mut random = Random(seed);
+    let (mut predictions, mut labels, mut regions) = (Vec::new(), Vec::new(), Vec::new());
+    for row in 0..n_rows {
+        let is_south = row % 2 == 1;
+        let prediction = 60.0 + 5.0 * random.normal();
+        predictions.push(prediction);
+        labels.push(prediction + if is_south { 2.0 } else { 1.0 } * random.normal());
+        regions.push(if is_south { "south" } else { "north" });
+    }
+    let regions: ArrayRef = Arc::new(StringArray::from(regions));
+    let mut all = vec![("predicted", Use::Feature, numbers(predictions)), ("region", Use::Slice, regions)];
+    if has_labels {
+        all.push(("label", Use::Label, numbers(labels)));
+    }
+    batch(all)
+}
+
+#[test]
+fn a_slice_that_the_estimator_does_not_know_is_not_judged() {
+    let mut config = regression();
+    config["slices"] = json!(["region"]);
+    config["metrics"] = json!(["mae"]);
+    let report = run(&config, &hidden(1, 10_000, true), &hidden(2, 10_000, false));
+    assert!(codes(&report).iter().all(|it| it.0 != "MW-P001"), "{:?}", codes(&report));
+    for slice in ["region=north", "region=south"] {
+        let gap = report.gaps.iter().find(|it| it.what == format!("metric `mae`, slice `{slice}`")).unwrap();
+        assert!(gap.why.starts_with("on the reference it is estimated as 1.") && gap.why.contains("labels give"));
+        assert_eq!(n_of(&report, "chunks_outside_mae", slice), 0);
+        assert_eq!(n_of(&report, "estimated_mae", slice), 0);
+    }
+    assert!(overall(&report, "chunks_outside_mae").n > 0);
+}
+
+#[test]
+fn rows_like_the_reference_alarm_in_no_slice_also_where_these_have_few_chunks() {
+    let mut n_alarms = 0;
+    for seed in 0..40 {
+        let config = json!({
+            "task": "binary", "score": "score", "chunk": { "count": 2 }, "metrics": ["accuracy"], "slices": ["region"],
+        });
+        let reference = regions(1000 * seed, 2000, 0.0, Labels::AsScored);
+        let report = run(&config, &reference, &regions(1000 * seed + 500, 2000, 0.0, Labels::None));
+        n_alarms += codes(&report).iter().filter(|it| it.1.contains("region")).count();
+    }
+    // In 160 chunks of slices.
+    assert!(n_alarms <= 1, "{n_alarms}");
+}
+
+#[test]
+fn an_estimate_of_a_slice_is_as_uncertain_as_its_rows_are() {
+    let mut config = binary();
+    config["slices"] = json!(["region"]);
+    config["metrics"] = json!(["accuracy"]);
+    // Of one half of the rows, which are hard, the share that is right varies more than of all.
+    let report = run(&config, &regions(1, 20_000, 9.0, Labels::AsScored), &regions(2, 10_000, 9.0, Labels::None));
+    let error = |name: &str| labeled(&report, "sampling_error_accuracy", "slice", name).unwrap();
+    let value = labeled(&report, "estimated_accuracy", "slice", "region=south").unwrap();
+    let of_its_own = (value * (1.0 - value) / 4990.0).sqrt();
+    assert!((error("region=south") / of_its_own - 1.0).abs() < 0.05, "{} and {of_its_own}", error("region=south"));
+}
+
+#[test]
+fn slices_are_counted_and_too_many_are_refused_as_they_come() {
+    let mut config = binary();
+    config["slices"] = json!(["region"]);
+    let report = run(&config, &regions(1, 9000, 0.0, Labels::AsScored), &regions(2, 2000, 0.0, Labels::None));
+    assert_eq!((overall(&report, "slices").value, overall(&report, "judged_slices").value), (3.0, 2.0));
+    config["min_slice_size"] = json!(5000);
+    let report = run(&config, &regions(1, 9000, 0.0, Labels::AsScored), &regions(2, 2000, 0.0, Labels::None));
+    let check = report.checks.iter().find(|it| it.metric == "judged_slices").unwrap();
+    assert_eq!((check.status, overall(&report, "judged_slices").value), (Status::NotChecked, 0.0));
+    let ids: ArrayRef = Arc::new(StringArray::from_iter_values((0..1001).map(|it| it.to_string())));
+    let rows = batch(vec![("score", Use::Feature, numbers((0..1001).map(|_| 0.5))), ("region", Use::Slice, ids)]);
+    let mut probe = open(&config);
+    probe.update(&(), Role::Current, &rows.slice(0, 1000)).unwrap();
+    let error = probe.update(&(), Role::Current, &rows.slice(1000, 1)).unwrap_err();
+    assert!(error.message.contains("more than 1000 slices"), "{}", error.message);
 }
 
 #[test]

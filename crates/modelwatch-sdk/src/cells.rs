@@ -14,7 +14,7 @@ use std::{
 use arrow_array::RecordBatch;
 
 use crate::{
-    chunks,
+    chunks::{self, Period},
     error::{Error, Result},
     probe::Role,
     rows::{pick, profiled_rows},
@@ -29,7 +29,7 @@ mod windows;
 
 pub use self::{
     cutting::{Cutting, CuttingOptions, ReferenceWindow, Window},
-    report::{Found, gaps, listed, over_chunks, report, row_gaps, together},
+    report::{Found, OverChunks, coverage, gaps, listed, over_chunks, report, row_gaps, together, unjudged},
     series::{Compared, Series, Unit, series},
     windows::Windows,
 };
@@ -181,6 +181,12 @@ impl<S: Clone> Cells<S> {
         &self.n_unsliced
     }
 
+    /// Returns the column that makes a slice.
+    pub fn column_of(&self, slice: &str) -> Option<&str> {
+        let makes = |it: &&String| slice.strip_prefix(it.as_str()).is_some_and(|rest| rest.starts_with('='));
+        self.n_unsliced.keys().find(makes).map(String::as_str)
+    }
+
     /// Returns the chunks and slices that have rows.
     pub fn keys(&self) -> impl Iterator<Item = &Cell> {
         self.states.keys()
@@ -217,14 +223,18 @@ impl<S: Clone> Cells<S> {
         Ok(())
     }
 
-    /// Takes a state, and leaves what follows.
+    /// Takes a state of the rows of a role, and leaves what follows.
     ///
     /// # Errors
-    /// When the bytes are no state.
-    pub fn read<F: Fold<State = S>>(fold: &F, reader: &mut Reader<'_>) -> Result<Self> {
+    /// When the bytes are no state, or rows that are cut so do not have it.
+    pub fn read<F: Fold<State = S>>(fold: &F, cutting: &Cutting, role: Role, reader: &mut Reader<'_>) -> Result<Self> {
+        let period = cutting.period_of(role);
         let mut res = Self { rows: reader.u64()?, n_untimed: reader.u64()?, ..Self::default() };
         for _ in 0..reader.u64()? {
             let column = reader.text()?.to_owned();
+            if res.n_unsliced.last_key_value().is_some_and(|it| *it.0 >= column) {
+                return Err(damaged("its slice columns are out of order"));
+            }
             res.n_unsliced.insert(column, reader.u64()?);
         }
         for _ in 0..reader.u64()? {
@@ -232,6 +242,12 @@ impl<S: Clone> Cells<S> {
             let chunk = if reader.flag()? { Some(reader.u64()? as i64) } else { None };
             if chunk.is_some_and(|it| !CALENDAR.contains(&it)) {
                 return Err(damaged("a chunk is outside of the calendar"));
+            }
+            if slice.as_ref().is_some_and(|it| res.column_of(it).is_none()) {
+                return Err(damaged("no column makes one of its slices"));
+            }
+            if chunk.is_some() != period.is_some() || chunk.is_some_and(|it| !is_start(period, it)) {
+                return Err(damaged("a chunk is none of the options"));
             }
             let cell = Cell { slice, chunk };
             if res.states.last_key_value().is_some_and(|it| *it.0 >= cell) {
@@ -270,6 +286,11 @@ impl<S: Clone> Cells<S> {
     }
 }
 
+/// Returns whether a period begins in that second.
+fn is_start(period: Option<Period>, second: i64) -> bool {
+    period.and_then(|it| it.start(second as f64)) == Some(second)
+}
+
 /// Returns the places of the rows of each cell; rows without a time or a value are in none.
 fn by_cell(cut: Option<&Cut>, starts: Option<&[Option<i64>]>, n_rows: usize) -> BTreeMap<Cell, Vec<usize>> {
     let mut places: BTreeMap<(usize, Option<i64>), Vec<usize>> = BTreeMap::new();
@@ -292,7 +313,11 @@ mod tests {
     use arrow_array::{ArrayRef, StringArray, TimestampSecondArray};
 
     use super::*;
-    use crate::{chunks::Period, rows::Use, testing};
+    use crate::{
+        report::{Finding, Metric, Report, Severity},
+        rows::Use,
+        testing,
+    };
 
     /// Keeps how many rows there are, which counts as so many columns.
     struct Count(usize);
@@ -349,6 +374,10 @@ mod tests {
         }
     }
 
+    fn fixed(slices: &[String]) -> CuttingOptions<'_> {
+        CuttingOptions { reference_window: ReferenceWindow::Fixed, rolling_chunks: None, ..options(slices, 5) }
+    }
+
     fn cutting(slices: &[String], max_cells: u64) -> Cutting {
         Cutting::new(options(slices, max_cells)).unwrap()
     }
@@ -369,7 +398,8 @@ mod tests {
 
     #[test]
     fn parts_in_any_order_are_the_same_bytes_as_the_whole() {
-        let (cutting, rows) = (cutting(&names(), 100), rows());
+        let names = names();
+        let (cutting, rows) = (cutting(&names, 100), rows());
         let of = |batches: &[RecordBatch]| {
             let mut res = Cells::default();
             batches.iter().for_each(|it| res.update(&Count(1), &cutting, Role::Current, it).unwrap());
@@ -393,10 +423,22 @@ mod tests {
         assert_eq!(bytes(&merged), bytes(&whole));
         let bytes = bytes(&whole);
         let mut reader = Reader(&bytes);
-        let read = Cells::read(&Count(1), &mut reader).unwrap();
+        let read = Cells::read(&Count(1), &cutting, Role::Current, &mut reader).unwrap();
         reader.finish().unwrap();
         assert_eq!(read.chunks_of(b).map(|it| *it.1).collect::<Vec<_>>(), [2, 1]);
-        assert!((0..bytes.len()).all(|it| Cells::read(&Count(1), &mut Reader(&bytes[..it])).is_err()));
+        let is_read = |cutting: &Cutting, bytes: &[u8]| {
+            Cells::read(&Count(1), cutting, Role::Current, &mut Reader(bytes)).is_ok()
+        };
+        assert!((0..bytes.len()).all(|it| !is_read(&cutting, &bytes[..it])));
+        // No chunk of these is a week, and none of a whole has a chunk.
+        let of = |chunk| Cutting::new(CuttingOptions { chunk, ..fixed(&names) }).unwrap();
+        let week = of(Some(chunks::Chunks::Period(Period::Week)));
+        assert!(is_read(&cutting, &bytes) && !is_read(&week, &bytes) && !is_read(&of(None), &bytes));
+        // Nor are there slices without a column.
+        let place = bytes.windows(6).position(|it| it == b"region").unwrap();
+        let mut other = bytes.clone();
+        other[place] = b'x';
+        assert!(!is_read(&cutting, &other));
     }
 
     #[test]
@@ -416,6 +458,46 @@ mod tests {
         assert_eq!(said[0], [few(1), format!("it is compared with {}", few(1)), few(1)]);
         assert_eq!(found[1].why_not.as_deref(), Some("it has 1 current rows, fewer than `min_slice_size`, 2"));
         assert_eq!(said[2], [few(0), "there is no day before it".to_owned(), few(1)]);
+        let judged = Series { units: Vec::new(), ..found[0].clone() };
+        let of = |series: &[Series<String>]| {
+            let numbers = coverage(&cutting, series, |_| true);
+            let unjudged: Vec<_> = unjudged(&numbers).into_iter().map(|it| it.metric).collect();
+            (numbers.into_iter().map(|it| (it.name, it.value, it.n)).collect::<Vec<_>>(), unjudged)
+        };
+        let (numbers, none) = of(&[judged, found[1].clone()]);
+        let number = |name: &str, value| (name.to_owned(), value, 0);
+        let of_all =
+            [number("slices", 1.0), number("judged_slices", 0.0), number("chunks", 0.0), number("judged_chunks", 0.0)];
+        assert_eq!(
+            (numbers[..4].to_vec(), none),
+            (of_all.to_vec(), vec!["judged_slices".to_owned(), "judged_chunks".to_owned()])
+        );
+    }
+
+    #[test]
+    fn only_the_last_chunks_are_drawn() {
+        let days: Vec<String> = (1..32).map(|it| format!("2026-03-{it:02}")).collect();
+        let of = |day: &String| Metric::new("share", 0.5).label("column", "x").label("chunk", day.as_str());
+        let report = Report { metrics: days.iter().map(of).collect(), ..Report::default() };
+        let found = over_chunks(&report, "share", "column");
+        assert_eq!((found.chunks.as_slice(), found.rows[0].1.len()), (&days[1..], 30));
+        assert_eq!(found.left_out(), " 1 earlier chunks are left out.");
+    }
+
+    #[test]
+    fn the_foremost_chunk_is_the_one_with_the_largest_finding() {
+        let cutting = cutting(&[], 100);
+        let unit = |name: &str, share: f64| {
+            let finding = Finding::new("T-1", Severity::Warning, "x", format!("{share}")).evidence("share", share);
+            let outcome = Ok(Report { findings: vec![finding], ..Report::default() });
+            Unit { name: Some(name.to_owned()), n_current: 10, n_reference: 10, outcome }
+        };
+        let units = vec![unit("monday", 0.4), unit("tuesday", 1.0), unit("wednesday", 0.5)];
+        let series = [Series { slice: None, units, why_not: None }];
+        let none: Cells<u64> = Cells::default();
+        let share = |it: &Finding| it.evidence["share"].as_f64().unwrap_or_default();
+        let report = report(&cutting, [&none, &none], &series, |_| true, share);
+        assert!(report.findings[0].message.ends_with("foremost in tuesday, 1"), "{}", report.findings[0].message);
     }
 
     #[test]
@@ -452,8 +534,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_not_cut_may_have_any_number_of_columns() {
-        let fixed =
-            CuttingOptions { reference_window: ReferenceWindow::Fixed, rolling_chunks: None, ..options(&[], 5) };
+        let fixed = fixed(&[]);
         let whole = CuttingOptions { chunk: None, ..fixed };
         // The reference of a fixed window is not cut.
         for (options, role) in [(whole, Role::Current), (fixed, Role::Reference)] {

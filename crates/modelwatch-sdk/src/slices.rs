@@ -72,8 +72,17 @@ pub fn by_columns(names: &[String], batch: &RecordBatch) -> Result<Vec<Cut>> {
             return Err(Error::config(format!("/slices/{at}"), message).with_help(help));
         }
     }
-    let wanted = found.into_iter().filter(|it| names.iter().any(|pattern| name_matches(pattern, it.0)));
+    let wanted: Vec<_> =
+        found.into_iter().filter(|it| names.iter().any(|pattern| name_matches(pattern, it.0))).collect();
+    let is_start = |of: &str, it: &str| of.strip_prefix(it).is_some_and(|rest| rest.starts_with('='));
+    for (name, _) in &wanted {
+        if let Some((other, _)) = wanted.iter().find(|it| is_start(it.0, name)) {
+            let message = format!("slices of `{name}` and of `{other}` can have the same name");
+            return Err(Error::input(message).with_help("rename one of the columns, or leave one out of `slices`"));
+        }
+    }
     wanted
+        .into_iter()
         .map(|(name, array)| {
             by_value(name, array.as_ref()).map_err(|e| Error::input(format!("slice column `{name}`: {e}")))
         })

@@ -132,10 +132,11 @@ impl Probe for Drift {
                 current.merge(read.1)
             }
             Rows::Cut { cutting, reference, current } => {
-                let read = (Cells::read(&self.config, &mut reader)?, Cells::read(&self.config, &mut reader)?);
+                let mut read = |role| Cells::read(&self.config, cutting, role, &mut reader);
+                let (before, now) = (read(Role::Reference)?, read(Role::Current)?);
                 check_end(reader)?;
-                reference.merge(&self.config, cutting, read.0)?;
-                current.merge(&self.config, cutting, read.1)
+                reference.merge(&self.config, cutting, before)?;
+                current.merge(&self.config, cutting, now)
             }
         }
     }

@@ -89,11 +89,11 @@ impl Probe for Multivariate {
             }
         }
         let fold = Sampling(&self.config);
-        for cells in [&mut self.reference, &mut self.current] {
-            let other = Cells::read(&fold, &mut reader)?;
-            cells.merge(&fold, &self.cutting, other)?;
-        }
-        reader.finish()
+        let mut read = |role| Cells::read(&fold, &self.cutting, role, &mut reader);
+        let (reference, current) = (read(Role::Reference)?, read(Role::Current)?);
+        reader.finish()?;
+        self.reference.merge(&fold, &self.cutting, reference)?;
+        self.current.merge(&fold, &self.cutting, current)
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {

@@ -56,8 +56,11 @@ pub(crate) fn of_parts(
     series: Vec<cells::Series<Outcome>>,
 ) -> Report {
     let series: Vec<_> = series.into_iter().map(|it| it.map(|outcome| write(config, &outcome))).collect();
-    let mut res = cells::report(cutting, roles, &series);
-    let is_any = res.metrics.iter().any(|it| it.name == "answered_questions" && it.value > 0.0);
+    let answered = |it: &Metric| it.name == "answered_questions" && it.value > 0.0;
+    let is_judged = |it: &Report| it.metrics.iter().any(answered);
+    let size = |it: &Finding| it.evidence.get("p_value").and_then(|it| it.as_f64()).map_or(0.0, |it| 1.0 - it);
+    let mut res = cells::report(cutting, roles, &series, is_judged, size);
+    let is_any = res.metrics.iter().any(answered);
     if !is_any {
         res.checks.push(Check::not_checked(
             "answered_questions",
@@ -65,17 +68,29 @@ pub(crate) fn of_parts(
             "no chunk or slice could be judged: see the gaps",
         ));
     }
-    let (columns, rows) = cells::over_chunks(&res, "p_value", "question");
-    if columns.len() > 1 {
-        let (rows, values) = rows.into_iter().unzip();
+    let p_values = cells::over_chunks(&res, "p_value", "question");
+    if p_values.chunks.len() > 1 {
+        let left_out = p_values.left_out();
+        // The darkest are the least likely by chance.
+        let strength = |it: f64| -it.max(1.0 / (config.permutations + 1) as f64).log10();
+        let (rows, values) = p_values
+            .rows
+            .into_iter()
+            .map(|(name, values)| {
+                (name, values.into_iter().map(|it| if it.is_nan() { it } else { strength(it) }).collect())
+            })
+            .unzip();
         res.figures.push(Figure {
             title: "Drift of rows over time".to_owned(),
-            caption: "P-values, corrected for the questions of all chunks and slices.".to_owned(),
+            caption: format!(
+                "P-values, corrected for the questions of all chunks and slices, as -log10: from {:.2} on it is drift.{left_out}",
+                -config.alpha.log10(),
+            ),
             data: FigureData::HeatMap {
                 y_label: "question".to_owned(),
                 x_label: "chunk".to_owned(),
                 rows,
-                columns,
+                columns: p_values.chunks,
                 values,
             },
         });

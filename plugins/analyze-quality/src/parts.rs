@@ -5,7 +5,7 @@
 use modelwatch_sdk::{
     Host, RecordBatch, Report, Result, Role,
     cells::{self, Cells, Cutting, Fold},
-    report::{Figure, FigureData, Gap},
+    report::{Figure, FigureData, Finding, Gap},
     state::{Reader, Writer},
 };
 
@@ -95,14 +95,16 @@ impl Parts {
         [&self.reference, &self.current].into_iter().try_for_each(|it| it.write(&Columns(settings), writer))
     }
 
-    /// Takes in what [`Parts::write`] wrote.
-    pub(crate) fn merge(&mut self, settings: &Settings, reader: &mut Reader<'_>) -> Result<()> {
-        let fold = Columns(settings);
-        for cells in [&mut self.reference, &mut self.current] {
-            let other = Cells::read(&fold, reader)?;
-            cells.merge(&fold, &self.cutting, other)?;
-        }
-        Ok(())
+    /// Takes what [`Parts::write`] wrote.
+    pub(crate) fn read(&self, settings: &Settings, reader: &mut Reader<'_>) -> Result<Self> {
+        let mut read = |role| Cells::read(&Columns(settings), &self.cutting, role, reader);
+        Ok(Self { cutting: self.cutting.clone(), reference: read(Role::Reference)?, current: read(Role::Current)? })
+    }
+
+    /// Adds what `other` has seen.
+    pub(crate) fn merge(&mut self, settings: &Settings, other: Self) -> Result<()> {
+        self.reference.merge(&Columns(settings), &self.cutting, other.reference)?;
+        self.current.merge(&Columns(settings), &self.cutting, other.current)
     }
 
     /// Returns what is to be said of every chunk and slice; nothing of all rows, where these are one.
@@ -124,21 +126,31 @@ impl Parts {
         for it in &mut series {
             let Some(slice) = &it.slice else { continue };
             // The column that makes the slice is the same in all of its rows.
-            let is_own = |column: &str| slice.strip_prefix(column).is_some_and(|rest| rest.starts_with('='));
+            let own = roles.iter().find_map(|it| it.column_of(slice));
+            let is_own = |column: &str| own == Some(column);
             for report in it.units.iter_mut().filter_map(|it| it.outcome.as_mut().ok()) {
                 report.metrics.retain(|it| !it.labels.get("column").is_some_and(|it| is_own(it)));
                 report.findings.retain(|it| !is_own(&it.place));
             }
         }
-        let mut res = cells::report(&self.cutting, roles, &series);
+        let mut res = cells::report(&self.cutting, roles, &series, |_| true, size);
         res.figures.extend(missing_over_time(&res));
         Ok(res)
     }
 }
 
+/// Returns how large a finding is next to the same in other chunks: by the share of the rows that it is about, or their number.
+fn size(finding: &Finding) -> f64 {
+    let number = |key: &str| finding.evidence.get(key).and_then(|it| it.as_f64());
+    let beyond = || Some(number("below")? + number("above")?);
+    ["share", "count"].into_iter().find_map(number).or_else(beyond).unwrap_or_default()
+}
+
 /// Returns the shares of missing values of each column over the chunks of all rows, where any is missing.
 fn missing_over_time(report: &Report) -> Option<Figure> {
-    let (chunks, mut rows) = cells::over_chunks(report, "missing_share", "column");
+    let found = cells::over_chunks(report, "missing_share", "column");
+    let earlier = found.left_out();
+    let (chunks, mut rows) = (found.chunks, found.rows);
     let greatest = |it: &(String, Vec<f64>)| it.1.iter().copied().fold(0.0, f64::max);
     rows.retain(|it| greatest(it) > 0.0);
     if rows.is_empty() || chunks.len() < 2 {
@@ -149,8 +161,8 @@ fn missing_over_time(report: &Report) -> Option<Figure> {
     let left_out = rows.len().saturating_sub(MAX_COLUMNS);
     rows.truncate(MAX_COLUMNS);
     let caption = match left_out {
-        0 => "Columns of which nothing is missing are left out.".to_owned(),
-        n => format!("{n} columns of which less is missing, and those of which nothing is, are left out."),
+        0 => format!("Columns of which nothing is missing are left out.{earlier}"),
+        n => format!("{n} columns of which less is missing, and those of which nothing is, are left out.{earlier}"),
     };
     let (names, values) = rows.into_iter().unzip();
     Some(Figure {

@@ -95,10 +95,11 @@ impl Probe for Quality {
         }
         let reference = Profile::read(&self.settings, &mut reader)?;
         let current = Profile::read(&self.settings, &mut reader)?;
-        if let Some(parts) = &mut self.parts {
-            parts.merge(&self.settings, &mut reader)?;
-        }
+        let parts = self.parts.as_ref().map(|it| it.read(&self.settings, &mut reader)).transpose()?;
         reader.finish()?;
+        if let (Some(mine), Some(parts)) = (&mut self.parts, parts) {
+            mine.merge(&self.settings, parts)?;
+        }
         self.reference.merge(reference);
         self.current.merge(current);
         Ok(())
@@ -140,6 +141,7 @@ impl Probe for Quality {
         if let Some(parts) = &self.parts {
             let of_parts = parts.report(&self.settings, host)?;
             report.metrics.extend(of_parts.metrics);
+            report.checks.extend(of_parts.checks);
             report.findings.extend(of_parts.findings);
             report.gaps.extend(of_parts.gaps);
             report.figures.extend(of_parts.figures);

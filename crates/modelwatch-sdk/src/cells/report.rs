@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Cells, Cutting, Series, Unit};
-use crate::report::{Finding, Gap, Report};
+use crate::report::{Check, Finding, Gap, Labels, Metric, Report};
+
+/// The most chunks of a picture, as many as are drawn.
+const MAX_CHUNKS: usize = 30;
 
 /// The most chunks that a sentence names.
 const MAX_NAMES: usize = 20;
@@ -24,9 +27,19 @@ pub struct Found<'a> {
 
 /// Returns one report of those of chunks and slices: every number has the labels `slice` and `chunk`, findings and gaps are put together.
 ///
-/// There are no figures, of which each chunk would have the same.
-pub fn report<S: Clone>(cutting: &Cutting, roles: [&Cells<S>; 2], series: &[Series<Report>]) -> Report {
-    let mut res = Report { gaps: row_gaps(cutting, roles), ..Report::default() };
+/// How many chunks and slices there are and were judged are numbers, too, and where none was there is a check that was not made. A chunk
+/// was judged where `is_judged` says so of its report, which need not be everything that it says. There are no figures, of which each
+/// chunk would have the same. `size` says how large a finding is next to the same in other chunks.
+pub fn report<S: Clone>(
+    cutting: &Cutting,
+    roles: [&Cells<S>; 2],
+    series: &[Series<Report>],
+    is_judged: impl Fn(&Report) -> bool,
+    size: impl Fn(&Finding) -> f64,
+) -> Report {
+    let mut res =
+        Report { gaps: row_gaps(cutting, roles), metrics: coverage(cutting, series, &is_judged), ..Report::default() };
+    res.checks = unjudged(&res.metrics);
     for it in series {
         let mut found: BTreeMap<(&str, &str), Vec<Found<'_>>> = BTreeMap::new();
         for (unit, report) in it.judged() {
@@ -47,13 +60,50 @@ pub fn report<S: Clone>(cutting: &Cutting, roles: [&Cells<S>; 2], series: &[Seri
             for finding in &report.findings {
                 let chunk = unit.name.as_deref();
                 let same = found.entry((&finding.place, &finding.code)).or_default();
-                same.push(Found { chunk, finding: finding.clone(), size: 0.0 });
+                same.push(Found { chunk, finding: finding.clone(), size: size(finding) });
             }
         }
         res.findings.extend(found.into_values().filter_map(|same| together(cutting, it, &same)));
         res.gaps.extend(gaps(cutting, it, |report| &report.gaps));
     }
     res
+}
+
+/// Returns how many slices there are and were judged, and how many chunks of each.
+///
+/// The rows that these numbers are of are those of what was judged.
+pub fn coverage<T>(cutting: &Cutting, series: &[Series<T>], is_judged: impl Fn(&T) -> bool) -> Vec<Metric> {
+    let judged =
+        |it: &Series<T>| -> Vec<u64> { it.judged().filter(|it| is_judged(it.1)).map(|it| it.0.n_current).collect() };
+    let rows = |it: &Series<T>| judged(it).into_iter().fold(0, u64::saturating_add);
+    let mut res = Vec::new();
+    let mut push = |name: &str, value: usize, n: u64, slice: Option<&String>| {
+        let labels: Labels = slice.iter().map(|it| ("slice".to_owned(), (*it).clone())).collect();
+        res.push(Metric::new(name, value as f64).n(n).labels(&labels));
+    };
+    if !cutting.slices.is_empty() {
+        let slices: Vec<&Series<T>> = series.iter().filter(|it| it.slice.is_some()).collect();
+        let n = slices.iter().map(|it| rows(it)).fold(0, u64::saturating_add);
+        push("slices", slices.len(), n, None);
+        push("judged_slices", slices.iter().filter(|it| !judged(it).is_empty()).count(), n, None);
+    }
+    if cutting.period.is_some() {
+        for it in series {
+            push("chunks", it.units.len(), rows(it), it.slice.as_ref());
+            push("judged_chunks", judged(it).len(), rows(it), it.slice.as_ref());
+        }
+    }
+    res
+}
+
+/// Returns the checks that any slice and any chunk of all rows were judged, where none was: what was not looked at has not passed.
+pub fn unjudged(coverage: &[Metric]) -> Vec<Check> {
+    let is_none = |it: &&Metric| it.name.starts_with("judged_") && it.labels.is_empty() && it.value == 0.0;
+    let check = |it: &Metric| {
+        let word = it.name.trim_start_matches("judged_").trim_end_matches('s');
+        Check::not_checked(&it.name, "> 0", format!("no {word} could be judged: see the gaps"))
+    };
+    coverage.iter().filter(is_none).map(check).collect()
 }
 
 /// Makes one finding of those of the chunks of a slice: that of the foremost one, and where the others are.
@@ -143,8 +193,29 @@ pub fn gaps<T>(cutting: &Cutting, series: &Series<T>, gaps_of: impl Fn(&T) -> &[
     res
 }
 
-/// Returns a metric of all rows over the chunks: the names of these, and the values by another label, NaN where there is none.
-pub fn over_chunks(report: &Report, metric: &str, label: &str) -> (Vec<String>, Vec<(String, Vec<f64>)>) {
+/// A metric of all rows over the chunks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverChunks {
+    /// The names of the last chunks, as many as are drawn.
+    pub chunks: Vec<String>,
+    /// How many earlier ones are left out.
+    pub n_earlier: usize,
+    /// The values by another label, NaN where there is none.
+    pub rows: Vec<(String, Vec<f64>)>,
+}
+
+impl OverChunks {
+    /// Returns in words that earlier chunks are left out, where any are.
+    pub fn left_out(&self) -> String {
+        match self.n_earlier {
+            0 => String::new(),
+            n => format!(" {n} earlier chunks are left out."),
+        }
+    }
+}
+
+/// Returns a metric of all rows over the chunks, by another label.
+pub fn over_chunks(report: &Report, metric: &str, label: &str) -> OverChunks {
     let mut values: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
     for it in report.metrics.iter().filter(|it| it.name == metric && it.labels.len() == 2) {
         if let (Some(name), Some(chunk)) = (it.labels.get(label), it.labels.get("chunk")) {
@@ -152,12 +223,14 @@ pub fn over_chunks(report: &Report, metric: &str, label: &str) -> (Vec<String>, 
         }
     }
     let chunks: BTreeSet<&str> = values.values().flat_map(|it| it.keys().copied()).collect();
+    let n_earlier = chunks.len().saturating_sub(MAX_CHUNKS);
+    let chunks: Vec<&str> = chunks.into_iter().skip(n_earlier).collect();
     let row = |(name, values): (&&str, &BTreeMap<&str, f64>)| {
         let values = chunks.iter().map(|it| values.get(it).copied().unwrap_or(f64::NAN)).collect();
         ((*name).to_owned(), values)
     };
     let rows = values.iter().map(row).collect();
-    (chunks.into_iter().map(str::to_owned).collect(), rows)
+    OverChunks { chunks: chunks.iter().map(|it| (*it).to_owned()).collect(), n_earlier, rows }
 }
 
 fn why_unjudged<T>(unit: &Unit<T>) -> Option<String> {

@@ -67,7 +67,7 @@ pub fn series<F: Fold, T>(
     let mut res = Vec::with_capacity(slices.len());
     for slice in slices {
         let mut found = Series { slice: slice.map(str::to_owned), units: Vec::new(), why_not: None };
-        let n_rows: u64 = current.chunks_of(slice).map(|it| fold.rows(it.1)).sum();
+        let n_rows = current.chunks_of(slice).map(|it| fold.rows(it.1)).fold(0, u64::saturating_add);
         if slice.is_some() && n_rows < cutting.min_slice_size {
             let least = cutting.min_slice_size;
             found.why_not = Some(format!("it has {n_rows} current rows, fewer than `min_slice_size`, {least}"));

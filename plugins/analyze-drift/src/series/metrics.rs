@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use modelwatch_profile::Key;
-use modelwatch_sdk::report::{Interval, Labels, Metric};
+use modelwatch_sdk::{
+    cells,
+    report::{Interval, Labels, Metric},
+};
 
 use super::{Judged, Series, Sides, Unit};
 use crate::{
@@ -14,14 +17,11 @@ use crate::{
 
 /// Returns the numbers of all rows, then those of each slice, each followed by those of its chunks.
 pub(super) fn metrics(sides: Sides<'_>, series: &[Series]) -> Vec<Metric> {
-    let mut res = Vec::new();
+    let mut res = cells::coverage(sides.cutting, series, |_| true);
     if !sides.cutting.slices.is_empty() {
         let slices = || series.iter().filter(|it| it.slice.is_some());
-        let n: u64 = slices().flat_map(Series::judged).map(|it| it.0.n_current).sum();
-        let judged = slices().filter(|it| it.judged().next().is_some()).count();
+        let n = slices().flat_map(Series::judged).map(|it| it.0.n_current).fold(0, u64::saturating_add);
         let drifted = slices().filter(|it| it.judged().any(|it| it.1.is_drifted())).count();
-        res.push(Metric::new("slices", slices().count() as f64).n(n));
-        res.push(Metric::new("judged_slices", judged as f64).n(n));
         res.push(Metric::new("drifted_slices", drifted as f64).n(n));
     }
     for it in series {
@@ -32,7 +32,7 @@ pub(super) fn metrics(sides: Sides<'_>, series: &[Series]) -> Vec<Metric> {
 
 fn of_series(sides: Sides<'_>, series: &Series, res: &mut Vec<Metric>) {
     let labels: Labels = series.slice.iter().map(|it| ("slice".to_owned(), it.clone())).collect();
-    let n: u64 = series.judged().map(|it| it.0.n_current).sum();
+    let n = series.judged().map(|it| it.0.n_current).fold(0, u64::saturating_add);
     res.extend(summary(sides.config, &statuses(series.judged().map(|it| it.1)), n, &labels));
     if sides.cutting.period.is_none() {
         let decisions = series.judged().flat_map(|it| &it.1.decisions);
@@ -40,8 +40,6 @@ fn of_series(sides: Sides<'_>, series: &Series, res: &mut Vec<Metric>) {
         return;
     }
     let mut push = |name: &str, value: usize| res.push(Metric::new(name, value as f64).n(n).labels(&labels));
-    push("chunks", series.units.len());
-    push("judged_chunks", series.judged().count());
     push("drifted_chunks", series.judged().filter(|it| it.1.is_drifted()).count());
     for (key, drifted) in drifted_chunks(series) {
         res.push(Metric::new("drifted_chunks", drifted as f64).n(n).labels(&labels).labels(&self::labels(key)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use modelwatch_sdk::{
     Analyzer, CodeInfo, RecordBatch, Report, Role,
     arrow::array::{ArrayRef, Float64Array, StringArray, TimestampSecondArray},
-    report::{FigureData, Labels},
+    report::{FigureData, Labels, Status},
     rows::Use,
     testing::{self, ProbeCase},
 };
@@ -68,6 +68,7 @@ fn a_slice_is_judged_by_itself() {
     assert_eq!(labeled(&report, "missing_share", &[("slice", "region=north"), ("column", "x")]), Some(0.0));
     // That the column which makes a slice has one value there is no news.
     assert!(report.findings.iter().all(|it| !it.place.starts_with("region[")), "{:?}", codes(&report));
+    assert_eq!((labeled(&report, "slices", &[]), labeled(&report, "judged_slices", &[])), (Some(3.0), Some(2.0)));
     assert_eq!(
         gap(&report, "slice `region=east`"),
         "it was not judged: it has 10 current rows, fewer than `min_slice_size`, 30"
@@ -87,6 +88,7 @@ fn all_rows_are_said_the_same_of_with_slices_and_chunks() {
         .metrics
         .iter()
         .filter(|it| !it.labels.contains_key("slice") && !it.labels.contains_key("chunk"))
+        .filter(|it| !["slices", "judged_slices", "chunks", "judged_chunks"].contains(&it.name.as_str()))
         .cloned()
         .collect();
     assert_eq!(of_all, whole.metrics);
@@ -94,18 +96,39 @@ fn all_rows_are_said_the_same_of_with_slices_and_chunks() {
 }
 
 #[test]
+fn parts_none_of_which_could_be_judged_have_not_passed() {
+    let rows = days(1, 3, |_, _| false);
+    let config =
+        json!({ "slices": ["region"], "chunk": { "period": "day" }, "min_chunk_rows": 400, "min_slice_size": 600 });
+    let report = alone(config, &rows);
+    let unchecked: Vec<_> = report.checks.iter().map(|it| (it.metric.as_str(), it.status)).collect();
+    assert_eq!(unchecked, [("judged_slices", Status::NotChecked), ("judged_chunks", Status::NotChecked)]);
+    assert_eq!(labeled(&report, "judged_chunks", &[]), Some(0.0));
+}
+
+#[test]
+fn slices_that_would_have_the_same_name_are_refused() {
+    let text = |it: &str| Arc::new(StringArray::from(vec![it])) as ArrayRef;
+    let rows = batch_of(vec![("a", &[Use::Slice], text("b=c")), ("a=b", &[Use::Slice], text("c"))]);
+    let error = open(&json!({ "slices": ["*"] })).update(&(), Role::Current, &rows).unwrap_err();
+    assert_eq!(error.message, "slices of `a` and of `a=b` can have the same name");
+    open(&json!({ "slices": ["a=b"] })).update(&(), Role::Current, &rows).unwrap();
+}
+
+#[test]
 fn chunks_are_judged_by_themselves_and_say_when() {
-    let (reference, current) = (days(1, 3, |_, _| false), days(2, 7, |day, _| day >= 5));
-    let report = run(json!({ "chunk": { "period": "day" }, "limits": { "missing": 0.3 } }), &reference, &current);
+    let (reference, current) =
+        (days(1, 3, |_, _| false), days(2, 7, |day, region| day == 6 || day == 5 && region == "south"));
+    let report = run(json!({ "chunk": { "period": "day" }, "limits": { "missing": 0.2 } }), &reference, &current);
     let found = report.findings.iter().find(|it| it.code == "MW-Q010").unwrap();
     assert_eq!(found.place, "x");
-    let start = "in 2 of 7 days (2026-03-07, 2026-03-08), foremost in 2026-03-07, ";
+    let start = "in 2 of 7 days (2026-03-07, 2026-03-08), foremost in 2026-03-08, ";
     assert!(found.message.starts_with(start), "{}", found.message);
-    assert!(labeled(&report, "missing_share", &[("chunk", "2026-03-07"), ("column", "x")]).unwrap() > 0.4);
+    assert!(labeled(&report, "missing_share", &[("chunk", "2026-03-08"), ("column", "x")]).unwrap() > 0.4);
     let map = report.figures.iter().find(|it| it.title == "Missing values over time").unwrap();
     let FigureData::HeatMap { rows, columns, values, .. } = &map.data else { panic!() };
     assert_eq!((rows.as_slice(), columns.len()), (["x".to_owned(), "region".to_owned()].as_slice(), 7));
-    assert!(values[0][4] == 0.0 && values[0][5] > 0.4, "{values:?}");
+    assert!(values[0][4] == 0.0 && values[0][6] > 0.4, "{values:?}");
 }
 
 #[test]

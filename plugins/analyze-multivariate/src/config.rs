@@ -32,7 +32,9 @@ pub struct Config {
     /// The share of false alarms that is accepted over all questions of a run together.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub alpha: f64,
-    /// How many random dealings of the rows a p-value comes from. It is never below 1 / (`permutations` + 1).
+    /// How many random dealings of the rows a p-value comes from at least. It is never below 1 / (dealings + 1), so that many questions,
+    /// as those of many chunks, take more dealings than this, 9,999 at most. Of slices whose questions go beyond these none is asked;
+    /// those of all rows come first.
     #[schemars(range(min = 99, max = 99_999))]
     pub permutations: usize,
     /// The most rows of a role that are compared; the time grows with its square.
@@ -78,7 +80,9 @@ pub struct Config {
     /// The rows below which a slice is too small to be judged, as is each chunk of it.
     #[schemars(range(min = 1))]
     pub min_slice_size: u64,
-    /// How many columns of chunks and slices are kept of each role; more are an error. The smaller chunks are, the less each takes.
+    /// How many columns of chunks and slices are kept of each role; more are an error, and a list counts as many as it has numbers. All
+    /// of them take 1 GiB of a role at most, of which each chunk and slice has its share: the more there may be, the smaller are the
+    /// samples of each, and the report says of how many rows they are.
     #[schemars(range(min = 1))]
     pub max_cells: u64,
     /// Another seed samples, projects and deals otherwise.

@@ -1,6 +1,11 @@
 //! What is drifted, given the answers to all questions.
 
-use modelwatch_sdk::{Host, Result, report::Gap};
+use modelwatch_sdk::{
+    Host, Result,
+    arrow::schema::{DataType, Field},
+    report::Gap,
+    rows::{Use, has_use},
+};
 use modelwatch_stats::{multiple::holm, multivariate::CalibrationChange};
 
 use crate::{
@@ -11,6 +16,9 @@ use crate::{
     scores::{Scores, scores},
     side::Side,
 };
+
+/// The most dealings that are made where more than `permutations` are needed.
+const MAX_RAISED: usize = 9_999;
 
 /// What one run has to say.
 #[derive(Debug)]
@@ -128,6 +136,31 @@ pub(crate) fn ask(config: &Config, host: &dyn Host, reference: &Side, current: &
         }
     }
     Ok(outcome)
+}
+
+/// Returns how many questions can be asked of rows at most, by their columns.
+pub(crate) fn n_questions(config: &Config, side: &Side) -> usize {
+    let Some(schema) = side.sample().schema() else { return 0 };
+    let has = |wanted: Use| schema.fields().iter().any(|it| has_use(it, wanted));
+    let is_list = |it: &Field| matches!(it.data_type(), DataType::FixedSizeList(..));
+    let features = || schema.fields().iter().filter(|it| has_use(it, Use::Feature));
+    let (has_label, has_output) = (has(Use::Label), has(Use::Candidate));
+    features().filter(|it| is_list(it)).count()
+        + usize::from(features().any(|it| !is_list(it)))
+        + usize::from(config.predictions && has_output)
+        + usize::from(config.label && has_label)
+        + usize::from(config.calibration && has_label && has_output)
+}
+
+/// Returns how many questions can be answered to `alpha`.
+pub(crate) fn most_questions(config: &Config) -> usize {
+    (config.alpha * config.permutations.max(MAX_RAISED) as f64) as usize
+}
+
+/// Returns the options with as many dealings as so many questions take, as far as there may be.
+pub(crate) fn dealt(config: &Config, n_questions: usize) -> Config {
+    let needed = (n_questions as f64 / config.alpha).ceil() as usize;
+    Config { permutations: config.permutations.max(needed.min(MAX_RAISED)), ..config.clone() }
 }
 
 /// Corrects the p-values for the number of questions, and decides.

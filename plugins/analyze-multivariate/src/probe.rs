@@ -9,7 +9,7 @@ use modelwatch_sdk::{
 use crate::{
     codes::CODES,
     config::Config,
-    decision::{ask, correct},
+    decision::{ask, correct, dealt, most_questions, n_questions},
     report,
     side::{Sampling, Side},
 };
@@ -97,21 +97,60 @@ impl Probe for Multivariate {
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
-        let (config, roles) = (&self.config, [&self.reference, &self.current]);
+        let roles = [&self.reference, &self.current];
         if self.cutting.is_whole() {
-            let empty = Side::new(config);
+            let empty = Side::new(&self.config);
             let [reference, current] = roles.map(|it| it.chunks_of(None).next().map_or(&empty, |it| it.1));
+            let config = &dealt(&self.config, n_questions(&self.config, current));
             let mut outcome = ask(config, host, reference, current)?;
             correct(config, [&mut outcome]);
             return Ok(report::write(config, &outcome));
         }
+        let Plan { config, is_asked } = self.plan(host)?;
+        let (config, mut is_asked) = (&config, is_asked.into_iter());
         let mut series =
             cells::series(&Sampling(config), &self.cutting, host, roles, |window, current| match window {
-                Ok(it) => ask(config, host, it, current).map(Ok),
+                Ok(it) if is_asked.next() == Some(true) => ask(config, host, it, current).map(Ok),
+                Ok(_) => Ok(Err(too_many(config))),
                 Err(why) => Ok(Err(why)),
             })?;
         let units = series.iter_mut().flat_map(|it| &mut it.units);
         correct(config, units.filter_map(|it| it.outcome.as_mut().ok()));
         Ok(report::of_parts(config, &self.cutting, roles, series))
     }
+}
+
+/// What is asked of chunks and slices.
+struct Plan {
+    /// The options, with as many dealings as that takes.
+    config: Config,
+    /// Of each chunk that can be compared whether it is asked about.
+    is_asked: Vec<bool>,
+}
+
+impl Multivariate {
+    /// Returns what is asked: all rows first, then the slices whose questions can be answered as well.
+    fn plan(&self, host: &dyn Host) -> Result<Plan> {
+        let roles = [&self.reference, &self.current];
+        let counted = cells::series(&Sampling(&self.config), &self.cutting, host, roles, |window, current| {
+            Ok(window.map(|_| n_questions(&self.config, current)))
+        })?;
+        let most = most_questions(&self.config);
+        let (mut n, mut is_asked) = (0, Vec::new());
+        for it in &counted {
+            let n_more: usize = it.judged().map(|it| it.1).sum();
+            let fits = n + n_more <= most;
+            n += if fits { n_more } else { 0 };
+            is_asked.extend(it.judged().map(|_| fits));
+        }
+        Ok(Plan { config: dealt(&self.config, n), is_asked })
+    }
+}
+
+fn too_many(config: &Config) -> String {
+    let most = most_questions(config);
+    format!(
+        "{most} questions can be answered to `alpha`, {}, and with these there are more; raise `permutations`",
+        config.alpha
+    )
 }

@@ -13,8 +13,11 @@ use crate::{config::Config, table::prepared};
 /// So many times as many different rows are kept as are compared, so that tables with few of them are kept whole.
 const KEPT: usize = 8;
 
-/// The most bytes of the rows that are kept.
+/// The most bytes of the rows that are kept of a role.
 const SAMPLE_BYTES: usize = 64 << 20;
+
+/// The most bytes of the rows that are kept of all chunks and slices of a role, of which each has as much as there may be cells.
+const CUT_BYTES: u64 = 1 << 30;
 
 /// A sample of the rows of one role, and how many there were.
 #[derive(Clone, Debug)]
@@ -76,7 +79,11 @@ fn width(field: &Field) -> usize {
 impl Side {
     /// Returns the side of no rows.
     pub(crate) fn new(config: &Config) -> Self {
-        let limits = SampleLimits { rows: config.rows * KEPT, bytes: SAMPLE_BYTES, seed: config.seed };
+        let is_cut = config.chunk.is_some() || !config.slices.is_empty();
+        // It depends on the options alone, so that samples of any parts of the rows can be merged.
+        let share = usize::try_from(CUT_BYTES / config.max_cells.max(1)).unwrap_or(SAMPLE_BYTES);
+        let bytes = if is_cut { share.min(SAMPLE_BYTES) } else { SAMPLE_BYTES };
+        let limits = SampleLimits { rows: config.rows * KEPT, bytes, seed: config.seed };
         Self { limits, sample: RowSample::new(limits), rows: 0 }
     }
 

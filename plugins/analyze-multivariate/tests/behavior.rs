@@ -260,8 +260,9 @@ fn rows_that_come_often_are_counted() {
 
 #[test]
 fn too_few_permutations_for_the_budget_are_a_gap() {
-    let report = run(&json!({ "permutations": 99, "alpha": 0.001 }), &pair(1, 100, 0.0), &pair(2, 100, 0.9));
-    assert!(gap(&report, "multivariate drift").ends_with("use at least 1000"), "{:?}", report.gaps);
+    let config = json!({ "permutations": 99, "alpha": 1e-5, "tests": ["correlation"] });
+    let report = run(&config, &pair(1, 100, 0.0), &pair(2, 100, 0.9));
+    assert!(gap(&report, "multivariate drift").ends_with("use at least 100000"), "{:?}", report.gaps);
     assert!(overall(&report, "drifted_questions").is_nan());
 }
 

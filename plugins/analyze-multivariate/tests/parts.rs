@@ -93,12 +93,46 @@ fn a_day_that_differs_is_found_by_its_date() {
 #[test]
 fn all_questions_of_all_chunks_are_one_family() {
     let (usual, current) = (days(1, 2, |_, _| 1.0), days(2, 5, |_, _| 1.0));
-    // Five questions with 99 dealings cannot be answered to 1 %.
-    let report = run(&json!({ "chunk": { "period": "day" }, "permutations": 99 }), &usual, &current);
-    assert!(gap(&report, "multivariate drift").starts_with("no p-value of 5 questions can be below 0.05"));
+    // With as many dealings as there are at most, five questions cannot be answered to 1 in 10,000.
+    let report = run(&json!({ "chunk": { "period": "day" }, "permutations": 99, "alpha": 1e-4 }), &usual, &current);
+    let why = gap(&report, "all rows");
+    assert!(why.contains("0 questions can be answered to `alpha`, 0.0001") && why.starts_with("5 of 5 days"), "{why}");
     let unchecked: Vec<_> = report.checks.iter().map(|it| it.metric.as_str()).collect();
     assert_eq!(unchecked, ["judged_chunks", "answered_questions"]);
     assert!(codes(&report).is_empty());
+}
+
+#[test]
+fn many_questions_take_more_dealings() {
+    let config = json!({ "chunk": { "period": "day" }, "permutations": 99, "tests": ["correlation"] });
+    let current = days(2, 12, |day, _| if day == 7 { -1.0 } else { 1.0 });
+    let report = run(&config, &days(1, 4, |_, _| 1.0), &current);
+    assert_eq!(codes(&report), [("MW-J001", "features")]);
+    assert_eq!((report.checks.len(), labeled(&report, "judged_chunks", &[])), (0, Some(12.0)));
+}
+
+#[test]
+fn questions_of_slices_do_not_silence_those_of_all_rows() {
+    let (usual, current) = (days(1, 1, |_, _| 1.0), days(2, 1, |_, _| -1.0));
+    // Two questions can be answered to it.
+    let config = json!({ "slices": ["region"], "alpha": 2.1e-4, "tests": ["correlation"] });
+    let report = run(&config, &usual, &current);
+    assert_eq!(codes(&report), [("MW-J001", "features"), ("MW-J001", "features[region=north]")]);
+    assert!(gap(&report, "slice `region=south`").contains("2 questions can be answered to `alpha`"));
+    assert_eq!(labeled(&report, "judged_slices", &[]), Some(1.0));
+}
+
+#[test]
+fn the_samples_of_all_parts_have_a_bound_in_bytes() {
+    let rows = days(1, 4, |_, _| 1.0);
+    let compared = |most: u64| {
+        let report = run(&json!({ "slices": ["region"], "max_cells": most }), &rows, &rows);
+        labeled(&report, "compared_rows", &[("data", "current")])
+    };
+    assert_eq!(compared(1000), Some(400.0));
+    // Each has 5 KiB.
+    let few = compared(200_000).unwrap();
+    assert!((20.0..400.0).contains(&few), "{few}");
 }
 
 #[test]

@@ -21,9 +21,10 @@ pub(crate) enum Tolerance {
 /// How an answer differs, so that it is noticed where it differs in another way one day.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Differs {
-    /// By as much at most, relative to the lesser of the two, and by half of it at least in one of the cases.
+    /// By as much at most, relative to the lesser of the two, and by half of it at least in one of the cases; by less than all of it.
     By(f64),
-    /// Ours is the first number and theirs the second one, to a relative 1e-6: where one is 0 or infinite, no difference is a bound.
+    /// Ours is the first number and theirs the second one, to a relative 1e-6: where one is 0, infinite or another altogether, no
+    /// difference is a bound.
     Are(f64, f64),
     /// Ours is a number, and theirs is none.
     OursIsNumber,
@@ -47,7 +48,7 @@ impl Differs {
         match (ours, theirs) {
             (Ok(ours), Some(theirs)) => {
                 let by = (ours - theirs).abs() / ours.abs().min(theirs.abs());
-                if by.is_finite() { Self::By(by) } else { Self::Are(*ours, theirs) }
+                if by < 1.0 { Self::By(by) } else { Self::Are(*ours, theirs) }
             }
             (Ok(_), None) => Self::OursIsNumber,
             (Err(_), _) => Self::TheirsIsNumber,
@@ -76,7 +77,7 @@ impl Differs {
 
 /// Returns whether two numbers are the same to a relative 1e-6.
 fn is_near(left: f64, right: f64) -> bool {
-    left == right || (left - right).abs() <= 1e-6 * right.abs()
+    left == right || (right.is_finite() && (left - right).abs() <= 1e-6 * right.abs())
 }
 
 struct Row {

@@ -23,8 +23,8 @@ use crate::{
 const MAX_TYPES: usize = 8;
 
 /// The uses of columns that matter here, each with its bit.
-const USES: [(Use, u8); 5] =
-    [(Use::Feature, 1), (Use::Label, 2), (Use::Id, 4), (Use::Timestamp, 8), (Use::Categorical, 16)];
+const USES: [(Use, u8); 6] =
+    [(Use::Feature, 1), (Use::Label, 2), (Use::Id, 4), (Use::Timestamp, 8), (Use::Categorical, 16), (Use::Weight, 32)];
 
 /// One column's rows and values.
 #[derive(Clone, Debug)]

@@ -20,9 +20,23 @@ pub(crate) struct Context<'a> {
     /// None without reference rows.
     pub(crate) reference: Option<&'a Profile>,
     pub(crate) current: &'a Profile,
+    /// Of how many chunks and slices these rows are one; none where they are all rows.
+    pub(crate) parts: Option<usize>,
 }
 
 impl Context<'_> {
+    /// Returns what chance adds to a share that is measured on `n` rows: the more parts there are, the further.
+    pub(crate) fn chance(&self, share: f64, n: u64) -> f64 {
+        // The tail of a normal number beyond this is at most an n-th of that beyond `CHANCE`.
+        let n_parts = self.parts.unwrap_or(1).max(1) as f64;
+        chance(share, n) / CHANCE * (CHANCE.powi(2) + 2.0 * n_parts.ln()).sqrt()
+    }
+
+    /// Returns how often one test of a column may find something by accident: all columns of all parts share `alpha`.
+    pub(crate) fn share_of(&self, alpha: f64) -> f64 {
+        let n_tests = 2 * self.current.columns().len().max(1) * self.parts.unwrap_or(1).max(1);
+        alpha / n_tests as f64
+    }
     /// Returns the severity of what is held against limits or the reference.
     pub(crate) fn severity(&self) -> Severity {
         self.settings.config.severity

@@ -113,10 +113,11 @@ impl Parts {
     pub(crate) fn report(&self, settings: &Settings, host: &dyn Host) -> Result<Report> {
         let roles = [&self.reference, &self.current];
         let has_reference = self.reference.rows() > 0 || self.cutting.looks_back();
+        let parts = Some(self.current.keys().count());
         let mut series = cells::series(&Columns(settings), &self.cutting, host, roles, |window, current| {
             let mut report = Report::default();
             let reference = window.as_ref().ok().copied();
-            values::judge(&Context { host, settings, reference, current }, &mut report);
+            values::judge(&Context { host, settings, reference, current, parts }, &mut report);
             if let Some(why) = window.err().filter(|_| has_reference) {
                 report.gaps.push(Gap::new("what is usual", format!("it was judged alone: {why}")));
             }

@@ -3,6 +3,7 @@
 use modelwatch_sdk::{
     Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
     report::Gap,
+    rows::Use,
     state::{Reader, Writer, damaged},
 };
 
@@ -115,6 +116,7 @@ impl Probe for Quality {
             settings: &self.settings,
             reference: has_reference.then_some(&self.reference),
             current: &self.current,
+            parts: None,
         };
         let mut report = Report::default();
         if self.current.rows() == 0 {
@@ -128,6 +130,11 @@ impl Probe for Quality {
         schema::judge(&context, &mut report);
         if self.current.rows() == 0 {
             return Ok(report);
+        }
+        if let Some((name, _)) = self.current.column_for(Use::Weight) {
+            report
+                .gaps
+                .push(Gap::new("row weights", format!("every row counts once, whatever its weight in `{name}`")));
         }
         table::freshness(&context, &mut report);
         values::judge(&context, &mut report);

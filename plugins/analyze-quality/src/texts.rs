@@ -184,8 +184,8 @@ fn shapes(it: &Judged<'_>, names: &Names, known: Option<&Names>, report: &mut Re
     it.measure(report, "new_shape_share", share, n);
     // As for categories: as many new ones are expected as shapes of the reference occurred once.
     let expected = usual.values().filter(|it| **it == 1).count() as f64 / known.n().max(1) as f64;
-    let expected = expected + crate::context::chance(expected, n);
-    if share > expected {
+    let expected = expected + it.context.chance(expected, n);
+    if share > expected && !it.may_be_chance(count, known.n()) {
         let examples: Vec<_> = new.iter().map(|it| it.0).collect();
         let message = format!(
             "{} of `{}` looks like nothing in the reference, more than {}: {}",

@@ -14,14 +14,14 @@ use modelwatch_stats::{
 
 use crate::{
     column::{Body, Column},
-    context::{Context, above, chance, finding, measure_column, number, percent, some},
+    context::{Context, above, finding, measure_column, number, percent, some},
     numbers::{Exact, Numbers, Outside},
     texts,
     time::show_time,
 };
 
-/// How often values beyond the reference's range may be called out of range by accident, over all columns.
-const RANGE_ALPHA: f64 = 0.01;
+/// How often values that the reference has none of may be called news by accident, over all columns and parts.
+const NEWS_ALPHA: f64 = 0.01;
 
 /// How many times the width of the reference's range a single value has to be away from it to count.
 const FAR: f64 = 10.0;
@@ -103,7 +103,10 @@ impl Judged<'_> {
             report.findings.push(finding("MW-Q011", severity, name, message).evidence("n", rows));
         } else if written.is_none() {
             let least = self.context.settings.config.limits.missing;
-            let limit = usual.map_or(least, |(usual, n)| least.max(usual + chance(usual, rows) + chance(usual, n)));
+            let limit = usual.map_or(least, |(usual, n)| {
+                let chance = |n: u64| self.context.chance(usual, n);
+                least.max(usual + chance(rows) + chance(n))
+            });
             if share > limit {
                 let message = format!("{} of `{name}` is missing, more than {}", percent(share), percent(limit));
                 report.findings.push(self.missing_finding(self.finding("MW-Q010", message), share, limit));
@@ -126,7 +129,8 @@ impl Judged<'_> {
         let found =
             [("MW-Q012", "NaN", it.sample().n_nan(), known.0), ("MW-Q013", "infinite", it.n_infinite(), known.1)];
         for (code, word, count, known) in found {
-            if count > 0 && known == 0 {
+            let n_known = self.known.map_or(0, Column::rows);
+            if count > 0 && known == 0 && !self.may_be_chance(count, n_known) {
                 let than = if self.known.is_some() { ", and none of the reference rows is" } else { "" };
                 let message = format!("{count} values of `{}` are {word}{than}", self.name);
                 report
@@ -134,6 +138,15 @@ impl Judged<'_> {
                     .push(self.finding(code, message).evidence("count", count).evidence("n", self.column.rows()));
             }
         }
+    }
+
+    /// Returns whether so many rows of a chunk or slice may be of a kind by accident of which there is none among `n` of the reference.
+    ///
+    /// What is rare is in some of many parts and not in others; of all rows a single one is news.
+    pub(crate) fn may_be_chance(&self, count: u64, n: u64) -> bool {
+        let is_part = self.context.parts.is_some() && n > 0;
+        // That all of them are among the current rows is as likely as that these are the greatest ones.
+        is_part && chance_beyond(count, n, self.column.rows()) > self.context.share_of(NEWS_ALPHA)
     }
 
     fn equal(&self, report: &mut Report) {
@@ -155,7 +168,11 @@ impl Judged<'_> {
             report.gaps.push(Gap::new(format!("column `{}`, number of different values", self.name), why));
         }
         if column.is_constant() {
-            let is_usual = self.known.is_some_and(Column::is_constant);
+            // In a part it may go with what makes the part, as the country with the city.
+            let is_usual = match self.known {
+                Some(it) => it.is_constant(),
+                None => self.context.parts.is_some(),
+            };
             let severity = if is_usual { Severity::Info } else { self.context.severity() };
             let message = format!("`{}` has one value in all {n} rows that have any", self.name);
             report.findings.push(finding("MW-Q015", severity, self.name, message).evidence("n", n));
@@ -256,12 +273,13 @@ impl Judged<'_> {
         let n_once = pairs().filter(|it| *it.1.0 == 1).count() as f64;
         let n_reference = aligned.reference.iter().copied().fold(0, u64::saturating_add);
         let usual = n_once / n_reference.max(1) as f64;
-        let expected = usual + chance(usual, n_known) + chance(usual, n_reference);
+        let expected = usual + self.context.chance(usual, n_known) + self.context.chance(usual, n_reference);
         // Where every category is expected to be new, as for texts that are all different, none is news.
         if expected >= 1.0 {
             return;
         }
-        let severity = if share <= expected { Severity::Info } else { self.context.severity() };
+        let is_chance = share <= expected || self.may_be_chance(count, n_reference);
+        let severity = if is_chance { Severity::Info } else { self.context.severity() };
         let message = format!(
             "{} of `{}` has {} categories that the reference lacks (up to {} is to be expected): {}",
             percent(share),
@@ -356,7 +374,7 @@ impl Judged<'_> {
         self.measure(report, "out_of_range_share", below.saturating_add(above) as f64 / m as f64, m);
         let rule = self.context.settings.rule(self.name);
         let is_written = rule.is_some_and(|it| it.min.is_some() || it.max.is_some());
-        let alpha = RANGE_ALPHA / (2 * self.context.current.columns().len().max(1)) as f64;
+        let alpha = self.context.share_of(NEWS_ALPHA);
         let width = (high.to_f64() - low.to_f64()).abs();
         let is_far = width > 0.0
             && (low.to_f64() - least.to_f64() > FAR * width || greatest.to_f64() - high.to_f64() > FAR * width);

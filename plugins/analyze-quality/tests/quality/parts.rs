@@ -5,7 +5,7 @@ use std::sync::Arc;
 use modelwatch_sdk::{
     Analyzer, CodeInfo, RecordBatch, Report, Role,
     arrow::array::{ArrayRef, Float64Array, StringArray, TimestampSecondArray},
-    report::{FigureData, Labels, Status},
+    report::{FigureData, Labels, Severity, Status},
     rows::Use,
     testing::{self, ProbeCase},
 };
@@ -104,6 +104,83 @@ fn parts_none_of_which_could_be_judged_have_not_passed() {
     let unchecked: Vec<_> = report.checks.iter().map(|it| (it.metric.as_str(), it.status)).collect();
     assert_eq!(unchecked, [("judged_slices", Status::NotChecked), ("judged_chunks", Status::NotChecked)]);
     assert_eq!(labeled(&report, "judged_chunks", &[]), Some(0.0));
+}
+
+/// Days of 200 rows of two regions, of which one in 500 is of a rare kind in each column.
+fn steady(seed: u64, n_days: i64) -> RecordBatch {
+    let mut random = Random(seed);
+    let n = n_days * 200;
+    let mut usual = |rare: f64| -> ArrayRef {
+        let value = |_| if random.uniform() < 0.002 { rare } else { random.normal() };
+        Arc::new(Float64Array::from_iter_values((0..n).map(value)))
+    };
+    let (nan, infinite, plain) = (usual(f64::NAN), usual(f64::INFINITY), usual(0.0));
+    let mut name = |_| {
+        if random.uniform() < 0.002 {
+            "rare"
+        } else if random.uniform() < 0.5 {
+            "a"
+        } else {
+            "b"
+        }
+    };
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values((0..n).map(&mut name)));
+    let region = |row: i64| if row % 2 == 0 { "north" } else { "south" };
+    let country = |row: i64| if row % 2 == 0 { "fr" } else { "de" };
+    batch_of(vec![
+        ("nan", &[Use::Feature], nan),
+        ("infinite", &[Use::Feature], infinite),
+        ("plain", &[Use::Feature], plain),
+        ("name", &[Use::Feature], names),
+        ("country", &[Use::Feature], Arc::new(StringArray::from_iter_values((0..n).map(country))) as ArrayRef),
+        ("region", &[Use::Slice], Arc::new(StringArray::from_iter_values((0..n).map(region)))),
+        (
+            "at",
+            &[Use::Timestamp],
+            Arc::new(TimestampSecondArray::from_iter_values((0..n).map(|it| MONDAY + it * DAY / 200))),
+        ),
+    ])
+}
+
+#[test]
+fn what_is_always_rare_is_no_news_of_a_part() {
+    for seed in 0..5 {
+        let config = json!({
+            "slices": ["region"], "chunk": { "period": "day" }, "reference_window": "rolling", "rolling_chunks": 1,
+            "min_chunk_rows": 50,
+        });
+        let report = alone(config, &steady(seed, 30));
+        let news: Vec<_> = report
+            .findings
+            .iter()
+            .filter(|it| it.severity > Severity::Info && it.evidence.contains_key("chunk"))
+            // Without a reference, as on the first day, each is told.
+            .filter(|it| it.evidence["chunks"] != json!(["2026-03-02"]))
+            .collect();
+        assert!(news.is_empty(), "{news:#?}");
+        // What a slice is made of makes other columns constant.
+        assert!(report.findings.iter().any(|it| it.code == "MW-Q015" && it.place.starts_with("country[")));
+    }
+}
+
+#[test]
+fn what_is_new_in_a_part_is_found() {
+    let reference = steady(1, 3);
+    let nan: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN; 600]));
+    let mut columns = reference.columns().to_vec();
+    columns[2] = nan;
+    let current = RecordBatch::try_new(reference.schema(), columns).unwrap();
+    let report = run(json!({ "slices": ["region"] }), &reference, &current);
+    assert!(codes(&report).contains(&("MW-Q012", "plain[region=north]")), "{:?}", codes(&report));
+}
+
+#[test]
+fn rows_that_count_once_whatever_their_weight_are_a_gap() {
+    let rows = batch_of(vec![
+        ("x", &[Use::Feature], Arc::new(Float64Array::from(vec![1.0, 2.0])) as ArrayRef),
+        ("w", &[Use::Weight], Arc::new(Float64Array::from(vec![1.0, 9.0]))),
+    ]);
+    assert_eq!(gap(&alone(json!({}), &rows), "row weights"), "every row counts once, whatever its weight in `w`");
 }
 
 #[test]

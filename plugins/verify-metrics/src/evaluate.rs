@@ -95,6 +95,9 @@ pub(crate) fn evaluate(
         report.gaps.extend(gaps);
         joined = state;
         (joined.head.layout.as_ref().unwrap_or(layout), &joined)
+    } else if let Some(it) = state.of_cells(layout) {
+        joined = it;
+        (layout, &joined)
     } else {
         (layout, state)
     };

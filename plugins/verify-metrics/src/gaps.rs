@@ -92,7 +92,9 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
         gap("the figure `Errors`".to_owned(), format!("it is of {sample}"));
         return;
     }
-    gap(rows(), format!("intervals without a closed form are of {sample}"));
+    let is_of_all = evaluation.rows.n() == evaluation.tally().all.n;
+    let of_bins = format!("intervals of scores are of all rows, each in the middle of one of {SCORE_BINS} score bins");
+    gap(rows(), if is_of_all { of_bins } else { format!("intervals without a closed form are of {sample}") });
     for (model, role) in ["candidate", "baseline"].into_iter().enumerate().take(evaluation.layout.models.len()) {
         for (name, error) in curve_errors(evaluation, model) {
             let why = format!("it is of {SCORE_BINS} score bins, within {error:.2e} of that of the scores");
@@ -103,7 +105,9 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
         gap(name, format!("it is of {sample}; {no_bound}"));
     }
     if evaluation.layout.positive.is_some() && evaluation.layout.models[0].is_scored {
-        gap("the figure `Thresholds`".to_owned(), format!("it is of {sample}; how far off that is has no bound"));
+        let of_bins = format!("it is of {SCORE_BINS} score bins");
+        let why = if is_of_all { of_bins } else { format!("it is of {sample}; how far off that is has no bound") };
+        gap("the figure `Thresholds`".to_owned(), why);
     }
 }
 

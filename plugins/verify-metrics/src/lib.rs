@@ -34,9 +34,13 @@
 //!
 //! # Memory
 //! Up to 100 000 distinct rows (fewer of wide ones: 32 MiB) are kept with their counts, and all
-//! numbers are computed from them. Beyond that sums, a confusion matrix and score histograms of 4096
-//! bins are kept, and the rows become a sample that serves the intervals; the report says so, with
-//! the greatest error that the bins allow for each metric and model, and names what is of the sample without such a bound. Quantiles of errors then come from bins of bounded relative
+//! numbers are computed from them. Beyond that the report says so, with
+//! the greatest error that bins allow for each metric and model, and names what is of a sample without such a bound.
+//!
+//! Of one binary model with scores, without weights and slices, rows are then counted by label and 4096 bins of the score (`grid`):
+//! the bootstrap draws how often each count occurs, which is that of all rows at the price of the bins. Of others sums, a confusion
+//! matrix and score histograms of as many bins are kept, and the rows become a sample that serves the intervals. Quantiles of
+//! errors then come from bins of bounded relative
 //! error. Of a ranking whole queries are kept up to 32 MiB, and beyond it the metrics are of these.
 //!
 //! # Weights
@@ -60,6 +64,7 @@ mod evaluate;
 mod figures;
 mod findings;
 mod gaps;
+mod grid;
 mod intervals;
 mod known;
 mod magnitudes;

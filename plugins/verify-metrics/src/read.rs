@@ -82,9 +82,13 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
             state.head.n_unlabeled += 1;
             continue;
         };
+        if let (Some(grid), [reader]) = (&mut state.grid, &mut readers[..]) {
+            grid.add(&layout, label as usize, &reader.prediction(&layout, row, label)?, 1);
+            continue;
+        }
         start(&mut words, label, row);
         for (model, reader) in readers.iter_mut().enumerate() {
-            reader.push(&mut words, &layout, model, row, label)?;
+            layout.push(&mut words, model, reader.prediction(&layout, row, label)?);
         }
         state.add(&layout, &words, &kept);
     }
@@ -219,31 +223,28 @@ impl<'a> Reader<'a> {
         Self { values, settings, names: Names::new(layout), probabilities: Vec::new(), ranked: Vec::new() }
     }
 
-    fn push(&mut self, words: &mut Vec<u64>, layout: &Layout, model: usize, row: usize, label: u64) -> Result<()> {
-        match self.values {
+    fn prediction(&mut self, layout: &Layout, row: usize, label: u64) -> Result<Prediction<'_>> {
+        Ok(match self.values {
             Values::Numbers(numbers) => {
                 let value = numbers.values[row];
-                let prediction = if value.is_finite() { Prediction::Number(value + 0.0) } else { Prediction::Unusable };
-                layout.push(words, model, prediction);
+                if value.is_finite() { Prediction::Number(value + 0.0) } else { Prediction::Unusable }
             }
             Values::Labels(labels) => {
                 let find = |it: &Cow<'_, str>| self.names.find(it, "predicted label").map(Prediction::Label);
-                let prediction = labels[row].as_ref().map_or(Ok(Prediction::Unusable), find)?;
-                layout.push(words, model, prediction);
+                labels[row].as_ref().map_or(Ok(Prediction::Unusable), find)?
             }
             Values::Scores(numbers) => {
                 let scores = numbers.row(row);
                 if scores.iter().all(|it| it.is_finite()) {
-                    self.push_scores(words, layout, model, scores, label as usize);
+                    Prediction::Scores(self.scores(layout, scores, label as usize))
                 } else {
-                    layout.push(words, model, Prediction::Unusable);
+                    Prediction::Unusable
                 }
             }
-        }
-        Ok(())
+        })
     }
 
-    fn push_scores(&mut self, words: &mut Vec<u64>, layout: &Layout, model: usize, scores: &[f64], label: usize) {
+    fn scores(&mut self, layout: &Layout, scores: &[f64], label: usize) -> RowScores<'_> {
         let Self { settings, probabilities, ranked, .. } = self;
         let is_proper = read_probabilities(numbers_per_class(scores, layout), settings.scores, probabilities);
         let class = match layout.positive {
@@ -259,7 +260,7 @@ impl<'a> Reader<'a> {
         let squares: f64 = probabilities.iter().enumerate().map(miss).sum();
         ranked.clear();
         ranked.extend(layout.ranked_classes().map(|it| (probabilities[it] + 0.0).to_bits()));
-        let prediction = Prediction::Scores(RowScores {
+        RowScores {
             class,
             rank,
             // Clipped as scikit-learn clips: at the distance from 1 to the next number.
@@ -268,8 +269,7 @@ impl<'a> Reader<'a> {
             confidence: probabilities[layout.positive.unwrap_or(class)],
             margin: if layout.has_margin { margin(scores, layout, label) } else { 0.0 },
             kept: ranked,
-        });
-        layout.push(words, model, prediction);
+        }
     }
 }
 

@@ -96,6 +96,12 @@ impl Layout {
         self.classes.is_empty() && self.sums.is_none()
     }
 
+    /// Returns whether counts by label and bin of the score stand for all that a report is made of.
+    pub(crate) fn is_of_grid(&self) -> bool {
+        let is_plain = !self.has_weights && !self.has_margin && self.slice_columns.is_empty();
+        is_plain && self.positive.is_some() && matches!(&self.models[..], [it] if it.is_scored)
+    }
+
     /// Returns whether rows are documents that are to be joined to queries.
     pub(crate) fn is_of_documents(&self) -> bool {
         self.sums.as_ref().is_some_and(|it| it.kind == Kind::Documents)

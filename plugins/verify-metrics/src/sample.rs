@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_stats::bootstrap::row_key;
+use modelwatch_stats::hash::mix;
 
 /// The most rows that are kept.
 const MAX_ROWS: usize = 100_000;
@@ -86,19 +86,9 @@ impl Sample {
     }
 }
 
-/// The words that are hashed without a list on the heap.
-const SHORT: usize = 32;
-
 /// Returns the hash of a row, by which it is kept or evicted.
 pub(crate) fn hash(words: &[u64]) -> u64 {
-    let mut bytes = [0; 8 * SHORT];
-    if words.len() > SHORT {
-        return row_key(&words.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>());
-    }
-    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-        *place = word.to_le_bytes();
-    }
-    row_key(&bytes[..8 * words.len()])
+    words.iter().fold(words.len() as u64, |res, &word| mix(res ^ word))
 }
 
 #[cfg(test)]

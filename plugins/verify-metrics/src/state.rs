@@ -2,7 +2,7 @@
 //!
 //! Up to a budget of distinct rows the state is these rows with their counts, and everything is
 //! computed from them in the order of their hashes: batches and partitions cannot matter. Beyond it
-//! sums take over, and the kept rows are a sample that serves intervals.
+//! counts take over, where they are enough for a report, or else sums, and the kept rows are a sample that serves intervals.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,14 @@ use modelwatch_sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    grid::Grid,
     row::Layout,
     sample::{self, Sample},
     slices::Slices,
     totals::Totals,
 };
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// The most rows that a state can have; sums of that many counts do not overflow.
 const MAX_N: u64 = 1 << 46;
 
@@ -25,6 +26,8 @@ const MAX_N: u64 = 1 << 46;
 pub(crate) struct State {
     pub(crate) head: Head,
     pub(crate) sample: Sample,
+    /// All rows, in place of those that are kept and of sums over them; only where not all are kept.
+    pub(crate) grid: Option<Grid>,
 }
 
 /// All but the rows.
@@ -41,6 +44,8 @@ pub(crate) struct Head {
     pub(crate) slices: Slices,
     /// The least key of the queries that were dropped for the budget.
     pub(crate) bound: Option<u64>,
+    /// Whether the bytes of the rows are those of a grid.
+    has_grid: bool,
     /// The sums over all rows; only where not all rows are kept.
     pub(crate) totals: Option<Totals>,
 }
@@ -75,6 +80,10 @@ impl State {
             self.add_document(layout, words, 1);
             return;
         }
+        if let Some(grid) = &mut self.grid {
+            grid.add(layout, Layout::label_class(words), &layout.prediction(words, 0), 1);
+            return;
+        }
         self.keep(layout, words, 1);
         if let Some(totals) = &mut self.head.totals {
             totals.add(layout, words, 1, |key| kept.contains(&key));
@@ -96,6 +105,14 @@ impl State {
         if layout.is_of_documents() {
             self.lower_bound(other.head.bound);
             other.sample.iter().for_each(|(_, words, count)| self.add_document(&layout, words, count));
+            return Ok(());
+        }
+        if self.grid.is_some() || other.grid.is_some() {
+            let grid = self.to_grid(&layout);
+            match &other.grid {
+                Some(it) => grid.merge(it),
+                None => grid.add_rows(&layout, &other.sample),
+            }
             return Ok(());
         }
         let kept = self.kept();
@@ -152,6 +169,14 @@ impl State {
         self.head.slices.iter().map(|it| it.0).collect()
     }
 
+    /// Returns what to evaluate in place of a state with a grid: the rows of its cells, and the sums over them.
+    pub(crate) fn of_cells(&self, layout: &Layout) -> Option<Self> {
+        let sample = self.grid.as_ref()?.rows(layout);
+        let mut totals = Totals::new(layout, true);
+        add_sample(&mut totals, layout, &sample, &BTreeSet::new());
+        Some(Self { head: Head { totals: Some(totals), ..self.head.clone() }, sample, grid: None })
+    }
+
     /// Returns the sums over all rows.
     pub(crate) fn totals(&self, layout: &Layout) -> Totals {
         self.head.totals.clone().unwrap_or_else(|| {
@@ -162,13 +187,16 @@ impl State {
     }
 
     /// Returns the state as bytes: a version, the length of the head, the head as JSON, and the rows
-    /// as words in little-endian order, each followed by its count.
+    /// as words in little-endian order, each followed by its count, or else the words of the grid.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let failed = |e| Error::input(format!("cannot write the state: {e}"));
         let head = serde_json::to_vec(&self.head).map_err(failed)?;
         let mut res = vec![VERSION];
         res.extend((head.len() as u64).to_le_bytes());
         res.extend(head);
+        if let Some(grid) = &self.grid {
+            res.extend(grid.words().flat_map(u64::to_le_bytes));
+        }
         for (_, words, count) in self.sample.iter() {
             res.extend(words.iter().chain([&count]).flat_map(|it| it.to_le_bytes()));
         }
@@ -190,6 +218,15 @@ impl State {
             return Err(damaged("it counts more rows than there can be"));
         }
         let mut sample = Sample::default();
+        let words_of =
+            |bytes: &[u8]| -> Vec<u64> { bytes.as_chunks::<8>().0.iter().map(|it| u64::from_le_bytes(*it)).collect() };
+        if head.has_grid {
+            let layout = head.layout.as_ref().filter(|it| it.is_valid() && it.is_of_grid());
+            let is_whole = body.len() % 8 == 0 && head.totals.is_none();
+            let grid = layout.filter(|_| is_whole).and_then(|it| Grid::from_words(it, &words_of(body), head.n_rows));
+            let grid = Some(grid.ok_or_else(|| damaged("the counts of its score bins are not those of rows"))?);
+            return Ok(Self { head, sample, grid });
+        }
         if let Some(layout) = &head.layout {
             if !layout.is_valid() {
                 return Err(damaged("its layout is not one"));
@@ -199,7 +236,7 @@ impl State {
                 return Err(damaged("its rows are cut short or too many"));
             }
             for row in body.chunks_exact(row_bytes) {
-                let words: Vec<u64> = row.as_chunks::<8>().0.iter().map(|it| u64::from_le_bytes(*it)).collect();
+                let words = words_of(row);
                 match words.split_last() {
                     Some((&count, words)) if (1..=head.n_rows).contains(&count) && layout.accepts(words) => {
                         if layout.is_of_documents() {
@@ -217,12 +254,16 @@ impl State {
         } else if !body.is_empty() || head.totals.is_some() {
             return Err(damaged("it has rows without a layout"));
         }
-        Ok(Self { head, sample })
+        Ok(Self { head, sample, grid: None })
     }
 
     fn shrink(&mut self, layout: &Layout, kept: &BTreeSet<u64>) {
         let limit = sample::limit(layout.width());
         if self.sample.len() > limit {
+            if layout.is_of_grid() {
+                self.to_grid(layout);
+                return;
+            }
             if self.head.totals.is_none() {
                 let mut totals = Totals::new(layout, true);
                 add_sample(&mut totals, layout, &self.sample, kept);
@@ -230,6 +271,15 @@ impl State {
             }
             self.sample.shrink(limit);
         }
+    }
+
+    /// Puts the kept rows into the grid, now that they will not be all.
+    fn to_grid(&mut self, layout: &Layout) -> &mut Grid {
+        let rows = std::mem::take(&mut self.sample);
+        let grid = self.grid.get_or_insert_with(|| Grid::new(layout));
+        grid.add_rows(layout, &rows);
+        self.head.has_grid = true;
+        grid
     }
 
     fn drop_slices(&mut self, dropped: &[u64]) {

@@ -342,6 +342,7 @@ fn add_all(left: &mut [Mass], right: &[Mass]) {
 }
 
 /// Returns the bin `(i/b, (i+1)/b]` of a probability, the first with 0.
+#[inline]
 pub(crate) fn bin_of(probability: f64, n_bins: usize) -> usize {
     let edge = |idx: usize| idx as f64 / n_bins as f64;
     let mut idx = ((probability * n_bins as f64) as usize).min(n_bins - 1);

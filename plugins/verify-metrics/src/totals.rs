@@ -82,9 +82,7 @@ impl Totals {
             if let Prediction::Scores(RowScores { kept, .. }) = layout.prediction(words, model) {
                 for ((class, histogram), &score) in layout.ranked_classes().zip(histograms).zip(kept) {
                     let side = if class == label { &mut histogram.positive } else { &mut histogram.negative };
-                    // The cast of a negative number is 0.
-                    let bin = (f64::from_bits(score) * SCORE_BINS as f64) as usize;
-                    side[bin.min(SCORE_BINS - 1)] += times as f64 * weight;
+                    side[score_bin(f64::from_bits(score))] += times as f64 * weight;
                 }
             }
         }
@@ -122,4 +120,11 @@ impl Totals {
                     && it.iter().all(|it| it.positive.len() == SCORE_BINS && it.negative.len() == SCORE_BINS)
             })
     }
+}
+
+/// Returns the bin of a score; one below 0 or above 1 is in the first or the last.
+#[inline]
+pub(crate) fn score_bin(score: f64) -> usize {
+    // The cast of a negative number is 0.
+    ((score * SCORE_BINS as f64) as usize).min(SCORE_BINS - 1)
 }

@@ -64,7 +64,7 @@ impl Grid {
     }
 
     /// Adds a prediction of a row `times` times.
-    #[inline]
+    #[inline(always)] // So that one row costs no multiplications.
     pub(crate) fn add(&mut self, layout: &Layout, label: usize, prediction: &Prediction<'_>, times: u64) {
         let Prediction::Scores(scores) = prediction else {
             self.unusable[label] += times;
@@ -133,6 +133,7 @@ impl Grid {
             push(label, Prediction::Scores(RowScores { log_loss: f64::NAN, confidence: 0.0, ..scores }), cell.improper);
         }
         (0..2).for_each(|label| push(label, Prediction::Unusable, self.unusable[label]));
+        res.settle();
         res
     }
 

@@ -63,9 +63,13 @@ impl Probe for Metrics {
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
+        self.state.settle();
         let current = self.state.to_bytes()?;
-        match &self.training {
-            Some((_, training)) => Ok(state::pair(&current, &training.to_bytes()?)),
+        match &mut self.training {
+            Some((_, training)) => {
+                training.settle();
+                Ok(state::pair(&current, &training.to_bytes()?))
+            }
             None => Ok(current),
         }
     }
@@ -81,6 +85,10 @@ impl Probe for Metrics {
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
+        self.state.settle();
+        if let Some((_, training)) = &mut self.training {
+            training.settle();
+        }
         evaluate(&self.state, self.training.as_ref().map(|it| &it.1), &self.settings, host)
     }
 }

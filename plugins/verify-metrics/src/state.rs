@@ -88,12 +88,15 @@ impl State {
         if let Some(totals) = &mut self.head.totals {
             totals.add(layout, words, 1, |key| kept.contains(&key));
         }
-        self.shrink(layout, kept);
+        if self.sample.is_due(limit(layout)) {
+            self.shrink(layout, kept);
+        }
     }
 
     /// Adds what `other` has seen.
     pub(crate) fn merge(&mut self, other: Self, expected: &BTreeSet<String>) -> Result<()> {
         let Some(layout) = other.head.layout else { return Ok(()) };
+        self.settle();
         self.set_layout(&layout)?;
         self.head.n_rows += other.head.n_rows;
         self.head.n_unlabeled += other.head.n_unlabeled;
@@ -105,6 +108,7 @@ impl State {
         if layout.is_of_documents() {
             self.lower_bound(other.head.bound);
             other.sample.iter().for_each(|(_, words, count)| self.add_document(&layout, words, count));
+            self.settle();
             return Ok(());
         }
         if self.grid.is_some() || other.grid.is_some() {
@@ -140,8 +144,8 @@ impl State {
 
     /// Adds a row to those that are kept. Once there are sums, the sample is full and only takes what it will keep.
     fn keep(&mut self, layout: &Layout, words: &[u64], count: u64) {
-        if self.head.totals.is_some() && self.sample.len() >= sample::limit(layout.width()) {
-            self.sample.add_to_full(words, count);
+        if self.head.totals.is_some() {
+            self.sample.add_to_full(words, count, sample::limit(layout.width()));
         } else {
             self.sample.add(words, count);
         }
@@ -151,8 +155,26 @@ impl State {
     fn add_document(&mut self, layout: &Layout, words: &[u64], count: u64) {
         if self.head.bound.is_none_or(|it| words[0] < it) {
             self.sample.add_under(words[0], words, count);
-            let bound = self.sample.shrink_keys(sample::wide_limit(layout.width()));
-            self.lower_bound(bound);
+            if self.sample.is_due(limit(layout)) {
+                self.drop_documents(layout);
+            }
+        }
+    }
+
+    /// Drops the queries of the greatest keys beyond the budget.
+    fn drop_documents(&mut self, layout: &Layout) {
+        let bound = self.sample.shrink_keys(limit(layout));
+        self.lower_bound(bound);
+    }
+
+    /// Settles what was only appended; whoever reads the state has done so.
+    pub(crate) fn settle(&mut self) {
+        let Some(layout) = self.head.layout.clone() else { return };
+        if layout.is_of_documents() {
+            self.drop_documents(&layout);
+        } else {
+            let kept = self.kept();
+            self.shrink(&layout, &kept);
         }
     }
 
@@ -248,6 +270,7 @@ impl State {
                     _ => return Err(damaged("a row is not of its layout")),
                 }
             }
+            sample.settle();
             if head.totals.as_ref().is_some_and(|it| !it.fits(layout)) {
                 return Err(damaged("its sums are not of its layout"));
             }
@@ -257,25 +280,29 @@ impl State {
         Ok(Self { head, sample, grid: None })
     }
 
+    /// Evicts rows beyond the budget, and has sums of all from there on.
     fn shrink(&mut self, layout: &Layout, kept: &BTreeSet<u64>) {
-        let limit = sample::limit(layout.width());
-        if self.sample.len() > limit {
-            if layout.is_of_grid() {
-                self.to_grid(layout);
-                return;
-            }
-            if self.head.totals.is_none() {
-                let mut totals = Totals::new(layout, true);
-                add_sample(&mut totals, layout, &self.sample, kept);
-                self.head.totals = Some(totals);
-            }
-            self.sample.shrink(limit);
+        let limit = limit(layout);
+        self.sample.settle();
+        if self.sample.len() <= limit {
+            return;
         }
+        if layout.is_of_grid() {
+            self.to_grid(layout);
+            return;
+        }
+        if self.head.totals.is_none() {
+            let mut totals = Totals::new(layout, true);
+            add_sample(&mut totals, layout, &self.sample, kept);
+            self.head.totals = Some(totals);
+        }
+        self.sample.shrink(limit);
     }
 
     /// Puts the kept rows into the grid, now that they will not be all.
     fn to_grid(&mut self, layout: &Layout) -> &mut Grid {
-        let rows = std::mem::take(&mut self.sample);
+        let mut rows = std::mem::take(&mut self.sample);
+        rows.settle();
         let grid = self.grid.get_or_insert_with(|| Grid::new(layout));
         grid.add_rows(layout, &rows);
         self.head.has_grid = true;

@@ -173,6 +173,7 @@ pub(crate) fn join(state: &State, layout: &Layout) -> Result<(State, Vec<Gap>)> 
         res.sample.add(&words, 1);
         res.head.n_rows += 1;
     }
+    res.sample.settle();
     res.head.layout = Some(joined);
     let mut gaps = Vec::new();
     if n_single > 0 {

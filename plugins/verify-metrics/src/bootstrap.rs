@@ -231,7 +231,7 @@ impl<'a> Rows<'a> {
         let of_ranks: Vec<Vec<f64>> = (0..self.layout.models.len())
             .map(|it| if ranked.is_empty() { Vec::new() } else { self.ranked_values(&ranked, it, &weights) })
             .collect();
-        let squares: f64 = times.iter().zip(&self.weights).map(|(&it, weight)| it as f64 * weight * weight).sum();
+        let squares: Vec<f64> = weights.iter().zip(&self.weights).map(|(it, weight)| it * weight).collect();
         let mut nth = 0;
         let value = |measure: Measure| {
             let values = self.of_models(|it| match &self.means[it] {
@@ -240,7 +240,7 @@ impl<'a> Rows<'a> {
                 _ => measure.value(&tally, it),
             });
             let errors = self.of_models(|it| match &self.means[it] {
-                Some(means) if is_averaged(measure) => means.standard_error(measure, values[it], &weights, squares),
+                Some(means) if is_averaged(measure) => means.standard_error(measure, values[it], &weights, &squares),
                 _ => measure.standard_error(&tally, it),
             });
             nth += usize::from(measure.is_ranked());

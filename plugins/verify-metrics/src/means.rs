@@ -64,14 +64,15 @@ impl Means {
         sum / weights.iter().sum::<f64>()
     }
 
-    /// Returns the standard error of a mean, which [`Self::value`] gave for rows with these weights; rows that count several
-    /// times have their squares in that sum. NaN for what is no mean over rows.
-    pub(crate) fn standard_error(&self, measure: Measure, mean: f64, weights: &[f64], squares: f64) -> f64 {
+    /// Returns the standard error of a mean, which [`Self::value`] gave for rows with these weights, as
+    /// [`Spread`](crate::spread::Spread) does; `squares` are those of the weights, of rows that count several times summed. NaN for
+    /// what is no mean over rows.
+    pub(crate) fn standard_error(&self, measure: Measure, mean: f64, weights: &[f64], squares: &[f64]) -> f64 {
         let Some(values) = self.column(measure) else { return f64::NAN };
         let all: f64 = weights.iter().sum();
-        let m2: f64 = values.iter().zip(weights).map(|(it, weight)| weight * (it - mean).powi(2)).sum();
-        let effective = all * all / squares;
-        (m2 / all / (effective - 1.0)).sqrt()
+        let sum: f64 = values.iter().zip(squares).map(|(it, square)| square * (it - mean).powi(2)).sum();
+        let effective = all * all / squares.iter().sum::<f64>();
+        (sum * effective / (effective - 1.0)).sqrt() / all
     }
 
     /// Returns what a metric is the mean of, if it is one over rows.

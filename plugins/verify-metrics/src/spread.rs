@@ -16,35 +16,62 @@ pub(crate) struct Spread {
     mean: f64,
     #[serde(with = "float")]
     m2: f64,
+    /// The same with the squares of the weights, once they are not all 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    squared: Option<Moments>,
+}
+
+/// A mean, and the sum of squared deviations from it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Moments {
+    #[serde(with = "float")]
+    mean: f64,
+    #[serde(with = "float")]
+    m2: f64,
 }
 
 impl Spread {
     /// Adds `value` as if it came `times` times, each of a weight; a NaN makes everything NaN.
     pub(crate) fn add(&mut self, value: f64, times: u64, weight: f64) {
         let added = times as f64 * weight;
+        let squared = if weight == 1.0 { self.squared } else { Some(self.squared()) };
         self.mass.add(times, weight);
         if added == 0.0 {
             return;
         }
-        let delta = value - self.mean;
-        self.mean += delta * (added / self.mass.weight);
-        self.m2 += added * delta * (value - self.mean);
+        let mut moments = Moments { mean: self.mean, m2: self.m2 };
+        moments.add(value, added, self.mass.weight);
+        (self.mean, self.m2) = (moments.mean, moments.m2);
+        self.squared = squared.map(|mut it| {
+            it.add(value, added * weight, self.mass.squares);
+            it
+        });
     }
 
     /// Adds what `other` has seen.
     pub(crate) fn merge(&mut self, other: &Self) {
-        let (left, right) = (self.mass.weight, other.mass.weight);
+        let (left, right) = (self.mass, other.mass);
         self.mass += other.mass;
-        if left == 0.0 || right == 0.0 {
-            if left == 0.0 {
-                (self.mean, self.m2) = (other.mean, other.m2);
-            }
+        if right.weight == 0.0 {
             return;
         }
-        let total = left + right;
-        let delta = other.mean - self.mean;
-        self.mean += delta * (right / total);
-        self.m2 += other.m2 + delta * delta * (left * right / total);
+        if left.weight == 0.0 {
+            *self = Self { mass: self.mass, ..other.clone() };
+            return;
+        }
+        if self.squared.is_some() || other.squared.is_some() {
+            let mut squared = self.squared();
+            squared.merge(other.squared(), [left.squares, right.squares]);
+            self.squared = Some(squared);
+        }
+        let mut moments = Moments { mean: self.mean, m2: self.m2 };
+        moments.merge(Moments { mean: other.mean, m2: other.m2 }, [left.weight, right.weight]);
+        (self.mean, self.m2) = (moments.mean, moments.m2);
+    }
+
+    /// Returns the moments with the squares of the weights.
+    fn squared(&self) -> Moments {
+        self.squared.unwrap_or(Moments { mean: self.mean, m2: self.m2 })
     }
 
     /// Returns the mean, NaN for no values or no weight.
@@ -57,11 +84,32 @@ impl Spread {
         self.m2
     }
 
-    /// Returns the standard error of the mean, NaN for fewer than two values. With weights it is that of the
-    /// [effective number](Mass::effective) of rows.
+    /// Returns the standard error of the mean, NaN for fewer than two values.
+    ///
+    /// A weighted mean is a ratio, `Σwx / Σw`, whose variance is that of `Σw (x - mean) / Σw` (Cochran 1977, section 6.3; survey
+    /// statistics call it linearized): `Σw² (x - mean)² / (Σw)²`, whether or not weights go with the values. For rows of equal weight
+    /// a factor makes it the unbiased one, of the [effective number](Mass::effective) of rows.
     pub(crate) fn standard_error(&self) -> f64 {
-        let n = self.mass.effective();
-        if n <= 1.0 { f64::NAN } else { (self.m2 / self.mass.weight / (n - 1.0)).sqrt() }
+        let (n, squared) = (self.mass.effective(), self.squared());
+        let sum = squared.m2 + self.mass.squares * (squared.mean - self.mean).powi(2);
+        if n <= 1.0 { f64::NAN } else { (sum * n / (n - 1.0)).sqrt() / self.mass.weight }
+    }
+}
+
+impl Moments {
+    /// Adds a value of so much weight, with which all have the weight `total`.
+    fn add(&mut self, value: f64, added: f64, total: f64) {
+        let delta = value - self.mean;
+        self.mean += delta * (added / total);
+        self.m2 += added * delta * (value - self.mean);
+    }
+
+    /// Adds others; both have these weights.
+    fn merge(&mut self, other: Self, [left, right]: [f64; 2]) {
+        let total = left + right;
+        let delta = other.mean - self.mean;
+        self.mean += delta * (right / total);
+        self.m2 += other.m2 + delta * delta * (left * right / total);
     }
 }
 
@@ -87,6 +135,25 @@ mod tests {
             assert!((it.m2() - (58.25 - 9.5 * 9.5 / 6.0)).abs() < 1e-12);
         }
         assert_eq!(times.standard_error(), repeated.standard_error());
+    }
+
+    #[test]
+    fn errors_of_weighted_means_follow_the_weights_of_the_values() {
+        let rows: Vec<(f64, f64)> = (0..40).map(|it| (f64::from(it * it % 17), f64::from(1 + it * it % 17))).collect();
+        let (mut whole, mut left, mut right) = (Spread::default(), Spread::default(), Spread::default());
+        for (idx, &(value, weight)) in rows.iter().enumerate() {
+            whole.add(value, 1, weight);
+            if idx < 13 { left.add(value, 1, weight) } else { right.add(value, 1, weight) }
+        }
+        left.merge(&right);
+        let sum: f64 = rows.iter().map(|it| it.1).sum();
+        let mean = rows.iter().map(|it| it.0 * it.1).sum::<f64>() / sum;
+        let squares: f64 = rows.iter().map(|it| it.1 * it.1).sum();
+        let effective = sum * sum / squares;
+        let variance = rows.iter().map(|it| (it.1 * (it.0 - mean)).powi(2)).sum::<f64>() / sum / sum;
+        let expected = (variance * effective / (effective - 1.0)).sqrt();
+        assert!((whole.standard_error() / expected - 1.0).abs() < 1e-12, "{} {expected}", whole.standard_error());
+        assert!((left.standard_error() / expected - 1.0).abs() < 1e-12);
     }
 
     #[test]

@@ -390,6 +390,26 @@ fn means_of_skewed_errors_are_covered() {
     }
 }
 
+/// Where rows with great errors weigh more, a weighted mean varies more than one of as many rows of any weight.
+#[test]
+fn means_with_weights_that_go_with_the_errors_are_covered() {
+    let options = json!({"task": "regression", "metrics": ["mae"], "intervals": {"replicates": 100}});
+    // Of normal errors e that weigh 1 + 3 |e|: E|e| is √(2/π), and E e² is 1.
+    let mean = (2.0 / std::f64::consts::PI).sqrt();
+    let mae = (mean + 3.0) / (1.0 + 3.0 * mean);
+    let targets = [target("mae", &[], mae), target("mae", &[("slice", "writer=a")], mae)];
+    for (rows, trials) in &ROWS_AND_TRIALS[1..] {
+        check(&targets, *rows, *trials, |seed| {
+            let errors = normal(*rows, seed);
+            let weights: ArrayRef =
+                Arc::new(Float64Array::from_iter_values(errors.iter().map(|it| 1.0 + 3.0 * it.abs())));
+            let table =
+                Table::default().numbers(&vec![0.0; *rows]).candidate(&errors, 1).slice("writer", &vec!["a"; *rows]);
+            run(&seeded(&options, seed), &table.with("w", &[Use::Weight], weights))
+        });
+    }
+}
+
 #[test]
 fn averages_over_classes_of_a_slice_are_covered() {
     let options = json!({"task": "multiclass", "classes": ["x", "y", "z"], "metrics": ["recall", "f1"]});

@@ -627,6 +627,23 @@ mod tests {
             ("accuracy[slice=sex=f]", ">= overall - 0.02", &[Fail]),
             ("accuracy[slice=*]", ">= overall - 0.04", &[Pass, Pass, NotChecked]),
             ("accuracy[slice=*]", ">= accuracy[slice=sex=m] - 0.1 with confidence 95%", &[Pass, Pass, NotChecked]),
+            // Of what is held against a share of itself the rest is as unsure: half of 0.9 ± 0.03 is 0.45 ± 0.015.
+            (
+                "accuracy[slice=*]",
+                ">= 50% of accuracy[slice=sex=m] + 0.43 with confidence 95%",
+                &[Inconclusive, Pass, NotChecked],
+            ),
+            (
+                "accuracy[slice=*]",
+                ">= 50% of accuracy[slice=sex=m] + 0.44 with confidence 95%",
+                &[Fail, Inconclusive, NotChecked],
+            ),
+            (
+                "accuracy[slice=*]",
+                "<= 150% of accuracy[slice=sex=m] - 0.46 with confidence 95%",
+                &[Inconclusive, Inconclusive, NotChecked],
+            ),
+            ("accuracy[slice=*]", ">= accuracy[slice=sex=m] with confidence 95%", &[Fail, Pass, NotChecked]),
             ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=x]", &[NotChecked]),
             ("accuracy[slice=sex=f]", ">= accuracy[slice=sex=n]", &[NotChecked]),
             ("accuracy[slice=sex=x]", ">= 0.99", &[NotChecked]),

@@ -210,7 +210,8 @@ fn paired(factor: f64, offset: f64, baseline: &Metric, metric: &Metric, report: 
         .to_owned())
 }
 
-/// Other rows are independent, and rows in common only make the difference vary less. What is certain does not vary at all.
+/// Other rows are independent, and rows in common make the difference of one metric only vary less: it moves with them on both
+/// sides. What is certain does not vary at all.
 fn unpaired(
     factor: f64,
     offset: f64,
@@ -223,10 +224,10 @@ fn unpaired(
     let degrees_of_freedom = metric.degrees_of_freedom.map(fewest).or(other.degrees_of_freedom);
     let compared = |interval| Compared { interval, limit: offset, degrees_of_freedom };
     if std::ptr::eq(other, metric) {
-        // One of many that are held against it, by `*`.
-        let level = metric.interval.ok_or_else(no_interval)?.level;
-        let it = metric.value - factor * other.value;
-        return Ok(compared(Interval { low: it, high: it, level }));
+        // One of many that are held against it, by `*`: what is left is a share of the metric, and as unsure as that.
+        let Interval { low, high, level } = metric.interval.ok_or_else(no_interval)?;
+        let [left, right] = [low, high].map(|it| if factor == 1.0 { 0.0 } else { (1.0 - factor) * it });
+        return Ok(compared(Interval { low: left.min(right), high: left.max(right), level }));
     }
     let (left, right) = (known(metric, confidence)?, known(other, confidence)?);
     let right = Interval { low: factor * right.low, high: factor * right.high, level: right.level };

@@ -16,6 +16,8 @@ pub struct Numerics {
     pub nodes: Vec<NodeNumbers>,
     /// Those of what does not depend on the inputs and nodes take, such as weights; of floating-point numbers alone.
     pub constants: Vec<NodeNumbers>,
+    /// Nodes such as `If` that compute with graphs of their own, whose inner nodes are not among `nodes`.
+    pub nested: Vec<String>,
 }
 
 /// Where the values of an operator end, and what is beyond can no longer be told.
@@ -117,6 +119,7 @@ impl Model {
             let add = || graph.add_numbers(rows_here, rows.min(n_rows - start), &mut res).map_err(failed);
             guard::guarded(path, add)?;
         }
-        Ok(Numerics { nodes: graph.in_order(res), constants })
+        let nested = graph.nested(self.info().operators.contains_key("Scan"));
+        Ok(Numerics { nodes: graph.in_order(res), constants, nested })
     }
 }

@@ -303,7 +303,8 @@ fn of_a_model_that_is_interpreted_only_the_outputs_are_compared() {
 fn the_numbers_of_every_node_are_told() {
     let test = npz("digits/data/test.npz")["x"].head(16);
     let model = Model::load(&fixture(CNN)).unwrap();
-    let Numerics { nodes, constants } = model.numerics(&rows_for(&model, &test), &|| false).unwrap();
+    let Numerics { nodes, constants, nested } = model.numerics(&rows_for(&model, &test), &|| false).unwrap();
+    assert!(nested.is_empty(), "{nested:?}");
     assert_eq!((&*nodes[0].operator, nodes[0].n), ("", 16 * 64));
     let range = nodes[0].range.unwrap();
     assert!(range.least == 0.0 && range.greatest == 1.0 && (0.1..0.5).contains(&nodes[0].mean_square()), "{nodes:?}");
@@ -570,6 +571,45 @@ fn an_excerpt_has_what_nested_graphs_capture() {
     let part = found.part.unwrap();
     let inputs: Vec<_> = part.inputs.iter().map(|it| it.0.as_str()).collect();
     assert!(part.n_nodes <= 2 && inputs.contains(&"scaled") && part.max_absolute() == 1.0, "{inputs:?}");
+}
+
+/// What is seen of a branch is what it ends with.
+#[test]
+fn nodes_that_hide_others_are_named() {
+    let value = |name: &str| proto::value(name, &[1, 3]);
+    let branch = |end: &str| {
+        let inner = proto::node("Log", "", &["x"], &format!("{end}_inner"), vec![]);
+        let last = proto::node("Relu", "", &[&format!("{end}_inner")], end, vec![]);
+        GraphProto {
+            name: end.to_owned(),
+            node: if end == "deep" { vec![inner, last] } else { vec![proto::node("Relu", "", &["x"], end, vec![])] },
+            output: vec![value(end)],
+            ..GraphProto::default()
+        }
+    };
+    let choosing = |ends: [&str; 2]| {
+        let names = ["then_branch", "else_branch"];
+        let branches = names.into_iter().zip(ends).map(|(name, end)| proto::graph_attribute(name, branch(end)));
+        let graph = GraphProto {
+            name: "choosing".to_owned(),
+            node: vec![
+                proto::node("ReduceSum", "", &["x"], "sum", vec![proto::int("keepdims", 0)]),
+                proto::node("Greater", "", &["sum", "zero"], "is_positive", vec![]),
+                proto::node("If", "", &["is_positive"], "y", branches.collect()),
+            ],
+            initializer: vec![proto::float_tensor("zero", &[], &[0.0])],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..GraphProto::default()
+        };
+        let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+        fs::write(file.path(), proto::model(13, graph).encode_to_vec()).unwrap();
+        let model = Model::load(file.path()).unwrap();
+        let rows = Npy { shape: vec![1, 3], values: vec![1.0, -0.5, 2.0] };
+        model.numerics(&rows_for(&model, &rows), &|| false).unwrap().nested
+    };
+    assert_eq!(choosing(["plain", "other"]), [""; 0]);
+    assert_eq!(choosing(["plain", "deep"]), ["the_y"]);
 }
 
 /// tract makes nodes of one name of them, and refuses the second one.

@@ -83,6 +83,7 @@ pub(crate) fn numerics(
         rows: rows.num_rows() as u64,
         nodes: found.nodes.into_iter().map(node).collect(),
         constants: found.constants.into_iter().map(node).collect(),
+        nested: found.nested,
     })
 }
 

@@ -17,6 +17,9 @@ pub struct Numerics {
     /// What does not depend on the inputs and nodes take, such as weights; of floating-point numbers alone.
     #[serde(default)]
     pub constants: Vec<NodeNumbers>,
+    /// Nodes such as `If` that compute with graphs of their own, whose inner nodes are not among `nodes`.
+    #[serde(default)]
+    pub nested: Vec<String>,
 }
 
 /// The numbers of a node, over all rows.

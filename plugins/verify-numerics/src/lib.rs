@@ -6,7 +6,8 @@
 //! weights would overflow in half precision, which are out of the range that was given for them, and which are saturated.
 //!
 //! Nothing passes by accident: without rows nothing is checked. Of a model that cannot be run node by node the outputs are looked at:
-//! they can break a limit on all nodes, but not keep it, and the report says so. Who wants no more than that asks for outputs alone.
+//! they can break a limit on all nodes, but not keep it, and the report says so. The same holds of a model with nodes in the branches of
+//! an `If` or the body of a `Scan`, of which only the ends are seen. Who wants no more than that asks for outputs alone.
 // Not `forbid`: `export_plugin!` writes the two exported statics.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

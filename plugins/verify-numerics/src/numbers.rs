@@ -14,6 +14,9 @@ use crate::config::Scope;
 /// What stands for the operator where only the outputs are known.
 const OUTPUT: &str = "output";
 
+/// What to do where not all nodes are seen.
+const REMEDY: &str = "where the outputs are enough, ask for them by `scope = \"outputs\"`";
+
 /// The numbers that were seen.
 pub(crate) struct Seen {
     pub(crate) numbers: Numerics,
@@ -21,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) scope: Scope,
     /// Why they are those of the outputs alone, if more was asked for.
     pub(crate) obstacle: Option<String>,
+    /// Which nodes nobody looked at, if those around them were.
+    pub(crate) hidden: Option<String>,
 }
 
 impl Seen {
@@ -31,15 +36,20 @@ impl Seen {
     pub(crate) fn on(host: &dyn Host, scope: Scope, rows: &RecordBatch) -> Result<Self> {
         let outputs = || of_outputs(&host.infer(ModelRole::Candidate, rows)?);
         if scope == Scope::Outputs {
-            return Ok(Self { numbers: outputs()?, scope, obstacle: None });
+            return Ok(Self { numbers: outputs()?, scope, obstacle: None, hidden: None });
         }
         match host.numerics(ModelRole::Candidate, rows) {
-            Ok(numbers) => Ok(Self { numbers, scope, obstacle: None }),
+            Ok(numbers) => {
+                let hidden = (!numbers.nested.is_empty()).then(|| {
+                    let names = numbers.nested.join("`, `");
+                    format!("nobody looked at the nodes within `{names}`, which has graphs of its own; {REMEDY}")
+                });
+                Ok(Self { numbers, scope, obstacle: None, hidden })
+            }
             Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => Err(e),
             Err(obstacle) => {
-                let remedy = "where they are enough, ask for them by `scope = \"outputs\"`";
-                let obstacle = format!("only the outputs were looked at: {}; {remedy}", obstacle.message);
-                Ok(Self { numbers: outputs()?, scope, obstacle: Some(obstacle) })
+                let obstacle = format!("only the outputs were looked at: {}; {REMEDY}", obstacle.message);
+                Ok(Self { numbers: outputs()?, scope, obstacle: Some(obstacle), hidden: None })
             }
         }
     }
@@ -61,9 +71,14 @@ impl Seen {
         if self.n_judged() > 0 { self.numbers.rows } else { 0 }
     }
 
-    /// Returns what there is to say of a limit on all of `n` nodes. Outputs alone can break it, but not keep it for the others.
+    /// Returns why not all nodes were looked at.
+    pub(crate) fn unseen(&self) -> Option<&String> {
+        self.obstacle.as_ref().or(self.hidden.as_ref())
+    }
+
+    /// Returns what there is to say of a limit on all of `n` nodes. Those that were seen can break it, but not keep it for the others.
     pub(crate) fn judge(&self, n: u64, holds: bool, message: String) -> (Status, String) {
-        match &self.obstacle {
+        match self.unseen() {
             Some(why) if holds => (Status::NotChecked, format!("{message}; {why}")),
             _ => (Status::of(n, holds), message),
         }
@@ -71,7 +86,7 @@ impl Seen {
 
     /// Returns the bounds of a metric that is at least what was seen, where more could be in what was not.
     pub(crate) fn bounds(&self, seen: f64, most: f64) -> Option<Interval> {
-        self.obstacle.as_ref().map(|_| Interval::certain(seen, most))
+        self.unseen().map(|_| Interval::certain(seen, most))
     }
 }
 

@@ -56,7 +56,7 @@ impl Probe for Numerics {
             Some(rows) => match Seen::on(host, self.config.scope, &rows) {
                 Ok(it) => {
                     report::data(&mut res, &self.config, &it);
-                    res.gaps.extend(it.obstacle.map(|why| Gap::new("nodes", why)));
+                    res.gaps.extend(it.unseen().map(|why| Gap::new("nodes", why)));
                 }
                 Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => return Err(e),
                 Err(e) => report::nothing(&mut res, self.config.scope, &e.message),
@@ -71,7 +71,7 @@ impl Probe for Numerics {
             match seen {
                 Ok(it) => {
                     report::edge(&mut res, *edge, &it);
-                    res.gaps.extend(it.obstacle.map(|why| Gap::new(format!("nodes on {} inputs", edge.name()), why)));
+                    res.gaps.extend(it.unseen().map(|why| Gap::new(format!("nodes on {} inputs", edge.name()), why)));
                 }
                 Err(e) if e.kind == ErrorKind::Cancelled => return Err(e),
                 Err(e) => report::unknown_edge(&mut res, self.config.scope, *edge, &e.message),

@@ -103,6 +103,30 @@ fn finite_numbers_pass() {
 }
 
 #[test]
+fn nodes_within_branches_do_not_pass_unseen() {
+    let seen = |numbers: Vec<NodeNumbers>| {
+        let host = host(|it| it).with_numerics(move |batch| {
+            let nested = vec!["choice".to_owned()];
+            Ok(Numbers { rows: batch.num_rows() as u64, nodes: numbers.clone(), nested, ..Numbers::default() })
+        });
+        let mut probe = open(json!({"max_abs": 100.0}));
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        probe.evaluate(&host).unwrap()
+    };
+    let report = seen(vec![numbers("choice", "IfThenElse", &[1.0, 2.0])]);
+    for metric in ["non_finite_nodes", "max_abs", "max_subnormal_share"] {
+        assert_eq!(status(&report, metric, "data"), Status::NotChecked, "{metric}");
+    }
+    let gap = report.gaps.iter().find(|it| it.what == "nodes").unwrap();
+    assert!(gap.why.contains("within `choice`") && gap.why.contains("scope = \"outputs\""), "{}", gap.why);
+    let metric = report.metrics.iter().find(|it| it.name == "non_finite_nodes").unwrap();
+    assert_eq!(metric.interval, Some(Interval::certain(0.0, f64::INFINITY)));
+    // What is seen can be bad enough.
+    let report = seen(vec![numbers("choice", "IfThenElse", &[f64::NAN, 2.0])]);
+    assert_eq!((status(&report, "non_finite_nodes", "data"), codes(&report)), (Status::Fail, vec!["MW-F001"]));
+}
+
+#[test]
 fn the_first_node_that_is_not_finite_is_named_even_where_the_output_is() {
     let report = run(json!({}), |it| if it == 4.0 { f64::NAN } else { it });
     assert_eq!((status(&report, "non_finite_nodes", "data"), codes(&report)), (Status::Fail, vec!["MW-F001"]));
@@ -234,7 +258,7 @@ fn metrics_of_all_nodes_are_bounded_by_what_was_not_seen() {
 fn what_was_not_seen_is_a_gap_on_data_and_on_each_edge() {
     let report = run_opaque(json!({"edges": ["zeros", "greatest"]}), |it| it);
     let gaps: Vec<_> = report.gaps.iter().map(|it| (&*it.what, &*it.why)).collect();
-    let why = "only the outputs were looked at: it is interpreted; where they are enough, ask for them by `scope = \"outputs\"`";
+    let why = "only the outputs were looked at: it is interpreted; where the outputs are enough, ask for them by `scope = \"outputs\"`";
     assert_eq!(gaps, [("nodes", why), ("nodes on zeros inputs", why), ("nodes on greatest inputs", why)]);
 }
 
@@ -380,7 +404,8 @@ fn weights_must_fit_a_precision_too() {
     let host = host(|it| it).with_numerics(|batch| {
         let n = batch.num_rows();
         let nodes = vec![numbers("x", "", &vec![1.0; n]), numbers("y", "MatMul", &vec![2.0; n])];
-        Ok(Numbers { rows: n as u64, nodes, constants: vec![numbers("weights", "Const", &[1.0, -1e5])] })
+        let constants = vec![numbers("weights", "Const", &[1.0, -1e5])];
+        Ok(Numbers { rows: n as u64, nodes, constants, ..Numbers::default() })
     });
     let of = |options: Value| {
         let mut probe = open(options);

@@ -7,7 +7,11 @@ use std::{
 
 use tract_onnx::{
     prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, Tensor, TractResult, TypedModel},
-    tract_core::{internal::SessionId, ops::konst::Const, ops::source::TypedSource, plan::TurnState},
+    tract_core::{
+        internal::SessionId,
+        ops::{konst::Const, logic::IfThenElse, scan::Scan, source::TypedSource},
+        plan::TurnState,
+    },
     tract_hir::internal::{OutletId, TractErrorContext, TypedNode, bail},
 };
 
@@ -76,6 +80,17 @@ impl NodeGraph {
     /// Returns the nodes that compute something from the inputs, in the order in which they run.
     pub(super) fn computing(&self) -> impl Iterator<Item = &TypedNode> {
         self.order.iter().map(|&id| self.model.node(id)).filter(|it| !self.is_constant(it.id) && !is_source(it))
+    }
+
+    /// Returns the nodes within which others compute what is not their own value. The steps of a recurrent layer are no nodes of the
+    /// file; those of a loop are, where it `has_loops`.
+    pub(crate) fn nested(&self, has_loops: bool) -> Vec<String> {
+        let is_nested = |it: &&TypedNode| match (it.op_as::<IfThenElse>(), it.op_as::<Scan>()) {
+            (Some(it), _) => [&it.then_body, &it.else_body].into_iter().any(has_inner_nodes),
+            (None, Some(it)) => has_loops && has_inner_nodes(&it.body),
+            (None, None) => false,
+        };
+        self.computing().filter(is_nested).map(|it| it.name.clone()).collect()
     }
 
     pub(super) fn is_constant(&self, id: usize) -> bool {
@@ -228,6 +243,12 @@ fn eval(node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {
 
 pub(super) fn is_source(node: &TypedNode) -> bool {
     node.op_is::<TypedSource>()
+}
+
+/// Returns whether nodes of a graph compute what is no output of it.
+fn has_inner_nodes(body: &TypedModel) -> bool {
+    let is_output = |id: usize| body.outputs.iter().any(|it| it.node == id);
+    body.nodes().iter().any(|it| !it.inputs.is_empty() && !is_output(it.id))
 }
 
 /// The values that somebody still needs, by node.

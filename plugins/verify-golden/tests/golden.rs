@@ -11,6 +11,7 @@ use modelwatch_sdk::{
     },
     report::{FigureData, Status},
     rows::{Use, with_uses},
+    testing::{self, ProbeCase},
 };
 use serde_json::{Value, json};
 use verify_golden::{Config, Golden};
@@ -60,6 +61,19 @@ fn check(config: Value, got: [f32; 4], expected: &[&str], expected_codes: &[&str
     let report = run(config, &batch(list(&[0.1, 0.9, 0.8, 0.2], 2), &[("y", list(&got, 2))]));
     assert_eq!(failed(&report), expected, "{:#?}", report.checks);
     assert_eq!(codes(&report), expected_codes);
+}
+
+#[test]
+fn it_keeps_the_rules_of_probes() {
+    let want: Vec<f32> = (0_u8..80).map(|it| f32::from(it) / 80.0).collect();
+    let got: Vec<f32> = want.iter().enumerate().map(|(at, it)| if at % 7 == 0 { it + 0.1 } else { *it }).collect();
+    let options = json!({ "max_ulp": 3, "top_k": 1, "min_cosine": 0.9, "max_mismatch_share": 0.5 });
+    testing::probe(&ProbeCase {
+        open: &|| Ok(Box::new(open(options.clone())) as Box<dyn Probe>),
+        rows: vec![(Role::Current, batch(list(&want, 2), &[("y", list(&got, 2))]))],
+        tensors: vec![],
+        codes: verify_golden::registry().manifest().codes(Kind::Verifier, "golden"),
+    });
 }
 
 #[test]

@@ -94,14 +94,17 @@ fn said(diagnostic: &str) -> (&str, usize, String) {
 fn a_model_is_surely_no_worse_than_itself_alone() {
     let project = Project::new();
     let bytes = fs::read(fixtures().join("digits/cnn_series/e08.onnx")).unwrap();
-    fs::write(project.path().join("copy.onnx"), &bytes).unwrap();
-    // Another `doc_string`, which the model does not depend on.
-    fs::write(project.path().join("other.onnx"), [&*bytes, b"\x32\x05other"].concat()).unwrap();
+    // The model does not depend on its `doc_string`, in which the key of data beside it is a word like any other.
+    for (name, text) in [("candidate", "location"), ("copy", "location"), ("other", "position")] {
+        let bytes = [&*bytes, b"\x32\x08", text.as_bytes()].concat();
+        fs::write(project.path().join(format!("{name}.onnx")), bytes).unwrap();
+    }
+    let fixture = fixtures().join("digits/cnn_series/e08.onnx");
+    let head = digits("e08").replace(fixture.to_str().unwrap(), "candidate.onnx");
     for (baseline, status, expected) in [("copy", "pass", 0), ("other", "inconclusive", 1)] {
         let (code, record) = project.run(&format!(
-            "{}[baseline]\nimport = '{baseline}.onnx'\n{METRICS}\
-             require = {{ accuracy = '>= baseline with confidence 95%' }}",
-            digits("e08")
+            "{head}[baseline]\nimport = '{baseline}.onnx'\n{METRICS}\
+             require = {{ accuracy = '>= baseline with confidence 95%' }}"
         ));
         let interval = &check(&record, "accuracy", status)["interval"];
         assert_eq!(code, expected, "{record:#}");

@@ -112,7 +112,7 @@ impl State {
             return Ok(());
         }
         if self.grid.is_some() || other.grid.is_some() {
-            let grid = self.to_grid(&layout);
+            let grid = self.fill_grid(&layout);
             match &other.grid {
                 Some(it) => grid.merge(it),
                 None => grid.add_rows(&layout, &other.sample),
@@ -288,7 +288,7 @@ impl State {
             return;
         }
         if layout.is_of_grid() {
-            self.to_grid(layout);
+            self.fill_grid(layout);
             return;
         }
         if self.head.totals.is_none() {
@@ -300,7 +300,7 @@ impl State {
     }
 
     /// Puts the kept rows into the grid, now that they will not be all.
-    fn to_grid(&mut self, layout: &Layout) -> &mut Grid {
+    fn fill_grid(&mut self, layout: &Layout) -> &mut Grid {
         let mut rows = std::mem::take(&mut self.sample);
         rows.settle();
         let grid = self.grid.get_or_insert_with(|| Grid::new(layout));

@@ -11,7 +11,9 @@ use modelwatch_infer::{
     Reproduction, Terms, Tolerance, Values,
 };
 use prost::Message;
-use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto, tensor_proto::DataLocation};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, StringStringEntryProto, ValueInfoProto, tensor_proto::DataLocation,
+};
 
 const CNN: &str = "digits/cnn/cnn.onnx";
 
@@ -573,43 +575,48 @@ fn an_excerpt_has_what_nested_graphs_capture() {
     assert!(part.n_nodes <= 2 && inputs.contains(&"scaled") && part.max_absolute() == 1.0, "{inputs:?}");
 }
 
+/// Returns the nodes of a model that hide others: of one that ends with this node, computing `y` of `x` where the sum is positive.
+fn hiding(last: NodeProto) -> Vec<String> {
+    let graph = GraphProto {
+        name: "hiding".to_owned(),
+        node: vec![
+            proto::node("ReduceSum", "", &["x"], "sum", vec![proto::int("keepdims", 0)]),
+            proto::node("Greater", "", &["sum", "zero"], "is_positive", vec![]),
+            last,
+        ],
+        initializer: vec![proto::float_tensor("zero", &[], &[0.0])],
+        input: vec![proto::value("x", &[1, 3])],
+        output: vec![ValueInfoProto { name: "y".to_owned(), ..ValueInfoProto::default() }],
+        ..GraphProto::default()
+    };
+    let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    fs::write(file.path(), proto::model(13, graph).encode_to_vec()).unwrap();
+    let model = Model::load(file.path()).unwrap();
+    let rows = Npy { shape: vec![1, 3], values: vec![1.0, -0.5, 2.0] };
+    model.numerics(&rows_for(&model, &rows), &|| false).unwrap().nested
+}
+
 /// What is seen of a branch is what it ends with.
 #[test]
 fn nodes_that_hide_others_are_named() {
-    let value = |name: &str| proto::value(name, &[1, 3]);
-    let branch = |end: &str| {
-        let inner = proto::node("Log", "", &["x"], &format!("{end}_inner"), vec![]);
-        let last = proto::node("Relu", "", &[&format!("{end}_inner")], end, vec![]);
-        GraphProto {
-            name: end.to_owned(),
-            node: if end == "deep" { vec![inner, last] } else { vec![proto::node("Relu", "", &["x"], end, vec![])] },
-            output: vec![value(end)],
-            ..GraphProto::default()
-        }
-    };
-    let choosing = |ends: [&str; 2]| {
+    fn choice(output: &str, ends: [&str; 2]) -> NodeProto {
         let names = ["then_branch", "else_branch"];
         let branches = names.into_iter().zip(ends).map(|(name, end)| proto::graph_attribute(name, branch(end)));
-        let graph = GraphProto {
-            name: "choosing".to_owned(),
-            node: vec![
-                proto::node("ReduceSum", "", &["x"], "sum", vec![proto::int("keepdims", 0)]),
-                proto::node("Greater", "", &["sum", "zero"], "is_positive", vec![]),
-                proto::node("If", "", &["is_positive"], "y", branches.collect()),
-            ],
-            initializer: vec![proto::float_tensor("zero", &[], &[0.0])],
-            input: vec![value("x")],
-            output: vec![value("y")],
-            ..GraphProto::default()
+        proto::node("If", "", &["is_positive"], output, branches.collect())
+    }
+    fn branch(end: &str) -> GraphProto {
+        let inner = proto::node("Log", "", &["x"], &format!("{end}_inner"), vec![]);
+        let node = match end {
+            "deep" => vec![inner, proto::node("Relu", "", &["deep_inner"], end, vec![])],
+            "within" => vec![choice(end, ["deep", "leaf"])],
+            _ => vec![proto::node("Relu", "", &["x"], end, vec![])],
         };
-        let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
-        fs::write(file.path(), proto::model(13, graph).encode_to_vec()).unwrap();
-        let model = Model::load(file.path()).unwrap();
-        let rows = Npy { shape: vec![1, 3], values: vec![1.0, -0.5, 2.0] };
-        model.numerics(&rows_for(&model, &rows), &|| false).unwrap().nested
-    };
-    assert_eq!(choosing(["plain", "other"]), [""; 0]);
-    assert_eq!(choosing(["plain", "deep"]), ["the_y"]);
+        let output = vec![proto::value(end, &[1, 3])];
+        GraphProto { name: end.to_owned(), node, output, ..GraphProto::default() }
+    }
+    assert_eq!(hiding(choice("y", ["plain", "other"])), [""; 0]);
+    assert_eq!(hiding(choice("y", ["plain", "deep"])), ["the_y"]);
+    assert_eq!(hiding(choice("y", ["plain", "within"])), ["the_y"]);
 }
 
 /// tract makes nodes of one name of them, and refuses the second one.

@@ -86,8 +86,8 @@ impl NodeGraph {
     /// file; those of a loop are, where it `has_loops`.
     pub(crate) fn nested(&self, has_loops: bool) -> Vec<String> {
         let is_nested = |it: &&TypedNode| match (it.op_as::<IfThenElse>(), it.op_as::<Scan>()) {
-            (Some(it), _) => [&it.then_body, &it.else_body].into_iter().any(has_inner_nodes),
-            (None, Some(it)) => has_loops && has_inner_nodes(&it.body),
+            (Some(it), _) => [&it.then_body, &it.else_body].into_iter().any(|it| hides_nodes(it, &it.outputs)),
+            (None, Some(it)) => has_loops && hides_nodes(&it.body, &every_step(it)),
             (None, None) => false,
         };
         self.computing().filter(is_nested).map(|it| it.name.clone()).collect()
@@ -245,10 +245,17 @@ pub(super) fn is_source(node: &TypedNode) -> bool {
     node.op_is::<TypedSource>()
 }
 
-/// Returns whether nodes of a graph compute what is no output of it.
-fn has_inner_nodes(body: &TypedModel) -> bool {
-    let is_output = |id: usize| body.outputs.iter().any(|it| it.node == id);
-    body.nodes().iter().any(|it| !it.inputs.is_empty() && !is_output(it.id))
+/// Returns whether nodes of a graph compute what is not among these values of it, or have graphs of their own.
+fn hides_nodes(body: &TypedModel, seen: &[OutletId]) -> bool {
+    let is_seen = |it: &TypedNode| seen.iter().any(|outlet| outlet.node == it.id);
+    let has_graph = |it: &TypedNode| it.op_is::<IfThenElse>() || it.op_is::<Scan>();
+    body.nodes().iter().any(|it| has_graph(it) || (!it.inputs.is_empty() && !is_seen(it)))
+}
+
+/// Returns what a loop gives for every step; of what it carries along only the last value is seen.
+fn every_step(of: &Scan) -> Vec<OutletId> {
+    let outputs = of.body.outputs.iter().zip(&of.output_mapping);
+    outputs.filter(|it| it.1.scan.is_some()).map(|it| *it.0).collect()
 }
 
 /// The values that somebody still needs, by node.

@@ -128,9 +128,9 @@ pub(crate) fn slice_difference(
     paired(measure, layout, tally, level).or_else(unpaired).filter(has_width)
 }
 
-/// Returns Wilson's interval of a share, for the effective number of rows.
+/// Returns Wilson's interval of a share, for as many rows of equal weight as would have its variance.
 pub(crate) fn share(hits: Mass, all: Mass, level: f64) -> Option<Interval> {
-    wilson_share(hits.share_of(all), all.effective(), level).ok().map(|it| Interval {
+    wilson_share(hits.share_of(all), hits.effective_of(all), level).ok().map(|it| Interval {
         low: it.low,
         high: it.high,
         level,

@@ -43,6 +43,22 @@ impl Mass {
         Some(self.effective()).filter(|&it| it < (1.0 - 1e-9) * self.n as f64)
     }
 
+    /// Returns how many rows of equal weight give as good a [share](Self::share_of) of `all` as these do, at most the rows there are.
+    ///
+    /// The variance of a weighted share `p` is that of a ratio (Cochran 1977, section 6.3), `Σw² (x - p)² / (Σw)²`, whether or not
+    /// weights go with what is counted; that of `n` rows of equal weight is `p (1 - p) / n`. Where none or all are counted, which
+    /// tells no variance, it is [Kish's number](Self::effective).
+    pub(crate) fn effective_of(self, all: Self) -> f64 {
+        let share = self.share_of(all);
+        let variance = share * (1.0 - share);
+        let others = (all.squares - self.squares).max(0.0);
+        let sum = self.squares * (1.0 - share).powi(2) + others * share.powi(2);
+        // Sums in another order may leave an ulp of those that are not counted.
+        let is_certain = !(variance > 1e-12 && sum > 0.0);
+        let is_plain = all.squares == all.weight && self.squares == self.weight;
+        if is_certain || is_plain { all.effective() } else { (variance * all.weight.powi(2) / sum).min(all.n as f64) }
+    }
+
     /// Returns the share of `all` that this is; NaN of nothing.
     pub(crate) fn share_of(self, all: Self) -> f64 {
         // The order of summation may put fractional weights an ulp above their total.
@@ -99,6 +115,26 @@ impl From<Mass> for Written {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heavy_rows_that_are_counted_make_a_share_vary_more() {
+        let of = |weight: f64| {
+            let (mut hits, mut all) = (Mass::default(), Mass::default());
+            hits.add(10, weight);
+            all.add(90, 1.0);
+            (hits, all + hits)
+        };
+        let (hits, all) = of(1.0);
+        assert_eq!(
+            (hits.effective_of(all), all.effective_of(all), Mass::default().effective_of(all)),
+            (100.0, 100.0, 100.0)
+        );
+        let (hits, all) = of(5.0);
+        // The share is 50 / 140 and its variance (250 · (90 / 140)² + 90 · (50 / 140)²) / 140².
+        let (share, variance) = (50.0 / 140.0, (250.0 * 8100.0 + 90.0 * 2500.0) / 140.0_f64.powi(4));
+        assert!((hits.effective_of(all) * variance / (share * (1.0 - share)) - 1.0).abs() < 1e-12);
+        assert!(hits.effective_of(all) < 0.8 * all.effective());
+    }
 
     #[test]
     fn equal_weights_count_rows_and_unequal_ones_fewer() {

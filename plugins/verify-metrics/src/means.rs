@@ -6,6 +6,7 @@
 use crate::{
     measure::Measure,
     row::{Layout, Prediction},
+    spread::linearized_error,
     tally::bin_of,
 };
 
@@ -71,8 +72,7 @@ impl Means {
         let Some(values) = self.column(measure) else { return f64::NAN };
         let all: f64 = weights.iter().sum();
         let sum: f64 = values.iter().zip(squares).map(|(it, square)| square * (it - mean).powi(2)).sum();
-        let effective = all * all / squares.iter().sum::<f64>();
-        (sum * effective / (effective - 1.0)).sqrt() / all
+        linearized_error(sum, all, all * all / squares.iter().sum::<f64>())
     }
 
     /// Returns what a metric is the mean of, if it is one over rows.

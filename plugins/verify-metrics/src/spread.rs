@@ -88,17 +88,28 @@ impl Spread {
     ///
     /// A weighted mean is a ratio, `Σwx / Σw`, whose variance is that of `Σw (x - mean) / Σw` (Cochran 1977, section 6.3; survey
     /// statistics call it linearized): `Σw² (x - mean)² / (Σw)²`, whether or not weights go with the values. For rows of equal weight
-    /// a factor makes it the unbiased one, of the [effective number](Mass::effective) of rows.
+    /// a factor makes it the unbiased one, of the [effective number](Mass::effective) of rows. Of few rows whose weights go with the
+    /// values it is a bit short: nominal 95 % hold in about 92 % of samples of 50.
     pub(crate) fn standard_error(&self) -> f64 {
         let (n, squared) = (self.mass.effective(), self.squared());
         let sum = squared.m2 + self.mass.squares * (squared.mean - self.mean).powi(2);
-        if n <= 1.0 { f64::NAN } else { (sum * n / (n - 1.0)).sqrt() / self.mass.weight }
+        linearized_error(sum, self.mass.weight, n)
     }
+}
+
+/// Returns the standard error of a weighted mean from the sum of `w² (x - mean)²`, the sum of the weights, and the effective number
+/// of rows; NaN for one row or fewer.
+pub(crate) fn linearized_error(sum: f64, weight: f64, effective: f64) -> f64 {
+    if effective > 1.0 { (sum * effective / (effective - 1.0)).sqrt() / weight } else { f64::NAN }
 }
 
 impl Moments {
     /// Adds a value of so much weight, with which all have the weight `total`.
     fn add(&mut self, value: f64, added: f64, total: f64) {
+        // The square of a tiny weight is nothing.
+        if total == 0.0 {
+            return;
+        }
         let delta = value - self.mean;
         self.mean += delta * (added / total);
         self.m2 += added * delta * (value - self.mean);
@@ -107,6 +118,9 @@ impl Moments {
     /// Adds others; both have these weights.
     fn merge(&mut self, other: Self, [left, right]: [f64; 2]) {
         let total = left + right;
+        if total == 0.0 {
+            return;
+        }
         let delta = other.mean - self.mean;
         self.mean += delta * (right / total);
         self.m2 += other.m2 + delta * delta * (left * right / total);
@@ -154,6 +168,18 @@ mod tests {
         let expected = (variance * effective / (effective - 1.0)).sqrt();
         assert!((whole.standard_error() / expected - 1.0).abs() < 1e-12, "{} {expected}", whole.standard_error());
         assert!((left.standard_error() / expected - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn weights_whose_squares_vanish_spoil_nothing() {
+        let (mut spread, mut tiny) = (Spread::default(), Spread::default());
+        spread.add(5.0, 1, 1e-200);
+        tiny.add(7.0, 1, 1e-200);
+        spread.merge(&tiny);
+        [1.0, 2.0, 4.0].into_iter().for_each(|it| spread.add(it, 1, 2.0));
+        let mut plain = Spread::default();
+        [1.0, 2.0, 4.0].into_iter().for_each(|it| plain.add(it, 1, 2.0));
+        assert!((spread.standard_error() / plain.standard_error() - 1.0).abs() < 1e-12, "{spread:?}");
     }
 
     #[test]

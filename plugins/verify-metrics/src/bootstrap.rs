@@ -167,7 +167,7 @@ impl<'a> Rows<'a> {
         let Intervals { method, replicates, seed } = settings.intervals;
         let left_out: Vec<[u64; BUCKETS]> = match method {
             Method::Bootstrap => Vec::new(),
-            Method::Jackknife => self.rows.iter().map(|it| buckets(seed, it.0, it.2)).collect(),
+            Method::Jackknife => self.rows.iter().map(|it| buckets(seed, it.0, it.2, host)).collect::<Result<_>>()?,
         };
         let n_replicates = match method {
             _ if measures.is_empty() => 0,
@@ -361,16 +361,22 @@ impl Replicates {
 }
 
 /// Returns how many of `count` rows of one content are in each bucket of the jackknife.
-fn buckets(seed: u64, hash: u64, count: u64) -> [u64; BUCKETS] {
+///
+/// # Errors
+/// When the host asks for an end.
+fn buckets(seed: u64, hash: u64, count: u64, host: &dyn Host) -> Result<[u64; BUCKETS]> {
     let mut res = [0; BUCKETS];
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..16].copy_from_slice(&hash.to_le_bytes());
     for nth in 0..count {
+        if nth % (1 << 16) == u64::from(u16::MAX) && host.is_cancelled() {
+            return Err(host.cancelled());
+        }
         bytes[16..].copy_from_slice(&nth.to_le_bytes());
         res[(row_key(&bytes) % BUCKETS as u64) as usize] += 1;
     }
-    res
+    Ok(res)
 }
 
 fn ranks(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Vec<Ranked> {
@@ -415,7 +421,7 @@ mod tests {
     #[test]
     fn every_row_is_in_one_bucket() {
         for (hash, count) in [(3, 1), (4, 19), (5, 10_000)] {
-            let found = buckets(7, hash, count);
+            let found = buckets(7, hash, count, &()).unwrap();
             assert_eq!(found.iter().sum::<u64>(), count);
             assert!(count < 1000 || found.iter().all(|it| (400..600).contains(it)), "{found:?}");
         }

@@ -256,6 +256,7 @@ mod tests {
         row::ModelLayout,
         state::State,
         tally::Tally,
+        totals::Totals,
     };
 
     fn layout() -> Layout {
@@ -343,6 +344,20 @@ mod tests {
         // That of confidences within a cell is missing: at most a quarter of the square of its width a row.
         assert!((0.0..1.5e-8 * 20_000.0).contains(&(right.excess.m2() - left.excess.m2())));
         assert_eq!(Measure::F1(Of::Positive(1)).value(&got, 0), Measure::F1(Of::Positive(1)).value(&expected, 0));
+    }
+
+    #[test]
+    fn states_that_no_probe_writes_are_refused() {
+        let of = |totals: Option<Totals>, counts: [u64; 2]| {
+            let (mut state, layout) = (State::default(), layout());
+            rows(2, 4).iter().zip(counts).for_each(|(it, count)| state.sample.add(it, count));
+            state.sample.settle();
+            (state.head.n_rows, state.head.layout, state.head.totals) = (10, Some(layout), totals);
+            State::from_bytes(&state.to_bytes().unwrap()).map_err(|it| it.message)
+        };
+        assert!(of(None, [4, 6]).is_ok());
+        assert!(of(None, [5, 6]).unwrap_err().contains("a row is not of its layout"));
+        assert!(of(Some(Totals::new(&layout(), true)), [4, 6]).unwrap_err().contains("sums in place of counts"));
     }
 
     #[test]

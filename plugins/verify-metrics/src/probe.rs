@@ -63,13 +63,15 @@ impl Probe for Metrics {
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        self.state.settle();
-        let current = self.state.to_bytes()?;
-        match &mut self.training {
-            Some((_, training)) => {
-                training.settle();
-                Ok(state::pair(&current, &training.to_bytes()?))
-            }
+        // What is appended stays so: when sums begin, and in which order, would else depend on who asks for the state.
+        let settled = |state: &State| {
+            let mut state = state.clone();
+            state.settle();
+            state.to_bytes()
+        };
+        let current = settled(&self.state)?;
+        match &self.training {
+            Some((_, training)) => Ok(state::pair(&current, &settled(training)?)),
             None => Ok(current),
         }
     }

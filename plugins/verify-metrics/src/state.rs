@@ -253,6 +253,10 @@ impl State {
             if !layout.is_valid() {
                 return Err(damaged("its layout is not one"));
             }
+            if layout.is_of_grid() && head.totals.is_some() {
+                return Err(damaged("it has sums in place of counts"));
+            }
+            let mut n_left = head.n_rows;
             let row_bytes = (layout.width() + 1) * 8;
             if body.len() % row_bytes != 0 || body.len() / row_bytes > limit(layout) {
                 return Err(damaged("its rows are cut short or too many"));
@@ -260,7 +264,8 @@ impl State {
             for row in body.chunks_exact(row_bytes) {
                 let words = words_of(row);
                 match words.split_last() {
-                    Some((&count, words)) if (1..=head.n_rows).contains(&count) && layout.accepts(words) => {
+                    Some((&count, words)) if (1..=n_left).contains(&count) && layout.accepts(words) => {
+                        n_left -= count;
                         if layout.is_of_documents() {
                             sample.add_under(words[0], words, count);
                         } else {

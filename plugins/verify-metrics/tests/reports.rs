@@ -98,6 +98,47 @@ fn states_are_the_same_bytes_in_any_order_of_partitions() {
 }
 
 #[test]
+fn taking_the_state_changes_nothing_of_what_follows() {
+    let n = 140_000;
+    let labels: Vec<i64> = random(n, 1).iter().map(|&it| i64::from(it < 0.4)).collect();
+    let table = Table::default().labels(&labels).candidate(&random(n, 2), 1);
+    let batch = table.with("w", &[Use::Weight], Arc::new(Float64Array::from(random(n, 3)))).batch();
+    let state = |is_taken: bool| {
+        let mut probe = open(&json!({"task": "binary"}));
+        probe.update(&(), Role::Current, &batch.slice(0, 80_000)).unwrap();
+        if is_taken {
+            probe.state().unwrap();
+        }
+        probe.update(&(), Role::Current, &batch.slice(80_000, n - 80_000)).unwrap();
+        probe.state().unwrap()
+    };
+    assert!(state(true) == state(false));
+}
+
+#[test]
+fn counts_beyond_the_budget_are_the_same_bits_however_they_are_merged() {
+    let n = 250_000;
+    let labels: Vec<i64> = random(n, 1).iter().map(|&it| i64::from(it < 0.4)).collect();
+    let batch = Table::default().labels(&labels).candidate(&random(n, 2), 1).batch();
+    let options = json!({"task": "binary", "intervals": {"replicates": 20}});
+    let found = |parts: &[(usize, usize)]| {
+        let mut probe = open(&options);
+        for &(start, n) in parts {
+            let mut part = open(&options);
+            part.update(&(), Role::Current, &batch.slice(start, n)).unwrap();
+            probe.merge(&part.state().unwrap()).unwrap();
+        }
+        (probe.state().unwrap(), serde_json::to_string(&probe.evaluate(&()).unwrap()).unwrap())
+    };
+    // Counts, kept rows, counts.
+    let [left, middle, right] = [(0, 120_000), (120_000, 10_000), (130_000, 120_000)];
+    let whole = found(&[(0, n)]);
+    for parts in [[left, middle, right], [middle, left, right], [right, left, middle]] {
+        assert!(found(&parts) == whole, "{parts:?}");
+    }
+}
+
+#[test]
 fn beyond_the_budget_sums_take_over() {
     let n = 120_000;
     let (labels, scores) = (random(n, 1), random(n, 2));

@@ -34,11 +34,13 @@
 //!
 //! # Memory
 //! Up to 100 000 distinct rows (fewer of wide ones: 32 MiB) are kept with their counts, and all
-//! numbers are computed from them. Beyond that the report says so, with
+//! numbers are computed from them; while rows are appended and put in order, narrow ones take up to six times their words.
+//! Beyond that the report says so, with
 //! the greatest error that bins allow for each metric and model, and names what is of a sample without such a bound.
 //!
-//! Of one binary model with scores, without weights and slices, rows are then counted by label and 4096 bins of the score (`grid`):
-//! the bootstrap draws how often each count occurs, which is that of all rows at the price of the bins. Of others sums, a confusion
+//! Of one binary model with probabilities (not logits), without baseline, weights and slices, rows are then counted by label and 4096 bins of the score (`grid`):
+//! the bootstrap draws how often each count occurs, which is that of all rows at the price of the bins. Losses are then summed
+//! in whole parts, of 2⁻⁵⁷ for `log_loss` and of 2⁻⁶² for `brier`: a mean is at most one part too small. Of others sums, a confusion
 //! matrix and score histograms of as many bins are kept, and the rows become a sample that serves the intervals. Quantiles of
 //! errors then come from bins of bounded relative
 //! error. Of a ranking whole queries are kept up to 32 MiB, and beyond it the metrics are of these.
@@ -46,8 +48,9 @@
 //! # Weights
 //! Where the data has a weight column every metric is the weighted one, as scikit-learn's under
 //! `sample_weight`; a row of weight 0 counts as if it were not there, save that its prediction must be
-//! usable. `n` stays the number of rows. Intervals over all rows are then all of the bootstrap, those of
-//! slices take the effective number of rows (Kish 1965) for the number of rows. A weight that is
+//! usable. `n` stays the number of rows. Intervals over all rows are then all of the bootstrap. Those of slices hold where weights
+//! go with what is measured: the variance of a weighted mean or share is that of a ratio (linearized, Cochran 1977), with the
+//! degrees of freedom of the effective number of rows (Kish 1965), of which a few are a bit short. A weight that is
 //! negative, missing or not finite is an error.
 // `export_plugin!` allows it for the exported symbols alone.
 #![deny(unsafe_code)]

@@ -131,7 +131,8 @@ fn convolution(model: &TypedModel, node: &TypedNode, op: &Conv) -> Option<Replac
 }
 
 fn dense(model: &TypedModel, node: &TypedNode, op: &EinSum) -> Option<Replacement> {
-    let Matrix { numbers, width } = matrix(model, node, &op.axes).filter(|_| op.q_params.is_none())?;
+    let is_usual = op.q_params.is_none() && node.inputs.len() == 2;
+    let Matrix { numbers, width } = matrix(model, node, &op.axes).filter(|_| is_usual)?;
     let last = shape(model, node.id.into())?.len() - 1;
     let mut chain = Chain::new(model, node, last, width)?;
     chain.follow();

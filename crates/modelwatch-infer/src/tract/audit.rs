@@ -12,6 +12,7 @@ use tract_onnx::{
 use super::{
     attributes::{float, name},
     interpreter, ops,
+    source::DYNAMIC_QUANTIZATION,
 };
 
 /// The result of looking at every node, those of nested graphs included.
@@ -35,7 +36,9 @@ pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
     let Some(graph) = &proto.graph else {
         return res;
     };
-    visit(graph, &mut |node| {
+    visit(graph, &mut |node, is_nested| {
+        // Rows are kept apart in the graph that is compiled, not in those nested in it.
+        res.row_by_row |= is_nested && node.op_type == DYNAMIC_QUANTIZATION;
         *res.operators.entry(node.op_type.clone()).or_default() += 1;
         let Some(fault) = fault(node, onnx) else {
             return;
@@ -47,7 +50,7 @@ pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
         res.unsupported.push((fault, name(node).to_owned()));
     });
     let has = |it: &str| res.operators.contains_key(it);
-    res.row_by_row = ROW_BY_ROW.into_iter().any(has);
+    res.row_by_row |= ROW_BY_ROW.into_iter().any(has) || (res.needs_interpreter && has(DYNAMIC_QUANTIZATION));
     res
 }
 
@@ -63,13 +66,14 @@ fn fault(node: &NodeProto, onnx: &Onnx) -> Option<String> {
     wrong(node).map(|why| format!("{}: {why}", node.op_type))
 }
 
-fn visit<'a>(graph: &'a GraphProto, f: &mut impl FnMut(&'a NodeProto)) {
+/// Gives each node, and whether it is in a nested graph.
+fn visit<'a>(graph: &'a GraphProto, f: &mut impl FnMut(&'a NodeProto, bool)) {
     // A stack, because files can nest deeper than threads can recurse.
-    let mut graphs = vec![graph];
-    while let Some(graph) = graphs.pop() {
+    let mut graphs = vec![(graph, false)];
+    while let Some((graph, is_nested)) = graphs.pop() {
         for node in &graph.node {
-            f(node);
-            graphs.extend(node.attribute.iter().filter_map(|it| it.g.as_ref()));
+            f(node, is_nested);
+            graphs.extend(node.attribute.iter().filter_map(|it| Some((it.g.as_ref()?, true))));
         }
     }
 }

@@ -155,8 +155,8 @@ impl TractExecutable {
         let at_once = self.is_fixed || matches!(rows, Rows::AtOnce(_));
         // What is known is known of rows that are apart.
         let tests = self.tests.as_ref().filter(|_| self.is_fixed || !at_once);
-        let compiled = self
-            .prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, Batch { rows, row_shapes, at_once }, tests));
+        let batch = |rows| Batch { rows, row_shapes, at_once };
+        let compiled = self.prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, batch(rows), tests));
         let plan = match (compiled, &self.uncompiled) {
             (Ok(it), _) => it,
             (Err(error), None) => return Err(error),
@@ -168,7 +168,7 @@ impl TractExecutable {
                 };
                 tracing::debug!(path = %self.path.display(), %error, "The model is interpreted.");
                 self.prepare_rows(rows, |rows| {
-                    Plan::interpreted(&self.path, &self.source, interpreter.clone(), rows, row_shapes)
+                    Plan::interpreted(&self.path, &self.source, interpreter.clone(), batch(rows))
                 })?
             }
         };

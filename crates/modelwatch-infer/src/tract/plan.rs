@@ -99,14 +99,17 @@ impl Plan {
         Ok(Self { path: path.to_path_buf(), rows, input_types, outputs, engine: Engine::Compiled(stages) })
     }
 
-    /// Takes the model as it is, to be interpreted for `rows` rows of these shapes.
+    /// Takes the model as it is, to be interpreted for a batch.
     pub(super) fn interpreted(
         path: &Path,
         source: &Source,
         interpreter: Arc<Interpreter>,
-        rows: usize,
-        row_shapes: &[Vec<usize>],
+        Batch { rows, row_shapes, at_once }: Batch<'_>,
     ) -> Result<Self, InferError> {
+        // Nothing gives each row a scale of its own, and the probe may not see it.
+        if rows > 1 && !at_once && source.is_quantized_as_it_runs() {
+            return Err(InferError::mixed_rows(path));
+        }
         let probe = Probe::new(path, rows, row_shapes, &source.info.inputs)?;
         let engine = Engine::Interpreted(interpreter);
         let run = |it| -> TractResult<_> {

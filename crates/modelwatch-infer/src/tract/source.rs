@@ -59,17 +59,25 @@ pub(super) enum Graph {
     Uncompiled,
 }
 
+/// The operator whose scale is taken from all numbers that it is given, those of other rows among them.
+pub(super) const DYNAMIC_QUANTIZATION: &str = "DynamicQuantizeLinear";
+
 /// A parsed model and what is known of it.
 pub(super) struct Source {
     pub graph: Graph,
     pub info: ModelInfo,
     /// The types of the inputs in tract's terms.
     pub input_types: Vec<DatumType>,
-    /// Rows are cheaper alone.
+    /// Rows are cheaper alone, or would influence each other.
     pub row_by_row: bool,
 }
 
 impl Source {
+    /// Returns whether some numbers are quantized by a scale that is taken from them.
+    pub(super) fn is_quantized_as_it_runs(&self) -> bool {
+        self.info.operators.contains_key(DYNAMIC_QUANTIZATION)
+    }
+
     /// Returns the typed graph for `rows` rows of these shapes.
     pub(super) fn typed(&self, rows: usize, row_shapes: &[Vec<usize>]) -> TractResult<TypedModel> {
         let shapes: Vec<Vec<usize>> = row_shapes.iter().map(|it| [&[rows], &**it].concat()).collect();

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The operator that gives integers, their scale and their zero point.
-const QUANTIZATION: &str = "DynamicQuantizeLinearU8";
+pub(super) const QUANTIZATION: &str = "DynamicQuantizeLinearU8";
 
 /// Rewrites a graph for `n_rows` rows, the first axis of each input.
 ///

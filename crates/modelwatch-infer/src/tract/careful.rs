@@ -3,6 +3,9 @@
 //! tract's kernels for Relu, Clip, Sigmoid, Tanh and max pooling turn NaN into plausible numbers (onnxruntime and TensorFlow keep it), and
 //! whether they do depends on what the optimizer fused.
 //! Where a NaN is possible, the graph is therefore run as written, and NaN is put back after each node that may have swallowed it.
+//!
+//! Integers have no NaN. A quantization is therefore one step with its inverse, unless something computes with the integers: what it
+//! makes of a NaN then shows only in the numbers of the nodes.
 
 use tract_onnx::{
     prelude::{DatumType, IntoTValue, IntoTensor, TValue, TVec, Tensor, TractResult, TypedModel, tvec},

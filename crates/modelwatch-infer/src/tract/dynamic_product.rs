@@ -61,6 +61,19 @@ impl Quantization {
     }
 }
 
+impl Quantization {
+    /// Returns the one that is taken from all of these numbers.
+    pub(super) fn of(numbers: impl Iterator<Item = f32> + Clone) -> Self {
+        let least = numbers.clone().find(|it| it.is_nan()).unwrap_or_else(|| numbers.clone().fold(0.0, f32::min));
+        Self::between(least, numbers.fold(0.0, f32::max))
+    }
+
+    /// Returns the integer from 0 to 255 that stands for a number.
+    pub(super) fn integer(self, number: f32) -> f32 {
+        ((number / self.scale).round_ties_even() + self.zero_point).clamp(0.0, 255.0)
+    }
+}
+
 impl Op for DynamicProduct {
     fn name(&self) -> StaticName {
         "DynamicProduct".into()
@@ -79,19 +92,16 @@ impl EvalOp for DynamicProduct {
         ensure!(numbers.len() % (self.n_rows * depth).max(1) == 0, "{} numbers are no rows", numbers.len());
         let mut output = Vec::with_capacity(numbers.len() / depth.max(1) * width);
         for row in numbers.chunks((numbers.len() / self.n_rows).max(1)) {
-            let nan = row.iter().copied().find(|it| it.is_nan());
-            let least = nan.unwrap_or_else(|| row.iter().copied().fold(0.0, f32::min));
-            let largest = row.iter().copied().fold(0.0, f32::max);
-            let Quantization { scale, zero_point } = Quantization::between(least, largest);
+            let quantization = Quantization::of(row.iter().copied());
             for part in row.chunks(depth.max(1)) {
                 let mut sums = vec![0_i32; width];
                 for (it, weights) in part.iter().zip(self.weights.chunks_exact(width)) {
-                    let integer = ((it / scale).round_ties_even() + zero_point).clamp(0.0, 255.0) - zero_point;
+                    let integer = quantization.integer(*it) - quantization.zero_point;
                     for (sum, weight) in sums.iter_mut().zip(weights) {
                         *sum = sum.wrapping_add(weight * integer as i32);
                     }
                 }
-                output.extend(sums.iter().zip(&*self.scales).map(|(sum, it)| *sum as f32 * (scale * it)));
+                output.extend(sums.iter().zip(&*self.scales).map(|(sum, it)| *sum as f32 * (quantization.scale * it)));
             }
         }
         let mut shape = inputs[0].shape().to_vec();

@@ -3,13 +3,14 @@
 //! `Reduce` with the maximum or minimum starts from the largest finite numbers, so that it never answers with an infinity (a mask over
 //! nothing but hidden positions is not recognized any more), and drops NaN.
 //! `QuantizeLinear` adds the zero point to integers of 32 bits, which go around where a number is beyond them.
+//! `DynamicQuantizeLinear` makes integers of NaN that say nothing of it.
 //! `DequantizeLinearF32` is right, but the optimizer folds whatever is between it and a quantization into a table of 256 entries if its
 //! axes map one to one; those of a softmax do, its values do not.
 
 use tract_onnx::{
     prelude::{
         Datum, DatumExt, DatumType, IntoTValue, IntoTensor, TValue, TVec, Tensor, TractResult, TypedFact, TypedModel,
-        tract_ndarray::Axis, tvec,
+        tensor0, tract_ndarray::Axis, tvec,
     },
     tract_core::ops::{
         element_wise::ElementWiseOp,
@@ -21,6 +22,8 @@ use tract_onnx::{
     },
 };
 
+use super::{apart, dynamic_product::Quantization};
+
 /// Replaces what is known to be wrong.
 pub(super) fn repair(model: &mut TypedModel) {
     for node in &mut model.nodes {
@@ -29,6 +32,9 @@ pub(super) fn repair(model: &mut TypedModel) {
         }
         if let Some(it) = node.op_as::<ElementWiseOp>().and_then(Quantize::repaired) {
             node.op = Box::new(it);
+        }
+        if node.op.name() == apart::QUANTIZATION {
+            node.op = Box::new(DynamicQuantize);
         }
         let Some(reduce) = node.op_as::<Reduce>() else {
             continue;
@@ -184,6 +190,40 @@ impl EvalOp for Quantize {
 impl TypedOp for Quantize {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         Ok(tvec!(TypedFact::dt_shape(self.zero_point.datum_type(), inputs[0].shape.clone())))
+    }
+
+    as_op!();
+}
+
+/// The integers of eight bits that stand for numbers, their scale and their zero point, which are taken from all of the numbers. The
+/// scale is NaN where one of them is not finite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DynamicQuantize;
+
+impl Op for DynamicQuantize {
+    fn name(&self) -> StaticName {
+        "DynamicQuantizeLinear".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for DynamicQuantize {
+    op_out_of_plan!();
+
+    fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let numbers = inputs[0].cast_to::<f32>()?;
+        let numbers = numbers.to_plain_array_view::<f32>()?;
+        let quantization = Quantization::of(numbers.iter().copied());
+        let integers = numbers.map(|it| quantization.integer(*it) as u8).into_tensor();
+        let (scale, zero_point) = (tensor0(quantization.scale), tensor0(quantization.zero_point as u8));
+        Ok(tvec!(integers.into_tvalue(), scale.into_tvalue(), zero_point.into_tvalue()))
+    }
+}
+
+impl TypedOp for DynamicQuantize {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(u8::fact(inputs[0].shape.clone()), f32::fact([0; 0]), u8::fact([0; 0])))
     }
 
     as_op!();

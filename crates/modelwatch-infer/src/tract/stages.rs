@@ -58,6 +58,7 @@ impl Stages {
         let steps = steps(&typed);
         let mut written = typed.clone();
         requantize::requantize(&mut written)?;
+        kernels::join_rounding(&mut written)?;
         let careful = written.into_runnable()?;
         kernels::replace(&mut typed)?;
         // What no kernel took.

@@ -14,6 +14,7 @@ use tract_onnx::{
             change_axes::AxisOp,
             cnn::{Conv, KernelFormat, MaxPool},
             einsum::EinSum,
+            identity::Identity,
             konst::Const,
             math::{mul, sub},
             nn::DataFormat,
@@ -145,7 +146,7 @@ fn product(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedMode
 }
 
 /// Moves a dequantization in front of what only picks or moves numbers, next to the quantization.
-fn dequantize_earlier(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+pub(super) fn dequantize_earlier(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
     let Some(op) = node.op_as::<Dequantize>() else {
         return Ok(None);
     };
@@ -153,7 +154,7 @@ fn dequantize_earlier(model: &TypedModel, node: &TypedNode) -> TractResult<Optio
     // The largest integer stands for the largest number where steps go up.
     let goes_up = op.scale.is_finite() && op.scale > 0.0;
     let is_pool = before.op_as::<MaxPool>().is_some_and(|it| it.with_index_outputs.is_none());
-    let picks = before.op_is::<AxisOp>() || (is_pool && goes_up);
+    let picks = before.op_is::<AxisOp>() || before.op_is::<Identity>() || (is_pool && goes_up);
     if !picks || only_user(model, node.inputs[0]).is_none() || model.node(before.inputs[0].node).op_is::<Const>() {
         return Ok(None);
     }

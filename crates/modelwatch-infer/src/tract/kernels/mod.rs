@@ -22,4 +22,4 @@ mod softmax;
 mod window;
 
 pub(super) use facts::{Matrix, matrix, numbers, only_user};
-pub(super) use replace::{replace, rewrite};
+pub(super) use replace::{join_rounding, replace, rewrite};

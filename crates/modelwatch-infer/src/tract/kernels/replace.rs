@@ -20,7 +20,7 @@ use super::{
     dense::Dense,
     facts::{Matrix, constant, is_single, matrix, shape},
     finish::{Finish, Round, Rounding},
-    lower::lower,
+    lower::{dequantize_earlier, lower},
     op::{Kernel, KernelOp},
     planes::{Depthwise, Largest},
     softmax::Softmax,
@@ -33,6 +33,13 @@ pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
     model.prop_consts()?;
     lower(model)?;
     rewrite(model, &patch)?;
+    rewrite(model, &round)?;
+    Ok(())
+}
+
+/// Makes a quantization and its inverse one step, which keeps NaN, as integers cannot.
+pub(in crate::tract) fn join_rounding(model: &mut TypedModel) -> TractResult<()> {
+    while rewrite(model, &dequantize_earlier)? {}
     rewrite(model, &round)?;
     Ok(())
 }

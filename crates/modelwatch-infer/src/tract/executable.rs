@@ -11,9 +11,8 @@ use super::{
     nodes::NodeGraph,
     onnx::Uncompiled,
     plan::{Batch, Plan},
-    repair,
     self_tests::ModelTests,
-    source::{Attempts, Graph, Source},
+    source::{Attempts, Graph, Source, as_answered},
 };
 use crate::{
     error::InferError,
@@ -272,7 +271,7 @@ impl Executable for TractExecutable {
         let failed = |it| InferError::Nodes { path: self.path.clone(), reason: guard::reason(&it) };
         guard::guarded(&self.path, || {
             let mut typed = self.source.typed(rows, row_shapes).map_err(failed)?;
-            repair::repair(&mut typed);
+            as_answered(&mut typed).map_err(failed)?;
             NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)
         })
     }
@@ -281,8 +280,7 @@ impl Executable for TractExecutable {
         let rows = if self.is_fixed { self.micro_batch } else { rows.unwrap_or(1) };
         let failed = |it| InferError::Excerpt { path: self.path.clone(), reason: guard::reason(&it) };
         guard::guarded(&self.path, || {
-            let (mut typed, outlets) = self.source.typed_with_tensors(rows, row_shapes).map_err(failed)?;
-            repair::repair(&mut typed);
+            let (typed, outlets) = self.source.typed_with_tensors(rows, row_shapes).map_err(failed)?;
             let graph = NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)?;
             Ok(graph.with_outlets(outlets))
         })

@@ -13,7 +13,9 @@ use tract_tensorflow::tfpb::tensorflow::{
     AttrValue, GraphDef, TensorShapeProto, attr_value::Value, tensor_shape_proto::Dim,
 };
 
-use super::{onnx::Uncompiled, preflight::ExternalData, tf_ops, tflite::TfLite};
+use super::{
+    onnx::Uncompiled, preflight::ExternalData, repair::repair, requantize::requantize, tf_ops, tflite::TfLite,
+};
 use crate::{error::InferError, spec::ModelInfo};
 
 /// What can be told of a model without running it.
@@ -96,7 +98,7 @@ impl Source {
         }
     }
 
-    /// Returns the typed graph as [`Source::typed`], and where in it the tensors of an ONNX file are.
+    /// Returns the graph as written, with what is known to be wrong in it replaced, and where in it the tensors of an ONNX file are.
     ///
     /// Several of them may be in one place: a node that changes nothing is none in the graph.
     pub(super) fn typed_with_tensors(
@@ -119,6 +121,7 @@ impl Source {
             }
         }
         let mut typed = model.into_typed()?;
+        as_answered(&mut typed)?;
         let outlets = typed.outputs.split_off(n_outputs);
         Ok((typed, names.into_iter().zip(outlets).collect()))
     }
@@ -135,6 +138,12 @@ impl Source {
         }
         Ok(res)
     }
+}
+
+/// Replaces what is known to be wrong, so that every node gives what it has a part in.
+pub(super) fn as_answered(model: &mut TypedModel) -> TractResult<()> {
+    repair(model);
+    requantize(model)
 }
 
 fn with_shapes(mut graph: GraphDef, shapes: &[Vec<usize>]) -> TractResult<GraphDef> {

@@ -34,8 +34,8 @@ pub(super) fn separate(model: &mut TypedModel, n_rows: usize) -> TractResult<()>
     }
     // Weights with an axis more are constant as well.
     model.prop_consts()?;
-    let axes = row_axes(model)?;
-    rewrite(model, &|model, node| product(model, node, n_rows, &axes))?;
+    let rows = Rows { n: n_rows, axes: row_axes(model)? };
+    rewrite(model, &|model, node| product(model, node, &rows))?;
     let left = model.nodes().iter().find(|it| is_quantization(it));
     ensure!(n_rows == 1 || left.is_none(), "a quantization takes its scale from all rows");
     Ok(())
@@ -68,14 +68,16 @@ fn row_axes(model: &TypedModel) -> TractResult<HashMap<String, usize>> {
     Ok(res.into_iter().filter(|it| it.0.slot == 0).map(|(it, axis)| (model.node(it.node).name.clone(), axis)).collect())
 }
 
+/// What is known of the rows of a graph.
+struct Rows {
+    n: usize,
+    /// By name of a node, the axis along which the rows of its value are.
+    axes: HashMap<String, usize>,
+}
+
 /// A product of integers with constant weights, which are given as numbers in units of both scales.
-fn product(
-    model: &TypedModel,
-    node: &TypedNode,
-    n_rows: usize,
-    axes: &HashMap<String, usize>,
-) -> TractResult<Option<TypedModelPatch>> {
-    let Some((op, x, replaced)) = replacement(model, node, n_rows, axes) else {
+fn product(model: &TypedModel, node: &TypedNode, rows: &Rows) -> TractResult<Option<TypedModelPatch>> {
+    let Some((op, x, replaced)) = replacement(model, node, rows) else {
         return Ok(None);
     };
     let mut patch = TypedModelPatch::default();
@@ -86,12 +88,7 @@ fn product(
 }
 
 /// Returns the operator, what it takes, and the value that it gives: the sums as numbers, multiplied by the scale or by it and others.
-fn replacement(
-    model: &TypedModel,
-    node: &TypedNode,
-    n_rows: usize,
-    axes: &HashMap<String, usize>,
-) -> Option<(DynamicProduct, OutletId, OutletId)> {
+fn replacement(model: &TypedModel, node: &TypedNode, rows: &Rows) -> Option<(DynamicProduct, OutletId, OutletId)> {
     let op = node.op_as::<EinSum>().filter(|it| it.q_params == Some(DatumType::I32))?;
     let &[codes, _, bias, zero, unit, zero_of_weights, unit_of_weights, zero_of_sums, unit_of_sums] = &*node.inputs
     else {
@@ -100,13 +97,13 @@ fn replacement(
     let quantization = model.node(codes.node);
     let is_quantized = codes.slot == 0 && quantization.op.name() == QUANTIZATION;
     let x = *quantization.inputs.first().filter(|_| is_quantized && zero == OutletId::new(codes.node, 2))?;
-    let is_row_first = axes.get(&model.node(x.node).name) == Some(&0) && x.slot == 0;
+    let is_row_first = rows.axes.get(&model.node(x.node).name) == Some(&0) && x.slot == 0;
     let is = |outlet, number: f32| numbers(model, outlet).is_some_and(|it| it.iter().all(|it| *it == number));
     let is_plain =
         is(bias, 0.0) && is(zero_of_sums, 0.0) && [unit, unit_of_weights, unit_of_sums].iter().all(|it| is(*it, 1.0));
     let shape = model.outlet_fact(x).ok()?.shape.as_concrete()?.to_vec();
-    let is_of_rows = is_row_first && shape.first() == Some(&n_rows);
-    if !is_plain || !(is_of_rows || n_rows == 1) {
+    let is_of_rows = is_row_first && shape.len() > 1 && shape.first() == Some(&rows.n);
+    if !is_plain || !(is_of_rows || rows.n == 1) {
         return None;
     }
     let Matrix { numbers: weights, width } = matrix(model, node, &op.axes)?;
@@ -122,7 +119,9 @@ fn replacement(
     let replaced = OutletId::new(scaled.id, 0);
     let wanted = [&shape[..shape.len() - 1], &[width]].concat();
     let is_shape = model.outlet_fact(replaced).ok()?.shape.as_concrete()? == &*wanted;
-    is_shape.then(|| (DynamicProduct::new(n_rows, weights, scales), x, replaced))
+    // tract's product of integers is faster than one for which there is no kernel, even row by row.
+    let op = DynamicProduct::new(rows.n, weights, scales);
+    (is_shape && op.is_exact()).then_some((op, x, replaced))
 }
 
 /// Returns what a scale is multiplied by on the way to `outlet`: one number for each of the columns.

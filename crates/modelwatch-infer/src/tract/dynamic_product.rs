@@ -34,6 +34,16 @@ impl DynamicProduct {
         Self { n_rows, weights: weights.into(), scales: scales.into() }
     }
 
+    /// Returns whether all sums are exact in single precision, whatever is multiplied.
+    pub(super) fn is_exact(&self) -> bool {
+        let mut sums = vec![0_i64; self.scales.len()];
+        for row in self.weights.chunks_exact(sums.len()) {
+            sums.iter_mut().zip(row).for_each(|(sum, it)| *sum += i64::from(it.abs()));
+        }
+        // Integers of single precision go so far without a gap.
+        sums.iter().all(|it| it * 255 <= 1 << f32::MANTISSA_DIGITS)
+    }
+
     /// Returns the length of what is multiplied.
     pub(super) fn depth(&self) -> usize {
         self.weights.len() / self.scales.len()

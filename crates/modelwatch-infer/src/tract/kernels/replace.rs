@@ -150,13 +150,7 @@ fn dense(model: &TypedModel, node: &TypedNode, op: &EinSum) -> Option<Replacemen
 
 fn dynamic(model: &TypedModel, node: &TypedNode, op: &DynamicProduct) -> Option<Replacement> {
     let width = op.scales.len();
-    let mut sums = vec![0_i64; width];
-    for row in op.weights.chunks_exact(width) {
-        sums.iter_mut().zip(row).for_each(|(sum, it)| *sum += i64::from(it.abs()));
-    }
-    // Integers of single precision go so far without a gap.
-    let is_exact = sums.iter().all(|it| it * 255 <= 1 << f32::MANTISSA_DIGITS);
-    let last = shape(model, node.id.into()).filter(|_| is_exact)?.len() - 1;
+    let last = shape(model, node.id.into()).filter(|_| op.is_exact())?.len() - 1;
     let mut chain = Chain::new(model, node, last, width)?;
     chain.follow();
     if chain.scale.iter().any(|it| *it != 1.0) {

@@ -152,8 +152,9 @@ impl TractExecutable {
         }
         // A batch that is part of the model is one.
         let at_once = self.is_fixed || matches!(rows, Rows::AtOnce(_));
-        // What is known is known of rows that are apart.
-        let tests = self.tests.as_ref().filter(|_| self.is_fixed || !at_once);
+        // What is known of such a model is known of rows that are apart.
+        let is_known = self.is_fixed || !at_once || !self.source.is_quantized_as_it_runs();
+        let tests = self.tests.as_ref().filter(|_| is_known);
         let batch = |rows| Batch { rows, row_shapes, at_once };
         let compiled = self.prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, batch(rows), tests));
         let plan = match (compiled, &self.uncompiled) {

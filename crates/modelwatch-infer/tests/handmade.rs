@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use arrow_array::{ArrayRef, cast::AsArray};
 use common::{
     Npy, assert_close, batch, numbers,
-    proto::{float_tensor, floats, int, ints, model, node, numbers_tensor, strings, text, value},
+    proto::{float_tensor, floats, graph_attribute, int, ints, model, node, numbers_tensor, strings, text, value},
     threads,
 };
 use modelwatch_infer::{InferError, Model};
@@ -465,6 +465,15 @@ fn quantized_operators_are_compiled_and_answer_as_when_they_are_interpreted() {
     }
 }
 
+#[test]
+fn a_nan_is_not_hidden_by_a_quantization() {
+    for between in ["Identity", "Flatten"] {
+        let rows = [f64::NAN, 3.0, f64::INFINITY];
+        let got = through_integers(false, node(between, "", &["q"], "r", vec![]), 128, &[], &rows);
+        assert!(got[0].is_nan() && got[1..] == [3.0, 63.5], "{between}: {got:?}");
+    }
+}
+
 /// The answers of a model whose input `x` has rows of these numbers, which become integers of 8 bits `q`, are made to others, `r`, and
 /// stand for numbers again.
 fn through_integers(signed: bool, made: NodeProto, zero: i32, more: &[TensorProto], rows: &[f64]) -> Vec<f64> {
@@ -477,7 +486,16 @@ fn through_integers(signed: bool, made: NodeProto, zero: i32, more: &[TensorProt
     let weights = [float_tensor("step", &[], &[0.5]), eight_bits("zero", signed, &[], &[zero])];
     let path = write(&folder, &[-1, 1, 1, 1], nodes, [&weights, more].concat());
     let rows = batch(&[("x", &Npy { shape: vec![rows.len(), 1, 1, 1], values: rows.to_vec() })]);
-    numbers(Model::load(&path).unwrap().run(&rows, threads(1)).unwrap().column(0))
+    let model = Model::load(&path).unwrap();
+    let res = numbers(model.run(&rows, threads(1)).unwrap().column(0));
+    if res.iter().all(|it| it.is_finite()) {
+        let nodes = model.numerics(&rows, &|| false).unwrap().nodes;
+        let range = nodes.iter().find(|it| !it.outputs.is_empty()).unwrap().range.unwrap();
+        let of = |pick: fn(f64, f64) -> f64| res.iter().copied().reduce(pick).unwrap();
+        assert_eq!([range.least, range.greatest], [of(f64::min), of(f64::max)], "node by node");
+    }
+    assert_eq!(model.warnings(), [""; 0]);
+    res
 }
 
 #[test]
@@ -571,7 +589,9 @@ fn rows_that_are_quantized_as_they_come_keep_their_own_scale() {
         let model = load(false);
         assert!(model.micro_batch() > 1, "{row:?} times {width}");
         let got = run(&model, &clean);
+        assert_eq!(model.warnings(), [""; 0]);
         let interpreted = load(true);
+        assert_eq!(run(&interpreted, &clean), got, "all rows of {depth} numbers for {width}");
         for (idx, (row, got)) in clean.chunks(n).zip(got.chunks(got.len() / N)).enumerate() {
             assert_eq!(run(&interpreted, row), got, "row {idx} of {depth} numbers for {width}");
             assert_eq!(run(&model, row), got, "row {idx} alone");
@@ -582,4 +602,74 @@ fn rows_that_are_quantized_as_they_come_keep_their_own_scale() {
             assert!(is_kept, "row {idx}: {with_nan:?}");
         }
     }
+}
+
+/// Nodes that tell which of two numbers in `x`, or in what it stands for, is larger once both are quantized, and what they need.
+fn larger_of_two(x: &str, y: &str) -> (Vec<NodeProto>, Vec<TensorProto>) {
+    let quantize = NodeProto {
+        output: ["q", "scale_x", "zero_x"].map(str::to_owned).to_vec(),
+        ..node("DynamicQuantizeLinear", "", &[x], "q", vec![])
+    };
+    let nodes = vec![
+        quantize,
+        node("MatMulInteger", "", &["q", "w", "zero_x", "zero"], "sums", vec![]),
+        node("Cast", "", &["sums"], "numbers", vec![int("to", 1)]),
+        node("Mul", "", &["numbers", "scale_x"], "scaled", vec![]),
+        node("ArgMax", "", &["scaled"], "place", vec![int("axis", -1), int("keepdims", 1)]),
+        node("Cast", "", &["place"], y, vec![int("to", 1)]),
+    ];
+    (nodes, vec![eight_bits("w", true, &[2, 2], &[1, 0, 0, 1]), eight_bits("zero", true, &[], &[0])])
+}
+
+/// One row is so much larger than the others that these are zeros by its scale.
+const UNEVEN: [f64; 6] = [0.1, 0.2, 1000.0, 0.0, 0.1, 0.2];
+
+#[test]
+fn rows_that_are_quantized_as_they_come_keep_their_own_scale_where_they_are_interpreted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut nodes, weights) = larger_of_two("x", "y");
+    nodes.push(node("Celu", "", &["scaled"], "unused", vec![]));
+    let model = Model::load(&write(&folder, &[-1, 2], nodes, weights)).unwrap();
+    let rows = batch(&[("x", &Npy { shape: vec![3, 2], values: UNEVEN.to_vec() })]);
+    assert_eq!(numbers(model.run(&rows, threads(1)).unwrap().column(0)), [1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn rows_that_are_quantized_in_a_nested_graph_keep_their_own_scale() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, initializer) = larger_of_two("step", "of_step");
+    let body = GraphProto {
+        node: nodes,
+        initializer,
+        name: "body".to_owned(),
+        input: vec![value("step", &[-1, 2])],
+        output: vec![value("of_step", &[-1, 1])],
+        ..Default::default()
+    };
+    let attributes = vec![
+        graph_attribute("body", body),
+        int("num_scan_inputs", 1),
+        ints("scan_input_axes", &[1]),
+        ints("scan_output_axes", &[1]),
+    ];
+    let scan = node("Scan", "", &["x"], "y", attributes);
+    let model = Model::load(&write(&folder, &[-1, 1, 2], vec![scan], vec![])).unwrap();
+    let rows = batch(&[("x", &Npy { shape: vec![3, 1, 2], values: UNEVEN.to_vec() })]);
+    assert_eq!(numbers(model.run(&rows, threads(1)).unwrap().column(0)), [1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn a_nan_among_rows_that_are_quantized_at_once_is_not_hidden() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut nodes, weights) = larger_of_two("x", "unused");
+    nodes.push(node("Relu", "", &["scaled"], "y", vec![]));
+    let model = Model::load(&write(&folder, &[-1, 2], nodes, weights)).unwrap();
+    let answer = |values: [f64; 4]| {
+        let rows = batch(&[("x", &Npy { shape: vec![2, 2], values: values.to_vec() })]);
+        numbers(model.run_at_once(&rows).unwrap().column(0))
+    };
+    assert_eq!(answer([255.0, 1.0, 2.0, 0.0]), [255.0, 1.0, 2.0, 0.0]);
+    // The scale is taken from all of them.
+    let with_nan = answer([255.0, 1.0, f64::NAN, 0.0]);
+    assert!(with_nan.iter().all(|it| it.is_nan()), "{with_nan:?}");
 }

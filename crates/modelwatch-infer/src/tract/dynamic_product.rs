@@ -129,3 +129,23 @@ impl TypedOp for DynamicProduct {
 
     as_op!();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantizations_are_those_of_the_examples_that_onnx_gives() {
+        for (least, largest, scale, zero_point) in
+            [(-3.0, 2.0, 0.019_607_844, 153.0), (-4.0, 0.0, 0.015_686_275, 255.0), (0.0, 4.0, 0.015_686_275, 0.0)]
+        {
+            assert_eq!(Quantization::between(least, largest), Quantization { scale, zero_point });
+        }
+        // The zero point is at a tie, 126.5.
+        assert_eq!(Quantization::between(-126.5, 128.5), Quantization { scale: 1.0, zero_point: 126.0 });
+        assert_eq!(Quantization::between(0.0, 0.0), Quantization { scale: 1.0, zero_point: 0.0 });
+        for (least, largest) in [(f32::NAN, 1.0), (f32::NEG_INFINITY, 0.0), (0.0, f32::INFINITY)] {
+            assert!(Quantization::between(least, largest).scale.is_nan());
+        }
+    }
+}

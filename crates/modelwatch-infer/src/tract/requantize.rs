@@ -1,5 +1,7 @@
 //! Makes the sums of quantized convolutions integers of eight bits in single precision, where the last integers stand for all that is
 //! beyond. tract adds the zero point to integers of 32 bits, which go around.
+//!
+//! Those of ONNX alone: in TFLite, the types have scales and zero points of their own, and tract's sums stay.
 
 use tract_onnx::{
     prelude::{Datum, DatumType, TractResult, TypedModel, tensor0},
@@ -68,4 +70,63 @@ fn convolution(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Typed
     let output = patch.wire_node(name, cast(node.outputs[0].fact.datum_type), &[wire])?[0];
     patch.shunt_outside(model, node.id.into(), output)?;
     Ok(Some(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::{
+        prelude::{DatumExt, IntoRunnable, IntoTValue, Tensor, tensor1, tvec},
+        tract_core::ops::{
+            cnn::{KernelFormat, PaddingSpec, PoolSpec},
+            nn::DataFormat,
+        },
+    };
+
+    use super::*;
+
+    /// A convolution of two channels by one weight each, whose scales are 0.01 and 0.5, on two pixels.
+    fn answers(data_format: DataFormat) -> Vec<i8> {
+        let shape: &[usize] = if data_format.c_is_last() { &[1, 2, 1, 2] } else { &[1, 2, 2, 1] };
+        let weights: &[usize] = &[2, 1, 1, 1];
+        // By channel: 100 and 0, -3 and 100.
+        let numbers: [i8; 4] = if data_format.c_is_last() { [100, -3, 0, 100] } else { [100, 0, -3, 100] };
+        let mut model = TypedModel::default();
+        let x = model.add_source("x", i8::fact(shape)).unwrap();
+        let w = model.add_source("w", i8::fact(weights)).unwrap();
+        let constants = [
+            tensor1(&[0_i32, 0]),
+            tensor0(0_i32),
+            tensor0(1.0_f32),
+            tensor0(0_i32),
+            tensor1(&[0.01_f32, 0.5]),
+            tensor1(&[-20_i32]),
+            tensor0(1e-9_f32),
+        ];
+        let mut inputs = vec![x, w];
+        for (idx, it) in constants.into_iter().enumerate() {
+            inputs.push(model.add_const(format!("constant {idx}"), it).unwrap());
+        }
+        let pool_spec = PoolSpec {
+            data_format,
+            kernel_shape: tvec![1, 1],
+            padding: PaddingSpec::Valid,
+            dilations: None,
+            strides: None,
+            input_channels: 2,
+            output_channels: 2,
+        };
+        let op = Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group: 2, q_params: Some(DatumType::I8) };
+        let y = model.wire_node("y", op, &inputs).unwrap();
+        model.select_output_outlets(&y).unwrap();
+        requantize(&mut model).unwrap();
+        let [x, w] = [(shape, &numbers[..]), (weights, &[100, 1])].map(|it| Tensor::from_shape(it.0, it.1).unwrap());
+        let y = model.into_runnable().unwrap().run(tvec!(x.into_tvalue(), w.into_tvalue())).unwrap().remove(0);
+        y.to_plain_array_view::<i8>().unwrap().iter().copied().collect()
+    }
+
+    #[test]
+    fn every_channel_has_its_own_scale_wherever_it_is() {
+        assert_eq!(answers(DataFormat::NCHW), [127, -20, -128, 127]);
+        assert_eq!(answers(DataFormat::NHWC), [127, -128, -20, 127]);
+    }
 }

@@ -352,10 +352,21 @@ mod tests {
         assert_eq!(left, ["Convolution", "Convolution"]);
     }
 
+    /// Whether the windows of a pool lie side by side and fill the images.
+    fn fills(case: &Case) -> bool {
+        let mut model = TypedModel::default();
+        let x = model.add_source("x", f32::fact([&[1], &*case.row].concat())).unwrap();
+        let op = MaxPool { pool_spec: case.pool(case.row[0]), with_index_outputs: None };
+        let y = wire(&mut model, op.clone(), &[x]);
+        let window = window(&model, model.node(y.node), &op.pool_spec).unwrap();
+        matches!(Largest::new(&window), Largest::SideBySide { .. })
+    }
+
     #[test]
     fn pools_are_replaced() {
         for (size, stride, pad) in [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 0)] {
             let case = Case { size, stride, pad, ..USUAL() };
+            assert!(!fills(&case), "{size} {stride} {pad}");
             let op = MaxPool { pool_spec: case.pool(3), with_index_outputs: None };
             assert_eq!(check(&case.row, |model, x| wire(model, op.clone(), &[x])), ["Largest"]);
         }
@@ -364,6 +375,7 @@ mod tests {
             [([3, 8, 8], 2), ([3, 9, 6], 3), ([3, 2, 70], 2), ([3, 64, 66], 2), ([3, 5, 5], 5), ([3, 3, 2], 1)]
         {
             let case = Case { row: row.to_vec(), size, stride: size, pad: 0, ..USUAL() };
+            assert!(fills(&case), "{row:?}");
             let op = MaxPool { pool_spec: case.pool(3), with_index_outputs: None };
             assert_eq!(check(&case.row, |model, x| wire(model, op.clone(), &[x])), ["Largest"], "{row:?}");
         }
@@ -447,6 +459,16 @@ mod tests {
     }
 
     #[test]
+    fn a_product_of_three_is_none_with_weights() {
+        let left = check(&[3], |model, x| {
+            let weights = constant(model, numbers(&[3, 3]));
+            let axes = "bi,ij,bj->bj".parse().unwrap();
+            wire(model, EinSum::new(axes, DatumType::F32), &[x, weights, x])
+        });
+        assert_eq!(left, ["EinSum"]);
+    }
+
+    #[test]
     fn what_does_not_fit_one_block_is_computed_in_several() {
         let case = Case { row: vec![3, 33, 33], ..USUAL() };
         assert_eq!(check(&case.row, |model, x| case.wire(model, x)), ["Convolution"]);
@@ -510,8 +532,11 @@ mod tests {
         };
         let spec = uneven(3, [3, 2], [2, 1]);
         type Build<'a> = &'a dyn Fn(&mut TypedModel, OutletId) -> OutletId;
-        let side_by_side = Case { row: vec![3, 5, 40], size: 5, stride: 5, pad: 0, ..USUAL() }.pool(3);
-        let builds: [Build<'_>; 6] = [
+        let side_by_side = Case { row: vec![3, 5, 40], size: 5, stride: 5, pad: 0, ..USUAL() };
+        assert!(fills(&side_by_side));
+        let side_by_side = side_by_side.pool(3);
+        let pairs = PoolSpec { kernel_shape: tvec![1, 2], strides: Some(tvec![1, 2]), ..side_by_side.clone() };
+        let builds: [Build<'_>; 7] = [
             &|model, x| filters(model, x, spec.clone(), 1),
             &|model, x| {
                 let y = filters(model, x, spec.clone(), 1);
@@ -523,6 +548,7 @@ mod tests {
             },
             &|model, x| wire(model, MaxPool { pool_spec: spec.clone(), with_index_outputs: None }, &[x]),
             &|model, x| wire(model, MaxPool { pool_spec: side_by_side.clone(), with_index_outputs: None }, &[x]),
+            &|model, x| wire(model, MaxPool { pool_spec: pairs.clone(), with_index_outputs: None }, &[x]),
             &|model, x| {
                 let weights = constant(model, numbers(&[1, 1, 40, 7]));
                 let axes = tract_onnx::tract_core::axes::AxesMapping::for_numpy_matmul(4, false, false, false).unwrap();

@@ -29,7 +29,7 @@ mod windows;
 
 pub use self::{
     cutting::{Cutting, CuttingOptions, ReferenceWindow, Window},
-    report::{Found, OverChunks, coverage, gaps, listed, over_chunks, report, row_gaps, together, unjudged},
+    report::{Found, OverChunks, coverage, gaps, known, listed, over_chunks, report, row_gaps, together, unjudged},
     series::{Compared, Series, Unit, series},
     windows::Windows,
 };

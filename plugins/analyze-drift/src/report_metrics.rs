@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use modelwatch_profile::{Group, Key, Profile};
 use modelwatch_sdk::{
     KnownMetric,
+    cells::Cutting,
     report::{Check, Interval, Labels, Metric},
 };
 
 use crate::{
     comparison::{Detail, Outcome, Part, PartName},
     config::Config,
-    cutting::Cutting,
     decision::Decision,
     report::labels,
 };

@@ -66,6 +66,14 @@ pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
         "time_overlap",
         "age",
     ];
+    KnownMetric::all(of_rows, &[])
+        .chain(known_of_columns())
+        .chain(KnownMetric::all(["class_share"], &["class"]))
+        .chain(KnownMetric::all(["outlier_row_share"], &["method"]))
+}
+
+/// Returns those of single columns, which there can be of chunks and slices as well.
+pub(crate) fn known_of_columns() -> impl Iterator<Item = KnownMetric> {
     let of_columns = [
         "missing_share",
         "nan_share",
@@ -117,11 +125,7 @@ pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
         "label_cramers_v",
         "label_correlation_ratio",
     ];
-    let of_columns = of_columns.into_iter().chain(of_numbers).chain(of_texts).chain(of_pairs);
-    KnownMetric::all(of_rows, &[])
-        .chain(KnownMetric::all(of_columns, &["column"]))
-        .chain(KnownMetric::all(["class_share"], &["class"]))
-        .chain(KnownMetric::all(["outlier_row_share"], &["method"]))
+    KnownMetric::all(of_columns.into_iter().chain(of_numbers).chain(of_texts).chain(of_pairs), &["column"])
 }
 
 /// Adds a number about all rows.

@@ -1,7 +1,7 @@
 //! The analyzer itself: two profiles, merged and then judged.
 
 use modelwatch_sdk::{
-    Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds, cells,
     report::Gap,
     rows::Use,
     state::{Reader, Writer, damaged},
@@ -64,7 +64,8 @@ impl Probe for Quality {
         };
         let reference = RowNeeds { optional: true, timestamp: timestamp(Role::Reference), ..rows.clone() };
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
-        let metrics = context::known().collect();
+        let of_parts = self.parts.as_ref().map(|it| cells::known(it.cutting(), context::known_of_columns()));
+        let metrics = context::known().chain(of_parts.into_iter().flatten()).collect();
         Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
     }
 

@@ -20,12 +20,26 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
         wanted.iter().flat_map(|it| kinds.iter().map(|kind| format!("{kind}_{}", it.name()))).collect()
     };
     let kinds_of_cells = ["estimated", "sampling_error", "reference", "realized"];
-    KnownMetric::all(["chunks", "judged_chunks"], &[])
+    let of_part = || {
+        KnownMetric::all(["chunks", "judged_chunks"], &[])
+            .chain(KnownMetric::all(of(&["estimated", "sampling_error", "realized"]), &["chunk"]))
+            .chain(KnownMetric::all(
+                of(&["estimated", "sampling_error", "realized", "reference", "chunks_outside"]),
+                &[],
+            ))
+            .chain(KnownMetric::all(of(&["limit"]), &["bound"]))
+    };
+    let slices = (!config.slices.is_empty()).then(|| {
+        let of_slices = of_part().map(|mut it| {
+            it.labels.insert("slice".to_owned());
+            it
+        });
+        KnownMetric::all(["slices", "judged_slices"], &[]).chain(of_slices)
+    });
+    of_part()
+        .chain(slices.into_iter().flatten())
         .chain(KnownMetric::all(["calibration_error", "calibrated"], &["class"]))
         .chain(KnownMetric::all(kinds_of_cells.map(|it| format!("{it}_confusion_share")), &["class", "called"]))
-        .chain(KnownMetric::all(of(&["estimated", "sampling_error", "realized"]), &["chunk"]))
-        .chain(KnownMetric::all(of(&["estimated", "sampling_error", "realized", "reference", "chunks_outside"]), &[]))
-        .chain(KnownMetric::all(of(&["limit"]), &["bound"]))
 }
 
 /// Returns the numbers of all rows together, then those of each chunk.

@@ -389,7 +389,7 @@ mod tests {
         state.head.layout = Some(layout());
         state.head.n_rows = rows.len() as u64;
         state.grid = Some(grid(rows));
-        evaluate(&state, &settings, &()).unwrap()
+        evaluate(&state, None, &settings, &()).unwrap()
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub(crate) fn models() -> ModelHost {
             mean_square: 0.2,
             ..NodeNumbers::default()
         };
-        Ok(Numerics { rows: rows.num_rows() as u64, nodes: vec![node], constants: Vec::new() })
+        Ok(Numerics { rows: rows.num_rows() as u64, nodes: vec![node], constants: Vec::new(), nested: Vec::new() })
     })
 }
 

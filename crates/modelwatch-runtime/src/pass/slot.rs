@@ -137,6 +137,7 @@ mod tests {
     use super::*;
     use crate::{
         artifacts::Artifacts,
+        pace::Pace,
         plugin::{Catalog, Lookup},
         services::Models,
     };
@@ -150,6 +151,8 @@ mod tests {
         let pipeline = config::parse(Path::new("pipeline.toml"), text, &[]).pipeline.unwrap();
         let limit = Duration::from_secs(3600);
         let host = ProbeHost {
+            on_progress: Box::new(|_, _| {}),
+            pace: Pace::default(),
             cancelled: Arc::default(),
             deadline: Some((Instant::now() + limit, limit)),
             models: Models::default(),

@@ -15,13 +15,12 @@ use tracing::{debug, warn};
 
 use super::{
     execute::{Ready, Run},
-    outcome,
     plan::{self, Plan, Planned},
     rows::{Checkpoints, OfCheckpoint},
 };
 use crate::{
     blessing::{self, SealedData},
-    model,
+    history, model,
     pass::{Seen, Slot},
     plugin::{Catalog, Lookup, this_program},
     profile::Source,
@@ -208,7 +207,7 @@ impl Run<'_> {
         let actions = [&on.pass, &on.fail, &on.inconclusive, &on.not_checked, &on.error].into_iter().flatten();
         let told = actions.filter_map(|it| if let Action::Notify { file, .. } = it { Some(file) } else { None });
         let reports = [&report.html, &report.junit, &report.json, &report.markdown].into_iter().flatten();
-        let history = outcome::history_path(self.pipeline);
+        let history = history::path_of(self.pipeline);
         reports.chain(told).chain([&history]).any(|it| settled(it) == settled(place))
     }
 

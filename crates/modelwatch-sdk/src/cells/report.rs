@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Cells, Cutting, Series, Unit};
-use crate::report::{Check, Finding, Gap, Labels, Metric, Report};
+use crate::{
+    KnownMetric,
+    report::{Check, Finding, Gap, Labels, Metric, Report},
+};
 
 /// The most chunks of a picture, as many as are drawn.
 const MAX_CHUNKS: usize = 30;
@@ -92,6 +95,29 @@ pub fn coverage<T>(cutting: &Cutting, series: &[Series<T>], is_judged: impl Fn(&
             push("chunks", it.units.len(), rows(it), it.slice.as_ref());
             push("judged_chunks", judged(it).len(), rows(it), it.slice.as_ref());
         }
+    }
+    res
+}
+
+/// Returns the metrics that [`report`] can have, where those of one chunk or slice can have these.
+pub fn known(cutting: &Cutting, of_one: impl IntoIterator<Item = KnownMetric>) -> Vec<KnownMetric> {
+    let (has_slices, has_chunks) = (!cutting.slices.is_empty(), cutting.period.is_some());
+    let mut res = Vec::new();
+    if has_slices {
+        res.extend(KnownMetric::all(["slices", "judged_slices"], &[]));
+    }
+    let slices = [&[][..], &["slice"]].into_iter().take(1 + usize::from(has_slices));
+    let of_one: Vec<_> = of_one.into_iter().collect();
+    for slice in slices {
+        if has_chunks {
+            res.extend(KnownMetric::all(["chunks", "judged_chunks"], slice));
+        }
+        let labels = slice.iter().copied().chain(has_chunks.then_some("chunk"));
+        let further: Vec<String> = labels.map(str::to_owned).collect();
+        res.extend(of_one.iter().cloned().map(|mut it| {
+            it.labels.extend(further.iter().cloned());
+            it
+        }));
     }
     res
 }

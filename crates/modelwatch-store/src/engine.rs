@@ -306,13 +306,18 @@ fn store_file(replicas: &[Arc<dyn Blobs>]) -> Option<StoreFile> {
 /// Makes the place a store; returns the winner's file where several try at once.
 fn create(blobs: &dyn Blobs, created: u64, chunk_size: u64) -> Result<StoreFile> {
     let place = blobs.locate(keys::STORE_FILE);
+    let written = || -> Result<Option<StoreFile>> {
+        blobs.read(keys::STORE_FILE, MAX_STORE_FILE)?.map(|it| StoreFile::parse(&place, &it)).transpose()
+    };
     for it in ["log", "manifests", "packs"] {
         if !blobs.list(it)?.is_empty() {
-            return Err(errors::corrupt(place, format_args!("is missing, although there is a folder `{it}`"))
-                .with_help(
+            // Since the file was looked for, another process may have begun the store and written to it.
+            return written()?.ok_or_else(|| {
+                errors::corrupt(&place, format_args!("is missing, although there is a folder `{it}`")).with_help(
                     "put the file back from a copy of the store, or name that copy in `replicas` and run \
                      `modelwatch store repair`; for a new store use an empty folder",
-                ));
+                )
+            });
         }
     }
     let file = StoreFile { format_version: FORMAT, store_id: random::id(), chunk_size, created, requires: Vec::new() };
@@ -321,8 +326,5 @@ fn create(blobs: &dyn Blobs, created: u64, chunk_size: u64) -> Result<StoreFile>
     if let Published::Unknown(e) = stage.publish(keys::STORE_FILE, keys::STORE_FILE)? {
         return Err(e);
     }
-    match blobs.read(keys::STORE_FILE, MAX_STORE_FILE)? {
-        Some(bytes) => StoreFile::parse(&place, &bytes),
-        None => Err(errors::corrupt(place, "is missing, although it was just written")),
-    }
+    written()?.ok_or_else(|| errors::corrupt(&place, "is missing, although it was just written"))
 }

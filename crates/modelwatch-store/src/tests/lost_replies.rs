@@ -1,6 +1,6 @@
 //! What happens where the answer to a write never comes: it is looked at, never guessed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 
@@ -101,4 +101,19 @@ fn an_entry_that_is_there_and_cannot_be_read_may_be_ours() {
         Fate::Answered
     });
     assert_eq!(kind(commit(&store, "digits", 2)), Some(ErrorKind::Uncertain));
+}
+
+#[test]
+fn a_store_that_another_one_begins_meanwhile_is_opened() {
+    let place = Memory::new(true);
+    commit(&open(&place), "digits", 1).unwrap();
+    let file = place.take("store.json").unwrap();
+    let (there, n_looked) = (place.clone(), AtomicUsize::new(0));
+    place.on_read(move |key| {
+        // After the first look.
+        if key == "store.json" && n_looked.fetch_add(1, Ordering::Relaxed) == 1 {
+            there.put(key, file.clone());
+        }
+    });
+    assert_eq!(open(&place).lineages().unwrap(), ["digits"]);
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use std::{
-    io,
+    fs, io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -335,6 +335,8 @@ fn a_panic_in_a_store_is_an_error() {
 fn a_panic_in_a_destructor_of_a_store_is_told_at_its_end() {
     let catalog = faulty();
     let dir = tempfile::tempdir().unwrap();
+    // A store does not begin in an empty folder, where a file system may not be mounted.
+    fs::write(dir.path().join("pipeline.toml"), "").unwrap();
     let open = |fault: &str| {
         let config = json!({ "fault": fault, "path": dir.path().join("store") });
         common::component(&catalog, Kind::Store, "faulty").open_store(&config).unwrap()

@@ -191,6 +191,13 @@ impl KnownMetric {
         let labels: BTreeSet<_> = labels.iter().map(|it| (*it).to_owned()).collect();
         names.into_iter().map(move |it| Self { name: it.into(), labels: labels.clone() })
     }
+
+    /// Returns the metric with a label more, as one of a slice or a chunk has it.
+    #[must_use]
+    pub fn label(mut self, name: &str) -> Self {
+        self.labels.insert(name.to_owned());
+        self
+    }
 }
 
 /// What a probe wants to see of the rows of one role.

@@ -29,13 +29,8 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
             ))
             .chain(KnownMetric::all(of(&["limit"]), &["bound"]))
     };
-    let slices = (!config.slices.is_empty()).then(|| {
-        let of_slices = of_part().map(|mut it| {
-            it.labels.insert("slice".to_owned());
-            it
-        });
-        KnownMetric::all(["slices", "judged_slices"], &[]).chain(of_slices)
-    });
+    let slices = (!config.slices.is_empty())
+        .then(|| KnownMetric::all(["slices", "judged_slices"], &[]).chain(of_part().map(|it| it.label("slice"))));
     of_part()
         .chain(slices.into_iter().flatten())
         .chain(KnownMetric::all(["calibration_error", "calibrated"], &["class"]))

@@ -112,12 +112,8 @@ pub fn known(cutting: &Cutting, of_one: impl IntoIterator<Item = KnownMetric>) -
         if has_chunks {
             res.extend(KnownMetric::all(["chunks", "judged_chunks"], slice));
         }
-        let labels = slice.iter().copied().chain(has_chunks.then_some("chunk"));
-        let further: Vec<String> = labels.map(str::to_owned).collect();
-        res.extend(of_one.iter().cloned().map(|mut it| {
-            it.labels.extend(further.iter().cloned());
-            it
-        }));
+        let labels = || slice.iter().copied().chain(has_chunks.then_some("chunk"));
+        res.extend(of_one.iter().map(|it| labels().fold(it.clone(), KnownMetric::label)));
     }
     res
 }

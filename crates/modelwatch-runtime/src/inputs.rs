@@ -161,6 +161,10 @@ fn mark_non_finite(array: &ArrayRef, bad: &mut [bool]) -> Result<(), String> {
         return Ok(());
     }
     let numbers = rows::numbers(array).map_err(|e| e.to_string())?;
+    if numbers.width == 1 {
+        bad.iter_mut().zip(numbers.values.iter()).for_each(|(it, value)| *it |= !value.is_finite());
+        return Ok(());
+    }
     for (row, it) in bad.iter_mut().enumerate() {
         *it |= numbers.row(row).iter().any(|it| !it.is_finite());
     }

@@ -63,7 +63,8 @@ pub(crate) struct Replicates {
     /// The values over the kept rows.
     centers: Vec<Found>,
     measures: Vec<Measure>,
-    /// By how much intervals shrink because there are more rows than are kept; none for 1.
+    /// By how much intervals that are moved to the value shrink, because there are more rows than are kept; none where they are of the
+    /// rows of which the value is.
     shrink: Option<f64>,
     /// The effective number of kept rows.
     effective: f64,
@@ -296,6 +297,11 @@ pub(crate) fn of_curve(measure: Measure, groups: &[(f64, f64)]) -> f64 {
 }
 
 impl Replicates {
+    /// Returns them for values that are not exactly those of the rows of which they are drawn.
+    pub(crate) fn moved(self) -> Self {
+        Self { shrink: Some(self.shrink.unwrap_or(1.0)), ..self }
+    }
+
     /// Returns the interval of a function of the values of the `nth` metric.
     ///
     /// Where not all rows are kept it is the interval of the kept ones, moved to `value` and shrunk by

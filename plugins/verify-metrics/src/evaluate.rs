@@ -16,6 +16,7 @@ use crate::{
     measure::{self, Areas, Measure, Of},
     residuals,
     row::Layout,
+    sample::Sample,
     slice_areas,
     state::State,
     tally::Tally,
@@ -101,7 +102,8 @@ pub(crate) fn evaluate(
     } else {
         (layout, state)
     };
-    let evaluation = Evaluation::new(layout, of_rows, settings, host)?;
+    let groups = state.grid.as_ref().map(|it| it.groups(layout));
+    let evaluation = Evaluation::new(layout, of_rows, groups.as_ref(), settings, host)?;
     gaps::find(&evaluation, state, &mut report);
     gaps::missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
     evaluation.overall(&mut report);
@@ -122,7 +124,14 @@ pub(crate) fn evaluate(
 }
 
 impl<'a> Evaluation<'a> {
-    fn new(layout: &'a Layout, state: &'a State, settings: &'a Settings, host: &'a dyn Host) -> Result<Self> {
+    /// Returns the evaluation of rows; `groups` are fewer ones that stand for them in replicates.
+    fn new(
+        layout: &'a Layout,
+        state: &'a State,
+        groups: Option<&Sample>,
+        settings: &'a Settings,
+        host: &'a dyn Host,
+    ) -> Result<Self> {
         let mut totals = state.totals(layout);
         let rows = Rows::new(layout, &state.sample);
         let measures = measure::overall(layout, settings);
@@ -135,7 +144,11 @@ impl<'a> Evaluation<'a> {
             })
         });
         let slots = slots.collect();
-        let replicates = rows.replicates(&replicated, totals.tally.all.n, settings, host)?;
+        let n = totals.tally.all.n;
+        let replicates = match groups.filter(|_| !replicated.iter().any(|it| it.is_at_threshold())) {
+            Some(it) => Rows::new(layout, it).replicates(&replicated, n, settings, host)?.moved(),
+            None => rows.replicates(&replicated, n, settings, host)?,
+        };
         let named = state.head.slices.iter();
         let slices: Vec<Slice> = named
             .filter_map(|(key, name)| {
@@ -172,6 +185,19 @@ impl<'a> Evaluation<'a> {
         &self.totals.tally
     }
 
+    /// Returns whether its rows stand for all, one by one or by their scores.
+    pub(crate) fn is_of_all_rows(&self) -> bool {
+        self.rows.n() == self.tally().all.n
+    }
+
+    /// Returns the groups of a model's scores of its `nth` ranked class; empty where there are none.
+    pub(crate) fn groups(&self, model: usize, nth: usize) -> Groups {
+        if self.is_of_all_rows() {
+            return self.rows.groups(model, nth, &self.rows.masses());
+        }
+        self.totals.histograms[model].get(nth).map_or_else(Vec::new, curves::histogram_groups)
+    }
+
     /// Returns the value of a metric over all rows.
     pub(crate) fn value(&self, measure: Measure, model: usize) -> f64 {
         if !measure.is_ranked() {
@@ -187,10 +213,11 @@ impl<'a> Evaluation<'a> {
                 return vec![f64::NAN; ranked.len()];
             }
             let of_rows = self.rows.ranked_values(&ranked, model, &self.rows.masses());
-            if self.is_complete {
+            if self.is_of_all_rows() {
                 return of_rows;
             }
-            let groups: Vec<Groups> = self.totals.histograms[model].iter().map(curves::histogram_groups).collect();
+            let n_ranked = self.totals.histograms[model].len();
+            let groups: Vec<Groups> = (0..n_ranked).map(|it| self.groups(model, it)).collect();
             let value = |(measure, of_rows): (&Measure, f64)| match measure {
                 it if it.is_of_pairs() || self.layout.sums.is_some() => of_rows,
                 it if it.is_of_errors_ranked() => self.totals.errors[model].quantile(it.error_level()),

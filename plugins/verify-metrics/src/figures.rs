@@ -6,7 +6,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    curves::{self, Groups},
+    curves,
     evaluate::Evaluation,
     measure,
     row::{Layout, Prediction},
@@ -94,11 +94,7 @@ fn roc(evaluation: &Evaluation<'_>) -> Option<Figure> {
     evaluation.layout.positive?;
     let rates: Vec<f64> = (0..=CURVE_STEPS).map(|it| it as f64 / CURVE_STEPS as f64).collect();
     let series = (0..evaluation.layout.models.len()).filter_map(|model| {
-        let groups: Groups = if evaluation.is_complete {
-            evaluation.rows.groups(model, 0, &evaluation.rows.masses())
-        } else {
-            evaluation.totals.histograms[model].first().map(curves::histogram_groups).unwrap_or_default()
-        };
+        let groups = evaluation.groups(model, 0);
         let name = ["candidate", "baseline"][model].to_owned();
         curves::roc_auc(&groups).is_finite().then(|| Series { name, values: curves::roc_curve(&groups, &rates) })
     });

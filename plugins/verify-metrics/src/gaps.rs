@@ -13,6 +13,7 @@ use crate::{
     magnitudes::RELATIVE_ERROR,
     measure::{self, Measure, Of},
     row::{Layout, MAX_RANKED_CLASSES},
+    score_bins::N_BINS,
     slices::MAX_PER_GROUP,
     state::State,
     summed::Kind,
@@ -92,12 +93,13 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
         gap("the figure `Errors`".to_owned(), format!("it is of {sample}"));
         return;
     }
-    let is_of_all = evaluation.rows.n() == evaluation.tally().all.n;
-    let of_bins = format!("intervals of scores are of all rows, each in the middle of one of {SCORE_BINS} score bins");
+    let is_of_all = evaluation.is_of_all_rows();
+    let n_bins = if is_of_all { N_BINS } else { SCORE_BINS };
+    let of_bins = format!("intervals of scores are of all rows, each in the middle of one of {n_bins} score bins");
     gap(rows(), if is_of_all { of_bins } else { format!("intervals without a closed form are of {sample}") });
     for (model, role) in ["candidate", "baseline"].into_iter().enumerate().take(evaluation.layout.models.len()) {
         for (name, error) in curve_errors(evaluation, model) {
-            let why = format!("it is of {SCORE_BINS} score bins, within {error:.2e} of that of the scores");
+            let why = format!("it is of {n_bins} score bins, within {error:.2e} of that of the scores");
             gap(format!("{name} of the {role}"), why);
         }
     }
@@ -105,7 +107,7 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
         gap(name, format!("it is of {sample}; {no_bound}"));
     }
     if evaluation.layout.positive.is_some() && evaluation.layout.models[0].is_scored {
-        let of_bins = format!("it is of {SCORE_BINS} score bins");
+        let of_bins = format!("it is of {n_bins} score bins");
         let why = if is_of_all { of_bins } else { format!("it is of {sample}; how far off that is has no bound") };
         gap("the figure `Thresholds`".to_owned(), why);
     }
@@ -124,8 +126,10 @@ fn address(measure: Measure, layout: &Layout) -> String {
 
 /// Returns how far each metric of a model's ranks can be from that of the scores.
 fn curve_errors(evaluation: &Evaluation<'_>, model: usize) -> Vec<(String, f64)> {
-    let groups: Vec<Groups> = evaluation.totals.histograms[model].iter().map(curves::histogram_groups).collect();
-    if groups.is_empty() {
+    let layout = evaluation.layout;
+    let n_ranked = if layout.models[model].is_scored { layout.ranked_classes().len() } else { 0 };
+    let groups: Vec<Groups> = (0..n_ranked).map(|it| evaluation.groups(model, it)).collect();
+    if groups.iter().all(Vec::is_empty) {
         return Vec::new();
     }
     let ranked = evaluation.measures.iter().copied().filter(|it| it.is_ranked() && !it.is_of_pairs());

@@ -1,7 +1,7 @@
 //! Many rows of one binary model, counted by label, predicted class and bin of the score.
 //!
-//! It stands for all rows where they are more than are kept one by one. Counts and losses are summed in whole numbers, so that
-//! neither order nor partitions nor merges show in a single bit. What a report is made of then are the [rows](Grid::rows) of its
+//! It stands for all rows where they are more than are kept one by one. Counts and [powers](Powers) are summed in whole numbers, so
+//! that neither order nor partitions nor merges show in a single bit. What a report is made of then are the [rows](Grid::rows) of its
 //! cells, a few thousand with how often each came: the sum of independent Poisson(1) draws, one for each row of a cell, is a
 //! Poisson draw of their number, so that replicates have exactly the distribution that those of the binned rows have.
 //!
@@ -10,45 +10,55 @@
 //!
 //! A model beside another has none, whose rows differ by both scores; nor have rows with weights, slices or margins.
 
+use std::collections::BTreeMap;
+
 use crate::{
     row::{Layout, Prediction, RowScores},
     sample::Sample,
+    score_bins::{self, EXACT_ROWS, Losses, N_BINS, Powers, Score},
     tally::bin_of,
-    totals::{SCORE_BINS, score_bin},
 };
 
-/// The parts of 1 in which is counted: losses are at most 36.1 as a probability is at least 2⁻⁵², and other summands at most 1.
-const LOSS: f64 = (1_u64 << 57) as f64;
-const SQUARED_LOSS: f64 = (1_u64 << 52) as f64;
-const SHARE: f64 = (1_u64 << 62) as f64;
-
 /// The words of a cell as bytes.
-const WORDS: usize = 13;
+const WORDS: usize = 8;
+/// Below this the complement of a probability near 1 has lost digits that a model of two scores gives.
+const FEW_DIGITS: f64 = 1.0 / 1024.0;
+/// Stands for a bin in which another one of the calibration curve begins.
+const SPLIT: u32 = u32::MAX;
+/// The least number of groups from which replicates are drawn, where there are as many cells; of each label.
+const GROUPS: u64 = 256;
 
 /// The cells with their rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Grid {
-    /// By predicted class, bins and label; see [`Grid::place`].
+    positive: usize,
+    /// The upper edges of the bins of the calibration curve, after a 0.
+    calibration: Vec<f64>,
+    /// By predicted class, bins and label; see [`Grid::count`].
     cells: Vec<Cell>,
+    /// By the place of their cell, the rows whose score is no probability.
+    improper: BTreeMap<usize, u64>,
     /// Per label, the rows without a usable prediction.
     unusable: [u64; 2],
+    /// Rows that are not yet in their cells: whoever reads has [settled](Grid::settle) it.
+    recent: Option<Recent>,
 }
 
+/// Rows by cell in numbers alone, of which so few are that they are exact.
+#[derive(Clone, Debug, PartialEq)]
+struct Recent {
+    /// Per bin of the score twice the segment, or [`SPLIT`].
+    places: Vec<u32>,
+    /// Per cell, the number of rows and the sums of their powers.
+    sums: Vec<[f64; 4]>,
+    n: u64,
+}
+
+/// Rows whose score is a probability.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Cell {
-    /// Rows whose score is a probability; all sums are of them.
     n: u64,
-    improper: u64,
-    confidence: u128,
-    log_loss: Sums,
-    brier: Sums,
-}
-
-/// The sums of a loss and of its squares.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Sums {
-    first: u128,
-    second: u128,
+    powers: Powers,
 }
 
 /// What makes the losses of cells vary as much as those of rows.
@@ -60,150 +70,255 @@ struct Widening {
 impl Grid {
     /// Returns no rows.
     pub(crate) fn new(layout: &Layout) -> Self {
-        Self { cells: vec![Cell::default(); 4 * n_segments(layout)], unusable: [0; 2] }
+        let n = layout.calibration_bins;
+        Self {
+            positive: layout.positive.unwrap_or(1),
+            calibration: (0..=n).map(|it| it as f64 / n as f64).collect(),
+            cells: vec![Cell::default(); 4 * n_segments(n)],
+            improper: BTreeMap::new(),
+            unusable: [0; 2],
+            recent: None,
+        }
     }
 
     /// Adds a prediction of a row `times` times.
-    #[inline(always)] // So that one row costs no multiplications.
-    pub(crate) fn add(&mut self, layout: &Layout, label: usize, prediction: &Prediction<'_>, times: u64) {
+    pub(crate) fn add(&mut self, label: usize, prediction: &Prediction<'_>, times: u64) {
         let Prediction::Scores(scores) = prediction else {
             self.unusable[label] += times;
             return;
         };
-        let cell = &mut self.cells[place(layout, label, scores)];
+        let probability = scores.confidence;
         if scores.log_loss.is_nan() {
-            cell.improper += times;
+            let score = Score::of(probability.clamp(0.0, 1.0));
+            let place = self.place(label, scores.class, probability, score.place().0);
+            *self.improper.entry(place).or_default() += times;
             return;
         }
+        let mut score = Score::of(probability);
+        if score.is_high && score.lesser < FEW_DIGITS && label != self.positive {
+            // Stored rows may be of anything.
+            score.lesser = (-scores.log_loss).exp().min(FEW_DIGITS);
+        }
+        self.count(label, scores.class, probability, score, times);
+    }
+
+    /// Adds rows of a single score each, the probability of the positive class, but for those without a label. Returns which ones it did not
+    /// add because they take more than a sum: [`Grid::add`] is for them.
+    pub(crate) fn add_scores(&mut self, labels: &[Option<u64>], scores: &[f64], threshold: f64) -> Vec<usize> {
+        let recent = self.recent.get_or_insert_with(|| Recent::new(self.calibration.len() - 1));
+        let n_places = recent.sums.len() / 2;
+        let mut others = Vec::new();
+        for (row, (label, &score)) in labels.iter().zip(scores).enumerate() {
+            let &Some(label) = label else { continue };
+            let label = label as usize;
+            let Score { is_high, lesser } = Score::of(score);
+            // Without branches on what nothing foretells; also false of a NaN.
+            let is_plain = (lesser >= 0.0) & (!is_high | (lesser >= FEW_DIGITS) | (label == self.positive));
+            let (bin, offset) = if is_plain { (Score { is_high, lesser }).place() } else { (0, 0.0) };
+            let place = recent.places[bin];
+            if !is_plain || place == SPLIT {
+                others.push(row);
+                continue;
+            }
+            let class = if score >= threshold { self.positive } else { 1 - self.positive };
+            let [first, second, third] = score_bins::powers(offset);
+            let sums = &mut recent.sums[class * n_places + place as usize + label];
+            *sums = [sums[0] + 1.0, sums[1] + first, sums[2] + second, sums[3] + third];
+        }
+        recent.n += labels.len() as u64;
+        if recent.n >= EXACT_ROWS / 2 {
+            self.settle();
+        }
+        others
+    }
+
+    /// Puts all rows into their cells.
+    pub(crate) fn settle(&mut self) {
+        let Some(recent) = self.recent.as_mut().filter(|it| it.n > 0) else { return };
+        recent.n = 0;
+        for (cell, sums) in self.cells.iter_mut().zip(&mut recent.sums) {
+            let [n, powers @ ..] = std::mem::take(sums);
+            if n > 0.0 {
+                cell.n += n as u64;
+                cell.powers.add(powers, 1);
+            }
+        }
+    }
+
+    fn count(&mut self, label: usize, class: usize, probability: f64, score: Score, times: u64) {
+        let (bin, offset) = score.place();
+        let place = self.place(label, class, probability, bin);
+        let cell = &mut self.cells[place];
         cell.n += times;
-        cell.confidence += parts(scores.confidence, SHARE) * u128::from(times);
-        cell.log_loss.add(scores.log_loss, [LOSS, SQUARED_LOSS], times);
-        cell.brier.add(scores.brier, [SHARE, SHARE], times);
+        cell.powers.add(score_bins::powers(offset), times);
+    }
+
+    /// Returns the place of a cell. As neither the bin of the score nor that of the calibration curve falls while the score rises, no two
+    /// pairs of them have the same sum: their segment.
+    fn place(&self, label: usize, class: usize, probability: f64, bin: usize) -> usize {
+        let segment = bin + bin_of(probability, self.calibration.len() - 1);
+        2 * (class * (self.cells.len() / 4) + segment) + label
     }
 
     /// Adds rows that were kept one by one.
     pub(crate) fn add_rows(&mut self, layout: &Layout, rows: &Sample) {
         for (_, words, count) in rows.iter() {
-            self.add(layout, Layout::label_class(words), &layout.prediction(words, 0), count);
+            self.add(Layout::label_class(words), &layout.prediction(words, 0), count);
         }
     }
 
-    /// Adds what `other` has seen.
+    /// Adds what `other` has seen, which is settled.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (left, right) in self.cells.iter_mut().zip(&other.cells) {
             left.n += right.n;
-            left.improper += right.improper;
-            left.confidence += right.confidence;
-            left.log_loss.merge(right.log_loss);
-            left.brier.merge(right.brier);
+            left.powers.merge(right.powers);
+        }
+        for (&place, n) in &other.improper {
+            *self.improper.entry(place).or_default() += n;
         }
         self.unusable.iter_mut().zip(other.unusable).for_each(|(left, right)| *left += right);
     }
 
     /// Returns a row for each cell that has some, with how many.
     pub(crate) fn rows(&self, layout: &Layout) -> Sample {
-        let log_loss = Widening::of(&self.cells, |it| it.log_loss, [LOSS, SQUARED_LOSS]);
-        let brier = Widening::of(&self.cells, |it| it.brier, [SHARE, SHARE]);
-        let bins = bins(layout);
+        let each: Vec<usize> = (0..self.cells.len() / 4).collect();
+        self.rows_of(layout, &each)
+    }
+
+    /// Returns a row for each group of neighboring cells, with how many: what replicates are drawn of.
+    ///
+    /// A group has at most 1/256 of the rows of each label, or is one cell, and lies within one bin of the calibration curve. Where
+    /// metrics of ranks and mean losses vary evenly over that share, what they vary by within groups is about 1/256² of their variance.
+    pub(crate) fn groups(&self, layout: &Layout) -> Sample {
+        let n = self.cells.len() / 4;
+        let bins = bins(layout.calibration_bins);
+        let of_segment =
+            |it: usize| [0, 1].map(|label| self.cells[2 * it + label].n + self.cells[2 * (n + it) + label].n);
+        let mut all = [0; 2];
+        (0..n).for_each(|it| add(&mut all, of_segment(it)));
+        let (mut heads, mut head, mut held) = (vec![0; n], 0, [0; 2]);
+        for segment in 0..n {
+            let mut with = held;
+            add(&mut with, of_segment(segment));
+            let is_full = with.iter().zip(all).any(|(it, all)| GROUPS * it > all);
+            if is_full || bins[segment].1 != bins[head].1 {
+                (head, with) = (segment, of_segment(segment));
+            }
+            (heads[segment], held) = (head, with);
+        }
+        self.rows_of(layout, &heads)
+    }
+
+    /// Returns a row for each group of cells, with how many; `heads` gives the first segment of the group of each segment.
+    fn rows_of(&self, layout: &Layout, heads: &[usize]) -> Sample {
+        let bins = bins(layout.calibration_bins);
+        let split = |place: usize| (place / 2 / bins.len(), place / 2 % bins.len(), place % 2);
+        let joined = |place: usize| {
+            let (class, segment, label) = split(place);
+            2 * (class * bins.len() + heads[segment]) + label
+        };
+        let mut groups: BTreeMap<usize, (u64, Losses)> = BTreeMap::new();
+        for (place, it) in self.cells.iter().enumerate().filter(|(_, it)| it.n > 0) {
+            let (_, segment, label) = split(place);
+            let (n, losses) = groups.entry(joined(place)).or_default();
+            *n += it.n;
+            *losses += it.powers.losses(bins[segment].0, it.n, label == self.positive);
+        }
+        let log_loss = Widening::of(groups.values(), |it| it.log_loss);
+        let brier = Widening::of(groups.values(), |it| it.brier);
         let mut res = Sample::default();
         let mut push = |label: usize, prediction: Prediction<'_>, count: u64| {
-            if count > 0 {
-                let mut words = vec![label as u64];
-                layout.push(&mut words, 0, prediction);
-                res.add(&words, count);
-            }
+            let mut words = vec![label as u64];
+            layout.push(&mut words, 0, prediction);
+            res.add(&words, count);
         };
-        for (at, cell) in self.cells.iter().enumerate() {
-            let (class, segment, label) = (at / 2 / bins.len(), at / 2 % bins.len(), at % 2);
+        let mut scored = |place: usize, n: u64, losses: Option<&Losses>| {
+            let (class, segment, label) = split(place);
             let (bin, calibration) = bins[segment];
             // Division may round a mean out of the bin of all.
-            let edge = |it: usize| it as f64 / layout.calibration_bins as f64;
-            let low = if calibration == 0 { 0.0 } else { edge(calibration).next_up() };
-            let kept = [((bin as f64 + 0.5) / SCORE_BINS as f64).to_bits()];
+            let low = if calibration == 0 { 0.0 } else { self.calibration[calibration].next_up() };
+            let mean = |sum: f64| sum / n as f64;
             let scores = RowScores {
                 class,
                 rank: u64::from(class != label),
-                log_loss: log_loss.value(cell.log_loss.mean(cell.n, LOSS)),
-                brier: brier.value(cell.brier.mean(cell.n, SHARE)),
-                confidence: (cell.confidence as f64 / SHARE / cell.n as f64).clamp(low, edge(calibration + 1)),
+                log_loss: losses.map_or(f64::NAN, |it| log_loss.value(mean(it.log_loss[0]))),
+                brier: losses.map_or(0.0, |it| brier.value(mean(it.brier[0]))),
+                confidence: losses.map_or(0.0, |it| mean(it.confidence).clamp(low, self.calibration[calibration + 1])),
                 margin: 0.0,
-                kept: &kept,
+                kept: &[score_bins::middle(bin).to_bits()],
             };
-            push(label, Prediction::Scores(scores), cell.n);
-            push(label, Prediction::Scores(RowScores { log_loss: f64::NAN, confidence: 0.0, ..scores }), cell.improper);
+            push(label, Prediction::Scores(scores), n);
+        };
+        groups.iter().for_each(|(&place, (n, losses))| scored(place, *n, Some(losses)));
+        self.improper.iter().for_each(|(&place, &n)| scored(joined(place), n, None));
+        for (label, &n) in self.unusable.iter().enumerate().filter(|it| *it.1 > 0) {
+            push(label, Prediction::Unusable, n);
         }
-        (0..2).for_each(|label| push(label, Prediction::Unusable, self.unusable[label]));
         res.settle();
         res
     }
 
-    /// Returns the words of the cells that have rows.
+    /// Returns the words of the cells that have rows, after the numbers of those without a probability.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
-        let seen = self.cells.iter().enumerate().filter(|(_, it)| it.n + it.improper > 0);
-        let words = seen.flat_map(|(at, it)| {
-            let sums = [it.confidence, it.log_loss.first, it.log_loss.second, it.brier.first, it.brier.second];
-            let halves = sums.into_iter().flat_map(|it| [it as u64, (it >> 64) as u64]);
-            [at as u64, it.n, it.improper].into_iter().chain(halves)
+        let improper = self.improper.iter().flat_map(|(&place, &n)| [place as u64, n]);
+        let seen = self.cells.iter().enumerate().filter(|(_, it)| it.n > 0);
+        let words = seen.flat_map(|(place, it)| {
+            let halves = it.powers.0.into_iter().flat_map(|it| [it as u64, (it >> 64) as u64]);
+            [place as u64, it.n].into_iter().chain(halves)
         });
-        self.unusable.into_iter().chain(words)
+        self.unusable.into_iter().chain([self.improper.len() as u64]).chain(improper).chain(words)
     }
 
     /// Returns the grid of at most `n` rows that [`Grid::words`] are of; none where they are of none.
     pub(crate) fn from_words(layout: &Layout, words: &[u64], n: u64) -> Option<Self> {
         let mut res = Self::new(layout);
-        let (unusable, cells) = words.split_first_chunk::<2>()?;
-        res.unusable = *unusable;
+        let (&[first, second, n_improper], rest) = words.split_first_chunk::<3>()?;
+        res.unusable = [first, second];
+        let (improper, cells) = rest.split_at_checked(usize::try_from(n_improper).ok()?.checked_mul(2)?)?;
         let (cells, []) = cells.as_chunks::<WORDS>() else { return None };
-        let mut seen = unusable.iter().try_fold(0_u64, |sum, it| sum.checked_add(*it))?;
+        let mut seen = first.checked_add(second)?;
+        let mut place_of = |place: u64, count: u64, next: usize| {
+            seen = seen.checked_add(count).filter(|it| *it <= n && count > 0)?;
+            usize::try_from(place).ok().filter(|it| (next..4 * n_segments(layout.calibration_bins)).contains(it))
+        };
         let mut next = 0;
-        for &[at, n, improper, ref halves @ ..] in cells {
-            seen = seen.checked_add(n)?.checked_add(improper)?;
-            let mut sums = halves.as_chunks::<2>().0.iter().map(|it| u128::from(it[0]) | (u128::from(it[1]) << 64));
-            let mut sum = || sums.next().filter(|&it| it <= u128::from(n) << 63);
-            let cell = Cell {
-                n,
-                improper,
-                confidence: sum()?,
-                log_loss: Sums { first: sum()?, second: sum()? },
-                brier: Sums { first: sum()?, second: sum()? },
-            };
-            let at = usize::try_from(at).ok().filter(|it| *it >= next && n + improper > 0)?;
-            *res.cells.get_mut(at)? = cell;
-            next = at + 1;
+        for &[place, count] in improper.as_chunks::<2>().0 {
+            let place = place_of(place, count, next)?;
+            res.improper.insert(place, count);
+            next = place + 1;
+        }
+        next = 0;
+        for &[place, count, ref halves @ ..] in cells {
+            let place = place_of(place, count, next)?;
+            let mut powers = Powers::default();
+            for (power, &[low, high]) in powers.0.iter_mut().zip(halves.as_chunks::<2>().0) {
+                *power = (u128::from(low) | (u128::from(high) << 64)) as i128;
+            }
+            res.cells[place] = Cell { n: count, powers: Some(powers).filter(|it| it.fits(count))? };
+            next = place + 1;
         }
         (seen <= n).then_some(res)
     }
 }
 
-impl Sums {
-    #[inline]
-    fn add(&mut self, value: f64, scales: [f64; 2], times: u64) {
-        self.first += parts(value, scales[0]) * u128::from(times);
-        self.second += parts(value * value, scales[1]) * u128::from(times);
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.first += other.first;
-        self.second += other.second;
-    }
-
-    fn mean(self, n: u64, scale: f64) -> f64 {
-        self.first as f64 / scale / n as f64
+impl Recent {
+    fn new(calibration_bins: usize) -> Self {
+        let place = |bin: usize| match score_bins::edges(bin).map(|it| bin_of(it, calibration_bins)) {
+            [low, high] if low == high => 2 * (bin + low) as u32,
+            _ => SPLIT,
+        };
+        let sums = vec![[0.0; 4]; 4 * n_segments(calibration_bins)];
+        Self { places: (0..N_BINS).map(place).collect(), sums, n: 0 }
     }
 }
 
 impl Widening {
-    fn of(cells: &[Cell], sums: impl Fn(&Cell) -> Sums, scales: [f64; 2]) -> Self {
-        let (mut all, mut n) = (Sums::default(), 0);
-        for it in cells {
-            all.merge(sums(it));
-            n += it.n;
-        }
-        let mean = all.mean(n, scales[0]);
-        let deviation = |it: &Cell| it.n as f64 * (sums(it).mean(it.n, scales[0]) - mean).powi(2);
-        let between: f64 = cells.iter().filter(|it| it.n > 0).map(deviation).sum();
-        let whole = all.second as f64 / scales[1] - n as f64 * mean * mean;
-        let factor = (whole / between).sqrt();
+    fn of<'a>(groups: impl Iterator<Item = &'a (u64, Losses)> + Clone, sums: impl Fn(&Losses) -> [f64; 2]) -> Self {
+        let mut all = Losses::default();
+        groups.clone().for_each(|it| all += it.1);
+        let mean = sums(&all)[0] / all.n;
+        let between: f64 = groups.map(|(_, it)| it.n * (sums(it)[0] / it.n - mean).powi(2)).sum();
+        let factor = ((sums(&all)[1] - all.n * mean * mean) / between).sqrt();
         // Where losses hardly vary there is nothing to widen, and what is left of sums is rounding.
         Self { mean, factor: if factor.is_finite() { factor.max(1.0) } else { 1.0 } }
     }
@@ -213,30 +328,20 @@ impl Widening {
     }
 }
 
-/// Returns a number of 0 or more in whole parts of 1.
-#[inline]
-fn parts(value: f64, scale: f64) -> u128 {
-    // Below 2⁶³, to which one instruction converts; stored rows may be of anything.
-    ((value * scale) as i64).max(0) as u128
+fn add(sums: &mut [u64; 2], other: [u64; 2]) {
+    sums.iter_mut().zip(other).for_each(|(sum, it)| *sum += it);
 }
 
-/// Returns how many bins there are: each of [`SCORE_BINS`], and another wherever one of the calibration curve begins within it.
-fn n_segments(layout: &Layout) -> usize {
-    SCORE_BINS + layout.calibration_bins - 1
-}
-
-#[inline]
-fn place(layout: &Layout, label: usize, scores: &RowScores<'_>) -> usize {
-    // As neither bin falls while the score rises, no two pairs of them have the same sum.
-    let segment = score_bin(f64::from_bits(scores.kept[0])) + bin_of(scores.confidence, layout.calibration_bins);
-    2 * (scores.class * n_segments(layout) + segment) + label
+/// Returns how many segments there are: the bins of scores, and another wherever one of the calibration curve begins within one.
+fn n_segments(calibration_bins: usize) -> usize {
+    N_BINS + calibration_bins - 1
 }
 
 /// Returns the bins of score and calibration of each segment.
-fn bins(layout: &Layout) -> Vec<(usize, usize)> {
-    let mut res = vec![(0, 0); n_segments(layout)];
-    for bin in 0..SCORE_BINS {
-        let [low, high] = [bin, bin + 1].map(|it| bin_of(it as f64 / SCORE_BINS as f64, layout.calibration_bins));
+fn bins(calibration_bins: usize) -> Vec<(usize, usize)> {
+    let mut res = vec![(0, 0); n_segments(calibration_bins)];
+    for bin in 0..N_BINS {
+        let [low, high] = score_bins::edges(bin).map(|it| bin_of(it, calibration_bins));
         (low..=high).for_each(|it| res[bin + it] = (bin, it));
     }
     res
@@ -298,7 +403,7 @@ mod tests {
 
     fn grid<'a>(rows: impl IntoIterator<Item = &'a Vec<u64>>) -> Grid {
         let (layout, mut res) = (layout(), Grid::new(&layout()));
-        rows.into_iter().for_each(|it| res.add(&layout, it[0] as usize, &layout.prediction(it, 0), 1));
+        rows.into_iter().for_each(|it| res.add(it[0] as usize, &layout.prediction(it, 0), 1));
         res
     }
 
@@ -316,13 +421,66 @@ mod tests {
         for at in 0..words.len() {
             assert_eq!(
                 Grid::from_words(&layout, &words[..at], 5000).is_some(),
-                at >= 2 && (at - 2) % WORDS == 0,
+                at >= 3 && (at - 3) % WORDS == 0,
                 "{at}"
             );
             let mut damaged = words.clone();
             damaged[at] ^= 1 << (at % 64);
             drop(Grid::from_words(&layout, &damaged, 5000));
         }
+    }
+
+    #[test]
+    fn scores_that_are_summed_fall_where_rows_do() {
+        let layout = layout();
+        let odd = [0.0, -0.0, 0.5, 0.3, 1.0, 1.0 - 1e-12, 1e-300, 1.0 / 15.0, 14.0 / 15.0, 63.0 / 64.0, 1.0 / 64.0];
+        let scores: Vec<f64> = rows(3000, 5).iter().map(|it| f64::from_bits(it[7])).chain(odd).collect();
+        let labels: Vec<Option<u64>> = (0..scores.len() as u64).map(|it| Some(it % 3).filter(|it| *it < 2)).collect();
+        let (mut summed, mut counted) = (Grid::new(&layout), Grid::new(&layout));
+        let others = summed.add_scores(&labels, &scores, 0.3);
+        assert!(others.len() < 60, "{}", others.len());
+        for (row, (&label, &score)) in labels.iter().zip(&scores).enumerate() {
+            let Some(label) = label else { continue };
+            let truth = if label == 1 { score } else { 1.0 - score };
+            let scores = RowScores {
+                class: usize::from(score >= 0.3),
+                rank: 0,
+                log_loss: -truth.max(f64::EPSILON).ln(),
+                brier: 0.0,
+                confidence: score,
+                margin: 0.0,
+                kept: &[score.to_bits()],
+            };
+            counted.add(label as usize, &Prediction::Scores(scores), 1);
+            if others.contains(&row) {
+                summed.add(label as usize, &Prediction::Scores(scores), 1);
+            }
+        }
+        summed.settle();
+        assert!(summed.words().eq(counted.words()));
+        assert_eq!(
+            Grid::new(&layout).add_scores(&[Some(1); 4], &[f64::NAN, 1.5, -0.1, f64::INFINITY], 0.5),
+            [0, 1, 2, 3]
+        );
+    }
+
+    #[test]
+    fn groups_of_cells_vary_as_the_cells_do() {
+        let (rows, layout) = (rows(20_000, 6), layout());
+        let grid = grid(&rows);
+        let of = |sample: &Sample| {
+            let mut tally = Tally::new(&layout);
+            sample.iter().for_each(|(_, words, count)| tally.add(&layout, words, count));
+            let classes = tally.models[0].classes.clone();
+            (classes.log_loss, classes.brier, Measure::Ece.value(&tally, 0), tally.models[0].classes.hits.clone())
+        };
+        let (cells, groups) = (grid.rows(&layout), grid.groups(&layout));
+        assert!(groups.len() < 1100 && cells.len() > 6000, "{} {}", groups.len(), cells.len());
+        let (left, right) = (of(&groups), of(&cells));
+        let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+        assert!(close(left.0.mean(), right.0.mean()) && close(left.0.m2(), right.0.m2()));
+        assert!(close(left.1.mean(), right.1.mean()) && close(left.1.m2(), right.1.m2()));
+        assert!(close(left.2, right.2) && left.3 == right.3);
     }
 
     #[test]
@@ -373,8 +531,8 @@ mod tests {
             margin: 0.0,
             kept: &[1.5_f64.to_bits()],
         };
-        grid.add(&layout, 1, &Prediction::Scores(improper), 3);
-        grid.add(&layout, 0, &Prediction::Unusable, 2);
+        grid.add(1, &Prediction::Scores(improper), 3);
+        grid.add(0, &Prediction::Unusable, 2);
         let mut tally = Tally::new(&layout);
         grid.rows(&layout).iter().for_each(|(_, words, count)| tally.add(&layout, words, count));
         let model = &tally.models[0];
@@ -399,7 +557,7 @@ mod tests {
             [("log_loss", 0.5), ("brier", 1.0 / 6.0), ("roc_auc", 5.0 / 6.0), ("average_precision", 5.0 / 6.0)];
         // Percentiles of the average precision of few rows fall short, of rows as of cells.
         let of = |n: u64| &truths[..if n < 5000 { 3 } else { 4 }];
-        for (n, trials) in [(50, 400), (500, 400), (5000, 400)] {
+        for (n, trials) in [(50, 2000), (500, 400), (5000, 400)] {
             let mut held = [0; 4];
             for seed in 0..trials {
                 let report = report(&rows(n, seed + 1), seed);

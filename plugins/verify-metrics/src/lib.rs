@@ -38,10 +38,11 @@
 //! Beyond that the report says so, with
 //! the greatest error that bins allow for each metric and model, and names what is of a sample without such a bound.
 //!
-//! Of one binary model with probabilities (not logits), without baseline, weights and slices, rows are then counted by label and 4096 bins of the score (`grid`):
-//! the bootstrap draws how often each count occurs, which is that of all rows at the price of the bins. Losses are then summed
-//! in whole parts, of 2⁻⁵⁷ for `log_loss` and of 2⁻⁶² for `brier`: a mean is at most one part too small. Of others sums, a confusion
-//! matrix and score histograms of as many bins are kept, and the rows become a sample that serves the intervals. Quantiles of
+//! Of one binary model with probabilities (not logits), without baseline, weights and slices, rows are then counted by label and bin
+//! of the score (`grid`; `score_bins` are finer towards 0 and 1): the bootstrap draws how often each group of neighboring counts
+//! occurs, which is that of all rows at the price of the groups. Losses follow from sums, in whole parts, of where rows lie within their
+//! bins: that of a row is within 2 · 10⁻¹⁰ for `log_loss`, and within 4 · 10⁻¹² for `brier`. Of others sums, a confusion matrix and
+//! score histograms of 4096 bins are kept, and the rows become a sample that serves the intervals. Quantiles of
 //! errors then come from bins of bounded relative
 //! error. Of a ranking whole queries are kept up to 32 MiB, and beyond it the metrics are of these.
 //!
@@ -79,9 +80,11 @@ mod permutation;
 mod probe;
 mod ranking;
 mod read;
+mod read_scores;
 mod residuals;
 mod row;
 mod sample;
+mod score_bins;
 mod slice_areas;
 mod slices;
 mod spread;

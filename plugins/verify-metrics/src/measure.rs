@@ -433,6 +433,11 @@ impl Measure {
         if let Self::ErrorQuantile(level) = self { level } else { 0.5 }
     }
 
+    /// Returns whether it is that of the one threshold at which something is reached, which groups of scores blur.
+    pub(crate) fn is_at_threshold(self) -> bool {
+        matches!(self, Self::PrecisionAtRecall(_) | Self::RecallAtPrecision(_))
+    }
+
     /// Returns whether it compares classes pair by pair.
     pub(crate) fn is_of_pairs(self) -> bool {
         matches!(self, Self::RocAuc(Areas::PairsMacro | Areas::PairsWeighted))

@@ -83,6 +83,11 @@ impl Output {
         Self { name: name.to_owned(), array: array.clone(), leaf, width }
     }
 
+    /// Returns the output of some of the rows.
+    pub(crate) fn slice(&self, start: usize, n: usize) -> Self {
+        Self { name: self.name.clone(), array: self.array.slice(start, n), leaf: self.leaf.clone(), width: self.width }
+    }
+
     /// Returns the number of classes that it has scores for, where it has one score per class.
     pub(crate) fn n_scores(&self) -> Option<usize> {
         (self.width > 1 && self.leaf.is_numeric()).then_some(self.width)

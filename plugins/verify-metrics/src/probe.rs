@@ -64,13 +64,18 @@ impl Probe for Metrics {
 
     fn state(&mut self) -> Result<Vec<u8>> {
         // What is appended stays so: when sums begin, and in which order, would else depend on who asks for the state.
-        let settled = |state: &State| {
+        let settled = |state: &mut State| {
+            // Counts are the same whenever they are put in order.
+            if state.grid.is_some() {
+                state.settle();
+                return state.to_bytes();
+            }
             let mut state = state.clone();
             state.settle();
             state.to_bytes()
         };
-        let current = settled(&self.state)?;
-        match &self.training {
+        let current = settled(&mut self.state)?;
+        match &mut self.training {
             Some((_, training)) => Ok(state::pair(&current, &settled(training)?)),
             None => Ok(current),
         }

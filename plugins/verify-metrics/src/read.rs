@@ -16,6 +16,7 @@ use crate::{
     config::{MAX_CLASSES, Scores, Settings, Task, quoted},
     cuts,
     outputs::{self, Output, Values},
+    read_scores,
     row::{Layout, Prediction, RowScores},
     state::State,
     summed::{Judged, SumLayout},
@@ -46,6 +47,9 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
     };
     state.set_layout(&layout)?;
     state.head.n_rows += batch.num_rows() as u64;
+    if layout.is_of_grid() {
+        return read_scores::read(batch, settings, &layout, &models[0], state);
+    }
 
     let weights = weights(batch)?;
     let slices: Vec<Vec<u64>> = cuts.iter().map(|it| slice_keys(it, settings, state)).collect();
@@ -69,7 +73,7 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
             for it in &judged {
                 layout.push_judged(&mut words, if let Judged::Words(it) = &it[row] { Some(it) } else { None });
             }
-            state.add(&layout, &words, &kept);
+            state.add(&layout, &words, 1, &kept);
         }
         return Ok(());
     }
@@ -82,15 +86,11 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
             state.head.n_unlabeled += 1;
             continue;
         };
-        if let (Some(grid), [reader]) = (&mut state.grid, &mut readers[..]) {
-            grid.add(&layout, label as usize, &reader.prediction(&layout, row, label)?, 1);
-            continue;
-        }
         start(&mut words, label, row);
         for (model, reader) in readers.iter_mut().enumerate() {
             layout.push(&mut words, model, reader.prediction(&layout, row, label)?);
         }
-        state.add(&layout, &words, &kept);
+        state.add(&layout, &words, 1, &kept);
     }
     Ok(())
 }
@@ -119,7 +119,7 @@ fn classes(settings: &Settings, candidate: &Output) -> Result<Vec<String>> {
 }
 
 /// Returns the labels as words; none where it is missing.
-fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<Vec<Option<u64>>> {
+pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<Vec<Option<u64>>> {
     let (_, array) =
         rows::columns(batch, Use::Label).next().ok_or_else(|| Error::input("the rows have no label column"))?;
     if settings.task == Task::Regression {
@@ -132,13 +132,23 @@ fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<V
     }
     let names = Names::new(layout);
     if let Some(integers) = integers(array.as_ref())? {
-        // Of many rows there are few classes: each number is written and looked for once.
-        let mut found = BTreeMap::new();
-        let mut class = |it: f64| match found.entry(it.to_bits()) {
-            Entry::Occupied(it) => Ok(*it.get()),
-            Entry::Vacant(place) => Ok(*place.insert(names.find(&it.to_string(), "label")? as u64)),
+        // Of many rows there are few classes: each number is written and looked for once, and small ones are found without a search.
+        let (mut small, mut found) = ([None; 256], BTreeMap::new());
+        let mut class = |it: f64| {
+            let find = || names.find(&it.to_string(), "label").map(|it| it as u64);
+            if let Some(place) = small.get_mut((it as i64).wrapping_add(128) as usize) {
+                return place.map_or_else(|| find().inspect(|&it| *place = Some(it)), Ok);
+            }
+            match found.entry(it.to_bits()) {
+                Entry::Occupied(it) => Ok(*it.get()),
+                Entry::Vacant(place) => Ok(*place.insert(find()?)),
+            }
         };
-        return integers.into_iter().map(|it| (!it.is_nan()).then(|| class(it)).transpose()).collect();
+        let mut res = Vec::with_capacity(integers.len());
+        for it in integers {
+            res.push(if it.is_nan() { None } else { Some(class(it)?) });
+        }
+        return Ok(res);
     }
     outputs::labels(array.as_ref())?
         .iter()
@@ -209,7 +219,7 @@ impl<'a> Names<'a> {
 }
 
 /// Reads the predictions of one model.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     values: &'a Values<'a>,
     settings: &'a Settings,
     names: Names<'a>,
@@ -219,11 +229,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(values: &'a Values<'a>, settings: &'a Settings, layout: &'a Layout) -> Self {
+    pub(crate) fn new(values: &'a Values<'a>, settings: &'a Settings, layout: &'a Layout) -> Self {
         Self { values, settings, names: Names::new(layout), probabilities: Vec::new(), ranked: Vec::new() }
     }
 
-    fn prediction(&mut self, layout: &Layout, row: usize, label: u64) -> Result<Prediction<'_>> {
+    pub(crate) fn prediction(&mut self, layout: &Layout, row: usize, label: u64) -> Result<Prediction<'_>> {
         Ok(match self.values {
             Values::Numbers(numbers) => {
                 let value = numbers.values[row];

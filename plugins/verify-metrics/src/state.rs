@@ -17,7 +17,7 @@ use crate::{
     totals::Totals,
 };
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 /// The most rows that a state can have; sums of that many counts do not overflow.
 const MAX_N: u64 = 1 << 46;
 
@@ -74,19 +74,19 @@ impl State {
         key
     }
 
-    /// Adds a row.
-    pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], kept: &BTreeSet<u64>) {
+    /// Adds a row `times` times.
+    pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], times: u64, kept: &BTreeSet<u64>) {
         if layout.is_of_documents() {
-            self.add_document(layout, words, 1);
+            self.add_document(layout, words, times);
             return;
         }
         if let Some(grid) = &mut self.grid {
-            grid.add(layout, Layout::label_class(words), &layout.prediction(words, 0), 1);
+            grid.add(Layout::label_class(words), &layout.prediction(words, 0), times);
             return;
         }
-        self.keep(layout, words, 1);
+        self.keep(layout, words, times);
         if let Some(totals) = &mut self.head.totals {
-            totals.add(layout, words, 1, |key| kept.contains(&key));
+            totals.add(layout, words, times, |key| kept.contains(&key));
         }
         if self.sample.is_due(limit(layout)) {
             self.shrink(layout, kept);
@@ -170,7 +170,9 @@ impl State {
     /// Settles what was only appended; whoever reads the state has done so.
     pub(crate) fn settle(&mut self) {
         let Some(layout) = self.head.layout.clone() else { return };
-        if layout.is_of_documents() {
+        if let Some(grid) = &mut self.grid {
+            grid.settle();
+        } else if layout.is_of_documents() {
             self.drop_documents(&layout);
         } else {
             let kept = self.kept();
@@ -194,7 +196,7 @@ impl State {
     /// Returns what to evaluate in place of a state with a grid: the rows of its cells, and the sums over them.
     pub(crate) fn of_cells(&self, layout: &Layout) -> Option<Self> {
         let sample = self.grid.as_ref()?.rows(layout);
-        let mut totals = Totals::new(layout, true);
+        let mut totals = Totals::new(layout, false);
         add_sample(&mut totals, layout, &sample, &BTreeSet::new());
         Some(Self { head: Head { totals: Some(totals), ..self.head.clone() }, sample, grid: None })
     }
@@ -305,7 +307,7 @@ impl State {
     }
 
     /// Puts the kept rows into the grid, now that they will not be all.
-    fn fill_grid(&mut self, layout: &Layout) -> &mut Grid {
+    pub(crate) fn fill_grid(&mut self, layout: &Layout) -> &mut Grid {
         let mut rows = std::mem::take(&mut self.sample);
         rows.settle();
         let grid = self.grid.get_or_insert_with(|| Grid::new(layout));

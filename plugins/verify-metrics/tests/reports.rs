@@ -139,6 +139,52 @@ fn counts_beyond_the_budget_are_the_same_bits_however_they_are_merged() {
 }
 
 #[test]
+fn counts_are_the_same_bits_in_any_batches() {
+    let n = 150_000;
+    let labels: Vec<Option<i64>> = random(n, 1).iter().map(|&it| (it > 0.1).then(|| i64::from(it < 0.4))).collect();
+    // As many distinct scores as are kept with labels of which some are missing, far fewer, and more.
+    let scores = [random(n, 2), random(n, 2).iter().map(|it| (it * 300.0).round() / 300.0).collect()];
+    let few: Vec<f64> = (0..n).map(|it| if it < 100_000 { scores[0][it] } else { scores[1][it] }).collect();
+    for scores in scores.iter().chain([&few]) {
+        let table = Table::default().with("label", &[Use::Label], Arc::new(Int64Array::from(labels.clone())));
+        let batch = table.candidate(scores, 1).batch();
+        let state = |step: usize| {
+            let mut probe = open(&json!({"task": "binary", "threshold": 0.3}));
+            for start in (0..n).step_by(step) {
+                probe.update(&(), Role::Current, &batch.slice(start, step.min(n - start))).unwrap();
+            }
+            probe.state().unwrap()
+        };
+        let whole = state(n);
+        for step in [1_000, 70_001, 101_000] {
+            assert!(state(step) == whole, "batches of {step}");
+        }
+    }
+}
+
+#[test]
+fn scores_next_to_0_and_1_are_told_apart_beyond_the_budget() {
+    let n = 150_000;
+    let draws = random(n, 2);
+    // From 10⁻⁷ to 2 · 10⁻⁴, all of them within the first 4096th: of rare events, and of a model that is sure and right.
+    let low: Vec<f64> = random(n, 1).iter().map(|it| 10_f64.powf(-7.0 + 3.3 * it)).collect();
+    let rare: Vec<i64> = draws.iter().zip(&low).map(|(it, score)| i64::from(*it < 60.0 * score)).collect();
+    let even: Vec<i64> = draws.iter().map(|&it| i64::from(it < 0.5)).collect();
+    let sure: Vec<f64> = low.iter().zip(&even).map(|(&it, &label)| if label == 1 { 1.0 - it } else { it }).collect();
+    for (labels, scores) in [(rare, low), (even, sure)] {
+        let report = run(&json!({"task": "binary"}), &Table::default().labels(&labels).candidate(&scores, 1));
+        let losses = labels.iter().zip(&scores).map(|(&label, &it)| -(if label == 1 { it } else { 1.0 - it }).ln());
+        let (value, expected) = (value(&report, "log_loss", &[]), losses.sum::<f64>() / n as f64);
+        assert!((value - expected).abs() < 2e-10, "{value} {expected}");
+        let interval = find(&report, MetricRole::Candidate, "log_loss", &[]).unwrap().interval.unwrap();
+        assert!(interval.low > 0.6 * value && interval.high < 1.6 * value, "{interval:?} of {value}");
+        let gap = report.gaps.iter().find(|it| it.what == "roc_auc of the candidate").unwrap();
+        let bound: f64 = gap.why.split("within ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(bound < 0.01, "{bound}");
+    }
+}
+
+#[test]
 fn beyond_the_budget_sums_take_over() {
     let n = 120_000;
     let (labels, scores) = (random(n, 1), random(n, 2));

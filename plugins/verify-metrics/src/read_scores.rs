@@ -1,0 +1,187 @@
+//! Takes in the rows of one binary model that a [`Grid`](crate::grid::Grid) can hold: of many of them a row costs a few nanoseconds.
+//!
+//! A batch is read in pieces that stay in the processor's cache. As long as rows are kept one by one, equal ones of a batch are
+//! counted first; where there are more distinct ones in it than are kept, none of them is.
+
+use std::{borrow::Cow, collections::BTreeSet, iter};
+
+use modelwatch_sdk::{RecordBatch, Result, rows::Numbers};
+use modelwatch_stats::hash::mix;
+
+use crate::{
+    config::Settings,
+    outputs::{Output, Values},
+    read::{Reader, labels},
+    row::{Layout, Prediction},
+    sample,
+    state::State,
+};
+
+/// The rows of a piece.
+const PIECE: usize = 2048;
+/// The bits in which distinct scores are counted: so many that few of as many as are kept share one.
+const BITS: usize = 1 << 20;
+/// No score from 0 on with a label has these bits.
+const VACANT: u64 = u64::MAX;
+
+/// How often each score came with each label.
+struct Counts {
+    /// The bits of a score with the label in place of its sign, or [`VACANT`], and how often it came; found by hashing.
+    places: Vec<(u64, u64)>,
+    n: usize,
+}
+
+/// Takes a batch into the state.
+pub(crate) fn read(
+    batch: &RecordBatch,
+    settings: &Settings,
+    layout: &Layout,
+    output: &Output,
+    state: &mut State,
+) -> Result<()> {
+    let limit = sample::limit(layout.width());
+    if state.grid.is_none() && has_more_scores(batch, settings, layout, output, limit)? {
+        state.fill_grid(layout);
+    }
+    let mut counts = state.grid.is_none().then(|| Counts::new(batch.num_rows().min(limit + PIECE)));
+    let mut words = Vec::with_capacity(layout.width());
+    for start in (0..batch.num_rows()).step_by(PIECE) {
+        let n = PIECE.min(batch.num_rows() - start);
+        let labels = labels(&batch.slice(start, n), settings, layout)?;
+        let output = output.slice(start, n);
+        let values = output.values(settings, layout.classes.len())?;
+        let mut reader = Reader::new(&values, settings, layout);
+        state.head.n_unlabeled += labels.iter().filter(|it| it.is_none()).count() as u64;
+        let mut others: Vec<usize> = (0..n).collect();
+        if let Some(scores) = single(&values) {
+            if let Some(counts) = &mut counts {
+                others.retain(|&row| labels[row].is_some_and(|it| !counts.add(it, scores[row])));
+            } else if let Some(grid) = &mut state.grid {
+                others = grid.add_scores(&labels, scores, settings.threshold);
+            }
+        }
+        for row in others {
+            if let Some(label) = labels[row] {
+                add(state, layout, &mut words, label, reader.prediction(layout, row, label)?, 1);
+            }
+        }
+        if let Some(it) = counts.take_if(|it| it.n > limit) {
+            state.fill_grid(layout);
+            it.give(settings, layout, state)?;
+        }
+    }
+    counts.map_or(Ok(()), |it| it.give(settings, layout, state))
+}
+
+/// Returns whether a batch has surely more distinct scores with a label than `limit`, as more bits of a table are set, one by each score.
+///
+/// That tells nearly always where rows are too many to be kept, at a fraction of the price of [`Counts`].
+fn has_more_scores(
+    batch: &RecordBatch,
+    settings: &Settings,
+    layout: &Layout,
+    output: &Output,
+    limit: usize,
+) -> Result<bool> {
+    let n = batch.num_rows();
+    if n <= limit {
+        return Ok(false);
+    }
+    let (mut bits, mut n_set) = (vec![0_u64; BITS / 64], 0);
+    for start in (0..n).step_by(PIECE) {
+        let length = PIECE.min(n - start);
+        let labels = labels(&batch.slice(start, length), settings, layout)?;
+        let output = output.slice(start, length);
+        let values = output.values(settings, layout.classes.len())?;
+        let Some(scores) = single(&values) else { return Ok(false) };
+        let labeled = scores.iter().zip(labels).filter(|(score, label)| score.is_finite() && label.is_some());
+        for (score, _) in labeled {
+            let at = mix((score + 0.0).to_bits()) as usize % BITS;
+            n_set += usize::from(bits[at / 64] >> (at % 64) & 1 == 0);
+            bits[at / 64] |= 1 << (at % 64);
+        }
+        if n_set > limit {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn add(state: &mut State, layout: &Layout, words: &mut Vec<u64>, label: u64, prediction: Prediction<'_>, times: u64) {
+    if let Some(grid) = &mut state.grid {
+        grid.add(label as usize, &prediction, times);
+        return;
+    }
+    words.clear();
+    words.push(label);
+    layout.push(words, 0, prediction);
+    state.add(layout, words, times, &BTreeSet::new());
+}
+
+/// Returns the scores where a row has one.
+#[inline]
+fn single<'a>(values: &'a Values<'_>) -> Option<&'a [f64]> {
+    match values {
+        Values::Scores(numbers) if numbers.width == 1 => Some(&numbers.values),
+        _ => None,
+    }
+}
+
+impl Counts {
+    /// Returns no rows, with places for so many distinct ones.
+    fn new(n: usize) -> Self {
+        Self { places: vec![(VACANT, 0); (2 * n).next_power_of_two()], n: 0 }
+    }
+
+    /// Counts a row; returns false for one whose score is missing or negative.
+    #[inline]
+    fn add(&mut self, label: u64, score: f64) -> bool {
+        if !(0.0..f64::INFINITY).contains(&score) {
+            return false;
+        }
+        // Adding 0 turns -0 into 0.
+        let key = (score + 0.0).to_bits() | (label << 63);
+        let mut at = mix(key) as usize;
+        loop {
+            at &= self.places.len() - 1;
+            let (found, count) = &mut self.places[at];
+            if *found == VACANT {
+                (*found, self.n) = (key, self.n + 1);
+            }
+            if *found == key {
+                *count += 1;
+                return true;
+            }
+            at += 1;
+        }
+    }
+
+    /// Gives the rows to the state.
+    fn give(self, settings: &Settings, layout: &Layout, state: &mut State) -> Result<()> {
+        let seen: Vec<(u64, u64)> = self.places.into_iter().filter(|it| it.0 != VACANT).collect();
+        let mut words = Vec::with_capacity(layout.width());
+        for piece in seen.chunks(PIECE) {
+            // A grid takes a row as often as it came, unless that is very often; the words of one are made once.
+            let is_repeated = |times: u64| state.grid.is_some() && times <= PIECE as u64;
+            let repeated = piece.iter().flat_map(|&(key, times)| match is_repeated(times) {
+                true => iter::repeat_n((key, 1), times as usize),
+                false => iter::repeat_n((key, times), 1),
+            });
+            let rows: Vec<(u64, u64)> = repeated.collect();
+            let labels: Vec<Option<u64>> = rows.iter().map(|(key, times)| (*times == 1).then_some(key >> 63)).collect();
+            let scores: Vec<f64> = rows.iter().map(|(key, _)| f64::from_bits(key & !(1 << 63))).collect();
+            let mut others: Vec<usize> = (0..rows.len()).collect();
+            if let Some(grid) = &mut state.grid {
+                others.retain(|&it| rows[it].1 > 1);
+                others.extend(grid.add_scores(&labels, &scores, settings.threshold));
+            }
+            let values = Values::Scores(Numbers { values: Cow::Borrowed(&scores), width: 1, nulls: 0 });
+            let mut reader = Reader::new(&values, settings, layout);
+            for row in others {
+                let (key, times) = rows[row];
+                add(state, layout, &mut words, key >> 63, reader.prediction(layout, row, key >> 63)?, times);
+            }
+        }
+        Ok(())
+    }
+}

@@ -136,6 +136,7 @@ struct ProbeView {
     kind: String,
     uses: String,
     status: &'static str,
+    said: &'static str,
     checks: String,
     measured: Vec<String>,
     message: String,
@@ -167,7 +168,7 @@ fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
         pipeline: clip(&record.pipeline.name, 200),
         digest: record.pipeline.digest.as_ref().map(|it| (clip(it, 100), short(it))),
         run_id: clip(&record.run_id, 200),
-        started: clip(&record.timings.started, 60),
+        started: started(&record.timings.started),
         total: seconds(record.timings.total),
         checkpoints: checkpoints(record),
         tiles: tiles(record),
@@ -192,6 +193,13 @@ fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
         models: record.models.iter().take(20).map(|it| model(it, limits)).collect(),
         timings: timings(record, limits),
     }
+}
+
+/// Returns a time without the parts of its second.
+fn started(time: &str) -> String {
+    let of_day = |clock: &str| clock.split(['.', 'Z']).next().map(str::to_owned);
+    let split = time.split_once('T').and_then(|(day, clock)| Some(format!("{day} {} UTC", of_day(clock)?)));
+    clip(&split.unwrap_or_else(|| time.to_owned()), 60)
 }
 
 fn checkpoints(record: &RunRecord) -> Vec<[String; 5]> {
@@ -309,6 +317,8 @@ fn probe(it: &ProbeCoverage, limits: &Limits) -> ProbeView {
         kind: clip(&it.kind, 40),
         uses: clip(&it.uses, 100),
         status: it.status.as_str(),
+        // What came of its checks is said with these.
+        said: if it.status == Status::Pass { "complete" } else { it.status.as_str() },
         checks: count(it.checks),
         measured: it.measured.iter().map(|(label, n)| format!("{} ×{}", clip(label, 40), count(*n))).collect(),
         message: clip(&it.message, limits.text),

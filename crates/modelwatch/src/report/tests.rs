@@ -227,6 +227,38 @@ fn columns_of_a_matrix_that_start_alike_are_told_apart() {
 }
 
 #[test]
+fn a_legend_has_as_many_lines_as_it_needs() {
+    let names = ["estimated", "realized", "lower limit", "upper limit", "estimate, lower", "estimate, upper"];
+    let (x_label, y_label) = ("chunk".to_owned(), "share".to_owned());
+    let series = names.iter().map(|it| series(it, [0.1, 0.2, 0.3])).collect();
+    let page = page_of(figure("lines", FigureData::Lines { x_label, y_label, x: vec![0.0, 1.0, 2.0], series }));
+    let svg = page.split("<svg").nth(1).unwrap();
+    let mut lines = std::collections::BTreeSet::new();
+    for it in names {
+        let end = svg.find(&format!(">{it}</text>")).unwrap_or_else(|| panic!("{it}: {svg}"));
+        let text = &svg[svg[..end].rfind("<text").unwrap()..end];
+        let of = |key: &str| text.split_once(&format!("{key}=\"")).unwrap().1.split('"').next().unwrap().to_owned();
+        assert!(of("x").parse::<f64>().unwrap() + 6.2 * it.len() as f64 <= 460.0, "{text}");
+        lines.insert(of("y"));
+    }
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    // And there are no ticks between whole numbers.
+    assert!(!svg.contains(">0.5</text>") && svg.contains(">2</text>"), "{svg}");
+}
+
+#[test]
+fn dates_and_sentences_are_no_numbers() {
+    let row =
+        ["2026-03-30", "13:00:01", "16 rows, fewer than 40", "0.5", "1 500", "NaN", "0.97 (0.98)", "2 of 5", "-3e-5"];
+    let columns = row.iter().map(|it| (*it).to_owned()).collect();
+    let rows = vec![row.iter().map(|it| (*it).to_owned()).collect()];
+    let page = page_of(figure("table", FigureData::Table { columns, rows }));
+    let is_number = |text: &str| page.contains(&format!("<td class=\"r\">{text}</td>"));
+    let numbers: Vec<_> = row.into_iter().filter(|it| is_number(it)).collect();
+    assert_eq!(numbers, ["0.5", "1 500", "NaN", "0.97 (0.98)", "2 of 5", "-3e-5"]);
+}
+
+#[test]
 fn odd_numbers_do_not_get_into_the_geometry() {
     let huge = [f64::MAX, f64::MIN, f64::NAN, 5e-324, 0.0, f64::INFINITY];
     let odd = [

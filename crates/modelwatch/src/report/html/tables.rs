@@ -30,13 +30,11 @@ pub(super) struct Cell {
 }
 
 impl Table {
-    /// Returns a table of a plugin's making; cells that start like numbers are aligned as such.
+    /// Returns a table of a plugin's making; columns of numbers are aligned as such.
     pub(super) fn of_text(columns: &[String], rows: &[Vec<String>]) -> Self {
         let is_number = |column: usize| {
             let mut cells = rows.iter().filter_map(|it| it.get(column)).filter(|it| !it.is_empty()).peekable();
-            let starts =
-                |it: &String| it.starts_with(|it: char| it.is_ascii_digit() || matches!(it, '-' | '–' | '+' | '.'));
-            cells.peek().is_some() && cells.all(|it| starts(it) || it == "NaN")
+            cells.peek().is_some() && cells.all(|it| is_number_like(it))
         };
         let width = columns.len().min(40);
         let aligned: Vec<bool> = (0..width).map(is_number).collect();
@@ -48,6 +46,16 @@ impl Table {
             is_long: false,
         }
     }
+}
+
+/// Returns whether that is a number, perhaps with a unit, an interval or another number beside it, but no date and no
+/// sentence.
+fn is_number_like(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    let first = words.next().unwrap_or_default();
+    let is_first_number = first.starts_with(|it: char| it.is_ascii_digit() || matches!(it, '-' | '–' | '+' | '.'));
+    let is_date = first.trim_start_matches('-').chars().filter(|it| matches!(it, '-' | ':')).count() > 1;
+    first == "NaN" || (is_first_number && !is_date && words.count() <= 2)
 }
 
 fn cell(text: String, is_number: bool) -> Cell {

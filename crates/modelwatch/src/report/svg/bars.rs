@@ -4,7 +4,7 @@ use modelwatch_sdk::report::Series;
 
 use super::{
     Canvas, MAX_SERIES,
-    canvas::{Anchor, Area, Scale, range},
+    canvas::{Anchor, Area, Legend, Scale, range},
     plots::left_out,
 };
 use crate::report::text::{clip, number};
@@ -31,13 +31,16 @@ pub(super) fn bars(categories: &[String], series: &[Series]) -> Result<Canvas, S
     let longest = categories[..n].iter().map(|it| it.chars().count().min(26)).max().unwrap_or(0);
     let bar = if shown.len() == 1 { 13.0 } else { 10.0 };
     let group = bar * shown.len() as f64 + 7.0;
-    let area = Area { left: 20.0 + 6.4 * longest as f64, top: 28.0, right: 440.0, bottom: 28.0 + group * n as f64 };
+    let (left, right) = (20.0 + 6.4 * longest as f64, 440.0);
+    let legend = Legend::new(shown, left, right);
+    let top = 28.0 + legend.further();
+    let area = Area { left, top, right, bottom: top + group * n as f64 };
     let mut canvas = Canvas::new(460.0, area.bottom + 24.0);
     let x = Scale { low, high, from: area.left, to: area.right };
     for tick in x.ticks(4) {
         canvas.line("gr", (x.at(tick), area.top), (x.at(tick), area.bottom));
     }
-    canvas.x_axis(area, Scale { from: area.left, to: area.right, ..x }, "");
+    canvas.x_axis(area, Scale { from: area.left, to: area.right, ..x }, 6, "");
     for (row, category) in categories[..n].iter().enumerate() {
         let top = area.top + group * row as f64 + 3.5;
         canvas.text("tk", (area.left - 6.0, top + (group - 7.0) / 2.0 + 3.5), Anchor::End, &middle(category));
@@ -60,7 +63,7 @@ pub(super) fn bars(categories: &[String], series: &[Series]) -> Result<Canvas, S
         }
     }
     canvas.line("ax", (x.at(0.0), area.top), (x.at(0.0), area.bottom));
-    canvas.legend(area.left, shown.iter().map(|it| it.name.as_str()));
+    canvas.legend(&legend);
     if categories.len() > n {
         canvas.note(format!("the first {n} of {} categories are drawn", categories.len()));
     }

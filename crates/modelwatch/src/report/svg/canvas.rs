@@ -2,8 +2,13 @@
 
 use std::fmt::Write;
 
+use modelwatch_sdk::report::Series;
+
 use super::Drawing;
 use crate::report::text::{clip, digits};
+
+/// The height of a line of the legend.
+const LINE: f64 = 16.0;
 
 /// Collects the elements of one picture.
 pub(super) struct Canvas {
@@ -37,6 +42,35 @@ pub(super) enum Anchor {
     Start,
     Middle,
     End,
+}
+
+/// The names of series in the colors of these, in as many lines as they need.
+pub(super) struct Legend {
+    /// With the left end of the color, and the base of the name.
+    entries: Vec<(String, f64, f64)>,
+}
+
+impl Legend {
+    /// Places the names between two edges.
+    pub(super) fn new(series: &[Series], left: f64, right: f64) -> Self {
+        let (mut x, mut y) = (left, 15.0);
+        let mut entries = Vec::new();
+        for it in series {
+            let name = clip(&it.name, 22);
+            let width = 15.0 + 6.2 * name.chars().count() as f64;
+            if x > left && x + width > right {
+                (x, y) = (left, y + LINE);
+            }
+            entries.push((name, x, y));
+            x += width + 15.0;
+        }
+        Self { entries }
+    }
+
+    /// Returns the height of the lines after the first one, for which there is always room.
+    pub(super) fn further(&self) -> f64 {
+        self.entries.last().map_or(0.0, |it| it.2 - 15.0)
+    }
 }
 
 impl Scale {
@@ -144,10 +178,10 @@ impl Canvas {
         }
     }
 
-    /// Draws the x axis.
-    pub(super) fn x_axis(&mut self, area: Area, scale: Scale, label: &str) {
+    /// Draws the x axis with about `n_ticks` ticks.
+    pub(super) fn x_axis(&mut self, area: Area, scale: Scale, n_ticks: usize, label: &str) {
         self.line("ax", (area.left, area.bottom), (area.right, area.bottom));
-        for tick in scale.ticks(6) {
+        for tick in scale.ticks(n_ticks) {
             let x = scale.at(tick);
             self.line("ax", (x, area.bottom), (x, area.bottom + 4.0));
             self.text("tk", (x, area.bottom + 16.0), Anchor::Middle, &tick_label(tick));
@@ -157,15 +191,12 @@ impl Canvas {
         }
     }
 
-    /// Draws a legend above the data; one series needs none unless it has a name of its own.
-    pub(super) fn legend<'a>(&mut self, left: f64, names: impl Iterator<Item = &'a str>) {
-        let mut x = left;
-        for (idx, name) in names.enumerate() {
-            let name = clip(name, 22);
-            let swatch = Area { left: x, top: 6.0, right: x + 10.0, bottom: 16.0 };
+    /// Draws a legend above the data.
+    pub(super) fn legend(&mut self, legend: &Legend) {
+        for (idx, (name, x, y)) in legend.entries.iter().enumerate() {
+            let swatch = Area { left: *x, top: y - 9.0, right: x + 10.0, bottom: y + 1.0 };
             self.rect(&format!("f{idx}"), swatch, "");
-            self.text("lg", (x + 15.0, 15.0), Anchor::Start, &name);
-            x += 30.0 + 6.2 * name.chars().count() as f64;
+            self.text("lg", (x + 15.0, *y), Anchor::Start, name);
         }
     }
 

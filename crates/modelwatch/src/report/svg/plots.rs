@@ -4,13 +4,16 @@ use modelwatch_sdk::report::Series;
 
 use super::{
     Canvas, MAX_MARKS, MAX_SERIES,
-    canvas::{Anchor, Area, Scale, px, range},
+    canvas::{Anchor, Area, Legend, Scale, px, range},
 };
 use crate::report::text::{clip, count, number};
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 250.0;
 const AREA: Area = Area { left: 56.0, top: 28.0, right: 448.0, bottom: 212.0 };
+
+/// How many ticks an x axis has, about.
+const N_TICKS: usize = 6;
 
 /// The labels of two axes.
 pub(super) struct Axes<'a> {
@@ -29,17 +32,18 @@ pub(super) fn histogram(edges: &[f64], series: &[Series]) -> Result<Canvas, Stri
     let (_, high) = range(tops.chain([0.0])).ok_or("there is nothing to draw: no value is finite")?;
     let (slots, numeric) = slots(edges);
     let low_high = range(slots.iter().copied()).ok_or("there is nothing to draw: no bin edge is finite")?;
-    let mut canvas = Canvas::new(WIDTH, HEIGHT);
-    let x = Scale { low: low_high.0, high: low_high.1, from: AREA.left, to: AREA.right };
-    let y = Scale { low: 0.0, high, from: AREA.bottom, to: AREA.top };
-    canvas.y_axis(AREA, y, "");
+    let legend = Legend::new(shown, AREA.left, AREA.right);
+    let (mut canvas, area) = below(&legend);
+    let x = Scale { low: low_high.0, high: low_high.1, from: area.left, to: area.right };
+    let y = Scale { low: 0.0, high, from: area.bottom, to: area.top };
+    canvas.y_axis(area, y, "");
     for (idx, it) in shown.iter().enumerate() {
-        let mut outline = format!("M{} {}", px(x.at(slots[0])), px(AREA.bottom));
+        let mut outline = format!("M{} {}", px(x.at(slots[0])), px(area.bottom));
         for bin in 0..bins {
             let top = y.at(finite(it.values.get(bin)));
             outline += &format!("L{} {}L{} {}", px(x.at(slots[bin])), px(top), px(x.at(slots[bin + 1])), px(top));
         }
-        outline += &format!("L{} {}", px(x.at(slots[bins])), px(AREA.bottom));
+        outline += &format!("L{} {}", px(x.at(slots[bins])), px(area.bottom));
         canvas.path(&format!("h{idx}"), &outline);
     }
     if bins <= MAX_MARKS / 2 {
@@ -51,25 +55,25 @@ pub(super) fn histogram(edges: &[f64], series: &[Series]) -> Result<Canvas, Stri
                 })
                 .collect();
             let title = format!("{} … {}: {}", number(edges[bin]), number(edges[bin + 1]), values.join(", "));
-            let area = Area { left: x.at(slots[bin]), right: x.at(slots[bin + 1]), ..AREA };
-            canvas.rect("hit", area, &title);
+            let hit = Area { left: x.at(slots[bin]), right: x.at(slots[bin + 1]), ..area };
+            canvas.rect("hit", hit, &title);
         }
     }
     if numeric {
-        canvas.x_axis(AREA, x, "");
+        canvas.x_axis(area, x, N_TICKS, "");
     } else {
-        canvas.line("ax", (AREA.left, AREA.bottom), (AREA.right, AREA.bottom));
+        canvas.line("ax", (area.left, area.bottom), (area.right, area.bottom));
         for idx in (0..edges.len()).step_by(edges.len().div_ceil(6).max(1)) {
             canvas.text(
                 "tk",
-                (x.at(slots[idx]), AREA.bottom + 16.0),
+                (x.at(slots[idx]), area.bottom + 16.0),
                 Anchor::Middle,
                 &crate::report::text::digits(edges[idx], 3),
             );
         }
         canvas.note("the bins are drawn equally wide, because their widths differ too much".to_owned());
     }
-    canvas.legend(AREA.left, shown.iter().map(|it| it.name.as_str()));
+    canvas.legend(&legend);
     left_out(&mut canvas, series);
     Ok(canvas)
 }
@@ -90,11 +94,15 @@ pub(super) fn lines(axes: &Axes<'_>, x: &[f64], series: &[Series]) -> Result<Can
     let all = shown.iter().flat_map(|it| it.values.iter().copied().take(x.len()));
     let (bottom, top) = range(all).ok_or("there is nothing to draw: no value is finite")?;
     let pad = (top / 2.0 - bottom / 2.0) * 0.1;
-    let mut canvas = Canvas::new(WIDTH, HEIGHT);
-    let sx = Scale { low, high, from: AREA.left, to: AREA.right };
-    let sy = Scale { low: bottom - pad, high: top + pad, from: AREA.bottom, to: AREA.top };
-    canvas.y_axis(AREA, sy, axes.y_label);
-    canvas.x_axis(AREA, sx, axes.x_label);
+    let legend = Legend::new(shown, AREA.left, AREA.right);
+    let (mut canvas, area) = below(&legend);
+    let sx = Scale { low, high, from: area.left, to: area.right };
+    let sy = Scale { low: bottom - pad, high: top + pad, from: area.bottom, to: area.top };
+    canvas.y_axis(area, sy, axes.y_label);
+    // Half a chunk is none.
+    let is_whole = x.iter().all(|it| it.fract() == 0.0);
+    let n_ticks = if is_whole { N_TICKS.min((high - low).max(1.0) as usize) } else { N_TICKS };
+    canvas.x_axis(area, sx, n_ticks, axes.x_label);
     let step = x.len().div_ceil(MAX_MARKS).max(1);
     for (idx, it) in shown.iter().enumerate() {
         let points = || x.iter().copied().zip(it.values.iter().copied()).step_by(step);
@@ -112,7 +120,7 @@ pub(super) fn lines(axes: &Axes<'_>, x: &[f64], series: &[Series]) -> Result<Can
     if x.iter().chain(shown.iter().flat_map(|it| &it.values)).any(|it| !it.is_finite()) {
         canvas.note("values that are not finite are left out".to_owned());
     }
-    canvas.legend(AREA.left, shown.iter().map(|it| it.name.as_str()));
+    canvas.legend(&legend);
     left_out(&mut canvas, series);
     Ok(canvas)
 }
@@ -144,9 +152,16 @@ pub(super) fn reliability(confidence: &[f64], accuracy: &[f64], counts: &[u64]) 
     }
     canvas.text("tk", (AREA.left - 6.0, below.top + 8.0), Anchor::End, &count(most));
     canvas.upright(11.0, (below.top + below.bottom) / 2.0, "rows");
-    canvas.x_axis(below, x, "predicted probability");
+    canvas.x_axis(below, x, N_TICKS, "predicted probability");
     canvas.text("lg", (AREA.left, 15.0), Anchor::Start, "dashed: perfectly calibrated");
     Ok(canvas)
+}
+
+/// Returns a canvas with room for the legend, and where the data goes.
+fn below(legend: &Legend) -> (Canvas, Area) {
+    let further = legend.further();
+    let area = Area { top: AREA.top + further, bottom: AREA.bottom + further, ..AREA };
+    (Canvas::new(WIDTH, HEIGHT + further), area)
 }
 
 fn polyline(points: impl Iterator<Item = (f64, f64)>, x: Scale, y: Scale) -> String {

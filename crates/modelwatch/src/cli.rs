@@ -525,6 +525,9 @@ pub(crate) struct History {
     /// The pipeline file: its runs, from where they are kept. Without it: all runs that are kept in the current folder.
     #[arg(value_name = "PIPELINE")]
     pub(crate) pipeline: Option<PathBuf>,
+    /// Set a value of the pipeline, as `run.history="own.db"`. May be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "pipeline")]
+    pub(crate) overrides: Vec<Override>,
     /// Only runs of the pipeline of this name.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -551,6 +554,9 @@ pub(crate) struct Report {
     /// The pipeline file: only its runs are looked at, where they are kept.
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
+    /// Set a value of the pipeline, as `run.history="own.db"`. May be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "pipeline")]
+    pub(crate) overrides: Vec<Override>,
     /// Write it as HTML into this file, instead of a summary to standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use comfy_table::{Table, presets::NOTHING};
+use modelwatch_config::{Origin, Override};
 use modelwatch_runtime::history::{self, History};
 
 use super::{Code, Wrong, run};
@@ -12,7 +13,9 @@ use crate::{cli, output, report as reports};
 const HISTORY_VARIABLE: &str = "MODELWATCH_HISTORY";
 
 pub(crate) fn history(arguments: &cli::History) -> anyhow::Result<Code> {
-    let kept = Kept::of(&arguments.history, arguments.pipeline.as_deref())?;
+    let Some(kept) = Kept::of(&arguments.history, arguments.pipeline.as_deref(), &arguments.overrides)? else {
+        return Ok(Code::WRONG);
+    };
     let name = arguments.name.as_deref().or(kept.pipeline.as_deref());
     let runs = kept.open()?.list(name, None, arguments.limit)?;
     let mut rows = Table::new();
@@ -27,7 +30,9 @@ pub(crate) fn history(arguments: &cli::History) -> anyhow::Result<Code> {
 }
 
 pub(crate) fn report(arguments: &cli::Report) -> anyhow::Result<Code> {
-    let kept = Kept::of(&arguments.history, arguments.pipeline.as_deref())?;
+    let Some(kept) = Kept::of(&arguments.history, arguments.pipeline.as_deref(), &arguments.overrides)? else {
+        return Ok(Code::WRONG);
+    };
     let pipeline = kept.pipeline.as_deref();
     let Some(record) = kept.open()?.get(pipeline, &arguments.run)? else {
         let of_pipeline = pipeline.map(|it| format!(" of the pipeline `{it}`")).unwrap_or_default();
@@ -51,9 +56,17 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(arguments: &cli::HistoryFile, path: Option<&Path>) -> anyhow::Result<Self> {
+    /// Returns nothing where the command sets what cannot be set, and says so.
+    fn of(arguments: &cli::HistoryFile, path: Option<&Path>, overrides: &[Override]) -> anyhow::Result<Option<Self>> {
+        let parsed = path.map(|it| run::read(it, overrides)).transpose()?;
         // What is wrong with the file by now is no matter of its earlier runs, but its name is.
-        let parsed = path.map(|it| run::read(it, &[])).transpose()?;
+        if let Some(it) = &parsed {
+            let of_command: Vec<_> = it.diagnostics.iter().filter(|it| it.origin != Origin::File).cloned().collect();
+            if !of_command.is_empty() {
+                run::complain(&it.document, &of_command, cli::Format::Human)?;
+                return Ok(None);
+            }
+        }
         let pipeline = parsed.and_then(|it| it.pipeline.or(it.draft));
         if let (Some(path), Some("")) = (path, pipeline.as_ref().map(|it| &*it.name)) {
             let file = path.display();
@@ -63,7 +76,7 @@ impl Kept {
         let file = arguments.history.clone().or_else(|| pipeline.as_ref().map(history::path_of));
         let file = file.or_else(|| std::env::var_os(HISTORY_VARIABLE).filter(|it| !it.is_empty()).map(PathBuf::from));
         let file = file.unwrap_or_else(|| Path::new(".modelwatch").join("history.db"));
-        Ok(Self { file, pipeline: pipeline.map(|it| it.name) })
+        Ok(Some(Self { file, pipeline: pipeline.map(|it| it.name) }))
     }
 
     /// A history that is not there is a mistake in the command, and none is made.

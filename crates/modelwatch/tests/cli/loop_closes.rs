@@ -86,6 +86,16 @@ fn earlier_runs_are_found_where_the_pipeline_keeps_them() {
         let report = project.modelwatch(&["report", "--pipeline", &pipeline, "--format", "json"]);
         assert_eq!(serde_json::from_str::<Value>(&report.out).unwrap()["pipeline"]["name"], it, "{}", report.err);
     }
+    // With what was set for the run.
+    let moved = ["run", "configs/b.toml", "--set", "run.history=moved.db", "--set", "name=moved"];
+    assert_eq!(project.modelwatch(&moved).code, 0);
+    let history = project.modelwatch(&[&["history"], &moved[1..]].concat());
+    assert!(history.code == 0 && history.out.contains(" moved "), "{}{}", history.out, history.err);
+    let report = project.modelwatch(&[&["report", "--format", "json", "--pipeline"], &moved[1..]].concat());
+    assert_eq!(serde_json::from_str::<Value>(&report.out).unwrap()["pipeline"]["name"], "moved", "{}", report.err);
+    let wrong = project.modelwatch(&["history", "configs/b.toml", "--set", "run.hitsory=moved.db"]);
+    assert!(wrong.code == 2 && wrong.err.contains("did you mean `history`?"), "{}", wrong.err);
+    assert_eq!(project.modelwatch(&["history", "--set", "name=b"]).code, 2);
     // What has not run has no last run, and another pipeline's run is none of its own.
     project.write("configs/new.toml", &text("new", ""));
     let b = project.modelwatch(&["history", "configs/b.toml"]);

@@ -103,6 +103,15 @@ impl Dataset {
         }
     }
 
+    /// Looks whether these columns can be read together, as far as that can be told without reading rows.
+    ///
+    /// # Errors
+    /// When arrays of an NPZ archive differ in length.
+    pub fn check(&self, columns: &[String]) -> Result<(), DataError> {
+        let is_of_arrays = self.format == DataFormat::Npz;
+        self.files.iter().filter(|_| is_of_arrays).try_for_each(|it| npy::check(it, self.format, columns))
+    }
+
     /// Returns the rows of all partitions, in order.
     ///
     /// # Errors

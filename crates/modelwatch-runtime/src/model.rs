@@ -7,7 +7,7 @@ use std::{
 };
 
 use modelwatch_config::{ModelRuntime, Pipeline};
-use modelwatch_infer::{InferError, Model, ModelFormat, Runtime, TensorSpec, TractRuntime};
+use modelwatch_infer::{InferError, Model, ModelFormat, ModelInfo, Runtime, TensorSpec, TractRuntime};
 use modelwatch_sdk::ModelRole;
 use modelwatch_tensors::{TensorError, find_model};
 use thiserror::Error;
@@ -136,19 +136,19 @@ pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedM
     Ok(LoadedModel { model, record, origin })
 }
 
-/// Returns the names of a model's inputs, or why it cannot be run as far as that can be told without running it.
-pub(crate) fn inputs(
+/// Returns what is known of a model, or why it cannot be run as far as that can be told without running it.
+pub(crate) fn inspect(
     pipeline: &Pipeline,
     role: ModelRole,
     path: &Path,
     model: Option<&str>,
-) -> Result<Vec<String>, ModelError> {
+) -> Result<ModelInfo, ModelError> {
     let file = find_model(path, model)?;
     let found = modelwatch_infer::inspect(&file)?;
     // What another runtime can run is for it to say.
     match found.refusal.filter(|_| wanted(pipeline, role) == ModelRuntime::Tract) {
         Some(it) => Err(it.into()),
-        None => Ok(found.info.inputs.into_iter().map(|it| it.name).collect()),
+        None => Ok(found.info),
     }
 }
 

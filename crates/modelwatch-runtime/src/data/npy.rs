@@ -62,20 +62,9 @@ pub(super) fn partitions(
     scan: &Scan,
 ) -> Result<Partitions, DataError> {
     let rows = partition_rows(whole);
-    let mut heads: Vec<(String, Head)> = Vec::new();
-    // In the order of the file, as any other format gives them.
-    for name in names(file, format)?.into_iter().filter(|it| scan.columns.contains(it)) {
-        let head = head_of(file, format, &name)?;
-        if let Some((first, Head { rows, .. })) = heads.first().filter(|it| it.1.rows != head.rows) {
-            let rest = "name those that are not to be read in `[data.columns] ignore`";
-            let reason = format!("it has {} rows, `{first}` has {rows}; {rest}", head.rows);
-            return Err(DataError::broken(file, format!("array `{name}`"), reason));
-        }
-        heads.push((name, head));
-    }
     let mut fields = Vec::new();
     let mut columns = Vec::new();
-    for (name, head) in heads {
+    for (name, head) in heads(file, format, &scan.columns)? {
         fields.push(head.field);
         columns.push(spawn(file.to_owned(), format, name, rows));
     }
@@ -94,6 +83,27 @@ pub(super) fn partitions(
             .then(|| RecordBatch::try_new(Arc::clone(&schema), parts).map_err(|e| DataError::broken(&place, "", e)))
     });
     Ok(Box::new(Rechunk::new(batches, rows, scan.batch_rows)))
+}
+
+/// Looks whether the arrays of these names can be read together.
+pub(super) fn check(file: &Path, format: DataFormat, columns: &[String]) -> Result<(), DataError> {
+    heads(file, format, columns).map(drop)
+}
+
+/// Returns the heads of the arrays of these names, which are of one length, in the order of the file, as any other format
+/// gives its columns.
+fn heads(file: &Path, format: DataFormat, columns: &[String]) -> Result<Vec<(String, Head)>, DataError> {
+    let mut res: Vec<(String, Head)> = Vec::new();
+    for name in names(file, format)?.into_iter().filter(|it| columns.contains(it)) {
+        let head = head_of(file, format, &name)?;
+        if let Some((first, Head { rows, .. })) = res.first().filter(|it| it.1.rows != head.rows) {
+            let rest = "name those that are not to be read in `[data.columns] ignore`";
+            let reason = format!("it has {} rows, `{first}` has {rows}; {rest}", head.rows);
+            return Err(DataError::broken(file, format!("array `{name}`"), reason));
+        }
+        res.push((name, head));
+    }
+    Ok(res)
 }
 
 /// Sends the array's rows, a partition at a time, until the receiver is gone.

@@ -116,6 +116,7 @@ pub(super) fn missing(
             res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, e, None));
         }
     }
+    let mut models = Vec::new();
     for (role, table) in [(ModelRole::Candidate, "/checkpoint"), (ModelRole::Baseline, "/baseline")] {
         if let Err(e) = options.runtimes.open(pipeline, role) {
             res.push(document.at(&format!("{table}/runtime"), code::RUNTIME_MISSING, e.to_string(), None));
@@ -126,12 +127,16 @@ pub(super) fn missing(
             let message = format!("there is no file or folder `{}`", path.display());
             res.push(document.at(&pointer, code::MISSING_FILE, message, None));
         } else if data::runs(plan, role) {
-            match model::inputs(pipeline, role, path, model) {
-                Ok(it) => res.extend(data::unknown_inputs(document, pipeline, path, &it)),
+            match model::inspect(pipeline, role, path, model) {
+                Ok(it) => {
+                    res.extend(data::unknown_inputs(document, pipeline, path, &it));
+                    models.push((role, it));
+                }
                 Err(why) => res.push(document.at(&pointer, code::MISSING_FILE, why.to_string(), None)),
             }
         }
     }
+    res.extend(data::unlike(document, pipeline, plan, &models));
     for it in &plan.probes {
         if let Err(e) = &it.found {
             res.push(document.at(&format!("{}/uses", it.settings.component.pointer), code::REFUSED, e, None));

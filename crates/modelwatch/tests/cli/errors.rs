@@ -227,6 +227,41 @@ fn a_pipeline_that_cannot_be_read_is_named_with_the_reason() {
 }
 
 #[test]
+fn check_says_which_arrays_cannot_be_read_together() {
+    let weights = fixtures().join("digits/cnn/cnn.npz");
+    let project = Project::new();
+    let check = |columns: &str, probe: &str| {
+        let model = digits("e08");
+        let model = model.lines().nth(1).unwrap();
+        let data = format!("[data.current]\npath = '{}'\n[data.columns]\n{columns}\n", weights.display());
+        project.write("pipeline.toml", &format!("name = 'a'\n{model}\n{data}[[{probe}\n"));
+        project.modelwatch(&["check", "pipeline.toml"])
+    };
+    let unlike = |columns: &str, probe: &str| {
+        let ended = check(columns, probe);
+        assert_eq!(ended.code, 2, "{columns}: {}", ended.err);
+        let of_both = "at array `digits_cnn.conv1.bias`: it has 8 rows, `digits_cnn.conv1.kernel` has 3;";
+        for it in ["E0203", "pipeline.toml:4:8", "cnn.npz", of_both, "`[data.columns] ignore`"] {
+            assert!(ended.err.contains(it), "{columns}: no `{it}` in\n{}", ended.err);
+        }
+    };
+    let quality = "analyze]]\nuses = 'quality'";
+    unlike("", quality);
+    // What the model reads counts, and so does what is read beside it.
+    let metrics = "verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }";
+    unlike("label = 'digits_cnn.conv1.bias'\ninputs = { x = 'digits_cnn.conv1.kernel' }", metrics);
+    // What nobody reads is in nobody's way.
+    assert_eq!(check("", "analyze]]\nuses = 'weights'").code, 0);
+    // Nor is what is ignored: only the two kernels have three rows.
+    let others =
+        ["bn.beta", "bn.gamma", "bn.moving_mean", "bn.moving_variance", "conv1.bias", "conv2.bias", "fc1.bias"];
+    let others = others.into_iter().chain(["fc1.kernel", "probs.bias", "probs.kernel"]);
+    let ignored: Vec<_> = others.map(|it| format!("digits_cnn.{it}")).collect();
+    let ended = check(&format!("ignore = {ignored:?}"), quality);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+}
+
+#[test]
 fn data_that_cannot_be_read_is_an_error_that_names_the_file() {
     let project = Project::new();
     let data = fixtures().join("digits/data/test.parquet");

@@ -1,16 +1,21 @@
 //! What the pipeline says of its data and of its model's inputs, held against both.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::Path};
 
 use arrow_schema::Schema;
 use modelwatch_config::{
     self as config, Action, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProfiledData,
     code,
 };
+use modelwatch_infer::ModelInfo;
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
 use super::{Plan, meant, rows_of};
-use crate::profile::{Source, kept};
+use crate::{
+    inputs::InputMap,
+    pass::Layout,
+    profile::{Source, kept},
+};
 
 /// Returns what is wrong with what the pipeline says of its data.
 ///
@@ -167,17 +172,44 @@ pub(super) fn unknown_inputs(
     document: &Document,
     pipeline: &Pipeline,
     model: &Path,
-    inputs: &[String],
+    info: &ModelInfo,
 ) -> Vec<Diagnostic> {
-    let names: Vec<_> = inputs.iter().map(String::as_str).collect();
+    let names: Vec<_> = info.inputs.iter().map(|it| it.name.as_str()).collect();
     let named = pipeline.data.iter().flat_map(|it| it.columns.inputs.keys());
-    let unknown = named.filter(|it| !inputs.contains(it)).map(|name| {
+    let unknown = named.filter(|it| !names.contains(&it.as_str())).map(|name| {
         let message = format!("the model `{}` has no input `{name}`", model.display());
         let help = meant(name, &names, || format!("its inputs are {}", names.join(", ")));
         let pointer = config::pointer("/data/columns/inputs", name);
         document.at_key(&pointer, code::UNKNOWN_INPUT, message, Some(&help))
     });
     unknown.collect()
+}
+
+/// Returns the data whose columns cannot be read together, as far as those are known before the run's models are.
+pub(super) fn unlike(
+    document: &Document,
+    pipeline: &Pipeline,
+    plan: &Plan<'_>,
+    models: &[(ModelRole, ModelInfo)],
+) -> Vec<Diagnostic> {
+    let columns = pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
+    let mut res = Vec::new();
+    for (&role, source) in &plan.data {
+        let Ok(Source::Rows(dataset)) = source else { continue };
+        let needs: Vec<_> = plan.probes.iter().filter_map(|it| rows_of(it, role).cloned()).collect();
+        if needs.is_empty() {
+            continue;
+        }
+        let inputs = |info| InputMap::plan(info, &columns, dataset.schema()).ok();
+        let models = models.iter().filter(|it| needs.iter().any(|need| need.model(it.0) != Need::No));
+        let models = models.filter_map(|(model, info)| Some((*model, inputs(info)?))).collect();
+        let layout = Layout::new(dataset.schema(), &columns, needs, models, NonZeroUsize::MIN);
+        if let Err(e) = dataset.check(&layout.columns()) {
+            let pointer = format!("/data/{}/path", role.as_str());
+            res.push(document.at(&pointer, code::MISSING_FILE, e.to_string(), None));
+        }
+    }
+    res
 }
 
 /// A profile stands in for the reference's rows, and only where the probes that need those can do with it.

@@ -57,7 +57,7 @@ impl Probe for Multivariate {
         let reference =
             RowNeeds { timestamp: timestamp(Role::Reference), optional: self.cutting.looks_back(), ..rows.clone() };
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
-        let known = report::known();
+        let known = report::known(&self.config);
         let metrics = if self.cutting.is_whole() { known.collect() } else { cells::known(&self.cutting, known) };
         Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
     }

@@ -28,24 +28,20 @@ pub(crate) fn write(config: &Config, outcome: &Outcome) -> Report {
     }
 }
 
-/// Returns the metrics that there can be.
-pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
-    let statistics = [
-        Test::Energy,
-        Test::Mmd,
-        Test::Neighbors,
-        Test::Classifier,
-        Test::Trees,
-        Test::Correlation,
-        Test::Reconstruction,
-    ];
-    let statistics = statistics.map(metric_name);
+/// Returns the metrics that there can be with these options.
+pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> + use<> {
+    // How many columns are numbers, the data says.
+    let statistics = config.tests(usize::MAX).into_iter().map(metric_name);
+    let of_calibration = || {
+        KnownMetric::all(["calibration_gap_change"], &["question"])
+            .chain(KnownMetric::all(["ece"], &["question", "data"]))
+    };
     KnownMetric::all(["drifted_questions", "answered_questions"], &[])
         .chain(KnownMetric::all(["compared_rows"], &["data"]))
-        .chain(KnownMetric::all(["drifted", "p_value", "calibration_gap_change"], &["question"]))
+        .chain(KnownMetric::all(["drifted", "p_value"], &["question"]))
         .chain(KnownMetric::all(statistics, &["question"]))
         .chain(KnownMetric::all(["test_p_value"], &["question", "test"]))
-        .chain(KnownMetric::all(["ece"], &["question", "data"]))
+        .chain(config.calibration.then(of_calibration).into_iter().flatten())
 }
 
 /// Returns everything that is to be said of chunks and slices.

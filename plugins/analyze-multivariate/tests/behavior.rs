@@ -309,3 +309,18 @@ fn the_analyzer_keeps_its_promises() {
         codes,
     });
 }
+
+#[test]
+fn what_the_options_leave_out_is_no_known_metric() {
+    let knows = |options: Value, name: &str| open(&options).needs().metrics.iter().any(|it| it.name == name);
+    for name in ["energy_distance", "classifier_auc", "correlation_change", "ece", "calibration_gap_change"] {
+        assert!(knows(json!({}), name), "{name}");
+    }
+    assert!(!knows(json!({}), "trees_auc"));
+    for (name, expected) in [("trees_auc", true), ("energy_distance", false), ("correlation_change", false)] {
+        assert_eq!(knows(json!({ "tests": ["trees"] }), name), expected, "{name}");
+    }
+    for name in ["ece", "calibration_gap_change"] {
+        assert!(!knows(json!({ "calibration": false }), name), "{name}");
+    }
+}

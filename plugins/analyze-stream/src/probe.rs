@@ -60,7 +60,7 @@ impl Probe for Stream {
             predictions: required(config.needs_outputs()),
             ..RowNeeds::default()
         };
-        let metrics = report_metrics::known().collect();
+        let metrics = report_metrics::known(config).collect();
         Needs { current: Some(rows), in_order: true, metrics, ..Needs::default() }
     }
 

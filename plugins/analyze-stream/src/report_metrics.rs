@@ -3,17 +3,24 @@
 use modelwatch_sdk::{KnownMetric, report::Metric};
 
 use crate::{
+    config::{Config, Watch},
     course::{Course, Watched},
     report::labels,
     rows::Subject,
 };
 
-/// Returns the numbers that there can be.
-pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+/// Returns the numbers that there can be with these options.
+pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> + use<> {
     let of_streams = ["changes", "warnings", "recent_mean", "recent_deviation", "unusable_share"];
-    let subjects = [Subject::Column, Subject::Output, Subject::Errors, Subject::Loss];
+    let subjects = [
+        (Subject::Column, Watch::Columns),
+        (Subject::Output, Watch::Predictions),
+        (Subject::Errors, Watch::Errors),
+        (Subject::Loss, Watch::Loss),
+    ];
+    let watched = subjects.map(|(subject, watch)| config.watches(watch).then_some(subject)).into_iter().flatten();
     KnownMetric::all(["watched_streams", "changed_streams", "changed_share"], &[])
-        .chain(subjects.into_iter().flat_map(move |it| KnownMetric::all(of_streams, &[it.label()])))
+        .chain(watched.flat_map(move |it| KnownMetric::all(of_streams, &[it.label()])))
 }
 
 /// Returns the numbers of all streams together, then those of each.

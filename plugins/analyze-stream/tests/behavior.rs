@@ -405,3 +405,14 @@ fn the_suite_is_kept() {
         testing::probe(&ProbeCase { open: &open, rows: vec![(Role::Current, rows)], tensors: Vec::new(), codes });
     }
 }
+
+#[test]
+fn what_is_not_watched_has_no_known_metric() {
+    let of = |options: Value| -> std::collections::BTreeSet<String> {
+        open(&options).needs().metrics.into_iter().flat_map(|it| it.labels).collect()
+    };
+    let set = |it: &[&str]| it.iter().map(|&it| it.to_owned()).collect();
+    assert_eq!(of(json!({})), set(&["column"]));
+    assert_eq!(of(json!({ "detector": "ddm" })), set(&["errors"]));
+    assert_eq!(of(json!({ "watch": ["predictions", "loss"] })), set(&["output", "loss"]));
+}

@@ -7,13 +7,13 @@ use modelwatch_sdk::{
 use modelwatch_stats::intervals::normal_quantile;
 
 use crate::{
-    config::Config,
+    config::{Config, Task},
     confusion::Confusion,
     evaluation::{Assessment, Estimate, Evaluation, Part, is_outside},
     metric::Metric,
 };
 
-/// Returns the metrics that there can be.
+/// Returns the metrics that there can be with these options.
 pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
     let wanted = Metric::wanted(config);
     let of = |kinds: &[&str]| -> Vec<String> {
@@ -31,10 +31,14 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
     };
     let slices = (!config.slices.is_empty())
         .then(|| KnownMetric::all(["slices", "judged_slices"], &[]).chain(of_part().map(|it| it.label("slice"))));
+    let classes =
+        (config.task != Task::Regression).then(|| KnownMetric::all(["calibration_error", "calibrated"], &["class"]));
+    let cells = (config.task == Task::Multiclass)
+        .then(|| KnownMetric::all(kinds_of_cells.map(|it| format!("{it}_confusion_share")), &["class", "called"]));
     of_part()
         .chain(slices.into_iter().flatten())
-        .chain(KnownMetric::all(["calibration_error", "calibrated"], &["class"]))
-        .chain(KnownMetric::all(kinds_of_cells.map(|it| format!("{it}_confusion_share")), &["class", "called"]))
+        .chain(classes.into_iter().flatten())
+        .chain(cells.into_iter().flatten())
 }
 
 /// Returns the numbers of all rows together, then those of each chunk.

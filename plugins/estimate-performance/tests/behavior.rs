@@ -638,3 +638,15 @@ fn rows_of_the_wrong_kind_are_refused() {
     let two = json!({"task": "binary"});
     assert!(refused(two, scored(1, 20, 0.0, Labels::None)).contains("no outputs of the candidate"));
 }
+
+#[test]
+fn what_a_task_does_not_have_is_no_known_metric() {
+    let knows = |options: Value, name: &str| open(&options).needs().metrics.iter().any(|it| it.name == name);
+    for (task, is_classifier, has_cells) in
+        [("binary", true, false), ("multiclass", true, true), ("regression", false, false)]
+    {
+        let of = |name: &str| knows(json!({ "task": task }), name);
+        assert_eq!((of("calibration_error"), of("calibrated")), (is_classifier, is_classifier), "{task}");
+        assert_eq!(of("estimated_confusion_share"), has_cells, "{task}");
+    }
+}

@@ -56,7 +56,7 @@ impl Probe for Behavior {
             inputs: Need::Required,
             ..RowNeeds::default()
         };
-        Needs { current: Some(rows), metrics: report::known().collect(), ..Needs::default() }
+        Needs { current: Some(rows), metrics: report::known(&self.settings).collect(), ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -9,7 +9,7 @@ use modelwatch_stats::intervals::wilson;
 use crate::{
     cases::Outcome,
     config::{Case, Direction},
-    settings::{Expected, Test},
+    settings::{Expected, Settings, Test},
     tally::Tally,
 };
 
@@ -19,10 +19,13 @@ pub(crate) const PASS_RATE: &str = "pass_rate";
 /// The metric of all cases together.
 pub(crate) const CASE_PASS_RATE: &str = "case_pass_rate";
 
-/// Returns the metrics that there can be.
-pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
-    KnownMetric::all([PASS_RATE, "non_finite_rows", "greatest_change"], &["test"])
-        .chain(KnownMetric::all([CASE_PASS_RATE], &[]))
+/// Returns the metrics that there can be with these options.
+pub(crate) fn known(settings: &Settings) -> impl Iterator<Item = KnownMetric> + use<> {
+    let of_tests = || KnownMetric::all([PASS_RATE, "non_finite_rows", "greatest_change"], &["test"]);
+    let of_cases = || KnownMetric::all([CASE_PASS_RATE], &[]);
+    let tests = (!settings.tests.is_empty()).then(of_tests);
+    let cases = (!settings.cases.is_empty()).then(of_cases);
+    tests.into_iter().flatten().chain(cases.into_iter().flatten())
 }
 
 /// Reports a test that is held against rows.

@@ -346,3 +346,13 @@ fn states_of_other_tests_are_refused() {
     let text = std::str::from_utf8(&state[1..]).unwrap().replacen("\"passed\":20", "\"passed\":21", 1);
     assert!(of("one").merge(&[&[1], text.as_bytes()].concat()).unwrap_err().message.contains("contradict"));
 }
+
+#[test]
+fn what_the_options_leave_out_is_no_known_metric() {
+    let names =
+        |options: &Value| -> Vec<_> { open(options).unwrap().needs().metrics.into_iter().map(|it| it.name).collect() };
+    let of_tests = test("risk", "invariance", json!({ "change": { "add": 1 }, "tolerance": 1 }));
+    assert_eq!(names(&of_tests), ["pass_rate", "non_finite_rows", "greatest_change"]);
+    let cases = json!({ "cases": [{ "name": "up", "inputs": { "age": 30 }, "class": 0 }] });
+    assert_eq!(names(&cases), ["case_pass_rate"]);
+}

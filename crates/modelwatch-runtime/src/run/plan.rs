@@ -265,8 +265,11 @@ impl<'a> Planner<'a, '_> {
             return;
         }
         let component = &settings.component.uses;
+        let mut told = BTreeSet::new();
         for it in &settings.requirements {
-            if let Some(Unreported { part, message, help }) = unreported(component, &it.metric, known) {
+            let wrong = unreported(component, &it.metric, known);
+            // Once for all conditions on it.
+            if let Some(Unreported { part, message, help }) = wrong.filter(|_| told.insert(&it.metric)) {
                 self.problems.push(self.document.at_metric(it, part, code::UNKNOWN_METRIC, message, Some(&help)));
             }
             let other = other_metric(&it.bound).and_then(|it| unreported(component, it, known));

@@ -29,8 +29,7 @@ fn metrics_and_labels_that_no_probe_reports_are_found_before_the_run() {
         let shown: Vec<_> = ended.err.split("error[E0205]: ").skip(1).map(said).collect();
         let expected = [
             ("`metrics` reports no metric `acuracy`", 7, "did you mean `accuracy`?"),
-            // Of two conditions, each is an error.
-            ("`metrics` reports `recall` without a label `clas`", 4, "did you mean `class`?"),
+            // Once, although there are two conditions.
             ("`metrics` reports `recall` without a label `clas`", 4, "did you mean `class`?"),
             ("`drift` reports no metric `drift_shar`", 10, "did you mean `drifted_share`?"),
             ("`drift` reports `drifted_share` without a label `column`", 6, "it has no labels"),

@@ -14,7 +14,7 @@ use abi_stable::{
     std_types::{ROption, RResult, RStr, RString},
     type_level::downcasting::TD_Opaque,
 };
-use modelwatch_abi::v1;
+use modelwatch_abi::{ABI_VERSION, v1};
 use modelwatch_sdk::{
     Error, ErrorKind, Host, ModelRole, Needs, Probe, RecordBatch, Report, Result, Role, TensorView, batch,
     export::{raw_tensor, tensor_view},
@@ -280,9 +280,13 @@ fn json<T: DeserializeOwned>(raw: v1::Fallible<RString>) -> Result<T> {
     parse(&raw.into_result()?)
 }
 
+/// Reads what a plugin says. The interface's number is of what crosses the boundary, and need not change with what its JSON
+/// means before 1.0.
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|e| Error::input(format!("the plugin's answer is not what its interface says: {e}")))
+    serde_json::from_str(text).map_err(|e| {
+        let help = "build it with this version's SDK";
+        Error::input(format!("the plugin was built for another form of plugin interface {ABI_VERSION} ({e}); {help}"))
+    })
 }
 
 fn with_host<T>(host: &dyn Host, call: impl FnOnce(&v1::HostRef<'_>) -> T) -> T {
@@ -344,5 +348,19 @@ fn answer<T>(code: impl FnOnce() -> Result<T>) -> v1::Fallible<T> {
     match res {
         Ok(it) => RResult::ROk(it),
         Err(e) => RResult::RErr(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_says_it_in_another_form_is_to_be_built_again() {
+        // As before the metrics had labels.
+        let error = parse::<Needs>(r#"{ "metrics": ["accuracy"] }"#).unwrap_err().message;
+        let interface = format!("built for another form of plugin interface {ABI_VERSION} ");
+        assert!(error.contains(&interface) && error.ends_with("build it with this version's SDK"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
     }
 }

@@ -11,6 +11,7 @@ use abi_stable::library::AbiHeaderRef;
 use modelwatch_abi::{ABI_VERSION, PROBE_MAGIC, PROBE_PREFIX, ProbeRecord, ROOT_PREFIX, v1::PluginRef};
 use modelwatch_sdk::{Error, Manifest};
 
+use super::foreign::parse;
 use crate::whole_file;
 
 /// Why a library was not loaded, in one line.
@@ -209,8 +210,7 @@ fn root_module(library: &libloading::Library, crate_name: &str) -> Result<Plugin
 }
 
 fn manifest(root: PluginRef) -> Result<Manifest, Error> {
-    let json = root.manifest()().into_result().map_err(Error::from)?;
-    serde_json::from_str(&json).map_err(Error::input)
+    parse(&root.manifest()().into_result().map_err(Error::from)?)
 }
 
 /// Returns what the system's loader says, without the name that it knows the file by.

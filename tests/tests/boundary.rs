@@ -367,14 +367,18 @@ fn a_panic_in_a_destructor_of_a_store_is_told_at_its_end() {
         fall(open(place).as_ref());
     }
 
-    // The writer goes in its commit, which is done by then.
-    let store = open("writer_drop");
-    let mut writer = begin(store.as_ref());
-    writer.append("y", b"y").unwrap();
-    let error = writer.commit().unwrap_err();
-    assert!(
-        error.kind == ErrorKind::Panicked && ["report it to", "may be stored"].iter().all(|it| error.help.contains(it)),
-        "{error}"
-    );
-    assert_eq!(open("none").history("a").unwrap().checkpoints().len(), 2);
+    // Nor does it hide what became of the commit that went before.
+    let mut store = open("writer_drop");
+    let of_step_1 = |text: &[u8]| {
+        let mut res = store.begin(&(), "a", &Map::from_iter([("step".to_owned(), 1.into())])).unwrap();
+        res.append("y", text).unwrap();
+        res
+    };
+    let (writer, late) = (of_step_1(b"y"), of_step_1(b"z"));
+    let id = writer.commit().unwrap();
+    let error = late.commit().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
+    panicked("writer_drop", "config.rs:", store.close());
+    let history = open("none").history("a").unwrap();
+    assert!(history.contains(&id) && history.checkpoints().len() == 2);
 }

@@ -270,7 +270,8 @@ impl v1::CheckpointWriter for Exported<Box<dyn CheckpointWriter>> {
         guard(|| self.get_mut()?.tensor(&tensor_view(&tensor)?), |()| ())
     }
     fn commit(&mut self) -> v1::Fallible<RString> {
-        guard(|| self.0.take().ok_or_else(closed)?.commit(), |id| RString::from(String::from(id)))
+        // It goes in `close`: what its destructor does cannot hide whether the checkpoint is stored.
+        guard(|| self.get_mut()?.publish(), |id| RString::from(String::from(id)))
     }
     fn close(&mut self) -> v1::Fallible<()> {
         self.close()

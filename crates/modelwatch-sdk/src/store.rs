@@ -213,12 +213,21 @@ pub trait CheckpointWriter: Send {
     /// When the name is taken, or the store cannot be written.
     fn tensor(&mut self, tensor: &TensorView<'_>) -> Result<()>;
 
-    /// Publishes the checkpoint, atomically and durably, and returns its id. Committing content
-    /// that the lineage already has returns the same id and changes nothing.
+    /// Publishes the checkpoint, atomically and durably, and returns its id. Publishing content
+    /// that the lineage already has returns the same id and changes nothing. Nothing is called after it.
     ///
     /// # Errors
     /// When the store cannot be written; nothing is visible then.
-    fn commit(self: Box<Self>) -> Result<CheckpointId>;
+    fn publish(&mut self) -> Result<CheckpointId>;
+
+    /// Publishes the checkpoint and ends the writer. Stores leave it as it is: a destructor that panics in here would take
+    /// the result with it.
+    ///
+    /// # Errors
+    /// Those of [`publish`](Self::publish).
+    fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
+        self.publish()
+    }
 }
 
 /// Reads one checkpoint. No byte is handed out before its digest was checked.

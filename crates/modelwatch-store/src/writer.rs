@@ -135,7 +135,7 @@ impl Writer {
         Ok(())
     }
 
-    fn publish(mut self) -> Result<CheckpointId> {
+    fn publish_all(&mut self) -> Result<CheckpointId> {
         self.flush()?;
         self.sink.finish()?;
         self.shared.register(&self.lineage)?;
@@ -282,11 +282,8 @@ impl CheckpointWriter for Writer {
         })
     }
 
-    fn commit(self: Box<Self>) -> Result<CheckpointId> {
-        match self.failed {
-            Some(it) => Err(it),
-            None => self.publish(),
-        }
+    fn publish(&mut self) -> Result<CheckpointId> {
+        self.guarded(Self::publish_all)
     }
 }
 

@@ -105,7 +105,7 @@ impl CheckpointWriter for Writer {
         self.fault.at(Fault::UpdateTensor);
         self.keeper.as_mut().map_or(Ok(()), |it| it.tensor(tensor))
     }
-    fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
+    fn publish(&mut self) -> Result<CheckpointId> {
         self.fault.at(Fault::Commit);
         self.keeper.take().map_or_else(|| CheckpointId::parse(&"0".repeat(64)), |it| it.commit())
     }

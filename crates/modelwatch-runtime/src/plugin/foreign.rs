@@ -221,10 +221,9 @@ impl CheckpointWriter for ForeignWriter {
     fn tensor(&mut self, tensor: &TensorView<'_>) -> Result<()> {
         Ok(self.raw.tensor(raw_tensor(*tensor)).into_result()?)
     }
-    fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
+    fn publish(&mut self) -> Result<CheckpointId> {
         let res = self.raw.commit().into_result().map_err(Error::from);
-        // The writer goes in its commit, so that its destructor may have panicked when all was stored. Who finds that it
-        // was hears of the panic when the store is closed.
+        // It may have panicked when all was stored. Who finds that it was hears of the panic when the store is closed.
         let id = res.map_err(|e| match e.kind {
             ErrorKind::Panicked => {
                 self.fallen.lock().get_or_insert_with(|| e.clone());

@@ -281,7 +281,7 @@ impl CheckpointWriter for Writer {
         }
     }
 
-    fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
+    fn publish(&mut self) -> Result<CheckpointId> {
         self.committed = true;
         self.store.commit(&self.lineage, &self.content)
     }

@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
+    mem::take,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -216,8 +217,8 @@ impl CheckpointWriter for Writer {
         Ok(())
     }
 
-    fn commit(self: Box<Self>) -> Result<CheckpointId> {
-        let Self { memory, lineage, metadata, files, tensors } = *self;
+    fn publish(&mut self) -> Result<CheckpointId> {
+        let (metadata, files, tensors) = (take(&mut self.metadata), take(&mut self.files), take(&mut self.tensors));
         let id = CheckpointId::parse(&digest(&(text(&metadata), &files, &tensors)))?;
         let manifest = CheckpointManifest {
             id: id.clone(),
@@ -236,10 +237,10 @@ impl CheckpointWriter for Writer {
                 })
                 .collect(),
         };
-        let mut memory = lock(&memory);
+        let mut memory = lock(&self.memory);
         memory.checkpoints.entry(id.clone()).or_insert_with(|| Arc::new(Checkpoint { manifest, files, tensors }));
-        if memory.with(&lineage, &id).is_err() {
-            memory.push(&lineage, LogEvent::Commit { id: id.clone() });
+        if memory.with(&self.lineage, &id).is_err() {
+            memory.push(&self.lineage, LogEvent::Commit { id: id.clone() });
         }
         Ok(id)
     }

@@ -58,10 +58,14 @@ fn conforms(it: &BuiltIn) {
         .iter()
         .map(|(_, catalog)| {
             let open = || probe_of(catalog, it.kind, it.name, &it.config);
-            let codes = &common::component(catalog, it.kind, it.name).info.codes;
+            let info = common::component(catalog, it.kind, it.name).info;
+            let codes = &info.codes;
             let (rows, tensors) = (it.rows.clone(), it.tensors.clone());
             testing::probe_on(&it.host, &ProbeCase { open: &open, rows, tensors, codes });
             let mut probe = open().unwrap();
+            if let Some(least) = &info.needs {
+                assert!(common::includes(&probe.needs(), least), "{}: it does not always need {least:?}", it.name);
+            }
             it.rows.iter().for_each(|(role, batch)| probe.update(&it.host, *role, batch).unwrap());
             it.tensors.iter().for_each(|(role, one)| probe.update_tensor(&it.host, *role, &one.view()).unwrap());
             serde_json::to_string(&probe.evaluate(&it.host).unwrap()).unwrap()

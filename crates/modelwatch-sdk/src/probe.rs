@@ -84,6 +84,11 @@ pub trait Verifier: Probe + Sized + 'static {
     type Config: DeserializeOwned + JsonSchema;
     /// Every code that its findings can have; `modelwatch explain` tells about them.
     const CODES: &'static [FindingCode] = &[];
+    /// Returns what every instance needs, whatever its options, so that a pipeline that lacks it and has wrong options is told
+    /// both at once.
+    fn always_needs() -> Needs {
+        Needs::default()
+    }
     /// Opens an instance. Called once per partition, so it must be cheap.
     ///
     /// # Errors
@@ -99,6 +104,11 @@ pub trait Analyzer: Probe + Sized + 'static {
     type Config: DeserializeOwned + JsonSchema;
     /// Every code that its findings can have; `modelwatch explain` tells about them.
     const CODES: &'static [FindingCode] = &[];
+    /// Returns what every instance needs, whatever its options, so that a pipeline that lacks it and has wrong options is told
+    /// both at once.
+    fn always_needs() -> Needs {
+        Needs::default()
+    }
     /// Opens an instance. Called once per partition, so it must be cheap.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     codes::{CodeInfo, FindingCode},
     error::{Error, ErrorKind, Result},
-    probe::{Analyzer, Probe, Verifier},
+    probe::{Analyzer, Needs, Probe, Verifier},
     store::{CheckpointStore, Store},
 };
 
@@ -77,6 +77,9 @@ pub struct ComponentInfo {
     /// The codes that its findings can have; none in the manifests of old plugins, and of stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<CodeInfo>,
+    /// What it needs whatever its options are; nothing in the manifests of old plugins, and of stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Needs>,
 }
 
 /// The components of a plugin.
@@ -103,7 +106,7 @@ impl Registry {
     /// Adds a verifier.
     #[must_use]
     pub fn verifier<V: Verifier>(mut self) -> Self {
-        self.describe::<V::Config>(Kind::Verifier, V::NAME, V::CODES);
+        self.describe::<V::Config>(Kind::Verifier, V::NAME, V::CODES, Some(V::always_needs()));
         self.probes.push((Kind::Verifier, V::NAME, |it| Ok(Box::new(V::open(config(it)?)?))));
         self
     }
@@ -111,7 +114,7 @@ impl Registry {
     /// Adds an analyzer.
     #[must_use]
     pub fn analyzer<A: Analyzer>(mut self) -> Self {
-        self.describe::<A::Config>(Kind::Analyzer, A::NAME, A::CODES);
+        self.describe::<A::Config>(Kind::Analyzer, A::NAME, A::CODES, Some(A::always_needs()));
         self.probes.push((Kind::Analyzer, A::NAME, |it| Ok(Box::new(A::open(config(it)?)?))));
         self
     }
@@ -119,7 +122,7 @@ impl Registry {
     /// Adds a store.
     #[must_use]
     pub fn store<S: Store>(mut self) -> Self {
-        self.describe::<S::Config>(Kind::Store, S::NAME, &[]);
+        self.describe::<S::Config>(Kind::Store, S::NAME, &[], None);
         self.stores.push((S::NAME, |it| S::open(config(it)?)));
         self
     }
@@ -147,11 +150,19 @@ impl Registry {
         found.ok_or_else(|| self.no_such(Kind::Store, name)).and_then(|(_, open)| open(options))
     }
 
-    fn describe<C: JsonSchema>(&mut self, kind: Kind, name: &str, codes: &[FindingCode]) {
+    fn describe<C: JsonSchema>(&mut self, kind: Kind, name: &str, codes: &[FindingCode], needs: Option<Needs>) {
         let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<C>().to_value();
         let docs = schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
         let codes = codes.iter().copied().map(CodeInfo::from).collect();
-        self.manifest.components.push(ComponentInfo { kind, name: name.to_owned(), docs, config: schema, codes });
+        let needs = needs.filter(|it| *it != Needs::default());
+        self.manifest.components.push(ComponentInfo {
+            kind,
+            name: name.to_owned(),
+            docs,
+            config: schema,
+            codes,
+            needs,
+        });
     }
 
     fn no_such(&self, kind: Kind, name: &str) -> Error {

@@ -35,6 +35,10 @@ impl Analyzer for Multivariate {
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
 
+    fn always_needs() -> Needs {
+        Needs { current: Some(RowNeeds::default()), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let cutting = Cutting::new(config.cutting())?;

@@ -41,6 +41,10 @@ impl Analyzer for Quality {
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
 
+    fn always_needs() -> Needs {
+        Needs { current: Some(RowNeeds::default()), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         let settings = Settings::new(config)?;
         let (reference, current) = (Profile::new(&settings), Profile::new(&settings));

@@ -33,6 +33,10 @@ impl Analyzer for Stream {
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
 
+    fn always_needs() -> Needs {
+        Needs { current: Some(RowNeeds::default()), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         Ok(Self { rules: Rules { settings: config.detector_settings()?, config }, seen: Seen::default() })

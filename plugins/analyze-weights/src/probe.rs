@@ -43,6 +43,12 @@ impl Analyzer for Weights {
     const NAME: &'static str = "weights";
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
+
+    fn always_needs() -> Needs {
+        let tensors = TensorNeeds { candidate: Need::Required, baseline: Need::Optional };
+        Needs { tensors, ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         Ok(Self { config: config.validated()?, tensors: Tensors::new(), held: None })
     }
@@ -50,8 +56,7 @@ impl Analyzer for Weights {
 
 impl Probe for Weights {
     fn needs(&self) -> Needs {
-        let tensors = TensorNeeds { candidate: Need::Required, baseline: Need::Optional };
-        Needs { tensors, metrics: output::known().collect(), ..Needs::default() }
+        Needs { metrics: output::known().collect(), ..Self::always_needs() }
     }
 
     fn update_tensor(&mut self, host: &dyn Host, role: ModelRole, tensor: &TensorView<'_>) -> Result<()> {

@@ -34,6 +34,11 @@ impl Analyzer for Performance {
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
 
+    fn always_needs() -> Needs {
+        let reference = RowNeeds { label: Need::Required, ..RowNeeds::default() };
+        Needs { current: Some(RowNeeds::default()), reference: Some(reference), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         Ok(Self { config: config.validated()?, reference: Rows::default(), current: Rows::default() })
     }

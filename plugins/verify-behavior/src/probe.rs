@@ -36,6 +36,13 @@ impl Verifier for Behavior {
     const NAME: &'static str = "behavior";
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
+
+    fn always_needs() -> Needs {
+        // Cases bring their own rows.
+        let rows = RowNeeds { optional: true, inputs: Need::Required, ..RowNeeds::default() };
+        Needs { current: Some(rows), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         let settings = Settings::of(config)?;
         let seen = vec![Tally::default(); settings.tests.len()];

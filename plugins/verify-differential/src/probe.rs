@@ -28,6 +28,13 @@ impl Verifier for Differential {
     const NAME: &'static str = "differential";
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
+
+    fn always_needs() -> Needs {
+        let (inputs, baseline_inputs) = (Need::Required, Need::Required);
+        let rows = RowNeeds { optional: true, inputs, baseline_inputs, ..RowNeeds::default() };
+        Needs { current: Some(rows), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let sample = RowSample::new(config.limits());

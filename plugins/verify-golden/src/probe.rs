@@ -39,6 +39,12 @@ impl Verifier for Golden {
     const NAME: &'static str = "golden";
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
+
+    fn always_needs() -> Needs {
+        let rows = RowNeeds { predictions: Need::Required, ..RowNeeds::default() };
+        Needs { current: Some(rows), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         Ok(Self { config: config.validated()?, seen: Seen::default() })
     }

@@ -24,6 +24,12 @@ impl Verifier for Latency {
     const NAME: &'static str = "latency";
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
+
+    fn always_needs() -> Needs {
+        let rows = RowNeeds { inputs: Need::Required, baseline_inputs: Need::Optional, ..RowNeeds::default() };
+        Needs { current: Some(rows), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let limits = SampleLimits { rows: config.rows, bytes: SAMPLE_BYTES, seed: config.seed };
@@ -33,8 +39,7 @@ impl Verifier for Latency {
 
 impl Probe for Latency {
     fn needs(&self) -> Needs {
-        let rows = RowNeeds { inputs: Need::Required, baseline_inputs: Need::Optional, ..RowNeeds::default() };
-        Needs { current: Some(rows), metrics: report::known().collect(), ..Needs::default() }
+        Needs { metrics: report::known().collect(), ..Self::always_needs() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -25,6 +25,11 @@ impl Verifier for Metrics {
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
 
+    fn always_needs() -> Needs {
+        let rows = RowNeeds { label: Need::Required, predictions: Need::Required, ..RowNeeds::default() };
+        Needs { current: Some(rows), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         let settings = Settings::new(config)?;
         let training = settings.training.then(|| (training::settings(&settings), State::default()));

@@ -19,6 +19,12 @@ impl Verifier for Numerics {
     const NAME: &'static str = "numerics";
     type Config = Config;
     const CODES: &'static [FindingCode] = CODES;
+
+    fn always_needs() -> Needs {
+        let rows = RowNeeds { inputs: Need::Required, ..RowNeeds::default() };
+        Needs { current: Some(rows), ..Needs::default() }
+    }
+
     fn open(config: Config) -> Result<Self> {
         let config = config.validated()?;
         let sample = RowSample::new(config.limits());
@@ -28,8 +34,7 @@ impl Verifier for Numerics {
 
 impl Probe for Numerics {
     fn needs(&self) -> Needs {
-        let rows = RowNeeds { inputs: Need::Required, ..RowNeeds::default() };
-        Needs { current: Some(rows), metrics: report::known(self.config.scope).collect(), ..Needs::default() }
+        Needs { metrics: report::known(self.config.scope).collect(), ..Self::always_needs() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use modelwatch_runtime::plugin::{Catalog, Component, Lookup, SearchPath};
 use modelwatch_sdk::{
-    Error, Kind, ModelRole, Probe, RecordBatch, Result, Role,
+    Error, Kind, ModelRole, Needs, Probe, RecordBatch, Result, Role, RowNeeds,
     about::{ModelDescription, Port},
     arrow::{
         array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
@@ -30,6 +30,23 @@ pub(crate) fn component<'a>(catalog: &'a Catalog, kind: Kind, name: &str) -> Com
 
 pub(crate) fn probe_of(catalog: &Catalog, kind: Kind, name: &str, config: &Value) -> Result<Box<dyn Probe>> {
     component(catalog, kind, name).open_probe(config)
+}
+
+/// Returns whether all that `least` requires is required by `needs`.
+pub(crate) fn includes(needs: &Needs, least: &Needs) -> bool {
+    let includes_rows = |(needs, least): (&Option<RowNeeds>, &Option<RowNeeds>)| match (needs, least) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(needs), Some(least)) => {
+            let models = [ModelRole::Candidate, ModelRole::Baseline];
+            (least.optional || !needs.optional)
+                && needs.label >= least.label
+                && models.into_iter().all(|it| needs.model(it) >= least.model(it))
+        }
+    };
+    let rows = [(&needs.current, &least.current), (&needs.reference, &least.reference)];
+    let (tensors, least) = (needs.tensors, least.tensors);
+    rows.into_iter().all(includes_rows) && tensors.candidate >= least.candidate && tensors.baseline >= least.baseline
 }
 
 /// The plugins that tests alone need, from their libraries.

@@ -168,9 +168,10 @@ impl<'a> Planner<'a, '_> {
     }
 
     fn probe(&mut self, settings: &'a config::Probe) -> Option<Planned<'a>> {
-        let component = match self.component(kind_of(settings.kind), &settings.component)? {
-            Ok(it) => it,
-            Err(reason) => return Some(Planned { settings, found: Err(reason) }),
+        let component = match self.component(kind_of(settings.kind), &settings.component) {
+            Some(Ok(it)) => it,
+            Some(Err(reason)) => return Some(Planned { settings, found: Err(reason) }),
+            None => return self.check_least_needs(settings),
         };
         let opener = self.opener(settings, component)?;
         let config = Value::Object(settings.component.with.clone());
@@ -182,7 +183,7 @@ impl<'a> Planner<'a, '_> {
                     if settings.component.with.is_empty() { settings.component.pointer.clone() } else { with };
                 let help = Some(e.help.as_str()).filter(|it| !it.is_empty());
                 self.at(&format!("{pointer}{}", e.path), code::REFUSED, &e.message, help);
-                return None;
+                return self.check_least_needs(settings);
             }
             Err(e) => return Some(Planned { settings, found: Err(e.message) }),
         };
@@ -297,6 +298,17 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
+    /// Checks what a probe that cannot be opened would need with any options, and returns nothing in its place.
+    fn check_least_needs(&mut self, settings: &config::Probe) -> Option<Planned<'a>> {
+        let found = self.options.catalog.find(kind_of(settings.kind), &settings.component.uses);
+        if let Lookup::Found(Component { info, .. }) = found
+            && let Some(needs) = &info.needs
+        {
+            self.check_needs(settings, needs);
+        }
+        None
+    }
+
     /// What a probe cannot do without, the pipeline must have.
     fn check_needs(&mut self, settings: &config::Probe, needs: &modelwatch_sdk::Needs) {
         let data = self.pipeline.data.as_ref();
@@ -309,7 +321,6 @@ impl<'a> Planner<'a, '_> {
             if source.is_none() && !rows.optional {
                 let help = format!("add `[data.{0}]` with its `path`, or `--{0}` to `modelwatch probe`", role.as_str());
                 self.lacks(settings, &format!("{} data", role.as_str()), &format!("/data/{}", role.as_str()), &help);
-                continue;
             }
             let columns = data.map(|it| &it.columns);
             let named = [

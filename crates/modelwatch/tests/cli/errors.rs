@@ -135,6 +135,31 @@ fn what_a_probe_needs_is_missing_whatever_else_is_wrong() {
 }
 
 #[test]
+fn what_a_probe_needs_with_any_options_is_missing_although_its_options_are_wrong() {
+    let data = format!("name = 'a'\n[data.current]\npath = '{}'\n", fixtures().join("digits/data/test.npz").display());
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { tsak = 'multiclass' }\n";
+    // Misspelled, and refused by the component itself.
+    let weights = "[[analyze]]\nuses = 'weights'\nwith = { near_zero = 'x' }\n";
+    let numerics = "[[verify]]\nuses = 'numerics'\nwith = { rows = 0 }\n";
+    let expected = [
+        "did you mean `task`?",
+        "`metrics` needs a label column",
+        "`metrics` needs a model",
+        "`near_zero` of `weights` takes a number",
+        "`weights` needs a checkpoint",
+        "`numerics` needs a model",
+    ];
+    wrong(&format!("{data}{metrics}{weights}{numerics}"), &expected);
+    wrong(&format!("name = 'a'\n{metrics}"), &["`tsak`", "`metrics` needs current data", "`metrics` needs a model"]);
+    // Whether these need a reference depends on what they were meant to do.
+    let project = Project::new();
+    let drift = "[[analyze]]\nuses = 'drift'\nwith = { refrence_window = 'rolling', chunk = { period = 'day' } }\n";
+    project.write("pipeline.toml", &format!("{data}{drift}"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!((ended.code, ended.err.matches("error[").count()), (2, 1), "{}", ended.err);
+}
+
+#[test]
 fn probe_says_all_that_is_wrong_at_once() {
     let ended = Project::new().modelwatch(&[
         "probe",
@@ -205,28 +230,6 @@ fn check_says_which_model_cannot_be_read() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_known_before_anything_is_done() {
-    let project = Project::new();
-    std::fs::create_dir(project.path().join("taken")).unwrap();
-    let rest = "[[analyze]]\nuses = 'weights'\n[store]\nuses = 'local'\nwith = { path = 'store' }\n\
-                [report]\njson = 'new/a.json'\nhtml = 'taken'\n";
-    project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
-    let ended = project.modelwatch(&["run", "pipeline.toml"]);
-    assert_eq!(ended.code, 3, "{}", ended.out);
-    assert!(ended.err.contains("taken`, so that nothing was run: it is a folder"), "{}", ended.err);
-    assert!(!project.path().join("store").exists());
-}
-
-#[test]
-fn a_pipeline_that_cannot_be_read_is_named_with_the_reason() {
-    for (path, reason) in [("none.toml", "cannot find"), (".", "Is a directory")] {
-        let ended = Project::new().modelwatch(&["run", path]);
-        assert_eq!(ended.code, 2);
-        assert!(ended.err.contains(&format!("`{path}`")) && ended.err.contains(reason), "{}", ended.err);
-    }
-}
-
-#[test]
 fn check_says_which_arrays_cannot_be_read_together() {
     let weights = fixtures().join("digits/cnn/cnn.npz");
     let project = Project::new();
@@ -259,6 +262,43 @@ fn check_says_which_arrays_cannot_be_read_together() {
     let ignored: Vec<_> = others.map(|it| format!("digits_cnn.{it}")).collect();
     let ended = check(&format!("ignore = {ignored:?}"), quality);
     assert_eq!(ended.code, 0, "{}", ended.err);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_known_before_anything_is_done() {
+    let project = Project::new();
+    std::fs::create_dir(project.path().join("taken")).unwrap();
+    let rest = "[[analyze]]\nuses = 'weights'\n[store]\nuses = 'local'\nwith = { path = 'store' }\n\
+                [report]\njson = 'new/a.json'\nhtml = 'taken'\n";
+    project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
+    let ended = project.modelwatch(&["run", "pipeline.toml"]);
+    assert_eq!(ended.code, 3, "{}", ended.out);
+    assert!(ended.err.contains("taken`, so that nothing was run: it is a folder"), "{}", ended.err);
+    assert!(!project.path().join("store").exists());
+}
+
+#[test]
+fn a_run_whose_report_could_not_be_written_is_kept_as_what_it_ended_with() {
+    let project = Project::new();
+    // Each could be, but not both.
+    let rest = "[[analyze]]\nuses = 'weights'\n[report]\nhtml = 'out'\njson = 'out/run.json'\n";
+    project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--format", "json"]);
+    assert_eq!(ended.code, 3, "{}", ended.err);
+    assert!(ended.err.contains("cannot write the report `") && ended.err.contains("run.json`: "), "{}", ended.err);
+    let kept = project.modelwatch(&["report", "last", "--format", "json"]).out;
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!((&kept["verdict"], &kept["exit_code"]), (&"pass".into(), &3.into()));
+    assert_eq!(kept, serde_json::from_str::<serde_json::Value>(&ended.out).unwrap());
+}
+
+#[test]
+fn a_pipeline_that_cannot_be_read_is_named_with_the_reason() {
+    for (path, reason) in [("none.toml", "cannot find"), (".", "Is a directory")] {
+        let ended = Project::new().modelwatch(&["run", path]);
+        assert_eq!(ended.code, 2);
+        assert!(ended.err.contains(&format!("`{path}`")) && ended.err.contains(reason), "{}", ended.err);
+    }
 }
 
 #[test]

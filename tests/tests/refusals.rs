@@ -12,7 +12,8 @@ use std::{
 
 use modelwatch_runtime::plugin::{Catalog, LISTING_FILE, Listing, ListingEntry, Lookup, RefusalKind, SearchPath};
 use modelwatch_sdk::Kind;
-use modelwatch_tests::{fixture_plugins_dir, library};
+use modelwatch_tests::{binary, fixture_plugins_dir, library, plugins_dir, root};
+use serde_json::Value;
 
 /// The interface of today.
 const ABI: u32 = modelwatch_sdk::export::PROBE_RECORD.abi;
@@ -27,7 +28,7 @@ fn folder() -> tempfile::TempDir {
 fn put(dir: &Path, package: &str) -> PathBuf {
     let to = library(dir, package);
     fs::copy(library(&fixture_plugins_dir(), package), &to).unwrap();
-    fs::set_permissions(&to, fs::Permissions::from_mode(0o644)).unwrap();
+    set_mode(&to, 0o644);
     to
 }
 
@@ -67,29 +68,76 @@ fn compile(dir: &Path, name: &str, record: Option<(u32, u8)>) -> PathBuf {
     to
 }
 
+/// Puts a library that is refused into a folder.
+type Make = fn(&Path) -> PathBuf;
+
+/// A way to be refused, for programs, and what is said of it.
+type Case<'a> = (Make, RefusalKind, &'a [&'a str]);
+
+const CASES: [Case<'_>; 8] = [
+    (
+        |dir| compile(dir, "other_abi", Some((999, 1))),
+        RefusalKind::Abi,
+        &["it was built for plugin interface 999, this modelwatch has"],
+    ),
+    (|dir| compile(dir, "aborts", Some((ABI, 0))), RefusalKind::PanicAbort, &["panic = \"abort\""]),
+    (|dir| compile(dir, "bare", None), RefusalKind::NotAPlugin, &["modelwatch_probe_bare"]),
+    (|dir| compile(dir, "rootless", Some((ABI, 1))), RefusalKind::Layout, &["modelwatch_plugin_rootless"]),
+    (
+        |dir| {
+            fs::write(library(dir, "x"), "not a library").unwrap();
+            library(dir, "x")
+        },
+        RefusalKind::NotAPlugin,
+        &["it is not a library that this machine can load"],
+    ),
+    (
+        |dir| put(dir, "fixture-panicking-manifest"),
+        RefusalKind::Manifest,
+        &["panicked at", "lib.rs:", "no registry today"],
+    ),
+    (
+        |dir| {
+            let path = put(dir, "fixture-panicking-manifest");
+            set_mode(&path, 0o646);
+            path
+        },
+        RefusalKind::Writable,
+        &["it is writable by everyone; run `chmod o-w"],
+    ),
+    (
+        |dir| {
+            let path = put(dir, "fixture-panicking-manifest");
+            let faulty = put(dir, "fixture-faulty");
+            listed(dir, &[(&faulty, None), (&path, Some("0".repeat(64)))]);
+            path
+        },
+        RefusalKind::Digest,
+        &["the listing says 000000000000…; build and list it again"],
+    ),
+];
+
+/// What its component would be named, if it could be read.
+fn stem(path: &Path) -> &str {
+    path.file_stem().unwrap().to_str().unwrap()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn listed(dir: &Path, entries: &[(&Path, Option<String>)]) {
+    let entry = |(path, digest): &(&Path, Option<String>)| ListingEntry {
+        file: path.file_name().unwrap().to_str().unwrap().to_owned(),
+        blake3: digest.clone().unwrap_or_else(|| Catalog::digest(path).unwrap()),
+        components: vec![format!("analyzer/{}", stem(path))],
+    };
+    Listing { plugins: entries.iter().map(entry).collect() }.write(dir).unwrap();
+}
+
 #[test]
-fn libraries_of_another_kind_are_refused_and_others_load() {
-    type Make = fn(&Path) -> PathBuf;
-    let cases: [(Make, RefusalKind, &[&str]); 6] = [
-        (|dir| compile(dir, "other_abi", Some((999, 1))), RefusalKind::Abi, &["interface 999"]),
-        (|dir| compile(dir, "aborts", Some((ABI, 0))), RefusalKind::PanicAbort, &["panic = \"abort\""]),
-        (|dir| compile(dir, "bare", None), RefusalKind::NotAPlugin, &["modelwatch_probe_bare"]),
-        (|dir| compile(dir, "rootless", Some((ABI, 1))), RefusalKind::Layout, &["modelwatch_plugin_rootless"]),
-        (
-            |dir| {
-                fs::write(library(dir, "x"), "not a library").unwrap();
-                library(dir, "x")
-            },
-            RefusalKind::NotAPlugin,
-            &["not a library"],
-        ),
-        (
-            |dir| put(dir, "fixture-panicking-manifest"),
-            RefusalKind::Manifest,
-            &["panicked at", "lib.rs:", "no registry today"],
-        ),
-    ];
-    for (make, kind, words) in cases {
+fn a_library_is_refused_and_others_load() {
+    for (make, kind, words) in CASES {
         let dir = folder();
         let path = make(dir.path());
         let catalog = load(dir.path());
@@ -100,42 +148,100 @@ fn libraries_of_another_kind_are_refused_and_others_load() {
     }
 }
 
-#[test]
-fn what_everyone_may_write_is_refused() {
-    let dir = folder();
-    let path = put(dir.path(), "fixture-panicking-manifest");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).unwrap();
-    let catalog = load(dir.path());
-    refused(&catalog, &path, RefusalKind::Writable, &["it is writable by everyone", "chmod o-w"]);
-    common::component(&catalog, Kind::Analyzer, "faulty");
+/// Runs the program in a folder.
+fn modelwatch(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(dir).env("MODELWATCH_PLUGIN_PATH", plugins_dir());
+    let output = command.env("XDG_CACHE_HOME", dir.join("cache")).output().unwrap();
+    let text = |it| String::from_utf8(it).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
 
+/// Makes a folder `spoiled` in a folder of its own, with what the case puts there alone.
+fn spoiled(make: Make) -> (tempfile::TempDir, PathBuf) {
+    let res = tempfile::tempdir().unwrap();
+    let dir = res.path().join("spoiled");
+    fs::create_dir(&dir).unwrap();
+    set_mode(&dir, 0o755);
+    let path = make(&dir);
+    (res, path)
+}
+
+/// Runs a pipeline with these probes and returns its exit code, verdict and record.
+fn run(dir: &Path, probes: &str) -> (i32, String, Value) {
+    let fixtures = root().join("tests/fixtures/digits");
+    let fixtures = fixtures.display();
+    let pipeline = format!(
+        "name = 'test'\ncheckpoint = {{ import = '{fixtures}/cnn_series/e08.onnx', name = 'digits' }}\n\
+         [data.current]\npath = '{fixtures}/data/test.npz'\n[data.columns]\nlabel = 'y'\n{probes}"
+    );
+    fs::write(dir.join("pipeline.toml"), pipeline).unwrap();
+    let arguments = ["run", "pipeline.toml", "--format", "json", "--plugin-dir", "spoiled", "--quiet"];
+    let (code, out, err) = modelwatch(dir, &arguments);
+    let record: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {err}"));
+    (code, record["verdict"].as_str().unwrap().to_owned(), record)
+}
+
+#[test]
+fn a_refused_library_is_an_error_of_its_probe_alone() {
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let of_folder: Make = |dir| {
+        let path = put(dir, "fixture-faulty");
+        set_mode(dir, 0o757);
+        path
+    };
+    let cases = CASES.iter().map(|it| (it.0, it.2)).chain([(of_folder, &["its folder is writable by everyone"][..])]);
+    for (make, words) in cases {
+        let (dir, path) = spoiled(make);
+        let dir = dir.path();
+        let name = stem(&path);
+        let (code, verdict, record) = run(dir, &format!("{metrics}[[analyze]]\nuses = '{name}'\n"));
+        assert_eq!((code, &*verdict), (3, "error"), "{words:?}: {record:#}");
+        let checks = record["checks"].as_array().unwrap();
+        let is_sound = |it: &Value| it["probe"] == "metrics" && it["metric"] == "findings" && it["status"] == "pass";
+        assert!(checks.iter().any(is_sound), "{words:?}: {record:#}");
+        let failed: Vec<_> = checks.iter().filter(|it| it["status"] == "error").collect();
+        let [failed] = failed[..] else { panic!("{words:?}: {record:#}") };
+        let message = failed["message"].as_str().unwrap();
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let is_told = words.iter().all(|it| message.contains(it)) && message.contains(file) && !message.contains('\n');
+        assert!(is_told && failed["probe"] == name, "{words:?}: {message}");
+
+        // Where nobody asks for it, it is merely something that was not looked at.
+        let (code, verdict, record) = run(dir, metrics);
+        assert_eq!((code, &*verdict), (0, "pass"), "{words:?}: {record:#}");
+        let mut gaps = record["coverage"]["gaps"].as_array().unwrap().iter();
+        let is_told = |it: &Value| it["why"].as_str().is_some_and(|why| words.iter().all(|it| why.contains(it)));
+        assert!(gaps.any(is_told), "{words:?}: {record:#}");
+    }
+}
+
+#[test]
+fn the_check_of_one_plugin_refuses_what_a_run_refuses() {
+    for (make, _, words) in CASES {
+        let (dir, path) = spoiled(make);
+        let (code, out, err) = modelwatch(dir.path(), &["plugin", "check", path.to_str().unwrap()]);
+        assert_eq!((code, &*out), (3, ""), "{words:?}: {err}");
+        let is_told = words.iter().all(|it| err.contains(it)) && err.trim_end().lines().count() == 1;
+        assert!(is_told, "{words:?}: {err}");
+    }
+}
+
+#[test]
+fn a_folder_that_everyone_may_write_is_refused() {
     let dir = folder();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o757)).unwrap();
+    set_mode(dir.path(), 0o757);
     let path = library(dir.path(), "fixture-faulty");
     refused(&load(dir.path()), &path, RefusalKind::Writable, &["its folder is writable by everyone", "chmod o-w"]);
 }
 
-fn listed(dir: &Path, entries: &[(&str, Option<String>)]) {
-    let entry = |(package, digest): &(&str, Option<String>)| {
-        let path = library(dir, package);
-        ListingEntry {
-            file: path.file_name().unwrap().to_str().unwrap().to_owned(),
-            blake3: digest.clone().unwrap_or_else(|| Catalog::digest(&path).unwrap()),
-            components: vec![format!("analyzer/{package}")],
-        }
-    };
-    Listing { plugins: entries.iter().map(entry).collect() }.write(dir).unwrap();
-}
-
 #[test]
-fn bytes_that_are_not_the_listed_ones_are_refused_and_blamed() {
+fn bytes_that_are_not_the_listed_ones_are_blamed_for_what_is_missing() {
     let dir = folder();
-    let path = put(dir.path(), "fixture-panicking-manifest");
-    listed(dir.path(), &[("fixture-faulty", None), ("fixture-panicking-manifest", Some("0".repeat(64)))]);
-    let catalog = load(dir.path());
-    refused(&catalog, &path, RefusalKind::Digest, &["000000000000…"]);
-    common::component(&catalog, Kind::Analyzer, "faulty");
-    let missing = catalog.find(Kind::Analyzer, "fixture-panicking-manifest");
+    let path = library(dir.path(), "fixture-faulty");
+    listed(dir.path(), &[(&path, Some("0".repeat(64)))]);
+    let missing = load(dir.path());
+    let missing = missing.find(Kind::Analyzer, stem(&path));
     assert!(matches!(missing, Lookup::Refused(it) if it.path == path));
 }
 

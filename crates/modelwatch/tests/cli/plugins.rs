@@ -1,0 +1,77 @@
+//! What the program says of plugins: `tests/refusals.rs` has those that are refused.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use crate::support::{Project, digits, fixture_plugins};
+
+const ABI: u32 = modelwatch_sdk::export::PROBE_RECORD.abi;
+const LIBRARY: &str = "libfixture_faulty.so";
+
+/// Returns a folder with a folder `plugins` that has the plugin `faulty`.
+fn with_faulty() -> Project {
+    let project = Project::new();
+    let dir = project.path().join("plugins");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let library = dir.join(LIBRARY);
+    fs::copy(fixture_plugins().join(LIBRARY), &library).unwrap();
+    fs::set_permissions(&library, fs::Permissions::from_mode(0o644)).unwrap();
+    project
+}
+
+#[test]
+fn options_that_a_plugin_refuses_are_the_pipelines_fault() {
+    let project = with_faulty();
+    let faulty = "[[analyze]]\nuses = 'faulty'\nwith = { fault = 'refuse' }\n";
+    project.write("pipeline.toml", &format!("{}{faulty}", digits("e08")));
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--plugin-dir", "plugins"]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    assert!(ended.err.contains("this fault is refused") && ended.err.contains("choose another fault"), "{}", ended.err);
+}
+
+#[test]
+fn the_check_of_a_sound_plugin_says_what_it_is() {
+    let project = with_faulty();
+    let library = format!("plugins/{LIBRARY}");
+    let call = |further: &[&str]| project.modelwatch(&[&["plugin", "check", &library], further].concat());
+    let shown = |recorded: &str| {
+        let ended = call(&[]);
+        let says = [
+            "fixture-faulty 0.1.0",
+            &format!("interface  {ABI}"),
+            "analyzer `faulty`",
+            "✓ its manifest can be read",
+            recorded,
+        ];
+        assert!(says.iter().all(|it| ended.out.contains(it)), "{}{}", ended.out, ended.err);
+        ended.code
+    };
+    assert_eq!(shown("– its folder has no listing, so that no digest is recorded"), 0);
+    let json: serde_json::Value = serde_json::from_str(&call(&["--format", "json"]).out).unwrap();
+    let digest = json["digest"].as_str().unwrap();
+    assert!(json["listed"].is_null(), "{json}");
+    assert_eq!((&json["interface"], &json["manifest"]["name"]), (&ABI.into(), &"fixture-faulty".into()));
+    assert!(call(&[]).out.contains(&format!("digest     {digest}\n")) && digest.len() == 64);
+
+    assert_eq!(project.modelwatch(&["plugin", "index", "plugins"]).code, 0);
+    assert_eq!(shown("✓ its digest is the recorded one"), 0);
+
+    project.write("plugins/plugins.toml", "");
+    assert_eq!(shown("✗ its folder has a listing, which does not name it"), 3);
+}
+
+#[test]
+fn the_list_of_plugins_fits_a_terminal() {
+    let project = Project::new();
+    for columns in [80, 100] {
+        let output = project.command(&["plugin", "list"]).env("COLUMNS", columns.to_string()).output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        let [place, head, rows @ ..] = &out.lines().collect::<Vec<_>>()[..] else { panic!("{out}") };
+        assert!(place.starts_with('/') && head.contains("INTERFACE") && head.contains("DIGEST"), "{out}");
+        let too_wide = rows.iter().find(|it| it.chars().count() > columns);
+        assert_eq!(too_wide, None);
+        let drift = rows.iter().find(|it| it.contains(" drift ")).unwrap();
+        let words: Vec<_> = drift.split_whitespace().collect();
+        assert_eq!((words[0], words[3], words[4].len()), ("analyzer", &*ABI.to_string(), 12), "{drift}");
+    }
+}

@@ -110,17 +110,17 @@ fn heads(file: &Path, format: DataFormat, columns: &[String]) -> Result<Vec<(Str
 fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiver<Result<ArrayRef, DataError>> {
     let (sender, receiver) = sync_channel(1);
     thread::spawn(move || {
-        let res = with_array(&file, format, &name, |npy| {
-            let mut array = Column::new(&file, &name, npy)?;
+        let res = with_array(&file, format, &name, |reader| {
+            let mut array = Column::new(&file, &name, opened(&file, &name, &mut *reader)?)?;
             while let Some(part) = array.next(rows)? {
                 if sender.send(Ok(part)).is_err() {
-                    return Ok(false);
+                    return Ok(());
                 }
             }
-            Ok(true)
+            drop(array);
+            // The archive's checksum is compared where its entry ends.
+            io::copy(reader, &mut io::sink()).map(drop).map_err(|e| broken(&file, &name, e))
         });
-        // The archive's checksum is compared where its entry ends.
-        let res = res.and_then(|(whole, rest)| if whole { rest } else { Ok(()) });
         if let Err(e) = res {
             // A receiver that is gone has seen an error already.
             let _ = sender.send(Err(e));
@@ -149,32 +149,35 @@ fn open(file: &Path) -> Result<BufReader<File>, DataError> {
     File::open(file).map(BufReader::new).map_err(|e| DataError::Io { file: file.to_owned(), source: e })
 }
 
-/// Returns what `use_it` returns, and whether what is left after it can be read to its end.
+/// Calls with what the bytes of an array are read from.
 fn with_array<T>(
     file: &Path,
     format: DataFormat,
     name: &str,
-    use_it: impl for<'r> FnOnce(NpyFile<&'r mut (dyn Read + 'r)>) -> Result<T, DataError>,
-) -> Result<(T, Result<(), DataError>), DataError> {
-    let broken = |e: &dyn std::fmt::Display| DataError::broken(file, format!("array `{name}`"), e.to_string());
-    let mut handle;
-    let mut archive;
-    let mut entry;
-    let mut reader: &mut dyn Read = if format == DataFormat::Npy {
-        handle = open(file)?;
-        &mut handle
-    } else {
-        archive = self::archive(file)?;
-        entry = archive.by_name(&format!("{name}.npy")).map_err(|e| broken(&e))?;
-        &mut entry
-    };
-    let res = use_it(NpyFile::new(&mut reader as &mut dyn Read).map_err(|e| broken(&e))?)?;
-    let rest = io::copy(reader, &mut io::sink()).map(drop).map_err(|e| broken(&e));
-    Ok((res, rest))
+    use_it: impl FnOnce(&mut dyn Read) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    if format == DataFormat::Npy {
+        return use_it(&mut open(file)?);
+    }
+    let mut archive = self::archive(file)?;
+    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| broken(file, name, e))?;
+    use_it(&mut entry)
+}
+
+fn opened<'r>(
+    file: &Path,
+    name: &str,
+    reader: &'r mut (dyn Read + 'r),
+) -> Result<NpyFile<&'r mut (dyn Read + 'r)>, DataError> {
+    NpyFile::new(reader).map_err(|e| broken(file, name, e))
+}
+
+fn broken(file: &Path, name: &str, reason: impl ToString) -> DataError {
+    DataError::broken(file, format!("array `{name}`"), reason)
 }
 
 fn head_of(file: &Path, format: DataFormat, name: &str) -> Result<Head, DataError> {
-    Ok(with_array(file, format, name, |npy| head(file, name, npy.header()))?.0)
+    with_array(file, format, name, |reader| head(file, name, opened(file, name, reader)?.header()))
 }
 
 struct Head {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    Component, Diagnostic, Document, FailOn, Pipeline, PluginSettings, Report, RunSettings, code,
+    Component, Diagnostic, Document, FailOn, Pipeline, PluginSettings, Report, RunSettings, code, may_mean,
     options::{ComponentOptions, FailOnOption, PipelineOptions, ReportOptions, RunOptions},
 };
 
@@ -91,6 +91,12 @@ impl Context<'_> {
     /// Returns whether the file has the value, well-formed or not.
     fn has(&self, pointer: &str) -> bool {
         self.document.contains(pointer)
+    }
+
+    /// Returns whether the file has the table, or one whose name, which is not known, may be meant for it.
+    fn may_have(&self, pointer: &str) -> bool {
+        let mut unknown = self.diagnostics.iter().filter(|it| it.code == code::UNKNOWN_KEY);
+        self.has(pointer) || unknown.any(|it| may_mean(&it.pointer, pointer))
     }
 
     /// Reports an empty value.

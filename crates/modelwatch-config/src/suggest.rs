@@ -25,6 +25,19 @@ pub fn did_you_mean<'a>(given: &str, candidates: impl IntoIterator<Item = &'a st
         .map(|(_, it)| it)
 }
 
+/// Returns whether the key that `unknown` points to may be another name of the one at `pointer`, or of one that it is in.
+///
+/// ```
+/// use modelwatch_config::may_mean;
+/// assert!(may_mean("/chekpoint", "/checkpoint/import"));
+/// assert!(!may_mean("/chekpoint", "/baseline"));
+/// ```
+pub fn may_mean(unknown: &str, pointer: &str) -> bool {
+    let Some((table, key)) = unknown.rsplit_once('/') else { return false };
+    let meant = pointer.strip_prefix(table).and_then(|it| it.strip_prefix('/')?.split('/').next());
+    meant.is_some_and(|it| did_you_mean(key, [it]).is_some())
+}
+
 fn fold(text: &str) -> String {
     text.to_lowercase().replace('-', "_")
 }

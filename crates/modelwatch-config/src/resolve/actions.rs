@@ -79,7 +79,7 @@ fn needs_store(cx: &mut Context<'_>, pointer: &str, action: &str) {
         _ => ("a `[store]` that keeps refs", "changes refs"),
     };
     for (table, what) in [("/store", store), ("/checkpoint", "a `[checkpoint]` to judge")] {
-        if !cx.has(table) {
+        if !cx.may_have(table) {
             let place = cx.document.key_place(pointer);
             cx.report(
                 cx.error(code::NEEDS_STORE, pointer, format!("`{action}` needs {what}"))

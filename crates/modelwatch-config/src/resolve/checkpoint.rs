@@ -128,7 +128,7 @@ fn one_source(cx: &mut Context<'_>, pointer: &str) {
 }
 
 fn spec(cx: &mut Context<'_>, text: &str, pointer: &str) -> Option<CheckpointSpec> {
-    if !cx.has("/store") {
+    if !cx.may_have("/store") {
         cx.report(
             cx.error(code::NEEDS_STORE, pointer, "a checkpoint is taken from a store, but there is none")
                 .label("kept in a store")

@@ -113,7 +113,7 @@ pub(super) fn imports(cx: &mut Context<'_>, pointer: &str) {
                 .related(cx.document.key_place("/checkpoint/from"), "from a store")
                 .help(format!("remove `{key}`, or use `import` for a file or folder")),
         );
-    } else if !cx.has("/store") {
+    } else if !cx.may_have("/store") {
         cx.report(
             cx.error(code::NEEDS_STORE, pointer, format!("`{key}` is about what is stored, but there is no store"))
                 .help(format!("add a `[store]` table, or remove `{key}`")),
@@ -157,7 +157,7 @@ fn bad_duration(cx: &mut Context<'_>, pointer: &str, reason: &str) {
 }
 
 fn needs_store(cx: &mut Context<'_>, pointer: &str, label: &str) {
-    if !cx.has("/store") {
+    if !cx.may_have("/store") {
         let table = crate::tree::dotted(pointer);
         cx.report(
             cx.error(code::NEEDS_STORE, pointer, format!("`[{table}]` needs a `[store]`"))

@@ -204,7 +204,7 @@ fn malformed(cx: &mut Context<'_>, error: RequirementError, metric: &str, pointe
 }
 
 fn without_baseline(cx: &mut Context<'_>, requirements: &[Requirement]) {
-    if cx.has("/baseline") {
+    if cx.may_have("/baseline") {
         return;
     }
     for it in requirements.iter().filter(|it| it.is_relative()) {

@@ -160,6 +160,37 @@ fn refs_need_a_store() {
 }
 
 #[test]
+fn nothing_is_missing_that_is_there_under_a_misspelled_name() {
+    let tables = "[stroe]\nuses = \"local\"\n[chekpoint]\nimport = \"a\"\n[basline]\nfrom = \"a@good\"\n";
+    let rest = "[[verify]]\nuses = \"a\"\nrequire = { accuracy = \">= baseline\" }\n[on.pass]\nmove = \"good\"\n";
+    insta::assert_snapshot!(errors(&format!("name = \"it\"\n{tables}{rest}")), @r##"
+    error[E0002]: unknown key `stroe`
+     --> pipeline.toml:2:2
+      |
+    2 | [stroe]
+      |  ^^^^^ not known here
+      |
+      = help: did you mean `store`?
+
+    error[E0002]: unknown key `chekpoint`
+     --> pipeline.toml:4:2
+      |
+    4 | [chekpoint]
+      |  ^^^^^^^^^ not known here
+      |
+      = help: did you mean `checkpoint`?
+
+    error[E0002]: unknown key `basline`
+     --> pipeline.toml:6:2
+      |
+    6 | [basline]
+      |  ^^^^^^^ not known here
+      |
+      = help: did you mean `baseline`?
+    "##);
+}
+
+#[test]
 fn ids_are_unique() {
     insta::assert_snapshot!(errors("name = \"it\"\n[[verify]]\nuses = \"a\"\nid = \"x\"\n[[analyze]]\nuses = \"b\"\nid = \"x\"\n"), @r##"
     error[E0021]: two probes have the id `x`

@@ -11,7 +11,7 @@ use std::{
 
 use modelwatch_config::{
     self as config, Bound, Diagnostic, Document, MetricAddress, Operand, Pipeline, ProbeKind, Reference, code,
-    did_you_mean,
+    did_you_mean, may_mean,
 };
 use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
 use serde_json::Value;
@@ -427,13 +427,6 @@ fn other_metric(bound: &Bound) -> Option<&MetricAddress> {
 /// Returns whether an error is of a value at `pointer`, of one in it or of one that it is in.
 fn concerns(error: &Diagnostic, pointer: &str) -> bool {
     !error.pointer.is_empty() && (is_in(pointer, &error.pointer) || is_in(&error.pointer, pointer))
-}
-
-/// Returns whether the key that `unknown` points to may be another name of the one at `pointer`, or of one that it is in.
-fn may_mean(unknown: &str, pointer: &str) -> bool {
-    let Some((table, key)) = unknown.rsplit_once('/') else { return false };
-    let meant = pointer.strip_prefix(table).and_then(|it| it.strip_prefix('/')?.split('/').next());
-    meant.is_some_and(|it| did_you_mean(key, [it]).is_some())
 }
 
 fn is_in(inner: &str, outer: &str) -> bool {

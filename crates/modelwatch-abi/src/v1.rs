@@ -48,6 +48,8 @@ impl ErrorKind {
     pub const GONE: Self = Self(11);
     /// The device does not give a stored file back.
     pub const UNREADABLE: Self = Self(12);
+    /// Other writers were faster each time it was tried; nothing was changed.
+    pub const BUSY: Self = Self(13);
 }
 
 /// A failure, as it crosses the boundary.

@@ -50,6 +50,9 @@ pub enum ErrorKind {
     /// The device does not give a stored file back, although it gives others back. It is as good as damaged, but for one
     /// thing: the device may give it back another day, so that nothing is let go for it.
     Unreadable,
+    /// Other writers were faster each time it was tried. Nothing was changed, nothing is wrong, and it may be tried again
+    /// as it is: a [`Conflict`](Self::Conflict) is with something that is there now.
+    Busy,
 }
 
 impl Error {

@@ -81,6 +81,7 @@ impl From<Error> for v1::Error {
             ErrorKind::NoSpace => v1::ErrorKind::NO_SPACE,
             ErrorKind::Gone => v1::ErrorKind::GONE,
             ErrorKind::Unreadable => v1::ErrorKind::UNREADABLE,
+            ErrorKind::Busy => v1::ErrorKind::BUSY,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }
     }
@@ -101,6 +102,7 @@ impl From<v1::Error> for Error {
             v1::ErrorKind::NO_SPACE => ErrorKind::NoSpace,
             v1::ErrorKind::GONE => ErrorKind::Gone,
             v1::ErrorKind::UNREADABLE => ErrorKind::Unreadable,
+            v1::ErrorKind::BUSY => ErrorKind::Busy,
             _ => ErrorKind::Other,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }

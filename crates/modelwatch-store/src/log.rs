@@ -366,7 +366,7 @@ impl Log {
             thread::sleep(Duration::from_millis(random::number() % (1 << attempt.min(7))));
         }
         Err(Error::new(
-            ErrorKind::Conflict,
+            ErrorKind::Busy,
             format!("cannot add to the log of `{lineage}`: other writers were faster {MAX_TRIES} times"),
         )
         .with_help("try again; nothing was changed"))

@@ -281,7 +281,7 @@ impl Placed {
 
 fn overtaken() -> Error {
     let what = "a garbage collection took bytes that this checkpoint shares with one that was removed";
-    Error::new(ErrorKind::Conflict, what).with_help("write the checkpoint again; nothing was lost")
+    Error::new(ErrorKind::Busy, what).with_help("write the checkpoint again; nothing was lost")
 }
 
 impl Worker {

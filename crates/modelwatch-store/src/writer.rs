@@ -149,7 +149,7 @@ impl Writer {
             }
         }
         let what = format!("garbage was collected {MAX_TRIES} times while a checkpoint was committed");
-        Err(Error::new(ErrorKind::Conflict, what).with_help("write the checkpoint again; nothing was lost"))
+        Err(Error::new(ErrorKind::Busy, what).with_help("write the checkpoint again; nothing was lost"))
     }
 
     /// Returns nothing if a garbage collection came between.

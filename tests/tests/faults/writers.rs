@@ -139,7 +139,7 @@ fn frozen(base: &Ground, calls: &str, at: usize) -> bool {
     let outcome = ended(child);
     // Whatever became of it, it is the truth: what it shared may be gone, and then it says so.
     if !outcome.is_success_or_error(&case) {
-        assert!(outcome.error.contains("Conflict"), "{case}: {}", outcome.error);
+        assert!(outcome.error.contains("Busy"), "{case}: {}", outcome.error);
     }
     ground.check(&case);
     true

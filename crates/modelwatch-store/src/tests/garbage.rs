@@ -108,7 +108,7 @@ fn a_writer_that_slept_through_mark_and_sweep_loses_nothing() {
                 Ok(id) => check_content(&store, &id, 2).unwrap(),
                 // What it shared is gone, and it says so instead of acknowledging.
                 Err(e) => {
-                    assert_eq!(e.kind, ErrorKind::Conflict);
+                    assert_eq!(e.kind, ErrorKind::Busy);
                     let id = commit(&store, lineage, 2).unwrap();
                     check_content(&store, &id, 2).unwrap();
                 }
@@ -334,7 +334,7 @@ proptest! {
                             alive.retain(|it| (it.0, &it.2) != (lineage, &id));
                             alive.push((lineage, step.into(), id));
                         }
-                        Err(e) => prop_assert_eq!(e.kind, ErrorKind::Conflict),
+                        Err(e) => prop_assert_eq!(e.kind, ErrorKind::Busy),
                     }
                 }
                 Action::Remove(which) => {

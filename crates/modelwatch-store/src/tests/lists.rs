@@ -152,7 +152,7 @@ fn what_was_published_under_a_name_of_its_own_and_swept_is_not_acknowledged() {
     stopped_sweep(&memory).iter().for_each(|it| drop(memory.take(it)));
     match sleeper.commit() {
         Ok(it) => check_content(&open(&memory), &it, 5).unwrap(),
-        Err(e) => assert_eq!(e.kind, ErrorKind::Conflict, "{e}"),
+        Err(e) => assert_eq!(e.kind, ErrorKind::Busy, "{e}"),
     }
 }
 
@@ -173,7 +173,7 @@ fn a_difference_to_what_was_swept_meanwhile_is_refused() {
     store.remove("digits", &[first], "").unwrap();
     let going = stopped_sweep(&memory);
     let e = sleeper.commit().unwrap_err();
-    assert_eq!(e.kind, ErrorKind::Conflict, "{e}");
+    assert_eq!(e.kind, ErrorKind::Busy, "{e}");
     let second = save(2).commit().unwrap();
     going.iter().for_each(|it| drop(memory.take(it)));
     open(&memory).open(&(), &second).unwrap().tensor("kernel").unwrap();
@@ -266,7 +266,7 @@ fn the_name_of_a_list_never_comes_again() {
             let reader = open(&memory).open(&(), &it).unwrap();
             assert!(read_file(reader.as_ref(), "model.bin").unwrap() == content(2)[1].1);
         }
-        Err(e) => assert_eq!(e.kind, ErrorKind::Conflict, "{e}"),
+        Err(e) => assert_eq!(e.kind, ErrorKind::Busy, "{e}"),
     }
     assert!(memory.keys("gc/").iter().any(|it| it != list), "the second list has a name of its own");
 }
@@ -285,6 +285,6 @@ fn what_a_list_swept_that_was_damaged_since_is_not_acknowledged() {
     memory.keys("gc/").iter().filter(|it| !before[1].contains(it)).for_each(|it| damage(&memory, it, false));
     match sleeper.commit() {
         Ok(it) => check_content(&open(&memory), &it, 5).unwrap(),
-        Err(e) => assert_eq!(e.kind, ErrorKind::Conflict, "{e}"),
+        Err(e) => assert_eq!(e.kind, ErrorKind::Busy, "{e}"),
     }
 }

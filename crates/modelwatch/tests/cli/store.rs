@@ -407,6 +407,31 @@ fn a_hand_off_waits_for_a_store_that_is_away_and_so_do_those_after_it() {
 }
 
 #[test]
+fn a_hand_off_waits_for_a_log_that_is_damaged_until_it_is_mended() {
+    let project = Project::new();
+    publish(&project, "step-00000001");
+    let mut child = watching(&project, "drop");
+    let mut ids = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    ids.next().unwrap().unwrap();
+    let entry = project.path().join("store/log/digits/00000000000000000001.json");
+    let whole = fs::read(&entry).unwrap();
+    fs::write(&entry, &whole[..whole.len() - 1]).unwrap();
+    publish(&project, "step-00000002");
+    let error = said.next().unwrap().unwrap();
+    assert!(error.contains("drop/step-00000002` was not stored") && error.contains("store repair"), "{error}");
+    publish(&project, "step-00000004");
+    fs::write(&entry, &whole).unwrap();
+    for step in [2, 4] {
+        let id = ids.next().unwrap().unwrap();
+        let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}")])).unwrap();
+        assert_eq!(show["metadata"]["step"], step);
+    }
+    assert_eq!(terminate(child).0, 0);
+    assert!(said.next().is_none(), "it is said once");
+}
+
+#[test]
 fn what_was_pruned_is_not_stored_again_by_who_watches_next() {
     let project = Project::new();
     let watch = |n: usize| {

@@ -30,7 +30,7 @@ fn writers_lose_nothing() {
                     let step = writer * 1000 + it;
                     // Whoever is overtaken too often is told so, and that nothing was changed.
                     while let Err(e) = commit(&store, step) {
-                        assert_eq!(e.kind, ErrorKind::Conflict, "{e}");
+                        assert_eq!(e.kind, ErrorKind::Busy, "{e}");
                     }
                 }
             });

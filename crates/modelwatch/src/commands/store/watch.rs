@@ -34,6 +34,9 @@ use crate::{
 const QUEUE: usize = 2;
 /// How soon it hears that it is to end.
 const NAP: Duration = Duration::from_millis(20);
+/// How often the time between two looks is doubled while the store takes nothing: each try reads a whole hand-off, and
+/// writes what it can of it.
+const MAX_DOUBLINGS: u32 = 6;
 
 /// What is watched, and how often it is looked at.
 pub(super) struct Watched<'a> {
@@ -118,9 +121,10 @@ pub(super) fn watch(
     let mut tally = Tally::default();
     // Set while the store does not take what it is given. What waits behind that is put off, so that the order stays.
     let is_stalled = Arc::new(AtomicBool::new(false));
+    let mut n_stalls = 0;
     while !host.is_cancelled() {
         if tally.n_waiting == 0 {
-            is_stalled.store(false, Relaxed);
+            n_stalls = if is_stalled.swap(false, Relaxed) { MAX_DOUBLINGS.min(n_stalls + 1) } else { 0 };
         }
         for path in published(watched.folder)? {
             if host.is_cancelled() || is_stalled.load(Relaxed) || !tally.taken.insert(path.clone()) {
@@ -156,7 +160,7 @@ pub(super) fn watch(
                 Ok((path, Some(outcome)))
             }))?;
         }
-        let until = Instant::now() + watched.every;
+        let until = Instant::now() + watched.every * (1 << n_stalls);
         while !host.is_cancelled() && Instant::now() < until {
             tally.tell_all(saver.ended())?;
             thread::sleep(NAP);
@@ -166,11 +170,15 @@ pub(super) fn watch(
     Ok(if tally.failed.is_empty() && !tally.has_panicked { Code::OK } else { Code::NOT_DONE })
 }
 
-/// Returns whether another attempt may go well: nothing is known to be wrong with the hand-off or with the store.
+/// Returns whether another attempt may go well: nothing is known to be wrong with the hand-off, and what is wrong with the
+/// store may be over, as when it has space again or is mended.
 fn is_passing(e: &CheckpointError) -> bool {
     match e {
         CheckpointError::Io { .. } => true,
-        CheckpointError::Store(e) => matches!(e.kind, ErrorKind::Io | ErrorKind::Uncertain),
+        CheckpointError::Store(e) => {
+            matches!(e.kind, ErrorKind::Io | ErrorKind::Uncertain | ErrorKind::NoSpace | ErrorKind::Busy)
+                || e.is_damage()
+        }
         _ => false,
     }
 }
@@ -205,4 +213,20 @@ fn published(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     res.sort();
     Ok(res)
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_sdk::Error;
+
+    use super::*;
+
+    /// A conflict is with another checkpoint of the same step: to store it all the same is for a person to say.
+    #[test]
+    fn what_may_go_well_another_time_is_tried_again_and_nothing_else() {
+        let is_tried_again = |kind| is_passing(&Error::new(kind, "").into());
+        use ErrorKind::{Busy, Conflict, Corrupt, Input, Io, NoSpace, Panicked, Uncertain, Unreadable};
+        assert!([Busy, Corrupt, Io, NoSpace, Uncertain, Unreadable].into_iter().all(is_tried_again));
+        assert!(![Conflict, Input, Panicked].into_iter().any(is_tried_again));
+    }
 }

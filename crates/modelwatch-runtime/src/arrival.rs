@@ -39,7 +39,7 @@ pub struct Arrival {
 /// # Errors
 /// When the files of a hand-off are not what its manifest lists: with all problems at once. And when it is of a known
 /// format and damaged, past a limit, or asks for what is not read: what its own reader refuses is no checkpoint, and
-/// that is better said now than when it is needed.
+/// that is better said now than when it is needed. And when the path is one of several files that make the checkpoint.
 pub fn examine(path: &Path, host: &dyn Host) -> Result<Arrival, CheckpointError> {
     let mut metadata = if is_handoff(path) { handoff(path)? } else { Map::new() };
     let refused = |error| match error {
@@ -57,6 +57,11 @@ pub fn examine(path: &Path, host: &dyn Host) -> Result<Arrival, CheckpointError>
             return Err(host.cancelled().into());
         }
         tensor.map_err(refused)?;
+    }
+    if path.is_file()
+        && let Some(sibling) = file.sibling()
+    {
+        return Err(CheckpointError::Parted { path: path.to_owned(), sibling: sibling.to_owned() });
     }
     for (key, value) in of_file(file.metadata()) {
         metadata.entry(key).or_insert(value);

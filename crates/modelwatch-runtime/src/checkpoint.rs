@@ -77,6 +77,17 @@ pub enum CheckpointError {
     /// A file is of a known format, and the reader of that format refuses it.
     #[error("nothing was stored: {0}")]
     Refused(TensorError),
+    /// A file has tensors in another one, without which it is no checkpoint.
+    #[error(
+        "`{}` has tensors in another file, `{sibling}`, so that nothing was stored; store a folder with both",
+        path.display()
+    )]
+    Parted {
+        /// The file.
+        path: PathBuf,
+        /// The other one, relative to its folder.
+        sibling: String,
+    },
     /// A weight is NaN or infinite, and that is to be refused.
     #[error(
         "tensor `{tensor}` of `{}` is {value} at element {index}, so that nothing was stored; `refuse_nonfinite` is set",

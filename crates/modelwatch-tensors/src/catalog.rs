@@ -33,6 +33,8 @@ pub(crate) struct Catalog {
     entries: Vec<(TensorInfo, Data)>,
     skipped: Vec<Skipped>,
     metadata: Metadata,
+    /// The name of another file that is read for them, relative to the folder of this one.
+    pub(crate) sibling: Option<String>,
 }
 
 /// What a [`TensorFile`](crate::TensorFile) keeps: the entries of a catalog, sorted by name.
@@ -43,6 +45,7 @@ pub(crate) struct Listing {
     pub(crate) data: Vec<Data>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) metadata: Map<String, Value>,
+    pub(crate) sibling: Option<String>,
 }
 
 /// Where the bytes of a tensor are and what must happen before they can be used.
@@ -122,7 +125,8 @@ impl Catalog {
             return Err(site.corrupt(tensor(&pair[0].0.name), "is there twice"));
         }
         let (infos, data) = self.entries.into_iter().unzip();
-        Ok(Listing { infos, data, skipped: self.skipped, metadata: self.metadata.into_entries() })
+        let metadata = self.metadata.into_entries();
+        Ok(Listing { infos, data, skipped: self.skipped, metadata, sibling: self.sibling })
     }
 }
 

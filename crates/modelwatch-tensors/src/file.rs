@@ -87,6 +87,12 @@ impl TensorFile {
         self.listing.infos.is_empty()
     }
 
+    /// Returns the name of another file that has tensors of this one, relative to the folder of [`Self::path`], if one has:
+    /// external data, a shard, or the data of an index.
+    pub fn sibling(&self) -> Option<&str> {
+        self.listing.sibling.as_deref()
+    }
+
     /// Returns where in the file of [`Self::path`] the bytes of tensors are, in order, as far as they are stored as
     /// they are: neither compressed nor in another file.
     pub fn extents(&self) -> &[Range<u64>] {

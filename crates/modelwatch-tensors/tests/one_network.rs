@@ -65,6 +65,70 @@ fn npz_and_pytorch_equal_safetensors() {
 }
 
 #[test]
+fn files_that_name_others_hold_the_weights_of_one_file() {
+    let whole = TensorFile::open(&digits("cnn/cnn.safetensors")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut weight_map = serde_json::Map::new();
+    for (at, half) in [&whole.infos()[..5], &whole.infos()[5..]].into_iter().enumerate() {
+        let shard = format!("model-{at}.safetensors");
+        let tensors: Vec<_> = half.iter().map(|it| whole.get(&it.name).unwrap().unwrap()).collect();
+        let (mut header, mut at) = (serde_json::Map::new(), 0);
+        for it in &tensors {
+            let end = at + it.bytes.len();
+            header.insert(
+                it.info.name.clone(),
+                json!({"dtype": "F32", "shape": it.info.shape, "data_offsets": [at, end]}),
+            );
+            weight_map.insert(it.info.name.clone(), json!(shard));
+            at = end;
+        }
+        let header = json!(header).to_string();
+        let mut bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+        tensors.iter().for_each(|it| bytes.extend_from_slice(&it.bytes));
+        std::fs::write(folder.path().join(shard), bytes).unwrap();
+    }
+    let index = json!({"metadata": {}, "weight_map": weight_map}).to_string();
+    std::fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    let sharded = folder.path().to_str().unwrap();
+    let cases = [
+        ("cnn/cnn.safetensors", sharded, Format::ShardedSafetensors, 12),
+        ("cnn/cnn.onnx", "cnn/external", Format::Onnx, 15),
+    ];
+    for (single, path, format, n_tensors) in cases {
+        let file = TensorFile::open(&digits(path)).unwrap();
+        assert!(file.format() == format && file.sibling().is_some(), "{path}");
+        assert_eq!(TensorFile::open(&digits(single)).unwrap().sibling(), None);
+        let (expected, found) = (weights(single), weights(path));
+        assert_eq!((expected.len(), found.len()), (n_tensors, n_tensors), "{path}");
+        for (a, b) in expected.iter().zip(&found) {
+            assert_eq!((&a.name, &a.shape, &a.bytes), (&b.name, &b.shape, &b.bytes), "{path}");
+        }
+    }
+    for path in ["cnn/tf_checkpoint", "cnn/saved_model"] {
+        assert!(
+            TensorFile::open(&digits(path)).unwrap().sibling().unwrap().ends_with(".data-00000-of-00001"),
+            "{path}"
+        );
+    }
+}
+
+/// The arrays of an NPZ are NPY files.
+#[test]
+fn npy_files_hold_the_safetensors_weights() {
+    let npz = std::fs::File::open(digits("cnn/cnn.npz")).unwrap();
+    let mut archive = zip::ZipArchive::new(npz).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for weight in weights("cnn/cnn.safetensors") {
+        let path = folder.path().join(format!("{}.npy", weight.name));
+        let mut array = archive.by_name(&format!("{}.npy", weight.name)).unwrap();
+        std::io::copy(&mut array, &mut std::fs::File::create(&path).unwrap()).unwrap();
+        let found = weights(path.to_str().unwrap());
+        assert_eq!(found.len(), 1);
+        assert_eq!((&found[0].name, &found[0].shape, &found[0].bytes), (&weight.name, &weight.shape, &weight.bytes));
+    }
+}
+
+#[test]
 fn tensorflow_formats_hold_the_safetensors_weights() {
     let cases = [
         ("cnn/cnn", "cnn/tf_checkpoint", 14),

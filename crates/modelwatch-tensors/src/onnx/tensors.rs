@@ -185,6 +185,7 @@ impl Walk<'_> {
                     return Err(self.site.limit(place, "is in one data file too many", limit));
                 }
                 let file = map_lone_sibling(self.site, &place, location)?;
+                self.catalog.sibling = Some(location.to_owned());
                 self.files.insert(location.to_owned(), file.clone());
                 file
             }

@@ -46,6 +46,7 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
         let entry = BundleEntryProto::decode(*value).map_err(|error| site.corrupt(tensor(&name), error))?;
         add(site, name, &entry, &mut shards, &mut catalog)?;
     }
+    catalog.sibling = shards.files.first().map(|(shard, _)| shards.location(*shard));
     Ok(catalog)
 }
 
@@ -100,10 +101,13 @@ impl Shards<'_> {
         if let Some((_, file)) = self.files.iter().find(|(it, _)| *it == shard) {
             return Ok(file.clone());
         }
-        let stem = self.site.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let location = format!("{stem}.data-{shard:05}-of-{:05}", self.n_shards);
-        let file = map_sibling(self.site, &tensor(name), &location)?;
+        let file = map_sibling(self.site, &tensor(name), &self.location(shard))?;
         self.files.push((shard, file.clone()));
         Ok(file)
+    }
+
+    fn location(&self, shard: u64) -> String {
+        let stem = self.site.path.file_stem().unwrap_or_default().to_string_lossy();
+        format!("{stem}.data-{shard:05}-of-{:05}", self.n_shards)
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
 };
 
@@ -47,6 +47,38 @@ fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     }
     res.sort();
     res
+}
+
+/// Makes the checkpoints of which there is no fixture: an array, a PyTorch file by its other name, one in shards, and an
+/// MLflow model.
+fn made(project: &Project) -> Vec<PathBuf> {
+    let folder = |name: &str, files: &[(&str, &str)], text: (&str, &str)| {
+        let res = project.path().join(name);
+        fs::create_dir(&res).unwrap();
+        for (from, to) in files {
+            fs::copy(fixtures().join(from), res.join(to)).unwrap();
+        }
+        fs::write(res.join(text.0), text.1).unwrap();
+        res
+    };
+    let weights = [("digits/cnn/cnn.safetensors", "1.safetensors")];
+    let index = r#"{"metadata": {}, "weight_map": {"digits_cnn.fc1.bias": "1.safetensors"}}"#;
+    let flavor = "flavors: {onnx: {data: cnn.onnx}}\n";
+    vec![
+        numpy(project, "kernel.npy", "<f4", &[0; 12]),
+        folder("bin", &[("torch/cnn.pt", "pytorch_model.bin")], ("config.json", "{}")),
+        folder("sharded", &weights, ("model.safetensors.index.json", index)),
+        folder("mlflow", &[("digits/cnn/cnn.onnx", "cnn.onnx")], ("MLmodel", flavor)),
+    ]
+}
+
+/// Writes an array of three elements.
+fn numpy(project: &Project, name: &str, dtype: &str, values: &[u8]) -> PathBuf {
+    let header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': (3,), }}");
+    let bytes = [b"\x93NUMPY\x01\0\x76\0", format!("{header:<117}\n").as_bytes(), values].concat();
+    let path = project.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
 }
 
 #[test]
@@ -125,6 +157,25 @@ fn what_the_reader_of_its_format_refuses_is_not_stored() {
     );
     let show: Value = serde_json::from_str(&ok(&project, &["show", "digits@latest"])).unwrap();
     assert_eq!((&show["tensors"], &show["files"][0]["name"]), (&serde_json::json!([]), &"notes.dat".into()));
+}
+
+#[test]
+fn one_file_of_several_is_no_checkpoint() {
+    let project = Project::new();
+    let sharded = made(&project).swap_remove(2).join("model.safetensors.index.json");
+    for (file, sibling) in [
+        (fixtures().join("digits/cnn/external/model.onnx"), "weights.bin"),
+        (fixtures().join("digits/cnn/tf_checkpoint/ckpt.index"), "ckpt.data-00000-of-00001"),
+        (fixtures().join("digits/cnn/saved_model/saved_model.pb"), "variables.data-00000-of-00001"),
+        (sharded, "1.safetensors"),
+    ] {
+        let path = file.to_str().unwrap();
+        let put = store(&project, &["put", path, "digits"]);
+        assert_eq!(put.code, 3, "{path}: {}", put.out);
+        let says = ["nothing was stored; store a folder with both", sibling, path];
+        assert!(says.iter().all(|it| put.err.contains(it)), "{}", put.err);
+        ok(&project, &["put", file.parent().unwrap().to_str().unwrap(), "digits"]);
+    }
 }
 
 #[test]

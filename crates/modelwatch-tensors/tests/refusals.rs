@@ -85,6 +85,14 @@ fn flipped_byte_in_a_tensorflow_checkpoint_is_found() {
 }
 
 #[test]
+fn saved_model_whose_variables_are_gone_is_not_taken_for_a_frozen_one() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(fixtures("digits/cnn/saved_model/saved_model.pb"), folder.path().join("saved_model.pb")).unwrap();
+    let error = TensorFile::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("has the variable") && error.contains("no file of variables"), "{error}");
+}
+
+#[test]
 fn flipped_byte_in_an_npz_is_found() {
     let path = fixtures("digits/cnn/cnn.npz");
     let mut bytes = fs::read(&path).unwrap();

@@ -16,6 +16,8 @@ use crate::{
 
 /// The most that a tensor given by fewer values than it has elements may unfold to.
 const MAX_REPEATED: usize = 64 << 20;
+/// Nodes whose values are kept beside the graph.
+const VARIABLES: [&str; 3] = ["VarHandleOp", "VariableV2", "Variable"];
 
 /// Lists the constants of a frozen graph by node; those inside functions as `function/node`.
 pub(crate) fn read_frozen(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
@@ -35,6 +37,12 @@ pub(crate) fn read_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<Catalog,
     for (idx, meta_graph) in model.meta_graphs.into_iter().enumerate() {
         let scope = if is_single { String::new() } else { format!("{idx}/") };
         if let Some(graph) = meta_graph.graph_def {
+            if let Some(it) = graph.node.iter().find(|it| VARIABLES.contains(&it.op.as_str())) {
+                let variable = it.name.escape_debug();
+                return Err(
+                    site.corrupt("the model", format!("has the variable `{variable}`, but no file of variables"))
+                );
+            }
             add_graph(site, &scope, graph, &mut catalog)?;
         }
     }

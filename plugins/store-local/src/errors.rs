@@ -42,6 +42,15 @@ pub(crate) fn absent(root: &Path, why: impl std::fmt::Display) -> Error {
         .with_help("see to it that its disk or server answers and is mounted, then try again")
 }
 
+/// Returns the error of a store in whose place there is something else. A process goes on with nothing but what it opened:
+/// it knows what was in the logs there, and would add to others what does not follow from them.
+pub(crate) fn replaced(root: &Path, why: impl std::fmt::Display) -> Error {
+    absent(root, why).with_help(
+        "see to it that its disk or server is mounted there; where it was mounted anew since this process opened the store, \
+         as after an outage, start the process again, which then goes on with what is there; nothing was changed",
+    )
+}
+
 /// Returns whether a file could not be read for a reason that may be its own, like a bad sector, or a checksum of the
 /// file system that does not fit. Whoever may not read, or has too many files open, learns nothing about the file.
 pub(crate) fn is_of_file(error: &io::Error) -> bool {

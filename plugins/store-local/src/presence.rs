@@ -45,15 +45,16 @@ impl Presence {
     pub(crate) fn is_there(&self, root: &Path) -> Result<()> {
         let found = fs::metadata(root).map_err(|e| errors::absent(root, e))?;
         if identity(&found) != self.identity {
-            let what = "another folder is in its place, as where it is not mounted";
-            return Err(errors::absent(root, format_args!("{what}; if it was mounted anew since, start again")));
+            return Err(errors::replaced(
+                root,
+                "another folder is in its place, as where it is not mounted, or mounted anew",
+            ));
         }
         // What is damaged is for others to tell.
         if let Some(it) = store_id(root)
             && *self.store_id.get_or_init(|| it.clone()) != it
         {
-            let what = format!("one with another `{STORE_FILE}` is in its place");
-            return Err(errors::absent(root, format_args!("{what}; to go on with that one, start again")));
+            return Err(errors::replaced(root, format_args!("one with another `{STORE_FILE}` is in its place")));
         }
         match fs::symlink_metadata(root.join(STORE_FILE)) {
             Err(e) if self.has_file => Err(errors::absent(root, format_args!("`{STORE_FILE}`, which it had: {e}"))),

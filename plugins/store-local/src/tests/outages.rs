@@ -112,7 +112,10 @@ fn a_file_system_that_is_not_mounted_has_lost_nothing() {
         check_refusals(&used, &id, !standing_in.is_empty());
         check_refusals(&fresh, &id, !standing_in.is_empty());
         for it in [&used, &fresh] {
-            assert_eq!(kind(it.history("digits")), Some(ErrorKind::Io));
+            let e = it.history("digits").unwrap_err();
+            assert_eq!(e.kind, ErrorKind::Io);
+            // What was mounted anew is another folder.
+            assert_eq!(e.help.contains("start the process again"), stand_in.is_some(), "{e}: {}", e.help);
         }
         if stand_in.is_none() {
             assert_eq!(kind(read_file(reader.as_ref(), "weights/model.bin", 1000)), Some(ErrorKind::Io));

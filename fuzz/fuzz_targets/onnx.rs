@@ -1,8 +1,8 @@
-//! ONNX: weights and summary.
+//! ONNX: weights, also beside the model, and summary.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use modelwatch_fuzz::read_file;
+use modelwatch_fuzz::read_onnx;
 
-fuzz_target!(|bytes: &[u8]| read_file("it.onnx", bytes));
+fuzz_target!(|bytes: &[u8]| read_onnx(bytes));

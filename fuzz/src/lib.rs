@@ -1,11 +1,11 @@
 //! What the fuzz targets share: bytes become files, and everything in them is read.
+//!
+//! The tests of `modelwatch-tensors` have it as a module, and call it with seeds and a few thousand changes of them.
 
 use std::{
     fs,
     io::{Cursor, Write},
-    panic,
     path::Path,
-    sync::Once,
 };
 
 use modelwatch_tensors::{
@@ -16,12 +16,30 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 /// More than that is only slow; the readers' own limits are tested elsewhere.
 const MAX_VALUES: u64 = 1 << 20;
 
+/// The data of the index and of the model that targets start from.
+const BUNDLE_DATA: &[u8] = include_bytes!("../../tests/fixtures/digits/cnn/tf_checkpoint/ckpt.data-00000-of-00001");
+const EXTERNAL_DATA: &[u8] = include_bytes!("../../tests/fixtures/digits/cnn/external/weights.bin");
+
 /// Reads all tensors of a file of that name.
 pub fn read_file(name: &str, bytes: &[u8]) {
-    in_folder(name, bytes, |folder| {
-        let path = folder.join(name);
+    in_folder(name, bytes, |folder| read_all(&folder.join(name)));
+}
+
+/// Reads an ONNX model beside the data that it may name.
+pub fn read_onnx(bytes: &[u8]) {
+    in_folder("model.onnx", bytes, |folder| {
+        put(folder, "weights.bin", EXTERNAL_DATA);
+        let path = folder.join("model.onnx");
         read_all(&path);
         let _ = OnnxModel::open(&path);
+    });
+}
+
+/// Reads the index of a TensorFlow checkpoint beside its data.
+pub fn read_bundle(bytes: &[u8]) {
+    in_folder("ckpt.index", bytes, |folder| {
+        put(folder, "ckpt.data-00000-of-00001", BUNDLE_DATA);
+        read_all(&folder.join("ckpt.index"));
     });
 }
 
@@ -44,7 +62,7 @@ pub fn read_sharded(bytes: &[u8]) {
         for (shard, tensor) in [("1.safetensors", "a"), ("2.safetensors", "b")] {
             let header = format!(r#"{{"{tensor}":{{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}}}"#);
             let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[1, 2, 3, 4]].concat();
-            fs::write(folder.join(shard), file).expect("a temporary file can be written");
+            put(folder, shard, &file);
         }
         read_all(&folder.join(INDEX));
     });
@@ -67,15 +85,6 @@ pub fn read_mlmodel(bytes: &[u8]) {
     });
 }
 
-/// Prepares a model, whatever its format, and runs what it is tested with.
-pub fn load_model(bytes: &[u8]) {
-    static QUIET: Once = Once::new();
-    // A panic of the runtime is an error of the model; libFuzzer's hook would end the process before it is one.
-    // What is not caught ends it all the same.
-    QUIET.call_once(|| panic::set_hook(Box::new(|_| ())));
-    in_folder("model", bytes, |folder| _ = modelwatch_infer::inspect(&folder.join("model")));
-}
-
 fn read_all(path: &Path) {
     let Ok(file) = TensorFile::open(path) else { return };
     for (info, tensor) in file.infos().iter().zip(file.iter()) {
@@ -88,6 +97,10 @@ fn read_all(path: &Path) {
 
 fn in_folder(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    fs::write(folder.path().join(name), bytes).expect("a temporary file can be written");
+    put(folder.path(), name, bytes);
     read(folder.path());
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8]) {
+    fs::write(folder.join(name), bytes).expect("a temporary file can be written");
 }

@@ -15,8 +15,16 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("safetensors", &["digits/cnn/cnn.safetensors", "conformance/checkpoints/ok.safetensors"]),
     ("sharded", &["fuzz/model.safetensors.index.json"]),
     ("npz", &["digits/cnn/cnn.npz", "tabular/wine/ref_ort.npz"]),
-    ("npy", &[]),
-    ("onnx", &["tabular/wine/pca.onnx", "traps/softmax_qdq/model.onnx", "digits/cnn/mlp_int8_dynamic.onnx"]),
+    ("npy", &["fuzz/kernel.npy"]),
+    (
+        "onnx",
+        &[
+            "tabular/wine/pca.onnx",
+            "traps/softmax_qdq/model.onnx",
+            "digits/cnn/mlp_int8_dynamic.onnx",
+            "digits/cnn/external/model.onnx",
+        ],
+    ),
     ("tensor_bundle", &["digits/cnn/tf_checkpoint/ckpt.index", "digits/cnn_series/e01.tfckpt.index"]),
     ("tensorflow_graph", &["digits/cnn/cnn_frozen_b1.pb", "digits/cnn/saved_model/saved_model.pb"]),
     ("tflite", &["digits/cnn/cnn.tflite"]),

@@ -93,13 +93,14 @@ fn every_format_is_given_back_byte_for_byte_and_its_tensors_as_safetensors_and_n
         "digits/cnn/cnn.keras",
         "digits/cnn/cnn.tflite",
         "digits/cnn/cnn_frozen.pb",
+        "digits/cnn/external",
         "digits/cnn/tf_checkpoint",
         "digits/cnn/saved_model",
         "torch/cnn.pt",
         "torch/training.pt",
         "keras_handoff/step-00000002",
     ];
-    let originals = formats.iter().map(|it| fixtures().join(it));
+    let originals = formats.iter().map(|it| fixtures().join(it)).chain(made(&project));
     for (at, original) in originals.enumerate() {
         let lineage = format!("l{at}");
         let spec = put_path(&project, &original, &lineage);
@@ -131,20 +132,68 @@ fn every_format_is_given_back_byte_for_byte_and_its_tensors_as_safetensors_and_n
 fn what_the_reader_of_its_format_refuses_is_not_stored() {
     let project = Project::new();
     let mut n_refused = 0;
+    let mut refused = |path: &Path, want: &str| {
+        n_refused += 1;
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let put = store(&project, &["put", path.to_str().unwrap(), "digits"]);
+        assert_eq!(put.code, 3, "{name}: {}", put.out);
+        assert_eq!(put.err.lines().count(), 1, "{name}: {}", put.err);
+        let says = ["nothing was stored", name, want];
+        assert!(says.iter().all(|it| put.err.contains(it)), "{name}: {}", put.err);
+    };
     for folder in ["torch", "hdf5"] {
         for file in crate::support::walk(&fixtures().join(folder)) {
-            let name = file.file_name().unwrap().to_str().unwrap();
-            if !name.starts_with("hostile_") {
-                continue;
+            if file.file_name().unwrap().to_str().unwrap().starts_with("hostile_") {
+                refused(&file, "cannot read ");
             }
-            n_refused += 1;
-            let put = store(&project, &["put", file.to_str().unwrap(), "digits"]);
-            assert_eq!(put.code, 3, "{name}: {}", put.out);
-            assert_eq!(put.err.lines().count(), 1, "{name}: {}", put.err);
-            assert!(put.err.contains("nothing was stored: cannot read ") && put.err.contains(name), "{}", put.err);
         }
     }
-    assert_eq!(n_refused, 12);
+    refused(&fixtures().join("torch/legacy.pt"), "is a pickle outside a zip archive");
+    refused(&fixtures().join("conformance/checkpoints/bad_overlap.safetensors"), "cannot read safetensors");
+    // Half a file, as after a copy that was cut off.
+    for (file, want) in [
+        ("digits/cnn/cnn.onnx", "failed to decode"),
+        ("digits/cnn/cnn_frozen.pb", "failed to decode"),
+        ("digits/cnn/cnn.tflite", "past the end of the file"),
+        ("digits/cnn/cnn.keras", "the archive is damaged"),
+        ("digits/cnn/cnn.h5", "cannot be read"),
+        ("digits/cnn/cnn.weights.h5", "cannot be read"),
+        ("digits/cnn/cnn.npz", "the archive is damaged"),
+    ] {
+        let bytes = fs::read(fixtures().join(file)).unwrap();
+        let path = project.path().join(Path::new(file).file_name().unwrap());
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        refused(&path, want);
+    }
+    refused(&numpy(&project, "short.npy", "<f4", &[0; 11]), "holds 11 bytes where 3 elements");
+    // A folder with something in it that is changed, or points out of it.
+    for (folder, file, from, to, want) in [
+        ("digits/cnn/tf_checkpoint", "ckpt.data-00000-of-00001", None, "", "has checksum"),
+        ("digits/cnn/saved_model", "variables/variables.data-00000-of-00001", None, "", "has checksum"),
+        ("digits/cnn/external", "model.onnx", Some("weights.bin"), "../cnn.onnx", "not inside the folder"),
+    ] {
+        let copy = project.path().join(Path::new(folder).file_name().unwrap());
+        for (name, mut bytes) in files(&fixtures().join(folder)) {
+            let path = copy.join(&name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if name == file {
+                match from {
+                    Some(from) => bytes = replaced(&bytes, from.as_bytes(), to.as_bytes()),
+                    None => bytes[400] ^= 1,
+                }
+            }
+            fs::write(path, bytes).unwrap();
+        }
+        refused(&copy, want);
+    }
+    let [_, _, sharded, mlflow] = &made(&project)[..] else { panic!("there are four") };
+    fs::write(sharded.join("model.safetensors.index.json"), r#"{"weight_map": {"w": "../w.safetensors"}}"#).unwrap();
+    refused(sharded, "not inside the folder");
+    fs::write(mlflow.join("MLmodel"), "flavors: {onnx: {data: ../cnn.onnx}}\n").unwrap();
+    refused(mlflow, "not inside the folder");
+    fs::write(mlflow.join("checkpoint.json"), r#"{"version": 1, "files": [{"path": "../cnn.onnx"}]}"#).unwrap();
+    refused(mlflow, "checkpoint.json");
+    assert_eq!(n_refused, 12 + 2 + 7 + 1 + 3 + 3);
     assert_eq!(ok(&project, &["list"]).lines().count(), 1);
 
     // What no reader knows is kept as it is, and that is said.
@@ -157,6 +206,15 @@ fn what_the_reader_of_its_format_refuses_is_not_stored() {
     );
     let show: Value = serde_json::from_str(&ok(&project, &["show", "digits@latest"])).unwrap();
     assert_eq!((&show["tensors"], &show["files"][0]["name"]), (&serde_json::json!([]), &"notes.dat".into()));
+}
+
+/// Returns the bytes with the one place of `from` replaced by `to`, which is as long.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut res = bytes.to_vec();
+    let at = res.windows(from.len()).position(|it| it == from).unwrap();
+    res[at..at + to.len()].copy_from_slice(to);
+    res
 }
 
 #[test]

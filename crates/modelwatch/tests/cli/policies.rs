@@ -73,6 +73,68 @@ fn pruning_says_why_each_one_stays_or_goes() {
     }
 }
 
+/// Publishes a hand-off of that step and loss.
+fn publish(project: &Project, step: u64, loss: &str) -> String {
+    let name = format!("step-{step}");
+    fs::create_dir(project.path().join(&name)).unwrap();
+    project.write(&format!("{name}/weights.bin"), "abc");
+    let manifest = format!(
+        r#"{{"version": 1, "step": {step}, "time": 2.5, "framework": "x", "metrics": {{"loss": {loss}}},
+            "files": [{{"path": "weights.bin", "bytes": 3, "sha256": "{ABC}"}}]}}"#
+    );
+    project.write(&format!("{name}/checkpoint.json"), &manifest);
+    name
+}
+
+/// The steps of what is stored; a loss that is not a number is never the best.
+const STEPS: [(u64, &str); 7] =
+    [(100, "0.9"), (250, "0.2"), (300, "NaN"), (400, "0.5"), (500, "0.1"), (600, "-Infinity"), (700, "0.3")];
+
+#[test]
+fn every_rule_keeps_what_it_says_and_the_newest() {
+    let project = Project::new();
+    project.write("pipeline.toml", &policy(""));
+    for (step, loss) in STEPS {
+        assert_eq!(store(&project, &["put", &publish(&project, step, loss), "digits"]).code, 0, "{step}");
+    }
+    for (rule, kept) in [
+        ("last = 2", &[600, 700][..]),
+        ("best = { metric = 'loss', mode = 'min', n = 2 }", &[250, 500, 700]),
+        ("best = { metric = 'loss', mode = 'max', n = 1 }", &[100, 700]),
+        ("every_steps = 250", &[100, 250, 500, 700]),
+        ("within = '1h'", &[100, 250, 300, 400, 500, 600, 700]),
+        ("last = 1, every_steps = 500", &[100, 500, 700]),
+    ] {
+        project.write("pipeline.toml", &policy(&format!("keep = {{ {rule}, grace = '0s' }}")));
+        let would = json(&store(&project, &["prune", "--dry-run", "--json"]));
+        let all = would["checkpoints"].as_array().unwrap().iter().zip(STEPS);
+        let stays: Vec<_> = all.filter(|it| it.0["stays"] == true).map(|it| it.1.0).collect();
+        assert_eq!(stays, kept, "{rule}: {would:#}");
+    }
+}
+
+#[test]
+fn every_rule_stores_what_it_says_and_the_first() {
+    for (rule, stored) in [
+        ("every_steps = 200", &[100, 300, 500, 700][..]),
+        ("every = '1h'", &[100]),
+        ("improved = { metric = 'loss', mode = 'min', min_delta = 0.15 }", &[100, 250]),
+        ("improved = { metric = 'loss', mode = 'max' }", &[100]),
+        ("on_signal = true", &[100]),
+        ("on_signal = true, every_steps = 300", &[100, 400, 700]),
+    ] {
+        let project = Project::new();
+        project.write("pipeline.toml", &policy(&format!("save = {{ {rule} }}")));
+        let is_stored = |(step, loss)| match store(&project, &["put", &publish(&project, step, loss), "digits"]) {
+            Ended { code: 0, .. } => true,
+            Ended { code: 4, err, .. } => !err.contains("no rule of `[checkpoint.save]`"),
+            Ended { err, .. } => panic!("{rule}, {step}: {err}"),
+        };
+        let found: Vec<_> = STEPS.into_iter().filter(|it| is_stored(*it)).map(|it| it.0).collect();
+        assert_eq!(found, stored, "{rule}");
+    }
+}
+
 #[test]
 fn without_a_policy_nothing_is_pruned() {
     let project = Project::new();

@@ -168,9 +168,9 @@ impl Watch for Machine {
 /// How many different states, a folder and what was said before, a crash is to leave at the least, in each of the tests that crash everywhere: the ordinary run
 /// checks ten thousand.
 const N_SAVES: usize = 1000;
-const N_COLLECTION: usize = 6500;
+const N_COLLECTION: usize = 5000;
 const N_REPAIR: usize = 250;
-const N_TWO_WRITERS: usize = 4800;
+const N_TWO_WRITERS: usize = 3750;
 const _: () = assert!(N_SAVES + N_COLLECTION + N_REPAIR + N_TWO_WRITERS >= 10_000);
 
 type Operation = fn(&dyn CheckpointStore) -> Result<()>;
@@ -323,7 +323,7 @@ fn open_now(path: &Path, watch: Arc<dyn Watch>) -> Result<Engine> {
 
 const NO_GRACE: CollectOptions = CollectOptions { grace: 0, dry_run: false };
 
-/// Every state is opened and its checkpoints are read. One in eight is also scrubbed, collected twice and written:
+/// Every state is opened and its checkpoints are read. One in twelve is also scrubbed, collected twice and written:
 /// that takes ten times as long.
 #[test]
 fn a_crash_during_a_collection_loses_nothing_and_the_next_one_finishes() {
@@ -345,9 +345,9 @@ fn a_crash_during_a_collection_loses_nothing_and_the_next_one_finishes() {
     let report = store.collect(&(), &NO_GRACE).unwrap();
     assert!(report.swept.files > 0 && report.repacked.files > 0, "{report:?}");
     let mut n_checked = 0;
-    let n_states = crash_everywhere(disk, &before, &recorder.tape(), 40, |root, said, case| {
+    let n_states = crash_everywhere(disk, &before, &recorder.tape(), 29, |root, said, case| {
         n_checked += 1;
-        check_said(&root.join("store"), &[1, 3], said, n_checked % 8 == 0, case);
+        check_said(&root.join("store"), &[1, 3], said, n_checked % 12 == 0, case);
     });
     end(row, n_states, N_COLLECTION);
 }
@@ -425,7 +425,7 @@ fn a_crash_while_two_write_loses_nothing_acknowledged() {
                 });
             }
         });
-        n_states += crash_everywhere(disk, &before, &recorder.tape(), 11, |root, said, case| {
+        n_states += crash_everywhere(disk, &before, &recorder.tape(), 8, |root, said, case| {
             n_checked += 1;
             check_said(&root.join("store"), &[1], said, n_checked % 16 == 0, &format!("round {round}, {case}"));
         });

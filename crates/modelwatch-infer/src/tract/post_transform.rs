@@ -71,8 +71,8 @@ impl PostTransform {
     }
 
     /// Appends the scores as the transform leaves them.
-    pub(super) fn append(self, mut scores: Vec<f64>, out: &mut Vec<f32>) {
-        self.apply(&mut scores);
+    pub(super) fn append(self, scores: &mut [f64], out: &mut Vec<f32>) {
+        self.apply(scores);
         out.extend(scores.iter().map(|&it| it as f32));
     }
 }

@@ -35,14 +35,17 @@ impl Sums {
         Ok(Self { coefficients, intercepts, n_sums })
     }
 
-    fn of(&self, row: &[f64]) -> TractResult<Vec<f64>> {
+    /// Puts the sums of a row in the place of those that are there.
+    fn of(&self, row: &[f64], sums: &mut Vec<f64>) -> TractResult<()> {
         let width = self.coefficients.len() / self.n_sums;
         ensure!(row.len() == width, "there are coefficients for {width} features, and {} features", row.len());
         let sum = |(idx, weights): (usize, &[f32])| {
             let products = weights.iter().zip(row).map(|(weight, value)| f64::from(*weight) * value);
             products.sum::<f64>() + f64::from(self.intercepts.get(idx).copied().unwrap_or(0.0))
         };
-        Ok(self.coefficients.chunks_exact(width).enumerate().map(sum).collect())
+        sums.clear();
+        sums.extend(self.coefficients.chunks_exact(width).enumerate().map(sum));
+        Ok(())
     }
 }
 
@@ -74,10 +77,11 @@ impl LinearClassifier {
         &self.labels
     }
 
-    /// Appends one score per class and returns the index of the class, which is that of the sums as they are.
-    pub(super) fn classify(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<usize> {
-        let sums = self.sums.of(row)?;
-        if let &[sum] = &*sums {
+    /// Appends one score per class and returns the index of the class, which is that of the sums as they are. The sums go where those
+    /// of other rows were.
+    pub(super) fn classify(&self, row: &[f64], sums: &mut Vec<f64>, out: &mut Vec<f32>) -> TractResult<usize> {
+        self.sums.of(row, sums)?;
+        if let &[sum] = &**sums {
             out.extend([(1.0 - sum) as f32, sum as f32]);
             return Ok(usize::from(sum > 0.0));
         }
@@ -105,9 +109,10 @@ impl LinearRegressor {
         self.sums.n_sums
     }
 
-    /// Appends one prediction per target.
-    pub(super) fn predict(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<()> {
-        self.transform.append(self.sums.of(row)?, out);
+    /// Appends one prediction per target. The sums go where those of other rows were.
+    pub(super) fn predict(&self, row: &[f64], sums: &mut Vec<f64>, out: &mut Vec<f32>) -> TractResult<()> {
+        self.sums.of(row, sums)?;
+        self.transform.append(sums, out);
         Ok(())
     }
 }

@@ -146,16 +146,17 @@ impl EvalOp for RowOp {
         // Scaler and Normalizer take [N, features] or [features].
         let features = shape[shape.len() - 1];
         let rows = values.chunks_exact(features.max(1));
-        let mut scores = Vec::new();
-        let mut labels = Vec::new();
+        let mut scores = Vec::with_capacity(rows.len().saturating_mul(self.width().unwrap_or(features)));
+        let mut labels = Vec::with_capacity(if self.labels().is_some() { rows.len() } else { 0 });
+        let mut sums = Vec::new();
         for row in rows {
             match &*self.0 {
                 Kernel::Scaler(it) => it.apply(row, &mut scores)?,
                 Kernel::Normalizer(it) => it.apply(row, &mut scores),
                 Kernel::Classifier(it) => labels.push(it.classify(row, &mut scores)?),
                 Kernel::Regressor(it) => it.predict(row, &mut scores)?,
-                Kernel::LinearClassifier(it) => labels.push(it.classify(row, &mut scores)?),
-                Kernel::LinearRegressor(it) => it.predict(row, &mut scores)?,
+                Kernel::LinearClassifier(it) => labels.push(it.classify(row, &mut sums, &mut scores)?),
+                Kernel::LinearRegressor(it) => it.predict(row, &mut sums, &mut scores)?,
                 Kernel::SvmClassifier(it) => labels.push(it.classify(row, &mut scores)?),
                 Kernel::SvmRegressor(it) => it.predict(row, &mut scores)?,
             }

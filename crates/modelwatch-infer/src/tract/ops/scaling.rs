@@ -21,19 +21,20 @@ impl Scaler {
     }
 
     pub(super) fn apply(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<()> {
-        let at = |values: &[f32], idx: usize| {
-            if values.len() == 1 { Some(values[0]) } else { values.get(idx).copied() }
-        };
-        for (idx, &value) in row.iter().enumerate() {
-            let (Some(offset), Some(scale)) = (at(&self.offset, idx), at(&self.scale, idx)) else {
-                bail!(
-                    "a Scaler has {} offsets and {} scales for {} features",
-                    self.offset.len(),
-                    self.scale.len(),
-                    row.len()
-                );
-            };
-            out.push((value as f32 - offset) * scale);
+        let n = row.len();
+        if [&self.offset, &self.scale].into_iter().any(|it| it.len() != 1 && it.len() < n) {
+            let (n_offsets, n_scales) = (self.offset.len(), self.scale.len());
+            bail!("a Scaler has {n_offsets} offsets and {n_scales} scales for {n} features");
+        }
+        let scaled = |value: f64, offset: f32, scale: f32| (value as f32 - offset) * scale;
+        match (&*self.offset, &*self.scale) {
+            (&[offset], &[scale]) => out.extend(row.iter().map(|it| scaled(*it, offset, scale))),
+            (&[offset], scales) => out.extend(row.iter().zip(scales).map(|(it, scale)| scaled(*it, offset, *scale))),
+            (offsets, &[scale]) => out.extend(row.iter().zip(offsets).map(|(it, offset)| scaled(*it, *offset, scale))),
+            (offsets, scales) => {
+                let pairs = offsets.iter().zip(scales);
+                out.extend(row.iter().zip(pairs).map(|(it, (offset, scale))| scaled(*it, *offset, *scale)));
+            }
         }
         Ok(())
     }

@@ -37,14 +37,24 @@ impl Kernel {
     }
 
     fn of(&self, a: &[f64], b: &[f64]) -> f64 {
-        let dot = || a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let dot = || sum_of(a, b, |a, b| a * b);
         match *self {
             Self::Linear => dot(),
             Self::Poly(gamma, constant, degree) => (gamma * dot() + constant).powf(degree),
-            Self::Rbf(gamma) => (-gamma * a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>()).exp(),
+            Self::Rbf(gamma) => (-gamma * sum_of(a, b, |a, b| (a - b).powi(2))).exp(),
             Self::Sigmoid(gamma, constant) => (gamma * dot() + constant).tanh(),
         }
     }
+}
+
+/// Returns the sum of what is made of pairs: four sums, which do not wait for each other.
+fn sum_of(a: &[f64], b: &[f64], of: impl Fn(f64, f64) -> f64) -> f64 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    let mut sums = [0.0; 4];
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += of(*a, *b));
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| of(*a, *b)).sum::<f64>()
 }
 
 fn widened(node: &NodeProto, name: &str) -> Vec<f64> {
@@ -107,7 +117,7 @@ impl Regressor {
         } else {
             -1.0
         };
-        self.transform.append(vec![score], out);
+        self.transform.append(&mut [score], out);
         Ok(())
     }
 }
@@ -195,7 +205,7 @@ impl Classifier {
     /// Appends the scores and returns the index of the class.
     pub(super) fn classify(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<usize> {
         check_width(row, self.width)?;
-        let (votes, scores) = if self.is_linear() {
+        let (votes, mut scores) = if self.is_linear() {
             let score = |it: &[f64]| self.kernel.of(row, it) + self.rho[0];
             let scores: Vec<f64> = self.coefficients.chunks_exact(self.width).map(score).collect();
             (scores.clone(), scores)
@@ -210,7 +220,7 @@ impl Classifier {
             };
             (votes, scores)
         };
-        self.transform.append(scores, out);
+        self.transform.append(&mut scores, out);
         Ok((0..votes.len()).rev().fold(0, |best, it| if votes[it] >= votes[best] { it } else { best }))
     }
 
@@ -245,42 +255,44 @@ impl Classifier {
 
     fn probabilities(&self, decisions: &[f64]) -> Vec<f64> {
         let n = self.labels.len();
-        let mut pairwise = vec![vec![0.0; n]; n];
+        let mut pairwise = vec![0.0; n * n];
         for (idx, (i, j)) in self.pairs().enumerate() {
             let logit = decisions[idx] * self.prob_a[idx] + self.prob_b[idx];
             let probability = (1.0 / (1.0 + logit.exp())).clamp(1e-7, 1.0 - 1e-7);
-            (pairwise[i][j], pairwise[j][i]) = (probability, 1.0 - probability);
+            (pairwise[i * n + j], pairwise[j * n + i]) = (probability, 1.0 - probability);
         }
-        couple(&pairwise)
+        couple(n, &pairwise)
     }
 }
 
-/// Returns the class probabilities that agree best with those of pairs.
-fn couple(pairwise: &[Vec<f64>]) -> Vec<f64> {
-    let n = pairwise.len();
+/// Returns the probabilities of `n` classes that agree best with those of pairs, by the one and the other.
+fn couple(n: usize, pairwise: &[f64]) -> Vec<f64> {
     let q = |t: usize, j: usize| {
         if t == j {
-            (0..n).filter(|&it| it != t).map(|it| pairwise[it][t].powi(2)).sum::<f64>()
+            (0..n).filter(|&it| it != t).map(|it| pairwise[it * n + t].powi(2)).sum::<f64>()
         } else {
-            -pairwise[j][t] * pairwise[t][j]
+            -pairwise[j * n + t] * pairwise[t * n + j]
         }
     };
-    let matrix: Vec<Vec<f64>> = (0..n).map(|t| (0..n).map(|j| q(t, j)).collect()).collect();
+    let matrix: Vec<f64> = (0..n * n).map(|it| q(it / n, it % n)).collect();
     let mut p = vec![1.0 / n as f64; n];
+    let mut qp = vec![0.0; n];
     for _ in 0..n.max(100) {
-        let mut qp: Vec<f64> = matrix.iter().map(|row| row.iter().zip(&p).map(|(a, b)| a * b).sum()).collect();
+        for (qp, row) in qp.iter_mut().zip(matrix.chunks_exact(n)) {
+            *qp = row.iter().zip(&p).map(|(a, b)| a * b).sum();
+        }
         let mut pqp: f64 = qp.iter().zip(&p).map(|(a, b)| a * b).sum();
         if qp.iter().all(|it| (it - pqp).abs() < 0.005 / n as f64) {
             break;
         }
-        for t in 0..n {
-            let difference = (pqp - qp[t]) / matrix[t][t];
+        for (t, row) in matrix.chunks_exact(n).enumerate() {
+            let difference = (pqp - qp[t]) / row[t];
             p[t] += difference;
             let scale = 1.0 + difference;
-            pqp = (pqp + difference * (difference * matrix[t][t] + 2.0 * qp[t])) / (scale * scale);
-            for j in 0..n {
-                qp[j] = (qp[j] + difference * matrix[t][j]) / scale;
-                p[j] /= scale;
+            pqp = (pqp + difference * (difference * row[t] + 2.0 * qp[t])) / (scale * scale);
+            for ((qp, p), it) in qp.iter_mut().zip(&mut p).zip(row) {
+                *qp = (*qp + difference * it) / scale;
+                *p /= scale;
             }
         }
     }

@@ -300,7 +300,8 @@ fn write(transform: PostTransform, scores: impl Iterator<Item = f32>, out: &mut 
     if transform == PostTransform::None {
         return out.extend(scores);
     }
-    transform.append(scores.map(f64::from).collect(), out);
+    let mut scores: Vec<f64> = scores.map(f64::from).collect();
+    transform.append(&mut scores, out);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,8 +5,9 @@ use pulp::Simd;
 use super::{
     copy::{add, copy},
     finish::{Finish, ROUNDER, Rounding},
-    matrix::{COLUMNS, Line, ROWS, Rows, Tile, add_products},
+    matrix::{COLUMNS, Line, ROWS, Tile},
     op::Kernel,
+    rows::{Product, Strided},
 };
 use crate::tract::dynamic_product::Quantization;
 
@@ -79,54 +80,51 @@ impl Kernel for Dense {
         }
         let n_rows = output.len() / width;
         let block = (BLOCK / depth / ROWS * ROWS).clamp(ROWS, n_rows.next_multiple_of(ROWS));
-        let mut packed = vec![[0.0; ROWS]; block / ROWS * depth];
         let mut parts = Vec::new();
         let mut integers = Vec::new();
         if let Some(it) = quantized {
             for part in x.chunks_exact(x.len() / it.n_parts) {
                 parts.push(quantization(part));
             }
-            integers.resize(ROWS * depth, 0.0);
+            integers.resize(block.min(n_rows) * depth, 0.0);
         }
         let part_of = |row: usize| row * parts.len() / n_rows;
         for first in (0..n_rows).step_by(block) {
-            let groups = || (first..n_rows.min(first + block)).step_by(ROWS);
-            for (row, packed) in groups().zip(packed.chunks_exact_mut(depth)) {
-                let rows = &x[row * depth..(row + ROWS).min(n_rows) * depth];
-                if quantized.is_none() {
-                    transpose(rows, depth, packed);
-                    continue;
-                }
-                for ((numbers, to), row) in rows.chunks_exact(depth).zip(integers.chunks_exact_mut(depth)).zip(row..) {
+            let end = n_rows.min(first + block);
+            let mut numbers = &x[first * depth..end * depth];
+            if quantized.is_some() {
+                for ((numbers, to), row) in
+                    numbers.chunks_exact(depth).zip(integers.chunks_exact_mut(depth)).zip(first..)
+                {
                     quantize(numbers, parts[part_of(row)], to);
                 }
-                transpose(&integers[..rows.len()], depth, packed);
+                numbers = &integers[..numbers.len()];
             }
-            for (panel_idx, (panel, bias)) in panels.chunks_exact(depth).zip(bias).enumerate() {
+            for (panel_idx, (lines, bias)) in panels.chunks_exact(depth).zip(bias).enumerate() {
                 let column = panel_idx * COLUMNS;
                 let n_columns = COLUMNS.min(width - column);
-                for (row, packed) in groups().zip(packed.chunks_exact(depth)) {
-                    let n = ROWS.min(n_rows - row);
-                    let mut tile: Tile = [*bias; ROWS];
-                    if let Some(added) = added {
-                        for (row, line) in (row..row + n).zip(&mut tile) {
-                            let added = &added[row * width + column..][..n_columns];
-                            add(line, added);
-                        }
-                    }
-                    let factors = (packed, panel);
+                for row in (first..end).step_by(ROWS) {
+                    let n = ROWS.min(end - row);
+                    let rows = Strided { numbers: &numbers[(row - first) * depth..], stride: depth };
+                    let at = row * width + column;
+                    let added = added.map(|it| Strided { numbers: &it[at..], stride: width });
                     if let Some(it) = quantized {
                         let mut sums: Tile = [[0.0; COLUMNS]; ROWS];
-                        add_products(simd, (n, n_columns), factors, &Finish::NOTHING, &mut sums);
-                        for ((row, line), sums) in (row..row + n).zip(&mut tile).zip(&sums) {
-                            let scale = parts[part_of(row)].scale;
-                            add_scaled(simd, sums, scale, &it.scales[panel_idx], finish, line);
+                        let product =
+                            Product { rows, lines, bias: &[0.0; COLUMNS], added: None, finish: &Finish::NOTHING };
+                        product.give(simd, (n, n_columns), sums.as_flattened_mut(), COLUMNS);
+                        for (idx, sums) in sums[..n].iter().enumerate() {
+                            let mut line = *bias;
+                            if let Some(added) = added {
+                                add(&mut line, &added.numbers[idx * width..][..n_columns]);
+                            }
+                            let scale = parts[part_of(row + idx)].scale;
+                            add_scaled(simd, sums, scale, &it.scales[panel_idx], finish, &mut line);
+                            copy(&mut output[at + idx * width..][..n_columns], &line[..n_columns]);
                         }
                     } else {
-                        add_products(simd, (n, n_columns), factors, finish, &mut tile);
-                    }
-                    for (row, line) in (row..row + n).zip(&tile) {
-                        copy(&mut output[row * width + column..][..n_columns], &line[..n_columns]);
+                        let product = Product { rows, lines, bias, added, finish };
+                        product.give(simd, (n, n_columns), &mut output[at..], width);
                     }
                 }
             }
@@ -175,15 +173,5 @@ fn quantize(numbers: &[f32], Quantization { scale, zero_point }: Quantization, t
         let it = if it < least { least } else { it };
         let it = if it > most { most } else { it };
         *to = (it + ROUNDER) - ROUNDER;
-    }
-}
-
-/// Writes rows of this length by column.
-#[inline(always)]
-fn transpose(rows: &[f32], depth: usize, columns: &mut [Rows]) {
-    for (idx, row) in rows.chunks_exact(depth).enumerate() {
-        for (column, number) in columns.iter_mut().zip(row) {
-            column[idx % ROWS] = *number;
-        }
     }
 }

@@ -90,7 +90,7 @@ fn rows<S: Simd, const N: usize, const WIDTH: usize>(
 }
 
 #[inline(always)]
-fn registers<S: Simd, const WIDTH: usize>(simd: S, numbers: &[f32]) -> [S::f32s; WIDTH] {
+pub(super) fn registers<S: Simd, const WIDTH: usize>(simd: S, numbers: &[f32]) -> [S::f32s; WIDTH] {
     let mut res = [simd.splat_f32s(0.0); WIDTH];
     for (to, from) in res.iter_mut().zip(S::as_simd_f32s(numbers).0) {
         *to = *from;

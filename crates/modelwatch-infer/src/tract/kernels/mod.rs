@@ -18,6 +18,7 @@ mod matrix;
 mod op;
 mod planes;
 mod replace;
+mod rows;
 mod softmax;
 mod window;
 

@@ -16,6 +16,7 @@ mod finish;
 mod lower;
 mod matrix;
 mod op;
+mod place;
 mod planes;
 mod replace;
 mod rows;

@@ -8,7 +8,7 @@ use tract_onnx::{
             change_axes::AxisOp,
             cnn::{Conv, KernelFormat, MaxPool, PoolSpec},
             einsum::EinSum,
-            nn::{DataFormat, Softmax as TractSoftmax, SoftmaxKind},
+            nn::{DataFormat, Reduce, Softmax as TractSoftmax, SoftmaxKind},
         },
     },
     tract_hir::internal::TypedNode,
@@ -22,6 +22,7 @@ use super::{
     finish::{Finish, Round, Rounding},
     lower::{dequantize_earlier, lower},
     op::{Kernel, KernelOp},
+    place::Place,
     planes::{Depthwise, Largest},
     softmax::Softmax,
     window::Window,
@@ -37,6 +38,7 @@ pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
     lower(model)?;
     rewrite(model, &patch)?;
     rewrite(model, &round)?;
+    rewrite(model, &place)?;
     Ok(())
 }
 
@@ -103,6 +105,15 @@ fn round(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelP
     }
     patch.shunt_outside(model, end, output)?;
     Ok(Some(patch))
+}
+
+fn place(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    let Some(op) = node.op_as::<Reduce>().filter(|_| is_single(model, node.inputs[0])) else { return Ok(None) };
+    let along_rows = model.outlet_fact(node.inputs[0])?.rank().checked_sub(1).is_some_and(|last| *op.axes == [last]);
+    match Place::of(op.reducer).filter(|_| along_rows) {
+        Some(op) => TypedModelPatch::replace_single_op(model, node, &node.inputs, op).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Returns whether numbers were rounded, and no more than picked and moved since.

@@ -1,11 +1,11 @@
-//! Operators of this project for what takes most of the time in networks: convolutions, products with weights, the largest of a
-//! window, softmax.
+//! Operators of this project for what takes most of the time in networks: convolutions, products, the largest of a window,
+//! softmax.
 //!
 //! tract unrolls the input of a convolution as a whole, or for single samples only, and leaves most of a processor's width unused
 //! where matrices are small. These are written for many samples of any size, without `unsafe`: [`pulp`] chooses the instructions.
 //! They run in the optimized form of a graph alone; the form as written is what they are held against.
 //!
-//! A NaN that comes to be on the way stays one. Deliberately not here: anything but single precision and weights that are constant.
+//! A NaN that comes to be on the way stays one. Deliberately not here: anything but single precision.
 
 mod chain;
 mod convolution;
@@ -16,6 +16,7 @@ mod finish;
 mod lower;
 mod matrix;
 mod op;
+mod pairs;
 mod place;
 mod planes;
 mod replace;

@@ -22,6 +22,7 @@ use super::{
     finish::{Finish, Round, Rounding},
     lower::{dequantize_earlier, lower},
     op::{Kernel, KernelOp},
+    pairs::PairProduct,
     place::Place,
     planes::{Depthwise, Largest},
     softmax::Softmax,
@@ -70,7 +71,7 @@ fn patch(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelP
     let found = if let Some(op) = node.op_as::<Conv>() {
         convolution(model, node, op)
     } else if let Some(op) = node.op_as::<EinSum>() {
-        dense(model, node, op)
+        dense(model, node, op).or_else(|| PairProduct::replacing(model, node, op))
     } else if let Some(op) = node.op_as::<DynamicProduct>() {
         dynamic(model, node, op)
     } else if let Some(op) = node.op_as::<MaxPool>() {

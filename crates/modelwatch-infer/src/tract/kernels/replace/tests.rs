@@ -6,7 +6,7 @@ use tract_onnx::{
         cnn::PaddingSpec,
         math::{add, max, min, mul},
     },
-    tract_hir::internal::{SpecialOps, TVec, TypedOp},
+    tract_hir::internal::{SpecialOps, TVec, ToDim, TypedOp},
 };
 
 use super::*;
@@ -399,4 +399,26 @@ fn products_of_numbers_that_are_quantized_before_are_replaced_where_they_are_exa
         }
     }
     assert_eq!(check(&[700], |model, x| product(model, x, 2, 120)), ["DynamicProduct"]);
+}
+
+#[test]
+fn products_of_what_varies_are_replaced_with_what_moves_their_axes() {
+    for (tokens, width) in [(1, 4), (7, 8), (33, 32), (40, 5)] {
+        let left = check(&[tokens, 3 * width], |model, x| {
+            let (heads, of_head) = (tvec![3_usize.to_dim(), width.to_dim()], tvec![(3 * width).to_dim()]);
+            let parts = wire(model, AxisOp::Reshape(2, of_head, heads), &[x]);
+            let queries = wire(model, AxisOp::Move(1, 2), &[parts]);
+            let keys = wire(model, AxisOp::Move(2, 3), &[queries]);
+            let product = |axes: &str| EinSum::new(axes.parse().unwrap(), DatumType::F32);
+            let scores = wire(model, product("abij,abjk->abik"), &[queries, keys]);
+            let scale = constant(model, Tensor::from_shape(&[1, 1, 1, 1], &[0.25_f32]).unwrap());
+            let scores = wire(model, mul(), &[scores, scale]);
+            let shares = TractSoftmax { axes: tvec![3], quant_output_dt: None, kind: SoftmaxKind::Softmax };
+            let shares = wire(model, shares, &[scores]);
+            let values = wire(model, AxisOp::Move(1, 2), &[parts]);
+            let sums = wire(model, product("abij,abjk->abik"), &[shares, values]);
+            wire(model, AxisOp::Move(1, 2), &[sums])
+        });
+        assert_eq!(left, ["Reshape", "PairProduct", "RowSoftmax", "PairProduct"], "{tokens} of {width}");
+    }
 }

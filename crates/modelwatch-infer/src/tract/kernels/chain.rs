@@ -23,7 +23,8 @@ pub(super) struct Replacement {
 /// What is done to the values of a node by those that follow it and can be done at once.
 pub(super) struct Chain<'a> {
     model: &'a TypedModel,
-    input: OutletId,
+    /// What the kernel takes.
+    pub input: OutletId,
     shape: Vec<usize>,
     /// The axis that scale and bias are along.
     axis: usize,

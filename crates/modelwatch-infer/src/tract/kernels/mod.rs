@@ -1,5 +1,5 @@
 //! Operators of this project for what takes most of the time in networks: convolutions, products, the largest of a window,
-//! softmax.
+//! normalization, softmax.
 //!
 //! tract unrolls the input of a convolution as a whole, or for single samples only, and leaves most of a processor's width unused
 //! where matrices are small. These are written for many samples of any size, without `unsafe`: [`pulp`] chooses the instructions.
@@ -15,6 +15,7 @@ mod facts;
 mod finish;
 mod lower;
 mod matrix;
+mod normalization;
 mod op;
 mod pairs;
 mod place;

@@ -5,6 +5,7 @@ use tract_onnx::{
     tract_core::{
         model::TypedModelPatch,
         ops::{
+            binary::TypedBinOp,
             change_axes::AxisOp,
             cnn::{Conv, KernelFormat, MaxPool, PoolSpec},
             einsum::EinSum,
@@ -21,6 +22,7 @@ use super::{
     facts::{Matrix, constant, is_single, matrix, shape},
     finish::{Finish, Round, Rounding},
     lower::{dequantize_earlier, lower},
+    normalization::Normalization,
     op::{Kernel, KernelOp},
     pairs::PairProduct,
     place::Place,
@@ -72,6 +74,8 @@ fn patch(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelP
         convolution(model, node, op)
     } else if let Some(op) = node.op_as::<EinSum>() {
         dense(model, node, op).or_else(|| PairProduct::replacing(model, node, op))
+    } else if node.op_is::<TypedBinOp>() {
+        Normalization::replacing(model, node)
     } else if let Some(op) = node.op_as::<DynamicProduct>() {
         dynamic(model, node, op)
     } else if let Some(op) = node.op_as::<MaxPool>() {

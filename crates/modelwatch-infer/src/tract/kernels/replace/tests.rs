@@ -4,7 +4,8 @@ use tract_onnx::{
     prelude::{DatumExt, DatumType, IntoRunnable, IntoTValue, IntoTensor, Tensor, tract_ndarray::ArrayD, tvec},
     tract_core::ops::{
         cnn::PaddingSpec,
-        math::{add, max, min, mul},
+        math::{add, div, max, min, mul, rsqrt, sqrt, square, sub},
+        nn::Reducer,
     },
     tract_hir::internal::{SpecialOps, TVec, ToDim, TypedOp},
 };
@@ -420,5 +421,32 @@ fn products_of_what_varies_are_replaced_with_what_moves_their_axes() {
             wire(model, AxisOp::Move(1, 2), &[sums])
         });
         assert_eq!(left, ["Reshape", "PairProduct", "RowSoftmax", "PairProduct"], "{tokens} of {width}");
+    }
+}
+
+#[test]
+fn a_normalization_is_replaced_however_it_is_written() {
+    let mean = |model: &mut TypedModel, x: OutletId, width: usize| {
+        let sum = wire(model, Reduce::new(tvec![2], Reducer::Sum), &[x]);
+        let n = constant(model, Tensor::from_shape(&[1, 1, 1], &[width as f32]).unwrap());
+        wire(model, div(), &[sum, n])
+    };
+    for (width, by_inverse) in [1, 5, 16, 37, 64].into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let left = check(&[3, width], |model, x| {
+            let of_row = mean(model, x, width);
+            let centered = wire(model, sub(), &[x, of_row]);
+            let squares =
+                if by_inverse { wire(model, square(), &[centered]) } else { wire(model, mul(), &[centered, centered]) };
+            let variance = mean(model, squares, width);
+            let epsilon = constant(model, Tensor::from_shape(&[1, 1, 1], &[1e-5_f32]).unwrap());
+            let variance = wire(model, add(), &[variance, epsilon]);
+            let (op, then) = if by_inverse { (rsqrt(), mul()) } else { (sqrt(), div()) };
+            let deviation = wire(model, op, &[variance]);
+            let y = wire(model, then, &[centered, deviation]);
+            let [scale, shift] = [0, 1].map(|_| constant(model, numbers(&[1, 1, width])));
+            let y = wire(model, mul(), &[y, scale]);
+            wire(model, add(), &[y, shift])
+        });
+        assert_eq!(left, ["Normalization"], "{width}");
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn first_that_works(
         }
         match prepare(path, source, None, tests.map(|it| it.of_reading(reading))) {
             Ok(mut it) => {
-                it.uncompiled = uncompiled.filter(|_| it.info.inputs.iter().any(|it| it.shape[1..].contains(&None)));
+                it.uncompiled = uncompiled.filter(|_| it.info.fixed_rows().is_none());
                 return Ok(it);
             }
             Err(failed) => {

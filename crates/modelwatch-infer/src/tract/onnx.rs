@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::Path,
     sync::{Arc, OnceLock},
+    time::SystemTime,
 };
 
 use tract_onnx::{
@@ -33,11 +35,25 @@ use crate::{
     spec::{ElementType, ModelFormat, ModelInfo, TensorSpec},
 };
 
-/// A model kept in case that it has to be interpreted.
+/// A model in case that it has to be interpreted.
 pub(super) struct Uncompiled {
-    onnx: Arc<Onnx>,
-    proto: ModelProto,
+    /// Where it may turn out late. Else it does while the model is loaded, and the file is read again, lest the weights be in memory
+    /// twice while plans are made of them.
+    kept: Option<(Arc<Onnx>, ModelProto)>,
+    version: Version,
     interpreter: OnceLock<Arc<Interpreter>>,
+}
+
+/// The length of a file, and when it was written.
+#[derive(PartialEq)]
+struct Version(u64, Option<SystemTime>);
+
+impl Version {
+    fn of(path: &Path) -> Result<Self, InferError> {
+        let open = |source| InferError::Open { path: path.to_path_buf(), source };
+        let metadata = fs::metadata(path).map_err(open)?;
+        Ok(Self(metadata.len(), metadata.modified().ok()))
+    }
 }
 
 impl Uncompiled {
@@ -46,8 +62,18 @@ impl Uncompiled {
         if let Some(it) = self.interpreter.get() {
             return Ok(it.clone());
         }
-        let made =
-            Interpreter::new(self.onnx.clone(), &self.proto, path).map_err(|it| malformed(path, guard::reason(&it)))?;
+        if let Some((onnx, proto)) = &self.kept {
+            return self.interpret(path, onnx.clone(), proto);
+        }
+        let Decoded { onnx, proto, version, .. } = read(path)?;
+        if version != self.version {
+            return Err(malformed(path, "it was changed while it was loaded".to_string()));
+        }
+        self.interpret(path, Arc::new(onnx), &proto)
+    }
+
+    fn interpret(&self, path: &Path, onnx: Arc<Onnx>, proto: &ModelProto) -> Result<Arc<Interpreter>, InferError> {
+        let made = Interpreter::new(onnx, proto, path).map_err(|it| malformed(path, guard::reason(&it)))?;
         Ok(self.interpreter.get_or_init(|| Arc::new(made)).clone())
     }
 }
@@ -62,6 +88,7 @@ struct Decoded {
     proto: ModelProto,
     findings: Findings,
     beside: Arc<ExternalData>,
+    version: Version,
 }
 
 /// Decodes the file and looks at its operators; those that nobody computes are an error.
@@ -74,6 +101,8 @@ pub(super) fn open(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferErr
 }
 
 fn read(path: &Path) -> Result<Decoded, InferError> {
+    // Before it is read: what is written meanwhile is another version.
+    let version = Version::of(path)?;
     let mut proto: ModelProto = limits::decode(path, ModelFormat::Onnx, &wire::ONNX)?;
     let beside = Arc::new(preflight::check(path, &mut proto)?);
     let mut onnx = ops::onnx();
@@ -82,7 +111,7 @@ fn read(path: &Path) -> Result<Decoded, InferError> {
         rewrite::rewrite(graph);
     }
     let findings = audit::audit(&proto, &onnx);
-    Ok(Decoded { onnx, proto, findings, beside })
+    Ok(Decoded { onnx, proto, findings, beside, version })
 }
 
 /// Returns what a sound model declares, whoever is to run it.
@@ -99,14 +128,16 @@ pub(super) fn data(path: &Path) -> Result<Arc<ExternalData>, InferError> {
 
 /// Returns what is known of the model, and the ways to read it if every operator can be computed.
 pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
-    let Decoded { onnx, proto, findings, beside } = read(path)?;
+    let decoded = read(path)?;
+    let Decoded { proto, findings, beside, .. } = &decoded;
+    let beside = beside.clone();
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
     let (info, input_types) = info(path, graph, findings.operators.clone(), &beside)?;
     if !findings.unsupported.is_empty() {
         let error = InferError::unsupported(path, findings.unsupported.clone());
-        return Ok(Examined { info, obstacles: findings.unsupported, attempts: Err(error) });
+        return Ok(Examined { info, obstacles: decoded.findings.unsupported, attempts: Err(error) });
     }
-    let attempts = attempts(path, onnx, proto, &findings, &info, &input_types);
+    let attempts = attempts(path, decoded, &info, &input_types);
     let attempts = attempts.map(|it| Attempts { beside: Some(beside), ..it });
     Ok(Examined { info, obstacles: Vec::new(), attempts })
 }
@@ -116,9 +147,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
 /// The shapes are wrong or too general in many files, but a few operators cannot be analyzed without.
 fn attempts(
     path: &Path,
-    onnx: Onnx,
-    proto: ModelProto,
-    findings: &Findings,
+    Decoded { onnx, proto, findings, version, .. }: Decoded,
     info: &ModelInfo,
     input_types: &[DatumType],
 ) -> Result<Attempts, InferError> {
@@ -138,13 +167,16 @@ fn attempts(
             Err(reason) => _ = first_error.get_or_insert(reason),
         }
     }
-    let uncompiled = Uncompiled { onnx: Arc::new(onnx), interpreter: OnceLock::new(), proto };
+    let mut uncompiled = Uncompiled { kept: None, version, interpreter: OnceLock::new() };
+    let onnx = Arc::new(onnx);
     if sources.is_empty() {
         // An error about the file is the same for both; what only tract lacks does not matter any more.
-        if let Err(error) = uncompiled.interpreter(path) {
+        if let Err(error) = uncompiled.interpret(path, onnx, &proto) {
             return Err(first_error.map_or(error, |it| malformed(path, it)));
         }
         sources.push(source(Graph::Uncompiled));
+    } else if info.fixed_rows().is_none() {
+        uncompiled.kept = Some((onnx, proto));
     }
     Ok(Attempts { sources, uncompiled: Some(uncompiled), beside: None })
 }

@@ -1,5 +1,7 @@
 //! Rows times a matrix of weights; the numbers of rows may be quantized before.
 
+use std::sync::Arc;
+
 use pulp::Simd;
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     matrix::{COLUMNS, Line, ROWS, Tile},
     op::Kernel,
     rows::{Product, Strided},
+    shared::shared,
 };
 use crate::tract::dynamic_product::Quantization;
 
@@ -20,7 +23,7 @@ pub(super) struct Dense {
     depth: usize,
     width: usize,
     /// By panel of columns and `k`; the last panel is filled up with zeros.
-    panels: Vec<Line>,
+    panels: Arc<[Line]>,
     /// By panel of columns.
     bias: Vec<Line>,
     finish: Finish,
@@ -52,7 +55,7 @@ impl Dense {
             let end = width.min(start + COLUMNS);
             (0..depth).map(move |k| line(&weights[k * width..][start..end]))
         };
-        let panels = starts.flat_map(panel).collect();
+        let panels = shared(starts.flat_map(panel).collect());
         let bias = bias.chunks(COLUMNS).map(line).collect();
         Self { depth, width, panels, bias, finish, quantized: None }
     }

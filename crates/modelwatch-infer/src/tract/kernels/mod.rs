@@ -22,6 +22,7 @@ mod place;
 mod planes;
 mod replace;
 mod rows;
+mod shared;
 mod softmax;
 mod window;
 

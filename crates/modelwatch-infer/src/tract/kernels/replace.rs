@@ -152,7 +152,7 @@ fn convolution(model: &TypedModel, node: &TypedNode, op: &Conv) -> Option<Replac
         let op = Depthwise::new(&window, weights, chain.bias.clone(), chain.finish);
         return chain.replacement(op);
     }
-    let op = Convolution::new(window, op.group, &weights, chain.bias.clone(), chain.finish);
+    let op = Convolution::new(window, op.group, &weights, &chain.bias, chain.finish);
     chain.replacement(op)
 }
 

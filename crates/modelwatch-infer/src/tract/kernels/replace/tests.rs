@@ -113,6 +113,8 @@ fn convolutions_of_all_kinds_are_replaced() {
         Case { size: 1, pad: 0, stride: 2, ..USUAL() },
         Case { size: 1, pad: 1, ..USUAL() },
         Case { row: vec![4, 40], n_out: 3, ..USUAL() },
+        Case { row: vec![4, 8, 8], ..USUAL() },
+        Case { row: vec![4, 3, 16], dilation: 2, pad: 2, ..USUAL() },
         Case { row: vec![6, 7, 7], groups: 3, n_out: 9, ..USUAL() },
         Case { row: vec![1, 1, 1], ..USUAL() },
     ] {
@@ -122,6 +124,20 @@ fn convolutions_of_all_kinds_are_replaced() {
         let case = Case { row: vec![4, 13, 10], n_out: 4, groups: 4, stride, dilation, size, pad: 2 };
         assert_eq!(check(&case.row, |model, x| case.wire(model, x)), ["Depthwise"]);
     }
+}
+
+#[test]
+fn deep_convolutions_go_on_where_they_were() {
+    let case = Case { row: vec![260, 5, 7], n_out: 17, ..USUAL() };
+    let left = check(&case.row, |model, x| {
+        // As small as what is summed up of few.
+        let step = constant(model, Tensor::from_shape(&[1, 1, 1, 1], &[0.02_f32]).unwrap());
+        let x = wire(model, mul(), &[x, step]);
+        let beside = case.wire(model, x);
+        let y = case.wire(model, x);
+        wire(model, add(), &[beside, y])
+    });
+    assert_eq!(left, ["Mul", "Convolution", "Convolution"]);
 }
 
 #[test]

@@ -14,6 +14,9 @@ use super::{
     window::Window,
 };
 
+/// The vectors of results that are worked on at once, whose chains of sums run beside each other.
+const AT_ONCE: usize = 4;
+
 /// One filter for each channel: `weights[channel][place] · window[place] + bias[channel]`.
 #[derive(Debug)]
 pub(super) struct Depthwise {
@@ -69,13 +72,16 @@ impl Kernel for Depthwise {
             let planes = images.chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
             for ((image, output), (weights, bias)) in planes.zip(channels()) {
                 layout.lay_out(image, &mut plane);
-                for (line, start) in lines.iter_mut().zip((0..).step_by(COLUMNS)) {
-                    for (to, start) in S::as_mut_simd_f32s(line).0.iter_mut().zip((start..).step_by(S::F32_LANES)) {
-                        let mut sum = simd.splat_f32s(*bias);
-                        for (weight, place) in weights.iter().zip(&layout.places) {
-                            sum = simd.mul_add_e_f32s(simd.splat_f32s(*weight), at(simd, &plane, place + start), sum);
+                for (sums, start) in vectors(simd, &mut lines).iter_mut().zip((0..).step_by(AT_ONCE * S::F32_LANES)) {
+                    let mut res = [simd.splat_f32s(*bias); AT_ONCE];
+                    for (weight, place) in weights.iter().zip(&layout.places) {
+                        let weight = simd.splat_f32s(*weight);
+                        for (sum, seen) in res.iter_mut().zip(neighbors(simd, &plane[place + start..])) {
+                            *sum = simd.mul_add_e_f32s(weight, *seen, *sum);
                         }
-                        *to = finish.apply(simd, sum);
+                    }
+                    for (to, sum) in sums.iter_mut().zip(&res) {
+                        *to = finish.apply(simd, *sum);
                     }
                 }
                 layout.give(&lines, output);
@@ -99,17 +105,16 @@ impl Kernel for Largest {
         let planes = inputs[0].chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
         for (image, output) in planes {
             layout.lay_out(image, &mut plane);
-            for (line, start) in lines.iter_mut().zip((0..).step_by(COLUMNS)) {
-                for (to, start) in S::as_mut_simd_f32s(line).0.iter_mut().zip((start..).step_by(S::F32_LANES)) {
-                    let mut largest = simd.splat_f32s(LEAST);
-                    for place in &layout.places {
-                        let seen = at(simd, &plane, place + start);
-                        largest = simd.select_f32s(simd.less_than_f32s(largest, seen), seen, largest);
+            for (to, start) in vectors(simd, &mut lines).iter_mut().zip((0..).step_by(AT_ONCE * S::F32_LANES)) {
+                let mut res = [simd.splat_f32s(LEAST); AT_ONCE];
+                for place in &layout.places {
+                    for (largest, seen) in res.iter_mut().zip(neighbors(simd, &plane[place + start..])) {
+                        let larger = simd.select_f32s(simd.less_than_f32s(*largest, *seen), *seen, *largest);
                         // A NaN, which is not equal to itself, is kept, as nothing is larger.
-                        largest = simd.select_f32s(simd.equal_f32s(seen, seen), largest, seen);
+                        *largest = simd.select_f32s(simd.equal_f32s(*seen, *seen), larger, *seen);
                     }
-                    *to = largest;
                 }
+                *to = res;
             }
             layout.give(&lines, output);
         }
@@ -159,6 +164,9 @@ fn larger(largest: f32, it: f32) -> f32 {
     if it == it { larger } else { it }
 }
 
+/// The width of images whose pixels are moved one by one, not by rows.
+const NARROW: usize = 8;
+
 /// Where the pixels of an image are laid out, and where windows find them.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -187,7 +195,8 @@ impl Layout {
             let part = y % stride[0] * stride[1] + x % stride[1];
             (part * height + y / stride[0]) * width + x / stride[1]
         };
-        let n_lines = ((out[0] - 1) * width + out[1]).div_ceil(COLUMNS);
+        // An even number, which is one of as many vectors as are worked on at once.
+        let n_lines = ((out[0] - 1) * width + out[1]).div_ceil(COLUMNS).next_multiple_of(2);
         Self {
             n_pixels: window.n_pixels(),
             image_width: image[1],
@@ -214,7 +223,7 @@ impl Layout {
 
     #[inline(always)]
     fn lay_out(&self, image: &[f32], plane: &mut [f32]) {
-        if self.image_width < COLUMNS {
+        if self.image_width < NARROW {
             for (pixel, place) in image.iter().zip(&self.pixels) {
                 plane[*place] = *pixel;
             }
@@ -252,10 +261,14 @@ fn grid([height, width]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
     (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
 }
 
+/// Returns numbers by as many vectors as are worked on at once.
 #[inline(always)]
-fn at<S: Simd>(simd: S, numbers: &[f32], start: usize) -> S::f32s {
-    match S::as_simd_f32s(&numbers[start..start + S::F32_LANES]).0 {
-        [it] => *it,
-        _ => simd.splat_f32s(0.0),
-    }
+fn vectors<S: Simd>(_simd: S, lines: &mut [Line]) -> &mut [[S::f32s; AT_ONCE]] {
+    S::as_mut_simd_f32s(lines.as_flattened_mut()).0.as_chunks_mut().0
+}
+
+/// Returns the first vectors of numbers.
+#[inline(always)]
+fn neighbors<S: Simd>(_simd: S, numbers: &[f32]) -> &[S::f32s] {
+    S::as_simd_f32s(&numbers[..AT_ONCE * S::F32_LANES]).0
 }

@@ -18,6 +18,16 @@ pub(super) struct Replacement {
     pub op: KernelOp,
     pub inputs: Vec<OutletId>,
     pub replaced: OutletId,
+    /// Whether what is replaced has channels behind pixels, which the kernel has before them.
+    pub channels_are_last: bool,
+}
+
+impl Replacement {
+    /// Gives images by planes to the kernel, wherever their channels are.
+    pub(super) fn of_planes(self, channels_are_last: bool) -> Self {
+        let op = if channels_are_last { self.op.of_planes() } else { self.op };
+        Self { op, channels_are_last, ..self }
+    }
 }
 
 /// What is done to the values of a node by those that follow it and can be done at once.
@@ -57,7 +67,8 @@ impl<'a> Chain<'a> {
 
     pub(super) fn replacement(self, kernel: impl Kernel) -> Option<Replacement> {
         let inputs = [self.input].into_iter().chain(self.added).collect();
-        Some(Replacement { op: KernelOp::new(kernel, &self.shape), inputs, replaced: self.end })
+        let op = KernelOp::new(kernel, &self.shape);
+        Some(Replacement { op, inputs, replaced: self.end, channels_are_last: false })
     }
 
     /// Adds one number to all, or one for each place along the axis.

@@ -84,6 +84,12 @@ impl KernelOp {
         Self { kernel: Arc::new(kernel), shape: shape.iter().copied().collect() }
     }
 
+    /// Has the last axis of what is computed behind the first.
+    pub(super) fn of_planes(mut self) -> Self {
+        self.shape[1..].rotate_right(1);
+        self
+    }
+
     pub(super) fn rounding(&self) -> Option<Rounding> {
         self.kernel.rounding()
     }

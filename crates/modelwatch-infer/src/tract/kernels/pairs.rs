@@ -88,7 +88,7 @@ impl PairProduct {
             return None;
         }
         let op = KernelOp::new(Self { pairs, rows, depth, columns, scale }, &output);
-        Some(Replacement { op, inputs: vec![a, b], replaced })
+        Some(Replacement { op, inputs: vec![a, b], replaced, channels_are_last: false })
     }
 }
 

@@ -7,9 +7,9 @@ use tract_onnx::{
         ops::{
             binary::TypedBinOp,
             change_axes::AxisOp,
-            cnn::{Conv, KernelFormat, MaxPool, PoolSpec},
+            cnn::{Conv, MaxPool, PoolSpec},
             einsum::EinSum,
-            nn::{DataFormat, Reduce, Softmax as TractSoftmax, SoftmaxKind},
+            nn::{Reduce, Softmax as TractSoftmax, SoftmaxKind},
         },
     },
     tract_hir::internal::TypedNode,
@@ -40,6 +40,7 @@ pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
     model.prop_consts()?;
     lower(model)?;
     rewrite(model, &patch)?;
+    rewrite(model, &stay)?;
     rewrite(model, &round)?;
     rewrite(model, &place)?;
     Ok(())
@@ -85,14 +86,38 @@ fn patch(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelP
     } else {
         None
     };
-    let Some(Replacement { op, inputs, replaced }) = found else {
+    let Some(Replacement { op, inputs, replaced, channels_are_last }) = found else {
         return Ok(None);
     };
     let mut patch = TypedModelPatch::default();
-    let inputs = patch.taps(model, &inputs)?;
+    let mut inputs = patch.taps(model, &inputs)?;
     let name = &model.node(replaced.node).name;
-    let output = patch.wire_node(name, op, &inputs)?[0];
+    let last = model.outlet_fact(replaced)?.rank().saturating_sub(1);
+    let output = if channels_are_last {
+        for (idx, it) in inputs.iter_mut().enumerate() {
+            *it = patch.wire_node(format!("{name}.planes.{idx}"), AxisOp::Move(last, 1), &[*it])?[0];
+        }
+        let planes = patch.wire_node(format!("{name}.planes"), op, &inputs)?;
+        patch.wire_node(name, AxisOp::Move(1, last), &planes)?[0]
+    } else {
+        patch.wire_node(name, op, &inputs)?[0]
+    };
     patch.shunt_outside(model, replaced, output)?;
+    Ok(Some(patch))
+}
+
+/// An axis that is moved where it was.
+fn stay(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    let Some(&AxisOp::Move(from, to)) = node.op_as() else {
+        return Ok(None);
+    };
+    let before = model.node(node.inputs[0].node);
+    if before.op_as::<AxisOp>() != Some(&AxisOp::Move(to, from)) {
+        return Ok(None);
+    }
+    let mut patch = TypedModelPatch::default();
+    let output = patch.tap_model(model, before.inputs[0])?;
+    patch.shunt_outside(model, node.id.into(), output)?;
     Ok(Some(patch))
 }
 
@@ -139,10 +164,14 @@ fn is_rounded(model: &TypedModel, mut outlet: OutletId, rounding: Rounding) -> b
 fn convolution(model: &TypedModel, node: &TypedNode, op: &Conv) -> Option<Replacement> {
     let spec = &op.pool_spec;
     let window = window(model, node, spec)?;
-    let is_usual = op.q_params.is_none() && op.kernel_fmt == KernelFormat::OIHW;
-    let weights = constant(model, node.inputs[1]).filter(|it| is_usual && !it.is_empty())?;
+    let kernel = model.outlet_fact(node.inputs[1]).ok()?.konst.clone().filter(|_| op.q_params.is_none())?;
+    let kernel = op.kernel_fmt.kernel_as_group_o_ihw(&kernel, op.group).ok()?;
+    let weights = kernel.try_as_plain_ram().ok()?;
+    let weights = weights.as_slice::<f32>().ok().filter(|it| !it.is_empty())?;
     let n = spec.output_channels;
-    let mut chain = Chain::new(model, node, 1, n)?;
+    let channels_are_last = spec.data_format.c_is_last();
+    let axis = if channels_are_last { spec.rank() + 1 } else { 1 };
+    let mut chain = Chain::new(model, node, axis, n)?;
     chain.add(&constant(model, node.inputs[2])?)?;
     chain.follow();
     let n_each = weights.len() / n.max(1);
@@ -150,10 +179,10 @@ fn convolution(model: &TypedModel, node: &TypedNode, op: &Conv) -> Option<Replac
     let is_depthwise = op.group == n && n == window.channels && n > 1 && chain.added.is_none();
     if is_depthwise {
         let op = Depthwise::new(&window, weights, chain.bias.clone(), chain.finish);
-        return chain.replacement(op);
+        return chain.replacement(op).map(|it| it.of_planes(channels_are_last));
     }
     let op = Convolution::new(window, op.group, &weights, &chain.bias, chain.finish);
-    chain.replacement(op)
+    chain.replacement(op).map(|it| it.of_planes(channels_are_last))
 }
 
 fn dense(model: &TypedModel, node: &TypedNode, op: &EinSum) -> Option<Replacement> {
@@ -184,7 +213,7 @@ fn dynamic(model: &TypedModel, node: &TypedNode, op: &DynamicProduct) -> Option<
 fn largest(model: &TypedModel, node: &TypedNode, op: &MaxPool) -> Option<Replacement> {
     let is_usual = op.with_index_outputs.is_none() && is_single(model, node.inputs[0]);
     let window = window(model, node, &op.pool_spec).filter(|_| is_usual)?;
-    alone(model, node, Largest::new(&window))
+    alone(model, node, Largest::new(&window)).map(|it| it.of_planes(op.pool_spec.data_format.c_is_last()))
 }
 
 fn softmax(model: &TypedModel, node: &TypedNode, op: &TractSoftmax) -> Option<Replacement> {
@@ -197,13 +226,15 @@ fn softmax(model: &TypedModel, node: &TypedNode, op: &TractSoftmax) -> Option<Re
 /// Returns the replacement of a single node.
 fn alone(model: &TypedModel, node: &TypedNode, kernel: impl Kernel) -> Option<Replacement> {
     let replaced = OutletId::new(node.id, 0);
-    Some(Replacement { op: KernelOp::new(kernel, &shape(model, replaced)?), inputs: vec![node.inputs[0]], replaced })
+    let op = KernelOp::new(kernel, &shape(model, replaced)?);
+    Some(Replacement { op, inputs: vec![node.inputs[0]], replaced, channels_are_last: false })
 }
 
-/// Returns how a window moves over images with their channels before their pixels.
+/// Returns how a window moves over images.
 fn window(model: &TypedModel, node: &TypedNode, spec: &PoolSpec) -> Option<Window> {
-    let shape = shape(model, node.inputs[0]).filter(|_| spec.data_format == DataFormat::NCHW)?;
-    let sizes = shape.get(2..)?;
+    let shape = shape(model, node.inputs[0]).filter(|_| spec.data_format.has_n())?;
+    let first = spec.data_format.h_axis();
+    let sizes = shape.get(first..first + spec.rank())?;
     let padding = spec.computed_padding(sizes);
     // A row of pixels is an image of one row.
     let two = |of: &dyn Fn(usize) -> usize, missing: usize| match sizes.len() {

@@ -3,9 +3,9 @@
 use tract_onnx::{
     prelude::{DatumExt, DatumType, IntoRunnable, IntoTValue, IntoTensor, Tensor, tract_ndarray::ArrayD, tvec},
     tract_core::ops::{
-        cnn::PaddingSpec,
+        cnn::{KernelFormat, PaddingSpec},
         math::{add, div, max, min, mul, rsqrt, sqrt, square, sub},
-        nn::Reducer,
+        nn::{DataFormat, Reducer},
     },
     tract_hir::internal::{SpecialOps, TVec, ToDim, TypedOp},
 };
@@ -123,6 +123,34 @@ fn convolutions_of_all_kinds_are_replaced() {
     for (stride, dilation, size) in [(1, 1, 3), (2, 1, 3), (1, 2, 3), (2, 1, 5), (3, 2, 2)] {
         let case = Case { row: vec![4, 13, 10], n_out: 4, groups: 4, stride, dilation, size, pad: 2 };
         assert_eq!(check(&case.row, |model, x| case.wire(model, x)), ["Depthwise"]);
+    }
+}
+
+#[test]
+fn images_with_their_channels_last_are_seen_as_planes() {
+    for (kernel_fmt, kernel, group, name) in [
+        (KernelFormat::HWIO, [3, 3, 4, 10], 1, "Convolution"),
+        (KernelFormat::OHWI, [10, 3, 3, 4], 1, "Convolution"),
+        (KernelFormat::OIHW, [10, 4, 3, 3], 1, "Convolution"),
+        (KernelFormat::HWIO, [3, 3, 4, 1], 4, "Depthwise"),
+        (KernelFormat::HWIO, [3, 3, 4, 3], 2, "Convolution"),
+    ] {
+        let n_out = *kernel_fmt.output_channels(&kernel, group);
+        let case = Case { row: vec![4, 11, 9], n_out, stride: 2, ..USUAL() };
+        let left = check(&[11, 9, 4], |model, x| {
+            let pool_spec = PoolSpec { data_format: DataFormat::NHWC, ..case.pool(n_out) };
+            let (weights, bias) = (numbers(&kernel), numbers(&[n_out]));
+            let (weights, bias) = (constant(model, weights), constant(model, bias));
+            let op = Conv { pool_spec: pool_spec.clone(), kernel_fmt, group, q_params: None };
+            let y = wire(model, op, &[x, weights, bias]);
+            let shift = constant(model, numbers(&[1, 1, 1, n_out]));
+            let y = wire(model, add(), &[shift, y]);
+            let pool_spec = PoolSpec { input_channels: n_out, ..pool_spec };
+            wire(model, MaxPool { pool_spec, with_index_outputs: None }, &[y])
+        });
+        let kernels: Vec<_> = left.iter().filter(|it| !it.contains("Move")).collect();
+        assert_eq!(kernels, [name, "Largest"], "{kernel_fmt:?}");
+        assert_eq!(left.len(), 4, "{left:?}");
     }
 }
 

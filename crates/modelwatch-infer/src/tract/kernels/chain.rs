@@ -147,12 +147,18 @@ fn spread(numbers: &[f32], n: usize) -> Option<Vec<f32>> {
     }
 }
 
-/// Returns what a quantization and its inverse do, and the value after both.
-pub(super) fn rounding(model: &TypedModel, node: &TypedNode) -> Option<(Rounding, OutletId)> {
-    let &Quantize { factor, zero_point } = node.op_as()?;
-    let zero = zero_point.value();
+/// Returns what a quantization and its inverse do, and the value after both, where nothing else has a part in it.
+fn rounding(model: &TypedModel, node: &TypedNode) -> Option<(Rounding, OutletId)> {
+    node.op_as::<Quantize>()?;
     let next = only_user(model, node.id.into())?;
-    let back = next.op_as::<Dequantize>().filter(|it| it.zero_point == zero)?;
+    Some((rounding_before(model, next)?, next.id.into()))
+}
+
+/// Returns what a quantization and its inverse, which is this node, do.
+pub(super) fn rounding_before(model: &TypedModel, node: &TypedNode) -> Option<Rounding> {
+    let back = node.op_as::<Dequantize>()?;
+    let &Quantize { factor, zero_point } = model.node(node.inputs[0].node).op_as()?;
+    let zero = zero_point.value();
     let [least, most] = zero_point.range().map(|it| (it - zero) as f32);
-    Some((Rounding { factor, least, most, step: back.scale }, next.id.into()))
+    (back.zero_point == zero).then_some(Rounding { factor, least, most, step: back.scale })
 }

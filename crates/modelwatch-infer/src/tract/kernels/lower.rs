@@ -35,7 +35,12 @@ const MOST_EXACT: usize = (1 << 24) / (255 * 255);
 pub(super) fn lower(model: &mut TypedModel) -> TractResult<()> {
     rewrite(model, &convolution)?;
     rewrite(model, &product)?;
-    while rewrite(model, &dequantize_earlier)? {}
+    dequantize_where_quantized(model)
+}
+
+/// Has dequantizations follow quantizations where they can, and of those that are alike only one.
+pub(super) fn dequantize_where_quantized(model: &mut TypedModel) -> TractResult<()> {
+    while rewrite(model, &dequantize_once)? || rewrite(model, &dequantize_earlier)? {}
     Ok(())
 }
 
@@ -145,8 +150,23 @@ fn product(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedMode
     Ok(Some(patch))
 }
 
+/// Takes the first of the dequantizations of a value that are alike for all of them.
+fn dequantize_once(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    let Some(op) = node.op_as::<Dequantize>() else {
+        return Ok(None);
+    };
+    let users = model.outlet_successors(node.inputs[0]).iter().map(|it| model.node(it.node));
+    let Some(first) = users.into_iter().find(|it| it.op_as() == Some(op)).filter(|it| it.id != node.id) else {
+        return Ok(None);
+    };
+    let mut patch = TypedModelPatch::default();
+    let output = patch.tap_model(model, first.id.into())?;
+    patch.shunt_outside(model, node.id.into(), output)?;
+    Ok(Some(patch))
+}
+
 /// Moves a dequantization in front of what only picks or moves numbers, next to the quantization.
-pub(super) fn dequantize_earlier(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+fn dequantize_earlier(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
     let Some(op) = node.op_as::<Dequantize>() else {
         return Ok(None);
     };
@@ -155,13 +175,15 @@ pub(super) fn dequantize_earlier(model: &TypedModel, node: &TypedNode) -> TractR
     let goes_up = op.scale.is_finite() && op.scale > 0.0;
     let is_pool = before.op_as::<MaxPool>().is_some_and(|it| it.with_index_outputs.is_none());
     let picks = before.op_is::<AxisOp>() || before.op_is::<Identity>() || (is_pool && goes_up);
-    if !picks || only_user(model, node.inputs[0]).is_none() || model.node(before.inputs[0].node).op_is::<Const>() {
+    if !picks || model.node(before.inputs[0].node).op_is::<Const>() {
         return Ok(None);
     }
     let mut patch = TypedModelPatch::default();
     let wire = patch.tap_model(model, before.inputs[0])?;
     let wire = patch.wire_node(&node.name, op.clone(), &[wire])?;
-    let output = patch.wire_node(&before.name, before.op.clone(), &wire)?[0];
+    // Its name stays with it where others use the integers.
+    let name = if only_user(model, node.inputs[0]).is_some() { &before.name } else { &format!("{}.picked", node.name) };
+    let output = patch.wire_node(name, before.op.clone(), &wire)?[0];
     patch.shunt_outside(model, node.id.into(), output)?;
     Ok(Some(patch))
 }

@@ -16,12 +16,12 @@ use tract_onnx::{
 };
 
 use super::{
-    chain::{Chain, Replacement, rounding},
+    chain::{Chain, Replacement, rounding_before},
     convolution::Convolution,
     dense::Dense,
     facts::{Matrix, constant, is_single, matrix, shape},
     finish::{Finish, Round, Rounding},
-    lower::{dequantize_earlier, lower},
+    lower::{dequantize_where_quantized, lower},
     normalization::Normalization,
     op::{Kernel, KernelOp},
     pairs::PairProduct,
@@ -48,7 +48,7 @@ pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
 
 /// Makes a quantization and its inverse one step, which keeps NaN, as integers cannot.
 pub(in crate::tract) fn join_rounding(model: &mut TypedModel) -> TractResult<()> {
-    while rewrite(model, &dequantize_earlier)? {}
+    dequantize_where_quantized(model)?;
     rewrite(model, &round)?;
     Ok(())
 }
@@ -121,19 +121,22 @@ fn stay(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPa
     Ok(Some(patch))
 }
 
-/// A quantization and its inverse that follow no kernel, or what was rounded so before.
+/// A quantization and its inverse that follow no kernel, or what was rounded so before. Others may use the integers.
 fn round(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
-    let Some((rounding, end)) = rounding(model, node).filter(|_| is_single(model, node.inputs[0])) else {
+    let Some(rounding) = rounding_before(model, node) else {
+        return Ok(None);
+    };
+    let numbers = model.node(node.inputs[0].node).inputs[0];
+    let Some(shape) = shape(model, node.id.into()).filter(|_| is_single(model, numbers)) else {
         return Ok(None);
     };
     let mut patch = TypedModelPatch::default();
-    let mut output = patch.tap_model(model, node.inputs[0])?;
-    if !is_rounded(model, node.inputs[0], rounding) {
-        let Some(shape) = shape(model, end) else { return Ok(None) };
+    let mut output = patch.tap_model(model, numbers)?;
+    if !is_rounded(model, numbers, rounding) {
         let kernel = Round(Finish { rounding: Some(rounding), ..Finish::NOTHING });
-        output = patch.wire_node(&model.node(end.node).name, KernelOp::new(kernel, &shape), &[output])?[0];
+        output = patch.wire_node(&node.name, KernelOp::new(kernel, &shape), &[output])?[0];
     }
-    patch.shunt_outside(model, end, output)?;
+    patch.shunt_outside(model, node.id.into(), output)?;
     Ok(Some(patch))
 }
 

@@ -169,6 +169,30 @@ fn deep_convolutions_go_on_where_they_were() {
 }
 
 #[test]
+fn a_quantization_with_several_users_hides_no_nan() {
+    for (second_scale, n_kernels) in [(0.5, 1), (0.25, 2)] {
+        for pass in [join_rounding, replace] {
+            let mut model = TypedModel::default();
+            let x = model.add_source("x", f32::fact([2])).unwrap();
+            let integers = wire(&mut model, Quantize { factor: 2.0, zero_point: ZeroPoint::U8(3) }, &[x]);
+            let integers = wire(&mut model, AxisOp::Add(0), &[integers]);
+            let users =
+                [0.5, second_scale].map(|scale| wire(&mut model, Dequantize { scale, zero_point: 3 }, &[integers]));
+            let sum = wire(&mut model, add(), &users);
+            model.select_output_outlets(&[sum]).unwrap();
+            pass(&mut model).unwrap();
+            let kernels = model.nodes.iter().filter(|it| it.op_is::<KernelOp>());
+            assert_eq!(kernels.count(), n_kernels);
+            let x = Tensor::from_shape(&[2], &[f32::NAN, 1.2]).unwrap();
+            let y = model.into_runnable().unwrap().run(tvec!(x.into_tvalue())).unwrap().remove(0);
+            let y = y.to_plain_array_view::<f32>().unwrap();
+            assert!(y[[0, 0]].is_nan(), "{y}");
+            assert_eq!(y[[0, 1]], 2.0 * (0.5 + second_scale));
+        }
+    }
+}
+
+#[test]
 fn what_follows_a_convolution_is_done_at_once() {
     let case = USUAL();
     let left = check(&case.row, |model, x| {

@@ -75,7 +75,7 @@ fn convolution(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Typed
 #[cfg(test)]
 mod tests {
     use tract_onnx::{
-        prelude::{DatumExt, IntoRunnable, IntoTValue, Tensor, tensor1, tvec},
+        prelude::{DatumExt, IntoRunnable, IntoTValue, QParams, Tensor, tensor1, tvec},
         tract_core::ops::{
             cnn::{KernelFormat, PaddingSpec, PoolSpec},
             nn::DataFormat,
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     /// A convolution of two channels by one weight each, whose scales are 0.01 and 0.5, on two pixels.
-    fn answers(data_format: DataFormat) -> Vec<i8> {
+    fn answers(data_format: DataFormat, datum_type: DatumType) -> Vec<i8> {
         let shape: &[usize] = if data_format.c_is_last() { &[1, 2, 1, 2] } else { &[1, 2, 2, 1] };
         let weights: &[usize] = &[2, 1, 1, 1];
         // By channel: 100 and 0, -3 and 100.
@@ -115,18 +115,22 @@ mod tests {
             input_channels: 2,
             output_channels: 2,
         };
-        let op = Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group: 2, q_params: Some(DatumType::I8) };
+        let op = Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group: 2, q_params: Some(datum_type) };
         let y = model.wire_node("y", op, &inputs).unwrap();
         model.select_output_outlets(&y).unwrap();
         requantize(&mut model).unwrap();
         let [x, w] = [(shape, &numbers[..]), (weights, &[100, 1])].map(|it| Tensor::from_shape(it.0, it.1).unwrap());
         let y = model.into_runnable().unwrap().run(tvec!(x.into_tvalue(), w.into_tvalue())).unwrap().remove(0);
-        y.to_plain_array_view::<i8>().unwrap().iter().copied().collect()
+        assert_eq!(y.datum_type(), datum_type);
+        y.try_as_plain_ram().unwrap().as_bytes().iter().map(|it| it.cast_signed()).collect()
     }
 
     #[test]
     fn every_channel_has_its_own_scale_wherever_it_is() {
-        assert_eq!(answers(DataFormat::NCHW), [127, -20, -128, 127]);
-        assert_eq!(answers(DataFormat::NHWC), [127, -128, -20, 127]);
+        let quantized = DatumType::QI8(QParams::ZpScale { zero_point: -20, scale: 1e-9 });
+        for datum_type in [DatumType::I8, quantized] {
+            assert_eq!(answers(DataFormat::NCHW, datum_type), [127, -20, -128, 127]);
+            assert_eq!(answers(DataFormat::NHWC, datum_type), [127, -128, -20, 127]);
+        }
     }
 }

@@ -17,6 +17,7 @@ mod keras;
 mod loop_closes;
 mod model;
 mod onnxruntime;
+mod peers;
 mod performance;
 mod plugins;
 mod policies;

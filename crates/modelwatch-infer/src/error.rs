@@ -153,6 +153,14 @@ pub enum InferError {
         /// What runs it.
         runtime: &'static str,
     },
+    /// What a model computes inside cannot be had.
+    #[error("cannot look at a layer of `{}`: {reason}", path.display())]
+    Layer {
+        /// The model.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// A runtime was asked for that is not here.
     #[error("cannot use {runtime}: {reason}")]
     Unavailable {

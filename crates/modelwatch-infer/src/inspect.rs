@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use crate::{
     error::{InferError, Operators},
     format,
-    spec::{ModelFormat, ModelInfo},
+    spec::{Layers, ModelFormat, ModelInfo},
     tract,
 };
 
@@ -30,6 +30,14 @@ pub fn inspect(path: &Path) -> Result<Inspection, InferError> {
     let bytes = model_bytes(path)?;
     let tract::Known { info, obstacles, refusal } = tract::inspect(path)?;
     Ok(Inspection { info, bytes, obstacles, refusal })
+}
+
+/// Returns the tensors inside of the ONNX model at `path`, which [`Model::load_with_layers`](crate::Model::load_with_layers) gives.
+///
+/// # Errors
+/// Where the model is no ONNX model, or not sound.
+pub fn layers(path: &Path) -> Result<Layers, InferError> {
+    tract::layers(path)
 }
 
 /// Returns what the ONNX model at `path` declares, for another runtime to run it.

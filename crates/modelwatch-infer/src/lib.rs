@@ -40,14 +40,14 @@ pub use digest::digest;
 pub use error::{InferError, Operators};
 pub use exact::{ExactModel, ExactValue, Way};
 pub use format::MAX_MODEL_BYTES;
-pub use inspect::{Inspection, examine_onnx, inspect, model_bytes};
+pub use inspect::{Inspection, examine_onnx, inspect, layers, model_bytes};
 pub use model::Model;
 pub use numerics::{NodeNumbers, Numerics};
 pub use probe::{Answer, Probe};
 pub use processor::processor;
 pub use reproduce::{Excerpt, Reproducer, Reproduction};
 pub use runtime::{Executable, Prepared, Runtime, Worker, rows_of};
-pub use spec::{ElementType, ModelFormat, ModelInfo, TensorSpec};
+pub use spec::{ElementType, Layers, ModelFormat, ModelInfo, TensorSpec};
 pub use tensor::{HostTensor, Values};
 pub use tract::{
     MICRO_BATCH, NodeGraph, TractRuntime,

@@ -38,6 +38,14 @@ impl Model {
         Ok(Self { executable: runtime.load(path)? })
     }
 
+    /// Loads the model at `path` with these tensors inside of it as further outputs, unless they are outputs already; see [`layers`](crate::layers).
+    ///
+    /// # Errors
+    /// As [`Model::load_with`], and [`InferError::Layer`] where one of them is not there, or no layer can be had.
+    pub fn load_with_layers(runtime: &dyn Runtime, path: &Path, layers: &[String]) -> Result<Self, InferError> {
+        Ok(Self { executable: runtime.load_with_layers(path, layers)? })
+    }
+
     /// Returns the model's inputs, outputs and operators.
     pub fn info(&self) -> &ModelInfo {
         self.executable.info()

@@ -9,7 +9,14 @@ pub trait Runtime: Send + Sync {
     /// Returns the runtime's name and version, for records.
     fn name(&self) -> &str;
     /// Loads a model from a file or folder.
-    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError>;
+    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
+        self.load_with_layers(path, &[])
+    }
+    /// Loads a model that gives these tensors inside of its graph as well, behind its outputs; see [`layers`](crate::layers).
+    ///
+    /// # Errors
+    /// As [`Runtime::load`], and [`InferError::Layer`] where one of them is not there, or no layer can be had.
+    fn load_with_layers(&self, path: &Path, layers: &[String]) -> Result<Arc<dyn Executable>, InferError>;
 }
 
 /// A loaded model.

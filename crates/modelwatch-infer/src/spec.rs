@@ -67,6 +67,16 @@ pub struct TensorSpec {
     pub shape: Vec<Option<usize>>,
 }
 
+/// The tensors inside of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layers {
+    /// Those that are computed from the inputs, each behind those that it is made of; outputs are among them.
+    pub tensors: Vec<String>,
+    /// What the last linear node before the first output reads: the model's own representation of a row. None where that node reads
+    /// an input, or there is no such node.
+    pub penultimate: Option<String>,
+}
+
 /// How a model is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -55,7 +55,10 @@ impl Runtime for OnnxRuntime {
         &self.name
     }
 
-    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
+    fn load_with_layers(&self, path: &Path, layers: &[String]) -> Result<Arc<dyn Executable>, InferError> {
+        if !layers.is_empty() {
+            return Err(InferError::Opaque { path: path.to_path_buf(), runtime: NAME });
+        }
         Ok(Arc::new(OnnxExecutable::load(path, &self.environment, self.threads)?))
     }
 }

@@ -15,6 +15,7 @@ mod executable;
 pub(crate) mod guard;
 mod interpreter;
 mod kernels;
+mod layers;
 mod limits;
 mod memory;
 mod nnef;
@@ -48,7 +49,7 @@ use crate::{
     error::{InferError, Operators},
     format,
     runtime::{Executable, Runtime},
-    spec::{ModelFormat, ModelInfo},
+    spec::{Layers, ModelFormat, ModelInfo},
 };
 
 /// The rows computed together by models that gain from it; convolutions and a few others run row by row.
@@ -79,11 +80,12 @@ impl Runtime for TractRuntime {
         "tract 0.23.9"
     }
 
-    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
+    fn load_with_layers(&self, path: &Path, layers: &[String]) -> Result<Arc<dyn Executable>, InferError> {
         let format = format::detect(path)?;
         let executable = guard::guarded(path, || {
-            let attempts = examine(path, format)?.attempts?;
-            let kept = self.self_tests.as_ref();
+            let attempts = examine(path, format, layers)?.attempts?;
+            // What is known of a model's outputs says nothing of its layers.
+            let kept = self.self_tests.as_ref().filter(|_| layers.is_empty());
             let tests = kept.and_then(|it| it.of(path, self.name(), attempts.beside.as_deref()));
             executable::first_that_works(path, attempts, tests.as_ref())
         })?;
@@ -96,7 +98,7 @@ impl Runtime for TractRuntime {
 /// Reads a model and tries to prepare it.
 pub(crate) fn inspect(path: &Path) -> Result<Known, InferError> {
     let format = format::detect(path)?;
-    let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format))?;
+    let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format, &[]))?;
     let obstacles = Operators(obstacles);
     match guard::guarded(path, || executable::first_that_works(path, attempts?, None)) {
         Ok(it) => Ok(Known { info: it.info().clone(), obstacles, refusal: None }),
@@ -114,12 +116,26 @@ pub(crate) fn onnx_data(path: &Path) -> Result<Arc<ExternalData>, InferError> {
     guard::guarded(path, || onnx::data(path))
 }
 
-fn examine(path: &Path, format: ModelFormat) -> Result<Examined, InferError> {
+/// Returns the layers of a sound ONNX model.
+pub(crate) fn layers(path: &Path) -> Result<Layers, InferError> {
+    match format::detect(path)? {
+        ModelFormat::Onnx => guard::guarded(path, || onnx::layers_of(path)),
+        format => Err(without_layers(path, format)),
+    }
+}
+
+fn without_layers(path: &Path, format: ModelFormat) -> InferError {
+    let reason = format!("layers are read of ONNX models alone, and its format is {format}; export it to ONNX");
+    InferError::Layer { path: path.to_path_buf(), reason }
+}
+
+fn examine(path: &Path, format: ModelFormat, layers: &[String]) -> Result<Examined, InferError> {
     match format {
+        ModelFormat::Onnx => onnx::examine(path, layers),
+        _ if !layers.is_empty() => Err(without_layers(path, format)),
         ModelFormat::TfFrozen => tensorflow::examine(path),
         ModelFormat::TfSavedModel => saved_model::examine(path),
         ModelFormat::TfLite => tflite::examine(path),
         ModelFormat::Nnef => nnef::examine(path),
-        ModelFormat::Onnx => onnx::examine(path),
     }
 }

@@ -24,7 +24,7 @@ use super::{
     audit::{self, Findings},
     convert, guard,
     interpreter::Interpreter,
-    limits, ops,
+    layers, limits, ops,
     preflight::{self, ExternalData},
     rewrite,
     source::{Attempts, Examined, Graph, Source},
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     error::InferError,
-    spec::{ElementType, ModelFormat, ModelInfo, TensorSpec},
+    spec::{ElementType, Layers, ModelFormat, ModelInfo, TensorSpec},
 };
 
 /// A model in case that it has to be interpreted.
@@ -41,6 +41,8 @@ pub(super) struct Uncompiled {
     /// twice while plans are made of them.
     kept: Option<(Arc<Onnx>, ModelProto)>,
     version: Version,
+    /// Tensors inside of the graph that are outputs, too.
+    given: Vec<String>,
     interpreter: OnceLock<Arc<Interpreter>>,
 }
 
@@ -65,7 +67,7 @@ impl Uncompiled {
         if let Some((onnx, proto)) = &self.kept {
             return self.interpret(path, onnx.clone(), proto);
         }
-        let Decoded { onnx, proto, version, .. } = read(path)?;
+        let Decoded { onnx, proto, version, .. } = read(path, &self.given)?;
         if version != self.version {
             return Err(malformed(path, "it was changed while it was loaded".to_string()));
         }
@@ -93,14 +95,14 @@ struct Decoded {
 
 /// Decodes the file and looks at its operators; those that nobody computes are an error.
 pub(super) fn open(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
-    let Decoded { onnx, proto, findings, .. } = read(path)?;
+    let Decoded { onnx, proto, findings, .. } = read(path, &[])?;
     if findings.unsupported.is_empty() {
         return Ok((onnx, proto, findings));
     }
     Err(InferError::unsupported(path, findings.unsupported))
 }
 
-fn read(path: &Path) -> Result<Decoded, InferError> {
+fn read(path: &Path, given: &[String]) -> Result<Decoded, InferError> {
     // Before it is read: what is written meanwhile is another version.
     let version = Version::of(path)?;
     let mut proto: ModelProto = limits::decode(path, ModelFormat::Onnx, &wire::ONNX)?;
@@ -109,6 +111,7 @@ fn read(path: &Path) -> Result<Decoded, InferError> {
     onnx.provider = beside.clone();
     if let Some(graph) = &mut proto.graph {
         rewrite::rewrite(graph);
+        layers::give(path, graph, given)?;
     }
     let findings = audit::audit(&proto, &onnx);
     Ok(Decoded { onnx, proto, findings, beside, version })
@@ -116,19 +119,27 @@ fn read(path: &Path) -> Result<Decoded, InferError> {
 
 /// Returns what a sound model declares, whoever is to run it.
 pub(super) fn interface(path: &Path) -> Result<ModelInfo, InferError> {
-    let Decoded { proto, findings, beside, .. } = read(path)?;
+    let Decoded { proto, findings, beside, .. } = read(path, &[])?;
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
     Ok(info(path, graph, findings.operators, &beside)?.0)
 }
 
 /// Returns the data beside a sound model.
 pub(super) fn data(path: &Path) -> Result<Arc<ExternalData>, InferError> {
-    Ok(read(path)?.beside)
+    Ok(read(path, &[])?.beside)
+}
+
+/// Returns the layers of a sound model.
+pub(super) fn layers_of(path: &Path) -> Result<Layers, InferError> {
+    let proto = read(path, &[])?.proto;
+    proto.graph.as_ref().map(layers::layers).ok_or_else(|| malformed(path, "there is no graph".to_string()))
 }
 
 /// Returns what is known of the model, and the ways to read it if every operator can be computed.
-pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
-    let decoded = read(path)?;
+///
+/// These tensors inside of the graph are outputs, too.
+pub(super) fn examine(path: &Path, given: &[String]) -> Result<Examined, InferError> {
+    let decoded = read(path, given)?;
     let Decoded { proto, findings, beside, .. } = &decoded;
     let beside = beside.clone();
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
@@ -137,7 +148,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
         let error = InferError::unsupported(path, findings.unsupported.clone());
         return Ok(Examined { info, obstacles: decoded.findings.unsupported, attempts: Err(error) });
     }
-    let attempts = attempts(path, decoded, &info, &input_types);
+    let attempts = attempts(path, decoded, given, &info, &input_types);
     let attempts = attempts.map(|it| Attempts { beside: Some(beside), ..it });
     Ok(Examined { info, obstacles: Vec::new(), attempts })
 }
@@ -148,6 +159,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
 fn attempts(
     path: &Path,
     Decoded { onnx, proto, findings, version, .. }: Decoded,
+    given: &[String],
     info: &ModelInfo,
     input_types: &[DatumType],
 ) -> Result<Attempts, InferError> {
@@ -167,7 +179,7 @@ fn attempts(
             Err(reason) => _ = first_error.get_or_insert(reason),
         }
     }
-    let mut uncompiled = Uncompiled { kept: None, version, interpreter: OnceLock::new() };
+    let mut uncompiled = Uncompiled { kept: None, version, given: given.to_vec(), interpreter: OnceLock::new() };
     let onnx = Arc::new(onnx);
     if sources.is_empty() {
         // An error about the file is the same for both; what only tract lacks does not matter any more.

@@ -1,0 +1,93 @@
+//! The tensors inside of an ONNX graph, to be given beside its outputs.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
+
+use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
+
+use crate::{error::InferError, spec::Layers};
+
+/// The operators that have weights of their own, where only one of their operands is computed.
+const LINEAR: [&str; 11] = [
+    "Gemm",
+    "MatMul",
+    "Conv",
+    "ConvTranspose",
+    "MatMulInteger",
+    "QLinearMatMul",
+    "ConvInteger",
+    "QLinearConv",
+    "QGemm",
+    "LinearClassifier",
+    "LinearRegressor",
+];
+
+/// Returns the layers of a graph.
+pub(super) fn layers(graph: &GraphProto) -> Layers {
+    let computed = computed(graph);
+    let tensors = graph.node.iter().flat_map(|it| &it.output).filter(|it| computed.contains(&***it));
+    let penultimate = penultimate(graph, &computed).map(str::to_owned);
+    Layers { tensors: tensors.cloned().collect(), penultimate }
+}
+
+/// Makes outputs of the layers that are none yet.
+///
+/// # Errors
+/// Where a name is that of no layer.
+pub(super) fn give(path: &Path, graph: &mut GraphProto, layers: &[String]) -> Result<(), InferError> {
+    let computed = computed(graph);
+    let unknown = layers.iter().find(|it| !computed.contains(&***it));
+    if let Some(it) = unknown {
+        return Err(InferError::Layer {
+            path: path.to_path_buf(),
+            reason: format!(
+                "none of its nodes gives a tensor `{it}`; `modelwatch model show` lists those that there are"
+            ),
+        });
+    }
+    for name in layers {
+        if graph.output.iter().all(|it| it.name != *name) {
+            graph.output.push(ValueInfoProto { name: name.clone(), ..ValueInfoProto::default() });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the tensors that nodes compute from the inputs. Nodes stand behind those whose tensors they take.
+fn computed(graph: &GraphProto) -> BTreeSet<&str> {
+    let initializers: BTreeSet<_> = graph.initializer.iter().map(|it| it.name.as_str()).collect();
+    let inputs = graph.input.iter().map(|it| it.name.as_str()).filter(|it| !initializers.contains(it));
+    let inputs: BTreeSet<&str> = inputs.collect();
+    let mut res = BTreeSet::new();
+    for node in &graph.node {
+        if node.input.iter().any(|it| inputs.contains(&**it) || res.contains(&**it)) {
+            res.extend(node.output.iter().map(String::as_str).filter(|it| !it.is_empty()));
+        }
+    }
+    res
+}
+
+/// Returns what the last linear node before the first output is given: the representation that the head reads.
+fn penultimate<'g>(graph: &'g GraphProto, computed: &BTreeSet<&'g str>) -> Option<&'g str> {
+    let outputs = |(at, node): (usize, &'g NodeProto)| node.output.iter().map(move |it| (it.as_str(), at));
+    let producers: HashMap<&str, usize> = graph.node.iter().enumerate().flat_map(outputs).collect();
+    let is_input =
+        |name: &str| graph.input.iter().any(|it| it.name == name) && graph.initializer.iter().all(|it| it.name != name);
+    let is_computed = |it: &str| computed.contains(it) || is_input(it);
+    // The latest node first, so that each is reached before all that it is made of.
+    let mut left: BTreeSet<usize> =
+        graph.output.first().and_then(|it| producers.get(&*it.name)).copied().into_iter().collect();
+    while let Some(node) = left.pop_last().map(|at| &graph.node[at]) {
+        let operands: Vec<_> = node.input.iter().map(String::as_str).filter(|it| is_computed(it)).collect();
+        if let [operand] = operands[..]
+            && LINEAR.contains(&&*node.op_type)
+        {
+            // A model of one layer reads its input, which is no layer.
+            return computed.contains(operand).then_some(operand);
+        }
+        left.extend(node.input.iter().filter_map(|it| producers.get(&**it)));
+    }
+    None
+}

@@ -1,0 +1,62 @@
+//! Tensors inside of a model, beside its outputs.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{batch, fixture, npz, threads};
+use modelwatch_infer::{Model, TractRuntime, layers};
+
+const CNN: &str = "digits/cnn/cnn.onnx";
+const LAST: &str = "digits_cnn_1/fc1_1/Relu:0";
+
+#[test]
+fn a_layer_is_given_beside_the_outputs_which_stay_what_they_are() {
+    let path = fixture(CNN);
+    let plain = Model::load(&path).unwrap();
+    let inner = "digits_cnn_1/pool_1/MaxPool2d:0".to_owned();
+    let given = [LAST.to_owned(), "probs".to_owned(), inner.clone()];
+    let layered = Model::load_with_layers(&TractRuntime::default(), &path, &given).unwrap();
+    // Whole micro-batches, and what is left of one.
+    let rows = batch(&[("x", &npz("digits/data/test.npz")["x"].head(75))]);
+    let (plain, layered) = (plain.run(&rows, threads(2)).unwrap(), layered.run(&rows, threads(2)).unwrap());
+    let names: Vec<_> = layered.schema_ref().fields().iter().map(|it| it.name().clone()).collect();
+    assert_eq!(names, ["probs", LAST, &inner], "an output is not given twice");
+    assert_eq!(plain.column(0), layered.column(0), "not a bit of an output changes");
+    let width = |it: usize| match layered.column(it).data_type() {
+        arrow_schema::DataType::FixedSizeList(_, n) => *n,
+        other => panic!("{other}"),
+    };
+    assert_eq!((width(1), width(2)), (32, 16 * 4 * 4));
+}
+
+#[test]
+fn layers_are_named_and_the_last_before_the_head_is_found() {
+    let found = layers(&fixture(CNN)).unwrap();
+    assert_eq!(found.penultimate.as_deref(), Some(LAST));
+    assert!(found.tensors.contains(&LAST.to_owned()) && found.tensors.contains(&"probs".to_owned()));
+    assert!(!found.tensors.iter().any(|it| it == "x"), "an input is no layer");
+    let of = |it: &str| layers(&fixture(it)).unwrap().penultimate;
+    assert_eq!(of("tabular/breast_cancer/mlp.onnx").as_deref(), Some("next_activations"));
+    // A linear model reads its input as it is scaled, and trees read nothing of the kind.
+    assert_eq!(of("tabular/breast_cancer/logreg.onnx").as_deref(), Some("variable"));
+    assert_eq!(of("tabular/breast_cancer/gboost.onnx"), None);
+}
+
+#[test]
+fn what_is_no_layer_is_told() {
+    let refusal = |model: &str, layer: &str| {
+        let found = Model::load_with_layers(&TractRuntime::default(), &fixture(model), &[layer.to_owned()]);
+        found.unwrap_err().to_string()
+    };
+    let unknown = refusal(CNN, "fc1");
+    assert!(
+        unknown.ends_with("none of its nodes gives a tensor `fc1`; `modelwatch model show` lists those that there are"),
+        "{unknown}"
+    );
+    assert!(refusal(CNN, "x").contains("none of its nodes gives a tensor `x`"), "an input is no layer");
+    let other = refusal("digits/cnn/cnn.tflite", "x");
+    assert!(
+        other.ends_with("layers are read of ONNX models alone, and its format is TFLite; export it to ONNX"),
+        "{other}"
+    );
+}

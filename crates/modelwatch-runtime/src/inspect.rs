@@ -45,6 +45,10 @@ pub struct ModelContents {
     pub parameters: u64,
     /// How many nodes there are of each operator.
     pub operators: BTreeMap<String, usize>,
+    /// The tensors inside of it that a probe can ask for, each behind those that it is made of; of ONNX models alone.
+    pub layers: Vec<String>,
+    /// That of them which probes call `penultimate`.
+    pub penultimate: Option<String>,
     /// The operators that cannot be run, each with its node.
     pub obstacles: Vec<Obstacle>,
     /// Why it cannot be run, if so.
@@ -81,6 +85,8 @@ pub struct Obstacle {
 pub fn model(path: &Path) -> Result<ModelContents, InspectError> {
     let file = find_model(path, None)?;
     let found = modelwatch_infer::inspect(&file)?;
+    // That the model is of another format, or has no sound graph, is no more to be said here.
+    let layers = modelwatch_infer::layers(&file).unwrap_or_default();
     let obstacles = found.obstacles.0.into_iter().map(|(operator, node)| Obstacle { operator, node });
     Ok(ModelContents {
         file: file.display().to_string(),
@@ -92,6 +98,8 @@ pub fn model(path: &Path) -> Result<ModelContents, InspectError> {
         outputs: found.info.outputs.into_iter().map(port).collect(),
         parameters: found.info.n_parameters,
         operators: found.info.operators,
+        layers: layers.tensors,
+        penultimate: layers.penultimate,
         obstacles: obstacles.collect(),
         refusal: found.refusal.map(|it| it.to_string()),
     })

@@ -1,18 +1,19 @@
 //! The models of a run.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
 
-use modelwatch_config::{ModelRuntime, Pipeline};
-use modelwatch_infer::{InferError, Model, ModelFormat, ModelInfo, Runtime, TensorSpec, TractRuntime};
-use modelwatch_sdk::ModelRole;
+use modelwatch_config::{ModelRuntime, Pipeline, did_you_mean};
+use modelwatch_infer::{InferError, Layers, Model, ModelFormat, ModelInfo, Runtime, TensorSpec, TractRuntime};
+use modelwatch_sdk::{ModelRole, PENULTIMATE};
 use modelwatch_tensors::{TensorError, find_model};
 use thiserror::Error;
 
-use crate::{plugin::check_permissions, record::ModelRecord};
+use crate::{plugin::check_permissions, record::ModelRecord, run::some};
 
 /// Opens ONNX Runtime, whose library is at a path.
 pub type OpenOnnxRuntime = fn(&Path) -> Result<Arc<dyn Runtime>, InferError>;
@@ -85,8 +86,19 @@ pub(crate) enum ModelError {
 /// A model that is ready to run.
 pub(crate) struct LoadedModel {
     pub(crate) model: Model,
+    /// The model with the layers that probes ask for; none where nobody does.
+    pub(crate) layered: Option<Layered>,
     pub(crate) record: ModelRecord,
     pub(crate) origin: Origin,
+}
+
+/// A model that gives layers beside its outputs.
+#[derive(Clone)]
+pub(crate) struct Layered {
+    /// What gives them, if there is any.
+    pub(crate) model: Option<Model>,
+    /// By what probes call it: the tensor, or why there is no such layer.
+    pub(crate) tensors: BTreeMap<String, Result<String, String>>,
 }
 
 /// Where a model came from.
@@ -110,15 +122,18 @@ pub(crate) struct Wanted<'a> {
     /// Which of them it is, if there are several.
     pub(crate) model: Option<&'a str>,
     pub(crate) role: ModelRole,
+    /// The layers that probes ask for, as they call them.
+    pub(crate) layers: BTreeSet<String>,
 }
 
 /// Loads a model of a checkpoint.
 pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedModel, ModelError> {
-    let Wanted { path, model, role } = *wanted;
+    let Wanted { path, model, role, ref layers } = *wanted;
     let file = find_model(path, model)?;
     let start = Instant::now();
     let model = Model::load_with(runtime, &file)?;
     let load_seconds = start.elapsed().as_secs_f64();
+    let layered = (!layers.is_empty()).then(|| load_layers(runtime, &file, layers));
     let info = model.info();
     let name = file.strip_prefix(path).ok().filter(|it| !it.as_os_str().is_empty()).unwrap_or(&file);
     let record = ModelRecord {
@@ -133,7 +148,40 @@ pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedM
     };
     let (name, runtime) = (record.file.clone(), record.runtime.clone());
     let origin = Origin { checkpoint: path.to_owned(), file, name, load_seconds, runtime };
-    Ok(LoadedModel { model, record, origin })
+    Ok(LoadedModel { model, layered, record, origin })
+}
+
+fn load_layers(runtime: &dyn Runtime, file: &Path, wanted: &BTreeSet<String>) -> Layered {
+    let found = modelwatch_infer::layers(file).map_err(|e| e.to_string());
+    let tensor = |it: &String| found.as_ref().map_err(Clone::clone).and_then(|found| layer(found, it));
+    let mut tensors: BTreeMap<_, _> = wanted.iter().map(|it| (it.clone(), tensor(it))).collect();
+    let there: BTreeSet<String> = tensors.values().flatten().cloned().collect();
+    if there.is_empty() {
+        return Layered { model: None, tensors };
+    }
+    match Model::load_with_layers(runtime, file, &Vec::from_iter(there)) {
+        Ok(it) => Layered { model: Some(it), tensors },
+        Err(e) => {
+            tensors.values_mut().filter(|it| it.is_ok()).for_each(|it| *it = Err(e.to_string()));
+            Layered { model: None, tensors }
+        }
+    }
+}
+
+/// Returns the tensor that is called so, or why there is none, with the remedy.
+pub(crate) fn layer(layers: &Layers, name: &str) -> Result<String, String> {
+    if layers.tensors.iter().any(|it| it == name) {
+        return Ok(name.to_owned());
+    }
+    if name == PENULTIMATE {
+        let none = "the model has no layer between its inputs and its head; name a tensor, of those that `modelwatch model show` lists";
+        return layers.penultimate.clone().ok_or_else(|| none.to_owned());
+    }
+    let help = match did_you_mean(name, layers.tensors.iter().map(String::as_str)) {
+        Some(it) => format!("did you mean `{it}`?"),
+        None => format!("its layers are {}", some(&layers.tensors)),
+    };
+    Err(format!("the model has no layer `{name}`; {help}"))
 }
 
 /// Returns what is known of a model, or why it cannot be run as far as that can be told without running it.
@@ -150,6 +198,16 @@ pub(crate) fn inspect(
         Some(it) => Err(it.into()),
         None => Ok(found.info),
     }
+}
+
+/// Returns the layers of a model, or why nobody can look at them.
+pub(crate) fn layers(pipeline: &Pipeline, role: ModelRole, path: &Path, model: Option<&str>) -> Result<Layers, String> {
+    if wanted(pipeline, role) != ModelRuntime::Tract {
+        let what = format!("nobody can look at the layers of the {} model in ONNX Runtime", role.as_str());
+        return Err(format!("{what}; leave `runtime` out for that"));
+    }
+    let file = find_model(path, model).map_err(|e| e.to_string())?;
+    modelwatch_infer::layers(&file).map_err(|e| e.to_string())
 }
 
 pub(crate) fn format_name(format: ModelFormat) -> &'static str {

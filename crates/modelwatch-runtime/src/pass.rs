@@ -21,7 +21,7 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use modelwatch_sdk::{Error, ErrorKind, ModelRole, Probe, Role};
+use modelwatch_sdk::{Error, ErrorKind, ModelRole, Probe, Role, rows::Use};
 
 use crate::{
     data::{Batches, DataError, Dataset, Partitions, Scan},
@@ -349,8 +349,8 @@ impl Worker<'_> {
             if role == ModelRole::Candidate {
                 non_finite = inputs.non_finite_rows;
             }
-            let output = model.model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| e.to_string())?;
-            outputs.push((role, output));
+            let run = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| e.to_string())?;
+            outputs.extend([Use::output_of(role), Use::layer_of(role)].into_iter().zip(run));
         }
         Ok((self.layout.annotate(rows, outputs)?, non_finite))
     }

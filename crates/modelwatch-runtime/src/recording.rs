@@ -8,7 +8,7 @@ mod review;
 mod write;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -203,7 +203,7 @@ fn candidate(
     store: Option<&dyn CheckpointStore>,
 ) -> Result<(Option<Laid>, LoadedModel), RecordError> {
     let load = |path: &Path, model: &Option<String>| {
-        let wanted = Wanted { path, model: model.as_deref(), role: ModelRole::Candidate };
+        let wanted = Wanted { path, model: model.as_deref(), role: ModelRole::Candidate, layers: BTreeSet::new() };
         let runtime = runtimes.open(pipeline, wanted.role).map_err(ModelError::from);
         runtime.and_then(|it| model::load(&*it, &wanted)).map_err(|e| RecordError::Model(e.to_string()))
     };

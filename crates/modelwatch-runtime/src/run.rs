@@ -11,6 +11,8 @@ mod plan;
 mod resumption;
 mod rows;
 
+pub(crate) use plan::some;
+
 use std::{
     num::NonZeroUsize,
     sync::{Arc, atomic::AtomicBool},

@@ -1,7 +1,7 @@
 //! What the runtime offers to components during a call.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -11,8 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arrow_schema::Schema;
 use arrow_select::concat::concat_batches;
-use modelwatch_infer::Model;
+use modelwatch_infer::{InferError, Model};
 use modelwatch_profile::Predictor;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, RecordBatch, Result, answer,
@@ -30,7 +31,7 @@ use crate::{
     blessing, checkpoint, compare, describe,
     inputs::InputMap,
     memory,
-    model::{LoadedModel, Origin},
+    model::{Layered, LoadedModel, Origin},
     pace::Pace,
     reproduce,
 };
@@ -76,6 +77,8 @@ impl Models {
 /// A model of a run.
 pub(crate) struct RunModel {
     pub(crate) model: Model,
+    /// The same with the layers that probes ask for.
+    layered: Option<Layered>,
     origin: Origin,
     /// What its inputs are made of in the data that is being read, or was last.
     inputs: RwLock<Option<InputMap>>,
@@ -83,7 +86,37 @@ pub(crate) struct RunModel {
 
 impl RunModel {
     pub(crate) fn new(loaded: &LoadedModel) -> Self {
-        Self { model: loaded.model.clone(), origin: loaded.origin.clone(), inputs: RwLock::default() }
+        Self {
+            model: loaded.model.clone(),
+            layered: loaded.layered.clone(),
+            origin: loaded.origin.clone(),
+            inputs: RwLock::default(),
+        }
+    }
+
+    /// Runs it on inputs, and returns its outputs and the layers that probes ask for, in two batches.
+    pub(crate) fn run(
+        &self,
+        inputs: &RecordBatch,
+        threads: NonZeroUsize,
+    ) -> std::result::Result<[RecordBatch; 2], InferError> {
+        let layered = self.layered.as_ref().and_then(|it| Some((it.model.as_ref()?, &it.tensors)));
+        let Some((model, tensors)) = layered else {
+            let outputs = self.model.run(inputs, threads)?;
+            return Ok([outputs, RecordBatch::new_empty(Arc::new(Schema::empty()))]);
+        };
+        let all = model.run(inputs, threads)?;
+        let outputs: Vec<_> = (0..self.model.info().outputs.len()).collect();
+        let names: BTreeSet<&String> = tensors.values().flatten().collect();
+        let fields = all.schema_ref().fields().iter().enumerate();
+        let layers: Vec<_> = fields.filter(|it| names.contains(it.1.name())).map(|it| it.0).collect();
+        Ok([all.project(&outputs).map_err(InferError::Outputs)?, all.project(&layers).map_err(InferError::Outputs)?])
+    }
+
+    /// Returns the tensor that probes call so, or why there is no such layer.
+    pub(crate) fn layer(&self, name: &str) -> std::result::Result<String, String> {
+        let found = self.layered.as_ref().and_then(|it| it.tensors.get(name));
+        found.cloned().unwrap_or_else(|| Err(format!("the model was loaded without its layer `{name}`")))
     }
 
     /// Returns the file or folder of the model in its checkpoint; empty where it is all of it.

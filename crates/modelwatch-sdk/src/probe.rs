@@ -241,7 +241,15 @@ pub struct RowNeeds {
     pub inputs: Need,
     /// The same of the baseline.
     pub baseline_inputs: Need,
+    /// The layers of the candidate whose values are needed beside its outputs: names of tensors inside of its graph, or [`PENULTIMATE`];
+    /// see [`crate::rows::layers`]. A run computes them with the outputs, and tells before it starts which are not there.
+    pub layers: Vec<String>,
+    /// The same of the baseline.
+    pub baseline_layers: Vec<String>,
 }
+
+/// The layer that a model's head reads: what the last linear node before its first output is given. A tensor of that name goes before.
+pub const PENULTIMATE: &str = "penultimate";
 
 impl RowNeeds {
     /// Returns how much the model's outputs are needed.
@@ -260,9 +268,18 @@ impl RowNeeds {
         }
     }
 
-    /// Returns how much the model itself is needed: to have its outputs, or to be run by the probe.
+    /// Returns the layers of the model whose values are needed.
+    pub fn layers_of(&self, model: ModelRole) -> &[String] {
+        match model {
+            ModelRole::Candidate => &self.layers,
+            ModelRole::Baseline => &self.baseline_layers,
+        }
+    }
+
+    /// Returns how much the model itself is needed: to have its outputs or layers, or to be run by the probe.
     pub fn model(&self, model: ModelRole) -> Need {
-        self.outputs_of(model).max(self.inputs_of(model))
+        let layers = if self.layers_of(model).is_empty() { Need::No } else { Need::Required };
+        self.outputs_of(model).max(self.inputs_of(model)).max(layers)
     }
 }
 

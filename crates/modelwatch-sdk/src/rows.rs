@@ -1,7 +1,8 @@
 //! What is in a batch of rows.
 //!
 //! A batch has the data's own columns under their own names, and one column per model output under
-//! `candidate:<output>` and `baseline:<output>`. What a column is for stands in its field metadata
+//! `candidate:<output>` and `baseline:<output>`, and per layer that a probe asks for under `candidate-layer:<tensor>` and
+//! `baseline-layer:<tensor>`. What a column is for stands in its field metadata
 //! under [`USES_KEY`], as words joined by `,`; [`columns`] finds them. Which inputs of a model it is a part of
 //! stands there too, where a probe asks for them; [`only_inputs`] finds those. A value with more than one
 //! axis is a fixed-size list with the metadata of `arrow.fixed_shape_tensor`.
@@ -68,9 +69,29 @@ pub enum Use {
     Candidate,
     /// An output of the baseline.
     Baseline,
+    /// A layer of the candidate: a tensor inside of its graph.
+    CandidateLayer,
+    /// A layer of the baseline.
+    BaselineLayer,
 }
 
 impl Use {
+    /// Returns that of an output of the model.
+    pub fn output_of(model: ModelRole) -> Self {
+        match model {
+            ModelRole::Candidate => Self::Candidate,
+            ModelRole::Baseline => Self::Baseline,
+        }
+    }
+
+    /// Returns that of a layer of the model.
+    pub fn layer_of(model: ModelRole) -> Self {
+        match model {
+            ModelRole::Candidate => Self::CandidateLayer,
+            ModelRole::Baseline => Self::BaselineLayer,
+        }
+    }
+
     /// Returns the word for it in the metadata.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,6 +104,8 @@ impl Use {
             Self::Categorical => "categorical",
             Self::Candidate => "candidate",
             Self::Baseline => "baseline",
+            Self::CandidateLayer => "candidate-layer",
+            Self::BaselineLayer => "baseline-layer",
         }
     }
 }
@@ -98,6 +121,11 @@ pub fn with_uses(field: Field, uses: &[Use]) -> Field {
 /// Returns whether the field has that use.
 pub fn has_use(field: &Field, wanted: Use) -> bool {
     field.metadata().get(USES_KEY).is_some_and(|it| it.split(',').any(|it| it == wanted.as_str()))
+}
+
+/// Returns whether a model computes the column, as an output or a layer, and no data has it.
+pub fn is_computed(field: &Field) -> bool {
+    [Use::Candidate, Use::Baseline, Use::CandidateLayer, Use::BaselineLayer].iter().any(|it| has_use(field, *it))
 }
 
 /// Returns `field` as that of a column whose only cell is the state of a column of so many rows.
@@ -158,10 +186,22 @@ pub fn outputs(batch: &RecordBatch, model: ModelRole) -> impl Iterator<Item = (&
 
 /// Returns the own name of the column's output, where it is one of that model's.
 pub fn output_name(field: &Field, model: ModelRole) -> Option<&str> {
-    let wanted = match model {
-        ModelRole::Candidate => Use::Candidate,
-        ModelRole::Baseline => Use::Baseline,
-    };
+    own_name(field, Use::output_of(model))
+}
+
+/// Returns the layers of a model that the probe asked for, by the names of their tensors (without `candidate-layer:` or
+/// `baseline-layer:`). [`PENULTIMATE`](crate::PENULTIMATE) stands under the name of the tensor that it is.
+pub fn layers(batch: &RecordBatch, model: ModelRole) -> impl Iterator<Item = (&str, &ArrayRef)> {
+    let fields = batch.schema_ref().fields().iter().zip(batch.columns());
+    fields.filter_map(move |(it, array)| Some((layer_name(it, model)?, array)))
+}
+
+/// Returns the name of the column's tensor, where it is a layer of that model.
+pub fn layer_name(field: &Field, model: ModelRole) -> Option<&str> {
+    own_name(field, Use::layer_of(model))
+}
+
+fn own_name(field: &Field, wanted: Use) -> Option<&str> {
     let name = field.name();
     has_use(field, wanted).then(|| name.split_once(':').map_or(name.as_str(), |(_, it)| it))
 }

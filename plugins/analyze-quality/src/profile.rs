@@ -8,7 +8,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef},
         schema::Field,
     },
-    rows::{Use, has_use, texts},
+    rows::{Use, has_use, is_computed, texts},
     state::{Reader, Writer},
 };
 use modelwatch_stats::{hash::mix, keys::KeyTallies};
@@ -190,8 +190,7 @@ impl Profile {
 
 /// Returns whether anything is kept of a column.
 pub(crate) fn is_kept(settings: &Settings, field: &Field) -> bool {
-    let is_output = has_use(field, Use::Candidate) || has_use(field, Use::Baseline);
-    !is_output && !settings.is_excluded(field)
+    !is_computed(field) && !settings.is_excluded(field)
 }
 
 fn read<'a>(settings: &Settings, batch: &'a RecordBatch) -> Result<Vec<Read<'a>>> {

@@ -7,7 +7,7 @@ use arrow_schema::{Field, Schema};
 use modelwatch_config::Columns;
 use modelwatch_sdk::{
     ModelRole, Need, RowNeeds,
-    rows::{Use, has_use, inputs_of, with_input, with_uses},
+    rows::{Use, has_use, inputs_of, layer_name, with_input, with_uses},
 };
 
 use crate::{data::width, inputs::InputMap};
@@ -32,14 +32,14 @@ pub(crate) struct Layout {
     fields: Vec<Field>,
     /// The columns that are read.
     read: BTreeSet<String>,
-    /// The models whose outputs are wanted.
+    /// The models whose outputs or layers are wanted.
     models: Vec<(ModelRole, InputMap)>,
     needs: Vec<RowNeeds>,
     infer_threads: NonZeroUsize,
 }
 
 impl Layout {
-    /// Plans for probes with these needs. The models are those that some probe wants, to have outputs or to run it.
+    /// Plans for probes with these needs, in which layers have the names of their tensors. The models are those that some probe wants, to have outputs or to run it.
     pub(crate) fn new(
         schema: &Schema,
         columns: &Columns,
@@ -52,7 +52,8 @@ impl Layout {
         let wanted = fields.iter().filter(|field| needs.iter().any(|it| wants(it, field)));
         let mut read: BTreeSet<String> = wanted.map(|it| it.name().clone()).collect();
         let mut models = models;
-        models.retain(|(role, _)| needs.iter().any(|it| it.outputs_of(*role) != Need::No));
+        let has_a_use = |it: &RowNeeds, role| it.outputs_of(role) != Need::No || !it.layers_of(role).is_empty();
+        models.retain(|(role, _)| needs.iter().any(|it| has_a_use(it, *role)));
         read.extend(models.iter().flat_map(|(_, map)| map.columns()).map(str::to_owned));
         // Rows are counted by reading at least one column.
         if read.is_empty() {
@@ -79,22 +80,17 @@ impl Layout {
         self.infer_threads
     }
 
-    /// Writes the uses into the fields and puts the models' outputs beside the rows.
-    pub(crate) fn annotate(
-        &self,
-        rows: &RecordBatch,
-        outputs: Vec<(ModelRole, RecordBatch)>,
-    ) -> Result<RecordBatch, String> {
+    /// Writes the uses into the fields and puts what models gave beside the rows.
+    pub(crate) fn annotate(&self, rows: &RecordBatch, outputs: Vec<(Use, RecordBatch)>) -> Result<RecordBatch, String> {
         let mut fields = Vec::new();
         let mut arrays = rows.columns().to_vec();
         for it in rows.schema_ref().fields() {
             let known = self.fields.iter().find(|field| field.name() == it.name());
             fields.push(known.cloned().unwrap_or_else(|| it.as_ref().clone()));
         }
-        for (role, output) in outputs {
-            let kind = if role == ModelRole::Candidate { Use::Candidate } else { Use::Baseline };
+        for (kind, output) in outputs {
             for (field, array) in output.schema_ref().fields().iter().zip(output.columns()) {
-                let name = format!("{}:{}", role.as_str(), field.name());
+                let name = format!("{}:{}", kind.as_str(), field.name());
                 fields.push(with_uses(field.as_ref().clone().with_name(name), &[kind]));
                 arrays.push(Arc::clone(array));
             }
@@ -151,9 +147,11 @@ fn wants(needs: &RowNeeds, field: &Field) -> bool {
         (needs.predictions != Need::No, Use::Candidate),
         (needs.baseline_predictions != Need::No, Use::Baseline),
     ];
+    let by_model = |it: ModelRole| {
+        (needs.inputs_of(it) != Need::No && !inputs_of(field, it).is_empty())
+            || layer_name(field, it).is_some_and(|name| needs.layers_of(it).iter().any(|it| it == name))
+    };
     by_use.into_iter().any(|(wanted, it)| wanted && has_use(field, it))
         || needs.columns.contains(field.name())
-        || [ModelRole::Candidate, ModelRole::Baseline]
-            .into_iter()
-            .any(|it| needs.inputs_of(it) != Need::No && !inputs_of(field, it).is_empty())
+        || [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(by_model)
 }

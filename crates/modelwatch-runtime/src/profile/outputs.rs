@@ -1,6 +1,6 @@
 //! A model's outputs, kept beside the columns of the data that it was run on.
 
-use std::num::NonZeroUsize;
+use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
@@ -34,7 +34,7 @@ impl Outputs {
         let Some(CheckpointSource::Import { path, model, .. }) = &pipeline.checkpoint else {
             return Err(ProfileError::Model("the pipeline imports none".to_owned()));
         };
-        let wanted = Wanted { path, model: model.as_deref(), role: ModelRole::Candidate };
+        let wanted = Wanted { path, model: model.as_deref(), role: ModelRole::Candidate, layers: BTreeSet::new() };
         let load = || {
             let before = modelwatch_infer::digest(&find_model(path, model.as_deref())?)?;
             let runtime = runtimes.open(pipeline, wanted.role)?;

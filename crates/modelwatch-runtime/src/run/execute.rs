@@ -370,7 +370,8 @@ impl<'a> Run<'a> {
             None => Err(format!("there is no {} checkpoint", ModelRole::as_str(role))),
             Some(_) if rows.iter().all(|it| it.model(role) == Need::No) => Err("no probe wants it".to_owned()),
             Some(it) => {
-                let wanted = Wanted { path: it.path(), model: it.model.as_deref(), role };
+                let layers = rows.iter().flat_map(|it| it.layers_of(role)).cloned().collect();
+                let wanted = Wanted { path: it.path(), model: it.model.as_deref(), role, layers };
                 let runtime = self.options.runtimes.open(self.pipeline, role).map_err(ModelError::from);
                 runtime.and_then(|runtime| model::load(&*runtime, &wanted)).map_err(|e| it.named(&e.to_string()))
             }
@@ -412,7 +413,17 @@ impl<'a> Run<'a> {
             let rows: Vec<_> = [&slot.needs.current, &slot.needs.reference].into_iter().flatten().cloned().collect();
             for it in rows {
                 for (model, role) in [(candidate, ModelRole::Candidate), (baseline, ModelRole::Baseline)] {
-                    let Err(why) = model else { continue };
+                    let why = match model {
+                        Err(it) => it,
+                        Ok(loaded) => {
+                            let layered = loaded.layered.iter().flat_map(|it| &it.tensors);
+                            let asked = layered.filter(|(name, _)| it.layers_of(role).contains(name));
+                            for why in asked.filter_map(|(_, it)| it.as_ref().err()) {
+                                slot.fail_with(format!("a layer of the {} model is not there: {why}", role.as_str()));
+                            }
+                            continue;
+                        }
+                    };
                     match it.model(role) {
                         Need::Required => slot.fail_with(format!("the {} model cannot be run: {why}", role.as_str())),
                         Need::Optional if self.pipeline_has(role) => {

@@ -28,6 +28,8 @@ use crate::{
     services::{Models, ProbeHost},
 };
 
+pub(crate) use data::some;
+
 /// A pipeline that is ready to run.
 pub(super) struct Plan<'a> {
     pub(super) probes: Vec<Planned<'a>>,
@@ -134,6 +136,7 @@ pub(super) fn missing(
                 }
                 Err(why) => res.push(document.at(&pointer, code::MISSING_FILE, why.to_string(), None)),
             }
+            res.extend(data::unknown_layers(document, plan, role, || model::layers(pipeline, role, path, model)));
         }
     }
     res.extend(data::unlike(document, pipeline, plan, &models));
@@ -410,10 +413,10 @@ fn unreported<'a>(component: &str, address: &'a MetricAddress, known: &[KnownMet
     let message = format!("`{component}` reports no metric `{}`", form(name, labels.keys()));
     let help = if found.is_empty() {
         let names = Vec::from_iter(known.iter().map(|it| it.name.as_str()).collect::<BTreeSet<_>>());
-        meant(name, &names, || format!("it reports {}", data::some(&names)))
+        meant(name, &names, || format!("it reports {}", some(&names)))
     } else {
         let forms = Vec::from_iter(found.iter().map(|it| form(name, it.labels.iter())).collect::<BTreeSet<_>>());
-        format!("it reports {}", data::some(&forms))
+        format!("it reports {}", some(&forms))
     };
     Some(Unreported { part: name, message, help })
 }

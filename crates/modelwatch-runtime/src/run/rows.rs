@@ -9,7 +9,7 @@ use std::{
 use arrow_array::RecordBatch;
 use modelwatch_config::{Columns, Pipeline};
 use modelwatch_profile::Predictor;
-use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds, store::CheckpointStore};
+use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds, rows::Use, store::CheckpointStore};
 
 use super::{
     Event,
@@ -185,7 +185,7 @@ impl Run<'_> {
         plan: &Plan<'_>,
         models: &Models,
         slots: &mut [&mut Slot<'_>],
-    ) -> Vec<(ModelRole, RecordBatch)> {
+    ) -> Vec<(Use, RecordBatch)> {
         let wanted = |it: &RowNeeds| it.outputs_of(ModelRole::Candidate);
         let is_wanted = slots.iter().any(|it| row_needs(it, role).map_or(Need::No, wanted) != Need::No);
         let Some(model) = models.get(ModelRole::Candidate).filter(|_| is_wanted) else { return Vec::new() };
@@ -199,7 +199,7 @@ impl Run<'_> {
             }
         };
         match kept {
-            Ok(it) => vec![(ModelRole::Candidate, it)],
+            Ok(it) => vec![(Use::Candidate, it)],
             Err(e) => {
                 let why = format!(
                     "the {} model's outputs are not in the profile of the {} data: {e}; make it from the rows with `modelwatch profile DATA --model MODEL`",
@@ -281,7 +281,8 @@ impl Run<'_> {
             return Ok(pass::Seen::default());
         }
         let columns = self.columns();
-        let needs: Vec<_> = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
+        let needs = slots.iter().filter_map(|it| row_needs(it, role));
+        let needs: Vec<_> = needs.map(|it| with_tensors(it, models)).collect::<Result<_, _>>()?;
         let threads = threads(self.pipeline);
         let workers = threads.get().min(dataset.partitions_hint()).max(1);
         let infer_threads = NonZeroUsize::new(threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
@@ -305,6 +306,21 @@ impl Run<'_> {
         };
         pass::run(role, dataset, &layout, models, slots, &settings, Course { from, reached: &mut reached })
     }
+}
+
+/// Returns the needs with layers by the names of their tensors.
+fn with_tensors(needs: &RowNeeds, models: &Models) -> Result<RowNeeds, String> {
+    let tensors = |role: ModelRole| {
+        let names = needs.layers_of(role).iter();
+        let model = models.get(role);
+        names
+            .map(|it| {
+                model.map_or_else(|| Err(format!("there is no {} model", role.as_str())), |model| model.layer(it))
+            })
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let (layers, baseline_layers) = (tensors(ModelRole::Candidate)?, tensors(ModelRole::Baseline)?);
+    Ok(RowNeeds { layers, baseline_layers, ..needs.clone() })
 }
 
 fn row_needs<'s>(slot: &'s Slot<'_>, role: Role) -> Option<&'s RowNeeds> {

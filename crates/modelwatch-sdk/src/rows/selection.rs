@@ -2,7 +2,7 @@
 
 use arrow_schema::{DataType, Field};
 
-use super::{Use, column_type::ColumnType, has_use, pattern::name_matches};
+use super::{Use, column_type::ColumnType, has_use, is_computed, pattern::name_matches};
 use crate::error::{Error, Result};
 
 /// Before the name of a type.
@@ -70,10 +70,9 @@ impl<'a> Selection<'a> {
 
     /// Returns whether the column is meant: a name means that column whatever it is for, all else means features.
     ///
-    /// Outputs of models are never meant.
+    /// Outputs and layers of models are never meant.
     pub fn selects(&self, field: &Field) -> bool {
-        let is_output = has_use(field, Use::Candidate) || has_use(field, Use::Baseline);
-        if is_output || self.excludes(field) {
+        if is_computed(field) || self.excludes(field) {
             return false;
         }
         if self.is_named(field) {

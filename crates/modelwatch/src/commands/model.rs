@@ -14,6 +14,8 @@ use crate::{
 const MAX_WIDTH: usize = 80;
 /// Labels stand in a column of their own.
 const LABEL_WIDTH: usize = 13;
+/// Of more layers the last are shown, which are nearest to what the model answers; the others are in the JSON.
+const MAX_LAYERS: usize = 12;
 
 pub(crate) fn model(arguments: &cli::Model) -> anyhow::Result<Code> {
     match &arguments.command {
@@ -52,6 +54,15 @@ fn human(model: &ModelContents, width: usize) -> String {
         "operators",
         operators.into_iter().map(|(name, n)| if *n == 1 { name.clone() } else { format!("{name} ×{n}") }),
     );
+    if !model.layers.is_empty() {
+        let n_before = model.layers.len().saturating_sub(MAX_LAYERS);
+        let shown = &model.layers[n_before..];
+        let before = (n_before > 0).then(|| format!("({n_before} before)"));
+        page.lines("layers", before.into_iter().chain(shown.iter().cloned()).collect());
+    }
+    if let Some(it) = &model.penultimate {
+        page.entry("penultimate", [it.clone()]);
+    }
     match &model.refusal {
         None => page.entry("runs", ["yes".to_owned()]),
         Some(_) if !model.obstacles.is_empty() => {

@@ -7,12 +7,13 @@ use modelwatch_config::{
     self as config, Action, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProfiledData,
     code,
 };
-use modelwatch_infer::ModelInfo;
+use modelwatch_infer::{Layers, ModelInfo};
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
 use super::{Plan, meant, rows_of};
 use crate::{
     inputs::InputMap,
+    model,
     pass::Layout,
     profile::{Source, kept},
 };
@@ -113,8 +114,7 @@ fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bo
         }
     }
     for (settings, rows) in &needs {
-        let with = format!("{}/with", settings.component.pointer);
-        res.extend(rows.columns.iter().map(|name| (with.clone(), name.as_str())));
+        res.extend(rows.columns.iter().map(|name| (with_of(settings), name.as_str())));
     }
     res
 }
@@ -212,6 +212,33 @@ pub(super) fn unlike(
     res
 }
 
+/// Returns the layers that probes ask for and the model does not have.
+pub(super) fn unknown_layers(
+    document: &Document,
+    plan: &Plan<'_>,
+    role: ModelRole,
+    layers: impl FnOnce() -> Result<Layers, String>,
+) -> Vec<Diagnostic> {
+    let rows = |it| [rows_of(it, Role::Current), rows_of(it, Role::Reference)].into_iter().flatten();
+    let asked = plan.probes.iter().flat_map(|it| rows(it).map(move |rows| (it.settings, rows)));
+    let asked: BTreeSet<(String, &String)> =
+        asked.flat_map(|(settings, rows)| rows.layers_of(role).iter().map(|it| (with_of(settings), it))).collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let layers = layers();
+    let problem = |(pointer, name): (String, &String)| {
+        let why = layers.as_ref().map_err(Clone::clone).and_then(|it| model::layer(it, name)).err()?;
+        let (message, help) = why.split_once("; ").map_or((&*why, None), |(what, help)| (what, Some(help)));
+        Some(document.at(&pointer, code::UNKNOWN_LAYER, message, help))
+    };
+    asked.into_iter().filter_map(problem).collect()
+}
+
+fn with_of(settings: &config::Probe) -> String {
+    format!("{}/with", settings.component.pointer)
+}
+
 /// A profile stands in for the reference's rows, and only where the probes that need those can do with it.
 fn check_profile(document: &Document, plan: &Plan<'_>, role: Role, problems: &mut Vec<Diagnostic>) {
     if role == Role::Current {
@@ -255,7 +282,7 @@ fn check_kept(document: &Document, pipeline: &Pipeline, model: ModelRole, role: 
     }
 }
 
-pub(super) fn some(names: &[impl AsRef<str>]) -> String {
+pub(crate) fn some(names: &[impl AsRef<str>]) -> String {
     let (shown, rest) = if names.len() > 12 { names.split_at(10) } else { (names, &names[..0]) };
     let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     if rest.is_empty() { shown } else { format!("{shown} and {} more", rest.len()) }

@@ -8,8 +8,8 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-J001",
         severity: Severity::Warning,
         title: "the features are distributed differently, taken together",
-        meaning: "The rows of the features, or of one column of lists, differ between reference and current data by more than chance allows: the corrected p-value is at most `alpha`. Each column may still be distributed as it was, as where columns no longer go together. The severity is that of the option `severity`.",
-        advice: "See which columns and pairs of columns contribute most. If the change is real, check the metrics on recent labels and train again.",
+        meaning: "The rows of the features, of one column of lists, or of a layer of the model differ between reference and current data by more than chance allows: the corrected p-value is at most `alpha`. Each column may still be distributed as it was, as where columns no longer go together. The severity is that of the option `severity`.",
+        advice: "See which columns and pairs of columns contribute most, or look at rows of both that the model sees differently. If the change is real, check the metrics on recent labels and train again.",
     },
     FindingCode {
         code: "MW-J002",

@@ -55,6 +55,10 @@ pub struct Config {
     /// How many folds `classifier` learns and judges in.
     #[schemars(range(min = 2, max = 20))]
     pub folds: usize,
+    /// The layer of the candidate that rows are compared in as well, as the model sees them: the name of a tensor inside of an ONNX model, of
+    /// those that `modelwatch model show` lists, or `penultimate` for what the last linear node before the first output reads.
+    #[schemars(length(min = 1))]
+    pub layer: Option<String>,
     /// Whether the model's outputs are compared, where both roles have them.
     pub predictions: bool,
     /// Whether labels are compared, where both roles have them.
@@ -141,6 +145,7 @@ impl Default for Config {
             dimensions: 32,
             neighbors: 5,
             folds: 5,
+            layer: None,
             predictions: true,
             label: true,
             calibration: true,

@@ -101,7 +101,7 @@ pub(crate) fn ask(config: &Config, host: &dyn Host, reference: &Side, current: &
     let Asked { questions, mismatches, gaps } = asked(config, &draws)?;
     outcome.mismatches = mismatches;
     outcome.gaps.extend(gaps);
-    if !questions.contains_key(&Topic::Features) && !questions.keys().any(|it| matches!(it, Topic::List(_))) {
+    if !questions.keys().any(|it| matches!(it, Topic::Features | Topic::List(_) | Topic::Layer(_))) {
         outcome.gaps.push(Gap::new("features", "there is no column to compare"));
     }
     let n_questions = questions.len() as u64;
@@ -147,6 +147,7 @@ pub(crate) fn n_questions(config: &Config, side: &Side) -> usize {
     let (has_label, has_output) = (has(Use::Label), has(Use::Candidate));
     features().filter(|it| is_list(it)).count()
         + usize::from(features().any(|it| !is_list(it)))
+        + usize::from(has(Use::CandidateLayer))
         + usize::from(config.predictions && has_output)
         + usize::from(config.label && has_label)
         + usize::from(config.calibration && has_label && has_output)

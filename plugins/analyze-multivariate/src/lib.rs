@@ -4,13 +4,11 @@
 //! samples are encoded together, without regard to which sample they are from, and every test is judged by dealing them out again. So
 //! `alpha` bounds false alarms exactly, whatever the columns are and however few rows there are.
 //!
-//! What is compared are *questions*: the features, each column of lists (an image, an embedding), the model's outputs, the
+//! What is compared are *questions*: the features, each column of lists (an image, an embedding), a layer of the model, its outputs, the
 //! label, and whether probabilities come true as often as they did. Several tests answer one question together.
 //!
 //! A row counts once, whatever its weight, and the run tells of a weight column that is given: rows of different weights cannot be dealt out
 //! again as if they were alike.
-//!
-//! There are no taps into a model here: an embedding is compared where the model gives it as an output.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.
 #![deny(unsafe_code)]

@@ -1,8 +1,10 @@
 //! The analyzer itself: two samples of rows, compared at the end.
 
 use modelwatch_sdk::{
-    Analyzer, Error, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    Analyzer, Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
+    RowNeeds,
     cells::{self, Cells, Cutting},
+    rows::layers,
     state::{Reader, Writer},
 };
 
@@ -55,6 +57,7 @@ impl Probe for Multivariate {
             label: optional(self.config.label || self.config.calibration),
             predictions: optional(self.config.predictions || self.config.calibration),
             slices: !self.config.slices.is_empty(),
+            layers: self.config.layer.iter().cloned().collect(),
             ..RowNeeds::default()
         };
         let timestamp = |role: Role| if self.cutting.period_of(role).is_some() { Need::Required } else { Need::No };
@@ -69,6 +72,11 @@ impl Probe for Multivariate {
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
         if host.is_cancelled() {
             return Err(host.cancelled());
+        }
+        if self.config.layer.is_some() && layers(batch, ModelRole::Candidate).next().is_none() {
+            return Err(
+                Error::input("the host gives no layers of models").with_help("use a later release of modelwatch")
+            );
         }
         let cells = match role {
             Role::Reference => &mut self.reference,

@@ -18,6 +18,8 @@ pub(crate) enum Topic {
     Features,
     /// A feature that is a list.
     List(String),
+    /// A layer of the model, a tensor of that name.
+    Layer(String),
     /// The model's outputs.
     Predictions,
     /// The labels.
@@ -30,6 +32,7 @@ impl Topic {
         match self {
             Self::Features => "features",
             Self::List(name) => name,
+            Self::Layer(_) => "layer",
             Self::Predictions => "predictions",
             Self::Label => "label",
         }
@@ -40,6 +43,7 @@ impl Topic {
         match self {
             Self::Features => "the rows of the features are".to_owned(),
             Self::List(name) => format!("the lists of column `{name}` are"),
+            Self::Layer(name) => format!("the values of the model's layer `{name}` are"),
             Self::Predictions => "the outputs of the model are".to_owned(),
             Self::Label => "the labels are".to_owned(),
         }
@@ -73,7 +77,7 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
     let mut columns: BTreeMap<&String, [Option<(Use, &ArrayRef)>; 2]> = BTreeMap::new();
     for (side, batch) in [left, right].into_iter().enumerate() {
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-            let uses = [Use::Feature, Use::Candidate, Use::Label].into_iter();
+            let uses = [Use::Feature, Use::CandidateLayer, Use::Candidate, Use::Label].into_iter();
             if let Some(what_for) = uses.into_iter().find(|it| has_use(field, *it)) {
                 columns.entry(field.name()).or_default()[side] = Some((what_for, array));
             }
@@ -103,6 +107,7 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
             continue;
         }
         let topic = match (what_for, left.data_type()) {
+            (Use::CandidateLayer, _) => Topic::Layer(name.split_once(':').map_or(&**name, |it| it.1).to_owned()),
             (Use::Candidate, _) => Topic::Predictions,
             (Use::Label, _) => Topic::Label,
             (_, DataType::FixedSizeList(..)) => Topic::List(name.clone()),

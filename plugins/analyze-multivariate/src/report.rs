@@ -153,6 +153,10 @@ fn drifted(config: &Config, outcome: &Outcome, answer: &Answer) -> Finding {
             "MW-J001",
             "see which columns and pairs of columns contribute most; if the change is real, check the metrics on recent labels and train again",
         ),
+        Topic::Layer(_) => (
+            "MW-J001",
+            "look at rows that the model has not seen the like of, as new images beside old ones; if the change is real, check the metrics on recent labels and train again",
+        ),
         Topic::Predictions => (
             "MW-J002",
             "see whether the features drifted; if they did not, compare the checkpoint and the preprocessing with those that made the reference",

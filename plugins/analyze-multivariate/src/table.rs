@@ -8,7 +8,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatchOptions, StringArray},
         schema::{DataType, Field, Schema},
     },
-    rows::{Numbers, Use, decimals, has_use, is_numeric, numbers, texts, with_uses},
+    rows::{Numbers, Use, decimals, has_use, is_computed, is_numeric, numbers, texts, with_uses},
 };
 use modelwatch_stats::multivariate::Projection;
 
@@ -56,7 +56,10 @@ fn purpose(config: &Config, field: &Field) -> Option<Use> {
     if has_use(field, Use::Candidate) {
         return (config.predictions || config.calibration).then_some(Use::Candidate);
     }
-    if has_use(field, Use::Baseline) {
+    if has_use(field, Use::CandidateLayer) {
+        return Some(Use::CandidateLayer);
+    }
+    if is_computed(field) {
         return None;
     }
     if has_use(field, Use::Label) {

@@ -324,3 +324,28 @@ fn what_the_options_leave_out_is_no_known_metric() {
         assert!(!knows(json!({ "calibration": false }), name), "{name}");
     }
 }
+
+#[test]
+fn rows_are_compared_in_a_layer_of_the_model() {
+    let config = json!({ "layer": "/fc1/Relu_output_0", "exclude": ["image"], "permutations": 199 });
+    let mut random = Random(7);
+    let mut rows = |shift: f64| {
+        let layer = lists(4, (0..4 * 300).map(|_| random.normal() + shift).collect());
+        let image = lists(2, vec![0.5; 2 * 300]);
+        batch_of(vec![
+            ("image", Use::Feature, image),
+            ("candidate-layer:/fc1/Relu_output_0", Use::CandidateLayer, layer),
+        ])
+    };
+    let (reference, same, shifted) = (rows(0.0), rows(0.0), rows(0.5));
+    assert_eq!(codes(&run(&config, &reference, &same)), []);
+    let report = run(&config, &reference, &shifted);
+    assert_eq!(codes(&report), [("MW-J001", "layer")]);
+    let message = &report.findings[0].message;
+    assert!(message.starts_with("the values of the model's layer `/fc1/Relu_output_0` are distributed"), "{message}");
+    assert_eq!(open(&config).needs().current.unwrap().layers, ["/fc1/Relu_output_0"]);
+    // A host that knows of no layers leaves them out, which is no answer.
+    let image = batch_of(vec![("image", Use::Feature, lists(2, vec![0.5; 2 * 300]))]);
+    let error = open(&config).update(&(), Role::Current, &image).unwrap_err();
+    assert_eq!(error.message, "the host gives no layers of models");
+}

@@ -42,6 +42,7 @@ const FAILING: &[(&str, &[&str])] = &[
     ("differential", &["MW-N001"]),
     ("drift-over-time", &["MW-D001"]),
     ("golden", &["MW-G001"]),
+    ("layers", &["MW-J001"]),
     ("latency", &["MW-L001"]),
     ("metrics", &["MW-M003", "MW-M004", "MW-M005"]),
     ("multivariate", &["MW-J001", "MW-J004"]),

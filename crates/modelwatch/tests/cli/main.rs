@@ -14,6 +14,7 @@ mod formats;
 mod golden;
 mod isolation;
 mod keras;
+mod layers;
 mod loop_closes;
 mod model;
 mod onnxruntime;

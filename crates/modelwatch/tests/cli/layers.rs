@@ -1,0 +1,100 @@
+//! Layers of a model, which probes ask the run for.
+
+use serde_json::Value;
+
+use crate::support::{Ended, Project, fixtures};
+
+/// A pipeline that compares digits with others of their kind in a layer of the network, at which `from` is.
+fn pipeline(from: &str, layer: &str, more: &str) -> String {
+    let fixtures = fixtures();
+    let fixtures = fixtures.display();
+    format!(
+        "name = 'test'\n\
+         checkpoint = {{ {from} }}\n\
+         [data.current]\npath = '{fixtures}/digits/data/test.npz'\n\
+         [data.reference]\npath = '{fixtures}/digits/data/train_head60.npz'\n\
+         [data.columns]\nlabel = 'y'\ninputs = {{ x = 'x' }}\n\
+         [[analyze]]\nuses = 'multivariate'\nwith = {{ layer = '{layer}' }}\n{more}"
+    )
+}
+
+fn imported() -> String {
+    format!("import = '{}/digits/cnn/cnn.onnx', name = 'digits'", fixtures().display())
+}
+
+fn check(pipeline: &str) -> Ended {
+    let project = Project::new();
+    project.write("pipeline.toml", pipeline);
+    project.modelwatch(&["check", "pipeline.toml"])
+}
+
+#[test]
+fn a_layer_that_is_not_there_is_told_before_the_run_with_the_one_that_was_meant() {
+    let ended = check(&pipeline(&imported(), "digits_cnn_1/fc1_1/Rellu:0", ""));
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    for it in ["E0210", "no layer `digits_cnn_1/fc1_1/Rellu:0`", "did you mean `digits_cnn_1/fc1_1/Relu:0`?"] {
+        assert!(ended.err.contains(it), "{}", ended.err);
+    }
+    let other = check(&pipeline(&imported(), "embedding", ""));
+    assert!(other.err.contains("its layers are digits_cnn_1/conv1_1/BiasAdd"), "{}", other.err);
+    let tflite = check(&pipeline(&imported().replace(".onnx", ".tflite"), "penultimate", ""));
+    assert!(tflite.code == 2 && tflite.err.contains("layers are read of ONNX models alone"), "{}", tflite.err);
+    assert_eq!(check(&pipeline(&imported(), "penultimate", "")).code, 0);
+}
+
+#[test]
+fn a_probe_whose_layer_is_not_there_has_no_say_and_the_others_have() {
+    let others = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let (code, record) = Project::new().run(&pipeline(&imported(), "fc9", others));
+    assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{:#}", record["checks"]);
+    let of = |probe: &str| -> Vec<&Value> {
+        record["checks"].as_array().unwrap().iter().filter(|it| it["probe"] == probe).collect()
+    };
+    let why = of("multivariate")[0]["message"].as_str().unwrap();
+    assert!(why.contains("a layer of the candidate model is not there: the model has no layer `fc9`"), "{why}");
+    assert!(of("metrics").iter().all(|it| it["status"] == "pass"), "{:#}", record["checks"]);
+}
+
+#[test]
+fn the_outputs_of_other_probes_are_the_same_beside_a_layer() {
+    let metrics = |record: &Value| -> Vec<Value> {
+        let all = record["metrics"].as_array().unwrap().iter();
+        all.filter(|it| it["probe"] == "metrics").cloned().collect()
+    };
+    let others = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let with = Project::new().run(&pipeline(&imported(), "penultimate", others)).1;
+    let without =
+        Project::new().run(&pipeline(&imported(), "penultimate", others).replace("layer = 'penultimate'", "")).1;
+    assert!(!metrics(&with).is_empty());
+    assert_eq!(metrics(&with), metrics(&without));
+    let questions = |record: &Value| {
+        let all = record["metrics"].as_array().unwrap().iter();
+        all.filter(|it| it["name"] == "p_value" && it["labels"]["question"] == "layer").count()
+    };
+    assert_eq!((questions(&with), questions(&without)), (1, 0));
+}
+
+#[test]
+fn a_model_shows_its_layers() {
+    let model = fixtures().join("digits/cnn/cnn.onnx");
+    let ended = Project::new().modelwatch(&["model", "show", model.to_str().unwrap()]);
+    let lines: Vec<_> = ended.out.lines().collect();
+    assert!(lines.contains(&"layers       (10 before)"), "{}", ended.out);
+    assert!(lines.contains(&"             digits_cnn_1/fc1_1/Relu:0"), "{}", ended.out);
+    assert!(lines.contains(&"penultimate  digits_cnn_1/fc1_1/Relu:0"), "{}", ended.out);
+}
+
+#[test]
+fn a_profile_has_no_layers() {
+    let project = Project::new();
+    let data = fixtures().join("digits/data/train_head60.npz");
+    let ended = project.modelwatch(&["profile", data.to_str().unwrap(), "-o", "train.mwp", "--quiet"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let text = pipeline(&imported(), "penultimate", "").replace(data.to_str().unwrap(), "train.mwp");
+    project.write("pipeline.toml", &text);
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    for it in ["E0208", "`multivariate` needs the rows of the reference", "it runs the model on them"] {
+        assert!(ended.err.contains(it), "{}", ended.err);
+    }
+}

@@ -59,8 +59,8 @@ pub(crate) fn compare_numbers(
     let wasserstein = wasserstein_of(&levels).unwrap_or(f64::NAN);
     let deviation = standard_deviation(left).unwrap_or(f64::NAN);
     let peer = peer(config, method, reference, current)?;
-    // Nothing else can be drifted, whatever the other columns are, and only what is drifted has a picture.
-    let may_be_drifted = peer.map_or(score.p_value <= config.alpha(), PeerScore::is_drift);
+    // Nothing else can be drifted, whatever the other columns are, and only what is drifted has a picture, unless it is one of many parts.
+    let may_be_drawn = config.is_whole() && peer.map_or(score.p_value <= config.alpha(), PeerScore::is_drift);
     Ok(Part {
         name,
         method,
@@ -75,8 +75,8 @@ pub(crate) fn compare_numbers(
             wasserstein,
             wasserstein_normed: if wasserstein == 0.0 { 0.0 } else { wasserstein / deviation },
             is_rounded: *is_rounded,
-            histogram: if may_be_drifted { histogram(left, right) } else { Histogram::default() },
-            cumulative: if may_be_drifted { cumulative(left, right) } else { Cumulative::default() },
+            histogram: if may_be_drawn { histogram(left, right) } else { Histogram::default() },
+            cumulative: if may_be_drawn { cumulative(left, right) } else { Cumulative::default() },
         },
     })
 }
@@ -157,5 +157,22 @@ mod tests {
         };
         assert_eq!(p_value(Origin::Computed), 1.0);
         assert!(p_value(Origin::Data) < 1e-9);
+    }
+
+    #[test]
+    fn curves_of_chunks_and_slices_are_not_computed_since_nobody_draws_them() {
+        let of = |offset: f64| {
+            let mut res = Numeric::new(1000);
+            (0..200).for_each(|it| res.push(offset + f64::from(it)));
+            res
+        };
+        let is_computed = |config: &Config| {
+            let part = compare_numbers(config, Method::Auto, (None, Origin::Data), &of(0.0), &of(100.0)).unwrap();
+            let Detail::Numeric { histogram, cumulative, .. } = part.detail else { panic!("they are numbers") };
+            (histogram != Histogram::default(), cumulative != Cumulative::default())
+        };
+        assert_eq!(is_computed(&Config::default()), (true, true));
+        let slices = Config { slices: vec!["*".to_owned()], ..Config::default() };
+        assert_eq!(is_computed(&slices), (false, false));
     }
 }

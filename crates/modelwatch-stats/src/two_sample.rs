@@ -18,6 +18,7 @@ mod kuiper;
 mod levels;
 mod omnibus;
 mod ranks;
+mod scores;
 mod student;
 pub(crate) mod tails;
 mod two_by_two;

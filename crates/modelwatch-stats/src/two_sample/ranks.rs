@@ -88,11 +88,7 @@ pub(crate) fn mann_whitney_of(levels: &Levels, alternative: Alternative, method:
 /// assert!(mood(&narrow, &wide).unwrap().p_value < 1e-6);
 /// ```
 pub fn mood(reference: &[Point], current: &[Point]) -> Result<Test, Undefined> {
-    Ok(mood_of(&Levels::new(reference, current)?))
-}
-
-/// [`mood`] of merged samples.
-pub(crate) fn mood_of(levels: &Levels) -> Test {
+    let levels = Levels::new(reference, current)?;
     let rows = levels.total() as f64;
     let middle = (rows + 1.0) / 2.0;
     // The average of (rank - middle)² over the ranks of a level, in units of rows².
@@ -108,10 +104,10 @@ pub(crate) fn mood_of(levels: &Levels) -> Test {
     let (m, n) = (levels.m as f64, levels.n as f64);
     let variance = squares / (rows - 1.0) * (m * n / rows);
     if variance.is_nan() || variance <= 0.0 {
-        return Test { statistic: 0.0, p_value: 1.0 };
+        return Ok(Test { statistic: 0.0, p_value: 1.0 });
     }
     let statistic = sum / variance.sqrt();
-    Test { statistic, p_value: (2.0 * normal_sf(statistic.abs())).min(1.0) }
+    Ok(Test { statistic, p_value: (2.0 * normal_sf(statistic.abs())).min(1.0) })
 }
 
 /// The share of orders with `U >= u`, by counting partitions into at most `m` parts of at most `n`.

@@ -1,7 +1,7 @@
 //! The false-alarm trial of the drift analyzer, and its power; `cargo xtask trial drift` runs it.
 //!
 //! It fails where a cell without drift raises more alarms than its budget and three standard errors, or where the default loses more
-//! than ten points of power to the best single test.
+//! than five points of power to the best single test.
 #![allow(clippy::print_stdout)] // The tables are what it is for.
 
 mod alarms;
@@ -20,8 +20,7 @@ const SIZES: [(usize, usize, u32); 5] =
 const EVIDENTLY_RUNS: u32 = 20;
 
 /// How many points of power the default may lose.
-// FIXME(#6): five were asked for. A rate that is shared between shifts and spreads costs up to nine where the best test is for one alone.
-const MAX_LOSS: f64 = 0.1;
+const MAX_LOSS: f64 = 0.05;
 
 fn main() -> ExitCode {
     // How often the smallest cells are tried, and `alarms` or `power` for one of the two.

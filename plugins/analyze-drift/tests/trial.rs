@@ -1,0 +1,43 @@
+//! A small part of the trial of false alarms and of power (`cargo xtask trial drift`), the same on every machine.
+
+#[path = "../examples/trial/alarms.rs"]
+mod alarms;
+#[path = "../examples/trial/data.rs"]
+mod data;
+#[path = "../examples/trial/power.rs"]
+mod power;
+
+use alarms::{Cell, allowed, run};
+use data::KINDS;
+
+#[test]
+fn a_run_keeps_its_budget_whatever_the_columns_are() {
+    for kind in KINDS {
+        for (reference, current, runs) in [(5_000, 100, 40), (1_000, 1_000, 40)] {
+            let found = run(Cell { kind, reference, current, runs }, 0);
+            assert!(f64::from(found.ours) <= allowed(runs), "{kind:?} {reference}/{current}: {} of {runs}", found.ours);
+        }
+    }
+}
+
+#[test]
+fn the_default_of_evidently_does_not() {
+    let found = run(Cell { kind: data::Kind::Normal, reference: 5_000, current: 100, runs: 5 }, 5);
+    assert_eq!((found.evidently_any, found.evidently_half), (5, 5));
+}
+
+#[test]
+fn the_default_loses_little_power_to_the_best_single_test() {
+    const RUNS: u32 = 1_000;
+    // Five points, and what so few runs differ by chance.
+    const MOST: f64 = 0.05 + 0.045;
+    let names = ["normal, shifted", "tied, spread", "zero-inflated, scaled"];
+    let cells: Vec<_> = power::CELLS.into_iter().filter(|it| names.contains(&it.name)).collect();
+    assert_eq!(cells.len(), names.len());
+    for cell in cells {
+        // The default comes first.
+        let found = power::run(cell, 1, (5_000, 100), RUNS);
+        let best = found[1..].iter().copied().fold(0.0, f64::max);
+        assert!(best - found[0] <= MOST, "{}: {found:?} of {:?}", cell.name, power::TESTS);
+    }
+}

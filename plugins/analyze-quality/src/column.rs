@@ -91,7 +91,7 @@ impl Column {
         }
         let kind = Kind::of(array.data_type());
         self.add_type(kind, array.data_type().to_string(), || Body::of(settings, kind));
-        let rule = settings.rule(field.name());
+        let rule = settings.rule(field.name(), self);
         match &mut self.body {
             Body::Empty => {}
             Body::Numbers(it) => it.update(array, rule)?,

@@ -19,8 +19,9 @@ use crate::{limits::Limits, row_options::OutlierRows, rule::ColumnRule};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What columns have to be, by name, `*` standing for any text:
-    /// `{ age = { type = "integer", min = 0, max = 120 }, "price_*" = { max_missing = 0.01 } }`.
+    /// What columns have to be, by name, `*` standing for any text, and `type:` before a type for all columns of it, as in `exclude`:
+    /// `{ age = { type = "integer", min = 0, max = 120 }, "price_*" = { max_missing = 0.01 }, "type:text" = { max_missing = 0 } }`. A name
+    /// goes before a pattern, and a pattern before a type.
     pub columns: BTreeMap<String, ColumnRule>,
     /// Whether there may be no other columns than those of `columns`.
     pub only_these: bool,

@@ -39,6 +39,14 @@ fn missing_columns(context: &Context<'_>, report: &mut Report) {
         let message = format!("columns `{pattern}` are required, and the current rows have none");
         report.findings.push(finding("MW-Q003", Severity::Error, pattern, message));
     }
+    for (pattern, is_required) in context.settings.types_without(current) {
+        let message = format!("no column of the current rows is of `{pattern}`");
+        if is_required {
+            report.findings.push(finding("MW-Q003", Severity::Error, pattern, message));
+        } else {
+            report.gaps.push(Gap::new(format!("columns `{pattern}`"), message));
+        }
+    }
     let Some(reference) = context.reference else { return };
     for (name, column) in reference.columns().iter().filter(|it| !current.contains_key(it.0)) {
         let is_required = context.settings.required().any(|it| it == name);
@@ -46,7 +54,7 @@ fn missing_columns(context: &Context<'_>, report: &mut Report) {
         if is_required || column.has_use(modelwatch_sdk::rows::Use::Label) {
             continue;
         }
-        let is_optional = context.settings.rule(name).is_some_and(|it| it.written.required == Some(false));
+        let is_optional = context.settings.rule(name, column).is_some_and(|it| it.written.required == Some(false));
         let severity = if is_optional { Severity::Info } else { Severity::Error };
         let message =
             format!("the reference rows have the column `{name}` ({}), the current rows do not", column.types());
@@ -56,7 +64,7 @@ fn missing_columns(context: &Context<'_>, report: &mut Report) {
 
 fn new_columns(context: &Context<'_>, report: &mut Report) {
     for (name, column) in context.current.columns() {
-        let is_written = context.settings.rule(name).is_some();
+        let is_written = context.settings.rule(name, column).is_some();
         if context.settings.config.only_these && !is_written {
             let message = format!("the column `{name}` ({}) is not among those that are written", column.types());
             report.findings.push(finding("MW-Q004", Severity::Error, name, message));
@@ -74,7 +82,7 @@ fn wrong_type(context: &Context<'_>, name: &str, column: &Column) -> Option<Find
         return Some(finding("MW-Q006", Severity::Error, name, message));
     }
     let kind = column.kind();
-    if let Some(wanted) = context.settings.rule(name).and_then(|it: &Rule| it.written.kind) {
+    if let Some(wanted) = context.settings.rule(name, column).and_then(|it: &Rule| it.written.kind) {
         if kind.is_none_or(|it| it.fits(wanted)) {
             return None;
         }

@@ -1,16 +1,21 @@
 //! The options once they are known to make sense.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::{
     Error, Result,
     arrow::schema::Field,
     pointer,
-    rows::{Selection, name_matches},
+    rows::{ColumnType, Selection, Use, name_matches},
 };
 use regex::Regex;
+use serde::{
+    Deserialize,
+    de::value::{Error as Untold, StrDeserializer},
+};
 
 use crate::{
+    column::Column,
     config::{Config, Freshness},
     rule::{Bound, ColumnRule},
     time::{parse_span, parse_time},
@@ -57,6 +62,14 @@ impl Settings {
     /// Returns the settings if no option is outside of its domain.
     pub(crate) fn new(config: Config) -> Result<Self> {
         excluded(&config).check()?;
+        let unknown = |it: &&String| it.strip_prefix(TYPE).is_some_and(|it| OfType::parse(it).is_none());
+        if let Some(it) = config.columns.keys().find(unknown) {
+            return Err(Error::config(
+                pointer("/columns", it),
+                format!("`{}` is no type of columns", &it[TYPE.len()..]),
+            )
+            .with_help(TYPES));
+        }
         config.limits.check()?;
         config.outlier_rows.check()?;
         check_numbers(&config)?;
@@ -67,16 +80,18 @@ impl Settings {
         Ok(Self { rules, freshness, null_words, config })
     }
 
-    /// Returns the rule of a column: that of its full name, else of the longest pattern.
-    pub(crate) fn rule(&self, name: &str) -> Option<&Rule> {
+    /// Returns the rule of a column: that of its full name, else of the longest pattern, else of its type.
+    pub(crate) fn rule(&self, name: &str, column: &Column) -> Option<&Rule> {
         let exact = self.rules.iter().find(|it| it.0 == name);
         let fitting = || self.rules.iter().filter(|it| name_matches(&it.0, name)).max_by_key(|it| it.0.len());
-        exact.or_else(fitting).map(|it| &it.1)
+        // What is of two types, as an integer is a number, has the rule of the longer word, which says more.
+        let of_type = || self.types().filter(|it| it.1.includes(column)).max_by_key(|it| it.0.0.len()).map(|it| it.0);
+        exact.or_else(fitting).or_else(of_type).map(|it| &it.1)
     }
 
     /// Returns the names of columns that have to be there.
     pub(crate) fn required(&self) -> impl Iterator<Item = &str> {
-        let is_required = |it: &&(String, Rule)| it.1.written.required.unwrap_or(true) && !it.0.contains('*');
+        let is_required = |it: &&(String, Rule)| it.1.written.required.unwrap_or(true) && is_name(&it.0);
         self.rules.iter().filter(is_required).map(|it| it.0.as_str())
     }
 
@@ -84,6 +99,20 @@ impl Settings {
     pub(crate) fn required_patterns(&self) -> impl Iterator<Item = &str> {
         let is_required = |it: &&(String, Rule)| it.1.written.required == Some(true) && it.0.contains('*');
         self.rules.iter().filter(is_required).map(|it| it.0.as_str())
+    }
+
+    /// Returns the types that have a rule, as they are written, none of which any of the columns is of; with whether one has to be.
+    pub(crate) fn types_without<'a>(
+        &'a self,
+        columns: &'a BTreeMap<String, Column>,
+    ) -> impl Iterator<Item = (&'a str, bool)> {
+        let unmet = self.types().filter(|it| !columns.values().any(|column| it.1.includes(column)));
+        unmet.map(|it| (it.0.0.as_str(), it.0.1.written.required == Some(true)))
+    }
+
+    /// Returns the rules of types.
+    fn types(&self) -> impl Iterator<Item = (&(String, Rule), OfType)> {
+        self.rules.iter().filter_map(|it| Some((it, OfType::parse(it.0.strip_prefix(TYPE)?)?)))
     }
 
     /// Returns whether outliers are looked for among whole rows.
@@ -95,6 +124,44 @@ impl Settings {
     pub(crate) fn is_excluded(&self, field: &Field) -> bool {
         excluded(&self.config).excludes(field)
     }
+}
+
+/// Before the name of a type.
+const TYPE: &str = "type:";
+
+/// The words for types, as help has them.
+const TYPES: &str = "the types are `integer`, `number`, `text`, `boolean`, `categorical`, `time` and `list`";
+
+/// A type that a rule is for. Numbers that are declared to be names of categories are no numbers.
+#[derive(Clone, Copy)]
+enum OfType {
+    Categorical,
+    Values(ColumnType),
+}
+
+impl OfType {
+    fn parse(word: &str) -> Option<Self> {
+        let values = StrDeserializer::<Untold>::new(word);
+        if word == "categorical" {
+            Some(Self::Categorical)
+        } else {
+            ColumnType::deserialize(values).ok().map(Self::Values)
+        }
+    }
+
+    fn includes(self, column: &Column) -> bool {
+        let Some(kind) = column.kind() else { return false };
+        let is_declared = column.has_use(Use::Categorical);
+        match self {
+            Self::Categorical => is_declared || kind.fits(ColumnType::Text) || kind.fits(ColumnType::Boolean),
+            Self::Values(it @ (ColumnType::Integer | ColumnType::Number)) => kind.fits(it) && !is_declared,
+            Self::Values(it) => kind.fits(it),
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.contains('*') && !text.starts_with(TYPE)
 }
 
 fn excluded(config: &Config) -> Selection<'_> {

@@ -175,7 +175,7 @@ fn shapes(it: &Judged<'_>, names: &Names, known: Option<&Names>, report: &mut Re
         return;
     }
     let is_written =
-        it.context.settings.rule(it.name).is_some_and(|it| it.pattern.is_some() || it.categories.is_some());
+        it.context.settings.rule(it.name, it.column).is_some_and(|it| it.pattern.is_some() || it.categories.is_some());
     let Some(known) = known.map(Names::shapes).filter(|it| it.n_kept() <= MAX_FORMATS && !is_written) else { return };
     let usual = known.counts();
     let new: Vec<_> = shapes.counts().into_iter().filter(|it| !usual.contains_key(it.0)).collect();

@@ -89,7 +89,7 @@ impl Judged<'_> {
         if rows == 0 {
             return;
         }
-        let written = self.context.settings.rule(name).and_then(|it| it.written.max_missing);
+        let written = self.context.settings.rule(name, column).and_then(|it| it.written.max_missing);
         if let Some(limit) = written.filter(|it| share > *it) {
             let message =
                 format!("{} of `{name}` is missing, more than `max_missing`, {}", percent(share), percent(limit));
@@ -177,7 +177,7 @@ impl Judged<'_> {
             let message = format!("`{}` has one value in all {n} rows that have any", self.name);
             report.findings.push(finding("MW-Q015", severity, self.name, message).evidence("n", n));
         }
-        if self.context.settings.rule(self.name).is_some_and(|it| it.written.unique) {
+        if self.context.settings.rule(self.name, self.column).is_some_and(|it| it.written.unique) {
             match column.n_repeated() {
                 Some(0) => {}
                 Some(count) => {
@@ -204,7 +204,7 @@ impl Judged<'_> {
 
     fn unexpected(&self, report: &mut Report) {
         let (n, found) = (self.column.n_present(), self.column.unexpected());
-        let Some(rule) = self.context.settings.rule(self.name) else { return };
+        let Some(rule) = self.context.settings.rule(self.name, self.column) else { return };
         let is_named = !matches!(self.column.body(), Body::Times(_) | Body::Empty);
         let written = [
             (
@@ -233,7 +233,8 @@ impl Judged<'_> {
 
     /// Returns some categories that break the rule, in words.
     fn examples(&self, code: &str) -> String {
-        let (Body::Names(names), Some(rule)) = (self.column.body(), self.context.settings.rule(self.name)) else {
+        let (Body::Names(names), Some(rule)) = (self.column.body(), self.context.settings.rule(self.name, self.column))
+        else {
             return String::new();
         };
         let breaks = |it: &&str| match code {
@@ -265,7 +266,7 @@ impl Judged<'_> {
         let n_known = pairs().map(|it| *it.1.1).fold(0, u64::saturating_add);
         let share = if n_known == 0 { f64::NAN } else { count as f64 / n_known as f64 };
         self.measure(report, "unseen_share", share, n_known);
-        let is_written = self.context.settings.rule(self.name).is_some_and(|it| it.categories.is_some());
+        let is_written = self.context.settings.rule(self.name, self.column).is_some_and(|it| it.categories.is_some());
         if count == 0 || is_written || self.grows() {
             return;
         }
@@ -342,7 +343,7 @@ impl Judged<'_> {
 
     /// Judges bounds that are written, exactly.
     fn written_range(&self, outside: Outside, range: Option<(String, String)>, report: &mut Report) {
-        let Some(rule) = self.context.settings.rule(self.name) else { return };
+        let Some(rule) = self.context.settings.rule(self.name, self.column) else { return };
         if rule.min.is_none() && rule.max.is_none() {
             return;
         }
@@ -372,7 +373,7 @@ impl Judged<'_> {
         let above = if is_above { count(&|it| it > high.to_f64()).max(1) } else { 0 };
         let (n, m) = (known.sample().n_finite(), numbers.sample().n_finite());
         self.measure(report, "out_of_range_share", below.saturating_add(above) as f64 / m as f64, m);
-        let rule = self.context.settings.rule(self.name);
+        let rule = self.context.settings.rule(self.name, self.column);
         let is_written = rule.is_some_and(|it| it.min.is_some() || it.max.is_some());
         let alpha = self.context.share_of(NEWS_ALPHA);
         let width = (high.to_f64() - low.to_f64()).abs();

@@ -79,6 +79,44 @@ fn columns_are_left_out_by_name_by_pattern_and_by_type() {
     assert_eq!((error.path.as_str(), error.message.as_str()), ("/exclude/0", "`word` is no type of columns"));
 }
 
+#[test]
+fn rules_are_for_all_columns_of_a_type() {
+    let batch = features(vec![
+        ("age", integers(0..50)),
+        ("city", texts(["a", "b"].repeat(25))),
+        ("price", floats((0..50).map(f64::from))),
+        ("weight", floats((0..50).map(f64::from))),
+    ]);
+    let broken = |columns: Value| {
+        let report = alone(json!({ "columns": columns }), &batch);
+        let broken = codes(&report).into_iter().filter(|it| it.0 == "MW-Q020").map(|it| it.1.to_owned());
+        broken.collect::<Vec<_>>()
+    };
+    assert_eq!(broken(json!({ "type:number": { "min": 1 } })), ["age", "price", "weight"]);
+    // A name goes before a pattern, a pattern before a type, and a type before one that it is a part of.
+    let all = json!({ "type:number": { "min": 1 }, "type:integer": {}, "w*": {}, "price": {} });
+    assert_eq!(broken(all), [] as [&str; 0]);
+    // A type that selects nothing is told, and broken where it has to be there.
+    let of = |required: bool| {
+        let rules = json!({ "type:list": { "required": required }, "type:categorical": {}, "type:number": {} });
+        alone(json!({ "columns": rules }), &batch)
+    };
+    let report = of(false);
+    assert_eq!(errors(&report), [] as [&str; 0]);
+    let gaps: Vec<_> = report.gaps.iter().filter(|it| it.what.contains("type:")).collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(
+        (gaps[0].what.as_str(), gaps[0].why.as_str()),
+        ("columns `type:list`", "no column of the current rows is of `type:list`")
+    );
+    assert_eq!(finding(&of(true), "MW-Q003").place, "type:list");
+    let error = analyze_quality::registry()
+        .open_probe(Kind::Analyzer, "quality", &json!({ "columns": { "type:word": {} } }))
+        .err()
+        .unwrap();
+    assert_eq!((error.path.as_str(), error.message.as_str()), ("/columns/type:word", "`word` is no type of columns"));
+}
+
 fn x_named(name: &str, values: Vec<Option<&str>>) -> modelwatch_sdk::RecordBatch {
     features(vec![(name, Arc::new(modelwatch_sdk::arrow::array::StringArray::from(values)))])
 }

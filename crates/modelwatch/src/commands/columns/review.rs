@@ -22,6 +22,9 @@ pub(super) struct Uses<'a> {
     pub(super) categorical: &'a [String],
 }
 
+/// Before the name of a type, whose rule is for all columns of it.
+const TYPE: &str = "type:";
+
 /// A part of a rule that is other than before.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Change {
@@ -36,10 +39,12 @@ pub(super) struct Change {
 pub(super) fn review(rules: &Map<String, Value>, columns: &[ObservedColumn], uses: &Uses<'_>) -> Vec<Change> {
     let mut res = Vec::new();
     for column in columns {
-        let is_covered = || rules.keys().any(|it| it.contains('*') && name_matches(it, &column.name));
+        let of_type =
+            |it: &str| it.strip_prefix(TYPE).is_some_and(|it| column.kind.is_some_and(|kind| kind.as_str() == it));
+        let is_covered = || rules.keys().any(|it| (it.contains('*') && name_matches(it, &column.name)) || of_type(it));
         match rules.get(&column.name).and_then(Value::as_object) {
             Some(rule) => res.extend(loosened(rule, column)),
-            // What a pattern says is held for many columns, and not made looser for one of them.
+            // What a pattern or a type says is held for many columns, and not made looser for one of them.
             None if is_covered() => {}
             None => res.push(Change {
                 column: column.name.clone(),
@@ -49,7 +54,8 @@ pub(super) fn review(rules: &Map<String, Value>, columns: &[ObservedColumn], use
             }),
         }
     }
-    let is_gone = |name: &str| !name.contains('*') && !columns.iter().any(|it| it.name == name);
+    let is_name = |it: &str| !it.contains('*') && !it.starts_with(TYPE);
+    let is_gone = |name: &str| is_name(name) && !columns.iter().any(|it| it.name == name);
     let required = |rule: &Value| rule.get("required").and_then(Value::as_bool).unwrap_or(true);
     res.extend(rules.iter().filter(|(name, rule)| is_gone(name) && required(rule)).map(|(name, rule)| Change {
         column: name.clone(),

@@ -17,6 +17,8 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::categories::{CategoryCounts, short_name};
 
+use crate::multiples::Multiples;
+
 /// Returns whether the values of such arrays are names by their type.
 pub(crate) fn is_categorical(data_type: &DataType) -> bool {
     match data_type {
@@ -31,28 +33,28 @@ pub(crate) fn can_be_categorical(data_type: &DataType) -> bool {
     is_categorical(data_type) || data_type.is_integer() || data_type.is_floating()
 }
 
-/// Adds the categories of an array to `counts`; missing values and NaN are counted as nulls.
+/// Adds the categories of an array to `counts`, as often as each row counts; missing values and NaN are counted as nulls.
 ///
 /// # Errors
 /// When the array is neither text, nor a dictionary, nor plain numbers.
-pub(crate) fn count(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()> {
+pub(crate) fn count(counts: &mut CategoryCounts, array: &dyn Array, multiples: Multiples<'_>) -> Result<()> {
     match array.data_type() {
-        DataType::Dictionary(_, _) => return count_dictionary(counts, array),
-        DataType::Utf8 => count_names(counts, array.as_string::<i32>().iter()),
-        DataType::LargeUtf8 => count_names(counts, array.as_string::<i64>().iter()),
-        DataType::Utf8View => count_names(counts, array.as_string_view().iter()),
-        DataType::Int8 => count_integers::<Int8Type>(counts, array),
-        DataType::Int16 => count_integers::<Int16Type>(counts, array),
-        DataType::Int32 => count_integers::<Int32Type>(counts, array),
-        DataType::Int64 => count_integers::<Int64Type>(counts, array),
-        DataType::UInt8 => count_integers::<UInt8Type>(counts, array),
-        DataType::UInt16 => count_integers::<UInt16Type>(counts, array),
-        DataType::UInt32 => count_integers::<UInt32Type>(counts, array),
-        DataType::UInt64 => count_integers::<UInt64Type>(counts, array),
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => count_floats(counts, array)?,
+        DataType::Dictionary(_, _) => return count_dictionary(counts, array, multiples),
+        DataType::Utf8 => count_names(counts, array.as_string::<i32>().iter(), multiples),
+        DataType::LargeUtf8 => count_names(counts, array.as_string::<i64>().iter(), multiples),
+        DataType::Utf8View => count_names(counts, array.as_string_view().iter(), multiples),
+        DataType::Int8 => count_integers::<Int8Type>(counts, array, multiples),
+        DataType::Int16 => count_integers::<Int16Type>(counts, array, multiples),
+        DataType::Int32 => count_integers::<Int32Type>(counts, array, multiples),
+        DataType::Int64 => count_integers::<Int64Type>(counts, array, multiples),
+        DataType::UInt8 => count_integers::<UInt8Type>(counts, array, multiples),
+        DataType::UInt16 => count_integers::<UInt16Type>(counts, array, multiples),
+        DataType::UInt32 => count_integers::<UInt32Type>(counts, array, multiples),
+        DataType::UInt64 => count_integers::<UInt64Type>(counts, array, multiples),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => count_floats(counts, array, multiples)?,
         _ => {
             let names = texts(array)?;
-            count_names(counts, names.iter().map(Option::as_deref));
+            count_names(counts, names.iter().map(Option::as_deref), multiples);
         }
     }
     Ok(())
@@ -63,16 +65,14 @@ pub(crate) fn push(counts: &mut CategoryCounts, name: &str, count: u64) {
     counts.push(&short_name(name), count);
 }
 
-fn count_dictionary(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()> {
-    let mut nulls = 0;
+fn count_dictionary(counts: &mut CategoryCounts, array: &dyn Array, multiples: Multiples<'_>) -> Result<()> {
+    let mut nulls = 0u64;
     let (values, per_key) = downcast_dictionary_array!(
         array => {
             let mut per_key = vec![0u64; array.values().len()];
-            for key in array.keys_iter() {
-                match key {
-                    Some(it) => per_key[it] += 1,
-                    None => nulls += 1,
-                }
+            for (row, key) in array.keys_iter().enumerate() {
+                let sum = key.map_or(&mut nulls, |it| &mut per_key[it]);
+                *sum = sum.saturating_add(multiples.of(row));
             }
             (array.values(), per_key)
         },
@@ -81,48 +81,55 @@ fn count_dictionary(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()
     for (name, count) in texts(values.as_ref())?.into_iter().zip(per_key) {
         match name {
             Some(name) => push(counts, &name, count),
-            None => nulls += count,
+            None => nulls = nulls.saturating_add(count),
         }
     }
     counts.push_nulls(nulls);
     Ok(())
 }
 
-fn count_names<'a>(counts: &mut CategoryCounts, names: impl Iterator<Item = Option<&'a str>>) {
-    count_with(counts, names, |it, counts, count| push(counts, it, count));
+fn count_names<'a>(
+    counts: &mut CategoryCounts,
+    names: impl Iterator<Item = Option<&'a str>>,
+    multiples: Multiples<'_>,
+) {
+    count_with(counts, names, multiples, |it, counts, count| push(counts, it, count));
 }
 
-fn count_integers<T: ArrowPrimitiveType>(counts: &mut CategoryCounts, array: &dyn Array)
+fn count_integers<T: ArrowPrimitiveType>(counts: &mut CategoryCounts, array: &dyn Array, multiples: Multiples<'_>)
 where
     T::Native: Hash + Eq + std::fmt::Display,
 {
-    count_with(counts, array.as_primitive::<T>().iter(), |it, counts, count| push(counts, &it.to_string(), count));
+    let names = array.as_primitive::<T>().iter();
+    count_with(counts, names, multiples, |it, counts, count| push(counts, &it.to_string(), count));
 }
 
-fn count_floats(counts: &mut CategoryCounts, array: &dyn Array) -> Result<()> {
+fn count_floats(counts: &mut CategoryCounts, array: &dyn Array, multiples: Multiples<'_>) -> Result<()> {
     let numbers = numbers(array)?;
     // Adding 0 makes one category of 0 and -0.
     let bits = numbers.values.iter().map(|it| (!it.is_nan()).then(|| (it + 0.0).to_bits()));
-    count_with(counts, bits, |it, counts, count| push(counts, &f64::from_bits(it).to_string(), count));
+    count_with(counts, bits, multiples, |it, counts, count| push(counts, &f64::from_bits(it).to_string(), count));
     Ok(())
 }
 
 fn count_with<K: Hash + Eq>(
     counts: &mut CategoryCounts,
     keys: impl Iterator<Item = Option<K>>,
+    multiples: Multiples<'_>,
     mut add: impl FnMut(K, &mut CategoryCounts, u64),
 ) {
     let mut per_key: HashMap<K, u64, foldhash::fast::RandomState> = HashMap::default();
-    let mut nulls = 0;
-    for key in keys {
+    let mut nulls = 0u64;
+    for (row, key) in keys.enumerate() {
+        let count = multiples.of(row);
         let Some(key) = key else {
-            nulls += 1;
+            nulls = nulls.saturating_add(count);
             continue;
         };
         // Nearly always it is there.
         match per_key.get_mut(&key) {
-            Some(it) => *it += 1,
-            None => _ = per_key.insert(key, 1),
+            Some(it) => *it = it.saturating_add(count),
+            None => _ = per_key.insert(key, count),
         }
     }
     // The order of the map does not matter: the counts are those of a multiset.
@@ -163,7 +170,7 @@ mod tests {
         ];
         for (array, expected, nulls) in cases {
             let mut counts = CategoryCounts::default();
-            count(&mut counts, array.as_ref()).unwrap();
+            count(&mut counts, array.as_ref(), Multiples::One).unwrap();
             assert_eq!(counts.counts().into_iter().collect::<Vec<_>>(), expected, "{:?}", array.data_type());
             assert_eq!(counts.n_null(), nulls, "{:?}", array.data_type());
         }

@@ -13,6 +13,7 @@ use modelwatch_stats::categories::CategoryCounts;
 use crate::{
     categories::{self, can_be_categorical, is_categorical},
     description::Description,
+    multiples::Multiples,
     numeric::Numeric,
     profile::Group,
     settings::Settings,
@@ -64,11 +65,11 @@ impl Column {
         settings: &Settings,
         group: Group,
         is_declared: bool,
-        array: &dyn Array,
+        (array, multiples): (&dyn Array, Multiples<'_>),
     ) -> Result<()> {
-        self.rows = self.rows.saturating_add(array.len() as u64);
-        self.nulls = self.nulls.saturating_add(array.logical_null_count() as u64);
-        if settings.describe {
+        self.rows = self.rows.saturating_add(multiples.total(array.len()));
+        self.nulls = self.nulls.saturating_add(nulls(array, multiples));
+        if settings.describe && matches!(multiples, Multiples::One) {
             self.description.get_or_insert_default();
         }
         let data_type = array.data_type();
@@ -78,13 +79,13 @@ impl Column {
         if is_categorical(data_type) || (is_declared && can_be_categorical(data_type)) {
             self.add_kind(CATEGORIES, || Body::Categorical(CategoryCounts::new(settings.max_categories)));
             if let Body::Categorical(counts) = &mut self.body {
-                categories::count(counts, array)?;
+                categories::count(counts, array, multiples)?;
             }
             return self.described().map_or(Ok(()), |it| it.add_texts(array));
         }
         if let Some((floats, has_rounded)) = decimals(array) {
             self.has_rounded |= has_rounded;
-            return self.update_numbers(settings, group, &floats);
+            return self.update_numbers(settings, group, (&floats, multiples));
         }
         if !is_numeric(data_type) {
             let what = if data_type.is_temporal() { TIMES } else { "values" };
@@ -94,10 +95,15 @@ impl Column {
             }
             return Ok(());
         }
-        self.update_numbers(settings, group, array)
+        self.update_numbers(settings, group, (array, multiples))
     }
 
-    fn update_numbers(&mut self, settings: &Settings, group: Group, array: &dyn Array) -> Result<()> {
+    fn update_numbers(
+        &mut self,
+        settings: &Settings,
+        group: Group,
+        (array, multiples): (&dyn Array, Multiples<'_>),
+    ) -> Result<()> {
         let numbers = numbers(array)?;
         if numbers.width == 1 {
             self.add_kind("numbers", || Body::Numeric(Numeric::new(settings.budget)));
@@ -109,13 +115,13 @@ impl Column {
         }
         match &mut self.body {
             Body::Numeric(it) => {
-                it.update(&numbers.values);
-                it.note(array);
+                it.update_multiples(&numbers.values, multiples);
+                it.note(array, multiples);
                 if let Some(it) = self.described() {
                     it.add_numbers(&numbers.values);
                 }
             }
-            Body::Tensor(it) => it.update(&numbers),
+            Body::Tensor(it) => it.update(&numbers, multiples),
             Body::Empty | Body::Categorical(_) => {}
         }
         Ok(())
@@ -351,6 +357,17 @@ impl Column {
         }
         if self.kinds.len() > MAX_KINDS {
             self.kinds.pop_last();
+        }
+    }
+}
+
+fn nulls(array: &dyn Array, multiples: Multiples<'_>) -> u64 {
+    match (multiples, array.logical_nulls()) {
+        (Multiples::One, _) => array.logical_null_count() as u64,
+        (Multiples::Each(_), None) => 0,
+        (Multiples::Each(counts), Some(nulls)) => {
+            let of_nulls = counts.iter().zip(nulls.iter()).filter(|it| !it.1);
+            of_nulls.fold(0, |sum, it| sum.saturating_add(*it.0))
         }
     }
 }

@@ -13,6 +13,8 @@ mod predictor;
 mod profile;
 mod settings;
 
+mod multiples;
+
 mod column;
 mod numeric;
 mod tensor;
@@ -30,6 +32,7 @@ pub mod stored;
 pub use crate::{
     column::{Body, Column},
     description::Description,
+    multiples::Multiples,
     numeric::{Numeric, Paired, pair},
     predictor::Predictor,
     profile::{Group, Key, Profile},

@@ -10,7 +10,10 @@ use modelwatch_stats::{
     prefix::{PrefixCounts, paired_points},
 };
 
-use crate::wide::{Wide, from_least};
+use crate::{
+    multiples::Multiples,
+    wide::{Wide, from_least},
+};
 
 /// Numbers of one column: exact while there are few different ones, as fine as fits beyond that.
 #[derive(Clone, Debug)]
@@ -59,23 +62,37 @@ impl Numeric {
         values.iter().filter(|it| !it.is_finite()).for_each(|&it| self.push(it));
     }
 
+    /// Takes in values that count as often as is said, as [`Numeric::update`].
+    pub(crate) fn update_multiples(&mut self, values: &[f64], multiples: Multiples<'_>) {
+        match multiples {
+            Multiples::One => self.update(values),
+            Multiples::Each(counts) => values.iter().zip(counts).for_each(|(value, count)| self.add(*value, *count)),
+        }
+    }
+
     /// Takes in the array that values came from, for what floats cannot hold of it.
-    pub(crate) fn note(&mut self, array: &dyn Array) {
+    pub(crate) fn note(&mut self, array: &dyn Array, multiples: Multiples<'_>) {
         self.is_real |= !array.data_type().is_integer();
-        self.wide.update(array, self.counts.cap());
+        self.wide.update(array, multiples, self.counts.cap());
     }
 
     /// Takes in one value, as [`Numeric::update`].
     #[inline]
     pub fn push(&mut self, value: f64) {
+        self.add(value, 1);
+    }
+
+    /// Takes in a value that counts so often, as [`Numeric::update`].
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64, count: u64) {
         if value.is_finite() {
-            self.counts.push(value, 1);
+            self.counts.push(value, count);
         } else if value.is_nan() {
-            self.n_nan = self.n_nan.saturating_add(1);
+            self.n_nan = self.n_nan.saturating_add(count);
         } else if value > 0.0 {
-            self.n_positive_infinity = self.n_positive_infinity.saturating_add(1);
+            self.n_positive_infinity = self.n_positive_infinity.saturating_add(count);
         } else {
-            self.n_negative_infinity = self.n_negative_infinity.saturating_add(1);
+            self.n_negative_infinity = self.n_negative_infinity.saturating_add(count);
         }
     }
 

@@ -8,7 +8,7 @@ use modelwatch_sdk::{
     state::{Reader, Writer, damaged},
 };
 
-use crate::{column::Column, settings::Settings};
+use crate::{column::Column, multiples::Multiples, settings::Settings};
 
 /// What a column is a column of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,8 +40,22 @@ impl Profile {
     /// # Errors
     /// When the array is not what its type says.
     pub fn update(&mut self, settings: &Settings, key: Key, is_declared: bool, array: &dyn Array) -> Result<()> {
+        self.update_multiples(settings, key, is_declared, (array, Multiples::One))
+    }
+
+    /// Takes in the values of a column whose rows count as often as is said; such a column has no description.
+    ///
+    /// # Errors
+    /// When the array is not what its type says.
+    pub fn update_multiples(
+        &mut self,
+        settings: &Settings,
+        key: Key,
+        is_declared: bool,
+        rows: (&dyn Array, Multiples<'_>),
+    ) -> Result<()> {
         let group = key.0;
-        self.columns.entry(key).or_default().update(settings, group, is_declared, array)
+        self.columns.entry(key).or_default().update(settings, group, is_declared, rows)
     }
 
     /// Adds what `other` has seen.

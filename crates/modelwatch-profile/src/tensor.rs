@@ -7,7 +7,7 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::categories::CategoryCounts;
 
-use crate::{numeric::Numeric, profile::Group, settings::Settings};
+use crate::{multiples::Multiples, numeric::Numeric, profile::Group, settings::Settings};
 
 /// Lists as a few numbers per row, plus single elements.
 ///
@@ -40,28 +40,28 @@ impl Tensor {
         }
     }
 
-    pub(crate) fn update(&mut self, numbers: &Numbers<'_>) {
+    pub(crate) fn update(&mut self, numbers: &Numbers<'_>, multiples: Multiples<'_>) {
         let positions: Vec<_> = self.positions().collect();
         let mut largest = vec![0u64; if self.group == Group::Output { self.width } else { 0 }];
         for row in 0..numbers.rows() {
-            let row = numbers.row(row);
+            let (row, count) = (numbers.row(row), multiples.of(row));
             if !row.iter().all(|it| it.is_finite()) {
-                self.n_unusable += 1;
+                self.n_unusable = self.n_unusable.saturating_add(count);
                 continue;
             }
             for (element, &position) in self.elements.iter_mut().zip(&positions) {
-                element.push(row[position]);
+                element.add(row[position], count);
             }
             match self.group {
                 Group::Feature => {
                     for (summary, value) in self.summaries.iter_mut().zip(summarize(row)) {
-                        summary.push(value);
+                        summary.add(value, count);
                     }
                 }
                 Group::Output => {
                     let idx = argmax(row);
-                    largest[idx] += 1;
-                    self.summaries[0].push(row[idx]);
+                    largest[idx] = largest[idx].saturating_add(count);
+                    self.summaries[0].add(row[idx], count);
                 }
             }
         }
@@ -188,13 +188,13 @@ mod tests {
         let values = [0.0, 2.0, 4.0, 1.0, 1.0, 7.0, f64::NAN, 0.0, 0.0];
         let numbers = Numbers { values: Cow::Borrowed(&values), width: 3, nulls: 0 };
         let mut feature = Tensor::new(Group::Feature, 3, &settings(2));
-        feature.update(&numbers);
+        feature.update(&numbers, Multiples::One);
         assert_eq!((feature.n_usable(), feature.n_unusable()), (2, 1));
         let ranges: Vec<_> = feature.summaries().map(|(name, it)| (name, it.range().unwrap())).collect();
         assert_eq!((ranges[0], ranges[2], ranges[3]), (("mean", (2.0, 3.0)), ("min", (0.0, 1.0)), ("max", (4.0, 7.0))));
         assert_eq!(feature.elements().map(|it| it.0).collect::<Vec<_>>(), [0, 1]);
         let mut output = Tensor::new(Group::Output, 3, &settings(64));
-        output.update(&numbers);
+        output.update(&numbers, Multiples::One);
         assert_eq!(output.argmax().unwrap().counts().into_iter().collect::<Vec<_>>(), [("2", 2)]);
         assert!(feature.argmax().is_none());
     }

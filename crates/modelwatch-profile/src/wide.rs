@@ -16,6 +16,8 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::Point;
 
+use crate::multiples::Multiples;
+
 /// From this magnitude on, neighboring whole numbers fall together as floats.
 const FIRST_WIDE: u64 = 1 << 53;
 
@@ -29,16 +31,17 @@ pub(crate) struct Wide {
 
 impl Wide {
     /// Takes in the wide values of an array; other types than 64-bit integers have none.
-    pub(crate) fn update(&mut self, array: &dyn Array, budget: u64) {
+    pub(crate) fn update(&mut self, array: &dyn Array, multiples: Multiples<'_>, budget: u64) {
         match array.data_type() {
             DataType::Int64 => {
-                let values = array.as_primitive::<Int64Type>().iter().flatten();
-                let wide = values.filter(|it| it.unsigned_abs() >= FIRST_WIDE);
-                wide.for_each(|it| self.add(i128::from(it), 1, budget));
+                let values = array.as_primitive::<Int64Type>().iter().enumerate();
+                let wide = values.filter_map(|(row, it)| Some((row, it.filter(|it| it.unsigned_abs() >= FIRST_WIDE)?)));
+                wide.for_each(|(row, it)| self.add(i128::from(it), multiples.of(row), budget));
             }
             DataType::UInt64 => {
-                let wide = array.as_primitive::<UInt64Type>().iter().flatten().filter(|it| *it >= FIRST_WIDE);
-                wide.for_each(|it| self.add(i128::from(it), 1, budget));
+                let values = array.as_primitive::<UInt64Type>().iter().enumerate();
+                let wide = values.filter_map(|(row, it)| Some((row, it.filter(|it| *it >= FIRST_WIDE)?)));
+                wide.for_each(|(row, it)| self.add(i128::from(it), multiples.of(row), budget));
             }
             _ => {}
         }
@@ -102,7 +105,7 @@ impl Wide {
     }
 
     fn add(&mut self, value: i128, count: u64, budget: u64) {
-        if !self.is_overflowed {
+        if !self.is_overflowed && count > 0 {
             let slot = self.values.entry(value).or_insert(0);
             *slot = slot.saturating_add(count);
             self.fit(budget);
@@ -139,7 +142,7 @@ mod tests {
 
     fn of(values: &[i64]) -> Wide {
         let mut res = Wide::default();
-        res.update(&Int64Array::from(values.to_vec()), 10);
+        res.update(&Int64Array::from(values.to_vec()), Multiples::One, 10);
         res
     }
 
@@ -169,7 +172,7 @@ mod tests {
         let mut wide = of(&(0..11).map(|it| i64::MAX - it).collect::<Vec<_>>());
         assert_eq!(wide.exact(&[]), None);
         assert!(!wide.is_empty());
-        wide.update(&UInt64Array::from(vec![u64::MAX]), 10);
+        wide.update(&UInt64Array::from(vec![u64::MAX]), Multiples::One, 10);
         assert_eq!(wide.exact(&[]), None);
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use modelwatch_profile::{
-    Body, Group, Profile, Settings,
+    Body, Group, Multiples, Profile, Settings,
     file::{Stored, read, write},
 };
 use modelwatch_sdk::arrow::array::{
@@ -17,16 +17,19 @@ type Row = (Option<f64>, Option<i64>, Option<String>, Option<i64>);
 
 const SETTINGS: Settings = Settings { budget: 16, max_categories: 8, max_elements: 2, ..Settings::STORED };
 
-fn of(rows: &[Row]) -> Profile {
-    let columns: [(&str, ArrayRef); 4] = [
+fn columns(rows: &[Row]) -> [(&'static str, ArrayRef); 4] {
+    [
         ("number", Arc::new(Float64Array::from_iter(rows.iter().map(|it| it.0)))),
         ("whole", Arc::new(Int64Array::from_iter(rows.iter().map(|it| it.1)))),
         ("text", Arc::new(StringArray::from_iter(rows.iter().map(|it| it.2.as_deref())))),
         ("time", Arc::new(TimestampMillisecondArray::from_iter(rows.iter().map(|it| it.3)))),
-    ];
+    ]
+}
+
+fn of(rows: &[Row]) -> Profile {
     let mut res = Profile::default();
     res.add_rows(rows.len() as u64);
-    for (name, array) in columns {
+    for (name, array) in columns(rows) {
         res.update(&SETTINGS, (Group::Feature, name.to_owned()), false, &array).unwrap();
     }
     res
@@ -43,6 +46,27 @@ fn any_row() -> impl Strategy<Value = Row> {
 }
 
 proptest! {
+    #[test]
+    fn rows_that_count_several_times_are_as_rows_that_are_there_as_often(
+        rows in prop::collection::vec((any_row(), 0u64..4), 0..60),
+    ) {
+        let settings = Settings { describe: false, ..SETTINGS };
+        let of = |rows: &[Row], counts: Option<&[u64]>| {
+            let multiples = counts.map_or(Multiples::One, Multiples::Each);
+            let mut res = Profile::default();
+            res.add_rows(multiples.total(rows.len()));
+            for (name, array) in columns(rows) {
+                let key = (Group::Feature, name.to_owned());
+                res.update_multiples(&settings, key, false, (&array, multiples)).unwrap();
+            }
+            bytes(&res)
+        };
+        let repeated: Vec<Row> =
+            rows.iter().flat_map(|(row, n)| std::iter::repeat_n(row.clone(), *n as usize)).collect();
+        let (rows, counts): (Vec<Row>, Vec<u64>) = rows.into_iter().unzip();
+        prop_assert_eq!(of(&rows, Some(&counts)), of(&repeated, None));
+    }
+
     #[test]
     fn any_cut_and_order_of_merges_gives_the_same_bytes(
         rows in prop::collection::vec(any_row(), 0..80),

@@ -42,6 +42,7 @@ pub mod retrieval;
 pub mod sample;
 pub mod sequences;
 pub mod two_sample;
+pub mod weights;
 pub mod whole_numbers;
 
 pub use crate::error::{Reason, StateError, Undefined};

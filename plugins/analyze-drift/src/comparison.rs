@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use modelwatch_profile::{Body, Column, Group, Key, Numeric, Profile, Tensor};
-use modelwatch_stats::two_sample::{Shares, fisher_exact};
+use modelwatch_profile::{Body, Column, Group, Key, Numeric, Tensor};
+use modelwatch_stats::{
+    categories::CategoryCounts,
+    two_sample::{Shares, fisher_exact},
+};
 
 use crate::{
     comparison_categorical::{compare_categories, unseen},
@@ -12,6 +15,8 @@ use crate::{
     cumulative::Cumulative,
     method::{Kind, Method},
     scores::{LEAST_SHARE, PeerScore, Score},
+    side::Kept,
+    weights::{self, Counted, unusable_rows},
 };
 
 /// What came of one column.
@@ -46,6 +51,10 @@ pub(crate) struct Side {
     pub(crate) infinite: u64,
     /// Whether whole numbers beyond 2^53 were rounded.
     pub(crate) has_rounded: bool,
+    /// The unusable rows and all rows, as rows that count alike where they have weights.
+    pub(crate) alike: (u64, u64),
+    /// The share of rows that are unusable, by their weights.
+    missing_share: f64,
 }
 
 /// Whether and how the values were compared.
@@ -195,42 +204,54 @@ impl Part {
 }
 
 /// Compares every column that either role has.
-pub(crate) fn compare(config: &Config, reference: &Profile, current: &Profile) -> Vec<Comparison> {
-    let keys: BTreeSet<&Key> = reference.columns().keys().chain(current.columns().keys()).collect();
-    let has_outputs = reference.has(Group::Output) && current.has(Group::Output);
+pub(crate) fn compare(config: &Config, reference: &Kept, current: &Kept) -> Vec<Comparison> {
+    let keys: BTreeSet<&Key> = reference.rows.columns().keys().chain(current.rows.columns().keys()).collect();
+    let has_outputs = reference.rows.has(Group::Output) && current.rows.has(Group::Output);
     let keys = keys.into_iter().filter(|it| it.0 == Group::Feature || has_outputs);
     let one = |key: &Key| {
-        let (left, right) = (reference.columns().get(key), current.columns().get(key));
+        let (left, right) = (reference.column(key), current.column(key));
         compare_column(config, key, left, right)
     };
     keys.map(one).collect()
 }
 
-fn compare_column(config: &Config, key: &Key, reference: Option<&Column>, current: Option<&Column>) -> Comparison {
-    let side = |it: Option<&Column>| it.map(Side::of).unwrap_or_default();
+fn compare_column(
+    config: &Config,
+    key: &Key,
+    reference: Option<Counted<'_, Column>>,
+    current: Option<Counted<'_, Column>>,
+) -> Comparison {
+    let side = |it: Option<Counted<'_, Column>>| it.map(Side::of).unwrap_or_default();
     let (left, right) = (side(reference), side(current));
     let outcome = match (reference, current) {
         (Some(reference), Some(current)) => compare_values(config, &key.1, reference, current),
         (Some(_), None) => Outcome::Mismatch("is only in the reference rows".to_owned()),
         _ => Outcome::Mismatch("is only in the current rows".to_owned()),
     };
-    let has_enough = left.rows.min(right.rows) >= config.min_rows && !matches!(outcome, Outcome::Mismatch(_));
+    let has_enough = left.alike.1.min(right.alike.1) >= config.min_rows && !matches!(outcome, Outcome::Mismatch(_));
     let shares = Shares {
-        reference_hits: left.unusable,
-        reference_rows: left.rows,
-        current_hits: right.unusable,
-        current_rows: right.rows,
+        reference_hits: left.alike.0,
+        reference_rows: left.alike.1,
+        current_hits: right.alike.0,
+        current_rows: right.alike.1,
     };
     let missing_p = if has_enough { fisher_exact(shares).ok() } else { None };
-    let unseen = reference.zip(current).and_then(|(reference, current)| match (reference.body(), current.body()) {
-        (Body::Categorical(left), Body::Categorical(right)) => unseen(left, right),
-        (Body::Tensor(left), Body::Tensor(right)) => unseen(left.argmax()?, right.argmax()?),
-        _ => None,
-    });
+    let unseen =
+        reference.zip(current).and_then(|(reference, current)| match (reference.rows.body(), current.rows.body()) {
+            (Body::Categorical(left), Body::Categorical(right)) => unseen(left, right),
+            (Body::Tensor(left), Body::Tensor(right)) => unseen(left.argmax()?, right.argmax()?),
+            _ => None,
+        });
     Comparison { key: key.clone(), reference: left, current: right, outcome, missing_p, unseen }
 }
 
-fn compare_values(config: &Config, name: &str, reference: &Column, current: &Column) -> Outcome {
+fn compare_values(
+    config: &Config,
+    name: &str,
+    weighed: Counted<'_, Column>,
+    weighed_current: Counted<'_, Column>,
+) -> Outcome {
+    let (reference, current) = (weighed.rows, weighed_current.rows);
     for (role, column) in [("reference", reference), ("current", current)] {
         if column.is_mixed() {
             return Outcome::Mismatch(format!("has {} in the {role} rows", column.kind()));
@@ -254,53 +275,98 @@ fn compare_values(config: &Config, name: &str, reference: &Column, current: &Col
             return Outcome::Gap(format!("{n} of {rows} {role} rows have a usable value, and {least} are needed"));
         }
     }
-    match compare_bodies(config, name, reference.body(), current.body()) {
+    for (role, column) in [("reference", weighed), ("current", weighed_current)] {
+        if let Some(why) = column.weighted.and_then(|it| weights::overflow(it[0].rows(), it[1].rows())) {
+            return Outcome::Gap(format!("{why} ({role})"));
+        }
+    }
+    match compare_bodies(config, name, weighed, weighed_current) {
         Ok(parts) => check_resolution(parts),
         Err(why) => Outcome::Gap(why),
     }
 }
 
-fn compare_bodies(config: &Config, name: &str, reference: &Body, current: &Body) -> Result<Vec<Part>, String> {
-    match (reference, current) {
-        (Body::Numeric(left), Body::Numeric(right)) => {
-            let method = config.method_of(name, Kind::Numbers)?;
-            Ok(vec![compare_numbers(config, method, (None, Origin::Data), left, right)?])
-        }
-        (Body::Categorical(left), Body::Categorical(right)) => {
-            let method = config.method_of(name, Kind::Categories)?;
-            Ok(vec![compare_categories(config, method, None, left, right)?])
-        }
-        (Body::Tensor(left), Body::Tensor(right)) => {
-            let method = config.method_of(name, Kind::Numbers)?;
-            if method.rule().is_some() {
-                return Err(format!("`{}` compares plain columns, and this one has lists", method.name()));
-            }
-            let mut res = Vec::new();
-            for ((name, left), (_, right)) in left.summaries().zip(right.summaries()) {
-                let part = (Some(PartName::Summary(name)), Origin::Computed);
-                res.push(compare_numbers(config, method, part, left, right)?);
-            }
-            if let Some((left, right)) = left.argmax().zip(right.argmax()) {
-                let name = Some(PartName::Summary("argmax"));
-                res.push(compare_categories(config, Method::Auto, name, left, right)?);
-            }
-            for (place, left, right) in common_elements(left, right) {
-                let part = (Some(PartName::Element(place)), Origin::Data);
-                res.push(compare_numbers(config, method, part, left, right)?);
-            }
-            Ok(res)
-        }
-        _ => Err("the values are of different kinds".to_owned()),
+fn compare_bodies(
+    config: &Config,
+    name: &str,
+    reference: Counted<'_, Column>,
+    current: Counted<'_, Column>,
+) -> Result<Vec<Part>, String> {
+    if let Some((left, right)) = both(reference, current, numbers) {
+        let method = config.method_of(name, Kind::Numbers)?;
+        return Ok(vec![compare_numbers(config, method, (None, Origin::Data), left, right)?]);
     }
+    if let Some((left, right)) = both(reference, current, categories) {
+        let method = config.method_of(name, Kind::Categories)?;
+        return Ok(vec![compare_categories(config, method, None, left, right)?]);
+    }
+    let Some((left, right)) = both(reference, current, lists) else {
+        return Err("the values are of different kinds".to_owned());
+    };
+    let method = config.method_of(name, Kind::Numbers)?;
+    if method.rule().is_some() {
+        return Err(format!("`{}` compares plain columns, and this one has lists", method.name()));
+    }
+    let mut res = Vec::new();
+    for (at, (name, _)) in left.rows.summaries().enumerate() {
+        let of = |it| Tensor::summaries(it).nth(at).map(|it| it.1);
+        let Some((left, right)) = both(left, right, of) else { continue };
+        let part = (Some(PartName::Summary(name)), Origin::Computed);
+        res.push(compare_numbers(config, method, part, left, right)?);
+    }
+    if let Some((left, right)) = both(left, right, Tensor::argmax) {
+        let name = Some(PartName::Summary("argmax"));
+        res.push(compare_categories(config, Method::Auto, name, left, right)?);
+    }
+    for (place, left, right) in common_elements(left, right) {
+        let part = (Some(PartName::Element(place)), Origin::Data);
+        res.push(compare_numbers(config, method, part, left, right)?);
+    }
+    Ok(res)
+}
+
+/// Returns the same part of both, where both have it.
+fn both<'a, T, U>(
+    reference: Counted<'a, T>,
+    current: Counted<'a, T>,
+    part: impl Fn(&'a T) -> Option<&'a U>,
+) -> Option<(Counted<'a, U>, Counted<'a, U>)> {
+    Some((reference.part(&part)?, current.part(&part)?))
+}
+
+fn numbers(column: &Column) -> Option<&Numeric> {
+    if let Body::Numeric(it) = column.body() { Some(it) } else { None }
+}
+
+fn categories(column: &Column) -> Option<&CategoryCounts> {
+    if let Body::Categorical(it) = column.body() { Some(it) } else { None }
+}
+
+fn lists(column: &Column) -> Option<&Tensor> {
+    if let Body::Tensor(it) = column.body() { Some(it) } else { None }
 }
 
 /// The elements that both roles look at: a stored profile keeps fewer of them.
-fn common_elements<'a>(left: &'a Tensor, right: &'a Tensor) -> impl Iterator<Item = (usize, &'a Numeric, &'a Numeric)> {
-    let mut others = right.elements().peekable();
-    left.elements().filter_map(move |(place, left)| {
+fn common_elements<'a>(
+    left: Counted<'a, Tensor>,
+    right: Counted<'a, Tensor>,
+) -> impl Iterator<Item = (usize, Counted<'a, Numeric>, Counted<'a, Numeric>)> {
+    let mut others = elements(right).into_iter().peekable();
+    elements(left).into_iter().filter_map(move |(place, left)| {
         while others.next_if(|it| it.0 < place).is_some() {}
         others.next_if(|it| it.0 == place).map(|(_, right)| (place, left, right))
     })
+}
+
+fn elements(lists: Counted<'_, Tensor>) -> Vec<(usize, Counted<'_, Numeric>)> {
+    let rows = lists.rows.elements();
+    match lists.weighted {
+        None => rows.map(|(place, rows)| (place, Counted { rows, weighted: None })).collect(),
+        Some([masses, squares]) => rows
+            .zip(masses.elements().zip(squares.elements()))
+            .map(|((place, rows), (mass, square))| (place, Counted { rows, weighted: Some([mass.1, square.1]) }))
+            .collect(),
+    }
 }
 
 /// Turns a comparison that could not have seen a difference into a gap.
@@ -320,8 +386,11 @@ fn check_resolution(parts: Vec<Part>) -> Outcome {
 }
 
 impl Side {
-    fn of(column: &Column) -> Self {
+    fn of(counted: Counted<'_, Column>) -> Self {
+        let (column, masses) = (counted.rows, counted.masses());
         Self {
+            alike: unusable_rows(counted),
+            missing_share: masses.n_unusable() as f64 / masses.rows() as f64,
             rows: column.rows(),
             usable: column.n_usable(),
             unusable: column.n_unusable(),
@@ -331,9 +400,9 @@ impl Side {
         }
     }
 
-    /// Returns the share of rows that are null, NaN or infinite; NaN where there are no rows.
+    /// Returns the share of rows that are null, NaN or infinite, by their weights; NaN where there are no rows.
     pub(crate) fn missing_share(&self) -> f64 {
-        self.unusable as f64 / self.rows as f64
+        if self.rows == 0 { f64::NAN } else { self.missing_share }
     }
 }
 

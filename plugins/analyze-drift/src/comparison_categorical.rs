@@ -1,7 +1,7 @@
 //! The comparison of categories.
 
 use modelwatch_stats::{
-    categories::{AlignedCounts, CategoryCounts, align},
+    categories::{AlignedCounts, CategoryCounts},
     peers::Categories,
     two_sample::{LogBase, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon, psi},
 };
@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     method::Method,
     scores::{PeerScore, peer_score_of_categories, score_categories},
+    weights::{Counted, aligned_categories, check_size, unweighted},
 };
 
 /// A category of which fewer rows are expected in the smaller role goes into a common cell of the table.
@@ -27,16 +28,18 @@ pub(crate) fn compare_categories(
     config: &Config,
     method: Method,
     name: Option<PartName>,
-    reference: &CategoryCounts,
-    current: &CategoryCounts,
+    reference: Counted<'_, CategoryCounts>,
+    current: Counted<'_, CategoryCounts>,
 ) -> Result<Part, String> {
-    let aligned = align(reference, current);
+    let aligned = aligned_categories(reference, current);
+    let (n, m) = totals(&aligned);
+    check_size(config, [n, m])?;
     let others = others(&aligned);
     let (left, right) = table(&aligned, &others);
     let chi2 = chi2_contingency_with(&left, &right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
     let all = with_others(&aligned, &others);
     let score = score_categories(method, &config.min_effect, (&left, &right), (&all.0, &all.1))?;
-    let cells = cells(&aligned, &others, reference.n(), current.n());
+    let cells = cells(&aligned, &others, n, m);
     let has_one_value = cells.len() == 1 && others.is_empty();
     let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
     Ok(Part {
@@ -45,7 +48,7 @@ pub(crate) fn compare_categories(
         peer: peer(config, method, reference, current, &aligned)?,
         psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
         jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
-        constant: constant(reference, current),
+        constant: constant((reference.masses(), n), (current.masses(), m)),
         has_one_value,
         score,
         detail: Detail::Categorical {
@@ -60,13 +63,14 @@ pub(crate) fn compare_categories(
 fn peer(
     config: &Config,
     method: Method,
-    reference: &CategoryCounts,
-    current: &CategoryCounts,
+    reference: Counted<'_, CategoryCounts>,
+    current: Counted<'_, CategoryCounts>,
     aligned: &AlignedCounts,
 ) -> Result<Option<PeerScore>, String> {
     if method.rule().is_none() {
         return Ok(None);
     }
+    let (reference, current) = unweighted(method, reference, current)?;
     if reference.is_overflowed() || current.is_overflowed() {
         return Err(format!("`{}` needs every category, and there are too many to keep", method.name()));
     }
@@ -110,9 +114,14 @@ fn others(aligned: &AlignedCounts) -> Vec<(u64, u64)> {
 
 /// The smaller role's share of all rows.
 fn smaller_share(aligned: &AlignedCounts) -> f64 {
-    let sum = |it: &[u64], other: u64| it.iter().fold(other, |sum, &it| sum.saturating_add(it)) as f64;
-    let (n, m) = (sum(&aligned.reference, aligned.reference_other), sum(&aligned.current, aligned.current_other));
-    n.min(m) / (n + m)
+    let (n, m) = totals(aligned);
+    n.min(m) as f64 / (n as f64 + m as f64)
+}
+
+/// Returns how many rows both roles have.
+fn totals(aligned: &AlignedCounts) -> (u64, u64) {
+    let sum = |it: &[u64], other: u64| it.iter().fold(other, |sum, &it| sum.saturating_add(it));
+    (sum(&aligned.reference, aligned.reference_other), sum(&aligned.current, aligned.current_other))
 }
 
 /// The counts of all categories, then those of the others.
@@ -222,23 +231,26 @@ pub(crate) fn unseen(reference: &CategoryCounts, current: &CategoryCounts) -> Op
     })
 }
 
-fn constant(reference: &CategoryCounts, current: &CategoryCounts) -> Option<Constant> {
+/// Given the counts and of how many rows that count alike they are.
+fn constant(reference: (&CategoryCounts, u64), current: (&CategoryCounts, u64)) -> Option<Constant> {
     let only = |it: &CategoryCounts| {
         (it.n_kept() == 1 && !it.is_overflowed())
             .then(|| it.counts().keys().next().map(|it| (*it).to_owned()))
             .flatten()
     };
-    let (is_current, value, own, other) = match (only(reference), only(current)) {
+    let (is_current, value, own, other) = match (only(reference.0), only(current.0)) {
         (Some(it), None) => (false, it, reference, current),
         (None, Some(it)) => (true, it, current, reference),
         _ => return None,
     };
-    let share = other.counts().get(value.as_str()).copied().unwrap_or(0) as f64 / other.n() as f64;
-    Some(Constant { is_current, value, chance: share.powf(own.n() as f64) })
+    let share = other.0.counts().get(value.as_str()).copied().unwrap_or(0) as f64 / other.0.n() as f64;
+    Some(Constant { is_current, value, chance: share.powf(own.1 as f64) })
 }
 
 #[cfg(test)]
 mod tests {
+    use modelwatch_stats::categories::align;
+
     use super::*;
 
     fn of(counts: &[(&str, u64)]) -> CategoryCounts {
@@ -248,7 +260,12 @@ mod tests {
     }
 
     fn compare(reference: &[(&str, u64)], current: &[(&str, u64)]) -> Part {
-        compare_categories(&Config::default(), Method::Auto, None, &of(reference), &of(current)).unwrap()
+        compare_counts(&of(reference), &of(current))
+    }
+
+    fn compare_counts(reference: &CategoryCounts, current: &CategoryCounts) -> Part {
+        let [reference, current] = [reference, current].map(|rows| Counted { rows, weighted: None });
+        compare_categories(&Config::default(), Method::Auto, None, reference, current).unwrap()
     }
 
     #[test]
@@ -296,7 +313,7 @@ mod tests {
         };
         let part = |first: u64| {
             let (left, right) = (few(&all(6000)), few(&all(first)));
-            compare_categories(&Config::default(), Method::Auto, None, &left, &right).unwrap()
+            compare_counts(&left, &right)
         };
         assert!(part(6000).score.p_value > 0.99);
         assert!(part(2000).score.p_value < 1e-9 && part(2000).is_large());

@@ -1,6 +1,6 @@
 //! The comparison of numbers.
 
-use modelwatch_profile::{Numeric, Paired, pair};
+use modelwatch_profile::{Numeric, Paired};
 use modelwatch_stats::{
     Point,
     peers::Numbers,
@@ -14,6 +14,7 @@ use crate::{
     cumulative::{Cumulative, cumulative},
     method::Method,
     scores::{LEAST_SHARE, NumberPair, PeerScore, peer_score_of_numbers, score_numbers},
+    weights::{Counted, check_size, paired_numbers, unweighted},
 };
 
 /// What takes the place of an empty bin's share in the population stability index.
@@ -39,13 +40,14 @@ pub(crate) fn compare_numbers(
     config: &Config,
     method: Method,
     part: (Option<PartName>, Origin),
-    reference: &Numeric,
-    current: &Numeric,
+    reference: Counted<'_, Numeric>,
+    current: Counted<'_, Numeric>,
 ) -> Result<Part, String> {
     let (name, origin) = part;
-    let mut paired = pair(reference, current);
+    let mut paired = paired_numbers(reference, current);
+    check_size(config, [total(&paired.reference), total(&paired.current)])?;
     if origin == Origin::Computed {
-        paired = without_noise(paired, reference, current);
+        paired = without_noise(paired, reference.masses(), current.masses());
     }
     let Paired { reference: left, current: right, is_rounded, offset, .. } = &paired;
     let cells = cells(left, right, *offset).map_err(|e| e.to_string())?;
@@ -68,7 +70,7 @@ pub(crate) fn compare_numbers(
         psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
         jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
         cells: shares,
-        constant: constant(&paired, reference, current),
+        constant: constant(&paired, reference.masses(), current.masses()),
         has_one_value: left.len() == 1 && right.len() == 1 && left[0].0 == right[0].0,
         score,
         detail: Detail::Numeric {
@@ -81,10 +83,16 @@ pub(crate) fn compare_numbers(
     })
 }
 
-fn peer(config: &Config, method: Method, reference: &Numeric, current: &Numeric) -> Result<Option<PeerScore>, String> {
+fn peer(
+    config: &Config,
+    method: Method,
+    reference: Counted<'_, Numeric>,
+    current: Counted<'_, Numeric>,
+) -> Result<Option<PeerScore>, String> {
     if method.rule().is_none() {
         return Ok(None);
     }
+    let (reference, current) = unweighted(method, reference, current)?;
     let (Some(left), Some(right)) = (reference.all_points(), current.all_points()) else {
         return Err(needs_every_value(config, method, reference, current));
     };
@@ -152,7 +160,9 @@ mod tests {
             res
         };
         let p_value = |origin| {
-            let part = compare_numbers(&Config::default(), Method::Auto, (None, origin), &of(0.0), &of(1e-9));
+            let (left, right) = (of(0.0), of(1e-9));
+            let [left, right] = [&left, &right].map(|rows| Counted { rows, weighted: None });
+            let part = compare_numbers(&Config::default(), Method::Auto, (None, origin), left, right);
             part.unwrap().score.p_value
         };
         assert_eq!(p_value(Origin::Computed), 1.0);
@@ -167,7 +177,9 @@ mod tests {
             res
         };
         let is_computed = |config: &Config| {
-            let part = compare_numbers(config, Method::Auto, (None, Origin::Data), &of(0.0), &of(100.0)).unwrap();
+            let (left, right) = (of(0.0), of(100.0));
+            let [left, right] = [&left, &right].map(|rows| Counted { rows, weighted: None });
+            let part = compare_numbers(config, Method::Auto, (None, Origin::Data), left, right).unwrap();
             let Detail::Numeric { histogram, cumulative, .. } = part.detail else { panic!("they are numbers") };
             (histogram != Histogram::default(), cumulative != Cumulative::default())
         };

@@ -1,11 +1,11 @@
 //! Which columns are drifted, given all of them.
 
-use modelwatch_profile::Profile;
 use modelwatch_stats::multiple::{benjamini_hochberg, holm};
 
 use crate::{
     comparison::{Comparison, Constant, Outcome, Part, compare},
     config::{Config, Correction},
+    side::Kept,
 };
 
 /// A column with what was decided about it.
@@ -53,7 +53,7 @@ impl Decision {
 }
 
 /// Returns the decisions in the order of groups and names.
-pub(crate) fn decide(config: &Config, reference: &Profile, current: &Profile) -> Vec<Decision> {
+pub(crate) fn decide(config: &Config, reference: &Kept, current: &Kept) -> Vec<Decision> {
     judge(config, compare(config, reference, current))
 }
 

@@ -7,8 +7,9 @@
 //! Current rows can be cut into chunks of time, each compared with a window of reference rows or earlier chunks, and into slices. All
 //! of a run is one family of tests.
 //!
-//! A row counts once, whatever its weight: most of the tests have no known null distribution for weighted rows. The run tells of a weight column
-//! that is given and not heeded.
+//! Where the data has weights, rows count by them: shares and moments are weighted ones, and each column is tested as so many rows that
+//! count alike as it is worth, so that a few heavy rows are not taken for many. Unseen categories are counted by rows, and
+//! methods of other tools, which know no weights, have no answer. A stored profile has none.
 //!
 //! There is no multivariate drift here, and there are no chunks by size or count: these follow the order of the rows, and the state
 //! does not.
@@ -22,6 +23,7 @@ mod config;
 mod method;
 
 mod side;
+mod weights;
 
 mod bins;
 mod comparison;

@@ -1,6 +1,5 @@
 //! The analyzer itself: two profiles, or those of all chunks and slices, merged and then compared.
 
-use modelwatch_profile::Profile;
 use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
     RowNeeds,
@@ -14,13 +13,13 @@ use crate::{
     decision::decide,
     report, report_metrics,
     series::{self, Sides},
-    side,
+    side::Kept,
 };
 
-const STATE_VERSION: u8 = 5;
+const STATE_VERSION: u8 = 7;
 
 /// The version of states of rows that are cut.
-const CUT_STATE_VERSION: u8 = 6;
+const CUT_STATE_VERSION: u8 = 8;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -38,9 +37,9 @@ pub struct Drift {
 #[derive(Clone, Debug)]
 enum Rows {
     /// All rows of a role are one.
-    Whole { reference: Profile, current: Profile },
+    Whole { reference: Kept, current: Kept },
     /// They are cut into chunks or slices.
-    Cut { cutting: Cutting, reference: Cells<Profile>, current: Cells<Profile> },
+    Cut { cutting: Cutting, reference: Cells<Kept>, current: Cells<Kept> },
 }
 
 impl Analyzer for Drift {
@@ -56,7 +55,7 @@ impl Analyzer for Drift {
         let config = config.validated()?;
         let cutting = Cutting::new(config.cutting())?;
         let rows = if cutting.is_whole() {
-            Rows::Whole { reference: Profile::default(), current: Profile::default() }
+            Rows::Whole { reference: Kept::default(), current: Kept::default() }
         } else {
             Rows::Cut { cutting, reference: Cells::default(), current: Cells::default() }
         };
@@ -69,7 +68,7 @@ impl Probe for Drift {
         let predictions = if self.config.predictions { Need::Optional } else { Need::No };
         let selection = self.config.selection();
         let columns = selection.named().cloned().collect();
-        let rows = RowNeeds { features: true, columns, predictions, ..RowNeeds::default() };
+        let rows = RowNeeds { features: true, columns, predictions, weight: Need::Optional, ..RowNeeds::default() };
         let (current, reference) = match &self.rows {
             Rows::Whole { .. } => (rows.clone(), RowNeeds { profile: !selection.has_types(), ..rows }),
             Rows::Cut { cutting, .. } => {
@@ -96,7 +95,7 @@ impl Probe for Drift {
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
         match (&mut self.rows, role) {
             (Rows::Whole { reference: side, .. }, Role::Reference)
-            | (Rows::Whole { current: side, .. }, Role::Current) => side::update(side, &self.config, batch),
+            | (Rows::Whole { current: side, .. }, Role::Current) => side.update(&self.config, batch),
             (Rows::Cut { cutting, reference: cells, .. }, Role::Reference)
             | (Rows::Cut { cutting, current: cells, .. }, Role::Current) => {
                 cells.update(&self.config, cutting, role, batch)
@@ -130,7 +129,7 @@ impl Probe for Drift {
         let mut reader = Reader(rest);
         match &mut self.rows {
             Rows::Whole { reference, current } => {
-                let read = (Profile::read(&mut reader)?, Profile::read(&mut reader)?);
+                let read = (Kept::read(&mut reader)?, Kept::read(&mut reader)?);
                 check_end(reader)?;
                 reference.merge(read.0)?;
                 current.merge(read.1)

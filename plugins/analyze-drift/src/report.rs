@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use modelwatch_profile::{Group, Key, Profile};
+use modelwatch_profile::{Group, Key};
 use modelwatch_sdk::{
     Report,
     report::{Gap, Labels},
@@ -15,11 +15,12 @@ use crate::{
     report_figures::figures,
     report_findings::findings,
     report_metrics::{metrics, nothing_compared},
+    side::Kept,
 };
 
 /// Returns everything that is to be said.
-pub(crate) fn write(config: &Config, reference: &Profile, current: &Profile, decisions: &[Decision]) -> Report {
-    let has_rows = reference.rows() > 0 && current.rows() > 0;
+pub(crate) fn write(config: &Config, reference: &Kept, current: &Kept, decisions: &[Decision]) -> Report {
+    let has_rows = reference.rows.rows() > 0 && current.rows.rows() > 0;
     // Without rows in one role there is nothing to say about any column, and one gap says so.
     let decisions = if has_rows { decisions } else { &[] };
     Report {
@@ -52,11 +53,16 @@ pub(crate) fn place(key: &Key) -> String {
 pub(crate) struct Seen<'a> {
     pub(crate) rows: u64,
     pub(crate) keys: BTreeSet<&'a Key>,
+    pub(crate) is_weighted: bool,
 }
 
 impl<'a> Seen<'a> {
-    fn of(profile: &'a Profile) -> Self {
-        Self { rows: profile.rows(), keys: profile.columns().keys().collect() }
+    fn of(kept: &'a Kept) -> Self {
+        Self {
+            rows: kept.rows.rows(),
+            keys: kept.rows.columns().keys().collect(),
+            is_weighted: kept.weighted.is_some(),
+        }
     }
 
     fn has_outputs(&self) -> bool {
@@ -64,7 +70,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn gaps(config: &Config, reference: &Profile, current: &Profile, decisions: &[Decision]) -> Vec<Gap> {
+fn gaps(config: &Config, reference: &Kept, current: &Kept, decisions: &[Decision]) -> Vec<Gap> {
     let mut res = data_gaps(config, &Seen::of(reference), &Seen::of(current));
     res.extend(decisions.iter().flat_map(|it| column_gaps(&it.comparison, reference, current)));
     res
@@ -85,6 +91,12 @@ pub(crate) fn data_gaps(config: &Config, reference: &Seen<'_>, current: &Seen<'_
     if names().next().is_none() {
         res.push(Gap::new("drift", "there is no column to compare"));
     }
+    for (role, seen, other) in [("reference", reference, current), ("current", current, reference)] {
+        if other.is_weighted && !seen.is_weighted {
+            let why = "there are none, as in a stored profile, and each row counts once";
+            res.push(Gap::new(format!("row weights of the {role} rows"), why));
+        }
+    }
     for pattern in config.selection().unmatched(names().map(|it| it.1.as_str())) {
         res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column"));
     }
@@ -101,13 +113,13 @@ pub(crate) fn data_gaps(config: &Config, reference: &Seen<'_>, current: &Seen<'_
 }
 
 /// Returns what of a column was not compared.
-pub(crate) fn column_gaps(comparison: &Comparison, reference: &Profile, current: &Profile) -> Vec<Gap> {
+pub(crate) fn column_gaps(comparison: &Comparison, reference: &Kept, current: &Kept) -> Vec<Gap> {
     let mut res = Vec::new();
     let place = place(&comparison.key);
     if let Outcome::Gap(why) = &comparison.outcome {
         res.push(Gap::new(place.clone(), why.clone()));
     }
-    let columns = [reference, current].map(|it| it.columns().get(&comparison.key));
+    let columns = [reference, current].map(|it| it.rows.columns().get(&comparison.key));
     if let Some(why) = columns.into_iter().flatten().find_map(|it| it.left_out()) {
         res.push(Gap::new(format!("{place}, in part"), why));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_profile::{Group, Key, Profile};
+use modelwatch_profile::{Group, Key};
 use modelwatch_sdk::{
     KnownMetric,
     cells::Cutting,
@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     decision::Decision,
     report::labels,
+    side::Kept,
 };
 
 /// What became of a column, wherever it was looked at.
@@ -39,11 +40,12 @@ impl Status {
 }
 
 /// Returns the overall numbers, then those of each column and output.
-pub(crate) fn metrics(config: &Config, reference: &Profile, current: &Profile, decisions: &[Decision]) -> Vec<Metric> {
-    let rows = if reference.rows() > 0 { current.rows() } else { 0 };
+pub(crate) fn metrics(config: &Config, reference: &Kept, current: &Kept, decisions: &[Decision]) -> Vec<Metric> {
+    let rows = if reference.rows.rows() > 0 { current.rows.rows() } else { 0 };
     let mut statuses: BTreeMap<&Key, Status> = BTreeMap::new();
     decisions.iter().for_each(|it| statuses.entry(&it.comparison.key).or_default().add(it));
     let mut res = summary(config, &statuses, rows, &Labels::new());
+    res.extend(effective_rows(reference, current, &Labels::new()));
     decisions.iter().for_each(|it| column_metrics(config, it, &Labels::new(), &mut res));
     res
 }
@@ -108,6 +110,9 @@ pub(crate) fn known(config: &Config, cutting: Option<&Cutting>) -> Vec<KnownMetr
         return res;
     }
     add(&of_all, &[slices]);
+    if !has_slices {
+        add(&["effective_rows"], &[&[&["data"]]]);
+    }
     add(&["missing_share"], &[subjects, slices, &[&["data"]]]);
     let of_columns = ["missing_share_difference", "missing_p_value", "unseen_share", "drifted", "p_value"];
     add(&of_columns, &[subjects, slices]);
@@ -155,6 +160,15 @@ pub(crate) fn summary(config: &Config, statuses: &BTreeMap<&Key, Status>, rows: 
         res.push(outputs.metric("prediction_drift").n(n_of(outputs)));
     }
     res.into_iter().map(|it| it.labels(labels)).collect()
+}
+
+/// Returns how many rows that count alike the weighted rows of each role are worth.
+pub(crate) fn effective_rows(reference: &Kept, current: &Kept, labels: &Labels) -> Vec<Metric> {
+    let of = |(data, kept): (&str, &Kept)| {
+        let size = kept.effective_rows()?;
+        Some(Metric::new("effective_rows", size).n(kept.rows.rows()).labels(labels).label("data", data))
+    };
+    [("reference", reference), ("current", current)].into_iter().filter_map(of).collect()
 }
 
 /// Returns the check that something was compared, where nothing was: what was not looked at has not passed.

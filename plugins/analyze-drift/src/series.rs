@@ -1,6 +1,5 @@
 //! Chunks and slices, each compared with its window, and all of them judged together.
 
-use modelwatch_profile::Profile;
 use modelwatch_sdk::{
     Host, Report, Result,
     cells::{self, Cells, Cutting},
@@ -13,6 +12,7 @@ use crate::{
     decision::{Decision, judge},
     report::column_gaps,
     report_metrics::nothing_compared,
+    side::Kept,
 };
 
 mod figures;
@@ -25,8 +25,8 @@ mod metrics;
 pub(crate) struct Sides<'a> {
     pub(crate) config: &'a Config,
     pub(crate) cutting: &'a Cutting,
-    pub(crate) reference: &'a Cells<Profile>,
-    pub(crate) current: &'a Cells<Profile>,
+    pub(crate) reference: &'a Cells<Kept>,
+    pub(crate) current: &'a Cells<Kept>,
 }
 
 /// The chunks of one slice.
@@ -61,8 +61,8 @@ impl Judged {
 pub(crate) fn decide(sides: Sides<'_>, host: &dyn Host) -> Result<Vec<Series>> {
     let mut comparisons = Vec::new();
     let Sides { config, cutting, reference, current } = sides;
-    let mut res = cells::series(config, cutting, host, [reference, current], |window, profile| {
-        Ok(window.map(|it| compare_unit(config, it, profile, &mut comparisons)))
+    let mut res = cells::series(config, cutting, host, [reference, current], |window, current| {
+        Ok(window.map(|it| compare_unit(config, it, current, &mut comparisons)))
     })?;
     let mut decisions = judge(config, comparisons).into_iter();
     let judged = res.iter_mut().flat_map(|it| &mut it.units).filter_map(|it| it.outcome.as_mut().ok());
@@ -85,9 +85,9 @@ pub(crate) fn write(sides: Sides<'_>, series: &[Series]) -> Report {
 }
 
 /// Compares a chunk with its window; what is found is put behind what was found before.
-fn compare_unit(config: &Config, window: &Profile, profile: &Profile, comparisons: &mut Vec<Comparison>) -> Judged {
-    let found = compare(config, window, profile);
-    let gaps = found.iter().flat_map(|it| column_gaps(it, window, profile)).collect();
+fn compare_unit(config: &Config, window: &Kept, current: &Kept, comparisons: &mut Vec<Comparison>) -> Judged {
+    let found = compare(config, window, current);
+    let gaps = found.iter().flat_map(|it| column_gaps(it, window, current)).collect();
     let n_columns = found.len();
     comparisons.extend(found);
     Judged { n_columns, decisions: Vec::new(), gaps }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
     Error, JsonSchema, Result,
+    cells::{CuttingOptions, ReferenceWindow, Window},
     chunks::{Chunks, Period},
     report::Severity,
     rows::Selection,
@@ -53,6 +54,18 @@ pub struct Config {
     /// Without it a chunk is a tenth of the rows, rounded down, as in NannyML; what is left at the end is a chunk, too.
     #[serde(default)]
     pub chunk: Option<Chunks>,
+    /// What the limits of each chunk come from: `fixed`, the chunks of the reference; `rolling`, as many chunks before it as
+    /// `rolling_chunks` says; `expanding`, those of the reference and all before it; `seasonal`, those one, two, three, … times a `season` before it. Chunks
+    /// of current rows count where they have labels. All but `fixed` need chunks by time.
+    #[serde(default)]
+    pub reference_window: ReferenceWindow,
+    /// How many chunks before it a chunk is held against where the window is `rolling`, of those that have labels; 7 without it.
+    #[serde(default)]
+    #[schemars(range(min = 2))]
+    pub rolling_chunks: Option<u64>,
+    /// After which time a pattern comes back, where the window is `seasonal`: `"24h"`, `"7d"`, `"12mo"`, `"1y"`.
+    #[serde(default)]
+    pub season: Option<String>,
     /// The rows below which a chunk is too small: its estimate is reported, and nothing is concluded from it.
     #[serde(default = "default_min_chunk_rows")]
     #[schemars(range(min = 1))]
@@ -179,7 +192,31 @@ impl Config {
         self.check_classes()?;
         self.check_metrics()?;
         self.check_numbers()?;
+        self.window()?;
         Ok(self)
+    }
+
+    /// Returns which chunks the limits of each chunk come from.
+    ///
+    /// # Errors
+    /// When the options contradict each other.
+    pub(crate) fn window(&self) -> Result<Window> {
+        if self.rolling_chunks == Some(1) {
+            return Err(Error::config("/rolling_chunks", "one chunk does not say how chunks differ")
+                .with_help("use a whole number of at least 2"));
+        }
+        let options = CuttingOptions {
+            chunk: self.chunk,
+            reference_window: self.reference_window,
+            rolling_chunks: self.rolling_chunks,
+            season: self.season.as_deref(),
+            slices: &self.slices,
+            min_chunk_rows: self.min_chunk_rows,
+            min_slice_size: self.min_slice_size,
+            // It is the rows that are kept, and bounded.
+            max_cells: u64::MAX,
+        };
+        options.window(self.period())
     }
 
     /// Returns the features that are left out.

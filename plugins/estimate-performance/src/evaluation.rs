@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::{
     Error, Host, Result,
+    cells::Window,
     chunks::{Chunk, cut},
 };
 
@@ -83,7 +84,7 @@ pub(crate) struct Assessment {
     pub(crate) metric: Metric,
     /// Its mean over chunks of the reference.
     pub(crate) reference: Option<f64>,
-    /// The limits of chunks that are as large as those of the reference.
+    /// The limits of chunks that are as large as those of the reference; none where each chunk has its own.
     pub(crate) limits: Limits,
     /// Of all rows together.
     pub(crate) overall: Estimate,
@@ -160,6 +161,7 @@ pub(crate) fn evaluate(
     let judged = estimator.judge(current);
     let sides = Sides {
         config,
+        window: config.window()?,
         host,
         estimator: &estimator,
         reference: Side::new(config, &judged_reference, reference),
@@ -178,6 +180,7 @@ pub(crate) fn evaluate(
 /// The rows of both roles in their chunks, and what the reference says of them.
 struct Sides<'a> {
     config: &'a Config,
+    window: Window,
     host: &'a dyn Host,
     estimator: &'a Estimator<'a>,
     reference: Side<'a>,
@@ -188,6 +191,8 @@ struct Sides<'a> {
 struct Side<'a> {
     judged: &'a Judged,
     chunks: Vec<Chunk>,
+    /// The first second of each chunk, where they are cut by time.
+    starts: Vec<Option<i64>>,
     /// The chunk of each row; none where it has no time.
     chunk_of: Vec<Option<usize>>,
 }
@@ -199,7 +204,9 @@ impl<'a> Side<'a> {
         for (at, chunk) in chunks.iter().enumerate() {
             chunk.rows.iter().for_each(|row| chunk_of[*row] = Some(at));
         }
-        Self { judged, chunks, chunk_of }
+        let start = |it: &Chunk| config.period()?.start(*rows.seconds.0.get(*it.rows.first()?)?);
+        let starts = chunks.iter().map(start).collect();
+        Self { judged, chunks, starts, chunk_of }
     }
 
     /// Returns which of the rows are in each chunk that has any, in their order.
@@ -257,14 +264,15 @@ impl Sides<'_> {
 
     /// Returns what there is to say of those rows of each role, which are in their order.
     fn part(&self, reference: &[usize], current: &[usize], of_slices: Option<&OfSlices<'_>>) -> Result<Part> {
-        let Self { config, host, estimator, .. } = *self;
-        let reference_samples: Vec<Sample> = self
+        let Self { config, window, host, estimator, .. } = *self;
+        // The last of the chunks by size may be too small for its metrics to say how these spread.
+        let is_large = |it: &Sample| it.n_rows() >= config.min_chunk_rows;
+        let reference_samples: Vec<(Option<i64>, Sample)> = self
             .reference
             .by_chunk(reference)
-            .values()
-            .map(|it| self.reference.judged.labeled(it))
-            // The last of the chunks by size may be too small for its metrics to say how these spread.
-            .filter(|it| it.n_rows() >= config.min_chunk_rows)
+            .into_iter()
+            .map(|(at, it)| (self.reference.starts[at], self.reference.judged.labeled(&it)))
+            .filter(|it| is_large(&it.1))
             .collect();
         let judged = self.current.judged;
         let overall = Samples::of(judged, current);
@@ -274,20 +282,35 @@ impl Sides<'_> {
             let labeled: Vec<usize> = reference.iter().copied().filter(|row| it.labels[*row].is_finite()).collect();
             SliceOf { reference: Samples::of(&it.known, &labeled), n: it.n }
         });
-        let ruler = Ruler { config, estimator, slice };
+        let ruler = Ruler { config, estimator, window, slice };
+        let starts: Vec<Option<i64>> = chunks.keys().map(|it| self.current.starts[*it]).collect();
         let mut metrics = Vec::new();
         for metric in Metric::wanted(config) {
             if host.is_cancelled() {
                 return Err(host.cancelled());
             }
-            let usual = Usual::of(&ruler, metric, &reference_samples);
+            let gave = |it: &Sample| Gave { value: it.value(metric, config), n_rows: it.n_rows() };
+            let known: Vec<Gave> = reference_samples.iter().map(|it| gave(&it.1)).collect();
+            let usual = Usual::of(&ruler, metric, &known);
             let estimate = |it: &Samples| it.estimate(&ruler, metric, &usual);
+            let (limits, of_chunks) = if window == Window::Fixed {
+                (usual.limits(config, metric, usual.error), samples.iter().map(estimate).collect())
+            } else {
+                let mut past = Past::new(reference_samples.iter().map(|it| it.0).zip(&known));
+                let labeled = starts.iter().zip(&samples).filter(|it| is_large(&it.1.labeled));
+                past.add(labeled.map(|(start, it)| (*start, gave(&it.labeled))));
+                let estimate = |(start, it): (&Option<i64>, &Samples)| {
+                    it.estimate(&ruler, metric, &Usual::of(&ruler, metric, &past.before(window, *start)))
+                };
+                let limits = config.limits.get(&metric).copied().unwrap_or_default();
+                (limits, starts.iter().zip(&samples).map(estimate).collect())
+            };
             metrics.push(Assessment {
                 metric,
                 reference: usual.mean,
-                limits: usual.limits(config, metric, usual.error),
+                limits,
                 overall: estimate(&overall),
-                chunks: samples.iter().map(estimate).collect(),
+                chunks: of_chunks,
                 bias: ruler.slice.as_ref().and_then(|it| bias(&estimate(&it.reference))),
             });
         }
@@ -313,10 +336,71 @@ fn bias(reference: &Estimate) -> Option<Bias> {
 /// The places of the rows of slices, in their order.
 type Places<'a> = BTreeMap<&'a str, Vec<usize>>;
 
+/// What labels gave in a chunk.
+#[derive(Clone, Copy)]
+struct Gave {
+    /// None where the metric does not exist.
+    value: Option<f64>,
+    n_rows: u64,
+}
+
+/// What labels gave in the chunks of both roles, by their first second.
+struct Past {
+    reference: Vec<Gave>,
+    chunks: BTreeMap<i64, Vec<Gave>>,
+    /// The chunks of current rows alone.
+    current: BTreeMap<i64, Vec<Gave>>,
+}
+
+impl Past {
+    fn new<'a>(reference: impl Iterator<Item = (Option<i64>, &'a Gave)>) -> Self {
+        let mut res = Self { reference: Vec::new(), chunks: BTreeMap::new(), current: BTreeMap::new() };
+        for (start, gave) in reference {
+            res.reference.push(*gave);
+            if let Some(it) = start {
+                res.chunks.entry(it).or_default().push(*gave);
+            }
+        }
+        res
+    }
+
+    fn add(&mut self, current: impl Iterator<Item = (Option<i64>, Gave)>) {
+        for (start, gave) in current {
+            if let Some(it) = start {
+                self.chunks.entry(it).or_default().push(gave);
+                self.current.entry(it).or_default().push(gave);
+            }
+        }
+    }
+
+    /// Returns what labels gave in the window of the chunk that begins there.
+    fn before(&self, window: Window, start: Option<i64>) -> Vec<Gave> {
+        let Some(start) = start else { return self.reference.clone() };
+        match window {
+            Window::Fixed => self.reference.clone(),
+            Window::Expanding => {
+                let earlier = self.current.range(..start).flat_map(|it| it.1);
+                self.reference.iter().chain(earlier).copied().collect()
+            }
+            Window::Rolling(n) => {
+                let n = usize::try_from(n).unwrap_or(usize::MAX);
+                self.chunks.range(..start).rev().take(n).flat_map(|it| it.1).copied().collect()
+            }
+            Window::Seasonal(season) => {
+                let Some((&first, _)) = self.chunks.first_key_value() else { return Vec::new() };
+                let seasons = std::iter::successors(Some(season.before(start)), |it| Some(season.before(*it)));
+                let starts = seasons.take_while(|it| *it >= first);
+                starts.filter_map(|it| self.chunks.get(&it)).flatten().copied().collect()
+            }
+        }
+    }
+}
+
 /// What estimates of some rows are measured with.
 struct Ruler<'a> {
     config: &'a Config,
     estimator: &'a Estimator<'a>,
+    window: Window,
     /// Where the rows are a slice.
     slice: Option<SliceOf>,
 }
@@ -382,27 +466,31 @@ struct Usual {
 impl Usual {
     /// Returns what is usual of a metric.
     ///
-    /// The limits of all rows are those of NannyML, whose deviation is as uncertain as there are few chunks. A slice often has few: its
+    /// The limits of all rows are those of NannyML, whose deviation is as uncertain as there are few chunks. A slice or window often has few: its
     /// chunks are taken to differ by their sampling error at least, the mean is as uncertain as it is, and the more slices there are,
     /// the further away their limits, so that any of them is beyond these by accident no more often than all rows are.
-    fn of(ruler: &Ruler<'_>, metric: Metric, chunks: &[Sample]) -> Self {
-        let values: Vec<f64> = chunks.iter().filter_map(|it| it.value(metric, ruler.config)).collect();
+    fn of(ruler: &Ruler<'_>, metric: Metric, chunks: &[Gave]) -> Self {
+        let values: Vec<f64> = chunks.iter().filter_map(|it| it.value).collect();
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let squares = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
-        let n_rows = chunks.iter().map(Sample::n_rows).sum::<u64>() / (chunks.len() as u64).max(1);
+        let n_rows = chunks.iter().map(|it| it.n_rows).sum::<u64>() / (chunks.len() as u64).max(1);
         let deviations = ruler.config.deviations;
-        let (error, variance, factor) = match &ruler.slice {
-            None => (ruler.estimator.error(metric, n_rows), squares / n, deviations),
-            Some(it) => {
-                let error = ruler.error(metric, &it.reference.labeled, n_rows);
-                let variance = (squares / (n - 1.0)).max(error.powi(2)) * (1.0 + 1.0 / n);
-                // The tail of a normal number beyond this is at most an n-th of that beyond `deviations`.
-                (error, variance, (deviations.powi(2) + 2.0 * (it.n.max(1) as f64).ln()).sqrt())
-            }
+        let has_few = ruler.slice.is_some() || ruler.window != Window::Fixed;
+        let error = match &ruler.slice {
+            None => ruler.estimator.error(metric, n_rows),
+            Some(it) => ruler.error(metric, &it.reference.labeled, n_rows),
         };
-        // Without a sampling error nothing bounds how far a slice's chunks are apart by accident.
-        let is_known = ruler.slice.is_none() || error.is_finite();
+        let (variance, factor) = if has_few {
+            let n_slices = ruler.slice.as_ref().map_or(1, |it| it.n.max(1));
+            let variance = (squares / (n - 1.0)).max(error.powi(2)) * (1.0 + 1.0 / n);
+            // The tail of a normal number beyond this is at most an n-th of that beyond `deviations`.
+            (variance, (deviations.powi(2) + 2.0 * (n_slices as f64).ln()).sqrt())
+        } else {
+            (squares / n, deviations)
+        };
+        // Without a sampling error nothing bounds how far few chunks are apart by accident.
+        let is_known = !has_few || error.is_finite();
         Self {
             mean: (!values.is_empty()).then_some(mean),
             deviation: (values.len() > 1 && is_known).then(|| variance.sqrt()),

@@ -24,6 +24,10 @@
 //! Each slice is estimated like all rows, in the same chunks, with what was learned from all rows, and is held against chunks of its own rows in the
 //! reference: one on which the model always did worse is no alarm.
 //!
+//! # Windows
+//! The limits of a chunk come from the chunks of the reference, or by `reference_window` from what labels gave in chunks before it.
+//! What was learned of scores and errors is always that of the reference.
+//!
 //! Weights of rows are not here: a weighted mean of chances would be one, but limits and sampling errors are those
 //! of rows that count alike, so that a chunk of a few heavy rows would be taken for a large one.
 
@@ -50,7 +54,10 @@ mod report_figures;
 mod report_findings;
 mod report_metrics;
 
-pub use modelwatch_sdk::chunks::{Chunks, Period};
+pub use modelwatch_sdk::{
+    cells::ReferenceWindow,
+    chunks::{Chunks, Period},
+};
 
 pub use crate::{
     config::{Calibration, CellValues, Config, Limits, Task},

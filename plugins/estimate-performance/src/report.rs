@@ -2,6 +2,7 @@
 
 use modelwatch_sdk::{
     Host, Report,
+    cells::ReferenceWindow,
     report::{Check, Gap},
 };
 
@@ -106,7 +107,16 @@ fn metric_gaps(config: &Config, part: &Part) -> Vec<Gap> {
             );
             res.push(Gap::new(format!("metric `{name}`"), why));
         }
-        if !config.limits.contains_key(&it.metric) && it.limits.lower.is_none() {
+        if !config.limits.contains_key(&it.metric) && config.reference_window != ReferenceWindow::Fixed {
+            let (n, all) = (it.chunks.iter().filter(|it| it.limits.lower.is_none()).count(), it.chunks.len());
+            if n > 0 {
+                let why = format!(
+                    "{n} of {all} chunks have fewer than two chunks of {} labeled rows in their window",
+                    config.min_chunk_rows
+                );
+                res.push(Gap::new(format!("limits of `{name}`"), why));
+            }
+        } else if !config.limits.contains_key(&it.metric) && it.limits.lower.is_none() {
             let why = format!(
                 "fewer than two chunks of the reference have {} labeled rows and the metric, or its sampling error is not known",
                 config.min_chunk_rows

@@ -3,6 +3,7 @@
 use modelwatch_sdk::report::{Figure, FigureData, Series};
 
 use crate::{
+    config::Limits,
     confusion::Confusion,
     evaluation::{Assessment, BAND, Estimate, Evaluation, Part},
 };
@@ -49,8 +50,9 @@ fn over_chunks(it: &Assessment) -> Option<Figure> {
     if it.chunks.iter().any(|it| it.realized.is_some()) {
         all.push(series("realized", &|it| it.realized));
     }
-    all.extend(it.limits.lower.map(|_| series("lower limit", &|it| it.limits.lower)));
-    all.extend(it.limits.upper.map(|_| series("upper limit", &|it| it.limits.upper)));
+    let has = |of: fn(Limits) -> Option<f64>| it.chunks.iter().any(|it| of(it.limits).is_some());
+    all.extend(has(|it| it.lower).then(|| series("lower limit", &|it| it.limits.lower)));
+    all.extend(has(|it| it.upper).then(|| series("upper limit", &|it| it.limits.upper)));
     all.push(series("estimate - 3 errors", &band(-1.0)));
     all.push(series("estimate + 3 errors", &band(1.0)));
     let name = it.metric.name();

@@ -86,10 +86,12 @@ fn outside(config: &Config, it: &Assessment, side: Side, n_judged: usize, chunks
     let distance = |chunk: &Judged<'_>| excess(chunk.0.limits, side.of(chunk.0));
     let worst = chunks.iter().copied().max_by(|left, right| distance(left).total_cmp(&distance(right)));
     let (value, place) = worst.map_or((f64::NAN, ""), |worst| (side.of(worst.0), worst.1.name.as_str()));
+    // Where each chunk has limits of its own, those of that one.
+    let limits = if it.limits == Limits::default() { worst.map_or(it.limits, |it| it.0.limits) } else { it.limits };
     let message = format!(
         "{word} `{}` is outside of {} in {} of {n_judged} chunks, furthest with {} in chunk {place}",
         it.metric.name(),
-        words(it.limits),
+        words(limits),
         chunks.len(),
         short(value),
     );
@@ -99,8 +101,8 @@ fn outside(config: &Config, it: &Assessment, side: Side, n_judged: usize, chunks
         .evidence("chunks", names(chunks))
         .evidence("values", chunks.iter().take(MAX_CHUNKS).map(|it| float::to_value(side.of(it.0))).collect::<Vec<_>>())
         .evidence("n_chunks", chunks.len() as u64)
-        .evidence("lower", limit(it.limits.lower))
-        .evidence("upper", limit(it.limits.upper))
+        .evidence("lower", limit(limits.lower))
+        .evidence("upper", limit(limits.upper))
         .evidence("reference", limit(it.reference))
 }
 

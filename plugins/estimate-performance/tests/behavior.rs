@@ -21,6 +21,7 @@ use modelwatch_sdk::{
 use serde_json::{Value, json};
 
 use common::{Random, batch, by_chunk, codes, finding, labeled, numbers, open, overall, run};
+use estimate_performance::registry;
 
 /// What labels a batch has.
 #[derive(Clone, Copy, PartialEq)]
@@ -187,6 +188,113 @@ fn n_of(report: &Report, name: &str, slice: &str) -> u64 {
         .iter()
         .find(|it| it.name == name && it.labels.len() == 1 && it.labels.get("slice").is_some_and(|it| it == slice));
     found.unwrap().n
+}
+
+/// Days of 400 rows from that one on, each with its doubt.
+fn days(seed: u64, first: i64, doubts: &[f64]) -> RecordBatch {
+    let mut random = Random(seed);
+    let (mut scores, mut labels, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for (day, doubt) in (first..).zip(doubts) {
+        for row in 0..400 {
+            let chance = 1.0 / (1.0 + (-3.0 * random.normal() / (1.0 + doubt)).exp());
+            scores.push(chance);
+            labels.push(f64::from(u8::from(random.uniform() < chance)));
+            times.push(day * 86_400 + row * 60);
+        }
+    }
+    let times: ArrayRef = Arc::new(TimestampSecondArray::from(times));
+    batch(vec![
+        ("score", Use::Feature, numbers(scores)),
+        ("time", Use::Timestamp, times),
+        ("label", Use::Label, numbers(labels)),
+    ])
+}
+
+fn by_day(window: &str) -> Value {
+    let mut res = json!({
+        "task": "binary", "score": "score", "metrics": ["accuracy"], "chunk": { "period": "day" },
+        "reference_window": window,
+    });
+    if window == "seasonal" {
+        res["season"] = json!("7d");
+    }
+    res
+}
+
+/// Two of seven days are harder.
+fn weeks(n: usize) -> Vec<f64> {
+    (0..7 * n).map(|it| if it % 7 > 4 { 3.0 } else { 0.0 }).collect()
+}
+
+#[test]
+fn a_day_that_is_as_hard_as_others_usually_are_is_found_by_its_own_weekdays() {
+    let reference = days(1, 0, &weeks(4));
+    let current = days(2, 28, &[3.0; 7]);
+    assert_eq!(codes(&run(&by_day("fixed"), &reference, &current)), []);
+    let report = run(&by_day("seasonal"), &reference, &current);
+    let found = finding(&report, "MW-P001", "accuracy");
+    let expected = ["1970-01-29", "1970-01-30", "1970-01-31", "1970-02-01", "1970-02-02"];
+    assert_eq!(found.evidence["chunks"], json!(expected));
+    // As usual, none is.
+    assert_eq!(codes(&run(&by_day("seasonal"), &reference, &days(3, 28, &weeks(2)))), []);
+}
+
+#[test]
+fn what_stays_is_found_where_it_begins_by_a_rolling_window() {
+    let reference = days(1, 0, &[0.0; 10]);
+    let mut doubts = [2.0; 20];
+    doubts[..3].fill(0.0);
+    let current = days(2, 10, &doubts);
+    let mut config = by_day("rolling");
+    config["rolling_chunks"] = json!(5);
+    let places = |config: &Value| {
+        let report = run(config, &reference, &current);
+        finding(&report, "MW-P001", "accuracy").evidence["chunks"].as_array().unwrap().len()
+    };
+    assert_eq!(
+        finding(&run(&config, &reference, &current), "MW-P001", "accuracy").evidence["chunks"][0],
+        json!("1970-01-14")
+    );
+    let (rolling, expanding, fixed) = (places(&config), places(&by_day("expanding")), places(&by_day("fixed")));
+    assert!(rolling <= 3 && rolling <= expanding && expanding < fixed && fixed == 17, "{rolling} {expanding} {fixed}");
+}
+
+#[test]
+fn windows_without_labeled_chunks_hold_nothing_against_anything() {
+    let reference = days(1, 0, &[0.0; 3]);
+    let report = run(&by_day("seasonal"), &reference, &days(2, 3, &[3.0; 3]));
+    assert_eq!(codes(&report), []);
+    let gap = report.gaps.iter().find(|it| it.what == "limits of `accuracy`").unwrap();
+    assert_eq!(gap.why, "3 of 3 chunks have fewer than two chunks of 100 labeled rows in their window");
+}
+
+#[test]
+fn rows_like_those_before_them_alarm_in_no_window() {
+    for window in ["rolling", "expanding", "seasonal"] {
+        let mut n_outside = 0.0;
+        for seed in 0..20 {
+            let report = run(&by_day(window), &days(seed, 0, &[1.0; 28]), &days(seed + 100, 28, &[1.0; 14]));
+            n_outside += overall(&report, "chunks_outside_accuracy").value;
+        }
+        // Of 280 chunks; beyond three deviations 0.3 % are, and of a mean of few values somewhat more.
+        assert!(n_outside <= 3.0, "{window}: {n_outside}");
+    }
+}
+
+#[test]
+fn windows_need_chunks_by_time() {
+    let refused = |config: Value| registry().open_probe(Kind::Analyzer, "performance", &config).err().unwrap().path;
+    let with = |more: Value| {
+        let mut res = json!({ "task": "binary", "score": "score" });
+        res.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        refused(res)
+    };
+    assert_eq!(with(json!({ "reference_window": "expanding" })), "/reference_window");
+    assert_eq!(with(json!({ "reference_window": "rolling", "chunk": { "size": 100 } })), "/reference_window");
+    let by_day = json!({ "period": "day" });
+    assert_eq!(with(json!({ "reference_window": "seasonal", "chunk": by_day })), "/reference_window");
+    assert_eq!(with(json!({ "season": "7d", "chunk": by_day })), "/season");
+    assert_eq!(with(json!({ "reference_window": "rolling", "rolling_chunks": 1, "chunk": by_day })), "/rolling_chunks");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Cutting {
                 ));
             }
         };
-        let window = window(options, period)?;
+        let window = options.window(period)?;
         for (name, value) in [
             ("min_chunk_rows", options.min_chunk_rows),
             ("min_slice_size", options.min_slice_size),
@@ -137,28 +137,34 @@ impl Cutting {
     }
 }
 
-fn window(options: CuttingOptions<'_>, period: Option<Period>) -> Result<Window> {
-    if options.reference_window != ReferenceWindow::Fixed && period.is_none() {
-        return Err(Error::config("/reference_window", "there are no chunks that could have others before them")
-            .with_help("give `chunk`, as `{ period = \"day\" }`, or leave out `reference_window`"));
-    }
-    if options.rolling_chunks.is_some() && options.reference_window != ReferenceWindow::Rolling {
-        return Err(Error::config("/rolling_chunks", "the reference window is not rolling")
-            .with_help("set `reference_window = \"rolling\"`, or leave this out"));
-    }
-    if options.season.is_some() && options.reference_window != ReferenceWindow::Seasonal {
-        return Err(Error::config("/season", "the reference window is not seasonal")
-            .with_help("set `reference_window = \"seasonal\"`, or leave this out"));
-    }
-    match options.reference_window {
-        ReferenceWindow::Fixed => Ok(Window::Fixed),
-        ReferenceWindow::Expanding => Ok(Window::Expanding),
-        ReferenceWindow::Rolling => match options.rolling_chunks.unwrap_or(ROLLING_CHUNKS) {
-            0 => Err(Error::config("/rolling_chunks", "a window of no chunks has no rows")
-                .with_help("use a whole number of at least 1")),
-            it => Ok(Window::Rolling(it)),
-        },
-        ReferenceWindow::Seasonal => season(options.season, period).map(Window::Seasonal),
+impl CuttingOptions<'_> {
+    /// Returns what chunks of that period are compared with.
+    ///
+    /// # Errors
+    /// When the options contradict each other.
+    pub fn window(self, period: Option<Period>) -> Result<Window> {
+        if self.reference_window != ReferenceWindow::Fixed && period.is_none() {
+            return Err(Error::config("/reference_window", "there are no chunks that could have others before them")
+                .with_help("give `chunk`, as `{ period = \"day\" }`, or leave out `reference_window`"));
+        }
+        if self.rolling_chunks.is_some() && self.reference_window != ReferenceWindow::Rolling {
+            return Err(Error::config("/rolling_chunks", "the reference window is not rolling")
+                .with_help("set `reference_window = \"rolling\"`, or leave this out"));
+        }
+        if self.season.is_some() && self.reference_window != ReferenceWindow::Seasonal {
+            return Err(Error::config("/season", "the reference window is not seasonal")
+                .with_help("set `reference_window = \"seasonal\"`, or leave this out"));
+        }
+        match self.reference_window {
+            ReferenceWindow::Fixed => Ok(Window::Fixed),
+            ReferenceWindow::Expanding => Ok(Window::Expanding),
+            ReferenceWindow::Rolling => match self.rolling_chunks.unwrap_or(ROLLING_CHUNKS) {
+                0 => Err(Error::config("/rolling_chunks", "a window of no chunks has no rows")
+                    .with_help("use a whole number of at least 1")),
+                it => Ok(Window::Rolling(it)),
+            },
+            ReferenceWindow::Seasonal => season(self.season, period).map(Window::Seasonal),
+        }
     }
 }
 

@@ -54,6 +54,16 @@ pub struct Config {
     /// watched, and rows that are earlier than those and come after them are passed over and counted.
     #[schemars(range(min = 1024))]
     pub max_bytes: u64,
+    /// The slice columns of the data whose slices are watched as well, each by detectors of its own, `*` standing for any text: `["*"]` for all
+    /// of them.
+    pub slices: Vec<String>,
+    /// The rows below which nothing is said of a slice.
+    #[schemars(range(min = 1))]
+    pub min_slice_size: u64,
+    /// How many slices are watched, the first ones that come; rows of others are counted and told. Each of them takes as much memory as all
+    /// rows do, however many rows it has.
+    #[schemars(range(min = 1))]
+    pub max_slices: u64,
     /// The severity of findings about changes.
     pub severity: Severity,
     /// The settings of `adwin`: `delta` (0.002), `clock` (32), `max_buckets` (5), `min_window_length` (5), `grace_period` (10).
@@ -144,6 +154,9 @@ impl Default for Config {
             warm_up: 100,
             ids: true,
             max_bytes: 256 << 20,
+            slices: Vec::new(),
+            min_slice_size: 30,
+            max_slices: 100,
             severity: Severity::Warning,
             adwin: None,
             ddm: None,
@@ -241,6 +254,11 @@ impl Config {
     fn check_numbers(&self) -> Result<()> {
         if self.warm_up < 2 {
             return Err(Error::config("/warm_up", "expected 2 or more values"));
+        }
+        for (name, value) in [("min_slice_size", self.min_slice_size), ("max_slices", self.max_slices)] {
+            if value == 0 {
+                return Err(Error::config(format!("/{name}"), "expected a number above 0"));
+            }
         }
         if self.max_bytes < 1024 {
             return Err(Error::config("/max_bytes", "expected 1024 bytes or more"));

@@ -5,7 +5,7 @@ use modelwatch_sdk::{
     state::{Reader, Writer},
 };
 
-use crate::{level::Level, picture::Point, rows::Key, track::Mark};
+use crate::{config::Config, level::Level, picture::Point, rows::Key, track::Mark};
 
 /// The most changes of a stream that are told, the newest.
 pub(crate) const MAX_CHANGES: usize = 100;
@@ -62,6 +62,15 @@ pub(crate) struct Shift {
 }
 
 impl Course {
+    /// Returns the same, where it is of a slice of so many rows; nothing is said of one that has too few.
+    pub(crate) fn of_rows(mut self, n_rows: Option<u64>, config: &Config) -> Self {
+        let least = config.min_slice_size;
+        if let Some(n) = n_rows.filter(|it| *it < least) {
+            self.outcome = Outcome::TooShort(format!("its slice has {n} rows, fewer than `min_slice_size`, {least}"));
+        }
+        self
+    }
+
     /// Returns what the detector reported; none where it could not look.
     pub(crate) fn watched(&self) -> Option<&Watched> {
         match &self.outcome {

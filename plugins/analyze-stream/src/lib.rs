@@ -35,7 +35,13 @@
 //! (`tests/false_alarms.rs` prints it): per 100,000 values `adwin` reports 0 to 3 changes, `hddm-a` 1 to 2, `ddm` 3 to 18,
 //! `hddm-w` up to 72, `page-hinkley` 58 to 79, `kswin` up to 82, `eddm` 200 and `cusum` 170 to 1200.
 //!
-//! Slices and weights are not here, and no several streams in one detector.
+//! # Slices
+//! Each slice is watched by detectors of its own, beside those of all rows, from its first row on: of as many slices as `max_slices` says, the first ones
+//! that come. Rows of others are counted and told. What a detector takes does not grow with its rows, so that all of them
+//! are bounded; each of them is wrong as often as it is by itself, so that the more there are, the more false alarms.
+//!
+//! Weights are not here: a detector is defined on values that come one after the other, and has no value that is half there. No
+//! several streams in one detector either.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.
 #![deny(unsafe_code)]
@@ -56,6 +62,7 @@ mod values;
 
 mod seen;
 mod track;
+mod tracks;
 mod warm_up;
 
 mod course;

@@ -10,11 +10,12 @@ use crate::{
     config::{Config, Order, Watch},
     read::read,
     report, report_metrics,
+    rows::Key,
     seen::Seen,
-    track::Rules,
+    track::{Rules, Track},
 };
 
-const STATE_VERSION: u8 = 2;
+const STATE_VERSION: u8 = 3;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -61,6 +62,7 @@ impl Probe for Stream {
                 Order::Time => Need::Required,
                 Order::Rows => Need::No,
             },
+            slices: !config.slices.is_empty(),
             predictions: required(config.needs_outputs()),
             ..RowNeeds::default()
         };
@@ -102,7 +104,15 @@ impl Probe for Stream {
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
-        let courses = self.seen.courses(&self.rules, host)?;
-        Ok(report::write(&self.rules, &self.seen, &courses))
+        let ended = self.seen.ended(&self.rules);
+        let course = |(key, track): (&Key, &Track)| {
+            if host.is_cancelled() {
+                return Err(host.cancelled());
+            }
+            let course = track.clone().course(&self.rules, key);
+            Ok(course.of_rows(key.slice.as_ref().and_then(|it| ended.slices().get(it)).copied(), &self.rules.config))
+        };
+        let courses = ended.iter().map(course).collect::<Result<Vec<_>>>()?;
+        Ok(report::write(&self.rules, &self.seen, &ended, &courses))
     }
 }

@@ -9,6 +9,7 @@ use modelwatch_sdk::{
         schema::DataType,
     },
     rows::{self as batches, Use},
+    slices::by_columns,
 };
 
 use crate::{
@@ -34,6 +35,11 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch, first_row: u64) -> Resu
         let ids = first_of(batch, Use::Id).map(|it| about(it, Ids::read_array(it.array))).transpose();
         res.ids = ids.map_err(|e| e.with_help("set `ids = false`"))?;
     }
+    for cut in by_columns(&config.slices, batch)? {
+        let mut names = Ids::default();
+        cut.rows.iter().for_each(|it| names.push(it.map(|it| cut.names[it].as_str())));
+        res.slices.insert(cut.group, names);
+    }
     if config.watches(Watch::Columns) {
         columns(config, batch, &mut res)?;
     }
@@ -51,12 +57,12 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch, first_row: u64) -> Resu
         let name = prediction.name.to_owned();
         if config.watches(Watch::Errors) {
             let values = errors(config, prediction, label)?;
-            let key = Key { subject: Subject::Errors, name: name.clone() };
+            let key = Key::new(Subject::Errors, name.as_str());
             res.streams.insert(key, Values::narrow(values.into_iter()));
         }
         if config.watches(Watch::Loss) {
             let values = losses(config, prediction, label)?;
-            res.streams.insert(Key { subject: Subject::Loss, name }, Values::Wide(values));
+            res.streams.insert(Key::new(Subject::Loss, name), Values::Wide(values));
         }
     }
     Ok(res)
@@ -85,7 +91,7 @@ fn add(res: &mut Rows, subject: Subject, column: Column<'_>) -> std::result::Res
     let Column { name, array } = column;
     if let Some((floats, _)) = batches::decimals(array.as_ref()) {
         let values = floats.iter().map(|it| it.unwrap_or(f64::NAN)).collect();
-        res.streams.insert(Key { subject, name: name.to_owned() }, Values::Wide(values));
+        res.streams.insert(Key::new(subject, name), Values::Wide(values));
         return Ok(());
     }
     let numbers = batches::numbers(array.as_ref()).map_err(|e| e.message)?;
@@ -96,7 +102,7 @@ fn add(res: &mut Rows, subject: Subject, column: Column<'_>) -> std::result::Res
     for element in 0..numbers.width {
         let name = if is_list { Cow::Owned(format!("{name}[{element}]")) } else { Cow::Borrowed(name) };
         let values = (0..array.len()).map(|row| numbers.row(row)[element]);
-        let key = Key { subject, name: name.into_owned() };
+        let key = Key::new(subject, name);
         res.streams.insert(key, Values::of(array.data_type(), values));
     }
     Ok(())

@@ -14,32 +14,42 @@ use crate::{
     rows::{Key, Subject},
     seen::Seen,
     track::Rules,
+    tracks::Tracks,
 };
 
 /// What all gaps are about.
 const SUBJECT: &str = "changes over time";
 
 /// Returns everything that is to be said.
-pub(crate) fn write(rules: &Rules, seen: &Seen, courses: &[Course]) -> Report {
+pub(crate) fn write(rules: &Rules, seen: &Seen, ended: &Tracks, courses: &[Course]) -> Report {
     let config = &rules.config;
     Report {
-        metrics: metrics(courses, seen.n_watched()),
-        checks: nothing_watched(courses).into_iter().collect(),
+        metrics: metrics(config, courses, ended, seen.n_watched()),
+        checks: nothing_watched(config, courses),
         findings: findings(config, seen, courses),
         figures: figures(courses),
-        gaps: gaps(rules, seen, courses),
+        gaps: gaps(rules, seen, ended, courses),
     }
 }
 
-/// Returns the check that something was watched, where nothing was: what was not looked at has not passed.
-fn nothing_watched(courses: &[Course]) -> Option<Check> {
-    let is_any = courses.iter().any(|it| it.watched().is_some());
-    (!is_any).then(|| Check::not_checked("watched_streams", "> 0", "nothing could be watched: see the gaps"))
+/// Returns the checks that something was watched of all rows and of slices, where nothing was: what was not looked at has not passed.
+fn nothing_watched(config: &Config, courses: &[Course]) -> Vec<Check> {
+    let is_any =
+        |of_slices: bool| courses.iter().any(|it| it.key.slice.is_some() == of_slices && it.watched().is_some());
+    let mut res = Vec::new();
+    if !is_any(false) {
+        res.push(Check::not_checked("watched_streams", "> 0", "nothing could be watched: see the gaps"));
+    }
+    if !config.slices.is_empty() && !is_any(true) {
+        res.push(Check::not_checked("judged_slices", "> 0", "no slice could be watched: see the gaps"));
+    }
+    res
 }
 
 /// Returns the labels that name a stream.
 pub(crate) fn labels(key: &Key) -> Labels {
-    Labels::from([(key.subject.label().to_owned(), key.name.clone())])
+    let slice = key.slice.iter().map(|it| ("slice".to_owned(), it.clone()));
+    slice.chain([(key.subject.label().to_owned(), key.name.clone())]).collect()
 }
 
 /// Returns the place of a column that the options name in full.
@@ -47,7 +57,7 @@ pub(crate) fn named_places(config: &Config) -> impl Iterator<Item = String> {
     config.selection().named().map(|it| format!("column `{it}`"))
 }
 
-fn gaps(rules: &Rules, seen: &Seen, courses: &[Course]) -> Vec<Gap> {
+fn gaps(rules: &Rules, seen: &Seen, ended: &Tracks, courses: &[Course]) -> Vec<Gap> {
     let config = &rules.config;
     let mut res = Vec::new();
     if seen.n == 0 {
@@ -65,7 +75,7 @@ fn gaps(rules: &Rules, seen: &Seen, courses: &[Course]) -> Vec<Gap> {
     if config.watches(Watch::Columns) {
         let is_column = |it: &&Key| it.subject == Subject::Column;
         let elements = |name: &str| name.split_once('[').map_or(name.to_owned(), |it| it.0.to_owned());
-        let mut known: Vec<String> = seen.keys().filter(is_column).map(|it| elements(&it.name)).collect();
+        let mut known: Vec<String> = ended.keys().filter(is_column).map(|it| elements(&it.name)).collect();
         let left_out = seen.left_out.keys().filter_map(|it| it.strip_prefix("column `")?.strip_suffix('`'));
         known.extend(left_out.map(str::to_owned));
         // A name in full has to be there, or the run would not have begun.
@@ -73,8 +83,27 @@ fn gaps(rules: &Rules, seen: &Seen, courses: &[Course]) -> Vec<Gap> {
             res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column of numbers"));
         }
     }
+    res.extend(not_in_slices(config, seen, ended));
     res.extend(courses.iter().flat_map(of_stream));
     res
+}
+
+/// Says which rows no slice is watched of.
+fn not_in_slices(config: &Config, seen: &Seen, ended: &Tracks) -> Vec<Gap> {
+    let n = seen.n_watched();
+    let missing = ended.n_unsliced().iter().map(|(column, n_unsliced)| {
+        let why = format!("{n_unsliced} of {n} rows have no value, and are in no slice");
+        Gap::new(format!("slices by `{column}`"), why)
+    });
+    let beyond = (ended.n_beyond() > 0).then(|| {
+        let why = format!(
+            "{} rows are in slices that came after the first {}: name slice columns with fewer values, or raise `max_slices`",
+            ended.n_beyond(),
+            config.max_slices,
+        );
+        Gap::new("slices, in part", why)
+    });
+    missing.chain(beyond).collect()
 }
 
 /// Says of which rows nobody knows where in time they belong.

@@ -1,5 +1,7 @@
 //! The numbers of the report.
 
+use std::collections::BTreeSet;
+
 use modelwatch_sdk::{KnownMetric, report::Metric};
 
 use crate::{
@@ -7,6 +9,7 @@ use crate::{
     course::{Course, Watched},
     report::labels,
     rows::Subject,
+    tracks::Tracks,
 };
 
 /// Returns the numbers that there can be with these options.
@@ -18,14 +21,22 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> + use<
         (Subject::Errors, Watch::Errors),
         (Subject::Loss, Watch::Loss),
     ];
-    let watched = subjects.map(|(subject, watch)| config.watches(watch).then_some(subject)).into_iter().flatten();
+    let watched = subjects.map(|(subject, watch)| config.watches(watch).then_some(subject));
+    let of_subjects =
+        move || watched.into_iter().flatten().flat_map(move |it| KnownMetric::all(of_streams, &[it.label()]));
+    let of_slices = (!config.slices.is_empty()).then(|| {
+        KnownMetric::all(["slices", "judged_slices", "changed_slices"], &[])
+            .chain(of_subjects().map(|it| it.label("slice")))
+    });
     KnownMetric::all(["watched_streams", "changed_streams", "changed_share"], &[])
-        .chain(watched.flat_map(move |it| KnownMetric::all(of_streams, &[it.label()])))
+        .chain(of_subjects())
+        .chain(of_slices.into_iter().flatten())
 }
 
-/// Returns the numbers of all streams together, then those of each.
-pub(crate) fn metrics(courses: &[Course], n_rows: u64) -> Vec<Metric> {
-    let watched: Vec<&Watched> = courses.iter().filter_map(Course::watched).collect();
+/// Returns the numbers of the streams of all rows together, and of the slices, then those of each stream.
+pub(crate) fn metrics(config: &Config, courses: &[Course], ended: &Tracks, n_rows: u64) -> Vec<Metric> {
+    let of_all = courses.iter().filter(|it| it.key.slice.is_none());
+    let watched: Vec<&Watched> = of_all.filter_map(Course::watched).collect();
     let n_watched = watched.len() as f64;
     let n_changed = watched.iter().filter(|it| it.n_changes > 0).count() as f64;
     // What is computed from nothing has an n of nothing.
@@ -37,6 +48,18 @@ pub(crate) fn metrics(courses: &[Course], n_rows: u64) -> Vec<Metric> {
         Metric::new("changed_streams", of_watched(n_changed)).n(n),
         Metric::new("changed_share", n_changed / n_watched).n(n),
     ];
+    if !config.slices.is_empty() {
+        let of = |is_it: fn(&Watched) -> bool| -> BTreeSet<&str> {
+            let found = courses.iter().filter(|it| it.watched().is_some_and(is_it));
+            found.filter_map(|it| it.key.slice.as_deref()).collect()
+        };
+        let (judged, changed) = (of(|_| true), of(|it| it.n_changes > 0));
+        let n = judged.iter().filter_map(|it| ended.slices().get(*it)).sum();
+        let n_changed = if judged.is_empty() { f64::NAN } else { changed.len() as f64 };
+        res.push(Metric::new("slices", ended.slices().len() as f64).n(n));
+        res.push(Metric::new("judged_slices", judged.len() as f64).n(n));
+        res.push(Metric::new("changed_slices", n_changed).n(n));
+    }
     courses.iter().for_each(|it| of_stream(it, &mut res));
     res
 }

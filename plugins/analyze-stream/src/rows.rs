@@ -30,6 +30,8 @@ pub(crate) enum Subject {
 pub(crate) struct Key {
     pub(crate) subject: Subject,
     pub(crate) name: String,
+    /// The slice, as `column=value`; all rows without it.
+    pub(crate) slice: Option<String>,
 }
 
 /// Rows: those of a batch, or those that wait until it is their turn.
@@ -40,6 +42,8 @@ pub(crate) struct Rows {
     /// None where rows stay in the order of the data.
     pub(crate) times: Option<Times>,
     pub(crate) ids: Option<Ids>,
+    /// The slice of each row, by the columns that cut them.
+    pub(crate) slices: BTreeMap<String, Ids>,
     pub(crate) streams: BTreeMap<Key, Values>,
     /// Columns that are no streams, and why.
     pub(crate) left_out: BTreeMap<String, String>,
@@ -60,24 +64,39 @@ impl Subject {
 }
 
 impl Key {
+    /// Returns the stream of all rows.
+    pub(crate) fn new(subject: Subject, name: impl Into<String>) -> Self {
+        Self { subject, name: name.into(), slice: None }
+    }
+
+    /// Returns the stream of the rows of a slice.
+    pub(crate) fn of_slice(&self, slice: &str) -> Self {
+        Self { slice: Some(slice.to_owned()), ..self.clone() }
+    }
+
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.u8(self.subject as u8);
         writer.bytes(self.name.as_bytes());
+        writer.u8(u8::from(self.slice.is_some()));
+        self.slice.iter().for_each(|it| writer.bytes(it.as_bytes()));
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let subject = Subject::ALL.get(usize::from(reader.u8()?)).ok_or_else(|| damaged("a stream is of nothing"))?;
-        Ok(Self { subject: *subject, name: reader.text()?.to_owned() })
+        let name = reader.text()?.to_owned();
+        let slice = if reader.flag()? { Some(reader.text()?.to_owned()) } else { None };
+        Ok(Self { subject: *subject, name, slice })
     }
 
     /// Returns the stream as a person would name it.
     pub(crate) fn place(&self) -> String {
-        match self.subject {
+        let stream = match self.subject {
             Subject::Column => format!("column `{}`", self.name),
             Subject::Output => format!("output `{}`", self.name),
             Subject::Errors => format!("errors of `{}`", self.name),
             Subject::Loss => format!("loss of `{}`", self.name),
-        }
+        };
+        self.slice.as_ref().map_or(stream.clone(), |it| format!("{stream}[{it}]"))
     }
 }
 
@@ -92,6 +111,7 @@ impl Rows {
             numbers: Vec::new(),
             times: self.times.as_ref().map(Times::none),
             ids: self.ids.as_ref().map(|_| Ids::default()),
+            slices: self.slices.keys().map(|it| (it.clone(), Ids::default())).collect(),
             streams: self.streams.iter().map(|(key, it)| (key.clone(), it.none())).collect(),
             left_out: BTreeMap::new(),
         }
@@ -102,7 +122,7 @@ impl Rows {
     /// # Errors
     /// When they have other columns.
     pub(crate) fn extend(&mut self, other: &Self, rows: &[usize]) -> Result<()> {
-        if !self.streams.keys().eq(other.streams.keys()) {
+        if !self.streams.keys().eq(other.streams.keys()) || !self.slices.keys().eq(other.slices.keys()) {
             return Err(Error::input("the rows do not all have the same columns"));
         }
         match (&mut self.times, &other.times) {
@@ -114,6 +134,9 @@ impl Rows {
             (None, None) => {}
             (Some(ours), Some(theirs)) => rows.iter().for_each(|it| ours.push(theirs.get(*it))),
             _ => return Err(Error::input("only some of the rows have an id column")),
+        }
+        for (ours, theirs) in self.slices.values_mut().zip(other.slices.values()) {
+            rows.iter().for_each(|it| ours.push(theirs.get(*it)));
         }
         for (ours, theirs) in self.streams.values_mut().zip(other.streams.values()) {
             ours.extend(theirs, rows)?;
@@ -136,7 +159,8 @@ impl Rows {
         let number = size_of::<u64>() as u64;
         let time = if self.times.is_some() { Times::WIDTH } else { 0 };
         let id = if self.ids.is_some() { Ids::WIDTH } else { 0 };
-        self.streams.values().map(Values::width).sum::<u64>() + number + time + id
+        let slices = self.slices.len() as u64 * Ids::WIDTH;
+        self.streams.values().map(Values::width).sum::<u64>() + number + time + id + slices
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -145,6 +169,11 @@ impl Rows {
         self.times.iter().for_each(|it| it.write(writer));
         writer.u8(u8::from(self.ids.is_some()));
         self.ids.iter().for_each(|it| it.write(writer));
+        writer.u64(self.slices.len() as u64);
+        for (column, names) in &self.slices {
+            writer.bytes(column.as_bytes());
+            names.write(writer);
+        }
         writer.u64(self.streams.len() as u64);
         for (key, values) in &self.streams {
             key.write(writer);
@@ -158,12 +187,15 @@ impl Rows {
         let ids = if reader.flag()? { Some(Ids::read(reader)?) } else { None };
         let mut res = Self { numbers, times, ids, ..Self::default() };
         for _ in 0..reader.u64()? {
+            res.slices.insert(reader.text()?.to_owned(), Ids::read(reader)?);
+        }
+        for _ in 0..reader.u64()? {
             res.streams.insert(Key::read(reader)?, Values::read(reader)?);
         }
         let n = res.len();
         let is_full = res.streams.values().all(|it| it.len() == n)
             && res.times.as_ref().is_none_or(|it| it.len() == n)
-            && res.ids.as_ref().is_none_or(|it| it.len() == n);
+            && res.ids.iter().chain(res.slices.values()).all(|it| it.len() == n);
         if is_full { Ok(res) } else { Err(damaged("its columns are not of equal length")) }
     }
 }

@@ -3,16 +3,11 @@
 use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
-    Host, Result,
+    Result,
     state::{Reader, Writer, damaged},
 };
 
-use crate::{
-    course::Course,
-    rows::{Key, Rows},
-    times::Times,
-    track::{Rules, Track},
-};
+use crate::{rows::Rows, times::Times, track::Rules, tracks::Tracks};
 
 /// What came of the rows.
 ///
@@ -28,7 +23,7 @@ pub(crate) struct Seen {
     /// What the latest row that was watched sorts by.
     latest: Option<i64>,
     waiting: Rows,
-    tracks: BTreeMap<Key, Track>,
+    tracks: Tracks,
     /// Columns that are no streams, and why.
     pub(crate) left_out: BTreeMap<String, String>,
 }
@@ -37,10 +32,6 @@ impl Seen {
     /// Returns how many rows are watched or wait for it.
     pub(crate) fn n_watched(&self) -> u64 {
         self.n.saturating_sub(self.n_untimed).saturating_sub(self.n_late)
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.tracks.keys()
     }
 
     /// Returns how many rows there is room for.
@@ -59,13 +50,13 @@ impl Seen {
         }
         if self.n == 0 {
             self.waiting = rows.none();
-            self.tracks = rows.streams.keys().map(|it| (it.clone(), Track::new(rules, it))).collect();
+            self.tracks = Tracks::new(rules, rows);
         }
         self.waiting.extend(rows, &[])?;
         self.n += rows.len() as u64;
         self.left_out.extend(rows.left_out.clone());
         match &rows.times {
-            None => watch_all(&mut self.tracks, rules, rows, &(0..rows.len()).collect::<Vec<_>>()),
+            None => self.tracks.watch(rules, rows, &(0..rows.len()).collect::<Vec<_>>()),
             Some(times) => self.add_timed(rules, rows, times)?,
         }
         Ok(())
@@ -95,7 +86,7 @@ impl Seen {
         let order = times.order();
         let (now, later) = order.split_at(n.min(order.len()));
         self.latest = now.last().and_then(|it| times.key(*it)).or(self.latest);
-        watch_all(&mut self.tracks, rules, &self.waiting, now);
+        self.tracks.watch(rules, &self.waiting, now);
         // Those of one time stay in the order of the data.
         let mut later = later.to_vec();
         later.sort_unstable();
@@ -105,21 +96,12 @@ impl Seen {
         Ok(())
     }
 
-    /// Returns what there is to say of each stream when those that wait are watched, too.
-    ///
-    /// # Errors
-    /// When the run is cancelled.
-    pub(crate) fn courses(&self, rules: &Rules, host: &dyn Host) -> Result<Vec<Course>> {
+    /// Returns all streams when those rows that wait are watched, too.
+    pub(crate) fn ended(&self, rules: &Rules) -> Tracks {
         let order = self.waiting.times.as_ref().map(Times::order).unwrap_or_default();
-        let course = |(key, track): (&Key, &Track)| {
-            if host.is_cancelled() {
-                return Err(host.cancelled());
-            }
-            let mut ended = track.clone();
-            watch(key, &mut ended, rules, &self.waiting, &order);
-            Ok(ended.course(rules, key))
-        };
-        self.tracks.iter().map(course).collect()
+        let mut res = self.tracks.clone();
+        res.watch(rules, &self.waiting, &order);
+        res
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -127,11 +109,7 @@ impl Seen {
         writer.u8(u8::from(self.latest.is_some()));
         self.latest.iter().for_each(|it| writer.u64(*it as u64));
         self.waiting.write(writer);
-        writer.u64(self.tracks.len() as u64);
-        for (key, track) in &self.tracks {
-            key.write(writer);
-            track.write(writer);
-        }
+        self.tracks.write(writer);
         writer.u64(self.left_out.len() as u64);
         for text in self.left_out.iter().flat_map(|it| [it.0, it.1]) {
             writer.bytes(text.as_bytes());
@@ -143,26 +121,12 @@ impl Seen {
         let latest = if reader.flag()? { Some(reader.u64()? as i64) } else { None };
         let waiting = Rows::read(reader)?;
         let mut res = Self { n, n_untimed, n_late, latest, waiting, ..Self::default() };
-        for _ in 0..reader.u64()? {
-            res.tracks.insert(Key::read(reader)?, Track::read(rules, reader)?);
-        }
+        res.tracks = Tracks::read(rules, reader)?;
         for _ in 0..reader.u64()? {
             let name = reader.text()?.to_owned();
             res.left_out.insert(name, reader.text()?.to_owned());
         }
         let is_fine = n < 1 << 62 && res.tracks.keys().eq(res.waiting.streams.keys());
         if is_fine { Ok(res) } else { Err(damaged("its rows are not those of its streams")) }
-    }
-}
-
-/// Shows rows to all streams, in that order.
-fn watch_all(tracks: &mut BTreeMap<Key, Track>, rules: &Rules, rows: &Rows, order: &[usize]) {
-    tracks.iter_mut().for_each(|(key, it)| watch(key, it, rules, rows, order));
-}
-
-fn watch(key: &Key, track: &mut Track, rules: &Rules, rows: &Rows, order: &[usize]) {
-    let Some(values) = rows.streams.get(key) else { return };
-    for row in order {
-        track.push(rules, values.get(*row), rows.numbers[*row], || rows.mark(*row));
     }
 }

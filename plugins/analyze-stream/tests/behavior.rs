@@ -416,3 +416,77 @@ fn what_is_not_watched_has_no_known_metric() {
     assert_eq!(of(json!({ "detector": "ddm" })), set(&["errors"]));
     assert_eq!(of(json!({ "watch": ["predictions", "loss"] })), set(&["output", "loss"]));
 }
+
+/// Rows of three regions, of which one changes in the middle.
+fn regions(n: usize) -> modelwatch_sdk::RecordBatch {
+    let noise = normals(7, n, 0.0);
+    let region = |row: usize| ["north", "south", "east"][row % 3];
+    let values = (0..n).map(|row| noise[row] + if row % 3 == 1 && row >= n / 2 { 2.0 } else { 0.0 });
+    let names: ArrayRef = Arc::new(StringArray::from_iter((0..n).map(|it| (it % 50 != 49).then(|| region(it)))));
+    batch(vec![("x", Use::Feature, numbers(values.collect())), ("region", Use::Slice, names)])
+}
+
+#[test]
+fn a_slice_is_watched_by_a_detector_of_its_own() {
+    let report = run(&json!({ "slices": ["region"] }), &regions(3000));
+    let it = finding(&report, "MW-S001", "column `x`[region=south]");
+    let row = it.evidence["rows"][0].as_u64().unwrap();
+    assert!((1500..1700).contains(&row), "{row}");
+    let of_slice = |name: &str, slice: &str| {
+        let is_it = |it: &&modelwatch_sdk::report::Metric| {
+            it.name == name && it.labels.get("slice").is_some_and(|it| it == slice)
+        };
+        report.metrics.iter().find(is_it).unwrap().value
+    };
+    assert_eq!(of_slice("changes", "region=north"), 0.0);
+    assert!(of_slice("changes", "region=south") >= 1.0);
+    let [slices, judged, changed] = ["slices", "judged_slices", "changed_slices"].map(|it| overall(&report, it));
+    assert_eq!((slices, judged, changed), (3.0, 3.0, 1.0));
+    assert_eq!(gap(&report, "slices by `region`"), "60 of 3000 rows have no value, and are in no slice");
+    // All rows are what they are without slices.
+    let plain = run(&json!({}), &regions(3000));
+    for name in ["watched_streams", "changed_streams", "changed_share"] {
+        assert_eq!(overall(&report, name), overall(&plain, name));
+    }
+    let noise = normals(7, 3000, 0.0);
+    let south = (0..3000).filter(|it| it % 3 == 1 && it % 50 != 49);
+    let values = south.map(|it| noise[it] + if it >= 1500 { 2.0 } else { 0.0 });
+    let by_itself = run(&json!({}), &of(values.collect()));
+    assert_eq!(metric(&by_itself, "recent_mean", "x").unwrap().value, of_slice("recent_mean", "region=south"));
+}
+
+#[test]
+fn slices_do_not_depend_on_batches_and_go_on_from_a_state() {
+    let config = json!({ "slices": ["region"], "max_slices": 2 });
+    let rows = regions(1000);
+    let whole = {
+        let mut probe = open(&config);
+        probe.update(&(), Role::Current, &rows).unwrap();
+        probe.state().unwrap()
+    };
+    for size in [1, 7, 300] {
+        let mut probe = open(&config);
+        for at in (0..1000).step_by(size) {
+            probe.update(&(), Role::Current, &rows.slice(at, size.min(1000 - at))).unwrap();
+            let state = probe.state().unwrap();
+            probe = open(&config);
+            probe.merge(&state).unwrap();
+        }
+        assert_eq!(probe.state().unwrap(), whole, "{size}");
+    }
+    let refused = open(&json!({ "slices": ["region"], "max_slices": 1 })).merge(&whole).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Corrupt);
+}
+
+#[test]
+fn slices_beyond_the_cap_and_small_ones_are_told() {
+    let report = run(&json!({ "slices": ["*"], "max_slices": 2 }), &regions(300));
+    assert_eq!(overall(&report, "slices"), 2.0);
+    assert_eq!(
+        gap(&report, "slices, in part"),
+        "98 rows are in slices that came after the first 2: name slice columns with fewer values, or raise `max_slices`"
+    );
+    let report = run(&json!({ "slices": ["region"], "min_slice_size": 200 }), &regions(300));
+    assert_eq!(gap(&report, "column `x`[region=north]"), "its slice has 98 rows, fewer than `min_slice_size`, 200");
+    assert!(report.checks.iter().any(|it| it.metric == "judged_slices" && it.status == Status::NotChecked));
+}

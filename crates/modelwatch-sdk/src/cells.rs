@@ -29,7 +29,9 @@ mod windows;
 
 pub use self::{
     cutting::{Cutting, CuttingOptions, ReferenceWindow, Window},
-    report::{Found, OverChunks, coverage, gaps, known, listed, over_chunks, report, row_gaps, together, unjudged},
+    report::{
+        Across, Along, Found, across, coverage, gaps, known, listed, report, row_gaps, together, unjudged, without_year,
+    },
     series::{Compared, Series, Unit, series},
     windows::Windows,
 };
@@ -479,9 +481,11 @@ mod tests {
         let days: Vec<String> = (1..32).map(|it| format!("2026-03-{it:02}")).collect();
         let of = |day: &String| Metric::new("share", 0.5).label("column", "x").label("chunk", day.as_str());
         let report = Report { metrics: days.iter().map(of).collect(), ..Report::default() };
-        let found = over_chunks(&report, "share", "column");
-        assert_eq!((found.chunks.as_slice(), found.rows[0].1.len()), (&days[1..], 30));
-        assert_eq!(found.left_out(), " 1 earlier chunks are left out.");
+        let found = across(&report, "share", "column", Along::Chunks);
+        // The year stands above all of them.
+        assert_eq!((found.label.as_str(), found.columns[0].as_str(), found.columns.len()), ("2026", "03-02", 30));
+        assert_eq!((found.rows[0].1.len(), found.left_out.as_str()), (30, " 1 earlier chunks are left out."));
+        assert_eq!(across(&report, "share", "column", Along::Slices).rows, []);
     }
 
     #[test]

@@ -190,7 +190,9 @@ fn what_is_no_weight_is_refused() {
 }
 
 /// How rows without drift are weighed.
-const SCHEMES: [(&str, fn(&mut Random, &Row) -> f64); 4] = [
+type Scheme = (&'static str, fn(&mut Random, &Row) -> f64);
+
+const SCHEMES: [Scheme; 4] = [
     ("heavy-tailed, of no meaning", |random, _| random.normal().exp().clamp(0.001, 1000.0)),
     ("by the number", |_, row| if row.0 > 1.0 { 8.0 } else { 1.0 }),
     ("by the name", |_, row| if row.1 == "d" { 10.0 } else { 1.0 }),

@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::{
     KnownMetric, Report,
-    cells::{self, Cells, Cutting},
+    cells::{self, Across, Along, Cells, Cutting},
     report::{Check, Figure, FigureData, Finding, Metric, Series, Severity, float},
 };
 
@@ -64,34 +64,34 @@ pub(crate) fn of_parts(
             "no chunk or slice could be judged: see the gaps",
         ));
     }
-    let p_values = cells::over_chunks(&res, "p_value", "question");
-    if p_values.chunks.len() > 1 {
-        let left_out = p_values.left_out();
-        // The darkest are the least likely by chance.
-        let strength = |it: f64| -it.max(1.0 / (config.permutations + 1) as f64).log10();
-        let (rows, values) = p_values
-            .rows
-            .into_iter()
-            .map(|(name, values)| {
-                (name, values.into_iter().map(|it| if it.is_nan() { it } else { strength(it) }).collect())
-            })
-            .unzip();
-        res.figures.push(Figure {
-            title: "Drift of rows over time".to_owned(),
-            caption: format!(
-                "P-values, corrected for the questions of all chunks and slices, as -log10: from {:.2} on it is drift.{left_out}",
-                -config.alpha.log10(),
-            ),
-            data: FigureData::HeatMap {
-                y_label: "question".to_owned(),
-                x_label: "chunk".to_owned(),
-                rows,
-                columns: p_values.chunks,
-                values,
-            },
-        });
-    }
+    let pictures: Vec<Figure> =
+        [Along::Chunks, Along::Slices].into_iter().filter_map(|it| p_values(config, &res, it)).collect();
+    res.figures.extend(pictures);
     res
+}
+
+/// Returns the p-values of each question along chunks or slices.
+fn p_values(config: &Config, report: &Report, along: Along) -> Option<Figure> {
+    let Across { columns, label, rows, left_out } = cells::across(report, "p_value", "question", along);
+    if columns.len() < 2 {
+        return None;
+    }
+    // The darkest are the least likely by chance.
+    let strength = |it: f64| -it.max(1.0 / (config.permutations + 1) as f64).log10();
+    let (rows, values) = rows
+        .into_iter()
+        .map(|(name, values)| {
+            (name, values.into_iter().map(|it| if it.is_nan() { it } else { strength(it) }).collect())
+        })
+        .unzip();
+    Some(Figure {
+        title: format!("Drift of rows {}", along.words()),
+        caption: format!(
+            "P-values, corrected for the questions of all chunks and slices, as -log10: from {:.2} on it is drift.{left_out}",
+            -config.alpha.log10(),
+        ),
+        data: FigureData::HeatMap { y_label: String::new(), x_label: label, rows, columns, values },
+    })
 }
 
 fn metrics(outcome: &Outcome) -> Vec<Metric> {

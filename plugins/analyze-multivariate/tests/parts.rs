@@ -60,6 +60,9 @@ fn a_slice_whose_columns_no_longer_go_together_is_found() {
     assert!(found.contains(&("MW-J001", "features[region=south]")), "{found:?}");
     assert!(!found.iter().any(|it| it.1.contains("north")), "{found:?}");
     assert_eq!(labeled(&report, "drifted", &[("question", "features"), ("slice", "region=north")]), Some(0.0));
+    let map = report.figures.iter().find(|it| it.title == "Drift of rows by slice").unwrap();
+    let FigureData::HeatMap { columns, .. } = &map.data else { panic!() };
+    assert_eq!(columns, &["region=north", "region=south"]);
     assert_eq!(labeled(&report, "slices", &[]), Some(3.0));
     assert_eq!(labeled(&report, "judged_slices", &[]), Some(2.0));
     assert_eq!(

@@ -4,7 +4,7 @@
 
 use modelwatch_sdk::{
     Host, RecordBatch, Report, Result, Role,
-    cells::{self, Cells, Cutting, Fold},
+    cells::{self, Across, Along, Cells, Cutting, Fold},
     report::{Figure, FigureData, Finding, Gap},
     state::{Reader, Writer},
 };
@@ -135,7 +135,9 @@ impl Parts {
             }
         }
         let mut res = cells::report(&self.cutting, roles, &series, |_| true, size);
-        res.figures.extend(missing_over_time(&res));
+        let missing: Vec<Figure> =
+            [Along::Chunks, Along::Slices].into_iter().filter_map(|it| missing(&res, it)).collect();
+        res.figures.extend(missing);
         Ok(res)
     }
 }
@@ -147,14 +149,12 @@ fn size(finding: &Finding) -> f64 {
     ["share", "count"].into_iter().find_map(number).or_else(beyond).unwrap_or_default()
 }
 
-/// Returns the shares of missing values of each column over the chunks of all rows, where any is missing.
-fn missing_over_time(report: &Report) -> Option<Figure> {
-    let found = cells::over_chunks(report, "missing_share", "column");
-    let earlier = found.left_out();
-    let (chunks, mut rows) = (found.chunks, found.rows);
+/// Returns the shares of missing values of each column along chunks or slices, where any is missing.
+fn missing(report: &Report, along: Along) -> Option<Figure> {
+    let Across { columns, label, mut rows, left_out: others } = cells::across(report, "missing_share", "column", along);
     let greatest = |it: &(String, Vec<f64>)| it.1.iter().copied().fold(0.0, f64::max);
     rows.retain(|it| greatest(it) > 0.0);
-    if rows.is_empty() || chunks.len() < 2 {
+    if rows.is_empty() || columns.len() < 2 {
         return None;
     }
     // The sort is stable, so that equal columns stay in the order of their names.
@@ -162,19 +162,13 @@ fn missing_over_time(report: &Report) -> Option<Figure> {
     let left_out = rows.len().saturating_sub(MAX_COLUMNS);
     rows.truncate(MAX_COLUMNS);
     let caption = match left_out {
-        0 => format!("Columns of which nothing is missing are left out.{earlier}"),
-        n => format!("{n} columns of which less is missing, and those of which nothing is, are left out.{earlier}"),
+        0 => format!("Columns of which nothing is missing are left out.{others}"),
+        n => format!("{n} columns of which less is missing, and those of which nothing is, are left out.{others}"),
     };
     let (names, values) = rows.into_iter().unzip();
     Some(Figure {
-        title: "Missing values over time".to_owned(),
+        title: format!("Missing values {}", along.words()),
         caption,
-        data: FigureData::HeatMap {
-            y_label: "column".to_owned(),
-            x_label: "chunk".to_owned(),
-            rows: names,
-            columns: chunks,
-            values,
-        },
+        data: FigureData::HeatMap { y_label: String::new(), x_label: label, rows: names, columns, values },
     })
 }

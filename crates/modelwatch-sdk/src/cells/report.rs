@@ -215,44 +215,84 @@ pub fn gaps<T>(cutting: &Cutting, series: &Series<T>, gaps_of: impl Fn(&T) -> &[
     res
 }
 
-/// A metric of all rows over the chunks.
+/// Along what a metric is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    /// The chunks of all rows.
+    Chunks,
+    /// The slices, where each is one.
+    Slices,
+}
+
+/// A metric along chunks or slices.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OverChunks {
-    /// The names of the last chunks, as many as are drawn.
-    pub chunks: Vec<String>,
-    /// How many earlier ones are left out.
-    pub n_earlier: usize,
+pub struct Across {
+    /// The names of the last chunks, or the first slices, as many as are drawn. Chunks of one year are without it.
+    pub columns: Vec<String>,
+    /// What they are: the year of the chunks, where all have the same.
+    pub label: String,
     /// The values by another label, NaN where there is none.
     pub rows: Vec<(String, Vec<f64>)>,
+    /// That others are left out, in words, where any are.
+    pub left_out: String,
 }
 
-impl OverChunks {
-    /// Returns in words that earlier chunks are left out, where any are.
-    pub fn left_out(&self) -> String {
-        match self.n_earlier {
-            0 => String::new(),
-            n => format!(" {n} earlier chunks are left out."),
+impl Along {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Chunks => "chunk",
+            Self::Slices => "slice",
+        }
+    }
+
+    /// Returns the end of a title: `over time`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Chunks => "over time",
+            Self::Slices => "by slice",
         }
     }
 }
 
-/// Returns a metric of all rows over the chunks, by another label.
-pub fn over_chunks(report: &Report, metric: &str, label: &str) -> OverChunks {
+/// Returns a metric along chunks or slices, by another label.
+pub fn across(report: &Report, metric: &str, label: &str, along: Along) -> Across {
     let mut values: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
     for it in report.metrics.iter().filter(|it| it.name == metric && it.labels.len() == 2) {
-        if let (Some(name), Some(chunk)) = (it.labels.get(label), it.labels.get("chunk")) {
-            values.entry(name).or_default().insert(chunk, it.value);
+        if let (Some(name), Some(column)) = (it.labels.get(label), it.labels.get(along.label())) {
+            values.entry(name).or_default().insert(column, it.value);
         }
     }
-    let chunks: BTreeSet<&str> = values.values().flat_map(|it| it.keys().copied()).collect();
-    let n_earlier = chunks.len().saturating_sub(MAX_CHUNKS);
-    let chunks: Vec<&str> = chunks.into_iter().skip(n_earlier).collect();
+    let all: BTreeSet<&str> = values.values().flat_map(|it| it.keys().copied()).collect();
+    let n = all.len().saturating_sub(MAX_CHUNKS);
+    let columns: Vec<&str> =
+        all.into_iter().skip(if along == Along::Chunks { n } else { 0 }).take(MAX_CHUNKS).collect();
     let row = |(name, values): (&&str, &BTreeMap<&str, f64>)| {
-        let values = chunks.iter().map(|it| values.get(it).copied().unwrap_or(f64::NAN)).collect();
+        let values = columns.iter().map(|it| values.get(it).copied().unwrap_or(f64::NAN)).collect();
         ((*name).to_owned(), values)
     };
     let rows = values.iter().map(row).collect();
-    OverChunks { chunks: chunks.iter().map(|it| (*it).to_owned()).collect(), n_earlier, rows }
+    let left_out = match (n, along) {
+        (0, _) => String::new(),
+        (n, Along::Chunks) => format!(" {n} earlier chunks are left out."),
+        (n, Along::Slices) => format!(" {n} slices are left out."),
+    };
+    let (label, columns) = match along {
+        Along::Chunks => without_year(&columns),
+        Along::Slices => (String::new(), columns.iter().map(|it| (*it).to_owned()).collect()),
+    };
+    Across { columns, label, rows, left_out }
+}
+
+/// Returns the year of chunks, where all have the same, and their names without it, for which there is room in a picture.
+pub fn without_year(names: &[&str]) -> (String, Vec<String>) {
+    let split: Option<Vec<(&str, &str)>> = names.iter().map(|it| it.split_once('-')).collect();
+    match split {
+        Some(split) if split.iter().all(|it| it.0 == split[0].0) => {
+            let year = split.first().map(|it| it.0.to_owned()).unwrap_or_default();
+            (year, split.into_iter().map(|it| it.1.to_owned()).collect())
+        }
+        _ => (String::new(), names.iter().map(|it| (*it).to_owned()).collect()),
+    }
 }
 
 fn why_unjudged<T>(unit: &Unit<T>) -> Option<String> {

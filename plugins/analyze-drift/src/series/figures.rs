@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_profile::Key;
 use modelwatch_sdk::{
-    cells::listed,
+    cells::{listed, without_year},
     report::{Figure, FigureData, Series as Line},
 };
 
@@ -177,17 +177,10 @@ fn left_out(series: &Series, n_rows: usize) -> String {
     res
 }
 
-/// Returns the year of the chunks, where all have the same, and their names without it, for which there is room.
+/// Returns the year of the chunks, where all have the same, and their names.
 fn names(units: &[Unit]) -> (String, Vec<String>) {
     let all: Vec<&str> = units.iter().filter_map(|it| it.name.as_deref()).collect();
-    let split: Option<Vec<(&str, &str)>> = all.iter().map(|it| it.split_once('-')).collect();
-    match split {
-        Some(split) if split.iter().all(|it| it.0 == split[0].0) => {
-            let year = split.first().map(|it| it.0.to_owned()).unwrap_or_default();
-            (year, split.into_iter().map(|it| it.1.to_owned()).collect())
-        }
-        _ => (String::new(), all.into_iter().map(str::to_owned).collect()),
-    }
+    without_year(&all)
 }
 
 /// Returns a column's score over time beside its threshold. Where it drifted, there is a point of its own.

@@ -61,6 +61,13 @@ fn a_slice_is_judged_by_itself() {
     let report = alone(json!({ "slices": ["reg*"], "limits": { "missing": 0.3 } }), &rows);
     let missing: Vec<_> = codes(&report).into_iter().filter(|it| it.0 == "MW-Q010").collect();
     assert_eq!(missing, [("MW-Q010", "x[region=south]")]);
+    let map = report.figures.iter().find(|it| it.title == "Missing values by slice").unwrap();
+    let FigureData::HeatMap { rows, columns, values, .. } = &map.data else { panic!() };
+    assert_eq!(
+        (rows.as_slice(), columns.as_slice()),
+        (["x".to_owned()].as_slice(), ["region=north", "region=south"].map(str::to_owned).as_slice())
+    );
+    assert!(values[0][0] == 0.0 && values[0][1] > 0.4, "{values:?}");
     let found = finding(&report, "MW-Q010");
     assert!(found.message.starts_with("of slice `region=south`, "), "{}", found.message);
     assert_eq!(found.evidence["slice"], json!("region=south"));

@@ -318,3 +318,25 @@ fn files_are_linked_from_where_the_report_is() {
     assert!(markdown(&record, None).contains("`out/artifacts/run/probe/part.onnx`"));
     assert!(uncolored(&record, 80).contains("out/artifacts/run/probe/part.onnx"));
 }
+
+#[test]
+fn names_that_have_no_room_in_one_line_begin_another() {
+    let drawn = |names: &[&str]| {
+        let series = names.iter().map(|it| series(it, [1.0, f64::NAN, 2.0])).collect();
+        let (x_label, y_label) = ("chunk".to_owned(), "accuracy".to_owned());
+        let data = FigureData::Lines { x_label, y_label, x: vec![0.0, 1.0, 2.0], series };
+        let figure = Figure { title: String::new(), caption: String::new(), data };
+        svg::draw(&figure, 0).unwrap().unwrap()
+    };
+    let few = drawn(&["estimated", "realized"]);
+    assert!(few.svg.contains("viewBox=\"0 0 460 250\""), "{}", few.svg);
+    // What is not there is a gap of its line, and nothing that was left out.
+    assert_eq!(few.note, "");
+    let names = ["estimated", "realized", "lower limit", "upper limit", "estimated - 3 errors", "estimated + 3 errors"];
+    let many = drawn(&names).svg;
+    for name in names {
+        let at = many.find(&format!(">{name}</text>")).unwrap();
+        let x = many[..at].rsplit("x=\"").next().and_then(|it| it.split('"').next()).unwrap();
+        assert!(x.parse::<f64>().unwrap() + 6.2 * name.len() as f64 <= 460.0, "{name} at {x}");
+    }
+}

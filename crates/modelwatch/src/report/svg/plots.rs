@@ -117,8 +117,9 @@ pub(super) fn lines(axes: &Axes<'_>, x: &[f64], series: &[Series]) -> Result<Can
     if step > 1 {
         canvas.note(format!("one of {step} points is drawn"));
     }
-    if x.iter().chain(shown.iter().flat_map(|it| &it.values)).any(|it| !it.is_finite()) {
-        canvas.note("values that are not finite are left out".to_owned());
+    // A value that is not there shows as a gap of its line.
+    if shown.iter().flat_map(|it| &it.values).any(|it| it.is_infinite()) {
+        canvas.note("infinite values are left out".to_owned());
     }
     canvas.legend(&legend);
     left_out(&mut canvas, series);

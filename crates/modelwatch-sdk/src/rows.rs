@@ -29,12 +29,14 @@ use crate::{
 
 mod column_type;
 mod decimals;
+mod number;
 mod pattern;
 mod pick;
 mod selection;
 
 pub use column_type::ColumnType;
 pub use decimals::decimals;
+pub use number::{Number, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;
 pub use selection::Selection;
@@ -223,20 +225,20 @@ pub fn row_shape(field: &Field) -> Vec<usize> {
     declared.filter(|it| size(it) == size(&lengths)).unwrap_or(lengths)
 }
 
-/// Numbers of a column as `f64`, a row having `width` of them.
+/// Numbers of a column, as `f64` where nothing else is said, a row having `width` of them.
 #[derive(Clone, Debug)]
-pub struct Numbers<'a> {
+pub struct Numbers<'a, T: Clone = f64> {
     /// `rows * width` numbers, row by row; NaN where a value is missing.
-    pub values: Cow<'a, [f64]>,
+    pub values: Cow<'a, [T]>,
     /// How many numbers a row has: 1 for a plain column.
     pub width: usize,
     /// How many rows are null.
     pub nulls: usize,
 }
 
-impl Numbers<'_> {
+impl<T: Clone> Numbers<'_, T> {
     /// Returns the numbers of a row.
-    pub fn row(&self, row: usize) -> &[f64] {
+    pub fn row(&self, row: usize) -> &[T] {
         &self.values[row * self.width..(row + 1) * self.width]
     }
 
@@ -256,7 +258,7 @@ pub fn is_numeric(data_type: &DataType) -> bool {
 }
 
 /// Reads integers, floats, booleans (0 and 1), and fixed-size lists of them, nested or not.
-/// Integers above 2^53 are rounded. A null row is NaN.
+/// Integers above 2^53 are rounded, as they are not by [`exact_numbers`]. A null row is NaN.
 ///
 /// # Errors
 /// When the array is of another type.

@@ -6,15 +6,15 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef},
         schema::DataType,
     },
-    rows::{self, Numbers},
+    rows::{self, Number, Numbers},
 };
 
 /// The answers for the rows of a batch.
 pub(crate) enum Answers<'a> {
     /// One number per class, or one score.
-    Scores { numbers: Numbers<'a>, threshold: f64 },
+    Scores { numbers: Numbers<'a, Number>, threshold: f64 },
     /// One integer, which is the class.
-    Whole(Numbers<'a>),
+    Whole(Numbers<'a, Number>),
     /// One text, which is the class.
     Texts(Vec<Option<String>>),
 }
@@ -25,7 +25,7 @@ impl<'a> Answers<'a> {
             let texts = rows::texts(array.as_ref())?;
             return Ok(Self::Texts(texts.into_iter().map(|it| it.map(|it| it.into_owned())).collect()));
         }
-        let numbers = rows::numbers(array.as_ref())?;
+        let numbers = rows::exact_numbers(array.as_ref())?;
         Ok(if numbers.width == 1 && is_whole(array.data_type()) {
             Self::Whole(numbers)
         } else {
@@ -34,7 +34,7 @@ impl<'a> Answers<'a> {
     }
 
     /// Returns the numbers of a row; none where the answer is a text.
-    pub(crate) fn numbers(&self, row: usize) -> Option<&[f64]> {
+    pub(crate) fn numbers(&self, row: usize) -> Option<&[Number]> {
         match self {
             Self::Scores { numbers, .. } | Self::Whole(numbers) => Some(numbers.row(row)),
             Self::Texts(_) => None,
@@ -55,7 +55,7 @@ impl<'a> Answers<'a> {
             Self::Texts(it) => it[row].clone().unwrap_or_default(),
             Self::Whole(it) => it.row(row)[0].to_string(),
             Self::Scores { numbers, threshold } => match numbers.row(row) {
-                [score] => u8::from(score >= threshold).to_string(),
+                [score] => u8::from(score.to_f64() >= *threshold).to_string(),
                 scores => highest(scores).to_string(),
             },
         }
@@ -68,17 +68,17 @@ impl<'a> Answers<'a> {
             Some([it]) => it.to_string(),
             Some(it) => {
                 let class = highest(it);
-                format!("class {class} ({})", it.get(class).copied().unwrap_or(f64::NAN))
+                format!("class {class} ({})", it.get(class).copied().unwrap_or(Number::Float(f64::NAN)))
             }
         }
     }
 }
 
 /// Returns the first index of the highest value; NaN is lowest.
-fn highest(values: &[f64]) -> usize {
+fn highest(values: &[Number]) -> usize {
     let mut res = 0;
     for (idx, &it) in values.iter().enumerate() {
-        if it > values[res] || values[res].is_nan() {
+        if it - values[res] > 0.0 || values[res].to_f64().is_nan() {
             res = idx;
         }
     }

@@ -8,6 +8,7 @@ use modelwatch_sdk::{
         array::{ArrayRef, FixedSizeListArray, Float64Array, StringArray},
         schema::{DataType, Field},
     },
+    rows::Number,
 };
 
 use crate::{
@@ -57,7 +58,7 @@ fn outcome(settings: &Settings, case: &Case, host: &dyn Host) -> Result<Outcome>
 
 fn near(answers: &Answers<'_>, expected: &[f64], tolerance: f64) -> bool {
     let got = answers.numbers(0).unwrap_or_default();
-    got.len() == expected.len() && got.iter().zip(expected).all(|(a, b)| (a - b).abs() <= tolerance)
+    got.len() == expected.len() && got.iter().zip(expected).all(|(&a, &b)| (a - Number::Float(b)).abs() <= tolerance)
 }
 
 fn array(value: &Known) -> Result<ArrayRef> {

@@ -118,7 +118,7 @@ fn judge(expected: &Expected, before: &Answers<'_>, after: &Answers<'_>, row: us
         Expected::Same { tolerance, class } => {
             let moved = match numbers {
                 (Some(a), Some(b)) if a.len() == b.len() => {
-                    Some(a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max))
+                    Some(a.iter().zip(b).map(|(&a, &b)| (a - b).abs()).fold(0.0, f64::max))
                 }
                 (Some(_), Some(_)) => return Err("the output has another width after the change".to_owned()),
                 _ => None,
@@ -136,7 +136,7 @@ fn judge(expected: &Expected, before: &Answers<'_>, after: &Answers<'_>, row: us
                 None if a.len() == 1 => 0,
                 None => return Err(format!("the output has {} elements; say which with `element`", a.len())),
             };
-            let (Some(a), Some(b)) = (a.get(element), b.get(element)) else {
+            let (Some(&a), Some(&b)) = (a.get(element), b.get(element)) else {
                 return Err(format!("the output has {} elements, so there is no `element` {element}", a.len()));
             };
             let moved = match expect {

@@ -110,6 +110,41 @@ fn check(config: &Value, status: Status, codes: &[&str], n: u64) -> Report {
     report
 }
 
+/// The host's rows of a model that answers with the age and a number that no float has.
+fn rows_of_names() -> (TestModel, RecordBatch) {
+    let model = TestModel::new(|rows| {
+        let ages = rows.column_by_name("age").ok_or_else(|| Error::input("the rows have no column `age`"))?;
+        let ages = rows::numbers(ages.as_ref())?;
+        let names: ArrayRef =
+            Arc::new(Int64Array::from_iter_values(ages.values.iter().map(|it| (1 << 53) + (*it as i64) % 2)));
+        RecordBatch::try_from_iter([("name", names)]).map_err(Error::input)
+    });
+    let ages: ArrayRef = Arc::new(Float64Array::from_iter_values((0..20).map(|it| f64::from(30 + 2 * it))));
+    let age = Field::new("age", DataType::Float64, true);
+    let age = with_input(with_uses(age, &[Use::Feature]), ModelRole::Candidate, "x");
+    let inputs = RecordBatch::try_new(Arc::new(Schema::new(vec![age.clone()])), vec![Arc::clone(&ages)]).unwrap();
+    let names = Arc::clone((model.run)(&inputs).unwrap().column(0));
+    let name = with_uses(Field::new("candidate:name", DataType::Int64, true), &[Use::Candidate]);
+    (model, RecordBatch::try_new(Arc::new(Schema::new(vec![age, name])), vec![ages, names]).unwrap())
+}
+
+#[test]
+fn integers_that_no_float_tells_apart_differ() {
+    let change = json!({ "add": 1.0 });
+    for (kind, rest) in [
+        ("invariance", json!({ "change": change, "columns": ["age"], "same_class": true })),
+        ("invariance", json!({ "change": change, "columns": ["age"], "tolerance": 0.0 })),
+        ("directional", json!({ "change": change, "columns": ["age"], "expect": "not-higher" })),
+    ] {
+        let (model, rows) = rows_of_names();
+        let host = ModelHost::new(model);
+        let mut probe = open(&test("name", kind, rest.clone())).unwrap();
+        probe.update(&host, Role::Current, &rows).unwrap();
+        let report = probe.evaluate(&host).unwrap();
+        assert_eq!((report.checks[0].status, report.checks[0].observed), (Status::Fail, Some(0.0)), "{rest}");
+    }
+}
+
 #[test]
 fn what_must_not_matter_does_not() {
     let same = |rest| test("probs", "invariance", rest);

@@ -38,7 +38,8 @@ pub struct Config {
     /// How many the machine has does not matter: what threads share they share on one processor, too.
     #[schemars(range(max = 64))]
     pub threads: usize,
-    /// The relative tolerance between batches and orders: |a − b| ≤ atol + rtol · |b|. Repetitions and threads must be equal.
+    /// The relative tolerance between batches and orders: |a − b| ≤ atol + rtol · |b|. Not of integers, which are names as often as
+    /// amounts: of those, |a − b| ≤ atol, to the last digit. Repetitions and threads must be equal.
     pub rtol: f64,
     /// The absolute tolerance.
     pub atol: f64,

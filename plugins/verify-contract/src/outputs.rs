@@ -1,6 +1,12 @@
 //! What a model gave for rows.
 
-use modelwatch_sdk::{Error, RecordBatch, Result, about::Port, arrow::array::Array, report::Finding, rows};
+use modelwatch_sdk::{
+    Error, RecordBatch, Result,
+    about::Port,
+    arrow::array::Array,
+    report::Finding,
+    rows::{self, Number},
+};
 
 use crate::{
     dtype::{self, Family},
@@ -23,7 +29,7 @@ struct Column {
 }
 
 enum Values {
-    Numbers { width: usize, values: Vec<f64> },
+    Numbers { width: usize, values: Vec<Number> },
     Texts(Vec<Option<String>>),
 }
 
@@ -51,7 +57,7 @@ impl Outputs {
         let schema = batch.schema();
         let columns = schema.fields().iter().zip(batch.columns()).map(|(field, array)| {
             let values = if rows::is_numeric(field.data_type()) {
-                let numbers = rows::numbers(array.as_ref())?;
+                let numbers = rows::exact_numbers(array.as_ref())?;
                 Values::Numbers { width: numbers.width, values: numbers.values.into_owned() }
             } else {
                 let texts = rows::texts(array.as_ref())?;
@@ -177,8 +183,8 @@ impl Values {
     }
 }
 
-fn is_off(a: f64, b: f64, allowed: Tolerance, greatest: &mut f64) -> bool {
-    if a == b || (a.is_nan() && b.is_nan()) {
+fn is_off(a: Number, b: Number, allowed: Tolerance, greatest: &mut f64) -> bool {
+    if a == b || (a.to_f64().is_nan() && b.to_f64().is_nan()) {
         return false;
     }
     let difference = (a - b).abs();
@@ -187,5 +193,5 @@ fn is_off(a: f64, b: f64, allowed: Tolerance, greatest: &mut f64) -> bool {
         return true;
     }
     *greatest = greatest.max(difference);
-    difference > allowed.atol + allowed.rtol * b.abs()
+    difference > a.allowance(b, allowed.rtol, allowed.atol)
 }

@@ -10,7 +10,7 @@ use modelwatch_sdk::{
     Error, Kind, ModelRole, Probe, RecordBatch, Report, Result, Role, Verifier,
     about::{MlflowField, MlflowSignature, ModelDescription, Port},
     arrow::{
-        array::{Array, ArrayRef, FixedSizeListArray, Float32Array},
+        array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Int64Array},
         schema::{DataType, Field, Schema},
     },
     report::{MetricRole, Status},
@@ -99,6 +99,22 @@ fn check(config: Value, checks: &[&str], expected: &[&str]) -> Report {
     assert_eq!(failed(&report), checks, "{:#?}", report.checks);
     assert_eq!(codes(&report), expected);
     report
+}
+
+/// A model that answers with names: integers that depend on the size of the batch.
+#[test]
+fn integers_are_names_and_equal_or_not() {
+    for first in [100_000, 1 << 60] {
+        let names = move |batch: &RecordBatch| {
+            let n = batch.num_rows() as i64;
+            let names: ArrayRef = Arc::new(Int64Array::from_iter_values((0..n).map(|_| first + i64::from(n > 1))));
+            RecordBatch::try_from_iter([("name", names)]).map_err(Error::input)
+        };
+        let description = ModelDescription { outputs: vec![port("name", "i64", &[None])], ..described() };
+        let host = ModelHost::new(TestModel { description, ..TestModel::new(names) });
+        assert_eq!(codes(&run(&json!({ "batch_sizes": [1] }), &host, &rows())), ["MW-C009"], "{first}");
+        assert_eq!(codes(&run(&json!({ "batch_sizes": [1], "atol": 1.0 }), &host, &rows())), [""; 0], "{first}");
+    }
 }
 
 #[test]

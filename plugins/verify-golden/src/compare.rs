@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use modelwatch_sdk::report::float;
+use modelwatch_sdk::{report::float, rows::Number};
 use serde::{Deserialize, Serialize};
 
 use crate::sum::ExactSum;
@@ -67,15 +67,13 @@ pub(crate) struct WorstRow {
     pub(crate) excess: f64,
     pub(crate) id: String,
     pub(crate) element: u64,
-    #[serde(with = "float")]
-    pub(crate) produced: f64,
-    #[serde(with = "float")]
-    pub(crate) recorded: f64,
+    pub(crate) produced: String,
+    pub(crate) recorded: String,
 }
 
 impl Compared {
     /// Compares one row.
-    pub(crate) fn add(&mut self, limits: &Limits, produced: &[f64], recorded: &[f64], id: Option<&str>) {
+    pub(crate) fn add(&mut self, limits: &Limits, produced: &[Number], recorded: &[Number], id: Option<&str>) {
         self.present += 1;
         if produced.len() != recorded.len() {
             self.wrong_width_rows += 1;
@@ -90,18 +88,21 @@ impl Compared {
         for (element, (&a, &b)) in produced.iter().zip(recorded).enumerate() {
             let excess = self.add_element(limits, a, b);
             if let Some(id) = id.filter(|_| excess > 1.0 && worst.as_ref().is_none_or(|it| excess > it.excess)) {
-                worst = Some(WorstRow { excess, id: id.to_owned(), element: element as u64, produced: a, recorded: b });
+                let (produced, recorded) = (a.to_string(), b.to_string());
+                worst = Some(WorstRow { excess, id: id.to_owned(), element: element as u64, produced, recorded });
             }
         }
-        self.add_row(limits, produced, recorded);
+        let floats = |it: &[Number]| it.iter().map(|it| it.to_f64()).collect::<Vec<_>>();
+        self.add_row(limits, &floats(produced), &floats(recorded));
         if let Some(it) = worst {
             self.add_worst(it);
         }
     }
 
     /// Returns the error over the tolerance: above 1 is a mismatch.
-    fn add_element(&mut self, limits: &Limits, a: f64, b: f64) -> f64 {
+    fn add_element(&mut self, limits: &Limits, produced: Number, recorded: Number) -> f64 {
         self.elements += 1;
+        let (a, b) = (produced.to_f64(), recorded.to_f64());
         if !a.is_finite() || !b.is_finite() {
             if a == b || (limits.equal_nan && a.is_nan() && b.is_nan()) {
                 return 0.0;
@@ -110,7 +111,7 @@ impl Compared {
             self.mismatched += 1;
             return f64::INFINITY;
         }
-        let (error, allowed) = ((a - b).abs(), limits.atol + limits.rtol * b.abs());
+        let (error, allowed) = ((produced - recorded).abs(), produced.allowance(recorded, limits.rtol, limits.atol));
         self.finite += 1;
         self.sum_error.add(error);
         self.max_abs = self.max_abs.max(error);
@@ -153,8 +154,8 @@ impl Compared {
                 .total_cmp(&a.excess)
                 .then_with(|| a.id.cmp(&b.id))
                 .then_with(|| a.element.cmp(&b.element))
-                .then_with(|| a.produced.total_cmp(&b.produced))
-                .then_with(|| a.recorded.total_cmp(&b.recorded))
+                .then_with(|| a.produced.cmp(&b.produced))
+                .then_with(|| a.recorded.cmp(&b.recorded))
         });
         self.worst.truncate(WORST);
     }

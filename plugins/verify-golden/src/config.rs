@@ -11,7 +11,8 @@ use serde::Deserialize;
 pub struct Config {
     /// The column with the recorded values of each output.
     pub outputs: BTreeMap<String, String>,
-    /// The relative tolerance: |a − b| ≤ atol + rtol · |b|, b being the recorded value.
+    /// The relative tolerance: |a − b| ≤ atol + rtol · |b|, b being the recorded value. Not of integers, which are names as often as
+    /// amounts: of those, |a − b| ≤ atol, to the last digit.
     #[serde(default = "default_rtol")]
     pub rtol: f64,
     /// The absolute tolerance.

@@ -212,13 +212,7 @@ fn figures(res: &mut Report, name: &str, it: &Compared) {
     }
     if !it.worst.is_empty() {
         let row = |it: &crate::compare::WorstRow| {
-            vec![
-                it.id.clone(),
-                it.element.to_string(),
-                it.produced.to_string(),
-                it.recorded.to_string(),
-                it.excess.to_string(),
-            ]
+            vec![it.id.clone(), it.element.to_string(), it.produced.clone(), it.recorded.clone(), it.excess.to_string()]
         };
         res.figures.push(Figure {
             title: format!("Worst rows of {name}"),

@@ -17,7 +17,7 @@ use crate::{
     output,
 };
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// The verifier `golden`.
 pub struct Golden {
@@ -78,8 +78,9 @@ impl Probe for Golden {
                 Error::input(format!("cannot compare output `{name}`: the data has no column `{column}`"))
             })?;
             let Some(output) = produced.get(name.as_str()) else { continue };
-            let read =
-                |array| rows::numbers(array).map_err(|e| Error::input(format!("cannot compare output `{name}`: {e}")));
+            let read = |array| {
+                rows::exact_numbers(array).map_err(|e| Error::input(format!("cannot compare output `{name}`: {e}")))
+            };
             let (new, old) = (read(output.as_ref())?, read(recorded.as_ref())?);
             let (rtol, atol) = self.config.tolerance(name);
             let (top_k, max_ulp) = (self.config.top_k.unwrap_or(1), self.config.max_ulp);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use modelwatch_sdk::{
     Kind, Probe, RecordBatch, Report, Role, Verifier,
     arrow::{
-        array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array},
+        array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array},
         schema::{DataType, Field, Schema},
     },
     report::{FigureData, Status},
@@ -94,6 +94,26 @@ fn tolerances_decide() {
         &[],
     );
     check(json!({ "top_k": 1, "min_cosine": 0.99 }), [0.1, 0.9, 0.8, 0.2], &[], &[]);
+}
+
+#[test]
+fn integers_are_names_and_equal_or_not() {
+    const IDS: [i64; 3] = [150_000, 1 << 53, -5];
+    let column = |by: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(IDS.map(|it| it + by))) };
+    let pairs = |config, got: ArrayRef, want| codes(&run(config, &batch(want, &[("y", got)]))).join(" ");
+    assert_eq!(pairs(json!({}), column(0), column(0)), "");
+    for config in [json!({}), json!({ "rtol": 0.5 }), json!({ "atol": 0.9 }), json!({ "rtol": 0.0, "atol": 0.0 })] {
+        assert_eq!(pairs(config.clone(), column(1), column(0)), "MW-G001", "{config}");
+    }
+    assert_eq!(pairs(json!({ "atol": 1.0 }), column(1), column(0)), "");
+    let as_floats: ArrayRef = Arc::new(Float64Array::from_iter_values(IDS.map(|it| it as f64)));
+    assert_eq!(pairs(json!({}), column(0), Arc::clone(&as_floats)), "");
+    assert_eq!(pairs(json!({ "rtol": 0.5 }), column(1), as_floats), "MW-G001");
+
+    let report = run(json!({}), &batch(column(0), &[("y", column(1))]));
+    assert_eq!(report.metrics.iter().find(|it| it.name == "mismatched").unwrap().value, 3.0);
+    let FigureData::Table { rows, .. } = &report.figures.last().unwrap().data else { panic!("no table") };
+    assert_eq!(rows[1][2..4], ["9007199254740993", "9007199254740992"]);
 }
 
 #[test]

@@ -14,9 +14,9 @@ pub(crate) const CODES: &[FindingCode] = &[
     FindingCode {
         code: "MW-G002",
         severity: Severity::Error,
-        title: "elements are not finite where the other side differs",
-        meaning: "The output or the recorded column has NaN, an infinity or a null where the other has not the same.",
-        advice: "Look for NaN in weights and inputs, or nulls in the recorded column.",
+        title: "elements are not finite",
+        meaning: "The output or the recorded column has NaN, an infinity or a null. What both have is equal only where `equal_nan` or `equal_infinity` says so.",
+        advice: "Look for NaN in weights and inputs, for sums that overflow, or nulls in the recorded column. Where the model is to give them, set the option.",
     },
     FindingCode {
         code: "MW-G003",

@@ -18,6 +18,7 @@ pub(crate) struct Limits {
     pub(crate) rtol: f64,
     pub(crate) atol: f64,
     pub(crate) equal_nan: bool,
+    pub(crate) equal_infinity: bool,
     pub(crate) top_k: usize,
     pub(crate) max_ulp: Option<u64>,
 }
@@ -32,7 +33,7 @@ pub(crate) struct Compared {
     pub(crate) rows: u64,
     pub(crate) elements: u64,
     pub(crate) mismatched: u64,
-    /// Elements of which one side is not finite and the other is not the same.
+    /// Elements that are not finite on one side, or on both where the options do not let them be equal.
     pub(crate) non_finite: u64,
     pub(crate) above_ulp: u64,
     /// Elements that are finite on both sides.
@@ -104,7 +105,7 @@ impl Compared {
         self.elements += 1;
         let (a, b) = (produced.to_f64(), recorded.to_f64());
         if !a.is_finite() || !b.is_finite() {
-            if a == b || (limits.equal_nan && a.is_nan() && b.is_nan()) {
+            if (limits.equal_infinity && a == b) || (limits.equal_nan && a.is_nan() && b.is_nan()) {
                 return 0.0;
             }
             self.non_finite += 1;

@@ -33,6 +33,9 @@ pub struct Config {
     /// Whether NaN equals a recorded NaN.
     #[serde(default)]
     pub equal_nan: bool,
+    /// Whether an infinity equals a recorded one of the same sign. Otherwise it fails: an output that overflows is no answer.
+    #[serde(default)]
+    pub equal_infinity: bool,
     /// Outputs that need not be listed.
     #[serde(default)]
     pub ignore_extra: Vec<String>,

@@ -191,10 +191,9 @@ fn findings(res: &mut Report, config: &Config, (name, column): (&str, &str), it:
         res.findings.push(finding.evidence("mismatched", it.mismatched));
     }
     if it.non_finite > 0 {
-        let message =
-            format!("{} of {} elements are not finite where the other side differs", it.non_finite, it.elements);
+        let message = format!("{} of {} elements are not finite on one side, or on both", it.non_finite, it.elements);
         let finding = Finding::new("MW-G002", Severity::Error, name, message).evidence("non_finite", it.non_finite);
-        res.findings.push(finding.advice("look for NaN in weights and inputs, or nulls in the recorded column"));
+        res.findings.push(finding.advice("look for NaN in weights and inputs, for sums that overflow, or nulls in the recorded column; where the model is to give them, set `equal_nan` or `equal_infinity`"));
     }
 }
 

@@ -84,7 +84,8 @@ impl Probe for Golden {
             let (new, old) = (read(output.as_ref())?, read(recorded.as_ref())?);
             let (rtol, atol) = self.config.tolerance(name);
             let (top_k, max_ulp) = (self.config.top_k.unwrap_or(1), self.config.max_ulp);
-            let limits = Limits { rtol, atol, equal_nan: self.config.equal_nan, top_k, max_ulp };
+            let Config { equal_nan, equal_infinity, .. } = self.config;
+            let limits = Limits { rtol, atol, equal_nan, equal_infinity, top_k, max_ulp };
             let compared = self.seen.outputs.entry(name.clone()).or_default();
             for row in 0..batch.num_rows() {
                 let id = ids.as_ref().and_then(|it| it[row].as_deref());

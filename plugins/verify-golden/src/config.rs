@@ -25,7 +25,7 @@ pub struct Config {
     pub max_ulp: Option<u64>,
     /// The least cosine allowed between a row's output and the recorded one.
     pub min_cosine: Option<f64>,
-    /// Requires that every row has the same k highest values.
+    /// Requires that every row has the same k highest values; fewer than an output has, or it would always hold.
     pub top_k: Option<usize>,
     /// The share of elements that may be out of tolerance.
     #[serde(default)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelwatch_sdk::{
     Error, FindingCode, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
     Verifier,
+    arrow::schema::Field,
     rows::{self, Use},
     state,
 };
@@ -50,6 +51,32 @@ impl Verifier for Golden {
     }
 }
 
+impl Golden {
+    /// Refuses what would be compared without meaning: rows of another shape, and more highest values than tell rows apart.
+    fn check_row(&self, batch: &RecordBatch, (output, column): (&str, &str), width: usize) -> Result<()> {
+        let shape_of = |is_wanted: &dyn Fn(&Field) -> bool| {
+            let field = batch.schema_ref().fields().iter().find(|it| is_wanted(it));
+            field.map(|it| rows::row_shape(it)).unwrap_or_default()
+        };
+        let produced = shape_of(&|it| rows::output_name(it, ModelRole::Candidate) == Some(output));
+        let recorded = shape_of(&|it| it.name() == column);
+        // A plain list says nothing about shapes: not every format has them.
+        if recorded.len() > 1 && produced != recorded {
+            return Err(Error::input(format!(
+                "cannot compare output `{output}`: its rows have the shape {produced:?}, those of column `{column}` {recorded:?}"
+            )));
+        }
+        match self.config.top_k {
+            Some(k) if k >= width && width > 1 => Err(Error::config(
+                "/top_k",
+                format!("a row of output `{output}` has {width} values, so that its {k} highest are always the same"),
+            )
+            .with_help(format!("set `top_k` to less than {width}, or leave it out"))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Probe for Golden {
     fn needs(&self) -> Needs {
         let columns: BTreeSet<_> = self.config.outputs.values().cloned().collect();
@@ -82,6 +109,9 @@ impl Probe for Golden {
                 rows::exact_numbers(array).map_err(|e| Error::input(format!("cannot compare output `{name}`: {e}")))
             };
             let (new, old) = (read(output.as_ref())?, read(recorded.as_ref())?);
+            if new.width == old.width {
+                self.check_row(batch, (name, column), old.width)?;
+            }
             let (rtol, atol) = self.config.tolerance(name);
             let (top_k, max_ulp) = (self.config.top_k.unwrap_or(1), self.config.max_ulp);
             let Config { equal_nan, equal_infinity, .. } = self.config;

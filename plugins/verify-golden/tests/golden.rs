@@ -1,10 +1,10 @@
 //! Outputs against recorded ones: what passes, what fails, what is not checked.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use modelwatch_sdk::{
-    Kind, Probe, RecordBatch, Report, Role, Verifier,
+    Error, ErrorKind, Kind, Probe, RecordBatch, Report, Role, Verifier,
     arrow::{
         array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array},
         schema::{DataType, Field, Schema},
@@ -153,6 +153,49 @@ fn missing_extra_renamed_and_reshaped_outputs_fail() {
     let report = case(json!({}), &[("y", list(&[0.1, 0.8], 1))]);
     assert_eq!(failed(&report), ["wrong_width_rows", "mismatch_share", "non_finite"]);
     assert!(report.checks[1].message.contains("1 instead of 2"));
+}
+
+/// What a batch is refused for.
+fn refused(config: Value, batch: &RecordBatch) -> Error {
+    open(config).update(&(), Role::Current, batch).unwrap_err()
+}
+
+#[test]
+fn rows_of_another_shape_are_not_compared() {
+    /// Two rows of six numbers, as an image of that shape or as a plain list.
+    fn shaped(shape: &str) -> (HashMap<String, String>, ArrayRef) {
+        let metadata = [("ARROW:extension:metadata".to_owned(), format!(r#"{{"shape":{shape}}}"#))];
+        (metadata.into(), list(&[0.5; 12], 6))
+    }
+    let with = |produced: &str, recorded: &str| {
+        let columns =
+            [("candidate:y", Some(Use::Candidate), produced), ("want", None, recorded)].map(|(name, of, shape)| {
+                let (metadata, array) = shaped(shape);
+                let field = Field::new(name, array.data_type().clone(), true).with_metadata(metadata);
+                (of.iter().fold(field, |field, of| with_uses(field, &[*of])), array)
+            });
+        let (fields, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    };
+    let error = refused(json!({}), &with("[3,2]", "[2,3]"));
+    assert_eq!(
+        error.message,
+        "cannot compare output `y`: its rows have the shape [3, 2], those of column `want` [2, 3]"
+    );
+    refused(json!({}), &with("[6]", "[2,3]"));
+    // A plain list says nothing about shapes: not every format has them.
+    for same in ["[2,3]", "[6]"] {
+        assert_eq!(failed(&run(json!({}), &with("[2,3]", same))), [""; 0]);
+    }
+}
+
+#[test]
+fn as_many_highest_values_as_there_are_say_nothing() {
+    let rows = batch(list(&[0.1, 0.9, 0.8, 0.2], 2), &[("y", list(&[0.9, 0.1, 0.2, 0.8], 2))]);
+    let error = refused(json!({ "top_k": 2, "atol": 1.0 }), &rows);
+    assert_eq!((error.path.as_str(), error.kind), ("/top_k", ErrorKind::Config));
+    assert!(error.message.contains("has 2 values, so that its 2 highest"), "{}", error.message);
+    assert_eq!(failed(&run(json!({ "top_k": 1, "atol": 1.0 }), &rows)), ["top_k_agreement"]);
 }
 
 #[test]

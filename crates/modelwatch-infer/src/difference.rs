@@ -2,13 +2,21 @@
 
 use crate::tensor::Values;
 
-/// How far apart two numbers may be: `|candidate − reference| ≤ absolute + relative · |reference|`, as in NumPy's `allclose`.
+/// How far apart two numbers may be: `|candidate − reference| ≤ absolute + relative · |reference|`, as in NumPy's `allclose`;
+/// integers by `absolute` alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
     /// The part that does not depend on the number.
     pub absolute: f64,
     /// The part that does.
     pub relative: f64,
+}
+
+impl Tolerance {
+    /// Returns what is left of it where one of two numbers is an integer.
+    pub(crate) fn of_integers(self) -> Self {
+        Self { relative: 0.0, ..self }
+    }
 }
 
 impl Default for Tolerance {
@@ -51,8 +59,19 @@ impl Difference {
             self.max_absolute = f64::INFINITY;
             return;
         }
-        let distance = (candidate - reference).abs();
-        self.n_beyond += u64::from(distance > tolerance.absolute + tolerance.relative * reference.abs());
+        let allowed = tolerance.absolute + tolerance.relative * reference.abs();
+        self.add_distance(reference, (candidate - reference).abs(), allowed);
+    }
+
+    /// Takes in two integers, digit by digit. They are names as often as amounts, and near a name is no name: no share of one is
+    /// within the tolerance.
+    pub(crate) fn add_integers(&mut self, reference: i128, candidate: i128, tolerance: &Tolerance) {
+        self.n += 1;
+        self.add_distance(reference as f64, (candidate - reference).unsigned_abs() as f64, tolerance.absolute);
+    }
+
+    fn add_distance(&mut self, reference: f64, distance: f64, allowed: f64) {
+        self.n_beyond += u64::from(distance > allowed);
         self.max_absolute = self.max_absolute.max(distance);
         self.sum_squares += distance * distance;
         self.reference_squares += reference * reference;
@@ -66,11 +85,18 @@ impl Difference {
             }
             // Words are no numbers.
             (Values::Utf8(_), _) | (_, Values::Utf8(_)) => self.add_beyond(reference.len()),
-            _ => {
-                let (left, right) = (reference.to_f64(), candidate.to_f64());
-                left.iter().zip(&right).for_each(|(&left, &right)| self.add(left, right, tolerance));
-            }
+            _ => match (reference.to_integers(), candidate.to_integers()) {
+                (Some(left), Some(right)) => {
+                    left.iter().zip(&right).for_each(|(&left, &right)| self.add_integers(left, right, tolerance));
+                }
+                (None, None) => self.add_floats(&reference.to_f64(), &candidate.to_f64(), tolerance),
+                _ => self.add_floats(&reference.to_f64(), &candidate.to_f64(), &tolerance.of_integers()),
+            },
         }
+    }
+
+    fn add_floats(&mut self, reference: &[f64], candidate: &[f64], tolerance: &Tolerance) {
+        reference.iter().zip(candidate).for_each(|(&left, &right)| self.add(left, right, tolerance));
     }
 
     /// Takes in elements that have nothing in common.
@@ -114,6 +140,23 @@ mod tests {
         assert_eq!((it.n, it.n_beyond), (5, 2));
         assert!((it.max_absolute - 1.2).abs() < 1e-12, "{it:?}");
         assert!((it.relative_norm() - (it.sum_squares / it.reference_squares).sqrt()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn integers_are_names_and_equal_or_not() {
+        let differs = |left: Values, right: Values| {
+            let mut res = Difference::default();
+            res.add_all(&left, &right, &Tolerance::default());
+            (res.n_beyond, res.max_absolute)
+        };
+        for id in [1_000_000, 1 << 53, i64::MIN] {
+            assert_eq!(differs(Values::I64(vec![id]), Values::I64(vec![id])), (0, 0.0));
+            assert_eq!(differs(Values::I64(vec![id]), Values::I64(vec![id + 1])), (1, 1.0), "{id}");
+        }
+        assert_eq!(differs(Values::U64(vec![u64::MAX]), Values::I64(vec![-1])), (1, 2f64.powi(64)));
+        assert_eq!(differs(Values::I64(vec![1_000_000]), Values::F64(vec![1_000_001.0])), (1, 1.0));
+        assert_eq!(differs(Values::F32(vec![1_000_000.0]), Values::F64(vec![1_000_001.0])), (0, 1.0));
+        assert_eq!(differs(Values::Bool(vec![true]), Values::Bool(vec![false])), (1, 1.0));
     }
 
     #[test]

@@ -102,6 +102,22 @@ impl Values {
         }
     }
 
+    /// Returns the elements digit by digit; none where they are floats or words.
+    pub(crate) fn to_integers(&self) -> Option<Vec<i128>> {
+        Some(match self {
+            Self::Bool(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::I8(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::I16(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::I32(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::I64(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::U8(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::U16(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::U32(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::U64(it) => it.iter().map(|&it| it.into()).collect(),
+            Self::F32(_) | Self::F64(_) | Self::Utf8(_) => return None,
+        })
+    }
+
     /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -12,7 +12,8 @@ use modelwatch_infer::{
 };
 use prost::Message;
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, StringStringEntryProto, ValueInfoProto, tensor_proto::DataLocation,
+    GraphProto, ModelProto, NodeProto, StringStringEntryProto, TypeProto, ValueInfoProto, tensor_proto::DataLocation,
+    type_proto::Value,
 };
 
 const CNN: &str = "digits/cnn/cnn.onnx";
@@ -321,6 +322,41 @@ fn the_numbers_of_every_node_are_told() {
     let range = constants.iter().find(is_fc1).unwrap().range.unwrap();
     let extreme = |pick: fn(f64, f64) -> f64| weights.iter().copied().reduce(pick).unwrap();
     assert_close("fc1", &[range.least, range.greatest], &[extreme(f64::min), extreme(f64::max)]);
+}
+
+/// Returns a model that answers with the integers from `first` on.
+fn with_names_from(first: i64) -> tempfile::NamedTempFile {
+    let mut output = proto::value("y", &[-1, 4]);
+    let Some(TypeProto { value: Some(Value::TensorType(tensor)), .. }) = &mut output.r#type else { panic!() };
+    tensor.elem_type = 7;
+    let graph = GraphProto {
+        name: "names".to_owned(),
+        node: vec![
+            proto::node("Cast", "", &["x"], "whole", vec![proto::int("to", 7)]),
+            proto::node("Add", "", &["whole", "first"], "y", vec![]),
+        ],
+        initializer: vec![proto::numbers_tensor("first", &[first])],
+        input: vec![proto::value("x", &[-1, 4])],
+        output: vec![output],
+        ..GraphProto::default()
+    };
+    let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    fs::write(file.path(), proto::model(13, graph).encode_to_vec()).unwrap();
+    file
+}
+
+#[test]
+fn integers_that_are_one_off_are_others_however_large_they_are() {
+    let rows = Npy { shape: vec![2, 4], values: (0_u8..8).map(f64::from).collect() };
+    for first in [1_000_000, 1 << 53] {
+        let [reference, candidate] = [first, first + 1].map(with_names_from);
+        let [reference, candidate] = [&reference, &candidate].map(|it| Model::load(it.path()).unwrap());
+        let mut comparison = Comparison::new(&reference, &candidate, &Terms::default()).unwrap();
+        comparison.run(&rows_for(&reference, &rows), &rows_for(&candidate, &rows)).unwrap();
+        let difference = &comparison.outputs()[0].difference;
+        assert_eq!((difference.n, difference.n_beyond, difference.max_absolute), (8, 8, 1.0), "{first}");
+        assert!(!culprits(&comparison.nodes()).is_empty(), "{first}");
+    }
 }
 
 #[test]

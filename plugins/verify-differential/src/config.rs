@@ -32,7 +32,8 @@ pub struct Config {
     /// `{ "StatefulPartitionedCall:0" = "probs" }`. All others are held against the output of their own name, and one that has
     /// none in the other model fails.
     pub outputs: BTreeMap<String, String>,
-    /// The relative tolerance: |a − b| ≤ atol + rtol · |b|, b being the baseline's value.
+    /// The relative tolerance: |a − b| ≤ atol + rtol · |b|, b being the baseline's value. Not of integers, which are names as often
+    /// as amounts: of those, |a − b| ≤ atol, to the last digit.
     #[schemars(range(min = 0.0))]
     pub rtol: f64,
     /// The absolute tolerance.

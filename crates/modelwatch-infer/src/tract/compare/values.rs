@@ -25,7 +25,7 @@ impl Range {
     }
 }
 
-/// Takes in the elements of two values. Quantized ones are compared as the numbers that they stand for.
+/// Takes in the elements of two values. Integers are compared digit by digit, quantized ones as the numbers that they stand for.
 pub(super) fn add_difference(
     difference: &mut Difference,
     reference: &TValue,
@@ -48,8 +48,29 @@ pub(super) fn add_difference(
         pairs.for_each(|(left, right)| difference.add_words(left, right, tolerance));
         return Ok(());
     }
+    let tolerance = match (integers(reference)?, integers(candidate)?) {
+        (Some(left), Some(right)) => {
+            left.iter().zip(&right).for_each(|(&left, &right)| difference.add_integers(left, right, tolerance));
+            return Ok(());
+        }
+        (None, None) => *tolerance,
+        _ => tolerance.of_integers(),
+    };
     let (reference, candidate) = (reference.cast_to::<f64>()?, candidate.cast_to::<f64>()?);
     let pairs = reference.to_plain_array_view::<f64>()?.into_iter().zip(candidate.to_plain_array_view::<f64>()?);
-    pairs.for_each(|(&left, &right)| difference.add(left, right, tolerance));
+    pairs.for_each(|(&left, &right)| difference.add(left, right, &tolerance));
     Ok(())
+}
+
+/// Returns integers digit by digit; none where the elements are floats, or quantized, and so stand for floats.
+fn integers(value: &TValue) -> TractResult<Option<Vec<i128>>> {
+    let it = value.datum_type();
+    if it == DatumType::U64 {
+        return Ok(Some(value.to_plain_array_view::<u64>()?.iter().map(|&it| it.into()).collect()));
+    }
+    if it.is_quantized() || !(it.is_integer() || it == DatumType::Bool || it.is_tdim()) {
+        return Ok(None);
+    }
+    let value = value.cast_to::<i64>()?;
+    Ok(Some(value.to_plain_array_view::<i64>()?.iter().map(|&it| it.into()).collect()))
 }

@@ -107,6 +107,13 @@ pub fn refuses(rules: &RefRules, history: &History, name: &str, to: &CheckpointI
     None
 }
 
+/// Returns what the last word of a pipeline is that failed the checkpoint, if one did: whatever refs require, nobody moves one there
+/// unawares.
+pub fn failed(history: &History, to: &CheckpointId) -> Option<String> {
+    let it = history.checkpoint(to)?.standing().find(|it| it.verdict == "fail")?;
+    Some(format!("{} was failed by `{}` (run {})", to.short(), it.pipeline, it.run_id))
+}
+
 /// Returns why a ref must not be rolled back once more, if it must not: it was too often of late.
 ///
 /// Counted in the log, by its order where clocks disagree: a rollback from the future was not long ago, and none is

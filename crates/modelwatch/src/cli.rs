@@ -381,6 +381,9 @@ pub(crate) enum StoreCommand {
         /// Why; kept in the log.
         #[arg(long, default_value = "set by hand")]
         reason: String,
+        /// Also to a checkpoint that a pipeline failed; the log says so. What the pipeline requires of the ref holds all the same.
+        #[arg(long)]
+        force: bool,
     },
     /// Set a ref back to the last known good checkpoint whose bytes verify.
     Rollback {

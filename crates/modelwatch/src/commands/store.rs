@@ -91,7 +91,9 @@ fn dispatch(
             get::get(store, host, checkpoint, &get::How { into, policy: *policy, json: *json })
         }
         StoreCommand::Diff { a, b, all, json } => diff::diff(store, host, [a, b], *all, *json),
-        StoreCommand::Set { target, checkpoint, reason } => set(store, of_pipeline, host, target, checkpoint, reason),
+        StoreCommand::Set { target, checkpoint, reason, force } => {
+            set(store, of_pipeline, host, (target, checkpoint), &How { reason, force: *force })
+        }
         StoreCommand::Rollback { target, reason, force } => {
             rollback(store, of_pipeline, host, target, &How { reason, force: *force })
         }
@@ -312,13 +314,19 @@ fn event(event: &LogEvent) -> String {
     }
 }
 
+/// How a ref is moved.
+struct How<'a> {
+    reason: &'a str,
+    /// Also to a checkpoint that a pipeline failed, or back where it was too often of late.
+    force: bool,
+}
+
 fn set(
     store: &dyn CheckpointStore,
     of_pipeline: Option<&(Document, Pipeline)>,
     host: &dyn Host,
-    target: &str,
-    text: &str,
-    reason: &str,
+    (target, text): (&str, &str),
+    how: &How<'_>,
 ) -> anyhow::Result<Code> {
     let (lineage, name) = reference(target)?;
     let (other, id) = resolve(store, text)?;
@@ -340,17 +348,15 @@ fn set(
     }
     let expected = before.refs().find(|it| it.0 == name).map(|it| it.1);
     if expected != Some(&id) {
-        store.set_ref(&lineage, &name, &id, expected, reason).map_err(explained)?;
+        let failed = refs::failed(&before, &id);
+        if let Some(why) = failed.as_ref().filter(|_| !how.force) {
+            bail!("{why}, so that `{target}` stays where it is; to move it there all the same, say `--force`");
+        }
+        let reason = failed.map_or_else(|| how.reason.to_owned(), |why| format!("{} (forced: {why})", how.reason));
+        store.set_ref(&lineage, &name, &id, expected, &reason).map_err(explained)?;
     }
     output::print(&format!("{target} is at {}", id.short()))?;
     Ok(Code::OK)
-}
-
-/// How a ref is rolled back.
-struct How<'a> {
-    reason: &'a str,
-    /// Also where it was too often of late.
-    force: bool,
 }
 
 fn rollback(

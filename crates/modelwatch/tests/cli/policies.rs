@@ -245,7 +245,7 @@ fn a_ref_that_flaps_is_held_until_somebody_looks() {
     let bad = format!("digits@b3:{}", put.out.trim());
     let fail = gate("bad_diverged", "require = { accuracy = '>= 0.5' }\n[on.fail]\nrollback = 'production'");
     for held in [false, false, false, true] {
-        assert_eq!(store(&project, &["set", "digits@production", &bad]).code, 0);
+        assert_eq!(store(&project, &["set", "digits@production", &bad, "--force"]).code, 0);
         let (code, record) = project.run(&fail);
         assert_eq!(code, 1, "{record:#}");
         let action = &record["actions"][0];
@@ -275,6 +275,25 @@ fn a_ref_that_requires_verified_checkpoints_takes_no_others() {
     assert!(by_hand.err.contains("requires verified checkpoints"), "{}", by_hand.err);
     let (code, record) = project.run(&gate("e08", &format!("{rules}[on.pass]\nmove = ['production']")));
     assert_eq!((code, &record["actions"][0]["status"]), (0, &"done".into()), "{record:#}");
+}
+
+#[test]
+fn no_ref_is_moved_to_a_checkpoint_that_was_failed_unawares() {
+    let project = Project::new();
+    let (code, record) = project.run(&gate("e08", "require = { accuracy = '>= 1.1' }"));
+    assert_eq!(code, 1, "{record:#}");
+    let refused = store(&project, &["set", "digits@production", "digits@latest"]);
+    assert_eq!(refused.code, 3, "{}", refused.out);
+    assert!(refused.err.contains("was failed by `test`") && refused.err.contains("--force"), "{}", refused.err);
+    let forced = store(&project, &["set", "digits@production", "digits@latest", "--force", "--reason", "no other"]);
+    assert_eq!(forced.code, 0, "{}", forced.err);
+    let log = store(&project, &["log", "digits@production"]);
+    assert!(log.out.contains("no other (forced: ") && log.out.contains("was failed by `test`"), "{}", log.out);
+    // What is there already does not move.
+    assert_eq!(store(&project, &["set", "digits@production", "digits@latest"]).code, 0);
+    // Judged once more, it is good.
+    assert_eq!(project.run(&gate("e08", "")).0, 0);
+    assert_eq!(store(&project, &["set", "digits@new", "digits@latest"]).code, 0);
 }
 
 #[test]

@@ -121,7 +121,9 @@ pub(crate) struct BaselineOptions {
     pub(crate) model: Option<String>,
     /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names.
     pub(crate) runtime: Option<RuntimeOption>,
-    /// Whether the baseline may be missing, as on a first run; comparisons with it are then listed as not covered.
+    /// Whether the baseline may be missing, as on a first run; comparisons with it are then listed as not checked and not covered,
+    /// and decide nothing. Where its name nearly is one that the store has, and the pipeline does not move it, the run fails and
+    /// says which was meant.
     #[serde(default)]
     pub(crate) optional: bool,
 }

@@ -106,7 +106,7 @@ pub struct Baseline {
     pub model: Option<String>,
     /// What runs its model.
     pub runtime: ModelRuntime,
-    /// If it does not exist, comparisons with it are not covered rather than failed.
+    /// If it does not exist, comparisons with it are not checked rather than failed.
     pub optional: bool,
     /// The table: `/baseline`.
     pub pointer: String,

@@ -14,29 +14,24 @@ use modelwatch_sdk::{
     report::{Check, Interval, Labels, Metric, MetricRole, Severity, Status},
 };
 
+/// Why a comparison with a baseline was not made on a first run.
+pub(crate) const NO_BASELINE_YET: &str = "there is no baseline yet";
+
 /// Returns the checks of one requirement: one per metric that it addresses, or one that says why
-/// there is none. `None` where a comparison with a baseline is not covered, because there is no
-/// baseline yet and the pipeline allows for that.
-pub(crate) fn requirement(it: &Requirement, report: &Report, baseline: BaselineState) -> Option<Vec<Check>> {
-    if it.is_relative() && baseline == BaselineState::NotYet {
-        return None;
-    }
+/// there is none.
+pub(crate) fn requirement(it: &Requirement, report: &Report) -> Vec<Check> {
     let addressed: Vec<_> = candidates(report).filter(|metric| addresses(&it.metric, metric)).collect();
     if addressed.is_empty() {
-        return Some(vec![absent(it, report)]);
+        return vec![absent(it, report)];
     }
     // Those that a `*` names are tried together: one of many looks worse by chance.
     let n_tried = addressed.iter().filter(|it| has_say(it)).count();
-    Some(addressed.into_iter().map(|metric| check(it, metric, n_tried, report)).collect())
+    addressed.into_iter().map(|metric| check(it, metric, n_tried, report)).collect()
 }
 
-/// Whether the run has a baseline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BaselineState {
-    /// It has one, or should have.
-    Expected,
-    /// It has none, and the pipeline says that this is fine.
-    NotYet,
+/// Returns the check of a comparison with a baseline that is not there yet, which decides nothing where the pipeline allows for that.
+pub(crate) fn not_yet(it: &Requirement) -> Check {
+    without_metric(it, Status::NotChecked, NO_BASELINE_YET.to_owned())
 }
 
 /// Returns the check that there are no findings from a severity on; `None` where they never fail.
@@ -100,6 +95,11 @@ fn absent(it: &Requirement, report: &Report) -> Check {
         names.dedup();
         (Status::Fail, format!("there is no such metric; the probe reports {}", names.join(", ")))
     };
+    without_metric(it, status, message)
+}
+
+/// Returns the check of a requirement for which there is no metric.
+fn without_metric(it: &Requirement, status: Status, message: String) -> Check {
     let labels = it.metric.labels.iter().map(|(key, value)| match value {
         LabelMatch::Exact(value) => (key.clone(), value.clone()),
         LabelMatch::Any => (key.clone(), "*".to_owned()),

@@ -30,7 +30,7 @@ fn report() -> Report {
 
 fn statuses(metric: &str, condition: &str, report: &Report) -> Vec<Status> {
     let it = parse(metric, condition).unwrap();
-    let checks = requirement(&it, report, BaselineState::Expected).unwrap();
+    let checks = requirement(&it, report);
     checks.into_iter().map(|it| it.status).collect()
 }
 
@@ -142,14 +142,14 @@ fn what_a_metric_is_reported_with_is_said_where_labels_are_wrong() {
         ("ece", "it is not reported of the candidate".to_owned()),
     ] {
         let it = parse(metric, ">= 0.9").unwrap();
-        let checks = requirement(&it, &report, BaselineState::Expected).unwrap();
+        let checks = requirement(&it, &report);
         let [only] = &checks[..] else { panic!("{metric}: {checks:?}") };
         assert_eq!(only.status, Status::NotChecked, "{metric}");
         assert_eq!(only.message, format!("no metric of that name has these labels: {expected}"), "{metric}");
     }
     // The same is said of what it is compared with.
     let it = parse("recall[class=1]", ">= recall[clas=2]").unwrap();
-    let checks = requirement(&it, &report, BaselineState::Expected).unwrap();
+    let checks = requirement(&it, &report);
     let expected = format!(
         "the probe reports no `recall[clas=2]` to compare with: \
          {recalls}, and has no label `clas` (did you mean `class`?)"
@@ -391,9 +391,8 @@ fn slices_are_held_against_each_other_and_against_all_rows() {
     ] {
         assert_eq!(statuses(metric, condition, &report), expected, "{metric} {condition}");
     }
-    let message = |metric: &str, condition: &str| {
-        requirement(&parse(metric, condition).unwrap(), &report, BaselineState::Expected).unwrap()[0].message.clone()
-    };
+    let message =
+        |metric: &str, condition: &str| requirement(&parse(metric, condition).unwrap(), &report)[0].message.clone();
     let of_few = message("accuracy[slice=sex=x]", ">= 0.99");
     assert_eq!(of_few, "it has 1 row, fewer than `min_slice_size`, 30");
     let of_absent = message("accuracy[slice=sex=f]", ">= accuracy[slice=sex=n]");
@@ -410,9 +409,9 @@ fn a_report_without_metrics_was_not_checked() {
 #[test]
 fn a_comparison_waits_for_a_baseline_that_is_not_there_yet() {
     let it = parse("accuracy", ">= baseline").unwrap();
-    assert!(requirement(&it, &report(), BaselineState::NotYet).is_none());
-    let it = parse("accuracy", ">= 0.9").unwrap();
-    assert_eq!(requirement(&it, &report(), BaselineState::NotYet).unwrap()[0].status, Status::Pass);
+    let check = not_yet(&it);
+    assert_eq!((check.metric.as_str(), check.status, check.n), ("accuracy", Status::NotChecked, 0));
+    assert_eq!((check.requirement.as_str(), check.message.as_str()), (">= baseline", "there is no baseline yet"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use modelwatch_sdk::{
 };
 use serde_json::{Value, json};
 
-use super::{BaselineState, requirement};
+use super::requirement;
 
 const METRICS: [&str; 4] = ["accuracy", "roc_auc", "f1", "log_loss"];
 
@@ -112,7 +112,7 @@ fn report_on(batch: &RecordBatch, seed: u64, host: &dyn Host) -> Report {
 }
 
 fn status(report: &Report, metric: &str, condition: &str) -> Status {
-    let checks = requirement(&parse(metric, condition).unwrap(), report, BaselineState::Expected).unwrap();
+    let checks = requirement(&parse(metric, condition).unwrap(), report);
     assert_eq!(checks.len(), 1);
     checks[0].status
 }
@@ -209,7 +209,7 @@ fn of_many_slices_few_unchanged_candidates_are_rejected() {
             Pair { rows: 60 * SLICES, seed: trial * 7919 + 11, own: 0.5, slices: SLICES, guesses_in: None }.report(&());
         for (metric, rejected) in METRICS.iter().zip(&mut rejected) {
             let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%");
-            let checks = requirement(&it.unwrap(), &report, BaselineState::Expected).unwrap();
+            let checks = requirement(&it.unwrap(), &report);
             assert_eq!(checks.len(), SLICES, "{metric}");
             *rejected += u64::from(checks.iter().any(|it| it.status != Status::Pass));
         }
@@ -243,7 +243,7 @@ fn report_on_few_heavy(task: &str, metric: &str, [label, candidate, baseline]: [
 
 fn checks_of_slices(report: &Report, metric: &str) -> Vec<Check> {
     let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%").unwrap();
-    let checks = requirement(&it, report, BaselineState::Expected).unwrap();
+    let checks = requirement(&it, report);
     assert_eq!(checks.len(), N_SLICES, "{metric}");
     checks
 }
@@ -299,7 +299,7 @@ fn one_worse_slice_of_many_is_rejected() {
         let report = pair.report(&());
         for metric in METRICS {
             let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%");
-            let checks = requirement(&it.unwrap(), &report, BaselineState::Expected).unwrap();
+            let checks = requirement(&it.unwrap(), &report);
             let worse = checks.iter().find(|it| it.labels["slice"] == "group=g3").unwrap();
             assert_eq!(worse.status, Status::Fail, "{metric}, seed {seed}: {}", worse.message);
         }

@@ -7,7 +7,9 @@ use std::{
     time::Instant,
 };
 
-use modelwatch_config::{BaselineSource, CheckpointSource, Document, Pipeline, When};
+use modelwatch_config::{
+    Action, BaselineSource, CheckpointSource, CheckpointSpec, Document, Pipeline, Selector, When, did_you_mean,
+};
 use modelwatch_sdk::{
     DType, Host, ModelRole, Need, Role, TensorView,
     store::{self, CheckpointId, CheckpointStore},
@@ -319,21 +321,49 @@ impl<'a> Run<'a> {
             (BaselineSource::Path(path), _) => plain(path, settings.model.clone()),
             (BaselineSource::Stored(spec), Some(store)) => {
                 let known = store.history(&spec.lineage).map_err(|e| e.message);
-                let missing = known.is_ok_and(|it| {
-                    matches!(checkpoint::resolve(&it, spec), Err(checkpoint::CheckpointError::NotFound { .. }))
+                let missing = known.ok().filter(|it| {
+                    matches!(checkpoint::resolve(it, spec), Err(checkpoint::CheckpointError::NotFound { .. }))
                 });
-                if missing && settings.optional {
-                    self.gap("run", "comparison with the baseline", format!("`{spec}` does not exist yet"));
-                    return None;
+                match missing.filter(|_| settings.optional).map(|it| self.meant_by(store, &it, spec)) {
+                    Some(None) => {
+                        self.gap("run", "comparison with the baseline", format!("`{spec}` does not exist yet"));
+                        return None;
+                    }
+                    // Whoever mistyped it would wait for a first run that never ends.
+                    Some(Some(meant)) => Err(format!("`{spec}` does not exist; did you mean `{meant}`?")),
+                    None => {
+                        let model = settings.model.clone();
+                        resolve(store, spec).and_then(|id| {
+                            self.lay_out(store, id, &spec.lineage, spec.to_string(), model).map_err(|e| e.to_string())
+                        })
+                    }
                 }
-                let model = settings.model.clone();
-                resolve(store, spec).and_then(|id| {
-                    self.lay_out(store, id, &spec.lineage, spec.to_string(), model).map_err(|e| e.to_string())
-                })
             }
             (BaselineSource::Stored(_), None) => return None,
         };
         ready.map_err(|e| self.failures.push(("baseline", e))).ok()
+    }
+
+    /// Returns what somebody probably meant by a baseline that does not exist; none where the pipeline itself makes it, or where
+    /// nothing in the store has nearly that name.
+    fn meant_by(&self, store: &dyn CheckpointStore, history: &store::History, spec: &CheckpointSpec) -> Option<String> {
+        let own = self.pipeline.checkpoint.as_ref().map(lineage_of);
+        if history.checkpoints().is_empty() && own != Some(spec.lineage.as_str()) {
+            let lineages = store.lineages().ok()?;
+            let meant = did_you_mean(&spec.lineage, lineages.iter().map(String::as_str).chain(own))?;
+            return Some(CheckpointSpec { lineage: meant.to_owned(), ..spec.clone() }.to_string());
+        }
+        let Selector::Ref(name) = &spec.selector else { return None };
+        let moved = self.pipeline.on.pass.iter().filter_map(|it| match it {
+            Action::Move { refs, .. } if own == Some(spec.lineage.as_str()) => Some(refs),
+            _ => None,
+        });
+        let moved: Vec<_> = moved.flatten().map(String::as_str).collect();
+        if moved.contains(&name.as_str()) {
+            return None;
+        }
+        let meant = did_you_mean(name, history.refs().map(|it| it.0).chain(moved).chain(["latest"]))?;
+        Some(format!("{}@{meant}", spec.lineage))
     }
 
     fn lay_out(

@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     act::{self, Judged},
-    blessing, codes,
-    decide::{self, BaselineState},
+    blessing, codes, decide,
     history::{self, HistoryError},
     pass::Slot,
     plugin::Lookup,
@@ -65,14 +64,12 @@ pub(super) fn conclude(
     mut probes: Probes<'_, '_>,
     mut checkpoints: Checkpoints<'_>,
 ) -> Result<Outcome, Problem> {
-    let baseline = match &run.pipeline.baseline {
-        Some(it) if it.optional && checkpoints.baseline.is_none() => BaselineState::NotYet,
-        _ => BaselineState::Expected,
-    };
+    let has_no_baseline_yet =
+        checkpoints.baseline.is_none() && run.pipeline.baseline.as_ref().is_some_and(|it| it.optional);
     let mut judgement = Judgement::new(&run);
     run.phase("verdict", |run| {
         for (planned, slot) in &mut probes {
-            judgement.probe(run, planned, slot.as_mut(), baseline);
+            judgement.probe(run, planned, slot.as_mut(), has_no_baseline_yet);
         }
         judgement.models(run, &checkpoints.running);
     });
@@ -204,7 +201,7 @@ impl Judgement {
         run: &mut Run<'_>,
         planned: &Planned<'_>,
         slot: Option<&mut Result<Slot<'_>, String>>,
-        baseline: BaselineState,
+        has_no_baseline_yet: bool,
     ) {
         let settings = planned.settings;
         let Some(slot) = slot else { return };
@@ -238,9 +235,13 @@ impl Judgement {
             Ok(report) => {
                 coverage.measured = ProbeCoverage::measured_by(&report);
                 for it in &settings.requirements {
-                    match decide::requirement(it, &report, baseline) {
-                        Some(checks) => checks.into_iter().for_each(|it| self.check(&settings.id, counts, it)),
-                        None => run.gap(&settings.id, format!("`{it}`"), "there is no baseline yet"),
+                    if it.is_relative() && has_no_baseline_yet {
+                        self.check(&settings.id, false, decide::not_yet(it));
+                        run.gap(&settings.id, format!("`{it}`"), decide::NO_BASELINE_YET);
+                        continue;
+                    }
+                    for it in decide::requirement(it, &report) {
+                        self.check(&settings.id, counts, it);
                     }
                 }
                 if let Some(it) = decide::findings(&report, run.pipeline.fail_on) {

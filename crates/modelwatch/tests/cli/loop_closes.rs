@@ -64,6 +64,33 @@ fn a_good_checkpoint_is_promoted_and_a_bad_one_is_rolled_back() {
 }
 
 #[test]
+fn a_baseline_that_is_not_there_yet_is_no_misspelled_one() {
+    let project = Project::new();
+    // The first run: what compares with the baseline is shown, and decides nothing.
+    let (code, first) = project.run(&gate("e08"));
+    assert_eq!(code, 0, "{first:#}");
+    let mut checks = first["checks"].as_array().unwrap().iter();
+    let waits = checks.find(|it| it["requirement"] == ">= baseline - 0.02").unwrap();
+    assert_eq!((&waits["status"], &waits["message"]), (&"not-checked".into(), &"there is no baseline yet".into()));
+    let gaps = first["coverage"]["gaps"].as_array().unwrap();
+    assert!(gaps.iter().any(|it| it["what"] == "`accuracy >= baseline - 0.02`"), "{gaps:#?}");
+
+    for (spec, meant) in [("digits@god", "digits@good"), ("digts@good", "digits@good"), ("digts@god", "digits@god")] {
+        let (code, record) = project.run(&gate("e08").replace("from = 'digits@good'", &format!("from = '{spec}'")));
+        assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{record:#}");
+        let baseline = check(&record, "baseline", "error");
+        let message = format!("`{spec}` does not exist; did you mean `{meant}`?");
+        assert_eq!(baseline["message"], message);
+    }
+    // A new ref, which nothing has nearly the name of, begins like the first one.
+    let other = gate("e08").replace("from = 'digits@good'", "from = 'digits@champion'");
+    assert_eq!(project.run(&other).0, 0);
+    // So does one that the pipeline itself moves.
+    let near = gate("e08").replace("from = 'digits@good'", "from = 'digits@gold'").replace("['good', ", "['gold', ");
+    assert_eq!(project.run(&near).0, 0);
+}
+
+#[test]
 fn earlier_runs_are_found_where_the_pipeline_keeps_them() {
     let project = Project::new();
     let text = |name: &str, rest: &str| {

@@ -36,7 +36,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-F005",
         severity: Severity::Info,
         title: "a node overflows on the greatest inputs",
-        meaning: "On inputs that are the greatest or least numbers of single precision, this is the first node that is not finite.",
+        meaning: "On inputs that are the greatest or least numbers of their type, this is the first node that is not finite.",
         advice: "Bound the inputs before the model, as by clipping, where such values can come.",
     },
     FindingCode {

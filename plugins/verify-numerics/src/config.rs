@@ -86,12 +86,12 @@ impl Scope {
 pub enum Edge {
     /// All 0: every number must be finite.
     Zeros,
-    /// All 1e-40, which is subnormal: every number must be finite.
+    /// All subnormal in the type of the input, as 1e-40 is in single precision: every number must be finite.
     Subnormal,
-    /// The greatest number of single precision: what overflows must be infinite or NaN at the outputs too, or stay out of them
+    /// The greatest number of the input's type: what overflows must be infinite or NaN at the outputs too, or stay out of them
     /// because an operator bounds it, as a sigmoid does. It is told, and never fails.
     Greatest,
-    /// The least number of single precision; told as the greatest is.
+    /// The least number of the input's type; told as the greatest is.
     Least,
     /// All NaN: every floating-point output must be NaN, as anything else hides missing values.
     Nan,

@@ -25,14 +25,21 @@ impl Edge {
         }
     }
 
-    fn value(self) -> f64 {
-        match self {
+    /// Returns the number at the edge of an element type; none of a type that has no such edge.
+    fn value(self, dtype: &str) -> Option<f64> {
+        let (subnormal, greatest) = match dtype {
+            "f16" => (2f64.powi(-20), 65_504.0),
+            "f32" => (1e-40, f64::from(f32::MAX)),
+            "f64" => (1e-310, f64::MAX),
+            _ => return None,
+        };
+        Some(match self {
             Self::Zeros => 0.0,
-            Self::Subnormal => 1e-40,
-            Self::Greatest => f64::from(f32::MAX),
-            Self::Least => f64::from(f32::MIN),
+            Self::Subnormal => subnormal,
+            Self::Greatest => greatest,
+            Self::Least => -greatest,
             Self::Nan => f64::NAN,
-        }
+        })
     }
 }
 
@@ -42,10 +49,10 @@ impl Edge {
 /// When an input is not of floating-point numbers, or its shape is not known.
 pub(crate) fn row(edge: Edge, model: &ModelDescription) -> Result<RecordBatch> {
     let column = |port: &modelwatch_sdk::about::Port| {
-        if !matches!(port.dtype.as_str(), "f16" | "f32" | "f64") {
-            return Err(Error::input(format!("input `{}` is of {}, which has no such edge", port.name, port.dtype)));
-        }
-        let values = inputs::column(port, 1, |_| edge.value())?;
+        let value = edge.value(&port.dtype).ok_or_else(|| {
+            Error::input(format!("input `{}` is of {}, which has no such edge", port.name, port.dtype))
+        })?;
+        let values = inputs::column(port, 1, |_| value)?;
         Ok((Field::new(&port.name, values.data_type().clone(), false), values))
     };
     let columns: Vec<(Field, ArrayRef)> = model.inputs.iter().map(column).collect::<Result<_>>()?;

@@ -1,7 +1,7 @@
 //! Numbers that are fine, that are not, and of which nothing can be said.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use modelwatch_sdk::{
     Error, Kind, ModelRole, Probe, RecordBatch, Report, Role, Verifier,
@@ -174,6 +174,34 @@ fn edges_are_judged_by_what_they_are_for() {
     assert_eq!(codes(&greatest), ["MW-F005", "MW-F005"]);
     assert!(greatest.findings[0].message.contains("the outputs do not show it"), "{:?}", greatest.findings);
     assert!(greatest.checks.iter().all(|it| it.status == Status::Pass));
+}
+
+#[test]
+fn edges_are_those_of_the_type_of_the_input() {
+    // The greatest number, the least normal one and the least of all.
+    for (dtype, greatest, normal, least) in [
+        ("f16", 65_504.0, 2f64.powi(-14), 2f64.powi(-24)),
+        ("f32", f64::from(f32::MAX), f64::from(f32::MIN_POSITIVE), f64::from(f32::from_bits(1))),
+        ("f64", f64::MAX, f64::MIN_POSITIVE, f64::from_bits(1)),
+    ] {
+        let mut model = TestModel::new(|_| Err(Error::input("only run node by node here")));
+        let port = Port { name: "x".to_owned(), dtype: dtype.to_owned(), shape: vec![None] };
+        model.description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let given = Arc::clone(&seen);
+        let host = ModelHost::new(model).with_numerics(move |batch| {
+            let value = rows::numbers(batch.column(0).as_ref())?.values[0];
+            given.lock().unwrap().push(value);
+            Ok(Numbers { rows: 1, nodes: vec![numbers("y", "Relu", &[value])], ..Numbers::default() })
+        });
+        let mut probe = open(json!({"edges": ["subnormal", "greatest", "least"]}));
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        probe.evaluate(&host).unwrap();
+        let seen = seen.lock().unwrap();
+        let [.., subnormal, most, lowest] = seen[..] else { panic!("{seen:?}") };
+        assert!(least <= subnormal && subnormal < normal, "{dtype}: {subnormal}");
+        assert_eq!((most, lowest), (greatest, -greatest), "{dtype}");
+    }
 }
 
 #[test]

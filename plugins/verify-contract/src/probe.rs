@@ -4,7 +4,7 @@ use modelwatch_sdk::{
     FindingCode, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
     Verifier,
     about::{ModelDescription, Port},
-    report::{Metric, MetricRole},
+    report::{Gap, Metric, MetricRole},
     rows,
     sample::{RowSample, SampleLimits},
 };
@@ -87,7 +87,11 @@ impl Probe for Contract {
         let rows = rows.filter(|it| it.num_rows() > 0 && self.config.rows > 0);
         let outputs = match &rows {
             Some(it) if is_fed => runs::judge(&mut sheet, &self.config, host, &model, it)?,
-            None if self.config.rows == 0 => None,
+            None if self.config.rows == 0 => {
+                let what = "what the model gives for rows, in batches of any size, any order, again and on threads";
+                sheet.report.gaps.push(Gap::new(what, "`rows = 0` leaves it out"));
+                None
+            }
             not_run => {
                 let clause = Clause::new("produced_outputs", "are as the model declares them", 0);
                 let why = if not_run.is_some() {

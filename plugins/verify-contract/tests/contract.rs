@@ -101,6 +101,14 @@ fn check(config: Value, checks: &[&str], expected: &[&str]) -> Report {
     report
 }
 
+#[test]
+fn what_is_left_out_is_told() {
+    let report = check(json!({ "rows": 0 }), &[], &[]);
+    let [gap] = &report.gaps[..] else { panic!("{:?}", report.gaps) };
+    assert_eq!(gap.what, "what the model gives for rows, in batches of any size, any order, again and on threads");
+    assert_eq!(gap.why, "`rows = 0` leaves it out");
+}
+
 /// A model that answers with names: integers that depend on the size of the batch.
 #[test]
 fn integers_are_names_and_equal_or_not() {

@@ -17,7 +17,7 @@ use crate::{
     residuals,
     row::Layout,
     sample::Sample,
-    slice_areas,
+    slice_areas, slices,
     state::State,
     tally::Tally,
     tasks::queries,
@@ -61,6 +61,10 @@ pub(crate) struct Slice {
     pub(crate) name: String,
     /// The sums over its rows.
     pub(crate) tally: Tally,
+    /// Why nothing may rest on its metrics.
+    pub(crate) unfit: Option<String>,
+    /// Whether it is of all values of a column or cross that have no slice of their own.
+    is_rest: bool,
 }
 
 /// A value and how sure it is.
@@ -149,12 +153,20 @@ impl<'a> Evaluation<'a> {
             Some(it) => Rows::new(layout, it).replicates(&replicated, n, settings, host)?.moved(),
             None => rows.replicates(&replicated, n, settings, host)?,
         };
-        let named = state.head.slices.iter();
-        let slices: Vec<Slice> = named
-            .filter_map(|(key, name)| {
-                totals.slices.remove(&key).map(|tally| Slice { key, name: name.to_owned(), tally })
-            })
-            .collect();
+        let mut slices: Vec<Slice> = Vec::new();
+        for (key, name) in state.head.slices.iter() {
+            slices.extend(totals.slices.remove(&key).map(|tally| {
+                let unfit = gaps::too_small(&tally, settings);
+                Slice { key, name: name.to_owned(), tally, unfit, is_rest: false }
+            }));
+        }
+        for (nth, column) in layout.slice_columns.iter().enumerate() {
+            let key = slices::rest(nth);
+            slices.extend(totals.slices.remove(&key).map(|tally| {
+                let unfit = Some(gaps::crowded(&tally, column));
+                Slice { key, name: slices::name_of_rest(column), tally, unfit, is_rest: true }
+            }));
+        }
         let is_complete = state.head.totals.is_none();
         // Both are read for it, which is needless where they answered differently.
         let is_of_equals = totals.tally.is_of_equals() || slices.iter().any(|it| it.tally.is_of_equals());
@@ -377,9 +389,8 @@ impl<'a> Evaluation<'a> {
 
     fn per_slice(&self, report: &mut Report) {
         for slice in &self.slices {
-            let Slice { name, tally, .. } = slice;
-            let unfit = gaps::too_small(tally, self.settings);
-            if let Some(why) = &unfit {
+            let Slice { name, tally, unfit, .. } = slice;
+            if let Some(why) = unfit {
                 report.gaps.push(Gap::new(format!("findings and requirements of the slice `{name}`"), why));
             }
             for measure in measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name())) {
@@ -412,8 +423,9 @@ impl<'a> Evaluation<'a> {
     /// Reports the worst slice of each metric, among those with enough rows, under the label `worst_slice`. Its
     /// interval holds for all slices at once (Bonferroni), because the worst of many looks worse than it is.
     fn worst_slices(&self, report: &mut Report) {
-        let tried: Vec<_> =
-            self.slices.iter().filter(|it| gaps::too_small(&it.tally, self.settings).is_none()).collect();
+        let tried: Vec<_> = self.slices.iter().filter(|it| it.unfit.is_none()).collect();
+        // Any of those that were not looked at one by one may be worse.
+        let unfit = self.slices.iter().find(|it| it.is_rest).and_then(|it| it.unfit.clone());
         for measure in
             measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name()) && self.has(it, 0))
         {
@@ -434,7 +446,8 @@ impl<'a> Evaluation<'a> {
             labels.insert("worst_slice".to_owned(), name.clone());
             let metric = metric(measure, value).n(measure.n(tally, 0)).labels(&labels);
             let metric = metric.degrees_of_freedom(intervals::degrees_of_freedom(measure, tally, 0));
-            report.metrics.push(metric.interval(interval.filter(|it| value.is_finite() && intervals::has_width(it))));
+            let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
+            report.metrics.push(metric.interval(interval).unfit(unfit.clone()));
         }
     }
 

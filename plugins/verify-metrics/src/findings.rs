@@ -22,7 +22,7 @@ use modelwatch_sdk::{
 use crate::{
     config::quoted,
     evaluate::{Evaluation, Slice, mcnemar_p},
-    gaps, intervals,
+    intervals,
     measure::{self, Areas, Measure},
     permutation,
     training::Gap,
@@ -360,7 +360,7 @@ fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
 fn slices(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
     let measure = measure::primary(evaluation.layout);
     let whole = evaluation.value(measure, 0);
-    let is_tried = |it: &&Slice| it.tally.all.n >= 2 && gaps::too_small(&it.tally, evaluation.settings).is_none();
+    let is_tried = |it: &&Slice| it.tally.all.n >= 2 && it.unfit.is_none();
     let tried: Vec<_> = evaluation.slices.iter().filter(is_tried).collect();
     // Bonferroni: one slice of many is always the worst.
     let level = 1.0 - (1.0 - LEVEL) / tried.len().max(1) as f64;

@@ -35,10 +35,6 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     for (column, n) in &head.n_without_slice {
         gap(format!("{n} rows in the slices of `{column}`"), "they have no value there".to_owned());
     }
-    for column in head.slices.crowded() {
-        let why = format!("it has more than {MAX_PER_GROUP} values; those that come first in byte order are covered");
-        gap(format!("some slices of `{column}`"), why);
-    }
     if evaluation.layout.sums.as_ref().is_some_and(|it| it.kind == Kind::Detection) && !evaluation.slices.is_empty() {
         gap("the slices".to_owned(), "detections have no metrics of slices".to_owned());
     }
@@ -155,15 +151,25 @@ pub(crate) fn too_small(tally: &Tally, settings: &Settings) -> Option<String> {
     Some(format!("its {n} {rows} count, by their weights, as {counted:.1}, fewer than `min_slice_size`, {least}"))
 }
 
+/// Returns why nothing may rest on the metrics of all rows whose value of a column has no slice of its own.
+pub(crate) fn crowded(tally: &Tally, column: &str) -> String {
+    let n = tally.all.n;
+    format!(
+        "`{column}` has more than {MAX_PER_GROUP} values, of which those that come first in byte order have slices: \
+         {n} rows have another, each of which can be worse than all of them; name those that matter in `expect_slices`, \
+         or cut the rows by a column with fewer values"
+    )
+}
+
 /// Adds a check for each expected slice that is missing or too small.
 pub(crate) fn missing_slices(settings: &Settings, layout: Option<&Layout>, found: &[Slice], report: &mut Report) {
     let primary = layout.map_or(Measure::Accuracy, measure::primary);
     for name in &settings.expected {
-        let seen = found.iter().find(|it| it.name == *name).map(|it| &it.tally);
+        let seen = found.iter().find(|it| it.name == *name);
         let column = name.split('=').next().unwrap_or(name).to_owned();
         let why = match (seen, layout) {
-            (Some(it), _) => match too_small(it, settings) {
-                Some(why) => why,
+            (Some(it), _) => match &it.unfit {
+                Some(why) => why.clone(),
                 None => continue,
             },
             (None, Some(it)) if !it.slice_columns.contains(&column) => {
@@ -174,7 +180,7 @@ pub(crate) fn missing_slices(settings: &Settings, layout: Option<&Layout>, found
         report.gaps.push(Gap::new(format!("the expected slice `{name}`"), why.clone()));
         report.checks.push(Check {
             labels: Labels::from([("slice".to_owned(), name.clone())]),
-            n: seen.map_or(0, |it| it.all.n),
+            n: seen.map_or(0, |it| it.tally.all.n),
             ..Check::not_checked(primary.name(), "the slice is in the data", why)
         });
     }

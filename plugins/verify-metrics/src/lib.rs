@@ -8,6 +8,8 @@
 //!   classes that have labels there, and carry no other label.
 //! - With a baseline: the same of the baseline, the paired difference, and for metrics over all rows
 //!   the ratio; the number of rows that went from right to wrong and back, and McNemar's p-value.
+//! - The rows whose value of a column or cross is beyond the 100 that have slices as one slice, `column=(others)`, on which nothing may rest:
+//!   each of the values can be worse than all. Neither may anything rest on the worst slice then.
 //! - The worst slice of each metric (label `worst_slice`), and the skill over a trivial model (`skill`, label `metric`).
 //! - Where the reference data are the training rows, by how much the accuracy is higher there.
 //! - Findings `MW-M001` to `MW-M009`; see `findings`.

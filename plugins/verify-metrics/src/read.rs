@@ -52,7 +52,8 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
     }
 
     let weights = weights(batch)?;
-    let slices: Vec<Vec<u64>> = cuts.iter().map(|it| slice_keys(it, settings, state)).collect();
+    let slices: Vec<Vec<u64>> =
+        cuts.iter().enumerate().map(|(nth, it)| slice_keys(it, nth, settings, &layout, state)).collect();
     let kept: BTreeSet<u64> = state.kept();
     let mut words = Vec::with_capacity(layout.width());
     let start = |words: &mut Vec<u64>, label: u64, row: usize| {
@@ -183,8 +184,8 @@ fn weights(batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
     numbers.values.iter().map(word).collect::<Result<_>>().map(Some)
 }
 
-fn slice_keys(cut: &Cut, settings: &Settings, state: &mut State) -> Vec<u64> {
-    let keys: Vec<u64> = cut.names.iter().map(|it| state.see_slice(&cut.group, it, &settings.expected)).collect();
+fn slice_keys(cut: &Cut, nth: usize, settings: &Settings, layout: &Layout, state: &mut State) -> Vec<u64> {
+    let keys: Vec<u64> = cut.names.iter().map(|it| state.see_slice(layout, nth, it, &settings.expected)).collect();
     let n_missing = cut.rows.iter().filter(|it| it.is_none()).count() as u64;
     if n_missing > 0 {
         *state.head.n_without_slice.entry(cut.group.clone()).or_default() += n_missing;

@@ -8,31 +8,40 @@ use serde::{Deserialize, Serialize};
 /// The most slices of a column or cross; of more, those whose names come first in byte order are kept.
 pub(crate) const MAX_PER_GROUP: usize = 100;
 
+/// Returns the key of the slice of all rows whose value of the `nth` column or cross is not among those that are kept.
+pub(crate) fn rest(nth: usize) -> u64 {
+    nth as u64 + 1
+}
+
+/// Returns the name of that slice.
+pub(crate) fn name_of_rest(column: &str) -> String {
+    format!("{column}=(others)")
+}
+
 /// The slices that were seen. What is kept depends on the set of names alone, not on their order:
 /// a name that was dropped has [`MAX_PER_GROUP`] names before it and can never come back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Slices {
     /// Per column or cross, the key of each name.
     groups: BTreeMap<String, BTreeMap<String, u64>>,
-    /// The columns and crosses with more slices than are kept.
-    crowded: BTreeSet<String>,
 }
 
 impl Slices {
     /// Takes in a name, and returns its key and the keys that were dropped for it.
     pub(crate) fn see(&mut self, group: &str, name: &str, expected: &BTreeSet<String>) -> (u64, Vec<u64>) {
-        let key = row_key(name.as_bytes()).max(1);
+        // The least numbers stand for no slice and for the rests.
+        let key = row_key(name.as_bytes()).max(1 << 32);
         self.groups.entry(group.to_owned()).or_default().insert(name.to_owned(), key);
         (key, self.shrink(group, expected))
     }
 
-    /// Takes in the slices of `other`, and returns the keys that were dropped.
-    pub(crate) fn merge(&mut self, other: Self, expected: &BTreeSet<String>) -> Vec<u64> {
-        self.crowded.extend(other.crowded);
+    /// Takes in the slices of `other`, and returns the keys that were dropped, per column or cross.
+    pub(crate) fn merge(&mut self, other: Self, expected: &BTreeSet<String>) -> Vec<(String, Vec<u64>)> {
         let mut dropped = Vec::new();
         for (group, names) in other.groups {
             self.groups.entry(group.clone()).or_default().extend(names);
-            dropped.extend(self.shrink(&group, expected));
+            let keys = self.shrink(&group, expected);
+            dropped.push((group, keys));
         }
         dropped
     }
@@ -42,11 +51,6 @@ impl Slices {
         self.groups.values().flat_map(|names| names.iter().map(|(name, &key)| (key, name.as_str())))
     }
 
-    /// Returns the columns and crosses with more slices than are kept.
-    pub(crate) fn crowded(&self) -> impl Iterator<Item = &str> {
-        self.crowded.iter().map(String::as_str)
-    }
-
     fn shrink(&mut self, group: &str, expected: &BTreeSet<String>) -> Vec<u64> {
         let mut dropped = Vec::new();
         let Some(names) = self.groups.get_mut(group) else { return dropped };
@@ -54,7 +58,6 @@ impl Slices {
         while names.len() - n_expected > MAX_PER_GROUP {
             let Some(last) = names.keys().rev().find(|it| !expected.contains(*it)).cloned() else { break };
             dropped.extend(names.remove(&last));
-            self.crowded.insert(group.to_owned());
         }
         dropped
     }
@@ -83,6 +86,5 @@ mod tests {
         assert_eq!(left, whole);
         assert_eq!(whole.iter().count(), MAX_PER_GROUP + 1);
         assert_eq!(whole.iter().last().unwrap().1, "user=u998");
-        assert_eq!(whole.crowded().collect::<Vec<_>>(), ["user"]);
     }
 }

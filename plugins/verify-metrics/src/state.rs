@@ -17,7 +17,7 @@ use crate::{
     totals::Totals,
 };
 
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 /// The most rows that a state can have; sums of that many counts do not overflow.
 const MAX_N: u64 = 1 << 46;
 
@@ -67,10 +67,12 @@ impl State {
         Ok(())
     }
 
-    /// Takes in the name of a slice, and returns its key.
-    pub(crate) fn see_slice(&mut self, group: &str, name: &str, expected: &BTreeSet<String>) -> u64 {
-        let (key, dropped) = self.head.slices.see(group, name, expected);
-        self.drop_slices(&dropped);
+    /// Takes in the name of a slice of the `nth` column or cross, and returns its key.
+    pub(crate) fn see_slice(&mut self, layout: &Layout, nth: usize, name: &str, expected: &BTreeSet<String>) -> u64 {
+        let (key, dropped) = self.head.slices.see(&layout.slice_columns[nth], name, expected);
+        if let Some(totals) = &mut self.head.totals {
+            totals.drop_slices(layout, nth, &dropped);
+        }
         key
     }
 
@@ -94,8 +96,8 @@ impl State {
     }
 
     /// Adds what `other` has seen.
-    pub(crate) fn merge(&mut self, other: Self, expected: &BTreeSet<String>) -> Result<()> {
-        let Some(layout) = other.head.layout else { return Ok(()) };
+    pub(crate) fn merge(&mut self, mut other: Self, expected: &BTreeSet<String>) -> Result<()> {
+        let Some(layout) = other.head.layout.take() else { return Ok(()) };
         self.settle();
         self.set_layout(&layout)?;
         self.head.n_rows += other.head.n_rows;
@@ -104,7 +106,12 @@ impl State {
             *self.head.n_without_slice.entry(column).or_default() += n;
         }
         let dropped = self.head.slices.merge(other.head.slices, expected);
-        self.drop_slices(&dropped);
+        for totals in [&mut self.head.totals, &mut other.head.totals].into_iter().flatten() {
+            for (group, keys) in &dropped {
+                let nth = layout.slice_columns.iter().position(|it| it == group);
+                totals.drop_slices(&layout, nth.ok_or_else(|| damaged("a slice is of no column"))?, keys);
+            }
+        }
         if layout.is_of_documents() {
             self.lower_bound(other.head.bound);
             other.sample.iter().for_each(|(_, words, count)| self.add_document(&layout, words, count));
@@ -121,13 +128,9 @@ impl State {
         }
         let kept = self.kept();
         match (&mut self.head.totals, other.head.totals) {
-            (Some(left), Some(mut right)) => {
-                right.slices.retain(|key, _| kept.contains(key));
-                left.merge(&layout, right);
-            }
+            (Some(left), Some(right)) => left.merge(&layout, right),
             (Some(left), None) => add_sample(left, &layout, &other.sample, &kept),
-            (None, Some(mut right)) => {
-                right.slices.retain(|key, _| kept.contains(key));
+            (None, Some(right)) => {
                 let mut totals = Totals::new(&layout, true);
                 add_sample(&mut totals, &layout, &self.sample, &kept);
                 totals.merge(&layout, right);
@@ -314,12 +317,6 @@ impl State {
         grid.add_rows(layout, &rows);
         self.head.has_grid = true;
         grid
-    }
-
-    fn drop_slices(&mut self, dropped: &[u64]) {
-        if let Some(totals) = &mut self.head.totals {
-            totals.slices.retain(|key, _| !dropped.contains(key));
-        }
     }
 }
 

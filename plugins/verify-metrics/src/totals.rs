@@ -8,6 +8,7 @@ use crate::{
     magnitudes::Magnitudes,
     mass::Mass,
     row::{Layout, Prediction, RowScores},
+    slices,
     tally::Tally,
 };
 
@@ -54,13 +55,12 @@ impl Totals {
         }
     }
 
-    /// Adds a row `times` times; `is_kept` says for which keys there are slices.
+    /// Adds a row `times` times; `is_kept` says which keys have a slice of their own.
     pub(crate) fn add(&mut self, layout: &Layout, words: &[u64], times: u64, is_kept: impl Fn(u64) -> bool) {
         self.tally.add(layout, words, times);
-        for &key in layout.slices(words) {
-            if key != 0 && is_kept(key) {
-                self.slices.entry(key).or_insert_with(|| Tally::new(layout)).add(layout, words, times);
-            }
+        for (nth, &key) in layout.slices(words).iter().enumerate().filter(|it| *it.1 != 0) {
+            let key = if is_kept(key) { key } else { slices::rest(nth) };
+            self.slices.entry(key).or_insert_with(|| Tally::new(layout)).add(layout, words, times);
         }
         let weight = layout.weight(words);
         if layout.sums.is_some() {
@@ -102,6 +102,13 @@ impl Totals {
         for (left, right) in pairs {
             left.positive.iter_mut().zip(&right.positive).for_each(|(left, right)| *left += right);
             left.negative.iter_mut().zip(&right.negative).for_each(|(left, right)| *left += right);
+        }
+    }
+
+    /// Moves slices of the `nth` column or cross to its rest.
+    pub(crate) fn drop_slices(&mut self, layout: &Layout, nth: usize, keys: &[u64]) {
+        for tally in keys.iter().filter_map(|key| self.slices.remove(key)).collect::<Vec<_>>() {
+            self.slices.entry(slices::rest(nth)).or_insert_with(|| Tally::new(layout)).merge(&tally);
         }
     }
 

@@ -810,3 +810,51 @@ fn figures_are_bounded() {
     let titles: Vec<_> = report.figures.iter().map(|it| it.title.as_str()).collect();
     assert_eq!(titles, ["Confusion", "Reliability", "ROC curve", "Thresholds", "Slices"]);
 }
+
+#[test]
+fn nothing_rests_on_values_beyond_those_that_have_slices() {
+    const N: usize = 4500;
+    let names: Vec<String> = (0..N).map(|it| format!("u{:03}", it % 150)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let labels: Vec<i64> = (0..N).map(|it| (it / 150 % 2) as i64).collect();
+    // The rows of the last 50 values are all wrong.
+    let score = |it: usize| if (labels[it] == 1) == (it % 150 < 100) { 0.9 } else { 0.1 };
+    let scores: Vec<f64> = (0..N).map(score).collect();
+    let table = Table::default().labels(&labels).candidate(&scores, 1).slice("user", &names);
+    let options = json!({"task": "binary", "expect_slices": ["user=u149"]});
+    let report = run(&options, &table);
+    for name in ["accuracy", "recall", "log_loss", "roc_auc"] {
+        let of_slices: Vec<_> =
+            report.metrics.iter().filter(|it| it.name == name && it.labels.contains_key("slice")).collect();
+        assert_eq!(of_slices.len(), 102, "{name}");
+        let unfit: Vec<_> = of_slices.iter().filter(|it| it.unfit.is_some()).collect();
+        assert!(unfit.len() == 1 && unfit[0].labels["slice"] == "user=(others)", "{name}: {unfit:?}");
+        let worst = report.metrics.iter().find(|it| it.name == name && it.labels.contains_key("worst_slice"));
+        assert!(worst.is_none_or(|it| it.unfit == unfit[0].unfit), "{name}: {worst:?}");
+    }
+    let rest = find(&report, MetricRole::Candidate, "accuracy", &[("slice", "user=(others)")]).unwrap();
+    assert_eq!((rest.value, rest.n), (0.0, 49 * 30));
+    let why = rest.unfit.as_ref().unwrap();
+    assert!(why.contains("1470 rows") && why.contains("`expect_slices`"), "{why}");
+    let cut = run_cut(&options, &table.batch(), 5, 90);
+    assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&report).unwrap());
+}
+
+#[test]
+fn values_without_slices_are_counted_beyond_the_budget_too() {
+    const N: usize = 110_000;
+    // Those that come first in byte order come last.
+    let names: Vec<String> = (0..N).map(|it| format!("u{:03}", 149 - it * 150 / N)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (labels, errors) = (random(N, 3), random(N, 4));
+    let predicted: Vec<f64> = labels.iter().zip(&errors).map(|(a, b)| a + b).collect();
+    let table = Table::default().numbers(&labels).candidate(&predicted, 1).slice("user", &names);
+    let options = json!({"task": "regression", "metrics": ["mae"], "intervals": {"replicates": 0}});
+    let is_rest = |it: usize| names[it] >= "u100";
+    let n = (0..N).filter(|&it| is_rest(it)).count();
+    let mae = (0..N).filter(|&it| is_rest(it)).map(|it| (predicted[it] - labels[it]).abs()).sum::<f64>() / n as f64;
+    for report in [run(&options, &table), run_cut(&options, &table.batch(), 2, 11_000)] {
+        let rest = find(&report, MetricRole::Candidate, "mae", &[("slice", "user=(others)")]).unwrap();
+        assert!(rest.n == n as u64 && (rest.value - mae).abs() < 1e-9, "{rest:?}: {n}, {mae}");
+    }
+}

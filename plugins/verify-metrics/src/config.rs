@@ -92,7 +92,8 @@ pub struct Config {
     #[serde(default)]
     pub expect_slices: Vec<String>,
     /// Crosses of slice columns: `[["country", "device"]]` gives a slice for each pair of values that occurs, named
-    /// `country=se,device=tv`.
+    /// `country=se,device=tv`. A backslash stands before a comma or backslash that is part of a value; rows without a value
+    /// are the slice `country=(missing)`, as they are without a cross.
     #[serde(default)]
     pub cross_slices: Vec<Vec<String>>,
     /// The ascending inner edges of bins for slice columns of numbers: `{ age = [18, 65] }` gives the slices

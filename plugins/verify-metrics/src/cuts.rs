@@ -9,7 +9,13 @@ use modelwatch_sdk::{
     slices::{Cut, by_value},
 };
 
-use crate::config::{Settings, quoted};
+use crate::{
+    config::{Settings, quoted},
+    slices::OTHERS,
+};
+
+/// The value of a slice of rows without one.
+const MISSING: &str = "(missing)";
 
 /// Returns the cuts of a batch: its slice columns, then the crosses.
 ///
@@ -30,21 +36,42 @@ pub(crate) fn cuts(batch: &RecordBatch, settings: &Settings) -> Result<Vec<Cut>>
     }
     let mut res = Vec::with_capacity(columns.len() + settings.cross_slices.len());
     for (name, array) in &columns {
-        res.push(match settings.slice_bins.get(*name) {
+        res.push(named(match settings.slice_bins.get(*name) {
             Some(edges) => bins(name, array, edges)?,
             None => by_value(name, array.as_ref())?,
-        });
+        }));
     }
-    for (nth, columns) in settings.cross_slices.iter().enumerate() {
-        let mut parts = Vec::with_capacity(columns.len());
-        for (idx, column) in columns.iter().enumerate() {
-            let found = res.iter().find(|it| it.group == *column);
+    for (nth, crossed) in settings.cross_slices.iter().enumerate() {
+        let mut parts = Vec::with_capacity(crossed.len());
+        for (idx, column) in crossed.iter().enumerate() {
+            let found = columns.iter().position(|it| it.0 == column).map(|it| &res[it]);
             parts.push(found.ok_or_else(|| unknown(format!("/cross_slices/{nth}/{idx}"), column))?);
         }
         let crossed = cross(&parts, batch.num_rows());
         res.push(crossed);
     }
     Ok(res)
+}
+
+/// Returns a cut in which rows without a value are in the slice `(missing)`, and no two slices of any cuts have one name: a backslash
+/// stands before each comma and backslash of a column or value, before the `=` of a column, and before a value that reads as a slice of none.
+fn named(cut: Cut) -> Cut {
+    let escape = |text: &str, special: &[char]| -> String {
+        let escaped = |it: char| special.contains(&it).then_some('\\').into_iter().chain([it]);
+        text.chars().flat_map(escaped).collect()
+    };
+    let column = escape(&cut.group, &['\\', ',', '=']);
+    let name = |it: &String| match &it[cut.group.len() + 1..] {
+        it @ (MISSING | OTHERS) => format!("{column}=\\{it}"),
+        it => format!("{column}={}", escape(it, &['\\', ','])),
+    };
+    let mut names: Vec<String> = cut.names.iter().map(name).collect();
+    let missing = names.len();
+    if cut.rows.iter().any(Option::is_none) {
+        names.push(format!("{column}={MISSING}"));
+    }
+    let rows = cut.rows.into_iter().map(|it| it.or(Some(missing))).collect();
+    Cut { group: column, names, rows }
 }
 
 fn bins(column: &str, array: &ArrayRef, edges: &[f64]) -> Result<Cut> {

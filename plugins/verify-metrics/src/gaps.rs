@@ -32,9 +32,6 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     if evaluation.tally().all.weight == 0.0 {
         gap("all metrics".to_owned(), format!("the weights of {} rows are all 0", evaluation.tally().all.n));
     }
-    for (column, n) in &head.n_without_slice {
-        gap(format!("{n} rows in the slices of `{column}`"), "they have no value there".to_owned());
-    }
     if evaluation.layout.sums.as_ref().is_some_and(|it| it.kind == Kind::Detection) && !evaluation.slices.is_empty() {
         gap("the slices".to_owned(), "detections have no metrics of slices".to_owned());
     }

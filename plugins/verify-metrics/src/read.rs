@@ -186,10 +186,6 @@ fn weights(batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
 
 fn slice_keys(cut: &Cut, nth: usize, settings: &Settings, layout: &Layout, state: &mut State) -> Vec<u64> {
     let keys: Vec<u64> = cut.names.iter().map(|it| state.see_slice(layout, nth, it, &settings.expected)).collect();
-    let n_missing = cut.rows.iter().filter(|it| it.is_none()).count() as u64;
-    if n_missing > 0 {
-        *state.head.n_without_slice.entry(cut.group.clone()).or_default() += n_missing;
-    }
     cut.rows.iter().map(|it| it.map_or(0, |it| keys[it])).collect()
 }
 

@@ -138,7 +138,7 @@ impl Layout {
         f64::from_bits(words[0])
     }
 
-    /// Returns the keys of the row's slices; 0 where the value is missing.
+    /// Returns the keys of the row's slices; 0 where it is in none.
     pub(crate) fn slices<'a>(&self, words: &'a [u64]) -> &'a [u64] {
         &words[1 + usize::from(self.has_weights)..self.start_of_models()]
     }

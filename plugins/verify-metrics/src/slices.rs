@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The most slices of a column or cross; of more, those whose names come first in byte order are kept.
 pub(crate) const MAX_PER_GROUP: usize = 100;
+/// What stands for the values that are not kept.
+pub(crate) const OTHERS: &str = "(others)";
 
 /// Returns the key of the slice of all rows whose value of the `nth` column or cross is not among those that are kept.
 pub(crate) fn rest(nth: usize) -> u64 {
@@ -15,7 +17,7 @@ pub(crate) fn rest(nth: usize) -> u64 {
 
 /// Returns the name of that slice.
 pub(crate) fn name_of_rest(column: &str) -> String {
-    format!("{column}=(others)")
+    format!("{column}={OTHERS}")
 }
 
 /// The slices that were seen. What is kept depends on the set of names alone, not on their order:

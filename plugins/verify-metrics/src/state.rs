@@ -4,7 +4,7 @@
 //! computed from them in the order of their hashes: batches and partitions cannot matter. Beyond it
 //! counts take over, where they are enough for a report, or else sums, and the kept rows are a sample that serves intervals.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use modelwatch_sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,6 @@ pub(crate) struct Head {
     pub(crate) n_rows: u64,
     /// Rows that were left out because they have no label.
     pub(crate) n_unlabeled: u64,
-    /// Columns with rows that have no value, and how many.
-    pub(crate) n_without_slice: BTreeMap<String, u64>,
     pub(crate) slices: Slices,
     /// The least key of the queries that were dropped for the budget.
     pub(crate) bound: Option<u64>,
@@ -102,9 +100,6 @@ impl State {
         self.set_layout(&layout)?;
         self.head.n_rows += other.head.n_rows;
         self.head.n_unlabeled += other.head.n_unlabeled;
-        for (column, n) in other.head.n_without_slice {
-            *self.head.n_without_slice.entry(column).or_default() += n;
-        }
         let dropped = self.head.slices.merge(other.head.slices, expected);
         for totals in [&mut self.head.totals, &mut other.head.totals].into_iter().flatten() {
             for (group, keys) in &dropped {

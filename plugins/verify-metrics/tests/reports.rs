@@ -495,7 +495,7 @@ fn crosses_and_bins_are_slices() {
     assert_eq!(n("writer=a,age=..18"), Some(12));
     let missing: Vec<_> = report.checks.iter().map(|it| it.labels["slice"].as_str()).collect();
     assert_eq!(missing, ["writer=z,age=..18"]);
-    assert!(report.gaps.iter().any(|it| it.what == "1 rows in the slices of `writer,age`"), "{:?}", report.gaps);
+    assert_eq!(n("age=(missing)"), Some(1));
     let cut = run_cut(&options, &table.batch(), 5, 9);
     assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&report).unwrap());
 
@@ -857,4 +857,46 @@ fn values_without_slices_are_counted_beyond_the_budget_too() {
         let rest = find(&report, MetricRole::Candidate, "mae", &[("slice", "user=(others)")]).unwrap();
         assert!(rest.n == n as u64 && (rest.value - mae).abs() < 1e-9, "{rest:?}: {n}, {mae}");
     }
+}
+
+#[test]
+fn rows_without_a_value_are_a_slice() {
+    let writers: Vec<Option<&str>> = (0..120).map(|it| [Some("a"), None, Some("(missing)")][it % 3]).collect();
+    let ages: Vec<f64> = (0..120).map(|it| if it % 4 == 0 { f64::NAN } else { 20.0 }).collect();
+    let labels: Vec<i64> = (0..120).map(|it| it / 3 % 2).collect();
+    // Those without a value are wrong.
+    let scores: Vec<f64> = (0..120).map(|it| if (labels[it] == 1) == (it % 3 != 1) { 0.9 } else { 0.1 }).collect();
+    let table = Table::default().labels(&labels).candidate(&scores, 1);
+    let table = table.with("writer", &[Use::Slice], Arc::new(StringArray::from(writers)));
+    let table = table.with("age", &[Use::Slice], Arc::new(Float64Array::from(ages)));
+    let report = run(
+        &json!({"task": "binary", "slice_bins": {"age": [18]}, "cross_slices": [["writer", "age"]], "min_slice_size": 35}),
+        &table,
+    );
+    let of = |name: &str| {
+        let found = find(&report, MetricRole::Candidate, "accuracy", &[("slice", name)]);
+        found.map(|it| (it.value, it.n, it.unfit.is_some()))
+    };
+    assert_eq!(of("writer=(missing)"), Some((0.0, 40, false)));
+    assert_eq!(of("writer=\\(missing)"), Some((1.0, 40, false)));
+    assert_eq!(of("age=(missing)").map(|it| it.1), Some(30));
+    assert_eq!(of("writer=(missing),age=(missing)"), Some((0.0, 10, true)));
+    let worst =
+        report.metrics.iter().find(|it| it.name == "accuracy" && it.labels.contains_key("worst_slice")).unwrap();
+    assert_eq!((worst.labels["worst_slice"].as_str(), worst.value), ("writer=(missing)", 0.0));
+}
+
+#[test]
+fn slices_of_different_values_have_different_names() {
+    let a: Vec<&str> = (0..200).map(|it| if it < 100 { "1,b=2" } else { "1" }).collect();
+    let b: Vec<&str> = (0..200).map(|it| if it < 100 { "9\\" } else { "2" }).collect();
+    let labels: Vec<i64> = (0..200).map(|it| it % 2).collect();
+    let scores: Vec<f64> = (0..200).map(|it| if (labels[it] == 1) == (it < 100) { 0.9 } else { 0.1 }).collect();
+    let table = Table::default().labels(&labels).candidate(&scores, 1).slice("a", &a).slice("b", &b);
+    let report = run(&json!({"task": "binary", "cross_slices": [["a", "b"]]}), &table);
+    let of =
+        |name: &str| find(&report, MetricRole::Candidate, "accuracy", &[("slice", name)]).map(|it| (it.value, it.n));
+    assert_eq!(of("a=1,b=2"), Some((0.0, 100)));
+    assert_eq!(of("a=1\\,b=2"), Some((1.0, 100)));
+    assert_eq!(of("a=1\\,b=2,b=9\\\\"), Some((1.0, 100)));
 }

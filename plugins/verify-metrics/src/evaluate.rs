@@ -257,7 +257,10 @@ impl<'a> Evaluation<'a> {
             let found = studentized.or_else(|| self.replicates.interval(nth, value, |it| it[model], level));
             found.filter(intervals::has_width)
         };
-        if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) }
+        let found = if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) };
+        // What replicates are biased by, as a lift of few rows, is more than they vary: such an interval says nothing.
+        let value = self.value(measure, model);
+        found.filter(|it| !(value < it.low || value > it.high))
     }
 
     /// Closed forms are for rows of equal weight.
@@ -531,11 +534,10 @@ fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool
     );
     match measure {
         Measure::MaxError => false,
+        it if it.is_biased() => false,
         // Curves of many classes, each of them again in each replicate, would take longer than all else.
-        Measure::AveragePrecision(Of::Class(_)) | Measure::Ks(Of::Class(_)) | Measure::Lift(_, Of::Class(_)) => false,
-        Measure::AveragePrecision(Of::Macro) | Measure::Ks(Of::Macro) | Measure::Lift(_, Of::Macro) => {
-            layout.classes.len() <= MAX_CURVES
-        }
+        Measure::AveragePrecision(Of::Class(_)) | Measure::Lift(_, Of::Class(_)) => false,
+        Measure::AveragePrecision(Of::Macro) | Measure::Lift(_, Of::Macro) => layout.classes.len() <= MAX_CURVES,
         it if it.is_of_class() => is_all && layout.classes.len() <= MAX_PAIRED_CLASSES,
         _ => is_all || !is_closed,
     }

@@ -41,6 +41,11 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     if evaluation.layout.is_regression() || evaluation.layout.sums.is_some() {
         return;
     }
+    let biased = names(evaluation, |it| it.is_biased() && !it.is_of_class());
+    if !biased.is_empty() {
+        let why = "it is above that of all rows there could be, by how much is not known: such a value has no interval";
+        gap(format!("intervals of {}", biased.join(" and ")), why.to_owned());
+    }
     for (model, layout) in evaluation.layout.models.iter().enumerate() {
         let output = &layout.output;
         if !layout.is_scored {

@@ -21,6 +21,7 @@
 //! Tibshirani 1993, section 12.5) for means over rows such as `log_loss`, `mae` and `rmse`, which are skewed, and with
 //! expanded percentiles for the others and for differences. `intervals.method = "jackknife"` replaces them over all rows by TensorFlow Model
 //! Analysis's bucketed jackknife.
+//! Their level is what a requirement asks for, else 95 %. The metrics `ks_statistic` and `ece` have none, whose bias is as large as their spread.
 //! Their level is what a requirement asks for, else 95 %.
 //!
 //! Between models whose predictions are the same for every row each difference is 0, and its interval too.

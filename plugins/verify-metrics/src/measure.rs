@@ -438,6 +438,12 @@ impl Measure {
         matches!(self, Self::PrecisionAtRecall(_) | Self::RecallAtPrecision(_))
     }
 
+    /// Returns whether it is a greatest or mean distance, which is above that of the population by about as much as it varies, and in replicates
+    /// again: none of their intervals covers it.
+    pub(crate) fn is_biased(self) -> bool {
+        matches!(self, Self::Ks(_) | Self::Ece)
+    }
+
     /// Returns whether it compares classes pair by pair.
     pub(crate) fn is_of_pairs(self) -> bool {
         matches!(self, Self::RocAuc(Areas::PairsMacro | Areas::PairsWeighted))

@@ -4,11 +4,14 @@
 //! trivial, less is worse. The trivial model of `accuracy` predicts the most frequent class, that of `log_loss` and `brier`
 //! the share of each class, that of `mse` the mean of the labels and that of `mae` their median. It is given the labels of
 //! the very rows that are judged, which makes it a little stronger than one that was trained.
+//! Intervals take into account that what the trivial model scores is estimated from these rows; those of `log_loss`, `brier` and `mae` have none.
 
 use modelwatch_sdk::{
     Report,
     report::{Better, Interval, Labels, Metric},
 };
+
+use modelwatch_stats::intervals::student_t_quantile;
 
 use crate::{evaluate::Evaluation, measure::Measure, ranking::Ranked, row::Layout};
 
@@ -40,16 +43,44 @@ pub(crate) fn compare(evaluation: &Evaluation<'_>, report: &mut Report) {
     let level = evaluation.host.confidence("skill");
     for it in skills(evaluation) {
         let labels = Labels::from([("metric".to_owned(), it.measure.name().to_owned())]);
-        let of = |value: f64| Trivial { value, ..it }.skill();
-        let interval = evaluation.interval(it.measure, 0, level).map(|found| {
-            let (left, right) = (of(found.low), of(found.high));
-            Interval { low: left.min(right), high: left.max(right), level }
-        });
         let skill = it.skill();
+        let interval = match it.measure {
+            Measure::Accuracy => of_accuracy(evaluation, level),
+            // That of the mean square is the coefficient of determination.
+            Measure::Mse => evaluation.interval(Measure::R2, 0, level),
+            _ => None,
+        };
         let metric =
             Metric::new("skill", skill).n(evaluation.tally().all.n).labels(&labels).better(Some(Better::Higher));
         report.metrics.push(metric.interval(interval.filter(|_| skill.is_finite())));
     }
+}
+
+/// Returns the interval of the skill of accuracy, of which the share of the most frequent class is estimated from the same rows.
+///
+/// Over a class it is `1 - e / u`, for the share `e` of rows that are wrong and `u` of rows with other labels; the logarithm of the ratio has the
+/// variance `((1 - e) / e + (1 - u) / u - 2 (p / (e u) - 1)) / n`, for the share `p` of rows that are both (Katz et al. 1978, paired). The skill is
+/// the least of those over each class, and so are the bounds: the class that is the most frequent one is not known. None with weights.
+fn of_accuracy(evaluation: &Evaluation<'_>, level: f64) -> Option<Interval> {
+    let tally = evaluation.tally();
+    let of = &tally.models[0];
+    if evaluation.layout.has_weights || of.unusable > 0 {
+        return None;
+    }
+    let n = tally.all.weight;
+    let misses: Vec<f64> =
+        tally.truth.iter().zip(&of.classes.hits).map(|(all, hits)| all.weight - hits.weight).collect();
+    let all_misses: f64 = misses.iter().sum();
+    let quantile = student_t_quantile((1.0 + level) / 2.0, n - 1.0).ok()?;
+    let (mut low, mut high) = (f64::INFINITY, f64::INFINITY);
+    for (class, misses) in tally.truth.iter().zip(misses) {
+        let (wrong, others, both) = (all_misses / n, 1.0 - class.weight / n, (all_misses - misses) / n);
+        let variance = (1.0 / wrong + 1.0 / others - 2.0 * both / (wrong * others)) / n;
+        let half = quantile * variance.max(0.0).sqrt();
+        low = low.min(1.0 - wrong / others * half.exp());
+        high = high.min(1.0 - wrong / others * (-half).exp());
+    }
+    (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
 }
 
 /// Returns the comparisons that the task and the output allow.

@@ -484,3 +484,28 @@ fn the_upper_bound_of_a_rare_loss_misses_as_seldom_as_it_promises() {
     }
     assert!(tried > 300 && missed * 40 <= tried, "{missed} of {tried} upper bounds are too low");
 }
+
+/// The share of the most frequent class is estimated from the same rows.
+#[test]
+fn skill_over_the_most_frequent_class_is_covered() {
+    let options = json!({"task": "binary", "metrics": ["skill"], "intervals": {"replicates": 0}});
+    // 80 % are right, and 60 % are of the most frequent class.
+    let skill = target("skill", &[("metric", "accuracy")], (0.8 - 0.6) / (1.0 - 0.6));
+    for (rows, trials) in [(50, 1000), (500, 1000), (5000, 1000)] {
+        check(std::slice::from_ref(&skill), rows, trials, |seed| confused(&options, rows, seed));
+    }
+}
+
+/// Values that are biased by as much as they vary have no interval, so that a requirement with a confidence does not pass.
+#[test]
+fn biased_metrics_have_no_interval_and_say_so() {
+    let options = json!({"task": "binary"});
+    let (labels, scores) = scored(500, 0.4, 1.19, 3);
+    let report =
+        run(&options, &Table::default().with("y", &[Use::Label], column(labels.into_iter())).candidate(&scores, 1));
+    for name in ["ks_statistic", "ece"] {
+        assert!(find(&report, MetricRole::Candidate, name, &[]).unwrap().interval.is_none(), "{name}");
+    }
+    let gap = report.gaps.iter().find(|it| it.what == "intervals of ece and ks_statistic").unwrap();
+    assert!(gap.why.contains("no interval"), "{gap:?}");
+}

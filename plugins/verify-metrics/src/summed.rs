@@ -88,10 +88,14 @@ pub(crate) trait Summed: Sync {
     fn n_sums(&self, layout: &SumLayout) -> usize;
     /// Returns the metrics, the first of which is the one that slices are compared by.
     fn metrics(&self, layout: &SumLayout) -> Vec<SumMetric>;
-    /// Adds a row of a mass to the sums.
-    fn add(&self, layout: &SumLayout, words: &[u64], mass: f64, sums: &mut [f64]);
+    /// Adds a row of a weight to the sums, `times` times.
+    fn add(&self, layout: &SumLayout, words: &[u64], times: u64, weight: f64, sums: &mut [f64]);
     /// Returns the value of a metric of rows of a total mass.
     fn value(&self, metric: SumMetric, sums: &[f64], mass: f64) -> f64;
+    /// Returns how many rows a metric is of, where that is not all.
+    fn n(&self, _metric: SumMetric, _sums: &[f64]) -> Option<u64> {
+        None
+    }
     /// Returns numerator and denominator of a metric that is a share of rows.
     fn share(&self, _metric: SumMetric, _sums: &[f64], _mass: f64) -> Option<(f64, f64)> {
         None

@@ -139,7 +139,7 @@ impl Tally {
     fn add_sums(&mut self, layout: &Layout, sums: &SumLayout, words: &[u64], times: u64, weight: f64) {
         for (idx, model) in self.models.iter_mut().enumerate() {
             match layout.prediction(words, idx) {
-                Prediction::Summed(found) => sums.task().add(sums, found, times as f64 * weight, &mut model.sums),
+                Prediction::Summed(found) => sums.task().add(sums, found, times, weight, &mut model.sums),
                 _ => model.unusable += times,
             }
         }

@@ -19,6 +19,7 @@ impl Measure {
             Self::F1(Of::Class(it) | Of::Positive(it)) | Self::FBeta(Of::Class(it) | Of::Positive(it), _) => {
                 union(tally, classes, it).n
             }
+            Self::Summed(kind, metric) => tasks::of(kind).n(metric, &tally.models[model].sums).unwrap_or(tally.all.n),
             _ => self.share(tally, model).map_or(tally.all.n, |it| it.1.n),
         }
     }

@@ -179,7 +179,8 @@ fn a_ranking_is_compared_query_by_query() {
     {
         let of = |role| find(&report, role, name, labels).unwrap();
         let (candidate, difference) = (of(MetricRole::Candidate), of(MetricRole::Difference));
-        assert_eq!(candidate.n, 200);
+        // 18 queries have no relevant document.
+        assert_eq!(candidate.n, if name == "ndcg" { 200 } else { 182 });
         assert_eq!(difference.value, candidate.value - of(MetricRole::Baseline).value);
         let interval = candidate.interval.unwrap_or_else(|| panic!("{candidate:?}"));
         let is_inside =
@@ -262,4 +263,25 @@ fn an_expected_slice_of_a_task_is_checked() {
     let options = json!({"task": "sequences", "expect_slices": ["hand=both"]});
     let report = run(&options, &spoken(&[Some("a")], &[Some("a")]).slice("hand", &["left"]));
     assert_eq!((report.checks[0].metric.as_str(), report.checks[0].status), ("exact_match", Status::NotChecked));
+}
+
+#[test]
+fn queries_that_a_metric_leaves_out_are_not_counted() {
+    let queries: Vec<String> = (0..32).map(|it| format!("q{}", it / 2)).collect();
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    // One query of 16 has a relevant document.
+    let labels: Vec<f64> = (0..32).map(|it| f64::from(u8::from(it == 0))).collect();
+    let scores = random(32, 3);
+    let options = json!({"task": "ranking", "query": "query"});
+    let weights: ArrayRef = Arc::new(Float64Array::from_iter_values((0..32).map(|it| 1.0 + f64::from(it / 2))));
+    let table = Table::default().numbers(&labels).candidate(&scores, 1);
+    let table = table.with("query", &[], Arc::new(StringArray::from(queries)));
+    for table in [table.clone(), table.with("w", &[Use::Weight], weights)] {
+        let report = run(&options, &table);
+        let n = |name: &str, labels: &[(&str, &str)]| {
+            let metric = find(&report, MetricRole::Candidate, name, labels).unwrap();
+            metric.n
+        };
+        assert_eq!((n("map", &[]), n("mrr", &[]), n("hit_rate", &[("k", "1")]), n("ndcg", &[])), (1, 1, 1, 16));
+    }
 }

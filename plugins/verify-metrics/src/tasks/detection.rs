@@ -63,7 +63,7 @@ impl Summed for Detection {
         res
     }
 
-    fn add(&self, _: &SumLayout, _: &[u64], _: f64, _: &mut [f64]) {}
+    fn add(&self, _: &SumLayout, _: &[u64], _: u64, _: f64, _: &mut [f64]) {}
 
     fn value(&self, _: SumMetric, _: &[f64], _: f64) -> f64 {
         f64::NAN

@@ -55,7 +55,8 @@ impl Summed for MultiLabel {
         res
     }
 
-    fn add(&self, layout: &SumLayout, words: &[u64], mass: f64, sums: &mut [f64]) {
+    fn add(&self, layout: &SumLayout, words: &[u64], times: u64, weight: f64, sums: &mut [f64]) {
+        let mass = times as f64 * weight;
         let (labels, predicted) = words.split_at(words.len() / 2);
         let mut row = Counts::default();
         for class in 0..layout.classes.len() {

@@ -41,7 +41,7 @@ impl Summed for Documents {
         Vec::new()
     }
 
-    fn add(&self, _: &SumLayout, _: &[u64], _: f64, _: &mut [f64]) {}
+    fn add(&self, _: &SumLayout, _: &[u64], _: u64, _: f64, _: &mut [f64]) {}
 
     fn value(&self, _: SumMetric, _: &[f64], _: f64) -> f64 {
         f64::NAN
@@ -75,7 +75,8 @@ impl Summed for Queries {
     }
 
     fn n_sums(&self, layout: &SumLayout) -> usize {
-        self.n_words(layout)
+        // The last counts the queries with a relevant document, whatever they weigh.
+        self.n_words(layout) + 1
     }
 
     fn metrics(&self, layout: &SumLayout) -> Vec<SumMetric> {
@@ -84,12 +85,17 @@ impl Summed for Queries {
         [of("ndcg")].into_iter().chain(at("ndcg")).chain([of("map"), of("mrr")]).chain(at("hit_rate")).collect()
     }
 
-    fn add(&self, _: &SumLayout, words: &[u64], mass: f64, sums: &mut [f64]) {
+    fn add(&self, _: &SumLayout, words: &[u64], times: u64, weight: f64, sums: &mut [f64]) {
+        let mass = times as f64 * weight;
         sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum += mass * f64::from_bits(word));
+        let is_relevant = f64::from_bits(words[(words.len() - 4) / 2 + 1]);
+        if let Some(it) = sums.last_mut() {
+            *it += times as f64 * is_relevant;
+        }
     }
 
     fn value(&self, metric: SumMetric, sums: &[f64], mass: f64) -> f64 {
-        let n = (sums.len() - 4) / 2;
+        let n = (sums.len() - 5) / 2;
         let relevant = sums[n + 1];
         match (metric.name, metric.of) {
             ("ndcg", SumOf::At(it)) => sums[it] / mass,
@@ -100,8 +106,12 @@ impl Summed for Queries {
         }
     }
 
+    fn n(&self, metric: SumMetric, sums: &[f64]) -> Option<u64> {
+        (metric.name != "ndcg").then(|| sums.last().map_or(0, |&it| it as u64))
+    }
+
     fn share(&self, metric: SumMetric, sums: &[f64], _: f64) -> Option<(f64, f64)> {
-        let n = (sums.len() - 4) / 2;
+        let n = (sums.len() - 5) / 2;
         match (metric.name, metric.of) {
             ("hit_rate", SumOf::At(it)) => Some((sums[n + 4 + it], sums[n + 1])),
             _ => None,

@@ -56,7 +56,8 @@ impl Summed for Segmentation {
         of("iou").chain(of("dice")).chain([SumMetric::gain("pixel_accuracy", SumOf::All)]).collect()
     }
 
-    fn add(&self, _: &SumLayout, words: &[u64], mass: f64, sums: &mut [f64]) {
+    fn add(&self, _: &SumLayout, words: &[u64], times: u64, weight: f64, sums: &mut [f64]) {
+        let mass = times as f64 * weight;
         sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum += mass * word as f64);
     }
 

@@ -41,7 +41,8 @@ impl Summed for Sequences {
         ]
     }
 
-    fn add(&self, _: &SumLayout, words: &[u64], mass: f64, sums: &mut [f64]) {
+    fn add(&self, _: &SumLayout, words: &[u64], times: u64, weight: f64, sums: &mut [f64]) {
+        let mass = times as f64 * weight;
         sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum += mass * word as f64);
     }
 

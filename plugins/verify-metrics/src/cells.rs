@@ -50,7 +50,7 @@ mod tests {
     };
 
     fn layout(has_weights: bool) -> Layout {
-        let model = ModelLayout { output: "y".to_owned(), is_scored: true };
+        let model = ModelLayout { output: "y".to_owned(), is_scored: true, n_digits: 52 };
         Layout {
             classes: ["a", "b", "c"].map(str::to_owned).into(),
             positive: None,

@@ -82,6 +82,9 @@ pub(crate) fn evaluate(
     settings: &Settings,
     host: &dyn Host,
 ) -> Result<Report> {
+    for it in [Some(state), training].into_iter().flatten() {
+        it.head.check_readings()?;
+    }
     let mut report = Report::default();
     let n_labeled = state.head.n_rows - state.head.n_unlabeled;
     let layout = state.head.layout.as_ref().filter(|_| n_labeled > 0);

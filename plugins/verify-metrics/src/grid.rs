@@ -96,8 +96,9 @@ impl Grid {
         }
         let mut score = Score::of(probability);
         if score.is_high && score.lesser < FEW_DIGITS && label != self.positive {
-            // Stored rows may be of anything.
-            score.lesser = (-scores.log_loss).exp().min(FEW_DIGITS);
+            // Stored rows may be of anything. Of a loss that is bound nothing is known beyond the score.
+            let lesser = (-scores.log_loss).exp().min(FEW_DIGITS);
+            score.lesser = if score.lesser < lesser / 2.0 { score.lesser } else { lesser };
         }
         self.count(label, scores.class, probability, score, times);
     }
@@ -212,6 +213,7 @@ impl Grid {
     /// Returns a row for each group of cells, with how many; `heads` gives the first segment of the group of each segment.
     fn rows_of(&self, layout: &Layout, heads: &[usize]) -> Sample {
         let bins = bins(layout.calibration_bins);
+        let least = layout.models[0].least_probability();
         let split = |place: usize| (place / 2 / bins.len(), place / 2 % bins.len(), place % 2);
         let joined = |place: usize| {
             let (class, segment, label) = split(place);
@@ -222,7 +224,7 @@ impl Grid {
             let (_, segment, label) = split(place);
             let (n, losses) = groups.entry(joined(place)).or_default();
             *n += it.n;
-            *losses += it.powers.losses(bins[segment].0, it.n, label == self.positive);
+            *losses += it.powers.losses(bins[segment].0, it.n, label == self.positive, least);
         }
         let log_loss = Widening::of(groups.values(), |it| it.log_loss);
         let brier = Widening::of(groups.values(), |it| it.brier);
@@ -374,7 +376,7 @@ mod tests {
             calibration_bins: 15,
             slice_columns: Vec::new(),
             sums: None,
-            models: vec![ModelLayout { output: "p".to_owned(), is_scored: true }],
+            models: vec![ModelLayout { output: "p".to_owned(), is_scored: true, n_digits: 52 }],
         }
     }
 

@@ -67,6 +67,6 @@ fn layout(settings: &Settings) -> Layout {
         calibration_bins: settings.calibration_bins,
         sums: tasks::widest_layout(settings, classes()),
         slice_columns: Vec::new(),
-        models: vec![ModelLayout { output: String::new(), is_scored: settings.is_of_classes() }],
+        models: vec![ModelLayout { output: String::new(), is_scored: settings.is_of_classes(), n_digits: 52 }],
     }
 }

@@ -100,7 +100,12 @@ impl Output {
             Task::Multiclass => self.width > 1,
             _ => false,
         };
-        ModelLayout { output: self.name.clone(), is_scored }
+        let n_digits = match self.leaf {
+            DataType::Float16 => 10,
+            DataType::Float32 => 23,
+            _ => 52,
+        };
+        ModelLayout { output: self.name.clone(), is_scored, n_digits }
     }
 
     /// Reads the values.

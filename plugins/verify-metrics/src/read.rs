@@ -81,7 +81,8 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
 
     let values = models.iter().map(|it| it.values(settings, layout.classes.len())).collect::<Result<Vec<_>>>()?;
     let labels = labels(batch, settings, &layout)?;
-    let mut readers = values.iter().map(|it| Reader::new(it, settings, &layout)).collect::<Vec<_>>();
+    let mut readers: Vec<Reader> =
+        values.iter().enumerate().map(|(model, it)| Reader::new(it, settings, &layout, model)).collect();
     for (row, label) in labels.into_iter().enumerate() {
         let Some(label) = label else {
             state.head.n_unlabeled += 1;
@@ -92,6 +93,9 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
             layout.push(&mut words, model, reader.prediction(&layout, row, label)?);
         }
         state.add(&layout, &words, 1, &kept);
+    }
+    for (model, reader) in readers.iter().enumerate() {
+        state.head.add_readings(model, reader.n_read);
     }
     Ok(())
 }
@@ -220,14 +224,26 @@ pub(crate) struct Reader<'a> {
     values: &'a Values<'a>,
     settings: &'a Settings,
     names: Names<'a>,
+    least: f64,
+    /// How many rows were taken for probabilities and for logits where the option does not say what they are.
+    pub(crate) n_read: [u64; 2],
     /// Those of a row and, as words, the ranked ones of them, for as many rows as there are.
     probabilities: Vec<f64>,
     ranked: Vec<u64>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(values: &'a Values<'a>, settings: &'a Settings, layout: &'a Layout) -> Self {
-        Self { values, settings, names: Names::new(layout), probabilities: Vec::new(), ranked: Vec::new() }
+    /// Returns the reader of the values of a model.
+    pub(crate) fn new(values: &'a Values<'a>, settings: &'a Settings, layout: &'a Layout, model: usize) -> Self {
+        Self {
+            values,
+            settings,
+            names: Names::new(layout),
+            least: layout.models[model].least_probability(),
+            n_read: [0; 2],
+            probabilities: Vec::new(),
+            ranked: Vec::new(),
+        }
     }
 
     pub(crate) fn prediction(&mut self, layout: &Layout, row: usize, label: u64) -> Result<Prediction<'_>> {
@@ -252,8 +268,13 @@ impl<'a> Reader<'a> {
     }
 
     fn scores(&mut self, layout: &Layout, scores: &[f64], label: usize) -> RowScores<'_> {
-        let Self { settings, probabilities, ranked, .. } = self;
-        let is_proper = read_probabilities(numbers_per_class(scores, layout), settings.scores, probabilities);
+        let Self { settings, least, n_read, probabilities, ranked, .. } = self;
+        let of_classes = numbers_per_class(scores, layout);
+        let is_of_all = matches!(of_classes, PerClass::All(_));
+        let Reading { is_proper, is_softmax } = read_probabilities(of_classes, settings.scores, probabilities);
+        if is_of_all && settings.scores == Scores::Auto {
+            n_read[usize::from(is_softmax)] += 1;
+        }
         let class = match layout.positive {
             Some(it) if probabilities[it] >= settings.threshold => it,
             Some(it) => 1 - it,
@@ -266,12 +287,13 @@ impl<'a> Reader<'a> {
         let miss = |(idx, it): (usize, &f64)| (it - f64::from(u8::from(idx == label))).powi(2);
         let squares: f64 = probabilities.iter().enumerate().map(miss).sum();
         ranked.clear();
-        ranked.extend(layout.ranked_classes().map(|it| (probabilities[it] + 0.0).to_bits()));
+        // Dividing scores by their sum would part equal ones of different rows.
+        let as_given = if is_of_all && !is_softmax { scores } else { &probabilities[..] };
+        ranked.extend(layout.ranked_classes().map(|it| (as_given[it] + 0.0).to_bits()));
         RowScores {
             class,
             rank,
-            // Clipped as scikit-learn clips: at the distance from 1 to the next number.
-            log_loss: if is_proper { -truth.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln() } else { f64::NAN },
+            log_loss: if is_proper { -truth.clamp(*least, 1.0 - *least).ln() } else { f64::NAN },
             brier: if layout.positive.is_some() { squares / 2.0 } else { squares },
             confidence: probabilities[layout.positive.unwrap_or(class)],
             margin: if layout.has_margin { margin(scores, layout, label) } else { 0.0 },
@@ -311,15 +333,25 @@ fn numbers_per_class<'a>(scores: &'a [f64], layout: &Layout) -> PerClass<'a> {
     }
 }
 
-/// Puts one probability per class into `res`, and returns whether they are probabilities.
-fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> bool {
+/// What became of the scores of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reading {
+    /// Whether they are probabilities now.
+    is_proper: bool,
+    /// Whether the softmax of several was taken.
+    is_softmax: bool,
+}
+
+/// Puts one probability per class into `res`.
+fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> Reading {
+    let given = |is_proper| Reading { is_proper, is_softmax: false };
     res.clear();
     match scores {
         PerClass::Single { positive, score } => {
             let score = if how == Scores::Logits { 1.0 / (1.0 + (-score).exp()) } else { score };
             res.resize(2, 1.0 - score);
             res[positive] = score;
-            (0.0..=1.0).contains(&score)
+            given((0.0..=1.0).contains(&score))
         }
         PerClass::All(scores) => {
             let sum: f64 = scores.iter().sum();
@@ -328,15 +360,15 @@ fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> 
                 Scores::Auto | Scores::Probabilities if is_distribution => {
                     // Probabilities of low precision do not quite add up to 1.
                     res.extend(scores.iter().map(|it| it / sum));
-                    true
+                    given(true)
                 }
                 Scores::Probabilities => {
                     res.extend(scores);
-                    false
+                    given(false)
                 }
                 Scores::Auto | Scores::Logits => {
                     softmax(scores, res);
-                    true
+                    Reading { is_proper: true, is_softmax: true }
                 }
             }
         }
@@ -368,7 +400,7 @@ mod tests {
     fn scores_are_read_as_the_options_say() {
         let check = |scores: PerClass<'_>, how, expected: &[f64], proper| {
             let mut got = vec![7.0; 5];
-            let is_proper = read_probabilities(scores, how, &mut got);
+            let is_proper = read_probabilities(scores, how, &mut got).is_proper;
             assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{got:?}");
             assert_eq!(is_proper, proper);
         };

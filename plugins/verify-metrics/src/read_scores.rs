@@ -50,7 +50,7 @@ pub(crate) fn read(
         let labels = labels(&batch.slice(start, n), settings, layout)?;
         let output = output.slice(start, n);
         let values = output.values(settings, layout.classes.len())?;
-        let mut reader = Reader::new(&values, settings, layout);
+        let mut reader = Reader::new(&values, settings, layout, 0);
         state.head.n_unlabeled += labels.iter().filter(|it| it.is_none()).count() as u64;
         let mut others: Vec<usize> = (0..n).collect();
         if let Some(scores) = single(&values) {
@@ -65,6 +65,7 @@ pub(crate) fn read(
                 add(state, layout, &mut words, label, reader.prediction(layout, row, label)?, 1);
             }
         }
+        state.head.add_readings(0, reader.n_read);
         if let Some(it) = counts.take_if(|it| it.n > limit) {
             state.fill_grid(layout);
             it.give(settings, layout, state)?;
@@ -176,7 +177,7 @@ impl Counts {
                 others.extend(grid.add_scores(&labels, &scores, settings.threshold));
             }
             let values = Values::Scores(Numbers { values: Cow::Borrowed(&scores), width: 1, nulls: 0 });
-            let mut reader = Reader::new(&values, settings, layout);
+            let mut reader = Reader::new(&values, settings, layout, 0);
             for row in others {
                 let (key, times) = rows[row];
                 add(state, layout, &mut words, key >> 63, reader.prediction(layout, row, key >> 63)?, times);

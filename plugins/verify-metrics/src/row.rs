@@ -44,6 +44,16 @@ pub(crate) struct ModelLayout {
     pub(crate) output: String,
     /// Whether it is scores rather than labels or numbers.
     pub(crate) is_scored: bool,
+    /// How many binary digits its floats have after the first.
+    pub(crate) n_digits: u8,
+}
+
+impl ModelLayout {
+    /// Returns the probability to which those of a log loss are bound, as scikit-learn's are: the distance from 1 to the next number of
+    /// the type that they come in.
+    pub(crate) fn least_probability(&self) -> f64 {
+        2.0_f64.powi(-i32::from(self.n_digits))
+    }
 }
 
 /// One model's prediction for one row.
@@ -83,6 +93,7 @@ impl Layout {
     /// Returns whether it can be the layout of rows, for one that comes from stored bytes.
     pub(crate) fn is_valid(&self) -> bool {
         (1..=2).contains(&self.models.len())
+            && self.models.iter().all(|it| [10, 23, 52].contains(&it.n_digits))
             && self.classes.len() <= MAX_CLASSES
             && self.calibration_bins <= MAX_CALIBRATION_BINS
             && self.top_k.len() <= MAX_LEVELS

@@ -129,12 +129,13 @@ impl Powers {
         (-most..=most).contains(&first) && (0..=most).contains(&second) && (-most..=most).contains(&third)
     }
 
-    /// Returns the losses of `n` rows in a bin whose label is the positive class or not.
+    /// Returns the losses of `n` rows in a bin whose label is the positive class or not; the probabilities of a log loss are bound to `least`, a
+    /// power of ½.
     ///
     /// With x as the place of a row, c the middle and w half the width, `ln(c + w x) = ln c + r x - r² x² / 2 + r³ x³ / 3 - r⁴ x⁴ / 4 + …`
     /// for r = w / c, at most 1/128. For x⁴ stands x² - 1/8, which is within 1/8 of it (Chebyshev). With the powers that follow a log loss
     /// is within 2 · 10⁻¹⁰ of its value.
-    pub(crate) fn losses(self, bin: usize, n: u64, is_positive: bool) -> Losses {
+    pub(crate) fn losses(self, bin: usize, n: u64, is_positive: bool, least: f64) -> Losses {
         let is_high = bin >= N_SIDE;
         let at = if is_high { N_BINS - 1 - bin } else { bin };
         let (middle, half) = span(at);
@@ -143,8 +144,12 @@ impl Powers {
         // The probability of the label is the lesser one, or 1 less it.
         let (center, sign) = if is_high == is_positive { (1.0 - middle, -1.0) } else { (middle, 1.0) };
         let (first_of_label, third_of_label) = (sign * first, sign * third);
-        // The bin next to 0 has the loss to which all of it are bound.
-        let (r, center_loss) = if at == 0 && sign > 0.0 { (0.0, -LEAST.ln()) } else { (half / center, -center.ln()) };
+        // The bins next to 0 have the loss to which all of them are bound.
+        let (r, center_loss) = if middle + half <= least {
+            (0.0, -if sign > 0.0 { least } else { 1.0 - least }.ln())
+        } else {
+            (half / center, -center.ln())
+        };
         let fourth = second - n / 8.0;
         let gain =
             r * first_of_label - r.powi(2) / 2.0 * second + r.powi(3) / 3.0 * third_of_label - r.powi(4) / 4.0 * fourth;
@@ -214,7 +219,7 @@ mod tests {
                     for is_positive in [false, true] {
                         let truth = if is_high == is_positive { 1.0 - lesser } else { lesser };
                         let (log_loss, brier) = (-truth.clamp(LEAST, 1.0 - LEAST).ln(), (1.0 - truth).powi(2));
-                        let found = powers.losses(bin, 3, is_positive);
+                        let found = powers.losses(bin, 3, is_positive, LEAST);
                         let close = |got: f64, expected: f64, bound: f64| {
                             assert!((got / 3.0 - expected).abs() <= bound, "{score:?} {is_positive}: {got} {expected}");
                         };

@@ -39,6 +39,8 @@ pub(crate) struct Head {
     pub(crate) n_rows: u64,
     /// Rows that were left out because they have no label.
     pub(crate) n_unlabeled: u64,
+    /// Per model, how many rows of scores that the options leave open were taken for probabilities and for logits.
+    n_read: [[u64; 2]; 2],
     pub(crate) slices: Slices,
     /// The least key of the queries that were dropped for the budget.
     pub(crate) bound: Option<u64>,
@@ -46,6 +48,29 @@ pub(crate) struct Head {
     has_grid: bool,
     /// The sums over all rows; only where not all rows are kept.
     pub(crate) totals: Option<Totals>,
+}
+
+impl Head {
+    /// Adds rows of a model that were taken for probabilities and for logits.
+    pub(crate) fn add_readings(&mut self, model: usize, n_read: [u64; 2]) {
+        self.n_read[model].iter_mut().zip(n_read).for_each(|(sum, n)| *sum = sum.saturating_add(n));
+    }
+
+    /// Refuses scores of which some rows were taken for probabilities and others for logits.
+    pub(crate) fn check_readings(&self) -> Result<()> {
+        let models = self.layout.iter().flat_map(|it| &it.models);
+        for (model, [n_probabilities, n_logits]) in models.zip(self.n_read) {
+            if n_probabilities > 0 && n_logits > 0 {
+                let (output, n) = (&model.output, n_probabilities.saturating_add(n_logits));
+                return Err(Error::config(
+                    "/scores",
+                    format!("in {n_logits} of {n} rows the scores of `{output}` do not add up to 1, in the others they do, so that `auto` cannot tell what they are"),
+                )
+                .with_help("set `scores` to `probabilities` or to `logits`"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl State {
@@ -100,6 +125,9 @@ impl State {
         self.set_layout(&layout)?;
         self.head.n_rows += other.head.n_rows;
         self.head.n_unlabeled += other.head.n_unlabeled;
+        for (model, n_read) in other.head.n_read.into_iter().enumerate() {
+            self.head.add_readings(model, n_read);
+        }
         let dropped = self.head.slices.merge(other.head.slices, expected);
         for totals in [&mut self.head.totals, &mut other.head.totals].into_iter().flatten() {
             for (group, keys) in &dropped {

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Report, Role,
-    arrow::array::{Float64Array, Int64Array, StringArray},
+    arrow::{
+        array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
+        schema::{DataType, Field},
+    },
     report::{FigureData, MetricRole, Severity, Status},
     rows::Use,
 };
@@ -899,4 +902,58 @@ fn slices_of_different_values_have_different_names() {
     assert_eq!(of("a=1,b=2"), Some((0.0, 100)));
     assert_eq!(of("a=1\\,b=2"), Some((1.0, 100)));
     assert_eq!(of("a=1\\,b=2,b=9\\\\"), Some((1.0, 100)));
+}
+
+#[test]
+fn probabilities_are_ranked_as_they_are() {
+    // Added up in this order those of the second row are one less than 1 in the last place.
+    let scores = [0.2, 0.1, 0.7, 0.2, 0.7, 0.1, 0.0, 0.5, 0.5];
+    assert!(scores[3] / scores[3..6].iter().sum::<f64>() > scores[0]);
+    let report = run(&multiclass(), &Table::default().labels(&[1_i64, 0, 2]).candidate(&scores, 3));
+    // Two rows are tied.
+    assert_eq!(value(&report, "average_precision", &[("class", "0")]), 0.5);
+}
+
+#[test]
+fn scores_are_read_alike_in_all_rows() {
+    let labels: Vec<i64> = (0..60).map(|it| it % 3).collect();
+    let row = |it: usize| if it % 4 == 0 { [0.33, 0.33, 0.33] } else { [0.2, 0.3, 0.5] };
+    let table = |n: usize| {
+        let scores: Vec<f64> = (0..n).flat_map(row).collect();
+        Table::default().labels(&labels[..n]).candidate(&scores, 3)
+    };
+    let error = try_run(&multiclass(), &table(60)).unwrap_err();
+    assert!(error.path == "/scores" && error.message.contains("15 of 60 rows"), "{error:?}");
+    // Also where each partition could be read.
+    let mut whole = open(&multiclass());
+    for rows in [0..1, 1..4] {
+        let mut probe = open(&multiclass());
+        probe.update(&(), Role::Current, &table(60).batch().slice(rows.start, rows.len())).unwrap();
+        whole.merge(&probe.state().unwrap()).unwrap();
+    }
+    assert_eq!(whole.evaluate(&()).unwrap_err().path, "/scores");
+    for how in ["probabilities", "logits"] {
+        run(&json!({"task": "multiclass", "scores": how}), &table(60));
+    }
+}
+
+/// Scikit-learn 1.9 bounds probabilities by the distance from 1 to the next number of their type.
+#[test]
+fn log_losses_are_bounded_as_the_type_of_scores_asks() {
+    let labels = [0_i64, 1, 1, 0];
+    let scores = [1.0_f32, 1.0, 0.25, 0.0];
+    let loss = |least: f64| -(least.ln() + (1.0 - least).ln() + 0.25_f64.ln() + (1.0 - least).ln()) / 4.0;
+    let of = |scores: ArrayRef, options: &Value| {
+        let table = Table::default().labels(&labels).with("candidate:out", &[Use::Candidate], scores);
+        value(&run(options, &table), "log_loss", &[])
+    };
+    let binary = json!({"task": "binary"});
+    let single: ArrayRef = Arc::new(Float32Array::from(scores.to_vec()));
+    assert!((of(single.clone(), &binary) - loss(f32::EPSILON.into())).abs() < 1e-12);
+    let double: ArrayRef = Arc::new(Float64Array::from_iter_values(scores.iter().map(|&it| f64::from(it))));
+    assert!((of(double, &binary) - loss(f64::EPSILON)).abs() < 1e-12);
+    let both = Float32Array::from_iter_values(scores.iter().flat_map(|&it| [1.0 - it, it]));
+    let field = Arc::new(Field::new("item", DataType::Float32, true));
+    let both = Arc::new(FixedSizeListArray::new(field, 2, Arc::new(both), None));
+    assert!((of(both, &binary) - loss(f32::EPSILON.into())).abs() < 1e-12);
 }

@@ -42,7 +42,7 @@ pub(crate) fn read(
             return Err(site.corrupt(tensor(missing), format!("is not in its shard `{shard}`")));
         }
         catalog.extend(found);
-        catalog.sibling = Some(shard.to_owned());
+        catalog.sibling.get_or_insert_with(|| shard.to_owned());
     }
     Ok(catalog)
 }

@@ -87,6 +87,8 @@ pub(crate) struct AttributeProto {
     pub(crate) ints: Vec<i64>,
     #[prost(message, repeated, tag = "11")]
     pub(crate) graphs: Vec<GraphProto>,
+    #[prost(message, optional, tag = "22")]
+    pub(crate) sparse_tensor: Option<SparseTensorProto>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -125,6 +127,14 @@ pub(crate) struct Segment {}
 pub(crate) struct SparseTensorProto {
     #[prost(message, optional, tag = "1")]
     pub(crate) values: Option<TensorProto>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) indices: Option<TensorProto>,
+}
+
+impl SparseTensorProto {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &TensorProto> {
+        self.values.iter().chain(&self.indices)
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

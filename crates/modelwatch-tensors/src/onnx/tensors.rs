@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 
 use super::{
     model::{decode, graph},
-    proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto},
+    proto::{AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto},
 };
 use crate::{
     catalog::{Catalog, tensor, unsigned_shape},
@@ -86,6 +86,7 @@ impl Walk<'_> {
             self.tensor(name, tensor)?;
         }
         for sparse in graph.sparse_initializer {
+            sparse.parts().for_each(|it| self.note_sibling(it));
             let name = sparse.values.map(|it| it.name).unwrap_or_default();
             self.catalog.skip(format!("{scope}{name}"), "is sparse, which is not supported");
         }
@@ -105,6 +106,8 @@ impl Walk<'_> {
                     self.constant(format!("{scope}{name}"), attribute)?;
                     continue;
                 }
+                let sparse = attribute.sparse_tensor.iter().flat_map(SparseTensorProto::parts);
+                attribute.t.iter().chain(sparse).for_each(|it| self.note_sibling(it));
                 let holder = format!("{scope}{name}.{}", attribute.name);
                 if let Some(graph) = attribute.g {
                     self.graph(&format!("{holder}/"), graph)?;
@@ -146,7 +149,16 @@ impl Walk<'_> {
         self.catalog.add_exact(self.site, TensorInfo { name, dtype, shape }, bytes.into())
     }
 
+    /// Notes the file that a tensor is in, which it is whether or not the tensor can be read.
+    fn note_sibling(&mut self, proto: &TensorProto) {
+        if proto.data_location == EXTERNAL {
+            let location = external_field(proto, "location").unwrap_or_default();
+            self.catalog.sibling.get_or_insert_with(|| location.to_owned());
+        }
+    }
+
     fn tensor(&mut self, name: String, proto: TensorProto) -> Result<(), TensorError> {
+        self.note_sibling(&proto);
         let Some(dtype) = dtype(proto.data_type) else {
             let reason = format!("has ONNX element type {}, which is not supported", proto.data_type);
             self.catalog.skip(name, reason);
@@ -168,14 +180,13 @@ impl Walk<'_> {
 
     fn external(&mut self, name: &str, proto: &TensorProto) -> Result<Bytes, TensorError> {
         let place = tensor(name);
-        let field = |key: &str| proto.external_data.iter().find(|it| it.key == key).map(|it| it.value.as_str());
-        let number = |key: &str| match field(key) {
+        let number = |key: &str| match external_field(proto, key) {
             None => Ok(None),
             Some(text) => text.parse::<usize>().map(Some).map_err(|_| {
                 self.site.corrupt(place.as_str(), format!("has `{}` as external {key}", text.escape_debug()))
             }),
         };
-        let location = field("location").unwrap_or_default();
+        let location = external_field(proto, "location").unwrap_or_default();
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
         let file = match self.files.get(location) {
             Some(file) => file.clone(),
@@ -185,7 +196,6 @@ impl Walk<'_> {
                     return Err(self.site.limit(place, "is in one data file too many", limit));
                 }
                 let file = map_lone_sibling(self.site, &place, location)?;
-                self.catalog.sibling = Some(location.to_owned());
                 self.files.insert(location.to_owned(), file.clone());
                 file
             }
@@ -198,6 +208,10 @@ impl Walk<'_> {
                 .corrupt(place, format!("lies past the end of `{location}`, which has {} bytes", file.len()))),
         }
     }
+}
+
+fn external_field<'a>(proto: &'a TensorProto, key: &str) -> Option<&'a str> {
+    proto.external_data.iter().find(|it| it.key == key).map(|it| it.value.as_str())
 }
 
 /// Returns the little-endian bytes of values that were not stored raw.
@@ -351,6 +365,37 @@ mod tests {
         for (location, offset, length, want) in cases {
             let error = read(location, offset, length).unwrap_err();
             assert!(error.contains(want), "{location}: {error}");
+        }
+    }
+
+    #[test]
+    fn another_file_is_named_whether_or_not_what_is_in_it_can_be_read() {
+        let location = StringStringEntryProto { key: "location".to_owned(), value: "w.bin".to_owned() };
+        let external = |data_type| TensorProto {
+            external_data: vec![location.clone()],
+            data_location: EXTERNAL,
+            ..proto("w", data_type, &[8])
+        };
+        let constant = |attribute| NodeProto {
+            op_type: "Constant".to_owned(),
+            output: vec!["w".to_owned()],
+            attribute: vec![attribute],
+            ..NodeProto::default()
+        };
+        let (int4, indices) = (external(22), Some(external(7)));
+        let sparse = SparseTensorProto { values: Some(proto("w", 1, &[8])), indices };
+        let of_sparse = AttributeProto { sparse_tensor: Some(sparse.clone()), ..AttributeProto::default() };
+        let of_value = AttributeProto { name: "value".to_owned(), t: Some(int4.clone()), ..AttributeProto::default() };
+        let cases = [
+            GraphProto { initializer: vec![int4], ..GraphProto::default() },
+            GraphProto { sparse_initializer: vec![sparse], ..GraphProto::default() },
+            GraphProto { node: vec![constant(of_value)], ..GraphProto::default() },
+            GraphProto { node: vec![constant(of_sparse)], ..GraphProto::default() },
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        for graph in cases {
+            let file = open(folder.path(), graph.clone()).unwrap();
+            assert_eq!((file.sibling(), file.skipped().len()), (Some("w.bin"), 1), "{graph:?}");
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
     }
     let mut shards = Shards { site, n_shards, files: vec![] };
     let mut catalog = Catalog::default();
+    // Whether or not what is in there can be read.
+    catalog.sibling = (n_shards > 0 && !entries.is_empty()).then(|| shards.location(0));
     for (key, value) in entries {
         let name = String::from_utf8_lossy(key).into_owned();
         // Keys of slices are made to sort, not to be read: they start with a zero byte.
@@ -46,7 +48,6 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
         let entry = BundleEntryProto::decode(*value).map_err(|error| site.corrupt(tensor(&name), error))?;
         add(site, name, &entry, &mut shards, &mut catalog)?;
     }
-    catalog.sibling = shards.files.first().map(|(shard, _)| shards.location(*shard));
     Ok(catalog)
 }
 
@@ -109,5 +110,32 @@ impl Shards<'_> {
     fn location(&self, shard: u64) -> String {
         let stem = self.site.path.file_stem().unwrap_or_default().to_string_lossy();
         format!("{stem}.data-{shard:05}-of-{:05}", self.n_shards)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{super::proto::Ignored, *};
+    use crate::format::Format;
+
+    #[test]
+    fn data_files_are_named_whether_or_not_what_is_in_them_can_be_read() {
+        let header = BundleHeaderProto { num_shards: 2, ..BundleHeaderProto::default() }.encode_to_vec();
+        let slices = BundleEntryProto { slices: vec![Ignored {}], ..BundleEntryProto::default() };
+        let strings = BundleEntryProto { dtype: 7, ..BundleEntryProto::default() };
+        for (key, entry) in [(b'w', slices), (b'w', strings.clone()), (0, strings)] {
+            let value = entry.encode_to_vec();
+            let mut block = vec![0, 0, u8::try_from(header.len()).unwrap()];
+            block.extend(&header);
+            block.extend([0, 1, u8::try_from(value.len()).unwrap(), key]);
+            block.extend(value);
+            block.extend([0; 4]);
+            let site = Site { path: Path::new("ckpt.index"), format: Format::TensorBundle };
+            let found = read(site, &table::tests::table(&block, 0).into()).unwrap().finish(site).unwrap();
+            let n_skipped = found.skipped.len();
+            assert_eq!((found.sibling.as_deref(), n_skipped), (Some("ckpt.data-00000-of-00002"), 1), "{entry:?}");
+        }
     }
 }

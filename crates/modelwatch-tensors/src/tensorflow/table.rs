@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
@@ -150,7 +150,7 @@ mod tests {
     };
 
     /// A table with the one block `content`.
-    fn table(content: &[u8], compression: u8) -> Vec<u8> {
+    pub(in super::super) fn table(content: &[u8], compression: u8) -> Vec<u8> {
         let mut res = vec![];
         let mut add = |content: &[u8], compression: u8| {
             let start = res.len();

@@ -27,7 +27,8 @@ pub(crate) fn read_frozen(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, Tens
     Ok(catalog)
 }
 
-/// Lists the constants of a SavedModel that has no variables.
+/// Lists the constants of a SavedModel that has no variables, or none that are saved, such as those that count steps of a
+/// metric.
 ///
 /// Where there is more than one graph, names follow its number: `1/dense/kernel`.
 pub(crate) fn read_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
@@ -36,8 +37,9 @@ pub(crate) fn read_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<Catalog,
     let is_single = model.meta_graphs.len() == 1;
     for (idx, meta_graph) in model.meta_graphs.into_iter().enumerate() {
         let scope = if is_single { String::new() } else { format!("{idx}/") };
+        let saves_variables = meta_graph.saver_def.is_some() || meta_graph.object_graph_def.is_some();
         if let Some(graph) = meta_graph.graph_def {
-            if let Some(it) = graph.node.iter().find(|it| VARIABLES.contains(&it.op.as_str())) {
+            if saves_variables && let Some(it) = graph.node.iter().find(|it| VARIABLES.contains(&it.op.as_str())) {
                 let variable = it.name.escape_debug();
                 return Err(
                     site.corrupt("the model", format!("has the variable `{variable}`, but no file of variables"))
@@ -150,7 +152,7 @@ mod tests {
     use std::{collections::BTreeMap, path::Path};
 
     use super::{
-        super::proto::{AttrValue, Dim, TensorShapeProto},
+        super::proto::{AttrValue, Dim, Ignored, MetaGraphDef, TensorShapeProto},
         *,
     };
     use crate::{TensorRef, format::Format};
@@ -209,6 +211,25 @@ mod tests {
         for (tensor, dims, want) in cases {
             let error = read(tensor, &dims).unwrap_err();
             assert!(error.contains(want), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_variables_that_are_saved_are_missed() {
+        let node = |name: &str, op: &str| NodeDef { name: name.to_owned(), op: op.to_owned(), ..NodeDef::default() };
+        let graph = GraphDef { node: vec![node("metrics/total", "VariableV2")], library: None };
+        let site = Site { path: Path::new("saved_model.pb"), format: Format::SavedModel };
+        let meta_graph = MetaGraphDef { graph_def: Some(graph), ..MetaGraphDef::default() };
+        let read = |meta_graph| {
+            let model = SavedModel { meta_graphs: vec![meta_graph] };
+            read_saved_model(site, &model.encode_to_vec().into()).map(drop).map_err(|it| it.to_string())
+        };
+        assert_eq!(read(meta_graph.clone()), Ok(()));
+        let of_first = MetaGraphDef { saver_def: Some(Ignored {}), ..meta_graph.clone() };
+        let of_second = MetaGraphDef { object_graph_def: Some(Ignored {}), ..meta_graph };
+        for it in [of_first, of_second] {
+            let error = read(it).unwrap_err();
+            assert!(error.contains("has the variable `metrics/total`"), "{error}");
         }
     }
 }

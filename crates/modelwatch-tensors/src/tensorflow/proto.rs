@@ -58,6 +58,12 @@ pub(crate) struct SavedModel {
 pub(crate) struct MetaGraphDef {
     #[prost(message, optional, tag = "2")]
     pub(crate) graph_def: Option<GraphDef>,
+    /// How TensorFlow 1 saves variables, where it saves any.
+    #[prost(message, optional, tag = "3")]
+    pub(crate) saver_def: Option<Ignored>,
+    /// What TensorFlow 2 saves.
+    #[prost(message, optional, tag = "7")]
+    pub(crate) object_graph_def: Option<Ignored>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

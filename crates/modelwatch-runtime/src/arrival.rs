@@ -58,15 +58,21 @@ pub fn examine(path: &Path, host: &dyn Host) -> Result<Arrival, CheckpointError>
         }
         tensor.map_err(refused)?;
     }
-    if path.is_file()
-        && let Some(sibling) = file.sibling()
-    {
-        return Err(CheckpointError::Parted { path: path.to_owned(), sibling: sibling.to_owned() });
-    }
+    refuse_parted(path, &file)?;
     for (key, value) in of_file(file.metadata()) {
         metadata.entry(key).or_insert(value);
     }
     Ok(Arrival { metadata, opaque: None })
+}
+
+/// Refuses a file that has tensors in others, without which it is no checkpoint.
+pub(crate) fn refuse_parted(path: &Path, file: &TensorFile) -> Result<(), CheckpointError> {
+    let Some(sibling) = file.sibling().filter(|_| path.is_file()) else { return Ok(()) };
+    // Of a SavedModel another file was read than was named.
+    let sibling = file.path().with_file_name(sibling);
+    let folder = path.parent().unwrap_or(path);
+    let sibling = sibling.strip_prefix(folder).unwrap_or(&sibling).to_owned();
+    Err(CheckpointError::Parted { path: path.to_owned(), sibling })
 }
 
 /// Returns whether nobody refused anything: there is no reader for what is there, or nothing says which file it is for.

@@ -79,14 +79,15 @@ pub enum CheckpointError {
     Refused(TensorError),
     /// A file has tensors in another one, without which it is no checkpoint.
     #[error(
-        "`{}` has tensors in another file, `{sibling}`, so that nothing was stored; store a folder with both",
-        path.display()
+        "`{}` has tensors in another file, `{}`, and is not stored without it; store its folder",
+        path.display(),
+        sibling.display()
     )]
     Parted {
         /// The file.
         path: PathBuf,
-        /// The other one, relative to its folder.
-        sibling: String,
+        /// The other one, relative to the folder of the first.
+        sibling: PathBuf,
     },
     /// A weight is NaN or infinite, and that is to be refused.
     #[error(

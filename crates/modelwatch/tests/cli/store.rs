@@ -224,13 +224,14 @@ fn one_file_of_several_is_no_checkpoint() {
     for (file, sibling) in [
         (fixtures().join("digits/cnn/external/model.onnx"), "weights.bin"),
         (fixtures().join("digits/cnn/tf_checkpoint/ckpt.index"), "ckpt.data-00000-of-00001"),
-        (fixtures().join("digits/cnn/saved_model/saved_model.pb"), "variables.data-00000-of-00001"),
+        (fixtures().join("digits/cnn/saved_model/saved_model.pb"), "variables/variables.data-00000-of-00001"),
         (sharded, "1.safetensors"),
     ] {
         let path = file.to_str().unwrap();
         let put = store(&project, &["put", path, "digits"]);
         assert_eq!(put.code, 3, "{path}: {}", put.out);
-        let says = ["nothing was stored; store a folder with both", sibling, path];
+        let sibling = format!("in another file, `{sibling}`, and is not stored without it; store its folder");
+        let says = [&*sibling, path];
         assert!(says.iter().all(|it| put.err.contains(it)), "{}", put.err);
         ok(&project, &["put", file.parent().unwrap().to_str().unwrap(), "digits"]);
     }

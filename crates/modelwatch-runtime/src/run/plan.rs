@@ -14,10 +14,12 @@ use modelwatch_config::{
     did_you_mean, may_mean,
 };
 use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
+use modelwatch_tensors::TensorFile;
 use serde_json::Value;
 
 use super::{Event, Options, Problem};
 use crate::{
+    arrival,
     artifacts::Artifacts,
     decide::form,
     model,
@@ -104,8 +106,8 @@ pub(super) fn components<'a>(
     (Plan { probes, store, data: BTreeMap::new() }, planner.problems)
 }
 
-/// Returns what a run would stumble over: data that cannot be read, files that are not there, models that cannot be
-/// run, and plugins that were refused.
+/// Returns what a run would stumble over: data that cannot be read, files that are not there or that are no checkpoint by
+/// themselves, models that cannot be run, and plugins that were refused.
 pub(super) fn missing(
     document: &Document,
     pipeline: &Pipeline,
@@ -128,7 +130,16 @@ pub(super) fn missing(
         if !path.exists() {
             let message = format!("there is no file or folder `{}`", path.display());
             res.push(document.at(&pointer, code::MISSING_FILE, message, None));
-        } else if data::runs(plan, role) {
+            continue;
+        }
+        if role == ModelRole::Candidate
+            && pipeline.store.is_some()
+            && let Ok(file) = TensorFile::open(path)
+            && let Err(e) = arrival::refuse_parted(path, &file)
+        {
+            res.push(document.at(&pointer, code::MISSING_FILE, e.to_string(), None));
+        }
+        if data::runs(plan, role) {
             match model::inspect(pipeline, role, path, model) {
                 Ok(it) => {
                     res.extend(data::unknown_inputs(document, pipeline, path, &it));

@@ -265,6 +265,25 @@ fn check_says_which_arrays_cannot_be_read_together() {
 }
 
 #[test]
+fn check_says_which_file_is_no_checkpoint_by_itself() {
+    let project = Project::new();
+    let [whole, part] = ["cnn_series/e08.onnx", "cnn/external/model.onnx"].map(|it| fixtures().join("digits").join(it));
+    let pipeline =
+        digits("e08").replace(whole.to_str().unwrap(), part.to_str().unwrap()) + "[[analyze]]\nuses = 'weights'\n";
+    let check = |pipeline: &str| {
+        project.write("pipeline.toml", pipeline);
+        project.modelwatch(&["check", "pipeline.toml"])
+    };
+    // Where it is not stored, nothing is left behind.
+    assert_eq!(check(&pipeline).code, 0);
+    let ended = check(&format!("{pipeline}[store]\nuses = 'local'\nwith = {{ path = 'store' }}\n"));
+    assert_eq!(ended.code, 2, "{}", ended.out);
+    for it in ["E0203", "`weights.bin`", "store its folder"] {
+        assert!(ended.err.contains(it), "no `{it}` in\n{}", ended.err);
+    }
+}
+
+#[test]
 fn a_report_that_cannot_be_written_is_known_before_anything_is_done() {
     let project = Project::new();
     std::fs::create_dir(project.path().join("taken")).unwrap();

@@ -128,7 +128,7 @@ fn examine(
         return plan::components(document, pipeline, options, errors).1;
     }
     let (plan, mut problems) = plan::look(document, pipeline, options, errors);
-    problems.extend(plan::missing(document, pipeline, &plan, options));
+    problems.extend(plan::missing(document, pipeline, &plan, options, errors));
     problems
 }
 

@@ -69,7 +69,7 @@ pub(super) fn plan<'a>(
         return Ok(plan);
     }
     // A run goes on without them, but nobody should have to come back for them.
-    problems.extend(missing(document, pipeline, &plan, options));
+    problems.extend(missing(document, pipeline, &plan, options, &[]));
     Err(Problem::Pipeline(problems))
 }
 
@@ -108,11 +108,14 @@ pub(super) fn components<'a>(
 
 /// Returns what a run would stumble over: data that cannot be read, files that are not there or that are no checkpoint by
 /// themselves, models that cannot be run, and plugins that were refused.
+///
+/// `errors` are those of the pipeline's file, from which more may follow.
 pub(super) fn missing(
     document: &Document,
     pipeline: &Pipeline,
     plan: &Plan<'_>,
     options: &Options<'_>,
+    errors: &[Diagnostic],
 ) -> Vec<Diagnostic> {
     let mut res = Vec::new();
     for (role, dataset) in &plan.data {
@@ -150,7 +153,9 @@ pub(super) fn missing(
             res.extend(data::unknown_layers(document, plan, role, || model::layers(pipeline, role, path, model)));
         }
     }
-    res.extend(data::unlike(document, pipeline, plan, &models));
+    if !has_unread_columns(errors) {
+        res.extend(data::unlike(document, pipeline, plan, &models));
+    }
     for it in &plan.probes {
         if let Err(e) = &it.found {
             res.push(document.at(&format!("{}/uses", it.settings.component.pointer), code::REFUSED, e, None));
@@ -372,13 +377,8 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    /// Returns whether the file may have something at `pointer` that was not read, because of one of its errors.
     fn may_have(&self, pointer: &str) -> bool {
-        self.errors.iter().any(|it| match it.code {
-            code::SYNTAX => true,
-            code::UNKNOWN_KEY => may_mean(&it.pointer, pointer),
-            _ => concerns(it, pointer),
-        })
+        may_have(self.errors, pointer)
     }
 
     /// Returns whether the probe has options that were not read, which syntax errors alone say for themselves.
@@ -436,6 +436,21 @@ fn unreported<'a>(component: &str, address: &'a MetricAddress, known: &[KnownMet
 fn other_metric(bound: &Bound) -> Option<&MetricAddress> {
     let (Bound::Compare { right: Operand::Relative(than), .. } | Bound::NotWorse { than }) = bound else { return None };
     if let Reference::Metric(it) = &than.to { Some(it) } else { None }
+}
+
+/// Returns whether the file may have something at `pointer` that was not read, because of one of its errors.
+fn may_have(errors: &[Diagnostic], pointer: &str) -> bool {
+    errors.iter().any(|it| match it.code {
+        code::SYNTAX => true,
+        code::UNKNOWN_KEY => may_mean(&it.pointer, pointer),
+        _ => concerns(it, pointer),
+    })
+}
+
+/// Returns whether the file may say of columns what was not read, such as which are to be ignored.
+fn has_unread_columns(errors: &[Diagnostic]) -> bool {
+    const COLUMNS: &str = "/data/columns";
+    may_have(errors, COLUMNS) || errors.iter().any(|it| is_in(&it.pointer, COLUMNS))
 }
 
 /// Returns whether an error is of a value at `pointer`, of one in it or of one that it is in.

@@ -262,6 +262,11 @@ fn check_says_which_arrays_cannot_be_read_together() {
     let ignored: Vec<_> = others.map(|it| format!("digits_cnn.{it}")).collect();
     let ended = check(&format!("ignore = {ignored:?}"), quality);
     assert_eq!(ended.code, 0, "{}", ended.err);
+    // Nor does anything follow where what is ignored was not read.
+    for columns in ["ingore = ['digits_cnn.conv1.bias']", "ignore = 5"] {
+        let ended = check(columns, quality);
+        assert!(ended.code == 2 && !ended.err.contains("E0203"), "{columns}: {}", ended.err);
+    }
 }
 
 #[test]

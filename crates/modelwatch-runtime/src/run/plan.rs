@@ -354,12 +354,15 @@ impl<'a> Planner<'a, '_> {
                     self.lacks(settings, &format!("a {name} column"), &format!("/data/columns/{name}"), &help);
                 }
             }
-            if rows.model(ModelRole::Candidate) == Need::Required && self.pipeline.checkpoint.is_none() {
-                self.lacks(settings, "a model", "/checkpoint", CHECKPOINT_HELP);
-            }
-            if rows.model(ModelRole::Baseline) == Need::Required && self.pipeline.baseline.is_none() {
-                self.lacks(settings, "a baseline model", "/baseline", BASELINE_HELP);
-            }
+        }
+        let runs = |model| {
+            [&needs.current, &needs.reference].into_iter().flatten().any(|it| it.model(model) == Need::Required)
+        };
+        if runs(ModelRole::Candidate) && self.pipeline.checkpoint.is_none() {
+            self.lacks(settings, "a model", "/checkpoint", CHECKPOINT_HELP);
+        }
+        if runs(ModelRole::Baseline) && self.pipeline.baseline.is_none() {
+            self.lacks(settings, "a baseline model", "/baseline", BASELINE_HELP);
         }
         if needs.tensors.candidate == Need::Required && self.pipeline.checkpoint.is_none() {
             self.lacks(settings, "a checkpoint", "/checkpoint", CHECKPOINT_HELP);

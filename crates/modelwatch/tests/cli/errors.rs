@@ -289,6 +289,19 @@ fn check_says_which_file_is_no_checkpoint_by_itself() {
 }
 
 #[test]
+fn what_a_probe_needs_of_all_its_data_is_said_once() {
+    let project = Project::new();
+    let data = fixtures().join("digits/data/test.npz");
+    let current = format!("[data.current]\npath = '{}'\n[data.columns]\nlabel = 'y'\n", data.display());
+    for data in ["", &current] {
+        let probe = "[[analyze]]\nuses = 'performance'\nwith = { task = 'multiclass' }\n";
+        project.write("pipeline.toml", &format!("name = 'a'\n{data}{probe}"));
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!((ended.code, ended.err.matches("needs a model").count()), (2, 1), "{}", ended.err);
+    }
+}
+
+#[test]
 fn a_report_that_cannot_be_written_is_known_before_anything_is_done() {
     let project = Project::new();
     std::fs::create_dir(project.path().join("taken")).unwrap();

@@ -37,6 +37,8 @@ const NAP: Duration = Duration::from_millis(20);
 /// How often the time between two looks is doubled while the store takes nothing: each try reads a whole hand-off, and
 /// writes what it can of it.
 const MAX_DOUBLINGS: u32 = 6;
+/// The longest time that doubling leads to.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// What is watched, and how often it is looked at.
 pub(super) struct Watched<'a> {
@@ -102,6 +104,27 @@ impl Tally {
     }
 }
 
+/// That the store does not take what it is given. What waits behind that is put off, so that the order stays.
+#[derive(Default)]
+struct Stall {
+    is_on: Arc<AtomicBool>,
+    /// At how many looks in a row it was.
+    n_looks: u32,
+}
+
+impl Stall {
+    /// Ends it until the next hand-off shows whether the store takes something again.
+    fn try_again(&mut self) {
+        self.n_looks = if self.is_on.swap(false, Relaxed) { MAX_DOUBLINGS.min(self.n_looks + 1) } else { 0 };
+    }
+
+    /// Returns how long to wait for the next look: longer and longer, and no longer than usual once the store took something.
+    fn pause(&self, every: Duration) -> Duration {
+        let n_doublings = if self.is_on.load(Relaxed) { self.n_looks } else { 0 };
+        every.saturating_mul(1 << n_doublings).min(MAX_PAUSE.max(every))
+    }
+}
+
 /// Stores hand-offs until it is told to end, and then what it has taken so far. The next one is looked at, which reads
 /// all of it, while the one before is being stored.
 pub(super) fn watch(
@@ -119,15 +142,17 @@ pub(super) fn watch(
     // What is published from now on is new.
     let old: BTreeSet<_> = published(watched.folder)?.into_iter().collect();
     let mut tally = Tally::default();
-    // Set while the store does not take what it is given. What waits behind that is put off, so that the order stays.
-    let is_stalled = Arc::new(AtomicBool::new(false));
-    let mut n_stalls = 0;
+    let mut stall = Stall::default();
     while !host.is_cancelled() {
         if tally.n_waiting == 0 {
-            n_stalls = if is_stalled.swap(false, Relaxed) { MAX_DOUBLINGS.min(n_stalls + 1) } else { 0 };
+            stall.try_again();
         }
         for path in published(watched.folder)? {
-            if host.is_cancelled() || is_stalled.load(Relaxed) || !tally.taken.insert(path.clone()) {
+            // One alone shows whether the store takes something again.
+            if stall.n_looks > 0 && tally.n_waiting > 0 {
+                break;
+            }
+            if host.is_cancelled() || stall.is_on.load(Relaxed) || !tally.taken.insert(path.clone()) {
                 continue;
             }
             let examined = arrival::examine(&path, host).and_then(|it| {
@@ -142,7 +167,7 @@ pub(super) fn watch(
                 }
             };
             let (store, pipeline, lineage) = (Arc::clone(store), pipeline.clone(), watched.lineage.to_owned());
-            let (is_stalled, is_old) = (Arc::clone(&is_stalled), old.contains(&path));
+            let (is_stalled, is_old) = (Arc::clone(&stall.is_on), old.contains(&path));
             tally.n_waiting += 1;
             tally.tell_all(saver.save(move || {
                 if is_stalled.load(Relaxed) {
@@ -160,8 +185,8 @@ pub(super) fn watch(
                 Ok((path, Some(outcome)))
             }))?;
         }
-        let until = Instant::now() + watched.every * (1 << n_stalls);
-        while !host.is_cancelled() && Instant::now() < until {
+        let looked = Instant::now();
+        while !host.is_cancelled() && looked.elapsed() < stall.pause(watched.every) {
             tally.tell_all(saver.ended())?;
             thread::sleep(NAP);
         }
@@ -220,6 +245,24 @@ mod tests {
     use modelwatch_sdk::Error;
 
     use super::*;
+
+    #[test]
+    fn pauses_grow_while_the_store_takes_nothing_and_end_with_that() {
+        let every = Duration::from_secs(1);
+        let mut stall = Stall::default();
+        let mut seconds = Vec::new();
+        for _ in 0..8 {
+            stall.is_on.store(true, Relaxed);
+            seconds.push(stall.pause(every).as_secs());
+            stall.try_again();
+            assert_eq!(stall.pause(every), every, "it may have taken this one");
+        }
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        stall.is_on.store(true, Relaxed);
+        for every in [Duration::from_secs(300), Duration::MAX] {
+            assert_eq!(stall.pause(every), every);
+        }
+    }
 
     /// A conflict is with another checkpoint of the same step: to store it all the same is for a person to say.
     #[test]

@@ -1,7 +1,7 @@
 //! `modelwatch store watch`: stores what a training loop publishes while it goes on training.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -39,6 +39,8 @@ const NAP: Duration = Duration::from_millis(20);
 const MAX_DOUBLINGS: u32 = 6;
 /// The longest time that doubling leads to.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// How often it is said again that a hand-off waits.
+const REMINDER: Duration = Duration::from_secs(60 * 60);
 
 /// What is watched, and how often it is looked at.
 pub(super) struct Watched<'a> {
@@ -55,8 +57,8 @@ type Done = (PathBuf, Option<Result<put::Outcome, CheckpointError>>);
 struct Tally {
     /// Those that are not to be looked at again.
     taken: BTreeSet<PathBuf>,
-    /// Those that could not be stored so far.
-    failed: BTreeSet<PathBuf>,
+    /// Those that could not be stored so far, with what the store said last, if it was the store, and when that was told.
+    failed: BTreeMap<PathBuf, (Option<ErrorKind>, Instant)>,
     /// How many were handed to the saver, and have not ended.
     n_waiting: usize,
     has_panicked: bool,
@@ -86,12 +88,13 @@ impl Tally {
                     self.taken.remove(&path);
                 }
                 // The store does not know what it was given.
-                let what = match e {
-                    CheckpointError::Store(_) => format!("`{}` was not stored: {e}", path.display()),
-                    _ => e.to_string(),
+                let (what, kind) = match &e {
+                    CheckpointError::Store(of_store) => {
+                        (format!("`{}` was not stored: {e}", path.display()), Some(of_store.kind))
+                    }
+                    _ => (e.to_string(), None),
                 };
-                // Tried again with every look, and said once.
-                if self.failed.insert(path) || !is_passing {
+                if self.is_news(path, kind, Instant::now()) || !is_passing {
                     output::error(&what);
                 }
                 return Ok(());
@@ -101,6 +104,17 @@ impl Tally {
         }
         self.failed.remove(&path);
         Ok(())
+    }
+
+    /// Returns whether this is to be said of a hand-off that was not stored: it is tried again and again, and what keeps it
+    /// waiting is said once, and from time to time.
+    fn is_news(&mut self, path: PathBuf, kind: Option<ErrorKind>, now: Instant) -> bool {
+        let told = self.failed.get(&path);
+        let is_news = told.is_none_or(|(it, at)| *it != kind || now.duration_since(*at) >= REMINDER);
+        if is_news {
+            self.failed.insert(path, (kind, now));
+        }
+        is_news
     }
 }
 
@@ -262,6 +276,16 @@ mod tests {
         for every in [Duration::from_secs(300), Duration::MAX] {
             assert_eq!(stall.pause(every), every);
         }
+    }
+
+    #[test]
+    fn what_keeps_a_hand_off_waiting_is_said_again_when_it_changes_and_each_hour() {
+        let (mut tally, start) = (Tally::default(), Instant::now());
+        let mut says =
+            |kind, minutes: u64| tally.is_news("a".into(), Some(kind), start + Duration::from_secs(60 * minutes));
+        let (busy, full) = (ErrorKind::Busy, ErrorKind::NoSpace);
+        let said = [says(busy, 0), says(busy, 59), says(full, 59), says(full, 118), says(full, 119)];
+        assert_eq!(said, [true, false, true, false, true]);
     }
 
     /// A conflict is with another checkpoint of the same step: to store it all the same is for a person to say.

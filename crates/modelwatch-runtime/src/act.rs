@@ -9,7 +9,7 @@ use std::{
 
 use modelwatch_config::{Action, Keep, Pipeline};
 use modelwatch_sdk::{
-    ErrorKind, Host,
+    Error, ErrorKind, Host,
     store::{CheckpointId, CheckpointStore, CollectOptions, History, ROLLBACK},
 };
 use tracing::info;
@@ -73,7 +73,7 @@ pub(crate) fn prune(judged: &Judged<'_>, policy: &Keep, reason: &str) -> ActionR
     let (status, message) = match pruned() {
         Ok((0, all)) => (ActionStatus::NotNeeded, format!("all of {all} checkpoints are kept")),
         Ok((n, all)) => (ActionStatus::Done, format!("{n} of {all} checkpoints were removed")),
-        Err(CheckpointError::Store(e)) if e.kind == ErrorKind::Conflict => (ActionStatus::Conflict, e.message),
+        Err(CheckpointError::Store(e)) if is_overtaken(&e) => (ActionStatus::Conflict, e.message),
         Err(e) => (ActionStatus::Failed, e.to_string()),
     };
     record(ActionKind::Prune, judged.lineage.to_owned(), status, message)
@@ -185,14 +185,18 @@ fn swap(
             info!(name, to = to.short(), "Ref was moved.");
             (ActionStatus::Done, format!("`{name}` is at {} now", to.short()))
         }
-        Err(e) if e.kind == ErrorKind::Conflict => (
-            ActionStatus::Conflict,
-            format!("another writer moved it meanwhile, so nothing was changed: {}", e.message),
-        ),
+        Err(e) if is_overtaken(&e) => {
+            (ActionStatus::Conflict, format!("another writer was faster, so nothing was changed: {}", e.message))
+        }
         Err(e) => (ActionStatus::Failed, e.message),
     };
     let to = (status == ActionStatus::Done).then(|| to.to_string());
     ActionRecord { from: from.map(ToString::to_string), to, ..record(kind, name, status, message) }
+}
+
+/// Returns whether another writer was faster, once or each time.
+fn is_overtaken(e: &Error) -> bool {
+    matches!(e.kind, ErrorKind::Conflict | ErrorKind::Busy)
 }
 
 fn notify(file: &Path, run: &RunRecord) -> ActionRecord {
@@ -231,4 +235,16 @@ fn command_run(command: &[String], run: &RunRecord, root: &Path) -> ActionRecord
         Err(e) => (ActionStatus::Failed, format!("cannot run it: {e}")),
     };
     record(kind, shown, status, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_overtaken_once_or_each_time_is_in_conflict() {
+        let is_overtaken = |kind| is_overtaken(&Error::new(kind, ""));
+        assert!(is_overtaken(ErrorKind::Conflict) && is_overtaken(ErrorKind::Busy));
+        assert!(!is_overtaken(ErrorKind::Io) && !is_overtaken(ErrorKind::Uncertain));
+    }
 }

@@ -365,6 +365,9 @@ impl Log {
             }
             thread::sleep(Duration::from_millis(random::number() % (1 << attempt.min(7))));
         }
+        if let Some(seq) = uncertain {
+            return Err(self.unsure(lineage, seq, &op_id, &format!("there was no answer {MAX_TRIES} times")));
+        }
         Err(Error::new(
             ErrorKind::Busy,
             format!("cannot add to the log of `{lineage}`: other writers were faster {MAX_TRIES} times"),
@@ -400,11 +403,15 @@ impl Log {
             Err(e) if e.is_damage() && unanswered.is_none() => return Err(e),
             Err(e) => unanswered.unwrap_or(e),
         };
+        Err(self.unsure(lineage, seq, op_id, &why.message))
+    }
+
+    fn unsure(&self, lineage: &str, seq: u64, op_id: &str, why: &str) -> Error {
         let key = self.blobs.locate(&keys::entry(lineage, seq));
-        let what = format!("whether `{key}` was written is not known yet: {}", why.message);
-        Err(Error::new(ErrorKind::Uncertain, what).with_help(format!(
+        let what = format!("whether `{key}` was written is not known yet: {why}");
+        Error::new(ErrorKind::Uncertain, what).with_help(format!(
             "nothing was lost; once the store can be reached, it is there if the entry has the op_id {op_id}"
-        )))
+        ))
     }
 
     /// Writes the entries up to `seq` once more, in one file that is read faster.

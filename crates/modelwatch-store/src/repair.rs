@@ -148,7 +148,7 @@ fn mend_checkpoint(
         stored.moved(|chunk, it| find(blobs, chunk, it, elsewhere, &banned)).map_err(|e| unclear.unwrap_or(e))?;
     if !relocate(shared, lineage, manifest, &moved, &banned)? {
         let what = format!("`{}` was removed or moved meanwhile, or garbage collected", id.short());
-        return Err(Error::new(ErrorKind::Conflict, what).with_help("run it again"));
+        return Err(Error::new(ErrorKind::Busy, what).with_help("run it again"));
     }
     res.mended.push(format!(
         "the checkpoint `{}` of `{lineage}` is read from other packs that hold the same bytes.",

@@ -71,6 +71,17 @@ fn an_outcome_that_nobody_can_tell_is_said_to_be_uncertain() {
 }
 
 #[test]
+fn an_entry_that_was_tried_to_the_end_may_yet_come_to_be() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let id = commit(&store, "digits", 1).unwrap();
+    memory.on_publish(|_| Fate::LostBefore);
+    let error = store.set_ref("digits", "good", &id, None, "").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Uncertain, "{error}");
+    assert!(error.message.contains("log/digits/00000000000000000002.json") && error.help.contains("op_id"), "{error}");
+}
+
+#[test]
 fn a_place_that_hands_out_keys_twice_is_refused_by_the_doctor() {
     let memory = Memory::new(false);
     let report = open(&memory).doctor(&()).unwrap();

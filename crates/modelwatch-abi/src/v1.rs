@@ -32,7 +32,7 @@ impl ErrorKind {
     pub const IO: Self = Self(3);
     /// What was asked for does not exist.
     pub const NOT_FOUND: Self = Self(4);
-    /// Another writer was faster.
+    /// What is there now is in the way, and is so the next time, too.
     pub const CONFLICT: Self = Self(5);
     /// The host asked for an end.
     pub const CANCELLED: Self = Self(6);

@@ -32,7 +32,8 @@ pub enum ErrorKind {
     Io,
     /// What was asked for does not exist.
     NotFound,
-    /// Another writer was faster.
+    /// What is there now is not what it may be: a ref is elsewhere, or the step has another checkpoint. It is so the next
+    /// time, too: where trying again is all there is to do, it is [`Busy`](Self::Busy).
     Conflict,
     /// The host asked for an end.
     Cancelled,

@@ -42,6 +42,9 @@ pub trait Store: 'static {
 }
 
 /// Keeps checkpoints and refs.
+///
+/// Where other writers are faster each time, a store gives up with `Busy`, and nothing was changed: who waits, such as
+/// `modelwatch store watch`, asks for the same again. A `Conflict` is final.
 pub trait CheckpointStore: Send + Sync {
     /// Starts a checkpoint of `lineage`. `metadata` is part of its content and so of its id.
     ///
@@ -196,7 +199,7 @@ pub trait CheckpointStore: Send + Sync {
     }
 }
 
-/// Writes one checkpoint. Dropping it without [`commit`](Self::commit) leaves nothing behind.
+/// Writes one checkpoint. Dropping it without [`publish`](Self::publish) leaves nothing behind.
 pub trait CheckpointWriter: Send {
     /// Appends to the file of that name (`weights/model.safetensors`).
     ///
@@ -217,7 +220,8 @@ pub trait CheckpointWriter: Send {
     /// that the lineage already has returns the same id and changes nothing. Nothing is called after it.
     ///
     /// # Errors
-    /// When the store cannot be written; nothing is visible then.
+    /// When the store cannot be written; nothing is visible then. `Busy` where other writers were faster each time, so that
+    /// the same may be written again, and `Conflict` where the lineage has another checkpoint of this step.
     fn publish(&mut self) -> Result<CheckpointId>;
 
     /// Publishes the checkpoint and ends the writer. Stores leave it as it is: a destructor that panics in here would take

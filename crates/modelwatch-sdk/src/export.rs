@@ -1,7 +1,7 @@
 //! Plumbing behind [`export_plugin!`](crate::export_plugin): the ordinary traits as the raw ones.
 #![allow(unsafe_code)]
 
-use std::sync::OnceLock;
+use std::{mem, sync::OnceLock};
 
 use abi_stable::{
     library::CheckTypeLayout,
@@ -205,7 +205,7 @@ impl v1::CheckpointStore for Exported<Box<dyn CheckpointStore>> {
             let metadata = serde_json::from_str(&metadata).map_err(Error::input)?;
             self.get()?.begin(host, &lineage, &metadata)
         };
-        called(host, begin, |it| v1::CheckpointWriter_TO::from_value(Exported::new(it), TD_Opaque))
+        called(host, begin, |it| v1::CheckpointWriter_TO::from_value(ExportedWriter::new(it), TD_Opaque))
     }
     fn open(&self, host: &v1::HostRef<'_>, id: RStr<'_>) -> v1::Fallible<v1::CheckpointReaderBox> {
         let open = |host: &dyn Host| self.get()?.open(host, &CheckpointId::parse(&id)?);
@@ -262,7 +262,28 @@ impl v1::CheckpointStore for Exported<Box<dyn CheckpointStore>> {
     }
 }
 
-impl v1::CheckpointWriter for Exported<Box<dyn CheckpointWriter>> {
+struct ExportedWriter {
+    /// It goes in `close`: what its destructor does cannot hide whether the checkpoint is stored.
+    writer: Exported<Box<dyn CheckpointWriter>>,
+    /// Set before it is told to publish: nothing else is asked of it then, also where that failed.
+    is_ended: bool,
+}
+
+impl ExportedWriter {
+    fn new(writer: Box<dyn CheckpointWriter>) -> Self {
+        Self { writer: Exported::new(writer), is_ended: false }
+    }
+
+    fn get_mut(&mut self) -> Result<&mut dyn CheckpointWriter> {
+        if self.is_ended { Err(closed()) } else { Ok(self.writer.get_mut()?.as_mut()) }
+    }
+
+    fn publish(&mut self) -> Result<CheckpointId> {
+        if mem::replace(&mut self.is_ended, true) { Err(closed()) } else { self.writer.get_mut()?.publish() }
+    }
+}
+
+impl v1::CheckpointWriter for ExportedWriter {
     fn append(&mut self, file: RStr<'_>, bytes: RSlice<'_, u8>) -> v1::Fallible<()> {
         guard(|| self.get_mut()?.append(&file, bytes.as_slice()), |()| ())
     }
@@ -270,11 +291,10 @@ impl v1::CheckpointWriter for Exported<Box<dyn CheckpointWriter>> {
         guard(|| self.get_mut()?.tensor(&tensor_view(&tensor)?), |()| ())
     }
     fn commit(&mut self) -> v1::Fallible<RString> {
-        // It goes in `close`: what its destructor does cannot hide whether the checkpoint is stored.
-        guard(|| self.get_mut()?.publish(), |id| RString::from(String::from(id)))
+        guard(|| self.publish(), |id| RString::from(String::from(id)))
     }
     fn close(&mut self) -> v1::Fallible<()> {
-        self.close()
+        self.writer.close()
     }
 }
 
@@ -351,5 +371,40 @@ impl Host for ForeignHost<'_, '_> {
             RResult::ROk(it) => parse(&it),
             RResult::RErr(e) => Err(e.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_abi::v1::CheckpointWriter as _;
+
+    use super::*;
+
+    /// Takes everything.
+    struct Taker;
+
+    impl CheckpointWriter for Taker {
+        fn append(&mut self, _: &str, _: &[u8]) -> Result<()> {
+            Ok(())
+        }
+        fn tensor(&mut self, _: &TensorView<'_>) -> Result<()> {
+            Ok(())
+        }
+        fn publish(&mut self) -> Result<CheckpointId> {
+            CheckpointId::parse(&"0123456789abcdef".repeat(4))
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_writer_that_was_told_to_publish() {
+        let mut writer = ExportedWriter::new(Box::new(Taker));
+        assert!(writer.append("a".into(), b"1".as_slice().into()).is_ok() && writer.commit().is_ok());
+        let tensor = raw_tensor(TensorView { name: "w", dtype: DType::U8, shape: &[1], bytes: &[1] });
+        let again =
+            [writer.append("a".into(), b"2".as_slice().into()), writer.tensor(tensor), writer.commit().map(drop)];
+        for it in again {
+            assert_eq!(it.unwrap_err().message.as_str(), "the instance is closed");
+        }
+        assert!(v1::CheckpointWriter::close(&mut writer).is_ok());
     }
 }

@@ -223,13 +223,14 @@ pub trait CheckpointWriter: Send {
     /// When the store cannot be written; nothing is visible then. `Busy` where other writers were faster each time, so that
     /// the same may be written again, and `Conflict` where the lineage has another checkpoint of this step.
     fn publish(&mut self) -> Result<CheckpointId>;
+}
 
-    /// Publishes the checkpoint and ends the writer. Stores leave it as it is: a destructor that panics in here would take
-    /// the result with it.
+impl dyn CheckpointWriter {
+    /// Publishes the checkpoint and ends the writer.
     ///
     /// # Errors
-    /// Those of [`publish`](Self::publish).
-    fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
+    /// Those of [`publish`](CheckpointWriter::publish).
+    pub fn commit(mut self: Box<Self>) -> Result<CheckpointId> {
         self.publish()
     }
 }

@@ -117,6 +117,17 @@ const CASES: [Case<'_>; 8] = [
     ),
 ];
 
+/// The same of all that a folder has, where no other library of it loads.
+const OF_FOLDER: Case<'_> = (
+    |dir| {
+        let path = put(dir, "fixture-faulty");
+        set_mode(dir, 0o757);
+        path
+    },
+    RefusalKind::Writable,
+    &["its folder is writable by everyone"],
+);
+
 /// What its component would be named, if it could be read.
 fn stem(path: &Path) -> &str {
     path.file_stem().unwrap().to_str().unwrap()
@@ -185,13 +196,7 @@ fn run(dir: &Path, probes: &str) -> (i32, String, Value) {
 #[test]
 fn a_refused_library_is_an_error_of_its_probe_alone() {
     let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
-    let of_folder: Make = |dir| {
-        let path = put(dir, "fixture-faulty");
-        set_mode(dir, 0o757);
-        path
-    };
-    let cases = CASES.iter().map(|it| (it.0, it.2)).chain([(of_folder, &["its folder is writable by everyone"][..])]);
-    for (make, words) in cases {
+    for (make, _, words) in CASES.into_iter().chain([OF_FOLDER]) {
         let (dir, path) = spoiled(make);
         let dir = dir.path();
         let name = stem(&path);
@@ -218,7 +223,7 @@ fn a_refused_library_is_an_error_of_its_probe_alone() {
 
 #[test]
 fn the_check_of_one_plugin_refuses_what_a_run_refuses() {
-    for (make, _, words) in CASES {
+    for (make, _, words) in CASES.into_iter().chain([OF_FOLDER]) {
         let (dir, path) = spoiled(make);
         let (code, out, err) = modelwatch(dir.path(), &["plugin", "check", path.to_str().unwrap()]);
         assert_eq!((code, &*out), (3, ""), "{words:?}: {err}");

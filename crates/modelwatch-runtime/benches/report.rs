@@ -4,8 +4,9 @@
 //! scikit-learn with its rows resampled as often (`peers.py`) is measured where `MODELWATCH_PYTHON`, or else `python3`, has it. Of its
 //! replicates a few are run, and their mean is taken for all: a thousand of 10 million rows take hours.
 //!
-//! Numbers are medians of five passes. Each is a process of its own, so that the memory that it had at most is its own, too. Ratios
-//! are of processor time, which others on the machine disturb least.
+//! Numbers are medians of five passes, but for scikit-learn's, which is one pass. Each is a process of its own, so that the memory that
+//! it had at most is its own, too. Ratios are of processor time, which others on the machine disturb least: that of all threads by the
+//! clock of the process, as ticks of the kernel are too coarse for reading.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // The numbers are what it is for.
 
 use std::{
@@ -20,6 +21,7 @@ use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
 use jiff::Timestamp;
 use modelwatch_runtime::{Options, Runtimes, plugin::Catalog, run};
 use parquet::arrow::ArrowWriter;
+use rustix::time::{ClockId, clock_gettime};
 
 /// An ONNX model that gives its one input, `score`, back as `p`.
 const IDENTITY: &[u8] = b"\x08\x08\x3a\x49\x0a\x14\x0a\x05\x73\x63\x6f\x72\x65\x12\x01\x70\x22\x08\x49\x64\x65\x6e\
@@ -27,10 +29,8 @@ const IDENTITY: &[u8] = b"\x08\x08\x3a\x49\x0a\x14\x0a\x05\x73\x63\x6f\x72\x65\x
     \x12\x09\x0a\x03\x12\x01\x4e\x0a\x02\x08\x01\x62\x14\x0a\x01\x70\x12\x0f\x0a\x0d\x08\x01\
     \x12\x09\x0a\x03\x12\x01\x4e\x0a\x02\x08\x01\x42\x04\x0a\x00\x10\x11";
 const ROW_GROUP: usize = 1 << 20;
-/// The passes of one kind; the kernel counts time in ticks, of which reading takes few.
+/// The passes of one kind.
 const PASSES: usize = 5;
-/// The kernel's unit of processor time.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Labels, and scores that tell them apart somewhat; a fixed sequence.
 fn write(path: &Path, n_rows: usize) {
@@ -91,14 +91,11 @@ fn pass(dir: &Path, file: &str, what: &str) {
     };
     let outcome = run(&parsed.document, &pipeline, &options).unwrap_or_else(|_| panic!("the pipeline does not run"));
     assert_eq!(outcome.record.exit_code, 0, "{:#?}", outcome.record.checks);
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11..13].iter().map(|it| it.parse::<f64>().unwrap()).sum();
-    // What takes no tick takes up to one.
-    let ticks = ticks.max(1.0);
+    let taken = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = taken.tv_sec as f64 + taken.tv_nsec as f64 * 1e-9;
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap().split_whitespace().next().unwrap();
-    println!("{} {}", ticks / TICKS_PER_SECOND, peak.parse::<f64>().unwrap() / 1024.0);
+    println!("{seconds} {}", peak.parse::<f64>().unwrap() / 1024.0);
 }
 
 /// Runs passes, each in a process of its own, and returns the medians of what they take.
@@ -121,7 +118,7 @@ fn run_pass(dir: &Path, file: &str, what: &str) -> [f64; 2] {
 
 /// Prints one line: a pass of so many seconds and megabytes, beside the seconds of reading the file.
 fn row(millions: usize, name: &str, [seconds, peak]: [f64; 2], read: f64) {
-    println!("{millions:>10} M  {name:>22}  {seconds:>9.2}  {:>8.1}  {peak:>7.0}", seconds / read);
+    println!("{millions:>10} M  {name:>22}  {seconds:>9.3}  {:>8.1}  {peak:>7.0}", seconds / read);
 }
 
 /// Has scikit-learn make the report and its replicates.

@@ -21,8 +21,6 @@ use crate::{
 
 /// The words of a cell as bytes.
 const WORDS: usize = 8;
-/// Below this the complement of a probability near 1 has lost digits that a model of two scores gives.
-const FEW_DIGITS: f64 = 1.0 / 1024.0;
 /// Stands for a bin in which another one of the calibration curve begins.
 const SPLIT: u32 = u32::MAX;
 /// The least number of groups from which replicates are drawn, where there are as many cells; of each label.
@@ -34,7 +32,7 @@ pub(crate) struct Grid {
     positive: usize,
     /// The upper edges of the bins of the calibration curve, after a 0.
     calibration: Vec<f64>,
-    /// By predicted class, bins and label; see [`Grid::count`].
+    /// By predicted class, bins and label; see [`Grid::place`].
     cells: Vec<Cell>,
     /// By the place of their cell, the rows whose score is no probability.
     improper: BTreeMap<usize, u64>,
@@ -94,13 +92,12 @@ impl Grid {
             *self.improper.entry(place).or_default() += times;
             return;
         }
-        let mut score = Score::of(probability);
-        if score.is_high && score.lesser < FEW_DIGITS && label != self.positive {
-            // Stored rows may be of anything. Of a loss that is bound nothing is known beyond the score.
-            let lesser = (-scores.log_loss).exp().min(FEW_DIGITS);
-            score.lesser = if score.lesser < lesser / 2.0 { score.lesser } else { lesser };
-        }
-        self.count(label, scores.class, probability, score, times);
+        // By nothing that the label has a part in, so that rows of one score are ties.
+        let (bin, offset) = Score::of(probability).place();
+        let place = self.place(label, scores.class, probability, bin);
+        let cell = &mut self.cells[place];
+        cell.n += times;
+        cell.powers.add(score_bins::powers(offset), times);
     }
 
     /// Adds rows of a single score each, the probability of the positive class, but for those without a label. Returns which ones it did not
@@ -112,10 +109,10 @@ impl Grid {
         for (row, (label, &score)) in labels.iter().zip(scores).enumerate() {
             let &Some(label) = label else { continue };
             let label = label as usize;
-            let Score { is_high, lesser } = Score::of(score);
-            // Without branches on what nothing foretells; also false of a NaN.
-            let is_plain = (lesser >= 0.0) & (!is_high | (lesser >= FEW_DIGITS) | (label == self.positive));
-            let (bin, offset) = if is_plain { (Score { is_high, lesser }).place() } else { (0, 0.0) };
+            let of_score = Score::of(score);
+            // Also false of a NaN.
+            let is_plain = of_score.lesser >= 0.0;
+            let (bin, offset) = if is_plain { of_score.place() } else { (0, 0.0) };
             let place = recent.places[bin];
             if !is_plain || place == SPLIT {
                 others.push(row);
@@ -144,14 +141,6 @@ impl Grid {
                 cell.powers.add(powers, 1);
             }
         }
-    }
-
-    fn count(&mut self, label: usize, class: usize, probability: f64, score: Score, times: u64) {
-        let (bin, offset) = score.place();
-        let place = self.place(label, class, probability, bin);
-        let cell = &mut self.cells[place];
-        cell.n += times;
-        cell.powers.add(score_bins::powers(offset), times);
     }
 
     /// Returns the place of a cell. As neither the bin of the score nor that of the calibration curve falls while the score rises, no two
@@ -357,9 +346,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        bootstrap::of_curve,
         config::{Config, Settings},
         evaluate::evaluate,
-        measure::{Measure, Of},
+        measure::{Areas, Measure, Of},
         row::ModelLayout,
         state::State,
         tally::Tally,
@@ -380,27 +370,47 @@ mod tests {
         }
     }
 
+    /// The `nth` of a sequence of uniform numbers.
+    fn uniform(seed: u64, nth: u64) -> f64 {
+        (mix(mix(seed) ^ nth) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Words of a row with the probability of the positive class.
+    fn words(score: f64, label: u64) -> Vec<u64> {
+        let truth = if label == 1 { score } else { 1.0 - score };
+        let scores = RowScores {
+            class: usize::from(score >= 0.3),
+            rank: 0,
+            log_loss: -truth.max(f64::EPSILON).ln(),
+            brier: (1.0 - truth).powi(2),
+            confidence: score,
+            margin: 0.0,
+            kept: &[score.to_bits()],
+        };
+        let mut res = vec![label];
+        layout().push(&mut res, 0, Prediction::Scores(scores));
+        res
+    }
+
     /// Words of rows of uniform scores, each of which is the probability of its label.
     fn rows(n: u64, seed: u64) -> Vec<Vec<u64>> {
-        let layout = layout();
-        let uniform = |nth: u64| (mix(mix(seed) ^ nth) >> 11) as f64 / (1_u64 << 53) as f64;
         let row = |nth: u64| {
-            let (score, label) = (uniform(2 * nth), u64::from(uniform(2 * nth + 1) < uniform(2 * nth)));
-            let truth = if label == 1 { score } else { 1.0 - score };
-            let scores = RowScores {
-                class: usize::from(score >= 0.3),
-                rank: 0,
-                log_loss: -truth.ln(),
-                brier: (1.0 - truth).powi(2),
-                confidence: score,
-                margin: 0.0,
-                kept: &[score.to_bits()],
-            };
-            let mut words = vec![label];
-            layout.push(&mut words, 0, Prediction::Scores(scores));
-            words
+            let score = uniform(seed, 2 * nth);
+            words(score, u64::from(uniform(seed, 2 * nth + 1) < score))
         };
         (0..n).map(row).collect()
+    }
+
+    /// Counts rows of scores and labels, all that can be in sums.
+    fn grid_of(rows: &[(f64, u64)]) -> Grid {
+        let (layout, mut res) = (layout(), Grid::new(&layout()));
+        let (scores, labels): (Vec<f64>, Vec<Option<u64>>) = rows.iter().map(|&(it, label)| (it, Some(label))).unzip();
+        for row in res.add_scores(&labels, &scores, 0.3) {
+            let (score, label) = rows[row];
+            res.add(label as usize, &layout.prediction(&words(score, label), 0), 1);
+        }
+        res.settle();
+        res
     }
 
     fn grid<'a>(rows: impl IntoIterator<Item = &'a Vec<u64>>) -> Grid {
@@ -443,19 +453,10 @@ mod tests {
         assert!(others.len() < 60, "{}", others.len());
         for (row, (&label, &score)) in labels.iter().zip(&scores).enumerate() {
             let Some(label) = label else { continue };
-            let truth = if label == 1 { score } else { 1.0 - score };
-            let scores = RowScores {
-                class: usize::from(score >= 0.3),
-                rank: 0,
-                log_loss: -truth.max(f64::EPSILON).ln(),
-                brier: 0.0,
-                confidence: score,
-                margin: 0.0,
-                kept: &[score.to_bits()],
-            };
-            counted.add(label as usize, &Prediction::Scores(scores), 1);
+            let words = words(score, label);
+            counted.add(label as usize, &layout.prediction(&words, 0), 1);
             if others.contains(&row) {
-                summed.add(label as usize, &Prediction::Scores(scores), 1);
+                summed.add(label as usize, &layout.prediction(&words, 0), 1);
             }
         }
         summed.settle();
@@ -542,13 +543,61 @@ mod tests {
         assert!(Measure::LogLoss.value(&tally, 0).is_nan());
     }
 
+    #[test]
+    fn ties_of_both_labels_share_a_cell() {
+        // An f32 next to 1 lies on the edge of a bin.
+        let scores = (0..20_000).map(|it| 1.0 - f64::from(it) * 2_f64.powi(-24));
+        let rows: Vec<(f64, u64)> = scores.chain([1.0 - 1e-12, 0.0]).flat_map(|it| [(it, 0), (it, 1)]).collect();
+        let kept: Vec<Vec<u64>> = rows.iter().map(|&(score, label)| words(score, label)).collect();
+        for grid in [grid_of(&rows), grid(&kept)] {
+            assert!(grid.cells.as_chunks().0.iter().all(|[left, right]| left == right));
+        }
+    }
+
+    #[test]
+    fn ties_beyond_the_budget_are_ties() {
+        // Labels by chance, and a third of the scores at 1.
+        let row = |nth: u64| {
+            let [label, tie, score] = [0, 1, 2].map(|it| uniform(8, 3 * nth + it));
+            (if tie < 0.3 { 1.0 } else { 0.9 * score }, u64::from(label < 0.5))
+        };
+        let mut rows: Vec<(f64, u64)> = (0..20_000).map(row).collect();
+        let report = evaluated(grid_of(&rows), 20_000, 1);
+        rows.sort_by(|left, right| left.0.total_cmp(&right.0));
+        let tied = rows.chunk_by(|left, right| left.0 == right.0);
+        let groups: Vec<(f64, f64)> = tied
+            .map(|it| {
+                let positive = it.iter().map(|it| it.1).sum::<u64>() as f64;
+                (positive, it.len() as f64 - positive)
+            })
+            .collect();
+        for measure in [
+            Measure::RocAuc(Areas::One),
+            Measure::AveragePrecision(Of::Positive(1)),
+            Measure::PrAuc,
+            Measure::Ks(Of::Positive(1)),
+            Measure::Lift(0.1, Of::Positive(1)),
+        ] {
+            let found = report.metrics.iter().find(|it| it.name == measure.name()).unwrap().value;
+            let what = |it: &str| it.starts_with(measure.name()) && it.ends_with(" of the candidate");
+            let gap = report.gaps.iter().find(|it| what(&it.what)).unwrap();
+            let bound: f64 = gap.why.split("within ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+            let truth = of_curve(measure, &groups);
+            assert!((found - truth).abs() <= 1.01 * bound + 1e-9, "{measure:?}: {found} within {bound} of {truth}");
+        }
+    }
+
     fn report(rows: &[Vec<u64>], seed: u64) -> Report {
+        evaluated(grid(rows), rows.len() as u64, seed)
+    }
+
+    fn evaluated(grid: Grid, n: u64, seed: u64) -> Report {
         let options = json!({"task": "binary", "threshold": 0.3, "intervals": {"replicates": 200, "seed": seed}});
         let settings = Settings::new(serde_json::from_value::<Config>(options).unwrap()).unwrap();
         let mut state = State::default();
         state.head.layout = Some(layout());
-        state.head.n_rows = rows.len() as u64;
-        state.grid = Some(grid(rows));
+        state.head.n_rows = n;
+        state.grid = Some(grid);
         evaluate(&state, None, &settings, &()).unwrap()
     }
 

@@ -44,7 +44,9 @@
 //! Of one binary model with probabilities (not logits), without baseline, weights and slices, rows are then counted by label and bin
 //! of the score (`grid`; `score_bins` are finer towards 0 and 1): the bootstrap draws how often each group of neighboring counts
 //! occurs, which is that of all rows at the price of the groups. Losses follow from sums, in whole parts, of where rows lie within their
-//! bins: that of a row is within 2 · 10⁻¹⁰ for `log_loss`, and within 4 · 10⁻¹² for `brier`. Of others sums, a confusion matrix and
+//! bins: that of a row is within 2 · 10⁻¹⁰ for `log_loss`, and within 4 · 10⁻¹² for `brier`. They are those of the positive class's
+//! probability alone: a model of two scores can give the other one, p, with more digits than its complement has, by which the
+//! `log_loss` of a row that is so surely wrong differs by up to 2⁻⁵³/p. Of others sums, a confusion matrix and
 //! score histograms of 4096 bins are kept, and the rows become a sample that serves the intervals. Quantiles of
 //! errors then come from bins of bounded relative
 //! error. Of a ranking whole queries are kept up to 32 MiB, and beyond it the metrics are of these.

@@ -30,6 +30,9 @@ use crate::{
 /// The share of replicates in which a metric must exist for an interval.
 const MIN_SHARE: f64 = 0.9;
 
+/// Up to which part of a bound its distance from the other one is rounding.
+const ROUNDING: f64 = 1e-13;
+
 /// The buckets of the jackknife, as in TensorFlow Model Analysis.
 const BUCKETS: usize = 20;
 
@@ -324,7 +327,9 @@ impl Replicates {
             Method::Jackknife => jackknife_interval(of(self.centers[nth].values), &defined, level),
         };
         let found = found.ok()?;
+        let is_constant = found.high - found.low <= ROUNDING * found.low.abs().max(found.high.abs());
         let (low, high) = match self.shrink {
+            _ if is_constant => (value, value),
             None => (found.low, found.high),
             Some(shrink) => {
                 let center = of(self.centers[nth].values);
@@ -336,12 +341,21 @@ impl Replicates {
 }
 
 impl Replicates {
+    /// Returns the interval of the `nth` metric of a model, within what it can be: bounds that are moved, or a jackknife's, may lie
+    /// beyond that.
+    pub(crate) fn of_model(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
+        let found = self.studentized(nth, model, value, level);
+        let found = found.or_else(|| self.interval(nth, value, |it| it[model], level))?;
+        let [least, most] = self.measures[nth].range();
+        Some(Interval { low: found.low.clamp(least, most), high: found.high.clamp(least, most), level })
+    }
+
     /// Returns the studentized interval of the `nth` metric of a model; none where it is no mean over rows, for the
     /// jackknife, and where the values hardly vary.
     ///
     /// Losses are skewed, and percentiles of their means are too low for few rows. That of a root is the root of that
     /// of the mean square.
-    pub(crate) fn studentized(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
+    fn studentized(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
         let (measure, center) = (self.measures[nth], self.centers[nth]);
         let error = center.errors[model];
         if self.method == Method::Jackknife || !value.is_finite() || !(error > 0.0 && error.is_finite()) {

@@ -255,10 +255,7 @@ impl<'a> Evaluation<'a> {
         };
         let replicated = || {
             let nth = self.slot(measure)?;
-            let value = self.value(measure, model);
-            let studentized = self.replicates.studentized(nth, model, value, level);
-            let found = studentized.or_else(|| self.replicates.interval(nth, value, |it| it[model], level));
-            found.filter(intervals::has_width)
+            self.replicates.of_model(nth, model, self.value(measure, model), level).filter(intervals::has_width)
         };
         let found = if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) };
         // What replicates are biased by, as a lift of few rows, is more than they vary: such an interval says nothing.

@@ -25,6 +25,8 @@ const WORDS: usize = 8;
 const SPLIT: u32 = u32::MAX;
 /// The least number of groups from which replicates are drawn, where there are as many cells; of each label.
 const GROUPS: u64 = 256;
+/// How many times as many rows are above a group as in it.
+const ABOVE: u64 = 8;
 
 /// The cells with their rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,21 +179,38 @@ impl Grid {
 
     /// Returns a row for each group of neighboring cells, with how many: what replicates are drawn of.
     ///
-    /// A group has at most 1/256 of the rows of each label, or is one cell, and lies within one bin of the calibration curve. Where
-    /// metrics of ranks and mean losses vary evenly over that share, what they vary by within groups is about 1/256² of their variance.
+    /// A group is of one segment, or has at most
+    /// - 1/256 of the rows of each label: of what varies evenly over that share, about 1/256² of the variance is within groups;
+    /// - 1/8 of the rows above it: the few of the highest scores make a lift, and much of an average precision;
+    /// - 1/256 as many pairs of both labels as the scores order against most others. A group makes ties of its pairs, which must be
+    ///   few beside these, of which all variance is where hardly any rows overlap.
+    ///
+    /// It lies within one bin of the calibration curve.
     pub(crate) fn groups(&self, layout: &Layout) -> Sample {
         let n = self.cells.len() / 4;
         let bins = bins(layout.calibration_bins);
         let of_segment =
             |it: usize| [0, 1].map(|label| self.cells[2 * it + label].n + self.cells[2 * (n + it) + label].n);
         let mut all = [0; 2];
-        (0..n).for_each(|it| add(&mut all, of_segment(it)));
-        let (mut heads, mut head, mut held) = (vec![0; n], 0, [0; 2]);
+        // The pairs of labels in which either one is above the other.
+        let mut pairs = [0_u128; 2];
         for segment in 0..n {
+            let [first, second] = of_segment(segment);
+            pairs[0] += u128::from(first) * u128::from(all[1]);
+            pairs[1] += u128::from(second) * u128::from(all[0]);
+            add(&mut all, [first, second]);
+        }
+        let n_against = pairs[0].min(pairs[1]);
+        let (mut heads, mut head, mut held, mut above) = (vec![0; n], n - 1, [0; 2], 0);
+        for segment in (0..n).rev() {
             let mut with = held;
             add(&mut with, of_segment(segment));
-            let is_full = with.iter().zip(all).any(|(it, all)| GROUPS * it > all);
+            let [first, second] = with;
+            let is_full = with.iter().zip(all).any(|(it, all)| GROUPS * it > all)
+                || ABOVE * (first + second) > above
+                || u128::from(GROUPS) * u128::from(first) * u128::from(second) > n_against;
             if is_full || bins[segment].1 != bins[head].1 {
+                above += held[0] + held[1];
                 (head, with) = (segment, of_segment(segment));
             }
             (heads[segment], held) = (head, with);
@@ -199,7 +218,7 @@ impl Grid {
         self.rows_of(layout, &heads)
     }
 
-    /// Returns a row for each group of cells, with how many; `heads` gives the first segment of the group of each segment.
+    /// Returns a row for each group of cells, with how many; `heads` gives the highest segment of the group of each segment.
     fn rows_of(&self, layout: &Layout, heads: &[usize]) -> Sample {
         let bins = bins(layout.calibration_bins);
         let least = layout.models[0].least_probability();
@@ -340,13 +359,16 @@ fn bins(calibration_bins: usize) -> Vec<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use modelwatch_sdk::{Report, report::MetricRole};
+    use modelwatch_sdk::{
+        Report,
+        report::{Interval, MetricRole},
+    };
     use modelwatch_stats::hash::mix;
     use serde_json::json;
 
     use super::*;
     use crate::{
-        bootstrap::of_curve,
+        bootstrap::{Rows, of_curve},
         config::{Config, Settings},
         evaluate::evaluate,
         measure::{Areas, Measure, Of},
@@ -411,6 +433,17 @@ mod tests {
         }
         res.settle();
         res
+    }
+
+    /// Rows of which a part has the positive label, with scores of a logit of a normal distribution that is moved so far by it.
+    fn normal(n: u64, seed: u64, part: f64, moved: f64) -> Vec<(f64, u64)> {
+        let row = |nth: u64| {
+            let [label, first, second] = [0, 1, 2].map(|it| uniform(seed, 3 * nth + it));
+            let label = u64::from(label < part);
+            let noise = (-2.0 * first.max(1e-300).ln()).sqrt() * (std::f64::consts::TAU * second).cos();
+            (1.0 / (1.0 + (-2.0 * (noise + moved * (label as f64 - 0.5))).exp()), label)
+        };
+        (0..n).map(row).collect()
     }
 
     fn grid<'a>(rows: impl IntoIterator<Item = &'a Vec<u64>>) -> Grid {
@@ -585,6 +618,75 @@ mod tests {
             let truth = of_curve(measure, &groups);
             assert!((found - truth).abs() <= 1.01 * bound + 1e-9, "{measure:?}: {found} within {bound} of {truth}");
         }
+    }
+
+    #[test]
+    fn metrics_of_ranks_vary_in_groups_as_in_cells() {
+        let by_chance = normal(100_000, 1, 0.1, 0.0);
+        // A few of the positive rows surely, the others by chance.
+        let few_surely = by_chance.iter().enumerate().map(|(nth, &(it, label))| match label {
+            1 if nth % 300 < 3 => (0.999_999, 1),
+            _ => (it * 0.9, label),
+        });
+        let few_surely: Vec<(f64, u64)> = few_surely.collect();
+        let ranks =
+            [Measure::AveragePrecision(Of::Positive(1)), Measure::PrAuc, Measure::Ks(Of::Positive(1)), Measure::Gini];
+        let top = |share: f64| Measure::Lift(share, Of::Positive(1));
+        let layout = layout();
+        let settings = json!({"task": "binary", "intervals": {"replicates": 1000}});
+        let settings = Settings::new(serde_json::from_value::<Config>(settings).unwrap()).unwrap();
+        for (name, rows) in [
+            ("by chance", &by_chance),
+            ("few surely", &few_surely),
+            ("well", &normal(100_000, 2, 0.3, 2.0)),
+            ("nearly apart", &normal(100_000, 3, 0.02, 6.0)),
+        ] {
+            let grid = grid_of(rows);
+            let measures: Vec<Measure> = ranks.into_iter().chain([0.1, 0.01, 0.001].map(top)).collect();
+            let widths = |sample: &Sample| {
+                let n = rows.len() as u64;
+                let replicates = Rows::new(&layout, sample).replicates(&measures, n, &settings, &()).unwrap();
+                let width = |nth: usize| {
+                    let found = replicates.interval(nth, 1.0, |it| it[0], 0.95).unwrap();
+                    found.high - found.low
+                };
+                (0..measures.len()).map(width).collect::<Vec<f64>>()
+            };
+            let (groups, cells) = (grid.groups(&layout), grid.rows(&layout));
+            assert!(5 * groups.len() < 2 * cells.len(), "{name}: {} of {}", groups.len(), cells.len());
+            for ((measure, of_groups), of_cells) in measures.iter().zip(widths(&groups)).zip(widths(&cells)) {
+                // Of rows that are apart a lift is always as great as it can be.
+                let ratio = if of_groups == of_cells { 1.0 } else { of_groups / of_cells };
+                assert!((0.88..1.14).contains(&ratio), "{name}, {measure:?}: {of_groups} in place of {of_cells}");
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_are_what_values_can_be() {
+        let found = |report: &Report, name: &str| {
+            let it = report.metrics.iter().find(|it| it.name == name && it.role == MetricRole::Candidate).unwrap();
+            (it.value, it.interval)
+        };
+        let apart: Vec<(f64, u64)> = normal(20_000, 4, 0.3, 6.0)
+            .into_iter()
+            .map(|(it, label)| (if label == 1 { f64::midpoint(it, 1.0).max(0.6) } else { it.min(0.59) }, label))
+            .collect();
+        let report = evaluated(grid_of(&apart), 20_000, 1);
+        for name in ["ks_statistic", "average_precision", "pr_auc"] {
+            assert_eq!(found(&report, name), (1.0, None), "{name}");
+        }
+        for (seed, moved) in [(5, 7.0), (6, 6.0), (7, 5.0)] {
+            let report = evaluated(grid_of(&normal(20_000, seed, 0.1, moved)), 20_000, seed);
+            for name in ["ks_statistic", "average_precision", "pr_auc", "gini", "roc_auc"] {
+                let (value, interval) = found(&report, name);
+                let is_inside = |it: Interval| 0.0 <= it.low && it.low <= value && value <= it.high && it.high <= 1.0;
+                assert!(interval.is_none_or(is_inside), "{name} {value}: {interval:?}");
+            }
+        }
+        // All in one bin: what varies is rounding.
+        let alike: Vec<(f64, u64)> = (0..3000).map(|it| (1e-310 * it as f64, it % 7 / 6)).collect();
+        assert_eq!(found(&evaluated(grid_of(&alike), 3000, 1), "lift").1, None);
     }
 
     fn report(rows: &[Vec<u64>], seed: u64) -> Report {

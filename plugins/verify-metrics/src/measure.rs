@@ -455,6 +455,18 @@ impl Measure {
             || matches!(self.of(), Some(Of::Class(_)))
     }
 
+    /// Returns the least and the greatest value of a metric of classes or scores; infinite ones of others.
+    pub(crate) fn range(self) -> [f64; 2] {
+        match self {
+            Self::Mcc | Self::CohenKappa | Self::Gini => [-1.0, 1.0],
+            // All positive rows are in the share at best, whose part of all rows only the data tells.
+            Self::Lift(share, _) => [0.0, 1.0 / share],
+            Self::Brier | Self::LogLoss | Self::Hinge => [0.0, f64::INFINITY],
+            it if it.is_of_classes_alone() || it.needs_scores() => [0.0, 1.0],
+            _ => [f64::NEG_INFINITY, f64::INFINITY],
+        }
+    }
+
     /// Returns whether smaller is better; none for a bias, of which 0 is best.
     pub(crate) fn is_loss(self) -> Option<bool> {
         use Measure::*;

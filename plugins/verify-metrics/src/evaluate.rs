@@ -52,6 +52,8 @@ pub(crate) struct Evaluation<'a> {
     slots: Vec<Option<usize>>,
     areas: AreaVariances,
     replicates: Replicates,
+    /// How many groups of rows replicates are drawn of, where it is not the rows.
+    pub(crate) n_groups: Option<usize>,
 }
 
 /// A slice that is in the data.
@@ -152,7 +154,8 @@ impl<'a> Evaluation<'a> {
         });
         let slots = slots.collect();
         let n = totals.tally.all.n;
-        let replicates = match groups.filter(|_| !replicated.iter().any(|it| it.is_at_threshold())) {
+        let groups = groups.filter(|_| !replicated.iter().any(|it| it.is_at_threshold()));
+        let replicates = match groups {
             Some(it) => Rows::new(layout, it).replicates(&replicated, n, settings, host)?.moved(),
             None => rows.replicates(&replicated, n, settings, host)?,
         };
@@ -190,6 +193,7 @@ impl<'a> Evaluation<'a> {
             slots,
             areas,
             replicates,
+            n_groups: groups.map(Sample::len),
         };
         res.ranked = res.ranked_values();
         Ok(res)

@@ -93,8 +93,16 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
     }
     let is_of_all = evaluation.is_of_all_rows();
     let n_bins = if is_of_all { N_BINS } else { SCORE_BINS };
-    let of_bins = format!("intervals of scores are of all rows, each in the middle of one of {n_bins} score bins");
-    gap(rows(), if is_of_all { of_bins } else { format!("intervals without a closed form are of {sample}") });
+    let of_all = || match evaluation.n_groups {
+        Some(n) => format!("drawn as {n} groups of one label, one prediction and neighboring score bins"),
+        None => format!("each in the middle of one of {n_bins} score bins"),
+    };
+    let why = if is_of_all {
+        format!("intervals of scores are of all rows, {}", of_all())
+    } else {
+        format!("intervals without a closed form are of {sample}")
+    };
+    gap(rows(), why);
     for (model, role) in ["candidate", "baseline"].into_iter().enumerate().take(evaluation.layout.models.len()) {
         for (name, error) in curve_errors(evaluation, model) {
             let why = format!("it is of {n_bins} score bins, within {error:.2e} of that of the scores");

@@ -689,6 +689,18 @@ mod tests {
         assert_eq!(found(&evaluated(grid_of(&alike), 3000, 1), "lift").1, None);
     }
 
+    #[test]
+    fn a_report_says_what_replicates_are_drawn_of() {
+        let (rows, layout) = (rows(20_000, 9), layout());
+        let report = report(&rows, 1);
+        let gap = report.gaps.iter().find(|it| it.what == "rows beyond the budget").unwrap();
+        let n = grid(&rows).groups(&layout).len();
+        let expected = format!(
+            "intervals of scores are of all rows, drawn as {n} groups of one label, one prediction and neighboring score bins"
+        );
+        assert_eq!(gap.why, expected);
+    }
+
     fn report(rows: &[Vec<u64>], seed: u64) -> Report {
         evaluated(grid(rows), rows.len() as u64, seed)
     }

@@ -159,16 +159,20 @@ impl Counts {
 
     /// Gives the rows to the state.
     fn give(self, settings: &Settings, layout: &Layout, state: &mut State) -> Result<()> {
-        let seen: Vec<(u64, u64)> = self.places.into_iter().filter(|it| it.0 != VACANT).collect();
+        let seen = self.places.into_iter().filter(|it| it.0 != VACANT);
+        // A grid takes a row as often as it came, unless that is very often; the words of one are made once.
+        let has_grid = state.grid.is_some();
+        let is_repeated = |times: u64| has_grid && times <= PIECE as u64;
+        let mut repeated = seen.flat_map(|(key, times)| match is_repeated(times) {
+            true => iter::repeat_n((key, 1), times as usize),
+            false => iter::repeat_n((key, times), 1),
+        });
         let mut words = Vec::with_capacity(layout.width());
-        for piece in seen.chunks(PIECE) {
-            // A grid takes a row as often as it came, unless that is very often; the words of one are made once.
-            let is_repeated = |times: u64| state.grid.is_some() && times <= PIECE as u64;
-            let repeated = piece.iter().flat_map(|&(key, times)| match is_repeated(times) {
-                true => iter::repeat_n((key, 1), times as usize),
-                false => iter::repeat_n((key, times), 1),
-            });
-            let rows: Vec<(u64, u64)> = repeated.collect();
+        loop {
+            let rows: Vec<(u64, u64)> = repeated.by_ref().take(PIECE).collect();
+            if rows.is_empty() {
+                return Ok(());
+            }
             let labels: Vec<Option<u64>> = rows.iter().map(|(key, times)| (*times == 1).then_some(key >> 63)).collect();
             let scores: Vec<f64> = rows.iter().map(|(key, _)| f64::from_bits(key & !(1 << 63))).collect();
             let mut others: Vec<usize> = (0..rows.len()).collect();
@@ -183,6 +187,5 @@ impl Counts {
                 add(state, layout, &mut words, key >> 63, reader.prediction(layout, row, key >> 63)?, times);
             }
         }
-        Ok(())
     }
 }

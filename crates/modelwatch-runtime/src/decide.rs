@@ -8,7 +8,7 @@ mod tests;
 mod unchanged;
 
 pub(crate) use labels::form;
-use modelwatch_config::{Bound, FailOn, LabelMatch, MetricAddress, Op, Operand, Requirement};
+use modelwatch_config::{Bound, FailOn, LabelMatch, MetricAddress, Op, Operand, Probe, ProbeKind, Requirement};
 use modelwatch_sdk::{
     Report,
     report::{Check, Interval, Labels, Metric, MetricRole, Severity, Status},
@@ -32,6 +32,16 @@ pub(crate) fn requirement(it: &Requirement, report: &Report) -> Vec<Check> {
 /// Returns the check of a comparison with a baseline that is not there yet, which decides nothing where the pipeline allows for that.
 pub(crate) fn not_yet(it: &Requirement) -> Check {
     without_metric(it, Status::NotChecked, NO_BASELINE_YET.to_owned())
+}
+
+/// Returns the check that a verifier judges anything, where none was asked of it and it judges nothing by itself: what is only measured
+/// is not verified.
+pub(crate) fn unasked(settings: &Probe, report: &Report) -> Option<Check> {
+    let is_asked = !settings.requirements.is_empty() || !report.checks.is_empty();
+    (settings.kind == ProbeKind::Verifier && !is_asked).then(|| {
+        let why = "nothing is asked of it; add `require`, or limits where the verifier has them";
+        Check::not_checked("requirements", "something is asked", why)
+    })
 }
 
 /// Returns the check that there are no findings from a severity on; `None` where they never fail.

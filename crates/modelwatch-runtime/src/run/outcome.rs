@@ -244,7 +244,8 @@ impl Judgement {
                         self.check(&settings.id, counts, it);
                     }
                 }
-                if let Some(it) = decide::findings(&report, run.pipeline.fail_on) {
+                let unasked = decide::unasked(settings, &report);
+                for it in decide::findings(&report, run.pipeline.fail_on).into_iter().chain(unasked) {
                     self.check(&settings.id, counts, it);
                 }
                 for it in &report.checks {

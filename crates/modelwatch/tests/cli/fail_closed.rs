@@ -14,6 +14,30 @@ fn a_metric_that_is_nan_fails() {
     assert_eq!(check(&record, "log_loss", "fail")["observed"], "nan");
 }
 
+/// TFMA validates a model for which there are no thresholds.
+#[test]
+fn tfmas_no_thresholds_hole_is_closed() {
+    let project = Project::new();
+    let latency = "[[verify]]\nuses = 'latency'\nwith = { batch_sizes = [1], max_runs = 20, budget_seconds = 0.1 }\n";
+    for probe in [METRICS, latency] {
+        for fail_on in ["error", "never"] {
+            let (code, record) = project.run(&format!("fail_on = '{fail_on}'\n{}{probe}", digits("e08")));
+            assert_eq!((code, &record["verdict"]), (4, &"not-checked".into()), "{record:#}");
+            let message = check(&record, "requirements", "not-checked")["message"].as_str().unwrap();
+            assert!(message.starts_with("nothing is asked of it; add `require`"), "{message}");
+        }
+    }
+    // One that is asked does not answer for one that is not.
+    let asked = format!("{METRICS}require = {{ accuracy = '>= 0.5' }}\n");
+    assert_eq!(project.run(&format!("{}{asked}{latency}", digits("e08"))).0, 4);
+    // What is only to be looked at is said to be so.
+    let (code, record) = project.run(&format!("{}{asked}{latency}severity = 'warning'\n", digits("e08")));
+    assert_eq!(code, 0, "{record:#}");
+    // An error is an error also where nothing was asked, and a verifier that judges by itself need not be asked.
+    assert_eq!(project.run(&format!("{}{METRICS}", digits("bad_class_order"))).0, 1);
+    assert_eq!(project.run(&format!("{}[[verify]]\nuses = 'numerics'\n", digits("e08"))).0, 0);
+}
+
 #[test]
 fn metrics_and_labels_that_no_probe_reports_are_found_before_the_run() {
     let project = Project::new();
@@ -281,7 +305,8 @@ fn a_probe_that_panicked_is_an_error_and_the_rest_goes_on() {
 /// A pipeline whose store fails there.
 fn with_faulty_store(fault: &str) -> String {
     let store = format!("store = {{ uses = 'faulty', with = {{ path = 'store', fault = '{fault}' }} }}\n");
-    format!("{store}{}{METRICS}[on.pass]\nmove = ['good']\n", digits("e08"))
+    let require = "require = { accuracy = '>= 0' }\n";
+    format!("{store}{}{METRICS}{require}[on.pass]\nmove = ['good']\n", digits("e08"))
 }
 
 #[test]

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::support::{Project, check, digits, fixture_plugins, fixtures, plugins};
 
-const METRICS: &str = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+const METRICS: &str =
+    "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.5' }\n";
 
 /// Runs a pipeline with a faulty probe in a process beside a sound one.
 fn run(fault: &str, options: &str) -> (Project, i32, Value, String) {

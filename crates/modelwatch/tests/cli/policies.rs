@@ -232,7 +232,9 @@ fn weights_that_are_not_finite_are_refused_where_the_pipeline_says_so() {
 fn gate(model: &str, actions: &str) -> String {
     let store = "store = { uses = 'local', with = { path = 'store' } }\n";
     let digits = crate::support::digits(model).replacen('\n', &format!("\n{store}"), 1);
-    format!("{digits}[[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass' }}\n{actions}\n")
+    // Who asks for nothing verifies nothing.
+    let require = if actions.starts_with("require") { "" } else { "require = { accuracy = '>= 0' }\n" };
+    format!("{digits}[[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass' }}\n{require}{actions}\n")
 }
 
 #[test]

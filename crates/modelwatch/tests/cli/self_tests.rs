@@ -9,7 +9,8 @@ use crate::support::{Project, digits};
 #[test]
 fn what_came_of_a_self_test_is_kept_for_the_user() {
     let project = Project::new();
-    let pipeline = format!("{}[[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass' }}\n", digits("e08"));
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.5' }\n";
+    let pipeline = format!("{}{metrics}", digits("e08"));
     let run = || {
         let (code, record) = project.run(&pipeline);
         assert_eq!(code, 0, "{:#}", record["checks"]);

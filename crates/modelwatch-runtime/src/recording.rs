@@ -46,6 +46,8 @@ pub struct Settings<'a> {
     pub columns: &'a BTreeMap<String, String>,
     /// Whether NaN may be recorded, since it will be held equal to itself.
     pub with_nan: bool,
+    /// Whether an infinity may be recorded.
+    pub with_infinity: bool,
     /// The file.
     pub into: &'a Path,
     /// What happens where the file exists.
@@ -263,10 +265,15 @@ impl<'a> Rows<'a> {
                 return Err(wrong(format!("the model has none of that name, only {}", names.join(", "))));
             };
             let array = outputs.column(at);
-            let nan = rows::numbers(array).map_err(|e| wrong(e.message))?;
-            if !self.settings.with_nan && nan.values.iter().any(|it| it.is_nan()) {
-                let reason = "it has NaN, which no output equals; mend the model or the data, or set `equal_nan`";
-                return Err(wrong(reason.to_owned()));
+            let values = rows::numbers(array).map_err(|e| wrong(e.message))?.values;
+            for (is_allowed, is_such, what, option) in [
+                (self.settings.with_nan, f64::is_nan as fn(f64) -> bool, "NaN", "equal_nan"),
+                (self.settings.with_infinity, f64::is_infinite, "an infinity", "equal_infinity"),
+            ] {
+                if !is_allowed && values.iter().any(|&it| is_such(it)) {
+                    let remedy = format!("mend the model or the data, or set `{option}`");
+                    return Err(wrong(format!("it has {what}, which no output equals; {remedy}")));
+                }
             }
             fields.push(Arc::new(field.clone().with_name(column)));
             arrays.push(Arc::clone(array));

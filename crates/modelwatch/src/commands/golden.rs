@@ -26,13 +26,14 @@ const GOLDEN: &str = "golden";
 
 pub(crate) fn golden(arguments: &cli::Golden) -> anyhow::Result<Code> {
     let Some((_, pipeline)) = run::load(&arguments.pipeline, &arguments.overrides)? else { return Ok(Code::WRONG) };
-    let (columns, with_nan) = columns(&pipeline)?;
+    let (columns, [with_nan, with_infinity]) = columns(&pipeline)?;
     let catalog = run::catalog(&arguments.plugins, Some(&pipeline))?;
     let store = store(&pipeline, &catalog)?;
     let (cancelled, _) = run::cancel_on_signals()?;
     let settings = recording::Settings {
         columns: &columns,
         with_nan,
+        with_infinity,
         into: &arguments.into,
         existing: match (arguments.update, arguments.yes) {
             (false, _) => Existing::Refuse,
@@ -72,14 +73,16 @@ pub(crate) fn golden(arguments: &cli::Golden) -> anyhow::Result<Code> {
     Ok(store.map_or(code, |mut it| closed(it.as_mut(), code)))
 }
 
-/// Returns the column of each output, and whether NaN may be in it.
-fn columns(pipeline: &Pipeline) -> anyhow::Result<(BTreeMap<String, String>, bool)> {
+/// Returns the column of each output, and whether NaN and infinities may be in it.
+fn columns(pipeline: &Pipeline) -> anyhow::Result<(BTreeMap<String, String>, [bool; 2])> {
     let mut res: BTreeMap<String, String> = BTreeMap::new();
-    let mut with_nan = true;
+    let mut allowed = [true; 2];
     let is_golden = |kind, uses: &str| kind == ProbeKind::Verifier && uses == GOLDEN;
     for probe in pipeline.probes.iter().filter(|it| is_golden(it.kind, &it.component.uses)) {
         let with = &probe.component.with;
-        with_nan &= with.get("equal_nan").and_then(Value::as_bool).unwrap_or(false);
+        for (allowed, option) in allowed.iter_mut().zip(["equal_nan", "equal_infinity"]) {
+            *allowed &= with.get(option).and_then(Value::as_bool).unwrap_or(false);
+        }
         let outputs = with.get("outputs").and_then(Value::as_object).into_iter().flatten();
         for (name, column) in outputs.filter_map(|(name, it)| Some((name, it.as_str()?))) {
             if res.insert(name.clone(), column.to_owned()).is_some_and(|it| it != column) {
@@ -92,7 +95,7 @@ fn columns(pipeline: &Pipeline) -> anyhow::Result<(BTreeMap<String, String>, boo
                        add one, as `with = { outputs = { probabilities = \"expected\" } }`";
         return Err(Wrong(message.to_owned()).into());
     }
-    Ok((res, with_nan))
+    Ok((res, allowed))
 }
 
 fn store(pipeline: &Pipeline, catalog: &Catalog) -> anyhow::Result<Option<Box<dyn CheckpointStore>>> {

@@ -134,6 +134,33 @@ fn what_cannot_be_recorded_leaves_nothing_behind() {
     assert_eq!(project.names(), ["pipeline.toml"]);
 }
 
+#[test]
+fn infinities_are_recorded_only_where_they_are_allowed() {
+    let project = Project::new();
+    let names: Vec<_> = (0..13).map(|it| format!("x{it}")).collect();
+    // Their sums are beyond what an f32 can be.
+    project.write("data.csv", &format!("{}\n{}\n", names.join(","), vec!["3.4e38"; 13].join(",")));
+    let of = |data: &str, options: &str| {
+        format!(
+            "name = 'golden'\ncheckpoint = {{ import = '{}/tabular/wine/pca.onnx', name = 'pca' }}\n\
+             [data.current]\npath = '{data}'\n[data.columns]\ninputs = {{ X = 'x*' }}\n\
+             [[verify]]\nuses = 'golden'\nwith = {{ outputs = {{ variable = 'expected' }}{options} }}\n",
+            fixtures().display()
+        )
+    };
+    project.write("pipeline.toml", &of("data.csv", ""));
+    let refused = golden(&project, &["expected.arrow"]);
+    assert_eq!(refused.code, 3, "{}", refused.out);
+    assert!(refused.err.contains("it has an infinity, which no output equals"), "{}", refused.err);
+    assert!(refused.err.contains("set `equal_infinity`"), "{}", refused.err);
+    project.write("pipeline.toml", &of("data.csv", ", equal_infinity = true"));
+    let recorded = golden(&project, &["expected.arrow"]);
+    assert_eq!(recorded.code, 0, "{}", recorded.err);
+    let (code, record) = project.run(&of("expected.arrow", ", equal_infinity = true"));
+    assert_eq!(code, 0, "{record:#}");
+    assert_eq!(project.run(&of("expected.arrow", "")).0, 1);
+}
+
 /// The code that says more than the panic stays.
 #[test]
 fn a_store_that_panics_at_its_end_is_told_beside_the_outcome() {

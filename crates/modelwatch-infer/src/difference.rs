@@ -36,6 +36,8 @@ pub struct Difference {
     pub max_absolute: f64,
     /// The number of elements that are NaN in both models, where nothing says which of both is wrong.
     pub n_both_nan: u64,
+    /// The number of elements that are the same infinity in both models, as little right for that.
+    pub n_both_infinite: u64,
     /// The sum of the squared differences of elements that are finite in both models.
     pub sum_squares: f64,
     /// The sum of the reference's squares over the same elements.
@@ -51,7 +53,11 @@ impl Difference {
             return;
         }
         if reference == candidate {
-            self.reference_squares += if reference.is_finite() { reference * reference } else { 0.0 };
+            if reference.is_infinite() {
+                self.n_both_infinite += 1;
+            } else {
+                self.reference_squares += reference * reference;
+            }
             return;
         }
         if !(reference.is_finite() && candidate.is_finite()) {
@@ -166,7 +172,7 @@ mod tests {
             let it = difference(&[pair]);
             assert_eq!((it.n_beyond, it.max_absolute, it.relative_norm()), (1, INF, INF), "{pair:?}");
         }
-        assert_eq!(difference(&[(INF, INF)]), Difference { n: 1, ..Difference::default() });
+        assert_eq!(difference(&[(INF, INF)]), Difference { n: 1, n_both_infinite: 1, ..Difference::default() });
     }
 
     #[test]

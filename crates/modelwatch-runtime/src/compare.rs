@@ -113,6 +113,7 @@ fn difference(it: &Difference) -> nodes::Difference {
         n: it.n,
         n_beyond: it.n_beyond,
         n_both_nan: it.n_both_nan,
+        n_both_infinite: it.n_both_infinite,
         max_absolute: it.max_absolute,
         relative_norm: it.relative_norm(),
     }

@@ -124,6 +124,9 @@ pub struct Difference {
     /// The number of elements that are NaN in both models, where nothing says which of both is wrong.
     #[serde(default)]
     pub n_both_nan: u64,
+    /// The number of elements that are the same infinity in both models.
+    #[serde(default)]
+    pub n_both_infinite: u64,
     /// The greatest `|candidate − baseline|`; infinite where one of both is not finite.
     #[serde(with = "float")]
     pub max_absolute: f64,
@@ -168,8 +171,14 @@ mod tests {
 
     #[test]
     fn comparisons_come_back_as_they_were() {
-        let difference =
-            Difference { n: 3, n_beyond: 1, n_both_nan: 1, max_absolute: f64::INFINITY, relative_norm: f64::INFINITY };
+        let difference = Difference {
+            n: 4,
+            n_beyond: 1,
+            n_both_nan: 1,
+            n_both_infinite: 1,
+            max_absolute: f64::INFINITY,
+            relative_norm: f64::INFINITY,
+        };
         let counterpart = Counterpart { name: "b".to_owned(), isolated: difference.clone(), ..Counterpart::default() };
         let node = NodeDifference { name: "a".to_owned(), counterpart: Some(counterpart), ..NodeDifference::default() };
         let output = OutputDifference { name: "y".to_owned(), baseline: "z".to_owned(), difference };

@@ -42,8 +42,8 @@ pub(crate) const CODES: &[FindingCode] = &[
     FindingCode {
         code: "MW-N006",
         severity: Severity::Error,
-        title: "an output is NaN in both models",
-        meaning: "Where both models give NaN, they do not differ, and nothing says that either is right.",
-        advice: "Look for the first node that gives NaN, as the verifier `numerics` does; where NaN is what the models are to give, set `equal_nan`.",
+        title: "an output is NaN or infinite in both models",
+        meaning: "Where both models give NaN, or the same infinity, they do not differ, and nothing says that either is right.",
+        advice: "Look for the first node that gives such a number, as the verifier `numerics` does; where it is what the models are to give, set `equal_nan` or `equal_infinity`.",
     },
 ];

@@ -48,6 +48,8 @@ pub struct Config {
     pub max_relative_norm: Option<f64>,
     /// Whether NaN in an output of both models is equal. Otherwise it fails: nothing says which of both is wrong.
     pub equal_nan: bool,
+    /// Whether an infinity in an output of both models is equal. Otherwise it fails: an output that overflows is no answer.
+    pub equal_infinity: bool,
     /// How many nodes the report lists, those with the greatest isolated difference.
     #[schemars(range(max = 1000))]
     pub listed_nodes: usize,
@@ -81,6 +83,7 @@ impl Default for Config {
             max_mismatch_share: 0.0,
             max_relative_norm: None,
             equal_nan: false,
+            equal_infinity: false,
             listed_nodes: 40,
         }
     }

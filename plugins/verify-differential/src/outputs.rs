@@ -1,46 +1,85 @@
-//! Outputs that must not pass though they do not differ: those that are in one model alone, and those that are NaN in both.
+//! Outputs that must not pass though they do not differ: those that are in one model alone, and those that are NaN or infinite in both.
 
 use modelwatch_sdk::{
     Report,
-    nodes::{NodeComparison, NodeDifference, OutputDifference},
+    nodes::{Difference, NodeComparison, NodeDifference, OutputDifference},
     report::{Check, Finding, Labels, Metric, Severity, Status},
 };
 
 use crate::config::Config;
 
-/// Says whether an output has numbers that are NaN in both models.
-pub(crate) fn nan(res: &mut Report, config: &Config, comparison: &NodeComparison, it: &OutputDifference) {
-    let (n, n_nan) = (it.difference.n, it.difference.n_both_nan);
-    let metric = Metric::new("nan_in_both", n_nan as f64).n(n);
-    res.metrics.push(metric.label("output", &*it.name));
-    if config.equal_nan {
+/// The metric of numbers that are NaN in both models.
+pub(crate) const NAN_IN_BOTH: &str = "nan_in_both";
+/// The metric of numbers that are the same infinity in both models.
+pub(crate) const INFINITE_IN_BOTH: &str = "infinite_in_both";
+
+/// Numbers that do not differ, and of which nothing says that they are right.
+struct Doubtful {
+    metric: &'static str,
+    /// What they are.
+    word: &'static str,
+    /// How many of them there are.
+    count: fn(&Difference) -> u64,
+    /// The option that lets them be equal.
+    option: &'static str,
+    is_allowed: bool,
+}
+
+/// Says whether an output has numbers that are NaN in both models, or the same infinity.
+pub(crate) fn not_finite(res: &mut Report, config: &Config, comparison: &NodeComparison, it: &OutputDifference) {
+    let nan = Doubtful {
+        metric: NAN_IN_BOTH,
+        word: "NaN",
+        count: |it| it.n_both_nan,
+        option: "equal_nan",
+        is_allowed: config.equal_nan,
+    };
+    let infinite = Doubtful {
+        metric: INFINITE_IN_BOTH,
+        word: "infinite",
+        count: |it| it.n_both_infinite,
+        option: "equal_infinity",
+        is_allowed: config.equal_infinity,
+    };
+    for doubtful in [nan, infinite] {
+        judge(res, &doubtful, comparison, it);
+    }
+}
+
+fn judge(res: &mut Report, doubtful: &Doubtful, comparison: &NodeComparison, it: &OutputDifference) {
+    let Doubtful { metric, word, count, option, is_allowed } = *doubtful;
+    let (n, n_found) = (it.difference.n, count(&it.difference));
+    res.metrics.push(Metric::new(metric, n_found as f64).n(n).label("output", &*it.name));
+    if is_allowed {
         return;
     }
-    let message = match n_nan {
-        0 => format!("output `{}` is nowhere NaN in both models", it.name),
-        _ => format!("{n_nan} of {n} elements of output `{}` are NaN in both models", it.name),
+    let message = match n_found {
+        0 => format!("output `{}` is nowhere {word} in both models", it.name),
+        _ => format!("{n_found} of {n} elements of output `{}` are {word} in both models", it.name),
     };
     res.checks.push(Check {
-        metric: "nan_in_both".to_owned(),
+        metric: metric.to_owned(),
         labels: Labels::from([("output".to_owned(), it.name.clone())]),
         requirement: "== 0".to_owned(),
-        observed: Some(n_nan as f64),
+        observed: Some(n_found as f64),
         interval: None,
         n,
-        status: Status::of(n, n_nan == 0),
+        status: Status::of(n, n_found == 0),
         message: message.clone(),
     });
-    if n_nan == 0 {
+    if n_found == 0 {
         return;
     }
-    let has_nan = |it: &&NodeDifference| it.counterpart.as_ref().is_some_and(|it| it.cumulative.n_both_nan > 0);
-    let (place, since) = match comparison.nodes.iter().find(has_nan) {
+    let has_some = |it: &&NodeDifference| it.counterpart.as_ref().is_some_and(|it| count(&it.cumulative) > 0);
+    let (place, since) = match comparison.nodes.iter().find(has_some) {
         Some(it) => (&*it.name, format!(", from `{}` ({}) on", it.name, it.operator)),
         None => (&*it.name, String::new()),
     };
     res.findings.push(
         Finding::new("MW-N006", Severity::Error, place, format!("{message}{since}; nothing says that they are right"))
-            .advice("look for the first node that gives NaN; where NaN is what the models are to give, set `equal_nan`")
+            .advice(format!(
+                "look for the first node that is {word}; where that is what the models are to give, set `{option}`"
+            ))
             .evidence("output", &*it.name),
     );
 }

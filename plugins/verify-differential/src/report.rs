@@ -15,7 +15,8 @@ use crate::{
 
 /// Returns the metrics that there can be.
 pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
-    let of_outputs = ["max_abs_error", "relative_norm", "mismatch_share", "nan_in_both"];
+    let of_outputs =
+        ["max_abs_error", "relative_norm", "mismatch_share", outputs::NAN_IN_BOTH, outputs::INFINITE_IN_BOTH];
     let of_models = ["unmatched_outputs", "nodes", "nodes_without_counterpart", "nodes_that_differ"];
     KnownMetric::all(of_outputs, &["output"]).chain(KnownMetric::all(of_models, &[]))
 }
@@ -34,7 +35,7 @@ pub(crate) fn report(config: &Config, comparison: &NodeComparison) -> Report {
     let mut all_agree = true;
     for it in &comparison.outputs {
         all_agree &= output(&mut res, config, it);
-        outputs::nan(&mut res, config, comparison, it);
+        outputs::not_finite(&mut res, config, comparison, it);
     }
     outputs::unmatched(&mut res, comparison);
     if let Some(why) = &comparison.obstacle {

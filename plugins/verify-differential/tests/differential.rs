@@ -33,7 +33,7 @@ fn rows() -> RecordBatch {
 }
 
 fn difference(max_absolute: f64, relative_norm: f64, n_beyond: u64) -> Difference {
-    Difference { n: 100, n_beyond, n_both_nan: 0, max_absolute, relative_norm }
+    Difference { n: 100, n_beyond, n_both_nan: 0, n_both_infinite: 0, max_absolute, relative_norm }
 }
 
 fn node(name: &str, cumulative: Difference, isolated: Difference) -> NodeDifference {
@@ -119,7 +119,7 @@ fn it_keeps_the_rules_of_probes() {
 #[test]
 fn the_first_node_that_does_something_else_is_named() {
     let report = run(json!({}), parted());
-    assert_eq!((report.checks.len(), status(&report, "unmatched_outputs")), (3, Status::Pass));
+    assert_eq!((report.checks.len(), status(&report, "unmatched_outputs")), (4, Status::Pass));
     assert_eq!((report.checks[0].status, report.checks[0].observed), (Status::Fail, Some(0.07)));
     assert_eq!(codes(&report), ["MW-N001"]);
     let finding = &report.findings[0];
@@ -214,20 +214,28 @@ fn names_that_outputs_have_in_the_baseline_are_told_to_the_host() {
 }
 
 #[test]
-fn nan_in_both_models_passes_only_where_that_is_said() {
-    let broken = || Difference { n_both_nan: 5, ..difference(0.0, 0.0, 0) };
+fn what_is_not_finite_in_both_models_passes_only_where_that_is_said() {
+    let nan = Difference { n_both_nan: 5, ..difference(0.0, 0.0, 0) };
+    not_finite(nan, "NaN", "nan_in_both", "equal_nan");
+    let infinite = Difference { n_both_infinite: 5, ..difference(0.0, 0.0, 0) };
+    not_finite(infinite, "infinite", "infinite_in_both", "equal_infinity");
+}
+
+fn not_finite(broken: Difference, word: &str, metric: &str, option: &str) {
+    let broken = || broken.clone();
     let nodes = vec![node("first", difference(0.0, 0.0, 0), difference(0.0, 0.0, 0)), node("log", broken(), broken())];
     let comparison = NodeComparison { outputs: output(broken()), nodes, ..parted() };
     for options in [json!({}), json!({"max_relative_norm": 0.5}), json!({"max_mismatch_share": 0.9})] {
         let report = run(options, comparison.clone());
-        assert_eq!((status(&report, "nan_in_both"), codes(&report)), (Status::Fail, vec!["MW-N006"]));
+        assert_eq!((status(&report, metric), codes(&report)), (Status::Fail, vec!["MW-N006"]));
         let finding = &report.findings[0];
         assert_eq!((&*finding.place, &finding.evidence["output"]), ("log", &json!("probs")));
-        assert!(finding.message.starts_with("5 of 100 elements of output `probs` are NaN in both models, from `log`"));
+        let expected = format!("5 of 100 elements of output `probs` are {word} in both models, from `log`");
+        assert!(finding.message.starts_with(&expected), "{}", finding.message);
     }
-    let report = run(json!({"equal_nan": true}), comparison);
+    let report = run(json!({option: true}), comparison);
     assert!(codes(&report).is_empty() && report.checks.iter().all(|it| it.status == Status::Pass), "{report:?}");
-    assert_eq!(report.metrics.iter().find(|it| it.name == "nan_in_both").unwrap().value, 5.0);
+    assert_eq!(report.metrics.iter().find(|it| it.name == metric).unwrap().value, 5.0);
 }
 
 /// tract's own comparison counts a node without a counterpart as one that passed.

@@ -50,6 +50,8 @@ impl ErrorKind {
     pub const UNREADABLE: Self = Self(12);
     /// Other writers were faster each time it was tried; nothing was changed.
     pub const BUSY: Self = Self(13);
+    /// Rows that were handed over together influence each other.
+    pub const MIXED_ROWS: Self = Self(14);
 }
 
 /// A failure, as it crosses the boundary.

@@ -21,7 +21,7 @@ impl InferError {
 
     /// Returns the refusal of the model at `path` because what it answers to a row depends on the others.
     pub fn mixed_rows(path: &Path) -> Self {
-        Self::Interface { path: path.to_path_buf(), reason: "its rows influence each other".to_string() }
+        Self::MixedRows { path: path.to_path_buf() }
     }
 }
 
@@ -136,6 +136,12 @@ pub enum InferError {
         path: PathBuf,
         /// Which tensor and why.
         reason: String,
+    },
+    /// What the model answers to a row depends on the others.
+    #[error("cannot run `{}` by rows: its rows influence each other; re-export it with the batch as the first axis of every input and output", path.display())]
+    MixedRows {
+        /// The model.
+        path: PathBuf,
     },
     /// The model can be run, but not node by node.
     #[error("cannot run `{}` node by node: {reason}; compare the outputs alone, or re-export it with operators that tract compiles", path.display())]

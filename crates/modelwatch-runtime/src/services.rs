@@ -205,7 +205,10 @@ impl ProbeHost<'_> {
         let input = assembled.as_ref().unwrap_or(rows);
         let start = Instant::now();
         let res = if at_once { it.model.run_at_once(input) } else { it.model.run(input, NonZeroUsize::MIN) };
-        let res = res.map_err(Error::input);
+        let res = res.map_err(|e| match e {
+            InferError::MixedRows { .. } => Error::new(ErrorKind::MixedRows, e.to_string()),
+            e => Error::input(e),
+        });
         let seconds = start.elapsed().as_secs_f64();
         self.seconds.lock().unwrap_or_else(PoisonError::into_inner).insert(role, seconds);
         res

@@ -54,6 +54,8 @@ pub enum ErrorKind {
     /// Other writers were faster each time it was tried. Nothing was changed, nothing is wrong, and it may be tried again
     /// as it is: a [`Conflict`](Self::Conflict) is with something that is there now.
     Busy,
+    /// Rows that a model is to answer together influence each other; see [`Host::infer_at_once`](crate::Host::infer_at_once).
+    MixedRows,
 }
 
 impl Error {

@@ -82,6 +82,7 @@ impl From<Error> for v1::Error {
             ErrorKind::Gone => v1::ErrorKind::GONE,
             ErrorKind::Unreadable => v1::ErrorKind::UNREADABLE,
             ErrorKind::Busy => v1::ErrorKind::BUSY,
+            ErrorKind::MixedRows => v1::ErrorKind::MIXED_ROWS,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }
     }
@@ -103,6 +104,7 @@ impl From<v1::Error> for Error {
             v1::ErrorKind::GONE => ErrorKind::Gone,
             v1::ErrorKind::UNREADABLE => ErrorKind::Unreadable,
             v1::ErrorKind::BUSY => ErrorKind::Busy,
+            v1::ErrorKind::MIXED_ROWS => ErrorKind::MixedRows,
             _ => ErrorKind::Other,
         };
         Self { kind, message: error.message.into(), path: error.path.into(), help: error.help.into() }

@@ -64,7 +64,7 @@ pub trait Host: Send + Sync {
     /// part of it takes that many rows at once all the same.
     ///
     /// # Errors
-    /// As [`Host::infer`], and when the rows influence each other.
+    /// As [`Host::infer`], and [`ErrorKind::MixedRows`] when the rows influence each other.
     fn infer_at_once(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
         self.exchange(&format!("{}{AT_ONCE}", model.as_str()), input)
     }

@@ -64,7 +64,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-C009",
         severity: Severity::Error,
         title: "an answer depends on the other rows",
-        meaning: "The same rows give other outputs in batches of another size or in another order.",
+        meaning: "The same rows give other outputs in batches of another size or in another order, or the runtime found that rows of one call influence each other.",
         advice: "Look for operators that mix rows: normalization in training mode, reductions or reshapes over the batch, and state that is carried from row to row.",
     },
     FindingCode {

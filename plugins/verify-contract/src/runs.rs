@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use modelwatch_sdk::{
-    ErrorKind, Host, ModelRole, RecordBatch, Result,
+    Error, ErrorKind, Host, ModelRole, RecordBatch, Result,
     about::ModelDescription,
     report::{Metric, float},
     sample::take,
@@ -17,6 +17,10 @@ use crate::{
 
 /// Repetitions, and what threads give, are equal to the bit.
 const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
+
+/// What to do about rows that influence each other.
+const MIXED: &str =
+    "look for operators that mix rows: normalization in training mode, reductions or reshapes over the batch";
 
 /// Judges the candidate on rows and returns its outputs for them; none where it does not run.
 pub(crate) fn judge(
@@ -120,9 +124,9 @@ impl Subject<'_> {
             Ok(it) => {
                 let metric = Metric::new("batch_difference", it.greatest).label("batch_size", size_text);
                 let what = format!("in batches of {size}");
-                self.conclude(clause, metric, &it, "MW-C009", &what, "look for operators that mix rows: normalization in training mode, reductions or reshapes over the batch");
+                self.conclude(clause, metric, &it, "MW-C009", &what, MIXED);
             }
-            Err(e) => self.sheet.failed(clause, e.message),
+            Err(e) => self.unanswered(clause, e),
         }
         Ok(())
     }
@@ -147,9 +151,18 @@ impl Subject<'_> {
                     "look for state that is carried from row to row, and for operators that mix rows",
                 );
             }
-            Err(e) => self.sheet.failed(clause, e.message),
+            Err(e) => self.unanswered(clause, e),
         }
         Ok(())
+    }
+
+    /// Says why there are no answers to rows that were run in one call, which one by one had some.
+    fn unanswered(&mut self, clause: Clause<'_>, e: Error) {
+        if e.kind != ErrorKind::MixedRows {
+            return self.sheet.failed(clause, e.message);
+        }
+        let message = "rows that are run in one call influence each other".to_owned();
+        self.sheet.judge(clause, vec![error("MW-C009", "", message, MIXED)]);
     }
 
     /// The answers in batches of a size, each in one call of the model: what the host cuts for itself has one size always.

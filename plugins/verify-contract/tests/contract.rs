@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use modelwatch_sdk::{
-    Error, Kind, ModelRole, Probe, RecordBatch, Report, Result, Role, Verifier,
+    Error, ErrorKind, Kind, ModelRole, Probe, RecordBatch, Report, Result, Role, Verifier,
     about::{MlflowField, MlflowSignature, ModelDescription, Port},
     arrow::{
         array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Int64Array},
@@ -218,6 +218,28 @@ fn a_baseline_is_a_contract() {
     let check = report.checks.iter().find(|it| it.metric == "baseline_interface").unwrap();
     assert_eq!(check.status, Status::NotChecked);
     assert!(report.gaps[0].why.contains("`when = \"baseline\"`"), "{}", report.gaps[0].why);
+}
+
+/// A host runs the rows of such a model one by one, and refuses them together.
+#[test]
+fn rows_that_cannot_be_run_together_are_a_finding() {
+    let of = |kind: ErrorKind| {
+        let runs = AtomicU64::new(0);
+        let answer = move |batch: &RecordBatch| {
+            // The first two are those of each row alone.
+            if runs.fetch_add(1, Ordering::Relaxed) > 1 {
+                return Err(Error::new(kind, "not together"));
+            }
+            RecordBatch::try_from_iter([("probs", list(2, vec![0.5; 2 * batch.num_rows()]))]).map_err(Error::input)
+        };
+        let host = ModelHost::new(TestModel { description: described(), ..TestModel::new(answer) });
+        let report = run(&json!({ "batch_sizes": [7], "repeats": 2, "threads": 0 }), &host, &rows());
+        assert_eq!(failed(&report), ["batch_size", "row_order", "row_order"], "{:#?}", report.checks);
+        let status = report.checks.iter().map(|it| it.status).max().unwrap();
+        (status, codes(&report).into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    assert_eq!(of(ErrorKind::MixedRows), (Status::Fail, vec!["MW-C009".to_owned(); 3]));
+    assert_eq!(of(ErrorKind::Input), (Status::Error, vec![]));
 }
 
 #[test]

@@ -51,6 +51,12 @@ pub enum InferError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file is another one than when loading began.
+    #[error("cannot load `{}`: it was changed while it was loaded; load it again once it is written", path.display())]
+    Changed {
+        /// The model.
+        path: PathBuf,
+    },
     /// The file has no bytes.
     #[error("model `{}` is empty; export or download it again", path.display())]
     Empty {

@@ -28,15 +28,29 @@ pub(super) fn decode<M: Message + Default>(
     format: ModelFormat,
     schema: &'static Schema,
 ) -> Result<M, InferError> {
+    decode_bytes(path, &read(path)?, format, schema)
+}
+
+/// Reads a file that is one protobuf message.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, InferError> {
     let open = |source| InferError::Open { path: path.to_path_buf(), source };
-    let malformed = |reason| InferError::Malformed { path: path.to_path_buf(), format, reason };
     let bytes = std::fs::metadata(path).map_err(open)?.len();
     check(path, bytes, "bytes in one protobuf message", MAX_MESSAGE_BYTES)?;
-    let bytes = std::fs::read(path).map_err(open)?;
-    let counts = wire::count(&bytes, schema).map_err(malformed)?;
+    std::fs::read(path).map_err(open)
+}
+
+/// Decodes what was read of a file, if what it would allocate is within the limits.
+pub(super) fn decode_bytes<M: Message + Default>(
+    path: &Path,
+    bytes: &[u8],
+    format: ModelFormat,
+    schema: &'static Schema,
+) -> Result<M, InferError> {
+    let malformed = |reason| InferError::Malformed { path: path.to_path_buf(), format, reason };
+    let counts = wire::count(bytes, schema).map_err(malformed)?;
     check(path, counts.nodes, "nodes", MAX_NODES)?;
     check(path, counts.fields, "fields", MAX_FIELDS)?;
-    M::decode(&*bytes).map_err(|it| malformed(it.to_string()))
+    M::decode(bytes).map_err(|it| malformed(it.to_string()))
 }
 
 fn check(path: &Path, n: u64, what: &str, limit: u64) -> Result<(), InferError> {

@@ -2,10 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::Path,
     sync::{Arc, OnceLock},
-    time::SystemTime,
 };
 
 use tract_onnx::{
@@ -40,22 +38,12 @@ pub(super) struct Uncompiled {
     /// Where it may turn out late. Else it does while the model is loaded, and the file is read again, lest the weights be in memory
     /// twice while plans are made of them.
     kept: Option<(Arc<Onnx>, ModelProto)>,
-    version: Version,
+    /// Of the file, lest another one be taken for it.
+    digest: blake3::Hash,
+    beside: Arc<ExternalData>,
     /// Tensors inside of the graph that are outputs, too.
     given: Vec<String>,
     interpreter: OnceLock<Arc<Interpreter>>,
-}
-
-/// The length of a file, and when it was written.
-#[derive(PartialEq)]
-struct Version(u64, Option<SystemTime>);
-
-impl Version {
-    fn of(path: &Path) -> Result<Self, InferError> {
-        let open = |source| InferError::Open { path: path.to_path_buf(), source };
-        let metadata = fs::metadata(path).map_err(open)?;
-        Ok(Self(metadata.len(), metadata.modified().ok()))
-    }
 }
 
 impl Uncompiled {
@@ -67,10 +55,12 @@ impl Uncompiled {
         if let Some((onnx, proto)) = &self.kept {
             return self.interpret(path, onnx.clone(), proto);
         }
-        let Decoded { onnx, proto, version, .. } = read(path, &self.given)?;
-        if version != self.version {
-            return Err(malformed(path, "it was changed while it was loaded".to_string()));
+        let bytes = limits::read(path)?;
+        if blake3::hash(&bytes) != self.digest {
+            return Err(InferError::Changed { path: path.to_path_buf() });
         }
+        let Decoded { mut onnx, proto, .. } = decode(path, bytes, &self.given)?;
+        onnx.provider = self.beside.clone();
         self.interpret(path, Arc::new(onnx), &proto)
     }
 
@@ -90,7 +80,6 @@ struct Decoded {
     proto: ModelProto,
     findings: Findings,
     beside: Arc<ExternalData>,
-    version: Version,
 }
 
 /// Decodes the file and looks at its operators; those that nobody computes are an error.
@@ -103,9 +92,12 @@ pub(super) fn open(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferErr
 }
 
 fn read(path: &Path, given: &[String]) -> Result<Decoded, InferError> {
-    // Before it is read: what is written meanwhile is another version.
-    let version = Version::of(path)?;
-    let mut proto: ModelProto = limits::decode(path, ModelFormat::Onnx, &wire::ONNX)?;
+    decode(path, limits::read(path)?, given)
+}
+
+fn decode(path: &Path, bytes: Vec<u8>, given: &[String]) -> Result<Decoded, InferError> {
+    let mut proto: ModelProto = limits::decode_bytes(path, &bytes, ModelFormat::Onnx, &wire::ONNX)?;
+    drop(bytes);
     let beside = Arc::new(preflight::check(path, &mut proto)?);
     let mut onnx = ops::onnx();
     onnx.provider = beside.clone();
@@ -114,7 +106,7 @@ fn read(path: &Path, given: &[String]) -> Result<Decoded, InferError> {
         layers::give(path, graph, given)?;
     }
     let findings = audit::audit(&proto, &onnx);
-    Ok(Decoded { onnx, proto, findings, beside, version })
+    Ok(Decoded { onnx, proto, findings, beside })
 }
 
 /// Returns what a sound model declares, whoever is to run it.
@@ -139,17 +131,17 @@ pub(super) fn layers_of(path: &Path) -> Result<Layers, InferError> {
 ///
 /// These tensors inside of the graph are outputs, too.
 pub(super) fn examine(path: &Path, given: &[String]) -> Result<Examined, InferError> {
-    let decoded = read(path, given)?;
+    let bytes = limits::read(path)?;
+    let digest = blake3::hash(&bytes);
+    let decoded = decode(path, bytes, given)?;
     let Decoded { proto, findings, beside, .. } = &decoded;
-    let beside = beside.clone();
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
-    let (info, input_types) = info(path, graph, findings.operators.clone(), &beside)?;
+    let (info, input_types) = info(path, graph, findings.operators.clone(), beside)?;
     if !findings.unsupported.is_empty() {
         let error = InferError::unsupported(path, findings.unsupported.clone());
         return Ok(Examined { info, obstacles: decoded.findings.unsupported, attempts: Err(error) });
     }
-    let attempts = attempts(path, decoded, given, &info, &input_types);
-    let attempts = attempts.map(|it| Attempts { beside: Some(beside), ..it });
+    let attempts = attempts(path, decoded, digest, given, &info, &input_types);
     Ok(Examined { info, obstacles: Vec::new(), attempts })
 }
 
@@ -158,7 +150,8 @@ pub(super) fn examine(path: &Path, given: &[String]) -> Result<Examined, InferEr
 /// The shapes are wrong or too general in many files, but a few operators cannot be analyzed without.
 fn attempts(
     path: &Path,
-    Decoded { onnx, proto, findings, version, .. }: Decoded,
+    Decoded { onnx, proto, findings, beside }: Decoded,
+    digest: blake3::Hash,
     given: &[String],
     info: &ModelInfo,
     input_types: &[DatumType],
@@ -179,7 +172,8 @@ fn attempts(
             Err(reason) => _ = first_error.get_or_insert(reason),
         }
     }
-    let mut uncompiled = Uncompiled { kept: None, version, given: given.to_vec(), interpreter: OnceLock::new() };
+    let mut uncompiled =
+        Uncompiled { kept: None, digest, beside: beside.clone(), given: given.to_vec(), interpreter: OnceLock::new() };
     let onnx = Arc::new(onnx);
     if sources.is_empty() {
         // An error about the file is the same for both; what only tract lacks does not matter any more.
@@ -190,7 +184,7 @@ fn attempts(
     } else if info.fixed_rows().is_none() {
         uncompiled.kept = Some((onnx, proto));
     }
-    Ok(Attempts { sources, uncompiled: Some(uncompiled), beside: None })
+    Ok(Attempts { sources, uncompiled: Some(uncompiled), beside: Some(beside) })
 }
 
 fn parse(onnx: &Onnx, proto: &ModelProto, path: &Path) -> Result<InferenceModel, String> {
@@ -287,4 +281,85 @@ fn n_numbers(tensor: &TensorProto) -> u64 {
     );
     let dims = tensor.dims.iter().map(|&it| u64::try_from(it).unwrap_or(0));
     if counts { dims.fold(1, u64::saturating_mul) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::SystemTime};
+
+    use prost::Message;
+    use tract_onnx::{
+        pb::{NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TypeProto, tensor_shape_proto},
+        prelude::tensor2,
+    };
+
+    use super::*;
+    use crate::tract::interpreter::Value;
+
+    /// A product of rows of two numbers with these weights, or with those in `data` beside it.
+    fn product(weights: Option<[f32; 4]>) -> Vec<u8> {
+        let value = |name: &str| {
+            let dim = |value| tensor_shape_proto::Dimension { value: Some(value), ..Default::default() };
+            let dim = vec![dim(Dimension::DimParam("batch".to_owned())), dim(Dimension::DimValue(2))];
+            let tensor = TensorType { elem_type: 1, shape: Some(TensorShapeProto { dim }) };
+            let r#type = Some(TypeProto { value: Some(TypeValue::TensorType(tensor)), ..Default::default() });
+            ValueInfoProto { name: name.to_owned(), r#type, ..Default::default() }
+        };
+        let mut tensor = TensorProto { name: "w".to_owned(), data_type: 1, dims: vec![2, 2], ..Default::default() };
+        match weights {
+            Some(it) => tensor.raw_data = bytes(it),
+            None => {
+                tensor.data_location = Some(1);
+                let location = StringStringEntryProto { key: "location".to_owned(), value: "data".to_owned() };
+                tensor.external_data = vec![location];
+            }
+        }
+        let node = NodeProto {
+            op_type: "MatMul".to_owned(),
+            input: vec!["x".to_owned(), "w".to_owned()],
+            output: vec!["y".to_owned()],
+            ..Default::default()
+        };
+        let graph = GraphProto {
+            node: vec![node],
+            initializer: vec![tensor],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..Default::default()
+        };
+        let opset_import = vec![OperatorSetIdProto { version: 13, ..Default::default() }];
+        ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
+    }
+
+    fn bytes(weights: [f32; 4]) -> Vec<u8> {
+        weights.into_iter().flat_map(f32::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn a_model_that_is_replaced_while_it_is_loaded_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |weights| {
+            fs::write(file.path(), product(Some(weights))).unwrap();
+            file.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        write([1.0, 2.0, 3.0, 4.0]);
+        let attempts = examine(file.path(), &[]).unwrap().attempts.unwrap();
+        write([1.0, 2.0, 3.0, 5.0]);
+        let error = attempts.uncompiled.as_ref().unwrap().interpreter(file.path()).err().map(|it| it.to_string());
+        assert!(error.is_some_and(|it| it.contains("changed while it was loaded")));
+    }
+
+    #[test]
+    fn data_that_is_replaced_while_a_model_is_loaded_is_what_was_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, data, next] = ["model.onnx", "data", "next"].map(|it| folder.path().join(it));
+        fs::write(&path, product(None)).unwrap();
+        fs::write(&data, bytes([1.0, 2.0, 3.0, 4.0])).unwrap();
+        let attempts = examine(&path, &[]).unwrap().attempts.unwrap();
+        fs::write(&next, bytes([5.0, 6.0, 7.0, 8.0])).unwrap();
+        fs::rename(&next, &data).unwrap();
+        let interpreter = attempts.uncompiled.unwrap().interpreter(&path).unwrap();
+        let x = Value::Tensor(Arc::new(tensor2(&[[1.0_f32, 1.0]])));
+        assert_eq!(**interpreter.run(vec![x]).unwrap()[0].tensor().unwrap(), tensor2(&[[4.0_f32, 6.0]]));
+    }
 }

@@ -82,7 +82,11 @@ impl PairProduct {
                 of_output: stride(&strides_of_output, at[2]),
             });
         }
-        let (&[rows], &[depth], &[columns]) = (&*rows, &*depth, &*columns) else { return None };
+        let (&[mut rows], &[depth], &[columns]) = (&*rows, &*depth, &*columns) else { return None };
+        if rows.n == 1 {
+            // It may lie behind the columns, and has no neighbor.
+            rows.of_output = columns.n;
+        }
         let are_neighbors = depth.of_a == 1 && columns.of_output == 1;
         if !are_neighbors || pairs.iter().chain([&rows, &depth, &columns]).any(|it| it.n == 0) {
             return None;

@@ -518,3 +518,19 @@ fn a_normalization_is_replaced_however_it_is_written() {
         assert_eq!(left, ["Normalization"], "{width}");
     }
 }
+
+#[test]
+fn a_product_of_one_row_behind_the_columns_is_replaced() {
+    for axes in ["aecd,abcd->acbe", "aecd,abcd->aceb"] {
+        let left = check(&[4, 6], |model, x| {
+            let parts = |model: &mut TypedModel, x: OutletId| {
+                wire(model, AxisOp::Reshape(2, tvec![6.to_dim()], tvec![2.to_dim(), 3.to_dim()]), &[x])
+            };
+            let many = parts(model, x);
+            let sum = wire(model, Reduce::new(tvec![1], Reducer::Sum), &[x]);
+            let one = parts(model, sum);
+            wire(model, EinSum::new(axes.parse().unwrap(), DatumType::F32), &[one, many])
+        });
+        assert!(left.iter().any(|it| it == "PairProduct"), "{axes}: {left:?}");
+    }
+}

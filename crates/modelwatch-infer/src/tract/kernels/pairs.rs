@@ -98,14 +98,17 @@ impl PairProduct {
 
 /// Returns the value from which one is made by moving axes, and how far apart neighbors along its axes are in it.
 fn strided(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Vec<usize>)> {
-    let node = model.node(outlet.node);
-    if let Some(&AxisOp::Move(from, to)) = node.op_as::<AxisOp>() {
-        let (source, mut strides) = strided(model, node.inputs[0])?;
+    let (mut source, mut moves) = (outlet, Vec::new());
+    while let Some(&AxisOp::Move(from, to)) = model.node(source.node).op_as::<AxisOp>() {
+        moves.push((from, to));
+        source = model.node(source.node).inputs[0];
+    }
+    let mut strides = row_major(&shape(model, source)?);
+    for (from, to) in moves.into_iter().rev() {
         let stride = strides.remove(from);
         strides.insert(to, stride);
-        return Some((source, strides));
     }
-    Some((outlet, row_major(&shape(model, outlet)?)))
+    Some((source, strides))
 }
 
 /// Returns how far apart neighbors along each axis are.
@@ -198,5 +201,29 @@ fn pack(numbers: &[f32], (by_k, by_column): (usize, usize), n_columns: usize, sc
         for it in line {
             *it *= scale;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::{prelude::DatumExt, tract_hir::internal::InletId};
+
+    use super::*;
+
+    #[test]
+    fn a_chain_of_moves_is_followed_however_long_it_is() {
+        const N: usize = 40_001;
+        let mut model = TypedModel::default();
+        let x = model.add_source("x", f32::fact([2, 3, 4])).unwrap();
+        let mut moved = x;
+        for _ in 0..N {
+            let fact = model.outlet_fact(x).unwrap().clone();
+            let id = model.add_node("move", AxisOp::Move(0, 2), [fact].into_iter().collect()).unwrap();
+            model.add_edge(moved, InletId::new(id, 0)).unwrap();
+            moved = id.into();
+        }
+        // Three of them move all axes back.
+        const { assert!(N % 3 == 2) };
+        assert_eq!(strided(&model, moved), Some((x, vec![1, 12, 4])));
     }
 }

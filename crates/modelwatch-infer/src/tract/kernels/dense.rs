@@ -23,7 +23,7 @@ pub(super) struct Dense {
     depth: usize,
     width: usize,
     /// By panel of columns and `k`; the last panel is filled up with zeros.
-    panels: Arc<[Line]>,
+    panels: Arc<Vec<Line>>,
     /// By panel of columns.
     bias: Vec<Line>,
     finish: Finish,

@@ -31,6 +31,8 @@ use crate::tract::{ops::quantization, repair::Dequantize};
 
 /// The most products of two numbers of eight bits whose sum is exact for any of them.
 const MOST_EXACT: usize = (1 << 24) / (255 * 255);
+/// The most nodes that a dequantization is moved in front of, each of which may have to be there twice then.
+const MOST_PICKS: usize = 16;
 
 pub(super) fn lower(model: &mut TypedModel) -> TractResult<()> {
     rewrite(model, &convolution)?;
@@ -40,7 +42,8 @@ pub(super) fn lower(model: &mut TypedModel) -> TractResult<()> {
 
 /// Has dequantizations follow quantizations where they can, and of those that are alike only one.
 pub(super) fn dequantize_where_quantized(model: &mut TypedModel) -> TractResult<()> {
-    while rewrite(model, &dequantize_once)? || rewrite(model, &dequantize_earlier)? {}
+    rewrite(model, &dequantize_once)?;
+    rewrite(model, &dequantize_earlier)?;
     Ok(())
 }
 
@@ -152,11 +155,10 @@ fn product(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedMode
 
 /// Takes the first of the dequantizations of a value that are alike for all of them.
 fn dequantize_once(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
-    let Some(op) = node.op_as::<Dequantize>() else {
+    if !node.op_is::<Dequantize>() {
         return Ok(None);
-    };
-    let users = model.outlet_successors(node.inputs[0]).iter().map(|it| model.node(it.node));
-    let Some(first) = users.into_iter().find(|it| it.op_as() == Some(op)).filter(|it| it.id != node.id) else {
+    }
+    let Some(first) = user_alike(model, node.inputs[0], node).filter(|it| it.id != node.id) else {
         return Ok(None);
     };
     let mut patch = TypedModelPatch::default();
@@ -165,27 +167,55 @@ fn dequantize_once(model: &TypedModel, node: &TypedNode) -> TractResult<Option<T
     Ok(Some(patch))
 }
 
-/// Moves a dequantization in front of what only picks or moves numbers, next to the quantization.
+/// Moves a dequantization in front of all that only picks or moves numbers, next to the quantization. What is there already of both is
+/// taken, lest each of many along a chain have its own.
 fn dequantize_earlier(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
     let Some(op) = node.op_as::<Dequantize>() else {
         return Ok(None);
     };
-    let before = model.node(node.inputs[0].node);
-    // The largest integer stands for the largest number where steps go up.
-    let goes_up = op.scale.is_finite() && op.scale > 0.0;
-    let is_pool = before.op_as::<MaxPool>().is_some_and(|it| it.with_index_outputs.is_none());
-    let picks = before.op_is::<AxisOp>() || before.op_is::<Identity>() || (is_pool && goes_up);
-    if !picks || model.node(before.inputs[0].node).op_is::<Const>() {
+    let (mut at, mut steps, mut is_alone) = (node.inputs[0], Vec::new(), true);
+    while let Some(pick) = pick(model, at, op) {
+        if steps.len() == MOST_PICKS {
+            return Ok(None);
+        }
+        is_alone &= only_user(model, at).is_some();
+        // Its name stays with it where others use the integers.
+        let name = if is_alone { pick.name.clone() } else { format!("{}.{}", node.name, pick.name) };
+        steps.push((pick, name));
+        at = pick.inputs[0];
+    }
+    steps.push((node, node.name.clone()));
+    while let Some((step, _)) = steps.last()
+        && let Some(it) = user_alike(model, at, step)
+    {
+        at = it.id.into();
+        steps.pop();
+    }
+    if at.node == node.id {
         return Ok(None);
     }
     let mut patch = TypedModelPatch::default();
-    let wire = patch.tap_model(model, before.inputs[0])?;
-    let wire = patch.wire_node(&node.name, op.clone(), &[wire])?;
-    // Its name stays with it where others use the integers.
-    let name = if only_user(model, node.inputs[0]).is_some() { &before.name } else { &format!("{}.picked", node.name) };
-    let output = patch.wire_node(name, before.op.clone(), &wire)?[0];
-    patch.shunt_outside(model, node.id.into(), output)?;
+    let mut wire = patch.tap_model(model, at)?;
+    for (step, name) in steps.into_iter().rev() {
+        wire = patch.wire_node(name, step.op.clone(), &[wire])?[0];
+    }
+    patch.shunt_outside(model, node.id.into(), wire)?;
     Ok(Some(patch))
+}
+
+/// Returns the node that gives a value by picking or moving numbers, no matter whether they are dequantized so before or after it.
+fn pick<'a>(model: &'a TypedModel, outlet: OutletId, op: &Dequantize) -> Option<&'a TypedNode> {
+    let node = model.node(outlet.node);
+    // The largest integer stands for the largest number where steps go up.
+    let goes_up = op.scale.is_finite() && op.scale > 0.0;
+    let is_pool = node.op_as::<MaxPool>().is_some_and(|it| it.with_index_outputs.is_none());
+    let picks = node.op_is::<AxisOp>() || node.op_is::<Identity>() || (is_pool && goes_up);
+    (picks && !model.node(node.inputs[0].node).op_is::<Const>()).then_some(node)
+}
+
+/// Returns the first node that does the same to a value as another node.
+fn user_alike<'a>(model: &'a TypedModel, outlet: OutletId, other: &TypedNode) -> Option<&'a TypedNode> {
+    model.outlet_successors(outlet).iter().map(|it| model.node(it.node)).find(|it| *it.op == *other.op)
 }
 
 fn single(numbers: &ArrayD<f32>) -> Option<&f32> {

@@ -534,3 +534,25 @@ fn a_product_of_one_row_behind_the_columns_is_replaced() {
         assert!(left.iter().any(|it| it == "PairProduct"), "{axes}: {left:?}");
     }
 }
+
+#[test]
+fn dequantizations_along_a_chain_share_what_is_before_them() {
+    const N: usize = 30;
+    let mut model = TypedModel::default();
+    let x = model.add_source("x", f32::fact([2, 3])).unwrap();
+    let mut integers = wire(&mut model, Quantize { factor: 2.0, zero_point: ZeroPoint::U8(3) }, &[x]);
+    let mut outputs = Vec::new();
+    for _ in 0..N {
+        integers = wire(&mut model, AxisOp::Move(0, 1), &[integers]);
+        outputs.push(wire(&mut model, Dequantize { scale: 0.5, zero_point: 3 }, &[integers]));
+    }
+    model.select_output_outlets(&outputs).unwrap();
+    let run = |model: &TypedModel| {
+        let x = numbers(&[2, 3]);
+        model.clone().into_runnable().unwrap().run(tvec!(x.into_tvalue())).unwrap()
+    };
+    let (wanted, n_nodes) = (run(&model), model.nodes.len());
+    dequantize_where_quantized(&mut model).unwrap();
+    assert!(model.nodes.len() <= n_nodes + 1, "{} nodes, {n_nodes} before", model.nodes.len());
+    assert_eq!(run(&model), wanted);
+}

@@ -87,7 +87,11 @@ pub(super) fn first_that_works(
         source.graph = Graph::Uncompiled;
         match prepare(path, source, Some(uncompiled), None) {
             Ok(it) => return Ok(it),
-            Err(failed) => first_error.get_or_insert(failed.0),
+            Err(failed) => match failed.0 {
+                // What tract said is of a file that is no longer there.
+                it @ (InferError::Changed { .. } | InferError::Open { .. }) => return Err(it),
+                it => first_error.get_or_insert(it),
+            },
         };
     }
     Err(first_error

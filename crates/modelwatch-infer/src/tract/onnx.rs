@@ -294,7 +294,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::tract::interpreter::Value;
+    use crate::tract::{executable::first_that_works, interpreter::Value};
 
     /// A product of rows of two numbers with these weights, or with those in `data` beside it.
     fn product(weights: Option<[f32; 4]>) -> Vec<u8> {
@@ -343,10 +343,14 @@ mod tests {
             file.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         };
         write([1.0, 2.0, 3.0, 4.0]);
-        let attempts = examine(file.path(), &[]).unwrap().attempts.unwrap();
+        let mut attempts = examine(file.path(), &[]).unwrap().attempts.unwrap();
         write([1.0, 2.0, 3.0, 5.0]);
         let error = attempts.uncompiled.as_ref().unwrap().interpreter(file.path()).err().map(|it| it.to_string());
         assert!(error.is_some_and(|it| it.contains("changed while it was loaded")));
+        // As a graph that tract does not compile.
+        attempts.sources[0].input_types.clear();
+        let error = first_that_works(file.path(), attempts, None).err().unwrap().to_string();
+        assert!(error.contains("changed while it was loaded"), "{error}");
     }
 
     #[test]

@@ -64,6 +64,16 @@ fn check(row: &[usize], build: impl Fn(&mut TypedModel, OutletId) -> OutletId) -
     model.nodes.iter().filter(is_left).map(|it| it.op.name().into_owned()).collect()
 }
 
+/// Returns the operators that are left of a graph after it is replaced.
+fn operators_left(shape: &[usize], build: impl Fn(&mut TypedModel, OutletId) -> OutletId) -> Vec<String> {
+    let mut model = TypedModel::default();
+    let x = model.add_source("x", f32::fact(shape)).unwrap();
+    let y = build(&mut model, x);
+    model.select_output_outlets(&[y]).unwrap();
+    replace(&mut model).unwrap();
+    model.nodes.iter().filter(|it| !it.inputs.is_empty()).map(|it| it.op.name().into_owned()).collect()
+}
+
 struct Case {
     row: Vec<usize>,
     n_out: usize,
@@ -128,17 +138,25 @@ fn convolutions_of_all_kinds_are_replaced() {
 
 #[test]
 fn images_with_their_channels_last_are_seen_as_planes() {
-    for (kernel_fmt, kernel, group, name) in [
-        (KernelFormat::HWIO, [3, 3, 4, 10], 1, "Convolution"),
-        (KernelFormat::OHWI, [10, 3, 3, 4], 1, "Convolution"),
-        (KernelFormat::OIHW, [10, 4, 3, 3], 1, "Convolution"),
-        (KernelFormat::HWIO, [3, 3, 4, 1], 4, "Depthwise"),
-        (KernelFormat::HWIO, [3, 3, 4, 3], 2, "Convolution"),
+    let usual = || Case { row: vec![4, 11, 9], stride: 2, ..USUAL() };
+    let dilated = || Case { dilation: 2, pad: 2, ..usual() };
+    for (kernel_fmt, kernel, group, name, case, is_same) in [
+        (KernelFormat::HWIO, [3, 3, 4, 10], 1, "Convolution", usual(), false),
+        (KernelFormat::OHWI, [10, 3, 3, 4], 1, "Convolution", usual(), false),
+        (KernelFormat::OIHW, [10, 4, 3, 3], 1, "Convolution", usual(), false),
+        (KernelFormat::HWIO, [3, 3, 4, 1], 4, "Depthwise", usual(), false),
+        (KernelFormat::HWIO, [3, 3, 4, 3], 2, "Convolution", usual(), false),
+        (KernelFormat::OHWI, [1, 3, 3, 4], 4, "Depthwise", usual(), true),
+        (KernelFormat::OHWI, [1, 3, 3, 4], 4, "Depthwise", dilated(), false),
+        (KernelFormat::OHWI, [10, 3, 3, 4], 1, "Convolution", usual(), true),
+        (KernelFormat::HWIO, [3, 3, 4, 10], 1, "Convolution", dilated(), false),
     ] {
         let n_out = *kernel_fmt.output_channels(&kernel, group);
-        let case = Case { row: vec![4, 11, 9], n_out, stride: 2, ..USUAL() };
         let left = check(&[11, 9, 4], |model, x| {
-            let pool_spec = PoolSpec { data_format: DataFormat::NHWC, ..case.pool(n_out) };
+            let mut pool_spec = PoolSpec { data_format: DataFormat::NHWC, ..case.pool(n_out) };
+            if is_same {
+                pool_spec.padding = PaddingSpec::SameUpper;
+            }
             let (weights, bias) = (numbers(&kernel), numbers(&[n_out]));
             let (weights, bias) = (constant(model, weights), constant(model, bias));
             let op = Conv { pool_spec: pool_spec.clone(), kernel_fmt, group, q_params: None };
@@ -166,6 +184,19 @@ fn deep_convolutions_go_on_where_they_were() {
         wire(model, add(), &[beside, y])
     });
     assert_eq!(left, ["Mul", "Convolution", "Convolution"]);
+}
+
+#[test]
+fn what_follows_a_deep_convolution_is_done_to_whole_sums() {
+    let case = Case { row: vec![260, 5, 7], n_out: 18, groups: 2, ..USUAL() };
+    let left = check(&case.row, |model, x| {
+        let step = constant(model, Tensor::from_shape(&[1, 1, 1, 1], &[0.02_f32]).unwrap());
+        let x = wire(model, mul(), &[x, step]);
+        let y = case.wire(model, x);
+        let least = constant(model, Tensor::zero::<f32>(&[1, 1, 1, 1]).unwrap());
+        wire(model, max(), &[y, least])
+    });
+    assert_eq!(left, ["Mul", "Convolution"]);
 }
 
 #[test]
@@ -343,21 +374,13 @@ fn what_does_not_fit_one_block_is_computed_in_several() {
 
 #[test]
 fn what_would_take_any_amount_of_memory_is_left() {
-    let operators = |row: &[usize], build: &dyn Fn(&mut TypedModel, OutletId) -> OutletId| -> Vec<String> {
-        let mut model = TypedModel::default();
-        let x = model.add_source("x", f32::fact([&[1], row].concat())).unwrap();
-        let y = build(&mut model, x);
-        model.select_output_outlets(&[y]).unwrap();
-        replace(&mut model).unwrap();
-        model.nodes.iter().filter(|it| !it.inputs.is_empty()).map(|it| it.op.name().into_owned()).collect()
-    };
-    let left = operators(&[1, 8, 8], &|model, x| {
+    let left = operators_left(&[1, 1, 8, 8], |model, x| {
         let pool_spec = PoolSpec { dilations: None, ..uneven(1, [2, 2], [1, 1 << 31]) };
         wire(model, MaxPool { pool_spec, with_index_outputs: None }, &[x])
     });
     assert_eq!(left, ["MaxPool"]);
     let far = || -> TVec<usize> { tvec![1 << 20; 2] };
-    let left = operators(&[1, 1, 1], &|model, x| {
+    let left = operators_left(&[1, 1, 1, 1], |model, x| {
         let padding = PaddingSpec::Explicit(far(), far());
         filters(model, x, PoolSpec { padding, strides: Some(far()), ..uneven(1, [1, 1], [1, 1]) }, 1)
     });

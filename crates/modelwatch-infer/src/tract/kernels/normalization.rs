@@ -14,8 +14,10 @@ use tract_onnx::{
 
 use super::{
     chain::{Chain, Replacement},
+    copy::add,
     facts::{constant, is_single, shape},
     finish::Finish,
+    matrix::{COLUMNS, Line},
     op::Kernel,
 };
 
@@ -105,8 +107,8 @@ impl Graph<'_> {
             None => self.pair(outlet, "Mul").and_then(|[sum, share]| Some((sum, self.number(share)?)))?,
         };
         let node = self.model.node(sum.node);
-        let op = node.op_as::<Reduce>().filter(|it| it.reducer == Reducer::Sum && *it.axes == [last])?;
-        (op.axes.len() == 1 && share == (width as f32).recip()).then(|| self.through_casts(node.inputs[0]))
+        node.op_as::<Reduce>().filter(|it| it.reducer == Reducer::Sum && *it.axes == [last])?;
+        (share == (width as f32).recip()).then(|| self.through_casts(node.inputs[0]))
     }
 
     /// Returns the two values that an operator takes.
@@ -153,26 +155,20 @@ impl Kernel for Normalization {
         for (row, output) in inputs[0].chunks_exact(width).zip(output.chunks_exact_mut(width)) {
             let (numbers, last) = S::as_simd_f32s(row);
             let (to, last_to) = S::as_mut_simd_f32s(output);
-            let mut sums = simd.splat_f32s(0.0);
-            for it in numbers {
-                sums = simd.add_f32s(sums, *it);
+            let (lines, rest) = row.as_chunks::<COLUMNS>();
+            let mut sums = [0.0; COLUMNS];
+            for line in lines {
+                add(&mut sums, line);
             }
-            let mut sum = simd.reduce_sum_f32s(sums);
-            for it in last {
-                sum += it;
-            }
-            let mean = sum / width as f32;
+            add(&mut sums, rest);
+            let mean = total(sums) / width as f32;
             let means = simd.splat_f32s(mean);
-            let mut squares = simd.splat_f32s(0.0);
-            for it in numbers {
-                let it = simd.sub_f32s(*it, means);
-                squares = simd.mul_add_e_f32s(it, it, squares);
+            let mut squares = [0.0; COLUMNS];
+            for line in lines {
+                add_squares(&mut squares, line, mean);
             }
-            let mut square = simd.reduce_sum_f32s(squares);
-            for it in last {
-                square += (it - mean) * (it - mean);
-            }
-            let deviation = (square / width as f32 + epsilon).sqrt();
+            add_squares(&mut squares, rest, mean);
+            let deviation = (total(squares) / width as f32 + epsilon).sqrt();
             let factors = simd.splat_f32s(1.0 / deviation);
             for (to, ((it, scale), shift)) in to.iter_mut().zip(numbers.iter().zip(scales).zip(shifts)) {
                 *to = self.normalized(simd, [*it, means, factors], *scale, *shift);
@@ -182,6 +178,46 @@ impl Kernel for Normalization {
                 let numbers = [simd.partial_load_f32s(last), means, factors];
                 simd.partial_store_f32s(last_to, self.normalized(simd, numbers, scale, shift));
             }
+        }
+    }
+}
+
+/// Adds the squares of numbers less their mean.
+#[inline(always)]
+fn add_squares(to: &mut Line, numbers: &[f32], mean: f32) {
+    for (to, it) in to.iter_mut().zip(numbers) {
+        *to += (it - mean) * (it - mean);
+    }
+}
+
+/// Returns the sum of a line, always of the same pairs.
+#[inline(always)]
+fn total(mut line: Line) -> f32 {
+    let mut n = COLUMNS / 2;
+    while n > 0 {
+        let (sums, others) = line.split_at_mut(n);
+        add(sums, &others[..n]);
+        n /= 2;
+    }
+    line[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::{Scalar128b, Scalar512b};
+
+    use super::*;
+
+    #[test]
+    fn no_bit_depends_on_how_wide_vectors_are() {
+        for width in [1, 7, 31, 32, 33, 768, 1000] {
+            let row: Vec<f32> = (0..width).map(|it| ((it as f32 + 1.0) * 0.618_034).fract()).collect();
+            let (scale, shift) = (row.iter().map(|it| it + 0.3).collect(), row.iter().rev().copied().collect());
+            let kernel = Normalization { epsilon: 1e-5, scale, shift, finish: Finish::NOTHING };
+            let (mut narrow, mut wide) = (vec![0.0; width], vec![0.0; width]);
+            kernel.run(Scalar128b, &[&row], &mut narrow);
+            kernel.run(Scalar512b, &[&row], &mut wide);
+            assert_eq!(narrow, wide, "{width}");
         }
     }
 }

@@ -199,7 +199,7 @@ pub(crate) enum ProfileCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct MakeProfile {
-    /// The data: a file or glob.
+    /// The data: a file or glob. Each row counts once, also where there is a column of weights.
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
     /// The file that is written, as `reference.mwp`.

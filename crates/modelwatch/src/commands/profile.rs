@@ -141,7 +141,7 @@ fn human(profile: &ProfileContents) -> String {
         }
     }
     let kept = format!(
-        "{}: {} rows, {} columns, {} bytes; up to {} different numbers of a column are exact, and up to {} of its most frequent categories",
+        "{}: {} rows, each of which counts once whatever it weighs, {} columns, {} bytes; up to {} different numbers of a column are exact, and up to {} of its most frequent categories",
         profile.file,
         profile.rows,
         profile.columns.len(),

@@ -64,6 +64,10 @@ pub struct Config {
     /// rows do, however many rows it has.
     #[schemars(range(min = 1))]
     pub max_slices: u64,
+    /// How many streams of slices are watched: there are no more slices than have all of their streams among these, but always one. A stream of many
+    /// values takes some 40 KB, once more in the state.
+    #[schemars(range(min = 1))]
+    pub max_slice_streams: u64,
     /// The severity of findings about changes.
     pub severity: Severity,
     /// The settings of `adwin`: `delta` (0.002), `clock` (32), `max_buckets` (5), `min_window_length` (5), `grace_period` (10).
@@ -157,6 +161,7 @@ impl Default for Config {
             slices: Vec::new(),
             min_slice_size: 30,
             max_slices: 100,
+            max_slice_streams: 5000,
             severity: Severity::Warning,
             adwin: None,
             ddm: None,
@@ -255,7 +260,12 @@ impl Config {
         if self.warm_up < 2 {
             return Err(Error::config("/warm_up", "expected 2 or more values"));
         }
-        for (name, value) in [("min_slice_size", self.min_slice_size), ("max_slices", self.max_slices)] {
+        let counts = [
+            ("min_slice_size", self.min_slice_size),
+            ("max_slices", self.max_slices),
+            ("max_slice_streams", self.max_slice_streams),
+        ];
+        for (name, value) in counts {
             if value == 0 {
                 return Err(Error::config(format!("/{name}"), "expected a number above 0"));
             }

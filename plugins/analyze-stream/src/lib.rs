@@ -56,6 +56,7 @@ mod read;
 mod select;
 
 mod ids;
+mod names;
 mod rows;
 mod times;
 mod values;

@@ -15,7 +15,7 @@ use crate::{
     track::{Rules, Track},
 };
 
-const STATE_VERSION: u8 = 3;
+const STATE_VERSION: u8 = 4;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -104,15 +104,15 @@ impl Probe for Stream {
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
-        let ended = self.seen.ended(&self.rules);
-        let course = |(key, track): (&Key, &Track)| {
+        let (slices, tracks) = self.seen.ended(&self.rules);
+        let course = |(key, track): (Key, Track)| {
             if host.is_cancelled() {
                 return Err(host.cancelled());
             }
-            let course = track.clone().course(&self.rules, key);
-            Ok(course.of_rows(key.slice.as_ref().and_then(|it| ended.slices().get(it)).copied(), &self.rules.config))
+            let course = track.course(&self.rules, &key);
+            Ok(course.of_rows(key.slice.as_ref().and_then(|it| slices.n_rows.get(it)).copied(), &self.rules.config))
         };
-        let courses = ended.iter().map(course).collect::<Result<Vec<_>>>()?;
-        Ok(report::write(&self.rules, &self.seen, &ended, &courses))
+        let courses = tracks.map(course).collect::<Result<Vec<_>>>()?;
+        Ok(report::write(&self.rules, &self.seen, &slices, &courses))
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     called::{Column, errors, losses},
     config::{Config, Order, Watch},
     ids::Ids,
+    names::Names,
     rows::{Key, Rows, Subject},
     select::{Choice, MAX_ELEMENTS, choose},
     times::Times,
@@ -36,7 +37,7 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch, first_row: u64) -> Resu
         res.ids = ids.map_err(|e| e.with_help("set `ids = false`"))?;
     }
     for cut in by_columns(&config.slices, batch)? {
-        let mut names = Ids::default();
+        let mut names = Names::default();
         cut.rows.iter().for_each(|it| names.push(it.map(|it| cut.names[it].as_str())));
         res.slices.insert(cut.group, names);
     }

@@ -14,21 +14,21 @@ use crate::{
     rows::{Key, Subject},
     seen::Seen,
     track::Rules,
-    tracks::Tracks,
+    tracks::{Slices, most_slices},
 };
 
 /// What all gaps are about.
 const SUBJECT: &str = "changes over time";
 
 /// Returns everything that is to be said.
-pub(crate) fn write(rules: &Rules, seen: &Seen, ended: &Tracks, courses: &[Course]) -> Report {
+pub(crate) fn write(rules: &Rules, seen: &Seen, slices: &Slices, courses: &[Course]) -> Report {
     let config = &rules.config;
     Report {
-        metrics: metrics(config, courses, ended, seen.n_watched()),
+        metrics: metrics(config, courses, slices, seen.n_watched()),
         checks: nothing_watched(config, courses),
         findings: findings(config, seen, courses),
         figures: figures(courses),
-        gaps: gaps(rules, seen, ended, courses),
+        gaps: gaps(rules, seen, slices, courses),
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn named_places(config: &Config) -> impl Iterator<Item = String> {
     config.selection().named().map(|it| format!("column `{it}`"))
 }
 
-fn gaps(rules: &Rules, seen: &Seen, ended: &Tracks, courses: &[Course]) -> Vec<Gap> {
+fn gaps(rules: &Rules, seen: &Seen, slices: &Slices, courses: &[Course]) -> Vec<Gap> {
     let config = &rules.config;
     let mut res = Vec::new();
     if seen.n == 0 {
@@ -75,7 +75,7 @@ fn gaps(rules: &Rules, seen: &Seen, ended: &Tracks, courses: &[Course]) -> Vec<G
     if config.watches(Watch::Columns) {
         let is_column = |it: &&Key| it.subject == Subject::Column;
         let elements = |name: &str| name.split_once('[').map_or(name.to_owned(), |it| it.0.to_owned());
-        let mut known: Vec<String> = ended.keys().filter(is_column).map(|it| elements(&it.name)).collect();
+        let mut known: Vec<String> = streams(courses).filter(is_column).map(|it| elements(&it.name)).collect();
         let left_out = seen.left_out.keys().filter_map(|it| it.strip_prefix("column `")?.strip_suffix('`'));
         known.extend(left_out.map(str::to_owned));
         // A name in full has to be there, or the run would not have begun.
@@ -83,23 +83,29 @@ fn gaps(rules: &Rules, seen: &Seen, ended: &Tracks, courses: &[Course]) -> Vec<G
             res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column of numbers"));
         }
     }
-    res.extend(not_in_slices(config, seen, ended));
+    res.extend(not_in_slices(config, seen, (slices, streams(courses).count())));
     res.extend(courses.iter().flat_map(of_stream));
     res
 }
 
+/// Returns the streams of all rows.
+fn streams(courses: &[Course]) -> impl Iterator<Item = &Key> {
+    courses.iter().map(|it| &it.key).filter(|it| it.slice.is_none())
+}
+
 /// Says which rows no slice is watched of.
-fn not_in_slices(config: &Config, seen: &Seen, ended: &Tracks) -> Vec<Gap> {
+fn not_in_slices(config: &Config, seen: &Seen, (slices, n_streams): (&Slices, usize)) -> Vec<Gap> {
     let n = seen.n_watched();
-    let missing = ended.n_unsliced().iter().map(|(column, n_unsliced)| {
+    let missing = slices.n_unsliced.iter().map(|(column, n_unsliced)| {
         let why = format!("{n_unsliced} of {n} rows have no value, and are in no slice");
         Gap::new(format!("slices by `{column}`"), why)
     });
-    let beyond = (ended.n_beyond() > 0).then(|| {
+    let beyond = (slices.n_beyond > 0).then(|| {
+        let most = most_slices(config, n_streams);
+        let option = if most < config.max_slices { "max_slice_streams" } else { "max_slices" };
         let why = format!(
-            "{} rows are in slices that came after the first {}: name slice columns with fewer values, or raise `max_slices`",
-            ended.n_beyond(),
-            config.max_slices,
+            "{} rows are in slices that came after the first {most}: name slice columns with fewer values, or raise `{option}`",
+            slices.n_beyond,
         );
         Gap::new("slices, in part", why)
     });

@@ -9,7 +9,7 @@ use crate::{
     course::{Course, Watched},
     report::labels,
     rows::Subject,
-    tracks::Tracks,
+    tracks::Slices,
 };
 
 /// Returns the numbers that there can be with these options.
@@ -34,7 +34,7 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> + use<
 }
 
 /// Returns the numbers of the streams of all rows together, and of the slices, then those of each stream.
-pub(crate) fn metrics(config: &Config, courses: &[Course], ended: &Tracks, n_rows: u64) -> Vec<Metric> {
+pub(crate) fn metrics(config: &Config, courses: &[Course], slices: &Slices, n_rows: u64) -> Vec<Metric> {
     let of_all = courses.iter().filter(|it| it.key.slice.is_none());
     let watched: Vec<&Watched> = of_all.filter_map(Course::watched).collect();
     let n_watched = watched.len() as f64;
@@ -54,9 +54,9 @@ pub(crate) fn metrics(config: &Config, courses: &[Course], ended: &Tracks, n_row
             found.filter_map(|it| it.key.slice.as_deref()).collect()
         };
         let (judged, changed) = (of(|_| true), of(|it| it.n_changes > 0));
-        let n = judged.iter().filter_map(|it| ended.slices().get(*it)).sum();
+        let n = judged.iter().filter_map(|it| slices.n_rows.get(*it)).sum();
         let n_changed = if judged.is_empty() { f64::NAN } else { changed.len() as f64 };
-        res.push(Metric::new("slices", ended.slices().len() as f64).n(n));
+        res.push(Metric::new("slices", slices.n_rows.len() as f64).n(n));
         res.push(Metric::new("judged_slices", judged.len() as f64).n(n));
         res.push(Metric::new("changed_slices", n_changed).n(n));
     }

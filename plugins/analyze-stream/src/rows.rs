@@ -9,6 +9,7 @@ use modelwatch_sdk::{
 
 use crate::{
     ids::Ids,
+    names::Names,
     times::Times,
     track::Mark,
     values::{Values, chunks},
@@ -43,7 +44,7 @@ pub(crate) struct Rows {
     pub(crate) times: Option<Times>,
     pub(crate) ids: Option<Ids>,
     /// The slice of each row, by the columns that cut them.
-    pub(crate) slices: BTreeMap<String, Ids>,
+    pub(crate) slices: BTreeMap<String, Names>,
     pub(crate) streams: BTreeMap<Key, Values>,
     /// Columns that are no streams, and why.
     pub(crate) left_out: BTreeMap<String, String>,
@@ -111,7 +112,7 @@ impl Rows {
             numbers: Vec::new(),
             times: self.times.as_ref().map(Times::none),
             ids: self.ids.as_ref().map(|_| Ids::default()),
-            slices: self.slices.keys().map(|it| (it.clone(), Ids::default())).collect(),
+            slices: self.slices.keys().map(|it| (it.clone(), Names::default())).collect(),
             streams: self.streams.iter().map(|(key, it)| (key.clone(), it.none())).collect(),
             left_out: BTreeMap::new(),
         }
@@ -159,7 +160,7 @@ impl Rows {
         let number = size_of::<u64>() as u64;
         let time = if self.times.is_some() { Times::WIDTH } else { 0 };
         let id = if self.ids.is_some() { Ids::WIDTH } else { 0 };
-        let slices = self.slices.len() as u64 * Ids::WIDTH;
+        let slices = self.slices.len() as u64 * Names::WIDTH;
         self.streams.values().map(Values::width).sum::<u64>() + number + time + id + slices
     }
 
@@ -187,7 +188,7 @@ impl Rows {
         let ids = if reader.flag()? { Some(Ids::read(reader)?) } else { None };
         let mut res = Self { numbers, times, ids, ..Self::default() };
         for _ in 0..reader.u64()? {
-            res.slices.insert(reader.text()?.to_owned(), Ids::read(reader)?);
+            res.slices.insert(reader.text()?.to_owned(), Names::read(reader)?);
         }
         for _ in 0..reader.u64()? {
             res.streams.insert(Key::read(reader)?, Values::read(reader)?);
@@ -195,7 +196,8 @@ impl Rows {
         let n = res.len();
         let is_full = res.streams.values().all(|it| it.len() == n)
             && res.times.as_ref().is_none_or(|it| it.len() == n)
-            && res.ids.iter().chain(res.slices.values()).all(|it| it.len() == n);
+            && res.ids.iter().all(|it| it.len() == n)
+            && res.slices.values().all(|it| it.len() == n);
         if is_full { Ok(res) } else { Err(damaged("its columns are not of equal length")) }
     }
 }

@@ -7,7 +7,12 @@ use modelwatch_sdk::{
     state::{Reader, Writer, damaged},
 };
 
-use crate::{rows::Rows, times::Times, track::Rules, tracks::Tracks};
+use crate::{
+    rows::{Key, Rows},
+    times::Times,
+    track::{Rules, Track},
+    tracks::{Slices, Tracks},
+};
 
 /// What came of the rows.
 ///
@@ -96,12 +101,10 @@ impl Seen {
         Ok(())
     }
 
-    /// Returns all streams when those rows that wait are watched, too.
-    pub(crate) fn ended(&self, rules: &Rules) -> Tracks {
+    /// Returns the slices and each stream when those rows that wait are watched, too.
+    pub(crate) fn ended<'a>(&'a self, rules: &'a Rules) -> (Slices, impl Iterator<Item = (Key, Track)> + 'a) {
         let order = self.waiting.times.as_ref().map(Times::order).unwrap_or_default();
-        let mut res = self.tracks.clone();
-        res.watch(rules, &self.waiting, &order);
-        res
+        self.tracks.after(rules, &self.waiting, order)
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {

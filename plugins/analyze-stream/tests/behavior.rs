@@ -486,6 +486,9 @@ fn slices_beyond_the_cap_and_small_ones_are_told() {
         gap(&report, "slices, in part"),
         "98 rows are in slices that came after the first 2: name slice columns with fewer values, or raise `max_slices`"
     );
+    let report = run(&json!({ "slices": ["*"], "max_slice_streams": 2 }), &regions(300));
+    assert_eq!(overall(&report, "slices"), 2.0);
+    assert!(gap(&report, "slices, in part").ends_with("or raise `max_slice_streams`"));
     let report = run(&json!({ "slices": ["region"], "min_slice_size": 200 }), &regions(300));
     assert_eq!(gap(&report, "column `x`[region=north]"), "its slice has 98 rows, fewer than `min_slice_size`, 200");
     assert!(report.checks.iter().any(|it| it.metric == "judged_slices" && it.status == Status::NotChecked));

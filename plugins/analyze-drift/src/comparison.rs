@@ -16,7 +16,7 @@ use crate::{
     method::{Kind, Method},
     scores::{LEAST_SHARE, PeerScore, Score},
     side::Kept,
-    weights::{self, Counted, unusable_rows},
+    weights::{Counted, unusable_rows},
 };
 
 /// What came of one column.
@@ -275,11 +275,6 @@ fn compare_values(
             return Outcome::Gap(format!("{n} of {rows} {role} rows have a usable value, and {least} are needed"));
         }
     }
-    for (role, column) in [("reference", weighed), ("current", weighed_current)] {
-        if let Some(why) = column.weighted.and_then(|it| weights::overflow(it[0].rows(), it[1].rows())) {
-            return Outcome::Gap(format!("{why} ({role})"));
-        }
-    }
     match compare_bodies(config, name, weighed, weighed_current) {
         Ok(parts) => check_resolution(parts),
         Err(why) => Outcome::Gap(why),
@@ -398,6 +393,11 @@ impl Side {
             infinite: column.n_infinite(),
             has_rounded: column.has_rounded(),
         }
+    }
+
+    /// Returns how many rows have a usable value, as rows that count alike where they have weights.
+    pub(crate) fn usable_alike(&self) -> u64 {
+        self.alike.1 - self.alike.0
     }
 
     /// Returns the share of rows that are null, NaN or infinite, by their weights; NaN where there are no rows.

@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     method::Method,
     scores::{PeerScore, peer_score_of_categories, score_categories},
-    weights::{Counted, aligned_categories, check_size, unweighted},
+    weights::{Counted, Footing, aligned_categories, check_size, unweighted},
 };
 
 /// A category of which fewer rows are expected in the smaller role goes into a common cell of the table.
@@ -31,7 +31,7 @@ pub(crate) fn compare_categories(
     reference: Counted<'_, CategoryCounts>,
     current: Counted<'_, CategoryCounts>,
 ) -> Result<Part, String> {
-    let aligned = aligned_categories(reference, current);
+    let Footing { alike: aligned, weighted } = aligned_categories(reference, current);
     let (n, m) = totals(&aligned);
     check_size(config, [n, m])?;
     let others = others(&aligned);
@@ -39,7 +39,10 @@ pub(crate) fn compare_categories(
     let chi2 = chi2_contingency_with(&left, &right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
     let all = with_others(&aligned, &others);
     let score = score_categories(method, &config.min_effect, (&left, &right), (&all.0, &all.1))?;
-    let cells = cells(&aligned, &others, n, m);
+    let cells = match &weighted {
+        None => cells(&aligned, &others),
+        Some(it) => cells(it, &in_groups(it, others.len())),
+    };
     let has_one_value = cells.len() == 1 && others.is_empty();
     let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
     Ok(Part {
@@ -101,9 +104,21 @@ fn others(aligned: &AlignedCounts) -> Vec<(u64, u64)> {
     if aligned.other_bound as f64 * share < MIN_EXPECTED {
         return vec![total];
     }
-    let mut res = aligned.other_groups.clone();
+    let mut n = aligned.other_groups.len();
     // As many groups as have enough rows each.
-    while res.len() > 2 && (total.0 as f64 + total.1 as f64) * share / (res.len() as f64) < 2.0 * MIN_EXPECTED {
+    while n > 2 && (total.0 as f64 + total.1 as f64) * share / (n as f64) < 2.0 * MIN_EXPECTED {
+        n /= 2;
+    }
+    in_groups(aligned, n)
+}
+
+/// Returns the cells of these rows, so many of them, which is what they were cut into or that halved some times; one is all of them.
+fn in_groups(aligned: &AlignedCounts, n: usize) -> Vec<(u64, u64)> {
+    if n == 1 {
+        return vec![(aligned.reference_other, aligned.current_other)];
+    }
+    let mut res = aligned.other_groups.clone();
+    while res.len() > n.max(1) {
         let upper = res.split_off(res.len() / 2);
         res.iter_mut().zip(upper).for_each(|(it, other)| {
             *it = (it.0.saturating_add(other.0), it.1.saturating_add(other.1));
@@ -181,7 +196,8 @@ fn is_hopeless(config: &Config, left: &[u64], right: &[u64]) -> bool {
     extremes.into_iter().filter_map(|it| p_value(it).ok()).all(|it| it > config.alpha())
 }
 
-fn cells(aligned: &AlignedCounts, others: &[(u64, u64)], n: u64, m: u64) -> Vec<Cell> {
+fn cells(aligned: &AlignedCounts, others: &[(u64, u64)]) -> Vec<Cell> {
+    let (n, m) = totals(aligned);
     let cell = |name: &str, left: u64, right: u64| Cell {
         name: name.to_owned(),
         reference: left as f64 / n as f64,

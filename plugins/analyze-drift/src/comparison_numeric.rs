@@ -2,19 +2,19 @@
 
 use modelwatch_profile::{Numeric, Paired};
 use modelwatch_stats::{
-    Point,
+    Point, Undefined,
     peers::Numbers,
     two_sample::{Levels, LogBase, Values, ZeroFill, jensen_shannon, psi, standard_deviation, wasserstein_of},
 };
 
 use crate::{
-    bins::{cells, count_of, histogram, total, whole},
+    bins::{Cells, cells, count_of, histogram, total, whole},
     comparison::{Constant, Detail, Histogram, Part, PartName},
     config::Config,
     cumulative::{Cumulative, cumulative},
     method::Method,
     scores::{LEAST_SHARE, NumberPair, PeerScore, peer_score_of_numbers, score_numbers},
-    weights::{Counted, check_size, paired_numbers, unweighted},
+    weights::{Counted, Footing, check_size, paired_numbers, unweighted},
 };
 
 /// What takes the place of an empty bin's share in the population stability index.
@@ -44,21 +44,23 @@ pub(crate) fn compare_numbers(
     current: Counted<'_, Numeric>,
 ) -> Result<Part, String> {
     let (name, origin) = part;
-    let mut paired = paired_numbers(reference, current);
-    check_size(config, [total(&paired.reference), total(&paired.current)])?;
-    if origin == Origin::Computed {
-        paired = without_noise(paired, reference.masses(), current.masses());
-    }
-    let Paired { reference: left, current: right, is_rounded, offset, .. } = &paired;
-    let cells = cells(left, right, *offset).map_err(|e| e.to_string())?;
-    let levels = Levels::new(left, right).map_err(|e| e.to_string())?;
-    let samples =
-        NumberPair { reference: left, current: right, levels: &levels, cells: (&cells.reference, &cells.current) };
-    let score = score_numbers(method, &config.min_effect, &samples)
+    let Footing { alike, weighted } = paired_numbers(reference, current);
+    check_size(config, [total(&alike.reference), total(&alike.current)])?;
+    let samples = |paired: Paired| {
+        Samples::of(match origin {
+            Origin::Data => paired,
+            Origin::Computed => without_noise(paired, reference.masses(), current.masses()),
+        })
+    };
+    let tested = samples(alike).map_err(|e| e.to_string())?;
+    let weighted = weighted.map(samples).transpose().map_err(|e| e.to_string())?;
+    let score = score_numbers(method, &config.min_effect, &tested.pair())
         .map_err(|e| format!("`{}` has no answer: {}", method.name(), e.reason))?;
-    let shares = cells.shares();
+    let shown = weighted.as_ref().unwrap_or(&tested);
+    let Paired { reference: left, current: right, is_rounded, .. } = &shown.paired;
+    let shares = shown.cells.shares();
     let (p, q): (Vec<f64>, Vec<f64>) = shares.iter().map(|it| (it.reference, it.current)).unzip();
-    let wasserstein = wasserstein_of(&levels).unwrap_or(f64::NAN);
+    let wasserstein = wasserstein_of(&shown.levels).unwrap_or(f64::NAN);
     let deviation = standard_deviation(left).unwrap_or(f64::NAN);
     let peer = peer(config, method, reference, current)?;
     // Nothing else can be drifted, whatever the other columns are, and only what is drifted has a picture, unless it is one of many parts.
@@ -70,7 +72,7 @@ pub(crate) fn compare_numbers(
         psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
         jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
         cells: shares,
-        constant: constant(&paired, reference.masses(), current.masses()),
+        constant: constant(&shown.paired, &tested.paired, reference.masses(), current.masses()),
         has_one_value: left.len() == 1 && right.len() == 1 && left[0].0 == right[0].0,
         score,
         detail: Detail::Numeric {
@@ -116,15 +118,37 @@ fn needs_every_value(config: &Config, method: Method, reference: &Numeric, curre
     format!("`{name}` needs every value: raise `budget` from {} to at least {n}", config.budget)
 }
 
-fn constant(paired: &Paired, reference: &Numeric, current: &Numeric) -> Option<Constant> {
+/// Two numeric samples, in cells and merged.
+struct Samples {
+    paired: Paired,
+    cells: Cells,
+    levels: Levels,
+}
+
+impl Samples {
+    fn of(paired: Paired) -> Result<Self, Undefined> {
+        let cells = cells(&paired.reference, &paired.current, paired.offset)?;
+        let levels = Levels::new(&paired.reference, &paired.current)?;
+        Ok(Self { paired, cells, levels })
+    }
+
+    fn pair(&self) -> NumberPair<'_> {
+        let Self { paired, cells, levels } = self;
+        let cells = (cells.reference.as_slice(), cells.current.as_slice());
+        NumberPair { reference: &paired.reference, current: &paired.current, levels, cells }
+    }
+}
+
+/// Given the values of both, and of how many rows that count alike these are.
+fn constant(paired: &Paired, alike: &Paired, reference: &Numeric, current: &Numeric) -> Option<Constant> {
     let value_of = |it: &Numeric, points: &[Point]| {
         let is_constant = points.len() == 1 && it.range().is_some_and(|(min, max)| min == max || paired.is_exact);
         is_constant.then(|| points[0].0)
     };
     let (left, right) = (value_of(reference, &paired.reference), value_of(current, &paired.current));
     let (is_current, value, own, other) = match (left, right) {
-        (Some(it), None) => (false, it, &paired.reference, &paired.current),
-        (None, Some(it)) => (true, it, &paired.current, &paired.reference),
+        (Some(it), None) => (false, it, &alike.reference, &paired.current),
+        (None, Some(it)) => (true, it, &alike.current, &paired.reference),
         _ => return None,
     };
     let share = count_of(other, value) as f64 / total(other) as f64;

@@ -62,6 +62,8 @@ pub struct Config {
     pub min_rows: u64,
     /// Whether the model's outputs are compared as well, where both roles have them.
     pub predictions: bool,
+    /// Whether rows count by their weights, where the data has a weight column. Methods of other tools know no weights, and need `false` there.
+    pub weights: bool,
     /// How many different numbers of a column are kept exactly, per role; beyond it as many of their leading bits as fit.
     #[schemars(range(min = 100, max = 10_000_000))]
     pub budget: u64,
@@ -183,6 +185,7 @@ impl Default for Config {
             correction: Correction::default(),
             min_rows: 20,
             predictions: true,
+            weights: true,
             budget: 10_000,
             max_elements: 64,
             chunk: None,

@@ -8,7 +8,8 @@
 //! of a run is one family of tests.
 //!
 //! Where the data has weights, rows count by them: shares and moments are weighted ones, and each column is tested as so many rows that
-//! count alike as it is worth, so that a few heavy rows are not taken for many. Unseen categories are counted by rows, and
+//! count alike as it is worth, so that a few heavy rows are not taken for many. Of chunks and slices, where windows are small and this
+//! matters most, no metric says how many these are. Unseen categories are counted by rows, and
 //! methods of other tools, which know no weights, have no answer. A stored profile has none.
 //!
 //! There is no multivariate drift here, and there are no chunks by size or count: these follow the order of the rows, and the state

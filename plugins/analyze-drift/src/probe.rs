@@ -16,10 +16,10 @@ use crate::{
     side::Kept,
 };
 
-const STATE_VERSION: u8 = 7;
+const STATE_VERSION: u8 = 9;
 
 /// The version of states of rows that are cut.
-const CUT_STATE_VERSION: u8 = 8;
+const CUT_STATE_VERSION: u8 = 10;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -68,7 +68,8 @@ impl Probe for Drift {
         let predictions = if self.config.predictions { Need::Optional } else { Need::No };
         let selection = self.config.selection();
         let columns = selection.named().cloned().collect();
-        let rows = RowNeeds { features: true, columns, predictions, weight: Need::Optional, ..RowNeeds::default() };
+        let weight = if self.config.weights { Need::Optional } else { Need::No };
+        let rows = RowNeeds { features: true, columns, predictions, weight, ..RowNeeds::default() };
         let (current, reference) = match &self.rows {
             Rows::Whole { .. } => (rows.clone(), RowNeeds { profile: !selection.has_types(), ..rows }),
             Rows::Cut { cutting, .. } => {

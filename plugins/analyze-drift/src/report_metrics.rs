@@ -45,7 +45,7 @@ pub(crate) fn metrics(config: &Config, reference: &Kept, current: &Kept, decisio
     let mut statuses: BTreeMap<&Key, Status> = BTreeMap::new();
     decisions.iter().for_each(|it| statuses.entry(&it.comparison.key).or_default().add(it));
     let mut res = summary(config, &statuses, rows, &Labels::new());
-    res.extend(effective_rows(reference, current, &Labels::new()));
+    res.extend(effective_rows(reference, current));
     decisions.iter().for_each(|it| column_metrics(config, it, &Labels::new(), &mut res));
     res
 }
@@ -163,10 +163,10 @@ pub(crate) fn summary(config: &Config, statuses: &BTreeMap<&Key, Status>, rows: 
 }
 
 /// Returns how many rows that count alike the weighted rows of each role are worth.
-pub(crate) fn effective_rows(reference: &Kept, current: &Kept, labels: &Labels) -> Vec<Metric> {
+fn effective_rows(reference: &Kept, current: &Kept) -> Vec<Metric> {
     let of = |(data, kept): (&str, &Kept)| {
         let size = kept.effective_rows()?;
-        Some(Metric::new("effective_rows", size).n(kept.rows.rows()).labels(labels).label("data", data))
+        Some(Metric::new("effective_rows", size).n(kept.rows.rows()).label("data", data))
     };
     [("reference", reference), ("current", current)].into_iter().filter_map(of).collect()
 }
@@ -206,7 +206,7 @@ pub(crate) fn column_metrics(config: &Config, decision: &Decision, under: &Label
     if let Some(it) = decision.p_value {
         push("p_value", it, None);
     }
-    part_metrics(part, &labels, current.usable, res);
+    part_metrics(part, &labels, current.usable_alike(), res);
     let parts = comparison.parts();
     if parts.len() == 1 {
         return;
@@ -214,12 +214,12 @@ pub(crate) fn column_metrics(config: &Config, decision: &Decision, under: &Label
     let is_element = |it: &&Part| matches!(it.name, Some(PartName::Element(_)));
     let is_drifted = |it: &&Part| it.is_large() && it.score.p_value * parts.len() as f64 <= config.alpha();
     let n_drifted = parts.iter().filter(is_element).filter(is_drifted).count();
-    res.push(Metric::new("drifted_elements", n_drifted as f64).n(current.usable).labels(&labels));
+    res.push(Metric::new("drifted_elements", n_drifted as f64).n(current.usable_alike()).labels(&labels));
     for part in parts.iter().filter(|it| !is_element(it)) {
         let name = part.name.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut labels = labels.clone();
         labels.insert("part".to_owned(), name);
-        part_metrics(part, &labels, current.usable, res);
+        part_metrics(part, &labels, current.usable_alike(), res);
     }
 }
 

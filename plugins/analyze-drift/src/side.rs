@@ -20,7 +20,7 @@ const MAX_CATEGORIES: u64 = 10_000;
 /// What is kept of the rows of one role.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// The rows, each of which counts once.
+    /// The rows, each of which counts once; those of weight 0 are none.
     pub(crate) rows: Profile,
     /// The same rows by their weights, and by the squares of these; none where they have none.
     pub(crate) weighted: Option<Box<[Profile; 2]>>,
@@ -30,23 +30,26 @@ impl Kept {
     /// Takes in those columns of a batch that are to be compared.
     ///
     /// # Errors
-    /// When an array is not what its type says, or no state that it should be, and when some rows have weights and others none.
+    /// When an array is not what its type says, or no state that it should be, when some rows have weights and others none, and when
+    /// weights are too great to be added up.
     pub(crate) fn update(&mut self, config: &Config, batch: &RecordBatch) -> Result<()> {
-        let weights = Weights::of(batch)?;
+        let weights = if config.weights { Weights::of(batch)? } else { None };
         self.check_weights(weights.is_some(), batch.num_rows() as u64)?;
-        update(&mut self.rows, config, batch, Multiples::One)?;
+        let present = weights.as_ref().and_then(Weights::present);
+        update(&mut self.rows, config, batch, present.as_deref().map_or(Multiples::One, Multiples::Each))?;
         if let Some(Weights { masses, squares }) = weights {
             let [by_mass, by_square] = self.weighted.get_or_insert_default().as_mut();
             update(by_mass, config, batch, Multiples::Each(&masses))?;
             update(by_square, config, batch, Multiples::Each(&squares))?;
         }
-        Ok(())
+        self.check_sums()
     }
 
     /// Adds what `other` has seen.
     ///
     /// # Errors
-    /// When the two are of different options, or the rows of one have weights and those of the other none.
+    /// When the two are of different options, the rows of one have weights and those of the other none, or their weights are too great
+    /// to be added up.
     pub(crate) fn merge(&mut self, other: Self) -> Result<()> {
         self.check_weights(other.weighted.is_some(), other.rows.rows())?;
         self.rows.merge(other.rows)?;
@@ -54,7 +57,8 @@ impl Kept {
         let [by_mass, by_square] = self.weighted.get_or_insert_default().as_mut();
         let [mass, square] = *theirs;
         by_mass.merge(mass)?;
-        by_square.merge(square)
+        by_square.merge(square)?;
+        self.check_sums()
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -93,7 +97,16 @@ impl Kept {
             return Ok(());
         }
         Err(Error::input("some rows have weights, and others that are put together with them have none")
-            .with_help("give all data the weight column"))
+            .with_help("give all data the weight column, or count each row once with `weights = false`"))
+    }
+
+    /// Checks that no sum of weights is at the end of its range, where it would be less than it is.
+    fn check_sums(&self) -> Result<()> {
+        if self.weighted.iter().flat_map(|it| it.iter()).all(|it| it.rows() < u64::MAX) {
+            return Ok(());
+        }
+        Err(Error::input("the weights of the rows are too great to be added up")
+            .with_help("divide all weights by their mean"))
     }
 }
 
@@ -131,7 +144,8 @@ impl Fold for Config {
     }
 
     fn n_columns_of(&self, batch: &RecordBatch) -> Result<usize> {
-        let times = if rows::columns(batch, Use::Weight).next().is_some() { 3 } else { 1 };
+        let is_weighted = self.weights && rows::columns(batch, Use::Weight).next().is_some();
+        let times = if is_weighted { 3 } else { 1 };
         Ok(times * batch.schema_ref().fields().iter().filter_map(|it| key_of(self, it)).count())
     }
 }

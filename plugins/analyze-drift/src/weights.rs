@@ -1,8 +1,8 @@
 //! Rows that count by their weights: what is kept of them, and the rows that count alike which they are worth.
 //!
-//! Sums of weights are sums of whole units, so that they are the same in any order. Tests are made for rows that count alike: each column
-//! of weighted rows is compared as the sample of as many rows as it is worth ([`modelwatch_stats::weights`]) that has its weighted
-//! shares, to half a row.
+//! Weights are rounded to whole units, so that their sums are the same in any order. Tests are made for rows that count alike: each column
+//! of weighted rows is tested as the sample of as many rows as it is worth ([`modelwatch_stats::weights`]) that has its weighted
+//! shares, to half a row. What describes a difference is of the weighted shares themselves.
 
 use modelwatch_profile::{Column, Numeric, Paired, pair};
 use modelwatch_sdk::{
@@ -17,13 +17,10 @@ use modelwatch_stats::{
 
 use crate::{config::Config, method::Method};
 
-/// A weight of 1 in units of what is added up.
-const UNIT: f64 = (1 << 24) as f64;
+/// A weight of 1 in units of what is added up. Squares of them have room for 2^40 squared weights of 1.
+const UNIT: f64 = (1 << 12) as f64;
 
-/// A squared weight of 1, likewise.
-const SQUARE_UNIT: f64 = (1 << 28) as f64;
-
-/// The least and the greatest weight. The square of the least one is 16 units, which is within 3 % of it.
+/// The least and the greatest weight: one unit, and so many that the square of one row is not too great.
 const RANGE: std::ops::RangeInclusive<f64> = 1.0 / 4096.0..=65_536.0;
 
 /// The weights of the rows of a batch.
@@ -46,11 +43,17 @@ impl Weights {
         if let Some(it) = numbers.values.iter().find(|it| **it != 0.0 && !RANGE.contains(*it)) {
             let (least, most) = (RANGE.start(), RANGE.end());
             return Err(Error::input(format!("the weight {it} in `{name}` is not 0 and not from {least} to {most}"))
-                .with_help("divide all weights by their mean, and leave out rows without one"));
+                .with_help("divide all weights by their mean and leave out rows without one, or count each row once with `weights = false`"));
         }
-        let units =
-            |unit: f64, of: fn(f64) -> f64| numbers.values.iter().map(|it| (of(*it) * unit).round() as u64).collect();
-        Ok(Some(Self { masses: units(UNIT, |it| it), squares: units(SQUARE_UNIT, |it| it * it) }))
+        let masses: Vec<u64> = numbers.values.iter().map(|it| (it * UNIT).round() as u64).collect();
+        // Of the rounded weights, so that rows of equal weights are worth as many as there are.
+        let squares = masses.iter().map(|it| it * it).collect();
+        Ok(Some(Self { masses, squares }))
+    }
+
+    /// Returns 1 for each row that is there, and 0 for those of weight 0; none where all are there.
+    pub(crate) fn present(&self) -> Option<Vec<u64>> {
+        self.masses.contains(&0).then(|| self.masses.iter().map(|it| (*it).min(1)).collect())
     }
 }
 
@@ -104,7 +107,7 @@ pub(crate) fn unweighted<'a, T>(
         return Ok((reference.rows, current.rows));
     }
     let name = method.name();
-    Err(format!("`{name}` knows no weights; use a method without `:`, or leave out `weight` in `[data.columns]`"))
+    Err(format!("`{name}` knows no weights; use a method without `:`, or count each row once with `weights = false`"))
 }
 
 /// Checks that there are enough rows, once they count alike.
@@ -121,12 +124,21 @@ pub(crate) fn check_size(config: &Config, sizes: [u64; 2]) -> Result<(), String>
     }
 }
 
-/// Returns the values of two columns on a common footing, each as rows that count alike.
-pub(crate) fn paired_numbers(reference: Counted<'_, Numeric>, current: Counted<'_, Numeric>) -> Paired {
-    let mut res = pair(reference.masses(), current.masses());
+/// Two columns on a common footing.
+pub(crate) struct Footing<T> {
+    /// As rows that count alike, which are tested.
+    pub(crate) alike: T,
+    /// By their weights, which describe them; none where there are none.
+    pub(crate) weighted: Option<T>,
+}
+
+/// Returns the values of two columns.
+pub(crate) fn paired_numbers(reference: Counted<'_, Numeric>, current: Counted<'_, Numeric>) -> Footing<Paired> {
+    let weighted = pair(reference.masses(), current.masses());
     if reference.weighted.is_none() && current.weighted.is_none() {
-        return res;
+        return Footing { alike: weighted, weighted: None };
     }
+    let mut res = weighted.clone();
     // Of the same values, so that these are the same points.
     let squares = pair(reference.squares(), current.squares());
     if reference.weighted.is_some() {
@@ -135,7 +147,7 @@ pub(crate) fn paired_numbers(reference: Counted<'_, Numeric>, current: Counted<'
     if current.weighted.is_some() {
         res.current = alike(&res.current, &squares.current);
     }
-    res
+    Footing { alike: res, weighted: Some(weighted) }
 }
 
 fn alike(points: &[Point], squares: &[Point]) -> Vec<Point> {
@@ -145,15 +157,16 @@ fn alike(points: &[Point], squares: &[Point]) -> Vec<Point> {
     values.into_iter().zip(counts).filter(|it| it.1 > 0).collect()
 }
 
-/// Returns the categories of two columns, each as those of rows that count alike.
+/// Returns the categories of two columns.
 pub(crate) fn aligned_categories(
     reference: Counted<'_, CategoryCounts>,
     current: Counted<'_, CategoryCounts>,
-) -> AlignedCounts {
-    let mut res = align(reference.masses(), current.masses());
+) -> Footing<AlignedCounts> {
+    let weighted = align(reference.masses(), current.masses());
     if reference.weighted.is_none() && current.weighted.is_none() {
-        return res;
+        return Footing { alike: weighted, weighted: None };
     }
+    let mut res = weighted.clone();
     let squares = align(reference.squares(), current.squares());
     if reference.weighted.is_some() {
         let groups = res.other_groups.iter_mut().zip(&squares.other_groups).map(|it| (&mut it.0.0, it.1.0));
@@ -165,7 +178,7 @@ pub(crate) fn aligned_categories(
     }
     // It counts units of weight here, so that nothing follows from it.
     res.other_bound = if res.other_groups.is_empty() { 0 } else { u64::MAX };
-    res
+    Footing { alike: res, weighted: Some(weighted) }
 }
 
 /// Puts rows that count alike in the place of the weights of categories, and of groups of others, of which it returns the sum.
@@ -198,17 +211,11 @@ pub(crate) fn size(masses: u64, squares: u64) -> f64 {
     mass(masses, squares).size()
 }
 
-/// Returns why sums of weights cannot be relied on, if they cannot.
-pub(crate) fn overflow(masses: u64, squares: u64) -> Option<&'static str> {
-    let why = "the weights of its rows are too great to be added up; divide all weights by their mean";
-    (masses == u64::MAX || squares == u64::MAX).then_some(why)
-}
-
 /// Returns how many whole rows there are; 1 of 0.999 999 999, which is what equal weights add up to.
 fn whole(size: f64) -> u64 {
     (size * (1.0 + 1e-9)) as u64
 }
 
 fn mass(weight: u64, square: u64) -> Mass {
-    Mass { weight: weight as f64 / UNIT, square: square as f64 / SQUARE_UNIT }
+    Mass { weight: weight as f64 / UNIT, square: square as f64 / (UNIT * UNIT) }
 }

@@ -622,7 +622,7 @@ fn damaged_states_are_refused() {
 #[test]
 fn states_of_other_versions_are_named() {
     let cut = json!({ "slices": ["*"] });
-    for (config, version, others) in [(json!({}), 7, [5, 8]), (cut, 8, [6, 7])] {
+    for (config, version, others) in [(json!({}), 9, [7, 10]), (cut, 10, [8, 9])] {
         let state = open(config.clone()).state().unwrap();
         assert_eq!(state[0], version);
         for other in others {

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use modelwatch_sdk::{
-    RecordBatch, Report, Role,
+    Need, RecordBatch, Report, Role,
     arrow::array::{Array, ArrayRef, Float64Array, StringArray},
     rows::Use,
 };
@@ -85,16 +85,19 @@ fn weights_make_up_for_how_rows_were_drawn() {
 
 #[test]
 fn equal_weights_change_nothing() {
-    let (reference, mut current) = (plain(1, 500), plain(2, 400));
+    let (reference, mut current) = (plain(1, 500), plain(2, 4000));
     current.iter_mut().take(30).for_each(|it| it.0 = f64::NAN);
     let expected = run(json!({}), &without_weights(&reference), &without_weights(&current));
     let weigh = |rows: &[Row], weight: f64| batch(&rows.iter().map(|it| (it.0, it.1, weight)).collect::<Vec<_>>());
-    for (left, right) in [(1.0, 1.0), (0.1, 3.0), (1000.0, 0.001)] {
+    for (left, right) in [(1.0, 1.0), (0.1, 3.0), (1000.0, 0.001), (2.2, 0.7), (0.000_248, 1.0 / 3000.0)] {
         let mut report = run(json!({}), &weigh(&reference, left), &weigh(&current, right));
+        let size = |data: &str| metric(&report, "effective_rows", data).unwrap();
+        assert_eq!((size("reference"), size("current")), (500.0, 4000.0), "{left} {right}");
         report.metrics.retain(|it| it.name != "effective_rows");
-        let values =
-            |it: &Report| it.metrics.iter().map(|it| (it.name.clone(), it.value.to_bits(), it.n)).collect::<Vec<_>>();
-        // Shares are sums of rounded weights.
+        let values = |it: &Report| {
+            it.metrics.iter().map(|it| (it.name.clone(), format!("{:.9e}", it.value), it.n)).collect::<Vec<_>>()
+        };
+        // Sums of shares round otherwise in the last digits.
         let rounded = |name: &str| name.starts_with("missing_share");
         let [found, expected_values] =
             [&report, &expected].map(|it| values(it).into_iter().filter(|it| !rounded(&it.0)).collect::<Vec<_>>());
@@ -132,10 +135,7 @@ fn a_few_heavy_rows_are_not_taken_for_many() {
 fn rows_of_weight_zero_are_not_there() {
     let (reference, current) = (plain(1, 400), plain(2, 300));
     let hidden = (0..200).map(|it| (50.0 + f64::from(it), "z", 0.0));
-    let of = |rows: Vec<Row>| {
-        let report = run(json!({}), &batch(&reference), &batch(&rows));
-        ["x", "name"].map(|it| (of_column(&report, "effect", it), of_column(&report, "p_value", it)))
-    };
+    let of = |rows: Vec<Row>| run(json!({}), &batch(&reference), &batch(&rows));
     assert_eq!(of(current.iter().copied().chain(hidden).collect()), of(current.clone()));
 }
 
@@ -187,6 +187,59 @@ fn what_is_no_weight_is_refused() {
     probe.update(&(), Role::Current, &batch(&plain(1, 5))).unwrap();
     let error = probe.update(&(), Role::Current, &without_weights(&plain(1, 5))).unwrap_err();
     assert!(error.to_string().contains("some rows have weights, and others"), "{error}");
+}
+
+#[test]
+fn weights_that_cannot_be_added_up_are_refused_however_rows_are_cut() {
+    let advice = "too great to be added up";
+    let rows: Vec<Row> = (0..4000).map(|it| (f64::from(it), "a", 60_000.0)).collect();
+    let mut whole = open(json!({}));
+    let error = whole.update(&(), Role::Current, &batch(&rows)).unwrap_err();
+    assert!(error.to_string().contains(advice), "{error}");
+    let states: Vec<_> = rows
+        .chunks(rows.len() / 100)
+        .map(|it| {
+            let mut probe = open(json!({}));
+            probe.update(&(), Role::Current, &batch(it)).unwrap();
+            probe.state().unwrap()
+        })
+        .collect();
+    let mut merged = open(json!({}));
+    let error = states.iter().find_map(|it| merged.merge(it).err()).unwrap();
+    assert!(error.to_string().contains(advice), "{error}");
+    // Such weights are fine as long as they are few.
+    let mut few = open(json!({}));
+    few.merge(&states[0]).unwrap();
+}
+
+#[test]
+fn distances_are_those_of_the_weighted_shares() {
+    // Both roles are 98 % `a` and 0, the current rows by the weights of very few of them.
+    let of = |a: (u32, f64), b: (u32, f64)| -> Vec<Row> {
+        let rows = |(n, weight): (u32, f64), it: (f64, &'static str)| (0..n).map(move |_| (it.0, it.1, weight));
+        rows(a, (0.0, "a")).chain(rows(b, (1.0, "b"))).collect()
+    };
+    let (reference, current) = (of((980, 1.0), (20, 1.0)), of((30, 49.0), (30, 1.0)));
+    let report = run(json!({}), &without_weights(&reference), &batch(&current));
+    for column in ["x", "name"] {
+        for distance in ["psi", "jensen_shannon"] {
+            let found = of_column(&report, distance, column).unwrap();
+            assert!(found.abs() < 1e-9, "{distance} of {column}: {found}");
+        }
+    }
+    assert!(of_column(&report, "wasserstein", "x").unwrap().abs() < 1e-9);
+    assert_eq!(codes(&report), []);
+}
+
+#[test]
+fn weights_can_be_left_alone() {
+    let (reference, current) = (plain(1, 400), thinned(2, 400));
+    let config = json!({ "weights": false });
+    let report = run(config.clone(), &batch(&reference), &batch(&current));
+    assert_eq!(report, run(json!({}), &without_weights(&reference), &without_weights(&current)));
+    let needs = open(config).needs();
+    assert_eq!(needs.current.unwrap().weight, Need::No);
+    assert_eq!(needs.reference.unwrap().weight, Need::No);
 }
 
 /// How rows without drift are weighed.

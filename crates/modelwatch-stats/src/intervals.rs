@@ -5,7 +5,7 @@ use statrs::function::erf::erfc_inv;
 use statrs::function::gamma::gamma_ur;
 
 use crate::error::{Reason, Undefined};
-use crate::two_sample::Test;
+use crate::two_sample::{Test, tails};
 
 /// A confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +51,16 @@ pub enum McNemar {
 pub fn normal_quantile(probability: f64) -> Result<f64, Undefined> {
     open_unit(probability)?;
     Ok(-std::f64::consts::SQRT_2 * erfc_inv(2.0 * probability))
+}
+
+/// Returns the chance that a standard normal number is greater.
+///
+/// ```
+/// use modelwatch_stats::intervals::normal_tail;
+/// assert!((normal_tail(1.959963984540054) - 0.025).abs() < 1e-12);
+/// ```
+pub fn normal_tail(z: f64) -> f64 {
+    tails::normal_sf(z)
 }
 
 /// Returns the quantile of Student's t distribution.

@@ -7,6 +7,7 @@ use modelwatch_sdk::{
     cells::Window,
     chunks::{Chunk, cut},
 };
+use modelwatch_stats::intervals::{normal_tail, student_t_quantile};
 
 use crate::{
     classifier::ClassCalibration,
@@ -51,9 +52,15 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// Returns of how many chunks any estimate was held against anything.
+    pub(crate) fn n_judged(&self) -> usize {
+        let judged = self.metrics.iter().flat_map(|it| self.judged(it));
+        judged.map(|(_, chunk)| chunk.name.as_str()).collect::<BTreeSet<_>>().len()
+    }
+
     /// Returns whether any estimate of a chunk was held against anything.
     pub(crate) fn is_judged(&self) -> bool {
-        self.metrics.iter().any(|it| self.judged(it).next().is_some())
+        self.n_judged() > 0
     }
 
     /// Returns the chunks whose estimate of a metric is held against its limits.
@@ -85,7 +92,7 @@ pub(crate) struct Assessment {
     /// Its mean over chunks of the reference.
     pub(crate) reference: Option<f64>,
     /// The limits of chunks that are as large as those of the reference; none where each chunk has its own.
-    pub(crate) limits: Limits,
+    pub(crate) limits: Option<Limits>,
     /// Of all rows together.
     pub(crate) overall: Estimate,
     /// Of each chunk.
@@ -107,6 +114,8 @@ pub(crate) struct Estimate {
     pub(crate) value: Option<f64>,
     /// What the value is held against.
     pub(crate) limits: Limits,
+    /// The mean over the chunks that these limits are from.
+    pub(crate) usual: Option<f64>,
     /// The standard error of what labels will give.
     pub(crate) error: f64,
     pub(crate) n_rows: u64,
@@ -294,7 +303,7 @@ impl Sides<'_> {
             let usual = Usual::of(&ruler, metric, &known);
             let estimate = |it: &Samples| it.estimate(&ruler, metric, &usual);
             let (limits, of_chunks) = if window == Window::Fixed {
-                (usual.limits(config, metric, usual.error), samples.iter().map(estimate).collect())
+                (Some(usual.limits(config, metric, usual.error)), samples.iter().map(estimate).collect())
             } else {
                 let mut past = Past::new(reference_samples.iter().map(|it| it.0).zip(&known));
                 let labeled = starts.iter().zip(&samples).filter(|it| is_large(&it.1.labeled));
@@ -302,7 +311,7 @@ impl Sides<'_> {
                 let estimate = |(start, it): (&Option<i64>, &Samples)| {
                     it.estimate(&ruler, metric, &Usual::of(&ruler, metric, &past.before(window, *start)))
                 };
-                let limits = config.limits.get(&metric).copied().unwrap_or_default();
+                let limits = config.limits.get(&metric).copied();
                 (limits, starts.iter().zip(&samples).map(estimate).collect())
             };
             metrics.push(Assessment {
@@ -440,6 +449,7 @@ impl Samples {
         Estimate {
             value: self.expected.value(metric, config),
             limits: usual.limits(config, metric, error),
+            usual: usual.mean,
             error,
             n_rows,
             realized: self.labeled.value(metric, config),
@@ -455,20 +465,21 @@ impl Samples {
 /// What chunks of the reference gave.
 struct Usual {
     mean: Option<f64>,
-    /// The standard deviation over them; none where there are fewer than two, which say nothing about how chunks differ.
-    deviation: Option<f64>,
+    /// How far from it the limits are; none where there are fewer than two, which say nothing about how chunks differ.
+    width: Option<f64>,
     /// The standard error in chunks of that size.
     error: f64,
-    /// How many deviations the limits are from the mean.
+    /// How many standard errors a chunk may be further from the mean for being smaller.
     factor: f64,
 }
 
 impl Usual {
     /// Returns what is usual of a metric.
     ///
-    /// The limits of all rows are those of NannyML, whose deviation is as uncertain as there are few chunks. A slice or window often has few: its
-    /// chunks are taken to differ by their sampling error at least, the mean is as uncertain as it is, and the more slices there are,
-    /// the further away their limits, so that any of them is beyond these by accident no more often than all rows are.
+    /// The limits of all rows are those of NannyML, whose deviation is as uncertain as there are few chunks. A slice or window often has few: the
+    /// limits of a window are those of the prediction interval of Student's t, which knows how uncertain their mean and deviation are, its
+    /// chunks are taken to differ by their sampling error at least, and the more slices there are, the further away their limits, so that
+    /// any of them is beyond these by accident no more often than a normal number is beyond `deviations`.
     fn of(ruler: &Ruler<'_>, metric: Metric, chunks: &[Gave]) -> Self {
         let values: Vec<f64> = chunks.iter().filter_map(|it| it.value).collect();
         let n = values.len() as f64;
@@ -481,19 +492,21 @@ impl Usual {
             None => ruler.estimator.error(metric, n_rows),
             Some(it) => ruler.error(metric, &it.reference.labeled, n_rows),
         };
-        let (variance, factor) = if has_few {
+        let (width, factor) = if has_few {
             let n_slices = ruler.slice.as_ref().map_or(1, |it| it.n.max(1));
-            let variance = (squares / (n - 1.0)).max(error.powi(2)) * (1.0 + 1.0 / n);
             // The tail of a normal number beyond this is at most an n-th of that beyond `deviations`.
-            (variance, (deviations.powi(2) + 2.0 * (n_slices as f64).ln()).sqrt())
+            let factor = (deviations.powi(2) + 2.0 * (n_slices as f64).ln()).sqrt();
+            let is_moving = ruler.window != Window::Fixed;
+            let of_few = if is_moving { t_beyond(factor, n - 1.0) } else { factor } * (squares / (n - 1.0)).sqrt();
+            (of_few.max(factor * error) * (1.0 + 1.0 / n).sqrt(), factor)
         } else {
-            (squares / n, deviations)
+            (deviations * (squares / n).sqrt(), deviations)
         };
         // Without a sampling error nothing bounds how far few chunks are apart by accident.
         let is_known = !has_few || error.is_finite();
         Self {
             mean: (!values.is_empty()).then_some(mean),
-            deviation: (values.len() > 1 && is_known).then(|| variance.sqrt()),
+            width: (values.len() > 1 && is_known).then_some(width),
             error,
             factor,
         }
@@ -507,10 +520,15 @@ impl Usual {
         if let Some(it) = config.limits.get(&metric) {
             return *it;
         }
-        let (Some(mean), Some(deviation)) = (self.mean, self.deviation) else { return Limits::default() };
+        let (Some(mean), Some(width)) = (self.mean, self.width) else { return Limits::default() };
         // An error that is not known widens nothing.
         let added = (error.powi(2) - self.error.powi(2)).max(0.0);
-        let width = self.factor * (deviation.powi(2) + added).sqrt();
+        let width = (width.powi(2) + self.factor.powi(2) * added).sqrt();
         Limits { lower: Some(metric.clamped(mean - width)), upper: Some(metric.clamped(mean + width)) }
     }
+}
+
+/// Returns the number that Student's t exceeds as seldom as a normal one exceeds `z`; infinite where that is never.
+fn t_beyond(z: f64, degrees_of_freedom: f64) -> f64 {
+    student_t_quantile(normal_tail(z), degrees_of_freedom).map_or(f64::INFINITY, |it| -it)
 }

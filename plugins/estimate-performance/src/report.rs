@@ -44,8 +44,7 @@ pub(crate) fn write(
 /// Returns the checks that some chunk and some slice were judged, where none was: what was not looked at has not passed.
 fn nothing_judged(config: &Config, evaluation: &Evaluation) -> Vec<Check> {
     let mut res = Vec::new();
-    let is_any = evaluation.all.chunks.iter().any(|it| !it.is_small) && !evaluation.all.metrics.is_empty();
-    if !is_any {
+    if !evaluation.all.is_judged() {
         res.push(Check::not_checked("judged_chunks", "> 0", "no chunk could be judged: see the gaps"));
     }
     if !config.slices.is_empty() && !evaluation.judged_slices().any(|it| it.1.is_judged()) {
@@ -111,12 +110,12 @@ fn metric_gaps(config: &Config, part: &Part) -> Vec<Gap> {
             let (n, all) = (it.chunks.iter().filter(|it| it.limits.lower.is_none()).count(), it.chunks.len());
             if n > 0 {
                 let why = format!(
-                    "{n} of {all} chunks have fewer than two chunks of {} labeled rows in their window",
+                    "{n} of {all} chunks have fewer than two chunks of {} labeled rows and the metric in their window, or its sampling error is not known",
                     config.min_chunk_rows
                 );
                 res.push(Gap::new(format!("limits of `{name}`"), why));
             }
-        } else if !config.limits.contains_key(&it.metric) && it.limits.lower.is_none() {
+        } else if !config.limits.contains_key(&it.metric) && it.limits.is_none_or(|it| it.lower.is_none()) {
             let why = format!(
                 "fewer than two chunks of the reference have {} labeled rows and the metric, or its sampling error is not known",
                 config.min_chunk_rows

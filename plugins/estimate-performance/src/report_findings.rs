@@ -87,11 +87,14 @@ fn outside(config: &Config, it: &Assessment, side: Side, n_judged: usize, chunks
     let worst = chunks.iter().copied().max_by(|left, right| distance(left).total_cmp(&distance(right)));
     let (value, place) = worst.map_or((f64::NAN, ""), |worst| (side.of(worst.0), worst.1.name.as_str()));
     // Where each chunk has limits of its own, those of that one.
-    let limits = if it.limits == Limits::default() { worst.map_or(it.limits, |it| it.0.limits) } else { it.limits };
+    let limits = it.limits.or(worst.map(|it| it.0.limits)).unwrap_or_default();
+    let (of_all, of_worst) = match it.limits {
+        Some(it) => (words(it), String::new()),
+        None => ("its limits".to_owned(), format!(", whose limits are {}", words(limits))),
+    };
     let message = format!(
-        "{word} `{}` is outside of {} in {} of {n_judged} chunks, furthest with {} in chunk {place}",
+        "{word} `{}` is outside of {of_all} in {} of {n_judged} chunks, furthest with {} in chunk {place}{of_worst}",
         it.metric.name(),
-        words(limits),
         chunks.len(),
         short(value),
     );
@@ -103,7 +106,7 @@ fn outside(config: &Config, it: &Assessment, side: Side, n_judged: usize, chunks
         .evidence("n_chunks", chunks.len() as u64)
         .evidence("lower", limit(limits.lower))
         .evidence("upper", limit(limits.upper))
-        .evidence("reference", limit(it.reference))
+        .evidence("reference", limit(worst.and_then(|it| it.0.usual)))
 }
 
 fn disagreement(it: &Assessment, chunks: &[Judged<'_>]) -> Finding {

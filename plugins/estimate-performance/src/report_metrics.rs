@@ -2,12 +2,13 @@
 
 use modelwatch_sdk::{
     Host, KnownMetric,
+    cells::ReferenceWindow,
     report::{Interval, Metric as Number},
 };
 use modelwatch_stats::intervals::normal_quantile;
 
 use crate::{
-    config::{Config, Task},
+    config::{Config, Limits, Task},
     confusion::Confusion,
     evaluation::{Assessment, Estimate, Evaluation, Part, is_outside},
     metric::Metric,
@@ -19,6 +20,9 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
     let of = |kinds: &[&str]| -> Vec<String> {
         wanted.iter().flat_map(|it| kinds.iter().map(|kind| format!("{kind}_{}", it.name()))).collect()
     };
+    // Where windows move, each chunk has limits of its own.
+    let of_limits: &[&str] =
+        if config.reference_window == ReferenceWindow::Fixed { &["bound"] } else { &["chunk", "bound"] };
     let kinds_of_cells = ["estimated", "sampling_error", "reference", "realized"];
     let of_part = || {
         KnownMetric::all(["chunks", "judged_chunks"], &[])
@@ -27,7 +31,7 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
                 of(&["estimated", "sampling_error", "realized", "reference", "chunks_outside"]),
                 &[],
             ))
-            .chain(KnownMetric::all(of(&["limit"]), &["bound"]))
+            .chain(KnownMetric::all(of(&["limit"]), of_limits))
     };
     let slices = (!config.slices.is_empty())
         .then(|| KnownMetric::all(["slices", "judged_slices"], &[]).chain(of_part().map(|it| it.label("slice"))));
@@ -71,8 +75,7 @@ pub(crate) fn metrics(config: &Config, host: &dyn Host, evaluation: &Evaluation)
 fn of_chunks(part: &Part, res: &mut Vec<Number>) {
     let n_rows = n_rows(part);
     res.push(Number::new("chunks", (part.chunks.len() + part.n_empty) as f64).n(n_rows));
-    let judged = part.chunks.iter().filter(|it| !it.is_small).count();
-    res.push(Number::new("judged_chunks", judged as f64).n(n_rows));
+    res.push(Number::new("judged_chunks", part.n_judged() as f64).n(n_rows));
 }
 
 fn n_rows(part: &Part) -> u64 {
@@ -119,11 +122,7 @@ fn of_metric(host: &dyn Host, part: &Part, it: &Assessment, res: &mut Vec<Number
     if let Some(reference) = it.reference {
         res.push(Number::new(format!("reference_{name}"), reference).n(overall.n_rows));
     }
-    for (bound, limit) in [("lower", it.limits.lower), ("upper", it.limits.upper)] {
-        if let Some(limit) = limit {
-            res.push(Number::new(format!("limit_{name}"), limit).n(overall.n_rows).label("bound", bound));
-        }
-    }
+    res.extend(it.limits.into_iter().flat_map(|it| limits(name, it, overall.n_rows)));
     let n_outside = part.judged(it).filter(|(estimate, _)| is_outside(estimate.limits, estimate.value)).count();
     let n_judged: u64 = part.judged(it).map(|(estimate, _)| estimate.n_rows).sum();
     res.push(Number::new(format!("chunks_outside_{name}"), n_outside as f64).n(n_judged));
@@ -134,7 +133,19 @@ fn of_metric(host: &dyn Host, part: &Part, it: &Assessment, res: &mut Vec<Number
         if estimate.n_labeled > 0 {
             res.push(number(format!("realized_{name}"), value(estimate.realized)).n(estimate.n_labeled));
         }
+        if it.limits.is_none() {
+            let own = limits(name, estimate.limits, estimate.n_rows);
+            res.extend(own.map(|it| it.label("chunk", chunk.name.as_str())));
+        }
     }
+}
+
+fn limits(name: &str, limits: Limits, n_rows: u64) -> impl Iterator<Item = Number> {
+    let bounds = [("lower", limits.lower), ("upper", limits.upper)];
+    let number = move |(bound, limit): (&str, Option<f64>)| {
+        Some(Number::new(format!("limit_{name}"), limit?).n(n_rows).label("bound", bound))
+    };
+    bounds.into_iter().filter_map(number)
 }
 
 fn interval(metric: Metric, estimate: &Estimate, width: f64, level: f64) -> Option<Interval> {

@@ -228,15 +228,23 @@ fn weeks(n: usize) -> Vec<f64> {
 
 #[test]
 fn a_day_that_is_as_hard_as_others_usually_are_is_found_by_its_own_weekdays() {
-    let reference = days(1, 0, &weeks(4));
-    let current = days(2, 28, &[3.0; 7]);
+    let reference = days(1, 0, &weeks(8));
+    let current = days(2, 56, &[3.0; 7]);
     assert_eq!(codes(&run(&by_day("fixed"), &reference, &current)), []);
     let report = run(&by_day("seasonal"), &reference, &current);
     let found = finding(&report, "MW-P001", "accuracy");
-    let expected = ["1970-01-29", "1970-01-30", "1970-01-31", "1970-02-01", "1970-02-02"];
+    let expected = ["1970-02-26", "1970-02-27", "1970-02-28", "1970-03-01", "1970-03-02"];
     assert_eq!(found.evidence["chunks"], json!(expected));
+    // Each chunk has limits of its own, from the days that it is like.
+    assert!(found.message.contains("is outside of its limits in 5 of 7 chunks, furthest with"), "{}", found.message);
+    let is_limit = |it: &&modelwatch_sdk::report::Metric| it.name == "limit_accuracy" && it.labels["bound"] == "lower";
+    let limits: Vec<f64> = report.metrics.iter().filter(is_limit).map(|it| it.value).collect();
+    assert_eq!(limits.len(), 7);
+    assert!(limits[4] > limits[5], "{limits:?}");
+    let [usual, lower] = ["reference", "lower"].map(|it| found.evidence[it].as_f64().unwrap());
+    assert!(usual > lower && usual > overall(&report, "reference_accuracy").value, "{usual} {lower}");
     // As usual, none is.
-    assert_eq!(codes(&run(&by_day("seasonal"), &reference, &days(3, 28, &weeks(2)))), []);
+    assert_eq!(codes(&run(&by_day("seasonal"), &reference, &days(3, 56, &weeks(2)))), []);
 }
 
 #[test]
@@ -265,7 +273,14 @@ fn windows_without_labeled_chunks_hold_nothing_against_anything() {
     let report = run(&by_day("seasonal"), &reference, &days(2, 3, &[3.0; 3]));
     assert_eq!(codes(&report), []);
     let gap = report.gaps.iter().find(|it| it.what == "limits of `accuracy`").unwrap();
-    assert_eq!(gap.why, "3 of 3 chunks have fewer than two chunks of 100 labeled rows in their window");
+    assert_eq!(
+        gap.why,
+        "3 of 3 chunks have fewer than two chunks of 100 labeled rows and the metric in their window, or its sampling error is not known"
+    );
+    // What was not looked at has not passed.
+    assert_eq!(overall(&report, "judged_chunks").value, 0.0);
+    let checks: Vec<_> = report.checks.iter().map(|it| (it.metric.as_str(), it.status)).collect();
+    assert_eq!(checks, [("judged_chunks", Status::NotChecked)]);
 }
 
 #[test]
@@ -278,6 +293,22 @@ fn rows_like_those_before_them_alarm_in_no_window() {
         }
         // Of 280 chunks; beyond three deviations 0.3 % are, and of a mean of few values somewhat more.
         assert!(n_outside <= 3.0, "{window}: {n_outside}");
+    }
+}
+
+#[test]
+fn days_that_always_differed_alarm_in_no_window() {
+    let mut random = Random(7);
+    let mut doubts = |n: usize| (0..n).map(|_| random.normal().exp()).collect::<Vec<_>>();
+    let mut few = by_day("rolling");
+    few["rolling_chunks"] = json!(3);
+    for config in [few, by_day("rolling"), by_day("seasonal")] {
+        let mut n_outside = 0.0;
+        for seed in 0..20 {
+            let report = run(&config, &days(seed, 0, &doubts(28)), &days(seed + 100, 28, &doubts(14)));
+            n_outside += overall(&report, "chunks_outside_accuracy").value;
+        }
+        assert!(n_outside <= 3.0, "{config}: {n_outside}");
     }
 }
 

@@ -21,6 +21,13 @@ fn a_run_keeps_its_budget_whatever_the_columns_are() {
 }
 
 #[test]
+fn a_stray_value_of_many_reference_rows_is_no_drift_of_few_others() {
+    let runs = 20;
+    let found = run(Cell { kind: data::Kind::StrayValue, reference: 50_000, current: 40, runs }, 0);
+    assert!(f64::from(found.ours) <= allowed(runs), "{} of {runs}", found.ours);
+}
+
+#[test]
 fn the_default_of_evidently_does_not() {
     let found = run(Cell { kind: data::Kind::Normal, reference: 5_000, current: 100, runs: 5 }, 5);
     assert_eq!((found.evidently_any, found.evidently_half), (5, 5));

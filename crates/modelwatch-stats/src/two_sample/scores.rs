@@ -5,12 +5,16 @@ use super::{levels::Levels, tails::normal_sf};
 /// With less skewness the correction for it is smaller than its rounding errors.
 const NO_SKEWNESS: f64 = 1e-6;
 
+/// With more skewness no smooth distribution is near that of the sum: it hangs on a score of which a quarter of a row
+/// is expected in the smaller sample.
+const MAX_SKEWNESS: f64 = 2.0;
+
 /// Returns the two-sided p-value of the sum of the scores of either sample, given the score of a place among all rows, from 0 to 1.
 ///
 /// Mean, variance and skewness of the sum are those over all ways of dealing the rows to the samples, so that ties, which have the score
 /// of their middle, need no further correction. The tail is that of a gamma distribution with these three (Pearson's type III), in the
 /// normal form of Wilson & Hilferty (1931): scores that grow fast toward an end are skewed where one sample is small.
-/// A single score is p-value 1.
+/// A single score is p-value 1, and so is a skewness beyond 2, where neither distribution holds and a sum at its mean would look rare.
 pub(crate) fn score_test(levels: &Levels, score: impl Fn(f64) -> f64) -> f64 {
     let rows = levels.total() as f64;
     let scored = || levels.ranked().map(|it| (score(it.rank / (rows + 1.0)), it.reference, it.both));
@@ -29,7 +33,11 @@ pub(crate) fn score_test(levels: &Levels, score: impl Fn(f64) -> f64) -> f64 {
     }
     let of_scores = cubes / rows / (squares / rows).powf(1.5);
     let of_dealing = (n - m) * (rows - 1.0).sqrt() / ((rows - 2.0) * (m * n).sqrt());
-    let z = normal_form(sum / variance.sqrt(), if of_dealing == 0.0 { 0.0 } else { of_scores * of_dealing });
+    let skewness = if of_dealing == 0.0 { 0.0 } else { of_scores * of_dealing };
+    if skewness.abs() > MAX_SKEWNESS {
+        return 1.0;
+    }
+    let z = normal_form(sum / variance.sqrt(), skewness);
     (2.0 * normal_sf(z.abs())).min(1.0)
 }
 
@@ -58,6 +66,20 @@ mod tests {
         // What lies beyond the end of the distribution is as unlikely as can be.
         assert!(normal_sf(-normal_form(-9.0, 1.0)) < 1e-8);
         assert!((normal_form(2.0, 2e-6) - 2.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_rare_score_that_a_small_sample_has_not_is_no_difference() {
+        let levels = |counts: &[(u64, u64)]| {
+            let of = |it: fn(&(u64, u64)) -> u64| (1..).map(f64::from).zip(counts.iter().map(it)).collect::<Vec<_>>();
+            Levels::new(&of(|it| it.0), &of(|it| it.1)).unwrap()
+        };
+        let savage = |place: f64| -(-place).ln_1p();
+        for counts in [[(50_000, 50), (1, 0)], [(50_000, 20), (1, 0)], [(50, 50_000), (0, 1)]] {
+            assert_eq!(score_test(&levels(&counts), savage), 1.0, "{counts:?}");
+        }
+        let spread = |place: f64| (2.0 * place - 1.0).powi(2);
+        assert_eq!(score_test(&levels(&[(49_999, 50), (50_000, 50), (1, 0)]), spread), 1.0);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     ZeroInflated,
     /// Zero and one, one row in fifty.
     RareEvent,
+    /// Zero and one, and something else in one row of fifty thousand.
+    StrayValue,
     /// Fifty categories, the k-th as frequent as 1/k.
     Categories,
     /// Three categories, of which two are rare.
@@ -31,13 +33,14 @@ pub(crate) enum Kind {
 }
 
 /// All kinds.
-pub(crate) const KINDS: [Kind; 8] = [
+pub(crate) const KINDS: [Kind; 9] = [
     Kind::Normal,
     Kind::HeavyTailed,
     Kind::Skewed,
     Kind::Tied,
     Kind::ZeroInflated,
     Kind::RareEvent,
+    Kind::StrayValue,
     Kind::Categories,
     Kind::RareCategories,
 ];
@@ -79,6 +82,10 @@ impl Random {
                 if is_zero { 0.0 } else { self.exponential() }
             }
             Kind::RareEvent => f64::from(u8::from(self.uniform() < 0.02)),
+            Kind::StrayValue => {
+                let it = self.uniform();
+                f64::from(u8::from(it > 0.55) + u8::from(it > 0.99998))
+            }
             // The sum of 1/k grows as the logarithm of k.
             Kind::Categories => (51f64.powf(self.uniform())).floor(),
             Kind::RareCategories => {

@@ -195,9 +195,14 @@ impl Column {
         &self.body
     }
 
+    /// Returns what the values of its batches are; nothing where all are nulls without a type.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.types.iter().map(|it| it.0).filter(|it| *it != Kind::Untyped)
+    }
+
     /// Returns what the values are, unless they are nothing but nulls or of several kinds.
     pub(crate) fn kind(&self) -> Option<Kind> {
-        let mut kinds = self.types.iter().map(|it| it.0).filter(|it| *it != Kind::Untyped);
+        let mut kinds = self.kinds();
         let first = kinds.next()?;
         kinds.all(|it| it == first).then_some(first)
     }

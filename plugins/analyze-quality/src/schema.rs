@@ -20,6 +20,10 @@ pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
     new_columns(context, report);
     for (name, column) in context.current.columns() {
         report.findings.extend(wrong_type(context, name, column));
+        if context.settings.is_torn(name, column) {
+            let why = format!("its rows are of types {}, to which different rules of types apply", column.types());
+            report.gaps.push(Gap::new(format!("column `{name}`, its rule"), why));
+        }
         if column.is_opaque() {
             let why = format!("values of type {} cannot be told apart; missing ones are counted", column.types());
             report.gaps.push(Gap::new(format!("column `{name}`, its values"), why));

@@ -17,6 +17,7 @@ use serde::{
 use crate::{
     column::Column,
     config::{Config, Freshness},
+    kind::Kind,
     rule::{Bound, ColumnRule},
     time::{parse_span, parse_time},
 };
@@ -82,11 +83,34 @@ impl Settings {
 
     /// Returns the rule of a column: that of its full name, else of the longest pattern, else of its type.
     pub(crate) fn rule(&self, name: &str, column: &Column) -> Option<&Rule> {
+        self.rule_of(name, column, &Vec::from_iter(column.kinds()))
+    }
+
+    /// Returns the greatest share of a column that may be missing. One without any value has the type of its reference column; without
+    /// one, it may be of any, and the strictest rule of a type counts.
+    pub(crate) fn max_missing(&self, name: &str, column: &Column, known: Option<&Column>) -> Option<f64> {
+        let is_typed = |it: &&Column| it.kinds().next().is_some();
+        let typed = Some(column).filter(is_typed).or(known.filter(is_typed));
+        match self.rule(name, typed.unwrap_or(column)) {
+            Some(it) => it.written.max_missing,
+            None if typed.is_some() => None,
+            None => self.types().filter_map(|it| it.0.1.written.max_missing).min_by(f64::total_cmp),
+        }
+    }
+
+    /// Returns whether the rule that some batches of a column had by their type is not that of all its types together.
+    pub(crate) fn is_torn(&self, name: &str, column: &Column) -> bool {
+        let kinds = Vec::from_iter(column.kinds());
+        let rule = |kinds: &[Kind]| self.rule_of(name, column, kinds).map(std::ptr::from_ref);
+        kinds.iter().any(|it| rule(std::slice::from_ref(it)) != rule(&kinds))
+    }
+
+    fn rule_of(&self, name: &str, column: &Column, kinds: &[Kind]) -> Option<&Rule> {
         let exact = self.rules.iter().find(|it| it.0 == name);
         let fitting = || self.rules.iter().filter(|it| name_matches(&it.0, name)).max_by_key(|it| it.0.len());
         // What is of two types, as an integer is a number, has the rule of the longer word, which says more.
-        let of_type = || self.types().filter(|it| it.1.includes(column)).max_by_key(|it| it.0.0.len()).map(|it| it.0);
-        exact.or_else(fitting).or_else(of_type).map(|it| &it.1)
+        let of_type = || self.types().filter(|it| it.1.includes(column, kinds)).max_by_key(|it| it.0.0.len());
+        exact.or_else(fitting).or_else(|| of_type().map(|it| it.0)).map(|it| &it.1)
     }
 
     /// Returns the names of columns that have to be there.
@@ -106,7 +130,9 @@ impl Settings {
         &'a self,
         columns: &'a BTreeMap<String, Column>,
     ) -> impl Iterator<Item = (&'a str, bool)> {
-        let unmet = self.types().filter(|it| !columns.values().any(|column| it.1.includes(column)));
+        let unmet = self
+            .types()
+            .filter(|it| !columns.values().any(|column| it.1.includes(column, &Vec::from_iter(column.kinds()))));
         unmet.map(|it| (it.0.0.as_str(), it.0.1.written.required == Some(true)))
     }
 
@@ -149,13 +175,16 @@ impl OfType {
         }
     }
 
-    fn includes(self, column: &Column) -> bool {
-        let Some(kind) = column.kind() else { return false };
+    /// Returns whether values of all these kinds are of the type, in a column that may be declared to be something else.
+    fn includes(self, column: &Column, kinds: &[Kind]) -> bool {
         let is_declared = column.has_use(Use::Categorical);
+        let fit = |wanted| !kinds.is_empty() && kinds.iter().all(|it| it.fits(wanted));
         match self {
-            Self::Categorical => is_declared || kind.fits(ColumnType::Text) || kind.fits(ColumnType::Boolean),
-            Self::Values(it @ (ColumnType::Integer | ColumnType::Number)) => kind.fits(it) && !is_declared,
-            Self::Values(it) => kind.fits(it),
+            Self::Categorical => {
+                !kinds.is_empty() && (is_declared || fit(ColumnType::Text) || fit(ColumnType::Boolean))
+            }
+            Self::Values(it @ (ColumnType::Integer | ColumnType::Number)) => fit(it) && !is_declared,
+            Self::Values(it) => fit(it),
         }
     }
 }

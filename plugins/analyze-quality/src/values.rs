@@ -89,7 +89,7 @@ impl Judged<'_> {
         if rows == 0 {
             return;
         }
-        let written = self.context.settings.rule(name, column).and_then(|it| it.written.max_missing);
+        let written = self.context.settings.max_missing(name, column, self.known);
         if let Some(limit) = written.filter(|it| share > *it) {
             let message =
                 format!("{} of `{name}` is missing, more than `max_missing`, {}", percent(share), percent(limit));

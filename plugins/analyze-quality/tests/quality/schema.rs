@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use modelwatch_sdk::{
-    ErrorKind, Kind,
-    arrow::array::{Float64Array, Int32Array, TimestampSecondArray},
+    ErrorKind, Kind, Role,
+    arrow::array::{ArrayRef, Float64Array, Int32Array, NullArray, TimestampSecondArray},
     report::Severity,
     rows::Use,
 };
 use serde_json::{Value, json};
 
-use crate::common::{alone, batch_of, codes, features, finding, floats, integers, of_column, quiet, run, texts, x};
+use crate::common::{
+    alone, batch_of, codes, features, finding, floats, integers, of_column, open, quiet, run, texts, x,
+};
 
 /// Runs one rule on a column of ages, and returns the codes.
 #[track_caller]
@@ -115,6 +117,48 @@ fn rules_are_for_all_columns_of_a_type() {
         .err()
         .unwrap();
     assert_eq!((error.path.as_str(), error.message.as_str()), ("/columns/type:word", "`word` is no type of columns"));
+}
+
+#[test]
+fn a_rule_of_a_type_holds_where_every_value_is_missing() {
+    let n = 50;
+    let batch = |b: ArrayRef| features(vec![("a", floats((0..n).map(f64::from))), ("b", b)]);
+    let nothing = || batch(Arc::new(NullArray::new(n as usize)));
+    let places = |report: &modelwatch_sdk::Report| -> Vec<String> {
+        let missing = report.findings.iter().filter(|it| it.code == "MW-Q010" && it.severity == Severity::Error);
+        missing.map(|it| it.place.clone()).collect()
+    };
+    // Without a type, the strictest rule counts; no rule for missing values is none.
+    let rules = json!({ "columns": { "type:number": { "max_missing": 0 }, "type:categorical": { "max_missing": 1 } } });
+    assert_eq!(places(&alone(rules.clone(), &nothing())), ["b"]);
+    assert_eq!(places(&alone(json!({ "columns": { "type:number": {} } }), &nothing())), [] as [&str; 0]);
+    assert_eq!(
+        places(&alone(json!({ "columns": { "type:number": { "max_missing": 0 }, "b": {} } }), &nothing())),
+        [] as [&str; 0]
+    );
+    // The reference says of which type it is.
+    let texts = batch(texts(["x", "y"].repeat(n as usize / 2)));
+    assert_eq!(places(&run(rules.clone(), &texts, &nothing())), [] as [&str; 0]);
+    assert_eq!(places(&run(rules, &batch(integers(0..n.into())), &nothing())), ["b"]);
+}
+
+#[test]
+fn a_rule_of_a_type_holds_where_files_have_whole_numbers_and_floats() {
+    let of = |columns: Value| {
+        let mut probe = open(&json!({ "columns": columns }));
+        for values in [integers(0..50), floats((0..50).map(f64::from))] {
+            probe.update(&(), Role::Current, &x(values)).unwrap();
+        }
+        probe.evaluate(&()).unwrap()
+    };
+    let gaps =
+        |report: &modelwatch_sdk::Report| report.gaps.iter().filter(|it| it.what == "column `x`, its rule").count();
+    let number = of(json!({ "type:number": { "min": 1 } }));
+    assert_eq!(finding(&number, "MW-Q020").place, "x");
+    assert_eq!(gaps(&number), 0);
+    // What was counted by the rule of whole numbers alone is no answer for the column.
+    assert_eq!(gaps(&of(json!({ "type:number": { "min": 1 }, "type:integer": {} }))), 1);
+    assert_eq!(gaps(&of(json!({ "type:integer": { "min": 1 } }))), 1);
 }
 
 fn x_named(name: &str, values: Vec<Option<&str>>) -> modelwatch_sdk::RecordBatch {

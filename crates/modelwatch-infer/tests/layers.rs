@@ -3,6 +3,7 @@
 
 mod common;
 
+use arrow_array::{cast::AsArray, types::Float32Type};
 use common::{batch, fixture, npz, threads};
 use modelwatch_infer::{Model, TractRuntime, layers};
 
@@ -10,23 +11,43 @@ const CNN: &str = "digits/cnn/cnn.onnx";
 const LAST: &str = "digits_cnn_1/fc1_1/Relu:0";
 
 #[test]
-fn a_layer_is_given_beside_the_outputs_which_stay_what_they_are() {
+fn a_layer_is_given_beside_the_outputs() {
     let path = fixture(CNN);
     let plain = Model::load(&path).unwrap();
     let inner = "digits_cnn_1/pool_1/MaxPool2d:0".to_owned();
     let given = [LAST.to_owned(), "probs".to_owned(), inner.clone()];
-    let layered = Model::load_with_layers(&TractRuntime::default(), &path, &given).unwrap();
+    let layered_model = Model::load_with_layers(&TractRuntime::default(), &path, &given).unwrap();
     // Whole micro-batches, and what is left of one.
     let rows = batch(&[("x", &npz("digits/data/test.npz")["x"].head(75))]);
-    let (plain, layered) = (plain.run(&rows, threads(2)).unwrap(), layered.run(&rows, threads(2)).unwrap());
+    let (plain, layered) = (plain.run(&rows, threads(2)).unwrap(), layered_model.run(&rows, threads(2)).unwrap());
     let names: Vec<_> = layered.schema_ref().fields().iter().map(|it| it.name().clone()).collect();
+    let elements = layered_model.info().outputs[1..].iter().map(|it| it.shape[1..].iter().flatten().product::<usize>());
+    assert_eq!(elements.collect::<Vec<_>>(), [32, 16 * 4 * 4], "how wide they are is known before they are run");
     assert_eq!(names, ["probs", LAST, &inner], "an output is not given twice");
-    assert_eq!(plain.column(0), layered.column(0), "not a bit of an output changes");
+    assert_eq!(plain.column(0), layered.column(0), "no computation is cut apart");
     let width = |it: usize| match layered.column(it).data_type() {
         arrow_schema::DataType::FixedSizeList(_, n) => *n,
         other => panic!("{other}"),
     };
     assert_eq!((width(1), width(2)), (32, 16 * 4 * 4));
+}
+
+#[test]
+fn a_layer_inside_of_what_is_computed_at_once_changes_outputs_by_rounding_alone() {
+    let path = fixture(CNN);
+    let rows = batch(&[("x", &npz("digits/data/test.npz")["x"].head(75))]);
+    let outputs = |model: Model| {
+        let outputs = model.run(&rows, threads(1)).unwrap();
+        let probs = outputs.column(0).as_fixed_size_list().values().clone();
+        probs.as_primitive::<Float32Type>().values().to_vec()
+    };
+    let plain = outputs(Model::load(&path).unwrap());
+    for layer in ["digits_cnn_1/fc1_1/MatMul:0", "digits_cnn_1/probs_1/MatMul:0"] {
+        let runtime = TractRuntime::default();
+        let layered = outputs(Model::load_with_layers(&runtime, &path, &[layer.to_owned()]).unwrap());
+        let greatest = plain.iter().zip(&layered).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(plain.len() == layered.len() && greatest < 1e-5, "{layer}: {greatest}");
+    }
 }
 
 #[test]
@@ -40,6 +61,8 @@ fn layers_are_named_and_the_last_before_the_head_is_found() {
     // A linear model reads its input as it is scaled, and trees read nothing of the kind.
     assert_eq!(of("tabular/breast_cancer/logreg.onnx").as_deref(), Some("variable"));
     assert_eq!(of("tabular/breast_cancer/gboost.onnx"), None);
+    // Quantized anew for the rows of each run: what was quantized is the layer.
+    assert_eq!(of("digits/cnn/mlp_int8_dynamic.onnx").as_deref(), Some("digits_mlp_1/fc2_1/Relu:0"));
 }
 
 #[test]

@@ -10,19 +10,14 @@ use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
 use crate::{error::InferError, spec::Layers};
 
 /// The operators that have weights of their own, where only one of their operands is computed.
-const LINEAR: [&str; 11] = [
-    "Gemm",
-    "MatMul",
-    "Conv",
-    "ConvTranspose",
-    "MatMulInteger",
-    "QLinearMatMul",
-    "ConvInteger",
-    "QLinearConv",
-    "QGemm",
-    "LinearClassifier",
-    "LinearRegressor",
-];
+const LINEAR: [&str; 6] = ["Gemm", "MatMul", "Conv", "ConvTranspose", "LinearClassifier", "LinearRegressor"];
+
+/// Their quantized forms, with the place of the weights; the data come first, and scales and zero points may be computed, too.
+const QUANTIZED: [(&str, usize); 5] =
+    [("MatMulInteger", 1), ("ConvInteger", 1), ("QLinearMatMul", 3), ("QLinearConv", 3), ("QGemm", 3)];
+
+/// Its scale is that of the rows that are computed together, so that only what it is given can be compared.
+const DYNAMIC: &str = "DynamicQuantizeLinear";
 
 /// Returns the layers of a graph.
 pub(super) fn layers(graph: &GraphProto) -> Layers {
@@ -80,14 +75,27 @@ fn penultimate<'g>(graph: &'g GraphProto, computed: &BTreeSet<&'g str>) -> Optio
     let mut left: BTreeSet<usize> =
         graph.output.first().and_then(|it| producers.get(&*it.name)).copied().into_iter().collect();
     while let Some(node) = left.pop_last().map(|at| &graph.node[at]) {
-        let operands: Vec<_> = node.input.iter().map(String::as_str).filter(|it| is_computed(it)).collect();
-        if let [operand] = operands[..]
-            && LINEAR.contains(&&*node.op_type)
-        {
+        if let Some(operand) = operand(node, is_computed) {
+            let quantizer = producers.get(operand).map(|at| &graph.node[*at]).filter(|it| it.op_type == DYNAMIC);
+            let operand = quantizer.and_then(|it| it.input.first()).map_or(operand, String::as_str);
             // A model of one layer reads its input, which is no layer.
             return computed.contains(operand).then_some(operand);
         }
         left.extend(node.input.iter().filter_map(|it| producers.get(&**it)));
     }
     None
+}
+
+/// Returns the data that a linear node is given, if it is one whose weights are its own.
+fn operand(node: &NodeProto, is_computed: impl Fn(&str) -> bool) -> Option<&str> {
+    let weights = QUANTIZED.iter().find(|it| it.0 == node.op_type).map(|it| it.1);
+    let operands: Vec<_> = match weights {
+        Some(it) => [0, it].iter().filter_map(|it| node.input.get(*it)).collect(),
+        None if LINEAR.contains(&&*node.op_type) => node.input.iter().collect(),
+        None => return None,
+    };
+    match Vec::from_iter(operands.into_iter().map(String::as_str).filter(|it| is_computed(it)))[..] {
+        [it] => Some(it),
+        _ => None,
+    }
 }

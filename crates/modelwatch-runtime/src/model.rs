@@ -130,10 +130,19 @@ pub(crate) struct Wanted<'a> {
 pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedModel, ModelError> {
     let Wanted { path, model, role, ref layers } = *wanted;
     let file = find_model(path, model)?;
+    // Both forms of the model are to be of the same bytes.
+    let before = (!layers.is_empty()).then(|| digest(&file));
     let start = Instant::now();
     let model = Model::load_with(runtime, &file)?;
     let load_seconds = start.elapsed().as_secs_f64();
-    let layered = (!layers.is_empty()).then(|| load_layers(runtime, &file, layers));
+    let layered = before.map(|before| {
+        let mut res = load_layers(runtime, &file, layers);
+        if before.is_err() || before != digest(&file) {
+            res.model = None;
+            res.refuse(|_| true, "the model's file changed while it was read; run it again");
+        }
+        res
+    });
     let info = model.info();
     let name = file.strip_prefix(path).ok().filter(|it| !it.as_os_str().is_empty()).unwrap_or(&file);
     let record = ModelRecord {
@@ -151,25 +160,54 @@ pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedM
     Ok(LoadedModel { model, layered, record, origin })
 }
 
+/// Loads the model with the layers that can be given; one that cannot does not take the others with it.
 fn load_layers(runtime: &dyn Runtime, file: &Path, wanted: &BTreeSet<String>) -> Layered {
     let found = modelwatch_infer::layers(file).map_err(|e| e.to_string());
     let tensor = |it: &String| found.as_ref().map_err(Clone::clone).and_then(|found| layer(found, it));
-    let mut tensors: BTreeMap<_, _> = wanted.iter().map(|it| (it.clone(), tensor(it))).collect();
-    let there: BTreeSet<String> = tensors.values().flatten().cloned().collect();
+    let tensors = wanted.iter().map(|it| (it.clone(), tensor(it))).collect();
+    let mut res = Layered { model: None, tensors };
+    let load = |layers: Vec<String>| Model::load_with_layers(runtime, file, &layers).map_err(|e| e.to_string());
+    let there = res.there();
     if there.is_empty() {
-        return Layered { model: None, tensors };
+        return res;
     }
-    match Model::load_with_layers(runtime, file, &Vec::from_iter(there)) {
-        Ok(it) => Layered { model: Some(it), tensors },
-        Err(e) => {
-            tensors.values_mut().filter(|it| it.is_ok()).for_each(|it| *it = Err(e.to_string()));
-            Layered { model: None, tensors }
+    let mut loaded = load(there.clone());
+    if loaded.is_err() && there.len() > 1 {
+        for it in there {
+            if let Err(why) = load(vec![it.clone()]) {
+                res.refuse(|tensor| *tensor == it, &why);
+            }
         }
+        loaded = load(res.there());
+    }
+    match loaded {
+        Ok(it) => res.model = Some(it),
+        Err(why) => res.refuse(|_| true, &why),
+    }
+    res
+}
+
+impl Layered {
+    /// Returns the tensors that there are, each once.
+    fn there(&self) -> Vec<String> {
+        let tensors: BTreeSet<&String> = self.tensors.values().flatten().collect();
+        tensors.into_iter().cloned().collect()
+    }
+
+    /// Takes note of why some of the tensors cannot be given.
+    fn refuse(&mut self, is: impl Fn(&String) -> bool, why: &str) {
+        let refused = self.tensors.values_mut().filter(|it| it.as_ref().is_ok_and(&is));
+        refused.for_each(|it| *it = Err(why.to_owned()));
     }
 }
 
+/// Returns the digest of a model of which a run reads the file more than once.
+fn digest(file: &Path) -> Result<String, String> {
+    modelwatch_infer::digest(file).map_err(|e| e.to_string())
+}
+
 /// Returns the tensor that is called so, or why there is none, with the remedy.
-pub(crate) fn layer(layers: &Layers, name: &str) -> Result<String, String> {
+fn layer(layers: &Layers, name: &str) -> Result<String, String> {
     if layers.tensors.iter().any(|it| it == name) {
         return Ok(name.to_owned());
     }
@@ -200,14 +238,26 @@ pub(crate) fn inspect(
     }
 }
 
-/// Returns the layers of a model, or why nobody can look at them.
-pub(crate) fn layers(pipeline: &Pipeline, role: ModelRole, path: &Path, model: Option<&str>) -> Result<Layers, String> {
+/// Returns why layers of a model cannot be given, by what probes call them, as far as that can be told without running it.
+pub(crate) fn refused_layers(
+    pipeline: &Pipeline,
+    role: ModelRole,
+    path: &Path,
+    model: Option<&str>,
+    names: &BTreeSet<String>,
+) -> BTreeMap<String, String> {
+    let all = |why: &str| names.iter().map(|it| (it.clone(), why.to_owned())).collect();
     if wanted(pipeline, role) != ModelRuntime::Tract {
         let what = format!("nobody can look at the layers of the {} model in ONNX Runtime", role.as_str());
-        return Err(format!("{what}; leave `runtime` out for that"));
+        return all(&format!("{what}; leave `runtime` out for that"));
     }
-    let file = find_model(path, model).map_err(|e| e.to_string())?;
-    modelwatch_infer::layers(&file).map_err(|e| e.to_string())
+    match find_model(path, model) {
+        Ok(file) => {
+            let found = load_layers(&TractRuntime::default(), &file, names).tensors;
+            found.into_iter().filter_map(|(name, it)| Some((name, it.err()?))).collect()
+        }
+        Err(e) => all(&e.to_string()),
+    }
 }
 
 pub(crate) fn format_name(format: ModelFormat) -> &'static str {
@@ -228,6 +278,8 @@ fn spec_text(spec: &TensorSpec) -> String {
 
 #[cfg(test)]
 mod tests {
+    use modelwatch_infer::Executable;
+
     use super::*;
 
     fn refusal(run: &str, runtimes: &Runtimes) -> String {
@@ -263,6 +315,60 @@ mod tests {
         assert_eq!(refusal("", &default), "cannot use X: none/default.so");
         let own = refusal("run = { onnxruntime = '/none/own.so' }\n", &default);
         assert_eq!(own, "cannot use X: /none/own.so");
+    }
+
+    const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.onnx");
+
+    /// A runtime that does something before each time that it loads a model with layers, unless that fails.
+    struct Before<F>(TractRuntime, F);
+
+    impl<F: Fn(&Path, &[String]) -> Result<(), InferError> + Send + Sync> Runtime for Before<F> {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+
+        fn load_with_layers(&self, path: &Path, layers: &[String]) -> Result<Arc<dyn Executable>, InferError> {
+            if !layers.is_empty() {
+                self.1(path, layers)?;
+            }
+            self.0.load_with_layers(path, layers)
+        }
+    }
+
+    fn layered(runtime: &dyn Runtime, path: &Path, layers: &[&str]) -> Layered {
+        let layers = layers.iter().map(|it| (*it).to_owned()).collect();
+        let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers };
+        load(runtime, &wanted).unwrap().layered.unwrap()
+    }
+
+    #[test]
+    fn a_layer_that_cannot_be_given_leaves_the_others() {
+        let runtime = TractRuntime::default();
+        // Four numbers, however many rows there are.
+        let shape = "Shape__867:0";
+        let found = layered(&runtime, Path::new(DIGITS), &["penultimate", shape]);
+        assert!(found.model.is_some() && found.tensors["penultimate"].is_ok(), "{:?}", found.tensors);
+        assert!(found.tensors[shape].as_ref().unwrap_err().contains("has shape [4]"), "{:?}", found.tensors);
+        let none = layered(&runtime, Path::new(DIGITS), &[shape]);
+        assert!(none.model.is_none() && none.tensors[shape].is_err());
+    }
+
+    #[test]
+    fn layers_of_a_file_that_changes_while_it_is_read_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        std::fs::copy(DIGITS, &path).unwrap();
+        let replace = |path: &Path, _: &[String]| {
+            // An unknown field, which changes the file and not the model.
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes.extend([0x98, 0x06, 0x01]);
+            std::fs::write(path, bytes).unwrap();
+            Ok(())
+        };
+        let found = layered(&Before(TractRuntime::default(), replace), &path, &["penultimate"]);
+        assert!(found.model.is_none());
+        let why = found.tensors["penultimate"].as_ref().unwrap_err();
+        assert_eq!(why, "the model's file changed while it was read; run it again");
     }
 
     #[cfg(unix)]

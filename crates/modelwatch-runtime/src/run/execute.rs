@@ -449,7 +449,10 @@ impl<'a> Run<'a> {
                             let layered = loaded.layered.iter().flat_map(|it| &it.tensors);
                             let asked = layered.filter(|(name, _)| it.layers_of(role).contains(name));
                             for why in asked.filter_map(|(_, it)| it.as_ref().err()) {
-                                slot.fail_with(format!("a layer of the {} model is not there: {why}", role.as_str()));
+                                slot.fail_with(format!(
+                                    "a layer of the {} model cannot be given: {why}",
+                                    role.as_str()
+                                ));
                             }
                             continue;
                         }

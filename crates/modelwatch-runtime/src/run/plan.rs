@@ -150,7 +150,8 @@ pub(super) fn missing(
                 }
                 Err(why) => res.push(document.at(&pointer, code::MISSING_FILE, why.to_string(), None)),
             }
-            res.extend(data::unknown_layers(document, plan, role, || model::layers(pipeline, role, path, model)));
+            let refused = |names: &_| model::refused_layers(pipeline, role, path, model, names);
+            res.extend(data::unknown_layers(document, plan, role, refused));
         }
     }
     if !has_unread_columns(errors) {

@@ -39,6 +39,9 @@ fn a_layer_that_is_not_there_is_told_before_the_run_with_the_one_that_was_meant(
     assert!(other.err.contains("its layers are digits_cnn_1/conv1_1/BiasAdd"), "{}", other.err);
     let tflite = check(&pipeline(&imported().replace(".onnx", ".tflite"), "penultimate", ""));
     assert!(tflite.code == 2 && tflite.err.contains("layers are read of ONNX models alone"), "{}", tflite.err);
+    // It is there, and has no row for each row.
+    let shape = check(&pipeline(&imported(), "Shape__867:0", ""));
+    assert!(shape.code == 2 && shape.err.contains("has shape [4] for 1 rows"), "{}", shape.err);
     assert_eq!(check(&pipeline(&imported(), "penultimate", "")).code, 0);
 }
 
@@ -51,7 +54,7 @@ fn a_probe_whose_layer_is_not_there_has_no_say_and_the_others_have() {
         record["checks"].as_array().unwrap().iter().filter(|it| it["probe"] == probe).collect()
     };
     let why = of("multivariate")[0]["message"].as_str().unwrap();
-    assert!(why.contains("a layer of the candidate model is not there: the model has no layer `fc9`"), "{why}");
+    assert!(why.contains("a layer of the candidate model cannot be given: the model has no layer `fc9`"), "{why}");
     assert!(of("metrics").iter().all(|it| it["status"] == "pass"), "{:#}", record["checks"]);
 }
 

@@ -1,19 +1,22 @@
 //! What the pipeline says of its data and of its model's inputs, held against both.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    path::Path,
+};
 
 use arrow_schema::Schema;
 use modelwatch_config::{
     self as config, Action, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProfiledData,
     code,
 };
-use modelwatch_infer::{Layers, ModelInfo};
+use modelwatch_infer::ModelInfo;
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
 use super::{Plan, meant, rows_of};
 use crate::{
     inputs::InputMap,
-    model,
     pass::Layout,
     profile::{Source, kept},
 };
@@ -212,12 +215,12 @@ pub(super) fn unlike(
     res
 }
 
-/// Returns the layers that probes ask for and the model does not have.
+/// Returns the layers that probes ask for and the model cannot give.
 pub(super) fn unknown_layers(
     document: &Document,
     plan: &Plan<'_>,
     role: ModelRole,
-    layers: impl FnOnce() -> Result<Layers, String>,
+    refused: impl FnOnce(&BTreeSet<String>) -> BTreeMap<String, String>,
 ) -> Vec<Diagnostic> {
     let rows = |it| [rows_of(it, Role::Current), rows_of(it, Role::Reference)].into_iter().flatten();
     let asked = plan.probes.iter().flat_map(|it| rows(it).map(move |rows| (it.settings, rows)));
@@ -226,10 +229,10 @@ pub(super) fn unknown_layers(
     if asked.is_empty() {
         return Vec::new();
     }
-    let layers = layers();
+    let refused = refused(&asked.iter().map(|it| it.1.clone()).collect());
     let problem = |(pointer, name): (String, &String)| {
-        let why = layers.as_ref().map_err(Clone::clone).and_then(|it| model::layer(it, name)).err()?;
-        let (message, help) = why.split_once("; ").map_or((&*why, None), |(what, help)| (what, Some(help)));
+        let why = refused.get(name)?;
+        let (message, help) = why.split_once("; ").map_or((&**why, None), |(what, help)| (what, Some(help)));
         Some(document.at(&pointer, code::UNKNOWN_LAYER, message, help))
     };
     asked.into_iter().filter_map(problem).collect()

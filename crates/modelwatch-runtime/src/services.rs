@@ -13,7 +13,7 @@ use std::{
 
 use arrow_schema::Schema;
 use arrow_select::concat::concat_batches;
-use modelwatch_infer::{InferError, Model};
+use modelwatch_infer::{ElementType, InferError, Model, TensorSpec};
 use modelwatch_profile::Predictor;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, RecordBatch, Result, answer,
@@ -25,6 +25,7 @@ use modelwatch_sdk::{
     threads_of,
 };
 use serde_json::Value;
+use tracing::warn;
 
 use crate::{
     artifacts::Artifacts,
@@ -95,22 +96,53 @@ impl RunModel {
     }
 
     /// Runs it on inputs, and returns its outputs and the layers that probes ask for, in two batches.
+    ///
+    /// Where it runs without its layers alone, which shows for dynamic shapes at the first batch, the second one is empty: it is for the
+    /// probes that asked to say that they lack them.
     pub(crate) fn run(
         &self,
         inputs: &RecordBatch,
         threads: NonZeroUsize,
     ) -> std::result::Result<[RecordBatch; 2], InferError> {
         let layered = self.layered.as_ref().and_then(|it| Some((it.model.as_ref()?, &it.tensors)));
-        let Some((model, tensors)) = layered else {
+        let plain = || {
             let outputs = self.model.run(inputs, threads)?;
-            return Ok([outputs, RecordBatch::new_empty(Arc::new(Schema::empty()))]);
+            Ok([outputs, RecordBatch::new_empty(Arc::new(Schema::empty()))])
         };
-        let all = model.run(inputs, threads)?;
+        let Some((model, tensors)) = layered else { return plain() };
+        let all = match model.run(inputs, threads) {
+            Ok(it) => it,
+            Err(why) => {
+                let res = plain()?;
+                warn!(model = %self.origin.name, %why, "The layers of a model cannot be given.");
+                return Ok(res);
+            }
+        };
         let outputs: Vec<_> = (0..self.model.info().outputs.len()).collect();
         let names: BTreeSet<&String> = tensors.values().flatten().collect();
         let fields = all.schema_ref().fields().iter().enumerate();
         let layers: Vec<_> = fields.filter(|it| names.contains(it.1.name())).map(|it| it.0).collect();
         Ok([all.project(&outputs).map_err(InferError::Outputs)?, all.project(&layers).map_err(InferError::Outputs)?])
+    }
+
+    /// Returns what there is to say about it by now, with its layers and without.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut res = self.model.warnings();
+        let layered = self.layered.as_ref().and_then(|it| it.model.as_ref());
+        let more = layered.map(Model::warnings).unwrap_or_default();
+        for it in more {
+            if !res.contains(&it) {
+                res.push(it);
+            }
+        }
+        res
+    }
+
+    /// Returns the bytes of the layers of a row, as far as their shapes are known.
+    pub(crate) fn layers_width(&self) -> usize {
+        let layered = self.layered.as_ref().and_then(|it| it.model.as_ref());
+        let outputs = layered.into_iter().flat_map(|it| &it.info().outputs);
+        outputs.skip(self.model.info().outputs.len()).map(width).fold(0, usize::saturating_add)
     }
 
     /// Returns the tensor that probes call so, or why there is no such layer.
@@ -156,6 +188,15 @@ impl RunModel {
         };
         map.assemble(rows).map(|it| Some(it.batch)).map_err(Error::input)
     }
+}
+
+/// Returns the bytes of a row of a tensor, as Arrow holds it.
+fn width(tensor: &TensorSpec) -> usize {
+    let of_element = match tensor.dtype {
+        ElementType::F64 | ElementType::I64 | ElementType::U64 => 8,
+        _ => 4,
+    };
+    tensor.shape.iter().skip(1).flatten().fold(of_element, |res, it| res.saturating_mul(*it))
 }
 
 /// The host of a store, or of anything else that only asks whether to go on.
@@ -348,7 +389,14 @@ impl Host for ProbeHost<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array};
+    use arrow_schema::{DataType, Field};
+    use modelwatch_infer::{Executable, ModelInfo, NodeGraph, Prepared, Runtime, TractRuntime};
+
     use super::*;
+    use crate::model::{self, Wanted};
 
     #[test]
     fn a_probe_tells_how_far_it_is_at_once_and_at_its_end() {
@@ -369,6 +417,106 @@ mod tests {
         assert_eq!(*told.lock().unwrap(), [(1, 2), (2, 2)], "the last one is told whenever it comes");
         host.cancelled.store(true, Ordering::Relaxed);
         assert!(host.is_cancelled());
+    }
+
+    /// A runtime whose models with layers have something to say, or fail when they are run.
+    struct Layering {
+        fails: bool,
+    }
+
+    /// A model with layers.
+    struct WithLayers {
+        it: Arc<dyn Executable>,
+        fails: bool,
+    }
+
+    impl Runtime for Layering {
+        fn name(&self) -> &str {
+            "test"
+        }
+
+        fn load_with_layers(
+            &self,
+            path: &Path,
+            layers: &[String],
+        ) -> std::result::Result<Arc<dyn Executable>, InferError> {
+            let it = TractRuntime::default().load_with_layers(path, layers)?;
+            Ok(if layers.is_empty() { it } else { Arc::new(WithLayers { it, fails: self.fails }) })
+        }
+    }
+
+    impl Executable for WithLayers {
+        fn path(&self) -> &Path {
+            self.it.path()
+        }
+
+        fn info(&self) -> &ModelInfo {
+            self.it.info()
+        }
+
+        fn micro_batch(&self) -> usize {
+            self.it.micro_batch()
+        }
+
+        fn plan(&self, row_shapes: &[Vec<usize>]) -> std::result::Result<Arc<dyn Prepared>, InferError> {
+            match self.fails {
+                true => Err(InferError::Run { path: self.path().to_owned(), reason: "no rows".to_owned() }),
+                false => self.it.plan(row_shapes),
+            }
+        }
+
+        fn few(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
+            self.it.few(row_shapes)
+        }
+
+        fn single(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
+            self.it.single(row_shapes)
+        }
+
+        fn warnings(&self) -> Vec<String> {
+            vec!["slow".to_owned()]
+        }
+
+        fn plan_at(&self, n: usize, shapes: &[Vec<usize>]) -> std::result::Result<Arc<dyn Prepared>, InferError> {
+            self.it.plan_at(n, shapes)
+        }
+
+        fn nodes(&self, shapes: &[Vec<usize>], rows: Option<usize>) -> std::result::Result<NodeGraph, InferError> {
+            self.it.nodes(shapes, rows)
+        }
+
+        fn nodes_of_file(
+            &self,
+            shapes: &[Vec<usize>],
+            rows: Option<usize>,
+        ) -> std::result::Result<NodeGraph, InferError> {
+            self.it.nodes_of_file(shapes, rows)
+        }
+    }
+
+    fn with_layer(fails: bool) -> RunModel {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.onnx"));
+        let layers = BTreeSet::from(["penultimate".to_owned()]);
+        let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers };
+        RunModel::new(&model::load(&Layering { fails }, &wanted).unwrap())
+    }
+
+    #[test]
+    fn what_is_told_of_a_model_with_layers_is_told_of_the_model() {
+        let model = with_layer(false);
+        assert_eq!(model.warnings(), ["slow"]);
+        assert_eq!(model.layers_width(), 4 * 32);
+    }
+
+    #[test]
+    fn a_model_that_runs_without_its_layers_alone_has_outputs() {
+        let pixel = Arc::new(Field::new("item", DataType::Float32, false));
+        let pixels = FixedSizeListArray::new(pixel, 64, Arc::new(Float32Array::from(vec![0.5; 2 * 64])), None);
+        let inputs = RecordBatch::try_from_iter([("x", Arc::new(pixels) as ArrayRef)]).unwrap();
+        for (fails, n_layers) in [(false, 1), (true, 0)] {
+            let [outputs, layers] = with_layer(fails).run(&inputs, NonZeroUsize::MIN).unwrap();
+            assert_eq!((outputs.num_columns(), outputs.num_rows(), layers.num_columns()), (1, 2, n_layers));
+        }
     }
 
     #[test]

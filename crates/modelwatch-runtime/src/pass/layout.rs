@@ -10,7 +10,10 @@ use modelwatch_sdk::{
     rows::{Use, has_use, inputs_of, layer_name, with_input, with_uses},
 };
 
-use crate::{data::width, inputs::InputMap};
+use crate::{
+    data::{BATCH_UNIT, width},
+    inputs::InputMap,
+};
 
 /// The bytes of a batch, roughly, unless the pipeline says how many rows it has. A column of a batch
 /// crosses to a plugin in a few microseconds whatever its length, so that small batches would cost a
@@ -22,8 +25,12 @@ const BATCH_ROWS: std::ops::RangeInclusive<usize> = 1024..=262_144;
 
 /// Returns how many rows of these columns a batch has.
 pub(crate) fn batch_rows<'a>(columns: impl Iterator<Item = &'a Field>) -> usize {
-    let row: usize = columns.map(|it| width(it.data_type())).sum();
-    (BATCH_BYTES / row.max(1)).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end())
+    (BATCH_BYTES / row_width(columns)).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end())
+}
+
+/// Returns the bytes of a row, at least 1.
+fn row_width<'a>(columns: impl Iterator<Item = &'a Field>) -> usize {
+    columns.map(|it| width(it.data_type())).fold(0, usize::saturating_add).max(1)
 }
 
 /// The plan of the columns of one role's data.
@@ -39,7 +46,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Plans for probes with these needs, in which layers have the names of their tensors. The models are those that some probe wants, to have outputs or to run it.
+    /// Plans for probes with these needs, in which layers have the names of their tensors. The models are those that some probe wants, to
+    /// have outputs or to run it.
     pub(crate) fn new(
         schema: &Schema,
         columns: &Columns,
@@ -67,9 +75,14 @@ impl Layout {
         self.fields.iter().map(Field::name).filter(|it| self.read.contains(*it)).cloned().collect()
     }
 
-    /// Returns how many rows a batch has, unless the pipeline says otherwise.
-    pub(crate) fn batch_rows(&self) -> usize {
-        batch_rows(self.fields.iter().filter(|it| self.read.contains(it.name())))
+    /// Returns how many rows a batch has, unless the pipeline says otherwise, given the bytes of the layers that stand beside each.
+    pub(crate) fn batch_rows(&self, layers: usize) -> usize {
+        let columns = self.fields.iter().filter(|it| self.read.contains(it.name()));
+        match layers {
+            0 => batch_rows(columns),
+            // Layers are often wider than all columns, and models run on as few rows as well as on many.
+            _ => (BATCH_BYTES / row_width(columns).saturating_add(layers)).clamp(BATCH_UNIT, *BATCH_ROWS.end()),
+        }
     }
 
     pub(super) fn models(&self) -> impl Iterator<Item = (ModelRole, &InputMap)> {
@@ -154,4 +167,25 @@ fn wants(needs: &RowNeeds, field: &Field) -> bool {
     by_use.into_iter().any(|(wanted, it)| wanted && has_use(field, it))
         || needs.columns.contains(field.name())
         || [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(by_model)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::DataType;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_has_fewer_rows_beside_wide_layers() {
+        let schema = Schema::new(Vec::from_iter((0..10).map(|it| Field::new(it.to_string(), DataType::Float64, true))));
+        let needs = RowNeeds { features: true, ..RowNeeds::default() };
+        let layout = Layout::new(&schema, &Columns::default(), vec![needs], Vec::new(), NonZeroUsize::MIN);
+        let plain = layout.batch_rows(0);
+        assert_eq!(plain, BATCH_BYTES / 80);
+        for (layers, rows) in
+            [(4 * 1024, BATCH_BYTES / (80 + 4 * 1024)), (4 * 64 * 56 * 56, BATCH_UNIT), (1, BATCH_BYTES / 81)]
+        {
+            assert_eq!(layout.batch_rows(layers), rows, "{layers}");
+        }
+    }
 }

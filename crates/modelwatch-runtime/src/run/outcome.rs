@@ -27,7 +27,7 @@ use crate::{
         ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
         RunRecord, Timings, Verdict,
     },
-    services::Models,
+    services::{Models, RunModel},
 };
 
 /// The probe id of what the run itself has to say.
@@ -141,7 +141,7 @@ impl Judgement {
     /// Passes on what the runtime noticed about the models by the time that all probes are done with them.
     fn models(&mut self, run: &Run<'_>, models: &Models) {
         for role in [ModelRole::Candidate, ModelRole::Baseline] {
-            for warning in models.get(role).map(|it| it.model.warnings()).unwrap_or_default() {
+            for warning in models.get(role).map(RunModel::warnings).unwrap_or_default() {
                 self.model_warning(run.pipeline.fail_on, role, &warning);
             }
         }

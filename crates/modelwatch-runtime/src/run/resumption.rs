@@ -122,7 +122,7 @@ impl Resumption {
 /// Returns what the models have to say.
 fn warnings(models: &Models) -> Vec<String> {
     let models = [ModelRole::Candidate, ModelRole::Baseline].into_iter().filter_map(|it| models.get(it));
-    models.flat_map(|it| it.model.warnings()).collect()
+    models.flat_map(|it| it.warnings()).collect()
 }
 
 /// Returns whether a probe has a say and all that it has done is in its state.

@@ -287,8 +287,10 @@ impl Run<'_> {
         let workers = threads.get().min(dataset.partitions_hint()).max(1);
         let infer_threads = NonZeroUsize::new(threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
         let layout = Layout::new(dataset.schema(), &columns, needs, maps, infer_threads);
+        let run = [ModelRole::Candidate, ModelRole::Baseline].into_iter().filter_map(|it| models.get(it));
+        let layers = run.map(RunModel::layers_width).fold(0, usize::saturating_add);
         let batch_rows =
-            self.pipeline.run.batch_rows.unwrap_or_else(|| layout.batch_rows()).next_multiple_of(BATCH_UNIT);
+            self.pipeline.run.batch_rows.unwrap_or_else(|| layout.batch_rows(layers)).next_multiple_of(BATCH_UNIT);
         let settings = PassSettings {
             threads: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
             batch_rows,

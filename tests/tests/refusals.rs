@@ -195,8 +195,7 @@ fn run(dir: &Path, probes: &str) -> (i32, String, Value) {
 
 #[test]
 fn a_refused_library_is_an_error_of_its_probe_alone() {
-    let metrics =
-        "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.5' }\n";
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.5' }\n";
     for (make, _, words) in CASES.into_iter().chain([OF_FOLDER]) {
         let (dir, path) = spoiled(make);
         let dir = dir.path();

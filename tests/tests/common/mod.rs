@@ -129,6 +129,7 @@ pub(crate) fn models() -> ModelHost {
             n: rows.num_rows() as u64,
             n_beyond: 1,
             n_both_nan: 0,
+            n_both_infinite: 0,
             max_absolute: 2.0 * terms.tolerance.absolute,
             relative_norm: 0.01,
         };

@@ -50,7 +50,8 @@ pub(super) fn give(path: &Path, graph: &mut GraphProto, layers: &[String]) -> Re
     Ok(())
 }
 
-/// Returns the tensors that nodes compute from the inputs. Nodes stand behind those whose tensors they take.
+/// Returns the tensors that nodes compute from the inputs. Nodes stand behind those whose tensors they take. What only the graphs inside
+/// of a node read (`If`, `Loop`, `Scan`) is not followed: the node's own tensors are then no layers.
 fn computed(graph: &GraphProto) -> BTreeSet<&str> {
     let initializers: BTreeSet<_> = graph.initializer.iter().map(|it| it.name.as_str()).collect();
     let inputs = graph.input.iter().map(|it| it.name.as_str()).filter(|it| !initializers.contains(it));

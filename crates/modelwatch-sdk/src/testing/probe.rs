@@ -10,7 +10,7 @@ use crate::{
     host::{Host, ModelRole},
     probe::{Need, Probe, Role, RowNeeds},
     report::{Report, Status},
-    rows::{Use, columns, outputs},
+    rows::{Use, columns, layers, outputs},
     tensor::{DType, TensorView},
 };
 
@@ -209,6 +209,12 @@ fn row_needs(role: &str, wanted: &RowNeeds, batch: &RecordBatch) {
     {
         let has = outputs(batch, model).next().is_some();
         assert!(has || need != Need::Required, "the case's {role} rows have no outputs of the {}", model.as_str());
+    }
+    for model in [ModelRole::Candidate, ModelRole::Baseline] {
+        // Two names may be those of one tensor, so that their number is not asked for.
+        let has = layers(batch, model).next().is_some();
+        let is_wanted = !wanted.layers_of(model).is_empty();
+        assert!(has || !is_wanted, "the case's {role} rows have no layers of the {}", model.as_str());
     }
     for name in &wanted.columns {
         assert!(batch.column_by_name(name).is_some(), "the case's {role} rows have no column `{name}`");
@@ -433,6 +439,15 @@ mod tests {
         probe::{KnownMetric, Needs},
         report::{Finding, Metric, Severity},
     };
+
+    #[test]
+    #[should_panic(expected = "the case's current rows have no layers of the candidate")]
+    fn a_case_has_the_layers_that_are_needed() {
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+        let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+        let wanted = RowNeeds { layers: ["penultimate".to_owned()].into_iter().collect(), ..RowNeeds::default() };
+        row_needs("current", &wanted, &batch);
+    }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Fault {

@@ -74,9 +74,8 @@ impl Probe for Multivariate {
             return Err(host.cancelled());
         }
         if self.config.layer.is_some() && layers(batch, ModelRole::Candidate).next().is_none() {
-            return Err(
-                Error::input("the host gives no layers of models").with_help("use a later release of modelwatch")
-            );
+            let help = "name a tensor that has a row for each row of the input, or use a later release of modelwatch";
+            return Err(Error::input("the host gives no layer of the model").with_help(help));
         }
         let cells = match role {
             Role::Reference => &mut self.reference,

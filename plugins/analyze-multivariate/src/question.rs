@@ -1,6 +1,6 @@
 //! What is asked of the rows: features together, each column of lists, the outputs, the label.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use modelwatch_sdk::{
     Result,
@@ -26,16 +26,20 @@ pub(crate) enum Topic {
     Label,
 }
 
+/// The words for what is no column.
+const WORDS: [&str; 4] = ["features", "layer", "predictions", "label"];
+
 impl Topic {
-    /// Returns the word for it in the labels of metrics.
-    pub(crate) fn name(&self) -> &str {
-        match self {
+    /// Returns the word for it in the labels of metrics: no two have the same.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
             Self::Features => "features",
+            Self::List(name) if WORDS.contains(&&**name) => return Cow::Owned(format!("list {name}")),
             Self::List(name) => name,
             Self::Layer(_) => "layer",
             Self::Predictions => "predictions",
             Self::Label => "label",
-        }
+        })
     }
 
     /// Returns what a person would call it, with its verb.
@@ -119,4 +123,19 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
         res.gaps.push(Gap::new(format!("column `{name}`"), "it is constant, the same in both roles"));
     }
     Ok(res)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_not_called_as_what_is_none() {
+        let others = [Topic::Features, Topic::Layer("x".to_owned()), Topic::Predictions, Topic::Label];
+        for it in others {
+            let name = it.name().into_owned();
+            assert_ne!(Topic::List(name.clone()).name(), name);
+        }
+        assert_eq!(Topic::List("image".to_owned()).name(), "image");
+    }
 }

@@ -237,7 +237,7 @@ fn figures(outcome: &Outcome) -> Vec<Figure> {
     }
     let row = |answer: &Answer, score: &Score| {
         vec![
-            answer.topic.name().to_owned(),
+            answer.topic.name().into_owned(),
             score.test.name().to_owned(),
             format!("{:.4}", score.statistic),
             format!("{:.4}", score.by_chance),

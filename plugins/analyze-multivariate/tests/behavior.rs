@@ -347,5 +347,5 @@ fn rows_are_compared_in_a_layer_of_the_model() {
     // A host that knows of no layers leaves them out, which is no answer.
     let image = batch_of(vec![("image", Use::Feature, lists(2, vec![0.5; 2 * 300]))]);
     let error = open(&config).update(&(), Role::Current, &image).unwrap_err();
-    assert_eq!(error.message, "the host gives no layers of models");
+    assert_eq!(error.message, "the host gives no layer of the model");
 }

@@ -441,12 +441,13 @@ mod tests {
     };
 
     #[test]
-    #[should_panic(expected = "the case's current rows have no layers of the candidate")]
     fn a_case_has_the_layers_that_are_needed() {
         let column: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
         let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
         let wanted = RowNeeds { layers: ["penultimate".to_owned()].into_iter().collect(), ..RowNeeds::default() };
-        row_needs("current", &wanted, &batch);
+        let panic = catch_unwind(AssertUnwindSafe(|| row_needs("current", &wanted, &batch))).unwrap_err();
+        let said = panic.downcast_ref::<String>().unwrap();
+        assert!(said.contains("the case's current rows have no layers of the candidate"), "{said}");
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]

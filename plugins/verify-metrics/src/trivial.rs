@@ -13,7 +13,7 @@ use modelwatch_sdk::{
 
 use modelwatch_stats::intervals::student_t_quantile;
 
-use crate::{evaluate::Evaluation, measure::Measure, ranking::Ranked, row::Layout};
+use crate::{evaluate::Evaluation, mass::Mass, measure::Measure, ranking::Ranked, row::Layout};
 
 /// What a skill is of, and what the trivial model scores there.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,8 @@ pub(crate) fn compare(evaluation: &Evaluation<'_>, report: &mut Report) {
 ///
 /// Over a class it is `1 - e / u`, for the share `e` of rows that are wrong and `u` of rows with other labels; the logarithm of the ratio has the
 /// variance `((1 - e) / e + (1 - u) / u - 2 (p / (e u) - 1)) / n`, for the share `p` of rows that are both (Katz et al. 1978, paired). The skill is
-/// the least of those over each class, and so are the bounds: the class that is the most frequent one is not known. None with weights.
+/// the least of those over each class, and so are the bounds: the class that is the most frequent one is not known. None with weights, and none
+/// where nothing varies: a variance of 0 is that of a few rows that happen to be all right, or wrong just where the class is another one.
 fn of_accuracy(evaluation: &Evaluation<'_>, level: f64) -> Option<Interval> {
     let tally = evaluation.tally();
     let of = &tally.models[0];
@@ -71,6 +72,11 @@ fn of_accuracy(evaluation: &Evaluation<'_>, level: f64) -> Option<Interval> {
     let misses: Vec<f64> =
         tally.truth.iter().zip(&of.classes.hits).map(|(all, hits)| all.weight - hits.weight).collect();
     let all_misses: f64 = misses.iter().sum();
+    // Asked of the counts: rounding hides a variance of 0.
+    let varies = |class: &Mass, misses: f64| all_misses + (n - class.weight) > 2.0 * (all_misses - misses);
+    if all_misses == 0.0 || !tally.truth.iter().zip(&misses).all(|(class, misses)| varies(class, *misses)) {
+        return None;
+    }
     let quantile = student_t_quantile((1.0 + level) / 2.0, n - 1.0).ok()?;
     let (mut low, mut high) = (f64::INFINITY, f64::INFINITY);
     for (class, misses) in tally.truth.iter().zip(misses) {

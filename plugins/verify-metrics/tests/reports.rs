@@ -554,6 +554,21 @@ fn skill_is_over_a_trivial_model() {
 }
 
 #[test]
+fn few_rows_that_are_all_right_prove_no_skill() {
+    let labels: Vec<i64> = (0..10).map(|it| it % 2).collect();
+    let interval_of = |scores: &[f64]| {
+        let report = run(&json!({"task": "binary"}), &Table::default().labels(&labels).candidate(scores, 1));
+        find(&report, MetricRole::Candidate, "skill", &[("metric", "accuracy")]).unwrap().interval
+    };
+    let right: Vec<f64> = labels.iter().map(|it| 0.1 + 0.8 * *it as f64).collect();
+    assert_eq!(interval_of(&right), None);
+    // Wrong just where the label is another one than that of the trivial model.
+    assert_eq!(interval_of(&[0.9; 10]), None);
+    let one_wrong: Vec<f64> = right.iter().enumerate().map(|(row, it)| if row == 0 { 0.9 } else { *it }).collect();
+    assert!(interval_of(&one_wrong).is_some());
+}
+
+#[test]
 fn a_model_without_skill_is_a_warning() {
     // Informative, but worse than always predicting the frequent class, and ranking badly.
     let labels: Vec<i64> = (0..200).map(|it| i64::from(it % 20 == 0)).collect();

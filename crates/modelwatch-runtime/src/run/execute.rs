@@ -350,7 +350,8 @@ impl<'a> Run<'a> {
         let own = self.pipeline.checkpoint.as_ref().map(lineage_of);
         if history.checkpoints().is_empty() && own != Some(spec.lineage.as_str()) {
             let lineages = store.lineages().ok()?;
-            let meant = did_you_mean(&spec.lineage, lineages.iter().map(String::as_str).chain(own))?;
+            let names = lineages.iter().map(String::as_str).chain(own);
+            let meant = did_you_mean(&spec.lineage, names.filter(|it| may_be_slip(&spec.lineage, it)))?;
             return Some(CheckpointSpec { lineage: meant.to_owned(), ..spec.clone() }.to_string());
         }
         let Selector::Ref(name) = &spec.selector else { return None };
@@ -362,7 +363,8 @@ impl<'a> Run<'a> {
         if moved.contains(&name.as_str()) {
             return None;
         }
-        let meant = did_you_mean(name, history.refs().map(|it| it.0).chain(moved).chain(["latest"]))?;
+        let names = history.refs().map(|it| it.0).chain(moved).chain(["latest"]);
+        let meant = did_you_mean(name, names.filter(|it| may_be_slip(name, it)))?;
         Some(format!("{}@{meant}", spec.lineage))
     }
 
@@ -566,4 +568,11 @@ fn view<'t>(tensor: &'t Tensor<'_>) -> Result<TensorView<'t>, modelwatch_sdk::Er
     let dtype = DType::parse(name)
         .ok_or_else(|| modelwatch_sdk::Error::input(format!("tensor `{}` has type {name}", tensor.info.name)))?;
     Ok(TensorView { name: &tensor.info.name, dtype, shape: &tensor.info.shape, bytes: &tensor.bytes })
+}
+
+/// Whether a name may be another one mistyped. Versions and variants are names of their own: `v1` and `v2`, `good` and `good-eu`.
+fn may_be_slip(name: &str, other: &str) -> bool {
+    let letters = |it: &str| it.chars().filter(|it| !it.is_ascii_digit()).collect::<String>();
+    let is_variant = |it: &str, of: &str| it.strip_prefix(of).is_some_and(|it| it.starts_with(['-', '_', '.']));
+    letters(name) != letters(other) && !is_variant(name, other) && !is_variant(other, name)
 }

@@ -82,9 +82,11 @@ fn a_baseline_that_is_not_there_yet_is_no_misspelled_one() {
         let message = format!("`{spec}` does not exist; did you mean `{meant}`?");
         assert_eq!(baseline["message"], message);
     }
-    // A new ref, which nothing has nearly the name of, begins like the first one.
-    let other = gate("e08").replace("from = 'digits@good'", "from = 'digits@champion'");
-    assert_eq!(project.run(&other).0, 0);
+    // A new ref, which nothing has nearly the name of but for a version or variant of it, begins like the first one.
+    for new in ["champion", "good-eu", "good2"] {
+        let other = gate("e08").replace("from = 'digits@good'", &format!("from = 'digits@{new}'"));
+        assert_eq!(project.run(&other).0, 0, "{new}");
+    }
     // So does one that the pipeline itself moves.
     let near = gate("e08").replace("from = 'digits@good'", "from = 'digits@gold'").replace("['good', ", "['gold', ");
     assert_eq!(project.run(&near).0, 0);

@@ -75,9 +75,10 @@ enum Agreement {
 }
 use Agreement::{TopClass, Values};
 
-const DIGITS: [(&str, &str, Agreement); 10] = [
+const DIGITS: [(&str, &str, Agreement); 11] = [
     ("digits/cnn/cnn.onnx", "ort", Values),
     ("digits/cnn/cnn_keras_export.onnx", "ort", Values),
+    ("digits/cnn/external/model.onnx", "ort", Values),
     ("digits/cnn/cnn_frozen.pb", "tf", Values),
     ("digits/cnn/cnn_frozen_b1.pb", "tf", Values),
     ("digits/cnn/saved_model", "tf", Values),

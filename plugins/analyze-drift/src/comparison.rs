@@ -397,7 +397,8 @@ impl Side {
 
     /// Returns how many rows have a usable value, as rows that count alike where they have weights.
     pub(crate) fn usable_alike(&self) -> u64 {
-        self.alike.1 - self.alike.0
+        // Both are rounded; the bytes of a state may say anything.
+        self.alike.1.saturating_sub(self.alike.0)
     }
 
     /// Returns the share of rows that are null, NaN or infinite, by their weights; NaN where there are no rows.

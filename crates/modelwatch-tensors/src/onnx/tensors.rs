@@ -102,12 +102,12 @@ impl Walk<'_> {
                 _ => format!("{}#{idx}", node.op_type),
             };
             for attribute in node.attribute {
+                let sparse = attribute.sparse_tensor.iter().flat_map(SparseTensorProto::parts);
+                attribute.t.iter().chain(sparse).for_each(|it| self.note_sibling(it));
                 if is_constant {
                     self.constant(format!("{scope}{name}"), attribute)?;
                     continue;
                 }
-                let sparse = attribute.sparse_tensor.iter().flat_map(SparseTensorProto::parts);
-                attribute.t.iter().chain(sparse).for_each(|it| self.note_sibling(it));
                 let holder = format!("{scope}{name}.{}", attribute.name);
                 if let Some(graph) = attribute.g {
                     self.graph(&format!("{holder}/"), graph)?;

@@ -139,9 +139,9 @@ pub enum Task {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scores {
-    /// Several scores per row are probabilities where in all rows they are not negative and add up to 1 ± 0.001, and
-    /// logits where they are in none; where in some, it is an error, and the option has to say which. A single score per row is a probability; where it is not between 0 and 1, log loss,
-    /// Brier score and calibration error are undefined.
+    /// Several scores per row are probabilities where in all rows they are between 0 and 1 (± 0.001), scaled to add up to
+    /// 1, and logits where they are in none; where in some, it is an error, and the option has to say which. A single score
+    /// per row is a probability; where it is not between 0 and 1, log loss, Brier score and calibration error are undefined.
     #[default]
     Auto,
     /// They are probabilities, scaled to add up to 1. Rows that are none make the probability metrics undefined.

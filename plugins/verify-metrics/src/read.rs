@@ -23,8 +23,8 @@ use crate::{
     tasks::queries,
 };
 
-/// Scores that add up to 1 within this are probabilities.
-const SUM_TOLERANCE: f64 = 1e-3;
+/// How far probabilities may be beyond 0 and 1, and their sum beyond 1.
+const TOLERANCE: f64 = 1e-3;
 
 /// Takes a batch into the state.
 pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) -> Result<()> {
@@ -355,9 +355,18 @@ fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> 
         }
         PerClass::All(scores) => {
             let sum: f64 = scores.iter().sum();
-            let is_distribution = scores.iter().all(|&it| it >= 0.0) && (sum - 1.0).abs() <= SUM_TOLERANCE;
+            let is_distribution = scores.iter().all(|&it| it >= 0.0) && (sum - 1.0).abs() <= TOLERANCE;
             match how {
-                Scores::Auto | Scores::Probabilities if is_distribution => {
+                Scores::Auto if scores.iter().all(|it| (-TOLERANCE..=1.0 + TOLERANCE).contains(it)) => {
+                    // Those of few digits do not add up to 1, and rounding puts some beyond 0 or 1.
+                    res.extend(scores.iter().map(|it| it.clamp(0.0, 1.0)));
+                    let sum: f64 = res.iter().sum();
+                    if sum > 0.0 {
+                        res.iter_mut().for_each(|it| *it /= sum);
+                    }
+                    given(sum > 0.0)
+                }
+                Scores::Probabilities if is_distribution => {
                     // Probabilities of low precision do not quite add up to 1.
                     res.extend(scores.iter().map(|it| it / sum));
                     given(true)

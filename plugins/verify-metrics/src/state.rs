@@ -64,7 +64,7 @@ impl Head {
                 let (output, n) = (&model.output, n_probabilities.saturating_add(n_logits));
                 return Err(Error::config(
                     "/scores",
-                    format!("in {n_logits} of {n} rows the scores of `{output}` do not add up to 1, in the others they do, so that `auto` cannot tell what they are"),
+                    format!("in {n_logits} of {n} rows the scores of `{output}` are not between 0 and 1, in the others they are, so that `auto` cannot tell what they are"),
                 )
                 .with_help("set `scores` to `probabilities` or to `logits`"));
             }

@@ -932,7 +932,7 @@ fn probabilities_are_ranked_as_they_are() {
 #[test]
 fn scores_are_read_alike_in_all_rows() {
     let labels: Vec<i64> = (0..60).map(|it| it % 3).collect();
-    let row = |it: usize| if it.is_multiple_of(4) { [0.33, 0.33, 0.33] } else { [0.2, 0.3, 0.5] };
+    let row = |it: usize| if it.is_multiple_of(4) { [1.3, 0.3, -0.7] } else { [0.2, 0.3, 0.5] };
     let table = |n: usize| {
         let scores: Vec<f64> = (0..n).flat_map(row).collect();
         Table::default().labels(&labels[..n]).candidate(&scores, 3)

@@ -164,6 +164,7 @@ fn what_the_runtime_finds_points_into_the_file() {
         document.at("/verify/0/with/k", "E0204", "`k` must be even", None),
         document.at("/verify/0/with/absent", "E0204", "shown at the table around it", None),
         document.at_key("/verify/0/require/acuracy", "E0205", "`metrics` reports no `acuracy`", None),
+        document.at("/verify/0/with", "E0210", "the model has no layer `fc9`", Some("did you mean `fc1`?")),
     ];
     insta::assert_snapshot!(render(&found, document, false), @r##"
     error[E0201]: no plugin offers a store named `lcoal`
@@ -229,6 +230,14 @@ fn what_the_runtime_finds_points_into_the_file() {
        |
     12 | require = { acuracy = "> 0" }
        |             ^^^^^^^
+
+    error[E0210]: the model has no layer `fc9`
+      --> pipeline.toml:11:1
+       |
+    11 | with = { k = 3 }
+       | ^^^^
+       |
+       = help: did you mean `fc1`?
     "##);
 }
 

@@ -47,7 +47,7 @@ fn a_layer_that_is_not_there_is_told_before_the_run_with_the_one_that_was_meant(
 
 #[test]
 fn a_probe_whose_layer_is_not_there_has_no_say_and_the_others_have() {
-    let others = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let others = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.5' }\n";
     let (code, record) = Project::new().run(&pipeline(&imported(), "fc9", others));
     assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{:#}", record["checks"]);
     let of = |probe: &str| -> Vec<&Value> {
@@ -64,7 +64,7 @@ fn the_outputs_of_other_probes_are_the_same_beside_a_layer() {
         let all = record["metrics"].as_array().unwrap().iter();
         all.filter(|it| it["probe"] == "metrics").cloned().collect()
     };
-    let others = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let others = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.5' }\n";
     let with = Project::new().run(&pipeline(&imported(), "penultimate", others)).1;
     let without =
         Project::new().run(&pipeline(&imported(), "penultimate", others).replace("layer = 'penultimate'", "")).1;

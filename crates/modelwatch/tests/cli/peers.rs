@@ -37,7 +37,8 @@ fn no_probe_reads_a_clock() {
 #[test]
 fn the_program_runs_where_nothing_else_is_installed() {
     let project = Project::new();
-    let pipeline = format!("{}[[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass' }}\n", digits("e08"));
+    let verify = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.5' }\n";
+    let pipeline = digits("e08") + verify;
     project.write("pipeline.toml", &pipeline);
     let mut command = project.command(&["run", "pipeline.toml", "--quiet"]);
     command.env_clear().env("PATH", "").env("MODELWATCH_PLUGIN_PATH", plugins()).env("HOME", project.path());

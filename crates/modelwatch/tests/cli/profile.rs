@@ -42,7 +42,11 @@ fn a_profile_is_made_and_shown() {
             "side categories 2 north 50 %",
         ]
     );
-    assert!(lines[6].starts_with("ref.mwp: 12 rows, 4 columns, "), "{}", lines[6]);
+    assert!(
+        lines[6].starts_with("ref.mwp: 12 rows, each of which counts once whatever it weighs, 4 columns, "),
+        "{}",
+        lines[6]
+    );
     let shown = call(&project, &["profile", "show", "ref.mwp"]);
     assert_eq!((shown.code, &shown.out), (0, &made.out));
     let shown = call(&project, &["profile", "show", "ref.mwp", "--format", "json"]);

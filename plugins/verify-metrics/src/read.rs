@@ -353,34 +353,31 @@ fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> 
             res[positive] = score;
             given((0.0..=1.0).contains(&score))
         }
-        PerClass::All(scores) => {
-            let sum: f64 = scores.iter().sum();
-            let is_distribution = scores.iter().all(|&it| it >= 0.0) && (sum - 1.0).abs() <= TOLERANCE;
-            match how {
-                Scores::Auto if scores.iter().all(|it| (-TOLERANCE..=1.0 + TOLERANCE).contains(it)) => {
-                    // Those of few digits do not add up to 1, and rounding puts some beyond 0 or 1.
-                    res.extend(scores.iter().map(|it| it.clamp(0.0, 1.0)));
-                    let sum: f64 = res.iter().sum();
-                    if sum > 0.0 {
-                        res.iter_mut().for_each(|it| *it /= sum);
-                    }
-                    given(sum > 0.0)
+        PerClass::All(scores) => match how {
+            Scores::Auto if scores.iter().all(|it| (-TOLERANCE..=1.0 + TOLERANCE).contains(it)) => {
+                // Those of few digits do not add up to 1, and rounding puts some beyond 0 or 1.
+                res.extend(scores.iter().map(|it| it.clamp(0.0, 1.0)));
+                let sum: f64 = res.iter().sum();
+                if sum > 0.0 {
+                    scale(res, sum);
                 }
-                Scores::Probabilities if is_distribution => {
-                    // Probabilities of low precision do not quite add up to 1.
-                    res.extend(scores.iter().map(|it| it / sum));
-                    given(true)
-                }
-                Scores::Probabilities => {
-                    res.extend(scores);
-                    given(false)
-                }
-                Scores::Auto | Scores::Logits => {
-                    softmax(scores, res);
-                    Reading { is_proper: true, is_softmax: true }
-                }
+                given(sum > 0.0)
             }
-        }
+            Scores::Probabilities => {
+                res.extend(scores);
+                let sum: f64 = scores.iter().sum();
+                let is_distribution = scores.iter().all(|&it| it >= 0.0) && (sum - 1.0).abs() <= TOLERANCE;
+                if is_distribution {
+                    // Probabilities of low precision do not quite add up to 1.
+                    scale(res, sum);
+                }
+                given(is_distribution)
+            }
+            Scores::Auto | Scores::Logits => {
+                softmax(scores, res);
+                Reading { is_proper: true, is_softmax: true }
+            }
+        },
     }
 }
 
@@ -388,7 +385,11 @@ fn softmax(scores: &[f64], res: &mut Vec<f64>) {
     let greatest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     res.extend(scores.iter().map(|it| (it - greatest).exp()));
     let sum: f64 = res.iter().sum();
-    res.iter_mut().for_each(|it| *it /= sum);
+    scale(res, sum);
+}
+
+fn scale(numbers: &mut [f64], sum: f64) {
+    numbers.iter_mut().for_each(|it| *it /= sum);
 }
 
 fn first_greatest(scores: &[f64]) -> usize {

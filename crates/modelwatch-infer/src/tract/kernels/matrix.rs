@@ -24,6 +24,23 @@ pub(super) type Rows = [f32; ROWS];
 /// Sums by row and column.
 pub(super) type Tile = [Line; ROWS];
 
+/// Calls a macro with the number of rows, at most [`ROWS`], as a constant.
+macro_rules! of_rows {
+    ($n_rows:expr, $rows:ident) => {
+        match $n_rows {
+            1 => $rows!(1),
+            2 => $rows!(2),
+            3 => $rows!(3),
+            4 => $rows!(4),
+            5 => $rows!(5),
+            6 => $rows!(6),
+            7 => $rows!(7),
+            _ => $rows!(ROWS),
+        }
+    };
+}
+pub(super) use of_rows;
+
 /// Adds the products of the first `n_rows` rows, `a[k][row]`, with the first `n_columns` of lines, `b[k][column]`, to
 /// `tile[row][column]`, and finishes the sums.
 #[inline(always)]
@@ -43,16 +60,7 @@ pub(super) fn add_products<S: Simd>(
             }
         };
     }
-    match n_rows {
-        1 => rows!(1),
-        2 => rows!(2),
-        3 => rows!(3),
-        4 => rows!(4),
-        5 => rows!(5),
-        6 => rows!(6),
-        7 => rows!(7),
-        _ => rows!(ROWS),
-    }
+    of_rows!(n_rows, rows)
 }
 
 /// Works through as many columns at once as `WIDTH` registers hold, so that all sums of these stay in others.

@@ -9,7 +9,7 @@ use pulp::Simd;
 use super::{
     copy::add,
     finish::Finish,
-    matrix::{Line, ROWS, registers},
+    matrix::{Line, ROWS, of_rows, registers},
 };
 
 /// Rows of which each starts `stride` numbers after the one before.
@@ -48,16 +48,7 @@ impl Product<'_> {
                 }
             };
         }
-        match n_rows {
-            1 => give!(1),
-            2 => give!(2),
-            3 => give!(3),
-            4 => give!(4),
-            5 => give!(5),
-            6 => give!(6),
-            7 => give!(7),
-            _ => give!(ROWS),
-        }
+        of_rows!(n_rows, give)
     }
 
     /// Works through as many columns at once as `WIDTH` registers hold, so that all sums of these stay in others.

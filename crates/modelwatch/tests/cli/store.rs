@@ -492,21 +492,20 @@ fn a_hand_off_that_cannot_be_stored_is_said_and_the_next_is_stored() {
     assert_eq!(missing.code, 2, "{}", missing.err);
 }
 
-#[test]
-fn a_hand_off_waits_for_a_store_that_is_away_and_so_do_those_after_it() {
+/// Has hand-offs published while something is wrong with the store, which is told with these words, and once.
+fn waits(spoil: impl FnOnce(&Path) -> Box<dyn FnOnce()>, words: &str) {
     let project = Project::new();
     publish(&project, "step-00000001");
     let mut child = watching(&project, "drop");
     let mut ids = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     ids.next().unwrap().unwrap();
-    let [here, away] = ["store", "away"].map(|it| project.path().join(it));
-    fs::rename(&here, &away).unwrap();
+    let mend = spoil(&project.path().join("store"));
     publish(&project, "step-00000002");
     let error = said.next().unwrap().unwrap();
-    assert!(error.contains("drop/step-00000002` was not stored") && error.contains("is not there"), "{error}");
+    assert!(error.contains("drop/step-00000002` was not stored") && error.contains(words), "{error}");
     publish(&project, "step-00000004");
-    fs::rename(&away, &here).unwrap();
+    mend();
     for step in [2, 4] {
         let id = ids.next().unwrap().unwrap();
         let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}")])).unwrap();
@@ -517,28 +516,24 @@ fn a_hand_off_waits_for_a_store_that_is_away_and_so_do_those_after_it() {
 }
 
 #[test]
+fn a_hand_off_waits_for_a_store_that_is_away_and_so_do_those_after_it() {
+    let spoil = |store: &Path| -> Box<dyn FnOnce()> {
+        let (here, away) = (store.to_owned(), store.with_file_name("away"));
+        fs::rename(&here, &away).unwrap();
+        Box::new(move || fs::rename(&away, &here).unwrap())
+    };
+    waits(spoil, "is not there");
+}
+
+#[test]
 fn a_hand_off_waits_for_a_log_that_is_damaged_until_it_is_mended() {
-    let project = Project::new();
-    publish(&project, "step-00000001");
-    let mut child = watching(&project, "drop");
-    let mut ids = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    ids.next().unwrap().unwrap();
-    let entry = project.path().join("store/log/digits/00000000000000000001.json");
-    let whole = fs::read(&entry).unwrap();
-    fs::write(&entry, &whole[..whole.len() - 1]).unwrap();
-    publish(&project, "step-00000002");
-    let error = said.next().unwrap().unwrap();
-    assert!(error.contains("drop/step-00000002` was not stored") && error.contains("store repair"), "{error}");
-    publish(&project, "step-00000004");
-    fs::write(&entry, &whole).unwrap();
-    for step in [2, 4] {
-        let id = ids.next().unwrap().unwrap();
-        let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}")])).unwrap();
-        assert_eq!(show["metadata"]["step"], step);
-    }
-    assert_eq!(terminate(child).0, 0);
-    assert!(said.next().is_none(), "it is said once");
+    let spoil = |store: &Path| -> Box<dyn FnOnce()> {
+        let entry = store.join("log/digits/00000000000000000001.json");
+        let whole = fs::read(&entry).unwrap();
+        fs::write(&entry, &whole[..whole.len() - 1]).unwrap();
+        Box::new(move || fs::write(&entry, &whole).unwrap())
+    };
+    waits(spoil, "store repair");
 }
 
 #[test]

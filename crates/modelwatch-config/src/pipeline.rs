@@ -97,6 +97,16 @@ pub enum CheckpointSource {
     },
 }
 
+impl CheckpointSource {
+    /// Returns the lineage of the judged checkpoint.
+    pub fn lineage(&self) -> &str {
+        match self {
+            CheckpointSource::Import { lineage, .. } => lineage,
+            CheckpointSource::Stored { spec, .. } => &spec.lineage,
+        }
+    }
+}
+
 /// The checkpoint that the judged one is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Baseline {

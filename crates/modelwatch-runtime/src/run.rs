@@ -19,7 +19,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use modelwatch_config::{CheckpointSource, Diagnostic, Document, Pipeline};
+use modelwatch_config::{Diagnostic, Document, Pipeline};
 use modelwatch_sdk::store::CheckpointId;
 
 use crate::{history::HistoryError, model::Runtimes, plugin::Catalog, record::RunRecord};
@@ -130,14 +130,6 @@ fn examine(
     let (plan, mut problems) = plan::look(document, pipeline, options, errors);
     problems.extend(plan::missing(document, pipeline, &plan, options, errors));
     problems
-}
-
-/// Returns the lineage of the judged checkpoint.
-pub fn lineage_of(source: &CheckpointSource) -> &str {
-    match source {
-        CheckpointSource::Import { lineage, .. } => lineage,
-        CheckpointSource::Stored { spec, .. } => &spec.lineage,
-    }
 }
 
 /// Returns how many threads the pipeline may use.

@@ -18,7 +18,7 @@ use modelwatch_tensors::{Tensor, TensorFile, find_weights};
 use serde_json::Value;
 
 use super::{
-    Event, Options, Outcome, Problem, lineage_of, outcome, plan,
+    Event, Options, Outcome, Problem, outcome, plan,
     plan::Plan,
     resumption::{self, Resumption},
     rows::Checkpoints,
@@ -203,7 +203,7 @@ pub(super) fn execute(
     let checkpoints = outcome::Checkpoints {
         store,
         before: before.as_ref(),
-        lineage: pipeline.checkpoint.as_ref().map(lineage_of),
+        lineage: pipeline.checkpoint.as_ref().map(CheckpointSource::lineage),
         candidate,
         baseline,
         models: [candidate_model, baseline_model].into_iter().filter_map(|it| Some(it.ok()?.record)).collect(),
@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
     }
 
     fn history(&mut self, store: Option<&dyn CheckpointStore>) -> Option<store::History> {
-        let lineage = lineage_of(self.pipeline.checkpoint.as_ref()?);
+        let lineage = self.pipeline.checkpoint.as_ref()?.lineage();
         store?.history(lineage).map_err(|e| self.failures.push(("store", CheckpointError::from(e).to_string()))).ok()
     }
 
@@ -347,7 +347,7 @@ impl<'a> Run<'a> {
     /// Returns what somebody probably meant by a baseline that does not exist; none where the pipeline itself makes it, or where
     /// nothing in the store has nearly that name.
     fn meant_by(&self, store: &dyn CheckpointStore, history: &store::History, spec: &CheckpointSpec) -> Option<String> {
-        let own = self.pipeline.checkpoint.as_ref().map(lineage_of);
+        let own = self.pipeline.checkpoint.as_ref().map(CheckpointSource::lineage);
         if history.checkpoints().is_empty() && own != Some(spec.lineage.as_str()) {
             let lineages = store.lineages().ok()?;
             let names = lineages.iter().map(String::as_str).chain(own);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use modelwatch_config::{Document, Keep, Pipeline};
-use modelwatch_runtime::{blessing, prune, refs, retain::Retention, run::lineage_of};
+use modelwatch_config::{CheckpointSource, Document, Keep, Pipeline};
+use modelwatch_runtime::{blessing, prune, refs, retain::Retention};
 use modelwatch_sdk::{
     Host,
     store::{CheckpointStore, CollectOptions, CollectReport, Collected},
@@ -41,8 +41,8 @@ pub(super) fn prune(
             "nothing is pruned without a policy: name a pipeline with `[checkpoint.keep]` by `--pipeline FILE`";
         return Err(Wrong(message.to_owned()).into());
     };
-    let lineage =
-        lineage.or_else(|| pipeline.checkpoint.as_ref().map(lineage_of)).context("the pipeline names no lineage")?;
+    let own = || pipeline.checkpoint.as_ref().map(CheckpointSource::lineage);
+    let lineage = lineage.or_else(own).context("the pipeline names no lineage")?;
     prune::check_lineage(lineage)?;
     let policy = Keep { grace: how.grace.unwrap_or(policy.grace), ..policy.clone() };
     let history = history(store, lineage)?;

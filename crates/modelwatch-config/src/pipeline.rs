@@ -282,6 +282,22 @@ pub struct Actions {
     pub error: Vec<Action>,
 }
 
+impl Actions {
+    /// Returns every action, whatever the verdict that it follows.
+    pub fn all(&self) -> impl Iterator<Item = &Action> {
+        [&self.pass, &self.fail, &self.inconclusive, &self.not_checked, &self.error].into_iter().flatten()
+    }
+
+    /// Returns the refs that some verdict moves to the judged checkpoint.
+    pub fn moved_refs(&self) -> impl Iterator<Item = &str> {
+        let moves = self.all().filter_map(|it| match it {
+            Action::Move { refs, .. } => Some(refs),
+            _ => None,
+        });
+        moves.flatten().map(String::as_str)
+    }
+}
+
 /// The data of which a profile is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProfiledData {

@@ -42,6 +42,9 @@ pub(crate) fn pipeline(document: &Document, options: PipelineOptions, diagnostic
     let probes = probes::probes(&mut cx, options.verify, options.analyze);
     let refs = policy::refs(&mut cx, options.refs);
     let on = actions::actions(&mut cx, options.on.unwrap_or_default());
+    if let Some(it) = &baseline {
+        checkpoint::will_be_made(&mut cx, it, checkpoint.as_ref(), &on);
+    }
     let report = cx.report_settings(options.report.unwrap_or_default());
     let run = cx.run_settings(options.run.unwrap_or_default());
     Pipeline {

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::Context;
 use crate::{
-    Baseline, BaselineSource, CheckpointSource, CheckpointSpec, ModelRuntime,
-    checkpoint::{NAME_RULE, PROFILES_SUFFIX, is_name},
-    code,
+    Action, Actions, Baseline, BaselineSource, CheckpointSource, CheckpointSpec, ModelRuntime, Selector,
+    checkpoint::{LATEST, NAME_RULE, PROFILES_SUFFIX, is_name},
+    code, did_you_mean,
     options::{BaselineOptions, CheckpointOptions, RuntimeOption},
 };
 
@@ -68,6 +68,54 @@ pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option
         (None, None) => return None,
     };
     Some(Baseline { from, model: options.model, runtime, optional: options.optional, pointer })
+}
+
+/// Reports a baseline that may be missing though nothing here makes it: misspelled, it would be missing in every run.
+///
+/// Where the pipeline moves no ref at all, people move them, and only the store knows whether they have begun.
+pub(super) fn will_be_made(
+    cx: &mut Context<'_>,
+    baseline: &Baseline,
+    checkpoint: Option<&CheckpointSource>,
+    on: &Actions,
+) {
+    let BaselineSource::Stored(spec) = &baseline.from else { return };
+    let is_unclear = checkpoint.is_none() && cx.may_have("/checkpoint");
+    if !baseline.optional || is_unclear {
+        return;
+    }
+    let own = checkpoint.map(CheckpointSource::lineage);
+    let moved: Vec<_> = on.moved_refs().collect();
+    let is_made = match &spec.selector {
+        Selector::Ref(name) => moved.is_empty() || name == LATEST || moved.contains(&name.as_str()),
+        Selector::Id(_) => false,
+    };
+    if is_made && own == Some(spec.lineage.as_str()) {
+        return;
+    }
+    // Both parts are nearly right: `prod` is near `good` only with a lineage before it.
+    let meant = own.filter(|own| did_you_mean(&spec.lineage, [*own]).is_some()).and_then(|own| match &spec.selector {
+        Selector::Ref(name) => Some(format!("{own}@{}", did_you_mean(name, moved.iter().copied())?)),
+        Selector::Id(_) => None,
+    });
+    let made: Vec<_> = own.iter().flat_map(|own| moved.iter().map(move |it| format!("{own}@{it}"))).collect();
+    let remedy = "remove `optional`: a run without the baseline is then an error";
+    let help = match (meant, &made[..]) {
+        (Some(meant), _) => format!("did you mean `{meant}`? Otherwise {remedy}"),
+        (None, []) => remedy.to_owned(),
+        (None, made) => format!("write what the pipeline moves, `{}`, or {remedy}", made.join("` or `")),
+    };
+    let moves = on.all().find_map(|it| match it {
+        Action::Move { pointer, .. } => cx.document.place(pointer),
+        _ => None,
+    });
+    let message = format!("the baseline `{spec}` may be missing, and this pipeline never makes it");
+    cx.report(
+        cx.error(code::BASELINE_NEVER_MADE, "/baseline/from", message)
+            .label("if it is misspelled, every run is a first one")
+            .related(moves, "what the pipeline makes")
+            .help(help),
+    );
 }
 
 /// Returns what runs the model of the judged checkpoint.

@@ -231,6 +231,53 @@ fn a_relative_requirement_needs_a_baseline() {
 }
 
 #[test]
+fn a_baseline_that_may_be_missing_is_one_that_the_pipeline_makes() {
+    let optional = |from: &str, rest: &str| {
+        errors(&format!("{GOOD}[store]\nuses = \"local\"\n[baseline]\nfrom = \"{from}\"\noptional = true\n{rest}"))
+    };
+    let import = "[checkpoint]\nimport = \"x\"\nname = \"digits\"\n";
+    let moves = format!("{import}[on.pass]\nmove = \"production\"\n[on.fail]\nrollback = \"prod\"\n");
+    for (from, rest) in [("digits@production", &*moves), ("digits@latest", &moves), ("digits@prod", import)] {
+        assert_eq!(optional(from, rest), "", "{from}");
+    }
+    // With a checkpoint that is not read nothing can be said.
+    assert!(!optional("other@good", "[chekpoint]\n").contains("E0029"));
+    insta::assert_snapshot!(optional("digits@prod", &moves), @r##"
+    error[E0029]: the baseline `digits@prod` may be missing, and this pipeline never makes it
+      --> pipeline.toml:7:8
+       |
+     7 | from = "digits@prod"
+       |        ^^^^^^^^^^^^^ if it is misspelled, every run is a first one
+    ...
+    13 | move = "production"
+       |        ------------ what the pipeline makes
+       |
+       = help: write what the pipeline moves, `digits@production`, or remove `optional`: a run without the baseline is then an error
+    "##);
+    insta::assert_snapshot!(optional("digts@production", &moves), @r##"
+    error[E0029]: the baseline `digts@production` may be missing, and this pipeline never makes it
+      --> pipeline.toml:7:8
+       |
+     7 | from = "digts@production"
+       |        ^^^^^^^^^^^^^^^^^^ if it is misspelled, every run is a first one
+    ...
+    13 | move = "production"
+       |        ------------ what the pipeline makes
+       |
+       = help: did you mean `digits@production`? Otherwise remove `optional`: a run without the baseline is then an error
+    "##);
+    insta::assert_snapshot!(optional("digits@b3:4fa1c2", import), @r##"
+    error[E0029]: the baseline `digits@b3:4fa1c2` may be missing, and this pipeline never makes it
+     --> pipeline.toml:7:8
+      |
+    7 | from = "digits@b3:4fa1c2"
+      |        ^^^^^^^^^^^^^^^^^^ if it is misspelled, every run is a first one
+      |
+      = help: remove `optional`: a run without the baseline is then an error
+    "##);
+}
+
+#[test]
 fn comparisons_with_other_rows_are_explained() {
     let explained = |metric: &str, condition: &str| {
         let error = modelwatch_config::requirement::parse(metric, condition).unwrap_err();

@@ -7,9 +7,7 @@ use std::{
     time::Instant,
 };
 
-use modelwatch_config::{
-    Action, BaselineSource, CheckpointSource, CheckpointSpec, Document, Pipeline, Selector, When, did_you_mean,
-};
+use modelwatch_config::{BaselineSource, CheckpointSource, CheckpointSpec, Document, Pipeline, Selector, When};
 use modelwatch_sdk::{
     DType, Host, ModelRole, Need, Role, TensorView,
     store::{self, CheckpointId, CheckpointStore},
@@ -49,6 +47,8 @@ pub(super) struct Run<'a> {
     pub(super) coverage: Coverage,
     /// What went wrong with the run itself: what, and why.
     pub(super) failures: Vec<(&'static str, String)>,
+    /// Whether the baseline is missing, and may be.
+    pub(super) awaits_baseline: bool,
     pub(super) non_finite_inputs: u64,
     /// The judged checkpoint, also where its bytes turn out to be damaged.
     pub(super) judged: Option<CheckpointId>,
@@ -130,6 +130,7 @@ pub(super) fn execute(
         phases: BTreeMap::new(),
         coverage: Coverage::default(),
         failures: Vec::new(),
+        awaits_baseline: false,
         non_finite_inputs: 0,
         judged: None,
         not_saved: None,
@@ -320,52 +321,33 @@ impl<'a> Run<'a> {
         let ready = match (&settings.from, store) {
             (BaselineSource::Path(path), _) => plain(path, settings.model.clone()),
             (BaselineSource::Stored(spec), Some(store)) => {
-                let known = store.history(&spec.lineage).map_err(|e| e.message);
-                let missing = known.ok().filter(|it| {
-                    matches!(checkpoint::resolve(it, spec), Err(checkpoint::CheckpointError::NotFound { .. }))
-                });
-                match missing.filter(|_| settings.optional).map(|it| self.meant_by(store, &it, spec)) {
-                    Some(None) => {
-                        self.gap("run", "comparison with the baseline", format!("`{spec}` does not exist yet"));
-                        return None;
-                    }
-                    // Whoever mistyped it would wait for a first run that never ends.
-                    Some(Some(meant)) => Err(format!("`{spec}` does not exist; did you mean `{meant}`?")),
-                    None => {
-                        let model = settings.model.clone();
-                        resolve(store, spec).and_then(|id| {
-                            self.lay_out(store, id, &spec.lineage, spec.to_string(), model).map_err(|e| e.to_string())
-                        })
-                    }
+                let known = store.history(&spec.lineage).ok().filter(|_| settings.optional);
+                let missing =
+                    known.filter(|it| matches!(checkpoint::resolve(it, spec), Err(CheckpointError::NotFound { .. })));
+                let is_missing = missing.is_some();
+                if missing.is_some_and(|it| self.will_make(&it, spec)) {
+                    self.gap("run", "comparison with the baseline", format!("`{spec}` does not exist yet"));
+                    self.awaits_baseline = true;
+                    return None;
                 }
+                let model = settings.model.clone();
+                // Whoever misspelled it would wait for a first run that never ends.
+                let not_excused = |e| format!("{e}; `optional` excuses none once a ref of its lineage was moved");
+                resolve(store, spec).map_err(|e| if is_missing { not_excused(e) } else { e }).and_then(|id| {
+                    self.lay_out(store, id, &spec.lineage, spec.to_string(), model).map_err(|e| e.to_string())
+                })
             }
             (BaselineSource::Stored(_), None) => return None,
         };
         ready.map_err(|e| self.failures.push(("baseline", e))).ok()
     }
 
-    /// Returns what somebody probably meant by a baseline that does not exist; none where the pipeline itself makes it, or where
-    /// nothing in the store has nearly that name.
-    fn meant_by(&self, store: &dyn CheckpointStore, history: &store::History, spec: &CheckpointSpec) -> Option<String> {
-        let own = self.pipeline.checkpoint.as_ref().map(CheckpointSource::lineage);
-        if history.checkpoints().is_empty() && own != Some(spec.lineage.as_str()) {
-            let lineages = store.lineages().ok()?;
-            let names = lineages.iter().map(String::as_str).chain(own);
-            let meant = did_you_mean(&spec.lineage, names.filter(|it| may_be_slip(&spec.lineage, it)))?;
-            return Some(CheckpointSpec { lineage: meant.to_owned(), ..spec.clone() }.to_string());
-        }
-        let Selector::Ref(name) = &spec.selector else { return None };
-        let moved = self.pipeline.on.pass.iter().filter_map(|it| match it {
-            Action::Move { refs, .. } if own == Some(spec.lineage.as_str()) => Some(refs),
-            _ => None,
-        });
-        let moved: Vec<_> = moved.flatten().map(String::as_str).collect();
-        if moved.contains(&name.as_str()) {
-            return None;
-        }
-        let names = history.refs().map(|it| it.0).chain(moved).chain(["latest"]);
-        let meant = did_you_mean(name, names.filter(|it| may_be_slip(name, it)))?;
-        Some(format!("{}@{meant}", spec.lineage))
+    /// Returns whether a baseline that is missing comes of itself: the pipeline moves its ref, or no ref of the lineage was ever moved.
+    ///
+    /// One of another lineage, and one of a digest, is refused with the pipeline's file where it is optional.
+    fn will_make(&self, history: &store::History, spec: &CheckpointSpec) -> bool {
+        let Selector::Ref(name) = &spec.selector else { return false };
+        self.pipeline.on.moved_refs().any(|it| it == name) || history.moves().is_empty()
     }
 
     fn lay_out(
@@ -568,11 +550,4 @@ fn view<'t>(tensor: &'t Tensor<'_>) -> Result<TensorView<'t>, modelwatch_sdk::Er
     let dtype = DType::parse(name)
         .ok_or_else(|| modelwatch_sdk::Error::input(format!("tensor `{}` has type {name}", tensor.info.name)))?;
     Ok(TensorView { name: &tensor.info.name, dtype, shape: &tensor.info.shape, bytes: &tensor.bytes })
-}
-
-/// Whether a name may be another one mistyped. Versions and variants are names of their own: `v1` and `v2`, `good` and `good-eu`.
-fn may_be_slip(name: &str, other: &str) -> bool {
-    let letters = |it: &str| it.chars().filter(|it| !it.is_ascii_digit()).collect::<String>();
-    let is_variant = |it: &str, of: &str| it.strip_prefix(of).is_some_and(|it| it.starts_with(['-', '_', '.']));
-    letters(name) != letters(other) && !is_variant(name, other) && !is_variant(other, name)
 }

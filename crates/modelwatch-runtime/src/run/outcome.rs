@@ -64,12 +64,10 @@ pub(super) fn conclude(
     mut probes: Probes<'_, '_>,
     mut checkpoints: Checkpoints<'_>,
 ) -> Result<Outcome, Problem> {
-    let has_no_baseline_yet =
-        checkpoints.baseline.is_none() && run.pipeline.baseline.as_ref().is_some_and(|it| it.optional);
     let mut judgement = Judgement::new(&run);
     run.phase("verdict", |run| {
         for (planned, slot) in &mut probes {
-            judgement.probe(run, planned, slot.as_mut(), has_no_baseline_yet);
+            judgement.probe(run, planned, slot.as_mut());
         }
         judgement.models(run, &checkpoints.running);
     });
@@ -196,13 +194,7 @@ impl Judgement {
         self.checks.push(Of { probe: probe.to_owned(), it: check });
     }
 
-    fn probe(
-        &mut self,
-        run: &mut Run<'_>,
-        planned: &Planned<'_>,
-        slot: Option<&mut Result<Slot<'_>, String>>,
-        has_no_baseline_yet: bool,
-    ) {
+    fn probe(&mut self, run: &mut Run<'_>, planned: &Planned<'_>, slot: Option<&mut Result<Slot<'_>, String>>) {
         let settings = planned.settings;
         let Some(slot) = slot else { return };
         let counts = settings.severity == ProbeSeverity::Error;
@@ -235,7 +227,7 @@ impl Judgement {
             Ok(report) => {
                 coverage.measured = ProbeCoverage::measured_by(&report);
                 for it in &settings.requirements {
-                    if it.is_relative() && has_no_baseline_yet {
+                    if it.is_relative() && run.awaits_baseline {
                         self.check(&settings.id, false, decide::not_yet(it));
                         run.gap(&settings.id, format!("`{it}`"), decide::NO_BASELINE_YET);
                         continue;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use modelwatch_config::{Action, Data, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData};
+use modelwatch_config::{Action, Data, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData, When};
 use modelwatch_sdk::{
     FindingCode, Kind, ModelRole, Need, Needs, Report, Role,
     report::{Check, Finding, Gap, Labels, MetricRole, Status},
@@ -14,7 +14,7 @@ use super::{
     Event, Outcome, Problem,
     execute::{Ready, Run},
     kept_profile::KeptProfile,
-    plan::{self, Plan, Planned},
+    plan::{self, Plan, Planned, some},
     rows,
 };
 use crate::{
@@ -69,6 +69,7 @@ pub(super) fn conclude(
         for (planned, slot) in &mut probes {
             judgement.probe(run, planned, slot.as_mut());
         }
+        judgement.first_run();
         judgement.models(run, &checkpoints.running);
     });
     let profile = judgement.profile(&mut run, plan, &checkpoints);
@@ -97,6 +98,10 @@ pub(super) fn conclude(
 struct Judgement {
     /// The worst status among the checks that count.
     worst: Option<Status>,
+    /// Whether anything that counts was required and could be judged without a baseline that is missing.
+    is_asked: bool,
+    /// What would count and waits for the baseline.
+    waiting: Vec<String>,
     checks: Vec<Of<Check>>,
     findings: Vec<Of<Finding>>,
     reports: Vec<(String, Report)>,
@@ -108,6 +113,8 @@ impl Judgement {
     fn new(run: &Run<'_>) -> Self {
         let mut res = Self {
             worst: None,
+            is_asked: false,
+            waiting: Vec::new(),
             checks: Vec::new(),
             findings: Vec::new(),
             reports: Vec::new(),
@@ -194,10 +201,28 @@ impl Judgement {
         self.checks.push(Of { probe: probe.to_owned(), it: check });
     }
 
+    /// Lets no checkpoint pass of which everything that is required waits for a baseline: it would become the baseline unjudged.
+    fn first_run(&mut self) {
+        if self.is_asked || self.waiting.is_empty() {
+            return;
+        }
+        let why = format!(
+            "{}: there is no baseline yet, and nothing else is required; add what has to hold without one, as `accuracy = \">= 0.9\"`, or \
+             move the ref of the baseline by hand",
+            some(&self.waiting)
+        );
+        self.check(RUN, true, Check::not_checked("requirements", "one holds without the baseline", why));
+    }
+
     fn probe(&mut self, run: &mut Run<'_>, planned: &Planned<'_>, slot: Option<&mut Result<Slot<'_>, String>>) {
         let settings = planned.settings;
-        let Some(slot) = slot else { return };
         let counts = settings.severity == ProbeSeverity::Error;
+        let Some(slot) = slot else {
+            if counts && run.awaits_baseline && settings.when == When::Baseline {
+                self.waiting.push(format!("`{}`", settings.id));
+            }
+            return;
+        };
         let before = self.checks.len();
         let said = match slot {
             Ok(slot) => {
@@ -230,8 +255,10 @@ impl Judgement {
                     if it.is_relative() && run.awaits_baseline {
                         self.check(&settings.id, false, decide::not_yet(it));
                         run.gap(&settings.id, format!("`{it}`"), decide::NO_BASELINE_YET);
+                        self.waiting.extend(counts.then(|| format!("`{it}`")));
                         continue;
                     }
+                    self.is_asked |= counts;
                     for it in decide::requirement(it, &report) {
                         self.check(&settings.id, counts, it);
                     }
@@ -240,6 +267,7 @@ impl Judgement {
                 for it in decide::findings(&report, run.pipeline.fail_on).into_iter().chain(unasked) {
                     self.check(&settings.id, counts, it);
                 }
+                self.is_asked |= counts && !report.checks.is_empty();
                 for it in &report.checks {
                     self.check(&settings.id, counts, it.clone());
                 }

@@ -120,6 +120,25 @@ fn a_baseline_that_others_make_may_be_missing_only_until_they_begin() {
 }
 
 #[test]
+fn what_only_a_missing_baseline_could_judge_does_not_pass() {
+    let project = Project::new();
+    let relative =
+        gate("e08").replace("accuracy = ['>= 0.5', '>= baseline - 0.02']", "accuracy = '>= baseline - 0.02'");
+    let when = gate("e08").replace("uses = 'metrics'\n", "uses = 'metrics'\nwhen = 'baseline'\n");
+    for (pipeline, waits) in [(relative, "`accuracy >= baseline - 0.02`"), (when, "`metrics`")] {
+        let (code, record) = project.run(&pipeline);
+        assert_eq!((code, &record["verdict"]), (4, &"not-checked".into()), "{record:#}");
+        let why = check(&record, "requirements", "not-checked")["message"].as_str().unwrap();
+        assert!(why.starts_with(&format!("{waits}: there is no baseline yet, and nothing else is required;")), "{why}");
+        assert_eq!(record["actions"], serde_json::json!([]), "no ref moves to what was not judged");
+    }
+    // What is only looked at waits for nothing.
+    let warning =
+        gate("e08").replace("uses = 'metrics'\n", "uses = 'metrics'\nwhen = 'baseline'\nseverity = 'warning'\n");
+    assert_eq!(project.run(&warning).0, 0);
+}
+
+#[test]
 fn earlier_runs_are_found_where_the_pipeline_keeps_them() {
     let project = Project::new();
     let text = |name: &str, rest: &str| {

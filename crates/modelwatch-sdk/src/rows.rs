@@ -36,7 +36,7 @@ mod selection;
 
 pub use column_type::ColumnType;
 pub use decimals::decimals;
-pub use number::{Number, exact_numbers};
+pub use number::{ExactNumbers, Number, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;
 pub use selection::Selection;
@@ -225,20 +225,20 @@ pub fn row_shape(field: &Field) -> Vec<usize> {
     declared.filter(|it| size(it) == size(&lengths)).unwrap_or(lengths)
 }
 
-/// Numbers of a column, as `f64` where nothing else is said, a row having `width` of them.
+/// Numbers of a column, a row having `width` of them.
 #[derive(Clone, Debug)]
-pub struct Numbers<'a, T: Clone = f64> {
+pub struct Numbers<'a> {
     /// `rows * width` numbers, row by row; NaN where a value is missing.
-    pub values: Cow<'a, [T]>,
+    pub values: Cow<'a, [f64]>,
     /// How many numbers a row has: 1 for a plain column.
     pub width: usize,
     /// How many rows are null.
     pub nulls: usize,
 }
 
-impl<T: Clone> Numbers<'_, T> {
+impl Numbers<'_> {
     /// Returns the numbers of a row.
-    pub fn row(&self, row: usize) -> &[T] {
+    pub fn row(&self, row: usize) -> &[f64] {
         &self.values[row * self.width..(row + 1) * self.width]
     }
 

@@ -2,19 +2,16 @@
 
 use modelwatch_sdk::{
     Error, Result,
-    arrow::{
-        array::{Array, ArrayRef},
-        schema::DataType,
-    },
-    rows::{self, Number, Numbers},
+    arrow::array::{Array, ArrayRef},
+    rows::{self, ExactNumbers, Number},
 };
 
 /// The answers for the rows of a batch.
 pub(crate) enum Answers<'a> {
     /// One number per class, or one score.
-    Scores { numbers: Numbers<'a, Number>, threshold: f64 },
+    Scores { numbers: ExactNumbers<'a>, threshold: f64 },
     /// One integer, which is the class.
-    Whole(Numbers<'a, Number>),
+    Whole(ExactNumbers<'a>),
     /// One text, which is the class.
     Texts(Vec<Option<String>>),
 }
@@ -26,7 +23,7 @@ impl<'a> Answers<'a> {
             return Ok(Self::Texts(texts.into_iter().map(|it| it.map(|it| it.into_owned())).collect()));
         }
         let numbers = rows::exact_numbers(array.as_ref())?;
-        Ok(if numbers.width == 1 && is_whole(array.data_type()) {
+        Ok(if numbers.width == 1 && numbers.are_integers() {
             Self::Whole(numbers)
         } else {
             Self::Scores { numbers, threshold }
@@ -34,7 +31,7 @@ impl<'a> Answers<'a> {
     }
 
     /// Returns the numbers of a row; none where the answer is a text.
-    pub(crate) fn numbers(&self, row: usize) -> Option<&[Number]> {
+    pub(crate) fn numbers(&self, row: usize) -> Option<impl ExactSizeIterator<Item = Number> + Clone> {
         match self {
             Self::Scores { numbers, .. } | Self::Whole(numbers) => Some(numbers.row(row)),
             Self::Texts(_) => None,
@@ -45,7 +42,7 @@ impl<'a> Answers<'a> {
     pub(crate) fn is_broken(&self, row: usize) -> bool {
         match self {
             Self::Texts(it) => it[row].is_none(),
-            _ => self.numbers(row).is_none_or(|it| it.iter().any(|it| !it.is_finite())),
+            _ => self.numbers(row).is_none_or(|mut it| it.any(|it| !it.is_finite())),
         }
     }
 
@@ -53,36 +50,30 @@ impl<'a> Answers<'a> {
     pub(crate) fn class(&self, row: usize) -> String {
         match self {
             Self::Texts(it) => it[row].clone().unwrap_or_default(),
-            Self::Whole(it) => it.row(row)[0].to_string(),
-            Self::Scores { numbers, threshold } => match numbers.row(row) {
-                [score] => u8::from(score.to_f64() >= *threshold).to_string(),
-                scores => highest(scores).to_string(),
+            Self::Whole(it) => it.row(row).map(|it| it.to_string()).collect(),
+            Self::Scores { numbers, threshold } => match highest(numbers.row(row)) {
+                Some((_, score)) if numbers.width == 1 => u8::from(score.to_f64() >= *threshold).to_string(),
+                highest => highest.map_or(0, |it| it.0).to_string(),
             },
         }
     }
 
     /// Returns the answer as a person reads it.
     pub(crate) fn text(&self, row: usize) -> String {
-        match self.numbers(row) {
+        match self.numbers(row).map(|it| (it.len(), highest(it))) {
             None => self.class(row),
-            Some([it]) => it.to_string(),
-            Some(it) => {
-                let class = highest(it);
-                format!("class {class} ({})", it.get(class).copied().unwrap_or(Number::Float(f64::NAN)))
+            Some((1, Some((_, it)))) => it.to_string(),
+            Some((_, highest)) => {
+                let (class, it) = highest.unwrap_or((0, Number::Float(f64::NAN)));
+                format!("class {class} ({it})")
             }
         }
     }
 }
 
-/// Returns the first index of the highest value; NaN is lowest.
-fn highest(values: &[Number]) -> usize {
-    let mut res = 0;
-    for (idx, &it) in values.iter().enumerate() {
-        if it - values[res] > 0.0 || values[res].to_f64().is_nan() {
-            res = idx;
-        }
-    }
-    res
+/// Returns the highest number, of equal ones the first, and its index; NaN is lowest.
+fn highest(numbers: impl Iterator<Item = Number>) -> Option<(usize, Number)> {
+    numbers.enumerate().reduce(|best, it| if it.1 - best.1 > 0.0 || best.1.to_f64().is_nan() { it } else { best })
 }
 
 /// Returns the output of that name, or the only one.
@@ -96,12 +87,5 @@ pub(crate) fn choose<'b>(outputs: &[(&'b str, &'b ArrayRef)], wanted: Option<&st
             Error::config("/output", format!("the model has no output `{wanted}`"))
                 .with_help(format!("name one of {} in `output`", names.join(", ")))
         }),
-    }
-}
-
-fn is_whole(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::FixedSizeList(item, _) => is_whole(item.data_type()),
-        it => it.is_integer() || *it == DataType::Boolean,
     }
 }

@@ -57,8 +57,9 @@ fn outcome(settings: &Settings, case: &Case, host: &dyn Host) -> Result<Outcome>
 }
 
 fn near(answers: &Answers<'_>, expected: &[f64], tolerance: f64) -> bool {
-    let got = answers.numbers(0).unwrap_or_default();
-    got.len() == expected.len() && got.iter().zip(expected).all(|(&a, &b)| (a - Number::Float(b)).abs() <= tolerance)
+    answers.numbers(0).is_some_and(|got| {
+        got.len() == expected.len() && got.zip(expected).all(|(a, &b)| (a - Number::Float(b)).abs() <= tolerance)
+    })
 }
 
 fn array(value: &Known) -> Result<ArrayRef> {

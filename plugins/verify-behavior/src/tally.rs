@@ -118,7 +118,7 @@ fn judge(expected: &Expected, before: &Answers<'_>, after: &Answers<'_>, row: us
         Expected::Same { tolerance, class } => {
             let moved = match numbers {
                 (Some(a), Some(b)) if a.len() == b.len() => {
-                    Some(a.iter().zip(b).map(|(&a, &b)| (a - b).abs()).fold(0.0, f64::max))
+                    Some(a.zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max))
                 }
                 (Some(_), Some(_)) => return Err("the output has another width after the change".to_owned()),
                 _ => None,
@@ -130,14 +130,15 @@ fn judge(expected: &Expected, before: &Answers<'_>, after: &Answers<'_>, row: us
             Ok(Judged { holds: near && (!class || before.class(row) == after.class(row)), moved })
         }
         Expected::Direction { expect, element, slack } => {
-            let (Some(a), Some(b)) = numbers else { return Err(no_numbers()) };
+            let (Some(mut a), Some(mut b)) = numbers else { return Err(no_numbers()) };
+            let width = a.len();
             let element = match element {
                 Some(it) => *it,
-                None if a.len() == 1 => 0,
-                None => return Err(format!("the output has {} elements; say which with `element`", a.len())),
+                None if width == 1 => 0,
+                None => return Err(format!("the output has {width} elements; say which with `element`")),
             };
-            let (Some(&a), Some(&b)) = (a.get(element), b.get(element)) else {
-                return Err(format!("the output has {} elements, so there is no `element` {element}", a.len()));
+            let (Some(a), Some(b)) = (a.nth(element), b.nth(element)) else {
+                return Err(format!("the output has {width} elements, so there is no `element` {element}"));
             };
             let moved = match expect {
                 Direction::NotLower => a - b,

@@ -5,7 +5,7 @@ use modelwatch_sdk::{
     about::Port,
     arrow::array::Array,
     report::Finding,
-    rows::{self, Number},
+    rows::{self, ExactNumbers, Number},
 };
 
 use crate::{
@@ -29,7 +29,7 @@ struct Column {
 }
 
 enum Values {
-    Numbers { width: usize, values: Vec<Number> },
+    Numbers(ExactNumbers<'static>),
     Texts(Vec<Option<String>>),
 }
 
@@ -57,8 +57,7 @@ impl Outputs {
         let schema = batch.schema();
         let columns = schema.fields().iter().zip(batch.columns()).map(|(field, array)| {
             let values = if rows::is_numeric(field.data_type()) {
-                let numbers = rows::exact_numbers(array.as_ref())?;
-                Values::Numbers { width: numbers.width, values: numbers.values.into_owned() }
+                Values::Numbers(rows::exact_numbers(array.as_ref())?.into_owned())
             } else {
                 let texts = rows::texts(array.as_ref())?;
                 Values::Texts(texts.into_iter().map(|it| it.map(|it| it.into_owned())).collect())
@@ -75,16 +74,15 @@ impl Outputs {
 
     /// Puts the rows of another batch after these.
     pub(crate) fn append(&mut self, other: Self) -> Result<()> {
+        let unlike = || Error::input("the model gives other outputs for another batch");
         let mut others = other.columns.into_iter();
         for column in &mut self.columns {
             match (&mut column.values, others.next().filter(|it| it.name == column.name).map(|it| it.values)) {
-                (Values::Numbers { width, values }, Some(Values::Numbers { width: same, values: more }))
-                    if *width == same =>
-                {
-                    values.extend(more);
+                (Values::Numbers(numbers), Some(Values::Numbers(more))) => {
+                    numbers.append(&more).map_err(|_| unlike())?
                 }
                 (Values::Texts(texts), Some(Values::Texts(more))) => texts.extend(more),
-                _ => return Err(Error::input("the model gives other outputs for another batch")),
+                _ => return Err(unlike()),
             }
         }
         self.rows += other.rows;
@@ -102,12 +100,9 @@ impl Outputs {
         for (column, other) in self.columns.iter().zip(&reference.columns) {
             for (row, &at) in order.iter().enumerate() {
                 let is_off = match (&column.values, &other.values) {
-                    (Values::Numbers { width, values }, Values::Numbers { width: same, values: others })
-                        if width == same =>
-                    {
-                        let numbers = values[row * width..(row + 1) * width].iter();
-                        let pairs = numbers.zip(&others[at * width..(at + 1) * width]);
-                        pairs.fold(false, |off, (a, b)| is_off(*a, *b, allowed, &mut res.greatest) || off)
+                    (Values::Numbers(numbers), Values::Numbers(others)) if numbers.width == others.width => {
+                        let pairs = numbers.row(row).zip(others.row(at));
+                        pairs.fold(false, |off, (a, b)| is_off(a, b, allowed, &mut res.greatest) || off)
                     }
                     (Values::Texts(texts), Values::Texts(others)) => texts[row] != others[at],
                     _ => true,
@@ -177,7 +172,7 @@ impl Outputs {
 impl Values {
     fn broken(&self) -> usize {
         match self {
-            Self::Numbers { values, .. } => values.iter().filter(|it| !it.is_finite()).count(),
+            Self::Numbers(it) => it.iter().filter(|it| !it.is_finite()).count(),
             Self::Texts(it) => it.iter().filter(|it| it.is_none()).count(),
         }
     }

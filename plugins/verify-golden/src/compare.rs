@@ -74,7 +74,13 @@ pub(crate) struct WorstRow {
 
 impl Compared {
     /// Compares one row.
-    pub(crate) fn add(&mut self, limits: &Limits, produced: &[Number], recorded: &[Number], id: Option<&str>) {
+    pub(crate) fn add<I: ExactSizeIterator<Item = Number> + Clone>(
+        &mut self,
+        limits: &Limits,
+        produced: I,
+        recorded: I,
+        id: Option<&str>,
+    ) {
         self.present += 1;
         if produced.len() != recorded.len() {
             self.wrong_width_rows += 1;
@@ -86,14 +92,14 @@ impl Compared {
         }
         self.rows += 1;
         let mut worst: Option<WorstRow> = None;
-        for (element, (&a, &b)) in produced.iter().zip(recorded).enumerate() {
+        for (element, (a, b)) in produced.clone().zip(recorded.clone()).enumerate() {
             let excess = self.add_element(limits, a, b);
             if let Some(id) = id.filter(|_| excess > 1.0 && worst.as_ref().is_none_or(|it| excess > it.excess)) {
                 let (produced, recorded) = (a.to_string(), b.to_string());
                 worst = Some(WorstRow { excess, id: id.to_owned(), element: element as u64, produced, recorded });
             }
         }
-        let floats = |it: &[Number]| it.iter().map(|it| it.to_f64()).collect::<Vec<_>>();
+        let floats = |it: I| it.map(Number::to_f64).collect::<Vec<_>>();
         self.add_row(limits, &floats(produced), &floats(recorded));
         if let Some(it) = worst {
             self.add_worst(it);

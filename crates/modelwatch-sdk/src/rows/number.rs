@@ -1,16 +1,20 @@
 //! Numbers as they are written: those that are names are not rounded.
 
-use std::{fmt, ops::Sub};
+use std::{
+    borrow::Cow,
+    fmt,
+    ops::{Range, Sub},
+};
 
 use arrow_array::{
-    Array,
+    Array, FixedSizeListArray,
     cast::AsArray,
     types::{Int64Type, UInt64Type},
 };
 use arrow_schema::DataType;
 
-use super::{Numbers, numbers};
-use crate::error::Result;
+use super::numbers;
+use crate::error::{Error, Result};
 
 /// A number of a column. Integers keep all their digits, which `f64` does not beyond 2^53.
 #[derive(Clone, Copy, Debug)]
@@ -88,36 +92,143 @@ impl fmt::Display for Number {
     }
 }
 
+/// The numbers of a column, a row having `width` of them, in 8 bytes each, none of them rounded.
+#[derive(Clone, Debug)]
+pub struct ExactNumbers<'a> {
+    values: Values<'a>,
+    /// Which are missing; empty where none is.
+    missing: Vec<bool>,
+    /// How many numbers a row has: 1 for a plain column.
+    pub width: usize,
+    /// How many rows are null.
+    pub nulls: usize,
+}
+
+/// Numbers of one type.
+#[derive(Clone, Debug)]
+enum Values<'a> {
+    Floats(Cow<'a, [f64]>),
+    Signed(Cow<'a, [i64]>),
+    Unsigned(Cow<'a, [u64]>),
+}
+
+impl ExactNumbers<'_> {
+    /// Returns how many numbers there are: rows by width.
+    pub fn len(&self) -> usize {
+        match &self.values {
+            Values::Floats(it) => it.len(),
+            Values::Signed(it) => it.len(),
+            Values::Unsigned(it) => it.len(),
+        }
+    }
+
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns whether they are integers or booleans.
+    pub fn are_integers(&self) -> bool {
+        !matches!(self.values, Values::Floats(_))
+    }
+
+    /// Returns all numbers, row by row.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Number> + Clone {
+        (0..self.len()).map(|it| self.get(it))
+    }
+
+    /// Returns the numbers of a row.
+    pub fn row(&self, row: usize) -> impl ExactSizeIterator<Item = Number> + Clone {
+        (row * self.width..(row + 1) * self.width).map(|it| self.get(it))
+    }
+
+    fn get(&self, at: usize) -> Number {
+        if self.missing.get(at) == Some(&true) {
+            return Number::Float(f64::NAN);
+        }
+        match &self.values {
+            Values::Floats(it) => Number::Float(it[at]),
+            Values::Signed(it) => Number::Integer(it[at].into()),
+            Values::Unsigned(it) => Number::Integer(it[at].into()),
+        }
+    }
+
+    /// Returns them with a life of their own.
+    pub fn into_owned(self) -> ExactNumbers<'static> {
+        let values = match self.values {
+            Values::Floats(it) => Values::Floats(Cow::Owned(it.into_owned())),
+            Values::Signed(it) => Values::Signed(Cow::Owned(it.into_owned())),
+            Values::Unsigned(it) => Values::Unsigned(Cow::Owned(it.into_owned())),
+        };
+        ExactNumbers { values, missing: self.missing, width: self.width, nulls: self.nulls }
+    }
+
+    /// Puts the rows of another batch after these.
+    ///
+    /// # Errors
+    /// When those have another type or width.
+    pub fn append(&mut self, other: &ExactNumbers<'_>) -> Result<()> {
+        let before = self.len();
+        match (&mut self.values, &other.values) {
+            _ if self.width != other.width => return Err(Error::input("the rows have another width")),
+            (Values::Floats(these), Values::Floats(those)) => these.to_mut().extend_from_slice(those),
+            (Values::Signed(these), Values::Signed(those)) => these.to_mut().extend_from_slice(those),
+            (Values::Unsigned(these), Values::Unsigned(those)) => these.to_mut().extend_from_slice(those),
+            _ => return Err(Error::input("the numbers are of another type")),
+        }
+        if !(self.missing.is_empty() && other.missing.is_empty()) {
+            self.missing.resize(before, false);
+            self.missing.extend_from_slice(&other.missing);
+            self.missing.resize(self.len(), false);
+        }
+        self.nulls += other.nulls;
+        Ok(())
+    }
+}
+
 /// Reads what [`numbers`] reads, and rounds no integers.
 ///
 /// # Errors
 /// When the array is of another type.
-pub fn exact_numbers(array: &dyn Array) -> Result<Numbers<'static, Number>> {
-    let Numbers { values, width, nulls } = numbers(array)?;
-    let values = match integers(array) {
-        None => values.iter().map(|&it| Number::Float(it)).collect(),
-        Some(integers) => values.iter().zip(integers).map(|(&rounded, it)| exact(rounded, it)).collect(),
-    };
-    Ok(Numbers { values, width, nulls })
-}
-
-fn exact(rounded: f64, integer: i128) -> Number {
-    if rounded.is_nan() { Number::Float(rounded) } else { Number::Integer(integer) }
-}
-
-/// Returns the integers of an array, whatever stands for those that are missing; none of an array of others.
-fn integers(array: &dyn Array) -> Option<Vec<i128>> {
-    match array.data_type() {
-        DataType::Int64 => Some(array.as_primitive::<Int64Type>().values().iter().map(|&it| it.into()).collect()),
-        DataType::UInt64 => Some(array.as_primitive::<UInt64Type>().values().iter().map(|&it| it.into()).collect()),
-        DataType::FixedSizeList(_, width) => {
-            let (list, width) = (array.as_fixed_size_list(), *width as usize);
-            integers(&list.values().slice(list.value_offset(0) as usize, list.len() * width))
-        }
+pub fn exact_numbers(array: &dyn Array) -> Result<ExactNumbers<'_>> {
+    let values = match array.data_type() {
+        DataType::FixedSizeList(_, width) => return list(array.as_fixed_size_list(), *width as usize),
+        DataType::Int64 => Values::Signed(array.as_primitive::<Int64Type>().values().as_ref().into()),
+        DataType::UInt64 => Values::Unsigned(array.as_primitive::<UInt64Type>().values().as_ref().into()),
         it if it.is_integer() || *it == DataType::Boolean => {
-            Some(numbers(array).ok()?.values.iter().map(|&it| it as i128).collect())
+            Values::Signed(numbers(array)?.values.iter().map(|&it| it as i64).collect())
         }
-        _ => None,
+        _ => Values::Floats(numbers(array)?.values),
+    };
+    let nulls = array.null_count();
+    let missing = if nulls == 0 { Vec::new() } else { (0..array.len()).map(|it| array.is_null(it)).collect() };
+    Ok(ExactNumbers { values, missing, width: 1, nulls })
+}
+
+fn list(array: &FixedSizeListArray, width: usize) -> Result<ExactNumbers<'_>> {
+    let inner = exact_numbers(array.values().as_ref())?;
+    let width = width * inner.width;
+    let start = array.value_offset(0) as usize * inner.width;
+    let place = start..start + array.len() * width;
+    let mut missing = inner.missing.get(place.clone()).unwrap_or_default().to_vec();
+    if array.null_count() > 0 {
+        missing.resize(place.len(), false);
+        for row in (0..array.len()).filter(|&it| array.is_null(it)) {
+            missing[row * width..(row + 1) * width].fill(true);
+        }
+    }
+    let values = match inner.values {
+        Values::Floats(it) => Values::Floats(part(it, place)),
+        Values::Signed(it) => Values::Signed(part(it, place)),
+        Values::Unsigned(it) => Values::Unsigned(part(it, place)),
+    };
+    Ok(ExactNumbers { values, missing, width, nulls: array.null_count() })
+}
+
+fn part<T: Clone>(values: Cow<'_, [T]>, place: Range<usize>) -> Cow<'_, [T]> {
+    match values {
+        Cow::Borrowed(it) => Cow::Borrowed(&it[place]),
+        Cow::Owned(it) => Cow::Owned(it[place].to_vec()),
     }
 }
 
@@ -125,28 +236,81 @@ fn integers(array: &dyn Array) -> Option<Vec<i128>> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, UInt64Array};
+    use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int8Array, Int64Array, UInt64Array};
     use arrow_schema::Field;
 
     use super::*;
 
     const BIG: i64 = 1 << 53;
 
+    fn all(array: &dyn Array) -> Vec<Number> {
+        exact_numbers(array).unwrap().iter().collect()
+    }
+
+    fn shown(array: &dyn Array) -> Vec<String> {
+        all(array).iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn integers_keep_all_their_digits() {
-        let read = |it: ArrayRef| exact_numbers(&it).unwrap();
-        let ids = read(Arc::new(Int64Array::from(vec![Some(BIG), None, Some(BIG + 1), Some(-1)])));
-        assert!(matches!(ids.values[..], [Number::Integer(_), Number::Float(it), ..] if it.is_nan()));
-        assert_eq!((ids.values[2] - ids.values[0], ids.nulls), (1.0, 1));
-        assert_eq!(ids.values[2].to_string(), "9007199254740993");
-        let greatest = read(Arc::new(UInt64Array::from(vec![u64::MAX, u64::MAX - 1])));
-        assert_eq!(greatest.values[0] - greatest.values[1], 1.0);
+        let ids = Int64Array::from(vec![Some(BIG), None, Some(BIG + 1), Some(-1)]);
+        assert_eq!(shown(&ids), ["9007199254740992", "NaN", "9007199254740993", "-1"]);
+        assert_eq!((all(&ids)[2] - all(&ids)[0], exact_numbers(&ids).unwrap().nulls), (1.0, 1));
+        let greatest = all(&UInt64Array::from(vec![u64::MAX, u64::MAX - 1]));
+        assert_eq!(greatest[0] - greatest[1], 1.0);
+        assert_eq!(shown(&Int8Array::from(vec![Some(-128), None])), ["-128", "NaN"]);
+        assert_eq!(all(&BooleanArray::from(vec![true])), [Number::Integer(1)]);
+        assert_eq!(all(&Float32Array::from(vec![0.5])), [Number::Float(0.5)]);
+    }
+
+    /// Rows of two from 2^53 on, of which the third is null.
+    fn pairs() -> FixedSizeListArray {
         let item = Arc::new(Field::new("item", DataType::Int64, true));
-        let list = FixedSizeListArray::new(item, 2, Arc::new(Int64Array::from_iter_values(BIG..BIG + 6)), None);
-        let list = read(Arc::new(list.slice(1, 2)));
-        assert_eq!(list.row(1), [BIG + 4, BIG + 5].map(|it| Number::Integer(it.into())));
-        assert_eq!(read(Arc::new(BooleanArray::from(vec![true]))).values[0], Number::Integer(1));
-        assert_eq!(read(Arc::new(Float32Array::from(vec![0.5]))).values[0], Number::Float(0.5));
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(BIG..BIG + 8));
+        FixedSizeListArray::new(item, 2, values, Some(vec![true, true, false, true].into()))
+    }
+
+    #[test]
+    fn rows_of_lists_start_at_their_own_offset() {
+        let list = pairs().slice(1, 3);
+        let read = exact_numbers(&list).unwrap();
+        assert_eq!((read.width, read.len(), read.nulls), (2, 6, 1));
+        assert!(read.row(0).eq([BIG + 2, BIG + 3].map(|it| Number::Integer(it.into()))));
+        assert!(read.row(1).all(|it| it.to_f64().is_nan()));
+        assert!(read.row(2).eq([BIG + 6, BIG + 7].map(|it| Number::Integer(it.into()))));
+    }
+
+    #[test]
+    fn a_number_takes_eight_bytes_whatever_its_type() {
+        let rows = 1000;
+        let arrays: [ArrayRef; 3] = [
+            Arc::new(Int64Array::from_iter_values(0..rows)),
+            Arc::new(UInt64Array::from_iter_values(0..rows as u64)),
+            Arc::new(Float32Array::from_iter_values((0..rows).map(|it| it as f32))),
+        ];
+        for array in arrays {
+            let bytes = match exact_numbers(&array).unwrap().into_owned().values {
+                Values::Floats(it) => size_of_val(&*it),
+                Values::Signed(it) => size_of_val(&*it),
+                Values::Unsigned(it) => size_of_val(&*it),
+            };
+            assert_eq!(bytes as i64, 8 * rows, "{}", array.data_type());
+        }
+    }
+
+    #[test]
+    fn rows_of_another_batch_come_after() {
+        let (list, ids) = (pairs(), Int64Array::from_iter_values(0..2));
+        let mut read = exact_numbers(&list).unwrap().into_owned();
+        let whole = list.slice(0, 2);
+        for part in [&whole, &list] {
+            read.append(&exact_numbers(part).unwrap()).unwrap();
+        }
+        let missing: Vec<_> = (0..10).filter(|&row| read.row(row).any(|it| it.to_f64().is_nan())).collect();
+        assert_eq!((read.len(), read.nulls, missing), (20, 2, vec![2, 8]));
+        assert!(read.append(&exact_numbers(&ids).unwrap()).is_err());
+        let mut ids = exact_numbers(&ids).unwrap();
+        assert!(ids.append(&exact_numbers(&Float32Array::from(vec![0.5])).unwrap()).is_err());
     }
 
     #[test]

@@ -1,28 +1,36 @@
 //! What probes are told about models and the machine.
 
-use std::{env::consts, fs, thread};
+use std::{collections::BTreeMap, env::consts, fs, thread};
 
-use modelwatch_infer::{Model, ModelFormat, Runtime, TensorSpec, TractRuntime, model_bytes};
+use modelwatch_infer::{ModelFormat, ModelInfo, Runtime, TensorSpec, TractRuntime, model_bytes};
 use modelwatch_sdk::{
     Error, Result,
     about::{MachineDescription, MlflowField, MlflowSignature, ModelDescription, Port},
 };
 use modelwatch_tensors::{MLMODEL_FILE, MlModel, OnnxModel, SignatureField};
 
-use crate::model::{Origin, format_name};
+use crate::model::{Origin, Refused, format_name};
 
-/// Returns what is known of a model that was loaded.
-pub(crate) fn model(model: &Model, origin: &Origin) -> Result<ModelDescription> {
-    let info = model.info();
+/// Returns what is known of a model that cannot be run.
+pub(crate) fn refused(model: &Refused) -> Result<ModelDescription> {
+    let (info, origin) = model.examine().map_err(|e| Error::io(e.to_string()))?;
+    Ok(ModelDescription { refusal: Some(model.why.clone()), ..self::model(&info, &origin)? })
+}
+
+/// Returns what is known of a model.
+pub(crate) fn model(info: &ModelInfo, origin: &Origin) -> Result<ModelDescription> {
     let bytes = model_bytes(&origin.file).map_err(Error::io)?;
     // Read again rather than kept: few probes ask, and only the file says it.
     let onnx = match info.format {
         ModelFormat::Onnx => Some(OnnxModel::open(&origin.file).map_err(Error::io)?),
         _ => None,
     };
-    let operators = match &onnx {
-        Some(it) => it.op_counts.clone(),
-        None => info.operators.iter().map(|(name, &n)| (name.clone(), n as u64)).collect(),
+    let (operators, first_nodes, opsets) = match onnx {
+        Some(it) => (it.op_counts, it.first_nodes, Some(it.opset_imports)),
+        None => {
+            let counts = info.operators.iter().map(|(name, &n)| (name.clone(), n as u64)).collect();
+            (counts, BTreeMap::new(), None)
+        }
     };
     let mlflow = match MlModel::open(&origin.checkpoint) {
         Ok(it) => Some(MlflowSignature { inputs: fields(it.inputs), outputs: fields(it.outputs) }),
@@ -37,10 +45,12 @@ pub(crate) fn model(model: &Model, origin: &Origin) -> Result<ModelDescription> 
         inputs: info.inputs.iter().map(port).collect(),
         outputs: info.outputs.iter().map(port).collect(),
         operators,
-        opsets: onnx.map(|it| it.opset_imports),
+        first_nodes,
+        opsets,
         signature: info.signature.clone(),
         mlflow,
         load_seconds: origin.load_seconds,
+        refusal: None,
     })
 }
 

@@ -115,6 +115,26 @@ pub(crate) struct Origin {
     pub(crate) runtime: String,
 }
 
+/// A model that a run has and cannot run.
+pub(crate) struct Refused {
+    /// The files of the checkpoint.
+    pub(crate) checkpoint: PathBuf,
+    /// Which of them it is, if there are several.
+    pub(crate) model: Option<String>,
+    pub(crate) why: String,
+}
+
+impl Refused {
+    /// Returns what its file says. Read when somebody asks: few do.
+    pub(crate) fn examine(&self) -> Result<(ModelInfo, Origin), ModelError> {
+        let file = find_model(&self.checkpoint, self.model.as_deref())?;
+        let info = modelwatch_infer::inspect(&file)?.info;
+        let name = name_in(&self.checkpoint, &file);
+        let (load_seconds, runtime) = (0.0, String::new());
+        Ok((info, Origin { checkpoint: self.checkpoint.clone(), file, name, load_seconds, runtime }))
+    }
+}
+
 /// A model to be loaded.
 pub(crate) struct Wanted<'a> {
     /// The files of the checkpoint.
@@ -144,10 +164,9 @@ pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedM
         res
     });
     let info = model.info();
-    let name = file.strip_prefix(path).ok().filter(|it| !it.as_os_str().is_empty()).unwrap_or(&file);
     let record = ModelRecord {
         role: role.as_str().to_owned(),
-        file: name.file_name().map_or_else(|| "the checkpoint's folder".into(), |_| name.display().to_string()),
+        file: name_in(path, &file),
         format: format_name(info.format).to_owned(),
         inputs: info.inputs.iter().map(spec_text).collect(),
         outputs: info.outputs.iter().map(spec_text).collect(),
@@ -158,6 +177,12 @@ pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedM
     let (name, runtime) = (record.file.clone(), record.runtime.clone());
     let origin = Origin { checkpoint: path.to_owned(), file, name, load_seconds, runtime };
     Ok(LoadedModel { model, layered, record, origin })
+}
+
+/// Returns what a model of a checkpoint is called.
+fn name_in(checkpoint: &Path, file: &Path) -> String {
+    let name = file.strip_prefix(checkpoint).ok().filter(|it| !it.as_os_str().is_empty()).unwrap_or(file);
+    name.file_name().map_or_else(|| "the checkpoint's folder".into(), |_| name.display().to_string())
 }
 
 /// Loads the model with the layers that can be given; one that cannot does not take the others with it.

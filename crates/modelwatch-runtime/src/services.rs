@@ -32,7 +32,7 @@ use crate::{
     blessing, checkpoint, compare, describe,
     inputs::InputMap,
     memory,
-    model::{Layered, LoadedModel, Origin},
+    model::{Layered, LoadedModel, Origin, Refused},
     pace::Pace,
     reproduce,
 };
@@ -42,6 +42,8 @@ use crate::{
 pub(crate) struct Models {
     pub(crate) candidate: Option<Arc<RunModel>>,
     pub(crate) baseline: Option<Arc<RunModel>>,
+    /// Those that are there and cannot be run.
+    pub(crate) refused: BTreeMap<ModelRole, Arc<Refused>>,
 }
 
 impl Models {
@@ -365,7 +367,18 @@ impl Host for ProbeHost<'_> {
             "confidence" => Ok(self.confidence.get(text("the name of a metric")?).copied().unwrap_or(0.95).into()),
             "model" => {
                 let it = self.models.required(role()?)?;
-                serde_json::to_value(describe::model(&it.model, &it.origin)?).map_err(Error::input)
+                serde_json::to_value(describe::model(it.model.info(), &it.origin)?).map_err(Error::input)
+            }
+            "structure" => {
+                let role = role()?;
+                let found = match self.models.refused.get(&role) {
+                    Some(it) => describe::refused(it)?,
+                    None => {
+                        let it = self.models.required(role)?;
+                        describe::model(it.model.info(), &it.origin)?
+                    }
+                };
+                serde_json::to_value(found).map_err(Error::input)
             }
             BUDGET => Ok(self.artifacts.bytes_left().into()),
             IS_ONE_MODEL => match self.models.are_one(&|| self.is_cancelled()) {

@@ -23,6 +23,8 @@ pub struct ModelDescription {
     /// How many nodes there are of each operator. An ONNX operator that is not of `ai.onnx` has its domain before it:
     /// `com.microsoft::Gelu`.
     pub operators: BTreeMap<String, u64>,
+    /// The first node of each operator of an ONNX model, by the same names; empty in other formats.
+    pub first_nodes: BTreeMap<String, String>,
     /// The operator sets of an ONNX model: version by domain; none in other formats.
     pub opsets: Option<BTreeMap<String, i64>>,
     /// The signature that is run, in formats that have them.
@@ -31,6 +33,8 @@ pub struct ModelDescription {
     pub mlflow: Option<MlflowSignature>,
     /// How long it took to load in this run, in seconds.
     pub load_seconds: f64,
+    /// Why it cannot be run; nothing of a model that can.
+    pub refusal: Option<String>,
 }
 
 /// An input or output of a model.

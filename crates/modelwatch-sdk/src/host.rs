@@ -158,9 +158,17 @@ pub trait Host: Send + Sync {
     /// Returns what is known of a model.
     ///
     /// # Errors
-    /// When the model is not part of the run, or its file cannot be read.
+    /// When the model is not part of the run or cannot be run, or its file cannot be read.
     fn model(&self, model: ModelRole) -> Result<ModelDescription> {
         read("model", self.call("model", &Value::from(model.as_str()))?)
+    }
+
+    /// Returns what is known of a model from its file, also of one that cannot be run.
+    ///
+    /// # Errors
+    /// When there is no such model, or its file cannot be read.
+    fn structure(&self, model: ModelRole) -> Result<ModelDescription> {
+        read("structure", self.call("structure", &Value::from(model.as_str()))?)
     }
 
     /// Returns whether the candidate and the baseline are one model: the same bytes, run by the same runtime. Two that answer some

@@ -296,6 +296,8 @@ fn summary_describes_the_model() {
     assert_eq!((model.ir_version, model.producer_name.as_str()), (8, "tf2onnx"));
     assert!(model.opset_imports[""] >= 13);
     assert_eq!(model.op_counts["Conv"], 2);
+    assert_eq!(model.first_nodes["Conv"], "digits_cnn_1/conv1_1/BiasAdd");
+    assert!(model.first_nodes.keys().eq(model.op_counts.keys()));
     assert_eq!((model.inputs.len(), model.outputs.len()), (1, 1));
     assert_eq!(model.outputs[0].name, "probs");
     let shape = model.inputs[0].shape.as_ref().unwrap();

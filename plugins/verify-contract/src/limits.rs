@@ -80,12 +80,9 @@ fn operators(sheet: &mut Sheet, config: &Config, model: &ModelDescription) {
         }
         let custom = |it: &str| it.split_once("::").is_some_and(|(domain, _)| !STANDARD.contains(&domain));
         let findings = model.operators.keys().filter(|it| custom(it)).map(|it| {
-            error(
-                "MW-C004",
-                it,
-                format!("operator `{it}`, which {} nodes use, is of no standard set", used(it)),
-                advice,
-            )
+            let node = model.first_nodes.get(it).map(|it| format!(", as node `{it}`")).unwrap_or_default();
+            let message = format!("operator `{it}`, which {} nodes use{node}, is of no standard set", used(it));
+            error("MW-C004", it, message, advice)
         });
         let findings = findings.collect();
         sheet.judge(clause, findings);

@@ -76,23 +76,28 @@ impl Probe for Contract {
         if host.is_cancelled() {
             return Err(host.cancelled());
         }
-        let model = host.model(ModelRole::Candidate)?;
+        let model = host.structure(ModelRole::Candidate)?;
         let mut sheet = Sheet::default();
         limits::judge(&mut sheet, &self.config, &model);
-        let rows = self.sample.batch()?;
+        // Of a model that cannot be run, nobody says which columns its inputs are made of.
+        let rows = self.sample.batch()?.filter(|_| model.refusal.is_none());
         let is_fed = rows.as_ref().is_none_or(|it| data::judge(&mut sheet, &model, it.schema_ref()));
         if self.config.mlflow {
             data::mlflow(&mut sheet, &model, rows.as_ref().map(|it| it.schema_ref().as_ref()));
         }
         let rows = rows.filter(|it| it.num_rows() > 0 && self.config.rows > 0);
-        let outputs = match &rows {
-            Some(it) if is_fed => runs::judge(&mut sheet, &self.config, host, &model, it)?,
-            None if self.config.rows == 0 => {
+        let outputs = match (&model.refusal, &rows) {
+            (Some(why), _) => {
+                sheet.failed(Clause::new("runs", "can be run", 0), why.clone());
+                None
+            }
+            (None, Some(it)) if is_fed => runs::judge(&mut sheet, &self.config, host, &model, it)?,
+            (None, None) if self.config.rows == 0 => {
                 let what = "what the model gives for rows, in batches of any size, any order, again and on threads";
                 sheet.report.gaps.push(Gap::new(what, "`rows = 0` leaves it out"));
                 None
             }
-            not_run => {
+            (None, not_run) => {
                 let clause = Clause::new("produced_outputs", "are as the model declares them", 0);
                 let why = if not_run.is_some() {
                     "the data has no columns for some of the model's inputs"
@@ -112,7 +117,7 @@ impl Probe for Contract {
             let clause = Clause::new(name, "are those of the contract", expected.len().max(ports.len()));
             sheet.judge(clause, breaks(side, expected, ports, "the contract"));
         }
-        let baseline = host.model(ModelRole::Baseline);
+        let baseline = host.structure(ModelRole::Baseline);
         if self.config.mode == Mode::Baseline {
             self.against_baseline(&mut sheet, host, (&model, &given), &baseline, rows.as_ref());
         }

@@ -27,7 +27,7 @@ use crate::{
     checkpoint::{self, CheckpointError, Laid},
     due,
     history::{self, History},
-    model::{self, LoadedModel, ModelError, Wanted},
+    model::{self, LoadedModel, ModelError, Refused, Wanted},
     pass::Slot,
     prune,
     record::{CheckpointRecord, Coverage, GapRecord},
@@ -175,9 +175,16 @@ pub(super) fn execute(
     }
     let (candidate_model, baseline_model) =
         run.phase("models", |run| run.models(&plan, candidate.as_ref(), baseline.as_ref()));
+    let found =
+        [(ModelRole::Candidate, &candidate, &candidate_model), (ModelRole::Baseline, &baseline, &baseline_model)];
+    let refused = found.into_iter().filter_map(|(role, ready, loaded)| {
+        let (ready, why) = (ready.as_ref()?, loaded.as_ref().err()?.clone());
+        Some((role, Arc::new(Refused { checkpoint: ready.path().to_owned(), model: ready.model.clone(), why })))
+    });
     let models = Models {
         candidate: candidate_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
         baseline: baseline_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
+        refused: refused.collect(),
     };
     run.opened = Instant::now();
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();

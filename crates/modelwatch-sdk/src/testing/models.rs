@@ -187,7 +187,7 @@ impl Host for ModelHost {
     fn call(&self, service: &str, argument: &Value) -> Result<Value> {
         let name = argument.as_str().unwrap_or_default();
         let written = match service {
-            "model" => serde_json::to_value(&self.get(name)?.description),
+            "model" | "structure" => serde_json::to_value(&self.get(name)?.description),
             artifact::BUDGET => Ok(self.artifact_bytes.into()),
             "machine" => serde_json::to_value(MachineDescription { os: "test".to_owned(), ..Default::default() }),
             "inference_seconds" => {

@@ -36,6 +36,8 @@ pub struct OnnxModel {
     pub outputs: Vec<OnnxValue>,
     /// How often each operator occurs, in subgraphs and functions too; outside `ai.onnx` as `domain::operator`.
     pub op_counts: BTreeMap<String, u64>,
+    /// The first node of each operator, by the same names: its own name, or where it has none, that of its first output.
+    pub first_nodes: BTreeMap<String, String>,
 }
 
 /// An input or output of a model.
@@ -71,10 +73,10 @@ impl OnnxModel {
         let site = Site { path, format: Format::Onnx };
         let model = decode(site, &map(path)?)?;
         let graph = graph(site, &model)?;
-        let mut op_counts = BTreeMap::new();
-        count_ops(&graph.node, &mut op_counts);
+        let mut operators = Operators::default();
+        operators.add(&graph.node);
         for function in &model.functions {
-            count_ops(&function.node, &mut op_counts);
+            operators.add(&function.node);
         }
         let initialized: HashSet<&str> = graph.initializer.iter().map(|it| it.name.as_str()).collect();
         Ok(Self {
@@ -84,7 +86,8 @@ impl OnnxModel {
             producer_version: model.producer_version.clone(),
             inputs: graph.input.iter().filter(|it| !initialized.contains(it.name.as_str())).map(value).collect(),
             outputs: graph.output.iter().map(value).collect(),
-            op_counts,
+            op_counts: operators.counts,
+            first_nodes: operators.first_nodes,
         })
     }
 }
@@ -97,16 +100,27 @@ pub(super) fn graph<'a>(site: Site<'_>, model: &'a ModelProto) -> Result<&'a Gra
     model.graph.as_ref().ok_or_else(|| site.corrupt("the model", "has no graph"))
 }
 
-fn count_ops(nodes: &[NodeProto], counts: &mut BTreeMap<String, u64>) {
-    for node in nodes {
-        let op = match node.domain.as_str() {
-            "" | "ai.onnx" => node.op_type.clone(),
-            domain => format!("{domain}::{}", node.op_type),
-        };
-        *counts.entry(op).or_default() += 1;
-        for attribute in &node.attribute {
-            for graph in attribute.g.iter().chain(&attribute.graphs) {
-                count_ops(&graph.node, counts);
+/// What is known of the nodes of a model by operator.
+#[derive(Default)]
+struct Operators {
+    counts: BTreeMap<String, u64>,
+    first_nodes: BTreeMap<String, String>,
+}
+
+impl Operators {
+    fn add(&mut self, nodes: &[NodeProto]) {
+        for node in nodes {
+            let op = match node.domain.as_str() {
+                "" | "ai.onnx" => node.op_type.clone(),
+                domain => format!("{domain}::{}", node.op_type),
+            };
+            let name = Some(&node.name).filter(|it| !it.is_empty()).or(node.output.first());
+            self.first_nodes.entry(op.clone()).or_insert_with(|| name.cloned().unwrap_or_default());
+            *self.counts.entry(op).or_default() += 1;
+            for attribute in &node.attribute {
+                for graph in attribute.g.iter().chain(&attribute.graphs) {
+                    self.add(&graph.node);
+                }
             }
         }
     }

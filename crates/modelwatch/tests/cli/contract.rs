@@ -53,6 +53,37 @@ fn an_input_that_the_data_does_not_have_is_a_finding() {
 }
 
 #[test]
+fn an_operator_of_ones_own_is_named_where_the_model_cannot_be_run() {
+    let project = Project::new();
+    let (own, standard) = (b"acme.onnx1", b"ai.onnx.ml");
+    let mut model = fs::read(fixtures().join("tabular/breast_cancer/logreg.onnx")).unwrap();
+    let places: Vec<_> = (0..model.len()).filter(|&it| model[it..].starts_with(standard)).collect();
+    places.into_iter().for_each(|it| model[it..it + own.len()].copy_from_slice(own));
+    fs::write(project.path().join("own.onnx"), model).unwrap();
+    let run = |custom: bool, rows: &str| {
+        project.run(&format!(
+            "name = 'test'\ncheckpoint = {{ import = 'own.onnx', name = 'own' }}\n[data.current]\npath = '{}'\n\
+             [[verify]]\nuses = 'contract'\nwith = {{ operators = {{ custom = {custom} }}{rows} }}\n",
+            fixtures().join("tabular/breast_cancer/test.csv").display()
+        ))
+    };
+    let named = ["LinearClassifier", "Scaler"].map(|it| format!("MW-C004 acme.onnx1::{it}")).to_vec();
+    for rows in ["", ", rows = 0"] {
+        let (code, record) = run(false, rows);
+        assert_eq!((code, findings(&record)), (3, named.clone()), "{record:#}");
+        let custom = check(&record, "custom_operators", "fail")["message"].as_str().unwrap();
+        assert_eq!(
+            custom,
+            "operator `acme.onnx1::LinearClassifier`, which 1 nodes use, as node `LinearClassifier`, is of no standard set, and 1 more"
+        );
+        for (code, record) in [(code, record), run(true, rows)] {
+            let why = check(&record, "runs", "error")["message"].as_str().unwrap();
+            assert!(code == 3 && why.contains("LinearClassifier"), "{why}");
+        }
+    }
+}
+
+#[test]
 fn a_baseline_that_does_not_exist_yet_was_not_compared() {
     let project = Project::new();
     let pipeline = format!(

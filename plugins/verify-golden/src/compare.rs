@@ -50,6 +50,8 @@ pub(crate) struct Compared {
     pub(crate) no_cosine: u64,
     pub(crate) wide_rows: u64,
     pub(crate) same_top: u64,
+    /// Rows of more than k values.
+    pub(crate) ranked_rows: u64,
     pub(crate) same_top_k: u64,
     /// Counts of floor(2 · log10 |error|) over errors other than 0.
     pub(crate) histogram: BTreeMap<i32, u64>,
@@ -143,7 +145,11 @@ impl Compared {
         }
         self.wide_rows += 1;
         self.same_top += u64::from(highest(a, 1) == highest(b, 1));
-        self.same_top_k += u64::from(highest(a, limits.top_k) == highest(b, limits.top_k));
+        // As many as there are would always be the same.
+        if a.len() > limits.top_k {
+            self.ranked_rows += 1;
+            self.same_top_k += u64::from(highest(a, limits.top_k) == highest(b, limits.top_k));
+        }
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let cosine = dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt());
         if cosine.is_finite() {
@@ -180,6 +186,7 @@ impl Compared {
             (&mut self.no_cosine, other.no_cosine),
             (&mut self.wide_rows, other.wide_rows),
             (&mut self.same_top, other.same_top),
+            (&mut self.ranked_rows, other.ranked_rows),
             (&mut self.same_top_k, other.same_top_k),
             (&mut self.wrong_width_rows, other.wrong_width_rows),
         ] {
@@ -209,7 +216,8 @@ impl Compared {
             && self.non_finite <= self.mismatched
             && self.finite <= self.elements
             && self.same_top <= self.wide_rows
-            && self.same_top_k <= self.wide_rows
+            && self.same_top_k <= self.ranked_rows
+            && self.ranked_rows <= self.wide_rows
             && self.wide_rows <= self.rows
             && self.rows.checked_add(self.wrong_width_rows) == Some(self.present)
             && self.sum_error.is_consistent()

@@ -23,9 +23,9 @@ pub struct Config {
     pub tolerances: BTreeMap<String, Tolerance>,
     /// The greatest distance allowed, in representable `f32` numbers.
     pub max_ulp: Option<u64>,
-    /// The least cosine allowed between a row's output and the recorded one.
+    /// The least cosine allowed between a row's output and the recorded one, of outputs with more than one value a row.
     pub min_cosine: Option<f64>,
-    /// Requires that every row has the same k highest values; fewer than an output has, or it would always hold.
+    /// Requires that every row has the same k highest values, of outputs with more than k values a row: of fewer it would always hold.
     pub top_k: Option<usize>,
     /// The share of elements that may be out of tolerance.
     #[serde(default)]

@@ -18,7 +18,7 @@ pub(crate) fn report(config: &Config, seen: &Seen) -> Report {
         let it = seen.outputs.get(name).unwrap_or(&none);
         presence(&mut res, seen, (name, it), &extra);
         metrics(&mut res, name, it);
-        checks(&mut res, config, name, it);
+        checks(&mut res, config, seen, name);
         findings(&mut res, config, (name, column), it);
         figures(&mut res, name, it);
     }
@@ -145,7 +145,22 @@ fn cosine(it: &Compared) -> f64 {
     if it.no_cosine > 0 { f64::NAN } else { it.min_cosine.unwrap_or(f64::NAN) }
 }
 
-fn checks(res: &mut Report, config: &Config, name: &str, it: &Compared) {
+fn checks(res: &mut Report, config: &Config, seen: &Seen, name: &str) {
+    let none = Compared::default();
+    let it = seen.outputs.get(name).unwrap_or(&none);
+    // What an output has nothing of is a gap where another output has it: the option is for that one.
+    let mut gaps = Vec::new();
+    let mut is_for = |option: &str, n: fn(&Compared) -> u64, why: &str| {
+        let is_left_out = it.elements > 0 && n(it) == 0 && seen.outputs.values().any(|it| n(it) > 0);
+        if is_left_out {
+            gaps.push(Gap::new(format!("`{option}` of output `{name}`"), why));
+        }
+        !is_left_out
+    };
+    let min_cosine = config.min_cosine.filter(|_| is_for("min_cosine", |it| it.wide_rows, "a row has one value"));
+    let too_narrow = "a row has no more values than the highest that are compared, which would always be the same";
+    let top_k = config.top_k.filter(|_| is_for("top_k", |it| it.ranked_rows, too_narrow));
+    res.gaps.extend(gaps);
     let mut add = |metric: &str, requirement: String, observed: f64, n: u64, holds: bool| {
         let status = Status::of(n, holds);
         let message = match status {
@@ -161,12 +176,12 @@ fn checks(res: &mut Report, config: &Config, name: &str, it: &Compared) {
     if let Some(limit) = config.max_ulp {
         add("max_ulp", format!("<= {limit}"), it.max_ulp as f64, it.finite, it.above_ulp == 0 && it.max_ulp <= limit);
     }
-    if let Some(limit) = config.min_cosine {
+    if let Some(limit) = min_cosine {
         add("min_cosine", format!(">= {limit}"), cosine(it), it.wide_rows, cosine(it) >= limit);
     }
-    if let Some(k) = config.top_k {
-        let share = it.same_top_k as f64 / it.wide_rows as f64;
-        add("top_k_agreement", format!("== 1 for k = {k}"), share, it.wide_rows, it.same_top_k == it.wide_rows);
+    if let Some(k) = top_k {
+        let share = it.same_top_k as f64 / it.ranked_rows as f64;
+        add("top_k_agreement", format!("== 1 for k = {k}"), share, it.ranked_rows, it.same_top_k == it.ranked_rows);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     output,
 };
 
-const STATE_VERSION: u8 = 2;
+const STATE_VERSION: u8 = 3;
 
 /// The verifier `golden`.
 pub struct Golden {
@@ -52,8 +52,8 @@ impl Verifier for Golden {
 }
 
 impl Golden {
-    /// Refuses what would be compared without meaning: rows of another shape, and more highest values than tell rows apart.
-    fn check_row(&self, batch: &RecordBatch, (output, column): (&str, &str), width: usize) -> Result<()> {
+    /// Refuses to compare rows of another shape, whose numbers are in another order.
+    fn check_shape(batch: &RecordBatch, output: &str, column: &str) -> Result<()> {
         let shape_of = |is_wanted: &dyn Fn(&Field) -> bool| {
             let field = batch.schema_ref().fields().iter().find(|it| is_wanted(it));
             field.map(|it| rows::row_shape(it)).unwrap_or_default()
@@ -66,14 +66,25 @@ impl Golden {
                 "cannot compare output `{output}`: its rows have the shape {produced:?}, those of column `{column}` {recorded:?}"
             )));
         }
-        match self.config.top_k {
-            Some(k) if k >= width && width > 1 => Err(Error::config(
-                "/top_k",
-                format!("a row of output `{output}` has {width} values, so that its {k} highest are always the same"),
-            )
-            .with_help(format!("set `top_k` to less than {width}, or leave it out"))),
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// Refuses a `top_k` of which no output has as many values as it could tell apart, given their widths.
+    fn check_top_k(&self, widths: &BTreeMap<&str, usize>) -> Result<()> {
+        let Some(k) = self.config.top_k else { return Ok(()) };
+        // Where outputs are missing, that is what is wrong.
+        let is_whole = widths.len() == self.config.outputs.len();
+        let Some((name, &width)) = widths.iter().max_by_key(|it| it.1).filter(|it| is_whole && *it.1 <= k) else {
+            return Ok(());
+        };
+        let message =
+            format!("a row of output `{name}` has {width} values, so that its {k} highest are always the same");
+        let help = if width > 1 {
+            format!("set `top_k` to less than {width}, or leave it out")
+        } else {
+            "leave `top_k` out".to_owned()
+        };
+        Err(Error::config("/top_k", message).with_help(help))
     }
 }
 
@@ -97,6 +108,7 @@ impl Probe for Golden {
         self.seen.rows += batch.num_rows() as u64;
         let ids = rows::columns(batch, Use::Id).next().map(|it| rows::texts(it.1.as_ref())).transpose()?;
         let produced: BTreeMap<_, _> = rows::outputs(batch, ModelRole::Candidate).collect();
+        let mut widths = BTreeMap::new();
         for name in produced.keys().filter(|it| !self.config.outputs.contains_key(**it)) {
             self.seen.extra.insert((*name).to_owned());
         }
@@ -110,8 +122,9 @@ impl Probe for Golden {
             };
             let (new, old) = (read(output.as_ref())?, read(recorded.as_ref())?);
             if new.width == old.width {
-                self.check_row(batch, (name, column), old.width)?;
+                Self::check_shape(batch, name, column)?;
             }
+            widths.insert(name.as_str(), old.width);
             let (rtol, atol) = self.config.tolerance(name);
             let (top_k, max_ulp) = (self.config.top_k.unwrap_or(1), self.config.max_ulp);
             let Config { equal_nan, equal_infinity, .. } = self.config;
@@ -122,7 +135,7 @@ impl Probe for Golden {
                 compared.add(&limits, new.row(row), old.row(row), id);
             }
         }
-        Ok(())
+        self.check_top_k(&widths)
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {

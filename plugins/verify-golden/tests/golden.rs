@@ -199,6 +199,34 @@ fn as_many_highest_values_as_there_are_say_nothing() {
 }
 
 #[test]
+fn the_highest_values_are_those_of_outputs_that_have_more() {
+    let two = json!({ "outputs": { "y": "want", "label": "want_label" }, "top_k": 1, "min_cosine": 0.9, "atol": 1.0 });
+    let rows = |probs: [f32; 4], label: [i64; 2]| {
+        let label: ArrayRef = Arc::new(Int64Array::from(label.to_vec()));
+        let recorded = batch(list(&[0.1, 0.9, 0.8, 0.2], 2), &[("y", list(&probs, 2)), ("label", label)]);
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 0]));
+        let mut fields: Vec<_> = recorded.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("want_label", DataType::Int64, true)));
+        let columns = recorded.columns().iter().cloned().chain([column]).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    };
+    let report = run(two.clone(), &rows([0.1, 0.9, 0.8, 0.2], [1, 0]));
+    assert_eq!(failed(&report), [""; 0]);
+    // What is not asked of the label is said, and does not count as held.
+    let gaps: Vec<_> = report.gaps.iter().map(|it| it.what.as_str()).collect();
+    assert_eq!(gaps, ["`min_cosine` of output `label`", "`top_k` of output `label`"]);
+    let ranked = report.checks.iter().filter(|it| it.metric == "top_k_agreement");
+    assert_eq!(ranked.map(|it| it.labels["output"].as_str()).collect::<Vec<_>>(), ["y"]);
+    assert_eq!(failed(&run(two.clone(), &rows([0.9, 0.1, 0.8, 0.2], [1, 0]))), ["min_cosine", "top_k_agreement"]);
+    // Of none of them, it would say nothing at all.
+    let error = refused(json!({ "outputs": two["outputs"], "top_k": 2 }), &rows([0.1, 0.9, 0.8, 0.2], [1, 0]));
+    assert!(error.path == "/top_k" && error.message.contains("output `y` has 2 values"), "{}", error.message);
+    let label: ArrayRef = Arc::new(Int64Array::from(vec![1, 0]));
+    let error = refused(json!({ "top_k": 1 }), &batch(Arc::clone(&label), &[("y", label)]));
+    assert_eq!((error.path.as_str(), error.help.as_str()), ("/top_k", "leave `top_k` out"));
+}
+
+#[test]
 fn nothing_to_compare_is_never_a_pass() {
     let report = open(json!({ "top_k": 1, "max_ulp": 3, "min_cosine": 0.9 })).evaluate(&()).unwrap();
     assert!(report.checks.len() == 7 && report.checks.iter().all(|it| it.status == Status::NotChecked));

@@ -33,6 +33,7 @@ mod number;
 mod pattern;
 mod pick;
 mod selection;
+mod texts;
 
 pub use column_type::ColumnType;
 pub use decimals::decimals;
@@ -40,6 +41,7 @@ pub use number::{ExactNumbers, Number, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;
 pub use selection::Selection;
+pub use texts::{Texts, texts_of_rows};
 
 /// The key of the field metadata that says what a column is for.
 pub const USES_KEY: &str = "modelwatch:uses";

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
 use arrow_array::RecordBatch;
-use modelwatch_sdk::rows;
+use modelwatch_sdk::rows::{self, Number};
 
 use super::{BATCH_ROWS, RecordError};
 use crate::data::{Batches, Dataset, Scan};
@@ -33,13 +34,15 @@ impl Review {
 pub struct OutputReview {
     /// Whether it was not recorded before.
     pub is_new: bool,
+    /// Whether it is text, of which nothing is near.
+    pub is_text: bool,
     /// Rows that were compared.
     pub rows: u64,
-    /// Rows in which any element is another number.
+    /// Rows in which any element is another number or text.
     pub changed_rows: u64,
-    /// The greatest |now − before|; infinite where one alone is finite, or the widths differ.
+    /// The greatest |now − before|; infinite where one alone is finite, the widths or texts differ.
     pub max_absolute: f64,
-    /// The greatest |now − before| / |before|.
+    /// The greatest |now − before| / |before| of numbers.
     pub max_relative: f64,
     /// The rows that change most, worst first.
     pub worst: Vec<WorstRow>,
@@ -52,11 +55,11 @@ pub struct WorstRow {
     pub row: String,
     /// Which element of the output changes most.
     pub element: usize,
-    /// What was recorded.
-    pub before: f64,
+    /// What was recorded, to all its digits.
+    pub before: String,
     /// What is recorded now.
-    pub now: f64,
-    /// By how much they differ.
+    pub now: String,
+    /// By how much they differ; infinitely where there is no number for it.
     pub difference: f64,
 }
 
@@ -144,9 +147,20 @@ impl<'a> Reviewer<'a> {
                 |e: modelwatch_sdk::Error| RecordError::Output { output: output.clone(), reason: e.message };
             let [old, new] = [before, now].map(|it| it.column_by_name(column));
             let (Some(old), Some(new)) = (old, new) else { continue };
-            let (old, new) = (rows::numbers(old).map_err(unreadable)?, rows::numbers(new).map_err(unreadable)?);
+            if rows::is_numeric(old.data_type()) && rows::is_numeric(new.data_type()) {
+                let [old, new] = [rows::exact_numbers(old), rows::exact_numbers(new)];
+                let (old, new) = (old.map_err(unreadable)?, new.map_err(unreadable)?);
+                for (row, name) in names.iter().enumerate() {
+                    review.add(name, old.row(row).map(Element::Number), new.row(row).map(Element::Number));
+                }
+                continue;
+            }
+            review.is_text = true;
+            let [old, new] = [rows::texts_of_rows(old), rows::texts_of_rows(new)];
+            let (old, new) = (old.map_err(unreadable)?, new.map_err(unreadable)?);
             for (row, name) in names.iter().enumerate() {
-                review.add(name, old.row(row), new.row(row));
+                let [old, new] = [&old, &new].map(|it| it.row(row).iter().map(|it| Element::Text(it.as_deref())));
+                review.add(name, old, new);
             }
         }
         Ok(())
@@ -166,23 +180,66 @@ impl<'a> Reviewer<'a> {
     }
 }
 
+/// An element of a row.
+#[derive(Clone, Copy)]
+enum Element<'a> {
+    Number(Number),
+    Text(Option<&'a str>),
+    /// There is none: the rows are of another width.
+    Nothing,
+}
+
+impl Element<'_> {
+    /// Returns how far it is from what was recorded, infinitely where there is no number for it; nothing where it is the same.
+    fn distance(self, before: Self) -> Option<f64> {
+        let plain = match (self, before) {
+            (Self::Number(new), Self::Number(old)) => {
+                let are_nan = new.to_f64().is_nan() && old.to_f64().is_nan();
+                (new != old && !are_nan).then(|| (new - old).abs())
+            }
+            (Self::Text(new), Self::Text(old)) => (new != old).then_some(f64::INFINITY),
+            _ => Some(f64::INFINITY),
+        };
+        plain.map(|it| if it.is_finite() { it } else { f64::INFINITY })
+    }
+
+    /// Returns its size, NaN of what is no number.
+    fn size(self) -> f64 {
+        match self {
+            Self::Number(it) => it.to_f64().abs(),
+            _ => f64::NAN,
+        }
+    }
+}
+
+impl fmt::Display for Element<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(it) => it.fmt(f),
+            Self::Text(Some(it)) => write!(f, "`{it}`"),
+            Self::Text(None) => f.write_str("null"),
+            Self::Nothing => f.write_str("nothing"),
+        }
+    }
+}
+
 impl OutputReview {
-    fn add(&mut self, row: &str, before: &[f64], now: &[f64]) {
+    fn add<'e>(
+        &mut self,
+        row: &str,
+        mut before: impl ExactSizeIterator<Item = Element<'e>>,
+        mut now: impl ExactSizeIterator<Item = Element<'e>>,
+    ) {
         self.rows += 1;
         let mut worst: Option<WorstRow> = None;
-        let at = |values: &[f64], it: usize| values.get(it).copied().unwrap_or(f64::NAN);
         for element in 0..before.len().max(now.len()) {
-            let (old, new) = (at(before, element), at(now, element));
-            let is_there = element < before.len() && element < now.len();
-            if is_there && (old == new || (old.is_nan() && new.is_nan())) {
-                continue;
-            }
-            let plain = (new - old).abs();
-            let difference = if plain.is_finite() { plain } else { f64::INFINITY };
+            let [old, new] = [before.next(), now.next()].map(|it| it.unwrap_or(Element::Nothing));
+            let Some(difference) = new.distance(old) else { continue };
             self.max_absolute = self.max_absolute.max(difference);
-            self.max_relative = self.max_relative.max(difference / old.abs());
+            self.max_relative = self.max_relative.max(difference / old.size());
             if worst.as_ref().is_none_or(|it| difference > it.difference) {
-                worst = Some(WorstRow { row: row.to_owned(), element, before: old, now: new, difference });
+                let (row, before, now) = (row.to_owned(), old.to_string(), new.to_string());
+                worst = Some(WorstRow { row, element, before, now, difference });
             }
         }
         if let Some(it) = worst {
@@ -198,13 +255,38 @@ impl OutputReview {
 mod tests {
     use super::*;
 
+    fn add(review: &mut OutputReview, row: &str, before: &[f64], now: &[f64]) {
+        let [before, now] = [before, now].map(|it| it.iter().map(|&it| Element::Number(Number::Float(it))));
+        review.add(row, before, now);
+    }
+
+    #[test]
+    fn integers_and_texts_are_the_same_or_not() {
+        let mut review = OutputReview::default();
+        let big = |it: i128| [Element::Number(Number::Integer((1 << 53) + it))].into_iter();
+        review.add("a", big(0), big(0));
+        review.add("b", big(0), big(1));
+        assert_eq!((review.changed_rows, review.max_absolute), (1, 1.0));
+        assert_eq!((&*review.worst[0].before, &*review.worst[0].now), ("9007199254740992", "9007199254740993"));
+        let mut review = OutputReview::default();
+        let text = |it: Option<&'static str>| [Element::Text(it)].into_iter();
+        for (before, now) in
+            [(Some("cat"), Some("cat")), (None, None), (None, Some("null")), (Some("cat"), Some("dog"))]
+        {
+            review.add("a", text(before), text(now));
+        }
+        assert_eq!((review.changed_rows, review.max_absolute, review.max_relative), (2, f64::INFINITY, 0.0));
+        let shown: Vec<_> = review.worst.iter().map(|it| format!("{} {}", it.before, it.now)).collect();
+        assert_eq!(shown, ["null `null`", "`cat` `dog`"]);
+    }
+
     #[test]
     fn rows_that_change_are_counted_and_the_worst_named() {
         let mut review = OutputReview::default();
-        review.add("a", &[1.0, 2.0], &[1.0, 2.0]);
-        review.add("b", &[1.0, 2.0], &[1.5, 2.25]);
-        review.add("c", &[4.0, f64::NAN], &[4.0, f64::NAN]);
-        review.add("d", &[0.25, 1.0], &[1.0, 1.0]);
+        add(&mut review, "a", &[1.0, 2.0], &[1.0, 2.0]);
+        add(&mut review, "b", &[1.0, 2.0], &[1.5, 2.25]);
+        add(&mut review, "c", &[4.0, f64::NAN], &[4.0, f64::NAN]);
+        add(&mut review, "d", &[0.25, 1.0], &[1.0, 1.0]);
         assert_eq!((review.rows, review.changed_rows), (4, 2));
         assert_eq!((review.max_absolute, review.max_relative), (0.75, 3.0));
         let worst: Vec<_> = review.worst.iter().map(|it| (it.row.as_str(), it.element, it.difference)).collect();
@@ -217,7 +299,7 @@ mod tests {
             [(&[1.0][..], &[f64::NAN][..]), (&[f64::INFINITY], &[1.0]), (&[1.0], &[1.0, 1.0]), (&[1.0, 1.0], &[1.0])]
         {
             let mut review = OutputReview::default();
-            review.add("a", before, now);
+            add(&mut review, "a", before, now);
             assert_eq!((review.changed_rows, review.max_absolute), (1, f64::INFINITY), "{before:?} {now:?}");
         }
     }
@@ -225,7 +307,7 @@ mod tests {
     #[test]
     fn only_the_worst_rows_are_kept() {
         let mut review = OutputReview::default();
-        (0..50).for_each(|it| review.add(&it.to_string(), &[0.0], &[f64::from(it % 13)]));
+        (0..50).for_each(|it| add(&mut review, &it.to_string(), &[0.0], &[f64::from(it % 13)]));
         let rows: Vec<_> = review.worst.iter().map(|it| it.row.as_str()).collect();
         assert_eq!(rows, ["12", "25", "38", "11", "24"]);
         assert_eq!(review.max_relative, f64::INFINITY);

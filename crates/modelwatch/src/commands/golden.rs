@@ -119,7 +119,7 @@ fn shown(review: &Review) -> String {
         let row = if it.is_new {
             [name.clone(), "new".to_owned(), String::new(), String::new(), String::new()]
         } else {
-            let number = |it: f64| format!("{it:.3e}");
+            let number = |value: f64| if it.is_text { "-".to_owned() } else { format!("{value:.3e}") };
             let (rows, changed) = (it.rows.to_string(), it.changed_rows.to_string());
             [name.clone(), rows, changed, number(it.max_absolute), number(it.max_relative)]
         };

@@ -8,6 +8,7 @@ mod review;
 mod write;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     io,
     num::NonZeroUsize,
@@ -265,7 +266,10 @@ impl<'a> Rows<'a> {
                 return Err(wrong(format!("the model has none of that name, only {}", names.join(", "))));
             };
             let array = outputs.column(at);
-            let values = rows::numbers(array).map_err(|e| wrong(e.message))?.values;
+            let values = match rows::is_numeric(array.data_type()) {
+                true => rows::numbers(array).map_err(|e| wrong(e.message))?.values,
+                false => Cow::default(),
+            };
             for (is_allowed, is_such, what, option) in [
                 (self.settings.with_nan, f64::is_nan as fn(f64) -> bool, "NaN", "equal_nan"),
                 (self.settings.with_infinity, f64::is_infinite, "an infinity", "equal_infinity"),

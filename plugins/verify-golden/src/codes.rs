@@ -8,7 +8,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-G001",
         severity: Severity::Error,
         title: "outputs differ from the recorded ones",
-        meaning: "More elements than `max_mismatch_share` allows differ from the recorded column by more than `atol` + `rtol` × |recorded|. The message has the worst row.",
+        meaning: "More elements than `max_mismatch_share` allows differ from the recorded column by more than `atol` + `rtol` × |recorded|, integers by more than `atol`, texts at all. The message has the worst row.",
         advice: "Find the layer where the outputs part. If the change was meant, record the outputs again.",
     },
     FindingCode {

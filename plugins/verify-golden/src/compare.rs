@@ -1,6 +1,9 @@
 //! Rows of one output against the recorded ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use modelwatch_sdk::{report::float, rows::Number};
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,18 @@ pub(crate) const WORST: usize = 10;
 
 /// The widths that are kept for the message.
 const WIDTHS: usize = 8;
+
+/// What the values of an output and of its recorded column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// Floats on both sides.
+    Floats,
+    /// Integers or booleans on one side at least.
+    Integers,
+    /// Texts.
+    Texts,
+}
 
 /// What an output is held against.
 pub(crate) struct Limits {
@@ -27,16 +42,18 @@ pub(crate) struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Compared {
+    /// What its values are, once there are some.
+    pub(crate) kind: Option<Kind>,
     /// Rows that have the output.
     pub(crate) present: u64,
     /// Rows that were compared, having the recorded width.
     pub(crate) rows: u64,
     pub(crate) elements: u64,
     pub(crate) mismatched: u64,
-    /// Elements that are not finite on one side, or on both where the options do not let them be equal.
+    /// Elements that are missing or not finite on one side, or on both where the options do not let them be equal.
     pub(crate) non_finite: u64,
     pub(crate) above_ulp: u64,
-    /// Elements that are finite on both sides.
+    /// Elements that are finite numbers on both sides.
     pub(crate) finite: u64,
     pub(crate) sum_error: ExactSum,
     #[serde(with = "float")]
@@ -65,7 +82,7 @@ pub(crate) struct Compared {
 /// A row out of tolerance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorstRow {
-    /// The greatest error over its tolerance; infinite where one side is not finite.
+    /// The greatest error over its tolerance; infinite where one side is not finite, and between texts.
     #[serde(with = "float")]
     pub(crate) excess: f64,
     pub(crate) id: String,
@@ -75,7 +92,7 @@ pub(crate) struct WorstRow {
 }
 
 impl Compared {
-    /// Compares one row.
+    /// Compares one row of numbers.
     pub(crate) fn add<I: ExactSizeIterator<Item = Number> + Clone>(
         &mut self,
         limits: &Limits,
@@ -83,16 +100,9 @@ impl Compared {
         recorded: I,
         id: Option<&str>,
     ) {
-        self.present += 1;
-        if produced.len() != recorded.len() {
-            self.wrong_width_rows += 1;
-            self.widths.insert((produced.len() as u64, recorded.len() as u64));
-            if self.widths.len() > WIDTHS {
-                self.widths.pop_last();
-            }
+        if !self.add_width(produced.len(), recorded.len()) {
             return;
         }
-        self.rows += 1;
         let mut worst: Option<WorstRow> = None;
         for (element, (a, b)) in produced.clone().zip(recorded.clone()).enumerate() {
             let excess = self.add_element(limits, a, b);
@@ -106,6 +116,50 @@ impl Compared {
         if let Some(it) = worst {
             self.add_worst(it);
         }
+    }
+
+    /// Compares one row of texts, which are equal or not.
+    pub(crate) fn add_texts(
+        &mut self,
+        limits: &Limits,
+        produced: &[Option<Cow<'_, str>>],
+        recorded: &[Option<Cow<'_, str>>],
+        id: Option<&str>,
+    ) {
+        if !self.add_width(produced.len(), recorded.len()) {
+            return;
+        }
+        self.elements += produced.len() as u64;
+        let mut first = None;
+        for (element, (a, b)) in produced.iter().zip(recorded).enumerate() {
+            let is_missing = a.is_none() || b.is_none();
+            if a == b && (!is_missing || limits.equal_nan) {
+                continue;
+            }
+            self.mismatched += 1;
+            self.non_finite += u64::from(is_missing);
+            first = first.or(Some((element, a, b)));
+        }
+        if let (Some((element, a, b)), Some(id)) = (first, id) {
+            let [produced, recorded] = [a, b].map(|it| it.as_deref().map_or_else(|| "null".to_owned(), shortened));
+            let (excess, id, element) = (f64::INFINITY, id.to_owned(), element as u64);
+            self.add_worst(WorstRow { excess, id, element, produced, recorded });
+        }
+    }
+
+    /// Counts a row, and returns whether it has the recorded width.
+    fn add_width(&mut self, produced: usize, recorded: usize) -> bool {
+        self.present += 1;
+        if produced == recorded {
+            self.rows += 1;
+            return true;
+        }
+        self.wrong_width_rows += 1;
+        self.widths.insert((produced as u64, recorded as u64));
+        if self.widths.len() > WIDTHS {
+            self.widths.pop_last();
+        }
+        false
     }
 
     /// Returns the error over the tolerance: above 1 is a mismatch.
@@ -192,6 +246,7 @@ impl Compared {
         ] {
             *sum = sum.saturating_add(it);
         }
+        self.kind = self.kind.or(other.kind);
         self.sum_error.merge(&other.sum_error);
         self.max_abs = self.max_abs.max(other.max_abs);
         self.max_rel = self.max_rel.max(other.max_rel);
@@ -227,6 +282,12 @@ impl Compared {
             && self.max_abs >= 0.0
             && self.max_rel >= 0.0
     }
+}
+
+/// Returns a text as it is shown.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 80;
+    text.chars().take(SHOWN).collect()
 }
 
 /// The number of `f32` steps between two finite numbers.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use modelwatch_sdk::{Error, JsonSchema, Result, pointer};
 use serde::Deserialize;
 
-/// Compares a model's outputs with recorded ones, which are columns of the current data.
+/// Compares a model's outputs with recorded ones, which are columns of the current data: numbers by tolerances, texts exactly.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -30,7 +30,7 @@ pub struct Config {
     /// The share of elements that may be out of tolerance.
     #[serde(default)]
     pub max_mismatch_share: f64,
-    /// Whether NaN equals a recorded NaN.
+    /// Whether NaN equals a recorded NaN, and a missing text a recorded one.
     #[serde(default)]
     pub equal_nan: bool,
     /// Whether an infinity equals a recorded one of the same sign. Otherwise it fails: an output that overflows is no answer.

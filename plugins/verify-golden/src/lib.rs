@@ -10,6 +10,7 @@ mod codes;
 mod compare;
 mod config;
 mod output;
+mod pair;
 mod probe;
 mod sum;
 

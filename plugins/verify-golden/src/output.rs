@@ -5,7 +5,11 @@ use modelwatch_sdk::{
     report::{Check, Figure, FigureData, Finding, Gap, Labels, Metric, Series, Severity, Status, float},
 };
 
-use crate::{compare::Compared, config::Config, probe::Seen};
+use crate::{
+    compare::{Compared, Kind},
+    config::Config,
+    probe::Seen,
+};
 
 pub(crate) fn report(config: &Config, seen: &Seen) -> Report {
     let mut res = Report::default();
@@ -157,8 +161,10 @@ fn checks(res: &mut Report, config: &Config, seen: &Seen, name: &str) {
         }
         !is_left_out
     };
-    let min_cosine = config.min_cosine.filter(|_| is_for("min_cosine", |it| it.wide_rows, "a row has one value"));
-    let too_narrow = "a row has no more values than the highest that are compared, which would always be the same";
+    let max_ulp =
+        config.max_ulp.filter(|_| it.kind != Some(Kind::Texts) || is_for("max_ulp", |it| it.finite, "it is text"));
+    let min_cosine = config.min_cosine.filter(|_| is_for("min_cosine", |it| it.wide_rows, "a row has no two numbers"));
+    let too_narrow = "a row has no more numbers than the highest that are compared, which would always be the same";
     let top_k = config.top_k.filter(|_| is_for("top_k", |it| it.ranked_rows, too_narrow));
     res.gaps.extend(gaps);
     let mut add = |metric: &str, requirement: String, observed: f64, n: u64, holds: bool| {
@@ -173,7 +179,7 @@ fn checks(res: &mut Report, config: &Config, seen: &Seen, name: &str) {
     let limit = config.max_mismatch_share;
     add("mismatch_share", format!("<= {limit}"), share, it.elements, share <= limit);
     add("non_finite", "== 0".into(), it.non_finite as f64, it.elements, it.non_finite == 0);
-    if let Some(limit) = config.max_ulp {
+    if let Some(limit) = max_ulp {
         add("max_ulp", format!("<= {limit}"), it.max_ulp as f64, it.finite, it.above_ulp == 0 && it.max_ulp <= limit);
     }
     if let Some(limit) = min_cosine {
@@ -192,13 +198,15 @@ fn findings(res: &mut Report, config: &Config, (name, column): (&str, &str), it:
     let share = it.mismatched as f64 / it.elements as f64;
     if share > config.max_mismatch_share {
         let (rtol, atol) = config.tolerance(name);
+        let by = match it.kind {
+            Some(Kind::Texts) => String::new(),
+            Some(Kind::Integers) => format!(" by more than {atol}"),
+            Some(Kind::Floats) | None => format!(" by more than {atol} + {rtol} × |recorded|"),
+        };
         let worst = it.worst.first().map_or_else(String::new, |it| {
             format!(", worst in row `{}`, element {}: {} instead of {}", it.id, it.element, it.produced, it.recorded)
         });
-        let message = format!(
-            "{} of {} elements differ from column `{column}` by more than {atol} + {rtol} × |recorded|{worst}",
-            it.mismatched, it.elements
-        );
+        let message = format!("{} of {} elements differ from column `{column}`{by}{worst}", it.mismatched, it.elements);
         let finding = Finding::new("MW-G001", Severity::Error, name, message)
             .advice("find the layer where the outputs part; if the change was meant, record the outputs again")
             .evidence("mismatch_share", share)
@@ -206,7 +214,8 @@ fn findings(res: &mut Report, config: &Config, (name, column): (&str, &str), it:
         res.findings.push(finding.evidence("mismatched", it.mismatched));
     }
     if it.non_finite > 0 {
-        let message = format!("{} of {} elements are not finite on one side, or on both", it.non_finite, it.elements);
+        let what = if it.kind == Some(Kind::Texts) { "missing" } else { "not finite" };
+        let message = format!("{} of {} elements are {what} on one side, or on both", it.non_finite, it.elements);
         let finding = Finding::new("MW-G002", Severity::Error, name, message).evidence("non_finite", it.non_finite);
         res.findings.push(finding.advice("look for NaN in weights and inputs, for sums that overflow, or nulls in the recorded column; where the model is to give them, set `equal_nan` or `equal_infinity`"));
     }

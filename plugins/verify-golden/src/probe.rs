@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codes::CODES,
-    compare::{Compared, Limits},
+    compare::{Compared, Kind, Limits},
     config::Config,
     output,
+    pair::Pair,
 };
 
 const STATE_VERSION: u8 = 3;
@@ -78,7 +79,7 @@ impl Golden {
             return Ok(());
         };
         let message =
-            format!("a row of output `{name}` has {width} values, so that its {k} highest are always the same");
+            format!("a row of output `{name}` has {width} numbers, so that its {k} highest are always the same");
         let help = if width > 1 {
             format!("set `top_k` to less than {width}, or leave it out")
         } else {
@@ -117,22 +118,22 @@ impl Probe for Golden {
                 Error::input(format!("cannot compare output `{name}`: the data has no column `{column}`"))
             })?;
             let Some(output) = produced.get(name.as_str()) else { continue };
-            let read = |array| {
-                rows::exact_numbers(array).map_err(|e| Error::input(format!("cannot compare output `{name}`: {e}")))
-            };
-            let (new, old) = (read(output.as_ref())?, read(recorded.as_ref())?);
-            if new.width == old.width {
+            let pair = Pair::of(output, recorded)
+                .map_err(|e| Error::input(format!("cannot compare output `{name}` with column `{column}`: {e}")))?;
+            let [new, old] = pair.widths();
+            if new == old {
                 Self::check_shape(batch, name, column)?;
             }
-            widths.insert(name.as_str(), old.width);
+            widths.insert(name.as_str(), if pair.kind() == Kind::Texts { 0 } else { old });
             let (rtol, atol) = self.config.tolerance(name);
             let (top_k, max_ulp) = (self.config.top_k.unwrap_or(1), self.config.max_ulp);
             let Config { equal_nan, equal_infinity, .. } = self.config;
             let limits = Limits { rtol, atol, equal_nan, equal_infinity, top_k, max_ulp };
             let compared = self.seen.outputs.entry(name.clone()).or_default();
+            compared.kind = Some(pair.kind());
             for row in 0..batch.num_rows() {
                 let id = ids.as_ref().and_then(|it| it[row].as_deref());
-                compared.add(&limits, new.row(row), old.row(row), id);
+                pair.compare(row, &limits, id, compared);
             }
         }
         self.check_top_k(&widths)

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use modelwatch_sdk::{
     Error, ErrorKind, Kind, Probe, RecordBatch, Report, Role, Verifier,
     arrow::{
-        array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array},
+        array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
     report::{FigureData, Status},
@@ -117,6 +117,54 @@ fn integers_are_names_and_equal_or_not() {
 }
 
 #[test]
+fn what_was_applied_is_what_is_named() {
+    let message =
+        |got: ArrayRef, want: ArrayRef| run(json!({}), &batch(want, &[("y", got)])).findings[0].message.clone();
+    let integers = |it: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![it])) };
+    let floats = |it: f32| list(&[it, 0.5], 2);
+    let floats = message(floats(0.75), floats(0.5));
+    assert!(floats.contains("by more than 0.000001 + 0.00001 × |recorded|, worst in row `0`"), "{floats}");
+    let integers = message(integers(2), integers(1));
+    assert!(integers.contains("from column `want` by more than 0.000001, worst in row `0`"), "{integers}");
+}
+
+#[test]
+fn texts_are_equal_or_not() {
+    let words = |it: [Option<&str>; 3]| -> ArrayRef { Arc::new(StringArray::from(it.to_vec())) };
+    let right = || words([Some("cat"), Some("dog"), Some("")]);
+    let with = |config: Value, got: ArrayRef, want: ArrayRef| run(config, &batch(want, &[("y", got)]));
+    let report = with(json!({}), right(), right());
+    assert_eq!((failed(&report), codes(&report)), (vec![], vec![]));
+    let metrics: Vec<_> = report.metrics.iter().map(|it| (&*it.name, it.value, it.n)).collect();
+    assert_eq!(metrics, [("mismatched", 0.0, 3), ("mismatch_share", 0.0, 3), ("non_finite", 0.0, 3)]);
+
+    let report = with(json!({ "rtol": 1.0, "atol": 9.0 }), words([Some("cat"), Some("Dog"), Some(" ")]), right());
+    assert_eq!((failed(&report), codes(&report)), (vec!["mismatch_share"], vec!["MW-G001"]));
+    assert_eq!(
+        report.findings[0].message,
+        "2 of 3 elements differ from column `want`, worst in row `1`, element 0: Dog instead of dog"
+    );
+    let FigureData::Table { rows, .. } = &report.figures[0].data else { panic!("no table") };
+    assert_eq!(rows[1], ["2", "0", " ", "", "inf"]);
+    // What is missing is no text.
+    let missing = words([Some("cat"), Some("dog"), None]);
+    for (got, want) in [(right(), missing.clone()), (missing.clone(), missing.clone())] {
+        assert_eq!(codes(&with(json!({}), got, want)), ["MW-G001", "MW-G002"]);
+    }
+    assert_eq!(codes(&with(json!({ "equal_nan": true }), missing.clone(), missing)), [""; 0]);
+    // Names that look like numbers are read as such from a CSV file.
+    let digits = words([Some("7"), Some("01"), Some("-1")]);
+    let read: ArrayRef = Arc::new(Int64Array::from(vec![7, 1, -1]));
+    assert_eq!(with(json!({}), digits, read).metrics[0].value, 1.0);
+    // There is nothing between texts that these could be asked of.
+    for option in ["min_cosine", "max_ulp"] {
+        let report = with(json!({ option: 1 }), right(), right());
+        assert_eq!(failed(&report), [option]);
+    }
+    assert_eq!(refused(json!({ "top_k": 1 }), &batch(right(), &[("y", right())])).path, "/top_k");
+}
+
+#[test]
 fn values_that_are_not_finite_fail_whatever_share_is_allowed() {
     let all = ["mismatch_share", "non_finite"];
     check(json!({}), [f32::NAN, 0.9, 0.8, 0.2], &all, &["MW-G001", "MW-G002"]);
@@ -194,7 +242,7 @@ fn as_many_highest_values_as_there_are_say_nothing() {
     let rows = batch(list(&[0.1, 0.9, 0.8, 0.2], 2), &[("y", list(&[0.9, 0.1, 0.2, 0.8], 2))]);
     let error = refused(json!({ "top_k": 2, "atol": 1.0 }), &rows);
     assert_eq!((error.path.as_str(), error.kind), ("/top_k", ErrorKind::Config));
-    assert!(error.message.contains("has 2 values, so that its 2 highest"), "{}", error.message);
+    assert!(error.message.contains("has 2 numbers, so that its 2 highest"), "{}", error.message);
     assert_eq!(failed(&run(json!({ "top_k": 1, "atol": 1.0 }), &rows)), ["top_k_agreement"]);
 }
 
@@ -220,7 +268,7 @@ fn the_highest_values_are_those_of_outputs_that_have_more() {
     assert_eq!(failed(&run(two.clone(), &rows([0.9, 0.1, 0.8, 0.2], [1, 0]))), ["min_cosine", "top_k_agreement"]);
     // Of none of them, it would say nothing at all.
     let error = refused(json!({ "outputs": two["outputs"], "top_k": 2 }), &rows([0.1, 0.9, 0.8, 0.2], [1, 0]));
-    assert!(error.path == "/top_k" && error.message.contains("output `y` has 2 values"), "{}", error.message);
+    assert!(error.path == "/top_k" && error.message.contains("output `y` has 2 numbers"), "{}", error.message);
     let label: ArrayRef = Arc::new(Int64Array::from(vec![1, 0]));
     let error = refused(json!({ "top_k": 1 }), &batch(Arc::clone(&label), &[("y", label)]));
     assert_eq!((error.path.as_str(), error.help.as_str()), ("/top_k", "leave `top_k` out"));

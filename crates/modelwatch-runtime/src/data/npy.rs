@@ -195,9 +195,6 @@ fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
     if axes.is_empty() {
         return Ok(Head { rows: *rows, width: None, field: Field::new(name, item, true), order: None });
     }
-    if item == DataType::Utf8 {
-        return Err(broken("text with more than one axis is not supported".to_owned()));
-    }
     let width = axes.iter().try_fold(1_u64, |product, &it| product.checked_mul(it)).filter(|&it| it <= MAX_ROW);
     let width = width.ok_or_else(|| broken(format!("a row of shape {axes:?} is too large")))?;
     let data_type = DataType::FixedSizeList(Arc::new(Field::new("item", item, true)), width as i32);

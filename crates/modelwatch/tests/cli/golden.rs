@@ -42,6 +42,41 @@ fn what_was_recorded_holds_right_afterwards() {
     }
 }
 
+/// A model that gives its text back, as a classifier gives the names of classes.
+fn echo(project: &Project, data: &str) -> String {
+    // An `Identity` from `x` to `y`, of strings and any number of rows.
+    const ONNX: &[u8] = b"\x08\x08\x3a9\x0a\x10\x0a\x01x\x12\x01y\x22\x08Identity\x12\x01g\
+        Z\x10\x0a\x01x\x12\x0b\x0a\x09\x08\x08\x12\x05\x0a\x03\x12\x01N\
+        b\x10\x0a\x01y\x12\x0b\x0a\x09\x08\x08\x12\x05\x0a\x03\x12\x01NB\x02\x10\x11";
+    fs::write(project.path().join("echo.onnx"), ONNX).unwrap();
+    format!(
+        "name = 'golden'\ncheckpoint = {{ import = 'echo.onnx', name = 'echo' }}\n\
+         [data.current]\npath = '{data}'\n[data.columns]\nid = 'row'\ninputs = {{ x = 'word' }}\n\
+         [[verify]]\nuses = 'golden'\nwith = {{ outputs = {{ y = 'expected' }} }}\n"
+    )
+}
+
+#[test]
+fn texts_are_recorded_and_reviewed_like_numbers() {
+    for file in ["expected.arrow", "expected.parquet", "expected.npz"] {
+        let project = Project::new();
+        let words = |it: &str| project.write("data.csv", &format!("row,word\na,Größe\nb,{it}\nc,01x\n"));
+        words("cat");
+        project.write("pipeline.toml", &echo(&project, "data.csv"));
+        let recorded = golden(&project, &[file]);
+        assert_eq!(recorded.code, 0, "{file}: {}", recorded.err);
+        let (code, record) = project.run(&echo(&project, file));
+        assert_eq!(code, 0, "{file}: {record:#}");
+
+        words("dog");
+        project.write("pipeline.toml", &echo(&project, "data.csv"));
+        let review = golden(&project, &[file, "--update"]);
+        assert_eq!(review.code, 1, "{file}: {}", review.err);
+        assert!(review.out.contains("y of row b: element 0 goes from `cat` to `dog`"), "{}", review.out);
+        assert!(review.out.lines().any(|it| it.split_whitespace().eq(["y", "3", "1", "-", "-"])), "{}", review.out);
+    }
+}
+
 #[test]
 fn nothing_is_replaced_before_somebody_has_accepted_it() {
     let project = Project::new();

@@ -15,9 +15,15 @@ use modelwatch_sdk::{
     },
     rows::{numbers, texts},
 };
-use modelwatch_stats::categories::{CategoryCounts, short_name};
+use modelwatch_stats::{
+    categories::{CategoryCounts, short_name},
+    table::KeyCounts,
+};
 
 use crate::multiples::Multiples;
+
+/// A name of at most so many bytes is one integer with its length, and found without hashing and comparing texts.
+const MAX_PACKED: usize = 7;
 
 /// Returns whether the values of such arrays are names by their type.
 pub(crate) fn is_categorical(data_type: &DataType) -> bool {
@@ -93,7 +99,30 @@ fn count_names<'a>(
     names: impl Iterator<Item = Option<&'a str>>,
     multiples: Multiples<'_>,
 ) {
-    count_with(counts, names, multiples, |it, counts, count| push(counts, it, count));
+    let mut packed = KeyCounts::default();
+    let long = names.enumerate().filter_map(|(row, name)| match name {
+        Some(it) if it.len() <= MAX_PACKED => {
+            packed.add(pack(it), multiples.of(row));
+            None
+        }
+        other => Some((row, other)),
+    });
+    count_rows(counts, long, multiples, |it, counts, count| push(counts, it, count));
+    let mut bytes = [0; 8];
+    packed.iter().for_each(|(key, count)| push(counts, unpack(key, &mut bytes), count));
+}
+
+/// Returns the length and the bytes of a name as an integer.
+fn pack(name: &str) -> u64 {
+    name.bytes().fold(name.len() as u64, |key, it| key << 8 | u64::from(it))
+}
+
+/// Returns the name that was packed, which is written to `bytes`.
+fn unpack(key: u64, bytes: &mut [u8; 8]) -> &str {
+    *bytes = key.to_be_bytes();
+    // The length is the first byte that is not 0.
+    let start = bytes.iter().position(|it| *it > 0).map_or(bytes.len(), |it| it + 1);
+    std::str::from_utf8(&bytes[start..]).expect("a text was packed")
 }
 
 fn count_integers<T: ArrowPrimitiveType>(counts: &mut CategoryCounts, array: &dyn Array, multiples: Multiples<'_>)
@@ -116,11 +145,20 @@ fn count_with<K: Hash + Eq>(
     counts: &mut CategoryCounts,
     keys: impl Iterator<Item = Option<K>>,
     multiples: Multiples<'_>,
+    add: impl FnMut(K, &mut CategoryCounts, u64),
+) {
+    count_rows(counts, keys.enumerate(), multiples, add);
+}
+
+fn count_rows<K: Hash + Eq>(
+    counts: &mut CategoryCounts,
+    rows: impl Iterator<Item = (usize, Option<K>)>,
+    multiples: Multiples<'_>,
     mut add: impl FnMut(K, &mut CategoryCounts, u64),
 ) {
     let mut per_key: HashMap<K, u64, foldhash::fast::RandomState> = HashMap::default();
     let mut nulls = 0u64;
-    for (row, key) in keys.enumerate() {
+    for (row, key) in rows {
         let count = multiples.of(row);
         let Some(key) = key else {
             nulls = nulls.saturating_add(count);
@@ -174,6 +212,18 @@ mod tests {
             assert_eq!(counts.counts().into_iter().collect::<Vec<_>>(), expected, "{:?}", array.data_type());
             assert_eq!(counts.n_null(), nulls, "{:?}", array.data_type());
         }
+    }
+
+    #[test]
+    fn short_and_long_names_stay_apart() {
+        let names = ["", "\0", "\0\0", "a", "é", "seven77", "eight888", "éééé", "\u{1}a", "a\u{1}"];
+        let mut counts = CategoryCounts::default();
+        let rows = StringArray::from_iter_values(names.iter().chain(&names));
+        count(&mut counts, &rows, Multiples::One).unwrap();
+        assert_eq!(counts.counts(), names.iter().map(|it| (*it, 2)).collect());
+        let mut counts = CategoryCounts::default();
+        count(&mut counts, &StringArray::from_iter_values(["a", "b"]), Multiples::Each(&[0, 3])).unwrap();
+        assert_eq!(counts.counts().into_iter().collect::<Vec<_>>(), [("b", 3)]);
     }
 
     #[test]

@@ -58,8 +58,11 @@ impl Numeric {
 
     /// Takes in values; NaN stands for nulls, too, and is counted once for both.
     pub fn update(&mut self, values: &[f64]) {
+        let before = self.counts.n();
         self.counts.update(values);
-        values.iter().filter(|it| !it.is_finite()).for_each(|&it| self.push(it));
+        if self.counts.n() - before < values.len() as u64 {
+            values.iter().filter(|it| !it.is_finite()).for_each(|&it| self.push(it));
+        }
     }
 
     /// Takes in values that count as often as is said, as [`Numeric::update`].

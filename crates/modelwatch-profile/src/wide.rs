@@ -34,12 +34,20 @@ impl Wide {
     pub(crate) fn update(&mut self, array: &dyn Array, multiples: Multiples<'_>, budget: u64) {
         match array.data_type() {
             DataType::Int64 => {
-                let values = array.as_primitive::<Int64Type>().iter().enumerate();
+                let array = array.as_primitive::<Int64Type>();
+                if are_narrow(array.values().iter().map(|it| it.unsigned_abs())) {
+                    return;
+                }
+                let values = array.iter().enumerate();
                 let wide = values.filter_map(|(row, it)| Some((row, it.filter(|it| it.unsigned_abs() >= FIRST_WIDE)?)));
                 wide.for_each(|(row, it)| self.add(i128::from(it), multiples.of(row), budget));
             }
             DataType::UInt64 => {
-                let values = array.as_primitive::<UInt64Type>().iter().enumerate();
+                let array = array.as_primitive::<UInt64Type>();
+                if are_narrow(array.values().iter().copied()) {
+                    return;
+                }
+                let values = array.iter().enumerate();
                 let wide = values.filter_map(|(row, it)| Some((row, it.filter(|it| *it >= FIRST_WIDE)?)));
                 wide.for_each(|(row, it)| self.add(i128::from(it), multiples.of(row), budget));
             }
@@ -118,6 +126,11 @@ impl Wide {
             self.values = BTreeMap::new();
         }
     }
+}
+
+/// Returns whether a float holds all numbers of these magnitudes, without looking at them one by one.
+fn are_narrow(magnitudes: impl Iterator<Item = u64>) -> bool {
+    magnitudes.fold(0, |all, it| all | it) < FIRST_WIDE
 }
 
 /// Returns both samples as distances from the smallest number of either, and that number; `None` where a distance is not exact.

@@ -41,6 +41,7 @@ pub mod residuals;
 pub mod retrieval;
 pub mod sample;
 pub mod sequences;
+pub mod table;
 pub mod two_sample;
 pub mod weights;
 pub mod whole_numbers;

@@ -8,15 +8,10 @@
 //! Unlike a histogram with a fixed relative error ([`crate::sample`]) it tells values apart that are close together and far from
 //! zero, and its size is bounded whatever the values are.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
-
 use crate::error::{Reason, StateError, Undefined};
-use crate::hash::mix;
 use crate::sample::Point;
 use crate::state::{Reader, Writer};
+use crate::table::KeyCounts;
 
 /// The bits of the fraction of a float.
 const FRACTION_BITS: u32 = 52;
@@ -56,12 +51,10 @@ pub struct PrefixCounts {
 #[derive(Clone, Debug, Default)]
 struct Counts {
     /// As they are added to.
-    table: Table,
+    table: KeyCounts,
     /// In ascending order, as they were read: what is only compared with is never put into a table.
     sorted: Vec<(u64, u64)>,
 }
-
-type Table = HashMap<u64, u64, BuildHasherDefault<MixHasher>>;
 
 impl PrefixCounts {
     /// Returns an accumulator of no values that keeps `cap` different ones exactly; fewer than two would keep nothing.
@@ -78,9 +71,7 @@ impl PrefixCounts {
 
     /// Adds values; NaN and infinities are passed over.
     pub fn update(&mut self, values: &[f64]) {
-        if self.n == 0 && values.len() <= self.cap {
-            return self.start(values);
-        }
+        let values = if self.n == 0 { self.start(values) } else { values };
         for &value in values.iter().filter(|it| it.is_finite()) {
             self.push(value, 1);
         }
@@ -95,8 +86,7 @@ impl PrefixCounts {
         // Adding 0 turns -0 into 0 and leaves every other value alone.
         let value = value + 0.0;
         self.n = self.n.saturating_add(count);
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
+        self.widen(value);
         self.add(key_of(value) >> self.forgotten_bits, count);
     }
 
@@ -214,27 +204,34 @@ impl PrefixCounts {
         Ok(res)
     }
 
-    /// Takes in the first values, which fit whatever they are: to sort them is faster than a table, and often there are no others.
-    fn start(&mut self, values: &[f64]) {
-        let finite = values.iter().filter(|it| it.is_finite()).map(|it| it + 0.0);
+    /// Takes in the first values, and returns the others: to sort them is faster than a table, and often there are no others.
+    fn start<'v>(&mut self, values: &'v [f64]) -> &'v [f64] {
+        // With one more than fit whatever they are, it shows whether they are kept exactly, before there is a table of them.
+        let (first, rest) = values.split_at(values.len().min(self.cap.saturating_add(1)));
+        let finite = first.iter().filter(|it| it.is_finite()).map(|it| it + 0.0);
         let mut keys: Vec<u64> = finite.clone().map(|it| key_of(it) >> self.forgotten_bits).collect();
         keys.sort_unstable();
         self.n = keys.len() as u64;
-        (self.min, self.max) = finite.fold((self.min, self.max), |(min, max), it| (min.min(it), max.max(it)));
+        finite.for_each(|it| self.widen(it));
         let sorted = keys.chunk_by(|left, right| left == right).map(|it| (it[0], it.len() as u64)).collect();
         self.counts = Counts { sorted, ..Counts::default() };
+        self.fit();
+        rest
+    }
+
+    /// Lets the range reach to a value.
+    #[inline]
+    fn widen(&mut self, value: f64) {
+        // Neither is NaN, which `f64::min` would look for.
+        self.min = if value < self.min { value } else { self.min };
+        self.max = if value > self.max { value } else { self.max };
     }
 
     #[inline]
     fn add(&mut self, key: u64, count: u64) {
-        let table = self.counts.table();
-        // Nearly always it is there.
-        if let Some(it) = table.get_mut(&key) {
-            *it = it.saturating_add(count);
-            return;
+        if self.counts.table().add(key, count) {
+            self.fit();
         }
-        table.insert(key, count);
-        self.fit();
     }
 
     /// Forgets as few further bits as it takes to fit.
@@ -242,10 +239,13 @@ impl PrefixCounts {
         if self.counts.len() <= self.limit() {
             return;
         }
+        let mut keys = Vec::with_capacity(self.counts.len());
+        self.counts.for_each(|key, _| keys.push(key));
+        keys.sort_unstable();
         // Neighbours come into one bucket when the highest bit in which they differ is forgotten.
         let mut n_differing = [0; 64];
-        for pair in self.sorted(self.forgotten_bits).windows(2) {
-            n_differing[(pair[0].0 ^ pair[1].0).ilog2() as usize] += 1;
+        for pair in keys.windows(2) {
+            n_differing[(pair[0] ^ pair[1]).ilog2() as usize] += 1;
         }
         let limit = self.cap.min(MAX_COARSE);
         let mut n_buckets = self.counts.len();
@@ -264,11 +264,8 @@ impl PrefixCounts {
 
     fn forget(&mut self, bits: u32) {
         let Some(further) = bits.checked_sub(self.forgotten_bits).filter(|it| *it > 0) else { return };
-        let mut table = Table::with_capacity_and_hasher(self.counts.len() / 2, BuildHasherDefault::default());
-        self.counts.for_each(|key, count| {
-            let slot = table.entry(key >> further).or_insert(0);
-            *slot = slot.saturating_add(count);
-        });
+        let mut table = KeyCounts::with_room(self.counts.len().min(MAX_COARSE));
+        self.counts.for_each(|key, count| _ = table.add(key >> further, count));
         self.counts = Counts { table, ..Counts::default() };
         self.forgotten_bits = bits;
     }
@@ -306,13 +303,14 @@ impl Counts {
 
     fn for_each(&self, mut call: impl FnMut(u64, u64)) {
         self.sorted.iter().for_each(|&(key, count)| call(key, count));
-        self.table.iter().for_each(|(&key, &count)| call(key, count));
+        self.table.iter().for_each(|(key, count)| call(key, count));
     }
 
     #[inline]
-    fn table(&mut self) -> &mut Table {
+    fn table(&mut self) -> &mut KeyCounts {
         if !self.sorted.is_empty() {
-            self.table.extend(std::mem::take(&mut self.sorted));
+            self.table.reserve(self.sorted.len());
+            std::mem::take(&mut self.sorted).into_iter().for_each(|(key, count)| _ = self.table.add(key, count));
         }
         &mut self.table
     }
@@ -326,30 +324,12 @@ pub fn paired_points(left: &PrefixCounts, right: &PrefixCounts) -> (Vec<Point>, 
     (left.points_forgetting(bits), right.points_forgetting(bits))
 }
 
-/// Keys are well mixed by one bijection, and need no more.
-#[derive(Clone, Copy, Debug, Default)]
-struct MixHasher(u64);
-
-impl Hasher for MixHasher {
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&it| self.write_u64(self.0 ^ u64::from(it)));
-    }
-
-    #[inline]
-    fn write_u64(&mut self, value: u64) {
-        self.0 = mix(value);
-    }
-}
-
 /// Returns the bits as an integer that is ordered as the numbers are.
 pub(crate) fn key_of(value: f64) -> u64 {
     let bits = value.to_bits();
-    if value.is_sign_negative() { !bits } else { bits | 1 << 63 }
+    // The sign over all bits, without a branch: no processor foretells signs.
+    let sign = (bits as i64 >> 63) as u64;
+    bits ^ (sign | 1 << 63)
 }
 
 /// Returns the middle of a bucket, which is the same up to the sign for buckets of opposite sign; with no bits forgotten, it is the number
@@ -418,6 +398,22 @@ mod tests {
         let coarse = of(2, &[-f64::MAX, -1.0, 0.0, 1.0, f64::MAX]);
         assert_eq!((coarse.n_kept(), coarse.range()), (2, Ok((-f64::MAX, f64::MAX))));
         assert!(coarse.points().iter().all(|it| it.0.is_finite()));
+    }
+
+    #[test]
+    fn batches_of_any_size_give_the_same_bytes_beyond_the_cap() {
+        let values: Vec<f64> = (0..30_000).map(|it| f64::from(it * 7919 % 30_011) / 3.0 - 2000.0).collect();
+        let mut one_by_one = PrefixCounts::new(10_000);
+        values.iter().for_each(|it| one_by_one.push(*it, 1));
+        assert!(one_by_one.n_kept() <= MAX_COARSE && !one_by_one.is_exact());
+        for size in [997, 9_999, 10_000, 10_001, 30_000] {
+            let mut whole = PrefixCounts::new(10_000);
+            values.chunks(size).for_each(|it| whole.update(it));
+            assert_eq!(whole.to_bytes(), one_by_one.to_bytes(), "{size}");
+            let mut merged = PrefixCounts::new(10_000);
+            values.rchunks(size).for_each(|it| merged.merge(&of(10_000, it)));
+            assert_eq!(merged.to_bytes(), one_by_one.to_bytes(), "{size}");
+        }
     }
 
     #[test]

@@ -72,9 +72,15 @@ impl PrefixCounts {
     /// Adds values; NaN and infinities are passed over.
     pub fn update(&mut self, values: &[f64]) {
         let values = if self.n == 0 { self.start(values) } else { values };
-        for &value in values.iter().filter(|it| it.is_finite()) {
-            self.push(value, 1);
+        // Not in memory, through which one value would wait for the other.
+        let (mut n, mut range) = (0u64, (self.min, self.max));
+        for value in values.iter().filter(|it| it.is_finite()).map(|it| it + 0.0) {
+            n += 1;
+            range = widened(range, value);
+            self.add(key_of(value) >> self.forgotten_bits, 1);
         }
+        self.n = self.n.saturating_add(n);
+        (self.min, self.max) = range;
     }
 
     /// Adds `count` times a finite value; others are passed over.
@@ -86,7 +92,7 @@ impl PrefixCounts {
         // Adding 0 turns -0 into 0 and leaves every other value alone.
         let value = value + 0.0;
         self.n = self.n.saturating_add(count);
-        self.widen(value);
+        (self.min, self.max) = widened((self.min, self.max), value);
         self.add(key_of(value) >> self.forgotten_bits, count);
     }
 
@@ -212,19 +218,11 @@ impl PrefixCounts {
         let mut keys: Vec<u64> = finite.clone().map(|it| key_of(it) >> self.forgotten_bits).collect();
         keys.sort_unstable();
         self.n = keys.len() as u64;
-        finite.for_each(|it| self.widen(it));
+        (self.min, self.max) = finite.fold((self.min, self.max), widened);
         let sorted = keys.chunk_by(|left, right| left == right).map(|it| (it[0], it.len() as u64)).collect();
         self.counts = Counts { sorted, ..Counts::default() };
         self.fit();
         rest
-    }
-
-    /// Lets the range reach to a value.
-    #[inline]
-    fn widen(&mut self, value: f64) {
-        // Neither is NaN, which `f64::min` would look for.
-        self.min = if value < self.min { value } else { self.min };
-        self.max = if value > self.max { value } else { self.max };
     }
 
     #[inline]
@@ -314,6 +312,13 @@ impl Counts {
         }
         &mut self.table
     }
+}
+
+/// Returns the range that reaches to a value.
+#[inline]
+fn widened((min, max): (f64, f64), value: f64) -> (f64, f64) {
+    // None of them is NaN, which `f64::min` would look for.
+    (if value < min { value } else { min }, if value > max { value } else { max })
 }
 
 /// Returns the points of both on a common footing: in the coarser buckets of the two.

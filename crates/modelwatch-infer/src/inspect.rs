@@ -32,7 +32,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, InferError> {
     Ok(Inspection { info, bytes, obstacles, refusal })
 }
 
-/// Returns the tensors inside of the ONNX model at `path`, which [`Model::load_with_layers`](crate::Model::load_with_layers) gives.
+/// Returns the tensors inside of the ONNX model at `path`, which [`Model::with_layers`](crate::Model::with_layers) gives.
 ///
 /// # Errors
 /// Where the model is no ONNX model, or not sound.

@@ -8,7 +8,7 @@ use crate::{
     columns_in, columns_out,
     error::InferError,
     runtime::{Executable, Prepared, Runtime},
-    spec::ModelInfo,
+    spec::{Layers, ModelInfo},
     tensor::{HostTensor, Values},
     tract::TractRuntime,
 };
@@ -38,12 +38,28 @@ impl Model {
         Ok(Self { executable: runtime.load(path)? })
     }
 
-    /// Loads the model at `path` with these tensors inside of it as further outputs, unless they are outputs already; see [`layers`](crate::layers).
+    /// Returns the tensors inside of the model.
     ///
     /// # Errors
-    /// As [`Model::load_with`], and [`InferError::Layer`] where one of them is not there, or no layer can be had.
-    pub fn load_with_layers(runtime: &dyn Runtime, path: &Path, layers: &[String]) -> Result<Self, InferError> {
-        Ok(Self { executable: runtime.load_with_layers(path, layers)? })
+    /// [`InferError::Layer`] or [`InferError::Opaque`] where none can be had.
+    pub fn layers(&self) -> Result<&Layers, InferError> {
+        self.executable.layers()
+    }
+
+    /// Returns the model with these tensors inside of it as further outputs, unless they are outputs already. The file is not read again.
+    ///
+    /// # Errors
+    /// As [`Model::layers`], and where one of them is not there, or the model cannot be prepared with it.
+    pub fn with_layers(&self, layers: &[String]) -> Result<Self, InferError> {
+        Ok(Self { executable: self.executable.with_layers(layers)? })
+    }
+
+    /// Prepares the model for rows such as these.
+    ///
+    /// # Errors
+    /// Where it cannot be run on rows of these shapes.
+    pub fn prepare(&self, input: &RecordBatch) -> Result<(), InferError> {
+        self.executable.plan(&row_shapes(&self.inputs(input)?)).map(drop)
     }
 
     /// Returns the model's inputs, outputs and operators.

@@ -2,21 +2,19 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::{error::InferError, spec::ModelInfo, tensor::HostTensor, tract::NodeGraph};
+use crate::{
+    error::InferError,
+    spec::{Layers, ModelInfo},
+    tensor::HostTensor,
+    tract::NodeGraph,
+};
 
 /// Something that reads model files.
 pub trait Runtime: Send + Sync {
     /// Returns the runtime's name and version, for records.
     fn name(&self) -> &str;
     /// Loads a model from a file or folder.
-    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
-        self.load_with_layers(path, &[])
-    }
-    /// Loads a model that gives these tensors inside of its graph as well, behind its outputs; see [`layers`](crate::layers).
-    ///
-    /// # Errors
-    /// As [`Runtime::load`], and [`InferError::Layer`] where one of them is not there, or no layer can be had.
-    fn load_with_layers(&self, path: &Path, layers: &[String]) -> Result<Arc<dyn Executable>, InferError>;
+    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError>;
 }
 
 /// A loaded model.
@@ -25,6 +23,17 @@ pub trait Executable: Send + Sync {
     fn path(&self) -> &Path;
     /// Returns what is known of the model.
     fn info(&self) -> &ModelInfo;
+    /// Returns the tensors inside of the model's graph.
+    ///
+    /// # Errors
+    /// [`InferError::Layer`] where the format has none, and [`InferError::Opaque`] where what runs the model shows none.
+    fn layers(&self) -> Result<&Layers, InferError>;
+    /// Returns the model that gives these tensors inside of its graph as well, behind its outputs, unless they are outputs already.
+    /// It is of what was read when the model was loaded, which the two share.
+    ///
+    /// # Errors
+    /// As [`Executable::layers`], [`InferError::Layer`] where one of them is not there, and as [`Runtime::load`].
+    fn with_layers(&self, layers: &[String]) -> Result<Arc<dyn Executable>, InferError>;
     /// Returns the rows of a micro-batch; every plan's [`Prepared::rows`] divides it.
     fn micro_batch(&self) -> usize;
     /// Returns the plan for inputs whose rows have these shapes (the batch axis left out), making it at the first call.

@@ -5,7 +5,7 @@ mod common;
 
 use arrow_array::{cast::AsArray, types::Float32Type};
 use common::{batch, fixture, npz, threads};
-use modelwatch_infer::{Model, TractRuntime, layers};
+use modelwatch_infer::{Model, layers};
 
 const CNN: &str = "digits/cnn/cnn.onnx";
 const LAST: &str = "digits_cnn_1/fc1_1/Relu:0";
@@ -16,7 +16,7 @@ fn a_layer_is_given_beside_the_outputs() {
     let plain = Model::load(&path).unwrap();
     let inner = "digits_cnn_1/pool_1/MaxPool2d:0".to_owned();
     let given = [LAST.to_owned(), "probs".to_owned(), inner.clone()];
-    let layered_model = Model::load_with_layers(&TractRuntime::default(), &path, &given).unwrap();
+    let layered_model = plain.with_layers(&given).unwrap();
     // Whole micro-batches, and what is left of one.
     let rows = batch(&[("x", &npz("digits/data/test.npz")["x"].head(75))]);
     let (plain, layered) = (plain.run(&rows, threads(2)).unwrap(), layered_model.run(&rows, threads(2)).unwrap());
@@ -41,10 +41,10 @@ fn a_layer_inside_of_what_is_computed_at_once_changes_outputs_by_rounding_alone(
         let probs = outputs.column(0).as_fixed_size_list().values().clone();
         probs.as_primitive::<Float32Type>().values().to_vec()
     };
-    let plain = outputs(Model::load(&path).unwrap());
+    let model = Model::load(&path).unwrap();
+    let plain = outputs(model.clone());
     for layer in ["digits_cnn_1/fc1_1/MatMul:0", "digits_cnn_1/probs_1/MatMul:0"] {
-        let runtime = TractRuntime::default();
-        let layered = outputs(Model::load_with_layers(&runtime, &path, &[layer.to_owned()]).unwrap());
+        let layered = outputs(model.with_layers(&[layer.to_owned()]).unwrap());
         let greatest = plain.iter().zip(&layered).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(plain.len() == layered.len() && greatest < 1e-5, "{layer}: {greatest}");
     }
@@ -68,7 +68,7 @@ fn layers_are_named_and_the_last_before_the_head_is_found() {
 #[test]
 fn what_is_no_layer_is_told() {
     let refusal = |model: &str, layer: &str| {
-        let found = Model::load_with_layers(&TractRuntime::default(), &fixture(model), &[layer.to_owned()]);
+        let found = Model::load(&fixture(model)).unwrap().with_layers(&[layer.to_owned()]);
         found.unwrap_err().to_string()
     };
     let unknown = refusal(CNN, "fc1");

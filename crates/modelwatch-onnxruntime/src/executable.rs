@@ -8,8 +8,8 @@ use std::{
 };
 
 use modelwatch_infer::{
-    Executable, HostTensor, InferError, MICRO_BATCH, ModelInfo, NodeGraph, Prepared, Probe, Worker, examine_onnx,
-    rows_of,
+    Executable, HostTensor, InferError, Layers, MICRO_BATCH, ModelInfo, NodeGraph, Prepared, Probe, Worker,
+    examine_onnx, rows_of,
 };
 use ort::environment::Environment;
 
@@ -102,6 +102,14 @@ impl Executable for OnnxExecutable {
 
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    fn layers(&self) -> Result<&Layers, InferError> {
+        Err(InferError::Opaque { path: self.path().to_path_buf(), runtime: NAME })
+    }
+
+    fn with_layers(&self, _: &[String]) -> Result<Arc<dyn Executable>, InferError> {
+        Err(InferError::Opaque { path: self.path().to_path_buf(), runtime: NAME })
     }
 
     fn micro_batch(&self) -> usize {

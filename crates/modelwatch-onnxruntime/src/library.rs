@@ -55,10 +55,7 @@ impl Runtime for OnnxRuntime {
         &self.name
     }
 
-    fn load_with_layers(&self, path: &Path, layers: &[String]) -> Result<Arc<dyn Executable>, InferError> {
-        if !layers.is_empty() {
-            return Err(InferError::Opaque { path: path.to_path_buf(), runtime: NAME });
-        }
+    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
         Ok(Arc::new(OnnxExecutable::load(path, &self.environment, self.threads)?))
     }
 }

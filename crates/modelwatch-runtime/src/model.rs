@@ -3,10 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    slice,
     sync::Arc,
     time::Instant,
 };
 
+use arrow_array::RecordBatch;
 use modelwatch_config::{ModelRuntime, Pipeline, did_you_mean};
 use modelwatch_infer::{InferError, Layers, Model, ModelFormat, ModelInfo, Runtime, TensorSpec, TractRuntime};
 use modelwatch_sdk::{ModelRole, PENULTIMATE};
@@ -150,19 +152,10 @@ pub(crate) struct Wanted<'a> {
 pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedModel, ModelError> {
     let Wanted { path, model, role, ref layers } = *wanted;
     let file = find_model(path, model)?;
-    // Both forms of the model are to be of the same bytes.
-    let before = (!layers.is_empty()).then(|| digest(&file));
     let start = Instant::now();
     let model = Model::load_with(runtime, &file)?;
     let load_seconds = start.elapsed().as_secs_f64();
-    let layered = before.map(|before| {
-        let mut res = load_layers(runtime, &file, layers);
-        if before.is_err() || before != digest(&file) {
-            res.model = None;
-            res.refuse(|_| true, "the model's file changed while it was read; run it again");
-        }
-        res
-    });
+    let layered = (!layers.is_empty()).then(|| Layered::of(&model, layers));
     let info = model.info();
     let record = ModelRecord {
         role: role.as_str().to_owned(),
@@ -185,34 +178,55 @@ fn name_in(checkpoint: &Path, file: &Path) -> String {
     name.file_name().map_or_else(|| "the checkpoint's folder".into(), |_| name.display().to_string())
 }
 
-/// Loads the model with the layers that can be given; one that cannot does not take the others with it.
-fn load_layers(runtime: &dyn Runtime, file: &Path, wanted: &BTreeSet<String>) -> Layered {
-    let found = modelwatch_infer::layers(file).map_err(|e| e.to_string());
-    let tensor = |it: &String| found.as_ref().map_err(Clone::clone).and_then(|found| layer(found, it));
-    let tensors = wanted.iter().map(|it| (it.clone(), tensor(it))).collect();
-    let mut res = Layered { model: None, tensors };
-    let load = |layers: Vec<String>| Model::load_with_layers(runtime, file, &layers).map_err(|e| e.to_string());
-    let there = res.there();
-    if there.is_empty() {
-        return res;
-    }
-    let mut loaded = load(there.clone());
-    if loaded.is_err() && there.len() > 1 {
-        for it in there {
-            if let Err(why) = load(vec![it.clone()]) {
-                res.refuse(|tensor| *tensor == it, &why);
-            }
-        }
-        loaded = load(res.there());
-    }
-    match loaded {
-        Ok(it) => res.model = Some(it),
-        Err(why) => res.refuse(|_| true, &why),
-    }
-    res
-}
-
 impl Layered {
+    /// Returns the model with the layers that probes ask for.
+    fn of(model: &Model, wanted: &BTreeSet<String>) -> Self {
+        let found = model.layers().map_err(|e| e.to_string());
+        let tensor = |it: &String| found.as_ref().map_err(Clone::clone).and_then(|found| layer(found, it));
+        let tensors = wanted.iter().map(|it| (it.clone(), tensor(it))).collect();
+        let mut res = Self { model: None, tensors };
+        res.give(|layers| model.with_layers(layers));
+        res
+    }
+
+    /// Returns it with the layers that can be given for rows such as these, whose shapes the file may leave open.
+    pub(crate) fn for_rows(&self, plain: &Model, inputs: &RecordBatch) -> Self {
+        let mut res = self.clone();
+        if self.model.as_ref().is_some_and(|it| it.prepare(inputs).is_err()) {
+            res.give(|layers| {
+                let it = plain.with_layers(layers)?;
+                it.prepare(inputs).map(|()| it)
+            });
+        }
+        res
+    }
+
+    /// Takes the model with the layers that can be given; one that cannot does not take the others with it.
+    fn give(&mut self, give: impl Fn(&[String]) -> Result<Model, InferError>) {
+        self.model = None;
+        let there = self.there();
+        if there.is_empty() {
+            return;
+        }
+        let mut given = give(&there);
+        if given.is_err() && there.len() > 1 {
+            for it in &there {
+                if let Err(why) = give(slice::from_ref(it)) {
+                    self.refuse(|tensor| tensor == it, &why.to_string());
+                }
+            }
+            let there = self.there();
+            if there.is_empty() {
+                return;
+            }
+            given = give(&there);
+        }
+        match given {
+            Ok(it) => self.model = Some(it),
+            Err(why) => self.refuse(|_| true, &why.to_string()),
+        }
+    }
+
     /// Returns the tensors that there are, each once.
     fn there(&self) -> Vec<String> {
         let tensors: BTreeSet<&String> = self.tensors.values().flatten().collect();
@@ -224,11 +238,6 @@ impl Layered {
         let refused = self.tensors.values_mut().filter(|it| it.as_ref().is_ok_and(&is));
         refused.for_each(|it| *it = Err(why.to_owned()));
     }
-}
-
-/// Returns the digest of a model of which a run reads the file more than once.
-fn digest(file: &Path) -> Result<String, String> {
-    modelwatch_infer::digest(file).map_err(|e| e.to_string())
 }
 
 /// Returns the tensor that is called so, or why there is none, with the remedy.
@@ -276,10 +285,10 @@ pub(crate) fn refused_layers(
         let what = format!("nobody can look at the layers of the {} model in ONNX Runtime", role.as_str());
         return all(&format!("{what}; leave `runtime` out for that"));
     }
-    match find_model(path, model) {
-        Ok(file) => {
-            let found = load_layers(&TractRuntime::default(), &file, names).tensors;
-            found.into_iter().filter_map(|(name, it)| Some((name, it.err()?))).collect()
+    let loaded = find_model(path, model).map_err(ModelError::from).and_then(|it| Ok(Model::load(&it)?));
+    match loaded {
+        Ok(it) => {
+            Layered::of(&it, names).tensors.into_iter().filter_map(|(name, it)| Some((name, it.err()?))).collect()
         }
         Err(e) => all(&e.to_string()),
     }
@@ -344,56 +353,47 @@ mod tests {
 
     const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.onnx");
 
-    /// A runtime that does something before each time that it loads a model with layers, unless that fails.
-    struct Before<F>(TractRuntime, F);
-
-    impl<F: Fn(&Path, &[String]) -> Result<(), InferError> + Send + Sync> Runtime for Before<F> {
-        fn name(&self) -> &str {
-            self.0.name()
-        }
-
-        fn load_with_layers(&self, path: &Path, layers: &[String]) -> Result<Arc<dyn Executable>, InferError> {
-            if !layers.is_empty() {
-                self.1(path, layers)?;
-            }
-            self.0.load_with_layers(path, layers)
-        }
-    }
-
-    fn layered(runtime: &dyn Runtime, path: &Path, layers: &[&str]) -> Layered {
+    fn layered(path: &Path, layers: &[&str]) -> Layered {
         let layers = layers.iter().map(|it| (*it).to_owned()).collect();
         let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers };
-        load(runtime, &wanted).unwrap().layered.unwrap()
+        load(&TractRuntime::default(), &wanted).unwrap().layered.unwrap()
     }
 
     #[test]
     fn a_layer_that_cannot_be_given_leaves_the_others() {
-        let runtime = TractRuntime::default();
         // Four numbers, however many rows there are.
         let shape = "Shape__867:0";
-        let found = layered(&runtime, Path::new(DIGITS), &["penultimate", shape]);
+        let found = layered(Path::new(DIGITS), &["penultimate", shape]);
         assert!(found.model.is_some() && found.tensors["penultimate"].is_ok(), "{:?}", found.tensors);
         assert!(found.tensors[shape].as_ref().unwrap_err().contains("has shape [4]"), "{:?}", found.tensors);
-        let none = layered(&runtime, Path::new(DIGITS), &[shape]);
+        let none = layered(Path::new(DIGITS), &[shape]);
         assert!(none.model.is_none() && none.tensors[shape].is_err());
     }
 
+    /// A runtime that takes the file away once it has loaded it.
+    struct Once(TractRuntime);
+
+    impl Runtime for Once {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+
+        fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
+            let res = self.0.load(path);
+            std::fs::remove_file(path).unwrap();
+            res
+        }
+    }
+
     #[test]
-    fn layers_of_a_file_that_changes_while_it_is_read_are_refused() {
+    fn a_model_is_loaded_once_however_many_layers_are_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.onnx");
         std::fs::copy(DIGITS, &path).unwrap();
-        let replace = |path: &Path, _: &[String]| {
-            // An unknown field, which changes the file and not the model.
-            let mut bytes = std::fs::read(path).unwrap();
-            bytes.extend([0x98, 0x06, 0x01]);
-            std::fs::write(path, bytes).unwrap();
-            Ok(())
-        };
-        let found = layered(&Before(TractRuntime::default(), replace), &path, &["penultimate"]);
-        assert!(found.model.is_none());
-        let why = found.tensors["penultimate"].as_ref().unwrap_err();
-        assert_eq!(why, "the model's file changed while it was read; run it again");
+        let layers = BTreeSet::from(["penultimate".to_owned(), "digits_cnn_1/pool_1/MaxPool2d:0".to_owned()]);
+        let wanted = Wanted { path: &path, model: None, role: ModelRole::Candidate, layers };
+        let found = load(&Once(TractRuntime::default()), &wanted).unwrap().layered.unwrap();
+        assert!(found.model.is_some() && found.tensors.values().all(Result::is_ok), "{:?}", found.tensors);
     }
 
     #[cfg(unix)]

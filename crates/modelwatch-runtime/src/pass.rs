@@ -65,6 +65,15 @@ pub(crate) struct Seen {
     pub(crate) infer_seconds: f64,
 }
 
+/// Rows with what models say of them.
+struct Predicted {
+    rows: RecordBatch,
+    /// Rows whose model inputs are missing or not finite.
+    non_finite: u64,
+    /// The layers that a model cannot give for these rows, by their tensors, with why.
+    refused: Vec<(ModelRole, BTreeMap<String, String>)>,
+}
+
 /// What a worker gives back for one partition.
 struct Done {
     index: usize,
@@ -322,12 +331,15 @@ impl Worker<'_> {
             let rows = rows.map_err(|e| e.to_string())?;
             done.seen.read_seconds += start.elapsed().as_secs_f64();
             let start = Instant::now();
-            let (rows, non_finite) = self.predict(&rows)?;
+            let Predicted { rows, non_finite, refused } = self.predict(&rows)?;
             done.seen.infer_seconds += start.elapsed().as_secs_f64();
             done.seen.rows += rows.num_rows() as u64;
             done.seen.non_finite_inputs += non_finite;
             for (at, probe) in probes.iter_mut().enumerate() {
                 let start = Instant::now();
+                if let Some(why) = self.layout.lacks(at, &refused) {
+                    self.fail(at, probe, Error::input(why));
+                }
                 if !slots[at].in_order {
                     self.update(at, &slots[at], probe, &rows)?;
                 } else if !self.failed[at].load(Ordering::Relaxed) {
@@ -340,19 +352,30 @@ impl Worker<'_> {
     }
 
     /// Gives the rows their uses, and the outputs of every model that some probe wants.
-    fn predict(&self, rows: &RecordBatch) -> Result<(RecordBatch, u64), String> {
+    fn predict(&self, rows: &RecordBatch) -> Result<Predicted, String> {
         let mut outputs = Vec::new();
         let mut non_finite = 0;
+        let mut refused = Vec::new();
         for (role, map) in self.layout.models() {
             let model = self.models.get(role).ok_or_else(|| format!("there is no {} model", role.as_str()))?;
             let inputs = map.assemble(rows)?;
             if role == ModelRole::Candidate {
                 non_finite = inputs.non_finite_rows;
             }
-            let run = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| e.to_string())?;
-            outputs.extend([Use::output_of(role), Use::layer_of(role)].into_iter().zip(run));
+            let ran = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| e.to_string())?;
+            outputs.extend([(Use::output_of(role), ran.outputs), (Use::layer_of(role), ran.layers)]);
+            refused.push((role, ran.refused));
         }
-        Ok((self.layout.annotate(rows, outputs)?, non_finite))
+        Ok(Predicted { rows: self.layout.annotate(rows, outputs)?, non_finite, refused })
+    }
+
+    /// Takes a probe's say away, unless it has none.
+    fn fail(&self, at: usize, probe: &mut Option<Result<Box<dyn Probe>, Error>>, error: Error) {
+        // Others need not work for a probe that has failed somewhere. Where all are to end nobody has failed, and this partition is cut.
+        self.failed[at].fetch_or(!self.is_to_end(), Ordering::Relaxed);
+        if !matches!(probe, Some(Err(_))) {
+            *probe = Some(Err(error));
+        }
     }
 
     fn update(
@@ -370,10 +393,8 @@ impl Worker<'_> {
         let rows = self.project(at, rows)?;
         let updated = slot.host.check_deadline().and_then(|()| it.update(slot.host.as_ref(), self.role, &rows));
         if let Err(e) = updated {
-            // Others need not work for a probe that has failed somewhere. Where all are to end nobody has failed, and this partition is cut.
-            self.failed[at].fetch_or(!self.is_to_end(), Ordering::Relaxed);
             let e = if e.kind == ErrorKind::Cancelled { slot.host.check_deadline().err().unwrap_or(e) } else { e };
-            *probe = Some(Err(e));
+            self.fail(at, probe, e);
         }
         Ok(())
     }

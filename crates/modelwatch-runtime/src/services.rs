@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow_schema::Schema;
+use arrow_schema::{Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use modelwatch_infer::{ElementType, InferError, Model, TensorSpec};
 use modelwatch_profile::Predictor;
@@ -25,7 +25,6 @@ use modelwatch_sdk::{
     threads_of,
 };
 use serde_json::Value;
-use tracing::warn;
 
 use crate::{
     artifacts::Artifacts,
@@ -77,11 +76,31 @@ impl Models {
     }
 }
 
+/// The most shapes of rows of which it is kept what layers there are.
+const MAX_SHAPES: usize = 32;
+
+/// What a model gave for some rows.
+pub(crate) struct Ran {
+    pub(crate) outputs: RecordBatch,
+    /// The tensors that probes ask for; without columns where there are none.
+    pub(crate) layers: RecordBatch,
+    /// Why others are not there, by tensor: which ones can be had, the rows may say first.
+    pub(crate) refused: BTreeMap<String, String>,
+}
+
+impl Ran {
+    fn plain(outputs: RecordBatch) -> Self {
+        Self { outputs, layers: RecordBatch::new_empty(Arc::new(Schema::empty())), refused: BTreeMap::new() }
+    }
+}
+
 /// A model of a run.
 pub(crate) struct RunModel {
     pub(crate) model: Model,
     /// The same with the layers that probes ask for.
     layered: Option<Layered>,
+    /// What of it there is for inputs of a schema, which has the shapes of their rows.
+    by_shape: Mutex<Vec<(SchemaRef, Layered)>>,
     origin: Origin,
     /// What its inputs are made of in the data that is being read, or was last.
     inputs: RwLock<Option<InputMap>>,
@@ -92,47 +111,71 @@ impl RunModel {
         Self {
             model: loaded.model.clone(),
             layered: loaded.layered.clone(),
+            by_shape: Mutex::default(),
             origin: loaded.origin.clone(),
             inputs: RwLock::default(),
         }
     }
 
-    /// Runs it on inputs, and returns its outputs and the layers that probes ask for, in two batches.
-    ///
-    /// Where it runs without its layers alone, which shows for dynamic shapes at the first batch, the second one is empty: it is for the
-    /// probes that asked to say that they lack them.
-    pub(crate) fn run(
-        &self,
-        inputs: &RecordBatch,
-        threads: NonZeroUsize,
-    ) -> std::result::Result<[RecordBatch; 2], InferError> {
-        let layered = self.layered.as_ref().and_then(|it| Some((it.model.as_ref()?, &it.tensors)));
-        let plain = || {
+    /// Runs it on inputs, for its outputs and for the layers that probes ask for.
+    pub(crate) fn run(&self, inputs: &RecordBatch, threads: NonZeroUsize) -> std::result::Result<Ran, InferError> {
+        let layered = self.layered_for(inputs);
+        let Some(model) = layered.as_ref().and_then(|it| it.model.as_ref()) else {
             let outputs = self.model.run(inputs, threads)?;
-            Ok([outputs, RecordBatch::new_empty(Arc::new(Schema::empty()))])
+            return Ok(Ran { refused: self.refused(layered.as_ref(), None), ..Ran::plain(outputs) });
         };
-        let Some((model, tensors)) = layered else { return plain() };
         let all = match model.run(inputs, threads) {
             Ok(it) => it,
+            // It may be the layers, of which some have as many rows as the data say.
             Err(why) => {
-                let res = plain()?;
-                warn!(model = %self.origin.name, %why, "The layers of a model cannot be given.");
-                return Ok(res);
+                let outputs = self.model.run(inputs, threads)?;
+                return Ok(Ran { refused: self.refused(None, Some(&why.to_string())), ..Ran::plain(outputs) });
             }
         };
-        let outputs: Vec<_> = (0..self.model.info().outputs.len()).collect();
-        let names: BTreeSet<&String> = tensors.values().flatten().collect();
+        let places: Vec<_> = (0..self.model.info().outputs.len()).collect();
+        let outputs = all.project(&places).map_err(InferError::Outputs)?;
+        let names: BTreeSet<&String> = layered.iter().flat_map(|it| it.tensors.values().flatten()).collect();
         let fields = all.schema_ref().fields().iter().enumerate();
-        let layers: Vec<_> = fields.filter(|it| names.contains(it.1.name())).map(|it| it.0).collect();
-        Ok([all.project(&outputs).map_err(InferError::Outputs)?, all.project(&layers).map_err(InferError::Outputs)?])
+        let places: Vec<_> = fields.filter(|it| names.contains(it.1.name())).map(|it| it.0).collect();
+        let layers = all.project(&places).map_err(InferError::Outputs)?;
+        Ok(Ran { outputs, layers, refused: self.refused(layered.as_ref(), None) })
+    }
+
+    /// Returns the model with those layers that can be given for rows such as these; none where no probe asks for any.
+    fn layered_for(&self, inputs: &RecordBatch) -> Option<Layered> {
+        let layered = self.layered.as_ref()?;
+        let schema = inputs.schema();
+        // Held while it is found out, so that threads do not find out the same.
+        let mut by_shape = self.by_shape.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, it)) = by_shape.iter().find(|it| it.0 == schema) {
+            return Some(it.clone());
+        }
+        let res = layered.for_rows(&self.model, inputs);
+        if by_shape.len() >= MAX_SHAPES {
+            by_shape.clear();
+        }
+        by_shape.push((schema, res.clone()));
+        Some(res)
+    }
+
+    /// Returns why tensors are not given that were there when the model was loaded: what was found out of rows of a shape, or else `why`
+    /// for all of them.
+    fn refused(&self, layered: Option<&Layered>, why: Option<&str>) -> BTreeMap<String, String> {
+        let asked = self.layered.iter().flat_map(|it| &it.tensors);
+        let there = asked.filter_map(|(name, it)| Some((name, it.as_ref().ok()?)));
+        let why_not = |name: &String| match layered {
+            Some(it) => it.tensors.get(name)?.as_ref().err().cloned(),
+            None => why.map(str::to_owned),
+        };
+        there.filter_map(|(name, tensor)| Some((tensor.clone(), why_not(name)?))).collect()
     }
 
     /// Returns what there is to say about it by now, with its layers and without.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut res = self.model.warnings();
-        let layered = self.layered.as_ref().and_then(|it| it.model.as_ref());
-        let more = layered.map(Model::warnings).unwrap_or_default();
-        for it in more {
+        let by_shape = self.by_shape.lock().unwrap_or_else(PoisonError::into_inner);
+        let layered = self.layered.iter().chain(by_shape.iter().map(|it| &it.1));
+        for it in layered.filter_map(|it| it.model.as_ref()).flat_map(Model::warnings) {
             if !res.contains(&it) {
                 res.push(it);
             }
@@ -406,7 +449,7 @@ mod tests {
 
     use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array};
     use arrow_schema::{DataType, Field};
-    use modelwatch_infer::{Executable, ModelInfo, NodeGraph, Prepared, Runtime, TractRuntime};
+    use modelwatch_infer::{Executable, Layers, ModelInfo, NodeGraph, Prepared, Runtime, TractRuntime};
 
     use super::*;
     use crate::model::{self, Wanted};
@@ -432,15 +475,16 @@ mod tests {
         assert!(host.is_cancelled());
     }
 
-    /// A runtime whose models with layers have something to say, or fail when they are run.
+    /// A runtime whose models with layers have something to say, and cannot be prepared for rows with one of them.
     struct Layering {
-        fails: bool,
+        without: &'static str,
     }
 
-    /// A model with layers.
+    /// A model, and the layers that it gives.
     struct WithLayers {
         it: Arc<dyn Executable>,
-        fails: bool,
+        without: &'static str,
+        layers: Vec<String>,
     }
 
     impl Runtime for Layering {
@@ -448,13 +492,9 @@ mod tests {
             "test"
         }
 
-        fn load_with_layers(
-            &self,
-            path: &Path,
-            layers: &[String],
-        ) -> std::result::Result<Arc<dyn Executable>, InferError> {
-            let it = TractRuntime::default().load_with_layers(path, layers)?;
-            Ok(if layers.is_empty() { it } else { Arc::new(WithLayers { it, fails: self.fails }) })
+        fn load(&self, path: &Path) -> std::result::Result<Arc<dyn Executable>, InferError> {
+            let it = TractRuntime::default().load(path)?;
+            Ok(Arc::new(WithLayers { it, without: self.without, layers: Vec::new() }))
         }
     }
 
@@ -472,7 +512,7 @@ mod tests {
         }
 
         fn plan(&self, row_shapes: &[Vec<usize>]) -> std::result::Result<Arc<dyn Prepared>, InferError> {
-            match self.fails {
+            match self.layers.iter().any(|it| it == self.without) {
                 true => Err(InferError::Run { path: self.path().to_owned(), reason: "no rows".to_owned() }),
                 false => self.it.plan(row_shapes),
             }
@@ -487,7 +527,16 @@ mod tests {
         }
 
         fn warnings(&self) -> Vec<String> {
-            vec!["slow".to_owned()]
+            if self.layers.is_empty() { self.it.warnings() } else { vec!["slow".to_owned()] }
+        }
+
+        fn layers(&self) -> std::result::Result<&Layers, InferError> {
+            self.it.layers()
+        }
+
+        fn with_layers(&self, layers: &[String]) -> std::result::Result<Arc<dyn Executable>, InferError> {
+            let it = self.it.with_layers(layers)?;
+            Ok(Arc::new(Self { it, without: self.without, layers: layers.to_vec() }))
         }
 
         fn plan_at(&self, n: usize, shapes: &[Vec<usize>]) -> std::result::Result<Arc<dyn Prepared>, InferError> {
@@ -507,29 +556,42 @@ mod tests {
         }
     }
 
-    fn with_layer(fails: bool) -> RunModel {
+    const POOL: &str = "digits_cnn_1/pool_1/MaxPool2d:0";
+
+    fn with_layers(layers: &[&str], without: &'static str) -> RunModel {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.onnx"));
-        let layers = BTreeSet::from(["penultimate".to_owned()]);
+        let layers = layers.iter().map(|it| (*it).to_owned()).collect();
         let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers };
-        RunModel::new(&model::load(&Layering { fails }, &wanted).unwrap())
+        RunModel::new(&model::load(&Layering { without }, &wanted).unwrap())
     }
 
     #[test]
     fn what_is_told_of_a_model_with_layers_is_told_of_the_model() {
-        let model = with_layer(false);
+        let model = with_layers(&["penultimate"], "");
         assert_eq!(model.warnings(), ["slow"]);
         assert_eq!(model.layers_width(), 4 * 32);
     }
 
     #[test]
-    fn a_model_that_runs_without_its_layers_alone_has_outputs() {
+    fn a_layer_that_rows_leave_no_shape_for_is_refused_by_name_and_the_others_are_there() {
         let pixel = Arc::new(Field::new("item", DataType::Float32, false));
         let pixels = FixedSizeListArray::new(pixel, 64, Arc::new(Float32Array::from(vec![0.5; 2 * 64])), None);
         let inputs = RecordBatch::try_from_iter([("x", Arc::new(pixels) as ArrayRef)]).unwrap();
-        for (fails, n_layers) in [(false, 1), (true, 0)] {
-            let [outputs, layers] = with_layer(fails).run(&inputs, NonZeroUsize::MIN).unwrap();
-            assert_eq!((outputs.num_columns(), outputs.num_rows(), layers.num_columns()), (1, 2, n_layers));
+        let last = "digits_cnn_1/fc1_1/Relu:0";
+        for (without, there) in [("", vec![POOL, last]), (POOL, vec![last]), (last, vec![POOL])] {
+            let ran = with_layers(&["penultimate", POOL], without).run(&inputs, NonZeroUsize::MIN).unwrap();
+            assert_eq!((ran.outputs.num_columns(), ran.outputs.num_rows()), (1, 2));
+            let names = |it: &RecordBatch| {
+                let names = it.schema_ref().fields().iter().map(|it| it.name().clone());
+                names.collect::<BTreeSet<_>>()
+            };
+            assert_eq!(names(&ran.layers), there.iter().map(|it| (*it).to_owned()).collect());
+            let refused: Vec<_> = ran.refused.keys().collect();
+            assert_eq!(refused, Vec::from_iter((!without.is_empty()).then_some(without)));
+            assert!(ran.refused.values().all(|it| it.contains("no rows")), "{:?}", ran.refused);
         }
+        let ran = with_layers(&[POOL], POOL).run(&inputs, NonZeroUsize::MIN).unwrap();
+        assert_eq!((ran.outputs.num_columns(), ran.layers.num_columns(), ran.refused.len()), (1, 0, 1));
     }
 
     #[test]

@@ -13,11 +13,12 @@ use super::{
     plan::{Batch, Plan},
     self_tests::ModelTests,
     source::{Attempts, Graph, Source, as_answered},
+    without_layers,
 };
 use crate::{
     error::InferError,
     runtime::{Executable, Prepared},
-    spec::ModelInfo,
+    spec::{Layers, ModelInfo},
 };
 
 /// The most plans kept, each with its own packed weights; data with more row shapes than this pays for preparing them again.
@@ -45,7 +46,7 @@ pub(super) struct TractExecutable {
     info: ModelInfo,
     source: Source,
     /// What is run where the source cannot be compiled.
-    uncompiled: Option<Uncompiled>,
+    uncompiled: Option<Arc<Uncompiled>>,
     micro_batch: usize,
     /// The batch is part of the model.
     is_fixed: bool,
@@ -64,6 +65,7 @@ pub(super) fn first_that_works(
     Attempts { sources, uncompiled, .. }: Attempts,
     tests: Option<&ModelTests>,
 ) -> Result<TractExecutable, InferError> {
+    let uncompiled = uncompiled.map(Arc::new);
     let mut first_error = None;
     let mut last = None;
     for (reading, source) in sources.into_iter().enumerate() {
@@ -101,7 +103,7 @@ pub(super) fn first_that_works(
 fn prepare(
     path: &Path,
     source: Source,
-    uncompiled: Option<Uncompiled>,
+    uncompiled: Option<Arc<Uncompiled>>,
     tests: Option<ModelTests>,
 ) -> Result<TractExecutable, Box<(InferError, Source)>> {
     let fixed = match source.info.fixed_batch(path) {
@@ -233,6 +235,26 @@ impl Executable for TractExecutable {
 
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    fn layers(&self) -> Result<&Layers, InferError> {
+        self.source.layers.as_ref().ok_or_else(|| without_layers(&self.path, self.info.format))
+    }
+
+    fn with_layers(&self, layers: &[String]) -> Result<Arc<dyn Executable>, InferError> {
+        let known = self.layers()?;
+        let refused = |reason| InferError::Layer { path: self.path.clone(), reason };
+        if let Some(it) = layers.iter().find(|it| !known.tensors.contains(it)) {
+            return Err(refused(format!(
+                "none of its nodes gives a tensor `{it}`; `modelwatch model show` lists those that there are"
+            )));
+        }
+        let executable = guard::guarded(&self.path, || {
+            let source = self.source.with_layers(layers).map_err(|it| refused(guard::reason(&it)))?;
+            // What is known of the model's outputs says nothing of its layers.
+            prepare(&self.path, source, self.uncompiled.clone(), None).map_err(|it| it.0)
+        })?;
+        Ok(Arc::new(executable))
     }
 
     fn micro_batch(&self) -> usize {

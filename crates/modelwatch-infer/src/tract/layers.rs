@@ -1,13 +1,10 @@
 //! The tensors inside of an ONNX graph, to be given beside its outputs.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    path::Path,
-};
+use std::collections::{BTreeSet, HashMap};
 
-use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, NodeProto};
 
-use crate::{error::InferError, spec::Layers};
+use crate::spec::Layers;
 
 /// The operators that have weights of their own, where only one of their operands is computed.
 const LINEAR: [&str; 6] = ["Gemm", "MatMul", "Conv", "ConvTranspose", "LinearClassifier", "LinearRegressor"];
@@ -25,29 +22,6 @@ pub(super) fn layers(graph: &GraphProto) -> Layers {
     let tensors = graph.node.iter().flat_map(|it| &it.output).filter(|it| computed.contains(&***it));
     let penultimate = penultimate(graph, &computed).map(str::to_owned);
     Layers { tensors: tensors.cloned().collect(), penultimate }
-}
-
-/// Makes outputs of the layers that are none yet.
-///
-/// # Errors
-/// Where a name is that of no layer.
-pub(super) fn give(path: &Path, graph: &mut GraphProto, layers: &[String]) -> Result<(), InferError> {
-    let computed = computed(graph);
-    let unknown = layers.iter().find(|it| !computed.contains(&***it));
-    if let Some(it) = unknown {
-        return Err(InferError::Layer {
-            path: path.to_path_buf(),
-            reason: format!(
-                "none of its nodes gives a tensor `{it}`; `modelwatch model show` lists those that there are"
-            ),
-        });
-    }
-    for name in layers {
-        if graph.output.iter().all(|it| it.name != *name) {
-            graph.output.push(ValueInfoProto { name: name.clone(), ..ValueInfoProto::default() });
-        }
-    }
-    Ok(())
 }
 
 /// Returns the tensors that nodes compute from the inputs. Nodes stand behind those whose tensors they take. What only the graphs inside

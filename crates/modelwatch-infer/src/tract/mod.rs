@@ -80,13 +80,11 @@ impl Runtime for TractRuntime {
         "tract 0.23.9"
     }
 
-    fn load_with_layers(&self, path: &Path, layers: &[String]) -> Result<Arc<dyn Executable>, InferError> {
+    fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
         let format = format::detect(path)?;
         let executable = guard::guarded(path, || {
-            let attempts = examine(path, format, layers)?.attempts?;
-            // What is known of a model's outputs says nothing of its layers.
-            let kept = self.self_tests.as_ref().filter(|_| layers.is_empty());
-            let tests = kept.and_then(|it| it.of(path, self.name(), attempts.beside.as_deref()));
+            let attempts = examine(path, format)?.attempts?;
+            let tests = self.self_tests.as_ref().and_then(|it| it.of(path, self.name(), attempts.beside.as_deref()));
             executable::first_that_works(path, attempts, tests.as_ref())
         })?;
         let info = executable.info();
@@ -98,7 +96,7 @@ impl Runtime for TractRuntime {
 /// Reads a model and tries to prepare it.
 pub(crate) fn inspect(path: &Path) -> Result<Known, InferError> {
     let format = format::detect(path)?;
-    let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format, &[]))?;
+    let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format))?;
     let obstacles = Operators(obstacles);
     match guard::guarded(path, || executable::first_that_works(path, attempts?, None)) {
         Ok(it) => Ok(Known { info: it.info().clone(), obstacles, refusal: None }),
@@ -129,10 +127,9 @@ fn without_layers(path: &Path, format: ModelFormat) -> InferError {
     InferError::Layer { path: path.to_path_buf(), reason }
 }
 
-fn examine(path: &Path, format: ModelFormat, layers: &[String]) -> Result<Examined, InferError> {
+fn examine(path: &Path, format: ModelFormat) -> Result<Examined, InferError> {
     match format {
-        ModelFormat::Onnx => onnx::examine(path, layers),
-        _ if !layers.is_empty() => Err(without_layers(path, format)),
+        ModelFormat::Onnx => onnx::examine(path),
         ModelFormat::TfFrozen => tensorflow::examine(path),
         ModelFormat::TfSavedModel => saved_model::examine(path),
         ModelFormat::TfLite => tflite::examine(path),

@@ -41,8 +41,6 @@ pub(super) struct Uncompiled {
     /// Of the file, lest another one be taken for it.
     digest: blake3::Hash,
     beside: Arc<ExternalData>,
-    /// Tensors inside of the graph that are outputs, too.
-    given: Vec<String>,
     interpreter: OnceLock<Arc<Interpreter>>,
 }
 
@@ -59,7 +57,7 @@ impl Uncompiled {
         if blake3::hash(&bytes) != self.digest {
             return Err(InferError::Changed { path: path.to_path_buf() });
         }
-        let Decoded { mut onnx, proto, .. } = decode(path, bytes, &self.given)?;
+        let Decoded { mut onnx, proto, .. } = decode(path, bytes)?;
         onnx.provider = self.beside.clone();
         self.interpret(path, Arc::new(onnx), &proto)
     }
@@ -84,18 +82,18 @@ struct Decoded {
 
 /// Decodes the file and looks at its operators; those that nobody computes are an error.
 pub(super) fn open(path: &Path) -> Result<(Onnx, ModelProto, Findings), InferError> {
-    let Decoded { onnx, proto, findings, .. } = read(path, &[])?;
+    let Decoded { onnx, proto, findings, .. } = read(path)?;
     if findings.unsupported.is_empty() {
         return Ok((onnx, proto, findings));
     }
     Err(InferError::unsupported(path, findings.unsupported))
 }
 
-fn read(path: &Path, given: &[String]) -> Result<Decoded, InferError> {
-    decode(path, limits::read(path)?, given)
+fn read(path: &Path) -> Result<Decoded, InferError> {
+    decode(path, limits::read(path)?)
 }
 
-fn decode(path: &Path, bytes: Vec<u8>, given: &[String]) -> Result<Decoded, InferError> {
+fn decode(path: &Path, bytes: Vec<u8>) -> Result<Decoded, InferError> {
     let mut proto: ModelProto = limits::decode_bytes(path, &bytes, ModelFormat::Onnx, &wire::ONNX)?;
     drop(bytes);
     let beside = Arc::new(preflight::check(path, &mut proto)?);
@@ -103,7 +101,6 @@ fn decode(path: &Path, bytes: Vec<u8>, given: &[String]) -> Result<Decoded, Infe
     onnx.provider = beside.clone();
     if let Some(graph) = &mut proto.graph {
         rewrite::rewrite(graph);
-        layers::give(path, graph, given)?;
     }
     let findings = audit::audit(&proto, &onnx);
     Ok(Decoded { onnx, proto, findings, beside })
@@ -111,29 +108,27 @@ fn decode(path: &Path, bytes: Vec<u8>, given: &[String]) -> Result<Decoded, Infe
 
 /// Returns what a sound model declares, whoever is to run it.
 pub(super) fn interface(path: &Path) -> Result<ModelInfo, InferError> {
-    let Decoded { proto, findings, beside, .. } = read(path, &[])?;
+    let Decoded { proto, findings, beside, .. } = read(path)?;
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
     Ok(info(path, graph, findings.operators, &beside)?.0)
 }
 
 /// Returns the data beside a sound model.
 pub(super) fn data(path: &Path) -> Result<Arc<ExternalData>, InferError> {
-    Ok(read(path, &[])?.beside)
+    Ok(read(path)?.beside)
 }
 
 /// Returns the layers of a sound model.
 pub(super) fn layers_of(path: &Path) -> Result<Layers, InferError> {
-    let proto = read(path, &[])?.proto;
+    let proto = read(path)?.proto;
     proto.graph.as_ref().map(layers::layers).ok_or_else(|| malformed(path, "there is no graph".to_string()))
 }
 
 /// Returns what is known of the model, and the ways to read it if every operator can be computed.
-///
-/// These tensors inside of the graph are outputs, too.
-pub(super) fn examine(path: &Path, given: &[String]) -> Result<Examined, InferError> {
+pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let bytes = limits::read(path)?;
     let digest = blake3::hash(&bytes);
-    let decoded = decode(path, bytes, given)?;
+    let decoded = decode(path, bytes)?;
     let Decoded { proto, findings, beside, .. } = &decoded;
     let graph = proto.graph.as_ref().ok_or_else(|| malformed(path, "there is no graph".to_string()))?;
     let (info, input_types) = info(path, graph, findings.operators.clone(), beside)?;
@@ -141,7 +136,7 @@ pub(super) fn examine(path: &Path, given: &[String]) -> Result<Examined, InferEr
         let error = InferError::unsupported(path, findings.unsupported.clone());
         return Ok(Examined { info, obstacles: decoded.findings.unsupported, attempts: Err(error) });
     }
-    let attempts = attempts(path, decoded, digest, given, &info, &input_types);
+    let attempts = attempts(path, decoded, digest, &info, &input_types);
     Ok(Examined { info, obstacles: Vec::new(), attempts })
 }
 
@@ -152,14 +147,15 @@ fn attempts(
     path: &Path,
     Decoded { onnx, proto, findings, beside }: Decoded,
     digest: blake3::Hash,
-    given: &[String],
     info: &ModelInfo,
     input_types: &[DatumType],
 ) -> Result<Attempts, InferError> {
     // Convolutions of many small images at once are faster; large ones fill the caches alone, and many of them the memory.
     const SMALL_IMAGE: usize = 4096;
     let row_by_row = findings.row_by_row || (info.has_convolutions() && !info.has_rows_up_to(SMALL_IMAGE));
-    let source = |graph| Source { graph, info: info.clone(), input_types: input_types.to_vec(), row_by_row };
+    let layers = proto.graph.as_ref().map(layers::layers);
+    let source =
+        |graph| Source { layers: layers.clone(), row_by_row, ..Source::new(graph, info.clone(), input_types.to_vec()) };
     let has_shapes = proto.graph.as_ref().is_some_and(|it| !it.value_info.is_empty());
     let mut sources = Vec::new();
     let mut first_error = None;
@@ -172,8 +168,7 @@ fn attempts(
             Err(reason) => _ = first_error.get_or_insert(reason),
         }
     }
-    let mut uncompiled =
-        Uncompiled { kept: None, digest, beside: beside.clone(), given: given.to_vec(), interpreter: OnceLock::new() };
+    let mut uncompiled = Uncompiled { kept: None, digest, beside: beside.clone(), interpreter: OnceLock::new() };
     let onnx = Arc::new(onnx);
     if sources.is_empty() {
         // An error about the file is the same for both; what only tract lacks does not matter any more.
@@ -343,7 +338,7 @@ mod tests {
             file.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         };
         write([1.0, 2.0, 3.0, 4.0]);
-        let mut attempts = examine(file.path(), &[]).unwrap().attempts.unwrap();
+        let mut attempts = examine(file.path()).unwrap().attempts.unwrap();
         write([1.0, 2.0, 3.0, 5.0]);
         let error = attempts.uncompiled.as_ref().unwrap().interpreter(file.path()).err().map(|it| it.to_string());
         assert!(error.is_some_and(|it| it.contains("changed while it was loaded")));
@@ -359,11 +354,11 @@ mod tests {
         let [path, data, next] = ["model.onnx", "data", "next"].map(|it| folder.path().join(it));
         fs::write(&path, product(None)).unwrap();
         fs::write(&data, bytes([1.0, 2.0, 3.0, 4.0])).unwrap();
-        let attempts = examine(&path, &[]).unwrap().attempts.unwrap();
+        let attempts = examine(&path).unwrap().attempts.unwrap();
         fs::write(&next, bytes([5.0, 6.0, 7.0, 8.0])).unwrap();
         fs::rename(&next, &data).unwrap();
         let interpreter = attempts.uncompiled.unwrap().interpreter(&path).unwrap();
         let x = Value::Tensor(Arc::new(tensor2(&[[1.0_f32, 1.0]])));
-        assert_eq!(**interpreter.run(vec![x]).unwrap()[0].tensor().unwrap(), tensor2(&[[4.0_f32, 6.0]]));
+        assert_eq!(**interpreter.run(vec![x], &[]).unwrap()[0].tensor().unwrap(), tensor2(&[[4.0_f32, 6.0]]));
     }
 }

@@ -35,16 +35,17 @@ type Outputs = Vec<(ElementType, Vec<Option<usize>>)>;
 
 enum Engine {
     Compiled(Stages),
-    Interpreted(Arc<Interpreter>),
+    /// With the layers that are given behind the outputs.
+    Interpreted(Arc<Interpreter>, Vec<String>),
 }
 
 impl Engine {
     fn run(&self, states: &mut StageStates, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         match self {
             Self::Compiled(it) => it.run_with(states, inputs),
-            Self::Interpreted(it) => {
+            Self::Interpreted(it, layers) => {
                 let inputs = inputs.into_iter().map(|it| Value::Tensor(it.into_arc_tensor())).collect();
-                it.run(inputs)?.iter().map(|it| Ok(it.tensor()?.clone().into_tvalue())).collect()
+                it.run(inputs, layers)?.iter().map(|it| Ok(it.tensor()?.clone().into_tvalue())).collect()
             }
         }
     }
@@ -111,7 +112,7 @@ impl Plan {
             return Err(InferError::mixed_rows(path));
         }
         let probe = Probe::new(path, rows, row_shapes, &source.info.inputs)?;
-        let engine = Engine::Interpreted(interpreter);
+        let engine = Engine::Interpreted(interpreter, source.given.clone());
         let run = |it| -> TractResult<_> {
             let inputs = convert::inputs(it, &source.input_types)?;
             convert::outputs(&engine.run(&mut StageStates::default(), inputs)?)
@@ -136,7 +137,7 @@ impl Plan {
     pub(super) fn given_up(&self) -> Option<&Fallback> {
         match &self.engine {
             Engine::Compiled(it) => it.given_up(),
-            Engine::Interpreted(_) => None,
+            Engine::Interpreted(..) => None,
         }
     }
 

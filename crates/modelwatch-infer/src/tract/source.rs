@@ -16,7 +16,10 @@ use tract_tensorflow::tfpb::tensorflow::{
 use super::{
     onnx::Uncompiled, preflight::ExternalData, repair::repair, requantize::requantize, tf_ops, tflite::TfLite,
 };
-use crate::{error::InferError, spec::ModelInfo};
+use crate::{
+    error::InferError,
+    spec::{ElementType, Layers, ModelInfo, TensorSpec},
+};
 
 /// What can be told of a model without running it.
 pub(super) struct Examined {
@@ -72,9 +75,42 @@ pub(super) struct Source {
     pub input_types: Vec<DatumType>,
     /// Rows are cheaper alone, or would influence each other.
     pub row_by_row: bool,
+    /// The tensors inside of the graph, where the format has names for them.
+    pub layers: Option<Layers>,
+    /// Those of them that are given behind the outputs.
+    pub given: Vec<String>,
 }
 
 impl Source {
+    /// Returns the graph of which no layers are known, whose rows are computed together.
+    pub(super) fn new(graph: Graph, info: ModelInfo, input_types: Vec<DatumType>) -> Self {
+        Self { graph, info, input_types, row_by_row: false, layers: None, given: Vec::new() }
+    }
+
+    /// Returns the graph that gives these tensors inside of it as well, behind its outputs; an output is not given twice.
+    pub(super) fn with_layers(&self, layers: &[String]) -> TractResult<Self> {
+        let mut info = self.info.clone();
+        let given = layers.iter().filter(|name| info.outputs.iter().all(|it| it.name != **name));
+        let given: Vec<String> = given.cloned().collect();
+        let graph = match &self.graph {
+            Graph::Inference(model) => {
+                let mut model = model.clone();
+                for name in &given {
+                    let label = model.outlet_labels.iter().find(|it| it.1 == name);
+                    model.outputs.push(*label.with_context(|| format!("nothing computes `{name}`"))?.0);
+                }
+                Graph::Inference(model)
+            }
+            Graph::Uncompiled => Graph::Uncompiled,
+            Graph::TensorFlow { .. } | Graph::TfLite(_) | Graph::Typed(_) => bail!("its format has no layers"),
+        };
+        // Replaced by what the prepared plan says, as those of the outputs are.
+        let spec = |name: &String| TensorSpec { name: name.clone(), dtype: ElementType::F32, shape: vec![None] };
+        info.outputs.extend(given.iter().map(spec));
+        let (input_types, layers) = (self.input_types.clone(), self.layers.clone());
+        Ok(Self { graph, info, input_types, row_by_row: self.row_by_row, layers, given })
+    }
+
     /// Returns whether some numbers are quantized by a scale that is taken from them.
     pub(super) fn is_quantized_as_it_runs(&self) -> bool {
         self.info.operators.contains_key(DYNAMIC_QUANTIZATION)

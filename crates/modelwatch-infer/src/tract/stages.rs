@@ -189,7 +189,7 @@ mod tests {
     fn trap() -> (TypedModel, TVec<TValue>) {
         let trap = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/traps/softmax_qdq/model.onnx");
         let trap = Path::new(trap);
-        let attempts = onnx::examine(trap, &[]).unwrap().attempts.unwrap();
+        let attempts = onnx::examine(trap).unwrap().attempts.unwrap();
         let source = &attempts.sources[0];
         let row_shape = |it: &crate::TensorSpec| it.shape[1..].iter().map(|it| it.unwrap()).collect();
         let row_shapes: Vec<Vec<usize>> = source.info.inputs.iter().map(row_shape).collect();

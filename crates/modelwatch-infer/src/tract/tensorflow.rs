@@ -81,7 +81,7 @@ pub(super) fn examined(path: &Path, graph: GraphDef, ports: Ports) -> Examined {
         Err(InferError::Limit { path: path.to_path_buf(), what, limit })
     } else {
         let graph = Graph::TensorFlow { graph, outputs: output_nodes };
-        Ok(Source { graph, info: info.clone(), input_types, row_by_row }.into())
+        Ok(Source { row_by_row, ..Source::new(graph, info.clone(), input_types) }.into())
     };
     Examined { info, obstacles, attempts }
 }

@@ -1,6 +1,10 @@
 //! Which columns are read, what they are for, and who sees them.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema};
@@ -109,6 +113,15 @@ impl Layout {
             }
         }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| e.to_string())
+    }
+
+    /// Returns why the probe at `at` lacks a layer that it wants, if it does, given those that models refuse.
+    pub(super) fn lacks(&self, at: usize, refused: &[(ModelRole, BTreeMap<String, String>)]) -> Option<String> {
+        let of_model = |(role, refused): &(ModelRole, BTreeMap<String, String>)| {
+            let why = self.needs[at].layers_of(*role).iter().find_map(|it| refused.get(it))?;
+            Some(format!("a layer of the {} model cannot be given: {why}", role.as_str()))
+        };
+        refused.iter().find_map(of_model)
     }
 
     /// Returns the positions of the columns that the probe at `at` sees.

@@ -140,7 +140,7 @@ impl Call<'_> {
 
     /// Runs a nested graph, which sees what is around the node.
     pub(super) fn run(&self, graph: &Graph, inputs: Vec<Value>) -> TractResult<Vec<Value>> {
-        run::run(self.context, graph, inputs, Some(self.scope))
+        run::run(self.context, graph, inputs, run::Place::Nested(self.scope))
     }
 
     /// Returns `axis` counted from the front.

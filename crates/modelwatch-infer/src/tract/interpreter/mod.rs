@@ -42,8 +42,8 @@ impl Interpreter {
         Ok(Self { context, graph })
     }
 
-    /// Returns the outputs for inputs of any shape.
-    pub(super) fn run(&self, inputs: Vec<Value>) -> TractResult<Vec<Value>> {
-        run::run(&self.context, &self.graph, inputs, None)
+    /// Returns the outputs for inputs of any shape, and behind them these tensors inside of the graph.
+    pub(super) fn run(&self, inputs: Vec<Value>, layers: &[String]) -> TractResult<Vec<Value>> {
+        run::run(&self.context, &self.graph, inputs, run::Place::Model { layers })
     }
 }

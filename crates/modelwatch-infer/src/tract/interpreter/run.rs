@@ -40,13 +40,21 @@ impl Scope<'_> {
     }
 }
 
-/// Returns the outputs of `graph`; `parent` is what is around a nested one.
-pub(super) fn run(
-    context: &Context,
-    graph: &Graph,
-    inputs: Vec<Value>,
-    parent: Option<&Scope<'_>>,
-) -> TractResult<Vec<Value>> {
+/// Where a graph stands.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// It is the model's, of which these tensors are wanted behind the outputs.
+    Model { layers: &'a [String] },
+    /// It is in an attribute of a node of this graph.
+    Nested(&'a Scope<'a>),
+}
+
+/// Returns the outputs of `graph`, and what else is wanted of it.
+pub(super) fn run(context: &Context, graph: &Graph, inputs: Vec<Value>, place: Place<'_>) -> TractResult<Vec<Value>> {
+    let (parent, layers) = match place {
+        Place::Model { layers } => (None, layers),
+        Place::Nested(parent) => (Some(parent), &[][..]),
+    };
     ensure!(inputs.len() <= graph.inputs.len(), "{} inputs are given, {} taken", inputs.len(), graph.inputs.len());
     let values = graph.inputs.iter().map(String::as_str).zip(inputs).collect();
     let first_step = Cell::new(0);
@@ -56,7 +64,7 @@ pub(super) fn run(
         n_steps.set(n_steps.get() + 1);
         ensure!(n_steps.get() <= MAX_STEPS, "{} is not done after {MAX_STEPS} steps", label(&node.proto));
         let outputs = run_node(context, node, &scope).with_context(|| label(&node.proto))?;
-        for name in &node.last_uses {
+        for name in node.last_uses.iter().filter(|it| !layers.contains(it)) {
             scope.values.remove(name.as_str());
         }
         let names = node.proto.output.iter().map(String::as_str);
@@ -66,7 +74,7 @@ pub(super) fn run(
         let found = scope.find(name).with_context(|| format!("nothing computes output `{name}`"))?;
         Ok(found.0.clone())
     };
-    graph.outputs.iter().map(output).collect()
+    graph.outputs.iter().chain(layers).map(output).collect()
 }
 
 fn run_node(context: &Context, node: &Node, scope: &Scope<'_>) -> TractResult<Vec<Value>> {

@@ -52,7 +52,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let (signature, signatures, is_one_file) = (None, Vec::new(), path.is_file());
     let info = ModelInfo { format, inputs, outputs, operators, n_parameters, signature, signatures, is_one_file };
     let graph = Graph::Typed(model);
-    let source = Source { graph, info: info.clone(), input_types, row_by_row };
+    let source = Source { row_by_row, ..Source::new(graph, info.clone(), input_types) };
     Ok(Examined { info, obstacles: Vec::new(), attempts: Ok(source.into()) })
 }
 

@@ -95,7 +95,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let row_by_row = info.has_convolutions();
     let attempts = if obstacles.is_empty() {
         let graph = Graph::TfLite(file.clone());
-        Ok(Source { graph, info: info.clone(), input_types, row_by_row }.into())
+        Ok(Source { row_by_row, ..Source::new(graph, info.clone(), input_types) }.into())
     } else {
         Err(InferError::unsupported(path, obstacles.clone()))
     };

@@ -101,7 +101,7 @@ impl Document {
         self.at(pointer, code, message, help).place(self.key_place(pointer))
     }
 
-    /// Returns an error at a part of the metric that a requirement is about: its name, or the key of a label.
+    /// Returns an error at a part of the metric that a requirement is about: its name, or the key or the value of a label.
     pub fn at_metric(
         &self,
         requirement: &Requirement,
@@ -120,6 +120,7 @@ impl Document {
             let next = key[at + part.len()..].trim_start().chars().next();
             match key[..at].trim_end().chars().next_back() {
                 None => matches!(next, None | Some('[')),
+                Some('=') => matches!(next, Some(',' | ']')),
                 Some(before) => matches!(before, '[' | ',') && next == Some('='),
             }
         };

@@ -1,6 +1,6 @@
 //! Probes: verifiers ("is the output right?") and analyzers ("is something wrong or improvable?").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::RecordBatch;
 use schemars::JsonSchema;
@@ -183,6 +183,9 @@ pub struct KnownMetric {
     /// The labels that it has, neither more nor fewer. One that is reported with others as well is listed once for each.
     #[serde(default)]
     pub labels: BTreeSet<String>,
+    /// The values that its labels never have with these options, by label, each with what would have to be done for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub never: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl KnownMetric {
@@ -199,7 +202,7 @@ impl KnownMetric {
         labels: &[&str],
     ) -> impl Iterator<Item = Self> + use<N, I> {
         let labels: BTreeSet<_> = labels.iter().map(|it| (*it).to_owned()).collect();
-        names.into_iter().map(move |it| Self { name: it.into(), labels: labels.clone() })
+        names.into_iter().map(move |it| Self { name: it.into(), labels: labels.clone(), never: BTreeMap::new() })
     }
 
     /// Returns the metric with a label more, as one of a slice or a chunk has it.
@@ -207,6 +210,26 @@ impl KnownMetric {
     pub fn label(mut self, name: &str) -> Self {
         self.labels.insert(name.to_owned());
         self
+    }
+
+    /// Returns the metric with a value that this label of it never has unless what is said is done.
+    ///
+    /// ```
+    /// use modelwatch_sdk::KnownMetric;
+    /// let mut known = KnownMetric::all(["drifted"], &["question"]);
+    /// let known = known.next().unwrap().never("question", "label", "set `label = true`");
+    /// assert_eq!(known.remedy("question", "label"), Some("set `label = true`"));
+    /// assert_eq!(known.remedy("question", "features"), None);
+    /// ```
+    #[must_use]
+    pub fn never(mut self, label: &str, value: &str, remedy: &str) -> Self {
+        self.never.entry(label.to_owned()).or_default().insert(value.to_owned(), remedy.to_owned());
+        self
+    }
+
+    /// Returns what would have to be done for the label to have that value; none where it can have it.
+    pub fn remedy(&self, label: &str, value: &str) -> Option<&str> {
+        self.never.get(label)?.get(value).map(String::as_str)
     }
 }
 

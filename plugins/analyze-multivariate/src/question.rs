@@ -27,7 +27,7 @@ pub(crate) enum Topic {
 }
 
 /// The words for what is no column.
-const WORDS: [&str; 4] = ["features", "layer", "predictions", "label"];
+const WORDS: [&str; 5] = ["features", "layer", "predictions", "label", "calibration"];
 
 impl Topic {
     /// Returns the word for it in the labels of metrics: no two have the same.
@@ -136,6 +136,7 @@ mod tests {
             let name = it.name().into_owned();
             assert_ne!(Topic::List(name.clone()).name(), name);
         }
+        assert_eq!(Topic::List("calibration".to_owned()).name(), "list calibration");
         assert_eq!(Topic::List("image".to_owned()).name(), "image");
     }
 }

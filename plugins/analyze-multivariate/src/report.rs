@@ -36,12 +36,22 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> + use<
         KnownMetric::all(["calibration_gap_change"], &["question"])
             .chain(KnownMetric::all(["ece"], &["question", "data"]))
     };
-    KnownMetric::all(["drifted_questions", "answered_questions"], &[])
-        .chain(KnownMetric::all(["compared_rows"], &["data"]))
-        .chain(KnownMetric::all(["drifted", "p_value"], &["question"]))
+    let questions = KnownMetric::all(["drifted", "p_value"], &["question"])
         .chain(KnownMetric::all(statistics, &["question"]))
         .chain(KnownMetric::all(["test_p_value"], &["question", "test"]))
-        .chain(config.calibration.then(of_calibration).into_iter().flatten())
+        .chain(config.calibration.then(of_calibration).into_iter().flatten());
+    let unasked: Vec<_> = [
+        (config.layer.is_some(), "layer", "name a layer of the model in `layer`"),
+        (config.predictions, "predictions", "set `predictions = true`"),
+        (config.label, "label", "set `label = true`"),
+        (config.calibration, "calibration", "set `calibration = true`"),
+    ]
+    .into_iter()
+    .filter(|it| !it.0)
+    .collect();
+    KnownMetric::all(["drifted_questions", "answered_questions"], &[])
+        .chain(KnownMetric::all(["compared_rows"], &["data"]))
+        .chain(questions.map(move |it| unasked.iter().fold(it, |it, (_, name, how)| it.never("question", name, how))))
 }
 
 /// Returns everything that is to be said of chunks and slices.

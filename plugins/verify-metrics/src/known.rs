@@ -1,6 +1,6 @@
 //! The metrics that a report can have, as far as the settings alone tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::KnownMetric;
 
@@ -50,7 +50,7 @@ pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
     res.extend(settings.training.then(|| (training::GAP, BTreeSet::new())));
     let is_wanted = |name: &str| settings.metrics.as_ref().is_none_or(|it| it.contains(name));
     let res = res.into_iter().filter(|it| is_wanted(it.0));
-    res.map(|(name, labels)| KnownMetric { name: name.to_owned(), labels }).collect()
+    res.map(|(name, labels)| KnownMetric { name: name.to_owned(), labels, never: BTreeMap::new() }).collect()
 }
 
 /// Returns a layout that has everything that rows may have with these settings.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use modelwatch_config::{
-    self as config, Bound, Diagnostic, Document, MetricAddress, Operand, Pipeline, ProbeKind, Reference, code,
-    did_you_mean, may_mean,
+    self as config, Bound, Diagnostic, Document, LabelMatch, MetricAddress, Operand, Pipeline, ProbeKind, Reference,
+    code, did_you_mean, may_mean,
 };
 use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
 use modelwatch_tensors::TensorFile;
@@ -412,8 +412,12 @@ struct Unreported<'a> {
 fn unreported<'a>(component: &str, address: &'a MetricAddress, known: &[KnownMetric]) -> Option<Unreported<'a>> {
     let MetricAddress { name, labels } = address;
     let found: Vec<_> = known.iter().filter(|it| it.name == *name).collect();
-    if found.iter().any(|it| it.labels.iter().eq(labels.keys())) {
-        return None;
+    let alike: Vec<_> = found.iter().filter(|it| it.labels.iter().eq(labels.keys())).collect();
+    if let Some(first) = alike.first() {
+        let is_possible = alike.iter().any(|it| ruled_out(labels, it).is_none());
+        let (key, value, help) = ruled_out(labels, first).filter(|_| !is_possible)?;
+        let message = format!("`{component}` never reports `{name}` with `{key}={value}` as it is set");
+        return Some(Unreported { part: value, message, help: help.to_owned() });
     }
     let all: BTreeSet<_> = found.iter().flat_map(|it| &it.labels).map(String::as_str).collect();
     let all = Vec::from_iter(all);
@@ -434,6 +438,17 @@ fn unreported<'a>(component: &str, address: &'a MetricAddress, known: &[KnownMet
         format!("it reports {}", some(&forms))
     };
     Some(Unreported { part: name, message, help })
+}
+
+/// Returns the label whose value the metric never has, with the value and the remedy.
+fn ruled_out<'a, 'k>(
+    labels: &'a BTreeMap<String, LabelMatch>,
+    known: &'k KnownMetric,
+) -> Option<(&'a str, &'a str, &'k str)> {
+    labels.iter().find_map(|(key, value)| {
+        let LabelMatch::Exact(value) = value else { return None };
+        Some((&**key, &**value, known.remedy(key, value)?))
+    })
 }
 
 /// Returns the metric that another one is held against, if it is one of the same report.

@@ -8,7 +8,7 @@ use crate::{
     codes::CodeInfo,
     error::{ErrorKind, Result},
     host::{Host, ModelRole},
-    probe::{Need, Probe, Role, RowNeeds},
+    probe::{KnownMetric, Need, Probe, Role, RowNeeds},
     report::{Report, Status},
     rows::{Use, columns, layers, outputs},
     tensor::{DType, TensorView},
@@ -147,11 +147,19 @@ fn report(case: &Suite<'_>, what: &str, of: &mut dyn Probe) -> Report {
     for it in res.metrics.iter().filter(|_| !listed.is_empty()) {
         let known: Vec<_> = listed.iter().filter(|known| known.name == it.name).collect();
         assert!(!known.is_empty(), "{what}: the metric `{}` is not among those that `needs` lists", it.name);
-        let is_known = known.iter().any(|known| known.labels.iter().eq(it.labels.keys()));
+        let alike: Vec<_> = known.iter().filter(|known| known.labels.iter().eq(it.labels.keys())).collect();
         let keys: Vec<_> = it.labels.keys().collect();
         assert!(
-            is_known,
+            !alike.is_empty(),
             "{what}: the labels {keys:?} of the metric `{}` are not among those that `needs` lists",
+            it.name
+        );
+        let can_have =
+            |known: &KnownMetric| it.labels.iter().all(|(label, value)| known.remedy(label, value).is_none());
+        assert!(
+            alike.iter().any(|known| can_have(known)),
+            "{what}: `needs` rules out a value in the labels {:?} of the metric `{}`",
+            it.labels,
             it.name
         );
     }
@@ -436,7 +444,7 @@ mod tests {
     use super::*;
     use crate::{
         codes::FindingCode,
-        probe::{KnownMetric, Needs},
+        probe::Needs,
         report::{Finding, Metric, Severity},
     };
 
@@ -465,6 +473,7 @@ mod tests {
         KeepsACodeToItself,
         KeepsAMetricToItself,
         KeepsALabelToItself,
+        HasWhatItNeverHas,
     }
 
     struct Sum {
@@ -477,7 +486,10 @@ mod tests {
         fn needs(&self) -> Needs {
             let listed = if self.fault == Fault::KeepsAMetricToItself { "mean" } else { "total" };
             let listed = Some(listed).filter(|_| self.fault != Fault::NamesBadly);
-            let metrics = KnownMetric::all(listed, &[]).collect();
+            let is_ruled_out = self.fault == Fault::HasWhatItNeverHas;
+            let labels: &[&str] = if is_ruled_out { &["column"] } else { &[] };
+            let metrics = KnownMetric::all(listed, labels).map(|it| it.never("column", "x", "name another one"));
+            let metrics = metrics.collect();
             Needs { current: Some(RowNeeds::default()), metrics, ..Needs::default() }
         }
         fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {
@@ -520,7 +532,7 @@ mod tests {
             let finding = Finding::new(code, Severity::Info, "total", "there is a sum").advice("none");
             let findings = if n > 0 { vec![finding] } else { Vec::new() };
             let mut metric = Metric::new(name, self.sum).n(n);
-            if self.fault == Fault::KeepsALabelToItself {
+            if matches!(self.fault, Fault::KeepsALabelToItself | Fault::HasWhatItNeverHas) {
                 metric = metric.label("column", "x");
             }
             Ok(Report { metrics: vec![metric], findings, ..Report::default() })
@@ -564,6 +576,10 @@ mod tests {
             (
                 Fault::KeepsALabelToItself,
                 "the labels [\"column\"] of the metric `total` are not among those that `needs` lists",
+            ),
+            (
+                Fault::HasWhatItNeverHas,
+                "`needs` rules out a value in the labels {\"column\": \"x\"} of the metric `total`",
             ),
         ] {
             let payload = catch_unwind(AssertUnwindSafe(|| run(fault))).expect_err("the suite notices");

@@ -104,6 +104,29 @@ fn a_requirement_on_labels_that_a_metric_never_has_together_is_found_before_the_
     assert_eq!(wrong, expected, "{}", ended.err);
 }
 
+#[test]
+fn a_requirement_on_a_value_of_a_label_that_an_option_rules_out_is_found_before_the_run() {
+    let reference = fixtures().join("digits/data/train.npz");
+    let reference = format!("[data.reference]\npath = '{}'\n", reference.display());
+    let project = Project::new();
+    let analyze = |with: &str| {
+        format!(
+            "{}{reference}[[analyze]]\nuses = 'multivariate'\nwith = {{ {with} }}\n\
+             require = {{ 'drifted[question=label]' = '== 0', 'p_value[question=*]' = '>= 0', \
+             'test_p_value[question=calibration,test=energy]' = '>= 0', 'drifted[question=features]' = '== 0' }}\n",
+            digits("e08")
+        )
+    };
+    project.write("pipeline.toml", &analyze("label = false, calibration = true"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 2, "{}", ended.out);
+    let shown: Vec<_> = ended.err.split("error[E0205]: ").skip(1).map(said).collect();
+    let message = "`multivariate` never reports `drifted` with `question=label` as it is set";
+    assert_eq!(shown, [(message, 5, "set `label = true`".to_owned())], "{}", ended.err);
+    project.write("pipeline.toml", &analyze("label = true, calibration = true"));
+    assert_eq!(project.modelwatch(&["check", "pipeline.toml"]).code, 0);
+}
+
 /// Returns the message of a diagnostic, how many characters it marks, and its help.
 fn said(diagnostic: &str) -> (&str, usize, String) {
     let message = diagnostic.lines().next().unwrap();

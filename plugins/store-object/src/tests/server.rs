@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -63,7 +64,7 @@ struct Switches {
 pub(super) struct Server {
     address: SocketAddr,
     switches: Arc<Switches>,
-    _dir: TempDir,
+    dir: TempDir,
     _runtime: Runtime,
 }
 
@@ -79,7 +80,7 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(serve(listener, s3, Arc::clone(&switches)));
-        Self { address, switches, _dir: dir, _runtime: runtime }
+        Self { address, switches, dir, _runtime: runtime }
     }
 
     /// Spoils the next requests that `choose` picks by method and key, in that order.
@@ -97,14 +98,17 @@ impl Server {
         std::mem::take(&mut *self.switches.faults.lock().unwrap()).len()
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the folder in which it keeps the store's objects as files.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.dir.path().join("bucket/stores/digits")
+    }
+
     pub(super) fn config(&self) -> Config {
-        let options = [
-            ("endpoint", format!("http://{}", self.address)),
-            ("allow_http", "true".to_owned()),
-            ("skip_signature", "true".to_owned()),
-            ("region", "us-east-1".to_owned()),
-        ];
-        super::config("s3://bucket/stores/digits", options.map(|(name, value)| (name.to_owned(), value)))
+        config_of(self.address)
     }
 
     pub(super) fn bucket(&self, patience: Patience) -> crate::bucket::Bucket {
@@ -112,6 +116,17 @@ impl Server {
         assert_eq!(place.prefix, Path::from("stores/digits"));
         crate::bucket::Bucket::new(place, patience).unwrap()
     }
+}
+
+/// Returns the configuration of the store on the server at that address, whichever process runs it.
+pub(super) fn config_of(address: SocketAddr) -> Config {
+    let options = [
+        ("endpoint", format!("http://{address}")),
+        ("allow_http", "true".to_owned()),
+        ("skip_signature", "true".to_owned()),
+        ("region", "us-east-1".to_owned()),
+    ];
+    super::config("s3://bucket/stores/digits", options.map(|(name, value)| (name.to_owned(), value)))
 }
 
 async fn serve(listener: TcpListener, s3: S3Service, switches: Arc<Switches>) {

@@ -1,41 +1,49 @@
 //! Several writers on one bucket, and places that do not keep them apart.
 
-use std::thread;
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    net::SocketAddr,
+    process::{Command, Stdio},
+};
 
 use modelwatch_sdk::{
     store::{CollectOptions, ScrubDepth},
     testing::FaultRow,
 };
+use serde_json::Value;
 
 use super::*;
 
 const N_WRITERS: u64 = 8;
+/// Says to a process that it is one of the writers: the server's address and the number of the writer.
+const WRITER: &str = "MODELWATCH_TEST_WRITER";
+
 /// How many commits each of the writers makes: more in `cargo xtask crash`.
 fn n_commits() -> u64 {
-    if std::env::var_os("MODELWATCH_CRASH_MINUTES").is_some() { 200 } else { 25 }
+    if env::var_os("MODELWATCH_CRASH_MINUTES").is_some() { 200 } else { 25 }
 }
 
-/// Each writer has a connection of its own, as in a process of its own.
+/// Each writer is this test once more, in a process of its own.
 #[test]
 fn writers_lose_nothing() {
+    if let Ok(it) = env::var(WRITER) {
+        let (address, writer) = it.split_once(' ').unwrap();
+        return write(address.parse().unwrap(), writer.parse().unwrap());
+    }
     let n_commits = n_commits();
-    let row = FaultRow::new(12, format_args!("{N_WRITERS} writers, {n_commits} commits each, on S3"), "S3F");
+    let fault = format_args!("{N_WRITERS} processes, {n_commits} commits each, on S3");
+    let row = FaultRow::new(12, fault, "S3F");
     let server = Server::start(false);
-    thread::scope(|scope| {
-        for writer in 0..N_WRITERS {
-            let server = &server;
-            scope.spawn(move || {
-                let store = open(server);
-                for it in 0..n_commits {
-                    let step = writer * 1000 + it;
-                    // Whoever is overtaken too often is told so, and that nothing was changed.
-                    while let Err(e) = commit(&store, step) {
-                        assert_eq!(e.kind, ErrorKind::Busy, "{e}");
-                    }
-                }
-            });
-        }
-    });
+    let start = |writer: u64| {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["tests::sharing::writers_lose_nothing", "--exact", "--nocapture"]);
+        command.env(WRITER, format!("{} {writer}", server.address())).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let processes: Vec<_> = (0..N_WRITERS).map(start).collect();
+    for mut it in processes {
+        assert!(it.wait().unwrap().success());
+    }
     let store = open(&server);
     let entries = store.log("digits", 0, 10_000).unwrap();
     assert_eq!(entries.len() as u64, N_WRITERS * n_commits);
@@ -43,7 +51,29 @@ fn writers_lose_nothing() {
     assert_eq!(store.history("digits").unwrap().checkpoints().len() as u64, N_WRITERS * n_commits);
     let report = store.scrub(&(), ScrubDepth::Full).unwrap();
     assert_eq!((report.checkpoints, report.damage), (N_WRITERS * n_commits, vec![]));
+    assert_eq!(writers(&server).len() as u64, N_WRITERS, "each is a process");
     row.ok(N_WRITERS * n_commits);
+}
+
+fn write(address: SocketAddr, writer: u64) {
+    let store = open_with(&server::config_of(address), PATIENCE, settings()).unwrap();
+    for it in 0..n_commits() {
+        let step = writer * 1000 + it;
+        // Whoever is overtaken too often is told so, and that nothing was changed.
+        while let Err(e) = commit(&store, step) {
+            assert_eq!(e.kind, ErrorKind::Busy, "{e}");
+        }
+    }
+}
+
+/// Returns the writers that the log's entries name, each with its process.
+fn writers(server: &Server) -> BTreeSet<String> {
+    let entries = fs::read_dir(server.folder().join("log/digits")).unwrap().map(|it| it.unwrap().path());
+    let writer = |path| -> String {
+        let entry: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        entry["writer"].as_str().unwrap().to_owned()
+    };
+    entries.filter(|it| it.extension().is_some_and(|it| it == "json")).map(writer).collect()
 }
 
 /// F4: s3s-fs looks whether the key is free, and writes later.

@@ -1,6 +1,13 @@
 //! Several processes on one store.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Child};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    process::Child,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use modelwatch_sdk::testing::FaultRow;
 
@@ -10,6 +17,8 @@ use crate::{
 };
 
 const N_PROCESSES: usize = 8;
+/// How many frozen writers there are at a time, which mostly wait.
+const N_AT_ONCE: usize = 6;
 
 /// Runs processes that commit at once. Returns how often each commit was tried, where processes can be traced.
 fn race(ground: &Ground, traced: bool, arguments: impl Fn(usize) -> Vec<String>) -> Vec<usize> {
@@ -112,6 +121,20 @@ fn row_11_many_writers_of_the_same_steps() {
     row.ok(N_PROCESSES * N_COMMITS);
 }
 
+/// Returns the thread that stopped last. Those before it may be over, and then no signal to them reaches the process.
+fn thread_stopped(calls: &str) -> Option<u32> {
+    let line = calls.lines().rfind(|it| it.contains("--- stopped by SIGSTOP ---"))?;
+    line.split(' ').next()?.parse().ok()
+}
+
+#[test]
+fn the_thread_that_stopped_last_is_told() {
+    let calls = "7 write(3, \"a\", 1) = 1 (INJECTED)\n7 --- stopped by SIGSTOP ---\n8 --- stopped by SIGSTOP ---\n\
+                 8 +++ exited with 0 +++\n7 write(3, \"b\", 1) = 1\n";
+    assert_eq!(thread_stopped(calls), Some(8));
+    assert_eq!(thread_stopped("7 write(3, \"a\", 1) = 1\n"), None);
+}
+
 /// Lets a writer stop after a system call, collects what it may need, and lets it go on.
 fn frozen(base: &Ground, calls: &str, at: usize) -> bool {
     let ground = base.copy();
@@ -120,24 +143,21 @@ fn frozen(base: &Ground, calls: &str, at: usize) -> bool {
     let strace = inject(log.to_str().unwrap(), calls, "signal=STOP", at);
     let before: Vec<&str> = strace.iter().map(String::as_str).collect();
     let mut child = ground.command(&before, &["commit", "--step", "3"]).spawn().unwrap();
-    let stopped = || -> Option<u32> {
-        let log = fs::read_to_string(&log).ok()?;
-        let line = log.lines().find(|it| it.contains("--- stopped by SIGSTOP ---"))?;
-        line.split(' ').next()?.parse().ok()
-    };
+    let stopped = || thread_stopped(&fs::read_to_string(&log).unwrap_or_default());
     let mut is_over = false;
     wait_until(&case, || {
         is_over = child.try_wait().unwrap().is_some();
         is_over || stopped().is_some()
     });
-    let Some(process) = stopped() else {
+    if stopped().is_none() {
         assert!(ended(child).status.success(), "{case}");
         return false;
-    };
+    }
     ground.must(&["gc", "--count", "2"]);
-    // The tracer may not have taken note of the stop when the first one comes, which then wakes nobody.
+    // The tracer may not have taken note of the stop when the first one comes, which then wakes nobody. And each thread
+    // stops the process at a call of its own.
     wait_until(&case, || {
-        signal("CONT", process);
+        stopped().into_iter().for_each(|it| signal("CONT", it));
         child.try_wait().unwrap().is_some()
     });
     let outcome = ended(child);
@@ -162,14 +182,18 @@ fn row_13_writer_that_is_frozen_while_garbage_is_collected() {
     } else {
         [(CALLS[2], 1), (CALLS[2], 2), (CALLS[2], 3), (CALLS[1], 2), (CALLS[1], 6), (CALLS[4], 2)].into()
     };
-    let mut n_points = 0;
-    for some in points.chunks(6) {
-        std::thread::scope(|scope| {
-            let base = &base;
-            let threads: Vec<_> = some.iter().map(|it| scope.spawn(|| frozen(base, it.0, it.1))).collect();
-            n_points += threads.into_iter().map(|it| usize::from(it.join().unwrap())).sum::<usize>();
-        });
-    }
+    let next = AtomicUsize::new(0);
+    let try_next = || {
+        let mut n_points = 0;
+        while let Some((calls, at)) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+            n_points += usize::from(frozen(&base, calls, *at));
+        }
+        n_points
+    };
+    let n_points: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..N_AT_ONCE).map(|_| scope.spawn(try_next)).collect();
+        threads.into_iter().map(|it| it.join().unwrap()).sum()
+    });
     assert!(n_points > 3, "only {n_points} points");
     row.ok(n_points);
 }

@@ -1,105 +1,172 @@
 //! The fault matrix of the store, for as long as one likes: what the tests run for seconds, and a soak.
+//!
+//! Every test is a process of its own, with a time limit: one that hangs keeps no other from its turn. However the
+//! command ends, what became of each row is told.
+
+mod leftovers;
+mod process;
+mod table;
 
 use std::{
     io::{BufRead, BufReader},
+    path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::workspace;
+use self::{
+    process::{Ended, How, Terms, Test},
+    table::Table,
+};
+use crate::{plugins, workspace};
 
-/// The tests that say `ROW …`: where they are, how their names begin, and which rows they are where the names do
-/// not tell.
-const SUITES: [(&[&str], &str, &[u32]); 6] = [
-    (&["--package", "modelwatch-store", "--lib"], "tests::", &[8, 11, 16, 27, 28, 29, 30]),
-    (&["--package", "modelwatch-runtime", "--lib"], "load::tests", &[10]),
-    (&["--package", "modelwatch-runtime", "--lib"], "saver::tests", &[26]),
-    (&["--package", "store-local", "--lib"], "tests::", &[3, 4, 6, 7, 9, 11, 15, 22, 29]),
-    (&["--package", "store-object", "--lib"], "tests::", &[12, 17, 18, 19, 20, 21, 22]),
-    (&["--package", "modelwatch-tests", "--test", "faults"], "row_", &[]),
+/// The tests that say `ROW …`, those that take least first: the target they are in, how their names begin, and which
+/// rows they are where the names do not tell.
+const SUITES: [(&str, &[&str], &[u32]); 5] = [
+    ("modelwatch_runtime", &["load::tests::", "saver::tests::"], &[10, 26]),
+    ("store_object", &["tests::"], &[12, 17, 18, 19, 20, 21, 22]),
+    ("store_local", &["tests::"], &[3, 4, 6, 7, 9, 11, 15, 22, 29]),
+    ("modelwatch_store", &["tests::"], &[8, 11, 16, 27, 28, 29, 30]),
+    (FAULTS, &[], &[]),
 ];
-/// The rows that concern the store; those after them are others' business.
-const ROWS: std::ops::RangeInclusive<u32> = 1..=30;
-
-/// The rows whose states are what a crash leaves: a kill, a power cut, lost or reordered blocks.
-const CRASHES: [u32; 4] = [1, 2, 3, 15];
-/// How many such states are to be checked at the least.
-const MIN_CRASHES: u64 = 10_000;
+/// The target of which all tests are meant that are called `row_NUMBER_…`.
+const FAULTS: &str = "faults";
+/// What is built for them. The program is for its features: with it, dependencies are those of the whole workspace, and
+/// need not be compiled again.
+const PACKAGES: [&str; 6] =
+    ["modelwatch", "modelwatch-store", "modelwatch-runtime", "store-local", "store-object", "modelwatch-tests"];
 
 /// Tells the tests how many minutes the soak lasts, and that rows may take their time.
 const MINUTES: &str = "MODELWATCH_CRASH_MINUTES";
+/// How long a test may take beside the soak, on a machine that is busy with other things.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Runs all rows, or one, with a soak of some minutes, and prints a table.
 pub(crate) fn crash(minutes: u64, only: Option<u32>) -> Result<()> {
-    let mut rows = Vec::new();
-    let mut failed = Vec::new();
-    for (package, filter, its_rows) in SUITES {
-        if only.is_some_and(|it| !its_rows.is_empty() && !its_rows.contains(&it)) {
-            continue;
-        }
-        let filter = match only {
-            Some(it) if its_rows.is_empty() => format!("row_{it:02}_"),
-            _ => filter.to_owned(),
-        };
-        let arguments = [&["test"], package, &["--", "--nocapture", &filter]].concat();
-        let mut command = workspace::cargo(&arguments);
-        command.env(MINUTES, minutes.to_string()).stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot run cargo")?;
-        let output = child.stdout.take().context("cargo has no output")?;
-        for line in BufReader::new(output).lines() {
-            let line = line?;
-            println!("{line}");
-            // A test's name may stand before it on the line.
-            if let Some((_, row)) = line.split_once("ROW ") {
-                rows.push(row.to_owned());
-            }
-        }
-        if !child.wait()?.success() {
-            failed.push(arguments.join(" "));
-        }
+    let tests = tests(only)?;
+    let n_tests = tests.len();
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&is_interrupted)).context("cannot listen for signals")?;
     }
-    let number = |row: &String| row.split(' ').next().and_then(|it| it.parse::<u32>().ok()).unwrap_or(u32::MAX);
-    rows.retain(|it| only.is_none_or(|only| number(it) == only));
-    // A row that nobody tried is in the table as well.
-    let untold = ROWS.filter(|row| only.is_none_or(|it| it == *row) && !rows.iter().any(|it| number(it) == *row));
-    let untold: Vec<_> = untold.map(|it| format!("{it} | | | - | NOT TRIED")).collect();
-    let n_untold = untold.len();
-    rows.extend(untold);
-    rows.sort_by_key(number);
-    println!("\nrow | fault | harness | states | last result");
-    rows.iter().for_each(|it| println!("{it}"));
-    let n_crashes: u64 = rows.iter().filter(|it| CRASHES.contains(&number(it))).map(|it| n_states(it)).sum();
-    println!(
-        "\n{n_crashes} crash states (rows {CRASHES:?}), {} failed",
-        if failed.is_empty() { "none" } else { "some" }
-    );
-    ensure!(failed.is_empty(), "the fault matrix has failures, in `cargo {}`", failed.join("`, `cargo "));
-    ensure!(n_untold == 0, "{n_untold} rows were not tried");
-    ensure!(
-        only.is_some() || n_crashes >= MIN_CRASHES,
-        "only {n_crashes} crash states were checked, of at least {MIN_CRASHES}"
-    );
-    Ok(())
+    let terms = Terms {
+        n_at_once: thread::available_parallelism().map_or(1, usize::from),
+        limit: LIMIT + Duration::from_secs(60 * minutes),
+        variables: &[(MINUTES, minutes.to_string())],
+        is_interrupted: &is_interrupted,
+    };
+    let mut table = Table::default();
+    let (mut n_ended, mut failed) = (0, Vec::new());
+    let untried = process::run(tests, &terms, |Ended { name, said, how, took }| {
+        n_ended += 1;
+        println!("{n_ended}/{n_tests} {name}: {how} ({:.1} s)", took.as_secs_f64());
+        let is_told = table.take(&said);
+        if !matches!(how, How::Passed) {
+            println!("{said}");
+            if let (false, Some(number)) = (is_told, number(&name)) {
+                table.take_failure(number, &name, &how.to_string());
+            }
+            failed.push(name);
+        }
+    });
+    let (shown, missing) = table.shown(only);
+    println!("\n{shown}");
+    untried.iter().for_each(|it| println!("interrupted before {it}"));
+    ensure!(failed.is_empty(), "the fault matrix has failures: {}", failed.join(", "));
+    ensure!(untried.is_empty(), "{} tests were not tried", untried.len());
+    missing
 }
 
-/// Returns in how many states a row held, as its line says.
-fn n_states(row: &str) -> u64 {
-    match row.rsplit(" | ").collect::<Vec<_>>()[..] {
-        ["ok", n, ..] => n.trim().parse().unwrap_or(0),
-        _ => 0,
+/// Builds the tests, and returns those of all rows or of one.
+fn tests(only: Option<u32>) -> Result<Vec<Test>> {
+    let built = build()?;
+    let mut res = Vec::new();
+    for (target, filters, rows) in SUITES {
+        if only.is_some_and(|it| target != FAULTS && !rows.contains(&it)) {
+            continue;
+        }
+        let it = built.iter().find(|it| it.target == target);
+        let it = it.with_context(|| format!("cargo built no tests of `{target}`"))?;
+        let mut names = it.tests()?;
+        names.retain(|name| match number(name) {
+            Some(number) => only.is_none_or(|it| it == number),
+            None => filters.iter().any(|it| name.starts_with(it)),
+        });
+        ensure!(!names.is_empty() || only.is_some(), "`{target}` has no tests of the fault matrix");
+        names.sort_by_key(|it| number(it));
+        res.extend(names.into_iter().map(|name| Test {
+            arguments: [name.as_str(), "--exact", "--nocapture"].map(str::to_owned).to_vec(),
+            name: format!("{target} {name}"),
+            program: it.program.clone(),
+            folder: it.folder.clone(),
+        }));
     }
+    Ok(res)
+}
+
+/// Returns the row of a test whose name has it: that of `limits::row_04_…` is 4.
+fn number(test: &str) -> Option<u32> {
+    test.rsplit([':', ' ']).next()?.strip_prefix("row_")?.split('_').next()?.parse().ok()
+}
+
+/// Tests as cargo built them.
+struct Built {
+    target: String,
+    program: PathBuf,
+    /// The folder of their package.
+    folder: PathBuf,
+}
+
+impl Built {
+    /// Returns the names of all tests in it.
+    fn tests(&self) -> Result<Vec<String>> {
+        let output = std::process::Command::new(&self.program).args(["--list", "--format", "terse"]).output();
+        let output = output.with_context(|| format!("cannot run `{}`", self.program.display()))?;
+        let listed = String::from_utf8_lossy(&output.stdout);
+        Ok(listed.lines().filter_map(|it| it.strip_suffix(": test")).map(str::to_owned).collect())
+    }
+}
+
+fn build() -> Result<Vec<Built>> {
+    let arguments = ["test", "--no-run", "--message-format", "json-render-diagnostics", "--lib", "--test", FAULTS];
+    let packages = PACKAGES.iter().flat_map(|it| ["--package", it]).chain(["--features", plugins::ONNX_RUNTIME]);
+    let mut command = workspace::cargo(&arguments.into_iter().chain(packages).collect::<Vec<_>>());
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let mut res = Vec::new();
+    for line in BufReader::new(output).lines() {
+        res.extend(serde_json::from_str(&line?).ok().and_then(|it| built(&it)));
+    }
+    ensure!(child.wait()?.success(), "the tests of the fault matrix cannot be built");
+    Ok(res)
+}
+
+/// Returns what a message of cargo says was built, if it is tests.
+fn built(message: &Value) -> Option<Built> {
+    if message["profile"]["test"] != true {
+        return None;
+    }
+    Some(Built {
+        target: message["target"]["name"].as_str()?.to_owned(),
+        program: message["executable"].as_str()?.into(),
+        folder: Path::new(message["manifest_path"].as_str()?).parent()?.to_owned(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::n_states;
+    use super::number;
 
     #[test]
-    fn only_what_held_counts() {
-        assert_eq!(n_states("3 | power cut, blocks reordered | SIM | 4321 | ok"), 4321);
-        assert_eq!(n_states("2 | power cut | PWR | 0 | skipped: no `xfs_io`"), 0);
-        assert_eq!(n_states("15 | crash during repair | SIM | - | FAILED"), 0);
-        assert_eq!(n_states("26 | | | - | NOT TRIED"), 0);
+    fn names_tell_rows() {
+        assert_eq!(number("limits::row_04_disk_full_at_every_page"), Some(4));
+        assert_eq!(number("faults writers::row_13_writer"), Some(13));
+        assert_eq!(number("store_local tests::crash::a_crash_at_any_step_loses_nothing_acknowledged"), None);
     }
 }

@@ -95,7 +95,7 @@ enum Command {
     },
     /// Run the fault matrix of the store: crashes, power cuts, full and failing disks; most of it needs root.
     Crash {
-        /// How long processes are killed at random times.
+        /// How long processes are killed at random times, at the least. Each test may take 20 minutes more.
         #[arg(long, default_value_t = 1)]
         minutes: u64,
         /// One row of the matrix; all of them without it.

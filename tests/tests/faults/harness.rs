@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 /// Set by `cargo xtask crash`: how many minutes the soak lasts, and that rows may take their time.
 const MINUTES: &str = "MODELWATCH_CRASH_MINUTES";
+/// Set by `cargo xtask crash`: a folder in memory, which it clears away also where the test is killed.
+const MEMORY: &str = "MODELWATCH_CRASH_MEMORY";
 
 /// Returns how many minutes the soak lasts, nothing in an ordinary run of the tests.
 pub(crate) fn minutes() -> Option<u64> {
@@ -124,7 +126,7 @@ impl Ground {
 
     /// As [`Self::new`], in memory: where processes and not disks are tried, waiting for a disk is of no use.
     pub(crate) fn in_memory() -> Self {
-        let memory = Path::new("/dev/shm");
+        let memory = env::var_os(MEMORY).map_or_else(|| "/dev/shm".into(), PathBuf::from);
         Self::in_dir(if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap())
     }
 

@@ -90,6 +90,29 @@ fn all_rows_at_once_show_what_depends_on_the_size_of_a_batch() {
 }
 
 #[test]
+fn large_integers_that_meet_a_length_keep_their_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let integer = |name: &str, it| TensorProto { dims: vec![], ..numbers_tensor(name, &[it]) };
+    let constants = vec![integer("zero", 0), integer("large", 1 << 40)];
+    let xs: Vec<f64> = [31, 32, 40, 52].iter().flat_map(|&it| [2_f64.powi(it), -2_f64.powi(it)]).collect();
+    for (op, operand, added) in [("Add", "none", 0.0), ("Sub", "none", 0.0), ("Add", "number", 2_f64.powi(40))] {
+        let nodes = vec![
+            node("Cast", "", &["x"], "integers", vec![int("to", 7)]),
+            node("Shape", "", &["x"], "shape", vec![]),
+            node("Gather", "", &["shape", "zero"], "n", vec![int("axis", 0)]),
+            node("Mul", "", &["n", "zero"], "none", vec![]),
+            node("Add", "", &["none", "large"], "number", vec![]),
+            node(op, "", &["integers", operand], "res", vec![]),
+            node("Cast", "", &["res"], "y", vec![int("to", 1)]),
+        ];
+        let model = Model::load(&write(&folder, &[-1, 2], nodes, constants.clone())).unwrap();
+        let outputs = model.run(&batch(&[("x", &Npy { shape: vec![4, 2], values: xs.clone() })]), threads(1)).unwrap();
+        let wanted: Vec<f64> = xs.iter().map(|it| it + added).collect();
+        assert_eq!(numbers(outputs.column(0)), wanted, "{op} {operand}");
+    }
+}
+
+#[test]
 fn features_that_are_not_there_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let run = |path: &PathBuf, width: usize, values: &[f64]| {

@@ -16,6 +16,7 @@ pub(crate) mod guard;
 mod interpreter;
 mod kernels;
 mod layers;
+mod lengths;
 mod limits;
 mod memory;
 mod nnef;

@@ -4,6 +4,7 @@
 //! nothing but hidden positions is not recognized any more), and drops NaN.
 //! `QuantizeLinear` adds the zero point to integers of 32 bits, which go around where a number is beyond them.
 //! `DynamicQuantizeLinear` makes integers of NaN that say nothing of it.
+//! What computes with lengths of axes cuts numbers to 32 bits: see [`lengths`].
 //! `DequantizeLinearF32` is right, but the optimizer folds whatever is between it and a quantization into a table of 256 entries if its
 //! axes map one to one; those of a softmax do, its values do not.
 
@@ -22,7 +23,7 @@ use tract_onnx::{
     },
 };
 
-use super::{apart, dynamic_product::Quantization};
+use super::{apart, dynamic_product::Quantization, lengths};
 
 /// Replaces what is known to be wrong.
 pub(super) fn repair(model: &mut TypedModel) {
@@ -32,6 +33,9 @@ pub(super) fn repair(model: &mut TypedModel) {
         }
         if let Some(it) = node.op_as::<ElementWiseOp>().and_then(Quantize::repaired) {
             node.op = Box::new(it);
+        }
+        if let Some(it) = lengths::repaired(node) {
+            node.op = it;
         }
         if node.op.name() == apart::QUANTIZATION {
             node.op = Box::new(DynamicQuantize);

@@ -2,7 +2,8 @@
 //!
 //! tract 0.23.9 has no `Scaler` or `TreeEnsembleRegressor`, labels two classes wrongly in `TreeEnsembleClassifier` (and is hundreds of times
 //! slower than a plain walk), and divides by the largest magnitude in `Normalizer` where ONNX divides by the largest value.
-//! Its linear models lack transforms and text labels. It calls every node of `If` "If".
+//! Its linear models lack transforms and text labels. It calls every node of `If` "If". `Shape`, `Size` and `Cast` give lengths of
+//! axes where ONNX has integers: see [`lengths`].
 
 mod choice;
 mod extreme;
@@ -19,6 +20,8 @@ use tract_onnx::{Onnx, model::ParsingContext, pb::NodeProto, prelude::TractResul
 
 pub(super) use quantized::{OF_MICROSOFT, quantization};
 use row_op::{Kernel, RowOp};
+
+use super::lengths;
 
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
@@ -41,6 +44,9 @@ pub(super) fn onnx() -> Onnx {
     res.op_register.insert("SVMRegressor", |_, node| built(Kernel::SvmRegressor(svm::Regressor::parse(node)?)));
     res.op_register.insert("ArrayFeatureExtractor", features::parse);
     res.op_register.insert("ZipMap", zip_map);
+    res.op_register.insert("Shape", |_, node| Ok((lengths::shape_of(node), vec![])));
+    res.op_register.insert("Size", |_, _| Ok((lengths::size(), vec![])));
+    res.op_register.insert("Cast", |_, node| Ok((lengths::cast_to(node)?, vec![])));
     res.op_register.insert("If", choice::parse);
     res.op_register.insert("ReduceMax", |context, node| extreme::parse(context, node, true));
     res.op_register.insert("ReduceMin", |context, node| extreme::parse(context, node, false));

@@ -12,12 +12,16 @@ use tract_tensorflow::{
     tfpb::tensorflow::{DataType, NodeDef, attr_value::Value},
 };
 
-use super::limits::{MAX_ELEMENTS, MAX_REPEATED};
+use super::{
+    lengths,
+    limits::{MAX_ELEMENTS, MAX_REPEATED},
+};
 
 /// Returns tract's TensorFlow reader with these operators in place of its own.
 pub(super) fn tensorflow() -> Tensorflow {
     let mut res = tract_tensorflow::tensorflow();
     res.op_register.insert("Const", constant::build);
+    res.op_register.insert("Shape", |_, _| Ok(lengths::shape()));
     arrays::register(&mut res.op_register);
     numbers::register(&mut res.op_register);
     res

@@ -1,0 +1,238 @@
+//! The lengths of axes, as the numbers that a model computes with.
+//!
+//! tract has a type of its own for them, so that they may be unknown, turns all numbers into it that meet one, and cuts these to 32
+//! bits (`Tensor::cast_to_dt`, the second operand of `Mul`, `Div` and `Rem`). What is known is an integer here from the beginning, of
+//! which no constants are made that are cut; what is not, or comes from other formats, is computed digit by digit.
+
+use tract_onnx::{
+    pb::NodeProto,
+    prelude::{
+        DatumType, IntoArcTensor, IntoTValue, IntoTensor, OutletId, SpecialOps, TValue, TVec, Tensor, TractResult,
+        TypedFact, TypedModel, tensor0, tensor1, tvec,
+    },
+    tract_core::ops::{
+        binary::{BinMiniOp, TypedBinOp},
+        cast::{Cast, cast},
+    },
+    tract_hir::{
+        infer::{InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
+        internal::{
+            EvalContext, EvalOp, Expansion, Op, StaticName, TDim, TypedNode, TypedOp, as_op, expand, op_as_typed_op,
+            op_out_of_plan,
+        },
+    },
+};
+
+use super::attributes::int;
+
+/// What is asked for of a shape.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Lengths {
+    /// Those of the axes from one to before another; both are counted from the end where they are negative.
+    Of(i64, i64),
+    Product,
+}
+
+/// Returns the operator that gives all lengths.
+pub(super) fn shape() -> Box<dyn InferenceOp> {
+    expand(Lengths::Of(0, i64::MAX))
+}
+
+/// Returns the operator for a node of ONNX's `Shape`.
+pub(super) fn shape_of(node: &NodeProto) -> Box<dyn InferenceOp> {
+    expand(Lengths::Of(int(node, "start").unwrap_or(0), int(node, "end").unwrap_or(i64::MAX)))
+}
+
+/// Returns the operator that gives the number of elements.
+pub(super) fn size() -> Box<dyn InferenceOp> {
+    expand(Lengths::Product)
+}
+
+impl Lengths {
+    fn of(&self, shape: &[TDim]) -> Tensor {
+        let lengths = match *self {
+            Self::Of(start, end) => {
+                let rank = shape.len() as i64;
+                let place = |it: i64| (if it < 0 { it + rank } else { it }).clamp(0, rank) as usize;
+                tensor1(shape.get(place(start)..place(end)).unwrap_or_default())
+            }
+            Self::Product => tensor0(shape.iter().product::<TDim>()),
+        };
+        let numbers = lengths.cast_to::<i64>().map(|it| it.into_owned());
+        numbers.unwrap_or(lengths)
+    }
+}
+
+impl Expansion for Lengths {
+    fn name(&self) -> StaticName {
+        match self {
+            Self::Of(..) => "Shape".into(),
+            Self::Product => "Size".into(),
+        }
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&outputs[0].rank, i64::from(*self != Self::Product))?;
+        s.given(&inputs[0].shape, move |s, shape| {
+            let lengths = self.of(&shape);
+            s.equals(&outputs[0].datum_type, lengths.datum_type())?;
+            s.equals(&outputs[0].value, lengths.into_arc_tensor())
+        })
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let lengths = self.of(&model.outlet_fact(inputs[0])?.shape.to_tvec());
+        Ok(tvec!(model.add_const(prefix, lengths)?))
+    }
+}
+
+/// Makes integers of numbers; lengths stay what they are, and may stay unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ToIntegers;
+
+/// Returns the operator for a node of ONNX's `Cast`, whose integers of 64 bits are lengths in tract.
+pub(super) fn cast_to(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
+    let to = node.get_attr::<DatumType>("to")?;
+    Ok(if to == DatumType::I64 { expand(ToIntegers) } else { Box::new(cast(to)) })
+}
+
+impl Expansion for ToIntegers {
+    fn name(&self) -> StaticName {
+        "Cast".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&outputs[0].shape, &inputs[0].shape)?;
+        s.given(&inputs[0].datum_type, move |s, from| s.equals(&outputs[0].datum_type, integers_of(from)))
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let to = integers_of(model.outlet_fact(inputs[0])?.datum_type);
+        model.wire_node(prefix, cast(to), inputs)
+    }
+}
+
+fn integers_of(from: DatumType) -> DatumType {
+    if from == DatumType::TDim { from } else { DatumType::I64 }
+}
+
+/// Returns what stands for an operator that cuts numbers which are lengths, or become some.
+pub(super) fn repaired(node: &TypedNode) -> Option<Box<dyn TypedOp>> {
+    if node.outputs[0].fact.datum_type != DatumType::TDim {
+        return None;
+    }
+    if node.op_is::<Cast>() {
+        return Some(Box::new(ToLengths));
+    }
+    let TypedBinOp(op, _) = node.op_as()?;
+    matches!(op.name(), "Mul" | "Div" | "Rem").then(|| Box::new(OfLengths(op.clone())) as _)
+}
+
+/// Makes lengths of numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ToLengths;
+
+impl Op for ToLengths {
+    fn name(&self) -> StaticName {
+        "ToLengths".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for ToLengths {
+    op_out_of_plan!();
+
+    fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        if inputs[0].datum_type() == DatumType::TDim {
+            return Ok(inputs);
+        }
+        let numbers = inputs[0].cast_to::<i64>()?;
+        let lengths = numbers.to_plain_array_view::<i64>()?.map(|it| TDim::Val(*it));
+        Ok(tvec!(lengths.into_tensor().into_tvalue()))
+    }
+}
+
+impl TypedOp for ToLengths {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(TypedFact::dt_shape(DatumType::TDim, inputs[0].shape.clone())))
+    }
+
+    as_op!();
+}
+
+/// An operator of lengths, computed of numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OfLengths(Box<dyn BinMiniOp>);
+
+impl Op for OfLengths {
+    fn name(&self) -> StaticName {
+        format!("{}OfLengths", self.0.name()).into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for OfLengths {
+    op_out_of_plan!();
+
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let numbers = |it| cast(DatumType::I64).eval(context, tvec!(it));
+        let numbers: Vec<TVec<TValue>> = inputs.into_iter().map(numbers).collect::<TractResult<_>>()?;
+        let res = TypedBinOp(self.0.clone(), None).eval(context, numbers.into_iter().flatten().collect())?;
+        ToLengths.eval(context, res)
+    }
+}
+
+impl TypedOp for OfLengths {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        TypedBinOp(self.0.clone(), None).output_facts(inputs)
+    }
+
+    as_op!();
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::{prelude::IntoRunnable, tract_core::ops::math};
+
+    use super::*;
+    use crate::tract::repair::repair;
+
+    #[test]
+    fn lengths_keep_the_digits_of_numbers() {
+        let numbers = [1 << 31, -(1 << 31) - 1, (1 << 40) + 5, 7];
+        let factor = (1_i64 << 32) + 1;
+        for (op, wanted) in [
+            (math::mul(), numbers.map(|it| 3 * it)),
+            (math::div(), numbers.map(|it| 3 * factor / it)),
+            (math::rem(), numbers.map(|it| 3 * factor % it)),
+        ] {
+            let mut model = TypedModel::default();
+            let x = model.add_source("x", TypedFact::dt_shape(DatumType::I64, [4])).unwrap();
+            let lengths = model.wire_node("lengths", cast(DatumType::TDim), &[x]).unwrap()[0];
+            let other = if op.0.name() == "Mul" { 3 } else { 3 * factor };
+            let other = model.add_const("other", tensor1(&[TDim::Val(other)])).unwrap();
+            let res = model.wire_node("res", op, &[other, lengths]).unwrap();
+            let res = model.wire_node("numbers", cast(DatumType::I64), &res).unwrap();
+            model.select_output_outlets(&res).unwrap();
+            repair(&mut model);
+            let res = model.into_runnable().unwrap().run(tvec!(tensor1(&numbers).into_tvalue())).unwrap();
+            assert_eq!(*res[0], tensor1(&wanted));
+        }
+    }
+}

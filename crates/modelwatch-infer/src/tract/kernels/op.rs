@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc};
 
 use pulp::{Arch, Simd, WithSimd};
 use tract_onnx::{
-    prelude::{DatumExt, IntoTValue, TValue, TVec, Tensor, TractResult, TypedFact, tvec},
+    prelude::{DatumExt, IntoTValue, TValue, TVec, TractResult, TypedFact, tvec},
     tract_hir::internal::{EvalContext, EvalOp, Op, StaticName, TypedOp, as_op, op_as_typed_op, op_out_of_plan},
 };
 
-use super::finish::Rounding;
+use super::{finish::Rounding, spare};
 
 /// Computes numbers from numbers, for shapes that are known.
 pub(super) trait Kernel: fmt::Debug + Send + Sync + 'static {
@@ -21,8 +21,8 @@ pub(super) trait Kernel: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Fills `output`, which is zero, from the elements of the inputs. It is to be inlined always, into what is compiled for the
-    /// instructions of `simd`.
+    /// Fills `output`, in which there may be anything, from the elements of the inputs. It is to be inlined always, into what is
+    /// compiled for the instructions of `simd`.
     fn run<S: Simd>(&self, simd: S, inputs: &[&[f32]], output: &mut [f32]);
 }
 
@@ -119,12 +119,14 @@ impl EvalOp for KernelOp {
     op_out_of_plan!();
 
     fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let views = inputs.iter().map(|it| it.try_as_plain_ram()).collect::<TractResult<TVec<_>>>()?;
-        let slices = views.iter().map(|it| it.as_slice::<f32>()).collect::<TractResult<TVec<_>>>()?;
-        // A tensor of zeros takes longer to make than to copy.
-        let mut output = vec![0.0; self.shape.iter().product()];
-        self.kernel.run(&slices, &mut output);
-        Ok(tvec!(Tensor::from_shape(&self.shape, &output)?.into_tvalue()))
+        let mut output = spare::take(&self.shape)?;
+        {
+            let views = inputs.iter().map(|it| it.try_as_plain_ram()).collect::<TractResult<TVec<_>>>()?;
+            let slices = views.iter().map(|it| it.as_slice::<f32>()).collect::<TractResult<TVec<_>>>()?;
+            self.kernel.run(&slices, output.try_as_plain_ram_mut()?.as_slice_mut()?);
+        }
+        inputs.into_iter().for_each(spare::give);
+        Ok(tvec!(output.into_tvalue()))
     }
 }
 

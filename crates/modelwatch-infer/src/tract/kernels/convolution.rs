@@ -12,7 +12,7 @@ use pulp::Simd;
 use super::{
     copy::{add, copy, every_other},
     finish::{Finish, Rounding},
-    matrix::{COLUMNS, Line, ROWS, Rows, Tile, add_products},
+    matrix::{Begin, COLUMNS, Line, ROWS, Rows, Tile, add_products, add_products_in_place},
     op::Kernel,
     window::Window,
 };
@@ -172,10 +172,10 @@ impl Kernel for Convolution {
                     let weights = weights[from * n_row_groups..until * n_row_groups].chunks_exact(places.len());
                     for ((weights, bias), row) in weights.zip(bias).zip((0..per_group).step_by(ROWS)) {
                         let channels = group * per_group + row..group * per_group + per_group.min(row + ROWS);
-                        let bias = (from == 0).then_some(bias);
+                        let begin = if from == 0 { Begin::With(bias, added) } else { Begin::Sums };
                         for (start, lines) in panels().zip(lines.chunks_exact(most)) {
                             let pixels = start..n_pixels.min(start + COLUMNS);
-                            let sums = Sums { channels: channels.clone(), pixels, bias, added, finish };
+                            let sums = Sums { channels: channels.clone(), pixels, begin, finish };
                             self.sum(simd, sums, (weights, lines), output);
                         }
                     }
@@ -189,25 +189,39 @@ impl Kernel for Convolution {
 struct Sums<'a> {
     channels: Range<usize>,
     pixels: Range<usize>,
-    /// What they begin with, and what is added, unless they are in the output.
-    bias: Option<&'a Rows>,
-    added: Option<&'a [f32]>,
+    /// The numbers that are added are those of all samples.
+    begin: Begin<'a>,
     finish: &'a Finish,
 }
 
 impl Convolution {
     #[inline(always)]
     fn sum<S: Simd>(&self, simd: S, sums: Sums<'_>, factors: (&[Rows], &[Line]), output: &mut [f32]) {
-        let Sums { channels, pixels: Range { start, end }, bias, added, finish } = sums;
+        let Sums { channels, pixels: Range { start, end }, begin, finish } = sums;
         let (n_channels, n_out) = (self.n_channels, self.window.n_out());
         let (n_rows, size) = (channels.len(), (channels.len(), end - start));
         let place = |Piece { sample, first, .. }| (sample * n_channels + channels.start) * n_out + first;
         let pieces = || Pieces { start, next: start, end, n_out };
-        let mut tile: Tile = [[0.0; COLUMNS]; ROWS];
-        for (line, bias) in tile.iter_mut().zip(bias.unwrap_or(&[0.0; ROWS])) {
-            *line = [*bias; COLUMNS];
+        if let Some(piece) = pieces().next()
+            && piece.n == COLUMNS
+        {
+            let at = place(piece);
+            let begin = match begin {
+                Begin::With(bias, Some(added)) => Begin::With(bias, Some(&added[at..])),
+                other => other,
+            };
+            return add_products_in_place(simd, n_rows, factors, begin, finish, (&mut output[at..], n_out));
         }
-        let begun = if bias.is_some() { added } else { Some(&*output) };
+        let mut tile: Tile = [[0.0; COLUMNS]; ROWS];
+        let begun = match begin {
+            Begin::With(bias, added) => {
+                for (line, bias) in tile.iter_mut().zip(bias) {
+                    *line = [*bias; COLUMNS];
+                }
+                added
+            }
+            Begin::Sums => Some(&*output),
+        };
         if let Some(begun) = begun {
             for piece in pieces() {
                 let (at, n) = (piece.at, piece.n);
@@ -222,10 +236,6 @@ impl Convolution {
             let (at, n) = (piece.at, piece.n);
             let output = &mut output[place(piece)..];
             for (line, output) in tile[..n_rows].iter().zip(output.chunks_mut(n_out)) {
-                if let (COLUMNS, Some(output)) = (n, output.first_chunk_mut()) {
-                    *output = *line;
-                    continue;
-                }
                 copy(&mut output[..n], &line[at..at + n]);
             }
         }

@@ -79,21 +79,103 @@ fn rows<S: Simd, const N: usize, const WIDTH: usize>(
         for (sums, line) in sums.iter_mut().zip(&*tile) {
             *sums = registers(simd, &line[start..start + width]);
         }
-        for (a, b) in a.iter().zip(b) {
-            let b: [_; WIDTH] = registers(simd, &b[start..start + width]);
-            for (sums, a) in sums.iter_mut().zip(a) {
-                let a = simd.splat_f32s(*a);
-                for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum = simd.mul_add_e_f32s(a, b, *sum);
+        accumulate(simd, start, a, b, &mut sums);
+        for (sums, line) in sums.into_iter().zip(&mut *tile) {
+            store(simd, sums, finish, &mut line[start..start + width]);
+        }
+    }
+}
+
+/// What sums begin with.
+#[derive(Clone, Copy)]
+pub(super) enum Begin<'a> {
+    /// A number for each row, and what is at the same place of other rows.
+    With(&'a Rows, Option<&'a [f32]>),
+    /// What they are.
+    Sums,
+}
+
+/// Adds the products of the first `n_rows` rows, `a[k][row]`, with lines, `b[k][column]`, to sums where they lie, in rows of which
+/// each starts `stride` numbers after the one before, as do those that are added; finishes the sums.
+#[inline(always)]
+pub(super) fn add_products_in_place<S: Simd>(
+    simd: S,
+    n_rows: usize,
+    factors: (&[Rows], &[Line]),
+    begin: Begin<'_>,
+    finish: &Finish,
+    (sums, stride): (&mut [f32], usize),
+) {
+    macro_rules! rows {
+        ($n:expr) => {
+            rows_in_place::<_, $n, 2>(simd, factors, begin, finish, sums, stride)
+        };
+    }
+    of_rows!(n_rows, rows)
+}
+
+#[inline(always)]
+fn rows_in_place<S: Simd, const N: usize, const WIDTH: usize>(
+    simd: S,
+    (a, b): (&[Rows], &[Line]),
+    begin: Begin<'_>,
+    finish: &Finish,
+    output: &mut [f32],
+    stride: usize,
+) {
+    let width = WIDTH * S::F32_LANES;
+    for start in (0..COLUMNS).step_by(width) {
+        let mut sums = [[simd.splat_f32s(0.0); WIDTH]; N];
+        let there = match begin {
+            Begin::With(bias, added) => {
+                for (sums, bias) in sums.iter_mut().zip(bias) {
+                    *sums = [simd.splat_f32s(*bias); WIDTH];
+                }
+                added
+            }
+            Begin::Sums => Some(&*output),
+        };
+        if let Some(there) = there {
+            // Not by `chunks`, of which there may be fewer: the sums would be in memory all the time.
+            for (idx, sums) in sums.iter_mut().enumerate() {
+                let there: [_; WIDTH] = registers(simd, &there[idx * stride + start..][..width]);
+                for (sum, it) in sums.iter_mut().zip(there) {
+                    *sum = simd.add_f32s(*sum, it);
                 }
             }
         }
-        for (sums, line) in sums.into_iter().zip(&mut *tile) {
-            // Not by `copy_from_slice`, for which the sums would have to be in memory all the time.
-            for (to, sum) in S::as_mut_simd_f32s(&mut line[start..start + width]).0.iter_mut().zip(sums) {
-                *to = finish.apply(simd, sum);
+        accumulate(simd, start, a, b, &mut sums);
+        for (sums, output) in sums.into_iter().zip(output.chunks_mut(stride)) {
+            store(simd, sums, finish, &mut output[start..start + width]);
+        }
+    }
+}
+
+/// Adds the products of rows with the columns from `start` on.
+#[inline(always)]
+fn accumulate<S: Simd, const N: usize, const WIDTH: usize>(
+    simd: S,
+    start: usize,
+    a: &[Rows],
+    b: &[Line],
+    sums: &mut [[S::f32s; WIDTH]; N],
+) {
+    for (a, b) in a.iter().zip(b) {
+        let b: [_; WIDTH] = registers(simd, &b[start..start + WIDTH * S::F32_LANES]);
+        for (sums, a) in sums.iter_mut().zip(a) {
+            let a = simd.splat_f32s(*a);
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = simd.mul_add_e_f32s(a, b, *sum);
             }
         }
+    }
+}
+
+#[inline(always)]
+fn store<S: Simd, const WIDTH: usize>(simd: S, sums: [S::f32s; WIDTH], finish: &Finish, to: &mut [f32]) {
+    // Not by `copy_from_slice`, for which the sums would have to be in memory all the time.
+    for (to, sum) in S::as_mut_simd_f32s(to).0.iter_mut().zip(sums) {
+        *to = finish.apply(simd, sum);
     }
 }
 

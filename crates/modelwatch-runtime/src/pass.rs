@@ -29,7 +29,7 @@ use crate::{
     services::Models,
 };
 
-pub(crate) use layout::{Layout, batch_rows};
+pub(crate) use layout::{Layout, batch_rows, used};
 pub(crate) use slot::Slot;
 
 /// By how many partitions for each thread workers may be ahead of what is merged.

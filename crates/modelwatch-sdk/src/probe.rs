@@ -11,6 +11,7 @@ use crate::{
     error::Result,
     host::{Host, ModelRole},
     report::Report,
+    rows::SelectedColumns,
     tensor::TensorView,
 };
 
@@ -170,6 +171,9 @@ pub struct Needs {
     /// Whether one instance has to see all rows in their order, since what it keeps of them depends on all before. It is fed by itself,
     /// beside instances of other probes that see the partitions at the same time, and merges a state only before it saw a row, to go on from it.
     pub in_order: bool,
+    /// The columns that its options mean by name, pattern and type: each of them has to mean one of the data that it reads, and one has to
+    /// be left where it looks at nothing else, or the run is told so before it starts.
+    pub selection: Option<SelectedColumns>,
     /// The metrics that its report can have, so that a requirement on another one, or on other labels than it ever has,
     /// is refused before the run; empty where that depends on what it sees.
     pub metrics: Vec<KnownMetric>,

@@ -40,7 +40,7 @@ pub use decimals::decimals;
 pub use number::{ExactNumbers, Number, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;
-pub use selection::Selection;
+pub use selection::{SelectedColumns, Selection};
 pub use texts::{Texts, texts_of_rows};
 
 /// The key of the field metadata that says what a column is for.

@@ -90,7 +90,8 @@ impl Probe for Drift {
             Rows::Cut { cutting, .. } => Some(cutting),
         };
         let metrics = report_metrics::known(&self.config, cutting);
-        Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
+        let selection = Some(selection.into());
+        Needs { current: Some(current), reference: Some(reference), selection, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -66,7 +66,8 @@ impl Probe for Multivariate {
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let known = report::known(&self.config);
         let metrics = if self.cutting.is_whole() { known.collect() } else { cells::known(&self.cutting, known) };
-        Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
+        let selection = Some(self.config.selection().into());
+        Needs { current: Some(current), reference: Some(reference), selection, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -67,7 +67,8 @@ impl Probe for Stream {
             ..RowNeeds::default()
         };
         let metrics = report_metrics::known(config).collect();
-        Needs { current: Some(rows), in_order: true, metrics, ..Needs::default() }
+        let selection = watches_columns.then(|| selection.into());
+        Needs { current: Some(rows), in_order: true, selection, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {

@@ -132,7 +132,7 @@ impl Layout {
 }
 
 /// Returns the field with the uses that the pipeline gives it.
-fn used(field: &Field, columns: &Columns) -> Field {
+pub(crate) fn used(field: &Field, columns: &Columns) -> Field {
     let is = |name: &Option<String>| name.as_ref() == Some(field.name());
     let mut uses = Vec::new();
     let special = [

@@ -1,6 +1,7 @@
 //! What has to be read, inferred and mapped; nothing else is done.
 
 mod data;
+mod selected;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -89,6 +90,9 @@ pub(super) fn look<'a>(
         plan.data = sources.map(|(role, it)| (role, Source::open(it))).collect();
         let is_whole = problems.is_empty() && errors.is_empty();
         problems.extend(data::check(document, pipeline, settings, &plan, is_whole));
+        if !has_unread_columns(errors) {
+            problems.extend(selected::check(document, pipeline, &settings.columns, &plan));
+        }
     }
     (plan, problems)
 }

@@ -1,6 +1,9 @@
 //! Which columns the options mean: by name, by `*` in names, and by type.
 
+use std::slice;
+
 use arrow_schema::{DataType, Field};
+use serde::{Deserialize, Serialize};
 
 use super::{Use, column_type::ColumnType, has_use, is_computed, pattern::name_matches};
 use crate::error::{Error, Result};
@@ -37,6 +40,31 @@ pub struct Selection<'a> {
     pub exclude: &'a [String],
     /// Columns whose numbers are names of categories, beside those that the pipeline declares; there are no types among them.
     pub categorical: &'a [String],
+}
+
+/// A [`Selection`] that a probe tells the host, so that a run is refused before it starts where one of its `columns` means none of the data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SelectedColumns {
+    /// As in [`Selection::columns`]; they stand in the option of that name.
+    pub columns: Vec<String>,
+    /// As in [`Selection::exclude`].
+    pub exclude: Vec<String>,
+    /// As in [`Selection::categorical`].
+    pub categorical: Vec<String>,
+}
+
+impl SelectedColumns {
+    /// Returns the selection.
+    pub fn selection(&self) -> Selection<'_> {
+        Selection { columns: &self.columns, exclude: &self.exclude, categorical: &self.categorical }
+    }
+}
+
+impl From<Selection<'_>> for SelectedColumns {
+    fn from(it: Selection<'_>) -> Self {
+        Self { columns: it.columns.to_vec(), exclude: it.exclude.to_vec(), categorical: it.categorical.to_vec() }
+    }
 }
 
 /// What one text of the options means.
@@ -104,6 +132,14 @@ impl<'a> Selection<'a> {
     /// Returns whether any column is meant or left out by its type, which a stored profile does not have.
     pub fn has_types(&self) -> bool {
         self.columns.iter().chain(self.exclude).any(|it| it.starts_with(TYPE))
+    }
+
+    /// Returns those of `columns` that mean none of these columns, or only ones that are left out, each with its place among them.
+    pub fn idle(self, fields: &[Field]) -> impl Iterator<Item = (usize, &'a str)> {
+        self.columns.iter().enumerate().filter_map(move |(at, text)| {
+            let alone = Selection { columns: slice::from_ref(text), ..self };
+            (!fields.iter().any(|it| alone.selects(it))).then_some((at, text.as_str()))
+        })
     }
 
     /// Returns the names of columns, in full or with `*`, that mean none of these.
@@ -222,6 +258,17 @@ mod tests {
         let texts = ["type:integer".to_owned()];
         let categorical = Selection { categorical: &texts, ..Selection::default() };
         check(categorical, "/categorical/0", "`type:integer` is no name of a column");
+    }
+
+    #[test]
+    fn what_means_no_column_or_only_excluded_ones_is_idle() {
+        let texts = ["age", "p*", "type:list", "r*", "type:boolean", "w*", "rooms"].map(str::to_owned);
+        let exclude = ["price".to_owned(), "type:boolean".to_owned()];
+        let selection = Selection { columns: &texts, exclude: &exclude, ..Selection::default() };
+        let idle = [(1, "p*"), (3, "r*"), (4, "type:boolean"), (5, "w*"), (6, "rooms")];
+        assert_eq!(selection.idle(&fields()).collect::<Vec<_>>(), idle);
+        assert_eq!(SelectedColumns::from(selection).selection().idle(&fields()).collect::<Vec<_>>(), idle);
+        assert_eq!(Selection::default().idle(&fields()).count(), 0);
     }
 
     #[test]

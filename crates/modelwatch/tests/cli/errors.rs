@@ -205,6 +205,43 @@ fn names_of_inputs_and_columns_are_held_against_the_model_and_the_data() {
 }
 
 #[test]
+fn selections_of_no_column_are_refused() {
+    let project = Project::new();
+    let data = project.write("data.csv", "num_rooms,num_baths,city,price\n1,2,a,3.5\n2,1,b,4.5\n");
+    let data = data.display();
+    let with = |uses: &str, options: &str| {
+        format!(
+            "name = 'x'\n[data.current]\npath = '{data}'\n[data.reference]\npath = '{data}'\n[data.columns]\nlabel = 'price'\n\
+             [[analyze]]\nuses = '{uses}'\nwith = {{ {options} }}\n"
+        )
+    };
+    for uses in ["drift", "multivariate", "stream"] {
+        let check =
+            |options: &str, expected: &[&str]| wrong(&with(uses, options), &[&["error[E0206]"], expected].concat());
+        check(
+            "columns = ['num_*', 'type:boolean']",
+            &["no feature of the data is of `type:boolean`", "num_rooms (Int64)", "pipeline.toml:10:30"],
+        );
+        check("columns = ['nmu_*']", &["no feature of the data matches `nmu_*`", "did you mean `num_*`?"]);
+        check("columns = ['street*']", &["matches `street*`", "its columns are num_rooms, num_baths, city, price"]);
+        check("columns = ['pri*']", &["matches `pri*`", "a pattern means features alone; name `price` in full"]);
+        check(
+            "columns = ['num_*', 'city'], exclude = ['type:text']",
+            &["`exclude` leaves out every column that `city` means"],
+        );
+        check("columns = ['rooms']", &["has no column `rooms`"]);
+    }
+    let left = "has no column of the data to look at";
+    for (uses, options) in [("drift", ""), ("multivariate", ", label = false, calibration = false"), ("stream", "")] {
+        wrong(&with(uses, &format!("exclude = ['*']{options}")), &["error[E0206]", left, "correct `exclude`"]);
+    }
+    // Labels are looked at as well.
+    project.write("pipeline.toml", &with("multivariate", "exclude = ['*']"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+}
+
+#[test]
 fn what_no_run_could_do_is_refused_before_it() {
     let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
     let store = "[store]\nuses = 'local'\nwith = { path = 'store' }\n[on.pass]\nmove = ['good', 'latest']\n";

@@ -238,7 +238,7 @@ pub(super) fn unknown_layers(
     asked.into_iter().filter_map(problem).collect()
 }
 
-fn with_of(settings: &config::Probe) -> String {
+pub(super) fn with_of(settings: &config::Probe) -> String {
     format!("{}/with", settings.component.pointer)
 }
 

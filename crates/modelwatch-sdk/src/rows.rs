@@ -34,6 +34,7 @@ mod pattern;
 mod pick;
 mod selection;
 mod texts;
+mod weight;
 
 pub use column_type::ColumnType;
 pub use decimals::decimals;
@@ -42,6 +43,7 @@ pub use pattern::name_matches;
 pub use pick::pick;
 pub use selection::{SelectedColumns, Selection};
 pub use texts::{Texts, texts_of_rows};
+pub use weight::{WEIGHT_RANGE, weight_units, weights};
 
 /// The key of the field metadata that says what a column is for.
 pub const USES_KEY: &str = "modelwatch:uses";

@@ -6,8 +6,8 @@
 
 use modelwatch_profile::{Column, Numeric, Paired, pair};
 use modelwatch_sdk::{
-    Error, RecordBatch,
-    rows::{self, Use},
+    RecordBatch,
+    rows::{self, WEIGHT_RANGE, weight_units},
 };
 use modelwatch_stats::{
     Point,
@@ -17,11 +17,8 @@ use modelwatch_stats::{
 
 use crate::{config::Config, method::Method};
 
-/// A weight of 1 in units of what is added up. Squares of them have room for 2^40 squared weights of 1.
-const UNIT: f64 = (1 << 12) as f64;
-
-/// The least and the greatest weight: one unit, and so many that the square of one row is not too great.
-const RANGE: std::ops::RangeInclusive<f64> = 1.0 / 4096.0..=65_536.0;
+/// A weight of 1 in units of what is added up, which are the least weight. Squares of them have room for 2^40 squared weights of 1.
+const UNIT: f64 = 1.0 / *WEIGHT_RANGE.start();
 
 /// The weights of the rows of a batch.
 pub(crate) struct Weights {
@@ -35,17 +32,8 @@ impl Weights {
     /// # Errors
     /// When one is no weight, or cannot be added up with the others.
     pub(crate) fn of(batch: &RecordBatch) -> modelwatch_sdk::Result<Option<Self>> {
-        let Some((name, array)) = rows::columns(batch, Use::Weight).next() else { return Ok(None) };
-        let numbers = rows::numbers(array.as_ref())?;
-        if numbers.width != 1 {
-            return Err(Error::input(format!("expected one number per weight in `{name}`, got {}", numbers.width)));
-        }
-        if let Some(it) = numbers.values.iter().find(|it| **it != 0.0 && !RANGE.contains(*it)) {
-            let (least, most) = (RANGE.start(), RANGE.end());
-            return Err(Error::input(format!("the weight {it} in `{name}` is not 0 and not from {least} to {most}"))
-                .with_help("divide all weights by their mean and leave out rows without one, or count each row once with `weights = false`"));
-        }
-        let masses: Vec<u64> = numbers.values.iter().map(|it| (it * UNIT).round() as u64).collect();
+        let Some(weights) = rows::weights(batch)? else { return Ok(None) };
+        let masses: Vec<u64> = weights.into_iter().map(weight_units).collect();
         // Of the rounded weights, so that rows of equal weights are worth as many as there are.
         let squares = masses.iter().map(|it| it * it).collect();
         Ok(Some(Self { masses, squares }))

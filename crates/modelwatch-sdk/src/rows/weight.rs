@@ -1,0 +1,52 @@
+//! How much rows count.
+
+use std::ops::RangeInclusive;
+
+use arrow_array::RecordBatch;
+
+use super::{Use, columns, numbers};
+use crate::error::{Error, Result};
+
+/// The least and the greatest weight of a row that is there. Sums of weights and of their squares are far from the ends of what numbers can
+/// be, and a weight in whole units of the least one is a small integer.
+pub const WEIGHT_RANGE: RangeInclusive<f64> = 1.0 / 4096.0..=65_536.0;
+
+/// Returns a weight in whole units of the least one, of which sums are the same in any order.
+///
+/// ```
+/// assert_eq!(modelwatch_sdk::rows::weight_units(1.5), 6144);
+/// ```
+pub fn weight_units(weight: f64) -> u64 {
+    (weight / WEIGHT_RANGE.start()).round() as u64
+}
+
+/// Returns the weights of the rows, 0 for those that are not there; none where the batch has no weight column.
+///
+/// # Errors
+/// When the column has no numbers or several for a row, or one is neither 0 nor within [`WEIGHT_RANGE`].
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use modelwatch_sdk::{arrow::array::{ArrayRef, Float64Array}, rows::{self, Use}, testing};
+///
+/// let column: ArrayRef = Arc::new(Float64Array::from(vec![0.0, 1.5]));
+/// let batch = testing::batch([("w", [Use::Weight], Arc::clone(&column))]);
+/// assert_eq!(rows::weights(&batch).map_err(|e| e.to_string())?, Some(vec![0.0, 1.5]));
+/// assert!(rows::weights(&testing::batch([("x", [Use::Feature], column)])).map_err(|e| e.to_string())?.is_none());
+/// # Ok::<(), String>(())
+/// ```
+pub fn weights(batch: &RecordBatch) -> Result<Option<Vec<f64>>> {
+    let Some((name, array)) = columns(batch, Use::Weight).next() else { return Ok(None) };
+    let numbers = numbers(array.as_ref())?;
+    if numbers.width != 1 {
+        return Err(Error::input(format!("expected one number per weight in `{name}`, got {}", numbers.width)));
+    }
+    if let Some(it) = numbers.values.iter().find(|it| **it != 0.0 && !WEIGHT_RANGE.contains(*it)) {
+        let (least, most) = (WEIGHT_RANGE.start(), WEIGHT_RANGE.end());
+        return Err(Error::input(format!("the weight {it} in `{name}` is not 0 and not from {least} to {most}")).with_help(
+            "divide all weights by their mean and leave out rows without one, or count each row once with `weights = false`",
+        ));
+    }
+    Ok(Some(numbers.values.into_owned()))
+}

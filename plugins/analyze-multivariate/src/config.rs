@@ -25,6 +25,8 @@ pub struct Config {
     pub exclude: Vec<String>,
     /// Columns whose numbers are names of categories, `*` standing for any text.
     pub categorical: Vec<String>,
+    /// Whether rows count by their weights, where the data has a weight column: the rows that are compared are drawn in proportion.
+    pub weights: bool,
     /// The tests that answer together; `auto` where it is empty.
     pub tests: Vec<Test>,
     /// How numbers are brought to one scale.
@@ -135,6 +137,7 @@ impl Default for Config {
             columns: Vec::new(),
             exclude: Vec::new(),
             categorical: Vec::new(),
+            weights: true,
             tests: Vec::new(),
             scale: Scale::default(),
             alpha: 0.01,

@@ -3,10 +3,19 @@
 //! Two samples can be compared only if each is a fair draw. Where all different rows of a table were kept, with how often each came, rows
 //! are drawn from that. Where there were too many, those stayed whose hash is lowest: as good as a draw if rows are different, and not
 //! if one row may stand for half of the table. Then both roles are compared in the range of hashes of which both kept everything.
+//!
+//! Rows with weights are drawn by them: each of a draw stays with a chance in proportion to its weight, the heaviest one certainly (rejection
+//! sampling, von Neumann 1951). Those that stay count alike and are distributed as the weighted rows are, so that every test is what it
+//! is without weights. Weighting the statistics instead would not do: dealt out again, rows take their weights along, and how rows are
+//! weighed would be compared as well.
 
 use std::collections::BTreeSet;
 
-use modelwatch_sdk::{RecordBatch, Result, sample::take};
+use modelwatch_sdk::{
+    RecordBatch, Result,
+    rows::{Use, columns, numbers},
+    sample::take,
+};
 use modelwatch_stats::hash::mix;
 
 use crate::{config::Config, side::Side};
@@ -23,6 +32,8 @@ pub(crate) struct Draw {
     pub(crate) of: u64,
     /// Whether rows outside of the common range of both roles could not be drawn.
     pub(crate) is_partial: bool,
+    /// Whether they were drawn by their weights.
+    pub(crate) is_weighted: bool,
 }
 
 /// Returns the rows of the reference and of the current data; none where a role has no batch.
@@ -37,13 +48,18 @@ pub(crate) fn draw(config: &Config, reference: &Side, current: &Side) -> Result<
     for (side, other) in [(reference, current), (current, reference)] {
         let sample = side.sample();
         let Some(rows) = sample.batch()? else { return Ok(None) };
+        let weights = weights(&rows)?;
         let counts: Vec<u64> = match (is_partial, sample.is_complete()) {
             (true, _) => sample.counts().take(sample.n_in_common_range(other.sample())).collect(),
             (false, true) => sample.counts().collect(),
             (false, false) => vec![1; sample.len().min(config.rows)],
         };
-        let rows = take(&rows, &occurrences(&counts, config.rows, config.seed))?;
-        res.push(Draw { rows, of: side.rows(), is_partial });
+        let drawn = match &weights {
+            Some(it) => by_weight(&counts, it, config.rows, config.seed),
+            None => occurrences(&counts, config.rows, config.seed),
+        };
+        let is_weighted = weights.is_some();
+        res.push(Draw { rows: take(&rows, &drawn)?, of: side.rows(), is_partial, is_weighted });
     }
     Ok(res.try_into().ok())
 }
@@ -57,6 +73,30 @@ fn repeats(side: &Side) -> bool {
     let n_different = n_held / sample.hash_range();
     let is_short = n_different * (1.0 + 3.0 / n_held.sqrt()) < side.rows() as f64 * (1.0 - REPEATED);
     1.0 - n_held / total > REPEATED || (!sample.is_complete() && is_short)
+}
+
+/// Returns the weights of the rows that were kept; none where they have none.
+fn weights(rows: &RecordBatch) -> Result<Option<Vec<f64>>> {
+    let Some((_, array)) = columns(rows, Use::Weight).next() else { return Ok(None) };
+    Ok(Some(numbers(array.as_ref())?.values.into_owned()))
+}
+
+/// Returns at most `n` of the rows, each occurrence with a chance in proportion to its weight.
+fn by_weight(counts: &[u64], weights: &[f64], n: usize, seed: u64) -> Vec<usize> {
+    let total: f64 = counts.iter().map(|it| *it as f64).sum();
+    let mass: f64 = counts.iter().zip(weights).map(|(count, weight)| *count as f64 * weight).sum();
+    let greatest = counts.iter().zip(weights).map(|it| *it.1).fold(0.0, f64::max);
+    if mass == 0.0 {
+        return Vec::new();
+    }
+    // Of so many, `n` are expected to stay, and nearly always do: the margin is four standard deviations.
+    let margin = 1.0 + 4.0 / (n as f64).sqrt();
+    let enough = (n as f64 * margin * greatest * total / mass).ceil() as usize;
+    let drawn = occurrences(counts, enough, seed);
+    let chance = |at: usize| (mix(mix(!seed) ^ at as u64) >> 11) as f64 / (1_u64 << 53) as f64;
+    let stays = |it: &(usize, usize)| chance(it.0) * greatest < weights[it.1];
+    let stayed: Vec<usize> = drawn.into_iter().enumerate().filter(stays).map(|it| it.1).collect();
+    occurrences(&vec![1; stayed.len()], n, seed).into_iter().map(|it| stayed[it]).collect()
 }
 
 /// Returns at most `n` of the rows, each as often as it is drawn: all of them, or a simple random sample by Floyd's algorithm
@@ -91,6 +131,23 @@ mod tests {
     fn all_rows_are_drawn_where_there_are_few() {
         assert_eq!(occurrences(&[2, 1, 3], 10, 1), [0, 0, 1, 2, 2, 2]);
         assert_eq!(occurrences(&[], 10, 1), [0; 0]);
+    }
+
+    #[test]
+    fn heavy_rows_are_drawn_in_proportion() {
+        let weights: Vec<f64> = (0..40_000).map(|it| [0.0, 1.0, 2.0, 4.0][it % 4]).collect();
+        let drawn = by_weight(&vec![1; weights.len()], &weights, 4000, 3);
+        let of = |weight: f64| drawn.iter().filter(|it| weights[**it] == weight).count() as f64;
+        assert_eq!((drawn.len(), of(0.0)), (4000, 0.0));
+        // The standard deviations are below 32.
+        for (weight, expected) in [(1.0, 4000.0 / 7.0), (2.0, 8000.0 / 7.0), (4.0, 16_000.0 / 7.0)] {
+            assert!((of(weight) - expected).abs() < 130.0, "{weight}: {}", of(weight));
+        }
+        // Where there are too few, as many as they are worth by the heaviest, each once.
+        let few = by_weight(&[1; 1000], &weights[..1000], 4000, 3);
+        assert!((390..490).contains(&few.len()) && few.windows(2).all(|it| it[0] < it[1]), "{}", few.len());
+        assert_eq!(by_weight(&[3, 1], &[0.0, 0.0], 10, 1), [0; 0]);
+        assert_eq!(by_weight(&[2, 1], &[3.0, 3.0], 10, 1), [0, 0, 1]);
     }
 
     #[test]

@@ -7,8 +7,7 @@
 //! What is compared are *questions*: the features, each column of lists (an image, an embedding), a layer of the model, its outputs, the
 //! label, and whether probabilities come true as often as they did. Several tests answer one question together.
 //!
-//! A row counts once, whatever its weight, and the run tells of a weight column that is given: rows of different weights cannot be dealt out
-//! again as if they were alike.
+//! Where the data has weights, the rows that are compared are drawn by them, and count alike from then on.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.
 #![deny(unsafe_code)]

@@ -16,7 +16,7 @@ use crate::{
     side::{Sampling, Side},
 };
 
-const STATE_VERSION: u8 = 2;
+const STATE_VERSION: u8 = 3;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -57,6 +57,7 @@ impl Probe for Multivariate {
             label: optional(self.config.label || self.config.calibration),
             predictions: optional(self.config.predictions || self.config.calibration),
             slices: !self.config.slices.is_empty(),
+            weight: optional(self.config.weights),
             layers: self.config.layer.iter().cloned().collect(),
             ..RowNeeds::default()
         };

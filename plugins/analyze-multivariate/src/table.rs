@@ -8,7 +8,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatchOptions, StringArray},
         schema::{DataType, Field, Schema},
     },
-    rows::{Numbers, Use, decimals, has_use, is_computed, is_numeric, numbers, texts, with_uses},
+    rows::{Numbers, Use, decimals, has_use, is_computed, is_numeric, numbers, texts, weights, with_uses},
 };
 use modelwatch_stats::multivariate::Projection;
 
@@ -17,13 +17,17 @@ use crate::config::Config;
 /// Before the name of a column that is not compared, in the metadata of the schema; behind it stands why.
 const UNUSED: &str = "unused:";
 
-/// Returns the batch with the columns that are compared, in the form in which they are kept.
+/// The name of the column with the weights, which is no name of the data's.
+const WEIGHTS: &str = "\0weights";
+
+/// Returns the batch with the columns that are compared and the weights of the rows, in the form in which they are kept.
 ///
 /// What it does to a row depends on the row and the schema alone.
 ///
 /// # Errors
-/// When an array is not what its type says.
+/// When an array is not what its type says, or a weight none.
 pub(crate) fn prepared(config: &Config, batch: &RecordBatch) -> Result<RecordBatch> {
+    let weights = if config.weights { weights(batch)? } else { None };
     let (mut fields, mut columns, mut unused) = (Vec::new(), Vec::new(), HashMap::new());
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let Some(what_for) = purpose(config, field) else { continue };
@@ -36,6 +40,10 @@ pub(crate) fn prepared(config: &Config, batch: &RecordBatch) -> Result<RecordBat
                 unused.insert(format!("{UNUSED}{}", field.name()), why);
             }
         }
+    }
+    if let Some(weights) = weights {
+        fields.push(with_uses(Field::new(WEIGHTS, DataType::Float64, true), &[Use::Weight]));
+        columns.push(Arc::new(Float64Array::from(weights)));
     }
     let schema = Arc::new(Schema::new_with_metadata(fields, unused));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

@@ -10,5 +10,5 @@
 mod expected;
 mod sampling_error;
 
-pub use expected::{ExpectedCounts, expected_average_precision, expected_roc_auc};
+pub use expected::{ExpectedCounts, ExpectedMasses, expected_average_precision, expected_roc_auc};
 pub use sampling_error::{Spread, average_precision_spread, macro_error, roc_auc_spread};

@@ -44,32 +44,52 @@ impl Isotonic {
     /// assert_eq!([0.4, 0.45, 0.5, 0.7, 2.0].map(|it| function.value(it)), [0.5, 0.5, 0.5, 0.75, 1.0]);
     /// ```
     pub fn fit(scores: &[f64], targets: &[f64]) -> Result<Self, Undefined> {
-        if scores.len() != targets.len() {
+        Self::fit_weighted(scores, targets, &vec![1.0; scores.len()])
+    }
+
+    /// Fits the function to rows of weights above 0, in any order: it minimizes `Σ w (y - f(x))²`.
+    ///
+    /// Undefined as [`Isotonic::fit`], and for a weight that is not above 0.
+    ///
+    /// ```
+    /// use modelwatch_stats::isotonic::Isotonic;
+    ///
+    /// let weighted = Isotonic::fit_weighted(&[0.1, 0.4, 0.5], &[0.0, 1.0, 0.0], &[1.0, 1.0, 3.0]).unwrap();
+    /// assert_eq!(weighted, Isotonic::fit(&[0.1, 0.4, 0.5, 0.5, 0.5], &[0.0, 1.0, 0.0, 0.0, 0.0]).unwrap());
+    /// ```
+    pub fn fit_weighted(scores: &[f64], targets: &[f64], weights: &[f64]) -> Result<Self, Undefined> {
+        if scores.len() != targets.len() || scores.len() != weights.len() {
             return Err(Undefined::new(Reason::LengthMismatch));
         }
-        let mut rows: Vec<(f64, f64)> = scores.iter().copied().zip(targets.iter().copied()).collect();
-        if rows.iter().any(|it| it.0.is_nan() || it.1.is_nan()) {
+        let rows = scores.iter().zip(targets).zip(weights);
+        let mut rows: Vec<(f64, f64, f64)> = rows.map(|((score, target), weight)| (*score, *target, *weight)).collect();
+        if rows.iter().any(|it| it.0.is_nan() || it.1.is_nan() || it.2.is_nan()) {
             return Err(Undefined::new(Reason::NotANumber));
         }
-        if rows.iter().any(|it| it.0.is_infinite() || it.1.is_infinite()) {
+        if rows.iter().any(|it| it.0.is_infinite() || it.1.is_infinite() || it.2.is_infinite()) {
             return Err(Undefined::new(Reason::Infinite));
         }
-        // By the target too, so that the order of the rows does not show in a sum.
-        rows.sort_unstable_by(|left, right| left.0.total_cmp(&right.0).then(left.1.total_cmp(&right.1)));
+        if rows.iter().any(|it| it.2 <= 0.0) {
+            return Err(Undefined::new(Reason::OutOfRange));
+        }
+        // By all of it, so that the order of the rows does not show in a sum.
+        rows.sort_unstable_by(|left, right| {
+            left.0.total_cmp(&right.0).then(left.1.total_cmp(&right.1)).then(left.2.total_cmp(&right.2))
+        });
         Self::fit_sorted(rows.into_iter())
     }
 
-    /// Fits the function to finite rows in ascending order of their scores.
-    pub(crate) fn fit_sorted(rows: impl Iterator<Item = (f64, f64)>) -> Result<Self, Undefined> {
+    /// Fits the function to finite rows in ascending order of their scores: each is a score, a target and a weight above 0.
+    pub(crate) fn fit_sorted(rows: impl Iterator<Item = (f64, f64, f64)>) -> Result<Self, Undefined> {
         let mut blocks: Vec<Block> = Vec::new();
-        for (score, target) in rows {
+        for (score, target, weight) in rows {
             match blocks.last_mut() {
                 // A block of one score so far, or one that was pooled: either way it gets the row.
                 Some(it) if it.last == score => {
-                    it.sum += target;
-                    it.weight += 1.0;
+                    it.sum += weight * target;
+                    it.weight += weight;
                 }
-                _ => blocks.push(Block { first: score, last: score, sum: target, weight: 1.0 }),
+                _ => blocks.push(Block { first: score, last: score, sum: weight * target, weight }),
             }
         }
         if blocks.is_empty() {

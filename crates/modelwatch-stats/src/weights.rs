@@ -15,6 +15,13 @@ pub struct Mass {
     pub square: f64,
 }
 
+impl FromIterator<f64> for Mass {
+    /// Returns what rows of these weights weigh.
+    fn from_iter<I: IntoIterator<Item = f64>>(weights: I) -> Self {
+        weights.into_iter().map(|it| Self { weight: it, square: it * it }).fold(Self::default(), Self::plus)
+    }
+}
+
 impl Mass {
     /// Returns how many rows that count alike they are worth, by Kish; 0 where nothing weighs anything.
     ///
@@ -28,6 +35,11 @@ impl Mass {
         if self.square > 0.0 { self.weight * self.weight / self.square } else { 0.0 }
     }
 
+    /// Returns how many whole rows that is; 1 of 0.999 999 999, which is what equal weights add up to.
+    pub fn whole_size(self) -> u64 {
+        (self.size() * (1.0 + 1e-9)) as u64
+    }
+
     fn plus(self, other: Self) -> Self {
         Self { weight: self.weight + other.weight, square: self.square + other.square }
     }
@@ -37,7 +49,7 @@ impl Mass {
     }
 
     /// Returns the linearized variance of the share that these rows have of all.
-    fn variance_of_share(self, all: Self) -> f64 {
+    pub(crate) fn variance_of_share(self, all: Self) -> f64 {
         let share = self.weight / all.weight;
         let rest = all.minus(self);
         let deviations = (1.0 - share).powi(2) * self.square + share.powi(2) * rest.square;

@@ -6,11 +6,12 @@ use modelwatch_stats::{
     Reason, Undefined,
     classification::{CalibrationBins, CalibrationPoint},
     estimation::{
-        ExpectedCounts, Spread, average_precision_spread, expected_average_precision, expected_roc_auc, macro_error,
-        roc_auc_spread,
+        ExpectedCounts, ExpectedMasses, Spread, average_precision_spread, expected_average_precision, expected_roc_auc,
+        macro_error, roc_auc_spread,
     },
     isotonic::Isotonic,
     peers::nannyml::calibration_trial,
+    weights::Mass,
 };
 
 use crate::{
@@ -51,6 +52,7 @@ impl ClassCalibration {
 /// Rows, each class against all others: the positive class alone where there are two.
 pub(crate) struct Classified {
     classes: Vec<Class>,
+    weights: Vec<f64>,
     is_usable: Vec<bool>,
     is_labeled: Vec<bool>,
 }
@@ -64,12 +66,15 @@ struct Class {
     is_true: Vec<bool>,
 }
 
+/// A metric of scores, chances and weights.
+type OfRanking = fn(&[f64], &[f64], &[f64]) -> Result<f64, Undefined>;
+
 /// Some of the rows, with chances, or with labels in their place.
 pub(crate) struct Sample {
     classes: Vec<Class>,
-    n_rows: usize,
+    weights: Vec<f64>,
     /// Of each class.
-    counts: Result<Vec<ExpectedCounts>, Undefined>,
+    counts: Result<Vec<ExpectedMasses>, Undefined>,
 }
 
 impl<'a> Classifier<'a> {
@@ -91,8 +96,9 @@ impl<'a> Classifier<'a> {
             (None, _) => at.to_string(),
         };
         let mut res = Self { config, calibrations: Vec::new(), spreads: BTreeMap::new() };
+        let weights = picked(&reference.weights(), &kept);
         for (at, class) in classes.iter().enumerate() {
-            res.calibrations.push(calibrate(config, name(at), &class.at(&kept))?);
+            res.calibrations.push(calibrate(config, name(at), &class.at(&kept), &weights)?);
         }
         let judged = res.judge(reference);
         let labeled = judged.labeled(&(0..reference.len()).collect::<Vec<_>>());
@@ -118,21 +124,21 @@ impl<'a> Classifier<'a> {
             }
         }
         let is_labeled = (0..rows.len()).map(|it| is_labeled(rows, it)).collect();
-        Classified { classes, is_usable, is_labeled }
+        Classified { classes, weights: rows.weights(), is_usable, is_labeled }
     }
 
-    /// Returns the standard error of a metric over that many rows.
-    pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> f64 {
-        self.spreads.get(&metric).map_or(f64::NAN, |it| error(metric, it, n_rows))
+    /// Returns the standard error of a metric over rows that are worth `size`.
+    pub(crate) fn error(&self, metric: Metric, size: f64) -> f64 {
+        self.spreads.get(&metric).map_or(f64::NAN, |it| error(metric, it, size))
     }
 }
 
 /// Returns the standard error of a metric from how it spreads for each class.
-fn error(metric: Metric, spreads: &[Spread], n_rows: u64) -> f64 {
+fn error(metric: Metric, spreads: &[Spread], size: f64) -> f64 {
     match spreads {
-        [only] => only.error(n_rows),
-        several if metric == Metric::RocAuc => DEPENDENCE * macro_error(several, n_rows),
-        several => macro_error(several, n_rows),
+        [only] => only.error(size),
+        several if metric == Metric::RocAuc => DEPENDENCE * macro_error(several, size),
+        several => macro_error(several, size),
     }
 }
 
@@ -149,7 +155,7 @@ fn share(classes: &mut [Class], row: usize) {
     }
 }
 
-fn calibrate(config: &Config, class: String, rows: &Class) -> Result<ClassCalibration, String> {
+fn calibrate(config: &Config, class: String, rows: &Class, weights: &[f64]) -> Result<ClassCalibration, String> {
     let targets: Vec<f64> = rows.is_true.iter().map(|it| f64::from(u8::from(*it))).collect();
     let are_chances = rows.scores.iter().all(|it| (0.0..=1.0).contains(it));
     let is_wanted = match config.calibration {
@@ -157,16 +163,17 @@ fn calibrate(config: &Config, class: String, rows: &Class) -> Result<ClassCalibr
         Calibration::Always => true,
         // Too few rows to try it are too few to calibrate on.
         Calibration::Auto => {
-            !are_chances
-                || calibration_trial(&rows.scores, &rows.is_true).is_ok_and(|it| it.is_some_and(|it| it.helps()))
+            let trial = || calibration_trial(&rows.scores, &rows.is_true, weights);
+            !are_chances || trial().is_ok_and(|it| it.is_some_and(|it| it.helps()))
         }
     };
-    let function = if is_wanted { Isotonic::fit(&rows.scores, &targets).ok() } else { None };
+    let function = if is_wanted { Isotonic::fit_weighted(&rows.scores, &targets, weights).ok() } else { None };
     if function.is_none() && !are_chances {
         return Err(format!("scores of class `{class}` are not between 0 and 1 and are not to be calibrated"));
     }
     let mut bins = CalibrationBins::default();
-    rows.scores.iter().zip(&rows.is_true).for_each(|(score, is_true)| bins.push(*is_true, *score, 1.0));
+    let scored = rows.scores.iter().zip(&rows.is_true).zip(weights);
+    scored.for_each(|((score, is_true), weight)| bins.push(*is_true, *score, *weight));
     let curve = if are_chances { bins.curve().into_iter().flatten().collect() } else { Vec::new() };
     Ok(ClassCalibration { class, error: bins.ece().ok(), curve, function })
 }
@@ -184,23 +191,25 @@ impl Class {
     }
 
     fn at(&self, rows: &[usize]) -> Self {
-        fn pick<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
-            rows.iter().filter_map(|it| values.get(*it).copied()).collect()
-        }
         Self {
-            scores: pick(&self.scores, rows),
-            chances: pick(&self.chances, rows),
-            is_called: pick(&self.is_called, rows),
-            is_true: pick(&self.is_true, rows),
+            scores: picked(&self.scores, rows),
+            chances: picked(&self.chances, rows),
+            is_called: picked(&self.is_called, rows),
+            is_true: picked(&self.is_true, rows),
         }
     }
+}
+
+/// Returns the values of those rows that have one.
+fn picked<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().filter_map(|it| values.get(*it).copied()).collect()
 }
 
 impl Classified {
     /// Returns those of the rows that can be used, with their chances.
     pub(crate) fn expected(&self, rows: &[usize]) -> Sample {
         let rows: Vec<usize> = rows.iter().copied().filter(|it| self.is_usable[*it]).collect();
-        Sample::new(self.at(&rows), rows.len())
+        Sample::new(self.at(&rows), picked(&self.weights, &rows))
     }
 
     /// Returns those that have labels, which are chances of 0 and 1.
@@ -211,7 +220,7 @@ impl Classified {
         for it in &mut classes {
             it.chances = it.is_true.iter().map(|it| f64::from(u8::from(*it))).collect();
         }
-        Sample::new(classes, rows.len())
+        Sample::new(classes, picked(&self.weights, &rows))
     }
 
     fn at(&self, rows: &[usize]) -> Vec<Class> {
@@ -220,36 +229,42 @@ impl Classified {
 }
 
 impl Sample {
-    fn new(classes: Vec<Class>, n_rows: usize) -> Self {
-        let counts = classes.iter().map(|it| ExpectedCounts::of(&it.chances, &it.is_called)).collect();
-        Self { classes, n_rows, counts }
+    fn new(classes: Vec<Class>, weights: Vec<f64>) -> Self {
+        let counts = classes.iter().map(|it| ExpectedMasses::of(&it.chances, &it.is_called, &weights)).collect();
+        Self { classes, weights, counts }
     }
 
     pub(crate) fn n_rows(&self) -> u64 {
-        self.n_rows as u64
+        self.weights.len() as u64
+    }
+
+    pub(crate) fn mass(&self) -> Mass {
+        self.weights.iter().copied().collect()
     }
 
     /// Returns the share of the rows that are of one class and are called another, and how it spreads.
     pub(crate) fn confusion_cell(&self, class: usize, called: usize) -> Result<(f64, Spread), Undefined> {
-        confusion::cell(&self.classes[class].chances, &self.classes[called].is_called)
+        confusion::cell(&self.classes[class].chances, &self.classes[called].is_called, &self.weights)
     }
 
     /// Returns the metric of these rows.
     pub(crate) fn value(&self, metric: Metric, config: &Config) -> Result<f64, Undefined> {
         let counts = self.counts.as_deref().map_err(|e| *e)?;
-        if self.n_rows == 0 {
+        if self.weights.is_empty() {
             return Err(Undefined::new(Reason::Empty));
         }
         if let Some(values) = metric.cell_values(config) {
-            return Ok(counts[0].value(values) / counts[0].total());
+            let counts = counts[0].weights;
+            return Ok(counts.value(values) / counts.total());
         }
         let mean_of = |of: fn(ExpectedCounts) -> Result<f64, Undefined>| match counts {
-            [only] => of(*only),
+            [only] => of(only.weights),
             // As scikit-learn has it, a class that nothing can be said of counts as 0.
-            several => Ok(several.iter().map(|it| of(*it).unwrap_or(0.0)).sum::<f64>() / several.len() as f64),
+            several => Ok(several.iter().map(|it| of(it.weights).unwrap_or(0.0)).sum::<f64>() / several.len() as f64),
         };
-        let mean_over_rankings = |of: fn(&[f64], &[f64]) -> Result<f64, Undefined>| {
-            let found = self.classes.iter().map(|it| of(&it.scores, &it.chances)).collect::<Result<Vec<_>, _>>()?;
+        let mean_over_rankings = |of: OfRanking| {
+            let found = self.classes.iter().map(|it| of(&it.scores, &it.chances, &self.weights));
+            let found = found.collect::<Result<Vec<_>, _>>()?;
             Ok(found.iter().sum::<f64>() / found.len() as f64)
         };
         match metric {
@@ -259,16 +274,16 @@ impl Sample {
             Metric::F1 => mean_of(ExpectedCounts::f1),
             Metric::RocAuc => mean_over_rankings(expected_roc_auc),
             Metric::AveragePrecision => mean_over_rankings(expected_average_precision),
-            _ => right_or_wrong(counts).accuracy(),
+            _ => right_or_wrong(counts).weights.accuracy(),
         }
     }
 
-    /// Returns the standard error that so many rows like these have by their own chances; none for a ranking, whose
+    /// Returns the standard error that rows like these have by their own chances if they are worth `size`; none for a ranking, whose
     /// spread takes labels.
-    pub(crate) fn error(&self, metric: Metric, config: &Config, n_rows: u64) -> Option<f64> {
+    pub(crate) fn error(&self, metric: Metric, config: &Config, size: f64) -> Option<f64> {
         let is_ranking = matches!(metric, Metric::RocAuc | Metric::AveragePrecision);
         let spreads = if is_ranking { None } else { self.spreads(metric, config).ok() };
-        spreads.map(|it| error(metric, &it, n_rows))
+        spreads.map(|it| error(metric, &it, size))
     }
 
     /// Returns how the metric spreads over samples like these rows, for each class.
@@ -277,15 +292,17 @@ impl Sample {
         if let Some(values) = metric.cell_values(config) {
             return counts[0].value_spread(values).map(|it| vec![it]);
         }
-        let of_counts = |of: fn(ExpectedCounts) -> Result<Spread, Undefined>| counts.iter().map(|it| of(*it)).collect();
+        let of_counts = |of: fn(ExpectedMasses) -> Result<Spread, Undefined>| counts.iter().map(|it| of(*it)).collect();
+        let weights = &self.weights;
         match metric {
-            Metric::Precision => of_counts(ExpectedCounts::precision_spread),
-            Metric::Recall => of_counts(ExpectedCounts::recall_spread),
-            Metric::Specificity => of_counts(ExpectedCounts::specificity_spread),
-            Metric::F1 => of_counts(ExpectedCounts::f1_spread),
-            Metric::RocAuc => self.classes.iter().map(|it| roc_auc_spread(&it.scores, &it.is_true)).collect(),
+            Metric::Precision => of_counts(ExpectedMasses::precision_spread),
+            Metric::Recall => of_counts(ExpectedMasses::recall_spread),
+            Metric::Specificity => of_counts(ExpectedMasses::specificity_spread),
+            Metric::F1 => of_counts(ExpectedMasses::f1_spread),
+            Metric::RocAuc => self.classes.iter().map(|it| roc_auc_spread(&it.scores, &it.is_true, weights)).collect(),
             Metric::AveragePrecision => {
-                self.classes.iter().map(|it| average_precision_spread(&it.scores, &it.is_true, SEED)).collect()
+                let of = |it: &Class| average_precision_spread(&it.scores, &it.is_true, weights, SEED);
+                self.classes.iter().map(of).collect()
             }
             _ => right_or_wrong(counts).accuracy_spread().map(|it| vec![it]),
         }
@@ -293,13 +310,14 @@ impl Sample {
 }
 
 /// Returns the counts whose accuracy is that of the model: of several classes, rows that are of the called one or not.
-fn right_or_wrong(counts: &[ExpectedCounts]) -> ExpectedCounts {
+fn right_or_wrong(counts: &[ExpectedMasses]) -> ExpectedMasses {
+    let called = |of: fn(&ExpectedMasses) -> ExpectedCounts| ExpectedCounts {
+        true_positive: counts.iter().map(|it| of(it).true_positive).sum(),
+        false_positive: counts.iter().map(|it| of(it).false_positive).sum(),
+        ..ExpectedCounts::default()
+    };
     match counts {
         [only] => *only,
-        several => {
-            let true_positive: f64 = several.iter().map(|it| it.true_positive).sum();
-            let false_positive: f64 = several.iter().map(|it| it.false_positive).sum();
-            ExpectedCounts { true_positive, false_positive, ..ExpectedCounts::default() }
-        }
+        _ => ExpectedMasses { weights: called(|it| it.weights), squares: called(|it| it.squares) },
     }
 }

@@ -44,6 +44,9 @@ pub struct Config {
     /// The score from which on a binary model without a `prediction` column calls a row positive.
     #[serde(default = "default_threshold")]
     pub threshold: f64,
+    /// Whether rows count by their weights, where the data has a weight column.
+    #[serde(default = "default_weights")]
+    pub weights: bool,
     /// The metrics to estimate. Without it: all of the task.
     #[serde(default)]
     pub metrics: Option<Vec<Metric>>,
@@ -68,7 +71,8 @@ pub struct Config {
     /// After which time a pattern comes back, where the window is `seasonal`: `"24h"`, `"7d"`, `"12mo"`, `"1y"`.
     #[serde(default)]
     pub season: Option<String>,
-    /// The rows below which a chunk is too small: its estimate is reported, and nothing is concluded from it.
+    /// The rows below which a chunk is too small: its estimate is reported, and nothing is concluded from it. Where rows have weights, they are
+    /// as many as those that count alike which they are worth, by Kish.
     #[serde(default = "default_min_chunk_rows")]
     #[schemars(range(min = 1))]
     pub min_chunk_rows: u64,
@@ -160,6 +164,10 @@ pub struct Limits {
 
 fn default_threshold() -> f64 {
     0.5
+}
+
+fn default_weights() -> bool {
+    true
 }
 
 fn default_min_chunk_rows() -> u64 {

@@ -2,7 +2,7 @@
 
 use modelwatch_stats::{
     Undefined,
-    estimation::{ExpectedCounts, Spread},
+    estimation::{ExpectedCounts, ExpectedMasses, Spread},
 };
 
 use crate::{
@@ -40,14 +40,14 @@ pub(crate) struct Cell {
 
 /// Returns a cell's share of rows, and how it spreads over samples like these rows.
 ///
-/// It is the mean chance of the class over all rows, of those that are called something else 0.
+/// It is the weighted mean chance of the class over all rows, of those that are called something else 0.
 ///
 /// # Errors
 /// Without rows.
-pub(crate) fn cell(chances: &[f64], is_called: &[bool]) -> Result<(f64, Spread), Undefined> {
-    let counts = ExpectedCounts::of(chances, is_called)?;
+pub(crate) fn cell(chances: &[f64], is_called: &[bool], weights: &[f64]) -> Result<(f64, Spread), Undefined> {
+    let counts = ExpectedMasses::of(chances, is_called, weights)?;
     let spread = counts.value_spread(OF_CELL)?;
-    Ok((counts.true_positive / counts.total(), spread))
+    Ok((counts.weights.true_positive / counts.weights.total(), spread))
 }
 
 /// Returns the matrix of a multiclass model, given the labeled rows of the reference, what is expected of the current rows, and those of
@@ -68,7 +68,7 @@ pub(crate) fn confusion(
         let (usual, spread) = of(reference, class, called)?;
         Some(Cell {
             value: of(expected, class, called)?.0,
-            error: spread.error(expected.n_rows()),
+            error: spread.error(expected.mass().size()),
             reference: usual,
             realized: of(labeled, class, called).map(|it| it.0),
         })
@@ -85,10 +85,10 @@ mod tests {
     #[test]
     fn a_cell_is_the_mean_chance_of_rows_that_are_called_so() {
         // Called so are the first two of four rows.
-        let (share, spread) = cell(&[0.75, 0.25, 0.5, 1.0], &[true, true, false, false]).unwrap();
+        let (share, spread) = cell(&[0.75, 0.25, 0.5, 1.0], &[true, true, false, false], &[1.0; 4]).unwrap();
         assert_eq!(share, 0.25);
         // √(0.25 · 0.75 / n)
-        assert!((spread.error(300) - 0.025).abs() < 1e-15);
-        assert!(cell(&[], &[]).is_err());
+        assert!((spread.error(300.0) - 0.025).abs() < 1e-15);
+        assert!(cell(&[], &[], &[]).is_err());
     }
 }

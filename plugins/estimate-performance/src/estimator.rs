@@ -1,6 +1,6 @@
 //! One face for classifiers and regressions.
 
-use modelwatch_stats::estimation::Spread;
+use modelwatch_stats::{estimation::Spread, weights::Mass};
 
 use crate::{
     classifier::{self, ClassCalibration, Classified, Classifier},
@@ -54,11 +54,11 @@ impl<'a> Estimator<'a> {
         }
     }
 
-    /// Returns the standard error of a metric over that many rows; NaN where it is not known.
-    pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> f64 {
+    /// Returns the standard error of a metric over rows that are worth `size` that count alike; NaN where it is not known.
+    pub(crate) fn error(&self, metric: Metric, size: f64) -> f64 {
         match self {
-            Self::Classifier(it) => it.error(metric, n_rows),
-            Self::Regressor(it) => it.error(metric, n_rows),
+            Self::Classifier(it) => it.error(metric, size),
+            Self::Regressor(it) => it.error(metric, size),
         }
     }
 
@@ -97,6 +97,14 @@ impl Sample {
         }
     }
 
+    /// Returns what they weigh.
+    pub(crate) fn mass(&self) -> Mass {
+        match self {
+            Self::Classes(it) => it.mass(),
+            Self::Errors(it) => it.mass(),
+        }
+    }
+
     /// Returns the share of rows that are of one class and are called another, and how it spreads; none for a regression, and
     /// without rows.
     pub(crate) fn confusion_cell(&self, class: usize, called: usize) -> Option<(f64, Spread)> {
@@ -106,11 +114,11 @@ impl Sample {
         }
     }
 
-    /// Returns the standard error that so many rows like these have, as far as their estimates say.
-    pub(crate) fn error(&self, metric: Metric, config: &Config, n_rows: u64) -> Option<f64> {
+    /// Returns the standard error that rows like these have if they are worth `size`, as far as their estimates say.
+    pub(crate) fn error(&self, metric: Metric, config: &Config, size: f64) -> Option<f64> {
         match self {
-            Self::Classes(it) => it.error(metric, config, n_rows),
-            Self::Errors(it) => it.error(metric, n_rows),
+            Self::Classes(it) => it.error(metric, config, size),
+            Self::Errors(it) => it.error(metric, size),
         }
     }
 

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::{
-    Error, Host, Result,
+    Error, Host, Result, Role,
     cells::Window,
     chunks::{Chunk, cut},
 };
-use modelwatch_stats::intervals::{normal_tail, student_t_quantile};
+use modelwatch_stats::{
+    intervals::{normal_tail, student_t_quantile},
+    weights::Mass,
+};
 
 use crate::{
     classifier::ClassCalibration,
@@ -31,6 +34,8 @@ pub(crate) struct Evaluation {
     pub(crate) all: Part,
     /// Of all rows together; none but of several classes.
     pub(crate) confusion: Option<Confusion>,
+    /// How many rows that count alike those of each role are worth, by Kish; none where they have no weights.
+    pub(crate) effective_rows: BTreeMap<Role, Option<f64>>,
     pub(crate) slices: Vec<Slice>,
 }
 
@@ -83,6 +88,9 @@ pub(crate) struct ChunkSize {
     pub(crate) name: String,
     /// The rows that could be used.
     pub(crate) n_rows: u64,
+    /// How many whole rows that count alike these are worth.
+    pub(crate) worth: u64,
+    /// Whether that is too few.
     pub(crate) is_small: bool,
 }
 
@@ -183,7 +191,9 @@ pub(crate) fn evaluate(
     let calibrations = estimator.into_calibrations();
     let classes = calibrations.iter().map(|it| it.class.clone()).collect();
     let confusion = confusion(config, classes, &known, &judged.expected(&now), &judged.labeled(&now));
-    Ok(Ok(Evaluation { calibrations, all, confusion, slices }))
+    let size = |it: &Rows| it.is_weighted().then(|| it.weights.0.iter().copied().collect::<Mass>().size());
+    let effective_rows = [(Role::Reference, size(reference)), (Role::Current, size(current))].into();
+    Ok(Ok(Evaluation { calibrations, all, confusion, effective_rows, slices }))
 }
 
 /// The rows of both roles in their chunks, and what the reference says of them.
@@ -275,7 +285,7 @@ impl Sides<'_> {
     fn part(&self, reference: &[usize], current: &[usize], of_slices: Option<&OfSlices<'_>>) -> Result<Part> {
         let Self { config, window, host, estimator, .. } = *self;
         // The last of the chunks by size may be too small for its metrics to say how these spread.
-        let is_large = |it: &Sample| it.n_rows() >= config.min_chunk_rows;
+        let is_large = |it: &Sample| it.mass().whole_size() >= config.min_chunk_rows;
         let reference_samples: Vec<(Option<i64>, Sample)> = self
             .reference
             .by_chunk(reference)
@@ -298,7 +308,7 @@ impl Sides<'_> {
             if host.is_cancelled() {
                 return Err(host.cancelled());
             }
-            let gave = |it: &Sample| Gave { value: it.value(metric, config), n_rows: it.n_rows() };
+            let gave = |it: &Sample| Gave { value: it.value(metric, config), size: it.mass().size() };
             let known: Vec<Gave> = reference_samples.iter().map(|it| gave(&it.1)).collect();
             let usual = Usual::of(&ruler, metric, &known);
             let estimate = |it: &Samples| it.estimate(&ruler, metric, &usual);
@@ -326,7 +336,12 @@ impl Sides<'_> {
         let size = |(at, sample): (&usize, &Samples)| {
             let n_rows = sample.expected.n_rows();
             let name = self.current.chunks[*at].name.clone();
-            ChunkSize { name, n_rows, is_small: n_rows < config.min_chunk_rows }
+            ChunkSize {
+                name,
+                n_rows,
+                worth: sample.expected.mass().whole_size(),
+                is_small: !is_large(&sample.expected),
+            }
         };
         Ok(Part {
             metrics,
@@ -350,7 +365,8 @@ type Places<'a> = BTreeMap<&'a str, Vec<usize>>;
 struct Gave {
     /// None where the metric does not exist.
     value: Option<f64>,
-    n_rows: u64,
+    /// How many rows that count alike the chunk is worth.
+    size: f64,
 }
 
 /// What labels gave in the chunks of both roles, by their first second.
@@ -422,12 +438,12 @@ struct SliceOf {
 }
 
 impl Ruler<'_> {
-    /// Returns the standard error of a metric over that many rows like these; NaN where it is not known.
+    /// Returns the standard error of a metric over rows like these that are worth `size`; NaN where it is not known.
     ///
     /// All rows spread as those of the reference. A slice may be one whose rows vary more than all do.
-    fn error(&self, metric: Metric, rows: &Sample, n_rows: u64) -> f64 {
+    fn error(&self, metric: Metric, rows: &Sample, size: f64) -> f64 {
         let own = self.slice.iter().flat_map(|it| [rows, &it.reference.labeled]);
-        own.filter_map(|it| it.error(metric, self.config, n_rows)).fold(self.estimator.error(metric, n_rows), f64::max)
+        own.filter_map(|it| it.error(metric, self.config, size)).fold(self.estimator.error(metric, size), f64::max)
     }
 }
 
@@ -444,20 +460,20 @@ impl Samples {
 
     fn estimate(&self, ruler: &Ruler<'_>, metric: Metric, usual: &Usual) -> Estimate {
         let config = ruler.config;
-        let (n_rows, n_labeled) = (self.expected.n_rows(), self.labeled.n_rows());
-        let error = ruler.error(metric, &self.expected, n_rows);
+        let (size, labeled_size) = (self.expected.mass().size(), self.labeled.mass().size());
+        let error = ruler.error(metric, &self.expected, size);
         Estimate {
             value: self.expected.value(metric, config),
             limits: usual.limits(config, metric, error),
             usual: usual.mean,
             error,
-            n_rows,
+            n_rows: self.expected.n_rows(),
             realized: self.labeled.value(metric, config),
             // Rows that are harder than the reference vary more than it does.
             realized_error: ruler
-                .error(metric, &self.expected, n_labeled)
-                .max(self.expected.error(metric, config, n_labeled).unwrap_or(0.0)),
-            n_labeled,
+                .error(metric, &self.expected, labeled_size)
+                .max(self.expected.error(metric, config, labeled_size).unwrap_or(0.0)),
+            n_labeled: self.labeled.n_rows(),
         }
     }
 }
@@ -485,12 +501,14 @@ impl Usual {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let squares = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
-        let n_rows = chunks.iter().map(|it| it.n_rows).sum::<u64>() / (chunks.len() as u64).max(1);
+        let size = chunks.iter().map(|it| it.size).sum::<f64>() / (chunks.len() as f64).max(1.0);
+        // Rounded down, so that chunks of nearly as many rows are not taken for smaller ones; equal weights may come to 0.999 999 999 rows.
+        let size = (size * (1.0 + 1e-9)).floor();
         let deviations = ruler.config.deviations;
         let has_few = ruler.slice.is_some() || ruler.window != Window::Fixed;
         let error = match &ruler.slice {
-            None => ruler.estimator.error(metric, n_rows),
-            Some(it) => ruler.error(metric, &it.reference.labeled, n_rows),
+            None => ruler.estimator.error(metric, size),
+            Some(it) => ruler.error(metric, &it.reference.labeled, size),
         };
         let (width, factor) = if has_few {
             let n_slices = ruler.slice.as_ref().map_or(1, |it| it.n.max(1));

@@ -28,8 +28,11 @@
 //! The limits of a chunk come from the chunks of the reference, or by `reference_window` from what labels gave in chunks before it.
 //! What was learned of scores and errors is always that of the reference.
 //!
-//! Weights of rows are not here: a weighted mean of chances would be one, but limits and sampling errors are those
-//! of rows that count alike, so that a chunk of a few heavy rows would be taken for a large one.
+//! # Weights
+//! Where the data has weights, rows count by them: what is learned, expected and realized is weighted, and sampling errors are those of
+//! weighted means, so that a chunk of a few heavy rows is not taken for a large one. How many rows that count alike a chunk is worth (Kish)
+//! decides whether it is too small. Chunks by size and count, and slices, are of as many rows whatever these weigh, and the mean and
+//! the limits of chunks count each chunk once.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.
 #![deny(unsafe_code)]

@@ -14,7 +14,7 @@ use crate::{
     rows::Rows,
 };
 
-const STATE_VERSION: u8 = 2;
+const STATE_VERSION: u8 = 3;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -55,6 +55,7 @@ impl Probe for Performance {
             features: self.config.task == Task::Regression,
             columns: scores.into_iter().chain(self.config.called_column()).map(str::to_owned).collect(),
             slices: !self.config.slices.is_empty(),
+            weight: if self.config.weights { Need::Optional } else { Need::No },
             predictions,
             ..RowNeeds::default()
         };

@@ -18,8 +18,16 @@ use crate::{
     rows::{Feature, NO_NAME, Names, Numbers, Rows},
 };
 
-/// Returns what is kept of a batch.
+/// Returns what is kept of a batch. Rows of weight 0 are not there.
 pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
+    let weights = if config.weights { batches::weights(batch)? } else { None };
+    let Some(weights) = weights else { return read_all(config, batch) };
+    let there: Vec<usize> = (0..weights.len()).filter(|it| weights[*it] > 0.0).collect();
+    let rows = read_all(config, &batches::pick(batch, &there)?)?;
+    Ok(Rows { weights: Numbers(there.into_iter().map(|it| weights[it]).collect()), ..rows })
+}
+
+fn read_all(config: &Config, batch: &RecordBatch) -> Result<Rows> {
     let scores = scores(config, batch)?;
     let classes = match config.task {
         Task::Regression => Vec::new(),
@@ -33,6 +41,7 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
     Ok(Rows {
         labels: labels(config, batch, &classes)?,
         called,
+        weights: Numbers::default(),
         seconds: seconds(config, batch)?,
         slices: slices(config, batch)?,
         features,

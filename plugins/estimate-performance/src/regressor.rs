@@ -6,6 +6,7 @@ use modelwatch_stats::{
     Reason, Undefined,
     boosting::{BoostedTrees, BoostingOptions, TrainingRows},
     estimation::Spread,
+    weights::Mass,
 };
 
 use crate::{
@@ -75,14 +76,42 @@ enum Source {
 pub(crate) struct Predicted {
     expected: BTreeMap<Target, Vec<f64>>,
     realized: BTreeMap<Target, Vec<Option<f64>>>,
+    weights: Vec<f64>,
     is_usable: Vec<bool>,
     is_labeled: Vec<bool>,
 }
 
 /// Some of the rows: the errors of those where they exist.
 pub(crate) struct Sample {
-    errors: BTreeMap<Target, Vec<f64>>,
+    errors: BTreeMap<Target, Errors>,
     n_rows: u64,
+    mass: Mass,
+}
+
+/// Errors of rows, and how much these count.
+#[derive(Default)]
+struct Errors {
+    values: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl FromIterator<(f64, f64)> for Errors {
+    fn from_iter<I: IntoIterator<Item = (f64, f64)>>(rows: I) -> Self {
+        let (values, weights) = rows.into_iter().unzip();
+        Self { values, weights }
+    }
+}
+
+impl Errors {
+    /// Returns the mean, and how it spreads over samples of rows that weigh `of` in all; none without errors, and beyond the greatest numbers.
+    fn mean(&self, of: Mass) -> Option<(f64, Spread)> {
+        let all: f64 = self.weights.iter().sum();
+        let rows = || self.values.iter().zip(&self.weights);
+        let mean = rows().map(|(value, weight)| weight * value).sum::<f64>() / all;
+        let squares: f64 = rows().map(|(value, weight)| (weight * (value - mean)).powi(2)).sum();
+        let spread = Spread::of_mean(squares, of, all / of.weight);
+        (mean.is_finite() && squares.is_finite()).then_some((mean, spread))
+    }
 }
 
 impl Regressor {
@@ -94,22 +123,24 @@ impl Regressor {
         let columns = sources(reference);
         let values = columns.iter().map(|it| it.values(reference)).collect::<Vec<_>>();
         let mut res = Self { errors: BTreeMap::new(), columns };
+        let weights = reference.weights();
+        let labeled = (0..reference.len()).filter(|it| is_labeled(reference, *it)).map(|it| weights[it]).collect();
         for metric in Metric::wanted(config) {
             let (target, _) = Target::of(metric);
             if res.errors.contains_key(&target) {
                 continue;
             }
-            let errors: Vec<Option<f64>> = (0..reference.len()).map(|it| error(target, reference, it)).collect();
-            let known: Vec<usize> = (0..errors.len()).filter(|it| errors[*it].is_some()).collect();
-            let errors: Vec<f64> = errors.into_iter().flatten().collect();
+            let found: Vec<Option<f64>> = (0..reference.len()).map(|it| error(target, reference, it)).collect();
+            let known: Vec<usize> = (0..found.len()).filter(|it| found[*it].is_some()).collect();
+            let errors: Errors = found.into_iter().zip(&weights).filter_map(|it| Some((it.0?, *it.1))).collect();
             // A metric that no row has is undefined later on.
-            let Some((mean, deviation)) = mean_and_deviation(&errors) else { continue };
+            let Some((mean, spread)) = errors.mean(labeled) else { continue };
             let picked: Vec<Vec<f64>> = values.iter().map(|it| known.iter().map(|row| it[*row]).collect()).collect();
             let columns: Vec<&[f64]> = picked.iter().map(Vec::as_slice).collect();
-            let rows = TrainingRows { columns: &columns, target: &errors, weights: None };
+            let weights = reference.is_weighted().then_some(errors.weights.as_slice());
+            let rows = TrainingRows { columns: &columns, target: &errors.values, weights };
             let trees = BoostedTrees::fit(rows, &TREES).map_err(|e| format!("errors cannot be learned: {e}"))?;
-            let share = errors.len() as f64 / n_labeled(reference) as f64;
-            res.errors.insert(target, Learned { trees, mean, spread: Spread { deviation, share } });
+            res.errors.insert(target, Learned { trees, mean, spread });
         }
         if res.errors.is_empty() {
             return Err("no row of the reference has both a label and a prediction".to_owned());
@@ -140,21 +171,22 @@ impl Regressor {
         Predicted {
             expected: BTreeMap::new(),
             realized,
+            weights: rows.weights(),
             is_usable: (0..rows.len()).map(|it| prediction(rows, it).is_finite()).collect(),
             is_labeled: (0..rows.len()).map(|it| rows.labels.0[it].is_finite()).collect(),
         }
     }
 
-    /// Returns the standard error of a metric over that many rows.
-    pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> f64 {
+    /// Returns the standard error of a metric over rows that are worth `size`.
+    pub(crate) fn error(&self, metric: Metric, size: f64) -> f64 {
         let (target, is_root) = Target::of(metric);
-        self.errors.get(&target).map_or(f64::NAN, |it| standard_error(it.mean, it.spread, is_root, n_rows))
+        self.errors.get(&target).map_or(f64::NAN, |it| standard_error((it.mean, it.spread), is_root, size))
     }
 }
 
-/// Returns the standard error of a mean of errors over that many rows, or of its root by the delta method, `σ / (2 √mean)`.
-fn standard_error(mean: f64, spread: Spread, is_root: bool, n_rows: u64) -> f64 {
-    match spread.error(n_rows) {
+/// Returns the standard error of a mean of errors over rows that are worth `size`, or of its root by the delta method, `σ / (2 √mean)`.
+fn standard_error((mean, spread): (f64, Spread), is_root: bool, size: f64) -> f64 {
+    match spread.error(size) {
         error if is_root && mean > 0.0 => error / (2.0 * mean.sqrt()),
         error => error,
     }
@@ -164,16 +196,23 @@ impl Predicted {
     /// Returns the errors that are to be expected of those of the rows that have a prediction.
     pub(crate) fn expected(&self, rows: &[usize]) -> Sample {
         let rows: Vec<usize> = rows.iter().copied().filter(|it| self.is_usable[*it]).collect();
-        let errors = self.expected.iter().map(|(target, of)| (*target, rows.iter().map(|it| of[*it]).collect()));
-        Sample { errors: errors.collect(), n_rows: rows.len() as u64 }
+        let errors = |of: &Vec<f64>| rows.iter().map(|it| (of[*it], self.weights[*it])).collect();
+        let errors = self.expected.iter().map(|(target, of)| (*target, errors(of))).collect();
+        self.sample(errors, &rows)
     }
 
     /// Returns the errors of those that have a label, too.
     pub(crate) fn labeled(&self, rows: &[usize]) -> Sample {
         let is_known = |it: &usize| self.is_usable[*it] && self.is_labeled[*it];
         let rows: Vec<usize> = rows.iter().copied().filter(is_known).collect();
-        let errors = self.realized.iter().map(|(target, of)| (*target, rows.iter().filter_map(|it| of[*it]).collect()));
-        Sample { errors: errors.collect(), n_rows: rows.len() as u64 }
+        let errors = |of: &Vec<Option<f64>>| rows.iter().filter_map(|it| Some((of[*it]?, self.weights[*it]))).collect();
+        let errors = self.realized.iter().map(|(target, of)| (*target, errors(of))).collect();
+        self.sample(errors, &rows)
+    }
+
+    fn sample(&self, errors: BTreeMap<Target, Errors>, rows: &[usize]) -> Sample {
+        let mass = rows.iter().map(|it| self.weights[*it]).collect();
+        Sample { errors, n_rows: rows.len() as u64, mass }
     }
 }
 
@@ -182,20 +221,21 @@ impl Sample {
         self.n_rows
     }
 
-    /// Returns the standard error that so many rows like these have; none where the metric does not exist.
-    pub(crate) fn error(&self, metric: Metric, n_rows: u64) -> Option<f64> {
+    pub(crate) fn mass(&self) -> Mass {
+        self.mass
+    }
+
+    /// Returns the standard error that rows like these have if they are worth `size`; none where the metric does not exist.
+    pub(crate) fn error(&self, metric: Metric, size: f64) -> Option<f64> {
         let (target, is_root) = Target::of(metric);
-        let errors = self.errors.get(&target)?;
-        let (mean, deviation) = mean_and_deviation(errors)?;
-        let share = errors.len() as f64 / self.n_rows as f64;
-        Some(standard_error(mean, Spread { deviation, share }, is_root, n_rows))
+        Some(standard_error(self.errors.get(&target)?.mean(self.mass)?, is_root, size))
     }
 
     /// Returns the metric of these rows.
     pub(crate) fn value(&self, metric: Metric) -> Result<f64, Undefined> {
         let (target, is_root) = Target::of(metric);
-        let errors = self.errors.get(&target).map(Vec::as_slice).unwrap_or_default();
-        let (mean, _) = mean_and_deviation(errors).ok_or(Undefined::new(Reason::Empty))?;
+        let errors = self.errors.get(&target).and_then(|it| it.mean(self.mass));
+        let (mean, _) = errors.ok_or(Undefined::new(Reason::Empty))?;
         Ok(if is_root { mean.sqrt() } else { mean })
     }
 }
@@ -214,10 +254,11 @@ fn sources(reference: &Rows) -> Vec<Source> {
 
 /// Returns the mean absolute error of the rows of each name.
 fn encoding(reference: &Rows, names: &[String], codes: &[u32]) -> BTreeMap<String, f64> {
+    let weights = reference.weights();
     let mut sums = vec![(0.0, 0.0); names.len()];
     for (row, code) in codes.iter().enumerate() {
         if let (Some(sum), Some(error)) = (sums.get_mut(*code as usize), error(Target::Absolute, reference, row)) {
-            *sum = (sum.0 + error, sum.1 + 1.0);
+            *sum = (sum.0 + weights[row] * error, sum.1 + weights[row]);
         }
     }
     let known = names.iter().zip(sums).filter(|it| it.1.1 > 0.0);
@@ -251,20 +292,9 @@ fn prediction(rows: &Rows, row: usize) -> f64 {
 }
 
 fn error(target: Target, rows: &Rows, row: usize) -> Option<f64> {
-    let (label, prediction) = (rows.labels.0[row], prediction(rows, row));
-    if label.is_finite() && prediction.is_finite() { target.error(label, prediction) } else { None }
+    if is_labeled(rows, row) { target.error(rows.labels.0[row], prediction(rows, row)) } else { None }
 }
 
-fn n_labeled(rows: &Rows) -> usize {
-    (0..rows.len()).filter(|it| rows.labels.0[*it].is_finite() && prediction(rows, *it).is_finite()).count()
-}
-
-fn mean_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
-    if values.is_empty() {
-        return None;
-    }
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / n;
-    (mean.is_finite() && variance.is_finite()).then(|| (mean, variance.sqrt()))
+fn is_labeled(rows: &Rows, row: usize) -> bool {
+    rows.labels.0[row].is_finite() && prediction(rows, row).is_finite()
 }

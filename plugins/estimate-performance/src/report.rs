@@ -71,6 +71,12 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
             }
         }
     }
+    for (role, rows, other) in [("reference", reference, current), ("current", current, reference)] {
+        if other.is_weighted() && !rows.is_weighted() {
+            let why = "there are none, and each row counts once";
+            res.push(Gap::new(format!("row weights of the {role} rows"), why));
+        }
+    }
     let n_classes = evaluation.calibrations.len();
     if n_classes > MAX_CLASSES {
         let why = format!("there are {n_classes} classes, more than {MAX_CLASSES}");
@@ -147,7 +153,7 @@ fn slice_gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Ev
                 if n_small > 0 {
                     let least = config.min_chunk_rows;
                     let why = format!(
-                        "{n_small} of {n} chunks were not judged: they have fewer than `min_chunk_rows`, {least}"
+                        "{n_small} of {n} chunks were not judged: they have fewer rows than `min_chunk_rows`, {least}, or are worth fewer by their weights"
                     );
                     res.push(Gap::new(subject.clone(), why));
                 }

@@ -160,14 +160,15 @@ fn badly_calibrated(config: &Config, evaluation: &Evaluation) -> Vec<Finding> {
 
 fn small_chunks(config: &Config, part: &Part) -> Option<Finding> {
     let small: Vec<_> = part.chunks.iter().filter(|it| it.is_small).collect();
-    let least = small.iter().min_by_key(|it| it.n_rows)?;
+    let least = small.iter().min_by_key(|it| it.worth)?;
+    let how = if least.worth < least.n_rows { " by their weights" } else { "" };
     let message = format!(
-        "{} of {} chunks have fewer than {} usable rows, chunk {} only {}",
+        "{} of {} chunks have fewer than {} usable rows, chunk {} only {}{how}",
         small.len(),
         part.chunks.len(),
         config.min_chunk_rows,
         least.name,
-        least.n_rows
+        least.worth
     );
     let finding = Finding::new("MW-P004", Severity::Info, "chunks", message)
         .advice("cut the rows into larger chunks with `chunk`, or lower `min_chunk_rows`")

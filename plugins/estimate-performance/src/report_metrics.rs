@@ -39,7 +39,9 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
         (config.task != Task::Regression).then(|| KnownMetric::all(["calibration_error", "calibrated"], &["class"]));
     let cells = (config.task == Task::Multiclass)
         .then(|| KnownMetric::all(kinds_of_cells.map(|it| format!("{it}_confusion_share")), &["class", "called"]));
+    let sizes = config.weights.then(|| KnownMetric::all(["effective_rows"], &["data"]));
     of_part()
+        .chain(sizes.into_iter().flatten())
         .chain(slices.into_iter().flatten())
         .chain(classes.into_iter().flatten())
         .chain(cells.into_iter().flatten())
@@ -50,6 +52,9 @@ pub(crate) fn metrics(config: &Config, host: &dyn Host, evaluation: &Evaluation)
     let mut res = Vec::new();
     of_chunks(&evaluation.all, &mut res);
     let n_rows = n_rows(&evaluation.all);
+    for (role, size) in &evaluation.effective_rows {
+        res.extend(size.map(|it| Number::new("effective_rows", it).n(n_rows).label("data", role.as_str())));
+    }
     for it in &evaluation.calibrations {
         let labeled = |name: &str, value: f64| Number::new(name, value).n(n_rows).label("class", it.class.as_str());
         res.push(labeled("calibration_error", it.error.unwrap_or(f64::NAN)));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use modelwatch_sdk::{Error, Result, report::float};
+use modelwatch_sdk::{Error, Result, report::float, rows::WEIGHT_RANGE};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Task};
@@ -44,6 +44,8 @@ pub(crate) struct Rows {
     pub(crate) called: Numbers,
     /// The index of the right class, or the right number; all missing where the data has no labels.
     pub(crate) labels: Numbers,
+    /// How much each row counts; nothing where all count alike.
+    pub(crate) weights: Numbers,
     /// Seconds since 1970; nothing where chunks are not by time.
     pub(crate) seconds: Numbers,
     /// The slices that rows are in, by the columns that cut them.
@@ -58,6 +60,16 @@ impl Rows {
     /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
         self.labels.0.len()
+    }
+
+    /// Returns whether they count by weights.
+    pub(crate) fn is_weighted(&self) -> bool {
+        !self.weights.0.is_empty()
+    }
+
+    /// Returns how much each row counts.
+    pub(crate) fn weights(&self) -> Vec<f64> {
+        if self.is_weighted() { self.weights.0.clone() } else { vec![1.0; self.len()] }
     }
 
     /// Appends rows.
@@ -83,6 +95,10 @@ impl Rows {
         let is_alike = self.scores.len() == other.scores.len()
             && self.called.0.is_empty() == other.called.0.is_empty()
             && self.seconds.0.is_empty() == other.seconds.0.is_empty();
+        if self.is_weighted() != other.is_weighted() {
+            return Err(Error::input("some rows have weights, and others that are put together with them have none")
+                .with_help("give all data the weight column, or count each row once with `weights = false`"));
+        }
         if !has_same_features || !has_same_slices || !is_alike {
             return Err(Error::input("the rows of one role do not all have the same columns"));
         }
@@ -91,6 +107,7 @@ impl Rows {
         }
         self.called.0.extend(other.called.0);
         self.labels.0.extend(other.labels.0);
+        self.weights.0.extend(other.weights.0);
         self.seconds.0.extend(other.seconds.0);
         self.left_out.extend(other.left_out);
         for (ours, theirs) in self.slices.values_mut().zip(other.slices.into_values()) {
@@ -124,6 +141,8 @@ impl Rows {
             && self.scores.iter().all(is_full)
             && (is_full(&self.called) || config.task == Task::Regression && self.called.0.is_empty())
             && (is_full(&self.seconds) || self.seconds.0.is_empty())
+            && (is_full(&self.weights) || !self.is_weighted())
+            && self.weights.0.iter().all(|it| WEIGHT_RANGE.contains(it))
             && self.slices.values().all(|it| it.is_valid(n_rows))
             && self.features.values().all(|it| it.is_valid(n_rows))
     }

@@ -1,7 +1,7 @@
 //! Whether NannyML calibrates a classifier's scores before it estimates with them.
 
 use crate::{
-    classification::roc_auc,
+    classification::roc_auc_weighted,
     error::{Reason, Undefined},
     isotonic::Isotonic,
     peers::numpy::RandomState,
@@ -39,11 +39,13 @@ struct Tried {
     score: f64,
     calibrated: f64,
     is_positive: bool,
+    weight: f64,
 }
 
 /// Tries a calibration as `needs_calibration` does: ten stratified splits of 90 % to 10 %, as scikit-learn's
 /// `StratifiedShuffleSplit(random_state=42)` draws them, and the expected calibration error over ten bins of equally many
-/// rows of all test parts together. The splits depend on the order of the rows.
+/// rows of all test parts together. The splits depend on the order of the rows. NannyML knows no weights: with others than 1, fits and
+/// errors are weighted, and splits and bins are of as many rows.
 ///
 /// None where there is only one class, or the area under the ROC curve is above 0.999: NannyML calibrates neither.
 /// Undefined for no rows, a NaN, an infinity, slices of different lengths, and fewer rows than splits and bins need.
@@ -54,11 +56,15 @@ struct Tried {
 /// // Scores of 0.1 and 0.2 where the chances are 0.25 and 0.75.
 /// let scores: Vec<f64> = (0..400).map(|it| if it % 2 == 0 { 0.1 } else { 0.2 }).collect();
 /// let labels: Vec<bool> = (0..400).map(|it| (it % 2 == 1) != (it / 2 % 4 == 0)).collect();
-/// let trial = calibration_trial(&scores, &labels).unwrap().unwrap();
+/// let trial = calibration_trial(&scores, &labels, &[1.0; 400]).unwrap().unwrap();
 /// assert!(trial.helps() && trial.before > 0.3 && trial.after < 0.1);
 /// ```
-pub fn calibration_trial(scores: &[f64], is_positive: &[bool]) -> Result<Option<CalibrationTrial>, Undefined> {
-    if scores.len() != is_positive.len() {
+pub fn calibration_trial(
+    scores: &[f64],
+    is_positive: &[bool],
+    weights: &[f64],
+) -> Result<Option<CalibrationTrial>, Undefined> {
+    if scores.len() != is_positive.len() || scores.len() != weights.len() {
         return Err(Undefined::new(Reason::LengthMismatch));
     }
     if scores.iter().any(|it| it.is_nan()) {
@@ -73,10 +79,10 @@ pub fn calibration_trial(scores: &[f64], is_positive: &[bool]) -> Result<Option<
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|left, right| scores[*left].total_cmp(&scores[*right]));
     let points = |wanted: bool| {
-        order.iter().filter(|it| is_positive[**it] == wanted).map(|it| (scores[*it], 1)).collect::<Vec<_>>()
+        order.iter().filter(|it| is_positive[**it] == wanted).map(|it| (scores[*it], weights[*it])).collect::<Vec<_>>()
     };
     let (positives, negatives) = (points(true), points(false));
-    if positives.is_empty() || negatives.is_empty() || roc_auc(&positives, &negatives)? > PERFECT {
+    if positives.is_empty() || negatives.is_empty() || roc_auc_weighted(&positives, &negatives)? > PERFECT {
         return Ok(None);
     }
     let mut tried = Vec::new();
@@ -86,11 +92,13 @@ pub fn calibration_trial(scores: &[f64], is_positive: &[bool]) -> Result<Option<
         let mut is_seen = vec![false; scores.len()];
         split.seen.iter().for_each(|it| is_seen[*it] = true);
         let rows = order.iter().filter(|it| is_seen[**it]);
-        let calibrated = Isotonic::fit_sorted(rows.map(|it| (scores[*it], f64::from(u8::from(is_positive[*it])))))?;
+        let target = |it: usize| f64::from(u8::from(is_positive[it]));
+        let calibrated = Isotonic::fit_sorted(rows.map(|it| (scores[*it], target(*it), weights[*it])))?;
         tried.extend(split.tested.iter().map(|it| Tried {
             score: scores[*it],
             calibrated: calibrated.value(scores[*it]),
             is_positive: is_positive[*it],
+            weight: weights[*it],
         }));
     }
     Ok(Some(CalibrationTrial {
@@ -112,10 +120,10 @@ fn error(rows: &mut [Tried], chance: fn(&Tried) -> f64) -> Result<f64, Undefined
     let bins = (0..n_edges).map(|it| {
         let end = if it + 1 == n_edges { rows.len() } else { (it + 1) * width };
         let bin = &rows[it * width..end];
-        let excess: f64 = bin.iter().map(|it| chance(it) - f64::from(u8::from(it.is_positive))).sum();
+        let excess: f64 = bin.iter().map(|it| it.weight * (chance(it) - f64::from(u8::from(it.is_positive)))).sum();
         excess.abs()
     });
-    Ok(bins.sum::<f64>() / rows.len() as f64)
+    Ok(bins.sum::<f64>() / rows.iter().map(|it| it.weight).sum::<f64>())
 }
 
 /// The rows of a split.
@@ -180,13 +188,15 @@ mod tests {
 
     #[test]
     fn one_class_and_perfect_scores_are_not_tried() {
-        assert_eq!(calibration_trial(&[0.1, 0.9], &[true, true]), Ok(None));
-        assert_eq!(calibration_trial(&[0.1, 0.9], &[false, true]), Ok(None));
+        assert_eq!(calibration_trial(&[0.1, 0.9], &[true, true], &[1.0; 2]), Ok(None));
+        assert_eq!(calibration_trial(&[0.1, 0.9], &[false, true], &[1.0; 2]), Ok(None));
     }
 
     #[test]
     fn too_few_rows_and_what_is_no_number_are_undefined() {
-        let reason = |scores: &[f64], labels: &[bool]| calibration_trial(scores, labels).unwrap_err().reason;
+        let reason = |scores: &[f64], labels: &[bool]| {
+            calibration_trial(scores, labels, &vec![1.0; scores.len()]).unwrap_err().reason
+        };
         assert_eq!(reason(&[], &[]), Reason::Empty);
         assert_eq!(reason(&[0.1], &[]), Reason::LengthMismatch);
         assert_eq!(reason(&[f64::NAN], &[true]), Reason::NotANumber);

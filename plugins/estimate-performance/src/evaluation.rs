@@ -492,8 +492,8 @@ struct Usual {
 impl Usual {
     /// Returns what is usual of a metric.
     ///
-    /// The limits of all rows are those of NannyML, whose deviation is as uncertain as there are few chunks. A slice or window often has few: the
-    /// limits of a window are those of the prediction interval of Student's t, which knows how uncertain their mean and deviation are, its
+    /// The limits of all rows are those of NannyML, whose deviation is as uncertain as there are few chunks. A slice or window often has few:
+    /// its limits are those of the prediction interval of Student's t, which knows how uncertain their mean and deviation are, its
     /// chunks are taken to differ by their sampling error at least, and the more slices there are, the further away their limits, so that
     /// any of them is beyond these by accident no more often than a normal number is beyond `deviations`.
     fn of(ruler: &Ruler<'_>, metric: Metric, chunks: &[Gave]) -> Self {
@@ -514,8 +514,7 @@ impl Usual {
             let n_slices = ruler.slice.as_ref().map_or(1, |it| it.n.max(1));
             // The tail of a normal number beyond this is at most an n-th of that beyond `deviations`.
             let factor = (deviations.powi(2) + 2.0 * (n_slices as f64).ln()).sqrt();
-            let is_moving = ruler.window != Window::Fixed;
-            let of_few = if is_moving { t_beyond(factor, n - 1.0) } else { factor } * (squares / (n - 1.0)).sqrt();
+            let of_few = t_beyond(factor, n - 1.0) * (squares / (n - 1.0)).sqrt();
             (of_few.max(factor * error) * (1.0 + 1.0 / n).sqrt(), factor)
         } else {
             (deviations * (squares / n).sqrt(), deviations)

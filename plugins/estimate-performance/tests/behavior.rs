@@ -143,7 +143,7 @@ fn a_slice_that_becomes_harder_is_found_where_all_rows_hardly_do() {
     config["limits"] = json!({});
     config["slices"] = json!(["reg*"]);
     let reference = regions(1, 20_000, 0.0, Labels::AsScored);
-    let report = run(&config, &reference, &regions(2, 10_000, 0.5, Labels::None));
+    let report = run(&config, &reference, &regions(2, 10_000, 1.0, Labels::None));
     assert!(codes(&report).contains(&("MW-P001", "accuracy[region=south]")), "{:?}", codes(&report));
     assert!(codes(&report).iter().all(|it| !it.1.contains("north")), "{:?}", codes(&report));
     let found = finding(&report, "MW-P001", "accuracy[region=south]");
@@ -159,7 +159,7 @@ fn a_slice_that_becomes_harder_is_found_where_all_rows_hardly_do() {
     assert_eq!(gap("slices of current rows by `region`"), "5 of 10000 current rows have no value, and are in no slice");
     // Without slices all rows are what they were.
     config.as_object_mut().unwrap().remove("slices");
-    let whole = run(&config, &reference, &regions(2, 10_000, 0.5, Labels::None));
+    let whole = run(&config, &reference, &regions(2, 10_000, 1.0, Labels::None));
     let is_of_all = |name: &str, has_slice: bool| !has_slice && name != "slices" && name != "judged_slices";
     let of_all = report.metrics.iter().filter(|it| is_of_all(&it.name, it.labels.contains_key("slice")));
     let of_all: Vec<_> = of_all.cloned().collect();
@@ -310,6 +310,28 @@ fn days_that_always_differed_alarm_in_no_window() {
         }
         assert!(n_outside <= 3.0, "{config}: {n_outside}");
     }
+}
+
+#[test]
+fn few_days_of_a_slice_that_always_differed_alarm_no_more_often_than_many() {
+    let mut random = Random(7);
+    let mut doubts = |n: usize| (0..n).map(|_| random.normal().exp()).collect::<Vec<_>>();
+    let sliced = |rows: RecordBatch| {
+        let region: ArrayRef = Arc::new(StringArray::from(vec!["north"; rows.num_rows()]));
+        let names = [("score", Use::Feature), ("time", Use::Timestamp), ("label", Use::Label)];
+        let columns = names.into_iter().zip(rows.columns()).map(|((name, what), it)| (name, what, Arc::clone(it)));
+        batch(columns.chain([("region", Use::Slice, region)]).collect())
+    };
+    let mut config = by_day("fixed");
+    config["slices"] = json!(["region"]);
+    let mut n_outside = 0.0;
+    for seed in 0..20 {
+        let (before, now) = (sliced(days(seed, 0, &doubts(4))), sliced(days(seed + 100, 4, &doubts(14))));
+        let report = run(&config, &before, &now);
+        n_outside += labeled(&report, "chunks_outside_accuracy", "slice", "region=north").unwrap();
+    }
+    // Of 280 chunks, each 14 of which are held against the same four.
+    assert!(n_outside <= 4.0, "{n_outside}");
 }
 
 #[test]

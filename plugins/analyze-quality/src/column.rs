@@ -17,6 +17,7 @@ use crate::{
     numbers::Numbers,
     settings::Settings,
     times::Times,
+    weighed::{Sums, Weighed, Weights},
 };
 
 /// The most types that are told apart in one column.
@@ -39,6 +40,7 @@ pub(crate) struct Column {
     fingerprint: u64,
     is_opaque: bool,
     unexpected: Unexpected,
+    weighed: Weighed,
     body: Body,
 }
 
@@ -63,11 +65,12 @@ impl Column {
             fingerprint: 0,
             is_opaque: false,
             unexpected: Unexpected::default(),
+            weighed: Weighed::new(settings),
             body: Body::Empty,
         }
     }
 
-    /// Takes in the values of a batch, with their identities if there are any, and a hash of each whole row.
+    /// Takes in the values of a batch, with their identities if there are any, a hash of each whole row, and the weights of the rows.
     ///
     /// # Errors
     /// When an array is not what its type says.
@@ -78,6 +81,7 @@ impl Column {
         array: &dyn Array,
         identities: Option<&[u64]>,
         row_hashes: &[u64],
+        weights: Option<&Weights>,
     ) -> Result<()> {
         self.rows = self.rows.saturating_add(array.len() as u64);
         self.nulls = self.nulls.saturating_add(array.logical_null_count() as u64);
@@ -98,10 +102,11 @@ impl Column {
             Body::Names(it) => it.update(settings, kind == Kind::Text, array)?,
             Body::Times(it) => it.update(array, rule),
         }
-        let is_readable = !matches!(kind, Kind::Untyped | Kind::Time | Kind::Decimal | Kind::List | Kind::Other);
-        if let Some(rule) = rule.filter(|_| is_readable) {
-            let more = Unexpected::of(array, rule)?;
-            self.unexpected.add(more);
+        if let Some(rule) = rule.filter(|_| kind.is_written()) {
+            self.unexpected.add(Unexpected::of(array, rule, None)?);
+        }
+        if let Some(weights) = weights {
+            self.weighed.update(array, rule, has_use(field, Use::Label), weights)?;
         }
         Ok(())
     }
@@ -115,6 +120,7 @@ impl Column {
         self.fingerprint = self.fingerprint.wrapping_add(other.fingerprint);
         self.is_opaque |= other.is_opaque;
         self.unexpected.add(other.unexpected);
+        self.weighed.merge(&other.weighed);
         let was_new = self.family().is_none();
         other.types.iter().for_each(|it| self.add_type(it.0, it.1.clone(), || Body::Empty));
         match (&mut self.body, &other.body) {
@@ -155,7 +161,23 @@ impl Column {
 
     /// Returns the share of rows that are null or NaN; NaN without rows.
     pub(crate) fn missing_share(&self) -> f64 {
-        self.n_missing() as f64 / self.rows as f64
+        self.share(self.n_missing(), self.rows, |it| (it.missing, it.all))
+    }
+
+    /// Returns what its rows weigh; none where they count alike.
+    pub(crate) fn weighed(&self) -> Option<&Weighed> {
+        Some(&self.weighed).filter(|it| it.is_of(self.rows))
+    }
+
+    /// Returns the share of `n` rows that so many of them are, or where they have weights that of what they weigh.
+    pub(crate) fn share(&self, count: u64, n: u64, weighed: impl Fn(Sums) -> (u64, u64)) -> f64 {
+        let (part, whole) = self.weighed().map_or((count, n), |it| weighed(it.sums));
+        part as f64 / whole as f64
+    }
+
+    /// Returns how many rows that count alike so many of its rows are worth.
+    pub(crate) fn worth(&self, n: u64) -> u64 {
+        self.weighed().map_or(n, |it| (n as f64 * it.size() / self.rows as f64) as u64)
     }
 
     pub(crate) fn has_use(&self, wanted: Use) -> bool {
@@ -230,8 +252,8 @@ impl Column {
         writer.bytes(&self.values.to_bytes());
         writer.u64(self.fingerprint);
         writer.u8(u8::from(self.is_opaque));
-        writer.u64(self.unexpected.category);
-        writer.u64(self.unexpected.pattern);
+        self.unexpected.write(writer);
+        self.weighed.write(writer);
         match &self.body {
             Body::Empty => writer.u8(0),
             Body::Numbers(it) => {
@@ -249,7 +271,7 @@ impl Column {
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+    pub(crate) fn read(settings: &Settings, reader: &mut Reader<'_>) -> Result<Self> {
         let (rows, nulls, uses) = (reader.u64()?, reader.u64()?, reader.u8()?);
         let mut types = BTreeSet::new();
         for _ in 0..reader.u64()? {
@@ -261,7 +283,7 @@ impl Column {
         }
         let values = KeyTallies::from_bytes(reader.bytes()?).map_err(damaged)?;
         let (fingerprint, is_opaque) = (reader.u64()?, reader.flag()?);
-        let unexpected = Unexpected { category: reader.u64()?, pattern: reader.u64()? };
+        let (unexpected, weighed) = (Unexpected::read(reader)?, Weighed::read(settings, reader)?);
         let body = match reader.u8()? {
             0 => Body::Empty,
             1 => Body::Numbers(Numbers::read(reader)?),
@@ -272,7 +294,7 @@ impl Column {
         if nulls > rows {
             return Err(damaged("a column has more nulls than rows"));
         }
-        Ok(Self { rows, nulls, uses, types, values, fingerprint, is_opaque, unexpected, body })
+        Ok(Self { rows, nulls, uses, types, values, fingerprint, is_opaque, unexpected, weighed, body })
     }
 
     fn family(&self) -> Option<Family> {
@@ -311,12 +333,5 @@ impl Body {
             Some(Family::Times) => Self::Times(Times::new(settings.config.budget)),
             Some(Family::Others) | None => Self::Empty,
         }
-    }
-}
-
-impl Unexpected {
-    fn add(&mut self, other: Self) {
-        self.category = self.category.saturating_add(other.category);
-        self.pattern = self.pattern.saturating_add(other.pattern);
     }
 }

@@ -32,6 +32,8 @@ pub struct Config {
     pub limits: Limits,
     /// How outliers among whole rows are looked for: `{ methods = ["loop"], neighbors = 30 }`.
     pub outlier_rows: OutlierRows,
+    /// Whether shares, correlations and predictive power are those of the weight of rows, where the data has a weight column that is not left out.
+    pub weights: bool,
     /// The least number of current rows.
     pub min_rows: Option<u64>,
     /// The greatest number of current rows.
@@ -107,6 +109,7 @@ impl Default for Config {
             exclude: Vec::new(),
             limits: Limits::default(),
             outlier_rows: OutlierRows::default(),
+            weights: true,
             min_rows: None,
             max_rows: None,
             freshness: None,

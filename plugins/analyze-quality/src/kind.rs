@@ -67,6 +67,11 @@ impl Kind {
         Self::ALL.get(usize::from(code)).copied()
     }
 
+    /// Returns whether its values are written as texts, which are held against categories and patterns.
+    pub(crate) fn is_written(self) -> bool {
+        !matches!(self, Self::Untyped | Self::Time | Self::Decimal | Self::List | Self::Other)
+    }
+
     /// Returns which values it can be put together with; none for arrays without a type, which fit everywhere.
     pub(crate) fn family(self) -> Option<Family> {
         match self {

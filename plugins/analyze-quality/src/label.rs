@@ -20,8 +20,10 @@ const MAX_CLASSES: usize = 30;
 /// Judges the label, where there is one.
 pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
     let Some((name, column)) = context.current.column_for(Use::Label) else { return };
-    let Some(classes) = classes(column) else { return };
-    imbalance(context, name, &classes, report);
+    if classes(column).is_none() {
+        return;
+    }
+    imbalance(context, name, column, report);
     conflicts(context, name, report);
 }
 
@@ -42,17 +44,29 @@ pub(crate) fn classes(label: &Column) -> Option<BTreeMap<String, u64>> {
     }
 }
 
-fn imbalance(context: &Context<'_>, name: &str, classes: &BTreeMap<String, u64>, report: &mut Report) {
-    let n = classes.values().copied().fold(0, u64::saturating_add);
-    for (class, count) in classes.iter().take(MAX_CLASSES) {
-        let class = if class.is_empty() { "(empty)" } else { class };
-        report.metrics.push(Metric::new("class_share", *count as f64 / n as f64).n(n).label("class", class));
+/// Returns how much each class weighs, or how many rows it has where these have no weights.
+fn masses(label: &Column) -> Option<BTreeMap<String, u64>> {
+    let mut res = classes(label)?;
+    if let Some(weighed) = label.weighed() {
+        let masses = weighed.categories.counts();
+        res.iter_mut().for_each(|(class, count)| *count = masses.get(class.as_str()).copied().unwrap_or(0));
     }
-    let Some((ratio, rarest)) = ratio(classes) else { return };
+    Some(res)
+}
+
+fn imbalance(context: &Context<'_>, name: &str, label: &Column, report: &mut Report) {
+    let (Some(classes), Some(masses)) = (classes(label), masses(label)) else { return };
+    let sum = |it: &BTreeMap<String, u64>| it.values().copied().fold(0, u64::saturating_add);
+    let (n, all) = (sum(&classes), sum(&masses));
+    for (class, mass) in masses.iter().take(MAX_CLASSES) {
+        let class = if class.is_empty() { "(empty)" } else { class };
+        report.metrics.push(Metric::new("class_share", *mass as f64 / all as f64).n(n).label("class", class));
+    }
+    let Some((ratio, rarest)) = ratio(&masses) else { return };
     measure(report, "class_ratio", ratio, n);
     let limit = context.settings.config.limits.class_ratio;
     if ratio < limit {
-        let known = context.reference.and_then(|it| it.columns().get(name)).and_then(self::classes);
+        let known = context.reference.and_then(|it| it.columns().get(name)).and_then(self::masses);
         let is_usual = known.and_then(|it| self::ratio(&it).map(|it| it.0)).is_some_and(|it| it < limit);
         let severity = if is_usual { Severity::Info } else { context.severity() };
         let message = format!(
@@ -65,7 +79,7 @@ fn imbalance(context: &Context<'_>, name: &str, classes: &BTreeMap<String, u64>,
     }
 }
 
-/// Returns the rows of the rarest class over those of the most frequent one, and the name of the former.
+/// Returns the rows of the rarest class over those of the most frequent one, or what they weigh, and the name of the former.
 fn ratio(classes: &BTreeMap<String, u64>) -> Option<(f64, &str)> {
     let rarest = classes.iter().min_by_key(|it| it.1)?;
     let greatest = classes.values().max()?;

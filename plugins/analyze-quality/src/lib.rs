@@ -6,8 +6,14 @@
 //! The rows can be cut into chunks of time and slices. Then single columns are judged in each as well, against what the chunk or slice is compared
 //! with.
 //!
-//! A row counts once, whatever its weight: what is wrong with a row is wrong with it. There is no drift of distributions here (`drift` has it), nothing is repaired, and no clock is read: how old data may be is held
-//! against a time that the pipeline gives.
+//! Where the data has weights, shares are those of the rows' weight: of what is missing, not finite, zero, negative, outside of written bounds,
+//! unexpected or unseen, and of classes; so are correlations and predictive power. How far a share may be from another by chance follows
+//! from how many rows that count alike they are worth, by Kish. What is wrong with a row is wrong with it, whatever it weighs: findings about
+//! single values, how many rows there are, ranges, quantiles, texts, outliers, repeated rows, conflicting labels, freshness and leakage
+//! count each row once. Values that are no weights are findings about their column, and each row counts once then.
+//!
+//! There is no drift of distributions here (`drift` has it), nothing is repaired, and no clock is read: how old data may be is held against
+//! a time that the pipeline gives.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.
 #![deny(unsafe_code)]
@@ -29,6 +35,7 @@ mod numbers;
 mod profile;
 mod rows;
 mod times;
+mod weighed;
 
 mod context;
 mod label;

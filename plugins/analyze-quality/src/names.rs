@@ -1,6 +1,6 @@
 //! What is kept of a column of texts or booleans.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use modelwatch_sdk::{
     Result,
@@ -74,7 +74,7 @@ impl Names {
     /// # Errors
     /// When the array is neither.
     pub(crate) fn update(&mut self, settings: &Settings, is_text: bool, array: &dyn Array) -> Result<()> {
-        for (text, count) in frequencies(array)? {
+        for (text, count) in frequencies(array, None)? {
             self.categories.push(&short_name(&text), count);
             if is_text {
                 self.look_at(settings, &text, count);
@@ -169,16 +169,16 @@ impl TextCounts {
 }
 
 impl Unexpected {
-    /// Counts the values of an array that are not what the rule allows.
+    /// Counts the values of an array that are not what the rule allows, each as often as `multiples` says, or once.
     ///
     /// # Errors
     /// When the values cannot be written as texts.
-    pub(crate) fn of(array: &dyn Array, rule: &Rule) -> Result<Self> {
+    pub(crate) fn of(array: &dyn Array, rule: &Rule, multiples: Option<&[u64]>) -> Result<Self> {
         let mut res = Self::default();
         if rule.categories.is_none() && rule.pattern.is_none() {
             return Ok(res);
         }
-        for (text, count) in frequencies(array)? {
+        for (text, count) in frequencies(array, multiples)? {
             if rule.categories.as_ref().is_some_and(|it| !it.contains(text.as_ref())) {
                 res.category = res.category.saturating_add(count);
             }
@@ -188,13 +188,29 @@ impl Unexpected {
         }
         Ok(res)
     }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.category = self.category.saturating_add(other.category);
+        self.pattern = self.pattern.saturating_add(other.pattern);
+    }
+
+    pub(crate) fn write(self, writer: &mut Writer) {
+        writer.u64(self.category);
+        writer.u64(self.pattern);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self { category: reader.u64()?, pattern: reader.u64()? })
+    }
 }
 
-/// Returns the different texts of an array and how often each occurs, in no particular order.
-fn frequencies(array: &dyn Array) -> Result<HashMap<std::borrow::Cow<'_, str>, u64>> {
-    let mut res = HashMap::new();
-    for text in texts(array)?.into_iter().flatten() {
-        *res.entry(text).or_insert(0) += 1;
+/// Returns the different texts of an array and how often each occurs, each time as often as `multiples` says, in no particular order.
+pub(crate) fn frequencies<'a>(array: &'a dyn Array, multiples: Option<&[u64]>) -> Result<HashMap<Cow<'a, str>, u64>> {
+    let mut res: HashMap<Cow<'a, str>, u64> = HashMap::new();
+    for (row, text) in texts(array)?.into_iter().enumerate() {
+        let Some(text) = text else { continue };
+        let count = res.entry(text).or_insert(0);
+        *count = count.saturating_add(multiples.map_or(1, |it| it[row]));
     }
     Ok(res)
 }

@@ -247,6 +247,20 @@ impl Outside {
     }
 }
 
+/// Returns the numbers of an array, as exactly as they are known; none where one is null.
+///
+/// # Errors
+/// When the array is not what its type says.
+pub(crate) fn exact(array: &dyn Array) -> Result<Vec<Option<Exact>>> {
+    if Kind::of(array.data_type()) == Kind::Integer {
+        return Ok(integers(array).map(|it| it.map(Exact::Whole)).collect());
+    }
+    let decimals = decimals(array).map(|it| it.0);
+    let floats: &dyn Array = decimals.as_ref().map_or(array, |it| it);
+    let real = |(row, value): (usize, &f64)| (!floats.is_null(row)).then_some(Exact::Real(*value));
+    Ok(numbers(floats)?.values.iter().enumerate().map(real).collect())
+}
+
 /// Returns the whole numbers of an array of integers; none for another one.
 pub(crate) fn integers(array: &dyn Array) -> Box<dyn Iterator<Item = Option<i128>> + '_> {
     fn each<T: ArrowPrimitiveType>(array: &dyn Array) -> Box<dyn Iterator<Item = Option<i128>> + '_>

@@ -80,7 +80,7 @@ fn say_partial(context: &Context<'_>, sample: &RowSample, report: &mut Report) {
 fn features(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let sample = context.current.sample();
     let columns = paired(context.current, |it| it.has_use(Use::Feature));
-    let weights: Vec<f64> = sample.rows().map(|it| it.1.count as f64).collect();
+    let weights = sample.weights();
     let n = sample.rows().map(|it| it.1.count).fold(0, u64::saturating_add);
     let mut table = vec![vec![f64::NAN; columns.len()]; columns.len()];
     for left in 0..columns.len() {
@@ -117,7 +117,7 @@ fn labels(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let Some((label, column)) = context.current.column_for(Use::Label) else { return Ok(()) };
     let sample = context.current.sample();
     let columns = paired(context.current, may_tell);
-    let weights: Vec<f64> = sample.rows().map(|it| it.1.count as f64).collect();
+    let weights = sample.weights();
     let n = sample.rows().map(|it| it.1.count).fold(0, u64::saturating_add);
     let is_class = label::classes(column).is_some();
     let Some(own) = values(context.current, label, column) else { return Ok(()) };
@@ -173,10 +173,10 @@ fn label_correlations(
 
 fn judge_score(context: &Context<'_>, name: &str, label: &str, is_id: bool, score: f64, report: &mut Report) {
     let limits = &context.settings.config.limits;
-    let n = context.current.sample().len();
+    let (n, size) = (context.current.sample().len(), context.current.sample().size());
     if is_id {
         // Half of all identifiers that tell nothing are better than a guess by accident.
-        let limit = limits.id_label + 3.0 / (n as f64).sqrt();
+        let limit = limits.id_label + 3.0 / size.sqrt();
         if score > limit {
             let message = format!(
                 "the identifier `{name}` tells `{label}`: its predictive power is {score:.2}, above {limit:.2}"
@@ -194,8 +194,8 @@ fn judge_score(context: &Context<'_>, name: &str, label: &str, is_id: bool, scor
 }
 
 fn judge_change(context: &Context<'_>, name: &str, label: &str, (before, now): (f64, f64), report: &mut Report) {
-    let size = |it: &Profile| (it.sample().len() as f64).sqrt();
-    let noise = context.reference.map_or(0.0, |it| 1.0 / size(it)) + 1.0 / size(context.current);
+    let noise = |it: &Profile| 1.0 / it.sample().size().sqrt();
+    let noise = context.reference.map_or(0.0, noise) + noise(context.current);
     let limit = context.settings.config.limits.feature_label_change + noise;
     if (now - before).abs() >= limit {
         let message = format!(
@@ -223,9 +223,8 @@ fn values(profile: &Profile, name: &str, column: &Column) -> Option<Values> {
     match family {
         Family::Numbers if !column.has_use(Use::Categorical) => {
             let values: Vec<f64> = cells.map(f64::from_bits).collect();
-            let weights: Vec<f64> = profile.sample().rows().map(|it| it.1.count as f64).collect();
             let is_whole = values.iter().all(|it| !it.is_nan());
-            let ranks = is_whole.then(|| ranks(&values, &weights));
+            let ranks = is_whole.then(|| ranks(&values, &profile.sample().weights()));
             Some(Values::Numbers { values, ranks })
         }
         Family::Numbers | Family::Booleans | Family::Texts => {
@@ -273,17 +272,18 @@ fn association(left: &Values, right: &Values, weights: &[f64]) -> Option<(f64, &
 
 /// Returns the predictive power score of each column for the label.
 fn scores<'a>(profile: &Profile, columns: &[Paired<'a>], label: &Values, is_class: bool) -> BTreeMap<&'a str, f64> {
-    let own = cells(label, is_class);
+    let (own, weights) = (cells(label, is_class), profile.sample().weights());
     let score = |it: &Paired<'a>| {
         let features = cells(&it.values, false);
-        let rows = profile.sample().rows().zip(features.iter().zip(&own));
-        let row = |((hash, row), (feature, label)): ((u64, &crate::rows::Occurrences), (&Cell, &Cell))| Row {
+        let rows = profile.sample().rows().zip(&weights).zip(features.iter().zip(&own));
+        // A row that weighs nothing says nothing.
+        let rows = rows.filter(|it| *it.0.1 > 0.0).map(|(((hash, _), weight), (feature, label))| Row {
             feature: *feature,
             label: *label,
-            weight: row.count as f64,
+            weight: *weight,
             hash,
-        };
-        let rows: Vec<Row> = rows.map(row).collect();
+        });
+        let rows: Vec<Row> = rows.collect();
         Some((it.name, predictive_power(&rows).ok()?))
     };
     columns.iter().filter_map(score).collect()

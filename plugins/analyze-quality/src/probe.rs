@@ -19,7 +19,7 @@ use crate::{
     table, values,
 };
 
-const STATE_VERSION: u8 = 4;
+const STATE_VERSION: u8 = 5;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -49,6 +49,27 @@ impl Analyzer for Quality {
         let settings = Settings::new(config)?;
         let (reference, current) = (Profile::new(&settings), Profile::new(&settings));
         Ok(Self { parts: Parts::new(&settings)?, reference, current, settings })
+    }
+}
+
+impl Quality {
+    /// Returns what does not heed the weights of the rows.
+    fn weights(&self) -> Option<Gap> {
+        let (name, column) = self.current.column_for(Use::Weight).filter(|_| self.settings.config.weights)?;
+        Some(match column.weighed() {
+            Some(_) => Gap::new(
+                "row weights, in part",
+                format!(
+                    "numbers of rows, ranges, quantiles, texts, outliers, repeated rows, conflicting labels, freshness and leakage count every row once, whatever its weight in `{name}`"
+                ),
+            ),
+            None => Gap::new(
+                "row weights",
+                format!(
+                    "every row counts once, as not all have a weight in `{name}` that is 0 or from 1/4096 to 65536"
+                ),
+            ),
+        })
     }
 }
 
@@ -136,11 +157,7 @@ impl Probe for Quality {
         if self.current.rows() == 0 {
             return Ok(report);
         }
-        if let Some((name, _)) = self.current.column_for(Use::Weight) {
-            report
-                .gaps
-                .push(Gap::new("row weights", format!("every row counts once, whatever its weight in `{name}`")));
-        }
+        report.gaps.extend(self.weights());
         table::freshness(&context, &mut report);
         values::judge(&context, &mut report);
         repeated::rows(&context, &mut report);

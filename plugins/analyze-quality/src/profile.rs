@@ -18,6 +18,7 @@ use crate::{
     identity::{MISSING, identities, of_name},
     rows::{RowSample, cells},
     settings::Settings,
+    weighed::Weights,
 };
 
 /// How many columns are looked at in pairs, beside label and identifier.
@@ -75,11 +76,13 @@ impl Profile {
     /// When an array is not what its type says.
     pub(crate) fn update(&mut self, settings: &Settings, batch: &RecordBatch) -> Result<()> {
         self.rows = self.rows.saturating_add(batch.num_rows() as u64);
+        let weights = Weights::of(settings, batch);
+        let weights = weights.as_ref();
         let columns = read(settings, batch)?;
         let all = row_hashes(&columns, batch.num_rows(), |_| true);
         for it in &columns {
             let column = self.columns.entry(it.field.name().clone()).or_insert_with(|| Column::new(settings));
-            column.update(settings, it.field, batch.column(it.at).as_ref(), it.identities.as_deref(), &all)?;
+            column.update(settings, it.field, batch.column(it.at).as_ref(), it.identities.as_deref(), &all, weights)?;
         }
         if !self.keeps_rows {
             return Ok(());
@@ -87,7 +90,7 @@ impl Profile {
         self.update_keys(&columns, batch.num_rows());
         let sampled = sampled(settings, &columns, batch)?;
         let id = columns.iter().find(|it| settings.finds_outlier_rows() && has_use(it.field, Use::Id));
-        self.sample.update(&all, &sampled, |row| id_of(batch.column(id?.at), row));
+        self.sample.update(&all, weights, &sampled, |row| id_of(batch.column(id?.at), row));
         Ok(())
     }
 
@@ -164,7 +167,7 @@ impl Profile {
         res.rows = reader.u64()?;
         for _ in 0..reader.u64()? {
             let name = reader.text()?.to_owned();
-            res.columns.insert(name, Column::read(reader)?);
+            res.columns.insert(name, Column::read(settings, reader)?);
         }
         let mut keys = || KeyTallies::from_bytes(reader.bytes()?).map_err(modelwatch_sdk::state::damaged);
         (res.row_keys, res.feature_keys) = (keys()?, keys()?);

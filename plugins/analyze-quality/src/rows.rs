@@ -8,8 +8,12 @@ use modelwatch_sdk::{
     rows::{decimals, numbers},
     state::{Reader, Writer, damaged},
 };
+use modelwatch_stats::weights::Mass;
 
-use crate::kind::{Family, Kind};
+use crate::{
+    kind::{Family, Kind},
+    weighed::Weights,
+};
 
 /// The most values of all rows together.
 const MAX_CELLS: u64 = 1_000_000;
@@ -21,6 +25,8 @@ const MAX_CELLS: u64 = 1_000_000;
 pub(crate) struct RowSample {
     max_rows: u64,
     n: u64,
+    /// Those that have a weight that can be used.
+    n_weighed: u64,
     columns: Option<Vec<String>>,
     /// Batches with other columns came, so that no row is kept.
     is_mismatched: bool,
@@ -32,6 +38,8 @@ pub(crate) struct RowSample {
 #[derive(Clone, Debug)]
 pub(crate) struct Occurrences {
     pub(crate) count: u64,
+    /// What these weigh, in whole units; 0 where they have no weights.
+    mass: u64,
     /// The identifier, where one is kept.
     pub(crate) id: Option<String>,
     /// The bits of a float for numbers (NaN where one is missing), an identity for all else.
@@ -40,15 +48,24 @@ pub(crate) struct Occurrences {
 
 impl RowSample {
     pub(crate) fn new(max_rows: u64) -> Self {
-        Self { max_rows, n: 0, columns: None, is_mismatched: false, is_overflowed: false, rows: BTreeMap::new() }
+        Self {
+            max_rows,
+            n: 0,
+            n_weighed: 0,
+            columns: None,
+            is_mismatched: false,
+            is_overflowed: false,
+            rows: BTreeMap::new(),
+        }
     }
 
-    /// Adds rows with their hashes: one list of cells per column, in the order of the names, and the identifiers of those that are kept.
+    /// Adds rows with their hashes and weights: one list of cells per column, in the order of the names, and the identifiers of those that are kept.
     ///
     /// The identifier is part of the hash, so that it is the same for all occurrences of a row.
     pub(crate) fn update(
         &mut self,
         hashes: &[u64],
+        weights: Option<&Weights>,
         columns: &[(&str, Vec<u64>)],
         id: impl Fn(usize) -> Option<String>,
     ) {
@@ -56,16 +73,19 @@ impl RowSample {
             return;
         }
         self.n = self.n.saturating_add(hashes.len() as u64);
+        self.n_weighed = self.n_weighed.saturating_add(weights.map_or(0, |it| it.n_usable));
         if !self.agree(columns.iter().map(|it| it.0.to_owned()).collect()) {
             return;
         }
         for (at, hash) in hashes.iter().enumerate() {
-            self.insert(*hash, 1, || id(at), || columns.iter().map(|it| it.1[at]).collect());
+            let mass = weights.map_or(0, |it| it.units[at]);
+            self.insert(*hash, (1, mass), || id(at), || columns.iter().map(|it| it.1[at]).collect());
         }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
         self.n = self.n.saturating_add(other.n);
+        self.n_weighed = self.n_weighed.saturating_add(other.n_weighed);
         self.is_mismatched |= other.is_mismatched;
         if let Some(columns) = &other.columns {
             self.agree(columns.clone());
@@ -75,7 +95,7 @@ impl RowSample {
             return;
         }
         for (hash, row) in &other.rows {
-            self.insert(*hash, row.count, || row.id.clone(), || row.cells.clone());
+            self.insert(*hash, (row.count, row.mass), || row.id.clone(), || row.cells.clone());
         }
         // Only now: while this side still knows all its rows, none of the other's may be turned away.
         self.is_overflowed |= other.is_overflowed;
@@ -101,6 +121,21 @@ impl RowSample {
         self.rows.iter().map(|it| (*it.0, it.1))
     }
 
+    /// Returns how much each of the rows counts: what all of its occurrences weigh, or how many these are.
+    pub(crate) fn weights(&self) -> Vec<f64> {
+        let is_weighted = self.is_weighted();
+        self.rows.values().map(|it| if is_weighted { it.mass } else { it.count } as f64).collect()
+    }
+
+    /// Returns how many different rows that count alike these are worth: where they have weights as Kish has it, else as many as there are.
+    pub(crate) fn size(&self) -> f64 {
+        if self.is_weighted() { self.weights().into_iter().collect::<Mass>().size() } else { self.len() as f64 }
+    }
+
+    fn is_weighted(&self) -> bool {
+        self.n > 0 && self.n_weighed == self.n && self.rows.values().any(|it| it.mass > 0)
+    }
+
     /// Returns the number of different rows.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
@@ -108,6 +143,7 @@ impl RowSample {
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.u64(self.n);
+        writer.u64(self.n_weighed);
         writer.u8(u8::from(self.is_mismatched));
         writer.u8(u8::from(self.is_overflowed));
         writer.u8(u8::from(self.columns.is_some()));
@@ -118,6 +154,7 @@ impl RowSample {
         for (hash, row) in &self.rows {
             writer.u64(*hash);
             writer.u64(row.count);
+            writer.u64(row.mass);
             writer.u8(u8::from(row.id.is_some()));
             row.id.iter().for_each(|it| writer.bytes(it.as_bytes()));
             row.cells.iter().for_each(|it| writer.u64(*it));
@@ -126,7 +163,7 @@ impl RowSample {
 
     pub(crate) fn read(max_rows: u64, reader: &mut Reader<'_>) -> Result<Self> {
         let mut res = Self::new(max_rows);
-        res.n = reader.u64()?;
+        (res.n, res.n_weighed) = (reader.u64()?, reader.u64()?);
         (res.is_mismatched, res.is_overflowed) = (reader.flag()?, reader.flag()?);
         let has_columns = reader.flag()?;
         let columns = (0..reader.u64()?).map(|_| reader.text().map(str::to_owned)).collect::<Result<Vec<_>>>()?;
@@ -136,10 +173,10 @@ impl RowSample {
         let n_columns = columns.len();
         res.columns = has_columns.then_some(columns);
         for _ in 0..reader.u64()? {
-            let (hash, count) = (reader.u64()?, reader.u64()?);
+            let (hash, count, mass) = (reader.u64()?, reader.u64()?, reader.u64()?);
             let id = if reader.flag()? { Some(reader.text()?.to_owned()) } else { None };
             let cells = (0..n_columns).map(|_| reader.u64()).collect::<Result<_>>()?;
-            res.rows.insert(hash, Occurrences { count, id, cells });
+            res.rows.insert(hash, Occurrences { count, mass, id, cells });
             if res.rows.len() as u64 > res.cap() {
                 return Err(damaged("there are too many rows"));
             }
@@ -172,13 +209,20 @@ impl RowSample {
         self.rows.clear();
     }
 
-    fn insert(&mut self, hash: u64, count: u64, id: impl FnOnce() -> Option<String>, cells: impl FnOnce() -> Vec<u64>) {
+    fn insert(
+        &mut self,
+        hash: u64,
+        (count, mass): (u64, u64),
+        id: impl FnOnce() -> Option<String>,
+        cells: impl FnOnce() -> Vec<u64>,
+    ) {
         let is_beyond = self.rows.last_key_value().is_none_or(|last| hash > *last.0);
         if self.is_overflowed && is_beyond {
             return;
         }
-        let row = self.rows.entry(hash).or_insert_with(|| Occurrences { count: 0, id: None, cells: cells() });
+        let row = self.rows.entry(hash).or_insert_with(|| Occurrences { count: 0, mass: 0, id: None, cells: cells() });
         row.count = row.count.saturating_add(count);
+        row.mass = row.mass.saturating_add(mass);
         // A type that is not written as text may have come first.
         row.id = row.id.take().or_else(id);
         if self.rows.len() as u64 > self.cap() {

@@ -83,8 +83,10 @@ impl Judged<'_> {
         let (rows, share) = (column.rows(), column.missing_share());
         self.measure(report, "missing_share", share, rows);
         if let Body::Numbers(it) = column.body() {
-            self.measure(report, "nan_share", it.sample().n_nan() as f64 / rows as f64, rows);
-            self.measure(report, "infinite_share", it.n_infinite() as f64 / rows as f64, rows);
+            let nan = column.share(it.sample().n_nan(), rows, |it| (it.nan, it.all));
+            let infinite = column.share(it.n_infinite(), rows, |it| (it.infinite, it.all));
+            self.measure(report, "nan_share", nan, rows);
+            self.measure(report, "infinite_share", infinite, rows);
         }
         if rows == 0 {
             return;
@@ -95,7 +97,7 @@ impl Judged<'_> {
                 format!("{} of `{name}` is missing, more than `max_missing`, {}", percent(share), percent(limit));
             report.findings.push(self.missing_finding(self.breach("MW-Q010", message), share, limit));
         }
-        let usual = self.known.filter(|it| it.rows() > 0).map(|it| (it.missing_share(), it.rows()));
+        let usual = self.known.filter(|it| it.rows() > 0).map(|it| (it.missing_share(), it.worth(it.rows())));
         if column.n_present() == 0 {
             let is_usual = self.known.is_some_and(|it| it.n_present() == 0);
             let severity = if is_usual { Severity::Info } else { self.context.severity() };
@@ -105,7 +107,7 @@ impl Judged<'_> {
             let least = self.context.settings.config.limits.missing;
             let limit = usual.map_or(least, |(usual, n)| {
                 let chance = |n: u64| self.context.chance(usual, n);
-                least.max(usual + chance(rows) + chance(n))
+                least.max(usual + chance(column.worth(rows)) + chance(n))
             });
             if share > limit {
                 let message = format!("{} of `{name}` is missing, more than {}", percent(share), percent(limit));
@@ -204,25 +206,33 @@ impl Judged<'_> {
 
     fn unexpected(&self, report: &mut Report) {
         let (n, found) = (self.column.n_present(), self.column.unexpected());
+        let weighed = self.column.weighed().map(|it| it.unexpected);
         let Some(rule) = self.context.settings.rule(self.name, self.column) else { return };
         let is_named = !matches!(self.column.body(), Body::Times(_) | Body::Empty);
         let written = [
             (
                 "MW-Q021",
                 "unexpected_category_share",
-                found.category,
+                (found.category, weighed.map(|it| it.category)),
                 rule.categories.is_some(),
                 "are none of `categories`",
             ),
-            ("MW-Q022", "pattern_mismatch_share", found.pattern, rule.pattern.is_some(), "do not match `pattern`"),
+            (
+                "MW-Q022",
+                "pattern_mismatch_share",
+                (found.pattern, weighed.map(|it| it.pattern)),
+                rule.pattern.is_some(),
+                "do not match `pattern`",
+            ),
         ];
-        for (code, metric, count, _, words) in written.into_iter().filter(|it| it.3) {
+        for (code, metric, (count, mass), _, words) in written.into_iter().filter(|it| it.3) {
             if !is_named && n > 0 {
                 let why = format!("values of type {} are not held against {words}", self.column.types());
                 report.gaps.push(Gap::new(format!("column `{}`, its rule", self.name), why));
                 continue;
             }
-            self.measure(report, metric, count as f64 / n as f64, n);
+            let share = self.column.share(count, n, |it| (mass.unwrap_or(0), it.present()));
+            self.measure(report, metric, share, n);
             if count > 0 {
                 let examples = self.examples(code);
                 let message = format!("{count} values of `{}` {words}{examples}", self.name);
@@ -264,7 +274,10 @@ impl Judged<'_> {
         let unseen: Vec<_> = pairs().filter(|it| *it.1.0 == 0).map(|it| it.0.as_str()).collect();
         let count = pairs().filter(|it| *it.1.0 == 0).map(|it| *it.1.1).fold(0, u64::saturating_add);
         let n_known = pairs().map(|it| *it.1.1).fold(0, u64::saturating_add);
-        let share = if n_known == 0 { f64::NAN } else { count as f64 / n_known as f64 };
+        let share = match self.column.weighed() {
+            Some(it) => unseen_share(known.categories(), &it.categories),
+            None => unseen_share(known.categories(), categories),
+        };
         self.measure(report, "unseen_share", share, n_known);
         let is_written = self.context.settings.rule(self.name, self.column).is_some_and(|it| it.categories.is_some());
         if count == 0 || is_written || self.grows() {
@@ -274,7 +287,8 @@ impl Judged<'_> {
         let n_once = pairs().filter(|it| *it.1.0 == 1).count() as f64;
         let n_reference = aligned.reference.iter().copied().fold(0, u64::saturating_add);
         let usual = n_once / n_reference.max(1) as f64;
-        let expected = usual + self.context.chance(usual, n_known) + self.context.chance(usual, n_reference);
+        let expected =
+            usual + self.context.chance(usual, self.column.worth(n_known)) + self.context.chance(usual, n_reference);
         // Where every category is expected to be new, as for texts that are all different, none is news.
         if expected >= 1.0 {
             return;
@@ -312,8 +326,10 @@ impl Judged<'_> {
                 self.measure(report, name, value, numbers.sample().n());
             }
         }
-        self.measure(report, "zero_share", numbers.n_zero() as f64 / n as f64, n);
-        self.measure(report, "negative_share", numbers.n_negative() as f64 / n as f64, n);
+        let zero = self.column.share(numbers.n_zero(), n, |it| (it.zero, it.finite()));
+        let negative = self.column.share(numbers.n_negative(), n, |it| (it.negative, it.finite()));
+        self.measure(report, "zero_share", zero, n);
+        self.measure(report, "negative_share", negative, n);
         self.range(numbers, &points, report);
         self.outliers(numbers, &points, report);
         self.inexact(numbers, report);
@@ -348,7 +364,8 @@ impl Judged<'_> {
             return;
         }
         let (n, count) = (self.column.n_present(), outside.below.saturating_add(outside.above));
-        self.measure(report, "out_of_bounds_share", count as f64 / n as f64, n);
+        let share = self.column.share(count, n, |it| (it.outside, it.present()));
+        self.measure(report, "out_of_bounds_share", share, n);
         if let (true, Some((least, greatest))) = (count > 0, range) {
             let message = format!(
                 "{} values of `{}` are below `min` and {} above `max`; they are from {least} to {greatest}",
@@ -419,6 +436,14 @@ impl Judged<'_> {
             report.findings.push(above(self.finding("MW-Q027", message), share, limit, n));
         }
     }
+}
+
+/// Returns the share that categories have of the current ones that the reference has none of; NaN without any.
+fn unseen_share(reference: &CategoryCounts, current: &CategoryCounts) -> f64 {
+    let aligned = align(reference, current);
+    let pairs = || aligned.reference.iter().zip(&aligned.current);
+    let unseen = pairs().filter(|it| *it.0 == 0).map(|it| *it.1).fold(0, u64::saturating_add);
+    unseen as f64 / pairs().map(|it| *it.1).fold(0, u64::saturating_add) as f64
 }
 
 fn time(it: Exact) -> String {

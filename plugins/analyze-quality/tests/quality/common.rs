@@ -96,6 +96,12 @@ pub(crate) fn codes(report: &Report) -> Vec<(&str, &str)> {
     worse.map(|it| (it.code.as_str(), it.place.as_str())).collect()
 }
 
+/// Returns why something was not looked at.
+pub(crate) fn gap<'a>(report: &'a Report, what: &str) -> &'a str {
+    let found = report.gaps.iter().find(|it| it.what == what);
+    &found.unwrap_or_else(|| panic!("no gap about {what} in {:?}", report.gaps)).why
+}
+
 /// Returns the finding of that code.
 #[track_caller]
 pub(crate) fn finding<'a>(report: &'a Report, code: &str) -> &'a Finding {

@@ -10,3 +10,4 @@ mod rows;
 mod schema;
 mod state;
 mod texts;
+mod weights;

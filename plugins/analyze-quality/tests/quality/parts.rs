@@ -11,7 +11,7 @@ use modelwatch_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Random, alone, batch_of, codes, finding, open, run};
+use crate::common::{Random, alone, batch_of, codes, finding, gap, open, run};
 
 const DAY: i64 = 86_400;
 
@@ -48,11 +48,6 @@ fn days(seed: u64, n_days: i64, is_missing: impl Fn(i64, &str) -> bool) -> Recor
 fn labeled(report: &Report, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let wanted: Labels = labels.iter().map(|it| (it.0.to_owned(), it.1.to_owned())).collect();
     report.metrics.iter().find(|it| it.name == name && it.labels == wanted).map(|it| it.value)
-}
-
-fn gap<'a>(report: &'a Report, what: &str) -> &'a str {
-    let found = report.gaps.iter().find(|it| it.what == what);
-    &found.unwrap_or_else(|| panic!("no gap about {what} in {:?}", report.gaps)).why
 }
 
 #[test]
@@ -179,15 +174,6 @@ fn what_is_new_in_a_part_is_found() {
     let current = RecordBatch::try_new(reference.schema(), columns).unwrap();
     let report = run(json!({ "slices": ["region"] }), &reference, &current);
     assert!(codes(&report).contains(&("MW-Q012", "plain[region=north]")), "{:?}", codes(&report));
-}
-
-#[test]
-fn rows_that_count_once_whatever_their_weight_are_a_gap() {
-    let rows = batch_of(vec![
-        ("x", &[Use::Feature], Arc::new(Float64Array::from(vec![1.0, 2.0])) as ArrayRef),
-        ("w", &[Use::Weight], Arc::new(Float64Array::from(vec![1.0, 9.0]))),
-    ]);
-    assert_eq!(gap(&alone(json!({}), &rows), "row weights"), "every row counts once, whatever its weight in `w`");
 }
 
 #[test]

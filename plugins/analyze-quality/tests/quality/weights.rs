@@ -1,0 +1,213 @@
+//! Rows that count by their weights.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use modelwatch_sdk::{
+    RecordBatch, Report, Role,
+    arrow::array::{ArrayRef, Float64Array, StringArray},
+    rows::Use,
+};
+use serde_json::{Value, json};
+
+use crate::common::{Random, alone, batch_of, codes, floats, gap, integers, open, run};
+
+/// A row: a number, a name, a label and a weight.
+#[derive(Clone, Copy)]
+struct Row {
+    x: Option<f64>,
+    y: f64,
+    name: &'static str,
+    label: i64,
+    weight: f64,
+}
+
+fn draw(seed: u64, n: usize, names: &[&'static str]) -> Vec<Row> {
+    let mut random = Random(seed);
+    let row = |_| {
+        let y = random.uniform() - 0.3;
+        let x = match (random.uniform() * 10.0) as usize {
+            0 => None,
+            1 => Some(f64::NAN),
+            2 => Some(f64::INFINITY),
+            3 => Some(0.0),
+            _ => Some(y + 0.2 * random.uniform()),
+        };
+        let name = names[(random.uniform() * names.len() as f64) as usize];
+        let label = i64::from(random.uniform() < 0.2 + y / 2.0);
+        // The heavier, the greater.
+        Row { x, y, name, label, weight: 1.0 + (3.0 * (y + 0.3) * random.uniform()).floor() }
+    };
+    (0..n).map(row).collect()
+}
+
+fn repeated(rows: &[Row]) -> Vec<Row> {
+    rows.iter().flat_map(|it| vec![Row { weight: 1.0, ..*it }; it.weight as usize]).collect()
+}
+
+fn columns(rows: &[Row]) -> Vec<(&'static str, &'static [Use], ArrayRef)> {
+    let x: ArrayRef = Arc::new(Float64Array::from_iter(rows.iter().map(|it| it.x)));
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|it| it.name)));
+    vec![
+        ("x", &[Use::Feature], x),
+        ("y", &[Use::Feature], floats(rows.iter().map(|it| it.y))),
+        ("name", &[Use::Feature, Use::Slice], names),
+        ("label", &[Use::Label], integers(rows.iter().map(|it| it.label))),
+    ]
+}
+
+fn alike(rows: &[Row]) -> RecordBatch {
+    batch_of(columns(rows))
+}
+
+fn by_weight(rows: &[Row]) -> RecordBatch {
+    let mut columns = columns(rows);
+    columns.push(("w", &[Use::Weight], floats(rows.iter().map(|it| it.weight))));
+    batch_of(columns)
+}
+
+/// What weights change.
+const WEIGHTED: [&str; 14] = [
+    "missing_share",
+    "nan_share",
+    "infinite_share",
+    "zero_share",
+    "negative_share",
+    "out_of_bounds_share",
+    "unseen_share",
+    "unexpected_category_share",
+    "pattern_mismatch_share",
+    "class_share",
+    "class_ratio",
+    "label_pearson",
+    "label_spearman",
+    "label_cramers_v",
+];
+
+fn weighted(report: &Report) -> BTreeMap<String, f64> {
+    let is_it = |name: &str| WEIGHTED.contains(&name) || name == "label_correlation_ratio";
+    let of = report.metrics.iter().filter(|it| is_it(&it.name) && it.labels.get("column").is_none_or(|it| it != "w"));
+    of.map(|it| (format!("{} {:?}", it.name, it.labels), it.value)).collect()
+}
+
+/// Sums of rows in another order end in other digits.
+#[track_caller]
+fn assert_same(found: &BTreeMap<String, f64>, expected: &BTreeMap<String, f64>) {
+    assert!(found.keys().eq(expected.keys()), "{found:?}\n{expected:?}");
+    for (name, it) in found {
+        let expected = expected[name];
+        assert!((it - expected).abs() < 1e-9 || it.is_nan() && expected.is_nan(), "{name}: {it}, {expected}");
+    }
+}
+
+fn config() -> Value {
+    json!({ "slices": ["name"], "columns": {
+        "y": { "min": -0.2, "max": 0.5 }, "name": { "pattern": "[a-b]" }, "label": { "categories": ["0"] } } })
+}
+
+#[test]
+fn whole_weights_give_the_shares_of_as_many_rows() {
+    let (reference, current) = (draw(1, 900, &["a", "b"]), draw(2, 700, &["a", "b", "c"]));
+    // Repeated rows are others, and are told as such: shares are the same.
+    let found = weighted(&run(config(), &by_weight(&reference), &by_weight(&current)));
+    let expected = weighted(&run(config(), &alike(&repeated(&reference)), &alike(&repeated(&current))));
+    assert_same(&found, &expected);
+    for name in WEIGHTED.iter().filter(|it| **it != "label_cramers_v") {
+        assert!(found.keys().any(|it| it.starts_with(&format!("{name} "))), "{name}");
+    }
+    let unweighted = weighted(&run(config(), &alike(&reference), &alike(&current)));
+    let change = |name: &str| (found[name] - unweighted[name]).abs();
+    for name in
+        [r#"negative_share {"column": "y"}"#, r#"class_share {"class": "1"}"#, r#"label_pearson {"column": "y"}"#]
+    {
+        assert!(change(name) > 1e-3, "{name}: {}", change(name));
+    }
+}
+
+#[test]
+fn equal_weights_change_nothing() {
+    let (reference, current) = (draw(1, 900, &["a", "b"]), draw(2, 700, &["a", "b", "c"]));
+    let weigh = |rows: &[Row]| by_weight(&rows.iter().map(|it| Row { weight: 2.5, ..*it }).collect::<Vec<_>>());
+    let expected = run(config(), &alike(&reference), &alike(&current));
+    let report = run(config(), &weigh(&reference), &weigh(&current));
+    assert_same(&weighted(&report), &weighted(&expected));
+    let of_others = |it: &Report| -> Vec<(String, String)> {
+        it.findings
+            .iter()
+            .filter(|it| !it.place.starts_with('w'))
+            .map(|it| (it.code.clone(), it.message.clone()))
+            .collect()
+    };
+    assert_eq!(of_others(&report), of_others(&expected));
+}
+
+#[test]
+fn missing_values_of_heavy_rows_are_many() {
+    let rows = |heavy: f64| {
+        let rows = (0..1000).map(|it| Row {
+            x: (it % 100 > 1).then_some(f64::from(it % 7)),
+            y: f64::from(it % 13),
+            name: "a",
+            label: i64::from(it % 2),
+            weight: if it % 100 > 1 { 1.0 } else { heavy },
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let is_missing = |weight: f64| {
+        let report = run(json!({}), &by_weight(&rows(1.0)), &by_weight(&rows(weight)));
+        codes(&report).contains(&("MW-Q010", "x"))
+    };
+    assert!(!is_missing(1.0) && !is_missing(1.5) && is_missing(20.0));
+    // A few heavy rows say little of the rest: by Kish they are worth fewer, and chance is allowed more.
+    let mut few = rows(1.0);
+    few.iter_mut().filter(|it| it.x.is_none()).take(1).for_each(|it| it.weight = 30.0);
+    let report = run(json!({}), &by_weight(&rows(1.0)), &by_weight(&few));
+    assert!(!codes(&report).contains(&("MW-Q010", "x")), "{:?}", codes(&report));
+}
+
+#[test]
+fn what_is_no_weight_counts_each_row_once() {
+    let current = draw(2, 200, &["a", "b"]);
+    for weight in [f64::NAN, -1.0, 1e9] {
+        let mut rows = current.clone();
+        rows[7].weight = weight;
+        let report = alone(json!({}), &by_weight(&rows));
+        assert!(gap(&report, "row weights").starts_with("every row counts once, as not all have a weight in `w`"));
+        assert_same(&weighted(&report), &weighted(&alone(json!({}), &alike(&current))));
+    }
+    let report = alone(json!({}), &by_weight(&current));
+    assert!(gap(&report, "row weights, in part").contains("whatever its weight in `w`"));
+}
+
+#[test]
+fn weights_can_be_left_alone() {
+    let current = draw(2, 200, &["a", "b"]);
+    let expected = weighted(&alone(json!({}), &alike(&current)));
+    for config in [json!({ "weights": false }), json!({ "exclude": ["w"] })] {
+        let report = alone(config, &by_weight(&current));
+        assert_same(&weighted(&report), &expected);
+        assert!(!report.gaps.iter().any(|it| it.what.starts_with("row weights")), "{:?}", report.gaps);
+    }
+}
+
+#[test]
+fn parts_in_any_order_are_the_same_bytes_as_the_whole() {
+    let mut rows = draw(2, 400, &["a", "b", "c"]);
+    rows[9].weight = -1.0;
+    for config in [config(), json!({ "max_categories": 10, "sample_rows": 100 })] {
+        let of = |rows: &[Row]| {
+            let mut probe = open(&config);
+            probe.update(&(), Role::Current, &by_weight(rows)).unwrap();
+            probe.state().unwrap()
+        };
+        let whole = of(&rows);
+        let parts: Vec<_> = rows.chunks(90).map(of).collect();
+        for order in [[0, 1, 2, 3, 4], [4, 2, 1, 0, 3]] {
+            let mut probe = open(&config);
+            order.iter().for_each(|it| probe.merge(&parts[*it]).unwrap());
+            assert_eq!(probe.state().unwrap(), whole);
+        }
+        for len in (0..whole.len()).step_by(97) {
+            assert!(open(&config).merge(&whole[..len]).is_err());
+        }
+    }
+}

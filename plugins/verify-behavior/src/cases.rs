@@ -1,6 +1,6 @@
 //! Cases with known answers, one row each.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use modelwatch_sdk::{
     Error, Host, ModelRole, RecordBatch, Result,
@@ -8,8 +8,10 @@ use modelwatch_sdk::{
         array::{ArrayRef, FixedSizeListArray, Float64Array, StringArray},
         schema::{DataType, Field},
     },
+    pointer,
     rows::Number,
 };
+use modelwatch_stats::sequences::edit_distance;
 
 use crate::{
     answers::{self, Answers},
@@ -26,6 +28,43 @@ pub(crate) enum Outcome {
     Broken(String),
     /// Why there is no answer.
     NoAnswer(String),
+}
+
+/// Refuses values of inputs that the model does not have, by which a case would test nothing; `columns` are those of the data that the
+/// model's inputs are made of, none without data.
+pub(crate) fn check_inputs(settings: &Settings, columns: &BTreeSet<String>, host: &dyn Host) -> Result<()> {
+    if settings.cases.is_empty() {
+        return Ok(());
+    }
+    // A model that is not there has no answers, which is for the cases to say.
+    let ports = host.model(ModelRole::Candidate).map(|it| it.inputs).unwrap_or_default();
+    let ports: BTreeSet<String> = ports.into_iter().map(|it| it.name).collect();
+    for (at, case) in settings.cases.iter().enumerate() {
+        // As the host takes them: columns of the data, or else the inputs themselves.
+        let are_ports = columns.is_empty() || case.inputs.keys().all(|it| ports.contains(it));
+        let known = if are_ports { &ports } else { columns };
+        let Some(unknown) = case.inputs.keys().find(|it| !known.is_empty() && !known.contains(*it)) else { continue };
+        let path = pointer(&format!("/cases/{at}/inputs"), unknown);
+        let message = format!("`{unknown}` of the case `{}` is no part of the model's input", case.name);
+        return Err(Error::config(path, message).with_help(remedy(unknown, known)));
+    }
+    Ok(())
+}
+
+/// Returns which name was probably meant, or which there are.
+fn remedy(given: &str, names: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 12;
+    let given: Vec<char> = given.chars().collect();
+    let distance = |name: &str| edit_distance(&given, &name.chars().collect::<Vec<_>>());
+    let nearest = names.iter().map(|it| (distance(it), it)).min().filter(|it| it.0 <= (given.len() / 3).max(1));
+    match nearest {
+        Some((_, it)) => format!("did you mean `{it}`?"),
+        None => {
+            let shown: Vec<_> = names.iter().take(SHOWN).map(|it| format!("`{it}`")).collect();
+            let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+            format!("the model's input is made of {}{more}", shown.join(", "))
+        }
+    }
 }
 
 /// Runs every case.

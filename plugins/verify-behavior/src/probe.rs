@@ -12,6 +12,7 @@ use modelwatch_sdk::{
     rows::{self, Use},
     state,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     answers::{self, Answers},
@@ -23,13 +24,22 @@ use crate::{
     tally::Tally,
 };
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// The verifier `behavior`.
 pub struct Behavior {
     settings: Settings,
     /// By test.
     seen: Vec<Tally>,
+    /// The columns of the data that the model's inputs are made of, as far as rows were seen.
+    inputs: BTreeSet<String>,
+}
+
+/// What is kept of a probe.
+#[derive(Serialize, Deserialize)]
+struct State {
+    tests: BTreeMap<String, Tally>,
+    inputs: BTreeSet<String>,
 }
 
 impl Verifier for Behavior {
@@ -46,7 +56,7 @@ impl Verifier for Behavior {
     fn open(config: Config) -> Result<Self> {
         let settings = Settings::of(config)?;
         let seen = vec![Tally::default(); settings.tests.len()];
-        Ok(Self { settings, seen })
+        Ok(Self { settings, seen, inputs: BTreeSet::new() })
     }
 }
 
@@ -67,14 +77,19 @@ impl Probe for Behavior {
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
-        if role != Role::Current || batch.num_rows() == 0 || self.settings.tests.is_empty() {
+        if role != Role::Current || batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let inputs = rows::only_inputs(batch, &[ModelRole::Candidate])?;
+        self.inputs.extend(inputs.schema_ref().fields().iter().map(|it| it.name().clone()));
+        if self.settings.tests.is_empty() {
             return Ok(());
         }
         let outputs: Vec<_> = rows::outputs(batch, ModelRole::Candidate).collect();
         let (name, output) = answers::choose(&outputs, self.settings.output.as_deref())?;
         let before = Answers::of(output, self.settings.threshold)?;
         let ids = rows::columns(batch, Use::Id).next().map(|it| rows::texts(it.1.as_ref())).transpose()?;
-        let inputs = Inputs::of(batch)?;
+        let inputs = Inputs::of(inputs)?;
         for (test, tally) in self.settings.tests.iter().zip(&mut self.seen) {
             if host.is_cancelled() {
                 return Err(host.cancelled());
@@ -99,12 +114,13 @@ impl Probe for Behavior {
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {
-        let tests = self.settings.tests.iter().map(|it| it.name.as_str());
-        state::encode(STATE_VERSION, &tests.zip(&self.seen).collect::<BTreeMap<_, _>>())
+        let names = self.settings.tests.iter().map(|it| it.name.clone());
+        let tests = names.zip(self.seen.iter().cloned()).collect();
+        state::encode(STATE_VERSION, &State { tests, inputs: self.inputs.clone() })
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut other: BTreeMap<String, Tally> = state::decode(STATE_VERSION, bytes)?;
+        let State { tests: mut other, inputs } = state::decode(STATE_VERSION, bytes)?;
         if other.values().any(|it| !it.is_consistent()) {
             return Err(Error::input("cannot read the state: its counts contradict each other"));
         }
@@ -114,10 +130,12 @@ impl Probe for Behavior {
         for (test, tally) in self.settings.tests.iter().zip(&mut self.seen) {
             tally.merge(other.remove(&test.name).unwrap_or_default());
         }
+        self.inputs.extend(inputs);
         Ok(())
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
+        cases::check_inputs(&self.settings, &self.inputs, host)?;
         let cases = cases::run(&self.settings, host);
         let mut res = Report::default();
         for (test, tally) in self.settings.tests.iter().zip(&self.seen) {
@@ -136,8 +154,7 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn of(batch: &RecordBatch) -> Result<Self> {
-        let rows = rows::only_inputs(batch, &[ModelRole::Candidate])?;
+    fn of(rows: RecordBatch) -> Result<Self> {
         let mut keys = vec![0xcbf2_9ce4_8422_2325; rows.num_rows()];
         for array in rows.columns() {
             if rows::is_numeric(array.data_type()) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Error, ErrorKind, Kind, ModelRole, Need, Probe, RecordBatch, Report, Role, Verifier,
+    about::Port,
     arrow::{
         array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
@@ -274,6 +275,39 @@ fn cases_are_right_wrong_or_without_an_answer() {
 }
 
 #[test]
+fn values_of_inputs_that_the_model_does_not_have_are_refused() {
+    let case = |inputs: Value| json!({ "output": "risk", "cases": [{ "name": "up", "inputs": inputs, "class": 0 }] });
+    let port = |name: &str| Port { name: name.to_owned(), ..Port::default() };
+    let host = || {
+        let mut model = network();
+        model.description.inputs = vec![port("image"), port("x/age")];
+        ModelHost::new(model)
+    };
+    let with_data = |inputs: Value| {
+        let mut probe = open(&case(inputs)).unwrap();
+        let mut part = open(&case(json!({ "age": 30 }))).unwrap();
+        part.update(&host(), Role::Current, &rows()).unwrap();
+        probe.merge(&part.state().unwrap()).unwrap();
+        probe.evaluate(&host())
+    };
+    let error = with_data(json!({ "image": [0, 0, 0, 0], "age": 30, "zz": 1 })).unwrap_err();
+    assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Config, "/cases/0/inputs/zz"));
+    assert!(error.message.contains("`zz` of the case `up`"), "{error}");
+    assert_eq!(error.help, "the model's input is made of `age`, `image`");
+    let error = with_data(json!({ "image": [0, 0, 0, 0], "agee": 30 })).unwrap_err();
+    assert_eq!(error.help, "did you mean `age`?");
+    // Of the data, but for something else.
+    assert_eq!(with_data(json!({ "city": "Ulm", "age": 30 })).unwrap_err().path, "/cases/0/inputs/city");
+    assert!(with_data(json!({ "image": [0, 0, 0, 0], "age": 30 })).is_ok());
+    assert!(with_data(json!({ "image": [0, 0, 0, 0], "x/age": 30 })).is_ok());
+    // Without data they are the model's own.
+    let without = |inputs: Value| open(&case(inputs)).unwrap().evaluate(&host());
+    let error = without(json!({ "image": [0, 0, 0, 0], "y/age": 30 })).unwrap_err();
+    assert_eq!((error.path.as_str(), error.help.as_str()), ("/cases/0/inputs/y~1age", "did you mean `x/age`?"));
+    assert!(without(json!({ "image": [0, 0, 0, 0], "x/age": 30 })).is_ok());
+}
+
+#[test]
 fn conforms() {
     let config = json!({ "output": "probs", "seed": 3,
         "invariance": [
@@ -379,7 +413,7 @@ fn states_of_other_tests_are_refused() {
     let state = one.state().unwrap();
     assert!(of("two").merge(&state).unwrap_err().message.contains("other tests"));
     let text = std::str::from_utf8(&state[1..]).unwrap().replacen("\"passed\":20", "\"passed\":21", 1);
-    assert!(of("one").merge(&[&[1], text.as_bytes()].concat()).unwrap_err().message.contains("contradict"));
+    assert!(of("one").merge(&[&[2], text.as_bytes()].concat()).unwrap_err().message.contains("contradict"));
 }
 
 #[test]

@@ -199,6 +199,11 @@ impl<'a> Evaluation<'a> {
         Ok(res)
     }
 
+    /// Returns whether the values of that key have a slice of their own.
+    pub(crate) fn is_kept(&self, key: u64) -> bool {
+        self.slices.iter().any(|it| it.key == key)
+    }
+
     /// Returns the tally over all rows.
     pub(crate) fn tally(&self) -> &Tally {
         &self.totals.tally

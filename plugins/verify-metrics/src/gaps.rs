@@ -7,13 +7,14 @@ use modelwatch_sdk::{
 
 use crate::{
     bootstrap::of_curve,
-    config::Settings,
+    config::{Settings, quoted},
     curves::{self, Groups},
     evaluate::{Evaluation, Slice},
     magnitudes::RELATIVE_ERROR,
     measure::{self, Measure, Of},
     row::{Layout, MAX_RANKED_CLASSES},
     score_bins::N_BINS,
+    slice_areas,
     slices::MAX_PER_GROUP,
     state::State,
     summed::Kind,
@@ -59,6 +60,15 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
             );
             gap("log_loss, brier and ece".to_owned(), why);
         }
+    }
+    let is_of_one_class = |it: &&Slice| it.tally.truth.iter().any(|it| it.weight == 0.0);
+    let of_one_class: Vec<&str> = evaluation.slices.iter().filter(is_of_one_class).map(|it| it.name.as_str()).collect();
+    if slice_areas::is_reported(evaluation) && !of_one_class.is_empty() {
+        let slices = if of_one_class.len() == 1 { "slice" } else { "slices" };
+        gap(
+            format!("roc_auc of the {slices} {}", quoted(of_one_class.iter())),
+            "all of their rows are of one class".to_owned(),
+        );
     }
     if evaluation.layout.ranked_classes().is_empty() {
         gap("roc_auc".to_owned(), format!("there are more than {MAX_RANKED_CLASSES} classes"));

@@ -13,10 +13,16 @@ use crate::{
     evaluate::{self, Evaluation, Slice},
     intervals,
     measure::{Areas, Measure},
+    slices,
 };
 
 /// What is reported of a slice.
 pub(crate) const AREA: Measure = Measure::RocAuc(Areas::One);
+
+/// Returns whether slices have areas: those of scores of a binary model.
+pub(crate) fn is_reported(evaluation: &Evaluation<'_>) -> bool {
+    evaluation.layout.positive.is_some() && evaluation.has(AREA, 0) && evaluation.wants(AREA.name())
+}
 
 /// Adds the areas of a slice to the report.
 pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&String>, report: &mut Report) {
@@ -24,7 +30,7 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&
     if layout.positive.is_none() || !evaluation.wants(AREA.name()) {
         return;
     }
-    let is_in = |words: &[u64]| layout.slices(words).contains(&slice.key);
+    let is_in = |words: &[u64]| slices::has(slice.key, layout.slices(words), |key| evaluation.is_kept(key));
     let rows: Vec<(&[u64], u64)> = evaluation.rows.iter().filter(|it| is_in(it.0)).collect();
     let n: u64 = rows.iter().map(|it| it.1).sum();
     let mut masses = evaluation.rows.masses();

@@ -20,6 +20,12 @@ pub(crate) fn name_of_rest(column: &str) -> String {
     format!("{column}={OTHERS}")
 }
 
+/// Returns whether a row with these keys, one of each column or cross and 0 where it is in none, is in a slice; `is_kept` says which keys
+/// have a slice of their own.
+pub(crate) fn has(slice: u64, keys: &[u64], is_kept: impl Fn(u64) -> bool) -> bool {
+    keys.contains(&slice) || (0..keys.len()).any(|nth| slice == rest(nth) && keys[nth] != 0 && !is_kept(keys[nth]))
+}
+
 /// The slices that were seen. What is kept depends on the set of names alone, not on their order:
 /// a name that was dropped has [`MAX_PER_GROUP`] names before it and can never come back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

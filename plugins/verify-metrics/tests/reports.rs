@@ -852,10 +852,26 @@ fn nothing_rests_on_values_beyond_those_that_have_slices() {
     }
     let rest = find(&report, MetricRole::Candidate, "accuracy", &[("slice", "user=(others)")]).unwrap();
     assert_eq!((rest.value, rest.n), (0.0, 49 * 30));
+    let area = find(&report, MetricRole::Candidate, "roc_auc", &[("slice", "user=(others)")]).unwrap();
+    assert_eq!((area.value, area.n), (0.0, 49 * 30));
     let why = rest.unfit.as_ref().unwrap();
     assert!(why.contains("1470 rows") && why.contains("`expect_slices`"), "{why}");
     let cut = run_cut(&options, &table.batch(), 5, 90);
     assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&report).unwrap());
+}
+
+#[test]
+fn slices_whose_rows_are_of_one_class_are_said_to_have_no_area() {
+    let hands: Vec<&str> = (0..90).map(|it| ["left", "right", "none"][it / 30]).collect();
+    let labels: Vec<i64> = (0..90).map(|it| if it < 30 { it % 2 } else { it / 60 }).collect();
+    let table = Table::default().labels(&labels).candidate(&random(90, 1), 1).slice("hand", &hands);
+    let report = run(&json!({"task": "binary"}), &table);
+    let of = |slice: &str| value(&report, "roc_auc", &[("slice", slice)]);
+    assert!(of("hand=left").is_finite() && of("hand=right").is_nan() && of("hand=none").is_nan());
+    let gap = report.gaps.iter().find(|it| it.what == "roc_auc of the slices `hand=none`, `hand=right`").unwrap();
+    assert_eq!(gap.why, "all of their rows are of one class");
+    let report = run(&json!({"task": "binary", "metrics": ["accuracy"]}), &table);
+    assert!(report.gaps.is_empty(), "{:?}", report.gaps);
 }
 
 #[test]

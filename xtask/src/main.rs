@@ -14,7 +14,7 @@ mod pipeline;
 mod plugins;
 mod tidy;
 mod trial;
-mod trial_drift;
+mod trial_example;
 mod workspace;
 
 use std::process::ExitCode;
@@ -59,7 +59,8 @@ enum Command {
     },
     /// Judge every planted fault of the fixtures and say which signal caught it.
     Trial {
-        /// Another trial: `drift` counts false alarms and what is found, next to other tests.
+        /// Another trial: `drift` counts false alarms and what is found, next to other tests; `intervals` counts how often those of
+        /// `metrics` hold the true value.
         #[command(subcommand)]
         other: Option<OtherTrial>,
     },
@@ -117,6 +118,15 @@ enum OtherTrial {
         #[arg(long, value_parser = ["alarms", "power"])]
         only: Option<String>,
     },
+    /// How often the interval of each metric that `metrics` reports holds the true value; takes half an hour.
+    Intervals {
+        /// How often the fewest rows are drawn.
+        #[arg(long, default_value_t = 2_000)]
+        runs: u32,
+        /// Only populations whose names begin so, such as `binary`.
+        #[arg(long)]
+        only: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -131,7 +141,10 @@ fn main() -> ExitCode {
         Command::Codegen { check } => codegen::codegen(check),
         Command::Trial { other: None } => trial::trial(),
         Command::Trial { other: Some(OtherTrial::Drift { runs, only }) } => {
-            trial_drift::trial_drift(runs, only.as_deref())
+            trial_example::run("analyze-drift", "trial", runs, only.as_deref())
+        }
+        Command::Trial { other: Some(OtherTrial::Intervals { runs, only }) } => {
+            trial_example::run("verify-metrics", "intervals", runs, only.as_deref())
         }
         Command::OnnxConformance { check, only } => onnx_conformance::onnx_conformance(check, only.as_deref()),
         Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),

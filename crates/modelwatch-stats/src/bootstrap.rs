@@ -3,11 +3,11 @@
 //! Each replicate weighs each row by an independent Poisson(1) draw (Hanley & MacGibbon 2006; Chamandy et al. 2012).
 //! The draw is a pure function of seed, replicate and row key: rows may arrive in any order, on any number of machines.
 
-use statrs::function::{erf::erfc, gamma::ln_gamma};
+use statrs::function::gamma::ln_gamma;
 
 use crate::error::{Reason, Undefined};
 use crate::hash::{hash_bytes, mix};
-use crate::intervals::{Interval, student_t_quantile};
+use crate::intervals::{Interval, normal_quantile, normal_tail, student_t_quantile};
 use crate::moments::Moments;
 use crate::quantile::quantile_of;
 
@@ -135,15 +135,50 @@ pub fn percentile_interval(replicates: &[f64], level: f64) -> Result<Interval, U
 /// assert!((expanded.low - 15.0).abs() < 0.5 && (plain.low - 25.0).abs() < 1e-9);
 /// ```
 pub fn expanded_percentile_interval(replicates: &[f64], n: f64, level: f64) -> Result<Interval, Undefined> {
+    let tail = normal_tail(expanded_quantile(replicates, n, level)?);
+    let (low, high) = tails(replicates, tail)?;
+    Ok(Interval { low, high, level })
+}
+
+/// Returns the bias-corrected percentile interval (Efron 1981; Efron & Tibshirani 1993, section 14.3, without acceleration) of an
+/// estimate, expanded as [`expanded_percentile_interval`].
+///
+/// Where more than half of the replicates are above the estimate, it is above the truth as seldom as they are below it, and as far: with
+/// `z₀ = Φ⁻¹(share of replicates below the estimate)`, ties counting half, the percentiles are `Φ(2 z₀ ± z)`. Undefined as
+/// [`expanded_percentile_interval`], and for an estimate that is NaN.
+///
+/// ```
+/// use modelwatch_stats::bootstrap::{bias_corrected_interval, expanded_percentile_interval};
+///
+/// let replicates: Vec<f64> = (0..=1000).map(f64::from).collect();
+/// let plain = expanded_percentile_interval(&replicates, 200.0, 0.95).unwrap();
+/// let same = bias_corrected_interval(500.0, &replicates, 200.0, 0.95).unwrap();
+/// assert!((same.low - plain.low).abs() < 1e-6 && (same.high - plain.high).abs() < 1e-6);
+/// // The replicates lean upwards, and so does the estimate.
+/// let moved = bias_corrected_interval(400.0, &replicates, 200.0, 0.95).unwrap();
+/// assert!(moved.low < plain.low && moved.high < plain.high);
+/// ```
+pub fn bias_corrected_interval(value: f64, replicates: &[f64], n: f64, level: f64) -> Result<Interval, Undefined> {
+    let quantile = expanded_quantile(replicates, n, level)?;
+    if value.is_nan() {
+        return Err(Undefined::new(Reason::NotANumber));
+    }
+    let count = |is: fn(&f64, &f64) -> bool| replicates.iter().filter(|it| is(it, &value)).count() as f64;
+    let below = count(|it, value| it < value) + count(|it, value| it == value) / 2.0;
+    let b = replicates.len() as f64;
+    // Where all of them are on one side, it may be any smaller share.
+    let bias = normal_quantile(below.clamp(0.5, b - 0.5) / b)?;
+    let percentile = |z: f64| order_statistic(replicates, normal_tail(-(2.0 * bias + z)));
+    Ok(Interval { low: percentile(-quantile)?, high: percentile(quantile)?, level })
+}
+
+/// Returns how many standard deviations the percentiles of an expanded interval are from the median of a normal distribution.
+fn expanded_quantile(replicates: &[f64], n: f64, level: f64) -> Result<f64, Undefined> {
     check(replicates)?;
     if !(level > 0.0 && level < 1.0 && n > 1.0) {
         return Err(Undefined::new(Reason::OutOfRange));
     }
-    let t = student_t_quantile((1.0 + level) / 2.0, n - 1.0)?;
-    // Φ(-x) = erfc(x / √2) / 2.
-    let tail = erfc((n / (n - 1.0)).sqrt() * t / std::f64::consts::SQRT_2) / 2.0;
-    let (low, high) = tails(replicates, tail)?;
-    Ok(Interval { low, high, level })
+    Ok((n / (n - 1.0)).sqrt() * student_t_quantile((1.0 + level) / 2.0, n - 1.0)?)
 }
 
 /// Returns the studentized interval, or bootstrap-t (Efron & Tibshirani 1993, section 12.5), of an estimate with its standard
@@ -178,12 +213,16 @@ pub fn studentized_interval(value: f64, error: f64, pivots: &[f64], level: f64) 
 /// What no pivot reaches that is a number of standard errors; a mean of one with an infinite one does.
 const BEYOND: f64 = 1e200;
 
-/// Returns the order statistics `(b + 1) p` from either end, which a further replicate falls beyond with that probability;
-/// quantiles of type 7 would be too far inside by about one replicate a side.
+/// Returns the [order statistics](order_statistic) of a probability from either end.
 fn tails(replicates: &[f64], probability: f64) -> Result<(f64, f64), Undefined> {
+    Ok((order_statistic(replicates, probability)?, order_statistic(replicates, 1.0 - probability)?))
+}
+
+/// Returns the order statistic `(b + 1) p`, below which a further replicate falls with that probability; quantiles of type 7 would be too
+/// far inside by about one replicate a side.
+fn order_statistic(replicates: &[f64], probability: f64) -> Result<f64, Undefined> {
     let b = replicates.len() as f64;
-    let inner = ((probability * (b + 1.0) - 1.0) / (b - 1.0)).max(0.0);
-    Ok((quantile_of(replicates, inner)?, quantile_of(replicates, 1.0 - inner)?))
+    quantile_of(replicates, ((probability * (b + 1.0) - 1.0) / (b - 1.0)).clamp(0.0, 1.0))
 }
 
 /// Returns the jackknife interval of TensorFlow Model Analysis: the rows are dealt into k buckets, `left_out` are the values

@@ -9,7 +9,8 @@
 
 use modelwatch_sdk::{Host, Result, report::Interval};
 use modelwatch_stats::bootstrap::{
-    expanded_percentile_interval, jackknife_interval, poisson_count, row_key, studentized_interval,
+    bias_corrected_interval, expanded_percentile_interval, jackknife_interval, poisson_count, row_key,
+    studentized_interval,
 };
 
 use crate::{
@@ -32,6 +33,10 @@ const MIN_SHARE: f64 = 0.9;
 
 /// Up to which part of a bound its distance from the other one is rounding.
 const ROUNDING: f64 = 1e-13;
+
+/// The least rows in which a metric differs between the models, for an interval of a comparison: of fewer, which may happen to be all of one
+/// side, replicates say nothing of the other one.
+const MIN_DIFFERING: u64 = 15;
 
 /// The buckets of the jackknife, as in TensorFlow Model Analysis.
 const BUCKETS: usize = 20;
@@ -66,12 +71,22 @@ pub(crate) struct Replicates {
     /// The values over the kept rows.
     centers: Vec<Found>,
     measures: Vec<Measure>,
+    /// Whether there are enough rows in which each metric differs between the models.
+    are_comparable: Vec<bool>,
     /// By how much intervals that are moved to the value shrink, because there are more rows than are kept; none where they are of the
     /// rows of which the value is.
     shrink: Option<f64>,
     /// The effective number of kept rows.
     effective: f64,
     method: Method,
+}
+
+/// Which percentiles of replicates an interval is made of.
+#[derive(Clone, Copy)]
+struct Percentiles {
+    level: f64,
+    /// Whether they are corrected for a bias.
+    is_corrected: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -211,6 +226,11 @@ impl<'a> Rows<'a> {
                 values.push(found.unwrap_or(Found { values: [f64::NAN; 2], errors: [f64::NAN; 2] }));
             }
         }
+        let is_comparable = |it: &Measure| match &cells {
+            Some(cells) if by_cells(it) => self.is_comparable(*it, cells.iter()),
+            _ => self.is_comparable(*it, self.iter()),
+        };
+        let are_comparable = measures.iter().map(is_comparable).collect();
         let counts: Vec<u64> = self.rows.iter().map(|it| it.2).collect();
         let n_kept = self.n();
         let shrink = (n_kept < n).then(|| (n_kept as f64 / n as f64).sqrt());
@@ -218,7 +238,34 @@ impl<'a> Rows<'a> {
         self.rows.iter().zip(&self.weights).for_each(|(it, &weight)| mass.add(it.2, weight));
         let centers = self.values(measures, &counts);
         let measures = measures.to_vec();
-        Ok(Replicates { values, centers, measures, shrink, effective: mass.effective(), method })
+        Ok(Replicates { values, centers, measures, are_comparable, shrink, effective: mass.effective(), method })
+    }
+
+    /// Returns whether there are enough rows of which a metric, taken of the row alone, is another one for the candidate than for the
+    /// baseline. Metrics of scores and numbers differ in almost all rows.
+    fn is_comparable<'r>(&self, measure: Measure, rows: impl Iterator<Item = (&'r [u64], u64)>) -> bool {
+        let of_row = match measure {
+            // Of one row they say nothing else.
+            Measure::Mcc | Measure::CohenKappa => Measure::Accuracy,
+            it if it.is_of_classes_alone() && matches!(it.of(), Some(Of::Macro | Of::Weighted)) => Measure::Accuracy,
+            it if it.is_of_classes_alone() || matches!(it, Measure::Summed(..)) && !it.is_ranked() => it,
+            _ => return true,
+        };
+        let differs = |words: &[u64]| {
+            let mut tally = Tally::new(self.layout);
+            tally.add(self.layout, words, 1);
+            let [left, right] = [0, 1].map(|it| of_row.value(&tally, it));
+            // A row of which it is undefined for one of them has a say, too.
+            left.to_bits() != right.to_bits()
+        };
+        let mut left = MIN_DIFFERING;
+        for (words, count) in rows.filter(|it| self.layout.differs(it.0)) {
+            left = if differs(words) { left.saturating_sub(count) } else { left };
+            if left == 0 {
+                return true;
+            }
+        }
+        false
     }
 
     fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<Found> {
@@ -309,12 +356,12 @@ impl Replicates {
     ///
     /// Where not all rows are kept it is the interval of the kept ones, moved to `value` and shrunk by
     /// the root of their share.
-    pub(crate) fn interval(
+    fn of_replicates(
         &self,
         nth: usize,
         value: f64,
         of: impl Fn([f64; 2]) -> f64,
-        level: f64,
+        Percentiles { level, is_corrected }: Percentiles,
     ) -> Option<Interval> {
         let all = &self.values[nth];
         let defined: Vec<f64> = all.iter().map(|it| of(it.values)).filter(|it| it.is_finite()).collect();
@@ -323,6 +370,9 @@ impl Replicates {
             return None;
         }
         let found = match self.method {
+            Method::Bootstrap if is_corrected => {
+                bias_corrected_interval(of(self.centers[nth].values), &defined, self.effective, level)
+            }
             Method::Bootstrap => expanded_percentile_interval(&defined, self.effective, level),
             Method::Jackknife => jackknife_interval(of(self.centers[nth].values), &defined, level),
         };
@@ -341,11 +391,30 @@ impl Replicates {
 }
 
 impl Replicates {
+    /// Returns whether the `nth` metric differs between the models in rows enough for an interval of a comparison.
+    pub(crate) fn is_comparable(&self, nth: usize) -> bool {
+        self.are_comparable[nth]
+    }
+
+    /// Returns the interval of a comparison of the models by the `nth` metric; none where they differ in too few rows.
+    pub(crate) fn compared(
+        &self,
+        nth: usize,
+        value: f64,
+        of: impl Fn([f64; 2]) -> f64,
+        level: f64,
+    ) -> Option<Interval> {
+        // What both models' values lean by is gone from their difference.
+        let found = || self.of_replicates(nth, value, of, Percentiles { level, is_corrected: false });
+        if self.are_comparable[nth] { found() } else { None }
+    }
+
     /// Returns the interval of the `nth` metric of a model, within what it can be: bounds that are moved, or a jackknife's, may lie
     /// beyond that.
     pub(crate) fn of_model(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
         let found = self.studentized(nth, model, value, level);
-        let found = found.or_else(|| self.interval(nth, value, |it| it[model], level))?;
+        let percentiles = Percentiles { level, is_corrected: self.measures[nth].leans() };
+        let found = found.or_else(|| self.of_replicates(nth, value, |it| it[model], percentiles))?;
         let [least, most] = self.measures[nth].range();
         Some(Interval { low: found.low.clamp(least, most), high: found.high.clamp(least, most), level })
     }

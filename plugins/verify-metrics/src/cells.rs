@@ -34,6 +34,11 @@ impl Cells {
         self.sums(layout, |it| poisson_count(seed, replicate, it.key, it.count))
     }
 
+    /// Returns each kind of row, and how many there are.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u64], u64)> {
+        self.0.iter().map(|it| (it.words.as_slice(), it.count))
+    }
+
     fn sums(&self, layout: &Layout, times: impl Fn(&Cell) -> u64) -> Tally {
         let mut res = Tally::new(layout);
         self.0.iter().for_each(|it| res.add(layout, &it.words, times(it)));

@@ -168,7 +168,8 @@ pub struct Intervals {
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// The Poisson bootstrap where there is no closed form: studentized for means over rows, with expanded percentiles
-    /// (Hesterberg 2015) for all else.
+    /// (Hesterberg 2015) for all else, corrected for bias (Efron 1981) where values of few rows lean. A difference to a baseline from
+    /// which a metric differs in fewer than 15 rows is that of two independent models.
     #[default]
     Bootstrap,
     /// The jackknife of TensorFlow Model Analysis over 20 random buckets of rows, for every metric over all rows but

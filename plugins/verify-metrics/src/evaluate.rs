@@ -256,6 +256,9 @@ impl<'a> Evaluation<'a> {
 
     /// Returns the interval of a metric of a model over all rows.
     pub(crate) fn interval(&self, measure: Measure, model: usize, level: f64) -> Option<Interval> {
+        if intervals::is_of_too_few(measure, self.tally()) {
+            return None;
+        }
         let closed = || {
             intervals::closed_form(measure, self.tally(), model, level).or_else(|| {
                 let scale = area_scale(measure)?;
@@ -301,6 +304,9 @@ impl<'a> Evaluation<'a> {
         if let Some(found) = self.of_one_model(tally, values[0] - values[1], level) {
             return Some(found);
         }
+        if intervals::is_of_too_few(measure, tally) {
+            return None;
+        }
         let closed = || {
             intervals::paired(measure, self.layout, tally, level).or_else(|| {
                 let scale = area_scale(measure)?;
@@ -309,9 +315,19 @@ impl<'a> Evaluation<'a> {
         };
         match self.slot(measure) {
             Some(nth) => {
-                let found = || self.replicates.interval(nth, values[0] - values[1], |it| it[0] - it[1], level);
+                let found = || self.replicates.compared(nth, values[0] - values[1], |it| it[0] - it[1], level);
                 let replicated = || found().filter(is_kept);
-                if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) }
+                // As if the models were judged by rows of their own: too wide, never too narrow.
+                let unpaired = || {
+                    if self.replicates.is_comparable(nth) || tally.pair.differing == 0 {
+                        return None;
+                    }
+                    let [left, right] = [0, 1].map(|it| self.interval(measure, it, level));
+                    Some(Interval::of_difference((values[0], left?), (values[1], right?)))
+                };
+                let paired =
+                    if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) };
+                paired.or_else(unpaired)
             }
             None => closed().or_else(|| {
                 let of = [0, 1].map(|it| intervals::closed_form(measure, tally, it, level));
@@ -351,8 +367,8 @@ impl<'a> Evaluation<'a> {
             report.metrics.push(difference.interval(self.difference_interval(measure, level)));
             if !measure.is_of_class() {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
-                let slot = self.slot(measure);
-                let replicated = || slot.and_then(|it| self.replicates.interval(it, value, |it| it[0] / it[1], level));
+                let slot = self.slot(measure).filter(|_| !intervals::is_of_too_few(measure, self.tally()));
+                let replicated = || slot.and_then(|it| self.replicates.compared(it, value, |it| it[0] / it[1], level));
                 let interval = self.of_one_model(self.tally(), value, level);
                 let interval = interval.or_else(|| replicated().filter(intervals::has_width));
                 report

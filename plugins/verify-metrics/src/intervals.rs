@@ -1,7 +1,7 @@
 //! Intervals with a closed form.
 
 use modelwatch_sdk::report::Interval;
-use modelwatch_stats::intervals::{PairedCounts, newcombe_paired, student_t_quantile, wilson_share};
+use modelwatch_stats::intervals::{PairedCounts, newcombe_paired, student_t_quantile, two_sided_z, wilson_share};
 
 use crate::{
     mass::Mass,
@@ -17,6 +17,12 @@ use crate::{
 /// say nothing about how much they could.
 pub(crate) fn has_width(it: &Interval) -> bool {
     it.low < it.high
+}
+
+/// Returns whether there are too few weighted rows for an interval of a metric.
+pub(crate) fn is_of_too_few(measure: Measure, tally: &Tally) -> bool {
+    let is_of_squares = matches!(measure, Measure::Mse | Measure::Rmse | Measure::Msle | Measure::Rmsle);
+    is_of_squares && tally.all.effective_if_fewer().is_some_and(|it| it < MIN_WEIGHTED_SQUARES)
 }
 
 /// Returns the closed-form interval of a metric over all rows: Wilson's for shares, and for the F1
@@ -41,8 +47,13 @@ pub(crate) fn closed_form(measure: Measure, tally: &Tally, model: usize, level: 
     }
 }
 
+/// The least effective number of weighted rows of which a mean of squares has an interval: of fewer it misses the true value above it more
+/// often than it promises, where the rows with great errors weigh more.
+const MIN_WEIGHTED_SQUARES: f64 = 150.0;
+
 /// Returns the interval of a metric of a slice: in addition to [`closed_form`] that of means (Student's
-/// t) and of averages over classes, from the variances that the classes' intervals stand for (Zou & Donner 2008).
+/// t, of losses that of their logarithms) and of averages over classes, from the variances that the classes' intervals stand for
+/// (Zou & Donner 2008).
 pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64) -> Option<Interval> {
     if let Some(found) = closed_form(measure, tally, model, level) {
         return Some(found);
@@ -51,7 +62,10 @@ pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64
     if of.unusable > 0 || (measure.needs_scores() && of.classes.improper > 0) {
         return None;
     }
-    let found = || mean(averaged(measure, tally, model)?, level);
+    if is_of_too_few(measure, tally) {
+        return None;
+    }
+    let found = || mean_loss(averaged(measure, tally, model)?, level);
     match measure {
         Measure::Precision(Of::Present) => {
             average(measure, tally, model, level, 1.0, |it| Measure::Precision(Of::Class(it)))
@@ -59,11 +73,9 @@ pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64
         Measure::Recall(Of::Present) => average(measure, tally, model, level, 1.0, |it| Measure::Recall(Of::Class(it))),
         // A row that is wrong counts in the F1 of two classes, which at most doubles the variance of their mean.
         Measure::F1(Of::Present) => average(measure, tally, model, level, 2.0, |it| Measure::F1(Of::Class(it))),
-        Measure::Rmse => {
-            found().map(not_negative).map(|it| Interval { low: it.low.sqrt(), high: it.high.sqrt(), level })
-        }
-        Measure::Bias => found(),
-        _ => found().map(not_negative),
+        Measure::Rmse => found().map(|it| Interval { low: it.low.sqrt(), high: it.high.sqrt(), level }),
+        Measure::Bias => mean(averaged(measure, tally, model)?, level),
+        _ => found(),
     }
 }
 
@@ -144,6 +156,17 @@ pub(crate) fn mean(spread: &Spread, level: f64) -> Option<Interval> {
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
 }
 
+/// Returns the interval of a mean of losses, none of which is negative: Student's of its logarithm, whose standard error is that of the mean
+/// relative to it (delta method; Meeker, Hahn & Escobar 2017, section 7.2.3).
+///
+/// Losses are skewed, and means of few of them more often far below the truth than above it.
+fn mean_loss(spread: &Spread, level: f64) -> Option<Interval> {
+    let (value, half) = (spread.mean(), mean(spread, level)?.high - spread.mean());
+    let factor = (half / value).exp();
+    let (low, high) = (value / factor, value * factor);
+    (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
+}
+
 fn f1(tally: &Tally, model: usize, class: usize, level: f64) -> Option<Interval> {
     let classes = &tally.models[model].classes;
     let (hits, union) = (classes.hits[class], union(tally, classes, class));
@@ -166,19 +189,21 @@ fn average(
     if let [only] = present[..] {
         return closed_form(of(only), tally, model, level);
     }
-    let mut squares = 0.0f64;
+    let (mut squares, mut per_degree) = (0.0f64, 0.0);
     for &class in &present {
         let value = of(class).value(tally, model);
         // A class that is never predicted counts as 0 and may be anything.
         let (low, high) = closed_form(of(class), tally, model, level).map_or((0.0, 1.0), |it| (it.low, it.high));
         let value = if value.is_nan() { 0.0 } else { value };
-        squares += ((value - low).powi(2) + (high - value).powi(2)) / 2.0;
+        let square = ((value - low).powi(2) + (high - value).powi(2)) / 2.0;
+        squares += square;
+        per_degree += square.powi(2) / (tally.truth[class].effective() - 1.0).max(1.0);
     }
-    let (value, half) = (measure.value(tally, model), (shared * squares).sqrt() / present.len() as f64);
+    // The degrees of freedom are those of a sum of variances of as many rows as each class has (Satterthwaite 1946, Welch 1947).
+    let quantile = |degrees: f64| student_t_quantile((1.0 + level) / 2.0, degrees).ok();
+    let wider = quantile(squares.powi(2) / per_degree)? / two_sided_z(level).ok()?;
+    let half = wider * (shared * squares).sqrt() / present.len() as f64;
+    let value = measure.value(tally, model);
     let (low, high) = ((value - half).max(0.0), (value + half).min(1.0));
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
-}
-
-fn not_negative(it: Interval) -> Interval {
-    Interval { low: it.low.max(0.0), ..it }
 }

@@ -439,9 +439,19 @@ impl Measure {
     }
 
     /// Returns whether it is a greatest or mean distance, which is above that of the population by about as much as it varies, and in replicates
-    /// again: none of their intervals covers it.
+    /// again: none of their intervals covers it. Nor do those of differences, where one model is calibrated worse than the other: its bias is less.
     pub(crate) fn is_biased(self) -> bool {
         matches!(self, Self::Ks(_) | Self::Ece)
+    }
+
+    /// Returns whether it is off that of the population for few rows, by less than it varies, and in replicates again: its intervals are
+    /// corrected for that.
+    pub(crate) fn leans(self) -> bool {
+        use Measure::*;
+        matches!(
+            self,
+            AveragePrecision(_) | Precision(Of::Weighted) | R2 | ExplainedVariance | Summed(Kind::Detection, _)
+        )
     }
 
     /// Returns whether it compares classes pair by pair.

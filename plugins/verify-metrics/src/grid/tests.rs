@@ -281,7 +281,7 @@ fn metrics_of_ranks_vary_in_groups_as_in_cells() {
             let n = rows.len() as u64;
             let replicates = Rows::new(&layout, sample).replicates(&measures, n, &settings, &()).unwrap();
             let width = |nth: usize| {
-                let found = replicates.interval(nth, 1.0, |it| it[0], 0.95).unwrap();
+                let found = replicates.compared(nth, 1.0, |it| it[0], 0.95).unwrap();
                 found.high - found.low
             };
             (0..measures.len()).map(width).collect::<Vec<f64>>()

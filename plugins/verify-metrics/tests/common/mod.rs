@@ -10,7 +10,7 @@ use modelwatch_sdk::{
         schema::{DataType, Field, Schema},
     },
     report::{Metric, MetricRole},
-    rows::{Use, with_uses},
+    rows::{Use, numbers, with_uses},
 };
 use serde_json::Value;
 
@@ -43,6 +43,22 @@ impl Table {
 
     pub(crate) fn baseline(self, scores: &[f64], width: usize) -> Self {
         self.with("baseline:out", &[Use::Baseline], scored(scores, width))
+    }
+
+    /// Returns the rows at these places.
+    pub(crate) fn take(&self, rows: &[usize]) -> Self {
+        let taken = |array: &ArrayRef| -> ArrayRef {
+            if let Some(it) = array.as_any().downcast_ref::<Int64Array>() {
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|&row| it.value(row))))
+            } else if let Some(it) = array.as_any().downcast_ref::<StringArray>() {
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|&row| it.value(row))))
+            } else {
+                let numbers = numbers(array.as_ref()).unwrap();
+                let values: Vec<f64> = rows.iter().flat_map(|&row| numbers.row(row)).copied().collect();
+                scored(&values, numbers.width)
+            }
+        };
+        Self(self.0.iter().map(|(field, array)| (field.clone(), taken(array))).collect())
     }
 
     pub(crate) fn batch(&self) -> RecordBatch {
@@ -156,6 +172,13 @@ pub(crate) fn digits(kind: &str, candidate: &str, baseline: Option<&str>) -> Tab
     let outputs = |tag: &str| npz(&format!("digits/{kind}_series/{tag}.ref.npz"), "ort");
     let table = Table::default().labels(&labels).candidate(&outputs(candidate), 10);
     baseline.map_or(table.clone(), |it| table.baseline(&outputs(it), 10))
+}
+
+/// Returns independent numbers of the standard normal distribution (Box & Muller 1958).
+pub(crate) fn normal(n: usize, seed: u64) -> Vec<f64> {
+    let (left, right) = (random(n, 2 * seed + 1), random(n, 2 * seed + 2));
+    let one = |(u, v): (&f64, &f64)| (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+    left.iter().zip(&right).map(one).collect()
 }
 
 /// A small generator of numbers in 0..1, for synthetic rows.

@@ -108,7 +108,12 @@ impl<'a> Scanner<'a> {
         loop {
             let (key, range, value) = self.label()?;
             if labels.insert(key.clone(), value).is_some() {
-                return Err(self.fail(range, format!("label `{key}` is given twice"), "give each label once"));
+                let help = if OF_ROWS.contains(&&*key) {
+                    "a metric is of one slice: that of rows in both is their cross, `slice=\"country=de,age=old\"`, where the probe's options ask for it"
+                } else {
+                    "give each label once"
+                };
+                return Err(self.fail(range, format!("label `{key}` is given twice"), help));
             }
             self.skip_spaces();
             if self.take("]") {

@@ -37,13 +37,29 @@ pub(super) fn why_absent(address: &MetricAddress, report: &Report) -> String {
         let LabelMatch::Exact(value) = value else { continue };
         let values: BTreeSet<_> = reported.iter().filter_map(|it| it.get(key)).map(String::as_str).collect();
         if !values.is_empty() && !values.contains(value.as_str()) {
-            res.push(format!("its `{key}` is {}, not `{value}`{}", list(&values, "or"), meant(value, &values)));
+            let hint = if key == "slice" { crossed(value, &values) } else { None };
+            let hint = hint.unwrap_or_else(|| meant(value, &values));
+            res.push(format!("its `{key}` is {}, not `{value}`{hint}", list(&values, "or")));
         }
     }
     if res.is_empty() {
         res.push("each value is reported, but not with the others".to_owned());
     }
     res.join("; ")
+}
+
+/// Returns what is wrong with the cross of slices that are reported, each of them or their cross in another order.
+fn crossed(slice: &str, reported: &BTreeSet<&str>) -> Option<String> {
+    let parts = |slice: &str| slice.split(',').map(str::to_owned).collect::<BTreeSet<_>>();
+    let wanted = parts(slice);
+    if let Some(it) = reported.iter().find(|it| parts(it) == wanted) {
+        return Some(format!(" (did you mean `{it}`?)"));
+    }
+    let are_reported = wanted.len() > 1 && wanted.iter().all(|it| reported.contains(it.as_str()));
+    are_reported.then(|| {
+        ": they are slices of their own, and their cross is one only where the options of the probe ask for it (`cross_slices` of `metrics`)"
+            .to_owned()
+    })
 }
 
 /// Returns what the probe says of the slice that is meant, if anything.

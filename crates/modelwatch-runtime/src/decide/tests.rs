@@ -102,6 +102,8 @@ fn what_a_metric_is_reported_with_is_said_where_labels_are_wrong() {
     report.metrics.extend(
         cells.map(|(class, slice)| Metric::new("recall", 0.7).n(20).label("class", class).label("slice", slice)),
     );
+    let of_slices = ["age=old", "country=DE", "age=old,size=big"];
+    report.metrics.extend(of_slices.map(|it| Metric::new("mae", 0.7).n(20).label("slice", it)));
     let of_tensors = (10..30).map(|it| Metric::new("norm", 1.0).n(9).label("tensor", format!("layer_{it}.weight")));
     report.metrics.extend(of_tensors);
     report.metrics.push(Metric::new("ece", 0.1).n(9).role(MetricRole::Baseline));
@@ -132,6 +134,18 @@ fn what_a_metric_is_reported_with_is_said_where_labels_are_wrong() {
             "norm[tensor=layer_29.wieght]",
             "its `tensor` is `layer_10.weight`, `layer_11.weight`, `layer_12.weight`, `layer_13.weight`, \
              `layer_14.weight` or 15 more, not `layer_29.wieght` (did you mean `layer_29.weight`?)"
+                .to_owned(),
+        ),
+        (
+            r#"mae[slice="country=DE,age=old"]"#,
+            "its `slice` is `age=old`, `age=old,size=big` or `country=DE`, not `country=DE,age=old`: they are slices of their own, and \
+             their cross is one only where the options of the probe ask for it (`cross_slices` of `metrics`)"
+                .to_owned(),
+        ),
+        (
+            r#"mae[slice="size=big,age=old"]"#,
+            "its `slice` is `age=old`, `age=old,size=big` or `country=DE`, not `size=big,age=old` (did you mean \
+             `age=old,size=big`?)"
                 .to_owned(),
         ),
         ("recall[class=1, slice=sex=m]", "each value is reported, but not with the others".to_owned()),

@@ -290,14 +290,16 @@ impl<'a> Planner<'a, '_> {
             return;
         }
         let component = &settings.component.uses;
+        let slices = self.pipeline.data.as_ref().map_or(&[][..], |it| &it.columns.slices);
+        let unreported = |address| unreported(component, address, known, slices);
         let mut told = BTreeSet::new();
         for it in &settings.requirements {
-            let wrong = unreported(component, &it.metric, known);
+            let wrong = unreported(&it.metric);
             // Once for all conditions on it.
             if let Some(Unreported { part, message, help }) = wrong.filter(|_| told.insert(&it.metric)) {
                 self.problems.push(self.document.at_metric(it, part, code::UNKNOWN_METRIC, message, Some(&help)));
             }
-            let other = other_metric(&it.bound).and_then(|it| unreported(component, it, known));
+            let other = other_metric(&it.bound).and_then(unreported);
             if let Some(Unreported { message, help, .. }) = other {
                 self.at(&it.pointer, code::UNKNOWN_METRIC, &message, Some(&help));
             }
@@ -405,6 +407,9 @@ impl<'a> Planner<'a, '_> {
     }
 }
 
+/// The label that says of which slice a metric is.
+const SLICE: &str = "slice";
+
 /// What is wrong with the address of a metric, and with which part of it.
 struct Unreported<'a> {
     part: &'a str,
@@ -412,8 +417,13 @@ struct Unreported<'a> {
     help: String,
 }
 
-/// Returns what is wrong with an address that none of the known metrics has.
-fn unreported<'a>(component: &str, address: &'a MetricAddress, known: &[KnownMetric]) -> Option<Unreported<'a>> {
+/// Returns what is wrong with an address that none of the known metrics has; `slices` are the columns by which the rows are cut.
+fn unreported<'a>(
+    component: &str,
+    address: &'a MetricAddress,
+    known: &[KnownMetric],
+    slices: &[String],
+) -> Option<Unreported<'a>> {
     let MetricAddress { name, labels } = address;
     let found: Vec<_> = known.iter().filter(|it| it.name == *name).collect();
     let alike: Vec<_> = found.iter().filter(|it| it.labels.iter().eq(labels.keys())).collect();
@@ -431,7 +441,9 @@ fn unreported<'a>(component: &str, address: &'a MetricAddress, known: &[KnownMet
             [] => "it has no labels".to_owned(),
             _ => format!("its labels are {}", all.join(", ")),
         };
-        return Some(Unreported { part: key, message, help: meant(key, &all, its_labels) });
+        let of_slice = as_slice(address, slices).filter(|_| all.contains(&SLICE));
+        let help = of_slice.unwrap_or_else(|| meant(key, &all, its_labels));
+        return Some(Unreported { part: key, message, help });
     }
     let message = format!("`{component}` reports no metric `{}`", form(name, labels.keys()));
     let help = if found.is_empty() {
@@ -452,6 +464,23 @@ fn ruled_out<'a, 'k>(
     labels.iter().find_map(|(key, value)| {
         let LabelMatch::Exact(value) = value else { return None };
         Some((&**key, &**value, known.remedy(key, value)?))
+    })
+}
+
+/// Returns the remedy for an address that has slice columns in the place of a slice.
+fn as_slice(address: &MetricAddress, columns: &[String]) -> Option<String> {
+    let part = |(key, value): (&String, &LabelMatch)| match value {
+        LabelMatch::Exact(slice) if key == SLICE => Some((slice.split_once('=')?.0.to_owned(), slice.clone())),
+        LabelMatch::Exact(value) if columns.contains(key) => Some((key.clone(), format!("{key}={value}"))),
+        _ => None,
+    };
+    let parts: Vec<(String, String)> = address.labels.iter().map(part).collect::<Option<_>>()?;
+    let (crossed, values): (Vec<String>, Vec<String>) = parts.into_iter().unzip();
+    let labels = BTreeMap::from([(SLICE.to_owned(), LabelMatch::Exact(values.join(",")))]);
+    let meant = MetricAddress { name: address.name.clone(), labels };
+    Some(match crossed[..] {
+        [_] => format!("did you mean `{meant}`?"),
+        _ => format!("did you mean `{meant}`, of a cross that the options ask for: `cross_slices = [{crossed:?}]`?"),
     })
 }
 

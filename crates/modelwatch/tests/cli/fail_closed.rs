@@ -217,6 +217,40 @@ fn a_slice_that_is_not_there_is_not_checked() {
 }
 
 #[test]
+fn a_requirement_on_rows_of_two_slices_says_that_their_cross_is_to_be_asked_for() {
+    let pipeline = |cross: &str, metric: &str| {
+        format!(
+            "name = 'test'\n\
+             checkpoint = {{ import = '{0}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
+             [data.current]\npath = '{0}/tabular/breast_cancer/test_sized.csv'\n\
+             [data.columns]\nlabel = 'label'\nslices = ['size', 'label']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
+             [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities'{cross} }}\n\
+             [verify.require]\n'{metric}' = '>= 0.5'\n",
+            fixtures().display()
+        )
+    };
+    let (columns, slice) = ("accuracy[label=1, slice=size=small]", r#"accuracy[slice="label=1,size=small"]"#);
+    let project = Project::new();
+    project.write("pipeline.toml", &pipeline("", columns));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    let help = format!(
+        "did you mean `{slice}`, of a cross that the options ask for: `cross_slices = [[\"label\", \"size\"]]`?"
+    );
+    assert!(ended.code == 2 && ended.err.contains(&help), "{}", ended.err);
+    project.write("pipeline.toml", &pipeline("", "accuracy[size=small]"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(ended.code == 2 && ended.err.contains("did you mean `accuracy[slice=size=small]`?"), "{}", ended.err);
+    project.write("pipeline.toml", &pipeline("", "accuracy[slice=size=small, slice=label=1]"));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(ended.code == 2 && ended.err.contains("their cross, `slice="), "{}", ended.err);
+    let (code, record) = project.run(&pipeline("", slice));
+    assert_eq!(code, 4);
+    let message = check(&record, "accuracy", "not-checked")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("`cross_slices` of `metrics`"), "{message}");
+    assert_eq!(project.run(&pipeline(", cross_slices = [['label', 'size']]", slice)).0, 0);
+}
+
+#[test]
 fn an_output_that_is_not_there_fails() {
     let golden = "[[verify]]\nuses = 'golden'\nwith = { outputs = { other = 'expected' } }\n";
     let pipeline = digits("e08").replace("data/test.npz", "data/test_golden.npz");

@@ -8,7 +8,7 @@ use tract_onnx::prelude::{IntoTensor, TValue, Tensor, TractResult};
 /// The most tensors of one length: as many as are alive at once in most networks.
 const MOST_ALIKE: usize = 2;
 /// The most numbers in all of them.
-const MOST_NUMBERS: usize = 1 << 22;
+const MOST_NUMBERS: usize = 1 << 21;
 
 thread_local! {
     /// Those that were used last are the last, as caches may still hold them.

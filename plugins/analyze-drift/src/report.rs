@@ -87,7 +87,8 @@ pub(crate) fn data_gaps(config: &Config, reference: &Seen<'_>, current: &Seen<'_
     if !res.is_empty() {
         return res;
     }
-    if !reference.keys.iter().chain(&current.keys).any(|it| it.0 == Group::Feature) {
+    let names = || reference.keys.iter().chain(&current.keys).filter(|it| it.0 == Group::Feature);
+    if names().next().is_none() {
         res.push(Gap::new("drift", "there is no column to compare"));
     }
     for (role, seen, other) in [("reference", reference, current), ("current", current, reference)] {
@@ -95,6 +96,9 @@ pub(crate) fn data_gaps(config: &Config, reference: &Seen<'_>, current: &Seen<'_
             let why = "there are none, as in a stored profile, and each row counts once";
             res.push(Gap::new(format!("row weights of the {role} rows"), why));
         }
+    }
+    for pattern in config.selection().unmatched(names().map(|it| it.1.as_str())) {
+        res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column"));
     }
     if config.predictions {
         let missing = match (reference.has_outputs(), current.has_outputs()) {

@@ -94,20 +94,24 @@ fn distinct(fields: &[Field]) -> impl Iterator<Item = &Field> {
 /// Returns the pattern that was probably meant: one that some name matches, with other text around its `*`.
 fn meant(pattern: &str, names: &[&str]) -> Option<String> {
     let (before, after) = pattern.split_once('*').filter(|it| !it.1.contains('*'))?;
-    let near = |it: &str| {
-        if it.is_empty() { 0..=0 } else { it.chars().count().saturating_sub(1).max(1)..=it.chars().count() + 1 }
+    // As long a text first: of patterns that are as near the first one is meant.
+    let near = |it: &str| match it.chars().count() {
+        0 => vec![0],
+        1 => vec![1, 2],
+        n => vec![n, n + 1, n - 1],
     };
     let mut candidates = Vec::new();
     for name in names {
         let name: Vec<char> = name.chars().collect();
         for start in near(before) {
-            for end in near(after).filter(|end| start + end <= name.len()) {
+            for end in near(after).into_iter().filter(|end| start + end <= name.len()) {
                 let text = |it: &[char]| it.iter().collect::<String>();
                 candidates.push(format!("{}*{}", text(&name[..start]), text(&name[name.len() - end..])));
             }
         }
     }
-    did_you_mean(pattern, candidates.iter().map(String::as_str)).map(str::to_owned)
+    let others = candidates.iter().map(String::as_str).filter(|it| *it != pattern);
+    did_you_mean(pattern, others).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::{
     numbers::Numbers,
     settings::Settings,
     times::Times,
-    weighed::{Sums, Weighed, Weights},
+    weighed::{Weighed, Weights},
 };
 
 /// The most types that are told apart in one column.
@@ -159,25 +159,9 @@ impl Column {
         self.rows - self.n_missing()
     }
 
-    /// Returns the share of rows that are null or NaN; NaN without rows.
-    pub(crate) fn missing_share(&self) -> f64 {
-        self.share(self.n_missing(), self.rows, |it| (it.missing, it.all))
-    }
-
-    /// Returns what its rows weigh; none where they count alike.
-    pub(crate) fn weighed(&self) -> Option<&Weighed> {
-        Some(&self.weighed).filter(|it| it.is_of(self.rows))
-    }
-
-    /// Returns the share of `n` rows that so many of them are, or where they have weights that of what they weigh.
-    pub(crate) fn share(&self, count: u64, n: u64, weighed: impl Fn(Sums) -> (u64, u64)) -> f64 {
-        let (part, whole) = self.weighed().map_or((count, n), |it| weighed(it.sums));
-        part as f64 / whole as f64
-    }
-
-    /// Returns how many rows that count alike so many of its rows are worth.
-    pub(crate) fn worth(&self, n: u64) -> u64 {
-        self.weighed().map_or(n, |it| (n as f64 * it.size() / self.rows as f64) as u64)
+    /// Returns what its rows weigh; nothing where they have no weights.
+    pub(crate) fn weighed(&self) -> &Weighed {
+        &self.weighed
     }
 
     pub(crate) fn has_use(&self, wanted: Use) -> bool {

@@ -5,7 +5,13 @@ use modelwatch_sdk::{
     report::{Finding, Labels, Metric, Severity, float},
 };
 
-use crate::{codes::CODES, profile::Profile, settings::Settings};
+use crate::{
+    codes::CODES,
+    column::Column,
+    profile::Profile,
+    settings::Settings,
+    weighed::{Footing, Sums, Weighed},
+};
 
 /// How many standard errors chance is allowed.
 const CHANCE: f64 = 3.0;
@@ -20,6 +26,8 @@ pub(crate) struct Context<'a> {
     /// None without reference rows.
     pub(crate) reference: Option<&'a Profile>,
     pub(crate) current: &'a Profile,
+    /// How rows count, here and there.
+    pub(crate) footing: Footing,
     /// Of how many chunks and slices these rows are one; none where they are all rows.
     pub(crate) parts: Option<usize>,
 }
@@ -32,11 +40,35 @@ impl Context<'_> {
         chance(share, n) / CHANCE * (CHANCE.powi(2) + 2.0 * n_parts.ln()).sqrt()
     }
 
+    /// Returns what the rows of a column weigh; none where they count alike.
+    pub(crate) fn weighed<'a>(&self, column: &'a Column) -> Option<&'a Weighed> {
+        (self.footing == Footing::Weight).then(|| column.weighed())
+    }
+
+    /// Returns the share of `n` rows that so many of them are, or where rows count by their weights that of what they weigh.
+    ///
+    /// NaN of no rows, and of rows that weigh nothing.
+    pub(crate) fn share(&self, column: &Column, count: u64, n: u64, weighed: impl Fn(Sums) -> (u64, u64)) -> f64 {
+        let (part, whole) = self.weighed(column).map_or((count, n), |it| weighed(it.sums));
+        part as f64 / whole as f64
+    }
+
+    /// Returns the share of rows that are null or NaN.
+    pub(crate) fn missing_share(&self, column: &Column) -> f64 {
+        self.share(column, column.n_missing(), column.rows(), |it| (it.missing, it.all))
+    }
+
+    /// Returns how many rows that count alike so many rows of a column are worth.
+    pub(crate) fn worth(&self, column: &Column, n: u64) -> u64 {
+        self.weighed(column).map_or(n, |it| (n as f64 * it.size() / column.rows() as f64) as u64)
+    }
+
     /// Returns how often one test of a column may find something by accident: all columns of all parts share `alpha`.
     pub(crate) fn share_of(&self, alpha: f64) -> f64 {
         let n_tests = 2 * self.current.columns().len().max(1) * self.parts.unwrap_or(1).max(1);
         alpha / n_tests as f64
     }
+
     /// Returns the severity of what is held against limits or the reference.
     pub(crate) fn severity(&self) -> Severity {
         self.settings.config.severity

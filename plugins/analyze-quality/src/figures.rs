@@ -21,11 +21,11 @@ pub(crate) fn of_columns(context: &Context<'_>) -> Vec<Figure> {
 /// Returns the columns of which most is missing, where anything is.
 fn missing(context: &Context<'_>) -> Option<Figure> {
     let share = |name: &str| {
-        let known = context.reference.and_then(|it| it.columns().get(name)).map(|it| it.missing_share());
+        let known = context.reference.and_then(|it| it.columns().get(name)).map(|it| context.missing_share(it));
         known.filter(|it| !it.is_nan()).unwrap_or(0.0)
     };
     let columns = context.current.columns().iter();
-    let mut columns: Vec<_> = columns.map(|(name, it)| (name, it.missing_share(), share(name))).collect();
+    let mut columns: Vec<_> = columns.map(|(name, it)| (name, context.missing_share(it), share(name))).collect();
     columns.retain(|it| it.1 > 0.0 || it.2 > 0.0);
     if columns.is_empty() {
         return None;
@@ -67,7 +67,7 @@ fn table(context: &Context<'_>) -> Figure {
         }
         .unwrap_or_default();
         let distinct = if it.is_opaque() { String::new() } else { format!("{:.0}", it.values().distinct()) };
-        vec![name.clone(), it.types(), format!("{:.4}", it.missing_share()), distinct, least, greatest]
+        vec![name.clone(), it.types(), format!("{:.4}", context.missing_share(it)), distinct, least, greatest]
     });
     let left_out = columns.len().saturating_sub(MAX_ROWS);
     Figure {

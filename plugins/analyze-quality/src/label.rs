@@ -45,9 +45,9 @@ pub(crate) fn classes(label: &Column) -> Option<BTreeMap<String, u64>> {
 }
 
 /// Returns how much each class weighs, or how many rows it has where these have no weights.
-fn masses(label: &Column) -> Option<BTreeMap<String, u64>> {
+fn masses(context: &Context<'_>, label: &Column) -> Option<BTreeMap<String, u64>> {
     let mut res = classes(label)?;
-    if let Some(weighed) = label.weighed() {
+    if let Some(weighed) = context.weighed(label) {
         let masses = weighed.categories.counts();
         res.iter_mut().for_each(|(class, count)| *count = masses.get(class.as_str()).copied().unwrap_or(0));
     }
@@ -55,7 +55,7 @@ fn masses(label: &Column) -> Option<BTreeMap<String, u64>> {
 }
 
 fn imbalance(context: &Context<'_>, name: &str, label: &Column, report: &mut Report) {
-    let (Some(classes), Some(masses)) = (classes(label), masses(label)) else { return };
+    let (Some(classes), Some(masses)) = (classes(label), masses(context, label)) else { return };
     let sum = |it: &BTreeMap<String, u64>| it.values().copied().fold(0, u64::saturating_add);
     let (n, all) = (sum(&classes), sum(&masses));
     for (class, mass) in masses.iter().take(MAX_CLASSES) {
@@ -66,7 +66,7 @@ fn imbalance(context: &Context<'_>, name: &str, label: &Column, report: &mut Rep
     measure(report, "class_ratio", ratio, n);
     let limit = context.settings.config.limits.class_ratio;
     if ratio < limit {
-        let known = context.reference.and_then(|it| it.columns().get(name)).and_then(self::masses);
+        let known = context.reference.and_then(|it| it.columns().get(name)).and_then(|it| self::masses(context, it));
         let is_usual = known.and_then(|it| self::ratio(&it).map(|it| it.0)).is_some_and(|it| it < limit);
         let severity = if is_usual { Severity::Info } else { context.severity() };
         let message = format!(

@@ -10,7 +10,8 @@
 //! unexpected or unseen, and of classes; so are correlations and predictive power. How far a share may be from another by chance follows
 //! from how many rows that count alike they are worth, by Kish. What is wrong with a row is wrong with it, whatever it weighs: findings about
 //! single values, how many rows there are, ranges, quantiles, texts, outliers, repeated rows, conflicting labels, freshness and leakage
-//! count each row once. Values that are no weights are findings about their column, and each row counts once then.
+//! count each row once. Where any row of either role has no weight, or all of a role weigh nothing, every row of both counts once, in all chunks
+//! and slices, so that no share by weight is held against one of rows.
 //!
 //! There is no drift of distributions here (`drift` has it), nothing is repaired, and no clock is read: how old data may be is held against
 //! a time that the pipeline gives.

@@ -20,6 +20,7 @@ use crate::{
     label,
     profile::{MAX_PAIRED, Profile},
     rows::RowSample,
+    weighed::Footing,
 };
 
 /// Fewer different rows say nothing about pairs.
@@ -54,8 +55,10 @@ pub(crate) fn judge(context: &Context<'_>, report: &mut Report) -> Result<()> {
         return Ok(());
     }
     say_partial(context, sample, report);
-    if sample.len() < MIN_ROWS {
-        let why = format!("there are {} different rows, fewer than {MIN_ROWS}", sample.len());
+    let n_counted = sample.n_counted(context.footing);
+    if n_counted < MIN_ROWS {
+        let that = if n_counted < sample.len() { " that weigh anything" } else { "" };
+        let why = format!("there are {n_counted} different rows{that}, fewer than {MIN_ROWS}");
         report.gaps.push(Gap::new("correlations", why));
         return Ok(());
     }
@@ -78,9 +81,9 @@ fn say_partial(context: &Context<'_>, sample: &RowSample, report: &mut Report) {
 
 /// Correlations of features with each other.
 fn features(context: &Context<'_>, report: &mut Report) -> Result<()> {
-    let sample = context.current.sample();
-    let columns = paired(context.current, |it| it.has_use(Use::Feature));
-    let weights = sample.weights();
+    let (sample, footing) = (context.current.sample(), context.footing);
+    let columns = paired(context.current, footing, |it| it.has_use(Use::Feature));
+    let weights = sample.weights(footing);
     let n = sample.rows().map(|it| it.1.count).fold(0, u64::saturating_add);
     let mut table = vec![vec![f64::NAN; columns.len()]; columns.len()];
     for left in 0..columns.len() {
@@ -115,17 +118,17 @@ fn features(context: &Context<'_>, report: &mut Report) -> Result<()> {
 /// What features and identifier tell of the label.
 fn labels(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let Some((label, column)) = context.current.column_for(Use::Label) else { return Ok(()) };
-    let sample = context.current.sample();
-    let columns = paired(context.current, may_tell);
-    let weights = sample.weights();
+    let (sample, footing) = (context.current.sample(), context.footing);
+    let columns = paired(context.current, footing, may_tell);
+    let weights = sample.weights(footing);
     let n = sample.rows().map(|it| it.1.count).fold(0, u64::saturating_add);
     let is_class = label::classes(column).is_some();
-    let Some(own) = values(context.current, label, column) else { return Ok(()) };
-    let known = context.reference.filter(|it| it.sample().len() >= MIN_ROWS).and_then(|it| {
-        let own = values(it, label, it.columns().get(label)?)?;
-        Some(scores(it, &paired(it, may_tell), &own, is_class))
+    let Some(own) = values(context.current, footing, label, column) else { return Ok(()) };
+    let known = context.reference.filter(|it| it.sample().n_counted(footing) >= MIN_ROWS).and_then(|it| {
+        let own = values(it, footing, label, it.columns().get(label)?)?;
+        Some(scores(it, footing, &paired(it, footing, may_tell), &own, is_class))
     });
-    let scores = scores(context.current, &columns, &own, is_class);
+    let scores = scores(context.current, footing, &columns, &own, is_class);
     let own_names = names(&own);
     for it in &columns {
         if context.host.is_cancelled() {
@@ -173,7 +176,7 @@ fn label_correlations(
 
 fn judge_score(context: &Context<'_>, name: &str, label: &str, is_id: bool, score: f64, report: &mut Report) {
     let limits = &context.settings.config.limits;
-    let (n, size) = (context.current.sample().len(), context.current.sample().size());
+    let (n, size) = (context.current.sample().len(), context.current.sample().size(context.footing));
     if is_id {
         // Half of all identifiers that tell nothing are better than a guess by accident.
         let limit = limits.id_label + 3.0 / size.sqrt();
@@ -194,7 +197,7 @@ fn judge_score(context: &Context<'_>, name: &str, label: &str, is_id: bool, scor
 }
 
 fn judge_change(context: &Context<'_>, name: &str, label: &str, (before, now): (f64, f64), report: &mut Report) {
-    let noise = |it: &Profile| 1.0 / it.sample().size().sqrt();
+    let noise = |it: &Profile| 1.0 / it.sample().size(context.footing).sqrt();
     let noise = context.reference.map_or(0.0, noise) + noise(context.current);
     let limit = context.settings.config.limits.feature_label_change + noise;
     if (now - before).abs() >= limit {
@@ -207,13 +210,13 @@ fn judge_change(context: &Context<'_>, name: &str, label: &str, (before, now): (
 }
 
 /// Returns the columns of the sample that can be compared, in the order of their names.
-fn paired(profile: &Profile, is_wanted: impl Fn(&Column) -> bool) -> Vec<Paired<'_>> {
+fn paired(profile: &Profile, footing: Footing, is_wanted: impl Fn(&Column) -> bool) -> Vec<Paired<'_>> {
     let wanted = profile.paired_columns().filter(|it| is_wanted(it.1));
-    wanted.filter_map(|(name, column)| Some(Paired { name, values: values(profile, name, column)? })).collect()
+    wanted.filter_map(|(name, column)| Some(Paired { name, values: values(profile, footing, name, column)? })).collect()
 }
 
 /// Returns what the sample has of a column; none for times, nested values and columns that do not vary.
-fn values(profile: &Profile, name: &str, column: &Column) -> Option<Values> {
+fn values(profile: &Profile, footing: Footing, name: &str, column: &Column) -> Option<Values> {
     let family = column.kind().and_then(|it| it.family())?;
     let place = profile.sample().place(name)?;
     if column.is_mixed() || column.is_opaque() || column.values().distinct() < 2.0 {
@@ -224,7 +227,7 @@ fn values(profile: &Profile, name: &str, column: &Column) -> Option<Values> {
         Family::Numbers if !column.has_use(Use::Categorical) => {
             let values: Vec<f64> = cells.map(f64::from_bits).collect();
             let is_whole = values.iter().all(|it| !it.is_nan());
-            let ranks = is_whole.then(|| ranks(&values, &profile.sample().weights()));
+            let ranks = is_whole.then(|| ranks(&values, &profile.sample().weights(footing)));
             Some(Values::Numbers { values, ranks })
         }
         Family::Numbers | Family::Booleans | Family::Texts => {
@@ -271,8 +274,14 @@ fn association(left: &Values, right: &Values, weights: &[f64]) -> Option<(f64, &
 }
 
 /// Returns the predictive power score of each column for the label.
-fn scores<'a>(profile: &Profile, columns: &[Paired<'a>], label: &Values, is_class: bool) -> BTreeMap<&'a str, f64> {
-    let (own, weights) = (cells(label, is_class), profile.sample().weights());
+fn scores<'a>(
+    profile: &Profile,
+    footing: Footing,
+    columns: &[Paired<'a>],
+    label: &Values,
+    is_class: bool,
+) -> BTreeMap<&'a str, f64> {
+    let (own, weights) = (cells(label, is_class), profile.sample().weights(footing));
     let score = |it: &Paired<'a>| {
         let features = cells(&it.values, false);
         let rows = profile.sample().rows().zip(&weights).zip(features.iter().zip(&own));

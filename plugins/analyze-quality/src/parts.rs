@@ -14,6 +14,7 @@ use crate::{
     profile::{Profile, is_kept},
     settings::Settings,
     values,
+    weighed::Footing,
 };
 
 /// The most columns of the picture over time, as many as are drawn.
@@ -110,14 +111,21 @@ impl Parts {
     /// Returns what is to be said of every chunk and slice; nothing of all rows, where these are one.
     ///
     /// A chunk whose window is empty or too small is judged alone.
-    pub(crate) fn report(&self, settings: &Settings, host: &dyn Host) -> Result<Report> {
+    pub(crate) fn report(&self, settings: &Settings, footing: Footing, host: &dyn Host) -> Result<Report> {
         let roles = [&self.reference, &self.current];
         let has_reference = self.reference.rows() > 0 || self.cutting.looks_back();
         let parts = Some(self.current.keys().count());
         let mut series = cells::series(&Columns(settings), &self.cutting, host, roles, |window, current| {
+            if current.counts_nothing(footing) {
+                return Ok(Err("its rows weigh nothing".to_owned()));
+            }
             let mut report = Report::default();
+            let window = window.and_then(|it| match it.counts_nothing(footing) {
+                true => Err("it is compared with rows that weigh nothing".to_owned()),
+                false => Ok(it),
+            });
             let reference = window.as_ref().ok().copied();
-            values::judge(&Context { host, settings, reference, current, parts }, &mut report);
+            values::judge(&Context { host, settings, reference, current, footing, parts }, &mut report);
             if let Some(why) = window.err().filter(|_| has_reference) {
                 report.gaps.push(Gap::new("what is usual", format!("it was judged alone: {why}")));
             }

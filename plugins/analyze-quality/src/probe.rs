@@ -17,9 +17,10 @@ use crate::{
     repeated, schema,
     settings::Settings,
     table, values,
+    weighed::Footing,
 };
 
-const STATE_VERSION: u8 = 5;
+const STATE_VERSION: u8 = 6;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -53,23 +54,28 @@ impl Analyzer for Quality {
 }
 
 impl Quality {
-    /// Returns what does not heed the weights of the rows.
-    fn weights(&self) -> Option<Gap> {
-        let (name, column) = self.current.column_for(Use::Weight).filter(|_| self.settings.config.weights)?;
-        Some(match column.weighed() {
-            Some(_) => Gap::new(
-                "row weights, in part",
-                format!(
-                    "numbers of rows, ranges, quantiles, texts, outliers, repeated rows, conflicting labels, freshness and leakage count every row once, whatever its weight in `{name}`"
-                ),
-            ),
-            None => Gap::new(
-                "row weights",
-                format!(
-                    "every row counts once, as not all have a weight in `{name}` that is 0 or from 1/4096 to 65536"
-                ),
-            ),
-        })
+    /// Returns how rows count, and what of that is to be told.
+    ///
+    /// It is decided once: a share by weight is not held against one of rows.
+    fn footing(&self) -> (Footing, Option<Gap>) {
+        let roles = [(Role::Reference, &self.reference), (Role::Current, &self.current)];
+        let name = roles.iter().find_map(|it| it.1.column_for(Use::Weight)).map(|it| it.0);
+        let Some(name) = name.filter(|_| self.settings.config.weights) else { return (Footing::Count, None) };
+        for (role, profile) in roles {
+            let role = role.as_str();
+            let why = if !profile.has_weights() {
+                format!("not all {role} rows have a weight in `{name}` that is 0 or from 1/4096 to 65536")
+            } else if profile.counts_nothing(Footing::Weight) {
+                format!("all {role} rows have a weight of 0 in `{name}`")
+            } else {
+                continue;
+            };
+            return (Footing::Count, Some(Gap::new("row weights", format!("every row counts once, as {why}"))));
+        }
+        let rest = format!(
+            "numbers of rows, ranges, quantiles, texts, outliers, repeated rows, conflicting labels, freshness and leakage count every row once, whatever its weight in `{name}`"
+        );
+        (Footing::Weight, Some(Gap::new("row weights, in part", rest)))
     }
 }
 
@@ -137,11 +143,13 @@ impl Probe for Quality {
             return Err(host.cancelled());
         }
         let has_reference = self.reference.rows() > 0;
+        let (footing, of_weights) = self.footing();
         let context = Context {
             host,
             settings: &self.settings,
             reference: has_reference.then_some(&self.reference),
             current: &self.current,
+            footing,
             parts: None,
         };
         let mut report = Report::default();
@@ -157,7 +165,7 @@ impl Probe for Quality {
         if self.current.rows() == 0 {
             return Ok(report);
         }
-        report.gaps.extend(self.weights());
+        report.gaps.extend(of_weights);
         table::freshness(&context, &mut report);
         values::judge(&context, &mut report);
         repeated::rows(&context, &mut report);
@@ -168,7 +176,7 @@ impl Probe for Quality {
         outlier_rows::judge(&context, &mut report)?;
         report.figures.splice(0..0, figures::of_columns(&context));
         if let Some(parts) = &self.parts {
-            let of_parts = parts.report(&self.settings, host)?;
+            let of_parts = parts.report(&self.settings, footing, host)?;
             report.metrics.extend(of_parts.metrics);
             report.checks.extend(of_parts.checks);
             report.findings.extend(of_parts.findings);

@@ -18,7 +18,7 @@ use crate::{
     identity::{MISSING, identities, of_name},
     rows::{RowSample, cells},
     settings::Settings,
-    weighed::Weights,
+    weighed::{Footing, Weights},
 };
 
 /// How many columns are looked at in pairs, beside label and identifier.
@@ -31,6 +31,10 @@ const MAX_ID: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     rows: u64,
+    /// Those that have a weight that can be used.
+    n_weighed: u64,
+    /// What all of them weigh, in whole units.
+    mass: u64,
     columns: BTreeMap<String, Column>,
     /// By features and label.
     row_keys: KeyTallies,
@@ -52,6 +56,8 @@ impl Profile {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             rows: 0,
+            n_weighed: 0,
+            mass: 0,
             columns: BTreeMap::new(),
             row_keys: KeyTallies::new(settings.config.max_keys),
             feature_keys: KeyTallies::new(settings.config.max_keys),
@@ -78,6 +84,10 @@ impl Profile {
         self.rows = self.rows.saturating_add(batch.num_rows() as u64);
         let weights = Weights::of(settings, batch);
         let weights = weights.as_ref();
+        if let Some(it) = weights {
+            self.n_weighed = self.n_weighed.saturating_add(it.n_usable);
+            self.mass = it.units.iter().copied().fold(self.mass, u64::saturating_add);
+        }
         let columns = read(settings, batch)?;
         let all = row_hashes(&columns, batch.num_rows(), |_| true);
         for it in &columns {
@@ -97,6 +107,8 @@ impl Profile {
     /// Adds what `other` has seen.
     pub(crate) fn merge(&mut self, other: Self) {
         self.rows = self.rows.saturating_add(other.rows);
+        self.n_weighed = self.n_weighed.saturating_add(other.n_weighed);
+        self.mass = self.mass.saturating_add(other.mass);
         for (name, column) in other.columns {
             match self.columns.entry(name) {
                 Entry::Vacant(it) => {
@@ -112,6 +124,16 @@ impl Profile {
 
     pub(crate) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Returns whether each row has a weight that can be used.
+    pub(crate) fn has_weights(&self) -> bool {
+        self.n_weighed == self.rows
+    }
+
+    /// Returns whether there are rows, and as they count they come to nothing.
+    pub(crate) fn counts_nothing(&self, footing: Footing) -> bool {
+        footing == Footing::Weight && self.rows > 0 && self.mass == 0
     }
 
     /// Returns the columns in the order of their names.
@@ -151,7 +173,7 @@ impl Profile {
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.u64(self.rows);
+        [self.rows, self.n_weighed, self.mass].into_iter().for_each(|it| writer.u64(it));
         writer.u64(self.columns.len() as u64);
         for (name, column) in &self.columns {
             writer.bytes(name.as_bytes());
@@ -164,7 +186,7 @@ impl Profile {
 
     pub(crate) fn read(settings: &Settings, reader: &mut Reader<'_>) -> Result<Self> {
         let mut res = Self::new(settings);
-        res.rows = reader.u64()?;
+        (res.rows, res.n_weighed, res.mass) = (reader.u64()?, reader.u64()?, reader.u64()?);
         for _ in 0..reader.u64()? {
             let name = reader.text()?.to_owned();
             res.columns.insert(name, Column::read(settings, reader)?);

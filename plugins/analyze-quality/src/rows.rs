@@ -12,7 +12,7 @@ use modelwatch_stats::weights::Mass;
 
 use crate::{
     kind::{Family, Kind},
-    weighed::Weights,
+    weighed::{Footing, Weights},
 };
 
 /// The most values of all rows together.
@@ -25,8 +25,6 @@ const MAX_CELLS: u64 = 1_000_000;
 pub(crate) struct RowSample {
     max_rows: u64,
     n: u64,
-    /// Those that have a weight that can be used.
-    n_weighed: u64,
     columns: Option<Vec<String>>,
     /// Batches with other columns came, so that no row is kept.
     is_mismatched: bool,
@@ -48,15 +46,7 @@ pub(crate) struct Occurrences {
 
 impl RowSample {
     pub(crate) fn new(max_rows: u64) -> Self {
-        Self {
-            max_rows,
-            n: 0,
-            n_weighed: 0,
-            columns: None,
-            is_mismatched: false,
-            is_overflowed: false,
-            rows: BTreeMap::new(),
-        }
+        Self { max_rows, n: 0, columns: None, is_mismatched: false, is_overflowed: false, rows: BTreeMap::new() }
     }
 
     /// Adds rows with their hashes and weights: one list of cells per column, in the order of the names, and the identifiers of those that are kept.
@@ -73,7 +63,6 @@ impl RowSample {
             return;
         }
         self.n = self.n.saturating_add(hashes.len() as u64);
-        self.n_weighed = self.n_weighed.saturating_add(weights.map_or(0, |it| it.n_usable));
         if !self.agree(columns.iter().map(|it| it.0.to_owned()).collect()) {
             return;
         }
@@ -85,7 +74,6 @@ impl RowSample {
 
     pub(crate) fn merge(&mut self, other: &Self) {
         self.n = self.n.saturating_add(other.n);
-        self.n_weighed = self.n_weighed.saturating_add(other.n_weighed);
         self.is_mismatched |= other.is_mismatched;
         if let Some(columns) = &other.columns {
             self.agree(columns.clone());
@@ -122,18 +110,25 @@ impl RowSample {
     }
 
     /// Returns how much each of the rows counts: what all of its occurrences weigh, or how many these are.
-    pub(crate) fn weights(&self) -> Vec<f64> {
-        let is_weighted = self.is_weighted();
-        self.rows.values().map(|it| if is_weighted { it.mass } else { it.count } as f64).collect()
+    pub(crate) fn weights(&self, footing: Footing) -> Vec<f64> {
+        let weight = |it: &Occurrences| match footing {
+            Footing::Count => it.count,
+            Footing::Weight => it.mass,
+        };
+        self.rows.values().map(|it| weight(it) as f64).collect()
+    }
+
+    /// Returns how many different rows count at all.
+    pub(crate) fn n_counted(&self, footing: Footing) -> usize {
+        self.weights(footing).into_iter().filter(|it| *it > 0.0).count()
     }
 
     /// Returns how many different rows that count alike these are worth: where they have weights as Kish has it, else as many as there are.
-    pub(crate) fn size(&self) -> f64 {
-        if self.is_weighted() { self.weights().into_iter().collect::<Mass>().size() } else { self.len() as f64 }
-    }
-
-    fn is_weighted(&self) -> bool {
-        self.n > 0 && self.n_weighed == self.n && self.rows.values().any(|it| it.mass > 0)
+    pub(crate) fn size(&self, footing: Footing) -> f64 {
+        match footing {
+            Footing::Count => self.len() as f64,
+            Footing::Weight => self.weights(footing).into_iter().collect::<Mass>().size(),
+        }
     }
 
     /// Returns the number of different rows.
@@ -143,7 +138,6 @@ impl RowSample {
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.u64(self.n);
-        writer.u64(self.n_weighed);
         writer.u8(u8::from(self.is_mismatched));
         writer.u8(u8::from(self.is_overflowed));
         writer.u8(u8::from(self.columns.is_some()));
@@ -163,7 +157,7 @@ impl RowSample {
 
     pub(crate) fn read(max_rows: u64, reader: &mut Reader<'_>) -> Result<Self> {
         let mut res = Self::new(max_rows);
-        (res.n, res.n_weighed) = (reader.u64()?, reader.u64()?);
+        res.n = reader.u64()?;
         (res.is_mismatched, res.is_overflowed) = (reader.flag()?, reader.flag()?);
         let has_columns = reader.flag()?;
         let columns = (0..reader.u64()?).map(|_| reader.text().map(str::to_owned)).collect::<Result<Vec<_>>>()?;

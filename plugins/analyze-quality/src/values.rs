@@ -80,11 +80,11 @@ impl Judged<'_> {
 
     fn missing(&self, report: &mut Report) {
         let (column, name) = (self.column, self.name);
-        let (rows, share) = (column.rows(), column.missing_share());
+        let (rows, share) = (column.rows(), self.context.missing_share(column));
         self.measure(report, "missing_share", share, rows);
         if let Body::Numbers(it) = column.body() {
-            let nan = column.share(it.sample().n_nan(), rows, |it| (it.nan, it.all));
-            let infinite = column.share(it.n_infinite(), rows, |it| (it.infinite, it.all));
+            let nan = self.context.share(column, it.sample().n_nan(), rows, |it| (it.nan, it.all));
+            let infinite = self.context.share(column, it.n_infinite(), rows, |it| (it.infinite, it.all));
             self.measure(report, "nan_share", nan, rows);
             self.measure(report, "infinite_share", infinite, rows);
         }
@@ -97,7 +97,10 @@ impl Judged<'_> {
                 format!("{} of `{name}` is missing, more than `max_missing`, {}", percent(share), percent(limit));
             report.findings.push(self.missing_finding(self.breach("MW-Q010", message), share, limit));
         }
-        let usual = self.known.filter(|it| it.rows() > 0).map(|it| (it.missing_share(), it.worth(it.rows())));
+        let usual = self
+            .known
+            .filter(|it| it.rows() > 0)
+            .map(|it| (self.context.missing_share(it), self.context.worth(it, it.rows())));
         if column.n_present() == 0 {
             let is_usual = self.known.is_some_and(|it| it.n_present() == 0);
             let severity = if is_usual { Severity::Info } else { self.context.severity() };
@@ -107,7 +110,7 @@ impl Judged<'_> {
             let least = self.context.settings.config.limits.missing;
             let limit = usual.map_or(least, |(usual, n)| {
                 let chance = |n: u64| self.context.chance(usual, n);
-                least.max(usual + chance(column.worth(rows)) + chance(n))
+                least.max(usual + chance(self.context.worth(column, rows)) + chance(n))
             });
             if share > limit {
                 let message = format!("{} of `{name}` is missing, more than {}", percent(share), percent(limit));
@@ -206,7 +209,7 @@ impl Judged<'_> {
 
     fn unexpected(&self, report: &mut Report) {
         let (n, found) = (self.column.n_present(), self.column.unexpected());
-        let weighed = self.column.weighed().map(|it| it.unexpected);
+        let weighed = self.context.weighed(self.column).map(|it| it.unexpected);
         let Some(rule) = self.context.settings.rule(self.name, self.column) else { return };
         let is_named = !matches!(self.column.body(), Body::Times(_) | Body::Empty);
         let written = [
@@ -231,7 +234,7 @@ impl Judged<'_> {
                 report.gaps.push(Gap::new(format!("column `{}`, its rule", self.name), why));
                 continue;
             }
-            let share = self.column.share(count, n, |it| (mass.unwrap_or(0), it.present()));
+            let share = self.context.share(self.column, count, n, |it| (mass.unwrap_or(0), it.present()));
             self.measure(report, metric, share, n);
             if count > 0 {
                 let examples = self.examples(code);
@@ -274,7 +277,7 @@ impl Judged<'_> {
         let unseen: Vec<_> = pairs().filter(|it| *it.1.0 == 0).map(|it| it.0.as_str()).collect();
         let count = pairs().filter(|it| *it.1.0 == 0).map(|it| *it.1.1).fold(0, u64::saturating_add);
         let n_known = pairs().map(|it| *it.1.1).fold(0, u64::saturating_add);
-        let share = match self.column.weighed() {
+        let share = match self.context.weighed(self.column) {
             Some(it) => unseen_share(known.categories(), &it.categories),
             None => unseen_share(known.categories(), categories),
         };
@@ -283,12 +286,19 @@ impl Judged<'_> {
         if count == 0 || is_written || self.grows() {
             return;
         }
-        // Of the next rows, as many are expected to be new as categories of the reference occurred once (Good 1953).
-        let n_once = pairs().filter(|it| *it.1.0 == 1).count() as f64;
+        // Of the next rows, as many are expected to be new as categories of the reference occurred once (Good 1953), and to weigh as much.
         let n_reference = aligned.reference.iter().copied().fold(0, u64::saturating_add);
-        let usual = n_once / n_reference.max(1) as f64;
-        let expected =
-            usual + self.context.chance(usual, self.column.worth(n_known)) + self.context.chance(usual, n_reference);
+        let masses = self.known.and_then(|it| self.context.weighed(it)).map(|it| it.categories.counts());
+        let counted = |(key, count): (&String, &u64)| match &masses {
+            Some(it) => it.get(key.as_str()).copied().unwrap_or(0),
+            None => *count,
+        };
+        let of_reference = || aligned.keys.iter().zip(&aligned.reference);
+        let once = of_reference().filter(|it| *it.1 == 1).map(counted).fold(0, u64::saturating_add);
+        let usual = once as f64 / of_reference().map(counted).fold(0, u64::saturating_add).max(1) as f64;
+        let expected = usual
+            + self.context.chance(usual, self.context.worth(self.column, n_known))
+            + self.context.chance(usual, n_reference);
         // Where every category is expected to be new, as for texts that are all different, none is news.
         if expected >= 1.0 {
             return;
@@ -326,8 +336,8 @@ impl Judged<'_> {
                 self.measure(report, name, value, numbers.sample().n());
             }
         }
-        let zero = self.column.share(numbers.n_zero(), n, |it| (it.zero, it.finite()));
-        let negative = self.column.share(numbers.n_negative(), n, |it| (it.negative, it.finite()));
+        let zero = self.context.share(self.column, numbers.n_zero(), n, |it| (it.zero, it.finite()));
+        let negative = self.context.share(self.column, numbers.n_negative(), n, |it| (it.negative, it.finite()));
         self.measure(report, "zero_share", zero, n);
         self.measure(report, "negative_share", negative, n);
         self.range(numbers, &points, report);
@@ -364,7 +374,7 @@ impl Judged<'_> {
             return;
         }
         let (n, count) = (self.column.n_present(), outside.below.saturating_add(outside.above));
-        let share = self.column.share(count, n, |it| (it.outside, it.present()));
+        let share = self.context.share(self.column, count, n, |it| (it.outside, it.present()));
         self.measure(report, "out_of_bounds_share", share, n);
         if let (true, Some((least, greatest))) = (count > 0, range) {
             let message = format!(

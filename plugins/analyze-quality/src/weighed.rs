@@ -1,7 +1,7 @@
 //! How much the rows of a column weigh of which something is said.
 //!
 //! Weights are summed in whole units, so that sums are the same in any order. What is no weight is a matter of the column that has it, and
-//! ends nothing: then each row counts once.
+//! ends nothing: then each row counts once, in both roles, so that what is compared is of the same kind ([`Footing`]).
 
 use modelwatch_sdk::{
     RecordBatch, Result,
@@ -48,6 +48,15 @@ impl Weights {
     }
 }
 
+/// How rows count, in both roles and all their chunks and slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Footing {
+    /// Each once.
+    Count,
+    /// By their weights, which all of them have.
+    Weight,
+}
+
 /// What rows of a column weigh.
 #[derive(Clone, Debug)]
 pub(crate) struct Weighed {
@@ -61,8 +70,6 @@ pub(crate) struct Weighed {
 /// Sums of weights in whole units.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {
-    /// How many rows have a weight.
-    n: u64,
     pub(crate) all: u64,
     /// Null or NaN.
     pub(crate) missing: u64,
@@ -85,9 +92,9 @@ impl Sums {
         self.present().saturating_sub(self.infinite)
     }
 
-    fn each(&mut self) -> [&mut u64; 8] {
-        let Self { n, all, missing, nan, infinite, zero, negative, outside } = self;
-        [n, all, missing, nan, infinite, zero, negative, outside]
+    fn each(&mut self) -> [&mut u64; 7] {
+        let Self { all, missing, nan, infinite, zero, negative, outside } = self;
+        [all, missing, nan, infinite, zero, negative, outside]
     }
 }
 
@@ -112,7 +119,6 @@ impl Weighed {
         is_label: bool,
         weights: &Weights,
     ) -> Result<()> {
-        add(&mut self.sums.n, weights.n_usable);
         let nulls = array.logical_nulls();
         for (row, unit) in weights.units.iter().enumerate() {
             add(&mut self.sums.all, *unit);
@@ -175,11 +181,6 @@ impl Weighed {
         self.sums.each().into_iter().zip(theirs.each()).for_each(|(mine, theirs)| add(mine, *theirs));
         self.unexpected.add(other.unexpected);
         self.categories.merge(&other.categories);
-    }
-
-    /// Returns whether each of so many rows has a weight, and any weighs anything.
-    pub(crate) fn is_of(&self, rows: u64) -> bool {
-        self.sums.n == rows && self.sums.all > 0
     }
 
     /// Returns how many rows that count alike all of them are worth, by Kish.

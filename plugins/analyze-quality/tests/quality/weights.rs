@@ -9,7 +9,7 @@ use modelwatch_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{Random, alone, batch_of, codes, floats, gap, integers, open, run};
+use crate::common::{Random, alone, batch_of, codes, floats, gap, integers, open, run, texts};
 
 /// A row: a number, a name, a label and a weight.
 #[derive(Clone, Copy)]
@@ -171,11 +171,89 @@ fn what_is_no_weight_counts_each_row_once() {
         let mut rows = current.clone();
         rows[7].weight = weight;
         let report = alone(json!({}), &by_weight(&rows));
-        assert!(gap(&report, "row weights").starts_with("every row counts once, as not all have a weight in `w`"));
+        assert!(
+            gap(&report, "row weights")
+                .starts_with("every row counts once, as not all current rows have a weight in `w`")
+        );
         assert_same(&weighted(&report), &weighted(&alone(json!({}), &alike(&current))));
     }
     let report = alone(json!({}), &by_weight(&current));
     assert!(gap(&report, "row weights, in part").contains("whatever its weight in `w`"));
+}
+
+/// Returns rows of which so many are odd: they lack `x`, have a `name` of their own, and weigh 20 where the others weigh 1.
+fn odd(n: usize, n_odd: usize, prefix: &str) -> [Vec<(&'static str, &'static [Use], ArrayRef)>; 2] {
+    let is_odd = |row: usize| row % (n / n_odd) == 0 && row / (n / n_odd) < n_odd;
+    let x: ArrayRef = Arc::new(Float64Array::from_iter((0..n).map(|it| (!is_odd(it)).then_some((it % 7) as f64))));
+    let name = (0..n).map(|it| if is_odd(it) { format!("{prefix}{it}") } else { "a".to_owned() });
+    let weight = (0..n).map(|it| if is_odd(it) { 20.0 } else { 1.0 });
+    let alike: Vec<(&str, &[Use], ArrayRef)> = vec![
+        ("x", &[Use::Feature], x),
+        ("name", &[Use::Feature], texts(name)),
+        ("half", &[Use::Slice], texts((0..n).map(|it| if it * 2 < n { "first" } else { "second" }))),
+    ];
+    let mut weighed = alike.clone();
+    weighed.push(("w", &[Use::Weight], floats(weight)));
+    [alike, weighed]
+}
+
+/// Returns the batch with the weight that `of` makes of each row's.
+fn reweighed(
+    mut columns: Vec<(&'static str, &'static [Use], ArrayRef)>,
+    of: impl Fn(usize, f64) -> f64,
+) -> RecordBatch {
+    let last = columns.last_mut().unwrap();
+    let weights = last.2.as_any().downcast_ref::<Float64Array>().unwrap();
+    last.2 = floats(weights.values().iter().enumerate().map(|(row, it)| of(row, *it)).collect::<Vec<_>>());
+    batch_of(columns)
+}
+
+#[test]
+fn a_role_whose_weights_cannot_be_used_makes_both_count_rows() {
+    let config = || json!({ "slices": ["half"] });
+    let ([reference, reference_weighed], [current, current_weighed]) = (odd(2000, 20, "r"), odd(2000, 20, "c"));
+    let expected = run(config(), &batch_of(reference.clone()), &batch_of(current.clone()));
+    let is_spoiled = |row, it| if row == 1 { f64::NAN } else { it };
+    let cases = [
+        ("reference", batch_of(reference), batch_of(current_weighed.clone())),
+        ("reference", reweighed(reference_weighed.clone(), is_spoiled), batch_of(current_weighed.clone())),
+        ("reference", reweighed(reference_weighed.clone(), |_, _| 0.0), batch_of(current_weighed.clone())),
+        ("current", batch_of(reference_weighed.clone()), batch_of(current)),
+        ("current", batch_of(reference_weighed.clone()), reweighed(current_weighed.clone(), is_spoiled)),
+        ("current", batch_of(reference_weighed), reweighed(current_weighed, |_, _| 0.0)),
+    ];
+    for (role, reference, current) in cases {
+        let report = run(config(), &reference, &current);
+        assert_same(&weighted(&report), &weighted(&expected));
+        assert!(!codes(&report).iter().any(|it| it.0 == "MW-Q010" && !it.1.starts_with('w')), "{:?}", codes(&report));
+        let why = gap(&report, "row weights");
+        assert!(why.starts_with("every row counts once, as ") && why.contains(&format!("all {role} rows")), "{why}");
+    }
+}
+
+#[test]
+fn a_slice_that_weighs_nothing_is_not_judged() {
+    let config = || json!({ "slices": ["half"] });
+    let ([_, reference], [_, current]) = (odd(2000, 20, "r"), odd(2000, 20, "c"));
+    let without = |columns: &[_]| reweighed(columns.to_vec(), |row, it| if row < 1000 { 0.0 } else { it });
+    let judged = |report: &Report, half: &str| {
+        let is_it = |it: &&modelwatch_sdk::report::Metric| it.labels.get("slice").is_some_and(|it| it == half);
+        report.metrics.iter().filter(is_it).any(|it| it.name == "missing_share")
+    };
+    let report = run(config(), &batch_of(reference.clone()), &without(&current));
+    let is_told = |report: &Report, why: &str| report.gaps.iter().any(|it| it.why.contains(why));
+    assert!(is_told(&report, "its rows weigh nothing"), "{:?}", report.gaps);
+    assert!(!judged(&report, "half=first") && judged(&report, "half=second"), "{:?}", report.metrics);
+    let report = run(config(), &without(&reference), &batch_of(current));
+    assert!(is_told(&report, "it is compared with rows that weigh nothing"), "{:?}", report.gaps);
+    assert!(judged(&report, "half=first") && judged(&report, "half=second"), "{:?}", report.metrics);
+}
+
+#[test]
+fn categories_that_are_always_new_are_no_news_however_heavy() {
+    let ([_, reference], [_, current]) = (odd(2000, 20, "r"), odd(2000, 20, "c"));
+    let report = run(json!({}), &batch_of(reference), &batch_of(current));
+    assert!(!codes(&report).contains(&("MW-Q021", "name")), "{:?}", report.findings);
 }
 
 #[test]

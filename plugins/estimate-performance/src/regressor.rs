@@ -103,6 +103,13 @@ impl FromIterator<(f64, f64)> for Errors {
 }
 
 impl Errors {
+    /// Returns how much the rows count by their mean weight: trees draw their leaves to 0 by as much as some rows weigh, and the unit of
+    /// weights is to say nothing about that.
+    fn relative_weights(&self) -> Vec<f64> {
+        let mean = self.weights.iter().sum::<f64>() / self.weights.len() as f64;
+        self.weights.iter().map(|it| it / mean).collect()
+    }
+
     /// Returns the mean, and how it spreads over samples of rows that weigh `of` in all; none without errors, and beyond the greatest numbers.
     fn mean(&self, of: Mass) -> Option<(f64, Spread)> {
         let all: f64 = self.weights.iter().sum();
@@ -137,8 +144,8 @@ impl Regressor {
             let Some((mean, spread)) = errors.mean(labeled) else { continue };
             let picked: Vec<Vec<f64>> = values.iter().map(|it| known.iter().map(|row| it[*row]).collect()).collect();
             let columns: Vec<&[f64]> = picked.iter().map(Vec::as_slice).collect();
-            let weights = reference.is_weighted().then_some(errors.weights.as_slice());
-            let rows = TrainingRows { columns: &columns, target: &errors.values, weights };
+            let weights = reference.is_weighted().then(|| errors.relative_weights());
+            let rows = TrainingRows { columns: &columns, target: &errors.values, weights: weights.as_deref() };
             let trees = BoostedTrees::fit(rows, &TREES).map_err(|e| format!("errors cannot be learned: {e}"))?;
             res.errors.insert(target, Learned { trees, mean, spread });
         }

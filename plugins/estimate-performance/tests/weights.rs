@@ -182,6 +182,25 @@ fn equal_weights_change_nothing() {
 }
 
 #[test]
+fn the_unit_of_weights_says_nothing_about_errors() {
+    let (reference, mut current) = (predicted(1, 1000), predicted(2, 500));
+    current.iter_mut().for_each(|it| it.hardness = 0.8 + it.hardness / 5.0);
+    let weigh = |rows: &[Row], unit: f64| {
+        by_weight(&rows.iter().map(|it| Row { weight: it.weight * unit, ..*it }).collect::<Vec<_>>())
+    };
+    let alike = run(&regression(), &alike(&reference), &alike(&current));
+    let unweighted = run(&regression(), &weigh(&reference, 1.0), &weigh(&current, 1.0));
+    assert_near(&points(&unweighted), &points(&alike), 1e-9);
+    for (reference, current) in [(reference.clone(), current.clone()), (weighed(reference), weighed(current))] {
+        let expected = run(&regression(), &weigh(&reference, 1.0), &weigh(&current, 1.0));
+        for (left, right) in [(1.0 / 4096.0, 0.1), (0.001, 1.0), (20_000.0, 0.01)] {
+            let report = run(&regression(), &weigh(&reference, left), &weigh(&current, right));
+            assert_near(&points(&report), &points(&expected), 1e-6);
+        }
+    }
+}
+
+#[test]
 fn a_shift_of_weights_alone_is_found() {
     // Each hard row counts nine times, as if nine of ten rows were hard.
     let (reference, mut current) = (classified(1, 10_000), classified(2, 5000));

@@ -4,10 +4,10 @@
 //! are drawn from that. Where there were too many, those stayed whose hash is lowest: as good as a draw if rows are different, and not
 //! if one row may stand for half of the table. Then both roles are compared in the range of hashes of which both kept everything.
 //!
-//! Rows with weights are drawn by them: each of a draw stays with a chance in proportion to its weight, the heaviest one certainly (rejection
-//! sampling, von Neumann 1951). Those that stay count alike and are distributed as the weighted rows are, so that every test is what it
-//! is without weights. Weighting the statistics instead would not do: dealt out again, rows take their weights along, and how rows are
-//! weighed would be compared as well.
+//! Rows with weights are drawn by them: each stays with a chance in proportion to its weight, the heaviest one certainly (rejection
+//! sampling, von Neumann 1951), and of those that stay as many are drawn as are compared. They count alike and are distributed as the
+//! weighted rows are, so that every test is what it is without weights. Weighting the statistics instead would not do: dealt out again,
+//! rows take their weights along, and how rows are weighed would be compared as well.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,19 @@ use modelwatch_sdk::{
     rows::{Use, columns, numbers},
     sample::take,
 };
-use modelwatch_stats::hash::mix;
+use modelwatch_stats::{hash::mix, intervals::normal_quantile};
 
 use crate::{config::Config, side::Side};
 
 /// From this share of repeated rows on it matters how often a row comes.
 const REPEATED: f64 = 0.01;
+
+/// From so many on, how many stay is told by a normal distribution: its standard deviation is above 45, and counting one by one would take
+/// as long as there are.
+const MANY: f64 = 4096.0;
+
+/// 2⁶⁴ over the golden ratio, by which the numbers of a stream are told apart.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The rows of one role that are compared.
 #[derive(Clone, Debug)]
@@ -52,6 +59,7 @@ pub(crate) fn draw(config: &Config, reference: &Side, current: &Side) -> Result<
         let counts: Vec<u64> = match (is_partial, sample.is_complete()) {
             (true, _) => sample.counts().take(sample.n_in_common_range(other.sample())).collect(),
             (false, true) => sample.counts().collect(),
+            (false, false) if weights.is_some() => vec![1; sample.len()],
             (false, false) => vec![1; sample.len().min(config.rows)],
         };
         let drawn = match &weights {
@@ -83,20 +91,41 @@ fn weights(rows: &RecordBatch) -> Result<Option<Vec<f64>>> {
 
 /// Returns at most `n` of the rows, each occurrence with a chance in proportion to its weight.
 fn by_weight(counts: &[u64], weights: &[f64], n: usize, seed: u64) -> Vec<usize> {
-    let total: f64 = counts.iter().map(|it| *it as f64).sum();
-    let mass: f64 = counts.iter().zip(weights).map(|(count, weight)| *count as f64 * weight).sum();
     let greatest = counts.iter().zip(weights).map(|it| *it.1).fold(0.0, f64::max);
-    if mass == 0.0 {
-        return Vec::new();
+    let staying = counts
+        .iter()
+        .zip(weights)
+        .enumerate()
+        .map(|(row, (count, weight))| staying(*count, weight / greatest, mix(mix(!seed) ^ row as u64)));
+    occurrences(&staying.collect::<Vec<_>>(), n, seed)
+}
+
+/// Returns how many of `count` stay, each with this chance: a binomial number.
+fn staying(count: u64, chance: f64, stream: u64) -> u64 {
+    if chance.is_nan() || chance <= 0.0 {
+        return 0;
     }
-    // Of so many, `n` are expected to stay, and nearly always do: the margin is four standard deviations.
-    let margin = 1.0 + 4.0 / (n as f64).sqrt();
-    let enough = (n as f64 * margin * greatest * total / mass).ceil() as usize;
-    let drawn = occurrences(counts, enough, seed);
-    let chance = |at: usize| (mix(mix(!seed) ^ at as u64) >> 11) as f64 / (1_u64 << 53) as f64;
-    let stays = |it: &(usize, usize)| chance(it.0) * greatest < weights[it.1];
-    let stayed: Vec<usize> = drawn.into_iter().enumerate().filter(stays).map(|it| it.1).collect();
-    occurrences(&vec![1; stayed.len()], n, seed).into_iter().map(|it| stayed[it]).collect()
+    if chance >= 1.0 {
+        return count;
+    }
+    if chance > 0.5 {
+        return count - staying(count, 1.0 - chance, stream);
+    }
+    let uniform =
+        |nth: u64| ((mix(stream.wrapping_add(nth.wrapping_mul(GOLDEN))) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+    let mean = count as f64 * chance;
+    if mean >= MANY {
+        let deviations = normal_quantile(uniform(0)).unwrap_or(0.0);
+        // It is above 0 by far more than 8 standard deviations, and below `count`.
+        return (mean + deviations * (mean * (1.0 - chance)).sqrt()).round() as u64;
+    }
+    // From one that stays to the next it is a geometric number of places.
+    let mut place = 0.0;
+    let stays = |nth: &u64| {
+        place += 1.0 + (uniform(*nth).ln() / (-chance).ln_1p()).floor();
+        place <= count as f64
+    };
+    (0..).take_while(stays).count() as u64
 }
 
 /// Returns at most `n` of the rows, each as often as it is drawn: all of them, or a simple random sample by Floyd's algorithm
@@ -148,6 +177,37 @@ mod tests {
         assert!((390..490).contains(&few.len()) && few.windows(2).all(|it| it[0] < it[1]), "{}", few.len());
         assert_eq!(by_weight(&[3, 1], &[0.0, 0.0], 10, 1), [0; 0]);
         assert_eq!(by_weight(&[2, 1], &[3.0, 3.0], 10, 1), [0, 0, 1]);
+    }
+
+    #[test]
+    fn no_more_is_held_than_is_drawn() {
+        let drawn = by_weight(&[1 << 50, 1], &[1.0, 65_536.0], 1000, 1);
+        assert_eq!((drawn.len(), drawn.iter().filter(|it| **it == 0).count()), (1000, 1000));
+        let drawn = by_weight(&[1 << 50, 1 << 48], &[1.0, 4.0], 1000, 2);
+        // The standard deviation is 16.
+        let heavy = drawn.iter().filter(|it| **it == 1).count();
+        assert!(drawn.len() == 1000 && (430..570).contains(&heavy), "{heavy}");
+        assert_eq!(by_weight(&[u64::MAX, 1 << 40], &[0.0, 1.0], 10, 1), [1; 10]);
+        for weight in [f64::NAN, -1.0, f64::INFINITY] {
+            assert_eq!(by_weight(&[u64::MAX, 1], &[weight, 0.0], 10, 1), [0; 0]);
+        }
+    }
+
+    #[test]
+    fn as_many_stay_as_a_binomial_number_says() {
+        const N: u64 = 4000;
+        for (count, chance) in
+            [(1, 0.25), (1, 0.8), (7, 0.4), (1000, 0.001), (9000, 0.5), (100_000, 0.04), (100_000, 0.9), (1 << 40, 0.3)]
+        {
+            let found = (0..N).map(|it| staying(count, chance, mix(it)) as f64).collect::<Vec<_>>();
+            let mean = found.iter().sum::<f64>() / N as f64;
+            let variance = found.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / N as f64;
+            let (center, square) = (count as f64 * chance, count as f64 * chance * (1.0 - chance));
+            // Four standard errors; the excess kurtosis is at most 1.
+            assert!((mean - center).abs() < 4.0 * (square / N as f64).sqrt(), "{count} {chance}: {mean}");
+            assert!((variance / square - 1.0).abs() < 4.0 * (3.0 / N as f64).sqrt(), "{count} {chance}: {variance}");
+        }
+        assert_eq!([staying(9, 0.0, 1), staying(9, 1.0, 1), staying(9, f64::NAN, 1)], [0, 9, 0]);
     }
 
     #[test]

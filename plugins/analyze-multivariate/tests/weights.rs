@@ -74,10 +74,9 @@ fn a_shift_of_weights_alone_is_drift() {
 fn false_alarms_stay_within_alpha_whatever_the_weights_are() {
     let (alpha, n_runs) = (0.05, 60_u32);
     let allowed = f64::from(n_runs) * alpha + 3.0 * (f64::from(n_runs) * alpha * (1.0 - alpha)).sqrt();
-    let config = json!({ "alpha": alpha, "permutations": 99 });
     // How rows without drift are weighed: the weighted rows of both roles are distributed alike.
     type Scheme = (&'static str, fn(u64, usize) -> RecordBatch);
-    let schemes: [Scheme; 3] = [
+    let schemes: [Scheme; 4] = [
         (
             "one role is thinned",
             |seed, n| if seed % 2 == 0 { alike(&plain(seed, n)) } else { by_weight(&thinned(seed, n)) },
@@ -88,15 +87,38 @@ fn false_alarms_stay_within_alpha_whatever_the_weights_are() {
             let weigh = |it: Row| (it.0, it.1, random.normal().exp().clamp(0.05, 8.0));
             by_weight(&plain(seed, n).into_iter().map(weigh).collect::<Vec<_>>())
         }),
+        ("rows come more than once", |seed, n| {
+            let round = |it: Row| (it.0.signum(), (it.1 / 2.0).round(), it.2);
+            by_weight(&thinned(seed, n).into_iter().map(round).collect::<Vec<_>>())
+        }),
     ];
-    for (scheme, rows) in schemes {
-        let is_alarm = |it: &u32| {
-            let seed = 2 * u64::from(*it) + 10;
-            !codes(&run(&config, &rows(seed, 150), &rows(seed + 1, 150))).is_empty()
-        };
-        let alarms = (0..n_runs).filter(is_alarm).count();
-        assert!(alarms as f64 <= allowed, "{scheme}: {alarms} of {n_runs}");
+    // Eight times as many different rows are kept as are compared: all of the first, and of the second a part.
+    for (n, n_compared) in [(150, 1000), (500, 40)] {
+        for (scheme, rows) in schemes {
+            let config = json!({ "alpha": alpha, "permutations": 99, "rows": n_compared });
+            let is_alarm = |it: &u32| {
+                let seed = 2 * u64::from(*it) + 10;
+                !codes(&run(&config, &rows(seed, n), &rows(seed + 1, n))).is_empty()
+            };
+            let alarms = (0..n_runs).filter(is_alarm).count();
+            assert!(alarms as f64 <= allowed, "{scheme}, {n_compared} of {n}: {alarms} of {n_runs}");
+        }
     }
+}
+
+#[test]
+fn of_many_weighted_rows_as_many_are_compared_as_are_wanted() {
+    let rows = |seed| {
+        by_weight(
+            &plain(seed, 3000)
+                .into_iter()
+                .map(|it| (it.0, it.1, if it.0 > 0.0 { 4.0 } else { 1.0 }))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let report = run(&json!({ "rows": 100, "permutations": 199 }), &rows(1), &rows(2));
+    let compared: Vec<f64> = report.metrics.iter().filter(|it| it.name == "compared_rows").map(|it| it.value).collect();
+    assert_eq!((compared, codes(&report)), (vec![100.0, 100.0], vec![]));
 }
 
 #[test]

@@ -85,8 +85,9 @@ pub(crate) fn ask(config: &Config, host: &dyn Host, reference: &Side, current: &
         mismatches: Vec::new(),
         gaps: Vec::new(),
     };
-    for (role, _) in ["reference", "current"].into_iter().zip(of).filter(|it| it.1 == 0) {
-        outcome.gaps.push(Gap::new("multivariate drift", format!("there are no {role} rows")));
+    for (role, side) in [("reference", reference), ("current", current)].into_iter().filter(|it| it.1.rows() == 0) {
+        let which = if side.is_weighted() { " that weigh anything" } else { "" };
+        outcome.gaps.push(Gap::new("multivariate drift", format!("there are no {role} rows{which}")));
     }
     let draws = if outcome.gaps.is_empty() { draw(config, reference, current)? } else { None };
     let Some(draws) = draws else { return Ok(outcome) };

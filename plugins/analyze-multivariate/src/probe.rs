@@ -14,6 +14,7 @@ use crate::{
     decision::{ask, correct, dealt, most_questions, n_questions},
     report,
     side::{Sampling, Side},
+    table::weighty,
 };
 
 const STATE_VERSION: u8 = 3;
@@ -83,7 +84,7 @@ impl Probe for Multivariate {
             Role::Reference => &mut self.reference,
             Role::Current => &mut self.current,
         };
-        cells.update(&Sampling(&self.config), &self.cutting, role, batch)
+        cells.update(&Sampling(&self.config), &self.cutting, role, &weighty(&self.config, batch)?)
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {

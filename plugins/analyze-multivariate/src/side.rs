@@ -4,6 +4,7 @@ use modelwatch_sdk::{
     RecordBatch, Result,
     arrow::schema::{DataType, Field},
     cells::Fold,
+    rows::{Use, has_use},
     sample::{RowSample, SampleLimits},
     state::{Reader, Writer},
 };
@@ -100,6 +101,11 @@ impl Side {
     /// Returns the number of rows.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Returns whether the rows have weights.
+    pub(crate) fn is_weighted(&self) -> bool {
+        self.sample.schema().is_some_and(|it| it.fields().iter().any(|it| has_use(it, Use::Weight)))
     }
 
     /// Returns the sample.

@@ -8,7 +8,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatchOptions, StringArray},
         schema::{DataType, Field, Schema},
     },
-    rows::{Numbers, Use, decimals, has_use, is_computed, is_numeric, numbers, texts, weights, with_uses},
+    rows::{Numbers, Use, decimals, has_use, is_computed, is_numeric, numbers, pick, texts, weights, with_uses},
 };
 use modelwatch_stats::multivariate::Projection;
 
@@ -19,6 +19,17 @@ const UNUSED: &str = "unused:";
 
 /// The name of the column with the weights, which is no name of the data's.
 const WEIGHTS: &str = "\0weights";
+
+/// Returns the rows that weigh anything: the others are not there.
+///
+/// # Errors
+/// When a weight is none.
+pub(crate) fn weighty(config: &Config, batch: &RecordBatch) -> Result<RecordBatch> {
+    let weights = if config.weights { weights(batch)? } else { None };
+    let Some(weights) = weights else { return Ok(batch.clone()) };
+    let there: Vec<usize> = (0..weights.len()).filter(|it| weights[*it] > 0.0).collect();
+    pick(batch, &there)
+}
 
 /// Returns the batch with the columns that are compared and the weights of the rows, in the form in which they are kept.
 ///

@@ -122,6 +122,21 @@ fn of_many_weighted_rows_as_many_are_compared_as_are_wanted() {
 }
 
 #[test]
+fn rows_of_weight_zero_are_not_there() {
+    let (current, mut padded) = (plain(2, 400), plain(3, 6000));
+    padded.iter_mut().for_each(|it| it.2 = 0.0);
+    padded.splice(3000..3000, current.iter().copied());
+    let reference = alike(&plain(1, 400));
+    let config = json!({ "rows": 100, "permutations": 199 });
+    let report = run(&config, &reference, &by_weight(&padded));
+    assert_eq!(overall(&report, "answered_questions"), 1.0);
+    assert_eq!(report, run(&config, &reference, &by_weight(&current)));
+    padded.retain(|it| it.2 == 0.0);
+    let nothing = run(&config, &reference, &by_weight(&padded));
+    assert_eq!(gap(&nothing, "multivariate drift"), "there are no current rows that weigh anything");
+}
+
+#[test]
 fn rows_of_weight_zero_are_not_compared() {
     let mut current = plain(2, 300);
     current.extend((0..300).map(|it| (50.0 + f64::from(it), -50.0, 0.0)));

@@ -206,24 +206,26 @@ pub(crate) fn correct<'a>(config: &Config, outcomes: impl IntoIterator<Item = &'
 
 fn sampling_gaps(config: &Config, draws: &[Draw; 2]) -> Vec<Gap> {
     let mut res = Vec::new();
-    let by_weight = ", drawn by their weights";
+    let is_any_weighted = draws.iter().any(|it| it.is_weighted);
     for (draw, role) in draws.iter().zip(["reference", "current"]) {
-        if !draw.is_weighted && draws.iter().any(|it| it.is_weighted) {
+        if is_any_weighted && !draw.is_weighted {
             res.push(Gap::new(format!("row weights of the {role} rows"), "there are none, and each row counts once"));
         }
         let (n, of) = (draw.rows.num_rows(), draw.of);
+        let how = match (draw.is_partial, draw.is_weighted) {
+            (true, _) if is_any_weighted => {
+                "; rows come more than once and are too many to be kept, and of rows with weights no part is compared: raise `rows`, or count each row once with `weights = false`"
+            }
+            (true, _) => {
+                "; rows come more than once and are too many to be kept, so that it is of those whose hash is lowest in both roles, and how often the others come is not compared"
+            }
+            (false, true) => ", drawn by their weights",
+            (false, false) => "",
+        };
         if n < config.min_rows {
-            let how = if draw.is_weighted { by_weight } else { "" };
-            let why = format!("{n} of {of} {role} rows can be compared{how}, and {} are needed", config.min_rows);
+            let why = format!("{n} of {of} {role} rows can be compared, and {} are needed{how}", config.min_rows);
             res.push(Gap::new("multivariate drift", why));
         } else if (n as u64) < of {
-            let how = if draw.is_partial {
-                "; rows come more than once and are too many to be kept, so that it is of those whose hash is lowest in both roles, and how often the others come is not compared"
-            } else if draw.is_weighted {
-                by_weight
-            } else {
-                ""
-            };
             res.push(Gap::new(format!("{role} rows, in part"), format!("a sample of {n} of {of} is compared{how}")));
         }
     }

@@ -122,6 +122,36 @@ fn of_many_weighted_rows_as_many_are_compared_as_are_wanted() {
 }
 
 #[test]
+fn of_weighted_rows_that_come_more_than_once_no_part_is_compared() {
+    // Every other row is the same, and weighs what it likes.
+    let rows = |seed: u64| {
+        let mut rows = plain(seed, 2000);
+        rows.iter_mut()
+            .step_by(2)
+            .enumerate()
+            .for_each(|(at, it)| *it = (0.0, 0.0, 1.0 + (at as u64 % (seed + 1)) as f64));
+        rows
+    };
+    for seed in 0..8 {
+        for reference in [alike(&rows(1)), by_weight(&rows(1))] {
+            let run = |n: usize| {
+                run(&json!({ "rows": n, "permutations": 199, "seed": seed }), &reference, &by_weight(&rows(2)))
+            };
+            let report = run(50);
+            assert_eq!((codes(&report), overall(&report, "answered_questions")), (vec![], 0.0));
+            let why = gap(&report, "multivariate drift");
+            assert!(
+                why.ends_with("no part is compared: raise `rows`, or count each row once with `weights = false`"),
+                "{why}"
+            );
+        }
+    }
+    // All are kept, with how often each comes.
+    let report = run(&json!({ "rows": 200, "permutations": 199 }), &alike(&rows(1)), &by_weight(&rows(2)));
+    assert_eq!(overall(&report, "answered_questions"), 1.0);
+}
+
+#[test]
 fn rows_of_weight_zero_are_not_there() {
     let (current, mut padded) = (plain(2, 400), plain(3, 6000));
     padded.iter_mut().for_each(|it| it.2 = 0.0);

@@ -10,7 +10,7 @@ use crate::{
     column::Column,
     profile::Profile,
     settings::Settings,
-    weighed::{Footing, Sums, Weighed},
+    weighed::{Footing, Sums, Weighed, worth},
 };
 
 /// How many standard errors chance is allowed.
@@ -58,9 +58,9 @@ impl Context<'_> {
         self.share(column, column.n_missing(), column.rows(), |it| (it.missing, it.all))
     }
 
-    /// Returns how many rows that count alike so many rows of a column are worth.
-    pub(crate) fn worth(&self, column: &Column, n: u64) -> u64 {
-        self.weighed(column).map_or(n, |it| (n as f64 * it.size() / column.rows() as f64) as u64)
+    /// Returns how many rows that count alike the share of missing ones is worth.
+    pub(crate) fn missing_worth(&self, column: &Column) -> u64 {
+        self.weighed(column).map_or(column.rows(), |it| worth(&it.present_and_missing()))
     }
 
     /// Returns how often one test of a column may find something by accident: all columns of all parts share `alpha`.

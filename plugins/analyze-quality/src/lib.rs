@@ -8,10 +8,10 @@
 //!
 //! Where the data has weights, shares are those of the rows' weight: of what is missing, not finite, zero, negative, outside of written bounds,
 //! unexpected or unseen, and of classes; so are correlations and predictive power. How far a share may be from another by chance follows
-//! from how many rows that count alike they are worth, by Kish. What is wrong with a row is wrong with it, whatever it weighs: findings about
-//! single values, how many rows there are, ranges, quantiles, texts, outliers, repeated rows, conflicting labels, freshness and leakage
-//! count each row once. Where any row of either role has no weight, or all of a role weigh nothing, every row of both counts once, in all chunks
-//! and slices, so that no share by weight is held against one of rows.
+//! from how many rows that count alike it is worth, by its linearized variance (`modelwatch_stats::weights`). What is wrong with a row is
+//! wrong with it, whatever it weighs: findings about single values, how many rows there are, ranges, quantiles, texts, outliers, repeated
+//! rows, conflicting labels, freshness and leakage count each row once. Where any row of either role has no weight, or all of a
+//! role weigh nothing, every row of both counts once, in all chunks and slices, so that no share by weight is held against one of rows.
 //!
 //! There is no drift of distributions here (`drift` has it), nothing is repaired, and no clock is read: how old data may be is held against
 //! a time that the pipeline gives.

@@ -10,6 +10,7 @@ use modelwatch_stats::{
     categories::{CategoryCounts, align},
     outliers::{Fences, ROBUST_Z, TUKEY_FACTOR, count_outside, robust_fences, tukey_fences},
     quantile::quantiles,
+    weights::Mass,
 };
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     numbers::{Exact, Numbers, Outside},
     texts,
     time::show_time,
+    weighed::{Weighed, worth},
 };
 
 /// How often values that the reference has none of may be called news by accident, over all columns and parts.
@@ -100,7 +102,7 @@ impl Judged<'_> {
         let usual = self
             .known
             .filter(|it| it.rows() > 0)
-            .map(|it| (self.context.missing_share(it), self.context.worth(it, it.rows())));
+            .map(|it| (self.context.missing_share(it), self.context.missing_worth(it)));
         if column.n_present() == 0 {
             let is_usual = self.known.is_some_and(|it| it.n_present() == 0);
             let severity = if is_usual { Severity::Info } else { self.context.severity() };
@@ -110,7 +112,7 @@ impl Judged<'_> {
             let least = self.context.settings.config.limits.missing;
             let limit = usual.map_or(least, |(usual, n)| {
                 let chance = |n: u64| self.context.chance(usual, n);
-                least.max(usual + chance(self.context.worth(column, rows)) + chance(n))
+                least.max(usual + chance(self.context.missing_worth(column)) + chance(n))
             });
             if share > limit {
                 let message = format!("{} of `{name}` is missing, more than {}", percent(share), percent(limit));
@@ -267,20 +269,19 @@ impl Judged<'_> {
             );
             report.gaps.push(Gap::new(format!("column `{}`, in part", self.name), why));
         }
-        let Some(Body::Names(known)) = self.known.map(Column::body) else { return };
+        let Some(known) = self.known else { return };
+        let Body::Names(names) = known.body() else { return };
         let n = categories.n();
-        if n == 0 || known.n() == 0 {
+        if n == 0 || names.n() == 0 {
             return;
         }
-        let aligned = align(known.categories(), categories);
+        let aligned = align(names.categories(), categories);
         let pairs = || aligned.keys.iter().zip(aligned.reference.iter().zip(&aligned.current));
         let unseen: Vec<_> = pairs().filter(|it| *it.1.0 == 0).map(|it| it.0.as_str()).collect();
         let count = pairs().filter(|it| *it.1.0 == 0).map(|it| *it.1.1).fold(0, u64::saturating_add);
-        let n_known = pairs().map(|it| *it.1.1).fold(0, u64::saturating_add);
-        let share = match self.context.weighed(self.column) {
-            Some(it) => unseen_share(known.categories(), &it.categories),
-            None => unseen_share(known.categories(), categories),
-        };
+        let n_known = aligned.current.iter().copied().fold(0, u64::saturating_add);
+        let found = Parted::new(self.context, self.column, pairs().map(|it| (it.0.as_str(), *it.1.1, *it.1.0 == 0)));
+        let share = found.share();
         self.measure(report, "unseen_share", share, n_known);
         let is_written = self.context.settings.rule(self.name, self.column).is_some_and(|it| it.categories.is_some());
         if count == 0 || is_written || self.grows() {
@@ -288,19 +289,13 @@ impl Judged<'_> {
         }
         // Of the next rows, as many are expected to be new as categories of the reference occurred once (Good 1953), and to weigh as much.
         let n_reference = aligned.reference.iter().copied().fold(0, u64::saturating_add);
-        let masses = self.known.and_then(|it| self.context.weighed(it)).map(|it| it.categories.counts());
-        let counted = |(key, count): (&String, &u64)| match &masses {
-            Some(it) => it.get(key.as_str()).copied().unwrap_or(0),
-            None => *count,
-        };
-        let of_reference = || aligned.keys.iter().zip(&aligned.reference);
-        let once = of_reference().filter(|it| *it.1 == 1).map(counted).fold(0, u64::saturating_add);
-        let usual = once as f64 / of_reference().map(counted).fold(0, u64::saturating_add).max(1) as f64;
-        let expected = usual
-            + self.context.chance(usual, self.context.worth(self.column, n_known))
-            + self.context.chance(usual, n_reference);
-        // Where every category is expected to be new, as for texts that are all different, none is news.
-        if expected >= 1.0 {
+        let once = Parted::new(self.context, known, pairs().map(|it| (it.0.as_str(), *it.1.0, *it.1.0 == 1)));
+        // NaN is less than any number here: of nothing, nothing is expected.
+        let usual = once.share().max(0.0);
+        let chance = |it: &Parted| self.context.chance(usual, worth(&it.0));
+        let expected = usual + chance(&found) + chance(&once);
+        // Where every category is expected to be new, as for texts that are all different, none is news, nor what weighs nothing.
+        if share.is_nan() || expected >= 1.0 {
             return;
         }
         let is_chance = share <= expected || self.may_be_chance(count, n_reference);
@@ -448,12 +443,31 @@ impl Judged<'_> {
     }
 }
 
-/// Returns the share that categories have of the current ones that the reference has none of; NaN without any.
-fn unseen_share(reference: &CategoryCounts, current: &CategoryCounts) -> f64 {
-    let aligned = align(reference, current);
-    let pairs = || aligned.reference.iter().zip(&aligned.current);
-    let unseen = pairs().filter(|it| *it.0 == 0).map(|it| *it.1).fold(0, u64::saturating_add);
-    unseen as f64 / pairs().map(|it| *it.1).fold(0, u64::saturating_add) as f64
+/// What rows weigh, or how many there are: those of other categories, and those of some that are meant.
+struct Parted([Mass; 2]);
+
+impl Parted {
+    /// Adds up categories of a column, given how many rows each has and whether it is meant.
+    fn new<'a>(context: &Context<'_>, column: &Column, categories: impl Iterator<Item = (&'a str, u64, bool)>) -> Self {
+        let masses = context.weighed(column).map(Weighed::masses);
+        let mut res = [Mass::default(); 2];
+        for (name, count, is_meant) in categories {
+            let mass = match &masses {
+                Some(it) => it.get(name).copied().unwrap_or_default(),
+                None => Mass { weight: count as f64, square: count as f64 },
+            };
+            let sum = &mut res[usize::from(is_meant)];
+            sum.weight += mass.weight;
+            sum.square += mass.square;
+        }
+        Self(res)
+    }
+
+    /// Returns the share of those that are meant; NaN of nothing.
+    fn share(&self) -> f64 {
+        let [others, meant] = self.0;
+        meant.weight / (others.weight + meant.weight)
+    }
 }
 
 fn time(it: Exact) -> String {

@@ -3,6 +3,8 @@
 //! Weights are summed in whole units, so that sums are the same in any order. What is no weight is a matter of the column that has it, and
 //! ends nothing: then each row counts once, in both roles, so that what is compared is of the same kind ([`Footing`]).
 
+use std::collections::BTreeMap;
+
 use modelwatch_sdk::{
     RecordBatch, Result,
     arrow::{array::Array, schema::Field},
@@ -11,7 +13,7 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::{
     categories::{CategoryCounts, short_name},
-    weights::Mass,
+    weights::{Mass, size_of_categories},
 };
 
 use crate::{
@@ -28,6 +30,8 @@ use crate::{
 pub(crate) struct Weights {
     /// In whole units; 0 where there is none that can be used.
     pub(crate) units: Vec<u64>,
+    /// The squares of these, so that rows of equal weights are worth as many as there are.
+    squares: Vec<u64>,
     /// How many rows have one.
     pub(crate) n_usable: u64,
 }
@@ -41,11 +45,24 @@ impl Weights {
         let is_weight = |it: &f64| *it == 0.0 || WEIGHT_RANGE.contains(it);
         let numbers = rows::numbers(array.as_ref()).ok().filter(|it| it.width == 1);
         let Some(numbers) = numbers.map(|it| it.values) else {
-            return Some(Self { units: vec![0; batch.num_rows()], n_usable: 0 });
+            let none = vec![0; batch.num_rows()];
+            return Some(Self { units: none.clone(), squares: none, n_usable: 0 });
         };
-        let units = numbers.iter().map(|it| if is_weight(it) { weight_units(*it) } else { 0 }).collect();
-        Some(Self { units, n_usable: numbers.iter().filter(|it| is_weight(it)).count() as u64 })
+        let units: Vec<u64> = numbers.iter().map(|it| if is_weight(it) { weight_units(*it) } else { 0 }).collect();
+        let squares = units.iter().map(|it| it * it).collect();
+        Some(Self { units, squares, n_usable: numbers.iter().filter(|it| is_weight(it)).count() as u64 })
     }
+
+    /// Returns the weight of each row and its square.
+    fn rows(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.units.iter().copied().zip(self.squares.iter().copied())
+    }
+}
+
+/// Returns how many whole rows that count alike the share is worth that some rows have beside others, given what both weigh.
+pub(crate) fn worth(masses: &[Mass; 2]) -> u64 {
+    // Equal weights add up to 0.999 999 999 of a row.
+    (size_of_categories(masses) * (1.0 + 1e-9)) as u64
 }
 
 /// How rows count, in both roles and all their chunks and slices.
@@ -61,10 +78,14 @@ pub(crate) enum Footing {
 #[derive(Clone, Debug)]
 pub(crate) struct Weighed {
     pub(crate) sums: Sums,
+    /// The sum of squared weights, of all rows and of those that are null or NaN.
     square: u128,
+    missing_square: u128,
     pub(crate) unexpected: Unexpected,
     /// The texts, and the numbers of a label.
     pub(crate) categories: CategoryCounts,
+    /// The texts by squared weights.
+    squares: CategoryCounts,
 }
 
 /// Sums of weights in whole units.
@@ -103,8 +124,10 @@ impl Weighed {
         Self {
             sums: Sums::default(),
             square: 0,
+            missing_square: 0,
             unexpected: Unexpected::default(),
             categories: CategoryCounts::new(settings.config.max_categories),
+            squares: CategoryCounts::new(settings.config.max_categories),
         }
     }
 
@@ -120,11 +143,11 @@ impl Weighed {
         weights: &Weights,
     ) -> Result<()> {
         let nulls = array.logical_nulls();
-        for (row, unit) in weights.units.iter().enumerate() {
-            add(&mut self.sums.all, *unit);
-            self.square = self.square.saturating_add(u128::from(*unit).pow(2));
+        for (row, (unit, square)) in weights.rows().enumerate() {
+            add(&mut self.sums.all, unit);
+            self.square = self.square.saturating_add(square.into());
             if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
-                add(&mut self.sums.missing, *unit);
+                self.missing(unit, square);
             }
         }
         let kind = Kind::of(array.data_type());
@@ -133,6 +156,8 @@ impl Weighed {
             Some(Family::Texts | Family::Booleans) => {
                 let texts = frequencies(array, Some(&weights.units))?;
                 texts.iter().for_each(|(text, mass)| self.categories.push(&short_name(text), *mass));
+                let texts = frequencies(array, Some(&weights.squares))?;
+                texts.iter().for_each(|(text, square)| self.squares.push(&short_name(text), *square));
             }
             Some(Family::Times) => {
                 let values = nanoseconds(array).into_iter().zip(&weights.units);
@@ -147,25 +172,32 @@ impl Weighed {
     }
 
     fn numbers(&mut self, array: &dyn Array, rule: Option<&Rule>, is_label: bool, weights: &Weights) -> Result<()> {
-        for (value, unit) in exact(array)?.into_iter().zip(&weights.units) {
+        for (value, (unit, square)) in exact(array)?.into_iter().zip(weights.rows()) {
             let Some(it) = value else { continue };
             let number = it.to_f64();
+            if number.is_nan() {
+                self.missing(unit, square);
+            }
             for (sum, is) in [
-                (&mut self.sums.missing, number.is_nan()),
                 (&mut self.sums.nan, number.is_nan()),
                 (&mut self.sums.infinite, number.is_infinite()),
                 (&mut self.sums.zero, number == 0.0),
                 (&mut self.sums.negative, number < 0.0),
             ] {
-                add(sum, if is { *unit } else { 0 });
+                add(sum, if is { unit } else { 0 });
             }
-            self.bounded(value, rule, *unit);
+            self.bounded(value, rule, unit);
             if is_label && number.is_finite() {
                 // A label of 0 and -0 is one class.
-                self.categories.push(&(number + 0.0).to_string(), *unit);
+                self.categories.push(&(number + 0.0).to_string(), unit);
             }
         }
         Ok(())
+    }
+
+    fn missing(&mut self, unit: u64, square: u64) {
+        add(&mut self.sums.missing, unit);
+        self.missing_square = self.missing_square.saturating_add(square.into());
     }
 
     fn bounded(&mut self, value: Option<Exact>, rule: Option<&Rule>, unit: u64) {
@@ -177,23 +209,40 @@ impl Weighed {
     /// Adds what `other` has seen.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.square = self.square.saturating_add(other.square);
+        self.missing_square = self.missing_square.saturating_add(other.missing_square);
         let mut theirs = other.sums;
         self.sums.each().into_iter().zip(theirs.each()).for_each(|(mine, theirs)| add(mine, *theirs));
         self.unexpected.add(other.unexpected);
         self.categories.merge(&other.categories);
+        self.squares.merge(&other.squares);
     }
 
-    /// Returns how many rows that count alike all of them are worth, by Kish.
-    pub(crate) fn size(&self) -> f64 {
-        Mass { weight: self.sums.all as f64, square: self.square as f64 }.size()
+    /// Returns what the rows weigh that are not missing, and those that are.
+    pub(crate) fn present_and_missing(&self) -> [Mass; 2] {
+        let of = |weight: u64, square: u128| Mass { weight: weight as f64, square: square as f64 };
+        let present = of(self.sums.present(), self.square.saturating_sub(self.missing_square));
+        [present, of(self.sums.missing, self.missing_square)]
+    }
+
+    /// Returns what each category weighs.
+    pub(crate) fn masses(&self) -> BTreeMap<&str, Mass> {
+        let squares = self.squares.counts();
+        let square = |name: &str| match self.squares.n() {
+            // They do not fit: no category has more than all rows.
+            u64::MAX => self.square as f64,
+            _ => squares.get(name).copied().unwrap_or(0) as f64,
+        };
+        let masses = self.categories.counts().into_iter();
+        masses.map(|(name, mass)| (name, Mass { weight: mass as f64, square: square(name) })).collect()
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         let mut sums = self.sums;
         sums.each().into_iter().for_each(|it| writer.u64(*it));
-        writer.i128(self.square as i128);
+        [self.square, self.missing_square].into_iter().for_each(|it| writer.i128(it as i128));
         self.unexpected.write(writer);
         writer.bytes(&self.categories.to_bytes());
+        writer.bytes(&self.squares.to_bytes());
     }
 
     pub(crate) fn read(settings: &Settings, reader: &mut Reader<'_>) -> Result<Self> {
@@ -201,9 +250,13 @@ impl Weighed {
         for it in res.sums.each() {
             *it = reader.u64()?;
         }
-        res.square = u128::try_from(reader.i128()?).map_err(|_| damaged("a sum of squares is below 0"))?;
+        for it in [&mut res.square, &mut res.missing_square] {
+            *it = u128::try_from(reader.i128()?).map_err(|_| damaged("a sum of squares is below 0"))?;
+        }
         res.unexpected = Unexpected::read(reader)?;
-        res.categories = CategoryCounts::from_bytes(reader.bytes()?).map_err(damaged)?;
+        for it in [&mut res.categories, &mut res.squares] {
+            *it = CategoryCounts::from_bytes(reader.bytes()?).map_err(damaged)?;
+        }
         Ok(res)
     }
 }

@@ -257,6 +257,18 @@ fn categories_that_are_always_new_are_no_news_however_heavy() {
 }
 
 #[test]
+fn chance_is_allowed_what_a_share_of_heavy_rows_varies_by() {
+    // Where 29 rows are odd on average, 18 more than before are so in one of 90 tables. With 3 standard errors of each, that is no news.
+    for (n_odd, is_news) in [(20, false), (38, false), (80, true)] {
+        let ([_, reference], [_, current]) = (odd(2000, 20, "r"), odd(2000, n_odd, "c"));
+        let report = run(json!({ "limits": { "missing": 0.0 } }), &batch_of(reference), &batch_of(current));
+        for found in [("MW-Q010", "x"), ("MW-Q021", "name")] {
+            assert_eq!(codes(&report).contains(&found), is_news, "{n_odd}, {found:?}: {:?}", report.findings);
+        }
+    }
+}
+
+#[test]
 fn weights_can_be_left_alone() {
     let current = draw(2, 200, &["a", "b"]);
     let expected = weighted(&alone(json!({}), &alike(&current)));

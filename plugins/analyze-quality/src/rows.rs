@@ -123,11 +123,19 @@ impl RowSample {
         self.weights(footing).into_iter().filter(|it| *it > 0.0).count()
     }
 
-    /// Returns how many different rows that count alike these are worth: where they have weights as Kish has it, else as many as there are.
+    /// Returns how many different rows that count alike these are worth: as many as there are, and by weight as many less as Kish has it of
+    /// all occurrences, of which those of one row weigh the same.
     pub(crate) fn size(&self, footing: Footing) -> f64 {
         match footing {
             Footing::Count => self.len() as f64,
-            Footing::Weight => self.weights(footing).into_iter().collect::<Mass>().size(),
+            Footing::Weight => {
+                let sum = |of: fn(&Occurrences) -> f64| self.rows.values().map(of).sum::<f64>();
+                let mass = Mass {
+                    weight: sum(|it| it.mass as f64),
+                    square: sum(|it| (it.mass as f64).powi(2) / it.count as f64),
+                };
+                self.len() as f64 * mass.size() / sum(|it| it.count as f64)
+            }
         }
     }
 

@@ -269,6 +269,21 @@ fn chance_is_allowed_what_a_share_of_heavy_rows_varies_by() {
 }
 
 #[test]
+fn equal_weights_of_repeated_rows_hide_no_leakage() {
+    let rows = || (0..1000).chain([0; 1000]);
+    let mut columns: Vec<(&str, &[Use], ArrayRef)> = vec![
+        ("id", &[Use::Id], integers(rows())),
+        ("x", &[Use::Feature], integers(rows().map(|it| it % 7))),
+        ("label", &[Use::Label], integers(rows().map(|it| i64::from(it >= 500)))),
+    ];
+    let expected = alone(json!({}), &batch_of(columns.clone()));
+    assert!(codes(&expected).contains(&("MW-Q043", "id")), "{:?}", codes(&expected));
+    columns.push(("w", &[Use::Weight], floats([2.5; 2000])));
+    let report = alone(json!({}), &batch_of(columns));
+    assert!(codes(&report).contains(&("MW-Q043", "id")), "{:?}", codes(&report));
+}
+
+#[test]
 fn weights_can_be_left_alone() {
     let current = draw(2, 200, &["a", "b"]);
     let expected = weighted(&alone(json!({}), &alike(&current)));

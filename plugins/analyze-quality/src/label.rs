@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
     Report,
-    report::{Metric, Severity},
+    report::{Gap, Metric, Severity},
     rows::Use,
 };
 
@@ -12,6 +12,7 @@ use crate::{
     column::{Body, Column},
     context::{Context, above, finding, measure, number, percent},
     profile::Profile,
+    settings::Settings,
 };
 
 /// Up to so many different whole numbers are classes.
@@ -44,18 +45,35 @@ pub(crate) fn classes(label: &Column) -> Option<BTreeMap<String, u64>> {
     }
 }
 
-/// Returns how much each class weighs, or how many rows it has where these have no weights.
+/// Returns how many classes of a label are told apart by weight.
+pub(crate) fn max_classes(settings: &Settings) -> u64 {
+    settings.config.max_categories.max(MAX_CLASSES as u64)
+}
+
+/// Returns how much each class weighs, or how many rows it has where rows count alike; none where there are too many classes to weigh them.
 fn masses(context: &Context<'_>, label: &Column) -> Option<BTreeMap<String, u64>> {
     let mut res = classes(label)?;
     if let Some(weighed) = context.weighed(label) {
-        let masses = weighed.categories.counts();
+        let is_exact = !matches!(label.body(), Body::Numbers(it) if !it.sample().is_exact());
+        if weighed.classes.is_overflowed() || !is_exact {
+            return None;
+        }
+        let masses = weighed.classes.counts();
         res.iter_mut().for_each(|(class, count)| *count = masses.get(class.as_str()).copied().unwrap_or(0));
     }
     Some(res)
 }
 
 fn imbalance(context: &Context<'_>, name: &str, label: &Column, report: &mut Report) {
-    let (Some(classes), Some(masses)) = (classes(label), masses(context, label)) else { return };
+    let Some(classes) = classes(label) else { return };
+    let Some(masses) = masses(context, label) else {
+        let config = &context.settings.config;
+        let most = max_classes(context.settings).min(config.budget);
+        report
+            .gaps
+            .push(Gap::new("class shares", format!("there are more than {most} classes, too many to weigh them")));
+        return;
+    };
     let sum = |it: &BTreeMap<String, u64>| it.values().copied().fold(0, u64::saturating_add);
     let (n, all) = (sum(&classes), sum(&masses));
     for (class, mass) in masses.iter().take(MAX_CLASSES) {
@@ -79,10 +97,12 @@ fn imbalance(context: &Context<'_>, name: &str, label: &Column, report: &mut Rep
     }
 }
 
-/// Returns the rows of the rarest class over those of the most frequent one, or what they weigh, and the name of the former.
+/// Returns the rows of the rarest class over those of the most frequent one, or what they weigh, and the name of the former. A class that
+/// weighs nothing is not there.
 fn ratio(classes: &BTreeMap<String, u64>) -> Option<(f64, &str)> {
-    let rarest = classes.iter().min_by_key(|it| it.1)?;
-    let greatest = classes.values().max()?;
+    let there = || classes.iter().filter(|it| *it.1 > 0);
+    let rarest = there().min_by_key(|it| it.1)?;
+    let greatest = there().map(|it| it.1).max()?;
     Some((*rarest.1 as f64 / *greatest as f64, rarest.0))
 }
 

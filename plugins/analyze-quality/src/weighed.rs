@@ -18,6 +18,7 @@ use modelwatch_stats::{
 
 use crate::{
     kind::{Family, Kind},
+    label::max_classes,
     names::{Unexpected, frequencies},
     numbers::{Exact, Outside, exact},
     profile::is_kept,
@@ -82,8 +83,10 @@ pub(crate) struct Weighed {
     square: u128,
     missing_square: u128,
     pub(crate) unexpected: Unexpected,
-    /// The texts, and the numbers of a label.
-    pub(crate) categories: CategoryCounts,
+    /// The texts.
+    categories: CategoryCounts,
+    /// The texts or numbers of a label.
+    pub(crate) classes: CategoryCounts,
     /// The texts by squared weights.
     squares: CategoryCounts,
 }
@@ -127,6 +130,7 @@ impl Weighed {
             missing_square: 0,
             unexpected: Unexpected::default(),
             categories: CategoryCounts::new(settings.config.max_categories),
+            classes: CategoryCounts::new(max_classes(settings)),
             squares: CategoryCounts::new(settings.config.max_categories),
         }
     }
@@ -155,7 +159,12 @@ impl Weighed {
             Some(Family::Numbers) => self.numbers(array, rule, is_label, weights)?,
             Some(Family::Texts | Family::Booleans) => {
                 let texts = frequencies(array, Some(&weights.units))?;
-                texts.iter().for_each(|(text, mass)| self.categories.push(&short_name(text), *mass));
+                for (text, mass) in &texts {
+                    self.categories.push(&short_name(text), *mass);
+                    if is_label {
+                        self.classes.push(&short_name(text), *mass);
+                    }
+                }
                 let texts = frequencies(array, Some(&weights.squares))?;
                 texts.iter().for_each(|(text, square)| self.squares.push(&short_name(text), *square));
             }
@@ -189,7 +198,7 @@ impl Weighed {
             self.bounded(value, rule, unit);
             if is_label && number.is_finite() {
                 // A label of 0 and -0 is one class.
-                self.categories.push(&(number + 0.0).to_string(), unit);
+                self.classes.push(&(number + 0.0).to_string(), unit);
             }
         }
         Ok(())
@@ -214,6 +223,7 @@ impl Weighed {
         self.sums.each().into_iter().zip(theirs.each()).for_each(|(mine, theirs)| add(mine, *theirs));
         self.unexpected.add(other.unexpected);
         self.categories.merge(&other.categories);
+        self.classes.merge(&other.classes);
         self.squares.merge(&other.squares);
     }
 
@@ -241,8 +251,7 @@ impl Weighed {
         sums.each().into_iter().for_each(|it| writer.u64(*it));
         [self.square, self.missing_square].into_iter().for_each(|it| writer.i128(it as i128));
         self.unexpected.write(writer);
-        writer.bytes(&self.categories.to_bytes());
-        writer.bytes(&self.squares.to_bytes());
+        [&self.categories, &self.classes, &self.squares].into_iter().for_each(|it| writer.bytes(&it.to_bytes()));
     }
 
     pub(crate) fn read(settings: &Settings, reader: &mut Reader<'_>) -> Result<Self> {
@@ -254,7 +263,7 @@ impl Weighed {
             *it = u128::try_from(reader.i128()?).map_err(|_| damaged("a sum of squares is below 0"))?;
         }
         res.unexpected = Unexpected::read(reader)?;
-        for it in [&mut res.categories, &mut res.squares] {
+        for it in [&mut res.categories, &mut res.classes, &mut res.squares] {
             *it = CategoryCounts::from_bytes(reader.bytes()?).map_err(damaged)?;
         }
         Ok(res)

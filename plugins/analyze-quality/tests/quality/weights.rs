@@ -9,7 +9,7 @@ use modelwatch_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{Random, alone, batch_of, codes, floats, gap, integers, open, run, texts};
+use crate::common::{Random, alone, batch_of, codes, floats, gap, integers, open, overall, run, texts};
 
 /// A row: a number, a name, a label and a weight.
 #[derive(Clone, Copy)]
@@ -281,6 +281,33 @@ fn equal_weights_of_repeated_rows_hide_no_leakage() {
     columns.push(("w", &[Use::Weight], floats([2.5; 2000])));
     let report = alone(json!({}), &batch_of(columns));
     assert!(codes(&report).contains(&("MW-Q043", "id")), "{:?}", codes(&report));
+}
+
+/// Returns a report on labels of so many classes, as many rows of each.
+fn of_classes(n: i64, max_categories: u64, uses: &'static [Use], weight: Option<fn(i64) -> f64>) -> Report {
+    let rows = || (0..n * 50).map(|it| it % n);
+    let mut columns: Vec<(&str, &[Use], ArrayRef)> =
+        vec![("x", &[Use::Feature], floats((0..n * 50).map(|it| it as f64))), ("label", uses, integers(rows()))];
+    columns.extend(weight.map(|it| ("w", [Use::Weight].as_slice(), floats(rows().map(it)))));
+    alone(json!({ "max_categories": max_categories }), &batch_of(columns))
+}
+
+#[test]
+fn classes_of_a_label_are_weighed_however_few_categories_are_kept() {
+    let classes = |weight| of_classes(15, 10, &[Use::Label], weight);
+    let report = classes(Some(|_| 1.0));
+    assert_same(&weighted(&report), &weighted(&classes(None)));
+    assert!(!codes(&report).iter().any(|it| it.0 == "MW-Q033"), "{:?}", codes(&report));
+    let report = of_classes(40, 10, &[Use::Label, Use::Categorical], Some(|_| 1.0));
+    assert!(!codes(&report).iter().any(|it| it.0 == "MW-Q033"), "{:?}", codes(&report));
+    assert!(gap(&report, "class shares").contains("more than 30 classes"));
+}
+
+#[test]
+fn a_class_that_weighs_nothing_is_not_there() {
+    let report = of_classes(3, 100, &[Use::Label], Some(|it| if it == 2 { 0.0 } else { 1.0 }));
+    assert!(!codes(&report).iter().any(|it| it.0 == "MW-Q033"), "{:?}", codes(&report));
+    assert_eq!(overall(&report, "class_ratio"), Some(1.0));
 }
 
 #[test]

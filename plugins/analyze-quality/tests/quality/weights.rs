@@ -183,7 +183,7 @@ fn what_is_no_weight_counts_each_row_once() {
 
 /// Returns rows of which so many are odd: they lack `x`, have a `name` of their own, and weigh 20 where the others weigh 1.
 fn odd(n: usize, n_odd: usize, prefix: &str) -> [Vec<(&'static str, &'static [Use], ArrayRef)>; 2] {
-    let is_odd = |row: usize| row % (n / n_odd) == 0 && row / (n / n_odd) < n_odd;
+    let is_odd = |row: usize| row.is_multiple_of(n / n_odd) && row / (n / n_odd) < n_odd;
     let x: ArrayRef = Arc::new(Float64Array::from_iter((0..n).map(|it| (!is_odd(it)).then_some((it % 7) as f64))));
     let name = (0..n).map(|it| if is_odd(it) { format!("{prefix}{it}") } else { "a".to_owned() });
     let weight = (0..n).map(|it| if is_odd(it) { 20.0 } else { 1.0 });

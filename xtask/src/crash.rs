@@ -126,8 +126,11 @@ struct Built {
 impl Built {
     /// Returns the names of all tests in it.
     fn tests(&self) -> Result<Vec<String>> {
-        let output = std::process::Command::new(&self.program).args(["--list", "--format", "terse"]).output();
-        let output = output.with_context(|| format!("cannot run `{}`", self.program.display()))?;
+        let mut command = std::process::Command::new(&self.program);
+        command.args(["--list", "--format", "terse"]).stderr(Stdio::inherit());
+        let output = command.output().with_context(|| format!("cannot run `{}`", self.program.display()))?;
+        // One that dies half way has listed some of them.
+        ensure!(output.status.success(), "`{}` cannot list its tests: {}", self.program.display(), output.status);
         let listed = String::from_utf8_lossy(&output.stdout);
         Ok(listed.lines().filter_map(|it| it.strip_suffix(": test")).map(str::to_owned).collect())
     }
@@ -161,7 +164,14 @@ fn built(message: &Value) -> Option<Built> {
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::*;
+
+    #[test]
+    fn a_list_of_tests_that_breaks_off_is_refused() {
+        let built = Built { target: "broken".into(), program: "false".into(), folder: "/".into() };
+        let message = built.tests().unwrap_err().to_string();
+        assert!(message.starts_with("`false` cannot list its tests: exit"), "{message}");
+    }
 
     #[test]
     fn names_tell_rows() {

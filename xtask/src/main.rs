@@ -5,6 +5,7 @@
 mod bench;
 mod ci;
 mod codegen;
+#[cfg(unix)]
 mod crash;
 mod dist;
 mod fuzz;
@@ -95,6 +96,7 @@ enum Command {
         seconds: u32,
     },
     /// Run the fault matrix of the store: crashes, power cuts, full and failing disks; most of it needs root.
+    #[cfg(unix)]
     Crash {
         /// How long processes are killed at random times, at the least. Each test may take 20 minutes more.
         #[arg(long, default_value_t = 1)]
@@ -150,6 +152,7 @@ fn main() -> ExitCode {
         Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
+        #[cfg(unix)]
         Command::Crash { minutes, only } => crash::crash(minutes, only),
         Command::Dist => dist::dist(),
     };

@@ -2,7 +2,10 @@
 //! with the file system on it.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::{ffi::OsStringExt, fs::PermissionsExt},
     path::{Path, PathBuf},
     process::{self, Command},
     sync::atomic::{AtomicUsize, Ordering},
@@ -18,43 +21,58 @@ const MEMORY: &str = "/dev/shm";
 const N_TRIES: usize = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The folders in which one test does all it does. They are gone with this value, with what is mounted below them.
+/// The folders in which one test does all it does.
 pub(crate) struct Scratch {
-    pub(crate) disk: PathBuf,
+    pub(crate) disk: Folder,
     /// Where a file system in memory is to be had.
-    pub(crate) memory: Option<PathBuf>,
+    pub(crate) memory: Option<Folder>,
 }
 
 impl Scratch {
     pub(crate) fn new() -> Result<Self> {
         static N_MADE: AtomicUsize = AtomicUsize::new(0);
         let name = format!("modelwatch-crash-{}-{}", process::id(), N_MADE.fetch_add(1, Ordering::Relaxed));
-        let memory = Path::new(MEMORY).is_dir().then(|| Path::new(MEMORY).join(&name));
-        let res = Self { disk: env::temp_dir().join(name), memory };
-        for it in res.folders() {
-            fs::create_dir(it).with_context(|| format!("cannot make the folder `{}`", it.display()))?;
-            open_to_all(it)?;
-        }
-        Ok(res)
-    }
-
-    fn folders(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(self.disk.as_path()).chain(self.memory.as_deref())
-    }
-
-    fn clear(&self) -> Result<()> {
-        for it in self.folders().filter(|it| it.exists()) {
-            // What was mounted last is in the way of what was mounted before.
-            for mount in mounts_below(it).iter().rev() {
-                unmount(mount)?;
-            }
-            fs::remove_dir_all(it).with_context(|| format!("cannot remove `{}`", it.display()))?;
-        }
-        Ok(())
+        let memory = Path::new(MEMORY);
+        Ok(Self {
+            disk: Folder::new(&env::temp_dir(), &name)?,
+            memory: memory.is_dir().then(|| Folder::new(memory, &name)).transpose()?,
+        })
     }
 }
 
-impl Drop for Scratch {
+/// A folder that is gone with this value, with what is mounted below it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes one that is not there yet: what is, is somebody else's.
+    fn new(parent: &Path, name: &str) -> Result<Self> {
+        // Mounts are listed by the paths that links lead to.
+        let parent = parent.canonicalize().with_context(|| format!("cannot find `{}`", parent.display()))?;
+        let path = parent.join(name);
+        fs::create_dir(&path).with_context(|| format!("cannot make the folder `{}`", path.display()))?;
+        let res = Self(path);
+        // Rows about permissions look into it as other users.
+        fs::set_permissions(res.path(), fs::Permissions::from_mode(0o755))?;
+        Ok(res)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn clear(&self) -> Result<()> {
+        if !self.0.exists() {
+            return Ok(());
+        }
+        // What was mounted last is in the way of what was mounted before.
+        for mount in mounts_below(&self.0).iter().rev() {
+            unmount(mount)?;
+        }
+        fs::remove_dir_all(&self.0).with_context(|| format!("cannot remove `{}`", self.0.display()))
+    }
+}
+
+impl Drop for Folder {
     fn drop(&mut self) {
         let mut res = self.clear();
         for _ in 1..N_TRIES {
@@ -70,19 +88,23 @@ impl Drop for Scratch {
     }
 }
 
-/// Rows about permissions look into it as other users.
-fn open_to_all(folder: &Path) -> Result<()> {
-    #[cfg(unix)]
-    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let _ = folder;
-    Ok(())
-}
-
 /// Returns what is mounted below a folder, in the order in which it was.
 fn mounts_below(folder: &Path) -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let places = mounts.lines().filter_map(|it| it.split(' ').nth(1)).map(PathBuf::from);
+    let mounts = fs::read("/proc/self/mounts").unwrap_or_default();
+    let places = mounts.split(|it| *it == b'\n').filter_map(|it| it.split(|it| *it == b' ').nth(1)).map(unescaped);
     places.filter(|it| it.starts_with(folder)).collect()
+}
+
+/// Returns a path of `/proc/self/mounts`, where a space is `\040`.
+fn unescaped(place: &[u8]) -> PathBuf {
+    let mut parts = place.split(|it| *it == b'\\');
+    let mut res = parts.next().unwrap_or_default().to_vec();
+    for it in parts {
+        let (digits, rest) = it.split_at(it.len().min(3));
+        res.push(digits.iter().fold(0, |n: u8, digit| (n << 3) | (digit & 7)));
+        res.extend(rest);
+    }
+    OsString::from_vec(res).into()
 }
 
 /// Nothing is removed where this fails: it would be removed from what is mounted.
@@ -96,26 +118,41 @@ fn unmount(place: &Path) -> Result<()> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
     fn folders_go_with_what_is_mounted_in_them() {
-        let scratch = Scratch::new().unwrap();
-        let folders: Vec<PathBuf> = scratch.folders().map(Path::to_owned).collect();
-        for it in &folders {
-            let inner = it.join("a/b");
-            fs::create_dir_all(&inner).unwrap();
+        let Scratch { disk, memory } = Scratch::new().unwrap();
+        // As where `TMPDIR` is a link.
+        let link = disk.path().join("link");
+        symlink(disk.path(), &link).unwrap();
+        let linked = Folder::new(&link, "linked").unwrap();
+        let folders: Vec<Folder> = [linked, disk].into_iter().chain(memory).collect();
+        let paths: Vec<PathBuf> = folders.iter().map(|it| it.path().to_owned()).collect();
+        for it in &paths {
+            let inner = it.join("a b\\\tc");
+            fs::create_dir(&inner).unwrap();
             let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inner).output().unwrap();
             if mounted.status.success() {
                 fs::write(inner.join("file"), "").unwrap();
-                assert_eq!(mounts_below(it), [inner]);
+                assert!(mounts_below(it).contains(&inner));
             } else {
                 println!("SKIPPED: nothing can be mounted here");
             }
         }
-        drop(scratch);
-        for it in folders {
+        drop(folders);
+        for it in paths {
             assert_eq!((it.exists(), mounts_below(&it)), (false, vec![]));
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_there_already_is_left_alone() {
+        let scratch = Scratch::new().unwrap();
+        fs::create_dir_all(scratch.disk.path().join("mine/file")).unwrap();
+        assert!(Folder::new(scratch.disk.path(), "mine").is_err());
+        assert!(scratch.disk.path().join("mine/file").exists());
     }
 }

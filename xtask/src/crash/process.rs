@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     fs::{self, File},
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -117,14 +118,13 @@ impl Running {
     fn start(test: &Test, terms: &Terms<'_>) -> Result<Self> {
         let scratch = Scratch::new()?;
         // A file and no pipe: that can be read to its end whoever still has it open.
-        let said = File::create(scratch.disk.join(SAID))?;
+        let said = File::create(scratch.disk.path().join(SAID))?;
         let mut command = Command::new(&test.program);
-        command.args(&test.arguments).current_dir(&test.folder).env("TMPDIR", &scratch.disk);
+        command.args(&test.arguments).current_dir(&test.folder).env("TMPDIR", scratch.disk.path());
         command.envs(terms.variables.iter().map(|(name, value)| (name, value)));
-        command.envs(scratch.memory.iter().map(|it| (MEMORY, it)));
+        command.envs(scratch.memory.iter().map(|it| (MEMORY, it.path())));
         command.stdin(Stdio::null()).stderr(said.try_clone()?).stdout(said);
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.process_group(0);
         let child = command.spawn().with_context(|| format!("cannot run `{}`", test.program.display()))?;
         Ok(Self { name: test.name.clone(), child, since: Instant::now(), scratch })
     }
@@ -142,7 +142,7 @@ impl Running {
 
     fn ended(mut self, how: How) -> Ended {
         self.kill();
-        let said = fs::read(self.scratch.disk.join(SAID)).unwrap_or_default();
+        let said = fs::read(self.scratch.disk.path().join(SAID)).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).into_owned();
         Ended { name: self.name.clone(), said, how, took: self.since.elapsed() }
     }
@@ -150,10 +150,8 @@ impl Running {
     /// Ends it and the processes that it began, also where it is over and they are not.
     fn kill(&mut self) {
         let _ = self.child.kill();
-        if cfg!(unix) {
-            let group = format!("kill -s KILL -- -{} 2> /dev/null", self.child.id());
-            let _ = Command::new("sh").args(["-c", &group]).status();
-        }
+        let group = format!("kill -s KILL -- -{} 2> /dev/null", self.child.id());
+        let _ = Command::new("sh").args(["-c", &group]).status();
         let killed = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if killed.elapsed() > LAST_BREATH {
@@ -171,7 +169,7 @@ impl Drop for Running {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,13 +1,15 @@
 //! The fault matrix of the store, for as long as one likes: what the tests run for seconds, and a soak.
 //!
-//! Every test is a process of its own, with a time limit: one that hangs keeps no other from its turn. However the
-//! command ends, what became of each row is told.
+//! Every test is a process of its own, with a time limit: one that hangs keeps no other from its turn. Where SIGINT,
+//! SIGTERM, or SIGHUP of a terminal that is closed ends the command, it ends what runs, and tells what became of each
+//! row. SIGKILL leaves tests running without a limit, and their folders to the next such command.
 
 mod leftovers;
 mod process;
 mod table;
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::Stdio,
@@ -18,7 +20,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::{
     process::{Ended, How, Terms, Test},
@@ -49,10 +51,13 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Runs all rows, or one, with a soak of some minutes, and prints a table.
 pub(crate) fn crash(minutes: u64, only: Option<u32>) -> Result<()> {
+    leftovers::clear_abandoned();
     let tests = tests(only)?;
     let n_tests = tests.len();
     let is_interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    // Under `nohup`, a command is to outlive its terminal.
+    let is_to_stay = is_ignored(SIGHUP, &fs::read_to_string("/proc/self/status").unwrap_or_default());
+    for signal in [SIGINT, SIGTERM].into_iter().chain((!is_to_stay).then_some(SIGHUP)) {
         signal_hook::flag::register(signal, Arc::clone(&is_interrupted)).context("cannot listen for signals")?;
     }
     let terms = Terms {
@@ -79,6 +84,12 @@ pub(crate) fn crash(minutes: u64, only: Option<u32>) -> Result<()> {
     ensure!(failed.is_empty(), "the fault matrix has failures: {}", failed.join(", "));
     ensure!(untried.is_empty(), "{} tests were not tried", untried.len());
     missing
+}
+
+/// Returns whether a process ignores a signal, as its `/proc/PID/status` says.
+fn is_ignored(signal: i32, status: &str) -> bool {
+    let ignored = status.lines().find_map(|it| u64::from_str_radix(it.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|it| (it >> (signal - 1)) & 1 == 1)
 }
 
 /// Builds the tests, and returns those of all rows or of one.
@@ -169,6 +180,13 @@ mod tests {
         let built = Built { target: "broken".into(), program: "false".into(), folder: "/".into() };
         let message = built.tests().unwrap_err().to_string();
         assert!(message.starts_with("`false` cannot list its tests: exit"), "{message}");
+    }
+
+    #[test]
+    fn a_status_tells_which_signals_are_ignored() {
+        let status = "SigBlk:\t0000000000000002\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
+        assert_eq!([SIGHUP, SIGINT, SIGTERM].map(|it| is_ignored(it, status)), [true, false, false]);
+        assert!(!is_ignored(SIGHUP, ""));
     }
 
     #[test]

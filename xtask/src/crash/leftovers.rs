@@ -3,8 +3,9 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
+    io::{self, Write},
     os::unix::{ffi::OsStringExt, fs::PermissionsExt},
     path::{Path, PathBuf},
     process::{self, Command},
@@ -14,7 +15,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rustix::{
+    io::Errno,
+    process::{Pid, getpid, test_kill_process},
+};
 
+/// How folders are called, before the process of their command and a number.
+const PREFIX: &str = "modelwatch-crash-";
 /// The folder of a file system in memory, where there is one.
 const MEMORY: &str = "/dev/shm";
 /// What was killed may still be on its way out.
@@ -31,7 +38,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new() -> Result<Self> {
         static N_MADE: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("modelwatch-crash-{}-{}", process::id(), N_MADE.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{PREFIX}{}-{}", process::id(), N_MADE.fetch_add(1, Ordering::Relaxed));
         let memory = Path::new(MEMORY);
         Ok(Self {
             disk: Folder::new(&env::temp_dir(), &name)?,
@@ -83,9 +90,28 @@ impl Drop for Folder {
             res = self.clear();
         }
         if let Err(e) = res {
-            eprintln!("warning: something is left behind: {e:#}");
+            // The terminal may be gone. A panic would keep others from being dropped.
+            let _ = writeln!(io::stderr(), "warning: something is left behind: {e:#}");
         }
     }
+}
+
+/// Clears away what is left of commands that were killed.
+pub(crate) fn clear_abandoned() {
+    [&env::temp_dir(), Path::new(MEMORY)].into_iter().for_each(clear_abandoned_in);
+}
+
+fn clear_abandoned_in(parent: &Path) {
+    let Ok(entries) = parent.canonicalize().and_then(fs::read_dir) else { return };
+    entries.flatten().filter(|it| is_abandoned(&it.file_name())).for_each(|it| drop(Folder(it.path())));
+}
+
+/// Returns whether that is what a folder is called whose command is no more. Ours has made none so far: what has its
+/// number is of another that had it before, as in a container that is started again.
+fn is_abandoned(name: &OsStr) -> bool {
+    let command = name.to_str().and_then(|it| it.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok());
+    let is_gone = |it| it == getpid() || test_kill_process(it) == Err(Errno::SRCH);
+    command.and_then(Pid::from_raw).is_some_and(is_gone)
 }
 
 /// Returns what is mounted below a folder, in the order in which it was.
@@ -118,7 +144,10 @@ fn unmount(place: &Path) -> Result<()> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{
+        collections::BTreeSet,
+        os::unix::{fs::symlink, process::parent_id},
+    };
 
     use super::*;
 
@@ -146,6 +175,21 @@ mod tests {
         for it in paths {
             assert_eq!((it.exists(), mounts_below(&it)), (false, vec![]));
         }
+    }
+
+    #[test]
+    fn what_is_left_of_killed_commands_is_cleared() {
+        let scratch = Scratch::new().unwrap();
+        let of = |command: u32| format!("{PREFIX}{command}-7");
+        // No process has the greatest number.
+        let abandoned = [of(i32::MAX.cast_unsigned()), of(process::id())];
+        let kept = [of(parent_id()), format!("{PREFIX}7"), "mine".to_owned()].map(|it| scratch.disk.path().join(it));
+        for it in abandoned.map(|it| scratch.disk.path().join(it)).iter().chain(&kept) {
+            fs::create_dir_all(it.join("store")).unwrap();
+        }
+        clear_abandoned_in(scratch.disk.path());
+        let left = fs::read_dir(scratch.disk.path()).unwrap().map(|it| it.unwrap().path());
+        assert_eq!(left.collect::<BTreeSet<_>>(), kept.into());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     fs::{self, File},
+    io::{self, Write},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -13,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::leftovers::Scratch;
 
@@ -61,7 +63,8 @@ pub(crate) enum How {
     Failed(ExitStatus),
     TooLate,
     Interrupted,
-    NotStarted(anyhow::Error),
+    /// It was not started, or nobody knows how it ended.
+    Error(anyhow::Error),
 }
 
 impl fmt::Display for How {
@@ -71,7 +74,7 @@ impl fmt::Display for How {
             Self::Failed(status) => write!(f, "FAILED: {status}"),
             Self::TooLate => f.write_str("FAILED: it took too long and was killed"),
             Self::Interrupted => f.write_str("FAILED: it was interrupted"),
-            Self::NotStarted(e) => write!(f, "FAILED: {e:#}"),
+            Self::Error(e) => write!(f, "FAILED: {e:#}"),
         }
     }
 }
@@ -89,7 +92,7 @@ pub(crate) fn run(tests: Vec<Test>, terms: &Terms<'_>, mut tell: impl FnMut(Ende
             match Running::start(&test, terms) {
                 Ok(it) => running.push(it),
                 Err(e) => {
-                    tell(Ended { name: test.name, said: String::new(), how: How::NotStarted(e), took: Duration::ZERO })
+                    tell(Ended { name: test.name, said: String::new(), how: How::Error(e), took: Duration::ZERO })
                 }
             }
         }
@@ -97,7 +100,7 @@ pub(crate) fn run(tests: Vec<Test>, terms: &Terms<'_>, mut tell: impl FnMut(Ende
             return waiting.into_iter().map(|it| it.name).collect();
         }
         for mut it in std::mem::take(&mut running) {
-            match it.how(terms) {
+            match it.end(terms) {
                 Some(how) => tell(it.ended(how)),
                 None => running.push(it),
             }
@@ -110,6 +113,8 @@ pub(crate) fn run(tests: Vec<Test>, terms: &Terms<'_>, mut tell: impl FnMut(Ende
 struct Running {
     name: String,
     child: Child,
+    /// Whether it was killed with its group, and may have been waited for.
+    is_killed: bool,
     since: Instant,
     scratch: Scratch,
 }
@@ -126,22 +131,31 @@ impl Running {
         command.stdin(Stdio::null()).stderr(said.try_clone()?).stdout(said);
         command.process_group(0);
         let child = command.spawn().with_context(|| format!("cannot run `{}`", test.program.display()))?;
-        Ok(Self { name: test.name.clone(), child, since: Instant::now(), scratch })
+        Ok(Self { name: test.name.clone(), child, is_killed: false, since: Instant::now(), scratch })
     }
 
-    /// Returns how it ended, or is to end now.
-    fn how(&mut self, terms: &Terms<'_>) -> Option<How> {
-        match self.child.try_wait() {
-            Ok(Some(it)) if it.success() => Some(How::Passed),
-            Ok(Some(it)) => Some(How::Failed(it)),
-            _ if terms.is_interrupted.load(Ordering::Relaxed) => Some(How::Interrupted),
-            _ if self.since.elapsed() >= terms.limit => Some(How::TooLate),
-            _ => None,
+    /// Ends it where it is to end, and returns how it ended.
+    fn end(&mut self, terms: &Terms<'_>) -> Option<How> {
+        if has_ended(&self.child) {
+            self.kill();
+            return Some(match self.child.wait() {
+                Ok(it) if it.success() => How::Passed,
+                Ok(it) => How::Failed(it),
+                Err(e) => How::Error(e.into()),
+            });
         }
+        let how = if terms.is_interrupted.load(Ordering::Relaxed) {
+            How::Interrupted
+        } else if self.since.elapsed() >= terms.limit {
+            How::TooLate
+        } else {
+            return None;
+        };
+        self.kill();
+        Some(how)
     }
 
-    fn ended(mut self, how: How) -> Ended {
-        self.kill();
+    fn ended(self, how: How) -> Ended {
         let said = fs::read(self.scratch.disk.path().join(SAID)).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).into_owned();
         Ended { name: self.name.clone(), said, how, took: self.since.elapsed() }
@@ -149,13 +163,18 @@ impl Running {
 
     /// Ends it and the processes that it began, also where it is over and they are not.
     fn kill(&mut self) {
-        let _ = self.child.kill();
-        let group = format!("kill -s KILL -- -{} 2> /dev/null", self.child.id());
-        let _ = Command::new("sh").args(["-c", &group]).status();
+        // The number is nobody else's until the process was waited for.
+        if std::mem::replace(&mut self.is_killed, true) {
+            return;
+        }
+        if let Some(it) = pid(&self.child) {
+            let _ = kill_process_group(it, Signal::KILL);
+        }
         let killed = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if killed.elapsed() > LAST_BREATH {
-                eprintln!("warning: process {} (`{}`) cannot be killed", self.child.id(), self.name);
+                let _ =
+                    writeln!(io::stderr(), "warning: process {} (`{}`) cannot be killed", self.child.id(), self.name);
                 return;
             }
             thread::sleep(PAUSE);
@@ -167,6 +186,16 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(child.id()).ok()?)
+}
+
+/// Returns whether it has ended, but leaves it there to be waited for.
+fn has_ended(child: &Child) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    pid(child).is_none_or(|it| waitid(WaitId::Pid(it), options).is_ok_and(|it| it.is_some()))
 }
 
 #[cfg(test)]

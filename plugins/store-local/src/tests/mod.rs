@@ -10,7 +10,7 @@ mod refs;
 mod round_trip;
 mod tape;
 
-use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, env, fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use modelwatch_sdk::{
     DType, ErrorKind, Result, TensorView,
@@ -26,10 +26,12 @@ use crate::{
 };
 
 const CHUNK: usize = 4096;
+/// Set by `cargo xtask crash`: a folder in memory, which it clears away also where the test is killed.
+const MEMORY: &str = "MODELWATCH_CRASH_MEMORY";
 
 /// Returns a folder in memory where there is one: nothing here is about the disk below.
 fn scratch() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
+    let memory = env::var_os(MEMORY).map_or_else(|| "/dev/shm".into(), PathBuf::from);
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 

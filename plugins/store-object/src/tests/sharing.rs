@@ -41,9 +41,9 @@ fn writers_lose_nothing() {
         command.env(WRITER, format!("{} {writer}", server.address())).stdout(Stdio::null()).spawn().unwrap()
     };
     let processes: Vec<_> = (0..N_WRITERS).map(start).collect();
-    for mut it in processes {
-        assert!(it.wait().unwrap().success());
-    }
+    // All are waited for before one of them may fail the test, which would leave the others without a server.
+    let ends: Vec<_> = processes.into_iter().map(|mut it| it.wait().unwrap()).collect();
+    assert!(ends.iter().all(|it| it.success()), "{ends:?}");
     let store = open(&server);
     let entries = store.log("digits", 0, 10_000).unwrap();
     assert_eq!(entries.len() as u64, N_WRITERS * n_commits);

@@ -73,7 +73,7 @@ impl Golden {
     /// Refuses a `top_k` of which no output has as many values as it could tell apart, given their widths.
     fn check_top_k(&self, widths: &BTreeMap<&str, usize>) -> Result<()> {
         let Some(k) = self.config.top_k else { return Ok(()) };
-        // Where outputs are missing, that is what is wrong.
+        // Where outputs are missing, or of another width, that is what is wrong.
         let is_whole = widths.len() == self.config.outputs.len();
         let Some((name, &width)) = widths.iter().max_by_key(|it| it.1).filter(|it| is_whole && *it.1 <= k) else {
             return Ok(());
@@ -123,8 +123,8 @@ impl Probe for Golden {
             let [new, old] = pair.widths();
             if new == old {
                 Self::check_shape(batch, name, column)?;
+                widths.insert(name.as_str(), if pair.kind() == Kind::Texts { 0 } else { old });
             }
-            widths.insert(name.as_str(), if pair.kind() == Kind::Texts { 0 } else { old });
             let (rtol, atol) = self.config.tolerance(name);
             let (top_k, max_ulp) = (self.config.top_k.unwrap_or(1), self.config.max_ulp);
             let Config { equal_nan, equal_infinity, .. } = self.config;

@@ -272,6 +272,10 @@ fn the_highest_values_are_those_of_outputs_that_have_more() {
     let label: ArrayRef = Arc::new(Int64Array::from(vec![1, 0]));
     let error = refused(json!({ "top_k": 1 }), &batch(Arc::clone(&label), &[("y", label)]));
     assert_eq!((error.path.as_str(), error.help.as_str()), ("/top_k", "leave `top_k` out"));
+    // What is of another width is wrong itself, whatever it is held against.
+    let label: ArrayRef = Arc::new(Int64Array::from(vec![1, 0]));
+    let report = run(json!({ "top_k": 1 }), &batch(label, &[("y", list(&[0.1, 0.9, 0.8, 0.2], 2))]));
+    assert_eq!(codes(&report), ["MW-G003"]);
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl Probe for Golden {
             let Config { equal_nan, equal_infinity, .. } = self.config;
             let limits = Limits { rtol, atol, equal_nan, equal_infinity, top_k, max_ulp };
             let compared = self.seen.outputs.entry(name.clone()).or_default();
-            compared.kind = Some(pair.kind());
+            compared.kind.get_or_insert(pair.kind());
             for row in 0..batch.num_rows() {
                 let id = ids.as_ref().and_then(|it| it[row].as_deref());
                 pair.compare(row, &limits, id, compared);

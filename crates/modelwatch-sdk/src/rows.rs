@@ -42,7 +42,7 @@ pub use number::{ExactNumbers, Number, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;
 pub use selection::{SelectedColumns, Selection};
-pub use texts::{Texts, texts_of_rows};
+pub use texts::{Texts, excerpt, texts_of_rows};
 pub use weight::{WEIGHT_RANGE, weight_units, weights};
 
 /// The key of the field metadata that says what a column is for.

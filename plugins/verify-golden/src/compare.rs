@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use modelwatch_sdk::{report::float, rows::Number};
+use modelwatch_sdk::{
+    report::float,
+    rows::{Number, excerpt},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::sum::ExactSum;
@@ -141,7 +144,7 @@ impl Compared {
             first = first.or(Some((element, a, b)));
         }
         if let (Some((element, a, b)), Some(id)) = (first, id) {
-            let [produced, recorded] = [a, b].map(|it| it.as_deref().map_or_else(|| "null".to_owned(), shortened));
+            let [produced, recorded] = [(a, b), (b, a)].map(|(it, other)| excerpt(it.as_deref(), other.as_deref()));
             let (excess, id, element) = (f64::INFINITY, id.to_owned(), element as u64);
             self.add_worst(WorstRow { excess, id, element, produced, recorded });
         }
@@ -282,12 +285,6 @@ impl Compared {
             && self.max_abs >= 0.0
             && self.max_rel >= 0.0
     }
-}
-
-/// Returns a text as it is shown.
-fn shortened(text: &str) -> String {
-    const SHOWN: usize = 80;
-    text.chars().take(SHOWN).collect()
 }
 
 /// The number of `f32` steps between two finite numbers.

@@ -142,10 +142,10 @@ fn texts_are_equal_or_not() {
     assert_eq!((failed(&report), codes(&report)), (vec!["mismatch_share"], vec!["MW-G001"]));
     assert_eq!(
         report.findings[0].message,
-        "2 of 3 elements differ from column `want`, worst in row `1`, element 0: Dog instead of dog"
+        "2 of 3 elements differ from column `want`, worst in row `1`, element 0: `Dog` instead of `dog`"
     );
     let FigureData::Table { rows, .. } = &report.figures[0].data else { panic!("no table") };
-    assert_eq!(rows[1], ["2", "0", " ", "", "inf"]);
+    assert_eq!(rows[1], ["2", "0", "` `", "``", "inf"]);
     // What is missing is no text.
     let missing = words([Some("cat"), Some("dog"), None]);
     for (got, want) in [(right(), missing.clone()), (missing.clone(), missing.clone())] {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     path::{Path, PathBuf},
 };
 
@@ -55,7 +54,7 @@ pub struct WorstRow {
     pub row: String,
     /// Which element of the output changes most.
     pub element: usize,
-    /// What was recorded, to all its digits.
+    /// What was recorded: a number to all its digits, or an excerpt of a text.
     pub before: String,
     /// What is recorded now.
     pub now: String,
@@ -210,15 +209,14 @@ impl Element<'_> {
             _ => f64::NAN,
         }
     }
-}
 
-impl fmt::Display for Element<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(it) => it.fmt(f),
-            Self::Text(Some(it)) => write!(f, "`{it}`"),
-            Self::Text(None) => f.write_str("null"),
-            Self::Nothing => f.write_str("nothing"),
+    /// Returns it as it is shown beside another.
+    fn shown(self, beside: Self) -> String {
+        match (self, beside) {
+            (Self::Number(it), _) => it.to_string(),
+            (Self::Text(it), Self::Text(beside)) => rows::excerpt(it, beside),
+            (Self::Text(it), _) => rows::excerpt(it, None),
+            (Self::Nothing, _) => "nothing".to_owned(),
         }
     }
 }
@@ -238,7 +236,7 @@ impl OutputReview {
             self.max_absolute = self.max_absolute.max(difference);
             self.max_relative = self.max_relative.max(difference / old.size());
             if worst.as_ref().is_none_or(|it| difference > it.difference) {
-                let (row, before, now) = (row.to_owned(), old.to_string(), new.to_string());
+                let (row, before, now) = (row.to_owned(), old.shown(new), new.shown(old));
                 worst = Some(WorstRow { row, element, before, now, difference });
             }
         }

@@ -19,10 +19,13 @@ use super::{
     runtimes::runtimes,
     store::{closed, explained},
 };
-use crate::{cli, output};
+use crate::{cli, output, report::text::clip};
 
 /// The component whose outputs are recorded.
 const GOLDEN: &str = "golden";
+
+/// The most characters of a row's id that are shown.
+const SHOWN: usize = 80;
 
 pub(crate) fn golden(arguments: &cli::Golden) -> anyhow::Result<Code> {
     let Some((_, pipeline)) = run::load(&arguments.pipeline, &arguments.overrides)? else { return Ok(Code::WRONG) };
@@ -131,7 +134,8 @@ fn shown(review: &Review) -> String {
 
 fn worst(name: &str, review: &OutputReview) -> String {
     let line = |it: &recording::WorstRow| {
-        format!("\n{name} of row {}: element {} goes from {} to {}", it.row, it.element, it.before, it.now)
+        let row = clip(&it.row, SHOWN);
+        format!("\n{name} of row {row}: element {} goes from {} to {}", it.element, it.before, it.now)
     };
     review.worst.iter().map(line).collect()
 }

@@ -80,7 +80,8 @@ fn operators(sheet: &mut Sheet, config: &Config, model: &ModelDescription) {
         }
         let custom = |it: &str| it.split_once("::").is_some_and(|(domain, _)| !STANDARD.contains(&domain));
         let findings = model.operators.keys().filter(|it| custom(it)).map(|it| {
-            let node = model.first_nodes.get(it).map(|it| format!(", as node `{it}`")).unwrap_or_default();
+            let node = model.first_nodes.get(it).filter(|it| !it.is_empty());
+            let node = node.map(|it| format!(", as node `{it}`")).unwrap_or_default();
             let message = format!("operator `{it}`, which {} nodes use{node}, is of no standard set", used(it));
             error("MW-C004", it, message, advice)
         });

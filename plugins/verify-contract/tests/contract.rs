@@ -194,6 +194,11 @@ fn what_the_model_leaves_open_is_held_to_what_it_gives() {
 }
 
 #[test]
+    // A node without a name and outputs has nothing to be called by.
+    let nameless = [("com.example::Secret".to_owned(), String::new())].into();
+    let nameless = ModelDescription { first_nodes: nameless, ..described() };
+    let report = run(&json!({ "operators": { "custom": false } }), &ModelHost::new(model(nameless)), &rows());
+    assert!(!report.findings[0].message.contains("node `"), "{}", report.findings[0].message);
 fn a_baseline_is_a_contract() {
     let against = |baseline: ModelDescription, expected: &[&str], codes_expected: &[&str]| {
         let host = ModelHost::new(model(described())).with_baseline(model(baseline));

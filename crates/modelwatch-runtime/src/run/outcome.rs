@@ -269,7 +269,8 @@ impl Judgement {
                 }
                 self.is_asked |= counts && !report.checks.is_empty();
                 for it in &report.checks {
-                    self.check(&settings.id, counts, it.clone());
+                    // What could not be carried out counts at any severity, as where the whole probe could not.
+                    self.check(&settings.id, counts || it.status == Status::Error, it.clone());
                 }
                 for it in &report.gaps {
                     run.gap(&settings.id, it.what.clone(), it.why.clone());

@@ -84,6 +84,24 @@ fn an_operator_of_ones_own_is_named_where_the_model_cannot_be_run() {
 }
 
 #[test]
+fn a_model_that_cannot_be_run_is_an_error_at_any_severity() {
+    let project = Project::new();
+    let mut model = fs::read(fixtures().join("digits/cnn_series/e08.onnx")).unwrap();
+    let places: Vec<_> = (0..model.len()).filter(|&it| model[it..].starts_with(b"Relu")).collect();
+    places.into_iter().for_each(|it| model[it..it + 4].copy_from_slice(b"Rexu"));
+    fs::write(project.path().join("unknown.onnx"), model).unwrap();
+    let (code, record) = project.run(
+        "name = 'test'\ncheckpoint = { import = 'unknown.onnx', name = 'digits' }\n\
+         store = { uses = 'local', with = { path = 'store' } }\n\
+         [[verify]]\nuses = 'contract'\nseverity = 'warning'\nwith = { rows = 0 }\n\
+         [[analyze]]\nuses = 'weights'\nrequire = { non_finite = '== 0' }\n[on.pass]\nmove = 'good'\n",
+    );
+    assert!(check(&record, "runs", "error")["message"].as_str().unwrap().contains("Rexu"), "{record:#}");
+    check(&record, "non_finite", "pass");
+    assert_eq!((code, &record["actions"]), (3, &serde_json::json!([])), "{record:#}");
+}
+
+#[test]
 fn a_baseline_that_does_not_exist_yet_was_not_compared() {
     let project = Project::new();
     let pipeline = format!(

@@ -122,8 +122,8 @@ pub(crate) struct BaselineOptions {
     /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names.
     pub(crate) runtime: Option<RuntimeOption>,
     /// Whether the baseline may be missing, as on a first run; comparisons with it are then listed as not checked and not covered,
-    /// and decide nothing. It is a ref of the judged checkpoint's lineage that the pipeline itself moves; where it moves none, one
-    /// may be missing until somebody has moved the first ref of the lineage.
+    /// and decide nothing. It is a ref of the judged checkpoint's lineage that `[on.pass]` moves; where that moves none, one may be
+    /// missing until somebody has moved the first ref of the lineage. A file or folder is never excused.
     #[serde(default)]
     pub(crate) optional: bool,
 }

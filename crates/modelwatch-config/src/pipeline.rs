@@ -283,19 +283,23 @@ pub struct Actions {
 }
 
 impl Actions {
-    /// Returns every action, whatever the verdict that it follows.
-    pub fn all(&self) -> impl Iterator<Item = &Action> {
-        [&self.pass, &self.fail, &self.inconclusive, &self.not_checked, &self.error].into_iter().flatten()
+    /// Returns the refs that are moved to a checkpoint that passes.
+    pub fn refs_of_passed(&self) -> impl Iterator<Item = &str> {
+        moved_refs(&self.pass)
     }
 
-    /// Returns the refs that some verdict moves to the judged checkpoint.
-    pub fn moved_refs(&self) -> impl Iterator<Item = &str> {
-        let moves = self.all().filter_map(|it| match it {
-            Action::Move { refs, .. } => Some(refs),
-            _ => None,
-        });
-        moves.flatten().map(String::as_str)
+    /// Returns the refs that are moved to a checkpoint that does not pass.
+    pub fn refs_of_others(&self) -> impl Iterator<Item = &str> {
+        [&self.fail, &self.inconclusive, &self.not_checked, &self.error].into_iter().flat_map(|it| moved_refs(it))
     }
+}
+
+fn moved_refs(actions: &[Action]) -> impl Iterator<Item = &str> {
+    let moves = actions.iter().filter_map(|it| match it {
+        Action::Move { refs, .. } => Some(refs),
+        _ => None,
+    });
+    moves.flatten().map(String::as_str)
 }
 
 /// The data of which a profile is kept.

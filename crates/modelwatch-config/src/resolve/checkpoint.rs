@@ -72,7 +72,7 @@ pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option
 
 /// Reports a baseline that may be missing though nothing here makes it: misspelled, it would be missing in every run.
 ///
-/// Where the pipeline moves no ref at all, people move them, and only the store knows whether they have begun.
+/// Where no ref is moved to what passes, people move them, and only the store knows whether they have begun.
 pub(super) fn will_be_made(
     cx: &mut Context<'_>,
     baseline: &Baseline,
@@ -85,9 +85,10 @@ pub(super) fn will_be_made(
         return;
     }
     let own = checkpoint.map(CheckpointSource::lineage);
-    let moved: Vec<_> = on.moved_refs().collect();
+    let moved: Vec<_> = on.refs_of_passed().collect();
     let is_made = match &spec.selector {
-        Selector::Ref(name) => moved.is_empty() || name == LATEST || moved.contains(&name.as_str()),
+        Selector::Ref(name) if moved.is_empty() => on.refs_of_others().all(|it| it != name),
+        Selector::Ref(name) => name == LATEST || moved.contains(&name.as_str()),
         Selector::Id(_) => false,
     };
     if is_made && own == Some(spec.lineage.as_str()) {
@@ -105,7 +106,7 @@ pub(super) fn will_be_made(
         (None, []) => remedy.to_owned(),
         (None, made) => format!("write what the pipeline moves, `{}`, or {remedy}", made.join("` or `")),
     };
-    let moves = on.all().find_map(|it| match it {
+    let moves = on.pass.iter().find_map(|it| match it {
         Action::Move { pointer, .. } => cx.document.place(pointer),
         _ => None,
     });

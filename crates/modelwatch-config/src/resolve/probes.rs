@@ -217,7 +217,7 @@ fn without_baseline(cx: &mut Context<'_>, requirements: &[Requirement]) {
             )
             .place(place)
             .label("no `[baseline]` in this pipeline")
-            .help("add a `[baseline]` table, such as `from = \"digits@good\"`, with `optional = true` for a first run"),
+            .help("add a `[baseline]` table, such as `from = \"digits@good\"`, with `optional = true` for a first run if `[on.pass]` moves it"),
         );
     }
 }

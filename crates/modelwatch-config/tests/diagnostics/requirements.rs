@@ -226,7 +226,7 @@ fn a_relative_requirement_needs_a_baseline() {
     5 | loss = "<= baseline + 0.02"
       |            ^^^^^^^^ no `[baseline]` in this pipeline
       |
-      = help: add a `[baseline]` table, such as `from = "digits@good"`, with `optional = true` for a first run
+      = help: add a `[baseline]` table, such as `from = "digits@good"`, with `optional = true` for a first run if `[on.pass]` moves it
     "##);
 }
 
@@ -240,6 +240,13 @@ fn a_baseline_that_may_be_missing_is_one_that_the_pipeline_makes() {
     for (from, rest) in [("digits@production", &*moves), ("digits@latest", &moves), ("digits@prod", import)] {
         assert_eq!(optional(from, rest), "", "{from}");
     }
+    // What does not pass makes no baseline, and keeps nobody from making one.
+    let rejects = format!("{import}[on.fail]\nmove = \"rejected\"\n");
+    assert_eq!(optional("digits@production", &rejects), "");
+    for rest in [&rejects, &format!("{rejects}[on.pass]\nmove = \"good\"\n")] {
+        assert!(optional("digits@rejected", rest).contains("E0029"), "{rest}");
+    }
+    assert!(!optional("digits@other", &format!("{rejects}[on.pass]\nmove = \"good\"\n")).contains("digits@rejected"));
     // With a checkpoint that is not read nothing can be said.
     assert!(!optional("other@good", "[chekpoint]\n").contains("E0029"));
     insta::assert_snapshot!(optional("digits@prod", &moves), @r##"

@@ -349,12 +349,15 @@ impl<'a> Run<'a> {
         ready.map_err(|e| self.failures.push(("baseline", e))).ok()
     }
 
-    /// Returns whether a baseline that is missing comes of itself: the pipeline moves its ref, or no ref of the lineage was ever moved.
+    /// Returns whether a baseline that is missing comes of itself: the pipeline moves its ref to what passes, or none of the lineage was
+    /// ever moved but to what does not.
     ///
-    /// One of another lineage, and one of a digest, is refused with the pipeline's file where it is optional.
+    /// One of another lineage, of a digest, or of what does not pass, is refused with the pipeline's file where it is optional.
     fn will_make(&self, history: &store::History, spec: &CheckpointSpec) -> bool {
         let Selector::Ref(name) = &spec.selector else { return false };
-        self.pipeline.on.moved_refs().any(|it| it == name) || history.moves().is_empty()
+        let on = &self.pipeline.on;
+        let is_of_others = |name: &str| on.refs_of_others().any(|it| it == name);
+        on.refs_of_passed().any(|it| it == name) || history.moves().iter().all(|it| is_of_others(&it.name))
     }
 
     fn lay_out(

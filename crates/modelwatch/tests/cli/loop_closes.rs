@@ -102,6 +102,10 @@ fn a_baseline_that_others_make_may_be_missing_only_until_they_begin() {
     let project = Project::new();
     let actions = PROBES.split_once("[on.pass]").unwrap().1;
     let gate = |model: &str| gate(model).replace(&format!("[on.pass]{actions}"), "");
+    // What the pipeline itself moves to what fails is no beginning.
+    let reject = |model: &str| format!("{}[on.fail]\nmove = 'rejected'\n", gate(model));
+    let (code, record) = project.run(&reject("bad_bitflip"));
+    assert_eq!((code, &action(&record, "move", "rejected")["status"]), (1, &"done".into()), "{record:#}");
     for model in ["e06", "e07"] {
         let (code, record) = project.run(&gate(model));
         assert_eq!(code, 0, "{record:#}");
@@ -112,7 +116,7 @@ fn a_baseline_that_others_make_may_be_missing_only_until_they_begin() {
     assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{record:#}");
     assert_eq!(
         check(&record, "baseline", "error")["message"],
-        "there is no checkpoint `digits@good`; `digits` has 3 checkpoints and the refs `production`; \
+        "there is no checkpoint `digits@good`; `digits` has 4 checkpoints and the refs `production`, `rejected`; \
          `optional` excuses none once a ref of its lineage was moved"
     );
     let (code, record) = project.run(&gate("e08").replace("from = 'digits@good'", "from = 'digits@production'"));

@@ -218,7 +218,9 @@ impl Judgement {
         let settings = planned.settings;
         let counts = settings.severity == ProbeSeverity::Error;
         let Some(slot) = slot else {
-            if counts && run.awaits_baseline && settings.when == When::Baseline {
+            // An analyzer that nothing is asked of makes no run a judged one, whether it waits or not.
+            let is_asked = settings.kind == ProbeKind::Verifier || !settings.requirements.is_empty();
+            if counts && is_asked && run.awaits_baseline && settings.when == When::Baseline {
                 self.waiting.push(format!("`{}`", settings.id));
             }
             return;

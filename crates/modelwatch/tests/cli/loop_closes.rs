@@ -107,7 +107,7 @@ fn a_baseline_that_others_make_may_be_missing_only_until_they_begin() {
     let (code, record) = project.run(&reject("bad_bitflip"));
     assert_eq!((code, &action(&record, "move", "rejected")["status"]), (1, &"done".into()), "{record:#}");
     for model in ["e06", "e07"] {
-        let (code, record) = project.run(&gate(model));
+        let (code, record) = project.run(&reject(model));
         assert_eq!(code, 0, "{record:#}");
     }
     let set = project.modelwatch(&["store", "--store", "store", "set", "digits@production", "digits@latest"]);
@@ -140,6 +140,16 @@ fn what_only_a_missing_baseline_could_judge_does_not_pass() {
     let warning =
         gate("e08").replace("uses = 'metrics'\n", "uses = 'metrics'\nwhen = 'baseline'\nseverity = 'warning'\n");
     assert_eq!(project.run(&warning).0, 0);
+}
+
+#[test]
+fn what_asks_for_nothing_keeps_no_first_run_from_passing() {
+    let metrics = PROBES.split_once("[[analyze]]").unwrap().0;
+    for more in ["", "[[analyze]]\nuses = 'weights'\nid = 'change'\nwhen = 'baseline'\n"] {
+        let pipeline = gate("e08").replace(metrics, more);
+        let (code, record) = Project::new().run(&pipeline);
+        assert_eq!((code, &action(&record, "move", "good")["status"]), (0, &"done".into()), "{record:#}");
+    }
 }
 
 #[test]

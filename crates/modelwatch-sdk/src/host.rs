@@ -166,7 +166,7 @@ pub trait Host: Send + Sync {
     /// Returns what is known of a model from its file, also of one that cannot be run.
     ///
     /// # Errors
-    /// When there is no such model, or its file cannot be read.
+    /// When there is no such model, no probe of the run wants it, or its file cannot be read.
     fn structure(&self, model: ModelRole) -> Result<ModelDescription> {
         read("structure", self.call("structure", &Value::from(model.as_str()))?)
     }

@@ -177,7 +177,8 @@ pub(super) fn execute(
         run.phase("models", |run| run.models(&plan, candidate.as_ref(), baseline.as_ref()));
     let found =
         [(ModelRole::Candidate, &candidate, &candidate_model), (ModelRole::Baseline, &baseline, &baseline_model)];
-    let refused = found.into_iter().filter_map(|(role, ready, loaded)| {
+    // One that no probe wants was not tried: nobody knows whether it can be run.
+    let refused = found.into_iter().filter(|it| plan.wants(it.0)).filter_map(|(role, ready, loaded)| {
         let (ready, why) = (ready.as_ref()?, loaded.as_ref().err()?.clone());
         Some((role, Arc::new(Refused { checkpoint: ready.path().to_owned(), model: ready.model.clone(), why })))
     });
@@ -388,13 +389,11 @@ impl<'a> Run<'a> {
         candidate: Option<&Ready>,
         baseline: Option<&Ready>,
     ) -> (Result<LoadedModel, String>, Result<LoadedModel, String>) {
-        let needs = plan.probes.iter().filter_map(|it| it.found.as_ref().ok()).map(|it| &it.needs);
-        let rows: Vec<_> = needs.flat_map(|it| [&it.current, &it.reference]).flatten().collect();
         let load = |ready: Option<&Ready>, role| match ready {
             None => Err(format!("there is no {} checkpoint", ModelRole::as_str(role))),
-            Some(_) if rows.iter().all(|it| it.model(role) == Need::No) => Err("no probe wants it".to_owned()),
+            Some(_) if !plan.wants(role) => Err("no probe wants it".to_owned()),
             Some(it) => {
-                let layers = rows.iter().flat_map(|it| it.layers_of(role)).cloned().collect();
+                let layers = plan.row_needs().flat_map(|it| it.layers_of(role)).cloned().collect();
                 let wanted = Wanted { path: it.path(), model: it.model.as_deref(), role, layers };
                 let runtime = self.options.runtimes.open(self.pipeline, role).map_err(ModelError::from);
                 runtime.and_then(|runtime| model::load(&*runtime, &wanted)).map_err(|e| it.named(&e.to_string()))

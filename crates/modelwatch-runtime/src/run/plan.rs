@@ -40,6 +40,19 @@ pub(super) struct Plan<'a> {
     pub(super) data: BTreeMap<Role, Result<Source, String>>,
 }
 
+impl Plan<'_> {
+    /// Returns what the probes want of rows.
+    pub(super) fn row_needs(&self) -> impl Iterator<Item = &RowNeeds> {
+        let needs = self.probes.iter().filter_map(|it| it.found.as_ref().ok()).map(|it| &it.needs);
+        needs.flat_map(|it| [&it.current, &it.reference]).flatten()
+    }
+
+    /// Returns whether some probe wants the model.
+    pub(super) fn wants(&self, role: ModelRole) -> bool {
+        self.row_needs().any(|it| it.model(role) != Need::No)
+    }
+}
+
 /// The store's component with its paths resolved.
 pub(super) struct OpenStore<'a> {
     pub(super) component: Component<'a>,

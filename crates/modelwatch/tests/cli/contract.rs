@@ -102,6 +102,18 @@ fn a_model_that_cannot_be_run_is_an_error_at_any_severity() {
 }
 
 #[test]
+fn a_baseline_that_no_probe_wants_is_left_alone() {
+    let project = Project::new();
+    let baseline = format!("[baseline]\nimport = '{}'\n", fixtures().join("digits/cnn/cnn.onnx").display());
+    for (mode, is_compared) in [("declared", false), ("baseline", true)] {
+        let contract = format!("[[verify]]\nuses = 'contract'\nwith = {{ mode = '{mode}' }}\n");
+        let (_, record) = project.run(&format!("{}{baseline}{contract}", digits("e08")));
+        let mut metrics = record["metrics"].as_array().unwrap().iter();
+        assert_eq!(metrics.any(|it| it["role"] == "baseline"), is_compared, "{mode}: {record:#}");
+    }
+}
+
+#[test]
 fn a_baseline_that_does_not_exist_yet_was_not_compared() {
     let project = Project::new();
     let pipeline = format!(

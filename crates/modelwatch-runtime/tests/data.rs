@@ -219,6 +219,17 @@ fn fortran_order_is_read_by_rows() {
     let batch = batch.unwrap();
     let values = batch.column(0).as_fixed_size_list().values().as_primitive::<arrow_array::types::Float32Type>();
     assert_eq!(values.values().to_vec(), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
+    // Texts, as NumPy writes np.array([["a", "b"], ["", "é"], ["c", "d"]], order="F").
+    let words = dir.path().join("words.npy");
+    let head = "{'descr': '<U1', 'fortran_order': True, 'shape': (3, 2), }";
+    let mut bytes = [b"\x93NUMPY\x01\0", &(head.len() as u16).to_le_bytes()[..], head.as_bytes()].concat();
+    bytes.extend("a\0cbéd".chars().flat_map(|it| u32::from(it).to_le_bytes()));
+    fs::write(&words, bytes).unwrap();
+    let dataset = Dataset::open(words.to_str().unwrap(), None).unwrap();
+    let mut batches = dataset.batches(&Scan { columns: vec!["x".to_owned()], batch_rows: 256 }).unwrap();
+    let batch = batches.next().unwrap().unwrap();
+    let texts = batch.column(0).as_fixed_size_list().values().as_string::<i32>();
+    assert_eq!(texts.iter().flatten().collect::<Vec<_>>(), ["a", "b", "", "é", "c", "d"]);
     // One that ends early is an error, however it is ordered.
     let cut = dir.path().join("cut.npy");
     let bytes = fs::read(dir.path().join("t.npy")).unwrap();

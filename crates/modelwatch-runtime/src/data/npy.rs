@@ -34,6 +34,9 @@ const NPY_COLUMN: &str = "x";
 /// More elements in a row than this are taken for a damaged head.
 const MAX_ROW: u64 = 1 << 28;
 
+/// The bytes of the texts of an Arrow array.
+const MAX_TEXTS: usize = i32::MAX as usize;
+
 /// An archive with more arrays than this is refused.
 const MAX_ARRAYS: usize = 4096;
 
@@ -66,15 +69,15 @@ pub(super) fn partitions(
     let mut columns = Vec::new();
     for (name, head) in heads(file, format, &scan.columns)? {
         fields.push(head.field);
-        columns.push(spawn(file.to_owned(), format, name, rows));
+        columns.push((name.clone(), spawn(file.to_owned(), format, name, rows)));
     }
     let schema = Arc::new(Schema::new(fields));
     let place = file.to_owned();
     let batches = std::iter::from_fn(move || {
         let mut parts = Vec::new();
-        for it in columns.iter().filter_map(|it| it.recv().ok()) {
-            match it {
-                Ok(it) => parts.push(it),
+        for (name, part) in &columns {
+            match received(&place, name, part) {
+                Ok(it) => parts.extend(it),
                 Err(e) => return Some(Err(e)),
             }
         }
@@ -106,14 +109,22 @@ fn heads(file: &Path, format: DataFormat, columns: &[String]) -> Result<Vec<(Str
     Ok(res)
 }
 
-/// Sends the array's rows, a partition at a time, until the receiver is gone.
-fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiver<Result<ArrayRef, DataError>> {
+/// A partition of an array, or nothing at its end.
+type Part = Result<Option<ArrayRef>, DataError>;
+
+/// Returns the next partition of an array. A thread that is gone without a word has not come to the end.
+fn received(file: &Path, name: &str, part: &Receiver<Part>) -> Part {
+    part.recv().unwrap_or_else(|_| Err(broken(file, name, "what reads it ended before the array did")))
+}
+
+/// Sends the array's rows, a partition at a time, and its end, until the receiver is gone.
+fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiver<Part> {
     let (sender, receiver) = sync_channel(1);
     thread::spawn(move || {
         let res = with_array(&file, format, &name, |reader| {
             let mut array = Column::new(&file, &name, opened(&file, &name, &mut *reader)?)?;
             while let Some(part) = array.next(rows)? {
-                if sender.send(Ok(part)).is_err() {
+                if sender.send(Ok(Some(part))).is_err() {
                     return Ok(());
                 }
             }
@@ -121,10 +132,8 @@ fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiv
             // The archive's checksum is compared where its entry ends.
             io::copy(reader, &mut io::sink()).map(drop).map_err(|e| broken(&file, &name, e))
         });
-        if let Err(e) = res {
-            // A receiver that is gone has seen an error already.
-            let _ = sender.send(Err(e));
-        }
+        // A receiver that is gone has seen an error already, or wants no more.
+        let _ = sender.send(res.map(|()| None));
     });
     receiver
 }
@@ -301,7 +310,10 @@ impl<'f, 'r> Column<'f, 'r> {
             DataError::broken(self.file, format!("array `{}`", self.name), format!("it ends early or is damaged: {e}"))
         };
         let width = self.width.unwrap_or(1);
-        let values = (self.elements.0)(rows as usize * width).map_err(|e| broken(&e))?;
+        let values = (self.elements.0)(rows as usize * width).map_err(|e| match e.kind() {
+            io::ErrorKind::FileTooLarge => self::broken(self.file, self.name, e),
+            _ => broken(&e),
+        })?;
         let Some(width) = self.width else { return Ok(Some(values)) };
         let list = FixedSizeListArray::try_new(Arc::clone(&self.item), width as i32, values, None);
         list.map(|it| Some(Arc::new(it) as ArrayRef)).map_err(|e| broken(&e))
@@ -314,33 +326,34 @@ fn elements<'r>(
     order: Option<&ColumnMajor>,
 ) -> Result<Elements<'r>, String> {
     macro_rules! take {
-        ($type:ty, $array:ty) => {{
+        ($type:ty, $array:expr) => {{
             let data = npy.data::<$type>().map_err(|e| e.to_string())?;
             match order {
-                None => in_order::<$type, $array>(data),
-                Some(it) => in_order::<$type, $array>(it.by_rows(data).map_err(|e| e.to_string())?),
+                None => in_order(data, $array),
+                Some(it) => in_order(it.by_rows(data).map_err(|e| e.to_string())?, $array),
             }
         }};
     }
     Ok(match item {
-        DataType::Float32 => take!(f32, Float32Array),
-        DataType::Float64 => take!(f64, Float64Array),
-        DataType::Int8 => take!(i8, Int8Array),
-        DataType::Int16 => take!(i16, Int16Array),
-        DataType::Int32 => take!(i32, Int32Array),
-        DataType::Int64 => take!(i64, Int64Array),
-        DataType::UInt8 => take!(u8, UInt8Array),
-        DataType::UInt16 => take!(u16, UInt16Array),
-        DataType::UInt32 => take!(u32, UInt32Array),
-        DataType::UInt64 => take!(u64, UInt64Array),
-        DataType::Boolean => take!(bool, BooleanArray),
-        DataType::Utf8 => take!(String, StringArray),
+        DataType::Float32 => take!(f32, array::<_, Float32Array>),
+        DataType::Float64 => take!(f64, array::<_, Float64Array>),
+        DataType::Int8 => take!(i8, array::<_, Int8Array>),
+        DataType::Int16 => take!(i16, array::<_, Int16Array>),
+        DataType::Int32 => take!(i32, array::<_, Int32Array>),
+        DataType::Int64 => take!(i64, array::<_, Int64Array>),
+        DataType::UInt8 => take!(u8, array::<_, UInt8Array>),
+        DataType::UInt16 => take!(u16, array::<_, UInt16Array>),
+        DataType::UInt32 => take!(u32, array::<_, UInt32Array>),
+        DataType::UInt64 => take!(u64, array::<_, UInt64Array>),
+        DataType::Boolean => take!(bool, array::<_, BooleanArray>),
+        DataType::Utf8 => take!(String, |it| texts(it, MAX_TEXTS)),
         other => return Err(format!("elements of type {other} are not supported")),
     })
 }
 
-fn in_order<'r, T: 'r, A: Array + From<Vec<T>> + 'static>(
+fn in_order<'r, T: 'r>(
     mut data: impl Iterator<Item = io::Result<T>> + 'r,
+    to_array: impl Fn(Vec<T>) -> io::Result<ArrayRef> + 'r,
 ) -> Elements<'r> {
     Elements(Box::new(move |n| {
         let mut values = Vec::with_capacity(n.min(1 << 20));
@@ -350,6 +363,45 @@ fn in_order<'r, T: 'r, A: Array + From<Vec<T>> + 'static>(
         if values.len() < n {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(Arc::new(A::from(values)) as ArrayRef)
+        to_array(values)
     }))
+}
+
+fn array<T, A: Array + From<Vec<T>> + 'static>(values: Vec<T>) -> io::Result<ArrayRef> {
+    Ok(Arc::new(A::from(values)))
+}
+
+/// Returns texts as an array, if they have no more bytes than `limit`: from the end of its offsets on, making one panics.
+fn texts(texts: Vec<String>, limit: usize) -> io::Result<ArrayRef> {
+    let bytes = texts.iter().fold(0, |sum: usize, it| sum.saturating_add(it.len()));
+    if bytes > limit {
+        let n = texts.len();
+        let why = format!("{n} texts come to {bytes} bytes, of which {limit} can be held at once; shorten them");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    array::<_, StringArray>(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_is_gone_is_not_the_end() {
+        let (sender, receiver) = sync_channel(1);
+        sender.send(Ok(None)).unwrap();
+        let file = Path::new("t.npz");
+        assert!(received(file, "x", &receiver).unwrap().is_none());
+        drop(sender);
+        let why = received(file, "x", &receiver).unwrap_err().to_string();
+        assert!(why.contains("array `x`") && why.contains("ended before the array did"), "{why}");
+    }
+
+    #[test]
+    fn texts_that_no_array_holds_are_an_error() {
+        let all = || vec!["ab".to_owned(), "cde".to_owned()];
+        assert_eq!(texts(all(), 5).unwrap().len(), 2);
+        let why = texts(all(), 4).unwrap_err().to_string();
+        assert_eq!(why, "2 texts come to 5 bytes, of which 4 can be held at once; shorten them");
+    }
 }

@@ -108,16 +108,16 @@ impl Column {
             DataType::UInt64 => write!(types::UInt64Type),
             DataType::Float32 => write!(types::Float32Type),
             DataType::Float64 => write!(types::Float64Type),
-            DataType::Utf8 => self.add_texts(&array, before),
+            DataType::Utf8 => self.add_texts(&array, before, array.len() / n_rows.max(1)),
             other => Err(unfit(&self.name, &format!("is of type {other}"))),
         }
     }
 
     /// Keeps texts as lines, which end with the character that no text may have: NumPy takes it for the end, too.
-    fn add_texts(&mut self, array: &ArrayRef, before: u64) -> io::Result<()> {
-        for (row, text) in array.as_string::<i32>().iter().flatten().enumerate() {
+    fn add_texts(&mut self, array: &ArrayRef, before: u64, per_row: usize) -> io::Result<()> {
+        for (at, text) in array.as_string::<i32>().iter().flatten().enumerate() {
             if text.contains('\0') {
-                let row = before + row as u64;
+                let row = before + (at / per_row) as u64;
                 return Err(unfit(&self.name, &format!("has a text with the character 0 in row {row}")));
             }
             self.longest = self.longest.max(text.chars().count());
@@ -206,12 +206,18 @@ mod tests {
     use super::*;
     use crate::data::{Dataset, Scan};
 
+    fn texts<const N: usize>(texts: [&str; N], per_row: i32) -> ArrayRef {
+        let item = Arc::new(Field::new("item", DataType::Utf8, true));
+        Arc::new(FixedSizeListArray::new(item, per_row, Arc::new(StringArray::from(texts.to_vec())), None))
+    }
+
     fn rows() -> RecordBatch {
         let item = Arc::new(Field::new("item", DataType::Float32, true));
         let numbers = Arc::new(Float32Array::from_iter_values((0..9).map(|it| it as f32 / 7.0)));
         let list: ArrayRef = Arc::new(FixedSizeListArray::new(item, 3, numbers, None));
-        let columns: [(&str, ArrayRef); 4] = [
+        let columns: [(&str, ArrayRef); 5] = [
             ("x", list),
+            ("words", texts(["a", "", "bc", "Größe 🙂", "d", "e"], 2)),
             ("y", Arc::new(Int64Array::from(vec![i64::MIN, 0, 7]))),
             ("is it", Arc::new(BooleanArray::from(vec![true, false, true]))),
             ("name", Arc::new(StringArray::from(vec!["a", "", "Größe 🙂"]))),
@@ -249,6 +255,8 @@ mod tests {
         assert!(null.starts_with("column `z` has a null in row 1, which NPZ does not hold"), "{null}");
         let zero = refusal(Arc::new(StringArray::from(vec!["a\0"])));
         assert!(zero.contains("the character 0 in row 0"), "{zero}");
+        let second = refusal(texts(["a", "b", "c", "d\0", "e", "f"], 3));
+        assert!(second.contains("the character 0 in row 1"), "{second}");
         let date = refusal(Arc::new(arrow_array::Date32Array::from(vec![1])));
         assert!(date.contains("is of type Date32"), "{date}");
     }

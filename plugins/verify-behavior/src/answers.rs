@@ -3,7 +3,7 @@
 use modelwatch_sdk::{
     Error, Result,
     arrow::array::{Array, ArrayRef},
-    rows::{self, ExactNumbers, Number},
+    rows::{self, ExactNumbers, Number, Texts},
 };
 
 /// The answers for the rows of a batch.
@@ -12,15 +12,14 @@ pub(crate) enum Answers<'a> {
     Scores { numbers: ExactNumbers<'a>, threshold: f64 },
     /// One integer, which is the class.
     Whole(ExactNumbers<'a>),
-    /// One text, which is the class.
-    Texts(Vec<Option<String>>),
+    /// One text, which is the class, or several, which are it together.
+    Texts(Texts<'a>),
 }
 
 impl<'a> Answers<'a> {
     pub(crate) fn of(array: &'a ArrayRef, threshold: f64) -> Result<Self> {
         if !rows::is_numeric(array.data_type()) {
-            let texts = rows::texts(array.as_ref())?;
-            return Ok(Self::Texts(texts.into_iter().map(|it| it.map(|it| it.into_owned())).collect()));
+            return Ok(Self::Texts(rows::texts_of_rows(array.as_ref())?));
         }
         let numbers = rows::exact_numbers(array.as_ref())?;
         Ok(if numbers.width == 1 && numbers.are_integers() {
@@ -41,7 +40,7 @@ impl<'a> Answers<'a> {
     /// Returns whether a number of the row is missing or not finite.
     pub(crate) fn is_broken(&self, row: usize) -> bool {
         match self {
-            Self::Texts(it) => it[row].is_none(),
+            Self::Texts(it) => it.row(row).iter().any(Option::is_none),
             _ => self.numbers(row).is_none_or(|mut it| it.any(|it| !it.is_finite())),
         }
     }
@@ -49,7 +48,12 @@ impl<'a> Answers<'a> {
     /// Returns the class that the answer says.
     pub(crate) fn class(&self, row: usize) -> String {
         match self {
-            Self::Texts(it) => it[row].clone().unwrap_or_default(),
+            Self::Texts(it) => match it.row(row) {
+                [it] => it.as_deref().unwrap_or_default().to_owned(),
+                several => {
+                    format!("{:?}", several.iter().map(|it| it.as_deref().unwrap_or_default()).collect::<Vec<_>>())
+                }
+            },
             Self::Whole(it) => it.row(row).map(|it| it.to_string()).collect(),
             Self::Scores { numbers, threshold } => match highest(numbers.row(row)) {
                 Some((_, score)) if numbers.width == 1 => u8::from(score.to_f64() >= *threshold).to_string(),
@@ -87,5 +91,29 @@ pub(crate) fn choose<'b>(outputs: &[(&'b str, &'b ArrayRef)], wanted: Option<&st
             Error::config("/output", format!("the model has no output `{wanted}`"))
                 .with_help(format!("name one of {} in `output`", names.join(", ")))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use modelwatch_sdk::arrow::{
+        array::{FixedSizeListArray, StringArray},
+        schema::{DataType, Field},
+    };
+
+    use super::*;
+
+    #[test]
+    fn several_texts_are_one_class() {
+        let item = Arc::new(Field::new("item", DataType::Utf8, true));
+        let texts = StringArray::from(vec![Some("cat"), Some("a, b"), Some("cat"), None]);
+        let array: ArrayRef = Arc::new(FixedSizeListArray::new(item, 2, Arc::new(texts), None));
+        let answers = Answers::of(&array, 0.5).unwrap();
+        assert_eq!([answers.class(0), answers.text(0)], [r#"["cat", "a, b"]"#; 2]);
+        assert_eq!([answers.is_broken(0), answers.is_broken(1)], [false, true]);
+        let plain: ArrayRef = Arc::new(StringArray::from(vec!["cat"]));
+        assert_eq!(Answers::of(&plain, 0.5).unwrap().class(0), "cat");
     }
 }

@@ -1,11 +1,13 @@
 //! What a model gave for rows.
 
+use std::borrow::Cow;
+
 use modelwatch_sdk::{
     Error, RecordBatch, Result,
     about::Port,
     arrow::array::Array,
     report::Finding,
-    rows::{self, ExactNumbers, Number},
+    rows::{self, ExactNumbers, Number, Texts},
 };
 
 use crate::{
@@ -30,7 +32,7 @@ struct Column {
 
 enum Values {
     Numbers(ExactNumbers<'static>),
-    Texts(Vec<Option<String>>),
+    Texts(Texts<'static>),
 }
 
 /// How outputs differ from others for the same rows.
@@ -59,8 +61,9 @@ impl Outputs {
             let values = if rows::is_numeric(field.data_type()) {
                 Values::Numbers(rows::exact_numbers(array.as_ref())?.into_owned())
             } else {
-                let texts = rows::texts(array.as_ref())?;
-                Values::Texts(texts.into_iter().map(|it| it.map(|it| it.into_owned())).collect())
+                let Texts { values, width } = rows::texts_of_rows(array.as_ref())?;
+                let owned = |it: Cow<'_, str>| Cow::Owned(it.into_owned());
+                Values::Texts(Texts { values: values.into_iter().map(|it| it.map(owned)).collect(), width })
             };
             Ok(Column {
                 name: field.name().clone(),
@@ -81,7 +84,9 @@ impl Outputs {
                 (Values::Numbers(numbers), Some(Values::Numbers(more))) => {
                     numbers.append(&more).map_err(|_| unlike())?
                 }
-                (Values::Texts(texts), Some(Values::Texts(more))) => texts.extend(more),
+                (Values::Texts(texts), Some(Values::Texts(more))) if texts.width == more.width => {
+                    texts.values.extend(more.values)
+                }
                 _ => return Err(unlike()),
             }
         }
@@ -104,7 +109,7 @@ impl Outputs {
                         let pairs = numbers.row(row).zip(others.row(at));
                         pairs.fold(false, |off, (a, b)| is_off(a, b, allowed, &mut res.greatest) || off)
                     }
-                    (Values::Texts(texts), Values::Texts(others)) => texts[row] != others[at],
+                    (Values::Texts(texts), Values::Texts(others)) => texts.row(row) != others.row(at),
                     _ => true,
                 };
                 if is_off {
@@ -173,7 +178,7 @@ impl Values {
     fn broken(&self) -> usize {
         match self {
             Self::Numbers(it) => it.iter().filter(|it| !it.is_finite()).count(),
-            Self::Texts(it) => it.iter().filter(|it| it.is_none()).count(),
+            Self::Texts(it) => it.values.iter().filter(|it| it.is_none()).count(),
         }
     }
 }

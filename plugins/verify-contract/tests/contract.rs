@@ -10,7 +10,7 @@ use modelwatch_sdk::{
     Error, ErrorKind, Kind, ModelRole, Probe, RecordBatch, Report, Result, Role, Verifier,
     about::{MlflowField, MlflowSignature, ModelDescription, Port},
     arrow::{
-        array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Int64Array},
+        array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
     report::{MetricRole, Status},
@@ -102,6 +102,27 @@ fn check(config: Value, checks: &[&str], expected: &[&str]) -> Report {
 }
 
 #[test]
+fn several_texts_a_row_are_outputs() {
+    let answers = |declared: u64, last: fn(usize) -> &'static str| {
+        let run = move |batch: &RecordBatch| -> Result<RecordBatch> {
+            let item = Arc::new(Field::new("item", DataType::Utf8, true));
+            let texts = (0..batch.num_rows()).flat_map(|_| ["cat", last(batch.num_rows())]);
+            let words: ArrayRef =
+                Arc::new(FixedSizeListArray::new(item, 2, Arc::new(StringArray::from_iter_values(texts)), None));
+            RecordBatch::try_from_iter([("words", words)]).map_err(Error::input)
+        };
+        let outputs = vec![port("words", "utf8", &[None, Some(declared)])];
+        let model = TestModel { description: ModelDescription { outputs, ..described() }, ..TestModel::new(run) };
+        self::run(&json!({}), &ModelHost::new(model), &rows())
+    };
+    let report = answers(2, |_| "dog");
+    assert_eq!(failed(&report), [""; 0], "{:#?}", report.checks);
+    assert_eq!(codes(&answers(3, |_| "dog")), ["MW-C007"]);
+    let report = answers(2, |rows| if rows == 1 { "dig" } else { "dog" });
+    assert_eq!(failed(&report), ["batch_size"], "{:#?}", report.checks);
+}
+
+#[test]
 fn what_is_left_out_is_told() {
     let report = check(json!({ "rows": 0 }), &[], &[]);
     let [gap] = &report.gaps[..] else { panic!("{:?}", report.gaps) };
@@ -173,6 +194,11 @@ fn every_clause_is_broken_by_its_own_fault() {
     check(json!({ "operators": { "deny": ["Ge*"] } }), &["operators"], &["MW-C004"]);
     let report = check(json!({ "operators": { "custom": false } }), &["custom_operators"], &["MW-C004"]);
     assert_eq!(report.findings[0].place, "com.example::Secret");
+    // A node without a name and outputs has nothing to be called by.
+    let nameless = [("com.example::Secret".to_owned(), String::new())].into();
+    let nameless = ModelDescription { first_nodes: nameless, ..described() };
+    let report = run(&json!({ "operators": { "custom": false } }), &ModelHost::new(model(nameless)), &rows());
+    assert!(!report.findings[0].message.contains("node `"), "{}", report.findings[0].message);
     check(json!({ "max_bytes": 999 }), &["file_bytes"], &["MW-C005"]);
     check(json!({ "max_parameters": 49 }), &["parameters"], &["MW-C005"]);
     check(json!({ "inputs": [{ "name": "X" }] }), &["inputs"], &["MW-C001", "MW-C001"]);
@@ -194,11 +220,6 @@ fn what_the_model_leaves_open_is_held_to_what_it_gives() {
 }
 
 #[test]
-    // A node without a name and outputs has nothing to be called by.
-    let nameless = [("com.example::Secret".to_owned(), String::new())].into();
-    let nameless = ModelDescription { first_nodes: nameless, ..described() };
-    let report = run(&json!({ "operators": { "custom": false } }), &ModelHost::new(model(nameless)), &rows());
-    assert!(!report.findings[0].message.contains("node `"), "{}", report.findings[0].message);
 fn a_baseline_is_a_contract() {
     let against = |baseline: ModelDescription, expected: &[&str], codes_expected: &[&str]| {
         let host = ModelHost::new(model(described())).with_baseline(model(baseline));

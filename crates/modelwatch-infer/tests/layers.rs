@@ -3,9 +3,17 @@
 
 mod common;
 
+use std::fs;
+
 use arrow_array::{cast::AsArray, types::Float32Type};
-use common::{batch, fixture, npz, threads};
+use common::{
+    Npy, batch, fixture, npz,
+    proto::{int, ints, model, node, value},
+    threads,
+};
 use modelwatch_infer::{Model, layers};
+use prost::Message;
+use tract_onnx::pb::GraphProto;
 
 const CNN: &str = "digits/cnn/cnn.onnx";
 const LAST: &str = "digits_cnn_1/fc1_1/Relu:0";
@@ -82,4 +90,44 @@ fn what_is_no_layer_is_told() {
         other.ends_with("layers are read of ONNX models alone, and its format is TFLite; export it to ONNX"),
         "{other}"
     );
+}
+
+/// What is one number for all rows of a batch, or mixes them, has in a batch of one the shape of a row's own.
+#[test]
+fn a_layer_that_is_of_the_batch_is_not_given_by_running_single_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str, row: i64, last: &str| {
+        let all = vec![ints("axes", &[0, 1]), int("keepdims", 1)];
+        let nodes = vec![
+            node("Relu", "", &["x"], "hidden", vec![]),
+            node("ReduceMax", "", &["hidden"], "scale", all),
+            node("Softmax", "", &["hidden"], "mixed", vec![int("axis", 0)]),
+            node("Neg", "", &[last], "y", vec![]),
+        ];
+        let (input, output) = (vec![value("x", &[-1, row])], vec![value("y", &[-1, row])]);
+        let graph = GraphProto { name: "g".into(), node: nodes, input, output, ..Default::default() };
+        let path = folder.path().join(name);
+        fs::write(&path, model(13, graph).encode_to_vec()).unwrap();
+        Model::load(&path).unwrap()
+    };
+    let rows = batch(&[("x", &Npy { shape: vec![40, 3], values: (0..120).map(f64::from).collect() })]);
+    let give = |model: &Model, layer: &str| {
+        let it = model.with_layers(&[layer.to_owned()])?;
+        it.prepare(&rows)?;
+        Ok::<_, modelwatch_infer::InferError>(it)
+    };
+    for (name, row) in [("fixed.onnx", 3), ("dynamic.onnx", -1)] {
+        let model = load(name, row, "hidden");
+        let scale = give(&model, "scale").unwrap_err().to_string();
+        assert!(scale.contains("output `scale` has shape [1, 1] for "), "{name}: {scale}");
+        let mixed = give(&model, "mixed").unwrap_err().to_string();
+        assert!(mixed.contains("rows influence each other"), "{name}: {mixed}");
+        let hidden = give(&model, "hidden").unwrap();
+        assert_eq!(hidden.run(&rows, threads(1)).unwrap().num_columns(), 2, "{name}");
+    }
+    // The outputs themselves come of single rows, and so does the layer.
+    for (name, row) in [("fixed_alone.onnx", 3), ("dynamic_alone.onnx", -1)] {
+        let given = give(&load(name, row, "mixed"), "hidden").unwrap();
+        assert_eq!(given.run(&rows, threads(1)).unwrap().num_columns(), 2, "{name}");
+    }
 }

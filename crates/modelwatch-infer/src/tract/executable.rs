@@ -45,6 +45,8 @@ pub(super) struct TractExecutable {
     path: PathBuf,
     info: ModelInfo,
     source: Source,
+    /// The model without the layers that are given; none where there are none.
+    without_layers: Option<Source>,
     /// What is run where the source cannot be compiled.
     uncompiled: Option<Arc<Uncompiled>>,
     micro_batch: usize,
@@ -55,6 +57,22 @@ pub(super) struct TractExecutable {
     plans: Mutex<HashMap<Wanted, Arc<Plan>>>,
     /// What there can be no plan for, lest it be tried again at every request.
     without_plan: Mutex<HashSet<Wanted>>,
+}
+
+/// Why there is no plan.
+enum Failed {
+    /// There is none for the model, in this way.
+    Model(InferError),
+    /// There is one for the model without its layers.
+    Layers(InferError),
+}
+
+impl From<Failed> for InferError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Model(it) | Failed::Layers(it) => it,
+        }
+    }
 }
 
 /// Returns the first reading of a model that can be prepared, or the first one's error.
@@ -73,7 +91,7 @@ pub(super) fn first_that_works(
             last = Some(source);
             continue;
         }
-        match prepare(path, source, None, tests.map(|it| it.of_reading(reading))) {
+        match prepare(path, source, None, None, tests.map(|it| it.of_reading(reading))) {
             Ok(mut it) => {
                 it.uncompiled = uncompiled.filter(|_| it.info.fixed_rows().is_none());
                 return Ok(it);
@@ -87,7 +105,7 @@ pub(super) fn first_that_works(
     }
     if let (Some(mut source), Some(uncompiled)) = (last, uncompiled) {
         source.graph = Graph::Uncompiled;
-        match prepare(path, source, Some(uncompiled), None) {
+        match prepare(path, source, None, Some(uncompiled), None) {
             Ok(it) => return Ok(it),
             Err(failed) => match failed.0 {
                 // What tract said is of a file that is no longer there.
@@ -103,6 +121,7 @@ pub(super) fn first_that_works(
 fn prepare(
     path: &Path,
     source: Source,
+    without_layers: Option<Source>,
     uncompiled: Option<Arc<Uncompiled>>,
     tests: Option<ModelTests>,
 ) -> Result<TractExecutable, Box<(InferError, Source)>> {
@@ -116,6 +135,7 @@ fn prepare(
         micro_batch: fixed.unwrap_or_else(|| micro_batch(&source)),
         is_fixed: fixed.is_some(),
         source,
+        without_layers,
         uncompiled,
         tests,
         plans: Mutex::default(),
@@ -162,21 +182,21 @@ impl TractExecutable {
         let is_known = self.is_fixed || !at_once || !self.source.is_quantized_as_it_runs();
         let tests = self.tests.as_ref().filter(|_| is_known);
         let batch = |rows| Batch { rows, row_shapes, at_once };
-        let compiled = self.prepare_rows(rows, |rows| Plan::new(&self.path, &self.source, batch(rows), tests));
+        let compiled = self.prepare_rows(rows, |source, rows| Plan::new(&self.path, source, batch(rows), tests));
         let plan = match (compiled, &self.uncompiled) {
             (Ok(it), _) => it,
-            (Err(error), None) => return Err(error),
-            (Err(error), Some(uncompiled)) => {
+            (Err(Failed::Model(error)), Some(uncompiled)) => {
                 let interpreter = match uncompiled.interpreter(&self.path) {
                     Ok(it) => it,
                     Err(_) if !matches!(self.source.graph, Graph::Uncompiled) => return Err(error),
                     Err(other) => return Err(other),
                 };
                 tracing::debug!(path = %self.path.display(), %error, "The model is interpreted.");
-                self.prepare_rows(rows, |rows| {
-                    Plan::interpreted(&self.path, &self.source, interpreter.clone(), batch(rows))
+                self.prepare_rows(rows, |source, rows| {
+                    Plan::interpreted(&self.path, source, interpreter.clone(), batch(rows))
                 })?
             }
+            (Err(failed), _) => return Err(failed.into()),
         };
         let plan = Arc::new(plan);
         if plans.len() >= MAX_PLANS {
@@ -207,24 +227,31 @@ impl TractExecutable {
     }
 
     /// Prepares for as many rows as were asked for; else for a micro-batch, or for single rows if that is not possible.
+    ///
+    /// Layers alone are no reason for single rows: what is one number for a whole batch would be taken for the row's own.
     fn prepare_rows(
         &self,
         wanted: Rows,
-        prepare: impl Fn(usize) -> Result<Plan, InferError>,
-    ) -> Result<Plan, InferError> {
-        let prepare = |rows: usize| guard::guarded(&self.path, || prepare(rows));
+        prepare: impl Fn(&Source, usize) -> Result<Plan, InferError>,
+    ) -> Result<Plan, Failed> {
+        let prepare = |source, rows| guard::guarded(&self.path, || prepare(source, rows));
         let rows = match wanted {
             Rows::MicroBatch => self.micro_batch,
             Rows::Apart(it) | Rows::AtOnce(it) => it,
         };
-        match prepare(rows) {
-            Err(error) if wanted == Rows::MicroBatch && self.micro_batch > 1 && !self.is_fixed => {
-                tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");
-                // The error for one row can only be clearer: it is not about batching.
-                prepare(1)
-            }
-            other => other,
+        let error = match prepare(&self.source, rows) {
+            Ok(it) => return Ok(it),
+            Err(it) => it,
+        };
+        if self.without_layers.as_ref().is_some_and(|it| prepare(it, rows).is_ok()) {
+            return Err(Failed::Layers(error));
         }
+        if wanted != Rows::MicroBatch || self.micro_batch == 1 || self.is_fixed {
+            return Err(Failed::Model(error));
+        }
+        tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");
+        // The error for one row can only be clearer: it is not about batching.
+        prepare(&self.source, 1).map_err(Failed::Model)
     }
 }
 
@@ -250,9 +277,9 @@ impl Executable for TractExecutable {
             )));
         }
         let executable = guard::guarded(&self.path, || {
-            let source = self.source.with_layers(layers).map_err(|it| refused(guard::reason(&it)))?;
+            let with = |layers| self.source.with_layers(layers).map_err(|it| refused(guard::reason(&it)));
             // What is known of the model's outputs says nothing of its layers.
-            prepare(&self.path, source, self.uncompiled.clone(), None).map_err(|it| it.0)
+            prepare(&self.path, with(layers)?, Some(with(&[])?), self.uncompiled.clone(), None).map_err(|it| it.0)
         })?;
         Ok(Arc::new(executable))
     }

@@ -41,7 +41,7 @@ fn a_layer_that_is_not_there_is_told_before_the_run_with_the_one_that_was_meant(
     assert!(tflite.code == 2 && tflite.err.contains("layers are read of ONNX models alone"), "{}", tflite.err);
     // It is there, and has no row for each row.
     let shape = check(&pipeline(&imported(), "Shape__867:0", ""));
-    assert!(shape.code == 2 && shape.err.contains("has shape [4] for 1 rows"), "{}", shape.err);
+    assert!(shape.code == 2 && shape.err.contains("has shape [4] for "), "{}", shape.err);
     assert_eq!(check(&pipeline(&imported(), "penultimate", "")).code, 0);
 }
 

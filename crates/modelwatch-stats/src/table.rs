@@ -43,7 +43,7 @@ impl KeyCounts {
     pub fn reserve(&mut self, further: usize) {
         let wanted = self.n_keys.saturating_add(further);
         if wanted > 0 && !has_room(self.slots.len(), wanted) {
-            let n_slots = (wanted.saturating_mul(8) / MOST_TAKEN + 1).next_power_of_two().max(MIN_SLOTS);
+            let n_slots = wanted.saturating_mul(8).div_ceil(MOST_TAKEN).next_power_of_two().max(MIN_SLOTS);
             let before = std::mem::replace(&mut self.slots, vec![(0, 0); n_slots]);
             self.n_keys = 0;
             before.into_iter().for_each(|(key, count)| _ = self.add(key, count));
@@ -149,6 +149,19 @@ mod tests {
             let sum: usize = taken.map(from_place).sum();
             assert!(sum < 10_000, "{shift}: {sum}");
         }
+    }
+
+    #[test]
+    fn a_table_that_is_full_becomes_twice_as_large() {
+        let (mut counts, mut sizes) = (KeyCounts::default(), Vec::new());
+        for it in 0..50_000 {
+            counts.add(it, 1);
+            if sizes.last() != Some(&counts.slots.len()) {
+                sizes.push(counts.slots.len());
+            }
+        }
+        assert_eq!(sizes, Vec::from_iter((4..=17).map(|it| 1_usize << it)));
+        assert_eq!(KeyCounts::with_room(50_000).slots.len(), 1 << 17);
     }
 
     proptest! {

@@ -112,6 +112,43 @@ fn large_integers_that_meet_a_length_keep_their_digits() {
     }
 }
 
+/// Returns the sums of ones, in rows of two, and `integers`, which these nodes compute of `n`: how many ones there are is found out
+/// as the model runs.
+fn added_to_ones(integers: Vec<NodeProto>, constants: Vec<TensorProto>) -> Vec<f64> {
+    let folder = tempfile::tempdir().unwrap();
+    let known = [float_tensor("none", &[], &[0.0]), numbers_tensor("one", &[1]), numbers_tensor("two", &[2])];
+    let mut nodes = vec![
+        node("Greater", "", &["x", "none"], "positive", vec![]),
+        node("NonZero", "", &["positive"], "places", vec![]),
+        node("Shape", "", &["places"], "shape", vec![]),
+        node("Slice", "", &["shape", "one", "two"], "n", vec![]),
+    ];
+    nodes.extend(integers);
+    nodes.push(node("Cast", "", &["integers"], "floats", vec![int("to", 1)]));
+    nodes.push(node("Add", "", &["x", "floats"], "y", vec![]));
+    let model = Model::load(&write(&folder, &[-1, 2], nodes, [&known[..], &constants].concat())).unwrap();
+    let x = Npy { shape: vec![3, 2], values: vec![1.0; 6] };
+    numbers(model.run_at_once(&batch(&[("x", &x)])).unwrap().column(0))
+}
+
+#[test]
+fn large_constants_that_meet_an_unknown_length_keep_their_digits() {
+    let large = 1_i64 << 33;
+    let constants = || vec![numbers_tensor("large", &[large]), numbers_tensor("factor", &[1 << 17])];
+    for (op, wanted) in [("Mul", 6 * large), ("Add", 6 + large), ("Sub", 6 - large), ("Max", large), ("Div", 0)] {
+        let given = added_to_ones(vec![node(op, "", &["n", "large"], "integers", vec![])], constants());
+        assert_eq!(given, [(wanted + 1) as f32 as f64; 6], "{op}");
+    }
+    let both = node("Concat", "", &["n", "large"], "integers", vec![int("axis", 0)]);
+    assert_eq!(added_to_ones(vec![both], constants()), [7.0, large as f64].repeat(3));
+    // What comes of constants is one, too.
+    let computed = vec![
+        node("Mul", "", &["factor", "factor"], "product", vec![]),
+        node("Mul", "", &["n", "product"], "integers", vec![]),
+    ];
+    assert_eq!(added_to_ones(computed, constants()), [6.0 * 2_f64.powi(34); 6]);
+}
+
 #[test]
 fn features_that_are_not_there_are_refused() {
     let folder = tempfile::tempdir().unwrap();

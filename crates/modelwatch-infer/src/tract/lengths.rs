@@ -2,7 +2,10 @@
 //!
 //! tract has a type of its own for them, so that they may be unknown, turns all numbers into it that meet one, and cuts these to 32
 //! bits (`Tensor::cast_to_dt`, the second operand of `Mul`, `Div` and `Rem`). What is known is an integer here from the beginning, of
-//! which no constants are made that are cut; what is not, or comes from other formats, is computed digit by digit.
+//! which no constants are made that are cut; what is not, or comes from other formats, is computed digit by digit. What tract has
+//! already computed of constants while it made the graph cannot be: a graph in which some were cut is not compiled.
+
+use std::collections::HashSet;
 
 use tract_onnx::{
     pb::NodeProto,
@@ -17,8 +20,8 @@ use tract_onnx::{
     tract_hir::{
         infer::{InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
         internal::{
-            EvalContext, EvalOp, Expansion, Op, StaticName, TDim, TypedNode, TypedOp, as_op, expand, op_as_typed_op,
-            op_out_of_plan,
+            EvalContext, EvalOp, Expansion, Op, StaticName, TDim, TypedNode, TypedOp, as_op, ensure, expand,
+            op_as_typed_op, op_out_of_plan,
         },
     },
 };
@@ -130,6 +133,36 @@ fn integers_of(from: DatumType) -> DatumType {
     if from == DatumType::TDim { from } else { DatumType::I64 }
 }
 
+/// Refuses a graph, as it was made, in which constants were cut, or will be, because they met lengths that are not known.
+pub(super) fn check(model: &TypedModel) -> TractResult<()> {
+    let constants = |of: DatumType| {
+        let outputs = model.nodes.iter().flat_map(|node| node.outputs.iter().map(move |it| (node, &it.fact)));
+        let known = outputs.filter_map(|(node, it)| Some((node, it.konst.as_ref().or(it.uniform.as_ref())?)));
+        known.filter(move |it| it.1.datum_type() == of)
+    };
+    let mut cut = HashSet::new();
+    for (_, it) in constants(DatumType::I64) {
+        if let Some(it) = cut_numbers(it)? {
+            cut.insert(it);
+        }
+    }
+    for (node, it) in constants(DatumType::TDim) {
+        // Others have lengths in them that are not known, and no constants alone.
+        let Ok(numbers) = it.cast_to::<i64>() else { continue };
+        let is_right =
+            cut_numbers(&numbers)?.is_none() && !cut.contains(numbers.try_as_plain_ram()?.as_slice::<i64>()?);
+        ensure!(is_right, "node `{}`: an integer of 2^31 or more meets a length that is not known", node.name);
+    }
+    Ok(())
+}
+
+/// Returns what tract makes of integers that are to be lengths, where that is not the same.
+fn cut_numbers(numbers: &Tensor) -> TractResult<Option<Vec<i64>>> {
+    let whole = numbers.try_as_plain_ram()?.as_slice::<i64>()?;
+    let is_cut = whole.iter().any(|it| i32::try_from(*it).is_err());
+    Ok(is_cut.then(|| whole.iter().map(|&it| i64::from(it as i32)).collect()))
+}
+
 /// Returns what stands for an operator that cuts numbers which are lengths, or become some.
 pub(super) fn repaired(node: &TypedNode) -> Option<Box<dyn TypedOp>> {
     if node.outputs[0].fact.datum_type != DatumType::TDim {
@@ -212,6 +245,21 @@ mod tests {
 
     use super::*;
     use crate::tract::repair::repair;
+
+    #[test]
+    fn only_constants_that_were_cut_are_refused() {
+        let mut model = TypedModel::default();
+        let large = model.add_const("large", tensor1(&[1_i64 << 33, 1])).unwrap();
+        let small = model.add_const("small", tensor1(&[1_i64 << 30, 1])).unwrap();
+        model.wire_node("right", cast(DatumType::TDim), &[small]).unwrap();
+        check(&model).unwrap();
+        model.wire_node("cut", cast(DatumType::TDim), &[large]).unwrap();
+        assert!(check(&model).unwrap_err().to_string().contains("node `cut`"));
+        let mut model = TypedModel::default();
+        // The operators that are given such a length cut it.
+        model.add_const("length", tensor0(TDim::Val(1 << 31))).unwrap();
+        assert!(check(&model).is_err());
+    }
 
     #[test]
     fn lengths_keep_the_digits_of_numbers() {

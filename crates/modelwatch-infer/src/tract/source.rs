@@ -14,7 +14,7 @@ use tract_tensorflow::tfpb::tensorflow::{
 };
 
 use super::{
-    onnx::Uncompiled, preflight::ExternalData, repair::repair, requantize::requantize, tf_ops, tflite::TfLite,
+    lengths, onnx::Uncompiled, preflight::ExternalData, repair::repair, requantize::requantize, tf_ops, tflite::TfLite,
 };
 use crate::{
     error::InferError,
@@ -120,18 +120,23 @@ impl Source {
     pub(super) fn typed(&self, rows: usize, row_shapes: &[Vec<usize>]) -> TractResult<TypedModel> {
         let shapes: Vec<Vec<usize>> = row_shapes.iter().map(|it| [&[rows], &**it].concat()).collect();
         ensure!(shapes.len() == self.input_types.len(), "the model has {} inputs", self.input_types.len());
-        match &self.graph {
-            Graph::Inference(model) => self.concrete(model, &shapes)?.into_typed(),
+        let res = match &self.graph {
+            Graph::Inference(model) => self.concrete(model, &shapes)?.into_typed()?,
             Graph::TensorFlow { graph, outputs } => {
                 let graph = with_shapes(graph.clone(), &shapes)?;
                 let mut model = tf_ops::tensorflow().model_for_proto_model(&graph)?;
                 model.select_outputs_by_name(outputs)?;
-                model.into_typed()
+                model.into_typed()?
             }
-            Graph::TfLite(file) => file.typed(&shapes),
-            Graph::Typed(model) => with_symbols(model, &shapes),
+            Graph::TfLite(file) => file.typed(&shapes)?,
+            Graph::Typed(model) => {
+                lengths::check(model)?;
+                with_symbols(model, &shapes)?
+            }
             Graph::Uncompiled => bail!("some operator is not computed by tract"),
-        }
+        };
+        lengths::check(&res)?;
+        Ok(res)
     }
 
     /// Returns the graph as written, with what is known to be wrong in it replaced, and where in it the tensors of an ONNX file are.
@@ -157,6 +162,7 @@ impl Source {
             }
         }
         let mut typed = model.into_typed()?;
+        lengths::check(&typed)?;
         as_answered(&mut typed)?;
         let outlets = typed.outputs.split_off(n_outputs);
         Ok((typed, names.into_iter().zip(outlets).collect()))

@@ -247,6 +247,49 @@ mod tests {
     use crate::tract::repair::repair;
 
     #[test]
+    fn lengths_are_counted_from_both_ends() {
+        let known = [2, 3, 5].map(TDim::Val);
+        for (start, end, wanted) in [
+            (0, i64::MAX, &[2, 3, 5][..]),
+            (1, i64::MAX, &[3, 5]),
+            (0, 2, &[2, 3]),
+            (-1, i64::MAX, &[5]),
+            (-2, -1, &[3]),
+            (-9, 1, &[2]),
+            (i64::MIN, i64::MAX, &[2, 3, 5]),
+            (1, 9, &[3, 5]),
+            (3, 9, &[]),
+            (9, i64::MAX, &[]),
+            (0, -3, &[]),
+            (2, 1, &[]),
+        ] {
+            assert_eq!(Lengths::Of(start, end).of(&known), tensor1::<i64>(wanted), "{start}..{end}");
+        }
+        assert_eq!(Lengths::Of(0, i64::MAX).of(&[]), tensor1::<i64>(&[]));
+        for (shape, n) in [(&known[..], 30), (&[], 1), (&[TDim::Val(7), TDim::Val(0)], 0)] {
+            assert_eq!(Lengths::Product.of(shape), tensor0::<i64>(n));
+        }
+    }
+
+    #[test]
+    fn lengths_are_integers_only_where_all_are_known() {
+        let model = TypedModel::default();
+        let n = model.symbols.sym("n");
+        let shape = [TDim::Val(2), TDim::Sym(n.clone()), TDim::Val(5)];
+        for (start, end, wanted) in [
+            (0, i64::MAX, tensor1(&shape)),
+            (-2, -1, tensor1(&shape[1..2])),
+            (-1, i64::MAX, tensor1(&[5_i64])),
+            (0, 1, tensor1(&[2_i64])),
+        ] {
+            assert_eq!(Lengths::Of(start, end).of(&shape), wanted, "{start}..{end}");
+        }
+        let product = Lengths::Product.of(&shape);
+        let product = product.to_plain_array_view::<TDim>().unwrap()[[]].substitute(&n, &TDim::Val(3)).unwrap();
+        assert_eq!(product, TDim::Val(30));
+    }
+
+    #[test]
     fn only_constants_that_were_cut_are_refused() {
         let mut model = TypedModel::default();
         let large = model.add_const("large", tensor1(&[1_i64 << 33, 1])).unwrap();

@@ -16,6 +16,8 @@ use tract_onnx::{
     tract_core::ops::{
         binary::{BinMiniOp, TypedBinOp},
         cast::{Cast, cast},
+        logic::IfThenElse,
+        scan::Scan,
     },
     tract_hir::{
         infer::{InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
@@ -135,6 +137,15 @@ fn integers_of(from: DatumType) -> DatumType {
 
 /// Refuses a graph, as it was made, in which constants were cut, or will be, because they met lengths that are not known.
 pub(super) fn check(model: &TypedModel) -> TractResult<()> {
+    for node in &model.nodes {
+        if let Some(Scan { body, .. }) = node.op_as() {
+            check(body)?;
+        }
+        if let Some(IfThenElse { then_body, else_body, .. }) = node.op_as() {
+            check(then_body)?;
+            check(else_body)?;
+        }
+    }
     let constants = |of: DatumType| {
         let outputs = model.nodes.iter().flat_map(|node| node.outputs.iter().map(move |it| (node, &it.fact)));
         let known = outputs.filter_map(|(node, it)| Some((node, it.konst.as_ref().or(it.uniform.as_ref())?)));
@@ -298,6 +309,9 @@ mod tests {
         check(&model).unwrap();
         model.wire_node("cut", cast(DatumType::TDim), &[large]).unwrap();
         assert!(check(&model).unwrap_err().to_string().contains("node `cut`"));
+        let mut outer = TypedModel::default();
+        outer.add_node("steps", Scan::new(model, vec![], vec![], 0).unwrap(), tvec!()).unwrap();
+        assert!(check(&outer).unwrap_err().to_string().contains("node `cut`"));
         let mut model = TypedModel::default();
         // The operators that are given such a length cut it.
         model.add_const("length", tensor0(TDim::Val(1 << 31))).unwrap();

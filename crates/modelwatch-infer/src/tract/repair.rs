@@ -15,8 +15,10 @@ use tract_onnx::{
     },
     tract_core::ops::{
         element_wise::ElementWiseOp,
+        logic::IfThenElse,
         nn::{Reduce, Reducer},
         quant::{DequantizeLinearF32, QuantizeLinearI8, QuantizeLinearU8},
+        scan::Scan,
     },
     tract_hir::internal::{
         EvalContext, EvalOp, Op, StaticName, ToDim, TypedOp, as_op, bail, op_as_typed_op, op_out_of_plan,
@@ -25,9 +27,16 @@ use tract_onnx::{
 
 use super::{apart, dynamic_product::Quantization, lengths};
 
-/// Replaces what is known to be wrong.
+/// Replaces what is known to be wrong, in the graphs of loops and branches as well.
 pub(super) fn repair(model: &mut TypedModel) {
     for node in &mut model.nodes {
+        if let Some(Scan { body, .. }) = node.op_as_mut() {
+            repair(body);
+        }
+        if let Some(IfThenElse { then_body, else_body, .. }) = node.op_as_mut() {
+            repair(then_body);
+            repair(else_body);
+        }
         if let Some(&DequantizeLinearF32 { scale, zero_point }) = node.op_as() {
             node.op = Box::new(Dequantize { scale, zero_point });
         }
@@ -277,4 +286,58 @@ impl TypedOp for Dequantize {
     }
 
     as_op!();
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::{
+        prelude::{IntoRunnable, OutletId, SpecialOps, tensor0, tensor2},
+        tract_core::ops::scan::{InputMapping, OutputMapping, ScanInfo},
+    };
+
+    use super::*;
+
+    /// Returns the largest number of each row of two, with the graph's own operator.
+    fn largest(rows: usize) -> TypedModel {
+        let mut model = TypedModel::default();
+        let x = model.add_source("x", f32::fact([rows, 2])).unwrap();
+        let reduce = Reduce { axes: tvec![1], reducer: Reducer::Max };
+        let res = model.wire_node("largest", reduce, &[x]).unwrap();
+        model.select_output_outlets(&res).unwrap();
+        model
+    }
+
+    /// Returns what an operator with a graph gives for some inputs.
+    fn nested(op: impl Into<Box<dyn TypedOp>>, inputs: &[Tensor]) -> TValue {
+        let mut model = TypedModel::default();
+        let source = |(idx, it): (usize, &Tensor)| {
+            let fact = TypedFact::dt_shape(it.datum_type(), it.shape());
+            model.add_source(format!("input_{idx}"), fact).unwrap()
+        };
+        let sources: Vec<OutletId> = inputs.iter().enumerate().map(source).collect();
+        let res = model.wire_node("nested", op, &sources).unwrap();
+        model.select_output_outlets(&res).unwrap();
+        repair(&mut model);
+        let inputs = inputs.iter().map(|it| it.clone().into_tvalue()).collect();
+        model.into_runnable().unwrap().run(inputs).unwrap().remove(0)
+    }
+
+    #[test]
+    fn what_is_nested_is_replaced_as_well() {
+        const NONE: f32 = f32::NEG_INFINITY;
+        let (x, wanted) = (tensor2(&[[NONE, NONE], [1.0, NONE]]), tensor2(&[[NONE], [1.0]]));
+        for takes_first in [true, false] {
+            let branches = IfThenElse {
+                then_body: largest(2),
+                then_input_mapping: vec![1],
+                else_body: largest(2),
+                else_input_mapping: vec![1],
+            };
+            assert_eq!(*nested(branches, &[tensor0(takes_first), x.clone()]), wanted);
+        }
+        let rows = ScanInfo { axis: 0, chunk: 1 };
+        let each = OutputMapping { scan: Some((0, rows)), ..OutputMapping::default() };
+        let steps = Scan::new(largest(1), vec![InputMapping::Scan(rows)], vec![each], 0).unwrap();
+        assert_eq!(*nested(steps, &[x]), wanted);
+    }
 }

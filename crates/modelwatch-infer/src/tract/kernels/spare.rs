@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use tract_onnx::prelude::{IntoTensor, TValue, Tensor, TractResult};
+use tract_onnx::prelude::{DatumType, IntoTensor, TValue, Tensor, TractResult};
 
 /// The most tensors of one length: as many as are alive at once in most networks.
 const MOST_ALIKE: usize = 2;
@@ -28,7 +28,7 @@ pub(super) fn take(shape: &[usize]) -> TractResult<Tensor> {
 /// Keeps the memory of a value of single precision, if this is its last user.
 pub(super) fn give(value: TValue) {
     let n = value.len();
-    if !value.is_exclusive() || n > MOST_NUMBERS {
+    if value.datum_type() != DatumType::F32 || !value.is_exclusive() || n > MOST_NUMBERS {
         return;
     }
     SPARE.with_borrow_mut(|all| {
@@ -69,6 +69,13 @@ mod tests {
         assert_eq!((place(&again), again.shape()), (before, &[2, 3][..]));
         assert_ne!(place(&take(&[2, 3]).unwrap()), place(&used));
         assert!(kept().is_empty());
+    }
+
+    #[test]
+    fn no_memory_of_other_types_is_kept() {
+        give(Tensor::zero::<i32>(&[6]).unwrap().into_tvalue());
+        assert!(kept().is_empty());
+        assert_eq!(take(&[6]).unwrap().datum_type(), DatumType::F32);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tract_onnx::{
     Onnx,
     model::ParseResult,
     pb::ModelProto,
-    prelude::{Framework, InferenceModelExt, IntoArcTensor, IntoTValue, TVec, Tensor, TractResult},
+    prelude::{Framework, IntoArcTensor, IntoTValue, TVec, Tensor, TractResult},
     tract_hir::{
         infer::InferenceFact,
         internal::{TractErrorContext, ensure},
@@ -20,6 +20,7 @@ use super::{
     convert, guard,
     interpreter::{Interpreter, Value, make_constant},
     onnx, ops,
+    source::into_typed,
     stages::Stages,
 };
 use crate::{
@@ -78,7 +79,7 @@ impl Exact {
         make_constant(&mut model, constants)?;
         let varying = tensors.into_iter().enumerate().filter(|(idx, _)| !is_constant(*idx));
         let varying: TVec<_> = varying.map(|(_, it)| it.into_tvalue()).collect();
-        let outputs = Stages::new(model.into_typed()?)?.run(varying)?;
+        let outputs = Stages::new(into_typed(model)?)?.run(varying)?;
         Ok(outputs.into_iter().map(|it| Value::Tensor(it.into_arc_tensor())).collect())
     }
 }

@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use tract_onnx::{
     pb::NodeProto,
     prelude::{
-        DatumType, IntoArcTensor, IntoTValue, IntoTensor, OutletId, SpecialOps, TValue, TVec, Tensor, TractResult,
-        TypedFact, TypedModel, tensor0, tensor1, tvec,
+        DatumType, InferenceModel, IntoArcTensor, IntoTValue, IntoTensor, OutletId, SpecialOps, TValue, TVec, Tensor,
+        TractResult, TypedFact, TypedModel, tensor0, tensor1, tvec,
     },
     tract_core::ops::{
         binary::{BinMiniOp, TypedBinOp},
@@ -20,7 +20,7 @@ use tract_onnx::{
         scan::Scan,
     },
     tract_hir::{
-        infer::{InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
+        infer::{Factoid, InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
         internal::{
             EvalContext, EvalOp, Expansion, Op, StaticName, TDim, TypedNode, TypedOp, as_op, ensure, expand,
             op_as_typed_op, op_out_of_plan,
@@ -29,6 +29,8 @@ use tract_onnx::{
 };
 
 use super::attributes::int;
+
+const CUT: &str = "an integer of 2^31 or more meets a length that is not known before the model runs";
 
 /// What is asked for of a shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +137,22 @@ fn integers_of(from: DatumType) -> DatumType {
     if from == DatumType::TDim { from } else { DatumType::I64 }
 }
 
+/// Refuses an analyzed graph in which large constants meet lengths that are not known: what comes of both may be computed already.
+pub(super) fn check_operands(model: &InferenceModel) -> TractResult<()> {
+    // The ends of slices may be as far away as one likes.
+    for node in model.nodes.iter().filter(|it| it.op.name() != "StridedSlice") {
+        let facts: Vec<_> = node.inputs.iter().map(|it| model.outlet_fact(*it)).collect::<TractResult<_>>()?;
+        let of = |dtype: DatumType| facts.iter().filter(move |it| it.datum_type.concretize() == Some(dtype));
+        if of(DatumType::TDim).next().is_none() {
+            continue;
+        }
+        for it in of(DatumType::I64).filter_map(|it| it.value.concretize()) {
+            ensure!(cut_numbers(&it)?.is_none(), "node `{}`: {CUT}", node.name);
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a graph, as it was made, in which constants were cut, or will be, because they met lengths that are not known.
 pub(super) fn check(model: &TypedModel) -> TractResult<()> {
     for node in &model.nodes {
@@ -162,7 +180,7 @@ pub(super) fn check(model: &TypedModel) -> TractResult<()> {
         let Ok(numbers) = it.cast_to::<i64>() else { continue };
         let is_right =
             cut_numbers(&numbers)?.is_none() && !cut.contains(numbers.try_as_plain_ram()?.as_slice::<i64>()?);
-        ensure!(is_right, "node `{}`: an integer of 2^31 or more meets a length that is not known", node.name);
+        ensure!(is_right, "node `{}`: {CUT}", node.name);
     }
     Ok(())
 }

@@ -121,12 +121,12 @@ impl Source {
         let shapes: Vec<Vec<usize>> = row_shapes.iter().map(|it| [&[rows], &**it].concat()).collect();
         ensure!(shapes.len() == self.input_types.len(), "the model has {} inputs", self.input_types.len());
         let res = match &self.graph {
-            Graph::Inference(model) => self.concrete(model, &shapes)?.into_typed()?,
+            Graph::Inference(model) => return into_typed(self.concrete(model, &shapes)?),
             Graph::TensorFlow { graph, outputs } => {
                 let graph = with_shapes(graph.clone(), &shapes)?;
                 let mut model = tf_ops::tensorflow().model_for_proto_model(&graph)?;
                 model.select_outputs_by_name(outputs)?;
-                model.into_typed()?
+                return into_typed(model);
             }
             Graph::TfLite(file) => file.typed(&shapes)?,
             Graph::Typed(model) => {
@@ -161,8 +161,7 @@ impl Source {
                 }
             }
         }
-        let mut typed = model.into_typed()?;
-        lengths::check(&typed)?;
+        let mut typed = into_typed(model)?;
         as_answered(&mut typed)?;
         let outlets = typed.outputs.split_off(n_outputs);
         Ok((typed, names.into_iter().zip(outlets).collect()))
@@ -186,6 +185,15 @@ impl Source {
 pub(super) fn as_answered(model: &mut TypedModel) -> TractResult<()> {
     repair(model);
     requantize(model)
+}
+
+/// Returns the typed graph, or says what tract would compute wrongly while it makes it.
+pub(super) fn into_typed(mut model: InferenceModel) -> TractResult<TypedModel> {
+    model.analyse(false)?;
+    lengths::check_operands(&model)?;
+    let res = model.into_typed()?;
+    lengths::check(&res)?;
+    Ok(res)
 }
 
 fn with_shapes(mut graph: GraphDef, shapes: &[Vec<usize>]) -> TractResult<GraphDef> {

@@ -1,7 +1,10 @@
 //! How often each of many keys occurs, in a table that is fast to add to.
 //!
 //! It is for keys of which the same few come again and again: a key that is there is found by one multiplication and, nearly always,
-//! one look. The order of the keys says nothing, and there is no cap.
+//! one look. Where keys stand is another in each table, so that nobody can choose keys that stand in each other's way. The order of the
+//! keys says nothing, and there is no cap.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// A key and how often it occurred; never, where the place is free.
 type Slot = (u64, u64);
@@ -29,6 +32,8 @@ pub struct KeyCounts {
     /// As many as a power of two, or none; a key stands at its place or, where that is taken, behind it (linear probing).
     slots: Vec<Slot>,
     n_keys: usize,
+    /// What the places depend on beside the keys; drawn with the first slots.
+    seed: u64,
 }
 
 impl KeyCounts {
@@ -44,6 +49,9 @@ impl KeyCounts {
         let wanted = self.n_keys.saturating_add(further);
         if wanted > 0 && !has_room(self.slots.len(), wanted) {
             let n_slots = wanted.saturating_mul(8).div_ceil(MOST_TAKEN).next_power_of_two().max(MIN_SLOTS);
+            if self.slots.is_empty() {
+                self.seed = RandomState::new().build_hasher().finish();
+            }
             let before = std::mem::replace(&mut self.slots, vec![(0, 0); n_slots]);
             self.n_keys = 0;
             before.into_iter().for_each(|(key, count)| _ = self.add(key, count));
@@ -111,7 +119,7 @@ impl KeyCounts {
     fn place(&self, key: u64) -> usize {
         // Both halves of the product with the golden ratio, since keys may differ in their high bits alone, or in their low ones. Bits
         // from the middle, on which all of them have a part.
-        let product = u128::from(key) * 0x9e37_79b9_7f4a_7c15;
+        let product = u128::from(key ^ self.seed) * 0x9e37_79b9_7f4a_7c15;
         let mixed = (product >> 64) as u64 ^ product as u64;
         (mixed >> 32) as usize & self.slots.len().wrapping_sub(1)
     }
@@ -143,12 +151,31 @@ mod tests {
         for shift in [0, 20, 44] {
             let mut counts = KeyCounts::default();
             (0..10_000).for_each(|it| _ = counts.add(it << shift, 1));
-            let last = counts.slots.len() - 1;
-            let from_place = |(at, slot): (usize, &Slot)| at.wrapping_sub(counts.place(slot.0)) & last;
-            let taken = counts.slots.iter().enumerate().filter(|it| it.1.1 > 0);
-            let sum: usize = taken.map(from_place).sum();
-            assert!(sum < 10_000, "{shift}: {sum}");
+            let sum = from_places(&counts);
+            assert!(sum < 20_000, "{shift}: {sum}");
         }
+    }
+
+    /// Returns by how much all keys together stand behind their places.
+    fn from_places(counts: &KeyCounts) -> usize {
+        let last = counts.slots.len() - 1;
+        let taken = counts.slots.iter().enumerate().filter(|it| it.1.1 > 0);
+        taken.map(|(at, slot)| at.wrapping_sub(counts.place(slot.0)) & last).sum()
+    }
+
+    #[test]
+    fn keys_that_stand_in_the_way_of_each_other_in_one_table_do_not_in_another() {
+        let (mut one, mut other) = (KeyCounts::with_room(1000), KeyCounts::with_room(1000));
+        let keys: Vec<u64> = (0_u64..)
+            .map(|it| it.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 8)
+            .filter(|it| one.place(*it) < 16)
+            .take(1000)
+            .collect();
+        for it in keys {
+            one.add(it, 1);
+            other.add(it, 1);
+        }
+        assert!(from_places(&one) > 400_000 && from_places(&other) < 40_000, "{}", from_places(&other));
     }
 
     #[test]

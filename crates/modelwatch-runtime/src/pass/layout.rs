@@ -118,8 +118,8 @@ impl Layout {
     /// Returns why the probe at `at` lacks a layer that it wants, if it does, given those that models refuse.
     pub(super) fn lacks(&self, at: usize, refused: &[(ModelRole, BTreeMap<String, String>)]) -> Option<String> {
         let of_model = |(role, refused): &(ModelRole, BTreeMap<String, String>)| {
-            let why = self.needs[at].layers_of(*role).iter().find_map(|it| refused.get(it))?;
-            Some(format!("a layer of the {} model cannot be given: {why}", role.as_str()))
+            let (layer, why) = self.needs[at].layers_of(*role).iter().find_map(|it| refused.get_key_value(it))?;
+            Some(format!("the layer `{layer}` of the {} model cannot be given: {why}", role.as_str()))
         };
         refused.iter().find_map(of_model)
     }

@@ -38,6 +38,17 @@ pub(crate) struct Place {
     pub(crate) range: Range<usize>,
 }
 
+/// A part of the address of a metric, as `recall[class=3]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricPart<'a> {
+    /// What the metric is called.
+    Name(&'a str),
+    /// The key of a label.
+    Key(&'a str),
+    /// The value of a label.
+    Value(&'a str),
+}
+
 impl Document {
     /// Returns the document and all errors of syntax, of values that have no JSON form, and of overrides.
     pub(crate) fn new(path: &Path, text: &str, overrides: &[Override]) -> (Document, Vec<Diagnostic>) {
@@ -101,11 +112,11 @@ impl Document {
         self.at(pointer, code, message, help).place(self.key_place(pointer))
     }
 
-    /// Returns an error at a part of the metric that a requirement is about: its name, or the key or the value of a label.
+    /// Returns an error at a part of the metric that a requirement is about.
     pub fn at_metric(
         &self,
         requirement: &Requirement,
-        part: &str,
+        part: MetricPart<'_>,
         code: &str,
         message: impl Into<String>,
         help: Option<&str>,
@@ -115,17 +126,18 @@ impl Document {
         let is_element = self.spans.get(pointer).is_some_and(|it| it.key.is_none());
         let metric = if is_element { pointer.rfind('/').map_or("", |it| &pointer[..it]) } else { pointer };
         let key = tree::last_key(metric);
-        // A name is before all labels, and the key of a label before its value.
+        let (MetricPart::Name(text) | MetricPart::Key(text) | MetricPart::Value(text)) = part;
         let is_whole = |at: usize| {
-            let next = key[at + part.len()..].trim_start().chars().next();
-            match key[..at].trim_end().chars().next_back() {
-                None => matches!(next, None | Some('[')),
-                Some('=') => matches!(next, Some(',' | ']')),
-                Some(before) => matches!(before, '[' | ',') && next == Some('='),
+            let next = key[at + text.len()..].trim_start().chars().next();
+            let before = key[..at].trim_end().chars().next_back();
+            match part {
+                MetricPart::Name(_) => before.is_none() && matches!(next, None | Some('[')),
+                MetricPart::Key(_) => matches!(before, Some('[' | ',')) && next == Some('='),
+                MetricPart::Value(_) => before == Some('=') && matches!(next, Some(',' | ']')),
             }
         };
-        let at = key.match_indices(part).map(|it| it.0).find(|&at| is_whole(at));
-        let place = at.and_then(|at| self.place_in_key(metric, &key, &(at..at + part.len())));
+        let at = key.match_indices(text).map(|it| it.0).find(|&at| is_whole(at));
+        let place = at.and_then(|at| self.place_in_key(metric, &key, &(at..at + text.len())));
         self.at(pointer, code, message, help).place(place.or_else(|| self.key_place(metric)))
     }
 

@@ -1,6 +1,6 @@
 //! Options of components, and what the runtime finds.
 
-use modelwatch_config::{Component, parse, render};
+use modelwatch_config::{Component, MetricPart, parse, render};
 use serde_json::json;
 
 /// Returns what is shown when a component holds its `with` table against this schema.
@@ -246,24 +246,27 @@ fn what_is_wrong_with_a_metric_is_marked_in_it() {
     let text = "name = \"it\"\n[data.current]\npath = \"x.parquet\"\n[[verify]]\nuses = \"metrics\"\n\
         require.'recall[slice=clas, clas=3]' = [\"> 0\", \"< 1\"]\nrequire.\" mse [ slice=\\u0061 ]\" = \"> 0\"\n";
     let parsed = parse("pipeline.toml".as_ref(), text, &[]);
-    let marked = |at: usize, part: &str| {
+    let marked = |at: usize, part: MetricPart<'_>| {
         let requirement = &parsed.pipeline.as_ref().unwrap().probes[0].requirements[at];
         let span = parsed.document.at_metric(requirement, part, "E0205", "unknown", None).span.unwrap();
         (&text[span.clone()], span.start)
     };
-    let key = text.find("clas=3").unwrap();
-    assert_eq!(marked(0, "clas"), ("clas", key));
-    assert_eq!(marked(1, "clas"), ("clas", key));
-    assert_eq!(marked(1, "recall").0, "recall");
+    let (key, value) = (text.find("clas=3").unwrap(), text.find("clas,").unwrap());
+    assert_eq!(marked(0, MetricPart::Key("clas")), ("clas", key));
+    assert_eq!(marked(1, MetricPart::Key("clas")), ("clas", key));
+    assert_eq!(marked(1, MetricPart::Value("clas")), ("clas", value));
+    assert_eq!(marked(1, MetricPart::Name("recall")).0, "recall");
     // What another label begins with, or a label that is named as its metric, is not meant.
     let text = text.replace("slice=clas, clas=3", "class=1, clas=3, recall=4");
     let parsed = parse("pipeline.toml".as_ref(), &text, &[]);
     let requirement = &parsed.pipeline.as_ref().unwrap().probes[0].requirements[0];
-    let start = |part: &str| parsed.document.at_metric(requirement, part, "E0205", "unknown", None).span.unwrap().start;
-    assert_eq!(start("clas"), text.find("clas=3").unwrap());
-    assert_eq!(start("recall"), text.find("recall[").unwrap());
+    let start = |part: MetricPart<'_>| {
+        parsed.document.at_metric(requirement, part, "E0205", "unknown", None).span.unwrap().start
+    };
+    assert_eq!(start(MetricPart::Key("clas")), text.find("clas=3").unwrap());
+    assert_eq!(start(MetricPart::Name("recall")), text.find("recall[").unwrap());
     // With escapes in the key, the whole of it is shown.
-    assert_eq!(marked(2, "slice").0, "\" mse [ slice=\\u0061 ]\"");
+    assert_eq!(marked(2, MetricPart::Key("slice")).0, "\" mse [ slice=\\u0061 ]\"");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::{
 };
 
 use modelwatch_config::{
-    self as config, Bound, Diagnostic, Document, LabelMatch, MetricAddress, Operand, Pipeline, ProbeKind, Reference,
-    code, did_you_mean, may_mean,
+    self as config, Bound, Diagnostic, Document, LabelMatch, MetricAddress, MetricPart, Operand, Pipeline, ProbeKind,
+    Reference, code, did_you_mean, may_mean,
 };
 use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
 use modelwatch_tensors::TensorFile;
@@ -425,7 +425,7 @@ const SLICE: &str = "slice";
 
 /// What is wrong with the address of a metric, and with which part of it.
 struct Unreported<'a> {
-    part: &'a str,
+    part: MetricPart<'a>,
     message: String,
     help: String,
 }
@@ -444,7 +444,7 @@ fn unreported<'a>(
         let is_possible = alike.iter().any(|it| ruled_out(labels, it).is_none());
         let (key, value, help) = ruled_out(labels, first).filter(|_| !is_possible)?;
         let message = format!("`{component}` never reports `{name}` with `{key}={value}` as it is set");
-        return Some(Unreported { part: value, message, help: help.to_owned() });
+        return Some(Unreported { part: MetricPart::Value(value), message, help: help.to_owned() });
     }
     let all: BTreeSet<_> = found.iter().flat_map(|it| &it.labels).map(String::as_str).collect();
     let all = Vec::from_iter(all);
@@ -456,7 +456,7 @@ fn unreported<'a>(
         };
         let of_slice = as_slice(address, slices).filter(|_| all.contains(&SLICE));
         let help = of_slice.unwrap_or_else(|| meant(key, &all, its_labels));
-        return Some(Unreported { part: key, message, help });
+        return Some(Unreported { part: MetricPart::Key(key), message, help });
     }
     let message = format!("`{component}` reports no metric `{}`", form(name, labels.keys()));
     let help = if found.is_empty() {
@@ -466,7 +466,7 @@ fn unreported<'a>(
         let forms = Vec::from_iter(found.iter().map(|it| form(name, it.labels.iter())).collect::<BTreeSet<_>>());
         format!("it reports {}", some(&forms))
     };
-    Some(Unreported { part: name, message, help })
+    Some(Unreported { part: MetricPart::Name(name), message, help })
 }
 
 /// Returns the label whose value the metric never has, with the value and the remedy.

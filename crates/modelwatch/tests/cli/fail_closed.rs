@@ -483,14 +483,15 @@ fn an_archive_with_a_flipped_bit_is_an_error() {
 }
 
 #[test]
-fn drift_that_compares_nothing_is_not_checked() {
+fn drift_of_no_column_is_refused() {
     let project = Project::new();
     let data = fixtures().join("tabular/breast_cancer/test.csv");
     let data = data.to_str().unwrap();
     let options = ["--with", "exclude=[\"*\"]"];
     let ended =
         project.modelwatch(&[&["probe", "drift", "--current", data, "--reference", data][..], &options[..]].concat());
-    assert_eq!(ended.code, 4, "{}", ended.out);
+    assert_eq!(ended.code, 2, "{}", ended.out);
+    assert!(ended.err.contains("`drift` has no column of the data to look at"), "{}", ended.err);
 }
 
 #[test]

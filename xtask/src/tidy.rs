@@ -118,7 +118,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "store-object",
         &["futures-util", "modelwatch-sdk", "modelwatch-store", "object_store", "schemars", "tokio", "url"],
     ),
-    ("xtask", &["anyhow", "clap", "modelwatch-config", "signal-hook"]),
+    ("xtask", &["anyhow", "clap", "modelwatch-config", "rustix", "signal-hook"]),
 ];
 
 /// What a plugin may depend on: never the runtime, the configuration, inference or tract.

@@ -35,9 +35,9 @@ impl Mass {
         if self.square > 0.0 { self.weight * self.weight / self.square } else { 0.0 }
     }
 
-    /// Returns how many whole rows that is; 1 of 0.999 999 999, which is what equal weights add up to.
+    /// Returns how many whole rows that is.
     pub fn whole_size(self) -> u64 {
-        (self.size() * (1.0 + 1e-9)) as u64
+        whole_rows(self.size())
     }
 
     fn plus(self, other: Self) -> Self {
@@ -55,6 +55,17 @@ impl Mass {
         let deviations = (1.0 - share).powi(2) * self.square + share.powi(2) * rest.square;
         deviations / (all.weight * all.weight)
     }
+}
+
+/// Returns how many whole rows a size is; 1 of 0.999 999 999, which is what equal weights add up to.
+///
+/// ```
+/// use modelwatch_stats::weights::whole_rows;
+///
+/// assert_eq!([0.999_999_999_9, 1.9].map(whole_rows), [1, 1]);
+/// ```
+pub fn whole_rows(size: f64) -> u64 {
+    (size * (1.0 + 1e-9)) as u64
 }
 
 /// Returns how many rows that count alike numbers are worth, given the mass of each in ascending order: the least of what all of them are

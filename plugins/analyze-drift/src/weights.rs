@@ -12,7 +12,7 @@ use modelwatch_sdk::{
 use modelwatch_stats::{
     Point,
     categories::{AlignedCounts, CategoryCounts, align},
-    weights::{Mass, size_of_categories, size_of_numbers, thinned},
+    weights::{Mass, size_of_categories, size_of_numbers, thinned, whole_rows},
 };
 
 use crate::{config::Config, method::Method};
@@ -141,7 +141,7 @@ pub(crate) fn paired_numbers(reference: Counted<'_, Numeric>, current: Counted<'
 fn alike(points: &[Point], squares: &[Point]) -> Vec<Point> {
     let (values, weights): (Vec<f64>, Vec<u64>) = points.iter().copied().unzip();
     let masses: Vec<Mass> = weights.iter().zip(squares).map(|(weight, square)| mass(*weight, square.1)).collect();
-    let counts = thinned(&weights, whole(size_of_numbers(&masses)));
+    let counts = thinned(&weights, whole_rows(size_of_numbers(&masses)));
     values.into_iter().zip(counts).filter(|it| it.1 > 0).collect()
 }
 
@@ -175,7 +175,7 @@ fn thin<'a>(weights: &mut [u64], squares: &[u64], groups: impl Iterator<Item = (
     let all: Vec<u64> = weights.iter().chain(groups.iter().map(|it| &**it)).copied().collect();
     let squares = squares.iter().chain(&squares_of_groups);
     let masses: Vec<Mass> = all.iter().zip(squares).map(|(weight, square)| mass(*weight, *square)).collect();
-    let counts = thinned(&all, whole(size_of_categories(&masses)));
+    let counts = thinned(&all, whole_rows(size_of_categories(&masses)));
     let (of_categories, of_groups) = counts.split_at(weights.len());
     weights.copy_from_slice(of_categories);
     groups.into_iter().zip(of_groups).for_each(|(group, count)| *group = *count);
@@ -197,11 +197,6 @@ pub(crate) fn unusable_rows(column: Counted<'_, Column>) -> (u64, u64) {
 /// Returns how many rows that count alike so many units of weights and squared weights are worth, by Kish.
 pub(crate) fn size(masses: u64, squares: u64) -> f64 {
     mass(masses, squares).size()
-}
-
-/// Returns how many whole rows there are; 1 of 0.999 999 999, which is what equal weights add up to.
-fn whole(size: f64) -> u64 {
-    (size * (1.0 + 1e-9)) as u64
 }
 
 fn mass(weight: u64, square: u64) -> Mass {

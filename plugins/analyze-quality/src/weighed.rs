@@ -13,7 +13,7 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::{
     categories::{CategoryCounts, short_name},
-    weights::{Mass, size_of_categories},
+    weights::{Mass, size_of_categories, whole_rows},
 };
 
 use crate::{
@@ -62,8 +62,7 @@ impl Weights {
 
 /// Returns how many whole rows that count alike the share is worth that some rows have beside others, given what both weigh.
 pub(crate) fn worth(masses: &[Mass; 2]) -> u64 {
-    // Equal weights add up to 0.999 999 999 of a row.
-    (size_of_categories(masses) * (1.0 + 1e-9)) as u64
+    whole_rows(size_of_categories(masses))
 }
 
 /// How rows count, in both roles and all their chunks and slices.

@@ -9,7 +9,7 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::{
     intervals::{normal_tail, student_t_quantile},
-    weights::Mass,
+    weights::{Mass, whole_rows},
 };
 
 use crate::{
@@ -502,8 +502,8 @@ impl Usual {
         let mean = values.iter().sum::<f64>() / n;
         let squares = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
         let size = chunks.iter().map(|it| it.size).sum::<f64>() / (chunks.len() as f64).max(1.0);
-        // Rounded down, so that chunks of nearly as many rows are not taken for smaller ones; equal weights may come to 0.999 999 999 rows.
-        let size = (size * (1.0 + 1e-9)).floor();
+        // Rounded down, so that chunks of nearly as many rows are not taken for smaller ones.
+        let size = whole_rows(size) as f64;
         let deviations = ruler.config.deviations;
         let has_few = ruler.slice.is_some() || ruler.window != Window::Fixed;
         let error = match &ruler.slice {

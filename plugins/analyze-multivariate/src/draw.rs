@@ -14,11 +14,7 @@
 
 use std::collections::BTreeSet;
 
-use modelwatch_sdk::{
-    RecordBatch, Result,
-    rows::{Use, columns, numbers},
-    sample::take,
-};
+use modelwatch_sdk::{RecordBatch, Result, rows::weights, sample::take};
 use modelwatch_stats::{hash::mix, intervals::normal_quantile};
 
 use crate::{config::Config, side::Side};
@@ -86,12 +82,6 @@ fn repeats(side: &Side) -> bool {
     let n_different = n_held / sample.hash_range();
     let is_short = n_different * (1.0 + 3.0 / n_held.sqrt()) < side.rows() as f64 * (1.0 - REPEATED);
     1.0 - n_held / total > REPEATED || (!sample.is_complete() && is_short)
-}
-
-/// Returns the weights of the rows that were kept; none where they have none.
-fn weights(rows: &RecordBatch) -> Result<Option<Vec<f64>>> {
-    let Some((_, array)) = columns(rows, Use::Weight).next() else { return Ok(None) };
-    Ok(Some(numbers(array.as_ref())?.values.into_owned()))
 }
 
 /// Returns at most `n` of the rows, each occurrence with a chance in proportion to its weight.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use modelwatch_sdk::{
     RecordBatch, Result,
     arrow::{array::Array, schema::Field},
-    rows::{self, Use, WEIGHT_RANGE, has_use, weight_units},
+    rows::{self, Use, has_use, is_weight, weight_units},
     state::{Reader, Writer, damaged},
 };
 use modelwatch_stats::{
@@ -43,15 +43,14 @@ impl Weights {
         let is_it = |it: &Field| settings.config.weights && has_use(it, Use::Weight) && is_kept(settings, it);
         let schema = batch.schema_ref();
         let (_, array) = schema.fields().iter().zip(batch.columns()).find(|it| is_it(it.0))?;
-        let is_weight = |it: &f64| *it == 0.0 || WEIGHT_RANGE.contains(it);
         let numbers = rows::numbers(array.as_ref()).ok().filter(|it| it.width == 1);
         let Some(numbers) = numbers.map(|it| it.values) else {
             let none = vec![0; batch.num_rows()];
             return Some(Self { units: none.clone(), squares: none, n_usable: 0 });
         };
-        let units: Vec<u64> = numbers.iter().map(|it| if is_weight(it) { weight_units(*it) } else { 0 }).collect();
+        let units: Vec<u64> = numbers.iter().map(|it| if is_weight(*it) { weight_units(*it) } else { 0 }).collect();
         let squares = units.iter().map(|it| it * it).collect();
-        Some(Self { units, squares, n_usable: numbers.iter().filter(|it| is_weight(it)).count() as u64 })
+        Some(Self { units, squares, n_usable: numbers.iter().filter(|it| is_weight(**it)).count() as u64 })
     }
 
     /// Returns the weight of each row and its square.

@@ -11,6 +11,17 @@ use crate::error::{Error, Result};
 /// be, and a weight in whole units of the least one is a small integer.
 pub const WEIGHT_RANGE: RangeInclusive<f64> = 1.0 / 4096.0..=65_536.0;
 
+/// Returns whether a number is the weight of a row: 0, of one that is not there, or within [`WEIGHT_RANGE`].
+///
+/// ```
+/// use modelwatch_sdk::rows::is_weight;
+///
+/// assert_eq!([0.0, 1.5, -1.0, f64::NAN, 1e9].map(is_weight), [true, true, false, false, false]);
+/// ```
+pub fn is_weight(number: f64) -> bool {
+    number == 0.0 || WEIGHT_RANGE.contains(&number)
+}
+
 /// Returns a weight in whole units of the least one, of which sums are the same in any order.
 ///
 /// ```
@@ -42,7 +53,7 @@ pub fn weights(batch: &RecordBatch) -> Result<Option<Vec<f64>>> {
     if numbers.width != 1 {
         return Err(Error::input(format!("expected one number per weight in `{name}`, got {}", numbers.width)));
     }
-    if let Some(it) = numbers.values.iter().find(|it| **it != 0.0 && !WEIGHT_RANGE.contains(*it)) {
+    if let Some(it) = numbers.values.iter().find(|it| !is_weight(**it)) {
         let (least, most) = (WEIGHT_RANGE.start(), WEIGHT_RANGE.end());
         return Err(Error::input(format!("the weight {it} in `{name}` is not 0 and not from {least} to {most}")).with_help(
             "divide all weights by their mean and leave out rows without one, or count each row once with `weights = false`",

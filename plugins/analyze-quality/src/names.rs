@@ -74,7 +74,7 @@ impl Names {
     /// # Errors
     /// When the array is neither.
     pub(crate) fn update(&mut self, settings: &Settings, is_text: bool, array: &dyn Array) -> Result<()> {
-        for (text, count) in frequencies(array, None)? {
+        for (text, [count]) in frequencies(array, |_| [1])? {
             self.categories.push(&short_name(&text), count);
             if is_text {
                 self.look_at(settings, &text, count);
@@ -178,7 +178,7 @@ impl Unexpected {
         if rule.categories.is_none() && rule.pattern.is_none() {
             return Ok(res);
         }
-        for (text, count) in frequencies(array, multiples)? {
+        for (text, [count]) in frequencies(array, |row| [multiples.map_or(1, |it| it[row])])? {
             if rule.categories.as_ref().is_some_and(|it| !it.contains(text.as_ref())) {
                 res.category = res.category.saturating_add(count);
             }
@@ -204,13 +204,16 @@ impl Unexpected {
     }
 }
 
-/// Returns the different texts of an array and how often each occurs, each time as often as `multiples` says, in no particular order.
-pub(crate) fn frequencies<'a>(array: &'a dyn Array, multiples: Option<&[u64]>) -> Result<HashMap<Cow<'a, str>, u64>> {
-    let mut res: HashMap<Cow<'a, str>, u64> = HashMap::new();
+/// Returns the different texts of an array, each with the sums of what its rows count, in no particular order.
+pub(crate) fn frequencies<const N: usize>(
+    array: &dyn Array,
+    of_row: impl Fn(usize) -> [u64; N],
+) -> Result<HashMap<Cow<'_, str>, [u64; N]>> {
+    let mut res = HashMap::new();
     for (row, text) in texts(array)?.into_iter().enumerate() {
         let Some(text) = text else { continue };
-        let count = res.entry(text).or_insert(0);
-        *count = count.saturating_add(multiples.map_or(1, |it| it[row]));
+        let sums = res.entry(text).or_insert([0_u64; N]);
+        sums.iter_mut().zip(of_row(row)).for_each(|(sum, it)| *sum = sum.saturating_add(it));
     }
     Ok(res)
 }

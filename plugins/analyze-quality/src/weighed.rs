@@ -156,15 +156,14 @@ impl Weighed {
         match kind.family() {
             Some(Family::Numbers) => self.numbers(array, rule, is_label, weights)?,
             Some(Family::Texts | Family::Booleans) => {
-                let texts = frequencies(array, Some(&weights.units))?;
-                for (text, mass) in &texts {
-                    self.categories.push(&short_name(text), *mass);
+                for (text, [mass, square]) in frequencies(array, |row| [weights.units[row], weights.squares[row]])? {
+                    let name = short_name(&text);
+                    self.categories.push(&name, mass);
+                    self.squares.push(&name, square);
                     if is_label {
-                        self.classes.push(&short_name(text), *mass);
+                        self.classes.push(&name, mass);
                     }
                 }
-                let texts = frequencies(array, Some(&weights.squares))?;
-                texts.iter().for_each(|(text, square)| self.squares.push(&short_name(text), *square));
             }
             Some(Family::Times) => {
                 let values = nanoseconds(array).into_iter().zip(&weights.units);

@@ -5,7 +5,7 @@ use modelwatch_infer::{
 };
 use modelwatch_sdk::{Error, ErrorKind, RecordBatch, Result, nodes, numerics};
 
-use crate::services::RunModel;
+use crate::models::RunModel;
 
 /// Runs both models on rows with the columns of the data, or of the models' inputs.
 pub(crate) fn compare(

@@ -38,6 +38,7 @@ mod describe;
 mod inputs;
 mod memory;
 mod model;
+mod models;
 mod pace;
 mod pass;
 mod reproduce;

@@ -25,8 +25,8 @@ use modelwatch_sdk::{Error, ErrorKind, ModelRole, Probe, Role, rows::Use};
 
 use crate::{
     data::{Batches, DataError, Dataset, Partitions, Scan},
+    models::Models,
     pace::Pace,
-    services::Models,
 };
 
 pub(crate) use layout::{Layout, batch_rows, used};

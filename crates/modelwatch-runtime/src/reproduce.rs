@@ -8,7 +8,7 @@ use modelwatch_sdk::{
 };
 use modelwatch_tensors::{DType, TensorInfo, TensorRef, write_npz};
 
-use crate::{compare::each_batch, services::RunModel};
+use crate::{compare::each_batch, models::RunModel};
 
 /// Runs both models on rows, and writes down what the node does in the worst of them.
 pub(crate) fn reproduce(

@@ -1,20 +1,18 @@
 //! What the runtime offers to components during a call.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     num::NonZeroUsize,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use arrow_schema::{Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
-use modelwatch_infer::{ElementType, InferError, Model, TensorSpec};
-use modelwatch_profile::Predictor;
+use modelwatch_infer::InferError;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, RecordBatch, Result, answer,
     artifact::{self, BUDGET, KEEP},
@@ -28,221 +26,11 @@ use serde_json::Value;
 
 use crate::{
     artifacts::Artifacts,
-    blessing, checkpoint, compare, describe,
-    inputs::InputMap,
-    memory,
-    model::{Layered, LoadedModel, Origin, Refused},
+    compare, describe, memory,
+    models::{Models, RunModel},
     pace::Pace,
     reproduce,
 };
-
-/// The models of a run, shared by all who run them.
-#[derive(Clone, Default)]
-pub(crate) struct Models {
-    pub(crate) candidate: Option<Arc<RunModel>>,
-    pub(crate) baseline: Option<Arc<RunModel>>,
-    /// Those that are there and cannot be run.
-    pub(crate) refused: BTreeMap<ModelRole, Arc<Refused>>,
-}
-
-impl Models {
-    pub(crate) fn get(&self, role: ModelRole) -> Option<&RunModel> {
-        match role {
-            ModelRole::Candidate => self.candidate.as_deref(),
-            ModelRole::Baseline => self.baseline.as_deref(),
-        }
-    }
-
-    /// Returns whether both are one model: the same file of the same checkpoint, byte by byte, and the same runtime. What a model is
-    /// made of may lie beside its file; without its folder it counts only if nothing of it does.
-    fn are_one(&self, is_cancelled: &dyn Fn() -> bool) -> Result<bool> {
-        let (Some(left), Some(right)) = (&self.candidate, &self.baseline) else { return Ok(false) };
-        let names = [left, right].map(|it| it.name_in_checkpoint());
-        let are_whole = [left, right].iter().all(|it| it.model.info().is_one_file);
-        let (left, right) = (&left.origin, &right.origin);
-        if left.runtime != right.runtime {
-            return Ok(false);
-        }
-        if left.checkpoint.is_dir() && right.checkpoint.is_dir() {
-            let digest = |it: &Origin| blessing::digest_of_path(&it.checkpoint, is_cancelled).map_err(Error::io);
-            return Ok(names[0] == names[1] && digest(left)? == digest(right)?);
-        }
-        Ok(are_whole && checkpoint::is_same_file(&left.file, &right.file, is_cancelled).map_err(Error::io)?)
-    }
-
-    fn required(&self, role: ModelRole) -> Result<&RunModel> {
-        let missing = || Error::new(ErrorKind::NotFound, format!("there is no {} model in this run", role.as_str()));
-        self.get(role).ok_or_else(missing)
-    }
-}
-
-/// The most shapes of rows of which it is kept what layers there are.
-const MAX_SHAPES: usize = 32;
-
-/// What a model gave for some rows.
-pub(crate) struct Ran {
-    pub(crate) outputs: RecordBatch,
-    /// The tensors that probes ask for; without columns where there are none.
-    pub(crate) layers: RecordBatch,
-    /// Why others are not there, by tensor: which ones can be had, the rows may say first.
-    pub(crate) refused: BTreeMap<String, String>,
-}
-
-impl Ran {
-    fn plain(outputs: RecordBatch) -> Self {
-        Self { outputs, layers: RecordBatch::new_empty(Arc::new(Schema::empty())), refused: BTreeMap::new() }
-    }
-}
-
-/// A model of a run.
-pub(crate) struct RunModel {
-    pub(crate) model: Model,
-    /// The same with the layers that probes ask for.
-    layered: Option<Layered>,
-    /// What of it there is for inputs of a schema, which has the shapes of their rows.
-    by_shape: Mutex<Vec<(SchemaRef, Layered)>>,
-    origin: Origin,
-    /// What its inputs are made of in the data that is being read, or was last.
-    inputs: RwLock<Option<InputMap>>,
-}
-
-impl RunModel {
-    pub(crate) fn new(loaded: &LoadedModel) -> Self {
-        Self {
-            model: loaded.model.clone(),
-            layered: loaded.layered.clone(),
-            by_shape: Mutex::default(),
-            origin: loaded.origin.clone(),
-            inputs: RwLock::default(),
-        }
-    }
-
-    /// Runs it on inputs, for its outputs and for the layers that probes ask for.
-    pub(crate) fn run(&self, inputs: &RecordBatch, threads: NonZeroUsize) -> std::result::Result<Ran, InferError> {
-        let layered = self.layered_for(inputs);
-        let Some(model) = layered.as_ref().and_then(|it| it.model.as_ref()) else {
-            let outputs = self.model.run(inputs, threads)?;
-            return Ok(Ran { refused: self.refused(layered.as_ref(), None), ..Ran::plain(outputs) });
-        };
-        let all = match model.run(inputs, threads) {
-            Ok(it) => it,
-            // It may be the layers, of which some have as many rows as the data say.
-            Err(why) => {
-                let outputs = self.model.run(inputs, threads)?;
-                return Ok(Ran { refused: self.refused(None, Some(&why.to_string())), ..Ran::plain(outputs) });
-            }
-        };
-        let places: Vec<_> = (0..self.model.info().outputs.len()).collect();
-        let outputs = all.project(&places).map_err(InferError::Outputs)?;
-        let names: BTreeSet<&String> = layered.iter().flat_map(|it| it.tensors.values().flatten()).collect();
-        let fields = all.schema_ref().fields().iter().enumerate();
-        let places: Vec<_> = fields.filter(|it| names.contains(it.1.name())).map(|it| it.0).collect();
-        let layers = all.project(&places).map_err(InferError::Outputs)?;
-        Ok(Ran { outputs, layers, refused: self.refused(layered.as_ref(), None) })
-    }
-
-    /// Returns the model with those layers that can be given for rows such as these; none where no probe asks for any.
-    fn layered_for(&self, inputs: &RecordBatch) -> Option<Layered> {
-        let layered = self.layered.as_ref()?;
-        let schema = inputs.schema();
-        // Held while it is found out, so that threads do not find out the same.
-        let mut by_shape = self.by_shape.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, it)) = by_shape.iter().find(|it| it.0 == schema) {
-            return Some(it.clone());
-        }
-        let res = layered.for_rows(&self.model, inputs);
-        if by_shape.len() >= MAX_SHAPES {
-            by_shape.clear();
-        }
-        by_shape.push((schema, res.clone()));
-        Some(res)
-    }
-
-    /// Returns why tensors are not given that were there when the model was loaded: what was found out of rows of a shape, or else `why`
-    /// for all of them.
-    fn refused(&self, layered: Option<&Layered>, why: Option<&str>) -> BTreeMap<String, String> {
-        let asked = self.layered.iter().flat_map(|it| &it.tensors);
-        let there = asked.filter_map(|(name, it)| Some((name, it.as_ref().ok()?)));
-        let why_not = |name: &String| match layered {
-            Some(it) => it.tensors.get(name)?.as_ref().err().cloned(),
-            None => why.map(str::to_owned),
-        };
-        there.filter_map(|(name, tensor)| Some((tensor.clone(), why_not(name)?))).collect()
-    }
-
-    /// Returns what there is to say about it by now, with its layers and without.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut res = self.model.warnings();
-        let by_shape = self.by_shape.lock().unwrap_or_else(PoisonError::into_inner);
-        let layered = self.layered.iter().chain(by_shape.iter().map(|it| &it.1));
-        for it in layered.filter_map(|it| it.model.as_ref()).flat_map(Model::warnings) {
-            if !res.contains(&it) {
-                res.push(it);
-            }
-        }
-        res
-    }
-
-    /// Returns the bytes of the layers of a row, as far as their shapes are known.
-    pub(crate) fn layers_width(&self) -> usize {
-        let layered = self.layered.as_ref().and_then(|it| it.model.as_ref());
-        let outputs = layered.into_iter().flat_map(|it| &it.info().outputs);
-        outputs.skip(self.model.info().outputs.len()).map(width).fold(0, usize::saturating_add)
-    }
-
-    /// Returns the tensor that probes call so, or why there is no such layer.
-    pub(crate) fn layer(&self, name: &str) -> std::result::Result<String, String> {
-        let found = self.layered.as_ref().and_then(|it| it.tensors.get(name));
-        found.cloned().unwrap_or_else(|| Err(format!("the model was loaded without its layer `{name}`")))
-    }
-
-    /// Returns the file or folder of the model in its checkpoint; empty where it is all of it.
-    pub(crate) fn name_in_checkpoint(&self) -> String {
-        let Origin { checkpoint, file, .. } = &self.origin;
-        match file.strip_prefix(checkpoint) {
-            Ok(it) => it.display().to_string(),
-            Err(_) => String::new(),
-        }
-    }
-
-    /// Returns what runs it, with its version.
-    pub(crate) fn runtime(&self) -> &str {
-        &self.origin.runtime
-    }
-
-    pub(crate) fn digest(&self) -> Result<String> {
-        modelwatch_infer::digest(&self.origin.file).map_err(Error::io)
-    }
-
-    /// Returns what its outputs are outputs of, given what its inputs are made of.
-    pub(crate) fn predictor(&self, inputs: &InputMap) -> Result<Predictor> {
-        let model = self.digest()?;
-        Ok(Predictor { model, runtime: self.origin.runtime.clone(), inputs: inputs.by_input().to_vec() })
-    }
-
-    /// Takes note of what the inputs are made of from now on.
-    pub(crate) fn set_inputs(&self, inputs: InputMap) {
-        *self.inputs.write().unwrap_or_else(PoisonError::into_inner) = Some(inputs);
-    }
-
-    /// Returns the model's inputs for rows with the columns of the data; none where they lack one of them.
-    pub(crate) fn assemble(&self, rows: &RecordBatch) -> Result<Option<RecordBatch>> {
-        let inputs = self.inputs.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(map) = inputs.as_ref().filter(|it| it.columns().all(|it| rows.column_by_name(it).is_some())) else {
-            return Ok(None);
-        };
-        map.assemble(rows).map(|it| Some(it.batch)).map_err(Error::input)
-    }
-}
-
-/// Returns the bytes of a row of a tensor, as Arrow holds it.
-fn width(tensor: &TensorSpec) -> usize {
-    let of_element = match tensor.dtype {
-        ElementType::F64 | ElementType::I64 | ElementType::U64 => 8,
-        _ => 4,
-    };
-    tensor.shape.iter().skip(1).flatten().fold(of_element, |res, it| res.saturating_mul(*it))
-}
 
 /// The host of a store, or of anything else that only asks whether to go on.
 pub(crate) struct PlainHost(pub(crate) Arc<AtomicBool>);
@@ -281,9 +69,7 @@ impl ProbeHost<'_> {
             _ => Ok(()),
         }
     }
-}
 
-impl ProbeHost<'_> {
     /// Runs one of the models, and takes the time.
     fn run(&self, role: ModelRole, rows: &RecordBatch, at_once: bool) -> Result<RecordBatch> {
         let it = self.models.required(role)?;
@@ -408,18 +194,12 @@ impl Host for ProbeHost<'_> {
         };
         match service {
             "confidence" => Ok(self.confidence.get(text("the name of a metric")?).copied().unwrap_or(0.95).into()),
-            "model" => {
-                let it = self.models.required(role()?)?;
-                serde_json::to_value(describe::model(it.model.info(), &it.origin)?).map_err(Error::input)
-            }
+            "model" => serde_json::to_value(self.models.required(role()?)?.description()?).map_err(Error::input),
             "structure" => {
                 let role = role()?;
                 let found = match self.models.refused.get(&role) {
                     Some(it) => describe::refused(it)?,
-                    None => {
-                        let it = self.models.required(role)?;
-                        describe::model(it.model.info(), &it.origin)?
-                    }
+                    None => self.models.required(role)?.description()?,
                 };
                 serde_json::to_value(found).map_err(Error::input)
             }
@@ -429,7 +209,7 @@ impl Host for ProbeHost<'_> {
                 found => Ok(found?.into()),
             },
             "machine" => {
-                let runtime = self.models.candidate.as_ref().map(|it| &*it.origin.runtime);
+                let runtime = self.models.candidate.as_deref().map(RunModel::runtime);
                 serde_json::to_value(describe::machine(runtime)).map_err(Error::input)
             }
             "inference_seconds" => {
@@ -445,14 +225,7 @@ impl Host for ProbeHost<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array};
-    use arrow_schema::{DataType, Field};
-    use modelwatch_infer::{Executable, Layers, ModelInfo, NodeGraph, Prepared, Runtime, TractRuntime};
-
     use super::*;
-    use crate::model::{self, Wanted};
 
     #[test]
     fn a_probe_tells_how_far_it_is_at_once_and_at_its_end() {
@@ -473,125 +246,6 @@ mod tests {
         assert_eq!(*told.lock().unwrap(), [(1, 2), (2, 2)], "the last one is told whenever it comes");
         host.cancelled.store(true, Ordering::Relaxed);
         assert!(host.is_cancelled());
-    }
-
-    /// A runtime whose models with layers have something to say, and cannot be prepared for rows with one of them.
-    struct Layering {
-        without: &'static str,
-    }
-
-    /// A model, and the layers that it gives.
-    struct WithLayers {
-        it: Arc<dyn Executable>,
-        without: &'static str,
-        layers: Vec<String>,
-    }
-
-    impl Runtime for Layering {
-        fn name(&self) -> &str {
-            "test"
-        }
-
-        fn load(&self, path: &Path) -> std::result::Result<Arc<dyn Executable>, InferError> {
-            let it = TractRuntime::default().load(path)?;
-            Ok(Arc::new(WithLayers { it, without: self.without, layers: Vec::new() }))
-        }
-    }
-
-    impl Executable for WithLayers {
-        fn path(&self) -> &Path {
-            self.it.path()
-        }
-
-        fn info(&self) -> &ModelInfo {
-            self.it.info()
-        }
-
-        fn micro_batch(&self) -> usize {
-            self.it.micro_batch()
-        }
-
-        fn plan(&self, row_shapes: &[Vec<usize>]) -> std::result::Result<Arc<dyn Prepared>, InferError> {
-            match self.layers.iter().any(|it| it == self.without) {
-                true => Err(InferError::Run { path: self.path().to_owned(), reason: "no rows".to_owned() }),
-                false => self.it.plan(row_shapes),
-            }
-        }
-
-        fn few(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
-            self.it.few(row_shapes)
-        }
-
-        fn single(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
-            self.it.single(row_shapes)
-        }
-
-        fn warnings(&self) -> Vec<String> {
-            if self.layers.is_empty() { self.it.warnings() } else { vec!["slow".to_owned()] }
-        }
-
-        fn layers(&self) -> std::result::Result<&Layers, InferError> {
-            self.it.layers()
-        }
-
-        fn with_layers(&self, layers: &[String]) -> std::result::Result<Arc<dyn Executable>, InferError> {
-            let it = self.it.with_layers(layers)?;
-            Ok(Arc::new(Self { it, without: self.without, layers: layers.to_vec() }))
-        }
-
-        fn plan_at(&self, n: usize, shapes: &[Vec<usize>]) -> std::result::Result<Arc<dyn Prepared>, InferError> {
-            self.it.plan_at(n, shapes)
-        }
-
-        fn nodes(&self, shapes: &[Vec<usize>], rows: Option<usize>) -> std::result::Result<NodeGraph, InferError> {
-            self.it.nodes(shapes, rows)
-        }
-
-        fn nodes_of_file(
-            &self,
-            shapes: &[Vec<usize>],
-            rows: Option<usize>,
-        ) -> std::result::Result<NodeGraph, InferError> {
-            self.it.nodes_of_file(shapes, rows)
-        }
-    }
-
-    const POOL: &str = "digits_cnn_1/pool_1/MaxPool2d:0";
-
-    fn with_layers(layers: &[&str], without: &'static str) -> RunModel {
-        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.onnx"));
-        let layers = layers.iter().map(|it| (*it).to_owned()).collect();
-        let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers };
-        RunModel::new(&model::load(&Layering { without }, &wanted).unwrap())
-    }
-
-    #[test]
-    fn what_is_told_of_a_model_with_layers_is_told_of_the_model() {
-        let model = with_layers(&["penultimate"], "");
-        assert_eq!(model.warnings(), ["slow"]);
-        assert_eq!(model.layers_width(), 4 * 32);
-    }
-
-    #[test]
-    fn a_layer_that_rows_leave_no_shape_for_is_refused_by_name_and_the_others_are_there() {
-        let pixel = Arc::new(Field::new("item", DataType::Float32, false));
-        let pixels = FixedSizeListArray::new(pixel, 64, Arc::new(Float32Array::from(vec![0.5; 2 * 64])), None);
-        let inputs = RecordBatch::try_from_iter([("x", Arc::new(pixels) as ArrayRef)]).unwrap();
-        let last = "digits_cnn_1/fc1_1/Relu:0";
-        for (without, there) in [("", vec![POOL, last]), (POOL, vec![last]), (last, vec![POOL])] {
-            let ran = with_layers(&["penultimate", POOL], without).run(&inputs, NonZeroUsize::MIN).unwrap();
-            assert_eq!((ran.outputs.num_columns(), ran.outputs.num_rows()), (1, 2));
-            let names = |it: &RecordBatch| {
-                let names = it.schema_ref().fields().iter().map(|it| it.name().clone());
-                names.collect::<BTreeSet<_>>()
-            };
-            assert_eq!(names(&ran.layers), there.iter().map(|it| (*it).to_owned()).collect());
-            let refused: Vec<_> = ran.refused.keys().collect();
-            assert_eq!(refused, Vec::from_iter((!without.is_empty()).then_some(without)));
-            assert!(ran.refused.values().all(|it| it.contains("no rows")), "{:?}", ran.refused);
-        }
-        let ran = with_layers(&[POOL], POOL).run(&inputs, NonZeroUsize::MIN).unwrap();
-        assert_eq!((ran.outputs.num_columns(), ran.layers.num_columns(), ran.refused.len()), (1, 0, 1));
     }
 
     #[test]

@@ -137,9 +137,9 @@ mod tests {
     use super::*;
     use crate::{
         artifacts::Artifacts,
+        models::Models,
         pace::Pace,
         plugin::{Catalog, Lookup},
-        services::Models,
     };
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     data::Dataset,
     inputs::InputMap,
     model::{self, ModelError, Runtimes, Wanted},
-    services::RunModel,
+    models::RunModel,
 };
 
 /// A model that is run on the rows of a profile.

@@ -28,10 +28,11 @@ use crate::{
     due,
     history::{self, History},
     model::{self, LoadedModel, ModelError, Refused, Wanted},
+    models::{Models, RunModel},
     pass::Slot,
     prune,
     record::{CheckpointRecord, Coverage, GapRecord},
-    services::{Models, PlainHost, RunModel},
+    services::PlainHost,
     whole_file::is_first_in_its_folder,
 };
 

@@ -8,9 +8,9 @@ use super::{Event, execute::Run, outcome::Checkpoints, plan::Plan, rows::OfCheck
 use crate::{
     blessing::SealedData,
     data::Dataset,
+    models::RunModel,
     profile::{self, Outputs, Request, Settings, Source, Stored, kept},
     record::{ActionKind, ActionRecord, ActionStatus},
-    services::RunModel,
 };
 
 /// A profile that a run kept beside its checkpoint.

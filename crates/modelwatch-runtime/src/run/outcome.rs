@@ -21,13 +21,13 @@ use crate::{
     act::{self, Judged},
     blessing, codes, decide,
     history::{self, HistoryError},
+    models::{Models, RunModel},
     pass::Slot,
     plugin::Lookup,
     record::{
         ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
         RunRecord, Timings, Verdict,
     },
-    services::{Models, RunModel},
 };
 
 /// The probe id of what the run itself has to say.

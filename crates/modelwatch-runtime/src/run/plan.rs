@@ -24,11 +24,12 @@ use crate::{
     artifacts::Artifacts,
     decide::form,
     model,
+    models::Models,
     pace::Pace,
     pass::Slot,
     plugin::{Component, Lookup, Opener, WorkerLimits},
     profile::Source,
-    services::{Models, ProbeHost},
+    services::ProbeHost,
 };
 
 pub(crate) use data::some;

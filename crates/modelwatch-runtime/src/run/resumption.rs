@@ -21,12 +21,12 @@ use super::{
 use crate::{
     blessing::{self, SealedData},
     history, model,
+    models::Models,
     pass::{Seen, Slot},
     plugin::{Catalog, Lookup, this_program},
     profile::Source,
     record::ResumedRecord,
     resume::{self, File, Found, Progress, Reached},
-    services::Models,
     whole_file,
 };
 

@@ -22,9 +22,9 @@ use crate::{
     blessing::SealedData,
     data::{BATCH_UNIT, Dataset},
     inputs::InputMap,
+    models::{Models, RunModel},
     pass::{self, Course, Layout, PassSettings, Slot},
     profile::{self, Source, StandIn, Stored, kept, kept::Kept},
-    services::{Models, RunModel},
 };
 
 /// The checkpoints, with one of which a profile may be kept.

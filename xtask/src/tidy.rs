@@ -59,6 +59,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "blake3",
             "glob",
             "jiff",
+            "libc",
             "libloading",
             "modelwatch-abi",
             "modelwatch-config",

@@ -6,7 +6,8 @@
 //! against the requirements (`decide`), refs are moved (`act`), and the run is recorded
 //! ([`record`], [`history`]).
 //!
-//! Threads and channels only; no async. The `plugin` module alone is allowed `unsafe`.
+//! Threads and channels only; no async. The `plugin` module alone is allowed `unsafe`, and `memory` for a call of the
+//! C library.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -21,6 +22,7 @@ pub mod due;
 pub mod history;
 pub mod inspect;
 pub mod load;
+pub mod memory;
 pub mod plugin;
 pub mod profile;
 pub mod prune;
@@ -36,7 +38,6 @@ mod artifacts;
 mod decide;
 mod describe;
 mod inputs;
-mod memory;
 mod model;
 mod models;
 mod pace;

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    modelwatch_runtime::memory::keep_freed();
     let cli = cli::Cli::parse();
     // A worker sends what its plugin logs to the run.
     if !matches!(cli.command, cli::Command::Worker) {

@@ -309,8 +309,8 @@ impl Worker<'_> {
     }
 
     fn open(&self, at: usize, slot: &slot::Shared<'_>) -> Option<Result<Box<dyn Probe>, Error>> {
-        let has_none = slot.in_order || self.failed[at].load(Ordering::Relaxed);
-        (!has_none).then(|| slot.opener.open_probe(&slot.config))
+        let has_none = slot.needs.in_order || self.failed[at].load(Ordering::Relaxed);
+        (!has_none).then(|| slot.open())
     }
 
     /// Feeds a partition to the probes. Returns whether it came to its end.
@@ -340,7 +340,7 @@ impl Worker<'_> {
                 if let Some(why) = self.layout.lacks(at, &refused) {
                     self.fail(at, probe, Error::input(why));
                 }
-                if !slots[at].in_order {
+                if !slots[at].needs.in_order {
                     self.update(at, &slots[at], probe, &rows)?;
                 } else if !self.failed[at].load(Ordering::Relaxed) {
                     done.rows[at].push(self.project(at, &rows)?);

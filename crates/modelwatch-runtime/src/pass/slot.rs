@@ -14,7 +14,7 @@ use crate::{plugin::Opener, services::ProbeHost};
 /// A probe of the pipeline with its main instance, into which all partial states go.
 pub(crate) struct Slot<'a> {
     pub(crate) settings: &'a config::Probe,
-    pub(crate) needs: Needs,
+    pub(crate) needs: Arc<Needs>,
     /// Seconds in which it takes in rows and tensors, over all threads, and is evaluated.
     pub(crate) seconds: f64,
     shared: Shared<'a>,
@@ -25,10 +25,17 @@ pub(crate) struct Slot<'a> {
 /// What workers need of a slot, while its main instance takes in states.
 #[derive(Clone)]
 pub(super) struct Shared<'a> {
-    pub(super) in_order: bool,
+    pub(super) needs: Arc<Needs>,
     pub(super) opener: Opener<'a>,
     pub(super) config: Arc<Value>,
     pub(super) host: Arc<ProbeHost<'a>>,
+}
+
+impl Shared<'_> {
+    /// Opens another instance.
+    pub(super) fn open(&self) -> Result<Box<dyn Probe>, Error> {
+        self.opener.open_another(&self.config, &self.needs)
+    }
 }
 
 impl<'a> Slot<'a> {
@@ -36,8 +43,8 @@ impl<'a> Slot<'a> {
     pub(crate) fn open(settings: &'a config::Probe, opener: Opener<'a>, host: ProbeHost<'a>) -> Result<Self, Error> {
         let config = Value::Object(settings.component.with.clone());
         let main = opener.open_probe(&config)?;
-        let needs = main.needs();
-        let shared = Shared { in_order: needs.in_order, opener, config: Arc::new(config), host: Arc::new(host) };
+        let needs = Arc::new(main.needs());
+        let shared = Shared { needs: Arc::clone(&needs), opener, config: Arc::new(config), host: Arc::new(host) };
         Ok(Self { settings, needs, seconds: 0.0, shared, main, failure: None })
     }
 
@@ -54,7 +61,7 @@ impl<'a> Slot<'a> {
 
     /// Opens the main instance again: it has seen nothing.
     pub(crate) fn reopen(&mut self) -> Result<(), Error> {
-        self.main = self.shared.opener.open_probe(&self.shared.config)?;
+        self.main = self.shared.open()?;
         Ok(())
     }
 

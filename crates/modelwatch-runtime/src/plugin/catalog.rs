@@ -3,10 +3,11 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use modelwatch_abi::v1::PluginRef;
-use modelwatch_sdk::{ComponentInfo, Kind, Manifest, Probe, Registry, Result, store::CheckpointStore};
+use modelwatch_sdk::{ComponentInfo, Kind, Manifest, Needs, Probe, Registry, Result, store::CheckpointStore};
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
@@ -301,11 +302,24 @@ impl Component<'_> {
     pub fn open_probe(&self, config: &Value) -> Result<Box<dyn Probe>> {
         match &self.plugin.source {
             Source::Linked(it) => it.open_probe(self.info.kind, &self.info.name, config),
+            Source::Library(root) => Ok(Box::new(ForeignProbe::open(*root, &self.full_name(), config)?)),
+        }
+    }
+
+    /// Opens another instance with the same configuration. A library is not asked again what it needs, which takes longer
+    /// than all the rest of it.
+    pub(super) fn open_another(&self, config: &Value, needs: &Arc<Needs>) -> Result<Box<dyn Probe>> {
+        match &self.plugin.source {
+            Source::Linked(_) => self.open_probe(config),
             Source::Library(root) => {
-                let component = format!("{}/{}", self.info.kind, self.info.name);
-                Ok(Box::new(ForeignProbe::open(*root, &component, config)?))
+                Ok(Box::new(ForeignProbe::open_another(*root, &self.full_name(), config, Arc::clone(needs))?))
             }
         }
+    }
+
+    /// Returns what a library calls it: `verifier/golden`.
+    pub(super) fn full_name(&self) -> String {
+        format!("{}/{}", self.info.kind, self.info.name)
     }
 
     /// Opens a store.

@@ -33,16 +33,30 @@ pub(super) const TARGET: &str = "modelwatch::plugin";
 /// A probe in a library.
 pub(crate) struct ForeignProbe {
     raw: v1::ProbeBox,
-    needs: Needs,
+    needs: Arc<Needs>,
     panicked: bool,
 }
 
 impl ForeignProbe {
     /// Opens `kind/name`; `config` is a JSON object.
     pub(crate) fn open(root: v1::PluginRef, component: &str, config: &Value) -> Result<Self> {
-        let raw = root.probe()(component.into(), config.to_string().as_str().into()).into_result()?;
-        let needs = json(raw.needs())?;
+        let raw = Self::raw(root, component, config)?;
+        let needs = Arc::new(json(raw.needs())?);
         Ok(Self { raw, needs, panicked: false })
+    }
+
+    /// Opens another instance of what has told its needs.
+    pub(crate) fn open_another(
+        root: v1::PluginRef,
+        component: &str,
+        config: &Value,
+        needs: Arc<Needs>,
+    ) -> Result<Self> {
+        Ok(Self { raw: Self::raw(root, component, config)?, needs, panicked: false })
+    }
+
+    fn raw(root: v1::PluginRef, component: &str, config: &Value) -> Result<v1::ProbeBox> {
+        Ok(root.probe()(component.into(), config.to_string().as_str().into()).into_result()?)
     }
 
     /// Calls the library, unless it panicked before: what it would say now cannot be believed.
@@ -58,7 +72,7 @@ impl ForeignProbe {
 
 impl Probe for ForeignProbe {
     fn needs(&self) -> Needs {
-        self.needs.clone()
+        Needs::clone(&self.needs)
     }
     fn update(&mut self, host: &dyn Host, role: Role, rows: &RecordBatch) -> Result<()> {
         let rows = batch::export(rows)?;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelwatch_sdk::{Probe, Result};
+use modelwatch_sdk::{Needs, Probe, Result};
 use serde_json::Value;
 
 use super::Component;
@@ -84,7 +84,7 @@ impl<'a> Opener<'a> {
             .library()
             .ok_or_else(|| format!("`{name}` is built into this program and cannot run in a process of its own"))?;
         let program = program.ok_or("this program starts no processes for plugins")?;
-        let component = format!("{}/{name}", component.info.kind);
+        let component = component.full_name();
         // The worker starts in the same folder, but a link in the path may move.
         let path = std::path::absolute(path).map_err(|e| format!("cannot find `{}`: {e}", path.display()))?;
         Ok(Self(Place::Process(Workers::new(program.clone(), path, digest.to_owned(), component, limits))))
@@ -110,6 +110,18 @@ impl<'a> Opener<'a> {
     pub fn open_probe(&self, config: &Value) -> Result<Box<dyn Probe>> {
         match &self.0 {
             Place::Thread(it) => it.open_probe(config),
+            #[cfg(unix)]
+            Place::Process(it) => it.open_probe(config),
+        }
+    }
+
+    /// Opens another instance with the same configuration, of which `needs` is known.
+    ///
+    /// # Errors
+    /// As [`open_probe`](Self::open_probe).
+    pub(crate) fn open_another(&self, config: &Value, needs: &Arc<Needs>) -> Result<Box<dyn Probe>> {
+        match &self.0 {
+            Place::Thread(it) => it.open_another(config, needs),
             #[cfg(unix)]
             Place::Process(it) => it.open_probe(config),
         }

@@ -33,8 +33,11 @@ pub(crate) struct Grid {
     positive: usize,
     /// The upper edges of the bins of the calibration curve, after a 0.
     calibration: Vec<f64>,
-    /// By predicted class, bins and label; see [`Grid::place`].
-    cells: Vec<Cell>,
+    /// Per cell, the rows whose score is a probability: by predicted class, bins and label; see [`Grid::place`]. Apart from their powers, so
+    /// that cells without rows, which most are, are passed over at once.
+    counts: Vec<u64>,
+    /// Per cell, what its rows have in sum.
+    powers: Vec<Powers>,
     /// By the place of their cell, the rows whose score is no probability.
     improper: BTreeMap<usize, u64>,
     /// Per label, the rows without a usable prediction.
@@ -53,21 +56,16 @@ struct Recent {
     n: u64,
 }
 
-/// Rows whose score is a probability.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Cell {
-    n: u64,
-    powers: Powers,
-}
-
 impl Grid {
     /// Returns no rows.
     pub(crate) fn new(layout: &Layout) -> Self {
         let n = layout.calibration_bins;
+        let n_cells = 4 * n_segments(n);
         Self {
             positive: layout.positive.unwrap_or(1),
             calibration: (0..=n).map(|it| it as f64 / n as f64).collect(),
-            cells: vec![Cell::default(); 4 * n_segments(n)],
+            counts: vec![0; n_cells],
+            powers: vec![[0; 3]; n_cells],
             improper: BTreeMap::new(),
             unusable: [0; 2],
             recent: None,
@@ -90,15 +88,14 @@ impl Grid {
         // By nothing that the label has a part in, so that rows of one score are ties.
         let (bin, offset) = Score::of(probability).place();
         let place = self.place(label, scores.class, probability, bin);
-        let cell = &mut self.cells[place];
-        cell.n += times;
-        cell.powers.add(score_bins::powers(offset), times);
+        self.counts[place] += times;
+        score_bins::add(&mut self.powers[place], score_bins::powers(offset), times);
     }
 
     /// Adds rows of a single score each, the probability of the positive class, but for those without a label. Returns which ones it did not
     /// add because they take more than a sum: [`Grid::add`] is for them.
     pub(crate) fn add_scores(&mut self, labels: &[Option<u64>], scores: &[f64], threshold: f64) -> Vec<usize> {
-        let recent = self.recent.get_or_insert_with(|| Recent::new(self.calibration.len() - 1));
+        let recent = self.recent.get_or_insert_with(|| Recent::new(&self.calibration));
         let n_places = recent.sums.len() / 2;
         let mut others = Vec::new();
         for (row, (label, &score)) in labels.iter().zip(scores).enumerate() {
@@ -129,12 +126,10 @@ impl Grid {
     pub(crate) fn settle(&mut self) {
         let Some(recent) = self.recent.as_mut().filter(|it| it.n > 0) else { return };
         recent.n = 0;
-        for (cell, sums) in self.cells.iter_mut().zip(&mut recent.sums) {
+        for (place, sums) in recent.sums.iter_mut().enumerate().filter(|(_, it)| it[0] > 0.0) {
             let [n, powers @ ..] = std::mem::take(sums);
-            if n > 0.0 {
-                cell.n += n as u64;
-                cell.powers.add(powers, 1);
-            }
+            self.counts[place] += n as u64;
+            score_bins::add(&mut self.powers[place], powers, 1);
         }
     }
 
@@ -142,7 +137,7 @@ impl Grid {
     /// pairs of them have the same sum: their segment.
     fn place(&self, label: usize, class: usize, probability: f64, bin: usize) -> usize {
         let segment = bin + bin_of(probability, self.calibration.len() - 1);
-        2 * (class * (self.cells.len() / 4) + segment) + label
+        2 * (class * (self.counts.len() / 4) + segment) + label
     }
 
     /// Adds rows that were kept one by one.
@@ -154,9 +149,9 @@ impl Grid {
 
     /// Adds what `other` has seen, which is settled.
     pub(crate) fn merge(&mut self, other: &Self) {
-        for (left, right) in self.cells.iter_mut().zip(&other.cells) {
-            left.n += right.n;
-            left.powers.merge(right.powers);
+        for (place, n) in other.cells() {
+            self.counts[place] += n;
+            self.powers[place].iter_mut().zip(other.powers[place]).for_each(|(left, right)| *left += right);
         }
         for (&place, n) in &other.improper {
             *self.improper.entry(place).or_default() += n;
@@ -164,13 +159,17 @@ impl Grid {
         self.unusable.iter_mut().zip(other.unusable).for_each(|(left, right)| *left += right);
     }
 
+    /// Returns the places of the cells that have rows, with how many.
+    fn cells(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.counts.iter().copied().enumerate().filter(|it| it.1 > 0)
+    }
+
     /// Returns the words of the cells that have rows, after the numbers of those without a probability.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
         let improper = self.improper.iter().flat_map(|(&place, &n)| [place as u64, n]);
-        let seen = self.cells.iter().enumerate().filter(|(_, it)| it.n > 0);
-        let words = seen.flat_map(|(place, it)| {
-            let halves = it.powers.0.into_iter().flat_map(|it| [it as u64, (it >> 64) as u64]);
-            [place as u64, it.n].into_iter().chain(halves)
+        let words = self.cells().flat_map(|(place, n)| -> [u64; WORDS] {
+            let [first, second, third] = self.powers[place].map(|it| [it as u64, (it >> 64) as u64]);
+            [place as u64, n, first[0], first[1], second[0], second[1], third[0], third[1]]
         });
         self.unusable.into_iter().chain([self.improper.len() as u64]).chain(improper).chain(words)
     }
@@ -197,10 +196,11 @@ impl Grid {
         for &[place, count, ref halves @ ..] in cells {
             let place = place_of(place, count, next)?;
             let mut powers = Powers::default();
-            for (power, &[low, high]) in powers.0.iter_mut().zip(halves.as_chunks::<2>().0) {
+            for (power, &[low, high]) in powers.iter_mut().zip(halves.as_chunks::<2>().0) {
                 *power = (u128::from(low) | (u128::from(high) << 64)) as i128;
             }
-            res.cells[place] = Cell { n: count, powers: Some(powers).filter(|it| it.fits(count))? };
+            res.counts[place] = count;
+            res.powers[place] = Some(powers).filter(|it| score_bins::can_be_of(*it, count))?;
             next = place + 1;
         }
         (seen <= n).then_some(res)
@@ -208,14 +208,27 @@ impl Grid {
 }
 
 impl Recent {
-    fn new(calibration_bins: usize) -> Self {
-        let place = |bin: usize| match score_bins::edges(bin).map(|it| bin_of(it, calibration_bins)) {
-            [low, high] if low == high => 2 * (bin + low) as u32,
-            _ => SPLIT,
-        };
-        let sums = vec![[0.0; 4]; 4 * n_segments(calibration_bins)];
-        Self { places: (0..N_BINS).map(place).collect(), sums, n: 0 }
+    fn new(calibration: &[f64]) -> Self {
+        let place = |(bin, [low, high]): (usize, [usize; 2])| if low == high { 2 * (bin + low) as u32 } else { SPLIT };
+        let sums = vec![[0.0; 4]; 4 * n_segments(calibration.len() - 1)];
+        Self { places: calibration_bins(calibration).enumerate().map(place).collect(), sums, n: 0 }
     }
+}
+
+/// Returns, per bin of the score, the bins of the calibration curve in which it begins and ends; `calibration` are the edges of these.
+fn calibration_bins(calibration: &[f64]) -> impl Iterator<Item = [usize; 2]> {
+    // As neither falls from one bin of the score to the next, that of an edge is looked for from the one before on.
+    let (mut at, last) = (0, calibration.len() - 2);
+    (0..N_BINS).map(move |bin| {
+        let mut res = [0; 2];
+        for (found, edge) in res.iter_mut().zip(score_bins::edges(bin)) {
+            while at < last && edge > calibration[at + 1] {
+                at += 1;
+            }
+            *found = at;
+        }
+        res
+    })
 }
 
 /// Returns how many segments there are: the bins of scores, and another wherever one of the calibration curve begins within one.

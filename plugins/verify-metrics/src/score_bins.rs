@@ -39,8 +39,9 @@ pub(crate) struct Score {
 }
 
 /// The sums of the first three powers of where rows lie in a bin, from -1 to 1 about its middle, in whole parts.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Powers(pub(crate) [i128; 3]);
+///
+/// A plain array, of which as many zeros as there are cells are memory that is taken once it is written.
+pub(crate) type Powers = [i128; 3];
 
 /// What rows of one label have in sum.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,6 +90,7 @@ pub(crate) fn powers(offset: f64) -> [f64; 3] {
 }
 
 /// Returns the middle of a bin of one side, and half its width.
+#[inline]
 fn span(bin: usize) -> (f64, f64) {
     let edge = |it: usize| match it.checked_sub(1 + N_OCTAVES) {
         Some(it) => EQUAL_FROM + it as f64 / PER_UNIT,
@@ -99,6 +101,7 @@ fn span(bin: usize) -> (f64, f64) {
 }
 
 /// Returns the probabilities between which a bin lies.
+#[inline]
 pub(crate) fn edges(bin: usize) -> [f64; 2] {
     let is_high = bin >= N_SIDE;
     let (middle, half) = span(if is_high { N_BINS - 1 - bin } else { bin });
@@ -110,70 +113,62 @@ pub(crate) fn middle(bin: usize) -> f64 {
     if bin < N_SIDE { span(bin).0 } else { 1.0 - span(N_BINS - 1 - bin).0 }
 }
 
-impl Powers {
-    /// Adds the [`powers`] of a row, or sums of them that are exact, `times` times.
-    pub(crate) fn add(&mut self, powers: [f64; 3], times: u64) {
-        for (sum, power) in self.0.iter_mut().zip(powers) {
-            *sum += (power * PARTS) as i128 * i128::from(times);
-        }
-    }
-
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(left, right)| *left += right);
-    }
-
-    /// Returns whether they can be of `n` rows.
-    pub(crate) fn fits(self, n: u64) -> bool {
-        let most = i128::from(n) * PARTS as i128;
-        let [first, second, third] = self.0;
-        (-most..=most).contains(&first) && (0..=most).contains(&second) && (-most..=most).contains(&third)
-    }
-
-    /// Returns the losses of `n` rows in a bin whose label is the positive class or not; the probabilities of a log loss are bound to `least`, a
-    /// power of ½.
-    ///
-    /// With x as the place of a row, c the middle and w half the width, `ln(c + w x) = ln c + r x - r² x² / 2 + r³ x³ / 3 - r⁴ x⁴ / 4 + …`
-    /// for r = w / c, at most 1/128. For x⁴ stands x² - 1/8, which is within 1/8 of it (Chebyshev). With the powers that follow a log loss
-    /// is within 2 · 10⁻¹⁰ of its value.
-    pub(crate) fn losses(self, bin: usize, n: u64, is_positive: bool, least: f64) -> Losses {
-        let is_high = bin >= N_SIDE;
-        let at = if is_high { N_BINS - 1 - bin } else { bin };
-        let (middle, half) = span(at);
-        let n = n as f64;
-        let [first, second, third] = self.0.map(|it| it as f64 / PARTS);
-        // The probability of the label is the lesser one, or 1 less it.
-        let (center, sign) = if is_high == is_positive { (1.0 - middle, -1.0) } else { (middle, 1.0) };
-        let (first_of_label, third_of_label) = (sign * first, sign * third);
-        // The bins next to 0 have the loss to which all of them are bound.
-        let (r, center_loss) = if middle + half <= least {
-            (0.0, -if sign > 0.0 { least } else { 1.0 - least }.ln())
-        } else {
-            (half / center, -center.ln())
-        };
-        let fourth = second - n / 8.0;
-        let gain =
-            r * first_of_label - r.powi(2) / 2.0 * second + r.powi(3) / 3.0 * third_of_label - r.powi(4) / 4.0 * fourth;
-        let gain_squared = r.powi(2) * second - r.powi(3) * third_of_label + 11.0 / 12.0 * r.powi(4) * fourth;
-        // Of the other class: the lesser probability where the label is the more likely one.
-        let (miss, turn) = (1.0 - center, -half);
-        Losses {
-            n,
-            confidence: if is_high { n * (1.0 - middle) - half * first } else { n * middle + half * first },
-            log_loss: [
-                (n * center_loss - gain).max(0.0),
-                (n * center_loss * center_loss - 2.0 * center_loss * gain + gain_squared).max(0.0),
-            ],
-            brier: [
-                n * miss.powi(2) + 2.0 * miss * turn * first_of_label + half.powi(2) * second,
-                n * miss.powi(4)
-                    + 4.0 * miss.powi(3) * turn * first_of_label
-                    + 6.0 * (miss * half).powi(2) * second
-                    + 4.0 * miss * turn.powi(3) * third_of_label,
-            ],
-        }
+/// Adds the [`powers`] of a row, or sums of them that are exact, `times` times.
+pub(crate) fn add(sums: &mut Powers, powers: [f64; 3], times: u64) {
+    for (sum, power) in sums.iter_mut().zip(powers) {
+        *sum += (power * PARTS) as i128 * i128::from(times);
     }
 }
 
+/// Returns whether they can be of `n` rows.
+pub(crate) fn can_be_of([first, second, third]: Powers, n: u64) -> bool {
+    let most = i128::from(n) * PARTS as i128;
+    (-most..=most).contains(&first) && (0..=most).contains(&second) && (-most..=most).contains(&third)
+}
+
+/// Returns the losses of `n` rows in a bin whose label is the positive class or not; the probabilities of a log loss are bound to `least`, a
+/// power of ½.
+///
+/// With x as the place of a row, c the middle and w half the width, `ln(c + w x) = ln c + r x - r² x² / 2 + r³ x³ / 3 - r⁴ x⁴ / 4 + …`
+/// for r = w / c, at most 1/128. For x⁴ stands x² - 1/8, which is within 1/8 of it (Chebyshev). With the powers that follow a log loss
+/// is within 2 · 10⁻¹⁰ of its value.
+pub(crate) fn losses(powers: Powers, bin: usize, n: u64, is_positive: bool, least: f64) -> Losses {
+    let is_high = bin >= N_SIDE;
+    let at = if is_high { N_BINS - 1 - bin } else { bin };
+    let (middle, half) = span(at);
+    let n = n as f64;
+    let [first, second, third] = powers.map(|it| it as f64 / PARTS);
+    // The probability of the label is the lesser one, or 1 less it.
+    let (center, sign) = if is_high == is_positive { (1.0 - middle, -1.0) } else { (middle, 1.0) };
+    let (first_of_label, third_of_label) = (sign * first, sign * third);
+    // The bins next to 0 have the loss to which all of them are bound.
+    let (r, center_loss) = if middle + half <= least {
+        (0.0, -if sign > 0.0 { least } else { 1.0 - least }.ln())
+    } else {
+        (half / center, -center.ln())
+    };
+    let fourth = second - n / 8.0;
+    let gain =
+        r * first_of_label - r.powi(2) / 2.0 * second + r.powi(3) / 3.0 * third_of_label - r.powi(4) / 4.0 * fourth;
+    let gain_squared = r.powi(2) * second - r.powi(3) * third_of_label + 11.0 / 12.0 * r.powi(4) * fourth;
+    // Of the other class: the lesser probability where the label is the more likely one.
+    let (miss, turn) = (1.0 - center, -half);
+    Losses {
+        n,
+        confidence: if is_high { n * (1.0 - middle) - half * first } else { n * middle + half * first },
+        log_loss: [
+            (n * center_loss - gain).max(0.0),
+            (n * center_loss * center_loss - 2.0 * center_loss * gain + gain_squared).max(0.0),
+        ],
+        brier: [
+            n * miss.powi(2) + 2.0 * miss * turn * first_of_label + half.powi(2) * second,
+            n * miss.powi(4)
+                + 4.0 * miss.powi(3) * turn * first_of_label
+                + 6.0 * (miss * half).powi(2) * second
+                + 4.0 * miss * turn.powi(3) * third_of_label,
+        ],
+    }
+}
 impl AddAssign for Losses {
     fn add_assign(&mut self, other: Self) {
         self.n += other.n;
@@ -215,11 +210,11 @@ mod tests {
                     let score = Score { is_high, lesser };
                     let (bin, offset) = score.place();
                     let mut powers = Powers::default();
-                    powers.add(super::powers(offset), 3);
+                    add(&mut powers, super::powers(offset), 3);
                     for is_positive in [false, true] {
                         let truth = if is_high == is_positive { 1.0 - lesser } else { lesser };
                         let (log_loss, brier) = (-truth.clamp(LEAST, 1.0 - LEAST).ln(), (1.0 - truth).powi(2));
-                        let found = powers.losses(bin, 3, is_positive, LEAST);
+                        let found = losses(powers, bin, 3, is_positive, LEAST);
                         let close = |got: f64, expected: f64, bound: f64| {
                             assert!((got / 3.0 - expected).abs() <= bound, "{score:?} {is_positive}: {got} {expected}");
                         };

@@ -245,7 +245,7 @@ impl State {
         res.extend((head.len() as u64).to_le_bytes());
         res.extend(head);
         if let Some(grid) = &self.grid {
-            res.extend(grid.words().flat_map(u64::to_le_bytes));
+            grid.words().for_each(|it| res.extend_from_slice(&it.to_le_bytes()));
         }
         for (_, words, count) in self.sample.iter() {
             res.extend(words.iter().chain([&count]).flat_map(|it| it.to_le_bytes()));

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Grid, n_segments};
+use super::{Grid, calibration_bins};
 use crate::{
     row::{Layout, Prediction, RowScores},
     sample::Sample,
-    score_bins::{self, Losses, N_BINS},
-    tally::bin_of,
+    score_bins::{self, Losses},
 };
 
 /// The least number of groups from which replicates are drawn, where there are as many cells; of each label.
@@ -24,7 +23,7 @@ struct Widening {
 impl Grid {
     /// Returns a row for each cell that has some, with how many.
     pub(crate) fn rows(&self, layout: &Layout) -> Sample {
-        let each: Vec<usize> = (0..self.cells.len() / 4).collect();
+        let each: Vec<usize> = (0..self.counts.len() / 4).collect();
         self.rows_of(layout, &each)
     }
 
@@ -38,10 +37,10 @@ impl Grid {
     ///
     /// It lies within one bin of the calibration curve.
     pub(crate) fn groups(&self, layout: &Layout) -> Sample {
-        let n = self.cells.len() / 4;
-        let bins = bins(layout.calibration_bins);
+        let n = self.counts.len() / 4;
+        let bins = self.bins();
         let of_segment =
-            |it: usize| [0, 1].map(|label| self.cells[2 * it + label].n + self.cells[2 * (n + it) + label].n);
+            |it: usize| [0, 1].map(|label| self.counts[2 * it + label] + self.counts[2 * (n + it) + label]);
         let mut all = [0; 2];
         // The pairs of labels in which either one is above the other.
         let mut pairs = [0_u128; 2];
@@ -71,7 +70,7 @@ impl Grid {
 
     /// Returns a row for each group of cells, with how many; `heads` gives the highest segment of the group of each segment.
     fn rows_of(&self, layout: &Layout, heads: &[usize]) -> Sample {
-        let bins = bins(layout.calibration_bins);
+        let bins = self.bins();
         let least = layout.models[0].least_probability();
         let split = |place: usize| (place / 2 / bins.len(), place / 2 % bins.len(), place % 2);
         let joined = |place: usize| {
@@ -79,11 +78,11 @@ impl Grid {
             2 * (class * bins.len() + heads[segment]) + label
         };
         let mut groups: BTreeMap<usize, (u64, Losses)> = BTreeMap::new();
-        for (place, it) in self.cells.iter().enumerate().filter(|(_, it)| it.n > 0) {
+        for (place, n) in self.cells() {
             let (_, segment, label) = split(place);
-            let (n, losses) = groups.entry(joined(place)).or_default();
-            *n += it.n;
-            *losses += it.powers.losses(bins[segment].0, it.n, label == self.positive, least);
+            let (sum, losses) = groups.entry(joined(place)).or_default();
+            *sum += n;
+            *losses += score_bins::losses(self.powers[place], bins[segment].0, n, label == self.positive, least);
         }
         let log_loss = Widening::of(groups.values(), |it| it.log_loss);
         let brier = Widening::of(groups.values(), |it| it.brier);
@@ -118,6 +117,15 @@ impl Grid {
         res.settle();
         res
     }
+
+    /// Returns the bins of score and calibration of each segment.
+    fn bins(&self) -> Vec<(usize, usize)> {
+        let mut res = vec![(0, 0); self.counts.len() / 4];
+        for (bin, [low, high]) in calibration_bins(&self.calibration).enumerate() {
+            (low..=high).for_each(|it| res[bin + it] = (bin, it));
+        }
+        res
+    }
 }
 
 impl Widening {
@@ -138,14 +146,4 @@ impl Widening {
 
 fn add(sums: &mut [u64; 2], other: [u64; 2]) {
     sums.iter_mut().zip(other).for_each(|(sum, it)| *sum += it);
-}
-
-/// Returns the bins of score and calibration of each segment.
-fn bins(calibration_bins: usize) -> Vec<(usize, usize)> {
-    let mut res = vec![(0, 0); n_segments(calibration_bins)];
-    for bin in 0..N_BINS {
-        let [low, high] = score_bins::edges(bin).map(|it| bin_of(it, calibration_bins));
-        (low..=high).for_each(|it| res[bin + it] = (bin, it));
-    }
-    res
 }

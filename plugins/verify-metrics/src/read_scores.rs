@@ -21,8 +21,15 @@ use crate::{
 const PIECE: usize = 2048;
 /// The bits in which distinct scores are counted: so many that few of as many as are kept share one.
 const BITS: usize = 1 << 20;
+
 /// No score from 0 on with a label has these bits.
 const VACANT: u64 = u64::MAX;
+
+/// At least how many distinct scores there are, at a fraction of the price of [`Counts`]: as many as bits are set, one by each score.
+struct Distinct {
+    bits: Vec<u64>,
+    n: usize,
+}
 
 /// How often each score came with each label.
 struct Counts {
@@ -40,9 +47,30 @@ pub(crate) fn read(
     state: &mut State,
 ) -> Result<()> {
     let limit = sample::limit(layout.width());
-    if state.grid.is_none() && has_more_scores(batch, settings, layout, output, limit)? {
-        state.fill_grid(layout);
+    // Where a batch has more rows than are kept, their scores are nearly always as many: they are counted in a grid until it is known, and
+    // once more one by one where they are not.
+    if state.grid.is_none() && batch.num_rows() > limit && output.n_scores().is_none() {
+        let (mut trial, mut distinct) = (State::default(), Distinct { bits: vec![0; BITS / 64], n: 0 });
+        trial.fill_grid(layout);
+        take(batch, settings, layout, output, &mut trial, Some(&mut distinct))?;
+        if distinct.n > limit {
+            state.take_over(trial, layout);
+            return Ok(());
+        }
     }
+    take(batch, settings, layout, output, state, None)
+}
+
+/// Takes a batch into the state, and its scores into the distinct ones until these are more than are kept.
+fn take(
+    batch: &RecordBatch,
+    settings: &Settings,
+    layout: &Layout,
+    output: &Output,
+    state: &mut State,
+    mut distinct: Option<&mut Distinct>,
+) -> Result<()> {
+    let limit = sample::limit(layout.width());
     let mut counts = state.grid.is_none().then(|| Counts::new(batch.num_rows().min(limit + PIECE)));
     let mut words = Vec::with_capacity(layout.width());
     for start in (0..batch.num_rows()).step_by(PIECE) {
@@ -51,15 +79,17 @@ pub(crate) fn read(
         let output = output.slice(start, n);
         let values = output.values(settings, layout.classes.len())?;
         let mut reader = Reader::new(&values, settings, layout, 0);
-        state.head.n_unlabeled += labels.iter().filter(|it| it.is_none()).count() as u64;
-        let mut others: Vec<usize> = (0..n).collect();
-        if let Some(scores) = single(&values) {
-            if let Some(counts) = &mut counts {
-                others.retain(|&row| labels[row].is_some_and(|it| !counts.add(it, scores[row])));
-            } else if let Some(grid) = &mut state.grid {
-                others = grid.add_scores(&labels, scores, settings.threshold);
-            }
+        if let (Some(scores), Some(it)) = (single(&values), distinct.as_mut().filter(|it| it.n <= limit)) {
+            it.see(&labels, scores);
         }
+        state.head.n_unlabeled += labels.iter().filter(|it| it.is_none()).count() as u64;
+        let others: Vec<usize> = match (single(&values), &mut counts, &mut state.grid) {
+            (Some(scores), Some(counts), _) => {
+                (0..n).filter(|&row| labels[row].is_some_and(|it| !counts.add(it, scores[row]))).collect()
+            }
+            (Some(scores), None, Some(grid)) => grid.add_scores(&labels, scores, settings.threshold),
+            _ => (0..n).collect(),
+        };
         for row in others {
             if let Some(label) = labels[row] {
                 add(state, layout, &mut words, label, reader.prediction(layout, row, label)?, 1);
@@ -72,40 +102,6 @@ pub(crate) fn read(
         }
     }
     counts.map_or(Ok(()), |it| it.give(settings, layout, state))
-}
-
-/// Returns whether a batch has surely more distinct scores with a label than `limit`, as more bits of a table are set, one by each score.
-///
-/// That tells nearly always where rows are too many to be kept, at a fraction of the price of [`Counts`].
-fn has_more_scores(
-    batch: &RecordBatch,
-    settings: &Settings,
-    layout: &Layout,
-    output: &Output,
-    limit: usize,
-) -> Result<bool> {
-    let n = batch.num_rows();
-    if n <= limit {
-        return Ok(false);
-    }
-    let (mut bits, mut n_set) = (vec![0_u64; BITS / 64], 0);
-    for start in (0..n).step_by(PIECE) {
-        let length = PIECE.min(n - start);
-        let labels = labels(&batch.slice(start, length), settings, layout)?;
-        let output = output.slice(start, length);
-        let values = output.values(settings, layout.classes.len())?;
-        let Some(scores) = single(&values) else { return Ok(false) };
-        let labeled = scores.iter().zip(labels).filter(|(score, label)| score.is_finite() && label.is_some());
-        for (score, _) in labeled {
-            let at = mix((score + 0.0).to_bits()) as usize % BITS;
-            n_set += usize::from(bits[at / 64] >> (at % 64) & 1 == 0);
-            bits[at / 64] |= 1 << (at % 64);
-        }
-        if n_set > limit {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn add(state: &mut State, layout: &Layout, words: &mut Vec<u64>, label: u64, prediction: Prediction<'_>, times: u64) {
@@ -125,6 +121,18 @@ fn single<'a>(values: &'a Values<'_>) -> Option<&'a [f64]> {
     match values {
         Values::Scores(numbers) if numbers.width == 1 => Some(&numbers.values),
         _ => None,
+    }
+}
+
+impl Distinct {
+    fn see(&mut self, labels: &[Option<u64>], scores: &[f64]) {
+        let labeled = scores.iter().zip(labels).filter(|(score, label)| score.is_finite() && label.is_some());
+        for (score, _) in labeled {
+            // By the high bits of a product (Knuth 1998, section 6.4), which all bits of the score have a part in.
+            let at = ((score + 0.0).to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS.ilog2())) as usize;
+            self.n += usize::from(self.bits[at / 64] >> (at % 64) & 1 == 0);
+            self.bits[at / 64] |= 1 << (at % 64);
+        }
     }
 }
 

@@ -332,6 +332,14 @@ impl State {
         self.sample.shrink(limit);
     }
 
+    /// Adds rows that are in a grid, and have no layout and no number yet.
+    pub(crate) fn take_over(&mut self, other: Self, layout: &Layout) {
+        self.head.n_unlabeled += other.head.n_unlabeled;
+        self.head.add_readings(0, other.head.n_read[0]);
+        self.grid = other.grid;
+        self.fill_grid(layout);
+    }
+
     /// Puts the kept rows into the grid, now that they will not be all.
     pub(crate) fn fill_grid(&mut self, layout: &Layout) -> &mut Grid {
         let mut rows = std::mem::take(&mut self.sample);

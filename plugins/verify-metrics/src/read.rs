@@ -2,12 +2,12 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
 };
 
 use modelwatch_sdk::{
     Error, ModelRole, RecordBatch, Result,
-    arrow::array::Array,
+    arrow::array::downcast_integer_array,
     rows::{self, Use},
     slices::Cut,
 };
@@ -136,39 +136,18 @@ pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) 
         return Ok(numbers.values.iter().map(|it| it.is_finite().then(|| (it + 0.0).to_bits())).collect());
     }
     let names = Names::new(layout);
-    if let Some(integers) = integers(array.as_ref())? {
-        // Of many rows there are few classes: each number is written and looked for once, and small ones are found without a search.
-        let (mut small, mut found) = ([None; 256], BTreeMap::new());
-        let mut class = |it: f64| {
-            let find = || names.find(&it.to_string(), "label").map(|it| it as u64);
-            if let Some(place) = small.get_mut((it as i64).wrapping_add(128) as usize) {
-                return place.map_or_else(|| find().inspect(|&it| *place = Some(it)), Ok);
-            }
-            match found.entry(it.to_bits()) {
-                Entry::Occupied(it) => Ok(*it.get()),
-                Entry::Vacant(place) => Ok(*place.insert(find()?)),
-            }
-        };
-        let mut res = Vec::with_capacity(integers.len());
-        for it in integers {
-            res.push(if it.is_nan() { None } else { Some(class(it)?) });
-        }
-        return Ok(res);
-    }
-    outputs::labels(array.as_ref())?
-        .iter()
-        .map(|it| it.as_deref().map(|it| names.find(it, "label").map(|it| it as u64)).transpose())
-        .collect()
-}
-
-/// Returns the numbers of a column of integers, NaN where one is missing; none where a number would not be exact.
-fn integers(array: &dyn Array) -> Result<Option<Vec<f64>>> {
-    const EXACT: f64 = (1_u64 << 53) as f64;
-    if !array.data_type().is_integer() {
-        return Ok(None);
-    }
-    let values = rows::numbers(array)?.values.into_owned();
-    Ok(values.iter().all(|it| it.is_nan() || it.abs() < EXACT).then_some(values))
+    let array = array.as_ref();
+    let mut classes = IntegerClasses { names: &names, small: [None; 256], others: BTreeMap::new() };
+    let mut res = Vec::with_capacity(array.len());
+    downcast_integer_array!(
+        array => for it in array {
+            res.push(it.map(|it| classes.find(it.into())).transpose()?);
+        },
+        _ => for it in outputs::labels(array)? {
+            res.push(it.map(|it| names.find(&it, "label").map(|it| it as u64)).transpose()?);
+        },
+    );
+    Ok(res)
 }
 
 /// Returns the weights as words; none where the rows have no weights.
@@ -216,6 +195,35 @@ impl<'a> Names<'a> {
             Error::input(format!("the {what} `{name}` is not one of the classes {}", quoted(self.classes.iter())))
                 .with_help("list every class in `classes`, in the order of the model's scores")
         })
+    }
+}
+
+/// Finds the classes of labels that are whole numbers. Of many rows there are few classes: each number is written and looked for once, and
+/// small ones are found without a search.
+struct IntegerClasses<'a> {
+    names: &'a Names<'a>,
+    /// Those from -128 on.
+    small: [Option<u64>; 256],
+    others: BTreeMap<i128, u64>,
+}
+
+impl IntegerClasses<'_> {
+    #[inline]
+    fn find(&mut self, number: i128) -> Result<u64> {
+        let small = usize::try_from(number + 128).ok().and_then(|it| *self.small.get(it)?);
+        small.map_or_else(|| self.search(number), Ok)
+    }
+
+    fn search(&mut self, number: i128) -> Result<u64> {
+        if let Some(it) = self.others.get(&number) {
+            return Ok(*it);
+        }
+        let class = self.names.find(&number.to_string(), "label")? as u64;
+        match usize::try_from(number + 128).ok().and_then(|it| self.small.get_mut(it)) {
+            Some(place) => *place = Some(class),
+            None => drop(self.others.insert(number, class)),
+        }
+        Ok(class)
     }
 }
 

@@ -23,7 +23,11 @@ use crate::quantile::quantile_of;
 /// assert!((9_600..10_400).contains(&total));
 /// ```
 pub fn poisson_weight(seed: u64, replicate: u32, row_key: u64) -> u32 {
-    let bits = mix(stream(seed, replicate) ^ mix(row_key)) >> 11;
+    weight_in(Replicate::new(seed, replicate), row_key)
+}
+
+fn weight_in(replicate: Replicate, row_key: u64) -> u32 {
+    let bits = mix(replicate.0 ^ mix(row_key)) >> 11;
     let uniform = bits as f64 * UNIT;
     let (mut weight, mut term) = (0, (-1.0f64).exp());
     let mut cumulative = term;
@@ -37,6 +41,82 @@ pub fn poisson_weight(seed: u64, replicate: u32, row_key: u64) -> u32 {
 
 /// The count up to which [`poisson_count`] adds up the draws of single rows; the other way is made for means from 10 on.
 const FEW: u64 = 10;
+
+/// A replicate, of which all draws are functions.
+#[derive(Clone, Copy, Debug)]
+pub struct Replicate(u64);
+
+impl Replicate {
+    /// Returns the replicate of that number.
+    pub fn new(seed: u64, number: u32) -> Self {
+        Self(mix(mix(seed) ^ u64::from(number).wrapping_mul(0xd6e8_feb8_6659_fd93)))
+    }
+}
+
+/// Rows of one kind, to be counted in many replicates: what does not depend on the replicate is computed once.
+#[derive(Clone, Copy, Debug)]
+pub struct PoissonCounts {
+    key: u64,
+    count: u64,
+    /// What the key and the count add to the stream of uniform numbers.
+    mixed: u64,
+    mean: f64,
+    a: f64,
+    b: f64,
+    inverse_alpha: f64,
+    v_r: f64,
+}
+
+impl PoissonCounts {
+    /// Returns `count` rows of the kind with that key.
+    pub fn new(key: u64, count: u64) -> Self {
+        let mean = count as f64;
+        let b = 0.931 + 2.53 * mean.sqrt();
+        Self {
+            key,
+            count,
+            mixed: mix(key) ^ count.wrapping_mul(0xa24b_aed4_963e_e407),
+            mean,
+            a: -0.059 + 0.02483 * b,
+            b,
+            inverse_alpha: 1.1239 + 1.1328 / (b - 3.4),
+            v_r: 0.9277 - 3.6224 / (b - 2.0),
+        }
+    }
+
+    /// Returns how often they count in the replicate, as [`poisson_count`] does.
+    #[inline]
+    pub fn draw(&self, replicate: Replicate) -> u64 {
+        if self.count <= FEW {
+            // Odd, so that the keys of one kind are distinct.
+            let row = |nth: u64| self.key.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            return (0..self.count).map(|it| u64::from(weight_in(replicate, row(it)))).sum();
+        }
+        let &Self { mean, a, b, v_r, .. } = self;
+        let stream = mix(replicate.0 ^ self.mixed);
+        let uniform =
+            |nth: u64| (mix(stream.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64 * UNIT;
+        let mut nth = 0;
+        loop {
+            let (u, v) = (uniform(nth) - 0.5, uniform(nth + 1));
+            nth += 2;
+            let us = 0.5 - u.abs();
+            let k = ((2.0 * a / us + b) * u + mean + 0.43).floor();
+            if (us >= 0.07 && v <= v_r) || self.accepts(k, us, v) {
+                return k as u64;
+            }
+        }
+    }
+
+    /// Returns whether `k` is drawn, where that takes the density: of about one in seven.
+    fn accepts(&self, k: f64, us: f64, v: f64) -> bool {
+        if !(k >= 0.0 && k.is_finite()) || (us < 0.013 && v > us) {
+            return false;
+        }
+        let density = k * self.mean.ln() - self.mean - ln_gamma(k + 1.0);
+        (v * self.inverse_alpha / (self.a / (us * us) + self.b)).ln() <= density
+    }
+}
 
 /// Returns how often `count` rows of one kind count in the replicate together: a Poisson(`count`) draw.
 ///
@@ -54,43 +134,11 @@ const FEW: u64 = 10;
 /// assert!((mean - 1_000_000.0).abs() < 90.0);
 /// ```
 pub fn poisson_count(seed: u64, replicate: u32, key: u64, count: u64) -> u64 {
-    if count <= FEW {
-        // Odd, so that the keys of one kind are distinct.
-        let row = |nth: u64| key.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        return (0..count).map(|it| u64::from(poisson_weight(seed, replicate, row(it)))).sum();
-    }
-    let stream = mix(stream(seed, replicate) ^ mix(key) ^ count.wrapping_mul(0xa24b_aed4_963e_e407));
-    let uniform = |nth: u64| (mix(stream.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64 * UNIT;
-    let mean = count as f64;
-    let b = 0.931 + 2.53 * mean.sqrt();
-    let a = -0.059 + 0.02483 * b;
-    let inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
-    let v_r = 0.9277 - 3.6224 / (b - 2.0);
-    let mut nth = 0;
-    loop {
-        let (u, v) = (uniform(nth) - 0.5, uniform(nth + 1));
-        nth += 2;
-        let us = 0.5 - u.abs();
-        let k = ((2.0 * a / us + b) * u + mean + 0.43).floor();
-        if us >= 0.07 && v <= v_r {
-            return k as u64;
-        }
-        if !(k >= 0.0 && k.is_finite()) || (us < 0.013 && v > us) {
-            continue;
-        }
-        let density = k * mean.ln() - mean - ln_gamma(k + 1.0);
-        if (v * inverse_alpha / (a / (us * us) + b)).ln() <= density {
-            return k as u64;
-        }
-    }
+    PoissonCounts::new(key, count).draw(Replicate::new(seed, replicate))
 }
 
 /// 2⁻⁵³, by which 53 bits become a number below 1.
 const UNIT: f64 = 1.0 / (1u64 << 53) as f64;
-
-fn stream(seed: u64, replicate: u32) -> u64 {
-    mix(mix(seed) ^ u64::from(replicate).wrapping_mul(0xd6e8_feb8_6659_fd93))
-}
 
 /// Returns a row key for a row that is named by bytes, such as an id column.
 pub fn row_key(bytes: &[u8]) -> u64 {

@@ -9,7 +9,7 @@
 
 use modelwatch_sdk::{Host, Result, report::Interval};
 use modelwatch_stats::bootstrap::{
-    bias_corrected_interval, expanded_percentile_interval, jackknife_interval, poisson_count, row_key,
+    PoissonCounts, Replicate, bias_corrected_interval, expanded_percentile_interval, jackknife_interval, row_key,
     studentized_interval,
 };
 
@@ -197,6 +197,7 @@ impl<'a> Rows<'a> {
         let by_cells = |it: &Measure| method == Method::Bootstrap && it.is_of_classes_alone();
         let (counted, others): (Vec<Measure>, Vec<Measure>) = measures.iter().copied().partition(by_cells);
         let cells = (!counted.is_empty()).then(|| Cells::new(self.layout, self.iter()));
+        let draws: Vec<PoissonCounts> = self.rows.iter().map(|it| PoissonCounts::new(it.0, it.2)).collect();
         let mut values = vec![Vec::with_capacity(n_replicates as usize); measures.len()];
         for replicate in 0..n_replicates {
             if host.is_cancelled() {
@@ -212,7 +213,8 @@ impl<'a> Rows<'a> {
             } else {
                 let times: Vec<u64> = match method {
                     Method::Bootstrap => {
-                        self.rows.iter().map(|it| poisson_count(seed, replicate, it.0, it.2)).collect()
+                        let replicate = Replicate::new(seed, replicate);
+                        draws.iter().map(|it| it.draw(replicate)).collect()
                     }
                     Method::Jackknife => {
                         self.rows.iter().zip(&left_out).map(|(it, out)| it.2 - out[replicate as usize]).collect()

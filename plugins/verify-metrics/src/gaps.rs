@@ -44,8 +44,17 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     }
     let biased = names(evaluation, |it| it.is_biased() && !it.is_of_class());
     if !biased.is_empty() {
-        let why = "it is above that of all rows there could be, by how much is not known: such a value has no interval";
-        gap(format!("intervals of {}", biased.join(" and ")), why.to_owned());
+        let in_place = |it: &str| match it {
+            "ece" => "`log_loss` or `brier` in place of ece".to_owned(),
+            other => format!("`roc_auc` in place of {other}"),
+        };
+        let instead: Vec<String> = biased.iter().map(|it| in_place(it)).collect();
+        let why = format!(
+            "chance alone makes such a value too large, the more so the fewer rows there are, and resampling adds as much again, so that no \
+             interval would hold the true value as often as it says; for a requirement with `confidence` take {}",
+            instead.join(", and ")
+        );
+        gap(format!("intervals of {}", biased.join(" and ")), why);
     }
     for (model, layout) in evaluation.layout.models.iter().enumerate() {
         let output = &layout.output;

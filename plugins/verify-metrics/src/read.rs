@@ -141,7 +141,9 @@ pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) 
     let mut res = Vec::with_capacity(array.len());
     downcast_integer_array!(
         array => for it in array {
-            res.push(it.map(|it| classes.find(it.into())).transpose()?);
+            let number = it.map(i128::from);
+            let known = number.and_then(|it| classes.known(it));
+            res.push(if known.is_some() { known } else { number.map(|it| classes.find(it)).transpose()? });
         },
         _ => for it in outputs::labels(array)? {
             res.push(it.map(|it| names.find(&it, "label").map(|it| it as u64)).transpose()?);
@@ -208,13 +210,13 @@ struct IntegerClasses<'a> {
 }
 
 impl IntegerClasses<'_> {
+    /// Returns the class of a small number that was there before.
     #[inline]
-    fn find(&mut self, number: i128) -> Result<u64> {
-        let small = usize::try_from(number + 128).ok().and_then(|it| *self.small.get(it)?);
-        small.map_or_else(|| self.search(number), Ok)
+    fn known(&self, number: i128) -> Option<u64> {
+        usize::try_from(number + 128).ok().and_then(|it| *self.small.get(it)?)
     }
 
-    fn search(&mut self, number: i128) -> Result<u64> {
+    fn find(&mut self, number: i128) -> Result<u64> {
         if let Some(it) = self.others.get(&number) {
             return Ok(*it);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, cast::AsArray, types::Float32Type};
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::Columns;
 use modelwatch_infer::{ModelInfo, TensorSpec};
@@ -158,6 +158,11 @@ fn mark_non_finite(array: &ArrayRef, bad: &mut [bool]) -> Result<(), String> {
         if array.null_count() > 0 {
             bad.iter_mut().enumerate().filter(|(row, _)| array.is_null(*row)).for_each(|(_, it)| *it = true);
         }
+        return Ok(());
+    }
+    // Without a copy as other numbers.
+    if let Some(numbers) = array.as_primitive_opt::<Float32Type>().filter(|it| it.null_count() == 0) {
+        bad.iter_mut().zip(numbers.values()).for_each(|(it, value)| *it |= !value.is_finite());
         return Ok(());
     }
     let numbers = rows::numbers(array).map_err(|e| e.to_string())?;

@@ -1,6 +1,8 @@
 //! What a full classification report costs beside reading its file: 1 and 10 million predictions in Parquet, with 1,000 replicates of
 //! the bootstrap, in one pass. `cargo xtask bench report` runs it; `cargo xtask bench report 2` is of 2 million alone.
 //!
+//! The predictions are in two files, as pyarrow writes what numpy has computed, and as is fastest to read.
+//!
 //! scikit-learn with its rows resampled as often (`peers.py`) is measured where `MODELWATCH_PYTHON`, or else `python3`, has it. Of its
 //! replicates a few are run, and their mean is taken for all: a thousand of 10 million rows take hours.
 //!
@@ -17,10 +19,10 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch};
 use jiff::Timestamp;
-use modelwatch_runtime::{Options, Runtimes, plugin::Catalog, run};
-use parquet::arrow::ArrowWriter;
+use modelwatch_runtime::{Options, Runtimes, memory, plugin::Catalog, run};
+use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 use rustix::time::{ClockId, clock_gettime};
 
 /// An ONNX model that gives its one input, `score`, back as `p`.
@@ -28,12 +30,40 @@ const IDENTITY: &[u8] = b"\x08\x08\x3a\x49\x0a\x14\x0a\x05\x73\x63\x6f\x72\x65\x
     \x74\x69\x74\x79\x12\x01\x67\x5a\x18\x0a\x05\x73\x63\x6f\x72\x65\x12\x0f\x0a\x0d\x08\x01\
     \x12\x09\x0a\x03\x12\x01\x4e\x0a\x02\x08\x01\x62\x14\x0a\x01\x70\x12\x0f\x0a\x0d\x08\x01\
     \x12\x09\x0a\x03\x12\x01\x4e\x0a\x02\x08\x01\x42\x04\x0a\x00\x10\x11";
-const ROW_GROUP: usize = 1 << 20;
 /// The passes of one kind.
 const PASSES: usize = 5;
 
+/// How a file is written.
+struct Form {
+    name: &'static str,
+    row_group: usize,
+    compression: Compression,
+    /// Up to how many bytes of distinct values stand in a dictionary.
+    dictionary: usize,
+    /// Whether scores are `f64`, or else `f32`.
+    has_doubles: bool,
+}
+
+const FORMS: [Form; 2] = [
+    // The doubles of a group are a dictionary of 1 MiB, which is just within pyarrow's limit.
+    Form {
+        name: "pyarrow",
+        row_group: 1 << 17,
+        compression: Compression::SNAPPY,
+        dictionary: 1 << 21,
+        has_doubles: true,
+    },
+    Form {
+        name: "fast",
+        row_group: 1 << 20,
+        compression: Compression::UNCOMPRESSED,
+        dictionary: 1 << 20,
+        has_doubles: false,
+    },
+];
+
 /// Labels, and scores that tell them apart somewhat; a fixed sequence.
-fn write(path: &Path, n_rows: usize) {
+fn write(path: &Path, n_rows: usize, form: &Form) {
     let mut state = 1_u64;
     let mut uniform = || {
         // Vigna's splitmix64.
@@ -42,20 +72,28 @@ fn write(path: &Path, n_rows: usize) {
         it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (it ^ (it >> 31)) as f64 / 2_f64.powi(64)
     };
+    let properties = WriterProperties::builder()
+        .set_compression(form.compression)
+        .set_dictionary_page_size_limit(form.dictionary)
+        .build();
     let mut writer: Option<ArrowWriter<File>> = None;
-    for start in (0..n_rows).step_by(ROW_GROUP) {
+    for start in (0..n_rows).step_by(form.row_group) {
         let (mut labels, mut scores) = (Vec::new(), Vec::new());
-        for _ in start..n_rows.min(start + ROW_GROUP) {
+        for _ in start..n_rows.min(start + form.row_group) {
             let label = i64::from(uniform() < 0.5);
             let noise: f64 = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
             labels.push(label);
-            scores.push((1.0 / (1.0 + (-noise - 1.6 * (label as f64 - 0.5)).exp())) as f32);
+            scores.push(1.0 / (1.0 + (-noise - 1.6 * (label as f64 - 0.5)).exp()));
         }
-        let columns: [(&str, ArrayRef); 2] =
-            [("label", Arc::new(Int64Array::from(labels))), ("score", Arc::new(Float32Array::from(scores)))];
+        let scores: ArrayRef = match form.has_doubles {
+            true => Arc::new(Float64Array::from(scores)),
+            false => Arc::new(Float32Array::from_iter_values(scores.into_iter().map(|it| it as f32))),
+        };
+        let columns: [(&str, ArrayRef); 2] = [("label", Arc::new(Int64Array::from(labels))), ("score", scores)];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let writer = writer
-            .get_or_insert_with(|| ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap());
+        let writer = writer.get_or_insert_with(|| {
+            ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties.clone())).unwrap()
+        });
         writer.write(&batch).unwrap();
         writer.flush().unwrap();
     }
@@ -64,6 +102,8 @@ fn write(path: &Path, n_rows: usize) {
 
 /// Runs one pass in this process, and prints the seconds of processor time and the megabytes that it took.
 fn pass(dir: &Path, file: &str, what: &str) {
+    // As the program does.
+    memory::keep_freed();
     let mut catalog = Catalog::default();
     catalog.link(fixture_faulty::registry());
     catalog.link(verify_metrics::registry());
@@ -73,7 +113,8 @@ fn pass(dir: &Path, file: &str, what: &str) {
         replicates => format!(
             "[data.columns]\nlabel = 'label'\ninputs = {{ score = 'score' }}\n\
              [checkpoint]\nimport = 'identity.onnx'\nname = 'identity'\n\
-             [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', intervals = {{ replicates = {replicates} }} }}\n"
+             [[verify]]\nuses = 'metrics'\nrequire.accuracy = '>= 0.5'\n\
+             with = {{ task = 'binary', intervals = {{ replicates = {replicates} }} }}\n"
         ),
     };
     let text = format!("name = 'bench'\n[run]\nthreads = 1\n[data.current]\npath = '{file}'\n{rest}");
@@ -117,12 +158,12 @@ fn run_pass(dir: &Path, file: &str, what: &str) -> [f64; 2] {
 }
 
 /// Prints one line: a pass of so many seconds and megabytes, beside the seconds of reading the file.
-fn row(millions: usize, name: &str, [seconds, peak]: [f64; 2], read: f64) {
-    println!("{millions:>10} M  {name:>22}  {seconds:>9.3}  {:>8.1}  {peak:>7.0}", seconds / read);
+fn row(millions: usize, form: &Form, name: &str, [seconds, peak]: [f64; 2], read: f64) {
+    println!("{millions:>10} M  {:>8}  {name:>22}  {seconds:>9.3}  {:>8.1}  {peak:>7.0}", form.name, seconds / read);
 }
 
 /// Has scikit-learn make the report and its replicates.
-fn sklearn(file: &Path, millions: usize, read: f64) {
+fn sklearn(file: &Path, millions: usize, form: &Form, read: f64) {
     const REPLICATES: f64 = 1000.0;
     let python = env::var("MODELWATCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers.py");
@@ -140,8 +181,8 @@ fn sklearn(file: &Path, millions: usize, read: f64) {
     };
     let numbers: Vec<f64> = said.split_whitespace().map(|it| it.parse().unwrap()).collect();
     let [own_read, report, replicate, peak] = numbers[..] else { panic!("{said}") };
-    row(millions, "scikit-learn, report", [own_read + report, peak], read);
-    row(millions, "scikit-learn, 1,000", [own_read + report + REPLICATES * replicate, peak], read);
+    row(millions, form, "scikit-learn, report", [own_read + report, peak], read);
+    row(millions, form, "scikit-learn, 1,000", [own_read + report + REPLICATES * replicate, peak], read);
 }
 
 fn main() {
@@ -153,15 +194,19 @@ fn main() {
     }
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("identity.onnx"), IDENTITY).unwrap();
-    println!("{:>12}  {:>22}  {:>9}  {:>8}  {:>7}", "predictions", "pass", "CPU s", "of read", "peak MB");
+    println!(
+        "{:>12}  {:>8}  {:>22}  {:>9}  {:>8}  {:>7}",
+        "predictions", "file", "pass", "CPU s", "of read", "peak MB"
+    );
     let wanted: Vec<usize> = arguments.iter().filter_map(|it| it.parse().ok()).collect();
-    for millions in if wanted.is_empty() { vec![1, 10] } else { wanted } {
-        let file = format!("{millions}.parquet");
-        write(&dir.path().join(&file), millions * 1_000_000);
+    let wanted = if wanted.is_empty() { vec![1, 10] } else { wanted };
+    for (millions, form) in wanted.into_iter().flat_map(|millions| FORMS.iter().map(move |form| (millions, form))) {
+        let file = format!("{millions}-{}.parquet", form.name);
+        write(&dir.path().join(&file), millions * 1_000_000, form);
         let read = measure(dir.path(), &file, "read");
         for (what, name) in [("read", "read"), ("0", "report"), ("1000", "with 1,000 replicates")] {
-            row(millions, name, if what == "read" { read } else { measure(dir.path(), &file, what) }, read[0]);
+            row(millions, form, name, if what == "read" { read } else { measure(dir.path(), &file, what) }, read[0]);
         }
-        sklearn(&dir.path().join(&file), millions, read[0]);
+        sklearn(&dir.path().join(&file), millions, form, read[0]);
     }
 }

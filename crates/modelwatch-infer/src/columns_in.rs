@@ -1,5 +1,7 @@
 //! Columns of a record batch into model inputs.
 
+use std::borrow::Cow;
+
 use arrow_array::{
     Array, ArrayRef, BooleanArray, FixedSizeListArray, GenericListArray, LargeStringArray, OffsetSizeTrait,
     RecordBatch, StringArray, cast::AsArray, types,
@@ -154,9 +156,9 @@ fn show(dims: impl Iterator<Item = Option<usize>>) -> String {
 }
 
 /// Numbers widened so that no value is lost on the way.
-enum Wide {
+enum Wide<'a> {
     Ints(Vec<i128>),
-    Floats(Vec<f64>),
+    Floats(Cow<'a, [f64]>),
 }
 
 fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
@@ -182,7 +184,7 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
                     it.into_iter().enumerate().map(one).collect::<Result<_, _>>()?
                 }
                 Wide::Floats(it) => {
-                    let one = |(idx, it): (usize, f64)| {
+                    let one = |(idx, &it): (usize, &f64)| {
                         // Every f64 beyond 2^96 is out of range of the target anyway, and the cast saturates.
                         let whole = it as i128;
                         <$ty>::try_from(whole)
@@ -190,7 +192,7 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
                             .filter(|_| whole as f64 == it)
                             .ok_or_else(|| misfit(idx, it.to_string()))
                     };
-                    it.into_iter().enumerate().map(one).collect::<Result<_, _>>()?
+                    it.iter().enumerate().map(one).collect::<Result<_, _>>()?
                 }
             })
         };
@@ -198,16 +200,18 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
     Ok(match spec.dtype {
         ElementType::F64 => Values::F64(match wide {
             Wide::Ints(it) => it.into_iter().map(|it| it as f64).collect(),
-            Wide::Floats(it) => it,
+            Wide::Floats(it) => it.into_owned(),
         }),
         ElementType::F32 | ElementType::F16 => Values::F32(match wide {
             Wide::Ints(it) => it.into_iter().map(|it| it as f32).collect(),
             Wide::Floats(it) => {
-                let one = |(idx, it): (usize, f64)| {
-                    let narrow = it as f32;
-                    if narrow.is_infinite() && it.is_finite() { Err(misfit(idx, it.to_string())) } else { Ok(narrow) }
-                };
-                it.into_iter().enumerate().map(one).collect::<Result<_, _>>()?
+                // In two loops, neither of which ends early for a number that fits.
+                let res: Vec<f32> = it.iter().map(|&it| it as f32).collect();
+                let is_lost = |(narrow, it): (&f32, &f64)| narrow.is_infinite() && it.is_finite();
+                if let Some(idx) = res.iter().zip(&*it).position(is_lost) {
+                    return Err(misfit(idx, it[idx].to_string()));
+                }
+                res
             }
         }),
         ElementType::Bool => {
@@ -263,7 +267,7 @@ fn same_type(array: &ArrayRef, dtype: ElementType) -> Option<Values> {
     }
 }
 
-fn widen(array: &ArrayRef) -> Option<Wide> {
+fn widen(array: &ArrayRef) -> Option<Wide<'_>> {
     macro_rules! ints {
         ($ty:ident) => {
             Some(Wide::Ints(
@@ -290,7 +294,9 @@ fn widen(array: &ArrayRef) -> Option<Wide> {
         DataType::Float32 => Some(Wide::Floats(
             array.as_primitive_opt::<types::Float32Type>()?.values().iter().map(|&it| f64::from(it)).collect(),
         )),
-        DataType::Float64 => Some(Wide::Floats(array.as_primitive_opt::<types::Float64Type>()?.values().to_vec())),
+        DataType::Float64 => {
+            Some(Wide::Floats(Cow::Borrowed(&array.as_primitive_opt::<types::Float64Type>()?.values()[..])))
+        }
         _ => None,
     }
 }

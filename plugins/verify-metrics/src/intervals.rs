@@ -1,7 +1,9 @@
 //! Intervals with a closed form.
 
 use modelwatch_sdk::report::Interval;
-use modelwatch_stats::intervals::{PairedCounts, newcombe_paired, student_t_quantile, two_sided_z, wilson_share};
+use modelwatch_stats::intervals::{
+    PairedCounts, newcombe_paired, normal_tail, student_t_quantile, two_sided_z, wilson_share,
+};
 
 use crate::{
     mass::Mass,
@@ -141,12 +143,35 @@ pub(crate) fn slice_difference(
 }
 
 /// Returns Wilson's interval of a share, for as many rows of equal weight as would have its variance.
+///
+/// Of rows of unequal weight that variance is estimated, and its quantile Student's, of [their effective number](Mass::effective) less one.
+/// Where none of them is counted, or all are, it is that of rows which weigh as much whether or not they are counted.
 pub(crate) fn share(hits: Mass, all: Mass, level: f64) -> Option<Interval> {
-    wilson_share(hits.share_of(all), hits.effective_of(all), level).ok().map(|it| Interval {
-        low: it.low,
-        high: it.high,
-        level,
-    })
+    let is_estimated = all.effective_if_fewer().is_some() && !hits.is_none_or_all_of(all);
+    let of_quantile = if is_estimated {
+        let quantile = student_t_quantile((1.0 + level) / 2.0, all.effective() - 1.0).ok()?;
+        1.0 - 2.0 * normal_tail(quantile)
+    } else {
+        level
+    };
+    let found = wilson_share(hits.share_of(all), hits.effective_of(all), of_quantile).ok()?;
+    Some(Interval { low: found.low, high: found.high, level })
+}
+
+/// Returns the interval `it` of a [`share`] for rows that were not seen, of which nothing is known but that none weighs more than `heaviest`: where
+/// none of all rows is counted, that is one that would be, and where all are, one that would not.
+pub(crate) fn of_heaviest(it: Interval, hits: Mass, all: Mass, heaviest: f64) -> Interval {
+    if !hits.is_none_or_all_of(all) {
+        return it;
+    }
+    // The rows of such a share weigh Σw² / Σw each, as many as are as good as all.
+    let ratio = (heaviest * all.weight / all.squares).max(1.0);
+    let as_heavy = |it: f64| ratio * it / (ratio * it + 1.0 - it);
+    if hits.share_of(all) < 0.5 {
+        Interval { high: as_heavy(it.high), ..it }
+    } else {
+        Interval { low: 1.0 - as_heavy(1.0 - it.low), ..it }
+    }
 }
 
 /// Returns Student's interval of a mean.

@@ -53,10 +53,16 @@ impl Mass {
         let variance = share * (1.0 - share);
         let others = (all.squares - self.squares).max(0.0);
         let sum = self.squares * (1.0 - share).powi(2) + others * share.powi(2);
-        // Sums in another order may leave an ulp of those that are not counted.
-        let is_certain = !(variance > 1e-12 && sum > 0.0);
+        let is_certain = self.is_none_or_all_of(all) || sum <= 0.0;
         let is_plain = all.squares == all.weight && self.squares == self.weight;
         if is_certain || is_plain { all.effective() } else { (variance * all.weight.powi(2) / sum).min(all.n as f64) }
+    }
+
+    /// Returns whether it is none of `all`, or all of it.
+    pub(crate) fn is_none_or_all_of(self, all: Self) -> bool {
+        let share = self.share_of(all);
+        // Sums in another order may leave an ulp of those that are not counted.
+        share * (1.0 - share) <= 1e-12
     }
 
     /// Returns the share of `all` that this is; NaN of nothing.

@@ -448,10 +448,16 @@ impl Measure {
     /// corrected for that.
     pub(crate) fn leans(self) -> bool {
         use Measure::*;
-        matches!(
-            self,
-            AveragePrecision(_) | Precision(Of::Weighted) | R2 | ExplainedVariance | Summed(Kind::Detection, _)
-        )
+        matches!(self, AveragePrecision(_) | R2 | ExplainedVariance | Summed(Kind::Detection, _))
+    }
+
+    /// Returns whether it is a precision averaged over classes, or of a label of a label set: of few rows it is skewed, and by labels it leans, too.
+    pub(crate) fn is_of_precisions(self) -> bool {
+        match self {
+            Self::Precision(of) => matches!(of, Of::Macro | Of::Weighted),
+            Self::Summed(Kind::MultiLabel, it) => it.name == "precision",
+            _ => false,
+        }
     }
 
     /// Returns whether it compares classes pair by pair.

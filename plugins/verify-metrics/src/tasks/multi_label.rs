@@ -92,7 +92,13 @@ impl Summed for MultiLabel {
     }
 
     fn share(&self, metric: SumMetric, sums: &[f64], mass: f64) -> Option<(f64, f64)> {
-        (metric.name == "subset_accuracy").then_some((sums[1], mass))
+        let of_class = |class: usize| Counts::of(&sums[N_FIRST..], class);
+        match (metric.name, metric.of) {
+            ("subset_accuracy", _) => Some((sums[1], mass)),
+            ("precision", SumOf::Class(it)) => Some((of_class(it).hits, of_class(it).hits + of_class(it).alarms)),
+            ("recall", SumOf::Class(it)) => Some((of_class(it).hits, of_class(it).hits + of_class(it).misses)),
+            _ => None,
+        }
     }
 
     fn judge(

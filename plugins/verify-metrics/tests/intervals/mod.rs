@@ -55,20 +55,6 @@ const ALLOWANCES: &[Allowance] = &[
         coverage: [0.93, 1.0],
         why: "where the models differ in few rows they are taken for independent",
     },
-    Allowance {
-        population: "multi",
-        metric: "precision[",
-        rows: 50,
-        coverage: [0.9, 0.97],
-        why: "a class that is given to few rows has a precision that takes few values",
-    },
-    Allowance {
-        population: "binary with weights",
-        metric: "flip_rate",
-        rows: 50,
-        coverage: [0.88, 1.0],
-        why: "the linearized variance of a share of two or three heavy rows is too small",
-    },
     Allowance { population: "", metric: "lift[", rows: 50, coverage: [0.93, 1.0], why: "few rows are in the share" },
 ];
 

@@ -13,6 +13,7 @@ use modelwatch_stats::{
         PoissonCounts, Replicate, bias_corrected_interval, expanded_percentile_interval, jackknife_interval, row_key,
         standard_error, studentized_interval,
     },
+    correlation::pearson,
     intervals::student_t_quantile,
 };
 
@@ -74,8 +75,8 @@ pub(crate) struct Replicates {
     /// The values over the kept rows.
     centers: Vec<Found>,
     measures: Vec<Measure>,
-    /// Whether there are enough rows in which each metric differs between the models.
-    are_comparable: Vec<bool>,
+    /// In how many rows each metric differs between the models, of up to [`MIN_DIFFERING`].
+    differing: Vec<u64>,
     /// By how much intervals that are moved to the value shrink, because there are more rows than are kept; none where they are of the
     /// rows of which the value is.
     shrink: Option<f64>,
@@ -236,11 +237,11 @@ impl<'a> Rows<'a> {
                 values.push(found.unwrap_or(Found { values: [f64::NAN; 2], errors: [f64::NAN; 2] }));
             }
         }
-        let is_comparable = |it: &Measure| match &cells {
-            Some(cells) if by_cells(it) => self.is_comparable(*it, cells.iter()),
-            _ => self.is_comparable(*it, self.iter()),
+        let differing = |it: &Measure| match &cells {
+            Some(cells) if by_cells(it) => self.differing(*it, cells.iter()),
+            _ => self.differing(*it, self.iter()),
         };
-        let are_comparable = measures.iter().map(is_comparable).collect();
+        let differing = measures.iter().map(differing).collect();
         let counts: Vec<u64> = self.rows.iter().map(|it| it.2).collect();
         let n_kept = self.n();
         let shrink = (n_kept < n).then(|| (n_kept as f64 / n as f64).sqrt());
@@ -248,18 +249,18 @@ impl<'a> Rows<'a> {
         self.rows.iter().zip(&self.weights).for_each(|(it, &weight)| mass.add(it.2, weight));
         let centers = self.values(measures, &counts);
         let measures = measures.to_vec();
-        Ok(Replicates { values, centers, measures, are_comparable, shrink, effective: mass.effective(), method })
+        Ok(Replicates { values, centers, measures, differing, shrink, effective: mass.effective(), method })
     }
 
-    /// Returns whether there are enough rows of which a metric, taken of the row alone, is another one for the candidate than for the
+    /// Returns of how many rows, of up to [`MIN_DIFFERING`], a metric, taken of the row alone, is another one for the candidate than for the
     /// baseline. Metrics of scores and numbers differ in almost all rows.
-    fn is_comparable<'r>(&self, measure: Measure, rows: impl Iterator<Item = (&'r [u64], u64)>) -> bool {
+    fn differing<'r>(&self, measure: Measure, rows: impl Iterator<Item = (&'r [u64], u64)>) -> u64 {
         let of_row = match measure {
             // Of one row they say nothing else.
             Measure::Mcc | Measure::CohenKappa => Measure::Accuracy,
             it if it.is_of_classes_alone() && matches!(it.of(), Some(Of::Macro | Of::Weighted)) => Measure::Accuracy,
             it if it.is_of_classes_alone() || matches!(it, Measure::Summed(..)) && !it.is_ranked() => it,
-            _ => return true,
+            _ => return MIN_DIFFERING,
         };
         let differs = |words: &[u64]| {
             let mut tally = Tally::new(self.layout);
@@ -268,14 +269,14 @@ impl<'a> Rows<'a> {
             // A row of which it is undefined for one of them has a say, too.
             left.to_bits() != right.to_bits()
         };
-        let mut left = MIN_DIFFERING;
+        let mut res = 0u64;
         for (words, count) in rows.filter(|it| self.layout.differs(it.0)) {
-            left = if differs(words) { left.saturating_sub(count) } else { left };
-            if left == 0 {
-                return true;
+            res += if differs(words) { count } else { 0 };
+            if res >= MIN_DIFFERING {
+                return MIN_DIFFERING;
             }
         }
-        false
+        res
     }
 
     fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<Found> {
@@ -403,7 +404,16 @@ impl Replicates {
 impl Replicates {
     /// Returns whether the `nth` metric differs between the models in rows enough for an interval of a comparison.
     pub(crate) fn is_comparable(&self, nth: usize) -> bool {
-        self.are_comparable[nth]
+        self.differing[nth] >= MIN_DIFFERING
+    }
+
+    /// Returns how the `nth` metric of the candidate and that of the baseline go together, where they differ in few rows: the correlation in
+    /// replicates, less by as much as one more row that differs would make it. 0 where they differ in none: that tells nothing of those that do.
+    pub(crate) fn correlation(&self, nth: usize) -> f64 {
+        let of = |model: usize| -> Vec<f64> { self.values[nth].iter().map(|it| it.values[model]).collect() };
+        let found = pearson(&of(0), &of(1), &vec![1.0; self.values[nth].len()]).unwrap_or(0.0);
+        let n = self.differing[nth] as f64;
+        if n > 0.0 { (1.0 - (1.0 - found) * (n + 1.0) / n).max(0.0) } else { 0.0 }
     }
 
     /// Returns the interval of a comparison of the models by the `nth` metric; none where they differ in too few rows.
@@ -416,7 +426,7 @@ impl Replicates {
     ) -> Option<Interval> {
         // What both models' values lean by is gone from their difference.
         let found = || self.of_replicates(nth, value, of, Percentiles { level, is_corrected: false });
-        if self.are_comparable[nth] { found() } else { None }
+        if self.is_comparable(nth) { found() } else { None }
     }
 
     /// Returns the interval of the `nth` metric of a model, within what it can be: bounds that are moved, or a jackknife's, may lie

@@ -327,17 +327,18 @@ impl<'a> Evaluation<'a> {
             Some(nth) => {
                 let found = || self.replicates.compared(nth, values[0] - values[1], |it| it[0] - it[1], level);
                 let replicated = || found().filter(is_kept);
-                // As if the models were judged by rows of their own: too wide, never too narrow.
-                let unpaired = || {
+                // Of few rows that differ replicates tell how the models go together, but not how far they are apart.
+                let of_few = || {
                     if self.replicates.is_comparable(nth) || tally.pair.differing == 0 {
                         return None;
                     }
                     let [left, right] = [0, 1].map(|it| self.interval(measure, it, level));
-                    Some(Interval::of_difference((values[0], left?), (values[1], right?)))
+                    let of = [(values[0], left?), (values[1], right?)];
+                    Some(intervals::of_correlated(of, self.replicates.correlation(nth)))
                 };
                 let paired =
                     if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) };
-                paired.or_else(unpaired)
+                paired.or_else(of_few)
             }
             None => closed().or_else(|| {
                 let of = [0, 1].map(|it| intervals::closed_form(measure, tally, it, level));

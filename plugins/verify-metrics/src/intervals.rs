@@ -142,6 +142,18 @@ pub(crate) fn slice_difference(
     paired(measure, layout, tally, level).or_else(unpaired).filter(has_width)
 }
 
+/// Returns the interval of the difference of two estimates that go together, each with its interval of one level: the method of variance
+/// estimates recovery (Zou & Donner 2008), which is Newcombe's of paired shares (1998, method 10) for any intervals.
+pub(crate) fn of_correlated([left, right]: [(f64, Interval); 2], correlation: f64) -> Interval {
+    let ((left, of_left), (right, of_right)) = (left, right);
+    let distance = |x: f64, y: f64| (x * x - 2.0 * correlation * x * y + y * y).max(0.0).sqrt();
+    Interval {
+        low: left - right - distance(left - of_left.low, of_right.high - right),
+        high: left - right + distance(of_left.high - left, right - of_right.low),
+        level: of_left.level,
+    }
+}
+
 /// Returns Wilson's interval of a share, for as many rows of equal weight as would have its variance.
 ///
 /// Of rows of unequal weight that variance is estimated, and its quantile Student's, of [their effective number](Mass::effective) less one.
@@ -231,4 +243,29 @@ fn average(
     let value = measure.value(tally, model);
     let (low, high) = ((value - half).max(0.0), (value + half).min(1.0));
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_that_go_together_differ_less_surely_the_less_they_do() {
+        let of = |value: f64, low: f64, high: f64| (value, Interval { low, high, level: 0.95 });
+        let both = [of(0.8, 0.66, 0.89), of(0.7, 0.56, 0.81)];
+        let is_near = |left: Interval, [low, high]: [f64; 2]| {
+            assert!((left.low - low).abs() < 1e-12 && (left.high - high).abs() < 1e-12, "{left:?}");
+        };
+        let independent = Interval::of_difference(both[0], both[1]);
+        is_near(of_correlated(both, 0.0), [independent.low, independent.high]);
+        // √(x² - 2xy + y²) is what is left of √(x² + y²).
+        is_near(of_correlated(both, 1.0), [0.1 - 0.03, 0.1 + 0.05]);
+        // Newcombe (1998), table II: 36, 12, 2, 0, whose φ is -0.1147.
+        let counts = PairedCounts { both: 36, first_only: 12, second_only: 2, neither: 0 };
+        let share = |it: f64| wilson_share(it, 50.0, 0.95).map(|found| of(it, found.low, found.high));
+        let (expected, phi) = (newcombe_paired(counts, 0.95), -24.0 / (48.0 * 2.0 * 38.0 * 12.0_f64).sqrt());
+        let found = of_correlated([share(0.96), share(0.76)].map(Result::unwrap), phi);
+        let expected = expected.unwrap();
+        is_near(found, [expected.low, expected.high]);
+    }
 }

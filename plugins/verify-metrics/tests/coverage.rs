@@ -236,10 +236,10 @@ fn differences_and_ratios_of_classes_are_covered() {
         let accuracy = compared(MetricRole::Difference, "accuracy", 0.05);
         let f1 = compared(MetricRole::Difference, "f1", left - right);
         let targets = if rows == 50 {
-            // The models differ in fewer than 15 of them: there is no ratio, and a difference is that of two independent values.
+            // The models differ in fewer than 15 of them: there is no ratio, and a difference allows for one such row more.
             vec![
                 accuracy.at_least("Newcombe's interval is a little wide for few discordant rows"),
-                f1.at_least("two independent values vary more than paired ones"),
+                f1.at_least("one more row that differs makes the interval a little wide"),
             ]
         } else {
             let ratio = |name, truth| compared(MetricRole::Ratio, name, truth);

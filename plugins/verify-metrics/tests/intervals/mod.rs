@@ -53,7 +53,7 @@ const ALLOWANCES: &[Allowance] = &[
         metric: "difference ",
         rows: 50,
         coverage: [0.93, 1.0],
-        why: "where the models differ in few rows they are taken for independent",
+        why: "where the models differ in few rows, or in none, the interval is a little wide",
     },
     Allowance { population: "", metric: "lift[", rows: 50, coverage: [0.93, 1.0], why: "few rows are in the share" },
 ];

@@ -448,7 +448,7 @@ impl Measure {
     /// corrected for that.
     pub(crate) fn leans(self) -> bool {
         use Measure::*;
-        matches!(self, AveragePrecision(_) | R2 | ExplainedVariance | Summed(Kind::Detection, _))
+        matches!(self, AveragePrecision(_) | PrAuc | R2 | ExplainedVariance | Summed(Kind::Detection, _))
     }
 
     /// Returns whether it is a precision averaged over classes, or of a label of a label set: of few rows it is skewed, and by labels it leans, too.

@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-sdk", &["abi_stable", "arrow-array", "arrow-data", "arrow-schema", "modelwatch-abi", "schemars"]),
     ("modelwatch-stats", &["statrs", "faer"]),
     ("modelwatch-profile", &["blake3", "foldhash", "modelwatch-sdk", "modelwatch-stats"]),
-    ("modelwatch-store", &["blake3", "modelwatch-sdk", "zstd"]),
+    ("modelwatch-store", &["blake3", "memmap2", "modelwatch-sdk", "zstd"]),
     (
         "modelwatch-tensors",
         &["crc32fast", "hdf5-pure", "memmap2", "npyz", "prost", "safetensors", "serde-saphyr", "sha2", "zip"],

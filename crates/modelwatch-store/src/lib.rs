@@ -24,10 +24,12 @@ mod errors;
 mod keys;
 mod random;
 
+mod buffer;
 mod codec;
 mod frame;
 mod pack;
 mod parallel;
+mod tree;
 
 mod known;
 mod manifest;

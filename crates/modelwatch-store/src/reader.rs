@@ -11,14 +11,16 @@ use modelwatch_sdk::{
 };
 
 use crate::{
+    buffer::Buffer,
     engine::Shared,
     errors,
     format::Digest,
     frame::{self, Located, Scratch},
     keys,
-    manifest::{Chunk, StoredManifest},
+    manifest::{Chunk, StoredManifest, StoredTensor},
     parallel::{self, share},
     survey::Folder,
+    tree,
 };
 
 /// How many checked chunks are kept, so that small reads one after the other cost one pass.
@@ -33,7 +35,7 @@ pub(crate) struct Reader {
     ends: Vec<Vec<u64>>,
     cache: Mutex<VecDeque<(Digest, Arc<Vec<u8>>)>>,
     /// Per tensor, its bytes once they were asked for. They stay as long as the reader: views borrow them.
-    tensors: Vec<OnceLock<Vec<u8>>>,
+    tensors: Vec<OnceLock<Buffer>>,
     /// See [`Self::moved`].
     moved: OnceLock<HashMap<(Digest, u64), Located>>,
 }
@@ -159,27 +161,66 @@ impl Reader {
         Ok(res)
     }
 
-    fn load_tensor(&self, at: usize) -> Result<Vec<u8>> {
+    fn load_tensor(&self, at: usize) -> Result<Buffer> {
         let tensor = &self.stored.tensors[at];
-        let total = tensor.chunks.iter().map(|it| it.len).sum::<u64>();
-        let mut res = Vec::new();
+        let total = tensor.chunks.iter().map(|it| it.len).sum();
         // A hostile manifest can ask for much with little: one chunk, listed often.
-        if usize::try_from(total).is_err() || res.try_reserve_exact(total as usize).is_err() {
-            return Err(Error::io(format!("cannot hold the {total} bytes of the tensor `{}` in memory", tensor.name))
-                .with_help("use a machine with more memory"));
+        let mut res = Buffer::new(total).ok_or_else(|| {
+            Error::io(format!("cannot hold the {total} bytes of the tensor `{}` in memory", tensor.name))
+                .with_help("use a machine with more memory")
+        })?;
+        let is_whole = match self.fill_at_once(tensor, &mut res) {
+            // Which chunk it is comes out below. What is wrong with the whole place would only be so again.
+            Err(e) if e.is_damage() => false,
+            it => it?,
+        };
+        if !is_whole {
+            self.fill_by_chunks(tensor, &mut res)?;
         }
-        res.resize(total as usize, 0);
-        let mut rest = &mut res[..];
-        let mut parts = Vec::with_capacity(tensor.chunks.len());
-        for it in &tensor.chunks {
-            let (head, tail) = rest.split_at_mut(it.len as usize);
-            parts.push((it, head));
-            rest = tail;
-        }
-        let read = |scratch: &mut Scratch, (chunk, out): (&Chunk, &mut [u8])| self.read_chunk(scratch, chunk, out);
-        share(&mut parallel::workers(), parts, read).into_iter().collect::<Result<()>>()?;
-        if Digest::of(&res) == tensor.digest { Ok(res) } else { Err(self.mismatch("tensor", &tensor.name)) }
+        Ok(res)
     }
+
+    /// Fills `out` and returns whether that is the tensor, by the digest of the whole alone, so that no byte is hashed twice.
+    /// It is the one to keep: the id of the checkpoint vouches for it, and for none of the chunks' digests, which a
+    /// manifest of the same id could list in another order. They only tell where damage is, once there is any.
+    fn fill_at_once(&self, tensor: &StoredTensor, out: &mut [u8]) -> Result<bool> {
+        if !tree::are_subtrees(tensor.chunks.iter().map(|it| it.len)) {
+            return Ok(false);
+        }
+        let read = |scratch: &mut Scratch, (chunk, offset, out): (&Chunk, u64, &mut [u8])| {
+            let located = self.stored.located(chunk);
+            frame::read_unchecked(scratch, self.shared.blobs.as_ref(), &located, out)?;
+            Ok(tree::subtree(offset, out))
+        };
+        let read = share(&mut parallel::workers(), parts(&tensor.chunks, out), read);
+        let subtrees = read.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(tree::root(&subtrees) == tensor.digest)
+    }
+
+    /// As [`Self::fill_at_once`], with every chunk checked, so that a failure says which one it is, and with those that
+    /// were moved meanwhile.
+    fn fill_by_chunks(&self, tensor: &StoredTensor, out: &mut [u8]) -> Result<()> {
+        let read =
+            |scratch: &mut Scratch, (chunk, _, out): (&Chunk, u64, &mut [u8])| self.read_chunk(scratch, chunk, out);
+        let read = share(&mut parallel::workers(), parts(&tensor.chunks, out), read);
+        read.into_iter().collect::<Result<()>>()?;
+        let is_whole = match &tensor.chunks[..] {
+            [one] => one.hash == tensor.digest,
+            _ => Digest::of(out) == tensor.digest,
+        };
+        if is_whole { Ok(()) } else { Err(self.mismatch("tensor", &tensor.name)) }
+    }
+}
+
+/// Returns each chunk with the place where it starts and its part of `out`.
+fn parts<'a>(chunks: &'a [Chunk], mut out: &'a mut [u8]) -> Vec<(&'a Chunk, u64, &'a mut [u8])> {
+    let mut offset = 0;
+    let part = |chunk: &'a Chunk| {
+        let start = offset;
+        offset += chunk.len;
+        Some((chunk, start, out.split_off_mut(..chunk.len as usize)?))
+    };
+    chunks.iter().map_while(part).collect()
 }
 
 /// Returns the error with which something could not be read from those files, or where one is missing, one that says since

@@ -234,3 +234,45 @@ fn an_edit_with_its_digests_put_right_breaks_the_chain() {
     }
     row.ok(2);
 }
+
+/// The id of a checkpoint stands for its tensors, and not for the chunks that a manifest lists for them.
+#[test]
+fn chunks_in_another_order_are_not_the_tensor() {
+    let row = FaultRow::new(27, "a manifest of the same id with the chunks of a tensor in another order", "SIM");
+    let memory = Memory::new(true);
+    let bytes = noise(5 * CHUNK, 1);
+    let tensor = |memory: &Memory, id: &CheckpointId| -> Result<bool> {
+        let reader = open(memory).open(&(), id)?;
+        Ok(reader.tensor("dense/kernel")?.unwrap().bytes == bytes)
+    };
+    let id = write_these(
+        &open(&memory),
+        "digits",
+        1,
+        &[("a", vec![]), ("b", vec![]), ("tensor:dense/kernel", bytes.clone())],
+    );
+    let id = id.unwrap().commit().unwrap();
+    assert!(tensor(&memory, &id).unwrap());
+
+    let damaged = memory.copy();
+    let key = &memory.keys("packs/")[0];
+    let mut pack = memory.get(key);
+    pack[CHUNK / 2] ^= 1;
+    damaged.put(key, pack);
+    let e = tensor(&damaged, &id).unwrap_err();
+    assert!(e.kind == ErrorKind::Corrupt && e.message.contains("in the frame of chunk"), "{e}");
+
+    let key = &memory.keys("log/digits/")[0];
+    let mut entry: Value = serde_json::from_slice(&memory.get(key)).unwrap();
+    let digest = Digest::parse(entry["manifest"].as_str().unwrap()).unwrap();
+    let mut stored = StoredManifest::load(&memory, digest, CHUNK as u64).unwrap();
+    stored.tensors[0].chunks.swap(1, 2);
+    let manifest = canonical(&stored).unwrap();
+    entry["manifest"] = Value::from(Digest::of(&manifest).to_string());
+    entry.as_object_mut().unwrap().remove("digest");
+    memory.put(&keys::manifest(Digest::of(&manifest)), manifest);
+    memory.put(key, seal(&entry).unwrap());
+    let e = tensor(&memory, &id).unwrap_err();
+    assert!(e.kind == ErrorKind::Corrupt && e.message.contains("chunks that are not the tensor"), "{e}");
+    row.ok(2);
+}

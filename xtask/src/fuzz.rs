@@ -106,3 +106,27 @@ fn seeds_of(name: &str, seeds: &[&str]) -> Result<PathBuf> {
     }
     Ok(to)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_target_is_built_and_has_seeds() {
+        let fuzz = workspace::root().join("fuzz");
+        let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+        let known: BTreeSet<String> = TARGETS.iter().map(|it| it.0.to_owned()).collect();
+        let bins = manifest.split("[[bin]]").skip(1).map(|it| it.split('"').nth(1).unwrap().to_owned());
+        assert_eq!(bins.collect::<BTreeSet<_>>(), known);
+        let sources = fs::read_dir(fuzz.join("fuzz_targets")).unwrap().map(|it| it.unwrap().path());
+        let names = sources.map(|it| it.file_stem().unwrap().to_str().unwrap().to_owned());
+        assert_eq!(names.collect::<BTreeSet<_>>(), known);
+        for (name, seeds) in TARGETS {
+            for it in *seeds {
+                assert!(workspace::root().join("tests/fixtures").join(it).is_file(), "{name}: {it}");
+            }
+        }
+    }
+}

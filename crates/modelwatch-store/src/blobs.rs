@@ -106,6 +106,22 @@ pub trait Stage: Send {
     /// When it certainly did not happen. What is uncertain is [`Published::Unknown`].
     fn publish(&self, name: &str, key: &str) -> Result<Published>;
 
+    /// Gives finished files, each with its name and key, their keys in any order. `each` is told the position of one and what
+    /// became of it. A place where that takes less time than one after the other does it at once.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and those of `each`.
+    fn publish_all(
+        &self,
+        files: &[(String, String)],
+        each: &mut dyn FnMut(usize, Published) -> Result<()>,
+    ) -> Result<()> {
+        for (at, (name, key)) in files.iter().enumerate() {
+            each(at, self.publish(name, key)?)?;
+        }
+        Ok(())
+    }
+
     /// Puts the finished file `name` in the place of a damaged one, durably. At every moment one of both is there, and
     /// what was there stays below `quarantine/`.
     ///

@@ -210,12 +210,15 @@ impl Sink {
     }
 
     pub(crate) fn publish_packs(&mut self) -> Result<()> {
-        for it in self.ready.iter_mut().filter(|it| !it.is_published) {
-            let key = keys::pack(it.digest);
-            publish_named(&self.shared, self.stage.as_ref(), &it.name, &key, it.digest, MAX_PACK)?;
-            it.is_published = true;
-        }
-        Ok(())
+        let mut new: Vec<_> = self.ready.iter_mut().filter(|it| !it.is_published).collect();
+        let files: Vec<_> = new.iter().map(|it| (it.name.clone(), keys::pack(it.digest))).collect();
+        let (shared, stage) = (self.shared.as_ref(), self.stage.as_ref());
+        stage.publish_all(&files, &mut |at, published| {
+            let (name, key) = &files[at];
+            settle(shared, stage, name, key, new[at].digest, MAX_PACK, published)?;
+            new[at].is_published = true;
+            Ok(())
+        })
     }
 
     /// Sees to it that no chunk is in a pack that a garbage collection may delete at any time. The keys of such
@@ -317,8 +320,21 @@ pub(crate) fn publish_named(
     digest: Digest,
     cap: u64,
 ) -> Result<()> {
-    for _ in 0..3 {
-        match stage.publish(name, key)? {
+    settle(shared, stage, name, key, digest, cap, stage.publish(name, key)?)
+}
+
+/// Sees to it that a file has the name, whatever came of the first attempt to give it that.
+fn settle(
+    shared: &Shared,
+    stage: &dyn Stage,
+    name: &str,
+    key: &str,
+    digest: Digest,
+    cap: u64,
+    mut published: Published,
+) -> Result<()> {
+    for is_last in [false, false, true] {
+        match published {
             Published::Created => return Ok(()),
             Published::Taken => {
                 return match shared.blobs.read(key, cap) {
@@ -331,7 +347,8 @@ pub(crate) fn publish_named(
                 };
             }
             // The same bytes under the same name: once more does no harm.
-            Published::Unknown(_) => {}
+            Published::Unknown(_) if !is_last => published = stage.publish(name, key)?,
+            Published::Unknown(_) => break,
         }
     }
     let place = shared.blobs.locate(key);

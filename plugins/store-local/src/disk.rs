@@ -192,21 +192,33 @@ impl Disk {
 
     /// Makes a folder below the root, and sees to it that it survives a power cut.
     pub(crate) fn ensure_dir(&self, dir: &Path) -> Result<()> {
+        self.ensure_dirs(&BTreeSet::from([dir]))
+    }
+
+    fn ensure_dirs(&self, dirs: &BTreeSet<&Path>) -> Result<()> {
         let known = || self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        if dir == self.root || known().contains(dir) {
+        let is_new = |it: &&Path| *it != self.root && !known().contains(*it);
+        let new: Vec<&Path> = dirs.iter().copied().filter(is_new).collect();
+        if new.is_empty() {
             return Ok(());
         }
-        self.ensure_dir(parent(dir))?;
-        self.create_dir(dir)?;
-        if !self.look(dir)?.is_some_and(|it| it.is_dir()) {
-            return Err(errors::corrupt(dir, "is not a folder"));
+        let above = new.iter().map(|it| parent(it)).collect();
+        self.ensure_dirs(&above)?;
+        new.iter().try_for_each(|it| self.make_dir(it))?;
+        above.iter().try_for_each(|it| self.sync_dir(it))?;
+        for it in new {
+            if !self.look(it)?.is_some_and(|it| it.is_dir()) {
+                return Err(errors::corrupt(it, "is not a folder"));
+            }
+            known().insert(it.to_owned());
         }
-        known().insert(dir.to_owned());
         Ok(())
     }
 
-    /// Gives a staged and synced file its name, durably. Returns whether the name was free.
-    pub(crate) fn publish(&self, staged: &Path, to: &Path) -> Result<bool> {
+    /// Gives staged and synced files their names, durably. Returns for each whether the name was free.
+    ///
+    /// All names come before the first sync: a journal then makes them durable in one go, and has nothing left to do at the others.
+    pub(crate) fn publish(&self, files: &[(PathBuf, PathBuf)]) -> Result<Vec<bool>> {
         if self.degraded.load(Ordering::Relaxed) {
             return Err(Error::io(format!(
                 "the store `{}` takes no more writes in this process: a sync failed before",
@@ -214,18 +226,24 @@ impl Disk {
             ))
             .with_help("check the disk and the system's log, then start again; everything acknowledged is intact"));
         }
-        self.ensure_dir(parent(to))?;
-        let linked = match self.step(Step::Link(staged, to), || fs::hard_link(staged, to)) {
-            Ok(()) => true,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(e) if e.kind() == io::ErrorKind::Unsupported => {
-                return Err(errors::io("link", to, &e).with_help("put the store on a file system that has hard links"));
-            }
-            Err(e) => return Err(errors::io("link", to, &e)),
-        };
+        let dirs = files.iter().map(|it| parent(&it.1)).collect();
+        self.ensure_dirs(&dirs)?;
+        let linked = files.iter().map(|(staged, to)| self.link(staged, to)).collect::<Result<Vec<_>>>()?;
         // Also where another writer was faster: its link may not be durable yet.
-        self.sync_dir(parent(to))?;
+        dirs.iter().try_for_each(|it| self.sync_dir(it))?;
         Ok(linked)
+    }
+
+    /// Returns whether the name was free.
+    fn link(&self, staged: &Path, to: &Path) -> Result<bool> {
+        match self.step(Step::Link(staged, to), || fs::hard_link(staged, to)) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                Err(errors::io("link", to, &e).with_help("put the store on a file system that has hard links"))
+            }
+            Err(e) => Err(errors::io("link", to, &e)),
+        }
     }
 
     /// Puts a staged and synced file in the place of a damaged one, durably.
@@ -294,14 +312,16 @@ impl Disk {
     }
 
     pub(crate) fn create_dir(&self, dir: &Path) -> Result<()> {
-        match self.step(Step::CreateDir(dir), || fs::create_dir(dir)) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(errors::io("create the folder", dir, &e));
-            }
-            _ => {}
-        }
+        self.make_dir(dir)?;
         // Also where it exists: whoever made it may not have come this far.
         self.sync_dir(parent(dir))
+    }
+
+    fn make_dir(&self, dir: &Path) -> Result<()> {
+        match self.step(Step::CreateDir(dir), || fs::create_dir(dir)) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(errors::io("create the folder", dir, &e)),
+            _ => Ok(()),
+        }
     }
 
     fn open_file(&self, path: &Path) -> Result<Option<(File, u64)>> {

@@ -56,8 +56,22 @@ impl Stage for Staging {
     }
 
     fn publish(&self, name: &str, key: &str) -> Result<Published> {
-        let is_new = self.disk.publish(&self.dir.join(name), &self.disk.root().join(key))?;
-        Ok(if is_new { Published::Created } else { Published::Taken })
+        let mut res = Published::Taken;
+        self.publish_all(&[(name.to_owned(), key.to_owned())], &mut |_, it| Ok(res = it))?;
+        Ok(res)
+    }
+
+    fn publish_all(
+        &self,
+        files: &[(String, String)],
+        each: &mut dyn FnMut(usize, Published) -> Result<()>,
+    ) -> Result<()> {
+        let path = |(name, key): &(String, String)| (self.dir.join(name), self.disk.root().join(key));
+        let files: Vec<_> = files.iter().map(path).collect();
+        for (at, is_new) in self.disk.publish(&files)?.into_iter().enumerate() {
+            each(at, if is_new { Published::Created } else { Published::Taken })?;
+        }
+        Ok(())
     }
 
     fn replace(&self, name: &str, key: &str) -> Result<()> {

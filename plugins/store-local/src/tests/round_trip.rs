@@ -11,7 +11,10 @@ use modelwatch_store::{
     format::{Digest, MAX_PACK},
 };
 
-use super::*;
+use super::{
+    tape::{Done, Recorder},
+    *,
+};
 use crate::{
     Config, LocalStore,
     disk::Disk,
@@ -240,4 +243,28 @@ fn a_path_that_is_no_folder_is_refused_with_a_remedy() {
     registry.open_store("local", &json!({"path": dir.path().join("s"), "create": true})).unwrap();
     let history: History = open(&dir.path().join("s")).history("nobody").unwrap();
     assert_eq!(history.last_seq(), 0);
+}
+
+/// Each sync that has something to do makes a journal wait for the disk.
+#[test]
+fn all_packs_get_their_names_before_a_folder_is_synced() {
+    let dir = scratch();
+    let recorder = Recorder::<()>::new();
+    let watch: Arc<dyn Watch> = Arc::<Recorder<()>>::clone(&recorder);
+    let store = open_watched(&dir.path().join("store"), watch).unwrap();
+    let mut writer = store.begin(&(), "digits", &Map::new()).unwrap();
+    writer.append("model.bin", &noise(20 * CHUNK, 1)).unwrap();
+    writer.commit().unwrap();
+    let packs = dir.path().canonicalize().unwrap().join("store/packs");
+    let tape = recorder.tape();
+    let at = |is: &dyn Fn(&Done<()>) -> bool| -> Vec<usize> {
+        tape.iter().enumerate().filter(|it| is(it.1)).map(|it| it.0).collect()
+    };
+    let links = at(&|it| matches!(it, Done::Link(_, to) if to.starts_with(&packs)));
+    let made = at(&|it| matches!(it, Done::CreateDir(it) if it.starts_with(&packs) && *it != packs));
+    let synced = at(&|it| matches!(it, Done::SyncDir(it) if *it == packs));
+    let settled = at(&|it| matches!(it, Done::SyncDir(it) if it.parent() == Some(&packs)));
+    assert!(links.len() > 3, "{tape:?}");
+    assert!(synced.len() == 1 && made.last() < synced.first() && synced.last() < links.first(), "{tape:?}");
+    assert!(settled.len() == made.len() && links.last() < settled.first(), "{tape:?}");
 }

@@ -185,6 +185,15 @@ fn values_that_are_none_are_stated_and_never_fed() {
 }
 
 #[test]
+fn whole_numbers_that_are_rounded_are_told() {
+    let values = |from: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values((0..100).map(|it| from + it % 5))) };
+    let rows = batch(vec![("id", Use::Feature, values(1 << 60)), ("size", Use::Feature, values(1 << 52))]);
+    let report = run(&json!({}), &rows);
+    assert!(gap(&report, "column `id`, in part").starts_with("whole numbers from 2^53 on are rounded"));
+    assert!(!report.gaps.iter().any(|it| it.what.contains("size")), "{:?}", report.gaps);
+}
+
+#[test]
 fn another_unit_changes_nothing() {
     for detector in ["adwin", "page-hinkley", "kswin", "cusum"] {
         // Powers of two, so that no rounding comes in between.

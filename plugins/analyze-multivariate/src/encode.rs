@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelwatch_sdk::{
     Result,
     arrow::{array::ArrayRef, schema::DataType},
-    rows::{numbers, texts},
+    rows::{Number, exact_numbers, numbers, texts},
 };
 
 use crate::config::{Config, Scale};
@@ -42,6 +42,16 @@ impl Encoded {
                     words.extend(texts(it.as_ref())?.into_iter().map(|it| it.map(|it| it.into_owned())));
                 }
                 self.add_names(config, name, &words);
+            }
+            _ if samples.iter().all(|it| it.data_type().is_integer()) => {
+                let mut values = Vec::new();
+                for it in samples {
+                    values.extend(exact_numbers(it.as_ref())?.iter());
+                }
+                // Counted from one of them, whole numbers beyond 2^53 keep the digits in which they differ.
+                let origin = values.iter().copied().find(|it| it.is_finite()).unwrap_or(Number::Float(0.0));
+                let values: Vec<f64> = values.into_iter().map(|it| it - origin).collect();
+                self.add_numbers(config, name, &values, true);
             }
             _ => {
                 let [left, right] = [numbers(samples[0].as_ref())?, numbers(samples[1].as_ref())?];

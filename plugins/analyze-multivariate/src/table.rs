@@ -106,6 +106,9 @@ fn kept(
     // A label of integers names classes, one of fractions is a quantity.
     let is_name = data_type == &DataType::Boolean || (what_for == Use::Label && data_type.is_integer()) || is_declared;
     if is_plain && !is_name {
+        if matches!(data_type, DataType::Int64 | DataType::UInt64) {
+            return Ok(Ok(array.slice(0, array.len())));
+        }
         return Ok(Ok(Arc::new(Float64Array::from(numbers(array)?.values.into_owned()))));
     }
     match texts(array) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     ErrorKind, Kind, RecordBatch, Role,
-    arrow::array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, NullArray},
+    arrow::array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, NullArray, UInt64Array},
     rows::Use,
     testing::{self, ProbeCase},
 };
@@ -201,6 +201,36 @@ fn every_column_gets_an_answer() {
             assert_eq!(overall(&report, "answered_questions"), 1.0, "{scale} {test}");
         }
     }
+}
+
+/// SciPy, alibi-detect and deepchecks round them, so that they are all equal.
+#[test]
+fn whole_numbers_beyond_2_53_keep_their_digits() {
+    let signed = |seed: u64, shift: i64| {
+        let mut random = Random(seed << 40);
+        integers((0..400).map(|_| (1 << 60) + shift + (random.uniform() * 50.0) as i64))
+    };
+    let unsigned = |seed: u64, shift: u64| -> ArrayRef {
+        let mut random = Random(seed << 40);
+        Arc::new(UInt64Array::from_iter_values((0..400).map(|_| (1 << 63) + shift + (random.uniform() * 50.0) as u64)))
+    };
+    for scale in ["ranks", "standard"] {
+        let config = json!({ "permutations": 199, "scale": scale });
+        for (reference, same, shifted) in
+            [(signed(1, 0), signed(2, 0), signed(3, 20)), (unsigned(1, 0), unsigned(2, 0), unsigned(3, 20))]
+        {
+            let of = |it: &ArrayRef| features(vec![("id", Arc::clone(it))]);
+            let report = run(&config, &of(&reference), &of(&same));
+            assert_eq!((codes(&report), overall(&report, "answered_questions")), (vec![], 1.0), "{:?}", report.gaps);
+            assert_eq!(codes(&run(&config, &of(&reference), &of(&shifted))), [("MW-J001", "features")]);
+        }
+    }
+    // Whole numbers in one role, fractions in the other.
+    let of = |it: ArrayRef| features(vec![("x", it)]);
+    let whole = of(integers((0..400).map(|it| it * 7919 % 50)));
+    let floats = of(floats((0..400).map(|it| f64::from(it * 104_729 % 50))));
+    let report = run(&json!({ "permutations": 199 }), &whole, &floats);
+    assert_eq!((codes(&report), overall(&report, "answered_questions")), (vec![], 1.0), "{:?}", report.gaps);
 }
 
 #[test]

@@ -10,7 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
-mod random;
+pub mod random;
 mod state;
 
 pub mod boosting;

@@ -3,10 +3,19 @@
 use crate::hash::mix;
 
 /// SplitMix64 (Steele, Lea & Flood 2014): a counter, mixed.
-pub(crate) struct Random(u64);
+///
+/// ```
+/// use modelwatch_stats::random::Random;
+///
+/// let (mut one, mut same) = (Random::new(7), Random::new(7));
+/// assert_eq!(one.positive_unit(), same.positive_unit());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Returns the numbers of a seed, which are the same everywhere and always.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -16,7 +25,7 @@ impl Random {
     }
 
     /// Returns a number above 0 and at most 1.
-    pub(crate) fn positive_unit(&mut self) -> f64 {
+    pub fn positive_unit(&mut self) -> f64 {
         ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 

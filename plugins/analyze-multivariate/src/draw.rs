@@ -12,10 +12,10 @@
 //! Weights are in the hashes of rows, so that a row that weighs something else in the other role may stay in one and not in the other: where
 //! there are weights, no part is compared.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter};
 
 use modelwatch_sdk::{RecordBatch, Result, rows::weights, sample::take};
-use modelwatch_stats::{hash::mix, intervals::normal_quantile};
+use modelwatch_stats::{hash::mix, intervals::normal_quantile, random::Random};
 
 use crate::{config::Config, side::Side};
 
@@ -25,9 +25,6 @@ const REPEATED: f64 = 0.01;
 /// From so many on, how many stay is told by a normal distribution: its standard deviation is above 45, and counting one by one would take
 /// as long as there are.
 const MANY: f64 = 4096.0;
-
-/// 2⁶⁴ over the golden ratio, by which the numbers of a stream are told apart.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The rows of one role that are compared.
 #[derive(Clone, Debug)]
@@ -106,21 +103,20 @@ fn staying(count: u64, chance: f64, stream: u64) -> u64 {
     if chance > 0.5 {
         return count - staying(count, 1.0 - chance, stream);
     }
-    let uniform =
-        |nth: u64| ((mix(stream.wrapping_add(nth.wrapping_mul(GOLDEN))) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+    let mut random = Random::new(stream);
     let mean = count as f64 * chance;
     if mean >= MANY {
-        let deviations = normal_quantile(uniform(0)).unwrap_or(0.0);
+        let deviations = normal_quantile(random.positive_unit()).unwrap_or(0.0);
         // It is above 0 by far more than 8 standard deviations, and below `count`.
         return (mean + deviations * (mean * (1.0 - chance)).sqrt()).round() as u64;
     }
     // From one that stays to the next it is a geometric number of places.
     let mut place = 0.0;
-    let stays = |nth: &u64| {
-        place += 1.0 + (uniform(*nth).ln() / (-chance).ln_1p()).floor();
-        place <= count as f64
+    let next = || {
+        place += 1.0 + (random.positive_unit().ln() / (-chance).ln_1p()).floor();
+        (place <= count as f64).then_some(())
     };
-    (0..).take_while(stays).count() as u64
+    iter::from_fn(next).count() as u64
 }
 
 /// Returns at most `n` of the rows, each as often as it is drawn: all of them, or a simple random sample by Floyd's algorithm

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     slice,
     sync::Arc,
@@ -198,6 +199,21 @@ impl Layered {
                 it.prepare(inputs).map(|()| it)
             });
         }
+        res
+    }
+
+    /// Runs the model with its layers; none where there are none.
+    pub(crate) fn run(&self, inputs: &RecordBatch, threads: NonZeroUsize) -> Option<Result<RecordBatch, InferError>> {
+        self.model.as_ref().map(|it| it.run(inputs, threads))
+    }
+
+    /// Returns it with the layers with which it can be run on these rows: how many rows a layer has, their values may say.
+    pub(crate) fn that_runs(&self, plain: &Model, inputs: &RecordBatch, threads: NonZeroUsize) -> Self {
+        let mut res = self.clone();
+        res.give(|layers| {
+            let it = plain.with_layers(layers)?;
+            it.run(inputs, threads).map(|_| it)
+        });
         res
     }
 

@@ -100,26 +100,28 @@ impl RunModel {
 
     /// Runs it on inputs, for its outputs and for the layers that probes ask for.
     pub(crate) fn run(&self, inputs: &RecordBatch, threads: NonZeroUsize) -> std::result::Result<Ran, InferError> {
-        let layered = self.layered_for(inputs);
-        let Some(model) = layered.as_ref().and_then(|it| it.model.as_ref()) else {
-            let outputs = self.model.run(inputs, threads)?;
-            return Ok(Ran { refused: self.refused(layered.as_ref(), None), ..Ran::plain(outputs) });
+        let Some(mut layered) = self.layered_for(inputs) else {
+            return Ok(Ran::plain(self.model.run(inputs, threads)?));
         };
-        let all = match model.run(inputs, threads) {
-            Ok(it) => it,
-            // It may be the layers, of which some have as many rows as the data say.
-            Err(why) => {
-                let outputs = self.model.run(inputs, threads)?;
-                return Ok(Ran { refused: self.refused(None, Some(&why.to_string())), ..Ran::plain(outputs) });
-            }
+        let mut ran = layered.run(inputs, threads);
+        if matches!(ran, Some(Err(_))) {
+            // It may be a layer, of which some have as many rows as the values say; or the model itself.
+            self.model.run(inputs, threads)?;
+            layered = layered.that_runs(&self.model, inputs, threads);
+            self.keep(&inputs.schema(), &layered);
+            ran = layered.run(inputs, threads);
+        }
+        let Some(all) = ran.transpose()? else {
+            let refused = self.refused(&layered);
+            return Ok(Ran { refused, ..Ran::plain(self.model.run(inputs, threads)?) });
         };
         let places: Vec<_> = (0..self.model.info().outputs.len()).collect();
         let outputs = all.project(&places).map_err(InferError::Outputs)?;
-        let names: BTreeSet<&String> = layered.iter().flat_map(|it| it.tensors.values().flatten()).collect();
+        let names: BTreeSet<&String> = layered.tensors.values().flatten().collect();
         let fields = all.schema_ref().fields().iter().enumerate();
         let places: Vec<_> = fields.filter(|it| names.contains(it.1.name())).map(|it| it.0).collect();
         let layers = all.project(&places).map_err(InferError::Outputs)?;
-        Ok(Ran { outputs, layers, refused: self.refused(layered.as_ref(), None) })
+        Ok(Ran { outputs, layers, refused: self.refused(&layered) })
     }
 
     /// Returns the model with those layers that can be given for rows such as these; none where no probe asks for any.
@@ -139,15 +141,17 @@ impl RunModel {
         Some(res)
     }
 
-    /// Returns why tensors are not given that were there when the model was loaded: what was found out of rows of a shape, or else `why`
-    /// for all of them.
-    fn refused(&self, layered: Option<&Layered>, why: Option<&str>) -> BTreeMap<String, String> {
+    /// Takes note of the layers that can be given for rows of a shape.
+    fn keep(&self, schema: &SchemaRef, layered: &Layered) {
+        let mut by_shape = self.by_shape.lock().unwrap_or_else(PoisonError::into_inner);
+        by_shape.iter_mut().filter(|it| it.0 == *schema).for_each(|it| it.1 = layered.clone());
+    }
+
+    /// Returns why tensors are not given that were there when the model was loaded.
+    fn refused(&self, layered: &Layered) -> BTreeMap<String, String> {
         let asked = self.layered.iter().flat_map(|it| &it.tensors);
         let there = asked.filter_map(|(name, it)| Some((name, it.as_ref().ok()?)));
-        let why_not = |name: &String| match layered {
-            Some(it) => it.tensors.get(name)?.as_ref().err().cloned(),
-            None => why.map(str::to_owned),
-        };
+        let why_not = |name: &String| layered.tensors.get(name)?.as_ref().err().cloned();
         there.filter_map(|(name, tensor)| Some((tensor.clone(), why_not(name)?))).collect()
     }
 

@@ -1,8 +1,12 @@
 //! Layers of a model, which probes ask the run for.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::support::{Ended, Project, fixtures};
+
+const LAST: &str = "digits_cnn_1/fc1_1/Relu:0";
 
 /// A pipeline that compares digits with others of their kind in a layer of the network, at which `from` is.
 fn pipeline(from: &str, layer: &str, more: &str) -> String {
@@ -56,6 +60,43 @@ fn a_probe_whose_layer_is_not_there_has_no_say_and_the_others_have() {
     let why = of("multivariate")[0]["message"].as_str().unwrap();
     assert!(why.contains("a layer of the candidate model cannot be given: the model has no layer `fc9`"), "{why}");
     assert!(of("metrics").iter().all(|it| it["status"] == "pass"), "{:#}", record["checks"]);
+}
+
+/// How many places of a layer are above zero, the rows say: the run alone meets it.
+#[test]
+fn a_layer_of_as_many_rows_as_the_values_say_takes_no_other_with_it() {
+    let project = Project::new();
+    let model = fs::read(fixtures().join("digits/cnn/cnn.onnx")).unwrap();
+    // Messages that follow each other are one.
+    let to_boolean = [&field(1, b"to")[..], b"\x18\x09\xa0\x01\x02"].concat();
+    let nodes = [
+        [node("Cast", LAST, "positive"), field(5, &to_boolean)].concat(),
+        node("NonZero", "positive", "places"),
+        node("Transpose", "places", "picked"),
+    ];
+    let further = nodes.into_iter().flat_map(|it| field(7, &field(1, &it)));
+    fs::write(project.path().join("model.onnx"), model.into_iter().chain(further).collect::<Vec<_>>()).unwrap();
+    let from = "import = 'model.onnx', name = 'digits'";
+    let other = format!(
+        "[[analyze]]\nuses = 'multivariate'\nid = 'other'\nwith = {{ layer = '{LAST}' }}\n\
+         require = {{ 'p_value[question=layer]' = '>= 0' }}\n"
+    );
+    let (code, record) = project.run(&pipeline(from, "picked", &other));
+    assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{:#}", record["checks"]);
+    let check = |probe: &str| record["checks"].as_array().unwrap().iter().find(|it| it["probe"] == probe).unwrap();
+    let why = check("multivariate")["message"].as_str().unwrap();
+    assert!(why.starts_with("the layer `picked` of the candidate model cannot be given: "), "{why}");
+    assert_eq!(check("other")["status"], "pass", "{:#}", record["checks"]);
+}
+
+/// Returns a node of an ONNX model.
+fn node(operator: &str, input: &str, output: &str) -> Vec<u8> {
+    [field(1, input.as_bytes()), field(2, output.as_bytes()), field(4, operator.as_bytes())].concat()
+}
+
+/// Returns a field of a protocol buffer, of fewer than 128 bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
 }
 
 #[test]

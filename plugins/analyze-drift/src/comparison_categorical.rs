@@ -237,7 +237,7 @@ pub(crate) fn unseen(reference: &CategoryCounts, current: &CategoryCounts) -> Op
     let (n, m) = (reference.n() as f64, current.n() as f64);
     // As many of those that are not kept may have been seen once as there are rows of them.
     let once = reference.counts().values().filter(|it| **it == 1).count() as f64 + reference.n_other() as f64;
-    let expected = (once + 3.0 * once.sqrt()) / n + 3.0 * (once / n / m).sqrt();
+    let expected = ((once + 3.0 * once.sqrt()) / n + 3.0 * (once / n / m).sqrt()).min(1.0);
     Some(Unseen {
         names: new.iter().take(MAX_NAMES).map(|it| it.0.to_owned()).collect(),
         count: new.len() as u64,
@@ -300,6 +300,7 @@ mod tests {
         let ids: Vec<(&str, u64)> = names.iter().map(|it| (it.as_str(), 1)).collect();
         let found = unseen(&of(&ids[..50]), &of(&ids[50..])).unwrap();
         assert!(found.expected >= found.share);
+        assert_eq!(unseen(&of(&ids[..1]), &of(&ids[1..])).unwrap().expected, 1.0, "no more than all");
         let part = compare(&ids[..50], &ids[50..]);
         assert!(matches!(part.detail, Detail::Categorical { is_untested: true, .. }));
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use modelwatch_runtime::{RunRecord, Verdict};
-use modelwatch_sdk::report::{Figure, FigureData, Finding, Severity, Status};
+use modelwatch_sdk::report::{Figure, FigureData, Finding, Interval, Metric, Severity, Status};
 
 use super::{
     fixture::{self, check, figure, of, series},
@@ -55,6 +55,17 @@ fn hostile() -> RunRecord {
         (it.id, it.lineage, it.source) = (Some(bad()), Some(bad()), bad());
     }
     res
+}
+
+/// What a skill is of is a metric, too.
+#[test]
+fn no_two_columns_of_a_table_have_the_same_head() {
+    let mut record = fixture::pass();
+    let interval = Interval { low: 0.5, high: 0.7, level: 0.95 };
+    let skill = Metric::new("skill", 0.6).n(40).label("metric", "accuracy").interval(Some(interval));
+    record.metrics = vec![of("metrics", skill)];
+    let page = html(&record, Path::new("report.html")).unwrap();
+    assert!(page.contains(r#"<th scope="col">metric</th><th scope="col">name</th>"#), "{page}");
 }
 
 fn uncolored(record: &RunRecord, width: usize) -> String {

@@ -127,7 +127,9 @@ fn long(keys: &[&str], rows: &Rows<'_>, text: usize) -> Table {
     ];
     let used: Vec<_> = roles.into_iter().filter(|(role, _)| rows.iter().any(|it| it.1.contains_key(role))).collect();
     let mut heads: Vec<_> = keys.iter().map(|it| cell(clip(it, 60), false)).collect();
-    heads.push(cell("metric".to_owned(), false));
+    // What a skill is of is a metric as well.
+    let head = if keys.contains(&"metric") { "name" } else { "metric" };
+    heads.push(cell(head.to_owned(), false));
     heads.extend(used.iter().map(|it| cell(it.1.to_owned(), true)));
     heads.push(cell("n".to_owned(), true));
     let row = |((name, labels), row): &((&str, &Labels), Row<'_>)| {

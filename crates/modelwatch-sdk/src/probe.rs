@@ -190,6 +190,9 @@ pub struct KnownMetric {
     /// The values that its labels never have with these options, by label, each with what would have to be done for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub never: BTreeMap<String, BTreeMap<String, String>>,
+    /// The only values that its labels have with these options, by label; a label that is not here may have any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub only: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl KnownMetric {
@@ -206,7 +209,12 @@ impl KnownMetric {
         labels: &[&str],
     ) -> impl Iterator<Item = Self> + use<N, I> {
         let labels: BTreeSet<_> = labels.iter().map(|it| (*it).to_owned()).collect();
-        names.into_iter().map(move |it| Self { name: it.into(), labels: labels.clone(), never: BTreeMap::new() })
+        names.into_iter().map(move |it| Self {
+            name: it.into(),
+            labels: labels.clone(),
+            never: BTreeMap::new(),
+            only: BTreeMap::new(),
+        })
     }
 
     /// Returns the metric with a label more, as one of a slice or a chunk has it.
@@ -231,9 +239,29 @@ impl KnownMetric {
         self
     }
 
-    /// Returns what would have to be done for the label to have that value; none where it can have it.
+    /// Returns the metric with the only values that this label of it ever has.
+    ///
+    /// ```
+    /// use modelwatch_sdk::KnownMetric;
+    /// let mut known = KnownMetric::all(["missing_share"], &["column", "data"]);
+    /// let known = known.next().unwrap().only("data", ["reference", "current"]);
+    /// assert!(known.can_have("data", "current") && !known.can_have("data", "training"));
+    /// assert!(known.can_have("column", "any"));
+    /// ```
+    #[must_use]
+    pub fn only<V: Into<String>>(mut self, label: &str, values: impl IntoIterator<Item = V>) -> Self {
+        self.only.insert(label.to_owned(), values.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Returns what would have to be done for the label to have that value, where an option rules it out.
     pub fn remedy(&self, label: &str, value: &str) -> Option<&str> {
         self.never.get(label)?.get(value).map(String::as_str)
+    }
+
+    /// Returns whether the label can have that value.
+    pub fn can_have(&self, label: &str, value: &str) -> bool {
+        self.remedy(label, value).is_none() && self.only.get(label).is_none_or(|it| it.contains(value))
     }
 }
 

@@ -81,6 +81,9 @@ impl Tally {
     }
 }
 
+/// The values of the label `data`.
+const DATA: [&str; 2] = ["reference", "current"];
+
 /// Returns the metrics that there can be.
 pub(crate) fn known(config: &Config, cutting: Option<&Cutting>) -> Vec<KnownMetric> {
     let has_slices = cutting.is_some_and(|it| !it.slices.is_empty());
@@ -94,7 +97,12 @@ pub(crate) fn known(config: &Config, cutting: Option<&Cutting>) -> Vec<KnownMetr
         for set in sets {
             all = all.iter().flat_map(|it: &Vec<&str>| set.iter().map(|more| [it, *more].concat())).collect();
         }
-        all.iter().for_each(|labels| res.extend(KnownMetric::all(names.iter().copied(), labels)));
+        let known = |labels: &Vec<&str>| {
+            let is_of_one = labels.contains(&"data");
+            let known = KnownMetric::all(names.iter().copied(), labels);
+            known.map(move |it| if is_of_one { it.only("data", DATA) } else { it }).collect::<Vec<_>>()
+        };
+        res.extend(all.iter().flat_map(known));
     };
     if has_slices {
         add(&["slices", "judged_slices", "drifted_slices"], &[]);
@@ -168,7 +176,7 @@ fn effective_rows(reference: &Kept, current: &Kept) -> Vec<Metric> {
         let size = kept.effective_rows()?;
         Some(Metric::new("effective_rows", size).n(kept.rows.rows()).label("data", data))
     };
-    [("reference", reference), ("current", current)].into_iter().filter_map(of).collect()
+    DATA.into_iter().zip([reference, current]).filter_map(of).collect()
 }
 
 /// Returns the check that something was compared, where nothing was: what was not looked at has not passed.
@@ -186,7 +194,7 @@ pub(crate) fn column_metrics(config: &Config, decision: &Decision, under: &Label
     if matches!(comparison.outcome, Outcome::Mismatch(_)) {
         return;
     }
-    for (data, side) in [("reference", reference), ("current", current)] {
+    for (data, side) in DATA.into_iter().zip([reference, current]) {
         res.push(Metric::new("missing_share", side.missing_share()).n(side.rows).labels(&labels).label("data", data));
     }
     let mut push = |name: &str, value: f64, bounds: Option<Interval>| {

@@ -67,7 +67,7 @@ impl Probe for Multivariate {
             RowNeeds { timestamp: timestamp(Role::Reference), optional: self.cutting.looks_back(), ..rows.clone() };
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let known = report::known(&self.config);
-        let metrics = if self.cutting.is_whole() { known.collect() } else { cells::known(&self.cutting, known) };
+        let metrics = if self.cutting.is_whole() { known } else { cells::known(&self.cutting, known) };
         let selection = Some(self.config.selection().into());
         Needs { current: Some(current), reference: Some(reference), selection, metrics, ..Needs::default() }
     }

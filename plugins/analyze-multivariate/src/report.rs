@@ -14,6 +14,9 @@ use crate::{
     side::Side,
 };
 
+/// The values of the label `data`.
+const DATA: [&str; 2] = ["reference", "current"];
+
 /// Returns everything that is to be said.
 pub(crate) fn write(config: &Config, outcome: &Outcome) -> Report {
     let mut findings: Vec<Finding> = outcome.mismatches.iter().map(mismatch).collect();
@@ -29,29 +32,38 @@ pub(crate) fn write(config: &Config, outcome: &Outcome) -> Report {
 }
 
 /// Returns the metrics that there can be with these options.
-pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> + use<> {
+pub(crate) fn known(config: &Config) -> Vec<KnownMetric> {
     // How many columns are numbers, the data says.
-    let statistics = config.tests(usize::MAX).into_iter().map(metric_name);
+    let tests = config.tests(usize::MAX);
+    let statistics = tests.iter().copied().map(metric_name).collect::<Vec<_>>();
+    let names = tests.into_iter().map(Test::name).collect::<Vec<_>>();
     let of_calibration = || {
         KnownMetric::all(["calibration_gap_change"], &["question"])
-            .chain(KnownMetric::all(["ece"], &["question", "data"]))
+            .chain(KnownMetric::all(["ece"], &["question", "data"]).map(|it| it.only("data", DATA)))
+            .map(|it| it.only("question", ["calibration"]))
     };
-    let questions = KnownMetric::all(["drifted", "p_value"], &["question"])
-        .chain(KnownMetric::all(statistics, &["question"]))
-        .chain(KnownMetric::all(["test_p_value"], &["question", "test"]))
+    let of_tests = KnownMetric::all(statistics, &["question"]).chain(
+        KnownMetric::all(["test_p_value"], &["question", "test"]).map(|it| it.only("test", names.iter().copied())),
+    );
+    let of_questions = KnownMetric::all(["drifted", "p_value"], &["question"])
         .chain(config.calibration.then(of_calibration).into_iter().flatten());
-    let unasked: Vec<_> = [
+    let unasked = [
         (config.layer.is_some(), "layer", "name a layer of the model in `layer`"),
         (config.predictions, "predictions", "set `predictions = true`"),
         (config.label, "label", "set `label = true`"),
         (config.calibration, "calibration", "set `calibration = true`"),
     ]
     .into_iter()
-    .filter(|it| !it.0)
-    .collect();
+    .filter(|it| !it.0);
+    let asked = |it| unasked.clone().fold(it, |it: KnownMetric, (_, name, how)| it.never("question", name, how));
+    // Whether it is asked or not.
+    let untested =
+        |it: KnownMetric| it.never("question", "calibration", "require its `p_value`: no other test answers it");
     KnownMetric::all(["drifted_questions", "answered_questions"], &[])
-        .chain(KnownMetric::all(["compared_rows"], &["data"]))
-        .chain(questions.map(move |it| unasked.iter().fold(it, |it, (_, name, how)| it.never("question", name, how))))
+        .chain(KnownMetric::all(["compared_rows"], &["data"]).map(|it| it.only("data", DATA)))
+        .chain(of_questions.map(asked))
+        .chain(of_tests.map(asked).map(untested))
+        .collect()
 }
 
 /// Returns everything that is to be said of chunks and slices.
@@ -114,7 +126,7 @@ fn metrics(outcome: &Outcome) -> Vec<Metric> {
     let drifted = if n_answers > 0 { n_drifted as f64 } else { f64::NAN };
     let mut res = vec![Metric::new("drifted_questions", drifted).n(n)];
     res.push(Metric::new("answered_questions", n_answers as f64).n(n));
-    for (data, Sampled { of, rows }) in [("reference", reference), ("current", current)] {
+    for (data, Sampled { of, rows }) in DATA.into_iter().zip([reference, current]) {
         res.push(Metric::new("compared_rows", rows as f64).n(if n > 0 { of } else { 0 }).label("data", data));
     }
     for answer in &outcome.answers {

@@ -8,6 +8,7 @@ use modelwatch_sdk::{
 use crate::{
     codes::CODES,
     column::Column,
+    config::Config,
     profile::Profile,
     settings::Settings,
     weighed::{Footing, Sums, Weighed, worth},
@@ -82,7 +83,7 @@ pub(crate) fn labels(column: &str) -> Labels {
 }
 
 /// Returns the numbers that there can be.
-pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
     let of_rows = [
         "class_ratio",
         "conflicting_label_share",
@@ -98,10 +99,16 @@ pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
         "time_overlap",
         "age",
     ];
+    let methods = &config.outlier_rows.methods;
+    let of_methods = || {
+        KnownMetric::all(["outlier_row_share"], &["method"])
+            .map(move |it| it.only("method", methods.iter().map(|it| it.as_str())))
+    };
+    let methods = (!methods.is_empty()).then(of_methods);
     KnownMetric::all(of_rows, &[])
         .chain(known_of_columns())
         .chain(KnownMetric::all(["class_share"], &["class"]))
-        .chain(KnownMetric::all(["outlier_row_share"], &["method"]))
+        .chain(methods.into_iter().flatten())
 }
 
 /// Returns those of single columns, which there can be of chunks and slices as well.

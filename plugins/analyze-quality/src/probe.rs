@@ -96,7 +96,7 @@ impl Probe for Quality {
         let reference = RowNeeds { optional: true, timestamp: timestamp(Role::Reference), ..rows.clone() };
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let of_parts = self.parts.as_ref().map(|it| cells::known(it.cutting(), context::known_of_columns()));
-        let metrics = context::known().chain(of_parts.into_iter().flatten()).collect();
+        let metrics = context::known(&self.settings.config).chain(of_parts.into_iter().flatten()).collect();
         Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
     }
 

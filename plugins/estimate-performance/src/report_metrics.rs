@@ -1,7 +1,7 @@
 //! The numbers of the report.
 
 use modelwatch_sdk::{
-    Host, KnownMetric,
+    Host, KnownMetric, Role,
     cells::ReferenceWindow,
     report::{Interval, Metric as Number},
 };
@@ -13,6 +13,9 @@ use crate::{
     evaluation::{Assessment, Estimate, Evaluation, Part, is_outside},
     metric::Metric,
 };
+
+/// The values of the label `bound`.
+const BOUNDS: [&str; 2] = ["lower", "upper"];
 
 /// Returns the metrics that there can be with these options.
 pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
@@ -31,7 +34,7 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
                 of(&["estimated", "sampling_error", "realized", "reference", "chunks_outside"]),
                 &[],
             ))
-            .chain(KnownMetric::all(of(&["limit"]), of_limits))
+            .chain(KnownMetric::all(of(&["limit"]), of_limits).map(|it| it.only("bound", BOUNDS)))
     };
     let slices = (!config.slices.is_empty())
         .then(|| KnownMetric::all(["slices", "judged_slices"], &[]).chain(of_part().map(|it| it.label("slice"))));
@@ -39,7 +42,11 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
         (config.task != Task::Regression).then(|| KnownMetric::all(["calibration_error", "calibrated"], &["class"]));
     let cells = (config.task == Task::Multiclass)
         .then(|| KnownMetric::all(kinds_of_cells.map(|it| format!("{it}_confusion_share")), &["class", "called"]));
-    let sizes = config.weights.then(|| KnownMetric::all(["effective_rows"], &["data"]));
+    let of_sizes = || {
+        let roles = [Role::Reference, Role::Current].map(Role::as_str);
+        KnownMetric::all(["effective_rows"], &["data"]).map(move |it| it.only("data", roles))
+    };
+    let sizes = config.weights.then(of_sizes);
     of_part()
         .chain(sizes.into_iter().flatten())
         .chain(slices.into_iter().flatten())
@@ -146,11 +153,11 @@ fn of_metric(host: &dyn Host, part: &Part, it: &Assessment, res: &mut Vec<Number
 }
 
 fn limits(name: &str, limits: Limits, n_rows: u64) -> impl Iterator<Item = Number> {
-    let bounds = [("lower", limits.lower), ("upper", limits.upper)];
+    let bounds = BOUNDS.into_iter().zip([limits.lower, limits.upper]);
     let number = move |(bound, limit): (&str, Option<f64>)| {
         Some(Number::new(format!("limit_{name}"), limit?).n(n_rows).label("bound", bound))
     };
-    bounds.into_iter().filter_map(number)
+    bounds.filter_map(number)
 }
 
 fn interval(metric: Metric, estimate: &Estimate, width: f64, level: f64) -> Option<Interval> {

@@ -21,7 +21,11 @@ pub(crate) const CASE_PASS_RATE: &str = "case_pass_rate";
 
 /// Returns the metrics that there can be with these options.
 pub(crate) fn known(settings: &Settings) -> impl Iterator<Item = KnownMetric> + use<> {
-    let of_tests = || KnownMetric::all([PASS_RATE, "non_finite_rows", "greatest_change"], &["test"]);
+    let names: Vec<_> = settings.tests.iter().map(|it| it.name.clone()).collect();
+    let of_tests = || {
+        KnownMetric::all([PASS_RATE, "non_finite_rows", "greatest_change"], &["test"])
+            .map(move |it| it.only("test", names.clone()))
+    };
     let of_cases = || KnownMetric::all([CASE_PASS_RATE], &[]);
     let tests = (!settings.tests.is_empty()).then(of_tests);
     let cases = (!settings.cases.is_empty()).then(of_cases);

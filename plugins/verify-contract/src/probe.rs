@@ -16,7 +16,7 @@ use crate::{
     interface::{Side, breaks, contract_of},
     limits,
     outputs::Outputs,
-    runs,
+    runs::{self, ORDERS},
     sheet::{Clause, Sheet},
 };
 
@@ -51,7 +51,7 @@ impl Probe for Contract {
         // Optional: an input that no column makes is a finding, not the end of the probe.
         let baseline_inputs = if self.config.mode == Mode::Baseline { Need::Optional } else { Need::No };
         let rows = RowNeeds { optional: true, inputs: Need::Optional, baseline_inputs, ..RowNeeds::default() };
-        Needs { current: Some(rows), metrics: known().collect(), ..Needs::default() }
+        Needs { current: Some(rows), metrics: known(&self.config).collect(), ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
@@ -169,11 +169,22 @@ fn resolved(model: &ModelDescription, outputs: Option<&Outputs>) -> Vec<Port> {
 }
 
 /// Returns the metrics that there can be.
-fn known() -> impl Iterator<Item = KnownMetric> {
-    KnownMetric::all(METRICS.into_iter().chain(["repeat_difference"]), &[])
-        .chain(KnownMetric::all(["thread_difference"], &["threads"]))
-        .chain(KnownMetric::all(["batch_difference"], &["batch_size"]))
-        .chain(KnownMetric::all(["order_difference"], &["order"]))
+fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
+    let of_runs = (config.rows > 0).then(|| {
+        let threads = Some(config.threads).filter(|it| *it > 0);
+        let sizes = config.batch_sizes.iter().map(ToString::to_string);
+        [
+            ("thread_difference", "threads", threads.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            ("batch_difference", "batch_size", sizes.collect()),
+            ("order_difference", "order", ORDERS.map(str::to_owned).to_vec()),
+        ]
+    });
+    let of_values = |(name, label, values): (&'static str, &'static str, Vec<String>)| {
+        let known = KnownMetric::all((!values.is_empty()).then_some(name), &[label]);
+        known.map(move |it| it.only(label, values.clone()))
+    };
+    let repeats = of_runs.as_ref().map(|_| "repeat_difference");
+    KnownMetric::all(METRICS.into_iter().chain(repeats), &[]).chain(of_runs.into_iter().flatten().flat_map(of_values))
 }
 
 fn metrics(report: &mut Report, model: &ModelDescription, baseline: Option<&ModelDescription>) {

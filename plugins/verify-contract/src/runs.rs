@@ -18,6 +18,9 @@ use crate::{
 /// Repetitions, and what threads give, are equal to the bit.
 const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
 
+/// The orders in which rows are run once more.
+pub(crate) const ORDERS: [&str; 2] = ["reversed", "shuffled"];
+
 /// What to do about rows that influence each other.
 const MIXED: &str =
     "look for operators that mix rows: normalization in training mode, reductions or reshapes over the batch";
@@ -49,7 +52,7 @@ pub(crate) fn judge(
     for &size in &config.batch_sizes {
         subject.batches(size, allowed)?;
     }
-    for (word, order) in [("reversed", (0..n).rev().collect()), ("shuffled", shuffled(n, config.seed))] {
+    for (word, order) in ORDERS.into_iter().zip([(0..n).rev().collect(), shuffled(n, config.seed)]) {
         subject.order(word, order, allowed)?;
     }
     Ok(Some(first))

@@ -39,7 +39,7 @@ impl Verifier for Latency {
 
 impl Probe for Latency {
     fn needs(&self) -> Needs {
-        Needs { metrics: report::known().collect(), ..Self::always_needs() }
+        Needs { metrics: report::known(&self.config).collect(), ..Self::always_needs() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -25,10 +25,12 @@ pub(crate) const NO_BASELINE: &str =
     "there is no baseline to compare with; add `[baseline]`, or run this probe `when = \"baseline\"`";
 
 /// Returns the metrics that there can be.
-pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
+pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
     let of_sizes = ["rows_per_second", "first_run_seconds", "outliers", "peak_memory_bytes"];
     let of_sizes = PERCENTILES.into_iter().map(|it| it.0).chain(of_sizes);
-    KnownMetric::all(of_sizes, &["batch_size"]).chain(KnownMetric::all(["load_seconds"], &[]))
+    KnownMetric::all(of_sizes, &["batch_size"])
+        .map(move |it| it.only("batch_size", config.batch_sizes.iter().map(ToString::to_string)))
+        .chain(KnownMetric::all(["load_seconds"], &[]))
 }
 
 /// A budget and what it is held against.

@@ -8,7 +8,7 @@ use crate::{
     config::{Scores, Settings, Task},
     measure::{self, Measure},
     row::{Layout, ModelLayout},
-    slice_areas, tasks, training,
+    slice_areas, tasks, training, trivial,
 };
 
 /// Those that are no measure of a model: of its residuals, or of two models.
@@ -29,10 +29,14 @@ const BESIDE_MEASURES: [&str; 11] = [
 /// Returns the metrics that there can be.
 pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
     let layout = layout(settings);
-    let mut res: BTreeSet<(&str, BTreeSet<String>)> = BTreeSet::new();
+    let mut res: BTreeMap<(&str, BTreeSet<String>), BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     let mut add = |it: Measure, further: Option<&str>| {
-        let labels = it.labels(&layout).into_keys().chain(further.map(str::to_owned));
-        res.insert((it.name(), labels.collect()));
+        let labels = it.labels(&layout);
+        let keys = labels.keys().cloned().chain(further.map(str::to_owned)).collect();
+        let only = res.entry((it.name(), keys)).or_default();
+        for (key, values) in labels.into_iter().filter_map(|(key, value)| values(settings, it, key, value)) {
+            only.entry(key).or_default().extend(values);
+        }
     };
     measure::overall(&layout, settings).into_iter().for_each(|it| add(it, None));
     for it in measure::per_slice(&layout) {
@@ -45,12 +49,31 @@ pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
         add(slice_areas::AREA, Some("slice"));
     }
     let names = measure::names(settings.task);
-    res.extend(names.iter().filter(|it| BESIDE_MEASURES.contains(it)).map(|it| (*it, BTreeSet::new())));
-    res.extend(names.iter().filter(|it| **it == "skill").map(|it| (*it, ["metric".to_owned()].into())));
-    res.extend(settings.training.then(|| (training::GAP, BTreeSet::new())));
+    let of_all = names
+        .iter()
+        .copied()
+        .filter(|it| BESIDE_MEASURES.contains(it))
+        .chain(settings.training.then_some(training::GAP));
+    res.extend(of_all.map(|it| ((it, BTreeSet::new()), BTreeMap::new())));
+    if let Some(it) = names.iter().find(|it| **it == "skill") {
+        let measures = trivial::measures(settings.task).iter().map(|it| it.name().to_owned()).collect();
+        res.insert((*it, ["metric".to_owned()].into()), [("metric".to_owned(), measures)].into());
+    }
     let is_wanted = |name: &str| settings.metrics.as_ref().is_none_or(|it| it.contains(name));
-    let res = res.into_iter().filter(|it| is_wanted(it.0));
-    res.map(|(name, labels)| KnownMetric { name: name.to_owned(), labels, never: BTreeMap::new() }).collect()
+    let res = res.into_iter().filter(|it| is_wanted(it.0.0));
+    res.map(|((name, labels), only)| KnownMetric { name: name.to_owned(), labels, never: BTreeMap::new(), only })
+        .collect()
+}
+
+/// Returns the values that a label of a measure can have, given one; none where the rows alone tell.
+fn values(settings: &Settings, it: Measure, key: String, value: String) -> Option<(String, Vec<String>)> {
+    let values = match it {
+        // Of those, the rows say which are below the number of classes.
+        Measure::TopK(_) if settings.classes.is_none() => settings.top_k.iter().map(u64::to_string).collect(),
+        _ if key == "class" && settings.classes.is_none() => return None,
+        _ => vec![value],
+    };
+    Some((key, values))
 }
 
 /// Returns a layout that has everything that rows may have with these settings.

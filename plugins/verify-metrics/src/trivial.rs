@@ -13,7 +13,7 @@ use modelwatch_sdk::{
 
 use modelwatch_stats::intervals::student_t_quantile;
 
-use crate::{evaluate::Evaluation, mass::Mass, measure::Measure, ranking::Ranked, row::Layout};
+use crate::{config::Task, evaluate::Evaluation, mass::Mass, measure::Measure, ranking::Ranked, row::Layout};
 
 /// What a skill is of, and what the trivial model scores there.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,15 @@ impl Trivial {
     pub(crate) fn skill(self) -> f64 {
         let all = self.perfect - self.trivial;
         if all == 0.0 { f64::NAN } else { (self.value - self.trivial) / all }
+    }
+}
+
+/// Returns the measures of which there can be a skill.
+pub(crate) fn measures(task: Task) -> &'static [Measure] {
+    if task == Task::Regression {
+        &[Measure::Mse, Measure::Mae]
+    } else {
+        &[Measure::Accuracy, Measure::LogLoss, Measure::Brier]
     }
 }
 

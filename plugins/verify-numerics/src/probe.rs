@@ -34,7 +34,7 @@ impl Verifier for Numerics {
 
 impl Probe for Numerics {
     fn needs(&self) -> Needs {
-        Needs { metrics: report::known(self.config.scope).collect(), ..Self::always_needs() }
+        Needs { metrics: report::known(&self.config).collect(), ..Self::always_needs() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

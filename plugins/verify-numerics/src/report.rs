@@ -39,9 +39,15 @@ pub(crate) fn size(range: Option<ValueRange>) -> f64 {
 }
 
 /// Returns the metrics that there can be.
-pub(crate) fn known(scope: Scope) -> impl Iterator<Item = KnownMetric> {
-    let of_inputs = [&non_finite_name(scope), scope.plural(), "max_abs", "max_subnormal_share"].map(str::to_owned);
-    KnownMetric::all(of_inputs, &["inputs"]).chain(KnownMetric::all(["saturated_share"], &["inputs", "node"]))
+pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
+    // Of NaN it is asked where the outputs hide them.
+    let edges = config.edges.iter().filter(|it| **it != Edge::Nan).map(|it| it.name());
+    let inputs = [DATA].into_iter().chain(edges);
+    let of_data = KnownMetric::all([config.scope.plural(), "max_abs", "max_subnormal_share"], &["inputs"])
+        .chain(KnownMetric::all(["saturated_share"], &["inputs", "node"]));
+    KnownMetric::all([non_finite_name(config.scope)], &["inputs"])
+        .map(move |it| it.only("inputs", inputs.clone()))
+        .chain(of_data.map(|it| it.only("inputs", [DATA])))
 }
 
 /// Returns what made a node's numbers.

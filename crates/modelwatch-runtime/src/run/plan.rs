@@ -440,12 +440,11 @@ fn unreported<'a>(
 ) -> Option<Unreported<'a>> {
     let MetricAddress { name, labels } = address;
     let found: Vec<_> = known.iter().filter(|it| it.name == *name).collect();
-    let alike: Vec<_> = found.iter().filter(|it| it.labels.iter().eq(labels.keys())).collect();
-    if let Some(first) = alike.first() {
-        let is_possible = alike.iter().any(|it| ruled_out(labels, it).is_none());
-        let (key, value, help) = ruled_out(labels, first).filter(|_| !is_possible)?;
+    let alike: Vec<_> = found.iter().copied().filter(|it| it.labels.iter().eq(labels.keys())).collect();
+    if !alike.is_empty() {
+        let (key, value, help) = ruled_out(labels, &alike)?;
         let message = format!("`{component}` never reports `{name}` with `{key}={value}` as it is set");
-        return Some(Unreported { part: MetricPart::Value(value), message, help: help.to_owned() });
+        return Some(Unreported { part: MetricPart::Value(value), message, help });
     }
     let all: BTreeSet<_> = found.iter().flat_map(|it| &it.labels).map(String::as_str).collect();
     let all = Vec::from_iter(all);
@@ -470,15 +469,31 @@ fn unreported<'a>(
     Some(Unreported { part: MetricPart::Name(name), message, help })
 }
 
-/// Returns the label whose value the metric never has, with the value and the remedy.
-fn ruled_out<'a, 'k>(
+/// Returns the label whose value none of the metrics has that have these labels, with the value and the remedy.
+fn ruled_out<'a>(
     labels: &'a BTreeMap<String, LabelMatch>,
-    known: &'k KnownMetric,
-) -> Option<(&'a str, &'a str, &'k str)> {
-    labels.iter().find_map(|(key, value)| {
-        let LabelMatch::Exact(value) = value else { return None };
-        Some((&**key, &**value, known.remedy(key, value)?))
-    })
+    known: &[&KnownMetric],
+) -> Option<(&'a str, &'a str, String)> {
+    let exact = |(key, value): (&'a String, &'a LabelMatch)| match value {
+        LabelMatch::Exact(value) => Some((&**key, &**value)),
+        LabelMatch::Any => None,
+    };
+    let (key, value) =
+        labels.iter().filter_map(exact).find(|(key, value)| !known.iter().any(|it| it.can_have(key, value)))?;
+    let remedy = known.iter().find_map(|it| it.remedy(key, value));
+    let help = remedy.map_or_else(
+        || {
+            let values: BTreeSet<_> =
+                known.iter().filter_map(|it| it.only.get(key)).flatten().map(String::as_str).collect();
+            let values = Vec::from_iter(values);
+            meant(value, &values, || match values[..] {
+                [it] => format!("its only value is {it}"),
+                _ => format!("its values are {}", some(&values)),
+            })
+        },
+        str::to_owned,
+    );
+    Some((key, value, help))
 }
 
 /// Returns the remedy for an address that has slice columns in the place of a slice.
@@ -530,7 +545,9 @@ fn is_in(inner: &str, outer: &str) -> bool {
 
 /// Returns the remedy for a name that is not there: the one that was probably meant, or what `all` says there is.
 fn meant(given: &str, names: &[&str], all: impl FnOnce() -> String) -> String {
-    did_you_mean(given, names.iter().copied()).map_or_else(all, |it| format!("did you mean `{it}`?"))
+    // A single character is near to any other.
+    let similar = did_you_mean(given, names.iter().copied()).filter(|_| given.chars().nth(1).is_some());
+    similar.map_or_else(all, |it| format!("did you mean `{it}`?"))
 }
 
 /// Returns the kind of component that a probe is.

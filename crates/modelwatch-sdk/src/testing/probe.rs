@@ -154,8 +154,7 @@ fn report(case: &Suite<'_>, what: &str, of: &mut dyn Probe) -> Report {
             "{what}: the labels {keys:?} of the metric `{}` are not among those that `needs` lists",
             it.name
         );
-        let can_have =
-            |known: &KnownMetric| it.labels.iter().all(|(label, value)| known.remedy(label, value).is_none());
+        let can_have = |known: &KnownMetric| it.labels.iter().all(|(label, value)| known.can_have(label, value));
         assert!(
             alike.iter().any(|known| can_have(known)),
             "{what}: `needs` rules out a value in the labels {:?} of the metric `{}`",
@@ -474,6 +473,7 @@ mod tests {
         KeepsAMetricToItself,
         KeepsALabelToItself,
         HasWhatItNeverHas,
+        HasWhatItDoesNotList,
     }
 
     struct Sum {
@@ -486,10 +486,15 @@ mod tests {
         fn needs(&self) -> Needs {
             let listed = if self.fault == Fault::KeepsAMetricToItself { "mean" } else { "total" };
             let listed = Some(listed).filter(|_| self.fault != Fault::NamesBadly);
-            let is_ruled_out = self.fault == Fault::HasWhatItNeverHas;
-            let labels: &[&str] = if is_ruled_out { &["column"] } else { &[] };
-            let metrics = KnownMetric::all(listed, labels).map(|it| it.never("column", "x", "name another one"));
-            let metrics = metrics.collect();
+            let labels: &[&str] = match self.fault {
+                Fault::HasWhatItNeverHas | Fault::HasWhatItDoesNotList => &["column"],
+                _ => &[],
+            };
+            let limited = |it: KnownMetric| match self.fault {
+                Fault::HasWhatItDoesNotList => it.only("column", ["y"]),
+                _ => it.never("column", "x", "name another one"),
+            };
+            let metrics = KnownMetric::all(listed, labels).map(limited).collect();
             Needs { current: Some(RowNeeds::default()), metrics, ..Needs::default() }
         }
         fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {
@@ -532,7 +537,8 @@ mod tests {
             let finding = Finding::new(code, Severity::Info, "total", "there is a sum").advice("none");
             let findings = if n > 0 { vec![finding] } else { Vec::new() };
             let mut metric = Metric::new(name, self.sum).n(n);
-            if matches!(self.fault, Fault::KeepsALabelToItself | Fault::HasWhatItNeverHas) {
+            if matches!(self.fault, Fault::KeepsALabelToItself | Fault::HasWhatItNeverHas | Fault::HasWhatItDoesNotList)
+            {
                 metric = metric.label("column", "x");
             }
             Ok(Report { metrics: vec![metric], findings, ..Report::default() })
@@ -579,6 +585,10 @@ mod tests {
             ),
             (
                 Fault::HasWhatItNeverHas,
+                "`needs` rules out a value in the labels {\"column\": \"x\"} of the metric `total`",
+            ),
+            (
+                Fault::HasWhatItDoesNotList,
                 "`needs` rules out a value in the labels {\"column\": \"x\"} of the metric `total`",
             ),
         ] {

@@ -121,10 +121,98 @@ fn a_requirement_on_a_value_of_a_label_that_an_option_rules_out_is_found_before_
     let ended = project.modelwatch(&["check", "pipeline.toml"]);
     assert_eq!(ended.code, 2, "{}", ended.out);
     let shown: Vec<_> = ended.err.split("error[E0205]: ").skip(1).map(said).collect();
-    let message = "`multivariate` never reports `drifted` with `question=label` as it is set";
-    assert_eq!(shown, [(message, 5, "set `label = true`".to_owned())], "{}", ended.err);
+    let label = "`multivariate` never reports `drifted` with `question=label` as it is set";
+    let calibration = "`multivariate` never reports `test_p_value` with `question=calibration` as it is set";
+    let of_label = (label, 5, "set `label = true`".to_owned());
+    let of_calibration = (calibration, 11, "require its `p_value`: no other test answers it".to_owned());
+    assert_eq!(shown, [of_label, of_calibration.clone()], "{}", ended.err);
+    // No option makes that one possible.
     project.write("pipeline.toml", &analyze("label = true, calibration = true"));
-    assert_eq!(project.modelwatch(&["check", "pipeline.toml"]).code, 0);
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    let shown: Vec<_> = ended.err.split("error[E0205]: ").skip(1).map(said).collect();
+    assert_eq!((ended.code, shown), (2, vec![of_calibration]), "{}", ended.err);
+}
+
+#[test]
+fn a_value_that_a_label_never_has_is_found_before_the_run_with_those_that_it_has() {
+    let reference = fixtures().join("digits/data/train.npz");
+    let reference = format!("[data.reference]\npath = '{}'\n", reference.display());
+    let project = Project::new();
+    let classes = "classes = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']";
+    let of = |section: &str, uses: &str, with: &str, address: &str| {
+        format!("[[{section}]]\nuses = '{uses}'\nwith = {{ {with} }}\nrequire = {{ '{address}' = '>= 0' }}\n")
+    };
+    let metrics = format!("task = 'multiclass', {classes}, top_k = [2, 3]");
+    let cases = [
+        (
+            "analyze",
+            "multivariate",
+            "tests = ['energy', 'mmd']",
+            "test_p_value[question=features,test=trees]",
+            "its values are energy, mmd",
+        ),
+        (
+            "analyze",
+            "multivariate",
+            "tests = ['energy', 'mmd']",
+            "compared_rows[data=training]",
+            "its values are current, reference",
+        ),
+        (
+            "analyze",
+            "multivariate",
+            "calibration = true",
+            "ece[question=label,data=current]",
+            "its only value is calibration",
+        ),
+        ("analyze", "drift", "", "missing_share[column=y,data=curent]", "did you mean `current`?"),
+        (
+            "analyze",
+            "quality",
+            "outlier_rows = { methods = ['loop'] }",
+            "outlier_row_share[method=iqr]",
+            "its only value is loop",
+        ),
+        (
+            "verify",
+            "behavior",
+            "invariance = [{ name = 'bright', change = { add = 0.1 }, same_class = true }]",
+            "pass_rate[test=brigth]",
+            "did you mean `bright`?",
+        ),
+        ("verify", "contract", "batch_sizes = [1, 7]", "batch_difference[batch_size=32]", "its values are 1, 7"),
+        ("verify", "contract", "threads = 4", "thread_difference[threads=8]", "its only value is 4"),
+        ("verify", "contract", "", "order_difference[order=sorted]", "its values are reversed, shuffled"),
+        ("verify", "latency", "batch_sizes = [1]", "latency_p50[batch_size=64]", "its only value is 1"),
+        (
+            "verify",
+            "numerics",
+            "edges = ['zeros', 'nan']",
+            "non_finite_nodes[inputs=nan]",
+            "its values are data, zeros",
+        ),
+        ("verify", "numerics", "edges = ['zeros']", "max_abs[inputs=zeros]", "its only value is data"),
+        ("verify", "metrics", &metrics, "recall[class=ten]", "its values are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
+        ("verify", "metrics", &metrics, "top_k_accuracy[k=5]", "its values are 2, 3"),
+        ("verify", "metrics", "task = 'multiclass', top_k = [2, 3]", "top_k_accuracy[k=5]", "its values are 2, 3"),
+        ("verify", "metrics", &metrics, "roc_auc[average=micro]", "did you mean `macro`?"),
+        ("verify", "metrics", &metrics, "skill[metric=recall]", "its values are accuracy, brier, log_loss"),
+    ];
+    for (section, uses, with, address, help) in cases {
+        project.write("pipeline.toml", &format!("{}{reference}{}", digits("e08"), of(section, uses, with, address)));
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        let shown: Vec<_> = ended.err.split("error[E0205]: ").skip(1).map(said).collect();
+        let &[(message, _, ref told)] = &shown[..] else { panic!("{address}: {}", ended.err) };
+        assert!(message.starts_with(&format!("`{uses}` never reports `")), "{message}");
+        assert_eq!((ended.code, &**told), (2, help), "{address}: {}", ended.err);
+    }
+    // What only the rows tell may be anything.
+    for address in ["recall[class=ten]", "accuracy[slice=any]"] {
+        let probe = of("verify", "metrics", "task = 'multiclass'", address);
+        project.write("pipeline.toml", &format!("{}{reference}{probe}", digits("e08")));
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(ended.code, 0, "{address}: {}", ended.err);
+    }
 }
 
 /// Returns the message of a diagnostic, how many characters it marks, and its help.

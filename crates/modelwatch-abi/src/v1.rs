@@ -10,7 +10,7 @@ use abi_stable::{
     library::RootModule,
     sabi_trait,
     sabi_types::{RRef, VersionStrings},
-    std_types::{RBox, ROption, RResult, RSlice, RSliceMut, RStr, RString, RVec},
+    std_types::{RArc, RBox, ROption, RResult, RSlice, RSliceMut, RStr, RString, RVec},
 };
 
 /// The result of every call that can fail.
@@ -82,7 +82,9 @@ pub struct ArrowArray {
     pub private_data: *mut c_void,
 }
 
-/// `struct ArrowSchema` of the Arrow C Data Interface.
+/// `struct ArrowSchema` of the Arrow C Data Interface, which releases itself.
+///
+/// The batches that have it share it, so it is only read: nobody takes its children out of it.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct ArrowSchema {
@@ -97,12 +99,28 @@ pub struct ArrowSchema {
     pub private_data: *mut c_void,
 }
 
-/// An owned record batch (a struct array). Whoever holds it calls `release`.
+// SAFETY: the C Data Interface permits a move to another thread, and nobody changes what is shared.
+unsafe impl Send for ArrowSchema {}
+// SAFETY: as above.
+unsafe impl Sync for ArrowSchema {}
+
+impl Drop for ArrowSchema {
+    fn drop(&mut self) {
+        if let Some(release) = self.release {
+            // SAFETY: its producer's callback, which is called once: it sets itself to none.
+            unsafe { release(std::ptr::from_mut(self).cast()) };
+        }
+    }
+}
+
+/// A record batch (a struct array). Whoever holds it releases the array.
+///
+/// The producer gives batches of one schema the same one, so that the consumer need not read it again.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Batch {
     pub array: ArrowArray,
-    pub schema: ArrowSchema,
+    pub schema: RArc<ArrowSchema>,
 }
 
 // SAFETY: the C Data Interface permits a move to another thread.

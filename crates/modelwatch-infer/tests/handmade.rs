@@ -158,6 +158,45 @@ fn large_constants_that_meet_an_unknown_length_keep_their_digits() {
     assert_eq!(added_to_ones(computed, constants()), [6.0 * 2_f64.powi(34); 6]);
 }
 
+/// What an operator makes of `n`, which is around the graph, and of a constant in it.
+fn body(op: &str) -> GraphProto {
+    GraphProto {
+        node: vec![node(op, "", &["n", "large"], "made", vec![])],
+        initializer: vec![numbers_tensor("large", &[1 << 33])],
+        output: vec![value("made", &[1])],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn large_constants_that_meet_an_unknown_length_in_a_branch_keep_their_digits() {
+    let large = 1_i64 << 33;
+    for (op, wanted) in [("Mul", 6 * large), ("Add", 6 + large), ("Sub", 6 - large), ("Max", large), ("Div", 0)] {
+        let branches = ["then_branch", "else_branch"].map(|it| graph_attribute(it, body(op)));
+        let nodes = vec![
+            node("ReduceSum", "", &["x"], "sum", vec![int("keepdims", 0)]),
+            node("Greater", "", &["sum", "none"], "is_positive", vec![]),
+            node("If", "", &["is_positive"], "integers", branches.to_vec()),
+        ];
+        assert_eq!(added_to_ones(nodes, vec![]), [(wanted + 1) as f32 as f64; 6], "{op}");
+    }
+}
+
+#[test]
+fn large_constants_that_meet_an_unknown_length_in_a_loop_keep_their_digits() {
+    let large = 1_i64 << 33;
+    for (op, wanted) in [("Mul", 6 * large), ("Add", 6 + large), ("Sub", 6 - large), ("Max", large), ("Div", 0)] {
+        let body = GraphProto { input: vec![value("step", &[])], ..body(op) };
+        let attributes = vec![graph_attribute("body", body), int("num_scan_inputs", 1)];
+        let nodes = vec![
+            node("Scan", "", &["steps"], "each", attributes),
+            node("ReduceMax", "", &["each"], "integers", vec![int("keepdims", 0)]),
+        ];
+        let steps = vec![float_tensor("steps", &[2], &[0.0; 2])];
+        assert_eq!(added_to_ones(nodes, steps), [(wanted + 1) as f32 as f64; 6], "{op}");
+    }
+}
+
 #[test]
 fn features_that_are_not_there_are_refused() {
     let folder = tempfile::tempdir().unwrap();

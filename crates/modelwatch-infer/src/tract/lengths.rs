@@ -20,15 +20,19 @@ use tract_onnx::{
         scan::Scan,
     },
     tract_hir::{
-        infer::{Factoid, InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
+        infer::{
+            Factoid, InferenceNode, InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity,
+            check_output_arity,
+        },
         internal::{
             EvalContext, EvalOp, Expansion, Op, StaticName, TDim, TypedNode, TypedOp, as_op, ensure, expand,
             op_as_typed_op, op_out_of_plan,
         },
+        ops::scan::InferenceScan,
     },
 };
 
-use super::attributes::int;
+use super::{attributes::int, ops::branches};
 
 const CUT: &str = "an integer of 2^31 or more meets a length that is not known before the model runs";
 
@@ -139,8 +143,14 @@ fn integers_of(from: DatumType) -> DatumType {
 
 /// Refuses an analyzed graph in which large constants meet lengths that are not known: what comes of both may be computed already.
 pub(super) fn check_operands(model: &InferenceModel) -> TractResult<()> {
-    // The ends of slices may be as far away as one likes.
-    for node in model.nodes.iter().filter(|it| it.op.name() != "StridedSlice") {
+    for node in &model.nodes {
+        for body in bodies(node) {
+            check_operands(body)?;
+        }
+        // The ends of slices may be as far away as one likes.
+        if node.op.name() == "StridedSlice" {
+            continue;
+        }
         let facts: Vec<_> = node.inputs.iter().map(|it| model.outlet_fact(*it)).collect::<TractResult<_>>()?;
         let of = |dtype: DatumType| facts.iter().filter(move |it| it.datum_type.concretize() == Some(dtype));
         if of(DatumType::TDim).next().is_none() {
@@ -151,6 +161,14 @@ pub(super) fn check_operands(model: &InferenceModel) -> TractResult<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the graphs of a loop or of branches.
+fn bodies(node: &InferenceNode) -> Vec<&InferenceModel> {
+    match node.op_as() {
+        Some(InferenceScan { body, .. }) => vec![body],
+        None => branches(node).into_iter().flatten().collect(),
+    }
 }
 
 /// Refuses a graph, as it was made, in which constants were cut, or will be, because they met lengths that are not known.
@@ -270,7 +288,11 @@ impl TypedOp for OfLengths {
 
 #[cfg(test)]
 mod tests {
-    use tract_onnx::{prelude::IntoRunnable, tract_core::ops::math};
+    use tract_onnx::{
+        prelude::{InferenceFact, IntoRunnable},
+        tract_core::ops::math,
+        tract_hir::internal::InletId,
+    };
 
     use super::*;
     use crate::tract::repair::repair;
@@ -334,6 +356,25 @@ mod tests {
         // The operators that are given such a length cut it.
         model.add_const("length", tensor0(TDim::Val(1 << 31))).unwrap();
         assert!(check(&model).is_err());
+    }
+
+    #[test]
+    fn large_constants_that_meet_an_unknown_length_are_found_in_loops_and_branches() {
+        let of = |number: i64| {
+            let mut body = InferenceModel::default();
+            let length = body.add_source("length", InferenceFact::dt_shape(DatumType::TDim, [1])).unwrap();
+            let number = body.add_const("number", tensor1(&[number])).unwrap();
+            let id = body.add_node("sum", expand(Lengths::Product), tvec!(InferenceFact::default())).unwrap();
+            for (slot, it) in [length, number].into_iter().enumerate() {
+                body.add_edge(it, InletId::new(id, slot)).unwrap();
+            }
+            let mut outer = InferenceModel::default();
+            let steps = InferenceScan { body, ..InferenceScan::default() };
+            outer.add_node("steps", Box::new(steps) as Box<dyn InferenceOp>, tvec!()).unwrap();
+            check_operands(&outer).map_err(|it| it.to_string())
+        };
+        assert_eq!(of(1 << 30), Ok(()));
+        assert!(of(1 << 33).unwrap_err().contains("node `sum`"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tract_onnx::{
     model::ParsingContext,
-    ops::logic::_if as of_tract,
+    ops::logic::{_if as of_tract, If},
     pb::NodeProto,
     prelude::{InferenceFact, InferenceModel, OutletId, TValue, TVec, TractResult, TypedModel},
     tract_core::internal::{EvalContext, EvalOp, Op, StaticName},
@@ -20,6 +20,13 @@ use super::Built;
 pub(super) fn parse(context: &ParsingContext, node: &NodeProto) -> Built {
     let (op, captured) = of_tract(context, node)?;
     Ok((Box::new(Named(op)), captured))
+}
+
+/// Returns the graphs of both branches, if the node is an `If`.
+pub(in crate::tract) fn branches(node: &InferenceNode) -> Option<[&InferenceModel; 2]> {
+    let Named(op) = node.op_as()?;
+    let If { then_body, else_body, .. } = op.as_op().downcast_ref()?;
+    Some([then_body, else_body])
 }
 
 /// tract's operator, whose node is renamed once it is in the typed graph.

@@ -18,6 +18,7 @@ mod trees;
 
 use tract_onnx::{Onnx, model::ParsingContext, pb::NodeProto, prelude::TractResult, tract_hir::infer::InferenceOp};
 
+pub(super) use choice::branches;
 pub(super) use quantized::{OF_MICROSOFT, quantization};
 use row_op::{Kernel, RowOp};
 

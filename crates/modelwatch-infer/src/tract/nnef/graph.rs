@@ -5,7 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_nnef::ast::{Assignment, Document, LValue, RValue, Subscript, parse::parse_document};
+use tract_nnef::{
+    ast::{Assignment, Document, Identifier, Invocation, LValue, Literal, RValue, Subscript, parse::parse_document},
+    registry::Registry,
+};
 
 use crate::tract::{
     guard,
@@ -18,6 +21,12 @@ const MAX_READS: u64 = 1 << 28;
 const MAX_OPERATORS: usize = 200;
 /// Nodes that come from fragments. The time to name them grows with the cube.
 const MAX_EXPANDED: u64 = 500;
+
+/// How much larger one operator may make what it is given, by the numbers that stand in a call. tract computes what comes of a few
+/// constants while it reads the graph.
+const MAX_FACTOR: u64 = 1 << 24;
+/// The elements that one is spread to.
+const MAX_SPREAD: u64 = 1 << 28;
 
 const FLAT: &str = "export it as a flat graph";
 
@@ -88,13 +97,13 @@ fn check(doc: &Document) -> Result<(), Fault> {
     }
     let mut given = HashSet::new();
     for it in &doc.graph_def.body {
-        let mut values = vec![&it.left];
-        while let Some(it) = values.pop() {
-            match it {
-                LValue::Array(them) | LValue::Tuple(them) => values.extend(them),
-                LValue::Identifier(it) if given.insert(&it.0) => {}
-                LValue::Identifier(it) => return Err(Fault::damaged(format!("`{}` is given twice", it.0))),
-            }
+        if let Some(twice) = names(&it.left).into_iter().find(|it| !given.insert(*it)) {
+            return Err(Fault::damaged(format!("`{twice}` is given twice")));
+        }
+    }
+    for it in doc.fragments.iter().filter_map(|it| it.body.as_ref()).flatten().chain(&doc.graph_def.body) {
+        for call in calls(&it.right)? {
+            check_factor(call, names(&it.left).first().copied().unwrap_or_default())?;
         }
     }
     let mut sizes = Sizes { fragments, known: HashMap::new(), open: HashSet::new() };
@@ -125,30 +134,11 @@ struct Sizes<'a> {
 impl<'a> Sizes<'a> {
     fn of(&mut self, body: &'a [Assignment]) -> Result<Size, Fault> {
         let mut res = Size::default();
-        let mut values: Vec<&RValue> = body.iter().map(|it| &it.right).collect();
-        while let Some(it) = values.pop() {
-            match it {
-                RValue::Identifier(_) | RValue::Literal(_) => {}
-                RValue::Binary(left, _, right) => values.extend([&**left, &**right]),
-                RValue::Unary(_, it) => values.push(it),
-                RValue::Tuple(them) | RValue::Array(them) => values.extend(them),
-                RValue::Subscript(of, at) => {
-                    values.push(of);
-                    match &**at {
-                        Subscript::Single(it) => values.push(it),
-                        Subscript::Range(from, to) => values.extend(from.iter().chain(to)),
-                    }
-                }
-                RValue::IfThenElse(it) => values.extend([&it.cond, &it.then, &it.otherwise]),
-                RValue::Comprehension(_) => {
-                    return Err(Fault { what: "it has a loop, `[for … yield …]`".to_owned(), remedy: FLAT });
-                }
-                RValue::Invocation(it) => {
-                    values.extend(it.arguments.iter().map(|it| &it.rvalue));
-                    let inner = self.of_fragment(&it.id.0)?;
-                    res.calls = res.calls.saturating_add(1).saturating_add(inner.calls);
-                    res.expanded = res.expanded.saturating_add(inner.calls);
-                }
+        for statement in body {
+            for call in calls(&statement.right)? {
+                let inner = self.of_fragment(&call.id.0)?;
+                res.calls = res.calls.saturating_add(1).saturating_add(inner.calls);
+                res.expanded = res.expanded.saturating_add(inner.calls);
             }
         }
         Ok(res)
@@ -168,6 +158,105 @@ impl<'a> Sizes<'a> {
         self.known.insert(name, size);
         Ok(size)
     }
+}
+
+/// Refuses a call whose numbers ask for more than any memory: repeats, pads, factors and lengths.
+fn check_factor(call: &Invocation, value: &str) -> Result<(), Fault> {
+    let operator = &*call.id.0;
+    let most = match operator {
+        // What these are given is as large as what they give.
+        "external" | "variable" | "slice" | "reshape" => return Ok(()),
+        "tract_core_broadcast" => MAX_SPREAD,
+        _ => MAX_FACTOR,
+    };
+    match call.arguments.iter().map(|it| product(&it.rvalue)).find(|it| *it > most) {
+        Some(it) => {
+            let what = format!("`{value}` ({operator}) makes what it is given {it} times as large");
+            Err(Fault { what, remedy: "export it with lengths that memory has room for" })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns the product of the integers that stand in a value, signs and zeros left out.
+fn product(value: &RValue) -> u64 {
+    match value {
+        RValue::Tuple(them) | RValue::Array(them) => them.iter().map(product).fold(1, u64::saturating_mul),
+        RValue::Unary(_, it) => product(it),
+        RValue::Literal(it) => product_of_literal(it),
+        _ => 1,
+    }
+}
+
+fn product_of_literal(literal: &Literal) -> u64 {
+    match literal {
+        Literal::Numeric(it) => it.trim_start_matches('-').parse().unwrap_or(1).max(1),
+        Literal::Array(them) | Literal::Tuple(them) => them.iter().map(product_of_literal).fold(1, u64::saturating_mul),
+        _ => 1,
+    }
+}
+
+/// Returns the names that a statement gives.
+fn names(left: &LValue) -> Vec<&str> {
+    let (mut res, mut values) = (Vec::new(), vec![left]);
+    while let Some(it) = values.pop() {
+        match it {
+            LValue::Array(them) | LValue::Tuple(them) => values.extend(them.iter().rev()),
+            LValue::Identifier(it) => res.push(&*it.0),
+        }
+    }
+    res
+}
+
+/// Returns all calls that a value is made by.
+fn calls(value: &RValue) -> Result<Vec<&Invocation>, Fault> {
+    let (mut res, mut values) = (Vec::new(), vec![value]);
+    while let Some(it) = values.pop() {
+        match it {
+            RValue::Identifier(_) | RValue::Literal(_) => {}
+            RValue::Binary(left, _, right) => values.extend([&**left, &**right]),
+            RValue::Unary(_, it) => values.push(it),
+            RValue::Tuple(them) | RValue::Array(them) => values.extend(them),
+            RValue::Subscript(of, at) => {
+                values.push(of);
+                match &**at {
+                    Subscript::Single(it) => values.push(it),
+                    Subscript::Range(from, to) => values.extend(from.iter().chain(to)),
+                }
+            }
+            RValue::IfThenElse(it) => values.extend([&it.cond, &it.then, &it.otherwise]),
+            RValue::Comprehension(_) => {
+                return Err(Fault { what: "it has a loop, `[for … yield …]`".to_owned(), remedy: FLAT });
+            }
+            RValue::Invocation(it) => {
+                values.extend(it.arguments.iter().map(|it| &it.rvalue));
+                res.push(it);
+            }
+        }
+    }
+    Ok(res)
+}
+
+/// Returns the operators that neither the graph nor a registry defines, each with the value that it is called for.
+pub(super) fn unknown(doc: &Document, registries: &[Registry]) -> Result<Vec<(String, String)>, Fault> {
+    let fragments = || doc.fragments.iter().filter_map(|it| Some((&it.decl.id, it.body.as_ref()?)));
+    let own: HashSet<&Identifier> = fragments().map(|it| it.0).collect();
+    let is_defined = |id: &Identifier| own.contains(id) || registries.iter().any(|it| defines(it, id));
+    let mut res = Vec::new();
+    for it in fragments().flat_map(|it| it.1).chain(&doc.graph_def.body) {
+        let name = names(&it.left).first().copied().unwrap_or_default();
+        let unknown = calls(&it.right)?.into_iter().filter(|it| !is_defined(&it.id));
+        res.extend(unknown.map(|it| (it.id.0.clone(), name.to_owned())));
+    }
+    Ok(res)
+}
+
+fn defines(registry: &Registry, id: &Identifier) -> bool {
+    registry.primitives.contains_key(id)
+        || registry.fragments.contains_key(id)
+        || registry.unit_element_wise_ops.iter().any(|it| it.0 == *id)
+        || registry.element_wise_ops.iter().any(|it| it.0 == *id)
+        || registry.binary_ops.iter().any(|it| it.0 == *id)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod graph;
 use std::{collections::BTreeMap, path::Path};
 
 use tract_onnx::{
-    prelude::{DatumType, Framework},
+    prelude::{DatumType, Framework, TractError},
     tract_core::ops::konst::Const,
 };
 
@@ -22,8 +22,13 @@ use crate::{
 /// Reads an NNEF folder or archive.
 pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let format = ModelFormat::Nnef;
-    let malformed = |it| InferError::Malformed { path: path.to_path_buf(), format, reason: guard::reason(&it) };
-    let model = tract_nnef::nnef().model_for_proto_model(&files::read(path)?).map_err(malformed)?;
+    let malformed = |it| InferError::Malformed { path: path.to_path_buf(), format, reason: reason(&it) };
+    let (nnef, proto) = (tract_nnef::nnef(), files::read(path)?);
+    let unknown = graph::unknown(&proto.doc, &nnef.registries).map_err(|it| it.of(path))?;
+    if !unknown.is_empty() {
+        return Err(InferError::unsupported(path, unknown));
+    }
+    let model = nnef.model_for_proto_model(&proto).map_err(malformed)?;
     let mut operators = BTreeMap::new();
     let mut n_parameters = 0u64;
     for node in model.nodes() {
@@ -54,6 +59,22 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     let graph = Graph::Typed(model);
     let source = Source { row_by_row, ..Source::new(graph, info.clone(), input_types) };
     Ok(Examined { info, obstacles: Vec::new(), attempts: Ok(source.into()) })
+}
+
+/// Returns the lines of an error that name the value and the operator, and the root: what tract says first is the same for all.
+fn reason(error: &TractError) -> String {
+    const NAMED: [&str; 2] = ["Plugging in assignement for", "Deserializing op"];
+    let lines: Vec<String> = error.chain().map(|it| guard::one_line(&it.to_string())).collect();
+    let mut res: Vec<&str> = Vec::new();
+    for name in NAMED {
+        res.extend(lines.iter().find(|it| it.starts_with(name)).map(String::as_str));
+    }
+    if res.is_empty() {
+        return guard::reason(error);
+    }
+    res.extend(lines.last().map(String::as_str));
+    res.dedup();
+    res.join(": ")
 }
 
 fn n_numbers(constant: &Const) -> u64 {
@@ -88,6 +109,23 @@ mod tests {
             batch_of(10, vec![(name, HostTensor { shape: vec![10, 64], values: Values::F32(values) })]).unwrap();
         let output = model.run(&input, NonZeroUsize::MIN).unwrap();
         output.column(0).as_fixed_size_list().values().as_primitive::<Float32Type>().values().to_vec()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_its_value_and_operator() {
+        let refusal = |body: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let text = format!("version 1.0;\ngraph g(x) -> (y) {{ x = external<scalar>(shape = [1, 4]); {body} }}");
+            std::fs::write(folder.path().join("graph.nnef"), text).unwrap();
+            Model::load(folder.path()).unwrap_err().to_string()
+        };
+        let unknown = refusal("z = mystery(relu(x)); (a, y) = riddle(z);");
+        assert!(unknown.contains("mystery (node `z`), riddle (node `a`)"), "{unknown}");
+        let wrong = refusal("z = relu(x); y = reshape(z, shape = 'wide');");
+        assert!(wrong.contains("\"y\"") && wrong.contains("`reshape'"), "{wrong}");
+        // What has no value at all.
+        let missing = refusal("z = relu(x);");
+        assert!(missing.contains("\"y\""), "{missing}");
     }
 
     #[test]

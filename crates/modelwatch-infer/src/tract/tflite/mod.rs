@@ -178,7 +178,7 @@ impl<'a> View<'a> {
         let mut res = Vec::new();
         let mut known: HashSet<i32> = HashSet::new();
         for (operator, node) in self.nodes() {
-            let name = operator.map_or_else(|| "operator without a code".to_owned(), name);
+            let name = shown(operator);
             let outputs: Vec<i32> = node.outputs().into_iter().flatten().collect();
             let mut inputs = node.inputs().into_iter().flatten();
             let are_known = inputs.all(|it| known.contains(&it) || self.constant(it).is_some());
@@ -187,8 +187,7 @@ impl<'a> View<'a> {
             if is_folded {
                 known.extend(&outputs);
             } else if let Some(fault) = fault(operator, node) {
-                let output = outputs.first().and_then(|it| self.tensor(*it)?.name()).unwrap_or_default();
-                res.push((format!("{name}{fault}"), output.to_owned()));
+                res.push((format!("{name}{fault}"), self.first_output(node).to_owned()));
             }
             *operators.entry(name).or_default() += 1;
         }
@@ -277,12 +276,37 @@ impl<'a> View<'a> {
     }
 
     fn build(self, bytes: &[u8], edit: &Edit<'_>) -> TractResult<TypedModel> {
+        let mut model = self.read(bytes, edit).map_err(|it| self.named(bytes, edit, it))?;
+        unround_means(&mut model)?;
+        Ok(model)
+    }
+
+    /// Has tract read the changed file.
+    fn read(self, bytes: &[u8], edit: &Edit<'_>) -> TractResult<TypedModel> {
         let edited = surgery::apply(bytes, self.model, self.graph, edit).map_err(TractError::msg)?;
         let tflite = tract_tflite::tflite();
         let proto = tflite.proto_model_for_read(&mut &*edited)?;
-        let mut model = tflite.model_for_proto_model(&proto)?;
-        unround_means(&mut model)?;
-        Ok(model)
+        tflite.model_for_proto_model(&proto)
+    }
+
+    /// Returns an error of tract, which shows numbers only, with the name and the node of the first operator that is not read.
+    fn named(self, bytes: &[u8], edit: &Edit<'_>, error: TractError) -> TractError {
+        let is_read = |n: &usize| {
+            let (operators, outputs) = (&edit.operators[..*n], &[]);
+            self.read(bytes, &Edit { operators, outputs, ..*edit }).is_ok()
+        };
+        let counts: Vec<usize> = (0..=edit.operators.len()).collect();
+        let position = counts.partition_point(is_read).checked_sub(1).and_then(|it| edit.operators.get(it));
+        let Some((operator, node)) = position.and_then(|it| self.nodes().nth(*it)) else {
+            return error;
+        };
+        error.context(format!("{} (node `{}`)", shown(operator), self.first_output(node)))
+    }
+
+    /// Returns the name of what a node gives first, which is the node's.
+    fn first_output(self, node: Operator<'a>) -> &'a str {
+        let output = node.outputs().into_iter().flatten().next();
+        output.and_then(|it| self.tensor(it)?.name()).unwrap_or_default()
     }
 
     /// Returns the nodes that leave out their bias, as products and convolutions may, with how many zeros stand for it.
@@ -322,8 +346,10 @@ fn builtin(code: OperatorCode<'_>) -> BuiltinOperator {
     BuiltinOperator(code.builtin_code().0.max(i32::from(code.deprecated_builtin_code())))
 }
 
-fn name(operator: BuiltinOperator) -> String {
-    operator.variant_name().map_or_else(|| format!("operator {}", operator.0), str::to_owned)
+/// Returns the name of an operator.
+fn shown(operator: Option<BuiltinOperator>) -> String {
+    let Some(it) = operator else { return "operator without a code".to_owned() };
+    it.variant_name().map_or_else(|| format!("operator {}", it.0), str::to_owned)
 }
 
 /// Returns what about an operator keeps it from being run.
@@ -406,3 +432,39 @@ const SUPPORTED: &[BuiltinOperator] = &[
     BuiltinOperator::TANH,
     BuiltinOperator::TRANSPOSE,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tract_tflite::tflite::{Conv2DOptions, root_as_model};
+
+    use crate::Model;
+
+    const CNN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.tflite");
+
+    /// Returns why the model is refused after a byte of it was set.
+    fn refusal(at: usize, byte: u8) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut bytes = fs::read(CNN).unwrap();
+        bytes[at] = byte;
+        fs::write(file.path(), bytes).unwrap();
+        Model::load(file.path()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused_with_its_operator_and_node() {
+        let bytes = fs::read(CNN).unwrap();
+        let model = root_as_model(&bytes).unwrap();
+        let graph = model.subgraphs().unwrap().get(0);
+        let operators = graph.operators().unwrap();
+        let convolutions = operators.iter().filter_map(|it| Some((it, it.builtin_options_as_conv_2_doptions()?)));
+        let (node, options) = convolutions.last().unwrap();
+        let name = graph.tensors().unwrap().get(node.outputs().unwrap().get(0) as usize).name().unwrap();
+        // An activation that is not known at the end of a convolution. The name is longer than what is shown of it.
+        let at = options._tab.vtable().get(Conv2DOptions::VT_FUSED_ACTIVATION_FUNCTION) as usize;
+        let refused = refusal(options._tab.loc() + at, 5);
+        let named = format!("CONV_2D (node `{}", &name[..100]);
+        assert!(refused.contains(&named) && refused.contains("activation"), "{refused}");
+    }
+}

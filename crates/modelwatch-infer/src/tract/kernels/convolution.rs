@@ -51,7 +51,8 @@ impl Convolution {
             window
         };
         let depth = window.channels / groups * window.size[0] * window.size[1];
-        let mut packed = Vec::new();
+        let n_channels = bias.len();
+        let mut packed = Vec::with_capacity(groups * depth * (n_channels / groups).div_ceil(ROWS));
         for group in weights.chunks(weights.len() / groups) {
             for from in (0..depth).step_by(DEPTH) {
                 for rows in group.chunks(ROWS * depth) {
@@ -68,7 +69,6 @@ impl Convolution {
         };
         let places = (0..depth).map(place).collect();
         let rows = |rows: &[f32]| std::array::from_fn(|row| rows.get(row).copied().unwrap_or(0.0));
-        let n_channels = bias.len();
         let bias = bias.chunks(n_channels / groups).flat_map(|group| group.chunks(ROWS).map(rows)).collect();
         Self { window, groups, weights: packed, bias, n_channels, places, finish }
     }

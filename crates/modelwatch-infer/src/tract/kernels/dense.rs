@@ -55,7 +55,10 @@ impl Dense {
             let end = width.min(start + COLUMNS);
             (0..depth).map(move |k| line(&weights[k * width..][start..end]))
         };
-        let panels = shared(starts.flat_map(panel).collect());
+        // Of exactly the size, of which a `Vec` that grows takes twice as much.
+        let mut panels = Vec::with_capacity(starts.len() * depth);
+        panels.extend(starts.flat_map(panel));
+        let panels = shared(panels);
         let bias = bias.chunks(COLUMNS).map(line).collect();
         Self { depth, width, panels, bias, finish, quantized: None }
     }

@@ -60,7 +60,13 @@ pub(in crate::tract) fn matrix(model: &TypedModel, node: &TypedNode, axes: &Axes
     let mut order: Vec<usize> = (0..weights.ndim()).filter(|it| ![depth, width].contains(it)).collect();
     order.extend([depth, width]);
     let width = weights.shape()[width];
-    Some(Matrix { numbers: weights.permuted_axes(order).iter().copied().collect(), width })
+    let weights = weights.permuted_axes(order);
+    let numbers = if weights.is_standard_layout() {
+        weights.into_raw_vec_and_offset().0
+    } else {
+        weights.iter().copied().collect()
+    };
+    Some(Matrix { numbers, width })
 }
 
 /// Returns the node that alone uses a value, once.

@@ -190,12 +190,12 @@ fn convolution(model: &TypedModel, node: &TypedNode, op: &Conv) -> Option<Replac
 
 fn dense(model: &TypedModel, node: &TypedNode, op: &EinSum) -> Option<Replacement> {
     let is_usual = op.q_params.is_none() && node.inputs.len() == 2;
-    let Matrix { numbers, width } = matrix(model, node, &op.axes).filter(|_| is_usual)?;
+    let Matrix { mut numbers, width } = matrix(model, node, &op.axes).filter(|_| is_usual)?;
     let last = shape(model, node.id.into())?.len() - 1;
     let mut chain = Chain::new(model, node, last, width)?;
     chain.follow();
-    let weights: Vec<f32> = numbers.iter().enumerate().map(|(idx, it)| it * chain.scale[idx % width]).collect();
-    let op = Dense::new(&weights, &chain.bias, chain.finish);
+    numbers.iter_mut().enumerate().for_each(|(idx, it)| *it *= chain.scale[idx % width]);
+    let op = Dense::new(&numbers, &chain.bias, chain.finish);
     chain.replacement(op)
 }
 

@@ -19,6 +19,10 @@ use super::{
 
 /// Numbers of the columns that are worked on at once.
 const BLOCK: usize = 1 << 17;
+/// Numbers of the columns that are worked on at once where weights are few: as many as the first cache holds.
+const SMALL_BLOCK: usize = 1 << 13;
+/// As many weights are few, which the second cache holds.
+const FEW_WEIGHTS: usize = 1 << 17;
 /// The most numbers of a column at once, so that the first cache holds eight rows of weights.
 const DEPTH: usize = 1 << 10;
 
@@ -156,9 +160,11 @@ impl Kernel for Convolution {
         }
         let n_pixels = output.len() / n_channels;
         let most = depth.min(DEPTH);
-        let n_panels = (BLOCK / (most * COLUMNS)).clamp(1, n_pixels.div_ceil(COLUMNS));
-        let mut lines = vec![[0.0; COLUMNS]; most * n_panels];
         let n_row_groups = per_group.div_ceil(ROWS);
+        // Of columns, four times as much is read as of weights: they are nearer, unless weights would come from afar.
+        let block = if n_row_groups * ROWS * most <= FEW_WEIGHTS { SMALL_BLOCK } else { BLOCK };
+        let n_panels = (block / (most * COLUMNS)).clamp(1, n_pixels.div_ceil(COLUMNS));
+        let mut lines = vec![[0.0; COLUMNS]; most * n_panels];
         let weights = self.weights.chunks_exact(n_row_groups * depth).zip(self.bias.chunks_exact(n_row_groups));
         for (group, (weights, bias)) in weights.enumerate() {
             for first in (0..n_pixels).step_by(COLUMNS * n_panels) {

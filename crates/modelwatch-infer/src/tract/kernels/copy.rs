@@ -16,12 +16,21 @@ pub(super) fn copy(to: &mut [f32], from: &[f32]) {
         *to = *from;
         return;
     }
-    let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<FEW>(), from.as_chunks::<FEW>());
-    for (to, from) in to.iter_mut().zip(from) {
+    for (to, from) in to.as_chunks_mut::<FEW>().0.iter_mut().zip(from.as_chunks::<FEW>().0) {
         *to = *from;
     }
-    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+    // The last of those that no longer fill a chunk, and some of those before once more.
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<FEW>(), from.last_chunk::<FEW>()) {
         *to = *from;
+    } else if let (Some(first), Some(from_first)) = (to.first_chunk_mut::<4>(), from.first_chunk::<4>()) {
+        *first = *from_first;
+        if let (Some(to), Some(from)) = (to.last_chunk_mut::<4>(), from.last_chunk::<4>()) {
+            *to = *from;
+        }
+    } else {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
     }
 }
 
@@ -34,5 +43,21 @@ pub(super) fn every_other(to: &mut [f32], from: &[f32]) {
     }
     if let ([last], Some(to)) = (last, to.get_mut(pairs.len())) {
         *to = *last;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_numbers_are_copied_as_there_are() {
+        for n in 0_u8..40 {
+            let from: Vec<f32> = (1..=n).map(|it| f32::from(it)).collect();
+            let mut to = vec![0.0; 42];
+            copy(&mut to[1..=usize::from(n)], &from);
+            assert_eq!(to[1..=usize::from(n)], from);
+            assert!(to[0] == 0.0 && to[1 + usize::from(n)..].iter().all(|it| *it == 0.0), "{to:?}");
+        }
     }
 }

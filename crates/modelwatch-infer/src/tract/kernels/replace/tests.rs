@@ -357,6 +357,19 @@ fn wide_images_and_uneven_windows_are_replaced() {
 }
 
 #[test]
+fn convolutions_of_depth_one_are_replaced_whatever_the_image() {
+    for [height, width] in [[1, 1], [3, 3], [7, 7], [5, 16], [6, 17], [4, 33], [70, 60], [9, 600]] {
+        for (stride, pad) in [(1, 1), (2, 1), (1, 0), (2, 0), (1, 2), (2, 2)] {
+            if height + 2 * pad < 3 {
+                continue;
+            }
+            let case = Case { row: vec![3, height, width], n_out: 3, groups: 3, stride, pad, ..USUAL() };
+            assert_eq!(check(&case.row, |model, x| case.wire(model, x)), ["Depthwise"]);
+        }
+    }
+}
+
+#[test]
 fn a_product_of_three_is_none_with_weights() {
     let left = check(&[3], |model, x| {
         let weights = constant(model, numbers(&[3, 3]));
@@ -426,7 +439,13 @@ fn a_nan_stays_in_its_sample_and_is_not_lost() {
     assert!(fills(&side_by_side));
     let side_by_side = side_by_side.pool(3);
     let pairs = PoolSpec { kernel_shape: tvec![1, 2], strides: Some(tvec![1, 2]), ..side_by_side.clone() };
-    let builds: [Build<'_>; 7] = [
+    let of_depth_one = |stride| Case { row: vec![3, 5, 40], stride, ..USUAL() }.pool(3);
+    let builds: [Build<'_>; 9] = [
+        &|model, x| {
+            let y = filters(model, x, of_depth_one(1), 3);
+            cut(model, y)
+        },
+        &|model, x| filters(model, x, of_depth_one(2), 3),
         &|model, x| filters(model, x, spec.clone(), 1),
         &|model, x| {
             let y = filters(model, x, spec.clone(), 1);

@@ -25,7 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-store", &["blake3", "memmap2", "modelwatch-sdk", "zstd"]),
     (
         "modelwatch-tensors",
-        &["crc32fast", "hdf5-pure", "memmap2", "npyz", "prost", "safetensors", "serde-saphyr", "sha2", "zip"],
+        &["crc32fast", "hdf5-pure", "libc", "memmap2", "npyz", "prost", "safetensors", "serde-saphyr", "sha2", "zip"],
     ),
     ("modelwatch-config", &["annotate-snippets", "jsonschema", "schemars", "strsim", "toml"]),
     (
@@ -59,7 +59,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "blake3",
             "glob",
             "jiff",
-            "libc",
             "libloading",
             "modelwatch-abi",
             "modelwatch-config",

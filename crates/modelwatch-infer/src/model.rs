@@ -3,6 +3,7 @@
 use std::{fmt, mem, num::NonZeroUsize, ops::Range, path::Path, sync::Arc, thread};
 
 use arrow_array::RecordBatch;
+use modelwatch_tensors::heap;
 
 use crate::{
     columns_in, columns_out,
@@ -35,7 +36,10 @@ impl Model {
 
     /// Loads the model at `path` with another runtime.
     pub fn load_with(runtime: &dyn Runtime, path: &Path) -> Result<Self, InferError> {
-        Ok(Self { executable: runtime.load(path)? })
+        let executable = runtime.load(path)?;
+        // The file as it was decoded, as large as the weights that stay.
+        heap::give_back();
+        Ok(Self { executable })
     }
 
     /// Returns the tensors inside of the model.

@@ -6,8 +6,7 @@
 //! against the requirements (`decide`), refs are moved (`act`), and the run is recorded
 //! ([`record`], [`history`]).
 //!
-//! Threads and channels only; no async. The `plugin` module alone is allowed `unsafe`, and `memory` for a call of the
-//! C library.
+//! Threads and channels only; no async. The `plugin` module alone is allowed `unsafe`.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

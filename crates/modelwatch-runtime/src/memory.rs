@@ -1,7 +1,8 @@
 //! How much memory this process has, as the system tells, and what becomes of that which is freed.
-#![allow(unsafe_code)]
 
 use modelwatch_sdk::memory::InferenceMemory;
+use modelwatch_tensors::heap;
+pub use modelwatch_tensors::heap::keep_freed;
 
 /// Does something, and returns how much memory the process had before it and at most meanwhile; none where the system does not
 /// tell.
@@ -10,43 +11,13 @@ use modelwatch_sdk::memory::InferenceMemory;
 /// `/proc/self/clear_refs`). So two who watch at once see the later one's beginning; probes are asked for their reports one by
 /// one.
 pub(crate) fn watch<T>(work: impl FnOnce() -> T) -> (T, Option<InferenceMemory>) {
+    // What others have freed would be taken without being seen.
+    heap::give_back();
     let before = system::reset_peak().and_then(|()| system::resident("VmRSS:"));
     let res = work();
     let peak = system::resident("VmHWM:");
     // The kernel adds up what threads have counted for themselves from time to time only.
     (res, before.zip(peak).map(|(before, peak)| InferenceMemory { before, peak: peak.max(before) }))
-}
-
-/// Lets this process and its plugins keep the memory that they free, for the next batch. A program calls it as it begins.
-///
-/// The system clears every page that it gives, and without this, columns of some hundred kilobytes are given back
-/// and taken again with each batch: that is a quarter of the time of a pass over wide rows.
-pub fn keep_freed() {
-    heap::keep_freed();
-}
-
-/// The heap of glibc, which plugins allocate from as well.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-mod heap {
-    use libc::{M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, mallopt};
-
-    /// What is larger is given back, as weights are. As much as glibc allows, see `mallopt(3)`.
-    const LARGE: i32 = 32 << 20;
-    /// How much is kept: some batches.
-    const KEPT: i32 = 128 << 20;
-
-    pub(super) fn keep_freed() {
-        // SAFETY: it changes two limits under a lock of its own. A refusal leaves them as they are.
-        unsafe {
-            mallopt(M_MMAP_THRESHOLD, LARGE);
-            mallopt(M_TRIM_THRESHOLD, KEPT);
-        }
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-mod heap {
-    pub(super) fn keep_freed() {}
 }
 
 #[cfg(target_os = "linux")]
@@ -96,27 +67,6 @@ mod system {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-
-    #[cfg(target_env = "gnu")]
-    #[test]
-    fn what_is_freed_is_kept() {
-        const SIZE: usize = 16 << 20;
-        // The tenth field of `proc(5)`'s `stat`: pages that the system had to give.
-        let pages = || {
-            let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-            stat.rsplit_once(')').unwrap().1.split_whitespace().nth(7).unwrap().parse::<usize>().unwrap()
-        };
-        let fill = || {
-            let before = pages();
-            std::hint::black_box(vec![1_u8; SIZE]);
-            pages() - before
-        };
-        keep_freed();
-        let first = fill();
-        assert!(first > SIZE / 4096 / 2, "{first}");
-        let again = fill();
-        assert!(again < first / 10, "{again} {first}");
-    }
 
     #[test]
     fn what_is_freed_again_is_seen() {

@@ -33,6 +33,7 @@ mod write;
 
 mod archive;
 mod catalog;
+pub mod heap;
 mod metadata;
 mod mmap;
 mod sibling;

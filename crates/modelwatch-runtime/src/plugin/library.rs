@@ -86,6 +86,7 @@ pub(crate) fn load(path: &Path, digest: Option<&str>) -> Result<Library, Refusal
     }
     let crate_name = crate_name(path)
         .ok_or_else(|| refuse(RefusalKind::NotAPlugin, "its name is not that of a library (lib….so)".to_owned()))?;
+    check_length(&file).map_err(|e| refuse(RefusalKind::NotAPlugin, e))?;
     let library = open(path, file).map_err(|e| {
         refuse(RefusalKind::NotAPlugin, format!("it is not a library that this machine can load: {}", cause(&e)))
     })?;
@@ -142,6 +143,37 @@ fn check_writable(_: &Path, _: &str, _: &Path) -> Result<(), Refusal> {
 /// Returns the BLAKE3 digest of a file, in hexadecimal.
 pub(super) fn hash(file: &File) -> std::io::Result<String> {
     Ok(blake3::Hasher::new().update_reader(file)?.finalize().to_hex().to_string())
+}
+
+/// Refuses a library that ends before its segments do, as where it is still being copied: the loader maps them all the same,
+/// and whoever touches what is not there is killed.
+#[cfg(target_os = "linux")]
+fn check_length(file: &File) -> Result<(), String> {
+    use object::{
+        Endianness, ReadCache, ReadRef,
+        elf::{FileHeader64, PT_LOAD},
+        read::elf::{FileHeader, ProgramHeader},
+    };
+    let file = ReadCache::new(file);
+    // What has no such header the loader refuses by itself.
+    let Ok(header) = FileHeader64::<Endianness>::parse(&file) else { return Ok(()) };
+    let unreadable = |e: &dyn fmt::Display| format!("its program headers cannot be read: {e}; copy it again");
+    let endian = header.endian().map_err(|e| unreadable(&e))?;
+    let segments = header.program_headers(endian, &file).map_err(|e| unreadable(&e))?;
+    let ends = segments.iter().filter(|it| it.p_type(endian) == PT_LOAD).map(|it| {
+        let (offset, size) = it.file_range(endian);
+        offset.saturating_add(size)
+    });
+    let (is, wanted) = ((&file).len().unwrap_or_default(), ends.max().unwrap_or_default());
+    if is < wanted {
+        return Err(format!("it ends at byte {is}, its header says not before {wanted}; copy it again"));
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn check_length(_: &File) -> Result<(), String> {
+    Ok(())
 }
 
 /// Opens what was hashed, not what its name means by now.

@@ -413,6 +413,29 @@ fn a_refused_library_that_no_listing_describes_is_an_error_and_the_rest_goes_on(
 }
 
 #[test]
+fn a_library_that_was_cut_short_is_refused_before_it_is_mapped() {
+    let project = Project::new();
+    let whole = fs::read(plugins().join("libverify_golden.so")).unwrap();
+    let dir = project.path().join("mine");
+    fs::create_dir(&dir).unwrap();
+    // Within the header, the program headers, and the segments.
+    for length in [20, 200, 5_000, 100_000] {
+        fs::write(dir.join("libmine.so"), &whole[..length]).unwrap();
+        let ended = project.modelwatch(&["plugin", "check", "mine/libmine.so"]);
+        assert_eq!(ended.code, 3, "{length}: {}", ended.err);
+        if length > 4096 {
+            let told = format!("mine/libmine.so`: it ends at byte {length}, its header says not before ");
+            assert!(ended.err.contains(&told) && ended.err.contains("copy it again"), "{length}: {}", ended.err);
+        }
+    }
+    project.write("pipeline.toml", &format!("{}{METRICS}[[verify]]\nuses = 'mine'\n", digits("e08")));
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--format", "json", "--plugin-dir", "mine"]);
+    let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+    let message = check(&record, "mine", "error")["message"].as_str().unwrap();
+    assert!(ended.code == 3 && message.contains("copy it again"), "{message}");
+}
+
+#[test]
 fn a_model_that_cannot_be_run_is_an_error_that_names_why() {
     let project = Project::new();
     let (sound, strange) = (fixtures().join("digits/cnn_series/e08.onnx"), project.path().join("e08.onnx"));

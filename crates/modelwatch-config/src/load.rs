@@ -54,6 +54,12 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// It is a pipe or a device.
+    #[error("cannot read the pipeline file `{}`: it is no regular file; give the path of a TOML file", path.display())]
+    NotAFile {
+        /// What is none.
+        path: PathBuf,
+    },
     /// The file is larger than [`MAX_BYTES`].
     #[error("cannot read the pipeline file `{}`: it has more than {MAX_BYTES} bytes; is it the right file?", path.display())]
     TooLarge {
@@ -80,6 +86,11 @@ pub fn load(path: &Path, overrides: &[Override]) -> Result<Parsed, ConfigError> 
         io::ErrorKind::NotFound => ConfigError::NotFound { path: path.to_owned() },
         _ => ConfigError::Read { path: path.to_owned(), source },
     };
+    // A pipe without a writer would keep us waiting, and a device may never end.
+    let kind = path.metadata().map_err(fail)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(ConfigError::NotAFile { path: path.to_owned() });
+    }
     let mut bytes = Vec::new();
     File::open(path).map_err(fail)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > MAX_BYTES {

@@ -180,11 +180,10 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
         return Ok(vec![PathBuf::from(pattern)]);
     }
     if !pattern.contains(['*', '?', '[']) {
-        let found = fs::metadata(pattern);
-        let folder = found.as_ref().is_ok_and(fs::Metadata::is_dir);
-        return Err(match (folder, found.err()) {
-            (false, Some(e)) => DataError::Io { file: pattern.into(), source: e },
-            _ => DataError::Folder { pattern: pattern.to_owned() },
+        return Err(match fs::metadata(pattern) {
+            Err(e) => DataError::Io { file: pattern.into(), source: e },
+            Ok(it) if it.is_dir() => DataError::Folder { pattern: pattern.to_owned() },
+            Ok(_) => DataError::NotAFile { file: pattern.into() },
         });
     }
     let paths = glob::glob(pattern)

@@ -6,7 +6,7 @@ mod observed;
 mod outputs;
 
 use std::{
-    fs, io,
+    io::{self, Read},
     num::NonZeroUsize,
     path::{Component, Path, PathBuf},
     slice,
@@ -29,6 +29,7 @@ use thiserror::Error;
 use crate::{
     data::{BATCH_UNIT, Batches, DataError, Dataset, Scan},
     pass::batch_rows,
+    whole_file,
 };
 
 pub use contents::{ColumnContents, Distinct, ProfileContents, describe};
@@ -218,11 +219,14 @@ pub fn to_bytes(stored: &Stored) -> Vec<u8> {
 /// When the file cannot be read, or holds no profile that this program can read.
 pub fn open(path: &Path) -> Result<Stored, ProfileError> {
     let failed = |source| ProfileError::Io { file: path.to_owned(), source };
-    let size = fs::metadata(path).map_err(failed)?.len();
+    let mut opened = whole_file::open(path).map_err(failed)?;
+    let size = opened.metadata().map_err(failed)?.len();
     if size > MAX_BYTES {
         return Err(ProfileError::Size { file: path.to_owned(), size });
     }
-    Ok(file::read(path, &fs::read(path).map_err(failed)?)?)
+    let mut bytes = Vec::new();
+    opened.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(file::read(path, &bytes)?)
 }
 
 /// Data of a run: rows, or what was kept of them.
@@ -315,9 +319,8 @@ fn model_of(scheme: &str) -> Option<ModelRole> {
 
 /// Returns whether the file is a profile by its first bytes, or was meant to be one by its name.
 fn is_profile(path: &Path) -> bool {
-    use io::Read;
     let mut head = Vec::new();
-    let begins = fs::File::open(path).and_then(|it| it.take(file::MAGIC.len() as u64).read_to_end(&mut head));
+    let begins = whole_file::open(path).and_then(|it| it.take(file::MAGIC.len() as u64).read_to_end(&mut head));
     begins.is_ok() && (head == file::MAGIC || path.extension().is_some_and(|it| it == "mwp"))
 }
 

@@ -4,6 +4,17 @@ use std::{fs::File, io, path::Path};
 
 use tempfile::NamedTempFile;
 
+/// Opens a file to be read, and nothing that may keep its reader waiting, as a pipe without a writer does.
+///
+/// # Errors
+/// When it cannot be opened, or is no regular file.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    File::open(path)
+}
+
 /// Returns a file beside the one that is to be, to be written.
 pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
     // In the same folder, since a rename does not leave a file system.

@@ -28,6 +28,12 @@ pub enum DataError {
         /// The path.
         pattern: String,
     },
+    /// The path is neither a file nor a folder.
+    #[error("`{}` is no regular file, and data is read more than once; write it into a file", file.display())]
+    NotAFile {
+        /// The pipe or device.
+        file: PathBuf,
+    },
     /// The glob is broken.
     #[error("`{pattern}` is not a glob: {reason}")]
     Pattern {

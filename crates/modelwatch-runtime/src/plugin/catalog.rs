@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
 use super::{ForeignProbe, ForeignStore, Listing, Refusal, RefusalKind, WorkerProgram, library};
+use crate::whole_file;
 
 /// The environment variable with further plugin folders, separated as in `PATH`.
 const PATH_VARIABLE: &str = "MODELWATCH_PLUGIN_PATH";
@@ -146,7 +147,7 @@ impl Catalog {
     /// # Errors
     /// When the file cannot be read.
     pub fn digest(path: &Path) -> std::io::Result<String> {
-        library::hash(&fs::File::open(path)?)
+        library::hash(&whole_file::open(path)?)
     }
 
     /// Adds a plugin that is linked in.

@@ -74,7 +74,7 @@ pub(crate) struct Library {
 pub(crate) fn load(path: &Path, digest: Option<&str>) -> Result<Library, Refusal> {
     let refuse = |kind, message: String| Refusal::new(path, kind, message);
     check_permissions(path)?;
-    let file = File::open(path).map_err(|e| refuse(RefusalKind::Unreadable, format!("cannot open it: {e}")))?;
+    let file = whole_file::open(path).map_err(|e| refuse(RefusalKind::Unreadable, format!("cannot open it: {e}")))?;
     let actual = hash(&file).map_err(|e| refuse(RefusalKind::Unreadable, format!("cannot read it: {e}")))?;
     if let Some(digest) = digest
         && actual != digest

@@ -436,6 +436,26 @@ fn a_library_that_was_cut_short_is_refused_before_it_is_mapped() {
 }
 
 #[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let project = Project::new();
+    let fifo = project.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for it in ["/dev/null", fifo.to_str().unwrap()] {
+        let data = fixtures().join("digits/data/test.npz");
+        let pipeline = digits("e08").replace(data.to_str().unwrap(), it);
+        let (code, record) = project.run(&format!("{pipeline}{METRICS}"));
+        assert_eq!((code, &record["verdict"]), (3, &"error".into()));
+        let message = check(&record, "metrics", "error")["message"].as_str().unwrap();
+        assert!(message.contains(&format!("`{it}` is no regular file")), "{message}");
+        for command in [["check", it].as_slice(), &["profile", "show", it], &["profile", it, "-o", "a.mwp"]] {
+            let ended = project.modelwatch(command);
+            assert!(matches!(ended.code, 2 | 3), "{command:?}: {}", ended.err);
+            assert!(ended.err.contains("is no regular file"), "{command:?}: {}", ended.err);
+        }
+    }
+}
+
+#[test]
 fn a_model_that_cannot_be_run_is_an_error_that_names_why() {
     let project = Project::new();
     let (sound, strange) = (fixtures().join("digits/cnn_series/e08.onnx"), project.path().join("e08.onnx"));

@@ -456,6 +456,26 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
 }
 
 #[test]
+fn a_page_that_is_not_what_its_checksum_says_is_an_error() {
+    let project = Project::new();
+    let sound = fs::read(fixtures().join("formats/page_checksums.parquet")).unwrap();
+    let run = |bytes: &[u8]| {
+        fs::write(project.path().join("data.parquet"), bytes).unwrap();
+        project.run("name = 'x'\n[data.current]\npath = 'data.parquet'\n[[analyze]]\nuses = 'quality'\n")
+    };
+    let (code, record) = run(&sound);
+    assert_eq!(code, 0, "{record:#}");
+    // The last bit of a value's mantissa: nothing but the checksum tells.
+    let at = sound.windows(8).position(|it| it == 9.72_f64.to_le_bytes()).unwrap();
+    let mut flipped = sound.clone();
+    flipped[at] ^= 1;
+    let (code, record) = run(&flipped);
+    assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{record:#}");
+    let said = record["checks"].to_string();
+    assert!(said.contains("data.parquet` at row group 0") && said.contains("CRC checksum mismatch"), "{said}");
+}
+
+#[test]
 fn a_model_that_cannot_be_run_is_an_error_that_names_why() {
     let project = Project::new();
     let (sound, strange) = (fixtures().join("digits/cnn_series/e08.onnx"), project.path().join("e08.onnx"));

@@ -218,22 +218,34 @@ impl Catalog {
         match Self::load_one(path, digest) {
             Ok(it) => {
                 debug!(path = %path.display(), name = it.manifest.name, "Plugin was loaded.");
+                self.blame_namesake(&it);
                 self.add(it);
             }
             Err(e) => self.refuse(Refusal { components: components.to_vec(), ..e }),
         }
     }
 
-    /// A name that two plugins claim belongs to neither: which one is meant is not for us to guess.
+    /// Says of a refused library that no listing describes what it would have had, as its namesake of a later folder has it.
+    fn blame_namesake(&mut self, plugin: &LoadedPlugin) {
+        let Some(name) = plugin.path.as_deref().and_then(Path::file_name) else { return };
+        for it in &mut self.refusals {
+            if it.components.is_empty() && it.path.file_name() == Some(name) {
+                it.components =
+                    plugin.manifest.components.iter().map(|it| format!("{}/{}", it.kind, it.name)).collect();
+            }
+        }
+    }
+
+    /// A name that two plugins claim belongs to neither: which one is meant is not for us to guess. One whose library was
+    /// refused does not belong to another one either, of which nobody said that it is as good.
     fn add(&mut self, mut plugin: LoadedPlugin) {
         // The same bytes in two folders are one plugin.
         if plugin.digest.is_some() && self.plugins.iter().any(|it| it.digest == plugin.digest) {
             return;
         }
-        // A name that two have lost, a third one does not win.
         let lost = |it: &ComponentInfo| {
             let name = format!("{}/{}", it.kind, it.name);
-            self.refusals.iter().any(|it| it.kind == RefusalKind::Duplicate && it.components.contains(&name))
+            self.refusals.iter().any(|it| it.components.contains(&name))
         };
         plugin.manifest.components.retain(|it| !lost(it));
         let here = plugin.path.clone();

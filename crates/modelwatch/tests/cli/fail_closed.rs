@@ -436,6 +436,29 @@ fn a_library_that_was_cut_short_is_refused_before_it_is_mapped() {
 }
 
 #[test]
+fn a_plugin_that_was_refused_is_not_replaced_from_another_folder() {
+    let sound = fs::read(plugins().join("libverify_metrics.so")).unwrap();
+    let listing = "[[plugin]]\nfile = 'libverify_metrics.so'\nblake3 = '00'\ncomponents = ['verifier/metrics']\n";
+    for (bytes, listing) in [(&sound[..], Some(listing)), (&sound[..100_000], None)] {
+        let project = Project::new();
+        let dir = project.path().join("mine");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("libverify_metrics.so"), bytes).unwrap();
+        if let Some(it) = listing {
+            fs::write(dir.join("plugins.toml"), it).unwrap();
+        }
+        project.write("pipeline.toml", &format!("{}{METRICS}[[analyze]]\nuses = 'weights'\n", digits("e08")));
+        let ended = project.modelwatch(&["run", "pipeline.toml", "--format", "json", "--plugin-dir", "mine"]);
+        let record: serde_json::Value =
+            serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.err));
+        assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()), "{record:#}");
+        let message = check(&record, "metrics", "error")["message"].as_str().unwrap();
+        assert!(message.contains("refused plugin `mine/libverify_metrics.so`"), "{message}");
+        check(&record, "findings", "pass");
+    }
+}
+
+#[test]
 fn what_is_no_file_is_refused_and_not_waited_for() {
     let project = Project::new();
     let fifo = project.path().join("pipe");

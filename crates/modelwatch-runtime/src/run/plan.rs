@@ -119,6 +119,7 @@ pub(super) fn components<'a>(
     errors: &[Diagnostic],
 ) -> (Plan<'a>, Vec<Diagnostic>) {
     let mut planner = Planner { document, pipeline, options, errors, problems: Vec::new() };
+    planner.check_folders();
     let store = pipeline.store.as_ref().and_then(|it| planner.store(it));
     let probes: Vec<_> = pipeline.probes.iter().filter_map(|it| planner.probe(it)).collect();
     (Plan { probes, store, data: BTreeMap::new() }, planner.problems)
@@ -183,6 +184,9 @@ pub(super) fn missing(
     res
 }
 
+/// Where the pipeline names its plugin folders.
+const PLUGIN_DIRS: &str = "/plugins/dirs";
+
 const CHECKPOINT_HELP: &str = "add `[checkpoint]`, or `--model` to `modelwatch probe`";
 const BASELINE_HELP: &str = "add `[baseline]`, or `--baseline` to `modelwatch probe`";
 
@@ -196,6 +200,14 @@ struct Planner<'a, 'o> {
 }
 
 impl<'a> Planner<'a, '_> {
+    fn check_folders(&mut self) {
+        for (at, dir) in self.pipeline.plugins.dirs.iter().enumerate().filter(|(_, it)| !it.is_dir()) {
+            let message = format!("there is no plugin folder `{}`", dir.display());
+            let help = "correct the path, which starts at the folder of the pipeline, or build the plugins";
+            self.at(&format!("{PLUGIN_DIRS}/{at}"), code::MISSING_FILE, &message, Some(help));
+        }
+    }
+
     fn store(&mut self, settings: &'a config::Component) -> Option<Result<OpenStore<'a>, String>> {
         let component = match self.component(Kind::Store, settings)? {
             Ok(it) => it,
@@ -271,13 +283,13 @@ impl<'a> Planner<'a, '_> {
                     return None;
                 }
                 let similar = did_you_mean(&settings.uses, names.iter().copied());
-                // Nobody knows what a library that was refused has, so that the name may be right.
+                // Nobody knows what is in folders that the file names and nobody could read.
+                if similar.is_none() && (self.may_have(PLUGIN_DIRS) || may_have(&self.problems, PLUGIN_DIRS)) {
+                    return None;
+                }
+                // Nor what a library that was refused has, so that the name may be right.
                 if let (None, Some(refusal)) = (similar, catalog.unread()) {
                     return Some(Err(format!("no {kind} that was loaded is named `{}`; {refusal}", settings.uses)));
-                }
-                // Nor what is in folders that the file names and nobody could read.
-                if similar.is_none() && self.may_have("/plugins/dirs") {
-                    return None;
                 }
                 let help = match similar {
                     Some(it) => format!("did you mean `{it}`?"),

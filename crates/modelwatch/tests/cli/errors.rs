@@ -242,6 +242,19 @@ fn selections_of_no_column_are_refused() {
 }
 
 #[test]
+fn a_plugin_folder_that_is_not_there_is_shown_at_its_place() {
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let folders = "[plugins]\ndirs = ['.', '../nope']\n";
+    let place = format!("pipeline.toml:{}:14", digits("e08").lines().count() + 2);
+    wrong(&format!("{}{folders}{metrics}", digits("e08")), &["E0203", "nope`", &place, "build the plugins"]);
+    // What is in it nobody knows.
+    let project = Project::new();
+    project.write("pipeline.toml", &format!("{}{folders}[[verify]]\nuses = 'mine'\n", digits("e08")));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(ended.code == 2 && ended.err.matches("error[").count() == 1, "{}", ended.err);
+}
+
+#[test]
 fn what_no_run_could_do_is_refused_before_it() {
     let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
     let store = "[store]\nuses = 'local'\nwith = { path = 'store' }\n[on.pass]\nmove = ['good', 'latest']\n";

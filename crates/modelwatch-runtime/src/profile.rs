@@ -58,6 +58,12 @@ pub enum ProfileError {
         /// Why.
         source: modelwatch_sdk::Error,
     },
+    /// The data has no row.
+    #[error("`{}` has no rows, so that there is nothing to make a profile of; name data that has some", file.display())]
+    NoRows {
+        /// The data's first file.
+        file: PathBuf,
+    },
     /// A column that is said to have names is not there.
     #[error("the data has no column `{column}`")]
     NoColumn {
@@ -148,6 +154,9 @@ pub fn make(dataset: &Dataset, request: &Request<'_>) -> Result<Stored, ProfileE
     let mut profile = Profile::default();
     for part in parts {
         profile.merge(part?).map_err(ProfileError::Merge)?;
+    }
+    if profile.rows() == 0 {
+        return Err(ProfileError::NoRows { file: dataset.files().first().cloned().unwrap_or_default() });
     }
     let predictor = request.outputs.map(|it| it.predictor.clone());
     let mut res = Stored { settings: request.settings, predictor, profile };
@@ -298,9 +307,13 @@ impl StandIn {
 
     /// Returns what stands in for the rows of a profile, which errors call by that name.
     pub(crate) fn of(file: impl Into<PathBuf>, stored: &Stored) -> Result<Self, String> {
+        let file = file.into();
+        if stored.profile.rows() == 0 {
+            return Err(format!("the profile `{}` is of no rows; make it from data that has some", file.display()));
+        }
         let outputs = stored::outputs(&stored.profile).map_err(|e| e.message)?;
         Ok(Self {
-            file: file.into(),
+            file,
             rows: stored.profile.rows(),
             states: stored::batch(&stored.profile).map_err(|e| e.message)?,
             outputs: stored.predictor.clone().map(|it| (it, outputs)),

@@ -45,6 +45,7 @@ pub(crate) fn profile(arguments: &cli::Profile, quiet: bool) -> anyhow::Result<C
 }
 
 fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
+    refuse_existing(&arguments.output)?;
     let pattern = arguments.data.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", arguments.data.display())))?;
     let dataset = Dataset::open(pattern, None).map_err(|e| Wrong(e.to_string()))?;
     let mut categorical = arguments.categorical.clone();
@@ -98,6 +99,7 @@ fn pipeline(arguments: &MakeProfile, model: &Path) -> anyhow::Result<Option<Pipe
 }
 
 fn merge(files: &[PathBuf], into: &Path) -> anyhow::Result<Code> {
+    refuse_existing(into)?;
     let parts: Vec<_> = files.iter().map(|it| open(it)).collect::<anyhow::Result<_>>()?;
     let stored = profile::merge(parts)?;
     let bytes = write(into, &stored)?;
@@ -110,6 +112,14 @@ fn open(file: &Path) -> anyhow::Result<Stored> {
         ProfileError::File(_) | ProfileError::Size { .. } => Wrong(e.to_string()).into(),
         _ => anyhow::Error::new(e),
     })
+}
+
+/// What later verdicts rest on is not replaced unasked.
+fn refuse_existing(file: &Path) -> Result<(), Wrong> {
+    if file.exists() {
+        return Err(Wrong(format!("`{}` exists already; name a new file", file.display())));
+    }
+    Ok(())
 }
 
 fn write(file: &Path, stored: &Stored) -> anyhow::Result<u64> {

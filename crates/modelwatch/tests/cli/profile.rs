@@ -86,8 +86,30 @@ fn what_is_no_profile_is_refused_with_a_remedy() {
     assert_eq!(ended.code, 2);
     let expected = "error: the profile `ref.mwp` is damaged: its bytes do not have the digest that it names; copy it again from where it was written, or make it again from the rows";
     assert_eq!(ended.err.trim(), expected);
-    let ended = call(&project, &["profile", "data.csv", "-o", "ref.mwp", "--categorical", "cod"]);
+    let ended = call(&project, &["profile", "data.csv", "-o", "new.mwp", "--categorical", "cod"]);
     assert_eq!((ended.code, ended.err.contains("the data has no column `cod`")), (2, true), "{}", ended.err);
+}
+
+#[test]
+fn no_rows_make_no_profile() {
+    let project = Project::new();
+    project.write("data.csv", "number,side\n");
+    let ended = call(&project, &["profile", "data.csv", "-o", "ref.mwp"]);
+    assert_eq!((ended.code, project.path().join("ref.mwp").exists()), (3, false), "{}", ended.err);
+    assert!(ended.err.contains("`data.csv` has no rows"), "{}", ended.err);
+}
+
+#[test]
+fn a_profile_is_not_replaced_unasked() {
+    let project = Project::new();
+    project.write("data.csv", &csv(0));
+    project.write("ref.mwp", "precious");
+    for command in [["profile", "data.csv"].as_slice(), &["profile", "merge", "a.mwp", "b.mwp"]] {
+        let ended = call(&project, &[command, &["-o", "ref.mwp"]].concat());
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        assert!(ended.err.contains("`ref.mwp` exists already; name a new file"), "{}", ended.err);
+    }
+    assert_eq!(fs::read_to_string(project.path().join("ref.mwp")).unwrap(), "precious");
 }
 
 /// Writes those rows of the test data whose label is 0, for which a model gives other predictions than for all.
@@ -147,6 +169,7 @@ fn predictions_of_another_model_are_not_compared() {
     let train = folder.join("train.parquet");
     let (train, other) = (train.to_str().unwrap(), folder.join("rforest.onnx"));
     let made = |more: &[&str]| {
+        let _ = fs::remove_file(project.path().join("train.mwp"));
         let ended = call(&project, &[&["profile", train, "-o", "train.mwp", "--quiet"], more].concat());
         assert_eq!(ended.code, 0, "{}", ended.err);
         let (_, record) = project.run(&predicting(&folder.join("logreg.onnx"), "test.parquet", "train.mwp"));

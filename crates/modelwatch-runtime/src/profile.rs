@@ -70,6 +70,9 @@ pub enum ProfileError {
         /// The column.
         column: String,
     },
+    /// The data has not what the model wants.
+    #[error("the model cannot be run: {0}")]
+    Inputs(String),
     /// The model cannot be run on the data.
     #[error("the model cannot be run: {0}")]
     Model(String),

@@ -15,7 +15,10 @@ mod runtimes;
 mod store;
 mod worker;
 
+use std::io;
+
 use clap::CommandFactory;
+use modelwatch_runtime::data::DataError;
 
 use crate::{
     cli::{Cli, Command},
@@ -52,6 +55,16 @@ impl std::fmt::Display for Wrong {
 }
 
 impl std::error::Error for Wrong {}
+
+/// Blames whoever named data that is not there, and nobody for what is wrong with data that is.
+pub(crate) fn data_error(error: DataError) -> anyhow::Error {
+    let is_there = match &error {
+        DataError::NothingMatches { .. } | DataError::Folder { .. } | DataError::Pattern { .. } => false,
+        DataError::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+        _ => true,
+    };
+    if is_there { error.into() } else { Wrong(error.to_string()).into() }
+}
 
 /// Returns what a command ends with that ended with an error.
 pub(crate) fn code_of(error: &anyhow::Error) -> Code {

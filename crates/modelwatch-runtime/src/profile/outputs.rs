@@ -52,7 +52,7 @@ impl Outputs {
 
     /// Returns the outputs of a model of a run.
     pub(crate) fn new(model: &RunModel, columns: &Columns, schema: &Schema) -> Result<Self, ProfileError> {
-        let inputs = InputMap::plan(model.model.info(), columns, schema).map_err(ProfileError::Model)?;
+        let inputs = InputMap::plan(model.model.info(), columns, schema).map_err(ProfileError::Inputs)?;
         let predictor = model.predictor(&inputs).map_err(|e| ProfileError::Model(e.message))?;
         Ok(Self { model: model.model.clone(), inputs, predictor })
     }

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use self::review::{Change, Uses, review};
 use super::{
-    Code, Wrong,
+    Code, Wrong, data_error,
     run::{self, cancel_on_signals, write_file},
 };
 use crate::{cli, output, progress::Progress};
@@ -110,7 +110,7 @@ fn source(pipeline: &Pipeline, arguments: &cli::Columns) -> Result<Source, Wrong
 
 /// Returns what the columns of data are like; none where the work was interrupted.
 fn observed(pipeline: &Pipeline, source: &Source, quiet: bool) -> anyhow::Result<Option<Vec<ObservedColumn>>> {
-    let dataset = Dataset::open(&source.path, source.format).map_err(|e| Wrong(e.to_string()))?;
+    let dataset = Dataset::open(&source.path, source.format).map_err(data_error)?;
     let has = |name: &String| dataset.schema().fields().iter().any(|it| it.name() == name);
     let declared = pipeline.data.iter().flat_map(|it| &it.columns.categorical).filter(|it| has(it));
     let categorical: Vec<_> = declared.cloned().collect();

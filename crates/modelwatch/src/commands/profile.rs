@@ -1,7 +1,7 @@
 //! `modelwatch profile`.
 
 use std::{
-    fs,
+    fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     thread,
@@ -18,7 +18,7 @@ use modelwatch_runtime::{
 use toml::Value;
 
 use super::{
-    Code, Wrong,
+    Code, Wrong, data_error,
     probe::{absolute, below},
     run::{accept, cancel_on_signals, write_file},
     runtimes::runtimes,
@@ -47,14 +47,17 @@ pub(crate) fn profile(arguments: &cli::Profile, quiet: bool) -> anyhow::Result<C
 fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
     refuse_existing(&arguments.output)?;
     let pattern = arguments.data.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", arguments.data.display())))?;
-    let dataset = Dataset::open(pattern, None).map_err(|e| Wrong(e.to_string()))?;
+    let dataset = Dataset::open(pattern, None).map_err(data_error)?;
     let mut categorical = arguments.categorical.clone();
     let outputs = match &arguments.model {
         None => None,
         Some(it) => {
+            if !it.exists() {
+                return Err(Wrong(format!("there is no file or folder `{}`", it.display())).into());
+            }
             let Some(pipeline) = pipeline(arguments, it)? else { return Ok(Code::WRONG) };
             categorical.extend(pipeline.data.iter().flat_map(|it| it.columns.categorical.iter().cloned()));
-            Some(Outputs::load(&pipeline, &dataset, &runtimes()).map_err(|e| Wrong(e.to_string()))?)
+            Some(Outputs::load(&pipeline, &dataset, &runtimes()).map_err(failed)?)
         }
     };
     let progress = Progress::new(quiet);
@@ -76,8 +79,7 @@ fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
             output::error("interrupted; nothing was written");
             return Ok(Code::INTERRUPTED);
         }
-        Err(e @ ProfileError::NoColumn { .. }) => return Err(Wrong(e.to_string()).into()),
-        Err(e) => return Err(e.into()),
+        Err(e) => return Err(failed(e)),
     };
     let bytes = write(&arguments.output, &stored)?;
     show(&arguments.output, bytes, &stored, arguments.format)
@@ -107,11 +109,19 @@ fn merge(files: &[PathBuf], into: &Path) -> anyhow::Result<Code> {
 }
 
 fn open(file: &Path) -> anyhow::Result<Stored> {
-    // The file is named on the command line, so that whatever is wrong with it is the command's fault.
-    profile::open(file).map_err(|e| match &e {
-        ProfileError::File(_) | ProfileError::Size { .. } => Wrong(e.to_string()).into(),
-        _ => anyhow::Error::new(e),
-    })
+    profile::open(file).map_err(failed)
+}
+
+/// Blames the arguments for what they name wrongly, and nobody for what is wrong with a file that is there.
+fn failed(error: ProfileError) -> anyhow::Error {
+    match error {
+        ProfileError::Data(e) => data_error(e),
+        ProfileError::NoColumn { .. } | ProfileError::Inputs(_) => Wrong(error.to_string()).into(),
+        ProfileError::Io { ref source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Wrong(output::said(&error.into())).into()
+        }
+        e => e.into(),
+    }
 }
 
 /// What later verdicts rest on is not replaced unasked.

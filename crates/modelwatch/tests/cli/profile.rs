@@ -77,13 +77,13 @@ fn what_is_no_profile_is_refused_with_a_remedy() {
     let project = Project::new();
     project.write("data.csv", &csv(0));
     let ended = call(&project, &["profile", "show", "data.csv"]);
-    assert_eq!(ended.code, 2);
+    assert_eq!(ended.code, 3);
     let expected = "error: `data.csv` is no profile; make one with `modelwatch profile DATA --output FILE`";
     assert_eq!(ended.err.trim(), expected);
     call(&project, &["profile", "data.csv", "-o", "ref.mwp"]);
     flip_a_bit(&project.path().join("ref.mwp"));
     let ended = call(&project, &["profile", "show", "ref.mwp"]);
-    assert_eq!(ended.code, 2);
+    assert_eq!(ended.code, 3);
     let expected = "error: the profile `ref.mwp` is damaged: its bytes do not have the digest that it names; copy it again from where it was written, or make it again from the rows";
     assert_eq!(ended.err.trim(), expected);
     let ended = call(&project, &["profile", "data.csv", "-o", "new.mwp", "--categorical", "cod"]);
@@ -110,6 +110,40 @@ fn a_profile_is_not_replaced_unasked() {
         assert!(ended.err.contains("`ref.mwp` exists already; name a new file"), "{}", ended.err);
     }
     assert_eq!(fs::read_to_string(project.path().join("ref.mwp")).unwrap(), "precious");
+}
+
+#[test]
+fn what_is_not_there_is_the_arguments_fault_and_what_is_in_it_is_not() {
+    let project = Project::new();
+    project.write("broken.parquet", "PAR1 and no more");
+    project.write("broken.onnx", "no model");
+    project.write("data.csv", &csv(0));
+    let sound = fixtures().join("tabular/breast_cancer/logreg.onnx");
+    project.write("pipeline.toml", &format!(
+        "name = 'x'\n[checkpoint]\nname = 'c'\nimport = '{}'\n[data.current]\npath = 'data.csv'\n[[analyze]]\nuses = 'quality'\n",
+        sound.display()
+    ));
+    for (missing, broken) in [
+        (["profile", "none.csv", "-o", "a.mwp"].as_slice(), ["profile", "broken.parquet", "-o", "a.mwp"].as_slice()),
+        (
+            &["profile", "data.csv", "-o", "a.mwp", "--model", "none.onnx"],
+            &["profile", "data.csv", "-o", "a.mwp", "--model", "broken.onnx"],
+        ),
+        (&["profile", "show", "none.mwp"], &["profile", "show", "broken.parquet"]),
+        (
+            &["columns", "pipeline.toml", "--data", "none.csv"],
+            &["columns", "pipeline.toml", "--data", "broken.parquet"],
+        ),
+        (&["model", "show", "none.onnx"], &["model", "show", "broken.onnx"]),
+        (&["store", "--store", "s", "put", "none.onnx", "c"], &[]),
+    ] {
+        let ended = project.modelwatch(missing);
+        assert_eq!(ended.code, 2, "{missing:?}: {}", ended.err);
+        if !broken.is_empty() {
+            let ended = project.modelwatch(broken);
+            assert_eq!(ended.code, 3, "{broken:?}: {}", ended.err);
+        }
+    }
 }
 
 /// Writes those rows of the test data whose label is 0, for which a model gives other predictions than for all.
@@ -470,7 +504,7 @@ fn a_file_that_is_too_large_for_a_profile_is_not_read() {
     let project = Project::new();
     fs::File::create(project.path().join("large.mwp")).unwrap().set_len((1 << 30) + 1).unwrap();
     let ended = call(&project, &["profile", "show", "large.mwp"]);
-    assert_eq!(ended.code, 2);
+    assert_eq!(ended.code, 3);
     assert!(ended.err.contains("has 1073741825 bytes, and no more than 1073741824 are read"), "{}", ended.err);
 }
 

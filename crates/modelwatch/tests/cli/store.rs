@@ -262,7 +262,8 @@ fn a_wrong_command_says_so_once() {
     let name = store(&project, &["put", fixtures().join("digits/cnn/cnn.npz").to_str().unwrap(), "bad/name"]);
     assert!(name.code == 2 && name.err.contains("`bad/name` is no name for a lineage"), "{}: {}", name.code, name.err);
     let missing = store(&project, &["put", "nothere", "digits"]);
-    assert_eq!((missing.code, missing.err.matches("No such file").count()), (3, 1), "{}", missing.err);
+    let told = missing.err.matches("there is no file or folder `nothere`").count();
+    assert_eq!((missing.code, told), (2, 1), "{}", missing.err);
 }
 
 #[test]

@@ -16,7 +16,10 @@ use modelwatch_sdk::{
 use serde_json::{Map, Value};
 
 use super::{named, prune::seconds_now};
-use crate::{commands::Code, output};
+use crate::{
+    commands::{Code, Wrong},
+    output,
+};
 
 /// Where checkpoints go.
 pub(super) struct Target<'a> {
@@ -37,6 +40,9 @@ pub(super) enum Outcome {
 /// Stores one file or folder, and prints its id.
 pub(super) fn put(to: &Target<'_>, path: &Path, allow_empty: bool) -> anyhow::Result<Code> {
     named(to.lineage)?;
+    if !path.exists() {
+        return Err(Wrong(format!("there is no file or folder `{}`", path.display())).into());
+    }
     let arrival = arrival::examine(path, to.host)?;
     if to.pipeline.is_some_and(|it| it.refuse_nonfinite) {
         arrival::refuse_nonfinite(path, None)?;

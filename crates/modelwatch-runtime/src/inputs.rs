@@ -28,13 +28,8 @@ impl InputMap {
             let names: Vec<_> = model.inputs.iter().map(|it| format!("`{}`", it.name)).collect();
             return Err(format!("the model has no input `{unknown}`; its inputs are {}", names.join(", ")));
         }
-        let inputs = model.inputs.iter().map(|input| {
-            let names = match columns.inputs.get(&input.name) {
-                Some(patterns) => matching(patterns, columns, schema)?,
-                None => guess(input, model, columns, schema)?,
-            };
-            Ok((input.name.clone(), names))
-        });
+        let inputs = model.inputs.iter();
+        let inputs = inputs.map(|input| Ok((input.name.clone(), columns_of(input, model, columns, schema)?)));
         Ok(Self { inputs: inputs.collect::<Result<_, String>>()? })
     }
 
@@ -73,6 +68,24 @@ impl InputMap {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| e.to_string())?;
         Ok(Inputs { batch, non_finite_rows: bad.iter().filter(|&&it| it).count() as u64 })
     }
+}
+
+/// Finds the columns of an input of the model.
+pub(crate) fn columns_of(
+    input: &TensorSpec,
+    model: &ModelInfo,
+    columns: &Columns,
+    schema: &Schema,
+) -> Result<Vec<String>, String> {
+    match columns.inputs.get(&input.name) {
+        Some(patterns) => matching(patterns, columns, schema),
+        None => guess(input, model, columns, schema),
+    }
+}
+
+/// Returns how many numbers of a row the input is made of, if the model says so.
+pub(crate) fn width(input: &TensorSpec) -> Option<usize> {
+    input.shape.iter().skip(1).try_fold(1, |product: usize, axis| axis.and_then(|it| product.checked_mul(it)))
 }
 
 fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String> {
@@ -123,8 +136,7 @@ fn guess(input: &TensorSpec, model: &ModelInfo, columns: &Columns, schema: &Sche
     if let [only] = tensors[..] {
         return Ok(vec![only.name().clone()]);
     }
-    let wanted = input.shape.iter().skip(1).try_fold(1, |product, axis| axis.map(|it| product * it));
-    if tensors.is_empty() && wanted == Some(numeric.len()) {
+    if tensors.is_empty() && width(input) == Some(numeric.len()) {
         return Ok(numeric.iter().map(|it| it.name().clone()).collect());
     }
     Err(format!("which columns are the model's input `{}` cannot be told; {}", input.name, remedy()))

@@ -1,6 +1,9 @@
 //! What can be wrong with data files.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
@@ -89,6 +92,13 @@ fn place(text: &str) -> String {
 }
 
 impl DataError {
+    /// Returns what is wrong with a path that is a pattern, whatever files there are.
+    pub(crate) fn of_pattern(path: &str) -> Option<Self> {
+        let is_pattern = path.contains(['*', '?', '[']) && !Path::new(path).exists();
+        let error = glob::Pattern::new(path).err().filter(|_| is_pattern)?;
+        Some(Self::Pattern { pattern: path.to_owned(), reason: error.msg.to_owned() })
+    }
+
     pub(crate) fn broken(file: impl Into<PathBuf>, place: impl Into<String>, reason: impl ToString) -> Self {
         // Arrow's and the zip reader's messages can run over several lines.
         let reason = reason.to_string().lines().next().unwrap_or_default().to_owned();

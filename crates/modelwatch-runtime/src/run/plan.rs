@@ -22,6 +22,7 @@ use super::{Event, Options, Problem};
 use crate::{
     arrival,
     artifacts::Artifacts,
+    data::DataError,
     decide::form,
     model,
     models::Models,
@@ -103,6 +104,7 @@ pub(super) fn look<'a>(
         let sources = sources.into_iter().filter_map(|(role, it)| Some((role, it.as_ref()?)));
         plan.data = sources.map(|(role, it)| (role, Source::open(it))).collect();
         let is_whole = problems.is_empty() && errors.is_empty();
+        problems.extend(data::broken_patterns(document, settings));
         problems.extend(data::check(document, pipeline, settings, &plan, is_whole));
         if !has_unread_columns(errors) {
             problems.extend(selected::check(document, pipeline, &settings.columns, &plan));
@@ -138,10 +140,19 @@ pub(super) fn missing(
 ) -> Vec<Diagnostic> {
     let mut res = Vec::new();
     for (role, dataset) in &plan.data {
-        if let Err(e) = dataset {
+        let settings = pipeline.data.as_ref().and_then(|it| match role {
+            Role::Current => it.current.as_ref(),
+            Role::Reference => it.reference.as_ref(),
+        });
+        // What is wrong with a pattern is said of the pipeline itself.
+        let is_told = settings.is_some_and(|it| DataError::of_pattern(&it.path).is_some());
+        if let Err(e) = dataset
+            && !is_told
+        {
             res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, e, None));
         }
     }
+    res.extend(data::unwritable(document, pipeline));
     let mut models = Vec::new();
     for (role, table) in [(ModelRole::Candidate, "/checkpoint"), (ModelRole::Baseline, "/baseline")] {
         if let Err(e) = options.runtimes.open(pipeline, role) {
@@ -174,6 +185,7 @@ pub(super) fn missing(
         }
     }
     if !has_unread_columns(errors) {
+        res.extend(data::unmade_inputs(document, pipeline, plan, &models));
         res.extend(data::unlike(document, pipeline, plan, &models));
     }
     for it in &plan.probes {
@@ -317,7 +329,9 @@ impl<'a> Planner<'a, '_> {
         }
         let component = &settings.component.uses;
         let slices = self.pipeline.data.as_ref().map_or(&[][..], |it| &it.columns.slices);
-        let unreported = |address| unreported(component, address, known, slices);
+        let is_uncut = slices.is_empty() && !self.may_have("/data/columns/slices");
+        let uncut = |address: &MetricAddress| (is_uncut && address.labels.contains_key(SLICE)).then(unsliced);
+        let unreported = |address| unreported(component, address, known, slices).or_else(|| uncut(address));
         let mut told = BTreeSet::new();
         for it in &settings.requirements {
             let wrong = unreported(&it.metric);
@@ -479,6 +493,15 @@ fn unreported<'a>(
         format!("it reports {}", some(&forms))
     };
     Some(Unreported { part: MetricPart::Name(name), message, help })
+}
+
+/// Says that no metric is of a slice where no column makes any.
+fn unsliced<'a>() -> Unreported<'a> {
+    Unreported {
+        part: MetricPart::Key(SLICE),
+        message: "no column cuts the rows into slices".to_owned(),
+        help: "name the columns in `slices` of `[data.columns]`".to_owned(),
+    }
 }
 
 /// Returns the label whose value none of the metrics has that have these labels, with the value and the remedy.

@@ -242,6 +242,65 @@ fn selections_of_no_column_are_refused() {
 }
 
 #[test]
+fn check_says_which_inputs_the_columns_do_not_make() {
+    let project = Project::new();
+    let folder = fixtures().join("tabular/breast_cancer");
+    for (inputs, words) in [
+        ("['mean_*', '*_errr']", &["E0206", "no column of the data matches `*_errr`"][..]),
+        ("['mean_*']", &["E0207", "input `X` takes 30 numbers of a row, and 10 columns are meant"]),
+        ("['*']", &[]),
+    ] {
+        let pipeline = format!(
+            "name = 'x'\n[checkpoint]\nname = 'c'\nimport = '{0}/logreg.onnx'\n[data.current]\npath = '{0}/test.parquet'\n\
+             [data.columns]\nlabel = 'label'\ninputs.X = {inputs}\n[[verify]]\nuses = 'metrics'\nwith.task = 'binary'\n",
+            folder.display()
+        );
+        project.write("pipeline.toml", &pipeline);
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(ended.code, if words.is_empty() { 0 } else { 2 }, "{inputs}: {}", ended.err);
+        for it in words.iter().chain(&["pipeline.toml:9:"][..words.len().min(1)]) {
+            assert!(ended.err.contains(it), "{inputs}: no `{it}` in\n{}", ended.err);
+        }
+    }
+}
+
+#[test]
+fn check_says_what_could_not_be_written() {
+    let project = Project::new();
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    std::fs::create_dir(project.path().join("folder")).unwrap();
+    for (table, place) in [
+        ("[report]\nhtml = 'folder'\n", "8:8"),
+        ("[report]\njson = 'pipeline.toml/report.json'\n", "8:8"),
+        ("[run]\nhistory = 'folder'\n", "8:11"),
+    ] {
+        project.write("pipeline.toml", &format!("{}{table}{metrics}", digits("e08")));
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(ended.code, 2, "{table}: {}", ended.err);
+        for it in ["E0203", "folder", &format!("pipeline.toml:{place}")] {
+            assert!(ended.err.contains(it), "{table}: no `{it}` in\n{}", ended.err);
+        }
+    }
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_ever_is_the_pipelines_fault() {
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    let data = fixtures().join("digits/data/test.npz");
+    let pipeline = digits("e08").replace(data.to_str().unwrap(), "data/[");
+    wrong(&format!("{pipeline}{metrics}"), &["E0203", "[` is not a glob", "close the bracket", "pipeline.toml:4:8"]);
+}
+
+#[test]
+fn a_requirement_of_a_slice_needs_columns_that_make_some() {
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    for it in ["accuracy[slice=*]", "accuracy[slice=x]"] {
+        let required = format!("require = {{ \"{it}\" = '>= 0.5' }}\n");
+        wrong(&format!("{}{metrics}{required}", digits("e08")), &["E0205", "no column cuts the rows", "`slices`"]);
+    }
+}
+
+#[test]
 fn a_plugin_folder_that_is_not_there_is_shown_at_its_place() {
     let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
     let folders = "[plugins]\ndirs = ['.', '../nope']\n";

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use arrow_schema::Schema;
@@ -16,7 +16,8 @@ use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
 use super::{Plan, meant, rows_of};
 use crate::{
-    inputs::InputMap,
+    data::DataError,
+    inputs::{self, InputMap},
     pass::Layout,
     profile::{Source, kept},
 };
@@ -188,6 +189,94 @@ pub(super) fn unknown_inputs(
     unknown.collect()
 }
 
+/// Returns the inputs of models that the data's columns do not make.
+///
+/// As with [`unknown_inputs`], a run goes on with these.
+pub(super) fn unmade_inputs(
+    document: &Document,
+    pipeline: &Pipeline,
+    plan: &Plan<'_>,
+    models: &[(ModelRole, ModelInfo)],
+) -> Vec<Diagnostic> {
+    let columns = pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
+    let mut res = Vec::new();
+    for (&role, source) in &plan.data {
+        let Ok(Source::Rows(dataset)) = source else { continue };
+        let schema = dataset.schema();
+        let is_run =
+            |model| plan.probes.iter().filter_map(|it| rows_of(it, role)).any(|it| it.model(model) != Need::No);
+        for (model, input) in
+            models.iter().filter(|it| is_run(it.0)).flat_map(|(_, it)| it.inputs.iter().map(move |input| (it, input)))
+        {
+            let named = columns.inputs.get(&input.name);
+            // A column that is not there was told of at its place.
+            if named.is_some_and(|it| it.iter().any(|it| !it.contains('*') && schema.index_of(it).is_err())) {
+                continue;
+            }
+            let pointer = match named {
+                Some(_) => config::pointer("/data/columns/inputs", &input.name),
+                None => format!("/data/{}/path", role.as_str()),
+            };
+            let (code, why) = match inputs::columns_of(input, model, &columns, schema) {
+                Ok(found) => match inputs::width(input) {
+                    Some(wanted) if found.len() > 1 && found.len() != wanted => {
+                        let (name, found) = (&input.name, found.len());
+                        let what = format!("the model's input `{name}` takes {wanted} numbers of a row");
+                        let remedy = "name as many columns as the model was trained on";
+                        (code::UNKNOWN_INPUT, format!("{what}, and {found} columns are meant for it; {remedy}"))
+                    }
+                    _ => continue,
+                },
+                Err(why) if named.is_some() => (code::UNKNOWN_COLUMN, why),
+                Err(why) => (code::UNKNOWN_INPUT, why),
+            };
+            let problem = with_remedy(document, &pointer, code, &why);
+            if !res.contains(&problem) {
+                res.push(problem);
+            }
+        }
+    }
+    res
+}
+
+/// Returns what a run could not write, as far as that can be told without making anything.
+pub(super) fn unwritable(document: &Document, pipeline: &Pipeline) -> Vec<Diagnostic> {
+    let report = &pipeline.report;
+    let files = [
+        ("/report/html", &report.html),
+        ("/report/junit", &report.junit),
+        ("/report/json", &report.json),
+        ("/report/markdown", &report.markdown),
+        ("/run/history", &pipeline.run.history),
+    ];
+    let files = files.into_iter().filter_map(|(pointer, it)| Some((pointer, it.as_ref()?)));
+    let problem = |(pointer, file): (&str, &PathBuf)| {
+        let above = file.ancestors().skip(1).find(|it| it.exists());
+        let message = match above {
+            _ if file.is_dir() => format!("`{}` is a folder", file.display()),
+            Some(it) if !it.is_dir() => {
+                format!("`{}` cannot be in `{}`, which is no folder", file.display(), it.display())
+            }
+            _ => return None,
+        };
+        let help = "name a file in a folder that is there or can be made";
+        Some(document.at(pointer, code::MISSING_FILE, message, Some(help)))
+    };
+    files.filter_map(problem).collect()
+}
+
+/// Returns the patterns of data that can never match.
+pub(super) fn broken_patterns(document: &Document, settings: &config::Data) -> Vec<Diagnostic> {
+    let sources = [("/data/current/path", &settings.current), ("/data/reference/path", &settings.reference)];
+    let sources = sources.into_iter().filter_map(|(pointer, it)| Some((pointer, &it.as_ref()?.path)));
+    let problem = |(pointer, path): (&str, &String)| {
+        let why = DataError::of_pattern(path)?;
+        let help = "close the bracket, or write `[[]` for a bracket in the name of a file";
+        Some(document.at(pointer, code::MISSING_FILE, why.to_string(), Some(help)))
+    };
+    sources.filter_map(problem).collect()
+}
+
 /// Returns the data whose columns cannot be read together, as far as those are known before the run's models are.
 pub(super) fn unlike(
     document: &Document,
@@ -232,10 +321,15 @@ pub(super) fn unknown_layers(
     let refused = refused(&asked.iter().map(|it| it.1.clone()).collect());
     let problem = |(pointer, name): (String, &String)| {
         let why = refused.get(name)?;
-        let (message, help) = why.split_once("; ").map_or((&**why, None), |(what, help)| (what, Some(help)));
-        Some(document.at(&pointer, code::UNKNOWN_LAYER, message, help))
+        Some(with_remedy(document, &pointer, code::UNKNOWN_LAYER, why))
     };
     asked.into_iter().filter_map(problem).collect()
+}
+
+/// Returns an error whose message has the remedy behind a semicolon, if there is one.
+fn with_remedy(document: &Document, pointer: &str, code: &'static str, why: &str) -> Diagnostic {
+    let (message, help) = why.split_once("; ").map_or((why, None), |(what, help)| (what, Some(help)));
+    document.at(pointer, code, message, help)
 }
 
 pub(super) fn with_of(settings: &config::Probe) -> String {

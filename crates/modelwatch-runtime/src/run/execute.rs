@@ -50,6 +50,8 @@ pub(super) struct Run<'a> {
     pub(super) failures: Vec<(&'static str, String)>,
     /// Whether the baseline is missing, and may be.
     pub(super) awaits_baseline: bool,
+    /// Whether something that the run is to keep cannot be kept, so that no probe is begun.
+    is_vain: bool,
     pub(super) non_finite_inputs: u64,
     /// The judged checkpoint, also where its bytes turn out to be damaged.
     pub(super) judged: Option<CheckpointId>,
@@ -132,6 +134,7 @@ pub(super) fn execute(
         coverage: Coverage::default(),
         failures: Vec::new(),
         awaits_baseline: false,
+        is_vain: false,
         non_finite_inputs: 0,
         judged: None,
         not_saved: None,
@@ -150,6 +153,13 @@ pub(super) fn execute(
     {
         // Before anything is done: a run that nobody can look up again must not move a ref.
         run.failures.push(("history", e.to_string()));
+        run.is_vain = true;
+    }
+    if let Some(file) = &pipeline.run.resume
+        && let Err(e) = run.resume_place(file)
+    {
+        run.failures.push(("resume", e));
+        run.is_vain = true;
     }
     let before = run.history(store.as_deref());
     let candidate = run.phase("checkpoint", |run| run.candidate(store.as_deref()));
@@ -161,6 +171,22 @@ pub(super) fn execute(
             before: None,
             lineage: None,
             candidate: None,
+            baseline: None,
+            models: Vec::new(),
+            running: Models::default(),
+        };
+        return outcome::conclude(run, document, &plan, Vec::new(), nothing);
+    }
+    if run.is_vain {
+        // What came is stored all the same, since it may be the last of a training.
+        for it in &pipeline.probes {
+            run.gap(&it.id, "the whole probe", "the run cannot keep what it should, so that it was not begun");
+        }
+        let nothing = outcome::Checkpoints {
+            store,
+            before: before.as_ref(),
+            lineage: pipeline.checkpoint.as_ref().map(CheckpointSource::lineage),
+            candidate,
             baseline: None,
             models: Vec::new(),
             running: Models::default(),

@@ -136,6 +136,10 @@ fn states<'s, 'a: 's>(slots: impl Iterator<Item = &'s mut Slot<'a>>) -> Result<S
     slots.map(|it| Ok((it.settings.id.clone(), it.state().map_err(|e| e.message)?))).collect()
 }
 
+fn unusable(path: &Path, why: &dyn Display) -> String {
+    format!("cannot use `{}`: {why}", path.display())
+}
+
 impl Run<'_> {
     /// Gives the probes the states of a run that did not end, if there are any in the file and they are of such a run.
     pub(super) fn resume(
@@ -151,13 +155,9 @@ impl Run<'_> {
         if !self.failures.is_empty() {
             return;
         }
-        let unusable = |e: &dyn Display| ("resume", format!("cannot use `{}`: {e}", path.display()));
-        let place = match resume::place(path) {
-            Ok(it) if self.writes(&it) => {
-                return self.failures.push(unusable(&"the run writes something else there; name another file"));
-            }
+        let place = match self.resume_place(path) {
             Ok(it) => it,
-            Err(e) => return self.failures.push(unusable(&e)),
+            Err(e) => return self.failures.push(("resume", e)),
         };
         let key = match self.resume_key(document, plan, checkpoints, models) {
             Ok(it) => it,
@@ -165,7 +165,7 @@ impl Run<'_> {
         };
         let found = match resume::find(&place, &key) {
             Ok(it) => it,
-            Err(e) => return self.failures.push(unusable(&e)),
+            Err(e) => return self.failures.push(("resume", unusable(path, &e))),
         };
         let mut slots: Vec<_> = slots.iter_mut().map(|it| &mut **it).filter(|it| it.failure().is_none()).collect();
         let mut resumption = Resumption {
@@ -194,6 +194,18 @@ impl Run<'_> {
             }
         }
         self.resumption = Some(resumption);
+    }
+
+    /// Returns where the run may note how far it has come.
+    ///
+    /// # Errors
+    /// When something else is there, or is to be.
+    pub(super) fn resume_place(&self, path: &Path) -> Result<PathBuf, String> {
+        let place = resume::place(path).map_err(|e| unusable(path, &e))?;
+        if self.writes(&place) {
+            return Err(unusable(path, &"the run writes something else there; name another file"));
+        }
+        Ok(place)
     }
 
     fn begin_anew(&mut self, why: String) {

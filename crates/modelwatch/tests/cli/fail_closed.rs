@@ -681,4 +681,8 @@ fn a_history_that_cannot_be_written_stops_promotion() {
     let (code, record) = project.run(&gate);
     assert_eq!((code, &record["verdict"], &record["actions"]), (3, &"error".into(), &serde_json::json!([])));
     check(&record, "history", "error");
+    // Nothing was looked at for nothing, and what came is kept.
+    assert!(record["timings"]["phases"].get("current data").is_none(), "{record:#}");
+    assert!(record["coverage"]["gaps"].to_string().contains("was not begun"), "{record:#}");
+    assert!(record["checkpoint"]["id"].is_string(), "{record:#}");
 }

@@ -242,6 +242,7 @@ fn what_is_no_such_file_is_left_alone() {
         assert_eq!((ended.code, &record["verdict"]), (3, &"error".into()));
         let message = check(&record, "resume", "error")["message"].as_str().unwrap();
         assert!(message.contains("run.resume") && message.contains(why), "{message}");
+        assert!(record["timings"]["phases"].get("current data").is_none(), "{record:#}");
     };
     let pipeline = pipeline("reference.parquet", FEW);
     for text in ["x,y\n1,2\n", ""] {

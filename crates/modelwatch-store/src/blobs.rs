@@ -110,7 +110,8 @@ pub trait Stage: Send {
     /// became of it. A place where that takes less time than one after the other does it at once.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), and those of `each`.
+    /// Those of [`publish`](Self::publish) and of `each`. Any of the files may have its key then, and one that `each` was not
+    /// told of may lose it again.
     fn publish_all(
         &self,
         files: &[(String, String)],

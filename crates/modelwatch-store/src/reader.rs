@@ -1,4 +1,4 @@
-//! Reads one checkpoint; every chunk is checked before a byte of it is handed out.
+//! Reads one checkpoint; no byte is handed out before its chunk or its tensor was checked.
 
 use std::{
     collections::{HashMap, VecDeque},

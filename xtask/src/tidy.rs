@@ -122,8 +122,15 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// What a plugin may depend on: never the runtime, the configuration, inference or tract.
-const PLUGIN_EDGES: &[&str] =
-    &["modelwatch-profile", "modelwatch-sdk", "modelwatch-stats", "modelwatch-store", "modelwatch-tensors", "schemars"];
+const PLUGIN_EDGES: &[&str] = &[
+    "blake3",
+    "modelwatch-profile",
+    "modelwatch-sdk",
+    "modelwatch-stats",
+    "modelwatch-store",
+    "modelwatch-tensors",
+    "schemars",
+];
 
 /// Parts of paths that name one person's machine.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/Users/", "/work/", "C:\\Users"];

@@ -9,7 +9,7 @@ use std::{
 use modelwatch_config::{CheckpointSpec, Selector};
 use modelwatch_sdk::{
     Error, ErrorKind, Host,
-    store::{self, CheckpointId, CheckpointReader, CheckpointStore, History, check_file_name},
+    store::{self, CheckpointId, CheckpointReader, CheckpointStore, FileEntry, History, check_file_name},
 };
 use modelwatch_tensors::{TensorError, TensorFile};
 use serde_json::{Map, Value};
@@ -413,7 +413,7 @@ fn sync(dir: &Path, depth: usize) -> io::Result<()> {
 /// Lays the checkpoint's files out, in the folder for temporary files.
 ///
 /// # Errors
-/// When a byte does not verify, or the folder cannot be written.
+/// When a byte or a file does not verify, or the folder cannot be written.
 pub fn lay_out(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Laid, CheckpointError> {
     lay_out_in(&std::env::temp_dir(), reader, host)
 }
@@ -437,19 +437,19 @@ pub fn lay_out_in(folder: &Path, reader: &dyn CheckpointReader, host: &dyn Host)
             fs::create_dir_all(parent).map_err(io)?;
         }
         let mut handle = File::create_new(&path).map_err(io)?;
-        bytes += each_chunk(reader, host, &file.name, |chunk| handle.write_all(chunk).map_err(io))?;
+        bytes += each_chunk(reader, host, file, |chunk| handle.write_all(chunk).map_err(io))?;
     }
     Ok(Laid { _dir: dir, path: root, files: files.len() as u64, bytes })
 }
 
-/// Reads every byte of a checkpoint, which its store verifies.
+/// Reads every byte of a checkpoint and holds its files against their digests.
 ///
 /// # Errors
-/// When one does not verify.
+/// When something does not verify.
 pub fn verify(store: &dyn CheckpointStore, host: &dyn Host, id: &CheckpointId) -> Result<(), CheckpointError> {
     let reader = store.open(host, id)?;
     for file in &reader.manifest().files {
-        each_chunk(reader.as_ref(), host, &file.name, |_| Ok(()))?;
+        each_chunk(reader.as_ref(), host, file, |_| Ok(()))?;
     }
     for tensor in &reader.manifest().tensors {
         reader.tensor(&tensor.name)?;
@@ -457,31 +457,82 @@ pub fn verify(store: &dyn CheckpointStore, host: &dyn Host, id: &CheckpointId) -
     Ok(())
 }
 
+/// Hands out a file piece by piece, and returns how many bytes it has.
+///
+/// # Errors
+/// Those of reading and of `take`; at the end also where it is another file than the manifest lists, so that what was
+/// handed out is not to be used.
 pub(crate) fn each_chunk(
     reader: &dyn CheckpointReader,
     host: &dyn Host,
-    file: &str,
+    file: &FileEntry,
     mut take: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
 ) -> Result<u64, CheckpointError> {
+    let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; CHUNK];
-    let mut offset = 0;
     loop {
         if host.is_cancelled() {
             return Err(host.cancelled().into());
         }
-        match reader.read(file, offset, &mut buffer)? {
-            0 => return Ok(offset),
+        match reader.read(&file.name, hasher.count(), &mut buffer)? {
+            0 => break,
             n => {
+                hasher.update(&buffer[..n]);
                 take(&buffer[..n])?;
-                offset += n as u64;
             }
         }
     }
+    if hasher.finalize().to_hex().as_str() == file.digest {
+        return Ok(hasher.count());
+    }
+    let (name, id) = (file.name.escape_debug(), reader.manifest().id.short());
+    let what = format!("the bytes of `{name}` of the checkpoint `{id}` are not those that its id stands for");
+    Err(Error::new(ErrorKind::Corrupt, what).with_help("`modelwatch store scrub` tells what is damaged").into())
 }
 
 #[cfg(test)]
 mod tests {
+    use modelwatch_sdk::{Result, TensorView, store::CheckpointManifest, testing::FaultRow};
+
     use super::*;
+
+    /// A checkpoint whose one file has these bytes, whatever its manifest says.
+    struct OneFile(CheckpointManifest, Vec<u8>);
+
+    impl CheckpointReader for OneFile {
+        fn manifest(&self) -> &CheckpointManifest {
+            &self.0
+        }
+
+        fn read(&self, _: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+            Ok((&self.1[offset as usize..]).read(out).unwrap())
+        }
+
+        fn tensor(&self, _: &str) -> Result<Option<TensorView<'_>>> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_file_of_other_bytes_than_the_id_stands_for_is_not_handed_out() {
+        let row = FaultRow::new(27, "a checkpoint's file with its pieces in another order, each of them sound", "SIM");
+        let [one, other] = [vec![1; CHUNK], vec![2; CHUNK]];
+        let (right, wrong) = ([&*one, &*other].concat(), [&*other, &*one].concat());
+        let files = vec![blessing::entry("weights/model.bin", &*right).unwrap()];
+        let id = CheckpointId::parse(&"a".repeat(64)).unwrap();
+        let manifest = CheckpointManifest { id, metadata: Map::new(), files, tensors: Vec::new() };
+        let folder = tempfile::tempdir().unwrap();
+        let laid = lay_out_in(folder.path(), &OneFile(manifest.clone(), right.clone()), &()).unwrap();
+        assert_eq!(fs::read(laid.path().join("weights/model.bin")).unwrap(), right);
+        drop(laid);
+        for bytes in [wrong, one, [&*right, &[3]].concat(), Vec::new()] {
+            let e = lay_out_in(folder.path(), &OneFile(manifest.clone(), bytes), &()).unwrap_err();
+            assert!(matches!(&e, CheckpointError::Store(e) if e.kind == ErrorKind::Corrupt), "{e}");
+            assert!(e.to_string().contains("`weights/model.bin` of the checkpoint `aaaaaaaaaaaa`"), "{e}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+        row.ok(4);
+    }
 
     #[test]
     fn files_are_the_same_byte_by_byte() {

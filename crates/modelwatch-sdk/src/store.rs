@@ -235,7 +235,8 @@ impl dyn CheckpointWriter {
     }
 }
 
-/// Reads one checkpoint. No byte is handed out before its digest was checked.
+/// Reads one checkpoint. No byte is handed out before its digest, or that of the chunk it is in, was checked; who reads a
+/// file whole holds it against its [`FileEntry::digest`], which the id stands for.
 pub trait CheckpointReader: Send + Sync {
     /// Returns what is in it.
     fn manifest(&self) -> &CheckpointManifest;

@@ -108,8 +108,8 @@ pub(crate) fn find(
         let reader = store.open(host, id)?;
         let file = reader.manifest().files.iter().find(|it| it.name == FILE).cloned();
         let mut bytes = Vec::new();
-        if file.as_ref().is_some_and(|it| it.size <= MAX_BYTES) {
-            each_chunk(reader.as_ref(), host, FILE, |it| {
+        if let Some(file) = file.as_ref().filter(|it| it.size <= MAX_BYTES) {
+            each_chunk(reader.as_ref(), host, file, |it| {
                 bytes.extend_from_slice(it);
                 Ok(())
             })?;

@@ -17,6 +17,9 @@ use crate::{
     tensor::{DType, TensorView},
 };
 
+/// What BLAKE3 makes of no bytes, by which another digest can be told from it.
+pub(super) const DIGEST_OF_NOTHING: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+
 /// Opens a store in a folder that exists.
 pub(super) type Open<'a> = &'a dyn Fn(&Path) -> Result<Box<dyn CheckpointStore>>;
 
@@ -27,7 +30,7 @@ pub(super) type Open<'a> = &'a dyn Fn(&Path) -> Result<Box<dyn CheckpointStore>>
 /// system's folder for temporary files and removed at the end. A store that keeps nothing on disk
 /// can take the folder's path for a name.
 ///
-/// That files, tensors and metadata come back as they were written; that committing is idempotent
+/// That files, tensors and metadata come back as they were written, listed with BLAKE3 digests; that committing is idempotent
 /// and a writer that is dropped leaves nothing; that hostile names are refused; that refs move by
 /// compare-and-swap, also between threads; that the log is ordered, without gaps, and can be paged;
 /// that a checkpoint with a ref is not removed; that a scrub of an undamaged store finds no damage.
@@ -151,6 +154,11 @@ fn contents(place: &Place, open: Open<'_>) {
     wanted.sort_unstable();
     assert_eq!(listed, wanted, "the manifest lists other files");
     assert_eq!(manifest.tensors.len(), tensors.len(), "the manifest lists another number of tensors");
+    let of_nothing = manifest.files.iter().filter(|it| it.size == 0).map(|it| &it.digest);
+    let of_nothing = of_nothing.chain(manifest.tensors.iter().filter(|it| it.shape.contains(&0)).map(|it| &it.digest));
+    for it in of_nothing {
+        assert_eq!(it, DIGEST_OF_NOTHING, "the manifest lists digests that are not those of BLAKE3");
+    }
     for (name, size) in files {
         let same = read_all(reader.as_ref(), name, 70_001) == content(name, size);
         assert!(same, "the file `{name}` is not what was written");

@@ -82,7 +82,7 @@ fn format<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), String> {
 
 fn dependencies(kind: NewKind) -> &'static [&'static str] {
     match kind {
-        NewKind::Store => &["schemars", "serde", "serde_json"],
+        NewKind::Store => &["blake3", "schemars", "serde", "serde_json"],
         _ => &["schemars", "serde"],
     }
 }
@@ -98,8 +98,12 @@ fn member_manifest(package: &str, kind: NewKind) -> String {
 }
 
 fn own_manifest(package: &str, kind: NewKind, sdk: &Path) -> String {
-    let versions =
-        [("schemars", "\"1\""), ("serde", "{ version = \"1\", features = [\"derive\"] }"), ("serde_json", "\"1\"")];
+    let versions = [
+        ("blake3", "\"1\""),
+        ("schemars", "\"1\""),
+        ("serde", "{ version = \"1\", features = [\"derive\"] }"),
+        ("serde_json", "\"1\""),
+    ];
     let wanted = versions.iter().filter(|it| dependencies(kind).contains(&it.0));
     let dependencies: String = wanted.map(|(name, version)| format!("{name} = {version}\n")).collect();
     format!(

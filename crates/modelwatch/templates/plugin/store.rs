@@ -1,13 +1,12 @@
 //! The checkpoint store `{{name}}`, which keeps everything in the memory of its process.
 //!
-//! It is volatile, and its ids are no cryptographic digests: it shows what a store has to do. One
-//! that lasts writes to a place of its own where this one changes a map, and hashes with BLAKE3.
+//! It is volatile: it shows what a store has to do. One that lasts writes to a place of its own
+//! where this one changes a map.
 // Not `forbid`: `export_plugin!` writes two exported statics.
 #![deny(unsafe_code)]
 
 use std::{
     collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
     mem::take,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -17,7 +16,7 @@ use modelwatch_sdk::{
     DType, Error, ErrorKind, Host, JsonSchema, Registry, Result, Store, TensorView,
     store::{
         CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, FileEntry, History,
-        LogEntry, LogEvent, ScrubDepth, ScrubReport, TensorEntry, VerdictRecord, check_file_name, check_name,
+        LogEntry, LogEvent, ScrubDepth, ScrubReport, TensorEntry, VerdictRecord, check_file_name, check_name, content,
     },
 };
 use serde::Deserialize;
@@ -52,7 +51,6 @@ struct Checkpoint {
     tensors: BTreeMap<String, Tensor>,
 }
 
-#[derive(Hash)]
 struct Tensor {
     dtype: DType,
     shape: Vec<u64>,
@@ -178,7 +176,7 @@ impl CheckpointStore for Component {
             }
             res.checkpoints += 1;
             res.bytes += it.files.values().map(|it| it.len() as u64).sum::<u64>();
-            if digest(&(text(&it.manifest.metadata), &it.files, &it.tensors)) != it.manifest.id.as_str() {
+            if manifest(it.manifest.metadata.clone(), &it.files, &it.tensors)? != it.manifest {
                 res.damage.push(format!("the checkpoint `{}` is not what was committed", it.manifest.id));
             }
         }
@@ -219,24 +217,8 @@ impl CheckpointWriter for Writer {
 
     fn publish(&mut self) -> Result<CheckpointId> {
         let (metadata, files, tensors) = (take(&mut self.metadata), take(&mut self.files), take(&mut self.tensors));
-        let id = CheckpointId::parse(&digest(&(text(&metadata), &files, &tensors)))?;
-        let manifest = CheckpointManifest {
-            id: id.clone(),
-            metadata,
-            files: files
-                .iter()
-                .map(|(name, it)| FileEntry { name: name.clone(), size: it.len() as u64, digest: digest(it) })
-                .collect(),
-            tensors: tensors
-                .iter()
-                .map(|(name, it)| TensorEntry {
-                    name: name.clone(),
-                    dtype: it.dtype.to_string(),
-                    shape: it.shape.clone(),
-                    digest: digest(&it.bytes),
-                })
-                .collect(),
-        };
+        let manifest = manifest(metadata, &files, &tensors)?;
+        let id = manifest.id.clone();
         let mut memory = lock(&self.memory);
         memory.checkpoints.entry(id.clone()).or_insert_with(|| Arc::new(Checkpoint { manifest, files, tensors }));
         if memory.with(&self.lineage, &id).is_err() {
@@ -276,19 +258,31 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn text(metadata: &Map<String, Value>) -> String {
-    Value::from(metadata.clone()).to_string()
+/// Describes that content. The host holds what it reads against the digests, and an id stands for them.
+fn manifest(
+    metadata: Map<String, Value>,
+    files: &BTreeMap<String, Vec<u8>>,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<CheckpointManifest> {
+    let file = |(name, it): (&String, &Vec<u8>)| FileEntry {
+        name: name.clone(),
+        size: it.len() as u64,
+        digest: digest(it),
+    };
+    let tensor = |(name, it): (&String, &Tensor)| TensorEntry {
+        name: name.clone(),
+        dtype: it.dtype.to_string(),
+        shape: it.shape.clone(),
+        digest: digest(&it.bytes),
+    };
+    let files: Vec<_> = files.iter().map(file).collect();
+    let tensors: Vec<_> = tensors.iter().map(tensor).collect();
+    let id = CheckpointId::parse(&digest(content(&metadata, &files, &tensors).as_bytes()))?;
+    Ok(CheckpointManifest { id, metadata, files, tensors })
 }
 
-/// Returns 64 hexadecimal digits. They tell apart what differs by chance, not by intent.
-fn digest<T: Hash + ?Sized>(value: &T) -> String {
-    let part = |it: u8| {
-        let mut hasher = DefaultHasher::new();
-        it.hash(&mut hasher);
-        value.hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
-    };
-    (0..4).map(part).collect()
+fn digest(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
 }
 
 /// Returns what this plugin offers.

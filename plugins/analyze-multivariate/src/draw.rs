@@ -49,7 +49,9 @@ pub(crate) fn draw(config: &Config, reference: &Side, current: &Side) -> Result<
     let is_partial = !is_whole && [reference, current].into_iter().any(repeats);
     let is_any_weighted = reference.is_weighted() || current.is_weighted();
     let mut res = Vec::with_capacity(2);
-    for (side, other) in [(reference, current), (current, reference)] {
+    for (role, (side, other)) in (0..).zip([(reference, current), (current, reference)]) {
+        // Tests take the roles to be drawn independently, also where the same rows stand at the same places in both.
+        let seed = mix(config.seed ^ role);
         let sample = side.sample();
         let Some(rows) = sample.batch()? else { return Ok(None) };
         let weights = weights(&rows)?;
@@ -61,8 +63,8 @@ pub(crate) fn draw(config: &Config, reference: &Side, current: &Side) -> Result<
             (false, false) => vec![1; sample.len().min(config.rows)],
         };
         let drawn = match &weights {
-            Some(it) => by_weight(&counts, it, config.rows, config.seed),
-            None => occurrences(&counts, config.rows, config.seed),
+            Some(it) => by_weight(&counts, it, config.rows, seed),
+            None => occurrences(&counts, config.rows, seed),
         };
         let is_weighted = weights.is_some();
         res.push(Draw { rows: take(&rows, &drawn)?, of: side.rows(), is_partial, is_weighted });

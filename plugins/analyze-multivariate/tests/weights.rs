@@ -6,7 +6,7 @@ mod common;
 use modelwatch_sdk::{Need, RecordBatch, Role, rows::Use};
 use serde_json::json;
 
-use common::{Random, batch_of, codes, features, floats, gap, open, overall, run};
+use common::{Random, batch_of, codes, features, floats, gap, of_question, open, overall, run};
 
 /// A row: two numbers that go together, and a weight.
 type Row = (f64, f64, f64);
@@ -103,6 +103,18 @@ fn false_alarms_stay_within_alpha_whatever_the_weights_are() {
             let alarms = (0..n_runs).filter(is_alarm).count();
             assert!(alarms as f64 <= allowed, "{scheme}, {n_compared} of {n}: {alarms} of {n_runs}");
         }
+    }
+}
+
+#[test]
+fn each_role_is_drawn_by_random_numbers_of_its_own() {
+    // By the same ones, the same rows of two equal roles would be drawn.
+    let rows: Vec<Row> = plain(1, 800).into_iter().map(|it| (it.0, it.1, if it.0 > 0.0 { 2.0 } else { 1.0 })).collect();
+    for rows in [alike(&rows), by_weight(&rows)] {
+        let config = json!({ "rows": 200, "permutations": 99, "alpha": 0.05, "tests": ["energy"] });
+        let report = run(&config, &rows, &rows);
+        let distance = of_question(&report, "energy_distance", "features").unwrap();
+        assert!(distance.abs() > 1e-9, "{distance}");
     }
 }
 

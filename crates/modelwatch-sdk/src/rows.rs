@@ -38,7 +38,7 @@ mod weight;
 
 pub use column_type::ColumnType;
 pub use decimals::decimals;
-pub use number::{ExactNumbers, Number, exact_numbers};
+pub use number::{ExactNumbers, Number, are_rounded, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;
 pub use selection::{SelectedColumns, Selection};

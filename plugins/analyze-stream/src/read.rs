@@ -23,9 +23,6 @@ use crate::{
     values::Values,
 };
 
-/// From here on not every whole number is an `f64`.
-const WHOLE: f64 = (1_u64 << 53) as f64;
-
 /// Returns the rows of a batch, the first of which is that row of the data.
 ///
 /// # Errors
@@ -102,8 +99,7 @@ fn add(res: &mut Rows, subject: Subject, column: Column<'_>) -> std::result::Res
     if numbers.width > MAX_ELEMENTS {
         return Err(format!("a row has {} numbers, more than {MAX_ELEMENTS}", numbers.width));
     }
-    let are_whole = matches!(array.data_type(), DataType::Int64 | DataType::UInt64);
-    if are_whole && numbers.values.iter().any(|it| it.abs() >= WHOLE) {
+    if batches::are_rounded(array.as_ref()).map_err(|e| e.message)? {
         let place = Key::new(subject, name).place();
         let why = "whole numbers from 2^53 on are rounded, so that small changes of them do not show; subtract a constant before";
         res.left_out.insert(format!("{place}, in part"), why.to_owned());

@@ -191,6 +191,14 @@ fn whole_numbers_that_are_rounded_are_told() {
     let report = run(&json!({}), &rows);
     assert!(gap(&report, "column `id`, in part").starts_with("whole numbers from 2^53 on are rounded"));
     assert!(!report.gaps.iter().any(|it| it.what.contains("size")), "{:?}", report.gaps);
+    let lists = |from: i64| -> ArrayRef {
+        let item = Arc::new(Field::new("item", DataType::Int64, true));
+        Arc::new(FixedSizeListArray::new(item, 2, values(from), None))
+    };
+    let report =
+        run(&json!({}), &batch(vec![("ids", Use::Feature, lists(1 << 60)), ("sizes", Use::Feature, lists(1 << 52))]));
+    assert!(gap(&report, "column `ids`, in part").starts_with("whole numbers from 2^53 on are rounded"));
+    assert!(!report.gaps.iter().any(|it| it.what.contains("sizes")), "{:?}", report.gaps);
 }
 
 #[test]

@@ -205,6 +205,30 @@ pub fn exact_numbers(array: &dyn Array) -> Result<ExactNumbers<'_>> {
     Ok(ExactNumbers { values, missing, width: 1, nulls })
 }
 
+/// Returns whether [`numbers`] rounds some of those that [`exact_numbers`] reads.
+///
+/// ```
+/// use modelwatch_sdk::{arrow::array::Int64Array, rows::are_rounded};
+///
+/// assert!(!are_rounded(&Int64Array::from(vec![1 << 53]))?);
+/// assert!(are_rounded(&Int64Array::from(vec![(1 << 53) + 1]))?);
+/// # Ok::<(), modelwatch_sdk::Error>(())
+/// ```
+///
+/// # Errors
+/// When the array is of another type.
+pub fn are_rounded(array: &dyn Array) -> Result<bool> {
+    let mut item = array.data_type();
+    while let DataType::FixedSizeList(inner, _) = item {
+        item = inner.data_type();
+    }
+    if !matches!(item, DataType::Int64 | DataType::UInt64) {
+        return Ok(false);
+    }
+    let is_rounded = |it: Number| matches!(it, Number::Integer(it) if it as f64 as i128 != it);
+    Ok(exact_numbers(array)?.iter().any(is_rounded))
+}
+
 fn list(array: &FixedSizeListArray, width: usize) -> Result<ExactNumbers<'_>> {
     let inner = exact_numbers(array.values().as_ref())?;
     let width = width * inner.width;

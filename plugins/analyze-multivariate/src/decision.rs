@@ -95,6 +95,10 @@ pub(crate) fn ask(config: &Config, host: &dyn Host, reference: &Side, current: &
         sampled.rows = draw.rows.num_rows() as u64;
     }
     outcome.gaps.extend(sampling_gaps(config, &draws));
+    for name in reference.rounded_lists().union(current.rounded_lists()) {
+        let why = "whole numbers from 2^53 on are rounded in lists";
+        outcome.gaps.push(Gap::new(format!("column `{name}`, in part"), why));
+    }
     let n = draws.each_ref().map(|it| it.rows.num_rows());
     if n.iter().any(|it| *it < config.min_rows) {
         return Ok(outcome);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelwatch_sdk::{
     Result,
     arrow::{array::ArrayRef, schema::DataType},
-    rows::{Number, exact_numbers, numbers, texts},
+    rows::{Number, are_rounded, exact_numbers, numbers, texts},
 };
 
 use crate::config::{Config, Scale};
@@ -26,6 +26,8 @@ pub(crate) struct Encoded {
     pub(crate) numbers: Vec<usize>,
     /// Columns that are constant over both samples.
     pub(crate) constants: Vec<String>,
+    /// Columns whose whole numbers are rounded, being no whole numbers of the same size in the other sample.
+    pub(crate) rounded: Vec<String>,
 }
 
 impl Encoded {
@@ -44,16 +46,14 @@ impl Encoded {
                 self.add_names(config, name, &words);
             }
             _ if samples.iter().all(|it| it.data_type().is_integer()) => {
-                let mut values = Vec::new();
-                for it in samples {
-                    values.extend(exact_numbers(it.as_ref())?.iter());
-                }
-                // Counted from one of them, whole numbers beyond 2^53 keep the digits in which they differ.
-                let origin = values.iter().copied().find(|it| it.is_finite()).unwrap_or(Number::Float(0.0));
-                let values: Vec<f64> = values.into_iter().map(|it| it - origin).collect();
-                self.add_numbers(config, name, &values, true);
+                self.add_numbers(config, name, &whole_numbers(config.scale, samples)?, true);
             }
             _ => {
+                for it in samples {
+                    if are_rounded(it.as_ref())? {
+                        self.rounded.push(name.to_owned());
+                    }
+                }
                 let [left, right] = [numbers(samples[0].as_ref())?, numbers(samples[1].as_ref())?];
                 for element in 0..left.width {
                     let of = |it: &modelwatch_sdk::rows::Numbers<'_>| {
@@ -156,6 +156,28 @@ impl Encoded {
     }
 }
 
+/// Returns whole numbers with the digits in which they differ, which `f64` does not hold beyond 2^53: their places in order, and for the
+/// standard scale how far they are from the median. NaN where one is missing.
+fn whole_numbers(scale: Scale, samples: [&ArrayRef; 2]) -> Result<Vec<f64>> {
+    let whole = |it| match it {
+        Number::Integer(it) => Some(it),
+        Number::Float(_) => None,
+    };
+    let mut values: Vec<Option<i128>> = Vec::new();
+    for it in samples {
+        values.extend(exact_numbers(it.as_ref())?.iter().map(whole));
+    }
+    let mut sorted: Vec<i128> = values.iter().copied().flatten().collect();
+    sorted.sort_unstable();
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    sorted.dedup();
+    let told_apart = |it: i128| match scale {
+        Scale::Ranks => sorted.partition_point(|other| *other < it) as f64,
+        Scale::Standard => (it - median) as f64,
+    };
+    Ok(values.into_iter().map(|it| it.map_or(f64::NAN, told_apart)).collect())
+}
+
 /// Returns the values with mean 0 and variance 1, or less where it was below `least`; none where all are equal.
 fn standardized(values: &[f64], least: f64) -> Option<Vec<f64>> {
     let first = values.first()?;
@@ -188,4 +210,30 @@ fn ranks(values: &[f64]) -> BTreeMap<u64, f64> {
 /// Returns the bits of a number, the same for both zeros.
 fn key(value: f64) -> u64 {
     (value + 0.0).to_bits()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use modelwatch_sdk::arrow::array::Int64Array;
+
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_told_apart_whatever_comes_first() {
+        const ID: i64 = 1 << 60;
+        let ids = || (0..70).map(|it| ID + it);
+        let of = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+        for first in [-1, 0, i64::MIN, ID] {
+            let samples = [of([first].into_iter().chain(ids()).collect()), of(ids().rev().collect())];
+            let mut encoded = Encoded::default();
+            encoded.add(&Config::default(), "id", samples.each_ref()).unwrap();
+            let from_median = whole_numbers(Scale::Standard, samples.each_ref()).unwrap();
+            for column in [encoded.rows(&[0], 0, 141), from_median] {
+                assert!(column[1..71].is_sorted_by(|left, right| left < right), "{first}: {column:?}");
+                assert!(column[1..71].iter().eq(column[71..].iter().rev()), "{first}: {column:?}");
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::{
     table::weighty,
 };
 
-const STATE_VERSION: u8 = 4;
+const STATE_VERSION: u8 = 5;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {

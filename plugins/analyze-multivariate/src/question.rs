@@ -123,6 +123,10 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
     for name in res.questions.values().flat_map(|it| &it.constants) {
         res.gaps.push(Gap::new(format!("column `{name}`"), "it is constant, the same in both roles"));
     }
+    for name in res.questions.values().flat_map(|it| &it.rounded) {
+        let why = "whole numbers from 2^53 on are rounded, as the column has another type in the other role";
+        res.gaps.push(Gap::new(format!("column `{name}`, in part"), why));
+    }
     Ok(res)
 }
 

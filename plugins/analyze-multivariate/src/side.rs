@@ -1,5 +1,7 @@
 //! What is kept of one role.
 
+use std::collections::BTreeSet;
+
 use modelwatch_sdk::{
     RecordBatch, Result,
     arrow::schema::{DataType, Field},
@@ -9,7 +11,10 @@ use modelwatch_sdk::{
     state::{Reader, Writer},
 };
 
-use crate::{config::Config, table::prepared};
+use crate::{
+    config::Config,
+    table::{prepared, rounded_lists},
+};
 
 /// So many times as many different rows are kept as are compared, so that tables with few of them are kept whole.
 const KEPT: usize = 8;
@@ -26,6 +31,8 @@ pub(crate) struct Side {
     limits: SampleLimits,
     sample: RowSample,
     rows: u64,
+    /// Columns of lists whose whole numbers were rounded.
+    rounded_lists: BTreeSet<String>,
 }
 
 /// Of the rows of a chunk or slice a sample is kept.
@@ -85,7 +92,7 @@ impl Side {
         let share = usize::try_from(CUT_BYTES / config.max_cells.max(1)).unwrap_or(SAMPLE_BYTES);
         let bytes = if is_cut { share.min(SAMPLE_BYTES) } else { SAMPLE_BYTES };
         let limits = SampleLimits { rows: config.rows * KEPT, bytes, seed: config.seed };
-        Self { limits, sample: RowSample::new(limits), rows: 0 }
+        Self { limits, sample: RowSample::new(limits), rows: 0, rounded_lists: BTreeSet::new() }
     }
 
     /// Takes in a batch.
@@ -94,6 +101,7 @@ impl Side {
     /// When an array is not what its type says, or the columns are not those of the batches before.
     fn update(&mut self, config: &Config, batch: &RecordBatch) -> Result<()> {
         self.sample.add(&prepared(config, batch)?)?;
+        self.rounded_lists.extend(rounded_lists(config, batch)?);
         self.rows = self.rows.saturating_add(batch.num_rows() as u64);
         Ok(())
     }
@@ -108,18 +116,25 @@ impl Side {
         self.sample.schema().is_some_and(|it| it.fields().iter().any(|it| has_use(it, Use::Weight)))
     }
 
+    /// Returns the columns of lists whose whole numbers were rounded.
+    pub(crate) fn rounded_lists(&self) -> &BTreeSet<String> {
+        &self.rounded_lists
+    }
+
     /// Returns the sample.
     pub(crate) fn sample(&self) -> &RowSample {
         &self.sample
     }
 
-    /// Appends the state: a count, a length and the sample.
+    /// Appends the state: a count, a length and the sample, and the names of columns behind their number.
     ///
     /// # Errors
     /// When the columns cannot be written.
     fn write(&self, writer: &mut Writer) -> Result<()> {
         writer.u64(self.rows);
         writer.bytes(&self.sample.to_bytes()?);
+        writer.u64(self.rounded_lists.len() as u64);
+        self.rounded_lists.iter().for_each(|it| writer.bytes(it.as_bytes()));
         Ok(())
     }
 
@@ -130,7 +145,9 @@ impl Side {
     fn read(config: &Config, reader: &mut Reader<'_>) -> Result<Self> {
         let limits = Self::new(config).limits;
         let rows = reader.u64()?;
-        Ok(Self { limits, rows, sample: RowSample::from_bytes(limits, reader.bytes()?)? })
+        let sample = RowSample::from_bytes(limits, reader.bytes()?)?;
+        let rounded_lists = (0..reader.u64()?).map(|_| reader.text().map(str::to_owned)).collect::<Result<_>>()?;
+        Ok(Self { limits, sample, rows, rounded_lists })
     }
 
     /// Adds what `other` has seen.
@@ -139,6 +156,7 @@ impl Side {
     /// When the columns are others.
     fn merge(&mut self, other: Self) -> Result<()> {
         self.sample.merge(other.sample)?;
+        self.rounded_lists.extend(other.rounded_lists);
         self.rows = self.rows.saturating_add(other.rows);
         Ok(())
     }

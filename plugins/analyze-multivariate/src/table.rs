@@ -8,7 +8,9 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatchOptions, StringArray},
         schema::{DataType, Field, Schema},
     },
-    rows::{Numbers, Use, decimals, has_use, is_computed, is_numeric, numbers, pick, texts, weights, with_uses},
+    rows::{
+        Numbers, Use, are_rounded, decimals, has_use, is_computed, is_numeric, numbers, pick, texts, weights, with_uses,
+    },
 };
 use modelwatch_stats::multivariate::Projection;
 
@@ -59,6 +61,21 @@ pub(crate) fn prepared(config: &Config, batch: &RecordBatch) -> Result<RecordBat
     let schema = Arc::new(Schema::new_with_metadata(fields, unused));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema, columns, &options).map_err(Error::input)
+}
+
+/// Returns the columns of lists whose whole numbers are rounded in the form in which they are kept.
+///
+/// # Errors
+/// When an array is not what its type says.
+pub(crate) fn rounded_lists(config: &Config, batch: &RecordBatch) -> Result<Vec<String>> {
+    let mut res = Vec::new();
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let is_list = matches!(field.data_type(), DataType::FixedSizeList(..)) && is_numeric(field.data_type());
+        if is_list && purpose(config, field).is_some() && are_rounded(array.as_ref())? {
+            res.push(field.name().clone());
+        }
+    }
+    Ok(res)
 }
 
 /// Returns the columns that are not compared, in the order of their names, with why.

@@ -7,7 +7,13 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     ErrorKind, Kind, RecordBatch, Role,
-    arrow::array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, NullArray, UInt64Array},
+    arrow::{
+        array::{
+            ArrayRef, BooleanArray, Date32Array, Decimal128Array, FixedSizeListArray, Float64Array, NullArray,
+            UInt64Array,
+        },
+        schema::{DataType, Field},
+    },
     rows::Use,
     testing::{self, ProbeCase},
 };
@@ -231,6 +237,41 @@ fn whole_numbers_beyond_2_53_keep_their_digits() {
     let floats = of(floats((0..400).map(|it| f64::from(it * 104_729 % 50))));
     let report = run(&json!({ "permutations": 199 }), &whole, &floats);
     assert_eq!((codes(&report), overall(&report, "answered_questions")), (vec![], 1.0), "{:?}", report.gaps);
+    assert_eq!(report.gaps, []);
+}
+
+#[test]
+fn whole_numbers_beyond_2_53_are_told_where_they_are_rounded() {
+    let ids = || (0..400).map(|it| (1_i64 << 60) + it % 50);
+    let (whole, rounded) =
+        (features(vec![("id", integers(ids()))]), features(vec![("id", floats(ids().map(|it| it as f64)))]));
+    for [reference, current] in [[&whole, &rounded], [&rounded, &whole]] {
+        let report = run(&json!({ "permutations": 199 }), reference, current);
+        let why = "whole numbers from 2^53 on are rounded, as the column has another type in the other role";
+        assert_eq!(gap(&report, "column `id`, in part"), why);
+    }
+    let of = |from: i64| {
+        let item = Arc::new(Field::new("item", DataType::Int64, true));
+        let list = FixedSizeListArray::new(item, 4, integers((0..400).map(|it| from + it * 7919 % 50)), None);
+        features(vec![("ids", Arc::new(list))])
+    };
+    let (small, large) = (of(0), of(1 << 60));
+    for dimensions in [2, 8] {
+        let config = json!({ "permutations": 99, "alpha": 0.05, "dimensions": dimensions });
+        assert_eq!(run(&config, &small, &small).gaps, []);
+        for (role, batch) in [(Role::Reference, &small), (Role::Current, &large)] {
+            // Told by a part of the rows that goes through its bytes, too.
+            let (mut part, mut all) = (open(&config), open(&config));
+            part.update(&(), role, batch).unwrap();
+            all.update(&(), Role::Reference, &small).unwrap();
+            all.update(&(), Role::Current, &small).unwrap();
+            all.merge(&part.state().unwrap()).unwrap();
+            let gaps = all.evaluate(&()).unwrap().gaps;
+            let told = gaps.iter().filter(|it| it.what == "column `ids`, in part");
+            let expected = usize::from(role == Role::Current);
+            assert_eq!(told.filter(|it| it.why == "whole numbers from 2^53 on are rounded in lists").count(), expected);
+        }
+    }
 }
 
 #[test]

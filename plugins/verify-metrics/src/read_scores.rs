@@ -21,7 +21,6 @@ use crate::{
 const PIECE: usize = 2048;
 /// The bits in which distinct scores are counted: so many that few of as many as are kept share one.
 const BITS: usize = 1 << 20;
-
 /// No score from 0 on with a label has these bits.
 const VACANT: u64 = u64::MAX;
 
@@ -61,7 +60,7 @@ pub(crate) fn read(
     take(batch, settings, layout, output, state, None)
 }
 
-/// Takes a batch into the state, and its scores into the distinct ones until these are more than are kept.
+/// Takes a batch into the state, and its scores into the distinct ones until these are more than are kept, or cannot become so.
 fn take(
     batch: &RecordBatch,
     settings: &Settings,
@@ -74,7 +73,12 @@ fn take(
     let mut counts = state.grid.is_none().then(|| Counts::new(batch.num_rows().min(limit + PIECE)));
     let mut words = Vec::with_capacity(layout.width());
     for start in (0..batch.num_rows()).step_by(PIECE) {
-        let n = PIECE.min(batch.num_rows() - start);
+        let n_left = batch.num_rows() - start;
+        // No rows that are left could make them more than are kept.
+        if distinct.as_ref().is_some_and(|it| it.n + n_left <= limit) {
+            break;
+        }
+        let n = PIECE.min(n_left);
         let labels = labels(&batch.slice(start, n), settings, layout)?;
         let output = output.slice(start, n);
         let values = output.values(settings, layout.classes.len())?;
@@ -128,8 +132,7 @@ impl Distinct {
     fn see(&mut self, labels: &[Option<u64>], scores: &[f64]) {
         let labeled = scores.iter().zip(labels).filter(|(score, label)| score.is_finite() && label.is_some());
         for (score, _) in labeled {
-            // By the high bits of a product (Knuth 1998, section 6.4), which all bits of the score have a part in.
-            let at = ((score + 0.0).to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS.ilog2())) as usize;
+            let at = mix((score + 0.0).to_bits()) as usize % BITS;
             self.n += usize::from(self.bits[at / 64] >> (at % 64) & 1 == 0);
             self.bits[at / 64] |= 1 << (at % 64);
         }

@@ -42,16 +42,20 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     if evaluation.layout.is_regression() || evaluation.layout.sums.is_some() {
         return;
     }
-    let biased = names(evaluation, |it| it.is_biased() && !it.is_of_class());
+    let biased = wanted(evaluation, |it| it.is_biased() && !it.is_of_class());
+    let name = |it: &Measure| address(*it, evaluation.layout);
     if !biased.is_empty() {
-        let in_place = |it: &str| match it {
-            "ece" => "`log_loss` or `brier` in place of ece".to_owned(),
-            other => format!("`roc_auc` in place of {other}"),
+        let in_place = |it: &Measure| match it {
+            Measure::Ece => Some("`log_loss` or `brier`"),
+            Measure::Ks(_) => Some("`roc_auc`"),
+            _ => None,
         };
-        let instead: Vec<String> = biased.iter().map(|it| in_place(it)).collect();
+        let instead = biased.iter().filter_map(|it| Some(format!("{} in place of {}", in_place(it)?, name(it))));
+        let instead: Vec<String> = instead.collect();
+        let biased: Vec<String> = biased.iter().map(name).collect();
         let why = format!(
-            "chance alone makes such a value too large, the more so the fewer rows there are, and resampling adds as much again, so that no \
-             interval would hold the true value as often as it says; for a requirement with `confidence` take {}",
+            "chance alone makes such a value too large, the more so the fewer rows there are, and resampling makes it larger once \
+             more, so that no interval would hold the true value as often as it says; for a requirement with `confidence` take {}",
             instead.join(", and ")
         );
         gap(format!("intervals of {}", biased.join(" and ")), why);
@@ -139,9 +143,12 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
 }
 
 /// Returns the reported metrics that are such, as requirements address them.
+fn wanted(evaluation: &Evaluation<'_>, is_such: impl Fn(Measure) -> bool) -> Vec<Measure> {
+    evaluation.measures.iter().copied().filter(|&it| is_such(it) && evaluation.wants(it.name())).collect()
+}
+
 fn names(evaluation: &Evaluation<'_>, is_such: impl Fn(Measure) -> bool) -> Vec<String> {
-    let found = evaluation.measures.iter().filter(|&&it| is_such(it) && evaluation.wants(it.name()));
-    found.map(|it| address(*it, evaluation.layout)).collect()
+    wanted(evaluation, is_such).into_iter().map(|it| address(it, evaluation.layout)).collect()
 }
 
 fn address(measure: Measure, layout: &Layout) -> String {

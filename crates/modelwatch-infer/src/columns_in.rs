@@ -205,7 +205,7 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
         ElementType::F32 | ElementType::F16 => Values::F32(match wide {
             Wide::Ints(it) => it.into_iter().map(|it| it as f32).collect(),
             Wide::Floats(it) => {
-                // In two loops, neither of which ends early for a number that fits.
+                // One loop narrows and one looks, neither of which ends early for a number that fits.
                 let res: Vec<f32> = it.iter().map(|&it| it as f32).collect();
                 let is_lost = |(narrow, it): (&f32, &f64)| narrow.is_infinite() && it.is_finite();
                 if let Some(idx) = res.iter().zip(&*it).position(is_lost) {

@@ -40,7 +40,7 @@ pub(crate) struct Score {
 
 /// The sums of the first three powers of where rows lie in a bin, from -1 to 1 about its middle, in whole parts.
 ///
-/// A plain array, of which as many zeros as there are cells are memory that is taken once it is written.
+/// A plain array, so that the zeros of all cells are written as one block.
 pub(crate) type Powers = [i128; 3];
 
 /// What rows of one label have in sum.
@@ -169,6 +169,7 @@ pub(crate) fn losses(powers: Powers, bin: usize, n: u64, is_positive: bool, leas
         ],
     }
 }
+
 impl AddAssign for Losses {
     fn add_assign(&mut self, other: Self) {
         self.n += other.n;

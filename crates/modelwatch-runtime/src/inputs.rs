@@ -172,7 +172,7 @@ fn mark_non_finite(array: &ArrayRef, bad: &mut [bool]) -> Result<(), String> {
         }
         return Ok(());
     }
-    // Without a copy as other numbers.
+    // `rows::numbers` would copy them as doubles.
     if let Some(numbers) = array.as_primitive_opt::<Float32Type>().filter(|it| it.null_count() == 0) {
         bad.iter_mut().zip(numbers.values()).for_each(|(it, value)| *it |= !value.is_finite());
         return Ok(());
@@ -190,7 +190,24 @@ fn mark_non_finite(array: &ArrayRef, bad: &mut [bool]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::Float32Array;
+
     use super::*;
+
+    #[test]
+    fn rows_without_a_finite_number_are_marked() {
+        let numbers = [1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX];
+        for (last, is_bad) in [(Some(0.0), false), (None, true)] {
+            let singles: Float32Array = numbers.into_iter().map(Some).chain([last]).collect();
+            let doubles: Float64Array = singles.iter().map(|it| it.map(f64::from)).collect();
+            for array in [Arc::new(singles) as ArrayRef, Arc::new(doubles)] {
+                // What another column has marked stays so.
+                let mut bad = [false, false, false, false, true, false];
+                mark_non_finite(&array, &mut bad).unwrap();
+                assert_eq!(bad, [false, true, true, true, true, is_bad], "{array:?}");
+            }
+        }
+    }
 
     #[test]
     fn stars_match_any_characters() {

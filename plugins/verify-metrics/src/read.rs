@@ -414,7 +414,63 @@ fn first_greatest(scores: &[f64]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use modelwatch_sdk::{
+        arrow::{
+            array::{ArrayRef, Int16Array, Int64Array, StringArray, UInt64Array},
+            schema::{Field, Schema},
+        },
+        rows::with_uses,
+    };
+    use serde_json::json;
+
     use super::*;
+
+    fn texts(numbers: &[Option<impl ToString>]) -> Vec<Option<String>> {
+        numbers.iter().map(|it| it.as_ref().map(ToString::to_string)).collect()
+    }
+
+    /// Numbers are found as their digits are, whether or not they are small, and beyond 2^53 by all of them.
+    #[test]
+    fn labels_of_integers_are_those_of_their_digits() {
+        let found = |array: ArrayRef, classes: &[String]| {
+            let settings = json!({"task": "multiclass", "classes": classes});
+            let settings = Settings::new(serde_json::from_value(settings).unwrap()).unwrap();
+            let layout = Layout {
+                classes: classes.into(),
+                positive: None,
+                has_weights: false,
+                has_margin: false,
+                top_k: Vec::new(),
+                calibration_bins: 10,
+                slice_columns: Vec::new(),
+                sums: None,
+                models: Vec::new(),
+            };
+            let field = with_uses(Field::new("label", array.data_type().clone(), true), &[Use::Label]);
+            let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).unwrap();
+            labels(&batch, &settings, &layout).unwrap()
+        };
+        let beyond = 1_u64 << 53;
+        let unsigned = [Some(u64::MAX), Some(beyond + 1), None, Some(beyond), Some(128), Some(127), Some(0)];
+        let signed = [Some(-129), Some(-128), Some(i64::MIN), None, Some(-1), Some(127), Some(128), Some(0)];
+        let small = [Some(-129), Some(-128), None, Some(-1), Some(255), Some(128)];
+        let arrays: [(ArrayRef, _); 3] = [
+            (Arc::new(UInt64Array::from_iter(unsigned.repeat(2))), texts(&unsigned.repeat(2))),
+            (Arc::new(Int64Array::from_iter(signed.repeat(2))), texts(&signed.repeat(2))),
+            (Arc::new(Int16Array::from_iter(small.repeat(2))), texts(&small.repeat(2))),
+        ];
+        for (integers, texts) in arrays {
+            let mut classes: Vec<String> = texts.iter().flatten().cloned().collect();
+            classes.sort();
+            classes.dedup();
+            let place = |it: &String| classes.iter().position(|class| class == it).unwrap() as u64;
+            let expected: Vec<Option<u64>> = texts.iter().map(|it| it.as_ref().map(place)).collect();
+            assert_eq!(found(integers, &classes), expected);
+            assert_eq!(found(Arc::new(StringArray::from_iter(&texts)), &classes), expected);
+        }
+    }
 
     #[test]
     fn scores_are_read_as_the_options_say() {

@@ -148,7 +148,13 @@ fn counts_are_the_same_bits_in_any_batches() {
     // As many distinct scores as are kept with labels of which some are missing, far fewer, and more.
     let scores = [random(n, 2), random(n, 2).iter().map(|it| (it * 300.0).round() / 300.0).collect()];
     let few: Vec<f64> = (0..n).map(|it| if it < 100_000 { scores[0][it] } else { scores[1][it] }).collect();
-    for scores in scores.iter().chain([&few]) {
+    // Scores that are no probabilities, and some on the edge of them.
+    const ODD: [f64; 6] = [f64::NAN, -0.0, -0.1, 1.5, 1e-310, 1.0];
+    let with_odd = |scores: &[f64]| -> Vec<f64> {
+        scores.iter().enumerate().map(|(row, &it)| *ODD.get(row % 997).unwrap_or(&it)).collect()
+    };
+    let odd = [with_odd(&scores[0]), with_odd(&few)];
+    for scores in scores.iter().chain([&few]).chain(&odd) {
         let table = Table::default().with("label", &[Use::Label], Arc::new(Int64Array::from(labels.clone())));
         let batch = table.candidate(scores, 1).batch();
         let state = |step: usize| {

@@ -39,7 +39,7 @@ fn weight_in(replicate: Replicate, row_key: u64) -> u32 {
     weight
 }
 
-/// The count up to which [`poisson_count`] adds up the draws of single rows; the other way is made for means from 10 on.
+/// The count up to which [`PoissonCounts`] add up the draws of single rows; the other way is made for means from 10 on.
 const FEW: u64 = 10;
 
 /// A replicate, of which all draws are functions.
@@ -54,6 +54,22 @@ impl Replicate {
 }
 
 /// Rows of one kind, to be counted in many replicates: what does not depend on the replicate is computed once.
+///
+/// How often `count` rows count together is a Poisson(`count`) draw. That is exactly the distribution of the sum of their Poisson(1)
+/// draws, so that a metric that only depends on how many rows of each kind there are can be replicated by kinds instead of rows. Few rows
+/// are drawn one by one, many by Hörmann's transformed rejection (1993, algorithm PTRS), whose uniform numbers are a pure function of
+/// seed, replicate, key and count too.
+///
+/// ```
+/// use modelwatch_stats::bootstrap::{PoissonCounts, Replicate, poisson_weight};
+///
+/// assert_eq!(PoissonCounts::new(42, 1).draw(Replicate::new(7, 0)), u64::from(poisson_weight(7, 0, 42)));
+/// let rows = PoissonCounts::new(42, 1_000_000);
+/// let draws: Vec<f64> = (0..2_000).map(|it| rows.draw(Replicate::new(7, it)) as f64).collect();
+/// let mean = draws.iter().sum::<f64>() / 2_000.0;
+/// // The standard error of the mean is 1000 / √2000, which is 22.4.
+/// assert!((mean - 1_000_000.0).abs() < 90.0);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct PoissonCounts {
     key: u64,
@@ -84,7 +100,7 @@ impl PoissonCounts {
         }
     }
 
-    /// Returns how often they count in the replicate, as [`poisson_count`] does.
+    /// Returns how often they count in the replicate.
     #[inline]
     pub fn draw(&self, replicate: Replicate) -> u64 {
         if self.count <= FEW {
@@ -116,25 +132,6 @@ impl PoissonCounts {
         let density = k * self.mean.ln() - self.mean - ln_gamma(k + 1.0);
         (v * self.inverse_alpha / (self.a / (us * us) + self.b)).ln() <= density
     }
-}
-
-/// Returns how often `count` rows of one kind count in the replicate together: a Poisson(`count`) draw.
-///
-/// That is exactly the distribution of the sum of their Poisson(1) draws, so that a metric that only depends on how many rows
-/// of each kind there are can be replicated by kinds instead of rows. Few rows are drawn one by one, many by Hörmann's
-/// transformed rejection (1993, algorithm PTRS), whose uniform numbers are a pure function of the arguments too.
-///
-/// ```
-/// use modelwatch_stats::bootstrap::{poisson_count, poisson_weight};
-///
-/// assert_eq!(poisson_count(7, 0, 42, 1), u64::from(poisson_weight(7, 0, 42)));
-/// let draws: Vec<f64> = (0..2_000).map(|it| poisson_count(7, it, 42, 1_000_000) as f64).collect();
-/// let mean = draws.iter().sum::<f64>() / 2_000.0;
-/// // The standard error of the mean is 1000 / √2000, which is 22.4.
-/// assert!((mean - 1_000_000.0).abs() < 90.0);
-/// ```
-pub fn poisson_count(seed: u64, replicate: u32, key: u64, count: u64) -> u64 {
-    PoissonCounts::new(key, count).draw(Replicate::new(seed, replicate))
 }
 
 /// 2⁻⁵³, by which 53 bits become a number below 1.
@@ -324,6 +321,10 @@ fn check(replicates: &[f64]) -> Result<(), Undefined> {
 mod tests {
     use super::*;
 
+    fn poisson_count(seed: u64, replicate: u32, key: u64, count: u64) -> u64 {
+        PoissonCounts::new(key, count).draw(Replicate::new(seed, replicate))
+    }
+
     #[test]
     fn weights_follow_the_poisson_distribution() {
         let n = 200_000;
@@ -393,6 +394,14 @@ mod tests {
     }
 
     const PINNED: [u32; 16] = [1, 0, 4, 2, 2, 2, 1, 2, 3, 0, 0, 1, 0, 2, 1, 1];
+
+    #[test]
+    fn counts_are_pinned() {
+        let draws = |count: u64| [0, 1, 199].map(|it| poisson_count(2026, it, 42, count));
+        assert_eq!([3, 11, 1000, 1_000_000].map(draws), PINNED_COUNTS);
+    }
+
+    const PINNED_COUNTS: [[u64; 3]; 4] = [[3, 3, 6], [6, 7, 12], [1086, 1003, 972], [1_001_697, 999_457, 999_553]];
 
     #[test]
     fn few_or_bad_replicates_are_undefined() {

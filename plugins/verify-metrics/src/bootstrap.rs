@@ -206,13 +206,16 @@ impl<'a> Rows<'a> {
         let by_cells = |it: &Measure| method == Method::Bootstrap && it.is_of_classes_alone();
         let (counted, others): (Vec<Measure>, Vec<Measure>) = measures.iter().copied().partition(by_cells);
         let cells = (!counted.is_empty()).then(|| Cells::new(self.layout, self.iter()));
-        let draws: Vec<PoissonCounts> = self.rows.iter().map(|it| PoissonCounts::new(it.0, it.2)).collect();
+        let is_drawn = method == Method::Bootstrap && n_replicates > 0 && !others.is_empty();
+        let draws: Vec<PoissonCounts> =
+            self.rows.iter().filter(|_| is_drawn).map(|it| PoissonCounts::new(it.0, it.2)).collect();
         let mut values = vec![Vec::with_capacity(n_replicates as usize); measures.len()];
         for replicate in 0..n_replicates {
             if host.is_cancelled() {
                 return Err(host.cancelled());
             }
-            let tally = cells.as_ref().map(|it| it.replicate(self.layout, seed, replicate));
+            let draw = Replicate::new(seed, replicate);
+            let tally = cells.as_ref().map(|it| it.replicate(self.layout, draw));
             let of_cells = |measure: &Measure| Found {
                 values: self.of_models(|it| tally.as_ref().map_or(f64::NAN, |tally| measure.value(tally, it))),
                 errors: [f64::NAN; 2],
@@ -221,10 +224,7 @@ impl<'a> Rows<'a> {
                 Vec::new()
             } else {
                 let times: Vec<u64> = match method {
-                    Method::Bootstrap => {
-                        let replicate = Replicate::new(seed, replicate);
-                        draws.iter().map(|it| it.draw(replicate)).collect()
-                    }
+                    Method::Bootstrap => draws.iter().map(|it| it.draw(draw)).collect(),
                     Method::Jackknife => {
                         self.rows.iter().zip(&left_out).map(|(it, out)| it.2 - out[replicate as usize]).collect()
                     }

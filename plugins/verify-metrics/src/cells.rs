@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use modelwatch_stats::bootstrap::poisson_count;
+use modelwatch_stats::bootstrap::{PoissonCounts, Replicate};
 
 use crate::{row::Layout, sample::hash, tally::Tally};
 
@@ -14,9 +14,9 @@ use crate::{row::Layout, sample::hash, tally::Tally};
 pub(crate) struct Cells(Vec<Cell>);
 
 struct Cell {
-    key: u64,
     words: Vec<u64>,
     count: u64,
+    draws: PoissonCounts,
 }
 
 impl Cells {
@@ -25,13 +25,14 @@ impl Cells {
         for (words, count) in rows {
             *counts.entry(layout.classes_alone(words)).or_default() += count;
         }
-        let cell = |(words, count): (Vec<u64>, u64)| Cell { key: hash(&words), words, count };
+        let cell =
+            |(words, count): (Vec<u64>, u64)| Cell { draws: PoissonCounts::new(hash(&words), count), words, count };
         Self(counts.into_iter().map(cell).collect())
     }
 
     /// Returns the sums of a replicate. Those that depend on scores mean nothing.
-    pub(crate) fn replicate(&self, layout: &Layout, seed: u64, replicate: u32) -> Tally {
-        self.sums(layout, |it| poisson_count(seed, replicate, it.key, it.count))
+    pub(crate) fn replicate(&self, layout: &Layout, replicate: Replicate) -> Tally {
+        self.sums(layout, |it| it.draws.draw(replicate))
     }
 
     /// Returns each kind of row, and how many there are.
@@ -124,7 +125,7 @@ mod tests {
         let rows = rows(&layout, 900);
         let cells = Cells::new(&layout, rows.iter().map(|it| (it.as_slice(), 1)));
         let values: Vec<f64> =
-            (0..4000).map(|it| Measure::Accuracy.value(&cells.replicate(&layout, 5, it), 0)).collect();
+            (0..4000).map(|it| Measure::Accuracy.value(&cells.replicate(&layout, Replicate::new(5, it)), 0)).collect();
         let mean = values.iter().sum::<f64>() / 4000.0;
         let variance = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / 3999.0;
         let share = Measure::Accuracy.value(&cells.sums(&layout, |it| it.count), 0);

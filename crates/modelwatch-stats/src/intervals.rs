@@ -109,19 +109,41 @@ pub fn wilson(successes: u64, n: u64, level: f64) -> Result<Interval, Undefined>
 /// assert_eq!(wilson_share(0.5, 100.0, 0.95), wilson(50, 100, 0.95));
 /// ```
 pub fn wilson_share(p: f64, n: f64, level: f64) -> Result<Interval, Undefined> {
+    let (low, high) = wilson_bounds(p, n, two_sided_z(level)?)?;
+    Ok(Interval { low, high, level })
+}
+
+/// Returns the bounds of [`wilson_share`] for a quantile in place of a level, such as Student's (Dean & Pagano 2015); 0 and 1 for an infinite
+/// one.
+///
+/// Undefined for no trials, and for a share out of range or a quantile that is not positive.
+///
+/// ```
+/// use modelwatch_stats::intervals::{two_sided_z, wilson_bounds, wilson_share};
+///
+/// let interval = wilson_share(0.5, 100.0, 0.95).unwrap();
+/// assert_eq!(wilson_bounds(0.5, 100.0, two_sided_z(0.95).unwrap()), Ok((interval.low, interval.high)));
+/// assert_eq!(wilson_bounds(0.5, 100.0, f64::INFINITY), Ok((0.0, 1.0)));
+/// ```
+pub fn wilson_bounds(p: f64, n: f64, quantile: f64) -> Result<(f64, f64), Undefined> {
     if !(n > 0.0 && n.is_finite()) {
         return Err(Undefined::new(Reason::Empty));
     }
     if !(0.0..=1.0).contains(&p) {
         return Err(Undefined::new(Reason::OutOfRange));
     }
-    let z = two_sided_z(level)?;
-    let z2 = z * z;
+    if quantile.is_nan() || quantile <= 0.0 {
+        return Err(Undefined::new(Reason::OutOfRange));
+    }
+    let (z, z2) = (quantile, quantile * quantile);
+    if z2 / (n * n) > f64::MAX / 4.0 {
+        return Ok((0.0, 1.0));
+    }
     let center = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
     let low = if p == 0.0 { 0.0 } else { (center - half).max(0.0) };
     let high = if p == 1.0 { 1.0 } else { (center + half).min(1.0) };
-    Ok(Interval { low, high, level })
+    Ok((low, high))
 }
 
 /// Returns the interval of Clopper & Pearson (1934), which never covers less than the level.

@@ -116,11 +116,6 @@ impl<'a> Rows<'a> {
         self.rows.iter().zip(&self.weights).map(|(it, weight)| it.2 as f64 * weight).collect()
     }
 
-    /// Returns what the heaviest kept row weighs.
-    pub(crate) fn heaviest(&self) -> f64 {
-        self.weights.iter().copied().fold(0.0, f64::max)
-    }
-
     /// Returns words and count of each kept row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u64], u64)> {
         self.rows.iter().map(|&(_, words, count)| (words, count))

@@ -259,10 +259,8 @@ impl<'a> Evaluation<'a> {
         if intervals::is_of_too_few(measure, self.tally()) {
             return None;
         }
-        let share = measure.share(self.tally(), model);
         let closed = || {
             let found = intervals::closed_form(measure, self.tally(), model, level);
-            let found = found.map(|it| share.map_or(it, |(hits, all)| self.of_heaviest(it, hits, all)));
             found.or_else(|| {
                 let scale = area_scale(measure)?;
                 self.areas.interval(self.value(Measure::RocAuc(Areas::One), model), model, level, scale)
@@ -273,16 +271,13 @@ impl<'a> Evaluation<'a> {
             self.replicates.of_model(nth, model, self.value(measure, model), level).filter(intervals::has_width)
         };
         // The variance of a share follows the weights, and replicates of few rows that are counted have too few values.
-        let is_closed = share.is_some() && self.settings.intervals.method == Method::Bootstrap;
+        let is_closed =
+            measure.share(self.tally(), model).is_some() && self.settings.intervals.method == Method::Bootstrap;
         let prefers_closed = is_closed || !self.prefers_replicates();
         let found = if prefers_closed { closed().or_else(replicated) } else { replicated().or_else(closed) };
         // What replicates are biased by, as a lift of few rows, is more than they vary: such an interval says nothing.
         let value = self.value(measure, model);
         found.filter(|it| !(value < it.low || value > it.high))
-    }
-
-    fn of_heaviest(&self, it: Interval, hits: Mass, all: Mass) -> Interval {
-        intervals::of_heaviest(it, hits, all, self.rows.heaviest())
     }
 
     /// Closed forms are for rows of equal weight, save those of shares.
@@ -422,7 +417,6 @@ impl<'a> Evaluation<'a> {
             .extend(wanted.map(|(name, it, better)| Metric::new(name, value(it)).n(tally.all.n).better(better)));
         for (name, part, all) in flip_rates(self.layout, tally).into_iter().filter(|it| self.wants(it.0)) {
             let interval = intervals::share(part, all, self.host.confidence(name)).filter(|_| is_usable);
-            let interval = interval.map(|it| self.of_heaviest(it, part, all));
             report.metrics.push(Metric::new(name, value(part.share_of(all))).n(all.n).interval(interval));
         }
     }

@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::report::Interval;
 use modelwatch_stats::intervals::{
-    PairedCounts, newcombe_paired, normal_tail, student_t_quantile, two_sided_z, wilson_share,
+    PairedCounts, newcombe_paired, student_t_quantile, two_sided_z, wilson_bounds, wilson_share,
 };
 
 use crate::{
@@ -156,34 +156,27 @@ pub(crate) fn of_correlated([left, right]: [(f64, Interval); 2], correlation: f6
 
 /// Returns Wilson's interval of a share, for as many rows of equal weight as would have its variance.
 ///
-/// Of rows of unequal weight that variance is estimated, and its quantile Student's, of [their effective number](Mass::effective) less one.
-/// Where none of them is counted, or all are, it is that of rows which weigh as much whether or not they are counted.
+/// Of rows of unequal weight that variance is estimated, and its quantile Student's, of [their effective number](Mass::effective) less one
+/// (Dean & Pagano 2015). Nor do the rows that are counted tell what others weigh that might have been, so that no bound is nearer than that
+/// of none counted, or of all, where one as heavy as the heaviest may come next.
 pub(crate) fn share(hits: Mass, all: Mass, level: f64) -> Option<Interval> {
-    let is_estimated = all.effective_if_fewer().is_some() && !hits.is_none_or_all_of(all);
-    let of_quantile = if is_estimated {
-        let quantile = student_t_quantile((1.0 + level) / 2.0, all.effective() - 1.0).ok()?;
-        1.0 - 2.0 * normal_tail(quantile)
-    } else {
-        level
+    let z = two_sided_z(level).ok()?;
+    let bounds = |hits: Mass, quantile: f64| wilson_bounds(hits.share_of(all), hits.effective_of(all), quantile).ok();
+    if all.effective_if_fewer().is_none() {
+        let (low, high) = bounds(hits, z)?;
+        return Some(Interval { low, high, level });
+    }
+    let quantile = match all.effective() - 1.0 {
+        _ if hits.is_none_or_all_of(all) => z,
+        // Of one row whose weight is nearly all the variance is not known at all.
+        degrees => student_t_quantile((1.0 + level) / 2.0, degrees).unwrap_or(f64::INFINITY),
     };
-    let found = wilson_share(hits.share_of(all), hits.effective_of(all), of_quantile).ok()?;
-    Some(Interval { low: found.low, high: found.high, level })
-}
-
-/// Returns the interval `it` of a [`share`] for rows that were not seen, of which nothing is known but that none weighs more than `heaviest`: where
-/// none of all rows is counted, that is one that would be, and where all are, one that would not.
-pub(crate) fn of_heaviest(it: Interval, hits: Mass, all: Mass, heaviest: f64) -> Interval {
-    if !hits.is_none_or_all_of(all) {
-        return it;
-    }
+    let (low, high) = bounds(hits, quantile)?;
+    let (_, of_none) = bounds(Mass::default(), z)?;
     // The rows of such a share weigh Σw² / Σw each, as many as are as good as all.
-    let ratio = (heaviest * all.weight / all.squares).max(1.0);
-    let as_heavy = |it: f64| ratio * it / (ratio * it + 1.0 - it);
-    if hits.share_of(all) < 0.5 {
-        Interval { high: as_heavy(it.high), ..it }
-    } else {
-        Interval { low: 1.0 - as_heavy(1.0 - it.low), ..it }
-    }
+    let ratio = (all.heaviest * all.weight / all.squares).max(1.0);
+    let of_none = ratio * of_none / (ratio * of_none + 1.0 - of_none);
+    Some(Interval { low: low.min(1.0 - of_none), high: high.max(of_none), level })
 }
 
 /// Returns Student's interval of a mean.
@@ -248,6 +241,48 @@ fn average(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn mass(rows: &[(u64, f64)]) -> Mass {
+        let mut res = Mass::default();
+        rows.iter().for_each(|&(times, weight)| res.add(times, weight));
+        res
+    }
+
+    /// A light row that is counted says nothing of heavy ones.
+    #[test]
+    fn a_share_of_few_light_rows_is_no_surer_than_one_of_none() {
+        let all = mass(&[(49, 1.0), (1, 10.0)]);
+        let none = share(Mass::default(), all, 0.95).unwrap();
+        let every = share(all, all, 0.95).unwrap();
+        assert!(none.low == 0.0 && none.high > 0.39 && every.high == 1.0 && every.low < 0.61, "{none:?} {every:?}");
+        for n in [1, 4] {
+            let few = share(mass(&[(n, 1.0)]), all, 0.95).unwrap();
+            assert!(few.high >= none.high && few.low > 0.0, "{few:?} {none:?}");
+            let most = share(mass(&[(49 - n, 1.0), (1, 10.0)]), all, 0.95).unwrap();
+            assert!(most.low <= every.low && most.high < 1.0, "{most:?} {every:?}");
+        }
+        // Of equal weights it is Wilson's.
+        let plain = wilson_share(0.1, 50.0, 0.95).unwrap();
+        let found = share(mass(&[(5, 2.5)]), mass(&[(50, 2.5)]), 0.95).unwrap();
+        assert!((found.low - plain.low).abs() < 1e-12 && (found.high - plain.high).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn a_share_has_an_interval_however_few_rows_weigh_all() {
+        for heavy in [2.0, 20.0, 1e3, 1e9] {
+            let all = mass(&[(10, 1.0), (1, heavy)]);
+            for level in [0.95, 0.999, 1.0 - 0.05 / 10_000.0] {
+                for hits in [mass(&[(3, 1.0)]), mass(&[(3, 1.0), (1, heavy)])] {
+                    let (found, value) = (share(hits, all, level).unwrap(), hits.share_of(all));
+                    assert!(
+                        0.0 <= found.low && found.low <= value && value <= found.high && found.high <= 1.0,
+                        "{found:?}"
+                    );
+                    assert!(heavy < 1e3 || found.high - found.low > 0.99, "{heavy}: {found:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn estimates_that_go_together_differ_less_surely_the_less_they_do() {

@@ -4,7 +4,7 @@ use std::ops::{AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
-/// Rows with their weights. Without sample weights all three numbers are the number of rows.
+/// Rows with their weights. Without sample weights the sums are the number of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub(crate) struct Mass {
@@ -13,6 +13,8 @@ pub(crate) struct Mass {
     pub(crate) weight: f64,
     /// The sum of their squares.
     pub(crate) squares: f64,
+    /// The greatest of them, or of rows that were [taken away](Sub); 0 of no rows.
+    pub(crate) heaviest: f64,
 }
 
 /// The short form is for rows of weight 1, so that states without weights stay small.
@@ -20,7 +22,7 @@ pub(crate) struct Mass {
 #[serde(untagged)]
 enum Written {
     Plain(u64),
-    Weighted(u64, f64, f64),
+    Weighted(u64, f64, f64, f64),
 }
 
 impl Mass {
@@ -30,6 +32,7 @@ impl Mass {
         self.n += times;
         self.weight += count * weight;
         self.squares += count * weight * weight;
+        self.heaviest = if times > 0 { self.heaviest.max(weight) } else { self.heaviest };
     }
 
     /// Returns the effective number of rows `(Σw)² / Σw²` (Kish 1965): as many rows of equal weight give as good a mean.
@@ -77,6 +80,7 @@ impl AddAssign for Mass {
         self.n += other.n;
         self.weight += other.weight;
         self.squares += other.squares;
+        self.heaviest = self.heaviest.max(other.heaviest);
     }
 }
 
@@ -89,6 +93,7 @@ impl Sub for Mass {
             n: self.n.saturating_sub(other.n),
             weight: (self.weight - other.weight).max(0.0),
             squares: (self.squares - other.squares).max(0.0),
+            heaviest: self.heaviest,
         }
     }
 }
@@ -105,8 +110,8 @@ impl std::ops::Add for Mass {
 impl From<Written> for Mass {
     fn from(written: Written) -> Self {
         match written {
-            Written::Plain(n) => Self { n, weight: n as f64, squares: n as f64 },
-            Written::Weighted(n, weight, squares) => Self { n, weight, squares },
+            Written::Plain(n) => Self { n, weight: n as f64, squares: n as f64, heaviest: n.min(1) as f64 },
+            Written::Weighted(n, weight, squares, heaviest) => Self { n, weight, squares, heaviest },
         }
     }
 }
@@ -114,7 +119,11 @@ impl From<Written> for Mass {
 impl From<Mass> for Written {
     fn from(it: Mass) -> Self {
         let n = it.n as f64;
-        if it.weight == n && it.squares == n { Self::Plain(it.n) } else { Self::Weighted(it.n, it.weight, it.squares) }
+        if it.weight == n && it.squares == n {
+            Self::Plain(it.n)
+        } else {
+            Self::Weighted(it.n, it.weight, it.squares, it.heaviest)
+        }
     }
 }
 
@@ -151,7 +160,7 @@ mod tests {
         mass.add(1, 10.0);
         assert_eq!((mass.effective(), mass.effective_if_fewer()), (400.0 / 125.0, Some(400.0 / 125.0)));
         let text = serde_json::to_string(&mass).unwrap();
-        assert_eq!(serde_json::from_str::<Mass>(&text).unwrap(), mass);
+        assert_eq!((serde_json::from_str::<Mass>(&text).unwrap(), mass.heaviest), (mass, 10.0));
         let mut plain = Mass::default();
         plain.add(3, 1.0);
         assert_eq!(serde_json::to_string(&plain).unwrap(), "3");

@@ -42,6 +42,9 @@ const ROUNDING: f64 = 1e-13;
 /// side, replicates say nothing of the other one.
 const MIN_DIFFERING: u64 = 15;
 
+/// The least replicates that tell how two metrics go together; two of them always do. As many as a jackknife has.
+const MIN_CORRELATED: usize = BUCKETS;
+
 /// The buckets of the jackknife, as in TensorFlow Model Analysis.
 const BUCKETS: usize = 20;
 
@@ -82,6 +85,7 @@ pub(crate) struct Replicates {
     shrink: Option<f64>,
     /// The effective number of kept rows.
     effective: f64,
+    has_weights: bool,
     method: Method,
 }
 
@@ -244,7 +248,17 @@ impl<'a> Rows<'a> {
         self.rows.iter().zip(&self.weights).for_each(|(it, &weight)| mass.add(it.2, weight));
         let centers = self.values(measures, &counts);
         let measures = measures.to_vec();
-        Ok(Replicates { values, centers, measures, differing, shrink, effective: mass.effective(), method })
+        let has_weights = self.layout.has_weights;
+        Ok(Replicates {
+            values,
+            centers,
+            measures,
+            differing,
+            shrink,
+            effective: mass.effective(),
+            has_weights,
+            method,
+        })
     }
 
     /// Returns of how many rows, of up to [`MIN_DIFFERING`], a metric, taken of the row alone, is another one for the candidate than for the
@@ -403,11 +417,16 @@ impl Replicates {
     }
 
     /// Returns how the `nth` metric of the candidate and that of the baseline go together, where they differ in few rows: the correlation in
-    /// replicates, less by as much as one more row that differs would make it. 0 where they differ in none: that tells nothing of those that do.
+    /// replicates, less by as much as one more row that differs would make it. 0 where that is not known: where they differ in no row, for
+    /// few replicates, and with weights, by which heavier rows than those may come to differ.
     pub(crate) fn correlation(&self, nth: usize) -> f64 {
-        let of = |model: usize| -> Vec<f64> { self.values[nth].iter().map(|it| it.values[model]).collect() };
-        let found = pearson(&of(0), &of(1), &vec![1.0; self.values[nth].len()]).unwrap_or(0.0);
+        let values = self.values[nth].iter().map(|it| it.values).filter(|it| it.iter().all(|it| it.is_finite()));
+        let (left, right): (Vec<f64>, Vec<f64>) = values.map(|[left, right]| (left, right)).unzip();
         let n = self.differing[nth] as f64;
+        if self.has_weights || left.len() < MIN_CORRELATED {
+            return 0.0;
+        }
+        let found = pearson(&left, &right, &vec![1.0; left.len()]).unwrap_or(0.0);
         if n > 0.0 { (1.0 - (1.0 - found) * (n + 1.0) / n).max(0.0) } else { 0.0 }
     }
 

@@ -169,7 +169,8 @@ pub struct Intervals {
 pub enum Method {
     /// The Poisson bootstrap where there is no closed form: studentized for means over rows, with expanded percentiles
     /// (Hesterberg 2015) for all else, corrected for bias (Efron 1981) where values of few rows lean. A difference to a baseline from
-    /// which a metric differs in fewer than 15 rows is that of two independent models.
+    /// which a metric differs in fewer than 15 rows is made of the intervals of both models (Zou & Donner 2008), by how they go together in
+    /// replicates; with weights, and of fewer than 20 replicates, as that of two independent models.
     #[default]
     Bootstrap,
     /// The jackknife of TensorFlow Model Analysis over 20 random buckets of rows, for every metric over all rows but

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use modelwatch_sdk::{
     Report,
     arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
-    report::MetricRole,
+    report::{Interval, MetricRole},
     rows::Use,
 };
 use serde_json::{Value, json};
@@ -250,6 +250,72 @@ fn differences_and_ratios_of_classes_are_covered() {
 }
 
 /// Rows of calibrated scores, and of a baseline that sees them through noise; all are of the writer `a`.
+/// Returns a report on rows of two classes, by which of them each model has right, with weights where there are any.
+fn of_right(options: &Value, right: [Vec<bool>; 2], weights: Option<Vec<f64>>) -> Report {
+    let labels = || (0..right[0].len()).map(|it| it % 2 == 0);
+    let predicted = |model: usize| column(labels().zip(&right[model]).map(|(label, &it)| label == it));
+    let table = Table::default().with("y", &[Use::Label], column(labels()));
+    let table = table.with("candidate:out", &[Use::Candidate], predicted(0));
+    let table = table.with("baseline:out", &[Use::Baseline], predicted(1));
+    let table = match weights {
+        Some(it) => table.with("w", &[Use::Weight], Arc::new(Float64Array::from(it))),
+        None => table,
+    };
+    run(options, &table)
+}
+
+/// Of few rows that differ replicates tell how the models go together, if there are enough of them, and no heavier row may come to differ.
+#[test]
+fn a_difference_of_few_rows_is_surer_where_replicates_tell_how_the_models_go_together() {
+    let width = |it: Interval| it.high - it.low;
+    for (replicates, has_weights, is_surer) in
+        [(200, false, true), (2, false, false), (19, false, false), (200, true, false)]
+    {
+        let options = json!({"task": "binary", "metrics": ["f1"], "intervals": {"replicates": replicates}});
+        // Both have a tenth wrong, and each three rows more.
+        let right = [5..8, 8..11].map(|own| (0..50).map(|row| row >= 5 && !own.contains(&row)).collect());
+        let weights = (0..50).map(|row| 1.0 + f64::from(row % 7)).collect();
+        let report = of_right(&options, right, has_weights.then_some(weights));
+        let of = |role| find(&report, role, "f1", &[]).unwrap();
+        let [left, right] = [MetricRole::Candidate, MetricRole::Baseline].map(of);
+        let Some((of_left, of_right)) = left.interval.zip(right.interval) else { continue };
+        let independent = Interval::of_difference((left.value, of_left), (right.value, of_right));
+        let found = of(MetricRole::Difference).interval.unwrap();
+        let ratio = width(found) / width(independent);
+        let is_right = if is_surer { ratio < 0.9 } else { (ratio - 1.0).abs() < 1e-9 };
+        assert!(is_right, "{replicates} replicates, weights {has_weights}: {ratio}");
+    }
+}
+
+/// Of models that are as good as each other a difference below 0 is found in no more than 5 %, half of what 95 % are short of.
+#[test]
+fn few_models_that_are_as_good_as_each_other_are_told_apart() {
+    const TRIALS: u64 = 1000;
+    const METRICS: [&str; 4] = ["accuracy", "f1", "precision", "mcc"];
+    for (replicates, sigma) in [(2, None), (20, None), (100, None), (100, Some(1.0)), (100, Some(1.5))] {
+        let mut rejected = [0; METRICS.len()];
+        for seed in 1..=TRIALS {
+            let seed = seed * 10;
+            let (draws, noise) = (random(50, seed), normal(50, seed + 5_000_000));
+            // A tenth is wrong by both models, and 0.075 by each alone.
+            let right =
+                [0.1..0.175, 0.175..0.25].map(|own| draws.iter().map(|it| *it >= 0.1 && !own.contains(it)).collect());
+            let weights = sigma.map(|sigma: f64| noise.iter().map(|it| (sigma * it).exp()).collect());
+            let options = json!({"task": "binary", "metrics": METRICS, "intervals": {"replicates": replicates}});
+            let report = of_right(&seeded(&options, seed), right, weights);
+            for (name, rejected) in METRICS.iter().zip(&mut rejected) {
+                let found = find(&report, MetricRole::Difference, name, &[]).unwrap().interval;
+                *rejected += u64::from(found.is_some_and(|it| it.high < 0.0));
+            }
+        }
+        println!("{replicates} replicates, weights {sigma:?}: {METRICS:?}: {rejected:?} of {TRIALS}");
+        assert!(
+            rejected.iter().all(|it| it * 20 <= TRIALS),
+            "{replicates} replicates, weights {sigma:?}: {rejected:?}"
+        );
+    }
+}
+
 fn paired_scores(options: &Value, rows: usize, seed: u64) -> Report {
     let (shared, own) = (normal(rows, seed), normal(rows, seed + 7_000_000));
     let truth = random(rows, seed + 5_000_000);
@@ -447,6 +513,24 @@ fn rates_of_few_flips_that_weigh_more_are_covered() {
             let table = table.with("candidate:out", &[Use::Candidate], wrong_below(0.16));
             let table = table.with("baseline:out", &[Use::Baseline], baseline);
             run(&options, &table.with("w", &[Use::Weight], Arc::new(Float64Array::from_iter_values(weights))))
+        });
+    }
+}
+
+/// Light rows that are counted say nothing of the few heavy ones, which flip more often.
+#[test]
+fn rates_of_flips_of_few_heavy_rows_are_covered() {
+    const ROWS: usize = 50;
+    let options = json!({"task": "binary", "metrics": ["negative_flip_rate"], "intervals": {"replicates": 0}});
+    let few = "a bound allows for one more row as heavy as the heaviest";
+    for (heavy, of_heavy, of_light) in [(3, 0.3, 0.05), (5, 0.2, 0.02)] {
+        let weights: Vec<f64> = (0..ROWS).map(|row| if row < heavy { 10.0 } else { 1.0 }).collect();
+        let share = |row: usize| if row < heavy { of_heavy } else { of_light };
+        let flipped: f64 = weights.iter().enumerate().map(|(row, it)| it * share(row)).sum();
+        let rate = target("negative_flip_rate", &[], flipped / weights.iter().sum::<f64>()).at_least(few);
+        check(std::slice::from_ref(&rate), ROWS, 2000, |seed| {
+            let is_right = random(ROWS, seed).iter().enumerate().map(|(row, &it)| it >= share(row)).collect();
+            of_right(&options, [is_right, vec![true; ROWS]], Some(weights.clone()))
         });
     }
 }

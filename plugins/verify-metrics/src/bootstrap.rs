@@ -485,9 +485,9 @@ impl Replicates {
 }
 
 impl Replicates {
-    /// Returns the interval of an [average of precisions](Measure::is_of_precisions) that is symmetric on the scale of its logit, by the standard
-    /// error of the replicates and Student's quantile (delta method; Korn & Graubard 1998); none where it is 0 or 1, and for the
-    /// jackknife.
+    /// Returns the interval of a [precision of label sets](Measure::is_of_precisions) that is symmetric on the scale of its logit, by the standard
+    /// error of the replicates and Student's quantile (delta method; among those that Korn & Graubard 1998 compare); none where it is 0 or
+    /// 1 or does not vary, and for the jackknife.
     ///
     /// Percentiles repeat the skew and the bias of such a metric in place of correcting them: nominal 95 % held that of 50 rows, weighted by labels, in 90 %.
     fn of_logit(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
@@ -503,6 +503,9 @@ impl Replicates {
         let n = self.effective;
         let quantile = student_t_quantile((1.0 + level) / 2.0, n - 1.0).ok()? * (n / (n - 1.0)).sqrt();
         let error = standard_error(&defined).ok()? * self.shrink.unwrap_or(1.0);
+        if error <= ROUNDING * value {
+            return None;
+        }
         let odds = |by: f64| value / (1.0 - value) * (by / (value * (1.0 - value))).exp();
         let at = |by: f64| 1.0 - 1.0 / (1.0 + odds(by));
         Some(Interval { low: at(-quantile * error), high: at(quantile * error), level })

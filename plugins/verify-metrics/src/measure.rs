@@ -451,13 +451,9 @@ impl Measure {
         matches!(self, AveragePrecision(_) | PrAuc | R2 | ExplainedVariance | Summed(Kind::Detection, _))
     }
 
-    /// Returns whether it is a precision averaged over classes, or of a label of a label set: of few rows it is skewed, and by labels it leans, too.
+    /// Returns whether it is a precision of label sets, of one label or averaged: of few rows it is skewed, and by labels it leans, too.
     pub(crate) fn is_of_precisions(self) -> bool {
-        match self {
-            Self::Precision(of) => matches!(of, Of::Macro | Of::Weighted),
-            Self::Summed(Kind::MultiLabel, it) => it.name == "precision",
-            _ => false,
-        }
+        matches!(self, Self::Summed(Kind::MultiLabel, it) if it.name == "precision")
     }
 
     /// Returns whether it compares classes pair by pair.

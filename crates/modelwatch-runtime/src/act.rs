@@ -56,7 +56,25 @@ pub(crate) fn on_refs(
         (Some(judged), ActionKind::Move) => move_ref(judged, name, reason),
         (Some(judged), _) => rollback(judged, host, name, reason),
     };
-    refs.into_iter().map(act).collect()
+    in_order(refs, act)
+}
+
+/// Acts on one ref after the other, and on none after one that another writer moved first: of runs side by side that list the same refs in
+/// the same order, the one that moves the first moves them all, and no two of them are left at checkpoints of different runs.
+fn in_order(refs: Vec<String>, act: impl Fn(String) -> ActionRecord) -> Vec<ActionRecord> {
+    let mut res: Vec<ActionRecord> = Vec::new();
+    for name in refs {
+        let lost = res.iter().find(|it| it.status == ActionStatus::Conflict);
+        let it = match lost {
+            Some(it) => {
+                let why = format!("it is moved together with `{}`, which another writer moved first", it.target);
+                record(it.kind, name, ActionStatus::Conflict, why)
+            }
+            None => act(name),
+        };
+        res.push(it);
+    }
+    res
 }
 
 /// Prunes the lineage of the judged checkpoint.
@@ -157,7 +175,8 @@ fn rollback(judged: &Judged<'_>, host: &dyn Host, name: String, reason: &str) ->
         Some(to) => {
             let mut res = swap(kind, judged, name, Some(judged.id), &to, &format!("{ROLLBACK}{reason}"));
             if !skipped.is_empty() {
-                res.message = format!("{}; passed over: {skipped}", res.message);
+                let moved = if res.message.is_empty() { String::new() } else { format!("{}; ", res.message) };
+                res.message = format!("{moved}passed over: {skipped}");
             }
             res
         }
@@ -183,7 +202,7 @@ fn swap(
     let (status, message) = match res {
         Ok(()) => {
             info!(name, to = to.short(), "Ref was moved.");
-            (ActionStatus::Done, format!("`{name}` is at {} now", to.short()))
+            (ActionStatus::Done, String::new())
         }
         Err(e) if is_overtaken(&e) => {
             (ActionStatus::Conflict, format!("another writer was faster, so nothing was changed: {}", e.message))
@@ -240,6 +259,22 @@ fn command_run(command: &[String], run: &RunRecord, root: &Path) -> ActionRecord
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_loses_a_ref_moves_none_of_those_that_go_with_it() {
+        let act = |name: String| {
+            let status = if name == "good" { ActionStatus::Conflict } else { ActionStatus::Done };
+            record(ActionKind::Move, name, status, "")
+        };
+        let statuses = |refs: &[&str]| {
+            let done = in_order(refs.iter().map(|it| (*it).to_owned()).collect(), act);
+            done.into_iter().map(|it| it.status).collect::<Vec<_>>()
+        };
+        use ActionStatus::{Conflict, Done};
+        assert_eq!(statuses(&["good", "production"]), [Conflict, Conflict]);
+        assert_eq!(statuses(&["best", "good", "production"]), [Done, Conflict, Conflict]);
+        assert_eq!(statuses(&["best", "production"]), [Done, Done]);
+    }
 
     #[test]
     fn who_was_overtaken_once_or_each_time_is_in_conflict() {

@@ -3,10 +3,7 @@
 //! GitHub shows ten of each level per step, so the last of ten says how many are left out.
 
 use modelwatch_config::{self as config, Diagnostic, Document};
-use modelwatch_runtime::{
-    RunRecord, Verdict,
-    record::{ActionStatus, Of},
-};
+use modelwatch_runtime::{RunRecord, record::Of};
 use modelwatch_sdk::report::{Check, Severity, Status};
 
 use super::{
@@ -20,8 +17,9 @@ const MAX_OF_A_LEVEL: usize = 10;
 pub(crate) fn github(record: &RunRecord) -> String {
     let mut levels = [const { Vec::new() }; 3];
     let [errors, warnings, notices] = &mut levels;
-    let verdict = format!("{}: {}", record.verdict.as_str(), view::counts(record));
-    let place = if record.verdict == Verdict::Pass { &mut *notices } else { &mut *errors };
+    let but = view::but(record).map(|it| format!(", {it}")).unwrap_or_default();
+    let verdict = format!("{}{but}: {}", record.verdict.as_str(), view::counts(record));
+    let place = if view::status(record) == Status::Pass { &mut *notices } else { &mut *errors };
     place.push((plain(&record.pipeline.name), verdict));
     for status in &view::WORST_FIRST[..4] {
         let checks = view::checks(record, *status);
@@ -43,8 +41,7 @@ pub(crate) fn github(record: &RunRecord) -> String {
         }
     }
     for action in &record.actions {
-        let bad = matches!(action.status, ActionStatus::Conflict | ActionStatus::Failed);
-        let place = if bad { &mut *warnings } else { &mut *notices };
+        let place = if view::is_undone(action) { &mut *warnings } else { &mut *notices };
         place.push(("action".to_owned(), view::action_text(action)));
     }
     for gap in &record.coverage.gaps {

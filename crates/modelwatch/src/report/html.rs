@@ -68,6 +68,10 @@ impl Limits {
 #[template(path = "report.html")]
 struct Page {
     verdict: &'static str,
+    /// The status of the whole run.
+    status: &'static str,
+    /// What it ended with, where that is something else.
+    but: String,
     pipeline: String,
     digest: Option<(String, String)>,
     run_id: String,
@@ -165,6 +169,8 @@ fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
     let gaps = record.coverage.gaps.iter().take(limits.rows);
     Page {
         verdict: record.verdict.as_str(),
+        status: view::status(record).as_str(),
+        but: view::but(record).unwrap_or_default(),
         pipeline: clip(&record.pipeline.name, 200),
         digest: record.pipeline.digest.as_ref().map(|it| (clip(it, 100), short(it))),
         run_id: clip(&record.run_id, 200),

@@ -87,7 +87,8 @@ fn mark(it: Status) -> &'static str {
 
 fn verdict(out: &mut Out, record: &RunRecord) {
     let word = record.verdict.as_str().to_uppercase();
-    let style = color(record.verdict.into());
+    let word = view::but(record).map_or_else(|| word.clone(), |but| format!("{word}, {but}"));
+    let style = color(view::status(record));
     let mut parts = vec![plain(&record.pipeline.name)];
     parts.extend(record.checkpoint.iter().map(view::checkpoint));
     parts.push(seconds(record.timings.total));

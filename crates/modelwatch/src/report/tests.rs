@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use modelwatch_runtime::{RunRecord, Verdict};
+use modelwatch_runtime::{RunRecord, Verdict, record::ActionStatus};
 use modelwatch_sdk::report::{Figure, FigureData, Finding, Interval, Metric, Severity, Status};
 
 use super::{
@@ -94,6 +94,30 @@ fn reports_of_trouble() {
     insta::assert_snapshot!("markdown_fail", markdown(&record, None));
     insta::assert_snapshot!("github_fail", github(&record));
     insta::assert_snapshot!("junit_fail", junit(&record).unwrap());
+}
+
+#[test]
+fn the_first_line_says_what_the_exit_code_says() {
+    let mut record = fixture::pass();
+    let ends_with = |record: &RunRecord, but: &str| {
+        let verdict = record.verdict.as_str();
+        let text = uncolored(record, 100);
+        assert!(text.starts_with(&format!("{}, {but}  digits-gate", verdict.to_uppercase())), "{text}");
+        assert!(markdown(record, None).starts_with(&format!("## ❌ {verdict}, {but} · ")));
+        assert!(github(record).starts_with("::error ") && github(record).contains(&format!("::{verdict}, {but}: ")));
+        let page = html(record, Path::new("report.html")).unwrap();
+        assert!(page.contains(&format!("<title>{verdict}, {but}: ")) && page.contains(&format!("badge {}\"", view::status(record).as_str())));
+    };
+    record.exit_code = 3;
+    assert_eq!(view::status(&record), Status::Error);
+    ends_with(&record, "but a report or the history was not written");
+    record.actions[0].status = ActionStatus::Conflict;
+    ends_with(&record, "but 1 action was not done");
+    record.actions.push(record.actions[0].clone());
+    ends_with(&record, "but 2 actions were not done");
+    (record.verdict, record.exit_code) = (Verdict::NotChecked, 0);
+    ends_with(&record, "which is allowed");
+    assert_eq!(view::status(&record), Status::NotChecked);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What all reports ask of a record.
 
 use modelwatch_runtime::{
-    RunRecord,
+    RunRecord, Verdict,
     record::{ActionKind, ActionRecord, ActionStatus, CheckpointRecord, Of},
 };
 use modelwatch_sdk::report::{Check, Finding, Severity, Status};
@@ -29,6 +29,30 @@ pub(crate) fn is_told_by_findings(record: &RunRecord, check: &Of<Check>) -> bool
     check.it.metric == "findings"
         && check.it.status == Status::Fail
         && record.findings.iter().any(|it| it.probe == check.probe && it.it.severity >= Severity::Warning)
+}
+
+/// Returns what the run ended with, where its exit code says something else than its verdict.
+pub(crate) fn but(record: &RunRecord) -> Option<String> {
+    if record.exit_code == record.verdict.exit_code() {
+        return None;
+    }
+    let undone = record.actions.iter().filter(|it| is_undone(it)).count();
+    Some(match (record.exit_code, undone) {
+        (0, _) => "which is allowed".to_owned(),
+        (_, 0) => "but a report or the history was not written".to_owned(),
+        (_, 1) => "but 1 action was not done".to_owned(),
+        (_, n) => format!("but {} actions were not done", count(n as u64)),
+    })
+}
+
+/// Returns whether an action was to be done and was not.
+pub(crate) fn is_undone(it: &ActionRecord) -> bool {
+    matches!(it.status, ActionStatus::Conflict | ActionStatus::Failed)
+}
+
+/// Returns the status of the whole run: its verdict, and an error where it passed and what came after did not.
+pub(crate) fn status(record: &RunRecord) -> Status {
+    if record.verdict == Verdict::Pass && record.exit_code != 0 { Status::Error } else { record.verdict.into() }
 }
 
 /// Returns the short id of a checkpoint, or where it came from, with its lineage.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -24,6 +25,24 @@ pub(crate) struct Models {
     pub(crate) baseline: Option<Arc<RunModel>>,
     /// Those that are there and cannot be run.
     pub(crate) refused: BTreeMap<ModelRole, Arc<Refused>>,
+    /// What their checkpoints are called.
+    pub(crate) names: Arc<[Names]>,
+}
+
+/// What a checkpoint is called, and where its files lie: where it comes out of a store, in a private folder that is soon gone.
+pub(crate) struct Names {
+    pub(crate) laid_out: PathBuf,
+    pub(crate) source: String,
+}
+
+impl Names {
+    /// Returns the message with what the user calls the checkpoint in place of where it lies. One that is a single file is that file.
+    pub(crate) fn as_shown(&self, message: &str) -> String {
+        let source = Path::new(&self.source);
+        let file = source.file_name().filter(|_| source.is_file()).map(|it| self.laid_out.join(it));
+        let places = file.iter().chain([&self.laid_out]).map(|it| it.display().to_string());
+        places.fold(message.to_owned(), |message, place| message.replace(&place, &self.source))
+    }
 }
 
 impl Models {
@@ -49,6 +68,12 @@ impl Models {
             return Ok(names[0] == names[1] && digest(left)? == digest(right)?);
         }
         Ok(are_whole && checkpoint::is_same_file(&left.file, &right.file, is_cancelled).map_err(Error::io)?)
+    }
+
+    /// Returns the error with the names that the user gave.
+    pub(crate) fn as_shown(&self, error: Error) -> Error {
+        let message = self.names.iter().fold(error.message.clone(), |message, it| it.as_shown(&message));
+        Error { message, ..error }
     }
 
     pub(crate) fn required(&self, role: ModelRole) -> Result<&RunModel> {

@@ -164,6 +164,16 @@ impl Host for ProbeHost<'_> {
     }
 
     fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        self.exchanged(service, rows).map_err(|e| self.models.as_shown(e))
+    }
+
+    fn call(&self, service: &str, argument: &Value) -> Result<Value> {
+        self.called(service, argument).map_err(|e| self.models.as_shown(e))
+    }
+}
+
+impl ProbeHost<'_> {
+    fn exchanged(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
         let model = |suffix: &str| service.strip_suffix(suffix).and_then(ModelRole::parse);
         if let Some(role) = model("") {
             self.run(role, rows, false)
@@ -186,7 +196,7 @@ impl Host for ProbeHost<'_> {
         }
     }
 
-    fn call(&self, service: &str, argument: &Value) -> Result<Value> {
+    fn called(&self, service: &str, argument: &Value) -> Result<Value> {
         let text = |what: &str| argument.as_str().ok_or_else(|| Error::input(format!("`{service}` takes {what}")));
         let role = || {
             let name = text("the name of a model")?;

@@ -7,7 +7,9 @@ use std::{
     time::Instant,
 };
 
-use modelwatch_config::{BaselineSource, CheckpointSource, CheckpointSpec, Document, Pipeline, Selector, When};
+use modelwatch_config::{
+    BaselineSource, CheckpointSource, CheckpointSpec, Document, Origin, Pipeline, Selector, When, code,
+};
 use modelwatch_sdk::{
     DType, Host, ModelRole, Need, Role, TensorView,
     store::{self, CheckpointId, CheckpointStore},
@@ -28,7 +30,7 @@ use crate::{
     due,
     history::{self, History},
     model::{self, LoadedModel, ModelError, Refused, Wanted},
-    models::{Models, RunModel},
+    models::{Models, Names, RunModel},
     pass::Slot,
     prune,
     record::{CheckpointRecord, Coverage, GapRecord},
@@ -38,6 +40,7 @@ use crate::{
 
 /// A run on its way.
 pub(super) struct Run<'a> {
+    pub(super) document: &'a Document,
     pub(super) pipeline: &'a Pipeline,
     pub(super) options: &'a Options<'a>,
     pub(super) host: PlainHost,
@@ -67,6 +70,19 @@ pub(super) struct Run<'a> {
     pub(super) run_id: String,
     /// Whether the store could be opened, if there is to be one.
     pub(super) has_store: bool,
+}
+
+/// Where a pipeline names its checkpoint.
+const CHECKPOINT: [&str; 2] = ["/checkpoint/import", "/checkpoint/from"];
+/// Where it names the baseline.
+const BASELINE: [&str; 2] = ["/baseline/import", "/baseline/from"];
+
+/// Where it names the checkpoint of a model.
+fn of(role: ModelRole) -> &'static [&'static str] {
+    match role {
+        ModelRole::Candidate => &CHECKPOINT,
+        ModelRole::Baseline => &BASELINE,
+    }
 }
 
 /// What became of what there was to import.
@@ -99,9 +115,13 @@ enum Files {
 }
 
 impl Ready {
-    /// Names the checkpoint as its user does, not the private folder that it was laid out in.
+    /// Names the checkpoint as its user does.
     pub(super) fn named(&self, message: &str) -> String {
-        message.replace(&self.path().display().to_string(), &self.record.source)
+        self.names().as_shown(message)
+    }
+
+    fn names(&self) -> Names {
+        Names { laid_out: self.path().to_owned(), source: self.record.source.clone() }
     }
 
     /// Returns the lineage and the id, if it is in the store.
@@ -125,6 +145,7 @@ pub(super) fn execute(
     options: &Options<'_>,
 ) -> Result<Outcome, Problem> {
     let mut run = Run {
+        document,
         pipeline,
         options,
         host: PlainHost(Arc::clone(&options.cancelled)),
@@ -213,6 +234,7 @@ pub(super) fn execute(
         candidate: candidate_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
         baseline: baseline_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
         refused: refused.collect(),
+        names: [&candidate, &baseline].into_iter().flatten().map(Ready::names).collect(),
     };
     run.opened = Instant::now();
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
@@ -272,6 +294,18 @@ impl<'a> Run<'a> {
         on_signal && self.options.preempted.load(Ordering::Relaxed)
     }
 
+    /// Says at which place of the pipeline something is named that cannot be used: the first of these that is there.
+    pub(super) fn named_in(&self, pointers: &[impl AsRef<str>], why: &str) -> String {
+        let is_there = |it: &&str| self.document.value().pointer(it).is_some();
+        let Some(pointer) = pointers.iter().map(AsRef::as_ref).find(is_there) else { return why.to_owned() };
+        let diagnostic = self.document.at(pointer, code::MISSING_FILE, "", None);
+        let Some(place) = diagnostic.location(self.document) else { return why.to_owned() };
+        match diagnostic.origin {
+            Origin::File => format!("{why} ({}:{}:{})", place.file, place.line, place.column),
+            origin => format!("{why} (`{}`)", self.document.source(origin).1),
+        }
+    }
+
     pub(super) fn gap(&mut self, probe: &str, what: impl Into<String>, why: impl Into<String>) {
         self.coverage.gaps.push(GapRecord { probe: probe.to_owned(), what: what.into(), why: why.into() });
     }
@@ -322,7 +356,7 @@ impl<'a> Run<'a> {
             }),
             (_, None) => return None,
         };
-        ready.map_err(|e| self.failures.push(("checkpoint", e))).ok()
+        ready.map_err(|e| self.failures.push(("checkpoint", self.named_in(&CHECKPOINT, &e)))).ok()
     }
 
     fn import(
@@ -374,7 +408,7 @@ impl<'a> Run<'a> {
             }
             (BaselineSource::Stored(_), None) => return None,
         };
-        ready.map_err(|e| self.failures.push(("baseline", e))).ok()
+        ready.map_err(|e| self.failures.push(("baseline", self.named_in(&BASELINE, &e)))).ok()
     }
 
     /// Returns whether a baseline that is missing comes of itself: the pipeline moves its ref to what passes, or none of the lineage was
@@ -478,7 +512,10 @@ impl<'a> Run<'a> {
                         }
                     };
                     match it.model(role) {
-                        Need::Required => slot.fail_with(format!("the {} model cannot be run: {why}", role.as_str())),
+                        Need::Required => {
+                            let why = self.named_in(of(role), why);
+                            slot.fail_with(format!("the {} model cannot be run: {why}", role.as_str()));
+                        }
                         Need::Optional if self.pipeline_has(role) => {
                             let what = format!("the {} model's outputs", role.as_str());
                             let gap = GapRecord { probe: slot.settings.id.clone(), what, why: why.clone() };

@@ -149,7 +149,9 @@ pub(super) fn missing(
         if let Err(e) = dataset
             && !is_told
         {
-            res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, e, None));
+            let is_missing = settings.is_some_and(|it| !Path::new(&it.path).exists());
+            let help = is_missing.then_some(PATHS_HELP);
+            res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, e, help));
         }
     }
     res.extend(data::unwritable(document, pipeline));
@@ -162,7 +164,7 @@ pub(super) fn missing(
         let pointer = format!("{table}/import");
         if !path.exists() {
             let message = format!("there is no file or folder `{}`", path.display());
-            res.push(document.at(&pointer, code::MISSING_FILE, message, None));
+            res.push(document.at(&pointer, code::MISSING_FILE, message, Some(PATHS_HELP)));
             continue;
         }
         if role == ModelRole::Candidate
@@ -199,6 +201,7 @@ pub(super) fn missing(
 /// Where the pipeline names its plugin folders.
 const PLUGIN_DIRS: &str = "/plugins/dirs";
 
+const PATHS_HELP: &str = "correct the path; a relative one starts at the folder of the pipeline file";
 const CHECKPOINT_HELP: &str = "add `[checkpoint]`, or `--model` to `modelwatch probe`";
 const BASELINE_HELP: &str = "add `[baseline]`, or `--baseline` to `modelwatch probe`";
 

@@ -136,7 +136,10 @@ impl Run<'_> {
                 *self.phases.entry("reading, over all threads".to_owned()).or_default() += seen.read_seconds;
                 self.non_finite_inputs += seen.non_finite_inputs;
             }
-            Err(e) => wanting.iter_mut().for_each(|it| it.fail_with(format!("the {} data: {e}", role.as_str()))),
+            Err(e) => {
+                let why = self.named_in(&[format!("/data/{}/path", role.as_str())], &e);
+                wanting.iter_mut().for_each(|it| it.fail_with(format!("the {} data: {why}", role.as_str())));
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use modelwatch_runtime::{RunRecord, record::Of};
 use modelwatch_sdk::report::{Check, Severity, Status};
 
 use super::{
-    text::{clip, facts, message, name, plain},
+    text::{clip, facts, message, plain},
     view,
 };
 
@@ -22,11 +22,9 @@ pub(crate) fn github(record: &RunRecord) -> String {
     let place = if view::status(record) == Status::Pass { &mut *notices } else { &mut *errors };
     place.push((plain(&record.pipeline.name), verdict));
     for status in &view::WORST_FIRST[..4] {
-        let checks = view::checks(record, *status);
-        errors.extend(checks.into_iter().filter(|it| !is_repeated(record, it)).map(|it| {
-            let title = format!("{} {}", plain(&it.probe), name(&it.it.metric, &it.it.labels));
-            (title, check(&it.it))
-        }));
+        let checks = view::told(record, *status);
+        let checks = checks.into_iter().filter(|it| !is_repeated(record, it.check));
+        errors.extend(checks.map(|it| (it.title(" "), check(&it.check.it))));
     }
     for finding in view::findings(record) {
         let it = &finding.it;
@@ -44,7 +42,7 @@ pub(crate) fn github(record: &RunRecord) -> String {
         let place = if view::is_undone(action) { &mut *warnings } else { &mut *notices };
         place.push(("action".to_owned(), view::action_text(action)));
     }
-    for gap in &record.coverage.gaps {
+    for gap in view::gaps(record) {
         let text = format!("{}: {}", clip(&gap.what, 300), clip(&gap.why, 1000));
         warnings.push((format!("{} not covered", plain(&gap.probe)), text));
     }

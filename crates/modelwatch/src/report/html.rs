@@ -7,13 +7,13 @@ use modelwatch_runtime::{
     RunRecord,
     record::{ActionStatus, ModelRecord, Of, ProbeCoverage},
 };
-use modelwatch_sdk::report::{Check, FILES, FigureData, Finding, Severity, Status};
+use modelwatch_sdk::report::{FILES, FigureData, Finding, Severity, Status};
 
 use self::tables::{Table, metric_tables};
 use super::{
     files::{FileView, files},
     svg,
-    text::{bytes, clip, count, counted, digits, message, name, observed, plain, range, seconds, short},
+    text::{bytes, clip, count, counted, digits, message, observed, plain, range, seconds, short},
     view,
 };
 
@@ -166,7 +166,7 @@ struct Timing {
 
 fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
     let (metrics, metrics_left_out) = metric_tables(record, limits.metrics, limits.text);
-    let gaps = record.coverage.gaps.iter().take(limits.rows);
+    let gaps = view::gaps(record);
     Page {
         verdict: record.verdict.as_str(),
         status: view::status(record).as_str(),
@@ -194,8 +194,8 @@ fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
             .map(|it| (action_class(it.status), view::action_text(it)))
             .collect(),
         probes: record.coverage.probes.iter().take(limits.rows).map(|it| probe(it, limits)).collect(),
-        gaps: gaps.map(|it| [clip(&it.probe, 100), clip(&it.what, limits.text), clip(&it.why, limits.text)]).collect(),
-        gaps_left_out: record.coverage.gaps.len().saturating_sub(limits.rows),
+        gaps_left_out: gaps.len().saturating_sub(limits.rows),
+        gaps: gaps.into_iter().take(limits.rows).map(|it| [clip(&it.probe, 100), clip(&it.what, limits.text), clip(&it.why, limits.text)]).collect(),
         models: record.models.iter().take(20).map(|it| model(it, limits)).collect(),
         timings: timings(record, limits),
     }
@@ -234,15 +234,18 @@ fn tiles(record: &RunRecord) -> Vec<(String, String)> {
 }
 
 fn group(record: &RunRecord, status: Status, limits: &Limits) -> Option<Group> {
-    let checks = view::checks(record, status);
-    let view = |it: &&Of<Check>| CheckView {
-        probe: clip(&it.probe, 100),
-        metric: name(&it.it.metric, &it.it.labels),
-        observed: observed(&it.it),
-        interval: range(&it.it).trim_start().to_owned(),
-        requirement: clip(&it.it.requirement, 200),
-        n: count(it.it.n),
-        message: clip(message(&it.it), limits.text),
+    let checks = view::told(record, status);
+    let view = |told: &view::Told<'_>| {
+        let it = &told.check.it;
+        CheckView {
+            probe: clip(&told.probes(), 100),
+            metric: told.metric(),
+            observed: observed(it),
+            interval: range(it).trim_start().to_owned(),
+            requirement: clip(&it.requirement, 200),
+            n: count(it.n),
+            message: clip(message(it), limits.text),
+        }
     };
     (!checks.is_empty()).then(|| Group {
         status: status.as_str(),
@@ -255,7 +258,7 @@ fn group(record: &RunRecord, status: Status, limits: &Limits) -> Option<Group> {
         },
         open: status != Status::Pass || checks.len() == record.checks.len() || checks.len() <= 12,
         left_out: checks.len().saturating_sub(limits.checks),
-        n: checks.len(),
+        n: view::checks(record, status).len(),
         rows: checks.iter().take(limits.checks).map(view).collect(),
     })
 }

@@ -6,9 +6,9 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 use modelwatch_runtime::{
     RunRecord, Verdict,
-    record::{ActionStatus, Of},
+    record::ActionStatus,
 };
-use modelwatch_sdk::report::{Check, Severity, Status};
+use modelwatch_sdk::report::{Severity, Status};
 
 use super::{
     files::files,
@@ -99,7 +99,7 @@ fn verdict(out: &mut Out, record: &RunRecord) {
 }
 
 fn failed(out: &mut Out, record: &RunRecord, status: Status) {
-    let checks = view::checks(record, status);
+    let checks = view::told(record, status);
     if checks.is_empty() {
         return;
     }
@@ -115,11 +115,14 @@ fn failed(out: &mut Out, record: &RunRecord, status: Status) {
     more(out, checks.len(), MAX_CHECKS);
 }
 
-fn one(out: &mut Out, record: &RunRecord, check: &Of<Check>) {
+fn one(out: &mut Out, record: &RunRecord, told: &view::Told<'_>) {
+    let check = told.check;
     let (style, mark) = (color(check.it.status), mark(check.it.status));
-    let title = format!("{} · {}", plain(&check.probe), name(&check.it.metric, &check.it.labels));
-    out.item(&format!("  {style}{mark}{style:#} "), "  ✗ ", BOLD, &title);
-    out.item("    ", "    ", Style::new(), &facts(&check.it).join(", "));
+    out.item(&format!("  {style}{mark}{style:#} "), "  ✗ ", BOLD, &told.title(" · "));
+    let facts = facts(&check.it);
+    if !facts.is_empty() {
+        out.item("    ", "    ", Style::new(), &facts.join(", "));
+    }
     let message = message(&check.it);
     if !message.is_empty() && !view::is_told_by_findings(record, check) {
         out.item("    ", "    ", DIM, &clip(message, 400));
@@ -197,7 +200,7 @@ fn actions(out: &mut Out, record: &RunRecord) {
 }
 
 fn gaps(out: &mut Out, record: &RunRecord) {
-    let gaps = &record.coverage.gaps;
+    let gaps = view::gaps(record);
     if gaps.is_empty() {
         return;
     }

@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path};
 
 use modelwatch_runtime::{RunRecord, Verdict, record::Of};
-use modelwatch_sdk::report::{Check, Metric, MetricRole, Status};
+use modelwatch_sdk::report::{Metric, MetricRole, Status};
 
 use super::{
     files::{FileView, files},
@@ -21,16 +21,16 @@ const MAX_GAPS: usize = 50;
 pub(crate) fn markdown(record: &RunRecord, at: Option<&Path>) -> String {
     let mut res = String::new();
     head(&mut res, record);
-    let bad: Vec<_> = view::WORST_FIRST[..4].iter().flat_map(|it| view::checks(record, *it)).collect();
+    let bad: Vec<_> = view::WORST_FIRST[..4].iter().flat_map(|it| view::told(record, *it)).collect();
     checks(&mut res, &bad);
     findings(&mut res, record, at);
     list(&mut res, "Actions", record.actions.iter().map(|it| escape(&view::action_text(it))).collect(), MAX_GAPS);
     let gaps =
-        record.coverage.gaps.iter().map(|it| {
+        view::gaps(record).into_iter().map(|it| {
             format!("{} · {}: {}", code(&it.probe), escape(&clip(&it.what, 300)), escape(&clip(&it.why, 500)))
         });
     list(&mut res, "Not covered", gaps.collect(), MAX_GAPS);
-    let passed = view::checks(record, Status::Pass);
+    let passed = view::told(record, Status::Pass);
     if !passed.is_empty() {
         let open = if record.verdict == Verdict::Pass { " open" } else { "" };
         let _ = write!(res, "\n<details{open}><summary>{} passed</summary>\n", counted(passed.len(), "check"));
@@ -59,20 +59,20 @@ fn head(res: &mut String, record: &RunRecord) {
     let _ = writeln!(res, "{}  \n{}", parts.join(" · "), escape(&view::counts(record)));
 }
 
-fn checks(res: &mut String, checks: &[&Of<Check>]) {
+fn checks(res: &mut String, checks: &[view::Told<'_>]) {
     if checks.is_empty() {
         return;
     }
     res.push_str("\n| status | probe | metric | observed | required | n | |\n|---|---|---|--:|---|--:|---|\n");
-    for check in checks.iter().take(MAX_CHECKS) {
-        let it = &check.it;
+    for told in checks.iter().take(MAX_CHECKS) {
+        let it = &told.check.it;
         let range = escape(&range(it));
         let _ = writeln!(
             res,
             "| {} | {} | {} | {}{range} | {} | {} | {} |",
             it.status.as_str(),
-            code(&clip(&check.probe, 100)),
-            code(&text::name(&it.metric, &it.labels)),
+            code(&clip(&told.probes(), 100)),
+            code(&told.metric()),
             observed(it),
             code(&clip(&it.requirement, 200)),
             count(it.n),

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use modelwatch_runtime::{RunRecord, Verdict, record::ActionStatus};
-use modelwatch_sdk::report::{Figure, FigureData, Finding, Interval, Metric, Severity, Status};
+use modelwatch_runtime::{
+    RunRecord, Verdict,
+    record::{ActionStatus, GapRecord},
+};
+use modelwatch_sdk::report::{Check, Figure, FigureData, Finding, Interval, Metric, Severity, Status};
 
 use super::{
     fixture::{self, check, figure, of, series},
@@ -118,6 +121,28 @@ fn the_first_line_says_what_the_exit_code_says() {
     (record.verdict, record.exit_code) = (Verdict::NotChecked, 0);
     ends_with(&record, "which is allowed");
     assert_eq!(view::status(&record), Status::NotChecked);
+}
+
+#[test]
+fn what_keeps_several_probes_from_running_is_told_once() {
+    let mut record = fixture::fail();
+    let why = "the current data: there is none (pipeline.toml:3:8)";
+    record.checks.retain(|it| it.it.status == Status::Pass);
+    record.coverage.gaps.clear();
+    for it in &mut record.coverage.probes {
+        (it.status, it.message) = (Status::Error, why.to_owned());
+        record.checks.push(of(&it.id, Check { n: 0, ..check(&it.uses, &[], "runs to its end", None, Status::Error, why) }));
+        record.coverage.gaps.push(GapRecord { probe: it.id.clone(), what: "the whole probe".to_owned(), why: why.to_owned() });
+    }
+    let text = uncolored(&record, 100);
+    assert!(text.contains(&format!("  ! metrics, drift, golden\n    {why}\n")), "{text}");
+    assert!(!text.contains("Not covered") && !text.contains("n = 0"), "{text}");
+    let page = html(&record, Path::new("report.html")).unwrap();
+    for text in [text, markdown(&record, None), github(&record)] {
+        assert_eq!(text.matches("the current data").count(), 1, "{text}");
+    }
+    let checks = page.split("id=\"checks\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert_eq!(checks.matches(why).count(), 1, "{checks}");
 }
 
 #[test]

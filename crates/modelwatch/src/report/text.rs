@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use modelwatch_sdk::report::{Check, Interval, Labels};
+use modelwatch_sdk::report::{Check, Interval, Labels, Status};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns the text on one line, without characters that a terminal or browser would act on.
@@ -51,11 +51,14 @@ pub(crate) fn range(check: &Check) -> String {
     if is_compared { format!(" (compared: {})", interval(it)) } else { format!(" {}", interval(it)) }
 }
 
-/// Returns what a check observed, where it did, with its interval, what was required, and of how many rows or elements.
+/// Returns what a check observed, where it did, with its interval, what was required, and of how many rows or elements; nothing of one that
+/// could not be carried out and observed nothing.
 pub(crate) fn facts(check: &Check) -> Vec<String> {
     let mut res = Vec::new();
     if check.observed.is_some() {
         res.push(format!("observed {}{}", observed(check), range(check)));
+    } else if check.status == Status::Error {
+        return res;
     }
     if !check.requirement.is_empty() {
         res.push(format!("required {}", clip(&check.requirement, 200)));
@@ -195,8 +198,6 @@ fn trim(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use modelwatch_sdk::report::Status;
-
     use super::*;
 
     #[test]

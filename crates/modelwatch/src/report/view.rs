@@ -2,11 +2,11 @@
 
 use modelwatch_runtime::{
     RunRecord, Verdict,
-    record::{ActionKind, ActionRecord, ActionStatus, CheckpointRecord, Of},
+    record::{ActionKind, ActionRecord, ActionStatus, CheckpointRecord, GapRecord, Of},
 };
 use modelwatch_sdk::report::{Check, Finding, Severity, Status};
 
-use super::text::{clip, count, counted, plain, short};
+use super::text::{clip, count, counted, name, plain, short};
 
 /// The statuses from worst to best.
 pub(crate) const WORST_FIRST: [Status; 5] =
@@ -15,6 +15,58 @@ pub(crate) const WORST_FIRST: [Status; 5] =
 /// Returns the checks of a status, in their order.
 pub(crate) fn checks(record: &RunRecord, status: Status) -> Vec<&Of<Check>> {
     record.checks.iter().filter(|it| it.it.status == status).collect()
+}
+
+/// A check, and the probes of which the same is to be said.
+pub(crate) struct Told<'r> {
+    pub(crate) probes: Vec<&'r str>,
+    pub(crate) check: &'r Of<Check>,
+    /// Whether it is all that is known of its probes.
+    is_whole: bool,
+}
+
+impl Told<'_> {
+    /// Returns the names of the probes.
+    pub(crate) fn probes(&self) -> String {
+        plain(&self.probes.join(", "))
+    }
+
+    /// Returns the metric with its labels; nothing where it is about whole probes.
+    pub(crate) fn metric(&self) -> String {
+        let it = &self.check.it;
+        if self.is_whole { String::new() } else { name(&it.metric, &it.labels) }
+    }
+
+    /// Returns both.
+    pub(crate) fn title(&self, between: &str) -> String {
+        let metric = self.metric();
+        if metric.is_empty() { self.probes() } else { format!("{}{between}{metric}", self.probes()) }
+    }
+}
+
+/// Returns the checks of a status, in their order; what keeps several probes from running is told once.
+pub(crate) fn told(record: &RunRecord, status: Status) -> Vec<Told<'_>> {
+    let mut res: Vec<Told<'_>> = Vec::new();
+    for check in checks(record, status) {
+        let is_whole = is_out(record, &check.probe, &check.it.message);
+        let same = res.iter_mut().find(|it| is_whole && it.is_whole && it.check.it.message == check.it.message);
+        match same {
+            Some(it) => it.probes.push(&check.probe),
+            None => res.push(Told { probes: vec![&check.probe], check, is_whole }),
+        }
+    }
+    res
+}
+
+/// Returns whether that is why the probe did not run to its end.
+fn is_out(record: &RunRecord, probe: &str, why: &str) -> bool {
+    let mut probes = record.coverage.probes.iter();
+    probes.any(|it| it.status == Status::Error && it.id == probe && it.message == why)
+}
+
+/// Returns what was not covered, without probes of which a check says that they did not run.
+pub(crate) fn gaps(record: &RunRecord) -> Vec<&GapRecord> {
+    record.coverage.gaps.iter().filter(|it| !is_out(record, &it.probe, &it.why)).collect()
 }
 
 /// Returns the findings, the most severe first.

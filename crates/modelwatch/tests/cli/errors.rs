@@ -720,3 +720,34 @@ fn a_plugin_folder_that_is_not_there_is_a_mistake() {
     assert_eq!(ended.code, 2);
     assert!(ended.err.contains("no plugin folder `none`"), "{}", ended.err);
 }
+
+#[test]
+fn what_cannot_be_used_is_told_once_with_its_place() {
+    let project = Project::new();
+    let data = "[data.current]\npath = 'nope.npz'\n";
+    let probes = "[[analyze]]\nuses = 'quality'\n[[analyze]]\nuses = 'quality'\nid = 'other'\n";
+    project.write("pipeline.toml", &format!("name = 'x'\n{data}{probes}"));
+    let ended = project.modelwatch(&["run", "pipeline.toml"]);
+    assert_eq!(ended.code, 3, "{}", ended.err);
+    assert_eq!(ended.out.matches("nope.npz").count(), 1, "{}", ended.out);
+    assert!(ended.out.contains("pipeline.toml:3:8") && !ended.out.contains("n = 0"), "{}", ended.out);
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--set", "data.current.path=other.npz"]);
+    assert!(ended.out.contains("(`--set data.current.path=other.npz`)"), "{}", ended.out);
+    let checked = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(checked.err.contains("correct the path; a relative one starts at the folder"), "{}", checked.err);
+}
+
+#[test]
+fn a_broken_model_is_named_as_its_user_does() {
+    let project = Project::new();
+    project.write("broken.onnx", "\u{8}\u{8}no model");
+    let gate = digits("e08");
+    let store = "store = { uses = 'local', with = { path = 'store' } }\n";
+    let gate = gate.replacen('\n', &format!("\n{store}"), 1);
+    let probes = "[[verify]]\nuses = 'contract'\n[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
+    project.write("pipeline.toml", &format!("{gate}{probes}"));
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--set", "checkpoint.import=broken.onnx"]);
+    assert_eq!(ended.code, 3, "{}", ended.err);
+    assert!(ended.out.contains("broken.onnx"), "{}", ended.out);
+    assert!(!ended.out.contains("broken.onnx/") && !ended.out.contains(".modelwatch-"), "{}", ended.out);
+}

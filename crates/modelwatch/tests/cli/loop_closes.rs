@@ -117,7 +117,7 @@ fn a_baseline_that_others_make_may_be_missing_only_until_they_begin() {
     assert_eq!(
         check(&record, "baseline", "error")["message"],
         "there is no checkpoint `digits@good`; `digits` has 4 checkpoints and the refs `production`, `rejected`; \
-         `optional` excuses none once a ref of its lineage was moved"
+         `optional` excuses none once a ref of its lineage was moved (pipeline.toml:3:21)"
     );
     let (code, record) = project.run(&gate("e08").replace("from = 'digits@good'", "from = 'digits@production'"));
     assert_eq!((code, &record["baseline"]["source"]), (0, &"digits@production".into()), "{record:#}");

@@ -9,6 +9,8 @@ use modelwatch_runtime::{
 };
 use modelwatch_sdk::report::{FILES, FigureData, Finding, Severity, Status};
 
+use serde_json::Value;
+
 use self::tables::{Table, metric_tables};
 use super::{
     files::{FileView, files},
@@ -77,14 +79,17 @@ struct Page {
     run_id: String,
     started: String,
     total: String,
+    /// What was judged, and against what.
+    judged: Vec<(&'static str, String)>,
     checkpoints: Vec<[String; 5]>,
     tiles: Vec<(String, String)>,
     groups: Vec<Group>,
-    n_checks: usize,
+    n_checks: String,
     findings: Vec<FindingView>,
     n_findings: usize,
     metrics: Vec<(String, Vec<Table>)>,
-    n_metrics: usize,
+    /// How many there are; nothing where there are none.
+    n_metrics: String,
     metrics_left_out: usize,
     figures: Vec<FigureView>,
     n_figures: usize,
@@ -176,14 +181,18 @@ fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
         run_id: clip(&record.run_id, 200),
         started: started(&record.timings.started),
         total: seconds(record.timings.total),
+        judged: [("checkpoint", &record.checkpoint), ("against", &record.baseline)]
+            .into_iter()
+            .filter_map(|(role, it)| Some((role, clip(&view::checkpoint(it.as_ref()?), 200))))
+            .collect(),
         checkpoints: checkpoints(record),
         tiles: tiles(record),
         groups: view::WORST_FIRST.iter().filter_map(|it| group(record, *it, limits)).collect(),
-        n_checks: record.checks.len(),
+        n_checks: count(record.checks.len() as u64),
         findings: view::findings(record).into_iter().take(limits.findings).map(|it| finding(it, limits, at)).collect(),
         n_findings: record.findings.len(),
         metrics,
-        n_metrics: record.metrics.len(),
+        n_metrics: if record.metrics.is_empty() { String::new() } else { count(record.metrics.len() as u64) },
         metrics_left_out,
         figures: figures(record, limits),
         n_figures: record.figures.len(),
@@ -191,11 +200,15 @@ fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
             .actions
             .iter()
             .take(limits.rows)
-            .map(|it| (action_class(it.status), view::action_text(it)))
+            .map(|it| (action_class(it.status), marked(&view::action_text(it))))
             .collect(),
         probes: record.coverage.probes.iter().take(limits.rows).map(|it| probe(it, limits)).collect(),
         gaps_left_out: gaps.len().saturating_sub(limits.rows),
-        gaps: gaps.into_iter().take(limits.rows).map(|it| [clip(&it.probe, 100), clip(&it.what, limits.text), clip(&it.why, limits.text)]).collect(),
+        gaps: gaps
+            .into_iter()
+            .take(limits.rows)
+            .map(|it| [clip(&it.probe, 100), marked(&clip(&it.what, limits.text)), marked(&clip(&it.why, limits.text))])
+            .collect(),
         models: record.models.iter().take(20).map(|it| model(it, limits)).collect(),
         timings: timings(record, limits),
     }
@@ -244,7 +257,7 @@ fn group(record: &RunRecord, status: Status, limits: &Limits) -> Option<Group> {
             interval: range(it).trim_start().to_owned(),
             requirement: clip(&it.requirement, 200),
             n: count(it.n),
-            message: clip(message(it), limits.text),
+            message: marked(&clip(message(it), limits.text)),
         }
     };
     (!checks.is_empty()).then(|| Group {
@@ -263,23 +276,47 @@ fn group(record: &RunRecord, status: Status, limits: &Limits) -> Option<Group> {
     })
 }
 
+/// Returns plain text as HTML, with what is between backticks set as code.
+fn marked(text: &str) -> String {
+    let parts: Vec<_> = text.split('`').map(svg::escape).collect();
+    let Some((last, pairs)) = parts.split_last().filter(|it| it.1.len() % 2 == 0) else {
+        // One that has no other one is a character like any other.
+        return parts.join("`");
+    };
+    let pairs = pairs.chunks(2).map(|it| format!("{}<code>{}</code>", it[0], it[1]));
+    pairs.collect::<String>() + last
+}
+
+/// Returns evidence as people read it: lists without brackets, numbers without noise.
+fn evidence(value: &Value) -> String {
+    match (value, value.as_f64()) {
+        (Value::String(text), _) => text.clone(),
+        (_, Some(it)) => digits(it, 6),
+        (Value::Array(all), _) => all.iter().map(evidence).collect::<Vec<_>>().join(", "),
+        (Value::Object(all), _) => {
+            all.iter().map(|(key, it)| format!("{key}: {}", evidence(it))).collect::<Vec<_>>().join(", ")
+        }
+        (Value::Null, _) => "–".to_owned(),
+        _ => value.to_string(),
+    }
+}
+
 fn finding(it: &Of<Finding>, limits: &Limits, at: &Path) -> FindingView {
-    let evidence = it.it.evidence.iter().filter(|it| it.0 != FILES).take(16).map(|(key, value)| {
-        let value = match (value.as_str(), value.as_f64()) {
-            (Some(text), _) => text.to_owned(),
-            (_, Some(number)) => digits(number, 6),
-            _ => value.to_string(),
-        };
-        (clip(key, 60), clip(&value, limits.text.min(200)))
-    });
+    let known = it
+        .it
+        .evidence
+        .iter()
+        .filter(|it| it.0 != FILES)
+        .take(16)
+        .map(|(key, value)| (clip(key, 60), clip(&evidence(value), limits.text.min(200))));
     FindingView {
         severity: it.it.severity.as_str(),
         code: clip(&it.it.code, 40),
         probe: clip(&it.probe, 100),
         place: clip(&it.it.place, 200),
-        message: clip(&it.it.message, limits.text),
-        advice: clip(&it.it.advice, limits.text),
-        evidence: evidence.collect(),
+        message: marked(&clip(&it.it.message, limits.text)),
+        advice: marked(&clip(&it.it.advice, limits.text)),
+        evidence: known.collect(),
         files: files(&it.it, Some(at)),
     }
 }
@@ -330,7 +367,7 @@ fn probe(it: &ProbeCoverage, limits: &Limits) -> ProbeView {
         said: if it.status == Status::Pass { "complete" } else { it.status.as_str() },
         checks: count(it.checks),
         measured: it.measured.iter().map(|(label, n)| format!("{} ×{}", clip(label, 40), count(*n))).collect(),
-        message: clip(&it.message, limits.text),
+        message: marked(&clip(&it.message, limits.text)),
     }
 }
 

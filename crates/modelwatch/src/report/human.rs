@@ -4,10 +4,7 @@
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
-use modelwatch_runtime::{
-    RunRecord, Verdict,
-    record::ActionStatus,
-};
+use modelwatch_runtime::{RunRecord, Verdict, record::ActionStatus};
 use modelwatch_sdk::report::{Severity, Status};
 
 use super::{

@@ -25,10 +25,9 @@ pub(crate) fn markdown(record: &RunRecord, at: Option<&Path>) -> String {
     checks(&mut res, &bad);
     findings(&mut res, record, at);
     list(&mut res, "Actions", record.actions.iter().map(|it| escape(&view::action_text(it))).collect(), MAX_GAPS);
-    let gaps =
-        view::gaps(record).into_iter().map(|it| {
-            format!("{} · {}: {}", code(&it.probe), escape(&clip(&it.what, 300)), escape(&clip(&it.why, 500)))
-        });
+    let gaps = view::gaps(record)
+        .into_iter()
+        .map(|it| format!("{} · {}: {}", code(&it.probe), escape(&clip(&it.what, 300)), escape(&clip(&it.why, 500))));
     list(&mut res, "Not covered", gaps.collect(), MAX_GAPS);
     let passed = view::told(record, Status::Pass);
     if !passed.is_empty() {

@@ -11,6 +11,7 @@ mod plots;
 use modelwatch_sdk::report::{Figure, FigureData};
 
 use self::canvas::Canvas;
+pub(crate) use self::canvas::escape;
 use super::text::{clip, counted};
 
 /// How many points, bars or cells of one figure are drawn at most.

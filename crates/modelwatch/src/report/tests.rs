@@ -109,7 +109,10 @@ fn the_first_line_says_what_the_exit_code_says() {
         assert!(markdown(record, None).starts_with(&format!("## ❌ {verdict}, {but} · ")));
         assert!(github(record).starts_with("::error ") && github(record).contains(&format!("::{verdict}, {but}: ")));
         let page = html(record, Path::new("report.html")).unwrap();
-        assert!(page.contains(&format!("<title>{verdict}, {but}: ")) && page.contains(&format!("badge {}\"", view::status(record).as_str())));
+        assert!(
+            page.contains(&format!("<title>{verdict}, {but}: "))
+                && page.contains(&format!("badge {}\"", view::status(record).as_str()))
+        );
     };
     record.exit_code = 3;
     assert_eq!(view::status(&record), Status::Error);
@@ -131,8 +134,14 @@ fn what_keeps_several_probes_from_running_is_told_once() {
     record.coverage.gaps.clear();
     for it in &mut record.coverage.probes {
         (it.status, it.message) = (Status::Error, why.to_owned());
-        record.checks.push(of(&it.id, Check { n: 0, ..check(&it.uses, &[], "runs to its end", None, Status::Error, why) }));
-        record.coverage.gaps.push(GapRecord { probe: it.id.clone(), what: "the whole probe".to_owned(), why: why.to_owned() });
+        record
+            .checks
+            .push(of(&it.id, Check { n: 0, ..check(&it.uses, &[], "runs to its end", None, Status::Error, why) }));
+        record.coverage.gaps.push(GapRecord {
+            probe: it.id.clone(),
+            what: "the whole probe".to_owned(),
+            why: why.to_owned(),
+        });
     }
     let text = uncolored(&record, 100);
     assert!(text.contains(&format!("  ! metrics, drift, golden\n    {why}\n")), "{text}");
@@ -175,6 +184,40 @@ fn a_page_of_huge_texts_is_small() {
     }
     assert!(html(&record, Path::new("report.html")).unwrap().len() < 1_000_000);
     assert!(markdown(&record, None).len() <= 1 << 20);
+}
+
+#[test]
+fn a_page_says_what_was_judged_and_hides_no_failure() {
+    let page = html(&fixture::fail(), Path::new("report.html")).unwrap();
+    let header = page.split("<header>").nth(1).unwrap().split("</header>").next().unwrap();
+    for name in ["digits abababababab", "digits 121212121212"] {
+        assert!(header.contains(&format!("<code>{name}</code>")), "{header}");
+    }
+    assert!(!page.contains("max-height"));
+}
+
+#[test]
+fn evidence_and_sentences_are_no_source_text() {
+    let mut record = fixture::fail();
+    let finding = Finding::new("X-1", Severity::Error, "here", "`a<b` is at `c`, and 5` is a length");
+    let evidence =
+        [("shares", serde_json::json!([0.904_697_580_664_874_6, 0.5])), ("pairs", serde_json::json!([["0→1", 2]]))];
+    let finding = evidence.into_iter().fold(finding, |it, (key, value)| it.evidence(key, value)).advice("set `x`");
+    record.findings = vec![of("probe", finding)];
+    let page = html(&record, Path::new("report.html")).unwrap();
+    assert!(page.contains("<dd>0.904698, 0.5</dd>") && page.contains("<dd>0→1, 2</dd>"), "{page}");
+    assert!(page.contains("set <code>x</code>") && page.contains("`a&lt;b` is at `c`, and 5` is a length"), "{page}");
+}
+
+#[test]
+fn a_label_named_metric_is_no_second_head_and_a_lone_value_is_no_candidate() {
+    let mut record = fixture::pass();
+    let label =
+        |it: Metric| it.n(10).label("metric", "accuracy").interval(Some(Interval { low: 0.1, high: 0.2, level: 0.95 }));
+    record.metrics = vec![of("estimates", label(Metric::new("estimated", 0.15)))];
+    let page = html(&record, Path::new("report.html")).unwrap();
+    let heads = "<th scope=\"col\">metric</th><th scope=\"col\">measure</th><th scope=\"col\" class=\"r\">value</th>";
+    assert!(page.contains(heads), "{page}");
 }
 
 #[test]

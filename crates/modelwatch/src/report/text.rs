@@ -138,6 +138,7 @@ pub(crate) fn short(id: &str) -> String {
 pub(crate) fn message(check: &Check) -> &str {
     match check.message.as_str() {
         "it holds" | "it does not hold" => "",
+        it if it == check.requirement => "",
         it => it,
     }
 }

@@ -135,8 +135,12 @@ pub(crate) fn counts(record: &RunRecord) -> String {
     let passed = checks(record, Status::Pass).len();
     let mut parts = vec![format!("{passed} of {} passed", counted(record.checks.len(), "check"))];
     parts.push(counted(record.metrics.len(), "metric"));
-    parts.extend(record.coverage.rows.iter().map(|(role, n)| format!("{} rows ({})", count(*n), plain(role))));
-    parts.extend(record.coverage.tensors.iter().map(|(role, n)| format!("{} tensors ({})", count(*n), plain(role))));
+    parts.extend(
+        record.coverage.rows.iter().map(|(role, n)| format!("{} ({})", counted(*n as usize, "row"), plain(role))),
+    );
+    parts.extend(
+        record.coverage.tensors.iter().map(|(role, n)| format!("{} ({})", counted(*n as usize, "tensor"), plain(role))),
+    );
     if let Some(it) = &record.coverage.resumed {
         parts.extend(it.rows.iter().map(|(role, n)| format!("resumed after {} rows ({})", count(*n), plain(role))));
         parts.extend(it.discarded.iter().map(|why| format!("begun anew: {}", clip(why, 400))));

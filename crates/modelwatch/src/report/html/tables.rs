@@ -40,10 +40,10 @@ impl Table {
         let aligned: Vec<bool> = (0..width).map(is_number).collect();
         let row = |it: &[String]| it.iter().zip(&aligned).map(|(it, number)| cell(clip(it, 200), *number)).collect();
         Self {
-            title: String::new(),
+            title: counted(rows.len(), "row"),
             heads: row(columns),
             rows: rows.iter().map(|it| row(it)).collect(),
-            is_long: false,
+            is_long: rows.len() > LONG,
         }
     }
 }
@@ -130,7 +130,9 @@ fn long(keys: &[&str], rows: &Rows<'_>, text: usize) -> Table {
     // What a skill is of is a metric as well.
     let head = if keys.contains(&"metric") { "name" } else { "metric" };
     heads.push(cell(head.to_owned(), false));
-    heads.extend(used.iter().map(|it| cell(it.1.to_owned(), true)));
+    // Where there is nothing beside it, it need not be of a model.
+    let alone = used.len() == 1 && used[0].0 == MetricRole::Candidate;
+    heads.extend(used.iter().map(|it| cell(if alone { "value" } else { it.1 }.to_owned(), true)));
     heads.push(cell("n".to_owned(), true));
     let row = |((name, labels), row): &((&str, &Labels), Row<'_>)| {
         let mut cells: Vec<_> = labels.values().map(|it| cell(clip(it, text.min(120)), false)).collect();

@@ -236,6 +236,7 @@ fn tick_label(value: f64) -> String {
     }
 }
 
+/// Returns text as HTML and SVG have it.
 pub(crate) fn escape(text: &str) -> String {
     let text = crate::report::text::plain(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")

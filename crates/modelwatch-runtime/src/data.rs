@@ -62,7 +62,8 @@ impl Dataset {
     pub fn open(pattern: &str, format: Option<DataFormat>) -> Result<Self, DataError> {
         let files = expand(pattern)?;
         let first = files.first().ok_or_else(|| DataError::NothingMatches { pattern: pattern.to_owned() })?;
-        let format = match format {
+        let given = format;
+        let format = match given {
             Some(it) => it,
             None => detect(first)?,
         };
@@ -73,6 +74,11 @@ impl Dataset {
             return Err(DataError::DuplicateColumn { file: first.clone(), column: twice[0].clone() });
         }
         for file in &files[1..] {
+            let detected = if given.is_none() { detect(file)? } else { format };
+            if detected != format {
+                let (first, format, first_format) = (first.clone(), name(detected), name(format));
+                return Err(DataError::FormatsDiffer { file: file.clone(), format, first, first_format });
+            }
             let mut other = read_schema(file, format)?;
             if format == DataFormat::Csv {
                 csv::widen(&mut schema, &mut other);
@@ -214,6 +220,17 @@ fn detect(file: &Path) -> Result<DataFormat, DataError> {
             "arrows" | "arrow" | "feather" | "ipc" => Ok(DataFormat::Arrow),
             _ => Err(DataError::UnknownFormat { file: file.to_owned() }),
         },
+    }
+}
+
+fn name(format: DataFormat) -> &'static str {
+    match format {
+        DataFormat::Parquet => "Parquet",
+        DataFormat::Csv => "CSV",
+        DataFormat::Arrow => "Arrow",
+        DataFormat::Npz => "NPZ",
+        DataFormat::Npy => "NPY",
+        _ => "of another format",
     }
 }
 

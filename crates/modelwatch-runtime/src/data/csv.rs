@@ -8,7 +8,7 @@ use std::{
 };
 
 use arrow_csv::{ReaderBuilder, reader::Format};
-use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef};
 
 use super::{DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
 
@@ -20,9 +20,8 @@ const INFER_LINES: usize = 1_000_000;
 const HEAD_BYTES: u64 = 1 << 20;
 
 pub(super) fn schema(file: &Path) -> Result<Schema, DataError> {
-    let (schema, lines) = format(file)?
-        .infer_schema(BufReader::new(open(file)?), Some(INFER_LINES))
-        .map_err(|e| DataError::broken(file, "", e))?;
+    let (schema, lines) =
+        format(file)?.infer_schema(BufReader::new(open(file)?), Some(INFER_LINES)).map_err(|e| malformed(file, e))?;
     if schema.fields().is_empty() {
         return Err(DataError::Empty { file: file.to_owned() });
     }
@@ -44,7 +43,7 @@ pub(super) fn partitions(file: &Path, schema: &SchemaRef, scan: &Scan) -> Result
         .map_err(|e| DataError::broken(file, "", e))?;
     let place = file.to_owned();
     Ok(Box::new(Rechunk::new(
-        batches.map(move |it| it.map_err(|e| DataError::broken(&place, "", e))),
+        batches.map(move |it| it.map_err(|e| malformed(&place, e))),
         partition_rows(schema),
         scan.batch_rows,
     )))
@@ -73,6 +72,17 @@ fn both_types(a: &DataType, b: &DataType) -> DataType {
         (Timestamp(a, None), Timestamp(b, None)) => Timestamp(*a.max(b), None),
         _ => Utf8,
     }
+}
+
+/// Returns the error of lines that do not go together, which a quote that is not closed also looks like.
+fn malformed(file: &Path, error: ArrowError) -> DataError {
+    let remedy = match &error {
+        ArrowError::CsvError(it) if it.contains("expected ") || it.contains("Expected ") => {
+            "; give every line the fields of the head line, quote those that have what separates them, and close each quote"
+        }
+        _ => "",
+    };
+    DataError::broken(file, "", format!("{error}{remedy}"))
 }
 
 fn format(file: &Path) -> Result<Format, DataError> {

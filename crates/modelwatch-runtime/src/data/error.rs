@@ -12,7 +12,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum DataError {
     /// The file cannot be opened or read.
-    #[error("cannot read the data file `{}`: {source}", file.display())]
+    #[error("cannot read the data file `{}`: {source}{}", file.display(), remedy(source))]
     Io {
         /// The file.
         file: PathBuf,
@@ -75,6 +75,18 @@ pub enum DataError {
         /// The name.
         column: String,
     },
+    /// Two files have other formats.
+    #[error("`{}` is {format}, and `{}`, with which it is to be read as one, is {first_format}; name files of one format", file.display(), first.display())]
+    FormatsDiffer {
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        format: &'static str,
+        /// The first file.
+        first: PathBuf,
+        /// The format of that.
+        first_format: &'static str,
+    },
     /// The file's content is broken.
     #[error("cannot read `{}`{}: {reason}", file.display(), place(place_in_file))]
     Broken {
@@ -91,12 +103,30 @@ fn place(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" at {text}") }
 }
 
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "; correct the path",
+        io::ErrorKind::PermissionDenied => "; let the user of this process read it",
+        _ => "",
+    }
+}
+
 impl DataError {
     /// Returns what is wrong with a path that is a pattern, whatever files there are.
     pub(crate) fn of_pattern(path: &str) -> Option<Self> {
         let is_pattern = path.contains(['*', '?', '[']) && !Path::new(path).exists();
         let error = glob::Pattern::new(path).err().filter(|_| is_pattern)?;
         Some(Self::Pattern { pattern: path.to_owned(), reason: error.msg.to_owned() })
+    }
+
+    /// Returns the error of a file that a library finds to be other than its format says.
+    pub(crate) fn damaged(file: impl Into<PathBuf>, place: impl Into<String>, reason: impl ToString) -> Self {
+        match Self::broken(file, place, reason) {
+            Self::Broken { file, place_in_file, reason } => {
+                Self::Broken { file, place_in_file, reason: format!("{reason}; write or copy the file again") }
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn broken(file: impl Into<PathBuf>, place: impl Into<String>, reason: impl ToString) -> Self {

@@ -26,7 +26,7 @@ pub(super) fn partitions(file: &Path, whole: &Schema, scan: &Scan) -> Result<Par
     };
     let place = file.to_owned();
     Ok(Box::new(Rechunk::new(
-        batches.map(move |it| it.map_err(|e| DataError::broken(&place, "", e))),
+        batches.map(move |it| it.map_err(|e| DataError::damaged(&place, "", e))),
         partition_rows(whole),
         scan.batch_rows,
     )))
@@ -40,7 +40,7 @@ enum Reader {
 fn open(file: &Path, columns: Option<Vec<usize>>) -> Result<Reader, DataError> {
     let handle =
         || File::open(file).map(BufReader::new).map_err(|e| DataError::Io { file: file.to_owned(), source: e });
-    let broken = |e: ArrowError| DataError::broken(file, "", e);
+    let broken = |e: ArrowError| DataError::damaged(file, "", e);
     if super::head(file)?.starts_with(b"ARROW1") {
         FileReader::try_new(handle()?, columns).map(Reader::File).map_err(broken)
     } else {

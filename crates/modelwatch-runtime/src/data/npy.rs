@@ -130,7 +130,7 @@ fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiv
             }
             drop(array);
             // The archive's checksum is compared where its entry ends.
-            io::copy(reader, &mut io::sink()).map(drop).map_err(|e| broken(&file, &name, e))
+            io::copy(reader, &mut io::sink()).map(drop).map_err(|e| damaged(&file, &name, e))
         });
         // A receiver that is gone has seen an error already, or wants no more.
         let _ = sender.send(res.map(|()| None));
@@ -146,12 +146,12 @@ fn names(file: &Path, format: DataFormat) -> Result<Vec<String>, DataError> {
     if archive.len() > MAX_ARRAYS {
         return Err(DataError::broken(file, "", format!("it has more than {MAX_ARRAYS} arrays")));
     }
-    let names = archive.file_names().collect::<Result<Vec<_>, _>>().map_err(|e| DataError::broken(file, "", e))?;
+    let names = archive.file_names().collect::<Result<Vec<_>, _>>().map_err(|e| DataError::damaged(file, "", e))?;
     Ok(names.iter().filter_map(|it| it.strip_suffix(".npy")).map(str::to_owned).collect())
 }
 
 fn archive(file: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
-    ZipArchive::new(open(file)?).map_err(|e| DataError::broken(file, "", e))
+    ZipArchive::new(open(file)?).map_err(|e| DataError::damaged(file, "", e))
 }
 
 fn open(file: &Path) -> Result<BufReader<File>, DataError> {
@@ -169,7 +169,7 @@ fn with_array<T>(
         return use_it(&mut open(file)?);
     }
     let mut archive = self::archive(file)?;
-    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| broken(file, name, e))?;
+    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| damaged(file, name, e))?;
     use_it(&mut entry)
 }
 
@@ -178,7 +178,11 @@ fn opened<'r>(
     name: &str,
     reader: &'r mut (dyn Read + 'r),
 ) -> Result<NpyFile<&'r mut (dyn Read + 'r)>, DataError> {
-    NpyFile::new(reader).map_err(|e| broken(file, name, e))
+    NpyFile::new(reader).map_err(|e| damaged(file, name, e))
+}
+
+fn damaged(file: &Path, name: &str, reason: impl ToString) -> DataError {
+    DataError::damaged(file, format!("array `{name}`"), reason)
 }
 
 fn broken(file: &Path, name: &str, reason: impl ToString) -> DataError {
@@ -306,9 +310,8 @@ impl<'f, 'r> Column<'f, 'r> {
         }
         let rows = self.rows_left.min(rows as u64);
         self.rows_left -= rows;
-        let broken = |e: &dyn std::fmt::Display| {
-            DataError::broken(self.file, format!("array `{}`", self.name), format!("it ends early or is damaged: {e}"))
-        };
+        let broken =
+            |e: &dyn std::fmt::Display| damaged(self.file, self.name, format!("it ends early or is damaged: {e}"));
         let width = self.width.unwrap_or(1);
         let values = (self.elements.0)(rows as usize * width).map_err(|e| match e.kind() {
             io::ErrorKind::FileTooLarge => self::broken(self.file, self.name, e),

@@ -30,7 +30,7 @@ pub(super) fn partitions(file: &Path, scan: &Scan) -> Result<Partitions, DataErr
         move |it: &usize| metadata.row_group(*it).num_rows() > 0
     };
     Ok(Box::new(groups.filter(non_empty).map(move |group| {
-        let broken = |e: &dyn std::fmt::Display| DataError::broken(&file, format!("row group {group}"), e.to_string());
+        let broken = |e: &dyn std::fmt::Display| DataError::damaged(&file, format!("row group {group}"), e.to_string());
         // Opened anew: a cloned handle shares its position, and row groups are read in parallel.
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(open(&file)?, metadata.clone());
         // By position: a name with a dot in it would be taken for a path.
@@ -39,7 +39,7 @@ pub(super) fn partitions(file: &Path, scan: &Scan) -> Result<Partitions, DataErr
         let reader = builder.with_row_groups(vec![group]).with_projection(mask).with_batch_size(scan.batch_rows);
         let reader = reader.build().map_err(|e| broken(&e))?;
         let place = file.clone();
-        Ok(Box::new(reader.map(move |it| it.map_err(|e| DataError::broken(&place, format!("row group {group}"), e))))
+        Ok(Box::new(reader.map(move |it| it.map_err(|e| DataError::damaged(&place, format!("row group {group}"), e))))
             as Batches)
     })))
 }
@@ -49,5 +49,5 @@ fn open(file: &Path) -> Result<File, DataError> {
 }
 
 fn metadata(handle: &File, file: &Path) -> Result<ArrowReaderMetadata, DataError> {
-    ArrowReaderMetadata::load(handle, ArrowReaderOptions::new()).map_err(|e| DataError::broken(file, "the footer", e))
+    ArrowReaderMetadata::load(handle, ArrowReaderOptions::new()).map_err(|e| DataError::damaged(file, "the footer", e))
 }

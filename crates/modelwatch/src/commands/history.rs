@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use comfy_table::{Table, presets::NOTHING};
 use modelwatch_config::{Origin, Override};
 use modelwatch_runtime::history::{self, History};
@@ -41,7 +42,8 @@ pub(crate) fn report(arguments: &cli::Report) -> anyhow::Result<Code> {
     };
     match &arguments.html {
         Some(path) => {
-            run::write_file(path, &reports::html(&record, path)?)?;
+            run::write_file(path, &reports::html(&record, path)?)
+                .with_context(|| format!("cannot write the report `{}`", path.display()))?;
             output::note(&format!("report: {}", path.display()));
         }
         None => run::show(&record, arguments.format)?,

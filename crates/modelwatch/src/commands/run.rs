@@ -237,9 +237,12 @@ fn write_reports(pipeline: &Pipeline, record: &RunRecord, has_store: bool) -> Wr
 /// Writes a file whole or not at all.
 pub(super) fn write_file(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let staged = staged(path)?;
-    fs::write(&staged, content)?;
-    fs::rename(&staged, path)?;
-    Ok(())
+    let written = fs::write(&staged, content).and_then(|()| fs::rename(&staged, path));
+    if written.is_err() {
+        // It is nothing that anybody could use.
+        let _ = fs::remove_file(&staged);
+    }
+    Ok(written?)
 }
 
 /// Makes the folder of a file, and returns where it is written before it gets its name.

@@ -216,7 +216,7 @@ fn a_label_named_metric_is_no_second_head_and_a_lone_value_is_no_candidate() {
         |it: Metric| it.n(10).label("metric", "accuracy").interval(Some(Interval { low: 0.1, high: 0.2, level: 0.95 }));
     record.metrics = vec![of("estimates", label(Metric::new("estimated", 0.15)))];
     let page = html(&record, Path::new("report.html")).unwrap();
-    let heads = "<th scope=\"col\">metric</th><th scope=\"col\">measure</th><th scope=\"col\" class=\"r\">value</th>";
+    let heads = "<th scope=\"col\">metric</th><th scope=\"col\">name</th><th scope=\"col\" class=\"r\">value</th>";
     assert!(page.contains(heads), "{page}");
 }
 

@@ -457,15 +457,27 @@ fn data_that_cannot_be_read_is_an_error_that_names_the_file() {
     std::fs::write(project.path().join("cut.parquet"), bytes).unwrap();
     project.write("broken.csv", "a,b\n1,2\n3\n");
     project.write("nothing.csv", "");
-    for (file, words) in
-        [("cut.parquet", "the footer"), ("broken.csv", "line 3"), ("nothing.csv", "is empty"), ("none.csv", "none.csv")]
-    {
+    for (file, words) in [
+        ("cut.parquet", "at the footer: "),
+        ("cut.parquet", "; write or copy the file again"),
+        ("broken.csv", "line 3"),
+        ("broken.csv", "; give every line the fields of the head line"),
+        ("nothing.csv", "is empty"),
+        ("none.csv", "; correct the path"),
+    ] {
         let ended = project.modelwatch(&["probe", "drift", "--current", file, "--reference", file, "--format", "json"]);
         assert_eq!(ended.code, 3, "{file}: {}{}", ended.out, ended.err);
         let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
         let message = record["checks"][0]["message"].as_str().unwrap().to_owned();
         assert!(message.contains(file) && message.contains(words), "{file}: {message}");
     }
+    project.write("mixed-1.csv", "a,b\n1,2\n");
+    std::fs::copy(project.path().join("cut.parquet"), project.path().join("mixed-2.parquet")).unwrap();
+    let mixed = "mixed-*";
+    let ended = project.modelwatch(&["probe", "drift", "--current", mixed, "--reference", mixed]);
+    assert!(ended.out.contains("is Parquet, and"), "{}", ended.out);
+    // Nobody wrote the text that this would be a place in.
+    assert!(!ended.out.contains("command line"), "{}", ended.out);
 }
 
 #[test]

@@ -13,7 +13,11 @@ use super::{
     Code, Wrong, check,
     run::{self, How},
 };
-use crate::cli;
+use crate::{cli, output};
+
+/// Nobody wrote the text that diagnostics point into.
+const AS_OPTIONS: &str = "the places are in what these arguments stand for: give an option of the component as `--with task=…`, what a \
+                          column means, as `label`, as `--column label=…`, and files as `--current`, `--reference`, `--model` and `--baseline`";
 
 pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code> {
     let catalog = run::catalog(&arguments.plugins, None)?;
@@ -49,14 +53,15 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
     let mut parsed = config::parse(Path::new("command line"), &text, &overrides);
     check::complete(&mut parsed, &arguments.plugins);
     let Some((document, pipeline)) = run::accept(parsed, cli::Format::Human)? else {
+        output::note(AS_OPTIONS);
         return Ok(Code::WRONG);
     };
-    run::execute(
-        &document,
-        &pipeline,
-        &catalog,
-        How { format: arguments.format, quiet, keep: false, allow_empty: false },
-    )
+    let how = How { format: arguments.format, quiet, keep: false, allow_empty: false };
+    let code = run::execute(&document, &pipeline, &catalog, how)?;
+    if code == Code::WRONG {
+        output::note(AS_OPTIONS);
+    }
+    Ok(code)
 }
 
 fn pipeline(arguments: &cli::Probe, kind: Kind, name: &str) -> anyhow::Result<Table> {

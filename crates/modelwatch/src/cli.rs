@@ -320,8 +320,11 @@ pub(crate) enum StoreCommand {
     },
     /// Show what is in a checkpoint.
     Show {
-        /// As `digits@good`, or `digits@b3:4fa1c2`.
+        /// As `digits@good`, `digits@b3:4fa1c2`, or an id as it is printed.
         checkpoint: String,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Store a file or folder as a checkpoint of a lineage, if a pipeline's `[checkpoint.save]` has nothing against it.
     Put {

@@ -79,7 +79,7 @@ fn dispatch(
         StoreCommand::List { lineage: None } => lineages(store),
         StoreCommand::List { lineage: Some(it) } => list(store, it),
         StoreCommand::Log { lineage } => log(store, lineage),
-        StoreCommand::Show { checkpoint } => show::show(store, host, checkpoint),
+        StoreCommand::Show { checkpoint, json } => show::show(store, host, checkpoint, *json),
         StoreCommand::Put { path, lineage, allow_empty } => {
             put::put(&put::Target { store, pipeline, host, lineage }, path, *allow_empty)
         }
@@ -191,6 +191,45 @@ fn named(lineage: &str) -> anyhow::Result<()> {
     Ok(check_name("lineage", lineage).map_err(|e| Wrong(format!("{}; {}", e.message, e.help)))?)
 }
 
+/// Returns which checkpoint is meant. Ids are taken as they are printed, with their lineage and without.
+fn meant(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<CheckpointSpec> {
+    if is_id(text) {
+        return of_id(store, text);
+    }
+    let res = spec(text)?;
+    match &res.selector {
+        // A ref of that name comes first.
+        Selector::Ref(name) if is_id(name) && history(store, &res.lineage)?.get_ref(name).is_none() => {
+            Ok(CheckpointSpec { selector: Selector::Id(name.to_ascii_lowercase()), lineage: res.lineage })
+        }
+        _ => Ok(res),
+    }
+}
+
+/// Returns whether a text is as many digits of an id as are printed, or more.
+fn is_id(text: &str) -> bool {
+    (12..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit())
+}
+
+/// Returns the one checkpoint of all lineages whose id begins so.
+fn of_id(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<CheckpointSpec> {
+    let digits = text.to_ascii_lowercase();
+    let mut lineages = Vec::new();
+    for it in store.lineages().map_err(explained)? {
+        if !store.history(&it).map_err(explained)?.with_prefix(&digits).is_empty() {
+            lineages.push(it);
+        }
+    }
+    match &lineages[..] {
+        [it] => Ok(CheckpointSpec { lineage: it.clone(), selector: Selector::Id(digits) }),
+        [] => {
+            Err(Wrong(format!("the store has no checkpoint `{text}`; `modelwatch store list LINEAGE` lists them"))
+                .into())
+        }
+        all => Err(Wrong(format!("`{text}` is of {}; write it as `{}@{text}`", all.join(" and "), all[0])).into()),
+    }
+}
+
 fn spec(text: &str) -> anyhow::Result<CheckpointSpec> {
     Ok(text.parse::<CheckpointSpec>().map_err(|e| Wrong(format!("{e}; write it as `digits@good`")))?)
 }
@@ -204,7 +243,7 @@ fn reference(text: &str) -> anyhow::Result<(String, String)> {
 }
 
 fn resolve(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<(String, CheckpointId)> {
-    let spec = spec(text)?;
+    let spec = meant(store, text)?;
     let id = checkpoint::resolve(&history(store, &spec.lineage)?, &spec).map_err(not_there)?;
     Ok((spec.lineage, id))
 }

@@ -22,7 +22,7 @@ fn store(project: &Project, arguments: &[&str]) -> Ended {
 
 /// Returns the last verdict on the newest checkpoint.
 fn last_verdict(project: &Project) -> Value {
-    let shown = store(project, &["show", "digits@latest"]);
+    let shown = store(project, &["show", "digits@latest", "--json"]);
     let shown: Value = serde_json::from_str(&shown.out).unwrap_or_else(|e| panic!("{e}: {}", shown.err));
     shown["verdicts"].as_array().unwrap().last().unwrap().clone()
 }

@@ -587,7 +587,7 @@ fn a_store_that_panicked_at_its_end_is_told_and_loses_nothing() {
         assert!(events.iter().all(|it| log.out.contains(it)) && log.out.contains(id), "{fault}: {}", log.out);
 
         // The command for stores hears of it as well, after its answer.
-        let shown = call(&["store", "--pipeline", "pipeline.toml", "show", "digits@good"]);
+        let shown = call(&["store", "--pipeline", "pipeline.toml", "show", "digits@good", "--json"]);
         if fault == "writer_drop" {
             assert_eq!(shown.code, 0, "nothing is written: {}", shown.err);
             continue;

@@ -192,7 +192,7 @@ fn a_hand_off_is_held_against_its_manifest_before_it_is_stored() {
     // A verdict that was handed back makes no other checkpoint of it.
     fs::write(step.join("verdict.json"), "{}").unwrap();
     assert_eq!(put().out, first.out);
-    let show = json(&project.modelwatch(&["store", "--store", "store", "show", "digits@latest"]));
+    let show = json(&project.modelwatch(&["store", "--store", "store", "show", "digits@latest", "--json"]));
     assert_eq!((&show["metadata"]["step"], &show["metadata"]["metrics"]["accuracy"]), (&7.into(), &0.5.into()));
 
     fs::write(step.join("weights.bin"), "abd").unwrap();

@@ -204,7 +204,7 @@ fn what_the_reader_of_its_format_refuses_is_not_stored() {
         "{}",
         put.err
     );
-    let show: Value = serde_json::from_str(&ok(&project, &["show", "digits@latest"])).unwrap();
+    let show: Value = serde_json::from_str(&ok(&project, &["show", "digits@latest", "--json"])).unwrap();
     assert_eq!((&show["tensors"], &show["files"][0]["name"]), (&serde_json::json!([]), &"notes.dat".into()));
 }
 
@@ -245,13 +245,13 @@ fn the_tensors_of_what_was_imported_are_shown() {
         ("torch/cnn.pt", "digits_cnn.fc1.bias", "f32", serde_json::json!([32])),
     ] {
         let spec = put(&project, file, "digits");
-        let show: Value = serde_json::from_str(&ok(&project, &["show", &spec])).unwrap();
+        let show: Value = serde_json::from_str(&ok(&project, &["show", &spec, "--json"])).unwrap();
         let found = show["tensors"].as_array().unwrap().iter().find(|it| it["name"] == name);
         let found = found.unwrap_or_else(|| panic!("no `{name}` in {show:#}"));
         assert_eq!((&found["dtype"], &found["shape"]), (&dtype.into(), &shape), "{file}");
     }
     let spec = put(&project, "torch/training.pt", "digits");
-    let show: Value = serde_json::from_str(&ok(&project, &["show", &spec])).unwrap();
+    let show: Value = serde_json::from_str(&ok(&project, &["show", &spec, "--json"])).unwrap();
     let names: Vec<_> = show["tensors"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert!(names.iter().any(|it| it.contains("optimizer") && it.ends_with("exp_avg")), "{names:?}");
 }
@@ -466,7 +466,7 @@ fn hand_offs_are_stored_while_the_training_goes_on() {
     assert!(ids.next().is_none());
     // What it said is durable, in the order in which it came.
     for (id, step) in [&first, &more[0], &more[1]].into_iter().zip([1, 2, 4]) {
-        let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}")])).unwrap();
+        let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}"), "--json"])).unwrap();
         assert_eq!(show["metadata"]["step"], step);
     }
     assert!(ok(&project, &["log", "digits"]).lines().count() == 4);
@@ -509,7 +509,7 @@ fn waits(spoil: impl FnOnce(&Path) -> Box<dyn FnOnce()>, words: &str) {
     mend();
     for step in [2, 4] {
         let id = ids.next().unwrap().unwrap();
-        let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}")])).unwrap();
+        let show: Value = serde_json::from_str(&ok(&project, &["show", &format!("digits@b3:{id}"), "--json"])).unwrap();
         assert_eq!(show["metadata"]["step"], step);
     }
     assert_eq!(terminate(child).0, 0);
@@ -627,4 +627,20 @@ fn a_damaged_log_is_found_serves_what_verifies_takes_nothing_and_is_mended() {
     ok(&project, &["get", &second, "out"]);
     ok(&project, &["set", "digits@good", &second]);
     put(&project, "torch/cnn.pt", "digits");
+}
+
+#[test]
+fn ids_are_taken_as_they_are_printed() {
+    let project = Project::new();
+    project.write("w.npy", "");
+    let file = crate::support::fixtures().join("digits/cnn_series/e08.onnx");
+    let id = ok(&project, &["put", file.to_str().unwrap(), "digits"]).trim().to_owned();
+    let short = &id[..12];
+    for text in [id.clone(), short.to_owned(), format!("digits@{short}"), format!("digits@{id}")] {
+        let shown = ok(&project, &["show", &text]);
+        assert!(shown.starts_with("digits@b3:") && shown.contains("\nfile "), "{text}: {shown}");
+    }
+    let unknown = project.modelwatch(&["store", "--store", "store", "show", "0123456789ab"]);
+    assert_eq!(unknown.code, 2, "{}", unknown.err);
+    assert!(unknown.err.contains("the store has no checkpoint `0123456789ab`"), "{}", unknown.err);
 }

@@ -10,7 +10,7 @@ use modelwatch_runtime::{
 use modelwatch_sdk::{Host, store::CheckpointStore};
 use serde_json::json;
 
-use super::{history, not_there, spec};
+use super::{history, meant, not_there};
 use crate::{
     cli::Serve,
     commands::{Code, Wrong},
@@ -26,7 +26,7 @@ pub(super) struct How<'a> {
 
 /// Writes the files into a new folder, which is there whole or not at all.
 pub(super) fn get(store: &dyn CheckpointStore, host: &dyn Host, text: &str, how: &How<'_>) -> anyhow::Result<Code> {
-    let spec = spec(text)?;
+    let spec = meant(store, text)?;
     let history = history(store, &spec.lineage)?;
     let into = how.into;
     if fs::symlink_metadata(into).is_ok() {

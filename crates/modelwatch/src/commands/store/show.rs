@@ -11,12 +11,16 @@ use modelwatch_sdk::{
 };
 use serde_json::{Value, json};
 
-use super::{Code, explained, history, not_there, spec};
-use crate::output;
+use super::{Code, explained, history, meant, not_there};
+use crate::{
+    output,
+    report::text::{bytes, counted},
+};
 
-/// Prints the manifest with the tensors of what was imported, and the verdicts under `verdicts`, oldest first; a blessing that does not hold has its `problem`.
-pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str) -> anyhow::Result<Code> {
-    let spec = spec(text)?;
+/// Prints what is in a checkpoint and the verdicts on it; as JSON the manifest with the tensors of what was imported, and the verdicts under
+/// `verdicts`, oldest first; a blessing that does not hold has its `problem`.
+pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, json: bool) -> anyhow::Result<Code> {
+    let spec = meant(store, text)?;
     let history = history(store, &spec.lineage)?;
     let id = resolve(&history, &spec).map_err(not_there)?;
     let reader = store.open(host, &id).map_err(explained)?;
@@ -33,7 +37,26 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str) -> 
     if reader.manifest().tensors.is_empty() {
         shown["tensors"] = tensors(reader.as_ref(), host)?;
     }
-    output::print(&serde_json::to_string_pretty(&shown)?)?;
+    if json {
+        output::print(&serde_json::to_string_pretty(&shown)?)?;
+        return Ok(Code::OK);
+    }
+    let mut lines = vec![format!("{}@b3:{id}", spec.lineage)];
+    let refs: Vec<_> = history.refs().filter(|it| *it.1 == id).map(|it| it.0).collect();
+    if !refs.is_empty() {
+        lines.push(format!("refs: {}", refs.join(", ")));
+    }
+    lines.extend(reader.manifest().metadata.iter().map(|(key, value)| format!("{key}: {value}")));
+    lines.extend(reader.manifest().files.iter().map(|it| format!("file {}, {}", it.name, bytes(it.size))));
+    lines.push(counted(shown["tensors"].as_array().map_or(0, Vec::len), "tensor"));
+    for it in history.checkpoint(&id).map(|it| it.verdicts.as_slice()).unwrap_or_default() {
+        let about = it.blessing.as_deref().map(about).unwrap_or_default();
+        lines.push(format!("{} by {} (run {}){about}", it.verdict, it.pipeline, it.run_id));
+        let why = it.blessing.as_deref().and_then(|it| problem(it, &id));
+        lines.extend(why.map(|it| format!("  the blessing does not hold: {it}")));
+    }
+    lines.push("`--json` has all of it".to_owned());
+    output::print(&lines.join("\n"))?;
     Ok(Code::OK)
 }
 

@@ -57,7 +57,10 @@ impl Stage for Staging {
 
     fn publish(&self, name: &str, key: &str) -> Result<Published> {
         let mut res = Published::Taken;
-        self.publish_all(&[(name.to_owned(), key.to_owned())], &mut |_, it| Ok(res = it))?;
+        self.publish_all(&[(name.to_owned(), key.to_owned())], &mut |_, it| {
+            res = it;
+            Ok(())
+        })?;
         Ok(res)
     }
 

@@ -29,10 +29,10 @@ const BESIDE_MEASURES: [&str; 11] = [
 /// Returns the metrics that there can be.
 pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
     let layout = layout(settings);
-    let mut res: BTreeMap<(&str, BTreeSet<String>), BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    let mut res: BTreeMap<_, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     let mut add = |it: Measure, further: Option<&str>| {
         let labels = it.labels(&layout);
-        let keys = labels.keys().cloned().chain(further.map(str::to_owned)).collect();
+        let keys: BTreeSet<_> = labels.keys().cloned().chain(further.map(str::to_owned)).collect();
         let only = res.entry((it.name(), keys)).or_default();
         for (key, values) in labels.into_iter().filter_map(|(key, value)| values(settings, it, key, value)) {
             only.entry(key).or_default().extend(values);

@@ -56,18 +56,21 @@ struct Pair {
     slices: usize,
     /// The slice in which the candidate guesses.
     guesses_in: Option<usize>,
+    /// Whether rows have weights, thrice as great of those that both models find hard.
+    has_weights: bool,
 }
 
 impl Pair {
     fn report(&self, host: &dyn Host) -> Report {
-        report_on(&self.batch(), self.seed, host)
+        report_on("binary", &METRICS, &self.batch(), self.seed, host)
     }
 
     fn batch(&self) -> RecordBatch {
-        let Self { rows, seed, own, slices, guesses_in } = *self;
+        let Self { rows, seed, own, slices, guesses_in, has_weights } = *self;
         let mut random = Random(seed);
         let probability = |it: f64| 1.0 / (1.0 + (-it).exp());
         let (mut labels, mut candidate, mut baseline) = (Vec::new(), Vec::new(), Vec::new());
+        let mut weights = Vec::new();
         for row in 0..rows {
             let is_positive = random.uniform() < 0.4;
             let shared = random.normal() + if is_positive { 1.5 } else { 0.0 } - 0.6;
@@ -77,23 +80,33 @@ impl Pair {
                 _ => probability(shared + own * random.normal()),
             });
             baseline.push(probability(shared + own * random.normal()));
+            if has_weights {
+                weights.push(if (shared > 0.0) == is_positive { 1.0 } else { 3.0 } * (0.5 + random.uniform()));
+            }
         }
         let groups = (0..rows).map(|it| format!("g{}", it % slices.max(1)));
         let groups: Column = ("group", Use::Slice, Arc::new(StringArray::from_iter_values(groups)));
-        batch(labels, candidate, baseline, (slices > 0).then_some(groups))
+        let weights: Column = ("weight", Use::Weight, Arc::new(Float64Array::from(weights)));
+        let others = [(slices > 0).then_some(groups), has_weights.then_some(weights)];
+        batch(labels, candidate, baseline, others.into_iter().flatten())
     }
 }
 
 /// A column by its name, with what it is for.
 type Column = (&'static str, Use, ArrayRef);
 
-fn batch(labels: Vec<i64>, candidate: Vec<f64>, baseline: Vec<f64>, groups: Option<Column>) -> RecordBatch {
+fn batch(
+    labels: Vec<i64>,
+    candidate: Vec<f64>,
+    baseline: Vec<f64>,
+    others: impl IntoIterator<Item = Column>,
+) -> RecordBatch {
     let columns: [Column; 3] = [
         ("label", Use::Label, Arc::new(Int64Array::from(labels))),
         ("candidate:out", Use::Candidate, Arc::new(Float64Array::from(candidate))),
         ("baseline:out", Use::Baseline, Arc::new(Float64Array::from(baseline))),
     ];
-    batch_of(columns.into_iter().chain(groups).collect())
+    batch_of(columns.into_iter().chain(others).collect())
 }
 
 fn batch_of(columns: Vec<Column>) -> RecordBatch {
@@ -103,9 +116,9 @@ fn batch_of(columns: Vec<Column>) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
-fn report_on(batch: &RecordBatch, seed: u64, host: &dyn Host) -> Report {
+fn report_on(task: &str, metrics: &[&str], batch: &RecordBatch, seed: u64, host: &dyn Host) -> Report {
     // The draws of a row depend on its content and the seed alone; trials of one seed would share some.
-    let options = json!({"task": "binary", "metrics": METRICS, "intervals": {"replicates": 40, "seed": seed}});
+    let options = json!({"task": task, "metrics": metrics, "intervals": {"replicates": 40, "seed": seed}});
     let mut probe = verify_metrics::registry().open_probe(Kind::Verifier, "metrics", &options).unwrap();
     probe.update(host, Role::Current, batch).unwrap();
     probe.evaluate(host).unwrap()
@@ -117,42 +130,114 @@ fn status(report: &Report, metric: &str, condition: &str) -> Status {
     checks[0].status
 }
 
+const TRIALS: u64 = 1000;
+
 /// `not worse than baseline with confidence 95%` may reject 5 % of them, and does in about 2.5 %: the interval has two sides,
-/// and only one is worse.
-fn few_are_rejected(rows: usize) {
-    const TRIALS: u64 = 1000;
-    let mut rejected = [0; METRICS.len()];
+/// and only one is worse. What no interval is given of counts as rejected.
+fn few_are_rejected(metrics: &[&str], of: &str, report: impl Fn(u64) -> Report) {
+    let mut rejected = vec![0; metrics.len()];
     for trial in 0..TRIALS {
-        let report = Pair { rows, seed: trial * 7919 + rows as u64, own: 0.5, slices: 0, guesses_in: None }.report(&());
-        for (metric, rejected) in METRICS.iter().zip(&mut rejected) {
-            let status = status(&report, metric, "not worse than baseline with confidence 95%");
-            *rejected += u64::from(status != Status::Pass);
+        let report = report(trial);
+        for (metric, rejected) in metrics.iter().zip(&mut rejected) {
+            let it = parse(&format!("{metric}{of}"), "not worse than baseline with confidence 95%");
+            let checks = requirement(&it.unwrap(), &report);
+            assert!(!checks.is_empty(), "{metric}{of}");
+            *rejected += u64::from(checks.iter().any(|it| it.status != Status::Pass));
         }
     }
-    for (metric, rejected) in METRICS.iter().zip(rejected) {
-        assert!(rejected * 20 <= TRIALS, "{metric}, {rows} rows: {rejected} of {TRIALS}");
+    for (metric, rejected) in metrics.iter().zip(rejected) {
+        assert!(rejected * 20 <= TRIALS, "{metric}{of}: {rejected} of {TRIALS}");
     }
+}
+
+fn few_of_two_classes_are_rejected(rows: usize, has_weights: bool) {
+    few_are_rejected(&METRICS, "", |trial| {
+        let seed = trial * 7919 + rows as u64;
+        Pair { rows, seed, own: 0.5, slices: 0, guesses_in: None, has_weights }.report(&())
+    });
 }
 
 #[test]
 fn of_50_rows_few_unchanged_candidates_are_rejected() {
-    few_are_rejected(50);
+    few_of_two_classes_are_rejected(50, false);
 }
 
 #[test]
 fn of_500_rows_few_unchanged_candidates_are_rejected() {
-    few_are_rejected(500);
+    few_of_two_classes_are_rejected(500, false);
 }
 
 #[test]
 fn of_5000_rows_few_unchanged_candidates_are_rejected() {
-    few_are_rejected(5000);
+    few_of_two_classes_are_rejected(5000, false);
+}
+
+#[test]
+fn of_50_rows_with_weights_few_unchanged_candidates_are_rejected() {
+    few_of_two_classes_are_rejected(50, true);
+}
+
+#[test]
+fn of_500_rows_with_weights_few_unchanged_candidates_are_rejected() {
+    few_of_two_classes_are_rejected(500, true);
+}
+
+/// Numbers of two models that err by the same share, and each for itself; great errors of the former weigh more.
+fn numbers(rows: usize, slices: usize, has_weights: bool, seed: u64) -> RecordBatch {
+    let mut random = Random(seed);
+    let shared: Vec<f64> = (0..rows).map(|_| random.normal()).collect();
+    let mut predicted =
+        || -> ArrayRef { Arc::new(Float64Array::from_iter_values(shared.iter().map(|it| it + 0.5 * random.normal()))) };
+    let mut columns: Vec<Column> = vec![
+        ("label", Use::Label, Arc::new(Float64Array::from(vec![0.0; rows]))),
+        ("candidate:out", Use::Candidate, predicted()),
+        ("baseline:out", Use::Baseline, predicted()),
+    ];
+    if has_weights {
+        let weights = shared.iter().map(|it| 1.0 + 3.0 * it.abs());
+        columns.push(("weight", Use::Weight, Arc::new(Float64Array::from_iter_values(weights))));
+    }
+    if slices > 0 {
+        let groups = (0..rows).map(|row| format!("g{}", row % slices));
+        columns.push(("group", Use::Slice, Arc::new(StringArray::from_iter_values(groups))));
+    }
+    batch_of(columns)
+}
+
+/// Returns the metrics of numbers that have an interval of so many rows: squares of few rows with weights have none.
+fn metrics_of_numbers(rows: usize, has_weights: bool) -> &'static [&'static str] {
+    if has_weights && rows < 250 { &["mae"] } else { &["mae", "mse", "rmse"] }
+}
+
+#[test]
+fn of_numbers_few_unchanged_candidates_are_rejected() {
+    for (rows, has_weights) in [(50, false), (500, false), (50, true), (500, true)] {
+        let metrics = metrics_of_numbers(rows, has_weights);
+        few_are_rejected(metrics, "", |trial| {
+            let seed = trial * 7919 + rows as u64;
+            report_on("regression", metrics, &numbers(rows, 0, has_weights, seed), seed, &())
+        });
+    }
+}
+
+/// One of many slices looks worse by chance: the 5 % are for all of them together.
+#[test]
+fn of_many_slices_of_numbers_few_unchanged_candidates_are_rejected() {
+    const SLICES: usize = 12;
+    for has_weights in [false, true] {
+        let metrics = metrics_of_numbers(60, has_weights);
+        few_are_rejected(metrics, "[slice=*]", |trial| {
+            let seed = trial * 7919 + 23;
+            report_on("regression", metrics, &numbers(60 * SLICES, SLICES, has_weights, seed), seed, &())
+        });
+    }
 }
 
 #[test]
 fn the_same_model_is_no_worse_than_itself() {
     for rows in [50, 500] {
-        let report = Pair { rows, seed: 3, own: 0.0, slices: 0, guesses_in: None }.report(&OneModel);
+        let report =
+            Pair { rows, seed: 3, own: 0.0, slices: 0, guesses_in: None, has_weights: false }.report(&OneModel);
         for metric in METRICS {
             let said = |condition: &str| status(&report, metric, condition);
             for condition in ["not worse than baseline", ">= baseline", "<= baseline", ">= 100% of baseline"] {
@@ -181,7 +266,7 @@ fn a_candidate_that_is_a_little_worse_seldom_passes_for_one_that_is_not() {
                 baseline.push(score(is_right));
                 candidate.push(score(is_right && random.uniform() >= 0.02 / 0.9));
             }
-            let report = report_on(&batch(labels, candidate, baseline, None), trial, &());
+            let report = report_on("binary", &METRICS, &batch(labels, candidate, baseline, None), trial, &());
             for (metric, passed) in METRICS.iter().zip(&mut passed) {
                 let better = if *metric == "log_loss" { "<=" } else { ">=" };
                 for condition in [format!("{better} baseline"), format!("{better} 100% of baseline")] {
@@ -201,21 +286,14 @@ fn a_candidate_that_is_a_little_worse_seldom_passes_for_one_that_is_not() {
 /// One of many slices looks worse by chance: the 5 % are for all of them together.
 #[test]
 fn of_many_slices_few_unchanged_candidates_are_rejected() {
-    const TRIALS: u64 = 200;
     const SLICES: usize = 12;
-    let mut rejected = [0; METRICS.len()];
-    for trial in 0..TRIALS {
-        let report =
-            Pair { rows: 60 * SLICES, seed: trial * 7919 + 11, own: 0.5, slices: SLICES, guesses_in: None }.report(&());
-        for (metric, rejected) in METRICS.iter().zip(&mut rejected) {
-            let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%");
-            let checks = requirement(&it.unwrap(), &report);
-            assert_eq!(checks.len(), SLICES, "{metric}");
-            *rejected += u64::from(checks.iter().any(|it| it.status != Status::Pass));
-        }
-    }
-    for (metric, rejected) in METRICS.iter().zip(rejected) {
-        assert!(rejected * 20 <= TRIALS, "{metric}: {rejected} of {TRIALS}");
+    // Areas under the curve have no interval with weights in a slice.
+    for (has_weights, metrics) in [(false, &METRICS[..]), (true, &["accuracy", "f1", "log_loss"])] {
+        few_are_rejected(metrics, "[slice=*]", |trial| {
+            let seed = trial * 7919 + 11;
+            let pair = Pair { rows: 60 * SLICES, seed, own: 0.5, slices: SLICES, guesses_in: None, has_weights };
+            pair.report(&())
+        });
     }
 }
 
@@ -251,7 +329,6 @@ fn checks_of_slices(report: &Report, metric: &str) -> Vec<Check> {
 /// Of rows of which a few weigh all, those few are what an interval rests on, and what it is widened by for many slices.
 #[test]
 fn of_many_slices_of_few_heavy_rows_few_unchanged_candidates_are_rejected() {
-    const TRIALS: u64 = 200;
     let mut rejected = 0;
     for trial in 0..TRIALS {
         let mut random = Random(trial * 7919 + 13);
@@ -295,7 +372,9 @@ fn one_worse_slice_of_few_heavy_rows_is_rejected() {
 fn one_worse_slice_of_many_is_rejected() {
     const SLICES: usize = 12;
     for seed in 0..20 {
-        let pair = Pair { rows: 200 * SLICES, seed: seed * 7919 + 17, own: 0.3, slices: SLICES, guesses_in: Some(3) };
+        let seed = seed * 7919 + 17;
+        let guesses_in = Some(3);
+        let pair = Pair { rows: 200 * SLICES, seed, own: 0.3, slices: SLICES, guesses_in, has_weights: false };
         let report = pair.report(&());
         for metric in METRICS {
             let it = parse(&format!("{metric}[slice=*]"), "not worse than baseline with confidence 95%");
@@ -308,7 +387,8 @@ fn one_worse_slice_of_many_is_rejected() {
 
 #[test]
 fn a_candidate_that_is_worse_is_rejected() {
-    let mut swapped = Pair { rows: 500, seed: 5, own: 0.0, slices: 0, guesses_in: None }.report(&OneModel);
+    let mut swapped =
+        Pair { rows: 500, seed: 5, own: 0.0, slices: 0, guesses_in: None, has_weights: false }.report(&OneModel);
     // Of a loss of a tenth the whole interval is worse, whichever it is.
     for it in &mut swapped.metrics {
         let worse = if it.name == "log_loss" { 0.1 } else { -0.1 };

@@ -149,7 +149,9 @@ impl Reader {
 
     fn cached(&self, chunk: &Chunk) -> Result<Arc<Vec<u8>>> {
         let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, it)) = lock().iter().find(|it| it.0 == chunk.hash) {
+        // A hostile manifest can list a chunk with another length as well, which reading it refuses.
+        let is_it = |(hash, it): &&(Digest, Arc<Vec<u8>>)| *hash == chunk.hash && it.len() as u64 == chunk.len;
+        if let Some((_, it)) = lock().iter().find(is_it) {
             return Ok(Arc::clone(it));
         }
         let mut bytes = vec![0; chunk.len as usize];

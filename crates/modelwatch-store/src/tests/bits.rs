@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     format::{Digest, canonical, seal},
     keys,
-    manifest::{self, StoredManifest},
+    manifest::{self, Chunk, StoredManifest},
     parallel,
 };
 
@@ -262,17 +262,53 @@ fn chunks_in_another_order_are_not_the_tensor() {
     let e = tensor(&damaged, &id).unwrap_err();
     assert!(e.kind == ErrorKind::Corrupt && e.message.contains("in the frame of chunk"), "{e}");
 
+    edit_manifest(&memory, |it| it.tensors[0].chunks.swap(1, 2));
+    let e = tensor(&memory, &id).unwrap_err();
+    assert!(e.kind == ErrorKind::Corrupt && e.message.contains("chunks that are not the tensor"), "{e}");
+    row.ok(2);
+}
+
+/// Whether something is in the cache does not change what is read.
+#[test]
+fn chunks_of_one_hash_and_several_lengths_are_refused() {
+    let row = FaultRow::new(30, "a manifest that lists a chunk again as a shorter or longer one", "SIM");
+    const FILE: &str = "weights/model.bin";
+    let memory = Memory::new(true);
+    let id = commit(&open(&memory), "digits", 1).unwrap();
+    let edited = |change: fn(&mut Vec<Chunk>)| {
+        let memory = memory.copy();
+        edit_manifest(&memory, |it| change(&mut it.files[1].chunks));
+        open(&memory).open(&(), &id).unwrap()
+    };
+    let shorter = edited(|it| {
+        it[1] = Chunk { len: 10, ..it[0] };
+        it[3].len = CHUNK as u64;
+    });
+    for offset in [0, CHUNK as u64] {
+        let e = shorter.read(FILE, offset, &mut vec![0; 2 * CHUNK]).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Corrupt, "{e}");
+    }
+    let longer = edited(|it| {
+        let last = it.remove(3);
+        it[0] = Chunk { len: CHUNK as u64, ..last };
+        it.insert(0, last);
+    });
+    assert_eq!(longer.read(FILE, 0, &mut [0; 10]).unwrap(), 10);
+    let e = longer.read(FILE, 30, &mut [0; 10]).unwrap_err();
+    assert_eq!(e.kind, ErrorKind::Corrupt, "{e}");
+    row.ok(3);
+}
+
+/// Puts another manifest in the place of the one that the first entry names, with the entry's digest put right.
+fn edit_manifest(memory: &Memory, change: impl FnOnce(&mut StoredManifest)) {
     let key = &memory.keys("log/digits/")[0];
     let mut entry: Value = serde_json::from_slice(&memory.get(key)).unwrap();
     let digest = Digest::parse(entry["manifest"].as_str().unwrap()).unwrap();
-    let mut stored = StoredManifest::load(&memory, digest, CHUNK as u64).unwrap();
-    stored.tensors[0].chunks.swap(1, 2);
+    let mut stored = StoredManifest::load(memory, digest, CHUNK as u64).unwrap();
+    change(&mut stored);
     let manifest = canonical(&stored).unwrap();
     entry["manifest"] = Value::from(Digest::of(&manifest).to_string());
     entry.as_object_mut().unwrap().remove("digest");
     memory.put(&keys::manifest(Digest::of(&manifest)), manifest);
     memory.put(key, seal(&entry).unwrap());
-    let e = tensor(&memory, &id).unwrap_err();
-    assert!(e.kind == ErrorKind::Corrupt && e.message.contains("chunks that are not the tensor"), "{e}");
-    row.ok(2);
 }

@@ -132,8 +132,7 @@ impl RunModel {
         if matches!(ran, Some(Err(_))) {
             // It may be a layer, of which some have as many rows as the values say; or the model itself.
             self.model.run(inputs, threads)?;
-            layered = layered.that_runs(&self.model, inputs, threads);
-            self.keep(&inputs.schema(), &layered);
+            layered = self.fewer(layered, inputs, threads);
             ran = layered.run(inputs, threads);
         }
         let Some(all) = ran.transpose()? else {
@@ -166,10 +165,19 @@ impl RunModel {
         Some(res)
     }
 
-    /// Takes note of the layers that can be given for rows of a shape.
-    fn keep(&self, schema: &SchemaRef, layered: &Layered) {
+    /// Returns the model with those of the layers with which it can be run on these rows, and takes note of them for rows of their shape.
+    fn fewer(&self, layered: Layered, inputs: &RecordBatch, threads: NonZeroUsize) -> Layered {
+        let schema = inputs.schema();
+        // Held as in `layered_for`: another thread may have found it out meanwhile, and what it found stays.
         let mut by_shape = self.by_shape.lock().unwrap_or_else(PoisonError::into_inner);
-        by_shape.iter_mut().filter(|it| it.0 == *schema).for_each(|it| it.1 = layered.clone());
+        let Some((_, kept)) = by_shape.iter_mut().find(|it| it.0 == schema) else {
+            return layered.that_runs(&self.model, inputs, threads);
+        };
+        let is_found = kept.tensors != layered.tensors && !matches!(kept.run(inputs, threads), Some(Err(_)));
+        if !is_found {
+            *kept = kept.that_runs(&self.model, inputs, threads);
+        }
+        kept.clone()
     }
 
     /// Returns why tensors are not given that were there when the model was loaded.
@@ -261,7 +269,14 @@ fn width(tensor: &TensorSpec) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{
+        path::Path,
+        sync::{
+            Barrier,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread,
+    };
 
     use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array};
     use arrow_schema::{DataType, Field};
@@ -273,12 +288,22 @@ mod tests {
     /// A runtime whose models with layers have something to say, and cannot be prepared for rows with one of them.
     struct Layering {
         without: &'static str,
+        /// Where that is met by threads that run it alone.
+        meeting: Option<Arc<Meeting>>,
+    }
+
+    /// Two threads that run a model with its layers before one of them finds out that it cannot be.
+    struct Meeting {
+        barrier: Barrier,
+        prepared: AtomicUsize,
+        loaded: AtomicUsize,
     }
 
     /// A model, and the layers that it gives.
     struct WithLayers {
         it: Arc<dyn Executable>,
         without: &'static str,
+        meeting: Option<Arc<Meeting>>,
         layers: Vec<String>,
     }
 
@@ -289,7 +314,7 @@ mod tests {
 
         fn load(&self, path: &Path) -> std::result::Result<Arc<dyn Executable>, InferError> {
             let it = TractRuntime::default().load(path)?;
-            Ok(Arc::new(WithLayers { it, without: self.without, layers: Vec::new() }))
+            Ok(Arc::new(WithLayers { it, without: self.without, meeting: self.meeting.clone(), layers: Vec::new() }))
         }
     }
 
@@ -307,10 +332,18 @@ mod tests {
         }
 
         fn plan(&self, row_shapes: &[Vec<usize>]) -> std::result::Result<Arc<dyn Prepared>, InferError> {
-            match self.layers.iter().any(|it| it == self.without) {
-                true => Err(InferError::Run { path: self.path().to_owned(), reason: "no rows".to_owned() }),
-                false => self.it.plan(row_shapes),
+            if !self.layers.iter().any(|it| it == self.without) {
+                return self.it.plan(row_shapes);
             }
+            let nth = self.meeting.as_ref().map_or(0, |it| it.prepared.fetch_add(1, Ordering::SeqCst));
+            if let Some(it) = &self.meeting {
+                match nth {
+                    0 => return self.it.plan(row_shapes),
+                    1 | 2 => _ = it.barrier.wait(),
+                    _ => {}
+                }
+            }
+            Err(InferError::Run { path: self.path().to_owned(), reason: format!("no rows the time {nth}") })
         }
 
         fn few(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
@@ -331,7 +364,8 @@ mod tests {
 
         fn with_layers(&self, layers: &[String]) -> std::result::Result<Arc<dyn Executable>, InferError> {
             let it = self.it.with_layers(layers)?;
-            Ok(Arc::new(Self { it, without: self.without, layers: layers.to_vec() }))
+            self.meeting.iter().for_each(|it| _ = it.loaded.fetch_add(1, Ordering::SeqCst));
+            Ok(Arc::new(Self { it, without: self.without, meeting: self.meeting.clone(), layers: layers.to_vec() }))
         }
 
         fn plan_at(&self, n: usize, shapes: &[Vec<usize>]) -> std::result::Result<Arc<dyn Prepared>, InferError> {
@@ -353,28 +387,32 @@ mod tests {
 
     const POOL: &str = "digits_cnn_1/pool_1/MaxPool2d:0";
 
-    fn with_layers(layers: &[&str], without: &'static str) -> RunModel {
+    fn two_images() -> RecordBatch {
+        let pixel = Arc::new(Field::new("item", DataType::Float32, false));
+        let pixels = FixedSizeListArray::new(pixel, 64, Arc::new(Float32Array::from(vec![0.5; 2 * 64])), None);
+        RecordBatch::try_from_iter([("x", Arc::new(pixels) as ArrayRef)]).unwrap()
+    }
+
+    fn with_layers(layers: &[&str], without: &'static str, meeting: Option<&Arc<Meeting>>) -> RunModel {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.onnx"));
         let layers = layers.iter().map(|it| (*it).to_owned()).collect();
         let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers };
-        RunModel::new(&model::load(&Layering { without }, &wanted).unwrap())
+        RunModel::new(&model::load(&Layering { without, meeting: meeting.cloned() }, &wanted).unwrap())
     }
 
     #[test]
     fn what_is_told_of_a_model_with_layers_is_told_of_the_model() {
-        let model = with_layers(&["penultimate"], "");
+        let model = with_layers(&["penultimate"], "", None);
         assert_eq!(model.warnings(), ["slow"]);
         assert_eq!(model.layers_width(), 4 * 32);
     }
 
     #[test]
     fn a_layer_that_rows_leave_no_shape_for_is_refused_by_name_and_the_others_are_there() {
-        let pixel = Arc::new(Field::new("item", DataType::Float32, false));
-        let pixels = FixedSizeListArray::new(pixel, 64, Arc::new(Float32Array::from(vec![0.5; 2 * 64])), None);
-        let inputs = RecordBatch::try_from_iter([("x", Arc::new(pixels) as ArrayRef)]).unwrap();
+        let inputs = two_images();
         let last = "digits_cnn_1/fc1_1/Relu:0";
         for (without, there) in [("", vec![POOL, last]), (POOL, vec![last]), (last, vec![POOL])] {
-            let ran = with_layers(&["penultimate", POOL], without).run(&inputs, NonZeroUsize::MIN).unwrap();
+            let ran = with_layers(&["penultimate", POOL], without, None).run(&inputs, NonZeroUsize::MIN).unwrap();
             assert_eq!((ran.outputs.num_columns(), ran.outputs.num_rows()), (1, 2));
             let names = |it: &RecordBatch| {
                 let names = it.schema_ref().fields().iter().map(|it| it.name().clone());
@@ -385,7 +423,23 @@ mod tests {
             assert_eq!(refused, Vec::from_iter((!without.is_empty()).then_some(without)));
             assert!(ran.refused.values().all(|it| it.contains("no rows")), "{:?}", ran.refused);
         }
-        let ran = with_layers(&[POOL], POOL).run(&inputs, NonZeroUsize::MIN).unwrap();
+        let ran = with_layers(&[POOL], POOL, None).run(&inputs, NonZeroUsize::MIN).unwrap();
         assert_eq!((ran.outputs.num_columns(), ran.layers.num_columns(), ran.refused.len()), (1, 0, 1));
+    }
+
+    #[test]
+    fn threads_that_meet_a_layer_that_cannot_be_given_find_it_out_once() {
+        let meeting = Arc::new(Meeting { barrier: Barrier::new(2), prepared: 0.into(), loaded: 0.into() });
+        let (model, inputs) = (with_layers(&["penultimate", POOL], POOL, Some(&meeting)), two_images());
+        let refused = thread::scope(|scope| {
+            let run = || model.run(&inputs, NonZeroUsize::MIN).unwrap().refused;
+            let threads = [(); 2].map(|()| scope.spawn(run));
+            threads.map(|it| it.join().unwrap())
+        });
+        assert_eq!(refused[0].keys().collect::<Vec<_>>(), [POOL]);
+        // Why is what was found out first, for both.
+        assert_eq!(refused[0], refused[1]);
+        // At first with both layers, then with both again, with each alone, and with what is left.
+        assert_eq!(meeting.loaded.load(Ordering::SeqCst), 1 + 4);
     }
 }

@@ -5,7 +5,7 @@
 //! is compared with the one beside it. The same analyzer against itself says what this comparison can tell.
 //!
 //! Run by `cargo xtask bench`, which builds the library and says where it is.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::{
     fs::File,

@@ -11,10 +11,19 @@ use std::{
 use modelwatch_sdk::{store::CollectOptions, testing::FaultRow};
 
 use super::{
-    tape::{Disk, Recorder, crash_everywhere},
+    tape::{Disk, Done, Recorder, crash_everywhere},
     *,
 };
 use crate::{beginning, disk::Step};
+
+/// With packs so small that a commit has several.
+fn settings() -> Settings {
+    Settings { max_pack: 3 * CHUNK as u64, ..super::settings() }
+}
+
+fn open_watched(path: &Path, watch: Arc<dyn Watch>) -> Result<Engine> {
+    open_with(path, watch, MANNERS, settings())
+}
 
 /// Lets one change fail.
 struct Machine {
@@ -233,6 +242,13 @@ fn place() -> (tempfile::TempDir, PathBuf) {
     (dir, before)
 }
 
+/// Returns how many files get their names below a folder at the most before a folder is synced.
+fn most_links_before_a_sync(tape: &[Done<()>], folder: &Path) -> usize {
+    let runs = tape.split(|it| matches!(it, Done::SyncDir(_)));
+    let is_link = |it: &&Done<()>| matches!(it, Done::Link(_, to) if to.starts_with(folder));
+    runs.map(|it| it.iter().filter(is_link).count()).max().unwrap_or(0)
+}
+
 #[test]
 fn a_crash_at_any_step_loses_nothing_acknowledged() {
     let row = FaultRow::new(3, "power cut, blocks reordered or partly written", "SIM");
@@ -247,6 +263,7 @@ fn a_crash_at_any_step_loses_nothing_acknowledged() {
         it(&store).unwrap();
         recorder.say(());
     }
+    assert!(most_links_before_a_sync(&recorder.tape(), &path.join("packs")) > 1, "no commit has several packs");
     let n_states = crash_everywhere(disk, &before, &recorder.tape(), 10, |root, acked, case| {
         let path = root.join("above/store");
         // Nobody has to say once more that the store is to begin there.

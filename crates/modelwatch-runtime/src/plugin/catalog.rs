@@ -243,11 +243,6 @@ impl Catalog {
         if plugin.digest.is_some() && self.plugins.iter().any(|it| it.digest == plugin.digest) {
             return;
         }
-        let lost = |it: &ComponentInfo| {
-            let name = format!("{}/{}", it.kind, it.name);
-            self.refusals.iter().any(|it| it.components.contains(&name))
-        };
-        plugin.manifest.components.retain(|it| !lost(it));
         let here = plugin.path.clone();
         let mut clashes = Vec::new();
         for other in &mut self.plugins {
@@ -260,12 +255,16 @@ impl Catalog {
             }
         }
         for (kind, name, other) in clashes {
-            plugin.manifest.components.retain(|it| (it.kind, &it.name) != (kind, &name));
             let message = format!("{kind} `{name}` is in `{other}` too; remove one of them");
             let path = here.clone().unwrap_or_else(|| PathBuf::from(place(None)));
             let refusal = Refusal::new(path, RefusalKind::Duplicate, message);
             self.refuse(Refusal { components: vec![format!("{kind}/{name}")], ..refusal });
         }
+        let lost = |it: &ComponentInfo| {
+            let name = format!("{}/{}", it.kind, it.name);
+            self.refusals.iter().any(|it| it.components.contains(&name))
+        };
+        plugin.manifest.components.retain(|it| !lost(it));
         self.plugins.push(plugin);
     }
 

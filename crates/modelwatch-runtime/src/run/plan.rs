@@ -583,8 +583,9 @@ fn is_in(inner: &str, outer: &str) -> bool {
 
 /// Returns the remedy for a name that is not there: the one that was probably meant, or what `all` says there is.
 fn meant(given: &str, names: &[&str], all: impl FnOnce() -> String) -> String {
-    // A single character is near to any other.
-    let similar = did_you_mean(given, names.iter().copied()).filter(|_| given.chars().nth(1).is_some());
+    // A single character is near to any other, but in another case it is meant.
+    let is_near = |it: &&str| given.chars().nth(1).is_some() || it.eq_ignore_ascii_case(given);
+    let similar = did_you_mean(given, names.iter().copied()).filter(is_near);
     similar.map_or_else(all, |it| format!("did you mean `{it}`?"))
 }
 

@@ -96,6 +96,7 @@ struct Page {
     actions: Vec<(&'static str, String)>,
     probes: Vec<ProbeView>,
     gaps: Vec<[String; 3]>,
+    is_covered: bool,
     gaps_left_out: usize,
     models: Vec<ModelView>,
     timings: Vec<Timing>,
@@ -203,6 +204,8 @@ fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
             .map(|it| (action_class(it.status), marked(&view::action_text(it))))
             .collect(),
         probes: record.coverage.probes.iter().take(limits.rows).map(|it| probe(it, limits)).collect(),
+        is_covered: record.coverage.gaps.is_empty()
+            && record.coverage.probes.iter().all(|it| it.status != Status::Error),
         gaps_left_out: gaps.len().saturating_sub(limits.rows),
         gaps: gaps
             .into_iter()

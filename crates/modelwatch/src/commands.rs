@@ -59,7 +59,10 @@ impl std::error::Error for Wrong {}
 /// Blames whoever named data that is not there, and nobody for what is wrong with data that is.
 pub(crate) fn data_error(error: DataError) -> anyhow::Error {
     let is_there = match &error {
-        DataError::NothingMatches { .. } | DataError::Folder { .. } | DataError::Pattern { .. } => false,
+        DataError::NothingMatches { .. }
+        | DataError::Folder { .. }
+        | DataError::NotAFile { .. }
+        | DataError::Pattern { .. } => false,
         DataError::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
         _ => true,
     };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Code, explained, history, meant, not_there};
 use crate::{
     output,
-    report::text::{bytes, counted},
+    report::text::{bytes, counted, plain},
 };
 
 /// Prints what is in a checkpoint and the verdicts on it; as JSON the manifest with the tensors of what was imported, and the verdicts under
@@ -56,6 +56,7 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
         lines.extend(why.map(|it| format!("  the blessing does not hold: {it}")));
     }
     lines.push("`--json` has all of it".to_owned());
+    let lines: Vec<_> = lines.iter().map(|it| plain(it)).collect();
     output::print(&lines.join("\n"))?;
     Ok(Code::OK)
 }

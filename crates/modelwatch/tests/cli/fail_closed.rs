@@ -207,12 +207,10 @@ fn a_value_that_a_label_never_has_is_found_before_the_run_with_those_that_it_has
         assert_eq!((ended.code, &**told), (2, help), "{address}: {}", ended.err);
     }
     // What only the rows tell may be anything.
-    for address in ["recall[class=ten]", "accuracy[slice=any]"] {
-        let probe = of("verify", "metrics", "task = 'multiclass'", address);
-        project.write("pipeline.toml", &format!("{}{reference}{probe}", digits("e08")));
-        let ended = project.modelwatch(&["check", "pipeline.toml"]);
-        assert_eq!(ended.code, 0, "{address}: {}", ended.err);
-    }
+    let probe = of("verify", "metrics", "task = 'multiclass'", "recall[class=ten]");
+    project.write("pipeline.toml", &format!("{}{reference}{probe}", digits("e08")));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
 }
 
 /// Returns the message of a diagnostic, how many characters it marks, and its help.

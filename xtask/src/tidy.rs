@@ -68,6 +68,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "modelwatch-stats",
             "modelwatch-tensors",
             "npyz",
+            "object",
             "parquet",
             "rusqlite",
             "rustix",

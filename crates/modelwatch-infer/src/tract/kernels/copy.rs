@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn as_many_numbers_are_copied_as_there_are() {
         for n in 0_u8..40 {
-            let from: Vec<f32> = (1..=n).map(|it| f32::from(it)).collect();
+            let from: Vec<f32> = (1..=n).map(f32::from).collect();
             let mut to = vec![0.0; 42];
             copy(&mut to[1..=usize::from(n)], &from);
             assert_eq!(to[1..=usize::from(n)], from);

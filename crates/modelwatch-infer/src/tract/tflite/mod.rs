@@ -458,8 +458,8 @@ mod tests {
         let model = root_as_model(&bytes).unwrap();
         let graph = model.subgraphs().unwrap().get(0);
         let operators = graph.operators().unwrap();
-        let convolutions = operators.iter().filter_map(|it| Some((it, it.builtin_options_as_conv_2_doptions()?)));
-        let (node, options) = convolutions.last().unwrap();
+        let mut convolutions = operators.iter().filter_map(|it| Some((it, it.builtin_options_as_conv_2_doptions()?)));
+        let (node, options) = convolutions.next_back().unwrap();
         let name = graph.tensors().unwrap().get(node.outputs().unwrap().get(0) as usize).name().unwrap();
         // An activation that is not known at the end of a convolution. The name is longer than what is shown of it.
         let at = options._tab.vtable().get(Conv2DOptions::VT_FUSED_ACTIVATION_FUNCTION) as usize;

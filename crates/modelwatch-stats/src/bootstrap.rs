@@ -10,34 +10,7 @@ use crate::hash::{hash_bytes, mix};
 use crate::intervals::{Interval, normal_quantile, normal_tail, student_t_quantile};
 use crate::moments::Moments;
 use crate::quantile::quantile_of;
-
-/// Returns how often the row counts in the replicate: a Poisson(1) draw by inversion of the cumulative distribution.
-///
-/// The uniform number behind it has 53 bits, so that weights above 18 do not occur.
-///
-/// ```
-/// use modelwatch_stats::bootstrap::poisson_weight;
-///
-/// assert_eq!(poisson_weight(7, 0, 42), poisson_weight(7, 0, 42));
-/// let total: u32 = (0..10_000).map(|row| poisson_weight(7, 3, row)).sum();
-/// assert!((9_600..10_400).contains(&total));
-/// ```
-pub fn poisson_weight(seed: u64, replicate: u32, row_key: u64) -> u32 {
-    weight_in(Replicate::new(seed, replicate), row_key)
-}
-
-fn weight_in(replicate: Replicate, row_key: u64) -> u32 {
-    let bits = mix(replicate.0 ^ mix(row_key)) >> 11;
-    let uniform = bits as f64 * UNIT;
-    let (mut weight, mut term) = (0, (-1.0f64).exp());
-    let mut cumulative = term;
-    while uniform >= cumulative && weight < 18 {
-        weight += 1;
-        term /= f64::from(weight);
-        cumulative += term;
-    }
-    weight
-}
+use crate::random::Random;
 
 /// The count up to which [`PoissonCounts`] add up the draws of single rows; the other way is made for means from 10 on.
 const FEW: u64 = 10;
@@ -51,6 +24,30 @@ impl Replicate {
     pub fn new(seed: u64, number: u32) -> Self {
         Self(mix(mix(seed) ^ u64::from(number).wrapping_mul(0xd6e8_feb8_6659_fd93)))
     }
+
+    /// Returns how often the row counts: a Poisson(1) draw by inversion of the cumulative distribution.
+    ///
+    /// The uniform number behind it has 53 bits, so that weights above 18 do not occur.
+    ///
+    /// ```
+    /// use modelwatch_stats::bootstrap::Replicate;
+    ///
+    /// assert_eq!(Replicate::new(7, 0).weight(42), Replicate::new(7, 0).weight(42));
+    /// let total: u32 = (0..10_000).map(|row| Replicate::new(7, 3).weight(row)).sum();
+    /// assert!((9_600..10_400).contains(&total));
+    /// ```
+    #[inline]
+    pub fn weight(self, row_key: u64) -> u32 {
+        let uniform = Random::new(self.0 ^ mix(row_key)).unit();
+        let (mut weight, mut term) = (0, (-1.0f64).exp());
+        let mut cumulative = term;
+        while uniform >= cumulative && weight < 18 {
+            weight += 1;
+            term /= f64::from(weight);
+            cumulative += term;
+        }
+        weight
+    }
 }
 
 /// Rows of one kind, to be counted in many replicates: what does not depend on the replicate is computed once.
@@ -61,9 +58,9 @@ impl Replicate {
 /// seed, replicate, key and count too.
 ///
 /// ```
-/// use modelwatch_stats::bootstrap::{PoissonCounts, Replicate, poisson_weight};
+/// use modelwatch_stats::bootstrap::{PoissonCounts, Replicate};
 ///
-/// assert_eq!(PoissonCounts::new(42, 1).draw(Replicate::new(7, 0)), u64::from(poisson_weight(7, 0, 42)));
+/// assert_eq!(PoissonCounts::new(42, 1).draw(Replicate::new(7, 0)), u64::from(Replicate::new(7, 0).weight(42)));
 /// let rows = PoissonCounts::new(42, 1_000_000);
 /// let draws: Vec<f64> = (0..2_000).map(|it| rows.draw(Replicate::new(7, it)) as f64).collect();
 /// let mean = draws.iter().sum::<f64>() / 2_000.0;
@@ -106,16 +103,12 @@ impl PoissonCounts {
         if self.count <= FEW {
             // Odd, so that the keys of one kind are distinct.
             let row = |nth: u64| self.key.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            return (0..self.count).map(|it| u64::from(weight_in(replicate, row(it)))).sum();
+            return (0..self.count).map(|it| u64::from(replicate.weight(row(it)))).sum();
         }
         let &Self { mean, a, b, v_r, .. } = self;
-        let stream = mix(replicate.0 ^ self.mixed);
-        let uniform =
-            |nth: u64| (mix(stream.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64 * UNIT;
-        let mut nth = 0;
+        let mut random = Random::new(mix(replicate.0 ^ self.mixed));
         loop {
-            let (u, v) = (uniform(nth) - 0.5, uniform(nth + 1));
-            nth += 2;
+            let (u, v) = (random.unit() - 0.5, random.unit());
             let us = 0.5 - u.abs();
             let k = ((2.0 * a / us + b) * u + mean + 0.43).floor();
             if (us >= 0.07 && v <= v_r) || self.accepts(k, us, v) {
@@ -133,9 +126,6 @@ impl PoissonCounts {
         (v * self.inverse_alpha / (self.a / (us * us) + self.b)).ln() <= density
     }
 }
-
-/// 2⁻⁵³, by which 53 bits become a number below 1.
-const UNIT: f64 = 1.0 / (1u64 << 53) as f64;
 
 /// Returns a row key for a row that is named by bytes, such as an id column.
 pub fn row_key(bytes: &[u8]) -> u64 {
@@ -320,6 +310,10 @@ fn check(replicates: &[f64]) -> Result<(), Undefined> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn poisson_weight(seed: u64, replicate: u32, row_key: u64) -> u32 {
+        Replicate::new(seed, replicate).weight(row_key)
+    }
 
     fn poisson_count(seed: u64, replicate: u32, key: u64, count: u64) -> u64 {
         PoissonCounts::new(key, count).draw(Replicate::new(seed, replicate))

@@ -85,7 +85,6 @@ pub(crate) struct Replicates {
     shrink: Option<f64>,
     /// The effective number of kept rows.
     effective: f64,
-    has_weights: bool,
     method: Method,
 }
 
@@ -248,17 +247,7 @@ impl<'a> Rows<'a> {
         self.rows.iter().zip(&self.weights).for_each(|(it, &weight)| mass.add(it.2, weight));
         let centers = self.values(measures, &counts);
         let measures = measures.to_vec();
-        let has_weights = self.layout.has_weights;
-        Ok(Replicates {
-            values,
-            centers,
-            measures,
-            differing,
-            shrink,
-            effective: mass.effective(),
-            has_weights,
-            method,
-        })
+        Ok(Replicates { values, centers, measures, differing, shrink, effective: mass.effective(), method })
     }
 
     /// Returns of how many rows, of up to [`MIN_DIFFERING`], a metric, taken of the row alone, is another one for the candidate than for the
@@ -383,12 +372,7 @@ impl Replicates {
         of: impl Fn([f64; 2]) -> f64,
         Percentiles { level, is_corrected }: Percentiles,
     ) -> Option<Interval> {
-        let all = &self.values[nth];
-        let defined: Vec<f64> = all.iter().map(|it| of(it.values)).filter(|it| it.is_finite()).collect();
-        let least = if self.method == Method::Jackknife { 1.0 } else { MIN_SHARE };
-        if !value.is_finite() || (defined.len() as f64) < least * all.len() as f64 {
-            return None;
-        }
+        let defined = self.defined(nth, &of).filter(|_| value.is_finite())?;
         let found = match self.method {
             Method::Bootstrap if is_corrected => {
                 bias_corrected_interval(of(self.centers[nth].values), &defined, self.effective, level)
@@ -411,19 +395,27 @@ impl Replicates {
 }
 
 impl Replicates {
+    /// Returns a function of the values of the `nth` metric in the replicates in which it is defined; none where those are too few.
+    fn defined(&self, nth: usize, of: impl Fn([f64; 2]) -> f64) -> Option<Vec<f64>> {
+        let least = if self.method == Method::Jackknife { 1.0 } else { MIN_SHARE };
+        let all = &self.values[nth];
+        let res: Vec<f64> = all.iter().map(|it| of(it.values)).filter(|it| it.is_finite()).collect();
+        (res.len() as f64 >= least * all.len() as f64).then_some(res)
+    }
+
     /// Returns whether the `nth` metric differs between the models in rows enough for an interval of a comparison.
     pub(crate) fn is_comparable(&self, nth: usize) -> bool {
         self.differing[nth] >= MIN_DIFFERING
     }
 
     /// Returns how the `nth` metric of the candidate and that of the baseline go together, where they differ in few rows: the correlation in
-    /// replicates, less by as much as one more row that differs would make it. 0 where that is not known: where they differ in no row, for
-    /// few replicates, and with weights, by which heavier rows than those may come to differ.
+    /// replicates, less by as much as one more row that differs would make it. 0 where that is not known: where they differ in no row, and
+    /// for few replicates.
     pub(crate) fn correlation(&self, nth: usize) -> f64 {
         let values = self.values[nth].iter().map(|it| it.values).filter(|it| it.iter().all(|it| it.is_finite()));
         let (left, right): (Vec<f64>, Vec<f64>) = values.map(|[left, right]| (left, right)).unzip();
         let n = self.differing[nth] as f64;
-        if self.has_weights || left.len() < MIN_CORRELATED {
+        if left.len() < MIN_CORRELATED {
             return 0.0;
         }
         let found = pearson(&left, &right, &vec![1.0; left.len()]).unwrap_or(0.0);
@@ -495,11 +487,7 @@ impl Replicates {
         if self.method == Method::Jackknife || !self.measures[nth].is_of_precisions() || !is_inside {
             return None;
         }
-        let all = self.values[nth].iter().map(|it| it.values[model]);
-        let defined: Vec<f64> = all.filter(|it| it.is_finite()).collect();
-        if (defined.len() as f64) < MIN_SHARE * self.values[nth].len() as f64 {
-            return None;
-        }
+        let defined = self.defined(nth, |it| it[model])?;
         let n = self.effective;
         let quantile = student_t_quantile((1.0 + level) / 2.0, n - 1.0).ok()? * (n / (n - 1.0)).sqrt();
         let error = standard_error(&defined).ok()? * self.shrink.unwrap_or(1.0);

@@ -272,8 +272,8 @@ impl<'a> Evaluation<'a> {
         };
         // The variance of a share follows the weights, and replicates of few rows that are counted have too few values.
         let is_closed =
-            measure.share(self.tally(), model).is_some() && self.settings.intervals.method == Method::Bootstrap;
-        let prefers_closed = is_closed || !self.prefers_replicates();
+            || measure.share(self.tally(), model).is_some() && self.settings.intervals.method == Method::Bootstrap;
+        let prefers_closed = !self.prefers_replicates() || is_closed();
         let found = if prefers_closed { closed().or_else(replicated) } else { replicated().or_else(closed) };
         // What replicates are biased by, as a lift of few rows, is more than they vary: such an interval says nothing.
         let value = self.value(measure, model);
@@ -329,7 +329,9 @@ impl<'a> Evaluation<'a> {
                     }
                     let [left, right] = [0, 1].map(|it| self.interval(measure, it, level));
                     let of = [(values[0], left?), (values[1], right?)];
-                    Some(intervals::of_correlated(of, self.replicates.correlation(nth)))
+                    // With weights, heavier rows than those may come to differ.
+                    let together = if self.layout.has_weights { 0.0 } else { self.replicates.correlation(nth) };
+                    Some(intervals::of_correlated(of, together))
                 };
                 let paired =
                     if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) };

@@ -142,11 +142,12 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
     }
 }
 
-/// Returns the reported metrics that are such, as requirements address them.
+/// Returns the reported metrics that are such.
 fn wanted(evaluation: &Evaluation<'_>, is_such: impl Fn(Measure) -> bool) -> Vec<Measure> {
     evaluation.measures.iter().copied().filter(|&it| is_such(it) && evaluation.wants(it.name())).collect()
 }
 
+/// Returns them as requirements address them.
 fn names(evaluation: &Evaluation<'_>, is_such: impl Fn(Measure) -> bool) -> Vec<String> {
     wanted(evaluation, is_such).into_iter().map(|it| address(it, evaluation.layout)).collect()
 }

@@ -249,7 +249,6 @@ fn differences_and_ratios_of_classes_are_covered() {
     }
 }
 
-/// Rows of calibrated scores, and of a baseline that sees them through noise; all are of the writer `a`.
 /// Returns a report on rows of two classes, by which of them each model has right, with weights where there are any.
 fn of_right(options: &Value, right: [Vec<bool>; 2], weights: Option<Vec<f64>>) -> Report {
     let labels = || (0..right[0].len()).map(|it| it % 2 == 0);
@@ -316,6 +315,7 @@ fn few_models_that_are_as_good_as_each_other_are_told_apart() {
     }
 }
 
+/// Rows of calibrated scores, and of a baseline that sees them through noise; all are of the writer `a`.
 fn paired_scores(options: &Value, rows: usize, seed: u64) -> Report {
     let (shared, own) = (normal(rows, seed), normal(rows, seed + 7_000_000));
     let truth = random(rows, seed + 5_000_000);

@@ -144,8 +144,8 @@ fn metrics(outcome: &Outcome) -> Vec<Metric> {
         let [n_reference, n_current] = it.rows;
         res.push(of("drifted", f64::from(u8::from(it.is_drifted)), n_current));
         res.push(of("p_value", it.p_value, n_current));
-        res.push(of("ece", it.change.reference_ece, n_reference).label("data", "reference"));
-        res.push(of("ece", it.change.current_ece, n_current).label("data", "current"));
+        res.push(of("ece", it.change.reference_ece, n_reference).label("data", DATA[0]));
+        res.push(of("ece", it.change.current_ece, n_current).label("data", DATA[1]));
         res.push(of("calibration_gap_change", it.change.gap_change, n_current));
     }
     res

@@ -70,7 +70,7 @@ pub(crate) fn prepared(config: &Config, batch: &RecordBatch) -> Result<RecordBat
 pub(crate) fn rounded_lists(config: &Config, batch: &RecordBatch) -> Result<Vec<String>> {
     let mut res = Vec::new();
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        let is_list = matches!(field.data_type(), DataType::FixedSizeList(..)) && is_numeric(field.data_type());
+        let is_list = matches!(field.data_type(), DataType::FixedSizeList(..));
         if is_list && purpose(config, field).is_some() && are_rounded(array.as_ref())? {
             res.push(field.name().clone());
         }

@@ -100,15 +100,12 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
         "age",
     ];
     let methods = &config.outlier_rows.methods;
-    let of_methods = || {
-        KnownMetric::all(["outlier_row_share"], &["method"])
-            .map(move |it| it.only("method", methods.iter().map(|it| it.as_str())))
-    };
-    let methods = (!methods.is_empty()).then(of_methods);
+    let of_methods = KnownMetric::all((!methods.is_empty()).then_some("outlier_row_share"), &["method"])
+        .map(|it| it.only("method", methods.iter().map(|it| it.as_str())));
     KnownMetric::all(of_rows, &[])
         .chain(known_of_columns())
         .chain(KnownMetric::all(["class_share"], &["class"]))
-        .chain(methods.into_iter().flatten())
+        .chain(of_methods)
 }
 
 /// Returns those of single columns, which there can be of chunks and slices as well.

@@ -51,7 +51,7 @@ impl Probe for Contract {
         // Optional: an input that no column makes is a finding, not the end of the probe.
         let baseline_inputs = if self.config.mode == Mode::Baseline { Need::Optional } else { Need::No };
         let rows = RowNeeds { optional: true, inputs: Need::Optional, baseline_inputs, ..RowNeeds::default() };
-        Needs { current: Some(rows), metrics: known(&self.config).collect(), ..Needs::default() }
+        Needs { current: Some(rows), metrics: known(&self.config), ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
@@ -169,22 +169,21 @@ fn resolved(model: &ModelDescription, outputs: Option<&Outputs>) -> Vec<Port> {
 }
 
 /// Returns the metrics that there can be.
-fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
-    let of_runs = (config.rows > 0).then(|| {
-        let threads = Some(config.threads).filter(|it| *it > 0);
-        let sizes = config.batch_sizes.iter().map(ToString::to_string);
-        [
-            ("thread_difference", "threads", threads.iter().map(ToString::to_string).collect::<Vec<_>>()),
-            ("batch_difference", "batch_size", sizes.collect()),
-            ("order_difference", "order", ORDERS.map(str::to_owned).to_vec()),
-        ]
-    });
-    let of_values = |(name, label, values): (&'static str, &'static str, Vec<String>)| {
+fn known(config: &Config) -> Vec<KnownMetric> {
+    let mut res: Vec<_> = KnownMetric::all(METRICS, &[]).collect();
+    if config.rows == 0 {
+        return res;
+    }
+    res.extend(KnownMetric::all(["repeat_difference"], &[]));
+    let mut add = |name: &'static str, label: &'static str, values: Vec<String>| {
         let known = KnownMetric::all((!values.is_empty()).then_some(name), &[label]);
-        known.map(move |it| it.only(label, values.clone()))
+        res.extend(known.map(|it| it.only(label, values.clone())));
     };
-    let repeats = of_runs.as_ref().map(|_| "repeat_difference");
-    KnownMetric::all(METRICS.into_iter().chain(repeats), &[]).chain(of_runs.into_iter().flatten().flat_map(of_values))
+    let threads = Some(config.threads).filter(|it| *it > 0);
+    add("thread_difference", "threads", threads.iter().map(ToString::to_string).collect());
+    add("batch_difference", "batch_size", config.batch_sizes.iter().map(ToString::to_string).collect());
+    add("order_difference", "order", ORDERS.map(str::to_owned).to_vec());
+    res
 }
 
 fn metrics(report: &mut Report, model: &ModelDescription, baseline: Option<&ModelDescription>) {

@@ -101,9 +101,9 @@ fn check(doc: &Document) -> Result<(), Fault> {
             return Err(Fault::damaged(format!("`{twice}` is given twice")));
         }
     }
-    for it in doc.fragments.iter().filter_map(|it| it.body.as_ref()).flatten().chain(&doc.graph_def.body) {
+    for it in statements(doc) {
         for call in calls(&it.right)? {
-            check_factor(call, names(&it.left).first().copied().unwrap_or_default())?;
+            check_factor(call, first_name(&it.left))?;
         }
     }
     let mut sizes = Sizes { fragments, known: HashMap::new(), open: HashSet::new() };
@@ -113,6 +113,11 @@ fn check(doc: &Document) -> Result<(), Fault> {
     }
     let what = format!("its fragments come to {n_expanded} nodes, more than the {MAX_EXPANDED} that are put in place");
     Err(Fault { what, remedy: FLAT })
+}
+
+/// Returns the statements of all fragments, then those of the graph.
+fn statements(doc: &Document) -> impl Iterator<Item = &Assignment> {
+    doc.fragments.iter().filter_map(|it| it.body.as_ref()).flatten().chain(&doc.graph_def.body)
 }
 
 /// What comes of statements.
@@ -196,6 +201,11 @@ fn product_of_literal(literal: &Literal) -> u64 {
     }
 }
 
+/// Returns the first name that a statement gives; nothing where it gives none.
+fn first_name(left: &LValue) -> &str {
+    names(left).first().copied().unwrap_or_default()
+}
+
 /// Returns the names that a statement gives.
 fn names(left: &LValue) -> Vec<&str> {
     let (mut res, mut values) = (Vec::new(), vec![left]);
@@ -239,12 +249,11 @@ fn calls(value: &RValue) -> Result<Vec<&Invocation>, Fault> {
 
 /// Returns the operators that neither the graph nor a registry defines, each with the value that it is called for.
 pub(super) fn unknown(doc: &Document, registries: &[Registry]) -> Result<Vec<(String, String)>, Fault> {
-    let fragments = || doc.fragments.iter().filter_map(|it| Some((&it.decl.id, it.body.as_ref()?)));
-    let own: HashSet<&Identifier> = fragments().map(|it| it.0).collect();
+    let own: HashSet<&Identifier> = doc.fragments.iter().filter(|it| it.body.is_some()).map(|it| &it.decl.id).collect();
     let is_defined = |id: &Identifier| own.contains(id) || registries.iter().any(|it| defines(it, id));
     let mut res = Vec::new();
-    for it in fragments().flat_map(|it| it.1).chain(&doc.graph_def.body) {
-        let name = names(&it.left).first().copied().unwrap_or_default();
+    for it in statements(doc) {
+        let name = first_name(&it.left);
         let unknown = calls(&it.right)?.into_iter().filter(|it| !is_defined(&it.id));
         res.extend(unknown.map(|it| (it.id.0.clone(), name.to_owned())));
     }

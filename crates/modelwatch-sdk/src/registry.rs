@@ -82,6 +82,13 @@ pub struct ComponentInfo {
     pub needs: Option<Needs>,
 }
 
+impl ComponentInfo {
+    /// Returns the name with the kind, as plugins of one name are told apart: `verifier/golden`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+}
+
 /// The components of a plugin.
 pub struct Registry {
     manifest: Manifest,

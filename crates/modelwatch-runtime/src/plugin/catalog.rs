@@ -230,8 +230,7 @@ impl Catalog {
         let Some(name) = plugin.path.as_deref().and_then(Path::file_name) else { return };
         for it in &mut self.refusals {
             if it.components.is_empty() && it.path.file_name() == Some(name) {
-                it.components =
-                    plugin.manifest.components.iter().map(|it| format!("{}/{}", it.kind, it.name)).collect();
+                it.components = plugin.manifest.components.iter().map(ComponentInfo::full_name).collect();
             }
         }
     }
@@ -261,7 +260,7 @@ impl Catalog {
             self.refuse(Refusal { components: vec![format!("{kind}/{name}")], ..refusal });
         }
         let lost = |it: &ComponentInfo| {
-            let name = format!("{}/{}", it.kind, it.name);
+            let name = it.full_name();
             self.refusals.iter().any(|it| it.components.contains(&name))
         };
         plugin.manifest.components.retain(|it| !lost(it));
@@ -314,7 +313,7 @@ impl Component<'_> {
     pub fn open_probe(&self, config: &Value) -> Result<Box<dyn Probe>> {
         match &self.plugin.source {
             Source::Linked(it) => it.open_probe(self.info.kind, &self.info.name, config),
-            Source::Library(root) => Ok(Box::new(ForeignProbe::open(*root, &self.full_name(), config)?)),
+            Source::Library(root) => Ok(Box::new(ForeignProbe::open(*root, &self.info.full_name(), config)?)),
         }
     }
 
@@ -324,14 +323,9 @@ impl Component<'_> {
         match &self.plugin.source {
             Source::Linked(_) => self.open_probe(config),
             Source::Library(root) => {
-                Ok(Box::new(ForeignProbe::open_another(*root, &self.full_name(), config, Arc::clone(needs))?))
+                Ok(Box::new(ForeignProbe::open_another(*root, &self.info.full_name(), config, Arc::clone(needs))?))
             }
         }
-    }
-
-    /// Returns what a library calls it: `verifier/golden`.
-    pub(super) fn full_name(&self) -> String {
-        format!("{}/{}", self.info.kind, self.info.name)
     }
 
     /// Opens a store.

@@ -84,7 +84,7 @@ impl<'a> Opener<'a> {
             .library()
             .ok_or_else(|| format!("`{name}` is built into this program and cannot run in a process of its own"))?;
         let program = program.ok_or("this program starts no processes for plugins")?;
-        let component = component.full_name();
+        let component = component.info.full_name();
         // The worker starts in the same folder, but a link in the path may move.
         let path = std::path::absolute(path).map_err(|e| format!("cannot find `{}`: {e}", path.display()))?;
         Ok(Self(Place::Process(Workers::new(program.clone(), path, digest.to_owned(), component, limits))))

@@ -23,7 +23,7 @@ pub(crate) fn explain(arguments: &cli::Explain) -> anyhow::Result<Code> {
         return Ok(Code::OK);
     }
     let catalog = run::catalog(&arguments.plugins, None)?;
-    let is_meant = |it: &Component<'_>| it.info.name == what || format!("{}/{}", it.info.kind, it.info.name) == what;
+    let is_meant = |it: &Component<'_>| it.info.name == what || it.info.full_name() == what;
     let components = catalog.components().filter(is_meant).map(component);
     let findings = catalog.components().flat_map(|it| {
         let of = format!("the {} `{}`", it.info.kind, it.info.name);

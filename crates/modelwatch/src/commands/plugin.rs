@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use comfy_table::{Table, presets::NOTHING};
 use modelwatch_runtime::plugin::{Catalog, Component, LISTING_FILE, Listing, ListingEntry, LoadedPlugin, Refusal};
-use modelwatch_sdk::store::short;
+use modelwatch_sdk::{ComponentInfo, store::short};
 use serde_json::json;
 
 use super::{Code, Wrong, plugin_new, run};
@@ -190,7 +190,7 @@ fn index(dir: &Path) -> anyhow::Result<Code> {
 }
 
 fn entry(path: &Path, plugin: &LoadedPlugin) -> anyhow::Result<ListingEntry> {
-    let components = plugin.manifest.components.iter().map(|it| format!("{}/{}", it.kind, it.name));
+    let components = plugin.manifest.components.iter().map(ComponentInfo::full_name);
     Ok(ListingEntry {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         blake3: Catalog::digest(path)?,

@@ -62,11 +62,8 @@ impl Dataset {
     pub fn open(pattern: &str, format: Option<DataFormat>) -> Result<Self, DataError> {
         let files = expand(pattern)?;
         let first = files.first().ok_or_else(|| DataError::NothingMatches { pattern: pattern.to_owned() })?;
-        let given = format;
-        let format = match given {
-            Some(it) => it,
-            None => detect(first)?,
-        };
+        let format_of = |file: &Path| format.map_or_else(|| detect(file), Ok);
+        let format = format_of(first)?;
         let mut schema = read_schema(first, format)?;
         let mut names: Vec<_> = schema.fields().iter().map(|it| it.name()).collect();
         names.sort();
@@ -74,9 +71,9 @@ impl Dataset {
             return Err(DataError::DuplicateColumn { file: first.clone(), column: twice[0].clone() });
         }
         for file in &files[1..] {
-            let detected = if given.is_none() { detect(file)? } else { format };
-            if detected != format {
-                let (first, format, first_format) = (first.clone(), name(detected), name(format));
+            let other = format_of(file)?;
+            if other != format {
+                let (first, format, first_format) = (first.clone(), name(other), name(format));
                 return Err(DataError::FormatsDiffer { file: file.clone(), format, first, first_format });
             }
             let mut other = read_schema(file, format)?;

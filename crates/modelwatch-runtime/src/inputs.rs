@@ -173,8 +173,13 @@ fn mark_non_finite(array: &ArrayRef, bad: &mut [bool]) -> Result<(), String> {
         return Ok(());
     }
     // `rows::numbers` would copy them as doubles.
-    if let Some(numbers) = array.as_primitive_opt::<Float32Type>().filter(|it| it.null_count() == 0) {
-        bad.iter_mut().zip(numbers.values()).for_each(|(it, value)| *it |= !value.is_finite());
+    let (items, width) = match array.as_fixed_size_list_opt() {
+        Some(it) if it.null_count() == 0 => (it.values(), it.value_length() as usize),
+        _ => (array, 1),
+    };
+    if let Some(numbers) = items.as_primitive_opt::<Float32Type>().filter(|it| it.null_count() == 0) {
+        let rows = numbers.values().chunks(width.max(1));
+        bad.iter_mut().zip(rows).for_each(|(it, row)| *it |= row.iter().any(|it| !it.is_finite()));
         return Ok(());
     }
     let numbers = rows::numbers(array).map_err(|e| e.to_string())?;
@@ -206,6 +211,22 @@ mod tests {
                 mark_non_finite(&array, &mut bad).unwrap();
                 assert_eq!(bad, [false, true, true, true, true, is_bad], "{array:?}");
             }
+        }
+    }
+
+    #[test]
+    fn rows_of_lists_without_a_finite_number_are_marked() {
+        let numbers =
+            Float32Array::from_iter_values([9.0, 9.0, 1.0, 2.0, f32::NAN, 1.0, 1.0, f32::INFINITY, 0.0, -0.0]);
+        let doubles: Float64Array = numbers.iter().map(|it| it.map(f64::from)).collect();
+        for values in [Arc::new(numbers) as ArrayRef, Arc::new(doubles)] {
+            let item = Arc::new(Field::new("item", values.data_type().clone(), true));
+            let list = FixedSizeListArray::try_new(item, 2, values, None).unwrap();
+            // Those in front of the slice are of no row.
+            let array: ArrayRef = Arc::new(list.slice(1, 4));
+            let mut bad = [false; 4];
+            mark_non_finite(&array, &mut bad).unwrap();
+            assert_eq!(bad, [false, true, true, false], "{array:?}");
         }
     }
 

@@ -103,6 +103,11 @@ fn place(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" at {text}") }
 }
 
+/// Arrow's and the zip reader's messages can run over several lines.
+fn first_line(reason: impl ToString) -> String {
+    reason.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => "; correct the path",
@@ -121,17 +126,10 @@ impl DataError {
 
     /// Returns the error of a file that a library finds to be other than its format says.
     pub(crate) fn damaged(file: impl Into<PathBuf>, place: impl Into<String>, reason: impl ToString) -> Self {
-        match Self::broken(file, place, reason) {
-            Self::Broken { file, place_in_file, reason } => {
-                Self::Broken { file, place_in_file, reason: format!("{reason}; write or copy the file again") }
-            }
-            other => other,
-        }
+        Self::broken(file, place, format!("{}; write or copy the file again", first_line(reason)))
     }
 
     pub(crate) fn broken(file: impl Into<PathBuf>, place: impl Into<String>, reason: impl ToString) -> Self {
-        // Arrow's and the zip reader's messages can run over several lines.
-        let reason = reason.to_string().lines().next().unwrap_or_default().to_owned();
-        Self::Broken { file: file.into(), place_in_file: place.into(), reason }
+        Self::Broken { file: file.into(), place_in_file: place.into(), reason: first_line(reason) }
     }
 }

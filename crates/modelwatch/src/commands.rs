@@ -15,7 +15,7 @@ mod runtimes;
 mod store;
 mod worker;
 
-use std::io;
+use std::{fs, io, path::Path};
 
 use clap::CommandFactory;
 use modelwatch_runtime::data::DataError;
@@ -55,6 +55,22 @@ impl std::fmt::Display for Wrong {
 }
 
 impl std::error::Error for Wrong {}
+
+/// What is there is not replaced unasked; `what` is a file or a folder.
+pub(crate) fn refuse_existing(path: &Path, what: &str) -> Result<(), Wrong> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(Wrong(format!("`{}` exists already; name a new {what}", path.display())));
+    }
+    Ok(())
+}
+
+/// Refuses a path to nothing.
+pub(crate) fn must_exist(path: &Path) -> Result<(), Wrong> {
+    if path.exists() {
+        return Ok(());
+    }
+    Err(Wrong(format!("there is no file or folder `{}`", path.display())))
+}
 
 /// Blames whoever named data that is not there, and nobody for what is wrong with data that is.
 pub(crate) fn data_error(error: DataError) -> anyhow::Error {

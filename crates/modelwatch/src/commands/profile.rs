@@ -18,8 +18,9 @@ use modelwatch_runtime::{
 use toml::Value;
 
 use super::{
-    Code, Wrong, data_error,
+    Code, Wrong, data_error, must_exist,
     probe::{absolute, below},
+    refuse_existing,
     run::{accept, cancel_on_signals, write_file},
     runtimes::runtimes,
 };
@@ -45,16 +46,14 @@ pub(crate) fn profile(arguments: &cli::Profile, quiet: bool) -> anyhow::Result<C
 }
 
 fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
-    refuse_existing(&arguments.output)?;
+    refuse_existing(&arguments.output, "file")?;
     let pattern = arguments.data.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", arguments.data.display())))?;
     let dataset = Dataset::open(pattern, None).map_err(data_error)?;
     let mut categorical = arguments.categorical.clone();
     let outputs = match &arguments.model {
         None => None,
         Some(it) => {
-            if !it.exists() {
-                return Err(Wrong(format!("there is no file or folder `{}`", it.display())).into());
-            }
+            must_exist(it)?;
             let Some(pipeline) = pipeline(arguments, it)? else { return Ok(Code::WRONG) };
             categorical.extend(pipeline.data.iter().flat_map(|it| it.columns.categorical.iter().cloned()));
             Some(Outputs::load(&pipeline, &dataset, &runtimes()).map_err(failed)?)
@@ -101,7 +100,7 @@ fn pipeline(arguments: &MakeProfile, model: &Path) -> anyhow::Result<Option<Pipe
 }
 
 fn merge(files: &[PathBuf], into: &Path) -> anyhow::Result<Code> {
-    refuse_existing(into)?;
+    refuse_existing(into, "file")?;
     let parts: Vec<_> = files.iter().map(|it| open(it)).collect::<anyhow::Result<_>>()?;
     let stored = profile::merge(parts)?;
     let bytes = write(into, &stored)?;
@@ -122,14 +121,6 @@ fn failed(error: ProfileError) -> anyhow::Error {
         }
         e => e.into(),
     }
-}
-
-/// What later verdicts rest on is not replaced unasked.
-fn refuse_existing(file: &Path) -> Result<(), Wrong> {
-    if file.exists() {
-        return Err(Wrong(format!("`{}` exists already; name a new file", file.display())));
-    }
-    Ok(())
 }
 
 fn write(file: &Path, stored: &Stored) -> anyhow::Result<u64> {

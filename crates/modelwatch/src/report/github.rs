@@ -17,8 +17,7 @@ const MAX_OF_A_LEVEL: usize = 10;
 pub(crate) fn github(record: &RunRecord) -> String {
     let mut levels = [const { Vec::new() }; 3];
     let [errors, warnings, notices] = &mut levels;
-    let but = view::but(record).map(|it| format!(", {it}")).unwrap_or_default();
-    let verdict = format!("{}{but}: {}", record.verdict.as_str(), view::counts(record));
+    let verdict = format!("{}: {}", view::verdict(record), view::counts(record));
     let place = if view::status(record) == Status::Pass { &mut *notices } else { &mut *errors };
     place.push((plain(&record.pipeline.name), verdict));
     for status in &view::WORST_FIRST[..4] {

@@ -8,7 +8,6 @@ use modelwatch_runtime::{
     record::{ActionStatus, ModelRecord, Of, ProbeCoverage},
 };
 use modelwatch_sdk::report::{FILES, FigureData, Finding, Severity, Status};
-
 use serde_json::Value;
 
 use self::tables::{Table, metric_tables};

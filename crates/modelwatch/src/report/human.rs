@@ -83,8 +83,8 @@ fn mark(it: Status) -> &'static str {
 }
 
 fn verdict(out: &mut Out, record: &RunRecord) {
-    let word = record.verdict.as_str().to_uppercase();
-    let word = view::but(record).map_or_else(|| word.clone(), |but| format!("{word}, {but}"));
+    let word = record.verdict.as_str();
+    let word = view::verdict(record).replacen(word, &word.to_uppercase(), 1);
     let style = color(view::status(record));
     let mut parts = vec![plain(&record.pipeline.name)];
     parts.extend(record.checkpoint.iter().map(view::checkpoint));

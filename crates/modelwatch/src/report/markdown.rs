@@ -48,9 +48,7 @@ pub(crate) fn markdown(record: &RunRecord, at: Option<&Path>) -> String {
 
 fn head(res: &mut String, record: &RunRecord) {
     let mark = if view::status(record) == Status::Pass { "✅" } else { "❌" };
-    let but = view::but(record).map(|it| format!(", {it}")).unwrap_or_default();
-    let (verdict, name) = (record.verdict.as_str(), escape(&clip(&record.pipeline.name, 200)));
-    let _ = writeln!(res, "## {mark} {verdict}{but} · {name}\n");
+    let _ = writeln!(res, "## {mark} {} · {}\n", view::verdict(record), escape(&clip(&record.pipeline.name, 200)));
     let mut parts = Vec::new();
     parts.extend(record.checkpoint.iter().map(|it| format!("checkpoint {}", code(&view::checkpoint(it)))));
     parts.extend(record.baseline.iter().map(|it| format!("baseline {}", code(&view::checkpoint(it)))));

@@ -97,6 +97,12 @@ pub(crate) fn but(record: &RunRecord) -> Option<String> {
     })
 }
 
+/// Returns the verdict, with what the run ended with where that is something else.
+pub(crate) fn verdict(record: &RunRecord) -> String {
+    let but = but(record).map(|it| format!(", {it}")).unwrap_or_default();
+    record.verdict.as_str().to_owned() + &but
+}
+
 /// Returns whether an action was to be done and was not.
 pub(crate) fn is_undone(it: &ActionRecord) -> bool {
     matches!(it.status, ActionStatus::Conflict | ActionStatus::Failed)

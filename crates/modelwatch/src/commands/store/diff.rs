@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{explained, resolve, table};
 use crate::{
-    commands::{Code, Wrong},
+    commands::{Code, refuse_existing},
     output,
 };
 
@@ -70,9 +70,7 @@ pub(super) fn write(
     into: &Path,
 ) -> anyhow::Result<Code> {
     let (_, id) = resolve(store, text)?;
-    if into.exists() {
-        return Err(Wrong(format!("`{}` exists already; name a new file", into.display())).into());
-    }
+    refuse_existing(into, "file")?;
     let reader = store.open(host, &id).map_err(explained)?;
     Contents::of(reader.as_ref(), host)?.write(format, into)?;
     output::print(&format!("the tensors of {} are in {}", id.short(), into.display()))?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{history, meant, not_there};
 use crate::{
     cli::Serve,
-    commands::{Code, Wrong},
+    commands::{Code, refuse_existing},
     output,
 };
 
@@ -29,9 +29,7 @@ pub(super) fn get(store: &dyn CheckpointStore, host: &dyn Host, text: &str, how:
     let spec = meant(store, text)?;
     let history = history(store, &spec.lineage)?;
     let into = how.into;
-    if fs::symlink_metadata(into).is_ok() {
-        return Err(Wrong(format!("`{}` exists already; name a new folder", into.display())).into());
-    }
+    refuse_existing(into, "folder")?;
     let policy = match how.policy {
         Serve::Exact => LoadPolicy::Exact,
         Serve::Latest => LoadPolicy::Latest,

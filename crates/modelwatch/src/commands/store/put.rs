@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::{named, prune::seconds_now};
 use crate::{
-    commands::{Code, Wrong},
+    commands::{Code, must_exist},
     output,
 };
 
@@ -40,9 +40,7 @@ pub(super) enum Outcome {
 /// Stores one file or folder, and prints its id.
 pub(super) fn put(to: &Target<'_>, path: &Path, allow_empty: bool) -> anyhow::Result<Code> {
     named(to.lineage)?;
-    if !path.exists() {
-        return Err(Wrong(format!("there is no file or folder `{}`", path.display())).into());
-    }
+    must_exist(path)?;
     let arrival = arrival::examine(path, to.host)?;
     if to.pipeline.is_some_and(|it| it.refuse_nonfinite) {
         arrival::refuse_nonfinite(path, None)?;

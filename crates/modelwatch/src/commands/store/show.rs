@@ -7,7 +7,7 @@ use modelwatch_runtime::{
 };
 use modelwatch_sdk::{
     Host,
-    store::{Blessing, CheckpointReader, CheckpointStore, short},
+    store::{Blessing, CheckpointReader, CheckpointStore, VerdictRecord, short},
 };
 use serde_json::{Value, json};
 
@@ -25,19 +25,21 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
     let id = resolve(&history, &spec).map_err(not_there)?;
     let reader = store.open(host, &id).map_err(explained)?;
     let mut shown = serde_json::to_value(reader.manifest())?;
-    let mut verdicts = Vec::new();
-    for it in history.checkpoint(&id).map(|it| it.verdicts.as_slice()).unwrap_or_default() {
-        let mut verdict = serde_json::to_value(it)?;
-        if let Some(why) = it.blessing.as_deref().and_then(|it| problem(it, &id)) {
-            verdict["problem"] = why.into();
-        }
-        verdicts.push(verdict);
-    }
-    shown["verdicts"] = verdicts.into();
+    let verdicts = history.checkpoint(&id).map(|it| it.verdicts.as_slice()).unwrap_or_default();
+    let verdicts: Vec<_> =
+        verdicts.iter().map(|it| (it, it.blessing.as_deref().and_then(|it| problem(it, &id)))).collect();
     if reader.manifest().tensors.is_empty() {
         shown["tensors"] = tensors(reader.as_ref(), host)?;
     }
     if json {
+        let with_problem = |(it, why): &(&VerdictRecord, Option<_>)| {
+            let mut verdict = serde_json::to_value(it)?;
+            if let Some(why) = why {
+                verdict["problem"] = json!(why);
+            }
+            Ok(verdict)
+        };
+        shown["verdicts"] = verdicts.iter().map(with_problem).collect::<serde_json::Result<_>>()?;
         output::print(&serde_json::to_string_pretty(&shown)?)?;
         return Ok(Code::OK);
     }
@@ -49,10 +51,9 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
     lines.extend(reader.manifest().metadata.iter().map(|(key, value)| format!("{key}: {value}")));
     lines.extend(reader.manifest().files.iter().map(|it| format!("file {}, {}", it.name, bytes(it.size))));
     lines.push(counted(shown["tensors"].as_array().map_or(0, Vec::len), "tensor"));
-    for it in history.checkpoint(&id).map(|it| it.verdicts.as_slice()).unwrap_or_default() {
+    for (it, why) in verdicts {
         let about = it.blessing.as_deref().map(about).unwrap_or_default();
         lines.push(format!("{} by {} (run {}){about}", it.verdict, it.pipeline, it.run_id));
-        let why = it.blessing.as_deref().and_then(|it| problem(it, &id));
         lines.extend(why.map(|it| format!("  the blessing does not hold: {it}")));
     }
     lines.push("`--json` has all of it".to_owned());

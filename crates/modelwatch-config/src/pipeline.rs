@@ -1,6 +1,11 @@
 //! A pipeline as the runtime gets it: defaults filled in, paths resolved, nothing left that could be wrong in itself.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 
@@ -48,6 +53,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Returns what the columns of the data mean.
+    pub fn columns(&self) -> Columns {
+        self.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone())
+    }
+
     /// Returns what holds for a ref.
     pub fn ref_rules(&self, name: &str) -> RefRules {
         self.refs.get(name).copied().unwrap_or_default()
@@ -365,6 +375,14 @@ pub struct Report {
     pub markdown: Option<PathBuf>,
     /// The folder for files that probes hand over; none where they are not to be written.
     pub artifacts: Option<PathBuf>,
+}
+
+impl Report {
+    /// Returns the reports that are files, by their keys.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let all = [("html", &self.html), ("junit", &self.junit), ("json", &self.json), ("markdown", &self.markdown)];
+        all.into_iter().filter_map(|(key, it)| Some((key, it.as_deref()?)))
+    }
 }
 
 /// How the run is carried out; results do not depend on it.

@@ -41,7 +41,7 @@ impl Outputs {
             Ok::<_, ModelError>((before, model::load(&*runtime, &wanted)?))
         };
         let (before, loaded) = load().map_err(|e| ProfileError::Model(e.to_string()))?;
-        let columns = pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
+        let columns = pipeline.columns();
         let res = Self::new(&RunModel::new(&loaded), &columns, dataset.schema())?;
         if res.predictor.model == before {
             Ok(res)

@@ -53,8 +53,6 @@ pub(super) struct Run<'a> {
     pub(super) failures: Vec<(&'static str, String)>,
     /// Whether the baseline is missing, and may be.
     pub(super) awaits_baseline: bool,
-    /// Whether something that the run is to keep cannot be kept, so that no probe is begun.
-    is_vain: bool,
     pub(super) non_finite_inputs: u64,
     /// The judged checkpoint, also where its bytes turn out to be damaged.
     pub(super) judged: Option<CheckpointId>,
@@ -155,7 +153,6 @@ pub(super) fn execute(
         coverage: Coverage::default(),
         failures: Vec::new(),
         awaits_baseline: false,
-        is_vain: false,
         non_finite_inputs: 0,
         judged: None,
         not_saved: None,
@@ -166,53 +163,30 @@ pub(super) fn execute(
         has_store: true,
     };
     let store = run.open_store(&plan);
-    let history = history::path_of(pipeline);
     run.has_store = store.is_some() || pipeline.store.is_none();
-    if options.keep
-        && run.may_write(&history)
-        && let Err(e) = History::open(&history)
-    {
-        // Before anything is done: a run that nobody can look up again must not move a ref.
-        run.failures.push(("history", e.to_string()));
-        run.is_vain = true;
-    }
-    if let Some(file) = &pipeline.run.resume
-        && let Err(e) = run.resume_place(file)
-    {
-        run.failures.push(("resume", e));
-        run.is_vain = true;
-    }
+    let is_vain = run.cannot_keep();
     let before = run.history(store.as_deref());
     let candidate = run.phase("checkpoint", |run| run.candidate(store.as_deref()));
     run.check_interrupted()?;
     if run.not_saved.is_some() {
         // There is nothing to judge: no data is read, and no probe has a say.
-        let nothing = outcome::Checkpoints {
-            store,
-            before: None,
-            lineage: None,
-            candidate: None,
-            baseline: None,
-            models: Vec::new(),
-            running: Models::default(),
-        };
-        return outcome::conclude(run, document, &plan, Vec::new(), nothing);
+        let nothing = outcome::Checkpoints { store, ..outcome::Checkpoints::default() };
+        return outcome::conclude(run, &plan, Vec::new(), nothing);
     }
-    if run.is_vain {
+    let lineage = pipeline.checkpoint.as_ref().map(CheckpointSource::lineage);
+    if is_vain {
         // What came is stored all the same, since it may be the last of a training.
         for it in &pipeline.probes {
             run.gap(&it.id, "the whole probe", "the run cannot keep what it should, so that it was not begun");
         }
-        let nothing = outcome::Checkpoints {
+        let only = outcome::Checkpoints {
             store,
             before: before.as_ref(),
-            lineage: pipeline.checkpoint.as_ref().map(CheckpointSource::lineage),
+            lineage,
             candidate,
-            baseline: None,
-            models: Vec::new(),
-            running: Models::default(),
+            ..outcome::Checkpoints::default()
         };
-        return outcome::conclude(run, document, &plan, Vec::new(), nothing);
+        return outcome::conclude(run, &plan, Vec::new(), only);
     }
     let baseline = run.phase("baseline", |run| run.baseline(store.as_deref()));
     run.check_interrupted()?;
@@ -245,7 +219,7 @@ pub(super) fn execute(
     }
     let ready = Checkpoints { candidate: candidate.as_ref(), baseline: baseline.as_ref(), store: store.as_deref() };
     if let Some(file) = &pipeline.run.resume {
-        run.phase("resume", |run| run.resume(file, document, &plan, ready, &models, &mut slots));
+        run.phase("resume", |run| run.resume(file, &plan, ready, &models, &mut slots));
         run.check_interrupted()?;
     }
     for role in plan.data.keys().rev() {
@@ -261,13 +235,13 @@ pub(super) fn execute(
     let checkpoints = outcome::Checkpoints {
         store,
         before: before.as_ref(),
-        lineage: pipeline.checkpoint.as_ref().map(CheckpointSource::lineage),
+        lineage,
         candidate,
         baseline,
         models: [candidate_model, baseline_model].into_iter().filter_map(|it| Some(it.ok()?.record)).collect(),
         running: models,
     };
-    outcome::conclude(run, document, &plan, probes, checkpoints)
+    outcome::conclude(run, &plan, probes, checkpoints)
 }
 
 impl<'a> Run<'a> {
@@ -292,6 +266,21 @@ impl<'a> Run<'a> {
     fn is_preempted(&self) -> bool {
         let on_signal = self.pipeline.save.as_ref().is_some_and(|it| it.on_signal);
         on_signal && self.options.preempted.load(Ordering::Relaxed)
+    }
+
+    /// Says what the run is to keep and cannot, and returns whether there is such, so that no probe is to be begun.
+    ///
+    /// Before anything is done: a run that nobody can look up again must not move a ref.
+    fn cannot_keep(&mut self) -> bool {
+        let history = history::path_of(self.pipeline);
+        let is_kept = self.options.keep && self.may_write(&history);
+        let history = is_kept.then(|| History::open(&history).err()).flatten().map(|e| ("history", e.to_string()));
+        let resume =
+            self.pipeline.run.resume.as_ref().and_then(|it| self.resume_place(it).err()).map(|e| ("resume", e));
+        let found = [history, resume];
+        let is_vain = found.iter().any(Option::is_some);
+        self.failures.extend(found.into_iter().flatten());
+        is_vain
     }
 
     /// Says at which place of the pipeline something is named that cannot be used: the first of these that is there.

@@ -1,6 +1,5 @@
 //! The profile that is kept beside a checkpoint that passed.
 
-use modelwatch_config::Columns;
 use modelwatch_sdk::{ModelRole, Role, store::CheckpointId};
 use serde_json::Map;
 
@@ -88,7 +87,7 @@ impl Run<'_> {
     }
 
     fn profile_of_rows(&self, dataset: &Dataset, model: Option<&RunModel>) -> Result<Stored, String> {
-        let columns = self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
+        let columns = self.pipeline.columns();
         let outputs = model.map(|it| Outputs::new(it, &columns, dataset.schema())).transpose();
         let outputs = outputs.map_err(|e| e.to_string())?;
         let request = Request {

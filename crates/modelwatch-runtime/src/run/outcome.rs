@@ -34,6 +34,7 @@ use crate::{
 const RUN: &str = "run";
 
 /// What was judged and where it is kept.
+#[derive(Default)]
 pub(super) struct Checkpoints<'a> {
     pub(super) store: Option<Box<dyn CheckpointStore>>,
     pub(super) before: Option<&'a History>,
@@ -59,7 +60,6 @@ type Probes<'p, 'a> = Vec<(&'p Planned<'a>, Option<Result<Slot<'a>, String>>)>;
 
 pub(super) fn conclude(
     mut run: Run<'_>,
-    document: &Document,
     plan: &Plan<'_>,
     mut probes: Probes<'_, '_>,
     mut checkpoints: Checkpoints<'_>,
@@ -75,8 +75,8 @@ pub(super) fn conclude(
     let profile = judgement.profile(&mut run, plan, &checkpoints);
     // From here on the run is carried to its end: refs and their log must agree.
     run.check_interrupted()?;
-    let mut record = record(&run, document, judgement, &checkpoints);
-    let config = blessing::config_digest(document);
+    let mut record = record(&run, judgement, &checkpoints);
+    let config = blessing::config_digest(run.document);
     run.phase("actions", |run| act_on(run, &mut record, &mut checkpoints, &config, profile));
     record.timings.phases = std::mem::take(&mut run.phases);
     record.timings.total = run.start.elapsed().as_secs_f64();
@@ -314,15 +314,14 @@ fn failed(what: &str, requirement: &str, why: &str) -> Check {
     }
 }
 
-fn record(run: &Run<'_>, document: &Document, judgement: Judgement, checkpoints: &Checkpoints<'_>) -> RunRecord {
+fn record(run: &Run<'_>, judgement: Judgement, checkpoints: &Checkpoints<'_>) -> RunRecord {
     let verdict = judgement.worst.map_or(Verdict::NotChecked, Verdict::from);
-    let digest = digest(document);
     let mut res = RunRecord {
         run_id: run.run_id.clone(),
         pipeline: PipelineRecord {
             name: run.pipeline.name.clone(),
-            file: Some(document.path().display().to_string()),
-            digest: Some(digest),
+            file: Some(run.document.path().display().to_string()),
+            digest: Some(digest(run.document)),
         },
         verdict,
         exit_code: verdict.exit_code(),

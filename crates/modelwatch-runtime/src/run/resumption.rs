@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use modelwatch_config::{Action, Document, ModelRuntime, Pipeline};
+use modelwatch_config::{Action, ModelRuntime, Pipeline};
 use modelwatch_sdk::{Host, ModelRole, Role};
 use modelwatch_tensors::find_model;
 use serde_json::{Value, json};
@@ -145,7 +145,6 @@ impl Run<'_> {
     pub(super) fn resume(
         &mut self,
         path: &Path,
-        document: &Document,
         plan: &Plan<'_>,
         checkpoints: Checkpoints<'_>,
         models: &Models,
@@ -159,7 +158,7 @@ impl Run<'_> {
             Ok(it) => it,
             Err(e) => return self.failures.push(("resume", e)),
         };
-        let key = match self.resume_key(document, plan, checkpoints, models) {
+        let key = match self.resume_key(plan, checkpoints, models) {
             Ok(it) => it,
             Err(why) => return self.begin_anew(why),
         };
@@ -218,9 +217,9 @@ impl Run<'_> {
         let Pipeline { report, on, .. } = self.pipeline;
         let actions = [&on.pass, &on.fail, &on.inconclusive, &on.not_checked, &on.error].into_iter().flatten();
         let told = actions.filter_map(|it| if let Action::Notify { file, .. } = it { Some(file) } else { None });
-        let reports = [&report.html, &report.junit, &report.json, &report.markdown].into_iter().flatten();
         let history = history::path_of(self.pipeline);
-        reports.chain(told).chain([&history]).any(|it| settled(it) == settled(place))
+        let reports = report.files().map(|it| it.1);
+        reports.chain(told.map(PathBuf::as_path)).chain([history.as_path()]).any(|it| settled(it) == settled(place))
     }
 
     /// Says so where the run has come to note nothing of itself.
@@ -231,13 +230,7 @@ impl Run<'_> {
     }
 
     /// Returns the digest of all that the states of the probes depend on.
-    fn resume_key(
-        &self,
-        document: &Document,
-        plan: &Plan<'_>,
-        checkpoints: Checkpoints<'_>,
-        models: &Models,
-    ) -> Result<String, String> {
+    fn resume_key(&self, plan: &Plan<'_>, checkpoints: Checkpoints<'_>, models: &Models) -> Result<String, String> {
         let program = this_program().and_then(|it| Catalog::digest(&it));
         let program = program.map_err(|e| format!("cannot tell which program this is: {e}"))?;
         let probes = plan.probes.iter().map(|Planned { settings, .. }| {
@@ -266,7 +259,7 @@ impl Run<'_> {
             "program": program,
             "processor": modelwatch_infer::processor(),
             "onnxruntime": self.library_digest(models)?,
-            "config": blessing::config_digest(document),
+            "config": blessing::config_digest(self.document),
             "probes": probes.collect::<Vec<_>>(),
             "checkpoints": made_of,
             "models": [model(ModelRole::Candidate), model(ModelRole::Baseline)],

@@ -7,7 +7,7 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use modelwatch_config::{Columns, Pipeline};
+use modelwatch_config::Pipeline;
 use modelwatch_profile::Predictor;
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds, rows::Use, store::CheckpointStore};
 
@@ -164,7 +164,7 @@ impl Run<'_> {
         slots.retain(|it| it.failure().is_none());
         let needs = slots.iter().filter_map(|it| row_needs(it, role).cloned()).collect();
         let schema = profile.states.schema_ref();
-        let layout = Layout::new(schema, &self.columns(), needs, Vec::new(), NonZeroUsize::MIN);
+        let layout = Layout::new(schema, &self.pipeline.columns(), needs, Vec::new(), NonZeroUsize::MIN);
         let states = layout.annotate(&profile.states, outputs)?;
         let seen = pass::Seen { partitions: 1, rows: profile.rows, ..pass::Seen::default() };
         if self.resumption.as_ref().is_some_and(|it| it.seen(role).partitions > 0) {
@@ -220,7 +220,7 @@ impl Run<'_> {
         let Some(Ok(Source::Rows(current))) = plan.data.get(&Role::Current) else {
             return Err("there are no current rows to compare them with".to_owned());
         };
-        let inputs = InputMap::plan(model.model.info(), &self.columns(), current.schema())?;
+        let inputs = InputMap::plan(model.model.info(), &self.pipeline.columns(), current.schema())?;
         model.predictor(&inputs).map_err(|e| e.message)
     }
 
@@ -244,7 +244,7 @@ impl Run<'_> {
         models: &Models,
         slots: &mut [&mut Slot<'_>],
     ) -> Vec<(ModelRole, InputMap)> {
-        let columns = self.columns();
+        let columns = self.pipeline.columns();
         let mut maps = Vec::new();
         for model_role in [ModelRole::Candidate, ModelRole::Baseline] {
             let need = |slot: &Slot<'_>| row_needs(slot, role).map_or(Need::No, |it| it.model(model_role));
@@ -267,10 +267,6 @@ impl Run<'_> {
         maps
     }
 
-    fn columns(&self) -> Columns {
-        self.pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone())
-    }
-
     fn pass(
         &mut self,
         role: Role,
@@ -283,7 +279,7 @@ impl Run<'_> {
         if slots.is_empty() {
             return Ok(pass::Seen::default());
         }
-        let columns = self.columns();
+        let columns = self.pipeline.columns();
         let needs = slots.iter().filter_map(|it| row_needs(it, role));
         let needs: Vec<_> = needs.map(|it| with_tensors(it, models)).collect::<Result<_, _>>()?;
         let threads = threads(self.pipeline);

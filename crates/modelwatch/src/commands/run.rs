@@ -96,7 +96,7 @@ pub(super) fn cancel_on_signals() -> anyhow::Result<(Arc<AtomicBool>, Arc<Atomic
 
 pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalog, how: How) -> anyhow::Result<Code> {
     // Before anything is done: what nobody could read about must not move a ref.
-    for path in reports(&pipeline.report) {
+    for (_, path) in pipeline.report.files() {
         writable(path)
             .with_context(|| format!("cannot write the report `{}`, so that nothing was run", path.display()))?;
     }
@@ -192,10 +192,6 @@ pub(super) fn show(record: &RunRecord, format: Format) -> anyhow::Result<()> {
             output::print(&report::github(record))
         }
     }
-}
-
-fn reports(wanted: &config::Report) -> impl Iterator<Item = &Path> {
-    [&wanted.html, &wanted.junit, &wanted.json, &wanted.markdown].into_iter().filter_map(Option::as_deref)
 }
 
 /// Finds out whether [`write_file`] could write the file, as far as can be told without making its folder.

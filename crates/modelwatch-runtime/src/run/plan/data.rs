@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use arrow_schema::Schema;
@@ -16,7 +16,7 @@ use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
 use super::{Plan, meant, rows_of};
 use crate::{
-    data::DataError,
+    data::{DataError, Dataset},
     inputs::{self, InputMap},
     pass::Layout,
     profile::{Source, kept},
@@ -189,6 +189,14 @@ pub(super) fn unknown_inputs(
     unknown.collect()
 }
 
+/// Returns the data that is read row by row.
+fn rows<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = (Role, &'p Dataset)> {
+    plan.data.iter().filter_map(|(role, source)| match source {
+        Ok(Source::Rows(it)) => Some((*role, it)),
+        _ => None,
+    })
+}
+
 /// Returns the inputs of models that the data's columns do not make.
 ///
 /// As with [`unknown_inputs`], a run goes on with these.
@@ -198,10 +206,9 @@ pub(super) fn unmade_inputs(
     plan: &Plan<'_>,
     models: &[(ModelRole, ModelInfo)],
 ) -> Vec<Diagnostic> {
-    let columns = pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
+    let columns = pipeline.columns();
     let mut res = Vec::new();
-    for (&role, source) in &plan.data {
-        let Ok(Source::Rows(dataset)) = source else { continue };
+    for (role, dataset) in rows(plan) {
         let schema = dataset.schema();
         let is_run =
             |model| plan.probes.iter().filter_map(|it| rows_of(it, role)).any(|it| it.model(model) != Need::No);
@@ -241,16 +248,9 @@ pub(super) fn unmade_inputs(
 
 /// Returns what a run could not write, as far as that can be told without making anything.
 pub(super) fn unwritable(document: &Document, pipeline: &Pipeline) -> Vec<Diagnostic> {
-    let report = &pipeline.report;
-    let files = [
-        ("/report/html", &report.html),
-        ("/report/junit", &report.junit),
-        ("/report/json", &report.json),
-        ("/report/markdown", &report.markdown),
-        ("/run/history", &pipeline.run.history),
-    ];
-    let files = files.into_iter().filter_map(|(pointer, it)| Some((pointer, it.as_ref()?)));
-    let problem = |(pointer, file): (&str, &PathBuf)| {
+    let reports = pipeline.report.files().map(|(key, it)| (config::pointer("/report", key), it));
+    let history = pipeline.run.history.iter().map(|it| ("/run/history".to_owned(), it.as_path()));
+    let problem = |(pointer, file): (String, &Path)| {
         let above = file.ancestors().skip(1).find(|it| it.exists());
         let message = match above {
             _ if file.is_dir() => format!("`{}` is a folder", file.display()),
@@ -260,21 +260,25 @@ pub(super) fn unwritable(document: &Document, pipeline: &Pipeline) -> Vec<Diagno
             _ => return None,
         };
         let help = "name a file in a folder that is there or can be made";
-        Some(document.at(pointer, code::MISSING_FILE, message, Some(help)))
+        Some(document.at(&pointer, code::MISSING_FILE, message, Some(help)))
     };
-    files.filter_map(problem).collect()
+    reports.chain(history).filter_map(problem).collect()
+}
+
+/// Returns where the data of each role comes from.
+pub(super) fn sources(settings: &config::Data) -> impl Iterator<Item = (Role, &config::Source)> {
+    let sources = [(Role::Current, &settings.current), (Role::Reference, &settings.reference)];
+    sources.into_iter().filter_map(|(role, it)| Some((role, it.as_ref()?)))
 }
 
 /// Returns the patterns of data that can never match.
 pub(super) fn broken_patterns(document: &Document, settings: &config::Data) -> Vec<Diagnostic> {
-    let sources = [("/data/current/path", &settings.current), ("/data/reference/path", &settings.reference)];
-    let sources = sources.into_iter().filter_map(|(pointer, it)| Some((pointer, &it.as_ref()?.path)));
-    let problem = |(pointer, path): (&str, &String)| {
-        let why = DataError::of_pattern(path)?;
+    let problem = |(role, source): (Role, &config::Source)| {
+        let why = DataError::of_pattern(&source.path)?;
         let help = "close the bracket, or write `[[]` for a bracket in the name of a file";
-        Some(document.at(pointer, code::MISSING_FILE, why.to_string(), Some(help)))
+        Some(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, why.to_string(), Some(help)))
     };
-    sources.filter_map(problem).collect()
+    sources(settings).filter_map(problem).collect()
 }
 
 /// Returns the data whose columns cannot be read together, as far as those are known before the run's models are.
@@ -284,10 +288,9 @@ pub(super) fn unlike(
     plan: &Plan<'_>,
     models: &[(ModelRole, ModelInfo)],
 ) -> Vec<Diagnostic> {
-    let columns = pipeline.data.as_ref().map_or_else(Columns::default, |it| it.columns.clone());
+    let columns = pipeline.columns();
     let mut res = Vec::new();
-    for (&role, source) in &plan.data {
-        let Ok(Source::Rows(dataset)) = source else { continue };
+    for (role, dataset) in rows(plan) {
         let needs: Vec<_> = plan.probes.iter().filter_map(|it| rows_of(it, role).cloned()).collect();
         if needs.is_empty() {
             continue;

@@ -1,0 +1,116 @@
+//! Whether there can be the metrics that requirements name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelwatch_config::{Bound, LabelMatch, MetricAddress, MetricPart, Operand, Reference};
+use modelwatch_sdk::KnownMetric;
+
+use super::{meant, some};
+use crate::decide::form;
+
+/// The label that says of which slice a metric is.
+pub(super) const SLICE: &str = "slice";
+
+/// What is wrong with the address of a metric, and with which part of it.
+pub(super) struct Unreported<'a> {
+    pub(super) part: MetricPart<'a>,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+/// Returns what is wrong with an address that none of the known metrics has; `slices` are the columns by which the rows are cut.
+pub(super) fn unreported<'a>(
+    component: &str,
+    address: &'a MetricAddress,
+    known: &[KnownMetric],
+    slices: &[String],
+) -> Option<Unreported<'a>> {
+    let MetricAddress { name, labels } = address;
+    let found: Vec<_> = known.iter().filter(|it| it.name == *name).collect();
+    let alike: Vec<_> = found.iter().copied().filter(|it| it.labels.iter().eq(labels.keys())).collect();
+    if !alike.is_empty() {
+        let (key, value, help) = ruled_out(labels, &alike)?;
+        let message = format!("`{component}` never reports `{name}` with `{key}={value}` as it is set");
+        return Some(Unreported { part: MetricPart::Value(value), message, help });
+    }
+    let all: BTreeSet<_> = found.iter().flat_map(|it| &it.labels).map(String::as_str).collect();
+    let all = Vec::from_iter(all);
+    if let Some(key) = labels.keys().find(|it| !found.is_empty() && !all.contains(&it.as_str())) {
+        let message = format!("`{component}` reports `{name}` without a label `{key}`");
+        let its_labels = || match all[..] {
+            [] => "it has no labels".to_owned(),
+            _ => format!("its labels are {}", all.join(", ")),
+        };
+        let of_slice = as_slice(address, slices).filter(|_| all.contains(&SLICE));
+        let help = of_slice.unwrap_or_else(|| meant(key, &all, its_labels));
+        return Some(Unreported { part: MetricPart::Key(key), message, help });
+    }
+    let message = format!("`{component}` reports no metric `{}`", form(name, labels.keys()));
+    let help = if found.is_empty() {
+        let names = Vec::from_iter(known.iter().map(|it| it.name.as_str()).collect::<BTreeSet<_>>());
+        meant(name, &names, || format!("it reports {}", some(&names)))
+    } else {
+        let forms = Vec::from_iter(found.iter().map(|it| form(name, it.labels.iter())).collect::<BTreeSet<_>>());
+        format!("it reports {}", some(&forms))
+    };
+    Some(Unreported { part: MetricPart::Name(name), message, help })
+}
+
+/// Says that no metric is of a slice where no column makes any.
+pub(super) fn unsliced<'a>() -> Unreported<'a> {
+    Unreported {
+        part: MetricPart::Key(SLICE),
+        message: "no column cuts the rows into slices".to_owned(),
+        help: "name the columns in `slices` of `[data.columns]`".to_owned(),
+    }
+}
+
+/// Returns the label whose value none of the metrics has that have these labels, with the value and the remedy.
+fn ruled_out<'a>(
+    labels: &'a BTreeMap<String, LabelMatch>,
+    known: &[&KnownMetric],
+) -> Option<(&'a str, &'a str, String)> {
+    let exact = |(key, value): (&'a String, &'a LabelMatch)| match value {
+        LabelMatch::Exact(value) => Some((&**key, &**value)),
+        LabelMatch::Any => None,
+    };
+    let (key, value) =
+        labels.iter().filter_map(exact).find(|(key, value)| !known.iter().any(|it| it.can_have(key, value)))?;
+    let remedy = known.iter().find_map(|it| it.remedy(key, value));
+    let help = remedy.map_or_else(
+        || {
+            let values: BTreeSet<_> =
+                known.iter().filter_map(|it| it.only.get(key)).flatten().map(String::as_str).collect();
+            let values = Vec::from_iter(values);
+            meant(value, &values, || match values[..] {
+                [it] => format!("its only value is {it}"),
+                _ => format!("its values are {}", some(&values)),
+            })
+        },
+        str::to_owned,
+    );
+    Some((key, value, help))
+}
+
+/// Returns the remedy for an address that has slice columns in the place of a slice.
+fn as_slice(address: &MetricAddress, columns: &[String]) -> Option<String> {
+    let part = |(key, value): (&String, &LabelMatch)| match value {
+        LabelMatch::Exact(slice) if key == SLICE => Some((slice.split_once('=')?.0.to_owned(), slice.clone())),
+        LabelMatch::Exact(value) if columns.contains(key) => Some((key.clone(), format!("{key}={value}"))),
+        _ => None,
+    };
+    let parts: Vec<(String, String)> = address.labels.iter().map(part).collect::<Option<_>>()?;
+    let (crossed, values): (Vec<String>, Vec<String>) = parts.into_iter().unzip();
+    let labels = BTreeMap::from([(SLICE.to_owned(), LabelMatch::Exact(values.join(",")))]);
+    let meant = MetricAddress { name: address.name.clone(), labels };
+    Some(match crossed[..] {
+        [_] => format!("did you mean `{meant}`?"),
+        _ => format!("did you mean `{meant}`, of a cross that the options ask for: `cross_slices = [{crossed:?}]`?"),
+    })
+}
+
+/// Returns the metric that another one is held against, if it is one of the same report.
+pub(super) fn other_metric(bound: &Bound) -> Option<&MetricAddress> {
+    let (Bound::Compare { right: Operand::Relative(than), .. } | Bound::NotWorse { than }) = bound else { return None };
+    if let Reference::Metric(it) = &than.to { Some(it) } else { None }
+}

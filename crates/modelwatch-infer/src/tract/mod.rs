@@ -43,6 +43,8 @@ use std::{
     sync::Arc,
 };
 
+use modelwatch_tensors::heap;
+
 pub use self::nodes::NodeGraph;
 pub(crate) use self::preflight::ExternalData;
 use self::{self_tests::SelfTests, source::Examined};
@@ -85,6 +87,8 @@ impl Runtime for TractRuntime {
         let format = format::detect(path)?;
         let executable = guard::guarded(path, || {
             let attempts = examine(path, format)?.attempts?;
+            // The file as it was decoded, before as much memory is taken to lay out the weights.
+            heap::give_back();
             let tests = self.self_tests.as_ref().and_then(|it| it.of(path, self.name(), attempts.beside.as_deref()));
             executable::first_that_works(path, attempts, tests.as_ref())
         })?;

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use prost::Message;
 use tract_onnx::{
     Onnx,
     model::ParseResult,
@@ -33,10 +34,13 @@ use crate::{
     spec::{ElementType, Layers, ModelFormat, ModelInfo, TensorSpec},
 };
 
+/// Bytes up to which a decoded file is kept.
+const MOST_KEPT: usize = 16 << 20;
+
 /// A model in case that it has to be interpreted.
 pub(super) struct Uncompiled {
-    /// Where it may turn out late. Else it does while the model is loaded, and the file is read again, lest the weights be in memory
-    /// twice while plans are made of them.
+    /// Where it may turn out late, and the model is small. Else the file is read again, lest the weights be in memory twice
+    /// while plans are made of them.
     kept: Option<(Arc<Onnx>, ModelProto)>,
     /// Of the file, lest another one be taken for it.
     digest: blake3::Hash,
@@ -176,7 +180,7 @@ fn attempts(
             return Err(first_error.map_or(error, |it| malformed(path, it)));
         }
         sources.push(source(Graph::Uncompiled));
-    } else if info.fixed_rows().is_none() {
+    } else if info.fixed_rows().is_none() && proto.encoded_len() <= MOST_KEPT {
         uncompiled.kept = Some((onnx, proto));
     }
     Ok(Attempts { sources, uncompiled: Some(uncompiled), beside: Some(beside) })
@@ -282,7 +286,6 @@ fn n_numbers(tensor: &TensorProto) -> u64 {
 mod tests {
     use std::{fs, time::SystemTime};
 
-    use prost::Message;
     use tract_onnx::{
         pb::{NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TypeProto, tensor_shape_proto},
         prelude::tensor2,

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use modelwatch_tensors::heap;
 use tract_onnx::prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, TractError, TractResult, TypedModel};
 
 use super::{
@@ -79,6 +80,8 @@ impl Plan {
             apart::separate(&mut typed, rows).map_err(failed)?;
         }
         let stages = Stages::new(typed).map_err(failed)?;
+        // What the forms were made from, before memory is taken to run them.
+        heap::give_back();
         let outcome = match tests.and_then(|it| it.recall(rows, row_shapes)) {
             Some(known) => {
                 known.fallback.clone().into_iter().for_each(|it| stages.give_up(it));

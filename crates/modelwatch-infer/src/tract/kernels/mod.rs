@@ -29,3 +29,4 @@ mod window;
 
 pub(super) use facts::{Matrix, matrix, numbers, only_user};
 pub(super) use replace::{join_rounding, replace, rewrite};
+pub(super) use spare::forget as forget_spare;

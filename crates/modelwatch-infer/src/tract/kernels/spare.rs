@@ -41,6 +41,11 @@ pub(super) fn give(value: TValue) {
     });
 }
 
+/// Gives back what this thread keeps.
+pub(in crate::tract) fn forget() {
+    SPARE.take();
+}
+
 #[cfg(test)]
 mod tests {
     use tract_onnx::prelude::IntoTValue;
@@ -68,6 +73,9 @@ mod tests {
         let again = take(&[2, 3]).unwrap();
         assert_eq!((place(&again), again.shape()), (before, &[2, 3][..]));
         assert_ne!(place(&take(&[2, 3]).unwrap()), place(&used));
+        assert!(kept().is_empty());
+        give(again.into_tvalue());
+        forget();
         assert!(kept().is_empty());
     }
 

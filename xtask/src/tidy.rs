@@ -19,7 +19,10 @@ const EVERYWHERE: &[&str] = &["thiserror", "tracing", "serde", "serde_json"];
 
 const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-abi", &["abi_stable"]),
-    ("modelwatch-sdk", &["abi_stable", "arrow-array", "arrow-data", "arrow-schema", "modelwatch-abi", "schemars"]),
+    (
+        "modelwatch-sdk",
+        &["abi_stable", "arrow-array", "arrow-buffer", "arrow-data", "arrow-schema", "modelwatch-abi", "schemars"],
+    ),
     ("modelwatch-stats", &["statrs", "faer"]),
     ("modelwatch-profile", &["blake3", "foldhash", "modelwatch-sdk", "modelwatch-stats"]),
     ("modelwatch-store", &["blake3", "memmap2", "modelwatch-sdk", "zstd"]),

@@ -1,18 +1,21 @@
 //! Record batches across the Arrow C Data Interface.
 #![allow(unsafe_code)]
 
+mod inward;
+mod outward;
+
 use std::{
     collections::VecDeque,
     mem, ptr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use abi_stable::std_types::RArc;
 use arrow_array::{
-    Array, RecordBatch, StructArray,
-    ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type},
+    RecordBatch,
+    ffi::{FFI_ArrowArray, FFI_ArrowSchema},
 };
-use arrow_schema::{DataType, Fields};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use modelwatch_abi::v1;
 
 use crate::error::{Error, Result};
@@ -28,13 +31,9 @@ static IMPORTED: Recent = Recent(Mutex::new(VecDeque::new()));
 /// # Errors
 /// When a type of the schema has no C form.
 pub fn export(batch: &RecordBatch) -> Result<v1::Batch> {
-    let columns = StructArray::from(batch.clone());
-    let fields = columns.fields();
-    let schema = EXPORTED.get(|it| it.fields == *fields, || Crossed::outward(fields.clone()))?.schema;
-    let array = FFI_ArrowArray::new(&columns.to_data());
-    // SAFETY: both are the C struct of the Arrow C Data Interface; the sizes were compared above.
-    let array = unsafe { mem::transmute::<FFI_ArrowArray, v1::ArrowArray>(array) };
-    Ok(v1::Batch { array, schema })
+    let schema = batch.schema_ref();
+    let schema = EXPORTED.get(|it| it.fields.fields() == schema.fields(), || Crossed::outward(schema))?.raw;
+    Ok(v1::Batch { array: outward::columns(batch), schema })
 }
 
 /// Returns the batch behind the two C structs. No buffer is copied.
@@ -43,37 +42,34 @@ pub fn export(batch: &RecordBatch) -> Result<v1::Batch> {
 /// When the structs do not describe a valid struct array.
 pub fn import(batch: v1::Batch) -> Result<RecordBatch> {
     let v1::Batch { array, schema } = batch;
-    // SAFETY: as in `export`; ownership of `release` moves with the value.
-    let array = unsafe { mem::transmute::<v1::ArrowArray, FFI_ArrowArray>(array) };
-    // One that is kept here cannot have gone, and another have come to its place.
-    let fields = IMPORTED
-        .get(|it| ptr::eq(&raw const *it.schema, &raw const *schema), || Crossed::inward(schema.clone()))?
-        .fields;
     // SAFETY: the peer filled the struct through its own `export`, and gave up ownership.
-    let data = unsafe { from_ffi_and_data_type(array, DataType::Struct(fields)) }.map_err(Error::input)?;
-    Ok(StructArray::from(data).into())
+    let columns = unsafe { inward::Columns::new(array) };
+    // One that is kept here cannot have gone, and another have come to its place.
+    let is_it = |it: &Crossed| ptr::eq(&raw const *it.raw, &raw const *schema);
+    let schema = IMPORTED.get(is_it, || Crossed::inward(schema.clone()))?.fields;
+    columns.with(schema)
 }
 
 /// A schema in both forms.
 #[derive(Clone)]
 struct Crossed {
-    fields: Fields,
-    schema: RArc<v1::ArrowSchema>,
+    fields: SchemaRef,
+    raw: RArc<v1::ArrowSchema>,
 }
 
 impl Crossed {
-    fn outward(fields: Fields) -> Result<Self> {
-        let schema = FFI_ArrowSchema::try_from(DataType::Struct(fields.clone())).map_err(Error::input)?;
-        // SAFETY: as in `super::export`.
-        let schema = unsafe { mem::transmute::<FFI_ArrowSchema, v1::ArrowSchema>(schema) };
-        Ok(Self { fields, schema: RArc::new(schema) })
+    fn outward(fields: &SchemaRef) -> Result<Self> {
+        let raw = FFI_ArrowSchema::try_from(DataType::Struct(fields.fields().clone())).map_err(Error::input)?;
+        // SAFETY: both are the C struct of the Arrow C Data Interface; the sizes were compared above.
+        let raw = unsafe { mem::transmute::<FFI_ArrowSchema, v1::ArrowSchema>(raw) };
+        Ok(Self { fields: fields.clone(), raw: RArc::new(raw) })
     }
 
-    fn inward(schema: RArc<v1::ArrowSchema>) -> Result<Self> {
-        // SAFETY: as in `super::export`; it is only read.
-        let raw = unsafe { &*(&raw const *schema).cast::<FFI_ArrowSchema>() };
-        match DataType::try_from(raw).map_err(Error::input)? {
-            DataType::Struct(fields) => Ok(Self { fields, schema }),
+    fn inward(raw: RArc<v1::ArrowSchema>) -> Result<Self> {
+        // SAFETY: as in `outward`; it is only read.
+        let schema = unsafe { &*(&raw const *raw).cast::<FFI_ArrowSchema>() };
+        match DataType::try_from(schema).map_err(Error::input)? {
+            DataType::Struct(fields) => Ok(Self { fields: Arc::new(Schema::new(fields)), raw }),
             it => Err(Error::input(format!("rows came as {it}, not as a struct"))),
         }
     }
@@ -103,9 +99,14 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, sync::Arc};
+    use std::collections::HashMap;
 
-    use arrow_array::{ArrayRef, DictionaryArray, Float64Array, StringArray, types::Int8Type};
+    use arrow_array::{
+        Array, ArrayRef, BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int32Array, NullArray,
+        RecordBatchOptions, StringArray, StructArray,
+        cast::AsArray,
+        types::{Float64Type, Int8Type},
+    };
     use arrow_schema::{Field, Schema};
 
     use super::*;
@@ -136,6 +137,65 @@ mod tests {
             assert_eq!(crossed.schema(), rows.schema());
             assert_eq!(format!("{crossed:?}"), format!("{rows:?}"));
         }
+    }
+
+    #[test]
+    fn columns_of_every_kind_cross() {
+        let floats = Float64Array::from_iter((0..40).map(|it| (it % 3 != 0).then_some(f64::from(it))));
+        let columns: [ArrayRef; 7] = [
+            Arc::new(floats),
+            Arc::new(Int32Array::from_iter_values(0..40)),
+            Arc::new(Decimal128Array::from_iter((0..40).map(|it| (it != 9).then_some(it)))),
+            Arc::new(StringArray::from_iter((0..40).map(|it| (it != 9).then(|| it.to_string())))),
+            Arc::new((0..40).map(|it| (it % 5 != 0).then_some(it % 2 == 0)).collect::<BooleanArray>()),
+            Arc::new(NullArray::new(40)),
+            Arc::new(StructArray::from(batch("x").slice(0, 0)).slice(0, 0)),
+        ];
+        let tuples = columns.iter().take(6).enumerate().map(|(at, it)| (at.to_string(), it.clone()));
+        let rows = RecordBatch::try_from_iter(tuples).unwrap();
+        // A slice begins within a byte of the missing values; without rows there is nothing to point to.
+        for (at, n) in [(0, 40), (8, 16), (3, 30), (1, 1), (40, 0)] {
+            let sliced = rows.slice(at, n);
+            let crossed = import(export(&sliced).unwrap()).unwrap();
+            assert_eq!(crossed, sliced, "{at} {n}");
+            // Arrow's own import leaves texts without rows the offset that they had.
+            let columns = crossed.columns().iter().filter(|_| n > 0);
+            columns.for_each(|it| it.to_data().validate_full().unwrap());
+        }
+        let empty = RecordBatch::try_from_iter([("0", columns[6].clone())]).unwrap();
+        assert_eq!(import(export(&empty).unwrap()).unwrap(), empty);
+        let none = RecordBatchOptions::new().with_row_count(Some(7));
+        let none = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &none).unwrap();
+        assert_eq!(import(export(&none).unwrap()).unwrap().num_rows(), 7);
+    }
+
+    #[test]
+    fn a_column_outlives_its_batch_and_its_buffers_are_not_copied() {
+        let values = Float64Array::from_iter_values((0..100).map(f64::from));
+        let at = values.values().as_ptr();
+        let watched = values.values().inner().clone();
+        let rows =
+            RecordBatch::try_from_iter([("x", Arc::new(values) as ArrayRef), ("y", Arc::new(NullArray::new(100)))]);
+        let crossed = import(export(&rows.unwrap()).unwrap()).unwrap();
+        let column = crossed.column(0).slice(90, 10);
+        drop(crossed);
+        assert_eq!(column.as_primitive::<Float64Type>().values()[0], 90.0);
+        assert_eq!(column.to_data().buffers()[0].as_ptr(), at.wrapping_add(90).cast());
+        assert!(watched.strong_count() > 1);
+        drop(column);
+        assert_eq!(watched.strong_count(), 1);
+    }
+
+    #[test]
+    fn rows_that_are_not_as_their_schema_says_are_refused() {
+        let (one, other) = (batch("x"), RecordBatch::try_from_iter([("y", batch("x").column(0).clone())]).unwrap());
+        let v1::Batch { array, .. } = export(&one).unwrap();
+        let v1::Batch { array: fewer, schema } = export(&other).unwrap();
+        let error = import(v1::Batch { array, schema: schema.clone() }).unwrap_err().message;
+        assert!(error.starts_with("the rows are no 1 columns as their schema says, but 3"), "{error}");
+        let mut shifted = fewer;
+        shifted.offset = 1;
+        assert!(import(v1::Batch { array: shifted, schema }).is_err());
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Drop for ArrowSchema {
     }
 }
 
-/// A record batch (a struct array). Whoever holds it releases the array.
+/// A record batch: a struct array without an offset, no row of which is missing. Whoever holds it releases the array.
 ///
 /// The producer gives batches of one schema the same one, so that the consumer need not read it again.
 #[repr(C)]

@@ -103,7 +103,7 @@ pub(crate) fn close(store: &mut dyn CheckpointStore, name: &str) -> Option<Actio
     Some(record(ActionKind::Close, name.to_owned(), ActionStatus::Failed, e.message))
 }
 
-/// Carries out one action that tells others. `run` is the record without these actions.
+/// Carries out one action that tells others. `run` is the record so far.
 pub(crate) fn tell(action: &Action, run: &RunRecord, root: &Path) -> Option<ActionRecord> {
     match action {
         Action::Notify { file, .. } => Some(notify(file, run)),

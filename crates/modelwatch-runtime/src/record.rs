@@ -22,7 +22,7 @@ pub struct RunRecord {
     pub pipeline: PipelineRecord,
     /// The sum of the checks.
     pub verdict: Verdict,
-    /// What the command exits with, unless the record or a report of it cannot be written.
+    /// What the command exits with.
     pub exit_code: u8,
     /// What was judged.
     pub checkpoint: Option<CheckpointRecord>,

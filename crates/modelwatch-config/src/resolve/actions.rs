@@ -39,17 +39,18 @@ fn list(cx: &mut Context<'_>, options: ActionOptions, verdict: &str) -> Vec<Acti
         ref_name(cx, &name, &pointer);
         res.push(Action::Rollback { ref_name: name, pointer });
     }
-    if let Some(file) = options.notify.and_then(|it| it.file) {
-        let pointer = format!("/on/{verdict}/notify");
-        let file = cx.path(&file, &format!("{pointer}/file"));
-        res.push(Action::Notify { file, pointer });
-    }
     if let Some(command) = options.run {
         let pointer = format!("/on/{verdict}/run");
         if let Some(program) = command.first() {
             cx.filled(program, &format!("{pointer}/0"));
         }
         res.push(Action::Run { command, pointer });
+    }
+    // Last, so that the line says what became of the command.
+    if let Some(file) = options.notify.and_then(|it| it.file) {
+        let pointer = format!("/on/{verdict}/notify");
+        let file = cx.path(&file, &format!("{pointer}/file"));
+        res.push(Action::Notify { file, pointer });
     }
     res
 }

@@ -500,11 +500,13 @@ fn act_on(
         record.actions.extend(act::close(store.as_mut(), &component.uses));
     }
     exit_code(record, run.options.allow_empty);
-    let snapshot = record.clone();
-    let told: Vec<ActionRecord> =
-        actions.iter().filter_map(|it| act::tell(it, &snapshot, &run.pipeline.root)).collect();
-    record.actions.extend(told);
-    exit_code(record, run.options.allow_empty);
+    // What is told later says what became of what was told before.
+    for action in actions {
+        if let Some(it) = act::tell(action, record, &run.pipeline.root) {
+            record.actions.push(it);
+            exit_code(record, run.options.allow_empty);
+        }
+    }
 }
 
 /// A pass whose actions failed is not done; nothing to check is well where it is allowed.

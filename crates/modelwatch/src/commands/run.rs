@@ -131,32 +131,100 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
     }
 }
 
-fn conclude(pipeline: &Pipeline, mut outcome: Outcome, how: How) -> anyhow::Result<Code> {
-    let record = &mut outcome.record;
-    let written = write_reports(pipeline, record, outcome.has_store);
-    let is_unwritten = written.iter().any(|it| it.1.is_err());
-    if record.exit_code == Code::OK.0 && (is_unwritten || outcome.history_error.is_some()) {
-        record.exit_code = Code::NOT_DONE.0;
-        // What the history says is what the command ends with.
-        if how.keep && outcome.history_error.is_none() {
-            outcome.history_error = history::replace(pipeline, record).err();
-        }
+fn conclude(pipeline: &Pipeline, outcome: Outcome, how: How) -> anyhow::Result<Code> {
+    let mut ending = Ending { pipeline, outcome, keep: how.keep, reports: Vec::new() };
+    if ending.outcome.history_error.is_some() {
+        ending.not_all_written();
     }
-    show(record, how.format)?;
-    if how.format == Format::Human && !how.keep {
-        output::print(&measured(record))?;
+    ending.write_reports();
+    if ending.reports.iter().any(|it| it.written.is_err()) {
+        ending.not_all_written();
     }
-    for (path, it) in &written {
-        match it {
+    let shown = ending.show(how);
+    if shown.is_err() {
+        ending.not_all_written();
+    }
+    for Report { path, written, .. } in &ending.reports {
+        match written {
             Ok(()) if how.quiet => {}
             Ok(()) => output::note(&format!("report: {}", output::shown(path))),
             Err(e) => output::error(&format!("cannot write the report `{}`: {}", path.display(), output::said(e))),
         }
     }
-    if let Some(e) = &outcome.history_error {
+    if let Some(e) = &ending.outcome.history_error {
         output::error(&e.to_string());
     }
-    Ok(Code(record.exit_code))
+    shown?;
+    Ok(Code(ending.outcome.record.exit_code))
+}
+
+/// The end of a run: what is kept of it says what the command ends with, which what cannot be kept changes.
+struct Ending<'p> {
+    pipeline: &'p Pipeline,
+    outcome: Outcome,
+    /// Whether it is in the history.
+    keep: bool,
+    reports: Vec<Report<'p>>,
+}
+
+/// A report of a run, and whether it is there.
+struct Report<'p> {
+    path: &'p Path,
+    form: Form,
+    written: anyhow::Result<()>,
+}
+
+impl<'p> Report<'p> {
+    fn write(path: &'p Path, form: Form, record: &RunRecord) -> Self {
+        Self { path, form, written: form(record, path).and_then(|text| write_file(path, text)) }
+    }
+}
+
+impl Ending<'_> {
+    /// Lets a run that went well end as one that was not done, also where it has been written down already.
+    fn not_all_written(&mut self) {
+        let Outcome { record, history_error, .. } = &mut self.outcome;
+        if record.exit_code != Code::OK.0 {
+            return;
+        }
+        record.exit_code = Code::NOT_DONE.0;
+        if self.keep && history_error.is_none() {
+            *history_error = history::replace(self.pipeline, record).err();
+        }
+        for it in self.reports.iter_mut().filter(|it| it.written.is_ok()) {
+            *it = Report::write(it.path, it.form, record);
+            if it.written.is_err() {
+                // What is there says that all is well.
+                let _ = fs::remove_file(it.path);
+            }
+        }
+    }
+
+    fn write_reports(&mut self) {
+        let Outcome { record, has_store, .. } = &self.outcome;
+        for (path, form) in forms(&self.pipeline.report) {
+            let is_first = !has_store && modelwatch_runtime::is_first_in_its_folder(path);
+            let withheld = || {
+                anyhow::anyhow!(
+                    "it would be the first thing in an empty folder, as where a file system is not mounted, and the store \
+                     is not there"
+                )
+            };
+            self.reports.push(match is_first {
+                true => Report { path, form, written: Err(withheld()) },
+                false => Report::write(path, form, record),
+            });
+        }
+    }
+
+    fn show(&self, how: How) -> anyhow::Result<()> {
+        let record = &self.outcome.record;
+        show(record, how.format)?;
+        if how.format == Format::Human && !how.keep {
+            output::print(&measured(record))?;
+        }
+        Ok(())
+    }
 }
 
 /// The metrics of a run without a pipeline file, where the numbers are what was asked for; those of all rows first.
@@ -205,29 +273,17 @@ fn writable(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-type Written = Vec<(PathBuf, anyhow::Result<()>)>;
+/// Returns the text of a report that is to be at a path.
+type Form = fn(&RunRecord, &Path) -> anyhow::Result<String>;
 
-fn write_reports(pipeline: &Pipeline, record: &RunRecord, has_store: bool) -> Written {
-    let wanted = &pipeline.report;
-    let mut res = Vec::new();
-    let mut write = |path: &Option<PathBuf>, text: &dyn Fn(&Path) -> anyhow::Result<String>| {
-        if let Some(path) = path {
-            let written = if !has_store && modelwatch_runtime::is_first_in_its_folder(path) {
-                Err(anyhow::anyhow!(
-                    "it would be the first thing in an empty folder, as where a file system is not mounted, and the store \
-                     is not there"
-                ))
-            } else {
-                text(path).and_then(|it| write_file(path, &it))
-            };
-            res.push((path.clone(), written));
-        }
-    };
-    write(&wanted.html, &|path| report::html(record, path));
-    write(&wanted.junit, &|_| report::junit(record));
-    write(&wanted.json, &|_| Ok(serde_json::to_string_pretty(record)?));
-    write(&wanted.markdown, &|path| Ok(report::markdown(record, Some(path))));
-    res
+fn forms(wanted: &config::Report) -> impl Iterator<Item = (&Path, Form)> {
+    let all: [(&Option<PathBuf>, Form); 4] = [
+        (&wanted.html, report::html),
+        (&wanted.junit, |record, _| report::junit(record)),
+        (&wanted.json, |record, _| Ok(serde_json::to_string_pretty(record)?)),
+        (&wanted.markdown, |record, path| Ok(report::markdown(record, Some(path)))),
+    ];
+    all.into_iter().filter_map(|(path, form)| Some((path.as_deref()?, form)))
 }
 
 /// Writes a file whole or not at all.

@@ -52,10 +52,12 @@ pub(crate) fn junit(record: &RunRecord) -> anyhow::Result<String> {
         }
         report.add_test_suite(suite);
     }
-    // A run without a single check must not look like one in which all is well.
-    if record.verdict != Verdict::Pass && report.failures + report.errors == 0 {
+    // A run without a single check, or one that is not all written down, must not look like one in which all is well.
+    let whole = view::status(record);
+    if whole != Status::Pass && report.failures + report.errors == 0 {
         let mut suite = suite(record, "run");
-        suite.add_test_case(TestCase::new("verdict", status(record.verdict.into(), &view::counts(record))));
+        let why = format!("{}: {}", view::verdict(record), view::counts(record));
+        suite.add_test_case(TestCase::new("verdict", status(whole, &why)));
         report.add_test_suite(suite);
     }
     Ok(report.to_string()?)

@@ -107,6 +107,7 @@ fn the_first_line_says_what_the_exit_code_says() {
         let text = uncolored(record, 100);
         assert!(text.starts_with(&format!("{}, {but}  digits-gate", verdict.to_uppercase())), "{text}");
         assert!(markdown(record, None).starts_with(&format!("## ❌ {verdict}, {but} · ")));
+        assert!(junit(record).unwrap().contains("<error "));
         assert!(github(record).starts_with("::error ") && github(record).contains(&format!("::{verdict}, {but}: ")));
         let page = html(record, Path::new("report.html")).unwrap();
         assert!(
@@ -116,7 +117,7 @@ fn the_first_line_says_what_the_exit_code_says() {
     };
     record.exit_code = 3;
     assert_eq!(view::status(&record), Status::Error);
-    ends_with(&record, "but a report or the history was not written");
+    ends_with(&record, "but a report, the history or the output was not written");
     record.actions[0].status = ActionStatus::Conflict;
     ends_with(&record, "but 1 action was not done");
     record.actions.push(record.actions[0].clone());

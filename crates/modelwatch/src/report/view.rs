@@ -91,7 +91,7 @@ pub(crate) fn but(record: &RunRecord) -> Option<String> {
     let undone = record.actions.iter().filter(|it| is_undone(it)).count();
     Some(match (record.exit_code, undone) {
         (0, _) => "which is allowed".to_owned(),
-        (_, 0) => "but a report or the history was not written".to_owned(),
+        (_, 0) => "but a report, the history or the output was not written".to_owned(),
         (_, 1) => "but 1 action was not done".to_owned(),
         (_, n) => format!("but {} actions were not done", count(n as u64)),
     })

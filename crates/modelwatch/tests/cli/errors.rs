@@ -426,8 +426,9 @@ fn a_report_that_cannot_be_written_is_known_before_anything_is_done() {
 #[test]
 fn a_run_whose_report_could_not_be_written_is_kept_as_what_it_ended_with() {
     let project = Project::new();
-    // Each could be, but not both.
-    let rest = "[[analyze]]\nuses = 'weights'\n[report]\nhtml = 'out'\njson = 'out/run.json'\n";
+    // Each could be, but not all.
+    let rest = "[[analyze]]\nuses = 'weights'\n[report]\nhtml = 'out'\njson = 'out/run.json'\nmarkdown = 'run.md'\n\
+                junit = 'run.xml'\n";
     project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
     let ended = project.modelwatch(&["run", "pipeline.toml", "--format", "json"]);
     assert_eq!(ended.code, 3, "{}", ended.err);
@@ -436,6 +437,33 @@ fn a_run_whose_report_could_not_be_written_is_kept_as_what_it_ended_with() {
     let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
     assert_eq!((&kept["verdict"], &kept["exit_code"]), (&"pass".into(), &3.into()));
     assert_eq!(kept, serde_json::from_str::<serde_json::Value>(&ended.out).unwrap());
+    // So are the reports that could be, and had been before.
+    for file in ["out", "run.md", "run.xml"] {
+        let text = std::fs::read_to_string(project.path().join(file)).unwrap();
+        assert!(text.contains("pass, but a report, the history or the output was not written"), "{file}: {text}");
+    }
+}
+
+#[test]
+fn a_report_says_that_the_history_or_the_output_could_not_be_written() {
+    let project = Project::new();
+    let rest = "[[analyze]]\nuses = 'weights'\n[report]\njson = 'run.json'\n";
+    let spoil = "[on.pass]\nrun = ['sh', '-c', 'rm -f .modelwatch/*; echo no database > .modelwatch/history.db']\n";
+    let report = || {
+        let text = std::fs::read_to_string(project.path().join("run.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        (record["verdict"].as_str().unwrap().to_owned(), record["exit_code"].as_u64().unwrap())
+    };
+    project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
+    assert_eq!(project.modelwatch(&["run", "pipeline.toml"]).code, 0);
+    assert_eq!(report(), ("pass".to_owned(), 0));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = project.command(&["run", "pipeline.toml"]).stdout(full).output().unwrap();
+    assert_eq!((ended.status.code(), report()), (Some(3), ("pass".to_owned(), 3)));
+    project.write("pipeline.toml", &format!("{}{rest}{spoil}", digits("e08")));
+    let ended = project.modelwatch(&["run", "pipeline.toml"]);
+    assert!(ended.err.contains("cannot use the history"), "{}", ended.err);
+    assert_eq!((ended.code, report()), (3, ("pass".to_owned(), 3)));
 }
 
 #[test]

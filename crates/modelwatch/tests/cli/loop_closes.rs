@@ -260,7 +260,10 @@ fn actions_tell_others() {
         let text = fs::read_to_string(project.path().join(file)).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["run_id"], record["run_id"]);
     }
-    // A pass whose action failed is not done.
-    let failing = gate("e08").replace("[on.fail]", "run = ['false']\n[on.fail]");
+    // A pass whose action failed is not done, which who is told hears too.
+    let failing = gate("e08").replace("[on.fail]", "notify = { file = 'undone.jsonl' }\nrun = ['false']\n[on.fail]");
     assert_eq!(project.run(&failing).0, 3);
+    let undone = fs::read_to_string(project.path().join("undone.jsonl")).unwrap();
+    let undone = serde_json::from_str::<Value>(&undone).unwrap();
+    assert_eq!((&undone["verdict"], &undone["exit_code"]), (&"pass".into(), &3.into()));
 }

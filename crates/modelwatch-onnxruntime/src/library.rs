@@ -25,6 +25,9 @@ struct Loaded {
     environment: Environment,
 }
 
+/// What to do about a path to something else.
+const GIVE_PATH: &str = "give the path of `libonnxruntime.so`";
+
 static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 
 impl OnnxRuntime {
@@ -40,6 +43,10 @@ impl OnnxRuntime {
             Some(it) => {
                 let why = format!("cannot be loaded beside `{}`; name one of them only", it.path.display());
                 return Err(unavailable(library, &why));
+            }
+            // The loader would wait for whoever writes into a pipe.
+            None if !path.is_file() => {
+                return Err(unavailable(library, &format!("is no regular file; {GIVE_PATH}")));
             }
             None => {
                 let environment = load(&path).map_err(|why| unavailable(library, &why))?;
@@ -79,17 +86,16 @@ fn unreadable(error: &io::Error) -> String {
 }
 
 fn refused(error: &LoadDynamicError) -> String {
-    let give = "give the path of `libonnxruntime.so`";
     match error {
         LoadDynamicError::Dlopen { error, .. } => {
             let why = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-            format!("is not a library that this machine can load ({}); {give}", one_line(&why))
+            format!("is not a library that this machine can load ({}); {GIVE_PATH}", one_line(&why))
         }
-        LoadDynamicError::MissingApi { .. } => format!("is a library, but not that of {NAME}; {give}"),
+        LoadDynamicError::MissingApi { .. } => format!("is a library, but not that of {NAME}; {GIVE_PATH}"),
         LoadDynamicError::BadVersion { version_str, .. } => {
             format!("is release {version_str}; install 1.{} or later", ort::MINOR_VERSION)
         }
-        LoadDynamicError::InvalidVersionString => format!("does not say which release it is; {give}"),
+        LoadDynamicError::InvalidVersionString => format!("does not say which release it is; {GIVE_PATH}"),
     }
 }
 

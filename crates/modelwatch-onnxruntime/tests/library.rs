@@ -23,6 +23,16 @@ fn a_library_that_is_none_is_refused_with_its_path() {
     assert!(said.ends_with("; give the path of `libonnxruntime.so`") && !said.contains('\n'), "{said}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("libonnxruntime.so");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let said = refusal(&fifo);
+    assert!(said.ends_with("is no regular file; give the path of `libonnxruntime.so`"), "{said}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn another_library_is_told_from_it() {

@@ -1,8 +1,10 @@
 //! What is done about a verdict: refs are moved by compare-and-swap, then others are told.
 
+#[cfg(unix)]
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::{
-    fs::OpenOptions,
-    io::Write,
+    fs::{File, OpenOptions},
+    io::{self, Write},
     path::Path,
     process::{Command, Stdio},
 };
@@ -223,13 +225,29 @@ fn notify(file: &Path, run: &RunRecord) -> ActionRecord {
         let mut line = serde_json::to_vec(run)?;
         line.push(b'\n');
         // One write, so that lines of several runs do not mix.
-        OpenOptions::new().create(true).append(true).open(file)?.write_all(&line)
+        open_to_append(file)?.write_all(&line)
     };
     let (status, message) = match line() {
         Ok(()) => (ActionStatus::Done, "one line was appended".to_owned()),
         Err(e) => (ActionStatus::Failed, format!("cannot append to it: {e}")),
     };
     record(ActionKind::Notify, file.display().to_string(), status, message)
+}
+
+/// Opens a file to append to; a pipe only where somebody reads from it, for whom the run would wait.
+fn open_to_append(file: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    let _held = file.metadata().is_ok_and(|it| it.file_type().is_fifo()).then(|| open_pipe(file)).transpose()?;
+    OpenOptions::new().create(true).append(true).open(file)
+}
+
+#[cfg(unix)]
+fn open_pipe(file: &Path) -> io::Result<File> {
+    let at_once = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().write(true).custom_flags(at_once).open(file).map_err(|e| match e.raw_os_error() {
+        Some(it) if it == rustix::io::Errno::NXIO.raw_os_error() => io::Error::other("nobody reads from the pipe"),
+        _ => e,
+    })
 }
 
 fn command_run(command: &[String], run: &RunRecord, root: &Path) -> ActionRecord {

@@ -1,11 +1,16 @@
 //! The listing beside a folder's libraries: which files are plugins, their digests and components.
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
 
 use modelwatch_sdk::Kind;
 use serde::{Deserialize, Serialize};
 
 use super::library::{Refusal, RefusalKind};
+use crate::whole_file;
 
 /// The name of the listing in a plugin folder.
 pub const LISTING_FILE: &str = "plugins.toml";
@@ -46,9 +51,9 @@ impl Listing {
     /// When there is one that cannot be read.
     pub fn read(dir: &Path) -> Result<Option<Self>, Refusal> {
         let path = dir.join(LISTING_FILE);
-        let text = match fs::read_to_string(&path) {
+        let text = match whole_file::open(&path).and_then(io::read_to_string) {
             Ok(it) => it,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Refusal::new(path, RefusalKind::Unreadable, format!("cannot read the listing: {e}"))),
         };
         toml::from_str(&text)

@@ -474,6 +474,24 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
             assert!(ended.err.contains("is no regular file"), "{command:?}: {}", ended.err);
         }
     }
+    fs::create_dir(project.path().join("mine")).unwrap();
+    fs::rename(&fifo, project.path().join("mine/plugins.toml")).unwrap();
+    let ended = project.modelwatch(&["plugin", "list", "--plugin-dir", "mine"]);
+    let told = "mine/plugins.toml`: cannot read the listing: it is no regular file";
+    assert!(ended.err.contains(told), "{}", ended.err);
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_not_written_to() {
+    let project = Project::new();
+    let fifo = project.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let told = "[[analyze]]\nuses = 'weights'\n[on.pass]\nnotify = { file = 'pipe' }\n";
+    let (code, record) = project.run(&format!("{}{told}", digits("e08")));
+    assert_eq!((code, &record["verdict"]), (3, &"pass".into()));
+    let action = &record["actions"][0];
+    assert_eq!(action["status"], "failed");
+    assert!(action["message"].as_str().unwrap().contains("nobody reads from the pipe"), "{action}");
 }
 
 #[test]

@@ -170,13 +170,8 @@ pub(super) fn explained(error: modelwatch_sdk::Error) -> anyhow::Error {
 fn history(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<History> {
     named(lineage)?;
     let res = store.history(lineage).map_err(explained)?;
-    if let Some(e) = res.damage() {
-        output::note(&format!(
-            "the log of `{lineage}` is damaged after its entry {}: {}; {}",
-            res.last_seq(),
-            e.message,
-            e.help
-        ));
+    if let Some(it) = damage(lineage, &res) {
+        output::note(&it);
     } else if res.last_seq() == 0 {
         let known = store.lineages().map_err(explained)?;
         let known =
@@ -184,6 +179,13 @@ fn history(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<History
         return Err(Wrong(format!("the store has no lineage `{lineage}`; {known}")).into());
     }
     Ok(res)
+}
+
+/// Says what is wrong with the log of a lineage, and what to do.
+fn damage(lineage: &str, history: &History) -> Option<String> {
+    let e = history.damage()?;
+    let last = history.last_seq();
+    Some(format!("the log of `{lineage}` is damaged after its entry {last}: {}; {}", e.message, e.help))
 }
 
 /// The name of a lineage is the command line's.
@@ -198,12 +200,23 @@ fn meant(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<CheckpointSp
     }
     let res = spec(text)?;
     match &res.selector {
-        // A ref of that name comes first.
-        Selector::Ref(name) if is_id(name) && history(store, &res.lineage)?.get_ref(name).is_none() => {
-            Ok(CheckpointSpec { selector: Selector::Id(name.to_ascii_lowercase()), lineage: res.lineage })
-        }
+        Selector::Ref(name) if is_id(name) => ref_or_id(&history(store, &res.lineage)?, res.lineage, name),
         _ => Ok(res),
     }
+}
+
+/// Returns what is meant by digits of an id that may be the name of a ref.
+fn ref_or_id(history: &History, lineage: String, name: &str) -> anyhow::Result<CheckpointSpec> {
+    let digits = name.to_ascii_lowercase();
+    let Some(at) = history.get_ref(name) else { return Ok(CheckpointSpec { lineage, selector: Selector::Id(digits) }) };
+    if history.with_prefix(&digits).iter().any(|it| *it != at) {
+        let (is, remove) = (format!("{lineage}@{name}"), "remove the ref with `modelwatch store unset`");
+        let message = format!(
+            "`{is}` is a ref, and a checkpoint's id begins so; write `{lineage}@b3:{digits}` for that, or {remove}"
+        );
+        return Err(Wrong(message).into());
+    }
+    Ok(CheckpointSpec { lineage, selector: Selector::Ref(name.to_owned()) })
 }
 
 /// Returns whether a text is as many digits of an id as are printed, or more.
@@ -211,15 +224,22 @@ fn is_id(text: &str) -> bool {
     (12..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit())
 }
 
-/// Returns the one checkpoint of all lineages whose id begins so.
+/// Returns the one checkpoint of all lineages whose id begins so, as far as their logs can be read.
 fn of_id(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<CheckpointSpec> {
     let digits = text.to_ascii_lowercase();
-    let mut lineages = Vec::new();
+    let (mut lineages, mut damages) = (Vec::new(), Vec::new());
     for it in store.lineages().map_err(explained)? {
-        if !store.history(&it).map_err(explained)?.with_prefix(&digits).is_empty() {
+        let history = store.history(&it).map_err(explained)?;
+        if !history.with_prefix(&digits).is_empty() {
             lineages.push(it);
+        } else if let Some(e) = damage(&it, &history) {
+            damages.push(e);
         }
     }
+    if lineages.is_empty() && !damages.is_empty() {
+        bail!("no checkpoint `{text}` is in what can be read of the store: {}", damages.join("; "));
+    }
+    damages.iter().for_each(|it| output::note(it));
     match &lineages[..] {
         [it] => Ok(CheckpointSpec { lineage: it.clone(), selector: Selector::Id(digits) }),
         [] => {

@@ -644,3 +644,48 @@ fn ids_are_taken_as_they_are_printed() {
     assert_eq!(unknown.code, 2, "{}", unknown.err);
     assert!(unknown.err.contains("the store has no checkpoint `0123456789ab`"), "{}", unknown.err);
 }
+
+#[test]
+fn an_id_that_may_be_in_what_is_damaged_is_not_said_to_be_unknown() {
+    let project = Project::new();
+    let [first, second] = ["digits/cnn/cnn.safetensors", "digits/cnn/cnn.npz"].map(|it| put(&project, it, "digits"));
+    let other = put(&project, "torch/cnn.pt", "other");
+    let short = |it: &str| it.split_once("@b3:").unwrap().1[..12].to_owned();
+    let name = "log/digits/00000000000000000002.json";
+    let entry = project.path().join("store").join(name);
+    let whole = fs::read(&entry).unwrap();
+    fs::write(&entry, &whole[..whole.len() - 1]).unwrap();
+    let lost = store(&project, &["show", &short(&second)]);
+    assert!(
+        lost.code == 3 && lost.err.contains(name) && lost.err.contains("store repair"),
+        "{}: {}",
+        lost.code,
+        lost.err
+    );
+    for it in [first, other] {
+        let shown = store(&project, &["show", &short(&it)]);
+        // It may be a checkpoint of the other lineage as well.
+        assert!(
+            shown.code == 0 && shown.out.starts_with(&it) && shown.err.contains(name),
+            "{}{}",
+            shown.out,
+            shown.err
+        );
+    }
+}
+
+#[test]
+fn a_ref_that_is_named_as_another_checkpoint_is_ambiguous() {
+    let project = Project::new();
+    let [first, second] = ["digits/cnn/cnn.safetensors", "digits/cnn/cnn.npz"].map(|it| put(&project, it, "digits"));
+    let short = &first["digits@b3:".len()..][..12];
+    let name = format!("digits@{short}");
+    ok(&project, &["set", &name, &first]);
+    assert!(ok(&project, &["show", &name]).starts_with(&first));
+    ok(&project, &["set", &name, &second]);
+    let ended = store(&project, &["show", &name]);
+    assert_eq!(ended.code, 2, "{}{}", ended.out, ended.err);
+    let told = ended.err.contains(&format!("write `digits@b3:{short}`")) && ended.err.contains("store unset");
+    assert!(told, "{}", ended.err);
+    assert!(ok(&project, &["show", &format!("digits@b3:{short}")]).starts_with(&first));
+}

@@ -287,3 +287,44 @@ fn a_name_in_two_plugins_belongs_to_neither() {
     }
     assert!(matches!(catalog.find(Kind::Store, "faulty"), Lookup::Refused(_)));
 }
+
+/// Loads two folders; what the first one has is refused.
+fn loaded_in_turn(first: &Path, second: &Path) -> Catalog {
+    Catalog::load(&SearchPath::exactly(vec![first.to_owned(), second.to_owned()]))
+}
+
+#[test]
+fn what_a_refused_library_has_is_not_only_what_its_namesake_has() {
+    let (first, second) = (tempfile::tempdir().unwrap(), folder());
+    let refused = library(first.path(), "fixture-faulty");
+    fs::write(&refused, "not a library").unwrap();
+    let catalog = loaded_in_turn(first.path(), second.path());
+    assert!(matches!(catalog.find(Kind::Store, "faulty"), Lookup::Refused(it) if it.path == refused));
+    // It may have had more.
+    assert_eq!(catalog.unread().map(|it| &it.path), Some(&refused));
+}
+
+#[test]
+fn a_listed_library_is_known_by_its_components_and_not_by_its_file() {
+    let (first, second) = (tempfile::tempdir().unwrap(), folder());
+    let refused = put(first.path(), "fixture-faulty");
+    listed(first.path(), &[(&refused, Some("0".repeat(64)))]);
+    // The listing says that it has one component, of another name.
+    let catalog = loaded_in_turn(first.path(), second.path());
+    assert!(matches!(catalog.find(Kind::Store, "faulty"), Lookup::Found(_)));
+    assert!(matches!(catalog.find(Kind::Analyzer, stem(&refused)), Lookup::Refused(it) if it.path == refused));
+    assert_eq!(catalog.unread(), None);
+}
+
+#[test]
+fn a_listing_that_cannot_be_read_refuses_the_libraries_beside_it() {
+    let (first, second) = (folder(), folder());
+    let listing = first.path().join(LISTING_FILE);
+    fs::write(&listing, "[[plugin]]\nfile = 7\n").unwrap();
+    let catalog = loaded_in_turn(first.path(), second.path());
+    assert!(matches!(catalog.find(Kind::Store, "faulty"), Lookup::Refused(it) if it.path == listing));
+    // A library of another name is not beside it.
+    fs::remove_file(library(first.path(), "fixture-faulty")).unwrap();
+    let catalog = loaded_in_turn(first.path(), second.path());
+    assert!(matches!(catalog.find(Kind::Store, "faulty"), Lookup::Found(_)));
+}

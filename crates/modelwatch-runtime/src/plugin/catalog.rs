@@ -11,7 +11,7 @@ use modelwatch_sdk::{ComponentInfo, Kind, Manifest, Needs, Probe, Registry, Resu
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
-use super::{ForeignProbe, ForeignStore, Listing, Refusal, RefusalKind, WorkerProgram, library};
+use super::{ForeignProbe, ForeignStore, LISTING_FILE, Listing, Refusal, RefusalKind, WorkerProgram, library};
 use crate::whole_file;
 
 /// The environment variable with further plugin folders, separated as in `PATH`.
@@ -177,13 +177,13 @@ impl Catalog {
             return Lookup::Found(it);
         }
         let wanted = format!("{kind}/{name}");
-        if let Some(it) = self.refusals.iter().find(|it| it.components.contains(&wanted)) {
+        if let Some(it) = self.refusals.iter().find(|it| it.keeps_away(&wanted)) {
             return Lookup::Refused(it);
         }
         Lookup::Unknown(self.components().filter(|it| it.info.kind == kind).map(|it| it.info.name.as_str()).collect())
     }
 
-    /// Returns a refusal of which nobody knows what it keeps away, if there is one.
+    /// Returns a refusal of which nobody knows all that it keeps away, if there is one.
     pub fn unread(&self) -> Option<&Refusal> {
         self.refusals.iter().find(|it| it.components.is_empty())
     }
@@ -225,13 +225,14 @@ impl Catalog {
         }
     }
 
-    /// Says of a refused library that no listing describes what it would have had, as its namesake of a later folder has it.
+    /// Says of a refused library that no listing describes what it would have had, as its namesake of a later folder has it. Where the
+    /// listing itself was refused, all libraries beside it were.
     fn blame_namesake(&mut self, plugin: &LoadedPlugin) {
         let Some(name) = plugin.path.as_deref().and_then(Path::file_name) else { return };
-        for it in &mut self.refusals {
-            if it.components.is_empty() && it.path.file_name() == Some(name) {
-                it.components = plugin.manifest.components.iter().map(ComponentInfo::full_name).collect();
-            }
+        let is_namesake =
+            |it: &Path| it.file_name() == Some(name) || it.ends_with(LISTING_FILE) && it.with_file_name(name).exists();
+        for it in self.refusals.iter_mut().filter(|it| it.components.is_empty() && is_namesake(&it.path)) {
+            it.of_namesake.extend(plugin.manifest.components.iter().map(ComponentInfo::full_name));
         }
     }
 
@@ -261,7 +262,7 @@ impl Catalog {
         }
         let lost = |it: &ComponentInfo| {
             let name = it.full_name();
-            self.refusals.iter().any(|it| it.components.contains(&name))
+            self.refusals.iter().any(|it| it.keeps_away(&name))
         };
         plugin.manifest.components.retain(|it| !lost(it));
         self.plugins.push(plugin);

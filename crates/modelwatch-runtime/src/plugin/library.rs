@@ -25,6 +25,8 @@ pub struct Refusal {
     pub message: String,
     /// The components that its listing says it has, as `kind/name`.
     pub components: Vec<String>,
+    /// Those that it has at least, where no listing says what it has: those of its namesake in a later folder.
+    pub(super) of_namesake: Vec<String>,
 }
 
 /// The reasons for a refusal.
@@ -53,7 +55,12 @@ pub enum RefusalKind {
 
 impl Refusal {
     pub(crate) fn new(path: impl Into<PathBuf>, kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self { path: path.into(), kind, message: message.into(), components: Vec::new() }
+        Self { path: path.into(), kind, message: message.into(), components: Vec::new(), of_namesake: Vec::new() }
+    }
+
+    /// Returns whether it keeps that component away, as far as is known.
+    pub(super) fn keeps_away(&self, component: &str) -> bool {
+        self.components.iter().chain(&self.of_namesake).any(|it| it == component)
     }
 }
 

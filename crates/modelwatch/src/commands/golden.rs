@@ -4,20 +4,19 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::bail;
 use comfy_table::{Table, presets::NOTHING};
 use modelwatch_config::{Pipeline, ProbeKind};
 use modelwatch_runtime::{
-    plugin::{Catalog, Lookup},
+    plugin::Catalog,
     recording::{self, Existing, OutputReview, RecordError, Recorded, Review},
 };
-use modelwatch_sdk::{Kind, store::CheckpointStore};
+use modelwatch_sdk::store::CheckpointStore;
 use serde_json::Value;
 
 use super::{
     Code, Wrong, run,
     runtimes::runtimes,
-    store::{closed, explained},
+    store::{closed, explained, store_named},
 };
 use crate::{cli, output, report::text::clip};
 
@@ -105,14 +104,8 @@ fn store(pipeline: &Pipeline, catalog: &Catalog) -> anyhow::Result<Option<Box<dy
     // A model that is imported is recorded as it comes; nothing is stored for that.
     let is_stored = matches!(pipeline.checkpoint, Some(modelwatch_config::CheckpointSource::Stored { .. }));
     let Some(component) = pipeline.store.as_ref().filter(|_| is_stored) else { return Ok(None) };
-    match catalog.find(Kind::Store, &component.uses) {
-        Lookup::Found(it) => match it.open_store(&it.resolved(&component.with, &pipeline.root)) {
-            Ok(it) => Ok(Some(it)),
-            Err(e) => Err(explained(e)),
-        },
-        Lookup::Refused(it) => bail!("{it}"),
-        Lookup::Unknown(_) => Err(Wrong(format!("no store is named `{}`", component.uses)).into()),
-    }
+    let found = store_named(catalog, &component.uses)?;
+    Ok(Some(found.open_store(&found.resolved(&component.with, &pipeline.root)).map_err(explained)?))
 }
 
 fn shown(review: &Review) -> String {

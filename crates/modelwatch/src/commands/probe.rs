@@ -5,6 +5,7 @@
 
 use std::{fs, path::Path};
 
+use anyhow::bail;
 use modelwatch_config::{self as config};
 use modelwatch_sdk::Kind;
 use toml::{Table, Value};
@@ -38,9 +39,11 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
         [] => {
             let names = catalog.components().filter(|it| it.info.kind != Kind::Store).map(|it| it.info.name.as_str());
             let names: Vec<_> = names.collect();
-            let hint = match config::did_you_mean(name, names.iter().copied()) {
-                Some(it) => format!("did you mean `{it}`?"),
-                None => format!("there is {}", names.join(", ")),
+            let hint = match (config::did_you_mean(name, names.iter().copied()), catalog.unread()) {
+                (Some(it), _) => format!("did you mean `{it}`?"),
+                // It may have it.
+                (None, Some(refusal)) => bail!("no verifier or analyzer that was loaded is named `{name}`; {refusal}"),
+                (None, None) => format!("there is {}", names.join(", ")),
             };
             return Err(Wrong(format!("no verifier or analyzer is named `{name}`; {hint}")).into());
         }

@@ -17,7 +17,7 @@ use modelwatch_config::{CheckpointSpec, Document, PROFILES_SUFFIX, Pipeline, Ref
 use modelwatch_runtime::{
     blessing,
     checkpoint::{self, CheckpointError},
-    plugin::{Catalog, Lookup, SearchPath},
+    plugin::{Catalog, Component, Lookup, SearchPath},
     refs::{self, Rollback},
 };
 use modelwatch_sdk::{
@@ -147,13 +147,19 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
         with.insert("create".to_owned(), true.into());
     }
     let catalog = Catalog::load(&SearchPath::new(&arguments.plugin_dirs, &dirs));
-    match catalog.find(Kind::Store, &uses) {
-        Lookup::Found(it) => {
-            let store = it.open_store(&it.resolved(&with, &root)).map_err(explained)?;
-            Ok(Some((store, of_pipeline)))
-        }
-        Lookup::Refused(it) => bail!("{it}"),
-        Lookup::Unknown(_) => {
+    let component = store_named(&catalog, &uses)?;
+    let store = component.open_store(&component.resolved(&with, &root)).map_err(explained)?;
+    Ok(Some((store, of_pipeline)))
+}
+
+/// Returns the store of that name.
+pub(super) fn store_named<'c>(catalog: &'c Catalog, uses: &str) -> anyhow::Result<Component<'c>> {
+    match (catalog.find(Kind::Store, uses), catalog.unread()) {
+        (Lookup::Found(it), _) => Ok(it),
+        (Lookup::Refused(it), _) => bail!("{it}"),
+        // It may have it.
+        (Lookup::Unknown(_), Some(refusal)) => bail!("no store that was loaded is named `{uses}`; {refusal}"),
+        (Lookup::Unknown(_), None) => {
             Err(Wrong(format!("no store is named `{uses}`; name its folder with `--plugin-dir`")).into())
         }
     }

@@ -457,6 +457,27 @@ fn a_plugin_that_was_refused_is_not_replaced_from_another_folder() {
 }
 
 #[test]
+fn what_a_refused_library_may_have_had_is_no_mistake_of_the_pipeline() {
+    let project = Project::new();
+    let dir = project.path().join("mine");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("libverify_metrics.so"), "not a library").unwrap();
+    project.write("pipeline.toml", &format!("{}[[verify]]\nuses = 'own-checks'\n", digits("e08")));
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--plugin-dir", "mine"]);
+    assert_eq!(ended.code, 3, "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("no verifier that was loaded is named `own-checks`"), "{}", ended.out);
+    let probe = ["probe", "own-checks", "--plugin-dir", "mine", "--current", "none.csv"];
+    assert_eq!(project.modelwatch(&probe).code, 3);
+    let store = "store = { uses = 'own', with = { path = 'store' } }\n";
+    let pipeline = digits("e08").replacen('\n', &format!("\n{store}"), 1);
+    project.write("pipeline.toml", &format!("{pipeline}[[analyze]]\nuses = 'weights'\n"));
+    let listed = project.modelwatch(&["store", "--pipeline", "pipeline.toml", "--plugin-dir", "mine", "list"]);
+    assert_eq!(listed.code, 3, "{}", listed.err);
+    let told = "no store that was loaded is named `own`; refused plugin `mine/libverify_metrics.so`";
+    assert!(listed.err.contains(told), "{}", listed.err);
+}
+
+#[test]
 fn what_is_no_file_is_refused_and_not_waited_for() {
     let project = Project::new();
     let fifo = project.path().join("pipe");

@@ -6,7 +6,8 @@ mod observed;
 mod outputs;
 
 use std::{
-    io::{self, Read},
+    fs,
+    io::{self, Read, Write},
     num::NonZeroUsize,
     path::{Component, Path, PathBuf},
     slice,
@@ -64,6 +65,9 @@ pub enum ProfileError {
         /// The data's first file.
         file: PathBuf,
     },
+    /// No profile that is to be put together has a row.
+    #[error("the profiles are of no rows, so that there is nothing to put together; make them from data that has some")]
+    NothingToMerge,
     /// A column that is said to have names is not there.
     #[error("the data has no column `{column}`")]
     NoColumn {
@@ -82,6 +86,20 @@ pub enum ProfileError {
     /// The file of the profile cannot be read.
     #[error("cannot read the profile `{}`", file.display())]
     Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is a file of that name already.
+    #[error("`{}` exists already; name a new file", file.display())]
+    Exists {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The file of the profile cannot be written.
+    #[error("cannot write the profile `{}`", file.display())]
+    Write {
         /// The file.
         file: PathBuf,
         /// Why.
@@ -207,21 +225,42 @@ impl Adding<'_> {
 /// Puts profiles together; of settings that differ, those that keep less hold.
 ///
 /// # Errors
-/// When columns of lists keep other elements, or outputs are not of the same model.
+/// When columns of lists keep other elements, outputs are not of the same model, or there are no rows.
 pub fn merge(parts: impl IntoIterator<Item = Stored>) -> Result<Stored, ProfileError> {
     let whole = parts.into_iter().map(Ok).reduce(|left, right| {
         let (mut left, right): (Stored, Stored) = (left?, right?);
         left.merge(right).map_err(ProfileError::Merge)?;
         Ok::<_, ProfileError>(left)
     });
-    let nothing = Stored { settings: Settings::STORED, predictor: None, profile: Profile::default() };
-    let mut res = whole.unwrap_or(Ok(nothing))?;
+    let mut res = whole.unwrap_or(Err(ProfileError::NothingToMerge))?;
+    if res.profile.rows() == 0 {
+        return Err(ProfileError::NothingToMerge);
+    }
     res.cut();
     Ok(res)
 }
 
+/// Writes a profile into a new file, whose folder is made, and returns its bytes.
+///
+/// # Errors
+/// When it cannot be written, or there is a file of that name, which another writer may have made meanwhile.
+pub fn save(path: &Path, stored: &Stored) -> Result<u64, ProfileError> {
+    let bytes = to_bytes(stored);
+    let write = || {
+        fs::create_dir_all(whole_file::folder(path))?;
+        let mut file = whole_file::beside(path)?;
+        file.write_all(&bytes)?;
+        whole_file::publish(file, path, false)
+    };
+    write().map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => ProfileError::Exists { file: path.to_owned() },
+        _ => ProfileError::Write { file: path.to_owned(), source },
+    })?;
+    Ok(bytes.len() as u64)
+}
+
 /// Returns the bytes of a profile's file.
-pub fn to_bytes(stored: &Stored) -> Vec<u8> {
+pub(crate) fn to_bytes(stored: &Stored) -> Vec<u8> {
     file::write(stored)
 }
 
@@ -344,5 +383,24 @@ pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_of_no_rows_make_none() {
+        let nothing = || Stored { settings: Settings::STORED, predictor: None, profile: Profile::default() };
+        for parts in [vec![], vec![nothing()], vec![nothing(), nothing()]] {
+            let said = merge(parts).map(drop).unwrap_err().to_string();
+            assert!(said.contains("of no rows"), "{said}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ref.mwp");
+        std::fs::write(&file, "precious").unwrap();
+        assert!(matches!(save(&file, &nothing()), Err(ProfileError::Exists { .. })));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
 }

@@ -7,7 +7,6 @@ use std::{
     thread,
 };
 
-use anyhow::Context;
 use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
 use modelwatch_config::{self as config, Pipeline};
 use modelwatch_runtime::{
@@ -21,7 +20,7 @@ use super::{
     Code, Wrong, data_error, must_exist,
     probe::{absolute, below},
     refuse_existing,
-    run::{accept, cancel_on_signals, write_file},
+    run::{accept, cancel_on_signals},
     runtimes::runtimes,
 };
 use crate::{
@@ -80,7 +79,7 @@ fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
         }
         Err(e) => return Err(failed(e)),
     };
-    let bytes = write(&arguments.output, &stored)?;
+    let bytes = profile::save(&arguments.output, &stored).map_err(failed)?;
     show(&arguments.output, bytes, &stored, arguments.format)
 }
 
@@ -103,7 +102,7 @@ fn merge(files: &[PathBuf], into: &Path) -> anyhow::Result<Code> {
     refuse_existing(into, "file")?;
     let parts: Vec<_> = files.iter().map(|it| open(it)).collect::<anyhow::Result<_>>()?;
     let stored = profile::merge(parts)?;
-    let bytes = write(into, &stored)?;
+    let bytes = profile::save(into, &stored).map_err(failed)?;
     show(into, bytes, &stored, ShowFormat::Human)
 }
 
@@ -115,18 +114,14 @@ fn open(file: &Path) -> anyhow::Result<Stored> {
 fn failed(error: ProfileError) -> anyhow::Error {
     match error {
         ProfileError::Data(e) => data_error(e),
-        ProfileError::NoColumn { .. } | ProfileError::Inputs(_) => Wrong(error.to_string()).into(),
+        ProfileError::NoColumn { .. } | ProfileError::Inputs(_) | ProfileError::Exists { .. } => {
+            Wrong(error.to_string()).into()
+        }
         ProfileError::Io { ref source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Wrong(output::said(&error.into())).into()
         }
         e => e.into(),
     }
-}
-
-fn write(file: &Path, stored: &Stored) -> anyhow::Result<u64> {
-    let bytes = profile::to_bytes(stored);
-    write_file(file, &bytes).with_context(|| format!("cannot write the profile `{}`", file.display()))?;
-    Ok(bytes.len() as u64)
 }
 
 fn show(file: &Path, bytes: u64, stored: &Stored, format: ShowFormat) -> anyhow::Result<Code> {

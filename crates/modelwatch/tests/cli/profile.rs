@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use serde_json::Value;
@@ -110,6 +111,23 @@ fn a_profile_is_not_replaced_unasked() {
         assert!(ended.err.contains("`ref.mwp` exists already; name a new file"), "{}", ended.err);
     }
     assert_eq!(fs::read_to_string(project.path().join("ref.mwp")).unwrap(), "precious");
+}
+
+#[test]
+fn a_profile_does_not_replace_one_that_was_written_meanwhile() {
+    let project = Project::new();
+    project.write("data.csv", &csv(0));
+    let make = || {
+        let mut command = project.command(&["profile", "data.csv", "-o", "new/ref.mwp", "--format", "json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both = [make(), make()].map(|it| it.wait_with_output().unwrap());
+    let codes = both.each_ref().map(|it| it.status.code().unwrap());
+    let lost = &both[usize::from(codes[0] == 0)];
+    assert!(codes == [0, 2] || codes == [2, 0], "{codes:?}");
+    let said = String::from_utf8_lossy(&lost.stderr);
+    assert!(said.contains("`new/ref.mwp` exists already; name a new file"), "{said}");
+    assert!(fs::read_dir(project.path().join("new")).unwrap().count() == 1);
 }
 
 #[test]

@@ -108,9 +108,12 @@ fn first_line(reason: impl ToString) -> String {
     reason.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
+/// The remedy for a path to nothing.
+pub(crate) const CORRECT_PATH: &str = "; correct the path";
+
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::NotFound => "; correct the path",
+        io::ErrorKind::NotFound => CORRECT_PATH,
         io::ErrorKind::PermissionDenied => "; let the user of this process read it",
         _ => "",
     }

@@ -23,7 +23,7 @@ use super::{Event, Options, Problem};
 use crate::{
     arrival,
     artifacts::Artifacts,
-    data::DataError,
+    data::{CORRECT_PATH, DataError},
     model,
     models::Models,
     pace::Pace,
@@ -144,7 +144,9 @@ pub(super) fn missing(
             continue;
         }
         let help = (!Path::new(&settings.path).exists()).then_some(PATHS_HELP);
-        res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, e, help));
+        // What the help says at more length.
+        let message = e.strip_suffix(CORRECT_PATH).unwrap_or(e);
+        res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, message, help));
     }
     res.extend(data::unwritable(document, pipeline));
     let mut models = Vec::new();

@@ -774,7 +774,8 @@ fn what_cannot_be_used_is_told_once_with_its_place() {
     let ended = project.modelwatch(&["run", "pipeline.toml", "--set", "data.current.path=other.npz"]);
     assert!(ended.out.contains("(`--set data.current.path=other.npz`)"), "{}", ended.out);
     let checked = project.modelwatch(&["check", "pipeline.toml"]);
-    assert!(checked.err.contains("correct the path; a relative one starts at the folder"), "{}", checked.err);
+    assert!(checked.err.contains("help: correct the path; a relative one starts at the folder"), "{}", checked.err);
+    assert_eq!(checked.err.matches("correct the path").count(), 1, "{}", checked.err);
 }
 
 #[test]

@@ -68,13 +68,22 @@ fn compile(dir: &Path, name: &str, record: Option<(u32, u8)>) -> PathBuf {
     to
 }
 
+/// Copies a fixture into a folder, with another byte in its header.
+fn changed(dir: &Path, at: usize, byte: u8) -> PathBuf {
+    let path = put(dir, "fixture-panicking-manifest");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[at] = byte;
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
 /// Puts a library that is refused into a folder.
 type Make = fn(&Path) -> PathBuf;
 
 /// A way to be refused, for programs, and what is said of it.
 type Case<'a> = (Make, RefusalKind, &'a [&'a str]);
 
-const CASES: [Case<'_>; 8] = [
+const CASES: [Case<'_>; 10] = [
     (
         |dir| compile(dir, "other_abi", Some((999, 1))),
         RefusalKind::Abi,
@@ -90,6 +99,13 @@ const CASES: [Case<'_>; 8] = [
         },
         RefusalKind::NotAPlugin,
         &["it is not a library that this machine can load"],
+    ),
+    // 32 bits in place of 64, and a processor that this one is not.
+    (|dir| changed(dir, 4, 1), RefusalKind::NotAPlugin, &["it was built for another machine; build it for this one"]),
+    (
+        |dir| changed(dir, 18, 0xf7),
+        RefusalKind::NotAPlugin,
+        &["it was built for another machine; build it for this one"],
     ),
     (
         |dir| put(dir, "fixture-panicking-manifest"),

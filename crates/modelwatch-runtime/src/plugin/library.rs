@@ -93,7 +93,7 @@ pub(crate) fn load(path: &Path, digest: Option<&str>) -> Result<Library, Refusal
     }
     let crate_name = crate_name(path)
         .ok_or_else(|| refuse(RefusalKind::NotAPlugin, "its name is not that of a library (lib….so)".to_owned()))?;
-    check_length(&file).map_err(|e| refuse(RefusalKind::NotAPlugin, e))?;
+    check_machine(&file).and_then(|()| check_length(&file)).map_err(|e| refuse(RefusalKind::NotAPlugin, e))?;
     let library = open(path, file).map_err(|e| {
         refuse(RefusalKind::NotAPlugin, format!("it is not a library that this machine can load: {}", cause(&e)))
     })?;
@@ -152,18 +152,47 @@ pub(super) fn hash(file: &File) -> std::io::Result<String> {
     Ok(blake3::Hasher::new().update_reader(file)?.finalize().to_hex().to_string())
 }
 
+/// Refuses a library with another word size, byte order or processor than this program has, of which the loader says nothing that helps.
+#[cfg(target_os = "linux")]
+fn check_machine(file: &File) -> Result<(), String> {
+    use std::os::unix::fs::FileExt;
+    let machine = |file: &File| {
+        let mut header = [0; 20];
+        file.read_exact_at(&mut header, 0).ok()?;
+        let [b'\x7f', b'E', b'L', b'F', class, order, .., low, high] = header else { return None };
+        Some([class, order, low, high])
+    };
+    let own = File::open("/proc/self/exe").ok().and_then(|it| machine(&it));
+    match (machine(file), own) {
+        (Some(its), Some(own)) if its != own => {
+            Err(format!("it was built for another machine; build it for this one, {}", std::env::consts::ARCH))
+        }
+        // What is no such file, the loader refuses by itself.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn check_machine(_: &File) -> Result<(), String> {
+    Ok(())
+}
+
 /// Refuses a library that ends before its segments do, as where it is still being copied: the loader maps them all the same,
 /// and whoever touches what is not there is killed.
 #[cfg(target_os = "linux")]
 fn check_length(file: &File) -> Result<(), String> {
+    #[cfg(target_pointer_width = "32")]
+    use object::elf::FileHeader32 as OwnHeader;
+    #[cfg(target_pointer_width = "64")]
+    use object::elf::FileHeader64 as OwnHeader;
     use object::{
         Endianness, ReadCache, ReadRef,
-        elf::{FileHeader64, PT_LOAD},
+        elf::PT_LOAD,
         read::elf::{FileHeader, ProgramHeader},
     };
     let file = ReadCache::new(file);
     // What has no such header the loader refuses by itself.
-    let Ok(header) = FileHeader64::<Endianness>::parse(&file) else { return Ok(()) };
+    let Ok(header) = OwnHeader::<Endianness>::parse(&file) else { return Ok(()) };
     let unreadable = |e: &dyn fmt::Display| format!("its program headers cannot be read: {e}; copy it again");
     let endian = header.endian().map_err(|e| unreadable(&e))?;
     let segments = header.program_headers(endian, &file).map_err(|e| unreadable(&e))?;

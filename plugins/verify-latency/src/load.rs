@@ -9,10 +9,7 @@ use modelwatch_sdk::{
     report::{Check, Finding, Gap, Severity, Status, float},
 };
 
-use crate::{
-    config::Config,
-    report::{NO_BASELINE, ms},
-};
+use crate::{config::Config, report::NO_BASELINE};
 
 /// Beyond so many times the limit it is missed, and between inconclusive.
 const CERTAIN: f64 = 2.0;
@@ -26,7 +23,7 @@ pub(crate) fn checks(
 ) {
     let seconds = candidate.load_seconds;
     if let Some(limit) = config.max_load_seconds {
-        let message = format!("the model was loaded in {} ms", ms(seconds));
+        let message = format!("the model was loaded in {seconds:.3} s");
         check(res, seconds, limit, format!("<= {limit} s"), message);
     }
     let Some(limit) = config.max_load_of_baseline else { return };

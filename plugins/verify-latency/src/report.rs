@@ -36,6 +36,7 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
 /// A budget and what it is held against.
 struct Budget<'a> {
     metric: &'a str,
+    /// In the unit of the requirement: milliseconds, rows a second, or times the baseline's.
     limit: f64,
     wanted: Wanted,
     /// The limit in words.
@@ -160,7 +161,7 @@ fn budgets(it: &Limits) -> Vec<Budget<'static>> {
     for (metric, ms) in absolute {
         let Some(ms) = ms else { continue };
         let requirement = format!("<= {ms} ms");
-        res.push(Budget { metric, limit: ms / 1e3, wanted: Wanted::AtMost, requirement, relative: false });
+        res.push(Budget { metric, limit: ms, wanted: Wanted::AtMost, requirement, relative: false });
     }
     if let Some(limit) = it.min_rows_per_second {
         let requirement = format!(">= {limit} rows/s");
@@ -178,6 +179,13 @@ fn budgets(it: &Limits) -> Vec<Budget<'static>> {
     res
 }
 
+/// Returns the seconds in milliseconds.
+fn in_ms(seconds: &Estimate) -> Estimate {
+    let Interval { low, high, level } = seconds.interval;
+    Estimate { value: seconds.value * 1e3, interval: Interval { low: low * 1e3, high: high * 1e3, level } }
+}
+
+/// Returns what is held against the budget, in its unit.
 fn estimate(it: &Measured, budget: &Budget<'_>, level: f64) -> Option<Estimate> {
     let quantile = PERCENTILES.iter().find(|it| it.0 == budget.metric).map_or(0.5, |it| it.1);
     if budget.relative {
@@ -185,7 +193,7 @@ fn estimate(it: &Measured, budget: &Budget<'_>, level: f64) -> Option<Estimate> 
         return Some(if budget.metric == "rows_per_second" { inverse(&found) } else { found });
     }
     let found = Series::new(it.candidate.clone()).percentile(quantile, level)?;
-    Some(if budget.metric == "rows_per_second" { rate(it.batch_size, &found) } else { found })
+    Some(if budget.metric == "rows_per_second" { rate(it.batch_size, &found) } else { in_ms(&found) })
 }
 
 fn check(res: &mut Report, host: &dyn Host, it: &Measured, budget: &Budget<'_>) {
@@ -250,7 +258,12 @@ fn shown(budget: &Budget<'_>, value: f64) -> String {
     match (budget.relative, budget.metric) {
         (true, _) => format!("{value:.3}"),
         (_, "rows_per_second") => format!("{value:.0} rows/s"),
-        _ => format!("{} ms", ms(value)),
+        // As many digits as tell it from its limit, of microseconds as well.
+        _ if value.is_normal() => {
+            let n_decimals = (3.0 - value.abs().log10().floor()).clamp(0.0, 9.0) as usize;
+            format!("{value:.n_decimals$} ms")
+        }
+        _ => format!("{value} ms"),
     }
 }
 
@@ -298,7 +311,7 @@ fn row(it: &Measured) -> Vec<Vec<String>> {
     res
 }
 
-pub(crate) fn ms(seconds: f64) -> String {
+fn ms(seconds: f64) -> String {
     format!("{:.3}", seconds * 1e3)
 }
 

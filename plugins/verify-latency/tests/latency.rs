@@ -97,7 +97,7 @@ fn budgets_are_held_against_intervals() {
     let report = check(json!({ "p50_ms": 11 }), &host(), Status::Inconclusive, &[]);
     assert!(report.gaps[0].why.contains("too noisy or too few runs"), "{}", report.gaps[0].why);
     let interval = report.checks[0].interval.unwrap();
-    assert!(interval.low < 11e-3 && 11e-3 < interval.high && interval.level == 0.95);
+    assert!(interval.low < 11.0 && 11.0 < interval.high && interval.level == 0.95);
 }
 
 #[test]
@@ -193,6 +193,23 @@ fn loading_once_is_no_distribution() {
     assert_eq!(of(0.1), (Status::Inconclusive, 1));
     // Chance does not make it three times as long.
     assert_eq!(of(0.06), (Status::Fail, 1));
+}
+
+#[test]
+fn a_check_and_its_finding_are_in_the_unit_of_the_requirement() {
+    let limits = json!([{ "batch_size": 1, "p50_ms": 0.0005, "p95_ms": 1 }]);
+    let config = json!({ "batch_sizes": [1], "budget_seconds": 100, "limits": limits, "max_load_seconds": 0.05 });
+    let report = run(&config, &ModelHost::new(model(|_, _| 7.25e-6)));
+    let [p50, p95, load] = &report.checks[..] else { panic!("{:?}", report.checks) };
+    assert_eq!((p50.requirement.as_str(), p50.status), ("<= 0.0005 ms", Status::Fail));
+    let (interval, observed) = (p50.interval.unwrap(), p50.observed.unwrap());
+    assert!((observed - 7.25e-3).abs() < 1e-9 && interval.low > 7e-3 && interval.high < 8e-3, "{p50:?}");
+    assert!(p50.message.contains("is 0.007250 ms, between 0.007250 ms and"), "{}", p50.message);
+    assert_eq!(report.findings[0].evidence["limit"], 0.0005);
+    assert_eq!((p95.requirement.as_str(), p95.status), ("<= 1 ms", Status::Pass));
+    assert_eq!((load.requirement.as_str(), load.message.as_str()), ("<= 0.05 s", "the model was loaded in 0.200 s"));
+    // The metrics are in seconds, as everywhere.
+    assert!((value(&report, "latency_p50", MetricRole::Candidate, 1) - 7.25e-6).abs() < 1e-12);
 }
 
 #[test]

@@ -156,7 +156,7 @@ pub(crate) fn clamp(text: &str, span: &Range<usize>) -> Range<usize> {
     start..end
 }
 
-fn position(text: &str, offset: usize) -> (usize, usize) {
+pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..offset];
     let line_start = before.rfind('\n').map_or(0, |it| it + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::{
     Component, Override, Requirement, code,
-    diagnostic::{Diagnostic, Origin},
+    diagnostic::{Diagnostic, Origin, position},
     schema_errors::{self, Words},
     tree::{self, SpanMap, Spans},
 };
@@ -103,6 +103,12 @@ impl Document {
         let mut res = Diagnostic::error(code::listed(code), pointer, message).place(self.place(pointer));
         res.help = help.map(str::to_owned);
         res
+    }
+
+    /// Returns the line of a value in the file, from 1; nothing of what a `--set` says.
+    pub fn line(&self, pointer: &str) -> Option<usize> {
+        let place = self.place(pointer).filter(|it| it.origin == Origin::File)?;
+        Some(position(&self.text, place.range.start).0)
     }
 
     /// Returns an error at the key of a value: the metric of a requirement, the name of a model input.

@@ -1,6 +1,9 @@
 //! `modelwatch history` and `modelwatch report`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use comfy_table::{Table, presets::NOTHING};
@@ -46,7 +49,8 @@ pub(crate) fn report(arguments: &cli::Report) -> anyhow::Result<Code> {
                 .with_context(|| format!("cannot write the report `{}`", path.display()))?;
             output::note(&format!("report: {}", path.display()));
         }
-        None => run::show(&record, arguments.format)?,
+        // Its file may be another one by now.
+        None => run::show(&record, arguments.format, &BTreeMap::new())?,
     }
     Ok(Code::OK)
 }

@@ -1,6 +1,7 @@
 //! `modelwatch run`.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 use anyhow::Context;
 use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
-use modelwatch_config::{self as config, Diagnostic, Document, Parsed, Pipeline};
+use modelwatch_config::{self as config, Diagnostic, Document, Parsed, Pipeline, Probe};
 use modelwatch_runtime::{
     Options, Outcome, Problem, RunRecord, history,
     plugin::{Catalog, SearchPath, WorkerProgram},
@@ -115,7 +116,7 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
     let res = modelwatch_runtime::run(document, pipeline, &options);
     progress.end();
     match res {
-        Ok(outcome) => conclude(pipeline, outcome, how),
+        Ok(outcome) => conclude(document, pipeline, outcome, how),
         Err(Problem::Pipeline(it)) => {
             complain(document, &it, how.format)?;
             Ok(Code::WRONG)
@@ -131,7 +132,7 @@ pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalo
     }
 }
 
-fn conclude(pipeline: &Pipeline, outcome: Outcome, how: How) -> anyhow::Result<Code> {
+fn conclude(document: &Document, pipeline: &Pipeline, outcome: Outcome, how: How) -> anyhow::Result<Code> {
     let mut ending = Ending { pipeline, outcome, keep: how.keep, reports: Vec::new() };
     if ending.outcome.history_error.is_some() {
         ending.not_all_written();
@@ -140,7 +141,8 @@ fn conclude(pipeline: &Pipeline, outcome: Outcome, how: How) -> anyhow::Result<C
     if ending.reports.iter().any(|it| it.written.is_err()) {
         ending.not_all_written();
     }
-    let shown = ending.show(how);
+    let line = |it: &Probe| Some((it.id.clone(), document.line(&it.component.pointer)?));
+    let shown = ending.show(how, &pipeline.probes.iter().filter_map(line).collect());
     if shown.is_err() {
         ending.not_all_written();
     }
@@ -217,9 +219,9 @@ impl Ending<'_> {
         }
     }
 
-    fn show(&self, how: How) -> anyhow::Result<()> {
+    fn show(&self, how: How, lines: &BTreeMap<String, usize>) -> anyhow::Result<()> {
         let record = &self.outcome.record;
-        show(record, how.format)?;
+        show(record, how.format, lines)?;
         if how.format == Format::Human && !how.keep {
             output::print(&measured(record))?;
         }
@@ -245,8 +247,8 @@ fn measured(record: &RunRecord) -> String {
     format!("{table}{more}")
 }
 
-/// Prints a record.
-pub(super) fn show(record: &RunRecord, format: Format) -> anyhow::Result<()> {
+/// Prints a record, of which the probes are at these lines of the pipeline's file.
+pub(super) fn show(record: &RunRecord, format: Format, lines: &BTreeMap<String, usize>) -> anyhow::Result<()> {
     match format {
         Format::Human => output::print(&report::human(record, output::width())),
         Format::Json => output::print(&serde_json::to_string(record)?),
@@ -257,7 +259,7 @@ pub(super) fn show(record: &RunRecord, format: Format) -> anyhow::Result<()> {
                     .and_then(|mut it| it.write_all(report::markdown(record, None).as_bytes()))
                     .with_context(|| format!("cannot append to `{}`", Path::new(&path).display()))?;
             }
-            output::print(&report::github(record))
+            output::print(&report::github(record, lines))
         }
     }
 }

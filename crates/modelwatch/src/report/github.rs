@@ -2,6 +2,8 @@
 //!
 //! GitHub shows ten of each level per step, so the last of ten says how many are left out.
 
+use std::collections::BTreeMap;
+
 use modelwatch_config::{self as config, Diagnostic, Document};
 use modelwatch_runtime::{RunRecord, record::Of};
 use modelwatch_sdk::report::{Check, Severity, Status};
@@ -13,55 +15,60 @@ use super::{
 
 const MAX_OF_A_LEVEL: usize = 10;
 
-/// Returns the annotations of a run, one command a line.
-pub(crate) fn github(record: &RunRecord) -> String {
+/// Returns the annotations of a run, one command a line, each at the pipeline's file and where it is known at the line of its probe.
+pub(crate) fn github(record: &RunRecord, lines: &BTreeMap<String, usize>) -> String {
+    let file = |line| record.pipeline.file.as_deref().map(|it| in_file(it, line)).unwrap_or_default();
+    let of_probe = |probe: &str| file(lines.get(probe).copied());
     let mut levels = [const { Vec::new() }; 3];
     let [errors, warnings, notices] = &mut levels;
     let verdict = format!("{}: {}", view::verdict(record), view::counts(record));
     let place = if view::status(record) == Status::Pass { &mut *notices } else { &mut *errors };
-    place.push((plain(&record.pipeline.name), verdict));
+    place.push((file(None), plain(&record.pipeline.name), verdict));
     for status in &view::WORST_FIRST[..4] {
         let checks = view::told(record, *status);
         let checks = checks.into_iter().filter(|it| !is_repeated(record, it.check));
-        errors.extend(checks.map(|it| (it.title(" "), check(&it.check.it))));
+        errors.extend(checks.map(|it| (of_probe(&it.check.probe), it.title(" "), check(&it.check.it))));
     }
     for finding in view::findings(record) {
         let it = &finding.it;
         let place = if it.place.is_empty() { &finding.probe } else { &it.place };
         let title = format!("{} {}", plain(&it.code), clip(place, 200));
         let advice = if it.advice.is_empty() { String::new() } else { format!("\nhelp: {}", clip(&it.advice, 1000)) };
-        let text = format!("{}{advice}", clip(&it.message, 1000));
+        let annotation = (of_probe(&finding.probe), title, format!("{}{advice}", clip(&it.message, 1000)));
         match it.severity {
-            Severity::Error => errors.push((title, text)),
-            Severity::Warning => warnings.push((title, text)),
-            Severity::Info => notices.push((title, text)),
+            Severity::Error => errors.push(annotation),
+            Severity::Warning => warnings.push(annotation),
+            Severity::Info => notices.push(annotation),
         }
     }
     for action in &record.actions {
         let place = if view::is_undone(action) { &mut *warnings } else { &mut *notices };
-        place.push(("action".to_owned(), view::action_text(action)));
+        place.push((file(None), "action".to_owned(), view::action_text(action)));
     }
     for gap in view::gaps(record) {
         let text = format!("{}: {}", clip(&gap.what, 300), clip(&gap.why, 1000));
-        warnings.push((format!("{} not covered", plain(&gap.probe)), text));
+        warnings.push((of_probe(&gap.probe), format!("{} not covered", plain(&gap.probe)), text));
     }
-    let file = record.pipeline.file.as_deref().map(|it| format!("file={},", property(&plain(it)))).unwrap_or_default();
-    let placed =
-        |all: Vec<(String, String)>| all.into_iter().map(|(title, text)| (file.clone(), title, text)).collect();
     let rest = "in the summary of the run";
     let names = ["error", "warning", "notice"].into_iter();
-    names.zip(levels).map(|(name, all)| level(name, placed(all), rest)).collect()
+    names.zip(levels).map(|(name, all)| level(name, all, rest)).collect()
 }
 
-/// Returns the annotations of what is wrong with a pipeline, each at its place in the file, one command a line.
+/// Returns the properties that put an annotation into a file.
+fn in_file(file: &str, line: Option<usize>) -> String {
+    let line = line.map(|it| format!("line={it},")).unwrap_or_default();
+    format!("file={},{line}", property(&plain(file)))
+}
+
+/// Returns the annotations of what is wrong with a pipeline, each in the file and at its place there, one command a line.
 pub(crate) fn diagnostics(all: &[Diagnostic], document: &Document) -> String {
     let of = |level: config::Severity| {
         let annotation = |it: &Diagnostic| {
-            let in_file = it.location(document).filter(|_| it.origin == config::Origin::File);
-            let place = in_file.map(|it| format!("file={},line={},", property(&plain(&it.file)), it.line));
+            let line = it.location(document).filter(|_| it.origin == config::Origin::File).map(|it| it.line);
+            let place = in_file(&document.path().display().to_string(), line);
             let help = it.help.iter().map(|it| format!("help: {}", clip(it, 1000)));
             let text: Vec<String> = [clip(&it.message, 1000)].into_iter().chain(help).collect();
-            (place.unwrap_or_default(), it.code.to_owned(), text.join("\n"))
+            (place, it.code.to_owned(), text.join("\n"))
         };
         all.iter().filter(|it| it.severity == level).map(annotation).collect()
     };

@@ -1,6 +1,6 @@
 //! Snapshots of every report, and what must hold for all of them.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use modelwatch_runtime::{
     RunRecord, Verdict,
@@ -86,7 +86,7 @@ fn reports_of_a_pass() {
     let record = fixture::pass();
     insta::assert_snapshot!("human_pass", uncolored(&record, 100));
     insta::assert_snapshot!("markdown_pass", markdown(&record, None));
-    insta::assert_snapshot!("github_pass", github(&record));
+    insta::assert_snapshot!("github_pass", github(&record, &BTreeMap::new()));
     insta::assert_snapshot!("junit_pass", junit(&record).unwrap());
 }
 
@@ -95,7 +95,7 @@ fn reports_of_trouble() {
     let record = fixture::fail();
     insta::assert_snapshot!("human_fail", uncolored(&record, 80));
     insta::assert_snapshot!("markdown_fail", markdown(&record, None));
-    insta::assert_snapshot!("github_fail", github(&record));
+    insta::assert_snapshot!("github_fail", github(&record, &BTreeMap::from([("metrics".to_owned(), 12)])));
     insta::assert_snapshot!("junit_fail", junit(&record).unwrap());
 }
 
@@ -108,7 +108,10 @@ fn the_first_line_says_what_the_exit_code_says() {
         assert!(text.starts_with(&format!("{}, {but}  digits-gate", verdict.to_uppercase())), "{text}");
         assert!(markdown(record, None).starts_with(&format!("## ❌ {verdict}, {but} · ")));
         assert!(junit(record).unwrap().contains("<error "));
-        assert!(github(record).starts_with("::error ") && github(record).contains(&format!("::{verdict}, {but}: ")));
+        assert!(
+            github(record, &BTreeMap::new()).starts_with("::error ")
+                && github(record, &BTreeMap::new()).contains(&format!("::{verdict}, {but}: "))
+        );
         let page = html(record, Path::new("report.html")).unwrap();
         assert!(
             page.contains(&format!("<title>{verdict}, {but}: "))
@@ -148,7 +151,7 @@ fn what_keeps_several_probes_from_running_is_told_once() {
     assert!(text.contains(&format!("  ! metrics, drift, golden\n    {why}\n")), "{text}");
     assert!(!text.contains("Not covered") && !text.contains("n = 0"), "{text}");
     let page = html(&record, Path::new("report.html")).unwrap();
-    for text in [text, markdown(&record, None), github(&record)] {
+    for text in [text, markdown(&record, None), github(&record, &BTreeMap::new())] {
         assert_eq!(text.matches("the current data").count(), 1, "{text}");
     }
     let checks = page.split("id=\"checks\"").nth(1).unwrap().split("</section>").next().unwrap();
@@ -236,10 +239,16 @@ fn hostile_text_stays_text() {
     let record = hostile();
     let page = html(&record, Path::new("report.html")).unwrap();
     assert!(page.contains("&#60;script&#62;") && page.contains("&lt;script&gt;"));
-    for text in [page, uncolored(&record, 80), markdown(&record, None), junit(&record).unwrap(), github(&record)] {
+    for text in [
+        page,
+        uncolored(&record, 80),
+        markdown(&record, None),
+        junit(&record).unwrap(),
+        github(&record, &BTreeMap::new()),
+    ] {
         assert!(!text.contains(['\u{1b}', '\u{0}', '\u{202e}']));
     }
-    for line in github(&record).lines() {
+    for line in github(&record, &BTreeMap::new()).lines() {
         assert!(["::error ", "::warning ", "::notice "].iter().any(|it| line.starts_with(it)), "{line}");
         assert_eq!(
             line.matches("::error::").count(),
@@ -251,7 +260,7 @@ fn hostile_text_stays_text() {
 
 #[test]
 fn annotations_are_ten_of_a_level() {
-    let text = github(&fixture::wide());
+    let text = github(&fixture::wide(), &BTreeMap::new());
     for level in ["::error ", "::warning "] {
         let lines: Vec<_> = text.lines().filter(|it| it.starts_with(level)).collect();
         assert_eq!(lines.len(), 10, "{level}");
@@ -266,7 +275,7 @@ fn a_run_without_checks_does_not_look_well() {
     (record.checks, record.metrics, record.figures) = (Vec::new(), Vec::new(), Vec::new());
     (record.coverage, record.actions) = (Default::default(), Vec::new());
     assert!(junit(&record).unwrap().contains("type=\"not-checked\""));
-    assert!(github(&record).starts_with("::error "));
+    assert!(github(&record, &BTreeMap::new()).starts_with("::error "));
     assert!(uncolored(&record, 80).starts_with("NOT-CHECKED"));
     assert!(html(&record, Path::new("report.html")).unwrap().contains("Nothing was checked."));
 }

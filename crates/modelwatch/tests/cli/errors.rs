@@ -590,7 +590,28 @@ fn what_is_wrong_with_a_pipeline_is_annotated_at_its_place() {
         let line = ended.out.lines().find(|it| it.contains("drft")).unwrap_or_else(|| panic!("{}", ended.out));
         assert!(line.starts_with("::error file=pipeline.toml,line=3,title=E0"), "{line}");
         assert!(line.contains("did you mean `drift`?"), "{line}");
+        // What is not in the file is shown with it.
+        let set = [command, "pipeline.toml", "--format", "github", "--set", "analyze.0.uses='quallity'"];
+        let ended = project.modelwatch(&set);
+        let line = ended.out.lines().find(|it| it.contains("quallity")).unwrap_or_else(|| panic!("{}", ended.out));
+        assert!(line.starts_with("::error file=pipeline.toml,title=E0"), "{line}");
     }
+}
+
+#[test]
+fn what_a_run_finds_is_annotated_at_its_probe() {
+    let project = Project::new();
+    let probe = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 1' }\n";
+    let text = format!("{}{probe}", digits("e08"));
+    project.write("pipeline.toml", &text);
+    let at = 1 + text.lines().position(|it| it == "[[verify]]").unwrap();
+    let ended = project.modelwatch(&["run", "pipeline.toml", "--format", "github"]);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(
+        ended.out.contains(&format!("::error file=pipeline.toml,line={at},title=metrics accuracy::")),
+        "{}",
+        ended.out
+    );
 }
 
 #[test]

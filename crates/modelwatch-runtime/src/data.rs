@@ -107,6 +107,14 @@ impl Dataset {
         }
     }
 
+    /// Returns how many rows there are, where the files say so without being read; 0 elsewhere.
+    pub fn known_rows(&self) -> u64 {
+        match self.format {
+            DataFormat::Parquet => self.files.iter().map(|it| parquet::rows(it)).sum::<Option<_>>().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     /// Looks whether these columns can be read together, as far as that can be told without reading rows.
     ///
     /// # Errors

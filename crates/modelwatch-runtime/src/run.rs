@@ -50,8 +50,13 @@ pub struct Options<'a> {
 pub enum Event {
     /// A phase has begun.
     Phase(&'static str),
-    /// So many rows of the phase are done.
-    Rows(u64),
+    /// How far the phase is with its rows.
+    Rows {
+        /// Those that are done.
+        done: u64,
+        /// All of them; 0 where that is not known.
+        total: u64,
+    },
     /// A probe says how far it is with what it does, at most ten times a second.
     Probe {
         /// Which one.

@@ -26,7 +26,8 @@ pub(crate) struct Progress {
 /// What is said of the phase that is going on.
 #[derive(Default)]
 struct Line {
-    rows: Option<u64>,
+    /// The rows that are done, and all of them; 0 where that is not known.
+    rows: Option<(u64, u64)>,
     /// The probe that told how far it is, and how far that is.
     probe: Option<(String, u64, u64)>,
 }
@@ -35,7 +36,7 @@ impl Line {
     fn take(&mut self, event: &Event) {
         match event {
             Event::Phase(_) => *self = Self::default(),
-            Event::Rows(rows) => self.rows = Some(*rows),
+            Event::Rows { done, total } => self.rows = Some((*done, *total)),
             Event::Probe { id, done, total } if done != total => self.probe = Some((id.clone(), *done, *total)),
             // Another one may be shown by now.
             Event::Probe { id, .. } => self.probe = self.probe.take().filter(|it| it.0 != *id),
@@ -46,8 +47,10 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(rows) = self.rows {
-            write!(f, "{} rows ", HumanCount(rows))?;
+        match self.rows {
+            None => {}
+            Some((done, 0)) => write!(f, "{} rows ", HumanCount(done))?,
+            Some((done, total)) => write!(f, "{}/{} rows ", HumanCount(done), HumanCount(total))?,
         }
         match &self.probe {
             None => Ok(()),
@@ -147,13 +150,13 @@ mod tests {
         };
         let probe = |done, total| Event::Probe { id: "latency".to_owned(), done, total };
         assert_eq!(after(Event::Phase("pass")), "");
-        assert_eq!(after(Event::Rows(12_000)), "12,000 rows");
+        assert_eq!(after(Event::Rows { done: 12_000, total: 0 }), "12,000 rows");
         assert_eq!(after(probe(1_500, 0)), "12,000 rows latency 1,500");
         assert_eq!(after(probe(1, 3)), "12,000 rows latency 1/3");
-        assert_eq!(after(Event::Rows(13_000)), "13,000 rows latency 1/3");
+        assert_eq!(after(Event::Rows { done: 13_000, total: 1_000_000 }), "13,000/1,000,000 rows latency 1/3");
         let other = Event::Probe { id: "other".to_owned(), done: 9, total: 9 };
-        assert_eq!(after(other), "13,000 rows latency 1/3");
-        assert_eq!(after(probe(3, 3)), "13,000 rows");
+        assert_eq!(after(other), "13,000/1,000,000 rows latency 1/3");
+        assert_eq!(after(probe(3, 3)), "13,000/1,000,000 rows");
         assert_eq!(after(Event::Phase("verdict")), "");
     }
 }

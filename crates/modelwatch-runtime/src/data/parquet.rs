@@ -20,6 +20,12 @@ pub(super) fn row_groups(file: &Path) -> usize {
     groups().unwrap_or(1)
 }
 
+/// The number of rows; nothing where the file cannot be read.
+pub(super) fn rows(file: &Path) -> Option<u64> {
+    let metadata = metadata(&open(file).ok()?, file).ok()?;
+    u64::try_from(metadata.metadata().file_metadata().num_rows()).ok()
+}
+
 pub(super) fn partitions(file: &Path, scan: &Scan) -> Result<Partitions, DataError> {
     let handle = open(file)?;
     let metadata = metadata(&handle, file)?;

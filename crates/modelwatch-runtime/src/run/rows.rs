@@ -282,7 +282,7 @@ impl Run<'_> {
         let columns = self.pipeline.columns();
         let needs = slots.iter().filter_map(|it| row_needs(it, role));
         let needs: Vec<_> = needs.map(|it| with_tensors(it, models)).collect::<Result<_, _>>()?;
-        let threads = threads(self.pipeline);
+        let (threads, total) = (threads(self.pipeline), dataset.known_rows());
         let workers = threads.get().min(dataset.partitions_hint()).max(1);
         let infer_threads = NonZeroUsize::new(threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
         let layout = Layout::new(dataset.schema(), &columns, needs, maps, infer_threads);
@@ -294,7 +294,7 @@ impl Run<'_> {
             threads: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
             batch_rows,
             cancelled: &self.options.cancelled,
-            progress: &|rows| (self.options.on_event)(Event::Rows(rows)),
+            progress: &|done| (self.options.on_event)(Event::Rows { done, total }),
         };
         let Self { resumption, sealed, options, .. } = self;
         let idle = resumption.as_mut().map_or_else(States::new, |it| it.states(idle.into_iter()));

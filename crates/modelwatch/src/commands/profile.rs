@@ -60,6 +60,7 @@ fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
     };
     let progress = Progress::new(quiet);
     let (cancelled, _) = cancel_on_signals()?;
+    let total = dataset.known_rows();
     progress.show(&Event::Phase("profile"));
     let request = Request {
         settings: Settings { budget: arguments.budget, ..Settings::STORED },
@@ -67,7 +68,7 @@ fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
         outputs: outputs.as_ref(),
         threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancelled: &cancelled,
-        progress: &|rows| progress.show(&Event::Rows(rows)),
+        progress: &|done| progress.show(&Event::Rows { done, total }),
     };
     let made = profile::make(&dataset, &request);
     progress.end();

@@ -253,7 +253,7 @@ fn group(record: &RunRecord, status: Status, limits: &Limits) -> Option<Group> {
     let view = |told: &view::Told<'_>| {
         let it = &told.check.it;
         CheckView {
-            probe: clip(&told.probes(), 100),
+            probe: told.probes(),
             metric: told.metric(),
             observed: observed(it),
             interval: range(it).trim_start().to_owned(),

@@ -68,7 +68,7 @@ fn checks(res: &mut String, checks: &[view::Told<'_>]) {
             res,
             "| {} | {} | {} | {}{range} | {} | {} | {} |",
             it.status.as_str(),
-            code(&clip(&told.probes(), 100)),
+            code(&told.probes()),
             code(&told.metric()),
             observed(it),
             code(&clip(&it.requirement, 200)),

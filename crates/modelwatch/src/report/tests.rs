@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use modelwatch_runtime::{
     RunRecord, Verdict,
-    record::{ActionStatus, GapRecord},
+    record::{ActionStatus, GapRecord, Of, ProbeCoverage},
 };
 use modelwatch_sdk::report::{Check, Figure, FigureData, Finding, Interval, Metric, Severity, Status};
 
@@ -97,6 +97,22 @@ fn reports_of_trouble() {
     insta::assert_snapshot!("markdown_fail", markdown(&record, None));
     insta::assert_snapshot!("github_fail", github(&record, &BTreeMap::from([("metrics".to_owned(), 12)])));
     insta::assert_snapshot!("junit_fail", junit(&record).unwrap());
+}
+
+#[test]
+fn probes_of_which_the_same_is_told_are_all_named() {
+    let mut record = fixture::fail();
+    let ids: Vec<_> = (0..25).map(|it| format!("probe-with-a-long-name-{it:02}")).collect();
+    let out = record.coverage.probes.iter().find(|it| it.status == Status::Error).unwrap().clone();
+    let its_check = record.checks.iter().find(|it| it.it.message == out.message).unwrap().clone();
+    for id in &ids {
+        record.coverage.probes.push(ProbeCoverage { id: id.clone(), ..out.clone() });
+        record.checks.push(Of { probe: id.clone(), it: its_check.it.clone() });
+    }
+    let page = html(&record, Path::new("report.html")).unwrap();
+    for text in [page, markdown(&record, None), uncolored(&record, 200), github(&record, &BTreeMap::new())] {
+        assert!(ids[..19].iter().all(|it| text.contains(it)) && text.contains("6 more"), "{text}");
+    }
 }
 
 #[test]

@@ -26,9 +26,13 @@ pub(crate) struct Told<'r> {
 }
 
 impl Told<'_> {
-    /// Returns the names of the probes.
+    /// Returns the names of the probes, of which many are counted.
     pub(crate) fn probes(&self) -> String {
-        plain(&self.probes.join(", "))
+        const SHOWN: usize = 20;
+        let names: Vec<_> = self.probes.iter().take(SHOWN).map(|it| clip(it, 100)).collect();
+        let more = self.probes.len() - names.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        names.join(", ") + &more
     }
 
     /// Returns the metric with its labels; nothing where it is about whole probes.

@@ -115,6 +115,17 @@ impl Dataset {
         }
     }
 
+    /// Returns the first value that makes one of these columns, which are to be of numbers, one of text. A file of another format says
+    /// itself what its columns are, so that there is no one value to blame.
+    pub(crate) fn no_number(&self, columns: &[String]) -> Option<DataError> {
+        let is_text = |it: &&String| self.schema.field_with_name(it).is_ok_and(|it| *it.data_type() == DataType::Utf8);
+        let columns: Vec<_> = columns.iter().filter(is_text).cloned().collect();
+        if self.format != DataFormat::Csv || columns.is_empty() {
+            return None;
+        }
+        self.files.iter().find_map(|it| csv::no_number(it, &self.schema, &columns))
+    }
+
     /// Looks whether these columns can be read together, as far as that can be told without reading rows.
     ///
     /// # Errors

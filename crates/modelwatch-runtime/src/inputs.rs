@@ -5,8 +5,10 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, cast::AsArray, types::Float32Type};
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::Columns;
-use modelwatch_infer::{ModelInfo, TensorSpec};
+use modelwatch_infer::{ElementType, ModelInfo, TensorSpec};
 use modelwatch_sdk::rows;
+
+use crate::data::{DataError, Dataset};
 
 /// Which columns make which input.
 #[derive(Clone, Debug)]
@@ -31,6 +33,15 @@ impl InputMap {
         let inputs = model.inputs.iter();
         let inputs = inputs.map(|input| Ok((input.name.clone(), columns_of(input, model, columns, schema)?)));
         Ok(Self { inputs: inputs.collect::<Result<_, String>>()? })
+    }
+
+    /// Finds the columns of every input of the model in data, and refuses values that are no numbers where they must be, before any row is
+    /// read for it.
+    pub(crate) fn of(model: &ModelInfo, columns: &Columns, dataset: &Dataset) -> Result<Self, String> {
+        let res = Self::plan(model, columns, dataset.schema())?;
+        let mut inputs = model.inputs.iter().zip(&res.inputs);
+        let no_number = inputs.find_map(|(input, (_, columns))| no_number(input, columns, dataset));
+        no_number.map_or(Ok(res), |e| Err(e.to_string()))
     }
 
     /// Returns the columns that have to be read.
@@ -81,6 +92,11 @@ pub(crate) fn columns_of(
         Some(patterns) => matching(patterns, columns, schema),
         None => guess(input, model, columns, schema),
     }
+}
+
+/// Returns the first value of an input's columns that is no number, where the input is made of numbers.
+pub(crate) fn no_number(input: &TensorSpec, columns: &[String], dataset: &Dataset) -> Option<DataError> {
+    if input.dtype == ElementType::Utf8 { None } else { dataset.no_number(columns) }
 }
 
 /// Returns how many numbers of a row the input is made of, if the model says so.

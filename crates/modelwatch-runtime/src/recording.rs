@@ -239,7 +239,7 @@ impl<'a> Rows<'a> {
         settings: &'a Settings<'a>,
         threads: NonZeroUsize,
     ) -> Result<Self, RecordError> {
-        let inputs = InputMap::plan(model.model.info(), &data.columns, dataset.schema()).map_err(RecordError::Model)?;
+        let inputs = InputMap::of(model.model.info(), &data.columns, dataset).map_err(RecordError::Model)?;
         let columns = dataset.schema().fields().iter().map(|it| it.name().clone()).collect();
         let batches = dataset.batches(&Scan { columns, batch_rows: BATCH_ROWS })?;
         Ok(Self { batches, inputs, model, settings, threads })

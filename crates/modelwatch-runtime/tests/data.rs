@@ -118,6 +118,18 @@ fn a_glob_is_its_files_in_order() {
 }
 
 #[test]
+fn a_value_of_a_csv_file_that_has_not_its_columns_type_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "x,day\n1,2026-01-01\n2,2026-13-45\n").unwrap();
+    let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+    let scan = Scan { columns: vec!["day".to_owned()], batch_rows: 256 };
+    let error = dataset.batches(&scan).unwrap().find_map(Result::err).unwrap().to_string();
+    let place = format!("cannot read `{}` at row 2, column `day`: `2026-13-45` is no date", path.display());
+    assert!(error.starts_with(&place) && error.ends_with("correct it") && !error.contains("Row data"), "{error}");
+}
+
+#[test]
 fn csv_files_have_the_types_of_all_their_lines() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, values: [&str; 3]| {

@@ -7,14 +7,18 @@ use std::{
     sync::Arc,
 };
 
+use arrow_array::{ArrayRef, cast::AsArray};
 use arrow_csv::{ReaderBuilder, reader::Format};
-use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
-use super::{DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
+use super::{BATCH_UNIT, DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
 
 /// Types are inferred from this many lines: a column whose type changes later is an error that
 /// names the line.
 const INFER_LINES: usize = 1_000_000;
+
+/// Longer values are cut.
+const MAX_SHOWN: usize = 40;
 
 /// What separates the values is looked for in this much of the head line.
 const HEAD_BYTES: u64 = 1 << 20;
@@ -41,12 +45,57 @@ pub(super) fn partitions(file: &Path, schema: &SchemaRef, scan: &Scan) -> Result
         .with_batch_size(8192)
         .build(reader)
         .map_err(|e| DataError::broken(file, "", e))?;
-    let place = file.to_owned();
+    let (place, fields) = (file.to_owned(), schema.fields().clone());
     Ok(Box::new(Rechunk::new(
-        batches.map(move |it| it.map_err(|e| malformed(&place, e))),
+        batches.map(move |it| it.map_err(|e| bad_value(&place, &fields, &e).unwrap_or_else(|| malformed(&place, e)))),
         partition_rows(schema),
         scan.batch_rows,
     )))
+}
+
+/// Returns the first value of these columns, which are text, that is no number.
+pub(super) fn no_number(file: &Path, schema: &SchemaRef, columns: &[String]) -> Option<DataError> {
+    let scan = Scan { columns: columns.to_vec(), batch_rows: BATCH_UNIT };
+    let mut before = 0;
+    for batch in partitions(file, schema, &scan).ok()?.flatten().flatten() {
+        let batch = batch.ok()?;
+        let of_column = |(field, array): (&FieldRef, &ArrayRef)| {
+            let texts = array.as_string::<i32>();
+            let at = texts.iter().position(|it| it.is_some_and(|it| it.trim().parse::<f64>().is_err()))?;
+            Some((at, field.name().clone(), texts.value(at).to_owned()))
+        };
+        let found = batch.schema_ref().fields().iter().zip(batch.columns()).filter_map(of_column);
+        if let Some((at, column, value)) = found.min_by_key(|it| it.0) {
+            let why = "is no number; correct it, or leave it empty where it is missing";
+            return Some(of_value(file, before + at + 1, &column, &value, why));
+        }
+        before += batch.num_rows();
+    }
+    None
+}
+
+/// Returns the error of a value; the first row below the head line has the number 1.
+fn of_value(file: &Path, row: usize, column: &str, value: &str, why: &str) -> DataError {
+    let value: String = value.chars().take(MAX_SHOWN).collect();
+    DataError::broken(file, format!("row {row}, column `{column}`"), format!("`{value}` {why}"))
+}
+
+/// Returns the error of a value that has not the type of its column, which `arrow_csv` tells by the column's number.
+fn bad_value(file: &Path, fields: &Fields, error: &ArrowError) -> Option<DataError> {
+    let ArrowError::ParseError(said) = error else { return None };
+    let (value, rest) = said.strip_prefix("Error while parsing value '")?.split_once("' as type '")?;
+    let (data_type, rest) = rest.split_once("' for column ")?;
+    let (column, rest) = rest.split_once(" at line ")?;
+    let row = rest.split_once('.')?.0.parse().ok()?;
+    let field = fields.get(column.parse::<usize>().ok()?)?;
+    let kind = match data_type {
+        "Int64" => "whole number",
+        "Float64" => "number",
+        "Date32" => "date",
+        other => other,
+    };
+    let why = format!("is no {kind}, as the column's first values are; correct it");
+    Some(of_value(file, row, field.name(), value, &why))
 }
 
 /// Gives both files the types that would be inferred if their lines were in one, as far as their columns go together.

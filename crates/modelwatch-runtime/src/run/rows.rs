@@ -252,7 +252,7 @@ impl Run<'_> {
             if slots.iter().all(|it| need(it) == Need::No) {
                 continue;
             }
-            match InputMap::plan(model.model.info(), &columns, dataset.schema()) {
+            match InputMap::of(model.model.info(), &columns, dataset) {
                 Ok(it) => {
                     model.set_inputs(it.clone());
                     maps.push((model_role, it));

@@ -813,3 +813,29 @@ fn a_broken_model_is_named_as_its_user_does() {
     assert!(ended.out.contains("broken.onnx"), "{}", ended.out);
     assert!(!ended.out.contains("broken.onnx/") && !ended.out.contains(".modelwatch-"), "{}", ended.out);
 }
+
+#[test]
+fn a_text_where_a_model_wants_a_number_is_named_with_its_row_and_column() {
+    let project = Project::new();
+    let folder = fixtures().join("tabular/breast_cancer");
+    let text = std::fs::read_to_string(folder.join("test.csv")).unwrap();
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    // The rows begin below the head line, and the columns with `mean_radius`.
+    lines[3] = format!("oops,{}", lines[3].split_once(',').unwrap().1);
+    project.write("text.csv", &lines.join("\n"));
+    let model = folder.join("logreg.onnx");
+    let pipeline = format!(
+        "name = 'x'\n[checkpoint]\nname = 'c'\nimport = '{}'\n[data.current]\npath = 'text.csv'\n[data.columns]\nlabel = 'label'\n\
+         inputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n[[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities' }}\n\
+         require = {{ accuracy = '>= 0.9' }}\n",
+        model.display()
+    );
+    let (code, record) = project.run(&pipeline);
+    assert_eq!(code, 3, "{record:#}");
+    let told = "text.csv` at row 3, column `mean_radius`: `oops` is no number; correct it, or leave it empty where it is missing";
+    let message = crate::support::check(&record, "metrics", "error")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(told), "{message}");
+    let checked = project.modelwatch(&["check", "pipeline.toml"]);
+    let told = told.split_once("; ").unwrap();
+    assert!(checked.code == 2 && checked.err.contains(told.0) && checked.err.contains(told.1), "{}", checked.err);
+}

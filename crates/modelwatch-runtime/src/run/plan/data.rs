@@ -232,7 +232,10 @@ pub(super) fn unmade_inputs(
                         let remedy = "name as many columns as the model was trained on";
                         (code::UNKNOWN_INPUT, format!("{what}, and {found} columns are meant for it; {remedy}"))
                     }
-                    _ => continue,
+                    _ => match inputs::no_number(input, &found, dataset) {
+                        Some(e) => (code::MISSING_FILE, e.to_string()),
+                        None => continue,
+                    },
                 },
                 Err(why) if named.is_some() => (code::UNKNOWN_COLUMN, why),
                 Err(why) => (code::UNKNOWN_INPUT, why),

@@ -209,17 +209,10 @@ fn an_edit_with_its_digests_put_right_breaks_the_chain() {
     let entries = memory.keys("log/digits/");
     for (at, key) in entries[..2].iter().enumerate() {
         let edited = memory.copy();
-        let mut entry: Value = serde_json::from_slice(&edited.get(key)).unwrap();
-        let digest = Digest::parse(entry["manifest"].as_str().unwrap()).unwrap();
-        let mut stored = StoredManifest::load(&edited, digest, CHUNK as u64).unwrap();
-        stored.metadata = metadata(99);
-        stored.id = manifest::content_id(&stored.metadata, &stored.files, &stored.tensors).unwrap();
-        let bytes = canonical(&stored).unwrap();
-        edited.put(&keys::manifest(Digest::of(&bytes)), bytes.clone());
-        entry.as_object_mut().unwrap().remove("digest");
-        entry["manifest"] = Value::from(Digest::of(&bytes).to_string());
-        entry["event"]["id"] = Value::from(stored.id.to_string());
-        edited.put(key, seal(&entry).unwrap());
+        edit_manifest(&edited, key, |it| {
+            it.metadata = metadata(99);
+            it.id = manifest::content_id(&it.metadata, &it.files, &it.tensors).unwrap();
+        });
         for id in &ids[at..] {
             let e = open(&edited).open(&(), id).map(drop).unwrap_err();
             assert_eq!(e.kind, ErrorKind::Corrupt, "{e}");
@@ -262,7 +255,7 @@ fn chunks_in_another_order_are_not_the_tensor() {
     let e = tensor(&damaged, &id).unwrap_err();
     assert!(e.kind == ErrorKind::Corrupt && e.message.contains("in the frame of chunk"), "{e}");
 
-    edit_manifest(&memory, |it| it.tensors[0].chunks.swap(1, 2));
+    edit_manifest(&memory, &keys::entry("digits", 1), |it| it.tensors[0].chunks.swap(1, 2));
     let e = tensor(&memory, &id).unwrap_err();
     assert!(e.kind == ErrorKind::Corrupt && e.message.contains("chunks that are not the tensor"), "{e}");
     row.ok(2);
@@ -277,7 +270,7 @@ fn chunks_of_one_hash_and_several_lengths_are_refused() {
     let id = commit(&open(&memory), "digits", 1).unwrap();
     let edited = |change: fn(&mut Vec<Chunk>)| {
         let memory = memory.copy();
-        edit_manifest(&memory, |it| change(&mut it.files[1].chunks));
+        edit_manifest(&memory, &keys::entry("digits", 1), |it| change(&mut it.files[1].chunks));
         open(&memory).open(&(), &id).unwrap()
     };
     let shorter = edited(|it| {
@@ -299,16 +292,16 @@ fn chunks_of_one_hash_and_several_lengths_are_refused() {
     row.ok(3);
 }
 
-/// Puts another manifest in the place of the one that the first entry names, with the entry's digest put right.
-fn edit_manifest(memory: &Memory, change: impl FnOnce(&mut StoredManifest)) {
-    let key = &memory.keys("log/digits/")[0];
-    let mut entry: Value = serde_json::from_slice(&memory.get(key)).unwrap();
-    let digest = Digest::parse(entry["manifest"].as_str().unwrap()).unwrap();
+/// Puts another manifest in the place of the one that an entry names, with the entry and its digest put right.
+fn edit_manifest(memory: &Memory, entry: &str, change: impl FnOnce(&mut StoredManifest)) {
+    let mut edited: Value = serde_json::from_slice(&memory.get(entry)).unwrap();
+    let digest = Digest::parse(edited["manifest"].as_str().unwrap()).unwrap();
     let mut stored = StoredManifest::load(memory, digest, CHUNK as u64).unwrap();
     change(&mut stored);
-    let manifest = canonical(&stored).unwrap();
-    entry["manifest"] = Value::from(Digest::of(&manifest).to_string());
-    entry.as_object_mut().unwrap().remove("digest");
-    memory.put(&keys::manifest(Digest::of(&manifest)), manifest);
-    memory.put(key, seal(&entry).unwrap());
+    let bytes = canonical(&stored).unwrap();
+    edited["manifest"] = Value::from(Digest::of(&bytes).to_string());
+    edited["event"]["id"] = Value::from(stored.id.to_string());
+    edited.as_object_mut().unwrap().remove("digest");
+    memory.put(&keys::manifest(Digest::of(&bytes)), bytes);
+    memory.put(entry, seal(&edited).unwrap());
 }

@@ -26,7 +26,7 @@ pub struct ProbeRecord {
 }
 
 /// The number of the interface in this crate. It may move until 1.0.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// The first eight bytes of every [`ProbeRecord`].
 pub const PROBE_MAGIC: [u8; 8] = *b"mwplugin";

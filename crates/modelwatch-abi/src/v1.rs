@@ -218,6 +218,8 @@ pub trait CheckpointReader: Send + Sync {
     fn read(&self, file: RStr<'_>, offset: u64, out: RSliceMut<'_, u8>) -> Fallible<u64>;
     /// A named tensor, borrowed from the reader.
     fn tensor<'a>(&'a self, name: RStr<'_>) -> Fallible<ROption<Tensor<'a>>>;
+    /// As `read`, of the bytes of a tensor.
+    fn read_tensor(&self, name: RStr<'_>, offset: u64, out: RSliceMut<'_, u8>) -> Fallible<u64>;
     /// Drops the instance, so that a panic of its destructor can be told. Nothing but the drop of the box comes after it.
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> Fallible<()>;

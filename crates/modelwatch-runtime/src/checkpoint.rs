@@ -8,8 +8,11 @@ use std::{
 
 use modelwatch_config::{CheckpointSpec, Selector};
 use modelwatch_sdk::{
-    Error, ErrorKind, Host,
-    store::{self, CheckpointId, CheckpointReader, CheckpointStore, FileEntry, History, check_file_name},
+    DType, Error, ErrorKind, Host,
+    store::{
+        self, CheckpointId, CheckpointReader, CheckpointStore, FileEntry, History, TensorEntry,
+        check_file_name,
+    },
 };
 use modelwatch_tensors::{TensorError, TensorFile};
 use serde_json::{Map, Value};
@@ -442,7 +445,7 @@ pub fn lay_out_in(folder: &Path, reader: &dyn CheckpointReader, host: &dyn Host)
     Ok(Laid { _dir: dir, path: root, files: files.len() as u64, bytes })
 }
 
-/// Reads every byte of a checkpoint and holds its files against their digests.
+/// Reads every byte of a checkpoint, in pieces, and holds its files and tensors against their digests.
 ///
 /// # Errors
 /// When something does not verify.
@@ -452,7 +455,7 @@ pub fn verify(store: &dyn CheckpointStore, host: &dyn Host, id: &CheckpointId) -
         each_chunk(reader.as_ref(), host, file, |_| Ok(()))?;
     }
     for tensor in &reader.manifest().tensors {
-        reader.tensor(&tensor.name)?;
+        each_chunk_of_tensor(reader.as_ref(), host, tensor, |_| Ok(()))?;
     }
     Ok(())
 }
@@ -466,6 +469,47 @@ pub(crate) fn each_chunk(
     reader: &dyn CheckpointReader,
     host: &dyn Host,
     file: &FileEntry,
+    take: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+) -> Result<u64, CheckpointError> {
+    let listed = Listed { what: "the file", name: &file.name, size: file.size, digest: &file.digest };
+    each_piece(reader, host, &listed, |offset, out| reader.read(&file.name, offset, out), take)
+}
+
+/// As [`each_chunk`], of a tensor that was stored beside the files.
+///
+/// # Errors
+/// As there.
+pub(crate) fn each_chunk_of_tensor(
+    reader: &dyn CheckpointReader,
+    host: &dyn Host,
+    tensor: &TensorEntry,
+    take: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+) -> Result<u64, CheckpointError> {
+    let TensorEntry { name, dtype, shape, digest } = tensor;
+    let Some(known) = DType::parse(dtype) else {
+        let (name, dtype) = (name.escape_debug(), dtype.escape_debug());
+        let what = format!("the tensor `{name}` is of the type `{dtype}`, which this version does not know");
+        return Err(Error::input(what).with_help("use a newer version").into());
+    };
+    let size = shape.iter().fold(known.size() as u64, |res, &it| res.saturating_mul(it));
+    let listed = Listed { what: "the tensor", name, size, digest };
+    each_piece(reader, host, &listed, |offset, out| reader.read_tensor(name, offset, out), take)
+}
+
+/// What a manifest says of a file or a tensor.
+struct Listed<'a> {
+    what: &'a str,
+    name: &'a str,
+    size: u64,
+    digest: &'a str,
+}
+
+/// Hands out what `read` reads, and holds the whole against what is listed.
+fn each_piece(
+    reader: &dyn CheckpointReader,
+    host: &dyn Host,
+    listed: &Listed<'_>,
+    read: impl Fn(u64, &mut [u8]) -> modelwatch_sdk::Result<usize>,
     mut take: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
 ) -> Result<u64, CheckpointError> {
     let mut hasher = blake3::Hasher::new();
@@ -474,20 +518,26 @@ pub(crate) fn each_chunk(
         if host.is_cancelled() {
             return Err(host.cancelled().into());
         }
-        match reader.read(&file.name, hasher.count(), &mut buffer)? {
-            0 => break,
-            n => {
-                hasher.update(&buffer[..n]);
-                take(&buffer[..n])?;
-            }
+        let n = read(hasher.count(), &mut buffer)?;
+        hasher.update(&buffer[..n]);
+        // A store that gives more than there is may give it without end.
+        if n == 0 || hasher.count() > listed.size {
+            break;
         }
+        take(&buffer[..n])?;
     }
-    if hasher.finalize().to_hex().as_str() == file.digest {
-        return Ok(hasher.count());
+    if hasher.count() == listed.size && hasher.finalize().to_hex().as_str() == listed.digest {
+        return Ok(listed.size);
     }
-    let (name, id) = (file.name.escape_debug(), reader.manifest().id.short());
-    let what = format!("the bytes of `{name}` of the checkpoint `{id}` are not those that its id stands for");
-    Err(Error::new(ErrorKind::Corrupt, what).with_help("`modelwatch store scrub` tells what is damaged").into())
+    let what = format!("{} `{}`", listed.what, listed.name.escape_debug());
+    Err(is_another(&reader.manifest().id, &what).into())
+}
+
+/// Returns the error of a store that gives something else as a part of a checkpoint.
+fn is_another(id: &CheckpointId, what: &str) -> Error {
+    let what = format!("{what} of the checkpoint `{}` is not the one that its id stands for", id.short());
+    Error::new(ErrorKind::Corrupt, what)
+        .with_help("`modelwatch store scrub` tells what is damaged; where nothing is, the store's plugin is at fault")
 }
 
 #[cfg(test)]

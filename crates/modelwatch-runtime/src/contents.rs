@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::checkpoint::{CheckpointError, Laid, lay_out};
+use crate::checkpoint::{CheckpointError, Laid, each_chunk_of_tensor, lay_out};
 
 /// The tensors of a checkpoint: those that were stored beside its files, and those of its weights file.
 pub struct Contents<'a> {
@@ -134,7 +134,7 @@ pub enum Difference {
 }
 
 impl<'a> Contents<'a> {
-    /// Reads what tensors a checkpoint has; their values are read when they are asked for.
+    /// Reads what tensors a checkpoint has; their values are read and verified whenever they are asked for.
     ///
     /// # Errors
     /// When its files do not verify, or none of them is of a format whose tensors are read.
@@ -211,10 +211,15 @@ impl TensorSource for Contents<'_> {
             let file = self.file.as_ref().expect("it is counted only where there is one");
             return file.bytes(idx - self.beside.len());
         };
-        let stored = self.reader.tensor(&info.name).map_err(|e| io::Error::other(e.message));
-        let found = stored.and_then(|it| it.ok_or_else(|| io::ErrorKind::NotFound.into()));
-        let it = found.map_err(|source| TensorError::Io { path: PathBuf::from(&info.name), source })?;
-        Ok(Cow::Borrowed(it.bytes))
+        let mut res = Vec::new();
+        let mut take = |it: &[u8]| {
+            res.extend_from_slice(it);
+            Ok(())
+        };
+        each_chunk_of_tensor(self.reader, &(), &self.reader.manifest().tensors[idx], &mut take).map_err(|e| {
+            TensorError::Io { path: PathBuf::from(&info.name), source: io::Error::other(e.to_string()) }
+        })?;
+        Ok(Cow::Owned(res))
     }
 }
 

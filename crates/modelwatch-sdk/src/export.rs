@@ -308,6 +308,9 @@ impl v1::CheckpointReader for Exported<Box<dyn CheckpointReader>> {
     fn tensor<'a>(&'a self, name: RStr<'_>) -> v1::Fallible<ROption<v1::Tensor<'a>>> {
         guard(|| self.get()?.tensor(&name), |it| it.map(raw_tensor).into())
     }
+    fn read_tensor(&self, name: RStr<'_>, offset: u64, mut out: RSliceMut<'_, u8>) -> v1::Fallible<u64> {
+        guard(|| self.get()?.read_tensor(&name, offset, out.as_mut_slice()), |it| it as u64)
+    }
     fn close(&mut self) -> v1::Fallible<()> {
         self.close()
     }

@@ -252,6 +252,22 @@ pub trait CheckpointReader: Send + Sync {
     /// # Errors
     /// `Corrupt` where its bytes do not verify.
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>>;
+
+    /// As [`read`](Self::read), of the bytes of a tensor, for who needs not all of them at once. A store of large tensors does
+    /// not leave it at this, which has the whole tensor in memory for as long as the reader.
+    ///
+    /// # Errors
+    /// As there.
+    fn read_tensor(&self, name: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        let tensor = self.tensor(name)?.ok_or_else(|| {
+            let (id, name) = (self.manifest().id.short(), name.escape_debug());
+            Error::new(ErrorKind::NotFound, format!("the checkpoint `{id}` has no tensor `{name}` beside its files"))
+        })?;
+        let rest = usize::try_from(offset).ok().and_then(|it| tensor.bytes.get(it..)).unwrap_or_default();
+        let n = rest.len().min(out.len());
+        out[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
 }
 
 /// The digest of a checkpoint's content: 64 lower-case hexadecimal digits.

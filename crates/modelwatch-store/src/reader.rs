@@ -32,7 +32,9 @@ pub(crate) struct Reader {
     stored: StoredManifest,
     shown: CheckpointManifest,
     /// Per file, where each of its chunks ends.
-    ends: Vec<Vec<u64>>,
+    file_ends: Vec<Vec<u64>>,
+    /// The same per tensor.
+    tensor_ends: Vec<Vec<u64>>,
     cache: Mutex<VecDeque<(Digest, Arc<Vec<u8>>)>>,
     /// Per tensor, its bytes once they were asked for. They stay as long as the reader: views borrow them.
     tensors: Vec<OnceLock<Buffer>>,
@@ -61,7 +63,8 @@ impl Reader {
             shared: Arc::clone(shared),
             digest,
             shown: stored.shown(),
-            ends: stored.files.iter().map(|it| ends(&it.chunks)).collect(),
+            file_ends: stored.files.iter().map(|it| ends(&it.chunks)).collect(),
+            tensor_ends: stored.tensors.iter().map(|it| ends(&it.chunks)).collect(),
             cache: Mutex::default(),
             tensors: stored.tensors.iter().map(|_| OnceLock::new()).collect(),
             moved: OnceLock::new(),
@@ -163,6 +166,33 @@ impl Reader {
         Ok(res)
     }
 
+    /// Fills `out` from `offset` of what has these chunks.
+    fn read_at(&self, chunks: &[Chunk], ends: &[u64], offset: u64, out: &mut [u8]) -> Result<usize> {
+        let mut n_read = 0;
+        let first = ends.partition_point(|&end| end <= offset);
+        for (chunk, end) in chunks.iter().zip(ends).skip(first) {
+            if n_read == out.len() {
+                break;
+            }
+            let skip = (offset + n_read as u64) - (end - chunk.len);
+            let bytes = self.cached(chunk)?;
+            let bytes = &bytes[skip as usize..];
+            let n = bytes.len().min(out.len() - n_read);
+            out[n_read..n_read + n].copy_from_slice(&bytes[..n]);
+            n_read += n;
+        }
+        Ok(n_read)
+    }
+
+    fn missing(&self, what: &str, name: &str) -> Error {
+        let text = format!("the checkpoint `{}` has no {what} `{}`", self.shown.id.short(), name.escape_debug());
+        Error::new(ErrorKind::NotFound, text).with_help(format!("its manifest lists the {what}s"))
+    }
+
+    fn find_tensor(&self, name: &str) -> Option<usize> {
+        self.shown.tensors.binary_search_by(|it| it.name.as_str().cmp(name)).ok()
+    }
+
     fn load_tensor(&self, at: usize) -> Result<Buffer> {
         let tensor = &self.stored.tensors[at];
         let total = tensor.chunks.iter().map(|it| it.len).sum();
@@ -251,31 +281,13 @@ impl CheckpointReader for Reader {
     }
 
     fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
-        let at = self.stored.files.binary_search_by(|it| it.name.as_str().cmp(file)).map_err(|_| {
-            let what = format!("the checkpoint `{}` has no file `{}`", self.shown.id.short(), file.escape_debug());
-            Error::new(ErrorKind::NotFound, what).with_help("its manifest lists the files")
-        })?;
-        let (chunks, ends) = (&self.stored.files[at].chunks, &self.ends[at]);
-        let mut n_read = 0;
-        let first = ends.partition_point(|&end| end <= offset);
-        for (chunk, end) in chunks.iter().zip(ends).skip(first) {
-            if n_read == out.len() {
-                break;
-            }
-            let skip = (offset + n_read as u64) - (end - chunk.len);
-            let bytes = self.cached(chunk)?;
-            let bytes = &bytes[skip as usize..];
-            let n = bytes.len().min(out.len() - n_read);
-            out[n_read..n_read + n].copy_from_slice(&bytes[..n]);
-            n_read += n;
-        }
-        Ok(n_read)
+        let found = self.stored.files.binary_search_by(|it| it.name.as_str().cmp(file));
+        let at = found.map_err(|_| self.missing("file", file))?;
+        self.read_at(&self.stored.files[at].chunks, &self.file_ends[at], offset, out)
     }
 
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
-        let Ok(at) = self.shown.tensors.binary_search_by(|it| it.name.as_str().cmp(name)) else {
-            return Ok(None);
-        };
+        let Some(at) = self.find_tensor(name) else { return Ok(None) };
         let entry = &self.shown.tensors[at];
         let Some(dtype) = DType::parse(&entry.dtype) else {
             let place = self.shared.blobs.locate(&keys::manifest(self.digest));
@@ -291,5 +303,10 @@ impl CheckpointReader for Reader {
             }
         };
         Ok(Some(TensorView { name: &entry.name, dtype, shape: &entry.shape, bytes }))
+    }
+
+    fn read_tensor(&self, name: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        let at = self.find_tensor(name).ok_or_else(|| self.missing("tensor", name))?;
+        self.read_at(&self.stored.tensors[at].chunks, &self.tensor_ends[at], offset, out)
     }
 }

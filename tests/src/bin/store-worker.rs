@@ -17,7 +17,10 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use modelwatch_runtime::{checkpoint::CheckpointError, saver::Saver};
+use modelwatch_runtime::{
+    checkpoint::{self, CheckpointError},
+    saver::Saver,
+};
 use modelwatch_sdk::{
     DType, Error, ErrorKind, Result, Store as _, TensorView,
     store::{CheckpointId, CheckpointStore, CollectOptions, ScrubDepth},
@@ -73,6 +76,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         count: u64,
     },
+    /// Verifies all checkpoints that are there, as before a ref is set to them.
+    Verify,
     /// Checks that everything is there that the lines of a file say, and that what is there is whole.
     Check {
         #[arg(long)]
@@ -112,6 +117,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Train { .. } => unreachable!("it shares the store with a thread, and is told apart before"),
         Command::Gc { count } => (0..*count).try_for_each(|_| collect(store)),
         Command::Read { count } => (0..*count).try_for_each(|_| read_all(store)),
+        Command::Verify => verify_all(store),
         Command::Check { said, read_only } => check(store, &cli.store, said, !read_only),
     }
 }
@@ -267,6 +273,17 @@ fn read_all(store: &dyn CheckpointStore) -> Result<()> {
                 }
                 Err(e) => return Err(e),
             }
+        }
+    }
+    Ok(())
+}
+
+fn verify_all(store: &dyn CheckpointStore) -> Result<()> {
+    for lineage in store.lineages()? {
+        for it in store.history(&lineage)?.checkpoints() {
+            checkpoint::verify(store, &(), &it.id).map_err(|e| {
+                Error::io(format!("cannot verify {}: {e}", it.id.short())).with_help("look at the store")
+            })?;
         }
     }
     Ok(())

@@ -140,6 +140,18 @@ fn row_24_too_little_memory() {
 }
 
 #[test]
+fn row_24_less_memory_than_a_tensor_takes() {
+    let row = FaultRow::new(24, "less memory than a tensor takes, to verify a checkpoint", "RLIMIT_AS");
+    let Some(row) = with(row, &["prlimit"]) else { return };
+    let ground = Ground::new();
+    // A file of 240 MB, and two tensors of 120 MB each.
+    ground.must(&["commit", "--step", "1", "--size", "480000000"]);
+    let outcome = ground.work(&["prlimit", &format!("--as={}", 100 << 20)], &["verify"]);
+    assert!(outcome.status.success(), "{outcome:?}");
+    row.ok(1);
+}
+
+#[test]
 fn row_23_read_only_file_system() {
     let row = FaultRow::new(23, "read-only file system", "bind mount");
     let Some(row) = as_root_with(row, &["mount", "umount"]) else { return };

@@ -272,14 +272,14 @@ impl CheckpointReader for ForeignReader {
     }
     fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
         let room = out.len();
-        let n = self.raw.read(file.into(), offset, out.into()).into_result()?;
-        usize::try_from(n)
-            .ok()
-            .filter(|&it| it <= room)
-            .ok_or_else(|| Error::input(format!("the store says it read {n} bytes into room for {room}")))
+        n_read(self.raw.read(file.into(), offset, out.into()), room)
     }
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
         self.raw.tensor(name.into()).into_result()?.into_option().map(|it| tensor_view(&it)).transpose()
+    }
+    fn read_tensor(&self, name: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        let room = out.len();
+        n_read(self.raw.read_tensor(name.into(), offset, out.into()), room)
     }
 }
 
@@ -287,6 +287,14 @@ impl Drop for ForeignReader {
     fn drop(&mut self) {
         self.fallen.keep(self.raw.close());
     }
+}
+
+fn n_read(raw: v1::Fallible<u64>, room: usize) -> Result<usize> {
+    let n = raw.into_result()?;
+    usize::try_from(n)
+        .ok()
+        .filter(|&it| it <= room)
+        .ok_or_else(|| Error::input(format!("the store says it read {n} bytes into room for {room}")))
 }
 
 fn json<T: DeserializeOwned>(raw: v1::Fallible<RString>) -> Result<T> {

@@ -12,11 +12,15 @@ use std::{
 };
 
 use common::{BuiltIn, built_in, faulty, features, object, probe_of, weights};
-use modelwatch_runtime::plugin::{Catalog, SearchPath};
+use modelwatch_runtime::{
+    checkpoint,
+    contents::{Contents, WrittenFormat},
+    plugin::{Catalog, SearchPath},
+};
 use modelwatch_sdk::{
-    Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role,
+    DType, Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role, TensorView,
     store::{CheckpointId, CheckpointStore},
-    testing::{self, ProbeCase},
+    testing::{self, FaultRow, ProbeCase},
 };
 use modelwatch_tests::plugins_dir;
 use serde_json::{Map, Value, json};
@@ -385,4 +389,65 @@ fn a_panic_in_a_destructor_of_a_store_is_told_at_its_end() {
     panicked("writer_drop", "config.rs:", store.close());
     let history = open("none").history("a").unwrap();
     assert!(history.contains(&id) && history.checkpoints().len() == 2);
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let all = std::iter::successors(Some(error), |it| it.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The host trusts no store, whatever it says of what it gives: each part is held against the id.
+#[test]
+fn what_a_store_gives_is_what_the_id_stands_for() {
+    let row = FaultRow::new(27, "a plugin whose store gives other files, tensors or manifests, or does not end", "SIM");
+    let catalog = faulty();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pipeline.toml"), "").unwrap();
+    let open = |fault: &str| {
+        let config = json!({ "fault": fault, "path": dir.path().join("store") });
+        common::component(&catalog, Kind::Store, "faulty").open_store(&config).unwrap()
+    };
+    let mut writer = open("none").begin(&(), "a", &Map::new()).unwrap();
+    for name in ["a.bin", "b.bin"] {
+        writer.append(name, name.as_bytes()).unwrap();
+    }
+    writer.tensor(&TensorView { name: "kernel", dtype: DType::U8, shape: &[3], bytes: b"abc" }).unwrap();
+    let id = writer.commit().unwrap();
+
+    // All that is read of a checkpoint, in each of the ways in which it is read.
+    let read = |fault: &str| -> [std::result::Result<(), String>; 4] {
+        let store = open(fault);
+        let reader = || store.open(&(), &id);
+        [
+            checkpoint::verify(store.as_ref(), &(), &id).map_err(|e| e.to_string()),
+            reader().map_err(|e| e.message).and_then(|it| {
+                checkpoint::lay_out_in(dir.path(), it.as_ref(), &()).map(drop).map_err(|e| e.to_string())
+            }),
+            reader().and_then(|it| it.tensor("kernel").map(drop)).map_err(|e| e.message),
+            reader().map_err(|e| e.message).and_then(|it| {
+                let contents = Contents::of(it.as_ref(), &()).map_err(|e| e.to_string())?;
+                contents.write(WrittenFormat::Npz, &dir.path().join(fault)).map_err(|e| with_causes(&e))
+            }),
+        ]
+    };
+    assert_eq!(read("none"), [const { Ok(()) }; 4]);
+    let (manifest, file, tensor) = ("the manifest of", "the file `a.bin` of", "the tensor `kernel` of");
+    let cases = [
+        ("other_manifest", [manifest; 4]),
+        ("other_order", [manifest; 4]),
+        ("other_file", [file, file, "", file]),
+        ("other_tensor", [tensor, "", tensor, tensor]),
+        ("endless", [file, file, tensor, file]),
+    ];
+    for (fault, wanted) in cases {
+        for (res, what) in read(fault).into_iter().zip(wanted) {
+            let message = res.err().unwrap_or_default();
+            let is_told = match what {
+                "" => message.is_empty(),
+                _ => message.contains(&format!("{what} the checkpoint `{}` is not the one", id.short())),
+            };
+            assert!(is_told, "{fault}: {what:?}: {message:?}");
+        }
+    }
+    row.ok(cases.len());
 }

@@ -8,9 +8,9 @@ use std::{
 
 use modelwatch_config::{CheckpointSpec, Selector};
 use modelwatch_sdk::{
-    DType, Error, ErrorKind, Host,
+    DType, Error, ErrorKind, Host, TensorView,
     store::{
-        self, CheckpointId, CheckpointReader, CheckpointStore, FileEntry, History, TensorEntry,
+        self, CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, FileEntry, History, TensorEntry,
         check_file_name,
     },
 };
@@ -227,8 +227,54 @@ pub fn id_of(path: &Path, metadata: &Map<String, Value>) -> Result<CheckpointId,
         found.map_err(|source| CheckpointError::Io { path: file, source })
     };
     let files = files(path)?.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    let content = store::content(metadata, &files, &[]);
-    Ok(CheckpointId::parse(&blake3::hash(content.as_bytes()).to_hex())?)
+    Ok(id_of_content(metadata, &files, &[])?)
+}
+
+/// Returns the id of a checkpoint of that content.
+fn id_of_content(
+    metadata: &Map<String, Value>,
+    files: &[FileEntry],
+    tensors: &[TensorEntry],
+) -> modelwatch_sdk::Result<CheckpointId> {
+    CheckpointId::parse(&blake3::hash(store::content(metadata, files, tensors).as_bytes()).to_hex())
+}
+
+/// Holds what a store says is in a checkpoint against the id, which stands for all of it.
+///
+/// # Errors
+/// `Corrupt` where it is another content, or out of order.
+pub(crate) fn check_manifest(id: &CheckpointId, manifest: &CheckpointManifest) -> modelwatch_sdk::Result<()> {
+    let CheckpointManifest { id: said, metadata, files, tensors } = manifest;
+    let is_sorted = files.is_sorted_by(|a, b| a.name < b.name) && tensors.is_sorted_by(|a, b| a.name < b.name);
+    if said == id && is_sorted && id_of_content(metadata, files, tensors)? == *id {
+        Ok(())
+    } else {
+        Err(is_another(id, "the manifest"))
+    }
+}
+
+/// Holds what a store gave as the tensor of that name against a manifest that was checked.
+///
+/// # Errors
+/// `Corrupt` where it is another one.
+pub(crate) fn check_tensor(
+    manifest: &CheckpointManifest,
+    name: &str,
+    found: Option<&TensorView<'_>>,
+) -> modelwatch_sdk::Result<()> {
+    let listed = manifest.tensors.binary_search_by(|it| it.name.as_str().cmp(name)).ok();
+    let listed = listed.map(|at| &manifest.tensors[at]);
+    let as_listed = |it: &TensorView<'_>| TensorEntry {
+        name: it.name.to_owned(),
+        dtype: it.dtype.to_string(),
+        shape: it.shape.to_vec(),
+        digest: blake3::hash(it.bytes).to_hex().to_string(),
+    };
+    if found.map(as_listed).as_ref() == listed {
+        Ok(())
+    } else {
+        Err(is_another(&manifest.id, &format!("the tensor `{}`", name.escape_debug())))
+    }
 }
 
 /// Returns the offsets in a file at which a tensor begins or ends, in order, so that it is stored once however
@@ -542,7 +588,7 @@ fn is_another(id: &CheckpointId, what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use modelwatch_sdk::{Result, TensorView, store::CheckpointManifest, testing::FaultRow};
+    use modelwatch_sdk::{Result, testing::FaultRow};
 
     use super::*;
 

@@ -53,7 +53,7 @@ pub trait CheckpointStore: Send + Sync {
     fn begin(&self, host: &dyn Host, lineage: &str, metadata: &Map<String, Value>)
     -> Result<Box<dyn CheckpointWriter>>;
 
-    /// Opens a checkpoint.
+    /// Opens a checkpoint. The host refuses a manifest of which the id is not the BLAKE3 digest of its [`content`].
     ///
     /// # Errors
     /// `NotFound` where there is none of that id, `Corrupt` where its manifest does not verify.
@@ -235,8 +235,8 @@ impl dyn CheckpointWriter {
     }
 }
 
-/// Reads one checkpoint. No byte is handed out before its digest, or that of the chunk it is in, was checked; who reads a
-/// file whole holds it against its [`FileEntry::digest`], which the id stands for.
+/// Reads one checkpoint. No byte is handed out before its digest, or that of the chunk it is in, was checked. The host trusts
+/// no store: it holds what it reads whole against [`FileEntry::digest`] or [`TensorEntry::digest`], which the id stands for.
 pub trait CheckpointReader: Send + Sync {
     /// Returns what is in it.
     fn manifest(&self) -> &CheckpointManifest;
@@ -270,7 +270,7 @@ pub trait CheckpointReader: Send + Sync {
     }
 }
 
-/// The digest of a checkpoint's content: 64 lower-case hexadecimal digits.
+/// The BLAKE3 digest of a checkpoint's [`content`]: 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct CheckpointId(#[schemars(regex(pattern = "^[0-9a-f]{64}$"))] String);
@@ -327,7 +327,7 @@ impl From<CheckpointId> for String {
 /// What is in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckpointManifest {
-    /// The digest of its content.
+    /// The BLAKE3 digest of its [`content`].
     pub id: CheckpointId,
     /// What was given to [`CheckpointStore::begin`].
     pub metadata: Map<String, Value>,
@@ -344,7 +344,7 @@ pub struct FileEntry {
     pub name: String,
     /// The size in bytes.
     pub size: u64,
-    /// The BLAKE3 digest of its bytes, in hexadecimal.
+    /// The BLAKE3 digest of all its bytes, in lower-case hexadecimal.
     pub digest: String,
 }
 
@@ -357,12 +357,12 @@ pub struct TensorEntry {
     pub dtype: String,
     /// The extent of each axis.
     pub shape: Vec<u64>,
-    /// The BLAKE3 digest of its bytes, in hexadecimal.
+    /// The BLAKE3 digest of its bytes, row-major and little-endian, in lower-case hexadecimal.
     pub digest: String,
 }
 
-/// Returns the text whose BLAKE3 digest is the id of a checkpoint, in every store that keeps checkpoints by their content: JSON without
-/// white space, with the keys of every object in byte order. Files and tensors are sorted by name.
+/// Returns the text whose BLAKE3 digest, of its bytes in UTF-8, is the id of a checkpoint, in every store: JSON without white
+/// space, with the keys of every object in byte order. Files and tensors are sorted by name.
 pub fn content(metadata: &Map<String, Value>, files: &[FileEntry], tensors: &[TensorEntry]) -> String {
     let mut res = json!({"format": 1, "metadata": metadata, "files": files, "tensors": tensors});
     // Does nothing unless another crate of the build turned on serde_json's `preserve_order`.

@@ -73,6 +73,16 @@ pub enum Fault {
     RecordVerdict,
     Remove,
     Scrub,
+    /// What is read of the store has a flipped bit, or another fault that it does not notice; it does not panic.
+    OtherManifest,
+    /// See `other_manifest`.
+    OtherOrder,
+    /// See `other_manifest`.
+    OtherFile,
+    /// See `other_manifest`.
+    OtherTensor,
+    /// See `other_manifest`: a file and a tensor without an end.
+    Endless,
 }
 
 impl Config {

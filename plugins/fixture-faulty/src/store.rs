@@ -25,6 +25,7 @@ struct Writer {
 struct Reader {
     fault: Fault,
     keeper: Box<dyn CheckpointReader>,
+    manifest: CheckpointManifest,
 }
 
 impl Store for FaultyStore {
@@ -51,7 +52,13 @@ impl CheckpointStore for FaultyStore {
     fn open(&self, host: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no checkpoint `{}`", id.short()));
         let keeper = self.keeper.as_ref().ok_or_else(missing)?.open(host, id)?;
-        Ok(Box::new(Reader { fault: self.fault, keeper }))
+        let mut manifest = keeper.manifest().clone();
+        match self.fault {
+            Fault::OtherManifest => drop(manifest.metadata.insert("step".to_owned(), 99.into())),
+            Fault::OtherOrder => manifest.files.reverse(),
+            _ => {}
+        }
+        Ok(Box::new(Reader { fault: self.fault, keeper, manifest }))
     }
     fn lineages(&self) -> Result<Vec<String>> {
         self.fault.at(Fault::Lineages);
@@ -119,14 +126,40 @@ impl Drop for Writer {
 
 impl CheckpointReader for Reader {
     fn manifest(&self) -> &CheckpointManifest {
-        self.keeper.manifest()
+        &self.manifest
     }
     fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
-        self.keeper.read(file, offset, out)
+        match self.fault {
+            Fault::OtherFile => self.keeper.read(file, offset, out).map(|n| flipped(n, out)),
+            Fault::Endless => Ok(out.len()),
+            _ => self.keeper.read(file, offset, out),
+        }
     }
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
-        self.keeper.tensor(name)
+        let found = self.keeper.tensor(name)?;
+        Ok(match self.fault {
+            // Other bytes of the same length: a flipped bit, seen from afar.
+            Fault::OtherTensor => found.map(|it| TensorView { bytes: &ZEROS[..it.bytes.len()], ..it }),
+            Fault::Endless => None,
+            _ => found,
+        })
     }
+    fn read_tensor(&self, name: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        match self.fault {
+            Fault::OtherTensor => self.keeper.read_tensor(name, offset, out).map(|n| flipped(n, out)),
+            Fault::Endless => Ok(out.len()),
+            _ => self.keeper.read_tensor(name, offset, out),
+        }
+    }
+}
+
+static ZEROS: [u8; 64] = [0; 64];
+
+fn flipped(n: usize, out: &mut [u8]) -> usize {
+    if let Some(it) = out[..n].last_mut() {
+        *it ^= 1;
+    }
+    n
 }
 
 impl Drop for Reader {

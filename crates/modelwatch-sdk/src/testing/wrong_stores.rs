@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,13 +9,12 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::store::DIGEST_OF_NOTHING;
 use crate::{
     error::{Error, ErrorKind, Result},
     host::Host,
     store::{
         CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, FileEntry, History,
-        LogEntry, LogEvent, ScrubDepth, ScrubReport, TensorEntry, VerdictRecord, check_file_name, check_name,
+        LogEntry, LogEvent, ScrubDepth, ScrubReport, TensorEntry, VerdictRecord, check_file_name, check_name, content,
     },
     tensor::{DType, TensorView},
 };
@@ -27,6 +25,7 @@ enum Fault {
     ForgetsTheLastEntryWhenReopened,
     FlipsABitOfFiles,
     FlipsABitOfTensors,
+    FlipsABitOfTensorsInPieces,
     TakesAnyFileName,
     TakesAnyLineageName,
     LineagesSeeEachOther,
@@ -40,6 +39,7 @@ enum Fault {
     RemovesForGood,
     IdDependsOnTime,
     IdForgetsMetadata,
+    IdIsAnotherDigest,
     CommitsAgain,
     DroppedWriterCommits,
     ManifestIsNotSorted,
@@ -122,7 +122,7 @@ impl MemoryStore {
     fn commit(&self, lineage: &str, content: &Content) -> Result<CheckpointId> {
         let mut disk = lock(&self.disk);
         disk.time += 1;
-        let id = id(self.fault, content, disk.time)?;
+        let id = content.id(self.fault, disk.time)?;
         drop(disk);
         self.append(lineage, |history, disk| {
             disk.contents.insert(id.clone(), content.clone());
@@ -135,23 +135,41 @@ impl MemoryStore {
     }
 }
 
-fn id(fault: Fault, content: &Content, time: u64) -> Result<CheckpointId> {
-    let digits = (0..4).map(|part| {
-        let mut hasher = DefaultHasher::new();
-        part.hash(&mut hasher);
-        content.files.hash(&mut hasher);
-        if fault != Fault::IdForgetsMetadata {
-            Value::from(content.metadata.clone()).to_string().hash(&mut hasher);
+impl Content {
+    fn id(&self, fault: Fault, time: u64) -> Result<CheckpointId> {
+        let metadata = if fault == Fault::IdForgetsMetadata { Map::new() } else { self.metadata.clone() };
+        let mut text = content(&metadata, &self.file_entries(fault), &self.tensor_entries(fault));
+        match fault {
+            Fault::IdDependsOnTime => text += &time.to_string(),
+            Fault::IdIsAnotherDigest => text += "\n",
+            _ => {}
         }
-        for (name, (dtype, shape, bytes)) in &content.tensors {
-            (name, dtype, shape, bytes).hash(&mut hasher);
-        }
-        if fault == Fault::IdDependsOnTime {
-            time.hash(&mut hasher);
-        }
-        format!("{:016x}", hasher.finish())
-    });
-    CheckpointId::parse(&digits.collect::<String>())
+        CheckpointId::parse(&digest(Fault::None, text.as_bytes()))
+    }
+
+    fn file_entries(&self, fault: Fault) -> Vec<FileEntry> {
+        let entry = |(name, it): (&String, &Vec<u8>)| FileEntry {
+            name: name.clone(),
+            size: it.len() as u64,
+            digest: digest(fault, it),
+        };
+        self.files.iter().map(entry).collect()
+    }
+
+    fn tensor_entries(&self, fault: Fault) -> Vec<TensorEntry> {
+        let entry = |(name, (dtype, shape, bytes)): (&String, &(DType, Vec<u64>, Vec<u8>))| TensorEntry {
+            name: name.clone(),
+            dtype: dtype.to_string(),
+            shape: shape.clone(),
+            digest: digest(fault, bytes),
+        };
+        self.tensors.iter().map(entry).collect()
+    }
+}
+
+fn digest(fault: Fault, bytes: &[u8]) -> String {
+    let digest = blake3::hash(bytes).to_hex().to_string();
+    if fault == Fault::ListsAnotherDigest { digest.chars().rev().collect() } else { digest }
 }
 
 fn not_found(id: &CheckpointId) -> Error {
@@ -169,28 +187,8 @@ impl CheckpointStore for MemoryStore {
 
     fn open(&self, _: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
         let content = lock(&self.disk).contents.get(id).cloned().ok_or_else(|| not_found(id))?;
-        // That of no bytes is the only one that the suite can tell.
-        let digest = || match self.fault {
-            Fault::ListsAnotherDigest => "0".repeat(64),
-            _ => DIGEST_OF_NOTHING.to_owned(),
-        };
-        let files = content.files.iter();
-        let tensors = content.tensors.iter();
-        let mut manifest = CheckpointManifest {
-            id: id.clone(),
-            metadata: content.metadata.clone(),
-            files: files
-                .map(|(name, it)| FileEntry { name: name.clone(), size: it.len() as u64, digest: digest() })
-                .collect(),
-            tensors: tensors
-                .map(|(name, (dtype, shape, _))| TensorEntry {
-                    name: name.clone(),
-                    dtype: dtype.to_string(),
-                    shape: shape.clone(),
-                    digest: digest(),
-                })
-                .collect(),
-        };
+        let (files, tensors) = (content.file_entries(self.fault), content.tensor_entries(self.fault));
+        let mut manifest = CheckpointManifest { id: id.clone(), metadata: content.metadata.clone(), files, tensors };
         if self.fault == Fault::ManifestIsNotSorted {
             manifest.files.reverse();
         }
@@ -313,14 +311,7 @@ impl CheckpointReader for Reader {
         if rest.is_empty() && self.fault == Fault::FailsPastTheEnd {
             return Err(Error::input("there is nothing left"));
         }
-        let n = rest.len().min(out.len());
-        out[..n].copy_from_slice(&rest[..n]);
-        if self.fault == Fault::FlipsABitOfFiles
-            && let Some(it) = out[..n].last_mut()
-        {
-            *it ^= 1;
-        }
-        Ok(n)
+        Ok(copy(rest, out, self.fault == Fault::FlipsABitOfFiles))
     }
 
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
@@ -329,6 +320,23 @@ impl CheckpointReader for Reader {
         let bytes = if self.fault == Fault::FlipsABitOfTensors { &ZEROS[..bytes.len()] } else { bytes };
         Ok(Some(TensorView { name, dtype: *dtype, shape, bytes }))
     }
+
+    fn read_tensor(&self, name: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        let found = self.content.tensors.get(name);
+        let (.., bytes) =
+            found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no tensor `{name}`")))?;
+        Ok(copy(&bytes[offset as usize..], out, self.fault == Fault::FlipsABitOfTensorsInPieces))
+    }
+}
+
+/// Copies what there is room for, and returns how much that is.
+fn copy(from: &[u8], out: &mut [u8], flips_a_bit: bool) -> usize {
+    let n = from.len().min(out.len());
+    out[..n].copy_from_slice(&from[..n]);
+    if flips_a_bit && let Some(it) = out[..n].last_mut() {
+        *it ^= 1;
+    }
+    n
 }
 
 static ZEROS: [u8; 64] = [0; 64];
@@ -349,6 +357,7 @@ fn each_broken_promise_is_caught() {
         (Fault::ForgetsTheLastEntryWhenReopened, "the log of a reopened store is another"),
         (Fault::FlipsABitOfFiles, "the file `one` is not what was written"),
         (Fault::FlipsABitOfTensors, "the tensor `layer.0/f16:0` is not what was written"),
+        (Fault::FlipsABitOfTensorsInPieces, "the tensor `layer.0/f16:0` is another one in pieces"),
         (Fault::TakesAnyFileName, "a file named \"\": it was accepted"),
         (Fault::TakesAnyLineageName, "a lineage named \"\": it was accepted"),
         (Fault::LineagesSeeEachOther, "a lineage sees another's checkpoints"),
@@ -362,6 +371,7 @@ fn each_broken_promise_is_caught() {
         (Fault::RemovesForGood, "what was removed cannot come again"),
         (Fault::IdDependsOnTime, "the same content has another id"),
         (Fault::IdForgetsMetadata, "different metadata has the same id"),
+        (Fault::IdIsAnotherDigest, "an id is not the BLAKE3 digest of `store::content`"),
         (Fault::CommitsAgain, "committing the same content again changed the log"),
         (Fault::DroppedWriterCommits, "a writer that was dropped left an entry"),
         (Fault::ManifestIsNotSorted, "the manifest's files are not sorted by name"),

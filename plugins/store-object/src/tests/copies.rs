@@ -15,7 +15,7 @@ fn place(config: &Config) -> Place {
 }
 
 fn wait<T>(what: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(what)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(what)
 }
 
 /// Returns all files below an address, by key.
@@ -97,10 +97,14 @@ fn what_one_plugin_wrote_the_other_reads_and_goes_on_with() {
 
 #[test]
 fn a_replica_mends_a_bucket() {
-    let at = |name: &str| config(&format!("memory:///mended-{name}"), []);
+    a_replica_mends(|name| config(&format!("memory:///mended-{name}"), []));
+}
+
+/// Lets a replica mend a store of which every file is damaged; `at` says where a store of that name is.
+pub(super) fn a_replica_mends(at: impl Fn(&str) -> Config) {
     let ids = [1, 2].map(|it| commit(&open_with(&at("a"), PATIENCE, settings()).unwrap(), it).unwrap());
     let whole = read_all(&at("a"));
-    let with_replica = Config { replicas: vec!["memory:///mended-b".to_owned()], ..at("a") };
+    let with_replica = Config { replicas: vec![at("b").url], ..at("a") };
     let e = open_with(&with_replica, PATIENCE, settings()).map(drop).unwrap_err();
     assert!(e.path == "/replicas/0" && e.message.contains("no store"), "{}: {e}", e.path);
     write_all(&at("b"), &whole);

@@ -1,6 +1,7 @@
-//! Tests of the store in memory, and on a server that fails where it is told to.
+//! Tests of the store in memory, on a server that fails where it is told to, and on others that speak as other clouds do.
 
 mod addresses;
+mod clouds;
 mod copies;
 mod faults;
 mod server;

@@ -205,10 +205,12 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
         ElementType::F32 | ElementType::F16 => Values::F32(match wide {
             Wide::Ints(it) => it.into_iter().map(|it| it as f32).collect(),
             Wide::Floats(it) => {
-                // One loop narrows and one looks, neither of which ends early for a number that fits.
+                // One loop narrows and one looks, neither of which ends early for a number that fits, and then one finds what does not.
                 let res: Vec<f32> = it.iter().map(|&it| it as f32).collect();
-                let is_lost = |(narrow, it): (&f32, &f64)| narrow.is_infinite() && it.is_finite();
-                if let Some(idx) = res.iter().zip(&*it).position(is_lost) {
+                let is_lost = |(narrow, it): (&f32, &f64)| narrow.is_infinite() & it.is_finite();
+                if res.iter().zip(&*it).fold(false, |lost, it| lost | is_lost(it))
+                    && let Some(idx) = res.iter().zip(&*it).position(is_lost)
+                {
                     return Err(misfit(idx, it[idx].to_string()));
                 }
                 res

@@ -22,7 +22,7 @@ use crate::{
     config::{Intervals, Method, Settings},
     curves::{self, Groups},
     mass::Mass,
-    means::Means,
+    means::{Means, Weighting},
     measure::{Areas, Measure, Of},
     ranking::Ranked,
     row::{Layout, Prediction, RowScores},
@@ -286,21 +286,20 @@ impl<'a> Rows<'a> {
                 tally.add(self.layout, words, times);
             }
         }
-        let weights: Vec<f64> = times.iter().zip(&self.weights).map(|(&it, weight)| it as f64 * weight).collect();
+        let by = Weighting::new(times, &self.weights);
         let ranked: Vec<Measure> = measures.iter().copied().filter(|it| it.is_ranked()).collect();
         let of_ranks: Vec<Vec<f64>> = (0..self.layout.models.len())
-            .map(|it| if ranked.is_empty() { Vec::new() } else { self.ranked_values(&ranked, it, &weights) })
+            .map(|it| if ranked.is_empty() { Vec::new() } else { self.ranked_values(&ranked, it, by.weights()) })
             .collect();
-        let squares: Vec<f64> = weights.iter().zip(&self.weights).map(|(it, weight)| it * weight).collect();
         let mut nth = 0;
         let value = |measure: Measure| {
             let values = self.of_models(|it| match &self.means[it] {
                 _ if measure.is_ranked() => of_ranks[it][nth],
-                Some(means) if is_averaged(measure) => means.value(measure, &weights),
+                Some(means) if is_averaged(measure) => means.value(measure, &by),
                 _ => measure.value(&tally, it),
             });
             let errors = self.of_models(|it| match &self.means[it] {
-                Some(means) if is_averaged(measure) => means.standard_error(measure, values[it], &weights, &squares),
+                Some(means) if is_averaged(measure) => means.standard_error(measure, values[it], &by),
                 _ => measure.standard_error(&tally, it),
             });
             nth += usize::from(measure.is_ranked());

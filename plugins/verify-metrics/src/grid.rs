@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::{
     row::{Layout, Prediction},
     sample::Sample,
-    score_bins::{self, EXACT_ROWS, N_BINS, Powers, Score},
+    score_bins::{self, AT_ONCE, EXACT_ROWS, N_BINS, Placed, Powers, Score},
     tally::bin_of,
 };
 
@@ -97,23 +97,32 @@ impl Grid {
     pub(crate) fn add_scores(&mut self, labels: &[Option<u64>], scores: &[f64], threshold: f64) -> Vec<usize> {
         let recent = self.recent.get_or_insert_with(|| Recent::new(&self.calibration));
         let n_places = recent.sums.len() / 2;
-        let mut others = Vec::new();
-        for (row, (label, &score)) in labels.iter().zip(scores).enumerate() {
-            let &Some(label) = label else { continue };
-            let label = label as usize;
-            let of_score = Score::of(score);
-            // Also false of a NaN.
-            let is_plain = of_score.lesser >= 0.0;
-            let (bin, offset) = if is_plain { of_score.place() } else { (0, 0.0) };
-            let place = recent.places[bin];
-            if !is_plain || place == SPLIT {
-                others.push(row);
-                continue;
+        let of_class = |it: usize| if it == 1 { n_places } else { 0 };
+        // Of scores below the threshold, and of the others.
+        let starts = [of_class(1 - self.positive), of_class(self.positive)];
+        let (mut others, mut placed) = (Vec::new(), Placed::NONE);
+        for (nth, (labels, scores)) in labels.chunks(AT_ONCE).zip(scores.chunks(AT_ONCE)).enumerate() {
+            placed.place(scores);
+            let Placed { bins, powers: [first, second, third] } = &placed;
+            // By its number, of which the compiler sees that it is in all of them.
+            for row in 0..labels.len().min(scores.len()).min(AT_ONCE) {
+                let Some(label) = labels[row] else { continue };
+                let score = scores[row];
+                let (place, powers) = match recent.places.get(bins[row] as usize) {
+                    Some(&place) => (place, [first[row], second[row], third[row]]),
+                    None if Score::of(score).is_plain() => {
+                        let (bin, offset) = Score::of(score).place();
+                        (recent.places[bin], score_bins::powers(offset))
+                    }
+                    None => (SPLIT, [0.0; 3]),
+                };
+                if place == SPLIT {
+                    others.push(nth * AT_ONCE + row);
+                    continue;
+                }
+                let sums = &mut recent.sums[starts[usize::from(score >= threshold)] + place as usize + label as usize];
+                *sums = [sums[0] + 1.0, sums[1] + powers[0], sums[2] + powers[1], sums[3] + powers[2]];
             }
-            let class = if score >= threshold { self.positive } else { 1 - self.positive };
-            let [first, second, third] = score_bins::powers(offset);
-            let sums = &mut recent.sums[class * n_places + place as usize + label];
-            *sums = [sums[0] + 1.0, sums[1] + first, sums[2] + second, sums[3] + third];
         }
         recent.n += labels.len() as u64;
         if recent.n >= EXACT_ROWS / 2 {

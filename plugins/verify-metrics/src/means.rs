@@ -10,6 +10,14 @@ use crate::{
     tally::bin_of,
 };
 
+/// What each row weighs, its square (of a row that counts several times the sum of these), and the sums of both.
+pub(crate) struct Weighting {
+    weights: Vec<f64>,
+    squares: Vec<f64>,
+    all: f64,
+    all_squares: f64,
+}
+
 /// What is averaged, row by row, of one model.
 pub(crate) struct Means {
     log_loss: Vec<f64>,
@@ -19,6 +27,21 @@ pub(crate) struct Means {
     /// The bin of the calibration curve, and confidence minus whether it was justified.
     calibration: Vec<(usize, f64)>,
     n_bins: usize,
+}
+
+impl Weighting {
+    /// Returns the weighting of rows that count so many times and have these weights.
+    pub(crate) fn new(times: &[u64], each: &[f64]) -> Self {
+        let weights: Vec<f64> = times.iter().zip(each).map(|(&it, weight)| it as f64 * weight).collect();
+        let squares: Vec<f64> = weights.iter().zip(each).map(|(it, weight)| it * weight).collect();
+        let (all, all_squares) = (weights.iter().sum(), squares.iter().sum());
+        Self { weights, squares, all, all_squares }
+    }
+
+    /// Returns what each row weighs.
+    pub(crate) fn weights(&self) -> &[f64] {
+        &self.weights
+    }
 }
 
 impl Means {
@@ -50,29 +73,27 @@ impl Means {
         matches!(measure, Measure::LogLoss | Measure::Brier | Measure::Hinge | Measure::Ece)
     }
 
-    /// Returns the metric of rows with these weights; NaN where they weigh nothing.
-    pub(crate) fn value(&self, measure: Measure, weights: &[f64]) -> f64 {
+    /// Returns the metric of rows that are so weighted; NaN where they weigh nothing.
+    pub(crate) fn value(&self, measure: Measure, by: &Weighting) -> f64 {
         let sum = match measure {
             Measure::Ece => {
                 let mut bins = vec![0.0; self.n_bins];
-                for (&(bin, excess), weight) in self.calibration.iter().zip(weights) {
+                for (&(bin, excess), weight) in self.calibration.iter().zip(&by.weights) {
                     bins[bin] += excess * weight;
                 }
                 bins.iter().map(|it: &f64| it.abs()).sum()
             }
-            _ => self.column(measure).map_or(f64::NAN, |it| dot(it, weights)),
+            _ => self.column(measure).map_or(f64::NAN, |it| dot(it, &by.weights)),
         };
-        sum / weights.iter().sum::<f64>()
+        sum / by.all
     }
 
-    /// Returns the standard error of a mean, which [`Self::value`] gave for rows with these weights, as
-    /// [`Spread`](crate::spread::Spread) does; `squares` are those of the weights, of rows that count several times summed. NaN for
-    /// what is no mean over rows.
-    pub(crate) fn standard_error(&self, measure: Measure, mean: f64, weights: &[f64], squares: &[f64]) -> f64 {
+    /// Returns the standard error of a mean, which [`Self::value`] gave for rows that are so weighted, as
+    /// [`Spread`](crate::spread::Spread) does; NaN for what is no mean over rows.
+    pub(crate) fn standard_error(&self, measure: Measure, mean: f64, by: &Weighting) -> f64 {
         let Some(values) = self.column(measure) else { return f64::NAN };
-        let all: f64 = weights.iter().sum();
-        let sum: f64 = values.iter().zip(squares).map(|(it, square)| square * (it - mean).powi(2)).sum();
-        linearized_error(sum, all, all * all / squares.iter().sum::<f64>())
+        let sum: f64 = values.iter().zip(&by.squares).map(|(it, square)| square * (it - mean).powi(2)).sum();
+        linearized_error(sum, by.all, by.all * by.all / by.all_squares)
     }
 
     /// Returns what a metric is the mean of, if it is one over rows.

@@ -7,7 +7,7 @@ use std::{
 
 use modelwatch_sdk::{
     Error, ModelRole, RecordBatch, Result,
-    arrow::array::downcast_integer_array,
+    arrow::array::{Array, downcast_integer_array},
     rows::{self, Use},
     slices::Cut,
 };
@@ -137,13 +137,21 @@ pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) 
     }
     let names = Names::new(layout);
     let array = array.as_ref();
-    let mut classes = IntegerClasses { names: &names, small: [None; 256], others: BTreeMap::new() };
-    let mut res = Vec::with_capacity(array.len());
+    let mut classes = IntegerClasses::new(&names);
+    let mut res: Vec<Option<u64>> = Vec::new();
     downcast_integer_array!(
-        array => for it in array {
-            let number = it.map(i128::from);
-            let known = number.and_then(|it| classes.known(it));
-            res.push(if known.is_some() { known } else { number.map(|it| classes.find(it)).transpose()? });
+        array => {
+            res.extend(array.values().iter().map(|&it| classes.known(it)));
+            // A null has some number under it.
+            if array.null_count() > 0 || res.contains(&None) {
+                for (row, place) in res.iter_mut().enumerate() {
+                    if array.is_null(row) {
+                        *place = None;
+                    } else if place.is_none() {
+                        *place = Some(classes.find(array.value(row).into())?);
+                    }
+                }
+            }
         },
         _ => for it in outputs::labels(array)? {
             res.push(it.map(|it| names.find(&it, "label").map(|it| it as u64)).transpose()?);
@@ -200,8 +208,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Finds the classes of labels that are whole numbers. Of many rows there are few classes: each number is written and looked for once, and
-/// small ones are found without a search.
+/// Finds the classes of labels that are whole numbers. Small ones are found without a search; of many rows there are few classes, so that
+/// any other number is written and looked for once.
 struct IntegerClasses<'a> {
     names: &'a Names<'a>,
     /// Those from -128 on.
@@ -209,11 +217,24 @@ struct IntegerClasses<'a> {
     others: BTreeMap<i128, u64>,
 }
 
-impl IntegerClasses<'_> {
-    /// Returns the class of a small number that was there before.
+impl<'a> IntegerClasses<'a> {
+    fn new(names: &'a Names<'a>) -> Self {
+        let mut small = [None; 256];
+        for (&name, &class) in &names.indices {
+            let number = name.parse::<i8>().ok().filter(|it| it.to_string() == name);
+            if let Some(it) = number {
+                small[(i64::from(it) + 128) as usize] = Some(class as u64);
+            }
+        }
+        Self { names, small, others: BTreeMap::new() }
+    }
+
+    /// Returns the class of a small number.
     #[inline]
-    fn known(&self, number: i128) -> Option<u64> {
-        usize::try_from(number + 128).ok().and_then(|it| *self.small.get(it)?)
+    fn known(&self, number: impl TryInto<i64>) -> Option<u64> {
+        // Those beyond `i64` are not small.
+        let number = number.try_into().ok()?;
+        self.small.get(number.wrapping_add(128) as usize).copied().flatten()
     }
 
     fn find(&mut self, number: i128) -> Result<u64> {
@@ -221,10 +242,7 @@ impl IntegerClasses<'_> {
             return Ok(*it);
         }
         let class = self.names.find(&number.to_string(), "label")? as u64;
-        match usize::try_from(number + 128).ok().and_then(|it| self.small.get_mut(it)) {
-            Some(place) => *place = Some(class),
-            None => drop(self.others.insert(number, class)),
-        }
+        self.others.insert(number, class);
         Ok(class)
     }
 }

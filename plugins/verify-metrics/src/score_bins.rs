@@ -60,15 +60,19 @@ impl Score {
         Self { is_high: probability >= 0.5, lesser: probability.min(1.0 - probability) }
     }
 
+    /// Returns whether it is of a probability; false of a NaN.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        self.lesser >= 0.0
+    }
+
     /// Returns the bin, in the order of probabilities, and where in it the score lies, from -1 to 1.
-    // Rounding by a shift takes two instructions, where a cast that saturates takes several.
     #[inline]
     pub(crate) fn place(self) -> (usize, f64) {
-        let (bin, offset) = if self.lesser >= EQUAL_FROM {
-            let at = (self.lesser - EQUAL_FROM) * PER_UNIT - 0.5;
-            let shifted = at.min(N_EQUAL as f64 - 1.0) + SHIFT;
-            ((1 + N_OCTAVES).wrapping_add(shifted.to_bits() as u32 as usize), 2.0 * (at - (shifted - SHIFT)))
-        } else if self.lesser >= LEAST {
+        if let (Some(bin), offset) = self.place_of_equal() {
+            return (bin as usize, offset);
+        }
+        let (bin, offset) = if self.lesser >= LEAST {
             let (bits, first) = (self.lesser.to_bits(), LEAST.to_bits() >> REST_BITS);
             let rest = bits & ((1 << REST_BITS) - 1);
             (1 + ((bits >> REST_BITS) - first) as usize, rest as f64 * (2.0 / (1_u64 << REST_BITS) as f64) - 1.0)
@@ -76,6 +80,42 @@ impl Score {
             (0, 0.0)
         };
         (if self.is_high { (N_BINS - 1).wrapping_sub(bin) } else { bin }, offset)
+    }
+
+    /// Returns as [`Score::place`] where the bins are of equal width; elsewhere, and of a NaN, no bin.
+    // Without a branch, so that scores are placed several at once. Rounding by a shift takes two instructions, where a cast that
+    // saturates takes several.
+    #[inline]
+    fn place_of_equal(self) -> (Option<u32>, f64) {
+        let at = (self.lesser - EQUAL_FROM) * PER_UNIT - 0.5;
+        let shifted = at.min(N_EQUAL as f64 - 1.0) + SHIFT;
+        let bin = (1 + N_OCTAVES as u32).wrapping_add(shifted.to_bits() as u32);
+        let bin = if self.is_high { (N_BINS as u32 - 1).wrapping_sub(bin) } else { bin };
+        ((self.lesser >= EQUAL_FROM).then_some(bin), 2.0 * (at - (shifted - SHIFT)))
+    }
+}
+
+/// Where the scores of some rows lie, and the [`powers`] of these places.
+pub(crate) struct Placed {
+    /// No bin where [`Score::place`] has to say it.
+    pub(crate) bins: [u32; AT_ONCE],
+    pub(crate) powers: [[f64; AT_ONCE]; 3],
+}
+
+/// So many rows are placed at once, and stay in the nearest cache until they are counted.
+pub(crate) const AT_ONCE: usize = 256;
+
+impl Placed {
+    pub(crate) const NONE: Self = Self { bins: [u32::MAX; AT_ONCE], powers: [[0.0; AT_ONCE]; 3] };
+
+    /// Places the scores of [so many](AT_ONCE) rows or fewer.
+    pub(crate) fn place(&mut self, scores: &[f64]) {
+        let Self { bins, powers: [first, second, third] } = self;
+        for row in 0..scores.len().min(AT_ONCE) {
+            let (bin, offset) = Score::of(scores[row]).place_of_equal();
+            bins[row] = bin.unwrap_or(u32::MAX);
+            [first[row], second[row], third[row]] = powers(offset);
+        }
     }
 }
 
@@ -200,6 +240,29 @@ mod tests {
             last = bin;
         }
         assert_eq!((Score::of(0.0).place().0, Score::of(1.0).place().0), (0, N_BINS - 1));
+    }
+
+    #[test]
+    fn scores_are_placed_at_once_as_one_by_one() {
+        let least = EQUAL_FROM.next_down();
+        let edges = [f64::NAN, -1.0, 0.0, LEAST, least, EQUAL_FROM, 0.5, 0.5_f64.next_down(), 1.0 - EQUAL_FROM];
+        let scores: Vec<f64> =
+            edges.into_iter().chain([1.0, 1.5]).chain((0..200).map(|it| f64::from(it) / 199.0)).collect();
+        let mut placed = Placed::NONE;
+        placed.place(&scores);
+        for (row, &score) in scores.iter().enumerate() {
+            let of_score = Score::of(score);
+            if of_score.lesser >= EQUAL_FROM {
+                let (bin, offset) = of_score.place();
+                assert_eq!(
+                    (placed.bins[row] as usize, placed.powers.map(|it| it[row])),
+                    (bin, powers(offset)),
+                    "{score}"
+                );
+            } else {
+                assert_eq!(placed.bins[row], u32::MAX, "{score}");
+            }
+        }
     }
 
     #[test]

@@ -192,14 +192,10 @@ impl Layered {
 
     /// Returns it with the layers that can be given for rows such as these, whose shapes the file may leave open.
     pub(crate) fn for_rows(&self, plain: &Model, inputs: &RecordBatch) -> Self {
-        let mut res = self.clone();
-        if self.model.as_ref().is_some_and(|it| it.prepare(inputs).is_err()) {
-            res.give(|layers| {
-                let it = plain.with_layers(layers)?;
-                it.prepare(inputs).map(|()| it)
-            });
+        match &self.model {
+            Some(it) if it.prepare(inputs).is_err() => self.that_can(plain, |it| it.prepare(inputs)),
+            _ => self.clone(),
         }
-        res
     }
 
     /// Runs the model with its layers; none where there are none.
@@ -209,10 +205,15 @@ impl Layered {
 
     /// Returns it with the layers with which it can be run on these rows: how many rows a layer has, their values may say.
     pub(crate) fn that_runs(&self, plain: &Model, inputs: &RecordBatch, threads: NonZeroUsize) -> Self {
+        self.that_can(plain, |it| it.run(inputs, threads).map(drop))
+    }
+
+    /// Returns it with the layers with which the model can do something.
+    fn that_can(&self, plain: &Model, do_it: impl Fn(&Model) -> Result<(), InferError>) -> Self {
         let mut res = self.clone();
         res.give(|layers| {
             let it = plain.with_layers(layers)?;
-            it.run(inputs, threads).map(|_| it)
+            do_it(&it).map(|()| it)
         });
         res
     }

@@ -43,7 +43,7 @@ pub use pattern::name_matches;
 pub use pick::pick;
 pub use selection::{SelectedColumns, Selection};
 pub use texts::{Texts, excerpt, texts_of_rows};
-pub use weight::{WEIGHT_RANGE, is_weight, weight_units, weights};
+pub use weight::{WEIGHT_RANGE, is_weight, weight_numbers, weight_units, weights};
 
 /// The key of the field metadata that says what a column is for.
 pub const USES_KEY: &str = "modelwatch:uses";

@@ -162,11 +162,7 @@ pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) 
 
 /// Returns the weights as words; none where the rows have no weights.
 fn weights(batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
-    let Some((name, array)) = rows::columns(batch, Use::Weight).next() else { return Ok(None) };
-    let numbers = rows::numbers(array.as_ref())?;
-    if numbers.width != 1 {
-        return Err(Error::input(format!("expected one number per weight, got {}", numbers.width)));
-    }
+    let Some((name, numbers)) = rows::weight_numbers(batch)? else { return Ok(None) };
     let word = |&it: &f64| {
         // Adding 0 turns -0 into 0.
         (0.0..f64::INFINITY).contains(&it).then(|| (it + 0.0).to_bits()).ok_or_else(|| {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Report, Role,
-    arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
+    arrow::array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray},
     report::MetricRole,
     rows::Use,
 };
 use serde_json::{Value, json};
 
-use common::{Table, open, random, run, scored};
+use common::{Table, open, random, run, scored, try_run};
 
 const ROWS: usize = 60;
 
@@ -142,4 +142,16 @@ fn a_query_of_weight_two_is_a_query_twice() {
     probe.update(&(), Role::Current, &table(&heavy, &|row| 100 + query(row)).batch()).unwrap();
     let n = agree(&options, &weighted, &probe.evaluate(&()).unwrap());
     assert!(n >= 6, "{n} metrics are defined");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused_by_the_name_of_their_column() {
+    let decimals: ArrayRef = Arc::new(Decimal128Array::from(vec![100, 250]).with_precision_and_scale(10, 2).unwrap());
+    let lists = scored(&[1.0, 2.0, 3.0, 4.0], 2);
+    for weights in [decimals, lists] {
+        let table = Table::default().numbers(&[1.0, 2.0]).candidate(&[1.0, 2.5], 1);
+        let table = table.with("exposure", &[Use::Weight], weights);
+        let why = try_run(&json!({"task": "regression"}), &table).unwrap_err().to_string();
+        assert!(why.contains("in `exposure`"), "{why}");
+    }
 }

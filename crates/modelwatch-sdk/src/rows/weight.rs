@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use arrow_array::RecordBatch;
 
-use super::{Use, columns, numbers};
+use super::{Numbers, Use, columns, numbers};
 use crate::error::{Error, Result};
 
 /// The least and the greatest weight of a row that is there. Sums of weights and of their squares are far from the ends of what numbers can
@@ -48,11 +48,7 @@ pub fn weight_units(weight: f64) -> u64 {
 /// # Ok::<(), String>(())
 /// ```
 pub fn weights(batch: &RecordBatch) -> Result<Option<Vec<f64>>> {
-    let Some((name, array)) = columns(batch, Use::Weight).next() else { return Ok(None) };
-    let numbers = numbers(array.as_ref())?;
-    if numbers.width != 1 {
-        return Err(Error::input(format!("expected one number per weight in `{name}`, got {}", numbers.width)));
-    }
+    let Some((name, numbers)) = weight_numbers(batch)? else { return Ok(None) };
     if let Some(it) = numbers.values.iter().find(|it| !is_weight(**it)) {
         let (least, most) = (WEIGHT_RANGE.start(), WEIGHT_RANGE.end());
         return Err(Error::input(format!("the weight {it} in `{name}` is not 0 and not from {least} to {most}")).with_help(
@@ -60,4 +56,18 @@ pub fn weights(batch: &RecordBatch) -> Result<Option<Vec<f64>>> {
         ));
     }
     Ok(Some(numbers.values.into_owned()))
+}
+
+/// Returns the name of the weight column and its numbers, one for each row, whatever they are; none where the batch has no such column.
+///
+/// # Errors
+/// When the column has no numbers or several for a row.
+pub fn weight_numbers(batch: &RecordBatch) -> Result<Option<(&str, Numbers<'_>)>> {
+    let Some((name, array)) = columns(batch, Use::Weight).next() else { return Ok(None) };
+    let refused = |why: &str| Error::input(format!("expected one number per weight in `{name}`: {why}"));
+    match numbers(array.as_ref()) {
+        Ok(it) if it.width == 1 => Ok(Some((name, it))),
+        Ok(several) => Err(refused(&format!("a row has {}", several.width))),
+        Err(why) => Err(refused(&why.to_string()).with_help("cast it to floats, as a decimal column with `float64`")),
+    }
 }

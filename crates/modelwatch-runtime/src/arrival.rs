@@ -25,13 +25,25 @@ pub fn is_handoff(path: &Path) -> bool {
 }
 
 /// What is known of a file or folder that is to be imported.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Arrival {
     /// What is kept as metadata of the checkpoint: of a hand-off its step, time, framework and metrics, and from any
     /// file the step, epoch, metrics and seeds that it says of itself. A plain file has none.
     pub metadata: Map<String, Value>,
     /// Why nobody looked into it, if nobody did: it is kept byte for byte all the same.
-    pub opaque: Option<String>,
+    pub opaque: Option<TensorError>,
+}
+
+impl Arrival {
+    /// Refuses what is no hand-off and has neither a model nor tensors: there is nothing that could be judged.
+    pub(crate) fn refuse_unknown(self, path: &Path) -> Result<Self, CheckpointError> {
+        match self.opaque {
+            Some(e @ (TensorError::UnknownFormat { .. } | TensorError::NotFound { .. })) if !is_handoff(path) => {
+                Err(CheckpointError::Refused(e))
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 /// Looks at a file or folder, and at every tensor in it.
@@ -48,7 +60,7 @@ pub fn examine(path: &Path, host: &dyn Host) -> Result<Arrival, CheckpointError>
     };
     let file = match TensorFile::open(path) {
         Ok(it) => it,
-        Err(e) if is_opaque(&e) => return Ok(Arrival { metadata, opaque: Some(e.to_string()) }),
+        Err(e) if is_opaque(&e) => return Ok(Arrival { metadata, opaque: Some(e) }),
         Err(e) => return Err(refused(e)),
     };
     // Some formats have checksums, and some bombs explode, only where values are read.

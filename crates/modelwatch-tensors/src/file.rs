@@ -122,16 +122,18 @@ impl TensorFile {
     /// The weights are variables in a bundle of their own, or, after freezing, constants of the graph.
     fn open_saved_model(folder: &Path) -> Result<Self, TensorError> {
         let index = folder.join("variables").join("variables.index");
-        let is_frozen = !index.exists();
-        let path = if is_frozen { folder.join(SAVED_MODEL_FILE) } else { index };
-        let bytes = map(&path)?;
-        let site = Site { path: &path, format: Format::SavedModel };
-        let catalog = if is_frozen {
-            tensorflow::read_saved_model(site, &bytes)?
-        } else {
-            tensorflow::read_bundle(site, &bytes)?
-        };
-        Self::from_catalog(path, Format::SavedModel, &bytes, catalog)
+        let model = folder.join(SAVED_MODEL_FILE);
+        let of_model = map(&model)?;
+        let site = Site { path: &model, format: Format::SavedModel };
+        if !index.exists() {
+            let catalog = tensorflow::read_saved_model(site, &of_model)?;
+            return Self::from_catalog(model, Format::SavedModel, &of_model, catalog);
+        }
+        // Half of it is no model, however sound its variables are.
+        tensorflow::check_saved_model(site, &of_model)?;
+        let bytes = map(&index)?;
+        let catalog = tensorflow::read_bundle(Site { path: &index, format: Format::SavedModel }, &bytes)?;
+        Self::from_catalog(index, Format::SavedModel, &bytes, catalog)
     }
 
     fn list(path: PathBuf, format: Format, bytes: &Bytes) -> Result<Self, TensorError> {

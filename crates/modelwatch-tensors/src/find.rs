@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     error::TensorError,
+    file::TensorFile,
     format::{Format, SAVED_MODEL_FILE},
     mlmodel::{MLMODEL_FILE, MlModel},
 };
@@ -108,6 +109,14 @@ fn weights_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
     })
 }
 
+/// Returns whether there are weights that can be read, and nothing that is a model or is named as one.
+pub fn is_weights_alone(dir_or_file: &Path) -> bool {
+    let Ok(weights) = TensorFile::open(dir_or_file) else { return false };
+    let beside = weights.path().parent().filter(|_| dir_or_file.is_dir()).and_then(|it| children(it).ok());
+    let beside = beside.unwrap_or_else(|| vec![weights.path().to_owned()]);
+    !weights.format().is_model() && !beside.iter().any(|it| is_named_as_model(it))
+}
+
 /// Returns what the `MLmodel` file of a folder names, if there is one and it names something that can be read.
 fn mlflow_path(folder: &Path) -> Result<Option<PathBuf>, TensorError> {
     if !folder.join(MLMODEL_FILE).is_file() {
@@ -157,11 +166,14 @@ fn no_model(path: &Path) -> TensorError {
 
 /// The extension is looked at first, so that a folder of large data files is not read.
 fn is_model(path: &Path) -> bool {
+    is_named_as_model(path) && (path.is_dir() || Format::detect(path).is_ok_and(Format::is_model))
+}
+
+fn is_named_as_model(path: &Path) -> bool {
     if path.is_dir() {
         return saved_model_of(path).is_some();
     }
-    let has_extension = [".onnx", ".pb", ".tflite", ".nnef.tgz", ".nnef.tar"].iter().any(|it| ends_with(path, it));
-    has_extension && Format::detect(path).is_ok_and(Format::is_model)
+    [".onnx", ".pb", ".tflite", ".nnef.tgz", ".nnef.tar"].iter().any(|it| ends_with(path, it))
 }
 
 fn ends_with(path: &Path, ending: &str) -> bool {

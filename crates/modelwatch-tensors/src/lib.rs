@@ -55,7 +55,7 @@ pub use crate::{
     dtype::DType,
     error::TensorError,
     file::TensorFile,
-    find::{find_model, find_weights},
+    find::{find_model, find_weights, is_weights_alone},
     format::Format,
     handoff::{HANDOFF_FILE, Handoff, HandoffError, HandoffFile},
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},

@@ -14,7 +14,7 @@ use modelwatch_sdk::{
     DType, Host, ModelRole, Need, Role, TensorView,
     store::{self, CheckpointId, CheckpointStore},
 };
-use modelwatch_tensors::{Tensor, TensorFile, find_weights};
+use modelwatch_tensors::{Tensor, TensorFile, find_weights, is_weights_alone};
 use serde_json::Value;
 
 use super::{
@@ -128,6 +128,11 @@ impl Ready {
         Some((lineage, CheckpointId::parse(id).ok()?))
     }
 
+    /// Returns whether nobody can expect a model of it.
+    fn is_weights_alone(&self) -> bool {
+        self.model.is_none() && is_weights_alone(self.path())
+    }
+
     pub(super) fn path(&self) -> &Path {
         match &self.files {
             Files::Laid(it) => it.path(),
@@ -197,11 +202,13 @@ pub(super) fn execute(
     }
     let (candidate_model, baseline_model) =
         run.phase("models", |run| run.models(&plan, candidate.as_ref(), baseline.as_ref()));
-    let found =
-        [(ModelRole::Candidate, &candidate, &candidate_model), (ModelRole::Baseline, &baseline, &baseline_model)];
+    let found = [
+        (ModelRole::Candidate, candidate.as_ref(), &candidate_model),
+        (ModelRole::Baseline, baseline.as_ref(), &baseline_model),
+    ];
     // One that no probe wants was not tried: nobody knows whether it can be run.
     let refused = found.into_iter().filter(|it| plan.wants(it.0)).filter_map(|(role, ready, loaded)| {
-        let (ready, why) = (ready.as_ref()?, loaded.as_ref().err()?.clone());
+        let (ready, why) = (ready?, loaded.as_ref().err()?.clone());
         Some((role, Arc::new(Refused { checkpoint: ready.path().to_owned(), model: ready.model.clone(), why })))
     });
     let models = Models {
@@ -213,7 +220,7 @@ pub(super) fn execute(
     run.opened = Instant::now();
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
     let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
-    run.require_models(&mut slots, &candidate_model, &baseline_model);
+    run.require_models(&mut slots, found);
     if store.is_some() || pipeline.run.resume.is_some() {
         run.phase("digests", |run| run.seal(&plan));
     }
@@ -358,7 +365,7 @@ impl<'a> Run<'a> {
         model: Option<&str>,
     ) -> Result<Import, checkpoint::CheckpointError> {
         let host = ImportHost(self);
-        let metadata = arrival::examine(path, &host)?.metadata;
+        let metadata = arrival::examine(path, &host)?.refuse_unknown(path)?.metadata;
         if let Some(rules) = &self.pipeline.save {
             let arriving = due::Arriving {
                 path,
@@ -477,17 +484,17 @@ impl<'a> Run<'a> {
         None
     }
 
-    /// Probes that cannot do without a model that is not there have no say.
+    /// Probes that cannot do without a model that is not there have no say, and the others go on without it. One that is there
+    /// and cannot be loaded is a failure of the run, even if all could do without: nobody knows what it would have shown.
     fn require_models(
         &mut self,
         slots: &mut [&mut Slot<'_>],
-        candidate: &Result<LoadedModel, String>,
-        baseline: &Result<LoadedModel, String>,
+        found: [(ModelRole, Option<&Ready>, &Result<LoadedModel, String>); 2],
     ) {
         for slot in slots {
             let rows: Vec<_> = [&slot.needs.current, &slot.needs.reference].into_iter().flatten().cloned().collect();
             for it in rows {
-                for (model, role) in [(candidate, ModelRole::Candidate), (baseline, ModelRole::Baseline)] {
+                for (role, ready, model) in found {
                     let why = match model {
                         Err(it) => it,
                         Ok(loaded) => {
@@ -509,6 +516,9 @@ impl<'a> Run<'a> {
                         }
                         Need::Optional if self.pipeline_has(role) => {
                             let what = format!("the {} model's outputs", role.as_str());
+                        Need::Optional if ready.is_some_and(|it| !it.is_weights_alone()) => {
+                            self.unusable(role, format!("the {} model cannot be run: {why}", role.as_str()));
+                        }
                             let gap = GapRecord { probe: slot.settings.id.clone(), what, why: why.clone() };
                             if !self.coverage.gaps.contains(&gap) {
                                 self.coverage.gaps.push(gap);
@@ -523,6 +533,18 @@ impl<'a> Run<'a> {
 
     fn pipeline_has(&self, role: ModelRole) -> bool {
         match role {
+    /// Takes note that a checkpoint that the pipeline names is there and cannot be used, once.
+    pub(super) fn unusable(&mut self, role: ModelRole, why: String) {
+        let what = match role {
+            ModelRole::Candidate => "checkpoint",
+            ModelRole::Baseline => "baseline",
+        };
+        let failure = (what, self.named_in(of(role), &why));
+        if !self.failures.contains(&failure) {
+            self.failures.push(failure);
+        }
+    }
+
             ModelRole::Candidate => self.pipeline.checkpoint.is_some(),
             ModelRole::Baseline => self.pipeline.baseline.is_some(),
         }
@@ -543,7 +565,9 @@ impl<'a> Run<'a> {
             Err(e) => {
                 for slot in wanting {
                     match slot.needs.tensors.candidate {
-                        Need::Required => slot.fail_with(format!("the checkpoint's tensors cannot be read: {e}")),
+                        Need::Required => slot.fail_with(why),
+                        _ if candidate.is_some() => self.unusable(ModelRole::Candidate, why),
+                    let why = format!("the checkpoint's tensors cannot be read: {e}");
                         _ => self.gap(&slot.settings.id, "the checkpoint's tensors", e.clone()),
                     }
                 }
@@ -555,7 +579,7 @@ impl<'a> Run<'a> {
             match (&before, slot.needs.tensors.baseline) {
                 (Err(e), Need::Required) => slot.fail_with(format!("the baseline's tensors cannot be read: {e}")),
                 (Err(e), Need::Optional) if baseline.is_some() => {
-                    self.gap(&slot.settings.id, "the baseline's tensors", e.clone());
+                    self.unusable(ModelRole::Baseline, format!("the baseline's tensors cannot be read: {e}"));
                 }
                 _ => {}
             }

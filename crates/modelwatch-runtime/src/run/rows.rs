@@ -209,7 +209,14 @@ impl Run<'_> {
                     ModelRole::Candidate.as_str(),
                     role.as_str()
                 );
-                self.without(ModelRole::Candidate, &why, slots, |it| row_needs(it, role).map_or(Need::No, wanted));
+                let what = format!("the {} model's outputs", ModelRole::Candidate.as_str());
+                for slot in slots {
+                    match row_needs(slot, role).map_or(Need::No, wanted) {
+                        Need::Required => slot.fail_with(why.clone()),
+                        Need::Optional => self.gap(&slot.settings.id, what.as_str(), why.as_str()),
+                        Need::No => {}
+                    }
+                }
                 Vec::new()
             }
         }
@@ -224,19 +231,8 @@ impl Run<'_> {
         model.predictor(&inputs).map_err(|e| e.message)
     }
 
-    /// Tells the probes that a model has no outputs for them: those that cannot do without have no say.
-    fn without(&mut self, model: ModelRole, why: &str, slots: &mut [&mut Slot<'_>], need: impl Fn(&Slot<'_>) -> Need) {
-        for slot in slots {
-            match need(slot) {
-                Need::Required => slot.fail_with(why.to_owned()),
-                Need::Optional => self.gap(&slot.settings.id, format!("the {} model's outputs", model.as_str()), why),
-                Need::No => {}
-            }
-        }
-    }
-
     /// Finds the inputs of every model that some probe wants. Where they are not in the data, probes that
-    /// cannot do without the model have no say, and the others go on without it.
+    /// cannot do without the model have no say, and the run has failed where the others go on without it.
     fn input_maps(
         &mut self,
         role: Role,
@@ -260,7 +256,17 @@ impl Run<'_> {
                 Err(e) => {
                     let why =
                         format!("the {} model cannot be run on the {} data: {e}", model_role.as_str(), role.as_str());
-                    self.without(model_role, &why, slots, need);
+                    for slot in slots.iter_mut() {
+                        // A probe that can do without rows has looked at the model itself, and says what does not fit.
+                        let judges_it = row_needs(slot, role).is_some_and(|it| it.optional);
+                        let what = format!("the {} model's outputs", model_role.as_str());
+                        match need(slot) {
+                            Need::Required => slot.fail_with(why.clone()),
+                            Need::Optional if judges_it => self.gap(&slot.settings.id, what, why.as_str()),
+                            Need::Optional => self.unusable(model_role, why.clone()),
+                            Need::No => {}
+                        }
+                    }
                 }
             }
         }

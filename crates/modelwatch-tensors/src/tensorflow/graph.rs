@@ -32,7 +32,7 @@ pub(crate) fn read_frozen(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, Tens
 ///
 /// Where there is more than one graph, names follow its number: `1/dense/kernel`.
 pub(crate) fn read_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
-    let model = SavedModel::decode(bytes.clone()).map_err(|error| site.corrupt("the model", error))?;
+    let model = decode_saved_model(site, bytes)?;
     let mut catalog = Catalog::default();
     let is_single = model.meta_graphs.len() == 1;
     for (idx, meta_graph) in model.meta_graphs.into_iter().enumerate() {
@@ -49,6 +49,15 @@ pub(crate) fn read_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<Catalog,
         }
     }
     Ok(catalog)
+}
+
+/// Checks that a SavedModel can be read, whose variables are elsewhere.
+pub(crate) fn check_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<(), TensorError> {
+    decode_saved_model(site, bytes).map(drop)
+}
+
+fn decode_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<SavedModel, TensorError> {
+    SavedModel::decode(bytes.clone()).map_err(|error| site.corrupt("the model", error))
 }
 
 fn add_graph(site: Site<'_>, scope: &str, graph: GraphDef, catalog: &mut Catalog) -> Result<(), TensorError> {

@@ -1,8 +1,8 @@
 //! Nothing passes by accident.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use crate::support::{Project, check, digits, fixtures, plugins};
+use crate::support::{Project, check, digits, fixtures, plugins, walk};
 
 const METRICS: &str = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
 
@@ -722,4 +722,74 @@ fn a_history_that_cannot_be_written_stops_promotion() {
     assert!(record["timings"]["phases"].get("current data").is_none(), "{record:#}");
     assert!(record["coverage"]["gaps"].to_string().contains("was not begun"), "{record:#}");
     assert!(record["checkpoint"]["id"].is_string(), "{record:#}");
+}
+
+/// A pipeline that moves `good` where that holds of the digits network at `candidate`.
+fn gate(candidate: &str, probes: &str) -> String {
+    let data = fixtures().join("digits/data/test.npz");
+    format!(
+        "name = 'test'\nstore = {{ uses = 'local', with = {{ path = 'store' }} }}\n\
+         checkpoint = {{ import = '{candidate}', name = 'digits' }}\non.pass.move = ['good']\n\
+         [data.columns]\nlabel = 'y'\n[data.current]\npath = '{0}'\n[data.reference]\npath = '{0}'\n{probes}",
+        data.display()
+    )
+}
+
+#[test]
+fn a_baseline_that_cannot_be_run_is_an_error_and_moves_no_ref() {
+    let series = fixtures().join("digits/cnn_series");
+    let require = format!("{METRICS}require = {{ accuracy = '>= 0.5' }}\n[baseline]\nimport = 'baseline.onnx'\n");
+    let gate = gate(series.join("e03.onnx").to_str().unwrap(), &require);
+    let gate = gate.replace("label = 'y'", "label = 'y'\ninputs = { x = 'x' }");
+    let half = fs::read(series.join("e08.onnx")).unwrap()[..20_000].to_vec();
+    let of_other_inputs = fs::read(fixtures().join("tabular/breast_cancer/rforest.onnx")).unwrap();
+    for (bytes, why) in [(half, "cannot decode"), (b"name = 'x'".to_vec(), "cannot"), (of_other_inputs, "no input `x`")]
+    {
+        let project = Project::new();
+        fs::write(project.path().join("baseline.onnx"), bytes).unwrap();
+        let (code, record) = project.run(&gate);
+        assert_eq!((code, &record["verdict"], &record["actions"]), (3, &"error".into(), &serde_json::json!([])));
+        let said = check(&record, "baseline", "error")["message"].as_str().unwrap();
+        assert!(said.contains(why) && said.contains("(pipeline.toml:"), "{said}");
+    }
+}
+
+#[test]
+fn a_checkpoint_whose_model_nothing_can_run_passes_nowhere() {
+    let drift = "[[analyze]]\nuses = 'drift'\n";
+    let project = Project::new();
+    let saved_model = project.path().join("saved");
+    copy(&fixtures().join("digits/cnn/saved_model"), &saved_model);
+    let graph = saved_model.join("saved_model.pb");
+    let half = fs::read(&graph).unwrap();
+    fs::write(&graph, &half[..half.len() / 2]).unwrap();
+    fs::create_dir(project.path().join("folder")).unwrap();
+    project.write("folder/other.toml", "name = 'x'\n");
+    fs::copy(fixtures().join("digits/data/test.npz"), project.path().join("arrays.onnx")).unwrap();
+    for (candidate, is_stored) in
+        [("saved", false), ("folder", false), ("folder/other.toml", false), ("arrays.onnx", true)]
+    {
+        let (code, record) = project.run(&gate(candidate, drift));
+        assert_eq!((code, &record["verdict"], &record["actions"]), (3, &"error".into(), &serde_json::json!([])));
+        let said = check(&record, "checkpoint", "error")["message"].as_str().unwrap();
+        assert!(said.contains(candidate) && said.contains("(pipeline.toml:3:"), "{said}");
+        assert_eq!(
+            (record["checkpoint"]["id"].is_string(), !said.contains("nothing was stored")),
+            (is_stored, is_stored)
+        );
+    }
+    // Weights without a model are a checkpoint, of which nobody expects outputs.
+    let weights = fixtures().join("digits/cnn/cnn.safetensors");
+    let (code, record) = project.run(&gate(weights.to_str().unwrap(), drift));
+    assert_eq!((code, &record["verdict"]), (0, &"pass".into()), "{record:#}");
+    assert!(record["coverage"]["gaps"].to_string().contains("cannot find a model"), "{record:#}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for file in walk(from) {
+        let copy = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(file, copy).unwrap();
+    }
 }

@@ -188,6 +188,15 @@ impl Catalog {
         self.refusals.iter().find(|it| it.components.is_empty())
     }
 
+    /// Returns why folders that are there could not be read: whatever is found elsewhere, one of them may have had it first.
+    pub fn unread_folders(&self) -> impl Iterator<Item = &Refusal> {
+        self.refusals.iter().filter(|it| {
+            let is_library = it.path.is_file() && !it.path.ends_with(LISTING_FILE);
+            let is_there = it.path.try_exists().unwrap_or(true);
+            it.kind == RefusalKind::Unreadable && it.components.is_empty() && is_there && !is_library
+        })
+    }
+
     fn load_dir(&mut self, dir: &Path) {
         let listing = match Listing::read(dir) {
             Ok(it) => it,

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{
     Event, Options, Outcome, Problem, outcome, plan,
-    plan::Plan,
+    plan::{Plan, UNREAD_HELP},
     resumption::{self, Resumption},
     rows::Checkpoints,
 };
@@ -167,6 +167,8 @@ pub(super) fn execute(
         run_id: outcome::run_id(options.now, &outcome::digest(document)),
         has_store: true,
     };
+    let unread = options.catalog.unread_folders().map(|it| ("plugins", format!("{it}; {UNREAD_HELP}")));
+    run.failures.extend(unread);
     let store = run.open_store(&plan);
     run.has_store = store.is_some() || pipeline.store.is_none();
     let is_vain = run.cannot_keep();
@@ -514,11 +516,11 @@ impl<'a> Run<'a> {
                             let why = self.named_in(of(role), why);
                             slot.fail_with(format!("the {} model cannot be run: {why}", role.as_str()));
                         }
-                        Need::Optional if self.pipeline_has(role) => {
-                            let what = format!("the {} model's outputs", role.as_str());
                         Need::Optional if ready.is_some_and(|it| !it.is_weights_alone()) => {
                             self.unusable(role, format!("the {} model cannot be run: {why}", role.as_str()));
                         }
+                        Need::Optional if self.pipeline_has(role) => {
+                            let what = format!("the {} model's outputs", role.as_str());
                             let gap = GapRecord { probe: slot.settings.id.clone(), what, why: why.clone() };
                             if !self.coverage.gaps.contains(&gap) {
                                 self.coverage.gaps.push(gap);
@@ -531,8 +533,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn pipeline_has(&self, role: ModelRole) -> bool {
-        match role {
     /// Takes note that a checkpoint that the pipeline names is there and cannot be used, once.
     pub(super) fn unusable(&mut self, role: ModelRole, why: String) {
         let what = match role {
@@ -545,6 +545,8 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn pipeline_has(&self, role: ModelRole) -> bool {
+        match role {
             ModelRole::Candidate => self.pipeline.checkpoint.is_some(),
             ModelRole::Baseline => self.pipeline.baseline.is_some(),
         }
@@ -564,10 +566,10 @@ impl<'a> Run<'a> {
             Ok(it) => it,
             Err(e) => {
                 for slot in wanting {
+                    let why = format!("the checkpoint's tensors cannot be read: {e}");
                     match slot.needs.tensors.candidate {
                         Need::Required => slot.fail_with(why),
                         _ if candidate.is_some() => self.unusable(ModelRole::Candidate, why),
-                    let why = format!("the checkpoint's tensors cannot be read: {e}");
                         _ => self.gap(&slot.settings.id, "the checkpoint's tensors", e.clone()),
                     }
                 }

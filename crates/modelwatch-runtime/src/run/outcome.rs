@@ -1,6 +1,6 @@
 //! From what the probes say to the record: decide, act, keep.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ptr};
 
 use jiff::Timestamp;
 use modelwatch_config::{Action, Data, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData, When};
@@ -23,7 +23,7 @@ use crate::{
     history::{self, HistoryError},
     models::{Models, RunModel},
     pass::Slot,
-    plugin::Lookup,
+    plugin::{Lookup, Refusal},
     record::{
         ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
         RunRecord, Timings, Verdict,
@@ -349,7 +349,10 @@ fn record(run: &Run<'_>, judgement: Judgement, checkpoints: &Checkpoints<'_>) ->
     }
     res.findings.sort_by_key(|it| std::cmp::Reverse(it.it.severity));
     res.coverage.probes = judgement.coverage;
-    let refusals = run.options.catalog.refusals().iter();
+    let catalog = run.options.catalog;
+    // Those of whole folders are failures of the run.
+    let is_told = |it: &Refusal| catalog.unread_folders().any(|folder| ptr::eq(folder, it));
+    let refusals = catalog.refusals().iter().filter(|it| !is_told(it));
     res.coverage.gaps.extend(refusals.map(|it| GapRecord {
         probe: RUN.to_owned(),
         what: format!("plugin `{}`", it.path.display()),

@@ -173,9 +173,16 @@ fn passed(library: &Path, plugin: &LoadedPlugin, listed: &Listed) -> String {
 
 /// Writes the listing of a folder anew.
 fn index(dir: &Path) -> anyhow::Result<Code> {
+    let libraries = Catalog::libraries(dir).map_err(|e| Wrong(format!("cannot list `{}`: {e}", dir.display())))?;
+    if libraries.is_empty() {
+        let what = format!("lib….{}", std::env::consts::DLL_EXTENSION);
+        return Err(
+            Wrong(format!("`{}` has no plugin ({what}); name the folder of the libraries", dir.display())).into()
+        );
+    }
     let mut listing = Listing::default();
     let mut failed = false;
-    for path in Catalog::libraries(dir).map_err(|e| Wrong(format!("cannot list `{}`: {e}", dir.display())))? {
+    for path in libraries {
         match Catalog::load_one(&path, None) {
             Ok(it) => listing.plugins.push(entry(&path, &it)?),
             Err(e) => {
@@ -184,9 +191,18 @@ fn index(dir: &Path) -> anyhow::Result<Code> {
             }
         }
     }
+    let place = dir.join(LISTING_FILE);
+    if failed {
+        // Without an entry for it, what was refused would be nobody's, and anybody else's would be taken in its place.
+        output::error(&format!(
+            "`{}` is left as it was; mend or remove what was refused, and index again",
+            place.display()
+        ));
+        return Ok(Code::NOT_DONE);
+    }
     listing.write(dir)?;
-    output::print(&format!("{} plugins are listed in {}", listing.plugins.len(), dir.join(LISTING_FILE).display()))?;
-    Ok(if failed { Code::NOT_DONE } else { Code::OK })
+    output::print(&format!("{} plugins are listed in {}", listing.plugins.len(), place.display()))?;
+    Ok(Code::OK)
 }
 
 fn entry(path: &Path, plugin: &LoadedPlugin) -> anyhow::Result<ListingEntry> {

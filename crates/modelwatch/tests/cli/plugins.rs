@@ -61,6 +61,40 @@ fn the_check_of_a_sound_plugin_says_what_it_is() {
 }
 
 #[test]
+fn an_index_of_what_is_refused_leaves_the_listing_as_it_was() {
+    let project = with_faulty();
+    assert_eq!(project.modelwatch(&["plugin", "index", "plugins"]).code, 0);
+    let listing = fs::read(project.path().join("plugins/plugins.toml")).unwrap();
+    project.write(&format!("plugins/{LIBRARY}"), "cut short");
+    let ended = project.modelwatch(&["plugin", "index", "plugins"]);
+    assert!(ended.code == 3 && ended.err.contains("is left as it was"), "{}{}", ended.out, ended.err);
+    assert_eq!(fs::read(project.path().join("plugins/plugins.toml")).unwrap(), listing);
+    // A folder without libraries is hardly the one that is meant.
+    fs::create_dir(project.path().join("other")).unwrap();
+    let ended = project.modelwatch(&["plugin", "index", "other"]);
+    assert!(ended.code == 2 && ended.err.contains("has no plugin"), "{}", ended.err);
+    assert!(!project.path().join("other/plugins.toml").exists());
+}
+
+#[test]
+fn a_plugin_folder_that_cannot_be_read_is_an_error_whatever_others_have() {
+    let project = with_faulty();
+    let weights = format!("{}[[analyze]]\nuses = 'weights'\n", digits("e08"));
+    project.write("pipeline.toml", &weights);
+    for listing in ["junk = [", "[[plugin]]\nfile = '../libmine.so'\nblake3 = '00'\n"] {
+        project.write("plugins/plugins.toml", listing);
+        let run = project.modelwatch(&["run", "pipeline.toml", "--plugin-dir", "plugins"]);
+        assert!(run.code == 3 && run.out.contains("plugin index"), "{}{}", run.out, run.err);
+        let checked = project.modelwatch(&["check", "pipeline.toml", "--plugin-dir", "plugins"]);
+        assert!(checked.code == 2 && checked.err.contains("plugin index"), "{}{}", checked.out, checked.err);
+    }
+    project.write("pipeline.toml", &format!("{weights}[plugins]\ndirs = ['plugins']\n"));
+    let place = format!("pipeline.toml:{}:9", weights.lines().count() + 2);
+    let checked = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(checked.code == 2 && checked.err.contains(&place), "{}", checked.err);
+}
+
+#[test]
 fn the_list_of_plugins_fits_a_terminal() {
     let project = Project::new();
     for columns in [80, 100] {

@@ -85,6 +85,7 @@ table! {
     PROFILE = "E0208" "A stored profile, as `modelwatch profile` writes it, can stand in for the rows of `[data.reference]`, because it keeps the distribution of each column. It cannot stand in for the current rows, and a probe that needs single rows, or runs a model on them, cannot do with it: give those the rows themselves.";
     RUNTIME_MISSING = "E0209" "The runtime that is to run a model cannot be used. `runtime = \"onnxruntime\"` needs a build of modelwatch with the feature `onnxruntime`, and the library of ONNX Runtime 1.17 or later, which is never downloaded: `[run] onnxruntime` or the environment variable `ORT_DYLIB_PATH` is its path. As with plugins, neither the library nor its folder may be writable by everyone.";
     UNKNOWN_LAYER = "E0210" "A probe asks for a layer that the model does not have, or that nobody can look at. A layer is a tensor inside of an ONNX model that is run by tract, under its own name; `modelwatch model show` lists them. `penultimate` is what the last linear node before the first output reads, which a model of one layer does not have.";
+    OVERWRITES = "E0211" "A report would take the place of something that the run reads or keeps: the pipeline itself, its data, a checkpoint, the history, the store. What was there would be lost with the first run. Name another file.";
 }
 
 #[cfg(test)]

@@ -108,6 +108,7 @@ pub(super) fn look<'a>(
             problems.extend(selected::check(document, pipeline, &settings.columns, &plan));
         }
     }
+    problems.extend(data::overwriting(document, pipeline, &plan));
     (plan, problems)
 }
 
@@ -189,18 +190,18 @@ pub(super) fn missing(
             res.push(document.at(&format!("{}/uses", it.settings.component.pointer), code::REFUSED, e, None));
         }
     }
-    res
     for it in options.catalog.unread_folders() {
         let named = pipeline.plugins.dirs.iter().position(|dir| it.path.starts_with(dir));
         let pointer = named.map_or_else(String::new, |at| format!("{PLUGIN_DIRS}/{at}"));
         res.push(document.at(&pointer, code::REFUSED, it.to_string(), Some(UNREAD_HELP)));
     }
+    res
 }
 
-/// Where the pipeline names its plugin folders.
 /// What to do where a plugin folder cannot be read.
 pub(super) const UNREAD_HELP: &str = "nobody knows what it has: mend it, write its listing anew with `modelwatch plugin index`, or do not name the folder";
 
+/// Where the pipeline names its plugin folders.
 const PLUGIN_DIRS: &str = "/plugins/dirs";
 
 const PATHS_HELP: &str = "correct the path; a relative one starts at the folder of the pipeline file";

@@ -424,6 +424,45 @@ fn a_report_that_cannot_be_written_is_known_before_anything_is_done() {
 }
 
 #[test]
+fn a_report_takes_the_place_of_nothing_but_a_report() {
+    let project = Project::new();
+    project.write("data.csv", "a,b\n1,2\n3,4\n");
+    project.write("notes.md", "These are mine.\n");
+    let write = |report: &str| {
+        let pipeline = "name = 'x'\n[data.current]\npath = '*.csv'\n[[analyze]]\nuses = 'quality'\n\
+                        [store]\nuses = 'local'\nwith = { path = 'store' }\n[run]\nhistory = 'h.db'\n[report]\n";
+        project.write("pipeline.toml", &format!("{pipeline}{report}\n"))
+    };
+    for (report, what) in [
+        ("html = 'pipeline.toml'", "is the pipeline"),
+        ("markdown = './data.csv'", "is the data"),
+        ("json = 'h.db'", "is the history"),
+        ("html = 'store/report.html'", "is a part of the store"),
+    ] {
+        write(report);
+        let checked = project.modelwatch(&["check", "pipeline.toml"]);
+        assert!(checked.code == 2 && checked.err.contains("E0211") && checked.err.contains(what), "{}", checked.err);
+        assert!(matches!(project.modelwatch(&["run", "pipeline.toml"]).code, 2 | 3), "{report}");
+    }
+    assert_eq!(std::fs::read_to_string(project.path().join("data.csv")).unwrap(), "a,b\n1,2\n3,4\n");
+    for key in ["html", "junit", "json", "markdown"] {
+        write(&format!("{key} = 'notes.md'"));
+        let ended = project.modelwatch(&["run", "pipeline.toml"]);
+        assert!(ended.code == 3 && ended.err.contains("which is no such report"), "{}", ended.err);
+        // One of its own kind is written anew.
+        write(&format!("{key} = 'report'"));
+        for _ in 0..2 {
+            let ended = project.modelwatch(&["run", "pipeline.toml"]);
+            assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+        }
+        std::fs::remove_file(project.path().join("report")).unwrap();
+    }
+    let ended = project.modelwatch(&["report", "last", "--history", "h.db", "--html", "pipeline.toml"]);
+    assert!(ended.code == 3 && ended.err.contains("which is no such report"), "{}", ended.err);
+    assert!(std::fs::read_to_string(project.path().join("pipeline.toml")).unwrap().starts_with("name = 'x'"));
+}
+
+#[test]
 fn a_run_whose_report_could_not_be_written_is_kept_as_what_it_ended_with() {
     let project = Project::new();
     // Each could be, but not all.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use arrow_schema::Schema;
@@ -17,8 +17,10 @@ use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 use super::{Plan, meant, rows_of};
 use crate::{
     data::{DataError, Dataset},
+    history,
     inputs::{self, InputMap},
     pass::Layout,
+    plugin::LISTING_FILE,
     profile::{Source, kept},
 };
 
@@ -266,6 +268,36 @@ pub(super) fn unwritable(document: &Document, pipeline: &Pipeline) -> Vec<Diagno
         Some(document.at(&pointer, code::MISSING_FILE, message, Some(help)))
     };
     reports.chain(history).filter_map(problem).collect()
+}
+
+/// Returns the reports that would take the place of what the run reads or keeps.
+pub(super) fn overwriting(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
+    let data = plan.data.values().flatten().flat_map(Source::files).map(|it| ("the data", it.to_path_buf()));
+    let models = [ModelRole::Candidate, ModelRole::Baseline].map(|role| imported(pipeline, role));
+    let models = models.into_iter().flatten().map(|(it, _)| ("a checkpoint", it.to_owned()));
+    let listings = pipeline.plugins.dirs.iter().map(|it| ("a listing of plugins", it.join(LISTING_FILE)));
+    let store = pipeline.store.as_ref().and_then(|it| it.with.get("path")?.as_str());
+    let store = store.map(|it| ("a part of the store", pipeline.root.join(it)));
+    let own = [("the pipeline", document.path().to_owned()), ("the history", history::path_of(pipeline))];
+    let kept: Vec<_> = data.chain(models).chain(listings).chain(store).chain(own).collect();
+    let reports = pipeline.report.files();
+    let problem = |(key, file): (&str, &Path)| {
+        let whole = canonical(file);
+        let is_of = |what: &str, it: &Path| if what.contains("store") { whole.starts_with(it) } else { whole == it };
+        let (what, _) = kept.iter().find(|(what, it)| is_of(what, &canonical(it)))?;
+        let message = format!("`{}` is {what}, which the report would replace", file.display());
+        Some(document.at(&config::pointer("/report", key), code::OVERWRITES, message, Some("name another file")))
+    };
+    reports.filter_map(problem).collect()
+}
+
+/// Returns the one path of a file, also of one that is yet to be written.
+fn canonical(path: &Path) -> PathBuf {
+    let of = |above: &Path| {
+        let there = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        Some(there.canonicalize().ok()?.join(path.strip_prefix(above).ok()?))
+    };
+    path.canonicalize().ok().or_else(|| path.ancestors().skip(1).find_map(of)).unwrap_or_else(|| path.to_owned())
 }
 
 /// Returns where the data of each role comes from.

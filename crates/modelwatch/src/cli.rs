@@ -108,7 +108,7 @@ pub(crate) struct Run {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t, env = "MODELWATCH_FORMAT")]
     pub(crate) format: Format,
-    /// End with 0 where nothing was checked.
+    /// End with 0 where nothing was checked because there was nothing: no row of current data and no tensor.
     #[arg(long)]
     pub(crate) allow_empty: bool,
     #[command(flatten)]

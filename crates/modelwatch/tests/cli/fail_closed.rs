@@ -296,8 +296,12 @@ fn a_slice_that_is_not_there_is_not_checked() {
         )
     };
     assert_eq!(Project::new().run(&pipeline("small")).0, 0);
-    let (code, record) = Project::new().run(&pipeline("huge"));
+    let project = Project::new();
+    let (code, record) = project.run(&pipeline("huge"));
     assert_eq!(code, 4);
+    // There was something to look at, so that nobody can have allowed this.
+    let allowed = project.modelwatch(&["run", "pipeline.toml", "--allow-empty"]);
+    assert_eq!(allowed.code, 4, "{}", allowed.out);
     let message = check(&record, "accuracy", "not-checked")["message"].as_str().unwrap().to_owned();
     assert!(message.contains("its `slice` is ") && message.contains(", not `size=huge`"), "{message}");
 }

@@ -29,7 +29,10 @@ pub(crate) fn junit(record: &RunRecord) -> anyhow::Result<String> {
         suite.add_test_cases(checks.map(check));
         let findings = record.findings.iter().filter(|it| it.probe == probe && it.it.severity == Severity::Error);
         suite.add_test_cases(findings.map(|it| finding(record, it)));
-        if let Some(it) = record.coverage.probes.iter().find(|it| it.id == probe && it.status != Status::Pass) {
+        // Where a check says so, it is told.
+        let is_told = record.checks.iter().any(|it| it.probe == probe && it.it.status == Status::Error);
+        let mut ended = record.coverage.probes.iter().filter(|_| !is_told);
+        if let Some(it) = ended.find(|it| it.id == probe && it.status != Status::Pass) {
             suite.add_test_case(TestCase::new("runs to its end", status(it.status, &it.message)));
         }
         report.add_test_suite(suite);

@@ -170,6 +170,9 @@ fn what_keeps_several_probes_from_running_is_told_once() {
     for text in [text, markdown(&record, None), github(&record, &BTreeMap::new())] {
         assert_eq!(text.matches("the current data").count(), 1, "{text}");
     }
+    // What a failure was to undo, and did not.
+    (record.verdict, record.exit_code) = (Verdict::Fail, 1);
+    ends_with(&record, "and 2 actions were not done");
     let checks = page.split("id=\"checks\"").nth(1).unwrap().split("</section>").next().unwrap();
     assert_eq!(checks.matches(why).count(), 1, "{checks}");
 }
@@ -333,6 +336,17 @@ fn what_cannot_be_drawn_is_said() {
         assert!(page.contains("there is nothing to draw"), "{data:?}");
     }
 }
+#[test]
+fn a_probe_that_broke_is_one_error_in_junit() {
+    let mut record = fixture::pass();
+    let probe = record.coverage.probes.first_mut().unwrap();
+    probe.status = Status::Error;
+    let broken = check("metrics", &[], "runs to its end", None, Status::Error, "it is gone");
+    record.checks = vec![of(&probe.id, broken)];
+    let text = junit(&record).unwrap();
+    assert_eq!(text.matches("<error").count(), 1, "{text}");
+}
+
 
 #[test]
 fn columns_of_a_matrix_that_start_alike_are_told_apart() {

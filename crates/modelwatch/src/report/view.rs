@@ -89,15 +89,14 @@ pub(crate) fn is_told_by_findings(record: &RunRecord, check: &Of<Check>) -> bool
 
 /// Returns what the run ended with, where its exit code says something else than its verdict.
 pub(crate) fn but(record: &RunRecord) -> Option<String> {
-    if record.exit_code == record.verdict.exit_code() {
-        return None;
-    }
     let undone = record.actions.iter().filter(|it| is_undone(it)).count();
+    let and = if record.verdict == Verdict::Pass { "but" } else { "and" };
     Some(match (record.exit_code, undone) {
-        (0, _) => "which is allowed".to_owned(),
+        (0, _) if record.verdict != Verdict::Pass => "which is allowed".to_owned(),
+        (code, 0) if code == record.verdict.exit_code() => return None,
         (_, 0) => "but a report, the history or the output was not written".to_owned(),
-        (_, 1) => "but 1 action was not done".to_owned(),
-        (_, n) => format!("but {} actions were not done", count(n as u64)),
+        (_, 1) => format!("{and} 1 action was not done"),
+        (_, n) => format!("{and} {} actions were not done", count(n as u64)),
     })
 }
 

@@ -327,8 +327,8 @@ fn figures(record: &RunRecord, limits: &Limits) -> Vec<FigureView> {
     let view = |(idx, figure): (usize, &Of<modelwatch_sdk::report::Figure>)| {
         let mut res = FigureView {
             probe: clip(&figure.probe, 100),
-            title: clip(&figure.it.title, 200),
-            caption: clip(&figure.it.caption, limits.text),
+            title: svg::title(&figure.it),
+            caption: marked(&clip(&figure.it.caption, limits.text)),
             svg: String::new(),
             table: None,
             note: String::new(),

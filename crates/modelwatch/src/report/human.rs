@@ -34,7 +34,8 @@ pub(crate) fn human(record: &RunRecord, width: usize) -> String {
     actions(&mut out, record);
     gaps(&mut out, record);
     out.blank();
-    out.item("", "", DIM, &view::counts(record));
+    // Of a long report the first line is out of sight.
+    out.after_verdict(record, DIM, &view::counts(record));
     out.text
 }
 
@@ -51,6 +52,19 @@ impl Out {
 
     fn head(&mut self, text: &str) {
         self.text.push_str(&format!("\n{BOLD}{text}{BOLD:#}\n"));
+    }
+
+    /// Writes `text` after the verdict, or below it where little room is left.
+    fn after_verdict(&mut self, record: &RunRecord, style: Style, text: &str) {
+        let word = record.verdict.as_str();
+        let word = view::verdict(record).replacen(word, &word.to_uppercase(), 1);
+        let of_verdict = color(view::status(record));
+        if word.chars().count() * 2 > self.width {
+            self.item("", "", of_verdict, &word);
+            self.item("", "", style, text);
+        } else {
+            self.item(&format!("{of_verdict}{word}{of_verdict:#}  "), &format!("{word}  "), style, text);
+        }
     }
 
     /// Writes `text` after `lead`, which is already styled and as wide as `shown`.
@@ -83,13 +97,10 @@ fn mark(it: Status) -> &'static str {
 }
 
 fn verdict(out: &mut Out, record: &RunRecord) {
-    let word = record.verdict.as_str();
-    let word = view::verdict(record).replacen(word, &word.to_uppercase(), 1);
-    let style = color(view::status(record));
     let mut parts = vec![plain(&record.pipeline.name)];
     parts.extend(record.checkpoint.iter().map(view::checkpoint));
     parts.push(seconds(record.timings.total));
-    out.item(&format!("{style}{word}{style:#}  "), &format!("{word}  "), BOLD, &parts.join(" · "));
+    out.after_verdict(record, BOLD, &parts.join(" · "));
     if let Some(baseline) = &record.baseline {
         out.item("", "", DIM, &format!("against {}", view::checkpoint(baseline)));
     }

@@ -53,5 +53,10 @@ pub(crate) fn draw(figure: &Figure, id: usize) -> Option<Result<Drawing, String>
         FigureData::Table { .. } => return None,
         _ => return Some(Err("this version of modelwatch cannot draw it".to_owned())),
     };
-    Some(canvas.map(|it| it.finish(id, &clip(&figure.title, 200), &desc)))
+    Some(canvas.map(|it| it.finish(id, &title(figure), &desc)))
+}
+
+/// Returns the title of a figure, in which no name can be set as code.
+pub(crate) fn title(figure: &Figure) -> String {
+    clip(&figure.title, 200).replace('`', "")
 }

@@ -71,6 +71,35 @@ fn no_two_columns_of_a_table_have_the_same_head() {
     assert!(page.contains(r#"<th scope="col">metric</th><th scope="col">name</th>"#), "{page}");
 }
 
+#[test]
+fn what_was_not_covered_comes_before_the_numbers() {
+    let mut record = fixture::fail();
+    let gap = |at: usize| GapRecord { probe: format!("p{at}"), what: "a column".to_owned(), why: "gone".to_owned() };
+    record.coverage.gaps = (0..3).map(gap).collect();
+    let page = html(&record, Path::new("report.html")).unwrap();
+    assert!(page.contains("Not covered <i>3</i>"), "{page}");
+    let at = |section: &str| page.find(&format!("<section id=\"{section}\"")).unwrap();
+    assert!(at("findings") < at("not-covered") && at("not-covered") < at("metrics"));
+}
+
+#[test]
+fn names_in_figures_have_no_backticks() {
+    let data = FigureData::Bars { categories: vec!["a".to_owned()], series: vec![series("a", [1.0])] };
+    let (title, caption) = ("Drift of column `x`".to_owned(), "fewer than `min_chunk_rows`".to_owned());
+    let page = page_of(Figure { title, caption, data });
+    let body = &page[page.find("<figure").unwrap()..page.find("</figure>").unwrap()];
+    assert!(!body.contains('`') && body.contains("<code>min_chunk_rows</code>"), "{body}");
+}
+
+#[test]
+fn the_last_line_of_a_terminal_says_the_verdict() {
+    for (record, verdict) in [(fixture::pass(), "PASS  "), (fixture::fail(), "ERROR, ")] {
+        let text = uncolored(&record, 100);
+        let blank = text.trim_end().rfind("\n\n").unwrap();
+        assert!(text[blank..].trim_start().starts_with(verdict), "{text}");
+    }
+}
+
 fn uncolored(record: &RunRecord, width: usize) -> String {
     anstream::adapter::strip_str(&human(record, width)).to_string()
 }
@@ -141,6 +170,9 @@ fn the_first_line_says_what_the_exit_code_says() {
     ends_with(&record, "but 1 action was not done");
     record.actions.push(record.actions[0].clone());
     ends_with(&record, "but 2 actions were not done");
+    // What a failure was to undo, and did not.
+    (record.verdict, record.exit_code) = (Verdict::Fail, 1);
+    ends_with(&record, "and 2 actions were not done");
     (record.verdict, record.exit_code) = (Verdict::NotChecked, 0);
     ends_with(&record, "which is allowed");
     assert_eq!(view::status(&record), Status::NotChecked);
@@ -170,9 +202,6 @@ fn what_keeps_several_probes_from_running_is_told_once() {
     for text in [text, markdown(&record, None), github(&record, &BTreeMap::new())] {
         assert_eq!(text.matches("the current data").count(), 1, "{text}");
     }
-    // What a failure was to undo, and did not.
-    (record.verdict, record.exit_code) = (Verdict::Fail, 1);
-    ends_with(&record, "and 2 actions were not done");
     let checks = page.split("id=\"checks\"").nth(1).unwrap().split("</section>").next().unwrap();
     assert_eq!(checks.matches(why).count(), 1, "{checks}");
 }
@@ -308,6 +337,17 @@ fn what_is_not_checked_is_an_error_in_junit() {
 }
 
 #[test]
+fn a_probe_that_broke_is_one_error_in_junit() {
+    let mut record = fixture::pass();
+    let probe = record.coverage.probes.first_mut().unwrap();
+    probe.status = Status::Error;
+    let broken = check("metrics", &[], "runs to its end", None, Status::Error, "it is gone");
+    record.checks = vec![of(&probe.id, broken)];
+    let text = junit(&record).unwrap();
+    assert_eq!(text.matches("<error").count(), 1, "{text}");
+}
+
+#[test]
 fn what_cannot_be_drawn_is_said() {
     let nan = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
     let empty = [
@@ -336,17 +376,6 @@ fn what_cannot_be_drawn_is_said() {
         assert!(page.contains("there is nothing to draw"), "{data:?}");
     }
 }
-#[test]
-fn a_probe_that_broke_is_one_error_in_junit() {
-    let mut record = fixture::pass();
-    let probe = record.coverage.probes.first_mut().unwrap();
-    probe.status = Status::Error;
-    let broken = check("metrics", &[], "runs to its end", None, Status::Error, "it is gone");
-    record.checks = vec![of(&probe.id, broken)];
-    let text = junit(&record).unwrap();
-    assert_eq!(text.matches("<error").count(), 1, "{text}");
-}
-
 
 #[test]
 fn columns_of_a_matrix_that_start_alike_are_told_apart() {

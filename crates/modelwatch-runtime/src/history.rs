@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use modelwatch_config::Pipeline;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use thiserror::Error;
 
 use crate::record::{RunRecord, Verdict};
@@ -59,6 +59,12 @@ pub enum HistoryError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// The database may only be read, and something was to be written.
+    #[error("cannot write the history `{}`, which may only be read; let this user write the file and its folder, or name another one", path.display())]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
     /// The folder of the database cannot be made.
     #[error("cannot make the folder of the history `{}`: {source}", path.display())]
     Folder {
@@ -96,6 +102,14 @@ pub enum HistoryError {
     },
 }
 
+fn failed(path: &Path, source: rusqlite::Error) -> HistoryError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly) => HistoryError::ReadOnly { path },
+        _ => HistoryError::Database { path, source },
+    }
+}
+
 /// The history in one database. Several processes may use it at once.
 #[derive(Debug)]
 pub struct History {
@@ -129,7 +143,7 @@ impl History {
         if let Some(dir) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
             std::fs::create_dir_all(dir).map_err(|source| HistoryError::Folder { path: path.to_owned(), source })?;
         }
-        let database = |source| HistoryError::Database { path: path.to_owned(), source };
+        let database = |source| failed(path, source);
         let connection = Connection::open(path).map_err(database)?;
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(database)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
@@ -140,6 +154,37 @@ impl History {
         connection.execute_batch(SCHEMA).map_err(database)?;
         connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(database)?;
         Ok(Self { path: path.to_owned(), connection })
+    }
+
+    /// Opens a database that is there, also where it may only be read.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or was written by a newer version.
+    pub fn read(path: &Path) -> Result<Self, HistoryError> {
+        let res = match Self::open(path) {
+            Err(HistoryError::ReadOnly { .. }) => Self::of_reader(path)?,
+            res => return res,
+        };
+        let found: i64 =
+            res.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| res.database(e))?;
+        if found > SCHEMA_VERSION { Err(HistoryError::Newer { path: path.to_owned(), found }) } else { Ok(res) }
+    }
+
+    /// Where nobody has it open there is no log beside it, and none can be made in a folder that may only be read: without one, what is in
+    /// the file is all of it.
+    fn of_reader(path: &Path) -> Result<Self, HistoryError> {
+        let database = |source| failed(path, source);
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = if Path::new(&log).exists() {
+            Connection::open_with_flags(path, flags)
+        } else {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let escape = |it: &str| it.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            Connection::open_with_flags(format!("file:{}?immutable=1", escape(&absolute.display().to_string())), flags)
+        };
+        Ok(Self { path: path.to_owned(), connection: connection.map_err(database)? })
     }
 
     /// Adds a run.
@@ -212,7 +257,7 @@ impl History {
     }
 
     fn database(&self, source: rusqlite::Error) -> HistoryError {
-        HistoryError::Database { path: self.path.clone(), source }
+        failed(&self.path, source)
     }
 
     fn record_error(&self, run_id: &str, reason: &dyn std::fmt::Display) -> HistoryError {

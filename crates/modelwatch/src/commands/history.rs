@@ -93,6 +93,6 @@ impl Kept {
             let help = "give the pipeline whose runs are wanted, or name the database with `--history`";
             return Err(Wrong(format!("there is no history `{file}`; {help}")).into());
         }
-        Ok(History::open(&self.file)?)
+        Ok(History::read(&self.file)?)
     }
 }

@@ -506,6 +506,41 @@ fn a_report_says_that_the_history_or_the_output_could_not_be_written() {
 }
 
 #[test]
+fn a_history_that_may_only_be_read_is_read() {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt},
+    };
+    let project = Project::new();
+    project.write("data.csv", "a,b\n1,2\n3,4\n");
+    project.write(
+        "pipeline.toml",
+        "name = 'x'\nrun.history = 'kept/h.db'\n[data.current]\npath = 'data.csv'\n[[analyze]]\nuses = 'quality'\n",
+    );
+    assert_eq!(project.modelwatch(&["run", "pipeline.toml"]).code, 0);
+    let kept = project.path().join("kept");
+    for (path, mode) in [(kept.join("h.db"), 0o444), (kept.clone(), 0o555), (project.path().to_owned(), 0o755)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let call = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        // The superuser may write whatever the permissions say.
+        if project.path().metadata().unwrap().uid() == 0 {
+            command.uid(65_534);
+        }
+        let ended = command.output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap())
+    };
+    for command in [&["history", "--history", "kept/h.db"][..], &["report", "last", "--history", "kept/h.db"]] {
+        let (code, out, err) = call(command);
+        assert!(code == Some(0) && out.contains('x'), "{out}{err}");
+    }
+    let (code, out, err) = call(&["run", "pipeline.toml"]);
+    assert!(code == Some(3) && out.contains("which may only be read"), "{out}{err}");
+    fs::set_permissions(kept, Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
 fn a_pipeline_that_cannot_be_read_is_named_with_the_reason() {
     for (path, reason) in [("none.toml", "cannot find"), (".", "Is a directory")] {
         let ended = Project::new().modelwatch(&["run", path]);

@@ -99,6 +99,11 @@ impl Listed {
 }
 
 fn check(library: &Path, format: ShowFormat) -> anyhow::Result<Code> {
+    if library.is_dir() {
+        let folder = library.display();
+        let remedy = format!("name one of its libraries; `modelwatch plugin list --plugin-dir {folder}` shows all");
+        return Err(Wrong(format!("`{folder}` is a folder; {remedy}")).into());
+    }
     if !library.is_file() {
         return Err(Wrong(format!("there is no file `{}`", library.display())).into());
     }

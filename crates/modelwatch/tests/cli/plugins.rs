@@ -47,6 +47,8 @@ fn the_check_of_a_sound_plugin_says_what_it_is() {
         ended.code
     };
     assert_eq!(shown("– its folder has no listing, so that no digest is recorded"), 0);
+    let of_folder = project.modelwatch(&["plugin", "check", "plugins"]);
+    assert!(of_folder.code == 2 && of_folder.err.contains("name one of its libraries"), "{}", of_folder.err);
     let json: serde_json::Value = serde_json::from_str(&call(&["--format", "json"]).out).unwrap();
     let digest = json["digest"].as_str().unwrap();
     assert!(json["listed"].is_null(), "{json}");

@@ -53,6 +53,11 @@ struct Numbers {
     buffers: Vec<[*const c_void; 2]>,
 }
 
+// SAFETY: they point into `data`, and nobody writes there.
+unsafe impl Send for Numbers {}
+// SAFETY: as above.
+unsafe impl Sync for Numbers {}
+
 /// Returns where the buffers of a column of numbers are. The second is null where it is none.
 fn buffers(data: &ArrayData) -> [*const c_void; 2] {
     let is_aligned = data.nulls().is_none_or(|it| it.offset() == data.offset());

@@ -111,10 +111,17 @@ fn weights_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
 
 /// Returns whether there are weights that can be read, and nothing that is a model or is named as one.
 pub fn is_weights_alone(dir_or_file: &Path) -> bool {
-    let Ok(weights) = TensorFile::open(dir_or_file) else { return false };
-    let beside = weights.path().parent().filter(|_| dir_or_file.is_dir()).and_then(|it| children(it).ok());
-    let beside = beside.unwrap_or_else(|| vec![weights.path().to_owned()]);
-    !weights.format().is_model() && !beside.iter().any(|it| is_named_as_model(it))
+    let folder = match TensorFile::open(dir_or_file) {
+        Ok(weights) if weights.format().is_model() => return false,
+        Ok(weights) if !dir_or_file.is_dir() => return !is_named_as_model(weights.path()),
+        Ok(weights) => weights.path().parent().map(Path::to_owned),
+        // Several, as those of a network and of its optimizer.
+        Err(TensorError::Ambiguous { path, .. }) => Some(path),
+        Err(_) => return false,
+    };
+    folder
+        .and_then(|it| children(&it).ok())
+        .is_some_and(|it| !it.iter().any(|it| is_model(it) || is_named_as_model(it)))
 }
 
 /// Returns what the `MLmodel` file of a folder names, if there is one and it names something that can be read.

@@ -15,7 +15,7 @@ use modelwatch_config::{
     self as config, Diagnostic, Document, MetricAddress, Pipeline, ProbeKind, code, did_you_mean, may_mean,
 };
 use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
-use modelwatch_tensors::TensorFile;
+use modelwatch_tensors::{TensorFile, is_weights_alone};
 use serde_json::Value;
 
 use self::metrics::{SLICE, Unreported, other_metric, unreported, unsliced};
@@ -33,6 +33,7 @@ use crate::{
     services::ProbeHost,
 };
 
+pub(super) use data::notified;
 pub(crate) use data::some;
 
 /// A pipeline that is ready to run.
@@ -175,6 +176,8 @@ pub(super) fn missing(
                     res.extend(data::unknown_inputs(document, pipeline, path, &it));
                     models.push((role, it));
                 }
+                // As far as the run is concerned, a gap.
+                Err(_) if model.is_none() && !data::requires(plan, role) && is_weights_alone(path) => continue,
                 Err(why) => res.push(document.at(&pointer, code::MISSING_FILE, why.to_string(), None)),
             }
             let refused = |names: &_| model::refused_layers(pipeline, role, path, model, names);

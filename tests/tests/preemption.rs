@@ -18,10 +18,11 @@ use modelwatch_tests::plugins_dir;
 /// Returns what was stored by a run that was told to end before it began.
 fn stored(rules: &str, preempted: bool) -> (Option<CheckpointId>, bool) {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("m.bin"), "weights").unwrap();
+    let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/digits/cnn/cnn.safetensors");
+    fs::copy(weights, dir.path().join("m.safetensors")).unwrap();
     let text = format!(
         "name = 'test'\nstore = {{ uses = 'local', with = {{ path = 'store' }} }}\n\
-         checkpoint = {{ import = 'm.bin', name = 'm'{rules} }}\n[[analyze]]\nuses = 'weights'\n"
+         checkpoint = {{ import = 'm.safetensors', name = 'm'{rules} }}\n[[analyze]]\nuses = 'weights'\n"
     );
     let parsed = modelwatch_config::parse(&dir.path().join("pipeline.toml"), &text, &[]);
     let catalog = Catalog::load(&SearchPath::exactly(vec![plugins_dir()]));

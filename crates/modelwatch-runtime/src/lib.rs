@@ -50,5 +50,5 @@ pub use crate::{
     model::{OpenOnnxRuntime, Runtimes},
     record::{RunRecord, Verdict},
     run::{Event, Options, Outcome, Problem, check, check_draft, run},
-    whole_file::is_first_in_its_folder,
+    whole_file::{is_first_in_its_folder, replaceable},
 };

@@ -22,7 +22,8 @@ pub struct RunRecord {
     pub pipeline: PipelineRecord,
     /// The sum of the checks.
     pub verdict: Verdict,
-    /// What the command exits with.
+    /// What the command exits with, where it can tell by then: who is notified, and who reads the record of a run that did
+    /// not pass, may hear of an end with 3 by the command alone.
     pub exit_code: u8,
     /// What was judged.
     pub checkpoint: Option<CheckpointRecord>,

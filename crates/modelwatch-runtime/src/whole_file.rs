@@ -1,6 +1,10 @@
 //! A file that is there whole or not at all.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use tempfile::NamedTempFile;
 
@@ -44,6 +48,31 @@ pub(crate) fn settle(path: &Path) {
 /// Returns the folder of a file.
 pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// How much of a file is looked at to tell whether it is a report.
+const HEAD: u64 = 64;
+
+/// Finds out whether what is there, if anything, is an earlier report of that kind, as far as its first bytes tell.
+///
+/// # Errors
+/// Where it is something else, or cannot be read.
+pub fn replaceable(path: &Path, kind: &str) -> io::Result<()> {
+    let starts: &[&str] = match kind {
+        "html" => &["<!doctype html>"],
+        "junit" => &["<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites"],
+        "json" => &["{\n  \"run_id\""],
+        _ => &["## ✅ ", "## ❌ "],
+    };
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    if head.is_empty() || starts.iter().any(|it| head.starts_with(it.as_bytes())) {
+        return Ok(());
+    }
+    Err(io::Error::other("there is another file, which is no such report"))
 }
 
 /// Returns whether the file, or a folder that would be made for it, would be the first thing in a folder that is there: that may

@@ -165,6 +165,7 @@ fn what_the_runtime_finds_points_into_the_file() {
         document.at("/verify/0/with/absent", "E0204", "shown at the table around it", None),
         document.at_key("/verify/0/require/acuracy", "E0205", "`metrics` reports no `acuracy`", None),
         document.at("/verify/0/with", "E0210", "the model has no layer `fc9`", Some("did you mean `fc1`?")),
+        document.at("/data/current/path", "E0211", "a report would replace it", Some("name another file")),
     ];
     insta::assert_snapshot!(render(&found, document, false), @r##"
     error[E0201]: no plugin offers a store named `lcoal`
@@ -238,6 +239,14 @@ fn what_the_runtime_finds_points_into_the_file() {
        | ^^^^
        |
        = help: did you mean `fc1`?
+
+    error[E0211]: a report would replace it
+     --> pipeline.toml:5:8
+      |
+    5 | path = "x.parquet"
+      |        ^^^^^^^^^^^
+      |
+      = help: name another file
     "##);
 }
 

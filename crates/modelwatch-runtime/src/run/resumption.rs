@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use modelwatch_config::{Action, ModelRuntime, Pipeline};
+use modelwatch_config::ModelRuntime;
 use modelwatch_sdk::{Host, ModelRole, Role};
 use modelwatch_tensors::find_model;
 use serde_json::{Value, json};
@@ -214,12 +214,10 @@ impl Run<'_> {
 
     /// Returns whether the run writes something else to a file.
     fn writes(&self, place: &Path) -> bool {
-        let Pipeline { report, on, .. } = self.pipeline;
-        let actions = [&on.pass, &on.fail, &on.inconclusive, &on.not_checked, &on.error].into_iter().flatten();
-        let told = actions.filter_map(|it| if let Action::Notify { file, .. } = it { Some(file) } else { None });
         let history = history::path_of(self.pipeline);
-        let reports = report.files().map(|it| it.1);
-        reports.chain(told.map(PathBuf::as_path)).chain([history.as_path()]).any(|it| settled(it) == settled(place))
+        let reports = self.pipeline.report.files().map(|it| it.1);
+        let told = plan::notified(self.pipeline);
+        reports.chain(told).chain([history.as_path()]).any(|it| settled(it) == settled(place))
     }
 
     /// Says so where the run has come to note nothing of itself.

@@ -45,7 +45,8 @@ pub(crate) fn report(arguments: &cli::Report) -> anyhow::Result<Code> {
     };
     match &arguments.html {
         Some(path) => {
-            run::replaceable(path, "html")
+            modelwatch_runtime::replaceable(path, "html")
+                .map_err(Into::into)
                 .and_then(|()| run::write_file(path, reports::html(&record, path)?))
                 .with_context(|| format!("cannot write the report `{}`", path.display()))?;
             output::note(&format!("report: {}", path.display()));

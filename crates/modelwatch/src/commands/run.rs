@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read, Write},
+    io::Write,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
@@ -97,9 +97,8 @@ pub(super) fn cancel_on_signals() -> anyhow::Result<(Arc<AtomicBool>, Arc<Atomic
 
 pub(super) fn execute(document: &Document, pipeline: &Pipeline, catalog: &Catalog, how: How) -> anyhow::Result<Code> {
     // Before anything is done: what nobody could read about must not move a ref.
-    for (kind, path) in pipeline.report.files() {
+    for (_, path) in pipeline.report.files() {
         writable(path)
-            .and_then(|()| replaceable(path, kind))
             .with_context(|| format!("cannot write the report `{}`, so that nothing was run", path.display()))?;
     }
     let progress = Progress::new(how.quiet);
@@ -254,36 +253,17 @@ pub(super) fn show(record: &RunRecord, format: Format, lines: &BTreeMap<String, 
         Format::Human => output::print(&report::human(record, output::width())),
         Format::Json => output::print(&serde_json::to_string(record)?),
         Format::Github => {
+            output::print(&report::github(record, lines))?;
+            // Last, as it cannot be taken back.
             if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
                 let appended = fs::OpenOptions::new().create(true).append(true).open(&path);
                 appended
                     .and_then(|mut it| it.write_all(report::markdown(record, None).as_bytes()))
                     .with_context(|| format!("cannot append to `{}`", Path::new(&path).display()))?;
             }
-            output::print(&report::github(record, lines))
+            Ok(())
         }
     }
-}
-
-/// How much of a file is looked at to tell whether it is a report.
-const HEAD: u64 = 64;
-
-/// Finds out whether what is there, if anything, is an earlier report of that kind, as far as its first bytes tell.
-pub(super) fn replaceable(path: &Path, kind: &str) -> anyhow::Result<()> {
-    let start = match kind {
-        "html" => "<!doctype html>",
-        "junit" => "<?xml",
-        "json" => "{\n  \"run_id\"",
-        _ => "## ",
-    };
-    if !path.is_file() {
-        return Ok(());
-    }
-    let mut head = Vec::new();
-    fs::File::open(path)?.take(HEAD).read_to_end(&mut head)?;
-    let is_own = head.is_empty() || head.trim_ascii_start().starts_with(start.as_bytes());
-    anyhow::ensure!(is_own, "there is another file, which is no such report; give the report another name");
-    Ok(())
 }
 
 /// Finds out whether [`write_file`] could write the file, as far as can be told without making its folder.

@@ -149,7 +149,7 @@ fn the_first_line_says_what_the_exit_code_says() {
     let mut record = fixture::pass();
     let ends_with = |record: &RunRecord, but: &str| {
         let verdict = record.verdict.as_str();
-        let text = uncolored(record, 100);
+        let text = uncolored(record, 120);
         assert!(text.starts_with(&format!("{}, {but}  digits-gate", verdict.to_uppercase())), "{text}");
         assert!(markdown(record, None).starts_with(&format!("## ❌ {verdict}, {but} · ")));
         assert!(junit(record).unwrap().contains("<error "));

@@ -438,17 +438,23 @@ fn a_report_takes_the_place_of_nothing_but_a_report() {
         ("markdown = './data.csv'", "is the data"),
         ("json = 'h.db'", "is the history"),
         ("html = 'store/report.html'", "is a part of the store"),
+        ("json = 'told.jsonl'\n[on.pass]\nnotify = { file = 'told.jsonl' }", "is a file that is told of each run"),
+        ("json = 'resumed'\n[run]\nresume = 'resumed'", "is the file for a run that is killed"),
+        ("json = 'both'\nhtml = './both'", "is another report"),
     ] {
         write(report);
         let checked = project.modelwatch(&["check", "pipeline.toml"]);
         assert!(checked.code == 2 && checked.err.contains("E0211") && checked.err.contains(what), "{}", checked.err);
-        assert!(matches!(project.modelwatch(&["run", "pipeline.toml"]).code, 2 | 3), "{report}");
+        let ended = project.modelwatch(&["run", "pipeline.toml"]);
+        assert!(ended.code == 2 && ended.err.contains("E0211"), "{report}: {}", ended.err);
     }
     assert_eq!(std::fs::read_to_string(project.path().join("data.csv")).unwrap(), "a,b\n1,2\n3,4\n");
     for key in ["html", "junit", "json", "markdown"] {
         write(&format!("{key} = 'notes.md'"));
-        let ended = project.modelwatch(&["run", "pipeline.toml"]);
-        assert!(ended.code == 3 && ended.err.contains("which is no such report"), "{}", ended.err);
+        for command in ["check", "run"] {
+            let ended = project.modelwatch(&[command, "pipeline.toml"]);
+            assert!(ended.code == 2 && ended.err.contains("which is no such report"), "{}", ended.err);
+        }
         // One of its own kind is written anew.
         write(&format!("{key} = 'report'"));
         for _ in 0..2 {

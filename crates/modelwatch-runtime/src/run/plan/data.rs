@@ -22,6 +22,7 @@ use crate::{
     pass::Layout,
     plugin::LISTING_FILE,
     profile::{Source, kept},
+    whole_file::replaceable,
 };
 
 /// Returns what is wrong with what the pipeline says of its data.
@@ -77,8 +78,17 @@ pub(super) fn imported(pipeline: &Pipeline, role: ModelRole) -> Option<(&Path, O
 
 /// Returns whether some probe wants the model of that role to be run.
 pub(super) fn runs(plan: &Plan<'_>, role: ModelRole) -> bool {
+    needs(plan, role).any(|it| it != Need::No)
+}
+
+/// Returns whether some probe cannot do without the outputs of the model of that role.
+pub(super) fn requires(plan: &Plan<'_>, role: ModelRole) -> bool {
+    needs(plan, role).any(|it| it == Need::Required)
+}
+
+fn needs(plan: &Plan<'_>, role: ModelRole) -> impl Iterator<Item = Need> {
     let rows = |it| [rows_of(it, Role::Current), rows_of(it, Role::Reference)].into_iter().flatten();
-    plan.probes.iter().flat_map(rows).any(|it| it.model(role) != Need::No)
+    plan.probes.iter().flat_map(rows).map(move |it| it.model(role))
 }
 
 fn names(schema: &Schema) -> Vec<&str> {
@@ -270,25 +280,57 @@ pub(super) fn unwritable(document: &Document, pipeline: &Pipeline) -> Vec<Diagno
     reports.chain(history).filter_map(problem).collect()
 }
 
+/// Something that the run reads or keeps, which no report may replace.
+struct Kept {
+    what: &'static str,
+    path: PathBuf,
+    /// Whether all below it is a part of it.
+    is_folder: bool,
+}
+
 /// Returns the reports that would take the place of what the run reads or keeps.
 pub(super) fn overwriting(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
-    let data = plan.data.values().flatten().flat_map(Source::files).map(|it| ("the data", it.to_path_buf()));
+    let file = |what| move |path: PathBuf| Kept { what, path, is_folder: false };
+    let data = plan.data.values().flatten().flat_map(Source::files).cloned().map(file("the data"));
     let models = [ModelRole::Candidate, ModelRole::Baseline].map(|role| imported(pipeline, role));
-    let models = models.into_iter().flatten().map(|(it, _)| ("a checkpoint", it.to_owned()));
-    let listings = pipeline.plugins.dirs.iter().map(|it| ("a listing of plugins", it.join(LISTING_FILE)));
+    let models = models.into_iter().flatten().map(|(it, _)| Kept {
+        what: "a checkpoint",
+        path: it.to_owned(),
+        is_folder: it.is_dir(),
+    });
+    let listings = pipeline.plugins.dirs.iter().map(|it| it.join(LISTING_FILE)).map(file("a listing of plugins"));
     let store = pipeline.store.as_ref().and_then(|it| it.with.get("path")?.as_str());
-    let store = store.map(|it| ("a part of the store", pipeline.root.join(it)));
+    let store = store.map(|it| Kept { what: "a part of the store", path: pipeline.root.join(it), is_folder: true });
+    let told = notified(pipeline).map(Path::to_path_buf).map(file("a file that is told of each run"));
+    let resumed = pipeline.run.resume.clone().map(file("the file for a run that is killed"));
     let own = [("the pipeline", document.path().to_owned()), ("the history", history::path_of(pipeline))];
-    let kept: Vec<_> = data.chain(models).chain(listings).chain(store).chain(own).collect();
-    let reports = pipeline.report.files();
-    let problem = |(key, file): (&str, &Path)| {
-        let whole = canonical(file);
-        let is_of = |what: &str, it: &Path| if what.contains("store") { whole.starts_with(it) } else { whole == it };
-        let (what, _) = kept.iter().find(|(what, it)| is_of(what, &canonical(it)))?;
-        let message = format!("`{}` is {what}, which the report would replace", file.display());
-        Some(document.at(&config::pointer("/report", key), code::OVERWRITES, message, Some("name another file")))
-    };
-    reports.filter_map(problem).collect()
+    let own = own.map(|(what, it)| file(what)(it));
+    let mut kept: Vec<_> =
+        data.chain(models).chain(listings).chain(store).chain(told).chain(resumed).chain(own).collect();
+    let mut res = Vec::new();
+    for (key, path) in pipeline.report.files() {
+        let whole = canonical(path);
+        let is_part = |it: &&Kept| {
+            let there = canonical(&it.path);
+            if it.is_folder { whole.starts_with(there) } else { whole == there }
+        };
+        let problem = match kept.iter().find(is_part) {
+            Some(it) => Some(format!("`{}` is {}, which the report would replace", path.display(), it.what)),
+            None => replaceable(path, key).err().map(|e| format!("cannot write the report `{}`: {e}", path.display())),
+        };
+        if let Some(it) = problem {
+            res.push(document.at(&config::pointer("/report", key), code::OVERWRITES, it, Some("name another file")));
+        }
+        kept.push(file("another report")(path.to_owned()));
+    }
+    res
+}
+
+/// Returns the files to which a run adds a line.
+pub(in crate::run) fn notified(pipeline: &Pipeline) -> impl Iterator<Item = &Path> {
+    let on = &pipeline.on;
+    let actions = [&on.pass, &on.fail, &on.inconclusive, &on.not_checked, &on.error].into_iter().flatten();
+    actions.filter_map(|it| if let Action::Notify { file, .. } = it { Some(file.as_path()) } else { None })
 }
 
 /// Returns the one path of a file, also of one that is yet to be written.

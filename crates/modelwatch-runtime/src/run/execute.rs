@@ -316,6 +316,10 @@ impl<'a> Run<'a> {
     }
 
     fn open_store(&mut self, plan: &Plan<'_>) -> Option<Box<dyn CheckpointStore>> {
+        // What another folder has of that name may not be what is meant.
+        if self.options.catalog.unread_folders().next().is_some() {
+            return None;
+        }
         let opened = match plan.store.as_ref()? {
             Ok(it) => it.component.open_store(&it.config).map_err(|e| CheckpointError::from(e).to_string()),
             Err(e) => Err(e.clone()),

@@ -257,8 +257,9 @@ impl Run<'_> {
                     let why =
                         format!("the {} model cannot be run on the {} data: {e}", model_role.as_str(), role.as_str());
                     for slot in slots.iter_mut() {
-                        // A probe that can do without rows has looked at the model itself, and says what does not fit.
-                        let judges_it = row_needs(slot, role).is_some_and(|it| it.optional);
+                        // A probe that runs the model by itself, and can do without rows, says what does not fit.
+                        let judges_it = row_needs(slot, role)
+                            .is_some_and(|it| it.optional && it.inputs != Need::No && it.predictions == Need::No);
                         let what = format!("the {} model's outputs", model_role.as_str());
                         match need(slot) {
                             Need::Required => slot.fail_with(why.clone()),

@@ -154,6 +154,10 @@ fn open(arguments: &cli::Store) -> anyhow::Result<Option<Opened>> {
 
 /// Returns the store of that name.
 pub(super) fn store_named<'c>(catalog: &'c Catalog, uses: &str) -> anyhow::Result<Component<'c>> {
+    if let Some(it) = catalog.unread_folders().next() {
+        // What another folder has of that name may not be what is meant.
+        bail!("{it}");
+    }
     match (catalog.find(Kind::Store, uses), catalog.unread()) {
         (Lookup::Found(it), _) => Ok(it),
         (Lookup::Refused(it), _) => bail!("{it}"),

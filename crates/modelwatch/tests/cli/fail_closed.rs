@@ -784,9 +784,20 @@ fn a_checkpoint_whose_model_nothing_can_run_passes_nowhere() {
     }
     // Weights without a model are a checkpoint, of which nobody expects outputs.
     let weights = fixtures().join("digits/cnn/cnn.safetensors");
-    let (code, record) = project.run(&gate(weights.to_str().unwrap(), drift));
-    assert_eq!((code, &record["verdict"]), (0, &"pass".into()), "{record:#}");
-    assert!(record["coverage"]["gaps"].to_string().contains("cannot find a model"), "{record:#}");
+    let several = project.path().join("several");
+    fs::create_dir(&several).unwrap();
+    for name in ["model.safetensors", "ema.safetensors"] {
+        fs::copy(&weights, several.join(name)).unwrap();
+    }
+    for (candidate, why) in [(weights, "cannot find a model"), (several, "the candidate model's outputs")] {
+        let pipeline = gate(candidate.to_str().unwrap(), drift);
+        let (code, record) = project.run(&pipeline);
+        assert_eq!((code, &record["verdict"]), (0, &"pass".into()), "{record:#}");
+        assert!(record["coverage"]["gaps"].to_string().contains(why), "{record:#}");
+        project.write("pipeline.toml", &pipeline);
+        let checked = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(checked.code, 0, "{}", checked.err);
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -22,8 +22,8 @@ pub struct RunRecord {
     pub pipeline: PipelineRecord,
     /// The sum of the checks.
     pub verdict: Verdict,
-    /// What the command exits with, where it can tell by then: who is notified, and who reads the record of a run that did
-    /// not pass, may hear of an end with 3 by the command alone.
+    /// What the command exits with. It is 3 all the same where something cannot be written after this was told: to who is
+    /// notified, or in the record of a run that did not pass.
     pub exit_code: u8,
     /// What was judged.
     pub checkpoint: Option<CheckpointRecord>,

@@ -149,7 +149,7 @@ fn the_first_line_says_what_the_exit_code_says() {
     let mut record = fixture::pass();
     let ends_with = |record: &RunRecord, but: &str| {
         let verdict = record.verdict.as_str();
-        let text = uncolored(record, 120);
+        let text = uncolored(record, 100);
         assert!(text.starts_with(&format!("{}, {but}  digits-gate", verdict.to_uppercase())), "{text}");
         assert!(markdown(record, None).starts_with(&format!("## ❌ {verdict}, {but} · ")));
         assert!(junit(record).unwrap().contains("<error "));
@@ -165,7 +165,7 @@ fn the_first_line_says_what_the_exit_code_says() {
     };
     record.exit_code = 3;
     assert_eq!(view::status(&record), Status::Error);
-    ends_with(&record, "but a report, the history or the output was not written");
+    ends_with(&record, "but not all of it was written down");
     record.actions[0].status = ActionStatus::Conflict;
     ends_with(&record, "but 1 action was not done");
     record.actions.push(record.actions[0].clone());

@@ -94,7 +94,7 @@ pub(crate) fn but(record: &RunRecord) -> Option<String> {
     Some(match (record.exit_code, undone) {
         (0, _) if record.verdict != Verdict::Pass => "which is allowed".to_owned(),
         (code, 0) if code == record.verdict.exit_code() => return None,
-        (_, 0) => "but a report, the history or the output was not written".to_owned(),
+        (_, 0) => "but not all of it was written down".to_owned(),
         (_, 1) => format!("{and} 1 action was not done"),
         (_, n) => format!("{and} {} actions were not done", count(n as u64)),
     })

@@ -21,7 +21,6 @@ use crate::{
     cells::Cells,
     config::{Intervals, Method, Settings},
     curves::{self, Groups},
-    intervals::less_by_a_row,
     mass::Mass,
     means::{Means, Weighting},
     measure::{Areas, Measure, Of},
@@ -41,7 +40,7 @@ const ROUNDING: f64 = 1e-13;
 
 /// The least rows in which a metric differs between the models, for an interval of a comparison: of fewer, which may happen to be all of one
 /// side, replicates say nothing of the other one.
-pub(crate) const MIN_DIFFERING: u64 = 15;
+const MIN_DIFFERING: u64 = 15;
 
 /// The least replicates that tell how two metrics go together; two of them always do. As many as a jackknife has.
 const MIN_CORRELATED: usize = BUCKETS;
@@ -236,11 +235,11 @@ impl<'a> Rows<'a> {
                 values.push(found.unwrap_or(Found { values: [f64::NAN; 2], errors: [f64::NAN; 2] }));
             }
         }
-        let differs = |it: &Measure| match &cells {
-            Some(cells) if by_cells(it) => differing(self.layout, *it, cells.iter()),
-            _ => differing(self.layout, *it, self.iter()),
+        let differing = |it: &Measure| match &cells {
+            Some(cells) if by_cells(it) => self.differing(*it, cells.iter()),
+            _ => self.differing(*it, self.iter()),
         };
-        let differing = measures.iter().map(differs).collect();
+        let differing = measures.iter().map(differing).collect();
         let counts: Vec<u64> = self.rows.iter().map(|it| it.2).collect();
         let n_kept = self.n();
         let shrink = (n_kept < n).then(|| (n_kept as f64 / n as f64).sqrt());
@@ -249,6 +248,33 @@ impl<'a> Rows<'a> {
         let centers = self.values(measures, &counts);
         let measures = measures.to_vec();
         Ok(Replicates { values, centers, measures, differing, shrink, effective: mass.effective(), method })
+    }
+
+    /// Returns of how many rows, of up to [`MIN_DIFFERING`], a metric, taken of the row alone, is another one for the candidate than for the
+    /// baseline. Metrics of scores and numbers differ in almost all rows.
+    fn differing<'r>(&self, measure: Measure, rows: impl Iterator<Item = (&'r [u64], u64)>) -> u64 {
+        let of_row = match measure {
+            // Of one row they say nothing else.
+            Measure::Mcc | Measure::CohenKappa => Measure::Accuracy,
+            it if it.is_of_classes_alone() && matches!(it.of(), Some(Of::Macro | Of::Weighted)) => Measure::Accuracy,
+            it if it.is_of_classes_alone() || matches!(it, Measure::Summed(..)) && !it.is_ranked() => it,
+            _ => return MIN_DIFFERING,
+        };
+        let differs = |words: &[u64]| {
+            let mut tally = Tally::new(self.layout);
+            tally.add(self.layout, words, 1);
+            let [left, right] = [0, 1].map(|it| of_row.value(&tally, it));
+            // A row of which it is undefined for one of them has a say, too.
+            left.to_bits() != right.to_bits()
+        };
+        let mut res = 0u64;
+        for (words, count) in rows.filter(|it| self.layout.differs(it.0)) {
+            res += if differs(words) { count } else { 0 };
+            if res >= MIN_DIFFERING {
+                return MIN_DIFFERING;
+            }
+        }
+        res
     }
 
     fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<Found> {
@@ -286,33 +312,6 @@ impl<'a> Rows<'a> {
     fn of_models(&self, value: impl Fn(usize) -> f64) -> [f64; 2] {
         [0, 1].map(|it| if it < self.layout.models.len() { value(it) } else { f64::NAN })
     }
-}
-
-/// Returns of how many rows, of up to [`MIN_DIFFERING`], a metric, taken of the row alone, is another one for the candidate than for the
-/// baseline. Metrics of scores and numbers differ in almost all rows.
-pub(crate) fn differing<'r>(layout: &Layout, measure: Measure, rows: impl Iterator<Item = (&'r [u64], u64)>) -> u64 {
-    let of_row = match measure {
-        // Of one row they say nothing else.
-        Measure::Mcc | Measure::CohenKappa => Measure::Accuracy,
-        it if it.is_of_classes_alone() && matches!(it.of(), Some(Of::Macro | Of::Weighted)) => Measure::Accuracy,
-        it if it.is_of_classes_alone() || matches!(it, Measure::Summed(..)) && !it.is_ranked() => it,
-        _ => return MIN_DIFFERING,
-    };
-    let differs = |words: &[u64]| {
-        let mut tally = Tally::new(layout);
-        tally.add(layout, words, 1);
-        let [left, right] = [0, 1].map(|it| of_row.value(&tally, it));
-        // A row of which it is undefined for one of them has a say, too.
-        left.to_bits() != right.to_bits()
-    };
-    let mut res = 0u64;
-    for (words, count) in rows.filter(|it| layout.differs(it.0)) {
-        res += if differs(words) { count } else { 0 };
-        if res >= MIN_DIFFERING {
-            return MIN_DIFFERING;
-        }
-    }
-    res
 }
 
 /// Returns the value of a metric of the ranks of scores, of each class against the rest.
@@ -414,11 +413,12 @@ impl Replicates {
     pub(crate) fn correlation(&self, nth: usize) -> f64 {
         let values = self.values[nth].iter().map(|it| it.values).filter(|it| it.iter().all(|it| it.is_finite()));
         let (left, right): (Vec<f64>, Vec<f64>) = values.map(|[left, right]| (left, right)).unzip();
+        let n = self.differing[nth] as f64;
         if left.len() < MIN_CORRELATED {
             return 0.0;
         }
         let found = pearson(&left, &right, &vec![1.0; left.len()]).unwrap_or(0.0);
-        less_by_a_row(found, self.differing[nth])
+        if n > 0.0 { (1.0 - (1.0 - found) * (n + 1.0) / n).max(0.0) } else { 0.0 }
     }
 
     /// Returns the interval of a comparison of the models by the `nth` metric; none where they differ in too few rows.

@@ -21,7 +21,6 @@ use crate::{
     state::State,
     tally::Tally,
     tasks::queries,
-    together::Together,
     totals::Totals,
     training, trivial,
 };
@@ -31,7 +30,7 @@ const EXACT_PAIRS: u64 = 1000;
 /// The most classes of which curves are bootstrapped for other means than that of areas.
 const MAX_CURVES: usize = 20;
 /// The most classes for which differences per class are bootstrapped.
-pub(crate) const MAX_PAIRED_CLASSES: usize = 100;
+const MAX_PAIRED_CLASSES: usize = 100;
 
 /// Everything that metrics, findings and figures are made of.
 pub(crate) struct Evaluation<'a> {
@@ -205,16 +204,6 @@ impl<'a> Evaluation<'a> {
         self.slices.iter().any(|it| it.key == key)
     }
 
-    /// Returns words and count of each kept row of a slice.
-    pub(crate) fn rows_of(&self, slice: &Slice) -> Vec<(&'a [u64], u64)> {
-        self.rows.iter().filter(|it| self.is_in(slice, it.0)).collect()
-    }
-
-    /// Returns whether a row is in a slice.
-    pub(crate) fn is_in(&self, slice: &Slice, words: &[u64]) -> bool {
-        slices::has(slice.key, self.layout.slices(words), |key| self.is_kept(key))
-    }
-
     /// Returns the tally over all rows.
     pub(crate) fn tally(&self) -> &Tally {
         &self.totals.tally
@@ -350,7 +339,7 @@ impl<'a> Evaluation<'a> {
             }
             None => closed().or_else(|| {
                 let of = [0, 1].map(|it| intervals::closed_form(measure, tally, it, level));
-                intervals::slice_difference(measure, self.layout, tally, values, of, || 0.0, level)
+                intervals::slice_difference(measure, self.layout, tally, values, of, level)
             }),
         }
     }
@@ -440,7 +429,6 @@ impl<'a> Evaluation<'a> {
             if let Some(why) = unfit {
                 report.gaps.push(Gap::new(format!("findings and requirements of the slice `{name}`"), why));
             }
-            let together = self.layout.has_baseline().then(|| Together::new(self.layout, self.rows_of(slice)));
             for measure in measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name())) {
                 let mut labels = measure.labels(self.layout);
                 labels.insert("slice".to_owned(), name.clone());
@@ -455,10 +443,9 @@ impl<'a> Evaluation<'a> {
                     let [left, right] = [of_model(0), of_model(1)];
                     let values = [left.value, right.value];
                     let of = [left.interval, right.interval];
-                    let correlation = || together.as_ref().map_or(0.0, |it| it.correlation(measure));
-                    let interval = self.of_one_model(tally, values[0] - values[1], level).or_else(|| {
-                        intervals::slice_difference(measure, self.layout, tally, values, of, correlation, level)
-                    });
+                    let interval = self
+                        .of_one_model(tally, values[0] - values[1], level)
+                        .or_else(|| intervals::slice_difference(measure, self.layout, tally, values, of, level));
                     let metric = metric(measure, values[0] - values[1]).role(MetricRole::Difference).n(tally.all.n);
                     // The rows are the same, and so are their numbers.
                     let metric = metric.degrees_of_freedom(left.degrees_of_freedom);

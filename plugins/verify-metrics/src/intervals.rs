@@ -121,14 +121,14 @@ pub(crate) fn paired(measure: Measure, layout: &Layout, tally: &Tally, level: f6
 }
 
 /// Returns the interval of a difference in a slice: in addition to [`paired`] Student's t of the
-/// differences of the rows' losses, and else that of two estimates that go [together](of_correlated). None where it has no width.
+/// differences of the rows' losses, and else that of two independent estimates (MOVER), which is too
+/// wide where the models agree, never too narrow. None where it has no width.
 pub(crate) fn slice_difference(
     measure: Measure,
     layout: &Layout,
     tally: &Tally,
     values: [f64; 2],
     intervals: [Option<Interval>; 2],
-    together: impl FnOnce() -> f64,
     level: f64,
 ) -> Option<Interval> {
     let is_paired_loss = matches!(measure, Measure::LogLoss | Measure::Mae);
@@ -137,7 +137,7 @@ pub(crate) fn slice_difference(
         if is_paired_loss {
             return mean(&tally.pair.loss, level);
         }
-        Some(of_correlated([(values[0], left), (values[1], right)], together()))
+        Some(Interval::of_difference((values[0], left), (values[1], right)))
     };
     paired(measure, layout, tally, level).or_else(unpaired).filter(has_width)
 }
@@ -152,13 +152,6 @@ pub(crate) fn of_correlated([left, right]: [(f64, Interval); 2], correlation: f6
         high: left - right + distance(of_left.high - left, right - of_right.low),
         level: of_left.level,
     }
-}
-
-/// Returns the correlation of two estimates that differ in so many rows, less by as much as one more row that differs would make it; 0 where
-/// they differ in none.
-pub(crate) fn less_by_a_row(correlation: f64, n_differing: u64) -> f64 {
-    let n = n_differing as f64;
-    if n > 0.0 { (1.0 - (1.0 - correlation) * (n + 1.0) / n).max(0.0) } else { 0.0 }
 }
 
 /// Returns Wilson's interval of a share, for as many rows of equal weight as would have its variance.

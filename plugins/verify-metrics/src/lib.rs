@@ -20,8 +20,9 @@
 //! paired difference, Student's t for means in slices, and a Poisson bootstrap for all else: studentized (Efron &
 //! Tibshirani 1993, section 12.5) for means over rows such as `log_loss`, `mae` and `rmse`, which are skewed, and with
 //! expanded percentiles for the others and for differences; precisions of label sets are symmetric on the scale of the logit. Of few
-//! rows that differ, and in slices, a difference is made of the intervals of both models by how they go together (Zou & Donner 2008).
-//! `intervals.method = "jackknife"` replaces them over all rows by TensorFlow Model Analysis's bucketed jackknife. The metrics `ks_statistic` and `ece` have none, whose bias is as large as their spread.
+//! rows that differ a difference is made of the intervals of both models (Zou & Donner 2008). `intervals.method = "jackknife"` replaces them over all rows by TensorFlow Model
+//! Analysis's bucketed jackknife.
+//! Their level is what a requirement asks for, else 95 %. The metrics `ks_statistic` and `ece` have none, whose bias is as large as their spread.
 //! Their level is what a requirement asks for, else 95 %.
 //!
 //! Between models whose predictions are the same for every row each difference is 0, and its interval too.
@@ -97,7 +98,6 @@ mod state;
 mod summed;
 mod tally;
 mod tasks;
-mod together;
 mod totals;
 mod training;
 mod trivial;

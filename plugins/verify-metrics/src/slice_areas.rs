@@ -13,6 +13,7 @@ use crate::{
     evaluate::{self, Evaluation, Slice},
     intervals,
     measure::{Areas, Measure},
+    slices,
 };
 
 /// What is reported of a slice.
@@ -29,14 +30,11 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, unfit: Option<&
     if layout.positive.is_none() || !evaluation.wants(AREA.name()) {
         return;
     }
-    let rows = evaluation.rows_of(slice);
+    let is_in = |words: &[u64]| slices::has(slice.key, layout.slices(words), |key| evaluation.is_kept(key));
+    let rows: Vec<(&[u64], u64)> = evaluation.rows.iter().filter(|it| is_in(it.0)).collect();
     let n: u64 = rows.iter().map(|it| it.1).sum();
     let mut masses = evaluation.rows.masses();
-    masses
-        .iter_mut()
-        .zip(evaluation.rows.iter())
-        .filter(|it| !evaluation.is_in(slice, it.1.0))
-        .for_each(|it| *it.0 = 0.0);
+    masses.iter_mut().zip(evaluation.rows.iter()).filter(|it| !is_in(it.1.0)).for_each(|it| *it.0 = 0.0);
     let areas = AreaVariances::new(&rows, layout, n);
     let level = evaluation.host.confidence(AREA.name());
     let labels = Labels::from([("slice".to_owned(), slice.name.clone())]);

@@ -31,18 +31,21 @@ pub(super) fn columns(batch: &RecordBatch) -> ArrowArray {
     };
     let mut children: Vec<ArrowArray> = numbers.data.iter().zip(&numbers.buffers).map(column).collect();
     let pointers = children.iter_mut().map(|it| ptr::from_mut(it).cast()).collect();
-    let mut table = Box::new(Table { children, pointers, nulls: ptr::null() });
+    // A pointer into it from now on, so that none of those below is into a box that moves.
+    let table = Box::into_raw(Box::new(Table { children, pointers, nulls: ptr::null() }));
+    // SAFETY: it was just made, and nobody else has it.
+    let Table { children, pointers, nulls } = unsafe { &mut *table };
     ArrowArray {
         length: batch.num_rows() as i64,
         null_count: 0,
         offset: 0,
         n_buffers: 1,
-        n_children: table.children.len() as i64,
-        buffers: &raw mut table.nulls,
-        children: table.pointers.as_mut_ptr(),
+        n_children: children.len() as i64,
+        buffers: nulls,
+        children: pointers.as_mut_ptr(),
         dictionary: ptr::null_mut(),
         release: Some(release_table),
-        private_data: Box::into_raw(table).cast(),
+        private_data: table.cast(),
     }
 }
 

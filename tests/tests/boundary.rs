@@ -5,6 +5,7 @@ mod common;
 
 use std::{
     fs, io,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -339,16 +340,21 @@ fn a_panic_in_a_store_is_an_error() {
     assert!(open("none").unwrap().lineages().unwrap().is_empty());
 }
 
+/// Returns what opens one store in a folder, with a fault.
+fn opening<'a>(catalog: &'a Catalog, dir: &'a Path) -> impl Fn(&str) -> Box<dyn CheckpointStore> + 'a {
+    // A store does not begin in an empty folder, where a file system may not be mounted.
+    fs::write(dir.join("pipeline.toml"), "").unwrap();
+    move |fault| {
+        let config = json!({ "fault": fault, "path": dir.join("store") });
+        common::component(catalog, Kind::Store, "faulty").open_store(&config).unwrap()
+    }
+}
+
 #[test]
 fn a_panic_in_a_destructor_of_a_store_is_told_at_its_end() {
     let catalog = faulty();
     let dir = tempfile::tempdir().unwrap();
-    // A store does not begin in an empty folder, where a file system may not be mounted.
-    fs::write(dir.path().join("pipeline.toml"), "").unwrap();
-    let open = |fault: &str| {
-        let config = json!({ "fault": fault, "path": dir.path().join("store") });
-        common::component(&catalog, Kind::Store, "faulty").open_store(&config).unwrap()
-    };
+    let open = opening(&catalog, dir.path());
     let begin = |store: &dyn CheckpointStore| {
         let mut res = store.begin(&(), "a", &Map::new()).unwrap();
         res.append("x", b"x").unwrap();
@@ -402,11 +408,7 @@ fn what_a_store_gives_is_what_the_id_stands_for() {
     let row = FaultRow::new(27, "a plugin whose store gives other files, tensors or manifests, or does not end", "SIM");
     let catalog = faulty();
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("pipeline.toml"), "").unwrap();
-    let open = |fault: &str| {
-        let config = json!({ "fault": fault, "path": dir.path().join("store") });
-        common::component(&catalog, Kind::Store, "faulty").open_store(&config).unwrap()
-    };
+    let open = opening(&catalog, dir.path());
     let mut writer = open("none").begin(&(), "a", &Map::new()).unwrap();
     for name in ["a.bin", "b.bin"] {
         writer.append(name, name.as_bytes()).unwrap();

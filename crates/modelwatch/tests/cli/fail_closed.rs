@@ -484,8 +484,7 @@ fn what_a_refused_library_may_have_had_is_no_mistake_of_the_pipeline() {
 #[test]
 fn what_is_no_file_is_refused_and_not_waited_for() {
     let project = Project::new();
-    let fifo = project.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let fifo = project.pipe("pipe");
     for it in ["/dev/null", fifo.to_str().unwrap()] {
         let data = fixtures().join("digits/data/test.npz");
         let pipeline = digits("e08").replace(data.to_str().unwrap(), it);
@@ -509,8 +508,7 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
 #[test]
 fn a_pipe_that_nobody_reads_is_not_written_to() {
     let project = Project::new();
-    let fifo = project.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    project.pipe("pipe");
     let told = "[[analyze]]\nuses = 'weights'\n[on.pass]\nnotify = { file = 'pipe' }\n";
     let (code, record) = project.run(&format!("{}{told}", digits("e08")));
     assert_eq!((code, &record["verdict"]), (3, &"pass".into()));

@@ -85,6 +85,13 @@ impl Project {
         path
     }
 
+    /// Makes a pipe.
+    pub(crate) fn pipe(&self, name: &str) -> PathBuf {
+        let path = self.path().join(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    }
+
     /// Runs the command here, with the built plugins.
     pub(crate) fn modelwatch(&self, arguments: &[&str]) -> Ended {
         self.call(Path::new(env!("CARGO_BIN_EXE_modelwatch")), &plugins(), arguments)

@@ -55,6 +55,15 @@ pub struct Scan {
     pub batch_rows: usize,
 }
 
+/// How much a dataset has.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// How many partitions can be worked on at once.
+    pub partitions: usize,
+    /// The rows, where the files say so; 0 elsewhere.
+    pub rows: u64,
+}
+
 impl Dataset {
     /// Finds the files behind a path or glob and reads their columns' types.
     ///
@@ -98,21 +107,16 @@ impl Dataset {
         &self.files
     }
 
-    /// Returns how many partitions can be worked on at once, as far as can be told without reading.
-    pub fn partitions_hint(&self) -> usize {
-        match self.format {
-            DataFormat::Parquet => self.files.iter().map(|it| parquet::row_groups(it)).sum(),
+    /// Returns how much there is, as far as can be told without reading.
+    pub fn extent(&self) -> Extent {
+        let of_file = |it: &PathBuf| match self.format {
+            // What cannot be read the scan will say.
+            DataFormat::Parquet => parquet::extent(it).map_or((1, None), |(groups, rows)| (groups, Some(rows))),
             // Rows of a few hundred bytes; a wrong guess costs time, never a result.
-            _ => self.files.iter().map(|it| fs::metadata(it).map_or(1, |it| 1 + it.len() / (1 << 24)) as usize).sum(),
-        }
-    }
-
-    /// Returns how many rows there are, where the files say so without being read; 0 elsewhere.
-    pub fn known_rows(&self) -> u64 {
-        match self.format {
-            DataFormat::Parquet => self.files.iter().map(|it| parquet::rows(it)).sum::<Option<_>>().unwrap_or(0),
-            _ => 0,
-        }
+            _ => (fs::metadata(it).map_or(1, |it| 1 + it.len() / (1 << 24)) as usize, None),
+        };
+        let (partitions, rows): (Vec<usize>, Vec<Option<u64>>) = self.files.iter().map(of_file).unzip();
+        Extent { partitions: partitions.iter().sum(), rows: rows.into_iter().sum::<Option<_>>().unwrap_or(0) }
     }
 
     /// Returns the first value that makes one of these columns, which are to be of numbers, one of text. A file of another format says

@@ -133,8 +133,8 @@ pub struct Request<'a> {
     pub threads: NonZeroUsize,
     /// Set to end the work.
     pub cancelled: &'a AtomicBool,
-    /// Told the rows that are done.
-    pub progress: &'a (dyn Fn(u64) + Sync),
+    /// Told the rows that are done, and all of them, 0 where that is not known.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
 /// Returns the profile of all columns of a dataset, and of the model's outputs.
@@ -151,14 +151,15 @@ pub fn make(dataset: &Dataset, request: &Request<'_>) -> Result<Stored, ProfileE
     let partitions = Mutex::new(dataset.scan(&Scan { columns, batch_rows })?);
     let next = || partitions.lock().unwrap_or_else(PoisonError::into_inner).next();
     let (stop, rows) = (AtomicBool::new(false), AtomicU64::new(0));
-    let workers = request.threads.get().min(dataset.partitions_hint()).max(1);
+    let extent = dataset.extent();
+    let workers = request.threads.get().min(extent.partitions).max(1);
     let infer_threads = NonZeroUsize::new(request.threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
     let work = || {
         let mut res = Profile::default();
         while !stop.load(Ordering::Relaxed)
             && let Some(batches) = next()
         {
-            let mut adding = Adding { profile: &mut res, request, infer_threads, rows: &rows };
+            let mut adding = Adding { profile: &mut res, request, infer_threads, rows: &rows, total: extent.rows };
             let added = batches.map_err(ProfileError::from).and_then(|it| adding.add(it));
             if added.is_err() {
                 stop.store(true, Ordering::Relaxed);
@@ -191,6 +192,7 @@ struct Adding<'a> {
     request: &'a Request<'a>,
     infer_threads: NonZeroUsize,
     rows: &'a AtomicU64,
+    total: u64,
 }
 
 impl Adding<'_> {
@@ -206,7 +208,7 @@ impl Adding<'_> {
                 self.columns(Group::Output, &it.of(&batch, self.infer_threads)?)?;
             }
             let n = batch.num_rows() as u64;
-            (self.request.progress)(self.rows.fetch_add(n, Ordering::Relaxed) + n);
+            (self.request.progress)(self.rows.fetch_add(n, Ordering::Relaxed) + n, self.total);
         }
         Ok(())
     }

@@ -217,6 +217,13 @@ pub struct ActionRecord {
     pub message: String,
 }
 
+impl ActionRecord {
+    /// Returns whether it was to be done and was not.
+    pub fn is_undone(&self) -> bool {
+        matches!(self.status, ActionStatus::Conflict | ActionStatus::Failed)
+    }
+}
+
 /// The kinds of action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

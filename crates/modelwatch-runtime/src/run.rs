@@ -8,6 +8,7 @@ mod execute;
 mod kept_profile;
 mod outcome;
 mod plan;
+mod ready;
 mod resumption;
 mod rows;
 

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use tempfile::NamedTempFile;
@@ -48,6 +48,15 @@ pub(crate) fn settle(path: &Path) {
 /// Returns the folder of a file.
 pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Returns the one path of a file, without links, also of one that is yet to be written.
+pub(crate) fn canonical(path: &Path) -> PathBuf {
+    let of = |above: &Path| {
+        let there = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        Some(there.canonicalize().ok()?.join(path.strip_prefix(above).ok()?))
+    };
+    path.ancestors().find_map(of).unwrap_or_else(|| path.to_owned())
 }
 
 /// How much of a file is looked at to tell whether it is a report.

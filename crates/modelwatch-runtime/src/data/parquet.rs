@@ -14,16 +14,11 @@ pub(super) fn schema(file: &Path) -> Result<Schema, DataError> {
     Ok(metadata(&open(file)?, file)?.schema().as_ref().clone())
 }
 
-/// The number of row groups; 1 where the file cannot be read, which the scan will say.
-pub(super) fn row_groups(file: &Path) -> usize {
-    let groups = || Some(metadata(&open(file).ok()?, file).ok()?.metadata().num_row_groups());
-    groups().unwrap_or(1)
-}
-
-/// The number of rows; nothing where the file cannot be read.
-pub(super) fn rows(file: &Path) -> Option<u64> {
+/// The numbers of row groups and of rows; nothing where the file cannot be read.
+pub(super) fn extent(file: &Path) -> Option<(usize, u64)> {
     let metadata = metadata(&open(file).ok()?, file).ok()?;
-    u64::try_from(metadata.metadata().file_metadata().num_rows()).ok()
+    let metadata = metadata.metadata();
+    Some((metadata.num_row_groups(), u64::try_from(metadata.file_metadata().num_rows()).ok()?))
 }
 
 pub(super) fn partitions(file: &Path, scan: &Scan) -> Result<Partitions, DataError> {

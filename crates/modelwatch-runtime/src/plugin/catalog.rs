@@ -190,11 +190,7 @@ impl Catalog {
 
     /// Returns why folders that are there could not be read: whatever is found elsewhere, one of them may have had it first.
     pub fn unread_folders(&self) -> impl Iterator<Item = &Refusal> {
-        self.refusals.iter().filter(|it| {
-            let is_library = it.path.is_file() && !it.path.ends_with(LISTING_FILE);
-            let is_there = it.path.try_exists().unwrap_or(true);
-            it.kind == RefusalKind::Unreadable && it.components.is_empty() && is_there && !is_library
-        })
+        self.refusals.iter().filter(|it| it.of_folder)
     }
 
     fn load_dir(&mut self, dir: &Path) {
@@ -279,7 +275,11 @@ impl Catalog {
 
     fn refuse(&mut self, refusal: Refusal) {
         warn!("{refusal}");
-        self.refusals.push(refusal);
+        let path = &refusal.path;
+        let is_library = path.is_file() && !path.ends_with(LISTING_FILE);
+        let is_there = path.try_exists().unwrap_or(true);
+        let is_whole = refusal.kind == RefusalKind::Unreadable && refusal.components.is_empty();
+        self.refusals.push(Refusal { of_folder: is_whole && is_there && !is_library, ..refusal });
     }
 }
 

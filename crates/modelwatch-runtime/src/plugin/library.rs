@@ -25,6 +25,8 @@ pub struct Refusal {
     pub message: String,
     /// The components that its listing says it has, as `kind/name`.
     pub components: Vec<String>,
+    /// Whether it is that of a folder which is there, of which nobody knows what it has.
+    pub(crate) of_folder: bool,
     /// Those that it has at least, where no listing says what it has: those of its namesake in a later folder.
     pub(super) of_namesake: Vec<String>,
 }
@@ -55,7 +57,14 @@ pub enum RefusalKind {
 
 impl Refusal {
     pub(crate) fn new(path: impl Into<PathBuf>, kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self { path: path.into(), kind, message: message.into(), components: Vec::new(), of_namesake: Vec::new() }
+        Self {
+            path: path.into(),
+            kind,
+            message: message.into(),
+            components: Vec::new(),
+            of_folder: false,
+            of_namesake: Vec::new(),
+        }
     }
 
     /// Returns whether it keeps that component away, as far as is known.

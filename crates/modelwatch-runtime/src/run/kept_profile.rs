@@ -90,14 +90,13 @@ impl Run<'_> {
         let columns = self.pipeline.columns();
         let outputs = model.map(|it| Outputs::new(it, &columns, dataset.schema())).transpose();
         let outputs = outputs.map_err(|e| e.to_string())?;
-        let total = dataset.known_rows();
         let request = Request {
             settings: Settings::STORED,
             categorical: &columns.categorical,
             outputs: outputs.as_ref(),
             threads: threads(self.pipeline),
             cancelled: &self.options.cancelled,
-            progress: &|done| (self.options.on_event)(Event::Rows { done, total }),
+            progress: &|done, total| (self.options.on_event)(Event::Rows { done, total }),
         };
         profile::make(dataset, &request).map_err(|e| e.to_string())
     }

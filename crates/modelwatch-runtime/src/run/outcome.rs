@@ -1,6 +1,6 @@
 //! From what the probes say to the record: decide, act, keep.
 
-use std::{collections::BTreeMap, ptr};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use modelwatch_config::{Action, Data, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData, When};
@@ -12,9 +12,10 @@ use modelwatch_sdk::{
 
 use super::{
     Event, Outcome, Problem,
-    execute::{Ready, Run},
+    execute::Run,
     kept_profile::KeptProfile,
     plan::{self, Plan, Planned, some},
+    ready::Ready,
     rows,
 };
 use crate::{
@@ -23,10 +24,10 @@ use crate::{
     history::{self, HistoryError},
     models::{Models, RunModel},
     pass::Slot,
-    plugin::{Lookup, Refusal},
+    plugin::Lookup,
     record::{
-        ActionRecord, ActionStatus, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage,
-        RunRecord, Timings, Verdict,
+        ActionRecord, BlessingRecord, GapRecord, ModelRecord, Of, PipelineRecord, ProbeCoverage, RunRecord, Timings,
+        Verdict,
     },
 };
 
@@ -349,10 +350,8 @@ fn record(run: &Run<'_>, judgement: Judgement, checkpoints: &Checkpoints<'_>) ->
     }
     res.findings.sort_by_key(|it| std::cmp::Reverse(it.it.severity));
     res.coverage.probes = judgement.coverage;
-    let catalog = run.options.catalog;
     // Those of whole folders are failures of the run.
-    let is_told = |it: &Refusal| catalog.unread_folders().any(|folder| ptr::eq(folder, it));
-    let refusals = catalog.refusals().iter().filter(|it| !is_told(it));
+    let refusals = run.options.catalog.refusals().iter().filter(|it| !it.of_folder);
     res.coverage.gaps.extend(refusals.map(|it| GapRecord {
         probe: RUN.to_owned(),
         what: format!("plugin `{}`", it.path.display()),
@@ -514,8 +513,7 @@ fn act_on(
 
 /// A pass whose actions failed is not done; nothing to look at is well where it is allowed.
 fn exit_code(record: &mut RunRecord, allow_empty: bool) {
-    let undone = |it: &ActionRecord| matches!(it.status, ActionStatus::Failed | ActionStatus::Conflict);
-    let is_done = !record.actions.iter().any(undone);
+    let is_done = !record.actions.iter().any(ActionRecord::is_undone);
     record.exit_code = match record.verdict {
         Verdict::Pass if !is_done => Verdict::Error.exit_code(),
         Verdict::NotChecked if is_done && allow_empty && is_empty(record) => Verdict::Pass.exit_code(),

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use tracing::{debug, warn};
 
 use super::{
-    execute::{Ready, Run},
+    execute::Run,
     plan::{self, Plan, Planned},
+    ready::Ready,
     rows::{Checkpoints, OfCheckpoint},
 };
 use crate::{
@@ -217,7 +218,8 @@ impl Run<'_> {
         let history = history::path_of(self.pipeline);
         let reports = self.pipeline.report.files().map(|it| it.1);
         let told = plan::notified(self.pipeline);
-        reports.chain(told).chain([history.as_path()]).any(|it| settled(it) == settled(place))
+        let place = whole_file::canonical(place);
+        reports.chain(told).chain([history.as_path()]).any(|it| whole_file::canonical(it) == place)
     }
 
     /// Says so where the run has come to note nothing of itself.
@@ -295,12 +297,6 @@ fn take_over(slots: &mut [&mut Slot<'_>], states: &States) -> Result<(), String>
         }
     }
     merged
-}
-
-/// Returns a path without links, also of a file that is not there yet.
-fn settled(path: &Path) -> PathBuf {
-    let folder = || Some(whole_file::folder(path).canonicalize().ok()?.join(path.file_name()?));
-    path.canonicalize().ok().or_else(folder).unwrap_or_else(|| path.to_owned())
 }
 
 /// Returns what tells checkpoints apart: the id of one in a store, else the digests of its files and of its model, which may be made of more

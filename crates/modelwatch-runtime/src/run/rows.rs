@@ -13,8 +13,9 @@ use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds, rows::Use, store::Checkpoi
 
 use super::{
     Event,
-    execute::{Ready, Run},
+    execute::Run,
     plan::{self, Plan},
+    ready::Ready,
     resumption::States,
     threads,
 };
@@ -209,14 +210,8 @@ impl Run<'_> {
                     ModelRole::Candidate.as_str(),
                     role.as_str()
                 );
-                let what = format!("the {} model's outputs", ModelRole::Candidate.as_str());
-                for slot in slots {
-                    match row_needs(slot, role).map_or(Need::No, wanted) {
-                        Need::Required => slot.fail_with(why.clone()),
-                        Need::Optional => self.gap(&slot.settings.id, what.as_str(), why.as_str()),
-                        Need::No => {}
-                    }
-                }
+                let need = |it: &Slot<'_>| row_needs(it, role).map_or(Need::No, wanted);
+                self.without(ModelRole::Candidate, &why, slots, need, |_| true);
                 Vec::new()
             }
         }
@@ -229,6 +224,28 @@ impl Run<'_> {
         };
         let inputs = InputMap::plan(model.model.info(), &self.pipeline.columns(), current.schema())?;
         model.predictor(&inputs).map_err(|e| e.message)
+    }
+
+    /// Tells the probes that a model has no outputs for them: those that cannot do without have no say. Of the others it is a gap, or else
+    /// a failure of the run.
+    fn without(
+        &mut self,
+        model: ModelRole,
+        why: &str,
+        slots: &mut [&mut Slot<'_>],
+        need: impl Fn(&Slot<'_>) -> Need,
+        is_gap: impl Fn(&Slot<'_>) -> bool,
+    ) {
+        for slot in slots {
+            match need(slot) {
+                Need::Required => slot.fail_with(why.to_owned()),
+                Need::Optional if is_gap(slot) => {
+                    self.gap(&slot.settings.id, format!("the {} model's outputs", model.as_str()), why);
+                }
+                Need::Optional => self.unusable(model, why.to_owned()),
+                Need::No => {}
+            }
+        }
     }
 
     /// Finds the inputs of every model that some probe wants. Where they are not in the data, probes that
@@ -256,18 +273,10 @@ impl Run<'_> {
                 Err(e) => {
                     let why =
                         format!("the {} model cannot be run on the {} data: {e}", model_role.as_str(), role.as_str());
-                    for slot in slots.iter_mut() {
-                        // A probe that runs the model by itself, and can do without rows, says what does not fit.
-                        let judges_it = row_needs(slot, role)
-                            .is_some_and(|it| it.optional && it.inputs != Need::No && it.predictions == Need::No);
-                        let what = format!("the {} model's outputs", model_role.as_str());
-                        match need(slot) {
-                            Need::Required => slot.fail_with(why.clone()),
-                            Need::Optional if judges_it => self.gap(&slot.settings.id, what, why.as_str()),
-                            Need::Optional => self.unusable(model_role, why.clone()),
-                            Need::No => {}
-                        }
-                    }
+                    // A probe that runs the model by itself, and can do without rows, says what does not fit.
+                    let judges_it = |it: &RowNeeds| it.optional && it.inputs != Need::No && it.predictions == Need::No;
+                    let is_gap = |it: &Slot<'_>| row_needs(it, role).is_some_and(judges_it);
+                    self.without(model_role, &why, slots, need, is_gap);
                 }
             }
         }
@@ -289,8 +298,8 @@ impl Run<'_> {
         let columns = self.pipeline.columns();
         let needs = slots.iter().filter_map(|it| row_needs(it, role));
         let needs: Vec<_> = needs.map(|it| with_tensors(it, models)).collect::<Result<_, _>>()?;
-        let (threads, total) = (threads(self.pipeline), dataset.known_rows());
-        let workers = threads.get().min(dataset.partitions_hint()).max(1);
+        let (threads, extent) = (threads(self.pipeline), dataset.extent());
+        let workers = threads.get().min(extent.partitions).max(1);
         let infer_threads = NonZeroUsize::new(threads.get() / workers).unwrap_or(NonZeroUsize::MIN);
         let layout = Layout::new(dataset.schema(), &columns, needs, maps, infer_threads);
         let run = [ModelRole::Candidate, ModelRole::Baseline].into_iter().filter_map(|it| models.get(it));
@@ -301,7 +310,7 @@ impl Run<'_> {
             threads: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
             batch_rows,
             cancelled: &self.options.cancelled,
-            progress: &|done| (self.options.on_event)(Event::Rows { done, total }),
+            progress: &|done| (self.options.on_event)(Event::Rows { done, total: extent.rows }),
         };
         let Self { resumption, sealed, options, .. } = self;
         let idle = resumption.as_mut().map_or_else(States::new, |it| it.states(idle.into_iter()));

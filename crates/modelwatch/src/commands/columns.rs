@@ -116,7 +116,6 @@ fn observed(pipeline: &Pipeline, source: &Source, quiet: bool) -> anyhow::Result
     let categorical: Vec<_> = declared.cloned().collect();
     let progress = Progress::new(quiet);
     let (cancelled, _) = cancel_on_signals()?;
-    let total = dataset.known_rows();
     progress.show(&Event::Phase("columns"));
     let made = profile::make(
         &dataset,
@@ -127,7 +126,7 @@ fn observed(pipeline: &Pipeline, source: &Source, quiet: bool) -> anyhow::Result
             outputs: None,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cancelled: &cancelled,
-            progress: &|done| progress.show(&Event::Rows { done, total }),
+            progress: &|done, total| progress.show(&Event::Rows { done, total }),
         },
     );
     progress.end();

@@ -60,7 +60,6 @@ fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
     };
     let progress = Progress::new(quiet);
     let (cancelled, _) = cancel_on_signals()?;
-    let total = dataset.known_rows();
     progress.show(&Event::Phase("profile"));
     let request = Request {
         settings: Settings { budget: arguments.budget, ..Settings::STORED },
@@ -68,7 +67,7 @@ fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
         outputs: outputs.as_ref(),
         threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancelled: &cancelled,
-        progress: &|done| progress.show(&Event::Rows { done, total }),
+        progress: &|done, total| progress.show(&Event::Rows { done, total }),
     };
     let made = profile::make(&dataset, &request);
     progress.end();

@@ -204,7 +204,8 @@ impl Ending<'_> {
 
     fn write_reports(&mut self) {
         let Outcome { record, has_store, .. } = &self.outcome;
-        for (path, form) in forms(&self.pipeline.report) {
+        for (key, path) in self.pipeline.report.files() {
+            let form = form(key);
             let is_first = !has_store && modelwatch_runtime::is_first_in_its_folder(path);
             let withheld = || {
                 anyhow::anyhow!(
@@ -280,14 +281,14 @@ fn writable(path: &Path) -> anyhow::Result<()> {
 /// Returns the text of a report that is to be at a path.
 type Form = fn(&RunRecord, &Path) -> anyhow::Result<String>;
 
-fn forms(wanted: &config::Report) -> impl Iterator<Item = (&Path, Form)> {
-    let all: [(&Option<PathBuf>, Form); 4] = [
-        (&wanted.html, report::html),
-        (&wanted.junit, |record, _| report::junit(record)),
-        (&wanted.json, |record, _| Ok(serde_json::to_string_pretty(record)?)),
-        (&wanted.markdown, |record, path| Ok(report::markdown(record, Some(path)))),
-    ];
-    all.into_iter().filter_map(|(path, form)| Some((path.as_deref()?, form)))
+/// Returns the form of the report with a key of `[report]`.
+fn form(key: &str) -> Form {
+    match key {
+        "html" => report::html,
+        "junit" => |record, _| report::junit(record),
+        "json" => |record, _| Ok(serde_json::to_string_pretty(record)?),
+        _ => |record, path| Ok(report::markdown(record, Some(path))),
+    }
 }
 
 /// Writes a file whole or not at all.

@@ -42,7 +42,7 @@ pub(crate) fn github(record: &RunRecord, lines: &BTreeMap<String, usize>) -> Str
         }
     }
     for action in &record.actions {
-        let place = if view::is_undone(action) { &mut *warnings } else { &mut *notices };
+        let place = if action.is_undone() { &mut *warnings } else { &mut *notices };
         place.push((file(None), "action".to_owned(), view::action_text(action)));
     }
     for gap in view::gaps(record) {

@@ -89,7 +89,7 @@ pub(crate) fn is_told_by_findings(record: &RunRecord, check: &Of<Check>) -> bool
 
 /// Returns what the run ended with, where its exit code says something else than its verdict.
 pub(crate) fn but(record: &RunRecord) -> Option<String> {
-    let undone = record.actions.iter().filter(|it| is_undone(it)).count();
+    let undone = record.actions.iter().filter(|it| it.is_undone()).count();
     let and = if record.verdict == Verdict::Pass { "but" } else { "and" };
     Some(match (record.exit_code, undone) {
         (0, _) if record.verdict != Verdict::Pass => "which is allowed".to_owned(),
@@ -104,11 +104,6 @@ pub(crate) fn but(record: &RunRecord) -> Option<String> {
 pub(crate) fn verdict(record: &RunRecord) -> String {
     let but = but(record).map(|it| format!(", {it}")).unwrap_or_default();
     record.verdict.as_str().to_owned() + &but
-}
-
-/// Returns whether an action was to be done and was not.
-pub(crate) fn is_undone(it: &ActionRecord) -> bool {
-    matches!(it.status, ActionStatus::Conflict | ActionStatus::Failed)
 }
 
 /// Returns the status of the whole run: its verdict, and an error where it passed and what came after did not.

@@ -22,7 +22,7 @@ use crate::{
     pass::Layout,
     plugin::LISTING_FILE,
     profile::{Source, kept},
-    whole_file::replaceable,
+    whole_file::{self, replaceable},
 };
 
 /// Returns what is wrong with what the pipeline says of its data.
@@ -288,41 +288,49 @@ struct Kept {
     is_folder: bool,
 }
 
+impl Kept {
+    fn new(what: &'static str, path: &Path, is_folder: bool) -> Self {
+        Self { what, path: whole_file::canonical(path), is_folder }
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        if self.is_folder { path.starts_with(&self.path) } else { path == self.path }
+    }
+}
+
 /// Returns the reports that would take the place of what the run reads or keeps.
 pub(super) fn overwriting(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
-    let file = |what| move |path: PathBuf| Kept { what, path, is_folder: false };
-    let data = plan.data.values().flatten().flat_map(Source::files).cloned().map(file("the data"));
-    let models = [ModelRole::Candidate, ModelRole::Baseline].map(|role| imported(pipeline, role));
-    let models = models.into_iter().flatten().map(|(it, _)| Kept {
-        what: "a checkpoint",
-        path: it.to_owned(),
-        is_folder: it.is_dir(),
-    });
-    let listings = pipeline.plugins.dirs.iter().map(|it| it.join(LISTING_FILE)).map(file("a listing of plugins"));
-    let store = pipeline.store.as_ref().and_then(|it| it.with.get("path")?.as_str());
-    let store = store.map(|it| Kept { what: "a part of the store", path: pipeline.root.join(it), is_folder: true });
-    let told = notified(pipeline).map(Path::to_path_buf).map(file("a file that is told of each run"));
-    let resumed = pipeline.run.resume.clone().map(file("the file for a run that is killed"));
-    let own = [("the pipeline", document.path().to_owned()), ("the history", history::path_of(pipeline))];
-    let own = own.map(|(what, it)| file(what)(it));
-    let mut kept: Vec<_> =
-        data.chain(models).chain(listings).chain(store).chain(told).chain(resumed).chain(own).collect();
+    if pipeline.report.files().next().is_none() {
+        return Vec::new();
+    }
+    let mut kept = all_kept(document, pipeline, plan);
     let mut res = Vec::new();
     for (key, path) in pipeline.report.files() {
-        let whole = canonical(path);
-        let is_part = |it: &&Kept| {
-            let there = canonical(&it.path);
-            if it.is_folder { whole.starts_with(there) } else { whole == there }
-        };
-        let problem = match kept.iter().find(is_part) {
+        let report = Kept::new("another report", path, false);
+        let problem = match kept.iter().find(|it| it.has(&report.path)) {
             Some(it) => Some(format!("`{}` is {}, which the report would replace", path.display(), it.what)),
             None => replaceable(path, key).err().map(|e| format!("cannot write the report `{}`: {e}", path.display())),
         };
         if let Some(it) = problem {
             res.push(document.at(&config::pointer("/report", key), code::OVERWRITES, it, Some("name another file")));
         }
-        kept.push(file("another report")(path.to_owned()));
+        kept.push(report);
     }
+    res
+}
+
+fn all_kept(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Kept> {
+    let file = |what| move |path: &Path| Kept::new(what, path, false);
+    let mut res = vec![file("the pipeline")(document.path()), file("the history")(&history::path_of(pipeline))];
+    let data = plan.data.values().flatten().flat_map(Source::files);
+    res.extend(data.map(|it| file("the data")(it)));
+    let models = [ModelRole::Candidate, ModelRole::Baseline].into_iter().filter_map(|role| imported(pipeline, role));
+    res.extend(models.map(|(it, _)| Kept::new("a checkpoint", it, it.is_dir())));
+    res.extend(pipeline.plugins.dirs.iter().map(|it| file("a listing of plugins")(&it.join(LISTING_FILE))));
+    let store = pipeline.store.as_ref().and_then(|it| it.with.get("path")?.as_str());
+    res.extend(store.map(|it| Kept::new("a part of the store", &pipeline.root.join(it), true)));
+    res.extend(notified(pipeline).map(file("a file that is told of each run")));
+    res.extend(pipeline.run.resume.as_deref().map(file("the file for a run that is killed")));
     res
 }
 
@@ -331,15 +339,6 @@ pub(in crate::run) fn notified(pipeline: &Pipeline) -> impl Iterator<Item = &Pat
     let on = &pipeline.on;
     let actions = [&on.pass, &on.fail, &on.inconclusive, &on.not_checked, &on.error].into_iter().flatten();
     actions.filter_map(|it| if let Action::Notify { file, .. } = it { Some(file.as_path()) } else { None })
-}
-
-/// Returns the one path of a file, also of one that is yet to be written.
-fn canonical(path: &Path) -> PathBuf {
-    let of = |above: &Path| {
-        let there = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        Some(there.canonicalize().ok()?.join(path.strip_prefix(above).ok()?))
-    };
-    path.canonicalize().ok().or_else(|| path.ancestors().skip(1).find_map(of)).unwrap_or_else(|| path.to_owned())
 }
 
 /// Returns where the data of each role comes from.

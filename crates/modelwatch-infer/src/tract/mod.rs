@@ -19,6 +19,7 @@ mod layers;
 mod lengths;
 mod limits;
 mod memory;
+mod nan;
 mod nnef;
 mod nodes;
 mod onnx;

@@ -10,12 +10,12 @@ use tract_onnx::{
     tract_core::{
         internal::SessionId,
         ops::{konst::Const, logic::IfThenElse, scan::Scan, source::TypedSource},
-        plan::TurnState,
+        plan::{self, TurnState},
     },
     tract_hir::internal::{OutletId, TractErrorContext, TypedNode, bail},
 };
 
-use super::{bounds, careful, convert, guard};
+use super::{bounds, convert, guard};
 use crate::{numerics::NodeNumbers, tensor::HostTensor};
 
 /// A graph as written, for one number of rows of concrete shapes.
@@ -238,7 +238,7 @@ fn eval(node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {
     let turn = TurnState::default();
     let context = turn.context(SessionId::NONE, node.id);
     let mut state = node.op.state(&context)?;
-    careful::eval(&context, state.as_deref_mut(), node, inputs)
+    plan::eval(&context, state.as_deref_mut(), node, inputs)
 }
 
 pub(super) fn is_source(node: &TypedNode) -> bool {

@@ -14,7 +14,8 @@ use tract_tensorflow::tfpb::tensorflow::{
 };
 
 use super::{
-    lengths, onnx::Uncompiled, preflight::ExternalData, repair::repair, requantize::requantize, tf_ops, tflite::TfLite,
+    lengths, nan, onnx::Uncompiled, preflight::ExternalData, repair::repair, requantize::requantize, tf_ops,
+    tflite::TfLite,
 };
 use crate::{
     error::InferError,
@@ -184,7 +185,9 @@ impl Source {
 /// Replaces what is known to be wrong, so that every node gives what it has a part in.
 pub(super) fn as_answered(model: &mut TypedModel) -> TractResult<()> {
     repair(model);
-    requantize(model)
+    requantize(model)?;
+    nan::keep(model);
+    Ok(())
 }
 
 /// Returns the typed graph, or says what tract would compute wrongly while it makes it.

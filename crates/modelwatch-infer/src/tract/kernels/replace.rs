@@ -75,8 +75,8 @@ fn patch(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelP
         convolution(model, node, op)
     } else if let Some(op) = node.op_as::<EinSum>() {
         dense(model, node, op).or_else(|| PairProduct::replacing(model, node, op))
-    } else if node.op_is::<TypedBinOp>() {
-        Normalization::replacing(model, node)
+    } else if let Some(op) = node.op_as::<TypedBinOp>() {
+        Normalization::replacing(model, node).or_else(|| bounded(model, node, op))
     } else if let Some(op) = node.op_as::<DynamicProduct>() {
         dynamic(model, node, op)
     } else if let Some(op) = node.op_as::<MaxPool>() {
@@ -224,6 +224,27 @@ fn softmax(model: &TypedModel, node: &TypedNode, op: &TractSoftmax) -> Option<Re
     let is_usual = op.kind == SoftmaxKind::Softmax && *op.axes == [shape.len().checked_sub(1)?];
     let width = shape.last().copied().filter(|_| is_usual)?;
     alone(model, node, Softmax { width })
+}
+
+/// A bound on numbers that follow no kernel, and what can be done with it at once.
+fn bounded(model: &TypedModel, node: &TypedNode, op: &TypedBinOp) -> Option<Replacement> {
+    let is_least = match op.0.name() {
+        "Max" => true,
+        "Min" => false,
+        _ => return None,
+    };
+    let bound = |it: &OutletId| constant(model, *it).and_then(|it| <[f32; 1]>::try_from(it).ok());
+    let (at, [bound]) = node.inputs.iter().map(bound).enumerate().find_map(|(at, it)| Some((at, it?)))?;
+    let numbers = *node.inputs.get(1 - at)?;
+    if shape(model, numbers)? != shape(model, node.id.into())? {
+        return None;
+    }
+    let mut chain = Chain::new(model, node, 0, 1)?;
+    chain.input = numbers;
+    *(if is_least { &mut chain.finish.least } else { &mut chain.finish.most }) = bound;
+    chain.follow();
+    let op = Round(chain.finish);
+    chain.replacement(op)
 }
 
 /// Returns the replacement of a single node.

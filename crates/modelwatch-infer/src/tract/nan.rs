@@ -1,0 +1,187 @@
+//! Keeps NaN where an operator of tract makes a plausible number of it.
+//!
+//! tract's kernels for Relu, Clip, Sigmoid, Tanh, maxima, minima, max pooling and the cells of an LSTM drop NaN (onnxruntime and
+//! TensorFlow keep it), and which of them do depends on the processor and on what the optimizer fused. So what drops NaN is run within
+//! an operator that puts it back, which the optimizer can fuse with nothing; functions of single numbers are asked what they make of it.
+//!
+//! Integers have no NaN. A quantization is therefore one step with its inverse, unless something computes with the integers: what it
+//! makes of a NaN then shows only in the numbers of the nodes.
+
+use tract_onnx::{
+    prelude::{
+        Datum, DatumType, IntoTValue, IntoTensor, TValue, TVec, Tensor, TractError, TractResult, TypedFact, TypedModel,
+        tensor1,
+        tract_ndarray::{ArrayD, Axis},
+        tvec,
+    },
+    tract_core::ops::{
+        binary::TypedBinOp, cnn::MaxPool, element_wise::ElementWiseOp, logic::IfThenElse, lstm_cell::LstmEpilogue,
+        math::PowConst, scan::Scan,
+    },
+    tract_hir::internal::{
+        AxesMapping, EvalContext, EvalOp, Op, StaticName, TractErrorContext, TypedNode, TypedOp, as_op, f16,
+        op_as_typed_op, op_out_of_plan,
+    },
+};
+
+/// Has every operator that drops NaN keep it, in the graphs of loops and branches as well.
+pub(super) fn keep(model: &mut TypedModel) {
+    in_all_graphs(model, &|node, _| drops_nan(node));
+}
+
+/// Has products with nothing but zeros keep NaN and make it of infinities: the optimizer takes them for zeros.
+pub(super) fn keep_in_products_with_zero(model: &mut TypedModel) {
+    in_all_graphs(model, &|node, zeros| {
+        node.op_as::<TypedBinOp>().is_some_and(|it| it.0.name() == "Mul")
+            && is_float(node)
+            && node.inputs.iter().any(|it| zeros[it.node])
+    });
+}
+
+/// Wraps the nodes that are `wanted`, who is told which nodes are constants of zeros.
+fn in_all_graphs(model: &mut TypedModel, wanted: &dyn Fn(&TypedNode, &[bool]) -> bool) {
+    let zeros: Vec<bool> = model.nodes().iter().map(is_zero).collect();
+    for node in &mut model.nodes {
+        if let Some(Scan { body, .. }) = node.op_as_mut() {
+            in_all_graphs(body, wanted);
+        }
+        if let Some(IfThenElse { then_body, else_body, .. }) = node.op_as_mut() {
+            in_all_graphs(then_body, wanted);
+            in_all_graphs(else_body, wanted);
+        }
+        if wanted(node, &zeros) {
+            node.op = Box::new(KeepsNan(node.op.clone()));
+        }
+    }
+}
+
+fn is_zero(node: &TypedNode) -> bool {
+    let constant = node.outputs.first().and_then(|it| it.fact.konst.as_ref());
+    constant.is_some_and(|it| it.is_all_zero().unwrap_or(false))
+}
+
+fn is_float(node: &TypedNode) -> bool {
+    node.outputs.first().is_some_and(|it| it.fact.datum_type.is_float())
+}
+
+fn drops_nan(node: &TypedNode) -> bool {
+    if !is_float(node) {
+        return false;
+    }
+    if let Some(op) = node.op_as::<ElementWiseOp>() {
+        // Anything to the power of 0 is 1.
+        return !op.0.is::<PowConst>() && makes_numbers_of_nan(op, node.outputs[0].fact.datum_type);
+    }
+    node.op_is::<MaxPool>()
+        || node.op_is::<LstmEpilogue>()
+        || node.op_as::<TypedBinOp>().is_some_and(|it| matches!(it.0.name(), "Max" | "Min"))
+}
+
+fn makes_numbers_of_nan(op: &ElementWiseOp, datum_type: DatumType) -> bool {
+    // So many that they go through the whole lines of a kernel and through what is left over.
+    const N: usize = 131;
+    let keeps = || {
+        let nan = tensor1(&[f32::NAN; N]).cast_to_dt(datum_type)?.into_owned();
+        let answer = op.eval(&EvalContext::out_of_plan(), tvec![nan.into_tvalue()])?;
+        Ok::<_, TractError>(marks(&answer[0])?.is_some_and(|it| it.iter().all(|it| *it)))
+    };
+    !keeps().unwrap_or(false)
+}
+
+/// An operator whose outputs are NaN where they are computed from NaN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct KeepsNan(Box<dyn TypedOp>);
+
+impl Op for KeepsNan {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for KeepsNan {
+    op_out_of_plan!();
+
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let marks: TVec<_> = inputs.iter().map(|it| marks(it)).collect::<TractResult<_>>()?;
+        let mut outputs = self.0.eval(context, inputs)?;
+        for marks in marks.into_iter().flatten() {
+            let marks = self.reached(context, marks)?;
+            for it in &mut outputs {
+                let mut output = it.clone().into_tensor();
+                put_back(&mut output, &marks)?;
+                *it = output.into_tvalue();
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+impl KeepsNan {
+    /// Returns which places of the outputs are computed from marked places of an input.
+    fn reached(&self, context: &EvalContext, marks: ArrayD<bool>) -> TractResult<ArrayD<bool>> {
+        if self.0.is::<MaxPool>() {
+            // A window with a mark in it has the maximum 1.
+            let marks = marks.map(|it| f32::from(u8::from(*it))).into_tensor();
+            let pooled = self.0.eval(context, tvec![marks.into_tvalue()])?;
+            return Ok(pooled[0].to_plain_array_view::<f32>()?.map(|it| *it > 0.5));
+        }
+        if self.0.is::<LstmEpilogue>() {
+            // All of a row, as the next step's product does.
+            let last = Axis(marks.ndim() - 1);
+            return Ok(marks.map_axis(last, |row| row.iter().any(|it| *it)).insert_axis(last));
+        }
+        Ok(marks)
+    }
+}
+
+impl TypedOp for KeepsNan {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        self.0.output_facts(inputs)
+    }
+
+    fn axes_mapping(&self, inputs: &[&TypedFact], outputs: &[&TypedFact]) -> TractResult<AxesMapping> {
+        self.0.axes_mapping(inputs, outputs)
+    }
+
+    as_op!();
+}
+
+/// Returns where `tensor` is NaN, or nothing if it is nowhere.
+fn marks(tensor: &Tensor) -> TractResult<Option<ArrayD<bool>>> {
+    fn of<T: Datum>(tensor: &Tensor, is_nan: impl Fn(&T) -> bool) -> TractResult<Option<ArrayD<bool>>> {
+        if is_any_in(tensor, &is_nan) { Ok(Some(tensor.to_plain_array_view::<T>()?.map(is_nan))) } else { Ok(None) }
+    }
+    match tensor.datum_type() {
+        DatumType::F16 => of(tensor, |it: &f16| it.is_nan()),
+        DatumType::F32 => of(tensor, |it: &f32| it.is_nan()),
+        DatumType::F64 => of(tensor, |it: &f64| it.is_nan()),
+        _ => Ok(None),
+    }
+}
+
+/// Returns whether some number of a tensor `is` so. It looks at whole lines: a loop that may end at each number is not vectorized.
+pub(super) fn is_any_in<T: Datum>(tensor: &Tensor, is: impl Fn(&T) -> bool) -> bool {
+    const LINE: usize = 64;
+    let Ok(numbers) = tensor.to_plain_array_view::<T>() else { return false };
+    let Some(numbers) = numbers.as_slice() else { return numbers.iter().any(is) };
+    let (lines, rest) = numbers.as_chunks::<LINE>();
+    lines.iter().any(|line| line.iter().fold(false, |acc, it| acc | is(it))) || rest.iter().any(is)
+}
+
+/// Makes `output` NaN where there are marks, which it is at least as large as.
+fn put_back(output: &mut Tensor, marks: &ArrayD<bool>) -> TractResult<()> {
+    fn to<T: Datum + Copy>(output: &mut Tensor, marks: &ArrayD<bool>, nan: T) -> TractResult<()> {
+        let mut values = output.to_plain_array_view_mut::<T>()?;
+        let marks = marks.broadcast(values.shape()).context("the output is smaller than what it was computed from")?;
+        values.iter_mut().zip(&marks).filter(|(_, mark)| **mark).for_each(|(it, _)| *it = nan);
+        Ok(())
+    }
+    match output.datum_type() {
+        DatumType::F16 => to(output, marks, f16::NAN),
+        DatumType::F32 => to(output, marks, f32::NAN),
+        DatumType::F64 => to(output, marks, f64::NAN),
+        _ => Ok(()),
+    }
+}

@@ -237,17 +237,22 @@ fn notify(file: &Path, run: &RunRecord) -> ActionRecord {
 /// Opens a file to append to; a pipe only where somebody reads from it, for whom the run would wait.
 fn open_to_append(file: &Path) -> io::Result<File> {
     #[cfg(unix)]
-    let _held = file.metadata().is_ok_and(|it| it.file_type().is_fifo()).then(|| open_pipe(file)).transpose()?;
+    if file.metadata().is_ok_and(|it| it.file_type().is_fifo()) {
+        return open_pipe(file);
+    }
     OpenOptions::new().create(true).append(true).open(file)
 }
 
 #[cfg(unix)]
 fn open_pipe(file: &Path) -> io::Result<File> {
     let at_once = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    OpenOptions::new().write(true).custom_flags(at_once).open(file).map_err(|e| match e.raw_os_error() {
+    let res = OpenOptions::new().write(true).custom_flags(at_once).open(file).map_err(|e| match e.raw_os_error() {
         Some(it) if it == rustix::io::Errno::NXIO.raw_os_error() => io::Error::other("nobody reads from the pipe"),
         _ => e,
-    })
+    })?;
+    // Who reads may be slow.
+    rustix::fs::fcntl_setfl(&res, rustix::fs::OFlags::empty())?;
+    Ok(res)
 }
 
 fn command_run(command: &[String], run: &RunRecord, root: &Path) -> ActionRecord {

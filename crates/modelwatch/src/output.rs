@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::Path,
 };
 
@@ -70,6 +70,12 @@ pub(crate) fn shown(path: &Path) -> String {
 /// Prints a line for people, beside the result.
 pub(crate) fn note(message: &str) {
     let _ = writeln!(anstream::stderr(), "{message}");
+}
+
+/// Prints what an interruption brings about, in the place of a line of progress that is being drawn.
+pub(crate) fn interruption(message: &str) {
+    let start = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+    note(&format!("{start}{message}"));
 }
 
 /// Returns the width of the terminal, or 100 where there is none.

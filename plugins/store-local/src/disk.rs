@@ -280,7 +280,11 @@ impl Disk {
         }
         self.sync(Step::SyncDir(dir), || File::open(dir)?.sync_all()).map_err(|e| {
             self.degrade();
-            errors::io("sync the folder", dir, &e).with_help(
+            let error = errors::io("sync the folder", dir, &e);
+            if e.kind() == io::ErrorKind::PermissionDenied {
+                return error;
+            }
+            error.with_help(
                 "check the disk and the system's log, then start again; whether the last change is kept is unknown until then",
             )
         })

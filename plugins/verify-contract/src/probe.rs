@@ -1,8 +1,8 @@
 //! The probe: keeps a sample of the rows, and judges the model at the end.
 
 use modelwatch_sdk::{
-    FindingCode, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
-    Verifier,
+    ErrorKind, FindingCode, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role,
+    RowNeeds, Verifier,
     about::{ModelDescription, Port},
     report::{Gap, Metric, MetricRole},
     rows,
@@ -139,8 +139,11 @@ impl Contract {
         let baseline = match baseline {
             Ok(it) => it,
             Err(e) => {
-                let why = format!("{}; add `[baseline]`, or run this probe `when = \"baseline\"`", e.message);
-                sheet.not_checked(clause("baseline_interface", 0), &why);
+                let remedy = match e.kind {
+                    ErrorKind::NotFound => "; add `[baseline]`, or run this probe `when = \"baseline\"`",
+                    _ => "",
+                };
+                sheet.not_checked(clause("baseline_interface", 0), &format!("{}{remedy}", e.message));
                 return;
             }
         };

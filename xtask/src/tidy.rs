@@ -28,7 +28,19 @@ const EDGES: &[(&str, &[&str])] = &[
     ("modelwatch-store", &["blake3", "memmap2", "modelwatch-sdk", "zstd"]),
     (
         "modelwatch-tensors",
-        &["crc32fast", "hdf5-pure", "libc", "memmap2", "npyz", "prost", "safetensors", "serde-saphyr", "sha2", "zip"],
+        &[
+            "crc32fast",
+            "hdf5-pure",
+            "libc",
+            "memmap2",
+            "npyz",
+            "prost",
+            "rustix",
+            "safetensors",
+            "serde-saphyr",
+            "sha2",
+            "zip",
+        ],
     ),
     ("modelwatch-config", &["annotate-snippets", "jsonschema", "schemars", "strsim", "toml"]),
     (

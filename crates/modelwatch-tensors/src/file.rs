@@ -16,6 +16,7 @@ use crate::{
     hdf5, keras,
     mmap::map,
     npy, npz, onnx, pytorch, safetensors_file, sharded,
+    sibling::map_sibling,
     tensor::{Tensor, TensorInfo},
     tensorflow, tflite,
 };
@@ -131,8 +132,8 @@ impl TensorFile {
         }
         // Half of it is no model, however sound its variables are.
         tensorflow::check_saved_model(site, &of_model)?;
-        let bytes = map(&index)?;
-        let catalog = tensorflow::read_bundle(Site { path: &index, format: Format::SavedModel }, &bytes)?;
+        let bytes = map_sibling(site, "the folder of variables", "variables/variables.index")?;
+        let catalog = tensorflow::read_bundle(Site { path: &index, ..site }, site, &bytes)?;
         Self::from_catalog(index, Format::SavedModel, &bytes, catalog)
     }
 
@@ -144,7 +145,7 @@ impl TensorFile {
             Format::ShardedSafetensors => sharded::read(site, bytes, safetensors_file::read)?,
             Format::Npz => npz::read(site, bytes)?,
             Format::Npy => npy::read(site, bytes)?,
-            Format::TensorBundle => tensorflow::read_bundle(site, bytes)?,
+            Format::TensorBundle => tensorflow::read_bundle(site, site, bytes)?,
             Format::SavedModel => tensorflow::read_saved_model(site, bytes)?,
             Format::FrozenGraph => tensorflow::read_frozen(site, bytes)?,
             Format::Hdf5 => hdf5::read(site, bytes)?,

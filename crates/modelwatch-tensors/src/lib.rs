@@ -32,6 +32,7 @@ mod mlmodel;
 mod write;
 
 mod archive;
+mod beneath;
 mod catalog;
 pub mod heap;
 mod metadata;

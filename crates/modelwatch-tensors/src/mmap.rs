@@ -15,7 +15,12 @@ pub(crate) fn map(path: &Path) -> Result<Bytes, TensorError> {
     if !metadata.is_file() {
         return Err(io()(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
     }
-    let file = File::open(path).map_err(io())?;
+    map_opened(path, &File::open(path).map_err(io())?)
+}
+
+/// Maps a regular file that was opened at `path`.
+pub(crate) fn map_opened(path: &Path, file: &File) -> Result<Bytes, TensorError> {
+    let io = || TensorError::io(path);
     let metadata = file.metadata().map_err(io())?;
     if !metadata.is_file() {
         return Err(io()(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
@@ -24,7 +29,7 @@ pub(crate) fn map(path: &Path) -> Result<Bytes, TensorError> {
     if metadata.len() == 0 {
         return Ok(Bytes::new());
     }
-    Ok(Bytes::from_owner(map_file(&file).map_err(io())?))
+    Ok(Bytes::from_owner(map_file(file).map_err(io())?))
 }
 
 #[expect(unsafe_code, reason = "a mapping is only as constant as its file")]

@@ -1,16 +1,18 @@
 //! Opens the files that a checkpoint file names: shards and external data.
 
 use std::{
-    fs,
+    ffi::OsStr,
+    fs::File,
     path::{Component, Path, PathBuf},
 };
 
 use prost::bytes::Bytes;
 
 use crate::{
+    beneath::{Folder, Refused},
     error::{Site, TensorError},
     format::Format,
-    mmap::map,
+    mmap::map_opened,
 };
 
 /// Maps the file that `site` calls `location`.
@@ -18,23 +20,25 @@ use crate::{
 /// A location must be relative, stay inside the folder of the file that names it, and pass through
 /// no symbolic link; otherwise a model file from elsewhere could point at any file of this machine.
 pub(crate) fn map_sibling(site: Site<'_>, place: &str, location: &str) -> Result<Bytes, TensorError> {
-    map(&resolve(site, place, location)?)
+    let (path, file) = open(site, place, location)?;
+    map_opened(&path, &file)
 }
 
 /// The same for a file that must have no other name, as the ONNX specification asks of external data:
 /// a hard link is a way out of the folder that a path does not show.
 pub(crate) fn map_lone_sibling(site: Site<'_>, place: &str, location: &str) -> Result<Bytes, TensorError> {
-    let path = resolve(site, place, location)?;
+    let (path, file) = open(site, place, location)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let metadata = fs::symlink_metadata(&path).map_err(TensorError::io(&path))?;
-        if metadata.is_file() && metadata.nlink() != 1 {
+        let metadata = file.metadata().map_err(TensorError::io(&path))?;
+        // Of a file that was removed meanwhile there is no name left.
+        if metadata.is_file() && metadata.nlink() > 1 {
             let problem = format!("names the data file `{location}`, which has another name as a hard link; copy it");
             return Err(site.corrupt(place, problem));
         }
     }
-    map(&path)
+    map_opened(&path, &file)
 }
 
 /// Maps a file of external data that `place` of the ONNX model at `model` names by its location.
@@ -45,7 +49,8 @@ pub fn map_external_data(model: &Path, place: &str, location: &str) -> Result<By
     map_lone_sibling(Site { path: model, format: Format::Onnx }, place, location)
 }
 
-fn resolve(site: Site<'_>, place: &str, location: &str) -> Result<PathBuf, TensorError> {
+/// Opens the file, and returns the path under which it was found.
+fn open(site: Site<'_>, place: &str, location: &str) -> Result<(PathBuf, File), TensorError> {
     let refuse = |why: &str| site.corrupt(place, format!("names the data file `{location}`, {why}"));
     if location.is_empty() || location.contains('\0') {
         return Err(refuse("which is no file name"));
@@ -54,16 +59,27 @@ fn resolve(site: Site<'_>, place: &str, location: &str) -> Result<PathBuf, Tenso
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
+    let mut names: Vec<&OsStr> = Vec::new();
     for component in Path::new(location).components() {
         match component {
-            Component::CurDir => continue,
-            Component::Normal(name) => path.push(name),
+            Component::CurDir => {}
+            Component::Normal(name) => names.push(name),
             _ => return Err(refuse("which is not inside the folder of the model")),
         }
-        let metadata = fs::symlink_metadata(&path).map_err(TensorError::io(&path))?;
-        if metadata.file_type().is_symlink() {
-            return Err(refuse("which goes through a symbolic link"));
-        }
     }
-    Ok(path)
+    let Some((name, folders)) = names.split_last() else {
+        return Err(refuse("which is no file name"));
+    };
+    let refused = |path: &Path, why: Refused| match why {
+        Refused::Link => refuse("which goes through a symbolic link"),
+        Refused::Io(error) => TensorError::io(path)(error),
+    };
+    let mut folder = Folder::open(&path).map_err(TensorError::io(&path))?;
+    for name in folders {
+        path.push(name);
+        folder = folder.folder(name).map_err(|it| refused(&path, it))?;
+    }
+    path.push(name);
+    let file = folder.file(name).map_err(|it| refused(&path, it))?;
+    Ok((path, file))
 }

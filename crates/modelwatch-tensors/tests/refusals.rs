@@ -198,7 +198,8 @@ fn shards_are_read_as_one_and_stay_in_their_folder() {
     let cases = [
         (r#""a":"../secret.safetensors""#, "not inside the folder"),
         (r#""a":"/etc/passwd""#, "not inside the folder"),
-        (r#""a":"x/../../secret.safetensors""#, "cannot read"),
+        (r#""a":"x/../../secret.safetensors""#, "not inside the folder"),
+        (r#""a":"x/secret.safetensors""#, "cannot read"),
         (r#""a":"link.safetensors""#, "symbolic link"),
         (r#""a":"" "#, "no file name"),
         (r#""a":"2.safetensors""#, "is not in its shard"),
@@ -209,4 +210,39 @@ fn shards_are_read_as_one_and_stay_in_their_folder() {
         let error = sharded(&folder, weight_map).unwrap_err();
         assert!(error.contains(want), "{weight_map}: {error}");
     }
+}
+
+#[test]
+fn variables_of_a_saved_model_are_in_its_folder() {
+    let source = fixtures("digits/cnn/saved_model");
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("model");
+    let elsewhere = outer.path().join("elsewhere");
+    for it in [&folder, &elsewhere] {
+        fs::create_dir(it).unwrap();
+    }
+    fs::copy(source.join("saved_model.pb"), folder.join("saved_model.pb")).unwrap();
+    let names = ["variables.index", "variables.data-00000-of-00001"];
+    for name in names {
+        fs::copy(source.join("variables").join(name), elsewhere.join(name)).unwrap();
+    }
+    let open = |why: &str| {
+        let error = TensorFile::open(&folder).unwrap_err().to_string();
+        assert!(error.contains(why) && error.contains("which goes through a symbolic link"), "{error}");
+    };
+    let variables = folder.join("variables");
+    std::os::unix::fs::symlink(&elsewhere, &variables).unwrap();
+    open("names the data file `variables/variables.index`");
+    fs::remove_file(&variables).unwrap();
+    fs::create_dir(&variables).unwrap();
+    fs::copy(elsewhere.join(names[0]), variables.join(names[0])).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join(names[1]), variables.join(names[1])).unwrap();
+    open("names the data file `variables/variables.data-00000-of-00001`");
+    fs::remove_file(variables.join(names[1])).unwrap();
+    fs::copy(elsewhere.join(names[1]), variables.join(names[1])).unwrap();
+    assert!(TensorFile::open(&folder).unwrap().iter().all(|it| it.is_ok()));
+    // The model itself may be reached by a link, as the user wants.
+    let link = outer.path().join("link");
+    std::os::unix::fs::symlink(&folder, &link).unwrap();
+    assert!(TensorFile::open(&link).unwrap().iter().all(|it| it.is_ok()));
 }

@@ -1,5 +1,7 @@
 //! Tensor bundles: the variables of a TensorFlow checkpoint, an index beside data files.
 
+use std::path::Path;
+
 use prost::{Message, bytes::Bytes};
 
 use super::{
@@ -19,8 +21,9 @@ const BIG_ENDIAN: i32 = 1;
 
 /// Lists the variables of a checkpoint under their full names, from the bytes of its `.index` file.
 ///
-/// The checksum of each is verified when it is read.
-pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
+/// The data files are opened beneath the folder of `root`: the index itself, or the SavedModel that it belongs to.
+/// The checksum of each variable is verified when it is read.
+pub(crate) fn read(site: Site<'_>, root: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
     let entries = table::entries(site, bytes)?;
     let Some(((_, header), entries)) = entries.split_first().filter(|((key, _), _)| key.is_empty()) else {
         return Err(site.corrupt("the index", "has no header"));
@@ -33,7 +36,7 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
     if n_shards > MAX_SHARDS {
         return Err(site.limit("the header", format!("names {n_shards} data files"), MAX_SHARDS));
     }
-    let mut shards = Shards { site, n_shards, files: vec![] };
+    let mut shards = Shards { site, root, n_shards, files: vec![] };
     let mut catalog = Catalog::default();
     // Whether or not what is in there can be read.
     catalog.sibling = (n_shards > 0 && !entries.is_empty()).then(|| shards.location(0));
@@ -89,11 +92,12 @@ fn add(
 
 struct Shards<'a> {
     site: Site<'a>,
+    root: Site<'a>,
     n_shards: u64,
     files: Vec<(u64, Bytes)>,
 }
 
-impl Shards<'_> {
+impl<'a> Shards<'a> {
     fn get(&mut self, name: &str, shard: i32) -> Result<Bytes, TensorError> {
         let Some(shard) = u64::try_from(shard).ok().filter(|&it| it < self.n_shards) else {
             let problem = format!("is in data file {shard} of {}", self.n_shards);
@@ -102,7 +106,10 @@ impl Shards<'_> {
         if let Some((_, file)) = self.files.iter().find(|(it, _)| *it == shard) {
             return Ok(file.clone());
         }
-        let file = map_sibling(self.site, &tensor(name), &self.location(shard))?;
+        let folder = |it: Site<'a>| it.path.parent().unwrap_or(Path::new(""));
+        let inside = folder(self.site).strip_prefix(folder(self.root)).unwrap_or(Path::new(""));
+        let location = inside.join(self.location(shard));
+        let file = map_sibling(self.root, &tensor(name), &location.to_string_lossy())?;
         self.files.push((shard, file.clone()));
         Ok(file)
     }
@@ -115,8 +122,6 @@ impl Shards<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::{super::proto::Ignored, *};
     use crate::format::Format;
 
@@ -133,7 +138,7 @@ mod tests {
             block.extend(value);
             block.extend([0; 4]);
             let site = Site { path: Path::new("ckpt.index"), format: Format::TensorBundle };
-            let found = read(site, &table::tests::table(&block, 0).into()).unwrap().finish(site).unwrap();
+            let found = read(site, site, &table::tests::table(&block, 0).into()).unwrap().finish(site).unwrap();
             let n_skipped = found.skipped.len();
             assert_eq!((found.sibling.as_deref(), n_skipped), (Some("ckpt.data-00000-of-00002"), 1), "{entry:?}");
         }

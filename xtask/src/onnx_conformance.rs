@@ -56,7 +56,7 @@ pub(crate) fn onnx_conformance(check: bool, only: Option<&str>) -> Result<()> {
         counts.wrong
     );
     if only.is_none() {
-        let text = table::render(&outcomes);
+        let text = table::render(&outcomes, &runners::audited()?);
         let path = workspace::root().join(TABLE);
         if !check {
             fs::create_dir_all(path.parent().unwrap_or(&path))?;

@@ -50,6 +50,6 @@ pub use runtime::{Executable, Prepared, Runtime, Worker, rows_of};
 pub use spec::{ElementType, Layers, ModelFormat, ModelInfo, TensorSpec};
 pub use tensor::{HostTensor, Values};
 pub use tract::{
-    MICRO_BATCH, NodeGraph, TractRuntime,
+    MICRO_BATCH, NodeGraph, TractRuntime, audited_operators,
     guard::{guarded, one_line},
 };

@@ -57,6 +57,41 @@ fn operators_that_would_run_wrongly_are_refused_by_name() {
     }
 }
 
+/// A model that passes on what is not dropped, with this ratio and in training mode or not; `maker` makes that of `flag`.
+fn dropout(ratio: Option<f32>, is_training: bool, maker: Option<&str>) -> Result<Model, InferError> {
+    let folder = tempfile::tempdir().unwrap();
+    let flag = TensorProto {
+        name: "flag".to_owned(),
+        data_type: 9,
+        int32_data: vec![i32::from(is_training)],
+        ..Default::default()
+    };
+    let mut constants = vec![flag];
+    constants.extend(ratio.map(|it| float_tensor("ratio", &[], &[it])));
+    let mut nodes: Vec<_> = maker.map(|it| node(it, "", &["flag"], "made", vec![])).into_iter().collect();
+    let training_mode = if maker.is_some() { "made" } else { "flag" };
+    nodes.push(node("Dropout", "", &["x", if ratio.is_some() { "ratio" } else { "" }, training_mode], "y", vec![]));
+    Model::load(&write(&folder, &[-1, 2], nodes, constants))
+}
+
+#[test]
+fn what_drops_at_random_is_refused_by_name() {
+    for (ratio, is_training, maker) in
+        [(Some(0.75), true, None), (None, true, None), (Some(0.75), false, Some("Not")), (None, true, Some("Identity"))]
+    {
+        let error = dropout(ratio, is_training, maker).unwrap_err();
+        let InferError::Unsupported { operators, .. } = &error else { panic!("{error}") };
+        let named = ("Dropout: in training mode it drops at random, and random outputs cannot be compared", "the_y");
+        assert_eq!((&*operators.0[0].0, &*operators.0[0].1), named);
+    }
+    let x = Npy { shape: vec![2, 2], values: vec![1.0, -2.0, 3.0, f64::NAN] };
+    for (ratio, is_training) in [(Some(0.0), true), (Some(0.75), false), (None, false)] {
+        let model = dropout(ratio, is_training, None).unwrap();
+        let outputs = model.run(&batch(&[("x", &x)]), threads(1)).unwrap();
+        assert_close("kept", &numbers(outputs.column(0)), &x.values);
+    }
+}
+
 #[test]
 fn rows_that_influence_each_other_are_computed_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -36,6 +36,13 @@ pub(super) fn run_all(folders: Vec<PathBuf>) -> Result<Vec<Outcome>> {
     Ok(results.into_iter().flatten().collect())
 }
 
+/// Returns the table of what is known to be computed wrongly.
+pub(super) fn audited() -> Result<String> {
+    let output = Command::new(program()).arg("--audited").output().context("cannot run the example")?;
+    anyhow::ensure!(output.status.success(), "`{} --audited` ended with {}", program().display(), output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 fn work(queue: &Mutex<VecDeque<PathBuf>>) -> Result<Vec<Outcome>> {
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let mut res = Vec::new();
@@ -69,6 +76,11 @@ fn outcome(folder: &Path, line: &str) -> Result<Outcome> {
     Ok(Outcome { name: name_of(folder), operator: text("operator"), result: text("result"), reason: text("reason") })
 }
 
+fn program() -> PathBuf {
+    let program = workspace::built().join("examples").join("onnx_conformance");
+    program.with_extension(std::env::consts::EXE_EXTENSION)
+}
+
 struct Runner {
     child: Child,
     stdin: ChildStdin,
@@ -77,8 +89,7 @@ struct Runner {
 
 impl Runner {
     fn start() -> Result<Self> {
-        let program = workspace::built().join("examples").join("onnx_conformance");
-        let program = program.with_extension(std::env::consts::EXE_EXTENSION);
+        let program = program();
         let mut child = Command::new(&program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -25,7 +25,7 @@ pub(super) fn count<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Coun
 }
 
 /// Returns the table as Markdown.
-pub(super) fn render(outcomes: &[Outcome]) -> String {
+pub(super) fn render(outcomes: &[Outcome], audited: &str) -> String {
     let by_name: BTreeMap<&str, &str> =
         outcomes.iter().filter(|it| !it.operator.is_empty()).map(|it| (&*it.name, &*it.operator)).collect();
     let mut by_operator: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
@@ -41,7 +41,7 @@ pub(super) fn render(outcomes: &[Outcome]) -> String {
         res,
         "# ONNX operators\n\n\
          Written by `cargo xtask onnx-conformance`; do not edit.\n\n\
-         Of the {} backend test cases of ONNX {}, {pass} pass, {refused} are refused by name before anything runs, {failed} end \
+         Of the {} backend test cases of ONNX {}, {pass} pass, {refused} are refused by name, {failed} end \
          with an error, and {wrong} are computed wrongly.\n\
          An operator that is not in the table has no case.\n\n\
          | operator | pass | refused | error | wrong | of | reasons |\n\
@@ -62,6 +62,13 @@ pub(super) fn render(outcomes: &[Outcome]) -> String {
             shown.join("; ")
         );
     }
+    let _ = write!(
+        res,
+        "\n## What the runtime computes wrongly\n\n\
+         tract is what runs the models, at a version that is pinned.\n\
+         What it is known to compute wrongly never runs so: a node of these is computed by an operator of this project, the graph is \
+         written otherwise, or the model is refused by the name of the operator.\n\n{audited}"
+    );
     res
 }
 

@@ -1,18 +1,21 @@
 //! Runs ONNX backend test cases: a folder per line on standard input, a JSON object per line on standard output.
 //!
+//! With `--audited`, the table of what the runtime computes wrongly instead.
+//!
 //! `cargo xtask onnx-conformance` gets the cases, watches the time and makes the table.
 #![allow(clippy::print_stdout)]
 
 mod cases;
 
 use std::{
+    env,
     io::{self, BufRead, Write},
     panic,
     path::Path,
 };
 
 use cases::Case;
-use modelwatch_infer::{ExactModel, ExactValue, InferError, Values, Way};
+use modelwatch_infer::{ExactModel, ExactValue, InferError, Values, Way, audited_operators};
 use serde_json::json;
 
 /// What ONNX's own runner takes for equal.
@@ -40,6 +43,10 @@ enum Verdict {
 }
 
 fn main() -> io::Result<()> {
+    if env::args().any(|it| it == "--audited") {
+        print!("{}", audited_operators());
+        return Ok(());
+    }
     // A panic of the runtime is an error with its message; a backtrace helps nobody here.
     panic::set_hook(Box::new(|_| ()));
     let mut out = io::stdout();
@@ -64,10 +71,7 @@ fn main() -> io::Result<()> {
 fn judge(case: &Case) -> Verdict {
     let model = match ExactModel::load(&case.model) {
         Ok(it) => it,
-        Err(InferError::Unsupported { operators, .. }) => {
-            let names: Vec<_> = operators.0.iter().map(|(operator, _)| operator.as_str()).collect();
-            return Verdict::Refused(names.join(", "));
-        }
+        Err(error @ InferError::Unsupported { .. }) => return Verdict::Refused(refused(&error)),
         Err(error) => return Verdict::Failed(said(&error)),
     };
     let mut passed = Vec::new();
@@ -78,6 +82,7 @@ fn judge(case: &Case) -> Verdict {
         match check(&model, case, way) {
             Ok(None) => passed.push(name),
             Ok(Some(difference)) => return Verdict::Wrong(format!("{name}: {difference}")),
+            Err(error @ InferError::Unsupported { .. }) => return Verdict::Refused(refused(&error)),
             // The last word is the interpreter's, which every model falls back to.
             Err(error) => first_error = Some(said(&error)),
         }
@@ -86,6 +91,13 @@ fn judge(case: &Case) -> Verdict {
         Some(error) if passed.is_empty() => Verdict::Failed(error),
         _ => Verdict::Pass(passed),
     }
+}
+
+/// Returns the operators that a refusal names.
+fn refused(error: &InferError) -> String {
+    let InferError::Unsupported { operators, .. } = error else { return said(error) };
+    let names: Vec<_> = operators.0.iter().map(|(operator, _)| operator.as_str()).collect();
+    names.join(", ")
 }
 
 /// Returns the first difference, if the model runs at all.

@@ -50,8 +50,8 @@ impl Exact {
     }
 
     pub(crate) fn run(&self, inputs: &[ExactValue], way: Way) -> Result<Vec<ExactValue>, InferError> {
-        let failed = |it| InferError::Run { path: self.path.clone(), reason: guard::reason(&it) };
-        guard::guarded(&self.path, || self.try_run(inputs, way).map_err(failed))
+        let failed = |reason| InferError::Run { path: self.path.clone(), reason };
+        guard::guarded(&self.path, || self.try_run(inputs, way).map_err(|it| guard::refusal(&self.path, &it, failed)))
     }
 
     fn try_run(&self, inputs: &[ExactValue], way: Way) -> TractResult<Vec<ExactValue>> {

@@ -108,8 +108,10 @@ pub(super) fn first_that_works(
         match prepare(path, source, None, Some(uncompiled), None) {
             Ok(it) => return Ok(it),
             Err(failed) => match failed.0 {
-                // What tract said is of a file that is no longer there.
-                it @ (InferError::Changed { .. } | InferError::Open { .. }) => return Err(it),
+                // What tract said is of a file that is no longer there, or does not name what is refused.
+                it @ (InferError::Changed { .. } | InferError::Open { .. } | InferError::Unsupported { .. }) => {
+                    return Err(it);
+                }
                 it => first_error.get_or_insert(it),
             },
         };

@@ -6,8 +6,9 @@ use std::{
     path::Path,
 };
 
-use tract_onnx::prelude::TractError;
+use tract_onnx::{pb::NodeProto, prelude::TractError};
 
+use super::attributes;
 use crate::error::InferError;
 
 /// Runs `f`; a panic inside becomes [`InferError::Panicked`].
@@ -27,6 +28,29 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
         (*it).to_string()
     } else {
         "no message".to_string()
+    }
+}
+
+/// A node that nobody computes, which shows as it runs.
+#[derive(Debug, thiserror::Error)]
+#[error("{operator}")]
+pub(super) struct RefusedOperator {
+    /// The operator, and why.
+    operator: String,
+    node: String,
+}
+
+impl RefusedOperator {
+    pub(super) fn of(node: &NodeProto, why: &str) -> Self {
+        Self { operator: format!("{}: {why}", node.op_type), node: attributes::name(node).to_owned() }
+    }
+}
+
+/// Returns the refusal of the model at `path` if it is what `error` is about, else what `otherwise` makes of the reason.
+pub(super) fn refusal(path: &Path, error: &TractError, otherwise: impl FnOnce(String) -> InferError) -> InferError {
+    match error.root_cause().downcast_ref::<RefusedOperator>() {
+        Some(it) => InferError::unsupported(path, vec![(it.operator.clone(), it.node.clone())]),
+        None => otherwise(reason(error)),
     }
 }
 

@@ -3,11 +3,13 @@
 mod apart;
 mod attributes;
 mod audit;
+mod audited;
 mod axes;
 mod bounds;
 mod careful;
 pub(crate) mod compare;
 mod convert;
+mod dropout;
 mod dynamic_product;
 pub(crate) mod exact;
 pub(crate) mod excerpt;
@@ -46,8 +48,8 @@ use std::{
 
 use modelwatch_tensors::heap;
 
-pub use self::nodes::NodeGraph;
 pub(crate) use self::preflight::ExternalData;
+pub use self::{audited::audited_operators, nodes::NodeGraph};
 use self::{self_tests::SelfTests, source::Examined};
 use crate::{
     error::{InferError, Operators},

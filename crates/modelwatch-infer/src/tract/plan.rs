@@ -121,8 +121,8 @@ impl Plan {
             convert::outputs(&engine.run(&mut StageStates::default(), inputs)?)
         };
         // Nothing was compiled, so that this is the first time that the attributes of the nodes are looked at.
-        let failed = |it| InferError::Prepare { path: path.to_path_buf(), rows, reason: guard::reason(&it) };
-        let answer = probe.ask::<TractError>(&run, 0).map_err(failed)?;
+        let failed = |reason| InferError::Prepare { path: path.to_path_buf(), rows, reason };
+        let answer = probe.ask::<TractError>(&run, 0).map_err(|it| guard::refusal(path, &it, failed))?;
         let mut outputs = Vec::new();
         for (spec, tensor) in source.info.outputs.iter().zip(&answer) {
             if tensor.shape.first() != Some(&rows) {
@@ -221,7 +221,8 @@ impl Worker for PlanWorker<'_> {
     fn run(&mut self, inputs: Vec<HostTensor>) -> Result<Vec<HostTensor>, InferError> {
         let plan = self.plan;
         let failed = |reason| InferError::Run { path: plan.path.clone(), reason };
-        let outputs = guard::guarded(&plan.path, || self.try_run(inputs).map_err(|it| failed(guard::reason(&it))));
+        let outputs =
+            guard::guarded(&plan.path, || self.try_run(inputs).map_err(|it| guard::refusal(&plan.path, &it, failed)));
         if outputs.is_err() {
             // A state that was interrupted holds values of the failed run.
             self.states = StageStates::default();

@@ -217,7 +217,6 @@ fn parameters(op_type: &str) -> &'static [usize] {
         | "ConvTranspose"
         | "DFT"
         | "DequantizeLinear"
-        | "Dropout"
         | "InstanceNormalization"
         | "OneHot"
         | "QuantizeLinear" => &[1, 2],

@@ -5,10 +5,14 @@ use tract_onnx::{
     tract_hir::internal::{bail, ensure},
 };
 
-use super::arrays::{matmul, zip};
-use crate::tract::interpreter::{
-    call::{Call, array},
-    value::Value,
+use super::arrays::{full, matmul, zip};
+use crate::tract::{
+    dropout,
+    guard::RefusedOperator,
+    interpreter::{
+        call::{Call, array},
+        value::Value,
+    },
 };
 
 fn map(call: &Call<'_>, f: impl Fn(f64) -> f64) -> TractResult<Vec<Value>> {
@@ -28,6 +32,28 @@ pub(super) fn swish(call: &Call<'_>) -> TractResult<Vec<Value>> {
 /// Products of vectors, which tract does not take.
 pub(super) fn matrix_product(call: &Call<'_>) -> TractResult<Vec<Value>> {
     Ok(vec![call.like(0, matmul(&call.floats(0)?, &call.floats(1)?)?)?])
+}
+
+/// Passes on what it is given, and says of everything that it was kept.
+pub(super) fn dropout(call: &Call<'_>) -> TractResult<Vec<Value>> {
+    let x = call.value(0)?.clone();
+    let is_training = call.maybe_scalar::<bool>(2)?.unwrap_or(false);
+    // Without a ratio it is a half.
+    let ratio = call.maybe_scalar::<f64>(1)?.unwrap_or(0.5);
+    if is_training && ratio != 0.0 {
+        return Err(RefusedOperator::of(call.proto(), dropout::DROPS).into());
+    }
+    let mut res = vec![x];
+    if call.proto().output.get(1).is_some_and(|it| !it.is_empty()) {
+        // Before version 10 it has the type of the numbers.
+        res.push(match (call.version() < 10, &res[0]) {
+            (true, Value::Tensor(it)) => {
+                full(it.shape(), 1.0)?.into_tensor().cast_to_dt(it.datum_type())?.into_owned().into()
+            }
+            (_, it) => full(it.tensor()?.shape(), true)?.into_tensor().into(),
+        });
+    }
+    Ok(res)
 }
 
 /// Passes anything on, sequences and optionals included.

@@ -70,6 +70,7 @@ pub(super) fn find(domain: &str, op_type: &str) -> Option<Kernel> {
         ("", "DepthToSpace") => wide(spatial::depth_to_space),
         ("", "DequantizeLinear") => any(casts::dequantize),
         ("", "Det") => wide(ordering::determinant),
+        ("", "Dropout") => any(elementwise::dropout),
         ("", "GRU") => wide(recurrent::gru),
         ("", "Identity") => any(elementwise::identity),
         ("", "If") => any(control::choose),

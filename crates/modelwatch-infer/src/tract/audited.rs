@@ -1,0 +1,160 @@
+//! What tract 0.23.9 is known to compute wrongly, and what is done about it.
+//!
+//! Found by comparing it with onnxruntime on ONNX's backend tests, and on models of the kinds that are exported; drop a line only with
+//! such a comparison.
+//! The page `docs/onnx-operators.md` shows all of it.
+
+use std::fmt::Write;
+
+use tract_onnx::pb::{AttributeProto, NodeProto};
+
+use super::{attributes::float, dropout, interpreter};
+
+/// Whether a node is one of those that are wrong.
+type Condition = fn(&NodeProto) -> bool;
+
+/// One operator that is computed wrongly.
+struct Line {
+    operator: &'static str,
+    /// Which attributes or values.
+    condition: &'static str,
+    /// The element types.
+    types: &'static str,
+    /// What tract answers.
+    answer: &'static str,
+}
+
+const fn line(operator: &'static str, condition: &'static str, types: &'static str, answer: &'static str) -> Line {
+    Line { operator, condition, types, answer }
+}
+
+const RANDOM: &str = "random outputs cannot be compared";
+const FLOATS: &str = "f16, f32, f64";
+
+/// Operators of the default domain that are wrong under some condition.
+///
+/// A model with a node for which the condition holds is interpreted if there is a kernel for the operator, else refused.
+const WRONG: [(Line, Condition); 16] = [
+    (line("Attention", "", "f16, f32", "masks and caches are combined wrongly"), always),
+    (line("Bernoulli", "", FLOATS, RANDOM), always),
+    (line("BitShift", "", "u8 to u64", "shifts by the width or more give anything"), always),
+    (line("Celu", "", "f16, f32", "half precision and an alpha other than 1 are wrong"), always),
+    (line("DFT", "", "f32", "single precision leaves 1e-6 where there is nothing"), always),
+    (line("DepthToSpace", "`mode` is CRD", "all", "mode CRD is taken for DCR"), is_crd),
+    (line("GRU", "", "f32", "the tangent is off by 1e-6, and `direction`, `clip` and activations are ignored"), always),
+    (
+        line(
+            "LSTM",
+            "`direction` other than forward, `clip`, `input_forget`, other activations, sequence lengths",
+            "f32",
+            "`direction`, `clip`, activations, `input_forget` and sequence lengths are ignored",
+        ),
+        is_unusual_recurrence,
+    ),
+    (line("Multinomial", "", FLOATS, RANDOM), always),
+    (
+        line(
+            "RNN",
+            "`direction` other than forward, `clip`, other activations, sequence lengths",
+            "f32",
+            "`direction`, `clip`, activations and sequence lengths are ignored",
+        ),
+        is_unusual_recurrence,
+    ),
+    (line("RandomNormal", "", FLOATS, RANDOM), always),
+    (line("RandomNormalLike", "", FLOATS, RANDOM), always),
+    (line("RandomUniform", "", FLOATS, RANDOM), always),
+    (line("RandomUniformLike", "", FLOATS, RANDOM), always),
+    (line("SpaceToDepth", "`mode` is CRD", "all", "mode CRD is taken for DCR"), is_crd),
+    (line("Swish", "`alpha` is not 1", FLOATS, "`alpha` is ignored"), |node| {
+        float(node, "alpha").is_some_and(|it| it != 1.0)
+    }),
+];
+
+/// What another operator is put into the place of, whatever the attributes, because of this.
+const REPLACED: [Line; 8] = [
+    line("Cast, Shape, Size", "an integer meets the length of an axis", "i64", "integers are cut to 32 bits"),
+    line("DynamicQuantizeLinear", "several rows, or a NaN", "f32", "rows share a scale, and integers hide the NaN"),
+    line("ReduceMax, ReduceMin", "infinities and NaN", FLOATS, "the largest finite number; NaN is dropped"),
+    line("ai.onnx.ml.ArrayFeatureExtractor", "a feature that is not there", "all", "an error that does not say so"),
+    line(
+        "ai.onnx.ml.LinearClassifier",
+        "`post_transform`, labels that are text, one score of two classes",
+        "f32",
+        "transforms and labels are not read, and the other score is another",
+    ),
+    line("ai.onnx.ml.LinearRegressor", "`post_transform`", "f32", "the transform is not read"),
+    line("ai.onnx.ml.Normalizer", "`norm` is MAX", "f32", "divides by the largest magnitude, not the largest value"),
+    line("ai.onnx.ml.TreeEnsembleClassifier", "two classes", "f32", "the label is chosen before there are two scores"),
+];
+
+/// What is written otherwise before it is compiled, or corrected where it was.
+const REWRITTEN: [Line; 6] = [
+    line("Clip, Relu, Sigmoid, Tanh", "NaN", "f16, f32", "NaN becomes a plausible number"),
+    line("ConstantOfShape", "without `value`", "f32", "zeros in double precision"),
+    line("ConvInteger, QLinearConv", "sums beyond all integers", "i8, u8", "the sums go around"),
+    line(
+        "DequantizeLinear, Softmax, QuantizeLinear",
+        "one after the other",
+        "i8, u8",
+        "a table of 256 entries stands for the softmax; up to 0.96 off",
+    ),
+    line("MaxPool", "NaN", "f16, f32", "NaN is dropped"),
+    line("QuantizeLinear", "numbers beyond all integers", "i8, u8", "the integers go around"),
+];
+
+/// What nobody computes, with the reason.
+const REFUSED: [Line; 1] = [line("Dropout", "`training_mode`, and a ratio other than 0", FLOATS, dropout::DROPS)];
+
+/// Returns what about this node is computed wrongly.
+pub(super) fn wrong(node: &NodeProto) -> Option<&'static str> {
+    let (line, applies) = WRONG.iter().find(|(it, _)| it.operator == node.op_type)?;
+    applies(node).then_some(line.answer)
+}
+
+/// Returns a table in Markdown of what the pinned tract computes wrongly: operator, condition, types, what it answers, and what is
+/// done about it.
+pub fn audited_operators() -> String {
+    let done = |it: &Line| {
+        if interpreter::is_known("", it.operator) { "own operator" } else { "refused by name" }
+    };
+    let mut lines: Vec<(&Line, &str)> = WRONG.iter().map(|(it, _)| (it, done(it))).collect();
+    lines.extend(REPLACED.iter().map(|it| (it, "own operator")));
+    lines.extend(REWRITTEN.iter().map(|it| (it, "rewritten")));
+    lines.extend(REFUSED.iter().map(|it| (it, "refused by name")));
+    lines.sort_by_key(|it| it.0.operator);
+    let mut res = "| operator | when | types | tract answers | what is done |\n|---|---|---|---|---|\n".to_owned();
+    for (Line { operator, condition, types, answer }, done) in lines {
+        let condition = if condition.is_empty() { "always" } else { condition };
+        let _ = writeln!(res, "| {operator} | {condition} | {types} | {answer} | {done} |");
+    }
+    res
+}
+
+fn always(_node: &NodeProto) -> bool {
+    true
+}
+
+fn is_crd(node: &NodeProto) -> bool {
+    text(node, "mode").is_some_and(|it| it == "CRD")
+}
+
+/// tract reads the weights' shapes, `hidden_size` and `layout` only.
+fn is_unusual_recurrence(node: &NodeProto) -> bool {
+    let is_named = |it: &AttributeProto| matches!(&*it.name, "clip" | "activation_alpha" | "activation_beta");
+    let usual: &[&str] = if node.op_type == "RNN" { &["Tanh"] } else { &["Sigmoid", "Tanh", "Tanh"] };
+    let is_usual = |it: &AttributeProto| {
+        it.strings.len() == usual.len()
+            && it.strings.iter().zip(usual).all(|(it, usual)| it.eq_ignore_ascii_case(usual.as_bytes()))
+    };
+    text(node, "direction").is_some_and(|it| it != "forward")
+        || node.attribute.iter().any(is_named)
+        || node.attribute.iter().any(|it| it.name == "input_forget" && it.i != 0)
+        || node.input.get(4).is_some_and(|it| !it.is_empty())
+        || node.attribute.iter().any(|it| it.name == "activations" && !is_usual(it))
+}
+
+fn text(node: &NodeProto, name: &str) -> Option<String> {
+    let attribute = node.attribute.iter().find(|it| it.name == name)?;
+    Some(String::from_utf8_lossy(&attribute.s).into_owned())
+}

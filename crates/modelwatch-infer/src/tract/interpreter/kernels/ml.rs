@@ -97,7 +97,7 @@ pub(super) fn one_hot_encoder(call: &Call<'_>) -> TractResult<Vec<Value>> {
     let categories =
         if strings.is_empty() { tensor1(call.int_list("cats_int64s").unwrap_or_default()) } else { tensor1(&strings) };
     let input_keys = if input.datum_type().is_float() {
-        array::<f64>(input)?.into_iter().map(|it| Key::Int(it as i64)).collect()
+        array::<f64>(input)?.into_iter().map(category).collect()
     } else {
         keys(input)?
     };
@@ -112,6 +112,11 @@ pub(super) fn one_hot_encoder(call: &Call<'_>) -> TractResult<Vec<Value>> {
     }
     let shape = [input.shape(), &[categories.len()]].concat();
     Ok(vec![super::arrays::reshape(res, &shape)?.into()])
+}
+
+/// Returns the category that a float stands for, cut to an integer; no number is none of them.
+fn category(value: f64) -> Key {
+    if value.is_finite() { Key::Int(value as i64) } else { float_key(value) }
 }
 
 pub(super) fn imputer(call: &Call<'_>) -> TractResult<Vec<Value>> {

@@ -1,0 +1,332 @@
+//! Operators of `ai.onnx.ml`, each on rows with values that are missing, not numbers, or of no category.
+//!
+//! What is expected follows the operators' specification, and is what onnxruntime answers, unless it says otherwise.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray, cast::AsArray, types::*,
+};
+use arrow_schema::{DataType, Field, Schema};
+use common::{
+    assert_close,
+    proto::{float_tensor, floats, int, ints, model, node, numbers_tensor, strings, tensor_attribute, text, value},
+    threads,
+};
+use modelwatch_infer::{InferError, Model};
+use prost::Message;
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
+
+const ML: &str = "ai.onnx.ml";
+/// ONNX's numbers of element types.
+const FLOAT: i32 = 1;
+const INT64: i32 = 7;
+const STRING: i32 = 8;
+const NAN: f64 = f64::NAN;
+
+/// An input, and what it is given.
+struct Given {
+    info: ValueInfoProto,
+    column: ArrayRef,
+}
+
+/// Returns an input of rows with `width` values each.
+fn given(name: &str, data_type: i32, width: i64, values: ArrayRef) -> Given {
+    let mut info = value(name, &[-1, width]);
+    let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_mut().and_then(|it| it.value.as_mut()) else {
+        panic!("it is a tensor")
+    };
+    tensor.elem_type = data_type;
+    let item = Arc::new(Field::new("item", values.data_type().clone(), true));
+    Given { info, column: Arc::new(FixedSizeListArray::new(item, width as i32, values, None)) }
+}
+
+fn numbers(width: i64, values: &[f64]) -> Given {
+    given("x", FLOAT, width, Arc::new(Float32Array::from_iter_values(values.iter().map(|&it| it as f32))))
+}
+
+fn integers(width: i64, values: &[i64]) -> Given {
+    given("x", INT64, width, Arc::new(Int64Array::from(values.to_vec())))
+}
+
+fn names(width: i64, values: &[&str]) -> Given {
+    given("x", STRING, width, Arc::new(StringArray::from(values.to_vec())))
+}
+
+/// Returns what a model of these nodes answers in `y`, in one list.
+fn answer(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, inputs: &[Given]) -> Result<ArrayRef, InferError> {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = GraphProto {
+        node: nodes,
+        initializer: constants,
+        input: inputs.iter().map(|it| it.info.clone()).collect(),
+        output: vec![value("y", &[])],
+        ..Default::default()
+    };
+    let mut proto = model(13, graph);
+    proto.opset_import[1].version = 5;
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, proto.encode_to_vec()).unwrap();
+    let field = |it: &Given| Field::new(&it.info.name, it.column.data_type().clone(), true);
+    let schema = Schema::new(inputs.iter().map(field).collect::<Vec<_>>());
+    let columns = inputs.iter().map(|it| it.column.clone()).collect();
+    let batch = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
+    let outputs = Model::load(&path)?.run(&batch, threads(1))?;
+    let mut res = outputs.column(0).clone();
+    while let Some(lists) = res.as_fixed_size_list_opt() {
+        res = lists.values().clone();
+    }
+    Ok(res)
+}
+
+fn of_one(op: &str, attributes: Vec<AttributeProto>, input: Given) -> ArrayRef {
+    answer(vec![node(op, ML, &["x"], "y", attributes)], vec![], &[input]).unwrap()
+}
+
+fn as_numbers(column: &ArrayRef) -> Vec<f64> {
+    match column.data_type() {
+        DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().map(|&it| f64::from(it)).collect(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().values().iter().map(|&it| it as f64).collect(),
+        DataType::Int16 => column.as_primitive::<Int16Type>().values().iter().map(|&it| f64::from(it)).collect(),
+        other => panic!("unexpected type {other}"),
+    }
+}
+
+fn as_texts(column: &ArrayRef) -> Vec<&str> {
+    column.as_string::<i32>().iter().map(Option::unwrap).collect()
+}
+
+fn float(name: &str, f: f32) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), r#type: 1, f, ..Default::default() }
+}
+
+#[test]
+fn missing_values_are_imputed_by_feature() {
+    let x = [1.0, NAN, -1.0, NAN, 5.0, 0.0, 0.0, -1.0, 2.0];
+    let by_feature = vec![floats("imputed_value_floats", &[10.0, 20.0, 30.0]), float("replaced_value_float", f32::NAN)];
+    let imputed = of_one("Imputer", by_feature, numbers(3, &x));
+    assert_close("NaN", &as_numbers(&imputed), &[1.0, 20.0, -1.0, 10.0, 5.0, 0.0, 0.0, -1.0, 2.0]);
+    let by_one = vec![floats("imputed_value_floats", &[7.0]), float("replaced_value_float", -1.0)];
+    let imputed = of_one("Imputer", by_one, numbers(3, &x));
+    assert_close("-1", &as_numbers(&imputed), &[1.0, NAN, 7.0, NAN, 5.0, 0.0, 0.0, 7.0, 2.0]);
+    let whole = vec![ints("imputed_value_int64s", &[8, 9]), int("replaced_value_int64", 0)];
+    let imputed = of_one("Imputer", whole, integers(2, &[1, 2, 0, 3]));
+    assert_eq!(imputed.data_type(), &DataType::Int64);
+    assert_close("integers", &as_numbers(&imputed), &[1.0, 2.0, 8.0, 3.0]);
+}
+
+#[test]
+fn what_is_no_category_has_no_column() {
+    let x = || numbers(1, &[1.0, 3.0, NAN, 2.5, 9.0]);
+    let categories = |zeros| vec![ints("cats_int64s", &[0, 1, 2, 3]), int("zeros", zeros)];
+    let encoded = as_numbers(&of_one("OneHotEncoder", categories(1), x()));
+    let wanted = [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0; 4], [0.0, 0.0, 1.0, 0.0], [0.0; 4]];
+    assert_close("numbers", &encoded, wanted.as_flattened());
+    let known = answer(vec![node("OneHotEncoder", ML, &["x"], "y", categories(0))], vec![], &[numbers(1, &[1.0, 3.0])]);
+    assert_close("all known", &as_numbers(&known.unwrap()), [wanted[0], wanted[1]].as_flattened());
+    let strict = answer(vec![node("OneHotEncoder", ML, &["x"], "y", categories(0))], vec![], &[x()]);
+    let error = strict.unwrap_err().to_string();
+    assert!(error.contains("is none of the categories"), "{error}");
+    // A text may be empty, and be a category so.
+    let encoded = of_one("OneHotEncoder", vec![strings("cats_strings", &["a", "b", ""])], names(1, &["a", "z", ""]));
+    assert_close("texts", &as_numbers(&encoded), &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn labels_are_encoded_with_their_defaults() {
+    let keys = || strings("keys_strings", &["a", "b"]);
+    let texts = || names(1, &["a", "z", ""]);
+    let case = |attributes, input: Given, wanted: &[f64]| {
+        let what = format!("{attributes:?}");
+        assert_close(&what, &as_numbers(&of_one("LabelEncoder", attributes, input)), wanted);
+    };
+    case(vec![keys(), ints("values_int64s", &[5, 6])], texts(), &[5.0, -1.0, -1.0]);
+    case(vec![keys(), ints("values_int64s", &[5, 6]), int("default_int64", 77)], texts(), &[5.0, 77.0, 77.0]);
+    case(vec![strings("classes_strings", &["a", "b"]), int("default_int64", -7)], texts(), &[0.0, -7.0, -7.0]);
+    let x = || numbers(1, &[1.0, NAN, 4.0, -0.0]);
+    let from = |it| floats("keys_floats", it);
+    case(vec![from(&[1.0, 4.0]), ints("values_int64s", &[3, 9])], x(), &[3.0, -1.0, 9.0, -1.0]);
+    let otherwise = float("default_float", -5.0);
+    let to = floats("values_floats", &[10.0, 30.0]);
+    case(vec![from(&[1.0, 0.0]), to.clone(), otherwise], x(), &[10.0, -5.0, -5.0, 30.0]);
+    // NaN is a key like others since version 4.
+    case(vec![from(&[1.0, f32::NAN]), to], x(), &[10.0, 30.0, 0.0, 0.0]);
+    case(
+        vec![ints("keys_int64s", &[1, 2]), floats("values_floats", &[1.5, 2.5])],
+        integers(1, &[1, 2, 7]),
+        &[1.5, 2.5, 0.0],
+    );
+    let tensor = |values: &[i16]| {
+        let raw_data = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        TensorProto { data_type: 5, dims: vec![values.len() as i64], raw_data, ..Default::default() }
+    };
+    let string_data = vec![b"a".to_vec(), b"b".to_vec()];
+    let from = TensorProto { data_type: STRING, dims: vec![2], string_data, ..Default::default() };
+    let tensors = vec![
+        tensor_attribute("keys_tensor", from),
+        tensor_attribute("values_tensor", tensor(&[3, 4])),
+        tensor_attribute("default_tensor", tensor(&[-2])),
+    ];
+    case(tensors, texts(), &[3.0, -2.0, -2.0]);
+}
+
+#[test]
+fn numbers_are_decoded_to_labels_with_their_defaults() {
+    let keys = || ints("keys_int64s", &[1, 2]);
+    let to = || strings("values_strings", &["x", "y"]);
+    let decoded = of_one("LabelEncoder", vec![keys(), to()], integers(1, &[1, 2, 7]));
+    assert_eq!(as_texts(&decoded), ["x", "y", "_Unused"]);
+    let decoded = of_one("LabelEncoder", vec![keys(), to(), text("default_string", "?")], integers(1, &[1, 2, 7]));
+    assert_eq!(as_texts(&decoded), ["x", "y", "?"]);
+    let first_version = vec![strings("classes_strings", &["a", "b", "c"]), text("default_string", "none")];
+    let decoded = of_one("LabelEncoder", first_version, integers(1, &[1, 2, 7]));
+    assert_eq!(as_texts(&decoded), ["b", "c", "none"]);
+}
+
+#[test]
+fn ordinal_encoders_give_integers_or_floats() {
+    let encoder = |input: &str, output: &str, keys: &[&str], as_floats| {
+        let positions: Vec<i64> = (0..keys.len() as i64).collect();
+        let attributes = if as_floats {
+            let positions: Vec<f32> = positions.iter().map(|&it| it as f32).collect();
+            vec![strings("keys_strings", keys), floats("values_floats", &positions), float("default_float", f32::NAN)]
+        } else {
+            vec![strings("keys_strings", keys), ints("values_int64s", &positions), int("default_int64", -1)]
+        };
+        node("LabelEncoder", ML, &[input], output, attributes)
+    };
+    for (as_floats, unknown, data_type) in [(false, -1.0, DataType::Int64), (true, NAN, DataType::Float32)] {
+        let nodes = vec![
+            node("ArrayFeatureExtractor", ML, &["x", "first"], "color", vec![]),
+            node("ArrayFeatureExtractor", ML, &["x", "second"], "size", vec![]),
+            encoder("color", "of_color", &["blue", "red"], as_floats),
+            encoder("size", "of_size", &["L", "M", "S"], as_floats),
+            node("Concat", "", &["of_color", "of_size"], "y", vec![int("axis", 1)]),
+        ];
+        let constants = vec![numbers_tensor("first", &[0]), numbers_tensor("second", &[1])];
+        let encoded = answer(nodes, constants, &[names(2, &["red", "S", "blue", "?", "", "L"])]).unwrap();
+        assert_eq!(encoded.data_type(), &data_type);
+        assert_close("encoded", &as_numbers(&encoded), &[1.0, 2.0, 0.0, unknown, unknown, 0.0]);
+    }
+}
+
+#[test]
+fn features_are_put_side_by_side() {
+    let other = given("z", FLOAT, 1, Arc::new(Float32Array::from(vec![5.0, 6.0])));
+    let vectorizer = node("FeatureVectorizer", ML, &["x", "z"], "y", vec![ints("inputdimensions", &[2, 1])]);
+    let vectors = answer(vec![vectorizer], vec![], &[numbers(2, &[1.0, NAN, 3.0, 4.0]), other]).unwrap();
+    assert_close("vectors", &as_numbers(&vectors), &[1.0, NAN, 5.0, 3.0, 4.0, 6.0]);
+}
+
+#[test]
+fn features_are_taken_in_the_order_of_their_indices() {
+    let extractor = node("ArrayFeatureExtractor", ML, &["x", "which"], "y", vec![]);
+    let x = numbers(3, &[1.0, NAN, -1.0, NAN, 5.0, 0.0, 0.0, -1.0, 2.0]);
+    let taken = answer(vec![extractor], vec![numbers_tensor("which", &[2, 0, 2])], &[x]).unwrap();
+    assert_close("taken", &as_numbers(&taken), &[-1.0, 1.0, -1.0, 0.0, NAN, 0.0, 2.0, 0.0, 2.0]);
+}
+
+#[test]
+fn what_is_above_the_threshold_is_one() {
+    // onnxruntime refuses NaN; the specification says that all that is not above is zero.
+    let x = numbers(5, &[0.5, NAN, 0.51, -1.0, f64::INFINITY]);
+    let binary = of_one("Binarizer", vec![float("threshold", 0.5)], x);
+    assert_close("binary", &as_numbers(&binary), &[0.0, 0.0, 1.0, 0.0, 1.0]);
+    let binary = of_one("Binarizer", vec![], numbers(3, &[-0.5, 0.0, 0.5]));
+    assert_close("by default", &as_numbers(&binary), &[0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn support_vector_regressions_keep_nan() {
+    let x = || numbers(2, &[1.0, 2.0, 0.0, 0.0, -1.0, 3.0, NAN, 1.0]);
+    let vectors = |kernel: &str| {
+        vec![
+            text("kernel_type", kernel),
+            floats("kernel_params", &[0.5, 1.0, 3.0]),
+            int("n_supports", 2),
+            floats("rho", &[0.25]),
+            floats("support_vectors", &[1.0, 2.0, -1.0, 0.5]),
+            floats("coefficients", &[0.75, -1.5]),
+        ]
+    };
+    let cases = [
+        ("LINEAR", [4.0, 0.25, 0.25, NAN]),
+        ("POLY", [30.906_25, -0.5, 15.320_312_5, NAN]),
+        ("RBF", [0.934_094_6, -0.491_328_4, 0.245_658_4, NAN]),
+        ("SIGMOID", [-0.143_757_8, -0.321_195_7, -0.468_405_8, NAN]),
+    ];
+    for (kernel, wanted) in cases {
+        assert_close(kernel, &as_numbers(&of_one("SVMRegressor", vectors(kernel), x())), &wanted);
+    }
+    let linear = vec![
+        text("kernel_type", "LINEAR"),
+        floats("kernel_params", &[0.0, 0.0, 0.0]),
+        int("n_supports", 0),
+        floats("rho", &[0.25]),
+        floats("coefficients", &[2.0, -3.0]),
+    ];
+    let scores = as_numbers(&of_one("SVMRegressor", linear, x()));
+    assert_close("without vectors", &scores, &[-3.75, 0.25, -10.75, NAN]);
+    let one_class = [vectors("RBF"), vec![int("one_class", 1)]].concat();
+    let sides = as_numbers(&of_one("SVMRegressor", one_class, numbers(2, &[1.0, 2.0, 0.0, 0.0, -1.0, 3.0])));
+    assert_close("one class", &sides, &[1.0, -1.0, 1.0]);
+}
+
+/// Two trees for two targets, one of which has one node.
+fn trees(aggregate: i64) -> Vec<AttributeProto> {
+    let modes = TensorProto { data_type: 2, dims: vec![3], raw_data: vec![0, 4, 1], ..Default::default() };
+    vec![
+        int("n_targets", 2),
+        int("aggregate_function", aggregate),
+        int("post_transform", 0),
+        ints("tree_roots", &[0, 2]),
+        ints("nodes_featureids", &[0, 1, 1]),
+        tensor_attribute("nodes_splits", float_tensor("", &[3], &[0.5, 2.0, -1.0])),
+        tensor_attribute("nodes_modes", modes),
+        ints("nodes_truenodeids", &[1, 0, 2]),
+        ints("nodes_falsenodeids", &[4, 1, 3]),
+        ints("nodes_trueleafs", &[0, 1, 1]),
+        ints("nodes_falseleafs", &[1, 1, 1]),
+        ints("nodes_missing_value_tracks_true", &[0, 0, 1]),
+        ints("leaf_targetids", &[0, 1, 0, 1, 0]),
+        tensor_attribute("leaf_weights", float_tensor("", &[5], &[1.0, 2.0, 4.0, 8.0, 16.0])),
+    ]
+}
+
+#[test]
+fn trees_are_aggregated_and_missing_values_take_their_branch() {
+    let x = || numbers(2, &[0.5, 2.0, 0.4, 1.0, 0.6, -1.0, NAN, NAN, 0.2, NAN]);
+    let cases = [
+        ("average", [0.5, 4.0, 0.0, 5.0, 8.0, 4.0, 10.0, 0.0, 2.0, 1.0]),
+        ("sum", [1.0, 8.0, 0.0, 10.0, 16.0, 8.0, 20.0, 0.0, 4.0, 2.0]),
+        ("least", [1.0, 8.0, 0.0, 2.0, 16.0, 8.0, 4.0, 0.0, 4.0, 2.0]),
+        ("largest", [1.0, 8.0, 0.0, 8.0, 16.0, 8.0, 16.0, 0.0, 4.0, 2.0]),
+    ];
+    for (aggregate, (what, wanted)) in (0..).zip(cases) {
+        assert_close(what, &as_numbers(&of_one("TreeEnsemble", trees(aggregate), x())), &wanted);
+    }
+}
+
+#[test]
+fn members_of_a_set_take_their_branch() {
+    let modes = TensorProto { data_type: 2, dims: vec![1], raw_data: vec![6], ..Default::default() };
+    let attributes = vec![
+        int("n_targets", 1),
+        ints("tree_roots", &[0]),
+        ints("nodes_featureids", &[0]),
+        tensor_attribute("nodes_splits", float_tensor("", &[1], &[0.0])),
+        tensor_attribute("nodes_modes", modes),
+        ints("nodes_truenodeids", &[0]),
+        ints("nodes_falsenodeids", &[1]),
+        ints("nodes_trueleafs", &[1]),
+        ints("nodes_falseleafs", &[1]),
+        tensor_attribute("membership_values", float_tensor("", &[3], &[1.0, 3.0, f32::NAN])),
+        ints("leaf_targetids", &[0, 0]),
+        tensor_attribute("leaf_weights", float_tensor("", &[2], &[10.0, 20.0])),
+    ];
+    let scores = of_one("TreeEnsemble", attributes, numbers(1, &[1.0, 2.0, 3.0, NAN]));
+    assert_close("members", &as_numbers(&scores), &[10.0, 20.0, 10.0, 20.0]);
+}

@@ -4,16 +4,10 @@
 
 mod common;
 
-use std::{
-    env, fs,
-    io::Write,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, io::Write, os::unix::fs::symlink};
 
 use common::{
-    process::{cpu_ms, peak_kib},
+    cost,
     proto::{float_tensor, graph_attribute, int, ints, model, node, numbers_tensor, tensor_attribute, value},
 };
 use modelwatch_infer::{Model, TractRuntime};
@@ -23,13 +17,7 @@ use tract_onnx::pb::{
     TensorProto,
 };
 
-/// Set for the process that is measured: the model that it loads.
-const MODEL: &str = "MODELWATCH_TEST_HOSTILE_MODEL";
 const TEST: &str = "hostile_models_are_refused_at_once";
-
-/// What a process may take, of which about 20 MB are the program itself.
-const MAX_KIB: u64 = 200 << 10;
-const MAX_CPU_MS: u64 = 1_000;
 
 /// A file, and a part of what it is refused with.
 struct Hostile {
@@ -400,30 +388,10 @@ fn nnefs() -> Vec<Hostile> {
     ]
 }
 
-/// Returns what a process that loads the model says, and what it took in KiB and milliseconds.
-fn load_in_process(path: &Path) -> (String, u64, u64) {
-    let mut command = Command::new(env::current_exe().unwrap());
-    let output = command.args(["--exact", TEST, "--nocapture"]).env(MODEL, path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{}: {said}{}", path.display(), String::from_utf8_lossy(&output.stderr));
-    let find = |key: &str| said.lines().find_map(|it| Some(it.split_once(key)?.1.to_owned())).unwrap();
-    (find("refusal "), find("peak ").parse().unwrap(), find("cpu ").parse().unwrap())
-}
-
-fn load(path: PathBuf) {
-    let refusal = match Model::load(&path) {
-        Ok(_) => "none".to_owned(),
-        Err(it) => it.to_string().replace('\n', " "),
-    };
-    println!("\nrefusal {refusal}");
-    println!("\npeak {}", peak_kib());
-    println!("\ncpu {}", cpu_ms());
-}
-
 #[test]
 fn hostile_models_are_refused_at_once() {
-    if let Some(path) = env::var_os(MODEL) {
-        return load(path.into());
+    if cost::is_measured() {
+        return;
     }
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -438,12 +406,7 @@ fn hostile_models_are_refused_at_once() {
     for Hostile { name, bytes, refusal } in structures().into_iter().chain(tensors()).chain(bombs()).chain(nnefs()) {
         let path = at(&format!("{name}.onnx"));
         fs::write(&path, bytes).unwrap();
-        let (said, kib, ms) = load_in_process(&path);
-        println!("{name}: {} MiB, {ms} ms, {said}", kib >> 10);
-        let is_refused = said != "none" && said.contains(refusal) && !said.contains("panicked");
-        if !is_refused || kib > MAX_KIB || ms >= MAX_CPU_MS {
-            faults.push(format!("{name}: {kib} KiB, {ms} ms, {said}"));
-        }
+        faults.extend(cost::fault(TEST, name, &path, refusal));
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }

@@ -18,7 +18,7 @@ pub(super) const MAX_COPIED_BYTES: usize = 256 << 20;
 /// Elements of all constants that a file gives by fewer values than they have elements.
 pub(super) const MAX_REPEATED: usize = 1 << 26;
 /// Elements of one tensor that a graph describes by its shape alone.
-pub(super) const MAX_ELEMENTS: u64 = 1 << 30;
+pub(super) const MAX_ELEMENTS: u64 = 1 << 27;
 /// Bytes of one protobuf message, a limit of protobuf itself.
 const MAX_MESSAGE_BYTES: u64 = 2 << 30;
 

@@ -1,6 +1,7 @@
 //! Fixture access shared by the tests of this crate.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub(crate) mod cost;
 pub(crate) mod networks;
 pub(crate) mod process;
 pub(crate) mod proto;

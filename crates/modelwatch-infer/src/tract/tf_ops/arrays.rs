@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tract_onnx::{
     prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tvec},
     tract_core::ops::{
-        array::{Gather, MultiBroadcastTo, Pad, PadMode, Slice, TypedConcat},
+        array::{Gather, MultiBroadcastTo, Pad, PadMode, Slice, Tile, TypedConcat},
         cast::{cast, wire_cast},
         change_axes::AxisOp,
     },
     tract_hir::{
         infer::InferenceOp,
-        internal::{Expansion, ToDim, TractErrorContext, bail, ensure, expand},
+        internal::{Expansion, TDim, ToDim, TractErrorContext, bail, ensure, expand},
         ops::{
             logic::Iff,
             nn::{Reduce, Reducer},
@@ -29,7 +29,11 @@ use super::{
     data_type, int,
     wired::{several, wired},
 };
-use crate::tract::axes::{constant_integers, resolve_axis};
+use crate::tract::{
+    axes::{constant_integers, resolve_axis},
+    limits::MAX_ELEMENTS,
+    memory::MAX_TENSOR_BYTES,
+};
 
 type Built = TractResult<Box<dyn InferenceOp>>;
 
@@ -38,6 +42,7 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("GatherV2", |_, _| Ok(wired("GatherV2", &[2], gather)));
     register.insert("Pad", |_, _| Ok(wired("Pad", &[1], pad)));
     register.insert("PadV2", |_, _| Ok(wired("PadV2", &[1, 2], pad)));
+    register.insert("Tile", |_, _| Ok(wired("Tile", &[1], tile)));
     register.insert("BroadcastTo", |_, _| Ok(wired("BroadcastTo", &[1], broadcast)));
     register.insert("Max", |_, node| reduce(node, Reducer::Max));
     register.insert("Mean", |_, node| reduce(node, Reducer::Mean));
@@ -80,8 +85,37 @@ fn pad(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult
     let amounts = constant_integers(model, inputs[1])?;
     ensure!(amounts.len() == 2 * fact.rank(), "a pad has {} amounts for rank {}", amounts.len(), fact.rank());
     let pair = |it: &[i64; 2]| Ok((usize::try_from(it[0])?, usize::try_from(it[1])?));
-    let pads = amounts.as_chunks::<2>().0.iter().map(pair).collect::<TractResult<_>>()?;
+    let pads: Vec<(usize, usize)> = amounts.as_chunks::<2>().0.iter().map(pair).collect::<TractResult<_>>()?;
+    let padded = |(dim, (before, after)): (&TDim, &(usize, usize))| dim.clone() + before.to_dim() + after.to_dim();
+    check_size(prefix, model, inputs[0], fact.shape.iter().zip(&pads).map(padded))?;
     model.wire_node(prefix, Pad { pads, mode: PadMode::Constant(value) }, &inputs[..1])
+}
+
+fn tile(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    ensure!(inputs.len() == 2, "Tile has {} inputs", inputs.len());
+    let fact = model.outlet_fact(inputs[0])?.clone();
+    let times = constant_integers(model, inputs[1])?;
+    ensure!(times.len() == fact.rank(), "Tile has {} numbers for rank {}", times.len(), fact.rank());
+    let times: Vec<usize> = times.into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
+    check_size(prefix, model, inputs[0], fact.shape.iter().zip(&times).map(|(dim, it)| dim.clone() * it.to_dim()))?;
+    model.wire_node(prefix, Tile { multipliers: times.iter().map(|it| it.to_dim()).collect() }, &inputs[..1])
+}
+
+/// Fails if a tensor of this shape is more than is made of `input`. What comes of constants is made at once.
+fn check_size(
+    prefix: &str,
+    model: &TypedModel,
+    input: OutletId,
+    shape: impl IntoIterator<Item = TDim>,
+) -> TractResult<()> {
+    let fact = model.outlet_fact(input)?;
+    let element = fact.datum_type.size_of() as u64;
+    let limit = if fact.konst.is_some() { element * MAX_ELEMENTS } else { MAX_TENSOR_BYTES };
+    // What is still a symbol counts as 1.
+    let dims = shape.into_iter().map(|it| it.to_i64().map_or(1, |it| u64::try_from(it).unwrap_or(u64::MAX)));
+    let n_bytes = dims.fold(element, u64::saturating_mul);
+    ensure!(n_bytes <= limit, "node `{prefix}` makes a tensor of {n_bytes} bytes, more than the {limit} that are made");
+    Ok(())
 }
 
 fn broadcast(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
@@ -91,6 +125,7 @@ fn broadcast(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Tract
     for idx in model.outlet_fact(inputs[0])?.rank()..shape.len() {
         wire = model.wire_node(format!("{prefix}.axis-{idx}"), AxisOp::Add(0), &wire)?;
     }
+    check_size(prefix, model, inputs[0], shape.iter().map(|it| it.to_dim()))?;
     let shape = shape.iter().map(|it| it.to_dim()).collect();
     model.wire_node(prefix, MultiBroadcastTo { shape }, &wire)
 }

@@ -50,6 +50,18 @@ pub(super) fn product(node: &NodeDef) -> Option<u64> {
     Some(values.iter().fold(1_u64, |product, &it| product.saturating_mul(u64::try_from(it).unwrap_or(0))))
 }
 
+/// Returns how many numbers there are from a start to a limit, if they are constant.
+pub(super) fn n_steps(range: [&NodeDef; 3]) -> Option<u64> {
+    let number = |node: &NodeDef| {
+        let tensor = proto(node).filter(|_| node.op == "Const" && n_repeated(node) == 0).map(tensor)?.ok()?;
+        let values = tensor.cast_to::<f64>().ok()?;
+        values.to_plain_array_view::<f64>().ok()?.iter().next().copied()
+    };
+    let [start, limit, delta] = range.map(number);
+    // What is no number, or goes the other way, is none.
+    Some(((limit? - start?) / delta?).ceil() as u64)
+}
+
 fn proto(node: &NodeDef) -> Option<&TensorProto> {
     match node.attr.get("value")?.value.as_ref()? {
         Value::Tensor(it) => Some(it),

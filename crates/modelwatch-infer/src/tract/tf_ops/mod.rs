@@ -66,13 +66,32 @@ fn wrong(node: &NodeDef) -> Option<String> {
 pub(super) fn check_sizes(nodes: &[NodeDef]) -> Result<(), (String, u64)> {
     let constants = nodes.iter().filter(|it| it.op == "Const").map(|it| (it.name.as_str(), it));
     let constants: HashMap<&str, &NodeDef> = constants.collect();
+    let identities =
+        nodes.iter().filter(|it| it.op == "Identity").filter_map(|it| Some((&*it.name, &**it.input.first()?)));
+    let identities: HashMap<&str, &str> = identities.collect();
+    let constant = |name: &String| {
+        let mut name = name.as_str();
+        // As many as exporters put between a constant and what reads it.
+        for _ in 0..8 {
+            match identities.get(name) {
+                Some(it) => name = it,
+                None => break,
+            }
+        }
+        constants.get(name.strip_suffix(":0").unwrap_or(name))
+    };
     let mut n_repeated = 0_usize;
     for node in nodes {
         match &*node.op {
             "Const" => n_repeated = n_repeated.saturating_add(constant::n_repeated(node)),
-            "Fill" | "BroadcastTo" => {
-                let dims = node.input.iter().filter_map(|it| constants.get(it.as_str()));
-                let n_elements = dims.filter_map(|it| constant::product(it)).max().unwrap_or(0);
+            "Fill" | "BroadcastTo" | "Range" => {
+                let inputs: Vec<_> = node.input.iter().map(constant).collect();
+                let n_elements = match &*inputs {
+                    [Some(start), Some(limit), Some(delta)] if node.op == "Range" => {
+                        constant::n_steps([*start, *limit, *delta]).unwrap_or(0)
+                    }
+                    _ => inputs.iter().flatten().filter_map(|it| constant::product(it)).max().unwrap_or(0),
+                };
                 if n_elements > MAX_ELEMENTS {
                     let what = format!("{n_elements} elements in `{}` ({})", node.name, node.op);
                     return Err((what, MAX_ELEMENTS));

@@ -1,4 +1,4 @@
-//! Holds the data of constants against their shapes, before tract reads it.
+//! Holds the data of constants against their shapes, and what nodes name against what is there, before tract reads it.
 
 use tract_tflite::tflite::{Tensor, TensorType};
 
@@ -7,6 +7,7 @@ use crate::tract::memory::{MAX_TENSOR_BYTES, widest};
 
 /// Fails with the first tensor whose data is not that of its shape, or whose shape is that of no tensor.
 pub(super) fn check(view: View<'_>) -> Result<(), String> {
+    check_indices(view)?;
     for tensor in view.graph.tensors().into_iter().flatten() {
         let fault = |what: String| Err(format!("tensor `{}` {what}", tensor.name().unwrap_or_default()));
         let dims: Vec<i32> = tensor.shape().into_iter().flatten().collect();
@@ -23,6 +24,29 @@ pub(super) fn check(view: View<'_>) -> Result<(), String> {
                 return fault(format!("of shape {dims:?} has {n_bytes} bytes, more than {MAX_TENSOR_BYTES}"));
             }
             _ => (),
+        }
+    }
+    Ok(())
+}
+
+fn check_indices(view: View<'_>) -> Result<(), String> {
+    /// An input that is left out.
+    const NONE: i32 = -1;
+    let n_buffers = view.model.buffers().map_or(0, |it| it.len());
+    for tensor in view.graph.tensors().into_iter().flatten() {
+        if tensor.buffer() as usize >= n_buffers.max(1) {
+            let name = tensor.name().unwrap_or_default();
+            return Err(format!("tensor `{name}` is in buffer {}, and there are {n_buffers}", tensor.buffer()));
+        }
+    }
+    for (position, (operator, node)) in view.nodes().enumerate() {
+        if operator.is_none() {
+            return Err(format!("node {position} has operator {}, which does not exist", node.opcode_index()));
+        }
+        let inputs = node.inputs().into_iter().flatten().filter(|it| *it != NONE);
+        let mut named = inputs.chain(node.outputs().into_iter().flatten());
+        if let Some(it) = named.find(|it| view.tensor(*it).is_none()) {
+            return Err(format!("node {position} names tensor {it}, which does not exist"));
         }
     }
     Ok(())

@@ -68,12 +68,16 @@ impl InputMap {
         let mut arrays = Vec::new();
         let mut bad = vec![false; rows.num_rows()];
         for (input, names) in &self.inputs {
-            let array = match &names[..] {
-                [name] => Arc::clone(column(rows, name)?),
-                names => interleave(rows, names)?,
+            let (field, array) = match &names[..] {
+                // With its metadata, where the shape of a tensor is.
+                [name] => (field(rows, name)?.clone().with_name(input), Arc::clone(column(rows, name)?)),
+                names => {
+                    let array = interleave(rows, names)?;
+                    (Field::new(input, array.data_type().clone(), true), array)
+                }
             };
             mark_non_finite(&array, &mut bad)?;
-            fields.push(Field::new(input, array.data_type().clone(), true));
+            fields.push(field);
             arrays.push(array);
         }
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| e.to_string())?;
@@ -105,14 +109,22 @@ pub(crate) fn width(input: &TensorSpec) -> Option<usize> {
 }
 
 fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String> {
-    rows.column_by_name(name).ok_or_else(|| format!("the data has no column `{name}`"))
+    rows.column_by_name(name).ok_or_else(|| no_column(name))
+}
+
+fn field<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a Field, String> {
+    rows.schema_ref().field_with_name(name).map_err(|_| no_column(name))
+}
+
+fn no_column(name: &str) -> String {
+    format!("the data has no column `{name}`")
 }
 
 fn matching(patterns: &[String], columns: &Columns, schema: &Schema) -> Result<Vec<String>, String> {
     let mut res: Vec<String> = Vec::new();
     for pattern in patterns {
         if !pattern.contains('*') {
-            schema.index_of(pattern).map_err(|_| format!("the data has no column `{pattern}`"))?;
+            schema.index_of(pattern).map_err(|_| no_column(pattern))?;
             res.push(pattern.clone());
             continue;
         }

@@ -27,3 +27,4 @@ mod resume;
 mod self_tests;
 mod store;
 mod support;
+mod tensors;

@@ -1,0 +1,87 @@
+//! Inputs of several axes from one column of `arrow.fixed_shape_tensor`.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, RecordBatch, cast::AsArray, types::Float32Type};
+use arrow_ipc::writer::{FileWriter, StreamWriter};
+use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
+
+use crate::support::{Project, check, fixtures};
+
+/// Rows of the digits as another program would write them: images of this shape in a column, and what the network answers to them.
+fn write(path: &Path, recorded: &[RecordBatch], shape: &str) {
+    let batches: Vec<_> = recorded.iter().map(|it| as_tensors(it, shape)).collect();
+    let schema = batches[0].schema();
+    let file = File::create(path).unwrap();
+    match path.extension().unwrap().to_str().unwrap() {
+        "parquet" => {
+            let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
+            batches.iter().for_each(|it| writer.write(it).unwrap());
+            writer.close().unwrap();
+        }
+        "arrow" => {
+            let mut writer = FileWriter::try_new(file, &schema).unwrap();
+            batches.iter().for_each(|it| writer.write(it).unwrap());
+            writer.finish().unwrap();
+        }
+        _ => {
+            let mut writer = StreamWriter::try_new(file, &schema).unwrap();
+            batches.iter().for_each(|it| writer.write(it).unwrap());
+            writer.finish().unwrap();
+        }
+    }
+}
+
+fn as_tensors(recorded: &RecordBatch, shape: &str) -> RecordBatch {
+    let column = |name: &str| recorded.column_by_name(name).unwrap();
+    let pixels = column("x").as_fixed_size_list().values().as_primitive::<Float32Type>().clone();
+    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    let images: ArrayRef = Arc::new(FixedSizeListArray::new(Arc::clone(&item), 64, Arc::new(pixels), None));
+    let metadata = [
+        ("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned()),
+        ("ARROW:extension:metadata".to_owned(), format!(r#"{{"shape":{shape}}}"#)),
+    ];
+    let images_field = Field::new("image", DataType::FixedSizeList(item, 64), false).with_metadata(metadata.into());
+    let expected = column("expected");
+    let expected_field = Field::new("expected", expected.data_type().clone(), true);
+    let schema = Arc::new(Schema::new(vec![images_field, expected_field]));
+    RecordBatch::try_new(schema, vec![images, Arc::clone(expected)]).unwrap()
+}
+
+fn pipeline(data: &str, input: &str) -> String {
+    let fixtures = fixtures();
+    let fixtures = fixtures.display();
+    // To the last bit.
+    format!(
+        "name = 'tensors'\ncheckpoint = {{ import = '{fixtures}/digits/cnn_series/e08.onnx', name = 'digits' }}\n\
+         [data.current]\npath = '{data}'\n[data.columns]\ninputs = {{ x = '{input}' }}\n\
+         [[verify]]\nuses = 'golden'\nwith = {{ outputs = {{ probs = 'expected' }}, rtol = 0, atol = 0 }}\n"
+    )
+}
+
+#[test]
+fn images_in_a_tensor_column_give_what_an_array_of_them_gives() {
+    let project = Project::new();
+    let array = fixtures().join("digits/data/test.npz");
+    project.write("pipeline.toml", &pipeline(array.to_str().unwrap(), "x"));
+    let recorded = project.modelwatch(&["golden", "pipeline.toml", "--into", "recorded.parquet"]);
+    assert_eq!(recorded.code, 0, "{}", recorded.err);
+    let file = File::open(project.path().join("recorded.parquet")).unwrap();
+    let recorded = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let recorded: Vec<_> = recorded.map(|it| it.unwrap()).collect();
+    let n_rows: usize = recorded.iter().map(RecordBatch::num_rows).sum();
+
+    for name in ["images.parquet", "images.arrow", "images.arrows"] {
+        let path = project.path().join(name);
+        write(&path, &recorded, "[8,8,1]");
+        let (code, record) = project.run(&pipeline(name, "image"));
+        assert_eq!((code, &record["coverage"]["rows"]["current"]), (0, &n_rows.into()), "{name}: {record:#}");
+        // The shape is the column's, and not made of its length.
+        write(&path, &recorded, "[4,16,1]");
+        let (code, record) = project.run(&pipeline(name, "image"));
+        assert_eq!(code, 3, "{name}: {record:#}");
+        let message = check(&record, "golden", "error")["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("have shape [4, 16, 1], but the model wants [8, 8, 1]"), "{name}: {message}");
+    }
+}

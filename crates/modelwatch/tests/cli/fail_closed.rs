@@ -538,22 +538,6 @@ fn a_page_that_is_not_what_its_checksum_says_is_an_error() {
 }
 
 #[test]
-fn a_model_that_cannot_be_run_is_an_error_that_names_why() {
-    let project = Project::new();
-    let (sound, strange) = (fixtures().join("digits/cnn_series/e08.onnx"), project.path().join("e08.onnx"));
-    let mut bytes = fs::read(&sound).unwrap();
-    // The field `op_type` of a node, with its tag and length.
-    let at = bytes.windows(9).position(|it| it == b"\x22\x07Softmax").unwrap();
-    bytes[at..at + 9].copy_from_slice(b"\x22\x07Softmix");
-    fs::write(&strange, bytes).unwrap();
-    let pipeline = digits("e08").replace(sound.to_str().unwrap(), strange.to_str().unwrap());
-    let (code, record) = project.run(&format!("{pipeline}{METRICS}"));
-    assert_eq!(code, 3);
-    let message = check(&record, "metrics", "error")["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("Softmix"), "{message}");
-}
-
-#[test]
 fn a_probe_that_panicked_is_an_error_and_the_rest_goes_on() {
     let dir = crate::support::fixture_plugins();
     for fault in ["open", "needs", "update", "state", "merge", "evaluate", "drop"] {

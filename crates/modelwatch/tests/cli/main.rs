@@ -28,3 +28,4 @@ mod self_tests;
 mod store;
 mod support;
 mod tensors;
+mod unsupported;

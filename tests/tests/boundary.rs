@@ -4,23 +4,21 @@
 mod common;
 
 use std::{
-    fs, io,
-    path::Path,
+    io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use common::{BuiltIn, built_in, faulty, features, object, probe_of, weights};
+use common::{BuiltIn, built_in, faulty, features, opening, probe_of, weights};
 use modelwatch_runtime::{
     checkpoint,
     contents::{Contents, WrittenFormat},
     plugin::{Catalog, SearchPath},
 };
 use modelwatch_sdk::{
-    DType, Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Result, Role, TensorView,
-    store::{CheckpointId, CheckpointStore},
+    DType, Error, ErrorKind, Host, Kind, ModelRole, RecordBatch, Result, Role, TensorView,
     testing::{self, FaultRow, ProbeCase},
 };
 use modelwatch_tests::plugins_dir;
@@ -258,143 +256,6 @@ fn events_of_a_library_arrive_at_the_hosts_subscriber() {
         let whole = has("Rows were counted.") && has("fixture_faulty::probe") && has(r#"{\"rows\":60}"#) && has("INFO");
         assert_eq!((whole, text.is_empty()), (arrives, !arrives), "{level}: {text}");
     }
-}
-
-#[track_caller]
-fn panicked<T>(place: &str, file: &str, res: Result<T>) {
-    let Err(error) = res else { panic!("{place}: it did not fail") };
-    assert_eq!(error.kind, ErrorKind::Panicked, "{place}: {error}");
-    let words = ["the plugin panicked at ", file, "planted fault in "];
-    assert!(words.iter().all(|it| error.message.contains(it)), "{place}: {error}");
-    assert!(!error.help.is_empty(), "{place}: it has no remedy");
-}
-
-#[test]
-fn a_panic_in_a_probe_is_an_error_and_the_last_call() {
-    let catalog = faulty();
-    let open = |fault: &str| probe_of(&catalog, Kind::Analyzer, "faulty", &json!({ "fault": fault }));
-    panicked("open", "config.rs:", open("open").map(drop));
-    panicked("needs", "config.rs:", open("needs").map(drop));
-    type Call = fn(&mut dyn Probe) -> Result<()>;
-    let calls: [(&str, Call); 5] = [
-        ("update", |it| it.update(&(), Role::Current, &features(0.0))),
-        ("update_tensor", |it| it.update_tensor(&(), ModelRole::Candidate, &weights()[0].1.view())),
-        ("state", |it| it.state().map(drop)),
-        ("merge", |it| it.merge(b"\x01[0,0,0]")),
-        ("evaluate", |it| it.evaluate(&()).map(drop)),
-    ];
-    for (place, call) in calls {
-        let mut probe = open(place).unwrap();
-        panicked(place, "config.rs:", call(probe.as_mut()));
-        for (other, call) in calls {
-            let error = call(probe.as_mut()).unwrap_err();
-            assert_eq!(error.kind, ErrorKind::Panicked, "{other} after a panic in {place}");
-            assert!(error.message.contains("not called again"), "{other} after a panic in {place}: {error}");
-        }
-    }
-    panicked("drop", "config.rs:", open("drop").unwrap().close());
-    drop(open("drop").unwrap());
-    // The library goes on to serve others.
-    open("none").unwrap().update(&(), Role::Current, &features(0.0)).unwrap();
-}
-
-#[test]
-fn a_panic_in_a_store_is_an_error() {
-    let catalog = faulty();
-    let open = |fault: &str| common::component(&catalog, Kind::Store, "faulty").open_store(&json!({ "fault": fault }));
-    panicked("open", "config.rs:", open("open").map(drop));
-    let id = CheckpointId::parse(&"0".repeat(64)).unwrap();
-    let check = |place: &str| {
-        let store = open(place).unwrap();
-        let begin = || store.begin(&(), "a", &Map::new());
-        let res = match place {
-            "begin" => begin().map(drop),
-            "append" => begin().unwrap().append("x", b"x"),
-            "update_tensor" => begin().unwrap().tensor(&weights()[0].1.view()),
-            "commit" => begin().unwrap().commit().map(drop),
-            "lineages" => store.lineages().map(drop),
-            "log" => store.log("a", 0, 1).map(drop),
-            "set_ref" => store.set_ref("a", "good", &id, None, ""),
-            "record_verdict" => {
-                store.record_verdict("a", &id, &object(json!({"verdict": "pass", "pipeline": "p", "run_id": "r"})))
-            }
-            "remove" => store.remove("a", std::slice::from_ref(&id), ""),
-            _ => store.scrub(&(), Default::default()).map(drop),
-        };
-        panicked(place, "config.rs:", res);
-    };
-    for it in [
-        "begin",
-        "append",
-        "update_tensor",
-        "commit",
-        "lineages",
-        "log",
-        "set_ref",
-        "record_verdict",
-        "remove",
-        "scrub",
-    ] {
-        check(it);
-    }
-    assert!(open("none").unwrap().lineages().unwrap().is_empty());
-}
-
-/// Returns what opens one store in a folder, with a fault.
-fn opening<'a>(catalog: &'a Catalog, dir: &'a Path) -> impl Fn(&str) -> Box<dyn CheckpointStore> + 'a {
-    // A store does not begin in an empty folder, where a file system may not be mounted.
-    fs::write(dir.join("pipeline.toml"), "").unwrap();
-    move |fault| {
-        let config = json!({ "fault": fault, "path": dir.join("store") });
-        common::component(catalog, Kind::Store, "faulty").open_store(&config).unwrap()
-    }
-}
-
-#[test]
-fn a_panic_in_a_destructor_of_a_store_is_told_at_its_end() {
-    let catalog = faulty();
-    let dir = tempfile::tempdir().unwrap();
-    let open = opening(&catalog, dir.path());
-    let begin = |store: &dyn CheckpointStore| {
-        let mut res = store.begin(&(), "a", &Map::new()).unwrap();
-        res.append("x", b"x").unwrap();
-        res
-    };
-    let mut store = open("none");
-    let id = begin(store.as_ref()).commit().unwrap();
-    drop(store.open(&(), &id).unwrap());
-    store.close().unwrap();
-
-    type Fall<'a> = &'a dyn Fn(&dyn CheckpointStore);
-    let falls: [(&str, Fall<'_>); 3] = [
-        ("drop", &|_| {}),
-        ("writer_drop", &|it| drop(begin(it))),
-        ("reader_drop", &|it| drop(it.open(&(), &id).unwrap())),
-    ];
-    for (place, fall) in falls {
-        let mut store = open(place);
-        fall(store.as_ref());
-        assert_eq!(store.lineages().unwrap(), ["a"], "{place}: it goes on until its end");
-        panicked(place, "config.rs:", store.close());
-        // Told once, and nobody is in its way who does not ask.
-        store.close().unwrap();
-        fall(open(place).as_ref());
-    }
-
-    // Nor does it hide what became of the commit that went before.
-    let mut store = open("writer_drop");
-    let of_step_1 = |text: &[u8]| {
-        let mut res = store.begin(&(), "a", &Map::from_iter([("step".to_owned(), 1.into())])).unwrap();
-        res.append("y", text).unwrap();
-        res
-    };
-    let (writer, late) = (of_step_1(b"y"), of_step_1(b"z"));
-    let id = writer.commit().unwrap();
-    let error = late.commit().unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
-    panicked("writer_drop", "config.rs:", store.close());
-    let history = open("none").history("a").unwrap();
-    assert!(history.contains(&id) && history.checkpoints().len() == 2);
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

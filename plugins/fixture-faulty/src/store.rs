@@ -3,8 +3,8 @@
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Result, Store, TensorView,
     store::{
-        CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, LogEntry, ScrubDepth,
-        ScrubReport, VerdictRecord,
+        CheckpointId, CheckpointManifest, CheckpointReader, CheckpointStore, CheckpointWriter, CollectOptions,
+        CollectReport, DoctorReport, LogEntry, RepairReport, ScrubDepth, ScrubReport, StoreStats, VerdictRecord,
     },
 };
 use serde_json::{Map, Value, json};
@@ -50,6 +50,7 @@ impl CheckpointStore for FaultyStore {
         Ok(Box::new(Writer { fault: self.fault, keeper }))
     }
     fn open(&self, host: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
+        self.fault.at(Fault::OpenCheckpoint);
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no checkpoint `{}`", id.short()));
         let keeper = self.keeper.as_ref().ok_or_else(missing)?.open(host, id)?;
         let mut manifest = keeper.manifest().clone();
@@ -84,7 +85,7 @@ impl CheckpointStore for FaultyStore {
         self.keeper.as_ref().map_or(Ok(()), |it| it.record_verdict(lineage, id, verdict))
     }
     fn unset_ref(&self, lineage: &str, name: &str, expected: &CheckpointId, reason: &str) -> Result<()> {
-        self.fault.at(Fault::SetRef);
+        self.fault.at(Fault::UnsetRef);
         self.keeper.as_ref().map_or(Ok(()), |it| it.unset_ref(lineage, name, expected, reason))
     }
     fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
@@ -94,6 +95,26 @@ impl CheckpointStore for FaultyStore {
     fn scrub(&self, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {
         self.fault.at(Fault::Scrub);
         self.keeper.as_ref().map_or(Ok(ScrubReport::default()), |it| it.scrub(host, depth))
+    }
+    fn collect(&self, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
+        self.fault.at(Fault::Collect);
+        self.keeper.as_ref().map_or(Ok(CollectReport::default()), |it| it.collect(host, options))
+    }
+    fn repair(&self, host: &dyn Host) -> Result<RepairReport> {
+        self.fault.at(Fault::Repair);
+        self.keeper.as_ref().map_or(Ok(RepairReport::default()), |it| it.repair(host))
+    }
+    fn stats(&self, host: &dyn Host) -> Result<StoreStats> {
+        self.fault.at(Fault::Stats);
+        self.keeper.as_ref().map_or(Ok(StoreStats::default()), |it| it.stats(host))
+    }
+    fn doctor(&self, host: &dyn Host) -> Result<DoctorReport> {
+        self.fault.at(Fault::Doctor);
+        self.keeper.as_ref().map_or(Ok(DoctorReport::default()), |it| it.doctor(host))
+    }
+    fn check_clock(&self, host: &dyn Host) -> Result<()> {
+        self.fault.at(Fault::CheckClock);
+        self.keeper.as_ref().map_or(Ok(()), |it| it.check_clock(host))
     }
 }
 
@@ -126,9 +147,11 @@ impl Drop for Writer {
 
 impl CheckpointReader for Reader {
     fn manifest(&self) -> &CheckpointManifest {
+        self.fault.at(Fault::Manifest);
         &self.manifest
     }
     fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        self.fault.at(Fault::Read);
         match self.fault {
             Fault::OtherFile => self.keeper.read(file, offset, out).map(|n| flipped(n, out)),
             Fault::Endless => Ok(out.len()),
@@ -136,6 +159,7 @@ impl CheckpointReader for Reader {
         }
     }
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
+        self.fault.at(Fault::Tensor);
         let found = self.keeper.tensor(name)?;
         Ok(match self.fault {
             // Other bytes of the same length: a flipped bit, seen from afar.
@@ -145,6 +169,7 @@ impl CheckpointReader for Reader {
         })
     }
     fn read_tensor(&self, name: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
+        self.fault.at(Fault::ReadTensor);
         match self.fault {
             Fault::OtherTensor => self.keeper.read_tensor(name, offset, out).map(|n| flipped(n, out)),
             Fault::Endless => Ok(out.len()),

@@ -1,7 +1,7 @@
 //! Rows, tensors and catalogs for tests.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::{fs, path::Path, sync::Arc};
 
 use modelwatch_runtime::plugin::{Catalog, Component, Lookup, SearchPath};
 use modelwatch_sdk::{
@@ -14,6 +14,7 @@ use modelwatch_sdk::{
     nodes::{Difference, NodeComparison, OutputDifference, ValueRange},
     numerics::{NodeNumbers, Numerics},
     rows::{self, Use, with_input, with_uses},
+    store::CheckpointStore,
     testing::{ModelHost, OwnedTensor, TestModel},
 };
 use modelwatch_tests::fixture_plugins_dir;
@@ -52,6 +53,16 @@ pub(crate) fn includes(needs: &Needs, least: &Needs) -> bool {
 /// The plugins that tests alone need, from their libraries.
 pub(crate) fn faulty() -> Catalog {
     Catalog::load(&SearchPath::exactly(vec![fixture_plugins_dir()]))
+}
+
+/// Returns what opens one `faulty` store in a folder, with a fault.
+pub(crate) fn opening<'a>(catalog: &'a Catalog, dir: &'a Path) -> impl Fn(&str) -> Box<dyn CheckpointStore> + 'a {
+    // A store does not begin in an empty folder, where a file system may not be mounted.
+    fs::write(dir.join("pipeline.toml"), "").unwrap();
+    move |fault| {
+        let config = json!({ "fault": fault, "path": dir.join("store") });
+        component(catalog, Kind::Store, "faulty").open_store(&config).unwrap()
+    }
 }
 
 pub(crate) fn object<T: serde::de::DeserializeOwned>(json: Value) -> T {

@@ -18,6 +18,7 @@ mod layers;
 mod loop_closes;
 mod model;
 mod onnxruntime;
+mod panics;
 mod peers;
 mod performance;
 mod plugins;

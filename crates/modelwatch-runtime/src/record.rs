@@ -8,7 +8,7 @@ use modelwatch_sdk::{
     report::{Check, Figure, Finding, Metric, MetricRole, Report, Status},
     store::Blessing,
 };
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -347,7 +347,14 @@ pub struct Timings {
 
 /// Returns the JSON Schema of [`RunRecord`].
 pub fn schema() -> Value {
-    // As records are written: what has a default is there, too.
-    let settings = SchemaSettings::draft2020_12().for_serialize();
+    // As records are written: what has a default is there, too, and nothing that is not listed.
+    let settings = SchemaSettings::draft2020_12().for_serialize().with_transform(RecursiveTransform(close));
     settings.into_generator().into_root_schema_for::<RunRecord>().to_value()
+}
+
+/// Lets an object have no other keys than those that it lists.
+fn close(schema: &mut Schema) {
+    if schema.get("properties").is_some() && schema.get("additionalProperties").is_none() {
+        schema.insert("additionalProperties".to_owned(), false.into());
+    }
 }

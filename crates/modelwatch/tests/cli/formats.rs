@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Project, digits, repository};
+use crate::support::{Project, digits, fixtures, repository};
 
 const METRICS: &str = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
 
@@ -20,16 +20,40 @@ fn run(format: &str, project: &Project) -> (i32, String) {
 
 #[test]
 fn the_record_of_a_run_keeps_to_its_schema() {
-    let (code, out) = run("json", &Project::new());
-    assert_eq!(code, 1, "{out}");
-    let record: Value = serde_json::from_str(&out).unwrap();
     let schema = fs::read_to_string(repository().join("configs/run.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
-    let errors: Vec<_> = schema.iter_errors(&record).map(|it| format!("{}: {it}", it.instance_path())).collect();
-    assert_eq!(errors, [""; 0]);
-    let mut other = record;
-    other["checks"][0]["status"] = "passed".into();
-    assert!(!schema.is_valid(&other));
+    let project = Project::new();
+    // All that a record can have: a checkpoint with a verdict, a baseline, figures and actions.
+    let store = "store = { uses = 'local', with = { path = 'store' } }\n";
+    let rest = format!(
+        "{METRICS}require = {{ accuracy = '>= 0' }}\n[[analyze]]\nuses = 'drift'\n[[analyze]]\nuses = 'weights'\n"
+    );
+    let acts = "[on.pass]\nmove = ['good']\n[on.fail]\nrollback = 'good'\n";
+    let data = fixtures().join("digits/data/train.npz");
+    let more = format!(
+        "[data.reference]\npath = '{}'\n[baseline]\nfrom = 'digits@good'\noptional = true\n{rest}{acts}",
+        data.display()
+    );
+    for (model, code) in [("e08", 0), ("bad_diverged", 1)] {
+        let (ended, record) = project.run(&format!("{store}{}{more}", digits(model)));
+        assert_eq!(ended, code, "{record:#}");
+        let errors: Vec<_> = schema.iter_errors(&record).map(|it| format!("{}: {it}", it.instance_path())).collect();
+        assert_eq!(errors, [""; 0]);
+        let mut other = record.clone();
+        other["checks"][0]["status"] = "passed".into();
+        assert!(!schema.is_valid(&other));
+        // Each object has exactly the keys that are documented.
+        let lists = ["checks", "metrics", "findings", "figures", "actions", "models"];
+        let parts = lists.map(|it| format!("/{it}/0")).into_iter();
+        let parts = parts.chain(["", "/checkpoint", "/coverage", "/timings", "/pipeline"].map(str::to_owned));
+        for part in parts.filter(|it| code == 1 || !it.contains("findings")) {
+            let mut other = record.clone();
+            let object =
+                other.pointer_mut(&part).and_then(Value::as_object_mut).unwrap_or_else(|| panic!("{part}: {record:#}"));
+            object.insert("other".to_owned(), 1.into());
+            assert!(!schema.is_valid(&other), "{part} may have more keys");
+        }
+    }
 }
 
 #[test]

@@ -58,8 +58,11 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Judge every planted fault of the fixtures and say which signal caught it.
+    /// Judge every planted fault of the fixtures and say which signal caught it, also in `docs/planted-faults.md`.
     Trial {
+        /// Only say whether the document is up to date.
+        #[arg(long)]
+        check: bool,
         /// Another trial: `drift` counts false alarms and what is found, next to other tests; `intervals` counts how often those of
         /// `metrics` hold the true value.
         #[command(subcommand)]
@@ -141,11 +144,11 @@ fn main() -> ExitCode {
         Command::Ci => ci::ci(),
         Command::Tidy => tidy::tidy(),
         Command::Codegen { check } => codegen::codegen(check),
-        Command::Trial { other: None } => trial::trial(),
-        Command::Trial { other: Some(OtherTrial::Drift { runs, only }) } => {
+        Command::Trial { check, other: None } => trial::trial(check),
+        Command::Trial { other: Some(OtherTrial::Drift { runs, only }), .. } => {
             trial_example::run("analyze-drift", "trial", runs, only.as_deref())
         }
-        Command::Trial { other: Some(OtherTrial::Intervals { runs, only }) } => {
+        Command::Trial { other: Some(OtherTrial::Intervals { runs, only }), .. } => {
             trial_example::run("verify-metrics", "intervals", runs, only.as_deref())
         }
         Command::OnnxConformance { check, only } => onnx_conformance::onnx_conformance(check, only.as_deref()),

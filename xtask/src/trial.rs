@@ -1,6 +1,8 @@
 //! The planted-fault trial: every checkpoint of the fixtures goes through the gate, with the last good
 //! one as its baseline. Healthy ones must pass and become the last good one; planted faults must fail,
-//! be named, and be rolled back from production.
+//! be named, and be rolled back from production. Which signal caught which fault is written into a table.
+
+mod table;
 
 use std::{
     env, fs,
@@ -83,24 +85,29 @@ const CAUSES: [(&str, &[&str]); 7] = [
 struct Row {
     series: &'static str,
     tag: String,
+    /// What truth.json says of it.
+    note: String,
     bad: bool,
     verdict: String,
-    /// The failed checks and the findings of severity error.
-    signals: Vec<String>,
+    /// The requirements that do not hold.
+    requirements: Vec<String>,
+    /// The findings of severity error: their codes and what they are about.
+    findings: Vec<(String, String)>,
     /// What the findings say that the cause is.
     causes: Vec<String>,
     /// What is wrong with this row, if anything is.
     problem: Option<String>,
 }
 
-pub(crate) fn trial() -> Result<()> {
+/// Runs the trial, and writes the table or, with `check`, compares it.
+pub(crate) fn trial(check: bool) -> Result<()> {
     // A test that runs this has built everything, perhaps with more in it, which other tests need meanwhile.
     if env::var_os(workspace::BUILT_PLUGINS).is_none() {
         plugins::plugins(Scope { fixtures: false, others: Others::Usual })?;
     }
     let truth = fs::read_to_string(fixtures().join("truth.json")).context("cannot read truth.json")?;
     // Python wrote it, with numbers that JSON does not have.
-    let truth: Value = serde_json::from_str(&truth.replace(": NaN", ": null").replace(": Infinity", ": null"))?;
+    let truth: Value = serde_json::from_str(&truth.replace(": NaN,", ": null,").replace(": Infinity,", ": null,"))?;
     let mut rows = Vec::new();
     for series in &SERIES {
         rows.extend(run_series(series, &truth)?);
@@ -109,7 +116,9 @@ pub(crate) fn trial() -> Result<()> {
     for it in &rows {
         let mark = if it.problem.is_some() { "✗" } else { "✓" };
         let kind = if it.bad { "planted fault" } else { "healthy" };
-        println!("{mark} {:<14} {:<24} {:<14} {:<6} {}", it.series, it.tag, kind, it.verdict, it.signals.join(" · "));
+        let findings = it.findings.iter().map(|(code, place)| format!("{code} {place}"));
+        let signals: Vec<_> = it.requirements.iter().cloned().chain(findings).collect();
+        println!("{mark} {:<14} {:<24} {:<14} {:<6} {}", it.series, it.tag, kind, it.verdict, signals.join(" · "));
         for line in it.causes.iter().chain(&it.problem) {
             println!("    {line}");
         }
@@ -120,7 +129,7 @@ pub(crate) fn trial() -> Result<()> {
     if problems > 0 {
         bail!("the trial has {problems} problems");
     }
-    Ok(())
+    table::keep(&rows, check)
 }
 
 fn fixtures() -> PathBuf {
@@ -135,15 +144,15 @@ fn run_series(series: &'static Series, truth: &Value) -> Result<Vec<Row>> {
     // No store begins by itself in a folder that is empty now.
     modelwatch(&["store", "--store", &store.display().to_string(), "init"])?;
     let listed = truth["checkpoints"].as_array().into_iter().flatten();
-    let mut checkpoints: Vec<(String, bool)> = listed
+    let mut checkpoints: Vec<(String, String, bool)> = listed
         .filter(|it| it["file"].as_str().is_some_and(|it| Path::new(it).parent() == Some(Path::new(series.folder))))
-        .map(|it| (it["tag"].as_str().unwrap_or_default().to_owned(), it["label"] == "bad"))
+        .map(|it| (text(&it["tag"]).to_owned(), text(&it["note"]).to_owned(), it["label"] == "bad"))
         .collect();
-    checkpoints.extend(series.healthy.iter().map(|it| ((*it).to_owned(), false)));
+    checkpoints.extend(series.healthy.iter().map(|it| ((*it).to_owned(), String::new(), false)));
     ensure!(!checkpoints.is_empty(), "truth.json lists nothing in `{}`", series.folder);
     let mut rows = Vec::new();
     let mut last_good = None;
-    for (tag, bad) in checkpoints {
+    for (tag, note, bad) in checkpoints {
         let file = fixtures().join(series.folder).join(format!("{tag}.onnx"));
         // The fault is in production already: the gate has to get it out again.
         let id = if bad { Some(deploy(&store, series.lineage, &file)?) } else { None };
@@ -154,8 +163,8 @@ fn run_series(series: &'static Series, truth: &Value) -> Result<Vec<Row>> {
             check_healthy(&record, &mut last_good)
         };
         let verdict = record["verdict"].as_str().unwrap_or_default().to_owned();
-        let (signals, causes) = (signals(&record), causes(&record, &tag));
-        rows.push(Row { series: series.lineage, tag, bad, verdict, signals, causes, problem });
+        let (requirements, findings, causes) = (requirements(&record), findings(&record), causes(&record, &tag));
+        rows.push(Row { series: series.lineage, tag, note, bad, verdict, requirements, findings, causes, problem });
     }
     Ok(rows)
 }
@@ -256,13 +265,16 @@ fn failed(record: &Value) -> Vec<String> {
         .collect()
 }
 
-fn signals(record: &Value) -> Vec<String> {
+fn requirements(record: &Value) -> Vec<String> {
     let checks = record["checks"].as_array().into_iter().flatten();
     let failed = checks.filter(|it| it["status"] == "fail" && it["metric"] != "findings");
-    let mut res: Vec<_> = failed.map(|it| format!("{} {}", text(&it["metric"]), text(&it["requirement"]))).collect();
-    let findings = record["findings"].as_array().into_iter().flatten().filter(|it| it["severity"] == "error");
-    res.extend(findings.map(|it| format!("{} {}", text(&it["code"]), text(&it["where"]))));
-    res
+    failed.map(|it| format!("{} {}", text(&it["metric"]), text(&it["requirement"]))).collect()
+}
+
+fn findings(record: &Value) -> Vec<(String, String)> {
+    let all = record["findings"].as_array().into_iter().flatten();
+    let errors = all.filter(|it| it["severity"] == "error");
+    errors.map(|it| (text(&it["code"]).to_owned(), text(&it["where"]).to_owned())).collect()
 }
 
 fn text(value: &Value) -> &str {

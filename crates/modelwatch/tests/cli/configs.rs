@@ -74,8 +74,11 @@ fn every_failing_example_fails_as_it_says() {
 
 #[test]
 fn the_planted_fault_trial_has_no_problems() {
-    let trial =
-        std::process::Command::new(env!("CARGO")).args(["xtask", "trial"]).current_dir(repository()).output().unwrap();
+    let trial = std::process::Command::new(env!("CARGO"))
+        .args(["xtask", "trial", "--check"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
     let out = String::from_utf8_lossy(&trial.stdout);
     assert!(trial.status.success(), "{out}{}", String::from_utf8_lossy(&trial.stderr));
     assert!(out.contains("25 healthy checkpoints, 14 planted faults, 0 problems"), "{out}");

@@ -12,8 +12,14 @@ use serde_json::Value;
 /// Set where the plugins were built before, to their folder.
 pub(crate) const BUILT_PLUGINS: &str = "MODELWATCH_TEST_PLUGINS";
 
+/// Set by a test to a workspace of its own.
+const ROOT: &str = "MODELWATCH_XTASK_ROOT";
+
 /// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
+    if let Some(it) = env::var_os(ROOT) {
+        return it.into();
+    }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }

@@ -15,6 +15,8 @@ pub(crate) mod text;
 mod view;
 
 #[cfg(test)]
+mod colors;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod tests;

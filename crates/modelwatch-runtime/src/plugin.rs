@@ -7,6 +7,7 @@
 
 mod catalog;
 mod foreign;
+mod held;
 mod library;
 mod listing;
 mod opener;
@@ -28,5 +29,6 @@ pub use opener::{Opener, WorkerLimits, WorkerProgram};
 pub use worker::serve_worker;
 
 pub(crate) use foreign::{ForeignProbe, ForeignStore};
+pub(crate) use held::HeldStore;
 pub(crate) use library::{check_folder_permissions, check_permissions};
 pub(crate) use opener::this_program;

@@ -11,7 +11,9 @@ use modelwatch_sdk::{ComponentInfo, Kind, Manifest, Needs, Probe, Registry, Resu
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
-use super::{ForeignProbe, ForeignStore, LISTING_FILE, Listing, Refusal, RefusalKind, WorkerProgram, library};
+use super::{
+    ForeignProbe, ForeignStore, HeldStore, LISTING_FILE, Listing, Refusal, RefusalKind, WorkerProgram, library,
+};
 use crate::whole_file;
 
 /// The environment variable with further plugin folders, separated as in `PATH`.
@@ -338,15 +340,16 @@ impl Component<'_> {
         }
     }
 
-    /// Opens a store.
+    /// Opens a store. It is held to the ids of its checkpoints, be it linked in or not.
     ///
     /// # Errors
     /// When the configuration does not fit, or the plugin fails.
     pub fn open_store(&self, config: &Value) -> Result<Box<dyn CheckpointStore>> {
-        match &self.plugin.source {
-            Source::Linked(it) => it.open_store(&self.info.name, config),
-            Source::Library(root) => Ok(Box::new(ForeignStore::open(*root, &self.info.name, config)?)),
-        }
+        let store: Box<dyn CheckpointStore> = match &self.plugin.source {
+            Source::Linked(it) => it.open_store(&self.info.name, config)?,
+            Source::Library(root) => Box::new(ForeignStore::open(*root, &self.info.name, config)?),
+        };
+        Ok(Box::new(HeldStore::new(store)))
     }
 }
 

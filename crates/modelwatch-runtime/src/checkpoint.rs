@@ -24,10 +24,10 @@ use crate::{
 };
 
 pub use self::integrity::verify;
-pub(crate) use self::integrity::{check_manifest, check_tensor, each_chunk, each_chunk_of_tensor};
+pub(crate) use self::integrity::{Pieces, check_manifest, check_tensor, each_chunk};
 
 /// How much is read at a time.
-const CHUNK: usize = 1 << 20;
+pub(crate) const CHUNK: usize = 1 << 20;
 /// How much is read at a time of what is stored: some pieces for each of several threads.
 const IMPORTED: usize = 8 << 20;
 /// The bytes from which a tensor is worth pieces of its own.

@@ -8,7 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use modelwatch_sdk::{Host, report::float, store::CheckpointReader};
+use modelwatch_sdk::{
+    Host,
+    report::float,
+    store::{CheckpointReader, TensorEntry},
+};
 use modelwatch_stats::change::ChangeSums;
 use modelwatch_tensors::{
     DType, TensorError, TensorFile, TensorInfo, TensorRef, TensorSource, WriteError, write_npz, write_safetensors,
@@ -17,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::checkpoint::{CheckpointError, Laid, each_chunk_of_tensor, lay_out};
+use crate::checkpoint::{CHUNK, CheckpointError, Laid, Pieces, lay_out};
 
 /// The tensors of a checkpoint: those that were stored beside its files, and those of its weights file.
 pub struct Contents<'a> {
@@ -206,21 +210,59 @@ impl TensorSource for Contents<'_> {
         }
     }
 
-    fn bytes(&self, idx: usize) -> Result<Cow<'_, [u8]>, TensorError> {
-        let Some(info) = self.beside.get(idx) else {
-            let file = self.file.as_ref().expect("it is counted only where there is one");
-            return file.bytes(idx - self.beside.len());
-        };
-        let mut res = Vec::new();
-        let mut take = |it: &[u8]| {
-            res.extend_from_slice(it);
-            Ok(())
-        };
-        each_chunk_of_tensor(self.reader, &(), &self.reader.manifest().tensors[idx], &mut take).map_err(|e| {
-            TensorError::Io { path: PathBuf::from(&info.name), source: io::Error::other(e.to_string()) }
-        })?;
-        Ok(Cow::Owned(res))
+    fn each_piece(&self, idx: usize, take: &mut dyn FnMut(&[u8]) -> Result<(), WriteError>) -> Result<(), WriteError> {
+        let mut pieces = self.pieces(idx)?;
+        while let Some(it) = pieces.next()? {
+            take(it)?;
+        }
+        Ok(())
     }
+}
+
+/// The elements of a tensor, piece by piece.
+enum Elements<'a> {
+    /// From the store, verified by the time that all were handed out.
+    Stored(&'a str, Box<Pieces<'a>>),
+    /// From a file that was verified, and how many bytes were handed out.
+    Read(Cow<'a, [u8]>, usize),
+}
+
+impl Contents<'_> {
+    /// Returns what the manifest says of a tensor, unless it is in a file.
+    fn stored(&self, idx: usize) -> Option<&TensorEntry> {
+        self.reader.manifest().tensors.get(idx)
+    }
+
+    fn pieces(&self, idx: usize) -> Result<Elements<'_>, TensorError> {
+        match self.stored(idx) {
+            Some(it) => {
+                let pieces = Pieces::of_tensor(self.reader, it).map_err(|e| unread(&it.name, &e))?;
+                Ok(Elements::Stored(&it.name, Box::new(pieces)))
+            }
+            None => {
+                let file = self.file.as_ref().expect("it is counted only where there is one");
+                Ok(Elements::Read(file.get(&file.info(idx - self.beside.len()).name).expect("it is listed")?.bytes, 0))
+            }
+        }
+    }
+}
+
+impl Elements<'_> {
+    /// Returns the next bytes, [`CHUNK`] of them but for the last ones.
+    fn next(&mut self) -> Result<Option<&[u8]>, TensorError> {
+        match self {
+            Self::Stored(name, pieces) => pieces.next(&()).map_err(|e| unread(name, &e)),
+            Self::Read(bytes, at) => {
+                let piece = &bytes[*at..bytes.len().min(*at + CHUNK)];
+                *at += piece.len();
+                Ok((!piece.is_empty()).then_some(piece))
+            }
+        }
+    }
+}
+
+fn unread(name: &str, why: &CheckpointError) -> TensorError {
+    TensorError::Io { path: PathBuf::from(name), source: io::Error::other(why.to_string()) }
 }
 
 /// Compares the tensors of two checkpoints by name, sorted by name.
@@ -258,16 +300,24 @@ fn difference(from: &Contents<'_>, a: usize, to: &Contents<'_>, b: usize) -> Res
     if (before.dtype, &before.shape) != (after.dtype, &after.shape) {
         return Ok(Difference::Reshaped { from: form(before), to: form(after) });
     }
-    let (old, new) = (from.bytes(a)?, to.bytes(b)?);
-    if old == new {
+    if let (Some(old), Some(new)) = (from.stored(a), to.stored(b))
+        && old.digest == new.digest
+    {
         return Ok(Difference::Same);
     }
-    let size = before.dtype.size();
-    let values = |info, bytes| TensorRef { info, bytes }.to_f64_iter();
+    let (mut old, mut new) = (from.pieces(a)?, to.pieces(b)?);
+    if let (Elements::Read(old, _), Elements::Read(new, _)) = (&old, &new)
+        && old == new
+    {
+        return Ok(Difference::Same);
+    }
     let mut sums = ChangeSums::default();
-    let bits = old.chunks_exact(size).zip(new.chunks_exact(size));
-    for ((a, b), (old, new)) in values(before, &old).zip(values(after, &new)).zip(bits) {
-        sums.add(a, b, old != new);
+    // Of one shape, so that both end at once, or one of them does not verify.
+    while let (Some(old), Some(new)) = (old.next()?, new.next()?) {
+        add(&mut sums, TensorRef { info: before, bytes: old }, TensorRef { info: after, bytes: new });
+    }
+    if sums.changed() == 0 {
+        return Ok(Difference::Same);
     }
     let it = sums.finish();
     Ok(Difference::Changed {
@@ -279,6 +329,14 @@ fn difference(from: &Contents<'_>, a: usize, to: &Contents<'_>, b: usize) -> Res
         to_l2: it.new_l2,
         cosine: it.cosine,
     })
+}
+
+fn add(sums: &mut ChangeSums, old: TensorRef<'_>, new: TensorRef<'_>) {
+    let size = old.info.dtype.size();
+    let bits = old.bytes.chunks_exact(size).zip(new.bytes.chunks_exact(size));
+    for ((a, b), (old_bits, new_bits)) in old.to_f64_iter().zip(new.to_f64_iter()).zip(bits) {
+        sums.add(a, b, old_bits != new_bits);
+    }
 }
 
 fn form(info: &TensorInfo) -> String {

@@ -1,4 +1,4 @@
-//! Writes named tensors as safetensors or NPZ, one tensor in memory at a time.
+//! Writes named tensors as safetensors or NPZ, one piece of a tensor after the other.
 //!
 //! The same tensors give the same bytes: nothing depends on the clock or on hash order.
 //! Replacing a file that others read is deliberately not here: write beside it, then rename.
@@ -6,7 +6,6 @@
 mod npz;
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
 };
@@ -35,12 +34,12 @@ pub trait TensorSource {
     /// Returns what the tensor of that number is.
     fn info(&self, idx: usize) -> &TensorInfo;
 
-    /// Reads the elements of the tensor of that number, little-endian and row-major.
+    /// Hands out the elements of the tensor of that number piece by piece, little-endian and row-major.
     ///
     /// # Errors
     ///
-    /// Fails if the tensor cannot be read.
-    fn bytes(&self, idx: usize) -> Result<Cow<'_, [u8]>, TensorError>;
+    /// Fails if the tensor cannot be read, and if `take` does.
+    fn each_piece(&self, idx: usize, take: &mut dyn FnMut(&[u8]) -> Result<(), WriteError>) -> Result<(), WriteError>;
 }
 
 /// Why tensors were not written.
@@ -128,7 +127,7 @@ pub fn write_safetensors(
     to.write_all(&(text.len() as u64).to_le_bytes())?;
     to.write_all(&text)?;
     for idx in order {
-        to.write_all(&checked_bytes(tensors, idx)?)?;
+        write_elements(to, tensors, idx)?;
     }
     to.flush()?;
     Ok(())
@@ -154,9 +153,9 @@ pub fn write_npz(to: &mut dyn Write, tensors: &dyn TensorSource) -> Result<(), W
     let mut archive = NpzWriter::new(to);
     for idx in order {
         let info = tensors.info(idx);
-        let bytes = checked_bytes(tensors, idx)?;
         let descr = numpy_type(info.dtype).unwrap_or_default();
-        archive.array(&info.name, descr, &info.shape, bytes.len() as u64, |to| to.write_all(&bytes))?;
+        let n_bytes = extent(info.dtype, &info.shape).map_or(0, |it| it.1) as u64;
+        archive.array(&info.name, descr, &info.shape, n_bytes, |to| write_elements(to, tensors, idx))?;
     }
     archive.finish()?;
     Ok(())
@@ -171,8 +170,8 @@ impl TensorSource for TensorFile {
         &self.infos()[idx]
     }
 
-    fn bytes(&self, idx: usize) -> Result<Cow<'_, [u8]>, TensorError> {
-        Ok(self.read(idx)?.bytes)
+    fn each_piece(&self, idx: usize, take: &mut dyn FnMut(&[u8]) -> Result<(), WriteError>) -> Result<(), WriteError> {
+        take(&self.read(idx)?.bytes)
     }
 }
 
@@ -185,8 +184,8 @@ impl TensorSource for Vec<TensorRef<'_>> {
         self[idx].info
     }
 
-    fn bytes(&self, idx: usize) -> Result<Cow<'_, [u8]>, TensorError> {
-        Ok(Cow::Borrowed(self[idx].bytes))
+    fn each_piece(&self, idx: usize, take: &mut dyn FnMut(&[u8]) -> Result<(), WriteError>) -> Result<(), WriteError> {
+        take(self[idx].bytes)
     }
 }
 
@@ -201,17 +200,25 @@ fn by_name(tensors: &dyn TensorSource) -> Result<Vec<usize>, WriteError> {
     Ok(names.into_iter().map(|(_, idx)| idx).collect())
 }
 
-fn checked_bytes(tensors: &dyn TensorSource, idx: usize) -> Result<Cow<'_, [u8]>, WriteError> {
+/// Writes the elements of a tensor, as many bytes as its shape says.
+fn write_elements(to: &mut dyn Write, tensors: &dyn TensorSource, idx: usize) -> Result<(), WriteError> {
     let info = tensors.info(idx);
-    let bytes = tensors.bytes(idx)?;
-    if extent(info.dtype, &info.shape).map(|(_, n_bytes)| n_bytes) != Some(bytes.len()) {
-        return Err(WriteError::Length { name: info.name.clone(), found: bytes.len() });
-    }
-    // Other readers take a byte that is neither for damage.
-    if info.dtype == DType::Bool && bytes.iter().any(|&it| it > 1) {
-        return Ok(Cow::Owned(bytes.iter().map(|&it| u8::from(it != 0)).collect()));
-    }
-    Ok(bytes)
+    let wanted = extent(info.dtype, &info.shape).map(|(_, n_bytes)| n_bytes);
+    let length = |found| WriteError::Length { name: info.name.clone(), found };
+    let mut n = 0;
+    tensors.each_piece(idx, &mut |piece| {
+        n += piece.len();
+        if wanted.is_none_or(|it| n > it) {
+            return Err(length(n));
+        }
+        // Other readers take a byte that is neither for damage.
+        if info.dtype == DType::Bool && piece.iter().any(|&it| it > 1) {
+            let bytes: Vec<u8> = piece.iter().map(|&it| u8::from(it != 0)).collect();
+            return Ok(to.write_all(&bytes)?);
+        }
+        Ok(to.write_all(piece)?)
+    })?;
+    if wanted == Some(n) { Ok(()) } else { Err(length(n)) }
 }
 
 fn safetensors_type(dtype: DType) -> Dtype {

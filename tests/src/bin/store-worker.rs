@@ -19,6 +19,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use modelwatch_runtime::{
     checkpoint::{self, CheckpointError},
+    contents::{Contents, ContentsError, Difference, WrittenFormat, compare},
     saver::Saver,
 };
 use modelwatch_sdk::{
@@ -78,6 +79,18 @@ enum Command {
     },
     /// Verifies all checkpoints that are there, as before a ref is set to them.
     Verify,
+    /// Writes the tensors of the newest checkpoint into a file, as `modelwatch store get --as` does.
+    Export {
+        #[arg(long)]
+        npz: bool,
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Compares the first two checkpoints, as `modelwatch store diff` does: that many tensors must have changed.
+    Diff {
+        #[arg(long)]
+        changed: usize,
+    },
     /// Checks that everything is there that the lines of a file say, and that what is there is whole.
     Check {
         #[arg(long)]
@@ -118,6 +131,8 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Gc { count } => (0..*count).try_for_each(|_| collect(store)),
         Command::Read { count } => (0..*count).try_for_each(|_| read_all(store)),
         Command::Verify => verify_all(store),
+        Command::Export { npz, to } => export(store, *npz, to),
+        Command::Diff { changed } => diff(store, *changed),
         Command::Check { said, read_only } => check(store, &cli.store, said, !read_only),
     }
 }
@@ -287,6 +302,32 @@ fn verify_all(store: &dyn CheckpointStore) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn export(store: &dyn CheckpointStore, is_npz: bool, to: &Path) -> Result<()> {
+    let format = if is_npz { WrittenFormat::Npz } else { WrittenFormat::Safetensors };
+    let history = store.history("digits")?;
+    if let Some(it) = history.checkpoints().last() {
+        let reader = store.open(&(), &it.id)?;
+        Contents::of(reader.as_ref(), &()).and_then(|it| it.write(format, to)).map_err(unread)?;
+    }
+    Ok(())
+}
+
+fn diff(store: &dyn CheckpointStore, n_changed: usize) -> Result<()> {
+    let history = store.history("digits")?;
+    let [from, to, ..] = history.checkpoints() else {
+        return Err(Error::input("there are no two checkpoints").with_help("commit them"));
+    };
+    let readers = [store.open(&(), &from.id)?, store.open(&(), &to.id)?];
+    let [from, to] = readers.each_ref().map(|it| Contents::of(it.as_ref(), &()));
+    let found = compare(&from.map_err(unread)?, &to.map_err(unread)?, &()).map_err(unread)?;
+    let changed: Vec<_> = found.iter().filter(|it| matches!(it.what, Difference::Changed { .. })).collect();
+    expect(changed.len() == n_changed, "other tensors changed", changed)
+}
+
+fn unread(e: ContentsError) -> Error {
+    Error::io(format!("cannot read the tensors: {e}")).with_help("look at the store")
 }
 
 fn check(store: &dyn CheckpointStore, root: &Path, said: &Path, may_write: bool) -> Result<()> {

@@ -141,14 +141,26 @@ fn row_24_too_little_memory() {
 
 #[test]
 fn row_24_less_memory_than_a_tensor_takes() {
-    let row = FaultRow::new(24, "less memory than a tensor takes, to verify a checkpoint", "RLIMIT_AS");
+    let row = FaultRow::new(24, "less memory than a tensor takes, to verify, export or compare", "RLIMIT_AS");
     let Some(row) = with(row, &["prlimit"]) else { return };
     let ground = Ground::new();
     // A file of 240 MB, and two tensors of 120 MB each.
     ground.must(&["commit", "--step", "1", "--size", "480000000"]);
-    let outcome = ground.work(&["prlimit", &format!("--as={}", 100 << 20)], &["verify"]);
-    assert!(outcome.status.success(), "{outcome:?}");
-    row.ok(1);
+    ground.must(&["commit", "--step", "2", "--size", "480000000"]);
+    let limited = |arguments: &[&str]| {
+        let outcome = ground.work(&["prlimit", &format!("--as={}", 100 << 20)], arguments);
+        assert!(outcome.status.success(), "{arguments:?}: {outcome:?}");
+    };
+    limited(&["verify"]);
+    for format in [&[][..], &["--npz"]] {
+        let to = ground.dir.path().join("exported");
+        limited(&[&["export", "--to", to.to_str().unwrap()], format].concat());
+        assert!(fs::metadata(&to).unwrap().len() > 240_000_000);
+        fs::remove_file(to).unwrap();
+    }
+    // One tensor is the same in both, the other is not.
+    limited(&["diff", "--changed", "1"]);
+    row.ok(4);
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub fn verify(store: &dyn CheckpointStore, host: &dyn Host, id: &CheckpointId) -
         each_chunk(reader.as_ref(), host, file, |_| Ok(()))?;
     }
     for tensor in &reader.manifest().tensors {
-        each_chunk_of_tensor(reader.as_ref(), host, tensor, |_| Ok(()))?;
+        each_piece(Pieces::of_tensor(reader.as_ref(), tensor)?, host, |_| Ok(()))?;
     }
     Ok(())
 }
@@ -71,66 +71,99 @@ pub(crate) fn each_chunk(
     file: &FileEntry,
     take: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
 ) -> Result<u64, CheckpointError> {
-    let listed = Listed { what: "the file", name: &file.name, size: file.size, digest: &file.digest };
-    each_piece(reader, host, &listed, |offset, out| reader.read(&file.name, offset, out), take)
+    each_piece(Pieces::of_file(reader, file), host, take)
 }
 
-/// As [`each_chunk`], of a tensor that was stored beside the files.
-///
-/// # Errors
-/// As there.
-pub(crate) fn each_chunk_of_tensor(
-    reader: &dyn CheckpointReader,
-    host: &dyn Host,
-    tensor: &TensorEntry,
-    take: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
-) -> Result<u64, CheckpointError> {
-    let TensorEntry { name, dtype, shape, digest } = tensor;
-    let Some(known) = DType::parse(dtype) else {
-        let (name, dtype) = (name.escape_debug(), dtype.escape_debug());
-        let what = format!("the tensor `{name}` is of the type `{dtype}`, which this version does not know");
-        return Err(Error::input(what).with_help("use a newer version").into());
-    };
-    let size = shape.iter().fold(known.size() as u64, |res, &it| res.saturating_mul(it));
-    let listed = Listed { what: "the tensor", name, size, digest };
-    each_piece(reader, host, &listed, |offset, out| reader.read_tensor(name, offset, out), take)
-}
-
-/// What a manifest says of a file or a tensor.
-struct Listed<'a> {
-    what: &'a str,
-    name: &'a str,
-    size: u64,
-    digest: &'a str,
-}
-
-/// Hands out what `read` reads, and holds the whole against what is listed.
+/// Hands out all pieces, and returns how many bytes they have.
 fn each_piece(
-    reader: &dyn CheckpointReader,
+    mut pieces: Pieces<'_>,
     host: &dyn Host,
-    listed: &Listed<'_>,
-    read: impl Fn(u64, &mut [u8]) -> modelwatch_sdk::Result<usize>,
     mut take: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
 ) -> Result<u64, CheckpointError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; CHUNK];
-    loop {
+    while let Some(it) = pieces.next(host)? {
+        take(it)?;
+    }
+    Ok(pieces.size)
+}
+
+/// A file or tensor of a checkpoint piece by piece, held against what the manifest lists.
+pub(crate) struct Pieces<'a> {
+    reader: &'a dyn CheckpointReader,
+    part: Part<'a>,
+    size: u64,
+    digest: &'a str,
+    hasher: blake3::Hasher,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    File(&'a str),
+    Tensor(&'a str),
+}
+
+impl<'a> Pieces<'a> {
+    fn of_file(reader: &'a dyn CheckpointReader, file: &'a FileEntry) -> Self {
+        Self::new(reader, Part::File(&file.name), file.size, &file.digest)
+    }
+
+    /// Returns those of a tensor that was stored beside the files.
+    ///
+    /// # Errors
+    /// When it is of a type that only a newer version knows.
+    pub(crate) fn of_tensor(
+        reader: &'a dyn CheckpointReader,
+        tensor: &'a TensorEntry,
+    ) -> Result<Self, CheckpointError> {
+        let TensorEntry { name, dtype, shape, digest } = tensor;
+        let Some(known) = DType::parse(dtype) else {
+            let (name, dtype) = (name.escape_debug(), dtype.escape_debug());
+            let what = format!("the tensor `{name}` is of the type `{dtype}`, which this version does not know");
+            return Err(Error::input(what).with_help("use a newer version").into());
+        };
+        let size = shape.iter().fold(known.size() as u64, |res, &it| res.saturating_mul(it));
+        Ok(Self::new(reader, Part::Tensor(name), size, digest))
+    }
+
+    fn new(reader: &'a dyn CheckpointReader, part: Part<'a>, size: u64, digest: &'a str) -> Self {
+        Self { reader, part, size, digest, hasher: blake3::Hasher::new(), buffer: vec![0; CHUNK] }
+    }
+
+    /// Returns the next piece, of [`CHUNK`] bytes but for the last one, and nothing after that.
+    ///
+    /// # Errors
+    /// Those of reading; at the end also where the whole is another one than the manifest lists, so that what was handed
+    /// out is not to be used.
+    pub(crate) fn next(&mut self, host: &dyn Host) -> Result<Option<&[u8]>, CheckpointError> {
         if host.is_cancelled() {
             return Err(host.cancelled().into());
         }
-        let n = read(hasher.count(), &mut buffer)?;
-        hasher.update(&buffer[..n]);
-        // A store that gives more than there is may give it without end.
-        if n == 0 || hasher.count() > listed.size {
-            break;
+        let mut n = 0;
+        while n < CHUNK {
+            let (offset, out) = (self.hasher.count() + n as u64, &mut self.buffer[n..]);
+            let n_read = match self.part {
+                Part::File(it) => self.reader.read(it, offset, out)?,
+                Part::Tensor(it) => self.reader.read_tensor(it, offset, out)?,
+            };
+            if n_read == 0 {
+                break;
+            }
+            n += n_read;
         }
-        take(&buffer[..n])?;
+        self.hasher.update(&self.buffer[..n]);
+        // A store that gives more than there is may give it without end.
+        if n > 0 && self.hasher.count() <= self.size {
+            return Ok(Some(&self.buffer[..n]));
+        }
+        if self.hasher.count() == self.size && self.hasher.finalize().to_hex().as_str() == self.digest {
+            return Ok(None);
+        }
+        let what = match self.part {
+            Part::File(it) => format!("the file `{}`", it.escape_debug()),
+            Part::Tensor(it) => format!("the tensor `{}`", it.escape_debug()),
+        };
+        Err(is_another(&self.reader.manifest().id, &what).into())
     }
-    if hasher.count() == listed.size && hasher.finalize().to_hex().as_str() == listed.digest {
-        return Ok(listed.size);
-    }
-    let what = format!("{} `{}`", listed.what, listed.name.escape_debug());
-    Err(is_another(&reader.manifest().id, &what).into())
 }
 
 /// Returns the error of a store that gives something else as a part of a checkpoint.

@@ -25,14 +25,14 @@ impl<W: Write> NpzWriter<W> {
     /// # Errors
     ///
     /// Fails if either writer fails, or the name is there already.
-    pub fn array(
+    pub fn array<E: From<io::Error>>(
         &mut self,
         name: &str,
         descr: &str,
         shape: &[u64],
         n_bytes: u64,
-        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> io::Result<()> {
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .last_modified_time(DateTime::default())

@@ -1,8 +1,10 @@
 //! What the store costs, against the limits of this machine measured in the same run: `dd` with fdatasync for
 //! writing, a copy in memory, BLAKE3 and zstd, and a plain safetensors load for reading.
 //!
-//! `cargo xtask bench store [MIB]`; 1024 MiB of weights unless said otherwise. What was promised is said beside each
-//! figure, and whether it holds. The peers (`peers.py`) are measured where `MODELWATCH_PYTHON`, or else `python3`, has them.
+//! `cargo xtask bench store [MIB] [save]`; 1024 MiB of weights unless said otherwise, and with `save` that alone. What was
+//! promised is said beside each figure, and whether it holds. A disk is several times faster in one minute than in the next:
+//! so `dd` and the save take turns, and what counts is the median of how they compare in each turn. The peers (`peers.py`) are
+//! measured where `MODELWATCH_PYTHON`, or else `python3`, has them.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::{
@@ -38,19 +40,11 @@ fn main() {
     let weights = weights(mib, 0);
     let all: Vec<u8> = weights.iter().flat_map(|it| it.1.iter().copied()).collect();
     limits(&all, mib);
-    let dd = seconds(|| {
-        let of = format!("of={}", place.0.join("dd").display());
-        let count = format!("count={mib}");
-        let run = Command::new("dd").args(["if=/dev/zero", &of, "bs=1M", &count, "conv=fdatasync"]).output();
-        assert!(run.unwrap().status.success());
-    });
-    row("dd conv=fdatasync", mib, dd, "");
-    fs::remove_file(place.0.join("dd")).unwrap();
-
+    let (first, id) = turns(&place, &weights, mib);
+    if arguments.get(1).is_some_and(|it| it == "save") {
+        return;
+    }
     let store = open(&place.0.join("store"));
-    let mut id = None;
-    let first = seconds(|| id = Some(save(store.as_ref(), &weights, 0)));
-    row("save, durable", mib, first, &at_least(dd / first, 0.8, "× dd's speed"));
     let once = size(&place.0.join("store/packs"));
     let again = seconds(|| {
         save(open(&place.0.join("store")).as_ref(), &weights, 0);
@@ -68,7 +62,7 @@ fn main() {
         black_box(copied);
     });
     row("safetensors, plain load", mib, plain, "");
-    let reader = store.open(&(), id.as_ref().unwrap()).unwrap();
+    let reader = store.open(&(), &id).unwrap();
     let restore = seconds(|| {
         for (name, bytes) in &weights {
             assert!(reader.tensor(name).unwrap().unwrap().bytes.len() == bytes.len());
@@ -102,6 +96,77 @@ fn limits(all: &[u8], mib: usize) {
     let sample = &all[..all.len().min(64 << 20)];
     let took = seconds(|| drop(black_box(zstd::bulk::compress(sample, 1).unwrap())));
     row("zstd -1, one thread", sample.len() >> 20, took, "");
+}
+
+/// Lets `dd` and a save into a new store take turns, each as often in front as behind. Returns how long the last save took, and
+/// its checkpoint, which stays.
+fn turns(place: &Place, weights: &Weights, mib: usize) -> (f64, CheckpointId) {
+    const N: usize = 8;
+    let (file, dir) = (place.0.join("dd"), place.0.join("store"));
+    let dd = || {
+        let count = format!("count={mib}");
+        let of = format!("of={}", file.display());
+        let run = || Command::new("dd").args(["if=/dev/zero", &of, "bs=1M", &count, "conv=fdatasync"]).output();
+        settle();
+        let took = seconds(|| assert!(run().unwrap().status.success()));
+        fs::remove_file(&file).unwrap();
+        took
+    };
+    let mut last = None;
+    let mut save_into = |dir: &Path, compress: bool| {
+        if dir.is_dir() {
+            fs::remove_dir_all(dir).unwrap();
+        }
+        let options = json!({"path": dir, "create": true, "compress": compress});
+        let store = LocalStore::open(serde_json::from_value::<Config>(options).unwrap()).unwrap();
+        settle();
+        let worked = processor();
+        let took = seconds(|| last = Some(save(store.as_ref(), weights, 0)));
+        (took, processor() - worked)
+    };
+    let shm = Path::new("/dev/shm");
+    if shm.is_dir() {
+        let memory = Place::new("save", shm);
+        for (what, compress) in [("save, in memory", true), ("the same, not compressed", false)] {
+            let (took, worked) = save_into(&memory.0.join("store"), compress);
+            row(what, mib, took, &format!("{worked:.2} s of processor time"));
+        }
+    }
+    let [mut raw, mut plain, mut saves, mut work, mut ratios] = [const { Vec::new() }; 5];
+    for turn in 0..N {
+        let before = (turn % 2 == 0).then(dd);
+        plain.push(save_into(&place.0.join("plain"), false).0);
+        fs::remove_dir_all(place.0.join("plain")).unwrap();
+        let (took, worked) = save_into(&dir, true);
+        let of_dd = before.unwrap_or_else(dd);
+        println!("turn {:<25} {of_dd:>8.2} s dd, {took:.2} s save: {:.2} × dd's speed", turn + 1, of_dd / took);
+        raw.push(of_dd);
+        saves.push(took);
+        work.push(worked);
+        ratios.push(of_dd / took);
+    }
+    let first = *saves.last().unwrap();
+    [&mut raw, &mut plain, &mut saves, &mut work, &mut ratios].into_iter().for_each(|it| it.sort_by(f64::total_cmp));
+    row("dd conv=fdatasync, median", mib, median(&raw), &spread(&raw, "s"));
+    row("save, not compressed, median", mib, median(&plain), &spread(&plain, "s"));
+    row("save, durable, median", mib, median(&saves), &spread(&saves, "s"));
+    row("its processor time, median", mib, median(&work), &spread(&work, "s"));
+    let spread = spread(&ratios, "×");
+    println!("{:<30} {}  ({spread})", "median of the turns", at_least(median(&ratios), 0.8, "× dd's speed"));
+    (first, last.unwrap())
+}
+
+/// Waits for what was written and removed before, so that the one pays for nothing of the other.
+fn settle() {
+    assert!(Command::new("sync").status().unwrap().success());
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
+}
+
+fn spread(sorted: &[f64], unit: &str) -> String {
+    format!("from {:.2} to {:.2} {unit}", sorted[0], sorted[sorted.len() - 1])
 }
 
 /// A fifth of the time the whole, four times a tenth of the tensors.
@@ -293,6 +358,14 @@ fn row(what: &str, mib: usize, seconds: f64, note: &str) {
 fn size(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).unwrap().map(|it| it.unwrap().path());
     entries.map(|it| if it.is_dir() { size(&it) } else { it.metadata().unwrap().len() }).sum()
+}
+
+/// Seconds that the threads of this process ran so far, by the clock of the scheduler's ticks.
+fn processor() -> f64 {
+    const TICKS: f64 = 100.0;
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = text.rsplit_once(')').map_or("", |it| it.1).split_whitespace();
+    fields.skip(11).take(2).filter_map(|it| it.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
 /// KiB of this process that are in memory now.

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask bench drift [ROWS]` builds the plugins and runs it; the larger files have ten times as many rows, of which there are
 //! 1,000,000 unless said otherwise. The peers (`drift.py`) are measured where `MODELWATCH_PYTHON`, or else `python3`, has them.
+//! It fails where a bound is missed.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)] // The numbers are what it is for.
 
 mod process;
@@ -11,7 +12,7 @@ use std::{
     f64::consts::TAU,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
     sync::Arc,
 };
 
@@ -22,7 +23,7 @@ use parquet::{
     file::properties::WriterProperties,
 };
 
-use crate::process::{Cost, bound, splitmix};
+use crate::process::{Cost, bound, ended, splitmix};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_modelwatch");
 /// Rows of a row group, as the peers' own benchmark writes them.
@@ -36,11 +37,12 @@ const TIMES_LESS: [(&str, f64); 3] = [("polars", 1.0), ("scipy", 4.0), ("evident
 const MOST_READS: f64 = 4.0;
 const MOST_GROWTH: f64 = 1.2;
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
     if let [what, file] = &arguments[..] {
         assert_eq!(what, "read");
-        return read(Path::new(file));
+        read(Path::new(file));
+        return ExitCode::SUCCESS;
     }
     let n_rows = arguments.first().and_then(|it| it.parse().ok()).unwrap_or(1_000_000);
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -72,6 +74,7 @@ fn main() {
     row("reading that file", &plain);
     bound("  beside reading it", many.processor / plain.processor, MOST_READS, "times");
     bound("  growth of its memory", many.peak / few.peak, MOST_GROWTH, "times");
+    ended()
 }
 
 fn row(name: &str, cost: &Cost) {

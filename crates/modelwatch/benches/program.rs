@@ -1,6 +1,7 @@
 //! What the whole program costs: to start, and the memory of a pipeline over a file that is larger than what it may take.
 //!
 //! `cargo xtask bench program [MB]` builds the plugins and runs it; the file has 2,000 MB unless said otherwise.
+//! It fails where a bound is missed.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)] // The numbers are what it is for.
 
 mod process;
@@ -9,14 +10,14 @@ use std::{
     env,
     fs::{self, File},
     path::Path,
-    process::Command,
+    process::{Command, ExitCode},
     sync::Arc,
 };
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 
-use crate::process::{bound, splitmix};
+use crate::process::{bound, ended, splitmix};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_modelwatch");
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tabular/breast_cancer");
@@ -26,10 +27,11 @@ const MOST_MEGABYTES: f64 = 400.0;
 /// A common size of a row group: the default of the writer.
 const ROW_GROUP: usize = 1 << 20;
 
-fn main() {
+fn main() -> ExitCode {
     let megabytes = env::args().skip(1).find_map(|it| it.parse().ok()).unwrap_or(2_000);
     starting();
     memory(megabytes);
+    ended()
 }
 
 fn starting() {

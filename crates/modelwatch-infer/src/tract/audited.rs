@@ -90,7 +90,7 @@ const REPLACED: [Line; 8] = [
 
 /// What is written otherwise before it is compiled, or corrected where it was.
 const REWRITTEN: [Line; 6] = [
-    line("Clip, Relu, Sigmoid, Tanh", "NaN", "f16, f32", "NaN becomes a plausible number"),
+    line("Clip, LSTM, Max, Min, Relu, Sigmoid, Tanh", "NaN", FLOATS, "NaN becomes a plausible number"),
     line("ConstantOfShape", "without `value`", "f32", "zeros in double precision"),
     line("ConvInteger, QLinearConv", "sums beyond all integers", "i8, u8", "the sums go around"),
     line(
@@ -99,7 +99,7 @@ const REWRITTEN: [Line; 6] = [
         "i8, u8",
         "a table of 256 entries stands for the softmax; up to 0.96 off",
     ),
-    line("MaxPool", "NaN", "f16, f32", "NaN is dropped"),
+    line("MaxPool", "NaN", FLOATS, "NaN is dropped"),
     line("QuantizeLinear", "numbers beyond all integers", "i8, u8", "the integers go around"),
 ];
 

@@ -6,6 +6,7 @@
 //! axes where ONNX has integers: see [`lengths`].
 
 mod choice;
+mod encoder;
 mod extreme;
 mod features;
 mod labels;
@@ -19,6 +20,7 @@ mod trees;
 use tract_onnx::{Onnx, model::ParsingContext, pb::NodeProto, prelude::TractResult, tract_hir::infer::InferenceOp};
 
 pub(super) use choice::branches;
+pub(super) use encoder::maps_numbers;
 pub(super) use quantized::{OF_MICROSOFT, quantization};
 use row_op::{Kernel, RowOp};
 
@@ -44,6 +46,7 @@ pub(super) fn onnx() -> Onnx {
     res.op_register.insert("SVMClassifier", |_, node| built(Kernel::SvmClassifier(svm::Classifier::parse(node)?)));
     res.op_register.insert("SVMRegressor", |_, node| built(Kernel::SvmRegressor(svm::Regressor::parse(node)?)));
     res.op_register.insert("ArrayFeatureExtractor", features::parse);
+    res.op_register.insert("LabelEncoder", encoder::parse);
     res.op_register.insert("ZipMap", zip_map);
     res.op_register.insert("Shape", |_, node| Ok((lengths::shape_of(node), vec![])));
     res.op_register.insert("Size", |_, _| Ok((lengths::size(), vec![])));

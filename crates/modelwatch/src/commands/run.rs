@@ -86,7 +86,7 @@ pub(super) fn catalog(plugins: &PluginDirs, pipeline: Option<&Pipeline>) -> anyh
 }
 
 /// A flag that is set by an interruption, and one that is set before it where that is a preemption. A second
-/// interruption ends the process at once, which the first one says.
+/// interruption ends the process at once, which the first one from a terminal says.
 pub(super) fn cancel_on_signals() -> anyhow::Result<(Arc<AtomicBool>, Arc<AtomicBool>)> {
     let (flag, preempted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     signal_hook::flag::register(SIGTERM, Arc::clone(&preempted)).context("cannot listen for signals")?;
@@ -95,7 +95,8 @@ pub(super) fn cancel_on_signals() -> anyhow::Result<(Arc<AtomicBool>, Arc<Atomic
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
             .context("cannot listen for signals")?;
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for signals")?;
+    // Nobody sits before what is told to end by a service.
+    let mut signals = Signals::new([SIGINT]).context("cannot listen for signals")?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             output::interruption("ending in order, which may take some seconds; interrupt again to end at once");

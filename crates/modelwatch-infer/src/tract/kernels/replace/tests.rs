@@ -493,7 +493,21 @@ fn what_is_used_elsewhere_is_left() {
         let cut = wire(model, max(), &[y, least]);
         wire(model, mul(), &[y, cut])
     });
-    assert_eq!(left, ["Convolution", "Max", "Mul"]);
+    assert_eq!(left, ["Convolution", "Round", "Mul"]);
+}
+
+#[test]
+fn bounds_that_follow_no_kernel_are_one_step() {
+    for is_first in [true, false] {
+        let left = check(&[3, 33], |model, x| {
+            let [least, most] = [-0.25, 0.5].map(|it: f32| Tensor::from_shape(&[1, 1, 1], &[it]).unwrap());
+            let [least, most] = [least, most].map(|it| constant(model, it));
+            let operands = |x, bound| if is_first { [bound, x] } else { [x, bound] };
+            let y = wire(model, max(), &operands(x, least));
+            wire(model, min(), &operands(y, most))
+        });
+        assert_eq!(left, ["Round"], "{is_first}");
+    }
 }
 
 #[test]

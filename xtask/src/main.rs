@@ -59,6 +59,7 @@ enum Command {
         check: bool,
     },
     /// Judge every planted fault of the fixtures and say which signal caught it, also in `docs/planted-faults.md`.
+    #[command(args_conflicts_with_subcommands = true)]
     Trial {
         /// Only say whether the document is up to date.
         #[arg(long)]

@@ -279,7 +279,7 @@ pub(crate) struct OnOptions {
     pub(crate) fail: Option<ActionOptions>,
     /// When there was too little data for the confidence asked for.
     pub(crate) inconclusive: Option<ActionOptions>,
-    /// When nothing was checked.
+    /// When something that is required was not checked.
     pub(crate) not_checked: Option<ActionOptions>,
     /// When the run could not be carried out.
     pub(crate) error: Option<ActionOptions>,

@@ -286,7 +286,7 @@ pub struct Actions {
     pub fail: Vec<Action>,
     /// When there was too little data for the confidence asked for.
     pub inconclusive: Vec<Action>,
-    /// When nothing was checked.
+    /// When something that is required was not checked.
     pub not_checked: Vec<Action>,
     /// When the run could not be carried out.
     pub error: Vec<Action>,

@@ -131,9 +131,14 @@ fn overhead(criterion: &mut Criterion) {
             continue;
         }
         let (median, [low, high]) = ratios.median();
-        let holds = low <= MOST_TIMES;
-        MISSED.fetch_or(!holds, Ordering::Relaxed);
-        let verdict = if holds { "holds" } else { "MISSED" };
+        let verdict = if high <= MOST_TIMES {
+            "holds"
+        } else if low <= MOST_TIMES {
+            "undecided on this machine"
+        } else {
+            MISSED.store(true, Ordering::Relaxed);
+            "MISSED"
+        };
         println!(
             "{name} / linked in: {median:.4} [{low:.4}, {high:.4}], the median of {n} passes in turns; at most {MOST_TIMES} is wanted: {verdict}\n"
         );

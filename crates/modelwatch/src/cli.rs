@@ -11,7 +11,7 @@ use modelwatch_runtime::contents::WrittenFormat;
 #[derive(Debug, Parser)]
 #[command(name = "modelwatch", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 pass · 1 a check failed or was inconclusive · 2 the command or the pipeline is \
-    wrong · 3 it could not be carried out · 4 nothing was checked · 130 interrupted")]
+    wrong · 3 it could not be carried out · 4 something that is required was not checked · 130 interrupted")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -2,7 +2,7 @@
 //!
 //! Standard output carries the result, standard error progress and logs. What a command ends with is
 //! its exit code: 0 pass, 1 a check failed or was inconclusive, 2 the command or the pipeline is wrong,
-//! 3 it could not be carried out, 4 nothing was checked, 130 interrupted.
+//! 3 it could not be carried out, 4 something that is required was not checked, 130 interrupted.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

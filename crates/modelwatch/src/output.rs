@@ -4,14 +4,19 @@ use std::{
     fs,
     io::{self, IsTerminal, Write},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
+/// Whether nothing but errors is wanted on standard error.
+static ERRORS_ALONE: AtomicBool = AtomicBool::new(false);
+
 /// Logs go to standard error: warnings, unless asked for more or less, or as `MODELWATCH_LOG` says.
 pub(crate) fn init_logs(verbose: u8, quiet: bool) {
+    ERRORS_ALONE.store(quiet, Ordering::Relaxed);
     let default = match (quiet, verbose) {
         (true, _) => "error",
         (_, 0) => "warn",
@@ -72,8 +77,12 @@ pub(crate) fn note(message: &str) {
     let _ = writeln!(anstream::stderr(), "{message}");
 }
 
-/// Prints what an interruption brings about, in the place of a line of progress that is being drawn.
+/// Prints what an interruption brings about, in the place of a line of progress that is being drawn; not where nothing but errors is
+/// wanted.
 pub(crate) fn interruption(message: &str) {
+    if ERRORS_ALONE.load(Ordering::Relaxed) {
+        return;
+    }
     let start = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
     note(&format!("{start}{message}"));
 }

@@ -119,7 +119,11 @@ pub(crate) fn ask(config: &Config, host: &dyn Host, reference: &Side, current: &
             outcome.gaps.push(Gap::new(topic.name(), "every column is constant, the same in both roles"));
             continue;
         }
-        match scores(config, &encoded, n[0], n[1]) {
+        let scores = scores(config, &encoded, n, &|| host.is_cancelled());
+        if host.is_cancelled() {
+            return Err(host.cancelled());
+        }
+        match scores {
             Ok(scores) => {
                 let untested = scores.untested.iter();
                 let gap = |test: &str, why: &str| Gap::new(format!("{}, test `{test}`", topic.name()), why);

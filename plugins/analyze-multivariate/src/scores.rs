@@ -61,15 +61,16 @@ impl Scores {
     }
 }
 
-/// Returns the answers about rows of which the first `n_reference` are those of the reference.
+/// Returns the answers about rows of which the first so many are those of the reference; only those of some tests where it is
+/// cancelled.
 ///
 /// # Errors
 /// When the numbers are not finite; the encoding gives only finite ones.
 pub(crate) fn scores(
     config: &Config,
     encoded: &Encoded,
-    n_reference: usize,
-    n_current: usize,
+    [n_reference, n_current]: [usize; 2],
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Scores, Undefined> {
     let all: Vec<usize> = (0..encoded.width()).collect();
     let pool = pool(config, encoded, &all, n_reference, n_current)?;
@@ -78,6 +79,9 @@ pub(crate) fn scores(
     let mut res = Scores::default();
     let mut statistics: Vec<(Test, Vec<f64>)> = Vec::new();
     for test in config.tests(encoded.numbers.len()) {
+        if is_cancelled() {
+            return Ok(res);
+        }
         let found = match test {
             Test::Auto => continue,
             Test::Energy => energy(&pool, &dealings),

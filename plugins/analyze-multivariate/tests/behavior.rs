@@ -3,10 +3,13 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use modelwatch_sdk::{
-    ErrorKind, Kind, RecordBatch, Role,
+    ErrorKind, Host, Kind, RecordBatch, Role,
     arrow::{
         array::{
             ArrayRef, BooleanArray, Date32Array, Decimal128Array, FixedSizeListArray, Float64Array, NullArray,
@@ -46,6 +49,39 @@ fn mixed(seed: u64, n: usize, shift: f64) -> RecordBatch {
         ("name", names(name)),
         ("number", floats(number)),
     ])
+}
+
+/// A host that asks for an end when it was asked so often, and counts.
+struct CancelsAt {
+    n: usize,
+    asked: AtomicUsize,
+}
+
+impl Host for CancelsAt {
+    fn is_cancelled(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed) + 1 >= self.n
+    }
+}
+
+#[test]
+fn an_end_is_asked_for_before_each_test_of_a_question() {
+    let config = json!({ "tests": ["energy", "mmd", "correlation"], "permutations": 99 });
+    let mut probe = open(&config);
+    probe.update(&(), Role::Reference, &pair(1, 60, 0.5)).unwrap();
+    probe.update(&(), Role::Current, &pair(2, 60, 0.5)).unwrap();
+    let mut times = |n| {
+        let host = CancelsAt { n, asked: AtomicUsize::new(0) };
+        let error = probe.evaluate(&host).err().map(|it| it.kind);
+        (error, host.asked.into_inner())
+    };
+    let (error, all) = times(usize::MAX);
+    assert_eq!(error, None);
+    for n in 1..=all {
+        let (error, asked) = times(n);
+        assert_eq!(error, Some(ErrorKind::Cancelled), "at {n} of {all}");
+        assert!(asked <= n + 1, "{asked} for {n}");
+    }
+    assert!(all >= 5, "{all}");
 }
 
 #[test]

@@ -99,7 +99,7 @@ pub(super) fn cancel_on_signals() -> anyhow::Result<(Arc<AtomicBool>, Arc<Atomic
     let mut signals = Signals::new([SIGINT]).context("cannot listen for signals")?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
-            output::interruption("ending in order, which may take some seconds; interrupt again to end at once");
+            output::interruption("ending in order; interrupt again to end at once");
         }
     });
     Ok((flag, preempted))

@@ -9,14 +9,13 @@
 
 use tract_onnx::{
     prelude::{
-        Datum, DatumType, IntoTValue, IntoTensor, TValue, TVec, Tensor, TractError, TractResult, TypedFact, TypedModel,
-        tensor1,
+        Datum, DatumType, IntoTValue, IntoTensor, OutletId, TValue, TVec, Tensor, TractError, TractResult, TypedFact,
+        TypedModel, tensor1,
         tract_ndarray::{ArrayD, Axis},
         tvec,
     },
     tract_core::ops::{
-        binary::TypedBinOp, cnn::MaxPool, element_wise::ElementWiseOp, logic::IfThenElse, lstm_cell::LstmEpilogue,
-        math::PowConst, scan::Scan,
+        binary::TypedBinOp, cnn::MaxPool, element_wise::ElementWiseOp, lstm_cell::LstmEpilogue, math::PowConst,
     },
     tract_hir::internal::{
         AxesMapping, EvalContext, EvalOp, Op, StaticName, TractErrorContext, TypedNode, TypedOp, as_op, f16,
@@ -24,40 +23,34 @@ use tract_onnx::{
     },
 };
 
+use super::repair::bodies;
+
 /// Has every operator that drops NaN keep it, in the graphs of loops and branches as well.
 pub(super) fn keep(model: &mut TypedModel) {
-    in_all_graphs(model, &|node, _| drops_nan(node));
+    keep_where(model, &|_, node| drops_nan(node));
 }
 
 /// Has products with nothing but zeros keep NaN and make it of infinities: the optimizer takes them for zeros.
 pub(super) fn keep_in_products_with_zero(model: &mut TypedModel) {
-    in_all_graphs(model, &|node, zeros| {
-        node.op_as::<TypedBinOp>().is_some_and(|it| it.0.name() == "Mul")
-            && is_float(node)
-            && node.inputs.iter().any(|it| zeros[it.node])
+    keep_where(model, &|model, node| {
+        let is_zero = |it: &OutletId| {
+            let constant = model.outlet_fact(*it).ok().and_then(|it| it.konst.as_ref());
+            constant.is_some_and(|it| it.is_all_zero().unwrap_or(false))
+        };
+        let is_product = node.op_as::<TypedBinOp>().is_some_and(|it| it.0.name() == "Mul");
+        is_product && is_float(node) && node.inputs.iter().any(is_zero)
     });
 }
 
-/// Wraps the nodes that are `wanted`, who is told which nodes are constants of zeros.
-fn in_all_graphs(model: &mut TypedModel, wanted: &dyn Fn(&TypedNode, &[bool]) -> bool) {
-    let zeros: Vec<bool> = model.nodes().iter().map(is_zero).collect();
-    for node in &mut model.nodes {
-        if let Some(Scan { body, .. }) = node.op_as_mut() {
-            in_all_graphs(body, wanted);
-        }
-        if let Some(IfThenElse { then_body, else_body, .. }) = node.op_as_mut() {
-            in_all_graphs(then_body, wanted);
-            in_all_graphs(else_body, wanted);
-        }
-        if wanted(node, &zeros) {
-            node.op = Box::new(KeepsNan(node.op.clone()));
-        }
+fn keep_where(model: &mut TypedModel, wanted: &dyn Fn(&TypedModel, &TypedNode) -> bool) {
+    let ids: Vec<usize> = model.nodes().iter().filter(|it| wanted(model, it)).map(|it| it.id).collect();
+    for id in ids {
+        let node = &mut model.nodes[id];
+        node.op = Box::new(KeepsNan(node.op.clone()));
     }
-}
-
-fn is_zero(node: &TypedNode) -> bool {
-    let constant = node.outputs.first().and_then(|it| it.fact.konst.as_ref());
-    constant.is_some_and(|it| it.is_all_zero().unwrap_or(false))
+    for node in &mut model.nodes {
+        bodies(node).into_iter().for_each(|it| keep_where(it, wanted));
+    }
 }
 
 fn is_float(node: &TypedNode) -> bool {

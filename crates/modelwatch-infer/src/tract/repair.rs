@@ -21,7 +21,7 @@ use tract_onnx::{
         scan::Scan,
     },
     tract_hir::internal::{
-        EvalContext, EvalOp, Op, StaticName, ToDim, TypedOp, as_op, bail, op_as_typed_op, op_out_of_plan,
+        EvalContext, EvalOp, Op, StaticName, ToDim, TypedNode, TypedOp, as_op, bail, op_as_typed_op, op_out_of_plan,
     },
 };
 
@@ -30,13 +30,7 @@ use super::{apart, dynamic_product::Quantization, lengths};
 /// Replaces what is known to be wrong, in the graphs of loops and branches as well.
 pub(super) fn repair(model: &mut TypedModel) {
     for node in &mut model.nodes {
-        if let Some(Scan { body, .. }) = node.op_as_mut() {
-            repair(body);
-        }
-        if let Some(IfThenElse { then_body, else_body, .. }) = node.op_as_mut() {
-            repair(then_body);
-            repair(else_body);
-        }
+        bodies(node).into_iter().for_each(repair);
         if let Some(&DequantizeLinearF32 { scale, zero_point }) = node.op_as() {
             node.op = Box::new(Dequantize { scale, zero_point });
         }
@@ -61,6 +55,14 @@ pub(super) fn repair(model: &mut TypedModel) {
             node.op = Box::new(Extreme { axes: reduce.axes.to_vec(), largest });
         }
     }
+}
+
+/// Returns the graphs of a loop or of branches.
+pub(super) fn bodies(node: &mut TypedNode) -> Vec<&mut TypedModel> {
+    if node.op_is::<Scan>() {
+        return node.op_as_mut::<Scan>().map(|it| &mut it.body).into_iter().collect();
+    }
+    node.op_as_mut::<IfThenElse>().map_or(vec![], |it| vec![&mut it.then_body, &mut it.else_body])
 }
 
 /// The largest or smallest element along axes, which stay with length 1.

@@ -80,8 +80,8 @@ fn key_of_integer(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
-/// Zero has two signs and NaN many payloads.
-fn key_of_float(value: f64) -> u64 {
+/// Returns by what a float is found: zero has two signs and NaN many payloads.
+pub(in crate::tract) fn key_of_float(value: f64) -> u64 {
     if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() }
 }
 

@@ -20,7 +20,7 @@ mod trees;
 use tract_onnx::{Onnx, model::ParsingContext, pb::NodeProto, prelude::TractResult, tract_hir::infer::InferenceOp};
 
 pub(super) use choice::branches;
-pub(super) use encoder::maps_numbers;
+pub(super) use encoder::{key_of_float, maps_numbers};
 pub(super) use quantized::{OF_MICROSOFT, quantization};
 use row_op::{Kernel, RowOp};
 

@@ -11,9 +11,12 @@ use tract_onnx::{
 };
 
 use super::arrays::{concat, elements, full};
-use crate::tract::interpreter::{
-    call::{Call, array},
-    value::Value,
+use crate::tract::{
+    interpreter::{
+        call::{Call, array},
+        value::Value,
+    },
+    ops::key_of_float,
 };
 
 /// An element of either kind, to look up. Floats are compared by their bits, every NaN being the same.
@@ -33,8 +36,7 @@ fn keys(tensor: &Tensor) -> TractResult<Vec<Key>> {
 }
 
 fn float_key(value: f64) -> Key {
-    // Zero has two signs and NaN many payloads.
-    Key::Float(if value.is_nan() { f64::NAN } else { value + 0.0 }.to_bits())
+    Key::Float(key_of_float(value))
 }
 
 /// Returns one side of the mapping: a tensor attribute or a list of one of three types.

@@ -36,6 +36,8 @@ pub enum Reason {
     NoSpread,
     /// The range of the data is too narrow for that many bins of finite width.
     TooManyBins,
+    /// The caller asked for an end before there was an answer.
+    Interrupted,
 }
 
 /// Says why bytes are not the state of an accumulator.
@@ -99,6 +101,7 @@ impl fmt::Display for Reason {
             Self::TooFew => "there are too few values",
             Self::NoSpread => "all values are equal",
             Self::TooManyBins => "the range is too narrow for that many bins",
+            Self::Interrupted => "it was interrupted",
         })
     }
 }

@@ -6,7 +6,7 @@ use modelwatch_sdk::{
     report::Gap,
     rows::{Use, has_use},
 };
-use modelwatch_stats::{multiple::holm, multivariate::CalibrationChange};
+use modelwatch_stats::{Reason, multiple::holm, multivariate::CalibrationChange};
 
 use crate::{
     calibration,
@@ -119,11 +119,7 @@ pub(crate) fn ask(config: &Config, host: &dyn Host, reference: &Side, current: &
             outcome.gaps.push(Gap::new(topic.name(), "every column is constant, the same in both roles"));
             continue;
         }
-        let scores = scores(config, &encoded, n, &|| host.is_cancelled());
-        if host.is_cancelled() {
-            return Err(host.cancelled());
-        }
-        match scores {
+        match scores(config, &encoded, n, &|| host.is_cancelled()) {
             Ok(scores) => {
                 let untested = scores.untested.iter();
                 let gap = |test: &str, why: &str| Gap::new(format!("{}, test `{test}`", topic.name()), why);
@@ -132,6 +128,7 @@ pub(crate) fn ask(config: &Config, host: &dyn Host, reference: &Side, current: &
                     outcome.answers.push(Answer { topic, scores, p_value, is_drifted: false });
                 }
             }
+            Err(e) if e.reason == Reason::Interrupted => return Err(host.cancelled()),
             Err(e) => outcome.gaps.push(Gap::new(topic.name(), e.reason.to_string())),
         }
     }

@@ -1,7 +1,7 @@
 //! The statistics of all tests of one question.
 
 use modelwatch_stats::{
-    Undefined,
+    Reason, Undefined,
     multivariate::{
         Classifier, Dealings, PairChange, Penalty, Pool, Rbf, Rows, Strata, adjusted, correlation_change,
         correlation_changes, cross_fitted_auc, energy, mean_shift_contributions, mmd, neighbors, permutation_p_value,
@@ -61,11 +61,10 @@ impl Scores {
     }
 }
 
-/// Returns the answers about rows of which the first so many are those of the reference; only those of some tests where it is
-/// cancelled.
+/// Returns the answers about rows of which the first so many are those of the reference.
 ///
 /// # Errors
-/// When the numbers are not finite; the encoding gives only finite ones.
+/// When it is cancelled, or the numbers are not finite; the encoding gives only finite ones.
 pub(crate) fn scores(
     config: &Config,
     encoded: &Encoded,
@@ -75,13 +74,11 @@ pub(crate) fn scores(
     let all: Vec<usize> = (0..encoded.width()).collect();
     let pool = pool(config, encoded, &all, n_reference, n_current)?;
     let folds = Strata::Folds(config.folds);
-    let dealings = Dealings::new(pool.is_current(), folds, config.permutations, config.seed)?;
+    let dealings =
+        Dealings::new(pool.is_current(), folds, config.permutations, config.seed)?.interrupted_by(is_cancelled);
     let mut res = Scores::default();
     let mut statistics: Vec<(Test, Vec<f64>)> = Vec::new();
     for test in config.tests(encoded.numbers.len()) {
-        if is_cancelled() {
-            return Ok(res);
-        }
         let found = match test {
             Test::Auto => continue,
             Test::Energy => energy(&pool, &dealings),
@@ -105,6 +102,7 @@ pub(crate) fn scores(
         };
         match found {
             Ok(it) => statistics.push((test, it)),
+            Err(e) if e.reason == Reason::Interrupted => return Err(e),
             Err(e) => res.untested.push((test, e.reason.to_string())),
         }
     }

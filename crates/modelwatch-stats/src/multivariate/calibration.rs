@@ -77,7 +77,7 @@ pub fn calibration_change(
 }
 
 /// Adds the statistic of one part for each dealing.
-fn add_part(statistics: &mut [f64], rows: &[(f64, f64, bool)], members: &[usize], dealings: &Dealings) {
+fn add_part(statistics: &mut [f64], rows: &[(f64, f64, bool)], members: &[usize], dealings: &Dealings<'_>) {
     let n = members.iter().filter(|&&it| rows[it].2).count() as f64;
     let m = members.len() as f64 - n;
     let variance = members.iter().map(|&it| rows[it].0 * (1.0 - rows[it].0)).sum::<f64>() / (m + n);

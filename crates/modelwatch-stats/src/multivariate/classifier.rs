@@ -44,7 +44,7 @@ pub enum Classifier {
 /// // Of 1600 pairs those of the 20 common numbers are wrong or tied.
 /// assert!((areas[0] - 0.875).abs() < 0.05 && permutation_p_value(&areas) == 0.01);
 /// ```
-pub fn cross_fitted_auc(pool: &Pool, dealings: &Dealings, classifier: Classifier) -> Result<Vec<f64>, Undefined> {
+pub fn cross_fitted_auc(pool: &Pool, dealings: &Dealings<'_>, classifier: Classifier) -> Result<Vec<f64>, Undefined> {
     let rows = pool.rows();
     match classifier {
         Classifier::Logistic(penalty) => cross_fitted(pool, dealings, |split| {
@@ -81,7 +81,7 @@ struct Split<'a> {
 /// Returns the areas, given what makes of a split a function from the labels of the other folds to the scores of the fold.
 fn cross_fitted<L>(
     pool: &Pool,
-    dealings: &Dealings,
+    dealings: &Dealings<'_>,
     learner: impl Fn(Split<'_>) -> Result<L, Undefined>,
 ) -> Result<Vec<f64>, Undefined>
 where
@@ -107,6 +107,7 @@ where
         let others: Vec<usize> = others.flat_map(|it| it.1.iter().copied()).collect();
         let learn = learner(Split { fold, others: &others })?;
         for (dealing, sum) in sums.iter_mut().enumerate() {
+            dealings.go_on()?;
             let label = |row: &usize| dealings.of_row(*row)[dealing];
             let scores = learn(&others.iter().map(label).collect::<Vec<_>>())?;
             let mut scored: Vec<(f64, bool)> = scores.into_iter().zip(fold.iter().map(|it| label(it) > 0.0)).collect();

@@ -29,7 +29,7 @@ pub struct PairChange {
 ///
 /// Fisher's transform (1915) makes a change count alike wherever it starts. A column that is constant in a sample correlates with nothing
 /// there. Undefined for fewer than two columns.
-pub fn correlation_change(pool: &Pool, dealings: &Dealings) -> Result<Vec<f64>, Undefined> {
+pub fn correlation_change(pool: &Pool, dealings: &Dealings<'_>) -> Result<Vec<f64>, Undefined> {
     let rows = pool.rows();
     dealings.check(rows.len())?;
     if rows.width() < 2 {
@@ -41,15 +41,16 @@ pub fn correlation_change(pool: &Pool, dealings: &Dealings) -> Result<Vec<f64>, 
     let mut all = Sums::new(rows.width());
     centered.iter().for_each(|it| all.add(it));
     let statistic = |dealing: usize| {
+        dealings.go_on()?;
         let mut current = Sums::new(rows.width());
         for (row, _) in centered.iter().zip(dealings.dealing(dealing)).filter(|it| it.1 > 0.0) {
             current.add(row);
         }
         let reference = all.without(&current);
         let changes = reference.correlations().zip(current.correlations());
-        changes.map(|(left, right)| (left.atanh() - right.atanh()).abs()).fold(0.0, f64::max)
+        Ok(changes.map(|(left, right)| (left.atanh() - right.atanh()).abs()).fold(0.0, f64::max))
     };
-    Ok((0..dealings.len()).map(statistic).collect())
+    (0..dealings.len()).map(statistic).collect()
 }
 
 /// Returns all pairs of columns, the greatest change first, with p-values by Fisher's z: `(atanh r - atanh s) / √(1/(m-3) + 1/(n-3))`.

@@ -19,12 +19,12 @@ use super::pool::{Dealings, Pool};
 /// let across = (5.0 + 34f64.sqrt() + 20f64.sqrt() + 29f64.sqrt()) / 4.0;
 /// assert!((statistics[0] - (2.0 * across - 0.5 - 0.5)).abs() < 1e-12);
 /// ```
-pub fn energy(pool: &Pool, dealings: &Dealings) -> Result<Vec<f64>, Undefined> {
+pub fn energy(pool: &Pool, dealings: &Dealings<'_>) -> Result<Vec<f64>, Undefined> {
     dealings.check(pool.rows().len())?;
     let n = dealings.n_current() as f64;
     let m = dealings.n_rows() as f64 - n;
     let statistic = |it: PairSums| 2.0 * (it.across / (m * n) - it.reference / (m * m) - it.current / (n * n));
-    Ok(pair_sums(pool.rows(), dealings, f64::sqrt).into_iter().map(statistic).collect())
+    Ok(pair_sums(pool.rows(), dealings, f64::sqrt)?.into_iter().map(statistic).collect())
 }
 
 #[cfg(test)]

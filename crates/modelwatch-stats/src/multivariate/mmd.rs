@@ -60,7 +60,7 @@ impl Rbf {
 ///
 /// `Σ k(x, x') / (m (m - 1)) + Σ k(y, y') / (n (n - 1)) - 2 Σ k(x, y) / (m n)` over pairs of different rows; it may be
 /// negative. Undefined where a sample has fewer than two rows.
-pub fn mmd(pool: &Pool, dealings: &Dealings, kernel: Rbf) -> Result<Vec<f64>, Undefined> {
+pub fn mmd(pool: &Pool, dealings: &Dealings<'_>, kernel: Rbf) -> Result<Vec<f64>, Undefined> {
     dealings.check(pool.rows().len())?;
     let n = dealings.n_current();
     let m = dealings.n_rows() - n;
@@ -70,7 +70,7 @@ pub fn mmd(pool: &Pool, dealings: &Dealings, kernel: Rbf) -> Result<Vec<f64>, Un
     let (m, n) = (m as f64, n as f64);
     let statistic =
         |it: PairSums| 2.0 * (it.reference / (m * (m - 1.0)) + it.current / (n * (n - 1.0)) - it.across / (m * n));
-    Ok(pair_sums(pool.rows(), dealings, |it| kernel.of(it)).into_iter().map(statistic).collect())
+    Ok(pair_sums(pool.rows(), dealings, |it| kernel.of(it))?.into_iter().map(statistic).collect())
 }
 
 /// Returns the unbiased MMD² of two samples; see [`mmd`].

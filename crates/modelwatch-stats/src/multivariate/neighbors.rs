@@ -19,7 +19,7 @@ use super::rows::squared_distance;
 /// let dealings = Dealings::new(pool.is_current(), Strata::One, 9, 1).unwrap();
 /// assert_eq!(neighbors(&pool, &dealings, 1).unwrap()[0], 0.6);
 /// ```
-pub fn neighbors(pool: &Pool, dealings: &Dealings, n_neighbors: usize) -> Result<Vec<f64>, Undefined> {
+pub fn neighbors(pool: &Pool, dealings: &Dealings<'_>, n_neighbors: usize) -> Result<Vec<f64>, Undefined> {
     let rows = pool.rows();
     dealings.check(rows.len())?;
     let n_neighbors = n_neighbors.min(rows.len() - 1);
@@ -29,6 +29,7 @@ pub fn neighbors(pool: &Pool, dealings: &Dealings, n_neighbors: usize) -> Result
     let mut same = vec![0.0; dealings.len()];
     let mut nearest = Vec::with_capacity(rows.len());
     for (idx, row) in rows.iter().enumerate() {
+        dealings.go_on()?;
         nearest.clear();
         let others = rows.iter().enumerate().filter(|it| it.0 != idx);
         nearest.extend(others.map(|(other, it)| (squared_distance(row, it), other)));

@@ -1,5 +1,7 @@
 //! Sums over pairs of rows, for all dealings in one pass.
 
+use crate::error::Undefined;
+
 use super::pool::Dealings;
 use super::rows::{Rows, squared_distance};
 
@@ -20,10 +22,15 @@ pub(super) struct PairSums {
 /// Returns the sums of a function of the squared distance in each dealing.
 ///
 /// No matrix of distances is kept: memory is that of the dealings. Time is that of `rows² · dealings / 2` multiplications.
-pub(super) fn pair_sums(rows: Rows<'_>, dealings: &Dealings, of: impl Fn(f64) -> f64) -> Vec<PairSums> {
+pub(super) fn pair_sums(
+    rows: Rows<'_>,
+    dealings: &Dealings<'_>,
+    of: impl Fn(f64) -> f64,
+) -> Result<Vec<PairSums>, Undefined> {
     let mut res = vec![PairSums::default(); dealings.len()];
     let mut sums: [Vec<f64>; BLOCK] = std::array::from_fn(|_| vec![0.0; dealings.len()]);
     for start in (0..rows.len()).step_by(BLOCK) {
+        dealings.go_on()?;
         let block = start..(start + BLOCK).min(rows.len());
         sums.iter_mut().for_each(|it| it.fill(0.0));
         let mut totals = [0.0; BLOCK];
@@ -44,7 +51,7 @@ pub(super) fn pair_sums(rows: Rows<'_>, dealings: &Dealings, of: impl Fn(f64) ->
             }
         }
     }
-    res
+    Ok(res)
 }
 
 /// Adds the values of a block to the sums over the current sample, dealing by dealing.
@@ -70,7 +77,7 @@ mod tests {
             let values: Vec<f64> = (0..n).map(|it| (it * it % 7) as f64).collect();
             let labels: Vec<bool> = (0..n).map(|it| it % 2 == 0).collect();
             let dealings = Dealings::new(&labels, Strata::One, 6, 11).unwrap();
-            let sums = pair_sums(Rows::new(&values, 1).unwrap(), &dealings, f64::sqrt);
+            let sums = pair_sums(Rows::new(&values, 1).unwrap(), &dealings, f64::sqrt).unwrap();
             for (dealing, found) in sums.iter().enumerate() {
                 let labels: Vec<bool> = dealings.dealing(dealing).map(|it| it > 0.0).collect();
                 let mut expected = PairSums::default();

@@ -1,5 +1,7 @@
 //! The rows of both samples, and the ways of dealing them out.
 
+use std::fmt;
+
 use crate::error::{Reason, Undefined};
 use crate::hash::mix;
 use crate::random::Random;
@@ -28,13 +30,14 @@ pub enum Strata<'a> {
 }
 
 /// Ways of dealing the rows of a pool out into samples of the same sizes, the observed one first.
-#[derive(Clone, Debug)]
-pub struct Dealings {
+#[derive(Clone)]
+pub struct Dealings<'a> {
     n_rows: usize,
     n: usize,
     /// Row by row one number per dealing: 1 for the current sample, 0 for the reference.
     is_current: Vec<f64>,
     strata: Vec<usize>,
+    is_interrupted: &'a dyn Fn() -> bool,
 }
 
 impl Pool {
@@ -70,7 +73,7 @@ impl Pool {
     }
 }
 
-impl Dealings {
+impl<'a> Dealings<'a> {
     /// Returns the observed dealing and so many random ones.
     ///
     /// Undefined where one of the samples has no row, and for strata of another length.
@@ -95,7 +98,7 @@ impl Dealings {
             Strata::Given(_) => return Err(Undefined::new(Reason::LengthMismatch)),
         };
         let n = n_random + 1;
-        let mut res = Self { n_rows, n, is_current: vec![0.0; n_rows * n], strata };
+        let mut res = Self { n_rows, n, is_current: vec![0.0; n_rows * n], strata, is_interrupted: &|| false };
         let members = res.members();
         let mut random = Random::new(mix(seed));
         for dealing in 0..n {
@@ -110,6 +113,24 @@ impl Dealings {
             }
         }
         Ok(res)
+    }
+
+    /// Returns the same dealings, whose statistics ask whether to end: often, as one of them can take minutes.
+    ///
+    /// A statistic that is told to is undefined for [`Reason::Interrupted`].
+    ///
+    /// ```
+    /// use modelwatch_stats::multivariate::{Dealings, Pool, Rows, Strata, energy};
+    ///
+    /// let values = [1.0, 2.0, 3.0, 4.0];
+    /// let rows = Rows::new(&values, 1).unwrap();
+    /// let pool = Pool::new(rows, rows, 1).unwrap();
+    /// let dealings = Dealings::new(pool.is_current(), Strata::One, 99, 1).unwrap().interrupted_by(&|| true);
+    /// assert_eq!(energy(&pool, &dealings).unwrap_err().to_string(), "the statistic is undefined: it was interrupted");
+    /// ```
+    #[must_use]
+    pub fn interrupted_by(self, is_interrupted: &'a dyn Fn() -> bool) -> Self {
+        Self { is_interrupted, ..self }
     }
 
     /// Returns how many dealings there are, the observed one among them.
@@ -145,9 +166,20 @@ impl Dealings {
         res
     }
 
+    /// Returns an error where the caller asked for an end.
+    pub(super) fn go_on(&self) -> Result<(), Undefined> {
+        if (self.is_interrupted)() { Err(Undefined::new(Reason::Interrupted)) } else { Ok(()) }
+    }
+
     /// Returns an error unless the dealings are of so many rows.
     pub(super) fn check(&self, n_rows: usize) -> Result<(), Undefined> {
         if self.n_rows == n_rows { Ok(()) } else { Err(Undefined::new(Reason::LengthMismatch)) }
+    }
+}
+
+impl fmt::Debug for Dealings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dealings").field("n_rows", &self.n_rows).field("n", &self.n).finish_non_exhaustive()
     }
 }
 
@@ -171,7 +203,12 @@ fn shuffle<T>(items: &mut [T], random: &mut Random) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::multivariate::{
+        Classifier, Penalty, Rbf, correlation_change, cross_fitted_auc, energy, mmd, neighbors, reconstruction_change,
+    };
 
     #[test]
     fn every_dealing_keeps_the_sizes_in_every_stratum() {
@@ -187,6 +224,32 @@ mod tests {
             }
         }
         assert_ne!(dealings.dealing(1).collect::<Vec<_>>(), dealings.dealing(2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_statistic_ends_when_it_is_told_to() {
+        let (left, right): (Vec<f64>, Vec<f64>) = (0..40).map(|it| (f64::from(it * 7 % 40), f64::from(it % 5))).unzip();
+        let rows = |it| Rows::new(it, 2).unwrap();
+        let pool = Pool::new(rows(&left), rows(&right), 1).unwrap();
+        let statistics: [fn(&Pool, &Dealings<'_>) -> Result<Vec<f64>, Undefined>; 7] = [
+            energy,
+            |pool, dealings| mmd(pool, dealings, Rbf::new(1.0).unwrap()),
+            |pool, dealings| neighbors(pool, dealings, 3),
+            |pool, dealings| cross_fitted_auc(pool, dealings, Classifier::Logistic(Penalty(1.0))),
+            |pool, dealings| cross_fitted_auc(pool, dealings, Classifier::Trees),
+            correlation_change,
+            |pool, dealings| reconstruction_change(pool, dealings, 0.65),
+        ];
+        for (idx, statistic) in statistics.into_iter().enumerate() {
+            let asked = Cell::new(0);
+            let at_third = || {
+                asked.set(asked.get() + 1);
+                asked.get() == 3
+            };
+            let dealings = Dealings::new(pool.is_current(), Strata::Folds(3), 9, 1).unwrap();
+            let found = statistic(&pool, &dealings.interrupted_by(&at_third));
+            assert_eq!((found.unwrap_err().reason, asked.get()), (Reason::Interrupted, 3), "statistic {idx}");
+        }
     }
 
     #[test]

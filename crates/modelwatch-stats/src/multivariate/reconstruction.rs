@@ -117,10 +117,11 @@ impl Reconstruction {
 /// let dealings = Dealings::new(pool.is_current(), Strata::One, 99, 1).unwrap();
 /// assert_eq!(permutation_p_value(&reconstruction_change(&pool, &dealings, 0.65).unwrap()), 0.01);
 /// ```
-pub fn reconstruction_change(pool: &Pool, dealings: &Dealings, share: f64) -> Result<Vec<f64>, Undefined> {
+pub fn reconstruction_change(pool: &Pool, dealings: &Dealings<'_>, share: f64) -> Result<Vec<f64>, Undefined> {
     let rows = pool.rows();
     dealings.check(rows.len())?;
     let statistic = |dealing: usize| {
+        dealings.go_on()?;
         let mut samples = [Vec::new(), Vec::new()];
         for (row, is_current) in rows.iter().zip(dealings.dealing(dealing)) {
             samples[usize::from(is_current > 0.0)].extend_from_slice(row);

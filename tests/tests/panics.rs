@@ -123,12 +123,12 @@ fn a_panic_in_a_store_is_an_error_and_the_last_call() {
     assert!(open("none").unwrap().lineages().unwrap().is_empty());
 }
 
-type WriterCall = fn(Box<dyn CheckpointWriter>) -> Result<()>;
+type WriterCall = fn(&mut dyn CheckpointWriter) -> Result<()>;
 
 const WRITER: [(&str, &str, WriterCall); 3] = [
-    ("append", "append", |mut it| it.append("x", b"x")),
-    ("tensor", "update_tensor", |mut it| it.tensor(&weights()[0].1.view())),
-    ("publish", "commit", |it| it.commit().map(drop)),
+    ("append", "append", |it| it.append("x", b"x")),
+    ("tensor", "update_tensor", |it| it.tensor(&weights()[0].1.view())),
+    ("publish", "commit", |it| it.publish().map(drop)),
 ];
 
 type ReaderCall = fn(&dyn CheckpointReader) -> Result<()>;
@@ -142,7 +142,7 @@ const READER: [(&str, ReaderCall); 3] = [
 
 /// The store goes on, since nothing that it holds was half done.
 #[test]
-fn a_panic_in_a_writer_or_reader_is_an_error_of_that_one() {
+fn a_panic_in_a_writer_or_reader_is_an_error_and_the_last_call_of_that_one() {
     of_all_methods(STORE_SOURCE, "CheckpointWriter", WRITER.map(|it| it.0));
     of_all_methods(STORE_SOURCE, "CheckpointReader", ["manifest"].into_iter().chain(READER.map(|it| it.0)));
     let catalog = faulty();
@@ -155,7 +155,12 @@ fn a_panic_in_a_writer_or_reader_is_an_error_of_that_one() {
 
     for (method, fault, call) in WRITER {
         let store = open(fault);
-        panicked(method, call(store.begin(&(), "b", &Map::new()).unwrap()));
+        let mut writer = store.begin(&(), "b", &Map::new()).unwrap();
+        panicked(method, call(writer.as_mut()));
+        for (other, _, call) in WRITER {
+            not_called_again(&format!("{other} after {method}"), &call(writer.as_mut()).unwrap_err());
+        }
+        drop(writer);
         assert_eq!(store.lineages().unwrap(), ["a"], "{method}");
     }
     let store = open("manifest");
@@ -163,7 +168,12 @@ fn a_panic_in_a_writer_or_reader_is_an_error_of_that_one() {
     assert_eq!(store.lineages().unwrap(), ["a"]);
     for (method, call) in READER {
         let store = open(method);
-        panicked(method, call(store.open(&(), &id).unwrap().as_ref()));
+        let reader = store.open(&(), &id).unwrap();
+        panicked(method, call(reader.as_ref()));
+        for (other, call) in READER {
+            not_called_again(&format!("{other} after {method}"), &call(reader.as_ref()).unwrap_err());
+        }
+        drop(reader);
         assert_eq!(store.lineages().unwrap(), ["a"], "{method}");
     }
     let sound = open("none").open(&(), &id).unwrap();

@@ -5,6 +5,7 @@
 //! in a process of its own: `isolated` has its instances here, `process` the process, `wire` what is
 //! said, and `worker` the other side, where the library is loaded as it would be here.
 
+mod callee;
 mod catalog;
 mod foreign;
 mod held;

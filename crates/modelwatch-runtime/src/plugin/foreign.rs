@@ -3,10 +3,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use abi_stable::{
@@ -27,14 +24,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tracing::{debug, error, info, level_filters::LevelFilter, trace, warn};
 
+use super::callee::Callee;
+
 /// The target of the events of plugins.
 pub(super) const TARGET: &str = "modelwatch::plugin";
 
 /// A probe in a library.
 pub(crate) struct ForeignProbe {
-    raw: v1::ProbeBox,
+    callee: Callee<v1::ProbeBox>,
     needs: Arc<Needs>,
-    panicked: bool,
 }
 
 impl ForeignProbe {
@@ -42,7 +40,7 @@ impl ForeignProbe {
     pub(crate) fn open(root: v1::PluginRef, component: &str, config: &Value) -> Result<Self> {
         let raw = Self::raw(root, component, config)?;
         let needs = Arc::new(json(raw.needs())?);
-        Ok(Self { raw, needs, panicked: false })
+        Ok(Self { callee: Callee::new("plugin", raw), needs })
     }
 
     /// Opens another instance of what has told its needs.
@@ -52,21 +50,11 @@ impl ForeignProbe {
         config: &Value,
         needs: Arc<Needs>,
     ) -> Result<Self> {
-        Ok(Self { raw: Self::raw(root, component, config)?, needs, panicked: false })
+        Ok(Self { callee: Callee::new("plugin", Self::raw(root, component, config)?), needs })
     }
 
     fn raw(root: v1::PluginRef, component: &str, config: &Value) -> Result<v1::ProbeBox> {
         Ok(root.probe()(component.into(), config.to_string().as_str().into()).into_result()?)
-    }
-
-    /// Calls the library, unless it panicked before: what it would say now cannot be believed.
-    fn call<T>(&mut self, call: impl FnOnce(&mut v1::ProbeBox) -> v1::Fallible<T>) -> Result<T> {
-        if self.panicked {
-            return Err(Error::new(ErrorKind::Panicked, "the plugin panicked before and is not called again"));
-        }
-        let res = call(&mut self.raw).into_result().map_err(Error::from);
-        self.panicked = res.as_ref().is_err_and(|it| it.kind == ErrorKind::Panicked);
-        res
     }
 }
 
@@ -76,29 +64,29 @@ impl Probe for ForeignProbe {
     }
     fn update(&mut self, host: &dyn Host, role: Role, rows: &RecordBatch) -> Result<()> {
         let rows = batch::export(rows)?;
-        self.call(|raw| with_host(host, |host| raw.update(host, role.as_str().into(), rows)))
+        self.callee.call_mut(|raw| with_host(host, |host| raw.update(host, role.as_str().into(), rows)))
     }
     fn update_tensor(&mut self, host: &dyn Host, role: ModelRole, tensor: &TensorView<'_>) -> Result<()> {
-        self.call(|raw| with_host(host, |host| raw.update_tensor(host, role.as_str().into(), raw_tensor(*tensor))))
+        self.callee
+            .call_mut(|raw| with_host(host, |host| raw.update_tensor(host, role.as_str().into(), raw_tensor(*tensor))))
     }
     fn state(&mut self) -> Result<Vec<u8>> {
-        self.call(|raw| raw.state()).map(Into::into)
+        self.callee.call_mut(|raw| raw.state()).map(Into::into)
     }
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        self.call(|raw| raw.merge(state.into()))
+        self.callee.call_mut(|raw| raw.merge(state.into()))
     }
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
-        self.call(|raw| with_host(host, |host| raw.evaluate(host))).and_then(|it| parse(&it))
+        self.callee.call_mut(|raw| with_host(host, |host| raw.evaluate(host))).and_then(|it| parse(&it))
     }
     fn close(&mut self) -> Result<()> {
-        self.call(|raw| raw.close())
+        self.callee.call_mut(|raw| raw.close())
     }
 }
 
 /// A store in a library.
 pub(crate) struct ForeignStore {
-    raw: v1::CheckpointStoreBox,
-    panicked: AtomicBool,
+    callee: Callee<v1::CheckpointStoreBox>,
     fallen: Fallen,
 }
 
@@ -107,9 +95,9 @@ pub(crate) struct ForeignStore {
 struct Fallen(Arc<Mutex<Option<Error>>>);
 
 impl Fallen {
-    fn keep(&self, closed: v1::Fallible<()>) {
-        if let RResult::RErr(e) = closed {
-            self.lock().get_or_insert(e.into());
+    fn keep(&self, closed: Result<()>) {
+        if let Err(e) = closed {
+            self.lock().get_or_insert(e);
         }
     }
 
@@ -122,26 +110,12 @@ impl ForeignStore {
     /// Opens the store; `config` is a JSON object.
     pub(crate) fn open(root: v1::PluginRef, name: &str, config: &Value) -> Result<Self> {
         let raw = root.store()(name.into(), config.to_string().as_str().into()).into_result()?;
-        Ok(Self { raw, panicked: AtomicBool::new(false), fallen: Fallen::default() })
+        Ok(Self { callee: Callee::new("store", raw), fallen: Fallen::default() })
     }
 
-    /// Calls the library, unless it panicked before: what it holds now cannot be believed.
-    fn call<T>(&self, call: impl FnOnce(&v1::CheckpointStoreBox) -> v1::Fallible<T>) -> Result<T> {
-        if self.panicked.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Panicked, "the store panicked before and is not called again"));
-        }
-        let res = call(&self.raw).into_result().map_err(Error::from);
-        if res.as_ref().is_err_and(|it| it.kind == ErrorKind::Panicked) {
-            self.panicked.store(true, Ordering::Relaxed);
-        }
-        res
-    }
-}
-
-impl ForeignStore {
     fn care<T: DeserializeOwned>(&self, host: &dyn Host, task: &str, options: &impl Serialize) -> Result<T> {
         let options = serde_json::to_string(options).map_err(Error::input)?;
-        parse(&self.call(|raw| with_host(host, |host| raw.care(host, task.into(), options.as_str().into())))?)
+        parse(&self.callee.call(|raw| with_host(host, |host| raw.care(host, task.into(), options.as_str().into())))?)
     }
 }
 
@@ -153,19 +127,25 @@ impl CheckpointStore for ForeignStore {
         metadata: &Map<String, Value>,
     ) -> Result<Box<dyn CheckpointWriter>> {
         let metadata = Value::from(metadata.clone()).to_string();
-        let raw = self.call(|raw| with_host(host, |host| raw.begin(host, lineage.into(), metadata.as_str().into())))?;
-        Ok(Box::new(ForeignWriter { raw, fallen: self.fallen.clone() }))
+        let raw = self
+            .callee
+            .call(|raw| with_host(host, |host| raw.begin(host, lineage.into(), metadata.as_str().into())))?;
+        Ok(Box::new(ForeignWriter { callee: Callee::new("store's writer", raw), fallen: self.fallen.clone() }))
     }
     fn open(&self, host: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
-        let raw = self.call(|raw| with_host(host, |host| raw.open(host, id.as_str().into())))?;
+        let raw = self.callee.call(|raw| with_host(host, |host| raw.open(host, id.as_str().into())))?;
         let manifest = json(raw.manifest())?;
-        Ok(Box::new(ForeignReader { raw, manifest, fallen: self.fallen.clone() }))
+        Ok(Box::new(ForeignReader {
+            callee: Callee::new("store's reader", raw),
+            manifest,
+            fallen: self.fallen.clone(),
+        }))
     }
     fn lineages(&self) -> Result<Vec<String>> {
-        parse(&self.call(|raw| raw.lineages())?)
+        parse(&self.callee.call(|raw| raw.lineages())?)
     }
     fn log(&self, lineage: &str, after: u64, limit: u32) -> Result<Vec<LogEntry>> {
-        parse(&self.call(|raw| raw.log(lineage.into(), after, limit))?)
+        parse(&self.callee.call(|raw| raw.log(lineage.into(), after, limit))?)
     }
     fn set_ref(
         &self,
@@ -176,18 +156,18 @@ impl CheckpointStore for ForeignStore {
         reason: &str,
     ) -> Result<()> {
         let expected: ROption<RStr<'_>> = expected.map(|it| it.as_str().into()).into();
-        self.call(|raw| raw.set_ref(lineage.into(), name.into(), id.as_str().into(), expected, reason.into()))
+        self.callee.call(|raw| raw.set_ref(lineage.into(), name.into(), id.as_str().into(), expected, reason.into()))
     }
     fn record_verdict(&self, lineage: &str, id: &CheckpointId, verdict: &VerdictRecord) -> Result<()> {
         let verdict = serde_json::to_string(verdict).map_err(Error::input)?;
-        self.call(|raw| raw.record_verdict(lineage.into(), id.as_str().into(), verdict.as_str().into()))
+        self.callee.call(|raw| raw.record_verdict(lineage.into(), id.as_str().into(), verdict.as_str().into()))
     }
     fn unset_ref(&self, lineage: &str, name: &str, expected: &CheckpointId, reason: &str) -> Result<()> {
-        self.call(|raw| raw.unset_ref(lineage.into(), name.into(), expected.as_str().into(), reason.into()))
+        self.callee.call(|raw| raw.unset_ref(lineage.into(), name.into(), expected.as_str().into(), reason.into()))
     }
     fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
         let ids = serde_json::to_string(ids).map_err(Error::input)?;
-        self.call(|raw| raw.remove(lineage.into(), ids.as_str().into(), reason.into()))
+        self.callee.call(|raw| raw.remove(lineage.into(), ids.as_str().into(), reason.into()))
     }
     fn scrub(&self, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {
         self.care(host, "scrub", &depth)
@@ -209,7 +189,7 @@ impl CheckpointStore for ForeignStore {
         self.care(host, "clock", &()).or_else(|e| if e.kind == ErrorKind::NotFound { Ok(()) } else { Err(e) })
     }
     fn close(&mut self) -> Result<()> {
-        self.fallen.keep(self.raw.close());
+        self.fallen.keep(self.callee.close(|raw| raw.close()));
         self.fallen.lock().take().map_or(Ok(()), Err)
     }
 }
@@ -224,19 +204,19 @@ impl Drop for ForeignStore {
 }
 
 struct ForeignWriter {
-    raw: v1::CheckpointWriterBox,
+    callee: Callee<v1::CheckpointWriterBox>,
     fallen: Fallen,
 }
 
 impl CheckpointWriter for ForeignWriter {
     fn append(&mut self, file: &str, bytes: &[u8]) -> Result<()> {
-        Ok(self.raw.append(file.into(), bytes.into()).into_result()?)
+        self.callee.call_mut(|raw| raw.append(file.into(), bytes.into()))
     }
     fn tensor(&mut self, tensor: &TensorView<'_>) -> Result<()> {
-        Ok(self.raw.tensor(raw_tensor(*tensor)).into_result()?)
+        self.callee.call_mut(|raw| raw.tensor(raw_tensor(*tensor)))
     }
     fn publish(&mut self) -> Result<CheckpointId> {
-        let res = self.raw.commit().into_result().map_err(Error::from);
+        let res = self.callee.call_mut(|raw| raw.commit());
         // It may have panicked when all was stored. Who finds that it was hears of the panic when the store is closed.
         let id = res.map_err(|e| match e.kind {
             ErrorKind::Panicked => {
@@ -256,12 +236,12 @@ impl CheckpointWriter for ForeignWriter {
 
 impl Drop for ForeignWriter {
     fn drop(&mut self) {
-        self.fallen.keep(self.raw.close());
+        self.fallen.keep(self.callee.close(|raw| raw.close()));
     }
 }
 
 struct ForeignReader {
-    raw: v1::CheckpointReaderBox,
+    callee: Callee<v1::CheckpointReaderBox>,
     manifest: CheckpointManifest,
     fallen: Fallen,
 }
@@ -272,25 +252,24 @@ impl CheckpointReader for ForeignReader {
     }
     fn read(&self, file: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
         let room = out.len();
-        n_read(self.raw.read(file.into(), offset, out.into()), room)
+        n_read(self.callee.call(|raw| raw.read(file.into(), offset, out.into()))?, room)
     }
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>> {
-        self.raw.tensor(name.into()).into_result()?.into_option().map(|it| tensor_view(&it)).transpose()
+        self.callee.call(|raw| raw.tensor(name.into()))?.into_option().map(|it| tensor_view(&it)).transpose()
     }
     fn read_tensor(&self, name: &str, offset: u64, out: &mut [u8]) -> Result<usize> {
         let room = out.len();
-        n_read(self.raw.read_tensor(name.into(), offset, out.into()), room)
+        n_read(self.callee.call(|raw| raw.read_tensor(name.into(), offset, out.into()))?, room)
     }
 }
 
 impl Drop for ForeignReader {
     fn drop(&mut self) {
-        self.fallen.keep(self.raw.close());
+        self.fallen.keep(self.callee.close(|raw| raw.close()));
     }
 }
 
-fn n_read(raw: v1::Fallible<u64>, room: usize) -> Result<usize> {
-    let n = raw.into_result()?;
+fn n_read(n: u64, room: usize) -> Result<usize> {
     usize::try_from(n)
         .ok()
         .filter(|&it| it <= room)

@@ -19,6 +19,18 @@ impl InferError {
         Self::Unsupported { path: path.to_path_buf(), operators: Operators(operators) }
     }
 
+    /// Returns the input of the model whose values the error is about.
+    pub fn input(&self) -> Option<&str> {
+        match self {
+            Self::MissingInput { input, .. }
+            | Self::ColumnType { input, .. }
+            | Self::NullInput { input, .. }
+            | Self::Shape { input, .. }
+            | Self::Inexact { input, .. } => Some(input),
+            _ => None,
+        }
+    }
+
     /// Returns the refusal of the model at `path` because what it answers to a row depends on the others.
     pub fn mixed_rows(path: &Path) -> Self {
         Self::MixedRows { path: path.to_path_buf() }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, cast::AsArray, types::Float32Type};
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::Columns;
-use modelwatch_infer::{ElementType, ModelInfo, TensorSpec};
+use modelwatch_infer::{ElementType, InferError, ModelInfo, TensorSpec};
 use modelwatch_sdk::rows;
 
 use crate::data::{DataError, Dataset};
@@ -60,6 +60,21 @@ impl InputMap {
             .iter()
             .filter(move |(_, names)| names.iter().any(|it| it == column))
             .map(|(input, _)| input.as_str())
+    }
+
+    /// Returns an error of a run of the model with the columns of the data that make the input which it is about.
+    pub(crate) fn explain(&self, error: &InferError) -> String {
+        let Some((input, columns)) = self.inputs.iter().find(|it| error.input() == Some(&it.0)) else {
+            return error.to_string();
+        };
+        match &columns[..] {
+            [only] if only != input => format!("{error} (`{input}` is column `{only}` of the data)"),
+            [first, .., last] => {
+                let n = columns.len();
+                format!("{error} (`{input}` is made of {n} columns of the data, `{first}` to `{last}`)")
+            }
+            _ => error.to_string(),
+        }
     }
 
     /// Makes the inputs for a batch of rows.

@@ -362,7 +362,7 @@ impl Worker<'_> {
             if role == ModelRole::Candidate {
                 non_finite = inputs.non_finite_rows;
             }
-            let ran = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| e.to_string())?;
+            let ran = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| map.explain(&e))?;
             outputs.extend([(Use::output_of(role), ran.outputs), (Use::layer_of(role), ran.layers)]);
             refused.push((role, ran.refused));
         }

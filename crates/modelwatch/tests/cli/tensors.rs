@@ -83,5 +83,6 @@ fn images_in_a_tensor_column_give_what_an_array_of_them_gives() {
         assert_eq!(code, 3, "{name}: {record:#}");
         let message = check(&record, "golden", "error")["message"].as_str().unwrap().to_owned();
         assert!(message.contains("have shape [4, 16, 1], but the model wants [8, 8, 1]"), "{name}: {message}");
+        assert!(message.contains("reshape the column (`x` is column `image` of the data)"), "{name}: {message}");
     }
 }

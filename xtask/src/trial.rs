@@ -31,9 +31,9 @@ struct Series {
 
 /// What a reader of the result has to know.
 const NOTES: &str = "\
-The gate is configs/training-series.toml with the plugins' defaults. Its training rows are those that a checkpoint was \
-trained on: 60 for `bad_overfit`, in which alone the gap to the test rows is to be seen. The tabular series hold models of different kinds, \
-each no worse than the one before; their weights cannot be compared, so that findings on weights only warn there. \
+The gate is configs/training-series.toml with the plugins' defaults.
+Its training rows are those that a checkpoint was trained on: 60 for `bad_overfit`, in which alone the gap to the test rows is to be seen.
+The tabular series hold models of different kinds, each no worse than the one before; their weights cannot be compared, so that findings on weights only warn there.
 Left out: pca, kmeans and iforest, which answer with no classes, and logreg_zipmap, whose outputs have other names.";
 
 const SERIES: [Series; 4] = [

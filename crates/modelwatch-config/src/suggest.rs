@@ -19,9 +19,9 @@ pub fn did_you_mean<'a>(given: &str, candidates: impl IntoIterator<Item = &'a st
     candidates
         .into_iter()
         .filter(|it| it.len() <= 256)
-        .map(|it| (distance(&given, &fold(it)), it))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
+        .map(|it| (slips(&given, &fold(it)), it))
+        .filter(|(slips, _)| slips.0 <= limit)
+        .min_by_key(|(slips, _)| *slips)
         .map(|(_, it)| it)
 }
 
@@ -42,13 +42,15 @@ fn fold(text: &str) -> String {
     text.to_lowercase().replace('-', "_")
 }
 
-fn distance(given: &str, candidate: &str) -> usize {
+/// Returns how many slips lie between the two, and how many letters.
+fn slips(given: &str, candidate: &str) -> (usize, usize) {
+    let letters = strsim::damerau_levenshtein(given, candidate);
     // A unit that was left out or added (`path` for `paths`, `dir` for `dirs`) is one slip whatever its length.
     let (short, long) = if given.len() < candidate.len() { (given, candidate) } else { (candidate, given) };
     if short.len() >= 4 && long.strip_prefix(short).is_some_and(|rest| rest.starts_with('_')) {
-        return 1;
+        return (1, letters);
     }
-    strsim::damerau_levenshtein(given, candidate)
+    (letters, letters)
 }
 
 #[cfg(test)]
@@ -71,5 +73,7 @@ mod tests {
         ] {
             assert_eq!(did_you_mean(given, names), expected, "{given}");
         }
+        // A word less is one slip, and so is a letter; the letter is nearer.
+        assert_eq!(did_you_mean("drifted_shore", ["drifted", "drifted_share"]), Some("drifted_share"));
     }
 }

@@ -49,6 +49,7 @@ pub struct RunRecord {
 
 /// Something that a probe reported, with the probe's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}OfProbe")]
 pub struct Of<T> {
     /// The id of the probe.
     pub probe: String,

@@ -206,7 +206,11 @@ fn index(dir: &Path) -> anyhow::Result<Code> {
         return Ok(Code::NOT_DONE);
     }
     listing.write(dir)?;
-    output::print(&format!("{} plugins are listed in {}", listing.plugins.len(), place.display()))?;
+    let listed = match listing.plugins.len() {
+        1 => "1 plugin is listed".to_owned(),
+        n => format!("{n} plugins are listed"),
+    };
+    output::print(&format!("{listed} in {}", place.display()))?;
     Ok(Code::OK)
 }
 

@@ -66,6 +66,19 @@ fn a_model_that_cannot_be_run_shows_which_nodes_and_why() {
 }
 
 #[test]
+fn what_is_no_file_is_refused_as_that() {
+    let project = Project::new();
+    project.pipe("model.onnx");
+    for path in ["model.onnx", "/dev/null"] {
+        let ended = call(&project, &["model", "show", path]);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        let expected =
+            format!("error: cannot read `{path}`: not a regular file; check that it is a file that may be read\n");
+        assert_eq!(ended.err, expected);
+    }
+}
+
+#[test]
 fn everything_is_there_as_json() {
     let ended = show("digits/cnn/cnn.tflite", &["--format", "json"]);
     assert_eq!(ended.code, 0, "{}", ended.err);

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use crate::{
     Component, Override, Requirement, code,
     diagnostic::{Diagnostic, Origin, position},
+    overrides::Content,
     schema_errors::{self, Words},
     tree::{self, SpanMap, Spans},
 };
@@ -24,7 +25,7 @@ pub use edit::EditError;
 /// Values are addressed by JSON pointer, as in `/verify/0/with/bins`.
 #[derive(Debug, Clone)]
 pub struct Document {
-    path: PathBuf,
+    path: Option<PathBuf>,
     text: String,
     overrides: Vec<String>,
     value: Value,
@@ -51,12 +52,13 @@ pub enum MetricPart<'a> {
 
 impl Document {
     /// Returns the document and all errors of syntax, of values that have no JSON form, and of overrides.
-    pub(crate) fn new(path: &Path, text: &str, overrides: &[Override]) -> (Document, Vec<Diagnostic>) {
+    pub(crate) fn new(path: Option<&Path>, text: &str, overrides: &[Override]) -> (Document, Vec<Diagnostic>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut diagnostics: Vec<_> = errors.iter().map(syntax_error).collect();
         let mut spans = SpanMap::new();
         let value = tree::from_toml(root, &mut spans, &mut diagnostics);
-        let mut res = Document { path: path.to_owned(), text: text.to_owned(), overrides: Vec::new(), value, spans };
+        let mut res =
+            Document { path: path.map(Path::to_owned), text: text.to_owned(), overrides: Vec::new(), value, spans };
         for it in overrides {
             res.overrides.push(format!("{} {}", it.option(), it.as_str()));
             if let Err(error) = res.apply(it, &mut diagnostics) {
@@ -66,9 +68,9 @@ impl Document {
         (res, diagnostics)
     }
 
-    /// Returns the path of the pipeline file, as it was given.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Returns the path of the pipeline file, as it was given; nothing where arguments stand for it.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Returns the text of the pipeline file.
@@ -83,9 +85,10 @@ impl Document {
 
     /// Returns the name to show and the text that spans of this origin point into.
     pub fn source(&self, origin: Origin) -> (String, &str) {
+        let command_line = || "command line".to_owned();
         match origin {
-            Origin::Override(idx) if idx < self.overrides.len() => ("command line".to_owned(), &self.overrides[idx]),
-            _ => (self.path.display().to_string(), &self.text),
+            Origin::Override(idx) if idx < self.overrides.len() => (command_line(), &self.overrides[idx]),
+            _ => (self.path.as_ref().map_or_else(command_line, |it| it.display().to_string()), &self.text),
         }
     }
 
@@ -267,11 +270,10 @@ impl Document {
         let shift = |range: &Range<usize>| Place { origin, range: range.start + before..range.end + before };
 
         let (slot, pointer) = self.slot(it, shift)?;
-        let argument = it.as_str();
         let place = shift(&it.value());
         let mut spans = SpanMap::new();
-        let value = if it.is_toml() {
-            match DeValue::parse(&argument[it.value()]) {
+        let value = match &it.content {
+            Content::Toml => match DeValue::parse(&it.as_str()[it.value()]) {
                 Ok(value) => {
                     let base = Place { origin, range: place.range.start..place.range.start };
                     tree::from_toml_value(value, &pointer, &base, &mut spans, diagnostics)
@@ -280,10 +282,19 @@ impl Document {
                     let error = Diagnostic::error(code::OVERRIDE, &pointer, error.message());
                     return Err(Box::new(error.place(Some(place))));
                 }
+            },
+            Content::Text(text) => {
+                spans.insert(pointer.clone(), Spans { key: None, value: place.clone() });
+                Value::String(text.clone())
             }
-        } else {
-            spans.insert(pointer.clone(), Spans { key: None, value: place.clone() });
-            Value::String(argument[it.value()].to_owned())
+            Content::Item(text) => {
+                let mut items = slot.as_array_mut().map(std::mem::take).unwrap_or_default();
+                let item = tree::join(&pointer, &items.len().to_string());
+                items.push(Value::String(text.clone()));
+                *slot = Value::Array(items);
+                self.spans.insert(item, Spans { key: None, value: place });
+                return Ok(());
+            }
         };
         *slot = value;
 
@@ -326,7 +337,9 @@ impl Document {
                             let error = Diagnostic::error(code::OVERRIDE, &child, message)
                                 .place(Some(place))
                                 .label("not an index of this array")
-                                .help(format!("it has {n_items} element(s), counted from 0; {n_items} adds one"));
+                                .help(format!(
+                                    "its length is {n_items}: indices start at 0, and {n_items} adds an element"
+                                ));
                             return Err(Box::new(error));
                         }
                     }

@@ -32,7 +32,7 @@ pub use checkpoint::{CheckpointSpec, CheckpointSpecError, PROFILES_SUFFIX, Selec
 pub use code::{codes, explain};
 pub use diagnostic::{Diagnostic, Location, Origin, Related, Severity, render, to_json};
 pub use document::{Document, EditError, MetricPart};
-pub use load::{ConfigError, MAX_BYTES, Parsed, load, parse};
+pub use load::{ConfigError, MAX_BYTES, Parsed, load, of_arguments, parse};
 pub use options::schema;
 pub use overrides::{Override, OverrideError};
 pub use pipeline::{

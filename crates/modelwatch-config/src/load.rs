@@ -107,6 +107,16 @@ pub fn load(path: &Path, overrides: &[Override]) -> Result<Parsed, ConfigError> 
 ///
 /// Nothing is opened: whether files exist is found out by whoever opens them.
 pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Parsed {
+    parsed(Some(path), text, overrides)
+}
+
+/// Reads a pipeline that arguments stand for: `text` is what they have in common, which nobody wrote, and relative paths start at
+/// the current folder.
+pub fn of_arguments(text: &str, arguments: &[Override]) -> Parsed {
+    parsed(None, text, arguments)
+}
+
+fn parsed(path: Option<&Path>, text: &str, overrides: &[Override]) -> Parsed {
     let (document, mut diagnostics) = Document::new(path, text, overrides);
     let options = shape::check(&document, &mut diagnostics);
     let pipeline = resolve::pipeline(&document, options, &mut diagnostics);

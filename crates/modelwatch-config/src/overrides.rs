@@ -22,7 +22,18 @@ pub struct Override {
     text: String,
     path: Path,
     value: Range<usize>,
-    is_toml: bool,
+    pub(crate) content: Content,
+}
+
+/// What an override sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The TOML that is written at the place of the value.
+    Toml,
+    /// A string.
+    Text(String),
+    /// One more string of an array, which is made where there is none.
+    Item(String),
 }
 
 /// Why a `--set` could not be understood.
@@ -89,6 +100,32 @@ impl Override {
         Ok(res)
     }
 
+    /// Sets the string at `path` to what an option of its own stands for.
+    ///
+    /// It is shown as it was given; `value` may say it in other words, as the absolute path of a file.
+    ///
+    /// ```
+    /// # use modelwatch_config::Override;
+    /// let it = Override::of_option("--current", "rows.csv", &["data", "current", "path"], "/data/rows.csv");
+    /// let parsed = modelwatch_config::of_arguments("name = 'x'\n[[analyze]]\nuses = 'drift'", &[it]);
+    /// assert_eq!(parsed.pipeline.unwrap().data.unwrap().current.path, "/data/rows.csv");
+    /// ```
+    pub fn of_option(option: &'static str, text: &str, path: &[&str], value: impl Into<String>) -> Override {
+        let path = path.iter().map(|it| ((*it).to_owned(), 0..text.len())).collect();
+        Override { option, text: text.to_owned(), path, value: 0..text.len(), content: Content::Text(value.into()) }
+    }
+
+    /// Adds a string to the array of a key below `table`, of which the key and the string stand at these places of the argument.
+    ///
+    /// # Panics
+    /// When a place is none of `text`.
+    pub fn item(table: &[&str], option: &'static str, text: &str, [key, value]: [Range<usize>; 2]) -> Override {
+        let mut path: Path = table.iter().map(|it| ((*it).to_owned(), 0..0)).collect();
+        path.push((text[key.clone()].to_owned(), key));
+        let content = Content::Item(text[value.clone()].to_owned());
+        Override { option, text: text.to_owned(), path, value, content }
+    }
+
     /// Returns what stands before the argument.
     pub(crate) fn option(&self) -> &'static str {
         self.option
@@ -108,11 +145,6 @@ impl Override {
     pub(crate) fn value(&self) -> Range<usize> {
         self.value.clone()
     }
-
-    /// Returns whether the value is TOML rather than a bare string.
-    pub(crate) fn is_toml(&self) -> bool {
-        self.is_toml
-    }
 }
 
 impl FromStr for Override {
@@ -127,14 +159,14 @@ fn read(option: &'static str, text: &str) -> Result<Override, OverrideError> {
     let (path, end) = parse_path(option, text)?;
     let start = end + 1;
     let value = &text[start..];
-    let is_toml = match DeValue::parse(value) {
-        Ok(_) => true,
+    let content = match DeValue::parse(value) {
+        Ok(_) => Content::Toml,
         Err(error) if value.trim_start().starts_with(['"', '\'', '[', '{']) => {
             return Err(OverrideError::Value { option, text: text.to_owned(), reason: error.message().to_owned() });
         }
-        Err(_) => false,
+        Err(_) => Content::Text(value.to_owned()),
     };
-    Ok(Override { option, text: text.to_owned(), path, value: start..text.len(), is_toml })
+    Ok(Override { option, text: text.to_owned(), path, value: start..text.len(), content })
 }
 
 /// Returns the segments of the path and the offset of the `=` after it.
@@ -173,11 +205,15 @@ fn parse_path(option: &'static str, text: &str) -> Result<(Path, usize), Overrid
 
 #[cfg(test)]
 mod tests {
-    use super::{Override, OverrideError};
+    use super::{Content, Override, OverrideError};
 
     fn read(text: &str) -> (Vec<String>, String, bool) {
         let res: Override = text.parse().unwrap();
-        (res.path.iter().map(|(key, _)| key.clone()).collect(), res.text[res.value.clone()].to_owned(), res.is_toml)
+        (
+            res.path.iter().map(|(key, _)| key.clone()).collect(),
+            res.text[res.value.clone()].to_owned(),
+            res.content == Content::Toml,
+        )
     }
 
     #[test]

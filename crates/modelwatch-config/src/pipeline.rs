@@ -16,8 +16,8 @@ use crate::{CheckpointSpec, Keep, RefRules, Requirement, Save};
 pub struct Pipeline {
     /// Name in reports and in the history.
     pub name: String,
-    /// The pipeline file, as it was given.
-    pub file: PathBuf,
+    /// The pipeline file, as it was given; nothing where arguments stand for it.
+    pub file: Option<PathBuf>,
     /// The folder of the file; relative paths were resolved against it.
     pub root: PathBuf,
     /// Where plugins are looked for.

@@ -50,7 +50,7 @@ pub(crate) fn pipeline(document: &Document, options: PipelineOptions, diagnostic
     Pipeline {
         // One without a name was reported by its form.
         name: name.unwrap_or_default(),
-        file: document.path().to_owned(),
+        file: document.path().map(Path::to_owned),
         root: cx.root,
         plugins: PluginSettings { dirs },
         store,
@@ -175,8 +175,8 @@ impl Context<'_> {
 }
 
 /// Returns the folder of a file, which is never empty, so that it can be changed to.
-fn root(file: &Path) -> PathBuf {
-    match file.parent() {
+fn root(file: Option<&Path>) -> PathBuf {
+    match file.and_then(Path::parent) {
         Some(it) if !it.as_os_str().is_empty() => it.to_owned(),
         _ => PathBuf::from("."),
     }

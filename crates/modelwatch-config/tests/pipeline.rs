@@ -343,5 +343,5 @@ fn a_file_is_read_and_knows_its_folder() {
     let path = write("good.toml", b"name = 'it'\n[[verify]]\nuses = 'metrics'\n");
     let pipeline = load(&path, &[]).unwrap().pipeline.unwrap();
     assert_eq!(pipeline.root, path.parent().unwrap());
-    assert_eq!(pipeline.file, path);
+    assert_eq!(pipeline.file, Some(path));
 }

@@ -62,7 +62,7 @@ impl Document {
             res.replace_range(range, &text);
         }
         // Whatever form the file has: it says what is wanted, or nobody gets it.
-        let (document, diagnostics) = Self::new(&self.path, &res, &[]);
+        let (document, diagnostics) = Self::new(self.path.as_deref(), &res, &[]);
         if !diagnostics.is_empty() || document.value != wanted {
             let pointer = values.into_keys().next().unwrap_or_default();
             return Err(EditError { pointer });
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn edited(text: &str, values: &[(&str, Value)]) -> Result<String, String> {
-        let (document, diagnostics) = Document::new("p.toml".as_ref(), text, &[]);
+        let (document, diagnostics) = Document::new(Some("p.toml".as_ref()), text, &[]);
         assert_eq!(diagnostics, []);
         let values = values.iter().map(|(pointer, it)| ((*pointer).to_owned(), it.clone())).collect();
         document.edited(values).map_err(|e| e.to_string())
@@ -243,7 +243,7 @@ uses = \"drift\"
             .replace("{ categories = [\n    \"a\",\n] }\n", "{ categories = [\"a\", \"b\"] }\nNEW\n");
         let (before, after) = expected.split_once("NEW\n").unwrap();
         assert!(text.starts_with(before) && text.ends_with(after), "{text}");
-        let (document, _) = Document::new("p.toml".as_ref(), &text, &[]);
+        let (document, _) = Document::new(Some("p.toml".as_ref()), &text, &[]);
         let new = &document.value()["analyze"][0]["with"]["columns"]["new \"one\""];
         assert_eq!(*new, json!({ "type": "text", "categories": ["x", "y\n"] }));
     }

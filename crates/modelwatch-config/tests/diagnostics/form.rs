@@ -312,7 +312,7 @@ fn overrides_that_do_not_fit_are_refused() {
     1 | --set verify.7.id=x
       |              ^ not an index of this array
       |
-      = help: it has 1 element(s), counted from 0; 1 adds one
+      = help: its length is 1: indices start at 0, and 1 adds an element
 
     error[E0010]: `verify` has no element `first`
      --> command line:1:14
@@ -320,7 +320,7 @@ fn overrides_that_do_not_fit_are_refused() {
     1 | --set verify.first.id=x
       |              ^^^^^ not an index of this array
       |
-      = help: it has 1 element(s), counted from 0; 1 adds one
+      = help: its length is 1: indices start at 0, and 1 adds an element
     "##);
 }
 

@@ -220,8 +220,8 @@ impl<'a> Run<'a> {
         let diagnostic = self.document.at(pointer, code::MISSING_FILE, "", None);
         let Some(place) = diagnostic.location(self.document) else { return why.to_owned() };
         match diagnostic.origin {
-            // What arguments stand for has no places that anybody could look at.
-            Origin::File if place.file == "command line" => why.to_owned(),
+            // What arguments have in common, nobody wrote.
+            Origin::File if self.document.path().is_none() => why.to_owned(),
             Origin::File => format!("{why} ({}:{}:{})", place.file, place.line, place.column),
             origin => format!("{why} (`{}`)", self.document.source(origin).1),
         }

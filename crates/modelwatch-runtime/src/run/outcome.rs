@@ -321,8 +321,8 @@ fn record(run: &Run<'_>, judgement: Judgement, checkpoints: &Checkpoints<'_>) ->
         run_id: run.run_id.clone(),
         pipeline: PipelineRecord {
             name: run.pipeline.name.clone(),
-            file: Some(run.document.path().display().to_string()),
-            digest: Some(digest(run.document)),
+            file: run.document.path().map(|it| it.display().to_string()),
+            digest: run.document.path().map(|_| digest(run.document)),
         },
         verdict,
         exit_code: verdict.exit_code(),

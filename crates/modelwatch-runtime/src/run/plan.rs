@@ -145,7 +145,7 @@ pub(super) fn missing(
         if DataError::of_pattern(&settings.path).is_some() {
             continue;
         }
-        let help = (!Path::new(&settings.path).exists()).then_some(PATHS_HELP);
+        let help = (!Path::new(&settings.path).exists()).then(|| paths_help(document));
         // What the help says at more length.
         let message = e.strip_suffix(CORRECT_PATH).unwrap_or(e);
         res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, message, help));
@@ -160,7 +160,7 @@ pub(super) fn missing(
         let pointer = format!("{table}/import");
         if !path.exists() {
             let message = format!("there is no file or folder `{}`", path.display());
-            res.push(document.at(&pointer, code::MISSING_FILE, message, Some(PATHS_HELP)));
+            res.push(document.at(&pointer, code::MISSING_FILE, message, Some(paths_help(document))));
             continue;
         }
         if role == ModelRole::Candidate
@@ -204,12 +204,15 @@ pub(super) fn missing(
 /// What to do where a plugin folder cannot be read.
 pub(super) const UNREAD_HELP: &str = "nobody knows what it has: mend it, write its listing anew with `modelwatch plugin index`, or do not name the folder";
 
+fn paths_help(document: &Document) -> &'static str {
+    match document.path() {
+        Some(_) => "correct the path; a relative one starts at the folder of the pipeline file",
+        None => "correct the path",
+    }
+}
+
 /// Where the pipeline names its plugin folders.
 const PLUGIN_DIRS: &str = "/plugins/dirs";
-
-const PATHS_HELP: &str = "correct the path; a relative one starts at the folder of the pipeline file";
-const CHECKPOINT_HELP: &str = "add `[checkpoint]`, or `--model` to `modelwatch probe`";
-const BASELINE_HELP: &str = "add `[baseline]`, or `--baseline` to `modelwatch probe`";
 
 struct Planner<'a, 'o> {
     document: &'o Document,
@@ -394,8 +397,9 @@ impl<'a> Planner<'a, '_> {
         for (role, rows, source) in sources {
             let Some(rows) = rows else { continue };
             if source.is_none() && !rows.optional {
-                let help = format!("add `[data.{0}]` with its `path`, or `--{0}` to `modelwatch probe`", role.as_str());
-                self.lacks(settings, &format!("{} data", role.as_str()), &format!("/data/{}", role.as_str()), &help);
+                let role = role.as_str();
+                let help = self.give(&format!("add `[data.{role}]` with its `path`"), &format!("`--{role}`"));
+                self.lacks(settings, &format!("{role} data"), &format!("/data/{role}"), &help);
             }
             let columns = data.map(|it| &it.columns);
             let named = [
@@ -406,32 +410,40 @@ impl<'a> Planner<'a, '_> {
             ];
             for (name, need, column) in named {
                 if need == Need::Required && column.is_none() && source.is_some() {
-                    let help = format!("set `{name}` in `[data.columns]`");
+                    let in_file = format!("set `{name}` in `[data.columns]`");
+                    let help = self.give(&in_file, &format!("`--column {name}=…`"));
                     self.lacks(settings, &format!("a {name} column"), &format!("/data/columns/{name}"), &help);
                 }
             }
         }
+        let checkpoint = self.give("add `[checkpoint]`", "`--model`");
+        let baseline = self.give("add `[baseline]`", "`--baseline`");
         let runs = |model| {
             [&needs.current, &needs.reference].into_iter().flatten().any(|it| it.model(model) == Need::Required)
         };
         if runs(ModelRole::Candidate) && self.pipeline.checkpoint.is_none() {
-            self.lacks(settings, "a model", "/checkpoint", CHECKPOINT_HELP);
+            self.lacks(settings, "a model", "/checkpoint", &checkpoint);
         }
         if runs(ModelRole::Baseline) && self.pipeline.baseline.is_none() {
-            self.lacks(settings, "a baseline model", "/baseline", BASELINE_HELP);
+            self.lacks(settings, "a baseline model", "/baseline", &baseline);
         }
         if needs.tensors.candidate == Need::Required && self.pipeline.checkpoint.is_none() {
-            self.lacks(settings, "a checkpoint", "/checkpoint", CHECKPOINT_HELP);
+            self.lacks(settings, "a checkpoint", "/checkpoint", &checkpoint);
         }
         if needs.tensors.baseline == Need::Required && self.pipeline.baseline.is_none() {
-            self.lacks(settings, "a baseline", "/baseline", BASELINE_HELP);
+            self.lacks(settings, "a baseline", "/baseline", &baseline);
         }
+    }
+
+    /// Returns how to say what is missing: in the file, or where there is none by an option.
+    fn give(&self, in_file: &str, option: &str) -> String {
+        if self.document.path().is_some() { in_file.to_owned() } else { format!("give {option}") }
     }
 
     /// Reports that nothing is at `pointer`, which the probe needs.
     fn lacks(&mut self, settings: &config::Probe, what: &str, pointer: &str, help: &str) {
         if !self.may_have(pointer) {
-            let message = format!("`{}` needs {what}, which the pipeline does not have", settings.id);
+            let message = format!("`{}` needs {what}, and there is none", settings.id);
             self.at(&format!("{}/uses", settings.component.pointer), code::MISSING_KEY, &message, Some(help));
         }
     }

@@ -3,12 +3,12 @@
 //! The arguments become a pipeline, so that everything else is the same: options are checked, metrics
 //! are held against requirements, and the result has the same shape.
 
-use std::{fs, path::Path};
+use std::{fs, ops::Range, path::Path};
 
 use anyhow::bail;
 use modelwatch_config::{self as config};
 use modelwatch_sdk::Kind;
-use toml::{Table, Value};
+use toml::Value;
 
 use super::{
     Code, Wrong, check,
@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{cli, output};
 
-/// Nobody wrote the text that diagnostics point into.
-const AS_OPTIONS: &str = "the places are in what these arguments stand for: give an option of the component as `--with task=…`, what a \
-                          column means, as `label`, as `--column label=…`, and files as `--current`, `--reference`, `--model` and `--baseline`";
+/// What is said of a probe speaks of the tables of a pipeline file.
+const AS_OPTIONS: &str = "without a pipeline file, `with` is given as `--with task=…`, `[data.columns]` as `--column label=…`, and \
+                          `require` as `--require 'accuracy=>= 0.9'`";
 
 pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code> {
     let catalog = run::catalog(&arguments.plugins, None)?;
@@ -49,11 +49,9 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
         }
         _ => return Err(Wrong(format!("`{name}` is both: say `verifier/{name}` or `analyzer/{name}`")).into()),
     };
-    let text = pipeline(arguments, kind, name)?.to_string();
     let table = if kind == Kind::Verifier { "verify" } else { "analyze" };
-    let mut overrides = below(&[table, "0", "with"], "--with", &arguments.with)?;
-    overrides.extend(below(&["data", "columns"], "--column", &arguments.columns)?);
-    let mut parsed = config::parse(Path::new("command line"), &text, &overrides);
+    let text = format!("name = {}\n[[{table}]]\n", Value::from(format!("probe {name}")));
+    let mut parsed = config::of_arguments(&text, &overrides(arguments, table, name)?);
     check::complete(&mut parsed, &arguments.plugins);
     let Some((document, pipeline)) = run::accept(parsed, cli::Format::Human)? else {
         output::note(AS_OPTIONS);
@@ -67,61 +65,48 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
     Ok(code)
 }
 
-fn pipeline(arguments: &cli::Probe, kind: Kind, name: &str) -> anyhow::Result<Table> {
-    let mut res = Table::new();
-    res.insert("name".into(), format!("probe {name}").into());
-    let mut data = Table::new();
-    for (role, path) in [("current", &arguments.current), ("reference", &arguments.reference)] {
+/// Returns what the arguments say, in the words of a pipeline.
+fn overrides(arguments: &cli::Probe, table: &str, name: &str) -> anyhow::Result<Vec<config::Override>> {
+    let mut res = vec![config::Override::of_option("probe", &arguments.component, &[table, "0", "uses"], name)];
+    for (option, path, pointer) in [
+        ("--current", &arguments.current, &["data", "current", "path"][..]),
+        ("--reference", &arguments.reference, &["data", "reference", "path"]),
+        ("--model", &arguments.model, &["checkpoint", "import"]),
+        ("--baseline", &arguments.baseline, &["baseline", "import"]),
+        ("--artifacts", &arguments.artifacts, &["report", "artifacts"]),
+    ] {
         if let Some(path) = path {
-            data.insert(role.into(), Table::from_iter([("path".to_owned(), absolute(path)?)]).into());
+            res.push(config::Override::of_option(option, &path.to_string_lossy(), pointer, absolute(path)?));
         }
-    }
-    if !data.is_empty() {
-        res.insert("data".into(), data.into());
     }
     if let Some(path) = &arguments.model {
-        let checkpoint = [("import".to_owned(), absolute(path)?), ("name".to_owned(), "probe".into())];
-        res.insert("checkpoint".into(), Table::from_iter(checkpoint).into());
+        res.push(config::Override::of_option("--model", &path.to_string_lossy(), &["checkpoint", "name"], "probe"));
     }
-    if let Some(path) = &arguments.baseline {
-        res.insert("baseline".into(), Table::from_iter([("import".to_owned(), absolute(path)?)]).into());
-    }
-    if let Some(path) = &arguments.artifacts {
-        res.insert("report".into(), Table::from_iter([("artifacts".to_owned(), absolute(path)?)]).into());
-    }
-    let mut probe = Table::from_iter([("uses".to_owned(), Value::from(name))]);
-    let mut require = Table::new();
+    res.extend(below(&[table, "0", "with"], "--with", &arguments.with)?);
+    res.extend(below(&["data", "columns"], "--column", &arguments.columns)?);
     for it in &arguments.require {
-        let (metric, condition) = requirement(it)
+        let places = requirement(it)
             .ok_or_else(|| Wrong(format!("`{it}` is no requirement; write it as `accuracy=\">= 0.9\"`")))?;
-        let conditions = require.entry(metric).or_insert_with(|| Value::Array(Vec::new()));
-        if let Value::Array(it) = conditions {
-            it.push(condition.into());
-        }
+        res.push(config::Override::item(&[table, "0", "require"], "--require", it, places));
     }
-    if !require.is_empty() {
-        probe.insert("require".into(), require.into());
-    }
-    let key = if kind == Kind::Verifier { "verify" } else { "analyze" };
-    res.insert(key.into(), Value::Array(vec![probe.into()]));
     Ok(res)
 }
 
 /// Paths start at the current folder, and a pattern is no file that could be looked up.
-pub(super) fn absolute(path: &Path) -> anyhow::Result<Value> {
+pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {
     let text = path.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", path.display())))?;
     if text.contains("://") {
-        return Ok(text.into());
+        return Ok(text.to_owned());
     }
     let full =
         if fs::exists(path).unwrap_or(false) { fs::canonicalize(path)? } else { std::env::current_dir()?.join(path) };
-    Ok(full.to_string_lossy().into_owned().into())
+    Ok(full.to_string_lossy().into_owned())
 }
 
-/// `recall[class=3]=>= 0.9`: the first `=` outside of brackets parts metric and condition.
-fn requirement(text: &str) -> Option<(&str, &str)> {
+/// `recall[class=3]=>= 0.9`: the first `=` outside of brackets parts metric and condition, of which the places are returned.
+fn requirement(text: &str) -> Option<[Range<usize>; 2]> {
     let mut depth = 0_i32;
-    let at = text.char_indices().find(|(_, it)| {
+    let (at, _) = text.char_indices().find(|(_, it)| {
         depth += match it {
             '[' => 1,
             ']' => -1,
@@ -129,7 +114,14 @@ fn requirement(text: &str) -> Option<(&str, &str)> {
         };
         *it == '=' && depth == 0
     })?;
-    Some((text[..at.0].trim(), text[at.0 + 1..].trim().trim_matches('"')))
+    let metric = trimmed(text, 0..at, char::is_whitespace);
+    let condition = trimmed(text, at + 1..text.len(), char::is_whitespace);
+    Some([metric, trimmed(text, condition, |it| it == '"')])
+}
+
+fn trimmed(text: &str, place: Range<usize>, is_outer: impl Fn(char) -> bool) -> Range<usize> {
+    let start = place.end - text[place.clone()].trim_start_matches(&is_outer).len();
+    start..start + text[start..place.end].trim_end_matches(&is_outer).len()
 }
 
 pub(super) fn below(table: &[&str], option: &'static str, given: &[String]) -> anyhow::Result<Vec<config::Override>> {
@@ -143,8 +135,10 @@ mod tests {
 
     #[test]
     fn requirements_are_parted_outside_of_brackets() {
-        assert_eq!(requirement("accuracy=>= 0.9"), Some(("accuracy", ">= 0.9")));
-        assert_eq!(requirement("recall[class=3]=\">= 0.9\""), Some(("recall[class=3]", ">= 0.9")));
-        assert_eq!(requirement("recall"), None);
+        let parts = |text: &'static str| requirement(text).map(|it| it.map(|it| &text[it]));
+        assert_eq!(parts("accuracy=>= 0.9"), Some(["accuracy", ">= 0.9"]));
+        assert_eq!(parts("recall[class=3] = \">= 0.9\""), Some(["recall[class=3]", ">= 0.9"]));
+        assert_eq!(parts("=\"\""), Some(["", ""]));
+        assert_eq!(parts("recall"), None);
     }
 }

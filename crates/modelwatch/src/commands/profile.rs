@@ -14,7 +14,6 @@ use modelwatch_runtime::{
     data::Dataset,
     profile::{self, ColumnContents, Outputs, ProfileContents, ProfileError, Request, Settings, Stored},
 };
-use toml::Value;
 
 use super::{
     Code, Wrong, data_error, must_exist,
@@ -85,16 +84,20 @@ fn make(arguments: &MakeProfile, quiet: bool) -> anyhow::Result<Code> {
 
 /// The arguments as a pipeline, so that a model is found and run as in a run. `None` where it was complained about.
 fn pipeline(arguments: &MakeProfile, model: &Path) -> anyhow::Result<Option<Pipeline>> {
-    let runtime = arguments.runtime.as_ref().map(|it| format!("runtime = {}\n", Value::from(it.as_str())));
     // A pipeline has a probe, which is not run here.
-    let text = format!(
-        "name = 'profile'\n[checkpoint]\nname = 'profile'\nimport = {}\n{}[data.current]\npath = {}\n[[analyze]]\nuses = 'drift'\n",
-        absolute(model)?,
-        runtime.unwrap_or_default(),
-        absolute(&arguments.data)?
-    );
-    let columns = below(&["data", "columns"], "--column", &arguments.columns)?;
-    let parsed = config::parse(Path::new("command line"), &text, &columns);
+    let text = "name = 'profile'\n[checkpoint]\nname = 'profile'\n[[analyze]]\nuses = 'drift'\n";
+    let mut overrides = below(&["data", "columns"], "--column", &arguments.columns)?;
+    let files = [
+        ("--model", model, ["checkpoint", "import"].as_slice()),
+        ("profile", &arguments.data, &["data", "current", "path"]),
+    ];
+    for (option, path, pointer) in files {
+        overrides.push(config::Override::of_option(option, &path.to_string_lossy(), pointer, absolute(path)?));
+    }
+    if let Some(it) = &arguments.runtime {
+        overrides.push(config::Override::of_option("--runtime", it, &["checkpoint", "runtime"], it.as_str()));
+    }
+    let parsed = config::of_arguments(text, &overrides);
     Ok(accept(parsed, cli::Format::Human)?.map(|it| it.1))
 }
 

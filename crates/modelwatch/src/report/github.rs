@@ -65,7 +65,7 @@ pub(crate) fn diagnostics(all: &[Diagnostic], document: &Document) -> String {
     let of = |level: config::Severity| {
         let annotation = |it: &Diagnostic| {
             let line = it.location(document).filter(|_| it.origin == config::Origin::File).map(|it| it.line);
-            let place = in_file(&document.path().display().to_string(), line);
+            let place = document.path().map(|it| in_file(&it.display().to_string(), line)).unwrap_or_default();
             let help = it.help.iter().map(|it| format!("help: {}", clip(it, 1000)));
             let text: Vec<String> = [clip(&it.message, 1000)].into_iter().chain(help).collect();
             (place, it.code.to_owned(), text.join("\n"))

@@ -656,8 +656,50 @@ fn a_probe_runs_without_a_pipeline_file() {
     let ended = project.modelwatch(&[&common[..], &["--with", "tsak=multiclass"]].concat());
     assert!(ended.code == 2 && ended.err.contains("--with tsak=multiclass"), "{}", ended.err);
     let ended = project.modelwatch(&["probe", "weights"]);
-    assert!(ended.code == 2 && ended.err.contains("`--model` to `modelwatch probe`"), "{}", ended.err);
+    assert!(ended.code == 2 && ended.err.contains("help: give `--model`"), "{}", ended.err);
     assert_eq!(project.names(), [""; 0], "a probe leaves nothing behind");
+}
+
+#[test]
+fn what_is_wrong_with_the_arguments_of_a_probe_is_shown_as_it_was_typed() {
+    let project = Project::new();
+    project.write("rows.csv", "a,b\n1,x\n");
+    let shown = |arguments: &[&str], expected: &[&str]| {
+        let ended = project.modelwatch(&[&["probe", "drift"], arguments].concat());
+        assert_eq!(ended.code, 2, "{}{}", ended.out, ended.err);
+        for it in expected {
+            assert!(ended.err.contains(it), "{it}: {}", ended.err);
+        }
+    };
+    shown(
+        &["--current", "rows.csv"],
+        &["1 | probe drift\n  |       ^^^^^\n", "needs reference data", "help: give `--reference`"],
+    );
+    let missing = ["1 | --current none.csv\n  |           ^^^^^^^^\n", "help: correct the path\n"];
+    shown(&["--current", "none.csv"], &missing);
+    let ended = project.modelwatch(&["probe", "drift", "--current", "none.csv", "--reference", "rows.csv"]);
+    assert!(ended.code == 3 && ended.out.contains("(`--current none.csv`)"), "{}", ended.out);
+    let both = ["--current", "rows.csv", "--reference", "rows.csv"];
+    let requirements = [
+        ("drifted_share=0.2", "1 | --require drifted_share=0.2\n  |                         ^\n"),
+        ("drifted_shore=< 0.2", "1 | --require drifted_shore=< 0.2\n  |           ^^^^^^^^^^^^^\n"),
+    ];
+    for (requirement, expected) in requirements {
+        shown(&[&both[..], &["--require", requirement]].concat(), &[expected]);
+    }
+    // Both conditions of one metric count.
+    let two = ["--require", "drifted_share=>= 0", "--require", "drifted_share=\"< 0\"", "--format", "json"];
+    let ended = project.modelwatch(&[&["probe", "drift"], &both[..], &two].concat());
+    let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    let of_share = record["checks"].as_array().unwrap().iter().filter(|it| it["metric"] == "drifted_share");
+    assert_eq!(of_share.map(|it| &it["requirement"]).collect::<Vec<_>>(), [">= 0", "< 0"], "{record:#}");
+    // There is no file that an annotation could be in.
+    assert_eq!(
+        (&record["pipeline"]["file"], &record["pipeline"]["digest"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    let ended = project.modelwatch(&[&["probe", "drift"], &both[..], &["--format", "github"]].concat());
+    assert!(ended.out.starts_with("::") && !ended.out.contains("file="), "{}", ended.out);
 }
 
 #[test]

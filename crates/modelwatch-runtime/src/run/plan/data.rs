@@ -321,7 +321,8 @@ pub(super) fn overwriting(document: &Document, pipeline: &Pipeline, plan: &Plan<
 
 fn all_kept(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Kept> {
     let file = |what| move |path: &Path| Kept::new(what, path, false);
-    let mut res = vec![file("the pipeline")(document.path()), file("the history")(&history::path_of(pipeline))];
+    let mut res = vec![file("the history")(&history::path_of(pipeline))];
+    res.extend(document.path().map(file("the pipeline")));
     let data = plan.data.values().flatten().flat_map(Source::files);
     res.extend(data.map(|it| file("the data")(it)));
     let models = [ModelRole::Candidate, ModelRole::Baseline].into_iter().filter_map(|role| imported(pipeline, role));

@@ -72,9 +72,11 @@ const WRONG: [(Line, Condition); 16] = [
 ];
 
 /// What another operator is put into the place of, whatever the attributes, because of this.
-const REPLACED: [Line; 8] = [
+const REPLACED: [Line; 10] = [
     line("Cast, Shape, Size", "an integer meets the length of an axis", "i64", "integers are cut to 32 bits"),
     line("DynamicQuantizeLinear", "several rows, or a NaN", "f32", "rows share a scale, and integers hide the NaN"),
+    line("Erf, HardSwish, LeakyRelu, Round, Sigmoid", "", "f64", "an error, as there is no double precision"),
+    line("LSTM, RNN", "no initial state", "f16, f64", "an error, as they begin in single precision"),
     line("ReduceMax, ReduceMin", "infinities and NaN", FLOATS, "the largest finite number; NaN is dropped"),
     line("ai.onnx.ml.ArrayFeatureExtractor", "a feature that is not there", "all", "an error that does not say so"),
     line(
@@ -89,7 +91,7 @@ const REPLACED: [Line; 8] = [
 ];
 
 /// What is written otherwise before it is compiled, or corrected where it was.
-const REWRITTEN: [Line; 6] = [
+const REWRITTEN: [Line; 8] = [
     line("Clip, LSTM, Max, Min, Relu, Sigmoid, Tanh", "NaN", FLOATS, "NaN becomes a plausible number"),
     line("ConstantOfShape", "without `value`", "f32", "zeros in double precision"),
     line("ConvInteger, QLinearConv", "sums beyond all integers", "i8, u8", "the sums go around"),
@@ -99,8 +101,10 @@ const REWRITTEN: [Line; 6] = [
         "i8, u8",
         "a table of 256 entries stands for the softmax; up to 0.96 off",
     ),
+    line("LSTM, RNN, Scan", "run after run", FLOATS, "a run begins with the state that the last one ended with"),
     line("MaxPool", "NaN", FLOATS, "NaN is dropped"),
     line("QuantizeLinear", "numbers beyond all integers", "i8, u8", "the integers go around"),
+    line("Sqrt", "squared", FLOATS, "the root of a negative number, squared, is that number and not NaN"),
 ];
 
 /// What nobody computes, with the reason.

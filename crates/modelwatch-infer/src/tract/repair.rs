@@ -5,6 +5,8 @@
 //! `QuantizeLinear` adds the zero point to integers of 32 bits, which go around where a number is beyond them.
 //! `DynamicQuantizeLinear` makes integers of NaN that say nothing of it.
 //! What computes with lengths of axes cuts numbers to 32 bits: see [`lengths`].
+//! `Scan`, which recurrent layers are made of, begins a run with what it remembers of the last one.
+//! Some functions have no form for double precision: see [`super::double`].
 //! `DequantizeLinearF32` is right, but the optimizer folds whatever is between it and a quantization into a table of 256 entries if its
 //! axes map one to one; those of a softmax do, its values do not.
 
@@ -25,7 +27,7 @@ use tract_onnx::{
     },
 };
 
-use super::{apart, dynamic_product::Quantization, lengths};
+use super::{apart, double::Double, dynamic_product::Quantization, lengths};
 
 /// Replaces what is known to be wrong, in the graphs of loops and branches as well.
 pub(super) fn repair(model: &mut TypedModel) {
@@ -33,6 +35,13 @@ pub(super) fn repair(model: &mut TypedModel) {
         bodies(node).into_iter().for_each(repair);
         if let Some(&DequantizeLinearF32 { scale, zero_point }) = node.op_as() {
             node.op = Box::new(Dequantize { scale, zero_point });
+        }
+        if let Some(it) = Double::of(node) {
+            node.op = Box::new(it);
+        }
+        if let Some(it) = node.op_as_mut::<Scan>() {
+            // Else what a recurrent layer remembers of the last rows is what it begins the next ones with.
+            it.reset_every_turn = true;
         }
         if let Some(it) = node.op_as::<ElementWiseOp>().and_then(Quantize::repaired) {
             node.op = Box::new(it);

@@ -14,8 +14,8 @@ use tract_tensorflow::tfpb::tensorflow::{
 };
 
 use super::{
-    lengths, nan, onnx::Uncompiled, preflight::ExternalData, repair::repair, requantize::requantize, tf_ops,
-    tflite::TfLite,
+    lengths, nan, onnx::Uncompiled, preflight::ExternalData, recurrence, repair::repair, requantize::requantize,
+    tf_ops, tflite::TfLite,
 };
 use crate::{
     error::InferError,
@@ -196,6 +196,7 @@ pub(super) fn into_typed(mut model: InferenceModel) -> TractResult<TypedModel> {
     lengths::check_operands(&model)?;
     let res = model.into_typed()?;
     lengths::check(&res)?;
+    recurrence::check(&res)?;
     Ok(res)
 }
 

@@ -32,6 +32,10 @@ pub(crate) fn ints(name: &str, value: &[i64]) -> AttributeProto {
     AttributeProto { name: name.to_string(), r#type: 7, ints: value.to_vec(), ..Default::default() }
 }
 
+pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { name: name.to_string(), r#type: 1, f: value, ..Default::default() }
+}
+
 pub(crate) fn floats(name: &str, value: &[f32]) -> AttributeProto {
     AttributeProto { name: name.to_string(), r#type: 6, floats: value.to_vec(), ..Default::default() }
 }

@@ -15,7 +15,11 @@ use tract_onnx::{
         tvec,
     },
     tract_core::ops::{
-        binary::TypedBinOp, cnn::MaxPool, element_wise::ElementWiseOp, lstm_cell::LstmEpilogue, math::PowConst,
+        binary::TypedBinOp,
+        cnn::{Conv, MaxPool},
+        element_wise::ElementWiseOp,
+        lstm_cell::LstmEpilogue,
+        math::{PowConst, Sqrt, Square},
     },
     tract_hir::internal::{
         AxesMapping, EvalContext, EvalOp, Op, StaticName, TractErrorContext, TypedNode, TypedOp, as_op, f16,
@@ -27,30 +31,68 @@ use super::repair::bodies;
 
 /// Has every operator that drops NaN keep it, in the graphs of loops and branches as well.
 pub(super) fn keep(model: &mut TypedModel) {
-    keep_where(model, &|_, node| drops_nan(node));
+    keep_where(model, &|model| nodes_that(model, &|node| drops_nan(node)));
 }
 
-/// Has products with nothing but zeros keep NaN and make it of infinities: the optimizer takes them for zeros.
-pub(super) fn keep_in_products_with_zero(model: &mut TypedModel) {
-    keep_where(model, &|model, node| {
-        let is_zero = |it: &OutletId| {
-            let constant = model.outlet_fact(*it).ok().and_then(|it| it.konst.as_ref());
-            constant.is_some_and(|it| it.is_all_zero().unwrap_or(false))
-        };
-        let is_product = node.op_as::<TypedBinOp>().is_some_and(|it| it.0.name() == "Mul");
-        is_product && is_float(node) && node.inputs.iter().any(is_zero)
+/// Has what the optimizer takes for something simpler keep NaN: products with nothing but zeros, which it takes for zeros, and roots
+/// that are squared, of which nothing is left.
+pub(super) fn keep_in_what_is_simplified(model: &mut TypedModel) {
+    keep_where(model, &|model| {
+        nodes_that(model, &|node| is_product_with_zero(model, node) || is_squared_root(model, node))
     });
 }
 
-fn keep_where(model: &mut TypedModel, wanted: &dyn Fn(&TypedModel, &TypedNode) -> bool) {
-    let ids: Vec<usize> = model.nodes().iter().filter(|it| wanted(model, it)).map(|it| it.id).collect();
-    for id in ids {
+/// Has convolutions multiply what is around an image by a weight that is NaN: the optimizer may choose a form that leaves it out.
+pub(super) fn keep_in_padding(model: &mut TypedModel) {
+    keep_where(model, &|model| nodes_that(model, &|node| pads_for_nan(model, node)));
+}
+
+fn keep_where(model: &mut TypedModel, wanted: &dyn Fn(&TypedModel) -> Vec<usize>) {
+    for id in wanted(model) {
         let node = &mut model.nodes[id];
         node.op = Box::new(KeepsNan(node.op.clone()));
     }
     for node in &mut model.nodes {
         bodies(node).into_iter().for_each(|it| keep_where(it, wanted));
     }
+}
+
+fn nodes_that(model: &TypedModel, are_wanted: &dyn Fn(&TypedNode) -> bool) -> Vec<usize> {
+    model.nodes().iter().filter(|it| are_wanted(it)).map(|it| it.id).collect()
+}
+
+fn is_product_with_zero(model: &TypedModel, node: &TypedNode) -> bool {
+    let is_zero = |it: &OutletId| {
+        let constant = model.outlet_fact(*it).ok().and_then(|it| it.konst.as_ref());
+        constant.is_some_and(|it| it.is_all_zero().unwrap_or(false))
+    };
+    let is_product = node.op_as::<TypedBinOp>().is_some_and(|it| it.0.name() == "Mul");
+    is_product && is_float(node) && node.inputs.iter().any(is_zero)
+}
+
+fn is_squared_root(model: &TypedModel, node: &TypedNode) -> bool {
+    let is_root = node.op_as::<ElementWiseOp>().is_some_and(|it| it.0.is::<Sqrt>());
+    let users = || node.outputs[0].successors.iter().map(|it| model.node(it.node));
+    let squares = |user: &TypedNode| {
+        let with_itself = user.inputs.iter().all(|it| it.node == node.id);
+        let is_pair = user.op_as::<TypedBinOp>().is_some_and(|it| match it.0.name() {
+            "Mul" => with_itself,
+            name => name == "Pow",
+        });
+        is_pair || user.op_as::<ElementWiseOp>().is_some_and(|it| it.0.is::<Square>())
+    };
+    is_root && users().any(squares)
+}
+
+fn pads_for_nan(model: &TypedModel, node: &TypedNode) -> bool {
+    let Some(Conv { pool_spec, .. }) = node.op_as() else { return false };
+    let [x, weights] = [0, 1].map(|it| model.outlet_fact(node.inputs[it]).ok());
+    let first = pool_spec.data_format.h_axis();
+    let sizes = x.and_then(|it| it.shape.as_concrete()?.get(first..first + pool_spec.rank()));
+    let pads =
+        sizes.is_none_or(|it| pool_spec.computed_padding(it).iter().any(|it| it.pad_before > 0 || it.pad_after > 0));
+    let weights = weights.and_then(|it| it.konst.as_ref());
+    pads && weights.is_some_and(|it| marks(it).is_ok_and(|it| it.is_some()))
 }
 
 fn is_float(node: &TypedNode) -> bool {
@@ -97,6 +139,10 @@ impl EvalOp for KeepsNan {
     op_out_of_plan!();
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        if self.0.is::<Conv>() {
+            // As written, it leaves nothing out.
+            return self.0.eval(context, inputs);
+        }
         let marks: TVec<_> = inputs.iter().map(|it| marks(it)).collect::<TractResult<_>>()?;
         let mut outputs = self.0.eval(context, inputs)?;
         for marks in marks.into_iter().flatten() {

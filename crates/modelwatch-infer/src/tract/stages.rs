@@ -54,17 +54,18 @@ impl Stages {
     pub(super) fn new(mut typed: TypedModel) -> TractResult<Self> {
         memory::check(&typed)?;
         repair::repair(&mut typed);
-        let always_careful = careful::has_extreme_constants(&typed);
+        let always_careful = careful::has_huge_constants(&typed);
         let steps = steps(&typed);
         let mut written = typed.clone();
         requantize::requantize(&mut written)?;
         kernels::join_rounding(&mut written)?;
         nan::keep(&mut written);
         let careful = written.into_runnable()?;
-        nan::keep_in_products_with_zero(&mut typed);
+        nan::keep_in_what_is_simplified(&mut typed);
         kernels::replace(&mut typed)?;
         // What no kernel took.
         requantize::requantize(&mut typed)?;
+        nan::keep_in_padding(&mut typed);
         typed.declutter()?;
         nan::keep(&mut typed);
         typed.optimize()?;
@@ -190,6 +191,9 @@ fn differ_in_few(left: &Tensor, right: &Tensor) -> bool {
     let n_differing = left.iter().zip(&right).filter(|(left, right)| left != right).count();
     n_differing as f64 <= MOST * left.len() as f64
 }
+
+#[cfg(test)]
+mod weights;
 
 #[cfg(test)]
 mod tests {

@@ -115,12 +115,12 @@ impl<'a> Chain<'a> {
                 self.added = Some(other);
             }
             ("Max", Some(numbers)) => {
-                let &[least] = &*numbers else { return None };
+                let least = bound(&numbers)?;
                 self.finish.least = self.finish.least.max(least);
                 self.finish.most = self.finish.most.max(least);
             }
             ("Min", Some(numbers)) => {
-                let &[most] = &*numbers else { return None };
+                let most = bound(&numbers)?;
                 self.finish.most = self.finish.most.min(most);
                 self.finish.least = self.finish.least.min(most);
             }
@@ -137,6 +137,11 @@ impl<'a> Chain<'a> {
             shape.iter().enumerate().all(|(idx, it)| *it == 1 || (idx == self.axis && *it == self.bias.len()));
         constant(self.model, outlet).filter(|_| is_along && shape.len() == self.shape.len())
     }
+}
+
+/// Returns the number that bounds all, which a NaN is not: it makes NaN of all.
+pub(super) fn bound(numbers: &[f32]) -> Option<f32> {
+    if let &[it] = numbers { Some(it).filter(|it| !it.is_nan()) } else { None }
 }
 
 /// Returns one number for each of `n`.

@@ -16,7 +16,7 @@ use tract_onnx::{
 };
 
 use super::{
-    chain::{Chain, Replacement, rounding_before},
+    chain::{self, Chain, Replacement, rounding_before},
     convolution::Convolution,
     dense::Dense,
     facts::{Matrix, constant, is_single, matrix, shape},
@@ -233,8 +233,8 @@ fn bounded(model: &TypedModel, node: &TypedNode, op: &TypedBinOp) -> Option<Repl
         "Min" => false,
         _ => return None,
     };
-    let bound = |it: &OutletId| constant(model, *it).and_then(|it| <[f32; 1]>::try_from(it).ok());
-    let (at, [bound]) = node.inputs.iter().map(bound).enumerate().find_map(|(at, it)| Some((at, it?)))?;
+    let bound = |it: &OutletId| constant(model, *it).and_then(|it| chain::bound(&it));
+    let (at, bound) = node.inputs.iter().map(bound).enumerate().find_map(|(at, it)| Some((at, it?)))?;
     let numbers = *node.inputs.get(1 - at)?;
     if shape(model, numbers)? != shape(model, node.id.into())? {
         return None;

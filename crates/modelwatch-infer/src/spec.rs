@@ -168,9 +168,15 @@ impl ModelInfo {
     }
 
     /// Returns whether values between input and output may be much larger than both, as far as the names of operators tell: those of
-    /// convolutions and recurrent networks, and of embeddings and what looks at pairs of them.
+    /// convolutions and recurrent networks, and of embeddings and what looks at pairs of them. Not of what gathers: see
+    /// [`gathers`](Self::gathers).
     pub(crate) fn may_widen(&self) -> bool {
-        self.has_any_like(&["conv", "gather", "embed", "attention", "lstm", "gru", "rnn", "onehot", "einsum"])
+        self.has_any_like(&["conv", "embed", "attention", "lstm", "gru", "rnn", "onehot", "einsum"])
+    }
+
+    /// Returns whether something is looked up by its place: rows of a table of embeddings, or no more than columns of the input.
+    pub(crate) fn gathers(&self) -> bool {
+        self.has_any_like(&["gather"])
     }
 
     fn has_any_like(&self, parts: &[&str]) -> bool {

@@ -11,8 +11,10 @@ use arrow_array::{
     types::{Float32Type, Float64Type},
 };
 use arrow_schema::{Field, Schema};
-use common::{assert_close, batch, fixture, npz, numbers, threads};
+use common::{assert_close, batch, fixture, npz, numbers, proto, threads};
 use modelwatch_infer::{ElementType, InferError, Model, ModelFormat};
+use prost::Message;
+use tract_onnx::pb::GraphProto;
 
 fn digits(n: usize) -> RecordBatch {
     batch(&[("x", &npz("digits/data/test.npz")["x"].head(n))])
@@ -109,6 +111,36 @@ fn info_describes_the_interface() {
     assert_eq!(model.micro_batch(), 4);
     let model = Model::load(&fixture("digits/cnn/mlp_int8_dynamic.onnx")).unwrap();
     assert_eq!(model.micro_batch(), 256);
+}
+
+#[test]
+fn what_gathers_columns_has_many_rows_at_once_and_what_gathers_embeddings_few() {
+    // An isolation forest, which takes the columns of each tree.
+    let model = Model::load(&fixture("tabular/wine/iforest.onnx")).unwrap();
+    assert!(model.info().operators["Gather"] > 0);
+    assert_eq!(model.micro_batch(), 256);
+    let folder = tempfile::tempdir().unwrap();
+    let places = || proto::node("Cast", "", &["x"], "places", vec![proto::int("to", 7)]);
+    let columns = |name: &str, n: i64| proto::numbers_tensor(name, &(0..n).map(|it| it % 2).collect::<Vec<_>>());
+    let table = || proto::float_tensor("table", &[4, 3], &[0.5; 12]);
+    let embedded = vec![places(), proto::node("Gather", "", &["table", "places"], "y", vec![])];
+    let of = |name: &str| vec![proto::node("Gather", "", &["x", name], "y", vec![proto::int("axis", 1)])];
+    for (nodes, constant, micro_batch) in [
+        (embedded, table(), modelwatch_infer::MICRO_BATCH),
+        (of("few"), columns("few", 256), 256),
+        (of("many"), columns("many", 257), modelwatch_infer::MICRO_BATCH),
+    ] {
+        let graph = GraphProto {
+            node: nodes,
+            initializer: vec![constant],
+            input: vec![proto::value("x", &[-1, 2])],
+            output: vec![proto::value("y", &[])],
+            ..Default::default()
+        };
+        let path = folder.path().join("model.onnx");
+        fs::write(&path, proto::model(13, graph).encode_to_vec()).unwrap();
+        assert_eq!(Model::load(&path).unwrap().micro_batch(), micro_batch);
+    }
 }
 
 #[test]

@@ -162,11 +162,12 @@ fn prepare(
 
 fn micro_batch(source: &Source) -> usize {
     const FEW_NUMBERS: usize = 256;
-    match source {
-        Source { row_by_row: true, .. } => 1,
-        Source { info, .. } if info.has_rows_up_to(FEW_NUMBERS) && !info.may_widen() => MANY_ROWS,
-        _ => MICRO_BATCH,
+    let info = &source.info;
+    if source.row_by_row {
+        return 1;
     }
+    let may_widen = info.may_widen() || (info.gathers() && !source.gathers_few(FEW_NUMBERS));
+    if info.has_rows_up_to(FEW_NUMBERS) && !may_widen { MANY_ROWS } else { MICRO_BATCH }
 }
 
 impl TractExecutable {

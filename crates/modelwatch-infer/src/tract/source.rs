@@ -1,9 +1,13 @@
 //! A parsed model, before shapes are known.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tract_onnx::{
     prelude::{DatumType, Framework, InferenceModel, InferenceModelExt, ToDim, TractResult, TypedModel},
+    tract_core::ops::konst::Const,
     tract_hir::{
         infer::InferenceFact,
         internal::{DimLike, OutletId, Symbol, TDim, TractErrorContext, bail, ensure},
@@ -68,6 +72,9 @@ pub(super) enum Graph {
 /// The operator whose scale is taken from all numbers that it is given, those of other rows among them.
 pub(super) const DYNAMIC_QUANTIZATION: &str = "DynamicQuantizeLinear";
 
+/// The operator that takes what is at some places of an axis.
+const GATHER: &str = "Gather";
+
 /// A parsed model and what is known of it.
 pub(super) struct Source {
     pub graph: Graph,
@@ -115,6 +122,27 @@ impl Source {
     /// Returns whether some numbers are quantized by a scale that is taken from them.
     pub(super) fn is_quantized_as_it_runs(&self) -> bool {
         self.info.operators.contains_key(DYNAMIC_QUANTIZATION)
+    }
+
+    /// Returns whether all that gathers does so from values that are computed from inputs, at no more than `most` places that are
+    /// constant: columns of a table, say, and nothing of embeddings.
+    pub(super) fn gathers_few(&self, most: usize) -> bool {
+        let Graph::Inference(model) = &self.graph else { return false };
+        let Ok(order) = model.eval_order() else { return false };
+        let mut varying = HashSet::new();
+        let mut n_few = 0;
+        for node in order.into_iter().map(|it| model.node(it)) {
+            let is_input = node.inputs.is_empty() && !node.op_is::<Const>();
+            if is_input || node.inputs.iter().any(|it| varying.contains(&it.node)) {
+                varying.insert(node.id);
+            }
+            if let (GATHER, &[of, at, ..]) = (&*node.op.name(), &*node.inputs) {
+                let places = model.node(at.node).op_as::<Const>().map(|it| it.val().len());
+                n_few += usize::from(varying.contains(&of.node) && places.is_some_and(|it| it <= most));
+            }
+        }
+        // There may be more of them in the graphs of loops and branches.
+        self.info.operators.iter().filter(|it| it.0.contains(GATHER)).map(|it| it.1).sum::<usize>() == n_few
     }
 
     /// Returns the typed graph for `rows` rows of these shapes.

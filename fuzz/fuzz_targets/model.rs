@@ -14,5 +14,5 @@ fuzz_target!(|bytes: &[u8]| {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("model");
     fs::write(&path, bytes).expect("a temporary file can be written");
-    let _ = modelwatch_infer::inspect(&path);
+    let _ = modelwatch_infer::inspect(&path, None);
 });

@@ -98,6 +98,8 @@ pub(crate) struct CheckpointOptions {
     pub(crate) name: Option<String>,
     /// Which file of the checkpoint is the model to run, if there are several.
     pub(crate) model: Option<String>,
+    /// Which signature of a SavedModel or a TFLite model is run. By default the one that serves, or the only one; `modelwatch model show` lists them.
+    pub(crate) signature: Option<String>,
     /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names.
     pub(crate) runtime: Option<RuntimeOption>,
     /// Whether an import is refused in which a weight is NaN or infinite. By default such weights are stored and judged.
@@ -119,6 +121,8 @@ pub(crate) struct BaselineOptions {
     pub(crate) import: Option<String>,
     /// Which file of the checkpoint is the model to run, if there are several.
     pub(crate) model: Option<String>,
+    /// Which signature of a SavedModel or a TFLite model is run. By default the one that serves, or the only one; `modelwatch model show` lists them.
+    pub(crate) signature: Option<String>,
     /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names.
     pub(crate) runtime: Option<RuntimeOption>,
     /// Whether the baseline may be missing, as on a first run; comparisons with it are then listed as not checked and not covered,

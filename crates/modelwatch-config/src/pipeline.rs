@@ -28,6 +28,8 @@ pub struct Pipeline {
     pub checkpoint: Option<CheckpointSource>,
     /// Whether an import in which a weight is not finite is refused.
     pub refuse_nonfinite: bool,
+    /// Which signature of the judged checkpoint's model is run; none for the one that serves.
+    pub signature: Option<String>,
     /// What runs the model of the judged checkpoint.
     pub runtime: ModelRuntime,
     /// When an import is worth a checkpoint; `None` for always.
@@ -124,6 +126,8 @@ pub struct Baseline {
     pub from: BaselineSource,
     /// Which file of it is the model.
     pub model: Option<String>,
+    /// Which signature of it is run; none for the one that serves.
+    pub signature: Option<String>,
     /// What runs its model.
     pub runtime: ModelRuntime,
     /// If it does not exist, comparisons with it are not checked rather than failed.

@@ -35,6 +35,8 @@ pub(crate) fn pipeline(document: &Document, options: PipelineOptions, diagnostic
     if refuse_nonfinite {
         policy::imports(&mut cx, "/checkpoint/refuse_nonfinite");
     }
+    let signature = checkpoint.as_mut().and_then(|it| it.signature.take());
+    checkpoint::signature(&mut cx, "/checkpoint", signature.as_deref());
     let runtime = checkpoint.as_ref().map(|it| checkpoint::runtime_of_checkpoint(&mut cx, it)).unwrap_or_default();
     let checkpoint = checkpoint.and_then(|it| checkpoint::checkpoint(&mut cx, it));
     let baseline = options.baseline.and_then(|it| checkpoint::baseline(&mut cx, it));
@@ -56,6 +58,7 @@ pub(crate) fn pipeline(document: &Document, options: PipelineOptions, diagnostic
         store,
         checkpoint,
         refuse_nonfinite,
+        signature,
         runtime,
         save,
         keep,

@@ -43,6 +43,7 @@ within = "7d"
 grace = 0
 
 [baseline]
+signature = "serve"
 from = "digits@good"
 optional = true
 
@@ -165,6 +166,7 @@ fn every_key_arrives() {
     assert_eq!((spec.lineage.as_str(), spec.selector), ("digits", Selector::Ref("good".to_owned())));
     assert!(baseline.optional);
     assert_eq!(baseline.runtime, ModelRuntime::Tract);
+    assert_eq!((it.signature, baseline.signature.as_deref()), (None, Some("serve")));
 
     let data = it.data.unwrap();
     let (current, reference) = (data.current.unwrap(), data.reference.unwrap());

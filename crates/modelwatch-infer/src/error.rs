@@ -13,6 +13,13 @@ use crate::spec::{ElementType, ModelFormat};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operators(pub Vec<(String, String)>);
 
+fn of_signatures(there: &[String]) -> String {
+    if there.is_empty() {
+        return "it has none; leave `signature` out".to_owned();
+    }
+    format!("its signatures are {}", crate::tract::listed(there))
+}
+
 impl InferError {
     /// Returns the refusal of the model at `path` for operators, each with its node.
     pub(crate) fn unsupported(path: &Path, operators: Vec<(String, String)>) -> Self {
@@ -123,13 +130,23 @@ pub enum InferError {
         /// The limit.
         limit: u64,
     },
-    /// A file with several entry points does not say which one serves.
-    #[error("cannot choose what to run of `{}`: {reason}; export it with a signature `serving_default`", path.display())]
+    /// Which of its signatures is to be run cannot be told, or is not there.
+    #[error("cannot choose what to run of `{}`: {reason}", path.display())]
     Signature {
         /// The model.
         path: PathBuf,
-        /// What there is instead.
+        /// What there is instead, and what to do.
         reason: String,
+    },
+    /// A signature is wanted that the model does not have.
+    #[error("`{}` has no signature `{wanted}`; {}", path.display(), of_signatures(there))]
+    NoSignature {
+        /// The model.
+        path: PathBuf,
+        /// The name of the signature.
+        wanted: String,
+        /// The names of those that it has, sorted.
+        there: Vec<String>,
     },
     /// The weights beside the graph are missing or damaged.
     #[error("cannot load the weights of `{}`: {reason}", path.display())]

@@ -23,12 +23,12 @@ pub struct Inspection {
     pub refusal: Option<InferError>,
 }
 
-/// Returns what the model at `path` holds. That it cannot be run is part of the answer.
+/// Returns what the model at `path` holds, of which a signature may be wanted. That it cannot be run is part of the answer.
 ///
 /// Fails if its interface cannot be read.
-pub fn inspect(path: &Path) -> Result<Inspection, InferError> {
+pub fn inspect(path: &Path, signature: Option<&str>) -> Result<Inspection, InferError> {
     let bytes = model_bytes(path)?;
-    let tract::Known { info, obstacles, refusal } = tract::inspect(path)?;
+    let tract::Known { info, obstacles, refusal } = tract::inspect(path, signature)?;
     Ok(Inspection { info, bytes, obstacles, refusal })
 }
 

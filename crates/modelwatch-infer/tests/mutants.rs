@@ -69,7 +69,7 @@ fn damaged_models_are_models_or_errors() {
         for _ in 0..n {
             let mutant = mutate(&bytes, &mut random);
             fs::write(&path, &mutant).unwrap();
-            match panic::catch_unwind(|| inspect(&path)) {
+            match panic::catch_unwind(|| inspect(&path, None)) {
                 Ok(Ok(it)) if it.refusal.is_none() => n_models += 1,
                 Ok(_) => n_errors += 1,
                 Err(_) => faults.push(format!("{seed}: {} of {mutant:?}", LAST.lock().unwrap())),

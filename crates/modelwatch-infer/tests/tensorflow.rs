@@ -9,7 +9,7 @@ use std::{
 };
 
 use common::{Npy, assert_close, batch, fixture, npz, numbers, run, threads};
-use modelwatch_infer::{ElementType, Model, ModelFormat, inspect};
+use modelwatch_infer::{ElementType, InferError, Model, ModelFormat, TractRuntime, inspect};
 
 const SAVED_MODEL: &str = "digits/cnn/saved_model";
 const SHARD: &str = "variables/variables.data-00000-of-00001";
@@ -48,6 +48,54 @@ fn inputs_and_outputs_have_the_names_of_the_signature() {
     let model = Model::load(&fixture("digits/cnn/saved_model/saved_model.pb")).unwrap();
     assert_eq!(model.info().signatures, ["serve", "serving_default"]);
     assert!(!model.info().operators.contains_key("ReadVariableOp"), "{:?}", model.info().operators);
+}
+
+fn load_signature(path: &str, signature: &str) -> Result<Model, InferError> {
+    let runtime = TractRuntime::default().of_signature(Some(signature.to_owned()));
+    Model::load_with(&runtime, &fixture(path))
+}
+
+#[test]
+fn the_signature_that_is_wanted_is_run() {
+    const TWO: &str = "tensorflow/signatures.tflite";
+    let x = Npy { shape: vec![2, 3], values: vec![-1.0, 0.5, 2.0, -0.25, 3.0, 0.0] };
+    let squashed: Vec<f64> = x.values.iter().map(|it| it.tanh()).collect();
+    let bounded: Vec<f64> = x.values.iter().map(|it| it.max(0.0)).collect();
+    for (model, name, wanted) in [
+        (Model::load(&fixture(TWO)), "bounded", &bounded),
+        (load_signature(TWO, "bounded"), "bounded", &bounded),
+        (load_signature(TWO, "squashed"), "squashed", &squashed),
+    ] {
+        let model = model.unwrap();
+        let info = model.info();
+        assert_eq!((info.signature.as_deref(), &*info.signatures.join(", ")), (Some(name), "bounded, squashed"));
+        assert_eq!((&*info.inputs[0].name, &*info.outputs[0].name), ("x", &*format!("{name}_x")));
+        assert_close(name, &numbers(run(&model, &[&x]).column(0)), wanted);
+        let found = inspect(&fixture(TWO), Some(name)).unwrap();
+        assert!(found.refusal.is_none() && found.info.signature.as_deref() == Some(name));
+    }
+    let model = load_signature("digits/cnn/saved_model", "serve").unwrap();
+    assert_eq!(model.info().signature.as_deref(), Some("serve"));
+}
+
+#[test]
+fn a_signature_that_is_not_there_is_an_error() {
+    for (path, wanted) in [
+        ("tensorflow/signatures.tflite", "has no signature `squished`; its signatures are `bounded`, `squashed`"),
+        ("digits/cnn/saved_model", "has no signature `squished`; its signatures are `serve`, `serving_default`"),
+        (
+            "digits/cnn/cnn.onnx",
+            "signature `squished` is wanted, and its format, ONNX, has no signatures; leave `signature` out",
+        ),
+        (
+            "digits/cnn/cnn_frozen.pb",
+            "signature `squished` is wanted, and its format, TensorFlow frozen graph, has no signatures",
+        ),
+    ] {
+        let error = load_signature(path, "squished").unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+        assert_eq!(inspect(&fixture(path), Some("squished")).unwrap_err().to_string(), error);
+    }
 }
 
 /// Copies the fixture, so that it can be damaged.
@@ -136,13 +184,13 @@ fn any_flipped_byte_is_an_error_or_a_model() {
 
 #[test]
 fn an_inspection_does_not_stop_at_what_cannot_be_run() {
-    let found = inspect(&fixture(SAVED_MODEL)).unwrap();
+    let found = inspect(&fixture(SAVED_MODEL), None).unwrap();
     assert!(found.refusal.is_none() && found.obstacles.0.is_empty());
     assert!(found.bytes > 160_000, "{}", found.bytes);
 
     let folder = copy();
     fs::remove_file(folder.path().join(SHARD)).unwrap();
-    let found = inspect(folder.path()).unwrap();
+    let found = inspect(folder.path(), None).unwrap();
     assert_eq!((&*found.info.inputs[0].name, &*found.info.outputs[0].name), ("x", "output_0"));
     assert!(found.refusal.unwrap().to_string().contains("variables.data"));
 
@@ -156,7 +204,7 @@ fn an_inspection_does_not_stop_at_what_cannot_be_run() {
             }
         }
     });
-    let found = inspect(folder.path()).unwrap();
+    let found = inspect(folder.path(), None).unwrap();
     let operators: Vec<_> = found.obstacles.0.iter().map(|it| it.0.as_str()).collect();
     assert_eq!(operators, ["Puck", "Softmux"]);
     assert!(found.refusal.is_some() && found.info.operators["Conv2D"] == 2);

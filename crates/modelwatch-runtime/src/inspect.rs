@@ -7,7 +7,7 @@ use modelwatch_tensors::{TensorError, find_model};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::model::format_name;
+use crate::model::{format_name, meant};
 
 /// Why nothing can be said of a model.
 #[derive(Debug, Error)]
@@ -17,7 +17,7 @@ pub enum InspectError {
     #[error(transparent)]
     Find(#[from] TensorError),
     /// Its interface cannot be read.
-    #[error(transparent)]
+    #[error("{error}{meant}", error = .0, meant = meant(.0))]
     Read(#[from] InferError),
 }
 
@@ -77,14 +77,14 @@ pub struct Obstacle {
     pub node: String,
 }
 
-/// Returns what is in the model at `path`: a file, a SavedModel, or the folder of a checkpoint.
+/// Returns what is in the model at `path`, of which a signature may be wanted: a file, a SavedModel, or the folder of a checkpoint.
 ///
 /// # Errors
 ///
 /// Fails if there is no model, more than one, or one whose interface cannot be read; one that cannot be run is no error.
-pub fn model(path: &Path) -> Result<ModelContents, InspectError> {
+pub fn model(path: &Path, signature: Option<&str>) -> Result<ModelContents, InspectError> {
     let file = find_model(path, None)?;
-    let found = modelwatch_infer::inspect(&file)?;
+    let found = modelwatch_infer::inspect(&file, signature)?;
     // That the model is of another format, or has no sound graph, is no more to be said here.
     let layers = modelwatch_infer::layers(&file).unwrap_or_default();
     let obstacles = found.obstacles.0.into_iter().map(|(operator, node)| Obstacle { operator, node });

@@ -37,10 +37,13 @@ impl Runtimes {
     pub(crate) fn open(&self, pipeline: &Pipeline, role: ModelRole) -> Result<Arc<dyn Runtime>, InferError> {
         match wanted(pipeline, role) {
             ModelRuntime::OnnxRuntime => self.onnxruntime(self.library(pipeline)),
-            _ => Ok(Arc::new(match &self.self_tests {
-                Some(folder) => TractRuntime::keeping_self_tests(folder.clone()),
-                None => TractRuntime::default(),
-            })),
+            _ => {
+                let runtime = match &self.self_tests {
+                    Some(folder) => TractRuntime::keeping_self_tests(folder.clone()),
+                    None => TractRuntime::default(),
+                };
+                Ok(Arc::new(runtime.of_signature(wanted_signature(pipeline, role).map(str::to_owned))))
+            }
         }
     }
 
@@ -75,6 +78,14 @@ pub(crate) fn wanted(pipeline: &Pipeline, role: ModelRole) -> ModelRuntime {
     }
 }
 
+/// Returns which signature of a model the pipeline wants to be run; none for the one that serves.
+pub(crate) fn wanted_signature(pipeline: &Pipeline, role: ModelRole) -> Option<&str> {
+    match role {
+        ModelRole::Candidate => pipeline.signature.as_deref(),
+        ModelRole::Baseline => pipeline.baseline.as_ref().and_then(|it| it.signature.as_deref()),
+    }
+}
+
 /// Why a checkpoint's model cannot be run.
 #[derive(Debug, Error)]
 pub(crate) enum ModelError {
@@ -82,8 +93,15 @@ pub(crate) enum ModelError {
     #[error("{0}")]
     Find(#[from] TensorError),
     /// It is, but cannot be loaded.
-    #[error("{0}")]
+    #[error("{error}{meant}", error = .0, meant = meant(.0))]
     Load(#[from] InferError),
+}
+
+/// Returns a question for what somebody probably meant, behind the error; nothing where it cannot be told.
+pub(crate) fn meant(error: &InferError) -> String {
+    let InferError::NoSignature { wanted, there, .. } = error else { return String::new() };
+    let meant = did_you_mean(wanted, there.iter().map(String::as_str));
+    meant.map_or_else(String::new, |it| format!("; did you mean `{it}`?"))
 }
 
 /// A model that is ready to run.
@@ -124,6 +142,8 @@ pub(crate) struct Refused {
     pub(crate) checkpoint: PathBuf,
     /// Which of them it is, if there are several.
     pub(crate) model: Option<String>,
+    /// Which signature of it is wanted, if one is.
+    pub(crate) signature: Option<String>,
     pub(crate) why: String,
 }
 
@@ -131,7 +151,7 @@ impl Refused {
     /// Returns what its file says. Read when somebody asks: few do.
     pub(crate) fn examine(&self) -> Result<(ModelInfo, Origin), ModelError> {
         let file = find_model(&self.checkpoint, self.model.as_deref())?;
-        let info = modelwatch_infer::inspect(&file)?.info;
+        let info = modelwatch_infer::inspect(&file, self.signature.as_deref())?.info;
         let name = name_in(&self.checkpoint, &file);
         let (load_seconds, runtime) = (0.0, String::new());
         Ok((info, Origin { checkpoint: self.checkpoint.clone(), file, name, load_seconds, runtime }))
@@ -162,6 +182,7 @@ pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedM
         role: role.as_str().to_owned(),
         file: name_in(path, &file),
         format: format_name(info.format).to_owned(),
+        signature: info.signature.clone(),
         inputs: info.inputs.iter().map(spec_text).collect(),
         outputs: info.outputs.iter().map(spec_text).collect(),
         operators: info.operators.iter().map(|(name, &n)| (name.clone(), n as u64)).collect(),
@@ -281,7 +302,7 @@ pub(crate) fn inspect(
     model: Option<&str>,
 ) -> Result<ModelInfo, ModelError> {
     let file = find_model(path, model)?;
-    let found = modelwatch_infer::inspect(&file)?;
+    let found = modelwatch_infer::inspect(&file, wanted_signature(pipeline, role))?;
     // What another runtime can run is for it to say.
     match found.refusal.filter(|_| wanted(pipeline, role) == ModelRuntime::Tract) {
         Some(it) => Err(it.into()),
@@ -302,7 +323,10 @@ pub(crate) fn refused_layers(
         let what = format!("nobody can look at the layers of the {} model in ONNX Runtime", role.as_str());
         return all(&format!("{what}; leave `runtime` out for that"));
     }
-    let loaded = find_model(path, model).map_err(ModelError::from).and_then(|it| Ok(Model::load(&it)?));
+    let loaded = find_model(path, model).map_err(ModelError::from).and_then(|it| {
+        let signature = wanted_signature(pipeline, role).map(str::to_owned);
+        Ok(Model::load_with(&TractRuntime::default().of_signature(signature), &it)?)
+    });
     match loaded {
         Ok(it) => {
             Layered::of(&it, names).tensors.into_iter().filter_map(|(name, it)| Some((name, it.err()?))).collect()

@@ -187,6 +187,9 @@ pub struct ModelRecord {
     pub file: String,
     /// Its format.
     pub format: String,
+    /// The signature that was run, in formats that have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// Its inputs: name, element type and shape, `?` for an axis of any extent.
     pub inputs: Vec<String>,
     /// Its outputs.

@@ -148,6 +148,9 @@ pub(crate) struct Probe {
     /// The model or checkpoint to compare with.
     #[arg(long, value_name = "PATH")]
     pub(crate) baseline: Option<PathBuf>,
+    /// The signature of both that is run, of a SavedModel or TFLite model, in place of the one that serves.
+    #[arg(long, value_name = "NAME", requires = "model")]
+    pub(crate) signature: Option<String>,
     /// An option of the component, as `task="multiclass"`. May be given more than once.
     #[arg(long = "with", value_name = "KEY=VALUE")]
     pub(crate) with: Vec<String>,
@@ -273,6 +276,9 @@ pub(crate) enum ModelCommand {
         /// The model: a file, a SavedModel, or the folder of a checkpoint.
         #[arg(value_name = "FILE")]
         model: PathBuf,
+        /// The signature of a SavedModel or TFLite model to show, in place of the one that serves.
+        #[arg(long, value_name = "NAME")]
+        signature: Option<String>,
         /// How it is printed.
         #[arg(long, value_enum, default_value_t)]
         format: ShowFormat,

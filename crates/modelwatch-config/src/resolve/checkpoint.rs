@@ -59,6 +59,7 @@ pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option
     one_source(cx, &pointer);
     let files = [("model", &options.model), ("import", &options.import)];
     let runtime = runtime(cx, &pointer, options.runtime, files);
+    signature(cx, &pointer, options.signature.as_deref());
     options.model.iter().for_each(|it| cx.filled(it, "/baseline/model"));
     let stored = options.from.and_then(|it| spec(cx, &it, "/baseline/from"));
     let path = options.import.map(|it| cx.path(&it, "/baseline/import"));
@@ -67,7 +68,8 @@ pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option
         (None, Some(it)) => BaselineSource::Path(it),
         (None, None) => return None,
     };
-    Some(Baseline { from, model: options.model, runtime, optional: options.optional, pointer })
+    let BaselineOptions { model, signature, optional, .. } = options;
+    Some(Baseline { from, model, signature, runtime, optional, pointer })
 }
 
 /// Reports a baseline that may be missing though nothing here makes it: misspelled, it would be missing in every run.
@@ -123,6 +125,22 @@ pub(super) fn will_be_made(
 pub(super) fn runtime_of_checkpoint(cx: &mut Context<'_>, options: &CheckpointOptions) -> ModelRuntime {
     let files = [("model", &options.model), ("import", &options.import)];
     runtime(cx, "/checkpoint", options.runtime, files)
+}
+
+/// Reports the signature of a model that has none: it is empty, or the model is run by what reads ONNX.
+pub(super) fn signature(cx: &mut Context<'_>, table: &str, signature: Option<&str>) {
+    let Some(signature) = signature else { return };
+    let place = format!("{table}/signature");
+    cx.filled(signature, &place);
+    let runtime = format!("{table}/runtime");
+    if cx.document.value().pointer(&runtime).is_some_and(|it| it == "onnxruntime") {
+        let message = format!("ONNX Runtime reads ONNX, which has no signature `{signature}`");
+        cx.report(
+            cx.error(code::RUNTIME, &place, message)
+                .related(cx.document.key_place(&runtime), "what runs the model")
+                .help("remove `signature`, or `runtime`"),
+        );
+    }
 }
 
 /// Returns what runs a model, and reports one that it cannot read; the first of `files` that is given is the model.

@@ -355,6 +355,27 @@ fn onnx_runtime_is_for_onnx_models() {
 }
 
 #[test]
+fn a_signature_is_of_what_has_signatures() {
+    insta::assert_snapshot!(errors(&format!("{GOOD}[checkpoint]\nimport = \"m.onnx\"\nname = \"a\"\nruntime = \"onnxruntime\"\nsignature = \"serve\"\n[baseline]\nimport = \"saved\"\nsignature = \"\"\n")), @r##"
+    error[E0028]: ONNX Runtime reads ONNX, which has no signature `serve`
+     --> pipeline.toml:8:13
+      |
+    7 | runtime = "onnxruntime"
+      | ------- what runs the model
+    8 | signature = "serve"
+      |             ^^^^^^^
+      |
+      = help: remove `signature`, or `runtime`
+
+    error[E0025]: `baseline.signature` is empty
+      --> pipeline.toml:11:13
+       |
+    11 | signature = ""
+       |             ^^ nothing here
+    "##);
+}
+
+#[test]
 fn a_runtime_is_one_of_two() {
     insta::assert_snapshot!(errors(&format!("{GOOD}[checkpoint]\nimport = \"m.onnx\"\nname = \"a\"\nruntime = \"onxruntime\"\n[run]\nonnxruntime = \"\"\n")), @r##"
     error[E0005]: `runtime` cannot be "onxruntime"; accepted: "tract", "onnxruntime"

@@ -36,6 +36,7 @@ mod requantize;
 mod rewrite;
 mod saved_model;
 mod self_tests;
+mod signatures;
 mod source;
 mod stages;
 mod tensorflow;
@@ -50,8 +51,8 @@ use std::{
 
 use modelwatch_tensors::heap;
 
-pub(crate) use self::preflight::ExternalData;
 pub use self::{audited::audited_operators, nodes::NodeGraph};
+pub(crate) use self::{preflight::ExternalData, signatures::listed};
 use self::{self_tests::SelfTests, source::Examined};
 use crate::{
     error::{InferError, Operators},
@@ -74,12 +75,18 @@ pub(crate) struct Known {
 #[derive(Clone, Debug, Default)]
 pub struct TractRuntime {
     self_tests: Option<SelfTests>,
+    signature: Option<String>,
 }
 
 impl TractRuntime {
     /// Returns the runtime that keeps in `folder` what came of the self-tests of models, for the next time that they are loaded.
     pub fn keeping_self_tests(folder: PathBuf) -> Self {
-        Self { self_tests: Some(SelfTests::new(folder)) }
+        Self { self_tests: Some(SelfTests::new(folder)), signature: None }
+    }
+
+    /// Returns the runtime that loads this signature of models; the one that serves, where there is none.
+    pub fn of_signature(self, signature: Option<String>) -> Self {
+        Self { signature, ..self }
     }
 }
 
@@ -91,10 +98,12 @@ impl Runtime for TractRuntime {
     fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
         let format = format::detect(path)?;
         let executable = guard::guarded(path, || {
-            let attempts = examine(path, format)?.attempts?;
+            let signature = self.signature.as_deref();
+            let attempts = examine(path, format, signature)?.attempts?;
             // The file as it was decoded, before as much memory is taken to lay out the weights.
             heap::give_back();
-            let tests = self.self_tests.as_ref().and_then(|it| it.of(path, self.name(), attempts.beside.as_deref()));
+            let tests =
+                self.self_tests.as_ref().and_then(|it| it.of(path, self.name(), signature, attempts.beside.as_deref()));
             executable::first_that_works(path, attempts, tests.as_ref())
         })?;
         let info = executable.info();
@@ -103,10 +112,10 @@ impl Runtime for TractRuntime {
     }
 }
 
-/// Reads a model and tries to prepare it.
-pub(crate) fn inspect(path: &Path) -> Result<Known, InferError> {
+/// Reads a model, of which a signature may be wanted, and tries to prepare it.
+pub(crate) fn inspect(path: &Path, signature: Option<&str>) -> Result<Known, InferError> {
     let format = format::detect(path)?;
-    let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format))?;
+    let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format, signature))?;
     let obstacles = Operators(obstacles);
     match guard::guarded(path, || executable::first_that_works(path, attempts?, None)) {
         Ok(it) => Ok(Known { info: it.info().clone(), obstacles, refusal: None }),
@@ -137,12 +146,15 @@ fn without_layers(path: &Path, format: ModelFormat) -> InferError {
     InferError::Layer { path: path.to_path_buf(), reason }
 }
 
-fn examine(path: &Path, format: ModelFormat) -> Result<Examined, InferError> {
+fn examine(path: &Path, format: ModelFormat, signature: Option<&str>) -> Result<Examined, InferError> {
+    if let Some(signature) = signature.filter(|_| !signatures::are_in(format)) {
+        return Err(signatures::none_in(path, signature, format));
+    }
     match format {
         ModelFormat::Onnx => onnx::examine(path),
         ModelFormat::TfFrozen => tensorflow::examine(path),
-        ModelFormat::TfSavedModel => saved_model::examine(path),
-        ModelFormat::TfLite => tflite::examine(path),
+        ModelFormat::TfSavedModel => saved_model::examine(path, signature),
+        ModelFormat::TfLite => tflite::examine(path, signature),
         ModelFormat::Nnef => nnef::examine(path),
     }
 }

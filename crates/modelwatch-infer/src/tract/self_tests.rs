@@ -62,8 +62,14 @@ impl SelfTests {
     }
 
     /// Returns what is kept of the model at `path`, whose weights may lie beside it; nothing where its digest cannot be had.
-    pub(super) fn of(&self, path: &Path, runtime: &str, beside: Option<&ExternalData>) -> Option<ModelTests> {
-        let name = digest(path, runtime, beside)
+    pub(super) fn of(
+        &self,
+        path: &Path,
+        runtime: &str,
+        signature: Option<&str>,
+        beside: Option<&ExternalData>,
+    ) -> Option<ModelTests> {
+        let name = digest(path, runtime, signature, beside)
             .map_err(|error| tracing::debug!(path = %path.display(), %error, "The model has no digest."))
             .ok()?;
         Some(ModelTests { file: self.folder.join(format!("{name}.json")), reading: 0 })
@@ -140,11 +146,13 @@ fn make_room(folder: &Path) -> io::Result<()> {
 }
 
 /// Returns the digest of everything that the tests of a model depend on but the shape of the batch.
-fn digest(path: &Path, runtime: &str, beside: Option<&ExternalData>) -> io::Result<String> {
+fn digest(path: &Path, runtime: &str, signature: Option<&str>, beside: Option<&ExternalData>) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     add(&mut hasher, &SCHEME.to_le_bytes());
     add(&mut hasher, concat!("modelwatch ", env!("CARGO_PKG_VERSION")).as_bytes());
     add(&mut hasher, runtime.as_bytes());
+    // No name of a signature is empty.
+    add(&mut hasher, signature.unwrap_or_default().as_bytes());
     add(&mut hasher, std::env::consts::ARCH.as_bytes());
     add(&mut hasher, processor().as_bytes());
     add_model(&mut hasher, path, beside)?;
@@ -187,7 +195,7 @@ mod tests {
     }
 
     fn tests_of(folder: &Path, model: &Path) -> ModelTests {
-        SelfTests::new(folder.join("modelwatch/self-tests")).of(model, "tract", None).unwrap()
+        SelfTests::new(folder.join("modelwatch/self-tests")).of(model, "tract", None, None).unwrap()
     }
 
     /// A folder with a model.
@@ -220,12 +228,13 @@ mod tests {
         let model = folder.path().join("model");
         fs::create_dir_all(model.join("variables")).unwrap();
         fs::write(model.join("saved_model.pb"), "graph").unwrap();
-        let without = digest(&model, "tract", None).unwrap();
+        let without = digest(&model, "tract", None, None).unwrap();
         fs::write(model.join("variables/data"), "weights").unwrap();
-        let with = digest(&model, "tract", None).unwrap();
+        let with = digest(&model, "tract", None, None).unwrap();
         fs::rename(model.join("variables/data"), model.join("data")).unwrap();
-        let moved = digest(&model, "tract", None).unwrap();
-        assert!(without != with && with != moved && moved != digest(&model, "other", None).unwrap());
+        let moved = digest(&model, "tract", None, None).unwrap();
+        assert!(without != with && with != moved && moved != digest(&model, "other", None, None).unwrap());
+        assert!(moved != digest(&model, "tract", Some("encode"), None).unwrap());
     }
 
     #[test]

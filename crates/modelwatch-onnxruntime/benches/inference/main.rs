@@ -68,7 +68,7 @@ const ROWS: &str = "its rows are a part of the model, so that there are no other
 const WEIGHTS: &str = "its weights are inputs, which have no rows";
 
 /// The other models of the fixtures, and why they are not measured.
-const OTHERS: [(&str, &str); 26] = [
+const OTHERS: [(&str, &str); 27] = [
     ("digits/cnn/cnn.h5", OF_KERAS),
     ("digits/cnn/cnn.keras", OF_KERAS),
     ("digits/cnn/cnn.tflite", OF_TENSORFLOW),
@@ -83,6 +83,7 @@ const OTHERS: [(&str, &str); 26] = [
     ("tensorflow/attention", OF_TENSORFLOW),
     ("tensorflow/convolutions", OF_TENSORFLOW),
     ("tensorflow/convolutions.tflite", OF_TENSORFLOW),
+    ("tensorflow/signatures.tflite", OF_TENSORFLOW),
     ("tensorflow/two", OF_TENSORFLOW),
     ("tensorflow/two.tflite", OF_TENSORFLOW),
     ("traps/gru_reverse/model.onnx", WEIGHTS),

@@ -132,7 +132,9 @@ pub(super) fn execute(
     // One that no probe wants was not tried: nobody knows whether it can be run.
     let refused = found.into_iter().filter(|it| plan.wants(it.0)).filter_map(|(role, ready, loaded)| {
         let (ready, why) = (ready?, loaded.as_ref().err()?.clone());
-        Some((role, Arc::new(Refused { checkpoint: ready.path().to_owned(), model: ready.model.clone(), why })))
+        let signature = model::wanted_signature(pipeline, role).map(str::to_owned);
+        let (checkpoint, model) = (ready.path().to_owned(), ready.model.clone());
+        Some((role, Arc::new(Refused { checkpoint, model, signature, why })))
     });
     let models = Models {
         candidate: candidate_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),

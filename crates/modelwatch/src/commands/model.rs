@@ -19,13 +19,13 @@ const MAX_LAYERS: usize = 12;
 
 pub(crate) fn model(arguments: &cli::Model) -> anyhow::Result<Code> {
     match &arguments.command {
-        ModelCommand::Show { model, format } => show(model, *format),
+        ModelCommand::Show { model, signature, format } => show(model, signature.as_deref(), *format),
     }
 }
 
 /// Says what is in a model file. One that cannot be run ends as a run does whose model cannot be loaded.
-fn show(path: &Path, format: ShowFormat) -> anyhow::Result<Code> {
-    let contents = inspect::model(path).map_err(|e| match e {
+fn show(path: &Path, signature: Option<&str>, format: ShowFormat) -> anyhow::Result<Code> {
+    let contents = inspect::model(path, signature).map_err(|e| match e {
         InspectError::Find(e) => anyhow::Error::new(Wrong(e.to_string())),
         e => anyhow::Error::new(e),
     })?;

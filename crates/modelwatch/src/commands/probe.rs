@@ -82,6 +82,11 @@ fn overrides(arguments: &cli::Probe, table: &str, name: &str) -> anyhow::Result<
     if let Some(path) = &arguments.model {
         res.push(config::Override::of_option("--model", &path.to_string_lossy(), &["checkpoint", "name"], "probe"));
     }
+    for (model, table) in [(&arguments.model, "checkpoint"), (&arguments.baseline, "baseline")] {
+        if let Some(it) = arguments.signature.as_ref().filter(|_| model.is_some()) {
+            res.push(config::Override::of_option("--signature", it, &[table, "signature"], it));
+        }
+    }
     res.extend(below(&[table, "0", "with"], "--with", &arguments.with)?);
     res.extend(below(&["data", "columns"], "--column", &arguments.columns)?);
     for it in &arguments.require {

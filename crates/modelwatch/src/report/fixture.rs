@@ -56,6 +56,7 @@ fn model(role: &str) -> ModelRecord {
         role: role.to_owned(),
         file: "model.onnx".to_owned(),
         format: "onnx".to_owned(),
+        signature: None,
         inputs: vec!["image: f32[?,1,8,8]".to_owned()],
         outputs: vec!["probabilities: f32[?,10]".to_owned()],
         operators: BTreeMap::from([("Conv".to_owned(), 3), ("Gemm".to_owned(), 2), ("Relu".to_owned(), 4)]),

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::{Ended, Project, fixtures};
+use crate::support::{Ended, Project, digits, fixtures};
 
 /// Runs the command without plugins, which it does not need.
 fn call(project: &Project, arguments: &[&str]) -> Ended {
@@ -100,4 +100,70 @@ fn what_is_no_model_is_a_mistake_in_the_command() {
         assert_eq!((ended.code, &*ended.out), (2, ""), "{}", ended.err);
         assert!(ended.err.contains(path), "{}", ended.err);
     }
+}
+
+#[test]
+fn another_signature_is_shown_and_a_misspelled_one_is_told() {
+    let shown = |signature| show("tensorflow/signatures.tflite", &["--signature", signature]);
+    let ended = shown("squashed");
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_snapshot!(text(&ended), @"
+    model        tensorflow/signatures.tflite
+    format       tflite, 884 bytes
+    signature    squashed (also there: bounded)
+    inputs       x: f32 [?, 3]
+    outputs      squashed_x: f32 [?, 3]
+    parameters   0
+    operators    TANH
+    runs         yes
+    ");
+    let ended = shown("squahsed");
+    assert_eq!(ended.code, 3);
+    let wanted = "has no signature `squahsed`; its signatures are `bounded`, `squashed`; did you mean `squashed`?";
+    assert!(ended.err.contains(wanted), "{}", ended.err);
+    let ended = show("digits/cnn/cnn.onnx", &["--signature", "squashed"]);
+    assert_eq!(ended.code, 3);
+    assert!(ended.err.contains("its format, ONNX, has no signatures; leave `signature` out"), "{}", ended.err);
+}
+
+#[test]
+fn a_run_is_of_the_signature_that_is_named() {
+    let project = Project::new();
+    let head = digits("e08").replace("cnn_series/e08.onnx', ", "cnn/saved_model', signature = 'serve', ");
+    let verify = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.9' }\n";
+    let (code, record) = project.run(&format!("{head}{verify}"));
+    assert_eq!(code, 0, "{:#}", record["checks"]);
+    assert_eq!(record["models"][0]["signature"], "serve");
+    let (code, record) = project.run(&format!("{}{verify}", head.replace("'serve'", "'srve'")));
+    assert_eq!(code, 3, "{record:#}");
+    let message = record["checks"][0]["message"].as_str().unwrap();
+    assert!(message.contains("has no signature `srve`") && message.contains("did you mean `serve`?"), "{message}");
+    let [model, data] = ["digits/cnn/saved_model", "digits/data/test.npz"].map(|it| fixtures().join(it));
+    let probe = |signature| {
+        let [model, data] = [&model, &data].map(|it| it.to_str().unwrap());
+        let options = ["--with", "task=multiclass", "--column", "label=y", "--require", "accuracy=>= 0.9"];
+        project.modelwatch(
+            &[
+                &[
+                    "probe",
+                    "metrics",
+                    "--current",
+                    data,
+                    "--model",
+                    model,
+                    "--signature",
+                    signature,
+                    "--format",
+                    "json",
+                ][..],
+                &options,
+            ]
+            .concat(),
+        )
+    };
+    let ended = probe("serve");
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    let record: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(record["models"][0]["signature"], "serve");
+    assert_eq!(probe("srve").code, 3);
 }

@@ -31,11 +31,11 @@ use crate::{
 };
 
 /// Reads the SavedModel that is the folder `path`, or whose graph is the file `path`.
-pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
+pub(super) fn examine(path: &Path, wanted: Option<&str>) -> Result<Examined, InferError> {
     let (folder, file) = places(path);
     let model: SavedModel = limits::decode(&file, ModelFormat::TfSavedModel, &wire::SAVED_MODEL)?;
     let meta_graph = signature::serving_graph(path, model)?;
-    let (name, chosen) = signature::choose(path, &meta_graph)?;
+    let (name, chosen) = signature::choose(path, &meta_graph, wanted)?;
     let inputs = signature::ports(path, "input", &chosen.inputs)?;
     let outputs = signature::ports(path, "output", &chosen.outputs)?;
     let mut info = ModelInfo {

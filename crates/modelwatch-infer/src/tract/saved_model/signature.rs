@@ -6,7 +6,7 @@ use tract_onnx::prelude::DatumType;
 use tract_tensorflow::tfpb::tensorflow::{DataType, TensorShapeProto};
 
 use super::{
-    super::convert,
+    super::{convert, signatures},
     proto::{MetaGraph, SavedModel, Signature, TensorInfo},
 };
 use crate::{error::InferError, spec::TensorSpec};
@@ -28,7 +28,7 @@ pub(super) fn serving_graph(path: &Path, model: SavedModel) -> Result<MetaGraph,
         None => {
             let found =
                 if all.is_empty() { "there is no graph".to_owned() } else { format!("tags {}", all.join(", ")) };
-            let reason = format!("no graph has the tag `{SERVE}` ({found})");
+            let reason = format!("no graph has the tag `{SERVE}` ({found}); export it with that tag");
             return Err(InferError::Signature { path: path.to_path_buf(), reason });
         }
     };
@@ -40,18 +40,25 @@ pub(super) fn names(graph: &MetaGraph) -> Vec<String> {
     graph.signatures.keys().filter(|it| *it != INIT).cloned().collect()
 }
 
-/// Returns the default signature, or the only one.
-pub(super) fn choose<'a>(path: &Path, graph: &'a MetaGraph) -> Result<(&'a str, &'a Signature), InferError> {
+/// Returns the signature that is wanted; where none is, the default one or the only one.
+pub(super) fn choose<'a>(
+    path: &Path,
+    graph: &'a MetaGraph,
+    wanted: Option<&str>,
+) -> Result<(&'a str, &'a Signature), InferError> {
     let refuse = |reason: String| Err(InferError::Signature { path: path.to_path_buf(), reason });
     let mut usable = graph.signatures.iter().filter(|(name, _)| *name != INIT);
-    let chosen = match graph.signatures.get_key_value(DEFAULT) {
-        Some(it) => it,
-        None => match (usable.next(), usable.next()) {
+    let chosen = match (wanted, graph.signatures.get_key_value(wanted.unwrap_or(DEFAULT))) {
+        (_, Some(it)) if it.0 != INIT => it,
+        (Some(wanted), _) => return Err(signatures::missing(path, wanted, &names(graph))),
+        (None, _) => match (usable.next(), usable.next()) {
             (Some(it), None) => it,
-            (None, _) => return refuse("there is no signature".to_owned()),
+            (None, _) => return refuse(format!("there is no signature; export it with one, `{DEFAULT}`")),
             (Some(_), Some(_)) => {
-                let names: Vec<_> = names(graph).iter().map(|it| format!("`{it}`")).collect();
-                return refuse(format!("none of the signatures {} is `{DEFAULT}`", names.join(", ")));
+                let names = signatures::listed(&names(graph));
+                return refuse(format!(
+                    "none of the signatures {names} is `{DEFAULT}`; name the one that is meant as `signature`"
+                ));
             }
         },
     };

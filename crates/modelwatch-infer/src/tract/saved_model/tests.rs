@@ -73,9 +73,13 @@ fn model(nodes: Vec<NodeDef>, functions: Vec<FunctionDef>) -> SavedModel {
 }
 
 fn read(model: &SavedModel) -> Result<Source, String> {
+    read_signature(model, None)
+}
+
+fn read_signature(model: &SavedModel, wanted: Option<&str>) -> Result<Source, String> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("saved_model.pb"), model.encode_to_vec()).unwrap();
-    let found = examine(folder.path()).and_then(|it| it.attempts).map_err(|it| it.to_string())?;
+    let found = examine(folder.path(), wanted).and_then(|it| it.attempts).map_err(|it| it.to_string())?;
     Ok(found.sources.into_iter().next().unwrap())
 }
 
@@ -203,4 +207,29 @@ fn constants_that_would_fill_memory_are_refused() {
     let sum = tfpb::node().name("result").op("AddV2").input("placeholder").input("huge").attr("T", FLOAT);
     let error = read(&model(vec![constant, sum], vec![])).err().unwrap();
     assert!(error.contains("1099511627775 elements in constants of repeated values"), "{error}");
+}
+
+#[test]
+fn a_signature_is_chosen_by_its_name() {
+    let mut two = model(vec![unary("result", "Neg", "placeholder"), unary("other", "Abs", "placeholder")], vec![]);
+    let signatures = &mut two.meta_graphs[0].signatures;
+    signatures.insert("magnitude".to_owned(), signature("other:0"));
+    for (wanted, name, operator) in [
+        (None, "serving_default", "Neg"),
+        (Some("serving_default"), "serving_default", "Neg"),
+        (Some("magnitude"), "magnitude", "Abs"),
+    ] {
+        let source = read_signature(&two, wanted).unwrap();
+        assert_eq!(source.info.signature.as_deref(), Some(name));
+        assert!(source.info.operators.contains_key(operator) && source.info.operators.len() == 3, "{:?}", source.info);
+    }
+    let error = read_signature(&two, Some("__saved_model_init_op")).err().unwrap();
+    assert!(error.contains("its signatures are `magnitude`, `serving_default`"), "{error}");
+    let signatures = &mut two.meta_graphs[0].signatures;
+    let default = signatures.remove("serving_default").unwrap();
+    signatures.insert("negative".to_owned(), default);
+    let error = read(&two).err().unwrap();
+    let wanted = "none of the signatures `magnitude`, `negative` is `serving_default`; name the one that is meant as `signature`";
+    assert!(error.contains(wanted), "{error}");
+    assert!(read_signature(&two, Some("negative")).is_ok());
 }

@@ -19,14 +19,16 @@ use tract_onnx::{
     tract_core::ops::{binary::TypedBinOp, math},
     tract_hir::internal::{TractErrorContext, bail, ensure},
 };
-use tract_tflite::tflite::{BuiltinOperator, Model, Operator, OperatorCode, SubGraph, Tensor, TensorType};
+use tract_tflite::tflite::{
+    BuiltinOperator, Model, Operator, OperatorCode, SignatureDef, SubGraph, Tensor, TensorType,
+};
 
 use self::{
     shapes::Integers,
     surgery::{Edit, NewTensor},
 };
 use super::{
-    convert, guard,
+    convert, guard, signatures,
     source::{Examined, Graph, Source},
 };
 use crate::{
@@ -40,12 +42,15 @@ const MAX_SHAPES: usize = 256;
 /// The channels of a layer whose bias is left out.
 const MAX_BIAS: usize = 1 << 20;
 
-/// A file whose structure was verified.
+/// A file whose structure was verified, and which of its graphs is run.
 #[derive(Clone)]
-pub(super) struct TfLite(Arc<[u8]>);
+pub(super) struct TfLite {
+    bytes: Arc<[u8]>,
+    graph: usize,
+}
 
-/// Reads a TFLite flat buffer.
-pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
+/// Reads a TFLite flat buffer, of which a signature may be wanted.
+pub(super) fn examine(path: &Path, wanted: Option<&str>) -> Result<Examined, InferError> {
     let malformed =
         |reason: String| InferError::Malformed { path: path.to_path_buf(), format: ModelFormat::TfLite, reason };
     let open = |source| InferError::Open { path: path.to_path_buf(), source };
@@ -53,10 +58,18 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
     if n_bytes > MAX_MODEL_BYTES {
         return Err(InferError::TooLarge { path: path.to_path_buf(), bytes: n_bytes, limit: MAX_MODEL_BYTES });
     }
-    let file = TfLite(std::fs::read(path).map_err(open)?.into());
+    let first = TfLite { bytes: std::fs::read(path).map_err(open)?.into(), graph: 0 };
+    let main = first.view().map_err(|it| malformed(guard::reason(&it)))?;
+    let signatures = main.signatures();
+    let chosen = main.signature(wanted);
+    if let Some(wanted) = wanted.filter(|_| chosen.is_none()) {
+        return Err(signatures::missing(path, wanted, &signatures));
+    }
+    let file = TfLite { graph: chosen.map_or(0, |it| it.subgraph_index() as usize), ..first.clone() };
     let view = file.view().map_err(|it| malformed(guard::reason(&it)))?;
     data::check(view).map_err(malformed)?;
-    let (names, signature, signatures) = view.names();
+    let names = chosen.map(names).unwrap_or_default();
+    let signature = chosen.and_then(|it| it.signature_key()).map(str::to_owned);
     let mut info = ModelInfo {
         format: ModelFormat::TfLite,
         inputs: Vec::new(),
@@ -105,13 +118,16 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
 impl TfLite {
     /// Returns the graph for inputs of these shapes.
     pub(super) fn typed(&self, shapes: &[Vec<usize>]) -> TractResult<TypedModel> {
-        self.view()?.typed(&self.0, shapes)
+        self.view()?.typed(&self.bytes, shapes)
     }
 
     fn view(&self) -> TractResult<View<'_>> {
-        let model = tract_tflite::tflite::root_as_model(&self.0)?;
-        let graphs = model.subgraphs().filter(|it| !it.is_empty()).context("there is no graph")?;
-        Ok(View { model, graph: graphs.get(0) })
+        let model = tract_tflite::tflite::root_as_model(&self.bytes)?;
+        let graphs = model.subgraphs().filter(|it| self.graph < it.len());
+        let graphs = graphs.with_context(|| {
+            if self.graph == 0 { "there is no graph".to_owned() } else { format!("there is no graph {}", self.graph) }
+        })?;
+        Ok(View { model, graph: graphs.get(self.graph) })
     }
 }
 
@@ -159,18 +175,21 @@ impl<'a> View<'a> {
         constants.filter(counts).map(len).fold(0, u64::saturating_add)
     }
 
-    /// Returns the names that a signature of the main graph gives to tensors, its own name, and all signatures.
-    fn names(self) -> (HashMap<i32, &'a str>, Option<String>, Vec<String>) {
-        let key = |it: tract_tflite::tflite::SignatureDef<'a>| it.signature_key().map(str::to_owned);
+    /// Returns the names of all signatures, sorted.
+    fn signatures(self) -> Vec<String> {
         let all = self.model.signature_defs().into_iter().flatten();
-        let mut signatures: Vec<_> = all.clone().filter_map(key).collect();
-        signatures.sort();
-        let Some(main) = all.into_iter().find(|it| it.subgraph_index() == 0) else {
-            return (HashMap::new(), None, signatures);
+        let mut res: Vec<_> = all.filter_map(|it| it.signature_key().map(str::to_owned)).collect();
+        res.sort();
+        res
+    }
+
+    /// Returns the signature that is wanted; where none is, that of the first graph.
+    fn signature(self, wanted: Option<&str>) -> Option<SignatureDef<'a>> {
+        let is_meant = |it: &SignatureDef<'_>| match wanted {
+            Some(_) => it.signature_key() == wanted,
+            None => it.subgraph_index() == 0,
         };
-        let maps = [main.inputs(), main.outputs()].into_iter().flatten().flatten();
-        let names = maps.filter_map(|it| Some((i32::try_from(it.tensor_index()).ok()?, it.name()?)));
-        (names.collect(), key(main), signatures)
+        self.model.signature_defs().into_iter().flatten().find(is_meant)
     }
 
     /// Counts operators, and returns those that cannot be run with the tensor that each would have computed.
@@ -347,6 +366,12 @@ fn builtin(code: OperatorCode<'_>) -> BuiltinOperator {
 }
 
 /// Returns the name of an operator.
+/// Returns the names that a signature gives to the tensors of its graph.
+fn names(signature: SignatureDef<'_>) -> HashMap<i32, &str> {
+    let maps = [signature.inputs(), signature.outputs()].into_iter().flatten().flatten();
+    maps.filter_map(|it| Some((i32::try_from(it.tensor_index()).ok()?, it.name()?))).collect()
+}
+
 fn shown(operator: Option<BuiltinOperator>) -> String {
     let Some(it) = operator else { return "operator without a code".to_owned() };
     it.variant_name().map_or_else(|| format!("operator {}", it.0), str::to_owned)

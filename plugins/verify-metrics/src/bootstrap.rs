@@ -10,11 +10,10 @@
 use modelwatch_sdk::{Host, Result, report::Interval};
 use modelwatch_stats::{
     bootstrap::{
-        PoissonCounts, Replicate, bias_corrected_interval, expanded_percentile_interval, jackknife_interval, row_key,
-        standard_error, studentized_interval,
+        PoissonCounts, Replicate, bias_corrected_interval, bias_corrected_logit_interval, expanded_percentile_interval,
+        jackknife_interval, logit_interval, row_key, studentized_interval,
     },
     correlation::pearson,
-    intervals::student_t_quantile,
 };
 
 use crate::{
@@ -439,7 +438,7 @@ impl Replicates {
     pub(crate) fn of_model(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
         let found = self.studentized(nth, model, value, level);
         let percentiles = Percentiles { level, is_corrected: self.measures[nth].leans() };
-        let found = found.or_else(|| self.of_logit(nth, model, value, level));
+        let found = found.or_else(|| self.of_logits(nth, model, value, level));
         let found = found.or_else(|| self.of_replicates(nth, value, |it| it[model], percentiles))?;
         let [least, most] = self.measures[nth].range();
         Some(Interval { low: found.low.clamp(least, most), high: found.high.clamp(least, most), level })
@@ -476,26 +475,32 @@ impl Replicates {
 }
 
 impl Replicates {
-    /// Returns the interval of a [precision of label sets](Measure::is_of_precisions) that is symmetric on the scale of its logit, by the standard
-    /// error of the replicates and Student's quantile (delta method; among those that Korn & Graubard 1998 compare); none where it is 0 or
-    /// 1 or does not vary, and for the jackknife.
-    ///
-    /// Percentiles repeat the skew and the bias of such a metric in place of correcting them: nominal 95 % held that of 50 rows, weighted by labels, in 90 %.
-    fn of_logit(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
-        let is_inside = value > 0.0 && value < 1.0;
-        if self.method == Method::Jackknife || !self.measures[nth].is_of_precisions() || !is_inside {
+    /// Returns the interval of the `nth` metric of a model on the scale of its logit, between its bounds; none of a metric [without such a
+    /// scale](Measure::is_on_logits), where it is at a bound or does not vary, and for the jackknife.
+    fn of_logits(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
+        let measure = self.measures[nth];
+        if self.method == Method::Jackknife || !measure.is_on_logits() {
             return None;
         }
-        let defined = self.defined(nth, |it| it[model])?;
-        let n = self.effective;
-        let quantile = student_t_quantile((1.0 + level) / 2.0, n - 1.0).ok()? * (n / (n - 1.0)).sqrt();
-        let error = standard_error(&defined).ok()? * self.shrink.unwrap_or(1.0);
-        if error <= ROUNDING * value {
+        let [least, most] = measure.range();
+        let share = |it: f64| (it - least) / (most - least);
+        let (share_of_value, center) = (share(value), share(self.centers[nth].values[model]));
+        let replicates = self.defined(nth, |it| share(it[model]))?;
+        let found = if measure.leans() { bias_corrected_logit_interval } else { logit_interval };
+        let found = found(center, &replicates, self.effective, level).ok()?;
+        if !(share_of_value > 0.0 && share_of_value < 1.0) || found.high - found.low <= ROUNDING * found.high {
             return None;
         }
-        let odds = |by: f64| value / (1.0 - value) * (by / (value * (1.0 - value))).exp();
-        let at = |by: f64| 1.0 - 1.0 / (1.0 + odds(by));
-        Some(Interval { low: at(-quantile * error), high: at(quantile * error), level })
+        let odds = |it: f64| it / (1.0 - it);
+        let bound = |it: f64| match self.shrink {
+            None => it,
+            Some(shrink) => {
+                let odds = odds(share_of_value) * (odds(it) / odds(center)).powf(shrink);
+                if odds.is_finite() { odds / (1.0 + odds) } else { 1.0 }
+            }
+        };
+        let [low, high] = [found.low, found.high].map(|it| least + (most - least) * bound(it));
+        Some(Interval { low, high, level })
     }
 }
 

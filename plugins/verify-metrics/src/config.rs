@@ -167,8 +167,9 @@ pub struct Intervals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// The Poisson bootstrap where there is no closed form: studentized for means over rows, with expanded percentiles
-    /// (Hesterberg 2015) for all else, corrected for bias (Efron 1981) where values of few rows lean. A difference to a baseline from
+    /// The Poisson bootstrap where there is no closed form: studentized for means over rows, normal on the scale of the logit for metrics
+    /// between two bounds, with expanded percentiles (Hesterberg 2015) for all else, corrected for bias (Efron 1981; Davison & Hinkley
+    /// 1997, section 5.2) where values of few rows lean. A difference to a baseline from
     /// which a metric differs in fewer than 15 rows is made of the intervals of both models (Zou & Donner 2008), by how they go together in
     /// replicates; with weights, and of fewer than 20 replicates, as that of two independent models.
     #[default]

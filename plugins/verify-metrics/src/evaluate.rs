@@ -559,6 +559,7 @@ fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool
             | Measure::Precision(Of::Micro)
             | Measure::Recall(Of::Micro)
             | Measure::F1(Of::Micro)
+            | Measure::FBeta(Of::Micro | Of::Positive(_), _)
             | Measure::Precision(Of::Positive(_))
             | Measure::Recall(Of::Positive(_))
             | Measure::F1(Of::Positive(_))

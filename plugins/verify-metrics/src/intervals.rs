@@ -27,7 +27,7 @@ pub(crate) fn is_of_too_few(measure: Measure, tally: &Tally) -> bool {
     is_of_squares && tally.all.effective_if_fewer().is_some_and(|it| it < MIN_WEIGHTED_SQUARES)
 }
 
-/// Returns the closed-form interval of a metric over all rows: Wilson's for shares, and for the F1
+/// Returns the closed-form interval of a metric over all rows: Wilson's for shares, and for the F
 /// of a class that of the share of hits among rows that have or are given the class, `J`, of which
 /// F1 is the increasing function `2J / (1 + J)`.
 pub(crate) fn closed_form(measure: Measure, tally: &Tally, model: usize, level: f64) -> Option<Interval> {
@@ -44,7 +44,8 @@ pub(crate) fn closed_form(measure: Measure, tally: &Tally, model: usize, level: 
             let found = wilson_share((hits / all).clamp(0.0, 1.0), effective, level).ok()?;
             Some(Interval { low: found.low, high: found.high, level })
         }
-        Measure::F1(Of::Class(class) | Of::Positive(class)) => f1(tally, model, class, level),
+        Measure::F1(Of::Class(class) | Of::Positive(class)) => f_beta(tally, model, class, 1.0, level),
+        Measure::FBeta(Of::Class(class) | Of::Positive(class), beta) => f_beta(tally, model, class, beta, level),
         _ => None,
     }
 }
@@ -197,11 +198,22 @@ fn mean_loss(spread: &Spread, level: f64) -> Option<Interval> {
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
 }
 
-fn f1(tally: &Tally, model: usize, class: usize, level: f64) -> Option<Interval> {
+/// Returns the interval of an F of a class, from that of the share `J` of hits among the rows that have or are given it, those that are not
+/// given it being β² rows each: it is the increasing function `(1 + β²) J / (1 + β² J)` of that share.
+fn f_beta(tally: &Tally, model: usize, class: usize, beta: f64, level: f64) -> Option<Interval> {
     let classes = &tally.models[model].classes;
-    let (hits, union) = (classes.hits[class], union(tally, classes, class));
-    let of_share = |it: f64| 2.0 * it / (1.0 + it);
-    share(hits, union, level).map(|it| Interval { low: of_share(it.low), high: of_share(it.high), level })
+    let (hits, square) = (classes.hits[class], beta * beta);
+    let counted = classes.predicted[class] + (tally.truth[class] - hits).weighing(square);
+    let found = if union(tally, classes, class).effective_if_fewer().is_none() {
+        // Factors that are known, other than weights of rows, leave no variance to be estimated.
+        let (low, high) =
+            wilson_bounds(hits.share_of(counted), hits.effective_of(counted), two_sided_z(level).ok()?).ok()?;
+        Interval { low, high, level }
+    } else {
+        share(hits, counted, level)?
+    };
+    let of_share = |it: f64| (1.0 + square) * it / (1.0 + square * it);
+    Some(Interval { low: of_share(found.low), high: of_share(found.high), level })
 }
 
 /// Returns the interval of a mean over classes, whose variance is at most `shared` times that of independent ones.

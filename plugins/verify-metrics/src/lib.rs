@@ -15,15 +15,15 @@
 //! - Findings `MW-M001` to `MW-M009`; see `findings`.
 //!
 //! # Intervals
-//! Wilson's for shares of rows, a transform of it for the F1 of a class, Newcombe's for the paired
+//! Wilson's for shares of rows, a transform of it for the F1 and F-beta of a class, Newcombe's for the paired
 //! difference of accuracies, DeLong's for areas under the ROC curve (on the scale of the logit) and their
 //! paired difference, Student's t for means in slices, and a Poisson bootstrap for all else: studentized (Efron &
-//! Tibshirani 1993, section 12.5) for means over rows such as `log_loss`, `mae` and `rmse`, which are skewed, and with
-//! expanded percentiles for the others and for differences; precisions of label sets are symmetric on the scale of the logit. Of few
+//! Tibshirani 1993, section 12.5) for means over rows such as `log_loss`, `mae` and `rmse`, which are skewed; normal on the scale of the
+//! logit for metrics between two bounds, such as averages over classes and areas under curves, and corrected for the bias of few rows where
+//! there is one (Davison & Hinkley 1997, section 5.2); and with expanded percentiles for the others and for differences. Of few
 //! rows that differ a difference is made of the intervals of both models (Zou & Donner 2008). `intervals.method = "jackknife"` replaces them over all rows by TensorFlow Model
 //! Analysis's bucketed jackknife.
 //! Their level is what a requirement asks for, else 95 %. The metrics `ks_statistic` and `ece` have none, whose bias is as large as their spread.
-//! Their level is what a requirement asks for, else 95 %.
 //!
 //! Between models whose predictions are the same for every row each difference is 0, and its interval too.
 //! Where all replicates agree otherwise, as of a perfect model, a metric without a closed form has no interval,

@@ -68,6 +68,12 @@ impl Mass {
         share * (1.0 - share) <= 1e-12
     }
 
+    /// Returns the rows with so many times their weights.
+    pub(crate) fn weighing(self, factor: f64) -> Self {
+        let Self { n, weight, squares, heaviest } = self;
+        Self { n, weight: factor * weight, squares: factor * factor * squares, heaviest: factor * heaviest }
+    }
+
     /// Returns the share of `all` that this is; NaN of nothing.
     pub(crate) fn share_of(self, all: Self) -> f64 {
         // The order of summation may put fractional weights an ulp above their total.

@@ -451,9 +451,20 @@ impl Measure {
         matches!(self, AveragePrecision(_) | PrAuc | R2 | ExplainedVariance | Summed(Kind::Detection, _))
     }
 
-    /// Returns whether it is a precision of label sets, of one label or averaged: of few rows it is skewed, and by labels it leans, too.
-    pub(crate) fn is_of_precisions(self) -> bool {
-        matches!(self, Self::Summed(Kind::MultiLabel, it) if it.name == "precision")
+    /// Returns whether it is between two bounds, near which it is skewed: its intervals are made on the scale of its logit.
+    ///
+    /// Left out are an F of one class, which is nearly a share of few rows, of which such an interval is too wide; means over queries,
+    /// which are not near a bound; and what the data bounds.
+    pub(crate) fn is_on_logits(self) -> bool {
+        use Measure::*;
+        match self {
+            F1(Of::Class(_) | Of::Positive(_)) | FBeta(Of::Class(_) | Of::Positive(_), _) => false,
+            // No lower than all positive rows are frequent, and no higher than they are many.
+            PrecisionAtRecall(_) | Lift(..) => false,
+            Summed(Kind::MultiLabel, it) => !(it.name == "f1" && matches!(it.of, SumOf::Class(_))),
+            Summed(kind, _) => matches!(kind, Kind::Segmentation | Kind::Detection),
+            it => it.range().iter().all(|it| it.is_finite()),
+        }
     }
 
     /// Returns whether it compares classes pair by pair.
@@ -467,13 +478,14 @@ impl Measure {
             || matches!(self.of(), Some(Of::Class(_)))
     }
 
-    /// Returns the least and the greatest value of a metric of classes or scores; infinite ones of others.
+    /// Returns the least and the greatest value of a metric of classes, scores or parts of rows; infinite ones of others.
     pub(crate) fn range(self) -> [f64; 2] {
         match self {
             Self::Mcc | Self::CohenKappa | Self::Gini => [-1.0, 1.0],
             // All positive rows are in the share at best, whose part of all rows only the data tells.
             Self::Lift(share, _) => [0.0, 1.0 / share],
             Self::Brier | Self::LogLoss | Self::Hinge => [0.0, f64::INFINITY],
+            Self::Summed(Kind::MultiLabel | Kind::Segmentation | Kind::Queries | Kind::Detection, _) => [0.0, 1.0],
             it if it.is_of_classes_alone() || it.needs_scores() => [0.0, 1.0],
             _ => [f64::NEG_INFINITY, f64::INFINITY],
         }

@@ -43,9 +43,11 @@ impl Measure {
     pub(crate) fn share(self, tally: &Tally, model: usize) -> Option<(Mass, Mass)> {
         let classes = &tally.models[model].classes;
         match self {
-            Self::Accuracy | Self::Precision(Of::Micro) | Self::Recall(Of::Micro) | Self::F1(Of::Micro) => {
-                Some((classes.right(), tally.all))
-            }
+            Self::Accuracy
+            | Self::Precision(Of::Micro)
+            | Self::Recall(Of::Micro)
+            | Self::F1(Of::Micro)
+            | Self::FBeta(Of::Micro, _) => Some((classes.right(), tally.all)),
             Self::TopK(idx) => Some((classes.top[idx], tally.all)),
             Self::Precision(Of::Class(it) | Of::Positive(it)) => Some((classes.hits[it], classes.predicted[it])),
             Self::Recall(Of::Class(it) | Of::Positive(it)) => Some((classes.hits[it], tally.truth[it])),

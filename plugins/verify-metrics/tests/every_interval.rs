@@ -65,3 +65,36 @@ fn of_boxes() {
 fn of_texts() {
     check("sequences");
 }
+
+/// Near a bound such metrics are skewed and lean, and their replicates again.
+#[test]
+fn of_areas_and_averages_of_few_rows() {
+    const TRIALS: u64 = 2000;
+    let wanted: [(&str, &[&str]); 2] = [
+        (
+            "multiclass",
+            &[
+                "roc_auc[average=macro, multi_class=ovo]",
+                "roc_auc[average=weighted, multi_class=ovo]",
+                "average_precision[average=macro]",
+                "precision[average=weighted]",
+                "fbeta[beta=2, class=2]",
+            ],
+        ),
+        ("binary with weights", &["roc_auc", "average_precision", "recall_at_precision[precision=0.7]"]),
+    ];
+    for (name, metrics) in wanted {
+        let mut population = populations::all().into_iter().find(|it| it.name == name).unwrap();
+        let names: Vec<&str> = metrics.iter().map(|it| it.split('[').next().unwrap()).collect();
+        population.options["metrics"] = names.into();
+        let held = intervals::trials(&population, 50, TRIALS);
+        for metric in metrics.iter().flat_map(|it| [(*it).to_owned(), format!("baseline {it}")]) {
+            let held = held[&metric];
+            println!("{name}: {metric}: {held:?}, {:.1} %", 100.0 * held.coverage());
+            assert!(held.given * 100 >= TRIALS * 99, "{name}: {metric}: {held:?}");
+            // The threshold jumps between replicates farther than between samples, which makes the interval wide.
+            let most = if metric.contains("recall_at_precision") { 1.0 } else { 0.97 };
+            assert!((0.93..=most).contains(&held.coverage()), "{name}: {metric}: {held:?}");
+        }
+    }
+}

@@ -92,6 +92,9 @@ pub(crate) struct Pair {
     pub(crate) to_positive: Mass,
     /// Candidate minus baseline: log loss of scores, absolute error of numbers.
     pub(crate) loss: Spread,
+    /// Candidate minus baseline: Brier score of scores, squared error of numbers.
+    #[serde(default)]
+    pub(crate) squares: Spread,
     /// Rows of which anything that is kept of the predictions differs.
     pub(crate) differing: u64,
 }
@@ -148,14 +151,14 @@ impl Tally {
     fn add_class(&mut self, layout: &Layout, words: &[u64], times: u64, weight: f64) {
         let label = Layout::label_class(words);
         self.truth[label].add(times, weight);
-        // Per model: the predicted class and its log loss.
+        // Per model: the predicted class, and log loss and Brier score.
         let mut seen = [None; 2];
         for (idx, model) in self.models.iter_mut().enumerate() {
-            let (class, log_loss) = match layout.prediction(words, idx) {
+            let (class, losses) = match layout.prediction(words, idx) {
                 Prediction::Label(class) => (class, None),
                 Prediction::Scores(scores) => {
                     model.classes.add_scores(layout, label, &scores, times, weight);
-                    (scores.class, Some(scores.log_loss))
+                    (scores.class, Some((scores.log_loss, scores.brier)))
                 }
                 Prediction::Unusable | Prediction::Number(_) | Prediction::Summed(_) => {
                     model.unusable += times;
@@ -166,7 +169,7 @@ impl Tally {
             if class == label {
                 model.classes.hits[class].add(times, weight);
             }
-            seen[idx.min(1)] = Some((class, log_loss));
+            seen[idx.min(1)] = Some((class, losses));
         }
         if let [Some((candidate, left)), Some((baseline, right))] = seen {
             self.pair.of(candidate == label, baseline == label).add(times, weight);
@@ -177,7 +180,8 @@ impl Tally {
                 }
             }
             if let (Some(left), Some(right)) = (left, right) {
-                self.pair.loss.add(left - right, times, weight);
+                self.pair.loss.add(left.0 - right.0, times, weight);
+                self.pair.squares.add(left.1 - right.1, times, weight);
             }
         }
     }
@@ -212,6 +216,7 @@ impl Tally {
         }
         if let [Some(left), Some(right)] = seen {
             self.pair.loss.add(left - right, times, weight);
+            self.pair.squares.add(left * left - right * right, times, weight);
         }
     }
 
@@ -234,6 +239,7 @@ impl Tally {
         left.changed += right.changed;
         left.to_positive += right.to_positive;
         left.loss.merge(&right.loss);
+        left.squares.merge(&right.squares);
         left.differing += right.differing;
     }
 

@@ -69,7 +69,8 @@ fn functions_have_the_digits_of_double_precision() {
         let inner: f64 = (1..n).map(|it| at(it) * if it % 2 == 1 { 4.0 } else { 2.0 }).sum();
         std::f64::consts::FRAC_2_SQRT_PI * x / (3.0 * n as f64) * (at(0) + inner + at(n))
     };
-    let cases: [(&str, Vec<_>, &dyn Fn(f64) -> f64); 5] = [
+    type Function<'a> = &'a dyn Fn(f64) -> f64;
+    let cases: [(&str, Vec<_>, Function<'_>); 5] = [
         ("Sigmoid", vec![], &|it| 1.0 / (1.0 + (-it).exp())),
         ("HardSwish", vec![], &|it| it * (it / 6.0 + 0.5).clamp(0.0, 1.0)),
         ("LeakyRelu", vec![float("alpha", 0.3)], &|it| if it < 0.0 { slope * it } else { it }),

@@ -231,7 +231,8 @@ mod tests {
         let (left, right): (Vec<f64>, Vec<f64>) = (0..40).map(|it| (f64::from(it * 7 % 40), f64::from(it % 5))).unzip();
         let rows = |it| Rows::new(it, 2).unwrap();
         let pool = Pool::new(rows(&left), rows(&right), 1).unwrap();
-        let statistics: [fn(&Pool, &Dealings<'_>) -> Result<Vec<f64>, Undefined>; 7] = [
+        type Statistic = fn(&Pool, &Dealings<'_>) -> Result<Vec<f64>, Undefined>;
+        let statistics: [Statistic; 7] = [
             energy,
             |pool, dealings| mmd(pool, dealings, Rbf::new(1.0).unwrap()),
             |pool, dealings| neighbors(pool, dealings, 3),

@@ -121,13 +121,9 @@ pub(crate) fn paired(measure: Measure, layout: &Layout, tally: &Tally, level: f6
     newcombe_paired(counts, level).ok().map(|it| Interval { low: it.low, high: it.high, level })
 }
 
-/// The least effective number of rows of which a difference of means of squares is paired: where the errors of both models go together, it
-/// is as skewed as they are, and Student's interval of fewer misses it more often than it promises.
-const MIN_PAIRED_SQUARES: f64 = 150.0;
-
 /// Returns the interval of a difference in a slice: in addition to [`paired`] Student's t of the
-/// differences of the rows' losses and, of [enough rows](MIN_PAIRED_SQUARES), squares, and else that of two independent estimates (MOVER),
-/// which is too wide where the models agree, never too narrow. None where it has no width.
+/// differences of the rows' losses, and else that of two independent estimates (MOVER), which is too
+/// wide where the models agree, never too narrow. None where it has no width.
 pub(crate) fn slice_difference(
     measure: Measure,
     layout: &Layout,
@@ -136,31 +132,15 @@ pub(crate) fn slice_difference(
     intervals: [Option<Interval>; 2],
     level: f64,
 ) -> Option<Interval> {
-    let is_enough = tally.pair.squares.mass.effective() >= MIN_PAIRED_SQUARES;
+    let is_paired_loss = matches!(measure, Measure::LogLoss | Measure::Mae);
     let unpaired = || {
         let [left, right] = [intervals[0]?, intervals[1]?];
-        match measure {
-            Measure::LogLoss | Measure::Mae => mean(&tally.pair.loss, level),
-            Measure::Brier | Measure::Mse if is_enough => mean(&tally.pair.squares, level),
-            Measure::Rmse if is_enough => of_roots(tally, values, level),
-            _ => Some(Interval::of_difference((values[0], left), (values[1], right))),
+        if is_paired_loss {
+            return mean(&tally.pair.loss, level);
         }
+        Some(Interval::of_difference((values[0], left), (values[1], right)))
     };
     paired(measure, layout, tally, level).or_else(unpaired).filter(has_width)
-}
-
-/// Returns Student's interval of the difference of the roots of two means of squares: by the delta method `√m` varies as `m / 2√m`, and how
-/// the means go together is told by the variance of their difference.
-fn of_roots(tally: &Tally, values: [f64; 2], level: f64) -> Option<Interval> {
-    let variance = |it: &Spread| it.standard_error().powi(2);
-    let [left, right] = [0, 1].map(|it| variance(&tally.models[it].numbers.squared));
-    let covariance = (left + right - variance(&tally.pair.squares)) / 2.0;
-    let [to_left, to_right] = values.map(|it| 0.5 / it);
-    let variance = to_left.powi(2) * left + to_right.powi(2) * right - 2.0 * to_left * to_right * covariance;
-    let half = student_t_quantile((1.0 + level) / 2.0, degrees(&tally.pair.squares)).ok()? * variance.max(0.0).sqrt();
-    let difference = values[0] - values[1];
-    let (low, high) = (difference - half, difference + half);
-    (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
 }
 
 /// Returns the interval of the difference of two estimates that go together, each with its interval of one level: the method of variance

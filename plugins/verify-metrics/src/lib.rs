@@ -17,7 +17,7 @@
 //! # Intervals
 //! Wilson's for shares of rows, a transform of it for the F1 and F-beta of a class, Newcombe's for the paired
 //! difference of accuracies, DeLong's for areas under the ROC curve (on the scale of the logit) and their
-//! paired difference, Student's t for means in slices and their paired differences (of squares from 150 rows on), and a Poisson bootstrap for all else: studentized (Efron &
+//! paired difference, Student's t for means in slices, and a Poisson bootstrap for all else: studentized (Efron &
 //! Tibshirani 1993, section 12.5) for means over rows such as `log_loss`, `mae` and `rmse`, which are skewed; normal on the scale of the
 //! logit for metrics between two bounds, such as averages over classes and areas under curves, and corrected for the bias of few rows where
 //! there is one (Davison & Hinkley 1997, section 5.2); and with expanded percentiles for the others and for differences. Of few

@@ -92,9 +92,6 @@ pub(crate) struct Pair {
     pub(crate) to_positive: Mass,
     /// Candidate minus baseline: log loss of scores, absolute error of numbers.
     pub(crate) loss: Spread,
-    /// Candidate minus baseline: Brier score of scores, squared error of numbers.
-    #[serde(default)]
-    pub(crate) squares: Spread,
     /// Rows of which anything that is kept of the predictions differs.
     pub(crate) differing: u64,
 }
@@ -151,14 +148,14 @@ impl Tally {
     fn add_class(&mut self, layout: &Layout, words: &[u64], times: u64, weight: f64) {
         let label = Layout::label_class(words);
         self.truth[label].add(times, weight);
-        // Per model: the predicted class, and log loss and Brier score.
+        // Per model: the predicted class and its log loss.
         let mut seen = [None; 2];
         for (idx, model) in self.models.iter_mut().enumerate() {
-            let (class, losses) = match layout.prediction(words, idx) {
+            let (class, log_loss) = match layout.prediction(words, idx) {
                 Prediction::Label(class) => (class, None),
                 Prediction::Scores(scores) => {
                     model.classes.add_scores(layout, label, &scores, times, weight);
-                    (scores.class, Some((scores.log_loss, scores.brier)))
+                    (scores.class, Some(scores.log_loss))
                 }
                 Prediction::Unusable | Prediction::Number(_) | Prediction::Summed(_) => {
                     model.unusable += times;
@@ -169,7 +166,7 @@ impl Tally {
             if class == label {
                 model.classes.hits[class].add(times, weight);
             }
-            seen[idx.min(1)] = Some((class, losses));
+            seen[idx.min(1)] = Some((class, log_loss));
         }
         if let [Some((candidate, left)), Some((baseline, right))] = seen {
             self.pair.of(candidate == label, baseline == label).add(times, weight);
@@ -180,8 +177,7 @@ impl Tally {
                 }
             }
             if let (Some(left), Some(right)) = (left, right) {
-                self.pair.loss.add(left.0 - right.0, times, weight);
-                self.pair.squares.add(left.1 - right.1, times, weight);
+                self.pair.loss.add(left - right, times, weight);
             }
         }
     }
@@ -216,7 +212,6 @@ impl Tally {
         }
         if let [Some(left), Some(right)] = seen {
             self.pair.loss.add(left - right, times, weight);
-            self.pair.squares.add(left * left - right * right, times, weight);
         }
     }
 
@@ -239,7 +234,6 @@ impl Tally {
         left.changed += right.changed;
         left.to_positive += right.to_positive;
         left.loss.merge(&right.loss);
-        left.squares.merge(&right.squares);
         left.differing += right.differing;
     }
 

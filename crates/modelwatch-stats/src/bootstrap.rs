@@ -224,7 +224,7 @@ pub fn bias_corrected_interval(value: f64, replicates: &[f64], n: f64, level: f6
 
 /// Returns the interval of an estimate strictly between 0 and 1 that is symmetric on the scale of its logit, `logit θ ± t s / (θ (1 - θ))`: by the
 /// delta method, with the standard deviation `s` of the replicates and the quantile t of [`expanded_percentile_interval`], of as many rows as
-/// there are replicates where these are fewer.
+/// there are replicates where these are fewer, which tell the deviation no better.
 ///
 /// Near a bound such an estimate is skewed towards the other one, and its replicates again: percentiles repeat the skew in place of
 /// correcting it. On the logit it is nearly normal (of shares among those that Korn & Graubard 1998 compare, of areas Qin & Hotilovac
@@ -246,11 +246,13 @@ pub fn logit_interval(value: f64, replicates: &[f64], n: f64, level: f64) -> Res
     Ok(Interval { low: logistic(center - half), high: logistic(center + half), level })
 }
 
-/// Returns the normal interval, by bias and standard deviation of the replicates (Davison & Hinkley 1997, section 5.2.1), on the scale of
-/// the logit (there section 5.2.2; of average precision Boyd, Eng & Page 2013), of an estimate strictly between 0 and 1 from `n` rows.
+/// Returns the normal interval, by bias and standard deviation of the replicates (Davison & Hinkley 1997, section 5.2), on the scale of
+/// the logit (on which Boyd, Eng & Page 2013 make those of average precision), of an estimate strictly between 0 and 1 from `n` rows.
 ///
 /// It is for estimates that are off for few rows, and the less sure the nearer to a bound: the logits of the replicates tell both. Their
-/// number is that of the degrees of freedom, plus one. A replicate at a bound counts as half a row from it. Undefined as [`logit_interval`].
+/// number is that of the degrees of freedom, plus one. A replicate at a bound counts as half a row from it, or as half as far as the nearest
+/// that is inside where that is nearer: else the mean of the replicates would be below an estimate that is nearer to 1 than they can be,
+/// and the correction push it further. Undefined as [`logit_interval`].
 ///
 /// ```
 /// use modelwatch_stats::bootstrap::{bias_corrected_logit_interval, logit_interval};
@@ -269,10 +271,11 @@ pub fn bias_corrected_logit_interval(
 ) -> Result<Interval, Undefined> {
     check(replicates)?;
     let (center, degrees) = (logit_of(value)?, replicates.len() as f64 - 1.0);
-    let step = 0.5 / n;
-    if !(n > 1.0 && n.is_finite()) {
+    if !(level > 0.0 && level < 1.0 && n > 1.0 && n.is_finite()) {
         return Err(Undefined::new(Reason::OutOfRange));
     }
+    let distances = replicates.iter().chain([&value]).map(|it| it.min(1.0 - it));
+    let step = distances.filter(|it| *it > 0.0).fold(1.0 / n, f64::min) / 2.0;
     let logits: Vec<f64> =
         replicates.iter().map(|it| logit_of(it.clamp(step, 1.0 - step))).collect::<Result<_, _>>()?;
     let mean = logits.iter().sum::<f64>() / logits.len() as f64;
@@ -499,6 +502,14 @@ mod tests {
             assert!(width(&[0.59, 0.61]) > 3.0 * width(&[0.59, 0.61].repeat(50)));
             let at_bounds = of_logits(0.9, &[0.8, 1.0, 0.0, 1.0], 50.0, 0.95).unwrap();
             assert!(0.0 <= at_bounds.low && at_bounds.low < at_bounds.high && at_bounds.high <= 1.0, "{at_bounds:?}");
+            for level in [-0.5, 0.0, 1.0, f64::NAN] {
+                assert_eq!(of_logits(0.9, &[0.8, 0.9], 50.0, level), Err(Undefined::new(Reason::OutOfRange)));
+            }
+            // Nearer to 1 than half a row of 50, as an average precision with one error far down is.
+            let near: Vec<f64> =
+                (0..200).map(|it| if it % 2 == 0 { 1.0 } else { 0.98 + f64::from(it) * 5e-5 }).collect();
+            let found = of_logits(0.994, &near, 50.0, 0.95).unwrap();
+            assert!(found.low < 0.98 && 0.994 < found.high, "{found:?}");
         }
     }
 }

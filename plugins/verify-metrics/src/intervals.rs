@@ -163,7 +163,8 @@ pub(crate) fn of_correlated([left, right]: [(f64, Interval); 2], correlation: f6
 pub(crate) fn share(hits: Mass, all: Mass, level: f64) -> Option<Interval> {
     let z = two_sided_z(level).ok()?;
     let bounds = |hits: Mass, quantile: f64| wilson_bounds(hits.share_of(all), hits.effective_of(all), quantile).ok();
-    if all.effective_if_fewer().is_none() {
+    let is_even = all.heaviest * all.n as f64 <= (1.0 + 1e-9) * all.weight;
+    if is_even && all.effective_if_fewer().is_none() {
         let (low, high) = bounds(hits, z)?;
         return Some(Interval { low, high, level });
     }
@@ -203,15 +204,10 @@ fn mean_loss(spread: &Spread, level: f64) -> Option<Interval> {
 fn f_beta(tally: &Tally, model: usize, class: usize, beta: f64, level: f64) -> Option<Interval> {
     let classes = &tally.models[model].classes;
     let (hits, square) = (classes.hits[class], beta * beta);
-    let counted = classes.predicted[class] + (tally.truth[class] - hits).weighing(square);
-    let found = if union(tally, classes, class).effective_if_fewer().is_none() {
-        // Factors that are known, other than weights of rows, leave no variance to be estimated.
-        let (low, high) =
-            wilson_bounds(hits.share_of(counted), hits.effective_of(counted), two_sided_z(level).ok()?).ok()?;
-        Interval { low, high, level }
-    } else {
-        share(hits, counted, level)?
-    };
+    let mut counted = classes.predicted[class] + (tally.truth[class] - hits).weighing(square);
+    // Where all rows that were seen are of one kind, one of the other may come next, and weigh more.
+    counted.heaviest = union(tally, classes, class).heaviest * square.max(1.0);
+    let found = share(hits, counted, level)?;
     let of_share = |it: f64| (1.0 + square) * it / (1.0 + square * it);
     Some(Interval { low: of_share(found.low), high: of_share(found.high), level })
 }

@@ -38,6 +38,7 @@ fn panicked<T>(place: &str, res: Result<T>) {
 fn not_called_again(place: &str, error: &Error) {
     assert_eq!(error.kind, ErrorKind::Panicked, "{place}: {error}");
     assert!(error.message.contains("not called again"), "{place}: {error}");
+    assert!(!error.help.contains("may be stored"), "{place}: {}", error.help);
 }
 
 type ProbeCall = fn(&mut dyn Probe) -> Result<()>;

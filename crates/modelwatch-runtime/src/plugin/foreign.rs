@@ -216,10 +216,14 @@ impl CheckpointWriter for ForeignWriter {
         self.callee.call_mut(|raw| raw.tensor(raw_tensor(*tensor)))
     }
     fn publish(&mut self) -> Result<CheckpointId> {
-        let res = self.callee.call_mut(|raw| raw.commit());
+        let mut is_called = false;
+        let res = self.callee.call_mut(|raw| {
+            is_called = true;
+            raw.commit()
+        });
         // It may have panicked when all was stored. Who finds that it was hears of the panic when the store is closed.
         let id = res.map_err(|e| match e.kind {
-            ErrorKind::Panicked => {
+            ErrorKind::Panicked if is_called => {
                 self.fallen.lock().get_or_insert_with(|| e.clone());
                 let help = format!(
                     "{}; the checkpoint may be stored all the same, which `modelwatch store log` tells; to store it again \

@@ -12,7 +12,7 @@ use crate::{format::Format, mlmodel::MlModelError};
 #[non_exhaustive]
 pub enum TensorError {
     /// The operating system refused.
-    #[error("cannot read `{}`: {source}; check that it is a file that may be read", path.display())]
+    #[error("cannot read `{}`: {source}; check its path and who may read it", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,

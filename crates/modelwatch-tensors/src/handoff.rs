@@ -56,7 +56,7 @@ pub struct HandoffFile {
 #[non_exhaustive]
 pub enum HandoffError {
     /// The operating system refused.
-    #[error("cannot read `{}`: {source}; check that it is a file that may be read", path.display())]
+    #[error("cannot read `{}`: {source}; check its path and who may read it", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,

@@ -66,7 +66,7 @@ pub struct SignatureField {
 #[non_exhaustive]
 pub enum MlModelError {
     /// The operating system refused.
-    #[error("cannot read `{}`: {source}; check that it is a file that may be read", path.display())]
+    #[error("cannot read `{}`: {source}; check its path and who may read it", path.display())]
     Io {
         /// The file.
         path: PathBuf,

@@ -72,8 +72,7 @@ fn what_is_no_file_is_refused_as_that() {
     for path in ["model.onnx", "/dev/null"] {
         let ended = call(&project, &["model", "show", path]);
         assert_eq!(ended.code, 2, "{}", ended.err);
-        let expected =
-            format!("error: cannot read `{path}`: not a regular file; check that it is a file that may be read\n");
+        let expected = format!("error: cannot read `{path}`: not a regular file; check its path and who may read it\n");
         assert_eq!(ended.err, expected);
     }
 }

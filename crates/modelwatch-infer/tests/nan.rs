@@ -83,6 +83,10 @@ fn keepers() -> Vec<(&'static str, Vec<NodeProto>)> {
             node("Squeeze", "", &["last"], "kept", vec![]),
         ]
     };
+    let same = |op: &str, of: &str, others: &[&str]| node(op, "", &[&[of], others].concat(), "same", vec![]);
+    let inverse = || vec![node("Reciprocal", "", &["made"], "inverse", vec![]), same("Reciprocal", "inverse", &[])];
+    let squared =
+        |between: Vec<NodeProto>| [between, vec![node("Mul", "", &["same", "same"], "kept", vec![])]].concat();
     let pair = |op: &str, other: &str| vec![node(op, "", &["made", other], "kept", vec![])];
     res.extend([
         ("Clip", vec![node("Clip", "", &["made", "least", "most"], "kept", vec![])]),
@@ -95,25 +99,50 @@ fn keepers() -> Vec<(&'static str, Vec<NodeProto>)> {
         ("PRelu", pair("PRelu", "row")),
         (
             "Swish",
-            vec![node("Sigmoid", "", &["made"], "half", vec![]), node("Mul", "", &["half", "made"], "kept", vec![])],
+            vec![node("Sigmoid", "", &["made"], "inner", vec![]), node("Mul", "", &["inner", "made"], "kept", vec![])],
         ),
         (
             "a product and Relu",
-            vec![node("MatMul", "", &["made", "w"], "half", vec![]), node("Relu", "", &["half"], "kept", vec![])],
+            vec![node("MatMul", "", &["made", "w"], "inner", vec![]), node("Relu", "", &["inner"], "kept", vec![])],
         ),
         (
             "a sum and Clip",
             vec![
-                node("Add", "", &["made", "row"], "half", vec![]),
-                node("Clip", "", &["half", "least", "most"], "kept", vec![]),
+                node("Add", "", &["made", "row"], "inner", vec![]),
+                node("Clip", "", &["inner", "least", "most"], "kept", vec![]),
             ],
         ),
         // What is left of the square of a root is the number that it is of.
         ("Square", pair("Mul", "made")),
         ("Power", pair("Pow", "most")),
+        ("Square of Identity", squared(vec![same("Identity", "made", &[])])),
+        ("Square of Slice", squared(vec![same("Slice", "made", &["four", "eight", "second"])])),
+        ("Square of Expand", squared(vec![same("Expand", "made", &["row_shape"])])),
+        ("Square of a product with 1", squared(vec![same("Mul", "made", &["one"])])),
+        ("Square of Reciprocal", squared(vec![same("Reciprocal", "made", &[])])),
+        ("Square of Reciprocal of Reciprocal", squared(inverse())),
+        (
+            "Power of Reciprocal of Reciprocal",
+            [inverse(), vec![node("Pow", "", &["same", "most"], "kept", vec![])]].concat(),
+        ),
+        (
+            "Square of Unsqueeze",
+            vec![
+                same("Unsqueeze", "made", &["third"]),
+                node("Mul", "", &["same", "same"], "square", vec![]),
+                node("Squeeze", "", &["square", "third"], "kept", vec![]),
+            ],
+        ),
+        (
+            "a product with another root",
+            vec![node("Sqrt", "", &["numbers"], "root", vec![]), node("Mul", "", &["made", "root"], "kept", vec![])],
+        ),
         (
             "a product and LeakyRelu",
-            vec![node("MatMul", "", &["made", "w"], "half", vec![]), node("LeakyRelu", "", &["half"], "kept", vec![])],
+            vec![
+                node("MatMul", "", &["made", "w"], "inner", vec![]),
+                node("LeakyRelu", "", &["inner"], "kept", vec![]),
+            ],
         ),
         ("ReduceMax", vec![node("ReduceMax", "", &["made"], "kept", vec![ints("axes", &[1])])]),
         ("MaxPool", images("MaxPool", vec![ints("kernel_shape", &[2, 2])])),
@@ -134,6 +163,8 @@ fn write(folder: &tempfile::TempDir, data_type: i32, make: Vec<NodeProto>, keep:
         float_tensor("least", &[], &[least]),
         float_tensor("most", &[], &[2.0]),
         float_tensor("zero", &[], &[0.0]),
+        float_tensor("half", &[], &[0.5]),
+        float_tensor("one", &[], &[1.0]),
         float_tensor("row", &[1, WIDTH as i64], &[0.5; WIDTH]),
         float_tensor("w", &[WIDTH as i64, WIDTH as i64], &w),
         float_tensor("w_4", &[1, 8, 2], &w[..16]),
@@ -144,11 +175,16 @@ fn write(folder: &tempfile::TempDir, data_type: i32, make: Vec<NodeProto>, keep:
         float_tensor("r_1", &[1, 2, 2], &w[16..20]),
     ];
     let mut nodes = vec![node("Cast", "", &["x"], "numbers", vec![int("to", data_type.into())])];
-    let mut initializer: Vec<TensorProto> = ["image_shape", "sequence_shape"]
-        .into_iter()
-        .zip([&[0_i64, 1, 2, 4][..], &[0, 4, 2]])
-        .map(|(name, it)| numbers_tensor(name, it))
-        .collect();
+    let lengths: [(&str, &[i64]); 7] = [
+        ("image_shape", &[0, 1, 2, 4]),
+        ("sequence_shape", &[0, 4, 2]),
+        ("row_shape", &[1, WIDTH as i64]),
+        ("second", &[1]),
+        ("third", &[2]),
+        ("four", &[4]),
+        ("eight", &[8]),
+    ];
+    let mut initializer: Vec<TensorProto> = lengths.into_iter().map(|(name, it)| numbers_tensor(name, it)).collect();
     for mut it in constants {
         if data_type != SINGLE {
             let name = it.name.clone();
@@ -183,6 +219,7 @@ fn a_nan_that_is_made_inside_reaches_the_output() {
     let makers = [
         ("Log", -1.0, vec![node("Log", "", &["numbers"], "made", vec![])]),
         ("Sqrt", -1.0, vec![node("Sqrt", "", &["numbers"], "made", vec![])]),
+        ("Pow", -1.0, vec![node("Pow", "", &["numbers", "half"], "made", vec![])]),
         ("∞ - ∞", 100.0, infinities),
     ];
     for (maker, bad, make) in makers {

@@ -7,6 +7,8 @@
 //! Integers have no NaN. A quantization is therefore one step with its inverse, unless something computes with the integers: what it
 //! makes of a NaN then shows only in the numbers of the nodes.
 
+use std::collections::{BTreeSet, HashMap};
+
 use tract_onnx::{
     prelude::{
         Datum, DatumType, IntoTValue, IntoTensor, OutletId, TValue, TVec, Tensor, TractError, TractResult, TypedFact,
@@ -18,8 +20,9 @@ use tract_onnx::{
         binary::TypedBinOp,
         cnn::{Conv, MaxPool},
         element_wise::ElementWiseOp,
+        konst::Const,
         lstm_cell::LstmEpilogue,
-        math::{PowConst, Sqrt, Square},
+        math::{PowConst, Rsqrt, Sqrt, Square},
     },
     tract_hir::internal::{
         AxesMapping, EvalContext, EvalOp, Op, StaticName, TractErrorContext, TypedNode, TypedOp, as_op, f16,
@@ -31,30 +34,42 @@ use super::repair::bodies;
 
 /// Has every operator that drops NaN keep it, in the graphs of loops and branches as well.
 pub(super) fn keep(model: &mut TypedModel) {
-    keep_where(model, &|model| nodes_that(model, &|node| drops_nan(node)));
+    wrap(model, keeping_nan, &|model| nodes_that(model, &|node| drops_nan(node)));
 }
 
 /// Has what the optimizer takes for something simpler keep NaN: products with nothing but zeros, which it takes for zeros, and roots
 /// that are squared, of which nothing is left.
 pub(super) fn keep_in_what_is_simplified(model: &mut TypedModel) {
-    keep_where(model, &|model| {
-        nodes_that(model, &|node| is_product_with_zero(model, node) || is_squared_root(model, node))
-    });
+    wrap(model, keeping_nan, &|model| nodes_that(model, &|node| is_product_with_zero(model, node)));
+    wrap(model, as_written, &squared_roots);
 }
 
 /// Has convolutions multiply what is around an image by a weight that is NaN: the optimizer may choose a form that leaves it out.
 pub(super) fn keep_in_padding(model: &mut TypedModel) {
-    keep_where(model, &|model| nodes_that(model, &|node| pads_for_nan(model, node)));
+    wrap(model, as_written, &|model| nodes_that(model, &|node| pads_for_nan(model, node)));
 }
 
-fn keep_where(model: &mut TypedModel, wanted: &dyn Fn(&TypedModel) -> Vec<usize>) {
+/// Puts other operators into the place of those of some nodes, in the graphs of loops and branches as well.
+fn wrap(
+    model: &mut TypedModel,
+    wrapped: fn(Box<dyn TypedOp>) -> Box<dyn TypedOp>,
+    wanted: &dyn Fn(&TypedModel) -> Vec<usize>,
+) {
     for id in wanted(model) {
         let node = &mut model.nodes[id];
-        node.op = Box::new(KeepsNan(node.op.clone()));
+        node.op = wrapped(node.op.clone());
     }
     for node in &mut model.nodes {
-        bodies(node).into_iter().for_each(|it| keep_where(it, wanted));
+        bodies(node).into_iter().for_each(|it| wrap(it, wrapped, wanted));
     }
+}
+
+fn keeping_nan(op: Box<dyn TypedOp>) -> Box<dyn TypedOp> {
+    Box::new(KeepsNan(op))
+}
+
+fn as_written(op: Box<dyn TypedOp>) -> Box<dyn TypedOp> {
+    Box::new(AsWritten(op))
 }
 
 fn nodes_that(model: &TypedModel, are_wanted: &dyn Fn(&TypedNode) -> bool) -> Vec<usize> {
@@ -70,18 +85,56 @@ fn is_product_with_zero(model: &TypedModel, node: &TypedNode) -> bool {
     is_product && is_float(node) && node.inputs.iter().any(is_zero)
 }
 
-fn is_squared_root(model: &TypedModel, node: &TypedNode) -> bool {
-    let is_root = node.op_as::<ElementWiseOp>().is_some_and(|it| it.0.is::<Sqrt>());
-    let users = || node.outputs[0].successors.iter().map(|it| model.node(it.node));
-    let squares = |user: &TypedNode| {
-        let with_itself = user.inputs.iter().all(|it| it.node == node.id);
-        let is_pair = user.op_as::<TypedBinOp>().is_some_and(|it| match it.0.name() {
-            "Mul" => with_itself,
-            name => name == "Pow",
-        });
-        is_pair || user.op_as::<ElementWiseOp>().is_some_and(|it| it.0.is::<Square>())
+/// Returns the roots of numbers that are squared later, whatever is done to a root alone in between: the optimizer may leave that
+/// out, or move it, until the root is next to its square.
+fn squared_roots(model: &TypedModel) -> Vec<usize> {
+    let Ok(order) = model.eval_order() else { return vec![] };
+    let mut res = BTreeSet::new();
+    // By node whose numbers vary, the root that they are computed from alone, if there is one.
+    let mut roots: HashMap<usize, Option<usize>> = HashMap::new();
+    for node in order.into_iter().map(|it| model.node(it)) {
+        let varying: Vec<_> = node.inputs.iter().filter_map(|it| roots.get(&it.node).copied()).collect();
+        let is_input = node.inputs.is_empty() && !node.op_is::<Const>();
+        if varying.is_empty() && !is_input {
+            continue;
+        }
+        if is_square(model, node, &varying) {
+            res.extend(varying.iter().flatten());
+        }
+        let root = match &*varying {
+            [_] if is_root(model, node) => Some(node.id),
+            [first, others @ ..] if others.iter().all(|it| it == first) => *first,
+            _ => None,
+        };
+        roots.insert(node.id, root);
+    }
+    res.into_iter().collect()
+}
+
+/// Returns whether this is a square, or becomes one, of what varies and may have roots.
+fn is_square(model: &TypedModel, node: &TypedNode, varying: &[Option<usize>]) -> bool {
+    let is_pair = |it: &TypedBinOp| match it.0.name() {
+        // Two roots may turn out to be the same.
+        "Mul" => varying.len() == 2 && varying.iter().all(Option::is_some),
+        name => name == "Pow" && varying.len() == 1 && may_be_power(model, node, 2.0),
     };
-    is_root && users().any(squares)
+    let is_single = |it: &ElementWiseOp| it.0.is::<Square>();
+    is_float(node) && (node.op_as().is_some_and(is_pair) || node.op_as().is_some_and(is_single))
+}
+
+fn is_root(model: &TypedModel, node: &TypedNode) -> bool {
+    let is_pair = |it: &TypedBinOp| it.0.name() == "Pow" && may_be_power(model, node, 0.5);
+    let is_single = |it: &ElementWiseOp| it.0.is::<Sqrt>() || it.0.is::<Rsqrt>();
+    is_float(node) && (node.op_as().is_some_and(is_pair) || node.op_as().is_some_and(is_single))
+}
+
+/// Returns whether all exponents are this one, or not known yet.
+fn may_be_power(model: &TypedModel, node: &TypedNode, exponent: f32) -> bool {
+    let Ok(fact) = model.outlet_fact(node.inputs[1]) else { return false };
+    match &fact.uniform {
+        Some(it) => it.cast_to_scalar::<f32>().is_ok_and(|it| it == exponent),
+        None => fact.konst.is_none(),
+    }
 }
 
 fn pads_for_nan(model: &TypedModel, node: &TypedNode) -> bool {
@@ -139,10 +192,6 @@ impl EvalOp for KeepsNan {
     op_out_of_plan!();
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        if self.0.is::<Conv>() {
-            // As written, it leaves nothing out.
-            return self.0.eval(context, inputs);
-        }
         let marks: TVec<_> = inputs.iter().map(|it| marks(it)).collect::<TractResult<_>>()?;
         let mut outputs = self.0.eval(context, inputs)?;
         for marks in marks.into_iter().flatten() {
@@ -176,6 +225,39 @@ impl KeepsNan {
 }
 
 impl TypedOp for KeepsNan {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        self.0.output_facts(inputs)
+    }
+
+    fn axes_mapping(&self, inputs: &[&TypedFact], outputs: &[&TypedFact]) -> TractResult<AxesMapping> {
+        self.0.axes_mapping(inputs, outputs)
+    }
+
+    as_op!();
+}
+
+/// An operator that the optimizer neither changes nor fuses: nothing of it is left out, which costs what the optimizer would have
+/// saved. A convolution, say, is computed without any of the forms that are made for its weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct AsWritten(Box<dyn TypedOp>);
+
+impl Op for AsWritten {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for AsWritten {
+    op_out_of_plan!();
+
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        self.0.eval(context, inputs)
+    }
+}
+
+impl TypedOp for AsWritten {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         self.0.output_facts(inputs)
     }

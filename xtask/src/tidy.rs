@@ -50,6 +50,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "arrow-schema",
             "blake3",
             "flate2",
+            "libm",
             "modelwatch-tensors",
             "prost",
             "pulp",

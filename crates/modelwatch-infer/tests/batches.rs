@@ -125,14 +125,22 @@ fn what_gathers_columns_has_many_rows_at_once_and_what_gathers_embeddings_few() 
     let table = || proto::float_tensor("table", &[4, 3], &[0.5; 12]);
     let embedded = vec![places(), proto::node("Gather", "", &["table", "places"], "y", vec![])];
     let of = |name: &str| vec![proto::node("Gather", "", &["x", name], "y", vec![proto::int("axis", 1)])];
-    for (nodes, constant, micro_batch) in [
-        (embedded, table(), modelwatch_infer::MICRO_BATCH),
-        (of("few"), columns("few", 256), 256),
-        (of("many"), columns("many", 257), modelwatch_infer::MICRO_BATCH),
+    // No more places than there are columns, and more; and more by and by.
+    let mut again = of("few");
+    again[0].output = vec!["copies".into()];
+    again.push(proto::node("Unsqueeze", "", &["copies", "last"], "column", vec![]));
+    again.push(proto::node("Gather", "", &["column", "first"], "y", vec![proto::int("axis", 2)]));
+    let last = || proto::numbers_tensor("last", &[2]);
+    let first = || proto::numbers_tensor("first", &[0; 256]);
+    for (nodes, constants, micro_batch) in [
+        (embedded, vec![table()], modelwatch_infer::MICRO_BATCH),
+        (of("few"), vec![columns("few", 2)], 256),
+        (of("many"), vec![columns("many", 3)], modelwatch_infer::MICRO_BATCH),
+        (again, vec![columns("few", 2), last(), first()], modelwatch_infer::MICRO_BATCH),
     ] {
         let graph = GraphProto {
             node: nodes,
-            initializer: vec![constant],
+            initializer: constants,
             input: vec![proto::value("x", &[-1, 2])],
             output: vec![proto::value("y", &[])],
             ..Default::default()
@@ -141,6 +149,30 @@ fn what_gathers_columns_has_many_rows_at_once_and_what_gathers_embeddings_few() 
         fs::write(&path, proto::model(13, graph).encode_to_vec()).unwrap();
         assert_eq!(Model::load(&path).unwrap().micro_batch(), micro_batch);
     }
+}
+
+#[test]
+fn what_is_too_large_for_many_rows_at_once_has_fewer_and_not_single_ones() {
+    // Each row becomes so many numbers that 256 are more than 2 GiB.
+    const N: i64 = (8 << 18) + 1;
+    let graph = GraphProto {
+        node: vec![
+            proto::node("Expand", "", &["x", "shape"], "wide", vec![]),
+            proto::node("ReduceMax", "", &["wide"], "y", vec![proto::ints("axes", &[1])]),
+        ],
+        initializer: vec![proto::numbers_tensor("shape", &[1, N])],
+        input: vec![proto::value("x", &[-1, 1])],
+        output: vec![proto::value("y", &[])],
+        ..Default::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, proto::model(13, graph).encode_to_vec()).unwrap();
+    let model = Model::load(&path).unwrap();
+    assert_eq!(model.micro_batch(), modelwatch_infer::MICRO_BATCH);
+    let x = common::Npy { shape: vec![3, 1], values: vec![1.5, -2.0, 0.25] };
+    let outputs = model.run(&batch(&[("x", &x)]), threads(1)).unwrap();
+    assert_eq!(numbers(outputs.column(0)), x.values);
 }
 
 #[test]

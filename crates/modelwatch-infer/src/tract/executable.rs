@@ -134,7 +134,7 @@ fn prepare(
     let mut res = TractExecutable {
         path: path.to_path_buf(),
         info: source.info.clone(),
-        micro_batch: fixed.unwrap_or_else(|| micro_batch(&source)),
+        micro_batch: fixed.unwrap_or_else(|| micro_batch(path, &source)),
         is_fixed: fixed.is_some(),
         source,
         without_layers,
@@ -160,14 +160,17 @@ fn prepare(
     Ok(res)
 }
 
-fn micro_batch(source: &Source) -> usize {
+fn micro_batch(path: &Path, source: &Source) -> usize {
     const FEW_NUMBERS: usize = 256;
     let info = &source.info;
     if source.row_by_row {
         return 1;
     }
-    let may_widen = info.may_widen() || (info.gathers() && !source.gathers_few(FEW_NUMBERS));
-    if info.has_rows_up_to(FEW_NUMBERS) && !may_widen { MANY_ROWS } else { MICRO_BATCH }
+    if !info.has_rows_up_to(FEW_NUMBERS) || info.may_widen() {
+        return MICRO_BATCH;
+    }
+    let gathers_nothing_larger = || guard::guarded(path, || Ok(source.gathers_nothing_larger())).unwrap_or(false);
+    if !info.gathers() || gathers_nothing_larger() { MANY_ROWS } else { MICRO_BATCH }
 }
 
 impl TractExecutable {
@@ -229,32 +232,34 @@ impl TractExecutable {
         }
     }
 
-    /// Prepares for as many rows as were asked for; else for a micro-batch, or for single rows if that is not possible.
+    /// Prepares for as many rows as were asked for; a micro-batch has fewer rows, and at last single ones, if that is not possible.
     ///
-    /// Layers alone are no reason for single rows: what is one number for a whole batch would be taken for the row's own.
+    /// Layers alone are no reason for fewer rows: what is one number for a whole batch would be taken for the row's own.
     fn prepare_rows(
         &self,
         wanted: Rows,
         prepare: impl Fn(&Source, usize) -> Result<Plan, InferError>,
     ) -> Result<Plan, Failed> {
         let prepare = |source, rows| guard::guarded(&self.path, || prepare(source, rows));
-        let rows = match wanted {
+        let mut rows = match wanted {
             Rows::MicroBatch => self.micro_batch,
             Rows::Apart(it) | Rows::AtOnce(it) => it,
         };
-        let error = match prepare(&self.source, rows) {
-            Ok(it) => return Ok(it),
-            Err(it) => it,
-        };
-        if self.without_layers.as_ref().is_some_and(|it| prepare(it, rows).is_ok()) {
-            return Err(Failed::Layers(error));
+        loop {
+            let error = match prepare(&self.source, rows) {
+                Ok(it) => return Ok(it),
+                Err(it) => it,
+            };
+            if self.without_layers.as_ref().is_some_and(|it| prepare(it, rows).is_ok()) {
+                return Err(Failed::Layers(error));
+            }
+            if wanted != Rows::MicroBatch || rows == 1 || self.is_fixed {
+                // The error for one row can only be clearer: it is not about batching.
+                return Err(Failed::Model(error));
+            }
+            rows = if rows > MICRO_BATCH { MICRO_BATCH } else { 1 };
+            tracing::debug!(path = %self.path.display(), rows, %error, "Falling back to fewer rows.");
         }
-        if wanted != Rows::MicroBatch || self.micro_batch == 1 || self.is_fixed {
-            return Err(Failed::Model(error));
-        }
-        tracing::debug!(path = %self.path.display(), %error, "Falling back to single rows.");
-        // The error for one row can only be clearer: it is not about batching.
-        prepare(&self.source, 1).map_err(Failed::Model)
     }
 }
 

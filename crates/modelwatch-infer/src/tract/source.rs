@@ -9,7 +9,7 @@ use tract_onnx::{
     prelude::{DatumType, Framework, InferenceModel, InferenceModelExt, ToDim, TractResult, TypedModel},
     tract_core::ops::konst::Const,
     tract_hir::{
-        infer::InferenceFact,
+        infer::{Factoid, InferenceFact},
         internal::{DimLike, OutletId, Symbol, TDim, TractErrorContext, bail, ensure},
     },
 };
@@ -124,25 +124,28 @@ impl Source {
         self.info.operators.contains_key(DYNAMIC_QUANTIZATION)
     }
 
-    /// Returns whether all that gathers does so from values that are computed from inputs, at no more than `most` places that are
-    /// constant: columns of a table, say, and nothing of embeddings.
-    pub(super) fn gathers_few(&self, most: usize) -> bool {
-        let Graph::Inference(model) = &self.graph else { return false };
-        let Ok(order) = model.eval_order() else { return false };
-        let mut varying = HashSet::new();
-        let mut n_few = 0;
-        for node in order.into_iter().map(|it| model.node(it)) {
-            let is_input = node.inputs.is_empty() && !node.op_is::<Const>();
-            if is_input || node.inputs.iter().any(|it| varying.contains(&it.node)) {
-                varying.insert(node.id);
-            }
-            if let (GATHER, &[of, at, ..]) = (&*node.op.name(), &*node.inputs) {
-                let places = model.node(at.node).op_as::<Const>().map(|it| it.val().len());
-                n_few += usize::from(varying.contains(&of.node) && places.is_some_and(|it| it <= most));
-            }
-        }
+    /// Returns whether all that gathers does so from values that are computed from inputs, at constant places, and makes nothing that
+    /// is larger: columns of a table, say, and nothing of embeddings.
+    pub(super) fn gathers_nothing_larger(&self) -> bool {
+        let (Graph::Inference(model), Some(row_shapes)) = (&self.graph, self.info.fixed_rows()) else { return false };
+        let Some(gathers) = gathers_of_inputs(model) else { return false };
         // There may be more of them in the graphs of loops and branches.
-        self.info.operators.iter().filter(|it| it.0.contains(GATHER)).map(|it| it.1).sum::<usize>() == n_few
+        let n_all: usize = self.info.operators.iter().filter(|it| it.0.contains(GATHER)).map(|it| it.1).sum();
+        if n_all != gathers.len() {
+            return false;
+        }
+        // Only an analyzed graph has all shapes.
+        let row: Vec<Vec<usize>> = row_shapes.iter().map(|it| [&[1], &**it].concat()).collect();
+        let Ok(mut analyzed) = self.concrete(model, &row) else { return false };
+        let size = |model: &InferenceModel, outlet: OutletId| {
+            let dims = known_dims(&model.outlet_fact(outlet).ok()?.shape.concretize()?);
+            dims.into_iter().try_fold(1_usize, |acc, it| acc.checked_mul(it?))
+        };
+        analyzed.analyse(false).is_ok()
+            && gathers.into_iter().all(|(of, made)| {
+                let sizes = size(&analyzed, of).zip(size(&analyzed, made));
+                sizes.is_some_and(|(of, made)| made <= of)
+            })
     }
 
     /// Returns the typed graph for `rows` rows of these shapes.
@@ -208,6 +211,25 @@ impl Source {
         }
         Ok(res)
     }
+}
+
+/// Returns what is gathered from and what is made of it, by node that gathers at constant places of what is computed from inputs.
+fn gathers_of_inputs(model: &InferenceModel) -> Option<Vec<(OutletId, OutletId)>> {
+    let mut varying = HashSet::new();
+    let mut res = Vec::new();
+    for node in model.eval_order().ok()?.into_iter().map(|it| model.node(it)) {
+        let is_input = node.inputs.is_empty() && !node.op_is::<Const>();
+        if is_input || node.inputs.iter().any(|it| varying.contains(&it.node)) {
+            varying.insert(node.id);
+        }
+        if let (GATHER, &[of, at, ..]) = (&*node.op.name(), &*node.inputs)
+            && varying.contains(&of.node)
+            && model.node(at.node).op_is::<Const>()
+        {
+            res.push((of, OutletId::new(node.id, 0)));
+        }
+    }
+    Some(res)
 }
 
 /// Replaces what is known to be wrong, so that every node gives what it has a part in.

@@ -98,7 +98,7 @@ pub(crate) struct CheckpointOptions {
     pub(crate) name: Option<String>,
     /// Which file of the checkpoint is the model to run, if there are several.
     pub(crate) model: Option<String>,
-    /// Which signature of a SavedModel or a TFLite model is run. By default the one that serves, or the only one; `modelwatch model show` lists them.
+    /// Which signature of a SavedModel or a TFLite model is run. By default `serving_default`, or the only one, or else the one of a TFLite model's first graph; `modelwatch model show` lists them.
     pub(crate) signature: Option<String>,
     /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names.
     pub(crate) runtime: Option<RuntimeOption>,
@@ -121,7 +121,7 @@ pub(crate) struct BaselineOptions {
     pub(crate) import: Option<String>,
     /// Which file of the checkpoint is the model to run, if there are several.
     pub(crate) model: Option<String>,
-    /// Which signature of a SavedModel or a TFLite model is run. By default the one that serves, or the only one; `modelwatch model show` lists them.
+    /// Which signature of a SavedModel or a TFLite model is run. By default `serving_default`, or the only one, or else the one of a TFLite model's first graph; `modelwatch model show` lists them.
     pub(crate) signature: Option<String>,
     /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names.
     pub(crate) runtime: Option<RuntimeOption>,

@@ -148,6 +148,19 @@ pub enum InferError {
         /// The names of those that it has, sorted.
         there: Vec<String>,
     },
+    /// A signature is wanted of a model whose format has none.
+    #[error(
+        "cannot choose what to run of `{}`: signature `{wanted}` is wanted, and its format, {format}, has no signatures; leave `signature` out",
+        path.display()
+    )]
+    NoSignatures {
+        /// The model.
+        path: PathBuf,
+        /// The name of the signature.
+        wanted: String,
+        /// The format of the model.
+        format: ModelFormat,
+    },
     /// The weights beside the graph are missing or damaged.
     #[error("cannot load the weights of `{}`: {reason}", path.display())]
     Weights {

@@ -10,6 +10,7 @@ use std::{
 
 use common::{Npy, assert_close, batch, fixture, npz, numbers, run, threads};
 use modelwatch_infer::{ElementType, InferError, Model, ModelFormat, TractRuntime, inspect};
+use tract_tflite::tflite::{self, SignatureDef, root_as_model};
 
 const SAVED_MODEL: &str = "digits/cnn/saved_model";
 const SHARD: &str = "variables/variables.data-00000-of-00001";
@@ -50,6 +51,9 @@ fn inputs_and_outputs_have_the_names_of_the_signature() {
     assert!(!model.info().operators.contains_key("ReadVariableOp"), "{:?}", model.info().operators);
 }
 
+/// It has a graph for each of `bounded` and `squashed`.
+const TWO: &str = "tensorflow/signatures.tflite";
+
 fn load_signature(path: &str, signature: &str) -> Result<Model, InferError> {
     let runtime = TractRuntime::default().of_signature(Some(signature.to_owned()));
     Model::load_with(&runtime, &fixture(path))
@@ -57,7 +61,6 @@ fn load_signature(path: &str, signature: &str) -> Result<Model, InferError> {
 
 #[test]
 fn the_signature_that_is_wanted_is_run() {
-    const TWO: &str = "tensorflow/signatures.tflite";
     let x = Npy { shape: vec![2, 3], values: vec![-1.0, 0.5, 2.0, -0.25, 3.0, 0.0] };
     let squashed: Vec<f64> = x.values.iter().map(|it| it.tanh()).collect();
     let bounded: Vec<f64> = x.values.iter().map(|it| it.max(0.0)).collect();
@@ -76,6 +79,59 @@ fn the_signature_that_is_wanted_is_run() {
     }
     let model = load_signature("digits/cnn/saved_model", "serve").unwrap();
     assert_eq!(model.info().signature.as_deref(), Some("serve"));
+}
+
+/// Returns the place that the offset at a place leads to.
+fn target(bytes: &[u8], at: usize) -> usize {
+    at + u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+}
+
+fn point(bytes: &mut [u8], at: usize, target: usize) {
+    let offset = u32::try_from(target - at).unwrap();
+    bytes[at..at + 4].copy_from_slice(&offset.to_le_bytes());
+}
+
+/// Returns which signature of the file is run where none is wanted.
+fn chosen(bytes: &[u8]) -> Option<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    let info = Model::load(file.path()).unwrap().info().clone();
+    let operator = if info.signature.as_deref() == Some("bounded") { "RELU" } else { "TANH" };
+    assert!(info.operators.contains_key(operator), "{info:?}");
+    info.signature
+}
+
+/// Changes the signatures of the fixture: `bounded` is of the first graph, `squashed` of the second one.
+fn changed(change: impl Fn(&mut Vec<u8>, tflite::Model<'_>)) -> Vec<u8> {
+    let bytes = fs::read(fixture(TWO)).unwrap();
+    let mut res = bytes.clone();
+    change(&mut res, root_as_model(&bytes).unwrap());
+    res
+}
+
+#[test]
+fn the_signature_that_serves_is_run_else_the_only_one_else_that_of_the_first_graph() {
+    assert_eq!(chosen(&fs::read(fixture(TWO)).unwrap()).as_deref(), Some("bounded"));
+    let serving = changed(|bytes, model| {
+        let name = b"serving_default";
+        let second = model.signature_defs().unwrap().get(1);
+        let key = second._tab.loc() + usize::from(second._tab.vtable().get(SignatureDef::VT_SIGNATURE_KEY));
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let end = bytes.len();
+        point(bytes, key, end);
+        bytes.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+        bytes.extend(name);
+        bytes.push(0);
+    });
+    assert_eq!(chosen(&serving).as_deref(), Some("serving_default"));
+    let only = changed(|bytes, model| {
+        let field = model._tab.vtable().get(tflite::Model::VT_SIGNATURE_DEFS);
+        let list = target(bytes, model._tab.loc() + usize::from(field));
+        let second = target(bytes, list + 8);
+        bytes[list..list + 4].copy_from_slice(&1u32.to_le_bytes());
+        point(bytes, list + 4, second);
+    });
+    assert_eq!(chosen(&only).as_deref(), Some("squashed"));
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use crate::{error::InferError, spec::ModelFormat};
 
+/// The signature that serves.
+pub(super) const DEFAULT: &str = "serving_default";
+
 /// Returns whether models of a format have signatures.
 pub(super) fn are_in(format: ModelFormat) -> bool {
     matches!(format, ModelFormat::TfSavedModel | ModelFormat::TfLite)
@@ -11,9 +14,7 @@ pub(super) fn are_in(format: ModelFormat) -> bool {
 
 /// Returns the error for a signature of a model whose format has none.
 pub(super) fn none_in(path: &Path, wanted: &str, format: ModelFormat) -> InferError {
-    let reason =
-        format!("signature `{wanted}` is wanted, and its format, {format}, has no signatures; leave `signature` out");
-    InferError::Signature { path: path.to_path_buf(), reason }
+    InferError::NoSignatures { path: path.to_path_buf(), wanted: wanted.to_owned(), format }
 }
 
 /// Returns the error for a signature that is not among those of a model.

@@ -6,14 +6,16 @@ use tract_onnx::prelude::DatumType;
 use tract_tensorflow::tfpb::tensorflow::{DataType, TensorShapeProto};
 
 use super::{
-    super::{convert, signatures},
+    super::{
+        convert,
+        signatures::{self, DEFAULT},
+    },
     proto::{MetaGraph, SavedModel, Signature, TensorInfo},
 };
 use crate::{error::InferError, spec::TensorSpec};
 
 /// The tag of the graph that serves, as opposed to those that train.
 const SERVE: &str = "serve";
-const DEFAULT: &str = "serving_default";
 /// TensorFlow notes the operation that initializes a model as a signature.
 const INIT: &str = "__saved_model_init_op";
 
@@ -50,11 +52,11 @@ pub(super) fn choose<'a>(
     let mut usable = graph.signatures.iter().filter(|(name, _)| *name != INIT);
     let chosen = match (wanted, graph.signatures.get_key_value(wanted.unwrap_or(DEFAULT))) {
         (_, Some(it)) if it.0 != INIT => it,
-        (Some(wanted), _) => return Err(signatures::missing(path, wanted, &names(graph))),
-        (None, _) => match (usable.next(), usable.next()) {
-            (Some(it), None) => it,
-            (None, _) => return refuse(format!("there is no signature; export it with one, `{DEFAULT}`")),
-            (Some(_), Some(_)) => {
+        (wanted, _) => match (wanted, usable.next(), usable.next()) {
+            (_, None, _) => return refuse(format!("there is no signature; export it with one, `{DEFAULT}`")),
+            (Some(wanted), ..) => return Err(signatures::missing(path, wanted, &names(graph))),
+            (None, Some(it), None) => it,
+            (None, Some(_), Some(_)) => {
                 let names = signatures::listed(&names(graph));
                 return refuse(format!(
                     "none of the signatures {names} is `{DEFAULT}`; name the one that is meant as `signature`"

@@ -232,4 +232,10 @@ fn a_signature_is_chosen_by_its_name() {
     let wanted = "none of the signatures `magnitude`, `negative` is `serving_default`; name the one that is meant as `signature`";
     assert!(error.contains(wanted), "{error}");
     assert!(read_signature(&two, Some("negative")).is_ok());
+    // What cannot be run without a name cannot be run with one.
+    two.meta_graphs[0].signatures.clear();
+    for wanted in [None, Some("negative")] {
+        let error = read_signature(&two, wanted).err().unwrap();
+        assert!(error.contains("there is no signature; export it with one, `serving_default`"), "{error}");
+    }
 }

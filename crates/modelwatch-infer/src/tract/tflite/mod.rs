@@ -7,6 +7,8 @@
 mod data;
 mod shapes;
 mod surgery;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -183,13 +185,15 @@ impl<'a> View<'a> {
         res
     }
 
-    /// Returns the signature that is wanted; where none is, that of the first graph.
+    /// Returns the signature that is wanted; where none is, the default one, else the only one, else that of the first graph.
     fn signature(self, wanted: Option<&str>) -> Option<SignatureDef<'a>> {
-        let is_meant = |it: &SignatureDef<'_>| match wanted {
-            Some(_) => it.signature_key() == wanted,
-            None => it.subgraph_index() == 0,
-        };
-        self.model.signature_defs().into_iter().flatten().find(is_meant)
+        let all = || self.model.signature_defs().into_iter().flatten();
+        let named = |name: &str| all().find(|it| it.signature_key() == Some(name));
+        if let Some(wanted) = wanted {
+            return named(wanted);
+        }
+        let only = || all().next().filter(|_| all().nth(1).is_none());
+        named(signatures::DEFAULT).or_else(only).or_else(|| all().find(|it| it.subgraph_index() == 0))
     }
 
     /// Counts operators, and returns those that cannot be run with the tensor that each would have computed.
@@ -365,13 +369,13 @@ fn builtin(code: OperatorCode<'_>) -> BuiltinOperator {
     BuiltinOperator(code.builtin_code().0.max(i32::from(code.deprecated_builtin_code())))
 }
 
-/// Returns the name of an operator.
 /// Returns the names that a signature gives to the tensors of its graph.
 fn names(signature: SignatureDef<'_>) -> HashMap<i32, &str> {
     let maps = [signature.inputs(), signature.outputs()].into_iter().flatten().flatten();
     maps.filter_map(|it| Some((i32::try_from(it.tensor_index()).ok()?, it.name()?))).collect()
 }
 
+/// Returns the name of an operator.
 fn shown(operator: Option<BuiltinOperator>) -> String {
     let Some(it) = operator else { return "operator without a code".to_owned() };
     it.variant_name().map_or_else(|| format!("operator {}", it.0), str::to_owned)
@@ -457,39 +461,3 @@ const SUPPORTED: &[BuiltinOperator] = &[
     BuiltinOperator::TANH,
     BuiltinOperator::TRANSPOSE,
 ];
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tract_tflite::tflite::{Conv2DOptions, root_as_model};
-
-    use crate::Model;
-
-    const CNN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.tflite");
-
-    /// Returns why the model is refused after a byte of it was set.
-    fn refusal(at: usize, byte: u8) -> String {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let mut bytes = fs::read(CNN).unwrap();
-        bytes[at] = byte;
-        fs::write(file.path(), bytes).unwrap();
-        Model::load(file.path()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn what_cannot_be_run_is_refused_with_its_operator_and_node() {
-        let bytes = fs::read(CNN).unwrap();
-        let model = root_as_model(&bytes).unwrap();
-        let graph = model.subgraphs().unwrap().get(0);
-        let operators = graph.operators().unwrap();
-        let mut convolutions = operators.iter().filter_map(|it| Some((it, it.builtin_options_as_conv_2_doptions()?)));
-        let (node, options) = convolutions.next_back().unwrap();
-        let name = graph.tensors().unwrap().get(node.outputs().unwrap().get(0) as usize).name().unwrap();
-        // An activation that is not known at the end of a convolution. The name is longer than what is shown of it.
-        let at = options._tab.vtable().get(Conv2DOptions::VT_FUSED_ACTIVATION_FUNCTION) as usize;
-        let refused = refusal(options._tab.loc() + at, 5);
-        let named = format!("CONV_2D (node `{}", &name[..100]);
-        assert!(refused.contains(&named) && refused.contains("activation"), "{refused}");
-    }
-}

@@ -1,0 +1,34 @@
+//! What is refused of TFLite models.
+
+use std::fs;
+
+use tract_tflite::tflite::{Conv2DOptions, root_as_model};
+
+use crate::Model;
+
+const CNN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.tflite");
+
+/// Returns why the model is refused after a byte of it was set.
+fn refusal(at: usize, byte: u8) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut bytes = fs::read(CNN).unwrap();
+    bytes[at] = byte;
+    fs::write(file.path(), bytes).unwrap();
+    Model::load(file.path()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_its_operator_and_node() {
+    let bytes = fs::read(CNN).unwrap();
+    let model = root_as_model(&bytes).unwrap();
+    let graph = model.subgraphs().unwrap().get(0);
+    let operators = graph.operators().unwrap();
+    let mut convolutions = operators.iter().filter_map(|it| Some((it, it.builtin_options_as_conv_2_doptions()?)));
+    let (node, options) = convolutions.next_back().unwrap();
+    let name = graph.tensors().unwrap().get(node.outputs().unwrap().get(0) as usize).name().unwrap();
+    // An activation that is not known at the end of a convolution. The name is longer than what is shown of it.
+    let at = options._tab.vtable().get(Conv2DOptions::VT_FUSED_ACTIVATION_FUNCTION) as usize;
+    let refused = refusal(options._tab.loc() + at, 5);
+    let named = format!("CONV_2D (node `{}", &name[..100]);
+    assert!(refused.contains(&named) && refused.contains("activation"), "{refused}");
+}

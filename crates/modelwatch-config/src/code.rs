@@ -86,6 +86,7 @@ table! {
     RUNTIME_MISSING = "E0209" "The runtime that is to run a model cannot be used. `runtime = \"onnxruntime\"` needs a build of modelwatch with the feature `onnxruntime`, and the library of ONNX Runtime 1.17 or later, which is never downloaded: `[run] onnxruntime` or the environment variable `ORT_DYLIB_PATH` is its path. As with plugins, neither the library nor its folder may be writable by everyone.";
     UNKNOWN_LAYER = "E0210" "A probe asks for a layer that the model does not have, or that nobody can look at. A layer is a tensor inside of an ONNX model that is run by tract, under its own name; `modelwatch model show` lists them. `penultimate` is what the last linear node before the first output reads, which a model of one layer does not have.";
     OVERWRITES = "E0211" "A report would take the place of something that the run reads or keeps: the pipeline itself, its data, a checkpoint, the history, the store. What was there would be lost with the first run. Name another file.";
+    UNKNOWN_SIGNATURE = "E0212" "The model has no signature with this name. SavedModels and TFLite models have them, entry points under names, and `modelwatch model show` lists them; models of other formats have none, so that `signature` is left out for those. Without `signature` the one that serves is run.";
 }
 
 #[cfg(test)]

@@ -167,6 +167,10 @@ fn every_key_arrives() {
     assert!(baseline.optional);
     assert_eq!(baseline.runtime, ModelRuntime::Tract);
     assert_eq!((it.signature, baseline.signature.as_deref()), (None, Some("serve")));
+    // A model that ONNX Runtime runs has none.
+    let it = read(&FULL.replace("runtime = \"onnxruntime\"\n", "signature = \"embed\"\n"), &[]).unwrap();
+    let of_baseline = it.baseline.unwrap().signature;
+    assert_eq!((it.signature.as_deref(), of_baseline.as_deref()), (Some("embed"), Some("serve")));
 
     let data = it.data.unwrap();
     let (current, reference) = (data.current.unwrap(), data.reference.unwrap());

@@ -285,6 +285,23 @@ fn a_schema_that_is_open_on_purpose_takes_any_option() {
 }
 
 #[test]
+fn a_signature_that_is_not_there_is_shown_where_it_is_named() {
+    let text = "name = \"it\"\n[checkpoint]\nimport = \"m\"\nname = \"m\"\nsignature = \"srve\"\n[[verify]]\nuses = \"differential\"\n";
+    let document = parse("pipeline.toml".as_ref(), text, &[]).document;
+    let help = Some("did you mean `serve`?");
+    let found = [document.at("/checkpoint/signature", "E0212", "`m` has no signature `srve`", help)];
+    insta::assert_snapshot!(render(&found, &document, false), @r##"
+    error[E0212]: `m` has no signature `srve`
+     --> pipeline.toml:5:13
+      |
+    5 | signature = "srve"
+      |             ^^^^^^
+      |
+      = help: did you mean `serve`?
+    "##);
+}
+
+#[test]
 fn a_runtime_that_is_not_here_is_shown_where_it_is_asked_for() {
     let text = "name = \"it\"\n[baseline]\nimport = \"m.onnx\"\nruntime = \"onnxruntime\"\n[[verify]]\nuses = \"differential\"\n";
     let document = parse("pipeline.toml".as_ref(), text, &[]).document;

@@ -178,7 +178,7 @@ pub(super) fn missing(
                 }
                 // As far as the run is concerned, a gap.
                 Err(_) if model.is_none() && !data::requires(plan, role) && is_weights_alone(path) => continue,
-                Err(why) => res.push(document.at(&pointer, code::MISSING_FILE, why.to_string(), None)),
+                Err(why) => res.push(data::unusable_model(document, table, &why)),
             }
             let refused = |names: &_| model::refused_layers(pipeline, role, path, model, names);
             res.extend(data::unknown_layers(document, plan, role, refused));

@@ -9,9 +9,9 @@ use std::{
 use arrow_schema::Schema;
 use modelwatch_config::{
     self as config, Action, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProfiledData,
-    code,
+    code, did_you_mean,
 };
-use modelwatch_infer::ModelInfo;
+use modelwatch_infer::{InferError, ModelInfo};
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
 
 use super::{Plan, meant, rows_of};
@@ -19,6 +19,7 @@ use crate::{
     data::{DataError, Dataset},
     history,
     inputs::{self, InputMap},
+    model::ModelError,
     pass::Layout,
     plugin::LISTING_FILE,
     profile::{Source, kept},
@@ -407,6 +408,26 @@ pub(super) fn unknown_layers(
 }
 
 /// Returns an error whose message has the remedy behind a semicolon, if there is one.
+/// Returns why a model that is imported by a table of the pipeline cannot be run.
+pub(super) fn unusable_model(document: &Document, table: &str, why: &ModelError) -> Diagnostic {
+    let signature = format!("{table}/signature");
+    match why {
+        ModelError::Load(InferError::NoSignature { path, wanted, there }) if !there.is_empty() => {
+            let names: Vec<_> = there.iter().map(|it| format!("`{it}`")).collect();
+            let help = match did_you_mean(wanted, there.iter().map(String::as_str)) {
+                Some(it) => format!("did you mean `{it}`?"),
+                None => format!("name one of them, {}", names.join(", ")),
+            };
+            let message = format!("`{}` has no signature `{wanted}`", path.display());
+            document.at(&signature, code::UNKNOWN_SIGNATURE, message, Some(&help))
+        }
+        ModelError::Load(InferError::NoSignature { .. } | InferError::NoSignatures { .. }) => {
+            with_remedy(document, &signature, code::UNKNOWN_SIGNATURE, &why.to_string())
+        }
+        _ => document.at(&format!("{table}/import"), code::MISSING_FILE, why.to_string(), None),
+    }
+}
+
 fn with_remedy(document: &Document, pointer: &str, code: &'static str, why: &str) -> Diagnostic {
     let (message, help) = why.split_once("; ").map_or((why, None), |(what, help)| (what, Some(help)));
     document.at(pointer, code, message, help)

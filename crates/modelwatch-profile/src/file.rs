@@ -162,8 +162,7 @@ pub fn write(stored: &Stored) -> Vec<u8> {
     writer.u64(stored_bytes as u64);
     writer.u64(max_elements as u64);
     writer.u8(u8::from(describe));
-    writer.u8(u8::from(stored.predictor.is_some()));
-    stored.predictor.iter().for_each(|it| it.write(&mut writer));
+    Predictor::write(stored.predictor.as_ref(), &mut writer);
     stored.profile.write(&mut writer);
     let body = writer.0;
     let (digest, length) = (blake3::hash(&body), body.len() as u64);
@@ -205,7 +204,7 @@ fn content(body: &[u8]) -> Result<Stored> {
         max_elements: usize::try_from(reader.u64()?).map_err(damaged)?,
         describe: reader.flag()?,
     };
-    let predictor = if reader.flag()? { Some(Predictor::read(&mut reader)?) } else { None };
+    let predictor = Predictor::read(&mut reader)?;
     let profile = Profile::read(&mut reader)?;
     reader.finish()?;
     if predictor.is_none() && profile.has(Group::Output) {

@@ -6,11 +6,20 @@ use modelwatch_sdk::{
     store::short,
 };
 
+/// The profile has no outputs.
+const NONE: u8 = 0;
+/// It has outputs of a model.
+const OF_MODEL: u8 = 1;
+/// It has outputs of a signature of a model, whose name comes first.
+const OF_SIGNATURE: u8 = 2;
+
 /// What gave the outputs of a profile. Outputs of another one are other columns of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Predictor {
     /// The digest of the model.
     pub model: String,
+    /// Which of its signatures was run; none in formats without them.
+    pub signature: Option<String>,
     /// What ran it, with its version.
     pub runtime: String,
     /// Each input of the model with the columns of the data that it was made of.
@@ -26,6 +35,10 @@ impl Predictor {
         if self.model != other.model {
             return Some(format!("of the model {mine}, not of the model {theirs}"));
         }
+        if self.signature != other.signature {
+            let (mine, theirs) = (of_signature(self), of_signature(other));
+            return Some(format!("of {mine} of the model, not of {theirs}"));
+        }
         if name(&self.runtime) != name(&other.runtime) {
             return Some(format!("computed by {}, not by {}", self.runtime, other.runtime));
         }
@@ -33,7 +46,15 @@ impl Predictor {
         Some(format!("made with the input `{input}` from the columns {}, not from those of this run", some(columns)))
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    /// Writes whether there is one, and it.
+    pub(crate) fn write(predictor: Option<&Self>, writer: &mut Writer) {
+        let Some(it) = predictor else { return writer.u8(NONE) };
+        writer.u8(if it.signature.is_some() { OF_SIGNATURE } else { OF_MODEL });
+        it.signature.iter().for_each(|it| writer.bytes(it.as_bytes()));
+        it.write_model(writer);
+    }
+
+    fn write_model(&self, writer: &mut Writer) {
         writer.bytes(self.model.as_bytes());
         writer.bytes(self.runtime.as_bytes());
         writer.u64(self.inputs.len() as u64);
@@ -44,7 +65,14 @@ impl Predictor {
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+    /// Reads it, if there is one.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Option<Self>> {
+        let signature = match reader.u8()? {
+            NONE => return Ok(None),
+            OF_MODEL => None,
+            OF_SIGNATURE => Some(reader.text()?.to_owned()),
+            it => return Err(damaged(format!("it has outputs of the kind {it}"))),
+        };
         let (model, runtime) = (reader.text()?.to_owned(), reader.text()?.to_owned());
         if model.is_empty() || runtime.is_empty() {
             return Err(damaged("its outputs are of no model"));
@@ -56,8 +84,12 @@ impl Predictor {
             let columns = (0..n_columns).map(|_| Ok(reader.text()?.to_owned())).collect::<Result<_>>()?;
             inputs.push((input, columns));
         }
-        Ok(Self { model, runtime, inputs })
+        Ok(Some(Self { model, signature, runtime, inputs }))
     }
+}
+
+fn of_signature(predictor: &Predictor) -> String {
+    predictor.signature.as_ref().map_or_else(|| "no signature".to_owned(), |it| format!("the signature `{it}`"))
 }
 
 /// A runtime without its version.
@@ -78,7 +110,7 @@ mod tests {
 
     fn predictor(model: &str, runtime: &str, column: &str) -> Predictor {
         let inputs = vec![("x".to_owned(), vec![column.to_owned()])];
-        Predictor { model: model.repeat(64), runtime: runtime.to_owned(), inputs }
+        Predictor { model: model.repeat(64), signature: None, runtime: runtime.to_owned(), inputs }
     }
 
     #[test]
@@ -101,5 +133,11 @@ mod tests {
         ] {
             assert_eq!(kept.difference(&other).as_deref(), expected);
         }
+        let of = |name: &str| Predictor { signature: Some(name.to_owned()), ..kept.clone() };
+        assert_eq!(of("serve").difference(&of("serve")), None);
+        let difference = of("serve").difference(&of("embed"));
+        assert_eq!(difference.as_deref(), Some("of the signature `serve` of the model, not of the signature `embed`"));
+        let difference = kept.difference(&of("serve"));
+        assert_eq!(difference.as_deref(), Some("of no signature of the model, not of the signature `serve`"));
     }
 }

@@ -135,6 +135,7 @@ fn outputs_are_kept_with_the_model_that_gave_them() {
         res.profile.update(&res.settings, (Group::Output, "score".to_owned()), false, &scores).unwrap();
         res.predictor = model.map(|it| Predictor {
             model: it.to_owned(),
+            signature: None,
             runtime: "tract 0.23.9".to_owned(),
             inputs: vec![("x".to_owned(), vec!["a".to_owned(), "b".to_owned()])],
         });
@@ -145,6 +146,16 @@ fn outputs_are_kept_with_the_model_that_gave_them() {
     assert!(kept.profile.has(Group::Output));
     // Nobody could tell what they may be compared with.
     assert!(read("ref.mwp", &write(&outputs(None))).is_err());
+
+    let of_signature = |name: &str| {
+        let mut res = outputs(Some("one"));
+        res.predictor.as_mut().unwrap().signature = Some(name.to_owned());
+        res
+    };
+    let serve = read("ref.mwp", &write(&of_signature("serve"))).unwrap();
+    assert_eq!(serve.predictor, of_signature("serve").predictor);
+    let error = serve.clone().merge(of_signature("embed")).unwrap_err();
+    assert!(error.message.contains("of the signature `embed` of the model, not of"), "{}", error.message);
 
     kept.merge(outputs(Some("one"))).unwrap();
     let later = || {

@@ -15,7 +15,7 @@ use modelwatch_sdk::{
     report::Check,
     store::{BlessedCheck, Blessing, CheckpointId, DataSeal, FileEntry, short},
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::{
     checkpoint,
@@ -28,7 +28,7 @@ const LISTED_FILES: usize = 64;
 const LISTED_CHECKS: usize = 256;
 
 /// What of a pipeline says how a checkpoint is judged. Where it comes from, where it goes and what is told to whom does not, so
-/// that a pipeline is the same one for each checkpoint that it is given with `--set`.
+/// that a pipeline is the same one for each checkpoint that it is given with `--set`. Which signature of its model is judged does.
 const JUDGING: [&str; 5] = ["baseline", "data", "verify", "analyze", "fail_on"];
 
 /// Returns the digest of what a pipeline, with its overrides, says about judging.
@@ -41,11 +41,21 @@ const JUDGING: [&str; 5] = ["baseline", "data", "verify", "analyze", "fail_on"];
 /// // Names and reports do not matter, requirements do.
 /// assert_eq!(digest(strict), digest(&format!("{strict}\n[report]\nhtml = 'x.html'")));
 /// assert_ne!(digest(strict), digest(&strict.replace("0.9", "0.8")));
+/// // The checkpoint does not, but for which signature of its model is run.
+/// let of = |signature: &str| digest(&format!("{strict}\n[checkpoint]\nimport = 'm'\nname = 'm'\n{signature}"));
+/// assert_eq!(digest(strict), of(""));
+/// assert_ne!(of(""), of("signature = 'serve'"));
+/// assert_ne!(of("signature = 'embed'"), of("signature = 'serve'"));
 /// ```
 pub fn config_digest(document: &Document) -> String {
-    let written = document.value().as_object();
+    let value = document.value();
+    let written = value.as_object();
     let of = |it: &&str| Some(((*it).to_owned(), written?.get(*it)?.clone()));
-    let mut judging = Value::Object(JUDGING.iter().filter_map(of).collect());
+    let mut judging: Map<_, _> = JUDGING.iter().filter_map(of).collect();
+    if let Some(signature) = value.pointer("/checkpoint/signature") {
+        judging.insert("checkpoint".to_owned(), json!({ "signature": signature }));
+    }
+    let mut judging = Value::Object(judging);
     // Tables in the order of their keys, however they were written and whatever serde_json keeps.
     judging.sort_all_objects();
     hex(&judging.to_string())

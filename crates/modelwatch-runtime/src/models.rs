@@ -53,12 +53,15 @@ impl Models {
         }
     }
 
-    /// Returns whether both are one model: the same file of the same checkpoint, byte by byte, and the same runtime. What a model is
-    /// made of may lie beside its file; without its folder it counts only if nothing of it does.
+    /// Returns whether both are one model: the same signature of the same file of the same checkpoint, byte by byte, and the same
+    /// runtime. What a model is made of may lie beside its file; without its folder it counts only if nothing of it does.
     pub(crate) fn are_one(&self, is_cancelled: &dyn Fn() -> bool) -> Result<bool> {
         let (Some(left), Some(right)) = (&self.candidate, &self.baseline) else { return Ok(false) };
         let names = [left, right].map(|it| it.name_in_checkpoint());
         let are_whole = [left, right].iter().all(|it| it.model.info().is_one_file);
+        if left.signature() != right.signature() {
+            return Ok(false);
+        }
         let (left, right) = (&left.origin, &right.origin);
         if left.runtime != right.runtime {
             return Ok(false);
@@ -233,14 +236,23 @@ impl RunModel {
         &self.origin.runtime
     }
 
+    /// Returns which of its signatures is run, in formats that have them.
+    pub(crate) fn signature(&self) -> Option<&str> {
+        self.model.info().signature.as_deref()
+    }
+
     pub(crate) fn digest(&self) -> Result<String> {
         modelwatch_infer::digest(&self.origin.file).map_err(Error::io)
     }
 
     /// Returns what its outputs are outputs of, given what its inputs are made of.
     pub(crate) fn predictor(&self, inputs: &InputMap) -> Result<Predictor> {
-        let model = self.digest()?;
-        Ok(Predictor { model, runtime: self.origin.runtime.clone(), inputs: inputs.by_input().to_vec() })
+        Ok(Predictor {
+            model: self.digest()?,
+            signature: self.signature().map(str::to_owned),
+            runtime: self.origin.runtime.clone(),
+            inputs: inputs.by_input().to_vec(),
+        })
     }
 
     /// Takes note of what the inputs are made of from now on.
@@ -398,6 +410,22 @@ mod tests {
         let layers = layers.iter().map(|it| (*it).to_owned()).collect();
         let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers };
         RunModel::new(&model::load(&Layering { without, meeting: meeting.cloned() }, &wanted).unwrap())
+    }
+
+    #[test]
+    fn two_signatures_of_a_file_are_two_models() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tensorflow/signatures.tflite"));
+        let model = |signature: Option<&str>| {
+            let runtime = TractRuntime::default().of_signature(signature.map(str::to_owned));
+            let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers: BTreeSet::new() };
+            Some(Arc::new(RunModel::new(&model::load(&runtime, &wanted).unwrap())))
+        };
+        let are_one =
+            |candidate, baseline| Models { candidate, baseline, ..Models::default() }.are_one(&|| false).unwrap();
+        assert!(
+            are_one(model(None), model(Some("bounded"))) && are_one(model(Some("squashed")), model(Some("squashed")))
+        );
+        assert!(!are_one(model(Some("bounded")), model(Some("squashed"))));
     }
 
     #[test]

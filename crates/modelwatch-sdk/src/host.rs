@@ -171,8 +171,8 @@ pub trait Host: Send + Sync {
         read("structure", self.call("structure", &Value::from(model.as_str()))?)
     }
 
-    /// Returns whether the candidate and the baseline are one model: the same bytes, run by the same runtime. Two that answer some
-    /// rows alike need not be; where the host does not say, they are not.
+    /// Returns whether the candidate and the baseline are one model: the same signature of the same bytes, run by the same
+    /// runtime. Two that answer some rows alike need not be; where the host does not say, they are not.
     fn is_one_model(&self) -> bool {
         self.call(IS_ONE_MODEL, &Value::Null).ok().and_then(|it| it.as_bool()).unwrap_or(false)
     }

@@ -37,6 +37,9 @@ pub struct ProfileContents {
 pub struct ModelContents {
     /// Its digest.
     pub digest: String,
+    /// Which of its signatures was run, in formats that have them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// What ran it.
     pub runtime: String,
     /// The columns that each of its inputs was made of.
@@ -113,6 +116,7 @@ pub fn describe(file: &Path, bytes: u64, stored: &Stored) -> ProfileContents {
         max_categories: stored.settings.stored_categories,
         model: stored.predictor.as_ref().map(|it| ModelContents {
             digest: it.model.clone(),
+            signature: it.signature.clone(),
             runtime: it.runtime.clone(),
             inputs: it.inputs.iter().cloned().collect(),
         }),

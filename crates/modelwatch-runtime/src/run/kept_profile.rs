@@ -102,11 +102,41 @@ impl Run<'_> {
     }
 }
 
-/// Returns what of a profile holds beside a checkpoint with another model: not the outputs, unless they are of this model.
+/// Returns what of a profile holds beside a checkpoint with another model: not the outputs, unless they are of this model and signature.
 fn carried(mut profile: Stored, model: Option<&RunModel>) -> Result<Stored, String> {
-    let model = model.map(RunModel::digest).transpose().map_err(|e| e.message)?;
-    if profile.predictor.as_ref().map(|it| &it.model) != model.as_ref() {
+    let digest = model.map(RunModel::digest).transpose().map_err(|e| e.message)?;
+    let model = digest.as_deref().zip(model.map(RunModel::signature));
+    if profile.predictor.as_ref().map(|it| (it.model.as_str(), it.signature.as_deref())) != model {
         profile.drop_outputs();
     }
     Ok(profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
+    use modelwatch_infer::TractRuntime;
+    use modelwatch_profile::{Predictor, Profile};
+
+    use super::*;
+    use crate::model::{self, Wanted};
+
+    #[test]
+    fn outputs_of_another_signature_do_not_go_with_a_model() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tensorflow/signatures.tflite"));
+        let runtime = TractRuntime::default().of_signature(Some("squashed".to_owned()));
+        let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers: BTreeSet::new() };
+        let model = RunModel::new(&model::load(&runtime, &wanted).unwrap());
+        for (signature, goes) in [(Some("squashed"), true), (Some("bounded"), false), (None, false)] {
+            let predictor = Predictor {
+                model: model.digest().unwrap(),
+                signature: signature.map(str::to_owned),
+                runtime: model.runtime().to_owned(),
+                inputs: Vec::new(),
+            };
+            let kept = Stored { settings: Settings::STORED, predictor: Some(predictor), profile: Profile::default() };
+            assert_eq!(carried(kept, Some(&model)).unwrap().predictor.is_some(), goes, "{signature:?}");
+        }
+    }
 }

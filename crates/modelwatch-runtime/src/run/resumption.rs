@@ -245,7 +245,7 @@ impl Run<'_> {
         if self.made_of.clone().transpose()?.as_ref() != Some(&made_of) {
             return Err("a checkpoint was changed while its model was loaded".to_owned());
         }
-        let model = |role| models.get(role).map(|it| [it.name_in_checkpoint(), it.runtime().to_owned()]);
+        let model = |role| models.get(role).map(|it| (it.name_in_checkpoint(), it.runtime(), it.signature()));
         let mut data: BTreeMap<_, _> =
             self.sealed.iter().map(|(role, it)| (role.as_str(), it.seal.digest.clone())).collect();
         for (role, source) in &plan.data {

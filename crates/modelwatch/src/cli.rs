@@ -148,9 +148,13 @@ pub(crate) struct Probe {
     /// The model or checkpoint to compare with.
     #[arg(long, value_name = "PATH")]
     pub(crate) baseline: Option<PathBuf>,
-    /// The signature of both that is run, of a SavedModel or TFLite model, in place of the one that serves.
+    /// The signature of `--model` that is run, of a SavedModel or TFLite model; by default `serving_default`, or the only one, or else
+    /// the one of a TFLite model's first graph.
     #[arg(long, value_name = "NAME", requires = "model")]
     pub(crate) signature: Option<String>,
+    /// The signature of `--baseline` that is run, likewise.
+    #[arg(long, value_name = "NAME", requires = "baseline")]
+    pub(crate) baseline_signature: Option<String>,
     /// An option of the component, as `task="multiclass"`. May be given more than once.
     #[arg(long = "with", value_name = "KEY=VALUE")]
     pub(crate) with: Vec<String>,
@@ -220,6 +224,10 @@ pub(crate) struct MakeProfile {
     /// What runs the model: `tract` or `onnxruntime`.
     #[arg(long, value_name = "NAME", requires = "model")]
     pub(crate) runtime: Option<String>,
+    /// The signature that is run, of a SavedModel or TFLite model; by default `serving_default`, or the only one, or else the one of a
+    /// TFLite model's first graph.
+    #[arg(long, value_name = "NAME", requires = "model")]
+    pub(crate) signature: Option<String>,
     /// How many different numbers of a column are kept exactly; of more, as many leading bits as fit.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
     pub(crate) budget: u64,
@@ -276,7 +284,8 @@ pub(crate) enum ModelCommand {
         /// The model: a file, a SavedModel, or the folder of a checkpoint.
         #[arg(value_name = "FILE")]
         model: PathBuf,
-        /// The signature of a SavedModel or TFLite model to show, in place of the one that serves.
+        /// The signature of a SavedModel or TFLite model to show; by default `serving_default`, or the only one, or else the one of a
+        /// TFLite model's first graph.
         #[arg(long, value_name = "NAME")]
         signature: Option<String>,
         /// How it is printed.

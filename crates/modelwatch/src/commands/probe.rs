@@ -82,9 +82,12 @@ fn overrides(arguments: &cli::Probe, table: &str, name: &str) -> anyhow::Result<
     if let Some(path) = &arguments.model {
         res.push(config::Override::of_option("--model", &path.to_string_lossy(), &["checkpoint", "name"], "probe"));
     }
-    for (model, table) in [(&arguments.model, "checkpoint"), (&arguments.baseline, "baseline")] {
-        if let Some(it) = arguments.signature.as_ref().filter(|_| model.is_some()) {
-            res.push(config::Override::of_option("--signature", it, &[table, "signature"], it));
+    for (option, signature, model) in [
+        ("--signature", &arguments.signature, "checkpoint"),
+        ("--baseline-signature", &arguments.baseline_signature, "baseline"),
+    ] {
+        if let Some(it) = signature {
+            res.push(config::Override::of_option(option, it, &[model, "signature"], it.as_str()));
         }
     }
     res.extend(below(&[table, "0", "with"], "--with", &arguments.with)?);

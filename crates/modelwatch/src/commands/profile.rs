@@ -94,8 +94,11 @@ fn pipeline(arguments: &MakeProfile, model: &Path) -> anyhow::Result<Option<Pipe
     for (option, path, pointer) in files {
         overrides.push(config::Override::of_option(option, &path.to_string_lossy(), pointer, absolute(path)?));
     }
-    if let Some(it) = &arguments.runtime {
-        overrides.push(config::Override::of_option("--runtime", it, &["checkpoint", "runtime"], it.as_str()));
+    let options = [("--runtime", &arguments.runtime, "runtime"), ("--signature", &arguments.signature, "signature")];
+    for (option, value, key) in options {
+        if let Some(it) = value {
+            overrides.push(config::Override::of_option(option, it, &["checkpoint", key], it.as_str()));
+        }
     }
     let parsed = config::of_arguments(text, &overrides);
     Ok(accept(parsed, cli::Format::Human)?.map(|it| it.1))
@@ -161,7 +164,8 @@ fn human(profile: &ProfileContents) -> String {
     let lines = table.to_string();
     let lines: Vec<_> = lines.lines().map(str::trim_end).collect();
     let model = profile.model.as_ref().map(|it| {
-        format!("\noutputs of the model {}, run by {}", modelwatch_sdk::store::short(&it.digest), it.runtime)
+        let signature = it.signature.as_ref().map_or_else(String::new, |it| format!(", signature `{it}`"));
+        format!("\noutputs of the model {}{signature}, run by {}", modelwatch_sdk::store::short(&it.digest), it.runtime)
     });
     format!("{}\n\n{kept}{}", lines.join("\n"), model.unwrap_or_default())
 }

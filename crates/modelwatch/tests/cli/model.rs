@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::{Ended, Project, digits, fixtures};
+use crate::support::{Ended, Project, fixtures};
 
 /// Runs the command without plugins, which it does not need.
 fn call(project: &Project, arguments: &[&str]) -> Ended {
@@ -125,44 +125,109 @@ fn another_signature_is_shown_and_a_misspelled_one_is_told() {
     assert!(ended.err.contains("its format, ONNX, has no signatures; leave `signature` out"), "{}", ended.err);
 }
 
+/// Three scores of a row, and the class with the greatest one, which is below 0 in half of the rows.
+const SCORES: &str =
+    "a,b,c,y\n-3,-1,-2,1\n-3,-2,-1,2\n-2,-0.5,-1,1\n-1,-2,-0.25,2\n1,0.5,-1,0\n-1,2,1,1\n0.5,-1,3,2\n2,1,0.5,0\n";
+
+/// A pipeline that measures the signature of a model that has `bounded`, which is 0 below 0, and `squashed`, which keeps the order.
+fn measured(signature: &str) -> String {
+    format!(
+        "name = 'x'\n[checkpoint]\nimport = '{}'\nname = 'x'\n{signature}\n[data.current]\npath = 'scores.csv'\n\
+         [data.columns]\nlabel = 'y'\ninputs = {{ x = ['a', 'b', 'c'] }}\n\
+         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass', scores = 'logits' }}\nrequire = {{ accuracy = '>= 0.9' }}\n",
+        fixtures().join("tensorflow/signatures.tflite").display()
+    )
+}
+
 #[test]
 fn a_run_is_of_the_signature_that_is_named() {
     let project = Project::new();
-    let head = digits("e08").replace("cnn_series/e08.onnx', ", "cnn/saved_model', signature = 'serve', ");
-    let verify = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.9' }\n";
-    let (code, record) = project.run(&format!("{head}{verify}"));
-    assert_eq!(code, 0, "{:#}", record["checks"]);
-    assert_eq!(record["models"][0]["signature"], "serve");
-    let (code, record) = project.run(&format!("{}{verify}", head.replace("'serve'", "'srve'")));
+    project.write("scores.csv", SCORES);
+    for (wanted, name, accuracy) in
+        [("", "bounded", 0.5), ("signature = 'bounded'", "bounded", 0.5), ("signature = 'squashed'", "squashed", 1.0)]
+    {
+        let (code, record) = project.run(&measured(wanted));
+        assert_eq!(code, i32::from(accuracy < 0.9), "{wanted}: {record:#}");
+        assert_eq!(record["models"][0]["signature"], name);
+        assert_eq!(record["checks"][0]["observed"], accuracy, "{wanted}: {:#}", record["checks"]);
+    }
+    let (code, record) = project.run(&measured("signature = 'squahsed'"));
     assert_eq!(code, 3, "{record:#}");
     let message = record["checks"][0]["message"].as_str().unwrap();
-    assert!(message.contains("has no signature `srve`") && message.contains("did you mean `serve`?"), "{message}");
-    let [model, data] = ["digits/cnn/saved_model", "digits/data/test.npz"].map(|it| fixtures().join(it));
-    let probe = |signature| {
-        let [model, data] = [&model, &data].map(|it| it.to_str().unwrap());
-        let options = ["--with", "task=multiclass", "--column", "label=y", "--require", "accuracy=>= 0.9"];
-        project.modelwatch(
-            &[
-                &[
-                    "probe",
-                    "metrics",
-                    "--current",
-                    data,
-                    "--model",
-                    model,
-                    "--signature",
-                    signature,
-                    "--format",
-                    "json",
-                ][..],
-                &options,
-            ]
-            .concat(),
-        )
+    assert!(
+        message.contains("has no signature `squahsed`") && message.contains("did you mean `squashed`?"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_signature_that_is_not_there_is_told_where_it_is_named() {
+    let project = Project::new();
+    project.write("scores.csv", SCORES);
+    let folder = fixtures().display().to_string();
+    let checked = |pipeline: &str| {
+        project.write("pipeline.toml", pipeline);
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        let end = ended.err.find("\n\n").unwrap_or(ended.err.len());
+        ended.err[..end].replace(&folder, "…")
     };
-    let ended = probe("serve");
-    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
-    let record: Value = serde_json::from_str(&ended.out).unwrap();
-    assert_eq!(record["models"][0]["signature"], "serve");
-    assert_eq!(probe("srve").code, 3);
+    assert_snapshot!(checked(&measured("signature = 'squahsed'")), @r"
+    error[E0212]: `…/tensorflow/signatures.tflite` has no signature `squahsed`
+     --> pipeline.toml:5:13
+      |
+    5 | signature = 'squahsed'
+      |             ^^^^^^^^^^
+      |
+      = help: did you mean `squashed`?
+    ");
+    assert_snapshot!(checked(&measured("signature = 'embed'")), @r"
+    error[E0212]: `…/tensorflow/signatures.tflite` has no signature `embed`
+     --> pipeline.toml:5:13
+      |
+    5 | signature = 'embed'
+      |             ^^^^^^^
+      |
+      = help: name one of them, `bounded`, `squashed`
+    ");
+    let onnx = measured("signature = 'serve'").replace("tensorflow/signatures.tflite", "digits/cnn/cnn.onnx");
+    assert_snapshot!(checked(&onnx), @r"
+    error[E0212]: cannot choose what to run of `…/digits/cnn/cnn.onnx`: signature `serve` is wanted, and its format, ONNX, has no signatures
+     --> pipeline.toml:5:13
+      |
+    5 | signature = 'serve'
+      |             ^^^^^^^
+      |
+      = help: leave `signature` out
+    ");
+}
+
+#[test]
+fn each_model_of_a_probe_has_its_own_signature() {
+    let project = Project::new();
+    let probe = |model: &str, options: &[&str]| {
+        let [model, data] = [model, "digits/data/test.npz"].map(|it| fixtures().join(it).display().to_string());
+        let of_all = ["probe", "metrics", "--current", &data, "--model", &model, "--format", "json"];
+        let with = ["--with", "task=multiclass", "--column", "label=y", "--require", "accuracy=>= 0.9"];
+        project.modelwatch(&[&of_all[..], &with, options].concat())
+    };
+    let [saved, onnx] = ["saved_model", "cnn.onnx"].map(|it| fixtures().join("digits/cnn").join(it));
+    let [saved, onnx] = [&saved, &onnx].map(|it| it.to_str().unwrap());
+    let (model, of_model) = ("digits/cnn/saved_model", ["--signature", "serve"]);
+    let signatures = |ended: Ended| {
+        assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+        let record: Value = serde_json::from_str(&ended.out).unwrap();
+        [0, 1].map(|it| record["models"][it]["signature"].as_str().map(str::to_owned))
+    };
+    let of_baseline = ["--baseline-signature", "serve"];
+    for (baseline, options, wanted) in [
+        (onnx, &of_model[..], [Some("serve"), None]),
+        (saved, &of_model, [Some("serve"), Some("serving_default")]),
+        (saved, &of_baseline, [Some("serving_default"), Some("serve")]),
+    ] {
+        let ended = probe(model, &[&["--baseline", baseline], options].concat());
+        assert_eq!(signatures(ended), wanted.map(|it| it.map(str::to_owned)), "{baseline}, {options:?}");
+    }
+    assert_eq!(probe(model, &["--signature", "srve"]).code, 3);
+    assert_eq!(probe(model, &of_baseline).code, 2);
 }

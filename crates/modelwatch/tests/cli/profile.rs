@@ -236,6 +236,35 @@ fn predictions_of_another_model_are_not_compared() {
 }
 
 #[test]
+fn predictions_of_another_signature_are_not_compared() {
+    let project = Project::new();
+    let rows = (0..60).map(|it| format!("{},{},{}\n", it % 7 - 3, it % 5 - 2, it % 11 - 5));
+    project.write("data.csv", &format!("a,b,c\n{}", rows.collect::<String>()));
+    let model = fixtures().join("tensorflow/signatures.tflite").display().to_string();
+    let make =
+        ["profile", "data.csv", "-o", "ref.mwp", "--model", &model, "--column", "inputs.x=[\"a\", \"b\", \"c\"]"];
+    let made = call(&project, &[&make[..], &["--signature", "squashed", "--quiet"]].concat());
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(made.out.contains(", signature `squashed`, run by tract"), "{}", made.out);
+    let shown = call(&project, &["profile", "show", "ref.mwp", "--format", "json"]);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(shown["model"]["signature"], "squashed");
+    let run = |signature: &str| {
+        let (_, record) = project.run(&format!(
+            "name = 'x'\n[checkpoint]\nimport = '{model}'\nname = 'x'\nsignature = '{signature}'\n[data.current]\npath = 'data.csv'\n\
+             [data.reference]\npath = 'ref.mwp'\n[data.columns]\ninputs = {{ x = ['a', 'b', 'c'] }}\n\
+             [[analyze]]\nuses = 'drift'\nrequire = {{ prediction_drift = '== 0' }}\n"
+        ));
+        record
+    };
+    check(&run("squashed"), "prediction_drift", "pass");
+    let other = run("bounded");
+    let gaps = other["coverage"]["gaps"].to_string();
+    let why = "those that it has are of the signature `squashed` of the model, not of the signature `bounded`";
+    assert!(gaps.contains(why), "{other:#}");
+}
+
+#[test]
 fn a_model_that_cannot_be_run_on_the_data_makes_no_profile() {
     let project = Project::new();
     project.write("data.csv", &csv(0));

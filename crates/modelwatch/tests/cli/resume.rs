@@ -231,6 +231,30 @@ fn another_plugin_or_option_begins_anew() {
 }
 
 #[test]
+fn another_signature_begins_anew() {
+    let project = project();
+    let of = |signature: &str| {
+        format!(
+            "name = 'resumed'\n[checkpoint]\nimport = '{}'\nname = 'b'\n{signature}\n[data.current]\npath = 'current.parquet'\n\
+             [data.columns]\nlabel = 'label'\ninputs = {{ x = ['mean_*'] }}\n\
+             [[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass', scores = 'logits' }}\nrequire = {{ accuracy = '>= 0' }}\n\
+             [[analyze]]\nuses = 'faulty'\nwith = {{ fault = 'hang_at_row' }}\n",
+            fixtures().join("tensorflow/signatures.tflite").display()
+        )
+        .replace("'mean_*'", "'mean_radius', 'mean_texture', 'mean_area'")
+    };
+    project.write("pipeline.toml", &of("signature = 'squashed'"));
+    kill(&project, 1, 3500, "current");
+    let noted = fs::read(project.path().join(FILE)).unwrap();
+    for (signature, is_resumed) in [("signature = 'squashed'", true), ("signature = 'bounded'", false), ("", false)] {
+        fs::write(project.path().join(FILE), &noted).unwrap();
+        project.write("pipeline.toml", &of(signature));
+        let (_, resumed) = told(run(&project, 2));
+        assert_eq!(resumed["discarded"].is_null(), is_resumed, "{signature}: {resumed}");
+    }
+}
+
+#[test]
 fn what_is_no_such_file_is_left_alone() {
     let project = project();
     let told = format!("on = {{ pass = {{ notify = {{ file = {FILE:?} }} }} }}\n");

@@ -257,7 +257,9 @@ impl TractExecutable {
                 // The error for one row can only be clearer: it is not about batching.
                 return Err(Failed::Model(error));
             }
-            rows = if rows > MICRO_BATCH { MICRO_BATCH } else { 1 };
+            // Rows that influence each other may do so unseen where there are fewer.
+            let is_mixed = matches!(error, InferError::MixedRows { .. });
+            rows = if rows > MICRO_BATCH && !is_mixed { MICRO_BATCH } else { 1 };
             tracing::debug!(path = %self.path.display(), rows, %error, "Falling back to fewer rows.");
         }
     }

@@ -76,7 +76,7 @@ fn overrides(arguments: &cli::Probe, table: &str, name: &str) -> anyhow::Result<
         ("--artifacts", &arguments.artifacts, &["report", "artifacts"]),
     ] {
         if let Some(path) = path {
-            res.push(config::Override::of_option(option, &path.to_string_lossy(), pointer, absolute(path)?));
+            res.push(of_path(option, path, pointer)?);
         }
     }
     if let Some(path) = &arguments.model {
@@ -100,8 +100,13 @@ fn overrides(arguments: &cli::Probe, table: &str, name: &str) -> anyhow::Result<
     Ok(res)
 }
 
+/// Returns what an option says whose value is a path, shown as it was given.
+pub(super) fn of_path(option: &'static str, path: &Path, pointer: &[&str]) -> anyhow::Result<config::Override> {
+    Ok(config::Override::of_option(option, &path.to_string_lossy(), pointer, absolute(path)?))
+}
+
 /// Paths start at the current folder, and a pattern is no file that could be looked up.
-pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {
+fn absolute(path: &Path) -> anyhow::Result<String> {
     let text = path.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", path.display())))?;
     if text.contains("://") {
         return Ok(text.to_owned());

@@ -17,7 +17,7 @@ use modelwatch_runtime::{
 
 use super::{
     Code, Wrong, data_error, must_exist,
-    probe::{absolute, below},
+    probe::{below, of_path},
     refuse_existing,
     run::{accept, cancel_on_signals},
     runtimes::runtimes,
@@ -87,13 +87,8 @@ fn pipeline(arguments: &MakeProfile, model: &Path) -> anyhow::Result<Option<Pipe
     // A pipeline has a probe, which is not run here.
     let text = "name = 'profile'\n[checkpoint]\nname = 'profile'\n[[analyze]]\nuses = 'drift'\n";
     let mut overrides = below(&["data", "columns"], "--column", &arguments.columns)?;
-    let files = [
-        ("--model", model, ["checkpoint", "import"].as_slice()),
-        ("profile", &arguments.data, &["data", "current", "path"]),
-    ];
-    for (option, path, pointer) in files {
-        overrides.push(config::Override::of_option(option, &path.to_string_lossy(), pointer, absolute(path)?));
-    }
+    overrides.push(of_path("--model", model, &["checkpoint", "import"])?);
+    overrides.push(of_path("profile", &arguments.data, &["data", "current", "path"])?);
     let options = [("--runtime", &arguments.runtime, "runtime"), ("--signature", &arguments.signature, "signature")];
     for (option, value, key) in options {
         if let Some(it) = value {

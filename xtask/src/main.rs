@@ -129,6 +129,9 @@ enum OtherTrial {
         /// How often the fewest rows are drawn.
         #[arg(long, default_value_t = 2_000)]
         runs: u32,
+        /// The seed of the first trial; another one draws other rows.
+        #[arg(long, default_value_t = 1)]
+        first_seed: u64,
         /// Only populations whose names begin so, such as `binary`.
         #[arg(long)]
         only: Option<String>,
@@ -147,10 +150,11 @@ fn main() -> ExitCode {
         Command::Codegen { check } => codegen::codegen(check),
         Command::Trial { check, other: None } => trial::trial(check),
         Command::Trial { other: Some(OtherTrial::Drift { runs, only }), .. } => {
-            trial_example::run("analyze-drift", "trial", runs, only.as_deref())
+            trial_example::run("analyze-drift", "trial", [runs.to_string()].into_iter().chain(only))
         }
-        Command::Trial { other: Some(OtherTrial::Intervals { runs, only }), .. } => {
-            trial_example::run("verify-metrics", "intervals", runs, only.as_deref())
+        Command::Trial { other: Some(OtherTrial::Intervals { runs, first_seed, only }), .. } => {
+            let arguments = [runs.to_string(), first_seed.to_string()];
+            trial_example::run("verify-metrics", "intervals", arguments.into_iter().chain(only))
         }
         Command::OnnxConformance { check, only } => onnx_conformance::onnx_conformance(check, only.as_deref()),
         Command::NewPlugin { kind, name } => new_plugin::new_plugin(&kind, &name),

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::workspace;
 
-pub(crate) fn run(package: &str, example: &str, runs: u32, only: Option<&str>) -> Result<()> {
-    let arguments = ["run", "--quiet", "--package", package, "--example", example, "--"];
-    workspace::run(workspace::cargo(&arguments).arg(runs.to_string()).args(only))
+pub(crate) fn run(package: &str, example: &str, arguments: impl IntoIterator<Item = String>) -> Result<()> {
+    let cargo = ["run", "--quiet", "--package", package, "--example", example, "--"];
+    workspace::run(workspace::cargo(&cargo).args(arguments))
 }

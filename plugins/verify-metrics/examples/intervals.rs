@@ -16,13 +16,15 @@ use intervals::populations;
 const SIZES: [(usize, u64); 3] = [(50, 100), (500, 50), (5_000, 20)];
 
 fn main() -> ExitCode {
-    // How often the smallest number of rows is tried, and the beginning of the names of the populations.
+    // How often the smallest number of rows is tried, the first seed, and the beginning of the names of the populations.
     let n_trials: u64 = env::args().nth(1).and_then(|it| it.parse().ok()).unwrap_or(2_000);
-    let only = env::args().nth(2).unwrap_or_default();
+    let first_seed: u64 = env::args().nth(2).and_then(|it| it.parse().ok()).unwrap_or(1);
+    let only = env::args().nth(3).unwrap_or_default();
     let mut problems = Vec::new();
     for population in populations::all().iter().filter(|it| it.name.starts_with(&only)) {
         for (rows, part) in SIZES {
-            problems.extend(intervals::problems(population, rows, (n_trials * part / 100).max(10)));
+            let n_trials = (n_trials * part / 100).max(10);
+            problems.extend(intervals::problems(population, rows, first_seed..first_seed + n_trials));
         }
     }
     println!("{} problems", problems.len());

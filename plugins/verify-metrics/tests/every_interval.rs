@@ -15,7 +15,7 @@ const TRIALS: [(usize, u64); 2] = [(50, 200), (500, 40)];
 fn check(name: &str) {
     let population = populations::all().into_iter().find(|it| it.name == name).unwrap();
     let problems: Vec<String> =
-        TRIALS.iter().flat_map(|&(rows, trials)| intervals::problems(&population, rows, trials)).collect();
+        TRIALS.iter().flat_map(|&(rows, trials)| intervals::problems(&population, rows, 1..trials + 1)).collect();
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
@@ -90,7 +90,7 @@ fn of_areas_and_averages_of_few_rows() {
         let mut population = populations::all().into_iter().find(|it| it.name == name).unwrap();
         let names: Vec<&str> = metrics.iter().map(|it| it.split('[').next().unwrap()).collect();
         population.options["metrics"] = names.into();
-        let held = intervals::trials(&population, 50, TRIALS);
+        let held = intervals::trials(&population, 50, 1..TRIALS + 1);
         for metric in metrics.iter().flat_map(|it| [(*it).to_owned(), format!("baseline {it}")]) {
             let held = held[&metric];
             println!("{name}: {metric}: {held:?}, {:.1} %", 100.0 * held.coverage());

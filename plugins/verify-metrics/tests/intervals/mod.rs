@@ -2,7 +2,7 @@
 
 pub(crate) mod populations;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use modelwatch_sdk::{
     Report,
@@ -98,10 +98,10 @@ const WITHOUT: &[(&str, &str, usize)] = &[
 const OF_SUMS: [&str; 4] = ["ranking", "multi-label", "segmentation", "sequences"];
 const SHARES: [&str; 3] = ["hit_rate", "subset_accuracy", "exact_match"];
 
-/// Prints how the intervals did, and returns what is wrong with them.
-pub(crate) fn problems(population: &Population, rows: usize, n_trials: u64) -> Vec<String> {
+/// Prints how the intervals did in trials of these seeds, and returns what is wrong with them.
+pub(crate) fn problems(population: &Population, rows: usize, seeds: Range<u64>) -> Vec<String> {
     let mut res = Vec::new();
-    for (address, held) in trials(population, rows, n_trials) {
+    for (address, held) in trials(population, rows, seeds) {
         let Held { given, above, below, .. } = held;
         let line = format!("{}, {rows} rows: {address}", population.name);
         // A part of the name alone, unless labels are in it.
@@ -137,13 +137,13 @@ pub(crate) fn problems(population: &Population, rows: usize, n_trials: u64) -> V
     res
 }
 
-/// Returns, by the address of each metric that a report has, how its intervals did in so many trials of `rows` rows.
-pub(crate) fn trials(population: &Population, rows: usize, n_trials: u64) -> BTreeMap<String, Held> {
+/// Returns, by the address of each metric that a report has, how its intervals did in trials of `rows` rows, one for each seed.
+pub(crate) fn trials(population: &Population, rows: usize, seeds: Range<u64>) -> BTreeMap<String, Held> {
     let mut options = population.options.clone();
     options["intervals"] = json!({"replicates": 0});
     let truths = values(&run(&options, &population.whole()));
     let mut res: BTreeMap<String, Held> = truths.keys().map(|it| (it.clone(), Held::default())).collect();
-    for seed in 1..=n_trials {
+    for seed in seeds {
         options["intervals"] = json!({"seed": seed});
         for metric in run(&options, &population.draw(rows, seed)).metrics {
             let (Some(held), Some(truth)) = (res.get_mut(&address(&metric)), truths.get(&address(&metric))) else {

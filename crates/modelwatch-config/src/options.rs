@@ -194,6 +194,9 @@ pub(crate) struct ColumnOptions {
     /// Input of the model ← one column with the whole tensor, or a list of columns with a number each. In a list, `*` stands for any characters: `["px_*"]`.
     #[serde(default)]
     pub(crate) inputs: BTreeMap<String, OneOrMany>,
+    /// The same for the baseline's model, where its inputs have other names or are made otherwise: those of the same network in another format, or of a version before. By default `inputs`.
+    #[serde(default)]
+    pub(crate) baseline_inputs: BTreeMap<String, OneOrMany>,
     /// Number columns whose values are names of categories.
     #[serde(default)]
     pub(crate) categorical: Vec<String>,

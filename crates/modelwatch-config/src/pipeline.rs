@@ -211,10 +211,19 @@ pub struct Columns {
     /// Input of the model → one column with the whole tensor, or columns with a number each. `*` in a name stands for
     /// any characters; a pattern picks no column that is label, id, timestamp, weight or ignored.
     pub inputs: BTreeMap<String, Vec<String>>,
+    /// The same for the baseline's model; empty where `inputs` holds for it, too.
+    pub baseline_inputs: BTreeMap<String, Vec<String>>,
     /// Number columns whose values are names of categories.
     pub categorical: Vec<String>,
     /// Columns to leave out.
     pub ignore: Vec<String>,
+}
+
+impl Columns {
+    /// The JSON pointer of the table that names the inputs of the judged checkpoint's model.
+    pub const INPUTS: &str = "/data/columns/inputs";
+    /// The JSON pointer of the table that names the inputs of the baseline's model.
+    pub const BASELINE_INPUTS: &str = "/data/columns/baseline_inputs";
 }
 
 /// A verifier or an analyzer and what is required of its metrics.

@@ -56,6 +56,7 @@ format = "parquet"
 label = "label"
 id = "row"
 inputs = { image = "pixels", X = ["a", "px_*"] }
+baseline_inputs = { x = "pixels" }
 slices = ["writer"]
 
 [[verify]]
@@ -178,6 +179,10 @@ fn every_key_arrives() {
     assert_eq!((reference.path.as_str(), reference.format), ("checkpoint://train.parquet", Some(DataFormat::Parquet)));
     assert_eq!(data.columns.inputs["image"], ["pixels"]);
     assert_eq!(data.columns.inputs["X"], ["a", "px_*"]);
+    assert_eq!(
+        (data.columns.baseline_inputs.len(), &*data.columns.baseline_inputs["x"]),
+        (1, &["pixels".to_owned()][..])
+    );
 
     let [metrics, golden, second, drift] = it.probes.as_slice() else { panic!("{:?}", it.probes) };
     assert_eq!((metrics.kind, metrics.severity), (ProbeKind::Verifier, ProbeSeverity::Warning));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, cast::AsArray, types::Float32Type};
 use arrow_schema::{DataType, Field, Schema};
-use modelwatch_config::Columns;
+use modelwatch_config::{Columns, Pipeline};
 use modelwatch_infer::{ElementType, InferError, ModelInfo, TensorSpec};
-use modelwatch_sdk::rows;
+use modelwatch_sdk::{ModelRole, rows};
 
 use crate::data::{DataError, Dataset};
 
@@ -21,6 +21,19 @@ pub(crate) struct Inputs {
     pub(crate) batch: RecordBatch,
     /// Rows with a missing or non-finite number among them.
     pub(crate) non_finite_rows: u64,
+}
+
+/// Returns what the columns mean for a model, and the JSON pointer of the table that names its inputs.
+pub(crate) fn columns_for(role: ModelRole, pipeline: &Pipeline) -> (Columns, &'static str) {
+    let columns = pipeline.columns();
+    match role {
+        ModelRole::Candidate => (columns, Columns::INPUTS),
+        ModelRole::Baseline if columns.baseline_inputs.is_empty() => (columns, Columns::INPUTS),
+        ModelRole::Baseline => {
+            let inputs = columns.baseline_inputs.clone();
+            (Columns { inputs, ..columns }, Columns::BASELINE_INPUTS)
+        }
+    }
 }
 
 impl InputMap {

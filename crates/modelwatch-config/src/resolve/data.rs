@@ -1,11 +1,11 @@
 //! The data and the roles of its columns.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Context;
 use crate::{
     Columns, Data, DataFormat, Source, code,
-    options::{ColumnOptions, DataFormatOption, DataOptions, SourceOptions},
+    options::{ColumnOptions, DataFormatOption, DataOptions, OneOrMany, SourceOptions},
     tree,
 };
 
@@ -97,8 +97,7 @@ fn columns(cx: &mut Context<'_>, options: ColumnOptions) -> Columns {
             pointer: pointer(idx),
         }));
     }
-    for (input, columns) in &options.inputs {
-        let base = tree::join("/data/columns/inputs", input);
+    for (columns, base) in model_inputs(&options) {
         for (idx, column) in columns.as_slice().iter().enumerate() {
             let pointer = if columns.is_many() { format!("{base}/{idx}") } else { base.clone() };
             mentions.push(Mention { column, role: Role::Other("an input of the model"), pointer });
@@ -106,8 +105,13 @@ fn columns(cx: &mut Context<'_>, options: ColumnOptions) -> Columns {
     }
 
     conflicts(cx, &mentions);
-    for (input, columns) in &options.inputs {
-        repeated(cx, columns.as_slice(), &tree::join("/data/columns/inputs", input));
+    for (columns, base) in model_inputs(&options) {
+        repeated(cx, columns.as_slice(), &base);
+    }
+    if !options.baseline_inputs.is_empty() && !cx.may_have("/baseline") {
+        let message = "the inputs of the baseline's model are named, but there is no baseline";
+        let help = "add a `[baseline]` table, or name the inputs of the model in `inputs`";
+        cx.report(cx.error(code::NEEDS_BASELINE, Columns::BASELINE_INPUTS, message).help(help));
     }
     Columns {
         label: options.label,
@@ -115,10 +119,21 @@ fn columns(cx: &mut Context<'_>, options: ColumnOptions) -> Columns {
         timestamp: options.timestamp,
         weight: options.weight,
         slices: options.slices,
-        inputs: options.inputs.into_iter().map(|(input, it)| (input, it.as_slice().to_vec())).collect(),
+        inputs: by_input(options.inputs),
+        baseline_inputs: by_input(options.baseline_inputs),
         categorical: options.categorical,
         ignore: options.ignore,
     }
+}
+
+/// Returns the inputs of both models, each with its columns and its place.
+fn model_inputs(options: &ColumnOptions) -> impl Iterator<Item = (&OneOrMany, String)> {
+    let tables = [(Columns::INPUTS, &options.inputs), (Columns::BASELINE_INPUTS, &options.baseline_inputs)];
+    tables.into_iter().flat_map(|(table, inputs)| inputs.iter().map(move |(name, it)| (it, tree::join(table, name))))
+}
+
+fn by_input(inputs: BTreeMap<String, OneOrMany>) -> BTreeMap<String, Vec<String>> {
+    inputs.into_iter().map(|(input, it)| (input, it.as_slice().to_vec())).collect()
 }
 
 fn conflicts(cx: &mut Context<'_>, mentions: &[Mention<'_>]) {

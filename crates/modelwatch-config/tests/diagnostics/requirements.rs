@@ -231,6 +231,13 @@ fn a_relative_requirement_needs_a_baseline() {
 }
 
 #[test]
+fn inputs_of_the_baseline_need_one() {
+    let columns = "[data.columns]\ninputs = { x = \"px\" }\nbaseline_inputs = { z = \"px\" }\n";
+    insta::assert_snapshot!(errors(&format!("{GOOD}{columns}")), @"");
+    assert_eq!(errors(&format!("{GOOD}{columns}[baseline]\nimport = \"x.onnx\"\n")), "");
+}
+
+#[test]
 fn a_baseline_that_may_be_missing_is_one_that_the_pipeline_makes() {
     let optional = |from: &str, rest: &str| {
         errors(&format!("{GOOD}[store]\nuses = \"local\"\n[baseline]\nfrom = \"{from}\"\noptional = true\n{rest}"))

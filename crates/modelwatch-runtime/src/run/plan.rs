@@ -173,7 +173,7 @@ pub(super) fn missing(
         if data::runs(plan, role) {
             match model::inspect(pipeline, role, path, model) {
                 Ok(it) => {
-                    res.extend(data::unknown_inputs(document, pipeline, path, &it));
+                    res.extend(data::unknown_inputs(document, pipeline, role, path, &it));
                     models.push((role, it));
                 }
                 // As far as the run is concerned, a gap.

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     blessing::SealedData,
     data::{BATCH_UNIT, Dataset},
-    inputs::InputMap,
+    inputs::{self, InputMap},
     models::{Models, RunModel},
     pass::{self, Course, Layout, PassSettings, Slot},
     profile::{self, Source, StandIn, Stored, kept, kept::Kept},
@@ -257,7 +257,6 @@ impl Run<'_> {
         models: &Models,
         slots: &mut [&mut Slot<'_>],
     ) -> Vec<(ModelRole, InputMap)> {
-        let columns = self.pipeline.columns();
         let mut maps = Vec::new();
         for model_role in [ModelRole::Candidate, ModelRole::Baseline] {
             let need = |slot: &Slot<'_>| row_needs(slot, role).map_or(Need::No, |it| it.model(model_role));
@@ -265,6 +264,7 @@ impl Run<'_> {
             if slots.iter().all(|it| need(it) == Need::No) {
                 continue;
             }
+            let (columns, _) = inputs::columns_for(model_role, self.pipeline);
             match InputMap::of(model.model.info(), &columns, dataset) {
                 Ok(it) => {
                     model.set_inputs(it.clone());

@@ -41,6 +41,33 @@ fn patched(project: &Project, fixture: &str, old: &[u8], new: &[u8]) -> PathBuf 
     path
 }
 
+#[test]
+fn inputs_of_other_names_are_named_for_the_baseline() {
+    let project = Project::new();
+    let original = fixtures().join("digits/cnn/cnn.onnx");
+    // The field, the length, the name.
+    let renamed = patched(&project, "digits/cnn/cnn.onnx", b"\x0a\x01x", b"\x0a\x01z");
+    let run = |candidate: &Path, baseline: &Path, inputs: &str| {
+        let columns = format!("label = 'y'\n{inputs}");
+        project.run(&pipeline(candidate, baseline, "digits/data/test.npz", &columns, ""))
+    };
+    for (candidate, baseline, inputs) in [
+        (&original, &renamed, "inputs = { x = 'x' }\nbaseline_inputs = { z = 'x' }"),
+        (&renamed, &original, "inputs = { z = ['x'] }\nbaseline_inputs = { x = ['x'] }"),
+        // What is named alike holds for both.
+        (&original, &original, "inputs = { x = 'x' }"),
+    ] {
+        let (code, record) = run(candidate, baseline, inputs);
+        assert_eq!((code, codes(&record)), (0, vec![]), "{inputs} {record:#}");
+        check(&record, "mismatch_share", "pass");
+    }
+    // An input that the baseline does not have is told of where it is named, and nothing is compared.
+    let (code, record) = run(&original, &renamed, "inputs = { x = 'x' }\nbaseline_inputs = { y = 'x' }");
+    assert_ne!(code, 0, "{record:#}");
+    let why = record.to_string();
+    assert!(why.contains("has no input `y`"), "{record:#}");
+}
+
 /// Polygraphy matches a renamed output by its position.
 #[test]
 fn a_renamed_output_does_not_pass_by_its_position() {

@@ -123,8 +123,10 @@ fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bo
         res.extend(listed("slices", &columns.slices));
     }
     if any(|it| [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(|role| it.model(role) != Need::No)) {
-        for (input, columns) in &columns.inputs {
-            let table = config::pointer("/data/columns/inputs", input);
+        let tables = [(Columns::INPUTS, &columns.inputs), (Columns::BASELINE_INPUTS, &columns.baseline_inputs)];
+        let inputs = tables.into_iter().flat_map(|(table, inputs)| inputs.iter().map(move |it| (table, it)));
+        for (table, (input, columns)) in inputs {
+            let table = config::pointer(table, input);
             let place = |at| if columns.len() == 1 { table.clone() } else { format!("{table}/{at}") };
             let plain = columns.iter().enumerate().filter(|(_, it)| !it.contains('*'));
             res.extend(plain.map(|(at, name)| (place(at), name.as_str())));
@@ -188,15 +190,16 @@ fn check_columns(
 pub(super) fn unknown_inputs(
     document: &Document,
     pipeline: &Pipeline,
+    role: ModelRole,
     model: &Path,
     info: &ModelInfo,
 ) -> Vec<Diagnostic> {
     let names: Vec<_> = info.inputs.iter().map(|it| it.name.as_str()).collect();
-    let named = pipeline.data.iter().flat_map(|it| it.columns.inputs.keys());
-    let unknown = named.filter(|it| !names.contains(&it.as_str())).map(|name| {
+    let (columns, table) = inputs::columns_for(role, pipeline);
+    let unknown = columns.inputs.keys().filter(|it| !names.contains(&it.as_str())).map(|name| {
         let message = format!("the model `{}` has no input `{name}`", model.display());
         let help = meant(name, &names, || format!("its inputs are {}", names.join(", ")));
-        let pointer = config::pointer("/data/columns/inputs", name);
+        let pointer = config::pointer(table, name);
         document.at_key(&pointer, code::UNKNOWN_INPUT, message, Some(&help))
     });
     unknown.collect()
@@ -219,25 +222,25 @@ pub(super) fn unmade_inputs(
     plan: &Plan<'_>,
     models: &[(ModelRole, ModelInfo)],
 ) -> Vec<Diagnostic> {
-    let columns = pipeline.columns();
     let mut res = Vec::new();
     for (role, dataset) in rows(plan) {
         let schema = dataset.schema();
         let is_run =
             |model| plan.probes.iter().filter_map(|it| rows_of(it, role)).any(|it| it.model(model) != Need::No);
         for (model, input) in
-            models.iter().filter(|it| is_run(it.0)).flat_map(|(_, it)| it.inputs.iter().map(move |input| (it, input)))
+            models.iter().filter(|it| is_run(it.0)).flat_map(|it| it.1.inputs.iter().map(move |input| (it, input)))
         {
+            let (columns, table) = inputs::columns_for(model.0, pipeline);
             let named = columns.inputs.get(&input.name);
             // A column that is not there was told of at its place.
             if named.is_some_and(|it| it.iter().any(|it| !it.contains('*') && schema.index_of(it).is_err())) {
                 continue;
             }
             let pointer = match named {
-                Some(_) => config::pointer("/data/columns/inputs", &input.name),
+                Some(_) => config::pointer(table, &input.name),
                 None => format!("/data/{}/path", role.as_str()),
             };
-            let (code, why) = match inputs::columns_of(input, model, &columns, schema) {
+            let (code, why) = match inputs::columns_of(input, &model.1, &columns, schema) {
                 Ok(found) => match inputs::width(input) {
                     Some(wanted) if found.len() > 1 && found.len() != wanted => {
                         let (name, found) = (&input.name, found.len());
@@ -373,9 +376,9 @@ pub(super) fn unlike(
         if needs.is_empty() {
             continue;
         }
-        let inputs = |info| InputMap::plan(info, &columns, dataset.schema()).ok();
+        let inputs = |role, info| InputMap::plan(info, &inputs::columns_for(role, pipeline).0, dataset.schema()).ok();
         let models = models.iter().filter(|it| needs.iter().any(|need| need.model(it.0) != Need::No));
-        let models = models.filter_map(|(model, info)| Some((*model, inputs(info)?))).collect();
+        let models = models.filter_map(|(model, info)| Some((*model, inputs(*model, info)?))).collect();
         let layout = Layout::new(dataset.schema(), &columns, needs, models, NonZeroUsize::MIN);
         if let Err(e) = dataset.check(&layout.columns()) {
             let pointer = format!("/data/{}/path", role.as_str());

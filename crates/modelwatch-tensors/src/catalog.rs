@@ -25,6 +25,29 @@ pub struct Skipped {
     pub name: String,
     /// Why it is not among the tensors.
     pub reason: String,
+    /// What whoever reads the tensors alone goes without.
+    pub lost: Lost,
+    /// Shape and elements as they are stored, where those are one run of bytes.
+    stored: Option<(Vec<u64>, Bytes)>,
+}
+
+/// What is lost where something in a file is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Numbers, or what may hold some: nobody knows whether they are finite.
+    Numbers,
+    /// An array of what is always finite: integers, texts.
+    Finite,
+    /// No array: a note, an object, an entry that is something else.
+    Nothing,
+}
+
+impl Skipped {
+    /// Returns shape and elements as they are stored, where those are one run of bytes. Of what is skipped for the same
+    /// reason, the same shape and bytes are the same elements.
+    pub fn stored(&self) -> Option<(&[u64], &[u8])> {
+        self.stored.as_ref().map(|(shape, bytes)| (shape.as_slice(), bytes.as_ref()))
+    }
 }
 
 /// The tensors of one file, in any order.
@@ -35,6 +58,8 @@ pub(crate) struct Catalog {
     metadata: Metadata,
     /// The name of another file that is read for them, relative to the folder of this one.
     pub(crate) sibling: Option<String>,
+    /// The names of all files that an index has for shards, relative to its folder.
+    pub(crate) shards: Vec<String>,
 }
 
 /// What a [`TensorFile`](crate::TensorFile) keeps: the entries of a catalog, sorted by name.
@@ -46,6 +71,7 @@ pub(crate) struct Listing {
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) sibling: Option<String>,
+    pub(crate) shards: Vec<String>,
 }
 
 /// Where the bytes of a tensor are and what must happen before they can be used.
@@ -84,14 +110,19 @@ impl Catalog {
         self.entries.push((info, data));
     }
 
-    pub(crate) fn skip(&mut self, name: impl Into<String>, reason: impl Into<String>) {
-        self.skipped.push(Skipped { name: name.into(), reason: reason.into() });
+    pub(crate) fn skip(&mut self, name: impl Into<String>, lost: Lost, reason: impl Into<String>) {
+        self.skipped.push(Skipped { name: name.into(), reason: reason.into(), lost, stored: None });
+    }
+
+    /// As [`Self::skip`], of something whose elements are these bytes.
+    pub(crate) fn skip_stored(&mut self, name: String, lost: Lost, reason: String, stored: (Vec<u64>, Bytes)) {
+        self.skipped.push(Skipped { name, reason, lost, stored: Some(stored) });
     }
 
     /// Adds what the file says of itself; of two notes with one key the first is kept.
     pub(crate) fn note(&mut self, key: &str, value: impl Into<Value>) {
         if let Err(reason) = self.metadata.add(key, value.into()) {
-            self.skip(key, reason);
+            self.skip(key, Lost::Nothing, reason);
         }
     }
 
@@ -126,7 +157,8 @@ impl Catalog {
         }
         let (infos, data) = self.entries.into_iter().unzip();
         let metadata = self.metadata.into_entries();
-        Ok(Listing { infos, data, skipped: self.skipped, metadata, sibling: self.sibling })
+        let (sibling, shards) = (self.sibling, self.shards);
+        Ok(Listing { infos, data, skipped: self.skipped, metadata, sibling, shards })
     }
 }
 

@@ -94,6 +94,11 @@ impl TensorFile {
         self.listing.sibling.as_deref()
     }
 
+    /// Returns the names of the shards that an index has, relative to the folder of [`Self::path`]; none of any other file.
+    pub fn shards(&self) -> &[String] {
+        &self.listing.shards
+    }
+
     /// Returns where in the file of [`Self::path`] the bytes of tensors are, in order, as far as they are stored as
     /// they are: neither compressed nor in another file.
     pub fn extents(&self) -> &[Range<u64>] {
@@ -126,6 +131,9 @@ impl TensorFile {
         let model = folder.join(SAVED_MODEL_FILE);
         let of_model = map(&model)?;
         let site = Site { path: &model, format: Format::SavedModel };
+        if of_model.is_empty() {
+            return Err(site.corrupt("the file", "is empty"));
+        }
         if !index.exists() {
             let catalog = tensorflow::read_saved_model(site, &of_model)?;
             return Self::from_catalog(model, Format::SavedModel, &of_model, catalog);
@@ -139,6 +147,9 @@ impl TensorFile {
 
     fn list(path: PathBuf, format: Format, bytes: &Bytes) -> Result<Self, TensorError> {
         let site = Site { path: &path, format };
+        if bytes.is_empty() {
+            return Err(site.corrupt("the file", "is empty"));
+        }
         let catalog = match format {
             Format::Onnx => onnx::read(site, bytes)?,
             Format::Safetensors => safetensors_file::read(site, bytes)?,

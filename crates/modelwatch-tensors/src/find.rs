@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Endings of files that hold weights, the best first: what is read without a copy and says the most of itself.
-const WEIGHTS: [&str; 11] = [
+const WEIGHTS: [&str; 13] = [
     ".safetensors.index.json",
     ".safetensors",
     ".npz",
@@ -24,7 +24,25 @@ const WEIGHTS: [&str; 11] = [
     "pytorch_model.bin",
     ".pt",
     ".pth",
+    ".bin",
+    ".ckpt",
     ".index",
+];
+
+/// Endings of files that are looked at wherever they are in a checkpoint.
+const READ: [&str; 12] = [
+    ".safetensors.index.json",
+    ".bin.index.json",
+    ".safetensors",
+    ".npz",
+    ".npy",
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".pt",
+    ".pth",
+    ".onnx",
+    ".tflite",
 ];
 
 /// Returns the file, or the SavedModel folder, that can be executed.
@@ -91,7 +109,7 @@ fn weights_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
     let children = children(dir_or_file)?;
     let remedy = "name the file itself instead of its folder";
     for ending in WEIGHTS {
-        let found = children.iter().filter(|path| path.is_file() && ends_with(path, ending)).cloned().collect();
+        let found = children.iter().filter(|path| is_weights(path, ending)).cloned().collect();
         if let Some(path) = single(dir_or_file, found, remedy)? {
             return Ok(path);
         }
@@ -107,6 +125,32 @@ fn weights_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
         wanted: "weights".to_owned(),
         remedy: "put safetensors, an NPZ or NPY, a Keras, PyTorch or TensorFlow checkpoint, or an ONNX model there",
     })
+}
+
+/// Returns whether a file of a checkpoint is of a kind that is read wherever it is, so that its reader has a say on it.
+///
+/// Names decide, since data of any kind may lie beside a model. Only a PyTorch archive is one under any name: whoever
+/// loads it may run what is in it.
+pub fn is_tensor_file(path: &Path) -> bool {
+    let marked = Format::marked(path);
+    match marked {
+        Some(Format::PyTorch) => true,
+        Some(Format::TensorBundle) if ends_with(path, ".index") => true,
+        Some(Format::Pickle) if ends_with(path, ".ckpt") => true,
+        _ => READ.iter().any(|ending| ends_with(path, ending)),
+    }
+}
+
+/// Other programs call other files so, too: there the content decides.
+fn is_weights(path: &Path, ending: &str) -> bool {
+    let is_meant: Option<&[Format]> = match ending {
+        ".bin" => Some(&[Format::PyTorch]),
+        ".ckpt" => Some(&[Format::PyTorch, Format::Pickle]),
+        _ => None,
+    };
+    path.is_file()
+        && ends_with(path, ending)
+        && is_meant.is_none_or(|it| Format::marked(path).is_some_and(|found| it.contains(&found)))
 }
 
 /// Returns whether there are weights that can be read, and nothing that is a model or is named as one.

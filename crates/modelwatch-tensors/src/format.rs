@@ -66,6 +66,11 @@ impl Format {
         found.ok_or_else(|| TensorError::UnknownFormat { path: path.to_owned() })
     }
 
+    /// Tells the format of a file by the mark that it starts or ends with, if it has one.
+    pub(crate) fn marked(path: &Path) -> Option<Self> {
+        by_magic(&map(path).ok()?)
+    }
+
     /// Returns whether files of this format can be executed as a model.
     pub fn is_model(self) -> bool {
         matches!(self, Self::Onnx | Self::SavedModel | Self::FrozenGraph | Self::TfLite | Self::Nnef)

@@ -11,6 +11,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The name of the manifest in its folder.
@@ -29,6 +30,10 @@ const BUFFER: usize = 1 << 20;
 pub struct Handoff {
     /// The step or epoch of the training.
     pub step: u64,
+    /// The epoch, if it says one beside the step.
+    pub epoch: Option<u64>,
+    /// The seeds of random numbers, as the producer has them.
+    pub seeds: Option<Value>,
     /// When it was written, in seconds since 1970, by the producer's clock.
     pub time: f64,
     /// The framework and its version, such as `keras 3.15.1`.
@@ -37,6 +42,8 @@ pub struct Handoff {
     pub metrics: BTreeMap<String, f64>,
     /// The files, sorted by path.
     pub files: Vec<HandoffFile>,
+    /// The SHA-256 of the manifest itself, as it was read.
+    pub sha256: String,
 }
 
 /// A file of a hand-off.
@@ -50,6 +57,10 @@ pub struct HandoffFile {
     /// The SHA-256 of the content, as 64 lower-case digits.
     pub sha256: String,
 }
+
+/// The SHA-256 of what is read piece by piece, as manifests have it.
+#[derive(Clone, Debug, Default)]
+pub struct FileDigest(Sha256);
 
 /// What is wrong with a hand-off.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +130,18 @@ pub enum HandoffError {
     },
 }
 
+impl FileDigest {
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest as 64 lower-case digits.
+    pub fn finish(self) -> String {
+        self.0.finalize().iter().map(|it| format!("{it:02x}")).collect()
+    }
+}
+
 impl Handoff {
     /// Reads the manifest in a folder.
     ///
@@ -168,6 +191,8 @@ impl Handoff {
             return Err(format!("it has more than {MAX_MANIFEST} bytes"));
         }
         let raw: RawHandoff = serde_json::from_slice(&quote_non_finite(bytes)).map_err(|error| error.to_string())?;
+        let mut digest = FileDigest::default();
+        digest.update(bytes);
         if raw.version != VERSION {
             return Err(format!("it has version {}, and only {VERSION} is known", raw.version));
         }
@@ -179,13 +204,19 @@ impl Handoff {
         if let Some(pair) = files.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(format!("it lists `{}` twice", pair[0].path));
         }
-        let metrics = raw.metrics.into_iter().map(|(name, value)| Ok((name, value.check()?)));
+        let metrics = raw.metrics.into_iter().map(|(name, value)| {
+            let value = metric(&name, &value)?;
+            Ok((name, value))
+        });
         Ok(Self {
             step: raw.step,
+            epoch: raw.epoch.as_ref().and_then(Value::as_u64),
+            seeds: [raw.seeds, raw.seed, raw.rng_seed].into_iter().flatten().next(),
             time: raw.time,
             framework: raw.framework,
             metrics: metrics.collect::<Result<_, String>>()?,
             files,
+            sha256: digest.finish(),
         })
     }
 
@@ -203,15 +234,12 @@ struct RawHandoff {
     #[serde(default)]
     framework: String,
     #[serde(default)]
-    metrics: BTreeMap<String, RawNumber>,
+    metrics: BTreeMap<String, Value>,
+    epoch: Option<Value>,
+    seeds: Option<Value>,
+    seed: Option<Value>,
+    rng_seed: Option<Value>,
     files: Vec<RawFile>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum RawNumber {
-    Number(f64),
-    Name(String),
 }
 
 #[derive(serde::Deserialize)]
@@ -221,18 +249,22 @@ struct RawFile {
     sha256: String,
 }
 
-impl RawNumber {
-    fn check(self) -> Result<f64, String> {
-        match self {
-            Self::Number(number) => Ok(number),
-            Self::Name(name) => match name.as_str() {
-                "NaN" => Ok(f64::NAN),
-                "Infinity" => Ok(f64::INFINITY),
-                "-Infinity" => Ok(f64::NEG_INFINITY),
-                _ => Err(format!("it has the metric value `{}`", name.escape_debug())),
-            },
-        }
-    }
+/// Returns the value of a metric, which may be no number that JSON has.
+fn metric(name: &str, value: &Value) -> Result<f64, String> {
+    let number = match value {
+        Value::Number(it) => it.as_f64(),
+        Value::String(it) => match it.as_str() {
+            "NaN" => Some(f64::NAN),
+            "Infinity" => Some(f64::INFINITY),
+            "-Infinity" => Some(f64::NEG_INFINITY),
+            _ => None,
+        },
+        _ => None,
+    };
+    number.ok_or_else(|| {
+        let shown: String = value.to_string().chars().take(60).collect();
+        format!("the metric `{}` is {shown}, not a number", name.escape_debug())
+    })
 }
 
 impl RawFile {
@@ -309,12 +341,12 @@ fn verify_file(folder: &Path, file: &HandoffFile) -> Result<(), HandoffError> {
 
 fn sha256(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
+    let mut digest = FileDigest::default();
     let mut buffer = vec![0; BUFFER];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().iter().map(|it| format!("{it:02x}")).collect()),
-            n_bytes => hasher.update(&buffer[..n_bytes]),
+            0 => return Ok(digest.finish()),
+            n_bytes => digest.update(&buffer[..n_bytes]),
         }
     }
 }

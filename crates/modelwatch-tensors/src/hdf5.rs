@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     archive::MAX_RATIO,
-    catalog::{Catalog, Data, checked_len, length_mismatch, tensor},
+    catalog::{Catalog, Data, Lost, checked_len, length_mismatch, tensor},
     dtype::DType,
     error::{Site, TensorError},
     metadata::number,
@@ -107,7 +107,10 @@ impl Walk<'_> {
         let damaged = |error: hdf5_pure::Error| site.corrupt(&*place, Clean(&error));
         let datatype = dataset.datatype().map_err(damaged)?;
         let Some((dtype, is_big_endian)) = element(&datatype, || is_bfloat16(&dataset)) else {
-            self.catalog.skip(name, "holds no numbers of a known type");
+            let is_text =
+                matches!(datatype, Datatype::String { .. } | Datatype::VariableLength { is_string: true, .. });
+            let lost = if is_text { Lost::Finite } else { Lost::Numbers };
+            self.catalog.skip(name, lost, "holds no numbers of a known type");
             return Ok(());
         };
         let info = TensorInfo { name, dtype, shape: dataset.shape().map_err(damaged)? };
@@ -136,7 +139,7 @@ impl Walk<'_> {
                 if is_elsewhere(&dataset) {
                     return Err(site.unsupported(format!("{place} has its values in other files"), ALL_IN_ONE));
                 }
-                self.catalog.skip(info.name, "was never written");
+                self.catalog.skip(info.name, Lost::Numbers, "was never written");
                 return Ok(());
             }
             Layout::Contiguous { .. } => {}

@@ -52,13 +52,13 @@ mod tensorflow;
 mod tflite;
 
 pub use crate::{
-    catalog::Skipped,
+    catalog::{Lost, Skipped},
     dtype::DType,
     error::TensorError,
     file::TensorFile,
-    find::{find_model, find_weights, is_weights_alone},
+    find::{find_model, find_weights, is_tensor_file, is_weights_alone},
     format::Format,
-    handoff::{HANDOFF_FILE, Handoff, HandoffError, HandoffFile},
+    handoff::{FileDigest, HANDOFF_FILE, Handoff, HandoffError, HandoffFile},
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},
     onnx::{Dimension, OnnxModel, OnnxValue},
     sibling::map_external_data,

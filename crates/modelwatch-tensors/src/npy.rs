@@ -8,7 +8,7 @@ use npyz::{DType as NumpyType, Endianness, NpyHeader, Order, TypeChar};
 use prost::bytes::Bytes;
 
 use crate::{
-    catalog::{Catalog, Data, checked_len, length_mismatch, tensor},
+    catalog::{Catalog, Data, Lost, checked_len, length_mismatch, tensor},
     dtype::DType,
     error::{Site, TensorError},
     strided::Strides,
@@ -35,7 +35,7 @@ pub(crate) struct NpyLayout {
 #[derive(Debug)]
 pub(crate) enum NpyKind {
     Tensor { info: TensorInfo, layout: NpyLayout },
-    NotNumeric { reason: String },
+    NotNumeric { lost: Lost, reason: String, data_start: usize, shape: Vec<u64> },
 }
 
 /// Lists the one tensor of an NPY file under the file's name.
@@ -43,7 +43,9 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
     let name = site.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut catalog = Catalog::default();
     match parse_header(site, &name, bytes)? {
-        NpyKind::NotNumeric { reason } => catalog.skip(name, reason),
+        NpyKind::NotNumeric { lost, reason, data_start, shape } => {
+            catalog.skip_stored(name, lost, reason, (shape, bytes.slice(data_start..)));
+        }
         NpyKind::Tensor { info, layout } => {
             let want = checked_len(site, &info)?;
             let body = bytes.slice(layout.data_start.min(bytes.len())..);
@@ -59,14 +61,15 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
 /// Parses the header at the start of `bytes`, which need not hold more than [`PREFIX`] bytes.
 pub(crate) fn parse_header(site: Site<'_>, name: &str, bytes: &[u8]) -> Result<NpyKind, TensorError> {
     let data_start = check_header(bytes).map_err(|problem| site.corrupt(tensor(name), problem))?;
-    let header = NpyHeader::from_reader(&bytes[..data_start])
-        .map_err(|error| site.corrupt(tensor(name), format!("has a bad NPY header: {error}")))?;
-    let not_numeric = |what: &str| {
+    let header = NpyHeader::from_reader(&bytes[..data_start]).map_err(|error| {
+        site.corrupt(tensor(name), format!("has a bad NPY header: {}", one_line(&error.to_string())))
+    })?;
+    let not_numeric = |lost, what: &str| {
         let reason = format!("holds {what}, not numbers of a known type");
-        Ok(NpyKind::NotNumeric { reason })
+        Ok(NpyKind::NotNumeric { lost, reason, data_start, shape: header.shape().to_vec() })
     };
     let NumpyType::Plain(type_str) = header.dtype() else {
-        return not_numeric("records");
+        return not_numeric(Lost::Numbers, "records");
     };
     let dtype = match (type_str.type_char(), type_str.size_field()) {
         (TypeChar::Bool, 1) => DType::Bool,
@@ -81,8 +84,11 @@ pub(crate) fn parse_header(site: Site<'_>, name: &str, bytes: &[u8]) -> Result<N
         (TypeChar::Float, 2) => DType::F16,
         (TypeChar::Float, 4) => DType::F32,
         (TypeChar::Float, 8) => DType::F64,
-        (TypeChar::Object, _) => return not_numeric("pickled objects, which are never executed"),
-        _ => return not_numeric(&format!("`{type_str}`")),
+        (TypeChar::Object, _) => return not_numeric(Lost::Numbers, "pickled objects, which are never executed"),
+        (TypeChar::ByteStr | TypeChar::UnicodeStr | TypeChar::TimeDelta | TypeChar::DateTime, _) => {
+            return not_numeric(Lost::Finite, &format!("`{type_str}`"));
+        }
+        _ => return not_numeric(Lost::Numbers, &format!("`{type_str}`")),
     };
     let layout = NpyLayout {
         data_start,
@@ -91,6 +97,15 @@ pub(crate) fn parse_header(site: Site<'_>, name: &str, bytes: &[u8]) -> Result<N
     };
     let info = TensorInfo { name: name.to_owned(), dtype, shape: header.shape().to_vec() };
     Ok(NpyKind::Tensor { info, layout })
+}
+
+/// Returns an error in one line: that of the parser draws the place, and says at the end what it expected there.
+fn one_line(error: &str) -> String {
+    let mut lines = error.lines();
+    let first = lines.next().unwrap_or_default();
+    let Some(last) = lines.next_back() else { return first.to_owned() };
+    let what = first.split("-->").next().unwrap_or_default().trim().trim_end_matches(':');
+    format!("{what}: {}", last.trim().trim_start_matches("= "))
 }
 
 /// Returns where the data starts.
@@ -207,12 +222,13 @@ mod tests {
             (shape("-1"), "negative"),
             (nested, "deeply nested"),
             ("{}".to_owned(), "missing key"),
+            ("{'descr': '|u1', 'fortran_order': Fal".to_owned(), "has a bad NPY header"),
             ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".to_owned(), "never executed"),
             ("{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }".to_owned(), "not numbers"),
         ];
         for (header, want) in cases {
             let error = values(&header, &[1, 2]).unwrap_err();
-            assert!(error.contains(want), "{header}: {error}");
+            assert!(error.contains(want) && error.lines().count() == 1, "{header}: {error}");
         }
     }
 }

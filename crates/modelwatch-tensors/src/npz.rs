@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 
 use crate::{
     archive::{self, Zip},
-    catalog::{Catalog, Data, checked_len, length_mismatch, tensor},
+    catalog::{Catalog, Data, Lost, checked_len, length_mismatch, tensor},
     error::{Site, TensorError},
     npy::{self, NpyKind, NpyLayout, PREFIX},
     tensor::TensorInfo,
@@ -27,7 +27,7 @@ fn list_entry(site: Site<'_>, archive: &mut Zip, idx: usize, catalog: &mut Catal
         archive.by_index(idx).map_err(|error| site.corrupt(format!("entry {idx} of the archive"), error))?;
     let full_name = entry.name().map_err(|error| site.corrupt(format!("entry {idx}"), error))?.into_owned();
     let Some(name) = full_name.strip_suffix(".npy") else {
-        catalog.skip(full_name, "is not an NPY array");
+        catalog.skip(full_name, Lost::Nothing, "is not an NPY array");
         return Ok(());
     };
     let (packed, unpacked) = (entry.compressed_size(), entry.size());
@@ -40,7 +40,7 @@ fn list_entry(site: Site<'_>, archive: &mut Zip, idx: usize, catalog: &mut Catal
         .map_err(|error| site.corrupt(tensor(name), format!("cannot be unpacked: {error}")))?;
     drop(entry);
     match npy::parse_header(site, name, &prefix)? {
-        NpyKind::NotNumeric { reason } => catalog.skip(name, reason),
+        NpyKind::NotNumeric { lost, reason, .. } => catalog.skip(name, lost, reason),
         NpyKind::Tensor { info, layout } => {
             let want = checked_len(site, &info)?;
             let found = unpacked.saturating_sub(layout.data_start as u64);

@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::{
-    catalog::{Catalog, tensor},
+    catalog::{Catalog, Lost, tensor},
     dtype::DType,
     error::{Site, TensorError},
     tensor::TensorInfo,
@@ -27,16 +27,21 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
         catalog.note(key, value.as_str());
     }
     for (name, found) in metadata.tensors() {
-        let Some(dtype) = dtype(found.dtype) else {
-            catalog.skip(name, format!("has element type {:?}, which is not supported", found.dtype));
-            continue;
-        };
         let (start, end) = found.data_offsets;
         let range = data_start.checked_add(start).zip(data_start.checked_add(end));
         let Some((start, end)) = range.filter(|(start, end)| start <= end && *end <= bytes.len()) else {
             return Err(site.corrupt(tensor(&name), "lies outside the file"));
         };
         let shape = found.shape.iter().map(|&dim| dim as u64).collect();
+        let Some(dtype) = dtype(found.dtype) else {
+            let lost = match found.dtype {
+                Dtype::F4 | Dtype::F6_E2M3 | Dtype::F6_E3M2 => Lost::Finite,
+                _ => Lost::Numbers,
+            };
+            let reason = format!("has element type {:?}, which is not supported", found.dtype);
+            catalog.skip_stored(name, lost, reason, (shape, bytes.slice(start..end)));
+            continue;
+        };
         catalog.add_exact(site, TensorInfo { name, dtype, shape }, bytes.slice(start..end))?;
     }
     Ok(catalog)

@@ -43,6 +43,7 @@ pub(crate) fn read(
         }
         catalog.extend(found);
         catalog.sibling.get_or_insert_with(|| shard.to_owned());
+        catalog.shards.push(shard.to_owned());
     }
     Ok(catalog)
 }

@@ -12,7 +12,10 @@ pub(crate) use bundle::read as read_bundle;
 pub(crate) use graph::{check_saved_model, read_frozen, read_saved_model, repeat};
 pub(crate) use table::is_table;
 
-use crate::dtype::DType;
+use crate::{catalog::Lost, dtype::DType};
+
+/// The number of strings among the element types.
+const STRING: i32 = 7;
 
 /// Returns the element type that a number of `tensorflow.DataType` stands for.
 ///
@@ -36,10 +39,18 @@ fn dtype(number: i32) -> Option<DType> {
     })
 }
 
-/// Returns why a tensor of another type is not read.
-fn unsupported_type(number: i32) -> String {
-    match number {
-        7 => "holds strings, not numbers".to_owned(),
+/// Returns what is lost where a tensor of another type is not read, and why it is not.
+fn unsupported_type(number: i32) -> (Lost, String) {
+    let reason = match number {
+        STRING => "holds strings, not numbers".to_owned(),
         _ => format!("has TensorFlow element type {number}, which is not supported"),
-    }
+    };
+    let lost = match number {
+        // Texts, and integers of four bits.
+        STRING | 29 | 30 => Lost::Finite,
+        // Resources and variants are no arrays.
+        20 | 21 => Lost::Nothing,
+        _ => Lost::Numbers,
+    };
+    (lost, reason)
 }

@@ -11,7 +11,7 @@ use prost::bytes::Bytes;
 
 use self::flatbuffer::{Flatbuffer, Table};
 use crate::{
-    catalog::{Catalog, tensor, unsigned_shape},
+    catalog::{Catalog, Lost, tensor, unsigned_shape},
     dtype::DType,
     error::{Site, TensorError},
     tensor::TensorInfo,
@@ -73,7 +73,20 @@ fn add(site: Site<'_>, name: String, found: Table<'_>, data: Bytes, catalog: &mu
             5 => "holds strings, not numbers".to_owned(),
             _ => format!("has TensorFlow Lite element type {number}, which is not supported"),
         };
-        catalog.skip(name, reason);
+        let lost = match number {
+            _ if is_sparse => Lost::Numbers,
+            // Strings, and integers of four bits.
+            5 | 17 => Lost::Finite,
+            // Resources and variants are no arrays.
+            13 | 14 => Lost::Nothing,
+            _ => Lost::Numbers,
+        };
+        if is_sparse {
+            catalog.skip(name, lost, reason);
+        } else {
+            let shape = unsigned_shape(site, &name, &dims)?;
+            catalog.skip_stored(name, lost, reason, (shape, data));
+        }
         return Ok(());
     };
     let shape = unsigned_shape(site, &name, &dims)?;

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use modelwatch_tensors::{Format, TensorFile, find_model, find_weights};
+use modelwatch_tensors::{Format, TensorFile, find_model, find_weights, is_tensor_file};
 
 fn digits(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits")).join(path)
@@ -127,4 +127,36 @@ fn folder_opens_as_its_weights() {
     let file = TensorFile::open(folder.path()).unwrap();
     assert_eq!((file.format(), file.len()), (Format::Safetensors, 12));
     assert_eq!(file.path(), folder.path().join("weights.safetensors"));
+}
+
+#[test]
+fn what_others_call_so_too_is_told_by_its_content() {
+    let torch = |name: &str| fs::read(digits("../torch").join(name)).unwrap();
+    for (name, bytes, is_found) in [
+        ("last.ckpt", torch("cnn.pt"), true),
+        ("last.ckpt", torch("legacy.pt"), true),
+        ("last.ckpt", b"anything".to_vec(), false),
+        ("model.bin", torch("cnn.pt"), true),
+        ("weights.bin", b"\x80\x02anything".to_vec(), false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), &bytes).unwrap();
+        let found = find_weights(folder.path());
+        assert_eq!(found.is_ok_and(|it| it.ends_with(name)), is_found, "{name}");
+        assert_eq!(is_tensor_file(&folder.path().join(name)), is_found, "{name}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes, is_read) in [
+        // Whoever loads it does not look at its name.
+        ("notes.dat", torch("hostile_system.pt"), true),
+        ("optimizer.pt", b"damaged".to_vec(), true),
+        ("python_model.pkl", b"\x80\x04N.".to_vec(), false),
+        ("tokens.index", b"of something else".to_vec(), false),
+        ("fingerprint.pb", Vec::new(), false),
+        ("config.json", b"{}".to_vec(), false),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(is_tensor_file(&path), is_read, "{name}");
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use modelwatch_tensors::{HANDOFF_FILE, Handoff};
+use modelwatch_tensors::{FileDigest, HANDOFF_FILE, Handoff};
 use serde_json::json;
 
 /// SHA-256 of `abc` and of nothing, from FIPS 180-4.
@@ -39,6 +39,13 @@ fn whole_handoff_has_no_problems() {
     assert_eq!((handoff.step, handoff.time, handoff.framework.as_str()), (3, 1.5, "keras 3.15.1"));
     assert_eq!(handoff.metrics["loss"], 0.25);
     assert_eq!(handoff.files[0].sha256, ABC);
+    let digest = |pieces: &[&[u8]]| {
+        let mut res = FileDigest::default();
+        pieces.iter().for_each(|it| res.update(it));
+        res.finish()
+    };
+    assert_eq!(digest(&[b"a", b"bc"]), ABC);
+    assert_eq!(handoff.sha256, digest(&[&fs::read(folder.path().join(HANDOFF_FILE)).unwrap()]));
     assert_eq!(problems(folder.path()), [""; 0]);
 }
 
@@ -97,6 +104,24 @@ fn python_writes_a_loss_that_json_does_not_have() {
 }
 
 #[test]
+fn epoch_and_seeds_are_read_under_every_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |more: serde_json::Value| {
+        let mut manifest = json!({"version": 1, "step": 3, "files": []});
+        manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        fs::write(folder.path().join(HANDOFF_FILE), manifest.to_string()).unwrap();
+        let read = Handoff::open(folder.path()).unwrap();
+        (read.epoch, read.seeds)
+    };
+    assert_eq!(read(json!({})), (None, None));
+    assert_eq!(read(json!({"epoch": 2, "seeds": {"numpy": 7}})), (Some(2), Some(json!({"numpy": 7}))));
+    assert_eq!(read(json!({"seed": 1, "rng_seed": 2})), (None, Some(json!(1))));
+    assert_eq!(read(json!({"rng_seed": [1, 2]})), (None, Some(json!([1, 2]))));
+    // What is no epoch is no reason to lose the hand-off.
+    assert_eq!(read(json!({"epoch": "2 of 3", "seed": null})), (None, None));
+}
+
+#[test]
 fn malformed_manifests_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = |path: &str| json!({"path": path, "bytes": 0, "sha256": EMPTY});
@@ -105,7 +130,18 @@ fn malformed_manifests_are_refused() {
         (String::new(), "EOF while parsing"),
         (json!({"version": 2, "step": 1, "files": []}).to_string(), "it has version 2, and only 1 is known"),
         (json!({"version": 1, "files": []}).to_string(), "missing field `step`"),
-        (json!({"version": 1, "step": 1, "files": [], "metrics": {"a": "low"}}).to_string(), "metric value `low`"),
+        (
+            json!({"version": 1, "step": 1, "files": [], "metrics": {"a": "low"}}).to_string(),
+            r#"the metric `a` is "low", not a number"#,
+        ),
+        (
+            json!({"version": 1, "step": 1, "files": [], "metrics": {"val_loss": null}}).to_string(),
+            "the metric `val_loss` is null, not a number",
+        ),
+        (
+            json!({"version": 1, "step": 1, "files": [], "metrics": {"loss": 1.0, "a": {"b": 0.5}}}).to_string(),
+            "the metric `a` is {",
+        ),
         (manifest(json!([file("../x")])), "`../x`, which is no plain path"),
         (manifest(json!([file("/etc/passwd")])), "which is no plain path"),
         (manifest(json!([file("a//b")])), "which is no plain path"),

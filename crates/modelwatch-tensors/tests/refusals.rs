@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use modelwatch_tensors::{Format, TensorError, TensorFile};
+use modelwatch_tensors::{Format, Lost, TensorError, TensorFile};
 
 fn fixtures(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(path)
@@ -245,4 +245,51 @@ fn variables_of_a_saved_model_are_in_its_folder() {
     let link = outer.path().join("link");
     std::os::unix::fs::symlink(&folder, &link).unwrap();
     assert!(TensorFile::open(&link).unwrap().iter().all(|it| it.is_ok()));
+}
+
+/// A safetensors file of one tensor.
+fn one_tensor(dtype: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let offsets = format!("[0,{}]", values.len());
+    let header = format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#);
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), values].concat()
+}
+
+/// An NPY file of one array with one axis.
+fn npy(dtype: &str, n: usize, values: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({n},), }}");
+    [b"\x93NUMPY\x01\0\x76\0", format!("{header:<117}\n").as_bytes(), values].concat()
+}
+
+#[test]
+fn what_is_not_read_says_what_is_lost_and_what_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes, lost, shape, stored) in [
+        ("w.safetensors", one_tensor("F8_E4M3", "[1,2]", &[1, 0x7f]), Lost::Numbers, &[1, 2][..], &[1, 0x7f][..]),
+        ("w.safetensors", one_tensor("C64", "[1]", &[7; 8]), Lost::Numbers, &[1], &[7; 8]),
+        ("w.safetensors", one_tensor("F4", "[4]", &[1, 2]), Lost::Finite, &[4], &[1, 2]),
+        ("w.npy", npy("<c8", 1, &[7; 8]), Lost::Numbers, &[1], &[7; 8]),
+        ("w.npy", npy("<U1", 1, &[65, 0, 0, 0]), Lost::Finite, &[1], &[65, 0, 0, 0]),
+        ("w.npy", npy("|O", 1, &[0x80, 4]), Lost::Numbers, &[1], &[0x80, 4]),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        let skipped = file.skipped();
+        assert_eq!((file.len(), skipped.len(), skipped[0].name.as_str()), (0, 1, "w"), "{name}");
+        assert_eq!((skipped[0].lost, skipped[0].stored()), (lost, Some((shape, stored))), "{}", skipped[0].reason);
+    }
+    // What TensorFlow keeps of a program is no tensor.
+    let file = TensorFile::open(&fixtures("digits/cnn/tf_checkpoint/ckpt.index")).unwrap();
+    assert!(file.skipped().iter().all(|it| it.lost == Lost::Nothing), "{:?}", file.skipped());
+}
+
+#[test]
+fn an_empty_file_is_refused_whatever_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["m.pb", "m.onnx", "m.tflite", "m.npz", "m.safetensors", "m.keras", "m.h5", "ckpt.index"] {
+        let path = folder.path().join(name);
+        fs::write(&path, "").unwrap();
+        let error = TensorFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("the file is empty"), "{error}");
+    }
 }

@@ -9,7 +9,7 @@ use super::{
     proto::{AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto},
 };
 use crate::{
-    catalog::{Catalog, tensor, unsigned_shape},
+    catalog::{Catalog, Lost, tensor, unsigned_shape},
     dtype::DType,
     error::{Site, TensorError},
     sibling::map_lone_sibling,
@@ -17,6 +17,8 @@ use crate::{
 };
 
 const EXTERNAL: i32 = 1;
+/// Element types of what is always finite and is not read: texts, integers of four and two bits, and floats of four.
+const FINITE: [i32; 6] = [8, 21, 22, 23, 25, 26];
 const MAX_EXTERNAL_FILES: usize = 10_000;
 
 /// Lists all tensors of a model.
@@ -88,7 +90,7 @@ impl Walk<'_> {
         for sparse in graph.sparse_initializer {
             sparse.parts().for_each(|it| self.note_sibling(it));
             let name = sparse.values.map(|it| it.name).unwrap_or_default();
-            self.catalog.skip(format!("{scope}{name}"), "is sparse, which is not supported");
+            self.catalog.skip(format!("{scope}{name}"), Lost::Numbers, "is sparse, which is not supported");
         }
         self.nodes(scope, graph.node)
     }
@@ -142,7 +144,8 @@ impl Walk<'_> {
                 attribute.ints.iter().flat_map(|it| it.to_le_bytes()).collect(),
             ),
             other => {
-                self.catalog.skip(name, format!("is a constant given as `{other}`, which is not supported"));
+                let lost = if other.starts_with("value_string") { Lost::Finite } else { Lost::Numbers };
+                self.catalog.skip(name, lost, format!("is a constant given as `{other}`, which is not supported"));
                 return Ok(());
             }
         };
@@ -161,7 +164,14 @@ impl Walk<'_> {
         self.note_sibling(&proto);
         let Some(dtype) = dtype(proto.data_type) else {
             let reason = format!("has ONNX element type {}, which is not supported", proto.data_type);
-            self.catalog.skip(name, reason);
+            let lost = if FINITE.contains(&proto.data_type) { Lost::Finite } else { Lost::Numbers };
+            match proto.raw_data {
+                Some(raw) => {
+                    let shape = unsigned_shape(self.site, &name, &proto.dims)?;
+                    self.catalog.skip_stored(name, lost, reason, (shape, raw));
+                }
+                None => self.catalog.skip(name, lost, reason),
+            }
             return Ok(());
         };
         if proto.segment.is_some() {

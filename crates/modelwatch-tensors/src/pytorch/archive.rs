@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     archive::{self, Checksum, Zip},
-    catalog::{Catalog, Data, checked_len, length_mismatch, tensor},
+    catalog::{Catalog, Data, Lost, checked_len, length_mismatch, tensor},
     dtype::DType,
     error::{Site, TensorError},
     npy::NpyLayout,
@@ -49,7 +49,7 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
                 add(site, name, view, &mut storages, &mut catalog)?;
             }
             Named::Scalar(name, value) => catalog.note(&name, value),
-            Named::Skipped(name, reason) => catalog.skip(name, reason),
+            Named::Skipped(name, lost, reason) => catalog.skip(name, lost, reason),
         }
     }
     catalog.note("framework", "pytorch");
@@ -89,7 +89,9 @@ fn add(
     catalog: &mut Catalog,
 ) -> Result<(), TensorError> {
     let Some(dtype) = view.element.dtype else {
-        catalog.skip(name, format!("has element type torch.{}, which is not supported", view.element.name));
+        let lost = if view.element.name.starts_with('q') { Lost::Finite } else { Lost::Numbers };
+        let reason = format!("has element type torch.{}, which is not supported", view.element.name);
+        catalog.skip(name, lost, reason);
         return Ok(());
     };
     let info = TensorInfo { name, dtype, shape: view.shape.clone() };

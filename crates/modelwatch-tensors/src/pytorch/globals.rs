@@ -9,6 +9,8 @@ pub(super) enum Global {
     Mapping,
     /// `torch.Size`, a tuple of numbers.
     Size,
+    /// A set of values, which is built of a list of them.
+    Set,
     /// A class around one text: a device or a version.
     Text,
     RebuildTensor,
@@ -60,6 +62,7 @@ impl Global {
         Some(match (module, name) {
             ("collections", "OrderedDict" | "Counter") => Self::Mapping,
             ("torch", "Size") => Self::Size,
+            ("builtins" | "__builtin__", "set" | "frozenset") => Self::Set,
             ("torch", "device") | ("torch.torch_version", "TorchVersion") => Self::Text,
             ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
             ("torch._utils", "_rebuild_tensor_v3") => Self::RebuildTyped,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::pickle::{Node, NodeId, Values, View};
-use crate::metadata::number;
+use crate::{catalog::Lost, metadata::number};
 
 /// Deeper than any optimizer nests, and shallow enough for the stack.
 const MAX_DEPTH: usize = 64;
@@ -17,7 +17,7 @@ const MAX_TEXT: usize = 64 << 20;
 pub(super) enum Named<'a> {
     Tensor(String, &'a View),
     Scalar(String, Value),
-    Skipped(String, &'static str),
+    Skipped(String, Lost, &'static str),
 }
 
 /// Returns all parts in the order of the pickle; a circle or more parts than the limit is an error.
@@ -62,15 +62,15 @@ impl<'a> Walk<'a> {
                     match self.values.node(key) {
                         Node::Text(key) => self.value(join(&name, key), value, depth + 1)?,
                         Node::Integer(key) => self.value(join(&name, &key.to_string()), value, depth + 1)?,
-                        _ => self.skip(&name, "has a key that is neither a text nor a number"),
+                        _ => self.skip(&name, Lost::Numbers, "has a key that is neither a text nor a number"),
                     }
                 }
             }
-            Node::Storage(_) => self.skip(&name, "is a storage without a shape"),
-            Node::Bytes => self.skip(&name, "holds bytes, not numbers"),
+            Node::Storage(_) => self.skip(&name, Lost::Numbers, "is a storage without a shape"),
+            Node::Bytes => self.skip(&name, Lost::Nothing, "holds bytes, not numbers"),
             _ => match self.scalar(id) {
                 Some(value) => self.parts.push(Named::Scalar(name, value)),
-                None => self.skip(&name, "is a name, not a value"),
+                None => self.skip(&name, Lost::Nothing, "is a name, not a value"),
             },
         }
         Ok(())
@@ -99,8 +99,8 @@ impl<'a> Walk<'a> {
         scalar(self.values.node(id))
     }
 
-    fn skip(&mut self, name: &str, reason: &'static str) {
-        self.parts.push(Named::Skipped(name.to_owned(), reason));
+    fn skip(&mut self, name: &str, lost: Lost, reason: &'static str) {
+        self.parts.push(Named::Skipped(name.to_owned(), lost, reason));
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) enum Node {
     Float(f64),
     Text(String),
     Bytes,
-    /// A tuple or a list.
+    /// A tuple, a list or a set.
     Sequence(Vec<NodeId>),
     Mapping(Vec<(NodeId, NodeId)>),
     Global(Global),
@@ -138,10 +138,10 @@ impl Machine<'_> {
             b'B' => self.blob(4)?,
             0x8e => self.blob(8)?,
             b'(' => self.marks.push(self.stack.len()),
-            b')' | b']' => self.push(Node::Sequence(vec![])),
+            b')' | b']' | 0x8f => self.push(Node::Sequence(vec![])),
             b'}' => self.push(Node::Mapping(vec![])),
             0x85..=0x87 => self.short_tuple(usize::from(op - 0x84))?,
-            b't' | b'l' => {
+            b't' | b'l' | 0x91 => {
                 let items = self.since_mark()?;
                 self.push(Node::Sequence(items));
             }
@@ -154,7 +154,7 @@ impl Machine<'_> {
                 let item = self.pop()?;
                 self.append(vec![item])?;
             }
-            b'e' => {
+            b'e' | 0x90 => {
                 let items = self.since_mark()?;
                 self.append(items)?;
             }
@@ -243,6 +243,7 @@ impl Machine<'_> {
         };
         let node = match (global, self.items(arguments)) {
             (Global::Mapping, []) => Some(Node::Mapping(vec![])),
+            (Global::Set, []) => Some(Node::Sequence(vec![])),
             (Global::RebuildTensor, [storage, offset, shape, strides, ..]) => {
                 self.view(*storage, *offset, *shape, *strides, None)
             }
@@ -466,7 +467,7 @@ fn is_around(global: Global, value: &Node) -> bool {
     matches!(
         (global, value),
         (Global::Mapping, Node::Mapping(_))
-            | (Global::Size, Node::Sequence(_))
+            | (Global::Size | Global::Set, Node::Sequence(_))
             | (Global::Text, Node::Text(_))
             | (Global::RebuildParameter, Node::Tensor(_))
     )
@@ -503,7 +504,10 @@ mod tests {
 
     #[test]
     fn values_are_read_as_python_means_them() {
-        let cases: [(&[u8], &str); 8] = [
+        let cases: [(&[u8], &str); 11] = [
+            (b"\x80\x02c__builtin__\nset\n](K\x01K\x02e\x85R.", "[1 2]"),
+            (b"\x80\x04\x8f(K\x01K\x02\x90.", "[1 2]"),
+            (b"\x80\x04(K\x01K\x02\x91.", "[1 2]"),
             (b"\x80\x02K\xff.", "255"),
             (b"\x80\x02J\xfe\xff\xff\xff.", "-2"),
             (b"\x80\x02\x8a\x02\x00\x80.", "-32768"),

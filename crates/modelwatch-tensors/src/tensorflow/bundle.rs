@@ -5,12 +5,12 @@ use std::path::Path;
 use prost::{Message, bytes::Bytes};
 
 use super::{
-    dtype,
+    STRING, dtype,
     proto::{BundleEntryProto, BundleHeaderProto},
     table, unsupported_type,
 };
 use crate::{
-    catalog::{Catalog, Data, checked_len, length_mismatch, tensor, unsigned_shape},
+    catalog::{Catalog, Data, Lost, checked_len, length_mismatch, tensor, unsigned_shape},
     error::{Site, TensorError},
     sibling::map_sibling,
     tensor::TensorInfo,
@@ -18,6 +18,9 @@ use crate::{
 
 const MAX_SHARDS: u64 = 10_000;
 const BIG_ENDIAN: i32 = 1;
+/// What TensorFlow keeps of the objects of a program beside their variables, as texts.
+const OBJECT_GRAPH: &str = "_CHECKPOINTABLE_OBJECT_GRAPH";
+const OBJECT_CONFIG: &str = "/.ATTRIBUTES/OBJECT_CONFIG_JSON";
 
 /// Lists the variables of a checkpoint under their full names, from the bytes of its `.index` file.
 ///
@@ -44,8 +47,8 @@ pub(crate) fn read(site: Site<'_>, root: Site<'_>, bytes: &Bytes) -> Result<Cata
         let name = String::from_utf8_lossy(key).into_owned();
         // Keys of slices are made to sort, not to be read: they start with a zero byte.
         if key.first() == Some(&0) || name.as_bytes() != key.as_slice() {
-            catalog
-                .skip(name.escape_debug().to_string(), "is a slice of a partitioned variable, which is not supported");
+            let reason = "is a slice of a partitioned variable, which is not supported";
+            catalog.skip(name.escape_debug().to_string(), Lost::Numbers, reason);
             continue;
         }
         let entry = BundleEntryProto::decode(*value).map_err(|error| site.corrupt(tensor(&name), error))?;
@@ -62,11 +65,13 @@ fn add(
     catalog: &mut Catalog,
 ) -> Result<(), TensorError> {
     if !entry.slices.is_empty() {
-        catalog.skip(name, "is a partitioned variable, which is not supported");
+        catalog.skip(name, Lost::Numbers, "is a partitioned variable, which is not supported");
         return Ok(());
     }
     let Some(dtype) = dtype(entry.dtype) else {
-        catalog.skip(name, unsupported_type(entry.dtype));
+        let (lost, reason) = unsupported_type(entry.dtype);
+        let is_note = entry.dtype == STRING && (name == OBJECT_GRAPH || name.ends_with(OBJECT_CONFIG));
+        catalog.skip(name, if is_note { Lost::Nothing } else { lost }, reason);
         return Ok(());
     };
     let dims: Vec<i64> = entry.shape.iter().flat_map(|it| &it.dim).map(|it| it.size).collect();

@@ -85,7 +85,8 @@ fn add_nodes(site: Site<'_>, scope: &str, nodes: Vec<NodeDef>, catalog: &mut Cat
 
 fn add(site: Site<'_>, name: String, proto: TensorProto, catalog: &mut Catalog) -> Result<(), TensorError> {
     let Some(dtype) = dtype(proto.dtype) else {
-        catalog.skip(name, unsupported_type(proto.dtype));
+        let (lost, reason) = unsupported_type(proto.dtype);
+        catalog.skip(name, lost, reason);
         return Ok(());
     };
     if proto.tensor_shape.as_ref().is_some_and(|it| it.unknown_rank) {

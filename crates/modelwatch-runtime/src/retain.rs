@@ -265,7 +265,7 @@ fn every_steps(every: u64, facts: &[&Facts], res: &mut [Retention]) {
 
 #[cfg(test)]
 mod tests {
-    use modelwatch_sdk::store::{LogEntry, LogEvent, VerdictRecord};
+    use modelwatch_sdk::store::{LogEntry, LogEvent, ROLLBACK, VerdictRecord};
 
     use super::*;
 
@@ -347,6 +347,25 @@ mod tests {
             (4, "last known good"),
             (5, "ref production"),
             (7, "newest"),
+        ]);
+        assert_eq!(kept(&history, &BTreeMap::new(), &nothing()), expected);
+    }
+
+    #[test]
+    fn what_a_ref_was_rolled_back_from_is_no_place_to_go_back_to() {
+        let mut history = lineage(&[0; 5]);
+        for at in [0, 1, 2, 3] {
+            judge(&mut history, at, "pass", &[]);
+        }
+        move_ref(&mut history, "production", 1);
+        move_ref(&mut history, "production", 2);
+        let (name, reason) = ("production".to_owned(), ROLLBACK.to_owned());
+        push(&mut history, LogEvent::SetRef { name, from: Some(id(2)), to: id(1), reason });
+        let expected = owned(&[
+            (0, "production could go back to it"),
+            (1, "ref production"),
+            (3, "last known good"),
+            (4, "newest"),
         ]);
         assert_eq!(kept(&history, &BTreeMap::new(), &nothing()), expected);
     }

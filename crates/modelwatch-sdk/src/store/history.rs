@@ -195,15 +195,30 @@ impl History {
 
     /// Returns where a ref that is at `current` can go back to, best first: known good checkpoints that
     /// it was at before, newest move first, then those that were committed before `current`. The first
-    /// one whose bytes verify is the last known good one.
+    /// one whose bytes verify is the last known good one. What the ref was rolled back from is none of them, until it
+    /// is set there again by something else than a rollback.
     pub fn before(&self, name: &str, current: &CheckpointId) -> Vec<&CheckpointId> {
-        let good: Vec<_> = self.known_good().filter(|it| *it != current).collect();
+        let left = self.left(name);
+        let good: Vec<_> = self.known_good().filter(|it| *it != current && !left.contains(it)).collect();
         let is_good: HashSet<_> = good.iter().copied().collect();
         let seq = |id: &CheckpointId| self.checkpoint(id).map(|it| it.seq);
         let moves = self.moves.iter().rev().filter(|it| it.name == name).filter_map(|it| it.to.as_ref());
         let earlier = good.iter().copied().filter(|it| seq(it) < seq(current));
         let mut seen = HashSet::new();
         moves.filter(|it| is_good.contains(it)).chain(earlier).filter(|it| seen.insert(*it)).collect()
+    }
+
+    /// Returns what a ref was rolled back from and was not set to since.
+    fn left(&self, name: &str) -> HashSet<&CheckpointId> {
+        let mut res = HashSet::new();
+        for it in self.moves.iter().filter(|it| it.name == name) {
+            match (it.is_rollback(), &it.from, &it.to) {
+                (true, Some(from), _) => res.insert(from),
+                (false, _, Some(to)) => res.remove(to),
+                _ => false,
+            };
+        }
+        res
     }
 
     /// Returns the checkpoints whose id starts with `prefix`.
@@ -262,5 +277,37 @@ mod tests {
         assert!(history.removed().iter().eq([&id('b')]));
         push(&mut history, LogEvent::Commit { id: id('b') });
         assert!(history.removed().is_empty() && history.contains(&id('b')));
+    }
+
+    #[test]
+    fn a_ref_does_not_go_back_to_what_it_was_rolled_back_from() {
+        let mut history = History::default();
+        let mut at = 0;
+        let mut push = |history: &mut History, event| {
+            at += 1;
+            history.push(LogEntry { seq: at, time: 0, event });
+        };
+        for it in ['a', 'b', 'c', 'd'] {
+            push(&mut history, LogEvent::Commit { id: id(it) });
+            push(&mut history, LogEvent::Verdict { id: id(it), verdict: verdict("pass") });
+        }
+        let mut set = |history: &mut History, name: &str, to: char, reason: &str| {
+            let from = history.refs().find(|it| it.0 == name).map(|it| it.1.clone());
+            push(history, LogEvent::SetRef { name: name.into(), from, to: id(to), reason: reason.into() });
+        };
+        set(&mut history, "production", 'c', "pass");
+        set(&mut history, "production", 'd', "pass");
+        assert_eq!(history.before("production", &id('d')), [&id('c'), &id('b'), &id('a')]);
+        set(&mut history, "production", 'c', ROLLBACK);
+        assert_eq!(history.before("production", &id('c')), [&id('b'), &id('a')], "never forward again");
+        set(&mut history, "production", 'b', ROLLBACK);
+        assert_eq!(history.before("production", &id('b')), [&id('a')]);
+        // What is wrong for one ref may be right for another.
+        set(&mut history, "canary", 'd', "by hand");
+        assert_eq!(history.before("canary", &id('d')), [&id('c'), &id('b'), &id('a')]);
+        // Whoever sets it there once more takes the rollback back.
+        set(&mut history, "production", 'c', "by hand");
+        set(&mut history, "production", 'a', "by hand");
+        assert_eq!(history.before("production", &id('a')), [&id('c'), &id('b')]);
     }
 }

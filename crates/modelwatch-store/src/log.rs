@@ -21,10 +21,20 @@ use crate::{
 };
 
 const MAX_TRIES: u32 = 16;
-/// What helps a damaged log.
-pub(crate) const HELP: &str = "run `modelwatch store repair`, which puts it back from a replica or a segment of the log; \
+/// What helps a damaged log of a lineage.
+const HELP: &str = "run `modelwatch store repair`, which puts it back from a replica or a segment of the log; \
     until then nothing can be added to this lineage, and what was logged before it can be read; where neither has it, \
     take that out with `modelwatch store get` and go on in a lineage of another name";
+
+/// What helps the log of the store itself, without which nobody knows what may be used.
+const STORE_HELP: &str = "run `modelwatch store repair`, which puts it back from a replica or a segment of the log; until \
+    then nothing can be added to any lineage, and what is stored can be read; where neither has it, take that out with \
+    `modelwatch store get` and put it into another store";
+
+/// Returns what helps a damaged log.
+pub(crate) fn help(lineage: &str) -> &'static str {
+    if lineage == keys::STORE_LOG { STORE_HELP } else { HELP }
+}
 
 /// What an append is to record.
 pub(crate) struct Change {
@@ -143,7 +153,7 @@ impl Chain {
         let damage = match self.extend(blobs, lineage, listed) {
             Ok(()) if (self.entries.len() as u64) < listed => {
                 let place = blobs.locate(&keys::entry(lineage, self.entries.len() as u64 + 1));
-                Some(errors::corrupt(place, "is missing, although later entries exist").with_help(HELP))
+                Some(errors::corrupt(place, "is missing, although later entries exist").with_help(help(lineage)))
             }
             Ok(()) => None,
             Err(e) if e.is_damage() => Some(e),
@@ -171,7 +181,7 @@ impl Chain {
             let contradicts = |it: &Link| it.prev_hash != link.hash;
             if !is_next || after.as_ref().is_ok_and(|it| it.as_ref().is_some_and(contradicts)) {
                 let place = blobs.locate(&keys::entry(lineage, if is_next { seq + 1 } else { seq }));
-                return Err(errors::corrupt(place, "does not follow from the entry before it").with_help(HELP));
+                return Err(errors::corrupt(place, "does not follow from the entry before it").with_help(help(lineage)));
             }
             self.push(link);
             next = after?;
@@ -428,7 +438,7 @@ impl Log {
 pub(crate) fn read_entry(blobs: &dyn Blobs, lineage: &str, seq: u64) -> Result<Option<Link>> {
     let key = keys::entry(lineage, seq);
     let parse = |it: Option<Vec<u8>>| it.map(|it| parse_entry(&blobs.locate(&key), lineage, seq, &it)).transpose();
-    blobs.read(&key, MAX_ENTRY).and_then(parse).map_err(|e| errors::mendable(e, HELP))
+    blobs.read(&key, MAX_ENTRY).and_then(parse).map_err(|e| errors::mendable(e, help(lineage)))
 }
 
 /// Returns what the segment of the `n` entries up to `seq` is to be.

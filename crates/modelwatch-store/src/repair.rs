@@ -16,9 +16,9 @@ use crate::{
     condemned::Banned,
     engine::Shared,
     errors,
-    format::{Digest, MAX_PACK, MAX_STORE_FILE},
+    format::{Digest, MAX_PACK, MAX_STORE_FILE, store_id},
     frame::{self, Located, Scratch, Source},
-    keys,
+    keys, log,
     manifest::{Chunk, StoredManifest},
     pack,
     relocate::relocate,
@@ -33,6 +33,7 @@ pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairRepo
     {
         return Err(e);
     }
+    refuse_foreign(shared)?;
     let mut res = RepairReport::default();
     // In the order in which one leads to the next. What fails is no reason to leave the rest as it is.
     let mended = mend_store_file(shared, &mut res);
@@ -63,6 +64,45 @@ pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairRepo
     let mended = set_packs_aside(shared, host, &unmended, &mut res);
     go_on(mended, "damaged packs", &mut res)?;
     Ok(res)
+}
+
+/// Refuses a replica that is a copy of another store: what only that one has was never in this one.
+///
+/// Where `store.json` is damaged, so that nobody knows which store it is, the first entries of logs say it, which never change.
+fn refuse_foreign(shared: &Shared) -> Result<()> {
+    let own = id_of(shared.blobs.as_ref());
+    for it in &shared.replicas {
+        let is_foreign = match (&own, id_of(it.as_ref())) {
+            (Some(own), Some(other)) => *own != other,
+            (None, Some(_)) => begins_otherwise(shared, it.as_ref())?,
+            // It cannot be reached, or is damaged itself.
+            (_, None) => false,
+        };
+        if is_foreign {
+            let place = it.locate(keys::STORE_FILE);
+            return Err(Error::input(format!("the replica with `{place}` is a copy of another store"))
+                .with_help("name a copy of this one in `replicas`; nothing was changed"));
+        }
+    }
+    Ok(())
+}
+
+fn id_of(blobs: &dyn Blobs) -> Option<String> {
+    store_id(&blobs.read(keys::STORE_FILE, MAX_STORE_FILE).ok()??)
+}
+
+/// Returns whether there are logs whose beginning can be read, and none that the replica has begun in the same way.
+fn begins_otherwise(shared: &Shared, replica: &dyn Blobs) -> Result<bool> {
+    let mut is_any = false;
+    for lineage in shared.blobs.list("log")? {
+        let first = |blobs: &dyn Blobs| log::read_entry(blobs, &lineage, 1).ok().flatten().map(|it| it.hash);
+        let Some(own) = first(shared.blobs.as_ref()) else { continue };
+        if first(replica) == Some(own) {
+            return Ok(false);
+        }
+        is_any = true;
+    }
+    Ok(is_any)
 }
 
 /// Takes a failure down, unless it is that the repair is to end. What is not damaged for certain was left as it was.

@@ -65,7 +65,9 @@ fn scrub_entries(
         cancelled(host)?;
         let place = blobs.locate(&keys::entry(lineage, seq));
         let read = log::read_entry(blobs, lineage, seq).and_then(|it| {
-            it.ok_or_else(|| errors::corrupt(&place, "is missing, although later entries exist").with_help(log::HELP))
+            it.ok_or_else(|| {
+                errors::corrupt(&place, "is missing, although later entries exist").with_help(log::help(lineage))
+            })
         });
         let link = match read {
             Ok(it) => it,
@@ -81,7 +83,7 @@ fn scrub_entries(
             report(
                 shared,
                 res,
-                errors::corrupt(&place, "does not follow from the entry before it").with_help(log::HELP),
+                errors::corrupt(&place, "does not follow from the entry before it").with_help(log::help(lineage)),
             )?;
         }
         res.bytes += link.size;
@@ -144,7 +146,7 @@ fn scrub_end(shared: &Shared, lineage: &str, last: u64, hash: Option<Digest>, re
         if hash.is_none_or(|it| it == link.prev_hash) && shared.blobs.stat(&key)?.is_none() {
             let (place, copy) = (shared.blobs.locate(&key), replica.locate(&key));
             let e = errors::corrupt(place, format_args!("is missing, although a replica has it: `{copy}`"));
-            report(shared, res, e.with_help(log::HELP))?;
+            report(shared, res, e.with_help(log::help(lineage)))?;
         }
     }
     Ok(())

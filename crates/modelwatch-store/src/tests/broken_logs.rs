@@ -262,3 +262,39 @@ fn a_damaged_store_file_is_put_back_from_a_replica() {
         is_sound(&short(&memory, None));
     }
 }
+
+#[test]
+fn a_copy_of_another_store_mends_nothing() {
+    let row = |memory: &Memory, other: &Memory| {
+        let before: Vec<_> = memory.keys("").iter().map(|it| (it.clone(), memory.get(it))).collect();
+        let e = short(memory, Some(other)).repair(&()).unwrap_err();
+        assert!(e.message.contains("is a copy of another store") && e.help.contains("`replicas`"), "{e}: {}", e.help);
+        let after: Vec<_> = memory.keys("").iter().map(|it| (it.clone(), memory.get(it))).collect();
+        assert!(before == after, "something was changed");
+    };
+    let ((memory, _), (other, _)) = (store(0), store(0));
+    row(&memory, &other);
+    // Of which store it is nobody can read any more, but its logs began otherwise.
+    flip(&memory, "store.json");
+    row(&memory, &other);
+    drop(memory.take("store.json"));
+    row(&memory, &other);
+}
+
+#[test]
+fn the_help_for_the_log_of_the_store_itself_is_true() {
+    let (memory, ids) = store(0);
+    let key = memory.keys("").into_iter().find(|it| it.starts_with("log/.store/") && it.ends_with("1.json")).unwrap();
+    flip(&memory, &key);
+    let store = short(&memory, None);
+    for lineage in ["digits", "another"] {
+        let e = commit(&store, lineage, 9).map(drop).unwrap_err();
+        assert!(e.message.contains(&key), "{e}");
+        assert!(e.help.contains("any lineage") && e.help.contains("into another store"), "{}", e.help);
+        assert!(!e.help.contains("another name"), "{}", e.help);
+    }
+    check_content(&store, &ids[2], 3).unwrap();
+    // What it says to do can be done: what is taken out is put into another store.
+    let elsewhere = short(&Memory::new(true), None);
+    commit(&elsewhere, "digits", 3).unwrap();
+}

@@ -2,9 +2,9 @@
 
     model.fit(x, y, callbacks=[Handoff("drop", ["modelwatch", "run", "gate.toml", "--set", "checkpoint.import={path}"])])
 
-After every epoch the model is published as drop/step-N/: written into a hidden folder, synced, and renamed, so that a
-reader sees all of it or nothing. The command then judges it: exit code 0 keeps it, 1 goes back to the last good epoch
-(or stops, on_fail="stop"), 4 is not due, anything else ends the run. Without a command it only publishes."""
+After every epoch the model is published as drop/step-N/ (step-N-TIME/ where there is one): written into a hidden
+folder, synced, and renamed, so that nobody sees a part. The command judges it: exit code 0 keeps it, 1 goes back to the
+last good epoch (or stops, on_fail="stop"), 4 is not due, anything else ends the run. Without one it only publishes."""
 import hashlib, json, os, shutil, subprocess, time, keras
 
 class Handoff(keras.callbacks.Callback):
@@ -33,6 +33,7 @@ class Handoff(keras.callbacks.Callback):
             json.dump({"version": 1, "step": step, "time": time.time(), "framework": f"keras {keras.__version__}",
                        "metrics": {name: float(it) for name, it in logs.items()}, "files": files}, file, indent=1)
             file.flush(); os.fsync(file.fileno())
+        path += f"-{time.time_ns()}" if os.path.exists(path) else ""
         os.rename(staged, path)
         for folder in (path, self.root):
             handle = os.open(folder, os.O_RDONLY); os.fsync(handle); os.close(handle)

@@ -60,6 +60,56 @@ fn keras_goes_back_to_the_last_good_epoch_by_itself() {
     assert_eq!(verdicts, [false, false, true, false, false], "newest first: {}", list.out);
 }
 
+/// What the callback needs of Keras, and a training of two epochs, twice.
+const TWICE: &str = r#"
+import sys, types
+keras = types.ModuleType("keras")
+keras.__version__, keras.callbacks = "0", types.SimpleNamespace(Callback=object)
+sys.modules["keras"] = keras
+sys.path.insert(0, sys.argv[1])
+from modelwatch_handoff import Handoff
+class Model:
+    def save(self, path):
+        open(path, "w").write(f"{training} {epoch}")
+for training in range(3):
+    handoff = Handoff("drop")
+    handoff.model = Model()
+    for epoch in range(2):
+        handoff.on_epoch_end(epoch, {"loss": training})
+"#;
+
+#[test]
+fn a_training_that_starts_again_publishes_beside_the_one_before() {
+    let project = Project::new();
+    let script = project.write("twice.py", TWICE);
+    let folder = repository().join("integrations/keras");
+    let mut python = Command::new("python3");
+    python.args(["-B".as_ref(), script.as_os_str(), folder.as_os_str()]).current_dir(project.path());
+    let Ok(ended) = python.output() else {
+        skipped("SKIPPED a_training_that_starts_again_publishes_beside_the_one_before: no Python");
+        return;
+    };
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let mut weights = Vec::new();
+    for folder in fs::read_dir(project.path().join("drop")).unwrap().map(|it| it.unwrap().path()) {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(folder.join("model.keras")).unwrap();
+        let (training, epoch) = text.split_once(' ').unwrap();
+        let step = format!("step-{:08}", epoch.parse::<u32>().unwrap() + 1);
+        // What was published before stays what it is, and has its name.
+        assert!(name.starts_with(&step) && (name == step) == (training == "0"), "{name}: {text}");
+        weights.push(text);
+    }
+    weights.sort();
+    assert_eq!(weights, ["0 0", "0 1", "1 0", "1 1", "2 0", "2 1"]);
+}
+
+#[test]
+fn the_callback_has_at_most_forty_lines() {
+    let text = fs::read_to_string(repository().join("integrations/keras/modelwatch_handoff.py")).unwrap();
+    assert!(text.lines().count() <= 40, "{}", text.lines().count());
+}
+
 /// Returns a Python that has Keras, installing it beside the build where there is a Python and a package index.
 fn python_with_keras() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keras");

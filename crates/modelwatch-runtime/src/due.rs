@@ -1,15 +1,16 @@
 //! Whether what is to be imported is worth a checkpoint of its own.
 //!
-//! Any rule that says so is enough. A rule that lacks what it compares says nothing: it never counts as met.
+//! Any rule that says so is enough. A rule about what the checkpoint says of itself never counts as met where it says nothing;
+//! where it cannot be compared with the newest one, as when that is damaged, it is stored: nobody knows that it is not worth it.
 
 use std::{path::Path, time::Duration};
 
 use modelwatch_config::{Improved, Save};
 use modelwatch_sdk::{
-    Host,
+    ErrorKind, Host,
     store::{CheckpointStore, CheckpointSummary, History},
 };
-use modelwatch_tensors::TensorFile;
+use modelwatch_tensors::{DType, Lost, Skipped, TensorError, TensorFile, TensorInfo};
 
 use crate::{
     checkpoint::{CheckpointError, lay_out},
@@ -65,10 +66,17 @@ pub fn why_not(
         }
     }
     if let Some(least) = rules.changed {
-        let reader = store.open(host, &newest.id)?;
-        let laid = lay_out(reader.as_ref(), host)?;
-        let opened = TensorFile::open(laid.path()).and_then(|old| Ok((old, TensorFile::open(arriving.path)?)));
-        let change = opened.and_then(|(old, new)| change(&old, &new)).map_err(|e| e.to_string());
+        let laid = store.open(host, &newest.id).map_err(CheckpointError::from);
+        let laid = laid.and_then(|it| lay_out(it.as_ref(), host));
+        let change = match laid {
+            Err(CheckpointError::Store(e)) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::Io) => {
+                return Err(e.into());
+            }
+            Err(_) => None,
+            Ok(laid) => {
+                TensorFile::open(laid.path()).and_then(|old| change(&old, &TensorFile::open(arriving.path)?)).ok()
+            }
+        };
         if is_met(changed(least, change)) {
             return Ok(None);
         }
@@ -119,23 +127,37 @@ fn improved(rule: &Improved, before: impl Iterator<Item = f64>, now: Option<f64>
     Err(format!("`{name}` is {now} where the best is {best} ({mode}, by more than {delta})"))
 }
 
-fn changed(least: f64, change: Result<f64, String>) -> Result<(), String> {
+/// `change` is none where it cannot be told.
+fn changed(least: f64, change: Option<f64>) -> Result<(), String> {
     match change {
-        Ok(change) if change > least => Ok(()),
-        Ok(change) => Err(format!("the weights changed by {change:.3e} of their norm, not more than {least}")),
-        Err(why) => Err(format!("how much the weights changed cannot be told: {why}")),
+        Some(change) if change <= least || change.is_nan() => {
+            Err(format!("the weights changed by {change:.3e} of their norm, not more than {least}"))
+        }
+        _ => Ok(()),
     }
 }
 
-/// Returns `‖new − old‖ / ‖old‖` over all float tensors; infinite where one is new, gone, of another shape or, in
-/// another place than before, not a number.
-fn change(old: &TensorFile, new: &TensorFile) -> Result<f64, modelwatch_tensors::TensorError> {
-    let floats = |it: &TensorFile| it.infos().iter().filter(|it| it.dtype.is_float()).cloned().collect::<Vec<_>>();
-    let (before, after) = (floats(old), floats(new));
-    let same = |(a, b): (&modelwatch_tensors::TensorInfo, &modelwatch_tensors::TensorInfo)| {
-        a.name == b.name && a.shape == b.shape
-    };
+/// Returns whether a tensor holds weights: floats, or the integers of eight bits that quantized ones are. Those of one
+/// axis are rather the state of a generator of random numbers, or points of zero.
+fn is_weights(it: &TensorInfo) -> bool {
+    it.dtype.is_float() || matches!(it.dtype, DType::I8 | DType::U8) && it.shape.len() > 1
+}
+
+/// Returns `‖new − old‖ / ‖old‖` over all weights; infinite where one is new, gone, of another shape or, in another place than
+/// before, not a number. So it is where one that is not read has other bytes, or nobody knows whether it has.
+fn change(old: &TensorFile, new: &TensorFile) -> Result<f64, TensorError> {
+    let weights = |it: &TensorFile| it.infos().iter().filter(|it| is_weights(it)).cloned().collect::<Vec<_>>();
+    let (before, after) = (weights(old), weights(new));
+    let same = |(a, b): (&TensorInfo, &TensorInfo)| a.name == b.name && a.shape == b.shape;
     if before.len() != after.len() || !before.iter().zip(&after).all(same) {
+        return Ok(f64::INFINITY);
+    }
+    let unread = |it: &TensorFile| {
+        let lost = it.skipped().iter().filter(|it| it.lost != Lost::Nothing);
+        lost.cloned().collect::<Vec<Skipped>>()
+    };
+    let (unread_before, unread_after) = (unread(old), unread(new));
+    if unread_before != unread_after || unread_before.iter().any(|it| it.stored().is_none()) {
         return Ok(f64::INFINITY);
     }
     let (mut difference, mut norm) = (0.0, 0.0);
@@ -219,6 +241,35 @@ mod tests {
         ] {
             assert_eq!(change(&write("it", old), &write("it", new)).unwrap(), expected, "{old:?} {new:?}");
         }
-        assert!(changed(0.01, Ok(f64::NAN)).is_err() && changed(0.01, Ok(f64::INFINITY)).is_ok());
+        assert!(changed(0.01, Some(f64::NAN)).is_err() && changed(0.01, Some(f64::INFINITY)).is_ok());
+        assert!(changed(0.01, None).is_ok(), "nobody knows that it is not worth it");
+    }
+
+    #[test]
+    fn quantized_weights_change_and_so_does_what_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |dtype: &str, shape: &str, values: &[u8]| {
+            let path = folder.path().join("w.safetensors");
+            let n = values.len();
+            let header = format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{n}]}}}}"#);
+            let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), values].concat();
+            std::fs::write(&path, bytes).unwrap();
+            let res = TensorFile::open(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            res
+        };
+        for (dtype, shape, old, new, expected) in [
+            ("I8", "[1,2]", &[3, 4], &[3, 4], 0.0),
+            ("I8", "[1,2]", &[3, 4], &[3, 9], 1.0),
+            ("U8", "[2,1]", &[3, 4], &[6, 8], 1.0),
+            // As the state of a generator of random numbers.
+            ("U8", "[2]", &[3, 4], &[6, 8], 0.0),
+            ("I16", "[1]", &[3, 4], &[6, 8], 0.0),
+            ("F8_E4M3", "[2]", &[3, 4], &[3, 4], 0.0),
+            ("F8_E4M3", "[2]", &[3, 4], &[3, 5], f64::INFINITY),
+        ] {
+            let found = change(&open(dtype, shape, old), &open(dtype, shape, new)).unwrap();
+            assert_eq!(found, expected, "{dtype} {shape}");
+        }
     }
 }

@@ -2,13 +2,21 @@
 //!
 //! Everything here happens before a store is asked for anything.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use modelwatch_sdk::Host;
-use modelwatch_tensors::{Format, HANDOFF_FILE, Handoff, TensorError, TensorFile, find_model, find_weights};
+use modelwatch_tensors::{
+    Format, HANDOFF_FILE, Handoff, Lost, TensorError, TensorFile, find_model, find_weights, is_tensor_file,
+};
 use serde_json::{Map, Number, Value};
 
-use crate::checkpoint::CheckpointError;
+use crate::{
+    checkpoint::{CheckpointError, files},
+    seen::Seen,
+};
 
 /// What a training loop is told about its hand-off, which is no part of it.
 pub(crate) const VERDICT_FILE: &str = "verdict.json";
@@ -32,6 +40,10 @@ pub struct Arrival {
     pub metadata: Map<String, Value>,
     /// Why nobody looked into it, if nobody did: it is kept byte for byte all the same.
     pub opaque: Option<TensorError>,
+    /// The tensors that are of a type that is not read, with their files and the types.
+    pub unread: Vec<String>,
+    /// What its files were before they were read.
+    pub(crate) seen: Seen,
 }
 
 impl Arrival {
@@ -46,35 +58,91 @@ impl Arrival {
     }
 }
 
-/// Looks at a file or folder, and at every tensor in it.
+/// Looks at a file or folder, and at every tensor in it: in a folder at those of all files of a known format.
 ///
 /// # Errors
-/// When the files of a hand-off are not what its manifest lists: with all problems at once. And when it is of a known
+/// When the files of a hand-off are not what its manifest lists: with all problems at once. And when one is of a known
 /// format and damaged, past a limit, or asks for what is not read: what its own reader refuses is no checkpoint, and
 /// that is better said now than when it is needed. And when the path is one of several files that make the checkpoint.
 pub fn examine(path: &Path, host: &dyn Host) -> Result<Arrival, CheckpointError> {
-    let mut metadata = if is_handoff(path) { handoff(path)? } else { Map::new() };
-    let refused = |error| match error {
-        TensorError::Io { path, source } => CheckpointError::Io { path, source },
-        e => CheckpointError::Refused(e),
-    };
-    let file = match TensorFile::open(path) {
-        Ok(it) => it,
-        Err(e) if is_opaque(&e) => return Ok(Arrival { metadata, opaque: Some(e) }),
+    // Before anything is read, so that a change since is seen.
+    let seen = Seen::of(path);
+    let handoff = if is_handoff(path) { Some(handoff(path)?) } else { None };
+    let mut res = Arrival { seen: seen?, ..Arrival::default() };
+    if let Some(it) = handoff {
+        res.metadata = metadata_of(&it);
+        res.seen.expect(HANDOFF_FILE, &it.sha256);
+        it.files.iter().for_each(|file| res.seen.expect(&file.path, &file.sha256));
+    }
+    let (first, mut left) = match TensorFile::open(path) {
+        Ok(it) => (Some(it), None),
+        Err(e) if is_opaque(&e) => (None, Some(e)),
         Err(e) => return Err(refused(e)),
     };
-    // Some formats have checksums, and some bombs explode, only where values are read.
-    for tensor in file.iter() {
-        if host.is_cancelled() {
-            return Err(host.cancelled().into());
+    let mut read = Vec::new();
+    if let Some(file) = &first {
+        res.take(file, host)?;
+        refuse_parted(path, file)?;
+        read.push(file.path().to_owned());
+        read.extend(shards(file));
+    }
+    for file in others(path)? {
+        if !read.contains(&file) {
+            match TensorFile::open(&file) {
+                Ok(it) => res.take(&it, host)?,
+                Err(e) if is_opaque(&e) => continue,
+                Err(e) => return Err(refused(e)),
+            }
+            read.push(file);
         }
-        tensor.map_err(refused)?;
     }
-    refuse_parted(path, &file)?;
-    for (key, value) in of_file(file.metadata()) {
-        metadata.entry(key).or_insert(value);
+    // Which of them has the weights nobody knows, and what is in them was looked at all the same.
+    if let Some(TensorError::Ambiguous { path, candidates, .. }) = &left
+        && candidates.iter().all(|it| read.contains(&path.join(it)))
+    {
+        left = None;
     }
-    Ok(Arrival { metadata, opaque: None })
+    res.opaque = left;
+    Ok(res)
+}
+
+impl Arrival {
+    /// Reads the tensors of a file, and takes over what it says of itself.
+    fn take(&mut self, file: &TensorFile, host: &dyn Host) -> Result<(), CheckpointError> {
+        // Some formats have checksums, and some bombs explode, only where values are read.
+        for tensor in file.iter() {
+            if host.is_cancelled() {
+                return Err(host.cancelled().into());
+            }
+            tensor.map_err(refused)?;
+        }
+        for (key, value) in of_file(file.metadata()) {
+            self.metadata.entry(key).or_insert(value);
+        }
+        let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+        let unread = file.skipped().iter().filter(|it| it.lost != Lost::Nothing);
+        self.unread.extend(unread.map(|it| format!("`{}` of `{name}` {}", it.name.escape_debug(), it.reason)));
+        Ok(())
+    }
+}
+
+fn refused(error: TensorError) -> CheckpointError {
+    match error {
+        TensorError::Io { path, source } => CheckpointError::Io { path, source },
+        e => CheckpointError::Refused(e),
+    }
+}
+
+/// Returns the files of a folder that are read although the weights may be in another one.
+fn others(path: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    Ok(files(path)?.into_iter().map(|it| it.1).filter(|it| is_tensor_file(it)).collect())
+}
+
+fn shards(file: &TensorFile) -> impl Iterator<Item = PathBuf> {
+    file.shards().iter().map(|it| file.path().with_file_name(it))
 }
 
 /// Refuses a file that has tensors in others, without which it is no checkpoint.
@@ -96,50 +164,75 @@ fn is_opaque(error: &TensorError) -> bool {
     }
 }
 
-/// Checks that every number of every float tensor is finite, in the weights and in the model beside them.
+/// Checks that every number of every float tensor is finite: in the weights, in the model beside them, and in all other
+/// files of a folder that are read, but for arrays, which are rather examples of data.
 ///
 /// # Errors
-/// When one is not, or the tensors cannot be read, so that nobody knows.
+/// When one is not, or what may hold such numbers cannot be read, so that nobody knows.
 pub fn refuse_nonfinite(path: &Path, model: Option<&str>) -> Result<(), CheckpointError> {
-    let unknown = |e: modelwatch_tensors::TensorError| CheckpointError::NotExamined {
-        path: path.to_owned(),
-        reason: e.to_string(),
+    let unknown = |reason: String| CheckpointError::NotExamined { path: path.to_owned(), reason };
+    let mut all = match find_weights(path) {
+        Ok(it) => vec![it],
+        Err(TensorError::Ambiguous { path, candidates, .. }) => candidates.iter().map(|it| path.join(it)).collect(),
+        Err(e) => return Err(unknown(e.to_string())),
     };
-    let weights = find_weights(path).map_err(unknown)?;
-    let model = find_model(path, model).ok().filter(|it| *it != weights);
-    for file in [Some(weights), model].into_iter().flatten() {
-        let file = TensorFile::open(&file).map_err(unknown)?;
-        for tensor in file.iter() {
-            let tensor = tensor.map_err(unknown)?;
-            if !tensor.info.dtype.is_float() {
-                continue;
-            }
-            let found = tensor.view().to_f64_iter().enumerate().find(|(_, it)| !it.is_finite());
-            if let Some((index, value)) = found {
-                let tensor = tensor.info.name.clone();
-                return Err(CheckpointError::NotFinite { path: file.path().to_owned(), tensor, index, value });
-            }
+    all.extend(find_model(path, model).ok());
+    all.extend(others(path)?.into_iter().filter(|it| it.extension().is_none_or(|it| it != "npy")));
+    let mut read = Vec::new();
+    for file in all {
+        if read.contains(&file) {
+            continue;
+        }
+        let opened = TensorFile::open(&file).map_err(|e| unknown(e.to_string()))?;
+        if !read.iter().any(|it| it == opened.path()) {
+            refuse_nonfinite_in(&opened, &unknown)?;
+        }
+        read.extend(shards(&opened));
+        read.extend([file, opened.path().to_owned()]);
+    }
+    Ok(())
+}
+
+fn refuse_nonfinite_in(file: &TensorFile, unknown: &dyn Fn(String) -> CheckpointError) -> Result<(), CheckpointError> {
+    if let Some(it) = file.skipped().iter().find(|it| it.lost == Lost::Numbers) {
+        let (name, file) = (it.name.escape_debug(), file.path().display());
+        return Err(unknown(format!("tensor `{name}` of `{file}` {}", it.reason)));
+    }
+    for tensor in file.iter() {
+        let tensor = tensor.map_err(|e| unknown(e.to_string()))?;
+        if !tensor.info.dtype.is_float() {
+            continue;
+        }
+        let found = tensor.view().to_f64_iter().enumerate().find(|(_, it)| !it.is_finite());
+        if let Some((index, value)) = found {
+            let tensor = tensor.info.name.clone();
+            return Err(CheckpointError::NotFinite { path: file.path().to_owned(), tensor, index, value });
         }
     }
     Ok(())
 }
 
-fn handoff(path: &Path) -> Result<Map<String, Value>, CheckpointError> {
+/// Returns the manifest of a hand-off whose files are what it lists.
+fn handoff(path: &Path) -> Result<Handoff, CheckpointError> {
     let refused = |problems: Vec<String>| CheckpointError::Handoff { path: path.to_owned(), problems };
     let manifest = Handoff::open(path).map_err(|e| refused(vec![e.to_string()]))?;
     let problems = manifest.verify(path);
-    if !problems.is_empty() {
-        return Err(refused(problems.iter().map(ToString::to_string).collect()));
-    }
+    if problems.is_empty() { Ok(manifest) } else { Err(refused(problems.iter().map(ToString::to_string).collect())) }
+}
+
+fn metadata_of(manifest: &Handoff) -> Map<String, Value> {
     let mut res = Map::new();
     res.insert("step".to_owned(), manifest.step.into());
+    if let Some(it) = manifest.epoch {
+        res.insert("epoch".to_owned(), it.into());
+    }
     res.insert("time".to_owned(), number(manifest.time));
     if !manifest.framework.is_empty() && manifest.framework.len() <= MAX_NAME {
-        res.insert("framework".to_owned(), manifest.framework.into());
+        res.insert("framework".to_owned(), manifest.framework.as_str().into());
     }
-    let metrics = manifest.metrics.into_iter().map(|(name, value)| (name, number(value)));
-    insert_metrics(&mut res, metrics);
-    Ok(res)
+    insert_metrics(&mut res, manifest.metrics.iter().map(|(name, value)| (name.clone(), number(*value))));
+    insert_seeds(&mut res, manifest.seeds.as_ref());
+    res
 }
 
 fn of_file(said: &Map<String, Value>) -> Map<String, Value> {
@@ -157,11 +250,14 @@ fn of_file(said: &Map<String, Value>) -> Map<String, Value> {
         _ => None,
     });
     insert_metrics(&mut res, metrics.into_iter().flatten().filter(|(_, it)| it.is_number()));
-    let seed = ["seeds", "seed", "rng_seed"].iter().find_map(|it| said.get(*it));
-    if let Some(seed) = seed.filter(|it| it.to_string().len() <= MAX_SEED) {
-        res.insert("seeds".to_owned(), seed.clone());
-    }
+    insert_seeds(&mut res, ["seeds", "seed", "rng_seed"].iter().find_map(|it| said.get(*it)));
     res
+}
+
+fn insert_seeds(res: &mut Map<String, Value>, seeds: Option<&Value>) {
+    if let Some(it) = seeds.filter(|it| it.to_string().len() <= MAX_SEED) {
+        res.insert("seeds".to_owned(), it.clone());
+    }
 }
 
 fn insert_metrics(res: &mut Map<String, Value>, metrics: impl Iterator<Item = (String, Value)>) {

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use crate::{
-    arrival::{VERDICT_FILE, is_handoff},
+    arrival::{Arrival, VERDICT_FILE, is_handoff},
     blessing, whole_file,
 };
 
@@ -78,6 +78,16 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Everything that is wrong, one sentence each.
         problems: Vec<String>,
+    },
+    /// A file is not what it was when it was looked at.
+    #[error(
+        "`{}` changed while it was read, so that nothing was stored; store it when nobody writes to it, and have it \
+         written under another name first and renamed when it is whole",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// A file is of a known format, and the reader of that format refuses it.
     #[error("nothing was stored: {0}")]
@@ -160,17 +170,17 @@ fn help(error: &Error) -> String {
     if error.help.is_empty() { String::new() } else { format!("; {}", error.help) }
 }
 
-/// Stores the file or folder at `path` as a checkpoint of `lineage`, with the metadata that
-/// [`examine`](crate::arrival::examine) returned.
+/// Stores the file or folder at `path` as a checkpoint of `lineage`, with what [`examine`](crate::arrival::examine)
+/// returned.
 ///
 /// # Errors
-/// When it cannot be read or stored.
+/// When it cannot be read or stored, or is not what was examined: nothing is stored then.
 pub fn import(
     store: &dyn CheckpointStore,
     host: &dyn Host,
     lineage: &str,
     path: &Path,
-    metadata: &Map<String, Value>,
+    Arrival { metadata, seen, .. }: &Arrival,
 ) -> Result<CheckpointId, CheckpointError> {
     let files = files(path)?;
     let mut writer = store.begin(host, lineage, metadata)?;
@@ -178,6 +188,7 @@ pub fn import(
     for (name, file) in files {
         let io = |source| CheckpointError::Io { path: file.clone(), source };
         let mut handle = File::open(&file).map_err(io)?;
+        let mut reading = seen.reading(&name, &file);
         let mut offset = 0;
         for end in seams(&file).into_iter().chain([u64::MAX]) {
             while offset < end {
@@ -190,12 +201,16 @@ pub fn import(
                     break;
                 }
                 writer.append(&name, &buffer[..n])?;
+                reading.update(&buffer[..n]);
                 offset += n as u64;
             }
             // No bytes where a tensor begins or ends, and once for an empty file too, which is a file all the same.
             writer.append(&name, &[])?;
         }
+        reading.finish(&handle)?;
     }
+    // Also what was read long before the last file, or in the place of which there is another one by now.
+    seen.check(path)?;
     match writer.commit() {
         Err(e) if e.kind == ErrorKind::Panicked => stored(store, lineage, path, metadata).ok_or_else(|| e.into()),
         res => Ok(res?),
@@ -279,6 +294,8 @@ pub fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, CheckpointError> {
     if metadata.is_file() {
         let name = path.file_name().and_then(|it| it.to_str()).unwrap_or("checkpoint");
         res.push((name.to_owned(), path.to_owned()));
+    } else if !metadata.is_dir() {
+        return Err(CheckpointError::NotAFile { path: path.to_owned() });
     } else {
         walk(path, "", 0, &mut res)?;
         if is_handoff(path) {

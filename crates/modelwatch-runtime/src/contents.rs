@@ -15,7 +15,8 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::change::ChangeSums;
 use modelwatch_tensors::{
-    DType, TensorError, TensorFile, TensorInfo, TensorRef, TensorSource, WriteError, write_npz, write_safetensors,
+    DType, Lost, Skipped, TensorError, TensorFile, TensorInfo, TensorRef, TensorSource, WriteError, write_npz,
+    write_safetensors,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,9 +40,18 @@ pub enum ContentsError {
     /// The checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// None of its files is a weights file, or nobody knows which.
+    #[error("cannot read the tensors of the checkpoint: {0}")]
+    NoTensors(String),
     /// Its weights file cannot be read.
     #[error("cannot read the tensors of the checkpoint: {0}")]
     Tensors(#[from] TensorError),
+    /// Tensors are of types that are not read, so that what is written would lack them.
+    #[error(
+        "the tensors cannot be written without loss: {}; without `--as` the files are written as they came",
+        .0.join(", ")
+    )]
+    Lossy(Vec<String>),
     /// A tensor is of a type that a newer version knows.
     #[error("the tensor `{name}` is of the type `{dtype}`, which this version does not know; use a newer one")]
     UnknownType {
@@ -108,6 +118,16 @@ pub enum Difference {
         /// Type and shape after.
         to: String,
     },
+    /// Its bytes changed, and by how much nobody knows: its type is not read.
+    Unread {
+        /// Why it is not read.
+        why: String,
+    },
+    /// Whether it changed nobody knows: it is not read.
+    NotCompared {
+        /// Why it is not read.
+        why: String,
+    },
     /// Values changed.
     Changed {
         /// The number of elements.
@@ -153,7 +173,9 @@ impl<'a> Contents<'a> {
         let (file, laid) = match &beside[..] {
             [] => {
                 let laid = lay_out(reader, host)?;
-                (Some(TensorFile::open(laid.path())?), Some(laid))
+                let opened = TensorFile::open(laid.path());
+                let file = opened.map_err(|e| ContentsError::NoTensors(without(&laid, &e.to_string())))?;
+                (Some(file), Some(laid))
             }
             _ => match lay_out(reader, host) {
                 Ok(laid) => (TensorFile::open(laid.path()).ok(), Some(laid)),
@@ -172,11 +194,21 @@ impl<'a> Contents<'a> {
         self.beside.iter().chain(self.file.iter().flat_map(TensorFile::infos))
     }
 
+    /// Returns what is no tensor here only because its type is not read.
+    fn unread(&self) -> impl Iterator<Item = &Skipped> {
+        self.file.iter().flat_map(TensorFile::skipped).filter(|it| it.lost != Lost::Nothing)
+    }
+
     /// Writes all tensors into a new file.
     ///
     /// # Errors
-    /// When the format cannot hold one of them without loss, or the file exists or cannot be written.
+    /// When one of them is of a type that is not read, or that the format cannot hold without loss, or the file exists or
+    /// cannot be written.
     pub fn write(&self, format: WrittenFormat, path: &Path) -> Result<(), ContentsError> {
+        let unread: Vec<_> = self.unread().map(|it| format!("`{}` {}", it.name.escape_debug(), it.reason)).collect();
+        if !unread.is_empty() {
+            return Err(ContentsError::Lossy(unread));
+        }
         let io = |source| ContentsError::Io { path: path.to_owned(), source };
         let file = File::create_new(path).map_err(io)?;
         let mut to = BufWriter::new(&file);
@@ -265,7 +297,45 @@ fn unread(name: &str, why: &CheckpointError) -> TensorError {
     TensorError::Io { path: PathBuf::from(name), source: io::Error::other(why.to_string()) }
 }
 
-/// Compares the tensors of two checkpoints by name, sorted by name.
+/// What a checkpoint has under a name.
+enum Entry<'a> {
+    /// A tensor, by its number.
+    Read(usize),
+    Unread(&'a Skipped),
+}
+
+impl Entry<'_> {
+    fn form(&self, of: &Contents<'_>) -> String {
+        match self {
+            Self::Read(idx) => form(of.info(*idx)),
+            Self::Unread(it) => it.reason.clone(),
+        }
+    }
+}
+
+fn entries<'a>(of: &'a Contents<'_>) -> BTreeMap<String, Entry<'a>> {
+    let read = (0..of.n_tensors()).map(|idx| (of.info(idx).name.clone(), Entry::Read(idx)));
+    let unread = of.unread().map(|it| (it.name.clone(), Entry::Unread(it)));
+    unread.chain(read).collect()
+}
+
+fn difference_of_unread(old: &Skipped, new: &Skipped) -> Difference {
+    let why = new.reason.clone();
+    match (old.stored(), new.stored()) {
+        (Some(old), Some(new)) if old == new => Difference::Same,
+        (Some(_), Some(_)) => Difference::Unread { why },
+        _ => Difference::NotCompared { why },
+    }
+}
+
+/// Returns a message with the files as they are called in the checkpoint, not where they were laid out.
+fn without(laid: &Laid, message: &str) -> String {
+    let folder = laid.path().display().to_string();
+    message.replace(&format!("{folder}/"), "").replace(&folder, "the checkpoint")
+}
+
+/// Compares the tensors of two checkpoints by name, sorted by name. One whose type is not read is compared by its bytes, where it is
+/// stored as one run of them.
 ///
 /// # Errors
 /// When a tensor cannot be read.
@@ -274,10 +344,7 @@ pub fn compare(
     to: &Contents<'_>,
     host: &dyn Host,
 ) -> Result<Vec<TensorDifference>, ContentsError> {
-    let numbers = |it: &Contents<'_>| -> BTreeMap<String, usize> {
-        (0..it.n_tensors()).map(|idx| (it.info(idx).name.clone(), idx)).collect()
-    };
-    let (old, new) = (numbers(from), numbers(to));
+    let (old, new) = (entries(from), entries(to));
     let mut res = Vec::new();
     let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
     for name in names {
@@ -285,9 +352,11 @@ pub fn compare(
             return Err(CheckpointError::from(host.cancelled()).into());
         }
         let what = match (old.get(name), new.get(name)) {
-            (Some(&a), Some(&b)) => difference(from, a, to, b)?,
-            (Some(&a), None) => Difference::Removed { form: form(from.info(a)) },
-            (None, Some(&b)) => Difference::Added { form: form(to.info(b)) },
+            (Some(Entry::Read(a)), Some(Entry::Read(b))) => difference(from, *a, to, *b)?,
+            (Some(Entry::Unread(a)), Some(Entry::Unread(b))) if a.reason == b.reason => difference_of_unread(a, b),
+            (Some(a), Some(b)) => Difference::Reshaped { from: a.form(from), to: b.form(to) },
+            (Some(it), None) => Difference::Removed { form: it.form(from) },
+            (None, Some(it)) => Difference::Added { form: it.form(to) },
             (None, None) => continue,
         };
         res.push(TensorDifference { name: name.clone(), what });

@@ -18,6 +18,7 @@ mod compare;
 pub mod contents;
 pub mod data;
 pub mod due;
+pub mod file_changes;
 pub mod history;
 pub mod inspect;
 pub mod load;
@@ -43,6 +44,7 @@ mod pace;
 mod pass;
 mod reproduce;
 mod resume;
+mod seen;
 mod services;
 mod whole_file;
 

@@ -377,7 +377,7 @@ pub(crate) enum StoreCommand {
         #[arg(long, conflicts_with = "format")]
         json: bool,
     },
-    /// Say which tensors changed between two checkpoints, and by how much.
+    /// Say which tensors changed between two checkpoints, and by how much, and which files differ.
     Diff {
         /// The first, as `digits@good`.
         a: String,
@@ -386,6 +386,9 @@ pub(crate) enum StoreCommand {
         /// Also list tensors that are the same.
         #[arg(long)]
         all: bool,
+        /// Compare the tensors alone, whatever files they are in.
+        #[arg(long)]
+        tensors: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -402,6 +405,9 @@ pub(crate) enum StoreCommand {
         /// Also to a checkpoint that a pipeline failed; the log says so. What the pipeline requires of the ref holds all the same.
         #[arg(long)]
         force: bool,
+        /// Only where the ref is at this checkpoint now, as `digits@b3:4fa1c2`; `none` where it is not set.
+        #[arg(long, value_name = "CHECKPOINT")]
+        expect: Option<String>,
     },
     /// Set a ref back to the last known good checkpoint whose bytes verify.
     Rollback {

@@ -147,11 +147,11 @@ impl Run<'_> {
         model: Option<&str>,
     ) -> Result<Import, checkpoint::CheckpointError> {
         let host = ImportHost(self);
-        let metadata = arrival::examine(path, &host)?.refuse_unknown(path)?.metadata;
+        let arrival = arrival::examine(path, &host)?.refuse_unknown(path)?;
         if let Some(rules) = &self.pipeline.save {
             let arriving = due::Arriving {
                 path,
-                facts: &prune::of_metadata(&metadata),
+                facts: &prune::of_metadata(&arrival.metadata),
                 preempted: self.is_preempted(),
                 now: u64::try_from(self.options.now.as_second()).unwrap_or(0),
             };
@@ -162,7 +162,7 @@ impl Run<'_> {
         if self.pipeline.refuse_nonfinite {
             arrival::refuse_nonfinite(path, model)?;
         }
-        checkpoint::import(store, &host, lineage, path, &metadata).map(Import::Stored)
+        checkpoint::import(store, &host, lineage, path, &arrival).map(Import::Stored)
     }
 
     pub(super) fn baseline(&mut self, store: Option<&dyn CheckpointStore>) -> Option<Ready> {

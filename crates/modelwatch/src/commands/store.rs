@@ -35,6 +35,8 @@ use crate::{
 
 /// The store in a folder.
 const LOCAL: &str = "local";
+/// What a ref that is not set is at.
+const NONE: &str = "none";
 
 pub(crate) fn store(arguments: &cli::Store, quiet: bool) -> anyhow::Result<Code> {
     let Some((mut store, of_pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
@@ -81,7 +83,8 @@ fn dispatch(
         StoreCommand::Log { lineage } => log(store, lineage),
         StoreCommand::Show { checkpoint, json } => show::show(store, host, checkpoint, *json),
         StoreCommand::Put { path, lineage, allow_empty } => {
-            put::put(&put::Target { store, pipeline, host, lineage }, path, *allow_empty)
+            let to = put::Target { store, pipeline, host, lineage, preempted: false };
+            put::put(&to, path, *allow_empty)
         }
         StoreCommand::Watch { .. } => unreachable!("it shares the store with a thread, and is told apart before"),
         StoreCommand::Get { checkpoint, into, format: Some(it), .. } => {
@@ -90,12 +93,15 @@ fn dispatch(
         StoreCommand::Get { checkpoint, into, format: None, policy, json } => {
             get::get(store, host, checkpoint, &get::How { into, policy: *policy, json: *json })
         }
-        StoreCommand::Diff { a, b, all, json } => diff::diff(store, host, [a, b], *all, *json),
-        StoreCommand::Set { target, checkpoint, reason, force } => {
-            set(store, of_pipeline, host, (target, checkpoint), &How { reason, force: *force })
+        StoreCommand::Diff { a, b, all, tensors, json } => {
+            diff::diff(store, host, [a, b], &diff::How { all: *all, tensors: *tensors, json: *json })
+        }
+        StoreCommand::Set { target, checkpoint, reason, force, expect } => {
+            let how = How { reason, force: *force, expect: expect.as_deref() };
+            set(store, of_pipeline, host, (target, checkpoint), &how)
         }
         StoreCommand::Rollback { target, reason, force } => {
-            rollback(store, of_pipeline, host, target, &How { reason, force: *force })
+            rollback(store, of_pipeline, host, target, &How { reason, force: *force, expect: None })
         }
         StoreCommand::Unset { target, reason } => unset(store, target, reason),
         StoreCommand::Prune { lineage, dry_run, grace, json } => {
@@ -388,6 +394,8 @@ struct How<'a> {
     reason: &'a str,
     /// Also to a checkpoint that a pipeline failed, or back where it was too often of late.
     force: bool,
+    /// Where it is to be before, if that matters; `none` for nowhere.
+    expect: Option<&'a str>,
 }
 
 fn set(
@@ -416,6 +424,14 @@ fn set(
         bail!("{why}");
     }
     let expected = before.refs().find(|it| it.0 == name).map(|it| it.1);
+    if let Some(text) = how.expect {
+        let wanted = if text == NONE { None } else { Some(resolve(store, text)?.1) };
+        if wanted.as_ref() != expected {
+            let at = |it: Option<&CheckpointId>| it.map_or("not set".to_owned(), |it| format!("at {}", it.short()));
+            let (is, wanted) = (at(expected), at(wanted.as_ref()));
+            bail!("`{target}` is {is} and was expected to be {wanted}, so that it stays so; look at what moved it");
+        }
+    }
     if expected != Some(&id) {
         let failed = refs::failed(&before, &id);
         if let Some(why) = failed.as_ref().filter(|_| !how.force) {

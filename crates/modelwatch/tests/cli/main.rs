@@ -15,6 +15,7 @@ mod golden;
 mod isolation;
 mod keras;
 mod layers;
+mod looked_at;
 mod loop_closes;
 mod model;
 mod onnxruntime;

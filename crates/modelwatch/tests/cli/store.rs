@@ -120,7 +120,7 @@ fn every_format_is_given_back_byte_for_byte_and_its_tensors_as_safetensors_and_n
             let path = project.path().join(&file);
             let again = ok(&project, &["put", path.to_str().unwrap(), &lineage]);
             let again = format!("{lineage}@b3:{}", again.trim());
-            let diff = store(&project, &["diff", &spec, &again]);
+            let diff = store(&project, &["diff", &spec, &again, "--tensors"]);
             assert_eq!(diff.code, 0, "{format} as {kind}: {}{}", diff.out, diff.err);
         }
         let again = store(&project, &["get", &spec, &out]);

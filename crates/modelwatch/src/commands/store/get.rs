@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{history, meant, not_there};
 use crate::{
     cli::Serve,
-    commands::{Code, refuse_existing},
+    commands::{Code, Wrong, refuse_existing},
     output,
 };
 
@@ -30,6 +30,7 @@ pub(super) fn get(store: &dyn CheckpointStore, host: &dyn Host, text: &str, how:
     let history = history(store, &spec.lineage)?;
     let into = how.into;
     refuse_existing(into, "folder")?;
+    refuse_in_store(into)?;
     let policy = match how.policy {
         Serve::Exact => LoadPolicy::Exact,
         Serve::Latest => LoadPolicy::Latest,
@@ -43,6 +44,26 @@ pub(super) fn get(store: &dyn CheckpointStore, host: &dyn Host, text: &str, how:
     laid.keep(into)?;
     output::print(&text)?;
     Ok(Code::OK)
+}
+
+/// Refuses a place in the folders of a store, which are its own.
+pub(super) fn refuse_in_store(into: &Path) -> anyhow::Result<()> {
+    const OWN: [&str; 7] = ["gc", "log", "manifests", "packs", "quarantine", "sig", "tmp"];
+    let whole = std::path::absolute(into).with_context(|| format!("cannot write `{}`", into.display()))?;
+    // By the names that folders have without links, as far as there are any.
+    let named = |it: &Path| Some(fs::canonicalize(it).ok()?.join(whole.strip_prefix(it).ok()?));
+    let whole = whole.ancestors().find_map(named).unwrap_or_default();
+    let is_own = |it: &&Path| {
+        let is_named = it.file_name().is_some_and(|name| OWN.iter().any(|own| name == *own));
+        is_named && it.parent().is_some_and(|it| it.join("store.json").is_file())
+    };
+    match whole.ancestors().find(is_own).and_then(Path::parent) {
+        Some(store) => {
+            let (into, store) = (into.display(), store.display());
+            Err(Wrong(format!("`{into}` is in a folder of the store `{store}`; name a place outside of it")).into())
+        }
+        None => Ok(()),
+    }
 }
 
 fn as_json(text: &str, report: &LoadReport, laid: &Laid, into: &Path) -> anyhow::Result<String> {

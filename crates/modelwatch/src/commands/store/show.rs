@@ -68,7 +68,7 @@ fn tensors(reader: &dyn CheckpointReader, host: &dyn Host) -> anyhow::Result<Val
         Ok(it) => {
             Ok(it.infos().map(|it| json!({"name": it.name, "dtype": it.dtype.name(), "shape": it.shape})).collect())
         }
-        Err(ContentsError::Tensors(_)) => Ok(json!([])),
+        Err(ContentsError::NoTensors(_)) => Ok(json!([])),
         Err(e) => Err(e.into()),
     }
 }

@@ -14,12 +14,11 @@ use std::{
 use anyhow::Context;
 use modelwatch_config::Pipeline;
 use modelwatch_runtime::{
-    arrival,
+    arrival::{self, Arrival},
     checkpoint::{self, CheckpointError},
     saver::Saver,
 };
 use modelwatch_sdk::{ErrorKind, Host, store::CheckpointStore};
-use serde_json::{Map, Value};
 
 use super::{
     named,
@@ -62,6 +61,10 @@ struct Tally {
     /// How many were handed to the saver, and have not ended.
     n_waiting: usize,
     has_panicked: bool,
+    /// The last one that no rule wanted.
+    not_due: Option<PathBuf>,
+    /// When it was told last that the folder cannot be read, which it could not be at the last look.
+    unread: Option<Instant>,
 }
 
 impl Tally {
@@ -99,11 +102,34 @@ impl Tally {
                 }
                 return Ok(());
             }
-            Ok(put::Outcome::Stored(id)) => output::print(id.as_str())?,
-            Ok(put::Outcome::NotDue(why)) => output::note(&format!("`{}` was not stored: {why}", path.display())),
+            Ok(put::Outcome::Stored(id)) => {
+                self.not_due = None;
+                output::print(id.as_str())?;
+            }
+            Ok(put::Outcome::NotDue(why)) => {
+                output::note(&format!("`{}` was not stored: {why}", path.display()));
+                self.not_due = Some(path.clone());
+            }
         }
         self.failed.remove(&path);
         Ok(())
+    }
+
+    /// Returns the hand-offs in a folder; none where it cannot be read for the moment, which is said once, and from time to time.
+    fn look(&mut self, folder: &Path) -> Vec<PathBuf> {
+        match published(folder) {
+            Ok(res) => {
+                self.unread = None;
+                res
+            }
+            Err(e) => {
+                if self.unread.is_none_or(|it| it.elapsed() >= REMINDER) {
+                    output::error(&format!("{}; it is looked at again", output::said(&e)));
+                    self.unread = Some(Instant::now());
+                }
+                Vec::new()
+            }
+        }
     }
 
     /// Returns whether this is to be said of a hand-off that was not stored: it is tried again and again, and what keeps it
@@ -152,29 +178,51 @@ pub(super) fn watch(
         return Err(Wrong(format!("there is no folder `{}`", watched.folder.display())).into());
     }
     let refuse_nonfinite = pipeline.as_ref().is_some_and(|it| it.refuse_nonfinite);
+    let is_on_signal = pipeline.as_ref().and_then(|it| it.save.as_ref()).is_some_and(|it| it.on_signal);
     let mut saver = Saver::<Done>::new(QUEUE);
     // What is published from now on is new.
     let old: BTreeSet<_> = published(watched.folder)?.into_iter().collect();
     let mut tally = Tally::default();
     let mut stall = Stall::default();
-    while !host.is_cancelled() {
+    let is_ending = Arc::new(AtomicBool::new(false));
+    // Whoever is told to end looks once more: what was published just before is the last chance that there is.
+    loop {
+        let is_last = host.is_cancelled();
+        if is_last {
+            is_ending.store(true, Relaxed);
+            while tally.n_waiting > 0 {
+                thread::sleep(NAP);
+                tally.tell_all(saver.ended())?;
+            }
+        }
+        let paths = tally.look(watched.folder);
+        // Nothing newer came, so that the last one that no rule wanted is all that there will be.
+        let is_all = paths.iter().all(|it| tally.taken.contains(it));
+        if let Some(it) = tally.not_due.take_if(|_| is_last && is_on_signal && is_all) {
+            tally.taken.remove(&it);
+        }
         if tally.n_waiting == 0 {
             stall.try_again();
         }
-        for path in published(watched.folder)? {
+        for path in paths {
             // One alone shows whether the store takes something again.
             if stall.n_looks > 0 && tally.n_waiting > 0 {
                 break;
             }
-            if host.is_cancelled() || stall.is_on.load(Relaxed) || !tally.taken.insert(path.clone()) {
+            let is_over = host.is_cancelled() && !is_last;
+            if is_over || stall.is_on.load(Relaxed) || !tally.taken.insert(path.clone()) {
                 continue;
             }
-            let examined = arrival::examine(&path, host).and_then(|it| {
+            let attended: &dyn Host = if is_last { &() } else { host };
+            let examined = arrival::examine(&path, attended).and_then(|it| {
                 if refuse_nonfinite { arrival::refuse_nonfinite(&path, None).map(|()| it) } else { Ok(it) }
             });
             let arrival = match examined {
                 Ok(it) => it,
-                Err(_) if host.is_cancelled() => break,
+                Err(_) if host.is_cancelled() && !is_last => {
+                    tally.taken.remove(&path);
+                    break;
+                }
                 Err(e) => {
                     tally.tell(path, Err(e))?;
                     continue;
@@ -182,22 +230,27 @@ pub(super) fn watch(
             };
             let (store, pipeline, lineage) = (Arc::clone(store), pipeline.clone(), watched.lineage.to_owned());
             let (is_stalled, is_old) = (Arc::clone(&stall.is_on), old.contains(&path));
+            let is_ending = Arc::clone(&is_ending);
             tally.n_waiting += 1;
             tally.tell_all(saver.save(move || {
                 if is_stalled.load(Relaxed) {
                     return Ok((path, None));
                 }
                 // In its turn, since what is due follows from what was stored before. Not cancelled: it was taken.
-                let to = Target { store: store.as_ref(), pipeline: pipeline.as_deref(), host: &(), lineage: &lineage };
+                let (store, pipeline, preempted) = (store.as_ref(), pipeline.as_deref(), is_ending.load(Relaxed));
+                let to = Target { store, pipeline, host: &(), lineage: &lineage, preempted };
                 let outcome = match is_old {
-                    true => store_once(&to, &path, &arrival.metadata),
-                    false => put::store(&to, &path, &arrival.metadata),
+                    true => store_once(&to, &path, &arrival),
+                    false => put::store(&to, &path, &arrival),
                 };
                 if matches!(&outcome, Err(e @ CheckpointError::Store(_)) if is_passing(e)) {
                     is_stalled.store(true, Relaxed);
                 }
                 Ok((path, Some(outcome)))
             }))?;
+        }
+        if is_last {
+            break;
         }
         let looked = Instant::now();
         while !host.is_cancelled() && looked.elapsed() < stall.pause(watched.every) {
@@ -206,14 +259,16 @@ pub(super) fn watch(
         }
     }
     tally.tell_all(saver.finish())?;
-    Ok(if tally.failed.is_empty() && !tally.has_panicked { Code::OK } else { Code::NOT_DONE })
+    let is_done = tally.failed.is_empty() && !tally.has_panicked && tally.unread.is_none();
+    Ok(if is_done { Code::OK } else { Code::NOT_DONE })
 }
 
 /// Returns whether another attempt may go well: nothing is known to be wrong with the hand-off, and what is wrong with the
 /// store may be over, as when it has space again or is mended.
 fn is_passing(e: &CheckpointError) -> bool {
     match e {
-        CheckpointError::Io { .. } => true,
+        // Whoever writes to it may have ended by then.
+        CheckpointError::Io { .. } | CheckpointError::Changed { .. } => true,
         CheckpointError::Store(e) => {
             matches!(e.kind, ErrorKind::Io | ErrorKind::Uncertain | ErrorKind::NoSpace | ErrorKind::Busy)
                 || e.is_damage()
@@ -224,10 +279,10 @@ fn is_passing(e: &CheckpointError) -> bool {
 
 /// Stores a hand-off, unless it was stored before and removed since: it stays in its folder when its lineage is pruned, and
 /// is seen again by whoever watches next.
-fn store_once(to: &Target<'_>, path: &Path, metadata: &Map<String, Value>) -> Result<put::Outcome, CheckpointError> {
+fn store_once(to: &Target<'_>, path: &Path, arrival: &Arrival) -> Result<put::Outcome, CheckpointError> {
     let history = to.store.history(to.lineage)?;
     if !history.removed().is_empty() {
-        let id = checkpoint::id_of(path, metadata)?;
+        let id = checkpoint::id_of(path, &arrival.metadata)?;
         if history.removed().contains(&id) {
             let (short, lineage) = (id.short(), to.lineage);
             return Ok(put::Outcome::NotDue(format!(
@@ -235,7 +290,7 @@ fn store_once(to: &Target<'_>, path: &Path, metadata: &Map<String, Value>) -> Re
             )));
         }
     }
-    put::store(to, path, metadata)
+    put::store(to, path, arrival)
 }
 
 /// Returns the hand-offs in a folder, by name. One that is being written has a name that starts with a dot, and gets its
@@ -295,5 +350,6 @@ mod tests {
         use ErrorKind::{Busy, Conflict, Corrupt, Input, Io, NoSpace, Panicked, Uncertain, Unreadable};
         assert!([Busy, Corrupt, Io, NoSpace, Uncertain, Unreadable].into_iter().all(is_tried_again));
         assert!(![Conflict, Input, Panicked].into_iter().any(is_tried_again));
+        assert!(is_passing(&CheckpointError::Changed { path: "step-1/model.keras".into() }));
     }
 }

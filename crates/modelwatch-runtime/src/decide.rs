@@ -7,6 +7,8 @@ mod tests;
 #[cfg(test)]
 mod unchanged;
 
+use std::borrow::Cow;
+
 pub(crate) use labels::form;
 use modelwatch_config::{Bound, FailOn, LabelMatch, MetricAddress, Op, Operand, Probe, ProbeKind, Requirement};
 use modelwatch_sdk::{
@@ -20,6 +22,8 @@ pub(crate) const NO_BASELINE_YET: &str = "there is no baseline yet";
 /// Returns the checks of one requirement: one per metric that it addresses, or one that says why
 /// there is none.
 pub(crate) fn requirement(it: &Requirement, report: &Report) -> Vec<Check> {
+    let known = known(it, report);
+    let report = &*known;
     let addressed: Vec<_> = candidates(report).filter(|metric| addresses(&it.metric, metric)).collect();
     if addressed.is_empty() {
         return vec![absent(it, report)];
@@ -27,6 +31,16 @@ pub(crate) fn requirement(it: &Requirement, report: &Report) -> Vec<Check> {
     // Those that a `*` names are tried together: one of many looks worse by chance.
     let n_tried = addressed.iter().filter(|it| has_say(it)).count();
     addressed.into_iter().map(|metric| check(it, metric, n_tried, report)).collect()
+}
+
+/// Returns the report that a requirement is held against. Without a confidence, what is not computed exactly is no more than within its
+/// bounds; with one the interval tells that, too.
+fn known<'a>(it: &Requirement, report: &'a Report) -> Cow<'a, Report> {
+    if it.confidence.is_some() || report.metrics.iter().all(|it| it.bounds.is_none()) {
+        return Cow::Borrowed(report);
+    }
+    let within = |it: &Metric| it.clone().interval(it.bounds.or(it.interval));
+    Cow::Owned(Report { metrics: report.metrics.iter().map(within).collect(), ..report.clone() })
 }
 
 /// Returns the check of a comparison with a baseline that is not there yet, which decides nothing where the pipeline allows for that.
@@ -231,7 +245,7 @@ fn within(interval: Option<Interval>, level: f64, judge: impl Fn(Interval) -> (b
     let at = percent(level);
     match judge(it) {
         (false, false) if it.is_certain() => {
-            let why = "because not everything could be looked at: see the gaps";
+            let why = "because not everything could be looked at, or not exactly: see the gaps";
             (Status::Inconclusive, interval, format!("it lies between {:.6} and {:.6}, {why}", it.low, it.high))
         }
         (true, _) if it.is_certain() => (Status::Pass, interval, "it holds at both bounds".to_owned()),

@@ -51,6 +51,11 @@ pub struct Metric {
     /// A confidence interval.
     #[serde(default)]
     pub interval: Option<Interval>,
+    /// Between which numbers it surely is for these rows, where it is not computed exactly, as from bins of scores. The interval is as much
+    /// wider; a requirement without a confidence holds only where it does at both. Not in the record of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub bounds: Option<Interval>,
     /// How many rows or elements it is computed from.
     pub n: u64,
     /// The degrees of freedom of the interval where it is one of Student's t; none where it is of another kind. Not in the record of a
@@ -292,6 +297,7 @@ impl Metric {
             value,
             unit: None,
             interval: None,
+            bounds: None,
             n: 0,
             degrees_of_freedom: None,
             role: MetricRole::Candidate,
@@ -339,6 +345,13 @@ impl Metric {
     #[must_use]
     pub fn interval(mut self, interval: Option<Interval>) -> Self {
         self.interval = interval;
+        self
+    }
+
+    /// Sets between which numbers it surely is, where it is not computed exactly.
+    #[must_use]
+    pub fn bounds(mut self, bounds: Option<Interval>) -> Self {
+        self.bounds = bounds;
         self
     }
 

@@ -28,6 +28,19 @@ struct Compared {
     limit: f64,
     /// Its degrees of freedom where it is Student's t.
     degrees_of_freedom: Option<f64>,
+    /// Between which numbers it is for these rows, where it is not computed exactly; the interval is as much wider.
+    within: Option<Interval>,
+}
+
+impl Compared {
+    /// Returns it as it would be at either bound; none where it is computed exactly. As a bound moves it, so does it its interval.
+    fn at_bounds(self) -> Option<[(f64, Self); 2]> {
+        let Interval { low, high, .. } = self.within.filter(|it| has_bounds(Some(*it)))?;
+        let (whole, width) = (self.interval, high - low);
+        let lower = Interval { high: (whole.high - width).max(whole.low), ..whole };
+        let upper = Interval { low: (whole.low + width).min(whole.high), ..whole };
+        Some([(low, Self { interval: lower, ..self }), (high, Self { interval: upper, ..self })])
+    }
 }
 
 /// Decides about a comparison. With a confidence it is the interval of the difference that has to hold.
@@ -65,8 +78,8 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
         Ok(it) => it,
         Err(it) => return it,
     };
-    let is_no_worse = holds(op, metric.value, limit);
-    let decision = match (sureness.confidence, compared) {
+    let is_inexact = sureness.confidence.is_some() && [metric, other].into_iter().any(|it| has_bounds(it.bounds));
+    let at = |is_no_worse: bool, compared: Result<Compared, String>| match (sureness.confidence, compared) {
         (confidence, Ok(it)) if is_bounded => {
             within(joint(it, sureness.n_tried), wanted_level(it.interval, confidence), |found| {
                 bounds(op, found, it.limit)
@@ -77,6 +90,22 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
         (Some(_), it) if is_no_worse => (Status::Pass, it.ok().map(|it| it.interval), "it is not worse".to_owned()),
         (Some(_), Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
         (Some(confidence), Ok(it)) => unless_surely_worse(op, it, confidence, sureness.n_tried),
+    };
+    let decision = match compared {
+        Err(why) if is_inexact => (Status::Inconclusive, None, why),
+        Ok(it) if is_inexact => match it.at_bounds() {
+            Some(both) => {
+                let [left, right] = both.map(|(value, of)| at(holds(op, value, of.limit), Ok(of)));
+                if left.0 == right.0 {
+                    (left.0, Some(it.interval), left.2)
+                } else {
+                    let why = "whether it is worse depends on what is not computed exactly: see the gaps";
+                    (Status::Inconclusive, Some(it.interval), why.to_owned())
+                }
+            }
+            None => at(holds(op, metric.value, limit), Ok(it)),
+        },
+        compared => at(holds(op, metric.value, limit), compared),
     };
     said_of(than, other, decision)
 }
@@ -196,8 +225,14 @@ fn of_role<'a>(metric: &Metric, report: &'a Report, role: MetricRole) -> Option<
 fn paired(factor: f64, offset: f64, baseline: &Metric, metric: &Metric, report: &Report) -> Result<Compared, String> {
     let of = |role, limit| {
         let found = of_role(metric, report, role);
-        let compared = found
-            .and_then(|it| Some(Compared { interval: it.interval?, limit, degrees_of_freedom: it.degrees_of_freedom }));
+        let compared = found.and_then(|it| {
+            Some(Compared {
+                interval: it.interval?,
+                limit,
+                degrees_of_freedom: it.degrees_of_freedom,
+                within: it.bounds,
+            })
+        });
         compared.ok_or_else(no_interval)
     };
     if factor == 1.0 {
@@ -222,21 +257,27 @@ fn unpaired(
     // The fewest are those that the wider tails come from.
     let fewest = |of: f64| other.degrees_of_freedom.map_or(of, |it| it.min(of));
     let degrees_of_freedom = metric.degrees_of_freedom.map(fewest).or(other.degrees_of_freedom);
-    let compared = |interval| Compared { interval, limit: offset, degrees_of_freedom };
+    let compared = |interval, within| Compared { interval, limit: offset, degrees_of_freedom, within };
     if std::ptr::eq(other, metric) {
         // One of many that are held against it, by `*`: what is left is a share of the metric, and as unsure as that.
-        let Interval { low, high, level } = metric.interval.ok_or_else(no_interval)?;
-        let [left, right] = [low, high].map(|it| if factor == 1.0 { 0.0 } else { (1.0 - factor) * it });
-        return Ok(compared(Interval { low: left.min(right), high: left.max(right), level }));
+        let left_of = |Interval { low, high, level }: Interval| {
+            let [left, right] = [low, high].map(|it| if factor == 1.0 { 0.0 } else { (1.0 - factor) * it });
+            Interval { low: left.min(right), high: left.max(right), level }
+        };
+        return Ok(compared(left_of(metric.interval.ok_or_else(no_interval)?), metric.bounds.map(left_of)));
     }
     let (left, right) = (known(metric, confidence)?, known(other, confidence)?);
     let right = Interval { low: factor * right.low, high: factor * right.high, level: right.level };
-    let difference = if left.is_certain() || right.is_certain() {
+    let [of_left, of_right] = [metric, other].map(|it| it.bounds.unwrap_or(Interval::certain(it.value, it.value)));
+    let is_exact = metric.bounds.is_none() && other.bounds.is_none();
+    let within = Interval::certain(of_left.low - factor * of_right.high, of_left.high - factor * of_right.low);
+    // Errors of computing add up, where those of chance do in squares.
+    let difference = if left.is_certain() || right.is_certain() || !is_exact {
         Interval { low: left.low - right.high, high: left.high - right.low, level: left.level.min(right.level) }
     } else {
         Interval::of_difference((metric.value, left), (factor * other.value, right))
     };
-    Ok(compared(difference))
+    Ok(compared(difference, (!is_exact).then_some(within)))
 }
 
 /// Returns where a value lies: within its bounds, in its interval where a confidence is asked for, or else where it is.
@@ -260,7 +301,7 @@ mod tests {
 
     fn joint_of_ten(low: f64, high: f64, degrees_of_freedom: Option<f64>) -> Option<(f64, f64)> {
         let interval = Interval { low, high, level: 0.95 };
-        joint(Compared { interval, limit: 0.0, degrees_of_freedom }, 10).map(|it| (it.low, it.high))
+        joint(Compared { interval, limit: 0.0, degrees_of_freedom, within: None }, 10).map(|it| (it.low, it.high))
     }
 
     #[test]

@@ -254,6 +254,63 @@ fn a_difference_within_bounds_is_held_against_both() {
     }
 }
 
+/// What bins tell of scores is near what the scores would tell, and nothing may rest on which of both it is.
+#[test]
+fn what_is_not_computed_exactly_holds_within_its_bounds_alone() {
+    use Status::{Fail, Inconclusive, Pass};
+    let of = |value: f64, role, bounds: [f64; 2], interval: [f64; 2]| {
+        let metric = Metric::new("roc_auc", value).n(100).role(role).better(Some(Better::Higher));
+        let metric = metric.bounds(Some(Interval::certain(bounds[0], bounds[1])));
+        metric.interval(Some(Interval { low: interval[0], high: interval[1], level: 0.95 }))
+    };
+    let metrics = vec![
+        of(0.84, MetricRole::Candidate, [0.83, 0.85], [0.80, 0.88]),
+        of(0.81, MetricRole::Baseline, [0.80, 0.90], [0.77, 0.93]),
+        of(0.03, MetricRole::Difference, [-0.07, 0.05], [-0.075, 0.055]),
+    ];
+    let report = Report { metrics, ..Report::default() };
+    for (condition, expected) in [
+        (">= 0.82", Pass),
+        (">= 0.835", Inconclusive),
+        (">= 0.845", Inconclusive),
+        (">= 0.86", Fail),
+        ("between 0.82 and 0.86", Pass),
+        ("between 0.82 and 0.84", Inconclusive),
+        (">= 0.82 with confidence 95%", Inconclusive),
+        (">= 0.79 with confidence 95%", Pass),
+        (">= baseline", Inconclusive),
+        (">= baseline - 0.07", Pass),
+        ("> baseline + 0.06", Fail),
+        (">= baseline with confidence 95%", Inconclusive),
+        (">= baseline - 0.08 with confidence 95%", Pass),
+        ("not worse than baseline", Inconclusive),
+        ("not worse than baseline - 0.07", Pass),
+        // At the lower bound the whole interval, from -0.075 to -0.065, is worse; at the upper one it is better.
+        ("not worse than baseline with confidence 95%", Inconclusive),
+        // Some of the interval is no worse at either bound.
+        ("not worse than baseline - 0.066 with confidence 95%", Pass),
+        ("not worse than baseline + 0.06 with confidence 95%", Fail),
+    ] {
+        assert_eq!(statuses("roc_auc", condition, &report), [expected], "{condition}");
+    }
+}
+
+/// Errors of two metrics that are not computed exactly add up.
+#[test]
+fn what_is_not_exact_on_both_sides_is_within_both_bounds() {
+    let of = |value: f64, slice: Option<&str>| {
+        let metric = Metric::new("roc_auc", value).n(100).better(Some(Better::Higher));
+        let metric = metric.bounds(Some(Interval::certain(value - 0.1, value + 0.1)));
+        let metric = metric.interval(interval(value - 0.11, value + 0.11));
+        slice.into_iter().fold(metric, |it, slice| it.label("slice", slice))
+    };
+    let report = Report { metrics: vec![of(0.5, None), of(0.7, Some("a"))], ..Report::default() };
+    // Together they are off by up to 0.2, and their intervals by no less: squares alone would say 0.16.
+    for condition in [">= overall + 0.01", ">= overall + 0.03 with confidence 95%"] {
+        assert_eq!(statuses("roc_auc[slice=a]", condition, &report), [Status::Inconclusive], "{condition}");
+    }
+}
+
 #[test]
 fn what_is_compared_with_bounds_is_held_against_both() {
     let of = |value| Metric::new("share", value).n(10).better(Some(Better::Lower));

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use modelwatch_config::{Action, Data, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData, When};
 use modelwatch_sdk::{
     FindingCode, Kind, ModelRole, Need, Needs, Report, Role,
-    report::{Check, Finding, Gap, Labels, MetricRole, Status},
+    report::{Check, Finding, Gap, Labels, Metric, MetricRole, Status},
     store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
 
@@ -342,8 +342,8 @@ fn record(run: &Run<'_>, judgement: Judgement, checkpoints: &Checkpoints<'_>) ->
             items.into_iter().map(move |it| Of { probe: probe.to_owned(), it })
         }
         // What the decision needed beyond the number has been used.
-        let metrics =
-            report.metrics.into_iter().map(|it| it.better(None).unfit(None).degrees_of_freedom(None)).collect();
+        let decided = |it: Metric| it.better(None).unfit(None).bounds(None).degrees_of_freedom(None);
+        let metrics = report.metrics.into_iter().map(decided).collect();
         res.metrics.extend(of(&probe, metrics));
         res.findings.extend(of(&probe, report.findings));
         res.figures.extend(of(&probe, report.figures));

@@ -5,10 +5,11 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Instant,
 };
 
 use arrow_schema::{Schema, SchemaRef};
-use modelwatch_infer::{ElementType, InferError, Model, TensorSpec};
+use modelwatch_infer::{ElementType, InferError, Model, Runtime, TensorSpec};
 use modelwatch_profile::Predictor;
 use modelwatch_sdk::{Error, ErrorKind, ModelRole, RecordBatch, Result, about::ModelDescription};
 
@@ -113,6 +114,8 @@ pub(crate) struct RunModel {
     origin: Origin,
     /// What its inputs are made of in the data that is being read, or was last.
     inputs: RwLock<Option<InputMap>>,
+    /// What loads it again; none where nobody asks for that.
+    loader: Option<Arc<dyn Runtime>>,
 }
 
 impl RunModel {
@@ -123,7 +126,24 @@ impl RunModel {
             by_shape: Mutex::default(),
             origin: loaded.origin.clone(),
             inputs: RwLock::default(),
+            loader: None,
         }
+    }
+
+    /// Sets what loads it again.
+    pub(crate) fn loaded_by(self, loader: Option<Arc<dyn Runtime>>) -> Self {
+        Self { loader, ..self }
+    }
+
+    /// Loads it once more, and returns how many seconds that took.
+    pub(crate) fn load_again(&self) -> Result<f64> {
+        let missing = || Error::new(ErrorKind::NotFound, "nothing loads models again here");
+        let loader = self.loader.as_deref().ok_or_else(missing)?;
+        let start = Instant::now();
+        let loaded = Model::load_with(loader, &self.origin.file).map_err(Error::input)?;
+        let seconds = start.elapsed().as_secs_f64();
+        drop(loaded);
+        Ok(seconds)
     }
 
     /// Runs it on inputs, for its outputs and for the layers that probes ask for.

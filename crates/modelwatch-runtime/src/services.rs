@@ -14,7 +14,7 @@ use std::{
 use arrow_select::concat::concat_batches;
 use modelwatch_infer::InferError;
 use modelwatch_sdk::{
-    AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, RecordBatch, Result, answer,
+    AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, LOAD, MAX_THREADS, ModelRole, RecordBatch, Result, answer,
     artifact::{self, BUDGET, KEEP},
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Terms},
@@ -218,6 +218,7 @@ impl ProbeHost<'_> {
                 Err(_) if self.is_cancelled() => Err(self.cancelled()),
                 found => Ok(found?.into()),
             },
+            LOAD => Ok(self.models.required(role()?)?.load_again()?.into()),
             "machine" => {
                 let runtime = self.models.candidate.as_deref().map(RunModel::runtime);
                 serde_json::to_value(describe::machine(runtime)).map_err(Error::input)

@@ -37,6 +37,13 @@ pub struct ModelDescription {
     pub refusal: Option<String>,
 }
 
+impl ModelDescription {
+    /// Returns how many rows the model takes in a call, where that is part of it: more of them are several calls.
+    pub fn fixed_batch(&self) -> Option<u64> {
+        self.inputs.iter().find_map(|it| it.shape.first().copied().flatten())
+    }
+}
+
 /// An input or output of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {

@@ -16,6 +16,8 @@ use crate::{
     reproduction::{self, Reproduction},
 };
 
+/// What the service is called that loads a model again; see [`Host::load_again`].
+pub const LOAD: &str = "load_again";
 /// Behind the name of a model: that it takes all rows in one call; see [`Host::infer_at_once`].
 pub const AT_ONCE: &str = ":at-once";
 
@@ -192,6 +194,15 @@ pub trait Host: Send + Sync {
     /// When the model has not run yet.
     fn inference_seconds(&self, model: ModelRole) -> Result<f64> {
         read("inference_seconds", self.call("inference_seconds", &Value::from(model.as_str()))?)
+    }
+
+    /// Loads a model once more, throws it away, and returns the seconds that it took. Its files were read before, so that they may come
+    /// out of a cache.
+    ///
+    /// # Errors
+    /// When the model is not part of the run or cannot be loaded again, and `NotFound` where the host does not offer it.
+    fn load_again(&self, model: ModelRole) -> Result<f64> {
+        read(LOAD, self.call(LOAD, &Value::from(model.as_str()))?)
     }
 
     /// Returns the error with which a component ends a call that was cancelled.

@@ -94,7 +94,7 @@ pub use schemars::JsonSchema;
 pub use crate::{
     codes::{CodeInfo, FindingCode},
     error::{Error, ErrorKind, Result, pointer},
-    host::{AT_ONCE, Host, IS_ONE_MODEL, MAX_THREADS, ModelRole, threads_of},
+    host::{AT_ONCE, Host, IS_ONE_MODEL, LOAD, MAX_THREADS, ModelRole, threads_of},
     probe::{Analyzer, KnownMetric, Need, Needs, PENULTIMATE, Probe, Role, RowNeeds, TensorNeeds, Verifier},
     registry::{ComponentInfo, Kind, Manifest, Registry},
     report::Report,

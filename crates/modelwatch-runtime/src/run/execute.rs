@@ -137,8 +137,8 @@ pub(super) fn execute(
         Some((role, Arc::new(Refused { checkpoint, model, signature, why })))
     });
     let models = Models {
-        candidate: candidate_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
-        baseline: baseline_model.as_ref().ok().map(|it| Arc::new(RunModel::new(it))),
+        candidate: candidate_model.as_ref().ok().map(|it| run.run_model(it, ModelRole::Candidate)),
+        baseline: baseline_model.as_ref().ok().map(|it| run.run_model(it, ModelRole::Baseline)),
         refused: refused.collect(),
         names: [&candidate, &baseline].into_iter().flatten().map(Ready::names).collect(),
     };
@@ -256,6 +256,11 @@ impl<'a> Run<'a> {
             }
         };
         (load(candidate, ModelRole::Candidate), load(baseline, ModelRole::Baseline))
+    }
+
+    /// Returns the model that probes run, and can have loaded again.
+    fn run_model(&self, loaded: &LoadedModel, role: ModelRole) -> Arc<RunModel> {
+        Arc::new(RunModel::new(loaded).loaded_by(self.options.runtimes.open(self.pipeline, role).ok()))
     }
 
     /// Opens a probe, unless its `when` keeps it out.

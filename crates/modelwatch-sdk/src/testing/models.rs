@@ -14,7 +14,7 @@ use crate::{
     answer,
     artifact::{self, Artifact},
     error::{Error, ErrorKind, Result},
-    host::{AT_ONCE, Host, ModelRole, threads_of},
+    host::{AT_ONCE, Host, LOAD, ModelRole, threads_of},
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Terms},
     numerics::{NUMERICS, Numerics},
@@ -26,6 +26,7 @@ type Compare = dyn Fn(&RecordBatch, &Terms) -> Result<NodeComparison> + Send + S
 type Numbers = dyn Fn(&RecordBatch) -> Result<Numerics> + Send + Sync;
 type Reproduce = dyn Fn(&RecordBatch, &str) -> Result<Reproduction> + Send + Sync;
 type Memory = dyn Fn(&str, usize) -> Option<InferenceMemory> + Send + Sync;
+type Load = dyn Fn(u64) -> f64 + Send + Sync;
 type Seconds = dyn Fn(u64, usize) -> f64 + Send + Sync;
 
 /// A model that is a function.
@@ -36,6 +37,8 @@ pub struct TestModel {
     pub description: ModelDescription,
     /// Returns the seconds that a run takes, by how many there were before and how many rows there are.
     pub seconds: Box<Seconds>,
+    /// Returns the seconds that loading it again takes, by how often it was; none where it cannot be loaded again.
+    pub load: Option<Box<Load>>,
 }
 
 impl TestModel {
@@ -45,6 +48,7 @@ impl TestModel {
             run: Box::new(run),
             description: ModelDescription::default(),
             seconds: Box::new(|_, rows| rows as f64 * 1e-3),
+            load: None,
         }
     }
 }
@@ -62,6 +66,8 @@ pub struct ModelHost {
     memory: Option<Box<Memory>>,
     /// By model: how often it ran, and how long the last time.
     runs: Mutex<BTreeMap<String, (u64, f64)>>,
+    /// By model: how often it was loaded again.
+    loads: Mutex<BTreeMap<String, u64>>,
 }
 
 impl ModelHost {
@@ -194,6 +200,13 @@ impl Host for ModelHost {
                 let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
                 let (_, last) = runs.get(name).ok_or_else(|| Error::input(format!("{name} has not run yet")))?;
                 Ok((*last).into())
+            }
+            LOAD => {
+                let load = self.get(name)?.load.as_ref().ok_or_else(|| Error::input("its file is gone"))?;
+                let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = loads.entry(name.to_owned()).or_default();
+                *before += 1;
+                Ok(load(*before - 1).into())
             }
             other => return Err(Error::new(ErrorKind::NotFound, format!("the host offers no service `{other}`"))),
         };

@@ -43,7 +43,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-M006",
         severity: Severity::Error,
         title: "nearly all rows have the same prediction",
-        meaning: "One class is predicted for nearly every row although clearly fewer have that label, or a regression predicts one number while the labels vary.",
+        meaning: "One class is predicted for nearly every row although clearly fewer have that label, or a regression predicts one number while the labels vary. Of a multi-label model, that it predicts the same labels for nearly every row or next to none; of a segmentation, one class for all pixels; of a detection, nothing at all.",
         advice: "Look for dead units (a bias far below zero; see the analyzer `weights`), for inputs that are constant or not scaled as in training, and for a threshold that no score reaches.",
     },
     FindingCode {
@@ -66,5 +66,12 @@ pub(crate) const CODES: &[FindingCode] = &[
         title: "the model is less accurate on rows that it was not trained on",
         meaning: "With `training`, where the reference data are the rows that it was trained on: its accuracy is higher there by more than is tolerated, even at the lower end of the interval of the difference. The model is over-fitted, or the current rows differ from those that it was trained on. It is an error where the model is also worse than the baseline, which surely loses less on the same rows.",
         advice: "Judge the model on held-out rows that were drawn as the training rows were. A gap that stays is over-fitting: more data, fewer epochs or more regularization help. One that goes is drift.",
+    },
+    FindingCode {
+        code: "MW-M010",
+        severity: Severity::Error,
+        title: "detections are no boxes",
+        meaning: "Detections end before they begin: x2 is less than x1, or y2 less than y1. No object is found by them. It is an error where they are one in a hundred or more, and a warning below and of a baseline.",
+        advice: "Give boxes as `x1, y1, x2, y2`. Of `x, y, width, height`, add x and y to width and height; of centers, take half of them off first.",
     },
 ];

@@ -76,7 +76,9 @@ fn named(cut: Cut) -> Cut {
 
 fn bins(column: &str, array: &ArrayRef, edges: &[f64]) -> Result<Cut> {
     let numbers = rows::numbers(array.as_ref()).map_err(|e| {
-        Error::config(format!("/slice_bins/{column}"), format!("`{column}` has no numbers: {}", e.message))
+        let message = format!("`{column}` of `slice_bins` has no numbers: {}", e.message);
+        Error::config(format!("/slice_bins/{column}"), message)
+            .with_help("without edges its values are slices of their own: leave it out of `slice_bins`")
     })?;
     if numbers.width != 1 {
         let message = format!("`{column}` has {} numbers per row, expected one", numbers.width);

@@ -9,9 +9,11 @@ use modelwatch_stats::intervals::{McNemar, mcnemar};
 use crate::{
     areas::AreaVariances,
     bootstrap::{Replicates, Rows, of_groups},
+    bounds::{self, Bounds, OfRanks},
     config::{Method, Settings},
     curves::{self, Groups},
     figures, findings, gaps, intervals,
+    magnitudes::RELATIVE_ERROR,
     mass::Mass,
     measure::{self, Areas, Measure, Of},
     residuals,
@@ -46,8 +48,7 @@ pub(crate) struct Evaluation<'a> {
     /// Slices in the data.
     pub(crate) slices: Vec<Slice>,
     pub(crate) measures: Vec<Measure>,
-    /// The values of those that are ranked, per model.
-    ranked: Vec<(Measure, Vec<f64>)>,
+    ranked: Vec<OfRanks>,
     /// Which of the replicated metrics each one is.
     slots: Vec<Option<usize>>,
     areas: AreaVariances,
@@ -73,6 +74,8 @@ pub(crate) struct Slice {
 struct Estimate {
     value: f64,
     interval: Option<Interval>,
+    /// Between which numbers the value is where it is not exact; the interval is as much wider.
+    bounds: Option<Interval>,
     /// Those of the interval, where it is Student's t.
     degrees_of_freedom: Option<f64>,
 }
@@ -227,31 +230,68 @@ impl<'a> Evaluation<'a> {
         if !measure.is_ranked() {
             return measure.value(self.tally(), model);
         }
-        self.ranked.iter().find(|it| it.0 == measure).map_or(f64::NAN, |it| it.1[model])
+        self.ranked.iter().find(|it| it.measure == measure).map_or(f64::NAN, |it| it.values[model])
     }
 
-    fn ranked_values(&self) -> Vec<(Measure, Vec<f64>)> {
+    /// Returns the bounds of a metric over all rows; none where it is exact, or has none.
+    pub(crate) fn bounds(&self, measure: Measure, model: usize) -> Option<Bounds> {
+        self.ranked.iter().find(|it| it.measure == measure)?.bounds.get(model).copied().flatten()
+    }
+
+    /// Returns the bounds of the difference over all rows, as [`Self::bounds`].
+    fn difference_bounds(&self, measure: Measure) -> Option<Bounds> {
+        let values = [0, 1].map(|it| self.value(measure, it));
+        let bounds = [0, 1].map(|it| self.bounds(measure, it));
+        match self.of_one_model(self.tally(), values[0] - values[1], 1.0) {
+            // The scores are the same, whatever they are within the bins.
+            Some(it) => bounds[0].and_then(|_| Bounds::around(&[it.low])),
+            None => Bounds::of_difference(bounds, values),
+        }
+    }
+
+    /// Returns the bounds of the ratio over all rows, as [`Self::bounds`].
+    fn ratio_bounds(&self, measure: Measure, ratio: f64) -> Option<Bounds> {
+        let bounds = [0, 1].map(|it| self.bounds(measure, it));
+        match self.of_one_model(self.tally(), ratio, 1.0) {
+            Some(it) => bounds[0].and_then(|_| Bounds::around(&[it.low])),
+            None => Bounds::of_ratio(bounds, [0, 1].map(|it| self.value(measure, it))),
+        }
+    }
+
+    fn ranked_values(&self) -> Vec<OfRanks> {
         let ranked: Vec<Measure> = self.measures.iter().copied().filter(|it| it.is_ranked()).collect();
-        let of_model = |model: usize| -> Vec<f64> {
+        let of_model = |model: usize| -> Vec<(f64, Option<Bounds>)> {
             if self.tally().models[model].unusable > 0 {
-                return vec![f64::NAN; ranked.len()];
+                return vec![(f64::NAN, None); ranked.len()];
             }
             let of_rows = self.rows.ranked_values(&ranked, model, &self.rows.masses());
-            if self.is_of_all_rows() {
-                return of_rows;
+            if self.is_complete {
+                return of_rows.into_iter().map(|it| (it, None)).collect();
             }
-            let n_ranked = self.totals.histograms[model].len();
+            let is_scored = self.layout.models[model].is_scored && self.layout.sums.is_none();
+            let n_ranked = if is_scored { self.layout.ranked_classes().len() } else { 0 };
             let groups: Vec<Groups> = (0..n_ranked).map(|it| self.groups(model, it)).collect();
-            let value = |(measure, of_rows): (&Measure, f64)| match measure {
-                it if it.is_of_pairs() || self.layout.sums.is_some() => of_rows,
-                it if it.is_of_errors_ranked() => self.totals.errors[model].quantile(it.error_level()),
-                it => of_groups(*it, &groups),
+            let (worst, best): (Vec<Groups>, Vec<Groups>) =
+                groups.iter().map(|it| curves::extremes(it)).map(|[worst, best]| (worst, best)).unzip();
+            let value = |(&measure, of_rows): (&Measure, f64)| match measure {
+                it if it.is_of_pairs() || self.layout.sums.is_some() => (of_rows, None),
+                it if it.is_of_errors_ranked() => {
+                    let value = self.totals.errors[model].quantile(it.error_level());
+                    (value, Bounds::around(&[-1.0, 1.0].map(|it| value + it * RELATIVE_ERROR * value)))
+                }
+                it => {
+                    let value = if self.is_of_all_rows() { of_rows } else { of_groups(it, &groups) };
+                    (value, Bounds::around(&[value, of_groups(it, &worst), of_groups(it, &best)]))
+                }
             };
             ranked.iter().zip(of_rows).map(value).collect()
         };
-        let values: Vec<Vec<f64>> = (0..self.layout.models.len()).map(of_model).collect();
-        let of = |nth: usize| values.iter().map(|it| it[nth]).collect();
-        ranked.iter().enumerate().map(|(nth, &it)| (it, of(nth))).collect()
+        let found: Vec<Vec<(f64, Option<Bounds>)>> = (0..self.layout.models.len()).map(of_model).collect();
+        let of = |(nth, &measure): (usize, &Measure)| {
+            let (values, bounds) = found.iter().map(|it| it[nth]).unzip();
+            OfRanks { measure, values, bounds }
+        };
+        ranked.iter().enumerate().map(of).collect()
     }
 
     /// Returns the interval of a metric of a model over all rows.
@@ -277,7 +317,9 @@ impl<'a> Evaluation<'a> {
         let found = if prefers_closed { closed().or_else(replicated) } else { replicated().or_else(closed) };
         // What replicates are biased by, as a lift of few rows, is more than they vary: such an interval says nothing.
         let value = self.value(measure, model);
-        found.filter(|it| !(value < it.low || value > it.high))
+        let found = found.filter(|it| !(value < it.low || value > it.high))?;
+        let bounds = self.bounds(measure, model);
+        Some(bounds.map_or(found, |it| it.widen(value, found, measure.range())))
     }
 
     /// Closed forms are for rows of equal weight, save those of shares.
@@ -304,6 +346,12 @@ impl<'a> Evaluation<'a> {
     }
 
     fn paired_interval(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
+        let found = self.interval_of_pairs(measure, level, is_kept)?;
+        let value = self.value(measure, 0) - self.value(measure, 1);
+        Some(self.difference_bounds(measure).map_or(found, |it| it.widen(value, found, bounds::ANY)))
+    }
+
+    fn interval_of_pairs(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
         let tally = self.tally();
         let values = [self.value(measure, 0), self.value(measure, 1)];
         if let Some(found) = self.of_one_model(tally, values[0] - values[1], level) {
@@ -363,6 +411,7 @@ impl<'a> Evaluation<'a> {
             let of_model = |it: usize| Estimate {
                 value: self.value(measure, it),
                 interval: self.interval(measure, it, level),
+                bounds: self.bounds(measure, it).map(Bounds::certain),
                 degrees_of_freedom: None,
             };
             self.roles(measure, self.tally(), &labels, of_model, None, report);
@@ -372,16 +421,18 @@ impl<'a> Evaluation<'a> {
             let [left, right] = [0, 1].map(|it| self.value(measure, it));
             let n = self.tally().all.n;
             let difference = metric(measure, left - right).role(MetricRole::Difference).n(n).labels(&labels);
-            report.metrics.push(difference.interval(self.difference_interval(measure, level)));
+            let bounds = self.difference_bounds(measure).map(Bounds::certain);
+            report.metrics.push(difference.interval(self.difference_interval(measure, level)).bounds(bounds));
             if !measure.is_of_class() {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
                 let slot = self.slot(measure).filter(|_| !intervals::is_of_too_few(measure, self.tally()));
                 let replicated = || slot.and_then(|it| self.replicates.compared(it, value, |it| it[0] / it[1], level));
                 let interval = self.of_one_model(self.tally(), value, level);
                 let interval = interval.or_else(|| replicated().filter(intervals::has_width));
-                report
-                    .metrics
-                    .push(metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels).interval(interval));
+                let within = self.ratio_bounds(measure, value);
+                let interval = interval.map(|found| within.map_or(found, |it| it.widen(value, found, bounds::ANY)));
+                let ratio = metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels);
+                report.metrics.push(ratio.interval(interval).bounds(within.map(Bounds::certain)));
             }
         }
         if self.layout.is_regression() {
@@ -436,6 +487,7 @@ impl<'a> Evaluation<'a> {
                 let of_model = |it: usize| Estimate {
                     value: measure.value(tally, it),
                     interval: intervals::of_slice(measure, tally, it, level),
+                    bounds: None,
                     degrees_of_freedom: intervals::degrees_of_freedom(measure, tally, it),
                 };
                 self.roles(measure, tally, &labels, of_model, unfit.as_ref(), report);
@@ -498,10 +550,10 @@ impl<'a> Evaluation<'a> {
     ) {
         for (model, role) in [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate() {
             if self.has(measure, model) {
-                let Estimate { value, interval, degrees_of_freedom } = of_model(model);
+                let Estimate { value, interval, bounds, degrees_of_freedom } = of_model(model);
                 let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
                 let metric = metric(measure, value).role(role).n(measure.n(tally, model)).labels(labels);
-                let metric = metric.interval(interval).degrees_of_freedom(degrees_of_freedom);
+                let metric = metric.interval(interval).bounds(bounds).degrees_of_freedom(degrees_of_freedom);
                 report.metrics.push(metric.unfit(unfit.cloned()));
             }
         }
@@ -569,6 +621,7 @@ fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool
     match measure {
         Measure::MaxError => false,
         it if it.is_biased() => false,
+        it if it.jumps() && settings.intervals.method == Method::Jackknife => false,
         // Curves of many classes, each of them again in each replicate, would take longer than all else.
         Measure::AveragePrecision(Of::Class(_)) | Measure::Lift(_, Of::Class(_)) => false,
         Measure::AveragePrecision(Of::Macro) | Measure::Lift(_, Of::Macro) => layout.classes.len() <= MAX_CURVES,

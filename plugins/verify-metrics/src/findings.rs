@@ -11,6 +11,7 @@
 //! | `MW-M007` | warning | a slice is worse than the whole |
 //! | `MW-M008` | warning | no better than a trivial model by any measure, though not without information |
 //! | `MW-M009` | warning, or error where the model is also worse than the baseline, whose gap is smaller | less accurate on rows that it was not trained on |
+//! | `MW-M010` | warning, or error where they are many | detections that are no boxes |
 //!
 //! The thresholds are the constants below; they are not tuned per model.
 
@@ -24,7 +25,7 @@ use crate::{
     evaluate::{Evaluation, Slice, mcnemar_p},
     intervals,
     measure::{self, Areas, Measure},
-    permutation,
+    permutation, sum_findings,
     training::Gap,
     trivial,
 };
@@ -44,21 +45,23 @@ const EXCESS: f64 = 0.05;
 /// MW-M009: by how much the accuracy may be higher on the training rows.
 const TOLERATED_GAP: f64 = 0.05;
 /// MW-M006: the share of rows with the same prediction …
-const CONSTANT_SHARE: f64 = 0.99;
+pub(crate) const CONSTANT_SHARE: f64 = 0.99;
 /// … and by how much the share of rows with that label is smaller.
-const CONSTANT_MARGIN: f64 = 0.05;
+pub(crate) const CONSTANT_MARGIN: f64 = 0.05;
 
 /// Adds the findings.
 pub(crate) fn find(evaluation: &Evaluation<'_>, gap: Option<&Gap<'_>>, report: &mut Report) {
     let findings = &mut report.findings;
     unusable(evaluation, findings);
+    sum_findings::inverted_boxes(evaluation, findings);
     let is_usable = evaluation.tally().models[0].unusable == 0;
-    if !is_usable || evaluation.tally().all.n < MIN_ROWS {
+    // Rows that all weigh nothing say nothing.
+    if !is_usable || evaluation.tally().all.n < MIN_ROWS || evaluation.tally().all.weight == 0.0 {
         return;
     }
     let is_worse = worse_than_baseline(evaluation);
     if evaluation.layout.sums.is_some() {
-        // What is below is about classes and numbers.
+        findings.extend(sum_findings::constant(evaluation));
     } else if evaluation.layout.is_regression() {
         let found = constant_number(evaluation).or_else(|| no_better_than_the_mean(evaluation));
         findings.extend(found.or_else(|| no_skill(evaluation)));
@@ -226,7 +229,8 @@ fn constant_class(evaluation: &Evaluation<'_>) -> Option<Finding> {
     let predicted = &tally.models[0].classes.predicted;
     let class = (0..predicted.len()).max_by_key(|&it| (predicted[it].n, std::cmp::Reverse(it)))?;
     let (share, truth) = (predicted[class].share_of(tally.all), tally.truth[class].share_of(tally.all));
-    if share < CONSTANT_SHARE || truth > share - CONSTANT_MARGIN {
+    let is_constant = share >= CONSTANT_SHARE && truth <= share - CONSTANT_MARGIN;
+    if !is_constant {
         return None;
     }
     let name = &evaluation.layout.classes[class];
@@ -241,7 +245,7 @@ fn constant_class(evaluation: &Evaluation<'_>) -> Option<Finding> {
     Some(finding.evidence("class", name.as_str()).evidence("share", share).evidence("label_share", truth))
 }
 
-const CONSTANT_ADVICE: &str = "look for dead units (a bias far below zero, the `weights` analyzer), inputs that are constant or not scaled as in \
+pub(crate) const CONSTANT_ADVICE: &str = "look for dead units (a bias far below zero, the `weights` analyzer), inputs that are constant or not scaled as in \
      training, and a threshold that no score reaches";
 
 fn constant_number(evaluation: &Evaluation<'_>) -> Option<Finding> {

@@ -6,12 +6,10 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    bootstrap::of_curve,
-    config::{Settings, quoted},
-    curves::{self, Groups},
+    config::{Method, Settings, quoted},
     evaluate::{Evaluation, Slice},
     magnitudes::RELATIVE_ERROR,
-    measure::{self, Measure, Of},
+    measure::{self, Measure},
     row::{Layout, MAX_RANKED_CLASSES},
     score_bins::N_BINS,
     slice_areas,
@@ -19,8 +17,10 @@ use crate::{
     state::State,
     summed::Kind,
     tally::Tally,
-    totals::SCORE_BINS,
 };
+
+/// What a bound on an error means.
+const AT_ONE_END: &str = "a requirement that holds at one end of that alone is inconclusive";
 
 /// Adds the gaps of the rows, the outputs and the budget.
 pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Report) {
@@ -38,6 +38,11 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     }
     if !evaluation.is_complete {
         budget(evaluation, &mut gap);
+    }
+    let jumping = names(evaluation, Measure::jumps);
+    if evaluation.settings.intervals.method == Method::Jackknife && !jumping.is_empty() {
+        let why = "a jackknife does not hold for what jumps, as quantiles do; for intervals of these take `method = \"bootstrap\"`";
+        gap(format!("intervals of {}", jumping.join(" and ")), why.to_owned());
     }
     if evaluation.layout.is_regression() || evaluation.layout.sums.is_some() {
         return;
@@ -74,6 +79,16 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
             gap("log_loss, brier and ece".to_owned(), why);
         }
     }
+    let truth = &evaluation.tally().truth;
+    if evaluation.tally().all.weight > 0.0
+        && let Some(only) = truth.iter().position(|it| it.weight == evaluation.tally().all.weight)
+    {
+        let n = evaluation.tally().all.n;
+        gap(
+            "roc_auc and other metrics of ranks, and of classes without a row".to_owned(),
+            format!("all {n} rows are of class `{}`, so that some are not a number", evaluation.layout.classes[only]),
+        );
+    }
     let is_of_one_class = |it: &&Slice| it.tally.truth.iter().any(|it| it.weight == 0.0);
     let of_one_class: Vec<&str> = evaluation.slices.iter().filter(is_of_one_class).map(|it| it.name.as_str()).collect();
     if slice_areas::is_reported(evaluation) && !of_one_class.is_empty() {
@@ -105,7 +120,8 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
         return;
     }
     if evaluation.layout.is_regression() {
-        let of_quantiles = format!("quantiles of errors are within {RELATIVE_ERROR:.2e} of theirs, relatively");
+        let of_quantiles =
+            format!("quantiles of errors are within {RELATIVE_ERROR:.2e} of theirs, relatively; {AT_ONE_END}");
         gap(rows(), format!("intervals and tests of residuals are of {sample}; {of_quantiles}"));
         if evaluation.wants("skill") {
             let why = format!("the median that it compares with is of {sample}; how far off that is has no bound");
@@ -115,10 +131,9 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
         return;
     }
     let is_of_all = evaluation.is_of_all_rows();
-    let n_bins = if is_of_all { N_BINS } else { SCORE_BINS };
     let of_all = || match evaluation.n_groups {
         Some(n) => format!("drawn as {n} groups of one label, one prediction and neighboring score bins"),
-        None => format!("each in the middle of one of {n_bins} score bins"),
+        None => format!("each in the middle of one of {N_BINS} score bins"),
     };
     let why = if is_of_all {
         format!("intervals of scores are of all rows, {}", of_all())
@@ -128,7 +143,7 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
     gap(rows(), why);
     for (model, role) in ["candidate", "baseline"].into_iter().enumerate().take(evaluation.layout.models.len()) {
         for (name, error) in curve_errors(evaluation, model) {
-            let why = format!("it is of {n_bins} score bins, within {error:.2e} of that of the scores");
+            let why = format!("it is of {N_BINS} score bins, within {error:.2e} of that of the scores; {AT_ONE_END}");
             gap(format!("{name} of the {role}"), why);
         }
     }
@@ -136,7 +151,7 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
         gap(name, format!("it is of {sample}; {no_bound}"));
     }
     if evaluation.layout.positive.is_some() && evaluation.layout.models[0].is_scored {
-        let of_bins = format!("it is of {n_bins} score bins");
+        let of_bins = format!("it is of {N_BINS} score bins");
         let why = if is_of_all { of_bins } else { format!("it is of {sample}; how far off that is has no bound") };
         gap("the figure `Thresholds`".to_owned(), why);
     }
@@ -159,22 +174,9 @@ fn address(measure: Measure, layout: &Layout) -> String {
 
 /// Returns how far each metric of a model's ranks can be from that of the scores.
 fn curve_errors(evaluation: &Evaluation<'_>, model: usize) -> Vec<(String, f64)> {
-    let layout = evaluation.layout;
-    let n_ranked = if layout.models[model].is_scored { layout.ranked_classes().len() } else { 0 };
-    let groups: Vec<Groups> = (0..n_ranked).map(|it| evaluation.groups(model, it)).collect();
-    if groups.iter().all(Vec::is_empty) {
-        return Vec::new();
-    }
-    let ranked = evaluation.measures.iter().copied().filter(|it| it.is_ranked() && !it.is_of_pairs());
-    let error = |measure: Measure| {
-        let of_class = |it: &Groups| curves::error(it, |it| of_curve(measure, it));
-        match measure.of() {
-            Some(Of::Class(class)) => groups.get(class).map_or(f64::NAN, of_class),
-            // A mean over classes is as close as the one that is farthest off.
-            _ => groups.iter().map(of_class).fold(0.0, f64::max),
-        }
-    };
-    ranked.filter(|it| evaluation.wants(it.name())).map(|it| (address(it, evaluation.layout), error(it))).collect()
+    let error = |it: &Measure| Some(evaluation.bounds(*it, model)?.error(evaluation.value(*it, model)));
+    let ranked = wanted(evaluation, Measure::is_ranked).into_iter();
+    ranked.filter_map(|it| Some((address(it, evaluation.layout), error(&it)?))).collect()
 }
 
 /// Returns why nothing may rest on the metrics of a slice, where it is too small: in rows, or in the rows that weights leave of them.

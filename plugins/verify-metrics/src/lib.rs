@@ -48,9 +48,10 @@
 //! bins: that of a row is within 2 · 10⁻¹⁰ for `log_loss`, and within 4 · 10⁻¹² for `brier`. They are those of the positive class's
 //! probability alone: a model of two scores can give the other one, p, with more digits than its complement has, by which the
 //! `log_loss` of a row that is so surely wrong differs by up to 2⁻⁵³/p. Of others sums, a confusion matrix and
-//! score histograms of 4096 bins are kept, and the rows become a sample that serves the intervals. Quantiles of
+//! score histograms of the same bins are kept, and the rows become a sample that serves the intervals. Quantiles of
 //! errors then come from bins of bounded relative
-//! error. Of a ranking whole queries are kept up to 32 MiB, and beyond it the metrics are of these.
+//! error. What is of bins is reported with the numbers between which it surely is (`bounds`), by which its interval is wider: a
+//! requirement that holds at one of them and not at the other is inconclusive. Of a ranking whole queries are kept up to 32 MiB, and beyond it the metrics are of these.
 //!
 //! # Weights
 //! Where the data has a weight column every metric is the weighted one, as scikit-learn's under
@@ -65,6 +66,7 @@
 
 mod areas;
 mod bootstrap;
+mod bounds;
 mod cells;
 mod codes;
 mod config;
@@ -95,6 +97,7 @@ mod slice_areas;
 mod slices;
 mod spread;
 mod state;
+mod sum_findings;
 mod summed;
 mod tally;
 mod tasks;

@@ -32,7 +32,7 @@ impl Magnitudes {
         }
     }
 
-    /// Returns a quantile, within [`RELATIVE_ERROR`] of that of the values.
+    /// Returns a quantile, within [`RELATIVE_ERROR`] of that of the values, and within it of itself.
     pub(crate) fn quantile(&self, level: f64) -> f64 {
         let middle = |bin: u64| if bin == 0 { 0.0 } else { f64::from_bits(bin << SHIFT | 1 << (SHIFT - 1)) };
         ranking::quantile(self.0.iter().map(|(&bin, &weight)| (middle(bin), weight)), level)

@@ -438,6 +438,12 @@ impl Measure {
         matches!(self, Self::PrecisionAtRecall(_) | Self::RecallAtPrecision(_))
     }
 
+    /// Returns whether it is an order statistic or of one threshold: it jumps, and a jackknife does not tell by how much it varies
+    /// (Efron 1982, chapter 3).
+    pub(crate) fn jumps(self) -> bool {
+        self.is_of_errors_ranked() || self.is_at_threshold()
+    }
+
     /// Returns whether it is a greatest or mean distance, which is above that of the population by about as much as it varies, and in replicates
     /// again: none of their intervals covers it. Nor do those of differences, where one model is calibrated worse than the other: its bias is less.
     pub(crate) fn is_biased(self) -> bool {

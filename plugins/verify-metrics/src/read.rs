@@ -125,10 +125,13 @@ fn classes(settings: &Settings, candidate: &Output) -> Result<Vec<String>> {
 
 /// Returns the labels as words; none where it is missing.
 pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<Vec<Option<u64>>> {
-    let (_, array) =
+    let (name, array) =
         rows::columns(batch, Use::Label).next().ok_or_else(|| Error::input("the rows have no label column"))?;
     if settings.task == Task::Regression {
-        let numbers = rows::numbers(array.as_ref())?;
+        let numbers = rows::numbers(array.as_ref()).map_err(|e| {
+            let message = format!("the label `{name}` of a regression has no numbers: {}", e.message);
+            Error::input(message).with_help("name another column as `label`, or set `task` to `binary` or `multiclass`")
+        })?;
         if numbers.width != 1 {
             return Err(Error::input(format!("expected one number per label, got {}", numbers.width)));
         }

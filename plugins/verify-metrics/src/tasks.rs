@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub(crate) mod detection;
-mod multi_label;
+pub(crate) mod multi_label;
 pub(crate) mod queries;
 mod segmentation;
 mod sequences;

@@ -8,12 +8,10 @@ use crate::{
     magnitudes::Magnitudes,
     mass::Mass,
     row::{Layout, Prediction, RowScores},
+    score_bins::{N_BINS, Score},
     slices,
     tally::Tally,
 };
-
-/// The bins of a score histogram, of equal width over 0..=1.
-pub(crate) const SCORE_BINS: usize = 4096;
 
 /// Sums over rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,8 +27,11 @@ pub(crate) struct Totals {
     pub(crate) errors: Vec<Magnitudes>,
 }
 
-/// The weight of the scores of one class, of rows that have it as label and of others.
+/// The weight of the scores of one class in each bin, of rows that have it as label and of others.
+///
+/// Written are the bins that have some.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<(usize, f64, f64)>", into = "Vec<(usize, f64, f64)>")]
 pub(crate) struct ScoreHistogram {
     pub(crate) positive: Vec<f64>,
     pub(crate) negative: Vec<f64>,
@@ -39,7 +40,7 @@ pub(crate) struct ScoreHistogram {
 impl Totals {
     /// Returns the sums over no rows, with histograms or without.
     pub(crate) fn new(layout: &Layout, with_histograms: bool) -> Self {
-        let empty = ScoreHistogram { positive: vec![0.0; SCORE_BINS], negative: vec![0.0; SCORE_BINS] };
+        let empty = ScoreHistogram::default();
         let n_ranked = layout.ranked_classes().len();
         let of_model = |is_scored: bool| vec![empty.clone(); if with_histograms && is_scored { n_ranked } else { 0 }];
         Self {
@@ -82,7 +83,7 @@ impl Totals {
             if let Prediction::Scores(RowScores { kept, .. }) = layout.prediction(words, model) {
                 for ((class, histogram), &score) in layout.ranked_classes().zip(histograms).zip(kept) {
                     let side = if class == label { &mut histogram.positive } else { &mut histogram.negative };
-                    side[score_bin(f64::from_bits(score))] += times as f64 * weight;
+                    side[Score::of(f64::from_bits(score)).place().0] += times as f64 * weight;
                 }
             }
         }
@@ -122,16 +123,58 @@ impl Totals {
             && self.errors.iter().all(Magnitudes::is_valid)
             && self.confusion.keys().all(|&it| it < n_cells)
             && self.histograms.len() == layout.models.len()
-            && self.histograms.iter().zip(&layout.models).all(|(it, model)| {
-                it.len() == if model.is_scored { n_ranked } else { 0 }
-                    && it.iter().all(|it| it.positive.len() == SCORE_BINS && it.negative.len() == SCORE_BINS)
-            })
+            && self
+                .histograms
+                .iter()
+                .zip(&layout.models)
+                .all(|(it, model)| it.len() == if model.is_scored { n_ranked } else { 0 })
     }
 }
 
-/// Returns the bin of a score; one below 0 or above 1 is in the first or the last.
-#[inline]
-pub(crate) fn score_bin(score: f64) -> usize {
-    // The cast of a negative number is 0.
-    ((score * SCORE_BINS as f64) as usize).min(SCORE_BINS - 1)
+impl Default for ScoreHistogram {
+    fn default() -> Self {
+        Self { positive: vec![0.0; N_BINS], negative: vec![0.0; N_BINS] }
+    }
+}
+
+impl From<ScoreHistogram> for Vec<(usize, f64, f64)> {
+    fn from(it: ScoreHistogram) -> Self {
+        let bins = it.positive.into_iter().zip(it.negative).enumerate();
+        bins.map(|(bin, (positive, negative))| (bin, positive, negative))
+            .filter(|it| it.1 != 0.0 || it.2 != 0.0)
+            .collect()
+    }
+}
+
+impl TryFrom<Vec<(usize, f64, f64)>> for ScoreHistogram {
+    type Error = &'static str;
+
+    fn try_from(bins: Vec<(usize, f64, f64)>) -> Result<Self, Self::Error> {
+        let mut res = Self::default();
+        for (bin, positive, negative) in bins {
+            let is_weight = |it: f64| (0.0..f64::INFINITY).contains(&it);
+            if bin >= N_BINS || !is_weight(positive) || !is_weight(negative) {
+                return Err("a bin of scores is not one");
+            }
+            (res.positive[bin], res.negative[bin]) = (positive, negative);
+        }
+        Ok(res)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_is_written_by_the_bins_that_have_rows() {
+        let mut histogram = ScoreHistogram::default();
+        (histogram.positive[7], histogram.negative[7], histogram.negative[N_BINS - 1]) = (1.0, 0.5, 2.0);
+        let text = serde_json::to_string(&histogram).unwrap();
+        assert_eq!(text, format!("[[7,1.0,0.5],[{},0.0,2.0]]", N_BINS - 1));
+        assert_eq!(serde_json::from_str::<ScoreHistogram>(&text).unwrap(), histogram);
+        for bad in [format!("[[{N_BINS},1.0,1.0]]"), "[[0,-1.0,1.0]]".to_owned(), "[[0,1.0]]".to_owned()] {
+            assert!(serde_json::from_str::<ScoreHistogram>(&bad).is_err(), "{bad}");
+        }
+    }
 }

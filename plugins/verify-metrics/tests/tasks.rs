@@ -8,7 +8,7 @@ use std::sync::Arc;
 use modelwatch_sdk::{
     Kind, Role,
     arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
-    report::{MetricRole, Status},
+    report::{MetricRole, Severity, Status},
     rows::Use,
     testing::{self, ProbeCase},
 };
@@ -256,6 +256,79 @@ fn boxes_are_found_up_to_a_threshold() {
     let report = run(&options, &detected(0.0, f64::NAN));
     assert!(value(&report, "map", &[]).is_nan());
     assert_eq!(codes(&report), ["MW-M001"]);
+}
+
+#[test]
+fn objects_that_are_no_boxes_are_refused() {
+    let options = json!({"task": "detection", "classes": ["a"]});
+    let found = [0.0, 0.0, 10.0, 10.0, 0.9, 0.0];
+    let of = |object: [f64; 5]| {
+        try_run(&options, &Table::default().with("y", &[Use::Label], scored(&object, 5)).candidate(&found, 6))
+    };
+    for (object, words) in [
+        // A box of 5 by 4 at (10, 20), written as x, y, width, height.
+        ([10.0, 20.0, 5.0, 4.0, 0.0], "from (10, 20) to (5, 4), which is no box"),
+        ([0.0, 0.0, 0.0, 10.0, 0.0], "which is no box"),
+        ([0.0, 0.0, f64::INFINITY, 10.0, 0.0], "which is not finite"),
+    ] {
+        let error = of(object).unwrap_err();
+        assert!(error.message.contains(words) && error.help.contains("`x, y, width, height`"), "{object:?}");
+    }
+    // Padding may hold anything.
+    assert!(of([5.0, 5.0, 0.0, 0.0, -1.0]).is_ok());
+}
+
+#[test]
+fn detections_that_are_no_boxes_are_counted() {
+    let options = json!({"task": "detection", "classes": ["cat", "dog"], "intervals": {"replicates": 0}});
+    let objects: Vec<f64> = [0.0, 0.0, 10.0, 10.0, 0.0].repeat(40);
+    let of = |n_inverted: usize| {
+        let found = (0..40).flat_map(|it| {
+            let [near, far] = if it < n_inverted { [10.0, 0.0] } else { [0.0, 10.0] };
+            // The second one has no area, as padding does.
+            [near, 0.0, far, 10.0, 0.9, 0.0, 3.0, 3.0, 3.0, 3.0, 0.0, 1.0]
+        });
+        let found: Vec<f64> = found.collect();
+        run(&options, &Table::default().with("objects", &[Use::Label], scored(&objects, 5)).candidate(&found, 12))
+    };
+    assert_eq!(codes(&of(0)), [""; 0]);
+    let report = of(20);
+    assert_eq!(codes(&report), ["MW-M010"]);
+    let finding = &report.findings[0];
+    assert_eq!((finding.severity, &finding.evidence["inverted"]), (Severity::Error, &json!(20.0)));
+    assert!(finding.message.starts_with("20 of 80 detections of the candidate end before they begin"), "{finding:?}");
+}
+
+#[test]
+fn one_answer_to_everything_is_a_finding() {
+    let check = |options: Value, (labels, width): (&[f64], usize), (scores, n_scores): (&[f64], usize), words: &str| {
+        let table = Table::default().with("y", &[Use::Label], scored(labels, width)).candidate(scores, n_scores);
+        let report = run(&options, &table);
+        match words {
+            "" => assert_eq!(codes(&report), [""; 0], "{:?}", report.findings),
+            words => {
+                assert_eq!(codes(&report), ["MW-M006"], "{options}");
+                assert!(report.findings[0].message.contains(words), "{:?}", report.findings);
+                assert_eq!(report.findings[0].severity, Severity::Error);
+            }
+        }
+    };
+    // One row in 50 has the first label, and every second one the second.
+    let labels: Vec<f64> = (0..100).flat_map(|it| [f64::from(u8::from(it % 50 == 0)), f64::from(it % 2)]).collect();
+    let multi_label = || json!({"task": "multi-label", "intervals": {"replicates": 0}});
+    check(multi_label(), (&labels, 2), (&[0.1; 200], 2), "next to no label is predicted: 0, while there are 52");
+    check(multi_label(), (&labels, 2), (&[0.1, 0.9].repeat(100), 2), "as `1` for 100.0 %, which 50.0 % have");
+    check(multi_label(), (&labels, 2), (&labels, 2), "");
+    // Three of a hundred pixels are no background.
+    let pixels: Vec<f64> = (0..400).map(|it| f64::from(u8::from(it % 100 < 3))).collect();
+    let segmentation =
+        || json!({"task": "segmentation", "classes": ["ground", "road"], "intervals": {"replicates": 0}});
+    check(segmentation(), (&pixels, 10), (&[0.0; 400], 10), "`ground` is predicted for 100.0 % of the pixels");
+    check(segmentation(), (&pixels, 10), (&pixels, 10), "");
+    let nothing = [0.0, 0.0, 0.0, 0.0, 0.0, -1.0].repeat(40);
+    let objects = [0.0, 0.0, 10.0, 10.0, 0.0].repeat(40);
+    let detection = json!({"task": "detection", "classes": ["cat"], "intervals": {"replicates": 0}});
+    check(detection, (&objects, 5), (&nothing, 6), "nothing is detected, while there are 40 objects");
 }
 
 #[test]

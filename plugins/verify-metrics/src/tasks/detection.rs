@@ -26,6 +26,14 @@ const MAX_DETECTIONS: usize = 1000;
 const MAX_PER_CLASS: usize = 100;
 /// Says that a word is a detection; below it stand class and matches.
 const IS_DETECTION: u64 = 1 << 63;
+/// Says that a detection ends before it begins.
+const IS_INVERTED: u64 = 1 << 62;
+/// The places of the sums: detections, those that end before they begin, and objects.
+pub(crate) const N_DETECTIONS: usize = 0;
+pub(crate) const N_INVERTED: usize = 1;
+pub(crate) const N_OBJECTS: usize = 2;
+/// What to do about boxes that are written otherwise.
+const OF_CORNERS: &str = "boxes are `x1, y1, x2, y2`; of `x, y, width, height`, add x and y to width and height, and give padding a negative class";
 
 /// The words are the number of objects per class, then two per detection: class and matches, and the score.
 pub(crate) struct Detection;
@@ -48,7 +56,7 @@ impl Summed for Detection {
     }
 
     fn n_sums(&self, _: &SumLayout) -> usize {
-        0
+        3
     }
 
     fn metrics(&self, layout: &SumLayout) -> Vec<SumMetric> {
@@ -63,7 +71,13 @@ impl Summed for Detection {
         res
     }
 
-    fn add(&self, _: &SumLayout, _: &[u64], _: u64, _: f64, _: &mut [f64]) {}
+    fn add(&self, layout: &SumLayout, words: &[u64], times: u64, _: f64, sums: &mut [f64]) {
+        let (objects, slots) = words.split_at(layout.classes.len());
+        let count = |flag: u64| slots.chunks_exact(2).filter(|it| it[0] & flag != 0).count() as f64 * times as f64;
+        sums[N_DETECTIONS] += count(IS_DETECTION);
+        sums[N_INVERTED] += count(IS_INVERTED);
+        sums[N_OBJECTS] += objects.iter().map(|&it| it as f64).sum::<f64>() * times as f64;
+    }
 
     fn value(&self, _: SumMetric, _: &[f64], _: f64) -> f64 {
         f64::NAN
@@ -96,6 +110,7 @@ impl Summed for Detection {
             let (mut objects, mut found) = (vec![Vec::new(); n_classes], vec![Vec::new(); n_classes]);
             for it in label.chunks_exact(OBJECT) {
                 if let Some(class) = class(it[4], "an object")? {
+                    check_object(it)?;
                     objects[class].push(bounds(it));
                 }
             }
@@ -109,7 +124,10 @@ impl Summed for Detection {
                 found.sort_by(|left, right| right.score.total_cmp(&left.score));
                 found.truncate(MAX_PER_CLASS);
                 for (it, matched) in found.iter().zip(matches(&objects[class], found)) {
-                    words.extend([IS_DETECTION | (class as u64) << 16 | u64::from(matched), it.score.to_bits()]);
+                    let Bounds { x1, y1, x2, y2 } = it.bounds;
+                    let inverted = if x2 < x1 || y2 < y1 { IS_INVERTED } else { 0 };
+                    let what = IS_DETECTION | inverted | (class as u64) << 16 | u64::from(matched);
+                    words.extend([what, it.score.to_bits()]);
                 }
             }
             if words.len() > self.n_words(layout) {
@@ -121,6 +139,20 @@ impl Summed for Detection {
         };
         (0..labels.rows()).map(judge).collect()
     }
+}
+
+/// Refuses an object that nothing could find.
+fn check_object(numbers: &[f64]) -> Result<()> {
+    let &[x1, y1, x2, y2, ..] = numbers else { return Ok(()) };
+    let why = if numbers[..4].iter().any(|it| !it.is_finite()) {
+        "which is not finite"
+    } else if x2 <= x1 || y2 <= y1 {
+        "which is no box, since it ends where it begins or before"
+    } else {
+        return Ok(());
+    };
+    Err(Error::input(format!("an object of the label is from ({x1}, {y1}) to ({x2}, {y2}), {why}"))
+        .with_help(OF_CORNERS))
 }
 
 fn bounds(numbers: &[f64]) -> Bounds {

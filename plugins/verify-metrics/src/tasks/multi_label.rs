@@ -14,7 +14,7 @@ pub(crate) const NAMES: &[&str] = &["subset_accuracy", "hamming_loss", "jaccard"
 /// The most classes.
 const MAX_CLASSES: usize = 1000;
 /// The sums before those of the classes: wrong labels, rows that are right, and the rows' Jaccard indices and F1s.
-const N_FIRST: usize = 4;
+pub(crate) const N_FIRST: usize = 4;
 
 /// The words are the bits of the labels, then those of the prediction.
 pub(crate) struct MultiLabel;

@@ -1,0 +1,106 @@
+//! Between which numbers a metric of bins lies, and what that does to intervals.
+//!
+//! A bound is of the rows that were seen and no matter of chance, so that an interval becomes as much wider on either side.
+
+use modelwatch_sdk::report::Interval;
+
+use crate::measure::Measure;
+
+/// The range of what has no bound of its own, as a difference.
+pub(crate) const ANY: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
+
+/// The least and the greatest value that the rows of the bins could have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bounds {
+    low: f64,
+    high: f64,
+}
+
+impl Bounds {
+    /// Returns the bounds that hold all values; none where one of them is not a number.
+    pub(crate) fn around(values: &[f64]) -> Option<Self> {
+        let is_known = values.iter().all(|it| !it.is_nan());
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (is_known && low <= high).then_some(Self { low, high })
+    }
+
+    /// Returns those of a value that is exact.
+    fn exact(value: f64) -> Self {
+        Self { low: value, high: value }
+    }
+
+    /// Returns how far a value can be from the true one.
+    pub(crate) fn error(self, value: f64) -> f64 {
+        (value - self.low).max(self.high - value)
+    }
+
+    pub(crate) fn certain(self) -> Interval {
+        Interval::certain(self.low, self.high)
+    }
+
+    /// Returns an interval about `value` as it is about what the rows would have in its place, within what the metric can be.
+    pub(crate) fn widen(self, value: f64, it: Interval, [least, most]: [f64; 2]) -> Interval {
+        let low = (it.low - (value - self.low)).max(least).min(it.low);
+        let high = (it.high + (self.high - value)).min(most).max(it.high);
+        Interval { low, high, level: it.level }
+    }
+
+    /// Returns the bounds of `left - right`; none where both are exact.
+    pub(crate) fn of_difference([left, right]: [Option<Self>; 2], values: [f64; 2]) -> Option<Self> {
+        let [left, right] = Self::both([left, right], values)?;
+        Self::around(&[left.low - right.high, left.high - right.low])
+    }
+
+    /// Returns the bounds of `left / right`; none where both are exact.
+    pub(crate) fn of_ratio(of: [Option<Self>; 2], values: [f64; 2]) -> Option<Self> {
+        let [left, right] = Self::both(of, values)?;
+        if right.low <= 0.0 {
+            return Self::around(&ANY);
+        }
+        Self::around(&[left.low, left.high].map(|it| [it / right.low, it / right.high]).concat())
+    }
+
+    fn both(of: [Option<Self>; 2], values: [f64; 2]) -> Option<[Self; 2]> {
+        let is_exact = of.iter().all(Option::is_none);
+        (!is_exact).then(|| [0, 1].map(|it| of[it].unwrap_or(Self::exact(values[it]))))
+    }
+}
+
+/// A metric of ranks with its value and bounds, per model.
+pub(crate) struct OfRanks {
+    pub(crate) measure: Measure,
+    pub(crate) values: Vec<f64>,
+    pub(crate) bounds: Vec<Option<Bounds>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_two_hold_what_each_can_be() {
+        let of = |low, high| Bounds::around(&[low, high]);
+        let both = [of(0.6, 0.8), of(0.5, 0.9)];
+        let values = [0.7, 0.6];
+        assert_eq!(Bounds::of_difference(both, values), of(0.6 - 0.9, 0.8 - 0.5));
+        assert_eq!(Bounds::of_ratio(both, values), of(0.6 / 0.9, 0.8 / 0.5));
+        assert_eq!(Bounds::of_difference([of(0.6, 0.8), None], values), of(0.0, 0.8 - 0.6));
+        assert_eq!(Bounds::of_ratio([of(-0.2, 0.8), None], values), of(-0.2 / 0.6, 0.8 / 0.6));
+        assert_eq!(Bounds::of_ratio([None, of(0.0, 0.9)], values), Bounds::around(&ANY));
+        assert_eq!((Bounds::of_difference([None, None], values), of(f64::NAN, 1.0)), (None, None));
+    }
+
+    #[test]
+    fn an_interval_is_wider_by_the_bounds_within_what_can_be() {
+        let widen = |low, high| {
+            let bounds = Bounds::around(&[0.7, 0.95]).unwrap();
+            let found = bounds.widen(0.8, Interval { low, high, level: 0.9 }, [0.0, 1.0]);
+            (found.low, found.high, found.level)
+        };
+        assert_eq!(widen(0.75, 0.8), (0.75 - (0.8 - 0.7), 0.8 + (0.95 - 0.8), 0.9));
+        assert_eq!(widen(0.05, 0.9), (0.0, 1.0, 0.9));
+        // What lies beyond already stays there.
+        assert_eq!(widen(-0.1, 1.2), (-0.1, 1.2, 0.9));
+    }
+}

@@ -22,7 +22,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-N003",
         severity: Severity::Error,
         title: "the outputs part where no node can be compared",
-        meaning: "An output differs by more than is allowed, and no node that has a counterpart is the reason.",
+        meaning: "An output differs by more than is allowed, and no node that has a counterpart is the reason; nor is it known whether small errors of many add up, since nodes without a counterpart come before.",
         advice: "Export both models by one exporter, or without fusing operators, so that more nodes find a counterpart.",
     },
     FindingCode {
@@ -45,5 +45,12 @@ pub(crate) const CODES: &[FindingCode] = &[
         title: "an output is NaN or infinite in both models",
         meaning: "Where both models give NaN, or the same infinity, they do not differ, and nothing says that either is right.",
         advice: "Look for the first node that gives such a number, as the verifier `numerics` does; where it is what the models are to give, set `equal_nan` or `equal_infinity`.",
+    },
+    FindingCode {
+        code: "MW-N007",
+        severity: Severity::Error,
+        title: "small errors add up",
+        meaning: "An output differs by more than is allowed, while each node is near enough to its counterpart where both are given the same values. This is the first node that is beyond the limits together with all before it; those that are farthest off by themselves are named.",
+        advice: "Compute the nodes that are farthest off with more digits, as by leaving them out of a quantization. Where the outputs are good enough as they are, raise their limit.",
     },
 ];

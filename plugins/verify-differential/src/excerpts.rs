@@ -7,10 +7,13 @@
 
 use modelwatch_sdk::{Host, RecordBatch, Report, report::Gap, reproduction::Excerpt};
 
+/// The findings that name where the outputs part.
+const PARTING: [&str; 2] = ["MW-N001", "MW-N007"];
+
 /// Looks for the finding that names where the outputs part, and adds the files that show it.
 pub(crate) fn add(report: &mut Report, host: &dyn Host, rows: &RecordBatch) {
     let what = "the smallest model in which the difference shows";
-    let Some(at) = report.findings.iter().position(|it| it.code == "MW-N001") else { return };
+    let Some(at) = report.findings.iter().position(|it| PARTING.contains(&it.code.as_str())) else { return };
     let finding = &mut report.findings[at];
     if host.artifact_bytes() == 0 {
         finding.advice.push_str("; name a folder in `[report] artifacts`, and ");

@@ -34,9 +34,16 @@ pub(crate) struct Where<'a> {
     pub(crate) culprits: Vec<(&'a NodeDifference, &'a Counterpart)>,
     /// The last node before the first culprit at which both models still agree; without a culprit, the last at all.
     pub(crate) last_agreeing: Option<&'a NodeDifference>,
+    /// The first node beyond the limits with all that comes before it, where that all has counterparts.
+    pub(crate) first_beyond: Option<(&'a NodeDifference, &'a Counterpart)>,
+    /// The nodes up to that one which are farthest off by themselves, the farthest first.
+    pub(crate) contributors: Vec<(&'a NodeDifference, &'a Counterpart)>,
     /// Nodes with a counterpart.
     pub(crate) n_compared: u64,
 }
+
+/// The most contributors that are named.
+const N_CONTRIBUTORS: usize = 3;
 
 impl<'a> Where<'a> {
     pub(crate) fn new(config: &Config, comparison: &'a NodeComparison) -> Self {
@@ -50,6 +57,18 @@ impl<'a> Where<'a> {
                 res.last_agreeing = Some(node);
             }
         }
+        res.add_up(config, comparison);
         res
+    }
+
+    /// Looks for where errors have added up beyond the limits.
+    fn add_up(&mut self, config: &Config, comparison: &'a NodeComparison) {
+        // What comes after a node without a counterpart may be its doing.
+        let compared = comparison.nodes.iter().map_while(|it| Some((it, it.counterpart.as_ref()?)));
+        let Some(at) = compared.clone().position(|it| !agrees(config, &it.1.cumulative)) else { return };
+        self.contributors = compared.clone().take(at + 1).filter(|it| it.1.isolated.relative_norm > 0.0).collect();
+        self.contributors.sort_by(|a, b| b.1.isolated.relative_norm.total_cmp(&a.1.isolated.relative_norm));
+        self.contributors.truncate(N_CONTRIBUTORS);
+        self.first_beyond = compared.clone().nth(at);
     }
 }

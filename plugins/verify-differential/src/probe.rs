@@ -96,6 +96,10 @@ impl Probe for Differential {
             return Ok(report::of_nothing("there are no rows"));
         };
         let mut res = report::report(&self.config, &host.compare_nodes(&rows, &self.config.terms())?);
+        if self.config.inputs == Inputs::Random {
+            let candidate = host.model(ModelRole::Candidate)?;
+            res.gaps.extend(random::few_values(self.config.range, &candidate));
+        }
         excerpts::add(&mut res, host, &rows);
         Ok(res)
     }

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Error, RecordBatch, Result,
-    about::ModelDescription,
+    about::{ModelDescription, Port},
     arrow::{
         array::{ArrayRef, RecordBatchOptions},
         schema::{Field, Schema},
     },
     inputs,
+    report::Gap,
 };
 
 use crate::config::Config;
+
+/// The fewest whole numbers of a range that are not told as a gap.
+const FEW: f64 = 10.0;
 
 /// Returns one column for each input of both models, with numbers from the range of the candidate's input. Inputs at the same
 /// position get the same values.
@@ -45,4 +49,19 @@ pub(crate) fn rows(
     let (fields, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
     let options = RecordBatchOptions::new().with_row_count(Some(config.rows));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(Error::input)
+}
+
+/// Returns the gap of inputs of whole numbers of which the range has few: 0 alone, from 0 to 1.
+pub(crate) fn few_values([least, greatest]: [f64; 2], model: &ModelDescription) -> Option<Gap> {
+    let n = greatest.floor() - least.floor() + 1.0;
+    let is_whole = |it: &&Port| !matches!(it.dtype.as_str(), "bool" | "f16" | "f32" | "f64" | "utf8");
+    let names: Vec<String> = model.inputs.iter().filter(is_whole).map(|it| format!("`{}`", it.name)).collect();
+    if n >= FEW || names.is_empty() {
+        return None;
+    }
+    let why = format!(
+        "their inputs are of whole numbers, of which `range` from {least} to {greatest} has {n} or fewer: most embeddings and branches are \
+         never reached; set `range` to what they can be, or `inputs = \"data-range\"`"
+    );
+    Some(Gap::new(format!("other values of {}", names.join(", ")), why))
 }

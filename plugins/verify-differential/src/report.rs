@@ -112,18 +112,27 @@ fn findings(res: &mut Report, comparison: &NodeComparison, found: &Where<'_>, al
         res.findings.push(with_evidence(Finding::new(code, severity, &*node.name, message), node, counterpart).advice(
             "compare the node's weights and attributes in both files; of a quantized model, look at the ranges: a value far outside of what calibration saw, or one scale for channels of different size",
         ));
+    } else if let Some((node, counterpart)) = found.first_beyond.filter(|_| !all_agree) {
+        res.findings.push(added_up(found, node, counterpart));
     } else if !all_agree {
         let (subject, after) = match found.last_agreeing {
             Some(it) => (it.name.clone(), format!("after `{}` ({}), where they still agree", it.name, it.operator)),
             None => ("outputs".to_owned(), "and no node before them has a counterpart that agrees".to_owned()),
         };
+        let (why, advice) = match comparison.nodes.len() as u64 - found.n_compared {
+            0 => (
+                "nor is any beyond the limits with what comes before it".to_owned(),
+                "look whether `outputs` names the right ones, and at outputs without elements",
+            ),
+            n => (
+                format!("so that it is one of {n} without, or small errors of many that add up"),
+                "export both models by one exporter, or without fusing operators, so that more nodes find a counterpart",
+            ),
+        };
         let message = format!(
-            "the outputs part {after}; no node with a counterpart does something else with the same values, so that it is one of {} without",
-            comparison.nodes.len() as u64 - found.n_compared
+            "the outputs part {after}; no node with a counterpart does something else with the same values, {why}"
         );
-        res.findings.push(Finding::new("MW-N003", Severity::Error, subject, message).advice(
-            "export both models by one exporter, or without fusing operators, so that more nodes find a counterpart",
-        ));
+        res.findings.push(Finding::new("MW-N003", Severity::Error, subject, message).advice(advice));
     }
     let is_broken =
         |it: &&NodeDifference| it.counterpart.as_ref().is_some_and(|it| it.cumulative.max_absolute.is_infinite());
@@ -141,6 +150,29 @@ fn findings(res: &mut Report, comparison: &NodeComparison, found: &Where<'_>, al
             finding.advice("look for NaN or infinite weights in the node, and for inputs that overflow its type"),
         );
     }
+}
+
+/// Says where errors that are small at each node have become too great together.
+fn added_up(found: &Where<'_>, node: &NodeDifference, counterpart: &Counterpart) -> Finding {
+    let shown = |(it, of): &(&NodeDifference, &Counterpart)| {
+        format!("`{}` ({}) by {:.1e}", it.name, it.operator, of.isolated.relative_norm)
+    };
+    let contributors: Vec<_> = found.contributors.iter().map(shown).collect();
+    let most = match &contributors[..] {
+        [] => "none is off by itself".to_owned(),
+        some => format!("farthest off by themselves are {}", some.join(", ")),
+    };
+    let message = format!(
+        "no node does something else with the same values, but errors add up: with all before it `{}` ({}) is the first beyond the \
+         limits, off by {:.1e} of its norm, at most {:.1e}; {most}",
+        node.name, node.operator, counterpart.cumulative.relative_norm, counterpart.cumulative.max_absolute
+    );
+    let finding = Finding::new("MW-N007", Severity::Error, &*node.name, message).advice(
+        "compute the nodes that are farthest off with more digits, as by leaving them out of a quantization; where the outputs are good enough as they are, raise their limit",
+    );
+    with_evidence(finding, node, counterpart)
+        .evidence("cumulative_max_abs_error", float::to_value(counterpart.cumulative.max_absolute))
+        .evidence("contributors", contributors.join("; "))
 }
 
 fn with_evidence(finding: Finding, node: &NodeDifference, it: &Counterpart) -> Finding {

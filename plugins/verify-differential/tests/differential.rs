@@ -154,6 +154,47 @@ fn outputs_that_part_between_nodes_without_counterparts_are_said_to() {
     assert!(report.findings[0].message.contains("one of 1 without"), "{}", report.findings[0].message);
 }
 
+/// A comparison of nodes that are each within 0.03 and together are not.
+fn adding_up() -> NodeComparison {
+    let of = |name, cumulative, isolated| node(name, difference(0.1, cumulative, 3), difference(0.1, isolated, 3));
+    let nodes =
+        vec![of("first", 0.01, 0.01), of("second", 0.02, 0.02), of("third", 0.04, 0.015), of("fourth", 0.07, 0.025)];
+    NodeComparison { rows: 32, outputs: output(difference(0.1, 0.07, 7)), nodes, ..NodeComparison::default() }
+}
+
+#[test]
+fn errors_that_add_up_are_said_to() {
+    let report = run(json!({"max_relative_norm": 0.03}), adding_up());
+    assert_eq!((report.checks[0].status, codes(&report)), (Status::Fail, vec!["MW-N007"]));
+    let finding = &report.findings[0];
+    assert_eq!((&*finding.place, finding.severity), ("third", Severity::Error));
+    assert!(finding.message.contains("`third` (Conv) is the first beyond the limits, off by 4.0e-2"), "{finding:?}");
+    // The farthest up to there, in their order.
+    let contributors = "`second` (Conv) by 2.0e-2; `third` (Conv) by 1.5e-2; `first` (Conv) by 1.0e-2";
+    assert_eq!(finding.evidence["contributors"], contributors);
+    assert_eq!(
+        (&finding.evidence["operator"], &finding.evidence["inputs"]),
+        (&json!("Conv"), &json!("x: -1.000 … 2.500"))
+    );
+    // Within the limit nothing is said, and of what comes after a node without a counterpart nobody knows.
+    assert!(codes(&run(json!({"max_relative_norm": 0.08}), adding_up())).is_empty());
+    let mut hidden = adding_up();
+    hidden.nodes[0].counterpart = None;
+    let report = run(json!({"max_relative_norm": 0.03}), hidden);
+    assert_eq!(codes(&report), ["MW-N003"]);
+    assert!(report.findings[0].message.contains("it is one of 1 without, or small errors of many that add up"));
+}
+
+#[test]
+fn outputs_that_part_where_all_nodes_agree_are_not_blamed_on_none() {
+    let mut comparison = adding_up();
+    comparison.nodes.truncate(2);
+    let report = run(json!({"max_relative_norm": 0.03}), comparison);
+    assert_eq!(codes(&report), ["MW-N003"]);
+    let message = &report.findings[0].message;
+    assert!(message.contains("nor is any beyond the limits") && !message.contains("one of 0"), "{message}");
+}
+
 #[test]
 fn a_value_that_is_finite_in_one_model_alone_never_passes() {
     let broken = || difference(f64::INFINITY, f64::INFINITY, 1);
@@ -327,6 +368,25 @@ fn random_inputs_have_the_declared_shapes_and_the_range() {
 }
 
 #[test]
+fn random_whole_numbers_that_are_few_are_a_gap() {
+    let gaps = |dtype: &str, options: Value| {
+        let port = Port { name: "ids".to_owned(), dtype: dtype.to_owned(), shape: vec![None, Some(4)] };
+        let model = || {
+            let mut res = TestModel::new(|_| Err(Error::input("only compared here")));
+            res.description = ModelDescription { inputs: vec![port.clone()], ..ModelDescription::default() };
+            res
+        };
+        let host = ModelHost::new(model()).with_baseline(model()).with_comparison(|_, _| Ok(adding_up()));
+        let gaps = open(options).evaluate(&host).unwrap().gaps;
+        gaps.into_iter().filter(|it| it.what == "other values of `ids`").map(|it| it.why).collect::<Vec<_>>()
+    };
+    let found = gaps("i64", json!({"inputs": "random"}));
+    assert!(found.len() == 1 && found[0].contains("`range` from 0 to 1 has 2 or fewer"), "{found:?}");
+    assert_eq!(gaps("i64", json!({"inputs": "random", "range": [0.0, 5000.0]})), [""; 0]);
+    assert_eq!(gaps("f32", json!({"inputs": "random"})), [""; 0]);
+}
+
+#[test]
 fn inputs_that_cannot_be_drawn_say_why() {
     let check = |dtype: &str, shape: Vec<Option<u64>>, others: Vec<Option<u64>>, words: &str| {
         let model = |shape| {
@@ -404,11 +464,12 @@ fn random_inputs_can_stay_within_the_data() {
 
 /// What is found where the host takes so many bytes of files.
 fn run_with_files(
+    (options, comparison): (Value, NodeComparison),
     artifact_bytes: u64,
     reproduce: impl Fn(&str) -> modelwatch_sdk::Result<Reproduction> + Send + Sync + 'static,
 ) -> (Report, Vec<Artifact>) {
-    let mut probe = open(json!({}));
-    let host = host(parted()).with_reproduction(artifact_bytes, move |rows, node| {
+    let mut probe = open(options);
+    let host = host(comparison).with_reproduction(artifact_bytes, move |rows, node| {
         assert!(rows.num_rows() > 0);
         reproduce(node)
     });
@@ -427,11 +488,14 @@ fn the_smallest_model_that_shows_it_is_handed_over() {
     let files = vec![Artifact::new("part.onnx", vec![1]), Artifact::new("part.npz", vec![2, 3])];
     let told = Told { tensor: "relu:0".to_owned(), row: 7, excerpts: vec![excerpt("part", 1), excerpt("prefix", 5)] };
     let reproduction = Reproduction { told, files: files.clone() };
-    let (report, kept) = run_with_files(1000, move |node| {
-        assert_eq!(node, "second");
-        Ok(reproduction.clone())
+    let (report, kept) = run_with_files((json!({}), parted()), 1000, {
+        let reproduction = reproduction.clone();
+        move |node| {
+            assert_eq!(node, "second");
+            Ok(reproduction.clone())
+        }
     });
-    assert_eq!((codes(&report), kept), (vec!["MW-N001"], files));
+    assert_eq!((codes(&report), kept), (vec!["MW-N001"], files.clone()));
     let finding = &report.findings[0];
     assert_eq!(finding.file_paths().collect::<Vec<_>>(), ["kept/part.onnx", "kept/part.npz"]);
     assert_eq!((&finding.evidence["tensor"], &finding.evidence["row_of_sample"]), (&json!("relu:0"), &json!(7)));
@@ -439,16 +503,23 @@ fn the_smallest_model_that_shows_it_is_handed_over() {
         finding.evidence["excerpts"],
         "part.onnx: 1 node, off by 5.0e-1 at most on part.npz; prefix.onnx: 5 nodes, off by 5.0e-1 at most on prefix.npz"
     );
+    // So is what shows where errors have added up.
+    let (report, kept) = run_with_files((json!({"max_relative_norm": 0.03}), adding_up()), 1000, move |node| {
+        assert_eq!(node, "third");
+        Ok(reproduction.clone())
+    });
+    assert_eq!((codes(&report), kept), (vec!["MW-N007"], files));
+    assert_eq!(report.findings[0].file_paths().collect::<Vec<_>>(), ["kept/part.onnx", "kept/part.npz"]);
 }
 
 #[test]
 fn a_model_that_cannot_be_cut_is_a_gap() {
-    let (report, kept) = run_with_files(1000, |_| Err(Error::input("it is a TFLite model")));
+    let (report, kept) = run_with_files((json!({}), parted()), 1000, |_| Err(Error::input("it is a TFLite model")));
     assert!(kept.is_empty() && report.findings[0].file_paths().next().is_none());
     let gap = report.gaps.iter().find(|it| it.what == "the smallest model in which the difference shows").unwrap();
     assert_eq!(gap.why, "it is a TFLite model");
     // Nobody asked for files: nothing is made, and how to get them is said.
-    let (report, _) = run_with_files(0, |_| panic!("nothing is to be made"));
+    let (report, _) = run_with_files((json!({}), parted()), 0, |_| panic!("nothing is to be made"));
     assert!(
         report.gaps.iter().all(|it| it.what == "nodes") && report.findings[0].advice.contains("`[report] artifacts`")
     );

@@ -27,10 +27,10 @@ pub(crate) const CODES: &[FindingCode] = &[
     },
     FindingCode {
         code: "MW-L004",
-        severity: Severity::Warning,
+        severity: Severity::Error,
         title: "the model takes long to load",
-        meaning: "Loading took longer than its limit. A model is loaded once, and once is too few to call it slow, so that the check is inconclusive; beyond twice the limit it fails, and this is an error.",
-        advice: "Run it again. If it stays, make the model smaller.",
+        meaning: "Loaded ten times, in turns with the baseline where the limit is relative to it, the median of the times or of their ratios misses its limit with the whole of its confidence interval. The files were read before and may come out of a cache.",
+        advice: "Make the model smaller, or raise the limit.",
     },
     FindingCode {
         code: "MW-L005",

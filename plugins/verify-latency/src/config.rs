@@ -21,11 +21,11 @@ pub struct Config {
     pub seed: u64,
     /// Budgets of batch sizes, each as `{ batch_size = 1, p50_ms = 5, p95_ms = 10, p50_of_baseline = 1.2 }`.
     pub limits: Vec<Limits>,
-    /// The longest that loading the model may take, in seconds. It is loaded once, so more than that is inconclusive, and more
-    /// than twice that fails.
+    /// The longest that loading the model may take, in seconds. It is loaded ten times more, and the confidence interval of the median
+    /// decides; where the first load of the run alone took longer, it is inconclusive.
     pub max_load_seconds: Option<f64>,
-    /// The most times that the baseline took to load, each being loaded once: more than that is inconclusive, and more than twice
-    /// that fails.
+    /// The most times that the baseline takes to load. Both are loaded ten times more, in turns, and the confidence interval of the
+    /// median ratio decides; loads below a millisecond are too short to compare.
     pub max_load_of_baseline: Option<f64>,
 }
 

@@ -1,6 +1,8 @@
 //! Runs the models in turns.
 
-use modelwatch_sdk::{Host, ModelRole, RecordBatch, Result, memory::InferenceMemory, sample::take};
+use std::{collections::BTreeMap, mem};
+
+use modelwatch_sdk::{ErrorKind, Host, ModelRole, RecordBatch, Result, memory::InferenceMemory, sample::take};
 
 use crate::config::Config;
 
@@ -17,6 +19,8 @@ pub(crate) struct Measured {
     pub(crate) memory: Memory,
     /// The same of the baseline.
     pub(crate) baseline_memory: Option<Memory>,
+    /// The models that do not take the batch in one call, with why.
+    pub(crate) in_passes: BTreeMap<ModelRole, String>,
 }
 
 /// The memory of a run, or why it is not known.
@@ -35,7 +39,7 @@ pub(crate) fn measure(
     for &size in &config.batch_sizes {
         let order: Vec<_> = (0..size).map(|it| it % rows.num_rows()).collect();
         let batch = take(rows, &order)?;
-        let mut clock = Clock { host, batch: &batch, left: share + left_over };
+        let mut clock = Clock { host, batch: &batch, left: share + left_over, in_passes: BTreeMap::new() };
         res.push(clock.measure(config, size, with_baseline)?);
         // What a small batch does not use a large one may.
         left_over = clock.left.max(0.0);
@@ -49,6 +53,7 @@ struct Clock<'a> {
     host: &'a dyn Host,
     batch: &'a RecordBatch,
     left: f64,
+    in_passes: BTreeMap<ModelRole, String>,
 }
 
 impl Clock<'_> {
@@ -62,6 +67,7 @@ impl Clock<'_> {
             baseline: with_baseline.then(Vec::new),
             memory: Err(String::new()),
             baseline_memory: None,
+            in_passes: BTreeMap::new(),
         };
         for turn in 0..config.warm_up + config.max_runs {
             if self.left <= 0.0 {
@@ -88,6 +94,7 @@ impl Clock<'_> {
         let memory = |model| self.host.inference_memory(model, self.batch).map_err(|e| e.message);
         res.memory = memory(ModelRole::Candidate);
         res.baseline_memory = with_baseline.then(|| memory(ModelRole::Baseline));
+        res.in_passes = mem::take(&mut self.in_passes);
         Ok(res)
     }
 
@@ -97,7 +104,15 @@ impl Clock<'_> {
             return Err(self.host.cancelled());
         }
         // In one call, as a server would; a model that cannot take its rows so is timed as the pass runs it.
-        if self.host.infer_at_once(model, self.batch).is_err() {
+        if !self.in_passes.contains_key(&model)
+            && let Err(e) = self.host.infer_at_once(model, self.batch)
+        {
+            if e.kind == ErrorKind::Cancelled {
+                return Err(e);
+            }
+            self.in_passes.insert(model, e.message);
+        }
+        if self.in_passes.contains_key(&model) {
             self.host.infer(model, self.batch)?;
         }
         let seconds = self.host.inference_seconds(model)?;

@@ -7,7 +7,7 @@ use modelwatch_sdk::{
     sample::{RowSample, SampleLimits},
 };
 
-use crate::{codes::CODES, config::Config, measure, report};
+use crate::{codes::CODES, config::Config, load, measure, report};
 
 const STATE_VERSION: u8 = 2;
 
@@ -83,7 +83,8 @@ impl Probe for Latency {
             }
         });
         let measured = measure::measure(&self.config, host, &rows, baseline.is_some())?;
-        let mut res = report::report(&self.config, host, &measured, (&candidate, baseline.as_ref()));
+        let loads = load::measure(&self.config, host, baseline.is_some())?;
+        let mut res = report::report(&self.config, host, (&measured, &loads), (&candidate, baseline.as_ref()));
         res.gaps.extend(gaps);
         res.gaps.extend(report::few_rows(&self.config, rows.num_rows()));
         Ok(res)

@@ -1,7 +1,7 @@
 //! Metrics, checks, findings and figures.
 
 use modelwatch_sdk::{
-    Host, KnownMetric, Report,
+    Host, KnownMetric, ModelRole, Report,
     about::ModelDescription,
     report::{Check, Figure, FigureData, Finding, Gap, Interval, Labels, Metric, MetricRole, Severity, Status, float},
 };
@@ -9,7 +9,7 @@ use modelwatch_sdk::{
 use crate::{
     budget::{self, Wanted},
     config::{Config, Limits},
-    load,
+    load::{self, Loads},
     measure::Measured,
     memory,
     series::{Estimate, Series, ratio},
@@ -48,7 +48,7 @@ struct Budget<'a> {
 pub(crate) fn report(
     config: &Config,
     host: &dyn Host,
-    measured: &[Measured],
+    (measured, loads): (&[Measured], &Loads),
     (candidate, baseline): (&ModelDescription, Option<&ModelDescription>),
 ) -> Report {
     let mut res = Report::default();
@@ -67,7 +67,8 @@ pub(crate) fn report(
         let Some(model) = model else { continue };
         res.metrics.push(Metric::new("load_seconds", model.load_seconds).n(1).unit("s").role(role));
     }
-    load::checks(&mut res, config, candidate, baseline);
+    load::checks(&mut res, config, host.confidence("load_seconds"), loads, (candidate, baseline));
+    res.gaps.extend(measured.iter().flat_map(|it| in_several_calls(it, (candidate, baseline))));
     res.figures.push(Figure {
         title: "Latency".to_owned(),
         caption: "Milliseconds for a batch on one thread; the first run is before warm-up.".to_owned(),
@@ -80,6 +81,30 @@ pub(crate) fn report(
     });
     machine(&mut res, host);
     res
+}
+
+/// Returns for which models a batch was no single call, and why.
+fn in_several_calls<'a>(
+    it: &'a Measured,
+    (candidate, baseline): (&'a ModelDescription, Option<&'a ModelDescription>),
+) -> impl Iterator<Item = Gap> + 'a {
+    let size = it.batch_size as u64;
+    let models = [(ModelRole::Candidate, Some(candidate)), (ModelRole::Baseline, baseline)];
+    models.into_iter().filter_map(move |(role, model)| {
+        let model = model?;
+        let name = role.as_str();
+        let why = match (model.fixed_batch().filter(|&rows| rows > 0 && rows != size), it.in_passes.get(&role)) {
+            (Some(rows), _) if rows > size => {
+                format!("the {name} takes {rows} rows a call: those that lack are made up")
+            }
+            (Some(rows), _) => {
+                format!("the {name} takes {rows} a call: its times are those of {} calls", size.div_ceil(rows))
+            }
+            (None, Some(why)) => format!("the {name} does not take them: its rows were run apart ({why})"),
+            (None, None) => return None,
+        };
+        Some(Gap::new(format!("batches of {size} in one call"), why))
+    })
 }
 
 pub(crate) fn labels(batch_size: usize) -> Labels {

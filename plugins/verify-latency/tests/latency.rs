@@ -4,8 +4,8 @@
 use std::{sync::Arc, sync::Mutex};
 
 use modelwatch_sdk::{
-    Error, Host, Kind, ModelRole, Probe, RecordBatch, Report, Result, Role, Verifier,
-    about::ModelDescription,
+    Error, ErrorKind, Host, Kind, ModelRole, Probe, RecordBatch, Report, Result, Role, Verifier,
+    about::{ModelDescription, Port},
     arrow::{
         array::{ArrayRef, Float64Array},
         schema::{DataType, Field, Schema},
@@ -183,23 +183,43 @@ fn models_run_in_turns_and_change_places() {
     assert_eq!(order, [b, c, b, c, b, b, c, c, b, b, c]);
 }
 
+/// A model that is loaded again in so many seconds, by how often it was.
+fn loaded(seconds: impl Fn(u64) -> f64 + Send + Sync + 'static) -> TestModel {
+    TestModel { load: Some(Box::new(seconds)), ..model(|_, _| 1e-3) }
+}
+
 #[test]
-fn loading_once_is_no_distribution() {
-    let of = |limit: f64| {
-        let report = run(&json!({ "max_load_seconds": limit }), &ModelHost::new(model(|_, _| 1e-3)));
-        (report.checks[0].status, report.findings.len())
+fn loads_are_held_against_their_interval() {
+    let of = |limit: f64, model: TestModel| {
+        let report = run(&json!({ "max_load_seconds": limit }), &ModelHost::new(model));
+        let codes: Vec<_> = report.findings.iter().map(|it| it.code.clone()).collect();
+        let why = report.gaps.iter().find(|it| it.what == "load_seconds").map(|it| it.why.clone());
+        assert_eq!(why.is_some(), report.checks[0].status == Status::Inconclusive, "{:?}", report.checks);
+        (report.checks[0].status, codes, why.unwrap_or_default())
     };
-    assert_eq!(of(0.3), (Status::Pass, 0));
-    assert_eq!(of(0.1), (Status::Inconclusive, 1));
-    // Chance does not make it three times as long.
-    assert_eq!(of(0.06), (Status::Fail, 1));
+    assert_eq!(of(0.3, loaded(|_| 0.2)), (Status::Pass, vec![], String::new()));
+    assert_eq!(of(0.1, loaded(|_| 0.2)), (Status::Fail, vec!["MW-L004".to_owned()], String::new()));
+    // As often below the limit as above it.
+    let inconclusive = |limit, model, part: &str| {
+        let (status, codes, why) = of(limit, model);
+        assert_eq!((status, codes.len()), (Status::Inconclusive, 0), "{why}");
+        assert!(why.contains(part), "{why}");
+    };
+    inconclusive(0.2, loaded(|n| if n.is_multiple_of(2) { 0.05 } else { 0.4 }), "over 10 loads");
+    inconclusive(0.15, loaded(|_| 0.1), "the first load of the run took 0.200 s");
+    inconclusive(60.0, loaded(|_| 3.0), "no more than 4 loads fit in `budget_seconds`");
+    inconclusive(60.0, model(|_, _| 1e-3), "it cannot be loaded again: its file is gone");
+    // Nobody asked.
+    let unasked = loaded(|_| panic!("loaded without a limit"));
+    assert!(run(&json!({}), &ModelHost::new(unasked)).checks.is_empty());
 }
 
 #[test]
 fn a_check_and_its_finding_are_in_the_unit_of_the_requirement() {
     let limits = json!([{ "batch_size": 1, "p50_ms": 0.0005, "p95_ms": 1 }]);
     let config = json!({ "batch_sizes": [1], "budget_seconds": 100, "limits": limits, "max_load_seconds": 0.05 });
-    let report = run(&config, &ModelHost::new(model(|_, _| 7.25e-6)));
+    let fast = TestModel { load: Some(Box::new(|_| 0.2)), ..model(|_, _| 7.25e-6) };
+    let report = run(&config, &ModelHost::new(fast));
     let [p50, p95, load] = &report.checks[..] else { panic!("{:?}", report.checks) };
     assert_eq!((p50.requirement.as_str(), p50.status), ("<= 0.0005 ms", Status::Fail));
     let (interval, observed) = (p50.interval.unwrap(), p50.observed.unwrap());
@@ -207,27 +227,89 @@ fn a_check_and_its_finding_are_in_the_unit_of_the_requirement() {
     assert!(p50.message.contains("is 0.007250 ms, between 0.007250 ms and"), "{}", p50.message);
     assert_eq!(report.findings[0].evidence["limit"], 0.0005);
     assert_eq!((p95.requirement.as_str(), p95.status), ("<= 1 ms", Status::Pass));
-    assert_eq!((load.requirement.as_str(), load.message.as_str()), ("<= 0.05 s", "the model was loaded in 0.200 s"));
+    let of_loads = "a load takes 0.200 s, between 0.200 and 0.200 with confidence 95%, over 10 loads";
+    assert!(load.requirement == "<= 0.05 s" && load.message.starts_with(of_loads), "{load:?}");
     // The metrics are in seconds, as everywhere.
     assert!((value(&report, "latency_p50", MetricRole::Candidate, 1) - 7.25e-6).abs() < 1e-12);
 }
 
 #[test]
-fn loading_is_held_against_the_baselines() {
-    let of = |limit: f64, baseline: Option<f64>| {
-        let mut host = ModelHost::new(model(|_, _| 1e-3));
-        if let Some(load_seconds) = baseline {
-            let description = ModelDescription { load_seconds, ..ModelDescription::default() };
-            host = host.with_baseline(TestModel { description, ..model(|_, _| 1e-3) });
-        }
+fn loads_are_held_against_the_baselines_in_turns() {
+    let of = |limit: f64, candidate: TestModel, baseline: TestModel| {
+        let host = ModelHost::new(candidate).with_baseline(baseline);
         let report = run(&json!({ "max_load_of_baseline": limit }), &host);
-        (report.checks[0].status, report.checks[0].observed, report.findings.len())
+        (report.checks[0].status, report.findings.len(), report.checks[0].message.clone())
     };
-    assert_eq!(of(2.0, Some(0.1)), (Status::Pass, Some(2.0), 0));
-    assert_eq!(of(1.5, Some(0.1)), (Status::Inconclusive, Some(2.0), 1));
-    assert_eq!(of(1.5, Some(0.05)), (Status::Fail, Some(4.0), 1));
-    assert_eq!(of(1.5, Some(0.0)), (Status::Fail, Some(f64::INFINITY), 1));
-    assert_eq!(of(1e9, None), (Status::NotChecked, None, 0));
+    // What slows both down is no difference.
+    let slow = |n: u64| if n.is_multiple_of(3) { 5.0 } else { 1.0 };
+    let of_factor = |factor: f64| loaded(move |n| factor * slow(n) * (20e-3 + 1e-3 * jitter(n)));
+    let (status, n, message) = of(3.0, of_factor(2.0), of_factor(1.0));
+    assert_eq!((status, n), (Status::Pass, 0), "{message}");
+    let (status, n, message) = of(1.5, of_factor(2.0), of_factor(1.0));
+    assert_eq!((status, n), (Status::Fail, 1), "{message}");
+    assert!(message.contains("a load takes 2.000 times the baseline's, between"), "{message}");
+    // A small model beside itself: chance makes one load twenty times as long as another.
+    let by_chance = |seed: u64| loaded(move |n| 2e-3 * (1.0 + 20.0 * jitter(n + seed)));
+    let (status, n, message) = of(1.3, by_chance(0), by_chance(1_000_000));
+    assert_eq!((status, n), (Status::Inconclusive, 0), "{message}");
+    let (status, n, message) = of(1.3, loaded(|_| 2e-4), loaded(|_| 1e-4));
+    assert_eq!((status, n), (Status::Inconclusive, 0), "{message}");
+    assert!(message.contains("a load of 0.100 ms is too short to compare by it"), "{message}");
+    // Without a baseline there is nothing to compare with.
+    let report = run(&json!({ "max_load_of_baseline": 1e9 }), &ModelHost::new(loaded(|_| 0.2)));
+    assert_eq!((report.checks[0].status, report.findings.len()), (Status::NotChecked, 0));
+}
+
+#[test]
+fn batches_that_are_several_calls_are_said_to_be() {
+    let whys = |rows: Option<u64>, refuses: bool| {
+        let port = Port { name: "x".to_owned(), dtype: "f32".to_owned(), shape: vec![rows, Some(3)] };
+        let answer = move |rows: &RecordBatch| {
+            let is_refused = refuses && rows.num_rows() > 1;
+            if is_refused { Err(Error::new(ErrorKind::MixedRows, "they mix")) } else { Ok(rows.clone()) }
+        };
+        let description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
+        let host = ModelHost::new(TestModel { description, ..TestModel::new(answer) });
+        let report = run(&json!({ "batch_sizes": [1, 32], "max_runs": 20 }), &OneByOne(host));
+        let gaps = report.gaps.into_iter().filter(|it| it.what.ends_with("in one call"));
+        gaps.map(|it| format!("{}: {}", it.what, it.why)).collect::<Vec<_>>()
+    };
+    assert_eq!(whys(None, false), [""; 0]);
+    assert_eq!(
+        whys(Some(1), false),
+        ["batches of 32 in one call: the candidate takes 1 a call: its times are those of 32 calls"]
+    );
+    assert_eq!(
+        whys(Some(8), false),
+        [
+            "batches of 1 in one call: the candidate takes 8 rows a call: those that lack are made up",
+            "batches of 32 in one call: the candidate takes 8 a call: its times are those of 4 calls"
+        ]
+    );
+    assert_eq!(
+        whys(None, true),
+        ["batches of 32 in one call: the candidate does not take them: its rows were run apart (they mix)"]
+    );
+}
+
+/// A host that runs rows one by one, unless they are to be run at once.
+struct OneByOne(ModelHost);
+
+impl Host for OneByOne {
+    fn infer(&self, model: ModelRole, input: &RecordBatch) -> Result<RecordBatch> {
+        for row in 0..input.num_rows() {
+            self.0.infer(model, &input.slice(row, 1))?;
+        }
+        Ok(input.clone())
+    }
+
+    fn exchange(&self, service: &str, rows: &RecordBatch) -> Result<RecordBatch> {
+        self.0.exchange(service, rows)
+    }
+
+    fn call(&self, service: &str, argument: &Value) -> Result<Value> {
+        self.0.call(service, argument)
+    }
 }
 
 #[test]

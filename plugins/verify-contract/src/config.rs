@@ -17,7 +17,7 @@ pub struct Config {
     /// The outputs that callers rely on, written in the same way; another one is a warning.
     pub outputs: Option<Vec<PortContract>>,
     /// The formats that are allowed: `onnx`, `tensorflow-saved-model`, `tensorflow-frozen-graph`, `tflite`, `nnef`.
-    pub formats: Option<Vec<String>>,
+    pub formats: Option<Vec<Format>>,
     /// The versions of ONNX's operator set that are allowed: `{ min = 13, max = 21 }`.
     pub opset: Option<Opset>,
     /// Which operators are allowed: `{ allow = ["Conv", "Relu"], deny = ["Loop*"], custom = false }`.
@@ -30,7 +30,8 @@ pub struct Config {
     pub mlflow: bool,
     /// How many rows of the data the model is run on; 0 leaves these tests out.
     pub rows: usize,
-    /// The sizes of the batches that must make no difference.
+    /// The sizes of the batches that must make no difference. Of a model whose batch is part of it, no size but that one can be run:
+    /// one that is written here is then not checked, and those that stand here by default are a gap.
     pub batch_sizes: Vec<usize>,
     /// How often the model is run on the same rows.
     pub repeats: usize,
@@ -66,6 +67,35 @@ impl Default for Config {
             rtol: 1e-4,
             atol: 1e-5,
             seed: 0,
+        }
+    }
+}
+
+/// The format of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// An ONNX file.
+    Onnx,
+    /// A folder that TensorFlow saved.
+    TensorflowSavedModel,
+    /// A frozen graph of TensorFlow.
+    TensorflowFrozenGraph,
+    /// A TensorFlow Lite file.
+    Tflite,
+    /// A folder or archive of the Neural Network Exchange Format.
+    Nnef,
+}
+
+impl Format {
+    /// Returns what a model's description calls it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Onnx => "onnx",
+            Self::TensorflowSavedModel => "tensorflow-saved-model",
+            Self::TensorflowFrozenGraph => "tensorflow-frozen-graph",
+            Self::Tflite => "tflite",
+            Self::Nnef => "nnef",
         }
     }
 }
@@ -125,6 +155,11 @@ pub struct Operators {
 }
 
 impl Config {
+    /// Returns whether the sizes of batches are others than where nobody says any.
+    pub(crate) fn has_own_sizes(&self) -> bool {
+        self.batch_sizes != Self::default().batch_sizes
+    }
+
     pub(crate) fn validated(self) -> Result<Self> {
         for (key, ports) in [("inputs", &self.inputs), ("outputs", &self.outputs)] {
             for (at, it) in ports.iter().flatten().enumerate() {

@@ -12,7 +12,8 @@ const STANDARD: [&str; 3] = ["", "ai.onnx", "ai.onnx.ml"];
 
 pub(crate) fn judge(sheet: &mut Sheet, config: &Config, model: &ModelDescription) {
     if let Some(allowed) = &config.formats {
-        let findings = (!allowed.contains(&model.format)).then(|| {
+        let allowed: Vec<&str> = allowed.iter().map(|it| it.as_str()).collect();
+        let findings = (!allowed.contains(&model.format.as_str())).then(|| {
             let message = format!("the model is {}, allowed is {}", model.format, allowed.join(", "));
             error("MW-C004", &model.file, message, "export it in a format that is allowed")
         });

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use modelwatch_sdk::{
     Error, ErrorKind, Host, ModelRole, RecordBatch, Result,
     about::ModelDescription,
-    report::{Metric, float},
+    report::{Gap, Metric, float},
     sample::take,
 };
 
@@ -49,8 +49,17 @@ pub(crate) fn judge(
         subject.threads(threads)?;
     }
     let allowed = Tolerance { rtol: config.rtol, atol: config.atol };
+    let fixed = model.fixed_batch().map(|it| it as usize);
     for &size in &config.batch_sizes {
-        subject.batches(size, allowed)?;
+        match fixed.filter(|&it| it != size) {
+            Some(rows) => subject.cannot_vary(size, rows, config.has_own_sizes()),
+            None => subject.batches(size, allowed)?,
+        }
+    }
+    if fixed == Some(1) {
+        let why = "the model takes 1 row a call, so that none is beside another";
+        subject.sheet.report.gaps.push(Gap::new("the order of rows", why));
+        return Ok(Some(first));
     }
     for (word, order) in ORDERS.into_iter().zip([(0..n).rev().collect(), shuffled(n, config.seed)]) {
         subject.order(word, order, allowed)?;
@@ -132,6 +141,19 @@ impl Subject<'_> {
             Err(e) => self.unanswered(clause, e),
         }
         Ok(())
+    }
+
+    /// Says that batches of that size are several calls of a model whose batch is part of it. That is the model's nature: only where the
+    /// size was asked for is it left unchecked.
+    fn cannot_vary(&mut self, size: usize, rows: usize, is_asked: bool) {
+        let text = size.to_string();
+        let why = format!("the model takes {rows} rows a call, so that none runs on {size}");
+        if is_asked {
+            let clause = Clause::new("batch_size", "makes no difference", 0).label("batch_size", text);
+            self.sheet.not_checked(clause, &format!("{why}; leave it out of `batch_sizes`"));
+        } else {
+            self.sheet.report.gaps.push(Gap::new(format!("batches of {size}"), why));
+        }
     }
 
     fn order(&mut self, word: &str, order: Vec<usize>, allowed: Tolerance) -> Result<()> {

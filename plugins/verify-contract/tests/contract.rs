@@ -291,6 +291,45 @@ fn batches_order_and_repetition_must_not_show() {
     assert_eq!((checks, found), (strings(&["produced_outputs"]), strings(&["MW-C007"])));
 }
 
+/// Rows of a model whose batch is part of it are cut into such batches, whatever was asked for.
+#[test]
+fn sizes_that_a_fixed_batch_cannot_have_are_not_said_to_make_no_difference() {
+    let of = |rows: u64, config: Value| {
+        let inputs = vec![port("x", "f32", &[Some(rows), Some(3)])];
+        let description = ModelDescription { inputs, ..described() };
+        let report = run(&config, &ModelHost::new(model(description)), &self::rows());
+        let of_runs = report.checks.iter().filter(|it| matches!(&*it.metric, "batch_size" | "row_order"));
+        let of_runs = of_runs.map(|it| (it.labels.values().next().unwrap().clone(), it.status)).collect::<Vec<_>>();
+        let gaps = report.gaps.iter().map(|it| it.what.clone()).collect::<Vec<_>>();
+        (of_runs, gaps, report.metrics.iter().filter(|it| it.name == "batch_difference").count())
+    };
+    let one = || ("1".to_owned(), Status::Pass);
+    assert_eq!(
+        of(1, json!({})),
+        (vec![one()], ["batches of 7", "batches of 32", "the order of rows"].map(str::to_owned).to_vec(), 1)
+    );
+    // What was asked for by name was not checked.
+    let (checks, gaps, n_metrics) = of(1, json!({ "batch_sizes": [1, 7] }));
+    assert_eq!((checks, n_metrics), (vec![one(), ("7".to_owned(), Status::NotChecked)], 1));
+    assert_eq!(gaps, ["batch size", "the order of rows"]);
+    // In a batch of several the order can show.
+    let (checks, gaps, _) = of(7, json!({}));
+    let all = ["7", "reversed", "shuffled"].map(|it| (it.to_owned(), Status::Pass));
+    assert_eq!((checks, gaps), (all.to_vec(), ["batches of 1", "batches of 32"].map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn a_format_that_there_is_not_is_refused() {
+    let read =
+        |format: &str| serde_json::from_value::<Config>(json!({ "formats": [format] })).map_err(|e| e.to_string());
+    for known in ["onnx", "tensorflow-saved-model", "tensorflow-frozen-graph", "tflite", "nnef"] {
+        assert!(read(known).is_ok(), "{known}");
+    }
+    assert!(read("onxx").unwrap_err().contains("unknown variant `onxx`"));
+    let schema = serde_json::to_string(&verify_contract::registry().manifest()).unwrap();
+    assert!(schema.contains("tensorflow-frozen-graph"), "{schema}");
+}
+
 #[test]
 fn threads_must_not_show() {
     // A model with a state that its runs share: alone it always gives the same, and together they are in each other's way.

@@ -23,7 +23,8 @@ pub(crate) fn sizes(res: &mut Report, config: &Config, seen: &Seen) {
     if let Some(precision) = config.fits {
         // Constants first: the data does not matter to them.
         let constants = numbers.constants.iter().map(|it| (it, "constant"));
-        let all: Vec<_> = constants.chain(nodes).collect();
+        // Whole numbers stay what they are in a conversion.
+        let all: Vec<_> = constants.chain(nodes).filter(|it| it.0.is_float).collect();
         too_large(res, &all, seen, (precision.greatest(), Some(precision)));
     }
 }

@@ -57,8 +57,9 @@ impl Probe for Numerics {
             return Err(host.cancelled());
         }
         let mut res = Report::default();
-        match self.sample.batch()?.filter(|it| it.num_rows() > 0) {
-            Some(rows) => match Seen::on(host, self.config.scope, &rows) {
+        let rows = self.sample.batch()?.filter(|it| it.num_rows() > 0);
+        match &rows {
+            Some(rows) => match Seen::on(host, self.config.scope, rows) {
                 Ok(it) => {
                     report::data(&mut res, &self.config, &it);
                     res.gaps.extend(it.unseen().map(|why| Gap::new("nodes", why)));
@@ -71,7 +72,7 @@ impl Probe for Numerics {
         for edge in &self.config.edges {
             let seen = host
                 .model(ModelRole::Candidate)
-                .and_then(|it| edges::row(*edge, &it))
+                .and_then(|it| edges::row(*edge, &it, rows.as_ref()))
                 .and_then(|it| Seen::on(host, self.config.scope, &it));
             match seen {
                 Ok(it) => {

@@ -204,6 +204,47 @@ fn edges_are_those_of_the_type_of_the_input() {
     }
 }
 
+/// Whole numbers are names as often as amounts, and a conversion leaves them as they are.
+#[test]
+fn whole_numbers_have_no_edges_and_fit_any_precision() {
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values((0..40).map(|it| 99_976 + it)));
+    let x: ArrayRef = Arc::new(Float64Array::from_iter_values((0..40).map(f64::from)));
+    let of = |name: &str, dtype| with_input(Field::new(name, dtype, true), ModelRole::Candidate, name);
+    let schema = Schema::new(vec![of("id", DataType::Int64), of("x", DataType::Float64)]);
+    let data = RecordBatch::try_new(Arc::new(schema), vec![ids, x]).unwrap();
+    let port = |name: &str, dtype: &str| Port { name: name.to_owned(), dtype: dtype.to_owned(), shape: vec![None] };
+    let run = |inputs: Vec<Port>, options: Value| {
+        let mut model = TestModel::new(|_| Err(Error::input("only run node by node here")));
+        model.description = ModelDescription { inputs, ..ModelDescription::default() };
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let given = Arc::clone(&seen);
+        let host = ModelHost::new(model).with_numerics(move |batch| {
+            let first = |name| rows::numbers(batch.column_by_name(name)?.as_ref()).ok().map(|it| it.values[0]);
+            let [id, x] = ["id", "x"].map(|it| first(it).unwrap_or_default());
+            given.lock().unwrap().push([id, x]);
+            let ids = NodeNumbers { is_float: false, ..numbers("id", "", &[id]) };
+            Ok(Numbers { rows: 1, nodes: vec![ids, numbers("y", "Relu", &[x.min(1.0)])], ..Numbers::default() })
+        });
+        let mut probe = open(options);
+        probe.update(&host, Role::Current, &data).unwrap();
+        let report = probe.evaluate(&host).unwrap();
+        let seen = seen.lock().unwrap()[1..].to_vec();
+        (report, seen)
+    };
+    let both = || vec![port("id", "i64"), port("x", "f32")];
+    let (report, seen) = run(both(), json!({"fits": "f16", "edges": ["zeros", "greatest"]}));
+    assert_eq!(codes(&report), [""; 0]);
+    assert!(report.checks.iter().all(|it| it.status == Status::Pass), "{:?}", report.checks);
+    let [[0.0, 0.0], [id, greatest]] = seen[..] else { panic!("{seen:?}") };
+    assert!((99_976.0..100_016.0).contains(&id) && greatest == f64::from(f32::MAX), "{seen:?}");
+    // `max_abs` is about all numbers.
+    assert_eq!(codes(&run(both(), json!({"max_abs": 1e4})).0), ["MW-F002"]);
+    // Without a floating-point number there is no edge but zeros.
+    let (report, seen) = run(vec![port("id", "i64")], json!({"edges": ["zeros", "greatest"]}));
+    assert_eq!((status(&report, "non_finite_nodes", "zeros"), seen.len()), (Status::Pass, 1));
+    assert_eq!(status(&report, "non_finite_nodes", "greatest"), Status::NotChecked);
+}
+
 #[test]
 fn nan_must_come_out_as_nan() {
     let kept = run(json!({"edges": ["nan"]}), |it| it);

@@ -38,11 +38,11 @@ pub(crate) fn changed(
         let message = format!("column `{name}` is {}, which only `set` with a text can change", field.data_type());
         return Err(Error::config(path, message));
     }
-    let leaf = leaf(field.data_type());
-    if matches!(edit.kind, EditKind::Missing) && !leaf.is_floating() {
-        return Err(Error::config(path, format!("column `{name}` is {leaf}, which has no NaN"))
-            .with_help("use `set` with the value that stands for a missing one"));
-    }
+    let data_type = match edit.kind {
+        EditKind::Missing => with_nan(field.data_type()),
+        _ => field.data_type().clone(),
+    };
+    let leaf = leaf(&data_type);
     let numbers = rows::numbers(array.as_ref())?;
     let image = match &edit.kind {
         EditKind::Shift { image, .. } | EditKind::Flip { image, .. } => Some(Image::of(image, field, path)?),
@@ -71,7 +71,7 @@ pub(crate) fn changed(
         }));
         differs[row] |= before.iter().zip(&values[start..]).any(|(a, b)| a != b && !(a.is_nan() && b.is_nan()));
     }
-    array_of(field.data_type(), values)
+    array_of(&data_type, values)
         .map_err(|e| Error::config(path, format!("cannot change column `{name}`: {}", e.message)))
 }
 
@@ -83,6 +83,18 @@ fn set_text(text: &str, (field, array): (&Field, &ArrayRef), differs: &mut [bool
     let before = rows::texts(array.as_ref())?;
     before.iter().zip(differs).for_each(|(before, differs)| *differs |= before.as_ref().map(Cow::as_ref) != Some(text));
     Ok(Arc::new(StringArray::from_iter_values(before.iter().map(|_| text))))
+}
+
+/// Returns the type in which a column of whole numbers can have a NaN, as a column has that is read with a value missing.
+fn with_nan(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::FixedSizeList(item, width) => {
+            let item = item.as_ref().clone().with_data_type(with_nan(item.data_type()));
+            DataType::FixedSizeList(Arc::new(item), *width)
+        }
+        it if it.is_floating() => it.clone(),
+        _ => DataType::Float64,
+    }
 }
 
 fn leaf(data_type: &DataType) -> &DataType {
@@ -247,9 +259,19 @@ mod tests {
         let got = changed(&edit, (&field, &array), &[0; 3], &mut differs, "").unwrap();
         assert_eq!(rows::numbers(got.as_ref()).unwrap().values[..], [1.0, 255.0, 0.0]);
         assert_eq!(differs, [false, true, false]);
-        let missing = Edit { kind: EditKind::Missing, clip: None };
-        let error = changed(&missing, (&field, &array), &[0; 3], &mut differs, "/change").unwrap_err();
-        assert_eq!((error.path.as_str(), error.message.as_str()), ("/change", "column `n` is UInt8, which has no NaN"));
+    }
+
+    #[test]
+    fn a_whole_number_that_is_missing_is_nan() {
+        for data_type in [DataType::Int64, DataType::Boolean, DataType::Float32] {
+            let field = Field::new("n", data_type.clone(), true);
+            let array = array_of(&data_type, vec![1.0, 0.0]).unwrap();
+            let mut differs = [false; 2];
+            let missing = Edit { kind: EditKind::Missing, clip: None };
+            let got = changed(&missing, (&field, &array), &[0; 2], &mut differs, "/change").unwrap();
+            assert!(got.data_type().is_floating() && differs == [true; 2], "{data_type}");
+            assert!(rows::numbers(got.as_ref()).unwrap().values.iter().all(|it| it.is_nan()), "{data_type}");
+        }
     }
 
     #[test]

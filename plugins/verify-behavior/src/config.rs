@@ -109,7 +109,7 @@ pub struct Change {
     pub add: Option<f64>,
     /// Sets to a constant, a number or a text.
     pub set: Option<Known>,
-    /// Makes the value missing, which for a model is NaN.
+    /// Makes the value missing, which for a model is NaN: an input that takes whole numbers has none, and is `set` to what stands for it.
     pub missing: Option<bool>,
     /// Keeps the changed values between these two.
     pub clip: Option<[f64; 2]>,

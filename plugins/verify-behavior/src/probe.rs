@@ -7,8 +7,12 @@ use std::{
 };
 
 use modelwatch_sdk::{
-    Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds, Verifier,
-    arrow::schema::Field,
+    Error, ErrorKind, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
+    Verifier,
+    arrow::{
+        array::ArrayRef,
+        schema::{Field, Schema},
+    },
     rows::{self, Use},
     state,
 };
@@ -20,7 +24,7 @@ use crate::{
     codes::CODES,
     config::Config,
     noise, report,
-    settings::{Settings, Test},
+    settings::{EditKind, Settings, Test},
     tally::Tally,
 };
 
@@ -97,7 +101,14 @@ impl Probe for Behavior {
             let matching = matching(test, batch)?;
             tally.rows += matching.iter().filter(|&&it| it).count() as u64;
             let Some((changed, differs)) = inputs.changed(test, self.settings.seed, &matching)? else { continue };
-            let answered = host.infer(ModelRole::Candidate, &changed)?;
+            let answered = host.infer(ModelRole::Candidate, &changed).map_err(|e| match test.edit.kind {
+                EditKind::Missing if e.kind == ErrorKind::Input => {
+                    let message = format!("the model takes no missing values in test `{}`: {}", test.name, e.message);
+                    Error::config(format!("{}/change", test.path), message)
+                        .with_help("use `set` with the value that stands for a missing one")
+                }
+                _ => e,
+            })?;
             let after = answered.column_by_name(name).filter(|it| it.len() == batch.num_rows());
             let after = after.ok_or_else(|| {
                 Error::input(format!("the model gives no output `{name}` for the rows of test `{}`", test.name))
@@ -187,7 +198,13 @@ impl Inputs {
         if !differs.iter().zip(matching).any(|(a, b)| *a && *b) {
             return Ok(None);
         }
-        let rows = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(Error::input)?;
+        // A column of whole numbers has another type where they are missing.
+        let of = |(field, column): (&Arc<Field>, &ArrayRef)| {
+            field.as_ref().clone().with_data_type(column.data_type().clone())
+        };
+        let fields: Vec<Field> = schema.fields().iter().zip(&columns).map(of).collect();
+        let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
+        let rows = RecordBatch::try_new(Arc::new(schema), columns).map_err(Error::input)?;
         Ok(Some((rows, differs)))
     }
 

@@ -103,6 +103,12 @@ pub enum RecordError {
         /// The file.
         path: PathBuf,
     },
+    /// What is to be updated is no file of rows.
+    #[error("`{}` exists and is no Parquet, Arrow or NPZ file, so that there is nothing to update; record into another file, or remove it", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// The checkpoint cannot be had.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use modelwatch_sdk::rows::{self, Number};
 
 use super::{BATCH_ROWS, RecordError};
-use crate::data::{Batches, Dataset, Scan};
+use crate::data::{Batches, DataError, Dataset, Scan};
 
 /// The worst rows that are kept.
 const WORST: usize = 5;
@@ -81,7 +81,10 @@ impl<'a> Reviewer<'a> {
         id: Option<&str>,
     ) -> Result<Self, RecordError> {
         let pattern = path.to_string_lossy();
-        let dataset = Dataset::open(&pattern, None)?;
+        let dataset = Dataset::open(&pattern, None).map_err(|e| match e {
+            DataError::UnknownFormat { .. } | DataError::Empty { .. } => RecordError::Foreign { path: path.to_owned() },
+            e => e.into(),
+        })?;
         let has = |name: &str| dataset.schema().index_of(name).is_ok();
         let mut review = Review::default();
         for (output, column) in columns {

@@ -67,7 +67,12 @@ pub(crate) fn golden(arguments: &cli::Golden) -> anyhow::Result<Code> {
             output::error(&RecordError::Interrupted.to_string());
             Code::INTERRUPTED
         }
-        Err(e @ (RecordError::Exists { .. } | RecordError::Format { .. } | RecordError::Lacks { .. })) => {
+        Err(
+            e @ (RecordError::Exists { .. }
+            | RecordError::Format { .. }
+            | RecordError::Foreign { .. }
+            | RecordError::Lacks { .. }),
+        ) => {
             return Err(Wrong(e.to_string()).into());
         }
         Err(e) => return Err(e.into()),

@@ -98,6 +98,13 @@ fn nothing_is_replaced_before_somebody_has_accepted_it() {
     assert!(review.err.contains("nothing was written"), "{}", review.err);
     assert!(fs::read(&path).unwrap() == before);
     assert_eq!(golden(&project, &["expected.arrow", "--yes"]).code, 2);
+    for text in ["row,probs\na,1\n", ""] {
+        project.write("other.parquet", text);
+        let foreign = golden(&project, &["other.parquet", "--update"]);
+        assert_eq!(foreign.code, 2, "{}", foreign.err);
+        assert!(foreign.err.contains("`other.parquet` exists and is no Parquet, Arrow or NPZ file"), "{}", foreign.err);
+        assert!(!foreign.err.contains("set `format`"), "{}", foreign.err);
+    }
 
     let accepted = golden(&project, &["expected.arrow", "--update", "--yes"]);
     assert_eq!(accepted.code, 0, "{}", accepted.err);

@@ -75,6 +75,8 @@ const FAILING: &[(&str, &[&str])] = &[
     ("numerics", &["MW-F001"]),
     ("quality", &["MW-Q003", "MW-Q004", "MW-Q002", "MW-Q022", "MW-Q020", "MW-Q021", "MW-Q010"]),
     ("performance", &["MW-P001", "MW-P002"]),
+    ("quantized", &["MW-N001"]),
+    ("slices", &[]),
     ("stream", &["MW-S002"]),
 ];
 

@@ -6,6 +6,7 @@
 
 mod csv;
 mod error;
+mod guard;
 mod ipc;
 mod npy;
 mod parquet;
@@ -22,6 +23,7 @@ use modelwatch_config::DataFormat;
 
 pub(crate) use error::CORRECT_PATH;
 pub use error::DataError;
+use guard::{Guarded, guarded};
 
 /// The most rows of a partition of a file that has no row groups; wide rows make fewer.
 pub const PARTITION_ROWS: usize = 65_536;
@@ -155,12 +157,17 @@ impl Dataset {
     pub fn scan(&self, scan: &Scan) -> Result<Partitions, DataError> {
         let (schema, format, scan) = (SchemaRef::clone(&self.schema), self.format, scan.clone());
         let files = self.files.clone().into_iter();
-        let parts = files.map(move |file| match format {
-            DataFormat::Parquet => parquet::partitions(&file, &scan),
-            DataFormat::Csv => csv::partitions(&file, &schema, &scan),
-            DataFormat::Arrow => ipc::partitions(&file, &schema, &scan),
-            DataFormat::Npz | DataFormat::Npy => npy::partitions(&file, format, &schema, &scan),
-            _ => Err(DataError::UnknownFormat { file }),
+        let parts = files.map(move |file| {
+            let partitions = guarded(&file, || match format {
+                DataFormat::Parquet => parquet::partitions(&file, &scan),
+                DataFormat::Csv => csv::partitions(&file, &schema, &scan),
+                DataFormat::Arrow => ipc::partitions(&file, &schema, &scan),
+                DataFormat::Npz | DataFormat::Npy => npy::partitions(&file, format, &schema, &scan),
+                _ => Err(DataError::UnknownFormat { file: file.clone() }),
+            })?;
+            let partitions = Guarded::new(file.clone(), partitions);
+            let batches = move |it: Batches| Box::new(Guarded::new(file.clone(), it)) as Batches;
+            Ok::<_, DataError>(Box::new(partitions.map(move |it| it.map(&batches))) as Partitions)
         });
         Ok(Box::new(parts.flat_map(|it| match it {
             Ok(it) => it,
@@ -263,11 +270,11 @@ fn head(file: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 fn read_schema(file: &Path, format: DataFormat) -> Result<Schema, DataError> {
-    match format {
+    guarded(file, || match format {
         DataFormat::Parquet => parquet::schema(file),
         DataFormat::Csv => csv::schema(file),
         DataFormat::Arrow => ipc::schema(file),
         DataFormat::Npz | DataFormat::Npy => npy::schema(file, format),
         _ => Err(DataError::UnknownFormat { file: file.to_owned() }),
-    }
+    })
 }

@@ -9,13 +9,19 @@ use std::{
 };
 
 use arrow_array::{
-    Array, ArrayRef, FixedSizeListArray, Float64Array, Int64Array, RecordBatch, cast::AsArray, types::Float64Type,
+    Array, ArrayRef, BooleanArray, Date32Array, FixedSizeListArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+    cast::AsArray,
+    types::{Float64Type, Int8Type},
 };
 use arrow_ipc::writer::{FileWriter, StreamWriter};
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, Schema};
 use modelwatch_runtime::data::{DataError, Dataset, PARTITION_ROWS, Scan};
 use npyz::WriterBuilder;
-use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+use parquet::{
+    arrow::{ArrowWriter, add_encoded_arrow_schema_to_metadata, arrow_writer::ArrowWriterOptions},
+    file::properties::WriterProperties,
+};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 const ROWS: usize = PARTITION_ROWS + 1234;
@@ -297,4 +303,57 @@ fn a_dot_in_a_name_is_a_letter_like_any_other() {
     let batch = dataset.scan(&scan).unwrap().next().unwrap().unwrap().next().unwrap().unwrap();
     let names: Vec<_> = batch.schema().fields().iter().map(|it| it.name().clone()).collect();
     assert_eq!(names, ["a.b", "x"]);
+}
+
+/// Writes a column `c` as that of a dictionary of its values, as pandas writes a column of categories.
+fn dictionary_of(path: &Path, values: ArrayRef) -> Dataset {
+    let batch = RecordBatch::try_from_iter_with_nullable([("c", values, true)]).unwrap();
+    let of = DataType::Dictionary(Box::new(DataType::Int8), Box::new(batch.column(0).data_type().clone()));
+    let mut properties = WriterProperties::builder().build();
+    add_encoded_arrow_schema_to_metadata(&Schema::new(vec![Field::new("c", of, true)]), &mut properties);
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(File::create(path).unwrap(), batch.schema(), options).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    Dataset::open(path.to_str().unwrap(), None).unwrap()
+}
+
+fn read_all(dataset: &Dataset) -> Result<Vec<RecordBatch>, DataError> {
+    dataset.batches(&Scan { columns: vec!["c".to_owned()], batch_rows: 256 })?.collect()
+}
+
+#[test]
+fn categories_of_any_values_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain: [ArrayRef; 3] = [
+        Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
+        Arc::new(Date32Array::from(vec![Some(1), None, Some(2)])),
+        Arc::new(TimestampMicrosecondArray::from(vec![Some(1), None, Some(2)])),
+    ];
+    for (at, values) in plain.into_iter().enumerate() {
+        let dataset = dictionary_of(&dir.path().join(format!("{at}.parquet")), Arc::clone(&values));
+        assert_eq!(dataset.schema().field(0).data_type(), values.data_type());
+        assert_eq!(read_all(&dataset).unwrap()[0].column(0), &values);
+    }
+    let kept: [ArrayRef; 2] = [
+        Arc::new(StringArray::from(vec![Some("b"), None, Some("a")])),
+        Arc::new(Int64Array::from(vec![Some(20), None, Some(10)])),
+    ];
+    for (at, values) in kept.into_iter().enumerate() {
+        let dataset = dictionary_of(&dir.path().join(format!("kept-{at}.parquet")), Arc::clone(&values));
+        let read = read_all(&dataset).unwrap();
+        let read = read[0].column(0).as_dictionary::<Int8Type>();
+        assert_eq!((read.values().data_type(), read.len(), read.null_count()), (values.data_type(), 3, 1));
+    }
+}
+
+#[test]
+fn a_reader_that_gives_up_ends_no_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("many.parquet");
+    // More values than keys of one byte.
+    let dataset = dictionary_of(&path, Arc::new(Int64Array::from_iter_values(0..300)));
+    let error = read_all(&dataset).unwrap_err().to_string();
+    let place = format!("cannot read `{}`: its reader gave up: ", path.display());
+    assert!(error.starts_with(&place) && error.ends_with("; write or copy the file again"), "{error}");
 }

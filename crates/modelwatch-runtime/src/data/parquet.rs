@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use arrow_schema::Schema;
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
 use parquet::arrow::{
     ProjectionMask,
     arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
@@ -50,5 +50,37 @@ fn open(file: &Path) -> Result<File, DataError> {
 }
 
 fn metadata(handle: &File, file: &Path) -> Result<ArrowReaderMetadata, DataError> {
-    ArrowReaderMetadata::load(handle, ArrowReaderOptions::new()).map_err(|e| DataError::damaged(file, "the footer", e))
+    let damaged = |e| DataError::damaged(file, "the footer", e);
+    let written = ArrowReaderMetadata::load(handle, ArrowReaderOptions::new()).map_err(damaged)?;
+    let fields = readable(written.schema().fields());
+    if fields == *written.schema().fields() {
+        return Ok(written);
+    }
+    let schema = Schema::new_with_metadata(fields, written.schema().metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(written.metadata()), options).map_err(damaged)
+}
+
+/// Returns the columns without those dictionaries that the reader cannot make, as of booleans, or that nothing looks at: their values
+/// are read as they are.
+fn readable(fields: &Fields) -> Fields {
+    fields.iter().map(readable_field).collect()
+}
+
+fn readable_field(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Dictionary(_, values) if !is_in_dictionaries(values) => values.as_ref().clone(),
+        DataType::List(it) => DataType::List(readable_field(it)),
+        DataType::LargeList(it) => DataType::LargeList(readable_field(it)),
+        DataType::FixedSizeList(it, n) => DataType::FixedSizeList(readable_field(it), *n),
+        DataType::Struct(it) => DataType::Struct(readable(it)),
+        DataType::Map(it, is_sorted) => DataType::Map(readable_field(it), *is_sorted),
+        _ => return Arc::clone(field),
+    };
+    Arc::new(Field::clone(field).with_data_type(data_type))
+}
+
+fn is_in_dictionaries(values: &DataType) -> bool {
+    let is_text = matches!(values, DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary);
+    is_text || values.is_integer() || matches!(values, DataType::Float32 | DataType::Float64)
 }

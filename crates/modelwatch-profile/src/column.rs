@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use modelwatch_sdk::{
     Result,
     arrow::{array::Array, schema::DataType},
-    rows::{decimals, is_numeric, numbers},
+    rows::{NumberLists, Numbers, decimals, is_numeric, number_lists, numbers, spans},
     state::{Reader, Writer, damaged},
 };
 use modelwatch_stats::categories::CategoryCounts;
@@ -26,8 +26,18 @@ const MAX_KINDS: usize = 8;
 /// The word for names.
 const CATEGORIES: &str = "categories";
 
-/// The word for dates, times and durations.
+/// The word for numbers.
+const NUMBERS: &str = "numbers";
+
+/// What the kinds of lists of numbers begin with.
+const LISTS: &str = "lists of ";
+
+/// The word for dates and times.
 const TIMES: &str = "times";
+
+/// What kinds began with before lists of any length, times of day and durations were taken for numbers.
+const OUTDATED: [&str; 4] =
+    ["values of type List(", "values of type LargeList(", "times of type Time", "times of type Duration"];
 
 /// One column's rows and values.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +95,24 @@ impl Column {
         }
         if let Some((floats, has_rounded)) = decimals(array) {
             self.has_rounded |= has_rounded;
-            return self.update_numbers(settings, group, (&floats, multiples));
+            self.update_numbers(settings, group, NUMBERS, (&floats, numbers(&floats)?, multiples));
+            return Ok(());
+        }
+        if let Some(seconds) = spans(array) {
+            let kind = if matches!(data_type, DataType::Duration(_)) { "seconds" } else { "seconds of the day" };
+            self.update_numbers(settings, group, kind, (&seconds, numbers(&seconds)?, multiples));
+            return Ok(());
+        }
+        match number_lists(array)? {
+            Some(NumberLists::Alike(it)) => {
+                self.update_numbers(settings, group, NUMBERS, (array, it, multiples));
+                return Ok(());
+            }
+            Some(NumberLists::Ragged(lengths)) => {
+                lengths.into_iter().for_each(|it| self.add_kind(&kind_of_width(NUMBERS, it), || Body::Empty));
+                return Ok(());
+            }
+            None => {}
         }
         if !is_numeric(data_type) {
             let what = if data_type.is_temporal() { TIMES } else { "values" };
@@ -95,24 +122,23 @@ impl Column {
             }
             return Ok(());
         }
-        self.update_numbers(settings, group, (array, multiples))
+        self.update_numbers(settings, group, NUMBERS, (array, numbers(array)?, multiples));
+        Ok(())
     }
 
+    /// Takes in numbers, which are called by that word where a row has one, and the array that they are of.
     fn update_numbers(
         &mut self,
         settings: &Settings,
         group: Group,
-        (array, multiples): (&dyn Array, Multiples<'_>),
-    ) -> Result<()> {
-        let numbers = numbers(array)?;
-        if numbers.width == 1 {
-            self.add_kind("numbers", || Body::Numeric(Numeric::new(settings.budget)));
-        } else {
-            let width = numbers.width;
-            self.add_kind(&format!("lists of {width} numbers"), || {
-                if width == 0 { Body::Empty } else { Body::Tensor(Tensor::new(group, width, settings)) }
-            });
-        }
+        word: &str,
+        (array, numbers, multiples): (&dyn Array, Numbers<'_>, Multiples<'_>),
+    ) {
+        self.add_kind(&kind_of_width(word, numbers.width), || match numbers.width {
+            0 => Body::Empty,
+            1 => Body::Numeric(Numeric::new(settings.budget)),
+            width => Body::Tensor(Tensor::new(group, width, settings)),
+        });
         match &mut self.body {
             Body::Numeric(it) => {
                 it.update_multiples(&numbers.values, multiples);
@@ -124,7 +150,6 @@ impl Column {
             Body::Tensor(it) => it.update(&numbers, multiples),
             Body::Empty | Body::Categorical(_) => {}
         }
-        Ok(())
     }
 
     /// Adds what `other` has seen.
@@ -204,9 +229,15 @@ impl Column {
 
     /// Returns the number of rows that are infinite.
     pub fn n_infinite(&self) -> u64 {
+        let [negative, positive] = self.n_infinities();
+        negative.saturating_add(positive)
+    }
+
+    /// Returns the number of rows that are infinite, below and above everything.
+    pub fn n_infinities(&self) -> [u64; 2] {
         match &self.body {
-            Body::Numeric(it) => it.n_infinite(),
-            _ => 0,
+            Body::Numeric(it) => it.n_infinities(),
+            _ => [0, 0],
         }
     }
 
@@ -243,7 +274,7 @@ impl Column {
         self.kinds.iter().cloned().collect::<Vec<_>>().join(" and ")
     }
 
-    /// Returns whether the values are dates, times or durations.
+    /// Returns whether the values are dates or times.
     pub fn is_temporal(&self) -> bool {
         self.kinds.iter().any(|it| it.starts_with(TIMES))
     }
@@ -251,6 +282,19 @@ impl Column {
     /// Returns whether batches of different kinds came, so that there are no values.
     pub fn is_mixed(&self) -> bool {
         self.kinds.len() > 1
+    }
+
+    /// Returns whether the values are lists of numbers of several lengths, so that there are none.
+    pub fn is_ragged(&self) -> bool {
+        let is_list = |it: &String| it == NUMBERS || it.starts_with(LISTS);
+        self.is_mixed() && self.kinds.iter().all(is_list)
+    }
+
+    /// Returns whether a former version made this, which kept nothing of such values.
+    pub fn is_outdated(&self) -> bool {
+        // Lists of texts are still what they were.
+        let is_kept_now = |it: &String| it.starts_with(TIMES) || it.contains("Float") || it.contains("Int");
+        self.kinds.iter().any(|it| OUTDATED.iter().any(|start| it.starts_with(start)) && is_kept_now(it))
     }
 
     /// Returns what describes the column, where that was asked for.
@@ -361,6 +405,11 @@ impl Column {
     }
 }
 
+/// Returns what numbers of that word are called where a row has so many.
+fn kind_of_width(word: &str, width: usize) -> String {
+    if width == 1 { word.to_owned() } else { format!("{LISTS}{width} numbers") }
+}
+
 fn nulls(array: &dyn Array, multiples: Multiples<'_>) -> u64 {
     match (multiples, array.logical_nulls()) {
         (Multiples::One, _) => array.logical_null_count() as u64,
@@ -375,4 +424,28 @@ fn nulls(array: &dyn Array, multiples: Multiples<'_>) -> u64 {
 fn cut(counts: &mut CategoryCounts, settings: &Settings, max_bytes: usize) {
     counts.cut(settings.stored_categories.min(settings.max_categories), max_bytes);
     counts.limit(settings.max_categories);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_tell_what_former_versions_kept_nothing_of() {
+        let of =
+            |kinds: &[&str]| Column { kinds: kinds.iter().map(|&it| it.to_owned()).collect(), ..Column::default() };
+        for (kind, expected) in [
+            ("times of type Time64(ns)", true),
+            ("times of type Duration(s)", true),
+            ("values of type List(Float64)", true),
+            ("values of type LargeList(nullable Int8)", true),
+            ("values of type List(Utf8)", false),
+            ("times of type Timestamp(ns)", false),
+            ("lists of 8 numbers", false),
+        ] {
+            assert_eq!(of(&[kind]).is_outdated(), expected, "{kind}");
+        }
+        assert!(of(&["lists of 8 numbers", "numbers"]).is_ragged());
+        assert!(!of(&["lists of 8 numbers"]).is_ragged() && !of(&["lists of 8 numbers", "categories"]).is_ragged());
+    }
 }

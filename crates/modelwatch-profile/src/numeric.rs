@@ -155,6 +155,11 @@ impl Numeric {
         self.n_positive_infinity.saturating_add(self.n_negative_infinity)
     }
 
+    /// Returns the number of infinities below and above everything.
+    pub fn n_infinities(&self) -> [u64; 2] {
+        [self.n_negative_infinity, self.n_positive_infinity]
+    }
+
     /// Returns the least and the greatest finite value.
     pub fn range(&self) -> Option<(f64, f64)> {
         self.counts.range().ok()

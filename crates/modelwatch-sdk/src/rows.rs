@@ -29,19 +29,23 @@ use crate::{
 
 mod column_type;
 mod decimals;
+mod lists;
 mod number;
 mod pattern;
 mod pick;
 mod selection;
+mod spans;
 mod texts;
 mod weight;
 
 pub use column_type::ColumnType;
 pub use decimals::decimals;
+pub use lists::{NumberLists, are_number_lists, number_lists};
 pub use number::{ExactNumbers, Number, are_rounded, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;
 pub use selection::{SelectedColumns, Selection};
+pub use spans::spans;
 pub use texts::{Texts, excerpt, texts_of_rows};
 pub use weight::{WEIGHT_RANGE, is_weight, weight_numbers, weight_units, weights};
 
@@ -261,7 +265,7 @@ pub fn is_numeric(data_type: &DataType) -> bool {
     }
 }
 
-/// Reads integers, floats, booleans (0 and 1), and fixed-size lists of them, nested or not.
+/// Reads integers, floats, booleans (0 and 1), dictionaries of them, and fixed-size lists of numbers, nested or not.
 /// Integers above 2^53 are rounded, as they are not by [`exact_numbers`]. A null row is NaN.
 ///
 /// # Errors
@@ -290,6 +294,7 @@ pub fn numbers(array: &dyn Array) -> Result<Numbers<'_>> {
         DataType::UInt64 => cast::<UInt64Type>(array, |it| it as f64),
         DataType::Boolean => booleans(array.as_boolean()),
         DataType::FixedSizeList(_, width) => return list(array.as_fixed_size_list(), *width as usize),
+        DataType::Dictionary(_, values) if is_numeric(values) => dictionary(array)?,
         DataType::Null => vec![f64::NAN; array.len()].into(),
         other => return Err(Error::input(format!("expected numbers, got {}", what(other, array)))),
     }))
@@ -308,6 +313,19 @@ fn what(data_type: &DataType, array: &dyn Array) -> String {
 
 fn booleans(array: &BooleanArray) -> Cow<'_, [f64]> {
     array.iter().map(|it| it.map_or(f64::NAN, |it| f64::from(u8::from(it)))).collect()
+}
+
+fn dictionary(array: &dyn Array) -> Result<Cow<'_, [f64]>> {
+    let array = array.as_any_dictionary();
+    let values = numbers(array.values().as_ref())?;
+    if values.width != 1 {
+        return Err(Error::input("expected numbers, got a dictionary of lists"));
+    }
+    if values.values.is_empty() {
+        return Ok(vec![f64::NAN; array.len()].into());
+    }
+    let keys = array.normalized_keys().into_iter().enumerate();
+    Ok(keys.map(|(row, key)| if array.keys().is_null(row) { f64::NAN } else { values.values[key] }).collect())
 }
 
 fn list(array: &FixedSizeListArray, width: usize) -> Result<Numbers<'_>> {
@@ -384,7 +402,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{
-        DictionaryArray, Float32Array, Int64Array, StringArray,
+        DictionaryArray, Float32Array, Int8Array, Int64Array, StringArray,
         builder::{FixedSizeListBuilder, Float32Builder},
     };
 
@@ -402,6 +420,19 @@ mod tests {
         assert_eq!((numbers.rows(), numbers.width, numbers.nulls), (2, 2, 1));
         assert_eq!(numbers.row(0), [1.0, 1.5]);
         assert!(numbers.row(1).iter().all(|it| it.is_nan()));
+    }
+
+    #[test]
+    fn numbers_of_dictionaries_are_read_by_their_keys() {
+        let keys = Int8Array::from(vec![Some(1), None, Some(0), Some(1)]);
+        let array = DictionaryArray::new(keys, Arc::new(Int64Array::from(vec![Some(30), Some(10)])));
+        let read = numbers(&array).unwrap();
+        assert_eq!((read.values[0], read.values[2], read.values[3], read.nulls), (10.0, 30.0, 10.0, 1));
+        assert!(read.values[1].is_nan());
+        let nothing = DictionaryArray::new(Int8Array::new_null(2), Arc::new(Int64Array::new_null(0)));
+        assert!(numbers(&nothing).unwrap().values.iter().all(|it| it.is_nan()));
+        let words: DictionaryArray<Int8Type> = [Some("a")].into_iter().collect();
+        assert!(numbers(&words).is_err());
     }
 
     #[test]

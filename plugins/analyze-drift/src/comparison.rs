@@ -16,7 +16,7 @@ use crate::{
     method::{Kind, Method},
     scores::{LEAST_SHARE, PeerScore, Score},
     side::Kept,
-    weights::{Counted, unusable_rows},
+    weights::{Counted, rows_alike},
 };
 
 /// What came of one column.
@@ -30,7 +30,7 @@ pub(crate) struct Comparison {
     pub(crate) current: Side,
     /// The comparison of the values.
     pub(crate) outcome: Outcome,
-    /// The p-value for a difference of the shares of unusable rows, where both roles have enough rows.
+    /// The p-value for a difference of the shares of unusable rows, or of infinities of one sign, where both roles have enough rows.
     pub(crate) missing_p: Option<f64>,
     /// Categories that the reference does not have, which are counted also where nothing can be tested.
     pub(crate) unseen: Option<Unseen>,
@@ -47,14 +47,18 @@ pub(crate) struct Side {
     pub(crate) unusable: u64,
     /// Those that are null.
     pub(crate) nulls: u64,
-    /// Those that are infinite.
-    pub(crate) infinite: u64,
+    /// Those that are infinite, below and above everything.
+    pub(crate) infinities: [u64; 2],
     /// Whether whole numbers beyond 2^53 were rounded.
     pub(crate) has_rounded: bool,
     /// The unusable rows and all rows, as rows that count alike where they have weights.
     pub(crate) alike: (u64, u64),
+    /// The infinities and all rows, as rows that count alike where they have weights.
+    infinities_alike: [(u64, u64); 2],
     /// The share of rows that are unusable, by their weights.
     missing_share: f64,
+    /// The shares of infinities, by their weights.
+    infinite_shares: [f64; 2],
 }
 
 /// Whether and how the values were compared.
@@ -229,13 +233,7 @@ fn compare_column(
         _ => Outcome::Mismatch("is only in the current rows".to_owned()),
     };
     let has_enough = left.alike.1.min(right.alike.1) >= config.min_rows && !matches!(outcome, Outcome::Mismatch(_));
-    let shares = Shares {
-        reference_hits: left.alike.0,
-        reference_rows: left.alike.1,
-        current_hits: right.alike.0,
-        current_rows: right.alike.1,
-    };
-    let missing_p = if has_enough { fisher_exact(shares).ok() } else { None };
+    let missing_p = if has_enough { missing_p_value(&left, &right) } else { None };
     let unseen =
         reference.zip(current).and_then(|(reference, current)| match (reference.rows.body(), current.rows.body()) {
             (Body::Categorical(left), Body::Categorical(right)) => unseen(left, right),
@@ -243,6 +241,25 @@ fn compare_column(
             _ => None,
         });
     Comparison { key: key.clone(), reference: left, current: right, outcome, missing_p, unseen }
+}
+
+/// Returns the least p-value of all that can be wrong with a value, corrected for how many of these there are: that it is unusable, and where
+/// infinities are not all of that, that it is one of one sign, so that values which turn from one infinity into the other are noticed.
+fn missing_p_value(reference: &Side, current: &Side) -> Option<f64> {
+    let signs = [0, 1].into_iter().filter(|it| {
+        let n = reference.infinities[*it].saturating_add(current.infinities[*it]);
+        n > 0 && n < reference.unusable.saturating_add(current.unusable)
+    });
+    let signs = signs.map(|it| (reference.infinities_alike[it], current.infinities_alike[it]));
+    let shares = std::iter::once((reference.alike, current.alike)).chain(signs).map(|(left, right)| Shares {
+        reference_hits: left.0,
+        reference_rows: left.1,
+        current_hits: right.0,
+        current_rows: right.1,
+    });
+    let p_values = shares.map(|it| fisher_exact(it).ok()).collect::<Option<Vec<f64>>>()?;
+    let least = p_values.iter().copied().min_by(f64::total_cmp)?;
+    Some((least * p_values.len() as f64).min(1.0))
 }
 
 fn compare_values(
@@ -253,6 +270,18 @@ fn compare_values(
 ) -> Outcome {
     let (reference, current) = (weighed.rows, weighed_current.rows);
     for (role, column) in [("reference", reference), ("current", current)] {
+        if column.is_ragged() {
+            let kinds = column.kind();
+            return Outcome::Gap(format!(
+                "the {role} rows have {kinds}, and lists are compared that have one length; give all rows lists of one length, or columns with numbers about them"
+            ));
+        }
+        if column.is_outdated() {
+            return Outcome::Gap(format!(
+                "the stored profile of the {role} rows keeps nothing of {}; make it again from the rows with this program",
+                column.kind()
+            ));
+        }
         if column.is_mixed() {
             return Outcome::Mismatch(format!("has {} in the {role} rows", column.kind()));
         }
@@ -266,7 +295,7 @@ fn compare_values(
             let advice = if column.is_temporal() {
                 "they move on by themselves; give what should not, as the hour or the weekday, a column of its own"
             } else {
-                "convert the column to numbers or text"
+                "convert the column to numbers, text, or lists of numbers"
             };
             return Outcome::Gap(format!("{} cannot be compared; {advice}", column.kind()));
         }
@@ -384,13 +413,15 @@ impl Side {
     fn of(counted: Counted<'_, Column>) -> Self {
         let (column, masses) = (counted.rows, counted.masses());
         Self {
-            alike: unusable_rows(counted),
+            alike: rows_alike(counted, Column::n_unusable),
+            infinities_alike: [0, 1].map(|sign| rows_alike(counted, |it| it.n_infinities()[sign])),
+            infinite_shares: masses.n_infinities().map(|it| it as f64 / masses.rows() as f64),
             missing_share: masses.n_unusable() as f64 / masses.rows() as f64,
             rows: column.rows(),
             usable: column.n_usable(),
             unusable: column.n_unusable(),
             nulls: column.nulls(),
-            infinite: column.n_infinite(),
+            infinities: column.n_infinities(),
             has_rounded: column.has_rounded(),
         }
     }
@@ -399,6 +430,11 @@ impl Side {
     pub(crate) fn usable_alike(&self) -> u64 {
         // Both are rounded; the bytes of a state may say anything.
         self.alike.1.saturating_sub(self.alike.0)
+    }
+
+    /// Returns the shares of infinities below and above everything, by their weights; NaN where there are no rows.
+    pub(crate) fn infinite_shares(&self) -> [f64; 2] {
+        if self.rows == 0 { [f64::NAN; 2] } else { self.infinite_shares }
     }
 
     /// Returns the share of rows that are null, NaN or infinite, by their weights; NaN where there are no rows.
@@ -416,6 +452,12 @@ impl Comparison {
     /// Returns how much greater the share of missing values is in the current rows.
     pub(crate) fn missing_difference(&self) -> f64 {
         self.current.missing_share() - self.reference.missing_share()
+    }
+
+    /// Returns the greatest difference of the shares of missing values and of infinities of one sign, without its own.
+    pub(crate) fn missing_effect(&self) -> f64 {
+        let pairs = self.reference.infinite_shares().into_iter().zip(self.current.infinite_shares());
+        pairs.map(|(reference, current)| (current - reference).abs()).fold(self.missing_difference().abs(), f64::max)
     }
 
     /// Returns whether the column was compared as categories, or has new ones.

@@ -5,7 +5,7 @@ use modelwatch_sdk::report::{Finding, Severity, float};
 
 use crate::{
     bins::short,
-    comparison::{Cell, Constant, Outcome, Part, Unseen},
+    comparison::{Cell, Constant, Outcome, Part, Side, Unseen},
     config::Config,
     decision::Decision,
     report::place,
@@ -112,8 +112,14 @@ fn drifted_missing(config: &Config, decision: &Decision) -> Finding {
     let comparison = &decision.comparison;
     let (reference, current) = (comparison.reference, comparison.current);
     let p_value = decision.missing_p.unwrap_or(f64::NAN);
+    let has_both_signs = [0, 1].iter().all(|it| reference.infinities[*it].max(current.infinities[*it]) > 0);
+    let [below, above] = [0, 1].map(|sign| {
+        let share = |it: &Side| percent(it.infinite_shares()[sign]);
+        format!("{} and {}", share(&current), share(&reference))
+    });
+    let signs = if has_both_signs { format!(" (inf in {above}, -inf in {below})") } else { String::new() };
     let message = format!(
-        "{} is missing or not finite in {} of the current rows and {} of the reference rows, corrected p-value {p_value:.2e}",
+        "{} is missing or not finite in {} of the current rows and {} of the reference rows{signs}, corrected p-value {p_value:.2e}",
         place(&comparison.key),
         percent(current.missing_share()),
         percent(reference.missing_share()),
@@ -126,8 +132,10 @@ fn drifted_missing(config: &Config, decision: &Decision) -> Finding {
         .evidence("n_current", current.rows)
         .evidence("nulls_reference", reference.nulls)
         .evidence("nulls_current", current.nulls)
-        .evidence("infinite_reference", reference.infinite)
-        .evidence("infinite_current", current.infinite);
+        .evidence("infinite_reference", reference.infinities[0].saturating_add(reference.infinities[1]))
+        .evidence("infinite_current", current.infinities[0].saturating_add(current.infinities[1]))
+        .evidence("negative_infinite_reference", reference.infinities[0])
+        .evidence("negative_infinite_current", current.infinities[0]);
     number(number(finding, "effect", comparison.missing_difference()), "p_value", p_value)
 }
 
@@ -144,9 +152,11 @@ fn unseen_categories(decision: &Decision, unseen: &Unseen) -> Finding {
     // Where the reference has many categories that occur once, new ones are to be expected.
     let is_expected = unseen.share <= unseen.expected;
     let severity = if is_expected { Severity::Info } else { Severity::Warning };
+    // Of a reference that does not know all its categories, others may be new as well.
+    let at_least = if unseen.share < unseen.most { "at least " } else { "" };
     let names: Vec<_> = unseen.names.iter().map(|it| format!("`{it}`")).collect();
     let message = format!(
-        "{} has {} categories that the reference lacks, in {} of the current rows (up to {} is to be expected): {}{}",
+        "{} has {at_least}{} categories that the reference lacks, in {at_least}{} of the current rows (up to {} is to be expected): {}{}",
         place(&comparison.key),
         unseen.count,
         percent(unseen.share),

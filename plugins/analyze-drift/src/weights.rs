@@ -182,15 +182,15 @@ fn thin<'a>(weights: &mut [u64], squares: &[u64], groups: impl Iterator<Item = (
     of_groups.iter().sum()
 }
 
-/// Returns how many rows of a column are unusable and how many there are, as rows that count alike.
-pub(crate) fn unusable_rows(column: Counted<'_, Column>) -> (u64, u64) {
+/// Returns how many rows of a column are of that kind and how many there are, as rows that count alike.
+pub(crate) fn rows_alike(column: Counted<'_, Column>, of: impl Fn(&Column) -> u64) -> (u64, u64) {
     if column.weighted.is_none() {
-        return (column.rows.n_unusable(), column.rows.rows());
+        return (of(column.rows), column.rows.rows());
     }
     let (masses, squares) = (column.masses(), column.squares());
-    let usable = |it: &Column| it.rows().saturating_sub(it.n_unusable());
-    let mut counts = [masses.n_unusable(), usable(masses)];
-    thin(&mut counts, &[squares.n_unusable(), usable(squares)], std::iter::empty());
+    let others = |it: &Column| it.rows().saturating_sub(of(it));
+    let mut counts = [of(masses), others(masses)];
+    thin(&mut counts, &[of(squares), others(squares)], std::iter::empty());
     (counts[0], counts[0] + counts[1])
 }
 

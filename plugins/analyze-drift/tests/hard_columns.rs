@@ -9,8 +9,10 @@ use modelwatch_sdk::{
     RecordBatch, Report, Role,
     arrow::{
         array::{
-            ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array,
-            Int64Array, ListArray, NullArray, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+            ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, DurationSecondArray,
+            FixedSizeListArray, Float64Array, Int64Array, ListArray, NullArray, StringArray, StructArray,
+            Time32MillisecondArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt64Array,
+            builder::{ListBuilder, StringBuilder},
             types::{Float64Type, Int8Type},
         },
         schema::{DataType, Field},
@@ -337,6 +339,93 @@ fn every_column_gets_its_own_answer_beside_the_good_ones() {
         assert!(of_column(&report, "missing_share_difference", column).is_some(), "{column}");
     }
     assert_eq!(overall(&report, "n_columns"), 16.0);
+}
+
+/// Lists as data frames have them, whose type does not say how long they are.
+fn of_any_length(rows: impl IntoIterator<Item = Vec<f64>>) -> ArrayRef {
+    let rows = rows.into_iter().map(|it| Some(it.into_iter().map(Some).collect::<Vec<_>>()));
+    Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows))
+}
+
+#[test]
+fn lists_of_any_length_are_compared_where_they_have_one() {
+    let values = |seed: u64, shift: f64| {
+        let mut random = Random(seed);
+        (0..300 * 8).map(|_| random.normal() + shift).collect::<Vec<_>>()
+    };
+    let of = |it: Vec<f64>| x(of_any_length(it.chunks(8).map(<[f64]>::to_vec)));
+    let fixed = |it: Vec<f64>| {
+        let item = Arc::new(Field::new("item", DataType::Float64, true));
+        x(Arc::new(FixedSizeListArray::new(item, 8, floats(it), None)))
+    };
+    for shift in [0.0, 2.0] {
+        let (reference, current) = (values(1, 0.0), values(2, shift));
+        let report = run(json!({}), &of(reference.clone()), &of(current.clone()));
+        assert_eq!(report, run(json!({}), &fixed(reference.clone()), &fixed(current.clone())));
+        // Rows of other files may say how long they are.
+        assert_eq!(report, run(json!({}), &fixed(reference), &of(current)));
+        assert_eq!(codes(&report).len(), usize::from(shift > 0.0));
+    }
+    let lengths = |lengths: [usize; 2]| x(of_any_length((0..200).map(|it| vec![1.0; lengths[it % 2]])));
+    let report = run(json!({ "predictions": false }), &lengths([8, 8]), &lengths([8, 6]));
+    assert_eq!(codes(&report), []);
+    assert_eq!(
+        report.gaps[0].why,
+        "the current rows have lists of 6 numbers and lists of 8 numbers, and lists are compared that have one length; give all rows lists of one length, or columns with numbers about them"
+    );
+    let report = run(json!({ "predictions": false }), &lengths([8, 8]), &lengths([6, 6]));
+    assert_eq!(codes(&report), [("MW-D004", "x")]);
+    // However rows arrive.
+    let mut probe = open(json!({ "predictions": false }));
+    probe.update(&(), Role::Reference, &lengths([8, 8])).unwrap();
+    let whole = lengths([8, 6]);
+    (0..200).for_each(|it| probe.update(&(), Role::Current, &whole.slice(it, 1)).unwrap());
+    let report = probe.evaluate(&()).unwrap();
+    assert!(report.gaps[0].why.starts_with("the current rows have lists of 6 numbers and lists of 8 numbers"));
+    let mut words = ListBuilder::new(StringBuilder::new());
+    (0..60).for_each(|_| words.append_value([Some("a")]));
+    let words: ArrayRef = Arc::new(words.finish());
+    let report = run(json!({ "predictions": false }), &x(Arc::clone(&words)), &x(words));
+    assert!(
+        report.gaps[0].why.ends_with("; convert the column to numbers, text, or lists of numbers"),
+        "{:?}",
+        report.gaps
+    );
+}
+
+#[test]
+fn infinities_that_change_their_sign_are_drift() {
+    let of = |infinity: f64| {
+        let mut random = Random(3);
+        x(floats((0..1000).map(|it| if it % 5 == 0 { infinity } else { random.normal() })))
+    };
+    let report = run(json!({}), &of(f64::NEG_INFINITY), &of(f64::INFINITY));
+    assert_eq!(codes(&report), [("MW-D003", "x")]);
+    let message = &report.findings[0].message;
+    assert!(message.contains("(inf in 20 % and 0 %, -inf in 0 % and 20 %)"), "{message}");
+    assert_eq!(codes(&run(json!({}), &of(f64::INFINITY), &of(f64::INFINITY))), []);
+    // Few of them may be anything.
+    let few = |sign: f64| x(floats((0..1000).map(|it| if it < 3 { sign * f64::INFINITY } else { f64::from(it % 50) })));
+    assert_eq!(codes(&run(json!({}), &few(1.0), &few(-1.0))), []);
+}
+
+#[test]
+fn times_of_day_and_durations_are_numbers() {
+    let hours = |hours: i64| {
+        x(Arc::new(Time64MicrosecondArray::from_iter_values((0..400).map(|it| it % hours * 3_600_000_000))))
+    };
+    let report = run(json!({}), &hours(24), &hours(12));
+    assert_eq!(codes(&report), [("MW-D001", "x")]);
+    // Six hours, in seconds.
+    assert!(of_column(&report, "wasserstein", "x").unwrap() > 20_000.0);
+    assert_eq!(codes(&run(json!({}), &hours(24), &hours(24))), []);
+    // The unit makes no difference.
+    let in_milliseconds = x(Arc::new(Time32MillisecondArray::from_iter_values((0..400).map(|it| it % 24 * 3_600_000))));
+    let report = run(json!({}), &hours(24), &in_milliseconds);
+    assert_eq!((codes(&report), of_column(&report, "ks_statistic", "x")), (vec![], Some(0.0)));
+    let took = |factor: i64| x(Arc::new(DurationSecondArray::from_iter_values((0..400).map(|it| it % 9 * factor))));
+    assert_eq!(codes(&run(json!({}), &took(1), &took(3))), [("MW-D001", "x")]);
+    assert_eq!(codes(&run(json!({ "predictions": false }), &took(1), &hours(24))), [("MW-D004", "x")]);
 }
 
 #[test]

@@ -49,7 +49,8 @@ fn observed(name: &str, data_type: &DataType, column: &Column) -> ObservedColumn
     res.kind = type_of(data_type).filter(|_| column.nulls() < column.rows());
     res.missing = column.nulls();
     match column.body() {
-        Body::Numeric(it) => {
+        // What is told of times of day and durations in seconds is in no unit of their values.
+        Body::Numeric(it) if !data_type.is_temporal() => {
             res.missing = column.nulls().max(it.n_nan());
             let is_exact = |it: &(f64, f64)| it.0.abs() < LARGEST && it.1.abs() < LARGEST;
             res.range = it.range().filter(is_exact);
@@ -65,7 +66,7 @@ fn observed(name: &str, data_type: &DataType, column: &Column) -> ObservedColumn
             res.names =
                 (is_named && is_whole && !it.is_overflowed()).then(|| counts.into_keys().map(str::to_owned).collect());
         }
-        Body::Tensor(_) | Body::Empty => {}
+        Body::Numeric(_) | Body::Tensor(_) | Body::Empty => {}
     }
     res
 }

@@ -178,8 +178,13 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// Returns whether values of that type are names by themselves.
+/// Returns whether values of that type are names by themselves, as numbers in a dictionary are.
 fn is_name(data_type: &DataType) -> bool {
+    if let DataType::Dictionary(_, values) = data_type
+        && (values.is_integer() || values.is_floating())
+    {
+        return true;
+    }
     [ColumnType::Text, ColumnType::Boolean].iter().any(|it| it.includes(data_type))
 }
 

@@ -34,7 +34,7 @@ fn of_series(sides: Sides<'_>, series: &Series) -> Vec<Finding> {
 fn size(decision: &Decision, code: &str) -> f64 {
     let comparison = &decision.comparison;
     match code {
-        "MW-D003" => comparison.missing_difference().abs(),
+        "MW-D003" => comparison.missing_effect(),
         "MW-D005" => comparison.unseen.as_ref().map_or(0.0, |it| it.share),
         _ => decision.leading_part().map_or(0.0, |it| it.score.effect.value),
     }

@@ -33,7 +33,8 @@ impl Kept {
     /// When an array is not what its type says, or no state that it should be, when some rows have weights and others none, and when
     /// weights are too great to be added up.
     pub(crate) fn update(&mut self, config: &Config, batch: &RecordBatch) -> Result<()> {
-        let weights = if config.weights { Weights::of(batch)? } else { None };
+        // A stored profile counts each row once, also of a column of weights.
+        let weights = if config.weights && profiled(batch).is_none() { Weights::of(batch)? } else { None };
         self.check_weights(weights.is_some(), batch.num_rows() as u64)?;
         let present = weights.as_ref().and_then(Weights::present);
         update(&mut self.rows, config, batch, present.as_deref().map_or(Multiples::One, Multiples::Each))?;
@@ -144,7 +145,8 @@ impl Fold for Config {
     }
 
     fn n_columns_of(&self, batch: &RecordBatch) -> Result<usize> {
-        let is_weighted = self.weights && rows::columns(batch, Use::Weight).next().is_some();
+        let has_weights = profiled(batch).is_none() && rows::columns(batch, Use::Weight).next().is_some();
+        let is_weighted = self.weights && has_weights;
         let times = if is_weighted { 3 } else { 1 };
         Ok(times * batch.schema_ref().fields().iter().filter_map(|it| key_of(self, it)).count())
     }

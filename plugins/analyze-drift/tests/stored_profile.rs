@@ -191,6 +191,29 @@ fn chunks_are_compared_with_a_profile_as_with_its_rows() {
 }
 
 #[test]
+fn rows_with_weights_are_compared_with_a_profile_of_the_column_of_weights() {
+    let with_weights = |batch: &RecordBatch, weight: ArrayRef| {
+        let mut fields: Vec<_> = batch.schema_ref().fields().iter().map(|it| it.as_ref().clone()).collect();
+        fields.push(with_uses(Field::new("w", weight.data_type().clone(), true), &[Use::Weight]));
+        let columns = batch.columns().iter().cloned().chain([weight]).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    };
+    let (reference, current) = (table(1, 1000, 0.0), table(2, 700, 0.0));
+    let weighted =
+        with_weights(&current, Arc::new(Float64Array::from_iter_values((0..700).map(|it| f64::from(it % 3 + 1)))));
+    let expected = run(json!({}), &reference, &weighted);
+    // As a host shows it: the state of the column of weights is no weight.
+    let states = profiled(&features(vec![("w", Arc::new(Float64Array::from(vec![1.0; 1000])) as ArrayRef)]));
+    let stored = profiled(&reference);
+    let mut fields: Vec<_> = stored.schema_ref().fields().iter().map(|it| it.as_ref().clone()).collect();
+    fields.push(with_uses(states.schema_ref().field(0).clone(), &[Use::Weight]));
+    let columns = stored.columns().iter().chain(states.columns()).cloned().collect();
+    let stored = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    assert_eq!(run(json!({}), &stored, &weighted), expected);
+    assert!(expected.gaps.iter().any(|it| it.what == "row weights of the reference rows"), "{:?}", expected.gaps);
+}
+
+#[test]
 fn what_is_no_state_is_refused() {
     let states = profiled(&table(1, 100, 0.0));
     let cut: ArrayRef = Arc::new(modelwatch_sdk::arrow::array::BinaryArray::from(vec![b"abc".as_slice()]));

@@ -63,8 +63,8 @@ pub(crate) fn compare_numbers(
     let wasserstein = wasserstein_of(&shown.levels).unwrap_or(f64::NAN);
     let deviation = standard_deviation(left).unwrap_or(f64::NAN);
     let peer = peer(config, method, reference, current)?;
-    // Nothing else can be drifted, whatever the other columns are, and only what is drifted has a picture, unless it is one of many parts.
-    let may_be_drawn = config.is_whole() && peer.map_or(score.p_value <= config.alpha(), PeerScore::is_drift);
+    // Nothing else can be drifted, whatever the other columns are, and only what is drifted has a picture.
+    let may_be_drawn = peer.map_or(score.p_value <= config.alpha(), PeerScore::is_drift);
     Ok(Part {
         name,
         method,
@@ -194,21 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn curves_of_chunks_and_slices_are_not_computed_since_nobody_draws_them() {
+    fn curves_are_computed_of_what_may_be_drifted() {
         let of = |offset: f64| {
             let mut res = Numeric::new(1000);
             (0..200).for_each(|it| res.push(offset + f64::from(it)));
             res
         };
-        let is_computed = |config: &Config| {
-            let (left, right) = (of(0.0), of(100.0));
+        let is_computed = |offset: f64| {
+            let (left, right) = (of(0.0), of(offset));
             let [left, right] = [&left, &right].map(|rows| Counted { rows, weighted: None });
-            let part = compare_numbers(config, Method::Auto, (None, Origin::Data), left, right).unwrap();
+            let part = compare_numbers(&Config::default(), Method::Auto, (None, Origin::Data), left, right).unwrap();
             let Detail::Numeric { histogram, cumulative, .. } = part.detail else { panic!("they are numbers") };
             (histogram != Histogram::default(), cumulative != Cumulative::default())
         };
-        assert_eq!(is_computed(&Config::default()), (true, true));
-        let slices = Config { slices: vec!["*".to_owned()], ..Config::default() };
-        assert_eq!(is_computed(&slices), (false, false));
+        assert_eq!((is_computed(100.0), is_computed(1.0)), ((true, true), (false, false)));
     }
 }

@@ -243,11 +243,6 @@ impl Config {
         }
     }
 
-    /// Returns whether all rows are judged as one, in place of chunks and slices of them.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.chunk.is_none() && self.slices.is_empty()
-    }
-
     /// Returns which columns are compared, and which numbers are categories.
     pub(crate) fn selection(&self) -> Selection<'_> {
         Selection { columns: &self.columns, exclude: &self.exclude, categorical: &self.categorical }

@@ -8,7 +8,8 @@ use crate::{
     report::place,
 };
 
-const MAX_PICTURES: usize = 20;
+/// The most columns with pictures of their own.
+pub(crate) const MAX_PICTURES: usize = 20;
 const MAX_TABLE_ROWS: usize = 500;
 const MAX_BARS: usize = 10;
 
@@ -21,7 +22,7 @@ pub(crate) fn figures(decisions: &[Decision]) -> Vec<Figure> {
     // The sort is stable, so that equal columns stay in the order of their names.
     order.sort_by(|left, right| rank(left).0.cmp(&rank(right).0).then(rank(left).1.total_cmp(&rank(right).1)));
     let drifted = order.iter().filter(|it| it.has_drifted_values).take(MAX_PICTURES);
-    let pictures = drifted.flat_map(|it| it.leading_part().map(|part| pictures(it, part)).unwrap_or_default());
+    let pictures = drifted.flat_map(|it| it.leading_part().map(|part| pictures(it, part, "")).unwrap_or_default());
     std::iter::once(table(&order)).chain(pictures).collect()
 }
 
@@ -85,12 +86,11 @@ fn table(order: &[&Decision]) -> Figure {
     }
 }
 
-/// Returns the shares of a part, those added up where it is of numbers, and what adds most to the difference.
-fn pictures(decision: &Decision, part: &Part) -> Vec<Figure> {
-    let subject = match &part.name {
-        Some(name) => format!("{}, {name}", place(&decision.comparison.key)),
-        None => place(&decision.comparison.key),
-    };
+/// Returns the shares of a part, those added up where it is of numbers, and what adds most to the difference; the titles end with which rows
+/// they are of.
+pub(crate) fn pictures(decision: &Decision, part: &Part, rows: &str) -> Vec<Figure> {
+    let name = part.name.as_ref().map(|it| format!(", {it}")).unwrap_or_default();
+    let subject = format!("{}{name}{rows}", place(&decision.comparison.key));
     let mut res = vec![picture(format!("Drift of {subject}"), part)];
     res.extend(cumulative(format!("Cumulative shares of {subject}"), part));
     res.extend(contributions(format!("What drift of {subject} is made of"), part));

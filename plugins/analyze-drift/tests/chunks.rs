@@ -243,17 +243,26 @@ fn damaged_states_of_chunks_are_refused_or_harmless() {
 #[test]
 fn rows_without_a_time_are_counted() {
     let report = run(by_day(json!({})), &mixed(), &mixed());
-    assert_eq!(gap(&report, "chunks of current rows"), "18 of 900 current rows have no time, and are in no day");
+    assert_eq!(
+        gap(&report, "chunks of current rows"),
+        "18 of 900 current rows have no time in the years 0 to 9999, and are in no day"
+    );
     assert!(report.gaps.iter().all(|it| !it.what.contains("reference")), "{:?}", report.gaps);
     let report = run(by_day(json!({ "reference_window": "rolling" })), &mixed(), &mixed());
-    assert_eq!(gap(&report, "chunks of reference rows"), "18 of 900 reference rows have no time, and are in no day");
+    assert_eq!(
+        gap(&report, "chunks of reference rows"),
+        "18 of 900 reference rows have no time in the years 0 to 9999, and are in no day"
+    );
     let rows = shifted(1);
     let times: ArrayRef = Arc::new(TimestampSecondArray::new_null(rows.num_rows()));
     let mut columns = rows.columns().to_vec();
     *columns.last_mut().unwrap() = times;
     let timeless = RecordBatch::try_new(rows.schema(), columns).unwrap();
     let report = run(by_day(json!({})), &reference(1), &timeless);
-    assert!(gap(&report, "chunks of current rows").starts_with("1400 of 1400 current rows have no time"));
+    assert!(
+        gap(&report, "chunks of current rows")
+            .starts_with("1400 of 1400 current rows have no time in the years 0 to 9999")
+    );
     assert!(overall(&report, "drifted_share").is_nan());
 }
 
@@ -304,7 +313,10 @@ fn a_timestamp_column_is_needed_and_times_alone_will_do() {
 fn columns_over_time_are_drawn() {
     let report = run(by_day(json!({})), &reference(1), &shifted(2));
     let titles: Vec<&str> = report.figures.iter().map(|it| it.title.as_str()).collect();
-    assert_eq!(titles, ["Drift of chunks and slices", "Drift of columns over time", "Drift of column `x0` over time"]);
+    assert_eq!(
+        titles[..3],
+        ["Drift of chunks and slices", "Drift of columns over time", "Drift of column `x0` over time"]
+    );
     let FigureData::HeatMap { rows, columns, values, x_label, .. } = &report.figures[1].data else {
         panic!("no heat map")
     };
@@ -320,6 +332,14 @@ fn columns_over_time_are_drawn() {
         [false, false, false, false, true, true, true]
     );
     assert_eq!(of("drifted")[4], of("score")[4]);
+    // The day that is farthest from the reference has pictures of its own.
+    let worst = (0..7).max_by(|left, right| of("score")[*left].total_cmp(&of("score")[*right])).unwrap();
+    let subject = format!("column `x0` in 2026-03-{:02}", 2 + worst);
+    let expected = ["Drift of", "Cumulative shares of", "What drift of"].map(|it| format!("{it} {subject}"));
+    assert!(titles[3..].iter().zip(&expected).all(|it| it.0.starts_with(it.1.as_str())), "{titles:?}");
+    assert_eq!(titles.len(), 6);
+    let FigureData::Histogram { series, .. } = &report.figures[3].data else { panic!("no histogram") };
+    assert!((series[1].values.iter().sum::<f64>() - 1.0).abs() < 1e-9);
 }
 
 #[test]

@@ -123,6 +123,10 @@ fn slices_have_chunks_too() {
     assert_eq!(labeled(&report, "drifted_chunks", &[("slice", "region=south")]), Some(2.0));
     let titles: Vec<&str> = report.figures.iter().map(|it| it.title.as_str()).collect();
     assert!(titles.contains(&"Drift of slices over time"), "{titles:?}");
+    for column in ["x0", "x1"] {
+        let of_worst = format!("Drift of column `{column}` in region=south, 2026-03-0");
+        assert!(titles.iter().any(|it| it.starts_with(&of_worst)), "{titles:?}");
+    }
 }
 
 #[test]

@@ -168,7 +168,10 @@ pub fn row_gaps<S: Clone>(cutting: &Cutting, [reference, current]: [&Cells<S>; 2
     for (role, cells) in [("reference", reference), ("current", current)] {
         if cells.n_untimed() > 0 {
             let (n, rows) = (cells.n_untimed(), cells.rows());
-            let why = format!("{n} of {rows} {role} rows have no time, and are in no {}", cutting.word(1));
+            let why = format!(
+                "{n} of {rows} {role} rows have no time in the years 0 to 9999, and are in no {}",
+                cutting.word(1)
+            );
             res.push(Gap::new(format!("chunks of {role} rows"), why));
         }
         for (column, n) in cells.n_unsliced().iter().filter(|it| *it.1 > 0) {

@@ -141,7 +141,11 @@ pub fn seconds(batch: &RecordBatch) -> Result<Vec<f64>> {
         Error::input("the rows have no timestamp column, which chunks by time need")
             .with_help("set `timestamp` in `[data.columns]`")
     })?;
-    seconds_of(array).map_err(|e| Error::input(format!("column `{name}`: {e}")))
+    seconds_of(array).map_err(|e| {
+        Error::input(format!("column `{name}`: {e}")).with_help(
+            "convert it to times, as texts with `pandas.to_datetime`, or name another column in `timestamp` of `[data.columns]`",
+        )
+    })
 }
 
 fn seconds_of(array: &ArrayRef) -> Result<Vec<f64>> {
@@ -171,6 +175,14 @@ mod tests {
     use super::*;
 
     const ALL: [Period; 6] = [Period::Hour, Period::Day, Period::Week, Period::Month, Period::Quarter, Period::Year];
+
+    #[test]
+    fn texts_are_no_times_and_the_error_says_what_to_do() {
+        let texts: ArrayRef = std::sync::Arc::new(arrow_array::StringArray::from(vec!["2024-01-01"]));
+        let error = seconds(&crate::testing::batch([("at", [Use::Timestamp], texts)])).unwrap_err();
+        assert_eq!(error.message, "column `at`: expected times, dates or seconds, got Utf8");
+        assert!(error.help.starts_with("convert it to times"), "{}", error.help);
+    }
 
     #[test]
     fn times_fall_into_the_periods_of_the_calendar() {

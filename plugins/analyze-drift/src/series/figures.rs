@@ -9,7 +9,12 @@ use modelwatch_sdk::{
 };
 
 use super::{Series, Sides, Unit, metrics::drifted_chunks};
-use crate::{comparison::Part, decision::Decision, report::place};
+use crate::{
+    comparison::Part,
+    decision::Decision,
+    report::place,
+    report_figures::{MAX_PICTURES, pictures},
+};
 
 /// The most columns with a line of their own.
 const MAX_LINES: usize = 6;
@@ -36,7 +41,31 @@ pub(super) fn figures(sides: Sides<'_>, series: &[Series]) -> Vec<Figure> {
     } else {
         res.extend(columns_over_slices(series));
     }
+    res.extend(worst(series));
     res
+}
+
+/// Returns pictures of each drifted column in the chunk or slice in which it drifted most, the greatest differences first.
+fn worst(series: &[Series]) -> Vec<Figure> {
+    let mut found: BTreeMap<&Key, (f64, String, &Decision, &Part)> = BTreeMap::new();
+    for one in series {
+        for (unit, judged) in one.judged() {
+            let drifted = judged.decisions.iter().filter(|it| it.has_drifted_values);
+            for (decision, part) in drifted.filter_map(|it| Some((it, it.leading_part()?))) {
+                let key = &decision.comparison.key;
+                let strength = strength(part);
+                if found.get(key).is_none_or(|it| strength > it.0) {
+                    let names: Vec<&str> = one.slice.iter().chain(&unit.name).map(String::as_str).collect();
+                    let rows = if names.is_empty() { "all rows".to_owned() } else { names.join(", ") };
+                    found.insert(key, (strength, format!(" in {rows}"), decision, part));
+                }
+            }
+        }
+    }
+    let mut found: Vec<_> = found.into_values().collect();
+    // The sort is stable, so that equal columns stay in the order of their names.
+    found.sort_by(|left, right| right.0.total_cmp(&left.0));
+    found.into_iter().take(MAX_PICTURES).flat_map(|(_, rows, decision, part)| pictures(decision, part, &rows)).collect()
 }
 
 /// A column with what it is ranked by.

@@ -25,6 +25,9 @@ pub struct Config {
     pub columns: BTreeMap<String, ColumnRule>,
     /// Whether there may be no other columns than those of `columns`.
     pub only_these: bool,
+    /// The columns to look at, `*` standing for any text, and `type:` before a type for all columns of it, as in `exclude`; all where it is
+    /// empty. Label, id, timestamp and weight are looked at in any case, and so are columns that `columns` has by name.
+    pub include: Vec<String>,
     /// Columns to leave out, `*` standing for any text, and `type:` before a type for all columns of it: `integer`, `number`, `text`,
     /// `boolean`, `categorical`, `time` or `list`.
     pub exclude: Vec<String>,
@@ -106,6 +109,7 @@ impl Default for Config {
         Self {
             columns: BTreeMap::new(),
             only_these: false,
+            include: Vec::new(),
             exclude: Vec::new(),
             limits: Limits::default(),
             outlier_rows: OutlierRows::default(),

@@ -34,8 +34,8 @@ pub(crate) fn identities(array: &dyn Array) -> Result<Option<Vec<u64>>> {
         Kind::Untyped => vec![MISSING; array.len()],
         Kind::Integer => integers(array).map(|it| it.map_or(MISSING, of_integer)).collect(),
         Kind::Float => numbers(array)?.values.iter().map(|it| of_float(*it)).collect(),
-        Kind::Boolean | Kind::Text => {
-            let tag = if kind == Kind::Text { TEXT } else { BOOLEAN };
+        Kind::Boolean | Kind::Text | Kind::Category => {
+            let tag = if kind == Kind::Boolean { BOOLEAN } else { TEXT };
             texts(array)?.iter().map(|it| it.as_ref().map_or(MISSING, |it| tagged(tag, it.as_bytes()))).collect()
         }
         Kind::Time => nanoseconds(array)

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     List,
     /// Structs, maps, bytes, times of day, spans of time.
     Other,
+    /// Numbers that are names of categories by their type.
+    Category,
 }
 
 /// Which values can be put together.
@@ -30,7 +32,7 @@ pub(crate) enum Family {
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Untyped,
         Self::Integer,
         Self::Float,
@@ -40,6 +42,7 @@ impl Kind {
         Self::Time,
         Self::List,
         Self::Other,
+        Self::Category,
     ];
 
     /// Returns the kind of arrays of that type.
@@ -50,7 +53,7 @@ impl Kind {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text,
             DataType::Dictionary(_, values) => match Self::of(values) {
                 it @ (Self::Text | Self::Boolean | Self::Untyped) => it,
-                // Dictionaries of numbers are rare, and their values are told apart like others.
+                Self::Integer | Self::Float => Self::Category,
                 _ => Self::Other,
             },
             DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Self::Time,
@@ -78,7 +81,7 @@ impl Kind {
             Self::Untyped => None,
             Self::Integer | Self::Float | Self::Decimal => Some(Family::Numbers),
             Self::Boolean => Some(Family::Booleans),
-            Self::Text => Some(Family::Texts),
+            Self::Text | Self::Category => Some(Family::Texts),
             Self::Time => Some(Family::Times),
             Self::List | Self::Other => Some(Family::Others),
         }
@@ -96,6 +99,7 @@ impl Kind {
             Self::Time => "times",
             Self::List => "lists",
             Self::Other => "other values",
+            Self::Category => "categories",
         }
     }
 

@@ -60,11 +60,15 @@ impl Quality {
     fn footing(&self) -> (Footing, Option<Gap>) {
         let roles = [(Role::Reference, &self.reference), (Role::Current, &self.current)];
         let name = roles.iter().find_map(|it| it.1.column_for(Use::Weight)).map(|it| it.0);
-        let Some(name) = name.filter(|_| self.settings.config.weights) else { return (Footing::Count, None) };
+        let Some(name) = name else { return (Footing::Count, None) };
+        if !self.settings.config.weights {
+            let why = format!("every row counts once, whatever its weight in `{name}`");
+            return (Footing::Count, Some(Gap::new("row weights", why)));
+        }
         for (role, profile) in roles {
             let role = role.as_str();
             let why = if !profile.has_weights() {
-                format!("not all {role} rows have a weight in `{name}` that is 0 or from 1/4096 to 65536")
+                format!("not all {role} rows have a weight in `{name}` that is missing, 0 or from 1/4096 to 65536")
             } else if profile.counts_nothing(Footing::Weight) {
                 format!("all {role} rows have a weight of 0 in `{name}`")
             } else {
@@ -166,6 +170,10 @@ impl Probe for Quality {
             return Ok(report);
         }
         report.gaps.extend(of_weights);
+        let unmatched = self.settings.unmatched(self.current.columns().keys().map(String::as_str));
+        report
+            .gaps
+            .extend(unmatched.into_iter().map(|it| Gap::new(format!("columns `{it}`"), "there is no such column")));
         table::freshness(&context, &mut report);
         values::judge(&context, &mut report);
         repeated::rows(&context, &mut report);

@@ -215,7 +215,7 @@ impl Profile {
 
 /// Returns whether anything is kept of a column.
 pub(crate) fn is_kept(settings: &Settings, field: &Field) -> bool {
-    !is_computed(field) && !settings.is_excluded(field)
+    !is_computed(field) && !settings.is_left_out(field)
 }
 
 fn read<'a>(settings: &Settings, batch: &'a RecordBatch) -> Result<Vec<Read<'a>>> {

@@ -6,7 +6,7 @@ use modelwatch_sdk::{
     Error, Result,
     arrow::schema::Field,
     pointer,
-    rows::{ColumnType, Selection, Use, name_matches},
+    rows::{ColumnType, Selection, Use, has_use, name_matches},
 };
 use regex::Regex;
 use serde::{
@@ -64,6 +64,10 @@ impl Settings {
     pub(crate) fn new(config: Config) -> Result<Self> {
         excluded(&config).check()?;
         let unknown = |it: &&String| it.strip_prefix(TYPE).is_some_and(|it| OfType::parse(it).is_none());
+        if let Some(at) = config.include.iter().position(|it| unknown(&it)) {
+            let message = format!("`{}` is no type of columns", &config.include[at][TYPE.len()..]);
+            return Err(Error::config(format!("/include/{at}"), message).with_help(TYPES));
+        }
         if let Some(it) = config.columns.keys().find(unknown) {
             return Err(Error::config(
                 pointer("/columns", it),
@@ -147,8 +151,21 @@ impl Settings {
     }
 
     /// Returns whether the column is to be left out.
-    pub(crate) fn is_excluded(&self, field: &Field) -> bool {
-        excluded(&self.config).excludes(field)
+    pub(crate) fn is_left_out(&self, field: &Field) -> bool {
+        if excluded(&self.config).excludes(field) {
+            return true;
+        }
+        let is_any = self.config.include.is_empty() || !has_use(field, Use::Feature);
+        !is_any && !self.included().selects(field) && !self.config.columns.contains_key(field.name())
+    }
+
+    /// Returns the names and patterns of columns to look at of which there is none among these.
+    pub(crate) fn unmatched<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+        self.included().unmatched(names).cloned().collect()
+    }
+
+    fn included(&self) -> Selection<'_> {
+        Selection { columns: &self.config.include, ..Selection::default() }
     }
 }
 
@@ -181,7 +198,8 @@ impl OfType {
         let fit = |wanted| !kinds.is_empty() && kinds.iter().all(|it| it.fits(wanted));
         match self {
             Self::Categorical => {
-                !kinds.is_empty() && (is_declared || fit(ColumnType::Text) || fit(ColumnType::Boolean))
+                let is_name = |it: &Kind| it.fits(ColumnType::Text) || *it == Kind::Category;
+                !kinds.is_empty() && (is_declared || kinds.iter().all(is_name) || fit(ColumnType::Boolean))
             }
             Self::Values(it @ (ColumnType::Integer | ColumnType::Number)) => fit(it) && !is_declared,
             Self::Values(it) => fit(it),

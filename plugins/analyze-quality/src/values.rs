@@ -156,6 +156,17 @@ impl Judged<'_> {
         is_part && chance_beyond(count, n, self.column.rows()) > self.context.share_of(NEWS_ALPHA)
     }
 
+    /// Returns whether all other values of the reference may be absent from the current rows by accident.
+    fn may_be_constant(&self, known: &Column) -> bool {
+        let overlap = known.values().overlap(self.column.values());
+        if known.is_opaque() || overlap.n == 0 {
+            return false;
+        }
+        let (n, n_known) = (self.column.n_present(), known.n_present());
+        let n_alike = (overlap.n_shared as f64 * (n_known as f64 / overlap.n as f64)).round() as u64;
+        chance_beyond(n_known.saturating_sub(n_alike), n, n_known) > self.context.share_of(NEWS_ALPHA)
+    }
+
     fn equal(&self, report: &mut Report) {
         let (column, n) = (self.column, self.column.n_present());
         if column.is_opaque() {
@@ -177,7 +188,7 @@ impl Judged<'_> {
         if column.is_constant() {
             // In a part it may go with what makes the part, as the country with the city.
             let is_usual = match self.known {
-                Some(it) => it.is_constant(),
+                Some(it) => it.is_constant() || self.may_be_constant(it),
                 None => self.context.parts.is_some(),
             };
             let severity = if is_usual { Severity::Info } else { self.context.severity() };

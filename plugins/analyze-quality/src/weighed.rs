@@ -1,7 +1,8 @@
 //! How much the rows of a column weigh of which something is said.
 //!
-//! Weights are summed in whole units, so that sums are the same in any order. What is no weight is a matter of the column that has it, and
-//! ends nothing: then each row counts once, in both roles, so that what is compared is of the same kind ([`Footing`]).
+//! Weights are summed in whole units, so that sums are the same in any order. A row without a weight weighs nothing, of which the host
+//! tells. What is there and is no weight is a matter of the column that has it, and ends nothing: then each row counts once, in both roles,
+//! so that what is compared is of the same kind ([`Footing`]).
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,7 @@ pub(crate) struct Weights {
     pub(crate) units: Vec<u64>,
     /// The squares of these, so that rows of equal weights are worth as many as there are.
     squares: Vec<u64>,
-    /// How many rows have one.
+    /// How many rows have one, or none at all, and nothing else in its place.
     pub(crate) n_usable: u64,
 }
 
@@ -50,7 +51,11 @@ impl Weights {
         };
         let units: Vec<u64> = numbers.iter().map(|it| if is_weight(*it) { weight_units(*it) } else { 0 }).collect();
         let squares = units.iter().map(|it| it * it).collect();
-        Some(Self { units, squares, n_usable: numbers.iter().filter(|it| is_weight(**it)).count() as u64 })
+        Some(Self {
+            units,
+            squares,
+            n_usable: numbers.iter().filter(|it| it.is_nan() || is_weight(**it)).count() as u64,
+        })
     }
 
     /// Returns the weight of each row and its square.

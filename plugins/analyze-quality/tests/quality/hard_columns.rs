@@ -7,8 +7,8 @@ use modelwatch_sdk::{
     arrow::{
         array::{
             ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, DurationSecondArray,
-            Float64Array, Int64Array, ListArray, NullArray, StringArray, StructArray, TimestampMicrosecondArray,
-            UInt64Array,
+            Float64Array, Int8Array, Int64Array, ListArray, NullArray, StringArray, StructArray,
+            TimestampMicrosecondArray, UInt64Array,
             types::{Float64Type, Int8Type},
         },
         schema::{DataType, Field},
@@ -45,6 +45,43 @@ fn odd_columns(n: usize) -> Vec<(&'static str, ArrayRef)> {
         ("timestamp", Arc::new(TimestampMicrosecondArray::from_iter_values((0..n).map(|it| it as i64)))),
         ("untyped", Arc::new(NullArray::new(n))),
     ]
+}
+
+#[test]
+fn few_rows_may_lack_a_rare_value() {
+    let flags = |n: usize, every: usize| x(integers((0..n).map(|it| i64::from(it % every == every - 1))));
+    let constant = |n: usize| x(integers(vec![0; n]));
+    let severity =
+        |reference: &RecordBatch, current: &RecordBatch| finding(&run(quiet(), reference, current), "MW-Q015").severity;
+    // 100 rows lack what 3 % of rows have once in 20 times, and 1,000 rows hardly ever.
+    assert_eq!(severity(&flags(2000, 33), &constant(100)), Severity::Info);
+    assert_eq!(severity(&flags(2000, 33), &constant(1000)), Severity::Warning);
+    // One row of few in the reference may be the only one of its kind for long.
+    assert_eq!(severity(&flags(30, 30), &constant(1000)), Severity::Info);
+    // So many other values of which a part is kept are not missed by accident.
+    let many = x(integers(0..30_000));
+    let report =
+        run(json!({ "max_distinct": 1000, "limits": { "duplicates": 1.0 } }), &many, &x(integers(vec![5; 500])));
+    assert_eq!(finding(&report, "MW-Q015").severity, Severity::Warning);
+}
+
+#[test]
+fn numbers_in_a_dictionary_are_categories() {
+    let of = |codes: fn(i8) -> i8| -> ArrayRef {
+        let keys = Int8Array::from_iter_values((0..300).map(|it| codes((it % 100) as i8)));
+        Arc::new(DictionaryArray::new(keys, Arc::new(Int64Array::from(vec![10, 20, 30]))))
+    };
+    let (two, three) = (|it| it % 2, |it| if it % 5 == 0 { 2 } else { it % 2 });
+    let report = run(quiet(), &x(of(two)), &x(of(three)));
+    assert_eq!(codes(&report), [("MW-Q021", "x")]);
+    assert!(finding(&report, "MW-Q021").message.ends_with(": `30`"), "{}", finding(&report, "MW-Q021").message);
+    let schema = json!({ "columns": { "x": { "categories": ["10", "20"] } } });
+    let report = run(schema, &x(of(two)), &x(of(three)));
+    assert!((of_column(&report, "unexpected_category_share", "x").unwrap() - 0.2).abs() < 1e-12);
+    // They are a part of whole rows.
+    let beside = |array| features(vec![("x", array), ("y", floats((0..300).map(|it| f64::from(it % 7))))]);
+    let report = run(quiet(), &beside(of(two)), &beside(of(two)));
+    assert!(!report.gaps.iter().any(|it| it.why.contains("neither numbers nor names")), "{:?}", report.gaps);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use analyze_quality::registry;
 use modelwatch_sdk::{
     ErrorKind, Kind, Role,
     arrow::array::{ArrayRef, Float64Array, Int32Array, NullArray, TimestampSecondArray},
@@ -11,7 +12,7 @@ use modelwatch_sdk::{
 use serde_json::{Value, json};
 
 use crate::common::{
-    alone, batch_of, codes, features, finding, floats, integers, of_column, open, quiet, run, texts, x,
+    alone, batch_of, codes, features, finding, floats, gap, integers, of_column, open, quiet, run, texts, x,
 };
 
 /// Runs one rule on a column of ages, and returns the codes.
@@ -265,4 +266,32 @@ fn options_that_make_no_sense_are_refused_with_their_place() {
         assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Config, path), "{config}: {error}");
         assert!(!error.help.is_empty(), "{config}");
     }
+}
+
+#[test]
+fn columns_are_chosen_by_name_pattern_and_type() {
+    let table = batch_of(vec![
+        ("a_1", &[Use::Feature], floats((0..60).map(f64::from))),
+        ("a_2", &[Use::Feature], texts((0..60).map(|it| format!("v{}", it % 5)))),
+        ("b", &[Use::Feature], texts((0..60).map(|it| format!("w{}", it % 4)))),
+        ("c", &[Use::Feature], floats((0..60).map(f64::from))),
+        ("y", &[Use::Label], integers((0..60).map(|it| it % 2))),
+    ]);
+    let seen = |config: Value| {
+        let report = alone(config, &table);
+        ["a_1", "a_2", "b", "c", "y"]
+            .into_iter()
+            .filter(|it| of_column(&report, "missing_share", it).is_some())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(seen(json!({ "include": ["a_*"] })), ["a_1", "a_2", "y"]);
+    assert_eq!(seen(json!({ "include": ["type:text"] })), ["a_2", "b", "y"]);
+    assert_eq!(seen(json!({ "include": ["a_*"], "exclude": ["type:text"] })), ["a_1", "y"]);
+    assert_eq!(seen(json!({ "include": ["b"], "columns": { "c": { "min": 0 } } })), ["b", "c", "y"]);
+    assert_eq!(seen(json!({})), ["a_1", "a_2", "b", "c", "y"]);
+    let report = alone(json!({ "include": ["b", "d_*"] }), &table);
+    assert_eq!(gap(&report, "columns `d_*`"), "there is no such column");
+    let error =
+        registry().open_probe(Kind::Analyzer, "quality", &json!({ "include": ["b", "type:txt"] })).err().unwrap();
+    assert_eq!((error.path.as_str(), error.message.as_str()), ("/include/1", "`txt` is no type of columns"));
 }

@@ -186,7 +186,7 @@ pub(crate) struct ColumnOptions {
     pub(crate) id: Option<String>,
     /// When a row came about.
     pub(crate) timestamp: Option<String>,
-    /// How much a row counts.
+    /// How much a row counts. One whose weight is missing is left out of what is weighed, which is a gap, and no requirement on it is checked.
     pub(crate) weight: Option<String>,
     /// Columns by whose values metrics are also computed one by one.
     #[serde(default)]

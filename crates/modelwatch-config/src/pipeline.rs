@@ -204,7 +204,7 @@ pub struct Columns {
     pub id: Option<String>,
     /// When a row came about.
     pub timestamp: Option<String>,
-    /// How much a row counts.
+    /// How much a row counts; one whose weight is missing is left out of what is weighed.
     pub weight: Option<String>,
     /// Columns by whose values metrics are also computed one by one.
     pub slices: Vec<String>,

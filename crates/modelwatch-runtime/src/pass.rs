@@ -21,7 +21,10 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use modelwatch_sdk::{Error, ErrorKind, ModelRole, Probe, Role, rows::Use};
+use modelwatch_sdk::{
+    Error, ErrorKind, ModelRole, Probe, Role,
+    rows::{Use, weight_numbers},
+};
 
 use crate::{
     data::{Batches, DataError, Dataset, Partitions, Scan},
@@ -61,6 +64,8 @@ pub(crate) struct Seen {
     pub(crate) rows: u64,
     /// Rows whose model inputs were missing or not finite.
     pub(crate) non_finite_inputs: u64,
+    /// Rows whose weight is missing, where some probe wants weights.
+    pub(crate) weightless: u64,
     pub(crate) read_seconds: f64,
     pub(crate) infer_seconds: f64,
 }
@@ -175,6 +180,7 @@ impl Merged {
             self.seen.partitions += 1;
             self.seen.rows += done.seen.rows;
             self.seen.non_finite_inputs += done.seen.non_finite_inputs;
+            self.seen.weightless += done.seen.weightless;
         }
         self.seen.read_seconds += done.seen.read_seconds;
         self.seen.infer_seconds += done.seen.infer_seconds;
@@ -335,6 +341,7 @@ impl Worker<'_> {
             done.seen.infer_seconds += start.elapsed().as_secs_f64();
             done.seen.rows += rows.num_rows() as u64;
             done.seen.non_finite_inputs += non_finite;
+            done.seen.weightless += weightless(&rows);
             for (at, probe) in probes.iter_mut().enumerate() {
                 let start = Instant::now();
                 if let Some(why) = self.layout.lacks(at, &refused) {
@@ -410,6 +417,12 @@ impl Worker<'_> {
             (self.settings.progress)(total);
         }
     }
+}
+
+/// Returns how many rows have no weight in a column of weights. What is wrong with the column is for those to say who need it.
+fn weightless(rows: &RecordBatch) -> u64 {
+    let weights = weight_numbers(rows).ok().flatten();
+    weights.map_or(0, |(_, it)| it.values.iter().filter(|it| it.is_nan()).count() as u64)
 }
 
 /// Ends the pass where a thread of it panics, so that no other waits for what it would have given back or merged.

@@ -51,6 +51,7 @@ pub(crate) struct Reached {
     pub(crate) partitions: usize,
     pub(crate) rows: u64,
     pub(crate) non_finite_inputs: u64,
+    pub(crate) weightless: u64,
 }
 
 /// What there was of an earlier run.
@@ -216,7 +217,7 @@ mod tests {
     use super::*;
 
     fn progress() -> Progress {
-        let reached = Reached { partitions: 2, rows: 3400, non_finite_inputs: 1 };
+        let reached = Reached { partitions: 2, rows: 3400, non_finite_inputs: 1, weightless: 5 };
         Progress {
             reached: [("current".to_owned(), reached)].into(),
             used: Duration::from_millis(1500),

@@ -163,10 +163,11 @@ pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) 
     Ok(res)
 }
 
-/// Returns the weights as words; none where the rows have no weights.
+/// Returns the weights as words, 0 where one is missing; none where the rows have no weights.
 fn weights(batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
     let Some((name, numbers)) = rows::weight_numbers(batch)? else { return Ok(None) };
     let word = |&it: &f64| {
+        let it = if it.is_nan() { 0.0 } else { it };
         // Adding 0 turns -0 into 0.
         (0.0..f64::INFINITY).contains(&it).then(|| (it + 0.0).to_bits()).ok_or_else(|| {
             Error::input(format!("the weight {it} in `{name}` is not a finite number from 0 on"))

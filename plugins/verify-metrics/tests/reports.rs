@@ -437,12 +437,19 @@ fn whole_weights_are_repetitions() {
 
 #[test]
 fn weights_that_are_none_are_refused() {
-    for bad in [Some(-1.0), Some(f64::NAN), Some(f64::INFINITY), None] {
+    for bad in [Some(-1.0), Some(f64::INFINITY)] {
         let mut weights = vec![Some(1.0); 60];
         weights[30] = bad;
         let error = try_run(&json!({"task": "binary"}), &weighted(binary_table(60), weights)).unwrap_err();
         assert!(error.message.contains("is not a finite number from 0 on"), "{error}");
     }
+    // A row whose weight is missing counts as little as one of weight 0.
+    let with = |it: Option<f64>| {
+        let weights = (0..60).map(|row| if row == 30 { it } else { Some(1.0) }).collect();
+        run(&json!({"task": "binary"}), &weighted(binary_table(60), weights))
+    };
+    let text = |it: &Report| serde_json::to_string(it).unwrap();
+    assert_eq!([None, Some(f64::NAN)].map(|it| text(&with(it))), [(); 2].map(|()| text(&with(Some(0.0)))));
     let report = run(&json!({"task": "binary"}), &weighted(binary_table(60), vec![Some(0.0); 60]));
     // Flips count rows, whatever they weigh.
     let weighs = |name: &str| !name.starts_with("flips") && name != "mcnemar_p";

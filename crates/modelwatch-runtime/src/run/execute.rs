@@ -46,6 +46,8 @@ pub(super) struct Run<'a> {
     /// Whether the baseline is missing, and may be.
     pub(super) awaits_baseline: bool,
     pub(super) non_finite_inputs: u64,
+    /// How many rows of a role have no weight, and of how many, as far as some probe wants weights.
+    pub(super) weightless: BTreeMap<Role, (u64, u64)>,
     /// The judged checkpoint, also where its bytes turn out to be damaged.
     pub(super) judged: Option<CheckpointId>,
     /// Why what there was to import was not stored.
@@ -80,6 +82,7 @@ pub(super) fn execute(
         failures: Vec::new(),
         awaits_baseline: false,
         non_finite_inputs: 0,
+        weightless: BTreeMap::new(),
         judged: None,
         not_saved: None,
         sealed: BTreeMap::new(),

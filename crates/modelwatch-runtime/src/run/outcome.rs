@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use modelwatch_config::{Action, Data, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData, When};
 use modelwatch_sdk::{
-    FindingCode, Kind, ModelRole, Need, Needs, Report, Role,
+    FindingCode, Kind, ModelRole, Need, Needs, Report, Role, RowNeeds,
     report::{Check, Finding, Gap, Labels, Metric, MetricRole, Status},
     store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
@@ -33,6 +33,9 @@ use crate::{
 
 /// The probe id of what the run itself has to say.
 const RUN: &str = "run";
+
+/// What a gap is about that says how rows count.
+const ROW_WEIGHTS: &str = "row weights";
 
 /// What was judged and where it is kept.
 #[derive(Default)]
@@ -238,6 +241,16 @@ impl Judgement {
                 if let Some(it) = unheeded_weight(run.pipeline.data.as_ref(), settings.kind, &slot.needs) {
                     run.gap(&settings.id, it.what, it.why);
                 }
+                let says_itself = |it: &Report| it.gaps.iter().any(|it| it.what == ROW_WEIGHTS);
+                if let Some(it) = weightless(run.pipeline.data.as_ref(), &run.weightless, &slot.needs)
+                    && !said.as_ref().is_ok_and(says_itself)
+                {
+                    // What it measures is of the other rows, which may be unlike these.
+                    for metric in said.iter_mut().flat_map(|report| &mut report.metrics) {
+                        metric.unfit.get_or_insert_with(|| it.why.clone());
+                    }
+                    run.gap(&settings.id, it.what, it.why);
+                }
                 said
             }
             Err(e) => Err(e.clone()),
@@ -299,7 +312,24 @@ fn unheeded_weight(data: Option<&Data>, kind: ProbeKind, needs: &Needs) -> Optio
     let mut rows = needs.current.iter().chain(&needs.reference).peekable();
     rows.peek()?;
     let is_heeded = rows.any(|it| it.weight != Need::No);
-    (!is_heeded).then(|| Gap::new("row weights", format!("every row counts once, whatever its weight in `{column}`")))
+    (!is_heeded).then(|| Gap::new(ROW_WEIGHTS, format!("every row counts once, whatever its weight in `{column}`")))
+}
+
+/// Returns which rows have no weight and are left out by a probe that counts rows by their weights, given how many of how many there are.
+fn weightless(data: Option<&Data>, seen: &BTreeMap<Role, (u64, u64)>, needs: &Needs) -> Option<Gap> {
+    let column = data?.columns.weight.as_ref()?;
+    let of_role = |(role, needs): (Role, &Option<RowNeeds>)| {
+        needs.as_ref().filter(|it| it.weight != Need::No)?;
+        let (n, rows) = seen.get(&role).filter(|it| it.0 > 0)?;
+        Some(format!("{n} of {rows} {} rows", role.as_str()))
+    };
+    let roles = [(Role::Reference, &needs.reference), (Role::Current, &needs.current)];
+    let rows: Vec<String> = roles.into_iter().filter_map(of_role).collect();
+    let rows = rows.join(" and ");
+    let why = format!(
+        "{rows} have no weight in `{column}` and are left out; give them one, or 0 where they are not to count"
+    );
+    (!rows.is_empty()).then(|| Gap::new(ROW_WEIGHTS, why))
 }
 
 fn failed(what: &str, requirement: &str, why: &str) -> Check {
@@ -530,7 +560,6 @@ fn is_empty(record: &RunRecord) -> bool {
 #[cfg(test)]
 mod tests {
     use modelwatch_config::Columns;
-    use modelwatch_sdk::RowNeeds;
 
     use super::*;
 
@@ -551,5 +580,23 @@ mod tests {
         assert_eq!(said(&weighted, ProbeKind::Verifier, &of_rows(Need::No)), None);
         assert_eq!(said(&weighted, ProbeKind::Analyzer, &Needs::default()), None);
         assert_eq!(said(&data(None), ProbeKind::Analyzer, &of_rows(Need::No)), None);
+    }
+
+    #[test]
+    fn rows_without_a_weight_are_a_gap_where_weights_are_heeded() {
+        let columns = Columns { weight: Some("w".to_owned()), ..Columns::default() };
+        let data = Data { current: None, reference: None, columns };
+        let rows = |weight| Some(RowNeeds { weight, ..RowNeeds::default() });
+        let needs =
+            |current, reference| Needs { current: rows(current), reference: rows(reference), ..Needs::default() };
+        let seen = BTreeMap::from([(Role::Current, (2, 80)), (Role::Reference, (1, 90))]);
+        let said = |needs: &Needs| weightless(Some(&data), &seen, needs).map(|it| it.why);
+        let rest = " have no weight in `w` and are left out; give them one, or 0 where they are not to count";
+        let both = format!("1 of 90 reference rows and 2 of 80 current rows{rest}");
+        assert_eq!(said(&needs(Need::Optional, Need::Optional)), Some(both));
+        assert_eq!(said(&needs(Need::Required, Need::No)), Some(format!("2 of 80 current rows{rest}")));
+        assert_eq!(said(&needs(Need::No, Need::No)), None);
+        let none = BTreeMap::from([(Role::Current, (0, 80))]);
+        assert_eq!(weightless(Some(&data), &none, &needs(Need::Optional, Need::Optional)), None);
     }
 }

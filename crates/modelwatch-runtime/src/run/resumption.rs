@@ -53,13 +53,15 @@ impl Resumption {
     /// Returns what the slots have the state of.
     pub(super) fn seen(&self, role: Role) -> Seen {
         let it = self.reached.get(role.as_str()).copied().unwrap_or_default();
-        Seen { partitions: it.partitions, rows: it.rows, non_finite_inputs: it.non_finite_inputs, ..Seen::default() }
+        let Reached { partitions, rows, non_finite_inputs, weightless } = it;
+        Seen { partitions, rows, non_finite_inputs, weightless, ..Seen::default() }
     }
 
     /// Takes note of what the slots have the state of.
     pub(super) fn reach(&mut self, role: Role, seen: &Seen) {
-        let Seen { partitions, rows, non_finite_inputs, .. } = *seen;
-        let before = self.reached.insert(role.as_str().to_owned(), Reached { partitions, rows, non_finite_inputs });
+        let Seen { partitions, rows, non_finite_inputs, weightless, .. } = *seen;
+        let reached = Reached { partitions, rows, non_finite_inputs, weightless };
+        let before = self.reached.insert(role.as_str().to_owned(), reached);
         if before.is_none() {
             self.file.hasten();
         }

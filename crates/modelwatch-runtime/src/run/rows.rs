@@ -136,6 +136,7 @@ impl Run<'_> {
                 *self.phases.entry("inference, over all threads".to_owned()).or_default() += seen.infer_seconds;
                 *self.phases.entry("reading, over all threads".to_owned()).or_default() += seen.read_seconds;
                 self.non_finite_inputs += seen.non_finite_inputs;
+                self.weightless.insert(role, (seen.weightless, seen.rows));
             }
             Err(e) => {
                 let why = self.named_in(&[format!("/data/{}/path", role.as_str())], &e);

@@ -33,15 +33,18 @@ pub fn weight_units(weight: f64) -> u64 {
 
 /// Returns the weights of the rows, 0 for those that are not there; none where the batch has no weight column.
 ///
+/// A row whose weight is missing, null or NaN, is not there: nobody knows how much it counts. The host counts such rows, says so in a gap,
+/// and lets no requirement rest on what the probe measures, unless the probe has a gap of its own about `row weights`.
+///
 /// # Errors
-/// When the column has no numbers or several for a row, or one is neither 0 nor within [`WEIGHT_RANGE`].
+/// When the column has no numbers or several for a row, or one is neither missing nor 0 nor within [`WEIGHT_RANGE`].
 ///
 /// ```
 /// use std::sync::Arc;
 ///
 /// use modelwatch_sdk::{arrow::array::{ArrayRef, Float64Array}, rows::{self, Use}, testing};
 ///
-/// let column: ArrayRef = Arc::new(Float64Array::from(vec![0.0, 1.5]));
+/// let column: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(1.5)]));
 /// let batch = testing::batch([("w", [Use::Weight], Arc::clone(&column))]);
 /// assert_eq!(rows::weights(&batch).map_err(|e| e.to_string())?, Some(vec![0.0, 1.5]));
 /// assert!(rows::weights(&testing::batch([("x", [Use::Feature], column)])).map_err(|e| e.to_string())?.is_none());
@@ -49,13 +52,12 @@ pub fn weight_units(weight: f64) -> u64 {
 /// ```
 pub fn weights(batch: &RecordBatch) -> Result<Option<Vec<f64>>> {
     let Some((name, numbers)) = weight_numbers(batch)? else { return Ok(None) };
-    if let Some(it) = numbers.values.iter().find(|it| !is_weight(**it)) {
+    if let Some(it) = numbers.values.iter().find(|it| !it.is_nan() && !is_weight(**it)) {
         let (least, most) = (WEIGHT_RANGE.start(), WEIGHT_RANGE.end());
-        return Err(Error::input(format!("the weight {it} in `{name}` is not 0 and not from {least} to {most}")).with_help(
-            "divide all weights by their mean and leave out rows without one, or count each row once with `weights = false`",
-        ));
+        return Err(Error::input(format!("the weight {it} in `{name}` is not 0 and not from {least} to {most}"))
+            .with_help("divide all weights by their mean, or count each row once with `weights = false`"));
     }
-    Ok(Some(numbers.values.into_owned()))
+    Ok(Some(numbers.values.iter().map(|it| if it.is_nan() { 0.0 } else { *it }).collect()))
 }
 
 /// Returns the name of the weight column and its numbers, one for each row, whatever they are; none where the batch has no such column.

@@ -342,6 +342,56 @@ fn a_profile_that_came_with_the_checkpoint_is_its_reference() {
     assert!(ended.err.contains("the pipeline has none"), "{}", ended.err);
 }
 
+/// Numbers and weights of 300 rows, those of some of which may be missing.
+fn weighted(weight: impl Fn(u32) -> String) -> String {
+    let rows = (0..300).map(|it| format!("{},{}\n", it * 7 % 60, weight(it)));
+    format!("x,w\n{}", rows.collect::<String>())
+}
+
+/// A pipeline that compares `current.csv` by its weights.
+fn by_weight(reference: &str) -> String {
+    format!(
+        "name = 'weighted'\n[data.current]\npath = 'current.csv'\n[data.reference]\npath = '{reference}'\n\
+         [data.columns]\nweight = 'w'\n\
+         [[analyze]]\nuses = 'drift'\nrequire = {{ drifted_share = '== 0' }}\n"
+    )
+}
+
+#[test]
+fn rows_with_weights_are_compared_with_a_profile_whose_rows_count_once() {
+    let project = Project::new();
+    let rows = weighted(|it| (1 + it % 3).to_string());
+    project.write("current.csv", &rows);
+    project.write("with.csv", &rows);
+    project.write(
+        "without.csv",
+        &rows.lines().map(|it| it.split(',').next().unwrap().to_owned() + "\n").collect::<String>(),
+    );
+    for it in ["with", "without"] {
+        let made = call(&project, &["profile", &format!("{it}.csv"), "-o", &format!("{it}.mwp"), "--quiet"]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        let (code, record) = project.run(&by_weight(&format!("{it}.mwp")));
+        assert_eq!(code, 0, "{record:#}");
+        let gaps = record["coverage"]["gaps"].to_string();
+        assert!(gaps.contains("row weights of the reference rows") && gaps.contains("each row counts once"), "{gaps}");
+    }
+}
+
+#[test]
+fn nothing_rests_on_rows_of_which_some_have_no_weight() {
+    let project = Project::new();
+    project.write("reference.csv", &weighted(|_| "1".to_owned()));
+    project.write("current.csv", &weighted(|it| if it == 70 { String::new() } else { "2".to_owned() }));
+    let (code, record) = project.run(&by_weight("reference.csv"));
+    assert_eq!(code, 4, "{record:#}");
+    let why =
+        "1 of 300 current rows have no weight in `w` and are left out; give them one, or 0 where they are not to count";
+    assert_eq!(check(&record, "drifted_share", "not-checked")["message"], why);
+    assert!(record["coverage"]["gaps"].to_string().contains(why), "{record:#}");
+    let shares = record["metrics"].as_array().unwrap().iter().filter(|it| it["name"] == "drifted_share").count();
+    assert_eq!(shares, 1);
+}
+
 /// A pipeline with a store, a checkpoint, and that reference.
 fn gate(checkpoint: &str, current: &str, reference: &str, more: &str) -> String {
     let current = fixtures().join("tabular/breast_cancer").join(current);

@@ -29,7 +29,7 @@ pub use correlation::{PairChange, correlation_change, correlation_changes};
 pub use energy::energy;
 pub use family::{adjusted, permutation_p_value};
 pub use logistic::{Logistic, Penalty};
-pub use mmd::{Rbf, linear_mmd, mmd, mmd_squared};
+pub use mmd::{Rbf, linear_mmd, linear_mmds, mmd, mmd_squared};
 pub use neighbors::neighbors;
 pub use pool::{Dealings, Pool, Strata};
 pub use projection::Projection;

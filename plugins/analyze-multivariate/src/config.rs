@@ -107,6 +107,9 @@ pub enum Test {
     Energy,
     /// The maximum mean discrepancy with a Gaussian kernel as wide as the median distance.
     Mmd,
+    /// The same over pairs of rows next to each other, each row used once, also for the width: a dealing takes the time of one pass, so that
+    /// `rows` can be great. It sees less in the same rows.
+    LinearMmd,
     /// Whether rows have their nearest neighbors in their own sample: differences in few places.
     Neighbors,
     /// Whether a logistic model can tell the samples apart: shifts, and which columns.
@@ -242,6 +245,7 @@ impl Test {
             Self::Auto => "auto",
             Self::Energy => "energy",
             Self::Mmd => "mmd",
+            Self::LinearMmd => "linear-mmd",
             Self::Neighbors => "neighbors",
             Self::Classifier => "classifier",
             Self::Trees => "trees",
@@ -256,6 +260,7 @@ impl Test {
             Self::Auto => "",
             Self::Energy => "energy distance",
             Self::Mmd => "MMD²",
+            Self::LinearMmd => "linear-time MMD²",
             Self::Neighbors => "share of neighbors in the own sample",
             Self::Classifier => "area under the ROC curve of a logistic model",
             Self::Trees => "area under the ROC curve of boosted trees",

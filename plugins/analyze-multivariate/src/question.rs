@@ -3,13 +3,17 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use modelwatch_sdk::{
-    Result,
-    arrow::{array::ArrayRef, schema::DataType},
+    arrow::schema::DataType,
     report::Gap,
     rows::{Use, has_use},
 };
 
-use crate::{config::Config, draw::Draw, encode::Encoded, table::unused};
+use crate::{
+    config::Config,
+    draw::Draw,
+    encode::Encoded,
+    table::{Lists, compared, unused},
+};
 
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +73,7 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// When an array is not what its type says.
-pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
+pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> modelwatch_sdk::Result<Asked> {
     let [left, right] = draws.each_ref().map(|it| &it.rows);
     let mut res = Asked::default();
     for (name, why) in unused(&left.schema()).into_iter().chain(unused(&right.schema())) {
@@ -78,12 +82,12 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
             res.gaps.push(gap);
         }
     }
-    let mut columns: BTreeMap<&String, [Option<(Use, &ArrayRef)>; 2]> = BTreeMap::new();
+    let mut columns: BTreeMap<&String, [Option<(Use, Result<Lists, String>)>; 2]> = BTreeMap::new();
     for (side, batch) in [left, right].into_iter().enumerate() {
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
             let uses = [Use::Feature, Use::CandidateLayer, Use::Candidate, Use::Label].into_iter();
             if let Some(what_for) = uses.into_iter().find(|it| has_use(field, *it)) {
-                columns.entry(field.name()).or_default()[side] = Some((what_for, array));
+                columns.entry(field.name()).or_default()[side] = Some((what_for, compared(field, array)));
             }
         }
     }
@@ -97,7 +101,7 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
         if !is_wanted {
             continue;
         }
-        let [Some((_, left)), Some((_, right))] = sides else {
+        let [Some((_, left)), Some((_, right))] = &sides else {
             let side = if sides[0].is_some() { "reference" } else { "current" };
             match what_for {
                 Use::Feature => res.mismatches.push((name.clone(), format!("is only in the {side} rows"))),
@@ -105,6 +109,18 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> Result<Asked> {
             }
             continue;
         };
+        let ((left, left_length), (right, right_length)) = match (left, right) {
+            (Ok(left), Ok(right)) => (left, right),
+            (Err(why), _) | (_, Err(why)) => {
+                res.gaps.push(Gap::new(format!("column `{name}`"), why.clone()));
+                continue;
+            }
+        };
+        if let Some((left, right)) = left_length.zip(*right_length).filter(|it| it.0 != it.1) {
+            let why = format!("has lists of {left} numbers in the reference rows and of {right} in the current rows");
+            res.mismatches.push((name.clone(), why));
+            continue;
+        }
         let are_numbers = [left, right].iter().all(|it| it.data_type().is_numeric());
         if left.data_type() != right.data_type() && !are_numbers {
             let why = "has another type in the reference rows than in the current rows".to_owned();

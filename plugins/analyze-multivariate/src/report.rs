@@ -156,6 +156,7 @@ fn metric_name(test: Test) -> &'static str {
         Test::Auto => "statistic",
         Test::Energy => "energy_distance",
         Test::Mmd => "mmd",
+        Test::LinearMmd => "linear_mmd",
         Test::Neighbors => "neighbors_in_own_sample",
         Test::Classifier => "classifier_auc",
         Test::Trees => "trees_auc",

@@ -4,8 +4,8 @@ use modelwatch_stats::{
     Reason, Undefined,
     multivariate::{
         Classifier, Dealings, PairChange, Penalty, Pool, Rbf, Rows, Strata, adjusted, correlation_change,
-        correlation_changes, cross_fitted_auc, energy, mean_shift_contributions, mmd, neighbors, permutation_p_value,
-        reconstruction_change,
+        correlation_changes, cross_fitted_auc, energy, linear_mmds, mean_shift_contributions, mmd, neighbors,
+        permutation_p_value, reconstruction_change,
     },
 };
 
@@ -83,6 +83,7 @@ pub(crate) fn scores(
             Test::Auto => continue,
             Test::Energy => energy(&pool, &dealings),
             Test::Mmd => Rbf::median(pool.rows()).and_then(|it| mmd(&pool, &dealings, it)),
+            Test::LinearMmd => Rbf::median_of_neighbors(pool.rows()).and_then(|it| linear_mmds(&pool, &dealings, it)),
             Test::Neighbors => neighbors(&pool, &dealings, config.neighbors),
             Test::Classifier => cross_fitted_auc(&pool, &dealings, Classifier::Logistic(PENALTY)),
             Test::Trees => cross_fitted_auc(&pool, &dealings, Classifier::Trees),

@@ -12,8 +12,8 @@ use modelwatch_sdk::{
     ErrorKind, Host, Kind, RecordBatch, Role,
     arrow::{
         array::{
-            ArrayRef, BooleanArray, Date32Array, Decimal128Array, FixedSizeListArray, Float64Array, NullArray,
-            UInt64Array,
+            ArrayRef, BooleanArray, Date32Array, Decimal128Array, FixedSizeListArray, Float64Array, ListArray,
+            NullArray, UInt64Array, types::Float64Type,
         },
         schema::{DataType, Field},
     },
@@ -130,15 +130,69 @@ fn a_shift_is_found_and_its_column_is_named() {
 
 #[test]
 fn every_test_finds_a_shift_and_none_finds_one_in_equal_rows() {
-    for test in ["energy", "mmd", "neighbors", "classifier", "trees", "correlation", "reconstruction"] {
+    for test in ["energy", "mmd", "linear-mmd", "neighbors", "classifier", "trees", "correlation", "reconstruction"] {
         let config = json!({ "tests": [test], "permutations": 199 });
         let found = match test {
             "correlation" | "reconstruction" => run(&config, &pair(1, 300, 0.9), &pair(2, 200, 0.0)),
+            // It sees less in the same rows.
+            "linear-mmd" => run(&config, &mixed(1, 1000, 0.0), &mixed(2, 1000, 2.0)),
             _ => run(&config, &mixed(1, 400, 0.0), &mixed(2, 300, 1.0)),
         };
         assert_eq!(codes(&found), [("MW-J001", "features")], "{test}");
         assert_eq!(codes(&run(&config, &pair(1, 300, 0.5), &pair(2, 200, 0.5))), [], "{test}");
     }
+}
+
+/// Lists as data frames have them, whose type does not say how long they are.
+fn of_any_length(rows: Vec<Option<Vec<f64>>>) -> ArrayRef {
+    let rows = rows.into_iter().map(|it| it.map(|it| it.into_iter().map(Some).collect::<Vec<_>>()));
+    Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows))
+}
+
+#[test]
+fn lists_of_any_length_are_compared_where_they_have_one() {
+    for width in [8, 100] {
+        let rows = |seed: u64, n: usize, shift: f64| -> Vec<f64> {
+            let mut random = Random(seed << 32);
+            (0..n * width).map(|_| random.normal() + shift).collect()
+        };
+        let of = |values: Vec<f64>| {
+            features(vec![("v", of_any_length(values.chunks(width).map(|it| Some(it.to_vec())).collect()))])
+        };
+        let fixed = |values: Vec<f64>| features(vec![("v", lists(width, values))]);
+        let config = json!({ "permutations": 199 });
+        let report = run(&config, &of(rows(1, 200, 0.0)), &of(rows(2, 150, 2.0)));
+        assert_eq!(codes(&report), [("MW-J001", "v")]);
+        // They are those of the same numbers whose type says how long they are, which come from other files.
+        for (reference, current) in [(1, 2), (1, 3)] {
+            let (reference, current) = (rows(reference, 200, 0.0), rows(current, 150, 0.0));
+            let report = run(&config, &fixed(reference.clone()), &of(current.clone()));
+            assert_eq!(codes(&report), []);
+            assert!(of_question(&report, "p_value", "v").unwrap() > 0.01);
+        }
+    }
+}
+
+#[test]
+fn lists_of_several_lengths_are_told_of_and_end_nothing() {
+    let table = |lengths: [usize; 3], seed: u64| {
+        let mut random = Random(seed << 32);
+        let rows = (0..90).map(|it| Some(vec![1.0; lengths[it / 30]])).collect();
+        features(vec![("x", floats((0..90).map(|_| random.normal()))), ("v", of_any_length(rows))])
+    };
+    let ragged = run(&json!({}), &table([4, 4, 4], 1), &table([4, 4, 6], 2));
+    assert_eq!(gap(&ragged, "column `v`"), "its lists have from 4 to 6 numbers; give all rows lists of one length");
+    assert_eq!(overall(&ragged, "answered_questions"), 1.0);
+    let other = run(&json!({}), &table([4, 4, 4], 1), &table([6, 6, 6], 2));
+    assert_eq!(codes(&other), [("MW-J005", "v")]);
+    // Batches of one length each are no other rows than one batch of all.
+    let whole = table([4, 4, 6], 2);
+    let mut probe = open(&json!({}));
+    probe.update(&(), Role::Reference, &table([4, 4, 4], 1)).unwrap();
+    [(0, 60), (60, 30)]
+        .into_iter()
+        .for_each(|(start, n)| probe.update(&(), Role::Current, &whole.slice(start, n)).unwrap());
+    assert_eq!(probe.evaluate(&()).unwrap(), ragged);
 }
 
 #[test]
@@ -239,7 +293,7 @@ fn every_column_gets_an_answer() {
     }
     assert!(gap(&report, "column `date`").starts_with("it holds times"));
     for scale in ["ranks", "standard"] {
-        for test in ["energy", "mmd", "neighbors", "classifier", "correlation", "reconstruction"] {
+        for test in ["energy", "mmd", "linear-mmd", "neighbors", "classifier", "correlation", "reconstruction"] {
             let report = run(&json!({ "scale": scale, "tests": [test] }), &table(1), &table(2));
             assert_eq!(overall(&report, "answered_questions"), 1.0, "{scale} {test}");
         }

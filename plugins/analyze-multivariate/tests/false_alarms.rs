@@ -55,6 +55,25 @@ fn false_alarms_stay_within_alpha() {
 }
 
 #[test]
+fn the_linear_time_test_keeps_its_level() {
+    let (alpha, n_runs) = (0.05, 300_u32);
+    let deviation = (f64::from(n_runs) * alpha * (1.0 - alpha)).sqrt();
+    let allowed = f64::from(n_runs) * alpha + 3.0 * deviation;
+    println!("{:<12} {:>7} of {n_runs}, at most {allowed:.1}", "columns", "alarms");
+    for kind in [Kind::Normal, Kind::Tied, Kind::HeavyTailed, Kind::Mixed] {
+        let mut random = Random((kind as u64 + 1) << 51);
+        let config = json!({ "tests": ["linear-mmd"], "alpha": alpha, "permutations": 99 });
+        let is_alarm = |_: &u32| {
+            let reference = table(&mut random, kind, 120);
+            !codes(&run(&config, &reference, &table(&mut random, kind, 80))).is_empty()
+        };
+        let alarms = (0..n_runs).filter(is_alarm).count() as f64;
+        println!("{:<12} {alarms:>7}", format!("{kind:?}"));
+        assert!(alarms <= allowed && alarms >= f64::from(n_runs) * alpha - 3.0 * deviation, "{kind:?}: {alarms}");
+    }
+}
+
+#[test]
 fn drift_is_found_where_there_is_some() {
     // Three columns that go together by a half, and no longer do; or a shift of 0.4 standard deviations.
     let table = |random: &mut Random, n: usize, correlation: f64, shift: f64| {

@@ -33,8 +33,9 @@ pub(crate) fn choose(config: &Config, field: &Field) -> Choice {
     if selection.is_named(field) {
         return Choice::Watched;
     }
-    if has_use(field, Use::Categorical) {
-        return Choice::Unusable("its numbers are names of categories".to_owned());
+    if has_use(field, Use::Categorical) || matches!(field.data_type(), DataType::Dictionary(..)) {
+        let why = "its numbers are names of categories; name it in `columns` if they say how much";
+        return Choice::Unusable(why.to_owned());
     }
     if config.types.is_empty() || config.types.contains(&number_type) { Choice::Watched } else { Choice::Other }
 }
@@ -52,6 +53,7 @@ fn number_type(data_type: &DataType) -> Result<NumberType, String> {
             }
             number_type(item.data_type())
         }
+        DataType::Dictionary(_, values) if is_numeric(values) => number_type(values),
         DataType::Boolean => Ok(NumberType::Boolean),
         it if is_numeric(it) && it.is_integer() => Ok(NumberType::Integer),
         it if is_numeric(it) || it.is_decimal() => Ok(NumberType::Float),

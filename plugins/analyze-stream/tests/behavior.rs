@@ -9,8 +9,8 @@ use modelwatch_sdk::{
     ErrorKind, Kind, Need, Role,
     arrow::{
         array::{
-            ArrayRef, BooleanArray, Decimal128Array, FixedSizeListArray, Float32Array, Float64Array, Int64Array,
-            StringArray, TimestampSecondArray,
+            ArrayRef, BooleanArray, Decimal128Array, DictionaryArray, FixedSizeListArray, Float32Array, Float64Array,
+            Int8Array, Int64Array, StringArray, TimestampSecondArray,
         },
         schema::{DataType, Field},
     },
@@ -67,6 +67,17 @@ fn a_change_is_told_with_what_was_before_and_after() {
     let recent = metric(&report, "recent_mean", "x").unwrap();
     assert!((recent.value - 0.8).abs() < 0.1, "{recent:?}");
     assert_eq!(report.figures.len(), 2);
+}
+
+#[test]
+fn numbers_in_a_dictionary_are_watched_where_they_are_named() {
+    let keys = Int8Array::from_iter_values((0..2000).map(|it| if it < 1000 { it % 2 } else { 2 + it % 2 } as i8));
+    let grades = DictionaryArray::new(keys, Arc::new(Int64Array::from(vec![1, 2, 11, 12])));
+    let rows = batch(vec![("grade", Use::Feature, Arc::new(grades)), ("x", Use::Feature, numbers(shifted()))]);
+    let report = run(&json!({}), &rows);
+    assert!(gap(&report, "column `grade`").starts_with("its numbers are names of categories"));
+    let report = run(&json!({ "columns": ["grade"] }), &rows);
+    assert!(metric(&report, "changes", "grade").unwrap().value >= 1.0, "{:?}", report.metrics);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use serde::Deserialize;
 
 /// How a column is compared.
 ///
-/// Tests are judged by their p-value and by the size of the difference, distances by their size and the p-value of `auto`.
+/// Tests are judged by their p-value and by the size of the difference, distances by their size and the p-value of `auto`: a distance is no
+/// test of its own, since how large it is by chance would have to be found by dealing out rows that a profile does not keep, thousands of
+/// times for each column, and would tell less than `auto` does of the same values.
 /// A method of another tool gives that tool's number, right or wrong, and is judged by that tool's own rule alone; `thresholds`
 /// changes its threshold. Such a number needs every value, so that `budget` has to be at least the number of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]

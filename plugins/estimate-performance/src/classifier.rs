@@ -17,6 +17,7 @@ use modelwatch_stats::{
 use crate::{
     config::{Calibration, Config, Task},
     confusion,
+    estimator::Strange,
     metric::Metric,
     rows::Rows,
 };
@@ -39,11 +40,19 @@ pub(crate) struct ClassCalibration {
     /// The expected calibration error over ten bins of equal width; none where scores are no chances.
     pub(crate) error: Option<f64>,
     pub(crate) curve: Vec<CalibrationPoint>,
+    /// Whether the scores of the reference are from 0 to 1.
+    are_chances: bool,
     /// What the scores are mapped by; none where they stay as they are.
     function: Option<Isotonic>,
 }
 
 impl ClassCalibration {
+    /// Returns whether a score is one as the reference has them: finite, and from 0 to 1 where its are. An isotonic function gives all others
+    /// a chance, too, which would say nothing.
+    fn knows(&self, score: f64) -> bool {
+        score.is_finite() && (!self.are_chances || (0.0..=1.0).contains(&score))
+    }
+
     pub(crate) fn is_calibrated(&self) -> bool {
         self.function.is_some()
     }
@@ -55,6 +64,7 @@ pub(crate) struct Classified {
     weights: Vec<f64>,
     is_usable: Vec<bool>,
     is_labeled: Vec<bool>,
+    pub(crate) strange: Strange,
 }
 
 #[derive(Default)]
@@ -117,14 +127,20 @@ impl<'a> Classifier<'a> {
             class.chances = class.scores.iter().map(chance).collect();
         }
         let mut is_usable: Vec<bool> = (0..rows.len()).map(|row| rows.called.0[row].is_finite()).collect();
+        let mut strange = Strange::default();
         for (row, is_usable) in is_usable.iter_mut().enumerate() {
+            let scores = || classes.iter().map(|it| it.scores[row]).zip(&self.calibrations);
+            *is_usable &= scores().all(|(score, it)| it.knows(score));
             *is_usable &= classes.iter().all(|it| (0.0..=1.0).contains(&it.chances[row]));
+            if let Some((score, _)) = scores().find(|(score, it)| !score.is_nan() && !it.knows(*score)) {
+                strange.add(score);
+            }
             if classes.len() > 1 {
                 share(&mut classes, row);
             }
         }
         let is_labeled = (0..rows.len()).map(|it| is_labeled(rows, it)).collect();
-        Classified { classes, weights: rows.weights(), is_usable, is_labeled }
+        Classified { classes, weights: rows.weights(), is_usable, is_labeled, strange }
     }
 
     /// Returns the standard error of a metric over rows that are worth `size`.
@@ -175,7 +191,7 @@ fn calibrate(config: &Config, class: String, rows: &Class, weights: &[f64]) -> R
     let scored = rows.scores.iter().zip(&rows.is_true).zip(weights);
     scored.for_each(|((score, is_true), weight)| bins.push(*is_true, *score, *weight));
     let curve = if are_chances { bins.curve().into_iter().flatten().collect() } else { Vec::new() };
-    Ok(ClassCalibration { class, error: bins.ece().ok(), curve, function })
+    Ok(ClassCalibration { class, error: bins.ece().ok(), curve, are_chances, function })
 }
 
 impl Class {

@@ -8,7 +8,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-P001",
         severity: Severity::Warning,
         title: "an estimated metric left its limits",
-        meaning: "The estimate of a metric for chunks of the current rows is below or above its limits: those of the option `limits`, or `deviations` standard deviations around the mean over chunks of the labeled reference, wider for chunks that are smaller than those. The rows changed in such a way that the model is expected to do worse (or better) on them than on any like the reference. The severity is that of the option `severity`.",
+        meaning: "The estimate of a metric for chunks of the current rows is below or above its limits: those of the option `limits`, or by `rule` a prediction interval from the chunks of the labeled reference, which all metrics and chunks of a run without any change leave together with a chance of at most `alpha`, or NannyML's three standard deviations around their mean; wider for chunks that are smaller than those. The rows changed in such a way that the model is expected to do worse (or better) on them than on any like the reference. The severity is that of the option `severity`.",
         advice: "See with the analyzer `drift` which columns changed. Have a sample of these chunks labeled first, as that is where the model is most likely to fail.",
     },
     FindingCode {
@@ -36,7 +36,14 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-P005",
         severity: Severity::Warning,
         title: "labels refute the estimate",
-        meaning: "The metric that the labels of chunks give differs from its estimate by more than three standard errors. Estimates assume that the same row has the same label as it had in the reference; here it has not.",
+        meaning: "The metric that the labels of chunks give differs from its estimate by more standard errors than it does by accident, in any metric and chunk of a run, with a chance of `alpha`; by the rule `nannyml` more than `deviations` of them. Estimates assume that the same row has the same label as it had in the reference; here it has not.",
         advice: "Look for a change of what is predicted (a new definition of the label, another kind of customers, a reaction to the model), and train the model again. Until then, do not rely on the estimates of chunks without labels.",
+    },
+    FindingCode {
+        code: "MW-P006",
+        severity: Severity::Error,
+        title: "scores are none",
+        meaning: "Scores or predictions of current rows are infinite, or scores are not between 0 and 1 where those of the reference are. Nothing is estimated for these rows, and no requirement on the estimates of the others is decided, because what is wrong with some scores is seldom so at random.",
+        advice: "Look at what writes the scores: a division by zero, percent in place of shares, or logits in place of chances.",
     },
 ];

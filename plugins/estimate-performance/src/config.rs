@@ -13,6 +13,12 @@ use serde::Deserialize;
 
 use crate::metric::Metric;
 
+/// The chance of a false alarm per run where the options say nothing.
+const DEFAULT_ALPHA: f64 = 0.01;
+
+/// NannyML's number of standard deviations.
+const DEFAULT_DEVIATIONS: f64 = 3.0;
+
 /// Estimates metrics of the model on current rows without labels, from labeled reference rows: of a classifier from its
 /// calibrated scores, of a regression from trees that learn its errors.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -76,10 +82,18 @@ pub struct Config {
     #[serde(default = "default_min_chunk_rows")]
     #[schemars(range(min = 1))]
     pub min_chunk_rows: u64,
-    /// How many standard deviations of a metric over chunks of the reference an estimate may be from their mean. The more chunks
-    /// there are, the more these limits are worth; of a few, some are narrow by accident.
-    #[serde(default = "default_deviations")]
-    pub deviations: f64,
+    /// By which rule limits come from the chunks of the reference.
+    #[serde(default)]
+    pub rule: Rule,
+    /// The chance that is accepted that a run without any change raises an alarm, over all metrics, chunks and slices together, about
+    /// estimates, about what labels gave, and about the two differing; 0.01 without it. It is an option of the rule `budget`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub alpha: Option<f64>,
+    /// How many standard deviations of a metric over chunks of the reference an estimate may be from their mean by the rule `nannyml`; 3
+    /// without it. The more chunks there are, the more these limits are worth; of a few, some are narrow by accident.
+    #[serde(default)]
+    pub deviations: Option<f64>,
     /// The least and greatest value of a metric that is fine, in place of what the reference says: `{ roc_auc = { lower = 0.8 } }`.
     #[serde(default)]
     pub limits: BTreeMap<Metric, Limits>,
@@ -90,8 +104,11 @@ pub struct Config {
     #[serde(default = "default_max_calibration_error")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_calibration_error: f64,
-    /// Features that the errors of a regression are not learned from, `*` standing for any text, and `type:` before a type for all columns
-    /// of it: `integer`, `number`, `text`, `boolean`, `categorical`, `time` or `list`.
+    /// The columns that the errors of a regression are learned from, `*` standing for any text, and `type:` before a type for all columns of
+    /// it: `integer`, `number`, `text`, `boolean`, `categorical`, `time` or `list`; all features where it is empty.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// Columns that they are not learned from, by name, by `*` and by type as in `columns`.
     #[serde(default)]
     pub exclude: Vec<String>,
     /// The most rows of each role.
@@ -122,6 +139,20 @@ pub enum Task {
     Multiclass,
     /// It predicts a number.
     Regression,
+}
+
+/// How limits come from what labels gave in the chunks of the reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Prediction intervals for one more chunk, so wide that `alpha` holds for all metrics, chunks and slices of a run together
+    /// (Bonferroni). What chunks differ by as samples is known from the rows; what they differ by beyond that is estimated from the chunks,
+    /// and counts by Student's t for as little as so few of them tell.
+    #[default]
+    Budget,
+    /// NannyML's: the mean over the chunks of the reference and `deviations` standard deviations around it, whatever the number of chunks and
+    /// metrics. Of ten chunks and all metrics of a binary model, one run in five alarms without any change.
+    Nannyml,
 }
 
 /// Whether scores are calibrated.
@@ -174,10 +205,6 @@ fn default_min_chunk_rows() -> u64 {
     100
 }
 
-fn default_deviations() -> f64 {
-    3.0
-}
-
 fn default_max_calibration_error() -> f64 {
     0.05
 }
@@ -197,11 +224,12 @@ fn default_severity() -> Severity {
 impl Config {
     /// Returns the options if they do not contradict each other.
     pub(crate) fn validated(self) -> Result<Self> {
-        self.excluded().check()?;
+        self.selection().check()?;
         self.check_sources()?;
         self.check_classes()?;
         self.check_metrics()?;
         self.check_numbers()?;
+        self.check_rule()?;
         self.window()?;
         Ok(self)
     }
@@ -229,9 +257,19 @@ impl Config {
         options.window(self.period())
     }
 
-    /// Returns the features that are left out.
-    pub(crate) fn excluded(&self) -> Selection<'_> {
-        Selection { exclude: &self.exclude, ..Selection::default() }
+    /// Returns the columns that errors are learned from.
+    pub(crate) fn selection(&self) -> Selection<'_> {
+        Selection { columns: &self.columns, exclude: &self.exclude, ..Selection::default() }
+    }
+
+    /// Returns the accepted chance of a false alarm of a run.
+    pub(crate) fn alpha(&self) -> f64 {
+        self.alpha.unwrap_or(DEFAULT_ALPHA)
+    }
+
+    /// Returns how many standard deviations NannyML's limits are from the mean.
+    pub(crate) fn deviations(&self) -> f64 {
+        self.deviations.unwrap_or(DEFAULT_DEVIATIONS)
     }
 
     /// Returns how so many rows are cut into chunks.
@@ -300,6 +338,10 @@ impl Config {
             return Err(Error::config("/output", "with scores in the data the model is not run")
                 .with_help("leave out `output`, or the columns"));
         }
+        if !is_regression && !self.columns.is_empty() {
+            return Err(Error::config("/columns", "a classifier is judged by its scores alone")
+                .with_help("leave it out, or name the scores in `score` or `class_scores`"));
+        }
         Ok(())
     }
 
@@ -367,7 +409,8 @@ impl Config {
     fn check_numbers(&self) -> Result<()> {
         let fine = [
             ("threshold", self.threshold.is_finite(), "a number"),
-            ("deviations", self.deviations > 0.0 && self.deviations.is_finite(), "a number above 0"),
+            ("alpha", self.alpha.is_none_or(|it| it > 0.0 && it < 1.0), "a number between 0 and 1, as 0.01"),
+            ("deviations", self.deviations.is_none_or(|it| it > 0.0 && it.is_finite()), "a number above 0"),
             ("max_calibration_error", (0.0..=1.0).contains(&self.max_calibration_error), "a number from 0 to 1"),
             ("min_chunk_rows", self.min_chunk_rows > 0, "a number above 0"),
             ("min_slice_size", self.min_slice_size > 0, "a number above 0"),
@@ -377,6 +420,20 @@ impl Config {
         match fine.into_iter().find(|it| !it.1) {
             Some((name, _, expected)) => Err(Error::config(format!("/{name}"), format!("expected {expected}"))),
             None => Ok(()),
+        }
+    }
+
+    fn check_rule(&self) -> Result<()> {
+        match self.rule {
+            Rule::Budget if self.deviations.is_some() => {
+                Err(Error::config("/deviations", "the rule `budget` does not count standard deviations")
+                    .with_help("say in `alpha` how often a run may raise a false alarm, or set `rule = \"nannyml\"`"))
+            }
+            Rule::Nannyml if self.alpha.is_some() => {
+                Err(Error::config("/alpha", "the rule `nannyml` keeps no rate of false alarms")
+                    .with_help("leave out `rule`, or give `deviations` in place of `alpha`"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -414,6 +471,11 @@ mod tests {
         check(json!({"task": "binary", "limits": {"mse": {}}}), "/limits/mse", "not estimated");
         check(json!({"task": "binary", "chunk": {"size": 0}}), "/chunk", "above 0");
         check(json!({"task": "binary", "deviations": 0}), "/deviations", "above 0");
+        check(json!({"task": "binary", "alpha": 1}), "/alpha", "between 0 and 1");
+        check(json!({"task": "binary", "deviations": 3}), "/deviations", "does not count standard deviations");
+        check(json!({"task": "binary", "rule": "nannyml", "alpha": 0.01}), "/alpha", "keeps no rate");
+        check(json!({"task": "binary", "columns": ["a"]}), "/columns", "by its scores alone");
+        check(json!({"task": "regression", "columns": ["type:text", "type:txt"]}), "/columns/1", "no type of columns");
     }
 
     #[test]

@@ -16,6 +16,24 @@ pub(crate) enum Estimator<'a> {
     Regressor(Regressor),
 }
 
+/// Scores or predictions that are there and cannot be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Strange {
+    pub(crate) n_rows: u64,
+    /// The first of them.
+    pub(crate) example: f64,
+}
+
+impl Strange {
+    /// Counts a row with such a score.
+    pub(crate) fn add(&mut self, score: f64) {
+        if self.n_rows == 0 {
+            self.example = score;
+        }
+        self.n_rows += 1;
+    }
+}
+
 /// Rows of which metrics can be estimated, and computed where they have labels.
 pub(crate) enum Judged {
     Classified(Classified),
@@ -72,6 +90,14 @@ impl<'a> Estimator<'a> {
 }
 
 impl Judged {
+    /// Returns what scores or predictions there are that cannot be used.
+    pub(crate) fn strange(&self) -> Strange {
+        match self {
+            Self::Classified(it) => it.strange,
+            Self::Predicted(it) => it.strange,
+        }
+    }
+
     /// Returns those of the rows that can be used, with what is expected of them.
     pub(crate) fn expected(&self, rows: &[usize]) -> Sample {
         match self {

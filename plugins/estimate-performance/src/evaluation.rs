@@ -7,21 +7,20 @@ use modelwatch_sdk::{
     cells::Window,
     chunks::{Chunk, cut},
 };
-use modelwatch_stats::{
-    intervals::{normal_tail, student_t_quantile},
-    weights::{Mass, whole_rows},
-};
+use modelwatch_stats::weights::Mass;
 
 use crate::{
     classifier::ClassCalibration,
-    config::{Config, Limits},
+    config::{Config, Limits, Rule},
     confusion::{Confusion, confusion},
-    estimator::{Estimator, Judged, Sample},
+    estimator::{Estimator, Judged, Sample, Strange},
+    limits::{Budget, Gave, Of, Past, Usual},
     metric::Metric,
     rows::Rows,
+    scale::Scale,
 };
 
-/// How many standard errors an estimate is uncertain by, and a realized metric may be from its estimate.
+/// How many standard errors an estimate is drawn with, and labels of a slice of the reference may be from what is estimated there.
 pub(crate) const BAND: f64 = 3.0;
 
 /// The most chunks of slices that are looked at.
@@ -37,6 +36,12 @@ pub(crate) struct Evaluation {
     /// How many rows that count alike those of each role are worth, by Kish; none where they have no weights.
     pub(crate) effective_rows: BTreeMap<Role, Option<f64>>,
     pub(crate) slices: Vec<Slice>,
+    /// Scores or predictions of current rows that are there and cannot be used.
+    pub(crate) strange: Strange,
+    /// How many rows of the reference something was learned from.
+    pub(crate) n_learned: u64,
+    /// How many standard errors labels may be from an estimate.
+    pub(crate) factor: f64,
 }
 
 impl Evaluation {
@@ -57,6 +62,11 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// Returns why nothing is decided about its numbers, where it is so.
+    pub(crate) fn unfit(&self) -> Option<String> {
+        unfit(self.n_unusable)
+    }
+
     /// Returns of how many chunks any estimate was held against anything.
     pub(crate) fn n_judged(&self) -> usize {
         let judged = self.metrics.iter().flat_map(|it| self.judged(it));
@@ -73,6 +83,15 @@ impl Part {
         let chunks = it.chunks.iter().zip(&self.chunks).filter(|(_, chunk)| !chunk.is_small);
         chunks.filter(|(estimate, _)| it.bias.is_none() && is_held(estimate.limits, estimate.value))
     }
+}
+
+fn unfit(n_unusable: u64) -> Option<String> {
+    let why = || {
+        format!(
+            "scores or predictions of {n_unusable} of its rows cannot be used, and how it is with these is not known"
+        )
+    };
+    (n_unusable > 0).then(why)
 }
 
 /// A slice of the rows.
@@ -92,6 +111,15 @@ pub(crate) struct ChunkSize {
     pub(crate) worth: u64,
     /// Whether that is too few.
     pub(crate) is_small: bool,
+    /// Rows whose scores or prediction cannot be used.
+    n_unusable: u64,
+}
+
+impl ChunkSize {
+    /// Returns why nothing is decided about its numbers, where it is so.
+    pub(crate) fn unfit(&self) -> Option<String> {
+        unfit(self.n_unusable)
+    }
 }
 
 /// A metric of the current rows.
@@ -122,6 +150,8 @@ pub(crate) struct Estimate {
     pub(crate) value: Option<f64>,
     /// What the value is held against.
     pub(crate) limits: Limits,
+    /// What the realized value is held against, which is of those rows alone that have labels.
+    pub(crate) realized_limits: Limits,
     /// The mean over the chunks that these limits are from.
     pub(crate) usual: Option<f64>,
     /// The standard error of what labels will give.
@@ -131,12 +161,16 @@ pub(crate) struct Estimate {
     pub(crate) realized: Option<f64>,
     /// The standard error of the same metric over the labeled rows.
     pub(crate) realized_error: f64,
+    /// The standard error of the difference of both: that of the rows, and that of what was learned from the reference.
+    pub(crate) difference_error: f64,
+    /// Whether labels gave something else than the estimate, beyond what samples differ by.
+    pub(crate) is_refuted: bool,
     pub(crate) n_labeled: u64,
 }
 
 impl Estimate {
-    /// Returns whether labels gave something else than the estimate, beyond what samples differ by.
-    pub(crate) fn is_refuted(&self) -> bool {
+    /// Returns whether estimate and labels differ by more than the rows do by chance.
+    fn is_biased(&self) -> bool {
         match (self.value, self.realized) {
             (Some(value), Some(realized)) => (value - realized).abs() > BAND * self.realized_error.max(self.error),
             _ => false,
@@ -176,24 +210,40 @@ pub(crate) fn evaluate(
         Err(why) => return Ok(Err(why)),
     };
     let judged = estimator.judge(current);
+    let [before, now] = [reference, current].map(|it| (0..it.len()).collect::<Vec<_>>());
+    let known = judged_reference.labeled(&before);
+    let current_side = Side::new(config, &judged, current);
     let sides = Sides {
         config,
         window: config.window()?,
         host,
         estimator: &estimator,
         reference: Side::new(config, &judged_reference, reference),
-        current: Side::new(config, &judged, current),
+        budget: budget(config, current, current_side.chunks.len()),
+        current: current_side,
+        learned_size: known.mass().size(),
     };
-    let [before, now] = [reference, current].map(|it| (0..it.len()).collect::<Vec<_>>());
     let all = sides.part(&before, &now, None)?;
     let slices = if config.slices.is_empty() { Vec::new() } else { sides.slices(reference, current)? };
-    let known = judged_reference.labeled(&before);
+    let factor = sides.budget.factor;
     let calibrations = estimator.into_calibrations();
     let classes = calibrations.iter().map(|it| it.class.clone()).collect();
     let confusion = confusion(config, classes, &known, &judged.expected(&now), &judged.labeled(&now));
     let size = |it: &Rows| it.is_weighted().then(|| it.weights.0.iter().copied().collect::<Mass>().size());
     let effective_rows = [(Role::Reference, size(reference)), (Role::Current, size(current))].into();
-    Ok(Ok(Evaluation { calibrations, all, confusion, effective_rows, slices }))
+    let (strange, n_learned) = (judged.strange(), known.n_rows());
+    Ok(Ok(Evaluation { calibrations, all, confusion, effective_rows, slices, strange, n_learned, factor }))
+}
+
+/// Returns how far the run may be from what is usual, given how many chunks there are.
+///
+/// In each chunk, each metric of all rows and of each slice is estimated; where there are labels, what these gave is looked at too, and
+/// whether it is what was estimated. Chunks that are too small, and metrics whose limits are given, are counted all the same.
+fn budget(config: &Config, current: &Rows, n_chunks: usize) -> Budget {
+    let least = config.min_slice_size;
+    let n_slices = current.by_slice().values().filter(|it| it.len() as u64 >= least).count();
+    let n_sides = if current.labels.0.iter().any(|it| it.is_finite()) { 3 } else { 1 };
+    Budget::new(config, Metric::wanted(config).len() * n_chunks * n_sides * (1 + n_slices), n_slices)
 }
 
 /// The rows of both roles in their chunks, and what the reference says of them.
@@ -204,6 +254,9 @@ struct Sides<'a> {
     estimator: &'a Estimator<'a>,
     reference: Side<'a>,
     current: Side<'a>,
+    budget: Budget,
+    /// How many rows that count alike the estimator was learned from.
+    learned_size: f64,
 }
 
 /// The rows of one role.
@@ -246,8 +299,6 @@ struct OfSlices<'a> {
     labels: &'a [f64],
     /// The reference rows with what is expected of them.
     known: Judged,
-    /// How many slices are judged.
-    n: usize,
 }
 
 impl Sides<'_> {
@@ -257,8 +308,7 @@ impl Sides<'_> {
         let names: BTreeSet<&str> = before.keys().chain(now.keys()).copied().collect();
         let least = self.config.min_slice_size;
         let rows_of = |places: &'_ Places<'_>, name: &str| places.get(name).cloned().unwrap_or_default();
-        let n = now.values().filter(|it| it.len() as u64 >= least).count();
-        let of_slices = OfSlices { labels: &reference.labels.0, known: self.estimator.judge(reference), n };
+        let of_slices = OfSlices { labels: &reference.labels.0, known: self.estimator.judge(reference) };
         let mut res = Vec::with_capacity(names.len());
         let mut n_chunks = 0;
         for name in names {
@@ -283,7 +333,7 @@ impl Sides<'_> {
 
     /// Returns what there is to say of those rows of each role, which are in their order.
     fn part(&self, reference: &[usize], current: &[usize], of_slices: Option<&OfSlices<'_>>) -> Result<Part> {
-        let Self { config, window, host, estimator, .. } = *self;
+        let Self { config, window, host, estimator, budget, learned_size, .. } = *self;
         // The last of the chunks by size may be too small for its metrics to say how these spread.
         let is_large = |it: &Sample| it.mass().whole_size() >= config.min_chunk_rows;
         let reference_samples: Vec<(Option<i64>, Sample)> = self
@@ -299,9 +349,10 @@ impl Sides<'_> {
         let samples: Vec<Samples> = chunks.values().map(|it| Samples::of(judged, it)).collect();
         let slice = of_slices.map(|it| {
             let labeled: Vec<usize> = reference.iter().copied().filter(|row| it.labels[*row].is_finite()).collect();
-            SliceOf { reference: Samples::of(&it.known, &labeled), n: it.n }
+            Samples::of(&it.known, &labeled)
         });
-        let ruler = Ruler { config, estimator, window, slice };
+        let learned_size = slice.as_ref().map_or(learned_size, |it| it.labeled.mass().size());
+        let ruler = Ruler { config, estimator, window, slice, budget, learned_size };
         let starts: Vec<Option<i64>> = chunks.keys().map(|it| self.current.starts[*it]).collect();
         let mut metrics = Vec::new();
         for metric in Metric::wanted(config) {
@@ -310,16 +361,19 @@ impl Sides<'_> {
             }
             let gave = |it: &Sample| Gave { value: it.value(metric, config), size: it.mass().size() };
             let known: Vec<Gave> = reference_samples.iter().map(|it| gave(&it.1)).collect();
-            let usual = Usual::of(&ruler, metric, &known);
+            let usual = ruler.usual(metric, &known, &[]);
             let estimate = |it: &Samples| it.estimate(&ruler, metric, &usual);
             let (limits, of_chunks) = if window == Window::Fixed {
-                (Some(usual.limits(config, metric, usual.error)), samples.iter().map(estimate).collect())
+                (Some(usual.limits(config, metric, usual.error, usual.size)), samples.iter().map(estimate).collect())
             } else {
                 let mut past = Past::new(reference_samples.iter().map(|it| it.0).zip(&known));
+                // Of one season chunks are more alike than of all.
+                let reference: &[Gave] =
+                    if ruler.slice.is_some() || matches!(window, Window::Seasonal(_)) { &[] } else { &known };
                 let labeled = starts.iter().zip(&samples).filter(|it| is_large(&it.1.labeled));
                 past.add(labeled.map(|(start, it)| (*start, gave(&it.labeled))));
                 let estimate = |(start, it): (&Option<i64>, &Samples)| {
-                    it.estimate(&ruler, metric, &Usual::of(&ruler, metric, &past.before(window, *start)))
+                    it.estimate(&ruler, metric, &ruler.usual(metric, &past.before(window, *start), reference))
                 };
                 let limits = config.limits.get(&metric).copied();
                 (limits, starts.iter().zip(&samples).map(estimate).collect())
@@ -330,7 +384,7 @@ impl Sides<'_> {
                 limits,
                 overall: estimate(&overall),
                 chunks: of_chunks,
-                bias: ruler.slice.as_ref().and_then(|it| bias(&estimate(&it.reference))),
+                bias: ruler.slice.as_ref().and_then(|it| bias(&estimate(it))),
             });
         }
         let size = |(at, sample): (&usize, &Samples)| {
@@ -341,6 +395,7 @@ impl Sides<'_> {
                 n_rows,
                 worth: sample.expected.mass().whole_size(),
                 is_small: !is_large(&sample.expected),
+                n_unusable: chunks[at].len() as u64 - n_rows,
             }
         };
         Ok(Part {
@@ -354,95 +409,50 @@ impl Sides<'_> {
 
 fn bias(reference: &Estimate) -> Option<Bias> {
     let (estimated, realized) = (reference.value?, reference.realized?);
-    reference.is_refuted().then_some(Bias { estimated, realized })
+    reference.is_biased().then_some(Bias { estimated, realized })
 }
 
 /// The places of the rows of slices, in their order.
 type Places<'a> = BTreeMap<&'a str, Vec<usize>>;
-
-/// What labels gave in a chunk.
-#[derive(Clone, Copy)]
-struct Gave {
-    /// None where the metric does not exist.
-    value: Option<f64>,
-    /// How many rows that count alike the chunk is worth.
-    size: f64,
-}
-
-/// What labels gave in the chunks of both roles, by their first second.
-struct Past {
-    reference: Vec<Gave>,
-    chunks: BTreeMap<i64, Vec<Gave>>,
-    /// The chunks of current rows alone.
-    current: BTreeMap<i64, Vec<Gave>>,
-}
-
-impl Past {
-    fn new<'a>(reference: impl Iterator<Item = (Option<i64>, &'a Gave)>) -> Self {
-        let mut res = Self { reference: Vec::new(), chunks: BTreeMap::new(), current: BTreeMap::new() };
-        for (start, gave) in reference {
-            res.reference.push(*gave);
-            if let Some(it) = start {
-                res.chunks.entry(it).or_default().push(*gave);
-            }
-        }
-        res
-    }
-
-    fn add(&mut self, current: impl Iterator<Item = (Option<i64>, Gave)>) {
-        for (start, gave) in current {
-            if let Some(it) = start {
-                self.chunks.entry(it).or_default().push(gave);
-                self.current.entry(it).or_default().push(gave);
-            }
-        }
-    }
-
-    /// Returns what labels gave in the window of the chunk that begins there.
-    fn before(&self, window: Window, start: Option<i64>) -> Vec<Gave> {
-        let Some(start) = start else { return self.reference.clone() };
-        match window {
-            Window::Fixed => self.reference.clone(),
-            Window::Expanding => {
-                let earlier = self.current.range(..start).flat_map(|it| it.1);
-                self.reference.iter().chain(earlier).copied().collect()
-            }
-            Window::Rolling(n) => {
-                let n = usize::try_from(n).unwrap_or(usize::MAX);
-                self.chunks.range(..start).rev().take(n).flat_map(|it| it.1).copied().collect()
-            }
-            Window::Seasonal(season) => {
-                let Some((&first, _)) = self.chunks.first_key_value() else { return Vec::new() };
-                let seasons = std::iter::successors(Some(season.before(start)), |it| Some(season.before(*it)));
-                let starts = seasons.take_while(|it| *it >= first);
-                starts.filter_map(|it| self.chunks.get(&it)).flatten().copied().collect()
-            }
-        }
-    }
-}
 
 /// What estimates of some rows are measured with.
 struct Ruler<'a> {
     config: &'a Config,
     estimator: &'a Estimator<'a>,
     window: Window,
-    /// Where the rows are a slice.
-    slice: Option<SliceOf>,
-}
-
-/// A slice of so many that are judged.
-struct SliceOf {
-    /// Its labeled rows of the reference.
-    reference: Samples,
-    n: usize,
+    /// The labeled rows of the reference of the slice, where the rows are one.
+    slice: Option<Samples>,
+    budget: Budget,
+    /// How many rows that count alike are known to be as was learned.
+    learned_size: f64,
 }
 
 impl Ruler<'_> {
+    /// Returns what is usual of a metric, given what labels gave in chunks, and in all of the reference that differ as these do.
+    fn usual(&self, metric: Metric, chunks: &[Gave], reference: &[Gave]) -> Usual {
+        let has_few = self.slice.is_some() || self.window != Window::Fixed;
+        let error = |size: f64| match &self.slice {
+            None => self.estimator.error(metric, size),
+            Some(it) => self.error(metric, &it.labeled, size),
+        };
+        Usual::of(self.config, Of { metric, has_few, reference, budget: self.budget }, chunks, error)
+    }
+
+    /// Returns whether what labels gave is no accident of an estimate with that standard error, of rows that are worth `size`.
+    fn refutes(&self, metric: Metric, (value, realized): (f64, f64), error: f64, size: f64) -> bool {
+        let scale = match self.config.rule {
+            Rule::Budget => Scale::of(metric),
+            Rule::Nannyml => Scale::Plain,
+        };
+        let distance = (scale.place(value) - scale.place(realized)).abs();
+        distance > self.budget.factor * scale.error(value, error, size)
+    }
+
     /// Returns the standard error of a metric over rows like these that are worth `size`; NaN where it is not known.
     ///
     /// All rows spread as those of the reference. A slice may be one whose rows vary more than all do.
     fn error(&self, metric: Metric, rows: &Sample, size: f64) -> f64 {
-        let own = self.slice.iter().flat_map(|it| [rows, &it.reference.labeled]);
+        let own = self.slice.iter().flat_map(|it| [rows, &it.labeled]);
         own.filter_map(|it| it.error(metric, self.config, size)).fold(self.estimator.error(metric, size), f64::max)
     }
 }
@@ -462,90 +472,25 @@ impl Samples {
         let config = ruler.config;
         let (size, labeled_size) = (self.expected.mass().size(), self.labeled.mass().size());
         let error = ruler.error(metric, &self.expected, size);
+        let labeled_error = ruler.error(metric, &self.expected, labeled_size);
+        // Rows that are harder than the reference vary more than it does.
+        let realized_error = labeled_error.max(self.expected.error(metric, config, labeled_size).unwrap_or(0.0));
+        let learned_error = ruler.error(metric, &self.expected, ruler.learned_size);
+        let difference_error = realized_error.max(error).hypot(learned_error);
+        let (value, realized) = (self.expected.value(metric, config), self.labeled.value(metric, config));
+        let both = value.zip(realized);
         Estimate {
-            value: self.expected.value(metric, config),
-            limits: usual.limits(config, metric, error),
+            value,
+            limits: usual.limits(config, metric, error, size),
+            realized_limits: usual.limits(config, metric, labeled_error, labeled_size),
             usual: usual.mean,
             error,
             n_rows: self.expected.n_rows(),
-            realized: self.labeled.value(metric, config),
-            // Rows that are harder than the reference vary more than it does.
-            realized_error: ruler
-                .error(metric, &self.expected, labeled_size)
-                .max(self.expected.error(metric, config, labeled_size).unwrap_or(0.0)),
+            realized,
+            realized_error,
+            difference_error,
+            is_refuted: both.is_some_and(|it| ruler.refutes(metric, it, difference_error, labeled_size)),
             n_labeled: self.labeled.n_rows(),
         }
     }
-}
-
-/// What chunks of the reference gave.
-struct Usual {
-    mean: Option<f64>,
-    /// How far from it the limits are; none where there are fewer than two, which say nothing about how chunks differ.
-    width: Option<f64>,
-    /// The standard error in chunks of that size.
-    error: f64,
-    /// How many standard errors a chunk may be further from the mean for being smaller.
-    factor: f64,
-}
-
-impl Usual {
-    /// Returns what is usual of a metric.
-    ///
-    /// The limits of all rows are those of NannyML, whose deviation is as uncertain as there are few chunks. A slice or window often has few:
-    /// its limits are those of the prediction interval of Student's t, which knows how uncertain their mean and deviation are, its
-    /// chunks are taken to differ by their sampling error at least, and the more slices there are, the further away their limits, so that
-    /// any of them is beyond these by accident no more often than a normal number is beyond `deviations`.
-    fn of(ruler: &Ruler<'_>, metric: Metric, chunks: &[Gave]) -> Self {
-        let values: Vec<f64> = chunks.iter().filter_map(|it| it.value).collect();
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
-        let size = chunks.iter().map(|it| it.size).sum::<f64>() / (chunks.len() as f64).max(1.0);
-        // Rounded down, so that chunks of nearly as many rows are not taken for smaller ones.
-        let size = whole_rows(size) as f64;
-        let deviations = ruler.config.deviations;
-        let has_few = ruler.slice.is_some() || ruler.window != Window::Fixed;
-        let error = match &ruler.slice {
-            None => ruler.estimator.error(metric, size),
-            Some(it) => ruler.error(metric, &it.reference.labeled, size),
-        };
-        let (width, factor) = if has_few {
-            let n_slices = ruler.slice.as_ref().map_or(1, |it| it.n.max(1));
-            // The tail of a normal number beyond this is at most an n-th of that beyond `deviations`.
-            let factor = (deviations.powi(2) + 2.0 * (n_slices as f64).ln()).sqrt();
-            let of_few = t_beyond(factor, n - 1.0) * (squares / (n - 1.0)).sqrt();
-            (of_few.max(factor * error) * (1.0 + 1.0 / n).sqrt(), factor)
-        } else {
-            (deviations * (squares / n).sqrt(), deviations)
-        };
-        // Without a sampling error nothing bounds how far few chunks are apart by accident.
-        let is_known = !has_few || error.is_finite();
-        Self {
-            mean: (!values.is_empty()).then_some(mean),
-            width: (values.len() > 1 && is_known).then_some(width),
-            error,
-            factor,
-        }
-    }
-
-    /// Returns the limits of a chunk whose metric has that standard error.
-    ///
-    /// A chunk that is smaller than those of the reference may be further from their mean, by as much as its error is
-    /// greater; NannyML would hold it against limits that are too narrow for it.
-    fn limits(&self, config: &Config, metric: Metric, error: f64) -> Limits {
-        if let Some(it) = config.limits.get(&metric) {
-            return *it;
-        }
-        let (Some(mean), Some(width)) = (self.mean, self.width) else { return Limits::default() };
-        // An error that is not known widens nothing.
-        let added = (error.powi(2) - self.error.powi(2)).max(0.0);
-        let width = (width.powi(2) + self.factor.powi(2) * added).sqrt();
-        Limits { lower: Some(metric.clamped(mean - width)), upper: Some(metric.clamped(mean + width)) }
-    }
-}
-
-/// Returns the number that Student's t exceeds as seldom as a normal one exceeds `z`; infinite where that is never.
-fn t_beyond(z: f64, degrees_of_freedom: f64) -> f64 {
-    student_t_quantile(normal_tail(z), degrees_of_freedom).map_or(f64::INFINITY, |it| -it)
 }

@@ -20,6 +20,18 @@
 //! regression 8 bytes for each feature; up to `max_rows` of each role, and more is an error rather than a sample.
 //! Chunks by size and count follow the order of the rows, so that partial states are put together in that order.
 //!
+//! # False alarms
+//! By the rule `budget`, which is the default, a run without any change raises an alarm with a chance of at most `alpha`: over all
+//! metrics, chunks and slices, and over what is estimated, what labels gave, and the two differing. Each of these gets an equal part of it
+//! (Bonferroni), and the limits are a prediction interval for one more chunk. Rows of a chunk are taken to be independent, and metrics of
+//! chunks to be normal on the scale that is made for them (`scale`). NannyML's limits, a mean and three standard
+//! deviations whatever the number of chunks and metrics, are the rule `nannyml`.
+//!
+//! # What cannot be used
+//! A score that is missing, infinite or, where those of the reference are chances, not from 0 to 1 is of no use; nor is a class that nobody
+//! knows. Such rows are counted and told, the rest is estimated and reported, and no requirement on it is decided: rows are seldom unusable at
+//! random. A label that is none of the classes counts as none.
+//!
 //! # Slices
 //! Each slice is estimated like all rows, in the same chunks, with what was learned from all rows, and is held against chunks of its own rows in the
 //! reference: one on which the model always did worse is no alarm.
@@ -51,11 +63,13 @@ mod estimator;
 mod regressor;
 
 mod evaluation;
+mod limits;
 mod probe;
 mod report;
 mod report_figures;
 mod report_findings;
 mod report_metrics;
+mod scale;
 
 pub use modelwatch_sdk::{
     cells::ReferenceWindow,
@@ -63,7 +77,7 @@ pub use modelwatch_sdk::{
 };
 
 pub use crate::{
-    config::{Calibration, CellValues, Config, Limits, Task},
+    config::{Calibration, CellValues, Config, Limits, Rule, Task},
     metric::Metric,
     probe::{Performance, registry},
 };

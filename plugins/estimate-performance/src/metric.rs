@@ -145,7 +145,8 @@ impl Metric {
         }
     }
 
-    fn is_of_regression(self) -> bool {
+    /// Returns whether it is a mean of errors of predicted numbers.
+    pub(crate) fn is_of_regression(self) -> bool {
         matches!(self, Self::Mae | Self::Mape | Self::Mse | Self::Msle | Self::Rmse | Self::Rmsle)
     }
 }

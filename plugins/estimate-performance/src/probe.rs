@@ -14,7 +14,7 @@ use crate::{
     rows::Rows,
 };
 
-const STATE_VERSION: u8 = 3;
+const STATE_VERSION: u8 = 4;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -49,11 +49,14 @@ impl Probe for Performance {
         let scores = self.config.score_columns();
         let predictions = if scores.is_empty() { Need::Required } else { Need::No };
         let is_by_time = self.config.period().is_some();
+        let selection = self.config.selection();
+        let is_regression = self.config.task == Task::Regression;
+        let columns = scores.into_iter().chain(self.config.called_column()).map(str::to_owned);
         let current = RowNeeds {
             label: Need::Optional,
             timestamp: if is_by_time { Need::Required } else { Need::No },
-            features: self.config.task == Task::Regression,
-            columns: scores.into_iter().chain(self.config.called_column()).map(str::to_owned).collect(),
+            features: is_regression,
+            columns: columns.chain(selection.named().cloned()).collect(),
             slices: !self.config.slices.is_empty(),
             weight: if self.config.weights { Need::Optional } else { Need::No },
             predictions,
@@ -61,7 +64,8 @@ impl Probe for Performance {
         };
         let reference = RowNeeds { label: Need::Required, ..current.clone() };
         let metrics = report_metrics::known(&self.config).collect();
-        Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
+        let selection = is_regression.then(|| selection.into());
+        Needs { current: Some(current), reference: Some(reference), selection, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
@@ -89,12 +93,12 @@ impl Probe for Performance {
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
         for (role, rows) in [(Role::Reference, &self.reference), (Role::Current, &self.current)] {
             if rows.len() == 0 {
-                return Ok(report::nothing(format!("there are no {} rows", role.as_str())));
+                return Ok(report::nothing(format!("there are no {} rows", role.as_str()), Vec::new()));
             }
         }
         Ok(match evaluate(&self.config, host, &self.reference, &self.current)? {
             Ok(evaluation) => report::write(&self.config, host, &self.reference, &self.current, &evaluation),
-            Err(why) => report::nothing(why),
+            Err(why) => report::nothing(why, report::unknown_gaps(&self.reference, &self.current)),
         })
     }
 }

@@ -1,12 +1,16 @@
 //! Turns a batch into rows.
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use modelwatch_sdk::{
     Error, ModelRole, RecordBatch, Result,
     arrow::{
         array::{Array, ArrayRef},
-        schema::{DataType, Field},
+        schema::{DataType, Field, Schema},
     },
     chunks,
     rows::{self as batches, Use, has_use},
@@ -15,7 +19,7 @@ use modelwatch_sdk::{
 
 use crate::{
     config::{Config, Task},
-    rows::{Feature, NO_NAME, Names, Numbers, Rows},
+    rows::{Feature, NO_NAME, Names, Numbers, Rows, Unknown},
 };
 
 /// Returns what is kept of a batch. Rows of weight 0 are not there.
@@ -28,26 +32,54 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
 }
 
 fn read_all(config: &Config, batch: &RecordBatch) -> Result<Rows> {
+    let slices = slices(config, batch)?;
+    let (floats, rounded) = with_floats(batch)?;
+    let batch = floats.as_ref().unwrap_or(batch);
     let scores = scores(config, batch)?;
     let classes = match config.task {
         Task::Regression => Vec::new(),
         _ => config.class_names().unwrap_or_else(|| (0..scores.len()).map(|it| it.to_string()).collect()),
     };
-    let called = called(config, batch, &classes, &scores)?;
+    let mut unknown = BTreeMap::new();
+    let called = called(config, batch, &classes, &scores, &mut unknown)?;
     let (features, left_out) = match config.task {
         Task::Regression => features(config, batch)?,
         _ => Default::default(),
     };
     Ok(Rows {
-        labels: labels(config, batch, &classes)?,
+        labels: labels(config, batch, &classes, &mut unknown)?,
         called,
         weights: Numbers::default(),
         seconds: seconds(config, batch)?,
-        slices: slices(config, batch)?,
+        slices,
         features,
         left_out: left_out.into_iter().collect(),
+        rounded,
+        unknown,
         scores: scores.into_iter().map(Numbers).collect(),
     })
+}
+
+/// Returns the batch with floats in place of decimals, where it has any, and those columns of them that have more digits than floats keep.
+fn with_floats(batch: &RecordBatch) -> Result<(Option<RecordBatch>, BTreeSet<String>)> {
+    let (mut fields, mut columns, mut rounded) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut has_any = false;
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let Some((floats, has_rounded)) = batches::decimals(array.as_ref()) else {
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(array));
+            continue;
+        };
+        has_any = true;
+        fields.push(Arc::new(field.as_ref().clone().with_data_type(DataType::Float64)));
+        columns.push(Arc::new(floats));
+        rounded.extend(has_rounded.then(|| field.name().clone()));
+    }
+    if !has_any {
+        return Ok((None, rounded));
+    }
+    let floats = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(Error::input)?;
+    Ok((Some(floats), rounded))
 }
 
 /// Returns the scores, one column per class, or of the positive class alone, or the predicted numbers.
@@ -98,12 +130,20 @@ fn score_arrays<'a>(config: &'a Config, batch: &'a RecordBatch) -> Result<Vec<(&
 }
 
 /// Returns the class that was called, by its index.
-fn called(config: &Config, batch: &RecordBatch, classes: &[String], scores: &[Vec<f64>]) -> Result<Numbers> {
+fn called(
+    config: &Config,
+    batch: &RecordBatch,
+    classes: &[String],
+    scores: &[Vec<f64>],
+    unknown: &mut BTreeMap<String, Unknown>,
+) -> Result<Numbers> {
     if config.task == Task::Regression {
         return Ok(Numbers::default());
     }
     if let Some(name) = config.called_column() {
-        return class_indices(column(batch, name)?, classes, name);
+        let (indices, others) = class_indices(column(batch, name)?, classes, name)?;
+        note(unknown, name, others, false);
+        return Ok(indices);
     }
     let positive = config.positive_class() as f64;
     let index = |row: usize| match scores {
@@ -117,14 +157,37 @@ fn called(config: &Config, batch: &RecordBatch, classes: &[String], scores: &[Ve
     Ok(Numbers((0..batch.num_rows()).map(index).collect()))
 }
 
-fn labels(config: &Config, batch: &RecordBatch, classes: &[String]) -> Result<Numbers> {
+fn labels(
+    config: &Config,
+    batch: &RecordBatch,
+    classes: &[String],
+    unknown: &mut BTreeMap<String, Unknown>,
+) -> Result<Numbers> {
     let Some((name, array)) = batches::columns(batch, Use::Label).next() else {
         return Ok(Numbers(vec![f64::NAN; batch.num_rows()]));
     };
-    if config.task == Task::Regression { plain_numbers(name, array) } else { class_indices(array, classes, name) }
+    let (labels, others) = match config.task {
+        Task::Regression => {
+            let numbers = plain_numbers(name, array)?;
+            let infinite: Vec<String> =
+                numbers.0.iter().filter(|it| it.is_infinite()).map(ToString::to_string).collect();
+            (numbers, infinite)
+        }
+        _ => class_indices(array, classes, name)?,
+    };
+    note(unknown, name, others, true);
+    Ok(labels)
 }
 
-fn class_indices(array: &ArrayRef, classes: &[String], column: &str) -> Result<Numbers> {
+fn note(unknown: &mut BTreeMap<String, Unknown>, column: &str, values: Vec<String>, is_label: bool) {
+    let n_rows = values.len() as u64;
+    if let Some(example) = values.into_iter().next() {
+        unknown.insert(column.to_owned(), Unknown { n_rows, example, is_label });
+    }
+}
+
+/// Returns the index of each row's class, and those that are none.
+fn class_indices(array: &ArrayRef, classes: &[String], column: &str) -> Result<(Numbers, Vec<String>)> {
     let indices: BTreeMap<&str, usize> = classes.iter().enumerate().map(|(at, it)| (it.as_str(), at)).collect();
     let find = |name: &str| {
         // Booleans are read as words; a model's classes are more often 0 and 1.
@@ -136,14 +199,19 @@ fn class_indices(array: &ArrayRef, classes: &[String], column: &str) -> Result<N
         indices.get(name).or_else(|| indices.get(number)).copied()
     };
     let texts = batches::texts(array.as_ref()).map_err(|e| Error::input(format!("column `{column}`: {e}")))?;
-    let index = |it: &Option<std::borrow::Cow<'_, str>>| match it.as_deref() {
-        None => Ok(f64::NAN),
-        Some(name) => find(name).map(|it| it as f64).ok_or_else(|| {
-            Error::input(format!("`{name}` in column `{column}` is none of the classes {}", classes.join(", ")))
-                .with_help("list every class in `classes`, in the order of the scores")
-        }),
+    let mut others = Vec::new();
+    let mut index = |it: &Option<Cow<'_, str>>| match it.as_deref() {
+        None => f64::NAN,
+        Some(name) => find(name).map_or_else(
+            || {
+                others.push(name.to_owned());
+                f64::NAN
+            },
+            |it| it as f64,
+        ),
     };
-    texts.iter().map(index).collect::<Result<_>>().map(Numbers)
+    let numbers = texts.iter().map(&mut index).collect();
+    Ok((Numbers(numbers), others))
 }
 
 fn seconds(config: &Config, batch: &RecordBatch) -> Result<Numbers> {
@@ -168,7 +236,7 @@ fn features(config: &Config, batch: &RecordBatch) -> Result<(BTreeMap<String, Fe
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let name = field.name();
         let is_prediction = config.prediction.as_ref() == Some(name);
-        if !has_use(field, Use::Feature) || is_prediction || config.excluded().excludes(field) {
+        if has_use(field, Use::Label) || is_prediction || !config.selection().selects(field) {
             continue;
         }
         match feature(field, array)? {

@@ -11,6 +11,7 @@ use modelwatch_stats::{
 
 use crate::{
     config::Config,
+    estimator::Strange,
     metric::Metric,
     rows::{Feature, Names, Rows},
 };
@@ -79,6 +80,7 @@ pub(crate) struct Predicted {
     weights: Vec<f64>,
     is_usable: Vec<bool>,
     is_labeled: Vec<bool>,
+    pub(crate) strange: Strange,
 }
 
 /// Some of the rows: the errors of those where they exist.
@@ -175,8 +177,11 @@ impl Regressor {
         for target in self.errors.keys() {
             realized.insert(*target, (0..rows.len()).map(|it| error(*target, rows, it)).collect());
         }
+        let mut strange = Strange::default();
+        (0..rows.len()).map(|it| prediction(rows, it)).filter(|it| it.is_infinite()).for_each(|it| strange.add(it));
         Predicted {
             expected: BTreeMap::new(),
+            strange,
             realized,
             weights: rows.weights(),
             is_usable: (0..rows.len()).map(|it| prediction(rows, it).is_finite()).collect(),

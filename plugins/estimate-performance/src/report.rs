@@ -20,8 +20,9 @@ use crate::{
 const SUBJECT: &str = "performance without labels";
 
 /// Returns the report where there is nothing to estimate from.
-pub(crate) fn nothing(why: String) -> Report {
-    Report { gaps: vec![Gap::new(SUBJECT, why)], ..Report::default() }
+pub(crate) fn nothing(why: String, more: Vec<Gap>) -> Report {
+    let gaps = std::iter::once(Gap::new(SUBJECT, why)).chain(more).collect();
+    Report { gaps, ..Report::default() }
 }
 
 /// Returns everything that is to be said.
@@ -33,7 +34,7 @@ pub(crate) fn write(
     evaluation: &Evaluation,
 ) -> Report {
     Report {
-        metrics: metrics(config, host, evaluation),
+        metrics: metrics(config, host, current, evaluation),
         checks: nothing_judged(config, evaluation),
         findings: findings(config, evaluation),
         figures: figures(evaluation),
@@ -54,14 +55,19 @@ fn nothing_judged(config: &Config, evaluation: &Evaluation) -> Vec<Check> {
 }
 
 fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluation) -> Vec<Gap> {
-    let mut res = Vec::new();
-    if evaluation.all.n_unusable > 0 {
-        let why = format!(
-            "scores or predictions of {} of {} current rows are missing, not finite or no chances",
-            evaluation.all.n_unusable,
-            current.len()
-        );
+    let mut res = unknown_gaps(reference, current);
+    let n_unlearned = reference.n_labeled() - evaluation.n_learned;
+    let unusable = [
+        ("current", evaluation.all.n_unusable, current.len() as u64),
+        ("labeled reference", n_unlearned, reference.n_labeled()),
+    ];
+    for (rows, n, all) in unusable.into_iter().filter(|it| it.1 > 0) {
+        let why = format!("scores or predictions of {n} of {all} {rows} rows are missing, not finite or no chances");
         res.push(Gap::new(format!("{SUBJECT}, in part"), why));
+    }
+    for name in reference.rounded.union(&current.rounded) {
+        let why = "decimals with more than 15 digits were rounded";
+        res.push(Gap::new(format!("column `{name}`, last digits"), why));
     }
     if let Some(period) = config.period() {
         for (role, rows) in [("reference", reference), ("current", current)] {
@@ -93,6 +99,25 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
         if !current.features.get(name).is_some_and(is_same_kind) {
             let why = "the current rows lack it, or have it with another type; it counts as missing there";
             res.push(Gap::new(format!("column `{name}`"), why));
+        }
+    }
+    res
+}
+
+/// Returns which labels and predictions are nothing that there is.
+pub(crate) fn unknown_gaps(reference: &Rows, current: &Rows) -> Vec<Gap> {
+    let mut res = Vec::new();
+    for (role, rows) in [("reference", reference), ("current", current)] {
+        for (column, it) in &rows.unknown {
+            let (what, then) =
+                if it.is_label { ("label", "count as unlabeled") } else { ("called class", "are not estimated") };
+            let why = format!(
+                "{} of {} {role} rows have a {what} that is none of those that there are, such as `{}`, and {then}; list every class in `classes`, in the order of the scores",
+                it.n_rows,
+                rows.len(),
+                it.example,
+            );
+            res.push(Gap::new(format!("column `{column}` of {role} rows, in part"), why));
         }
     }
     res

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::{
     config::{Config, Limits},
-    evaluation::{Assessment, BAND, ChunkSize, Estimate, Evaluation, Part, is_outside},
+    estimator::Strange,
+    evaluation::{Assessment, ChunkSize, Estimate, Evaluation, Part, is_outside},
 };
 
 /// The most chunks that a finding names.
@@ -14,10 +15,12 @@ const MAX_CHUNKS: usize = 20;
 /// Returns the findings about calibration and chunks, then those of each metric of all rows and of each slice.
 pub(crate) fn findings(config: &Config, evaluation: &Evaluation) -> Vec<Finding> {
     let mut res = badly_calibrated(config, evaluation);
+    res.extend(strange_scores(evaluation));
     res.extend(small_chunks(config, &evaluation.all));
-    res.extend(of_metrics(config, &evaluation.all));
+    let of_metrics = |part: &Part| of_metrics(config, part, evaluation.factor);
+    res.extend(of_metrics(&evaluation.all));
     for (slice, part) in evaluation.judged_slices() {
-        res.extend(of_metrics(config, part).into_iter().map(|it| of_slice(slice, it)));
+        res.extend(of_metrics(part).into_iter().map(|it| of_slice(slice, it)));
     }
     res
 }
@@ -28,18 +31,19 @@ fn of_slice(slice: &str, mut finding: Finding) -> Finding {
     finding.evidence("slice", slice)
 }
 
-fn of_metrics(config: &Config, part: &Part) -> Vec<Finding> {
+fn of_metrics(config: &Config, part: &Part, factor: f64) -> Vec<Finding> {
     let mut res = Vec::new();
     for it in &part.metrics {
         let judged: Vec<_> = it.chunks.iter().zip(&part.chunks).filter(|(_, chunk)| !chunk.is_small).collect();
         let labeled = |estimate: &Estimate| estimate.n_labeled >= config.min_chunk_rows;
         let held: Vec<_> = part.judged(it).collect();
         let estimated = pick(&held, |estimate| is_outside(estimate.limits, estimate.value));
-        let realized = pick(&judged, |estimate| labeled(estimate) && is_outside(estimate.limits, estimate.realized));
-        let refuted = pick(&judged, |estimate| labeled(estimate) && estimate.is_refuted());
+        let is_realized_outside = |it: &Estimate| is_outside(it.realized_limits, it.realized);
+        let realized = pick(&judged, |estimate| labeled(estimate) && is_realized_outside(estimate));
+        let refuted = pick(&judged, |estimate| labeled(estimate) && estimate.is_refuted);
         res.extend(estimated.map(|chunks| outside(config, it, Side::Estimated, held.len(), &chunks)));
         res.extend(realized.map(|chunks| outside(config, it, Side::Realized, judged.len(), &chunks)));
-        res.extend(refuted.map(|chunks| disagreement(it, &chunks)));
+        res.extend(refuted.map(|chunks| disagreement(it, factor, &chunks)));
     }
     res
 }
@@ -67,6 +71,13 @@ impl Side {
         }
         .unwrap_or(f64::NAN)
     }
+
+    fn limits(self, estimate: &Estimate) -> Limits {
+        match self {
+            Self::Estimated => estimate.limits,
+            Self::Realized => estimate.realized_limits,
+        }
+    }
 }
 
 fn outside(config: &Config, it: &Assessment, side: Side, n_judged: usize, chunks: &[Judged<'_>]) -> Finding {
@@ -83,11 +94,11 @@ fn outside(config: &Config, it: &Assessment, side: Side, n_judged: usize, chunks
         ),
     };
     // The one that is furthest from what is fine.
-    let distance = |chunk: &Judged<'_>| excess(chunk.0.limits, side.of(chunk.0));
+    let distance = |chunk: &Judged<'_>| excess(side.limits(chunk.0), side.of(chunk.0));
     let worst = chunks.iter().copied().max_by(|left, right| distance(left).total_cmp(&distance(right)));
     let (value, place) = worst.map_or((f64::NAN, ""), |worst| (side.of(worst.0), worst.1.name.as_str()));
     // Where each chunk has limits of its own, those of that one.
-    let limits = it.limits.or(worst.map(|it| it.0.limits)).unwrap_or_default();
+    let limits = it.limits.or(worst.map(|it| side.limits(it.0))).unwrap_or_default();
     let (of_all, of_worst) = match it.limits {
         Some(it) => (words(it), String::new()),
         None => ("its limits".to_owned(), format!(", whose limits are {}", words(limits))),
@@ -109,8 +120,8 @@ fn outside(config: &Config, it: &Assessment, side: Side, n_judged: usize, chunks
         .evidence("reference", limit(worst.and_then(|it| it.0.usual)))
 }
 
-fn disagreement(it: &Assessment, chunks: &[Judged<'_>]) -> Finding {
-    let error = |chunk: &Judged<'_>| chunk.0.realized_error.max(chunk.0.error);
+fn disagreement(it: &Assessment, factor: f64, chunks: &[Judged<'_>]) -> Finding {
+    let error = |chunk: &Judged<'_>| chunk.0.difference_error;
     let difference = |chunk: &Judged<'_>| Side::Realized.of(chunk.0) - Side::Estimated.of(chunk.0);
     let distance = |chunk: &Judged<'_>| (difference(chunk) / error(chunk)).abs();
     let worst = chunks.iter().copied().max_by(|left, right| distance(left).total_cmp(&distance(right)));
@@ -119,7 +130,7 @@ fn disagreement(it: &Assessment, chunks: &[Judged<'_>]) -> Finding {
         format!(": {} and {} in chunk {}", short(realized), short(estimated), worst.1.name)
     });
     let message = format!(
-        "realized and estimated `{}` differ by more than {BAND} standard errors in {} chunks{example}",
+        "realized and estimated `{}` differ by more than {factor:.1} standard errors in {} chunks{example}",
         it.metric.name(),
         chunks.len(),
     );
@@ -156,6 +167,21 @@ fn badly_calibrated(config: &Config, evaluation: &Evaluation) -> Vec<Finding> {
             .evidence("is_calibrated_here", it.is_calibrated())
     })
     .collect()
+}
+
+fn strange_scores(evaluation: &Evaluation) -> Option<Finding> {
+    let Strange { n_rows, example } = evaluation.strange;
+    let message = format!(
+        "scores or predictions of {n_rows} current rows are infinite or not between 0 and 1 as those of the reference, such as {example}"
+    );
+    let advice =
+        "look at what writes the scores: a division by zero, percent in place of shares, or logits in place of chances";
+    (n_rows > 0).then(|| {
+        Finding::new("MW-P006", Severity::Error, "scores", message)
+            .advice(advice)
+            .evidence("rows", n_rows)
+            .evidence("example", float::to_value(example))
+    })
 }
 
 fn small_chunks(config: &Config, part: &Part) -> Option<Finding> {

@@ -12,6 +12,7 @@ use crate::{
     confusion::Confusion,
     evaluation::{Assessment, Estimate, Evaluation, Part, is_outside},
     metric::Metric,
+    rows::Rows,
 };
 
 /// The values of the label `bound`.
@@ -55,8 +56,13 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
 }
 
 /// Returns the numbers of all rows together, then those of each chunk.
-pub(crate) fn metrics(config: &Config, host: &dyn Host, evaluation: &Evaluation) -> Vec<Number> {
+pub(crate) fn metrics(config: &Config, host: &dyn Host, current: &Rows, evaluation: &Evaluation) -> Vec<Number> {
     let mut res = Vec::new();
+    let n_unknown = current.n_unknown_labels();
+    let unlabeled = (n_unknown > 0).then(|| {
+        format!("labels of {n_unknown} rows are none of those that there are, and how it is with these is not known")
+    });
+    let scope = Scope { host, unlabeled };
     of_chunks(&evaluation.all, &mut res);
     let n_rows = n_rows(&evaluation.all);
     for (role, size) in &evaluation.effective_rows {
@@ -67,8 +73,8 @@ pub(crate) fn metrics(config: &Config, host: &dyn Host, evaluation: &Evaluation)
         res.push(labeled("calibration_error", it.error.unwrap_or(f64::NAN)));
         res.push(labeled("calibrated", f64::from(u8::from(it.is_calibrated()))));
     }
-    evaluation.all.metrics.iter().for_each(|it| of_metric(host, &evaluation.all, it, &mut res));
-    evaluation.confusion.iter().for_each(|it| of_confusion(host, it, &mut res));
+    evaluation.all.metrics.iter().for_each(|it| scope.of_metric(&evaluation.all, it, &mut res));
+    evaluation.confusion.iter().for_each(|it| scope.of_confusion(&evaluation.all, it, &mut res));
     if !config.slices.is_empty() {
         let judged = || evaluation.judged_slices().filter(|it| it.1.is_judged());
         let n = judged().map(|it| self::n_rows(it.1)).sum();
@@ -78,7 +84,7 @@ pub(crate) fn metrics(config: &Config, host: &dyn Host, evaluation: &Evaluation)
     for (slice, part) in evaluation.judged_slices() {
         let mut numbers = Vec::new();
         of_chunks(part, &mut numbers);
-        part.metrics.iter().for_each(|it| of_metric(host, part, it, &mut numbers));
+        part.metrics.iter().for_each(|it| scope.of_metric(part, it, &mut numbers));
         res.extend(numbers.into_iter().map(|it| it.label("slice", slice)));
     }
     res
@@ -94,60 +100,76 @@ fn n_rows(part: &Part) -> u64 {
     part.chunks.iter().map(|it| it.n_rows).sum()
 }
 
-fn of_confusion(host: &dyn Host, confusion: &Confusion, res: &mut Vec<Number>) {
-    let level = host.confidence("estimated_confusion_share");
-    let width = normal_quantile(0.5 + level / 2.0).unwrap_or(f64::NAN);
-    for (class, cells) in confusion.classes.iter().zip(&confusion.cells) {
-        for (called, cell) in confusion.classes.iter().zip(cells) {
-            let n_rows = confusion.n_rows;
-            let number = |name: &str, value: f64| {
-                Number::new(name, value).label("class", class.as_str()).label("called", called.as_str())
-            };
-            let bound = |sign: f64| (cell.value + sign * width * cell.error).clamp(0.0, 1.0);
-            let interval = Interval { low: bound(-1.0), high: bound(1.0), level };
-            res.push(number("estimated_confusion_share", cell.value).n(n_rows).interval(Some(interval)));
-            res.push(number("sampling_error_confusion_share", cell.error).n(n_rows));
-            res.push(number("reference_confusion_share", cell.reference).n(n_rows));
-            if let Some(realized) = cell.realized {
-                res.push(number("realized_confusion_share", realized).n(confusion.n_labeled));
+/// What the numbers of all parts have in common.
+struct Scope<'a> {
+    host: &'a dyn Host,
+    /// Why nothing is decided about what labels gave, where it is so.
+    unlabeled: Option<String>,
+}
+
+impl Scope<'_> {
+    fn of_confusion(&self, part: &Part, confusion: &Confusion, res: &mut Vec<Number>) {
+        let level = self.host.confidence("estimated_confusion_share");
+        let width = normal_quantile(0.5 + level / 2.0).unwrap_or(f64::NAN);
+        for (class, cells) in confusion.classes.iter().zip(&confusion.cells) {
+            for (called, cell) in confusion.classes.iter().zip(cells) {
+                let n_rows = confusion.n_rows;
+                let number = |name: &str, value: f64| {
+                    let number = Number::new(name, value).label("class", class.as_str());
+                    number.label("called", called.as_str()).unfit(part.unfit())
+                };
+                let bound = |sign: f64| (cell.value + sign * width * cell.error).clamp(0.0, 1.0);
+                let interval = Interval { low: bound(-1.0), high: bound(1.0), level };
+                res.push(number("estimated_confusion_share", cell.value).n(n_rows).interval(Some(interval)));
+                res.push(number("sampling_error_confusion_share", cell.error).n(n_rows));
+                res.push(number("reference_confusion_share", cell.reference).n(n_rows));
+                if let Some(realized) = cell.realized {
+                    let unfit = part.unfit().or_else(|| self.unlabeled.clone());
+                    res.push(number("realized_confusion_share", realized).n(confusion.n_labeled).unfit(unfit));
+                }
             }
         }
     }
-}
 
-fn of_metric(host: &dyn Host, part: &Part, it: &Assessment, res: &mut Vec<Number>) {
-    let name = it.metric.name();
-    let estimated = format!("estimated_{name}");
-    let level = host.confidence(&estimated);
-    // Half the width of an interval in standard errors.
-    let width = normal_quantile(0.5 + level / 2.0).unwrap_or(f64::NAN);
-    let interval = |estimate: &Estimate| interval(it.metric, estimate, width, level);
-    let overall = &it.overall;
-    let value = |of: Option<f64>| of.unwrap_or(f64::NAN);
-    // No requirement on what does not hold for the slice is met.
-    let n_of = |estimate: &Estimate| if it.bias.is_some() { 0 } else { estimate.n_rows };
-    res.push(Number::new(&estimated, value(overall.value)).n(n_of(overall)).interval(interval(overall)));
-    res.push(Number::new(format!("sampling_error_{name}"), overall.error).n(overall.n_rows));
-    if overall.n_labeled > 0 {
-        res.push(Number::new(format!("realized_{name}"), value(overall.realized)).n(overall.n_labeled));
-    }
-    if let Some(reference) = it.reference {
-        res.push(Number::new(format!("reference_{name}"), reference).n(overall.n_rows));
-    }
-    res.extend(it.limits.into_iter().flat_map(|it| limits(name, it, overall.n_rows)));
-    let n_outside = part.judged(it).filter(|(estimate, _)| is_outside(estimate.limits, estimate.value)).count();
-    let n_judged: u64 = part.judged(it).map(|(estimate, _)| estimate.n_rows).sum();
-    res.push(Number::new(format!("chunks_outside_{name}"), n_outside as f64).n(n_judged));
-    for (estimate, chunk) in it.chunks.iter().zip(&part.chunks) {
-        let number = |name: String, value: f64| Number::new(name, value).label("chunk", chunk.name.as_str());
-        res.push(number(estimated.clone(), value(estimate.value)).n(n_of(estimate)).interval(interval(estimate)));
-        res.push(number(format!("sampling_error_{name}"), estimate.error).n(estimate.n_rows));
-        if estimate.n_labeled > 0 {
-            res.push(number(format!("realized_{name}"), value(estimate.realized)).n(estimate.n_labeled));
+    fn of_metric(&self, part: &Part, it: &Assessment, res: &mut Vec<Number>) {
+        let name = it.metric.name();
+        let estimated = format!("estimated_{name}");
+        let level = self.host.confidence(&estimated);
+        // Half the width of an interval in standard errors.
+        let width = normal_quantile(0.5 + level / 2.0).unwrap_or(f64::NAN);
+        let interval = |estimate: &Estimate| interval(it.metric, estimate, width, level);
+        let overall = &it.overall;
+        let value = |of: Option<f64>| of.unwrap_or(f64::NAN);
+        // No requirement on what does not hold for the slice is met.
+        let n_of = |estimate: &Estimate| if it.bias.is_some() { 0 } else { estimate.n_rows };
+        let realized = |estimate: &Estimate, unfit: Option<String>| {
+            (estimate.n_labeled > 0).then(|| {
+                Number::new(format!("realized_{name}"), value(estimate.realized))
+                    .n(estimate.n_labeled)
+                    .unfit(unfit.or_else(|| self.unlabeled.clone()))
+            })
+        };
+        let all = Number::new(&estimated, value(overall.value)).n(n_of(overall)).interval(interval(overall));
+        res.push(all.unfit(part.unfit()));
+        res.push(Number::new(format!("sampling_error_{name}"), overall.error).n(overall.n_rows));
+        res.extend(realized(overall, part.unfit()));
+        if let Some(reference) = it.reference {
+            res.push(Number::new(format!("reference_{name}"), reference).n(overall.n_rows));
         }
-        if it.limits.is_none() {
-            let own = limits(name, estimate.limits, estimate.n_rows);
-            res.extend(own.map(|it| it.label("chunk", chunk.name.as_str())));
+        res.extend(it.limits.into_iter().flat_map(|it| limits(name, it, overall.n_rows)));
+        let n_outside = part.judged(it).filter(|(estimate, _)| is_outside(estimate.limits, estimate.value)).count();
+        let n_judged: u64 = part.judged(it).map(|(estimate, _)| estimate.n_rows).sum();
+        let outside = Number::new(format!("chunks_outside_{name}"), n_outside as f64).n(n_judged);
+        res.push(outside.unfit(part.unfit()));
+        for (estimate, chunk) in it.chunks.iter().zip(&part.chunks) {
+            let in_chunk = |number: Number| number.label("chunk", chunk.name.as_str());
+            let found = Number::new(&estimated, value(estimate.value)).n(n_of(estimate)).interval(interval(estimate));
+            res.push(in_chunk(found.unfit(chunk.unfit())));
+            res.push(in_chunk(Number::new(format!("sampling_error_{name}"), estimate.error).n(estimate.n_rows)));
+            res.extend(realized(estimate, chunk.unfit()).map(in_chunk));
+            if it.limits.is_none() {
+                res.extend(limits(name, estimate.limits, estimate.n_rows).map(in_chunk));
+            }
         }
     }
 }

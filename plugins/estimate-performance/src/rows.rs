@@ -1,6 +1,6 @@
 //! What is kept of the rows of one role, in the order in which they came.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use modelwatch_sdk::{Error, Result, report::float, rows::WEIGHT_RANGE};
 use serde::{Deserialize, Serialize};
@@ -54,12 +54,36 @@ pub(crate) struct Rows {
     pub(crate) features: BTreeMap<String, Feature>,
     /// Features that nothing can be learned from here.
     pub(crate) left_out: BTreeSet<String>,
+    /// Columns whose decimals have more digits than floats keep.
+    pub(crate) rounded: BTreeSet<String>,
+    /// Labels, and predictions, that are nothing that there is, by their columns.
+    pub(crate) unknown: BTreeMap<String, Unknown>,
+}
+
+/// Values of a column that are no class, or no number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Unknown {
+    pub(crate) n_rows: u64,
+    /// The first of them.
+    pub(crate) example: String,
+    /// Whether it is the column of the labels.
+    pub(crate) is_label: bool,
 }
 
 impl Rows {
     /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
         self.labels.0.len()
+    }
+
+    /// Returns how many labels are nothing that there is.
+    pub(crate) fn n_unknown_labels(&self) -> u64 {
+        self.unknown.values().filter(|it| it.is_label).map(|it| it.n_rows).sum()
+    }
+
+    /// Returns how many rows have a label.
+    pub(crate) fn n_labeled(&self) -> u64 {
+        self.labels.0.iter().filter(|it| it.is_finite()).count() as u64
     }
 
     /// Returns whether they count by weights.
@@ -110,6 +134,13 @@ impl Rows {
         self.weights.0.extend(other.weights.0);
         self.seconds.0.extend(other.seconds.0);
         self.left_out.extend(other.left_out);
+        self.rounded.extend(other.rounded);
+        for (column, theirs) in other.unknown {
+            match self.unknown.entry(column) {
+                Entry::Occupied(ours) => ours.into_mut().n_rows += theirs.n_rows,
+                Entry::Vacant(it) => drop(it.insert(theirs)),
+            }
+        }
         for (ours, theirs) in self.slices.values_mut().zip(other.slices.into_values()) {
             ours.append(theirs);
         }

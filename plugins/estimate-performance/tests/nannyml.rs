@@ -135,6 +135,7 @@ fn rows() -> Vec<Row> {
             their_config["metrics"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
         let mut config = json!({
             "task": if case == "multiclass" { "multiclass" } else { "binary" },
+            "rule": "nannyml",
             "prediction": their_config["y_pred"],
             "metrics": metrics,
             "chunk": { "size": their_config["chunk_size"] },

@@ -205,7 +205,7 @@ fn a_shift_of_weights_alone_is_found() {
     // Each hard row counts nine times, as if nine of ten rows were hard.
     let (reference, mut current) = (classified(1, 10_000), classified(2, 5000));
     current.iter_mut().for_each(|it| it.weight = if it.hardness > 0.7 { 9.0 } else { 1.0 });
-    let config = json!({ "task": "binary", "score": "score", "chunk": { "count": 5 }, "calibration": "always", "deviations": 6, "max_calibration_error": 1.0 });
+    let config = json!({ "task": "binary", "score": "score", "chunk": { "count": 5 }, "calibration": "always", "max_calibration_error": 1.0 });
     assert_eq!(codes(&run(&config, &alike(&reference), &alike(&current))), [("", ""); 0]);
     // Scores do not tell which rows are hard, labels do.
     let report = run(&config, &alike(&reference), &by_weight(&current));

@@ -20,11 +20,27 @@ pub(crate) struct Column<'a> {
     pub(crate) array: &'a ArrayRef,
 }
 
-/// Returns 1 for rows whose class is not the one that was called and 0 for others, NaN where either is missing.
+impl<'a> Column<'a> {
+    /// Returns the column with other values, where there are some.
+    pub(crate) fn or(self, array: Option<&'a ArrayRef>) -> Self {
+        Self { array: array.unwrap_or(self.array), ..self }
+    }
+}
+
+/// What was found of each row.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// NaN where it is not known.
+    pub(crate) values: Vec<f64>,
+    /// Why some labels count as missing, where they do.
+    pub(crate) unknown: Option<String>,
+}
+
+/// Returns 1 for rows whose class is not the one that was called and 0 for others, NaN where either is missing or none of the classes.
 ///
 /// # Errors
-/// When the prediction calls no classes, or a label is none of them.
-pub(crate) fn errors(config: &Config, prediction: Column<'_>, label: Column<'_>) -> Result<Vec<f64>> {
+/// When the prediction calls no classes.
+pub(crate) fn errors(config: &Config, prediction: Column<'_>, label: Column<'_>) -> Result<Found> {
     let is_class = config.threshold.is_none() && !is_list(prediction.array);
     if is_class {
         refuse_fractions(prediction)?;
@@ -33,10 +49,10 @@ pub(crate) fn errors(config: &Config, prediction: Column<'_>, label: Column<'_>)
             (Some(called), Some(right)) => f64::from(u8::from(plain(called) != plain(right))),
             _ => f64::NAN,
         };
-        return Ok(called.iter().zip(&right).map(is_wrong).collect());
+        return Ok(Found { values: called.iter().zip(&right).map(is_wrong).collect(), unknown: None });
     }
     let scores = numbers(prediction)?;
-    let right = classes(config, scores.width, label)?;
+    let (right, unknown) = classes(config, scores.width, label)?;
     let called = |row: usize| match (scores.row(row), config.threshold) {
         (all, _) if all.iter().any(|it| it.is_nan()) => None,
         ([only], threshold) => Some(usize::from(threshold.is_some_and(|it| *only >= it))),
@@ -48,14 +64,14 @@ pub(crate) fn errors(config: &Config, prediction: Column<'_>, label: Column<'_>)
         (Some(called), Some(right)) => f64::from(u8::from(called != *right)),
         _ => f64::NAN,
     };
-    Ok(right.iter().enumerate().map(is_wrong).collect())
+    Ok(Found { values: right.iter().enumerate().map(is_wrong).collect(), unknown })
 }
 
-/// Returns how wrong each row is, NaN where prediction or label is missing or no chance.
+/// Returns how wrong each row is, NaN where prediction or label is missing, no chance, or none of the classes.
 ///
 /// # Errors
 /// When prediction or label are not what the loss is about.
-pub(crate) fn losses(config: &Config, prediction: Column<'_>, label: Column<'_>) -> Result<Vec<f64>> {
+pub(crate) fn losses(config: &Config, prediction: Column<'_>, label: Column<'_>) -> Result<Found> {
     let predicted = numbers(prediction)?;
     let difference = |to: fn(f64) -> f64| {
         let right = numbers(label)?;
@@ -65,13 +81,14 @@ pub(crate) fn losses(config: &Config, prediction: Column<'_>, label: Column<'_>)
                 return Err(Error::input(message).with_help("name one output in `output`, or set `loss = \"log\"`"));
             }
         }
-        Ok(predicted.values.iter().zip(right.values.iter()).map(|(it, right)| to(it - right)).collect())
+        let values = predicted.values.iter().zip(right.values.iter()).map(|(it, right)| to(it - right)).collect();
+        Ok(Found { values, unknown: None })
     };
     match config.loss {
         Loss::Absolute => difference(f64::abs),
         Loss::Squared => difference(|it| it * it),
         Loss::Log => {
-            let right = classes(config, predicted.width, label)?;
+            let (right, unknown) = classes(config, predicted.width, label)?;
             let chance = |(row, right): (usize, &Option<usize>)| match (predicted.row(row), right) {
                 ([only], Some(right)) => Some(if *right == 1 { *only } else { 1.0 - only }),
                 (all, Some(right)) => all.get(*right).copied(),
@@ -79,13 +96,14 @@ pub(crate) fn losses(config: &Config, prediction: Column<'_>, label: Column<'_>)
             };
             let loss = |it: f64| if (0.0..=1.0).contains(&it) { -it.max(LEAST_CHANCE).ln() } else { f64::NAN };
             // A chance of 1 loses 0, not -0.
-            Ok(right.iter().enumerate().map(|it| chance(it).map_or(f64::NAN, loss) + 0.0).collect())
+            let values = right.iter().enumerate().map(|it| chance(it).map_or(f64::NAN, loss) + 0.0).collect();
+            Ok(Found { values, unknown })
         }
     }
 }
 
-/// Returns the index of the class of each row.
-fn classes(config: &Config, width: usize, label: Column<'_>) -> Result<Vec<Option<usize>>> {
+/// Returns the index of the class of each row, and why some have none where their label is none of the classes.
+fn classes(config: &Config, width: usize, label: Column<'_>) -> Result<(Vec<Option<usize>>, Option<String>)> {
     let n_classes = width.max(2);
     let names = config.classes.clone().unwrap_or_else(|| (0..n_classes).map(|it| it.to_string()).collect());
     if names.len() != n_classes {
@@ -93,15 +111,18 @@ fn classes(config: &Config, width: usize, label: Column<'_>) -> Result<Vec<Optio
         return Err(Error::input(message).with_help("list every class in `classes`, in the order of the scores"));
     }
     let indices: BTreeMap<&str, usize> = names.iter().enumerate().map(|(at, it)| (it.as_str(), at)).collect();
-    let index = |it: &Option<Cow<'_, str>>| match it {
-        None => Ok(None),
-        Some(it) => indices.get(it.as_ref()).or_else(|| indices.get(plain(it))).copied().map(Some).ok_or_else(|| {
-            let known = names.join(", ");
-            Error::input(format!("`{it}` in column `{}` is none of the classes {known}", label.name))
-                .with_help("list every class in `classes`, in the order of the scores")
-        }),
+    let texts = texts(label)?;
+    let find = |it: &str| indices.get(it).or_else(|| indices.get(plain(it))).copied();
+    let found: Vec<Option<usize>> = texts.iter().map(|it| find(it.as_deref()?)).collect();
+    let has_unknown = texts.iter().zip(&found).any(|(text, found)| text.is_some() && found.is_none());
+    // No example: which one there is would depend on how the rows are cut into batches.
+    let why = || {
+        let known = names.join(", ");
+        format!(
+            "labels that are none of the classes {known} count as missing; list every class in `classes`, in the order of the scores"
+        )
     };
-    texts(label)?.iter().map(index).collect()
+    Ok((found, has_unknown.then(why)))
 }
 
 /// A score that is taken for a class would make nearly every row wrong.
@@ -153,14 +174,14 @@ mod tests {
 
     use super::*;
 
-    type Kernel = fn(&Config, Column<'_>, Column<'_>) -> Result<Vec<f64>>;
+    type Kernel = fn(&Config, Column<'_>, Column<'_>) -> Result<Found>;
 
     fn run(
         kernel: Kernel,
         config: Value,
         prediction: impl Array + 'static,
         label: impl Array + 'static,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Found> {
         let config = serde_json::from_value(config).unwrap();
         let [prediction, label]: [ArrayRef; 2] = [Arc::new(prediction), Arc::new(label)];
         kernel(&config, Column { name: "p", array: &prediction }, Column { name: "y", array: &label })
@@ -174,7 +195,7 @@ mod tests {
         label: impl Array + 'static,
         expected: &[f64],
     ) {
-        let found = run(kernel, config, prediction, label).unwrap();
+        let found = run(kernel, config, prediction, label).unwrap().values;
         // NaN is shown as such.
         assert_eq!(format!("{found:?}"), format!("{expected:?}"));
     }
@@ -200,8 +221,9 @@ mod tests {
         check(errors, json!({}), scores(&rows), Int64Array::from(vec![1, 1, 1]), &[0.0, 1.0, f64::NAN]);
         let named = json!({"classes": ["x", "y", "z"]});
         check(errors, named.clone(), scores(&rows[..1]), StringArray::from(vec!["z"]), &[1.0]);
-        let error = run(errors, named, scores(&rows[..1]), StringArray::from(vec!["w"])).unwrap_err();
-        assert_eq!(error.message, "`w` in column `y` is none of the classes x, y, z");
+        let found = run(errors, named, scores(&rows[..2]), StringArray::from(vec!["w", "x"])).unwrap();
+        assert!(found.values[0].is_nan() && found.values[1] == 0.0, "{found:?}");
+        assert!(found.unknown.unwrap().starts_with("labels that are none of the classes x, y, z count as missing"));
         let threshold = json!({"threshold": 0.8});
         check(errors, threshold, Float64Array::from(vec![0.7, 0.8]), Int64Array::from(vec![1, 1]), &[1.0, 0.0]);
     }

@@ -1,6 +1,6 @@
 //! Turns a batch into rows.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use modelwatch_sdk::{
     Error, ModelRole, RecordBatch, Result,
@@ -55,15 +55,19 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch, first_row: u64) -> Resu
     if config.needs_labels() {
         let label = first_of(batch, Use::Label).ok_or_else(|| Error::input("the rows have no label"))?;
         let prediction = prediction(config, batch)?;
+        let floats = [prediction, label].map(|it| floats(it.array));
+        let (prediction, label) = (prediction.or(floats[0].as_ref()), label.or(floats[1].as_ref()));
         let name = prediction.name.to_owned();
         if config.watches(Watch::Errors) {
-            let values = errors(config, prediction, label)?;
+            let found = errors(config, prediction, label)?;
+            note(&mut res, label, found.unknown);
             let key = Key::new(Subject::Errors, name.as_str());
-            res.streams.insert(key, Values::narrow(values.into_iter()));
+            res.streams.insert(key, Values::narrow(found.values.into_iter()));
         }
         if config.watches(Watch::Loss) {
-            let values = losses(config, prediction, label)?;
-            res.streams.insert(Key::new(Subject::Loss, name), Values::Wide(values));
+            let found = losses(config, prediction, label)?;
+            note(&mut res, label, found.unknown);
+            res.streams.insert(Key::new(Subject::Loss, name), Values::Wide(found.values));
         }
     }
     Ok(res)
@@ -112,6 +116,16 @@ fn add(res: &mut Rows, subject: Subject, column: Column<'_>) -> std::result::Res
         res.streams.insert(key, Values::of(array.data_type(), values));
     }
     Ok(())
+}
+
+/// Returns decimals as floats; none for other types.
+fn floats(array: &ArrayRef) -> Option<ArrayRef> {
+    batches::decimals(array.as_ref()).map(|it| Arc::new(it.0) as ArrayRef)
+}
+
+/// Notes why some labels count as missing.
+fn note(res: &mut Rows, label: Column<'_>, why: Option<String>) {
+    res.left_out.extend(why.map(|it| (format!("labels of column `{}`, in part", label.name), it)));
 }
 
 /// Returns what is held against the label.

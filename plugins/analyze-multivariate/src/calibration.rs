@@ -25,7 +25,7 @@ pub(crate) fn change(
 ) -> Result<std::result::Result<(CalibrationChange, [usize; 2]), String>> {
     let mut sides = Vec::with_capacity(2);
     for (draw, role) in draws.iter().zip(["reference", "current"]) {
-        match outcomes(&draw.rows)? {
+        match outcomes(config, &draw.rows)? {
             Ok(it) if it.len() < config.min_rows => {
                 let (n, least) = (it.len(), config.min_rows);
                 return Ok(Err(format!("{n} {role} rows have a label and a probability, and {least} are needed")));
@@ -44,8 +44,8 @@ pub(crate) fn is_asked(draws: &[Draw; 2]) -> bool {
     draws.iter().all(|it| has(&it.rows, Use::Label) && has(&it.rows, Use::Candidate))
 }
 
-/// Returns the predicted probability of each row with whether it came true: of the class 1, or of the most likely class.
-fn outcomes(batch: &RecordBatch) -> Result<std::result::Result<Vec<(f64, bool)>, String>> {
+/// Returns the predicted probability of each row with whether it came true: of the positive class, or of the most likely class.
+fn outcomes(config: &Config, batch: &RecordBatch) -> Result<std::result::Result<Vec<(f64, bool)>, String>> {
     let Some((_, label)) = columns(batch, Use::Label).next() else { return Ok(Err("there is no label".to_owned())) };
     let Ok(labels) = texts(label.as_ref()) else { return Ok(Err("the label is no class".to_owned())) };
     for (_, output) in columns(batch, Use::Candidate) {
@@ -57,9 +57,14 @@ fn outcomes(batch: &RecordBatch) -> Result<std::result::Result<Vec<(f64, bool)>,
             if scores.iter().any(|it| it.is_nan()) {
                 continue;
             }
-            match outcome(scores, label) {
+            let class = config.class(label);
+            match class.and_then(|it| outcome(scores, it, config.positive_class())) {
                 Some(it) => res.push(it),
-                None => return Ok(Err(format!("the label `{label}` is no number of a class"))),
+                None => {
+                    let why = if config.classes.is_empty() { "no number of a class" } else { "none of the classes" };
+                    let help = "list every class in `classes`, in the order of the scores";
+                    return Ok(Err(format!("the label `{label}` is {why}: {help}")));
+                }
             }
         }
         return Ok(Ok(res));
@@ -67,14 +72,9 @@ fn outcomes(batch: &RecordBatch) -> Result<std::result::Result<Vec<(f64, bool)>,
     Ok(Err("no output is a probability".to_owned()))
 }
 
-fn outcome(scores: &[f64], label: &str) -> Option<(f64, bool)> {
-    let class = match label {
-        "false" => 0,
-        "true" => 1,
-        it => it.parse().ok()?,
-    };
+fn outcome(scores: &[f64], class: usize, positive: usize) -> Option<(f64, bool)> {
     if let [score] = scores {
-        return (class <= 1).then_some((*score, class == 1));
+        return (class <= 1).then_some((*score, class == positive));
     }
     let likely = (0..scores.len()).max_by(|&left, &right| {
         // The first one of equally likely classes.
@@ -101,11 +101,30 @@ mod tests {
 
     #[test]
     fn a_row_is_its_most_likely_class_or_the_class_one() {
-        assert_eq!(outcome(&[0.3], "1"), Some((0.3, true)));
-        assert_eq!(outcome(&[0.3], "false"), Some((0.3, false)));
-        assert_eq!(outcome(&[0.3], "2"), None);
-        assert_eq!(outcome(&[0.2, 0.4, 0.4], "1"), Some((0.4, true)));
-        assert_eq!(outcome(&[0.2, 0.4, 0.4], "2"), Some((0.4, false)));
-        assert_eq!((outcome(&[0.2, 0.8], "2"), outcome(&[0.2, 0.8], "cat")), (None, None));
+        assert_eq!(outcome(&[0.3], 1, 1), Some((0.3, true)));
+        assert_eq!(outcome(&[0.3], 0, 1), Some((0.3, false)));
+        assert_eq!(outcome(&[0.3], 0, 0), Some((0.3, true)));
+        assert_eq!(outcome(&[0.3], 2, 1), None);
+        assert_eq!(outcome(&[0.2, 0.4, 0.4], 1, 1), Some((0.4, true)));
+        assert_eq!(outcome(&[0.2, 0.4, 0.4], 2, 1), Some((0.4, false)));
+        assert_eq!(outcome(&[0.2, 0.8], 2, 1), None);
+    }
+
+    #[test]
+    fn classes_are_numbers_where_they_have_no_names() {
+        let of = |classes: &[&str], positive: Option<&str>| Config {
+            classes: classes.iter().map(|it| (*it).to_owned()).collect(),
+            positive: positive.map(str::to_owned),
+            ..Config::default()
+        };
+        let config = of(&[], None);
+        assert_eq!(["0", "true", "cat"].map(|it| config.class(it)), [Some(0), Some(1), None]);
+        let config = of(&["benign", "malignant"], Some("benign"));
+        assert_eq!(["benign", "malignant", "1"].map(|it| config.class(it)), [Some(0), Some(1), None]);
+        assert_eq!((config.positive_class(), of(&["a", "b"], None).positive_class()), (0, 1));
+        let refused = |classes: &[&str], positive| of(classes, positive).validated().unwrap_err().path;
+        assert_eq!(refused(&["a"], None), "/classes");
+        assert_eq!(refused(&["a", "b", "a"], None), "/classes");
+        assert_eq!(refused(&["a", "b"], Some("c")), "/positive");
     }
 }

@@ -67,6 +67,13 @@ pub struct Config {
     pub label: bool,
     /// Whether calibration is compared, where both roles have labels and probabilities.
     pub calibration: bool,
+    /// The column of the data with the scores that were logged: of the positive class, or a list of one for each class. It is an output then,
+    /// and no model is run.
+    pub score: Option<String>,
+    /// The names of the classes in the order of their scores, as they stand in the label column; `0`, `1`, … where it is empty.
+    pub classes: Vec<String>,
+    /// The class that a single score is of; the second one without it.
+    pub positive: Option<String>,
     /// How the current rows are cut into chunks by the timestamp column, in UTC, each of which is judged by itself; all questions of
     /// all chunks and slices share `alpha`: `{ period = "day" }`.
     /// Chunks by size and count follow the order of the rows, which is not kept here, and are refused.
@@ -155,6 +162,9 @@ impl Default for Config {
             predictions: true,
             label: true,
             calibration: true,
+            score: None,
+            classes: Vec::new(),
+            positive: None,
             chunk: None,
             reference_window: ReferenceWindow::default(),
             rolling_chunks: None,
@@ -196,11 +206,47 @@ impl Config {
                 return Err(Error::config(format!("/{name}"), format!("`{value}` is out of range")).with_help(help));
             }
         }
+        self.check_classes()?;
         if self.min_rows > self.rows {
             return Err(Error::config("/min_rows", "more rows are needed than are compared at most")
                 .with_help(format!("use at most {}, or raise `rows`", self.rows)));
         }
         Ok(self)
+    }
+
+    fn check_classes(&self) -> Result<()> {
+        if self.classes.len() == 1 {
+            return Err(
+                Error::config("/classes", "one class is none to tell from others").with_help("list all of them")
+            );
+        }
+        if let Some(twice) = self.classes.iter().enumerate().find(|(at, it)| self.classes[..*at].contains(it)) {
+            return Err(Error::config("/classes", format!("the class `{}` is there twice", twice.1)));
+        }
+        match &self.positive {
+            Some(it) if !self.classes.contains(it) => {
+                Err(Error::config("/positive", format!("`{it}` is none of the classes"))
+                    .with_help("list both in `classes`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the index of a class by its name in the label column.
+    pub(crate) fn class(&self, name: &str) -> Option<usize> {
+        let place = |name: &str| self.classes.iter().position(|it| it == name);
+        // Booleans are read as words; a model's classes are more often 0 and 1.
+        let number = match name {
+            "false" => "0",
+            "true" => "1",
+            it => it,
+        };
+        if self.classes.is_empty() { number.parse().ok() } else { place(name).or_else(|| place(number)) }
+    }
+
+    /// Returns the index of the class that a single score is of.
+    pub(crate) fn positive_class(&self) -> usize {
+        self.positive.as_deref().and_then(|it| self.class(it)).unwrap_or(1)
     }
 
     /// Returns which columns are compared, and which numbers are categories.

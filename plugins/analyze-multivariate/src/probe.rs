@@ -54,9 +54,9 @@ impl Probe for Multivariate {
         let optional = |is_wanted: bool| if is_wanted { Need::Optional } else { Need::No };
         let rows = RowNeeds {
             features: true,
-            columns: self.config.selection().named().cloned().collect(),
+            columns: self.config.selection().named().chain(&self.config.score).cloned().collect(),
             label: optional(self.config.label || self.config.calibration),
-            predictions: optional(self.config.predictions || self.config.calibration),
+            predictions: optional(self.config.score.is_none() && (self.config.predictions || self.config.calibration)),
             slices: !self.config.slices.is_empty(),
             weight: optional(self.config.weights),
             layers: self.config.layer.iter().cloned().collect(),

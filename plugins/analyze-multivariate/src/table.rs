@@ -134,7 +134,7 @@ pub(crate) fn unused(schema: &Schema) -> Vec<(String, String)> {
 
 /// Returns what a column is compared as.
 fn purpose(config: &Config, field: &Field) -> Option<Use> {
-    if has_use(field, Use::Candidate) {
+    if has_use(field, Use::Candidate) || config.score.as_ref() == Some(field.name()) {
         return (config.predictions || config.calibration).then_some(Use::Candidate);
     }
     if has_use(field, Use::CandidateLayer) {

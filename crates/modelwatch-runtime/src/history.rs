@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use modelwatch_config::Pipeline;
+use modelwatch_sdk::chunks::Period;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use thiserror::Error;
 
@@ -45,6 +47,29 @@ pub fn keep(pipeline: &Pipeline, run: &RunRecord) -> Result<(), HistoryError> {
 /// When it cannot be written.
 pub fn replace(pipeline: &Pipeline, run: &RunRecord) -> Result<(), HistoryError> {
     History::open(&path_of(pipeline))?.write("INSERT OR REPLACE", run)
+}
+
+/// Which runs of a pipeline there were before one.
+#[derive(Clone, Debug)]
+pub(crate) struct EarlierRuns {
+    /// The history.
+    pub(crate) path: PathBuf,
+    /// The name of the pipeline.
+    pub(crate) pipeline: String,
+    /// When the run began.
+    pub(crate) now: Timestamp,
+}
+
+impl EarlierRuns {
+    /// Returns how many runs of the pipeline the history has since the stretch of the calendar began that the run is in.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub(crate) fn count_in(&self, period: Period) -> Result<u64, HistoryError> {
+        let start = period.start(self.now.as_millisecond() as f64 / 1000.0);
+        let start = start.and_then(|it| Timestamp::from_second(it).ok()).unwrap_or(Timestamp::MIN);
+        if self.path.exists() { History::read(&self.path)?.count_since(&self.pipeline, start) } else { Ok(0) }
+    }
 }
 
 /// Why the history cannot be read or written.
@@ -241,6 +266,15 @@ impl History {
         rows.and_then(Iterator::collect).map_err(|e| self.database(e))
     }
 
+    fn count_since(&self, pipeline: &str, start: Timestamp) -> Result<u64, HistoryError> {
+        let query = "SELECT COUNT(*) FROM runs WHERE pipeline = ?1 AND started >= ?2";
+        // Without the `Z`, which sorts behind the fractions of the first second.
+        let start = start.to_string();
+        let row = self.connection.query_row(query, params![pipeline, start.trim_end_matches('Z')], |row| row.get(0));
+        let n: i64 = row.map_err(|e| self.database(e))?;
+        Ok(n.unsigned_abs())
+    }
+
     /// Returns the record of a run of one pipeline or of any: of the newest one for `last`, otherwise of the one whose
     /// name is, or starts with, `run`.
     ///
@@ -262,5 +296,38 @@ impl History {
 
     fn record_error(&self, run_id: &str, reason: &dyn std::fmt::Display) -> HistoryError {
         HistoryError::Record { path: self.path.clone(), run_id: run_id.to_owned(), reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_counted_from_the_start_of_the_calendars_stretch_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.db");
+        let at = |now: &str, pipeline: &str| EarlierRuns {
+            path: path.clone(),
+            pipeline: pipeline.to_owned(),
+            now: now.parse().unwrap(),
+        };
+        assert_eq!(at("2026-03-04T10:00:00Z", "a").count_in(Period::Week).unwrap(), 0);
+        assert!(!path.exists(), "to count is not to begin a history");
+        let history = History::open(&path).unwrap();
+        // A Sunday, the Monday after it, and its first seconds.
+        let times =
+            ["2026-03-01T23:59:59.999Z", "2026-03-02T00:00:00Z", "2026-03-02T00:00:00.5Z", "2026-03-03T12:00:00Z"];
+        for (idx, started) in times.iter().enumerate() {
+            for pipeline in ["a", "b"] {
+                let row = params![format!("{idx}{pipeline}"), started, pipeline];
+                let query = "INSERT INTO runs VALUES (?1, ?2, ?3, 'pass', 0, NULL, NULL, '{}')";
+                history.connection.execute(query, row).unwrap();
+            }
+        }
+        let count = |period| at("2026-03-04T10:00:00Z", "a").count_in(period).unwrap();
+        assert_eq!([Period::Day, Period::Week, Period::Month, Period::Year].map(count), [0, 3, 4, 4]);
+        assert_eq!(at("2026-03-09T00:00:00Z", "a").count_in(Period::Week).unwrap(), 0);
+        assert_eq!(at("2026-03-04T10:00:00Z", "c").count_in(Period::Year).unwrap(), 0);
     }
 }

@@ -16,6 +16,7 @@ use modelwatch_infer::InferError;
 use modelwatch_sdk::{
     AT_ONCE, Error, ErrorKind, Host, IS_ONE_MODEL, LOAD, MAX_THREADS, ModelRole, RecordBatch, Result, answer,
     artifact::{self, BUDGET, KEEP},
+    chunks::Period,
     memory::{InferenceMemory, MEMORY},
     nodes::{self, NodeComparison, Terms},
     numerics::NUMERICS,
@@ -26,7 +27,9 @@ use serde_json::Value;
 
 use crate::{
     artifacts::Artifacts,
-    compare, describe, memory,
+    compare, describe,
+    history::EarlierRuns,
+    memory,
     models::{Models, RunModel},
     pace::Pace,
     reproduce,
@@ -56,6 +59,8 @@ pub(crate) struct ProbeHost<'a> {
     pub(crate) seconds: Mutex<BTreeMap<ModelRole, f64>>,
     /// The files that this probe hands over.
     pub(crate) artifacts: Artifacts,
+    /// The runs before; none where the run is not kept, so that nobody can count them.
+    pub(crate) earlier_runs: Option<EarlierRuns>,
 }
 
 impl ProbeHost<'_> {
@@ -219,6 +224,12 @@ impl ProbeHost<'_> {
                 found => Ok(found?.into()),
             },
             LOAD => Ok(self.models.required(role()?)?.load_again()?.into()),
+            "earlier_runs" => {
+                let period: Period = serde_json::from_value(argument.clone()).map_err(Error::input)?;
+                let none = || Error::new(ErrorKind::NotFound, "the run is not kept in a history");
+                let earlier = self.earlier_runs.as_ref().ok_or_else(none)?;
+                Ok(earlier.count_in(period).map_err(|e| Error::new(ErrorKind::Other, e.to_string()))?.into())
+            }
             "machine" => {
                 let runtime = self.models.candidate.as_deref().map(RunModel::runtime);
                 serde_json::to_value(describe::machine(runtime)).map_err(Error::input)
@@ -250,6 +261,7 @@ mod tests {
             confidence: BTreeMap::new(),
             seconds: Mutex::default(),
             artifacts: Artifacts::into_folder(None),
+            earlier_runs: None,
         };
         // The interval begins when the first one is told.
         host.progress(1, 2);

@@ -98,9 +98,12 @@ pub struct Config {
 
 /// How often all runs of a time may raise a false alarm, together.
 ///
-/// Each run gets an equal part of the rate, for all of its chunks and slices together. The chance that any run of the time calls anything drifted by accident is then at most
-/// the rate, if there are at most as many runs as `checks` says, whatever the runs have to do with each other: a shared
+/// Each run gets an equal part of the rate, for all of its chunks and slices together. The chance that any run of the time calls anything
+/// drifted by accident is then at most the rate, whatever the runs have to do with each other: a shared
 /// reference or overlapping rows do no harm. The rows of a run must be independent of each other, as for every test.
+/// The runs of the pipeline are counted in its history, and the metric `false_alarm_budget_spent` says which share of the budget these and
+/// the present one take. Where as many as `checks` were made since the time began, in UTC, nothing is judged, and what is
+/// required was not checked. A run that is not kept in a history cannot know, and says so as a gap; runs at the same time do not see each other.
 /// Methods of other tools have their own rules and are outside of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -108,9 +111,9 @@ pub struct FalseAlarmBudget {
     /// The greatest chance of a false alarm over the time.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub rate: f64,
-    /// The time.
+    /// The stretch of the calendar, in UTC.
     pub per: Period,
-    /// How many runs there are in that time.
+    /// Among how many runs the rate is divided: no more are judged in that time.
     #[schemars(range(min = 1))]
     pub checks: u64,
 }

@@ -19,6 +19,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod budget;
 mod codes;
 mod config;
 mod method;

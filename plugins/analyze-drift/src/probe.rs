@@ -8,6 +8,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
+    budget::Standing,
     codes::CODES,
     config::Config,
     decision::decide,
@@ -150,16 +151,22 @@ impl Probe for Drift {
         if host.is_cancelled() {
             return Err(host.cancelled());
         }
-        match &self.rows {
+        let standing = Standing::of(&self.config, host);
+        if let Some(refused) = standing.refused() {
+            return Ok(refused);
+        }
+        let mut report = match &self.rows {
             Rows::Whole { reference, current } => {
                 let decisions = decide(&self.config, reference, current);
-                Ok(report::write(&self.config, reference, current, &decisions))
+                report::write(&self.config, reference, current, &decisions)
             }
             Rows::Cut { cutting, reference, current } => {
                 let sides = Sides { config: &self.config, cutting, reference, current };
-                Ok(series::write(sides, &series::decide(sides, host)?))
+                series::write(sides, &series::decide(sides, host)?)
             }
-        }
+        };
+        standing.tell(&mut report);
+        Ok(report)
     }
 }
 

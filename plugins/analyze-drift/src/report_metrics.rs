@@ -10,6 +10,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
+    budget::SPENT,
     comparison::{Detail, Outcome, Part, PartName},
     config::Config,
     decision::Decision,
@@ -106,6 +107,9 @@ pub(crate) fn known(config: &Config, cutting: Option<&Cutting>) -> Vec<KnownMetr
     };
     if has_slices {
         add(&["slices", "judged_slices", "drifted_slices"], &[]);
+    }
+    if config.false_alarm_budget.is_some() {
+        add(&[SPENT], &[]);
     }
     let mut of_all = vec!["drifted_share", "drifted_columns", "compared_columns", "n_columns"];
     of_all.extend((!config.importance.is_empty()).then_some("weighted_drifted_share"));

@@ -13,10 +13,10 @@ use modelwatch_sdk::{
         },
         schema::{DataType, Field},
     },
-    report::{FigureData, Severity},
+    report::{FigureData, Severity, Status},
     rows::Use,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use common::{Random, batch_of, codes, features, finding, fixture, of_column, open, overall, run};
 
@@ -547,6 +547,51 @@ fn a_budget_over_time_is_divided_among_the_runs() {
     let once = json!({ "rate": 0.05, "per": "week", "checks": 1 });
     let report = run(json!({ "false_alarm_budget": once }), &of(1, 0.0), &of(2, 0.3));
     assert_eq!(finding(&report, "MW-D001").evidence["alpha"], json!(0.05));
+}
+
+/// A host whose history has so many runs of the week.
+struct Counts(u64);
+
+impl modelwatch_sdk::Host for Counts {
+    fn call(&self, service: &str, argument: &Value) -> modelwatch_sdk::Result<Value> {
+        assert!(service != "earlier_runs" || *argument == json!("week"), "{argument}");
+        if service == "earlier_runs" { Ok(self.0.into()) } else { ().call(service, argument) }
+    }
+}
+
+#[test]
+fn runs_beyond_those_that_a_budget_is_for_judge_nothing() {
+    let of = |seed: u64, shift: f64| x(normals(seed, 300, shift, 1.0));
+    let at = |n_before: u64| {
+        let budget = json!({ "rate": 0.05, "per": "week", "checks": 168 });
+        let mut probe = open(json!({ "false_alarm_budget": budget, "predictions": false }));
+        probe.update(&(), Role::Reference, &of(1, 0.0)).unwrap();
+        probe.update(&(), Role::Current, &of(2, 1.0)).unwrap();
+        probe.evaluate(&Counts(n_before)).unwrap()
+    };
+    for (n_before, spent) in [(0, 1.0 / 168.0), (83, 0.5), (167, 1.0)] {
+        let report = at(n_before);
+        assert_eq!((codes(&report), overall(&report, "false_alarm_budget_spent")), (vec![("MW-D001", "x")], spent));
+        assert_eq!(report.gaps, []);
+    }
+    for n_before in [168, 500] {
+        let report = at(n_before);
+        assert_eq!((codes(&report).len(), report.metrics.len()), (0, 0));
+        let expected = format!("it was divided among 168 runs, and {n_before} were made since the week began");
+        assert!(report.gaps[0].why.contains(&expected), "{:?}", report.gaps);
+        assert_eq!(report.checks[0].status, Status::NotChecked);
+    }
+}
+
+#[test]
+fn a_budget_that_nobody_counts_the_runs_of_is_a_gap() {
+    let of = |seed: u64| x(normals(seed, 300, 0.0, 1.0));
+    let budget = json!({ "rate": 0.05, "per": "week", "checks": 168 });
+    let report = run(json!({ "false_alarm_budget": budget, "predictions": false }), &of(1), &of(2));
+    assert_eq!(report.gaps.len(), 1, "{:?}", report.gaps);
+    assert_eq!(report.gaps[0].what, "false-alarm budget of the week");
+    assert!(report.gaps[0].why.ends_with("only if these are 168 at most"), "{}", report.gaps[0].why);
+    assert!(report.metrics.iter().all(|it| it.name != "false_alarm_budget_spent"));
 }
 
 #[test]

@@ -166,6 +166,7 @@ mod tests {
             confidence: std::collections::BTreeMap::new(),
             seconds: std::sync::Mutex::default(),
             artifacts: Artifacts::default(),
+            earlier_runs: None,
         };
         let mut slot = Slot::open(&pipeline.probes[0], Opener::in_thread(component), host).unwrap();
         let fresh = slot.state().unwrap();

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     blessing::SealedData,
-    history::{self, History},
+    history::{self, EarlierRuns, History},
     model::{self, LoadedModel, ModelError, Refused, Wanted},
     models::{Models, RunModel},
     pass::Slot,
@@ -282,11 +282,19 @@ impl<'a> Run<'a> {
             _ => {
                 let artifacts = self.pipeline.report.artifacts.as_ref().map(|it| it.join(&self.run_id));
                 let artifacts = artifacts.filter(|it| self.may_write(it));
-                return Some(planned.open(models, self.options, artifacts.as_deref()));
+                let kept = plan::Kept { artifacts, earlier_runs: self.earlier_runs() };
+                return Some(planned.open(models, self.options, kept));
             }
         };
         self.gap(&settings.id, "the whole probe", out);
         None
+    }
+
+    /// Returns the runs before, where this one goes into the same history.
+    fn earlier_runs(&self) -> Option<EarlierRuns> {
+        let path = history::path_of(self.pipeline);
+        let is_kept = self.options.keep && self.may_write(&path);
+        is_kept.then(|| EarlierRuns { path, pipeline: self.pipeline.name.clone(), now: self.options.now })
     }
 
     /// Probes that cannot do without a model that is not there have no say, and the others go on without it. One that is there

@@ -6,7 +6,7 @@ mod selected;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -24,6 +24,7 @@ use crate::{
     arrival,
     artifacts::Artifacts,
     data::{CORRECT_PATH, DataError},
+    history::EarlierRuns,
     model,
     models::Models,
     pace::Pace,
@@ -516,16 +517,18 @@ pub(super) fn rows_of<'p>(planned: &'p Planned<'_>, role: Role) -> Option<&'p Ro
     }
 }
 
+/// What is kept of runs.
+pub(super) struct Kept {
+    /// The folder of the files that probes hand over.
+    pub(super) artifacts: Option<PathBuf>,
+    pub(super) earlier_runs: Option<EarlierRuns>,
+}
+
 impl<'a> Planned<'a> {
     /// Opens the main instance of the probe for a run with these models.
     ///
     /// Files that it hands over go into a folder of its id in `artifacts`.
-    pub(super) fn open(
-        &self,
-        models: &Models,
-        options: &Options<'a>,
-        artifacts: Option<&Path>,
-    ) -> Result<Slot<'a>, String> {
+    pub(super) fn open(&self, models: &Models, options: &Options<'a>, kept: Kept) -> Result<Slot<'a>, String> {
         let found = self.found.as_ref().map_err(Clone::clone)?;
         let confidence = self.settings.requirements.iter();
         let confidence = confidence.filter_map(|it| Some((it.metric.name.clone(), it.confidence?))).collect();
@@ -542,7 +545,8 @@ impl<'a> Planned<'a> {
             models: models.clone(),
             confidence,
             seconds: Mutex::default(),
-            artifacts: Artifacts::into_folder(artifacts.map(|it| it.join(&self.settings.id))),
+            artifacts: Artifacts::into_folder(kept.artifacts.map(|it| it.join(&self.settings.id))),
+            earlier_runs: kept.earlier_runs,
         };
         Slot::open(self.settings, found.opener.clone(), host).map_err(|e| e.message)
     }

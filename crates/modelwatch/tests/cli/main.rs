@@ -25,6 +25,7 @@ mod performance;
 mod plugins;
 mod policies;
 mod profile;
+mod readme;
 mod resume;
 mod self_tests;
 mod store;

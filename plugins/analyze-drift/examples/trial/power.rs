@@ -4,19 +4,32 @@ use modelwatch_stats::{
     Point,
     sample::NumericSample,
     two_sample::{
-        Alternative, CramerVonMises, MannWhitney, Test, anderson_darling, cramer_von_mises, epps_singleton,
-        ks_asymptotic, kuiper, mann_whitney, omnibus, student_t, welch_t,
+        Alternative, CramerVonMises, MannWhitney, Test, anderson_darling, cramer_von_mises, discrepancy, energy,
+        epps_singleton, ks_asymptotic, kuiper, mann_whitney, omnibus, robust_deviation, student_t, wasserstein,
+        welch_t, winsorize,
     },
 };
 
-use crate::data::{Kind, Random};
+use crate::{
+    data::{Kind, Random},
+    loss::{Found, compare},
+};
 
-/// The rate of false alarms, per column.
-pub(crate) const ALPHA: f64 = 0.01;
-
-/// The tests, the default first.
-pub(crate) const TESTS: [&str; 9] =
-    ["auto", "ks", "cvm", "ad", "mann-whitney", "t", "welch", "epps-singleton", "kuiper"];
+/// The tests, the default first. The last three are distances, by a null distribution of their own.
+pub(crate) const TESTS: [&str; 12] = [
+    "auto",
+    "ks",
+    "cvm",
+    "ad",
+    "mann-whitney",
+    "t",
+    "welch",
+    "epps-singleton",
+    "kuiper",
+    "wasserstein",
+    "energy",
+    "mmd",
+];
 
 /// A difference between the two roles.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +44,7 @@ pub(crate) struct Cell {
     pub(crate) sizes: [f64; 2],
 }
 
-/// All differences. Columns of two values are left out: every test is then a function of the same two counts, and a threshold from
+/// All differences of numbers. Columns of two values are left out: every test is then a function of the same two counts, and a threshold from
 /// simulated counts would know the base rate.
 #[rustfmt::skip] // It is a table.
 pub(crate) const CELLS: [Cell; 9] = {
@@ -49,43 +62,31 @@ pub(crate) const CELLS: [Cell; 9] = {
     ]
 };
 
-/// How many times more runs without a difference there are, from which the thresholds come.
-const NULL_RUNS: u32 = 4;
-
-/// Returns the share of runs in which each test finds the difference, at the quantile of its own p-values without one. Where several
-/// p-values are equal to that quantile, as many of them count as the rate leaves room for.
-pub(crate) fn run(cell: Cell, size: usize, rows: (usize, usize), runs: u32) -> Vec<f64> {
+/// Returns how often each test finds the difference in so many runs.
+pub(crate) fn run(cell: Cell, size: usize, rows: (usize, usize), runs: u32) -> Found {
     let mut random = Random(u64::from(runs) + size as u64 * 7 + cell.kind as u64 * 1009);
-    let mut p_values = |runs: u32, by: Option<f64>| -> Vec<[f64; TESTS.len()]> {
-        (0..runs)
-            .map(|_| {
-                let left: Vec<f64> = (0..rows.0).map(|_| random.number(cell.kind)).collect();
-                let draw = |_| match by {
-                    Some(by) => (cell.draw)(&mut random, by),
-                    None => random.number(cell.kind),
-                };
-                let right: Vec<f64> = (0..rows.1).map(draw).collect();
-                tests(&points(left.into_iter()), &points(right.into_iter()))
-            })
-            .collect()
-    };
-    let (without, with) = (p_values(runs * NULL_RUNS, None), p_values(runs, Some(cell.sizes[size])));
-    let power = |test: usize| {
-        let share = |of: &[[f64; TESTS.len()]], is: &dyn Fn(f64) -> bool| {
-            of.iter().filter(|it| is(it[test])).count() as f64 / of.len() as f64
+    compare(runs, |is_different| {
+        let left: Vec<f64> = (0..rows.0).map(|_| random.number(cell.kind)).collect();
+        let draw = |_| match is_different {
+            true => (cell.draw)(&mut random, cell.sizes[size]),
+            false => random.number(cell.kind),
         };
-        let mut null: Vec<f64> = without.iter().map(|it| it[test]).collect();
-        null.sort_by(f64::total_cmp);
-        let threshold = null[(null.len() as f64 * ALPHA) as usize];
-        let (below, at) = (share(&without, &|it| it < threshold), share(&without, &|it| it == threshold));
-        let part = (ALPHA - below) / at;
-        share(&with, &|it| it < threshold) + part * share(&with, &|it| it == threshold)
-    };
-    (0..TESTS.len()).map(power).collect()
+        let right: Vec<f64> = (0..rows.1).map(draw).collect();
+        tests(&points(left.into_iter()), &points(right.into_iter())).to_vec()
+    })
 }
 
+/// Returns what each test says: the less, the more there is a difference.
 fn tests(left: &[Point], right: &[Point]) -> [f64; TESTS.len()] {
     let p = |it: Result<Test, modelwatch_stats::Undefined>| it.map_or(1.0, |it| it.p_value);
+    // As the analyzer has them: outliers are pulled in, and the unit is the reference's.
+    let inner = winsorize(left, right);
+    let of_inner = |distance: fn(&[Point], &[Point]) -> Result<f64, modelwatch_stats::Undefined>| {
+        let (left, right) = inner.as_ref().map_err(|e| *e)?;
+        distance(left, right)
+    };
+    let unit = robust_deviation(left).unwrap_or(0.0);
+    let far = |distance: Result<f64, modelwatch_stats::Undefined>, unit: f64| distance.map_or(0.0, |it| -it / unit);
     [
         omnibus(left, right).map_or(1.0, |it| it.p_value),
         p(ks_asymptotic(left, right)),
@@ -96,6 +97,9 @@ fn tests(left: &[Point], right: &[Point]) -> [f64; TESTS.len()] {
         p(welch_t(left, right)),
         p(epps_singleton(left, right)),
         p(kuiper(left, right)),
+        far(of_inner(wasserstein), unit),
+        far(of_inner(energy), unit.sqrt()),
+        far(discrepancy(left, right, unit), 1.0),
     ]
 }
 

@@ -330,3 +330,45 @@ fn members_of_a_set_take_their_branch() {
     let scores = of_one("TreeEnsemble", attributes, numbers(1, &[1.0, 2.0, 3.0, NAN]));
     assert_close("members", &as_numbers(&scores), &[10.0, 20.0, 10.0, 20.0]);
 }
+
+#[test]
+fn what_speaks_for_the_second_of_two_classes_says_nothing_of_the_first() {
+    let tree = |transform: &str, class: i64, weights: &[f32]| {
+        let attributes = vec![
+            ints("nodes_treeids", &[0; 3]),
+            ints("nodes_nodeids", &[0, 1, 2]),
+            ints("nodes_featureids", &[0; 3]),
+            floats("nodes_values", &[0.0; 3]),
+            strings("nodes_modes", &["BRANCH_LEQ", "LEAF", "LEAF"]),
+            ints("nodes_truenodeids", &[1, 0, 0]),
+            ints("nodes_falsenodeids", &[2, 0, 0]),
+            ints("class_treeids", &[0; 2]),
+            ints("class_nodeids", &[1, 2]),
+            ints("class_ids", &[class; 2]),
+            floats("class_weights", weights),
+            ints("classlabels_int64s", &[3, 4]),
+            text("post_transform", transform),
+        ];
+        let of = |outputs: [&str; 2]| {
+            let op = node("TreeEnsembleClassifier", ML, &["x"], "y", attributes.clone());
+            let op = NodeProto { output: outputs.map(str::to_owned).to_vec(), ..op };
+            as_numbers(&answer(vec![op], vec![], &[numbers(1, &[-1.0, 1.0])]).unwrap())
+        };
+        (of(["y", "scores"]), of(["labels", "y"]))
+    };
+    let logistic = |it: f64| 1.0 / (1.0 + (-it).exp());
+    let (of_shares, of_margins) = ([0.25, 0.75], [-1.5, 2.0]);
+    // As onnxruntime answers. Where leaves speak for the first class, their score is made that of the second.
+    for (class, transform, weights, scores) in [
+        (1, "NONE", of_shares, [0.0, 0.25, 0.0, 0.75]),
+        (1, "LOGISTIC", of_shares, [0.5, logistic(0.25), 0.5, logistic(0.75)]),
+        (1, "NONE", of_margins, [0.0, -1.5, 0.0, 2.0]),
+        (0, "NONE", of_shares, [0.75, 0.25, 0.25, 0.75]),
+        (0, "NONE", of_margins, [1.5, -1.5, -2.0, 2.0]),
+    ] {
+        let what = format!("{class} {transform} {weights:?}");
+        let (labels, given) = tree(transform, class, &weights.map(|it| it as f32));
+        assert_close(&what, &given, &scores);
+        assert_eq!(labels, [3.0, 4.0], "{what}");
+    }
+}

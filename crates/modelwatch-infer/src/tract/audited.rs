@@ -8,7 +8,10 @@ use std::fmt::Write;
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
-use super::{attributes::float, dropout, interpreter};
+use super::{
+    attributes::{float, int},
+    dropout, interpreter,
+};
 
 /// Whether a node is one of those that are wrong.
 type Condition = fn(&NodeProto) -> bool;
@@ -34,8 +37,17 @@ const FLOATS: &str = "f16, f32, f64";
 /// Operators of the default domain that are wrong under some condition.
 ///
 /// A model with a node for which the condition holds is interpreted if there is a kernel for the operator, else refused.
-const WRONG: [(Line, Condition); 16] = [
+const WRONG: [(Line, Condition); 17] = [
     (line("Attention", "", "f16, f32", "masks and caches are combined wrongly"), always),
+    (
+        line(
+            "BatchNormalization",
+            "`training_mode`",
+            FLOATS,
+            "the statistics of training are taken for those of the batch",
+        ),
+        |node| int(node, "training_mode").is_some_and(|it| it != 0),
+    ),
     (line("Bernoulli", "", FLOATS, RANDOM), always),
     (line("BitShift", "", "u8 to u64", "shifts by the width or more give anything"), always),
     (line("Celu", "", "f16, f32", "half precision and an alpha other than 1 are wrong"), always),
@@ -72,12 +84,32 @@ const WRONG: [(Line, Condition); 16] = [
 ];
 
 /// What another operator is put into the place of, whatever the attributes, because of this.
-const REPLACED: [Line; 10] = [
+const REPLACED: [Line; 20] = [
+    line("ArgMax, ArgMin, TopK", "NaN", FLOATS, "NaN is dropped; here it comes first"),
     line("Cast, Shape, Size", "an integer meets the length of an axis", "i64", "integers are cut to 32 bits"),
+    line(
+        "ConvTranspose",
+        "`output_shape`, or `auto_pad` is SAME",
+        FLOATS,
+        "pads at the other end, counts `output_padding` twice, refuses small kernels",
+    ),
     line("DynamicQuantizeLinear", "several rows, or a NaN", "f32", "rows share a scale, and integers hide the NaN"),
     line("Erf, HardSwish, LeakyRelu, Round, Sigmoid", "", "f64", "an error, as there is no double precision"),
+    line("GatherND", "an index from the end", "all", "a panic"),
+    line("GlobalLpPool", "", FLOATS, "divides by the number of elements"),
     line("LSTM, RNN", "no initial state", "f16, f64", "an error, as they begin in single precision"),
+    line("LogSoftmax", "", FLOATS, "-∞ for what a softmax has no digits of"),
+    line("MatMul", "weights", "i64", "an error"),
+    line("OneHot", "an index beyond the depth", "all", "a panic"),
+    line(
+        "ReduceL1, ReduceMean, ReduceSum, ReduceSumSquare",
+        "",
+        "i64, u32, u64",
+        "sums are cut to 32 bits, or are an error",
+    ),
+    line("ReduceLogSumExp", "", FLOATS, "∞ or -∞ where an exponential is beyond all numbers"),
     line("ReduceMax, ReduceMin", "infinities and NaN", FLOATS, "the largest finite number; NaN is dropped"),
+    line("Softplus", "", FLOATS, "∞ where the exponential is, and no digits below -15"),
     line("ai.onnx.ml.ArrayFeatureExtractor", "a feature that is not there", "all", "an error that does not say so"),
     line(
         "ai.onnx.ml.LinearClassifier",
@@ -91,7 +123,7 @@ const REPLACED: [Line; 10] = [
 ];
 
 /// What is written otherwise before it is compiled, or corrected where it was.
-const REWRITTEN: [Line; 8] = [
+const REWRITTEN: [Line; 11] = [
     line("Clip, LSTM, Max, Min, Relu, Sigmoid, Tanh", "NaN", FLOATS, "NaN becomes a plausible number"),
     line("ConstantOfShape", "without `value`", "f32", "zeros in double precision"),
     line("ConvInteger, QLinearConv", "sums beyond all integers", "i8, u8", "the sums go around"),
@@ -104,7 +136,10 @@ const REWRITTEN: [Line; 8] = [
     line("LSTM, RNN, Scan", "run after run", FLOATS, "a run begins with the state that the last one ended with"),
     line("MaxPool", "NaN", FLOATS, "NaN is dropped"),
     line("QuantizeLinear", "numbers beyond all integers", "i8, u8", "the integers go around"),
+    line("Sigmoid", "far below 0", "f16, f32", "4.5e-7 for any number"),
+    line("Slice", "integers of more than 32 bits", "all", "they are cut, to starts that are others"),
     line("Sqrt", "squared", FLOATS, "the root of a negative number, squared, is that number and not NaN"),
+    line("Upsample", "", "f32", "an error"),
 ];
 
 /// What nobody computes, with the reason.

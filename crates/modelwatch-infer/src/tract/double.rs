@@ -1,4 +1,5 @@
-//! Functions of single numbers in double precision, for which tract has none.
+//! Functions of single numbers, computed in double precision: of numbers that have it, where tract has none, and those that overflow
+//! or lose all digits in the form that tract has.
 
 use tract_onnx::{
     prelude::{DatumType, IntoTValue, IntoTensor, TValue, TVec, TractResult, TypedFact, tvec},
@@ -8,11 +9,11 @@ use tract_onnx::{
         nn::{HardSwish, LeakyRelu, Sigmoid},
     },
     tract_hir::internal::{
-        EvalContext, EvalOp, Op, StaticName, TypedNode, TypedOp, as_op, op_as_typed_op, op_out_of_plan,
+        EvalContext, EvalOp, Op, StaticName, TypedNode, TypedOp, as_op, bail, f16, op_as_typed_op, op_out_of_plan,
     },
 };
 
-/// A function that tract computes in lower precision alone. A NaN stays one.
+/// A function that is computed in double precision, whatever that of the numbers is. A NaN stays one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Double {
     Sigmoid,
@@ -21,6 +22,12 @@ pub(super) enum Double {
     LeakyRelu(f64),
     Erf,
     Round,
+    /// The logarithm of 1 and the exponential.
+    Softplus,
+    /// The logarithm of 1 and the number.
+    Log1p,
+    /// The exponential less 1.
+    Expm1,
 }
 
 impl Eq for Double {}
@@ -52,6 +59,9 @@ impl Double {
             Self::LeakyRelu(_) => x,
             Self::Erf => libm::erf(x),
             Self::Round => x.round_ties_even(),
+            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Log1p => x.ln_1p(),
+            Self::Expm1 => x.exp_m1(),
         }
     }
 }
@@ -64,6 +74,9 @@ impl Op for Double {
             Self::LeakyRelu(_) => "LeakyRelu",
             Self::Erf => "Erf",
             Self::Round => "RoundHalfToEven",
+            Self::Softplus => "Softplus",
+            Self::Log1p => "Log1p",
+            Self::Expm1 => "Expm1",
         }
         .into()
     }
@@ -75,8 +88,16 @@ impl EvalOp for Double {
     op_out_of_plan!();
 
     fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let numbers = inputs[0].to_plain_array_view::<f64>()?;
-        Ok(tvec!(numbers.map(|it| self.at(*it)).into_tensor().into_tvalue()))
+        let input = &inputs[0];
+        let res = match input.datum_type() {
+            DatumType::F16 => {
+                input.to_plain_array_view::<f16>()?.map(|it| f16::from_f64(self.at((*it).into()))).into_tensor()
+            }
+            DatumType::F32 => input.to_plain_array_view::<f32>()?.map(|it| self.at((*it).into()) as f32).into_tensor(),
+            DatumType::F64 => input.to_plain_array_view::<f64>()?.map(|it| self.at(*it)).into_tensor(),
+            other => bail!("elements of {other:?} have no {}", self.name()),
+        };
+        Ok(tvec!(res.into_tvalue()))
     }
 }
 
@@ -91,6 +112,24 @@ impl TypedOp for Double {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_next_to_1_keeps_its_digits() {
+        // By `math.log1p`, `math.expm1` and `numpy.logaddexp(0, x)` of Python.
+        for (function, x, wanted) in [
+            (Double::Log1p, 1e-10, 9.999_999_999_5e-11),
+            (Double::Expm1, 1e-10, 1.000_000_000_05e-10),
+            (Double::Softplus, -20.0, 2.061_153_620_314_380_8e-9),
+            (Double::Softplus, 0.0, std::f64::consts::LN_2),
+            (Double::Softplus, 1e300, 1e300),
+            (Double::Softplus, f64::INFINITY, f64::INFINITY),
+            (Double::Softplus, f64::NEG_INFINITY, 0.0),
+        ] {
+            let got = function.at(x);
+            assert!(got == wanted || (got - wanted).abs() <= 1e-15 * wanted, "{function:?} of {x} is {got}");
+        }
+        assert!([Double::Log1p, Double::Expm1, Double::Softplus].iter().all(|it| it.at(f64::NAN).is_nan()));
+    }
 
     #[test]
     fn the_error_function_is_exact_to_double_precision() {

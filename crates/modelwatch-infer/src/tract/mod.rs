@@ -16,21 +16,25 @@ pub(crate) mod exact;
 pub(crate) mod excerpt;
 mod executable;
 pub(crate) mod guard;
+mod integer_product;
 mod interpreter;
 mod kernels;
 mod layers;
 mod lengths;
 mod limits;
+mod log_softmax;
 mod memory;
 mod nan;
 mod nnef;
 mod nodes;
 mod onnx;
 mod ops;
+mod places;
 mod plan;
 mod post_transform;
 mod preflight;
 mod recurrence;
+mod reductions;
 mod repair;
 mod requantize;
 mod rewrite;
@@ -43,6 +47,7 @@ mod tensorflow;
 mod tf_ops;
 mod tflite;
 mod wire;
+mod wired;
 
 use std::{
     path::{Path, PathBuf},

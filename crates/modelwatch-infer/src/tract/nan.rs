@@ -4,6 +4,9 @@
 //! TensorFlow keep it), and which of them do depends on the processor and on what the optimizer fused. So what drops NaN is run within
 //! an operator that puts it back, which the optimizer can fuse with nothing; functions of single numbers are asked what they make of it.
 //!
+//! Where a number is far below 0, its sigmoid is put there as well: tract's is never less than 4.5e-7, which is much where it is multiplied
+//! with the number, or a logarithm is taken of it.
+//!
 //! Integers have no NaN. A quantization is therefore one step with its inverse, unless something computes with the integers: what it
 //! makes of a NaN then shows only in the numbers of the nodes.
 
@@ -23,6 +26,7 @@ use tract_onnx::{
         konst::Const,
         lstm_cell::LstmEpilogue,
         math::{PowConst, Rsqrt, Sqrt, Square},
+        nn::Sigmoid,
     },
     tract_hir::internal::{
         AxesMapping, EvalContext, EvalOp, Op, StaticName, TractErrorContext, TypedNode, TypedOp, as_op, f16,
@@ -193,7 +197,13 @@ impl EvalOp for KeepsNan {
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let marks: TVec<_> = inputs.iter().map(|it| marks(it)).collect::<TractResult<_>>()?;
+        let far_below = if self.is_sigmoid() { far_below(&inputs[0])? } else { vec![] };
         let mut outputs = self.0.eval(context, inputs)?;
+        if !far_below.is_empty() {
+            let mut output = outputs[0].clone().into_tensor();
+            put_sigmoids(&mut output, &far_below)?;
+            outputs[0] = output.into_tvalue();
+        }
         for marks in marks.into_iter().flatten() {
             let marks = self.reached(context, marks)?;
             for it in &mut outputs {
@@ -207,6 +217,10 @@ impl EvalOp for KeepsNan {
 }
 
 impl KeepsNan {
+    fn is_sigmoid(&self) -> bool {
+        self.0.downcast_ref::<ElementWiseOp>().is_some_and(|it| it.0.is::<Sigmoid>())
+    }
+
     /// Returns which places of the outputs are computed from marked places of an input.
     fn reached(&self, context: &EvalContext, marks: ArrayD<bool>) -> TractResult<ArrayD<bool>> {
         if self.0.is::<MaxPool>() {
@@ -267,6 +281,38 @@ impl TypedOp for AsWritten {
     }
 
     as_op!();
+}
+
+/// Returns the numbers of which tract's sigmoid is that of a greater one, 4.5e-7, and where they are.
+fn far_below(tensor: &Tensor) -> TractResult<Vec<(usize, f64)>> {
+    const LEAST: f64 = -12.0;
+    fn of<T: Datum + Copy + Into<f64>>(tensor: &Tensor) -> TractResult<Vec<(usize, f64)>> {
+        if !is_any_in(tensor, |it: &T| Into::<f64>::into(*it) < LEAST) {
+            return Ok(vec![]);
+        }
+        let numbers = tensor.to_plain_array_view::<T>()?;
+        Ok(numbers.iter().map(|it| Into::<f64>::into(*it)).enumerate().filter(|it| it.1 < LEAST).collect())
+    }
+    match tensor.datum_type() {
+        DatumType::F16 => of::<f16>(tensor),
+        DatumType::F32 => of::<f32>(tensor),
+        _ => Ok(vec![]),
+    }
+}
+
+/// Puts the sigmoids of these numbers where they are.
+fn put_sigmoids(output: &mut Tensor, numbers: &[(usize, f64)]) -> TractResult<()> {
+    fn to<T: Datum>(output: &mut Tensor, numbers: &[(usize, f64)], narrow: fn(f64) -> T) -> TractResult<()> {
+        let mut values = output.to_plain_array_view_mut::<T>()?;
+        let values = values.as_slice_mut().context("the numbers do not lie side by side")?;
+        numbers.iter().for_each(|(at, x)| values[*at] = narrow(x.exp() / (1.0 + x.exp())));
+        Ok(())
+    }
+    match output.datum_type() {
+        DatumType::F16 => to(output, numbers, f16::from_f64),
+        DatumType::F32 => to(output, numbers, |it| it as f32),
+        _ => Ok(()),
+    }
 }
 
 /// Returns where `tensor` is NaN, or nothing if it is nowhere.

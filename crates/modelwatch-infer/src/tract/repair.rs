@@ -2,6 +2,7 @@
 //!
 //! `Reduce` with the maximum or minimum starts from the largest finite numbers, so that it never answers with an infinity (a mask over
 //! nothing but hidden positions is not recognized any more), and drops NaN.
+//! `Reduce` with the sum adds integers in 32 bits: see [`super::reductions`]. What gives or takes places is in [`super::places`].
 //! `QuantizeLinear` adds the zero point to integers of 32 bits, which go around where a number is beyond them.
 //! `DynamicQuantizeLinear` makes integers of NaN that say nothing of it.
 //! What computes with lengths of axes cuts numbers to 32 bits: see [`lengths`].
@@ -27,11 +28,15 @@ use tract_onnx::{
     },
 };
 
-use super::{apart, double::Double, dynamic_product::Quantization, lengths};
+use super::{
+    apart, double::Double, dynamic_product::Quantization, integer_product::IntegerProduct, lengths, places,
+    reductions::Fold,
+};
 
 /// Replaces what is known to be wrong, in the graphs of loops and branches as well.
 pub(super) fn repair(model: &mut TypedModel) {
-    for node in &mut model.nodes {
+    let inputs: Vec<Option<TypedFact>> = model.nodes.iter().map(|it| first_input(model, it)).collect();
+    for (node, input) in model.nodes.iter_mut().zip(inputs) {
         bodies(node).into_iter().for_each(repair);
         if let Some(&DequantizeLinearF32 { scale, zero_point }) = node.op_as() {
             node.op = Box::new(Dequantize { scale, zero_point });
@@ -52,6 +57,15 @@ pub(super) fn repair(model: &mut TypedModel) {
         if node.op.name() == apart::QUANTIZATION {
             node.op = Box::new(DynamicQuantize);
         }
+        if let Some(it) = IntegerProduct::of(node) {
+            node.op = Box::new(it);
+        }
+        if let Some(it) = input.as_ref().and_then(|it| places::of(node, it)) {
+            node.op = it;
+        }
+        if let Some(it) = input.as_ref().and_then(|it| Fold::of(node, it)) {
+            node.op = Box::new(it);
+        }
         let Some(reduce) = node.op_as::<Reduce>() else {
             continue;
         };
@@ -64,6 +78,10 @@ pub(super) fn repair(model: &mut TypedModel) {
             node.op = Box::new(Extreme { axes: reduce.axes.to_vec(), largest });
         }
     }
+}
+
+fn first_input(model: &TypedModel, node: &TypedNode) -> Option<TypedFact> {
+    node.inputs.first().and_then(|it| model.outlet_fact(*it).ok()).map(TypedFact::without_value)
 }
 
 /// Returns the graphs of a loop or of branches.

@@ -1,19 +1,31 @@
 //! Says to tract what it gets wrong when it is left unsaid.
 
-use tract_onnx::pb::{AttributeProto, GraphProto, TensorProto, tensor_proto::DataType};
+use std::collections::HashMap;
+
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
+
+/// Integers of 64 bits by name.
+type Integers = HashMap<String, Vec<i64>>;
 
 /// Rewrites the nodes of a graph and of those nested in it; the answers stay the same.
 pub(super) fn rewrite(graph: &mut GraphProto) {
+    let mut large = Integers::new();
     // A stack, because files can nest deeper than threads can recurse.
     let mut graphs = vec![graph];
     while let Some(graph) = graphs.pop() {
+        large.extend(large_integers(graph));
+        let mut constants = Vec::new();
         for node in &mut graph.node {
-            // Without a value these are zeros in single precision; tract makes them in double precision.
-            if node.op_type == "ConstantOfShape" && !node.attribute.iter().any(|it| it.name == "value") {
-                node.attribute.push(zero());
+            match &*node.op_type {
+                // Without a value these are zeros in single precision; tract makes them in double precision.
+                "ConstantOfShape" if !node.attribute.iter().any(|it| it.name == "value") => node.attribute.push(zero()),
+                "Slice" => constants.extend(within_32_bits(node, &large)),
+                "Upsample" => constants.extend(scales(node)),
+                _ => (),
             }
-            graphs.extend(node.attribute.iter_mut().filter_map(|it| it.g.as_mut()));
         }
+        graph.initializer.extend(constants);
+        graphs.extend(graph.node.iter_mut().flat_map(|it| &mut it.attribute).filter_map(|it| it.g.as_mut()));
     }
 }
 
@@ -22,4 +34,61 @@ fn zero() -> AttributeProto {
     let tensor =
         TensorProto { dims: vec![1], data_type: DataType::Float as i32, float_data: vec![0.0], ..Default::default() };
     AttributeProto { name: "value".to_string(), r#type: TENSOR, t: Some(tensor), ..Default::default() }
+}
+
+/// The lists of a graph that have integers of more than 32 bits.
+fn large_integers(graph: &GraphProto) -> Integers {
+    let of_nodes = graph.node.iter().filter(|it| it.op_type == "Constant").filter_map(|node| {
+        let value = node.attribute.first()?;
+        let values = value.t.as_ref().map_or_else(|| Some(value.ints.clone()), integers)?;
+        Some((node.output.first()?.clone(), values))
+    });
+    let initializers = graph.initializer.iter().filter_map(|it| Some((it.name.clone(), integers(it)?)));
+    of_nodes.chain(initializers).filter(|it| it.1.iter().any(|it| clamped(*it) != *it)).collect()
+}
+
+fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
+    /// One for each axis; more are no places to slice at.
+    const MOST: usize = 64;
+    let is_list = tensor.data_type == DataType::Int64 as i32 && tensor.dims.len() == 1;
+    let (chunks, rest) = tensor.raw_data.as_chunks::<8>();
+    if !is_list || !rest.is_empty() || chunks.len().max(tensor.int64_data.len()) > MOST {
+        return None;
+    }
+    let raw = chunks.iter().map(|it| i64::from_le_bytes(*it));
+    Some(if chunks.is_empty() { tensor.int64_data.clone() } else { raw.collect() })
+}
+
+fn clamped(it: i64) -> i64 {
+    it.clamp(i64::from(i32::MIN), i64::from(i32::MAX))
+}
+
+/// Has a slice start, end and step at integers of 32 bits, to which tract cuts others. No axis is as long.
+fn within_32_bits(node: &mut NodeProto, large: &Integers) -> Vec<TensorProto> {
+    let mut res = Vec::new();
+    for (idx, name) in node.input.iter_mut().enumerate().filter(|(idx, _)| matches!(idx, 1 | 2 | 4)) {
+        let Some(values) = large.get(&**name) else { continue };
+        let int64_data: Vec<i64> = values.iter().map(|it| clamped(*it)).collect();
+        let of = node.output.first().map_or("", |it| it);
+        *name = format!("{name} in 32 bits, input {idx} of {of}");
+        res.push(integer_list(name, int64_data));
+    }
+    res
+}
+
+fn integer_list(name: &str, int64_data: Vec<i64>) -> TensorProto {
+    let dims = vec![int64_data.len() as i64];
+    TensorProto { name: name.to_owned(), data_type: DataType::Int64 as i32, dims, int64_data, ..Default::default() }
+}
+
+/// Makes an input of the scales, which are an attribute before version 9.
+fn scales(node: &mut NodeProto) -> Option<TensorProto> {
+    let float_data = node.attribute.iter().find(|it| it.name == "scales").map(|it| it.floats.clone())?;
+    if node.input.len() != 1 {
+        return None;
+    }
+    let name = format!("scales of {}", node.output.first().map_or("", |it| it));
+    node.input.push(name.clone());
+    let (dims, data_type) = (vec![float_data.len() as i64], DataType::Float as i32);
+    Some(TensorProto { name, data_type, dims, float_data, ..Default::default() })
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::{
-    prelude::{IntoRunnable, OutletId, TValue, TVec, Tensor, TractResult, TypedModel, TypedRunnableModel},
+    prelude::{DatumType, IntoRunnable, OutletId, TValue, TVec, Tensor, TractResult, TypedModel, TypedRunnableModel},
     tract_core::{model::typed::TypedSimpleState, ops::konst::Const},
 };
 
@@ -73,8 +73,8 @@ impl Stages {
         Ok(Self { fast, careful, always_careful, verdict: OnceLock::new(), steps })
     }
 
-    /// Holds the optimized form against the form as written, and gives it up where they do not agree. A form that
-    /// cannot run is not told from one that agrees: the error comes when it is run in earnest.
+    /// Holds the optimized form against the form as written, and gives it up where they do not agree, or it alone cannot run. Where
+    /// the form as written cannot, the error comes when it is run in earnest.
     pub(super) fn test(&self, inputs: &TVec<TValue>) -> Option<&Fallback> {
         if !self.agree_on(inputs) {
             let _ = self.verdict.set(Some(self.fallback(inputs)));
@@ -98,7 +98,8 @@ impl Stages {
         kernels::forget_spare();
         match (fast, self.careful.run(inputs.clone())) {
             (Ok(fast), Ok(written)) => all_close(&fast, &written, &self.steps),
-            _ => true,
+            (Err(_), Ok(_)) => false,
+            (_, Err(_)) => true,
         }
     }
 
@@ -168,7 +169,7 @@ fn all_close(left: &TVec<TValue>, right: &TVec<TValue>, steps: &[f64]) -> bool {
                 return false;
             }
             if !left.datum_type().is_float() {
-                return differ_in_few(left, right);
+                return if is_rounded(left.datum_type()) { differ_in_few(left, right) } else { **left == **right };
             }
             let (Ok(a), Ok(b)) = (left.cast_to::<f64>(), right.cast_to::<f64>()) else { return false };
             match (a.to_plain_array_view::<f64>(), b.to_plain_array_view::<f64>()) {
@@ -181,15 +182,23 @@ fn all_close(left: &TVec<TValue>, right: &TVec<TValue>, steps: &[f64]) -> bool {
         })
 }
 
-/// Returns whether nearly all classes are the same. A few may flip at ties; what has no numbers is not compared.
+/// Whether integers are of the types that stand for numbers that were rounded to them. Others are labels, say, of which none may be
+/// another one.
+fn is_rounded(dtype: DatumType) -> bool {
+    matches!(dtype.unquantized(), DatumType::I8 | DatumType::U8)
+}
+
+/// Returns whether nearly all integers are the same, and the others next to each other: what is near the middle between two is rounded
+/// up in one form and down in the other.
 fn differ_in_few(left: &Tensor, right: &Tensor) -> bool {
     const MOST: f64 = 0.1;
-    let (Ok(left), Ok(right)) = (left.cast_to::<i64>(), right.cast_to::<i64>()) else { return true };
+    let (Ok(left), Ok(right)) = (left.cast_to::<i64>(), right.cast_to::<i64>()) else { return false };
     let (Ok(left), Ok(right)) = (left.to_plain_array_view::<i64>(), right.to_plain_array_view::<i64>()) else {
-        return true;
+        return false;
     };
-    let n_differing = left.iter().zip(&right).filter(|(left, right)| left != right).count();
-    n_differing as f64 <= MOST * left.len() as f64
+    let pairs = || left.iter().zip(&right);
+    let n_differing = pairs().filter(|(left, right)| left != right).count();
+    n_differing as f64 <= MOST * left.len() as f64 && pairs().all(|(left, right)| left.abs_diff(*right) <= 1)
 }
 
 #[cfg(test)]
@@ -199,7 +208,10 @@ mod weights;
 mod tests {
     use std::path::Path;
 
-    use tract_onnx::prelude::{IntoTValue, tensor1, tvec};
+    use tract_onnx::{
+        prelude::{IntoTValue, SpecialOps, TypedFact, tensor1, tensor2, tvec},
+        tract_core::ops::array::GatherNd,
+    };
 
     use super::*;
     use crate::{
@@ -260,12 +272,45 @@ mod tests {
     }
 
     #[test]
-    fn few_classes_may_flip() {
-        let classes = |flipped: usize| {
-            let classes: Vec<i64> = (0..20).map(|it| if it < flipped { 7 } else { 3 }).collect();
-            tvec![tensor1(&classes).into_tvalue()]
+    fn few_rounded_integers_may_be_the_next_ones() {
+        let integers = |n: u8, by: u8| {
+            let integers: Vec<u8> = (0..20).map(|it| if it < n { 3 + by } else { 3 }).collect();
+            tvec![tensor1(&integers).into_tvalue()]
         };
-        assert!(all_close(&classes(0), &classes(2), &[0.0]) && !all_close(&classes(0), &classes(3), &[0.0]));
+        assert!(all_close(&integers(0, 0), &integers(2, 1), &[0.0]));
+        assert!(!all_close(&integers(0, 0), &integers(3, 1), &[0.0]));
+        assert!(!all_close(&integers(0, 0), &integers(1, 2), &[0.0]));
+    }
+
+    #[test]
+    fn no_label_may_be_another_one() {
+        let numbers = |last: i64| tvec![tensor1(&[&[1_i64; 99][..], &[last]].concat()).into_tvalue()];
+        assert!(all_close(&numbers(1), &numbers(1), &[0.0]) && !all_close(&numbers(1), &numbers(2), &[0.0]));
+        let texts = |last: &str| tvec![tensor1(&["a".to_owned(), last.to_owned()]).into_tvalue()];
+        assert!(all_close(&texts("b"), &texts("b"), &[0.0]) && !all_close(&texts("b"), &texts("c"), &[0.0]));
+        let flags = |last: bool| tvec![tensor1(&[true, last]).into_tvalue()];
+        assert!(all_close(&flags(true), &flags(true), &[0.0]) && !all_close(&flags(true), &flags(false), &[0.0]));
+    }
+
+    #[test]
+    fn an_optimized_form_that_alone_cannot_run_is_given_up() {
+        let (mut stages, question) = miscompiled();
+        let mut failing = TypedModel::default();
+        let fact = TypedFact::dt_shape(question[0].datum_type(), question[0].shape());
+        let x = failing.add_source("x", fact).unwrap();
+        let places = failing.add_const("places", tensor2(&[[99_i64]])).unwrap();
+        let picked = failing.wire_node("picked", GatherNd::new(0), &[x, places]).unwrap();
+        failing.select_output_outlets(&picked).unwrap();
+        repair::repair(&mut failing);
+        let failing = failing.into_runnable().unwrap();
+        assert!(failing.run(question.clone()).is_err());
+        stages.fast = failing.clone();
+        let written = stages.careful.run(question.clone()).unwrap();
+        assert_eq!(stages.run_with(&mut StageStates::default(), question.clone()).unwrap(), written);
+        assert!(stages.given_up().is_some());
+        // Neither form runs.
+        (stages.careful, stages.verdict) = (failing, OnceLock::new());
+        assert!(stages.run_with(&mut StageStates::default(), question).is_err() && stages.given_up().is_none());
     }
 
     #[test]

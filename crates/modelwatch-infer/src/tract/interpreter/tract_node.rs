@@ -27,7 +27,7 @@ use super::{
 use crate::tract::{
     memory::MAX_TENSOR_BYTES,
     preflight::{Known, node_outputs},
-    stages::Stages,
+    stages::{StageStates, Stages},
 };
 
 /// The most plans of one node; more shapes than this are prepared again and again.
@@ -82,7 +82,8 @@ impl TractNode {
         let plan = self.plan(context, proto, &tensors, are_constant)?;
         let varying = tensors.into_iter().zip(&plan.operands).filter(|(_, it)| matches!(it, Operand::Of(..)));
         let varying: TVec<_> = varying.filter_map(|(it, _)| it.map(|it| it.into_tvalue())).collect();
-        let mut outputs = plan.stages.run(varying)?.into_iter();
+        // The first run holds the optimized form against the one as written.
+        let mut outputs = plan.stages.run_with(&mut StageStates::default(), varying)?.into_iter();
         let output = |name: &String| {
             if name.is_empty() {
                 return Ok(Value::Absent);

@@ -18,7 +18,6 @@ mod matrix;
 mod normalization;
 mod op;
 mod pairs;
-mod place;
 mod planes;
 mod replace;
 mod rows;

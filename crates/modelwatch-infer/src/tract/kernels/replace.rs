@@ -9,7 +9,7 @@ use tract_onnx::{
             change_axes::AxisOp,
             cnn::{Conv, MaxPool, PoolSpec},
             einsum::EinSum,
-            nn::{Reduce, Softmax as TractSoftmax, SoftmaxKind},
+            nn::{Softmax as TractSoftmax, SoftmaxKind},
         },
     },
     tract_hir::internal::TypedNode,
@@ -25,7 +25,6 @@ use super::{
     normalization::Normalization,
     op::{Kernel, KernelOp},
     pairs::PairProduct,
-    place::Place,
     planes::{Depthwise, Largest},
     softmax::Softmax,
     window::Window,
@@ -42,7 +41,6 @@ pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
     rewrite(model, &patch)?;
     rewrite(model, &stay)?;
     rewrite(model, &round)?;
-    rewrite(model, &place)?;
     Ok(())
 }
 
@@ -138,15 +136,6 @@ fn round(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelP
     }
     patch.shunt_outside(model, node.id.into(), output)?;
     Ok(Some(patch))
-}
-
-fn place(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
-    let Some(op) = node.op_as::<Reduce>().filter(|_| is_single(model, node.inputs[0])) else { return Ok(None) };
-    let along_rows = model.outlet_fact(node.inputs[0])?.rank().checked_sub(1).is_some_and(|last| *op.axes == [last]);
-    match Place::of(op.reducer).filter(|_| along_rows) {
-        Some(op) => TypedModelPatch::replace_single_op(model, node, &node.inputs, op).map(Some),
-        None => Ok(None),
-    }
 }
 
 /// Returns whether numbers were rounded, and no more than picked and moved since.

@@ -6,21 +6,30 @@
 //! axes where ONNX has integers: see [`lengths`].
 
 mod choice;
+mod deconvolution;
 mod encoder;
-mod extreme;
 mod features;
+mod functions;
 mod labels;
 mod linear;
 mod quantized;
+mod reduction;
 mod row_op;
 mod scaling;
 mod svm;
 mod trees;
 
-use tract_onnx::{Onnx, model::ParsingContext, pb::NodeProto, prelude::TractResult, tract_hir::infer::InferenceOp};
+use tract_onnx::{
+    Onnx,
+    model::ParsingContext,
+    pb::{AttributeProto, NodeProto},
+    prelude::TractResult,
+    tract_hir::{infer::InferenceOp, internal::TractErrorContext},
+};
 
 pub(super) use choice::branches;
 pub(super) use encoder::{key_of_float, maps_numbers};
+pub(super) use functions::{log_softmax_along, of_numbers};
 pub(super) use quantized::{OF_MICROSOFT, quantization};
 use row_op::{Kernel, RowOp};
 
@@ -52,9 +61,25 @@ pub(super) fn onnx() -> Onnx {
     res.op_register.insert("Size", |_, _| Ok((lengths::size(), vec![])));
     res.op_register.insert("Cast", |_, node| Ok((lengths::cast_to(node)?, vec![])));
     res.op_register.insert("If", choice::parse);
-    res.op_register.insert("ReduceMax", |context, node| extreme::parse(context, node, true));
-    res.op_register.insert("ReduceMin", |context, node| extreme::parse(context, node, false));
+    for name in reduction::OPERATORS {
+        res.op_register.insert(name, reduction::parse);
+    }
+    res.op_register.insert("ConvTranspose", deconvolution::parse);
+    res.op_register.insert("GlobalLpPool", functions::global_norm);
+    res.op_register.insert("LogSoftmax", functions::log_softmax);
+    res.op_register.insert("Upsample", upsample);
+    res.op_register.insert("Softplus", |_, _| Ok((functions::softplus(), vec![])));
     res
+}
+
+/// Resizes as `Resize` did when it was new, which `Upsample` became.
+fn upsample(context: &ParsingContext, node: &NodeProto) -> Built {
+    let mut node = node.clone();
+    let nearest =
+        AttributeProto { name: "nearest_mode".to_owned(), r#type: 3, s: b"floor".to_vec(), ..Default::default() };
+    node.attribute.push(nearest);
+    let resize = tract_onnx::onnx().op_register.0.get("Resize").copied().context("there is no `Resize`")?;
+    resize(&ParsingContext { onnx_operator_set_version: 10, ..context.clone() }, &node)
 }
 
 fn built(kernel: Kernel) -> Built {

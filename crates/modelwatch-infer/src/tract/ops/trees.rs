@@ -191,7 +191,8 @@ fn parse_test(mode: &str) -> TractResult<Test> {
     })
 }
 
-/// Two classes whose leaves all weigh the same target: one score decides, and the other column is made from it.
+/// Two classes whose leaves all weigh the same target: one score decides. Where that is of the first class, it becomes that of the
+/// second, and the other column is made from it; else nothing speaks for the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Binary {
     /// Weights are shares: the score is a probability, and the limit is one half.
@@ -207,6 +208,8 @@ pub(super) struct Classifier {
     base_values: Vec<f32>,
     transform: PostTransform,
     binary: Option<Binary>,
+    /// The only target is the second class.
+    is_of_second: bool,
 }
 
 impl Classifier {
@@ -222,9 +225,10 @@ impl Classifier {
         let is_positive = floats(node, "class_weights").iter().all(|&it| it >= 0.0);
         let binary =
             (n_classes == 2 && has_one_target).then_some(if is_positive { Binary::Share } else { Binary::Margin });
+        let is_of_second = binary.is_some() && targets.first() == Some(&1);
         // With two, onnxruntime takes the classes apart again, and what it answers is not specified.
         let allowed = if binary.is_some() {
-            base_values.len() <= 1
+            base_values.len() <= usize::from(!is_of_second)
         } else {
             matches!(base_values.len(), 0) || base_values.len() == n_classes
         };
@@ -240,7 +244,7 @@ impl Classifier {
             "node `{}` (TreeEnsembleClassifier) applies {transform:?} to a single score, which is not supported",
             node.name
         );
-        Ok(Self { forest, labels, base_values, transform, binary })
+        Ok(Self { forest, labels, base_values, transform, binary, is_of_second })
     }
 
     pub(super) fn n_classes(&self) -> usize {
@@ -285,6 +289,11 @@ impl Classifier {
             Binary::Share => (0.5, 1.0 - score, score),
             Binary::Margin if is_logistic => (0.0, logistic(-score), logistic(score)),
             Binary::Margin => (0.0, -score, score),
+        };
+        let negative = match self.is_of_second {
+            true if is_logistic => logistic(0.0),
+            true => 0.0,
+            false => negative,
         };
         out.extend([negative, positive]);
         Ok(usize::from(score > limit))

@@ -13,11 +13,8 @@ use tract_onnx::{
     },
     tract_hir::{
         infer::InferenceOp,
-        internal::{Expansion, TDim, ToDim, TractErrorContext, bail, ensure, expand},
-        ops::{
-            logic::Iff,
-            nn::{Reduce, Reducer},
-        },
+        internal::{Expansion, TDim, ToDim, TractErrorContext, bail, ensure},
+        ops::nn::{Reduce, Reducer},
     },
 };
 use tract_tensorflow::{
@@ -25,14 +22,13 @@ use tract_tensorflow::{
     tfpb::tensorflow::NodeDef,
 };
 
-use super::{
-    data_type, int,
-    wired::{several, wired},
-};
+use super::{data_type, int};
 use crate::tract::{
     axes::{constant_integers, resolve_axis},
     limits::MAX_ELEMENTS,
     memory::MAX_TENSOR_BYTES,
+    reductions::{Fold, Taken, adds_in_too_few_bits, wire_integers},
+    wired::{several, wired},
 };
 
 type Built = TractResult<Box<dyn InferenceOp>>;
@@ -51,7 +47,6 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("Sum", |_, node| reduce(node, Reducer::Sum));
     register.insert("ArgMax", |_, node| arg(node, Reducer::ArgMax(false)));
     register.insert("ArgMin", |_, node| arg(node, Reducer::ArgMin(false)));
-    register.insert("SelectV2", |_, _| Ok(expand(Iff)));
     register.insert("Split", split);
     register.insert("Unpack", unpack);
 }
@@ -136,6 +131,20 @@ fn reduce(node: &NodeDef, reducer: Reducer) -> Built {
         ensure!(inputs.len() == 2, "a reduction has {} inputs", inputs.len());
         let axes = constant_integers(model, inputs[1])?;
         let mut input = inputs[0];
+        let fact = model.outlet_fact(input)?.clone();
+        let taken = match reducer {
+            Reducer::Mean => Some(Taken::Mean),
+            Reducer::Sum => Some(Taken::Sum),
+            _ => None,
+        };
+        let is_of_integers = fact.datum_type == DatumType::TDim || adds_in_too_few_bits(fact.datum_type);
+        if let Some(taken) = taken.filter(|_| is_of_integers) {
+            let mut axes: Vec<usize> =
+                axes.iter().map(|it| resolve_axis(*it, fact.rank())).collect::<TractResult<_>>()?;
+            axes.sort_unstable();
+            axes.dedup();
+            return wire_integers(prefix, model, input, Fold { axes, taken }, keeps);
+        }
         // Shapes are numbers here.
         if model.outlet_fact(input)?.datum_type == DatumType::TDim {
             input = model.wire_node(format!("{prefix}.numbers"), cast(DatumType::I64), &[input])?[0];
@@ -158,7 +167,7 @@ fn arg(node: &NodeDef, reducer: Reducer) -> Built {
 }
 
 /// Returns how many tensors a node gives; what nobody asks for is no tensor.
-fn count(context: &ParsingContext, node: &NodeDef, attribute: &str) -> TractResult<usize> {
+pub(super) fn count(context: &ParsingContext, node: &NodeDef, attribute: &str) -> TractResult<usize> {
     const MAX: i64 = 1 << 16;
     let n = int(node, attribute).unwrap_or(0);
     ensure!((1..=MAX).contains(&n), "node `{}` ({}) gives {n} tensors", node.name, node.op);
@@ -210,7 +219,7 @@ fn slices(
     (0..n).map(&mut slice).collect()
 }
 
-fn one(model: &TypedModel, outlet: OutletId) -> TractResult<i64> {
+pub(super) fn one(model: &TypedModel, outlet: OutletId) -> TractResult<i64> {
     match &*constant_integers(model, outlet)? {
         [it] => Ok(*it),
         other => bail!("an axis is given by {} numbers", other.len()),

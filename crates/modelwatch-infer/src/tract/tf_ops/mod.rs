@@ -1,9 +1,11 @@
 //! TensorFlow operators that tract lacks or computes wrongly, and those that are refused.
 
 mod arrays;
+mod choices;
 mod constant;
+mod images;
 mod numbers;
-mod wired;
+mod shapes;
 
 use std::collections::HashMap;
 
@@ -23,7 +25,10 @@ pub(super) fn tensorflow() -> Tensorflow {
     res.op_register.insert("Const", constant::build);
     res.op_register.insert("Shape", |_, _| Ok(lengths::shape()));
     arrays::register(&mut res.op_register);
+    choices::register(&mut res.op_register);
+    images::register(&mut res.op_register);
     numbers::register(&mut res.op_register);
+    shapes::register(&mut res.op_register);
     res
 }
 
@@ -35,6 +40,7 @@ pub(super) fn obstacles(nodes: &[NodeDef]) -> Vec<(String, String)> {
         "NoOp" | "NextIteration" => None,
         "If" | "StatelessIf" => Some(format!("{} on a condition that depends on the data", node.op)),
         "Const" => constant::fault(node),
+        "RandomUniform" | "RandomUniformInt" => Some(format!("{}: random outputs cannot be compared", node.op)),
         op if !known.contains_key(op) => Some(op.to_owned()),
         op => wrong(node).map(|it| format!("{op} with {it}")),
     };
@@ -46,7 +52,6 @@ fn wrong(node: &NodeDef) -> Option<String> {
     let is_nchw = || text(node, "data_format").filter(|it| *it == "NCHW").map(|_| "data_format = \"NCHW\"".to_owned());
     let is_set = |name: &str| int(node, name).filter(|it| *it != 0).map(|it| format!("{name} = {it}"));
     match &*node.op {
-        "StridedSlice" => is_set("ellipsis_mask").or_else(|| is_set("new_axis_mask")),
         "GatherV2" => is_set("batch_dims"),
         "BiasAdd" => is_nchw(),
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {

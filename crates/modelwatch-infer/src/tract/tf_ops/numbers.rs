@@ -16,7 +16,7 @@ use tract_onnx::{
             identity::Identity,
             logic, math,
             matmul::MatMulInference,
-            nn::{DataFormat, LayerLogSoftmax, LayerSoftmax},
+            nn::{DataFormat, LayerSoftmax},
         },
     },
 };
@@ -26,7 +26,11 @@ use tract_tensorflow::{
     tfpb::tensorflow::NodeDef,
 };
 
-use super::wired::{several, wired};
+use crate::tract::{
+    double::Double,
+    ops::{log_softmax_along, of_numbers},
+    wired::{several, wired},
+};
 
 type Built = TractResult<Box<dyn InferenceOp>>;
 
@@ -56,15 +60,20 @@ pub(super) fn register(register: &mut TfOpRegister) {
 
     register.insert("Elu", |_, _| Ok(expand(Elu(1.0))));
     register.insert("LeakyRelu", |_, node| Ok(expand(LeakyRelu(node.get_attr_opt_float("alpha")?.unwrap_or(0.2)))));
-    register.insert("LogSoftmax", |_, _| Ok(expand(LayerLogSoftmax::new(-1, false))));
+    register.insert("LogSoftmax", |_, _| Ok(log_softmax_along(-1, false)));
     register.insert("Selu", |_, _| Ok(expand(Selu(SELU_ALPHA, SELU_SCALE))));
     register.insert("Softmax", |_, _| Ok(expand(LayerSoftmax::new(-1, false))));
-    register.insert("Softplus", |_, _| Ok(wired("Softplus", &[], softplus)));
+    register.insert("Expm1", |_, _| Ok(of_numbers(Double::Expm1, "Expm1")));
+    register.insert("Log1p", |_, _| Ok(of_numbers(Double::Log1p, "Log1p")));
+    register.insert("Softplus", |_, _| Ok(of_numbers(Double::Softplus, "Softplus")));
     register.insert("Erfc", |_, _| Ok(wired("Erfc", &[], erfc)));
+    register.insert("FloorDiv", |_, _| Ok(wired("FloorDiv", &[], floor_div)));
     register.insert("FloorMod", |_, _| Ok(wired("FloorMod", &[], floor_mod)));
     register.insert("SquaredDifference", |_, _| Ok(wired("SquaredDifference", &[], squared_difference)));
 
-    register.insert("BatchMatMulV2", batch_mat_mul);
+    for op in ["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"] {
+        register.insert(op, batch_mat_mul);
+    }
     register.insert("Conv2D", conv_2d);
     register.insert("Einsum", einsum);
     register.insert("FusedBatchNormV2", fused_batch_norm);
@@ -72,43 +81,29 @@ pub(super) fn register(register: &mut TfOpRegister) {
 }
 
 /// Wires operators one after the other.
-struct Chain<'a> {
+pub(super) struct Chain<'a> {
     prefix: &'a str,
     model: &'a mut TypedModel,
     n: usize,
 }
 
 impl<'a> Chain<'a> {
-    fn new(prefix: &'a str, model: &'a mut TypedModel) -> Self {
+    pub(super) fn new(prefix: &'a str, model: &'a mut TypedModel) -> Self {
         Self { prefix, model, n: 0 }
     }
 
-    fn add(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> TractResult<OutletId> {
+    pub(super) fn add(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> TractResult<OutletId> {
         self.n += 1;
         Ok(wire_with_rank_broadcast(format!("{}.{}", self.prefix, self.n), self.model, op, inputs)?[0])
     }
 
     /// Adds a number in the type of `like`.
-    fn number(&mut self, value: f32, like: OutletId) -> TractResult<OutletId> {
+    pub(super) fn number(&mut self, value: f32, like: OutletId) -> TractResult<OutletId> {
         self.n += 1;
         let dtype = self.model.outlet_fact(like)?.datum_type;
         let value: Tensor = tensor0(value).cast_to_dt(dtype)?.into_owned();
         self.model.add_const(format!("{}.{}", self.prefix, self.n), value)
     }
-}
-
-/// `ln(1 + e^x)` as `max(x, 0) + ln(1 + e^-|x|)`, which does not overflow.
-fn softplus(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-    let [x] = arguments(inputs)?;
-    let mut chain = Chain::new(prefix, model);
-    let (zero, one) = (chain.number(0.0, x)?, chain.number(1.0, x)?);
-    let positive = chain.add(math::max(), &[x, zero])?;
-    let magnitude = chain.add(math::abs(), &[x])?;
-    let negative = chain.add(math::neg(), &[magnitude])?;
-    let exponential = chain.add(math::exp(), &[negative])?;
-    let sum = chain.add(math::add(), &[exponential, one])?;
-    let logarithm = chain.add(math::ln(), &[sum])?;
-    Ok(tvec!(chain.add(math::add(), &[positive, logarithm])?))
 }
 
 fn erfc(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
@@ -126,6 +121,20 @@ fn squared_difference(prefix: &str, model: &mut TypedModel, inputs: &[OutletId])
     Ok(tvec!(chain.add(math::mul(), &[difference, difference])?))
 }
 
+/// The quotient, rounded down: of integers, what the remainder with the sign of the divisor leaves is divided.
+fn floor_div(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    let [a, b] = arguments(inputs)?;
+    if !model.outlet_fact(a)?.datum_type.is_float() {
+        let remainder = floor_mod(&format!("{prefix}.remainder"), model, inputs)?[0];
+        let mut chain = Chain::new(prefix, model);
+        let multiple = chain.add(math::sub(), &[a, remainder])?;
+        return Ok(tvec!(chain.add(math::div(), &[multiple, b])?));
+    }
+    let mut chain = Chain::new(prefix, model);
+    let quotient = chain.add(math::div(), &[a, b])?;
+    Ok(tvec!(chain.add(math::floor(), &[quotient])?))
+}
+
 /// The remainder with the sign of the divisor: `((a % b) + b) % b`.
 fn floor_mod(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     let [a, b] = arguments(inputs)?;
@@ -135,7 +144,7 @@ fn floor_mod(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Tract
     Ok(tvec!(chain.add(math::rem(), &[shifted, b])?))
 }
 
-fn arguments<const N: usize>(inputs: &[OutletId]) -> TractResult<[OutletId; N]> {
+pub(super) fn arguments<const N: usize>(inputs: &[OutletId]) -> TractResult<[OutletId; N]> {
     match inputs.try_into() {
         Ok(it) => Ok(it),
         Err(_) => bail!("{} inputs where there should be {N}", inputs.len()),

@@ -9,6 +9,7 @@ mod shapes;
 mod surgery;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -220,7 +221,7 @@ impl<'a> View<'a> {
     fn typed(self, bytes: &[u8], shapes: &[Vec<usize>]) -> TractResult<TypedModel> {
         let inputs: Vec<i32> = self.graph.inputs().into_iter().flatten().collect();
         ensure!(inputs.len() == shapes.len(), "the model has {} inputs", inputs.len());
-        let mut changed = BTreeMap::new();
+        let mut changed = weights::as_numbers(self)?;
         for (idx, shape) in inputs.iter().zip(shapes) {
             let tensor = self.tensor(*idx).with_context(|| format!("there is no tensor {idx}"))?;
             let declared = tensor.shape_signature().filter(|it| !it.is_empty()).or(tensor.shape());
@@ -230,7 +231,7 @@ impl<'a> View<'a> {
             if declared.len() != shape.len() || !declared.iter().zip(&shape).all(agrees) {
                 bail!("an input has shape {declared:?}, not {shape:?}");
             }
-            changed.insert(*idx as usize, NewTensor { shape, data: None });
+            changed.insert(*idx as usize, NewTensor { shape, data: None, is_of_numbers: false });
         }
         let mut known: HashMap<i32, Integers> = HashMap::new();
         let mut kept = Vec::new();
@@ -257,7 +258,10 @@ impl<'a> View<'a> {
             };
             let tensor = self.tensor(output).with_context(|| format!("there is no tensor {output}"))?;
             if let Some(data) = found.write(tensor.type_()) {
-                changed.insert(output as usize, NewTensor { shape: found.shape(), data: Some(data) });
+                changed.insert(
+                    output as usize,
+                    NewTensor { shape: found.shape(), data: Some(data), is_of_numbers: false },
+                );
                 known.insert(output, found);
             } else {
                 kept.push(position);
@@ -336,10 +340,12 @@ impl<'a> View<'a> {
     ///
     /// tract looks for the tensor of the number that says there is none.
     fn missing_biases(self) -> BTreeMap<usize, usize> {
+        let scaled = weights::among_numbers(self);
         let missing = |(position, (operator, node)): (usize, (Option<BuiltinOperator>, Operator<'a>))| {
             let mut inputs = node.inputs()?.into_iter();
             let (_, weights, bias) = (inputs.next()?, inputs.next()?, inputs.next().unwrap_or(-1));
-            let weights = self.tensor(weights).filter(|it| bias < 0 && it.type_() == TensorType::FLOAT32)?;
+            let are_numbers = |it: &Tensor<'_>| it.type_() == TensorType::FLOAT32 || scaled.contains(&weights);
+            let weights = self.tensor(weights).filter(|it| bias < 0 && are_numbers(it))?;
             let mut dims = weights.shape()?.into_iter();
             let n = match operator? {
                 BuiltinOperator::FULLY_CONNECTED | BuiltinOperator::CONV_2D => dims.next()?,

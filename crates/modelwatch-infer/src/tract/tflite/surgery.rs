@@ -24,6 +24,8 @@ pub(super) struct Edit<'a> {
 pub(super) struct NewTensor {
     pub(super) shape: Vec<i32>,
     pub(super) data: Option<Vec<u8>>,
+    /// What stood for numbers is now them.
+    pub(super) is_of_numbers: bool,
 }
 
 /// Where `data` starts matters to readers that do not copy it.
@@ -74,14 +76,16 @@ pub(super) fn apply(bytes: &[u8], model: Model<'_>, graph: SubGraph<'_>, edit: &
             buffer = u32::try_from(new_buffer).map_err(|it| it.to_string())?;
             new_buffer += 1;
         }
-        let scalars = [(Tensor::VT_TYPE_, u32::from(old.type_().0.cast_unsigned())), (Tensor::VT_BUFFER, buffer)];
+        let dtype = if new.is_of_numbers { TensorType::FLOAT32 } else { old.type_() };
+        let quantization = old.quantization().filter(|_| !new.is_of_numbers);
+        let scalars = [(Tensor::VT_TYPE_, u32::from(dtype.0.cast_unsigned())), (Tensor::VT_BUFFER, buffer)];
         let mut links = vec![Tensor::VT_SHAPE, Tensor::VT_NAME];
-        links.extend(old.quantization().map(|_| Tensor::VT_QUANTIZATION));
+        links.extend(quantization.map(|_| Tensor::VT_QUANTIZATION));
         let table = front.table(&scalars, &links);
         front.links.push((slot, Place::New(table.start)));
         front.numbers(table.links[0], new.shape.iter().copied());
         front.text(table.links[1], old.name().unwrap_or_default());
-        if let Some((&link, quantization)) = table.links.get(2).zip(old.quantization()) {
+        if let Some((&link, quantization)) = table.links.get(2).zip(quantization) {
             front.links.push((link, Place::Old(quantization._tab.loc())));
         }
     }

@@ -9,7 +9,6 @@ mod fourier;
 mod linear_attention;
 mod losses;
 mod ml;
-mod normalization;
 mod ordering;
 mod quantized;
 mod recurrent;
@@ -40,7 +39,6 @@ pub(in crate::tract) fn is_known(domain: &str, op_type: &str) -> bool {
 /// Returns the kernel for what tract refuses of an operator that it computes otherwise.
 pub(super) fn fallback(domain: &str, op_type: &str) -> Option<Run> {
     match (domain, op_type) {
-        ("" | "ai.onnx", "BatchNormalization") => Some(normalization::batch_normalization),
         ("" | "ai.onnx", "MatMul") => Some(elementwise::matrix_product),
         ("" | "ai.onnx", "ReduceMax") => Some(ordering::reduce_max),
         ("" | "ai.onnx", "ReduceMin") => Some(ordering::reduce_min),

@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use tract_onnx::{
     prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedFact, TypedModel},
     tract_hir::{
-        infer::{InferenceOp, InferenceResult, Solver, TensorProxy},
+        infer::{InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
         internal::{Expansion, StaticName, TDim, expand},
     },
 };
@@ -20,6 +20,8 @@ struct Wired {
     n_outputs: usize,
     /// The inputs whose values must be known, counted from the end if negative.
     constants: Vec<isize>,
+    /// What comes of the first input has its type and shape.
+    is_alike: bool,
     wire: Arc<Wire>,
 }
 
@@ -45,7 +47,15 @@ pub(super) fn several(
     constants: &[isize],
     wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync + 'static,
 ) -> Box<dyn InferenceOp> {
-    expand(Wired { name: name.into(), n_outputs, constants: constants.to_vec(), wire: Arc::new(wire) })
+    expand(Wired { name: name.into(), n_outputs, constants: constants.to_vec(), is_alike: false, wire: Arc::new(wire) })
+}
+
+/// Returns an operator whose output has the type and the shape of its only input.
+pub(super) fn alike(
+    name: impl Into<StaticName>,
+    wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync + 'static,
+) -> Box<dyn InferenceOp> {
+    expand(Wired { name: name.into(), n_outputs: 1, constants: vec![], is_alike: true, wire: Arc::new(wire) })
 }
 
 impl Wired {
@@ -70,6 +80,12 @@ impl Expansion for Wired {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
+        if self.is_alike {
+            check_input_arity(inputs, 1)?;
+            check_output_arity(outputs, 1)?;
+            s.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
+            return s.equals(&outputs[0].shape, &inputs[0].shape);
+        }
         let n_inputs = inputs.len();
         s.given_all(inputs.iter().map(|it| &it.datum_type), move |s, types: Vec<DatumType>| {
             let types = types.clone();

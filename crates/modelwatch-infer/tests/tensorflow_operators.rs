@@ -1,0 +1,298 @@
+//! TensorFlow operators with numbers that tract computes wrongly, and those that it lacks.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Npy, assert_within, batch, fixture, npz, numbers, threads};
+use modelwatch_infer::{InferError, Model, inspect};
+use prost::Message;
+use tract_tensorflow::tfpb::{
+    self,
+    tensorflow::{AttrValue, DataType, GraphDef, NodeDef, TensorProto, TensorShapeProto, tensor_shape_proto::Dim},
+};
+
+const FLOAT: DataType = DataType::DtFloat;
+const INTEGER: DataType = DataType::DtInt64;
+const SHORT: DataType = DataType::DtInt32;
+const FLAG: DataType = DataType::DtBool;
+
+fn shape(dims: &[i64]) -> TensorShapeProto {
+    TensorShapeProto { dim: dims.iter().map(|&size| Dim { size, name: String::new() }).collect(), unknown_rank: false }
+}
+
+fn constant(name: &str, dtype: DataType, tensor: TensorProto) -> NodeDef {
+    let value = AttrValue::from(TensorProto { dtype: dtype.into(), ..tensor });
+    tfpb::node().name(name).op("Const").attr("dtype", dtype).attr("value", value)
+}
+
+fn integers(name: &str, values: &[i32]) -> NodeDef {
+    let tensor_shape = Some(shape(&[values.len() as i64]));
+    constant(name, SHORT, TensorProto { tensor_shape, int_val: values.to_vec(), ..Default::default() })
+}
+
+fn integer(name: &str, value: i32) -> NodeDef {
+    constant(name, SHORT, TensorProto { tensor_shape: Some(shape(&[])), int_val: vec![value], ..Default::default() })
+}
+
+fn floats(name: &str, dims: &[i64], values: &[f32]) -> NodeDef {
+    let tensor_shape = Some(shape(dims));
+    constant(name, FLOAT, TensorProto { tensor_shape, float_val: values.to_vec(), ..Default::default() })
+}
+
+fn op(name: &str, op: &str, inputs: &[&str]) -> NodeDef {
+    inputs.iter().fold(tfpb::node().name(name).op(op), |node, it| node.input(*it))
+}
+
+fn cast(name: &str, input: &str, from: DataType, to: DataType) -> NodeDef {
+    op(name, "Cast", &[input]).attr("SrcT", from).attr("DstT", to)
+}
+
+/// Writes a model from rows `x` of these dimensions to `out`, which is `y`.
+fn load(row: &[i64], nodes: Vec<NodeDef>) -> Result<Model, InferError> {
+    let x = tfpb::node().name("x").op("Placeholder").attr("dtype", FLOAT).attr("shape", shape(&[&[-1], row].concat()));
+    let out = op("out", "Identity", &["y"]).attr("T", FLOAT);
+    let node = [vec![x], nodes, vec![out]].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pb");
+    std::fs::write(&path, GraphDef { node, ..Default::default() }.encode_to_vec()).unwrap();
+    Model::load(&path)
+}
+
+fn check(what: &str, row: &[i64], nodes: Vec<NodeDef>, x: &[f64], wanted: &[f64]) {
+    let model = load(row, nodes).unwrap_or_else(|it| panic!("{what}: {it}"));
+    let width: i64 = row.iter().product();
+    let dims: Vec<usize> = row.iter().map(|it| *it as usize).collect();
+    let x = Npy { shape: [&[x.len() / width as usize], &*dims].concat(), values: x.to_vec() };
+    let answer = model.run(&batch(&[("x", &x)]), threads(1)).unwrap_or_else(|it| panic!("{what}: {it}"));
+    assert_within(1e-6, what, &numbers(answer.column(0)), wanted);
+    assert_eq!(model.warnings(), [""; 0], "{what}");
+}
+
+#[test]
+fn axes_are_added_where_tensorflow_adds_them() {
+    // Two rows of two by three, and the numbers along the new axis next to each other.
+    let x: Vec<f64> = (0..12).map(f64::from).collect();
+    for axis in [-1, -2, -3, 1, 2, 3] {
+        let expand = vec![integer("axis", axis), op("y", "ExpandDims", &["x", "axis"]).attr("T", FLOAT)];
+        check(&format!("ExpandDims {axis}"), &[2, 3], expand, &x, &x);
+        let pack = op("y", "Pack", &["x", "x"]).attr("T", FLOAT).attr("N", 2_i64).attr("axis", i64::from(axis));
+        // Of the axes behind the rows: how many numbers of one tensor lie side by side.
+        let n_each = [1, 3, 6][if axis < 0 { (-axis - 1) as usize } else { (3 - axis) as usize }];
+        let wanted: Vec<f64> = x.chunks(n_each).flat_map(|it| [it, it].concat()).collect();
+        check(&format!("Pack {axis}"), &[2, 3], vec![pack], &x, &wanted);
+    }
+    // What depends on where the new axis is: a sum along it.
+    let nodes = vec![
+        integer("axis", -2),
+        op("deep", "ExpandDims", &["x", "axis"]).attr("T", FLOAT),
+        floats("w", &[2, 1], &[1.0, 10.0]),
+        op("y", "Mul", &["deep", "w"]).attr("T", FLOAT),
+    ];
+    check("ExpandDims", &[2], nodes, &[1.0, 2.0], &[1.0, 2.0, 10.0, 20.0]);
+}
+
+#[test]
+fn slices_are_those_of_python() {
+    let x: Vec<f64> = (0..12).map(f64::from).collect();
+    for (begin, size, wanted) in [
+        ([0, 0, 1], [-1, -1, 2], vec![1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 10.0, 11.0]),
+        ([0, 1, 0], [-1, -1, -1], vec![3.0, 4.0, 5.0, 9.0, 10.0, 11.0]),
+        ([0, 0, 2], [-1, 1, 1], vec![2.0, 8.0]),
+    ] {
+        let nodes = vec![
+            integers("begin", &begin),
+            integers("size", &size),
+            op("y", "Slice", &["x", "begin", "size"]).attr("T", FLOAT),
+        ];
+        check(&format!("Slice {begin:?} {size:?}"), &[2, 3], nodes, &x, &wanted);
+    }
+    struct Strided<'a> {
+        what: &'a str,
+        numbers: [&'a [i32]; 3],
+        masks: [i64; 5],
+        wanted: Vec<f64>,
+    }
+    let cases = [
+        Strided {
+            what: "x[..., 0]",
+            numbers: [&[0, 0], &[0, 1], &[1, 1]],
+            masks: [0, 0, 1, 0, 2],
+            wanted: vec![0.0, 3.0, 6.0, 9.0],
+        },
+        Strided {
+            what: "x[..., -1:]",
+            numbers: [&[0, -1], &[0, 0], &[1, 1]],
+            masks: [0, 2, 1, 0, 0],
+            wanted: vec![2.0, 5.0, 8.0, 11.0],
+        },
+        Strided {
+            what: "x[:, tf.newaxis]",
+            numbers: [&[0, 0], &[0, 0], &[1, 1]],
+            masks: [1, 1, 0, 2, 0],
+            wanted: x.clone(),
+        },
+        Strided {
+            what: "x[:, 1, tf.newaxis, ::-2]",
+            numbers: [&[0, 1, 0, 0], &[0, 2, 0, 0], &[1, 1, 1, -2]],
+            masks: [9, 9, 0, 4, 2],
+            wanted: vec![5.0, 3.0, 11.0, 9.0],
+        },
+    ];
+    for Strided { what, numbers: [begin, end, strides], masks, wanted } in cases {
+        let names = ["begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"];
+        let slice = op("y", "StridedSlice", &["x", "begin", "end", "strides"]).attr("T", FLOAT);
+        let slice = names.into_iter().zip(masks).fold(slice, |node, (name, it)| node.attr(name, it));
+        let nodes = vec![integers("begin", begin), integers("end", end), integers("strides", strides), slice];
+        check(what, &[2, 3], nodes, &x, &wanted);
+    }
+    let nodes = vec![
+        integers("sizes", &[1, -1]),
+        integer("axis", -1),
+        op("parts", "SplitV", &["x", "sizes", "axis"]).attr("T", FLOAT).attr("num_split", 2_i64),
+        op("sums", "Sub", &["parts:1", "parts"]).attr("T", FLOAT),
+        op("y", "Identity", &["sums"]).attr("T", FLOAT),
+    ];
+    check("SplitV", &[2, 3], nodes, &x, &[1.0, 2.0].repeat(4));
+}
+
+#[test]
+fn numbers_are_those_of_tensorflow() {
+    let unary = |name: &str| vec![op("y", name, &["x"]).attr("T", FLOAT)];
+    let x = [0.0, 120.0, 60.0, f64::NAN, 1.0, 2.0];
+    let nan = [f64::NAN; 3];
+    check("LogSoftmax", &[3], unary("LogSoftmax"), &x, &[&[-120.0, 0.0, -60.0][..], &nan].concat());
+    check(
+        "Softplus",
+        &[3],
+        unary("Softplus"),
+        &x,
+        &[std::f64::consts::LN_2, 120.0, 60.0, f64::NAN, 1.313_261_687_5, 2.126_928_011],
+    );
+    check(
+        "Log1p",
+        &[2],
+        unary("Log1p"),
+        &[0.0, 1.0, f64::NAN, -1.0],
+        &[0.0, std::f64::consts::LN_2, f64::NAN, f64::NEG_INFINITY],
+    );
+    check(
+        "Expm1",
+        &[2],
+        unary("Expm1"),
+        &[0.0, 1.0, f64::NAN, -200.0],
+        &[0.0, std::f64::consts::E - 1.0, f64::NAN, -1.0],
+    );
+    check("ZerosLike", &[2], unary("ZerosLike"), &[f64::NAN, 2.0], &[0.0, 0.0]);
+    check("OnesLike", &[2], unary("OnesLike"), &[f64::NAN, 2.0], &[1.0, 1.0]);
+
+    let sum = |name: &str| {
+        vec![
+            cast("integers", "x", FLOAT, INTEGER),
+            integer("axis", 1),
+            op("sum", name, &["integers", "axis"]).attr("T", INTEGER).attr("keep_dims", false),
+            cast("y", "sum", INTEGER, FLOAT),
+        ]
+    };
+    check("Sum", &[2], sum("Sum"), &[3e9, 3e9, 5.0, -8.0], &[6e9, -3.0]);
+    check("Mean", &[2], sum("Mean"), &[3e9, 3e9, 5.0, -8.0], &[3e9, -1.0]);
+
+    let pair =
+        |name: &str| vec![floats("w", &[4], &[2.0, -2.0, 0.0, 0.5]), op("y", name, &["x", "w"]).attr("T", FLOAT)];
+    let x = [7.0, 7.0, 7.0, -7.0];
+    check("FloorDiv", &[4], pair("FloorDiv"), &x, &[3.0, -4.0, f64::INFINITY, -14.0]);
+    check("DivNoNan", &[4], pair("DivNoNan"), &x, &[3.5, -3.5, 0.0, -14.0]);
+    let whole = vec![
+        cast("integers", "x", FLOAT, SHORT),
+        integers("w", &[2, -2, 3, 3]),
+        op("quotient", "FloorDiv", &["integers", "w"]).attr("T", SHORT),
+        cast("y", "quotient", SHORT, FLOAT),
+    ];
+    check("FloorDiv of integers", &[4], whole, &[7.0, 7.0, -6.0, -7.0], &[3.0, -4.0, -2.0, -3.0]);
+}
+
+#[test]
+fn choices_are_those_of_tensorflow() {
+    let positive = || vec![floats("zero", &[], &[0.0]), op("positive", "Greater", &["x", "zero"]).attr("T", FLOAT)];
+    let number = |name: &str| cast("y", name, FLAG, FLOAT);
+    let x = [1.0, 2.0, 3.0, -1.0, -2.0, 0.0, 0.0, 1.0, -1.0];
+    for (name, wanted) in [("All", [1.0, 0.0, 0.0]), ("Any", [1.0, 0.0, 1.0])] {
+        let reduce = op("some", name, &["positive", "axis"]).attr("keep_dims", false);
+        let nodes = [positive(), vec![integer("axis", -1), reduce, number("some")]].concat();
+        check(name, &[3], nodes, &x, &wanted);
+    }
+    let negative = || op("negative", "Neg", &["x"]).attr("T", FLOAT);
+    let select = |name: &str| op("y", name, &["positive", "x", "negative"]).attr("T", FLOAT);
+    let wanted: Vec<f64> = x.iter().map(|it| it.abs()).collect();
+    for name in ["Select", "SelectV2"] {
+        check(name, &[3], [positive(), vec![negative(), select(name)]].concat(), &x, &wanted);
+    }
+    // Rows by a condition that is a vector: whether their sums are positive.
+    let rows = vec![
+        integer("axis", 1),
+        op("sum", "Sum", &["x", "axis"]).attr("T", FLOAT).attr("keep_dims", false),
+        floats("zero", &[], &[0.0]),
+        op("positive", "Greater", &["sum", "zero"]).attr("T", FLOAT),
+        negative(),
+        select("Select"),
+    ];
+    check("Select of rows", &[2], rows, &[1.0, -3.0, 5.0, -1.0], &[-1.0, 3.0, 5.0, -1.0]);
+    let hot = vec![
+        cast("integers", "x", FLOAT, INTEGER),
+        integer("depth", 3),
+        floats("on", &[], &[2.0]),
+        floats("off", &[], &[-1.0]),
+        op("y", "OneHot", &["integers", "depth", "on", "off"]).attr("T", FLOAT).attr("axis", -1_i64),
+    ];
+    // A negative index is nowhere.
+    check(
+        "OneHot",
+        &[1],
+        hot,
+        &[2.0, 0.0, -1.0, 3.0],
+        &[-1.0, -1.0, 2.0, 2.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0],
+    );
+    for name in ["BatchMatMul", "BatchMatMulV3"] {
+        let product = op("y", name, &["x", "x"]).attr("T", FLOAT).attr("adj_y", true);
+        check(name, &[2, 2], vec![product], &[1.0, 2.0, 3.0, 4.0], &[5.0, 11.0, 11.0, 25.0]);
+    }
+}
+
+#[test]
+fn images_are_resized_as_tensorflow_does() {
+    // A row of two numbers, by the formulas of `tf.image.resize` and of its older forms.
+    for (name, attribute, n, wanted) in [
+        ("ResizeBilinear", "half_pixel_centers", 4, vec![0.0, 0.75, 2.25, 3.0]),
+        ("ResizeBilinear", "align_corners", 4, vec![0.0, 1.0, 2.0, 3.0]),
+        ("ResizeBilinear", "none", 4, vec![0.0, 1.5, 3.0, 3.0]),
+        ("ResizeNearestNeighbor", "half_pixel_centers", 3, vec![0.0, 3.0, 3.0]),
+        ("ResizeNearestNeighbor", "align_corners", 4, vec![0.0, 0.0, 3.0, 3.0]),
+        ("ResizeNearestNeighbor", "none", 3, vec![0.0, 0.0, 3.0]),
+    ] {
+        let resize = op("y", name, &["x", "size"]).attr("T", FLOAT).attr(attribute, true);
+        let what = format!("{name} with {attribute}");
+        check(&what, &[1, 2, 1], vec![integers("size", &[1, n]), resize], &[0.0, 3.0], &wanted);
+    }
+}
+
+#[test]
+fn random_numbers_are_refused_by_name() {
+    for name in ["RandomUniform", "RandomUniformInt"] {
+        let random = vec![integers("shape", &[1]), op("random", name, &["shape"]), op("y", "Add", &["x", "random"])];
+        let error = load(&[1], random).unwrap_err();
+        let InferError::Unsupported { operators, .. } = &error else { panic!("{error}") };
+        let named = format!("{name}: random outputs cannot be compared");
+        assert_eq!((&operators.0[0].0, &*operators.0[0].1), (&named, "random"));
+    }
+}
+
+#[test]
+fn weights_of_eight_bits_are_scaled_by_their_channel() {
+    for name in ["scaled_dense", "scaled_dense_by_one", "scaled_convolution"] {
+        let path = fixture(&format!("tensorflow/{name}.tflite"));
+        let reference = npz(&format!("tensorflow/{name}.npz"));
+        let model = Model::load(&path).unwrap_or_else(|it| panic!("{name}: {it}"));
+        let answer = model.run(&batch(&[("x", &reference["x"])]), threads(1)).unwrap();
+        assert_within(1e-5, name, &numbers(answer.column(0)), &reference["y"].values);
+        assert!(inspect(&path, None).unwrap().refusal.is_none());
+    }
+}

@@ -258,6 +258,7 @@ fn deconvolutions_are_padded_as_onnx_says() {
         (3, vec![ints("output_shape", &[10, 10])], 1, 10),
         (3, vec![ints("output_shape", &[10, 10]), ints("pads", &[0, 0, 1, 1])], 1, 10),
         (3, vec![ints("output_shape", &[10, 10]), text("auto_pad", "SAME_UPPER")], 0, 10),
+        (3, vec![ints("output_shape", &[12, 12])], 0, 12),
         (3, vec![ints("output_shape", &[10, 10]), text("auto_pad", "SAME_LOWER")], 1, 10),
         (3, vec![ints("output_shape", &[10, 10]), ints("output_padding", &[1, 1])], 1, 10),
         (3, vec![text("auto_pad", "SAME_UPPER"), ints("output_padding", &[1, 1])], 1, 10),

@@ -15,6 +15,19 @@ pub(super) fn resolve_axis(axis: i64, rank: usize) -> TractResult<usize> {
     }
 }
 
+/// Returns axes counted from the front, in order and each once.
+pub(super) fn resolve_axes(axes: &[i64], rank: usize) -> TractResult<Vec<usize>> {
+    let mut res: Vec<usize> = axes.iter().map(|it| resolve_axis(*it, rank)).collect::<TractResult<_>>()?;
+    res.sort_unstable();
+    res.dedup();
+    Ok(res)
+}
+
+/// Returns the order in which these axes come last.
+pub(super) fn put_last(axes: &[usize], rank: usize) -> Vec<usize> {
+    (0..rank).filter(|it| !axes.contains(it)).chain(axes.iter().copied()).collect()
+}
+
 /// Returns the elements as integers.
 pub(super) fn integers(tensor: &Tensor) -> TractResult<Vec<i64>> {
     Ok(tensor.cast_to::<i64>()?.to_plain_array_view::<i64>()?.iter().copied().collect())

@@ -11,7 +11,7 @@ use tract_onnx::{
     },
 };
 
-use super::reductions::log_sum_exp;
+use super::{axes::put_last, reductions::log_sum_exp};
 
 /// The numbers less the logarithm of the sum of the exponentials of all along these axes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,8 +23,7 @@ impl LogSoftmax {
     fn of<T: Datum + Copy + Into<f64>>(&self, tensor: &Tensor, narrow: fn(f64) -> T) -> TractResult<Tensor> {
         let numbers = tensor.to_plain_array_view::<T>()?;
         let n_each: usize = self.axes.iter().map(|it| numbers.shape()[*it]).product();
-        let others = (0..numbers.ndim()).filter(|it| !self.axes.contains(it));
-        let order: Vec<usize> = others.chain(self.axes.iter().copied()).collect();
+        let order = put_last(&self.axes, numbers.ndim());
         let mut inverse = vec![0; order.len()];
         order.iter().enumerate().for_each(|(to, from)| inverse[*from] = to);
         let ordered = numbers.permuted_axes(order);

@@ -20,6 +20,8 @@ use tract_onnx::{
     },
 };
 
+use super::axes::put_last;
+
 /// What is made of the numbers along axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Taken {
@@ -129,9 +131,7 @@ pub(super) fn along<T: Datum + Copy, U: Datum>(
     let numbers = tensor.to_plain_array_view::<T>()?;
     let mut shape = numbers.shape().to_vec();
     let n_each: usize = axes.iter().map(|it| std::mem::replace(&mut shape[*it], 1)).product();
-    let others = (0..shape.len()).filter(|it| !axes.contains(it));
-    let order: Vec<usize> = others.chain(axes.iter().copied()).collect();
-    let ordered = numbers.permuted_axes(order);
+    let ordered = numbers.permuted_axes(put_last(axes, shape.len()));
     let ordered = ordered.as_standard_layout();
     let ordered = ordered.as_slice().context("the numbers do not lie side by side")?;
     let res: Vec<U> = if n_each == 0 {

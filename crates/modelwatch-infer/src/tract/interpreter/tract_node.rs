@@ -233,3 +233,34 @@ fn parameters(op_type: &str) -> &'static [usize] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::{
+        pb::OperatorSetIdProto,
+        prelude::{tensor1, tvec},
+    };
+
+    use super::*;
+    use crate::tract::ops;
+
+    #[test]
+    fn the_first_run_of_a_node_holds_its_forms_against_each_other() {
+        let opset_import = vec![OperatorSetIdProto { version: 13, ..Default::default() }];
+        let context = Context { onnx: Arc::new(ops::onnx()), version: 13, opset_import, folder: None };
+        let [input, output] = ["x", "y"].map(|it| vec![it.to_owned()]);
+        let proto = NodeProto { op_type: "Relu".to_owned(), input, output, ..Default::default() };
+        let node = TractNode::new(&proto);
+        let run = |x: [f32; 2]| node.run(&context, &proto, &[Some(Value::from(tensor1(&x)))], &[false]).unwrap();
+        // Numbers that are not finite settle nothing.
+        let extreme = [f32::INFINITY, -1.0];
+        let is_settled = || {
+            let plan = node.plans.lock().unwrap()[0].clone();
+            plan.stages.settle(&tvec!(tensor1(&extreme).into_tvalue()))
+        };
+        run(extreme);
+        assert!(!is_settled());
+        assert_eq!(**run([1.0, -1.0])[0].tensor().unwrap(), tensor1(&[1.0_f32, 0.0]));
+        assert!(is_settled());
+    }
+}

@@ -134,10 +134,13 @@ impl Deconvolution {
         );
         let made = (len - 1) * stride + reach + added;
         let given = of_axes.and_then(|it| it.get(axis)).copied();
+        // The odd one of what is missing is added at the end; how more of it would be split, nobody agrees on.
+        let most = made + usize::from(self.odd == Odd::Start);
         ensure!(
-            given.is_none_or(|it| it <= made),
+            given.is_none_or(|it| it <= most),
             "{given:?} numbers along an axis are wanted of {made} that there are"
         );
+        let added = added + given.map_or(0, |it| it.saturating_sub(made));
         let total = made.saturating_sub(given.unwrap_or(len * stride));
         let (less, more) = (total / 2, total - total / 2);
         let (before, after) = if self.odd == Odd::End { (less, more) } else { (more, less) };

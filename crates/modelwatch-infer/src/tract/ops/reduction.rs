@@ -15,7 +15,7 @@ use tract_onnx::{
 use super::Built;
 use crate::tract::{
     attributes::{int, ints},
-    axes::{constant_integers, integers, resolve_axis},
+    axes::{constant_integers, integers, resolve_axes},
     reductions::{Fold, Taken, adds_in_too_few_bits, wire_integers, without_axes},
     repair::Extreme,
 };
@@ -75,10 +75,7 @@ impl Reduction {
         if axes.is_empty() {
             return Ok(if self.all_without_axes { (0..rank).collect() } else { vec![] });
         }
-        let mut res: Vec<usize> = axes.iter().map(|&it| resolve_axis(it, rank)).collect::<TractResult<_>>()?;
-        res.sort_unstable();
-        res.dedup();
-        Ok(res)
+        resolve_axes(axes, rank)
     }
 
     fn shape(&self, axes: &[usize], input: &[TDim]) -> ShapeFactoid {

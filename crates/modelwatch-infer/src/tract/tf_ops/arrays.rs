@@ -24,7 +24,7 @@ use tract_tensorflow::{
 
 use super::{data_type, int};
 use crate::tract::{
-    axes::{constant_integers, resolve_axis},
+    axes::{constant_integers, resolve_axes, resolve_axis},
     limits::MAX_ELEMENTS,
     memory::MAX_TENSOR_BYTES,
     reductions::{Fold, Taken, adds_in_too_few_bits, wire_integers},
@@ -139,10 +139,7 @@ fn reduce(node: &NodeDef, reducer: Reducer) -> Built {
         };
         let is_of_integers = fact.datum_type == DatumType::TDim || adds_in_too_few_bits(fact.datum_type);
         if let Some(taken) = taken.filter(|_| is_of_integers) {
-            let mut axes: Vec<usize> =
-                axes.iter().map(|it| resolve_axis(*it, fact.rank())).collect::<TractResult<_>>()?;
-            axes.sort_unstable();
-            axes.dedup();
+            let axes = resolve_axes(&axes, fact.rank())?;
             return wire_integers(prefix, model, input, Fold { axes, taken }, keeps);
         }
         // Shapes are numbers here.

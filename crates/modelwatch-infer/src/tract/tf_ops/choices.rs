@@ -23,7 +23,7 @@ use super::{
     numbers::{Chain, arguments},
 };
 use crate::tract::{
-    axes::{constant_integers, resolve_axis},
+    axes::{constant_integers, resolve_axes, resolve_axis},
     places::Hot,
     reductions::without_axes,
     wired::{alike, wired},
@@ -47,10 +47,7 @@ fn reduce(node: &NodeDef, reducer: Reducer) -> Built {
     Ok(wired(node.op.clone(), &[1], move |prefix, model, inputs| {
         ensure!(inputs.len() == 2, "a reduction has {} inputs", inputs.len());
         let rank = model.outlet_fact(inputs[0])?.rank();
-        let axes = constant_integers(model, inputs[1])?;
-        let mut axes: Vec<usize> = axes.into_iter().map(|it| resolve_axis(it, rank)).collect::<TractResult<_>>()?;
-        axes.sort_unstable();
-        axes.dedup();
+        let axes = resolve_axes(&constant_integers(model, inputs[1])?, rank)?;
         let op = Reduce { axes: axes.iter().copied().collect(), reducer };
         let wire = model.wire_node(prefix, op, &inputs[..1])?;
         if keeps { Ok(wire) } else { without_axes(prefix, model, wire, axes) }

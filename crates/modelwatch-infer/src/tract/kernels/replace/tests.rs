@@ -5,7 +5,7 @@ use tract_onnx::{
     tract_core::ops::{
         cnn::{KernelFormat, PaddingSpec},
         math::{add, div, max, min, mul, rsqrt, sqrt, square, sub},
-        nn::{DataFormat, Reducer},
+        nn::{DataFormat, Reduce, Reducer},
     },
     tract_hir::internal::{SpecialOps, TVec, ToDim, TypedOp},
 };

@@ -323,8 +323,11 @@ pub enum InferError {
         /// What the runtime said.
         reason: String,
     },
-    /// The runtime panicked; the model is not usable.
-    #[error("the runtime panicked on `{}`: {message}; the model file is likely damaged", path.display())]
+    /// The runtime panicked, on the model or on what it was given.
+    #[error(
+        "cannot run `{}`: the runtime panicked: {message}; re-export it with fixed shapes or a simpler operator set",
+        path.display()
+    )]
     Panicked {
         /// The model.
         path: PathBuf,

@@ -2,8 +2,10 @@
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
+    cell::Cell,
+    panic::{self, AssertUnwindSafe, catch_unwind},
     path::Path,
+    sync::Once,
 };
 
 use tract_onnx::{pb::NodeProto, prelude::TractError};
@@ -11,14 +13,36 @@ use tract_onnx::{pb::NodeProto, prelude::TractError};
 use super::attributes;
 use crate::error::InferError;
 
-/// Runs `f`; a panic inside becomes [`InferError::Panicked`].
+thread_local! {
+    /// How many calls of [`guarded`] this thread is in.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Runs `f`; a panic inside becomes [`InferError::Panicked`], and is not printed.
 ///
-/// tract indexes and unwraps on data from the file, so a damaged model can panic anywhere; what aborts the process is not caught.
+/// tract indexes, divides and unwraps on data from the file, so a model can panic anywhere; what aborts the process is not caught.
 pub fn guarded<T>(path: &Path, f: impl FnOnce() -> Result<T, InferError>) -> Result<T, InferError> {
+    keep_quiet();
+    DEPTH.set(DEPTH.get() + 1);
     // What `f` was changing is dropped with it: callers hand over owned state or give up the worker.
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+    let res = catch_unwind(AssertUnwindSafe(f));
+    DEPTH.set(DEPTH.get() - 1);
+    res.unwrap_or_else(|payload| {
         Err(InferError::Panicked { path: path.to_path_buf(), message: one_line(&message_of(&*payload)) })
     })
+}
+
+/// Keeps panics inside of guarded calls off the terminal. Those elsewhere go to the hook that was there before.
+fn keep_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |it| {
+            if DEPTH.get() == 0 {
+                before(it);
+            }
+        }));
+    });
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {
@@ -80,7 +104,7 @@ mod tests {
         let res: Result<(), _> = guarded(Path::new("m.onnx"), || panic!("index {} out of bounds", 7));
         assert_eq!(
             res.unwrap_err().to_string(),
-            "the runtime panicked on `m.onnx`: index 7 out of bounds; the model file is likely damaged"
+            "cannot run `m.onnx`: the runtime panicked: index 7 out of bounds; re-export it with fixed shapes or a simpler operator set"
         );
     }
 }

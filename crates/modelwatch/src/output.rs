@@ -17,10 +17,11 @@ static ERRORS_ALONE: AtomicBool = AtomicBool::new(false);
 /// Logs go to standard error: warnings, unless asked for more or less, or as `MODELWATCH_LOG` says.
 pub(crate) fn init_logs(verbose: u8, quiet: bool) {
     ERRORS_ALONE.store(quiet, Ordering::Relaxed);
+    // tract warns of versions of ONNX that it was not tested with; whether it is right about a model is looked at here.
     let default = match (quiet, verbose) {
         (true, _) => "error",
-        (_, 0) => "warn",
-        (_, 1) => "info",
+        (_, 0) => "warn,tract=error",
+        (_, 1) => "info,tract=error",
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("MODELWATCH_LOG").unwrap_or_else(|_| EnvFilter::new(default));

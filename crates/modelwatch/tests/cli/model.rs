@@ -231,3 +231,24 @@ fn each_model_of_a_probe_has_its_own_signature() {
     assert_eq!(probe(model, &["--signature", "srve"]).code, 3);
     assert_eq!(probe(model, &of_baseline).code, 2);
 }
+
+/// Returns a field of a protobuf message that has a length.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat()
+}
+
+#[test]
+fn a_version_of_onnx_is_nothing_to_warn_of() {
+    let dims = [field(1, &field(2, b"n")), field(1, &[1 << 3, 2])].concat();
+    let tensor = field(2, &field(1, &[&[1 << 3, 1][..], &field(2, &dims)].concat()));
+    let value = |name: &[u8]| [field(1, name), tensor.clone()].concat();
+    let node = [field(1, b"x"), field(2, b"y"), field(4, b"Relu")].concat();
+    let graph = [field(1, &node), field(2, b"g"), field(11, &value(b"x")), field(12, &value(b"y"))].concat();
+    let project = Project::new();
+    for version in [8, 20] {
+        let bytes = [&[1 << 3, 8][..], &field(7, &graph), &field(8, &[2 << 3, version])].concat();
+        fs::write(project.path().join("model.onnx"), bytes).unwrap();
+        let ended = call(&project, &["model", "show", "model.onnx"]);
+        assert_eq!((ended.code, &*ended.err), (0, ""), "{version}");
+    }
+}

@@ -15,6 +15,7 @@ mod dynamic_product;
 pub(crate) mod exact;
 pub(crate) mod excerpt;
 mod executable;
+mod functions;
 pub(crate) mod guard;
 mod integer_product;
 mod interpreter;

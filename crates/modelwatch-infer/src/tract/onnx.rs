@@ -21,7 +21,7 @@ use tract_onnx::{
 
 use super::{
     audit::{self, Findings},
-    convert, guard,
+    convert, functions, guard,
     interpreter::Interpreter,
     layers, limits, ops,
     preflight::{self, ExternalData},
@@ -100,6 +100,7 @@ fn read(path: &Path) -> Result<Decoded, InferError> {
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<Decoded, InferError> {
     let mut proto: ModelProto = limits::decode_bytes(path, &bytes, ModelFormat::Onnx, &wire::ONNX)?;
     drop(bytes);
+    functions::inline(&mut proto).map_err(|it| it.of(path))?;
     let beside = Arc::new(preflight::check(path, &mut proto)?);
     let mut onnx = ops::onnx();
     onnx.provider = beside.clone();

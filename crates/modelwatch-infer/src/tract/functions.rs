@@ -1,0 +1,183 @@
+//! Puts the bodies of a model's own functions in place of their calls.
+//!
+//! The functions stay in the model, whose data is looked at whether they are called or not.
+
+use std::collections::HashMap;
+
+use prost::Message;
+use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+
+use super::{
+    attributes::label,
+    limits::{MAX_COPIED_BYTES, MAX_FUNCTION_DEPTH},
+    preflight::{Fault, MAX_NODES},
+};
+
+const FLAT: &str = "export it without functions of its own";
+/// The domains whose versions say what an operator does.
+const VERSIONED: [&str; 2] = ["", "ai.onnx.ml"];
+
+/// Puts the nodes of functions in place of the nodes that call them.
+pub(super) fn inline(proto: &mut ModelProto) -> Result<(), Fault> {
+    let Some(graph) = &mut proto.graph else { return Ok(()) };
+    if proto.functions.is_empty() {
+        return Ok(());
+    }
+    let key = |it: &FunctionProto| (plain(it.domain()).to_owned(), it.name().to_owned());
+    let functions = proto.functions.iter().map(|it| (key(it), it)).collect();
+    let mut inliner = Inliner { functions, imports: &mut proto.opset_import, n_calls: 0, n_nodes: 0, n_bytes: 0 };
+    inliner.inline_graph(graph, 0)
+}
+
+fn plain(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+struct Inliner<'a> {
+    functions: HashMap<(String, String), &'a FunctionProto>,
+    imports: &'a mut Vec<OperatorSetIdProto>,
+    n_calls: usize,
+    n_nodes: usize,
+    n_bytes: usize,
+}
+
+impl Inliner<'_> {
+    fn inline_graph(&mut self, graph: &mut GraphProto, depth: usize) -> Result<(), Fault> {
+        let nodes = std::mem::take(&mut graph.node);
+        graph.node = self.inline_nodes(nodes, depth)?;
+        Ok(())
+    }
+
+    fn inline_nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>, Fault> {
+        let mut res = Vec::with_capacity(nodes.len());
+        for mut node in nodes {
+            for nested in node.attribute.iter_mut().filter_map(|it| it.g.as_mut()) {
+                self.inline_graph(nested, depth)?;
+            }
+            let function = self.functions.get(&(plain(&node.domain).to_owned(), node.op_type.clone()));
+            let Some(&function) = function else {
+                res.push(node);
+                continue;
+            };
+            if depth == MAX_FUNCTION_DEPTH {
+                let what = format!("{} calls functions that are nested more than {depth} deep", label(&node));
+                return Err(Fault { what, remedy: FLAT });
+            }
+            self.check_versions(function, &node)?;
+            let body = self.body(function, &node)?;
+            res.extend(self.inline_nodes(body, depth + 1)?);
+        }
+        Ok(res)
+    }
+
+    /// An operator of another version may be another one.
+    fn check_versions(&mut self, function: &FunctionProto, call: &NodeProto) -> Result<(), Fault> {
+        for wanted in function.opset_import.iter().filter(|it| VERSIONED.contains(&plain(&it.domain))) {
+            match self.imports.iter().find(|it| plain(&it.domain) == plain(&wanted.domain)) {
+                None => self.imports.push(wanted.clone()),
+                Some(it) if it.version == wanted.version => {}
+                Some(it) => {
+                    let (of_function, of_model) = (wanted.version, it.version);
+                    let what = format!(
+                        "{} calls a function that is written for version {of_function} of ONNX's operators, and the model for {of_model}",
+                        label(call)
+                    );
+                    return Err(Fault { what, remedy: "export both for one version" });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the nodes of a function with what a call gives it.
+    fn body(&mut self, function: &FunctionProto, call: &NodeProto) -> Result<Vec<NodeProto>, Fault> {
+        self.n_calls += 1;
+        let prefix = format!("{}.{}", function.name(), self.n_calls);
+        let mut names: HashMap<&str, String> = HashMap::new();
+        for (idx, input) in function.input.iter().enumerate() {
+            names.insert(input, call.input.get(idx).cloned().unwrap_or_default());
+        }
+        let mut passed_on = Vec::new();
+        for (inner, outer) in function.output.iter().zip(&call.output).filter(|it| !it.1.is_empty()) {
+            match names.get(&**inner) {
+                Some(from) => passed_on.push((from.clone(), outer.clone())),
+                None => _ = names.insert(inner, outer.clone()),
+            }
+        }
+        let within = Within { function, call, prefix: &prefix, names };
+        let mut res = Vec::with_capacity(function.node.len());
+        for node in &function.node {
+            self.n_nodes += 1;
+            self.n_bytes += node.encoded_len();
+            if self.n_nodes > MAX_NODES || self.n_bytes > MAX_COPIED_BYTES {
+                let what = format!("its functions come to more than {MAX_NODES} nodes or {MAX_COPIED_BYTES} bytes");
+                return Err(Fault { what, remedy: FLAT });
+            }
+            res.push(within.node(node)?);
+        }
+        res.extend(passed_on.into_iter().map(|(from, to)| NodeProto {
+            op_type: "Identity".to_owned(),
+            input: vec![from],
+            output: vec![to],
+            ..Default::default()
+        }));
+        Ok(res)
+    }
+}
+
+/// A function in the place of one call.
+struct Within<'a> {
+    function: &'a FunctionProto,
+    call: &'a NodeProto,
+    prefix: &'a str,
+    /// What its inputs and outputs are called around it.
+    names: HashMap<&'a str, String>,
+}
+
+impl Within<'_> {
+    fn name(&self, name: &str) -> String {
+        match self.names.get(name) {
+            _ if name.is_empty() => String::new(),
+            Some(it) => it.clone(),
+            None => format!("{}/{name}", self.prefix),
+        }
+    }
+
+    fn node(&self, node: &NodeProto) -> Result<NodeProto, Fault> {
+        let mut res = node.clone();
+        res.input.iter_mut().chain(&mut res.output).for_each(|it| *it = self.name(it));
+        if !node.name.is_empty() {
+            res.name = format!("{}/{}", self.prefix, node.name);
+        }
+        let attributes = node.attribute.iter().filter_map(|it| self.attribute(it).transpose());
+        res.attribute = attributes.collect::<Result<_, _>>()?;
+        Ok(res)
+    }
+
+    /// Returns an attribute, which the call may give; nothing where it does not and need not.
+    fn attribute(&self, it: &AttributeProto) -> Result<Option<AttributeProto>, Fault> {
+        let mut res = it.clone();
+        if !it.ref_attr_name.is_empty() {
+            let Some(given) = self.call.attribute.iter().find(|given| given.name == it.ref_attr_name) else {
+                if self.function.attribute.contains(&it.ref_attr_name) {
+                    return Ok(None);
+                }
+                let what = format!("{} leaves out `{}`, whose default is not read", label(self.call), it.ref_attr_name);
+                return Err(Fault { what, remedy: FLAT });
+            };
+            res = AttributeProto { name: it.name.clone(), ..given.clone() };
+        } else if let Some(graph) = &mut res.g {
+            self.rename(graph)?;
+        }
+        Ok(Some(res))
+    }
+
+    /// Names in a graph of a node are of the function, too: none in it hides another.
+    fn rename(&self, graph: &mut GraphProto) -> Result<(), Fault> {
+        let values = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
+        values.for_each(|it| it.name = self.name(&it.name));
+        graph.initializer.iter_mut().for_each(|it| it.name = self.name(&it.name));
+        graph.node = graph.node.iter().map(|it| self.node(it)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+}

@@ -8,6 +8,7 @@ mod axes;
 mod bounds;
 mod careful;
 pub(crate) mod compare;
+mod contributed;
 mod convert;
 mod double;
 mod dropout;

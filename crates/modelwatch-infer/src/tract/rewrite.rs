@@ -1,8 +1,13 @@
-//! Says to tract what it gets wrong when it is left unsaid.
+//! Says to tract what it gets wrong when it is left unsaid, and in other words what it does not know in these.
 
 use std::collections::HashMap;
 
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
+
+use super::{
+    attributes::{int, ints},
+    contributed,
+};
 
 /// Integers of 64 bits by name.
 type Integers = HashMap<String, Vec<i64>>;
@@ -13,9 +18,11 @@ pub(super) fn rewrite(graph: &mut GraphProto) {
     // A stack, because files can nest deeper than threads can recurse.
     let mut graphs = vec![graph];
     while let Some(graph) = graphs.pop() {
+        contributed::spell_out(graph);
         large.extend(large_integers(graph));
         let mut constants = Vec::new();
         for node in &mut graph.node {
+            constants.extend(given_as_input(node));
             match &*node.op_type {
                 // Without a value these are zeros in single precision; tract makes them in double precision.
                 "ConstantOfShape" if !node.attribute.iter().any(|it| it.name == "value") => node.attribute.push(zero()),
@@ -27,6 +34,20 @@ pub(super) fn rewrite(graph: &mut GraphProto) {
         graph.initializer.extend(constants);
         graphs.extend(graph.node.iter_mut().flat_map(|it| &mut it.attribute).filter_map(|it| it.g.as_mut()));
     }
+}
+
+/// Gives by an input, as later versions of an operator do, what this one has in an attribute; returns what is given.
+fn given_as_input(node: &mut NodeProto) -> Option<TensorProto> {
+    let values = match (&*node.domain, &*node.op_type, node.input.len()) {
+        ("" | "ai.onnx", "Reshape", 1) => ints(node, "shape").to_vec(),
+        ("" | "ai.onnx", "TopK", 1) => vec![int(node, "k")?],
+        _ => return None,
+    };
+    // Other than names of nodes, those of outputs are given once.
+    let input = format!("{}/given", node.output.iter().find(|it| !it.is_empty())?);
+    node.input.push(input.clone());
+    let dims = vec![i64::try_from(values.len()).ok()?];
+    Some(TensorProto { name: input, data_type: DataType::Int64 as i32, dims, int64_data: values, ..Default::default() })
 }
 
 fn zero() -> AttributeProto {

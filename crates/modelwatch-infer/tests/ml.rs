@@ -372,3 +372,36 @@ fn what_speaks_for_the_second_of_two_classes_says_nothing_of_the_first() {
         assert_eq!(labels, [3.0, 4.0], "{what}");
     }
 }
+
+#[test]
+fn trees_in_double_precision_are_compared_and_summed_in_it() {
+    let double = |name: &str, values: &[f64]| {
+        let (dims, double_data) = (vec![values.len() as i64], values.to_vec());
+        tensor_attribute(name, TensorProto { data_type: 11, dims, double_data, ..Default::default() })
+    };
+    // The first tree asks whether its feature is at most 0.1, two more are leaves.
+    let of = |values: AttributeProto, weights: AttributeProto| {
+        let attributes = vec![
+            ints("nodes_treeids", &[0, 0, 0, 1, 2]),
+            ints("nodes_nodeids", &[0, 1, 2, 0, 0]),
+            ints("nodes_featureids", &[0; 5]),
+            strings("nodes_modes", &["BRANCH_LEQ", "LEAF", "LEAF", "LEAF", "LEAF"]),
+            ints("nodes_truenodeids", &[1, 0, 0, 0, 0]),
+            ints("nodes_falsenodeids", &[2, 0, 0, 0, 0]),
+            values,
+            int("n_targets", 1),
+            ints("target_treeids", &[1, 0, 0, 2]),
+            ints("target_nodeids", &[0, 1, 2, 0]),
+            ints("target_ids", &[0; 4]),
+            weights,
+        ];
+        as_numbers(&of_one("TreeEnsembleRegressor", attributes, numbers(1, &[0.05, 0.1])))
+    };
+    let (values, weights) = ([0.1, 0.0, 0.0, 0.0, 0.0], [1e8, 1.0, 2.0, -1e8]);
+    // A tenth in single precision is more than one in double precision, and 1e8 hides what is added to it.
+    let tensors = of(double("nodes_values_as_tensor", &values), double("target_weights_as_tensor", &weights));
+    assert_close("double", &tensors, &[1.0, 2.0]);
+    let single = |it: &[f64]| it.iter().map(|it| *it as f32).collect::<Vec<_>>();
+    let lists = of(floats("nodes_values", &single(&values)), floats("target_weights", &single(&weights)));
+    assert_close("single", &lists, &[0.0, 0.0]);
+}

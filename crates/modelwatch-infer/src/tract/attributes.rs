@@ -1,9 +1,12 @@
 //! Access to the name and the attributes of an ONNX node.
 
 use tract_onnx::{
-    pb::{AttributeProto, NodeProto, TensorProto},
+    pb::{
+        AttributeProto, NodeProto, TensorProto,
+        tensor_proto::{DataLocation, DataType},
+    },
     prelude::TractResult,
-    tract_hir::internal::{bail, format_err},
+    tract_hir::internal::bail,
 };
 
 fn find<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
@@ -58,15 +61,20 @@ pub(in crate::tract) fn indices(node: &NodeProto, name: &str, n: usize) -> Tract
     Ok(res)
 }
 
-/// Refuses attributes that this project's operators do not read, by their names.
-pub(in crate::tract) fn refuse(node: &NodeProto, names: &[&str]) -> TractResult<()> {
-    match node.attribute.iter().find(|it| names.contains(&&*it.name)) {
-        Some(it) => Err(format_err!(
-            "node `{}` ({}) uses attribute `{}`, which is not supported",
-            node.name,
-            node.op_type,
-            it.name
-        )),
-        None => Ok(()),
-    }
+/// Returns the numbers of an attribute, or of the tensor that stands for it where they are in double precision, and whether it does.
+pub(in crate::tract) fn numbers(node: &NodeProto, name: &str) -> TractResult<(Vec<f64>, bool)> {
+    let Some(tensor) = tensor(node, &format!("{name}_as_tensor")) else {
+        return Ok((floats(node, name).iter().map(|&it| it.into()).collect(), false));
+    };
+    let raw = &tensor.raw_data;
+    Ok(match DataType::try_from(tensor.data_type) {
+        _ if tensor.data_location == Some(DataLocation::External as i32) => {
+            bail!("node `{}` ({}) has `{name}` in another file", node.name, node.op_type)
+        }
+        Ok(DataType::Double) if raw.is_empty() => (tensor.double_data.clone(), true),
+        Ok(DataType::Double) => (raw.as_chunks().0.iter().map(|it| f64::from_le_bytes(*it)).collect(), true),
+        Ok(DataType::Float) if raw.is_empty() => (tensor.float_data.iter().map(|&it| it.into()).collect(), false),
+        Ok(DataType::Float) => (raw.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it).into()).collect(), false),
+        _ => bail!("node `{}` ({}) has `{name}` in a type that is no number", node.name, node.op_type),
+    })
 }

@@ -12,7 +12,7 @@ use tract_onnx::{
 
 use super::labels::Labels;
 use crate::tract::{
-    attributes::{floats, indices, int, ints, refuse, text, texts},
+    attributes::{indices, int, ints, numbers, text, texts},
     post_transform::PostTransform,
 };
 
@@ -44,7 +44,9 @@ struct Forest {
     nodes: Vec<Node>,
     roots: Vec<u32>,
     /// What leaves add: target and weight.
-    weights: Vec<(usize, f32)>,
+    weights: Vec<(usize, f64)>,
+    /// The weights are in double precision, and so are their sums.
+    is_double: bool,
     /// The features that tests need.
     n_features: usize,
 }
@@ -52,20 +54,10 @@ struct Forest {
 impl Forest {
     /// Reads the `nodes_*` attributes and the leaves under `prefix` (`class` or `target`).
     fn parse(node: &NodeProto, prefix: &str, n_targets: usize) -> TractResult<Self> {
-        refuse(
-            node,
-            &[
-                "nodes_values_as_tensor",
-                "nodes_hitrates_as_tensor",
-                "class_weights_as_tensor",
-                "target_weights_as_tensor",
-                "base_values_as_tensor",
-            ],
-        )?;
         let n = ints(node, "nodes_nodeids").len();
         let tree_ids = ints(node, "nodes_treeids");
         let node_ids = ints(node, "nodes_nodeids");
-        let values = floats(node, "nodes_values");
+        let (values, _) = numbers(node, "nodes_values")?;
         let modes = texts(node, "nodes_modes");
         let features = indices(node, "nodes_featureids", n)?;
         ensure!(
@@ -99,14 +91,14 @@ impl Forest {
                 }
             }
             nodes.push(Node {
-                threshold: f64::from(values[idx]),
+                threshold: values[idx],
                 feature: position(features[idx])?,
                 next,
                 test,
                 missing_is_true: missing.get(idx).is_some_and(|&it| it != 0),
             });
         }
-        let weights = floats(node, &format!("{prefix}_weights"));
+        let (weights, is_double) = numbers(node, &format!("{prefix}_weights"))?;
         let targets = indices(node, &format!("{prefix}_ids"), weights.len())?;
         let (leaf_trees, leaf_nodes) =
             (ints(node, &format!("{prefix}_treeids")), ints(node, &format!("{prefix}_nodeids")));
@@ -142,11 +134,17 @@ impl Forest {
         ensure!(n_reached == n, "{} nodes of the trees are in a cycle", n - n_reached);
         let tests = nodes.iter().filter(|it| it.test != Test::Leaf);
         let n_features = tests.map(|it| it.feature as usize + 1).max().unwrap_or(0);
-        Ok(Self { nodes, roots, weights, n_features })
+        Ok(Self { nodes, roots, weights, is_double, n_features })
+    }
+
+    /// Rounds to single precision, unless the weights are in double precision. Sums of two numbers of single precision are as if they
+    /// had been computed in it.
+    fn rounded(&self, value: f64) -> f64 {
+        if self.is_double { value } else { f64::from(value as f32) }
     }
 
     /// Calls `f` with each weight that `row` reaches.
-    fn visit(&self, row: &[f64], mut f: impl FnMut(usize, f32)) -> TractResult<()> {
+    fn visit(&self, row: &[f64], mut f: impl FnMut(usize, f64)) -> TractResult<()> {
         ensure!(self.n_features <= row.len(), "a tree tests feature {} of {}", self.n_features - 1, row.len());
         for &root in &self.roots {
             let mut node = &self.nodes[root as usize];
@@ -205,7 +203,7 @@ enum Binary {
 pub(super) struct Classifier {
     forest: Forest,
     labels: Labels,
-    base_values: Vec<f32>,
+    base_values: Vec<f64>,
     transform: PostTransform,
     binary: Option<Binary>,
     /// The only target is the second class.
@@ -218,11 +216,11 @@ impl Classifier {
         let n_classes = labels.len();
         ensure!(n_classes > 1, "a classifier needs two classes, not {n_classes}");
         let forest = Forest::parse(node, "class", n_classes)?;
-        let base_values = floats(node, "base_values").to_vec();
+        let (base_values, _) = numbers(node, "base_values")?;
         let transform = PostTransform::of(node)?;
         let targets = ints(node, "class_ids");
         let has_one_target = targets.iter().all(|it| Some(it) == targets.first());
-        let is_positive = floats(node, "class_weights").iter().all(|&it| it >= 0.0);
+        let is_positive = forest.weights.iter().all(|it| it.1 >= 0.0);
         let binary =
             (n_classes == 2 && has_one_target).then_some(if is_positive { Binary::Share } else { Binary::Margin });
         let is_of_second = binary.is_some() && targets.first() == Some(&1);
@@ -260,13 +258,15 @@ impl Classifier {
         match self.binary {
             Some(binary) => self.classify_binary(binary, row, out),
             None => {
-                let mut scores: Vec<Option<f32>> = vec![None; self.n_classes()];
-                let mut add = |target: usize, weight| scores[target] = Some(scores[target].unwrap_or(0.0) + weight);
+                let mut scores: Vec<Option<f64>> = vec![None; self.n_classes()];
+                let mut add = |target: usize, weight| {
+                    scores[target] = Some(self.forest.rounded(scores[target].unwrap_or(0.0) + weight));
+                };
                 self.forest.visit(row, &mut add)?;
                 self.base_values.iter().enumerate().for_each(|(target, base)| add(target, *base));
                 // Only a class that a leaf or a base value speaks for is chosen, as onnxruntime does: where weights are
                 // negative, silence would win.
-                let mut best: Option<(usize, f32)> = None;
+                let mut best: Option<(usize, f64)> = None;
                 for (idx, score) in scores.iter().enumerate() {
                     if let Some(score) = score.filter(|it| best.is_none_or(|(_, most)| *it > most)) {
                         best = Some((idx, score));
@@ -280,9 +280,9 @@ impl Classifier {
     }
 
     fn classify_binary(&self, binary: Binary, row: &[f64], out: &mut Vec<f32>) -> TractResult<usize> {
-        let mut score = 0f32;
-        self.forest.visit(row, |_, weight| score += weight)?;
-        score += self.base_values.last().copied().unwrap_or(0.0);
+        let mut score = 0.0;
+        self.forest.visit(row, |_, weight| score = self.forest.rounded(score + weight))?;
+        score = self.forest.rounded(score + self.base_values.last().copied().unwrap_or(0.0));
         let is_logistic = self.transform == PostTransform::Logistic;
         let (limit, negative, positive) = match binary {
             Binary::Share if is_logistic => (0.5, logistic(-score), logistic(score)),
@@ -295,21 +295,21 @@ impl Classifier {
             true => 0.0,
             false => negative,
         };
-        out.extend([negative, positive]);
+        out.extend([negative as f32, positive as f32]);
         Ok(usize::from(score > limit))
     }
 }
 
-fn logistic(value: f32) -> f32 {
-    1.0 / (1.0 + (-value).exp())
+fn logistic(value: f64) -> f64 {
+    f64::from(1.0 / (1.0 + (-value as f32).exp()))
 }
 
 /// Appends scores as the transform leaves them.
-fn write(transform: PostTransform, scores: impl Iterator<Item = f32>, out: &mut Vec<f32>) {
+fn write(transform: PostTransform, scores: impl Iterator<Item = f64>, out: &mut Vec<f32>) {
     if transform == PostTransform::None {
-        return out.extend(scores);
+        return out.extend(scores.map(|it| it as f32));
     }
-    let mut scores: Vec<f64> = scores.map(f64::from).collect();
+    let mut scores: Vec<f64> = scores.collect();
     transform.append(&mut scores, out);
 }
 
@@ -326,7 +326,7 @@ pub(super) struct Regressor {
     forest: Forest,
     n_targets: usize,
     aggregate: Aggregate,
-    base_values: Vec<f32>,
+    base_values: Vec<f64>,
     transform: PostTransform,
 }
 
@@ -345,7 +345,7 @@ impl Regressor {
         };
         let transform = PostTransform::of(node)?;
         transform.check_for_regression(node, n_targets)?;
-        let base_values = floats(node, "base_values").to_vec();
+        let (base_values, _) = numbers(node, "base_values")?;
         ensure!(
             base_values.is_empty() || base_values.len() == n_targets,
             "{} base values for {n_targets} targets",
@@ -361,19 +361,21 @@ impl Regressor {
 
     /// Appends one prediction per target.
     pub(super) fn predict(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<()> {
-        let mut scores: Vec<Option<f32>> = vec![None; self.n_targets];
+        let mut scores: Vec<Option<f64>> = vec![None; self.n_targets];
         let aggregate = self.aggregate;
         self.forest.visit(row, |target, weight| {
             scores[target] = Some(match (scores[target], aggregate) {
                 (None, _) => weight,
-                (Some(it), Aggregate::Sum | Aggregate::Average) => it + weight,
+                (Some(it), Aggregate::Sum | Aggregate::Average) => self.forest.rounded(it + weight),
                 (Some(it), Aggregate::Min) => it.min(weight),
                 (Some(it), Aggregate::Max) => it.max(weight),
             });
         })?;
-        let divisor = if aggregate == Aggregate::Average { self.forest.roots.len() as f32 } else { 1.0 };
+        let divisor = if aggregate == Aggregate::Average { self.forest.roots.len() as f64 } else { 1.0 };
         let base = |idx: usize| self.base_values.get(idx).copied().unwrap_or(0.0);
-        let scores = scores.into_iter().enumerate().map(|(idx, it)| it.unwrap_or(0.0) / divisor + base(idx));
+        let rounded = |it: f64| self.forest.rounded(it);
+        let scores = scores.into_iter().enumerate();
+        let scores = scores.map(|(idx, it)| rounded(rounded(it.unwrap_or(0.0) / divisor) + base(idx)));
         write(self.transform, scores, out);
         Ok(())
     }

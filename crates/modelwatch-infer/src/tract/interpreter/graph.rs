@@ -17,6 +17,7 @@ use super::{
     tract_node::TractNode,
     value::Value,
 };
+use crate::tract::onnx::{dims, tensor_type};
 
 /// The deepest nesting of graphs; exporters stay far below.
 const MAX_DEPTH: usize = 16;
@@ -35,8 +36,18 @@ pub(super) struct Context {
 pub(super) struct Graph {
     pub inputs: Vec<String>,
     pub outputs: Vec<String>,
+    /// By output: what the file says of it.
+    pub declared: Vec<Option<Declared>>,
     pub constants: HashMap<String, Value>,
     pub nodes: Vec<Node>,
+}
+
+/// The type and the shape of a value, as a file has them.
+pub(super) struct Declared {
+    /// ONNX's number of the element type.
+    pub data_type: i32,
+    /// The dimensions that are fixed, if the rank is.
+    pub shape: Option<Vec<Option<usize>>>,
 }
 
 /// A node and how it is computed.
@@ -81,7 +92,13 @@ impl Graph {
         find_last_uses(&mut nodes, &outputs);
         // An input with an initializer has that as its default.
         let inputs = proto.input.iter().map(|it| it.name.clone()).filter(|it| !constants.contains_key(it)).collect();
-        Ok(Self { inputs, outputs, constants, nodes })
+        let declared = |it| {
+            tensor_type(it)
+                .filter(|it| it.elem_type > 0)
+                .map(|it| Declared { data_type: it.elem_type, shape: dims(it) })
+        };
+        let declared = proto.output.iter().map(declared).collect();
+        Ok(Self { inputs, outputs, declared, constants, nodes })
     }
 
     /// Returns the names that the graph takes from around it, and some of its own.

@@ -10,13 +10,14 @@ use tract_onnx::{
 use super::{
     call::Call,
     graph::{Context, Graph, Node, Route},
+    kernels,
     narrow::{Narrow, Overflow},
     value::Value,
 };
 use crate::tract::attributes::label;
 
 /// The most nodes that are run for one answer, those of loops each time; what is not done by then is taken for endless.
-const MAX_STEPS: u64 = 1 << 26;
+const MAX_STEPS: u64 = 1 << 24;
 
 /// The values of a graph that is running, and of those around it.
 pub(super) struct Scope<'a> {
@@ -94,11 +95,18 @@ fn run_node(context: &Context, node: &Node, scope: &Scope<'_>) -> TractResult<Ve
     let is_widened = !takes_narrow && widen(&mut inputs)?;
     let outputs = match &node.route {
         Route::Own(kernel) => (kernel.run)(&Call { context, node, inputs, scope })?,
-        Route::Tract(it, None) => it.run(context, &node.proto, &inputs, &are_constant)?,
-        Route::Tract(it, Some(fallback)) => match it.run(context, &node.proto, &inputs, &are_constant) {
-            Ok(it) => it,
-            Err(error) => fallback(&Call { context, node, inputs, scope }).map_err(|_| error)?,
-        },
+        Route::Tract(it, fallback) => {
+            let call = Call { context, node, inputs, scope };
+            if kernels::is_of_nothing(&call) {
+                kernels::of_nothing(&call)?
+            } else {
+                let computed = it.run(context, &node.proto, &call.inputs, &are_constant);
+                match (computed, fallback) {
+                    (Err(error), Some(fallback)) => fallback(&call).map_err(|_| error)?,
+                    (computed, _) => computed?,
+                }
+            }
+        }
     };
     let n_named = node.proto.output.iter().filter(|it| !it.is_empty()).count();
     ensure!(outputs.len() >= n_named.min(1), "it has {} outputs, not {n_named}", outputs.len());

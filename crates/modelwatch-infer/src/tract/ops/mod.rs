@@ -16,6 +16,7 @@ mod quantized;
 mod reduction;
 mod row_op;
 mod scaling;
+mod suppression;
 mod svm;
 mod trees;
 
@@ -69,6 +70,7 @@ pub(super) fn onnx() -> Onnx {
     res.op_register.insert("LogSoftmax", functions::log_softmax);
     res.op_register.insert("Upsample", upsample);
     res.op_register.insert("Softplus", |_, _| Ok((functions::softplus(), vec![])));
+    res.op_register.insert("NonMaxSuppression", suppression::parse);
     res
 }
 

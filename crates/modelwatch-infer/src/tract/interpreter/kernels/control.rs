@@ -3,19 +3,25 @@
 use std::sync::Arc;
 
 use tract_onnx::{
-    prelude::{DatumType, Tensor, TractResult, tensor0},
+    prelude::{Tensor, TractResult, tensor0},
     tract_hir::internal::{TractErrorContext, bail, ensure},
 };
 
 use super::arrays::{at, stack};
 use crate::tract::{
     axes::resolve_axis,
-    interpreter::{call::Call, graph::Graph, value::Value},
+    interpreter::{
+        call::Call,
+        graph::{Declared, Graph},
+        value::Value,
+    },
     memory::MAX_TENSOR_BYTES,
 };
 
 /// The most iterations of a loop; what does not end by then is taken for endless.
-const MAX_ITERATIONS: i64 = 1 << 24;
+const MAX_ITERATIONS: i64 = 1 << 20;
+/// ONNX's number of single precision.
+const FLOAT: i32 = 1;
 
 pub(super) fn choose(call: &Call<'_>) -> TractResult<Vec<Value>> {
     let condition = call.maybe_scalar::<bool>(0)?.context("the condition is missing")?;
@@ -32,6 +38,12 @@ pub(super) fn repeat(call: &Call<'_>) -> TractResult<Vec<Value>> {
     ensure!(body.outputs.len() > n_carried, "the body has {} outputs", body.outputs.len());
     let mut collected = Collected::new(body.outputs.len() - 1 - n_carried);
     let mut iteration = 0;
+    if !goes_on || limit < 1 {
+        let inputs = [vec![tensor0(0_i64).into(), tensor0(goes_on).into()], carried.clone()].concat();
+        let inputs = inputs.into_iter().take(body.inputs.len()).collect();
+        carried.extend(of_no_iteration(call, body, 1 + n_carried, inputs, |_, _| Ok(0))?);
+        return Ok(carried);
+    }
     while goes_on && iteration < limit {
         ensure!(iteration < MAX_ITERATIONS, "the loop does not end after {MAX_ITERATIONS} iterations");
         let mut inputs = vec![tensor0(iteration).into(), tensor0(goes_on).into()];
@@ -72,13 +84,43 @@ impl Collected {
     }
 }
 
+/// Returns what there is of the outputs of `body`, from that at `first` on, where it is never run: nothing along a new axis, which
+/// `axis` gives by the place of the output and its rank.
+///
+/// Where the file does not say what the rest of the shape is, running it once does.
+fn of_no_iteration(
+    call: &Call<'_>,
+    body: &Graph,
+    first: usize,
+    inputs: Vec<Value>,
+    axis: impl Fn(usize, usize) -> TractResult<usize>,
+) -> TractResult<Vec<Value>> {
+    let declared = &body.declared[first..];
+    let shape = |it: &Option<Declared>| it.as_ref().and_then(|it| it.shape.as_ref()?.iter().copied().collect());
+    let shapes: Vec<Option<Vec<usize>>> = declared.iter().map(shape).collect();
+    let tried = if shapes.iter().all(Option::is_some) { None } else { call.run(body, inputs).ok() };
+    let one = |(idx, shape): (usize, Option<Vec<usize>>)| {
+        let declared = declared[idx].as_ref();
+        let data_type = declared.map_or(FLOAT, |it| it.data_type);
+        let (data_type, mut shape) = match (shape, tried.as_ref().and_then(|it| it.get(first + idx))) {
+            (Some(it), _) => (data_type, it),
+            (None, Some(it)) => (it.data_type()?, it.shape()?.to_vec()),
+            // A dimension that nothing tells is none.
+            (None, None) => {
+                let dims = declared.and_then(|it| it.shape.as_ref()).into_iter().flatten();
+                (data_type, dims.map(|it| it.unwrap_or(0)).collect())
+            }
+        };
+        shape.insert(axis(idx, shape.len() + 1)?, 0);
+        Value::of_type(data_type, |it| Tensor::zero_dt(it, &shape))
+    };
+    shapes.into_iter().enumerate().map(one).collect()
+}
+
 /// Returns what iterations gave, side by side along a new axis.
 fn join(all: &[Value], axis: usize) -> TractResult<Value> {
     let tensors: Vec<&Arc<Tensor>> = all.iter().map(Value::tensor).collect::<TractResult<_>>()?;
-    // Without an iteration nothing says what the rows would have been.
-    let Some(first) = tensors.first() else {
-        return Ok(Tensor::zero_dt(DatumType::F32, &[0])?.into());
-    };
+    let first = tensors.first().context("there is nothing to put side by side")?;
     let fits = |it: &&Arc<Tensor>| it.shape() == first.shape() && it.datum_type() == first.datum_type();
     ensure!(tensors.iter().all(fits), "an output changes its shape or type from iteration to iteration");
     let tensors: Vec<&Tensor> = tensors.into_iter().map(|it| &**it).collect();
@@ -126,6 +168,17 @@ fn scan_once(call: &Call<'_>, mut inputs: Vec<Arc<Tensor>>) -> TractResult<Vec<V
     let length = scanned[0].shape()[axes[0]];
     if scanned.iter().zip(&axes).any(|(it, &axis)| it.shape()[axis] != length) {
         bail!("the scanned inputs differ in length");
+    }
+    if length == 0 {
+        let empty = |(it, axis): (&Arc<Tensor>, &usize)| {
+            let mut shape = it.shape().to_vec();
+            shape.remove(*axis);
+            Ok(Tensor::zero_dt(it.datum_type(), &shape)?.into())
+        };
+        let rows = scanned.iter().zip(&axes).map(empty).collect::<TractResult<Vec<Value>>>()?;
+        let place = |idx: usize, rank: usize| resolve_axis(setting("scan_output_axes", idx), rank);
+        let of_none = of_no_iteration(call, body, n_states, [states.clone(), rows].concat(), place)?;
+        return Ok([states, of_none].concat());
     }
     let mut collected = Collected::new(n_collected);
     for step in 0..length {

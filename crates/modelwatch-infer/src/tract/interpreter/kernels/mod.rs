@@ -12,6 +12,7 @@ mod ml;
 mod ordering;
 mod quantized;
 mod recurrent;
+mod reductions;
 mod sequences;
 mod spatial;
 mod texts;
@@ -45,6 +46,8 @@ pub(super) fn fallback(domain: &str, op_type: &str) -> Option<Run> {
         _ => None,
     }
 }
+
+pub(super) use reductions::{is_of_nothing, of_nothing};
 
 /// Returns the kernel of an operator.
 pub(super) fn find(domain: &str, op_type: &str) -> Option<Kernel> {

@@ -10,12 +10,12 @@ use tract_onnx::{
     tract_core::{
         internal::SessionId,
         ops::{konst::Const, logic::IfThenElse, scan::Scan, source::TypedSource},
-        plan::{self, TurnState},
+        plan::TurnState,
     },
     tract_hir::internal::{OutletId, TractErrorContext, TypedNode, bail},
 };
 
-use super::{bounds, convert, guard};
+use super::{bounds, convert, guard, memory};
 use crate::{numerics::NodeNumbers, tensor::HostTensor};
 
 /// A graph as written, for one number of rows of concrete shapes.
@@ -238,7 +238,7 @@ fn eval(node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {
     let turn = TurnState::default();
     let context = turn.context(SessionId::NONE, node.id);
     let mut state = node.op.state(&context)?;
-    plan::eval(&context, state.as_deref_mut(), node, inputs)
+    memory::eval(&context, state.as_deref_mut(), node, inputs)
 }
 
 pub(super) fn is_source(node: &TypedNode) -> bool {

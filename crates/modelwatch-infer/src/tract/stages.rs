@@ -93,10 +93,11 @@ impl Stages {
     }
 
     fn agree_on(&self, inputs: &TVec<TValue>) -> bool {
-        let fast = self.fast.run(inputs.clone());
+        let run = |it: &Arc<TypedRunnableModel>| memory::run(&mut it.spawn()?, inputs.clone());
+        let fast = run(&self.fast);
         // The other form takes none of it.
         kernels::forget_spare();
-        match (fast, self.careful.run(inputs.clone())) {
+        match (fast, run(&self.careful)) {
             (Ok(fast), Ok(written)) => all_close(&fast, &written, &self.steps),
             (Err(_), Ok(_)) => false,
             (_, Err(_)) => true,
@@ -139,7 +140,7 @@ impl Stages {
             Some(it) => it,
             None => slot.insert(model.spawn()?),
         };
-        state.run(inputs)
+        memory::run(state, inputs)
     }
 }
 

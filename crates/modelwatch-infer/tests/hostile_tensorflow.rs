@@ -198,6 +198,15 @@ fn graphs() -> Vec<(&'static str, Vec<NodeDef>, &'static str)> {
             made(op("made", "BroadcastTo", &["one", "dims"]), vec![large("dims"), one()]),
             "`made` (BroadcastTo)",
         ),
+        (
+            "perm",
+            vec![
+                integers("perm", &[2], &[0, 0]),
+                op("hidden", "Identity", &["perm"]),
+                op("y", "Transpose", &["x", "hidden"]).attr("Tperm", DataType::DtInt32),
+            ],
+            "[0, 0] is no order of 2 axes",
+        ),
         ("tile", made(op("made", "Tile", &["one", "times"]), vec![large("times"), one()]), "makes a tensor of"),
         (
             "hidden_fill",

@@ -12,7 +12,7 @@ use tract_nnef::{
 
 use crate::tract::{
     guard,
-    preflight::{Fault, MAX_NODES},
+    preflight::{Fault, MAX_NODES, check_order},
 };
 
 /// How often characters may be read. Each level of brackets multiplies that by four.
@@ -104,6 +104,7 @@ fn check(doc: &Document) -> Result<(), Fault> {
     for it in statements(doc) {
         for call in calls(&it.right)? {
             check_factor(call, first_name(&it.left))?;
+            check_axes(call, first_name(&it.left))?;
         }
     }
     let mut sizes = Sizes { fragments, known: HashMap::new(), open: HashSet::new() };
@@ -180,6 +181,33 @@ fn check_factor(call: &Invocation, value: &str) -> Result<(), Fault> {
             Err(Fault { what, remedy: "export it with lengths that memory has room for" })
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses an order of axes that is none: tract goes through them until it has found each.
+fn check_axes(call: &Invocation, value: &str) -> Result<(), Fault> {
+    if call.id.0 != "transpose" {
+        return Ok(());
+    }
+    let named = call.arguments.iter().find(|it| it.id.as_ref().is_some_and(|it| it.0 == "axes"));
+    let axes = named.or_else(|| call.arguments.get(1)).and_then(|it| integers(&it.rvalue));
+    let what = match axes.map(|it| check_order(&it, it.len())) {
+        Some(Ok(_)) => return Ok(()),
+        Some(Err(e)) => e.to_string(),
+        None => "its axes are no numbers".to_owned(),
+    };
+    Err(Fault { what: format!("`{value}` (transpose) has no order of axes: {what}"), remedy: FLAT })
+}
+
+/// Returns the integers that are the elements of a value.
+fn integers(value: &RValue) -> Option<Vec<i64>> {
+    let one = |it: &Literal| if let Literal::Numeric(it) = it { it.parse().ok() } else { None };
+    match value {
+        RValue::Literal(Literal::Array(them)) => them.iter().map(one).collect(),
+        RValue::Array(them) => {
+            them.iter().map(|it| if let RValue::Literal(it) = it { one(it) } else { None }).collect()
+        }
+        _ => None,
     }
 }
 
@@ -304,6 +332,16 @@ mod tests {
         assert_eq!(refusal("", &many).unwrap(), "it has more than 20000 statements");
         assert_eq!(refusal("", "y = relu(x); y = relu(x);").unwrap(), "`y` is given twice");
         assert_eq!(refusal("", "y = [for i in [1, 2] yield i];").unwrap(), "it has a loop, `[for … yield …]`");
+    }
+
+    #[test]
+    fn an_order_of_axes_has_each_once() {
+        assert_eq!(refusal("", "y = transpose(x, axes = [1, 0]);"), None);
+        assert_eq!(refusal("", "y = transpose(x, [0, 2, 1]);"), None);
+        let twice = "`y` (transpose) has no order of axes: [0, 0] is no order of 2 axes";
+        assert_eq!(refusal("", "y = transpose(x, axes = [0, 0]);").unwrap(), twice);
+        assert_eq!(refusal("", "y = transpose(x, [0, 0]);").unwrap(), twice);
+        assert!(refusal("", "y = transpose(x, axes = a);").unwrap().contains("no numbers"));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! tract believes what a file says: it allocates what a shape asks for, evaluates what is constant while it reads, and panics on
 //! much of what is damaged.
 //! So whatever can be told of a model without running any of it is looked at first: the number, names and order of its nodes
-//! ([`structure`]), the data of its constants ([`constants`]), and how large the results of its operators are at least ([`sizes`]).
+//! ([`structure`]), the data of its constants ([`constants`]), what no operator of a kind can have ([`operands`]), and how large the
+//! results of its operators are at least ([`sizes`]).
 //! Each refusal names the node or tensor and what to do.
 //! Of a TensorFlow graph it is the nodes ([`graph_def`]), whose sizes its own operators look at; NNEF's files and text are looked at
 //! where they are read, see [`nnef`](super::nnef).
@@ -13,6 +14,7 @@
 
 mod constants;
 mod graph_def;
+mod operands;
 mod sizes;
 mod structure;
 
@@ -23,6 +25,7 @@ use tract_onnx::pb::ModelProto;
 pub(crate) use self::constants::ExternalData;
 pub(super) use self::{
     graph_def::{check_nodes, producer},
+    operands::check_order,
     sizes::{Known, node_outputs},
     structure::MAX_NODES,
 };

@@ -10,6 +10,8 @@ use crate::tract::attributes::label;
 /// Nodes with those of nested graphs. tract prepares a chain of 8,000 in 3 s of processor time and one of 20,000 in 18 s; it grows with
 /// the square.
 pub(in crate::tract) const MAX_NODES: usize = 20_000;
+/// What tract makes a chain of nodes of, one for each input.
+const CHAINED: [&str; 4] = ["Max", "Mean", "Min", "Sum"];
 /// Graphs in attributes, on all levels.
 const MAX_GRAPHS: usize = 1_000;
 /// Graphs in graphs; exporters stay far below.
@@ -29,8 +31,14 @@ fn count(graph: &GraphProto) -> Result<(), Fault> {
     // A stack, because files can nest deeper than threads can recurse.
     let mut graphs = vec![(graph, 0)];
     while let Some((graph, depth)) = graphs.pop() {
-        n_nodes += graph.node.len();
         for node in &graph.node {
+            let n_inputs = node.input.len();
+            if n_inputs > MAX_NODES {
+                let what =
+                    format!("{} takes {n_inputs} inputs, more than the {MAX_NODES} that are prepared", label(node));
+                return Err(Fault { what, remedy: "export only what inference needs" });
+            }
+            n_nodes += if CHAINED.contains(&&*node.op_type) { n_inputs.max(1) } else { 1 };
             for attribute in &node.attribute {
                 if !attribute.graphs.is_empty() {
                     let what = format!("attribute `{}` of {} is a list of graphs", attribute.name, label(node));

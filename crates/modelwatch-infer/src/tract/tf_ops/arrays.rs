@@ -9,7 +9,7 @@ use tract_onnx::{
     tract_core::ops::{
         array::{Gather, MultiBroadcastTo, Pad, PadMode, Slice, Tile, TypedConcat},
         cast::{cast, wire_cast},
-        change_axes::AxisOp,
+        change_axes::{AxisOp, perm_to_ops},
     },
     tract_hir::{
         infer::InferenceOp,
@@ -27,6 +27,7 @@ use crate::tract::{
     axes::{constant_integers, resolve_axes, resolve_axis},
     limits::MAX_ELEMENTS,
     memory::MAX_TENSOR_BYTES,
+    preflight::check_order,
     reductions::{Fold, Taken, adds_in_too_few_bits, wire_integers},
     wired::{several, wired},
 };
@@ -38,6 +39,7 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("GatherV2", |_, _| Ok(wired("GatherV2", &[2], gather)));
     register.insert("Pad", |_, _| Ok(wired("Pad", &[1], pad)));
     register.insert("PadV2", |_, _| Ok(wired("PadV2", &[1, 2], pad)));
+    register.insert("Transpose", |_, _| Ok(wired("Transpose", &[1], transpose)));
     register.insert("Tile", |_, _| Ok(wired("Tile", &[1], tile)));
     register.insert("BroadcastTo", |_, _| Ok(wired("BroadcastTo", &[1], broadcast)));
     register.insert("Max", |_, node| reduce(node, Reducer::Max));
@@ -84,6 +86,16 @@ fn pad(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult
     let padded = |(dim, (before, after)): (&TDim, &(usize, usize))| dim.clone() + before.to_dim() + after.to_dim();
     check_size(prefix, model, inputs[0], fact.shape.iter().zip(&pads).map(padded))?;
     model.wire_node(prefix, Pad { pads, mode: PadMode::Constant(value) }, &inputs[..1])
+}
+
+fn transpose(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    ensure!(inputs.len() == 2, "Transpose has {} inputs", inputs.len());
+    let order = check_order(&constant_integers(model, inputs[1])?, model.outlet_fact(inputs[0])?.rank())?;
+    let mut wire = tvec!(inputs[0]);
+    for (idx, it) in perm_to_ops(&order).into_iter().enumerate() {
+        wire = model.wire_node(format!("{prefix}.{idx}"), it, &wire)?;
+    }
+    Ok(wire)
 }
 
 fn tile(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {

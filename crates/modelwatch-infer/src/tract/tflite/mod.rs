@@ -31,7 +31,9 @@ use self::{
     surgery::{Edit, NewTensor},
 };
 use super::{
-    convert, guard, signatures,
+    convert, guard,
+    preflight::check_order,
+    signatures,
     source::{Examined, Graph, Source},
 };
 use crate::{
@@ -239,6 +241,12 @@ impl<'a> View<'a> {
         for (position, (operator, node)) in self.nodes().enumerate() {
             let inputs: Vec<i32> = node.inputs().into_iter().flatten().collect();
             let output = node.outputs().into_iter().flatten().next();
+            if let (Some(BuiltinOperator::TRANSPOSE), &[input, axes]) = (operator, &*inputs) {
+                let rank = self.tensor(input).and_then(|it| it.shape()).map_or(0, |it| it.len());
+                let axes = known.get(&axes).cloned().or_else(|| self.constant(axes));
+                let order = axes.context("the order of axes is not known").and_then(|it| check_order(&it.values, rank));
+                order.with_context(|| format!("TRANSPOSE (node `{}`)", self.first_output(node)))?;
+            }
             let found = match (operator, &*inputs) {
                 (Some(BuiltinOperator::SHAPE), &[input]) => {
                     n_shapes += 1;

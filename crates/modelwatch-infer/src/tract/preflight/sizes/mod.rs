@@ -4,6 +4,7 @@
 //! Shapes and small numbers are followed through the operators that exporters compute shapes with; what is not known counts as 1,
 //! so that only what is surely too large is refused.
 
+mod einsum;
 mod operators;
 mod value;
 
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
 
 pub(in crate::tract) use self::{operators::node_outputs, value::Known};
-use super::{Fault, constants::element_bytes};
+use super::{Fault, constants::element_bytes, operands};
 use crate::tract::{
     attributes::label,
     memory::MAX_TENSOR_BYTES,
@@ -47,6 +48,7 @@ impl Scope<'_> {
 }
 
 fn check_nested(graph: &GraphProto, parent: &Scope<'_>, total: &mut u64) -> Result<(), Fault> {
+    let is_nested = parent.parent.is_some();
     let mut scope = Scope { values: HashMap::new(), parent: Some(parent) };
     scope.values.extend(graph.input.iter().map(|it| (&*it.name, of_input(it))));
     scope.values.extend(graph.initializer.iter().map(|it| (&*it.name, Known::of_tensor(it))));
@@ -55,6 +57,7 @@ fn check_nested(graph: &GraphProto, parent: &Scope<'_>, total: &mut u64) -> Resu
             check_nested(nested, &scope, total)?;
         }
         let inputs: Vec<Option<Known>> = node.input.iter().map(|it| (!it.is_empty()).then(|| scope.find(it))).collect();
+        operands::check(node, &inputs, is_nested)?;
         let outputs = node_outputs(node, &inputs);
         for it in &outputs {
             check_size(node, it, total)?;

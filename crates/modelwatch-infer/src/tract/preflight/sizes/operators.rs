@@ -2,7 +2,10 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::value::{Known, MAX_NUMBERS, is_exact};
+use super::{
+    einsum,
+    value::{Known, MAX_NUMBERS, is_exact},
+};
 use crate::tract::{
     attributes::{floats, int, ints, tensor, text},
     axes::resolve_axis,
@@ -74,6 +77,9 @@ impl Operator<'_> {
             "Pad" => self.pad()?,
             "Resize" | "Upsample" => self.resize()?,
             "OneHot" => self.one_hot()?,
+            "TopK" => self.top_k()?,
+            "Einsum" => self.of_shape(einsum::shape(text(self.node, "equation")?, |idx| self.shape(idx))?),
+            "MelWeightMatrix" => self.mel_weights()?,
             "HannWindow" | "HammingWindow" | "BlackmanWindow" => Known::of_shape(4, known(self.input(0)?.dims()?)),
             "MatMul" => self.of_shape(matmul(self.shape(0)?, self.shape(1)?)?),
             "Gemm" => self.gemm()?,
@@ -345,6 +351,24 @@ impl Operator<'_> {
         Some(Known::of_shape(self.input(2).map_or(1, |it| it.element_bytes), shape))
     }
 
+    /// The values; the indices are as many.
+    fn top_k(&self) -> Option<Known> {
+        let mut shape = self.shape(0)?.clone();
+        let axis = self.axis("axis", -1, shape.len())?;
+        shape[axis] = match self.input(1) {
+            Some(it) => it.dims().and_then(|it| it.first().copied()),
+            None => u64::try_from(int(self.node, "k")?).ok(),
+        };
+        Some(self.of_shape(shape))
+    }
+
+    fn mel_weights(&self) -> Option<Known> {
+        let number = |idx: usize| self.input(idx)?.dims()?.first().copied();
+        let data_type = i32::try_from(int(self.node, "output_datatype").unwrap_or(1)).ok()?;
+        let shape = [number(1).map(|it| it / 2 + 1), number(0)].to_vec();
+        Some(Known::of_shape(bits(data_type)?.div_ceil(8), shape))
+    }
+
     fn gemm(&self) -> Option<Known> {
         let at = |idx: usize, flag: &str, which: usize| {
             let is_flipped = int(self.node, flag).unwrap_or(0) != 0;
@@ -560,6 +584,11 @@ mod tests {
         check("OneHot", vec![], &[numbers(&[1, 2]), numbers(&[9]), numbers(&[0, 1])], "[2, 9]");
         check("Resize", vec![], &[image(), None, None, numbers(&[1, 3, 5, 6])], "[1, 3, 5, 6]");
         check("MatMul", vec![], &[floats_of(&[7, 1, 2]), floats_of(&[2, 9])], "[7, 1, 9]");
+        check("TopK", vec![int_of("axis", 0)], &[floats_of(&[7, 2]), numbers(&[3])], "[3, 2]");
+        check("MelWeightMatrix", vec![], &[numbers(&[8]), numbers(&[16]), None], "[9, 8]");
+        let equation =
+            AttributeProto { name: "equation".to_owned(), s: b"ab, bc -> ac".to_vec(), ..Default::default() };
+        check("Einsum", vec![equation], &[floats_of(&[7, 1]), floats_of(&[5, 9])], "[7, 9]");
         check("Reshape", vec![], &[floats_of(&[4, 6]), numbers(&[0, -1, 2])], "[4, 3, 2]");
         check("Squeeze", vec![ints_of("axes", &[0])], &[floats_of(&[1, 6])], "[6]");
         check("Unsqueeze", vec![], &[floats_of(&[6]), numbers(&[0, -1])], "[1, 6, 1]");

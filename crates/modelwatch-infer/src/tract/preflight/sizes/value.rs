@@ -38,7 +38,7 @@ impl Known {
     }
 
     /// Returns what the file says of a constant, whose data was looked at.
-    pub(super) fn of_tensor(tensor: &TensorProto) -> Self {
+    pub(in crate::tract::preflight) fn of_tensor(tensor: &TensorProto) -> Self {
         let element_bytes = element_bytes(tensor.data_type);
         let shape: Vec<u64> = tensor.dims.iter().map(|&it| u64::try_from(it).unwrap_or(0)).collect();
         let mut res = match numbers(tensor) {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::{
-    codegen,
+    codegen, onnx_conformance,
     plugins::{self, Others, Scope},
     tidy, workspace,
 };
@@ -22,6 +22,7 @@ pub(crate) fn ci() -> Result<()> {
     workspace::run(&mut cargo_all(&["clippy"], &["--all-targets", "--", "--deny", "warnings"]))?;
     workspace::run(cargo_all(&["doc"], &["--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
     workspace::run(&mut cargo_all(&["test"], &["--doc"]))?;
+    onnx_conformance::check_if_there()?;
     let built = workspace::built();
     workspace::run(
         cargo_all(&["nextest", "run"], &[])

@@ -15,9 +15,18 @@ pub(super) const VERSION: &str = "1.23.2";
 
 const SCRIPT: &str = include_str!("cases.py");
 
+fn here() -> PathBuf {
+    workspace::target().join("onnx").join(VERSION)
+}
+
+/// Returns whether they were made before.
+pub(super) fn are_there() -> bool {
+    here().join("cases").is_dir()
+}
+
 /// Returns the folder of each case, making them if they are not there.
 pub(super) fn folders() -> Result<Vec<PathBuf>> {
-    let here = workspace::target().join("onnx").join(VERSION);
+    let here = here();
     let cases = here.join("cases");
     if !cases.is_dir() {
         generate(&here, &cases)?;

@@ -216,6 +216,9 @@ fn convolutions_end_with_their_activations() {
     assert_within(1e-6, "LeakyRelu", &of_activation("LeakyRelu", &[0.1], &["w", "b"]), &[-0.05, 1.5, -0.05]);
     assert_within(1e-6, "Clip", &of_activation("Clip", &[-0.25, 1.0], &["w", "b"]), &[-0.25, 1.0, -0.25]);
     assert_within(1e-6, "with a sum", &of_activation("Relu", &[], &["w", "b", "z"]), &[1.5, 3.5, 1.5]);
+    let constants = vec![kernel(), float_tensor("b", &[1], &[0.5])];
+    let plain = of("FusedConv", &["w", "b"], vec![], constants, &[1, 1, 4], &x);
+    assert_within(1e-6, "no activation", &plain, &[-0.5, 1.5, -0.5]);
     let refused = node("FusedConv", MICROSOFT, &["x", "w"], "y", vec![text("activation", "Unheard")]);
     let refused = answer(&[1, 1, 4], vec![refused], vec![kernel()], &x).unwrap_err();
     assert!(refused.contains("com.microsoft.FusedConv (node `the_y`)"), "{refused}");

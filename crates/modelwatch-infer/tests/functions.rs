@@ -130,6 +130,9 @@ fn functions_that_cannot_be_put_in_place_are_refused() {
     let endless = function("Endless", &["a"], &[], vec![call("Endless", &["a"], "b", vec![])]);
     let said = refusal(vec![call("Endless", &["x"], "y", vec![])], vec![endless]);
     assert!(said.contains("calls functions that are nested more than 64 deep; export it without functions"), "{said}");
+    let overload = |op_type: &str| function("Twofold", &["a"], &[], vec![op(op_type, &["a"], "b")]);
+    let said = refusal(vec![call("Twofold", &["x"], "y", vec![])], vec![overload("Neg"), overload("Abs")]);
+    assert!(said.contains("its function `Twofold` is there more than once"), "{said}");
     let mut other = function("Other", &["a"], &[], vec![op("Neg", &["a"], "b")]);
     other.opset_import[0].version = 12;
     let said = refusal(vec![call("Other", &["x"], "y", vec![])], vec![other]);

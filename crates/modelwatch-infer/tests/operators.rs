@@ -185,6 +185,15 @@ fn sums_of_integers_have_all_their_bits() {
 }
 
 #[test]
+fn sums_in_half_precision_may_be_beyond_it_on_the_way() {
+    let along = || vec![ints("axes", &[1]), int("keepdims", 0)];
+    for (op, x, wanted) in [("ReduceMean", 5000.0, 5000.0), ("ReduceL2", 800.0, 3200.0)] {
+        let case = Case::between(&[16], HALF, node(op, "", &["x"], "y", along()));
+        case.check_rows(op, 0.0, &[x; 16], &[wanted]);
+    }
+}
+
+#[test]
 fn sums_of_many_numbers_keep_their_digits() {
     const N: usize = 1 << 18;
     let sum = node("ReduceSum", "", &["x", "axes"], "y", vec![int("keepdims", 0)]);

@@ -208,6 +208,14 @@ fn numbers_are_those_of_tensorflow() {
         cast("y", "quotient", SHORT, FLOAT),
     ];
     check("FloorDiv of integers", &[4], whole, &[7.0, 7.0, -6.0, -7.0], &[3.0, -4.0, -2.0, -3.0]);
+    // The first is less than the divisor away from the least integer.
+    let far = vec![
+        cast("integers", "x", FLOAT, SHORT),
+        integers("w", &[2_000_000_000, -2_000_000_000]),
+        op("quotient", "FloorDiv", &["integers", "w"]).attr("T", SHORT),
+        cast("y", "quotient", SHORT, FLOAT),
+    ];
+    check("FloorDiv of large integers", &[2], far, &[-2_000_000_128.0, 1.0], &[-2.0, -1.0]);
 }
 
 #[test]

@@ -167,6 +167,10 @@ impl<'a> Parts<'a> {
             let f = *parameters.get(idx)?;
             Some(AttributeProto { name: name.to_owned(), r#type: AttributeType::Float as i32, f, ..Default::default() })
         };
+        if !self.node.attribute.iter().any(|it| it.name == "activation") {
+            self.last("Identity", &[&sum], vec![]);
+            return Some(());
+        }
         match text(self.node, "activation")? {
             it @ ("Relu" | "Sigmoid" | "Tanh") => self.last(it, &[&sum], vec![]),
             "LeakyRelu" => self.last("LeakyRelu", &[&sum], vec![parameter(0, "alpha")?]),

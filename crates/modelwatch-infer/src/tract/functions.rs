@@ -2,7 +2,7 @@
 //!
 //! The functions stay in the model, whose data is looked at whether they are called or not.
 
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap};
 
 use prost::Message;
 use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
@@ -24,13 +24,24 @@ pub(super) fn inline(proto: &mut ModelProto) -> Result<(), Fault> {
         return Ok(());
     }
     let key = |it: &FunctionProto| (plain(it.domain()).to_owned(), it.name().to_owned());
-    let functions = proto.functions.iter().map(|it| (key(it), it)).collect();
+    let mut functions = HashMap::new();
+    for it in &proto.functions {
+        if functions.insert(key(it), it).is_some() {
+            let what = format!("its function `{}` is there more than once, as an overloaded one is", it.name());
+            return Err(Fault { what, remedy: FLAT });
+        }
+    }
     let mut inliner = Inliner { functions, imports: &mut proto.opset_import, n_calls: 0, n_nodes: 0, n_bytes: 0 };
     inliner.inline_graph(graph, 0)
 }
 
 fn plain(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn too_much() -> Fault {
+    let what = format!("its functions come to more than {MAX_NODES} nodes or {MAX_COPIED_BYTES} bytes");
+    Fault { what, remedy: FLAT }
 }
 
 struct Inliner<'a> {
@@ -91,8 +102,15 @@ impl Inliner<'_> {
 
     /// Returns the nodes of a function with what a call gives it.
     fn body(&mut self, function: &FunctionProto, call: &NodeProto) -> Result<Vec<NodeProto>, Fault> {
+        /// What a name and its place take, about.
+        const VALUE_BYTES: usize = 64;
         self.n_calls += 1;
-        let prefix = format!("{}.{}", function.name(), self.n_calls);
+        // Not the function's name, which may be long.
+        let prefix = format!("call.{}", self.n_calls);
+        self.n_bytes += (function.input.len() + function.output.len()).saturating_mul(VALUE_BYTES);
+        if self.n_bytes > MAX_COPIED_BYTES {
+            return Err(too_much());
+        }
         let mut names: HashMap<&str, String> = HashMap::new();
         for (idx, input) in function.input.iter().enumerate() {
             names.insert(input, call.input.get(idx).cloned().unwrap_or_default());
@@ -104,17 +122,17 @@ impl Inliner<'_> {
                 None => _ = names.insert(inner, outer.clone()),
             }
         }
-        let within = Within { function, call, prefix: &prefix, names };
+        let within = Within { function, call, prefix: &prefix, names, n_bytes: Cell::new(self.n_bytes) };
         let mut res = Vec::with_capacity(function.node.len());
         for node in &function.node {
             self.n_nodes += 1;
-            self.n_bytes += node.encoded_len();
-            if self.n_nodes > MAX_NODES || self.n_bytes > MAX_COPIED_BYTES {
-                let what = format!("its functions come to more than {MAX_NODES} nodes or {MAX_COPIED_BYTES} bytes");
-                return Err(Fault { what, remedy: FLAT });
+            if self.n_nodes > MAX_NODES {
+                return Err(too_much());
             }
+            within.spend(node.encoded_len())?;
             res.push(within.node(node)?);
         }
+        self.n_bytes = within.n_bytes.get();
         res.extend(passed_on.into_iter().map(|(from, to)| NodeProto {
             op_type: "Identity".to_owned(),
             input: vec![from],
@@ -132,20 +150,31 @@ struct Within<'a> {
     prefix: &'a str,
     /// What its inputs and outputs are called around it.
     names: HashMap<&'a str, String>,
+    /// What was copied so far, for all calls.
+    n_bytes: Cell<usize>,
 }
 
 impl Within<'_> {
-    fn name(&self, name: &str) -> String {
-        match self.names.get(name) {
+    fn spend(&self, n_bytes: usize) -> Result<(), Fault> {
+        self.n_bytes.set(self.n_bytes.get().saturating_add(n_bytes));
+        if self.n_bytes.get() > MAX_COPIED_BYTES { Err(too_much()) } else { Ok(()) }
+    }
+
+    fn name(&self, name: &str) -> Result<String, Fault> {
+        let outer = self.names.get(name);
+        self.spend(outer.map_or(self.prefix.len() + name.len(), String::len))?;
+        Ok(match outer {
             _ if name.is_empty() => String::new(),
             Some(it) => it.clone(),
             None => format!("{}/{name}", self.prefix),
-        }
+        })
     }
 
     fn node(&self, node: &NodeProto) -> Result<NodeProto, Fault> {
         let mut res = node.clone();
-        res.input.iter_mut().chain(&mut res.output).for_each(|it| *it = self.name(it));
+        for it in res.input.iter_mut().chain(&mut res.output) {
+            *it = self.name(it)?;
+        }
         if !node.name.is_empty() {
             res.name = format!("{}/{}", self.prefix, node.name);
         }
@@ -165,6 +194,7 @@ impl Within<'_> {
                 let what = format!("{} leaves out `{}`, whose default is not read", label(self.call), it.ref_attr_name);
                 return Err(Fault { what, remedy: FLAT });
             };
+            self.spend(given.encoded_len())?;
             res = AttributeProto { name: it.name.clone(), ..given.clone() };
         } else if let Some(graph) = &mut res.g {
             self.rename(graph)?;
@@ -175,8 +205,12 @@ impl Within<'_> {
     /// Names in a graph of a node are of the function, too: none in it hides another.
     fn rename(&self, graph: &mut GraphProto) -> Result<(), Fault> {
         let values = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
-        values.for_each(|it| it.name = self.name(&it.name));
-        graph.initializer.iter_mut().for_each(|it| it.name = self.name(&it.name));
+        for it in values {
+            it.name = self.name(&it.name)?;
+        }
+        for it in &mut graph.initializer {
+            it.name = self.name(&it.name)?;
+        }
         graph.node = graph.node.iter().map(|it| self.node(it)).collect::<Result<_, _>>()?;
         Ok(())
     }

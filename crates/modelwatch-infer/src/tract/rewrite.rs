@@ -1,6 +1,6 @@
 //! Says to tract what it gets wrong when it is left unsaid, and in other words what it does not know in these.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 
@@ -14,12 +14,11 @@ type Integers = HashMap<String, Vec<i64>>;
 
 /// Rewrites the nodes of a graph and of those nested in it; the answers stay the same.
 pub(super) fn rewrite(graph: &mut GraphProto) {
-    let mut large = Integers::new();
     // A stack, because files can nest deeper than threads can recurse.
-    let mut graphs = vec![graph];
-    while let Some(graph) = graphs.pop() {
+    let mut graphs = vec![(graph, Rc::new(Integers::new()))];
+    while let Some((graph, around)) = graphs.pop() {
         contributed::spell_out(graph);
-        large.extend(large_integers(graph));
+        let large = large_within(graph, around);
         let mut constants = Vec::new();
         for node in &mut graph.node {
             constants.extend(given_as_input(node));
@@ -32,7 +31,8 @@ pub(super) fn rewrite(graph: &mut GraphProto) {
             }
         }
         graph.initializer.extend(constants);
-        graphs.extend(graph.node.iter_mut().flat_map(|it| &mut it.attribute).filter_map(|it| it.g.as_mut()));
+        let nested = graph.node.iter_mut().flat_map(|it| &mut it.attribute).filter_map(|it| it.g.as_mut());
+        graphs.extend(nested.map(|it| (it, Rc::clone(&large))));
     }
 }
 
@@ -55,6 +55,23 @@ fn zero() -> AttributeProto {
     let tensor =
         TensorProto { dims: vec![1], data_type: DataType::Float as i32, float_data: vec![0.0], ..Default::default() };
     AttributeProto { name: "value".to_string(), r#type: TENSOR, t: Some(tensor), ..Default::default() }
+}
+
+/// The lists that nodes of a graph see: its own, and those around it that none of its names hides.
+fn large_within(graph: &GraphProto, mut around: Rc<Integers>) -> Rc<Integers> {
+    let inputs = graph.input.iter().map(|it| &it.name);
+    let constants = graph.initializer.iter().map(|it| &it.name);
+    let made = graph.node.iter().flat_map(|it| &it.output);
+    for name in inputs.chain(constants).chain(made) {
+        if around.contains_key(name) {
+            Rc::make_mut(&mut around).remove(name);
+        }
+    }
+    let own = large_integers(graph);
+    if !own.is_empty() {
+        Rc::make_mut(&mut around).extend(own);
+    }
+    around
 }
 
 /// The lists of a graph that have integers of more than 32 bits.
@@ -112,4 +129,32 @@ fn scales(node: &mut NodeProto) -> Option<TensorProto> {
     node.input.push(name.clone());
     let (dims, data_type) = (vec![float_data.len() as i64], DataType::Float as i32);
     Some(TensorProto { name, data_type, dims, float_data, ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_branch_has_is_not_in_another() {
+        let branch = |output: &str, end: i64| {
+            let node = NodeProto {
+                op_type: "Slice".to_owned(),
+                input: ["x", "start", "end"].map(str::to_owned).to_vec(),
+                output: vec![output.to_owned()],
+                ..Default::default()
+            };
+            let initializer = vec![integer_list("end", vec![end])];
+            let graph = GraphProto { node: vec![node], initializer, ..Default::default() };
+            AttributeProto { g: Some(graph), ..Default::default() }
+        };
+        let attribute = vec![branch("a", 2), branch("b", 1 << 40), branch("c", 3)];
+        let node = NodeProto { op_type: "If".to_owned(), attribute, ..Default::default() };
+        let initializer = vec![integer_list("end", vec![1 << 50])];
+        let mut graph = GraphProto { node: vec![node], initializer, ..Default::default() };
+        rewrite(&mut graph);
+        let branches = graph.node[0].attribute.iter().filter_map(|it| it.g.as_ref());
+        let ends: Vec<&str> = branches.map(|it| &*it.node[0].input[2]).collect();
+        assert_eq!(ends, ["end", "end in 32 bits, input 2 of b", "end"]);
+    }
 }

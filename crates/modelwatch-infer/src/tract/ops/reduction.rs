@@ -42,8 +42,8 @@ struct Reduction {
 }
 
 /// The nodes that are read here.
-pub(super) const OPERATORS: [&str; 7] =
-    ["ReduceL1", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"];
+pub(super) const OPERATORS: [&str; 8] =
+    ["ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"];
 
 /// Returns the operator for a node.
 pub(super) fn parse(context: &ParsingContext, node: &NodeProto) -> Built {
@@ -51,6 +51,7 @@ pub(super) fn parse(context: &ParsingContext, node: &NodeProto) -> Built {
         "ReduceMax" => Kind::Extreme { largest: true },
         "ReduceMin" => Kind::Extreme { largest: false },
         "ReduceL1" => Kind::Sum(Taken::SumOfMagnitudes, Some(TractReducer::L1)),
+        "ReduceL2" => Kind::Sum(Taken::Norm(2), None),
         "ReduceLogSumExp" => Kind::Sum(Taken::LogSumExp, None),
         "ReduceMean" => Kind::Sum(Taken::Mean, Some(TractReducer::Mean)),
         "ReduceSum" => Kind::Sum(Taken::Sum, Some(TractReducer::Sum)),
@@ -128,6 +129,10 @@ impl Expansion for Reduction {
             }
             Kind::Sum(taken, _) if dtype == DatumType::TDim || adds_in_too_few_bits(dtype) => {
                 return wire_integers(prefix, model, input, Fold { axes, taken }, self.keeps_axes);
+            }
+            // Added in half precision, what is finite in the end overflows before.
+            Kind::Sum(taken, _) if dtype == DatumType::F16 => {
+                model.wire_node(prefix, Fold { axes: axes.clone(), taken }, &[input])?
             }
             Kind::Sum(_, Some(it)) => tvec!(it.wire(axes.iter().copied().collect(), prefix, model, input)?),
             Kind::Sum(taken, None) => model.wire_node(prefix, Fold { axes: axes.clone(), taken }, &[input])?,

@@ -4,7 +4,13 @@
 
 use tract_onnx::{
     prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tensor0, tvec},
-    tract_core::ops::{change_axes::wire_with_rank_broadcast, einsum::EinSum},
+    tract_core::ops::{
+        binary::TypedBinOp,
+        cast::cast,
+        change_axes::wire_with_rank_broadcast,
+        einsum::EinSum,
+        logic::{comp_lt, comp_ne},
+    },
     tract_hir::{
         infer::InferenceOp,
         internal::{AxesMapping, TypedOp, bail, ensure, expand},
@@ -121,10 +127,17 @@ fn squared_difference(prefix: &str, model: &mut TypedModel, inputs: &[OutletId])
     Ok(tvec!(chain.add(math::mul(), &[difference, difference])?))
 }
 
-/// The quotient, rounded down: of integers, what the remainder with the sign of the divisor leaves is divided.
+/// The quotient, rounded down.
 fn floor_div(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     let [a, b] = arguments(inputs)?;
-    if !model.outlet_fact(a)?.datum_type.is_float() {
+    let dtype = model.outlet_fact(a)?.datum_type;
+    if dtype.is_integer() {
+        let mut chain = Chain::new(prefix, model);
+        let quotient = chain.add(math::div(), &[a, b])?;
+        let (_, is_beyond) = remainder(&mut chain, dtype, a, b)?;
+        return Ok(tvec!(chain.add(math::sub(), &[quotient, is_beyond])?));
+    }
+    if !dtype.is_float() {
         let remainder = floor_mod(&format!("{prefix}.remainder"), model, inputs)?[0];
         let mut chain = Chain::new(prefix, model);
         let multiple = chain.add(math::sub(), &[a, remainder])?;
@@ -135,10 +148,32 @@ fn floor_div(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Tract
     Ok(tvec!(chain.add(math::floor(), &[quotient])?))
 }
 
-/// The remainder with the sign of the divisor: `((a % b) + b) % b`.
+/// The remainder of integers with the sign of the dividend, and 1 where it is not 0 and its sign is not the divisor's, else 0.
+fn remainder(chain: &mut Chain<'_>, dtype: DatumType, a: OutletId, b: OutletId) -> TractResult<(OutletId, OutletId)> {
+    let remainder = chain.add(math::rem(), &[a, b])?;
+    let zero = chain.number(0.0, a)?;
+    let mut number_of = |op: TypedBinOp, x: OutletId| -> TractResult<OutletId> {
+        let flag = chain.add(op, &[x, zero])?;
+        chain.add(cast(dtype), &[flag])
+    };
+    let is_left = number_of(TypedBinOp(comp_ne(), None), remainder)?;
+    let is_negative = number_of(TypedBinOp(comp_lt(), None), remainder)?;
+    let by_negative = number_of(TypedBinOp(comp_lt(), None), b)?;
+    let differ = chain.add(math::sub(), &[is_negative, by_negative])?;
+    let differ = chain.add(math::mul(), &[differ, differ])?;
+    Ok((remainder, chain.add(math::mul(), &[differ, is_left])?))
+}
+
+/// The remainder with the sign of the divisor: of floats, `((a % b) + b) % b`, in which the sum of integers may overflow.
 fn floor_mod(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     let [a, b] = arguments(inputs)?;
+    let dtype = model.outlet_fact(a)?.datum_type;
     let mut chain = Chain::new(prefix, model);
+    if dtype.is_integer() {
+        let (remainder, is_beyond) = remainder(&mut chain, dtype, a, b)?;
+        let more = chain.add(math::mul(), &[is_beyond, b])?;
+        return Ok(tvec!(chain.add(math::add(), &[remainder, more])?));
+    }
     let remainder = chain.add(math::rem(), &[a, b])?;
     let shifted = chain.add(math::add(), &[remainder, b])?;
     Ok(tvec!(chain.add(math::rem(), &[shifted, b])?))

@@ -3,7 +3,7 @@
 use std::fs;
 
 use tract_onnx::{
-    prelude::{DatumExt, Framework, SpecialOps, TypedModel},
+    prelude::{DatumExt, SpecialOps, TypedModel},
     tract_core::ops::change_axes::AxisOp,
 };
 use tract_tflite::tflite::{Conv2DOptions, root_as_model};

@@ -115,10 +115,29 @@ impl Operator<'_> {
     fn cast(&self) -> Option<Known> {
         let to = i32::try_from(int(self.node, "to")?).ok()?;
         let element_bytes = bits(to)?.div_ceil(8);
+        let range = match to {
+            1 | 10 | 11 | 16 => f64::NEG_INFINITY..=f64::INFINITY,
+            2 => 0.0..=255.0,
+            3 => -128.0..=127.0,
+            4 => 0.0..=65_535.0,
+            5 => -32_768.0..=32_767.0,
+            6 => f64::from(i32::MIN)..=f64::from(i32::MAX),
+            7 => i64::MIN as f64..=i64::MAX as f64,
+            9 => 0.0..=1.0,
+            12 => 0.0..=f64::from(u32::MAX),
+            13 => 0.0..=u64::MAX as f64,
+            _ => return Some(Known { element_bytes, numbers: None, ..self.input(0)?.clone() }),
+        };
         let is_float = matches!(to, 1 | 10 | 11 | 16);
         let mut res = self.input(0)?.clone();
+        let converted = |it: f64| match to {
+            9 => f64::from(u8::from(it != 0.0)),
+            _ => it.trunc(),
+        };
         if !is_float {
-            res.numbers.iter_mut().flatten().for_each(|it| *it = it.trunc());
+            res.numbers.iter_mut().flatten().for_each(|it| *it = converted(*it));
+            // Other numbers go around, or are what the machine makes of them.
+            res.numbers = res.numbers.filter(|it| it.iter().all(|it| range.contains(it)));
         }
         Some(Known { element_bytes, ..res })
     }
@@ -333,11 +352,14 @@ impl Operator<'_> {
         let axes = ints(self.node, "axes");
         let axes: Vec<usize> =
             if axes.is_empty() { (0..shape.len()).collect() } else { resolve_all(axes, shape.len())? };
+        let is_stretched = text(self.node, "keep_aspect_ratio_policy").is_none_or(|it| it == "stretch");
         let mut res = shape.clone();
         for (idx, axis) in axes.iter().enumerate() {
             res[*axis] = match &sizes {
+                Some(_) if !is_stretched => None,
                 Some(sizes) => *sizes.get(idx)?,
-                None => res[*axis].zip(scales.get(idx)).map(|(it, by)| (it as f64 * by) as u64),
+                // In single precision, as ONNX Runtime does: 7 is 0.7 of 10.
+                None => res[*axis].zip(scales.get(idx)).map(|(it, by)| (it as f32 * *by as f32) as u64),
             };
         }
         Some(self.of_shape(res))
@@ -389,7 +411,8 @@ impl Operator<'_> {
             Some(it) if is_convolution => *it.first()?,
             _ => image[1],
         };
-        let is_given = text(self.node, "auto_pad").is_none_or(|it| it == "NOTSET");
+        let is_given = text(self.node, "auto_pad").is_none_or(|it| it == "NOTSET")
+            && int(self.node, "ceil_mode").unwrap_or(0) == 0;
         let of = |name: &str, idx: usize, default: i64| ints(self.node, name).get(idx).copied().unwrap_or(default);
         let size = |idx: usize| -> Option<u64> {
             let size = i64::try_from(image[2 + idx]?).ok()?;
@@ -441,6 +464,8 @@ impl Operator<'_> {
                         "Max" => a.max(b),
                         "Min" => a.min(b),
                         _ if is_whole && self.bytes() == 8 => (a / b).trunc(),
+                        // Of floats that is a fraction, of integers it is not: it is left out.
+                        _ if is_whole && (a / b).fract() != 0.0 => f64::NAN,
                         _ => a / b,
                     }
                 };
@@ -601,6 +626,11 @@ mod tests {
         );
         let weights = floats_of(&[3, 16, 2, 2]);
         check("ConvTranspose", vec![ints_of("strides", &[2, 2])], &[image(), weights], "[1, 16, 16, 16]");
+        let (kernel, ceil) = (ints_of("kernel_shape", &[2, 2]), int_of("ceil_mode", 1));
+        check("MaxPool", vec![kernel.clone(), ints_of("strides", &[2, 2])], &[image()], "[1, 3, 4, 4]");
+        check("MaxPool", vec![kernel, ceil], &[image()], "[1, 3, ?, ?]");
+        let scale = Some(Known::of_numbers(4, vec![1], vec![0.7_f32.into()]));
+        check("Resize", vec![], &[floats_of(&[10]), None, scale], "[7]");
         let dynamic = Some(Known::of_shape(4, vec![None, Some(4)]));
         check("Add", vec![], &[dynamic, floats_of(&[4])], "[?, 4]");
     }
@@ -617,5 +647,16 @@ mod tests {
         assert_eq!(doubled.clone().unwrap().numbers.unwrap(), [8.0, 4.0]);
         let tail = of("Slice", &[doubled, numbers(&[1]), numbers(&[i64::MAX]), numbers(&[0])]);
         assert_eq!(tail.unwrap().numbers.unwrap(), [4.0]);
+        let small = |it: f64| Some(Known::of_numbers(4, vec![1], vec![it]));
+        assert_eq!(of("Div", &[small(7.0), small(2.0)]).unwrap().numbers, None);
+        assert_eq!(of("Div", &[small(8.0), small(2.0)]).unwrap().numbers.unwrap(), [4.0]);
+        let cast = |to: i64, input: Option<Known>| {
+            let attribute = vec![int_of("to", to)];
+            let node = NodeProto { op_type: "Cast".to_owned(), attribute, ..Default::default() };
+            node_outputs(&node, &[input])[0].numbers.clone()
+        };
+        assert_eq!(cast(9, numbers(&[5, 0])).unwrap(), [1.0, 0.0]);
+        assert_eq!(cast(2, numbers(&[258])), None);
+        assert_eq!(cast(7, small(2.5)).unwrap(), [2.0]);
     }
 }

@@ -35,9 +35,11 @@ const LISTS: &str = "lists of ";
 /// The word for dates and times.
 const TIMES: &str = "times";
 
-/// What kinds began with before lists of any length, times of day and durations were taken for numbers.
-const OUTDATED: [&str; 4] =
-    ["values of type List(", "values of type LargeList(", "times of type Time", "times of type Duration"];
+/// What kinds began with before times of day and durations were taken for numbers.
+const OUTDATED_TIMES: [&str; 3] = ["times of type Time32(", "times of type Time64(", "times of type Duration("];
+
+/// What kinds began with before lists of any length were taken for numbers, where these are of numbers.
+const OUTDATED_LISTS: [&str; 2] = ["values of type List(", "values of type LargeList("];
 
 /// One column's rows and values.
 #[derive(Clone, Debug, Default)]
@@ -292,9 +294,10 @@ impl Column {
 
     /// Returns whether a former version made this, which kept nothing of such values.
     pub fn is_outdated(&self) -> bool {
-        // Lists of texts are still what they were.
-        let is_kept_now = |it: &String| it.starts_with(TIMES) || it.contains("Float") || it.contains("Int");
-        self.kinds.iter().any(|it| OUTDATED.iter().any(|start| it.starts_with(start)) && is_kept_now(it))
+        self.kinds.iter().any(|it| {
+            let is_of_numbers = |start: &&str| it.strip_prefix(*start).is_some_and(has_numbers);
+            OUTDATED_TIMES.iter().any(|start| it.starts_with(start)) || OUTDATED_LISTS.iter().any(is_of_numbers)
+        })
     }
 
     /// Returns what describes the column, where that was asked for.
@@ -405,6 +408,14 @@ impl Column {
     }
 }
 
+/// Returns whether the items of lists are plain numbers, given what is written of them; lists of texts are still what they were.
+fn has_numbers(items: &str) -> bool {
+    let item = items.strip_prefix("nullable ").unwrap_or(items);
+    let item = item.split([',', ')']).next().unwrap_or(item);
+    let bits = ["UInt", "Int", "Float"].iter().find_map(|it| item.strip_prefix(*it));
+    bits.is_some_and(|it| !it.is_empty() && it.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
 /// Returns what numbers of that word are called where a row has so many.
 fn kind_of_width(word: &str, width: usize) -> String {
     if width == 1 { word.to_owned() } else { format!("{LISTS}{width} numbers") }
@@ -439,7 +450,13 @@ mod tests {
             ("times of type Duration(s)", true),
             ("values of type List(Float64)", true),
             ("values of type LargeList(nullable Int8)", true),
+            ("values of type List(UInt16, field: 'x')", true),
             ("values of type List(Utf8)", false),
+            ("values of type List(Boolean)", false),
+            ("values of type List(Dictionary(Int32, Utf8))", false),
+            ("values of type List(nullable Dictionary(Int32, Utf8))", false),
+            ("times of type Time32(s)", true),
+            ("times of type Timestamp(ns, \"UTC\")", false),
             ("times of type Timestamp(ns)", false),
             ("lists of 8 numbers", false),
         ] {

@@ -233,7 +233,11 @@ fn compare_column(
         _ => Outcome::Mismatch("is only in the current rows".to_owned()),
     };
     let has_enough = left.alike.1.min(right.alike.1) >= config.min_rows && !matches!(outcome, Outcome::Mismatch(_));
-    let missing_p = if has_enough { missing_p_value(&left, &right) } else { None };
+    // Of such columns only nulls were counted, and none of the other values that are unusable.
+    let is_uncounted =
+        |it: Option<Counted<'_, Column>>| it.is_some_and(|it| it.rows.is_mixed() || it.rows.is_outdated());
+    let is_counted = !is_uncounted(reference) && !is_uncounted(current);
+    let missing_p = if has_enough && is_counted { missing_p_value(&left, &right) } else { None };
     let unseen =
         reference.zip(current).and_then(|(reference, current)| match (reference.rows.body(), current.rows.body()) {
             (Body::Categorical(left), Body::Categorical(right)) => unseen(left, right),

@@ -13,6 +13,9 @@ use crate::config::{Config, Loss};
 /// The least chance whose logarithm is taken.
 const LEAST_CHANCE: f64 = 1e-15;
 
+/// The index of a class that there is not.
+const UNKNOWN: usize = usize::MAX;
+
 /// A column with its name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column<'a> {
@@ -32,11 +35,12 @@ impl<'a> Column<'a> {
 pub(crate) struct Found {
     /// NaN where it is not known.
     pub(crate) values: Vec<f64>,
-    /// Why some labels count as missing, where they do.
+    /// What labels that are none of the classes count as, where there are some.
     pub(crate) unknown: Option<String>,
 }
 
-/// Returns 1 for rows whose class is not the one that was called and 0 for others, NaN where either is missing or none of the classes.
+/// Returns 1 for rows whose class is not the one that was called and 0 for others, NaN where either is missing. A label that is
+/// none of the classes is never the one that was called.
 ///
 /// # Errors
 /// When the prediction calls no classes.
@@ -52,7 +56,7 @@ pub(crate) fn errors(config: &Config, prediction: Column<'_>, label: Column<'_>)
         return Ok(Found { values: called.iter().zip(&right).map(is_wrong).collect(), unknown: None });
     }
     let scores = numbers(prediction)?;
-    let (right, unknown) = classes(config, scores.width, label)?;
+    let (right, unknown) = classes(config, (scores.width, "as errors"), label)?;
     let called = |row: usize| match (scores.row(row), config.threshold) {
         (all, _) if all.iter().any(|it| it.is_nan()) => None,
         ([only], threshold) => Some(usize::from(threshold.is_some_and(|it| *only >= it))),
@@ -88,11 +92,11 @@ pub(crate) fn losses(config: &Config, prediction: Column<'_>, label: Column<'_>)
         Loss::Absolute => difference(f64::abs),
         Loss::Squared => difference(|it| it * it),
         Loss::Log => {
-            let (right, unknown) = classes(config, predicted.width, label)?;
+            let (right, unknown) = classes(config, (predicted.width, "as missing"), label)?;
             let chance = |(row, right): (usize, &Option<usize>)| match (predicted.row(row), right) {
+                (_, Some(UNKNOWN) | None) => None,
                 ([only], Some(right)) => Some(if *right == 1 { *only } else { 1.0 - only }),
                 (all, Some(right)) => all.get(*right).copied(),
-                (_, None) => None,
             };
             let loss = |it: f64| if (0.0..=1.0).contains(&it) { -it.max(LEAST_CHANCE).ln() } else { f64::NAN };
             // A chance of 1 loses 0, not -0.
@@ -102,8 +106,13 @@ pub(crate) fn losses(config: &Config, prediction: Column<'_>, label: Column<'_>)
     }
 }
 
-/// Returns the index of the class of each row, and why some have none where their label is none of the classes.
-fn classes(config: &Config, width: usize, label: Column<'_>) -> Result<(Vec<Option<usize>>, Option<String>)> {
+/// Returns the index of the class of each row, [`UNKNOWN`] where the label is none of the classes, and what such labels count as if there
+/// are some.
+fn classes(
+    config: &Config,
+    (width, counts): (usize, &str),
+    label: Column<'_>,
+) -> Result<(Vec<Option<usize>>, Option<String>)> {
     let n_classes = width.max(2);
     let names = config.classes.clone().unwrap_or_else(|| (0..n_classes).map(|it| it.to_string()).collect());
     if names.len() != n_classes {
@@ -112,14 +121,14 @@ fn classes(config: &Config, width: usize, label: Column<'_>) -> Result<(Vec<Opti
     }
     let indices: BTreeMap<&str, usize> = names.iter().enumerate().map(|(at, it)| (it.as_str(), at)).collect();
     let texts = texts(label)?;
-    let find = |it: &str| indices.get(it).or_else(|| indices.get(plain(it))).copied();
-    let found: Vec<Option<usize>> = texts.iter().map(|it| find(it.as_deref()?)).collect();
-    let has_unknown = texts.iter().zip(&found).any(|(text, found)| text.is_some() && found.is_none());
+    let find = |it: &str| indices.get(it).or_else(|| indices.get(plain(it))).copied().unwrap_or(UNKNOWN);
+    let found: Vec<Option<usize>> = texts.iter().map(|it| it.as_deref().map(find)).collect();
+    let has_unknown = found.contains(&Some(UNKNOWN));
     // No example: which one there is would depend on how the rows are cut into batches.
     let why = || {
         let known = names.join(", ");
         format!(
-            "labels that are none of the classes {known} count as missing; list every class in `classes`, in the order of the scores"
+            "labels that are none of the classes {known} count {counts}; list every class in `classes`, in the order of the scores"
         )
     };
     Ok((found, has_unknown.then(why)))
@@ -222,8 +231,8 @@ mod tests {
         let named = json!({"classes": ["x", "y", "z"]});
         check(errors, named.clone(), scores(&rows[..1]), StringArray::from(vec!["z"]), &[1.0]);
         let found = run(errors, named, scores(&rows[..2]), StringArray::from(vec!["w", "x"])).unwrap();
-        assert!(found.values[0].is_nan() && found.values[1] == 0.0, "{found:?}");
-        assert!(found.unknown.unwrap().starts_with("labels that are none of the classes x, y, z count as missing"));
+        assert_eq!(found.values, [1.0, 0.0]);
+        assert!(found.unknown.unwrap().starts_with("labels that are none of the classes x, y, z count as errors"));
         let threshold = json!({"threshold": 0.8});
         check(errors, threshold, Float64Array::from(vec![0.7, 0.8]), Int64Array::from(vec![1, 1]), &[1.0, 0.0]);
     }

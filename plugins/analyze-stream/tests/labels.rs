@@ -47,7 +47,7 @@ fn decimals_are_predictions_and_labels() {
 }
 
 #[test]
-fn a_label_that_is_none_of_the_classes_counts_as_missing() {
+fn a_label_that_is_none_of_the_classes_is_an_error_and_has_no_loss() {
     let labels: ArrayRef = Arc::new(StringArray::from_iter_values((0..N).map(|it| ["0", "1", "0", "1", "?"][it % 5])));
     for watch in [
         config("errors", json!({ "threshold": 0.5 })),
@@ -55,9 +55,16 @@ fn a_label_that_is_none_of_the_classes_counts_as_missing() {
     ] {
         let rows = batch(vec![("p", Use::Feature, numbers(vec![0.7; N])), ("y", Use::Label, Arc::clone(&labels))]);
         let report = run(&watch, &rows);
-        let expected = "labels that are none of the classes 0, 1 count as missing; list every class in `classes`, in the order of the scores";
-        assert_eq!(gap(&report, "labels of column `y`, in part"), expected);
         let stream = watch["watch"][0].as_str().unwrap();
+        let counts = if stream == "errors" { "errors" } else { "missing" };
+        let expected = format!(
+            "labels that are none of the classes 0, 1 count as {counts}; list every class in `classes`, in the order of the scores"
+        );
+        assert_eq!(gap(&report, "labels of column `y`, in part"), expected);
+        if stream == "errors" {
+            assert_eq!(metric(&report, "changes", "p").unwrap().n, 400);
+            continue;
+        }
         assert_eq!(
             gap(&report, &format!("{stream} of `p`, in part")),
             "80 of 400 values are null or NaN and were passed over"

@@ -30,7 +30,8 @@
 //! # What cannot be used
 //! A score that is missing, infinite or, where those of the reference are chances, not from 0 to 1 is of no use; nor is a class that nobody
 //! knows. Such rows are counted and told, the rest is estimated and reported, and no requirement on it is decided: rows are seldom unusable at
-//! random. A label that is none of the classes counts as none.
+//! random. A label that is none of the classes counts as none; where the reference has such labels, or labeled rows of which nothing could be
+//! learned, no requirement on what is estimated is decided.
 //!
 //! # Slices
 //! Each slice is estimated like all rows, in the same chunks, with what was learned from all rows, and is held against chunks of its own rows in the

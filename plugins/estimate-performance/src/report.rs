@@ -34,7 +34,7 @@ pub(crate) fn write(
     evaluation: &Evaluation,
 ) -> Report {
     Report {
-        metrics: metrics(config, host, current, evaluation),
+        metrics: metrics(config, host, (reference, current), evaluation),
         checks: nothing_judged(config, evaluation),
         findings: findings(config, evaluation),
         figures: figures(evaluation),

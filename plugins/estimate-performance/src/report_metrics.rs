@@ -56,13 +56,26 @@ pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> {
 }
 
 /// Returns the numbers of all rows together, then those of each chunk.
-pub(crate) fn metrics(config: &Config, host: &dyn Host, current: &Rows, evaluation: &Evaluation) -> Vec<Number> {
+pub(crate) fn metrics(
+    config: &Config,
+    host: &dyn Host,
+    (reference, current): (&Rows, &Rows),
+    evaluation: &Evaluation,
+) -> Vec<Number> {
     let mut res = Vec::new();
     let n_unknown = current.n_unknown_labels();
     let unlabeled = (n_unknown > 0).then(|| {
         format!("labels of {n_unknown} rows are none of those that there are, and how it is with these is not known")
     });
-    let scope = Scope { host, unlabeled };
+    let n_unknown = reference.n_unknown_labels();
+    let n_unlearned = reference.n_labeled().saturating_sub(evaluation.n_learned);
+    let unlearned = (n_unknown > 0 || n_unlearned > 0).then(|| {
+        format!(
+            "of the reference, labels of {n_unknown} rows are none of those that there are, and scores or predictions of {n_unlearned} labeled \
+             rows cannot be used, so that nothing was learned from these"
+        )
+    });
+    let scope = Scope { host, unlabeled, unlearned };
     of_chunks(&evaluation.all, &mut res);
     let n_rows = n_rows(&evaluation.all);
     for (role, size) in &evaluation.effective_rows {
@@ -105,9 +118,16 @@ struct Scope<'a> {
     host: &'a dyn Host,
     /// Why nothing is decided about what labels gave, where it is so.
     unlabeled: Option<String>,
+    /// Why nothing is decided about what was learned from the reference, where it is so.
+    unlearned: Option<String>,
 }
 
 impl Scope<'_> {
+    /// Returns why nothing is decided about what is estimated, given why it is so for the rows alone.
+    fn unfit(&self, of_rows: Option<String>) -> Option<String> {
+        of_rows.or_else(|| self.unlearned.clone())
+    }
+
     fn of_confusion(&self, part: &Part, confusion: &Confusion, res: &mut Vec<Number>) {
         let level = self.host.confidence("estimated_confusion_share");
         let width = normal_quantile(0.5 + level / 2.0).unwrap_or(f64::NAN);
@@ -116,7 +136,7 @@ impl Scope<'_> {
                 let n_rows = confusion.n_rows;
                 let number = |name: &str, value: f64| {
                     let number = Number::new(name, value).label("class", class.as_str());
-                    number.label("called", called.as_str()).unfit(part.unfit())
+                    number.label("called", called.as_str()).unfit(self.unfit(part.unfit()))
                 };
                 let bound = |sign: f64| (cell.value + sign * width * cell.error).clamp(0.0, 1.0);
                 let interval = Interval { low: bound(-1.0), high: bound(1.0), level };
@@ -150,7 +170,7 @@ impl Scope<'_> {
             })
         };
         let all = Number::new(&estimated, value(overall.value)).n(n_of(overall)).interval(interval(overall));
-        res.push(all.unfit(part.unfit()));
+        res.push(all.unfit(self.unfit(part.unfit())));
         res.push(Number::new(format!("sampling_error_{name}"), overall.error).n(overall.n_rows));
         res.extend(realized(overall, part.unfit()));
         if let Some(reference) = it.reference {
@@ -160,11 +180,11 @@ impl Scope<'_> {
         let n_outside = part.judged(it).filter(|(estimate, _)| is_outside(estimate.limits, estimate.value)).count();
         let n_judged: u64 = part.judged(it).map(|(estimate, _)| estimate.n_rows).sum();
         let outside = Number::new(format!("chunks_outside_{name}"), n_outside as f64).n(n_judged);
-        res.push(outside.unfit(part.unfit()));
+        res.push(outside.unfit(self.unfit(part.unfit())));
         for (estimate, chunk) in it.chunks.iter().zip(&part.chunks) {
             let in_chunk = |number: Number| number.label("chunk", chunk.name.as_str());
             let found = Number::new(&estimated, value(estimate.value)).n(n_of(estimate)).interval(interval(estimate));
-            res.push(in_chunk(found.unfit(chunk.unfit())));
+            res.push(in_chunk(found.unfit(self.unfit(chunk.unfit()))));
             res.push(in_chunk(Number::new(format!("sampling_error_{name}"), estimate.error).n(estimate.n_rows)));
             res.extend(realized(estimate, chunk.unfit()).map(in_chunk));
             if it.limits.is_none() {

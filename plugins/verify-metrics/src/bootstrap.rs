@@ -330,11 +330,16 @@ pub(crate) fn of_groups(measure: Measure, groups: &[Groups]) -> f64 {
             }
             sum / total
         }
-        _ => match measure.of() {
-            Some(Of::Macro) => mean(),
-            Some(Of::Class(class)) => groups.get(class).map_or(f64::NAN, |it| of_curve(measure, it)),
-            _ => of_curve(measure, groups.first().map_or(&[][..], Vec::as_slice)),
-        },
+        _ => of_classes(measure, groups, |it| of_curve(measure, it)),
+    }
+}
+
+/// Returns the value of those classes that a metric is of, given how it is of one.
+pub(crate) fn of_classes(measure: Measure, groups: &[Groups], of: impl Fn(&[(f64, f64)]) -> f64) -> f64 {
+    match measure.of() {
+        Some(Of::Macro) => groups.iter().map(|it| of(it)).sum::<f64>() / groups.len() as f64,
+        Some(Of::Class(class)) => groups.get(class).map_or(f64::NAN, |it| of(it)),
+        _ => of(groups.first().map_or(&[][..], Vec::as_slice)),
     }
 }
 

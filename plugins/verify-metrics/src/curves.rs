@@ -48,6 +48,22 @@ pub(crate) fn pr_auc(groups: &[(f64, f64)]) -> f64 {
     sum / hits
 }
 
+/// Returns the integral of precision over recall where the positive rows of each group have distinct scores, and the negative ones of the
+/// group score above all of them; NaN without positive rows.
+///
+/// Of `T` positive and `F` negative rows before, `p` positive rows add `p - F ln((T + F + p) / (T + F))`. Precision grows along them: steps at
+/// the end of each, as those of the average precision, lie above the integral, and as it is concave, chords below.
+pub(crate) fn integral(groups: &[(f64, f64)]) -> f64 {
+    let (mut hits, mut alarms, mut sum) = (0.0f64, 0.0f64, 0.0f64);
+    for &(positive, negative) in groups.iter().rev() {
+        alarms += negative;
+        let missed = if alarms > 0.0 { alarms * (positive / (hits + alarms)).ln_1p() } else { 0.0 };
+        sum += (positive - missed).max(0.0);
+        hits += positive;
+    }
+    sum / hits
+}
+
 /// Returns the greatest distance between the distributions of the scores of positive and of negative rows
 /// (Kolmogorov & Smirnov), which is also the greatest `TPR - FPR`.
 pub(crate) fn ks(groups: &[(f64, f64)]) -> f64 {
@@ -95,7 +111,9 @@ pub(crate) fn recall_at_precision(groups: &[(f64, f64)], level: f64) -> f64 {
 /// Returns the groups of a histogram in the two orders of the rows between which all others are.
 ///
 /// The true order of the rows within a bin is unknown. All metrics here are greatest where the positive rows of
-/// each bin score highest, and least where they score lowest; ties lie between.
+/// each bin score highest, and least where they score lowest; ties lie between. Whether the positive rows of a bin are themselves tied
+/// matters to the average precision, which is least where they are not, and to the area under the precision-recall curve, which is greatest
+/// there: see [`integral`].
 pub(crate) fn extremes(groups: &[(f64, f64)]) -> [Groups; 2] {
     let split = |is_best: bool| -> Groups {
         let halves = |&(positive, negative): &(f64, f64)| {
@@ -209,6 +227,49 @@ mod tests {
             let [low, high] = extremes(&coarse).map(|it| metric(&it));
             let found = metric(&fine);
             assert!(low <= found && found <= high && low < high, "{nth}: {found} in {low} to {high}");
+        }
+    }
+
+    #[test]
+    fn bounds_hold_whether_positives_are_tied_or_not() {
+        let ones = |n: usize, it: (f64, f64)| vec![it; n];
+        // Many negatives above as many positives in one bin; one negative above many positives in one bin.
+        let low: Groups = [ones(1300, (0.0, 1.0)), ones(10, (1.0, 0.0)), ones(10, (0.0, 1.0))].concat();
+        let coarse_low: Groups = vec![(0.0, 1300.0), (10.0, 10.0)];
+        let high: Groups = [ones(100, (1.0, 0.0)), ones(1, (0.0, 1.0))].concat();
+        let coarse_high: Groups = vec![(100.0, 0.0), (0.0, 1.0)];
+        let within = |metric: Metric, fine: &Groups, coarse: &Groups| {
+            let [worst, best] = extremes(coarse);
+            let all = [metric(coarse), metric(&worst), metric(&best), integral(&worst), integral(&best)];
+            let [low, high] = [all.into_iter().fold(f64::NAN, f64::min), all.into_iter().fold(f64::NAN, f64::max)];
+            let found = metric(fine);
+            assert!(low - 1e-12 <= found && found <= high + 1e-12, "{found} in {low} to {high}");
+        };
+        for (fine, coarse) in [(&low, &coarse_low), (&high, &coarse_high)] {
+            within(average_precision, fine, coarse);
+            within(pr_auc, fine, coarse);
+        }
+        let [worst, _] = extremes(&coarse_low);
+        assert!(average_precision(&low) < 0.36 && average_precision(&worst) == 0.5);
+        // All orders and ties of three positives and two negatives in a bin, below one row of each kind.
+        for order in 0..32_u32 {
+            if order.count_ones() != 3 {
+                continue;
+            }
+            for ties in 0..16_u32 {
+                let mut fine: Groups = Vec::new();
+                for nth in 0..5_u32 {
+                    let row = if order >> nth & 1 == 1 { (1.0, 0.0) } else { (0.0, 1.0) };
+                    match fine.last_mut() {
+                        Some(last) if ties >> (nth - 1) & 1 == 1 => *last = (last.0 + row.0, last.1 + row.1),
+                        _ => fine.push(row),
+                    }
+                }
+                fine.push((1.0, 1.0));
+                let coarse = vec![(3.0, 2.0), (1.0, 1.0)];
+                within(average_precision, &fine, &coarse);
+                within(pr_auc, &fine, &coarse);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use modelwatch_stats::intervals::{McNemar, mcnemar};
 
 use crate::{
     areas::AreaVariances,
-    bootstrap::{Replicates, Rows, of_groups},
+    bootstrap::{Replicates, Rows, of_classes, of_groups},
     bounds::{self, Bounds, OfRanks},
     config::{Method, Settings},
     curves::{self, Groups},
@@ -281,7 +281,11 @@ impl<'a> Evaluation<'a> {
                 }
                 it => {
                     let value = if self.is_of_all_rows() { of_rows } else { of_groups(it, &groups) };
-                    (value, Bounds::around(&[value, of_groups(it, &worst), of_groups(it, &best)]))
+                    let mut found = vec![value, of_groups(it, &worst), of_groups(it, &best)];
+                    if matches!(it, Measure::AveragePrecision(_) | Measure::PrAuc) {
+                        found.extend([&worst, &best].map(|groups| of_classes(it, groups, curves::integral)));
+                    }
+                    (value, Bounds::around(&found))
                 }
             };
             ranked.iter().zip(of_rows).map(value).collect()

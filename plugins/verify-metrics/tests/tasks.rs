@@ -268,12 +268,14 @@ fn objects_that_are_no_boxes_are_refused() {
     for (object, words) in [
         // A box of 5 by 4 at (10, 20), written as x, y, width, height.
         ([10.0, 20.0, 5.0, 4.0, 0.0], "from (10, 20) to (5, 4), which is no box"),
-        ([0.0, 0.0, 0.0, 10.0, 0.0], "which is no box"),
+        ([0.0, 10.0, 10.0, 0.0, 0.0], "which is no box"),
         ([0.0, 0.0, f64::INFINITY, 10.0, 0.0], "which is not finite"),
     ] {
         let error = of(object).unwrap_err();
         assert!(error.message.contains(words) && error.help.contains("`x, y, width, height`"), "{object:?}");
     }
+    // One of no area is an object that nothing finds.
+    assert!(of([0.0, 0.0, 0.0, 10.0, 0.0]).is_ok());
     // Padding may hold anything.
     assert!(of([5.0, 5.0, 0.0, 0.0, -1.0]).is_ok());
 }

@@ -141,13 +141,13 @@ impl Summed for Detection {
     }
 }
 
-/// Refuses an object that nothing could find.
+/// Refuses an object that is no box. One of no area, as some annotations have, is an object that nothing finds.
 fn check_object(numbers: &[f64]) -> Result<()> {
     let &[x1, y1, x2, y2, ..] = numbers else { return Ok(()) };
     let why = if numbers[..4].iter().any(|it| !it.is_finite()) {
         "which is not finite"
-    } else if x2 <= x1 || y2 <= y1 {
-        "which is no box, since it ends where it begins or before"
+    } else if x2 < x1 || y2 < y1 {
+        "which is no box, since it ends before it begins"
     } else {
         return Ok(());
     };

@@ -230,6 +230,8 @@ impl Judgement {
             return;
         };
         let before = self.checks.len();
+        // Why no check of it may pass, where it is so.
+        let mut undecided = None;
         let said = match slot {
             Ok(slot) => {
                 let mut said = slot.evaluate();
@@ -249,6 +251,7 @@ impl Judgement {
                     for metric in said.iter_mut().flat_map(|report| &mut report.metrics) {
                         metric.unfit.get_or_insert_with(|| it.why.clone());
                     }
+                    undecided = Some(it.why.clone());
                     run.gap(&settings.id, it.what, it.why);
                 }
                 said
@@ -281,12 +284,13 @@ impl Judgement {
                 }
                 let unasked = decide::unasked(settings, &report);
                 for it in decide::findings(&report, run.pipeline.fail_on).into_iter().chain(unasked) {
-                    self.check(&settings.id, counts, it);
+                    self.check(&settings.id, counts, unless_undecided(it, undecided.as_deref()));
                 }
                 self.is_asked |= counts && !report.checks.is_empty();
                 for it in &report.checks {
                     // What could not be carried out counts at any severity, as where the whole probe could not.
-                    self.check(&settings.id, counts || it.status == Status::Error, it.clone());
+                    let check = unless_undecided(it.clone(), undecided.as_deref());
+                    self.check(&settings.id, counts || it.status == Status::Error, check);
                 }
                 for it in &report.gaps {
                     run.gap(&settings.id, it.what.clone(), it.why.clone());
@@ -330,6 +334,16 @@ fn weightless(data: Option<&Data>, seen: &BTreeMap<Role, (u64, u64)>, needs: &Ne
         "{rows} have no weight in `{column}` and are left out; give them one, or 0 where they are not to count"
     );
     (!rows.is_empty()).then(|| Gap::new(ROW_WEIGHTS, why))
+}
+
+/// Returns the check, which does not pass where that is why nobody knows.
+fn unless_undecided(check: Check, why: Option<&str>) -> Check {
+    match why {
+        Some(why) if check.status == Status::Pass => {
+            Check { status: Status::NotChecked, message: why.to_owned(), ..check }
+        }
+        _ => check,
+    }
 }
 
 fn failed(what: &str, requirement: &str, why: &str) -> Check {
@@ -598,5 +612,14 @@ mod tests {
         assert_eq!(said(&needs(Need::No, Need::No)), None);
         let none = BTreeMap::from([(Role::Current, (0, 80))]);
         assert_eq!(weightless(Some(&data), &none, &needs(Need::Optional, Need::Optional)), None);
+    }
+
+    #[test]
+    fn no_check_passes_where_it_is_undecided() {
+        let of = |status, why| unless_undecided(Check { status, ..failed("a", "b", "c") }, why);
+        let undecided = of(Status::Pass, Some("why"));
+        assert_eq!((undecided.status, undecided.message.as_str()), (Status::NotChecked, "why"));
+        assert_eq!(of(Status::Fail, Some("why")).status, Status::Fail);
+        assert_eq!(of(Status::Pass, None).status, Status::Pass);
     }
 }

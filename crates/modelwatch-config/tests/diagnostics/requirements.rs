@@ -233,7 +233,15 @@ fn a_relative_requirement_needs_a_baseline() {
 #[test]
 fn inputs_of_the_baseline_need_one() {
     let columns = "[data.columns]\ninputs = { x = \"px\" }\nbaseline_inputs = { z = \"px\" }\n";
-    insta::assert_snapshot!(errors(&format!("{GOOD}{columns}")), @"");
+    insta::assert_snapshot!(errors(&format!("{GOOD}{columns}")), @r##"
+    error[E0017]: the inputs of the baseline's model are named, but there is no baseline
+     --> pipeline.toml:6:1
+      |
+    6 | baseline_inputs = { z = "px" }
+      | ^^^^^^^^^^^^^^^
+      |
+      = help: add a `[baseline]` table, or name the inputs of the model in `inputs`
+    "##);
     assert_eq!(errors(&format!("{GOOD}{columns}[baseline]\nimport = \"x.onnx\"\n")), "");
 }
 
